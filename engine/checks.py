@@ -1,0 +1,92 @@
+"""What makes a spec impossible: one rule each, with the reason and the nearest thing that works."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from engine.spec import Problem, Spec, SpecError
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What the rules need to know of the devices a spec would run on."""
+
+    kind: str = "cpu"  # cpu or cuda
+    gang_limit: int | None = None  # devices the largest node of the pool has; None: not known here
+
+
+def refuse_impossible(spec: Spec, hardware: Hardware | None = None) -> None:
+    """Raise SpecError with every rule that the spec breaks. Without hardware, only what holds everywhere."""
+    problems = [*_shape(spec), *_layout(spec), *_budget(spec), *(_hardware(spec, hardware) if hardware else ())]
+    if problems:
+        raise SpecError(problems)
+
+
+def _shape(spec: Spec) -> Iterator[Problem]:
+    model = spec.model
+    if model.width % model.heads:
+        near = _nearest_divisor(model.width, model.heads)
+        yield Problem(
+            "model.heads",
+            f"{model.heads} heads do not divide the width {model.width}; {near} would.",
+            {"model.heads": near},
+        )
+
+
+def _layout(spec: Spec) -> Iterator[Problem]:
+    parallel, batch, layers = spec.parallel, spec.batch, spec.model.layers
+    if parallel.stages > layers:
+        yield Problem(
+            "parallel.stages",
+            f"{parallel.stages} stages need at least {parallel.stages} layers; the model has {layers}.",
+            {"parallel.stages": layers},
+        )
+    if parallel.stages > 1 and parallel.zero_stage > 1:
+        yield Problem(
+            "parallel.zero_stage",
+            f"ZeRO stage {parallel.zero_stage} shares out gradients, which a pipeline must keep whole across "
+            "micro-batches: DeepSpeed refuses it. Stage 1 works.",
+            {"parallel.zero_stage": 1},
+        )
+    unit = batch.micro_batch_size * parallel.data
+    if batch.global_batch_size % unit:
+        near = max(unit, round(batch.global_batch_size / unit) * unit)
+        yield Problem(
+            "batch.global_batch_size",
+            f"{batch.global_batch_size} is not a multiple of micro-batch x data parallel = "
+            f"{batch.micro_batch_size} x {parallel.data} = {unit}; {near} is.",
+            {"batch.global_batch_size": near},
+        )
+
+
+def _budget(spec: Spec) -> Iterator[Problem]:
+    if spec.optimiser.warmup_steps > spec.budget.steps:
+        yield Problem(
+            "optimiser.warmup_steps",
+            f"{spec.optimiser.warmup_steps} warm-up steps are more than the {spec.budget.steps} steps of the budget.",
+            {"optimiser.warmup_steps": max(1, spec.budget.steps // 10)},
+        )
+
+
+def _hardware(spec: Spec, hardware: Hardware) -> Iterator[Problem]:
+    if hardware.kind == "cpu" and spec.precision.dtype == "fp16":
+        yield Problem(
+            "precision.dtype",
+            "fp16 is not supported on CPU devices by DeepSpeed; fp32 is.",
+            {"precision.dtype": "fp32"},
+        )
+    limit, need = hardware.gang_limit, spec.parallel.world_size
+    if limit is not None and need > limit:
+        fix = {"parallel.data": max(1, limit // spec.parallel.stages)} if spec.parallel.stages <= limit else {}
+        yield Problem(
+            "parallel.data" if fix else "parallel.stages",
+            f"{spec.parallel.data} x {spec.parallel.stages} = {need} ranks need {need} devices on one node; "
+            f"the largest node of pool '{spec.pool}' has {limit}.",
+            fix or {"parallel.data": 1, "parallel.stages": max(1, min(limit, spec.model.layers))},
+        )
+
+
+def _nearest_divisor(number: int, wanted: int) -> int:
+    divisors = [d for d in range(1, min(number, 256) + 1) if number % d == 0]
+    return min(divisors, key=lambda d: (abs(d - wanted), -d))

@@ -1,0 +1,1 @@
+"""Text to memory-mapped tokens: corpora, tokenizers, shards."""

@@ -1,0 +1,154 @@
+"""The attempt directory: the one contract between agent, supervisor, ranks and readers.
+
+    spec.json        the frozen spec
+    plan.json        what the planner said before the start
+    placement.json   Placement: which rank sits where, and what to resume from
+    control          'run' or 'stop', written by the agent, read by the supervisor
+    lease            unix time until which the agent vouches for this attempt; past it the supervisor stops the ranks
+    state.json       State, written by the supervisor only, replaced atomically
+    spool/           *.jsonl, one writer per file, lines as in engine.telemetry.wire
+    log/             rank<r>.log (stdout and stderr of a rank), supervisor.log
+    checkpoints/     step-00000100/ ..., complete once manifest.json stands in it
+    trace/           profiles
+
+Every file but spool and log is replaced by rename, so a reader never sees half of one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from engine.spec import Spec, parse
+
+AttemptState = Literal["starting", "running", "succeeded", "stopped", "failed"]
+Control = Literal["run", "stop"]
+
+
+class Seat(msgspec.Struct, frozen=True):
+    """Where one rank sits. `device` is the device's stable id; `device_index` its number on the node."""
+
+    rank: int
+    local_rank: int
+    device: str
+    device_kind: Literal["cpu", "cuda"]
+    device_index: int
+    data_rank: int
+    stage: int
+
+
+class Placement(msgspec.Struct, frozen=True):
+    """One attempt's ranks on this node, and everything else they need that is not in the spec."""
+
+    job: str
+    run: str
+    attempt: int
+    node: str
+    world_size: int
+    master_addr: str
+    master_port: int  # 0: the supervisor picks a free one
+    seats: tuple[Seat, ...]
+    threads_per_rank: int
+    lock_dir: str  # one lock file per device, flocked by the supervisor and inherited by its ranks
+    data_dir: str  # prepared corpora are cached here
+    corpus_root: str  # the only folder from which a spec may name its own text files
+    resume_from: str | None = None  # a complete checkpoint folder, of an earlier attempt or another run
+
+
+class RankExit(msgspec.Struct, frozen=True):
+    rank: int
+    pid: int
+    exit_code: int | None = None  # None while alive; negative: killed by that signal
+
+
+class State(msgspec.Struct, frozen=True):
+    """What the supervisor knows. A terminal state always has a reason, one sentence for people."""
+
+    state: AttemptState
+    pid: int  # of the supervisor
+    pid_started: float  # its start time in clock ticks since boot (/proc/<pid>/stat field 22), against pid reuse
+    started_at: float
+    updated_at: float
+    ranks: tuple[RankExit, ...] = ()
+    reason: str = ""
+    stderr_tail: tuple[str, ...] = ()  # last lines of the rank that failed first
+    ended_at: float | None = None
+
+    @property
+    def is_terminal(self) -> bool:
+        return self.state in ("succeeded", "stopped", "failed")
+
+
+class AttemptDirectory:
+    """Names and formats of everything in one attempt directory."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.spool = self.path / "spool"
+        self.log = self.path / "log"
+        self.checkpoints = self.path / "checkpoints"
+        self.trace = self.path / "trace"
+
+    def create(self, spec: Spec, placement: Placement, plan: dict[str, Any], lease_until: float) -> None:
+        """Write everything the supervisor needs. Raises OSError (disk full, not writable)."""
+        for folder in (self.path, self.spool, self.log, self.checkpoints, self.trace):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_atomically(self.path / "spec.json", json.dumps(spec.model_dump(), indent=1).encode())
+        write_atomically(self.path / "plan.json", json.dumps(plan, indent=1).encode())
+        write_atomically(self.path / "placement.json", msgspec.json.encode(placement))
+        self.write_control("run")
+        self.write_lease(lease_until)
+
+    def read_spec(self) -> Spec:
+        return parse(json.loads((self.path / "spec.json").read_bytes()))
+
+    def read_placement(self) -> Placement:
+        return msgspec.json.decode((self.path / "placement.json").read_bytes(), type=Placement)
+
+    def write_control(self, wanted: Control) -> None:
+        write_atomically(self.path / "control", wanted.encode())
+
+    def read_control(self) -> Control:
+        """'run' while the file is missing: a stop is only ever said outright."""
+        try:
+            return "stop" if (self.path / "control").read_bytes().strip() == b"stop" else "run"
+        except FileNotFoundError:
+            return "run"
+
+    def write_lease(self, until: float) -> None:
+        write_atomically(self.path / "lease", f"{until:.3f}".encode())
+
+    def read_lease(self) -> float | None:
+        try:
+            return float((self.path / "lease").read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def write_state(self, state: State) -> None:
+        write_atomically(self.path / "state.json", msgspec.json.encode(state))
+
+    def read_state(self) -> State | None:
+        """None while no supervisor has reported."""
+        try:
+            return msgspec.json.decode((self.path / "state.json").read_bytes(), type=State)
+        except FileNotFoundError:
+            return None
+
+    def newest_checkpoint(self) -> Path | None:
+        """The complete checkpoint of the highest step, or None."""
+        complete = [p.parent for p in self.checkpoints.glob("step-*/manifest.json")]
+        return max(complete, key=lambda p: p.name, default=None)
+
+
+def checkpoint_name(step: int) -> str:
+    return f"step-{step:08d}"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)

@@ -1,0 +1,1 @@
+"""What is measured, how it is read, and the one line format it travels in."""

@@ -1,0 +1,71 @@
+"""Every metric there is: one row each, read by ranks, sampler, ingest, pages and exports.
+
+Scopes: `run` one value for the whole run, `rank` one per rank, `device` one per device and tick.
+Units are SI; shares run from 0 to 1, percentages (as drivers report them) from 0 to 100.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Scope = Literal["run", "rank", "device"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    name: str
+    unit: str  # "" counts or pure numbers; share, pct, s, bytes, bytes_per_s, w, j, celsius, hz, tokens, tokens_per_s
+    scope: Scope
+    label: str
+    meaning: str
+
+
+METRICS: tuple[Metric, ...] = (
+    # The run, once a step, from the rank that owns the loss
+    Metric("loss", "", "run", "Training loss", "Mean cross-entropy over the global batch, nats per token"),
+    Metric("validation_loss", "", "run", "Validation loss", "Mean cross-entropy on held-out text, nats per token"),
+    Metric("learning_rate", "", "run", "Learning rate", "As used by this step"),
+    Metric("grad_norm", "", "run", "Gradient norm", "Global L2 norm before clipping"),
+    Metric("loss_scale", "", "run", "Loss scale", "fp16 only"),
+    Metric("tokens", "tokens", "run", "Tokens seen", "Training tokens up to and including this step"),
+    Metric("step_s", "s", "run", "Step time", "Wall time of the step, slowest rank not waited for"),
+    Metric("tokens_per_s", "tokens_per_s", "run", "Throughput", "Tokens of the step over its wall time"),
+    Metric("flops_per_s", "flops_per_s", "run", "Model FLOP/s", "Model FLOPs (causal halved, no recompute) over wall time"),
+    Metric("mfu_share", "share", "run", "MFU", "Model FLOP/s over the dense peak of all devices; only where a peak is known"),
+    # Each rank, once a step; the six times add up to step_s
+    Metric("data_wait_s", "s", "rank", "Data wait", "Time in which the step waited for its batch"),
+    Metric("forward_s", "s", "rank", "Forward", "Forward pass and loss"),
+    Metric("backward_s", "s", "rank", "Backward", "Backward pass without the communication in it"),
+    Metric("communication_s", "s", "rank", "Communication", "Time blocked in collectives and pipeline send/receive"),
+    Metric("optimiser_s", "s", "rank", "Optimiser", "Clipping and update without the communication in them"),
+    Metric("other_s", "s", "rank", "Other", "What is left of the step"),
+    Metric("collective_bytes", "bytes", "rank", "Collective payload", "Bytes this rank handed to collectives and send/receive in the step"),
+    Metric("collective_bytes_per_s", "bytes_per_s", "rank", "Collective bandwidth", "Payload bytes over the step's wall time"),
+    Metric("memory_allocated_bytes", "bytes", "rank", "Allocated", "torch allocator, now (CUDA)"),
+    Metric("memory_reserved_bytes", "bytes", "rank", "Reserved", "torch allocator, held from the driver (CUDA)"),
+    Metric("memory_peak_bytes", "bytes", "rank", "Peak allocated", "torch allocator, highest of the step (CUDA)"),
+    Metric("rss_bytes", "bytes", "rank", "Resident memory", "Resident set of the rank's process"),
+    # Each device, once a tick
+    Metric("utilisation_pct", "pct", "device", "Utilisation", "GPU: time with a kernel running. CPU: process time over the cores allotted"),
+    Metric("memory_used_bytes", "bytes", "device", "Memory used", "GPU: used on the board. CPU: resident memory of the ranks on it"),
+    Metric("power_w", "w", "device", "Power", "Board power"),
+    Metric("energy_j", "j", "device", "Energy", "Since the attempt began, from the device's counter"),
+    Metric("temperature_celsius", "celsius", "device", "Temperature", "Of the chip"),
+    Metric("sm_clock_hz", "hz", "device", "Clock", "SM clock on a GPU, core clock on a CPU"),
+    Metric("memory_bandwidth_share", "share", "device", "Memory bandwidth", "Share of the device memory's peak bandwidth in use (GPM)"),
+    Metric("tensor_active_share", "share", "device", "Tensor cores active", "Share of time the tensor pipes were active (GPM)"),
+    Metric("sm_active_share", "share", "device", "SMs active", "Share of SMs with a warp (GPM)"),
+    Metric("pcie_tx_bytes_per_s", "bytes_per_s", "device", "PCIe to host", "From the byte counters"),
+    Metric("pcie_rx_bytes_per_s", "bytes_per_s", "device", "PCIe from host", "From the byte counters"),
+    Metric("nvlink_tx_bytes_per_s", "bytes_per_s", "device", "NVLink sent", "From the byte counters, all links"),
+    Metric("nvlink_rx_bytes_per_s", "bytes_per_s", "device", "NVLink received", "From the byte counters, all links"),
+    Metric("cpu_pressure_share", "share", "device", "CPU pressure", "Share of time some process waited for a core (PSI)"),
+)  # fmt: skip
+
+BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}
+STEP_PHASES = ("data_wait_s", "forward_s", "backward_s", "communication_s", "optimiser_s", "other_s")
+START_PHASES = ("queued", "starting", "imports", "data", "build", "first_step")
+
+# Standing of a figure; anything but the first three has no value.
+Status = Literal["measured", "derived", "estimated", "unsupported", "denied", "absent", "stale", "error"]
