@@ -1,0 +1,1 @@
+"""The web side: settings, routes, access, forms, pages, API and static files."""

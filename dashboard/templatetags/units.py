@@ -1,0 +1,4 @@
+"""Units for people: bytes, seconds, watts, shares."""
+from django import template
+
+register = template.Library()

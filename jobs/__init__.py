@@ -1,0 +1,1 @@
+"""Every table and every state change: queue, scheduler, agent, ingest and series."""

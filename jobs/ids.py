@@ -1,0 +1,9 @@
+"""Opaque ids: 12 characters, 60 bits, nothing in them to guess or count."""
+
+import secrets
+
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford: no i, l, o, u
+
+
+def new_id() -> str:
+    return "".join(secrets.choice(ALPHABET) for _ in range(12))

@@ -1,0 +1,105 @@
+"""What waits and what runs: jobs, their attempts, leases on devices, and the events that tell the story."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+from jobs.ids import new_id
+from jobs.models.cluster import Device, Node, Pool
+from jobs.models.people import Team
+from jobs.states import AttemptState, JobState
+
+
+class Job(models.Model):
+    """What a person submits and what waits. Written only by jobs.queue, jobs.scheduler and jobs.states."""
+
+    id = models.CharField(primary_key=True, max_length=12, default=new_id, editable=False)
+    team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="jobs")
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="jobs")
+    pool = models.ForeignKey(Pool, on_delete=models.PROTECT, related_name="jobs")
+    name = models.CharField(max_length=100)
+    spec = models.JSONField()
+    plan = models.JSONField(default=dict)
+    num_devices = models.PositiveIntegerField()
+    state = models.CharField(max_length=10, choices=JobState.choices, default=JobState.QUEUED, db_index=True)
+    wants_stop = models.BooleanField(default=False)  # a person cancelled; the agent sees to it
+    waiting_reason = models.CharField(max_length=300, blank=True)
+    reason = models.TextField(blank=True)  # of the final state, one sentence
+    attempt_number = models.PositiveIntegerField(default=0)  # of the current attempt: the fencing token
+    step = models.PositiveIntegerField(default=0)  # newest step seen, for progress bars
+    num_steps = models.PositiveIntegerField()
+    submitted_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True)  # of the first step
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-submitted_at"]
+        indexes = [models.Index(fields=["team", "-submitted_at"])]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.id})"
+
+    @property
+    def progress_share(self) -> float:
+        return min(1.0, self.step / self.num_steps)
+
+
+class Attempt(models.Model):
+    """One launch of a job on leased devices of one node."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempts")
+    number = models.PositiveIntegerField()
+    node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="attempts")
+    state = models.CharField(max_length=10, choices=AttemptState.choices, default=AttemptState.ASSIGNED, db_index=True)
+    reason = models.TextField(blank=True)
+    stderr_tail = models.TextField(blank=True)  # of the rank that failed first
+    directory = models.CharField(max_length=500, blank=True)  # on its node
+    placement = models.JSONField(default=dict)
+    resumed_from = models.CharField(max_length=500, blank=True)
+    checkpoint = models.CharField(max_length=500, blank=True)  # newest complete one, on its node
+    checkpoint_step = models.PositiveIntegerField(null=True)
+    phases = models.JSONField(default=dict)  # START_PHASES -> seconds
+    assigned_at = models.DateTimeField(auto_now_add=True)
+    rung_at = models.DateTimeField(null=True)  # when the agent's doorbell was last rung
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["job", "number"]
+        constraints = [models.UniqueConstraint(fields=["job", "number"], name="attempt_numbers_are_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.job_id}/{self.number}"
+
+
+class Lease(models.Model):
+    """An attempt's hold on one device. The index makes two active holds on one device impossible."""
+
+    attempt = models.ForeignKey(Attempt, on_delete=models.CASCADE, related_name="leases")
+    device = models.ForeignKey(Device, on_delete=models.PROTECT, related_name="leases")
+    rank = models.PositiveIntegerField()
+    is_active = models.BooleanField(default=True)
+    began_at = models.DateTimeField(auto_now_add=True)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["device"], condition=models.Q(is_active=True), name="one_active_lease_per_device"
+            )
+        ]
+
+
+class Event(models.Model):
+    """Something that happened to a job: who, what, why. Only ever added to."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="events")
+    attempt_number = models.PositiveIntegerField(null=True)
+    at = models.DateTimeField(auto_now_add=True)
+    actor = models.CharField(max_length=150)  # a user name, or scheduler, agent:<node>, rank<r>
+    kind = models.CharField(max_length=40)  # job.<state>, attempt.<state>, checkpoint, note.<level>
+    text = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["id"]

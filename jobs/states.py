@@ -1,0 +1,99 @@
+"""States of jobs and attempts, the moves that are allowed, and the one function that makes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+from django.db.models import TextChoices
+from django.utils import timezone
+
+
+class JobState(TextChoices):
+    QUEUED = "queued"  # waits for devices; Job.waiting_reason says for what
+    SCHEDULED = "scheduled"  # devices are leased, the agent has not answered yet
+    STARTING = "starting"  # the supervisor starts the ranks
+    RUNNING = "running"  # steps are made
+    STOPPING = "stopping"  # asked to stop at a step border
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ACTIVE = (JobState.SCHEDULED, JobState.STARTING, JobState.RUNNING, JobState.STOPPING)
+FINAL = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+# From where each state may be entered.
+MOVES: dict[str, tuple[str, ...]] = {
+    JobState.QUEUED: (*ACTIVE, JobState.FAILED, JobState.CANCELLED),  # given back, or retried by a person
+    JobState.SCHEDULED: (JobState.QUEUED,),
+    JobState.STARTING: (JobState.SCHEDULED,),
+    JobState.RUNNING: (JobState.STARTING,),
+    JobState.STOPPING: (JobState.SCHEDULED, JobState.STARTING, JobState.RUNNING),
+    JobState.SUCCEEDED: (JobState.STARTING, JobState.RUNNING, JobState.STOPPING),
+    JobState.FAILED: (*ACTIVE,),
+    JobState.CANCELLED: (JobState.QUEUED, *ACTIVE),
+}
+
+
+class AttemptState(TextChoices):
+    ASSIGNED = "assigned"
+    STARTING = "starting"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    LOST = "lost"
+
+
+ATTEMPT_LIVE = (AttemptState.ASSIGNED, AttemptState.STARTING, AttemptState.RUNNING)
+ATTEMPT_MOVES: dict[str, tuple[str, ...]] = {
+    AttemptState.STARTING: (AttemptState.ASSIGNED,),
+    AttemptState.RUNNING: (AttemptState.STARTING,),
+    AttemptState.SUCCEEDED: (AttemptState.STARTING, AttemptState.RUNNING),
+    AttemptState.STOPPED: ATTEMPT_LIVE,
+    AttemptState.FAILED: ATTEMPT_LIVE,
+    AttemptState.LOST: ATTEMPT_LIVE,
+}
+
+
+class StateError(Exception):
+    """A user asked for a move that the job's state does not allow; the message says which and why."""
+
+
+def move_job(job_id: str, to: str, *, actor: str, reason: str = "", attempt: int | None = None, **fields: Any) -> bool:
+    """One conditional UPDATE and its event in one transaction. False: somebody else moved it first.
+
+    `attempt` fences: the move happens only while that attempt number is the job's current one.
+    """
+    from jobs.models import Event, Job
+
+    with transaction.atomic():
+        rows = Job.objects.filter(id=job_id, state__in=MOVES[to])
+        if attempt is not None:
+            rows = rows.filter(attempt_number=attempt)
+        if to in FINAL:
+            fields.setdefault("ended_at", timezone.now())
+        if not rows.update(state=to, **fields):
+            return False
+        Event.objects.create(job_id=job_id, attempt_number=attempt, actor=actor, kind=f"job.{to}", text=reason)
+    return True
+
+
+def move_attempt(attempt_id: int, to: str, *, actor: str, reason: str = "", **fields: Any) -> bool:
+    """As move_job, for one attempt. A terminal move also releases its leases."""
+    from jobs.models import Attempt, Event, Lease
+
+    with transaction.atomic():
+        if to not in ATTEMPT_LIVE:
+            fields.setdefault("ended_at", timezone.now())
+            fields.setdefault("reason", reason)
+        if not Attempt.objects.filter(id=attempt_id, state__in=ATTEMPT_MOVES[to]).update(state=to, **fields):
+            return False
+        if to not in ATTEMPT_LIVE:
+            Lease.objects.filter(attempt_id=attempt_id, is_active=True).update(is_active=False, ended_at=timezone.now())
+        attempt = Attempt.objects.only("job_id", "number").get(id=attempt_id)
+        Event.objects.create(
+            job_id=attempt.job_id, attempt_number=attempt.number, actor=actor, kind=f"attempt.{to}", text=reason
+        )
+    return True
