@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from django.db import transaction
@@ -61,26 +62,46 @@ class StateError(Exception):
     """A user asked for a move that the job's state does not allow; the message says which and why."""
 
 
-def move_job(job_id: str, to: str, *, actor: str, reason: str = "", attempt: int | None = None, **fields: Any) -> bool:
+def move_job(
+    job_id: str,
+    to: str,
+    *,
+    actor: str,
+    reason: str = "",
+    attempt: int | None = None,
+    only_from: Collection[str] | None = None,
+    **fields: Any,
+) -> bool:
     """One conditional UPDATE and its event in one transaction. False: somebody else moved it first.
 
     `attempt` fences: the move happens only while that attempt number is the job's current one.
+    `only_from` narrows the states that MOVES allows.
     """
     from jobs.models import Event, Job
 
     with transaction.atomic():
-        rows = Job.objects.filter(id=job_id, state__in=MOVES[to])
+        rows = Job.objects.filter(id=job_id, state__in=_sources(MOVES[to], only_from))
         if attempt is not None:
             rows = rows.filter(attempt_number=attempt)
         if to in FINAL:
             fields.setdefault("ended_at", timezone.now())
         if not rows.update(state=to, **fields):
             return False
-        Event.objects.create(job_id=job_id, attempt_number=attempt, actor=actor, kind=f"job.{to}", text=reason)
+        Event.objects.create(
+            job_id=job_id, attempt_number=attempt, actor=actor, kind=f"job.{to}", text=reason
+        )
     return True
 
 
-def move_attempt(attempt_id: int, to: str, *, actor: str, reason: str = "", **fields: Any) -> bool:
+def move_attempt(
+    attempt_id: int,
+    to: str,
+    *,
+    actor: str,
+    reason: str = "",
+    only_from: Collection[str] | None = None,
+    **fields: Any,
+) -> bool:
     """As move_job, for one attempt. A terminal move also releases its leases."""
     from jobs.models import Attempt, Event, Lease
 
@@ -88,12 +109,23 @@ def move_attempt(attempt_id: int, to: str, *, actor: str, reason: str = "", **fi
         if to not in ATTEMPT_LIVE:
             fields.setdefault("ended_at", timezone.now())
             fields.setdefault("reason", reason)
-        if not Attempt.objects.filter(id=attempt_id, state__in=ATTEMPT_MOVES[to]).update(state=to, **fields):
+        rows = Attempt.objects.filter(id=attempt_id, state__in=_sources(ATTEMPT_MOVES[to], only_from))
+        if not rows.update(state=to, **fields):
             return False
         if to not in ATTEMPT_LIVE:
-            Lease.objects.filter(attempt_id=attempt_id, is_active=True).update(is_active=False, ended_at=timezone.now())
+            Lease.objects.filter(attempt_id=attempt_id, is_active=True).update(
+                is_active=False, ended_at=timezone.now()
+            )
         attempt = Attempt.objects.only("job_id", "number").get(id=attempt_id)
         Event.objects.create(
-            job_id=attempt.job_id, attempt_number=attempt.number, actor=actor, kind=f"attempt.{to}", text=reason
+            job_id=attempt.job_id,
+            attempt_number=attempt.number,
+            actor=actor,
+            kind=f"attempt.{to}",
+            text=reason,
         )
     return True
+
+
+def _sources(allowed: Collection[str], only_from: Collection[str] | None) -> list[str]:
+    return [state for state in allowed if only_from is None or state in only_from]

@@ -3,7 +3,7 @@
 from jobs.models.cluster import Device, Node, Pool
 from jobs.models.people import ApiToken, LoginLink, Membership, Team
 from jobs.models.runs import Run
-from jobs.models.work import Attempt, Event, Job, Lease
+from jobs.models.work import Attempt, Event, Job, Lease, SpoolOffset
 
 __all__ = [
     "ApiToken",
@@ -17,5 +17,6 @@ __all__ = [
     "Node",
     "Pool",
     "Run",
+    "SpoolOffset",
     "Team",
 ]

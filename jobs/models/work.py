@@ -51,7 +51,9 @@ class Attempt(models.Model):
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempts")
     number = models.PositiveIntegerField()
     node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="attempts")
-    state = models.CharField(max_length=10, choices=AttemptState.choices, default=AttemptState.ASSIGNED, db_index=True)
+    state = models.CharField(
+        max_length=10, choices=AttemptState.choices, default=AttemptState.ASSIGNED, db_index=True
+    )
     reason = models.TextField(blank=True)
     stderr_tail = models.TextField(blank=True)  # of the rank that failed first
     directory = models.CharField(max_length=500, blank=True)  # on its node
@@ -103,3 +105,15 @@ class Event(models.Model):
 
     class Meta:
         ordering = ["id"]
+
+
+class SpoolOffset(models.Model):
+    """How far one spool file of an attempt is read; moves in the transaction that stores what was read."""
+
+    attempt = models.ForeignKey(Attempt, on_delete=models.CASCADE, related_name="spool_offsets")
+    file = models.CharField(max_length=100)
+    offset_bytes = models.BigIntegerField(default=0)
+    num_bad_lines = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["attempt", "file"], name="one_offset_per_spool_file")]
