@@ -28,6 +28,8 @@ from engine.spec import Spec, parse
 AttemptState = Literal["starting", "running", "succeeded", "stopped", "failed"]
 Control = Literal["run", "stop"]
 
+EXIT_STOPPED = 75  # a rank that ended at a step border because it was asked to, or its time was up
+
 
 class Seat(msgspec.Struct, frozen=True):
     """Where one rank sits. `device` is the device's stable id; `device_index` its number on the node."""
@@ -70,7 +72,9 @@ class State(msgspec.Struct, frozen=True):
 
     state: AttemptState
     pid: int  # of the supervisor
-    pid_started: float  # its start time in clock ticks since boot (/proc/<pid>/stat field 22), against pid reuse
+    pid_started: (
+        float  # its start time in clock ticks since boot (/proc/<pid>/stat field 22), against pid reuse
+    )
     started_at: float
     updated_at: float
     ranks: tuple[RankExit, ...] = ()

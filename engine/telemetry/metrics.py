@@ -60,6 +60,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("pcie_rx_bytes_per_s", "bytes_per_s", "device", "PCIe from host", "From the byte counters"),
     Metric("nvlink_tx_bytes_per_s", "bytes_per_s", "device", "NVLink sent", "From the byte counters, all links"),
     Metric("nvlink_rx_bytes_per_s", "bytes_per_s", "device", "NVLink received", "From the byte counters, all links"),
+    Metric("power_throttle_share", "share", "device", "Held back by power", "Share of time clocks were lowered by the power cap or the power brake"),
+    Metric("thermal_throttle_share", "share", "device", "Held back by heat", "Share of time clocks were lowered by temperature"),
     Metric("cpu_pressure_share", "share", "device", "CPU pressure", "Share of time some process waited for a core (PSI)"),
 )  # fmt: skip
 
