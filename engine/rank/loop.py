@@ -1,0 +1,120 @@
+"""The training loop: what happens in a step, and between two steps."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from deepspeed import comm
+
+from engine.data.batches import TrainingBatches, ValidationBatches
+from engine.rank import checkpoint
+from engine.rank.readings import Readings
+from engine.rank.schedule import learning_rate
+from engine.rank.session import Session
+
+EXIT_DONE = 0
+EXIT_STOPPED = 75  # stopped on request, after a checkpoint
+EXIT_DIVERGED = 76  # the loss is not a number any more
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Why the loop ended: the exit code, and a sentence for people."""
+
+    exit_code: int
+    text: str
+
+
+def train(session: Session, stop_wanted: Callable[[], bool], first_step: int = 0) -> Ending:
+    """Train from step `first_step` to the end of the budget. Collective; all ranks end at the same step.
+    Raises OSError when a checkpoint cannot be written."""
+    spec, recorder, breakdown = session.spec, session.recorder, session.breakdown
+    source = TrainingBatches(session.tokens.train, spec.model.context, spec.batch.global_batch_size, spec.seed)
+    held_out = ValidationBatches(session.tokens.validation, spec.model.context, spec.batch.global_batch_size)
+    readings = Readings(session)
+    deadline = session.started_at + spec.budget.time_limit_s
+    ending, saved_at, validated_at = None, first_step, -1
+
+    for step in range(first_step, spec.budget.steps):
+        breakdown.begin()
+        rate = learning_rate(spec, step)
+        for group in session.optimiser.param_groups:
+            group["lr"] = rate
+        loss_share = session.trainer.step(source, step)
+        loss, stop, late = _agree(loss_share, stop_wanted(), time.monotonic() > deadline)
+        step_s, times = breakdown.end()
+
+        done = step + 1
+        run = readings.of_run(done, loss, rate, session.norm.read(), step_s)
+        recorder.step(done, run if recorder.rank == 0 else None, readings.of_rank(times))
+        if step == first_step:
+            session.first_step_done()
+        ending = _ending(spec.budget.steps, done, loss, stop, late)
+        if ending and ending.exit_code == EXIT_DIVERGED:
+            break
+        if _due(done, spec.budget.validate_every) or (ending and ending.exit_code == EXIT_DONE):
+            readings.validation_loss, validated_at = _validate(session, held_out, done), done
+        if _due(done, spec.budget.checkpoint_every) or ending:
+            _save(session, done)
+            saved_at = done
+        if ending:
+            break
+
+    ending = ending or Ending(EXIT_DONE, f"All {spec.budget.steps} steps were done already.")
+    _report(session, ending, readings)
+    return ending
+
+
+def _agree(loss_share: torch.Tensor, stop: bool, late: bool) -> tuple[float, bool, bool]:
+    """The global mean loss, and whether any rank wants to stop or is over time; equal on all ranks.
+    One all-reduce of three numbers, and the only place where the loop waits for the device."""
+    border = torch.zeros(3, dtype=torch.float64, device=loss_share.device)
+    border[0], border[1], border[2] = loss_share, float(stop), float(late)
+    comm.all_reduce(border)
+    loss, stopping, over_time = border.tolist()
+    return loss, stopping > 0, over_time > 0
+
+
+def _ending(steps: int, done: int, loss: float, stop: bool, late: bool) -> Ending | None:
+    if not math.isfinite(loss):
+        return Ending(EXIT_DIVERGED, f"The loss is {loss} at step {done}: training has diverged. A lower learning "
+                                     "rate, a longer warm-up or gradient clipping may help.")  # fmt: skip
+    if done >= steps:
+        return Ending(EXIT_DONE, f"Finished all {steps} steps.")
+    if stop:
+        return Ending(EXIT_STOPPED, f"Stopped on request after step {done} of {steps}.")
+    if late:
+        return Ending(EXIT_DONE, f"The time limit was reached after step {done} of {steps}.")
+    return None
+
+
+def _due(done: int, every: int) -> bool:
+    return every > 0 and done % every == 0
+
+
+def _validate(session: Session, held_out: ValidationBatches, done: int) -> float:
+    loss, _, _ = _agree(session.trainer.validate(held_out), False, False)
+    if session.recorder.rank == 0:
+        session.recorder.validation(done, loss)
+    return loss
+
+
+def _save(session: Session, done: int) -> None:
+    start = time.perf_counter()
+    name = checkpoint.save(session.directory, session.engine, session.spec, session.dtype, done)
+    if session.recorder.rank == 0:
+        session.recorder.checkpoint(done, name, time.perf_counter() - start)
+
+
+def _report(session: Session, ending: Ending, readings: Readings) -> None:
+    if session.recorder.rank == 0:
+        level = {EXIT_DONE: "info", EXIT_STOPPED: "info"}.get(ending.exit_code, "error")
+        session.recorder.note(ending.text, level, step=readings.steps_done)
+        session.recorder.result(readings.steps_done, ending.text, readings.final())
+    if ending.exit_code == EXIT_DIVERGED:
+        sys.stderr.write(f"{ending.text}\n")

@@ -1,0 +1,72 @@
+"""The metrics of a step, by the names of engine.telemetry.metrics."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from engine import arithmetic
+from engine.hardware import peak_of
+from engine.rank.session import Session
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class Readings:
+    """Turns what the loop measured into metrics. What cannot be read here is left out, never 0."""
+
+    def __init__(self, session: Session) -> None:
+        spec = session.spec
+        self._session = session
+        self._tokens_per_step = arithmetic.tokens_per_step(spec)
+        self._flops_per_step = arithmetic.flops_per_token(spec) * self._tokens_per_step
+        self._on_cuda = session.device.type == "cuda"
+        self._peak_flops_per_s = self._peak()
+        self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+        self.steps_done = 0
+        self.validation_loss: float | None = None
+        self._last: dict[str, float] = {}
+
+    def _peak(self) -> float | None:
+        """Dense FLOP/s of all devices together; None where the table does not know the device."""
+        peak = peak_of(torch.cuda.get_device_name(self._session.device)) if self._on_cuda else None
+        tflops = peak.tflops.get(self._session.dtype) if peak else None
+        return tflops * 1e12 * self._session.spec.parallel.world_size if tflops else None
+
+    def of_run(self, done: int, loss: float, rate: float, norm: float | None, step_s: float) -> dict[str, float]:
+        self.steps_done = done
+        flops_per_s = self._flops_per_step / step_s
+        metrics = {
+            "loss": loss,
+            "learning_rate": rate,
+            "tokens": float(done * self._tokens_per_step),
+            "step_s": step_s,
+            "tokens_per_s": self._tokens_per_step / step_s,
+            "flops_per_s": flops_per_s,
+        }
+        if norm is not None:
+            metrics["grad_norm"] = norm
+        if self._peak_flops_per_s is not None:
+            metrics["mfu_share"] = flops_per_s / self._peak_flops_per_s
+        if self._session.dtype == "fp16":
+            metrics["loss_scale"] = float(self._session.engine.optimizer.loss_scale)
+        self._last = metrics
+        return metrics
+
+    def of_rank(self, times: dict[str, float]) -> dict[str, float]:
+        metrics = times | {"rss_bytes": self._rss_bytes()}
+        if self._on_cuda:
+            metrics["memory_allocated_bytes"] = float(torch.cuda.memory_allocated())
+            metrics["memory_reserved_bytes"] = float(torch.cuda.memory_reserved())
+            metrics["memory_peak_bytes"] = float(torch.cuda.max_memory_allocated())
+            torch.cuda.reset_peak_memory_stats()
+        return metrics
+
+    def _rss_bytes(self) -> float:
+        return float(os.pread(self._statm, 128, 0).split()[1]) * _PAGE_BYTES
+
+    def final(self) -> dict[str, float]:
+        """The last step's metrics, with the newest validation loss if there was one."""
+        held_out = {} if self.validation_loss is None else {"validation_loss": self.validation_loss}
+        return self._last | held_out

@@ -1,0 +1,80 @@
+"""Appends what a rank has to say to its spool file; never stops training."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from engine.telemetry import wire
+
+
+class Recorder:
+    """One writer of DIR/spool/rank<r>.jsonl.
+
+    Each call is one write() of whole lines (about 5 us): a reader sees a step as soon as it is done, and a killed
+    rank loses nothing it has said. When the disk refuses, lines are dropped and counted, and the count is noted
+    once writing works again.
+    """
+
+    def __init__(self, spool: Path, rank: int) -> None:
+        self._file = os.open(
+            spool / f"rank{rank}.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
+        )
+        self.rank = rank
+        self._unfinished = b""  # rest of a line of which the disk took only a part
+        self.dropped_lines = 0
+
+    def step(self, step: int, run: dict[str, float] | None, rank: dict[str, float]) -> None:
+        """The metrics of one step: the rank's own, and the run's where this rank speaks for it."""
+        now = time.time()
+        lines = [wire.Line("step", now, f"rank{self.rank}", step=step, metrics=rank)]
+        if run is not None:
+            lines.insert(0, wire.Line("step", now, "run", step=step, metrics=run))
+        self._write(*lines)
+
+    def validation(self, step: int, loss: float) -> None:
+        self._say("validation", "run", step=step, metrics={"validation_loss": loss})
+
+    def phase(self, name: str, seconds: float) -> None:
+        self._say("phase", f"rank{self.rank}", text=name, seconds=seconds)
+
+    def checkpoint(self, step: int, folder: str, seconds: float) -> None:
+        self._say("checkpoint", "run", step=step, text=folder, seconds=seconds)
+
+    def note(self, text: str, level: str = "info", step: int | None = None) -> None:
+        self._say("note", f"rank{self.rank}", text=text, level=level, step=step)
+
+    def result(self, step: int, text: str, metrics: dict[str, float]) -> None:
+        """How the run ended and its last figures."""
+        self._say("result", "run", step=step, text=text, metrics=metrics)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+    def _say(self, kind: Any, source: str, **fields: Any) -> None:
+        self._write(wire.Line(kind, time.time(), source, **fields))
+
+    def _write(self, *lines: wire.Line) -> None:
+        if self.dropped_lines and self._put(b""):
+            text = f"{self.dropped_lines} lines of rank {self.rank} were dropped: the spool could not be written."
+            note = wire.Line("note", time.time(), f"rank{self.rank}", text=text, level="warning")
+            if self._put(wire.encode(note)):
+                self.dropped_lines = 0
+        if not self._put(b"".join(wire.encode(line) for line in lines)):
+            self.dropped_lines += len(lines)
+
+    def _put(self, content: bytes) -> bool:
+        """Append, after the rest of a line that was cut short; False if the content was not begun."""
+        rest = len(self._unfinished)
+        whole = self._unfinished + content
+        try:
+            written = os.write(self._file, whole)
+        except OSError:
+            return False
+        if written < rest:
+            self._unfinished = self._unfinished[written:]
+            return False
+        self._unfinished = whole[written:]
+        return True

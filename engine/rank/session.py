@@ -1,0 +1,38 @@
+"""Everything one rank holds while it trains."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from engine.data.prepare import Prepared
+from engine.directory import AttemptDirectory
+from engine.rank.breakdown import Breakdown
+from engine.rank.gradients import GradientNorm
+from engine.rank.recorder import Recorder
+from engine.rank.trainers import Trainer
+from engine.spec import Spec
+
+
+@dataclass(frozen=True)
+class Session:
+    directory: AttemptDirectory
+    spec: Spec
+    dtype: str
+    device: torch.device
+    started_at: float  # time.monotonic() when the rank began
+    tokens: Prepared
+    engine: Any
+    optimiser: torch.optim.Optimizer
+    trainer: Trainer
+    norm: GradientNorm
+    breakdown: Breakdown
+    recorder: Recorder
+    built_at: float = field(default_factory=time.perf_counter)
+
+    def first_step_done(self) -> None:
+        if self.recorder.rank == 0:
+            self.recorder.phase("first_step", time.perf_counter() - self.built_at)

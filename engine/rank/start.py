@@ -1,0 +1,134 @@
+"""From a process and an attempt directory to a training rank."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from types import FrameType
+
+import deepspeed
+import torch
+from deepspeed import comm
+from deepspeed.comm import comm as backends
+
+from engine import checks
+from engine.data.prepare import Prepared, prepare, refuse_too_small
+from engine.directory import AttemptDirectory, Placement, Seat
+from engine.rank import checkpoint
+from engine.rank.breakdown import Breakdown
+from engine.rank.build import build_engine
+from engine.rank.loop import train
+from engine.rank.precision import resolve_dtype
+from engine.rank.recorder import Recorder
+from engine.rank.session import Session
+from engine.rank.trainers import MicroBatches, PipelineTrainer, PlainTrainer
+from engine.spec import Spec
+
+# A rank that waits this long for the others has lost them; the supervisor notices a dead rank long before.
+PEER_TIMEOUT = timedelta(minutes=10)
+
+
+class StopFlag:
+    """Set by SIGTERM; the loop reads it at step borders."""
+
+    def __init__(self) -> None:
+        self.wanted = False
+        signal.signal(signal.SIGTERM, self._set)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
+
+    def _set(self, number: int, frame: FrameType | None) -> None:
+        self.wanted = True
+
+    def __call__(self) -> bool:
+        return self.wanted
+
+
+def run_rank(directory: AttemptDirectory, rank: int, began: float) -> int:
+    """Train as rank `rank` of the attempt; returns the exit code. `began`: perf_counter() at process start.
+    Raises SpecError, ResumeError, OSError and what torch and deepspeed raise."""
+    stop, started_at = StopFlag(), time.monotonic()
+    spec, placement = directory.read_spec(), directory.read_placement()
+    seat = next(seat for seat in placement.seats if seat.rank == rank)
+    recorder = Recorder(directory.spool, rank)
+    if rank == 0:
+        recorder.phase("imports", time.perf_counter() - began)
+    checks.refuse_impossible(spec, checks.Hardware(seat.device_kind))
+    device = _set_up_process(placement, seat)
+
+    with _phase(recorder, "data"):
+        tokens = _tokens(spec, placement)
+    with _phase(recorder, "build"):
+        breakdown = Breakdown(seat.device_kind)
+        dtype = _choose_dtype(spec, seat, placement, recorder)
+        _join(seat, breakdown)
+        # Dropout differs by rank; the weights come from seeds of their own.
+        torch.manual_seed(spec.seed * 1_000_003 + rank)
+        engine, optimiser, norm = build_engine(spec, dtype, seat.device_kind)
+        kind = PipelineTrainer if spec.parallel.stages > 1 else PlainTrainer
+        trainer = kind(spec, engine, MicroBatches(spec, seat.data_rank, device), breakdown)
+        first_step = 0
+        if placement.resume_from:
+            first_step = checkpoint.resume(Path(placement.resume_from), engine, spec, dtype)
+    session = Session(
+        directory, spec, dtype, device, started_at, tokens, engine, optimiser, trainer, norm, breakdown, recorder
+    )
+    try:
+        return train(session, stop, first_step).exit_code
+    finally:
+        recorder.close()
+
+
+def _set_up_process(placement: Placement, seat: Seat) -> torch.device:
+    """The environment DeepSpeed and torch.distributed read; MASTER_PORT comes from the supervisor."""
+    values = {
+        "RANK": seat.rank, "LOCAL_RANK": seat.local_rank, "WORLD_SIZE": placement.world_size,
+        "MASTER_ADDR": placement.master_addr, "OMP_NUM_THREADS": placement.threads_per_rank,
+    }  # fmt: skip
+    if placement.master_port:
+        os.environ.setdefault("MASTER_PORT", str(placement.master_port))
+    os.environ.update({name: str(value) for name, value in values.items()})
+    os.environ.pop("LOCAL_SIZE", None)  # with it DeepSpeed leaves 66 MiB a rank in /dev/shm
+    torch.set_num_threads(placement.threads_per_rank)
+    logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
+    if seat.device_kind == "cpu":
+        return torch.device("cpu")
+    torch.cuda.set_device(seat.local_rank)
+    return torch.device("cuda", seat.local_rank)
+
+
+def _tokens(spec: Spec, placement: Placement) -> Prepared:
+    tokens = prepare(spec.data, Path(placement.corpus_root), Path(placement.data_dir))
+    refuse_too_small(tokens, spec.model.context)
+    return tokens
+
+
+def _choose_dtype(spec: Spec, seat: Seat, placement: Placement, recorder: Recorder) -> str:
+    dtype, why, level = resolve_dtype(spec, seat.device_kind, Path(placement.data_dir))
+    if seat.rank == 0:
+        recorder.note(why, level)
+    return dtype
+
+
+def _join(seat: Seat, breakdown: Breakdown) -> None:
+    """Meet the other ranks. The shared-memory op stays off: DeepSpeed would compile it here for minutes, a killed
+    build hangs every later one, and training never uses it (measured 2026-11)."""
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    deepspeed.init_distributed(
+        "nccl" if seat.device_kind == "cuda" else "gloo", auto_mpi_discovery=False, verbose=False, timeout=PEER_TIMEOUT
+    )
+    breakdown.watch_collectives(backends.cdb)
+    comm.barrier()
+
+
+@contextmanager
+def _phase(recorder: Recorder, name: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    if recorder.rank == 0:
+        recorder.phase(name, time.perf_counter() - start)
