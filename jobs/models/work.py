@@ -113,6 +113,7 @@ class SpoolOffset(models.Model):
     attempt = models.ForeignKey(Attempt, on_delete=models.CASCADE, related_name="spool_offsets")
     file = models.CharField(max_length=100)
     offset_bytes = models.BigIntegerField(default=0)
+    num_batches = models.PositiveIntegerField(default=0)  # handed to jobs.series; the next batch's number
     num_bad_lines = models.PositiveIntegerField(default=0)
 
     class Meta:
