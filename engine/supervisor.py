@@ -1,0 +1,204 @@
+"""The supervisor: owns the ranks of one attempt on one node, and knows nothing but its attempt directory.
+
+`python -m engine.supervisor DIR` starts the ranks as fresh interpreters. A pre-forked parent calls `supervise` in a
+forked child instead, with a `spawn` that forks. Either way the process must be single-threaded (PR_SET_PDEATHSIG is
+tied to the thread that forks) and have no other children.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from engine.directory import EXIT_STOPPED, AttemptDirectory, AttemptState, Placement
+from engine.supervision.blame import culprit, is_witness, sentence, tail_of
+from engine.supervision.environment import ROOT, allowed, free_port, rank_environment
+from engine.supervision.gang import Gang
+from engine.supervision.locks import DeviceHeld, hold_devices, release
+from engine.supervision.report import Report
+from engine.supervision.spawn import Spawn, become_subreaper, exec_spawn, rank_log
+from engine.supervision.sweep import kill_strays, remove_shared_memory
+
+POLL_S = 0.05
+LOCK_WAIT_S = 5.0
+WITNESS_S = 0.3  # how long peers of a dead rank get to end by themselves, which shows who was first
+KILL_AFTER_S = 2.0
+LOG_LIMIT_BYTES = 64 * 1024**2
+LOG_KEPT_BYTES = 1024**2
+
+EXIT_CODES: dict[AttemptState, int] = {"succeeded": 0, "stopped": EXIT_STOPPED, "failed": 1}
+
+
+@dataclass(frozen=True)
+class Ending:
+    state: AttemptState
+    reason: str
+    stderr_tail: tuple[str, ...] = ()
+
+
+class Orders:
+    """Why the ranks should stop, if they should: a signal, the control file, or a lease that ran out."""
+
+    def __init__(self, directory: AttemptDirectory) -> None:
+        self._directory = directory
+        self._signal: int | None = None
+        self._lease: float | None = None
+        self._lease_deadline = float("inf")
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._take)
+
+    def why_stop(self) -> str:
+        """'' while the ranks may go on."""
+        if self._signal:
+            return f"the supervisor was told to stop by {signal.Signals(self._signal).name}"
+        if self._directory.read_control() == "stop":
+            return "stopped on request"
+        return "the agent went silent" if self._is_lease_over() else ""
+
+    def _take(self, number: int, _frame: object) -> None:
+        self._signal = number
+
+    def _is_lease_over(self) -> bool:
+        """What is left of a lease is counted on the monotonic clock from when it was first seen, so that a clock set
+        forward, or a laptop that slept, does not end a run whose agent is well."""
+        lease = self._directory.read_lease()
+        if lease is not None and lease != self._lease:
+            self._lease = lease
+            self._lease_deadline = time.monotonic() + lease - time.time()
+        return time.monotonic() > self._lease_deadline
+
+
+def supervise(directory: AttemptDirectory, spawn: Spawn) -> int:
+    """Run one attempt to its end. Returns 0 succeeded, 75 stopped, 1 failed; state.json says why."""
+    become_subreaper()
+    orders = Orders(directory)
+    report = Report(directory)
+    try:
+        ending = _run(directory, spawn, orders, report)
+    except BaseException as error:
+        report.end("failed", f"the supervisor itself failed: {type(error).__name__}: {error}")
+        raise
+    report.end(ending.state, ending.reason, ending.stderr_tail)
+    return EXIT_CODES[ending.state]
+
+
+def start_cold(directory: AttemptDirectory) -> subprocess.Popen[bytes]:
+    """A supervisor in a session of its own, which outlives the caller; its output goes to log/supervisor.log."""
+    settings = ("TRAINER_PYTHON", "HEADROOM_STOP_GRACE_S")
+    environment = allowed(os.environ) | {name: os.environ[name] for name in settings if name in os.environ}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), environment.get("PYTHONPATH", ""))))
+    with (directory.log / "supervisor.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "engine.supervisor", str(directory.path)],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True,
+        )  # fmt: skip
+
+
+def _run(directory: AttemptDirectory, spawn: Spawn, orders: Orders, report: Report) -> Ending:
+    """Locks around ranks around the sweep: devices are free again before a terminal state is shown."""
+    placement = directory.read_placement()
+    try:
+        locks = hold_devices(Path(placement.lock_dir), (seat.device for seat in placement.seats), LOCK_WAIT_S)
+    except DeviceHeld as error:
+        return Ending("failed", str(error))
+    if not placement.master_port:
+        placement = msgspec.structs.replace(placement, master_port=free_port(placement.master_addr))
+    gang, tag = Gang(), str(directory.path.resolve())
+    try:
+        if why := orders.why_stop():
+            return Ending("stopped", f"{why}, before the ranks were started")
+        gang.start(placement, spawn, lambda seat: rank_environment(tag, placement, seat))
+        report.ranks(gang.exits)
+        report.running()
+        stopped_because = _watch(directory, gang, orders, report)
+        return _ending(directory, gang, stopped_because)
+    finally:
+        _clean(tag, placement, report)
+        release(locks)
+
+
+def _watch(directory: AttemptDirectory, gang: Gang, orders: Orders, report: Report) -> str:
+    """Until every rank has ended. Returns why they were asked to stop, '' if they were not."""
+    why, terminate_at, kill_at = "", float("inf"), float("inf")
+    while gang.alive:
+        time.sleep(POLL_S)
+        now = time.monotonic()
+        gang.reap()
+        if gang.is_broken:
+            terminate_at = min(terminate_at, now + WITNESS_S)
+            kill_at = min(kill_at, now + WITNESS_S + KILL_AFTER_S)
+        elif not why and (why := orders.why_stop()):
+            report.note(f"Ranks are asked to stop at a step border: {why}.")
+            terminate_at, kill_at = now, now + _grace_s()
+        if now >= kill_at:
+            gang.kill()
+        elif now >= terminate_at:
+            gang.terminate()
+        report.ranks(gang.exits)
+        if report.beat():
+            _cut_logs(directory, gang, report)
+    return why
+
+
+def _ending(directory: AttemptDirectory, gang: Gang, stopped_because: str) -> Ending:
+    if gang.exit_codes == {0}:
+        return Ending("succeeded", "every rank finished")
+    tails = {death.rank: tail_of(rank_log(directory, death.rank)) for death in gang.deaths}
+    # A rank told to stop while it still imports dies of it, and its peers of the lost connection: that is no failure.
+    failures = [d for d in gang.deaths if not (stopped_because and is_witness(d, tails[d.rank]))]
+    if failures:
+        first = culprit(failures, tails)
+        return Ending("failed", sentence(first, tails[first.rank]), tails[first.rank])
+    why = stopped_because or "the ranks ended by themselves at a step border, before the last step"
+    return Ending("stopped", f"{why}; killed, since no step border came in time" if gang.was_killed else why)
+
+
+def _clean(tag: str, placement: Placement, report: Report) -> None:
+    strays = kill_strays(tag)
+    if strays:
+        report.note(f"Killed {len(strays)} processes that the ranks had left behind.", "warning")
+    if left := remove_shared_memory(placement.master_port):
+        report.note(f"Removed {len(left)} shared-memory files that the ranks had left behind.", "warning")
+
+
+def _cut_logs(directory: AttemptDirectory, gang: Gang, report: Report) -> None:
+    """Keep the end of a log that grew past the limit. Ranks append, so they write on behind what is kept."""
+    for rank in gang.ranks:
+        log = rank_log(directory, rank)
+        try:
+            if log.stat().st_size <= LOG_LIMIT_BYTES:
+                continue
+            with log.open("r+b") as file:
+                file.seek(-LOG_KEPT_BYTES, os.SEEK_END)
+                kept = file.read()
+                file.truncate(0)
+            with log.open("ab") as file:
+                file.write(b"[the log grew past its limit; older lines were cut]\n" + kept)
+        except OSError:
+            continue
+        report.note(
+            f"The log of rank {rank} grew past {LOG_LIMIT_BYTES // 1024**2} MiB and was cut.", "warning"
+        )
+
+
+def _grace_s() -> float:
+    return float(os.environ.get("HEADROOM_STOP_GRACE_S", "60"))
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) != 1:
+        sys.stderr.write("usage: python -m engine.supervisor DIR\n")
+        return 2
+    directory = AttemptDirectory(Path(arguments[0]).resolve())
+    return supervise(directory, exec_spawn(directory))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,41 @@
+"""One writer's spool file: whole lines appended, never an error to the caller."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from engine.telemetry.wire import Line, encode
+
+
+class Spool:
+    """A full disk costs lines, never the process that measures; `dropped` counts them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.dropped = 0
+        self._is_torn = False  # the last write got half a line onto the disk
+
+    def write(self, lines: Iterable[Line]) -> bool:
+        encoded = [encode(line) for line in lines]
+        content = (b"\n" if self._is_torn else b"") + b"".join(encoded)
+        written = self._append(content)
+        if written < len(content):
+            self.dropped += len(encoded)
+            self._is_torn = self._is_torn or written > 0
+            return False
+        self._is_torn = False
+        return True
+
+    def _append(self, content: bytes) -> int:
+        try:
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        except OSError:
+            return 0
+        try:
+            return os.write(descriptor, content)
+        except OSError:
+            return 0
+        finally:
+            os.close(descriptor)

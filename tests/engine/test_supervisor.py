@@ -1,0 +1,214 @@
+"""How an attempt ends: every way a rank, the agent or the supervisor itself can go, and what people are told."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from engine import procfs
+from tests.engine.supervised import STEP_UNTIL_TOLD, Supervised, until
+
+Attempt = Callable[..., Supervised]
+
+
+@pytest.fixture
+def attempt(tmp_path: Path) -> Iterator[Attempt]:
+    made: list[Supervised] = []
+
+    def make(script: str, **options: object) -> Supervised:
+        made.append(Supervised(tmp_path, script, **options))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.kill()
+
+
+def test_an_attempt_succeeds_when_every_rank_ends_with_zero(attempt: Attempt) -> None:
+    run = attempt("echo rank $RANK of $WORLD_SIZE; exit 0").start()
+    state = run.end()
+    assert (state.state, run.process.returncode) == ("succeeded", 0)
+    assert [rank.exit_code for rank in state.ranks] == [0, 0]
+    assert (run.directory.log / "rank1.log").read_text() == "rank 1 of 2\n"
+    assert state.ended_at and state.reason
+
+
+def test_the_starting_phase_is_reported_once(attempt: Attempt) -> None:
+    run = attempt("exit 0").start()
+    run.end()
+    phases = [line for line in run.lines if line.k == "phase"]
+    assert [(line.text, line.source) for line in phases] == [("starting", "run")]
+    assert 0 < phases[0].seconds < 60
+
+
+def test_a_failing_rank_ends_the_others_and_its_last_words_are_the_reason(attempt: Attempt) -> None:
+    run = attempt(
+        'if [ $RANK = 1 ]; then echo "Traceback"; echo "[rank1]: ValueError: the corpus is empty" >&2; exit 3; fi\n'
+        + STEP_UNTIL_TOLD
+    ).start()
+    state = run.end()
+    assert state.state == "failed" and run.process.returncode == 1
+    assert state.reason == "rank 1 ended with exit code 3: ValueError: the corpus is empty"
+    assert state.stderr_tail == ("Traceback", "[rank1]: ValueError: the corpus is empty")
+    assert run.are_gone()
+
+
+def test_the_tail_holds_the_last_forty_lines(attempt: Attempt) -> None:
+    state = attempt("seq 1 100; exit 1", ranks=1).start().end()
+    assert state.stderr_tail == tuple(str(n) for n in range(61, 101))
+    assert state.reason == "rank 0 ended with exit code 1"
+
+
+def test_a_rank_killed_by_hand_is_named_with_its_signal(attempt: Attempt) -> None:
+    run = attempt(STEP_UNTIL_TOLD).start().ready()
+    os.kill(run.pids[1], signal.SIGKILL)
+    state = run.end()
+    assert state.reason == "rank 1 was killed by SIGKILL (out of memory or by hand)"
+    assert (state.state, run.are_gone()) == ("failed", True)
+
+
+def test_a_peer_that_only_lost_its_connection_is_not_blamed_even_if_it_ends_first(attempt: Attempt) -> None:
+    state = (
+        attempt(
+            'if [ $RANK = 0 ]; then echo "RuntimeError: Connection closed by peer [127.0.0.1]:1" >&2; exit 1; fi\n'
+            'sleep 0.15; echo "torch.OutOfMemoryError: no memory left" >&2; exit 1'
+        )
+        .start()
+        .end()
+    )
+    assert state.reason == "rank 1 ended with exit code 1: torch.OutOfMemoryError: no memory left"
+
+
+def test_a_killed_rank_is_blamed_before_a_peer_that_ended_first(attempt: Attempt) -> None:
+    state = (
+        attempt("[ $RANK = 0 ] && { echo 'RuntimeError: odd'; exit 1; }; sleep 0.15; kill -9 $$")
+        .start()
+        .end()
+    )
+    assert state.reason.startswith("rank 1 was killed by SIGKILL")
+
+
+def test_a_rank_that_ignores_sigterm_is_killed_when_its_peer_fails(attempt: Attempt) -> None:
+    state = attempt('[ $RANK = 1 ] && exit 1; trap "" TERM; while :; do sleep 0.05; done').start().end()
+    assert state.reason == "rank 1 ended with exit code 1"
+    assert state.ranks[0].exit_code == -signal.SIGKILL
+
+
+def test_a_stop_lets_ranks_reach_a_step_border(attempt: Attempt) -> None:
+    run = attempt(STEP_UNTIL_TOLD).start().ready()
+    run.directory.write_control("stop")
+    state = run.end()
+    assert (state.state, run.process.returncode) == ("stopped", 75)
+    assert [rank.exit_code for rank in state.ranks] == [75, 75]
+    assert state.reason == "stopped on request"
+
+
+def test_sigterm_to_the_supervisor_is_a_stop(attempt: Attempt) -> None:
+    run = attempt(STEP_UNTIL_TOLD).start().ready()
+    run.process.terminate()
+    state = run.end()
+    assert (state.state, [rank.exit_code for rank in state.ranks]) == ("stopped", [75, 75])
+    assert "SIGTERM" in state.reason
+
+
+def test_ranks_that_reach_no_step_border_are_killed_after_the_grace(attempt: Attempt) -> None:
+    run = attempt(
+        'trap "" TERM; touch "$DIR/ready$RANK"; while :; do sleep 0.05; done',
+        environment={"HEADROOM_STOP_GRACE_S": "0.2"},
+    )
+    run.start().ready().directory.write_control("stop")
+    state = run.end()
+    assert state.state == "stopped" and "killed" in state.reason
+    assert [rank.exit_code for rank in state.ranks] == [-signal.SIGKILL] * 2
+
+
+def test_a_rank_that_dies_of_the_stop_itself_while_it_imports_is_no_failure(attempt: Attempt) -> None:
+    run = attempt(
+        'touch "$DIR/ready$RANK"; [ $RANK = 0 ] && while :; do sleep 0.05; done\n'
+        'trap "echo RuntimeError: Connection reset by peer; exit 1" TERM; while :; do sleep 0.02; done'
+    )
+    run.start().ready().directory.write_control("stop")
+    state = run.end()
+    assert (state.state, state.reason) == ("stopped", "stopped on request")
+
+
+def test_a_checkpoint_that_fails_during_a_stop_is_told(attempt: Attempt) -> None:
+    run = attempt(
+        'trap "echo OSError: No space left on device; exit 1" TERM\n'
+        'touch "$DIR/ready$RANK"; while :; do sleep 0.02; done'
+    )
+    run.start().ready().directory.write_control("stop")
+    state = run.end()
+    assert state.state == "failed" and "OSError: No space left" in state.reason
+
+
+def test_a_stop_before_the_start_starts_nothing(attempt: Attempt) -> None:
+    run = attempt('touch "$DIR/ready$RANK"')
+    run.directory.write_control("stop")
+    state = run.start().end()
+    assert (state.state, state.ranks) == ("stopped", ())
+    assert not run.path("ready0").exists()
+
+
+def test_an_agent_that_went_silent_ends_the_run_at_a_step_border(attempt: Attempt) -> None:
+    state = attempt(STEP_UNTIL_TOLD, lease_s=2).start().ready().end()
+    assert (state.state, state.reason) == ("stopped", "the agent went silent")
+    assert [rank.exit_code for rank in state.ranks] == [75, 75]
+
+
+def test_ranks_that_stop_by_themselves_are_stopped_not_failed(attempt: Attempt) -> None:
+    state = attempt("exit 75").start().end()
+    assert state.state == "stopped" and "by themselves" in state.reason
+
+
+def test_ranks_die_with_a_killed_supervisor(attempt: Attempt) -> None:
+    run = attempt(STEP_UNTIL_TOLD).start().ready()
+    run.process.kill()
+    run.process.wait()
+    until(run.are_gone, "the end of the ranks")
+    assert run.state.state == "running"  # nobody was left to say otherwise
+    assert not procfs.is_alive(run.state.pid, run.state.pid_started)
+
+
+def test_an_interpreter_that_does_not_exist_is_named(attempt: Attempt) -> None:
+    run = attempt("exit 0")
+    run.trainer.unlink()
+    state = run.start().end()
+    assert state.state == "failed" and "FileNotFoundError" in state.reason
+    assert str(run.trainer) in state.reason
+
+
+def test_a_broken_placement_is_a_terminal_state_with_a_reason(attempt: Attempt) -> None:
+    run = attempt("exit 0")
+    run.path("placement.json").write_text("{")
+    state = run.start().end()
+    assert state.state == "failed" and state.reason.startswith("the supervisor itself failed")
+
+
+def test_the_state_names_its_supervisor_and_is_kept_fresh(attempt: Attempt) -> None:
+    run = attempt(STEP_UNTIL_TOLD).start().ready()
+    first = run.state
+    assert first.pid == run.process.pid and procfs.is_alive(first.pid, first.pid_started)
+    until(lambda: run.state.updated_at > first.updated_at, "a newer state")
+    assert run.state.state == "running"
+
+
+def test_a_state_that_cannot_be_written_costs_no_rank(attempt: Attempt) -> None:
+    run = attempt(STEP_UNTIL_TOLD).start().ready()
+    blocked = run.path("state.json")
+    blocked.unlink()
+    blocked.mkdir()
+    (blocked / "in-the-way").touch()  # a rename onto it fails, as a full disk would make it
+    pid = procfs.descendants(run.process.pid)[0]
+    half_written = run.path(f".state.json.{run.process.pid}")
+    until(half_written.exists, "a beat that failed")
+    assert procfs.stat(pid) is not None
+    (blocked / "in-the-way").unlink()
+    blocked.rmdir()
+    until(blocked.exists, "the next beat")
+    run.directory.write_control("stop")
+    assert run.end().state == "stopped"
