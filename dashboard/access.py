@@ -16,6 +16,12 @@ def teams_of(user: User) -> QuerySet[Team]:
     return Team.objects.filter(memberships__user_id=user.pk).order_by("name")
 
 
+def teams_written_by(user: User) -> QuerySet[Team]:
+    """Teams in which the user may submit, cancel and retry."""
+    writers = Membership.objects.filter(user_id=user.pk).exclude(role=Role.VIEWER)
+    return Team.objects.filter(id__in=writers.values("team_id")).order_by("name")
+
+
 def jobs_of(user: User) -> QuerySet[Job]:
     return Job.objects.filter(team__memberships__user_id=user.pk)
 

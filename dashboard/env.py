@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import tempfile
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -53,6 +55,14 @@ def secret(name: str, file: Path) -> str:
     return file.read_text()
 
 
+def socket(path: Path) -> Path:
+    """The path itself, or a short private one where it would not fit a unix address (108 bytes)."""
+    if len(str(path)) <= 100:
+        return path
+    digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"headroom-{os.getuid()}-{digest}" / path.name
+
+
 def database(url: str, sqlite_file: Path) -> dict[str, object]:
     """Django's settings for a postgresql:// URL, or for the SQLite file when there is none."""
     if not url:
@@ -68,7 +78,9 @@ def database(url: str, sqlite_file: Path) -> dict[str, object]:
         }
     parts = urlsplit(url)
     if parts.scheme not in ("postgres", "postgresql"):
-        raise ImproperlyConfigured(f"DATABASE_URL: '{parts.scheme}' is not supported; say postgresql://user:password@host/name.")
+        raise ImproperlyConfigured(
+            f"DATABASE_URL: '{parts.scheme}' is not supported; say postgresql://user:password@host/name."
+        )
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": unquote(parts.path.lstrip("/")),

@@ -95,7 +95,7 @@ STORAGES = {
 }
 
 # Broker: a Redis or Valkey elsewhere, or the embedded one on a unix socket that only this user can open.
-BROKER_SOCKET = HOME_DIR / "broker" / "broker.sock"
+BROKER_SOCKET = env.socket(HOME_DIR / "broker" / "broker.sock")
 BROKER_URL = env.text("BROKER_URL", f"redis+socket://{BROKER_SOCKET}")
 IS_BROKER_EMBEDDED = BROKER_URL == f"redis+socket://{BROKER_SOCKET}"
 

@@ -18,7 +18,12 @@ class Hardware:
 
 def refuse_impossible(spec: Spec, hardware: Hardware | None = None) -> None:
     """Raise SpecError with every rule that the spec breaks. Without hardware, only what holds everywhere."""
-    problems = [*_shape(spec), *_layout(spec), *_budget(spec), *(_hardware(spec, hardware) if hardware else ())]
+    problems = [
+        *_shape(spec),
+        *_layout(spec),
+        *_budget(spec),
+        *(_hardware(spec, hardware) if hardware else ()),
+    ]
     if problems:
         raise SpecError(problems)
 
@@ -78,7 +83,9 @@ def _hardware(spec: Spec, hardware: Hardware) -> Iterator[Problem]:
         )
     limit, need = hardware.gang_limit, spec.parallel.world_size
     if limit is not None and need > limit:
-        fix = {"parallel.data": max(1, limit // spec.parallel.stages)} if spec.parallel.stages <= limit else {}
+        fix = (
+            {"parallel.data": max(1, limit // spec.parallel.stages)} if spec.parallel.stages <= limit else {}
+        )
         yield Problem(
             "parallel.data" if fix else "parallel.stages",
             f"{spec.parallel.data} x {spec.parallel.stages} = {need} ranks need {need} devices on one node; "

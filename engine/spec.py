@@ -29,7 +29,9 @@ class SpecError(ValueError):
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
-        super().__init__("; ".join(f"{p.field}: {p.message}" if p.field else p.message for p in self.problems))
+        super().__init__(
+            "; ".join(f"{p.field}: {p.message}" if p.field else p.message for p in self.problems)
+        )
 
 
 class Part(BaseModel):
@@ -56,26 +58,38 @@ class Data(Part):
         "python-docs", min_length=1, max_length=200, title="Corpus",
         description="A built-in corpus, or a text file inside the data folder",
     )  # fmt: skip
-    tokenizer: Literal["bytes", "bpe"] = Field("bpe", title="Tokenizer", description="Bytes, or a BPE trained on the corpus")
-    vocab_size: int = Field(2048, ge=256, le=65536, title="Vocabulary", description="BPE only; bytes always have 256")
-    validation_share: Real = Field(0.05, gt=0, le=0.5, title="Validation share", description="Share of the text held out")
+    tokenizer: Literal["bytes", "bpe"] = Field(
+        "bpe", title="Tokenizer", description="Bytes, or a BPE trained on the corpus"
+    )
+    vocab_size: int = Field(
+        2048, ge=256, le=65536, title="Vocabulary", description="BPE only; bytes always have 256"
+    )
+    validation_share: Real = Field(
+        0.05, gt=0, le=0.5, title="Validation share", description="Share of the text held out"
+    )
 
 
 class Batch(Part):
     global_batch_size: int = Field(
         16, ge=1, le=65536, title="Global batch", description="Sequences a step, over all ranks"
     )
-    micro_batch_size: int = Field(8, ge=1, le=4096, title="Micro-batch", description="Sequences a rank holds at once")
+    micro_batch_size: int = Field(
+        8, ge=1, le=4096, title="Micro-batch", description="Sequences a rank holds at once"
+    )
 
 
 class Parallel(Part):
     data: int = Field(2, ge=1, le=1024, title="Data parallel", description="Copies of the model")
-    stages: int = Field(1, ge=1, le=64, title="Pipeline stages", description="Slices of the model, one a rank")
+    stages: int = Field(
+        1, ge=1, le=64, title="Pipeline stages", description="Slices of the model, one a rank"
+    )
     zero_stage: Literal[0, 1, 2, 3] = Field(
         1, title="ZeRO stage", description="Shares optimiser (1), gradients (2), parameters (3)"
     )
     activation_checkpointing: bool = Field(
-        False, title="Activation checkpointing", description="Recompute blocks in the backward pass to save memory"
+        False,
+        title="Activation checkpointing",
+        description="Recompute blocks in the backward pass to save memory",
     )
 
     @property
@@ -90,17 +104,27 @@ class Precision(Part):
 
 
 class Optimiser(Part):
-    name: Literal["adamw", "sgd"] = Field("adamw", title="Optimiser", description="AdamW, or SGD with momentum 0.9")
-    learning_rate: Real = Field(1e-3, gt=0, le=10, title="Learning rate", description="At the end of the warm-up")
-    schedule: Literal["constant", "cosine"] = Field("cosine", title="Schedule", description="After the warm-up")
+    name: Literal["adamw", "sgd"] = Field(
+        "adamw", title="Optimiser", description="AdamW, or SGD with momentum 0.9"
+    )
+    learning_rate: Real = Field(
+        1e-3, gt=0, le=10, title="Learning rate", description="At the end of the warm-up"
+    )
+    schedule: Literal["constant", "cosine"] = Field(
+        "cosine", title="Schedule", description="After the warm-up"
+    )
     warmup_steps: int = Field(20, ge=0, le=1_000_000, title="Warm-up steps", description="Linear from zero")
     weight_decay: Real = Field(0.1, ge=0, le=10, title="Weight decay", description="Not on norms and biases")
-    gradient_clip: Real = Field(1.0, ge=0, le=1e6, title="Gradient clipping", description="Largest norm; 0 switches it off")
+    gradient_clip: Real = Field(
+        1.0, ge=0, le=1e6, title="Gradient clipping", description="Largest norm; 0 switches it off"
+    )
 
 
 class Budget(Part):
     steps: int = Field(200, ge=1, le=100_000_000, title="Steps", description="Optimiser updates")
-    validate_every: int = Field(50, ge=0, le=100_000_000, title="Validate every", description="Steps; 0: only at the end")
+    validate_every: int = Field(
+        50, ge=0, le=100_000_000, title="Validate every", description="Steps; 0: only at the end"
+    )
     checkpoint_every: int = Field(
         100, ge=0, le=100_000_000, title="Checkpoint every", description="Steps; 0: only at the end"
     )
@@ -111,8 +135,12 @@ class Budget(Part):
 
 
 class Spec(Part):
-    name: str = Field("untitled", min_length=1, max_length=100, title="Name", description="How the run is called")
-    pool: str = Field("default", min_length=1, max_length=50, title="Pool", description="Where the job waits for devices")
+    name: str = Field(
+        "untitled", min_length=1, max_length=100, title="Name", description="How the run is called"
+    )
+    pool: str = Field(
+        "default", min_length=1, max_length=50, title="Pool", description="Where the job waits for devices"
+    )
     seed: int = Field(1, ge=0, le=2**31 - 1, title="Seed", description="Of weights, dropout and data order")
     model: Model = Model()
     data: Data = Data()
@@ -172,7 +200,9 @@ def with_changes(values: Mapping[str, Any], changes: Iterable[str]) -> dict[str,
     for change in changes:
         path, equals, text = change.partition("=")
         if not equals or not path:
-            raise SpecError([Problem("", f"'{change}' is not of the form field=value, such as model.layers=4.")])
+            raise SpecError(
+                [Problem("", f"'{change}' is not of the form field=value, such as model.layers=4.")]
+            )
         *parents, leaf = path.strip().split(".")
         target = changed
         for parent in parents:

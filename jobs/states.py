@@ -84,11 +84,14 @@ def move_job(
         if attempt is not None:
             rows = rows.filter(attempt_number=attempt)
         if to in FINAL:
-            fields.setdefault("ended_at", timezone.now())
+            fields = {"ended_at": timezone.now(), "reason": reason, "waiting_reason": ""} | fields
+        elif to == JobState.QUEUED:
+            fields = {"ended_at": None, "reason": "", "wants_stop": False, "waiting_reason": reason[:300]} | fields
         if not rows.update(state=to, **fields):
             return False
+        number = fields.get("attempt_number", attempt)
         Event.objects.create(
-            job_id=job_id, attempt_number=attempt, actor=actor, kind=f"job.{to}", text=reason
+            job_id=job_id, attempt_number=number, actor=actor, kind=f"job.{to}", text=reason
         )
     return True
 

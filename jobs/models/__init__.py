@@ -3,11 +3,15 @@
 from jobs.models.cluster import Device, Node, Pool
 from jobs.models.people import ApiToken, LoginLink, Membership, Team
 from jobs.models.runs import Run
+from jobs.models.series import Batch, Chunk, ChunkData, Segment, StoredSeries, Stream
 from jobs.models.work import Attempt, Event, Job, Lease, SpoolOffset
 
 __all__ = [
     "ApiToken",
     "Attempt",
+    "Batch",
+    "Chunk",
+    "ChunkData",
     "Device",
     "Event",
     "Job",
@@ -17,6 +21,9 @@ __all__ = [
     "Node",
     "Pool",
     "Run",
+    "Segment",
     "SpoolOffset",
+    "StoredSeries",
+    "Stream",
     "Team",
 ]

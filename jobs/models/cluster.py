@@ -23,7 +23,9 @@ class Node(models.Model):
     pool = models.ForeignKey(Pool, on_delete=models.PROTECT, related_name="nodes")
     name = models.CharField(max_length=100)
     is_cordoned = models.BooleanField(default=False)  # no new work
-    facts = models.JSONField(default=dict)  # hostname, cores, memory, versions, as engine.telemetry.inventory reads them
+    facts = models.JSONField(
+        default=dict
+    )  # hostname, cores, memory, versions, as engine.telemetry.inventory reads them
     host = models.JSONField(default=dict)  # newest host-level readings
     joined_at = models.DateTimeField(auto_now_add=True)
     heartbeat_at = models.DateTimeField(null=True)

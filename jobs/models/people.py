@@ -27,7 +27,9 @@ class Membership(models.Model):
     role = models.CharField(max_length=10, choices=Role.choices, default=Role.MEMBER)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["user", "team"], name="one_membership_per_user_and_team")]
+        constraints = [
+            models.UniqueConstraint(fields=["user", "team"], name="one_membership_per_user_and_team")
+        ]
 
     def __str__(self) -> str:
         return f"{self.user} in {self.team} as {self.role}"

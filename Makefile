@@ -1,0 +1,43 @@
+# One command each. `make run` needs python3 (3.11 or newer) and nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8000
+export PORT
+
+.PHONY: run test check bench format clean
+
+run: $(VENV)/.engine
+	@exec $(BIN)/python manage.py up
+
+test: $(VENV)/.dev
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/.dev
+	@$(BIN)/python -m pytest -q -s -m perf tests/perf $(ARGS)
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) build *.egg-info
+
+$(VENV)/.engine: pyproject.toml constraints.txt
+	@$(PYTHON) dashboard/preflight.py
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing pinned packages into $(VENV); this takes a few minutes the first time."
+	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt ".[engine]" $(PIP_ARGS) || \
+	  { echo "Installing failed; the lines above say why. Nothing was started." >&2; exit 1; }
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.engine
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt ".[engine,dev]" $(PIP_ARGS)
+	@touch $@

@@ -1,0 +1,18 @@
+"""`manage.py prepare`: migrations, the first team and user; what a fresh database needs before anything starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+
+from jobs import people
+
+
+class Command(BaseCommand):
+    help = "Bring the database up to date; make the first team and user if there are none."
+
+    def handle(self, **options: Any) -> None:
+        call_command("migrate", verbosity=1, interactive=False)
+        people.ensure_first_team_and_user()

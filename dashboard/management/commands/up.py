@@ -1,0 +1,135 @@
+"""`manage.py up`: everything on one machine under one command, until Ctrl-C."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError
+
+from dashboard.preflight import RUN_BYTES, PreflightError, check_folder, check_port
+from dashboard.processes import Group, Process
+from jobs import broker, people
+
+PAGE_LIMIT_S = 60.0
+
+
+class Command(BaseCommand):
+    help = "Start the embedded broker, the scheduler, an agent and the web server, and stop them together."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default=os.environ.get("HOST", "127.0.0.1"))
+        parser.add_argument("--port", type=int, default=int(os.environ.get("PORT") or 8000))
+        parser.add_argument("--no-demo", action="store_true", help="submit nothing on the very first start")
+
+    def handle(self, *, host: str, port: int, no_demo: bool, **options: Any) -> None:
+        began = time.monotonic()
+        self.signals = 0
+        url = f"http://{'localhost' if host in ('0.0.0.0', '::') else host}:{port}"
+        try:
+            check_folder(settings.HOME_DIR, RUN_BYTES)
+            lock = _only_one(settings.HOME_DIR / "up.lock", url)
+            check_port(host, port)
+            self._say("preparing the database")
+            is_first = _prepare()
+        except (PreflightError, broker.BrokerError) as error:
+            raise CommandError(str(error)) from None
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._count)
+        group = Group(settings.HOME_DIR / "log", os.environ | {"BASE_URL": url, "PYTHONUNBUFFERED": "1"})
+        try:
+            self._start(group, host, port)
+            if self._wait_for_page(group, f"{url}/login/"):
+                self._welcome(url, is_first and not no_demo, time.monotonic() - began)
+            while not self.signals:
+                group.watch()
+                time.sleep(0.2)
+        except broker.BrokerError as error:
+            raise CommandError(str(error)) from None
+        finally:
+            self._say("stopping: running jobs make a checkpoint first (Ctrl-C again: stop at once)")
+            group.stop(is_impatient=lambda: self.signals > 1)
+            lock.close()
+        self._say("stopped")
+
+    def _start(self, group: Group, host: str, port: int) -> None:
+        manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
+        if settings.IS_BROKER_EMBEDDED:
+            group.start(Process("broker", broker.command(settings.BROKER_SOCKET)))
+        group.start(Process("web", [*manage, "web", "--host", host, "--port", str(port)]))
+        if settings.IS_BROKER_EMBEDDED:
+            broker.wait_until_it_answers(settings.BROKER_SOCKET)
+        # The agent's limit covers the checkpoints of the attempts it stops.
+        group.start(Process("scheduler", [*manage, "scheduler"]))
+        group.start(Process("agent", [*manage, "agent", "--stop-attempts"], stop_s=60.0))
+
+    def _wait_for_page(self, group: Group, url: str) -> bool:
+        self._say("waiting for the first page")
+        deadline = time.monotonic() + PAGE_LIMIT_S
+        while not self.signals:
+            group.watch()
+            try:
+                with urllib.request.urlopen(url, timeout=5):
+                    return True
+            except (urllib.error.URLError, OSError):
+                if time.monotonic() > deadline:
+                    raise CommandError(
+                        f"No page within {PAGE_LIMIT_S:.0f} s; the reason stands in {group.log_dir / 'web.log'}."
+                    ) from None
+            time.sleep(0.05)
+        return False
+
+    def _welcome(self, url: str, is_demo_wanted: bool, seconds: float) -> None:
+        user = people.ensure_first_team_and_user()
+        token = people.make_login_link(user)
+        self.stdout.write(f"\n  Headroom runs at {url}  (ready after {seconds:.1f} s)")
+        self.stdout.write(f"  Log in once, within 15 minutes:  {url}/login/{token}/")
+        self.stdout.write("  Another link: manage.py login   Stop: Ctrl-C\n")
+        if is_demo_wanted:
+            call_command("submit", "demo", stdout=self.stdout)
+
+    def _count(self, *_: object) -> None:
+        self.signals += 1
+
+    def _say(self, text: str) -> None:
+        if self.stdout.isatty():
+            self.stdout.write(f"  {text} ...")
+
+
+def _only_one(path: Path, url: str):
+    """The lock that a second `up` finds taken. Raises PreflightError naming the one that runs."""
+    lock = open(path, "a+")  # noqa: SIM115  (held until the end of the process)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.seek(0)
+        raise PreflightError(
+            f"Headroom already runs from this folder: {lock.read().strip() or 'starting'}."
+        ) from None
+    lock.truncate(0)
+    lock.write(f"{url} (process {os.getpid()})")
+    lock.flush()
+    return lock
+
+
+def _prepare() -> bool:
+    """Migrations, the first team and user. True on the very first start."""
+    from jobs.models import Job
+
+    try:
+        call_command("migrate", verbosity=0, interactive=False)
+        people.ensure_first_team_and_user()
+        return not Job.objects.exists()
+    except OperationalError as error:
+        raise PreflightError(f"The database cannot be used: {error}.") from None

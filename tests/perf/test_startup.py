@@ -1,0 +1,55 @@
+"""Submit -> first step of the demo, by phase: cold (ranks as new processes) and warm (forked from a parent)."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+from collections.abc import Iterator
+
+import pytest
+
+from engine.telemetry.metrics import START_PHASES
+from tests.running import Headroom, free_port, wait_until
+
+pytestmark = [pytest.mark.perf, pytest.mark.timeout(600)]
+
+LIMITS_S = {"cold": 15.0, "warm": 3.0}
+ROUNDS = {"cold": 2, "warm": 5}
+
+
+@pytest.fixture(params=["cold", "warm"])
+def started(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Headroom]]:
+    environment = {"HEADROOM_WARM_PARENT": "0" if request.param == "cold" else "1"}
+    running = Headroom(tmp_path_factory.mktemp("startup"), free_port(), environment).start("--no-demo")
+    try:
+        running.wait_for_link()
+        yield request.param, running
+    finally:
+        running.interrupt()
+        running.kill()
+
+
+def first_step_of(running: Headroom) -> dict[str, float]:
+    """Seconds of each start phase of one demo job."""
+    changes = ["--set", "budget.steps=3", "--set", "optimiser.warmup_steps=1"]
+    done = running.manage("submit", "demo", *changes, "--wait", "--json")
+    job = json.loads(done.stdout.splitlines()[0])["job"]
+    rows = map(json.loads, running.manage("runs", "--json").stdout.splitlines())
+    phases = next(row for row in rows if row["job"] == job)["phases"]
+    assert list(phases) == list(START_PHASES)
+    return phases
+
+
+def test_submit_to_first_step(started: tuple[str, Headroom]):
+    kind, running = started
+    first_step_of(running)  # prepares the corpus; its time is told apart, not hidden
+    if kind == "warm":
+        wait_until(lambda: (running.home / "node" / "warm.sock").exists(), said="the warm parent")
+    rounds = [first_step_of(running) for _ in range(ROUNDS[kind])]
+    total = statistics.median(sum(phases.values()) for phases in rounds)
+    print(f"\n{kind}: submit -> first step, median of {len(rounds)}, load {os.getloadavg()[0]:.1f}")
+    for name in START_PHASES:
+        print(f"  {name:<12}{statistics.median(p[name] for p in rounds):8.2f} s")
+    print(f"  {'total':<12}{total:8.2f} s   (target < {LIMITS_S[kind]:.0f} s on two idle cores)")
+    assert total < LIMITS_S[kind]

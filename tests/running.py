@@ -1,0 +1,123 @@
+"""A real Headroom in processes of its own, for tests that look from outside."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# The smallest spec that really trains: a second or two on any machine.
+TINY = [
+    "model.layers=2", "model.width=32", "model.heads=2", "model.ffn_width=64", "model.context=32",
+    "data.tokenizer=bytes", "budget.steps=20", "budget.validate_every=10", "budget.checkpoint_every=10",
+    "optimiser.warmup_steps=2", "batch.global_batch_size=8", "batch.micro_batch_size=4",
+]  # fmt: skip
+
+
+def changes(values: list[str]) -> list[str]:
+    return [part for value in values for part in ("--set", value)]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_until(what: Callable[[], T], limit_s: float = 60.0, said: str = "condition") -> T:
+    """The first truthy answer; looks often, and fails with the last answer at the limit."""
+    deadline = time.monotonic() + limit_s
+    while True:
+        answer = what()
+        if answer:
+            return answer
+        assert time.monotonic() < deadline, f"{said} did not hold within {limit_s:.0f} s; last: {answer!r}"
+        time.sleep(0.05)
+
+
+@dataclass
+class Headroom:
+    """`manage.py up` in a home of its own."""
+
+    home: Path
+    port: int
+    environment: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[str] | None = None
+    printed: list[str] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def env(self) -> dict[str, str]:
+        own = {"HEADROOM_HOME": str(self.home), "BASE_URL": self.url, "DJANGO_SETTINGS_MODULE": "dashboard.settings"}
+        outside = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "BROKER_URL", "PORT", "HOST")}
+        return outside | own | self.environment
+
+    def start(self, *arguments: str) -> Headroom:
+        command = [sys.executable, "manage.py", "up", "--port", str(self.port), *arguments]
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+        return self
+
+    def wait_for_link(self) -> str:
+        """The login link that `up` prints once a page answers."""
+        assert self.process and self.process.stdout
+        for line in self.process.stdout:
+            self.printed.append(line)
+            if found := re.search(r"http://\S+/login/\S+", line):
+                return found.group()
+        raise AssertionError("up ended without a login link:\n" + "".join(self.printed) + self.logs())
+
+    def manage(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments], cwd=ROOT, env=self.env, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        assert not check or done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}{self.logs()}"
+        return done
+
+    def logs(self) -> str:
+        folder = self.home / "log"
+        return "".join(f"\n--- {p.name}\n{p.read_text()[-3000:]}" for p in sorted(folder.glob("*.log")))
+
+    def interrupt(self, limit_s: float = 60.0) -> int:
+        """Ctrl-C, and the exit code."""
+        assert self.process
+        self.process.send_signal(signal.SIGINT)
+        self.printed.append(self.process.communicate(timeout=limit_s)[0])
+        return self.process.returncode
+
+    def alive(self) -> list[psutil.Process]:
+        """Every process on this machine that carries this home in its environment."""
+        return list(_of_home(self.home))
+
+    def kill(self) -> None:
+        for process in self.alive():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+def _of_home(home: Path) -> Iterator[psutil.Process]:
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            if process.status() != psutil.STATUS_ZOMBIE and process.environ().get("HEADROOM_HOME") == str(home):
+                yield process
