@@ -21,7 +21,9 @@ class Stream(models.Model):
     first_at_us = models.BigIntegerField(null=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["run", "attempt", "name"], name="one_stream_per_writer")]
+        constraints = [
+            models.UniqueConstraint(fields=["run", "attempt", "name"], name="one_stream_per_writer")
+        ]
 
 
 class Batch(models.Model):
@@ -50,7 +52,9 @@ class StoredSeries(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["stream", "metric", "source"], name="one_series_per_metric_and_source")
+            models.UniqueConstraint(
+                fields=["stream", "metric", "source"], name="one_series_per_metric_and_source"
+            )
         ]
 
 

@@ -1,0 +1,55 @@
+"""What stands along x: steps, unix time, seconds since the run began, or tokens seen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from jobs.series.codec import NO_STEP, Floats, Ints
+from jobs.series.snapshot import Head
+
+X = Literal["step", "time", "relative", "tokens"]
+FURTHEST = 2**62
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Points are chosen by step or by microsecond, from `lo` to `hi` inclusive; `to_x` says where they stand."""
+
+    by_step: bool
+    lo: int
+    hi: int
+    to_x: Callable[[Ints], Ints | Floats]
+
+    def border(self, head: Head) -> float | None:
+        """Where an attempt begins; None for an attempt without a step on an axis of steps."""
+        position = head.first_step if self.by_step else head.first_at_us
+        return None if position is None else self.to_x(np.array([position], dtype=np.int64))[0].item()
+
+
+def steps(lo: float | None, hi: float | None) -> Axis:
+    low, high = _whole(lo, hi, 1)
+    return Axis(True, max(low, NO_STEP + 1), high, lambda positions: positions)
+
+
+def time(lo: float | None, hi: float | None, origin_us: int = 0) -> Axis:
+    """In seconds, since 1970 or since `origin_us`."""
+    low, high = _whole(lo, hi, 1_000_000)
+    return Axis(False, low + origin_us, high + origin_us, lambda positions: (positions - origin_us) / 1e6)
+
+
+def tokens(lo: float | None, hi: float | None, known_steps: Floats, known_tokens: Floats) -> Axis:
+    """Tokens seen by each step, straight between the known ones."""
+    low, high = (None if end is None else np.interp(end, known_tokens, known_steps) for end in (lo, hi))
+    chosen = steps(low, high)
+    return Axis(True, chosen.lo, chosen.hi, lambda positions: np.interp(positions, known_steps, known_tokens))
+
+
+def _whole(lo: float | None, hi: float | None, scale: int) -> tuple[int, int]:
+    low = -FURTHEST if lo is None or lo == -math.inf else math.ceil(round(lo * scale, 6))
+    high = FURTHEST if hi is None or hi == math.inf else math.floor(round(hi * scale, 6))
+    return max(low, -FURTHEST), min(high, FURTHEST)

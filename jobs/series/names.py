@@ -1,0 +1,66 @@
+"""What a run has series of: every metric and source, how many points, and the newest value."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from django.db import connection
+
+from jobs.series import codec
+from jobs.series.codec import NO_STEP, Key
+
+# attempt, stream, position, metric, source, count, last_step, last_at_us, last_value, data: folded series, then the
+# journal. One statement, as in jobs.series.snapshot.
+STATEMENT = """
+SELECT s.attempt, s.id, CAST(-1 AS bigint), t.metric, t.source, t.count, t.last_step, t.last_at_us, t.last_value,
+       CAST(NULL AS bytea)
+FROM jobs_storedseries t JOIN jobs_stream s ON s.id = t.stream_id WHERE s.run_id = %s
+UNION ALL
+SELECT s.attempt, s.id, b.seq, '', '', 0, NULL, NULL, NULL, b.data
+FROM jobs_batch b JOIN jobs_stream s ON s.id = b.stream_id WHERE s.run_id = %s AND b.seq > s.last_seq"""
+
+
+@dataclass(frozen=True)
+class Name:
+    """One series of a run over all its attempts; `last_*` are of its newest point by time."""
+
+    metric: str
+    source: str
+    count: int
+    last_step: int | None
+    last_at: float
+    last_value: float
+
+
+def names(run_id: str) -> list[Name]:
+    """Sorted by metric and source."""
+    found: dict[Key, Name] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(STATEMENT, [run_id, run_id])
+        rows = cursor.fetchall()
+    for _, _, _, metric, source, count, step, at_us, value, data in sorted(rows, key=lambda row: row[:3]):
+        if data is None:
+            _add(found, Name(metric, source, count, step, at_us / 1e6, math.nan if value is None else value))
+            continue
+        for key, columns in codec.decode_batch(bytes(data)):
+            last = int(columns.steps[-1])
+            _add(
+                found,
+                Name(
+                    *key,
+                    count=len(columns.steps),
+                    last_step=None if last == NO_STEP else last,
+                    last_at=columns.times_us[-1].item() / 1e6,
+                    last_value=columns.values[-1].item(),
+                ),
+            )
+    return [found[key] for key in sorted(found)]
+
+
+def _add(found: dict[Key, Name], new: Name) -> None:
+    key = (new.metric, new.source)
+    if (known := found.get(key)) is not None:
+        newest = new if new.last_at >= known.last_at else known
+        new = replace(newest, count=known.count + new.count)
+    found[key] = new
