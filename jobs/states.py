@@ -86,13 +86,16 @@ def move_job(
         if to in FINAL:
             fields = {"ended_at": timezone.now(), "reason": reason, "waiting_reason": ""} | fields
         elif to == JobState.QUEUED:
-            fields = {"ended_at": None, "reason": "", "wants_stop": False, "waiting_reason": reason[:300]} | fields
+            fields = {
+                "ended_at": None,
+                "reason": "",
+                "wants_stop": False,
+                "waiting_reason": reason[:300],
+            } | fields
         if not rows.update(state=to, **fields):
             return False
         number = fields.get("attempt_number", attempt)
-        Event.objects.create(
-            job_id=job_id, attempt_number=number, actor=actor, kind=f"job.{to}", text=reason
-        )
+        Event.objects.create(job_id=job_id, attempt_number=number, actor=actor, kind=f"job.{to}", text=reason)
     return True
 
 

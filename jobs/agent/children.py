@@ -1,0 +1,81 @@
+"""Helper processes of the agent that must always run: started again when they die, with a growing pause."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from engine.supervision.environment import ROOT, allowed
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 60.0
+HEALTHY_AFTER_S = 30.0  # a child that lived this long starts again without a pause
+STOP_LIMIT_S = 5.0
+
+
+class Keeper:
+    """One child process. It gets no credentials: only what a rank may see of the environment."""
+
+    def __init__(
+        self, name: str, command: Sequence[str], node_dir: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.name = name
+        self._command = list(command)
+        self._log = node_dir / f"{name}.log"
+        self._environment = allowed(os.environ) | {"PYTHONPATH": str(ROOT)} | dict(environment or {})
+        self._child: subprocess.Popen[bytes] | None = None
+        self._started_at = 0.0
+        self._start_at = 0.0
+        self._pause_s = FIRST_PAUSE_S
+
+    def tick(self) -> None:
+        """Start the child if it should run and does not. Call it from a thread that lives as long as the child may."""
+        now = time.monotonic()
+        if self._child is not None and self._child.poll() is not None:
+            self._note_death(now)
+        if self._child is None and now >= self._start_at:
+            self._started_at = now
+            self._start(now)
+
+    def stop(self) -> None:
+        if self._child is None:
+            return
+        self._child.terminate()
+        try:
+            self._child.wait(STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+        self._child = None
+
+    def _start(self, now: float) -> None:
+        try:
+            with self._log.open("ab") as output:
+                # A session of its own: Ctrl-C in a terminal reaches only the agent, which stops it in order.
+                self._child = subprocess.Popen(
+                    self._command,
+                    stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                    env=self._environment, start_new_session=True,
+                )  # fmt: skip
+        except OSError as error:
+            self._back_off(now)
+            log.warning("%s cannot be started: %s", self.name, error)
+
+    def _note_death(self, now: float) -> None:
+        assert self._child is not None
+        code, self._child = self._child.returncode, None
+        if now - self._started_at > HEALTHY_AFTER_S:
+            self._pause_s = FIRST_PAUSE_S
+        self._back_off(now)
+        log.warning("%s ended with %s; it starts again in %.1f s (log: %s)",
+                    self.name, code, self._start_at - now, self._log)  # fmt: skip
+
+    def _back_off(self, now: float) -> None:
+        self._start_at = now + self._pause_s
+        self._pause_s = min(LONGEST_PAUSE_S, 2 * self._pause_s)

@@ -1,0 +1,148 @@
+"""What a supervisor reports, mirrored into the states of its attempt and job."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from engine import procfs
+from engine.directory import AttemptDirectory, State
+from jobs import series
+from jobs.agent.launch import Launched
+from jobs.ingest import ingest
+from jobs.models import Attempt, Event, Job
+from jobs.states import AttemptState, JobState, move_attempt, move_job
+
+# How long a supervisor whose start we did not see (we were killed then) may take to write its first word.
+LAUNCH_GRACE = timedelta(seconds=30)
+TAIL_LINES = 40
+
+
+def follow(attempt: Attempt, launched: Launched | None, why_stopping: str = "") -> bool:
+    """One look at a live attempt; True while it lives on. `why_stopping`: the agent itself asked for the stop."""
+    directory = AttemptDirectory(attempt.directory)
+    ingest(attempt)
+    state = directory.read_state()
+    if state is None:
+        return _wait_for_first_word(attempt, directory, launched)
+    if not state.is_terminal and not procfs.is_alive(state.pid, state.pid_started):
+        state = directory.read_state() or state  # it may have ended properly between the two looks
+        if not state.is_terminal:
+            _end_dead(attempt, directory, state)
+            return False
+    _mirror_start(attempt, state)
+    if not state.is_terminal:
+        return True
+    while ingest(attempt):
+        pass
+    end(attempt, state.state, state.reason, "\n".join(state.stderr_tail), why_stopping)
+    return False
+
+
+def end(attempt: Attempt, to: str, reason: str, stderr_tail: str = "", why_stopping: str = "") -> None:
+    """The attempt's terminal state, and what becomes of its job, in one transaction."""
+    actor = f"agent:{attempt.node.name}"
+    if to == AttemptState.SUCCEEDED:
+        reason = attempt.reason or reason  # the rank's own words: all steps done, or the time limit reached
+    with transaction.atomic():
+        if not move_attempt(attempt.id, to, actor=actor, reason=reason, stderr_tail=stderr_tail):
+            return
+        job = Job.objects.select_for_update().get(id=attempt.job_id)
+        job_to, job_reason = _outcome(job, attempt, to, reason, why_stopping)
+        move_job(job.id, job_to, actor=actor, reason=job_reason, attempt=attempt.number)
+        series.close(attempt.job.run.id, attempt.number)
+
+
+def _end_dead(attempt: Attempt, directory: AttemptDirectory, state: State) -> None:
+    """A supervisor that is gone without a terminal state: killed, or its machine went down."""
+    while ingest(attempt):
+        pass
+    booted_at = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    if state.updated_at < booted_at:
+        end(attempt, AttemptState.STOPPED, "the machine was restarted")
+        return
+    end(
+        attempt,
+        AttemptState.FAILED,
+        f"The supervisor (pid {state.pid}) died without a word.",
+        _tail(directory),
+    )
+
+
+def _outcome(job: Job, attempt: Attempt, to: str, reason: str, why_stopping: str) -> tuple[str, str]:
+    """The job's next state and the sentence that goes with it."""
+    if to == AttemptState.SUCCEEDED:
+        return JobState.SUCCEEDED, reason
+    if job.wants_stop:
+        said = Event.objects.filter(job=job, kind=f"job.{JobState.STOPPING}").order_by("-id").first()
+        return JobState.CANCELLED, (said.text if said else "") or reason
+    if to == AttemptState.STOPPED:
+        return JobState.QUEUED, f"{why_stopping or f'Interrupted: {reason}'}; {_resumes(attempt)}"
+    failures = Attempt.objects.filter(job=job, state=AttemptState.FAILED).count()
+    if failures <= settings.RETRY_LIMIT:
+        tries = f"Retry {failures} of {settings.RETRY_LIMIT}"
+        return JobState.QUEUED, f"{tries} after a failure ({reason}); {_resumes(attempt)}"
+    return JobState.FAILED, reason
+
+
+def _resumes(attempt: Attempt) -> str:
+    earlier = Attempt.objects.filter(job_id=attempt.job_id).exclude(checkpoint_step=None)
+    newest = earlier.order_by("-checkpoint_step").values_list("checkpoint_step", flat=True).first()
+    return "starts again from step 0." if newest is None else f"resumes from step {newest}."
+
+
+def _mirror_start(attempt: Attempt, state: State) -> None:
+    if "queued" not in attempt.phases:
+        phases = attempt.phases | {"queued": _queued_s(attempt, state)}
+        Attempt.objects.filter(id=attempt.id).update(phases=phases)
+        attempt.phases = phases
+    if attempt.state == AttemptState.STARTING and state.state == "running":
+        move_attempt(attempt.id, AttemptState.RUNNING, actor=f"agent:{attempt.node.name}")
+        attempt.state = AttemptState.RUNNING
+
+
+def _queued_s(attempt: Attempt, state: State) -> float:
+    """From when the job began to wait (submitted, retried or interrupted) to the start of the supervisor."""
+    waited = Event.objects.filter(
+        job_id=attempt.job_id, kind=f"job.{JobState.QUEUED}", at__lt=attempt.assigned_at
+    )
+    began = waited.order_by("-id").values_list("at", flat=True).first() or attempt.job.submitted_at
+    return max(0.0, (datetime.fromtimestamp(state.started_at, UTC) - began).total_seconds())
+
+
+def _wait_for_first_word(attempt: Attempt, directory: AttemptDirectory, launched: Launched | None) -> bool:
+    if launched is not None:
+        if launched.is_alive or directory.read_state() is not None:
+            return True
+        end(
+            attempt,
+            AttemptState.FAILED,
+            "The supervisor ended before it reported anything.",
+            _tail(directory),
+        )
+        return False
+    if attempt.started_at is None or timezone.now() - attempt.started_at < LAUNCH_GRACE:
+        return True
+    # We were killed between taking the attempt and starting it. Should a supervisor come up late, it stops at once,
+    # and the lock on its devices keeps it apart from the next attempt.
+    directory.write_control("stop")
+    end(attempt, AttemptState.STOPPED, "the agent was killed before the supervisor had started")
+    return False
+
+
+def _tail(directory: AttemptDirectory) -> str:
+    return "\n".join(_last_lines(directory.log / "supervisor.log"))
+
+
+def _last_lines(path: Path) -> list[str]:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 16_384))
+            return file.read().decode(errors="replace").splitlines()[-TAIL_LINES:]
+    except OSError:
+        return []

@@ -1,0 +1,74 @@
+"""Asks the warm parent, which has imported torch and deepspeed already, to fork a supervisor."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import socket
+import time
+from pathlib import Path
+
+from engine.directory import AttemptDirectory
+from engine.supervision.environment import interpreter
+from jobs.agent.children import Keeper
+
+log = logging.getLogger(__name__)
+
+ANSWER_LIMIT_S = 5.0
+FIRST_WORD_LIMIT_S = 3.0
+
+
+def keeper(node_dir: Path, device_kind: str) -> Keeper | None:
+    """Keeps the warm parent alive; None where no torch is installed for the ranks."""
+    if not os.environ.get("TRAINER_PYTHON") and not importlib.util.find_spec("torch"):
+        return None
+    command = [interpreter(), "-m", "engine.rank.warm", str(socket_path(node_dir))]
+    return Keeper("warm", command, node_dir, {"DS_ACCELERATOR": device_kind})
+
+
+def socket_path(node_dir: Path) -> Path:
+    return node_dir / "warm.sock"
+
+
+def start(node_dir: Path, directory: Path) -> int | None:
+    """The pid of the forked supervisor; None while no warm parent is ready, or when it refuses."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(ANSWER_LIMIT_S)
+            connection.connect(str(socket_path(node_dir)))
+            connection.sendall(f"{directory}\n".encode())
+            answer = _line(connection)
+    except (FileNotFoundError, ConnectionRefusedError):
+        return None
+    except OSError as error:
+        log.warning("The warm parent gave no answer for %s: %s", directory.name, error)
+        answer = ""
+    word, _, rest = answer.partition(" ")
+    if word == "ok":
+        return int(rest)
+    if word == "error":
+        log.warning("The warm parent refused %s: %s", directory.name, rest)
+        return None
+    return _first_word(directory)
+
+
+def _line(connection: socket.socket) -> str:
+    received = b""
+    while not received.endswith(b"\n"):
+        piece = connection.recv(1024)
+        if not piece:
+            break
+        received += piece
+    return received.decode(errors="replace").strip()
+
+
+def _first_word(directory: Path) -> int | None:
+    """It may have forked before it fell silent: a second supervisor on top of that one would spoil both."""
+    deadline = time.monotonic() + FIRST_WORD_LIMIT_S
+    while time.monotonic() < deadline:
+        state = AttemptDirectory(directory).read_state()
+        if state is not None:
+            return state.pid
+        time.sleep(0.05)
+    return None

@@ -1,0 +1,238 @@
+"""From the spool of an attempt to the database: each line exactly once, whenever the reader is killed.
+
+How far a file is read (SpoolOffset) moves in the transaction that stores what was read, by a conditional UPDATE: a
+reader that was overtaken rolls back. A line that is not whole yet waits; one that cannot be read is counted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+
+from engine.directory import AttemptDirectory
+from engine.telemetry.metrics import BY_NAME
+from engine.telemetry.wire import Line, decode, number
+from jobs import series
+from jobs.models import Attempt, Event, Job, Run, SpoolOffset
+from jobs.states import JobState, move_job
+
+READ_BYTES = 1024 * 1024  # of one file in one transaction: some 5,000 lines
+TEXT_LIMIT = 2000  # of a note
+
+
+class Overtaken(Exception):
+    """Another reader has moved an offset meanwhile."""
+
+
+@dataclass
+class Piece:
+    """New whole lines of one spool file, and what they say."""
+
+    file: str
+    start: int
+    end: int
+    points: list[series.Point] = field(default_factory=list)
+    bad: list[str] = field(default_factory=list)  # why each unreadable line was unreadable
+
+
+@dataclass
+class News:
+    """What the lines of all files change outside the series."""
+
+    headline: dict[str, float | str] = field(default_factory=dict)
+    missing: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    phases: dict[str, float] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+    step: int | None = None
+    first_step_at: float | None = None
+    checkpoint: tuple[str, int] | None = None
+    ending: str = ""
+
+
+def ingest(attempt: Attempt) -> int:
+    """Bring in what the attempt's spool holds by now, at most READ_BYTES of each file; returns the bytes read.
+    `attempt` is brought up to date in place; its job and run are not."""
+    offsets = {row.file: row for row in SpoolOffset.objects.filter(attempt=attempt)}
+    news, pieces = News(), []
+    for path in sorted(AttemptDirectory(attempt.directory).spool.glob("*.jsonl")):
+        start = offsets[path.name].offset_bytes if path.name in offsets else 0
+        content = read_whole_lines(path, start)
+        if content:
+            pieces.append(_understand(path.name, start, content, news))
+    if not pieces:
+        return 0
+    changes = _of_attempt(attempt, news)
+    try:
+        with transaction.atomic():
+            for piece in pieces:
+                _store(attempt, piece, offsets.get(piece.file), news)
+            _apply(attempt, news, changes)
+    except (Overtaken, IntegrityError):
+        return 0
+    for name, value in changes.items():
+        setattr(attempt, name, value)
+    return sum(piece.end - piece.start for piece in pieces)
+
+
+def read_whole_lines(path: Path, start: int) -> bytes:
+    """From `start` up to the last newline; b'' while there is none. A run of READ_BYTES without a newline is
+    nobody's line: it is given back whole, to be counted and passed by."""
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            content = file.read(READ_BYTES)
+    except OSError:
+        return b""
+    whole = content[: content.rfind(b"\n") + 1]
+    return content if not whole and len(content) == READ_BYTES else whole
+
+
+def _understand(name: str, start: int, content: bytes, news: News) -> Piece:
+    piece = Piece(name, start, start + len(content))
+    for text in content.split(b"\n"):
+        if not text:
+            continue
+        try:
+            line = decode(text)
+            points = _points(line)
+        except ValueError as error:
+            piece.bad.append(str(error))
+            continue
+        piece.points += points
+        if line.missing:
+            news.missing[line.source] = {metric: list(why) for metric, why in line.missing.items()}
+        NEWS_OF[line.k](line, news)
+    return piece
+
+
+def _points(line: Line) -> list[series.Point]:
+    if line.k == "step" and line.step is None:
+        raise ValueError("a step line without its step")
+    if not math.isfinite(line.at):
+        raise ValueError("a line without a time")
+    if unknown := line.metrics.keys() - BY_NAME.keys():
+        raise ValueError(f"unknown metric {min(unknown)}")
+    values = {name: number(value) for name, value in line.metrics.items()}
+    if line.k not in ("step", "validation", "device"):
+        return []
+    return [series.Point(name, line.source, line.step, line.at, value) for name, value in values.items()]
+
+
+def _step_news(line: Line, news: News) -> None:
+    news.step = line.step
+    if news.first_step_at is None:
+        news.first_step_at = line.at
+    _headline_news(line, news)
+
+
+def _headline_news(line: Line, news: News) -> None:
+    """JSON has no NaN: a diverged loss stays the text 'NaN' that it was on the wire, never a gap."""
+    for name, value in line.metrics.items():
+        if BY_NAME[name].scope == "run":
+            news.headline[name] = value
+
+
+def _phase_news(line: Line, news: News) -> None:
+    if line.seconds is not None:
+        news.phases[line.text] = line.seconds
+
+
+def _checkpoint_news(line: Line, news: News) -> None:
+    if line.step is None:
+        return
+    news.checkpoint = (line.text, line.step)
+    took = f", saved in {line.seconds:.2g} s" if line.seconds is not None else ""
+    news.events.append(
+        Event(actor=line.source, kind="checkpoint", text=f"Checkpoint at step {line.step}{took}.")
+    )
+
+
+def _note_news(line: Line, news: News) -> None:
+    news.events.append(Event(actor=line.source, kind=f"note.{line.level}", text=line.text[:TEXT_LIMIT]))
+
+
+def _result_news(line: Line, news: News) -> None:
+    _headline_news(line, news)
+    news.ending = line.text[:TEXT_LIMIT]
+
+
+def _no_news(line: Line, news: News) -> None:
+    del line, news
+
+
+NEWS_OF: dict[str, Callable[[Line, News], None]] = {
+    "step": _step_news,
+    "validation": _headline_news,
+    "device": _no_news,
+    "phase": _phase_news,
+    "checkpoint": _checkpoint_news,
+    "note": _note_news,
+    "result": _result_news,
+}
+
+
+def _store(attempt: Attempt, piece: Piece, row: SpoolOffset | None, news: News) -> None:
+    """One file's points, with the offset that says they are here."""
+    if row is None:
+        row = SpoolOffset.objects.create(attempt=attempt, file=piece.file)
+    moved = SpoolOffset.objects.filter(id=row.id, offset_bytes=piece.start).update(
+        offset_bytes=piece.end,
+        num_batches=F("num_batches") + (1 if piece.points else 0),
+        num_bad_lines=F("num_bad_lines") + len(piece.bad),
+    )
+    if not moved:
+        raise Overtaken
+    if piece.points:
+        series.append(attempt.job.run.id, attempt.number, piece.file, row.num_batches, piece.points)
+    if piece.bad and not row.num_bad_lines:
+        text = f"{piece.file} holds lines that cannot be read; they are skipped. The first: {piece.bad[0]}."
+        news.events.append(Event(actor="ingest", kind="note.warning", text=text[:TEXT_LIMIT]))
+
+
+def _of_attempt(attempt: Attempt, news: News) -> dict[str, Any]:
+    """The attempt's columns that the news change."""
+    changes: dict[str, Any] = {}
+    if news.phases:
+        changes["phases"] = attempt.phases | news.phases
+    if news.checkpoint:
+        folder, step = news.checkpoint
+        changes["checkpoint"] = str(AttemptDirectory(attempt.directory).checkpoints / Path(folder).name)
+        changes["checkpoint_step"] = step
+    if news.ending:
+        changes["reason"] = news.ending
+    return changes
+
+
+def _apply(attempt: Attempt, news: News, changes: dict[str, Any]) -> None:
+    """Attempt before job before run, as everywhere: PostgreSQL never sees two of us wait for each other."""
+    if changes:
+        Attempt.objects.filter(id=attempt.id).update(**changes)
+    if news.step is not None:
+        _apply_step(attempt, news.step, news.first_step_at or 0.0)
+    if news.headline or news.missing:
+        run = Run.objects.select_for_update().get(job_id=attempt.job_id)
+        run.headline = run.headline | news.headline
+        run.missing = run.missing | news.missing
+        run.save(update_fields=["headline", "missing"])
+    for event in news.events:
+        event.job_id, event.attempt_number = attempt.job_id, attempt.number
+    Event.objects.bulk_create(news.events)
+
+
+def _apply_step(attempt: Attempt, step: int, first_step_at: float) -> None:
+    rows = Job.objects.filter(id=attempt.job_id, attempt_number=attempt.number)
+    rows.update(step=step)
+    job = rows.only("state", "started_at").first()
+    if job is None:
+        return
+    if job.started_at is None:
+        rows.update(started_at=datetime.fromtimestamp(first_step_at, UTC))
+    if job.state == JobState.STARTING:
+        move_job(attempt.job_id, JobState.RUNNING, actor="ingest", attempt=attempt.number)

@@ -1,0 +1,83 @@
+"""This machine's rows: its node and devices as they are registered, and their newest readings."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from engine.telemetry.inventory import DeviceInfo, devices, node_facts
+from jobs.models import Device, Node, Pool
+
+log = logging.getLogger(__name__)
+
+MIRROR_EVERY_S = 1.0
+
+
+def register(node_dir: Path) -> Node:
+    """Write down what this machine has now; devices that have gone are marked, never deleted.
+    Raises OSError when the node's folder cannot be written."""
+    node_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    facts, found = node_facts(), devices()
+    with transaction.atomic():
+        pool, _ = Pool.objects.get_or_create(name=settings.NODE_POOL)
+        name = settings.NODE_NAME or str(facts.get("hostname") or "node")
+        node, _ = Node.objects.update_or_create(
+            id=node_id(node_dir), defaults={"pool": pool, "name": name, "facts": facts, "heartbeat_at": Now()}
+        )
+        for device in found:
+            _write_device(node, device)
+        gone = node.devices.filter(is_present=True).exclude(id__in=[device.id for device in found])
+        gone.update(is_present=False)
+    node.refresh_from_db()
+    return node
+
+
+def node_id(node_dir: Path) -> str:
+    """Made once and kept in the node's folder: a renamed machine is still the same node."""
+    path = node_dir / "node_id"
+    if not path.exists():
+        path.write_text(secrets.token_hex(8))
+    return path.read_text().strip()
+
+
+def mirror(node: Node, node_dir: Path, seen_at: float) -> float:
+    """Bring the sampler's newest readings into the rows, if its file is newer than `seen_at` (the file's time as the
+    last call returned it) by a second. Returns the time up to which the rows now stand."""
+    path = node_dir / "devices.json"
+    try:
+        written_at = os.stat(path).st_mtime
+        if written_at < seen_at + MIRROR_EVERY_S:
+            return seen_at
+        readings = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return seen_at
+    except (OSError, ValueError) as error:
+        log.warning("The sampler's readings cannot be read: %s", error)
+        return seen_at
+    with transaction.atomic():
+        for device_id, latest in readings.get("devices", {}).items():
+            Device.objects.filter(id=device_id, node=node).update(latest=latest, latest_at=timezone.now())
+        Node.objects.filter(id=node.id).update(host=readings.get("host", {}))
+    return written_at
+
+
+def _write_device(node: Node, device: DeviceInfo) -> None:
+    values: dict[str, Any] = {
+        "node": node,
+        "index": device.index,
+        "kind": device.kind,
+        "name": device.name,
+        "cores": device.cores,
+        "memory_bytes": device.memory_bytes,
+        "is_present": True,
+    }
+    Device.objects.update_or_create(id=device.id, defaults=values)

@@ -1,0 +1,75 @@
+"""`manage.py agent`: register this machine as a node and run the attempts assigned to it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from jobs import inventory
+from jobs.agent import doorbell, warm
+from jobs.agent.children import Keeper
+from jobs.agent.loop import Agent
+from jobs.models import Node
+from jobs.tasks import bell
+
+
+class Command(BaseCommand):
+    help = "Run the attempts that are assigned to this machine, until SIGTERM. Attempts outlive the agent."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--stop-attempts",
+            action="store_true",
+            help="on SIGTERM, stop running attempts at a checkpoint and give their jobs back to the queue",
+        )
+
+    def handle(self, *, stop_attempts: bool, **options: Any) -> None:
+        node_dir: Path = settings.NODE_DIR
+        try:
+            lock = _only_one(node_dir)
+            node = inventory.register(node_dir)
+        except OSError as error:
+            raise CommandError(f"The node's folder {node_dir} cannot be used: {error}.") from None
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: _leave(stop))
+        agent = Agent(node, node_dir, bell, _keepers(node, node_dir))
+        # The loop starts the children: their death signal is tied to the thread that forked them.
+        loop = threading.Thread(target=agent.run, args=(stop, stop_attempts), name="agent")
+        loop.start()
+        doorbell.listen(node.id, stop)
+        loop.join()
+        lock.close()
+
+
+def _leave(stop: threading.Event) -> None:
+    doorbell.hang_up(stop)
+    bell.set()
+
+
+def _keepers(node: Node, node_dir: Path) -> list[Keeper]:
+    sampler = Keeper("sampler", [sys.executable, "-m", "engine.telemetry.sampler", str(node_dir)], node_dir)
+    kind = node.devices.filter(is_present=True).values_list("kind", flat=True).first()
+    is_warm_wanted = os.environ.get("HEADROOM_WARM_PARENT", "1") != "0"
+    parent = warm.keeper(node_dir, kind) if kind and is_warm_wanted else None
+    return [sampler, parent] if parent else [sampler]
+
+
+def _only_one(node_dir: Path) -> Any:
+    """The lock that a second agent of the same folder finds taken."""
+    node_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = open(node_dir / "agent.lock", "a")  # noqa: SIM115  (held until the end of the process)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise CommandError(f"An agent already runs from {node_dir}.") from None
+    return lock

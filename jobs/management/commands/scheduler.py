@@ -1,0 +1,22 @@
+"""`manage.py scheduler`: give devices to waiting jobs until stopped."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from jobs.scheduler import Scheduler
+
+
+class Command(BaseCommand):
+    help = "Give free devices to waiting jobs and ring the agents' doorbells, until SIGTERM."
+    requires_system_checks: list[str] = []
+
+    def handle(self, **options: Any) -> None:
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        Scheduler().run(stop)

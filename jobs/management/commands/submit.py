@@ -1,0 +1,146 @@
+"""`manage.py submit FILE.yaml|PRESET`: put a job into its pool's queue, and follow it if asked."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from engine.presets import PRESETS
+from engine.spec import Spec, SpecError, parse, with_changes, yaml_values
+from jobs import people, queue
+from jobs.management import lines
+from jobs.models import Job, Node
+from jobs.states import FINAL, JobState
+
+POLL_S = 0.3
+FIRST_NODE_LIMIT_S = 20.0  # on a first start the agent registers while the first job is being submitted
+FIT_ROUNDS = 3
+EXIT_REFUSED = 2
+
+
+class Command(BaseCommand):
+    help = "Submit a spec: a YAML file, or the name of a preset."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("spec", metavar="FILE.yaml|PRESET", help=f"presets: {', '.join(PRESETS)}")
+        parser.add_argument("--pool", help="instead of the spec's pool")
+        parser.add_argument("--set", dest="changes", action="append", default=[], metavar="a.b=1")
+        parser.add_argument("--user", help="who submits (default: admin)")
+        parser.add_argument(
+            "--fit",
+            action="store_true",
+            help="change an impossible spec to the nearest that works, and say so",
+        )
+        parser.add_argument("--wait", action="store_true", help="follow the run; exit 0 only if it succeeds")
+        parser.add_argument("--json", dest="as_json", action="store_true", help="one JSON object a line")
+
+    def handle(self, *, spec: str, pool: str | None, changes: list[str], **options: Any) -> None:
+        self.as_json: bool = options["as_json"]
+        owner = _owner(options["user"])
+        try:
+            values = with_changes(_values(spec), [*changes, *([f"pool={pool}"] if pool else [])])
+            self._wait_for_first_node()
+            parsed = self._fitted(values) if options["fit"] else parse(values)
+            job = self._submit(parsed, owner)
+        except SpecError as error:
+            for problem in error.problems:
+                self.stderr.write(f"{problem.field}: {problem.message}" if problem.field else problem.message)
+            raise SystemExit(EXIT_REFUSED) from None
+        self._tell(job)
+        if options["wait"] and self._follow(job) != JobState.SUCCEEDED:
+            raise SystemExit(1)
+
+    def _submit(self, spec: Spec, owner: User) -> Job:
+        team = people.first_writable_team(owner)
+        if team is None:
+            raise CommandError(f"User '{owner.get_username()}' is in no team that may submit.")
+        return queue.submit(spec=spec, team=team, owner=owner)
+
+    def _fitted(self, values: Mapping[str, Any]) -> Spec:
+        """The spec with the proposed changes applied where it would be refused. Raises SpecError without any."""
+        for _ in range(FIT_ROUNDS):
+            spec = parse(values)
+            try:
+                queue.check(spec)
+                return spec
+            except SpecError as error:
+                fixes = [f"{name}={value}" for p in error.problems for name, value in p.fix.items()]
+                if not fixes:
+                    raise
+                self.stderr.write(f"Fitted to the pool: {', '.join(fixes)}")
+                values = with_changes(values, fixes)
+        return parse(values)
+
+    def _wait_for_first_node(self) -> None:
+        """Only while this Headroom has no node at all."""
+        deadline = time.monotonic() + FIRST_NODE_LIMIT_S
+        while not Node.objects.exists() and time.monotonic() < deadline:
+            self._show("waiting for the first node to register")
+            time.sleep(POLL_S)
+
+    def _follow(self, job: Job) -> str:
+        said: str = job.state
+        while True:
+            job = Job.objects.select_related("run").get(id=job.id)
+            if job.state in FINAL:
+                self._tell_end(job)
+                return job.state
+            if job.state != said and self.as_json:
+                self._tell(job)
+            said = job.state
+            self._show(lines.progress(job))
+            time.sleep(POLL_S)
+
+    def _tell(self, job: Job) -> None:
+        said = lines.short(job)
+        self.stdout.write(
+            json.dumps(said) if self.as_json else f"Job {job.id} ({job.name}) is {job.state}: {said['url']}"
+        )
+        self.stdout.flush()
+
+    def _tell_end(self, job: Job) -> None:
+        self._show("")
+        if self.as_json:
+            self.stdout.write(
+                json.dumps(lines.short(job) | {"reason": job.reason, "metrics": job.run.headline})
+            )
+        else:
+            self.stdout.write("  ".join([f"Job {job.id} {job.state}: {job.reason}", *lines.metrics_of(job)]))
+
+    def _show(self, text: str) -> None:
+        """A line that is overwritten; nothing where nobody looks."""
+        if self.stderr.isatty():
+            self.stderr.write(f"\r\033[K{text}", ending="")
+            self.stderr.flush()
+
+
+def _owner(name: str | None) -> User:
+    if name is None:
+        return people.ensure_first_team_and_user()
+    found = User.objects.filter(username=name, is_active=True).first()
+    if found is None:
+        raise CommandError(f"There is no active user '{name}'.")
+    return found
+
+
+def _values(spec: str) -> Mapping[str, Any]:
+    """The plain values of a preset or a YAML file."""
+    if spec in PRESETS:
+        return {"name": spec} | PRESETS[spec][1]
+    path = Path(spec)
+    if not path.is_file():
+        raise CommandError(f"'{spec}' is neither a file nor a preset. Presets: {', '.join(PRESETS)}.")
+    try:
+        values = yaml_values(path.read_bytes())
+    except OSError as error:
+        raise CommandError(f"{spec} cannot be read: {error}.") from None
+    if not isinstance(values, Mapping):
+        parse(values)  # says what a spec is
+    return values

@@ -1,0 +1,63 @@
+"""What the command line says of a job: plain values for scripts, one line for people."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.conf import settings
+
+from engine.telemetry.metrics import START_PHASES
+from jobs.models import Attempt, Job
+
+SHOWN_METRICS = ("loss", "validation_loss", "tokens_per_s")
+
+
+def short(job: Job) -> dict[str, Any]:
+    """Who it is, how it stands, where it is shown."""
+    return {
+        "job": job.id,
+        "run": job.run.id,
+        "state": job.state,
+        "step": job.step,
+        "url": f"{settings.BASE_URL}/runs/{job.run.id}/",
+    }
+
+
+def full(job: Job, attempt: Attempt | None) -> dict[str, Any]:
+    """All that scripts ask for; `attempt` is the newest one."""
+    phases = attempt.phases if attempt else {}
+    return short(job) | {
+        "name": job.name,
+        "pool": job.pool.name,
+        "owner": job.owner.get_username(),
+        "steps": job.num_steps,
+        "submitted_at": job.submitted_at.isoformat(),
+        "attempt": attempt.number if attempt else None,
+        "resumed_from_step": _step_of(attempt.resumed_from) if attempt else None,
+        "phases": {name: phases[name] for name in START_PHASES if name in phases},
+        "waiting_reason": job.waiting_reason,
+        "reason": job.reason,
+        "metrics": job.run.headline,
+    }
+
+
+def progress(job: Job) -> str:
+    """'running 40/150  loss 4.21', or why it waits."""
+    if job.waiting_reason and not job.step:
+        return f"{job.state}: {job.waiting_reason}"
+    return "  ".join([f"{job.state} {job.step}/{job.num_steps}", *metrics_of(job)])
+
+
+def metrics_of(job: Job) -> list[str]:
+    found = {name: job.run.headline.get(name) for name in SHOWN_METRICS}
+    return [
+        f"{name} {value:.4g}" if isinstance(value, int | float) else f"{name} {value}"
+        for name, value in found.items()
+        if value is not None
+    ]
+
+
+def _step_of(checkpoint: str) -> int | None:
+    found = re.search(r"step-(\d+)$", checkpoint)
+    return int(found.group(1)) if found else None
