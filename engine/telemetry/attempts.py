@@ -1,0 +1,92 @@
+"""Which attempts live on this node right now, on which devices, with which processes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from engine import procfs
+from engine.directory import AttemptDirectory, Placement, State
+from engine.telemetry.spool import Spool
+
+RECENT_S = 2.0  # a folder changed so lately may change again without a newer time stamp
+
+
+@dataclass
+class Attempt:
+    """One attempt directory, its state read anew only when the file has changed."""
+
+    name: str
+    directory: AttemptDirectory
+    spool: Spool
+    state: State | None = None
+    placement: Placement | None = None
+    _stamp: tuple[int, int] | None = field(default=None, repr=False)
+
+    @property
+    def is_live(self) -> bool:
+        """Starting or running, with a supervisor that really is there: a killed one leaves its last state behind."""
+        state = self.state
+        return state is not None and not state.is_terminal and procfs.is_alive(state.pid, state.pid_started)
+
+    @property
+    def pids(self) -> dict[str, list[int]]:
+        """Processes of the ranks by device id."""
+        if not (self.state and self.placement):
+            return {}
+        running = {rank.rank: rank.pid for rank in self.state.ranks if rank.exit_code is None}
+        by_device: dict[str, list[int]] = {seat.device: [] for seat in self.placement.seats}
+        for seat in self.placement.seats:
+            if seat.rank in running:
+                by_device[seat.device].append(running[seat.rank])
+        return by_device
+
+    def refresh(self) -> None:
+        try:
+            found = (self.directory.path / "state.json").stat()
+            stamp = (found.st_mtime_ns, found.st_ino)
+            if stamp == self._stamp:
+                return
+            self.state = self.directory.read_state()
+            self.placement = self.placement or self.directory.read_placement()
+            self._stamp = stamp
+        except (OSError, msgspec.MsgspecError):
+            return  # not written yet, or being removed
+
+
+class Attempts:
+    """The folder of all attempts. Looked through only when it has changed; ended attempts are never looked at again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._open: dict[str, Attempt] = {}
+        self._ended: set[str] = set()
+        self._folder_stamp = 0
+
+    def live(self) -> list[Attempt]:
+        self._look_for_new()
+        for attempt in list(self._open.values()):
+            attempt.refresh()
+            if attempt.state and attempt.state.is_terminal:
+                self._ended.add(attempt.name)
+                del self._open[attempt.name]
+        return [attempt for attempt in self._open.values() if attempt.is_live]
+
+    def _look_for_new(self) -> None:
+        try:
+            stamp = self._folder.stat().st_mtime_ns
+        except FileNotFoundError:
+            return
+        if stamp == self._folder_stamp:
+            return
+        names = {path.name for path in self._folder.iterdir() if path.is_dir()}
+        self._ended &= names
+        self._open = {name: attempt for name, attempt in self._open.items() if name in names}
+        for name in names - self._ended - self._open.keys():
+            directory = AttemptDirectory(self._folder / name)
+            self._open[name] = Attempt(name, directory, Spool(directory.spool / "device.jsonl"))
+        is_settled = time.time() - stamp / 1e9 > RECENT_S
+        self._folder_stamp = stamp if is_settled else 0

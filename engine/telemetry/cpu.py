@@ -1,0 +1,174 @@
+"""CPU devices: equal shares of this machine's cores, read from /proc and, where there is any, from RAPL."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from engine import procfs
+from engine.telemetry import host
+from engine.telemetry.readings import FIRST, DeviceInfo, Rates, Reading
+
+NO_RANK = "no rank on this device"
+NOT_A_GPU = "a CPU device has no such counter"
+CORES_LOOKED_AT = 8  # for the clock: reading it can interrupt a core
+
+
+class Cpu:
+    """The ranks' own processes are read, not what they fork: walking a process tree costs 14 ms a tick."""
+
+    def __init__(self, count: int | None = None, system: Path = Path("/sys")) -> None:
+        self._devices = cpu_devices(count)
+        self._rapl = Rapl(system / "class/powercap")
+        self._thermometers = _thermometers(system)
+        self._clocks = sorted(system.glob("devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq"))[
+            :CORES_LOOKED_AT
+        ]
+        self._rates = Rates()
+        self._last: dict[int, tuple[float, float, float]] = {}  # pid -> start, CPU seconds, when
+
+    def devices(self) -> list[DeviceInfo]:
+        return self._devices
+
+    def read(self, now_s: float, pids: Mapping[str, Sequence[int]]) -> dict[str, Reading]:
+        seen: dict[int, tuple[float, float, float]] = {}
+        shared = self._read_shared(now_s)
+        readings = {}
+        for device in self._devices:
+            reading = Reading(dict(shared.metrics), dict(shared.missing), shared.energy_counter_j)
+            self._read_ranks(reading, device, now_s, pids.get(device.id, ()), seen)
+            readings[device.id] = reading.complete(NOT_A_GPU)
+        self._last = seen
+        return readings
+
+    def close(self) -> None:
+        self._last = {}
+
+    def _read_ranks(
+        self, reading: Reading, device: DeviceInfo, now_s: float, pids: Sequence[int],
+        seen: dict[int, tuple[float, float, float]],
+    ) -> None:  # fmt: skip
+        found = {pid: stat for pid in pids if (stat := procfs.stat(pid))}
+        if not found:
+            return reading.lack("absent", NO_RANK, "utilisation_pct", "memory_used_bytes")
+        reading.metrics["memory_used_bytes"] = sum(stat.rss_bytes for stat in found.values())
+        used_pct = 0.0
+        for pid, stat in found.items():
+            seen[pid] = (stat.started_ticks, stat.cpu_s, now_s)
+            started, cpu_s, at_s = self._last.get(pid, (None, 0.0, now_s))
+            if started != stat.started_ticks or now_s <= at_s:
+                return reading.lack("absent", FIRST, "utilisation_pct")
+            used_pct += 100 * (stat.cpu_s - cpu_s) / (now_s - at_s) / (device.cores or 1.0)
+        reading.metrics["utilisation_pct"] = used_pct
+        return None
+
+    def _read_shared(self, now_s: float) -> Reading:
+        """What is read once for the machine and holds for each of its CPU devices."""
+        reading = Reading()
+        self._read_energy(reading, now_s)
+        clocks_hz = [1000.0 * value for path in self._clocks if (value := _number(path)) is not None]
+        temperatures = [value / 1000 for path in self._thermometers if (value := _number(path)) is not None]
+        if clocks_hz:
+            reading.metrics["sm_clock_hz"] = sum(clocks_hz) / len(clocks_hz)
+        else:
+            reading.lack(
+                "absent", "this machine shows no core clock (usual in virtual machines)", "sm_clock_hz"
+            )
+        if temperatures:
+            reading.metrics["temperature_celsius"] = max(temperatures)
+        else:
+            reading.lack(
+                "absent",
+                "this machine shows no thermometer (usual in virtual machines)",
+                "temperature_celsius",
+            )
+        if (pressure := host.cpu_pressure_share()) is not None:
+            reading.metrics["cpu_pressure_share"] = pressure
+        else:
+            reading.lack("absent", "this kernel keeps no pressure figures (PSI)", "cpu_pressure_share")
+        return reading
+
+    def _read_energy(self, reading: Reading, now_s: float) -> None:
+        try:
+            energy_j = self._rapl.energy_j()
+        except PermissionError:
+            return reading.lack(
+                "denied", "only root may read the energy counter (RAPL)", "power_w", "energy_j"
+            )
+        if energy_j is None:
+            reason = "this machine has no energy counter (RAPL), as usual in virtual machines"
+            return reading.lack("absent", reason, "power_w", "energy_j")
+        if len(self._devices) > 1:  # what one share of the cores draws is not measured, and is not guessed
+            reason = f"the energy counter covers the whole machine, which {len(self._devices)} devices share"
+            return reading.lack("unsupported", reason, "power_w", "energy_j")
+        reading.energy_counter_j = energy_j
+        return self._rates.put(reading, "power_w", "energy", energy_j, now_s)
+
+
+class Rapl:
+    """The energy counters of all CPU packages. They wrap at a range of their own, often within the hour."""
+
+    def __init__(self, folder: Path) -> None:
+        names = {path: _text(path / "name") for path in sorted(folder.glob("intel-rapl:*"))}
+        self._packages = [path for path, name in names.items() if name.startswith("package")]
+        self._last_uj: dict[Path, float] = {}
+        self._wrapped_uj = 0.0
+
+    def energy_j(self) -> float | None:
+        """Joules of all packages, wraps added. None where there is no counter. Raises PermissionError."""
+        total_uj = 0.0
+        for package in self._packages:
+            now_uj = float((package / "energy_uj").read_text())
+            if now_uj < self._last_uj.get(package, 0.0):
+                self._wrapped_uj += float((package / "max_energy_range_uj").read_text())
+            self._last_uj[package] = now_uj
+            total_uj += now_uj
+        return (total_uj + self._wrapped_uj) / 1e6 if self._packages else None
+
+
+def cpu_devices(count: int | None = None) -> list[DeviceInfo]:
+    """This machine's cores and memory in `count` equal shares (HEADROOM_CPU_DEVICES, else 2), a core each at least."""
+    cores, memory_bytes = host.cores(), host.memory_bytes()
+    wanted = count if count is not None else int(os.environ.get("HEADROOM_CPU_DEVICES", "2"))
+    shares = max(1, min(wanted, int(cores)))
+    return [
+        DeviceInfo(
+            id=f"cpu-{host.machine_id()}-{index}",
+            kind="cpu",
+            index=index,
+            name=host.cpu_name(),
+            memory_bytes=memory_bytes // shares,
+            cores=cores / shares,
+        )
+        for index in range(shares)
+    ]
+
+
+def _thermometers(system: Path) -> list[Path]:
+    """Files in thousandths of a degree: the chip's own sensors, else the package's thermal zone."""
+    chips = [
+        p
+        for p in system.glob("class/hwmon/hwmon*")
+        if _text(p / "name") in ("coretemp", "k10temp", "zenpower")
+    ]
+    zones = [
+        p
+        for p in system.glob("class/thermal/thermal_zone*")
+        if _text(p / "type") in ("x86_pkg_temp", "cpu-thermal")
+    ]
+    return sorted(path / "temp1_input" for path in chips) or sorted(path / "temp" for path in zones)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _number(path: Path) -> float | None:
+    try:
+        return float(path.read_text())
+    except (OSError, ValueError):
+        return None

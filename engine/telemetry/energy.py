@@ -1,0 +1,43 @@
+"""Energy since an attempt began, from counters that count since the driver was loaded."""
+
+from __future__ import annotations
+
+from engine.telemetry.readings import BACKWARDS, Reading
+
+LATE_S = 10.0
+TOO_LATE = "the sampler was not running when the attempt began"
+
+Bases = dict[
+    str, dict[str, float | None]
+]  # attempt -> device -> counter at the attempt's begin; None: not known
+
+
+class Energy:
+    """Keeps the base of each attempt on each device. `bases` outlives a restart of the sampler, in devices.json."""
+
+    def __init__(self, bases: Bases | None = None) -> None:
+        self.bases: Bases = bases or {}
+        self._last_j: dict[tuple[str, str], float] = {}
+
+    def put(self, reading: Reading, attempt: str, device: str, attempt_age_s: float) -> None:
+        """Set energy_j, or say why not. A reading without a counter keeps its own reason."""
+        counter_j = reading.energy_counter_j
+        if counter_j is None:
+            return None
+        known = self.bases.setdefault(attempt, {})
+        if device not in known:
+            known[device] = counter_j if attempt_age_s <= LATE_S else None
+        base_j = known[device]
+        if base_j is None:
+            return reading.lack("absent", TOO_LATE, "energy_j")
+        if counter_j < base_j + self._last_j.get((attempt, device), 0.0):
+            # Goes on from what was known: only the energy between the last reading and the reset is lost.
+            known[device] = counter_j - self._last_j.get((attempt, device), 0.0)
+            return reading.lack("error", BACKWARDS, "energy_j")
+        energy_j = self._last_j[attempt, device] = counter_j - base_j
+        reading.metrics["energy_j"] = energy_j
+        return None
+
+    def forget_all_but(self, attempts: set[str]) -> None:
+        self.bases = {name: devices for name, devices in self.bases.items() if name in attempts}
+        self._last_j = {key: value for key, value in self._last_j.items() if key[0] in attempts}

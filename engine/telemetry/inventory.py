@@ -1,0 +1,49 @@
+"""What this machine is: its devices, and the facts of its host."""
+
+from __future__ import annotations
+
+import platform
+import socket
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from engine.telemetry import host
+from engine.telemetry.readings import DeviceInfo
+from engine.telemetry.sources import open_source
+
+__all__ = ["DeviceInfo", "devices", "node_facts"]
+
+
+def devices() -> list[DeviceInfo]:
+    """The NVIDIA GPUs by UUID; on a machine without any, its cores in HEADROOM_CPU_DEVICES shares (2)."""
+    source, _ = open_source()
+    try:
+        return source.devices()
+    finally:
+        source.close()
+
+
+def node_facts() -> dict[str, Any]:
+    """The host in plain values. Packages are named by their metadata: nothing heavy is imported."""
+    source, driver = open_source()
+    source.close()
+    return {
+        "hostname": socket.gethostname(),
+        "machine_id": host.machine_id(),
+        "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+        "kernel": platform.release(),
+        "cpu": host.cpu_name(),
+        "cores": host.cores(),
+        "memory_bytes": host.memory_bytes(),
+        "python": platform.python_version(),
+        "torch": _version("torch"),
+        "deepspeed": _version("deepspeed"),
+    } | driver
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

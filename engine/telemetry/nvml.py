@@ -1,0 +1,238 @@
+"""NVIDIA GPUs through NVML, with GPM where the chip has it.
+
+Written against NVML's header and the binding (nvidia-ml-py 13.615). Not yet run on a GPU: the support of single
+fields per chip, the cost per call, and GPM without root. Each is asked for and answered by itself, so that one
+refusal costs one metric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pynvml
+
+from engine.telemetry.metrics import Status
+from engine.telemetry.readings import DeviceInfo, Rates, Reading
+
+NOT_A_CPU = "of a host's cores, not of a GPU"
+
+CHIP, SM_CLOCK = 0, 1  # NVML_TEMPERATURE_GPU, NVML_CLOCK_SM
+
+# Field ids of nvmlDeviceGetFieldValues, each with its scope
+ENERGY_MJ, POWER_INSTANT_MW, POWER_AVERAGE_MW = (83, 0), (186, 0), (185, 0)
+PCIE_TX_BYTES, PCIE_RX_BYTES = (197, 0), (198, 0)
+ALL_LINKS = 0xFFFFFFFF
+NVLINK_TX_KIB, NVLINK_RX_KIB = (138, ALL_LINKS), (139, ALL_LINKS)
+THROTTLED_NS = {
+    "power_throttle_share": ((74, 0), (271, 0)),  # power cap, power brake
+    "thermal_throttle_share": ((269, 0), (270, 0)),  # software and hardware thermal slowdown
+}
+COUNTERS = (  # metric, field, units of the metric in one of the counter
+    ("pcie_tx_bytes_per_s", PCIE_TX_BYTES, 1.0),
+    ("pcie_rx_bytes_per_s", PCIE_RX_BYTES, 1.0),
+    ("nvlink_tx_bytes_per_s", NVLINK_TX_KIB, 1024.0),
+    ("nvlink_rx_bytes_per_s", NVLINK_RX_KIB, 1024.0),
+)
+FIELDS = [
+    ENERGY_MJ, POWER_INSTANT_MW, POWER_AVERAGE_MW, *(row[1] for row in COUNTERS),
+    *(entry for entries in THROTTLED_NS.values() for entry in entries),
+]  # fmt: skip
+
+GPM_METRICS = {2: "sm_active_share", 5: "tensor_active_share", 10: "memory_bandwidth_share"}
+GPM_INTERVAL_S = 0.15  # the header asks for more than 100 ms between two samples
+
+STANDING: dict[int, Status] = {3: "unsupported", 13: "unsupported", 25: "unsupported", 26: "unsupported",
+                               4: "denied", 9: "absent", 12: "absent", 21: "absent"}  # fmt: skip
+
+Answer = float | tuple[Status, str]
+
+
+@dataclass
+class Gpu:
+    handle: Any
+    info: DeviceInfo
+    gpm_samples: list[Any] = field(default_factory=list)  # the older first
+    gpm_refusal: tuple[Status, str] | None = None
+    gpm_at_s: float = float("-inf")
+    gpm_shares: dict[str, Answer] = field(default_factory=dict)
+
+
+class Nvml:
+    """Handles are fetched once: that is dearer than most readings. Raises the binding's NVMLError without a driver."""
+
+    def __init__(self, binding: Any = pynvml) -> None:
+        self._nvml = binding
+        self._rates = Rates()
+        binding.nvmlInit()
+        handles = (binding.nvmlDeviceGetHandleByIndex(i) for i in range(binding.nvmlDeviceGetCount()))
+        self._gpus = [Gpu(handle, self._describe(index, handle)) for index, handle in enumerate(handles)]
+        for gpu in self._gpus:
+            self._open_gpm(gpu)
+
+    def devices(self) -> list[DeviceInfo]:
+        return [gpu.info for gpu in self._gpus]
+
+    def read(self, now_s: float, pids: Mapping[str, Sequence[int]]) -> dict[str, Reading]:
+        return {gpu.info.id: self._read(gpu, now_s) for gpu in self._gpus}
+
+    def close(self) -> None:
+        for gpu in self._gpus:
+            for sample in gpu.gpm_samples:
+                self._nvml.nvmlGpmSampleFree(sample)
+        self._nvml.nvmlShutdown()
+
+    def versions(self) -> dict[str, str]:
+        """Of the driver, and the newest CUDA it serves."""
+        cuda = int(self._nvml.nvmlSystemGetCudaDriverVersion_v2())
+        return {
+            "driver": _text(self._nvml.nvmlSystemGetDriverVersion()),
+            "cuda_driver": f"{cuda // 1000}.{cuda % 1000 // 10}",
+        }
+
+    def _describe(self, index: int, handle: Any) -> DeviceInfo:
+        nvml = self._nvml
+        memory = self._ask(lambda: self._memory(handle).total)
+        capability = self._ask(lambda: ".".join(map(str, nvml.nvmlDeviceGetCudaComputeCapability(handle))))
+        limit_w = self._ask(lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000)
+        detail = {"compute_capability": capability, "power_limit_w": limit_w}
+        return DeviceInfo(
+            id=_text(nvml.nvmlDeviceGetUUID(handle)),
+            kind="cuda",
+            index=index,
+            name=_text(nvml.nvmlDeviceGetName(handle)),
+            memory_bytes=None if isinstance(memory, tuple) else int(memory),
+            cores=None,
+            detail={key: value for key, value in detail.items() if not isinstance(value, tuple)},
+        )
+
+    def _read(self, gpu: Gpu, now_s: float) -> Reading:
+        nvml, reading = self._nvml, Reading()
+        fields = self._fields(gpu)
+        instant, average = fields[POWER_INSTANT_MW], fields[POWER_AVERAGE_MW]
+        _put(reading, "power_w", average if isinstance(instant, tuple) else instant, 1e-3)
+        self._put_energy(reading, fields[ENERGY_MJ])
+        for metric, entry, scale in COUNTERS:
+            self._put_rate(reading, gpu, metric, fields[entry], now_s, scale)
+        for metric, entries in THROTTLED_NS.items():
+            self._put_rate(reading, gpu, metric, _sum([fields[entry] for entry in entries]), now_s, 1e-9)
+        _put(
+            reading, "utilisation_pct", self._ask(lambda: nvml.nvmlDeviceGetUtilizationRates(gpu.handle).gpu)
+        )
+        _put(reading, "memory_used_bytes", self._ask(lambda: self._memory(gpu.handle).used))
+        _put(
+            reading, "temperature_celsius", self._ask(lambda: nvml.nvmlDeviceGetTemperature(gpu.handle, CHIP))
+        )
+        _put(
+            reading, "sm_clock_hz", self._ask(lambda: nvml.nvmlDeviceGetClockInfo(gpu.handle, SM_CLOCK)), 1e6
+        )
+        for metric, share in self._gpm(gpu, now_s).items():
+            _put(reading, metric, share)
+        return reading.complete(NOT_A_CPU)
+
+    def _memory(self, handle: Any) -> Any:
+        """Version 2: the first one counts what the driver reserves as used."""
+        return self._nvml.nvmlDeviceGetMemoryInfo(handle, version=self._nvml.nvmlMemory_v2)
+
+    def _fields(self, gpu: Gpu) -> dict[tuple[int, int], Answer]:
+        """One driver call for all; each entry has its own return code."""
+        answer = self._ask(lambda: self._nvml.nvmlDeviceGetFieldValues(gpu.handle, FIELDS))
+        if isinstance(answer, tuple):
+            return dict.fromkeys(FIELDS, answer)
+        return {
+            asked: self._refusal(entry.nvmlReturn) if entry.nvmlReturn else _value(entry)
+            for asked, entry in zip(FIELDS, answer, strict=True)
+        }
+
+    def _put_energy(self, reading: Reading, millijoules: Answer) -> None:
+        if isinstance(millijoules, tuple):
+            reading.lack(*millijoules, "energy_j")
+        else:
+            reading.energy_counter_j = millijoules * 1e-3
+
+    def _put_rate(
+        self, reading: Reading, gpu: Gpu, metric: str, counter: Answer, now_s: float, scale: float
+    ) -> None:
+        if isinstance(counter, tuple):
+            reading.lack(*counter, metric)
+        else:
+            self._rates.put(reading, metric, (gpu.info.id, metric), counter, now_s, scale)
+
+    def _open_gpm(self, gpu: Gpu) -> None:
+        nvml = self._nvml
+        support = self._ask(lambda: nvml.nvmlGpmQueryDeviceSupport(gpu.handle).isSupportedDevice)
+        if isinstance(support, tuple):
+            gpu.gpm_refusal = support
+        elif not support:
+            gpu.gpm_refusal = ("unsupported", "this chip has no GPM counters (Hopper and later do)")
+        else:
+            gpu.gpm_samples = [nvml.nvmlGpmSampleAlloc(), nvml.nvmlGpmSampleAlloc()]
+
+    def _gpm(self, gpu: Gpu, now_s: float) -> dict[str, Answer]:
+        """Shares since the poll before this one, so that every moment of a run is covered."""
+        if gpu.gpm_refusal:
+            return dict.fromkeys(GPM_METRICS.values(), gpu.gpm_refusal)
+        if now_s - gpu.gpm_at_s < GPM_INTERVAL_S:
+            return gpu.gpm_shares
+        older, newer = gpu.gpm_samples
+        # Fill the older of the two samples: it becomes the newer one.
+        taken = self._ask(lambda: self._nvml.nvmlGpmSampleGet(gpu.handle, older))
+        if isinstance(taken, tuple):
+            return dict.fromkeys(GPM_METRICS.values(), taken)
+        is_first = gpu.gpm_at_s == float("-inf")
+        gpu.gpm_samples, gpu.gpm_at_s = [newer, older], now_s
+        if is_first:
+            first: tuple[Status, str] = ("absent", "a share needs two samples, and this was the first")
+            return dict.fromkeys(GPM_METRICS.values(), first)
+        gpu.gpm_shares = self._gpm_shares(newer, older)
+        return gpu.gpm_shares
+
+    def _gpm_shares(self, begin: Any, end: Any) -> dict[str, Answer]:
+        request = self._nvml.c_nvmlGpmMetricsGet_t()
+        request.version = self._nvml.NVML_GPM_METRICS_GET_VERSION
+        request.numMetrics = len(GPM_METRICS)  # the array's own length changes with the binding's version
+        request.sample1, request.sample2 = begin, end
+        for position, metric_id in enumerate(GPM_METRICS):
+            request.metrics[position].metricId = metric_id
+        answer = self._ask(lambda: self._nvml.nvmlGpmMetricsGet(request))
+        if isinstance(answer, tuple):
+            return dict.fromkeys(GPM_METRICS.values(), answer)
+        entries = [answer.metrics[position] for position in range(len(GPM_METRICS))]
+        return {
+            name: self._refusal(entry.nvmlReturn) if entry.nvmlReturn else entry.value / 100
+            for name, entry in zip(GPM_METRICS.values(), entries, strict=True)
+        }
+
+    def _ask(self, call: Callable[[], Any]) -> Any:
+        """The call's answer, or the standing and the reason of its refusal."""
+        try:
+            return call()
+        except self._nvml.NVMLError as error:
+            return self._refusal(error.value)
+
+    def _refusal(self, code: int) -> tuple[Status, str]:
+        return STANDING.get(code, "error"), f"NVML: {_text(self._nvml.nvmlErrorString(code))}"
+
+
+def _value(entry: Any) -> float:
+    """The member of the union that the entry's type names."""
+    members = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
+    return float(getattr(entry.value, members[entry.valueType]))
+
+
+def _sum(answers: list[Answer]) -> Answer:
+    """All or nothing: a share of which one part is unknown is unknown."""
+    refusal = next((answer for answer in answers if isinstance(answer, tuple)), None)
+    return refusal or sum((answer for answer in answers if not isinstance(answer, tuple)), 0.0)
+
+
+def _put(reading: Reading, metric: str, answer: Answer, scale: float = 1.0) -> None:
+    if isinstance(answer, tuple):
+        reading.lack(*answer, metric)
+    else:
+        reading.metrics[metric] = answer * scale
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value

@@ -1,0 +1,95 @@
+"""What a source of readings gives: devices, values, and for each value it lacks the standing and the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from engine.telemetry.metrics import METRICS, Status
+
+DEVICE_METRICS = tuple(metric.name for metric in METRICS if metric.scope == "device")
+
+FIRST = "a rate needs two readings, and this was the first"
+BACKWARDS = "the counter went backwards: the driver was reset, or the counter wrapped"
+
+
+class DeviceInfo(msgspec.Struct, frozen=True):
+    """One GPU, or one share of a machine's cores. `id` is the same after every restart."""
+
+    id: str
+    kind: Literal["cpu", "cuda"]
+    index: int
+    name: str
+    memory_bytes: int | None
+    cores: float | None  # CPU devices: cores allotted
+    detail: dict[str, Any] = {}
+
+
+class Reading(msgspec.Struct):
+    """One device at one moment: every device metric stands in exactly one of the two tables, but for energy_j, which
+    the sampler settles for each attempt."""
+
+    metrics: dict[str, float] = {}
+    missing: dict[str, tuple[str, str]] = {}
+    energy_counter_j: float | None = (
+        None  # since the driver was loaded; energy_j is its difference over an attempt
+    )
+
+    def lack(self, status: Status, reason: str, *names: str) -> None:
+        for name in names:
+            self.missing[name] = (status, reason)
+
+    def complete(self, reason: str) -> Reading:
+        """Whatever a kind of device has no reading for is unsupported by it."""
+        known = (
+            self.metrics.keys()
+            | self.missing.keys()
+            | ({"energy_j"} if self.energy_counter_j is not None else set())
+        )
+        self.lack("unsupported", reason, *(name for name in DEVICE_METRICS if name not in known))
+        return self
+
+
+class Source(Protocol):
+    """One kind of device. `pids` names the rank processes on each device that is held."""
+
+    def devices(self) -> list[DeviceInfo]: ...
+
+    def read(self, now_s: float, pids: Mapping[str, Sequence[int]]) -> dict[str, Reading]: ...
+
+    def close(self) -> None: ...
+
+
+class NoDevices:
+    """A machine, or a moment, without any device to read."""
+
+    def devices(self) -> list[DeviceInfo]:
+        return []
+
+    def read(self, now_s: float, pids: Mapping[str, Sequence[int]]) -> dict[str, Reading]:
+        return {}
+
+    def close(self) -> None:
+        return None
+
+
+class Rates:
+    """Rates from counters that only grow, by differencing consecutive polls: no moment goes unseen."""
+
+    def __init__(self) -> None:
+        self._last: dict[Hashable, tuple[float, float]] = {}
+
+    def put(
+        self, reading: Reading, metric: str, key: Hashable, counter: float, now_s: float, scale: float = 1.0
+    ) -> None:
+        """Set `metric` to the counter's growth per second times `scale`, or say why there is none."""
+        last, at_s = self._last.get(key, (counter, now_s))
+        self._last[key] = (counter, now_s)
+        if now_s <= at_s:
+            reading.lack("absent", FIRST, metric)
+        elif counter < last:
+            reading.lack("error", BACKWARDS, metric)
+        else:
+            reading.metrics[metric] = (counter - last) / (now_s - at_s) * scale

@@ -1,0 +1,204 @@
+"""The node's sampler: at a fixed cadence, every device read once and told to the attempts that hold it.
+
+`python -m engine.telemetry.sampler NODE_DIR [--period 1.0]`. Writes NODE_DIR/devices.json, which holds the newest
+reading by device id and, beside the devices, "host" (the machine) and "sampler" (what sampling itself costs); appends
+one line per device to spool/device.jsonl of every live attempt in NODE_DIR/attempts. One sampler per node: a second
+one finds the lock held and leaves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine.directory import write_atomically
+from engine.telemetry.attempts import Attempt, Attempts
+from engine.telemetry.energy import Energy
+from engine.telemetry.host import Host
+from engine.telemetry.readings import Reading, Source
+from engine.telemetry.sources import open_source
+from engine.telemetry.wire import Line
+
+PERIOD_LIMITS_S = (0.2, 60.0)
+ABANDONED_S = 15 * 60.0
+
+log = logging.getLogger(__name__)
+
+
+class Sampler:
+    """What one tick does; when it does it is the business of `ticks`."""
+
+    def __init__(self, node_dir: Path, source: Source, period_s: float) -> None:
+        self._file = node_dir / "devices.json"
+        self._source = source
+        self._attempts = Attempts(node_dir / "attempts")
+        self._host = Host()
+        self._energy = Energy(_bases_of(self._file))
+        self._told: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}  # what was said to be missing
+        self._cost = Cost(period_s)
+        self.has_live_attempts = False
+
+    def tick(self, now_s: float, at: float) -> None:
+        """Read, write, append. `now_s` is monotonic, `at` is unix time."""
+        live = self._attempts.live()
+        self.has_live_attempts = bool(live)
+        holders = {device: attempt for attempt in live for device in attempt.pids}
+        pids = {device: attempt.pids[device] for device, attempt in holders.items()}
+        readings = self._source.read(now_s, pids)
+        for device, reading in readings.items():
+            self._settle_energy(reading, device, holders.get(device), at)
+        for attempt in live:
+            self._tell(attempt, [device for device in attempt.pids if device in readings], readings, at)
+        self._forget({attempt.name for attempt in live})
+        self._write(readings, at, sum(attempt.spool.dropped for attempt in live))
+
+    def failed(self, error: Exception) -> None:
+        self._cost.errors += 1
+        self._cost.last_error = f"{type(error).__name__}: {error}"
+
+    def measured(self, tick_s: float) -> None:
+        self._cost.add(tick_s)
+
+    def _settle_energy(self, reading: Reading, device: str, holder: Attempt | None, at: float) -> None:
+        if holder and holder.state:
+            self._energy.put(reading, holder.name, device, at - holder.state.started_at)
+        elif "energy_j" not in reading.missing:
+            reading.lack("absent", "no attempt on this device", "energy_j")
+
+    def _tell(self, attempt: Attempt, devices: list[str], readings: dict[str, Reading], at: float) -> None:
+        lines = []
+        for device in devices:
+            reading, key = readings[device], (attempt.name, device)
+            news = reading.missing if reading.missing != self._told.get(key) else {}
+            lines.append(Line("device", at, f"device:{device}", metrics=dict(reading.metrics), missing=news))
+        if attempt.spool.write(lines):
+            self._told |= {(attempt.name, device): readings[device].missing for device in devices}
+
+    def _forget(self, live: set[str]) -> None:
+        self._told = {key: missing for key, missing in self._told.items() if key[0] in live}
+        self._energy.forget_all_but(live)
+
+    def _write(self, readings: dict[str, Reading], at: float, dropped_lines: int) -> None:
+        content: dict[str, Any] = {
+            device: {"metrics": reading.metrics, "missing": reading.missing, "at": at}
+            for device, reading in readings.items()
+        }
+        content["host"] = self._host.read() | {"at": at}
+        content["sampler"] = self._cost.figures() | {
+            "at": at,
+            "dropped_lines": dropped_lines,
+            "energy_base_j": self._energy.bases,
+        }
+        write_atomically(self._file, msgspec.json.encode(content))
+
+
+class Cost:
+    """What sampling costs: wall time of a tick, and the share of one core."""
+
+    def __init__(self, period_s: float) -> None:
+        self._period_s = period_s
+        self._began_s, self._began_cpu_s = time.monotonic(), time.process_time()
+        self._ticks = 0
+        self._last_s = self._total_s = 0.0
+        self.errors = 0
+        self.last_error = ""
+
+    def add(self, tick_s: float) -> None:
+        self._ticks += 1
+        self._last_s = tick_s
+        self._total_s += tick_s
+
+    def figures(self) -> dict[str, Any]:
+        wall_s = time.monotonic() - self._began_s
+        return {
+            "pid": os.getpid(),
+            "period_s": self._period_s,
+            "ticks": self._ticks,
+            "tick_ms": 1000 * self._last_s if self._ticks else None,
+            "tick_mean_ms": 1000 * self._total_s / self._ticks if self._ticks else None,
+            "cpu_share": (time.process_time() - self._began_cpu_s) / wall_s if wall_s > 0 else None,
+            "errors": self.errors,
+            "last_error": self.last_error,
+        }
+
+
+def ticks(period_s: float, clock: Callable[[], float], wait: Callable[[float], bool]) -> Iterator[float]:
+    """Monotonic times begin, begin + period, ...: a slow tick delays none of the others, and the ones it ran over are
+    left out, not made up for. Ends when `wait` says so."""
+    begin, number = clock(), 0
+    while True:
+        yield clock()
+        number = max(number + 1, int((clock() - begin) / period_s) + 1)
+        if wait(max(0.0, begin + number * period_s - clock())):
+            return
+
+
+def run(node_dir: Path, period_s: float) -> int:
+    """Until SIGTERM, or until neither an agent nor an attempt is left to sample for."""
+    node_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = os.open(node_dir / "sampler.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return 0  # another one samples this node
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    source, _ = open_source()
+    sampler, began_at = Sampler(node_dir, source, period_s), time.time()
+    for now_s in ticks(period_s, time.monotonic, stop.wait):
+        try:
+            sampler.tick(now_s, time.time())
+        except Exception as error:  # the loop must live: a failed tick is a gap, said so in devices.json
+            log.exception("tick of %s failed", node_dir)
+            sampler.failed(error)
+        sampler.measured(time.monotonic() - now_s)
+        if not sampler.has_live_attempts and _agent_silence_s(node_dir, began_at) > ABANDONED_S:
+            break
+    source.close()
+    return 0
+
+
+def _agent_silence_s(node_dir: Path, began_at: float) -> float:
+    """Since the agent last touched its file; since our own start where it never did."""
+    try:
+        return time.time() - (node_dir / "agent.alive").stat().st_mtime
+    except FileNotFoundError:
+        return time.time() - began_at
+
+
+def _bases_of(file: Path) -> dict[str, dict[str, float | None]]:
+    """What an earlier sampler of this node left, so that an attempt's energy goes on where it was."""
+    try:
+        return dict(msgspec.json.decode(file.read_bytes())["sampler"]["energy_base_j"])
+    except (OSError, msgspec.MsgspecError, KeyError, TypeError):
+        return {}
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m engine.telemetry.sampler", description="Sample this node's devices."
+    )
+    parser.add_argument("node_dir", type=Path)
+    parser.add_argument("--period", type=float, default=1.0, help="seconds between two readings (default 1)")
+    options = parser.parse_args(arguments)
+    lowest, highest = PERIOD_LIMITS_S
+    if not lowest <= options.period <= highest:
+        parser.error(f"a period of {options.period} s is out of range: {lowest} to {highest} s")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    return run(options.node_dir, options.period)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,161 @@
+"""A FAKE of the NVML binding: answers shaped as the header documents them, for machines without a GPU.
+
+It proves what our code does with answers and refusals; it proves nothing about what a real driver answers.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+NOT_SUPPORTED, NO_PERMISSION, GPU_IS_LOST = 3, 4, 15
+DOUBLE, UNSIGNED, UNSIGNED_LONG_LONG = 0, 1, 3
+TEXTS = {
+    3: "Not Supported",
+    4: "Insufficient Permissions",
+    12: "NVML Shared Library Not Found",
+    15: "GPU is lost",
+}
+
+
+class NVMLError(Exception):
+    def __init__(self, value: int) -> None:
+        super().__init__(TEXTS.get(value, "Unknown Error"))
+        self.value = value
+
+
+class FakeNvml:
+    """One GPU whose counters the test sets; `refuse` maps a call's name, a field id or a GPM id to an error code."""
+
+    NVMLError = NVMLError
+    nvmlMemory_v2 = 0x02000028
+    NVML_GPM_METRICS_GET_VERSION = 1
+
+    def __init__(self, count: int = 1, has_gpm: bool = True) -> None:
+        self.count, self.has_gpm = count, has_gpm
+        self.refuse: dict[Any, int] = {}
+        self.fields: dict[int, tuple[str, int, float]] = {
+            83: ("ullVal", UNSIGNED_LONG_LONG, 5_000_000),
+            186: ("uiVal", UNSIGNED, 412_500),
+            185: ("uiVal", UNSIGNED, 400_000),
+            197: ("ullVal", UNSIGNED_LONG_LONG, 1_000),
+            198: ("ullVal", UNSIGNED_LONG_LONG, 2_000),
+            138: ("ullVal", UNSIGNED_LONG_LONG, 10),
+            139: ("ullVal", UNSIGNED_LONG_LONG, 20),
+            74: ("ullVal", UNSIGNED_LONG_LONG, 0),
+            269: ("ullVal", UNSIGNED_LONG_LONG, 0),
+            270: ("ullVal", UNSIGNED_LONG_LONG, 0),
+            271: ("ullVal", UNSIGNED_LONG_LONG, 0),
+        }
+        self.gpm = {2: 91.0, 5: 44.0, 10: 38.5}
+        self.calls: list[str] = []
+        self.field_requests: list[list[tuple[int, int]]] = []
+        self.gpm_pairs: list[tuple[int, int]] = []
+        self.is_open = False
+        self._samples = 0
+        self._clock = 0
+
+    def set(self, field: int, value: float) -> None:
+        member, kind, _ = self.fields[field]
+        self.fields[field] = (member, kind, value)
+
+    def _called(self, name: str) -> None:
+        self.calls.append(name)
+        if name in self.refuse:
+            raise NVMLError(self.refuse[name])
+
+    def nvmlInit(self) -> None:
+        self._called("nvmlInit")
+        self.is_open = True
+
+    def nvmlShutdown(self) -> None:
+        self.is_open = False
+
+    def nvmlErrorString(self, code: int) -> str:
+        return TEXTS.get(code, "Unknown Error")
+
+    def nvmlDeviceGetCount(self) -> int:
+        return self.count
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> str:
+        self._called("nvmlDeviceGetHandleByIndex")
+        return f"handle{index}"
+
+    def nvmlDeviceGetUUID(self, handle: str) -> str:
+        return f"GPU-{handle}"
+
+    def nvmlDeviceGetName(self, handle: str) -> bytes:
+        return b"NVIDIA H100 80GB HBM3"  # bytes in older bindings
+
+    def nvmlDeviceGetCudaComputeCapability(self, handle: str) -> tuple[int, int]:
+        return (9, 0)
+
+    def nvmlDeviceGetEnforcedPowerLimit(self, handle: str) -> int:
+        self._called("nvmlDeviceGetEnforcedPowerLimit")
+        return 700_000
+
+    def nvmlSystemGetDriverVersion(self) -> str:
+        return "580.65.06"
+
+    def nvmlSystemGetCudaDriverVersion_v2(self) -> int:
+        return 13010
+
+    def nvmlDeviceGetMemoryInfo(self, handle: str, version: int | None = None) -> SimpleNamespace:
+        self._called("nvmlDeviceGetMemoryInfo")
+        assert version == self.nvmlMemory_v2
+        return SimpleNamespace(total=85_520_809_984, reserved=600_000_000, used=12_000_000_000)
+
+    def nvmlDeviceGetUtilizationRates(self, handle: str) -> SimpleNamespace:
+        self._called("nvmlDeviceGetUtilizationRates")
+        return SimpleNamespace(gpu=97, memory=40)
+
+    def nvmlDeviceGetTemperature(self, handle: str, sensor: int) -> int:
+        self._called("nvmlDeviceGetTemperature")
+        return 61
+
+    def nvmlDeviceGetClockInfo(self, handle: str, kind: int) -> int:
+        self._called("nvmlDeviceGetClockInfo")
+        assert kind == 1  # the SM clock
+        return 1755
+
+    def nvmlDeviceGetFieldValues(self, handle: str, entries: list[tuple[int, int]]) -> list[SimpleNamespace]:
+        self._called("nvmlDeviceGetFieldValues")
+        self.field_requests.append(entries)
+        return [self._field(number) for number, _scope in entries]
+
+    def _field(self, number: int) -> SimpleNamespace:
+        member, kind, value = self.fields[number]
+        members = dict.fromkeys(("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal"), -1)
+        union = SimpleNamespace(**members | {member: value})
+        return SimpleNamespace(
+            fieldId=number, nvmlReturn=self.refuse.get(number, 0), valueType=kind, value=union
+        )
+
+    def nvmlGpmQueryDeviceSupport(self, handle: str) -> SimpleNamespace:
+        self._called("nvmlGpmQueryDeviceSupport")
+        return SimpleNamespace(isSupportedDevice=int(self.has_gpm))
+
+    def nvmlGpmSampleAlloc(self) -> SimpleNamespace:
+        self._samples += 1
+        return SimpleNamespace(taken=0)
+
+    def nvmlGpmSampleGet(self, handle: str, sample: SimpleNamespace) -> SimpleNamespace:
+        self._called("nvmlGpmSampleGet")
+        self._clock += 1
+        sample.taken = self._clock
+        return sample
+
+    def nvmlGpmSampleFree(self, sample: SimpleNamespace) -> None:
+        self._samples -= 1
+
+    def c_nvmlGpmMetricsGet_t(self) -> SimpleNamespace:
+        entries = [SimpleNamespace(metricId=0, nvmlReturn=0, value=0.0) for _ in range(477)]
+        return SimpleNamespace(version=0, numMetrics=0, sample1=None, sample2=None, metrics=entries)
+
+    def nvmlGpmMetricsGet(self, request: SimpleNamespace) -> SimpleNamespace:
+        self._called("nvmlGpmMetricsGet")
+        self.gpm_pairs.append((request.sample1.taken, request.sample2.taken))
+        for entry in request.metrics[: request.numMetrics]:
+            entry.nvmlReturn = self.refuse.get(("gpm", entry.metricId), 0)
+            entry.value = self.gpm[entry.metricId]
+        return request

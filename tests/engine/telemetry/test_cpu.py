@@ -1,0 +1,193 @@
+"""CPU devices: shares of this machine's cores, read while real processes use them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine import procfs
+from engine.telemetry import host
+from engine.telemetry.cpu import Cpu, Rapl, cpu_devices
+from engine.telemetry.readings import DEVICE_METRICS
+from tests.engine.supervised import until
+
+
+@pytest.fixture
+def worker() -> Iterator[int]:
+    """A process that computes without end."""
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    yield process.pid
+    process.kill()
+    process.wait()
+
+
+def cpu_seconds(pid: int) -> float:
+    found = procfs.stat(pid)
+    assert found
+    return found.cpu_s
+
+
+def powercap(system: Path, package: str = "package-0", energy_uj: int = 5_000_000) -> Path:
+    folder = system / "class/powercap/intel-rapl:0"
+    folder.mkdir(parents=True)
+    (folder / "name").write_text(package)
+    (folder / "energy_uj").write_text(str(energy_uj))
+    (folder / "max_energy_range_uj").write_text("262143328850")
+    return folder
+
+
+def test_the_cores_and_the_memory_are_shared_out_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "cores", lambda: 8.0)
+    devices = cpu_devices(3)
+    assert [device.index for device in devices] == [0, 1, 2]
+    assert sum(device.cores for device in devices) == pytest.approx(8)
+    assert sum(device.memory_bytes for device in devices) == pytest.approx(host.memory_bytes(), abs=3)
+
+
+def test_there_are_never_more_devices_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "cores", lambda: 2.0)
+    assert len(cpu_devices(16)) == 2
+
+
+def test_the_number_of_devices_is_two_or_as_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "cores", lambda: 8.0)
+    assert len(cpu_devices()) == 2
+    monkeypatch.setenv("HEADROOM_CPU_DEVICES", "4")
+    assert len(cpu_devices()) == 4
+
+
+def test_ids_are_the_same_every_time_and_differ_by_index() -> None:
+    first, again = cpu_devices(1), cpu_devices(1)
+    assert first == again and first[0].id.startswith("cpu-") and first[0].id.endswith("-0")
+
+
+def test_utilisation_is_the_cpu_time_of_the_ranks_over_the_allotted_cores(worker: int) -> None:
+    cpu = Cpu(1)
+    (device,) = cpu.devices()
+    before = cpu_seconds(worker)
+    cpu.read(100.0, {device.id: [worker]})
+    until(lambda: cpu_seconds(worker) >= before + 0.2, "some work")
+    used_at_least = cpu_seconds(worker) - before
+    reading = cpu.read(101.0, {device.id: [worker]})[device.id]
+    assert reading.metrics["utilisation_pct"] >= 0.9 * 100 * used_at_least / device.cores
+    assert reading.metrics["memory_used_bytes"] > 1_000_000
+
+
+def test_memory_is_the_sum_over_the_ranks_of_the_device(worker: int) -> None:
+    cpu = Cpu(1)
+    (device,) = cpu.devices()
+    one = cpu.read(1.0, {device.id: [worker]})[device.id].metrics["memory_used_bytes"]
+    both = cpu.read(2.0, {device.id: [worker, os.getpid()]})[device.id].metrics["memory_used_bytes"]
+    assert both > one + 1_000_000
+
+
+def test_a_device_without_a_rank_has_no_figures_and_a_reason() -> None:
+    cpu = Cpu(1)
+    (device,) = cpu.devices()
+    reading = cpu.read(1.0, {})[device.id]
+    assert reading.missing["utilisation_pct"] == ("absent", "no rank on this device")
+    assert reading.missing["memory_used_bytes"][0] == "absent"
+
+
+def test_a_rank_that_is_gone_counts_as_none() -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    cpu = Cpu(1)
+    (device,) = cpu.devices()
+    assert cpu.read(1.0, {device.id: [gone.pid]})[device.id].missing["utilisation_pct"][0] == "absent"
+
+
+def test_a_first_reading_has_no_utilisation_yet(worker: int) -> None:
+    cpu = Cpu(1)
+    (device,) = cpu.devices()
+    reading = cpu.read(1.0, {device.id: [worker]})[device.id]
+    assert "first" in reading.missing["utilisation_pct"][1]
+    assert "memory_used_bytes" in reading.metrics
+
+
+def test_every_device_metric_is_a_value_or_has_a_reason(tmp_path: Path) -> None:
+    for system in (Path("/sys"), tmp_path):
+        for reading in Cpu(2, system).read(1.0, {}).values():
+            assert sorted([*reading.metrics, *reading.missing]) == sorted(DEVICE_METRICS)
+            assert all(reason for _, reason in reading.missing.values())
+
+
+def test_a_bare_virtual_machine_says_what_it_has_not(tmp_path: Path) -> None:
+    (reading,) = Cpu(1, tmp_path).read(1.0, {}).values()
+    for metric in ("power_w", "energy_j", "temperature_celsius", "sm_clock_hz"):
+        assert reading.missing[metric][0] == "absent"
+    assert reading.missing["nvlink_tx_bytes_per_s"][0] == "unsupported"
+
+
+def test_an_energy_counter_gives_power_and_energy(tmp_path: Path) -> None:
+    folder = powercap(tmp_path)
+    cpu = Cpu(1, tmp_path)
+    (device,) = cpu.devices()
+    assert cpu.read(1.0, {})[device.id].missing["power_w"][0] == "absent"
+    (folder / "energy_uj").write_text("125000000")
+    reading = cpu.read(3.0, {})[device.id]
+    assert (reading.metrics["power_w"], reading.energy_counter_j) == (60.0, 125.0)
+
+
+def test_a_counter_of_the_whole_machine_is_not_split_by_guess(tmp_path: Path) -> None:
+    powercap(tmp_path)
+    cpu = Cpu(2, tmp_path)
+    cpu.read(1.0, {})
+    for reading in cpu.read(2.0, {}).values():
+        if len(cpu.devices()) > 1:
+            assert (
+                reading.missing["power_w"][0] == "unsupported"
+                and "2 devices" in reading.missing["power_w"][1]
+            )
+
+
+def test_a_counter_that_only_root_may_read_is_denied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    powercap(tmp_path)
+
+    def refuse(_: Rapl) -> float:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Rapl, "energy_j", refuse)  # as root, chmod would not refuse
+    (reading,) = Cpu(1, tmp_path).read(1.0, {}).values()
+    assert reading.missing["power_w"][0] == reading.missing["energy_j"][0] == "denied"
+
+
+def test_a_wrapped_energy_counter_goes_on(tmp_path: Path) -> None:
+    folder = powercap(tmp_path, energy_uj=262_143_000_000)
+    rapl = Rapl(tmp_path / "class/powercap")
+    before = rapl.energy_j()
+    (folder / "energy_uj").write_text("671150")
+    assert rapl.energy_j() - before == pytest.approx(1.0)
+
+
+def test_domains_within_a_package_are_not_counted_again(tmp_path: Path) -> None:
+    powercap(tmp_path, package="psys")
+    assert Rapl(tmp_path / "class/powercap").energy_j() is None
+
+
+def test_clock_and_temperature_are_read_where_the_machine_shows_them(tmp_path: Path) -> None:
+    for core, khz in (("cpu0", 3_000_000), ("cpu1", 2_000_000)):
+        folder = tmp_path / "devices/system/cpu" / core / "cpufreq"
+        folder.mkdir(parents=True)
+        (folder / "scaling_cur_freq").write_text(str(khz))
+    sensor = tmp_path / "class/hwmon/hwmon0"
+    sensor.mkdir(parents=True)
+    (sensor / "name").write_text("k10temp\n")
+    (sensor / "temp1_input").write_text("48250")
+    (reading,) = Cpu(1, tmp_path).read(1.0, {}).values()
+    assert reading.metrics["sm_clock_hz"] == 2.5e9
+    assert reading.metrics["temperature_celsius"] == 48.25
+
+
+def test_the_host_tells_its_busy_share_and_its_memory() -> None:
+    machine = host.Host()
+    begin = os.times().elapsed
+    until(lambda: os.times().elapsed > begin + 0.05)
+    figures = machine.read()
+    assert 0 <= figures["cpu_pct"] <= 100
+    assert 0 < figures["memory_used_bytes"] < figures["memory_total_bytes"]

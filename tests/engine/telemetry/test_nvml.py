@@ -1,0 +1,191 @@
+"""What is made of a GPU's answers and refusals. The driver is a fake (see fake_nvml.py): no GPU is needed or proved."""
+
+from __future__ import annotations
+
+import ctypes
+
+import pynvml
+import pytest
+
+from engine.telemetry import sources
+from engine.telemetry.nvml import FIELDS, GPM_METRICS, Nvml
+from engine.telemetry.readings import DEVICE_METRICS, Reading
+from tests.engine.telemetry.fake_nvml import GPU_IS_LOST, NO_PERMISSION, NOT_SUPPORTED, FakeNvml
+
+GPU = "GPU-handle0"
+
+
+def read(nvml: Nvml, now_s: float) -> Reading:
+    return nvml.read(now_s, {})[GPU]
+
+
+def test_gpus_are_known_by_uuid_with_what_the_driver_says_of_them() -> None:
+    (device,) = Nvml(FakeNvml()).devices()
+    assert (device.id, device.kind, device.index) == (GPU, "cuda", 0)
+    assert (device.name, device.memory_bytes, device.cores) == ("NVIDIA H100 80GB HBM3", 85_520_809_984, None)
+    assert device.detail == {"compute_capability": "9.0", "power_limit_w": 700.0}
+
+
+def test_every_device_metric_is_a_value_or_has_a_reason() -> None:
+    nvml = Nvml(FakeNvml())
+    for now_s in (10.0, 11.0):
+        reading = read(nvml, now_s)
+        told = [*reading.metrics, *reading.missing, *(["energy_j"] if reading.energy_counter_j else [])]
+        assert sorted(told) == sorted(DEVICE_METRICS)
+
+
+def test_values_arrive_in_si_units() -> None:
+    fake = FakeNvml()
+    nvml = Nvml(fake)
+    read(nvml, 10.0)
+    fake.set(197, 1_000 + 6_000)
+    fake.set(139, 20 + 8)
+    fake.set(74, 300_000_000)
+    fake.set(271, 200_000_000)
+    reading = read(nvml, 12.0)
+    assert reading.energy_counter_j == 5_000.0
+    assert reading.metrics == pytest.approx({
+        "power_w": 412.5, "utilisation_pct": 97, "memory_used_bytes": 12e9, "temperature_celsius": 61,
+        "sm_clock_hz": 1.755e9, "pcie_tx_bytes_per_s": 3_000, "pcie_rx_bytes_per_s": 0, "nvlink_tx_bytes_per_s": 0,
+        "nvlink_rx_bytes_per_s": 4 * 1024, "power_throttle_share": 0.25, "thermal_throttle_share": 0,
+        "sm_active_share": 0.91, "tensor_active_share": 0.44, "memory_bandwidth_share": 0.385,
+    })  # fmt: skip
+
+
+def test_a_first_poll_has_no_rates_and_says_so() -> None:
+    reading = read(Nvml(FakeNvml()), 10.0)
+    assert reading.missing["pcie_tx_bytes_per_s"][0] == "absent"
+    assert reading.missing["sm_active_share"][0] == "absent"
+    assert "pcie_tx_bytes_per_s" not in reading.metrics
+
+
+def test_all_fields_are_asked_for_in_one_call_a_tick_and_handles_only_once() -> None:
+    fake = FakeNvml()
+    nvml = Nvml(fake)
+    for now_s in (1.0, 2.0, 3.0):
+        read(nvml, now_s)
+    assert fake.calls.count("nvmlDeviceGetFieldValues") == 3
+    assert fake.calls.count("nvmlDeviceGetHandleByIndex") == 1
+    assert (138, 0xFFFFFFFF) in fake.field_requests[0] and (83, 0) in fake.field_requests[0]
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [(NOT_SUPPORTED, "unsupported"), (NO_PERMISSION, "denied"), (GPU_IS_LOST, "error"), (999, "error")],
+)
+def test_one_refused_field_costs_one_metric_and_names_the_standing(code: int, status: str) -> None:
+    fake = FakeNvml()
+    fake.refuse = {83: code, 138: code, 270: code}
+    nvml = Nvml(fake)
+    read(nvml, 1.0)
+    reading = read(nvml, 2.0)
+    for metric in ("energy_j", "nvlink_tx_bytes_per_s", "thermal_throttle_share"):
+        assert reading.missing[metric] == (status, f"NVML: {fake.nvmlErrorString(code)}")
+    assert reading.energy_counter_j is None
+    assert {"power_w", "nvlink_rx_bytes_per_s", "power_throttle_share"} <= reading.metrics.keys()
+
+
+def test_the_average_power_stands_in_where_the_instant_one_is_refused() -> None:
+    fake = FakeNvml()
+    fake.refuse = {186: NOT_SUPPORTED}
+    assert read(Nvml(fake), 1.0).metrics["power_w"] == 400.0
+    fake.refuse[185] = NOT_SUPPORTED
+    assert read(Nvml(fake), 1.0).missing["power_w"][0] == "unsupported"
+
+
+def test_a_refused_call_costs_one_metric() -> None:
+    fake = FakeNvml()
+    nvml = Nvml(fake)
+    fake.refuse = {"nvmlDeviceGetUtilizationRates": NOT_SUPPORTED}  # as under MIG
+    reading = read(nvml, 1.0)
+    assert reading.missing["utilisation_pct"][0] == "unsupported"
+    assert reading.metrics["temperature_celsius"] == 61
+
+
+def test_a_lost_gpu_is_an_error_in_every_metric_and_never_zero() -> None:
+    fake = FakeNvml()
+    nvml = Nvml(fake)
+    read(nvml, 1.0)
+    calls = ("FieldValues", "UtilizationRates", "MemoryInfo", "Temperature", "ClockInfo")
+    fake.refuse = {f"nvmlDeviceGet{call}": GPU_IS_LOST for call in calls} | {"nvmlGpmSampleGet": GPU_IS_LOST}
+    reading = read(nvml, 2.0)
+    assert reading.metrics == {} and reading.energy_counter_j is None
+    assert {status for name, (status, _) in reading.missing.items() if name != "cpu_pressure_share"} == {
+        "error"
+    }
+
+
+def test_a_counter_that_went_backwards_is_an_error_once_and_then_counts_again() -> None:
+    fake = FakeNvml()
+    nvml = Nvml(fake)
+    read(nvml, 1.0)
+    fake.set(197, 10)
+    assert read(nvml, 2.0).missing["pcie_tx_bytes_per_s"][0] == "error"
+    fake.set(197, 60)
+    assert read(nvml, 3.0).metrics["pcie_tx_bytes_per_s"] == 50
+
+
+def test_gpm_differences_each_poll_with_the_one_before_it() -> None:
+    fake = FakeNvml()
+    nvml = Nvml(fake)
+    for now_s in (1.0, 2.0, 3.0, 4.0):
+        read(nvml, now_s)
+    assert fake.gpm_pairs == [(1, 2), (2, 3), (3, 4)]
+
+
+def test_gpm_is_not_asked_again_within_a_tenth_of_a_second() -> None:
+    fake = FakeNvml()
+    nvml = Nvml(fake)
+    for now_s in (1.0, 2.0, 2.05):
+        reading = read(nvml, now_s)
+    assert fake.gpm_pairs == [(1, 2)]
+    assert reading.metrics["sm_active_share"] == 0.91
+
+
+def test_a_chip_without_gpm_says_so_and_is_not_asked_for_samples() -> None:
+    fake = FakeNvml(has_gpm=False)
+    reading = read(Nvml(fake), 1.0)
+    assert {reading.missing[name][0] for name in GPM_METRICS.values()} == {"unsupported"}
+    assert "nvmlGpmSampleGet" not in fake.calls
+
+
+def test_a_denied_gpm_metric_leaves_the_others() -> None:
+    fake = FakeNvml()
+    fake.refuse = {("gpm", 5): NO_PERMISSION}
+    nvml = Nvml(fake)
+    read(nvml, 1.0)
+    reading = read(nvml, 2.0)
+    assert reading.missing["tensor_active_share"][0] == "denied"
+    assert reading.metrics["sm_active_share"] == 0.91
+
+
+def test_closing_frees_the_samples_and_the_driver() -> None:
+    fake = FakeNvml(count=2)
+    Nvml(fake).close()
+    assert (fake._samples, fake.is_open) == (0, False)
+
+
+def test_a_machine_without_a_driver_has_no_gpus_and_a_reason() -> None:
+    fake = FakeNvml()
+    fake.refuse = {"nvmlInit": 12}
+    gpus, driver = sources.open_gpus(fake)
+    assert gpus is None and driver == {"driver_absent": "NVML Shared Library Not Found"}
+
+
+def test_the_driver_and_its_cuda_are_named() -> None:
+    assert sources.open_gpus(FakeNvml())[1] == {"driver": "580.65.06", "cuda_driver": "13.1"}
+
+
+def test_the_binding_has_every_name_that_the_fake_answers_to() -> None:
+    """Otherwise the fake would prove code against names that do not exist."""
+    names = [name for name in dir(FakeNvml) if name.startswith(("nvml", "NVML", "c_nvml"))]
+    assert [name for name in names if not hasattr(pynvml, name)] == []
+    assert pynvml.NVML_TEMPERATURE_GPU == 0 and pynvml.NVML_CLOCK_SM == 1
+    assert (FIELDS[0][0], FIELDS[1][0]) == (
+        pynvml.NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION,
+        pynvml.NVML_FI_DEV_POWER_INSTANT,
+    )
+    assert pynvml.NVML_GPM_METRIC_SM_UTIL == 2 and pynvml.NVML_GPM_METRIC_ANY_TENSOR_UTIL == 5
+    assert pynvml.NVML_GPM_METRIC_DRAM_BW_UTIL == 10
+    union = pynvml.c_nvmlFieldValue_t().value
+    assert isinstance(union, ctypes.Union) and hasattr(union, "ullVal")
