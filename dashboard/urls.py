@@ -1,8 +1,35 @@
 """Every route on one screen."""
 
 from django.contrib import admin
+from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
+from dashboard.api.api import urls as api_urls
+from django.views.generic import RedirectView
+
+from dashboard.api.api import urls as api_urls
+from dashboard.live import live
+from dashboard.views import compare, errors, jobs, people, pools, runs, submit
+
 urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="jobs"), name="home"),
+    path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("login/<str:token>/", people.login_by_link, name="login-link"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("submit/", submit.submit, name="submit"),
+    path("submit/check/", submit.check, name="submit-check"),
+    path("jobs/", jobs.listing, name="jobs"),
+    path("jobs/<str:job_id>/cancel/", jobs.cancel, name="job-cancel"),
+    path("jobs/<str:job_id>/retry/", jobs.retry, name="job-retry"),
+    path("runs/", runs.listing, name="runs"),
+    path("runs/<str:run_id>/", runs.detail, name="run"),
+    path("runs/<str:run_id>/log/", runs.log, name="run-log"),
+    path("runs/<str:run_id>/<str:name>/", runs.part, name="run-part"),
+    path("compare/", compare.compare, name="compare"),
+    path("pools/", pools.listing, name="pools"),
+    path("live", live, name="live"),
+    path("api/v1/", api_urls()),
+    path("api/v1/", api_urls()),
     path("admin/", admin.site.urls),
 ]
+handler400 = errors.bad_request

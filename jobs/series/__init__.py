@@ -1,8 +1,8 @@
 """The series of runs: `append` adds points exactly once, `read` draws them, `names` says what there is."""
 
-from jobs.series.codec import Point
+from jobs.series.codec import Point, kind_of
 from jobs.series.names import Name, names
 from jobs.series.read import Series, read
 from jobs.series.write import append, close, fold, next_seq
 
-__all__ = ["Name", "Point", "Series", "append", "close", "fold", "names", "next_seq", "read"]
+__all__ = ["Name", "Point", "Series", "append", "close", "fold", "kind_of", "names", "next_seq", "read"]

@@ -42,6 +42,12 @@ class Columns(NamedTuple):
 
 Key = tuple[str, str]  # metric, source
 
+
+def kind_of(value: float) -> str:
+    """What a value that is not finite is called wherever it cannot travel as a number."""
+    return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+
+
 _header = msgspec.msgpack.Decoder(list[tuple[str, str, int]])
 
 

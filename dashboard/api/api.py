@@ -1,0 +1,103 @@
+"""The API itself: its routers, who may call it, and how it says no. Every error is JSON with a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib.auth.decorators import login_not_required
+from django.http import Http404, HttpRequest, HttpResponse
+from ninja import NinjaAPI
+from ninja.errors import AuthenticationError, HttpError, ValidationError
+
+from dashboard.api import jobs, pools, runs, series
+from dashboard.api.auth import Session, Token
+from engine.spec import SpecError
+from jobs.states import StateError
+
+AUTH = (Token(), Session())
+
+
+def _for_callers_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """The door of pages that are not operations (openapi.json), which django-ninja leaves open."""
+
+    @wraps(view.func if hasattr(view, "func") else view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            is_known = any(door(request) for door in AUTH)
+        except (AuthenticationError, HttpError) as error:
+            return api.on_exception(request, error)
+        return (
+            view(request, *args, **kwargs) if is_known else api.on_exception(request, AuthenticationError())
+        )
+
+    return guarded
+
+
+api = NinjaAPI(
+    title="Headroom",
+    version="1",
+    description="Jobs, runs, their series and logs, and the pools they run on. Log in, or send a token as Bearer.",
+    urls_namespace="api",
+    auth=AUTH,
+    docs_url=None,
+    docs_decorator=_for_callers_only,
+)
+for router in (jobs.router, runs.router, series.router, pools.router):
+    api.add_router("", router)
+
+
+def urls() -> tuple[list[Any], str, str]:
+    """The routes, let through by the middleware that would send callers to the login page: they answer 401."""
+    patterns, app_name, namespace = api.urls
+    for pattern in patterns:
+        pattern.callback = login_not_required(pattern.callback)
+    return patterns, app_name, namespace
+
+
+@api.exception_handler(Http404)
+def not_found(request: HttpRequest, error: Http404) -> HttpResponse:
+    return _say(request, 404, "There is no such thing here, or not for you.")
+
+
+@api.exception_handler(AuthenticationError)
+def not_known(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
+    said = (
+        error.message
+        if error.message != "Unauthorized"
+        else "Log in, or send a token: Authorization: Bearer ..."
+    )
+    return _say(request, 401, said)
+
+
+@api.exception_handler(HttpError)
+def refused(request: HttpRequest, error: HttpError) -> HttpResponse:
+    return _say(request, error.status_code, error.message)
+
+
+@api.exception_handler(StateError)
+def not_now(request: HttpRequest, error: StateError) -> HttpResponse:
+    return _say(request, 409, str(error))
+
+
+@api.exception_handler(SpecError)
+def not_a_spec(request: HttpRequest, error: SpecError) -> HttpResponse:
+    problems = [{"field": p.field, "message": p.message, "fix": dict(p.fix)} for p in error.problems]
+    return _say(request, 422, str(error), problems)
+
+
+@api.exception_handler(ValidationError)
+def not_a_request(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    problems = [
+        {"field": ".".join(str(part) for part in one["loc"][1:]), "message": one["msg"], "fix": {}}
+        for one in error.errors
+    ]
+    said = "; ".join(f"{one['field']}: {one['message']}" for one in problems)
+    return _say(request, 422, said, problems)
+
+
+def _say(
+    request: HttpRequest, status: int, detail: str, problems: list[dict[str, Any]] | None = None
+) -> HttpResponse:
+    return api.create_response(request, {"detail": detail, "problems": problems or []}, status=status)

@@ -1,0 +1,75 @@
+"""Who calls the API: a browser session (with its CSRF token) or a token, which acts in one team only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest
+from ninja.errors import AuthenticationError
+from ninja.security import HttpBearer, SessionAuth
+
+from dashboard import access
+from jobs import people
+from jobs.models import Job, Run, Team
+
+
+@dataclass(frozen=True)
+class Caller:
+    user: User
+    team: Team | None = None  # of the token; None for a session, which acts in all teams of its user
+
+    def jobs(self) -> QuerySet[Job]:
+        found = access.jobs_of(self.user).select_related("team", "owner", "pool", "run")
+        return found.filter(team=self.team) if self.team else found
+
+    def runs(self) -> QuerySet[Run]:
+        found = access.runs_of(self.user).select_related("team", "owner", "job")
+        return found.filter(team=self.team) if self.team else found
+
+    def team_ids(self) -> set[int]:
+        return {self.team.id} if self.team else set(access.teams_of(self.user).values_list("id", flat=True))
+
+    def job(self, job_id: str) -> Job:
+        return _one(self.jobs().filter(id=job_id))
+
+    def run(self, run_id: str) -> Run:
+        return _one(self.runs().filter(id=run_id))
+
+    def writable_team(self, slug: str | None) -> Team:
+        """404 where the caller may only look, or a token is of another team."""
+        if self.team and slug not in (None, self.team.slug):
+            raise Http404
+        return access.writable_team(self.user, self.team.slug if self.team else slug)
+
+    def writable_job(self, job_id: str) -> Job:
+        job = self.job(job_id)
+        access.writable_team(self.user, job.team.slug)
+        return job
+
+
+class Token(HttpBearer):
+    """Stands before the session: a token that is not valid ends the request, whatever cookies come with it."""
+
+    def authenticate(self, request: HttpRequest, token: str) -> Caller:
+        found = people.user_of_token(token)
+        if found is None:
+            raise AuthenticationError(message="This token is not known, or it has expired.")
+        return Caller(*found)
+
+
+class Session(SessionAuth):
+    def authenticate(self, request: HttpRequest, key: str | None) -> Caller | None:
+        return Caller(request.user) if request.user.is_authenticated else None  # type: ignore[arg-type]
+
+
+def caller(request: HttpRequest) -> Caller:
+    return request.auth  # type: ignore[attr-defined]
+
+
+def _one(rows):
+    found = rows.first()
+    if found is None:
+        raise Http404
+    return found

@@ -1,0 +1,122 @@
+"""Jobs over HTTP: submit, list, look at, cancel, retry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from ninja import Query, Router
+
+from dashboard.api.auth import caller
+from dashboard.api.shapes import JobDetail, JobPage, Refusal
+from engine.spec import SPEC_BYTES_LIMIT, Problem, Spec, SpecError, from_yaml, parse
+from jobs import queue
+from jobs.models import Job
+
+router = Router(tags=["jobs"])
+BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "A spec, as a JSON object or as YAML text",
+        "content": {
+            "application/json": {"schema": {"type": "object"}},
+            "application/yaml": {"schema": {"type": "string"}},
+        },
+    }
+}
+
+
+@router.post("/jobs", response={201: JobDetail, 413: Refusal, 422: Refusal}, openapi_extra=BODY)
+def submit(request: HttpRequest, team: str | None = None) -> tuple[int, dict[str, Any]]:
+    """Put a job into its pool's queue. 422 with every problem of the spec, each with its field."""
+    who = caller(request)
+    target = who.writable_team(team)
+    try:
+        spec = _spec(request)
+    except RequestDataTooBig:
+        return 413, {"detail": f"The spec is too large; the limit is {SPEC_BYTES_LIMIT:,} bytes."}
+    return 201, detailed(queue.submit(spec=spec, team=target, owner=who.user))
+
+
+@router.get("/jobs", response=JobPage)
+def listing(
+    request: HttpRequest,
+    state: str | None = None,
+    limit: int = Query(100, ge=1, le=500),
+    offset: int = Query(0, ge=0),
+) -> dict[str, Any]:
+    """Newest first."""
+    found = caller(request).jobs()
+    if state:
+        found = found.filter(state=state)
+    rows = list(found[offset : offset + limit + 1])
+    return {
+        "items": [plain(job) for job in rows[:limit]],
+        "next_offset": offset + limit if len(rows) > limit else None,
+    }
+
+
+@router.get("/jobs/{job_id}", response={200: JobDetail, 404: Refusal})
+def one(request: HttpRequest, job_id: str) -> dict[str, Any]:
+    return detailed(caller(request).job(job_id))
+
+
+@router.post("/jobs/{job_id}/cancel", response={200: JobDetail, 404: Refusal, 409: Refusal})
+def cancel(request: HttpRequest, job_id: str, reason: str = Query("", max_length=500)) -> dict[str, Any]:
+    """Ends a waiting job at once; a running one stops at its next step border and keeps a checkpoint."""
+    who = caller(request)
+    return detailed(queue.cancel(who.writable_job(job_id), actor=who.user.get_username(), reason=reason))
+
+
+@router.post("/jobs/{job_id}/retry", response={200: JobDetail, 404: Refusal, 409: Refusal})
+def retry(request: HttpRequest, job_id: str) -> dict[str, Any]:
+    """A failed or cancelled job waits again; it resumes from its newest checkpoint."""
+    who = caller(request)
+    return detailed(queue.retry(who.writable_job(job_id), actor=who.user.get_username()))
+
+
+def plain(job: Job) -> dict[str, Any]:
+    run_id = job.run.id if hasattr(job, "run") else None
+    return {
+        "id": job.id,
+        "run": run_id,
+        "name": job.name,
+        "state": job.state,
+        "team": job.team.slug,
+        "owner": job.owner.get_username(),
+        "pool": job.pool.name,
+        "num_devices": job.num_devices,
+        "step": job.step,
+        "num_steps": job.num_steps,
+        "attempt": job.attempt_number,
+        "waiting_reason": job.waiting_reason,
+        "reason": job.reason,
+        "submitted_at": job.submitted_at,
+        "started_at": job.started_at,
+        "ended_at": job.ended_at,
+        "url": page_url(run_id),
+    }
+
+
+def detailed(job: Job) -> dict[str, Any]:
+    return {**plain(job), "spec": job.spec, "plan": job.plan}
+
+
+def page_url(run_id: str | None) -> str:
+    """Where a person looks at the run."""
+    try:
+        return reverse("run", args=[run_id]) if run_id else ""
+    except NoReverseMatch:
+        return ""
+
+
+def _spec(request: HttpRequest) -> Spec:
+    if request.content_type != "application/json" or len(request.body) > SPEC_BYTES_LIMIT:
+        return from_yaml(request.body)
+    try:
+        return parse(msgspec.json.decode(request.body))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise SpecError([Problem("", f"This is not readable JSON: {error}.")]) from None

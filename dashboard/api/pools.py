@@ -1,0 +1,80 @@
+"""Pools over HTTP: nodes, devices, their newest readings, and who holds them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Count, Prefetch, Q
+from django.http import HttpRequest
+from django.utils import timezone
+from ninja import Router
+
+from dashboard.api.auth import caller
+from dashboard.api.shapes import Pools
+from jobs.models import Device, Lease, Node, Pool
+from jobs.states import JobState
+
+router = Router(tags=["pools"])
+
+
+@router.get("/pools", response=Pools)
+def listing(request: HttpRequest) -> dict[str, Any]:
+    """Every pool; a device held by a job of another team says only that it is held."""
+    now, teams = timezone.now(), caller(request).team_ids()
+    held = Lease.objects.filter(is_active=True).select_related("attempt__job")
+    devices = Device.objects.filter(is_present=True).prefetch_related(
+        Prefetch("leases", queryset=held, to_attr="held_by")
+    )
+    nodes = Node.objects.order_by("name").prefetch_related(Prefetch("devices", queryset=devices))
+    waiting = Count("jobs", filter=Q(jobs__state=JobState.QUEUED))
+    pools = (
+        Pool.objects.order_by("name").annotate(num_waiting=waiting).prefetch_related(Prefetch("nodes", nodes))
+    )
+    return {
+        "pools": [
+            {
+                "name": pool.name,
+                "is_open": pool.is_open,
+                "num_waiting": pool.num_waiting,
+                "nodes": [_node(node, teams, now) for node in pool.nodes.all()],
+            }
+            for pool in pools
+        ]
+    }
+
+
+def _node(node: Node, teams: set[int], now: datetime) -> dict[str, Any]:
+    return {
+        "id": node.id,
+        "name": node.name,
+        "is_cordoned": node.is_cordoned,
+        "is_reachable": _is_fresh(node.heartbeat_at, now),
+        "heartbeat_at": node.heartbeat_at,
+        "facts": node.facts,
+        "host": node.host,
+        "devices": [_device(device, teams, now) for device in node.devices.all()],
+    }
+
+
+def _device(device: Device, teams: set[int], now: datetime) -> dict[str, Any]:
+    job = device.held_by[0].attempt.job if device.held_by else None  # type: ignore[attr-defined]
+    return {
+        "id": device.id,
+        "index": device.index,
+        "kind": device.kind,
+        "name": device.name,
+        "cores": device.cores,
+        "memory_bytes": device.memory_bytes,
+        "is_held": job is not None,
+        "job": job.id if job and job.team_id in teams else None,
+        "metrics": device.latest.get("metrics", {}),
+        "missing": device.latest.get("missing", {}),
+        "latest_at": device.latest_at,
+        "is_stale": not _is_fresh(device.latest_at, now),
+    }
+
+
+def _is_fresh(at: datetime | None, now: datetime) -> bool:
+    return at is not None and now - at < timedelta(seconds=settings.UNREACHABLE_AFTER_S)

@@ -1,0 +1,96 @@
+"""Runs over HTTP: the list, one of them, what it has series of, and what its ranks printed."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from django.http import Http404, HttpRequest
+from ninja import Query, Router
+
+from dashboard.api.auth import caller
+from dashboard.api.jobs import page_url
+from dashboard.api.shapes import LogOut, MetricsOut, Refusal, RunDetail, RunPage
+from engine.telemetry.metrics import BY_NAME
+from jobs import logs, series
+from jobs.models import Run
+
+router = Router(tags=["runs"])
+
+
+@router.get("/runs", response=RunPage)
+def listing(
+    request: HttpRequest,
+    state: str | None = None,
+    limit: int = Query(100, ge=1, le=500),
+    offset: int = Query(0, ge=0),
+) -> dict[str, Any]:
+    """Newest first."""
+    found = caller(request).runs()
+    if state:
+        found = found.filter(job__state=state)
+    rows = list(found[offset : offset + limit + 1])
+    return {
+        "items": [plain(run) for run in rows[:limit]],
+        "next_offset": offset + limit if len(rows) > limit else None,
+    }
+
+
+@router.get("/runs/{run_id}", response={200: RunDetail, 404: Refusal})
+def one(request: HttpRequest, run_id: str) -> dict[str, Any]:
+    run = caller(request).run(run_id)
+    return {**plain(run), "spec": run.spec, "plan": run.plan, "missing": run.missing}
+
+
+@router.get("/runs/{run_id}/metrics", response={200: MetricsOut, 404: Refusal})
+def metrics(request: HttpRequest, run_id: str) -> dict[str, Any]:
+    """Every series of the run with its newest value, and every reading that cannot be had with its reason."""
+    run = caller(request).run(run_id)
+    return {"metrics": [_metric(name) for name in series.names(run.id)], "missing": run.missing}
+
+
+@router.get("/runs/{run_id}/logs", response={200: LogOut, 404: Refusal})
+def log(
+    request: HttpRequest,
+    run_id: str,
+    rank: int = Query(0, ge=0, le=100_000),
+    tail: int = Query(200, ge=1, le=logs.LINES_LIMIT),
+    attempt: int | None = Query(None, ge=1),
+) -> dict[str, Any]:
+    """The last lines that a rank printed, of the newest attempt unless another one is named."""
+    run = caller(request).run(run_id)
+    if run.job is None:
+        raise Http404
+    return dataclasses.asdict(logs.tail(run.job, rank, tail, attempt))
+
+
+def plain(run: Run) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "job": run.job_id,
+        "name": run.name,
+        "state": run.job.state if run.job else None,
+        "step": run.job.step if run.job else None,
+        "team": run.team.slug,
+        "owner": run.owner.get_username(),
+        "created_at": run.created_at,
+        "headline": run.headline,
+        "url": page_url(run.id),
+    }
+
+
+def _metric(name: series.Name) -> dict[str, Any]:
+    row = BY_NAME.get(name.metric)
+    is_finite = math.isfinite(name.last_value)
+    return {
+        "metric": name.metric,
+        "source": name.source,
+        "unit": row.unit if row else "",
+        "label": row.label if row else name.metric,
+        "count": name.count,
+        "last": name.last_value if is_finite else None,
+        "last_kind": None if is_finite else series.kind_of(name.last_value),
+        "last_step": name.last_step,
+        "last_at": name.last_at,
+    }

@@ -1,0 +1,119 @@
+"""Series over HTTP, column by column. Encoded by msgspec: typed serialisation costs several times the read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+from django.http import Http404, HttpRequest, HttpResponse
+from ninja import Query, Router, Schema
+from pydantic import Field
+
+from dashboard.api.auth import caller
+from dashboard.api.shapes import Drawn, Refusal
+from engine.telemetry.metrics import BY_NAME
+from jobs import series
+from jobs.models import Run
+
+router = Router(tags=["series"])
+encoder = msgspec.json.Encoder()  # writes NaN as null
+
+X = Literal["step", "time", "relative", "tokens"]
+Names = Annotated[list[str], Field(min_length=1, max_length=100)]
+Place = Annotated[float, Field(allow_inf_nan=False)]
+NOTHING_YET = ("absent", "No value has been recorded.")
+NO_STEPS = ("absent", "Its readings have no step: they are taken by the clock. Choose time.")
+
+
+class Window(Schema):
+    """Metrics (and sources; none named: all) between `lo` and `hi` on x, each as at most `points` buckets.
+
+    x: step; time (unix seconds); relative (seconds since the run's first point); tokens (seen so far).
+    """
+
+    metric: Names
+    source: list[str] = []
+    x: X = "step"
+    points: int = Field(1000, ge=1, le=10_000)
+    lo: Place | None = None
+    hi: Place | None = None
+
+
+class Comparison(Window):
+    run: Names
+
+
+@router.get("/runs/{run_id}/series", response={200: Drawn, 404: Refusal})
+def of_run(request: HttpRequest, run_id: str, window: Query[Window]) -> HttpResponse:
+    """Series of one run: every bucket has its minimum, maximum and mean; every point where they fit."""
+    return _drawn([caller(request).run(run_id)], window)
+
+
+@router.get("/series", response={200: Drawn, 404: Refusal})
+def of_runs(request: HttpRequest, window: Query[Comparison]) -> HttpResponse:
+    """The same for several runs, on one grid of buckets that they share."""
+    wanted = list(dict.fromkeys(window.run))
+    found = {run.id: run for run in caller(request).runs().filter(id__in=wanted)}
+    if len(found) != len(wanted):
+        raise Http404
+    return _drawn([found[run_id] for run_id in wanted], window)
+
+
+def _drawn(runs: Sequence[Run], window: Window) -> HttpResponse:
+    metrics = list(dict.fromkeys(window.metric))
+    drawn = series.read(
+        [run.id for run in runs],
+        metrics,
+        x=window.x,
+        points=window.points,
+        lo=window.lo,
+        hi=window.hi,
+        sources=set(window.source) or None,
+    )
+    missing = _missing(runs, metrics, drawn, window.x)
+    body = {"x": window.x, "series": [_plain(line) for line in drawn], "missing": missing}
+    response = HttpResponse(encoder.encode(body), content_type="application/json")
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _plain(line: series.Series) -> dict[str, Any]:
+    row = BY_NAME.get(line.metric)
+    return {
+        "run": line.run,
+        "metric": line.metric,
+        "source": line.source,
+        "unit": row.unit if row else "",
+        "label": row.label if row else line.metric,
+        "x": line.x.tolist(),
+        "mean": line.mean.tolist(),
+        "min": line.min.tolist(),
+        "max": line.max.tolist(),
+        "is_raw": line.is_raw,
+        "count": line.count,
+        "non_finite": line.non_finite,
+        "borders": line.borders,
+        "superseded": line.superseded,
+    }
+
+
+def _missing(
+    runs: Sequence[Run], metrics: list[str], drawn: list[series.Series], x: X
+) -> dict[str, dict[str, dict[str, tuple[str, str]]]]:
+    """Why each thing that was asked for has no line."""
+    there = {(line.run, line.metric) for line in drawn}
+    found: dict[str, dict[str, dict[str, tuple[str, str]]]] = {}
+    for run in runs:
+        for metric in metrics:
+            reasons = {source: said[metric] for source, said in run.missing.items() if metric in said}
+            if not reasons and (run.id, metric) not in there:
+                reasons = {"": _why_not(metric, x)}
+            if reasons:
+                found.setdefault(run.id, {})[metric] = reasons
+    return found
+
+
+def _why_not(metric: str, x: X) -> tuple[str, str]:
+    row = BY_NAME.get(metric)
+    return NO_STEPS if row and row.scope == "device" and x in ("step", "tokens") else NOTHING_YET

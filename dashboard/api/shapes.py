@@ -1,0 +1,166 @@
+"""What the API answers with: the shape of each JSON object, as openapi.json describes it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from ninja import Schema
+
+
+class Problem(Schema):
+    field: str
+    message: str
+    fix: dict[str, Any]  # changes of fields that would cure it
+
+
+class Refusal(Schema):
+    """Every error: a sentence, and for a spec each problem with its field."""
+
+    detail: str
+    problems: list[Problem] = []
+
+
+class JobOut(Schema):
+    id: str
+    run: str | None
+    name: str
+    state: str
+    team: str
+    owner: str
+    pool: str
+    num_devices: int
+    step: int
+    num_steps: int
+    attempt: int
+    waiting_reason: str
+    reason: str
+    submitted_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    url: str
+
+
+class JobDetail(JobOut):
+    spec: dict[str, Any]
+    plan: dict[str, Any]
+
+
+class JobPage(Schema):
+    items: list[JobOut]
+    next_offset: int | None
+
+
+class RunOut(Schema):
+    id: str
+    job: str | None
+    name: str
+    state: str | None
+    step: int | None
+    team: str
+    owner: str
+    created_at: datetime
+    headline: dict[str, Any]
+    url: str
+
+
+class RunDetail(RunOut):
+    spec: dict[str, Any]
+    plan: dict[str, Any]
+    missing: dict[str, dict[str, tuple[str, str]]]  # source -> metric -> status, reason
+
+
+class RunPage(Schema):
+    items: list[RunOut]
+    next_offset: int | None
+
+
+class MetricOut(Schema):
+    """`last` is null with `last_kind` NaN, Infinity or -Infinity where the newest value is not finite."""
+
+    metric: str
+    source: str
+    unit: str
+    label: str
+    count: int
+    last: float | None
+    last_kind: str | None
+    last_step: int | None
+    last_at: float
+
+
+class MetricsOut(Schema):
+    metrics: list[MetricOut]
+    missing: dict[str, dict[str, tuple[str, str]]]  # source -> metric -> status, reason
+
+
+class SeriesOut(Schema):
+    """One line with its band, column by column; null where a bucket holds no finite value."""
+
+    run: str
+    metric: str
+    source: str
+    unit: str
+    label: str
+    x: list[float]
+    mean: list[float | None]
+    min: list[float | None]
+    max: list[float | None]
+    is_raw: bool  # every point is shown: mean = min = max
+    count: int  # points that the line stands for
+    non_finite: list[tuple[float, str]]  # x and NaN, Infinity or -Infinity
+    borders: list[float]  # x where each later attempt begins
+    superseded: int  # points left out because a later attempt made their steps again
+
+
+class Drawn(Schema):
+    x: str
+    series: list[SeriesOut]
+    # run -> metric -> source ('' where it is not known which) -> status, reason; for what was asked and has no line
+    missing: dict[str, dict[str, dict[str, tuple[str, str]]]]
+
+
+class LogOut(Schema):
+    attempt: int
+    rank: int
+    lines: list[str]
+    is_cut: bool  # the log is longer than this
+    size_bytes: int | None
+    reason: str  # why there are no lines
+
+
+class DeviceOut(Schema):
+    id: str
+    index: int
+    kind: str
+    name: str
+    cores: float | None
+    memory_bytes: int | None
+    is_held: bool
+    job: str | None  # who holds it, if the caller's team may see the job
+    metrics: dict[str, float | None]
+    missing: dict[str, tuple[str, str]]
+    latest_at: datetime | None
+    is_stale: bool
+
+
+class NodeOut(Schema):
+    id: str
+    name: str
+    is_cordoned: bool
+    is_reachable: bool
+    heartbeat_at: datetime | None
+    facts: dict[str, Any]
+    host: dict[str, Any]
+    devices: list[DeviceOut]
+
+
+class PoolOut(Schema):
+    name: str
+    is_open: bool
+    num_waiting: int
+    nodes: list[NodeOut]
+
+
+class Pools(Schema):
+    pools: list[PoolOut]
