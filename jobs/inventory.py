@@ -6,13 +6,13 @@ import json
 import logging
 import os
 import secrets
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from engine.telemetry.inventory import DeviceInfo, devices, node_facts
 from jobs.models import Device, Node, Pool
@@ -64,9 +64,12 @@ def mirror(node: Node, node_dir: Path, seen_at: float) -> float:
         log.warning("The sampler's readings cannot be read: %s", error)
         return seen_at
     with transaction.atomic():
-        for device_id, latest in readings.get("devices", {}).items():
-            Device.objects.filter(id=device_id, node=node).update(latest=latest, latest_at=timezone.now())
-        Node.objects.filter(id=node.id).update(host=readings.get("host", {}))
+        for device in Device.objects.filter(node=node, is_present=True):
+            latest = readings.get(device.id)
+            if latest is not None:
+                device.latest, device.latest_at = latest, datetime.fromtimestamp(latest["at"], UTC)
+                device.save(update_fields=["latest", "latest_at"])
+        Node.objects.filter(id=node.id).update(host=readings.get("host") or {})
     return written_at
 
 

@@ -49,6 +49,8 @@ def end(attempt: Attempt, to: str, reason: str, stderr_tail: str = "", why_stopp
     actor = f"agent:{attempt.node.name}"
     if to == AttemptState.SUCCEEDED:
         reason = attempt.reason or reason  # the rank's own words: all steps done, or the time limit reached
+    elif to == AttemptState.STOPPED and why_stopping:
+        reason = f"{why_stopping}."
     with transaction.atomic():
         if not move_attempt(attempt.id, to, actor=actor, reason=reason, stderr_tail=stderr_tail):
             return

@@ -1,0 +1,129 @@
+"""The cast of every test (owner, team mate, stranger), a place of its own on disk, and factories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from engine.spec import Spec, parse, with_changes
+from jobs import queue
+from jobs.models import Device, Job, Membership, Node, Pool, Team
+from jobs.models.people import Role
+from tests.services import postgresql  # noqa: F401  (a fixture)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """SQLite tests use a file in WAL mode, as a running Headroom does: threads and processes see real locks."""
+    database = django_settings.DATABASES["default"]
+    if "sqlite" in database["ENGINE"]:
+        database["TEST"] = {
+            **database.get("TEST", {}),
+            "NAME": str(tmp_path_factory.mktemp("db") / "test.sqlite3"),
+        }
+
+
+@pytest.fixture(autouse=True)
+def own_folders(settings: Any, tmp_path: Path) -> None:
+    """No test writes where a Headroom of this checkout keeps its things."""
+    settings.NODE_DIR = tmp_path / "node"
+    settings.DATA_DIR = tmp_path / "data"
+    settings.CORPUS_ROOT = tmp_path / "corpora"
+
+
+@pytest.fixture
+def team(db: None) -> Team:
+    return Team.objects.create(name="Research", slug="research")
+
+
+@pytest.fixture
+def other_team(db: None) -> Team:
+    return Team.objects.create(name="Others", slug="others")
+
+
+@pytest.fixture
+def owner(team: Team) -> User:
+    return _person("olga", team)
+
+
+@pytest.fixture
+def team_mate(team: Team) -> User:
+    return _person("tom", team)
+
+
+@pytest.fixture
+def viewer(team: Team) -> User:
+    """May look at everything of the team, and change nothing."""
+    return _person("vera", team, Role.VIEWER)
+
+
+@pytest.fixture
+def stranger(other_team: Team) -> User:
+    return _person("sam", other_team)
+
+
+@pytest.fixture
+def pool(db: None) -> Pool:
+    return Pool.objects.get_or_create(name="default")[0]
+
+
+@pytest.fixture
+def make_node(db: None) -> Callable[..., Node]:
+    """make_node('a', devices=4, pool='default'): a node that has just given a sign of life."""
+
+    def make(
+        name: str = "a", devices: int = 2, pool: str = "default", kind: str = "cpu", **fields: Any
+    ) -> Node:
+        home = Pool.objects.get_or_create(name=pool)[0]
+        node = Node.objects.create(
+            id=f"node-{name}", name=name, pool=home, **{"heartbeat_at": timezone.now()} | fields
+        )
+        for index in range(devices):
+            Device.objects.create(
+                id=f"{name}-{index}", node=node, index=index, kind=kind, name=f"{kind} share",
+                cores=1.0 if kind == "cpu" else None, memory_bytes=8 * 1024**3,
+            )  # fmt: skip
+        return node
+
+    return make
+
+
+@pytest.fixture
+def node(make_node: Callable[..., Node]) -> Node:
+    """One live node of the default pool with two CPU devices."""
+    return make_node("a", devices=2)
+
+
+@pytest.fixture
+def make_spec() -> Callable[..., Spec]:
+    """make_spec('model.layers=2', devices=4): the defaults with changes; `devices` sets data parallel."""
+
+    def make(*changes: str, devices: int | None = None, **values: Any) -> Spec:
+        layout = []
+        if devices is not None:
+            layout = [f"parallel.data={devices}", f"batch.global_batch_size={8 * devices}"]
+        return parse(with_changes({"name": "tiny", **values}, [*layout, *changes]))
+
+    return make
+
+
+@pytest.fixture
+def make_job(owner: User, team: Team, node: Node, make_spec: Callable[..., Spec]) -> Callable[..., Job]:
+    """make_job(devices=2): a submitted job, through the real door, on a pool that has the node `node`."""
+
+    def make(*changes: str, devices: int = 2, **values: Any) -> Job:
+        return queue.submit(spec=make_spec(*changes, devices=devices, **values), team=team, owner=owner)
+
+    return make
+
+
+def _person(name: str, team: Team, role: str = Role.MEMBER) -> User:
+    user = User.objects.create_user(name)
+    Membership.objects.create(user=user, team=team, role=role)
+    return user
