@@ -33,6 +33,9 @@ def deepspeed_config(spec: Spec, dtype: str, device_kind: str) -> dict[str, Any]
             "reduce_bucket_size": bucket,
             "allgather_bucket_size": bucket,
             "overlap_comm": device_kind == "cuda",
+            # Smaller parameters stay whole on every rank. DeepSpeed's default of 1e5 would leave small models
+            # unshared; ten rows' width keeps only norms and biases whole (the rule of Hugging Face's "auto").
+            "stage3_param_persistence_threshold": 10 * spec.model.width,
         },
         "zero_allow_untested_optimizer": True,
         "steps_per_print": None,

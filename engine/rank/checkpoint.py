@@ -73,10 +73,14 @@ def read_manifest(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         raise ResumeError(f"The checkpoint {path.name} is not complete: it has no manifest.") from None
     if manifest.get("format") != FORMAT:
-        raise ResumeError(f"The checkpoint {path.name} has format {manifest.get('format')}; this reads {FORMAT}.")
+        raise ResumeError(
+            f"The checkpoint {path.name} has format {manifest.get('format')}; this reads {FORMAT}."
+        )
     for name, size_bytes in manifest["files"].items():
         if not (path / name).is_file() or (path / name).stat().st_size != size_bytes:
-            raise ResumeError(f"The checkpoint {path.name} is damaged: {name} is missing or not {size_bytes:,} bytes.")
+            raise ResumeError(
+                f"The checkpoint {path.name} is damaged: {name} is missing or not {size_bytes:,} bytes."
+            )
     return manifest
 
 
@@ -121,6 +125,10 @@ def _prune(folder: Path, keep: int) -> None:
 
 def _refuse_other_layout(saved: dict[str, Any], wanted: dict[str, Any]) -> None:
     before, now = flatten(saved), flatten(wanted)
-    differing = [f"{key} {before.get(key)} instead of {now.get(key)}" for key in now if before.get(key) != now[key]]
+    differing = [
+        f"{key} {before.get(key)} instead of {now.get(key)}" for key in now if before.get(key) != now[key]
+    ]
     if differing:
-        raise ResumeError(f"The checkpoint has {', '.join(differing)}; it can be resumed only with the same layout.")
+        raise ResumeError(
+            f"The checkpoint has {', '.join(differing)}; it can be resumed only with the same layout."
+        )

@@ -47,7 +47,9 @@ class Attention(nn.Module):
 
     def forward(self, x_BSH: Tensor) -> Tensor:
         b, s, h = x_BSH.shape
-        qkv_B3ASD = self.query_key_value(x_BSH).view(b, s, 3, self.heads, h // self.heads).permute(0, 2, 3, 1, 4)
+        qkv_B3ASD = (
+            self.query_key_value(x_BSH).view(b, s, 3, self.heads, h // self.heads).permute(0, 2, 3, 1, 4)
+        )
         q_BASD, k_BASD, v_BASD = qkv_B3ASD.unbind(1)
         dropout = self.dropout if self.training else 0.0
         out_BASD = F.scaled_dot_product_attention(q_BASD, k_BASD, v_BASD, dropout_p=dropout, is_causal=True)
@@ -104,7 +106,9 @@ def build_layer(spec: Spec, index: int) -> nn.Module:
         layer = layer_kinds(spec)[index](spec)
     layer.to_empty(device="cpu")
     random = torch.Generator().manual_seed(spec.seed + index)
-    residual_std = INIT_STD / math.sqrt(2 * spec.model.layers)  # GPT-2: keeps the stream's variance over depth
+    residual_std = INIT_STD / math.sqrt(
+        2 * spec.model.layers
+    )  # GPT-2: keeps the stream's variance over depth
     with torch.no_grad():
         for name, parameter in layer.named_parameters():
             if parameter.dim() >= 2:
@@ -134,4 +138,7 @@ def loss_of(logits_BSV: Tensor, targets_BS: Tensor) -> Tensor:
     """Cross-entropy in nats, summed over real targets and divided by all B x S slots. Without padding that is the
     mean; with padding, the mean over micro-batches stays right after one correction at the end."""
     flat = logits_BSV.float().flatten(0, 1)
-    return F.cross_entropy(flat, targets_BS.flatten(), ignore_index=IGNORED, reduction="sum") / targets_BS.numel()
+    return (
+        F.cross_entropy(flat, targets_BS.flatten(), ignore_index=IGNORED, reduction="sum")
+        / targets_BS.numel()
+    )

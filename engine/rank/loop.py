@@ -12,14 +12,12 @@ import torch
 from deepspeed import comm
 
 from engine.data.batches import TrainingBatches, ValidationBatches
+from engine.directory import EXIT_STOPPED
 from engine.rank import checkpoint
+from engine.rank.exits import EXIT_DIVERGED, EXIT_DONE
 from engine.rank.readings import Readings
 from engine.rank.schedule import learning_rate
 from engine.rank.session import Session
-
-EXIT_DONE = 0
-EXIT_STOPPED = 75  # stopped on request, after a checkpoint
-EXIT_DIVERGED = 76  # the loss is not a number any more
 
 
 @dataclass(frozen=True)
@@ -34,11 +32,13 @@ def train(session: Session, stop_wanted: Callable[[], bool], first_step: int = 0
     """Train from step `first_step` to the end of the budget. Collective; all ranks end at the same step.
     Raises OSError when a checkpoint cannot be written."""
     spec, recorder, breakdown = session.spec, session.recorder, session.breakdown
-    source = TrainingBatches(session.tokens.train, spec.model.context, spec.batch.global_batch_size, spec.seed)
+    source = TrainingBatches(
+        session.tokens.train, spec.model.context, spec.batch.global_batch_size, spec.seed
+    )
     held_out = ValidationBatches(session.tokens.validation, spec.model.context, spec.batch.global_batch_size)
-    readings = Readings(session)
+    readings = Readings(session, first_step)
     deadline = session.started_at + spec.budget.time_limit_s
-    ending, saved_at, validated_at = None, first_step, -1
+    ending = None
 
     for step in range(first_step, spec.budget.steps):
         breakdown.begin()
@@ -54,18 +54,17 @@ def train(session: Session, stop_wanted: Callable[[], bool], first_step: int = 0
         recorder.step(done, run if recorder.rank == 0 else None, readings.of_rank(times))
         if step == first_step:
             session.first_step_done()
-        ending = _ending(spec.budget.steps, done, loss, stop, late)
+        ending = ending_of(spec.budget.steps, done, loss, stop, late)
         if ending and ending.exit_code == EXIT_DIVERGED:
             break
         if _due(done, spec.budget.validate_every) or (ending and ending.exit_code == EXIT_DONE):
-            readings.validation_loss, validated_at = _validate(session, held_out, done), done
+            readings.validation_loss = _validate(session, held_out, done)
         if _due(done, spec.budget.checkpoint_every) or ending:
             _save(session, done)
-            saved_at = done
         if ending:
             break
 
-    ending = ending or Ending(EXIT_DONE, f"All {spec.budget.steps} steps were done already.")
+    ending = ending or Ending(EXIT_DONE, f"All {spec.budget.steps} steps had been done already.")
     _report(session, ending, readings)
     return ending
 
@@ -80,7 +79,8 @@ def _agree(loss_share: torch.Tensor, stop: bool, late: bool) -> tuple[float, boo
     return loss, stopping > 0, over_time > 0
 
 
-def _ending(steps: int, done: int, loss: float, stop: bool, late: bool) -> Ending | None:
+def ending_of(steps: int, done: int, loss: float, stop: bool, late: bool) -> Ending | None:
+    """Whether the run ends after step `done`, and how; the same on every rank for the same arguments."""
     if not math.isfinite(loss):
         return Ending(EXIT_DIVERGED, f"The loss is {loss} at step {done}: training has diverged. A lower learning "
                                      "rate, a longer warm-up or gradient clipping may help.")  # fmt: skip
@@ -89,7 +89,7 @@ def _ending(steps: int, done: int, loss: float, stop: bool, late: bool) -> Endin
     if stop:
         return Ending(EXIT_STOPPED, f"Stopped on request after step {done} of {steps}.")
     if late:
-        return Ending(EXIT_DONE, f"The time limit was reached after step {done} of {steps}.")
+        return Ending(EXIT_STOPPED, f"The time limit was reached after step {done} of {steps}.")
     return None
 
 
@@ -117,4 +117,6 @@ def _report(session: Session, ending: Ending, readings: Readings) -> None:
         session.recorder.note(ending.text, level, step=readings.steps_done)
         session.recorder.result(readings.steps_done, ending.text, readings.final())
     if ending.exit_code == EXIT_DIVERGED:
-        sys.stderr.write(f"{ending.text}\n")
+        sys.stderr.write(
+            f"DivergedError: {ending.text}\n"
+        )  # in the form in which the supervisor looks for a reason

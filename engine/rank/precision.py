@@ -28,13 +28,19 @@ def resolve_dtype(spec: Spec, device_kind: str, data_dir: Path) -> tuple[str, st
             return "bf16", "Number format bf16: the GPU computes in it.", "info"
         return "fp32", "Number format fp32: this GPU does not compute in bf16.", "info"
     if wanted == "fp16":
-        raise SpecError([Problem("precision.dtype", "fp16 is not supported on CPU devices by DeepSpeed; fp32 is.")])
+        raise SpecError(
+            [Problem("precision.dtype", "fp16 is not supported on CPU devices by DeepSpeed; fp32 is.")]
+        )
     if wanted == "fp32":
         return wanted, "Number format fp32, as the spec says.", "info"
     speed = _bf16_speed(data_dir)
     measured = f"a bf16 matrix product runs at {speed:.2g} x the speed of fp32 on this CPU"
     if wanted == "bf16":
-        return "bf16", f"Number format bf16, as the spec says; {measured}.", "info" if speed >= 1 else "warning"
+        return (
+            "bf16",
+            f"Number format bf16, as the spec says; {measured}.",
+            "info" if speed >= 1 else "warning",
+        )
     chosen = "bf16" if speed >= FASTER_BY else "fp32"
     return chosen, f"Number format {chosen}: {measured}.", "info"
 

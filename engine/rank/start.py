@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -29,6 +30,9 @@ from engine.rank.recorder import Recorder
 from engine.rank.session import Session
 from engine.rank.trainers import MicroBatches, PipelineTrainer, PlainTrainer
 from engine.spec import Spec
+
+# DeepSpeed 0.19.8 calls names that torch 2.13 has renamed; neither is ours to change.
+warnings.filterwarnings("ignore", r"`torch\.distributed\.", FutureWarning)
 
 # A rank that waits this long for the others has lost them; the supervisor notices a dead rank long before.
 PEER_TIMEOUT = timedelta(minutes=10)
@@ -76,7 +80,18 @@ def run_rank(directory: AttemptDirectory, rank: int, began: float) -> int:
         if placement.resume_from:
             first_step = checkpoint.resume(Path(placement.resume_from), engine, spec, dtype)
     session = Session(
-        directory, spec, dtype, device, started_at, tokens, engine, optimiser, trainer, norm, breakdown, recorder
+        directory,
+        spec,
+        dtype,
+        device,
+        started_at,
+        tokens,
+        engine,
+        optimiser,
+        trainer,
+        norm,
+        breakdown,
+        recorder,
     )
     try:
         return train(session, stop, first_step).exit_code
@@ -120,7 +135,10 @@ def _join(seat: Seat, breakdown: Breakdown) -> None:
     build hangs every later one, and training never uses it (measured 2026-11)."""
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     deepspeed.init_distributed(
-        "nccl" if seat.device_kind == "cuda" else "gloo", auto_mpi_discovery=False, verbose=False, timeout=PEER_TIMEOUT
+        "nccl" if seat.device_kind == "cuda" else "gloo",
+        auto_mpi_discovery=False,
+        verbose=False,
+        timeout=PEER_TIMEOUT,
     )
     breakdown.watch_collectives(backends.cdb)
     comm.barrier()

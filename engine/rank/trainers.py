@@ -38,7 +38,12 @@ class PlainTrainer:
     """Plain and ZeRO 0-3: every rank runs the whole model on its own rows."""
 
     def __init__(self, spec: Spec, engine: Any, micro_batches: MicroBatches, breakdown: Breakdown) -> None:
-        self._spec, self._engine, self._micro_batches, self._breakdown = spec, engine, micro_batches, breakdown
+        self._spec, self._engine, self._micro_batches, self._breakdown = (
+            spec,
+            engine,
+            micro_batches,
+            breakdown,
+        )
         # Shares of the mean over a global batch: each rank's sum of its micro-batches' means over this.
         self._shares = spec.accumulation * spec.parallel.data
 
@@ -84,7 +89,7 @@ class PipelineTrainer:
     def validate(self, source: ValidationBatches) -> Tensor:
         total = torch.zeros((), device=self._engine.device)
         for batch in range(source.batches):
-            total += self._engine.eval_batch(self._micro_batches.of(source, batch))
+            total += self._engine.eval_batch(self._micro_batches.of(source, batch)).squeeze()
         return total * source.correction / (self._world_size * source.batches)
 
 
