@@ -28,6 +28,17 @@ class Ending:
     text: str
 
 
+@dataclass(frozen=True)
+class Border:
+    """What all ranks agree on between two steps: the global mean loss, and whether any of them wants to stop, is
+    over time, or has gradients that are not numbers."""
+
+    loss: float
+    stop: bool
+    late: bool
+    broken: bool
+
+
 def train(session: Session, stop_wanted: Callable[[], bool], first_step: int = 0) -> Ending:
     """Train from step `first_step` to the end of the budget. Collective; all ranks end at the same step.
     Raises OSError when a checkpoint cannot be written."""
@@ -46,15 +57,16 @@ def train(session: Session, stop_wanted: Callable[[], bool], first_step: int = 0
         for group in session.optimiser.param_groups:
             group["lr"] = rate
         loss_share = session.trainer.step(source, step)
-        loss, stop, late = _agree(loss_share, stop_wanted(), time.monotonic() > deadline)
+        norm = session.norm.read()
+        border = _agree(loss_share, stop_wanted(), time.monotonic() > deadline, session.is_broken(norm))
         step_s, times = breakdown.end()
 
         done = step + 1
-        run = readings.of_run(done, loss, rate, session.norm.read(), step_s)
+        run = readings.of_run(done, border.loss, rate, norm, step_s)
         recorder.step(done, run if recorder.rank == 0 else None, readings.of_rank(times))
         if step == first_step:
             session.first_step_done()
-        ending = ending_of(spec.budget.steps, done, loss, stop, late)
+        ending = ending_of(spec.budget.steps, done, border)
         if ending and ending.exit_code == EXIT_DIVERGED:
             break
         if _due(done, spec.budget.validate_every) or (ending and ending.exit_code == EXIT_DONE):
@@ -69,26 +81,26 @@ def train(session: Session, stop_wanted: Callable[[], bool], first_step: int = 0
     return ending
 
 
-def _agree(loss_share: torch.Tensor, stop: bool, late: bool) -> tuple[float, bool, bool]:
-    """The global mean loss, and whether any rank wants to stop or is over time; equal on all ranks.
-    One all-reduce of three numbers, and the only place where the loop waits for the device."""
-    border = torch.zeros(3, dtype=torch.float64, device=loss_share.device)
-    border[0], border[1], border[2] = loss_share, float(stop), float(late)
+def _agree(loss_share: torch.Tensor, stop: bool, late: bool, broken: bool) -> Border:
+    """One all-reduce of four numbers, and the only place where the loop itself waits for the device."""
+    border = torch.zeros(4, dtype=torch.float64, device=loss_share.device)
+    border[0], border[1], border[2], border[3] = loss_share, float(stop), float(late), float(broken)
     comm.all_reduce(border)
-    loss, stopping, over_time = border.tolist()
-    return loss, stopping > 0, over_time > 0
+    loss, *flags = border.tolist()
+    return Border(loss, *(flag > 0 for flag in flags))
 
 
-def ending_of(steps: int, done: int, loss: float, stop: bool, late: bool) -> Ending | None:
-    """Whether the run ends after step `done`, and how; the same on every rank for the same arguments."""
-    if not math.isfinite(loss):
-        return Ending(EXIT_DIVERGED, f"The loss is {loss} at step {done}: training has diverged. A lower learning "
-                                     "rate, a longer warm-up or gradient clipping may help.")  # fmt: skip
+def ending_of(steps: int, done: int, border: Border) -> Ending | None:
+    """Whether the run ends after step `done`, and how; the same on every rank, since the border is."""
+    if not math.isfinite(border.loss) or border.broken:
+        what = "The gradient norm is not finite" if border.broken else f"The loss is {border.loss}"
+        cure = "A lower learning rate, a longer warm-up or gradient clipping may help."
+        return Ending(EXIT_DIVERGED, f"{what} at step {done}: training has diverged. {cure}")
     if done >= steps:
         return Ending(EXIT_DONE, f"Finished all {steps} steps.")
-    if stop:
+    if border.stop:
         return Ending(EXIT_STOPPED, f"Stopped on request after step {done} of {steps}.")
-    if late:
+    if border.late:
         return Ending(EXIT_STOPPED, f"The time limit was reached after step {done} of {steps}.")
     return None
 
@@ -98,7 +110,7 @@ def _due(done: int, every: int) -> bool:
 
 
 def _validate(session: Session, held_out: ValidationBatches, done: int) -> float:
-    loss, _, _ = _agree(session.trainer.validate(held_out), False, False)
+    loss = _agree(session.trainer.validate(held_out), False, False, False).loss
     if session.recorder.rank == 0:
         session.recorder.validation(done, loss)
     return loss

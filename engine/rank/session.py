@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +33,11 @@ class Session:
     breakdown: Breakdown
     recorder: Recorder
     built_at: float = field(default_factory=time.perf_counter)
+
+    def is_broken(self, norm: float | None) -> bool:
+        """Whether the gradients are not numbers. ZeRO would skip such steps without a word, for ever; in fp16 that
+        is how the loss scale finds its level."""
+        return norm is not None and not math.isfinite(norm) and self.dtype != "fp16"
 
     def first_step_done(self) -> None:
         if self.recorder.rank == 0:

@@ -93,18 +93,22 @@ def test_a_stop_request_to_one_rank_stops_both_at_the_same_step(start: Start) ->
     assert newest and newest.name == f"step-{last:08d}"
 
 
-def test_a_diverged_loss_ends_the_run_with_the_point_recorded(start: Start) -> None:
+@pytest.mark.parametrize("layout", [{}, TWO_RANKS, {"stages": 2, "zero_stage": 1}])
+def test_a_run_that_diverges_ends_with_the_point_recorded(layout: dict[str, int], start: Start) -> None:
     spec = tiny(
-        parallel=TWO_RANKS,
+        parallel=layout,
         # Decay of 10 x 10 a step multiplies every weight by -99, until they overflow.
         optimiser={"learning_rate": 10.0, "weight_decay": 10.0, "schedule": "constant", "warmup_steps": 0},
         budget={"steps": 500},
     )
     attempt = start(spec)
-    assert attempt.exit_codes == [EXIT_DIVERGED, EXIT_DIVERGED]
-    losses = attempt.series("loss")
-    assert not math.isfinite(losses[max(losses)])
-    assert all(math.isfinite(losses[step]) for step in losses if step < max(losses))
-    assert f"at step {max(losses)}: training has diverged" in attempt.log()
+    assert set(attempt.exit_codes) == {EXIT_DIVERGED}
+    last = max(attempt.series("loss"))
+    finite = {
+        step: math.isfinite(loss) and math.isfinite(attempt.series("grad_norm")[step])
+        for step, loss in attempt.series("loss").items()
+    }
+    assert finite == {step: step < last for step in range(1, last + 1)}
+    assert f"at step {last}: training has diverged" in attempt.log()
     assert attempt.directory.newest_checkpoint() is None, "weights that are not numbers are not worth keeping"
     assert [line.level for line in attempt.lines("note", "rank0")][-1] == "error"
