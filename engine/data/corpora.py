@@ -105,7 +105,9 @@ def listing(corpus_root: str | os.PathLike[str] | None = None) -> list[Choice]:
     if corpus_root is None or not Path(corpus_root).is_dir():
         return choices
     root = Path(corpus_root)
-    files = sorted(p for p in root.rglob("*") if p.suffix in TEXT_SUFFIXES and p.is_file() and not p.is_symlink())
+    files = sorted(
+        p for p in root.rglob("*") if p.suffix in TEXT_SUFFIXES and p.is_file() and not p.is_symlink()
+    )
     names = [path.relative_to(root).as_posix() for path in files[:FILES_LISTED]]
     return choices + [Choice(name, f"{name} (text file)") for name in names]
 
@@ -176,7 +178,9 @@ def _parts(name: str) -> tuple[str, ...]:
         )
     parts = tuple(part for part in name.split("/") if part not in ("", "."))
     if name.startswith("/") or ".." in parts or "\0" in name:
-        raise _refuse(f"'{name}' lies outside the data folder; give a path inside it, such as notes/letters.txt.")
+        raise _refuse(
+            f"'{name}' lies outside the data folder; give a path inside it, such as notes/letters.txt."
+        )
     return parts
 
 

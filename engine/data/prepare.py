@@ -45,12 +45,16 @@ def prepare(data: Data, corpus_root: Path, data_dir: Path) -> Prepared:
         "validation_share": data.validation_share,
     }  # fmt: skip
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:24]
-    return _load(built_once(data_dir / "tokens" / key, lambda folder: _build(folder, documents(), settings, data)))
+    return _load(
+        built_once(data_dir / "tokens" / key, lambda folder: _build(folder, documents(), settings, data))
+    )
 
 
 def _load(folder: Path) -> Prepared:
     meta = json.loads((folder / "meta.json").read_bytes())
-    train, validation = (np.memmap(folder / f"{part}.bin", np.uint16, "r") for part in ("train", "validation"))
+    train, validation = (
+        np.memmap(folder / f"{part}.bin", np.uint16, "r") for part in ("train", "validation")
+    )
     return Prepared(folder, train, validation, meta)
 
 
@@ -148,7 +152,9 @@ Encoder = Callable[[list[str]], Tokens]
 
 
 def _byte_encoder() -> Encoder:
-    return lambda segments: np.frombuffer(b"".join(s.encode() + b"\0" for s in segments), np.uint8).astype(np.uint16)
+    return lambda segments: np.frombuffer(b"".join(s.encode() + b"\0" for s in segments), np.uint8).astype(
+        np.uint16
+    )
 
 
 def _bpe_encoder(train: list[str], vocab_size: int, folder: Path) -> Encoder:

@@ -46,10 +46,16 @@ LATE_MODULES = (
     "deepspeed.runtime.zero.stage3",
     "deepspeed.runtime.zero.stage_1_and_2",
     "numpy.random",
+    "setuptools",
+    "setuptools.config.pyprojecttoml",
+    "distutils.ccompiler",  # of setuptools
     "tokenizers",
     "torch._dynamo",
+    "torch._subclasses.schema_check_mode",
     "torch.distributed.fsdp",
     "torch.distributed.tensor",
+    "torch.profiler._cupti_monitor",
+    "torch.utils.serialization.config",
 )
 
 

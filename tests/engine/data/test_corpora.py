@@ -1,0 +1,105 @@
+"""Which texts may be named, and how the wrong ones are refused."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from engine.data import corpora
+from engine.spec import SpecError
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "texts"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "letters.txt").write_text("Dear friend,\nall is well.\n")
+    (tmp_path / "secret.txt").write_text("not for you")
+    return folder
+
+
+def refusal(name: str, root: Path) -> str:
+    with pytest.raises(SpecError) as caught:
+        corpora.check_corpus(name, root)
+    [problem] = caught.value.problems
+    assert problem.field == "data.corpus"
+    return problem.message
+
+
+@pytest.mark.parametrize("name", ["python-docs", "python-source", "sub/letters.txt", "./sub//letters.txt"])
+def test_usable_corpora_pass(name: str, root: Path) -> None:
+    corpora.check_corpus(name, root)
+
+
+def test_built_in_corpora_need_no_folder() -> None:
+    corpora.check_corpus("python-docs", "/nowhere")
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret.txt", "sub/../../secret.txt", "/etc/hosts.txt", "..//secret.txt", "a\0b.txt"]
+)
+def test_a_path_that_leaves_the_folder_is_refused(name: str, root: Path) -> None:
+    assert "lies outside the data folder" in refusal(name, root)
+
+
+def test_links_are_refused_as_file_and_as_folder(root: Path) -> None:
+    (root / "link.txt").symlink_to(root.parent / "secret.txt")
+    (root / "loop").symlink_to(root.parent)
+    assert "is a symbolic link" in refusal("link.txt", root)
+    assert "links are not followed" in refusal("loop/secret.txt", root)
+
+
+def test_a_missing_file_is_refused(root: Path) -> None:
+    assert refusal("none.txt", root) == "There is no file 'none.txt' in the data folder."
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "is empty"),
+        (b" \n\t\n", "holds no text"),
+        (b"good \xff\xfe bad", "is not UTF-8 text: near byte 5"),
+        ("Zürich".encode()[:2], "ends in the middle of a character"),
+    ],
+)
+def test_files_without_usable_text_are_refused(content: bytes, sentence: str, root: Path) -> None:
+    (root / "odd.txt").write_bytes(content)
+    assert sentence in refusal("odd.txt", root)
+
+
+def test_what_is_not_a_regular_file_is_refused_without_waiting(root: Path) -> None:
+    os.mkfifo(root / "pipe.txt")
+    (root / "folder.txt").mkdir()
+    assert "not a regular file" in refusal("pipe.txt", root)
+    assert "not a regular file" in refusal("folder.txt", root)
+
+
+def test_a_misspelt_corpus_is_told_the_near_one(root: Path) -> None:
+    with pytest.raises(SpecError) as caught:
+        corpora.check_corpus("python-doc", root)
+    assert "Did you mean 'python-docs'?" in str(caught.value)
+    assert caught.value.problems[0].fix == {"data.corpus": "python-docs"}
+    assert "neither a built-in corpus" in refusal("model.bin", root)
+
+
+def test_the_listing_offers_built_in_corpora_and_text_files_only(root: Path) -> None:
+    (root / "image.png").write_bytes(b"x")
+    (root / "link.txt").symlink_to(root.parent / "secret.txt")
+    names = [choice.name for choice in corpora.listing(root)]
+    assert names == ["python-docs", "python-source", "sub/letters.txt"]
+    for name in names:
+        corpora.check_corpus(name, root)
+    assert [choice.name for choice in corpora.listing()] == names[:2]
+
+
+def test_built_in_corpora_are_real_named_and_in_a_fixed_order() -> None:
+    for corpus in corpora.CORPORA:
+        assert corpus.licence == "PSF-2.0"
+        first, second = ([document.name for document in corpus.documents()] for _ in range(2))
+        assert first == second
+        assert len(first) == len(set(first)) > 50
+    names = [document.name for document in corpora.BY_NAME["python-source"].documents()]
+    assert "argparse.py" in names
+    assert not [name for name in names if "test" in name.split("/")[:-1] or "site-packages" in name]
