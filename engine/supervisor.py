@@ -22,7 +22,7 @@ from engine.supervision.blame import culprit, is_witness, sentence, tail_of
 from engine.supervision.environment import ROOT, allowed, free_port, rank_environment
 from engine.supervision.gang import Gang
 from engine.supervision.locks import DeviceHeld, hold_devices, release
-from engine.supervision.report import Report
+from engine.supervision.report import Report, last_words
 from engine.supervision.spawn import Spawn, become_subreaper, exec_spawn, rank_log
 from engine.supervision.sweep import kill_strays, remove_shared_memory
 
@@ -118,7 +118,7 @@ def _run(directory: AttemptDirectory, spawn: Spawn, orders: Orders, report: Repo
         report.ranks(gang.exits)
         report.running()
         stopped_because = _watch(directory, gang, orders, report)
-        return _ending(directory, gang, stopped_because)
+        return _ending(directory, gang, report, stopped_because)
     finally:
         _clean(tag, placement, report)
         release(locks)
@@ -147,16 +147,16 @@ def _watch(directory: AttemptDirectory, gang: Gang, orders: Orders, report: Repo
     return why
 
 
-def _ending(directory: AttemptDirectory, gang: Gang, stopped_because: str) -> Ending:
+def _ending(directory: AttemptDirectory, gang: Gang, report: Report, stopped_because: str) -> Ending:
     if gang.exit_codes == {0}:
-        return Ending("succeeded", "every rank finished")
+        return Ending("succeeded", last_words(directory, report.state.started_at) or "every rank finished")
     tails = {death.rank: tail_of(rank_log(directory, death.rank)) for death in gang.deaths}
     # A rank told to stop while it still imports dies of it, and its peers of the lost connection: that is no failure.
     failures = [d for d in gang.deaths if not (stopped_because and is_witness(d, tails[d.rank]))]
     if failures:
         first = culprit(failures, tails)
         return Ending("failed", sentence(first, tails[first.rank]), tails[first.rank])
-    why = stopped_because or "the ranks ended by themselves at a step border, before the last step"
+    why = stopped_because or last_words(directory, report.state.started_at) or "the ranks ended by themselves"
     return Ending("stopped", f"{why}; killed, since no step border came in time" if gang.was_killed else why)
 
 

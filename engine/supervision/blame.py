@@ -56,15 +56,15 @@ def last_exception(tail: tuple[str, ...]) -> str:
     return next((found[1] for line in reversed(tail) if (found := _EXCEPTION.match(line))), "")
 
 
-def tail_of(log: Path) -> tuple[str, ...]:
-    """The last lines of a log; () if it cannot be read."""
+def tail_of(log: Path, characters: int | None = LINE_CHARACTERS) -> tuple[str, ...]:
+    """The last lines of a file, each cut to so many characters; () if it cannot be read."""
     try:
         with log.open("rb") as file:
             file.seek(-min(TAIL_BYTES, os.fstat(file.fileno()).st_size), os.SEEK_END)
             text = file.read().decode("utf-8", "replace")
     except OSError:
         return ()
-    return tuple(line[:LINE_CHARACTERS] for line in text.splitlines()[-TAIL_LINES:])
+    return tuple(line[:characters] for line in text.splitlines()[-TAIL_LINES:])
 
 
 def is_witness(death: Death, tail: tuple[str, ...]) -> bool:

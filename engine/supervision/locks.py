@@ -47,6 +47,15 @@ def holders(path: Path) -> list[int]:
     return [pid for pid in procfs.pids() if any(_is_held_by(pid, fd, wanted) for fd in _descriptors(pid))]
 
 
+def is_free(lock_dir: Path, device: str) -> bool:
+    """Whether a device could be held right now; a hint, not a promise."""
+    try:
+        release(hold_devices(lock_dir, (device,), wait_s=0))
+    except DeviceHeld:
+        return False
+    return True
+
+
 def _hold(path: Path, device: str, deadline: float) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     os.set_inheritable(descriptor, True)

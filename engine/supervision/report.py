@@ -11,8 +11,9 @@ import msgspec
 
 from engine import procfs
 from engine.directory import AttemptDirectory, AttemptState, RankExit, State
+from engine.supervision.blame import tail_of
 from engine.telemetry.spool import Spool
-from engine.telemetry.wire import Line
+from engine.telemetry.wire import Line, decode
 
 BEAT_S = 2.0
 ENDING_TRIES = 30
@@ -76,3 +77,21 @@ class Report:
             self._written_at = time.monotonic()
         except OSError:
             self._written_at = float("-inf")
+
+
+def last_words(directory: AttemptDirectory, since: float) -> str:
+    """What the ranks' own result line says of the end ('The time limit was reached ...'); '' without one."""
+    results = [
+        line
+        for file in directory.spool.glob("rank*.jsonl")
+        for text in tail_of(file, characters=None)
+        if (line := _decoded(text)) and line.k == "result" and line.at >= since
+    ]
+    return max(results, key=lambda line: line.at).text if results else ""
+
+
+def _decoded(text: str) -> Line | None:
+    try:
+        return decode(text.encode())
+    except ValueError:
+        return None

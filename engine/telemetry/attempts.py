@@ -57,6 +57,11 @@ class Attempt:
             return  # not written yet, or being removed
 
 
+def attempt_in(folder: Path) -> Attempt:
+    directory = AttemptDirectory(folder)
+    return Attempt(folder.name, directory, Spool(directory.spool / "device.jsonl"))
+
+
 class Attempts:
     """The folder of all attempts. Looked through only when it has changed; ended attempts are never looked at again."""
 
@@ -86,7 +91,6 @@ class Attempts:
         self._ended &= names
         self._open = {name: attempt for name, attempt in self._open.items() if name in names}
         for name in names - self._ended - self._open.keys():
-            directory = AttemptDirectory(self._folder / name)
-            self._open[name] = Attempt(name, directory, Spool(directory.spool / "device.jsonl"))
+            self._open[name] = attempt_in(self._folder / name)
         is_settled = time.time() - stamp / 1e9 > RECENT_S
         self._folder_stamp = stamp if is_settled else 0

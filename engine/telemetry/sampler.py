@@ -39,19 +39,31 @@ log = logging.getLogger(__name__)
 class Sampler:
     """What one tick does; when it does it is the business of `ticks`."""
 
-    def __init__(self, node_dir: Path, source: Source, period_s: float) -> None:
-        self._file = node_dir / "devices.json"
+    def __init__(
+        self, file: Path, live: Callable[[], list[Attempt]], source: Source, period_s: float
+    ) -> None:
+        self._file = file
+        self._live = live
         self._source = source
-        self._attempts = Attempts(node_dir / "attempts")
         self._host = Host()
         self._energy = Energy(_bases_of(self._file))
         self._told: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}  # what was said to be missing
         self._cost = Cost(period_s)
         self.has_live_attempts = False
 
+    def guarded_tick(self, now_s: float) -> None:
+        """A tick that may fail: the loop must live, and devices.json says how often it did and why."""
+        try:
+            self.tick(now_s, time.time())
+        except Exception as error:
+            log.exception("A tick failed")
+            self._cost.errors += 1
+            self._cost.last_error = f"{type(error).__name__}: {error}"
+        self._cost.add(time.monotonic() - now_s)
+
     def tick(self, now_s: float, at: float) -> None:
         """Read, write, append. `now_s` is monotonic, `at` is unix time."""
-        live = self._attempts.live()
+        live = self._live()
         self.has_live_attempts = bool(live)
         holders = {device: attempt for attempt in live for device in attempt.pids}
         pids = {device: attempt.pids[device] for device, attempt in holders.items()}
@@ -62,13 +74,6 @@ class Sampler:
             self._tell(attempt, [device for device in attempt.pids if device in readings], readings, at)
         self._forget({attempt.name for attempt in live})
         self._write(readings, at, sum(attempt.spool.dropped for attempt in live))
-
-    def failed(self, error: Exception) -> None:
-        self._cost.errors += 1
-        self._cost.last_error = f"{type(error).__name__}: {error}"
-
-    def measured(self, tick_s: float) -> None:
-        self._cost.add(tick_s)
 
     def _settle_energy(self, reading: Reading, device: str, holder: Attempt | None, at: float) -> None:
         if holder and holder.state:
@@ -156,14 +161,10 @@ def run(node_dir: Path, period_s: float) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     source, _ = open_source()
-    sampler, began_at = Sampler(node_dir, source, period_s), time.time()
+    attempts = Attempts(node_dir / "attempts")
+    sampler, began_at = Sampler(node_dir / "devices.json", attempts.live, source, period_s), time.time()
     for now_s in ticks(period_s, time.monotonic, stop.wait):
-        try:
-            sampler.tick(now_s, time.time())
-        except Exception as error:  # the loop must live: a failed tick is a gap, said so in devices.json
-            log.exception("tick of %s failed", node_dir)
-            sampler.failed(error)
-        sampler.measured(time.monotonic() - now_s)
+        sampler.guarded_tick(now_s)
         if not sampler.has_live_attempts and _agent_silence_s(node_dir, began_at) > ABANDONED_S:
             break
     source.close()

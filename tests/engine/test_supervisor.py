@@ -165,6 +165,13 @@ def test_ranks_that_stop_by_themselves_are_stopped_not_failed(attempt: Attempt) 
     assert state.state == "stopped" and "by themselves" in state.reason
 
 
+def test_the_runs_own_words_are_the_reason_of_its_end(attempt: Attempt) -> None:
+    line = r'{"k":"result","at":%s,"source":"run","v":1,"step":7,"text":"The time limit was reached."}\n'
+    script = f"""[ $RANK = 0 ] && printf '{line}' $(date +%s.%N) >> "$DIR/spool/rank0.jsonl"; exit 75"""
+    state = attempt(script).start().end()
+    assert (state.state, state.reason) == ("stopped", "The time limit was reached.")
+
+
 def test_ranks_die_with_a_killed_supervisor(attempt: Attempt) -> None:
     run = attempt(STEP_UNTIL_TOLD).start().ready()
     run.process.kill()

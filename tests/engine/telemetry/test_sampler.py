@@ -18,6 +18,7 @@ from engine import procfs
 from engine.directory import AttemptDirectory, Placement, RankExit, Seat, State
 from engine.spec import parse
 from engine.telemetry import inventory, sampler, wire
+from engine.telemetry.attempts import Attempts
 from engine.telemetry.energy import Energy
 from engine.telemetry.readings import DeviceInfo, Reading
 from engine.telemetry.sampler import Sampler, ticks
@@ -71,6 +72,10 @@ def devices_json(node_dir: Path) -> dict[str, Any]:
     return json.loads((node_dir / "devices.json").read_bytes())
 
 
+def sampler_of(node_dir: Path, meter: Meter) -> Sampler:
+    return Sampler(node_dir / "devices.json", Attempts(node_dir / "attempts").live, meter, 1.0)
+
+
 @pytest.fixture
 def meter() -> Meter:
     return Meter("cpu-0", "cpu-1")
@@ -78,7 +83,7 @@ def meter() -> Meter:
 
 @pytest.fixture
 def node(tmp_path: Path, meter: Meter) -> Sampler:
-    return Sampler(tmp_path, meter, 1.0)
+    return sampler_of(tmp_path, meter)
 
 
 def test_each_attempt_gets_the_lines_of_its_own_devices(tmp_path: Path, node: Sampler) -> None:
@@ -144,14 +149,13 @@ def test_what_is_missing_is_told_at_first_and_when_it_changes(
 
 
 def test_devices_json_holds_the_newest_readings_the_host_and_the_cost(tmp_path: Path, node: Sampler) -> None:
-    node.tick(1.0, 1000.0)
-    node.measured(0.002)
+    node.guarded_tick(time.monotonic() - 0.5)
     node.tick(2.0, 1001.0)
     found = devices_json(tmp_path)
     assert found["cpu-0"]["at"] == 1001.0 and found["cpu-0"]["metrics"]["utilisation_pct"] == 50.0
     assert found["cpu-0"]["missing"]["energy_j"] == ["absent", "no attempt on this device"]
     assert found["host"]["memory_total_bytes"] > 0
-    assert found["sampler"]["tick_ms"] == pytest.approx(2) and found["sampler"]["cpu_share"] is not None
+    assert found["sampler"]["tick_ms"] >= 500 and found["sampler"]["cpu_share"] is not None
 
 
 def test_energy_counts_from_the_begin_of_the_attempt(tmp_path: Path, node: Sampler, meter: Meter) -> None:
@@ -166,7 +170,7 @@ def test_energy_goes_on_over_a_restart_of_the_sampler(tmp_path: Path, node: Samp
     run = attempt(tmp_path, "one", "cpu-0")
     node.tick(1.0, time.time())
     meter.values["cpu-0"].energy_counter_j = 140.0
-    Sampler(tmp_path, meter, 1.0).tick(2.0, time.time() + 60)
+    sampler_of(tmp_path, meter).tick(2.0, time.time() + 60)
     assert [line.metrics["energy_j"] for line in lines(run)] == [0.0, 40.0]
 
 
@@ -200,6 +204,17 @@ def test_a_full_disk_drops_lines_and_leaves_no_half_line_behind(
         wire.decode(half)
     assert wire.decode(whole).at == 1001.0
     assert devices_json(tmp_path)["sampler"]["dropped_lines"] == 1
+
+
+def test_a_tick_that_fails_is_a_gap_that_is_counted_and_not_the_end(
+    tmp_path: Path, node: Sampler, meter: Meter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(meter, "read", lambda *_: 1 / 0)
+    node.guarded_tick(time.monotonic())
+    monkeypatch.undo()
+    node.guarded_tick(time.monotonic())
+    told = devices_json(tmp_path)["sampler"]
+    assert (told["errors"], told["last_error"]) == (1, "ZeroDivisionError: division by zero")
 
 
 class Clock:

@@ -1,0 +1,100 @@
+"""A run followed through its spool files: the newest figures, and one line that shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from engine.directory import AttemptDirectory
+from engine.telemetry.wire import Line, decode, number
+
+
+class Tail:
+    """New whole lines of one spool file, from its present end on."""
+
+    def __init__(self, path: Path, offset: int = 0) -> None:
+        self._path, self._offset = path, offset
+
+    def new_lines(self) -> Iterator[Line]:
+        """Lines that cannot be read, such as one cut short by a full disk, are left out."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                content = file.read()
+        except FileNotFoundError:
+            return
+        whole = content[: content.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        for text in whole.splitlines():
+            try:
+                yield decode(text)
+            except ValueError:
+                continue
+
+
+@dataclass
+class Progress:
+    """What is known of a run so far."""
+
+    steps: int
+    step: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    phase: str = "starting"
+    result: Line | None = None
+    notes: list[str] = field(default_factory=list)  # not shown yet
+    _first: tuple[int, float] | None = None  # step and time from which the pace is taken
+    _last_at: float = 0.0
+
+    def take(self, line: Line) -> None:
+        if line.k == "phase":
+            self.phase = line.text
+        elif line.k == "note" and line.level != "info":
+            self.notes.append(line.text)
+        elif line.k == "result":
+            self.result = line
+        if line.source == "run" and line.k in ("step", "validation", "result"):
+            self.metrics |= {name: number(value) for name, value in line.metrics.items()}
+        if line.k == "step" and line.source == "run" and line.step is not None:
+            self.step, self._last_at = line.step, line.at
+            self._first = self._first or (line.step, line.at)
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds to the last step at the pace so far; None before the second step."""
+        if self._first is None or self.step <= self._first[0]:
+            return None
+        pace_s = (self._last_at - self._first[1]) / (self.step - self._first[0])
+        return pace_s * (self.steps - self.step)
+
+    def __str__(self) -> str:
+        if not self.step:
+            return f"{self.phase} ..."
+        words = [f"step {self.step:,}/{self.steps:,}"]
+        if "loss" in self.metrics:
+            words.append(f"loss {self.metrics['loss']:.4f}")
+        if "tokens_per_s" in self.metrics:
+            words.append(f"{self.metrics['tokens_per_s']:,.0f} tokens/s")
+        if self.left_s is not None:
+            minutes, seconds = divmod(round(self.left_s), 60)
+            words.append(f"{minutes}:{seconds:02d} left")
+        return "  ".join(words)
+
+
+class Follower:
+    """Reads every spool file of ranks and supervisor as it grows; what was there before is passed over."""
+
+    def __init__(self, directory: AttemptDirectory, steps: int) -> None:
+        self._spool = directory.spool
+        self._tails = {path: Tail(path, path.stat().st_size) for path in self._files()}
+        self.progress = Progress(steps)
+
+    def look(self) -> Progress:
+        for path in self._files():
+            tail = self._tails.setdefault(path, Tail(path))
+            for line in tail.new_lines():
+                self.progress.take(line)
+        return self.progress
+
+    def _files(self) -> list[Path]:
+        return [path for path in sorted(self._spool.glob("*.jsonl")) if path.name != "device.jsonl"]
