@@ -3,8 +3,6 @@
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
-
-from dashboard.api.api import urls as api_urls
 from django.views.generic import RedirectView
 
 from dashboard.api.api import urls as api_urls
@@ -28,7 +26,6 @@ urlpatterns = [
     path("compare/", compare.compare, name="compare"),
     path("pools/", pools.listing, name="pools"),
     path("live", live, name="live"),
-    path("api/v1/", api_urls()),
     path("api/v1/", api_urls()),
     path("admin/", admin.site.urls),
 ]
