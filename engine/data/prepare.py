@@ -52,10 +52,12 @@ def prepare(data: Data, corpus_root: Path, data_dir: Path) -> Prepared:
 
 def _load(folder: Path) -> Prepared:
     meta = json.loads((folder / "meta.json").read_bytes())
-    train, validation = (
-        np.memmap(folder / f"{part}.bin", np.uint16, "r") for part in ("train", "validation")
-    )
-    return Prepared(folder, train, validation, meta)
+    return Prepared(folder, _mapped(folder / "train.bin"), _mapped(folder / "validation.bin"), meta)
+
+
+def _mapped(path: Path) -> Tokens:
+    # An empty file cannot be mapped; a text of a few lines leaves the validation part empty.
+    return np.memmap(path, np.uint16, "r") if path.stat().st_size else np.zeros(0, np.uint16)
 
 
 def _source(name: str, root: Path, data_dir: Path) -> tuple[str, Callable[[], Iterator[Document]]]:
@@ -122,10 +124,10 @@ def split(documents: list[Document], validation_share: float) -> tuple[list[str]
         wanted -= size_of[digest]
     parts: tuple[list[str], list[str]] = ([], [])
     for group in units:
-        side = None
+        side: bool | None = None
         for unit in group:
             previous, side = side, _unit_hash(unit) in held_out
-            if side == previous:
+            if side is previous:
                 parts[side][-1] += unit
             else:
                 parts[side].append(unit)
