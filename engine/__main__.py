@@ -44,7 +44,7 @@ class Stop:
     def __init__(self, directory: AttemptDirectory, supervisor: subprocess.Popen[bytes]) -> None:
         self._directory, self._supervisor = directory, supervisor
         self._asked = 0
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._take)
 
     def _take(self, number: int, frame: FrameType | None) -> None:

@@ -61,6 +61,14 @@ def descendants(ancestor: int) -> list[int]:
     return sorted(below - {ancestor})
 
 
+def is_below(pid: int, ancestor: int) -> bool:
+    while pid > 1 and (found := stat(pid)):
+        if found.parent == ancestor:
+            return True
+        pid = found.parent
+    return False
+
+
 def environment_value(pid: int, name: str) -> str | None:
     """A variable as the process was started with it; None where it has none or it may not be read."""
     try:

@@ -21,7 +21,7 @@ from engine.directory import EXIT_STOPPED, AttemptDirectory, AttemptState, Place
 from engine.supervision.blame import culprit, is_witness, sentence, tail_of
 from engine.supervision.environment import ROOT, allowed, free_port, rank_environment
 from engine.supervision.gang import Gang
-from engine.supervision.locks import DeviceHeld, hold_devices, release
+from engine.supervision.locks import DeviceHeld, hold_devices, hold_folder, release
 from engine.supervision.report import Report, last_words
 from engine.supervision.spawn import Spawn, become_subreaper, exec_spawn, rank_log
 from engine.supervision.sweep import kill_strays, remove_shared_memory
@@ -51,6 +51,7 @@ class Orders:
         self._signal: int | None = None
         self._lease: float | None = None
         self._lease_deadline = float("inf")
+        self.grace_s = float(os.environ.get("HEADROOM_STOP_GRACE_S", "60"))  # from the request to the kill
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._take)
 
@@ -76,12 +77,18 @@ class Orders:
 
 
 def supervise(directory: AttemptDirectory, spawn: Spawn) -> int:
-    """Run one attempt to its end. Returns 0 succeeded, 75 stopped, 1 failed; state.json says why."""
+    """Run one attempt to its end. Returns 0 succeeded, 75 stopped, 1 failed; state.json says why.
+
+    An attempt is started once: for one that has a supervisor, or had one, this writes nothing and returns 1.
+    """
+    lock = hold_folder(directory.path)
+    if lock is None or directory.read_state() is not None:
+        sys.stderr.write(f"{directory.path} has been started before; a new attempt needs a new folder.\n")
+        return EXIT_CODES["failed"]
     become_subreaper()
-    orders = Orders(directory)
     report = Report(directory)
     try:
-        ending = _run(directory, spawn, orders, report)
+        ending = _run(directory, spawn, Orders(directory), report)
     except BaseException as error:
         report.end("failed", f"the supervisor itself failed: {type(error).__name__}: {error}")
         raise
@@ -136,7 +143,7 @@ def _watch(directory: AttemptDirectory, gang: Gang, orders: Orders, report: Repo
             kill_at = min(kill_at, now + WITNESS_S + KILL_AFTER_S)
         elif not why and (why := orders.why_stop()):
             report.note(f"Ranks are asked to stop at a step border: {why}.")
-            terminate_at, kill_at = now, now + _grace_s()
+            terminate_at, kill_at = now, now + orders.grace_s
         if now >= kill_at:
             gang.kill()
         elif now >= terminate_at:
@@ -186,10 +193,6 @@ def _cut_logs(directory: AttemptDirectory, gang: Gang, report: Report) -> None:
         report.note(
             f"The log of rank {rank} grew past {LOG_LIMIT_BYTES // 1024**2} MiB and was cut.", "warning"
         )
-
-
-def _grace_s() -> float:
-    return float(os.environ.get("HEADROOM_STOP_GRACE_S", "60"))
 
 
 def main(arguments: list[str]) -> int:

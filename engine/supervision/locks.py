@@ -47,6 +47,17 @@ def holders(path: Path) -> list[int]:
     return [pid for pid in procfs.pids() if any(_is_held_by(pid, fd, wanted) for fd in _descriptors(pid))]
 
 
+def hold_folder(folder: Path) -> int | None:
+    """A lock on the folder itself, so that one attempt never has two supervisors. None: another one holds it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return descriptor
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+
+
 def is_free(lock_dir: Path, device: str) -> bool:
     """Whether a device could be held right now; a hint, not a promise."""
     try:

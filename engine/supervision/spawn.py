@@ -18,6 +18,7 @@ Spawn = Callable[[Seat, dict[str, str]], int]
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 EXIT_NOT_STARTED = 127
+HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -41,15 +42,19 @@ def start_child(log: Path, body: Callable[[], object]) -> int:
     """Fork a child that runs `body` as a rank's process and return its pid; a body that returns or raises fails."""
     parent = os.getpid()
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    # A signal that comes before the child has dropped the supervisor's handlers must not be lost in them.
+    unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
     pid = os.fork()
     if pid == 0:
         try:
             _settle(parent, descriptor)
+            signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
             body()
         except BaseException:  # noqa: BLE001 - nothing may escape into the supervisor's code in this copy of it
             traceback.print_exc()
         finally:
             os._exit(EXIT_NOT_STARTED)
+    signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
     os.close(descriptor)
     with contextlib.suppress(OSError):  # the child has done it, or is gone
         os.setpgid(pid, pid)
@@ -67,7 +72,7 @@ def _settle(parent: int, log: int) -> None:
     if os.getppid() != parent:  # it died before prctl was in force
         os._exit(EXIT_NOT_STARTED)
     os.setpgid(0, 0)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+    for number in HANDLED:
         signal.signal(number, signal.SIG_DFL)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)

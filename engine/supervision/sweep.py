@@ -64,7 +64,7 @@ def _kill(pid: int, tag: str) -> bool:
     except OSError:
         return False
     try:
-        if procfs.environment_value(pid, TAG) != tag and pid not in procfs.descendants(os.getpid()):
+        if procfs.environment_value(pid, TAG) != tag and not procfs.is_below(pid, os.getpid()):
             return False
         signal.pidfd_send_signal(descriptor, signal.SIGKILL)
         return True

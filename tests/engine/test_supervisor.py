@@ -196,6 +196,36 @@ def test_a_broken_placement_is_a_terminal_state_with_a_reason(attempt: Attempt) 
     assert state.state == "failed" and state.reason.startswith("the supervisor itself failed")
 
 
+def test_an_attempt_is_never_started_twice(attempt: Attempt) -> None:
+    run = attempt(STEP_UNTIL_TOLD).start().ready()
+    before = run.pids
+    first, second = run.process, run.start().process
+    assert second.wait(timeout=60) == 1
+    assert run.state.pid == first.pid and run.pids == before and not run.are_gone()
+    run.directory.write_control("stop")
+    assert first.wait(timeout=60) == 75
+    third = run.start().process
+    assert third.wait(timeout=60) == 1
+    assert (run.state.pid, run.state.state) == (first.pid, "stopped")
+
+
+def test_a_stop_that_comes_with_the_start_is_not_lost(attempt: Attempt) -> None:
+    run = attempt(
+        'trap "exit 75" TERM; while :; do sleep 0.02; done', environment={"HEADROOM_STOP_GRACE_S": "50"}
+    )
+    run.start()
+    until(lambda: run.path("state.json").exists() and run.state.ranks, "the first rank")
+    run.process.terminate()
+    assert run.end().state == "stopped" and "killed" not in run.state.reason
+
+
+def test_a_setting_that_is_no_number_fails_at_the_start_and_not_at_the_stop(attempt: Attempt) -> None:
+    run = attempt('touch "$DIR/ready$RANK"', environment={"HEADROOM_STOP_GRACE_S": "a minute"})
+    state = run.start().end()
+    assert state.state == "failed" and "a minute" in state.reason
+    assert not run.path("ready0").exists()
+
+
 def test_the_state_names_its_supervisor_and_is_kept_fresh(attempt: Attempt) -> None:
     run = attempt(STEP_UNTIL_TOLD).start().ready()
     first = run.state
