@@ -1,0 +1,116 @@
+"""The submit form, made from the spec's own fields: a field added to engine.spec appears here by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from engine.spec import Spec, flatten
+
+Kind = Literal["whole", "number", "choice", "switch", "text"]
+TRUE_TEXTS = ("on", "true")
+
+
+@dataclass(frozen=True)
+class SpecField:
+    """One input: its dotted path in the spec, what stands beside it, and how its text is read."""
+
+    path: str
+    title: str
+    help: str
+    kind: Kind
+    default: Any
+    choices: tuple[Any, ...] = ()
+
+    @property
+    def id(self) -> str:
+        return "field-" + self.path.replace(".", "-").replace("_", "-")
+
+    def value_of(self, text: str) -> Any:
+        """The plain value a text stands for; a text that is none is kept, for the spec's check to refuse."""
+        readers: dict[str, Any] = {"whole": int, "number": float}
+        if self.kind == "switch":
+            return text.lower() in TRUE_TEXTS
+        if self.kind == "choice":
+            return next((choice for choice in self.choices if str(choice) == text), text)
+        try:
+            return readers.get(self.kind, str)(text)
+        except ValueError:
+            return text
+
+    def text_of(self, value: Any) -> str:
+        """What the input shows for a value of any type, so that a wrong one can be seen and mended."""
+        if value is None:
+            return ""
+        return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@dataclass(frozen=True)
+class Group:
+    title: str
+    help: str
+    fields: tuple[SpecField, ...]
+
+
+def _field(path: str, info: FieldInfo, default: Any) -> SpecField:
+    kinds: dict[Any, Kind] = {int: "whole", float: "number", bool: "switch", str: "text"}
+    is_choice = get_origin(info.annotation) is Literal
+    return SpecField(
+        path=path,
+        title=info.title or path,
+        help=info.description or "",
+        kind="choice" if is_choice else kinds[info.annotation],
+        default=default,
+        choices=get_args(info.annotation) if is_choice else (),
+    )
+
+
+def _groups() -> tuple[Group, ...]:
+    top: list[SpecField] = []
+    groups = []
+    for name, info in Spec.model_fields.items():
+        part = info.annotation
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            fields = tuple(
+                _field(f"{name}.{leaf}", leaf_info, leaf_info.default)
+                for leaf, leaf_info in part.model_fields.items()
+            )
+            groups.append(Group(part.__name__, (part.__doc__ or "").strip().split("\n")[0], fields))
+        else:
+            top.append(_field(name, info, info.default))
+    return (Group("Run", "", tuple(top)), *groups)
+
+
+GROUPS: tuple[Group, ...] = _groups()
+FIELDS: dict[str, SpecField] = {field.path: field for group in GROUPS for field in group.fields}
+
+
+def values_of(post: Mapping[str, str]) -> dict[str, Any]:
+    """{dotted path: value} of a posted form. An unticked switch is not posted, which means false."""
+    return {
+        path: field.value_of(post.get(path, ""))
+        for path, field in FIELDS.items()
+        if path in post or field.kind == "switch"
+    }
+
+
+def texts_of(values: Any) -> dict[str, str]:
+    """{dotted path: what its input shows} for nested values; a field that is not given shows its default."""
+    flat = flatten(values) if isinstance(values, Mapping) else {}
+    return {path: field.text_of(flat.get(path, field.default)) for path, field in FIELDS.items()}
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """{'model.layers': 4} -> {'model': {'layers': 4}}."""
+    values: dict[str, Any] = {}
+    for path, value in flat.items():
+        *parents, leaf = path.split(".")
+        target = values
+        for parent in parents:
+            target = target.setdefault(parent, {})
+        target[leaf] = value
+    return values

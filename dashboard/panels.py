@@ -1,0 +1,129 @@
+"""Which metrics share a chart, in which section and order: one row a chart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from engine.telemetry.metrics import BY_NAME, STEP_PHASES
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One chart of the run page. All metrics of a panel have one unit and one scope."""
+
+    title: str
+    metrics: tuple[str, ...]
+    kind: Literal["lines", "stack"] = "lines"
+    floor: float | None = None  # the y axis reaches down to this value
+    ceiling: float | None = None  # and up to this one
+    is_optional: bool = False  # shown only where it was measured, or where a device says why it cannot be
+
+    @property
+    def key(self) -> str:
+        return self.metrics[0]
+
+    @property
+    def scope(self) -> str:
+        return BY_NAME[self.key].scope
+
+    @property
+    def unit(self) -> str:
+        return BY_NAME[self.key].unit
+
+    @property
+    def meaning(self) -> str:
+        return "; ".join(f"{BY_NAME[name].label}: {BY_NAME[name].meaning}" for name in self.metrics)
+
+
+SECTIONS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
+    ("Learning", (
+        Panel("Loss", ("loss", "validation_loss")),
+        Panel("Learning rate", ("learning_rate",), floor=0),
+        Panel("Gradient norm", ("grad_norm",), floor=0),
+        Panel("Loss scale", ("loss_scale",), floor=0, is_optional=True),
+    )),
+    ("Speed", (
+        Panel("Throughput", ("tokens_per_s",), floor=0),
+        Panel("Step time by part", STEP_PHASES, kind="stack", floor=0),
+        Panel("Step time", ("step_s",), floor=0),
+    )),
+    ("Compute", (
+        Panel("Device utilisation", ("utilisation_pct",), floor=0, ceiling=100),
+        Panel("MFU", ("mfu_share",), floor=0),
+        Panel("Model FLOP/s", ("flops_per_s",), floor=0),
+        Panel("SMs active", ("sm_active_share",), floor=0, ceiling=1, is_optional=True),
+        Panel("Tensor cores active", ("tensor_active_share",), floor=0, ceiling=1, is_optional=True),
+        Panel("Clock", ("sm_clock_hz",), floor=0),
+        Panel("CPU pressure", ("cpu_pressure_share",), floor=0, is_optional=True),
+    )),
+    ("Memory", (
+        Panel("Device memory used", ("memory_used_bytes",), floor=0),
+        Panel("Allocator", ("memory_allocated_bytes", "memory_reserved_bytes", "memory_peak_bytes"), floor=0),
+        Panel("Resident memory", ("rss_bytes",), floor=0),
+    )),
+    ("Bandwidth", (
+        Panel("Collective bandwidth", ("collective_bytes_per_s",), floor=0),
+        Panel("Collective payload", ("collective_bytes",), floor=0),
+        Panel("Memory bandwidth", ("memory_bandwidth_share",), floor=0, ceiling=1),
+        Panel("PCIe", ("pcie_tx_bytes_per_s", "pcie_rx_bytes_per_s"), floor=0),
+        Panel("NVLink", ("nvlink_tx_bytes_per_s", "nvlink_rx_bytes_per_s"), floor=0),
+    )),
+    ("Power", (
+        Panel("Power", ("power_w",), floor=0),
+        Panel("Energy", ("energy_j",), floor=0),
+        Panel("Temperature", ("temperature_celsius",)),
+    )),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Absence:
+    """Metrics that cannot be had for one reason, on how many sources."""
+
+    labels: tuple[str, ...]
+    num_sources: int
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A panel on one run's page: what it shows at first, and why some of its metrics are absent."""
+
+    panel: Panel
+    state: Literal["loading", "absent", "empty"]
+    absences: tuple[Absence, ...]
+
+
+def readings(
+    missing: dict[str, dict[str, list[str]]], measured: set[str], *, is_over: bool
+) -> list[tuple[str, list[Reading]]]:
+    """Every panel by section. `measured` names the metrics that have points; a run that is over gets no more."""
+    return [
+        (title, [_reading(panel, missing, measured, is_over) for panel in row]) for title, row in SECTIONS
+    ]
+
+
+def _reading(
+    panel: Panel, missing: dict[str, dict[str, list[str]]], measured: set[str], is_over: bool
+) -> Reading:
+    absences = _absences(panel, missing)
+    if measured.intersection(panel.metrics):
+        return Reading(panel, "loading", absences)
+    return Reading(panel, "absent" if absences else "empty" if is_over else "loading", absences)
+
+
+def _absences(panel: Panel, missing: dict[str, dict[str, list[str]]]) -> tuple[Absence, ...]:
+    """One entry a reason, however many devices and metrics share it."""
+    found: dict[tuple[str, str], tuple[dict[str, None], set[str]]] = {}
+    for source, said in missing.items():
+        for name in panel.metrics:
+            if name in said:
+                labels, sources = found.setdefault((said[name][0], said[name][1]), ({}, set()))
+                labels[BY_NAME[name].label] = None
+                sources.add(source)
+    return tuple(
+        Absence(tuple(labels), len(sources), status, reason)
+        for (status, reason), (labels, sources) in found.items()
+    )

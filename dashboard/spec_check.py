@@ -1,0 +1,150 @@
+"""What the submit page says of a spec while it is typed: both notations in step, problems, and the estimate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from django.db.models import Count, Min
+
+from dashboard import forms, yaml_text
+from engine import planner
+from engine.checks import refuse_impossible
+from engine.spec import SPEC_BYTES_LIMIT, Problem, Spec, SpecError, flatten, parse, to_yaml, yaml_values
+from jobs import queue
+from jobs.models import Device
+
+LEFT_ALONE = "It was left as you typed it; the fields count."
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A spec as it was posted: the text of both notations, the values they stand for, and what is wrong."""
+
+    yaml: str
+    values: Any
+    problems: tuple[Problem, ...] = ()
+    spec: Spec | None = None
+    note: str = ""  # why the YAML was left alone
+
+    @property
+    def is_ready(self) -> bool:
+        return self.spec is not None and not self.problems
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """The smallest device of a pool, which is the one an estimate must fit into."""
+
+    name: str
+    memory_bytes: int | None
+
+
+def draft_of(spec: Spec) -> Draft:
+    return checked(Draft(to_yaml(spec), spec.model_dump()))
+
+
+def draft_from(post: Mapping[str, str]) -> Draft:
+    """The posted draft. `source` names the side that was edited last: it counts, the other follows."""
+    text = post.get("yaml", "").replace("\r\n", "\n")
+    if post.get("source") == "yaml":
+        return _from_yaml(text)
+    return _from_fields(forms.values_of(post), text)
+
+
+def checked(draft: Draft) -> Draft:
+    """The draft with every problem of its values."""
+    try:
+        spec = parse(draft.values)
+    except SpecError as error:
+        return Draft(draft.yaml, draft.values, error.problems, None, draft.note)
+    try:
+        queue.check(spec)
+    except SpecError as error:
+        return Draft(draft.yaml, draft.values, error.problems, spec, draft.note)
+    return Draft(draft.yaml, draft.values, (), spec, draft.note)
+
+
+def estimate(draft: Draft) -> planner.Plan | None:
+    """The plan of a draft that could run somewhere, even where its pool could not take it."""
+    if draft.spec is None:
+        return None
+    try:
+        refuse_impossible(draft.spec)
+    except SpecError:
+        return None
+    return planner.plan(draft.spec)
+
+
+def capacity_of(pool: str) -> Capacity | None:
+    """None while the pool has no device. A device whose memory is unknown makes the capacity unknown."""
+    rows = (
+        Device.objects.filter(node__pool__name=pool, is_present=True)
+        .order_by()
+        .values("name")
+        .annotate(memory=Min("memory_bytes"), count=Count("id"), known=Count("memory_bytes"))
+    )
+    found = [Capacity(row["name"], row["memory"] if row["known"] == row["count"] else None) for row in rows]
+    return min(found, key=lambda one: one.memory_bytes or 0, default=None)
+
+
+def problems_shown(draft: Draft) -> list[dict[str, Any]]:
+    """Each problem with the field it is shown at, its line in the YAML, and its way out."""
+    return [
+        {
+            "field": problem.field,
+            "message": problem.message,
+            "fix": {path: forms.FIELDS[path].text_of(value) for path, value in problem.fix.items()},
+            "fix_label": _fix_label(problem),
+            "line": yaml_text.line_of(draft.yaml, problem.field)
+            if len(draft.yaml) <= SPEC_BYTES_LIMIT
+            else None,
+        }
+        for problem in draft.problems
+    ]
+
+
+def _fix_label(problem: Problem) -> str:
+    parts = []
+    for path, value in problem.fix.items():
+        field = forms.FIELDS[path]
+        parts.append(
+            field.text_of(value) if path == problem.field else f"{field.title.lower()} {field.text_of(value)}"
+        )
+    return f"Use {' and '.join(parts)}" if parts else ""
+
+
+def _from_yaml(text: str) -> Draft:
+    try:
+        return checked(Draft(text, yaml_values(text)))
+    except SpecError as error:
+        return Draft(text, None, error.problems)
+
+
+def _from_fields(fields: dict[str, Any], text: str) -> Draft:
+    """The YAML with every field written into it that differs. Where that fails, it stays as it was typed."""
+    values = forms.nested(fields)
+    if not text.strip():
+        return checked(Draft(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), values))
+    try:
+        known = yaml_values(text)
+    except SpecError:
+        return checked(Draft(text, values, note=f"This YAML cannot be read. {LEFT_ALONE}"))
+    known = flatten(known) if isinstance(known, Mapping) else {}
+    for path, value in fields.items():
+        if _is_same(forms.FIELDS[path], known.get(path, forms.FIELDS[path].default), value):
+            continue
+        changed = yaml_text.with_value(text, path, value)
+        if changed is None:
+            return checked(
+                Draft(text, values, note=f"'{path}' could not be written into this YAML. {LEFT_ALONE}")
+            )
+        text = changed
+    return _from_yaml(text)
+
+
+def _is_same(field: forms.SpecField, before: Any, value: Any) -> bool:
+    """Also true for 3e-4, which YAML reads as a text, against 0.0003: what was typed stays."""
+    return before == value or (field.kind == "number" and field.value_of(field.text_of(before)) == value)

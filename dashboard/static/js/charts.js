@@ -1,0 +1,214 @@
+// All charts of a page: what each shows, when it is fetched, and what they share (axis, zoom, cursor).
+import { makeChart } from "./chart.js";
+import { saveCsv, savePicture, showTable } from "./chart-take.js";
+import { note } from "./plot-data.js";
+import { read, version } from "./series.js";
+
+const GAP_MS = 500; // between two fetches for what is live
+
+export function startCharts(root) {
+  const names = JSON.parse(document.getElementById("chart-names").textContent); // {runs: {id: name}, devices: {id: name}}
+  const runs = Object.keys(names.runs);
+  const url = new URL(location.href);
+  const page = { x: url.searchParams.get("x") || "step", zoom: {}, smoothing: Number(url.searchParams.get("smooth")) || 0 };
+  const panels = [...root.querySelectorAll("[data-metrics]")].map((element) => makePanel(element, page, names, runs));
+  const inView = new Set();
+  let busy = false;
+  let again = false;
+
+  const sight = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+      const panel = panels.find((one) => one.element === target);
+      isIntersecting ? inView.add(panel) : inView.delete(panel);
+    }
+    fetchStale();
+  }, { rootMargin: "200px 0px" });
+  for (const panel of panels) sight.observe(panel.element);
+
+  // One request for each axis in use, with the metrics of all panels that are seen and out of date.
+  async function fetchStale() {
+    if (!runs.length) return;
+    if (busy) { again = true; return; }
+    const stale = [...inView].filter((panel) => panel.isStale);
+    if (!stale.length) return;
+    busy = true;
+    const kinds = new Set(stale.map((panel) => panel.axis()));
+    await Promise.all([...kinds].map((kind) => fetchKind(kind, stale.filter((panel) => panel.axis() === kind))));
+    busy = false;
+    if (again) { again = false; setTimeout(fetchStale, GAP_MS); }
+  }
+
+  async function fetchKind(kind, wanted) {
+    for (const panel of wanted) panel.isStale = false;
+    try {
+      const span = page.zoom[kind] ?? {};
+      const answer = await read({ runs, metrics: [...new Set(wanted.flatMap((panel) => panel.metrics))], x: kind, ...span, purpose: `${kind}-${wanted.map((panel) => panel.metrics[0])}` });
+      for (const panel of wanted) panel.take(answer, kind);
+    } catch (error) {
+      if (error.name !== "AbortError") for (const panel of wanted) panel.fail(error);
+    }
+  }
+
+  function markStale(some = () => true) {
+    for (const panel of panels) if (some(panel)) panel.isStale = true;
+    fetchStale();
+  }
+
+  page.onZoom = (kind, lo, hi) => {
+    page.zoom[kind] = kind === "step" ? { lo: Math.floor(lo), hi: Math.ceil(hi) } : { lo, hi };
+    root.dataset.zoomed = "";
+    markStale((panel) => panel.axis() === kind);
+  };
+  page.onReset = () => {
+    page.zoom = {};
+    delete root.dataset.zoomed;
+    markStale();
+  };
+
+  let timer = null;
+  document.addEventListener("live:run", ({ detail }) => {
+    const id = detail.id ?? detail.run;
+    if (timer || (id && !runs.includes(id))) return;
+    // A zoomed axis shows a span that has passed: nothing new can come into it.
+    timer = setTimeout(() => { timer = null; markStale((panel) => !page.zoom[panel.axis()]); }, GAP_MS);
+  });
+  document.addEventListener("theme", () => panels.forEach((panel) => panel.chart.redraw()));
+  const sizes = new ResizeObserver((entries) => entries.forEach(({ target }) => panels.find((panel) => panel.holder === target)?.chart.resize()));
+  for (const panel of panels) sizes.observe(panel.holder);
+  wire(root, page, markStale, () => panels.forEach((panel) => panel.redraw()));
+}
+
+// The switches above the charts; what they say stands in the address, so that a link shows the same.
+function wire(root, page, markStale, redrawAll) {
+  const remember = (key, value) => {
+    const url = new URL(location.href);
+    value ? url.searchParams.set(key, value) : url.searchParams.delete(key);
+    history.replaceState(null, "", url);
+  };
+  const axes = root.querySelectorAll("[data-axis]");
+  const press = () => axes.forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.axis === page.x)));
+  axes.forEach((button) => button.addEventListener("click", () => {
+    page.x = button.dataset.axis;
+    remember("x", page.x === "step" ? "" : page.x);
+    press();
+    markStale();
+  }));
+  press();
+  root.querySelector("[data-reset]")?.addEventListener("click", () => page.onReset());
+  const slider = root.querySelector("[data-smoothing]");
+  if (slider) slider.value = page.smoothing;
+  slider?.addEventListener("input", () => {
+    page.smoothing = Number(slider.value);
+    remember("smooth", page.smoothing || "");
+    redrawAll();
+  });
+}
+
+function makePanel(element, page, names, runs) {
+  const { metrics, scope, unit, kind, floor, ceiling } = element.dataset;
+  const holder = element.querySelector(".chart");
+  const panel = { element, holder, metrics: metrics.split(" "), isStale: true, log: false };
+  const title = element.querySelector("h3").textContent;
+  const noted = element.querySelector("[data-note]");
+  let answer = null;
+  let drawn = "";
+
+  // Devices are read by the clock, not by the step.
+  panel.axis = () => (scope === "device" && (page.x === "step" || page.x === "tokens") ? "relative" : page.x);
+  const label = (series) => {
+    const parts = [];
+    if (runs.length > 1) parts.push(names.runs[series.run]);
+    if (panel.metrics.length > 1) parts.push(series.label);
+    if (scope === "device") parts.push(names.devices[series.source.replace(/^device:/, "")] ?? series.source.replace(/^device:/, ""));
+    else if (scope === "rank" && kind !== "stack") parts.push(series.source.replace(/^rank/, "rank "));
+    return parts.join(" · ") || series.label;
+  };
+  // With several runs a colour is a run and a dash is what is drawn of it; with one, each line has its own colour.
+  const style = (series, index) => (runs.length > 1
+    ? { colour: runs.indexOf(series.run), dash: Math.max(0, [...new Set((answer?.series ?? []).filter((one) => one.run === series.run).map((one) => one.metric + one.source))].indexOf(series.metric + series.source)) }
+    : { colour: index, dash: kind === "stack" ? 0 : index });
+  const number = (text) => (text === "" || text === undefined ? null : Number(text));
+  panel.chart = makeChart(
+    { holder, legend: element.querySelector(".legend"), tooltip: element.querySelector(".tip"), spoken: element.querySelector("[data-spoken]"), unit, kind, floor: number(floor), ceiling: number(ceiling), label, style },
+    { onZoom: (lo, hi) => page.onZoom(panel.axis(), lo, hi), onReset: () => page.onReset() },
+  );
+
+  panel.take = (whole, x) => {
+    tellAbsences(element, whole.missing, panel.metrics, scope);
+    answer = { x, series: whole.series.filter((series) => panel.metrics.includes(series.metric)) };
+    panel.redraw();
+  };
+  panel.redraw = () => {
+    if (!answer) return;
+    const list = kind === "stack" ? ofOneSource(element, answer.series) : answer.series;
+    const look = { x: answer.x, log: panel.log, smoothing: kind === "stack" ? 0 : page.smoothing };
+    element.dataset.state = list.length ? "drawn" : element.querySelector("[data-absence]") ? "absent" : "empty";
+    const absences = [...element.querySelectorAll("[data-absence]")].map((item) => item.textContent);
+    const now = version(list) + JSON.stringify(look) + element.dataset.source;
+    if (now === drawn || !list.length) return;
+    drawn = now;
+    panel.chart.draw(list, look);
+    noted.textContent = note(list) + (answer.x === page.x ? "" : " · by elapsed time") + (absences.length ? " · partly not measured" : "");
+    noted.title = absences.join("\n");
+  };
+  panel.fail = (error) => {
+    panel.isStale = true;
+    noted.textContent = `could not be read: ${error.message}`;
+  };
+
+  const act = {
+    log: (button) => { panel.log = !panel.log; button.setAttribute("aria-pressed", String(panel.log)); panel.redraw(); },
+    table: () => showTable(panel.chart.list(), { title, unit, label, x: panel.chart.look()?.x ?? page.x }),
+    csv: () => saveCsv(panel.chart.list(), { name: `${runs[0]}-${panel.metrics[0]}`, x: panel.chart.look()?.x ?? page.x }),
+    png: () => panel.chart.canvas() && savePicture(panel.chart.canvas(), `${runs[0]}-${panel.metrics[0]}`),
+  };
+  element.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-act]");
+    if (button) act[button.dataset.act](button);
+  });
+  element.addEventListener("change", (event) => { if (event.target.matches("[data-source-choice]")) panel.redraw(); });
+  holder.addEventListener("keydown", (event) => onKey(event, panel, page));
+  return panel;
+}
+
+const MOVES = { ArrowLeft: -1, ArrowRight: 1, PageUp: -20, PageDown: 20, Home: -Infinity, End: Infinity };
+
+function onKey(event, panel, page) {
+  if (event.key in MOVES) panel.chart.move(MOVES[event.key]);
+  else if (event.key === "Escape") page.onReset();
+  else return;
+  event.preventDefault();
+}
+
+// Reasons that the run has recorded since the page was made. An empty source says only that no value came yet.
+function tellAbsences(element, missing, metrics, scope) {
+  const found = new Map();
+  for (const said of Object.values(missing)) {
+    for (const metric of metrics) {
+      for (const [source, [status, reason]] of Object.entries(said[metric] ?? {})) {
+        if (source) found.set(`${status}: ${reason}`, (found.get(`${status}: ${reason}`) ?? new Set()).add(source));
+      }
+    }
+  }
+  if (!found.size || element.querySelector("[data-absence]")) return;
+  element.querySelector("[data-absences]").replaceChildren(...[...found].map(([text, sources]) => {
+    const item = document.createElement("li");
+    item.dataset.absence = "";
+    item.textContent = sources.size > 1 ? `${text} (${sources.size} ${scope}s)` : text;
+    return item;
+  }));
+}
+
+// A stack adds up for one rank only; the choice appears once there is more than one.
+function ofOneSource(element, list) {
+  const sources = [...new Set(list.map((series) => `${series.run} ${series.source}`))];
+  const choice = element.querySelector("[data-source-choice]");
+  if (choice.options.length !== sources.length) {
+    choice.replaceChildren(...sources.map((source) => new Option(source.split(" ")[1].replace(/^rank/, "rank "), source)));
+    choice.hidden = sources.length < 2;
+  }
+  element.dataset.source = choice.value;
+  return list.filter((series) => `${series.run} ${series.source}` === choice.value);
+}
+
+for (const root of document.querySelectorAll("[data-charts]")) startCharts(root);

@@ -1,0 +1,90 @@
+// Hears of changes from the server and refreshes the parts of the page that show them.
+const NAMES = ["run", "job", "pools"];
+const GAP_MS = 1000; // between two refreshes of one part
+let lost = false;
+
+function show(state) {
+  const badge = document.querySelector("[data-link-state]");
+  if (!badge) return;
+  badge.dataset.state = state;
+  badge.firstElementChild.textContent = state === "live" ? "live" : state === "lost" ? "reconnecting" : "connecting";
+}
+
+function parsed(text) {
+  try { return JSON.parse(text); } catch { return {}; }
+}
+
+function hear({ state, name, data }) {
+  if (state) {
+    show(state);
+    // What happened while the stream was away was not told: look once.
+    if (state === "live" && lost) refreshAll();
+    lost = state === "lost";
+    return;
+  }
+  const detail = parsed(data);
+  document.dispatchEvent(new CustomEvent(`live:${name}`, { detail }));
+  for (const part of document.querySelectorAll("[data-live]")) {
+    if (concerns(part, name, detail)) refresh(part.id);
+  }
+}
+
+// data-live="run:ID job:ID" or "job": an event without an id concerns everybody.
+function concerns(part, name, detail) {
+  const id = detail.id ?? detail[name];
+  return part.dataset.live.split(" ").some((wish) => {
+    const [kind, wanted] = wish.split(":");
+    return kind === name && (!wanted || !id || wanted === id);
+  });
+}
+
+const waiting = new Map();
+const last = new Map();
+
+export function refresh(id) {
+  if (waiting.has(id)) return;
+  const wait = Math.max(0, (last.get(id) ?? 0) + GAP_MS - Date.now());
+  waiting.set(id, setTimeout(() => load(id), wait));
+}
+
+async function load(id) {
+  const part = document.getElementById(id);
+  if (!part || document.hidden) { waiting.delete(id); return; }
+  const open = [...part.querySelectorAll("details[open][id]")].map((details) => details.id);
+  const focused = part.contains(document.activeElement) ? document.activeElement.id : null;
+  await htmx.ajax("GET", part.dataset.url || location.pathname + location.search, { target: part, swap: "outerHTML" }).catch(() => {});
+  for (const name of open) document.getElementById(name)?.setAttribute("open", "");
+  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  last.set(id, Date.now());
+  waiting.delete(id);
+}
+
+export function refreshAll() {
+  for (const part of document.querySelectorAll("[data-live]")) refresh(part.id);
+  document.dispatchEvent(new CustomEvent("live:run", { detail: {} }));
+}
+
+function direct(url) {
+  const source = new EventSource(url);
+  source.onopen = () => hear({ state: "live" });
+  source.onerror = () => hear({ state: "lost" });
+  for (const name of NAMES) source.addEventListener(name, (event) => hear({ name, data: event.data }));
+  addEventListener("pagehide", () => source.close());
+}
+
+function shared(url, script) {
+  const worker = new SharedWorker(script, { name: "headroom-live" });
+  worker.port.onmessage = ({ data }) => hear(data);
+  worker.port.postMessage({ url });
+  addEventListener("pagehide", () => worker.port.postMessage({ close: true }));
+  addEventListener("pageshow", (event) => event.persisted && worker.port.postMessage({ url }));
+}
+
+export function listen() {
+  const { liveUrl, liveWorker } = document.body.dataset;
+  if (!liveUrl) return;
+  if ("SharedWorker" in window) shared(new URL(liveUrl, location).href, liveWorker);
+  else direct(liveUrl);
+  document.body.addEventListener("changed", refreshAll);
+  document.addEventListener("visibilitychange", () => document.hidden || refreshAll());
+}

@@ -1,0 +1,65 @@
+"""What happened to a run: its attempts, start-up, placement, checkpoints and events, as the run page tells it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from engine.telemetry.metrics import START_PHASES
+from jobs.models import Attempt, Device, Run
+
+EVENTS_SHOWN = 200
+
+
+@dataclass(frozen=True)
+class Phase:
+    name: str
+    seconds: float | None  # None: not reached yet, or not reported
+    share: float
+
+
+@dataclass(frozen=True)
+class Seat:
+    rank: int
+    stage: int
+    data_rank: int
+    device: Device | None  # None: the device's row is gone
+    device_id: str
+
+
+def of(run: Run) -> dict[str, Any]:
+    """The template's context; a run without a job has no story."""
+    if run.job is None:
+        return {"attempts": [], "events": [], "phases": [], "seats": [], "checkpoints": []}
+    attempts = list(run.job.attempts.select_related("node").order_by("-number"))
+    events = list(run.job.events.order_by("-id")[:EVENTS_SHOWN])
+    newest = attempts[0] if attempts else None
+    return {
+        "attempts": attempts,
+        "events": [event for event in events if event.kind != "checkpoint"],
+        "checkpoints": [event for event in events if event.kind == "checkpoint"],
+        "phases": phases(newest) if newest else [],
+        "phases_total_s": sum(newest.phases.values()) if newest else None,
+        "seats": _seats(newest) if newest else [],
+        "newest": newest,
+    }
+
+
+def phases(attempt: Attempt) -> list[Phase]:
+    total = sum(attempt.phases.values()) or 1.0
+    return [
+        Phase(name.replace("_", " "), attempt.phases.get(name), 100 * attempt.phases.get(name, 0.0) / total)
+        for name in START_PHASES
+    ]
+
+
+def _seats(attempt: Attempt) -> list[Seat]:
+    """Ranks in order with their devices. Before the agent has answered, the leases say who will sit where."""
+    leases = {lease.rank: lease.device for lease in attempt.leases.select_related("device")}
+    said = attempt.placement.get("seats")
+    if not said:
+        return [Seat(rank, 0, rank, device, device.id) for rank, device in sorted(leases.items())]
+    return [
+        Seat(seat["rank"], seat["stage"], seat["data_rank"], leases.get(seat["rank"]), seat["device"])
+        for seat in sorted(said, key=lambda seat: seat["rank"])
+    ]

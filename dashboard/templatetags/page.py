@@ -1,0 +1,96 @@
+"""Small pieces of markup that every page uses: icons, state badges, links that keep the query."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from dashboard.badges import ATTEMPT_BADGES, JOB_BADGES, Badge
+from dashboard.forms import SpecField
+from dashboard.templatetags.units import ABSENT, SPANS
+from engine.telemetry.metrics import BY_NAME
+
+register = template.Library()
+SPRITE = "vendor/bootstrap-icons-1.13.2/sprite.svg"
+COLOURS = 8  # --series-1 to --series-8
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    return format_html(
+        '<svg class="icon" aria-hidden="true"><use href="{}#{}"></use></svg>', static(SPRITE), name
+    )
+
+
+@register.simple_tag
+def job_badge(state: str) -> SafeString:
+    return _badge(state, JOB_BADGES[state])
+
+
+@register.simple_tag
+def attempt_badge(state: str) -> SafeString:
+    return _badge(state, ATTEMPT_BADGES[state])
+
+
+@register.simple_tag
+def ago(at: datetime | None) -> SafeString:
+    """How long ago, kept up to date by app.js; the instant itself is in the title."""
+    if at is None:
+        return format_html('<span class="quiet">{}</span>', ABSENT)
+    seconds = max(0.0, (timezone.now() - at).total_seconds())
+    size, name = next((span for span in SPANS if seconds >= span[0]), SPANS[-1])
+    said = "just now" if seconds < 10 else f"{seconds // size:.0f} {name} ago"
+    return format_html(
+        '<time data-ago datetime="{}" title="{}">{}</time>',
+        at.isoformat(),
+        f"{at:%Y-%m-%d %H:%M:%S} UTC",
+        said,
+    )
+
+
+@register.simple_tag(takes_context=True)
+def query(context: dict[str, Any], **changes: Any) -> str:
+    """This page's address with some query values changed; None takes one out."""
+    values = context["request"].GET.copy()
+    for name, value in changes.items():
+        values.pop(name, None)
+        if value not in (None, ""):
+            values[name] = value
+    return f"?{values.urlencode()}"
+
+
+@register.filter
+def metric_label(name: str) -> str:
+    return BY_NAME[name].label
+
+
+@register.filter
+def palette(index: int) -> int:
+    """The number of a line's colour in tokens.css."""
+    return index % COLOURS + 1
+
+
+@register.filter
+def basename(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2]
+
+
+def _badge(state: str, badge: Badge) -> SafeString:
+    return format_html(
+        '<span class="badge-state is-{}"><span class="beat">{}</span>{}</span>',
+        badge.tone,
+        icon(badge.icon),
+        state,
+    )
+
+
+@register.filter
+def offers(field: SpecField, text: str) -> bool:
+    """Whether a choice has this text; one that it has not is kept, so that its problem can be seen."""
+    return text in map(str, field.choices)

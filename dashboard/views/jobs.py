@@ -1,0 +1,101 @@
+"""The job list, and what a person can do to a job there."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_POST, require_safe
+
+from dashboard import access, figures
+from jobs import queue
+from jobs.models import Job
+from jobs.states import ACTIVE, FINAL, JobState, StateError
+
+ROWS_A_PAGE = 50
+# Filter in the address -> the states it shows.
+FILTERS: dict[str, tuple[str, ...]] = {
+    "all": tuple(JobState.values),
+    "waiting": (JobState.QUEUED,),
+    "active": ACTIVE,
+    "succeeded": (JobState.SUCCEEDED,),
+    "failed": (JobState.FAILED,),
+    "cancelled": (JobState.CANCELLED,),
+}
+
+
+@require_safe
+def listing(request: HttpRequest) -> HttpResponse:
+    state = request.GET.get("state", "all")
+    found = _found(access.jobs_of(request.user), request.GET.get("q", ""))
+    rows = found.filter(state__in=FILTERS.get(state, FILTERS["all"]))
+    page = Paginator(rows.select_related("pool", "owner", "team", "run"), ROWS_A_PAGE).get_page(
+        request.GET.get("page")
+    )
+    context = {
+        "page": page,
+        "rows": [_row(request, job) for job in page],
+        "state": state,
+        "filters": _counts(found),
+        "q": request.GET.get("q", ""),
+        "written": set(access.teams_written_by(request.user).values_list("id", flat=True)),
+    }
+    return render(
+        request, "jobs/_list.html" if request.headers.get("HX-Request") else "jobs/list.html", context
+    )
+
+
+@require_POST
+def cancel(request: HttpRequest, job_id: str) -> HttpResponse:
+    job = access.writable_job(request.user, job_id)
+    try:
+        state = queue.cancel(job, actor=request.user.get_username()).state
+    except StateError as error:
+        return _answer(request, job, str(error), is_refused=True)
+    said = "is cancelled." if state in FINAL else "will stop at the next step border."
+    return _answer(request, job, f"{job.name} {said}")
+
+
+@require_POST
+def retry(request: HttpRequest, job_id: str) -> HttpResponse:
+    job = access.writable_job(request.user, job_id)
+    try:
+        queue.retry(job, actor=request.user.get_username())
+    except StateError as error:
+        return _answer(request, job, str(error), is_refused=True)
+    return _answer(request, job, f"{job.name} waits in the queue again.")
+
+
+def _found(jobs: QuerySet[Job], text: str) -> QuerySet[Job]:
+    for word in text.split()[:5]:
+        jobs = jobs.filter(
+            Q(name__icontains=word)
+            | Q(id__startswith=word)
+            | Q(owner__username__icontains=word)
+            | Q(pool__name=word)
+        )
+    return jobs
+
+
+def _counts(jobs: QuerySet[Job]) -> list[tuple[str, int]]:
+    by_state = Counter(dict(jobs.order_by().values_list("state").annotate(Count("id"))))
+    return [(name, sum(by_state[state] for state in states)) for name, states in FILTERS.items()]
+
+
+def _row(request: HttpRequest, job: Job) -> tuple[Job, figures.Progress]:
+    return job, figures.progress(job, job.run, timezone.now())
+
+
+def _answer(request: HttpRequest, job: Job, sentence: str, *, is_refused: bool = False) -> HttpResponse:
+    """A toast for htmx, which then refreshes what changed; else a message on the run's page."""
+    if request.headers.get("HX-Request"):
+        said = {"said": {"text": sentence, "tone": "warn" if is_refused else "good"}, "changed": {}}
+        return HttpResponse(status=409 if is_refused else 204, headers={"HX-Trigger": json.dumps(said)})
+    (messages.error if is_refused else messages.success)(request, sentence)
+    return redirect("run", job.run.id)

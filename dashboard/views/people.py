@@ -1,0 +1,29 @@
+"""Signing in by a one-time link; password sign-in and sign-out are Django's own."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib.auth import login
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.forms import AuthenticationForm
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+
+from jobs import people
+
+SPENT = "This link does not work any more: it was used, is older than 15 minutes, or was never given out."
+
+
+@login_not_required
+@never_cache
+@require_GET
+def login_by_link(request: HttpRequest, token: str) -> HttpResponse:
+    """GET only: a HEAD request of a link preview must not use the link up."""
+    user = people.redeem_login_link(token)
+    if user is None:
+        context = {"form": AuthenticationForm(), "link_problem": SPENT}
+        return render(request, "registration/login.html", context, status=404)
+    login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+    return redirect(settings.LOGIN_REDIRECT_URL)

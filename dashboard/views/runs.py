@@ -1,0 +1,108 @@
+"""The list of runs, one run's page, and the parts of it that refresh."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.db.models import Q
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from dashboard import access, figures, panels, story
+from engine.spec import SpecError, parse, to_yaml
+from jobs import logs, series
+from jobs.models import Job, Run
+from jobs.states import FINAL, JobState
+
+ROWS_A_PAGE = 100
+LOG_LINES = 400
+PARTS = {"head": "runs/_head.html", "story": "runs/_story.html"}
+
+
+@require_safe
+def listing(request: HttpRequest) -> HttpResponse:
+    state, text = request.GET.get("state", ""), request.GET.get("q", "")
+    found = access.runs_of(request.user).select_related("job", "job__pool", "owner", "team")
+    if state in JobState.values:
+        found = found.filter(job__state=state)
+    for word in text.split()[:5]:
+        found = found.filter(
+            Q(name__icontains=word) | Q(id__startswith=word) | Q(owner__username__icontains=word)
+        )
+    page = Paginator(found, ROWS_A_PAGE).get_page(request.GET.get("page"))
+    context = {"page": page, "q": text, "state": state, "states": JobState.values}
+    return render(
+        request, "runs/_list.html" if request.headers.get("HX-Request") else "runs/list.html", context
+    )
+
+
+@require_safe
+def detail(request: HttpRequest, run_id: str) -> HttpResponse:
+    run = access.run_for(request.user, run_id)
+    context = _head(request, run) | story.of(run)
+    measured = {name.metric for name in series.names(run.id)}
+    is_over = run.job is not None and run.job.state in FINAL
+    context |= {
+        "sections": panels.readings(run.missing, measured, is_over=is_over),
+        "spec_yaml": _spec_yaml(run),
+        "ranks": _ranks(run),
+        "names": _names(run, context["seats"]),
+    }
+    return render(request, "runs/detail.html", context)
+
+
+@require_safe
+def part(request: HttpRequest, run_id: str, name: str) -> HttpResponse:
+    """One partial of the run page, as the page itself shows it."""
+    if name not in PARTS:
+        raise Http404
+    run = access.run_for(request.user, run_id)
+    context = _head(request, run) if name == "head" else {"run": run, "job": run.job} | story.of(run)
+    return render(request, PARTS[name], context)
+
+
+@require_safe
+def log(request: HttpRequest, run_id: str) -> HttpResponse:
+    """The last lines of one rank."""
+    run = access.run_for(request.user, run_id)
+    if run.job is None:
+        raise Http404
+    rank = _whole(request.GET.get("rank")) or 0
+    tail = logs.tail(run.job, rank, lines=LOG_LINES, attempt=_whole(request.GET.get("attempt")))
+    return render(request, "runs/_log.html", {"run": run, "job": run.job, "tail": tail, "ranks": _ranks(run)})
+
+
+def _whole(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def _head(request: HttpRequest, run: Run) -> dict[str, Any]:
+    job: Job | None = run.job
+    return {
+        "run": run,
+        "job": job,
+        "progress": figures.progress(job, run, timezone.now()) if job else None,
+        "figures": figures.key_figures(run),
+        "written": set(access.teams_written_by(request.user).values_list("id", flat=True)),
+    }
+
+
+def _spec_yaml(run: Run) -> str:
+    """The spec as YAML; empty for a run that was logged without one of ours."""
+    try:
+        return to_yaml(parse(run.spec)) if run.spec else ""
+    except SpecError:
+        return ""
+
+
+def _names(run: Run, seats: list[story.Seat]) -> dict[str, dict[str, str]]:
+    """What the charts call runs and devices."""
+    devices = {seat.device_id: str(seat.device) for seat in seats if seat.device}
+    return {"runs": {run.id: run.name}, "devices": devices}
+
+
+def _ranks(run: Run) -> range:
+    return range(run.job.num_devices if run.job else 0)

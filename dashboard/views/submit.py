@@ -1,0 +1,114 @@
+"""The submit page: a spec as fields and as YAML, checked while it is typed."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
+from django.views.decorators.http import require_http_methods, require_POST
+
+from dashboard import access, forms, spec_check
+from dashboard.spec_check import Draft
+from engine import planner, presets
+from engine.data import corpora
+from engine.spec import Spec, SpecError, parse
+from jobs import queue
+from jobs.models import Pool
+
+DEFAULT_PRESET = "demo"
+# Components of a device's memory, as planner.StageMemory names them.
+PARTS = ("parameters", "gradients", "optimiser", "activations", "logits")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def submit(request: HttpRequest) -> HttpResponse:
+    team = access.writable_team(request.user, request.POST.get("team"))
+    if request.method != "POST":
+        return _page(request, spec_check.draft_of(_start(request)))
+    draft = spec_check.draft_from(request.POST)
+    if not draft.is_ready:
+        return _page(request, draft, status=422)
+    try:
+        job = queue.submit(spec=draft.spec, team=team, owner=request.user)
+    except SpecError as error:  # the pool changed between the check and the queue
+        return _page(request, Draft(draft.yaml, draft.values, error.problems, draft.spec), status=422)
+    messages.success(request, f"{job.name} is in the queue of pool {job.pool.name}.")
+    return redirect("run", job.run.id)
+
+
+@require_POST
+def check(request: HttpRequest) -> JsonResponse:
+    """What the page needs to follow an edit, as JSON: both notations, the problems and the estimate."""
+    access.writable_team(request.user)
+    draft = spec_check.draft_from(request.POST)
+    return JsonResponse(
+        {
+            "yaml": draft.yaml,
+            "values": None if draft.values is None else forms.texts_of(draft.values),
+            "problems": spec_check.problems_shown(draft),
+            "note": draft.note,
+            "plan": render_to_string("submit/_plan.html", _plan(draft)),
+        }
+    )
+
+
+def _start(request: HttpRequest) -> Spec:
+    """The spec a page begins with: another run's, a preset's, or the default one."""
+    if run_id := request.GET.get("from"):
+        try:
+            return parse(access.run_for(request.user, run_id).spec)
+        except SpecError:
+            raise Http404 from None  # a run that was logged from outside has no spec of ours
+    name = request.GET.get("preset", DEFAULT_PRESET)
+    if name not in presets.PRESETS:
+        raise Http404
+    return presets.preset(name)
+
+
+def _page(request: HttpRequest, draft: Draft, status: int = 200) -> HttpResponse:
+    texts = forms.texts_of(draft.values) if draft.values is not None else _posted_texts(request)
+    context = {
+        "draft": draft,
+        "problems": spec_check.problems_shown(draft),
+        "groups": [(group, [(field, texts[field.path]) for field in group.fields]) for group in forms.GROUPS],
+        "presets": presets.PRESETS,
+        "preset": "" if request.GET.get("from") else request.GET.get("preset", DEFAULT_PRESET),
+        "origin": request.GET.get("from", ""),
+        "source": request.POST.get("source", "fields"),
+        "pools": Pool.objects.filter(is_open=True).order_by("name").values_list("name", flat=True),
+        "corpora": corpora.listing(settings.CORPUS_ROOT),
+        "teams": access.teams_written_by(request.user),
+    }
+    return render(request, "submit/page.html", context | _plan(draft), status=status)
+
+
+def _posted_texts(request: HttpRequest) -> dict[str, str]:
+    return forms.texts_of(forms.nested(forms.values_of(request.POST)))
+
+
+def _plan(draft: Draft) -> dict[str, object]:
+    """The estimate beside the form, as bars against the smallest device of the pool."""
+    plan = spec_check.estimate(draft)
+    if plan is None or draft.spec is None:
+        return {"plan": None}
+    capacity = spec_check.capacity_of(draft.spec.pool)
+    memory_bytes = capacity.memory_bytes if capacity else None
+    return {
+        "plan": plan,
+        "spec": draft.spec,
+        "capacity": capacity,
+        "parts": PARTS,
+        "tokens_total": plan.tokens_per_step * draft.spec.budget.steps,
+        "verdict": plan.fits(memory_bytes),
+        "stages": [
+            (stage, _bar(stage, max(memory_bytes or 0, plan.peak.total_bytes))) for stage in plan.stages
+        ],
+    }
+
+
+def _bar(stage: planner.StageMemory, whole_bytes: float) -> list[tuple[str, float, float]]:
+    """(component, bytes, percent of the bar) of one stage."""
+    sizes = [(part, getattr(stage, f"{part}_bytes")) for part in PARTS]
+    return [(part, size, 100 * size / whole_bytes if whole_bytes else 0) for part, size in sizes]
