@@ -14,7 +14,9 @@ DEBUG = env.flag("DEBUG", False)
 SECRET_KEY = env.secret("SECRET_KEY", HOME_DIR / "secret_key")
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", [])
-BASE_URL = env.text("BASE_URL", "http://127.0.0.1:8000")
+# `up` leaves its address here, so that commands in another shell print links that work.
+URL_FILE = HOME_DIR / "url"
+BASE_URL = env.text("BASE_URL", URL_FILE.read_text() if URL_FILE.exists() else "http://127.0.0.1:8000")
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -74,6 +76,7 @@ LOGIN_REDIRECT_URL = "jobs"
 LOGOUT_REDIRECT_URL = "login"
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
+AXES_VERBOSE = False
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 30
 SESSION_COOKIE_HTTPONLY = True
@@ -97,7 +100,7 @@ STORAGES = {
 # Broker: a Redis or Valkey elsewhere, or the embedded one on a unix socket that only this user can open.
 BROKER_SOCKET = env.socket(HOME_DIR / "broker" / "broker.sock")
 BROKER_URL = env.text("BROKER_URL", f"redis+socket://{BROKER_SOCKET}")
-IS_BROKER_EMBEDDED = BROKER_URL == f"redis+socket://{BROKER_SOCKET}"
+IS_BROKER_EMBEDDED = f"redis+socket://{BROKER_SOCKET}" == BROKER_URL
 
 # Nodes and attempts
 NODE_DIR = Path(env.text("HEADROOM_NODE_DIR", str(HOME_DIR / "node"))).resolve()
@@ -115,4 +118,5 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.text("LOG_LEVEL", "INFO")},
+    "loggers": {"axes": {"level": "WARNING"}, "celery": {"level": "WARNING"}},
 }

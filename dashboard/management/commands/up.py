@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+import subprocess
 import sys
 import time
 import urllib.error
@@ -22,6 +23,7 @@ from dashboard.processes import Group, Process
 from jobs import broker, people
 
 PAGE_LIMIT_S = 60.0
+MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py")]
 
 
 class Command(BaseCommand):
@@ -41,6 +43,7 @@ class Command(BaseCommand):
             check_folder(settings.HOME_DIR, RUN_BYTES)
             lock = _only_one(settings.HOME_DIR / "up.lock", url)
             check_port(host, port)
+            settings.URL_FILE.write_text(url)
             self._say("preparing the database")
             is_first = _prepare()
         except (PreflightError, broker.BrokerError) as error:
@@ -51,7 +54,9 @@ class Command(BaseCommand):
         try:
             self._start(group, host, port)
             if self._wait_for_page(group, f"{url}/login/"):
-                self._welcome(url, is_first and not no_demo, time.monotonic() - began)
+                self._welcome(url, time.monotonic() - began)
+                if is_first and not no_demo:
+                    subprocess.run([*MANAGE, "submit", "demo"], env=group.environment, check=False)
             while not self.signals:
                 group.watch()
                 time.sleep(0.2)
@@ -64,15 +69,14 @@ class Command(BaseCommand):
         self._say("stopped")
 
     def _start(self, group: Group, host: str, port: int) -> None:
-        manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
         if settings.IS_BROKER_EMBEDDED:
             group.start(Process("broker", broker.command(settings.BROKER_SOCKET)))
-        group.start(Process("web", [*manage, "web", "--host", host, "--port", str(port)]))
+        group.start(Process("web", [*MANAGE, "web", "--host", host, "--port", str(port)]))
         if settings.IS_BROKER_EMBEDDED:
             broker.wait_until_it_answers(settings.BROKER_SOCKET)
         # The agent's limit covers the checkpoints of the attempts it stops.
-        group.start(Process("scheduler", [*manage, "scheduler"]))
-        group.start(Process("agent", [*manage, "agent", "--stop-attempts"], stop_s=60.0))
+        group.start(Process("scheduler", [*MANAGE, "scheduler"]))
+        group.start(Process("agent", [*MANAGE, "agent", "--stop-attempts"], stop_s=60.0))
 
     def _wait_for_page(self, group: Group, url: str) -> bool:
         self._say("waiting for the first page")
@@ -90,14 +94,12 @@ class Command(BaseCommand):
             time.sleep(0.05)
         return False
 
-    def _welcome(self, url: str, is_demo_wanted: bool, seconds: float) -> None:
-        user = people.ensure_first_team_and_user()
-        token = people.make_login_link(user)
+    def _welcome(self, url: str, seconds: float) -> None:
+        token = people.make_login_link(people.ensure_first_team_and_user())
         self.stdout.write(f"\n  Headroom runs at {url}  (ready after {seconds:.1f} s)")
         self.stdout.write(f"  Log in once, within 15 minutes:  {url}/login/{token}/")
         self.stdout.write("  Another link: manage.py login   Stop: Ctrl-C\n")
-        if is_demo_wanted:
-            call_command("submit", "demo", stdout=self.stdout)
+        self.stdout.flush()
 
     def _count(self, *_: object) -> None:
         self.signals += 1
