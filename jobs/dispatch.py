@@ -31,6 +31,7 @@ def publish(node_id: str, attempt_id: int) -> None:
             **connection.transport_options,
             "socket_timeout": CONNECT_LIMIT_S,
             "socket_connect_timeout": CONNECT_LIMIT_S,
+            "max_retries": 0,  # kombu's default is four seconds of tries
         }
         app.send_task(
             "jobs.ring",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import secrets
@@ -10,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
@@ -57,10 +57,10 @@ def mirror(node: Node, node_dir: Path, seen_at: float) -> float:
         written_at = os.stat(path).st_mtime
         if written_at < seen_at + MIRROR_EVERY_S:
             return seen_at
-        readings = json.loads(path.read_bytes())
+        readings = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except FileNotFoundError:
         return seen_at
-    except (OSError, ValueError) as error:
+    except (OSError, msgspec.MsgspecError) as error:
         log.warning("The sampler's readings cannot be read: %s", error)
         return seen_at
     with transaction.atomic():

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
@@ -131,8 +132,6 @@ def newest_checkpoint(attempt: Attempt) -> Path | None:
 def _take_over(
     attempt: Attempt, directory: AttemptDirectory, placement: Placement, resume_from: Path | None
 ) -> bool:
-    import msgspec
-
     fields: dict[str, Any] = {
         "directory": str(directory.path),
         "placement": msgspec.to_builtins(placement),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 from django.db.models.functions import Now
@@ -143,11 +144,13 @@ class Agent:
         if time.monotonic() < self._strays_at:
             return
         self._strays_at = time.monotonic() + STRAYS_EVERY_S
-        for path in (self.node_dir / "attempts").glob("*"):
-            if path in self._ended:
-                continue
+        for path in set((self.node_dir / "attempts").glob("*")) - self._ended:
             directory = AttemptDirectory(path)
-            state = directory.read_state()
+            try:
+                state = directory.read_state()
+            except (OSError, msgspec.MsgspecError) as error:
+                log.warning("The state in %s cannot be read: %s", path, error)
+                continue
             if state is None:
                 continue
             if state.is_terminal or not procfs.is_alive(state.pid, state.pid_started):

@@ -1,19 +1,14 @@
-"""Plays the agent's counterpart: an attempt on its directory, and a supervisor that is only files and a pid."""
+"""Brings a job to where a supervisor would start: placed by the scheduler, taken over by the agent."""
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
-from engine import procfs
-from engine.directory import AttemptDirectory, AttemptState, State
-from engine.telemetry.wire import Line, encode
+from engine.directory import AttemptDirectory
 from jobs import scheduler
 from jobs.agent import launch
 from jobs.models import Attempt, Job
-
-DEAD_PID = 2**22 + 1  # above the largest pid Linux gives out
 
 
 def attempt_of(job: Job) -> Attempt:
@@ -33,48 +28,3 @@ def take(job: Job, node_dir: Path) -> tuple[Attempt, AttemptDirectory]:
     directory = launch.prepare(attempt, node_dir, lease_until=time.time() + 60)
     assert directory is not None
     return attempt_of(job), directory
-
-
-def report(
-    directory: AttemptDirectory,
-    state: AttemptState,
-    reason: str = "",
-    *,
-    pid: int | None = None,
-    updated_at: float | None = None,
-    stderr_tail: tuple[str, ...] = (),
-) -> None:
-    """What a supervisor would write. By default it is this very process, so it lives."""
-    pid = os.getpid() if pid is None else pid
-    found = procfs.stat(pid)
-    now = time.time()
-    directory.write_state(
-        State(
-            state=state,
-            pid=pid,
-            pid_started=found.started_ticks if found else 0.0,
-            started_at=now,
-            updated_at=now if updated_at is None else updated_at,
-            reason=reason,
-            stderr_tail=stderr_tail,
-            ended_at=now if state in ("succeeded", "stopped", "failed") else None,
-        )
-    )
-
-
-def say(directory: AttemptDirectory, *lines: Line | bytes, file: str = "rank0.jsonl") -> None:
-    """Append lines to a spool file; bytes as they are."""
-    with (directory.spool / file).open("ab") as spool:
-        spool.write(b"".join(line if isinstance(line, bytes) else encode(line) for line in lines))
-
-
-def step(number: int, loss: float | str = 2.0, at: float = 1000.0) -> Line:
-    return Line("step", at + number, "run", step=number, metrics={"loss": loss, "tokens": 256.0 * number})
-
-
-def checkpoint(directory: AttemptDirectory, number: int) -> Line:
-    """Make a complete checkpoint on disk, and the line that tells of it."""
-    folder = directory.checkpoints / f"step-{number:08d}"
-    folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text("{}")
-    return Line("checkpoint", 1000.0 + number, "run", step=number, text=folder.name, seconds=0.5)

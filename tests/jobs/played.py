@@ -1,0 +1,57 @@
+"""Plays the supervisor: no Django, only files and a pid, so that a process of its own can do it too."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from engine import procfs
+from engine.directory import AttemptDirectory, AttemptState, State
+from engine.telemetry.wire import Line, encode
+
+DEAD_PID = 2**22 + 1  # above the largest pid Linux gives out
+
+
+def report(
+    directory: AttemptDirectory,
+    state: AttemptState,
+    reason: str = "",
+    *,
+    pid: int | None = None,
+    updated_at: float | None = None,
+    stderr_tail: tuple[str, ...] = (),
+) -> None:
+    """What a supervisor would write. By default it is this very process, so it lives."""
+    pid = os.getpid() if pid is None else pid
+    found = procfs.stat(pid)
+    now = time.time()
+    directory.write_state(
+        State(
+            state=state,
+            pid=pid,
+            pid_started=found.started_ticks if found else 0.0,
+            started_at=now,
+            updated_at=now if updated_at is None else updated_at,
+            reason=reason,
+            stderr_tail=stderr_tail,
+            ended_at=now if state in ("succeeded", "stopped", "failed") else None,
+        )
+    )
+
+
+def say(directory: AttemptDirectory, *lines: Line | bytes, file: str = "rank0.jsonl") -> None:
+    """Append lines to a spool file; bytes as they are."""
+    with (directory.spool / file).open("ab") as spool:
+        spool.write(b"".join(line if isinstance(line, bytes) else encode(line) for line in lines))
+
+
+def step(number: int, loss: float | str = 2.0, at: float = 1000.0) -> Line:
+    return Line("step", at + number, "run", step=number, metrics={"loss": loss, "tokens": 256.0 * number})
+
+
+def checkpoint(directory: AttemptDirectory, number: int) -> Line:
+    """Make a complete checkpoint on disk, and the line that tells of it."""
+    folder = directory.checkpoints / f"step-{number:08d}"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text("{}")
+    return Line("checkpoint", 1000.0 + number, "run", step=number, text=folder.name, seconds=0.5)

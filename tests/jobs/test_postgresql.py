@@ -1,0 +1,27 @@
+"""The same tests on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+
+
+@pytest.mark.services
+@pytest.mark.timeout(600)
+def test_queue_scheduler_agent_and_ingest_pass_on_postgresql(postgresql):
+    files = sorted(str(path) for path in HERE.glob("test_*.py") if path.name != Path(__file__).name)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *files, "-q", "-m", "not services", "-p", "no:cacheprovider"],
+        env={**os.environ, "DATABASE_URL": postgresql},
+        cwd=HERE.parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-8000:]

@@ -1,0 +1,132 @@
+"""Several processes at once: whoever acts, no device is held twice and no job is moved twice."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+
+from jobs import people, queue, scheduler
+from jobs.dispatch import Dispatcher
+from jobs.models import Attempt, Event, Job, Lease, Pool
+from jobs.states import ATTEMPT_LIVE, FINAL, AttemptState, JobState, StateError, move_attempt, move_job
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def at_once(*bodies: Callable[[], object]) -> list[object]:
+    """Run all in threads that start together; their results, or the first error."""
+    gate = threading.Barrier(len(bodies))
+
+    def run(body: Callable[[], object]) -> object:
+        gate.wait()
+        try:
+            return body()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(bodies)) as threads:
+        return [future.result() for future in [threads.submit(run, body) for body in bodies]]
+
+
+def assert_sound() -> None:
+    """What must hold at every moment."""
+    held = list(Lease.objects.filter(is_active=True).values_list("device_id", flat=True))
+    assert len(held) == len(set(held)), "a device is leased twice"
+    for attempt in Attempt.objects.filter(state__in=ATTEMPT_LIVE).select_related("job"):
+        assert attempt.leases.filter(is_active=True).count() == attempt.job.num_devices, "half a gang"
+        assert attempt.number == attempt.job.attempt_number, "an old attempt lives"
+    assert not Lease.objects.filter(is_active=True).exclude(attempt__state__in=ATTEMPT_LIVE).exists()
+
+
+def test_two_schedulers_place_each_job_once(make_job, make_node):
+    make_node("b", devices=3)
+    for devices in (1, 2, 1, 2, 1):
+        make_job(devices=devices)
+    pool = Pool.objects.get()
+    placed = at_once(*[lambda: scheduler.schedule(pool)] * 4)
+    assert_sound()
+    assert sum(placed) == Attempt.objects.count() == Job.objects.filter(state=JobState.SCHEDULED).count()
+    assert Event.objects.filter(kind="job.scheduled").count() == Attempt.objects.count()
+    # The fifth device is kept for the fourth job, which needs two.
+    assert Lease.objects.filter(is_active=True).count() == 4
+
+
+def test_a_storm_of_schedulers_endings_and_cancels_leaves_everything_sound(make_job, make_node):
+    make_node("b", devices=3)
+    jobs = [make_job(devices=1 + n % 3) for n in range(12)]
+    pool = Pool.objects.get()
+
+    def schedule() -> None:
+        for _ in range(25):
+            scheduler.schedule(pool)
+
+    def finish(seed: int) -> None:
+        pick = random.Random(seed)
+        for _ in range(40):
+            live = list(Attempt.objects.filter(state__in=ATTEMPT_LIVE))
+            if live:
+                attempt = pick.choice(live)
+                if move_attempt(attempt.id, AttemptState.FAILED, actor="storm"):
+                    move_job(attempt.job_id, pick.choice([JobState.QUEUED, JobState.FAILED]), actor="storm",
+                             attempt=attempt.number)  # fmt: skip
+
+    def cancel() -> None:
+        for job in jobs[::2]:
+            try:
+                queue.cancel(job, actor="storm")
+            except StateError:
+                continue
+
+    at_once(schedule, schedule, lambda: finish(1), lambda: finish(2), cancel)
+    assert_sound()
+    for job in Job.objects.filter(state__in=FINAL):
+        finals = job.events.filter(kind__in=[f"job.{state}" for state in FINAL]).count()
+        assert finals == 1, "one end, one event"
+
+
+def test_a_cancel_and_the_agent_taking_over_cannot_both_win(make_job):
+    for _ in range(10):
+        job = make_job(devices=1)
+        scheduler.schedule(job.pool)
+        attempt = job.attempts.get()
+
+        def take(job: Job = job, attempt: Attempt = attempt) -> bool:
+            taken = move_attempt(attempt.id, AttemptState.STARTING, actor="agent")
+            return taken and move_job(job.id, JobState.STARTING, actor="agent", attempt=1)
+
+        taken, _ = at_once(take, lambda job=job: queue.cancel(Job.objects.get(id=job.id), actor="olga"))
+        job.refresh_from_db()
+        attempt.refresh_from_db()
+        if attempt.state == AttemptState.STOPPED:
+            assert job.state == JobState.CANCELLED and not taken
+        else:
+            assert attempt.state == AttemptState.STARTING and job.wants_stop
+        move_attempt(attempt.id, AttemptState.STOPPED, actor="test")
+
+
+def test_two_dispatchers_ring_once(make_job):
+    scheduler.schedule(make_job().pool)
+    rung: list[int] = []
+    first, second = (Dispatcher(publish=lambda node, attempt: rung.append(attempt)) for _ in range(2))
+    at_once(first.ring_all, second.ring_all)
+    assert rung == [Attempt.objects.get().id]
+
+
+def test_a_login_link_used_twice_at_once_logs_in_once(owner):
+    token = people.make_login_link(owner)
+    assert sorted(user is not None for user in at_once(*[lambda: people.redeem_login_link(token)] * 2)) == [
+        False,
+        True,
+    ]
+
+
+def test_the_index_refuses_a_second_active_lease_whatever_the_code_does(make_job):
+    scheduler.schedule(make_job().pool)
+    attempt = Attempt.objects.get()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Lease.objects.create(attempt=attempt, device_id="a-0", rank=7)
