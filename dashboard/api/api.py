@@ -8,7 +8,7 @@ from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest, HttpResponse
-from ninja import NinjaAPI
+from ninja import NinjaAPI, Router
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from dashboard.api import jobs, pools, runs, series
@@ -44,7 +44,16 @@ api = NinjaAPI(
     docs_url=None,
     docs_decorator=_for_callers_only,
 )
-for router in (jobs.router, runs.router, series.router, pools.router):
+# Stands behind all routes, so that a mistyped one is answered in JSON too.
+unknown = Router()
+
+
+@unknown.api_operation(["GET", "POST", "PUT", "PATCH", "DELETE"], "/{path:route}", include_in_schema=False)
+def nothing(request: HttpRequest, route: str) -> None:
+    raise Http404
+
+
+for router in (jobs.router, runs.router, series.router, pools.router, unknown):
     api.add_router("", router)
 
 

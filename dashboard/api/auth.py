@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest
-from ninja.errors import AuthenticationError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.middleware.csrf import CsrfViewMiddleware
+from ninja.errors import AuthenticationError, HttpError
 from ninja.security import HttpBearer, SessionAuth
 
 from dashboard import access
@@ -59,7 +60,21 @@ class Token(HttpBearer):
         return Caller(*found)
 
 
+class Csrf(CsrfViewMiddleware):
+    """Gives the reason back; Django's own would render a whole page that nobody sees."""
+
+    def _reject(self, request: HttpRequest, reason: str) -> str:  # type: ignore[override]
+        return reason
+
+
 class Session(SessionAuth):
+    def _get_key(self, request: HttpRequest) -> str | None:
+        check = Csrf(lambda request: HttpResponse())
+        check.process_request(request)
+        if reason := check.process_view(request, None, (), {}):
+            raise HttpError(403, f"{reason} Send it as the header X-CSRFToken, or use a token of the API.")
+        return request.COOKIES.get(self.param_name)
+
     def authenticate(self, request: HttpRequest, key: str | None) -> Caller | None:
         return Caller(request.user) if request.user.is_authenticated else None  # type: ignore[arg-type]
 

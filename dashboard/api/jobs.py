@@ -8,7 +8,7 @@ import msgspec
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
-from ninja import Query, Router
+from ninja import Query, Router, Status
 
 from dashboard.api.auth import caller
 from dashboard.api.shapes import JobDetail, JobPage, Refusal
@@ -30,15 +30,15 @@ BODY = {
 
 
 @router.post("/jobs", response={201: JobDetail, 413: Refusal, 422: Refusal}, openapi_extra=BODY)
-def submit(request: HttpRequest, team: str | None = None) -> tuple[int, dict[str, Any]]:
+def submit(request: HttpRequest, team: str | None = None) -> Status:
     """Put a job into its pool's queue. 422 with every problem of the spec, each with its field."""
     who = caller(request)
     target = who.writable_team(team)
     try:
         spec = _spec(request)
     except RequestDataTooBig:
-        return 413, {"detail": f"The spec is too large; the limit is {SPEC_BYTES_LIMIT:,} bytes."}
-    return 201, detailed(queue.submit(spec=spec, team=target, owner=who.user))
+        return Status(413, {"detail": f"The spec is too large; the limit is {SPEC_BYTES_LIMIT:,} bytes."})
+    return Status(201, detailed(queue.submit(spec=spec, team=target, owner=who.user)))
 
 
 @router.get("/jobs", response=JobPage)
@@ -114,6 +114,8 @@ def page_url(run_id: str | None) -> str:
 
 
 def _spec(request: HttpRequest) -> Spec:
+    if not request.body:
+        raise SpecError([Problem("", "The request has no body; send a spec as a JSON object or as YAML.")])
     if request.content_type != "application/json" or len(request.body) > SPEC_BYTES_LIMIT:
         return from_yaml(request.body)
     try:

@@ -1,4 +1,4 @@
-"""The same tests on a real PostgreSQL."""
+"""The tests of the series, and of the watch over them, on a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ import pytest
 from tests.services import postgresql
 
 __all__ = ["postgresql"]
-HERE = Path(__file__).resolve().parent
+ROOT = Path(__file__).resolve().parents[3]
+TESTS = ("tests/jobs/series", "tests/dashboard/test_listening.py")
 
 
 @pytest.mark.services
 @pytest.mark.timeout(600)
-def test_every_test_of_the_series_passes_on_postgresql(postgresql):
+def test_every_test_of_the_series_and_of_the_watch_passes_on_postgresql(postgresql):
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", str(HERE), "-q", "-m", "not services", "-p", "no:cacheprovider"],
+        [sys.executable, "-m", "pytest", *TESTS, "-q", "-m", "not services", "-p", "no:cacheprovider"],
         env={**os.environ, "DATABASE_URL": postgresql},
-        cwd=HERE.parents[2],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,

@@ -1,0 +1,121 @@
+"""Who may call the API, and that strangers learn nothing."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from jobs import people
+from jobs.models import ApiToken, Job, Membership, Team
+
+READS = [
+    "/api/v1/openapi.json",
+    "/api/v1/jobs",
+    "/api/v1/jobs/{job}",
+    "/api/v1/runs",
+    "/api/v1/runs/{run}",
+    "/api/v1/runs/{run}/metrics",
+    "/api/v1/runs/{run}/series?metric=loss",
+    "/api/v1/series?run={run}&metric=loss",
+    "/api/v1/runs/{run}/logs",
+    "/api/v1/pools",
+]
+WRITES = ["/api/v1/jobs", "/api/v1/jobs/{job}/cancel", "/api/v1/jobs/{job}/retry"]
+
+
+def at(path, job):
+    return path.format(job=job.id, run=job.run.id)
+
+
+@pytest.mark.parametrize("path", READS)
+def test_reading_needs_a_login_and_says_so_in_json(path, job):
+    answer = Client().get(at(path, job))
+    assert answer.status_code == 401
+    assert "Log in" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("path", WRITES)
+def test_writing_needs_a_login(path, job):
+    assert Client().post(at(path, job)).status_code == 401
+
+
+@pytest.mark.parametrize("path", READS)
+def test_a_session_and_a_token_open_the_same_doors(path, job, client_of, token_of):
+    for caller in (client_of("mate"), token_of("mate")):
+        assert caller.get(at(path, job)).status_code == 200
+
+
+@pytest.mark.parametrize("path", [path for path in READS if "{" in path] + WRITES[1:])
+def test_a_stranger_finds_nothing(path, job, client_of, token_of):
+    for stranger in (client_of("stranger"), token_of("stranger")):
+        answer = stranger.post(at(path, job)) if path in WRITES else stranger.get(at(path, job))
+        assert answer.status_code == 404
+        assert job.name not in answer.content.decode()
+
+
+def test_a_strangers_lists_are_empty(job, client_of):
+    for path in ("/api/v1/jobs", "/api/v1/runs"):
+        assert client_of("stranger").get(path).json()["items"] == []
+
+
+def test_every_operation_is_tried_above(job, client_of):
+    operations = {
+        (method, path)
+        for path, methods in client_of("owner").get("/api/v1/openapi.json").json()["paths"].items()
+        for method in methods
+    }
+    names = {"{job}": "{job_id}", "{run}": "{run_id}"}
+    tried = {("get", path.partition("?")[0]) for path in READS[1:]} | {("post", path) for path in WRITES}
+    for short, full in names.items():
+        tried = {(method, path.replace(short, full)) for method, path in tried}
+    assert operations == tried
+
+
+@pytest.mark.parametrize("path", WRITES)
+def test_a_session_must_show_its_csrf_token(path, job, client_of):
+    answer = client_of("owner", enforce_csrf_checks=True).post(at(path, job))
+    assert answer.status_code == 403
+    assert "CSRF" in answer.json()["detail"]
+    assert Job.objects.get().state == "queued"
+
+
+def test_a_token_needs_no_csrf_token(job, cast):
+    raw = people.make_api_token(cast["owner"], Team.objects.get(slug="blue"), "script")
+    caller = Client(enforce_csrf_checks=True, headers={"Authorization": f"Bearer {raw}"})
+    assert caller.post(f"/api/v1/jobs/{job.id}/cancel").status_code == 200
+
+
+def test_a_wrong_token_is_refused_even_beside_a_good_session(job, client_of):
+    answer = client_of("owner").get("/api/v1/jobs", headers={"Authorization": "Bearer hr_wrong"})
+    assert answer.status_code == 401
+    assert "not known" in answer.json()["detail"]
+
+
+def test_an_expired_token_is_refused(job, token_of):
+    caller = token_of("owner")
+    ApiToken.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    assert caller.get("/api/v1/jobs").status_code == 401
+
+
+def test_a_token_acts_in_its_own_team_only(job, cast, token_of):
+    red = Team.objects.get(slug="red")
+    Membership.objects.create(user=cast["owner"], team=red)
+    caller = token_of("owner", team="red")
+    assert caller.get("/api/v1/jobs").json()["items"] == []
+    assert caller.get(f"/api/v1/jobs/{job.id}").status_code == 404
+    assert caller.post("/api/v1/jobs?team=blue", "{}", content_type="application/json").status_code == 404
+
+
+@pytest.mark.parametrize("path", WRITES)
+def test_who_may_only_look_cannot_change_anything(path, job, client_of):
+    answer = client_of("viewer").post(at(path, job), json.dumps({}), content_type="application/json")
+    assert answer.status_code == 404
+    assert Job.objects.get().state == "queued"
+
+
+def test_an_address_that_does_not_exist_is_no_page_of_the_api(client_of):
+    assert client_of("owner").get("/api/v1/nothing").status_code == 404
