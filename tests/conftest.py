@@ -15,7 +15,7 @@ from engine.spec import Spec, parse, with_changes
 from jobs import queue
 from jobs.models import Device, Job, Membership, Node, Pool, Team
 from jobs.models.people import Role
-from tests.services import postgresql  # noqa: F401  (a fixture)
+from tests.services import postgresql, redis_url  # noqa: F401  (fixtures)
 
 
 @pytest.fixture(scope="session")

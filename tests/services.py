@@ -12,13 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.running import free_port
+
 
 def program(name: str) -> str:
-    """The newest one under /usr/lib/postgresql, else the one on the path. Skips the test where there is none."""
+    """The newest one under /usr/lib/postgresql, else the one on the path. Skips the test where there is none, unless
+    HEADROOM_REQUIRE_ALL is set."""
     installed = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[4]))
     found = str(installed[-1]) if installed else shutil.which(name)
     if not found:
-        pytest.skip(f"{name} is not installed")
+        (pytest.fail if os.environ.get("HEADROOM_REQUIRE_ALL") else pytest.skip)(f"{name} is not installed")
     return found
 
 
@@ -61,3 +64,17 @@ def postgresql() -> Iterator[str]:
             subprocess.run([*pg_ctl, "-m", "immediate", "stop"], **run)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A Redis (or Valkey) of its own on a free loopback port."""
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="headroom-redis-") as folder:
+        command = [program("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", ""]
+        server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            server.terminate()
+            server.wait()
