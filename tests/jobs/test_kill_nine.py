@@ -1,0 +1,64 @@
+"""kill -9 of each process but the ranks', while a job trains for real: it goes on, and no point is lost or doubled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from tests.running import ROOT, TINY, Headroom, changes, free_port, wait_until
+
+pytestmark = [pytest.mark.ranks, pytest.mark.timeout(300)]
+
+STEPS = 300
+
+
+@pytest.fixture(scope="module")
+def headroom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Headroom]:
+    running = Headroom(tmp_path_factory.mktemp("kill"), free_port()).start("--no-demo")
+    try:
+        running.wait_for_link()
+        yield running
+    finally:
+        running.interrupt()
+        running.kill()
+
+
+def row(running: Headroom, job: str) -> dict:
+    rows = map(json.loads, running.manage("runs", "--json").stdout.splitlines())
+    return next(row for row in rows if row["job"] == job)
+
+
+def processes(running: Headroom, kind: str) -> list[psutil.Process]:
+    """The agent and the scheduler carry the home in their environment; the broker names its socket in its title."""
+    if kind == "broker":
+        return [p for p in psutil.process_iter(["name", "cmdline"])
+                if p.info["name"] == "valkey-server" and str(running.home) in " ".join(p.info["cmdline"])]  # fmt: skip
+    return [p for p in running.alive() if p.cmdline()[1:3] == [str(ROOT / "manage.py"), kind]]
+
+
+@pytest.mark.parametrize("victim", ["agent", "scheduler", "broker"])
+def test_training_goes_on(headroom: Headroom, victim: str):
+    spec = [*TINY, f"budget.steps={STEPS}", "budget.checkpoint_every=0", "budget.validate_every=0"]
+    submitted = json.loads(headroom.manage("submit", "demo", *changes(spec), "--json").stdout.splitlines()[0])
+    job = submitted["job"]
+    wait_until(lambda: row(headroom, job)["step"] > 20, said="20 steps")
+    (found,) = processes(headroom, victim)
+    found.kill()
+    ended = wait_until(
+        lambda: (now := row(headroom, job))["state"] in ("succeeded", "failed") and now,
+        limit_s=120,
+        said="the end",
+    )
+    assert (ended["state"], ended["attempt"], ended["step"]) == ("succeeded", 1, STEPS), ended["reason"]
+    assert points(headroom, submitted["run"]) == STEPS
+
+
+def points(running: Headroom, run: str) -> int:
+    """Points of the loss as stored."""
+    code = (
+        f"from jobs import series; print([n.count for n in series.names({run!r}) if n.metric == 'loss'][0])"
+    )
+    return int(running.manage("shell", "-v0", "-c", code).stdout.split()[-1])
