@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Iterable
 from importlib import import_module
 
 import msgspec
-from asgiref.sync import sync_to_async
+from asgiref.sync import SyncToAsync, sync_to_async
 from django.conf import settings
 from django.contrib.auth import get_user
 from django.db import DatabaseError, InterfaceError, connection, connections
@@ -186,6 +186,7 @@ async def live(request: HttpRequest) -> HttpResponse:
 
 
 async def _stream(session_key: str, teams: frozenset[int], wishes: Wishes) -> AsyncIterator[bytes]:
+    _release_thread()
     listener = Listener(session_key, teams, wishes)
     HUB.join(listener)
     try:
@@ -194,6 +195,15 @@ async def _stream(session_key: str, teams: frozenset[int], wishes: Wishes) -> As
             yield await listener.next() or b": ping\n\n"
     finally:
         HUB.leave(listener)
+
+
+def _release_thread() -> None:
+    """Let go of the thread in which this request's synchronous middleware ran: asgiref keeps it until the request
+    ends, which for a stream is hours. Closing the response gets a new one."""
+    context = SyncToAsync.thread_sensitive_context.get(None)
+    executor = SyncToAsync.context_to_thread_executor.pop(context, None) if context else None
+    if executor:
+        executor.shutdown(wait=False)
 
 
 def _wishes(request: HttpRequest) -> Wishes:

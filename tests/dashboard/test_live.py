@@ -289,6 +289,7 @@ def test_many_streams_come_and_go_and_leave_no_thread_and_no_connection_behind(s
     for one in browsers:
         one.wait_for("run", id=run_id)
     assert database_files() <= 6  # the hub's own, with its journal; none for each stream
+    assert web.num_threads() <= 8
     for one in browsers:
         one.close()
     first.close()

@@ -9,9 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.services import postgresql
-
-__all__ = ["postgresql"]
 ROOT = Path(__file__).resolve().parents[3]
 TESTS = ("tests/jobs/series", "tests/dashboard/test_listening.py")
 
