@@ -27,7 +27,7 @@ from engine.supervision.spawn import Spawn, become_subreaper, exec_spawn, rank_l
 from engine.supervision.sweep import kill_strays, remove_shared_memory
 
 POLL_S = 0.05
-LOCK_WAIT_S = 5.0
+LOCK_WAIT_S = 3.0
 WITNESS_S = 0.3  # how long peers of a dead rank get to end by themselves, which shows who was first
 KILL_AFTER_S = 2.0
 LOG_LIMIT_BYTES = 64 * 1024**2

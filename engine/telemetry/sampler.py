@@ -165,6 +165,8 @@ def run(node_dir: Path, period_s: float) -> int:
     sampler, began_at = Sampler(node_dir / "devices.json", attempts.live, source, period_s), time.time()
     for now_s in ticks(period_s, time.monotonic, stop.wait):
         sampler.guarded_tick(now_s)
+        if not node_dir.is_dir():
+            break  # the node's folder was removed: there is nobody to sample for
         if not sampler.has_live_attempts and _agent_silence_s(node_dir, began_at) > ABANDONED_S:
             break
     source.close()

@@ -292,6 +292,15 @@ def test_it_leaves_when_agent_and_attempts_are_gone_for_long(tmp_path: Path) -> 
     assert process.returncode == 0
 
 
+def test_it_leaves_when_the_nodes_folder_is_removed(tmp_path: Path) -> None:
+    node_dir = tmp_path / "node"
+    process = start(node_dir)
+    until((node_dir / "devices.json").exists, "a first tick")
+    node_dir.rename(tmp_path / "gone")
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
 def test_it_stays_for_a_live_attempt_although_the_agent_is_gone(tmp_path: Path) -> None:
     run = attempt(tmp_path, "one", inventory.devices()[0].id)
     (tmp_path / "agent.alive").touch()
