@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import tempfile
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -45,14 +46,18 @@ def secret(name: str, file: Path) -> str:
         return value
     if elsewhere := os.environ.get(f"{name}_FILE"):
         return Path(elsewhere).read_text().strip()
-    if not file.exists():
-        import secrets
+    try:
+        return file.read_text() if file.exists() else _new_secret(file)
+    except OSError as error:
+        raise ImproperlyConfigured(f"Cannot write in {file.parent}: {error.strerror}.") from None
 
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as handle:
-            handle.write(secrets.token_urlsafe(50))
-    return file.read_text()
+
+def _new_secret(file: Path) -> str:
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    value = secrets.token_urlsafe(50)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as handle:
+        handle.write(value)
+    return value
 
 
 def socket(path: Path) -> Path:

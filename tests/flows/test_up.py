@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.directory import AttemptDirectory
 from tests.running import ROOT, TINY, Headroom, changes, free_port, wait_until
 
 pytestmark = pytest.mark.ranks
@@ -70,8 +72,9 @@ def test_kill_nine_of_a_rank_ends_the_attempt_with_its_reason_and_retry_resumes(
     submitted = json.loads(headroom.manage("submit", "demo", *changes(spec), "--json").stdout.splitlines()[0])
     job = submitted["job"]
     wait_until(lambda: jobs_of(headroom)[job]["step"] > 45, said="45 steps")
-    rank = next(p for p in headroom.alive() if p.environ().get("RANK") == "1")
-    rank.kill()
+    state = AttemptDirectory(headroom.home / "node" / "attempts" / f"{job}-1").read_state()
+    assert state
+    os.kill(next(rank.pid for rank in state.ranks if rank.rank == 1), signal.SIGKILL)
     ended = wait_until(lambda: (row := jobs_of(headroom)[job])["state"] == "failed" and row, said="failed")
     assert "rank 1" in ended["reason"] and "SIGKILL" in ended["reason"]
     headroom.manage("retry", job)
