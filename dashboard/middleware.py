@@ -13,7 +13,7 @@ POLICY = (
 )
 
 
-class content_security_policy:  # noqa: N801  (named as a middleware function would be)
+class ContentSecurityPolicy:
     """Works in the sync and in the async chain, so that live streams keep to the event loop."""
 
     sync_capable = async_capable = True

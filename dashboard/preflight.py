@@ -19,7 +19,7 @@ class PreflightError(Exception):
 
 
 def check_python() -> None:
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036  (any Python may run this file)
         found = ".".join(map(str, sys.version_info[:3]))
         raise PreflightError(
             f"Headroom needs Python 3.11 or newer; this is {found}. Try: make run PYTHON=python3.11"

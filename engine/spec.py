@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -21,7 +22,7 @@ class Problem:
 
     field: str
     message: str
-    fix: Mapping[str, Any] = field(default_factory=dict)
+    fix: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class SpecError(ValueError):
