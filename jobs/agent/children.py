@@ -20,7 +20,7 @@ STOP_LIMIT_S = 5.0
 
 
 class Keeper:
-    """One child process. It gets no credentials: only what a rank may see of the environment."""
+    """One child process. It gets no credentials: what a rank may see, and the HEADROOM_ settings."""
 
     def __init__(
         self, name: str, command: Sequence[str], node_dir: Path, environment: Mapping[str, str] | None = None
@@ -28,11 +28,16 @@ class Keeper:
         self.name = name
         self._command = list(command)
         self._log = node_dir / f"{name}.log"
-        self._environment = allowed(os.environ) | {"PYTHONPATH": str(ROOT)} | dict(environment or {})
+        self._environment = _environment() | dict(environment or {})
         self._child: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self._start_at = 0.0
         self._pause_s = FIRST_PAUSE_S
+
+    @property
+    def age_s(self) -> float | None:
+        """How long the child has been running; None while there is none."""
+        return time.monotonic() - self._started_at if self._child else None
 
     def tick(self) -> None:
         """Start the child if it should run and does not. Call it from a thread that lives as long as the child may."""
@@ -79,3 +84,9 @@ class Keeper:
     def _back_off(self, now: float) -> None:
         self._start_at = now + self._pause_s
         self._pause_s = min(LONGEST_PAUSE_S, 2 * self._pause_s)
+
+
+def _environment() -> dict[str, str]:
+    own = {name: value for name, value in os.environ.items() if name.startswith("HEADROOM_")}
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
+    return allowed(os.environ) | own | {"PYTHONPATH": path}

@@ -57,7 +57,9 @@ def end(attempt: Attempt, to: str, reason: str, stderr_tail: str = "", why_stopp
         job = Job.objects.select_for_update().get(id=attempt.job_id)
         job_to, job_reason = _outcome(job, attempt, to, reason, why_stopping)
         move_job(job.id, job_to, actor=actor, reason=job_reason, attempt=attempt.number)
-        series.close(attempt.job.run.id, attempt.number)
+    series.close(
+        attempt.job.run.id, attempt.number
+    )  # tidies up; what a crash leaves unfolded is read all the same
 
 
 def _end_dead(attempt: Attempt, directory: AttemptDirectory, state: State) -> None:

@@ -44,6 +44,7 @@ class Agent:
     node_dir: Path
     bell: threading.Event = field(default_factory=threading.Event)
     keepers: list[Keeper] = field(default_factory=list)
+    warm_parent: Keeper | None = None  # one of the keepers
     why_stopping: str = ""  # set while the agent stops its attempts itself
     _launched: dict[int, Launched] = field(default_factory=dict)
     _beat_at: float = 0.0
@@ -116,6 +117,8 @@ class Agent:
     def _take(self, attempt: Attempt) -> bool:
         if self.why_stopping:
             return False
+        if self.warm_parent and warm.is_warming_up(self.warm_parent, self.node_dir):
+            return True  # look again in a moment
         if attempt.job.wants_stop:
             end(attempt, AttemptState.STOPPED, "cancelled before it was started")
             return False

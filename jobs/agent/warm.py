@@ -16,6 +16,9 @@ from jobs.agent.children import Keeper
 log = logging.getLogger(__name__)
 
 ANSWER_LIMIT_S = 5.0
+# A cold start beside a parent that is still importing does the same imports a second time on the same cores:
+# waiting for the parent is sooner. One that takes longer than this is not waited for.
+WARM_UP_LIMIT_S = 20.0
 FIRST_WORD_LIMIT_S = 3.0
 
 
@@ -23,12 +26,20 @@ def keeper(node_dir: Path, device_kind: str) -> Keeper | None:
     """Keeps the warm parent alive; None where no torch is installed for the ranks."""
     if not os.environ.get("TRAINER_PYTHON") and not importlib.util.find_spec("torch"):
         return None
+    socket_path(node_dir).unlink(
+        missing_ok=True
+    )  # of an earlier parent: it would look ready and answer nobody
     command = [interpreter(), "-m", "engine.rank.warm", str(socket_path(node_dir))]
     return Keeper("warm", command, node_dir, {"DS_ACCELERATOR": device_kind})
 
 
 def socket_path(node_dir: Path) -> Path:
     return node_dir / "warm.sock"
+
+
+def is_warming_up(parent: Keeper, node_dir: Path) -> bool:
+    age_s = parent.age_s
+    return age_s is not None and age_s < WARM_UP_LIMIT_S and not socket_path(node_dir).exists()
 
 
 def start(node_dir: Path, directory: Path) -> int | None:

@@ -42,7 +42,8 @@ class Command(BaseCommand):
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: _leave(stop))
-        agent = Agent(node, node_dir, bell, _keepers(node, node_dir))
+        sampler, parent = _sampler(node_dir), _warm_parent(node, node_dir)
+        agent = Agent(node, node_dir, bell, [sampler, parent] if parent else [sampler], parent)
         # The loop starts the children: their death signal is tied to the thread that forked them.
         loop = threading.Thread(target=agent.run, args=(stop, stop_attempts), name="agent")
         loop.start()
@@ -56,12 +57,15 @@ def _leave(stop: threading.Event) -> None:
     bell.set()
 
 
-def _keepers(node: Node, node_dir: Path) -> list[Keeper]:
-    sampler = Keeper("sampler", [sys.executable, "-m", "engine.telemetry.sampler", str(node_dir)], node_dir)
+def _sampler(node_dir: Path) -> Keeper:
+    return Keeper("sampler", [sys.executable, "-m", "engine.telemetry.sampler", str(node_dir)], node_dir)
+
+
+def _warm_parent(node: Node, node_dir: Path) -> Keeper | None:
     kind = node.devices.filter(is_present=True).values_list("kind", flat=True).first()
-    is_warm_wanted = os.environ.get("HEADROOM_WARM_PARENT", "1") != "0"
-    parent = warm.keeper(node_dir, kind) if kind and is_warm_wanted else None
-    return [sampler, parent] if parent else [sampler]
+    if kind is None or os.environ.get("HEADROOM_WARM_PARENT", "1") == "0":
+        return None
+    return warm.keeper(node_dir, kind)
 
 
 def _only_one(node_dir: Path) -> Any:
