@@ -7,6 +7,7 @@ reader that was overtaken rolls back. A line that is not whole yet waits; one th
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,6 +26,10 @@ from jobs.states import JobState, move_job
 
 READ_BYTES = 1024 * 1024  # of one file in one transaction: some 5,000 lines
 TEXT_LIMIT = 2000  # of a note
+LATEST_AT = 253_402_300_799.0  # unix time at the end of the year 9999, the last that a datetime holds
+LARGEST_STEP = 2**31 - 1
+SOURCE = re.compile(r"run|rank\d{1,6}|device:[\w.:-]{1,80}")
+NUL = b"\\u0000"
 
 
 class Overtaken(Exception):
@@ -100,6 +105,8 @@ def _understand(name: str, start: int, content: bytes, news: News) -> Piece:
         if not text:
             continue
         try:
+            if NUL in text:
+                raise ValueError("a NUL character")  # PostgreSQL stores none
             line = decode(text)
             points = _points(line)
         except ValueError as error:
@@ -113,10 +120,15 @@ def _understand(name: str, start: int, content: bytes, news: News) -> Piece:
 
 
 def _points(line: Line) -> list[series.Point]:
+    """Raises ValueError for what no column could hold: such a line must not stop those behind it."""
     if line.k == "step" and line.step is None:
         raise ValueError("a step line without its step")
-    if not math.isfinite(line.at):
-        raise ValueError("a line without a time")
+    if not 0 <= line.at <= LATEST_AT or not math.isfinite(line.seconds or 0.0):
+        raise ValueError("a time that is none")
+    if not 0 <= (line.step or 0) <= LARGEST_STEP:
+        raise ValueError(f"step {line.step} is out of range")
+    if not SOURCE.fullmatch(line.source):
+        raise ValueError(f"unknown source {line.source[:50]!r}")
     if unknown := line.metrics.keys() - BY_NAME.keys():
         raise ValueError(f"unknown metric {min(unknown)}")
     values = {name: number(value) for name, value in line.metrics.items()}

@@ -166,6 +166,13 @@ def test_a_reader_that_was_overtaken_changes_nothing(taken, monkeypatch):
         b'{"k":"step","at":1.0,"source":"run","step":1,"metrics":{"lossy":1.0}}\n',
         b'{"k":"step","at":1.0,"source":"run","step":1,"metrics":{"loss":"a lot"}}\n',
         b"\xff\xfe\x00\n",
+        b'{"k":"step","at":1e300,"source":"run","step":1,"metrics":{"loss":1.0}}\n',
+        b'{"k":"step","at":1.0,"source":"run","step":99999999999,"metrics":{"loss":1.0}}\n',
+        b'{"k":"step","at":1.0,"source":"run","step":-1,"metrics":{"loss":1.0}}\n',
+        b'{"k":"step","at":1.0,"source":"somebody","step":1,"metrics":{"loss":1.0}}\n',
+        b'{"k":"note","at":1.0,"source":"rank0","text":"a\\u0000b"}\n',
+        b'{"k":"note","at":1.0,"source":"rank0","text":"\\ud800"}\n',
+        b'{"k":"phase","at":1.0,"source":"rank0","text":"imports","seconds":1e999}\n',
     ],
 )
 def test_a_line_that_cannot_be_read_is_counted_and_told_once(taken, line):
