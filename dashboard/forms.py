@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
@@ -32,7 +33,7 @@ class SpecField:
 
     def value_of(self, text: str) -> Any:
         """The plain value a text stands for; a text that is none is kept, for the spec's check to refuse."""
-        readers: dict[str, Any] = {"whole": int, "number": float}
+        readers: dict[str, Any] = {"whole": int, "number": _finite}
         if self.kind == "switch":
             return text.lower() in TRUE_TEXTS
         if self.kind == "choice":
@@ -47,6 +48,14 @@ class SpecField:
         if value is None:
             return ""
         return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _finite(text: str) -> float:
+    """Raises ValueError for 1e999 too: read as infinity, what was typed would be lost."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,7 @@ SECTIONS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         Panel("Power", ("power_w",), floor=0),
         Panel("Energy", ("energy_j",), floor=0),
         Panel("Temperature", ("temperature_celsius",)),
+        Panel("Slowed down", ("power_throttle_share", "thermal_throttle_share"), floor=0, ceiling=1),
     )),
 )  # fmt: skip
 

@@ -99,8 +99,10 @@ def _spec_yaml(run: Run) -> str:
 
 
 def _names(run: Run, seats: list[story.Seat]) -> dict[str, dict[str, str]]:
-    """What the charts call runs and devices."""
-    devices = {seat.device_id: str(seat.device) for seat in seats if seat.device}
+    """What the charts call runs and devices; of devices that are all alike only the number is worth its place."""
+    found = [seat.device for seat in seats if seat.device]
+    is_alike = len({device.name for device in found}) == 1
+    devices = {device.id: f"#{device.index}" if is_alike else str(device) for device in found}
     return {"runs": {run.id: run.name}, "devices": devices}
 
 

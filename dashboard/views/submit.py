@@ -99,7 +99,7 @@ def _plan(draft: Draft) -> dict[str, object]:
         "plan": plan,
         "spec": draft.spec,
         "capacity": capacity,
-        "parts": PARTS,
+        "peak": _sizes(plan.peak),
         "tokens_total": plan.tokens_per_step * draft.spec.budget.steps,
         "verdict": plan.fits(memory_bytes),
         "stages": [
@@ -110,5 +110,8 @@ def _plan(draft: Draft) -> dict[str, object]:
 
 def _bar(stage: planner.StageMemory, whole_bytes: float) -> list[tuple[str, float, float]]:
     """(component, bytes, percent of the bar) of one stage."""
-    sizes = [(part, getattr(stage, f"{part}_bytes")) for part in PARTS]
-    return [(part, size, 100 * size / whole_bytes if whole_bytes else 0) for part, size in sizes]
+    return [(part, size, 100 * size / whole_bytes if whole_bytes else 0) for part, size in _sizes(stage)]
+
+
+def _sizes(stage: planner.StageMemory) -> list[tuple[str, float]]:
+    return [(part, getattr(stage, f"{part}_bytes")) for part in PARTS]

@@ -47,11 +47,11 @@ export function makeChart(panel, page) {
         y: look.log ? { distr: 3 } : { range: (_, low, high) => yRange(low, high) },
       },
       axes: [
-        { ...axis, size: 30, space: 70, ...(isTime ? {} : { values: (_, splits) => splits.map((value) => xText(value, look.x)) }), ...(look.x === "relative" ? { incrs: SPAN_STEPS } : {}) },
+        { ...axis, size: 30, space: isTime ? 70 : 46, ...(isTime ? {} : { values: (_, splits) => splits.map((value) => xText(value, look.x)) }), ...(look.x === "relative" ? { incrs: SPAN_STEPS } : {}) },
         { ...axis, size: 68, space: 34, values: (_, splits) => splits.map((value) => (value === null ? "" : tick(value))) },
       ],
       series: [{}, ...made.columns.map((column) => lineOf(column))],
-      bands: made.bands.map(([upper, lower, index]) => ({ series: [upper, lower], fill: faded(strokeOf(made.columns[upper - 1].series, index), panel.kind === "stack" ? 0.55 : 0.18) })),
+      bands: made.bands.map(([upper, lower, index]) => ({ series: [upper, lower], fill: faded(strokeOf(made.columns[upper - 1].series, index), panel.kind === "stack" ? 0.55 : 0.2 / Math.sqrt(made.bands.length)) })),
       cursor: {
         y: false, drag: { x: true, y: false, setScale: false }, points: { size: 6 }, focus: { prox: 24 },
         sync: { key: `headroom-${look.x}`, setSeries: false, filters: { pub: (kind) => kind === "mousemove" || kind === "mouseleave" } },

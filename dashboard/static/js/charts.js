@@ -27,7 +27,7 @@ export function startCharts(root) {
 
   // One request for each axis in use, with the metrics of all panels that are seen and out of date.
   async function fetchStale() {
-    if (!runs.length) return;
+    if (!runs.length || document.hidden) return;
     if (busy) { again = true; return; }
     const stale = [...inView].filter((panel) => panel.isStale);
     if (!stale.length) return;

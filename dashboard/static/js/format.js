@@ -14,7 +14,8 @@ function threeDigits(value) {
 
 function scaled(value, table, unit) {
   const row = table.find(([size]) => Math.abs(value) >= size);
-  return row ? `${threeDigits(value / row[0])} ${row[1]}${unit}` : `${threeDigits(value)} ${unit}`.trim();
+  if (row) return `${threeDigits(value / row[0])} ${row[1]}${unit}`;
+  return unit.startsWith("/") ? `${threeDigits(value)}${unit}` : `${threeDigits(value)} ${unit}`.trim();
 }
 
 export function duration(seconds) {

@@ -1,0 +1,70 @@
+"""Every route there is: nobody gets in without signing in, and no stranger reads another team's objects."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+OPEN = {"login/", "login/nonsense/"}  # where one signs in
+
+
+def addresses(resolver: URLResolver | None = None, prefix: str = "") -> list[str]:
+    """Each route of ours with its places filled in. The admin pages guard themselves."""
+    found: list[str] = []
+    for entry in (resolver or get_resolver()).url_patterns:
+        path = prefix + str(entry.pattern)
+        if path.startswith("admin/"):
+            continue
+        if isinstance(entry, URLResolver):
+            found += addresses(entry, path)
+        elif isinstance(entry, URLPattern):
+            found.append(re.sub(r"<[^>]+>", "nonsense", path))
+    return found
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("address", sorted(set(addresses()) - OPEN))
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_nobody_gets_in_without_signing_in(address, method):
+    answer = getattr(Client(), method)(f"/{address}")
+    if answer.status_code == 302:
+        assert answer.url.startswith("/login/")
+    else:
+        assert answer.status_code in (401, 404, 405)
+
+
+def test_the_list_of_routes_is_not_empty():
+    assert {"jobs/", "runs/nonsense/", "submit/", "compare/", "pools/", "live"} <= set(addresses())
+
+
+@pytest.mark.parametrize("address", ["/jobs/", "/runs/", "/submit/", "/compare/", "/pools/"])
+def test_pages_forbid_scripts_that_are_not_ours(owner_browser, node, address):
+    answer = owner_browser.get(address)
+    assert "default-src 'self'" in answer["Content-Security-Policy"]
+    assert not re.search(r"<script(?![^>]*\b(src|type=\"application/json\"))", answer.text)
+    assert not re.search(r"\son[a-z]+=", answer.text)
+
+
+@pytest.mark.django_db
+def test_what_is_not_there_gets_a_page_of_ours(owner_browser):
+    answer = owner_browser.get("/nowhere/")
+    assert answer.status_code == 404
+    assert "There is no such page" in answer.text
+
+
+def test_a_page_that_breaks_says_so_without_details(owner, monkeypatch):
+    from dashboard.views import jobs
+
+    def broken(*arguments):
+        raise RuntimeError("a secret detail")
+
+    monkeypatch.setattr(jobs, "_found", broken)
+    browser = Client(raise_request_exception=False)
+    browser.force_login(owner)
+    answer = browser.get("/jobs/")
+    assert answer.status_code == 500
+    assert "Something broke" in answer.text
+    assert "a secret detail" not in answer.text

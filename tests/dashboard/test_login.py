@@ -1,0 +1,60 @@
+"""Signing in by password and by a one-time link, and signing out."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from jobs import people
+
+PASSWORD = "a long enough password"
+
+
+def test_a_password_opens_the_job_list(client, owner):
+    owner.set_password(PASSWORD)
+    owner.save()
+    answer = client.post(reverse("login"), {"username": owner.username, "password": PASSWORD})
+    assert answer.status_code == 302
+    assert answer.url == reverse("jobs")
+
+
+def test_a_wrong_password_says_so_and_keeps_the_name(client, owner):
+    answer = client.post(reverse("login"), {"username": owner.username, "password": "nonsense"})
+    assert answer.status_code == 200
+    assert owner.username in answer.text
+    assert "correct username and password" in answer.text
+
+
+def test_ten_wrong_passwords_lock_the_door_with_a_sentence(client, owner):
+    for _ in range(10):
+        answer = client.post(reverse("login"), {"username": owner.username, "password": "nonsense"})
+    assert answer.status_code == 429
+    assert "Too many wrong passwords" in answer.text
+
+
+def test_a_link_signs_in_once_only(client, owner):
+    address = reverse("login-link", args=[people.make_login_link(owner)])
+    assert client.get(address).url == reverse("jobs")
+    assert client.get(reverse("jobs")).status_code == 200
+    second = Client().get(address)
+    assert second.status_code == 404
+    assert "does not work any more" in second.text
+
+
+def test_a_preview_of_the_link_does_not_use_it_up(client, owner):
+    address = reverse("login-link", args=[people.make_login_link(owner)])
+    assert client.head(address).status_code == 405
+    assert client.get(address).status_code == 302
+
+
+@pytest.mark.django_db
+def test_an_invented_link_signs_nobody_in(client):
+    assert client.get(reverse("login-link", args=["invented"])).status_code == 404
+    assert "_auth_user_id" not in client.session
+
+
+def test_signing_out_ends_the_session(owner_browser):
+    assert owner_browser.get(reverse("logout")).status_code == 405  # a link from elsewhere cannot sign out
+    owner_browser.post(reverse("logout"))
+    assert owner_browser.get(reverse("jobs")).status_code == 302

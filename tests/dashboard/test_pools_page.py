@@ -1,0 +1,65 @@
+"""Pools, nodes and devices: readings, who holds what, and what cannot be read."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from jobs.models import Device, Lease, Node
+
+POOLS = "/pools/"
+
+
+@pytest.mark.django_db
+def test_an_empty_place_says_how_a_pool_comes_to_be(owner_browser):
+    assert "No pool yet" in owner_browser.get(POOLS).text
+
+
+def test_a_device_shows_its_readings_and_why_others_are_missing(owner_browser, node):
+    readings = {
+        "metrics": {"utilisation_pct": 87.5},
+        "missing": {"power_w": ["denied", "Only root may read it."]},
+    }
+    Device.objects.filter(id="a-0").update(latest=readings, latest_at=timezone.now())
+    text = owner_browser.get(POOLS).text
+    assert "87.5 %" in text
+    assert "denied: Only root may read it." in text
+
+
+def test_a_device_that_never_reported_has_no_value_at_all(owner_browser, node):
+    text = owner_browser.get(POOLS).text
+    assert "not measured" in text
+    assert "0.0 %" not in text
+    assert "stale" in text
+
+
+def test_old_readings_are_called_stale_and_a_silent_node_unreachable(owner_browser, node):
+    old = timezone.now() - timedelta(minutes=5)
+    Node.objects.update(heartbeat_at=old)
+    Device.objects.update(latest={"metrics": {"utilisation_pct": 50.0}}, latest_at=old)
+    text = owner_browser.get(POOLS).text
+    assert "stale" in text
+    assert "unreachable" in text
+
+
+def test_a_held_device_names_the_job(owner_browser, make_job, node, make_attempt):
+    job = make_job(name="holder")
+    Lease.objects.create(attempt=make_attempt(job, node), device=node.devices.first(), rank=0)
+    assert "holder" in owner_browser.get(POOLS).text
+
+
+def test_who_holds_a_device_is_not_told_to_strangers(stranger_browser, make_job, node, make_attempt):
+    job = make_job(name="secret")
+    Lease.objects.create(attempt=make_attempt(job, node), device=node.devices.first(), rank=0)
+    text = stranger_browser.get(POOLS).text
+    assert "secret" not in text
+    assert "Held by another team" in text
+
+
+def test_a_device_that_is_gone_is_not_shown(owner_browser, node):
+    Device.objects.filter(id="a-1").update(is_present=False)
+    text = owner_browser.get(POOLS).text
+    assert "Device 0" in text
+    assert "Device 1" not in text

@@ -1,0 +1,57 @@
+"""Front-end files: those of others are what they were when taken, and all can be served under hashed names."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+
+from dashboard.badges import ATTEMPT_BADGES, JOB_BADGES
+from dashboard.templatetags.page import SPRITE
+
+ROOT = Path(__file__).resolve().parents[2]
+STATIC = ROOT / "dashboard" / "static"
+LOCK = json.loads((STATIC / "vendor" / "lock.json").read_text())
+
+
+@pytest.mark.parametrize("row", LOCK, ids=lambda row: row["folder"])
+def test_a_vendored_file_is_what_the_lock_says(row):
+    folder = STATIC / "vendor" / row["folder"]
+    found = {
+        path.name: base64.b64encode(hashlib.sha384(path.read_bytes()).digest()).decode()
+        for path in folder.iterdir()
+    }
+    assert found == row["sha384"]
+    assert "LICENSE" in found
+    assert row["licence"] in ("MIT", "0BSD", "OFL-1.1")
+
+
+def test_nothing_is_vendored_without_a_row():
+    folders = {path.name for path in (STATIC / "vendor").iterdir() if path.is_dir()}
+    assert folders == {row["folder"] for row in LOCK}
+
+
+def test_the_sprite_holds_the_icons_that_are_used_and_no_others():
+    held = set(re.findall(r'<symbol id="([^"]+)"', (STATIC / SPRITE).read_text()))
+    pages = "".join(path.read_text() for path in (ROOT / "templates").rglob("*.html"))
+    used = set(re.findall(r'{% icon "([^"]+)" %}', pages))
+    used |= {badge.icon for badge in (*JOB_BADGES.values(), *ATTEMPT_BADGES.values())}
+    assert held == used
+
+
+def test_all_files_can_be_hashed_and_modules_import_hashed_names(settings, tmp_path):
+    settings.STATIC_ROOT = tmp_path
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "staticfiles": {"BACKEND": "dashboard.storage.HashedStaticFiles"},
+    }
+    call_command("collectstatic", verbosity=0, interactive=False)
+    manifest = json.loads((tmp_path / "staticfiles.json").read_text())["paths"]
+    charts = (tmp_path / manifest["js/charts.js"]).read_text()
+    assert Path(manifest["js/chart.js"]).name in charts
+    assert not re.search(r'from "\./[a-z-]+\.js"', charts)
