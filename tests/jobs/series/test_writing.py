@@ -133,7 +133,6 @@ def test_random_columns_come_back_exactly_from_the_compressed_form():
         assert [column.tobytes() for column in back] == [column.tobytes() for column in columns]
 
 
-@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("crash_at", range(1, 15))
 def test_a_crash_between_any_two_writes_loses_and_doubles_nothing(run, fold_every_4, crash_at):
     batches = training(200, per_batch=20, metrics=("loss", "grad_norm"))
@@ -165,7 +164,6 @@ def test_a_crash_between_any_two_writes_loses_and_doubles_nothing(run, fold_ever
     assert statements >= crash_at
 
 
-@pytest.mark.django_db(transaction=True)
 def test_the_callers_transaction_decides_whether_points_are_kept(run, fold_every_4):
     batches = training(80, per_batch=10)
     for seq in range(3):
