@@ -39,32 +39,19 @@ class Border:
     broken: bool
 
 
-def train(session: Session, stop_wanted: Callable[[], bool], first_step: int = 0) -> Ending:
-    """Train from step `first_step` to the end of the budget. Collective; all ranks end at the same step.
+def train(session: Session, stop_wanted: Callable[[], bool]) -> Ending:
+    """Train from the session's first step to the end of the budget. Collective; all ranks end at the same step.
     Raises OSError when a checkpoint cannot be written."""
-    spec, recorder, breakdown = session.spec, session.recorder, session.breakdown
-    source = TrainingBatches(
-        session.tokens.train, spec.model.context, spec.batch.global_batch_size, spec.seed
-    )
+    spec = session.spec
     held_out = ValidationBatches(session.tokens.validation, spec.model.context, spec.batch.global_batch_size)
-    readings = Readings(session, first_step)
-    deadline = session.started_at + spec.budget.time_limit_s
+    readings = Readings(session)
+    source = training_batches(session)
     ending = None
 
-    for step in range(first_step, spec.budget.steps):
-        breakdown.begin()
-        rate = learning_rate(spec, step)
-        for group in session.optimiser.param_groups:
-            group["lr"] = rate
-        loss_share = session.trainer.step(source, step)
-        norm = session.norm.read()
-        border = _agree(loss_share, stop_wanted(), time.monotonic() > deadline, session.is_broken(norm))
-        step_s, times = breakdown.end()
-
+    for step in range(session.first_step, spec.budget.steps):
+        border = take_step(session, source, readings, step, stop_wanted())
         done = step + 1
-        run = readings.of_run(done, border.loss, rate, norm, step_s)
-        recorder.step(done, run if recorder.rank == 0 else None, readings.of_rank(times))
-        if step == first_step:
+        if step == session.first_step:
             session.first_step_done()
         ending = ending_of(spec.budget.steps, done, border)
         if ending and ending.exit_code == EXIT_DIVERGED:
@@ -79,6 +66,28 @@ def train(session: Session, stop_wanted: Callable[[], bool], first_step: int = 0
     ending = ending or Ending(EXIT_DONE, f"All {spec.budget.steps} steps had been done already.")
     _report(session, ending, readings)
     return ending
+
+
+def training_batches(session: Session) -> TrainingBatches:
+    spec = session.spec
+    return TrainingBatches(session.tokens.train, spec.model.context, spec.batch.global_batch_size, spec.seed)
+
+
+def take_step(session: Session, source: TrainingBatches, readings: Readings, step: int, stop: bool) -> Border:
+    """One update, measured and recorded."""
+    session.breakdown.begin()
+    rate = learning_rate(session.spec, step)
+    for group in session.optimiser.param_groups:
+        group["lr"] = rate
+    loss_share = session.trainer.step(source, step)
+    norm = session.norm.read()
+    border = _agree(loss_share, stop, session.is_late(), session.is_broken(norm))
+    step_s, times = session.breakdown.end()
+
+    run = readings.of_run(step + 1, border.loss, rate, norm, step_s)
+    recorder = session.recorder
+    recorder.step(step + 1, run if recorder.rank == 0 else None, readings.of_rank(times))
+    return border
 
 
 def _agree(loss_share: torch.Tensor, stop: bool, late: bool, broken: bool) -> Border:

@@ -16,7 +16,7 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 class Readings:
     """Turns what the loop measured into metrics. What cannot be read here is left out, never 0."""
 
-    def __init__(self, session: Session, steps_done: int) -> None:
+    def __init__(self, session: Session) -> None:
         spec = session.spec
         self._session = session
         self._tokens_per_step = arithmetic.tokens_per_step(spec)
@@ -24,7 +24,7 @@ class Readings:
         self._on_cuda = session.device.type == "cuda"
         self._peak_flops_per_s = self._peak()
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
-        self.steps_done = steps_done
+        self.steps_done = session.first_step
         self.validation_loss: float | None = None
         self._last: dict[str, float] = {}
 

@@ -25,6 +25,7 @@ class Session:
     dtype: str
     device: torch.device
     started_at: float  # time.monotonic() when the rank began
+    first_step: int  # steps that a resumed checkpoint has behind it
     tokens: Prepared
     engine: Any
     optimiser: torch.optim.Optimizer
@@ -38,6 +39,9 @@ class Session:
         """Whether the gradients are not numbers. ZeRO would skip such steps without a word, for ever; in fp16 that
         is how the loss scale finds its level."""
         return norm is not None and not math.isfinite(norm) and self.dtype != "fp16"
+
+    def is_late(self) -> bool:
+        return time.monotonic() > self.started_at + self.spec.budget.time_limit_s
 
     def first_step_done(self) -> None:
         if self.recorder.rank == 0:

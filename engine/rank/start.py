@@ -56,7 +56,17 @@ class StopFlag:
 def run_rank(directory: AttemptDirectory, rank: int, began: float) -> int:
     """Train as rank `rank` of the attempt; returns the exit code. `began`: perf_counter() at process start.
     Raises SpecError, ResumeError, OSError and what torch and deepspeed raise."""
-    stop, started_at = StopFlag(), time.monotonic()
+    stop = StopFlag()
+    session = open_session(directory, rank, began)
+    try:
+        return train(session, stop).exit_code
+    finally:
+        session.recorder.close()
+
+
+def open_session(directory: AttemptDirectory, rank: int, began: float) -> Session:
+    """Everything up to the first step: data, peers, engine, resumed state. Collective; raises as run_rank does."""
+    started_at = time.monotonic()
     spec, placement = directory.read_spec(), directory.read_placement()
     seat = next(seat for seat in placement.seats if seat.rank == rank)
     recorder = Recorder(directory.spool, rank)
@@ -76,27 +86,12 @@ def run_rank(directory: AttemptDirectory, rank: int, began: float) -> int:
         engine, optimiser, norm = build_engine(spec, dtype, seat.device_kind)
         kind = PipelineTrainer if spec.parallel.stages > 1 else PlainTrainer
         trainer = kind(spec, engine, MicroBatches(spec, seat.data_rank, device), breakdown)
-        first_step = 0
-        if placement.resume_from:
-            first_step = checkpoint.resume(Path(placement.resume_from), engine, spec, dtype)
-    session = Session(
-        directory,
-        spec,
-        dtype,
-        device,
-        started_at,
-        tokens,
-        engine,
-        optimiser,
-        trainer,
-        norm,
-        breakdown,
-        recorder,
-    )
-    try:
-        return train(session, stop, first_step).exit_code
-    finally:
-        recorder.close()
+        resume_from = placement.resume_from
+        first_step = checkpoint.resume(Path(resume_from), engine, spec, dtype) if resume_from else 0
+    return Session(
+        directory, spec, dtype, device, started_at, first_step,
+        tokens, engine, optimiser, trainer, norm, breakdown, recorder,
+    )  # fmt: skip
 
 
 def _set_up_process(placement: Placement, seat: Seat) -> torch.device:
