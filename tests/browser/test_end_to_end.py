@@ -1,0 +1,129 @@
+"""A person in a real browser: logs in, submits, watches the loss appear, cancels; no console error anywhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from tests.running import Headroom, free_port
+
+pytestmark = [pytest.mark.browser, pytest.mark.ranks, pytest.mark.timeout(300)]
+
+# Background traffic of the browser itself is refused on closed networks and would show up as console errors.
+CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+            "--disable-sync", "--no-first-run"]  # fmt: skip
+TINY = {
+    "model.layers": "2", "model.width": "32", "model.heads": "2", "model.ffn_width": "64", "model.context": "32",
+    "batch.global_batch_size": "8", "batch.micro_batch_size": "4", "optimiser.warmup_steps": "2",
+    "budget.validate_every": "10",
+}  # fmt: skip
+PAGES = ("/jobs/", "/submit/", "/runs/", "/compare/", "/pools/")
+
+
+@pytest.fixture(scope="module")
+def headroom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Headroom, str]]:
+    running = Headroom(tmp_path_factory.mktemp("browser"), free_port()).start("--no-demo")
+    try:
+        yield running, running.wait_for_link()
+    finally:
+        running.kill()
+
+
+@pytest.fixture(scope="module")
+def page(headroom: tuple[Headroom, str]) -> Iterator[Page]:
+    """A page, logged in by the one-time link, that remembers what its console complained of."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not chromium:
+        (pytest.fail if os.environ.get("HEADROOM_REQUIRE_ALL") else pytest.skip)("Chromium is not installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM)
+        page = browser.new_page(viewport={"width": 1440, "height": 900}, base_url=headroom[0].url)
+        page.goto(headroom[1])
+        yield page
+        browser.close()
+
+
+@pytest.fixture(autouse=True)
+def no_console_errors(page: Page) -> Iterator[None]:
+    complaints: list[str] = []
+
+    def hear(message) -> None:
+        if message.type == "error":
+            complaints.append(f"{message.text} {message.location}")
+
+    def hear_exception(error) -> None:
+        complaints.append(str(error))
+
+    page.on("console", hear)
+    page.on("pageerror", hear_exception)
+    yield
+    page.remove_listener("console", hear)
+    page.remove_listener("pageerror", hear_exception)
+    assert complaints == []
+
+
+def submit(page: Page, name: str, steps: str) -> None:
+    page.goto("/submit/")
+    for field, value in {"name": name, "budget.steps": steps, **TINY}.items():
+        page.locator(f"#spec-form [name='{field}']").fill(value)
+    expect(page.locator("#yaml")).to_have_value(re.compile(f"name: {name}"))
+    page.locator("#go").click()
+    page.wait_for_url("**/runs/*/")
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_page_opens_empty_and_without_a_console_error(page: Page, path: str):
+    answer = page.goto(path)
+    assert answer and answer.status == 200
+    page.wait_for_load_state("load")
+    assert page.locator("h1").count() == 1
+
+
+def test_the_form_refuses_at_the_field_and_offers_what_works(page: Page):
+    page.goto("/submit/")
+    page.locator("[name='model.heads']").fill("3")
+    problem = page.locator("[data-field='model.heads'] .problem")
+    expect(problem).to_contain_text("do not divide the width")
+    problem.get_by_role("button").click()
+    expect(problem).to_be_hidden()
+    assert 128 % int(page.locator("[name='model.heads']").input_value()) == 0
+
+
+def test_the_yaml_changes_the_fields_and_the_other_way_round(page: Page):
+    page.goto("/submit/")
+    yaml = page.locator("#yaml")
+    yaml.fill(re.sub(r"layers: \d+", "layers: 7", yaml.input_value()))
+    expect(page.locator("[name='model.layers']")).to_have_value("7")
+    page.locator("[name='model.layers']").fill("5")
+    expect(yaml).to_have_value(re.compile(r"layers: 5"))
+
+
+def test_the_loss_appears_live_and_the_page_ends_with_the_run(page: Page):
+    submit(page, "watched", "400")
+    loss = page.locator("[data-metrics~='loss']").first
+    expect(loss.locator("canvas").first).to_be_visible(timeout=60_000)
+    expect(page.locator("body")).to_contain_text("running", timeout=60_000)
+    expect(page.locator("body")).to_contain_text("succeeded", timeout=120_000)
+
+
+def test_a_running_job_is_cancelled_from_the_list(page: Page):
+    submit(page, "unwanted", "100000")
+    expect(page.locator("body")).to_contain_text("running", timeout=60_000)
+    page.goto("/jobs/")
+    row = page.locator("tr", has_text="unwanted")
+    row.get_by_role("button", name=re.compile("Cancel")).click()
+    page.locator("#confirm button[value='yes']").click()
+    expect(row).to_contain_text("cancelled", timeout=60_000)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_no_page_scrolls_sideways_on_a_phone(page: Page, path: str):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(path)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.set_viewport_size({"width": 1440, "height": 900})
