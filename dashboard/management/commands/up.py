@@ -56,7 +56,7 @@ class Command(BaseCommand):
             if self._wait_for_page(group, f"{url}/login/"):
                 self._welcome(url, time.monotonic() - began)
                 if is_first and not no_demo:
-                    subprocess.run([*MANAGE, "submit", "demo"], env=group.environment, check=False)
+                    subprocess.run([*MANAGE, "submit", "demo", "--fit"], env=group.environment, check=False)
             while not self.signals:
                 group.watch()
                 time.sleep(0.2)
