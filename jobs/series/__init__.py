@@ -3,6 +3,6 @@
 from jobs.series.codec import Point, kind_of
 from jobs.series.names import Name, names
 from jobs.series.read import Series, read
-from jobs.series.write import append, close, fold, next_seq
+from jobs.series.write import append, close, fold
 
-__all__ = ["Name", "Point", "Series", "append", "close", "fold", "kind_of", "names", "next_seq", "read"]
+__all__ = ["Name", "Point", "Series", "append", "close", "fold", "kind_of", "names", "read"]

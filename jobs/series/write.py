@@ -19,6 +19,13 @@ from jobs.series.summary import CHUNK, summarise
 
 # Batches between two folds. On PostgreSQL reading the journal costs more (blobs travel as text), so it is kept short.
 FOLD_EVERY = {"sqlite": 64, "postgresql": 16}
+# The two statements of every batch, in SQL: building them from querysets cost four times what they do (measured
+# 2026-11-22, batches of 12 points).
+FIND_STREAM = "SELECT id, last_seq FROM jobs_stream WHERE run_id = %s AND attempt = %s AND name = %s"
+INSERT_BATCH = (
+    "INSERT INTO jobs_batch (stream_id, seq, first_step, first_at_us, data) VALUES (%s, %s, %s, %s, %s) "
+    "ON CONFLICT DO NOTHING"
+)
 SEAL_AT_CLOSE = 256  # a shorter tail is not worth a chunk
 
 
@@ -35,33 +42,17 @@ def append(run_id: str, attempt: int, stream: str, seq: int, points: Sequence[Po
         if seq <= last_seq:
             return
         times = [int(columns.times_us.min()) for columns in groups.values()]
-        batch = Batch(
-            stream_id=stream_id,
-            seq=seq,
-            first_step=_first_step(groups.values()),
-            first_at_us=min(times, default=None),
-            data=codec.encode_batch(groups),
-        )
-        Batch.objects.bulk_create([batch], ignore_conflicts=True)
+        row = [
+            stream_id,
+            seq,
+            _first_step(groups.values()),
+            min(times, default=None),
+            codec.encode_batch(groups),
+        ]
+        with connection.cursor() as cursor:
+            cursor.execute(INSERT_BATCH, row)
         if (seq + 1) % FOLD_EVERY[connection.vendor] == 0:
             fold(stream_id)
-
-
-def next_seq(run_id: str, attempt: int, stream: str) -> int:
-    """The number of the first batch that is not here yet."""
-    found = (
-        Stream.objects.filter(run_id=run_id, attempt=attempt, name=stream)
-        .values_list("id", "last_seq")
-        .first()
-    )
-    if found is None:
-        return 0
-    waiting = (
-        Batch.objects.filter(stream_id=found[0], seq__gt=found[1])
-        .order_by("seq")
-        .values_list("seq", flat=True)
-    )
-    return _contiguous_end(found[1], waiting) + 1
 
 
 def close(run_id: str, attempt: int) -> None:
@@ -91,9 +82,9 @@ def fold(stream_id: int, *, is_closing: bool = False) -> None:
 
 
 def _stream(run_id: str, attempt: int, name: str) -> tuple[int, int]:
-    found = (
-        Stream.objects.filter(run_id=run_id, attempt=attempt, name=name).values_list("id", "last_seq").first()
-    )
+    with connection.cursor() as cursor:
+        cursor.execute(FIND_STREAM, [run_id, attempt, name])
+        found = cursor.fetchone()
     if found is None:
         stream, _ = Stream.objects.get_or_create(run_id=run_id, attempt=attempt, name=name)
         return stream.id, stream.last_seq
