@@ -76,7 +76,7 @@ def open_session(directory: AttemptDirectory, rank: int, began: float) -> Sessio
     device = _set_up_process(placement, seat)
 
     with _phase(recorder, "data"):
-        tokens = _tokens(spec, placement)
+        tokens = _tokens(spec, placement, recorder)
     with _phase(recorder, "build"):
         breakdown = Breakdown(seat.device_kind)
         dtype = _choose_dtype(spec, seat, placement, recorder)
@@ -112,15 +112,25 @@ def _set_up_process(placement: Placement, seat: Seat) -> torch.device:
     return torch.device("cuda", seat.local_rank)
 
 
-def _tokens(spec: Spec, placement: Placement) -> Prepared:
+def _tokens(spec: Spec, placement: Placement, recorder: Recorder) -> Prepared:
     tokens = prepare(spec.data, Path(placement.corpus_root), Path(placement.data_dir))
     refuse_too_small(tokens, spec.model.context)
+    if recorder.rank == 0:
+        recorder.note(
+            f"Corpus {spec.data.corpus}: {len(tokens.train):,} tokens to train on, {len(tokens.validation):,} held "
+            f"out; licence {tokens.meta['licence']}."
+        )
     return tokens
 
 
 def _choose_dtype(spec: Spec, seat: Seat, placement: Placement, recorder: Recorder) -> str:
-    dtype, why, level = resolve_dtype(spec, seat.device_kind, Path(placement.data_dir))
-    if seat.rank == 0:
+    if spec.precision.dtype == "auto" and placement.resume_from:
+        # Another node may decide otherwise; the run goes on as it began.
+        dtype = str(checkpoint.read_manifest(Path(placement.resume_from))["layout"]["dtype"])
+        why, level = f"Number format {dtype}, as in the checkpoint.", "info"
+    else:
+        dtype, why, level = resolve_dtype(spec, seat.device_kind, Path(placement.data_dir))
+    if recorder.rank == 0:
         recorder.note(why, level)
     return dtype
 

@@ -21,6 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+import msgspec
+
 from engine.directory import AttemptDirectory, Seat
 from engine.rank.exits import EXIT_FAILED
 from engine.supervision.spawn import PR_SET_PDEATHSIG, Spawn, rank_log, start_child
@@ -70,7 +72,8 @@ def main(arguments: list[str]) -> int:
     preload(os.environ.get("DS_ACCELERATOR", "cpu"))
     path = Path(arguments[0])
     listener = listen(path)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
     try:
         while os.getppid() == parent:
             _serve(listener)
@@ -97,6 +100,7 @@ def preload(device_kind: str) -> None:
     gc.collect()
     gc.freeze()
     assert len(os.listdir("/proc/self/task")) == 1, "a thread in a process that forks ranks"
+    assert not torch.cuda.is_initialized(), "CUDA does not survive a fork"
 
 
 def listen(path: Path) -> socket.socket:
@@ -158,7 +162,7 @@ def _serve(listener: socket.socket) -> None:
         try:
             connection.settimeout(REQUEST_TIMEOUT_S)
             answer = f"ok {_start(_directory_of(_request(connection)), listener, connection)}"
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, msgspec.MsgspecError) as error:
             answer = f"error {' '.join(str(error).split())}"
         try:
             connection.sendall(f"{answer}\n".encode())
@@ -216,7 +220,8 @@ def _be_supervisor(directory: AttemptDirectory, *inherited: int) -> int:
     for descriptor in inherited:
         os.close(descriptor)
     os.setsid()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
     log = os.open(directory.log / "supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((nothing, 0), (log, 1), (log, 2)):

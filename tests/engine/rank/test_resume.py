@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from engine.directory import EXIT_STOPPED
+from engine.spec import parse
 from tests.engine.rank.attempts import Attempt, tiny
 
 pytestmark = pytest.mark.ranks
@@ -77,6 +78,19 @@ def test_another_layout_is_refused_with_the_reason(checkpointed: Attempt, start:
     refused = start(other, "other", resume_from=checkpointed.directory.newest_checkpoint())
     assert set(refused.exit_codes) == {1}
     assert "parallel.zero_stage 1 instead of 2; it can be resumed only with the same layout" in refused.log()
+
+
+def test_the_number_format_of_the_checkpoint_is_kept_whatever_this_node_would_choose(
+    checkpointed: Attempt, start: Start
+) -> None:
+    spec = checkpointed.directory.read_spec()
+    values = spec.model_dump() | {
+        "precision": {"dtype": "auto"},
+        "budget": spec.budget.model_dump() | {"steps": 6},
+    }
+    again = start(parse(values), "again", resume_from=checkpointed.directory.newest_checkpoint()).succeeded()
+    assert "Number format fp32, as in the checkpoint." in [line.text for line in again.lines("note", "rank0")]
+    assert list(again.series("loss")) == [6]
 
 
 def test_a_checkpoint_with_a_cut_file_is_refused(checkpointed: Attempt, start: Start) -> None:

@@ -79,6 +79,12 @@ def test_bad_requests_are_answered_and_survived(request_line: bytes, sentence: s
     assert warm.process.poll() is None
 
 
+def test_a_placement_that_cannot_be_read_is_answered_and_survived(warm: Warm, tmp_path: Path) -> None:
+    (tmp_path / "placement.json").write_text('{"job": 3}')
+    assert warm.ask(f"{tmp_path}\n".encode()).startswith("error ")
+    assert warm.process.poll() is None
+
+
 def test_an_asker_that_leaves_without_a_word_is_survived(warm: Warm) -> None:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(warm.socket))
