@@ -77,6 +77,12 @@ def palette(index: int) -> int:
 
 
 @register.filter
+def dash(index: int) -> int:
+    """The number of a line's dash pattern: once the colours are used up, they come again with another one."""
+    return index // COLOURS
+
+
+@register.filter
 def basename(path: str) -> str:
     return path.rstrip("/").rpartition("/")[2]
 

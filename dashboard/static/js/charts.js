@@ -125,7 +125,7 @@ function makePanel(element, page, names, runs) {
   };
   // With several runs a colour is a run and a dash is what is drawn of it; with one, each line has its own colour.
   const style = (series, index) => (runs.length > 1
-    ? { colour: runs.indexOf(series.run), dash: Math.max(0, [...new Set((answer?.series ?? []).filter((one) => one.run === series.run).map((one) => one.metric + one.source))].indexOf(series.metric + series.source)) }
+    ? { colour: runs.indexOf(series.run), dash: Math.floor(runs.indexOf(series.run) / 8) + Math.max(0, [...new Set((answer?.series ?? []).filter((one) => one.run === series.run).map((one) => one.metric + one.source))].indexOf(series.metric + series.source)) }
     : { colour: index, dash: kind === "stack" ? 0 : index });
   const number = (text) => (text === "" || text === undefined ? null : Number(text));
   panel.chart = makeChart(
