@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from dashboard import access
+from dashboard.templatetags.units import as_bytes
 from engine.spec import flatten
 from jobs.models import Device, Job, Lease, Node, Pool
 from jobs.states import JobState
@@ -96,9 +97,13 @@ def _figure(name: str, device: Device) -> Figure:
 
 def _facts(facts: dict[str, Any]) -> list[tuple[str, Any]]:
     """What the inventory found out, one line each; nested facts are named by their path."""
-    return [
-        (name.replace("_", " "), value) for name, value in sorted(flatten(facts).items()) if value is not None
-    ]
+    return [_fact(name, value) for name, value in sorted(flatten(facts).items()) if value is not None]
+
+
+def _fact(name: str, value: Any) -> tuple[str, Any]:
+    if name.endswith("_bytes"):
+        return name.removesuffix("_bytes").replace("_", " "), as_bytes(value)
+    return name.replace("_", " "), int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _is_fresh(at: datetime | None, now: datetime) -> bool:
