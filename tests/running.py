@@ -17,6 +17,8 @@ from typing import TypeVar
 
 import psutil
 
+from engine.directory import AttemptDirectory
+
 T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -107,8 +109,14 @@ class Headroom:
         return self.process.returncode
 
     def alive(self) -> list[psutil.Process]:
-        """Every process on this machine that carries this home in its environment."""
-        return list(_of_home(self.home))
+        """Every process of this home: by its environment, or (forked ranks show their parent's) by state.json."""
+        found = {process.pid: process for process in _of_home(self.home)}
+        for path in (self.home / "node" / "attempts").glob("*"):
+            state = AttemptDirectory(path).read_state()
+            for pid in (state.pid, *(rank.pid for rank in state.ranks)) if state and not state.is_terminal else ():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    found[pid] = psutil.Process(pid)
+        return list(found.values())
 
     def kill(self) -> None:
         for process in self.alive():

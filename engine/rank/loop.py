@@ -86,7 +86,9 @@ def take_step(session: Session, source: TrainingBatches, readings: Readings, ste
 
     run = readings.of_run(step + 1, border.loss, rate, norm, step_s)
     recorder = session.recorder
-    recorder.step(step + 1, run if recorder.rank == 0 else None, readings.of_rank(times))
+    absences = readings.absences() if step == session.first_step else {}
+    recorder.step(step + 1, run if recorder.rank == 0 else None, readings.of_rank(times), absences)
+    session.narrator.step(step + 1, run)
     return border
 
 
@@ -122,14 +124,17 @@ def _validate(session: Session, held_out: ValidationBatches, done: int) -> float
     loss = _agree(session.trainer.validate(held_out), False, False, False).loss
     if session.recorder.rank == 0:
         session.recorder.validation(done, loss)
+    session.narrator.say("step %d  validation loss %.4f", done, loss)
     return loss
 
 
 def _save(session: Session, done: int) -> None:
     start = time.perf_counter()
     name = checkpoint.save(session.directory, session.engine, session.spec, session.dtype, done)
+    took_s = time.perf_counter() - start
     if session.recorder.rank == 0:
-        session.recorder.checkpoint(done, name, time.perf_counter() - start)
+        session.recorder.checkpoint(done, name, took_s)
+    session.narrator.say("step %d  checkpoint %s saved in %.2f s", done, name, took_s)
 
 
 def _report(session: Session, ending: Ending, readings: Readings) -> None:
@@ -137,7 +142,7 @@ def _report(session: Session, ending: Ending, readings: Readings) -> None:
         level = {EXIT_DONE: "info", EXIT_STOPPED: "info"}.get(ending.exit_code, "error")
         session.recorder.note(ending.text, level, step=readings.steps_done)
         session.recorder.result(readings.steps_done, ending.text, readings.final())
+    session.narrator.say("%s", ending.text)
     if ending.exit_code == EXIT_DIVERGED:
-        sys.stderr.write(
-            f"DivergedError: {ending.text}\n"
-        )  # in the form in which the supervisor looks for a reason
+        # In the form in which the supervisor looks for a reason.
+        sys.stderr.write(f"DivergedError: {ending.text}\n")

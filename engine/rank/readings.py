@@ -8,6 +8,7 @@ import torch
 
 from engine import arithmetic
 from engine.hardware import peak_of
+from engine.rank.recorder import Absences
 from engine.rank.session import Session
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -22,6 +23,7 @@ class Readings:
         self._tokens_per_step = arithmetic.tokens_per_step(spec)
         self._flops_per_step = arithmetic.flops_per_token(spec) * self._tokens_per_step
         self._on_cuda = session.device.type == "cuda"
+        self._device_name = torch.cuda.get_device_name(session.device) if self._on_cuda else ""
         self._peak_flops_per_s = self._peak()
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         self.steps_done = session.first_step
@@ -30,9 +32,27 @@ class Readings:
 
     def _peak(self) -> float | None:
         """Dense FLOP/s of all devices together; None where the table does not know the device."""
-        peak = peak_of(torch.cuda.get_device_name(self._session.device)) if self._on_cuda else None
+        peak = peak_of(self._device_name) if self._on_cuda else None
         tflops = peak.tflops.get(self._session.dtype) if peak else None
         return tflops * 1e12 * self._session.spec.parallel.world_size if tflops else None
+
+    def absences(self) -> Absences:
+        """Why some metrics of this run and its ranks cannot be had."""
+        run, rank = {}, {}
+        if self._peak_flops_per_s is None:
+            what = f"{self._device_name} in {self._session.dtype}" if self._on_cuda else "a CPU"
+            run["mfu_share"] = ("unsupported", f"no peak is known for {what}, and none is guessed")
+        if self._session.dtype != "fp16":
+            run["loss_scale"] = (
+                "unsupported",
+                f"only fp16 scales its loss; this run is in {self._session.dtype}",
+            )
+        if not self._on_cuda:
+            why = ("unsupported", "torch keeps these figures for CUDA devices only; see resident memory")
+            rank = dict.fromkeys(
+                ("memory_allocated_bytes", "memory_reserved_bytes", "memory_peak_bytes"), why
+            )
+        return {"run": run, "rank": rank}
 
     def of_run(
         self, done: int, loss: float, rate: float, norm: float | None, step_s: float

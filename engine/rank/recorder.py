@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from engine.telemetry import wire
+
+# scope -> metric -> (status, reason)
+Absences = Mapping[str, dict[str, tuple[str, str]]]
 
 
 class Recorder:
@@ -26,12 +30,16 @@ class Recorder:
         self._unfinished = b""  # rest of a line of which the disk took only a part
         self.dropped_lines = 0
 
-    def step(self, step: int, run: dict[str, float] | None, rank: dict[str, float]) -> None:
-        """The metrics of one step: the rank's own, and the run's where this rank speaks for it."""
+    def step(
+        self, step: int, run: dict[str, float] | None, rank: dict[str, float], absences: Absences
+    ) -> None:
+        """The metrics of one step: the rank's own, and the run's where this rank speaks for it. `absences` says by
+        scope why some cannot be had; once is enough."""
         now = time.time()
-        lines = [wire.Line("step", now, f"rank{self.rank}", step=step, metrics=rank)]
+        own, common = absences.get("rank", {}), absences.get("run", {})
+        lines = [wire.Line("step", now, f"rank{self.rank}", step=step, metrics=rank, missing=own)]
         if run is not None:
-            lines.insert(0, wire.Line("step", now, "run", step=step, metrics=run))
+            lines.insert(0, wire.Line("step", now, "run", step=step, metrics=run, missing=common))
         self._write(*lines)
 
     def validation(self, step: int, loss: float) -> None:

@@ -13,6 +13,7 @@ from engine.data.prepare import Prepared
 from engine.directory import AttemptDirectory
 from engine.rank.breakdown import Breakdown
 from engine.rank.gradients import GradientNorm
+from engine.rank.narrate import Narrator
 from engine.rank.recorder import Recorder
 from engine.rank.trainers import Trainer
 from engine.spec import Spec
@@ -33,6 +34,7 @@ class Session:
     norm: GradientNorm
     breakdown: Breakdown
     recorder: Recorder
+    narrator: Narrator
     built_at: float = field(default_factory=time.perf_counter)
 
     def is_broken(self, norm: float | None) -> bool:

@@ -21,10 +21,11 @@ from deepspeed.comm import comm as backends
 from engine import checks
 from engine.data.prepare import Prepared, prepare, refuse_too_small
 from engine.directory import AttemptDirectory, Placement, Seat
-from engine.rank import checkpoint
+from engine.rank import checkpoint, narrate
 from engine.rank.breakdown import Breakdown
 from engine.rank.build import build_engine
 from engine.rank.loop import train
+from engine.rank.narrate import Narrator
 from engine.rank.precision import resolve_dtype
 from engine.rank.recorder import Recorder
 from engine.rank.session import Session
@@ -67,6 +68,7 @@ def run_rank(directory: AttemptDirectory, rank: int, began: float) -> int:
 def open_session(directory: AttemptDirectory, rank: int, began: float) -> Session:
     """Everything up to the first step: data, peers, engine, resumed state. Collective; raises as run_rank does."""
     started_at = time.monotonic()
+    narrate.begin()
     spec, placement = directory.read_spec(), directory.read_placement()
     seat = next(seat for seat in placement.seats if seat.rank == rank)
     recorder = Recorder(directory.spool, rank)
@@ -88,9 +90,13 @@ def open_session(directory: AttemptDirectory, rank: int, began: float) -> Sessio
         trainer = kind(spec, engine, MicroBatches(spec, seat.data_rank, device), breakdown)
         resume_from = placement.resume_from
         first_step = checkpoint.resume(Path(resume_from), engine, spec, dtype) if resume_from else 0
+    narrator = Narrator(rank, spec.budget.steps)
+    where = f"{seat.device_kind} #{seat.device_index}, stage {seat.stage}, data rank {seat.data_rank}"
+    narrate.log.info("rank %d of %d on %s; %s, %d threads", rank, placement.world_size, where, dtype,
+                     placement.threads_per_rank)  # fmt: skip
     return Session(
         directory, spec, dtype, device, started_at, first_step,
-        tokens, engine, optimiser, trainer, norm, breakdown, recorder,
+        tokens, engine, optimiser, trainer, norm, breakdown, recorder, narrator,
     )  # fmt: skip
 
 

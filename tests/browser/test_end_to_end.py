@@ -31,6 +31,7 @@ def headroom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Headroo
     try:
         yield running, running.wait_for_link()
     finally:
+        running.interrupt()
         running.kill()
 
 

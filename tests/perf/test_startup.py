@@ -19,7 +19,9 @@ ROUNDS = {"cold": 2, "warm": 5}
 
 
 @pytest.fixture(params=["cold", "warm"])
-def started(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Headroom]]:
+def started(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Headroom]]:
     environment = {"HEADROOM_WARM_PARENT": "0" if request.param == "cold" else "1"}
     running = Headroom(tmp_path_factory.mktemp("startup"), free_port(), environment).start("--no-demo")
     try:

@@ -138,7 +138,7 @@ def telemetry_s(session: Session) -> float:
                 with breakdown.phase(name), breakdown.communication(0):
                     pass
         step_s, times = breakdown.end()
-        session.recorder.step(number, readings.of_run(1, 1.0, 1.0, 1.0, step_s), readings.of_rank(times))
+        session.recorder.step(number, readings.of_run(1, 1.0, 1.0, 1.0, step_s), readings.of_rank(times), {})
     return (time.perf_counter() - start) / repeats
 
 

@@ -37,7 +37,7 @@ class Command(BaseCommand):
 
     def handle(self, *, host: str, port: int, no_demo: bool, **options: Any) -> None:
         began = time.monotonic()
-        self.signals = 0
+        self.signals, self.signalled_at = 0, 0.0
         url = f"http://{'localhost' if host in ('0.0.0.0', '::') else host}:{port}"
         try:
             check_folder(settings.HOME_DIR, RUN_BYTES)
@@ -66,7 +66,7 @@ class Command(BaseCommand):
             self._say("stopping: running jobs make a checkpoint first (Ctrl-C again: stop at once)")
             group.stop(is_impatient=lambda: self.signals > 1)
             lock.close()
-        self._say("stopped")
+        self._say("stopped", "")
 
     def _start(self, group: Group, host: str, port: int) -> None:
         if settings.IS_BROKER_EMBEDDED:
@@ -102,11 +102,14 @@ class Command(BaseCommand):
         self.stdout.flush()
 
     def _count(self, *_: object) -> None:
-        self.signals += 1
+        """One Ctrl-C may arrive twice (from the terminal, and passed on by a parent): within a second it is one."""
+        now = time.monotonic()
+        if now - self.signalled_at > 1:
+            self.signals, self.signalled_at = self.signals + 1, now
 
-    def _say(self, text: str) -> None:
+    def _say(self, text: str, ending: str = " ...") -> None:
         if self.stdout.isatty():
-            self.stdout.write(f"  {text} ...")
+            self.stdout.write(f"  {text}{ending}")
 
 
 def _only_one(path: Path, url: str):

@@ -57,6 +57,23 @@ def test_every_metric_is_in_the_table_with_its_scope(start: Start) -> None:
     assert attempt.lines("step", "run", rank=1) == [], "one rank speaks for the run"
 
 
+def test_what_cannot_be_had_is_said_once_with_its_reason(start: Start) -> None:
+    attempt = start(tiny(parallel=TWO_RANKS, budget={"steps": 2})).succeeded()
+    first, second = attempt.lines("step")
+    assert first.missing["mfu_share"] == ("unsupported", "no peak is known for a CPU, and none is guessed")
+    assert set(first.missing) == {"mfu_share", "loss_scale"}
+    assert not second.missing
+    [rank, _] = attempt.lines("step", "rank1", rank=1)
+    assert set(rank.missing) == {name for name in BY_NAME if name.startswith("memory_") and BY_NAME[name].scope == "rank"}
+
+
+def test_the_log_tells_people_who_trains_and_how_it_goes(start: Start) -> None:
+    attempt = start(tiny(parallel=TWO_RANKS, budget={"steps": 6, "validate_every": 3})).succeeded()
+    log = (attempt.directory.log / "rank0.log").read_text()
+    for said in ("rank 0 of 2 on cpu #0", "step 6/6  loss", "validation loss", "checkpoint step-00000006 saved"):
+        assert said in log
+
+
 @pytest.mark.parametrize("layout", [TWO_RANKS, {"data": 2, "zero_stage": 3}, {"stages": 2, "zero_stage": 1}])
 def test_the_times_of_a_step_add_up_to_it(layout: dict[str, int], start: Start) -> None:
     attempt = start(tiny(parallel=layout, budget={"steps": 5})).succeeded()

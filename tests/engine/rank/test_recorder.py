@@ -49,7 +49,7 @@ def read(path: Path) -> list[wire.Line]:
 
 def test_a_step_is_on_disk_when_the_call_returns(spool: tuple[Recorder, Path]) -> None:
     writer, path = spool
-    writer.step(1, {"loss": 2.5}, {"forward_s": 0.1})
+    writer.step(1, {"loss": 2.5}, {"forward_s": 0.1}, {})
     assert [(line.source, line.step, line.metrics) for line in read(path)] == [
         ("run", 1, {"loss": 2.5}), ("rank3", 1, {"forward_s": 0.1}),
     ]  # fmt: skip
@@ -59,13 +59,13 @@ def test_a_rank_that_does_not_speak_for_the_run_writes_its_own_line_only(
     spool: tuple[Recorder, Path],
 ) -> None:
     writer, path = spool
-    writer.step(1, None, {"forward_s": 0.1})
+    writer.step(1, None, {"forward_s": 0.1}, {})
     assert [line.source for line in read(path)] == ["rank3"]
 
 
 def test_a_loss_that_is_not_a_number_arrives_as_such(spool: tuple[Recorder, Path]) -> None:
     writer, path = spool
-    writer.step(1, {"loss": float("nan")}, {})
+    writer.step(1, {"loss": float("nan")}, {}, {})
     assert read(path)[0].metrics == {"loss": "NaN"}
 
 
@@ -81,13 +81,13 @@ def test_a_full_disk_drops_lines_counts_them_and_says_so_later(
     spool: tuple[Recorder, Path], disk: Disk
 ) -> None:
     writer, path = spool
-    writer.step(1, {"loss": 1.0}, {})
+    writer.step(1, {"loss": 1.0}, {}, {})
     disk.room = 0
-    writer.step(2, {"loss": 1.0}, {})
-    writer.step(3, None, {})
+    writer.step(2, {"loss": 1.0}, {}, {})
+    writer.step(3, None, {}, {})
     assert writer.dropped_lines == 3
     disk.room = 10**9
-    writer.step(4, {"loss": 1.0}, {})
+    writer.step(4, {"loss": 1.0}, {}, {})
     lines = read(path)
     assert [line.step for line in lines if line.source == "run"] == [1, 4]
     [note] = [line for line in lines if line.k == "note"]
