@@ -35,8 +35,11 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_throughput_against_a_plain_loop(figures: dict[str, Any]) -> None:
     tokens, medians = figures["tokens_per_step"], figures["median_s"]
     ours, plain = (tokens / medians[name] for name in ("ours", "plain"))
-    print(f"\nengine {ours:,.0f} tokens/s, plain PyTorch loop {plain:,.0f}: ratio {ours / plain:.3f}")
-    assert ours / plain > 0.7
+    ratio = figures["plain_over_ours"]
+    print(
+        f"\nengine {ours:,.0f} tokens/s, plain PyTorch loop {plain:,.0f}; ratio, median of pairs: {ratio:.3f}"
+    )
+    assert ratio > 0.7
 
 
 def test_recording_costs_less_than_a_hundredth_of_a_step(figures: dict[str, Any]) -> None:

@@ -45,6 +45,9 @@ class Silent:
         return 1.0, {}
 
     def step(self, *_: Any) -> None: ...
+    def absences(self) -> dict[str, dict[str, tuple[str, str]]]:
+        return {}
+
     def of_run(self, *_: Any) -> dict[str, float]:
         return {}
 
@@ -71,6 +74,9 @@ def main() -> None:
     answer = {
         "tokens_per_step": arithmetic.tokens_per_step(session.spec),
         "median_s": medians,
+        "plain_over_ours": statistics.median(
+            a / b for a, b in zip(seconds["plain"], seconds["ours"], strict=True)
+        ),
         "silent_over_ours": statistics.median(
             a / b for a, b in zip(seconds["silent"], seconds["ours"], strict=True)
         ),
@@ -115,7 +121,7 @@ def silent_step(session: Session) -> Callable[[int], None]:
         session.spec, session.engine, MicroBatches(session.spec, 0, session.device), silent
     )
     quiet, source = (
-        replace(session, trainer=trainer, breakdown=silent, recorder=silent),
+        replace(session, trainer=trainer, breakdown=silent, recorder=silent, narrator=silent),
         training_batches(session),
     )
 
