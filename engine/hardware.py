@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -10,7 +11,7 @@ class Peak:
     """Dense tensor peaks in TFLOP/s by dtype, memory in bytes and bytes/s, board power limit in watts."""
 
     name: str  # as users call it
-    match: tuple[str, ...]  # all of these must stand in the driver's device name, case-insensitively
+    match: tuple[str, ...]  # words of the driver's device name, all of which must be there
     tflops: dict[str, float]
     memory_bytes: int
     memory_bytes_per_s: float
@@ -26,19 +27,25 @@ PEAKS: tuple[Peak, ...] = (
     Peak("B200 SXM", ("b200",), {"fp32": 80, "tf32": 1125, "bf16": 2250, "fp16": 2250}, 180 * GIB, 8.0e12, 1000, _WHITEPAPER),
     Peak("H200 SXM", ("h200",), {"fp32": 67, "tf32": 494.7, "bf16": 989.4, "fp16": 989.4}, 141 * GIB, 4.8e12, 700, _WHITEPAPER),
     Peak("H100 PCIe", ("h100", "pcie"), {"fp32": 51, "tf32": 378, "bf16": 756, "fp16": 756}, 80 * GIB, 2.0e12, 350, _WHITEPAPER),
-    Peak("H100 SXM", ("h100", "80gb hbm3"), {"fp32": 67, "tf32": 494.7, "bf16": 989.4, "fp16": 989.4}, 80 * GIB, 3.35e12, 700, _WHITEPAPER),
+    Peak("H100 SXM", ("h100", "80gb", "hbm3"), {"fp32": 67, "tf32": 494.7, "bf16": 989.4, "fp16": 989.4}, 80 * GIB, 3.35e12, 700, _WHITEPAPER),
     Peak("A100 PCIe 80", ("a100", "pcie", "80gb"), {"fp32": 19.5, "tf32": 156, "bf16": 312, "fp16": 312}, 80 * GIB, 1.935e12, 300, _WHITEPAPER),
     Peak("A100 SXM 80", ("a100", "80gb"), {"fp32": 19.5, "tf32": 156, "bf16": 312, "fp16": 312}, 80 * GIB, 2.039e12, 400, _WHITEPAPER),
     Peak("A100 40", ("a100", "40gb"), {"fp32": 19.5, "tf32": 156, "bf16": 312, "fp16": 312}, 40 * GIB, 1.555e12, 400, _WHITEPAPER),
     Peak("L40S", ("l40s",), {"fp32": 91.6, "tf32": 183, "bf16": 362, "fp16": 362}, 48 * GIB, 0.864e12, 350, _WHITEPAPER),
-    Peak("L4", ("nvidia l4",), {"fp32": 30.3, "tf32": 60, "bf16": 121, "fp16": 121}, 24 * GIB, 0.3e12, 72, _WHITEPAPER),
+    Peak("L4", ("l4",), {"fp32": 30.3, "tf32": 60, "bf16": 121, "fp16": 121}, 24 * GIB, 0.3e12, 72, _WHITEPAPER),
     Peak("RTX 4090", ("4090",), {"fp32": 82.6, "tf32": 82.6, "bf16": 165.2, "fp16": 165.2}, 24 * GIB, 1.008e12, 450, _WHITEPAPER),
-    Peak("T4", ("tesla t4",), {"fp32": 8.1, "fp16": 65}, 16 * GIB, 0.32e12, 70, _WHITEPAPER),
+    Peak("T4", ("t4",), {"fp32": 8.1, "fp16": 65}, 16 * GIB, 0.32e12, 70, _WHITEPAPER),
     Peak("V100 SXM2", ("v100", "sxm2"), {"fp32": 15.7, "fp16": 125}, 32 * GIB, 0.9e12, 300, _WHITEPAPER),
 )  # fmt: skip
 
 
+# Variants with less silicon than the name they carry: without a row of their own they have no peak.
+OTHER_VARIANTS = {"laptop", "nvl", "d", "max", "q"}
+
+
 def peak_of(device_name: str) -> Peak | None:
     """The table's row for a device name as the driver reports it, or None: then MFU is 'not available'."""
-    lowered = device_name.lower()
-    return next((peak for peak in PEAKS if all(word in lowered for word in peak.match)), None)
+    words = set(re.split(r"[\s-]+", device_name.lower()))
+    if words & OTHER_VARIANTS:
+        return None
+    return next((peak for peak in PEAKS if words.issuperset(peak.match)), None)

@@ -1,0 +1,72 @@
+"""Impossible combinations: refused with the reason, and the proposed fix really works."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from engine.arithmetic import parameters
+from engine.checks import Hardware, refuse_impossible
+from engine.presets import PRESETS, preset
+from engine.spec import Problem, SpecError, parse, with_changes
+
+CPU2, GPU8 = Hardware("cpu", 2), Hardware("cuda", 8)
+
+CASES: list[tuple[dict[str, Any], Hardware | None, str, str]] = [
+    ({"model": {"heads": 3}}, None, "model.heads", "3 heads do not divide the width 128"),
+    ({"parallel": {"stages": 8, "data": 1}, "model": {"layers": 4}}, None, "parallel.stages", "the model has 4"),
+    ({"parallel": {"stages": 2, "data": 1, "zero_stage": 2}}, None, "parallel.zero_stage", "DeepSpeed refuses it"),
+    ({"parallel": {"stages": 2, "data": 1, "zero_stage": 3}}, None, "parallel.zero_stage", "Stage 1 works"),
+    ({"batch": {"global_batch_size": 17}}, None, "batch.global_batch_size", "8 x 2 = 16; 16 is"),
+    ({"batch": {"global_batch_size": 3}}, None, "batch.global_batch_size", "16 is"),
+    ({"budget": {"steps": 5}}, None, "optimiser.warmup_steps", "20 warm-up steps are more than the 5 steps"),
+    ({"precision": {"dtype": "fp16"}}, CPU2, "precision.dtype", "fp16 is not supported on CPU"),
+    ({"parallel": {"data": 4}, "batch": {"global_batch_size": 32}}, CPU2, "parallel.data", "the largest node"),
+    ({"parallel": {"stages": 4, "data": 1, "zero_stage": 1}}, CPU2, "parallel.stages", "4 ranks need 4 devices"),
+]  # fmt: skip
+
+
+def problems_of(values: dict[str, Any], hardware: Hardware | None) -> tuple[Problem, ...]:
+    with pytest.raises(SpecError) as caught:
+        refuse_impossible(parse(values), hardware)
+    return caught.value.problems
+
+
+@pytest.mark.parametrize(("values", "hardware", "field", "words"), CASES)
+def test_it_refuses_with_the_reason_at_the_field(values, hardware, field, words):
+    [problem] = problems_of(values, hardware)
+    assert problem.field == field
+    assert words in problem.message
+
+
+@pytest.mark.parametrize(("values", "hardware", "field", "words"), CASES)
+def test_the_proposed_fix_really_works(values, hardware, field, words):
+    fixed = values
+    for _ in range(3):  # one fix may uncover the next rule
+        fixed = with_changes(
+            fixed, [f"{path}={value}" for path, value in problems_of(fixed, hardware)[0].fix.items()]
+        )
+        try:
+            refuse_impossible(parse(fixed), hardware)
+        except SpecError:
+            continue
+        return
+    pytest.fail(f"no fix found for {values}: ended with {fixed}")
+
+
+def test_several_broken_rules_are_all_told():
+    fields = {p.field for p in problems_of({"model": {"heads": 3}, "batch": {"global_batch_size": 17}}, None)}
+    assert fields == {"model.heads", "batch.global_batch_size"}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_is_possible(name: str):
+    refuse_impossible(preset(name))
+    refuse_impossible(preset(name), GPU8)
+
+
+def test_presets_reach_from_1_m_to_7_b_parameters():
+    counts = [parameters(preset(name)) for name in PRESETS]
+    assert 1e6 < min(counts) < 2e6
+    assert 6.5e9 < max(counts) < 7.5e9
