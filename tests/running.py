@@ -68,8 +68,14 @@ class Headroom:
 
     @property
     def env(self) -> dict[str, str]:
-        own = {"HEADROOM_HOME": str(self.home), "BASE_URL": self.url, "DJANGO_SETTINGS_MODULE": "dashboard.settings"}
-        outside = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "BROKER_URL", "PORT", "HOST")}
+        own = {
+            "HEADROOM_HOME": str(self.home),
+            "BASE_URL": self.url,
+            "DJANGO_SETTINGS_MODULE": "dashboard.settings",
+        }
+        outside = {
+            k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "BROKER_URL", "PORT", "HOST")
+        }
         return outside | own | self.environment
 
     def start(self, *arguments: str) -> Headroom:
@@ -113,7 +119,9 @@ class Headroom:
         found = {process.pid: process for process in _of_home(self.home)}
         for path in (self.home / "node" / "attempts").glob("*"):
             state = AttemptDirectory(path).read_state()
-            for pid in (state.pid, *(rank.pid for rank in state.ranks)) if state and not state.is_terminal else ():
+            for pid in (
+                (state.pid, *(rank.pid for rank in state.ranks)) if state and not state.is_terminal else ()
+            ):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     found[pid] = psutil.Process(pid)
         return list(found.values())
@@ -127,5 +135,7 @@ class Headroom:
 def _of_home(home: Path) -> Iterator[psutil.Process]:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-            if process.status() != psutil.STATUS_ZOMBIE and process.environ().get("HEADROOM_HOME") == str(home):
+            if process.status() != psutil.STATUS_ZOMBIE and process.environ().get("HEADROOM_HOME") == str(
+                home
+            ):
                 yield process

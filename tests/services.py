@@ -71,7 +71,17 @@ def redis_url() -> Iterator[str]:
     """A Redis (or Valkey) of its own on a free loopback port."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="headroom-redis-") as folder:
-        command = [program("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", ""]
+        command = [
+            program("redis-server"),
+            "--port",
+            str(port),
+            "--bind",
+            "127.0.0.1",
+            "--dir",
+            folder,
+            "--save",
+            "",
+        ]
         server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         try:
             yield f"redis://127.0.0.1:{port}/0"

@@ -13,7 +13,9 @@ from tests.running import ROOT
 
 
 def test_a_nearly_full_disk_is_refused_with_both_figures(tmp_path: Path):
-    with pytest.raises(preflight.PreflightError, match=r"nearly full: [\d,]+ MiB are free, [\d,]+ MiB are needed"):
+    with pytest.raises(
+        preflight.PreflightError, match=r"nearly full: [\d,]+ MiB are free, [\d,]+ MiB are needed"
+    ):
         preflight.check_folder(tmp_path, need_bytes=2**60)
 
 

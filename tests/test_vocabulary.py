@@ -81,5 +81,7 @@ def test_every_metric_with_a_unit_says_it_in_its_name():
 
 
 def test_zero_stage_is_always_written_in_full():
-    bare = [f"{m.__name__}.{f.name}" for m in apps.get_models() for f in m._meta.get_fields() if f.name == "zero"]
+    bare = [
+        f"{m.__name__}.{f.name}" for m in apps.get_models() for f in m._meta.get_fields() if f.name == "zero"
+    ]
     assert not bare

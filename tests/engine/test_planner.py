@@ -101,7 +101,7 @@ def test_a_known_device_has_its_dense_peak(device: str, tflops: float):
         "AMD EPYC 7763",
         "NVIDIA L400",
         "",
-    ],  # fmt: skip
+    ],
 )
 def test_an_unknown_device_has_no_peak(device: str):
     assert peak_of(device) is None

@@ -39,7 +39,9 @@ def services() -> dict[str, dict]:
 def test_compose_accepts_the_file():
     compose = shutil.which("docker-compose")
     if not compose:
-        (pytest.fail if os.environ.get("HEADROOM_REQUIRE_ALL") else pytest.skip)("docker-compose is not installed")
+        (pytest.fail if os.environ.get("HEADROOM_REQUIRE_ALL") else pytest.skip)(
+            "docker-compose is not installed"
+        )
     done = subprocess.run(
         [compose, "--profile", "gpu", "config", "--services"],
         cwd=ROOT, env=os.environ | VARIABLES, capture_output=True, text=True, check=False,
@@ -72,7 +74,9 @@ class Team:
     def start(self, name: str) -> None:
         with open(self.home / f"{name}.log", "wb") as output:
             self.children.append(
-                subprocess.Popen(self.command(name), cwd=ROOT, env=self.environment(name), stdout=output, stderr=output)
+                subprocess.Popen(
+                    self.command(name), cwd=ROOT, env=self.environment(name), stdout=output, stderr=output
+                )
             )
 
     def run(self, name: str, command: list[str]) -> str:
@@ -108,7 +112,9 @@ def test_a_job_trains_on_postgresql_and_redis(composed: Team):
     composed.run("migrate", composed.command("migrate"))
     for name in ("web", "scheduler", "agent"):
         composed.start(name)
-    wait_until(lambda: "cpu" in composed.run("web", [sys.executable, "-c", NODES]), said="the node has joined")
+    wait_until(
+        lambda: "cpu" in composed.run("web", [sys.executable, "-c", NODES]), said="the node has joined"
+    )
     submit = [sys.executable, "manage.py", "submit", "demo", *changes(TINY), "--wait", "--json"]
     last = json.loads(composed.run("web", submit).splitlines()[-1])
     assert last["state"] == "succeeded", composed.logs()

@@ -48,7 +48,9 @@ def test_a_job_from_the_command_line_trains_and_tells_its_metrics(headroom: Head
     last = lines[-1]
     assert last["state"] == "succeeded"
     assert 0 < last["metrics"]["validation_loss"] < 7
-    assert last["metrics"]["loss"] < 5.6  # bytes at random cost ln 256 = 5.545 nats; training has begun to help
+    assert (
+        last["metrics"]["loss"] < 5.6
+    )  # bytes at random cost ln 256 = 5.545 nats; training has begun to help
 
 
 def test_a_refused_spec_names_the_field_and_starts_nothing(headroom: Headroom):
@@ -78,7 +80,9 @@ def test_kill_nine_of_a_rank_ends_the_attempt_with_its_reason_and_retry_resumes(
     ended = wait_until(lambda: (row := jobs_of(headroom)[job])["state"] == "failed" and row, said="failed")
     assert "rank 1" in ended["reason"] and "SIGKILL" in ended["reason"]
     headroom.manage("retry", job)
-    resumed = wait_until(lambda: (row := jobs_of(headroom)[job])["state"] == "running" and row, said="running again")
+    resumed = wait_until(
+        lambda: (row := jobs_of(headroom)[job])["state"] == "running" and row, said="running again"
+    )
     assert resumed["attempt"] == 2
     assert resumed["resumed_from_step"] >= 40
     headroom.manage("cancel", job)
@@ -91,7 +95,9 @@ def test_nothing_is_left_in_shared_memory(headroom: Headroom):
 
 def test_ctrl_c_stops_everything_and_the_next_start_goes_on_from_the_checkpoint(headroom: Headroom):
     spec = [*TINY, "budget.steps=100000", "budget.checkpoint_every=20"]
-    job = json.loads(headroom.manage("submit", "demo", *changes(spec), "--json").stdout.splitlines()[0])["job"]
+    job = json.loads(headroom.manage("submit", "demo", *changes(spec), "--json").stdout.splitlines()[0])[
+        "job"
+    ]
     wait_until(lambda: jobs_of(headroom)[job]["step"] > 5, said="the first steps")
     assert headroom.interrupt() == 0
     wait_until(lambda: not headroom.alive(), limit_s=10, said="no process of this home left")
@@ -99,7 +105,9 @@ def test_ctrl_c_stops_everything_and_the_next_start_goes_on_from_the_checkpoint(
     assert stopped["state"] == "queued" and stopped["step"] > 5
     headroom.start("--no-demo")
     headroom.wait_for_link()
-    again = wait_until(lambda: (row := jobs_of(headroom)[job])["state"] == "running" and row, said="running again")
+    again = wait_until(
+        lambda: (row := jobs_of(headroom)[job])["state"] == "running" and row, said="running again"
+    )
     assert again["resumed_from_step"] >= stopped["step"] - 1
     headroom.manage("cancel", job)
     assert headroom.interrupt() == 0
