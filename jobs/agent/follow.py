@@ -47,6 +47,7 @@ def follow(attempt: Attempt, launched: Launched | None, why_stopping: str = "") 
 def end(attempt: Attempt, to: str, reason: str, stderr_tail: str = "", why_stopping: str = "") -> None:
     """The attempt's terminal state, and what becomes of its job, in one transaction."""
     actor = f"agent:{attempt.node.name}"
+    why_stopping = attempt.yield_reason or why_stopping
     if to == AttemptState.SUCCEEDED:
         reason = attempt.reason or reason  # the rank's own words: all steps done, or the time limit reached
     elif to == AttemptState.STOPPED and why_stopping:

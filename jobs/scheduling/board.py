@@ -11,8 +11,10 @@ Places = Mapping[str, int]  # node -> devices of it
 class Board:
     """Nodes that take work. Best fit: the node that is left with the fewest free devices, then the first by name."""
 
-    def __init__(self, free: Mapping[str, int]) -> None:
+    def __init__(self, free: Mapping[str, int], groups: Mapping[str, str]) -> None:
+        """`groups`: of each node the set within which a gang may spread; '': none."""
         self.free = dict(free)
+        self.groups = groups
         self.total = sum(self.free.values())
         self._rank = {node: rank for rank, node in enumerate(self.free)}
         # For each count, a heap of the nodes that have had so many free; stale entries are dropped when met.
@@ -22,7 +24,7 @@ class Board:
         self._counts = sorted(self._with)
 
     def copy(self) -> Board:
-        return Board(self.free)
+        return Board(self.free, self.groups)
 
     def find(self, count: int, home: str | None = None, may_span: bool = False) -> Places | None:
         """Where `count` devices are free now: on `home` if they fit there, on one node, or (only if `may_span`) on
@@ -67,10 +69,20 @@ class Board:
             heapq.heappop(heap)
         return heap[0][1] if heap else None
 
-    def _spread(self, count: int) -> Places:
+    def _spread(self, count: int) -> Places | None:
+        together: dict[str, list[str]] = {}
+        for node, free in self.free.items():
+            if free and self.groups.get(node):
+                together.setdefault(self.groups[node], []).append(node)
+        for nodes in together.values():
+            if sum(self.free[node] for node in nodes) >= count:
+                return self._fewest(nodes, count)
+        return None
+
+    def _fewest(self, nodes: list[str], count: int) -> Places:
         places: dict[str, int] = {}
-        for node, free in sorted(self.free.items(), key=lambda item: -item[1]):
-            places[node] = min(free, count)
+        for node in sorted(nodes, key=lambda node: -self.free[node]):
+            places[node] = min(self.free[node], count)
             count -= places[node]
             if not count:
                 break

@@ -53,7 +53,8 @@ class _Round:
         self.queue = in_order(snapshot)
         self.gates = Gates(snapshot)
         self.free = {node.id: list(node.free) for node in snapshot.nodes if not node.closed_because}
-        self.board = Board({node: len(free) for node, free in self.free.items()})
+        groups = {node.id: node.group for node in snapshot.nodes}
+        self.board = Board({node: len(free) for node, free in self.free.items()}, groups)
         self.releases = [
             Release(a.ends_at, a.team, a.devices) for a in snapshot.running if a.ends_at is not None
         ]

@@ -80,7 +80,7 @@ def _fullest(future: Board, now: Board, head: Waiting) -> Places | None:
 def _most_promising(board: Board, head: Waiting) -> Mapping[str, int]:
     """Without a known end: the node with most free devices, all of them kept; for a gang over nodes, all nodes."""
     if head.may_span_nodes:
-        return dict.fromkeys(board.free, 0)
+        return {node: 0 for node in board.free if board.groups.get(node)}
     return {max(board.free, key=lambda node: board.free[node]): 0} if board.free else {}
 
 

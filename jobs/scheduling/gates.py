@@ -18,16 +18,23 @@ class Gates:
         self._committed: defaultdict[int, float] = defaultdict(float)
         for attempt in snapshot.running:
             self._committed[attempt.team] += attempt.committed_device_s
-        opened = [node.devices for node in snapshot.nodes if not node.closed_because]
-        self._largest, self._all = max(opened, default=0), sum(opened)
+        opened = [node for node in snapshot.nodes if not node.closed_because]
+        groups: Counter[str] = Counter()
+        for node in opened:
+            groups[node.group] += node.devices if node.group else 0
+        self._largest = max((node.devices for node in opened), default=0)
+        self._largest_group = max([self._largest, *groups.values()])
 
     def check(self, job: Waiting) -> Reason | None:
         """None: nothing but free devices is missing."""
         pool = self._snapshot.pool
         if not self._snapshot.is_open:
             return Reason("POOL_CLOSED", {"pool": pool})
-        if job.num_devices > (self._all if job.may_span_nodes else self._largest):
+        if job.num_devices > (self._largest_group if job.may_span_nodes else self._largest):
             return self._no_node(job)
+        return self.check_team(job)
+
+    def check_team(self, job: Waiting) -> Reason | None:
         return self._quota(job) or self._budget(job)
 
     def enter(self, job: Waiting) -> None:
@@ -48,14 +55,21 @@ class Gates:
             values = {"pool": self._snapshot.pool, "need": job.num_devices, "largest": self._largest,
                       "nodes": dict(sorted(closed.items()))}  # fmt: skip
             return Reason("NODE_DRAINED", values)
-        largest = self._all if job.may_span_nodes else self._largest
-        return Reason("NO_NODE", {"pool": self._snapshot.pool, "need": job.num_devices, "largest": largest})
+        largest = self._largest_group if job.may_span_nodes else self._largest
+        where = "nodes that may share a job" if job.may_span_nodes else "one node"
+        values = {"pool": self._snapshot.pool, "need": job.num_devices, "largest": largest, "where": where}
+        return Reason("NO_NODE", values)
 
     def _quota(self, job: Waiting) -> Reason | None:
         share = self._snapshot.share(job.team)
         if not self.is_over_quota(job, self.held):
             return None
-        values = {"team": share.name, "held": self.held[job.team], "limit": share.limit, "need": job.num_devices}
+        values = {
+            "team": share.name,
+            "held": self.held[job.team],
+            "limit": share.limit,
+            "need": job.num_devices,
+        }
         return Reason("QUOTA", values)
 
     def _budget(self, job: Waiting) -> Reason | None:

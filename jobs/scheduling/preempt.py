@@ -20,7 +20,7 @@ class Preemption:
 
 @dataclass
 class Site:
-    """Where the gang might fit: one node, or the whole pool for a gang over nodes."""
+    """Where the gang might fit: one node, or nodes that may share a gang."""
 
     free: int
     coming: int = 0  # devices that are being given back, or will be in a moment
@@ -58,7 +58,9 @@ def _may_preempt(snapshot: Snapshot, head: Waiting, attempt: Running, held: Coun
     if attempt.priority != head.priority:
         return attempt.priority < head.priority
     is_own = held[head.team] + head.num_devices <= snapshot.share(head.team).guaranteed
-    return is_own and attempt.team != head.team and held[attempt.team] > snapshot.share(attempt.team).guaranteed
+    return (
+        is_own and attempt.team != head.team and held[attempt.team] > snapshot.share(attempt.team).guaranteed
+    )
 
 
 def _sites(
@@ -77,10 +79,15 @@ def _sites(
                 here[node][attempt.attempt] = count
     if not head.may_span_nodes:
         return [Site(free, coming[node], here[node]) for node, free in board.free.items()]
-    totals: Counter[int] = Counter()
-    for node in board.free:
-        totals.update(here[node])
-    return [Site(board.total, sum(coming[node] for node in board.free), dict(totals))]
+    groups: dict[str, Site] = {}
+    for node, free in board.free.items():
+        if group := board.groups.get(node):
+            site = groups.setdefault(group, Site(0))
+            site.free += free
+            site.coming += coming[node]
+            for number, count in here[node].items():
+                site.attempts[number] = site.attempts.get(number, 0) + count
+    return list(groups.values())
 
 
 def _cheapest(

@@ -35,7 +35,7 @@ def clock(at: float) -> str:
 
 def _gang_fit(v: Values) -> str:
     if v["node"] is None:
-        return f"Needs {devices(v['need'])}; {v['have']} of {v['total']} are free."
+        return f"Needs {devices(v['need'])} on several nodes; {v['have']} of {v['total']} are free."
     held, holders = v["total"] - v["have"], v["holders"]
     if not holders:
         return f"Needs {devices(v['need'])}; {v['have']} of {v['total']} on node {v['node']} are free."
@@ -47,7 +47,7 @@ def _gang_fit(v: Values) -> str:
 def _no_node(v: Values) -> str:
     if not v["largest"]:
         return f"Pool '{v['pool']}' has no node with devices."
-    return f"Needs {devices(v['need'])} on one node; the largest live one has {v['largest']}."
+    return f"Needs {devices(v['need'])} on {v['where']}; the most that take work have {v['largest']}."
 
 
 def _node_drained(v: Values) -> str:
@@ -59,7 +59,9 @@ def _node_drained(v: Values) -> str:
 def _quota(v: Values) -> str:
     if v["need"] > v["limit"]:
         return f"Team {v['team']} may hold {devices(v['limit'])} in this pool; this job needs {v['need']}."
-    return f"Team {v['team']} holds {v['held']} of the {devices(v['limit'])} it may; this job needs {v['need']}."
+    return (
+        f"Team {v['team']} holds {v['held']} of the {devices(v['limit'])} it may; this job needs {v['need']}."
+    )
 
 
 def _budget(v: Values) -> str:

@@ -13,6 +13,7 @@ class NodeView:
     devices: int  # present ones
     free: tuple[str, ...] = ()  # device ids, by index
     closed_because: str = ""  # cordoned, unreachable, ...; '' while it takes work
+    group: str = ""  # nodes of one group may share a gang; '': joins no gang over nodes
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Running:
     ends_at: float | None  # at the latest, by its time limit; None: past it, so nobody knows
     began_at: float
     saved_at: float  # up to when its work is safe in a checkpoint; began_at without one
-    committed_device_s: float = 0.0  # what it may still cost its team's budget, from its begin to its time limit
+    held_since: float = 0.0
+    committed_device_s: float = 0.0  # what it may cost its team's budget, from then to its time limit
     is_preemptible: bool = True
     is_stopping: bool = False  # asked to, by whomever
 

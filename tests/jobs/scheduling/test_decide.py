@@ -31,15 +31,19 @@ class TestGangs:
         assert (reason.code, reason.values["need"]) == ("GANG_FIT", 3)
 
     def test_a_gang_that_may_span_nodes_takes_the_fewest(self):
-        one, two = node("a", 2), node("b", 3, held=1)
-        snapshot = pool(one, two, node("c", 1), waiting=waiting(4, may_span_nodes=True))
+        nodes = [node("a", 2, group="g"), node("b", 3, held=1, group="g"), node("c", 1, group="g")]
+        snapshot = pool(*nodes, node("d", 3), waiting=waiting(4, may_span_nodes=True))
         assert placed(snapshot) == {"w0": ("a-0", "a-1", "b-1", "b-2")}
+        apart = [replace(nodes[0], group="h"), *nodes[1:]]
+        assert placed(pool(*apart, waiting=waiting(4, may_span_nodes=True))) == {}
 
     def test_the_node_left_with_the_fewest_free_devices_is_taken(self):
         assert placed(pool(node("a", 4), node("b", 2), waiting=waiting(2))) == {"w0": ("b-0", "b-1")}
 
     def test_a_job_goes_back_to_the_node_that_keeps_its_checkpoints(self):
-        assert placed(pool(node("a", 4), node("b", 2), waiting=waiting(2, home="a"))) == {"w0": ("a-0", "a-1")}
+        assert placed(pool(node("a", 4), node("b", 2), waiting=waiting(2, home="a"))) == {
+            "w0": ("a-0", "a-1")
+        }
 
     def test_a_node_that_takes_no_work_is_not_used_and_named(self):
         snapshot = pool(node("a", 4, closed_because="draining"), node("b", 1), waiting=waiting(4))
@@ -52,7 +56,7 @@ class TestGangs:
         snapshot = pool(node("a", 2), waiting=waiting(4, 2))
         assert placed(snapshot) == {"w1": ("a-0", "a-1")}
         assert decide(snapshot).standings["w0"].reason.sentence == (
-            "Needs 4 devices on one node; the largest live one has 2."
+            "Needs 4 devices on one node; the most that take work have 2."
         )
 
     def test_a_closed_pool_starts_nothing(self):
@@ -230,7 +234,8 @@ def random_pool(seed: int) -> Snapshot:
         nodes.append(node(name, 4, held=held))
         runs += [running(len(runs) + 1, {name: 1}, pick.randint(100, 5000)) for _ in range(held)]
     jobs = [
-        replace(job, lasts_s=pick.randint(50, 6000)) for job in waiting(*(pick.randint(1, 4) for _ in range(20)))
+        replace(job, lasts_s=pick.randint(50, 6000))
+        for job in waiting(*(pick.randint(1, 4) for _ in range(20)))
     ]
     return pool(*nodes, running=runs, waiting=jobs)
 
