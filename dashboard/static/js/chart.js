@@ -1,10 +1,11 @@
 // One chart: a uPlot canvas with its legend, tooltip, keyboard cursor and marks.
 import { exact, metric, position } from "./format.js";
 import { aligned } from "./plot-data.js";
+import { increments, logTexts, tickTexts } from "./ticks.js";
 
 const DASHES = [[], [7, 4], [2, 3], [10, 4, 2, 4], [4, 2], [1, 2]];
 const COLOURS = 8;
-const SPAN_STEPS = [0.001, 0.01, 0.1, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400];
+const X_UNITS = { step: "step", tokens: "tokens", relative: "s" };
 
 const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 export const colour = (index) => token(`--series-${(index % COLOURS) + 1}`);
@@ -44,11 +45,11 @@ export function makeChart(panel, page) {
       width: Math.max(50, panel.holder.clientWidth), height: panel.holder.clientHeight, legend: { show: false }, padding: [12, 14, 0, 0],
       scales: {
         x: { time: isTime },
-        y: look.log ? { distr: 3 } : { range: (_, low, high) => yRange(low, high) },
+        y: look.log ? { distr: 3, log: panel.unit.startsWith("bytes") ? 2 : 10 } : { range: (_, low, high) => yRange(low, high) },
       },
       axes: [
-        { ...axis, size: 30, space: isTime ? 70 : 46, ...(isTime ? {} : { values: (_, splits) => splits.map((value) => xText(value, look.x)) }), ...(look.x === "relative" ? { incrs: SPAN_STEPS } : {}) },
-        { ...axis, size: 68, space: 34, values: (_, splits) => splits.map((value) => (value === null ? "" : tick(value))) },
+        isTime ? { ...axis, size: 30, space: 70 } : { ...axis, ...ticksOf(X_UNITS[look.x]), size: 30, space: xSpace },
+        { ...axis, ...(look.log ? { values: (_, splits) => logTexts(splits, panel.unit) } : ticksOf(panel.unit)), size: 68, space: 34 },
       ],
       series: [{}, ...made.columns.map((column) => lineOf(column))],
       bands: made.bands.map(([upper, lower, index]) => ({ series: [upper, lower], fill: faded(strokeOf(made.columns[upper - 1].series, index), panel.kind === "stack" ? 0.55 : 0.2 / Math.sqrt(made.bands.length)) })),
@@ -69,9 +70,9 @@ export function makeChart(panel, page) {
     };
   }
 
-  // The title says what is measured: ticks keep to the figure and its prefix.
-  const tick = (value) => metric(value, panel.unit).replace(/(FLOP\/s|B\/s|\/s)$/, (unit) => (unit === "B/s" ? "B" : "")).trim();
-  const xText = (value, kind) => (kind === "relative" ? position(value, kind) : metric(value, "tokens"));
+  const ticksOf = (unit) => ({ incrs: increments(unit), values: (_, splits, axis, space, step) => tickTexts(splits, unit, step) });
+  // Longer texts need more room from one to the next.
+  const xSpace = (_, axis, low, high) => (Math.abs(high) >= 3600 || high - low < 10 ? 78 : 52);
   const strokeOf = (series, index) => colour(panel.style(series, index).colour);
 
   function lineOf({ series, index, role }) {
