@@ -19,7 +19,7 @@ from jobs.states import FINAL, JobState
 
 ROWS_A_PAGE = 100
 LOG_LINES = 400
-PARTS = {"head": "runs/_head.html", "story": "runs/_story.html"}
+PARTS = {"head": "runs/_head_part.html", "story": "runs/_story.html"}
 
 
 @require_safe

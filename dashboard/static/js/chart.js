@@ -1,5 +1,6 @@
 // One chart: a uPlot canvas with its legend, tooltip, keyboard cursor and marks.
 import { exact, metric, position } from "./format.js";
+import { followFingers } from "./fingers.js";
 import { aligned } from "./plot-data.js";
 import { increments, logTexts, tickTexts } from "./ticks.js";
 
@@ -14,7 +15,7 @@ export const dash = (index) => DASHES[index % DASHES.length];
 const faded = (hex, share) => `${hex}${Math.round(share * 255).toString(16).padStart(2, "0")}`;
 
 // panel: {holder, legend, tooltip, spoken, unit, kind, floor, ceiling, label(series), style(series, index)}
-// page: {onZoom(lo, hi), onReset()}; returns {draw(list, look), move(by), shown(), canvas(), resize(), destroy()}
+// page: {onZoom(lo, hi), onReset()}; what it returns stands at the end
 export function makeChart(panel, page) {
   let plot = null;
   let current = null; // {list, look, columns, data}
@@ -34,7 +35,13 @@ export function makeChart(panel, page) {
   function build(made, look) {
     plot?.destroy();
     plot = new uPlot(options(made, look), made.data, panel.holder);
-    panel.holder.querySelector(".u-over").append(panel.tooltip);
+    plot.over.append(panel.tooltip);
+    followFingers(plot.over, {
+      valueAt: (left) => plot.posToVal(left, "x"),
+      cursor: (left) => { panel.holder.focus({ preventScroll: true }); plot.setCursor({ left, top: plot.over.clientHeight / 3 }); },
+      preview: (min, max) => plot.setScale("x", { min, max }),
+      settle: page.onZoom,
+    });
   }
 
   function options(made, look) {
@@ -222,6 +229,8 @@ export function makeChart(panel, page) {
     move,
     list: () => current?.list ?? [],
     look: () => current?.look,
+    extent: () => (plot && current.data[0].length ? { lo: plot.scales.x.min, hi: plot.scales.x.max } : null),
+    cursor: () => (plot?.cursor.idx === null || !current ? undefined : current.data[0][plot.cursor.idx]),
     canvas: () => plot?.ctx.canvas,
     redraw: () => current && draw(current.list, current.look),
     resize: () => plot?.setSize({ width: Math.max(50, panel.holder.clientWidth), height: panel.holder.clientHeight }),
