@@ -117,7 +117,10 @@ def test_a_running_job_is_cancelled_from_the_list(page: Page):
     expect(page.locator("body")).to_contain_text("running", timeout=60_000)
     page.goto("/jobs/")
     row = page.locator("tr", has_text="unwanted")
+    row.evaluate("row => { row.dataset.asked = 'yes' }")
     row.get_by_role("button", name=re.compile("Cancel")).click()
+    # The answer counts although the live list has replaced the row in the meantime.
+    expect(page.locator("tr[data-asked]")).to_have_count(0, timeout=30_000)
     page.locator("#confirm button[value='yes']").click()
     expect(row).to_contain_text("cancelled", timeout=60_000)
 
