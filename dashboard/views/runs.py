@@ -11,7 +11,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from dashboard import access, figures, panels, story
+from dashboard import access, figures, panels, sorting, story
 from engine.spec import SpecError, parse, to_yaml
 from jobs import logs, series
 from jobs.models import Job, Run
@@ -32,8 +32,16 @@ def listing(request: HttpRequest) -> HttpResponse:
         found = found.filter(
             Q(name__icontains=word) | Q(id__startswith=word) | Q(owner__username__icontains=word)
         )
-    page = Paginator(found, ROWS_A_PAGE).get_page(request.GET.get("page"))
-    context = {"page": page, "q": text, "state": state, "states": JobState.values}
+    sort = sorting.known(request.GET.get("sort", ""))
+    page = Paginator(sorting.sorted_runs(found, sort), ROWS_A_PAGE).get_page(request.GET.get("page"))
+    context = {
+        "page": page,
+        "q": text,
+        "state": state,
+        "states": JobState.values,
+        "sort": sort,
+        "columns": sorting.columns(sort),
+    }
     return render(
         request, "runs/_list.html" if request.headers.get("HX-Request") else "runs/list.html", context
     )
