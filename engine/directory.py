@@ -28,7 +28,21 @@ from engine.spec import Spec, parse
 AttemptState = Literal["starting", "running", "succeeded", "stopped", "failed"]
 Control = Literal["run", "stop"]
 
-EXIT_STOPPED = 75  # a rank that ended at a step border because it was asked to, or its time was up
+# Why an attempt ended, for programs; the reason says it to people.
+Cause = Literal[
+    "",  # it has not ended
+    "done",  # every rank reached the end
+    "workload",  # a rank failed: the job's own doing
+    "time_limit",  # the ranks ended at a step border because the time of the spec was up
+    "stopped",  # asked to stop
+    "agent_silent",  # the lease ran out
+    "device_held",  # something of an earlier attempt was still on a device
+    "supervisor",  # the supervisor failed, or was killed
+]
+
+EXIT_STOPPED = 75  # a rank that ended at a step border because it was asked to
+EXIT_LATE = 77  # a rank that ended at a step border because the time of its spec was up
+BORDER_EXITS = (0, EXIT_STOPPED, EXIT_LATE)
 
 
 class Seat(msgspec.Struct, frozen=True):
@@ -79,6 +93,7 @@ class State(msgspec.Struct, frozen=True):
     updated_at: float
     ranks: tuple[RankExit, ...] = ()
     reason: str = ""
+    cause: Cause = ""
     stderr_tail: tuple[str, ...] = ()  # last lines of the rank that failed first
     ended_at: float | None = None
 
