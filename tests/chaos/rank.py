@@ -1,7 +1,7 @@
 """The rank program of the chaos suite: no torch, next to no CPU, but a whole rank to everybody outside.
 
 `python rank.py JOURNAL_DIR ATTEMPT_DIR RANK` steps, reports, saves checkpoints, resumes and stops at a step border.
-Beside that it bears witness, knowing nothing of our tables and locks: for as long as it lives it holds a lock of its own
+Beside that it bears witness, knowing nothing of our tables and locks: as long as it lives it holds a lock of its own
 on JOURNAL_DIR/<device>.use, and it appends what it does to JOURNAL_DIR/<device>.jsonl, by the monotonic clock.
 Only the standard library: it starts in a few hundredths of a second.
 """

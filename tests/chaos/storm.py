@@ -16,6 +16,7 @@ from tests.chaos.cluster import NODES, REASSIGN_AFTER_S, Cluster
 KINDS = ("web", "scheduler", "agent", "broker", "supervisor", "rank", "database", "node")
 SHORT_STOP_S = (0.3, 4.0)
 LONG_STOP_S = (REASSIGN_AFTER_S + 2.0, REASSIGN_AFTER_S + 6.0)  # long enough for attempts to be given up
+WRITE_LOCK_S = (0.2, 1.5)
 LONG_SHARE = 0.3
 LATE_S = 10.0
 
@@ -53,7 +54,7 @@ class Storm:
             return self._freeze(self.pick.choice(list(NODES)))
         if kind == "database" and self.cluster.server is None:
             self.counts["database locked"] += 1
-            threading.Thread(target=self._hold_write_lock, args=(self.pick.uniform(*SHORT_STOP_S),)).start()
+            threading.Thread(target=self._hold_write_lock, args=(self.pick.uniform(*WRITE_LOCK_S),)).start()
             return True
         pids = sorted(set(self.cluster.pids(kind)))
         if not pids:
