@@ -32,7 +32,7 @@ HERE = Path(__file__).resolve().parent
 MANAGE = [sys.executable, str(ROOT / "manage.py")]
 NODES = {"a": 4, "b": 2, "c": 1, "d": 1}  # node -> devices
 SCHEDULERS = 2
-UNREACHABLE_AFTER_S, REASSIGN_AFTER_S, STOP_GRACE_S = 8, 16, 2
+UNREACHABLE_AFTER_S, REASSIGN_AFTER_S, STOP_GRACE_S = 6, 14, 2
 
 
 @dataclass
@@ -160,7 +160,7 @@ class Cluster:
     @contextlib.contextmanager
     def write_lock(self) -> Iterator[None]:
         """SQLite has no process to kill: somebody else holds its one write lock."""
-        connection = sqlite3.connect(self.home / "headroom.sqlite3", timeout=10, isolation_level=None)
+        connection = sqlite3.connect(self.home / "headroom.sqlite3", timeout=60, isolation_level=None)
         try:
             connection.execute("BEGIN IMMEDIATE")
             yield

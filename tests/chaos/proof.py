@@ -69,4 +69,4 @@ def assert_each_ended_once(ledger: dict[str, Any], acknowledged: set[str]) -> No
     successes = Counter(job for (job, _), state in attempts.items() if state == "succeeded")
     done = {job["id"] for job in ledger["jobs"] if job["state"] == "succeeded"}
     assert successes == dict.fromkeys(done, 1), "a job succeeded twice, or without an attempt"
-    assert not ledger["active_leases"]
+    assert not ledger["active_leases"], "active_leases"

@@ -15,7 +15,7 @@ from tests.chaos.cluster import NODES, REASSIGN_AFTER_S, Cluster
 
 KINDS = ("web", "scheduler", "agent", "broker", "supervisor", "rank", "database", "node")
 SHORT_STOP_S = (0.3, 4.0)
-LONG_STOP_S = (REASSIGN_AFTER_S + 2.0, REASSIGN_AFTER_S + 6.0)  # long enough for attempts to be given up
+LONG_STOP_S = (REASSIGN_AFTER_S + 4.0, REASSIGN_AFTER_S + 12.0)  # long enough for attempts to be given up
 WRITE_LOCK_S = (0.2, 1.5)
 LONG_SHARE = 0.3
 LATE_S = 10.0

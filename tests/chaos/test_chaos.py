@@ -10,7 +10,6 @@ import os
 import random
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ import pytest
 
 from jobs.states import Cause
 from tests.chaos.cluster import HERE, Cluster
+from tests.chaos.crowd import Crowd
 from tests.chaos.proof import (
     assert_each_ended_once,
     assert_every_success_was_worked_for,
@@ -33,12 +33,7 @@ from tests.services import Postgresql
 
 STORM_S = float(os.environ.get("CHAOS_S", "120"))
 SHORT_STORM_S = 15.0
-GANGS = (1, 1, 2, 2, 4)
-WAITING = 6  # jobs kept in the queue while the storm blows
-CANCEL_SHARE = 0.1
 CALM_LIMIT_S = 240.0
-
-TINY = {"layers": 2, "width": 32, "heads": 2, "ffn_width": 64, "context": 32}
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -52,50 +47,6 @@ def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]
         yield cluster.start()
     finally:
         cluster.kill()
-
-
-class Crowd(threading.Thread):
-    """People who submit and cancel through the API, whatever happens to it; they wait for its answers."""
-
-    def __init__(self, cluster: Cluster, pick: random.Random) -> None:
-        super().__init__(daemon=True)
-        self.cluster, self.pick = cluster, pick
-        self.acknowledged: set[str] = set()
-        self.go_home = threading.Event()
-
-    def run(self) -> None:
-        while not self.go_home.wait(0.3):
-            waiting = self.jobs("queued")
-            if waiting is None or len(waiting) >= WAITING:
-                continue
-            job = self.submit()
-            if job and self.pick.random() < CANCEL_SHARE:
-                self.cluster.post(f"/jobs/{job}/cancel")
-
-    def submit(self) -> str | None:
-        devices = self.pick.choice(GANGS)
-        spec = {
-            "name": f"chaos {len(self.acknowledged)}",
-            "model": TINY,
-            "data": {"tokenizer": "bytes"},
-            "parallel": {"data": devices},
-            "batch": {"global_batch_size": 8 * devices, "micro_batch_size": 4},
-            "budget": {"steps": self.pick.randint(4, 24), "validate_every": 0, "checkpoint_every": 4},
-            "optimiser": {"warmup_steps": 1},
-        }
-        job = self.cluster.post("/jobs", spec)
-        if job is None:
-            return None  # it may stand in the queue all the same: then it must end as well
-        self.acknowledged.add(job["id"])
-        return job["id"]
-
-    def jobs(self, state: str = "") -> list[dict[str, Any]] | None:
-        answer = self.cluster.get(f"/jobs?limit=500&state={state}")
-        return answer and answer["items"]
-
-    def is_done(self) -> bool:
-        jobs = self.jobs()
-        return jobs is not None and all(job["ended_at"] for job in jobs)
 
 
 def blow(cluster: Cluster, seconds: float, seed: int) -> tuple[Crowd, Storm]:
