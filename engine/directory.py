@@ -19,11 +19,12 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from engine.spec import Spec, parse
+if TYPE_CHECKING:
+    from engine.spec import Spec
 
 AttemptState = Literal["starting", "running", "succeeded", "stopped", "failed"]
 Control = Literal["run", "stop"]
@@ -123,6 +124,9 @@ class AttemptDirectory:
         self.write_lease(lease_until)
 
     def read_spec(self) -> Spec:
+        # Here and not above: pydantic would be half of a supervisor's start, and a supervisor reads no spec.
+        from engine.spec import parse
+
         return parse(json.loads((self.path / "spec.json").read_bytes()))
 
     def read_placement(self) -> Placement:

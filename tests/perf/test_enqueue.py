@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +15,12 @@ from statistics import quantiles
 import pytest
 
 from engine.spec import parse, with_changes
-from tests.running import TINY, Headroom, free_port, wait_until
+from tests.running import ROOT, TINY, Headroom, free_port, wait_until
 
 pytestmark = [pytest.mark.perf, pytest.mark.timeout(600)]
 
 ROUNDS = {"cold": 40, "warm": 20}
-LIMIT_P50_S = {"cold": 1.0, "warm": 0.5}
+LIMIT_P50_S = 0.5  # for our own part: scheduler, doorbell and launch
 SHARES = ("scheduler", "doorbell", "launch", "supervisor")
 
 # Unix times of one job: enqueued, leased, taken by the agent, supervisor begun, ranks forked.
@@ -73,9 +76,18 @@ def test_enqueue_to_rank_process_started(headroom: tuple[str, Headroom]):
     rows = [json.loads(line) for line in running.manage("shell", "-v0", "-c", TIMES).stdout.splitlines()][1:]
     assert len(rows) == ROUNDS[kind]
     print(f"\n{kind}: enqueue -> rank process started, {len(rows)} jobs, load {os.getloadavg()[0]:.1f}")
-    for index, name in enumerate(SHARES):
-        tell(name, [row[index + 1] - row[index] for row in rows])
-    assert tell("total", [row[-1] - row[0] for row in rows]) < LIMIT_P50_S[kind]
+    medians = [tell(name, [row[i + 1] - row[i] for row in rows]) for i, name in enumerate(SHARES)]
+    tell("total", [row[-1] - row[0] for row in rows])
+    if kind == "cold":
+        tell("(bare start)", [bare_start_s() for _ in range(10)])
+    assert sum(medians[:3]) < LIMIT_P50_S
+
+
+def bare_start_s() -> float:
+    """An interpreter that imports what a supervisor imports, and ends: the limit for the supervisor's share."""
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-c", "import engine.supervisor"], cwd=ROOT, check=True)
+    return time.monotonic() - began
 
 
 def tell(name: str, seconds: list[float]) -> float:
