@@ -41,6 +41,7 @@ class Cluster:
 
     home: Path
     server: Postgresql | None = None
+    nodes: dict[str, int] = field(default_factory=lambda: dict(NODES))
     port: int = field(default_factory=free_port)
     token: str = ""
     groups: dict[str, Group] = field(default_factory=dict)  # "" is all but the agents
@@ -56,12 +57,12 @@ class Cluster:
         common.start(Process("web", [*MANAGE, "web", "--port", str(self.port)]))
         for number in range(SCHEDULERS):
             common.start(Process(f"scheduler{number}", [*MANAGE, "scheduler"]))
-        for name, devices in NODES.items():
+        for name, devices in self.nodes.items():
             own = {"HEADROOM_NODE_NAME": name, "CHAOS_DEVICES": str(devices),
                    "HEADROOM_NODE_DIR": str(self.node_dir(name))}  # fmt: skip
             group = self.groups[name] = Group(self.home / "log", {**self.environment, **own})
             group.start(Process(f"agent-{name}", [sys.executable, str(HERE / "agent.py")]))
-        wait_until(lambda: len(self.nodes()) == len(NODES), said="all nodes")
+        wait_until(lambda: len(self._nodes()) == len(self.nodes), said="all nodes")
         return self
 
     @property
@@ -111,7 +112,7 @@ class Cluster:
         request.add_header("Content-Type", "application/json")
         return self._ask(request)
 
-    def nodes(self) -> list[dict[str, Any]]:
+    def _nodes(self) -> list[dict[str, Any]]:
         answer = self.get("/pools")
         return [node for pool in answer["pools"] for node in pool["nodes"]] if answer else []
 

@@ -11,14 +11,14 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tests.chaos.cluster import NODES, REASSIGN_AFTER_S, Cluster
+from tests.chaos.cluster import REASSIGN_AFTER_S, Cluster
 
 KINDS = ("web", "scheduler", "agent", "broker", "supervisor", "rank", "database", "node")
 SHORT_STOP_S = (0.3, 4.0)
 LONG_STOP_S = (REASSIGN_AFTER_S + 4.0, REASSIGN_AFTER_S + 12.0)  # long enough for attempts to be given up
 WRITE_LOCK_S = (0.2, 1.5)
 LONG_SHARE = 0.3
-LATE_S = 10.0
+LATE_S = 15.0
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Storm:
     def _strike(self, kind: str) -> bool:
         """False: there is nothing of this kind just now."""
         if kind == "node":
-            return self._freeze(self.pick.choice(list(NODES)))
+            return self._freeze(self.pick.choice(list(self.cluster.nodes)))
         if kind == "database" and self.cluster.server is None:
             self.counts["database locked"] += 1
             threading.Thread(target=self._hold_write_lock, args=(self.pick.uniform(*WRITE_LOCK_S),)).start()
