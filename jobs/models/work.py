@@ -8,7 +8,7 @@ from django.db import models
 from jobs.ids import new_id
 from jobs.models.cluster import Device, Node, Pool
 from jobs.models.people import Team
-from jobs.states import AttemptState, JobState
+from jobs.states import AttemptState, Cause, JobState
 
 
 class Job(models.Model):
@@ -55,6 +55,7 @@ class Attempt(models.Model):
         max_length=10, choices=AttemptState.choices, default=AttemptState.ASSIGNED, db_index=True
     )
     reason = models.TextField(blank=True)
+    cause = models.CharField(max_length=20, choices=Cause.choices, blank=True)  # '' while it lives
     stderr_tail = models.TextField(blank=True)  # of the rank that failed first
     directory = models.CharField(max_length=500, blank=True)  # on its node
     placement = models.JSONField(default=dict)
