@@ -72,7 +72,7 @@ def metric_label(name: str) -> str:
 
 @register.filter
 def human_kind(kind: str) -> str:
-    """An event's kind for people: 'job.running' -> 'job running', 'note.info' -> 'note', 'note.warning' -> 'warning'."""
+    """An event's kind for people: 'job.running' -> 'job running', 'note.warning' -> 'warning'."""
     return "note" if kind == "note.info" else kind.removeprefix("note.").replace(".", " ")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.core.paginator import Paginator
@@ -13,6 +14,7 @@ from django.views.decorators.http import require_safe
 
 from dashboard import access, figures, panels, sorting, story
 from engine.spec import SpecError, parse, to_yaml
+from engine.telemetry.metrics import STEP_PHASES
 from jobs import logs, series
 from jobs.models import Job, Run
 from jobs.states import FINAL, JobState
@@ -51,10 +53,12 @@ def listing(request: HttpRequest) -> HttpResponse:
 def detail(request: HttpRequest, run_id: str) -> HttpResponse:
     run = access.run_for(request.user, run_id)
     context = _head(request, run) | story.of(run)
-    measured = {name.metric for name in series.names(run.id)}
+    there = series.names(run.id)
+    measured = {name.metric for name in there}
     is_over = run.job is not None and run.job.state in FINAL
     context |= {
         "sections": panels.readings(run.missing, measured, is_over=is_over),
+        "sources": _sources(there),
         "spec_yaml": _spec_yaml(run),
         "ranks": _ranks(run),
         "names": _names(run, context["seats"]),
@@ -96,6 +100,12 @@ def _head(request: HttpRequest, run: Run) -> dict[str, Any]:
         "figures": figures.key_figures(run),
         "written": set(access.teams_written_by(request.user).values_list("id", flat=True)),
     }
+
+
+def _sources(there: Iterable[series.Name]) -> list[tuple[str, str]]:
+    """The ranks that have reported the parts of a step, with what their choice is called."""
+    ranks = {name.source.removeprefix("rank") for name in there if name.metric in STEP_PHASES}
+    return [(f"rank{rank}", f"rank {rank}") for rank in sorted(ranks, key=lambda rank: (len(rank), rank))]
 
 
 def _spec_yaml(run: Run) -> str:

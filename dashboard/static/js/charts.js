@@ -15,7 +15,7 @@ export function startCharts(root) {
     axis: () => markStale(),
     smoothing: () => panels.forEach((panel) => panel.redraw()),
   }, (kind) => panels.find((panel) => panel.axis() === kind && panel.chart.extent())?.chart.extent());
-  const panels = [...root.querySelectorAll("[data-metrics]")].map((element) => makePanel(element, view, names, runs));
+  const panels = [...root.querySelectorAll("[data-metrics]")].map((element) => makePanel(element, view, names, runs, (panel) => markStale((one) => one === panel)));
   const inView = new Set();
   let busy = false;
   let again = false;
@@ -29,23 +29,25 @@ export function startCharts(root) {
   }, { rootMargin: "200px 0px" });
   for (const panel of panels) sight.observe(panel.element);
 
-  // One request for each axis in use, with the metrics of all panels that are seen and out of date.
+  // One request for each axis in use, with the metrics of all panels that are seen and out of date. A stack asks for
+  // its one rank by itself: all ranks of a node would be most of the answer, and not drawn.
   async function fetchStale() {
     if (!runs.length || document.hidden) return;
     if (busy) { again = true; return; }
     const stale = [...inView].filter((panel) => panel.isStale);
     if (!stale.length) return;
     busy = true;
-    const kinds = new Set(stale.map((panel) => panel.axis()));
-    await Promise.all([...kinds].map((kind) => fetchKind(kind, stale.filter((panel) => panel.axis() === kind))));
+    const groups = Map.groupBy(stale, (panel) => `${panel.axis()} ${panel.source()}`);
+    await Promise.all([...groups.values()].map((group) => fetchGroup(group[0].axis(), group[0].source(), group)));
     busy = false;
     if (again) { again = false; setTimeout(fetchStale, GAP_MS); }
   }
 
-  async function fetchKind(kind, wanted) {
+  async function fetchGroup(kind, source, wanted) {
     for (const panel of wanted) panel.isStale = false;
     try {
-      const answer = await read({ runs, metrics: [...new Set(wanted.flatMap((panel) => panel.metrics))], x: kind, ...view.span(kind), purpose: `${kind}-${wanted.map((panel) => panel.metrics[0])}` });
+      const metrics = [...new Set(wanted.flatMap((panel) => panel.metrics))];
+      const answer = await read({ runs, metrics, source, x: kind, ...view.span(kind), purpose: `${kind}-${source}-${metrics[0]}` });
       for (const panel of wanted) panel.take(answer, kind);
     } catch (error) {
       if (error.name !== "AbortError") for (const panel of wanted) panel.fail(error);
@@ -69,17 +71,19 @@ export function startCharts(root) {
   for (const panel of panels) sizes.observe(panel.holder);
 }
 
-function makePanel(element, view, names, runs) {
+function makePanel(element, view, names, runs, whenStale) {
   const { metrics, scope, unit, kind, floor, ceiling } = element.dataset;
   const holder = element.querySelector(".chart");
   const panel = { element, holder, metrics: metrics.split(" "), isStale: true, log: false };
   const title = element.querySelector("h3").textContent;
   const noted = element.querySelector("[data-note]");
+  const choice = element.querySelector("[data-source-choice]"); // of a stack only
   let answer = null;
   let drawn = "";
 
   // Devices are read by the clock, not by the step.
   panel.axis = () => (scope === "device" && (view.x === "step" || view.x === "tokens") ? "relative" : view.x);
+  panel.source = () => choice?.value ?? "";
   const label = (series) => {
     const parts = [];
     if (runs.length > 1) parts.push(names.runs[series.run]);
@@ -105,11 +109,11 @@ function makePanel(element, view, names, runs) {
   };
   panel.redraw = () => {
     if (!answer) return;
-    const list = kind === "stack" ? ofOneSource(element, answer.series) : answer.series;
+    const list = kind === "stack" ? ofOneSource(choice, answer.series) : answer.series;
     const look = { x: answer.x, log: panel.log, smoothing: kind === "stack" ? 0 : view.smoothing };
     element.dataset.state = list.length ? "drawn" : element.querySelector("[data-absence]") ? "absent" : "empty";
     const absences = [...element.querySelectorAll("[data-absence]")].map((item) => item.textContent);
-    const now = version(list) + JSON.stringify(look) + element.dataset.source;
+    const now = version(list) + JSON.stringify(look);
     if (now === drawn || !list.length) return;
     drawn = now;
     panel.chart.draw(list, look);
@@ -131,7 +135,7 @@ function makePanel(element, view, names, runs) {
     const button = event.target.closest("[data-act]");
     if (button) act[button.dataset.act](button);
   });
-  element.addEventListener("change", (event) => { if (event.target.matches("[data-source-choice]")) panel.redraw(); });
+  element.addEventListener("change", (event) => { if (event.target === choice) whenStale(panel); });
   holder.addEventListener("blur", () => { element.querySelector(".tip").hidden = true; });
   holder.addEventListener("keydown", (event) => onKey(event, panel, view));
   return panel;
@@ -167,16 +171,14 @@ function tellAbsences(element, missing, metrics, scope) {
   }));
 }
 
-// A stack adds up for one rank only; the choice appears once there is more than one.
-function ofOneSource(element, list) {
-  const sources = [...new Set(list.map((series) => `${series.run} ${series.source}`))];
-  const choice = element.querySelector("[data-source-choice]");
-  if (choice.options.length !== sources.length) {
-    choice.replaceChildren(...sources.map((source) => new Option(source.split(" ")[1].replace(/^rank/, "rank "), source)));
+// A stack adds up for one rank only; the choice is written by the server where it knows the ranks already.
+function ofOneSource(choice, list) {
+  if (!choice.options.length) {
+    const sources = [...new Set(list.map((series) => series.source))];
+    choice.replaceChildren(...sources.map((source) => new Option(source.replace(/^rank/, "rank "), source)));
     choice.hidden = sources.length < 2;
   }
-  element.dataset.source = choice.value;
-  return list.filter((series) => `${series.run} ${series.source}` === choice.value);
+  return list.filter((series) => series.source === choice.value);
 }
 
 for (const root of document.querySelectorAll("[data-charts]")) startCharts(root);
