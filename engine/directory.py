@@ -19,16 +19,31 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from engine.spec import Spec, parse
+if TYPE_CHECKING:
+    from engine.spec import Spec
 
 AttemptState = Literal["starting", "running", "succeeded", "stopped", "failed"]
 Control = Literal["run", "stop"]
 
-EXIT_STOPPED = 75  # a rank that ended at a step border because it was asked to, or its time was up
+# Why an attempt ended, for programs; the reason says it to people.
+Cause = Literal[
+    "",  # it has not ended
+    "done",  # every rank reached the end
+    "workload",  # a rank failed: the job's own doing
+    "time_limit",  # the ranks ended at a step border because the time of the spec was up
+    "stopped",  # asked to stop
+    "agent_silent",  # the lease ran out
+    "device_held",  # something of an earlier attempt was still on a device
+    "supervisor",  # the supervisor failed, or was killed
+]
+
+EXIT_STOPPED = 75  # a rank that ended at a step border because it was asked to
+EXIT_LATE = 77  # a rank that ended at a step border because the time of its spec was up
+BORDER_EXITS = (0, EXIT_STOPPED, EXIT_LATE)
 
 
 class Seat(msgspec.Struct, frozen=True):
@@ -79,6 +94,7 @@ class State(msgspec.Struct, frozen=True):
     updated_at: float
     ranks: tuple[RankExit, ...] = ()
     reason: str = ""
+    cause: Cause = ""
     stderr_tail: tuple[str, ...] = ()  # last lines of the rank that failed first
     ended_at: float | None = None
 
@@ -108,6 +124,9 @@ class AttemptDirectory:
         self.write_lease(lease_until)
 
     def read_spec(self) -> Spec:
+        # Here and not above: pydantic would be half of a supervisor's start, and a supervisor reads no spec.
+        from engine.spec import parse
+
         return parse(json.loads((self.path / "spec.json").read_bytes()))
 
     def read_placement(self) -> Placement:

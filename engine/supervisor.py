@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine.directory import EXIT_STOPPED, AttemptDirectory, AttemptState, Placement
+from engine.directory import EXIT_LATE, EXIT_STOPPED, AttemptDirectory, AttemptState, Cause, Placement
 from engine.supervision.blame import culprit, is_witness, sentence, tail_of
 from engine.supervision.environment import ROOT, allowed, free_port, rank_environment
 from engine.supervision.gang import Gang
@@ -28,10 +28,13 @@ from engine.supervision.sweep import kill_strays, remove_shared_memory
 
 POLL_S = 0.05
 LOCK_WAIT_S = 3.0
+LOCK_WAIT_TOLD_S = 0.05
 WITNESS_S = 0.3  # how long peers of a dead rank get to end by themselves, which shows who was first
 KILL_AFTER_S = 2.0
 LOG_LIMIT_BYTES = 64 * 1024**2
 LOG_KEPT_BYTES = 1024**2
+
+AGENT_SILENT = "the agent went silent"
 
 EXIT_CODES: dict[AttemptState, int] = {"succeeded": 0, "stopped": EXIT_STOPPED, "failed": 1}
 
@@ -40,6 +43,7 @@ EXIT_CODES: dict[AttemptState, int] = {"succeeded": 0, "stopped": EXIT_STOPPED, 
 class Ending:
     state: AttemptState
     reason: str
+    cause: Cause
     stderr_tail: tuple[str, ...] = ()
 
 
@@ -61,7 +65,7 @@ class Orders:
             return f"the supervisor was told to stop by {signal.Signals(self._signal).name}"
         if self._directory.read_control() == "stop":
             return "stopped on request"
-        return "the agent went silent" if self._is_lease_over() else ""
+        return AGENT_SILENT if self._is_lease_over() else ""
 
     def _take(self, number: int, _frame: object) -> None:
         self._signal = number
@@ -90,9 +94,9 @@ def supervise(directory: AttemptDirectory, spawn: Spawn) -> int:
     try:
         ending = _run(directory, spawn, Orders(directory), report)
     except BaseException as error:
-        report.end("failed", f"the supervisor itself failed: {type(error).__name__}: {error}")
+        report.end("failed", f"the supervisor itself failed: {type(error).__name__}: {error}", "supervisor")
         raise
-    report.end(ending.state, ending.reason, ending.stderr_tail)
+    report.end(ending.state, ending.reason, ending.cause, ending.stderr_tail)
     return EXIT_CODES[ending.state]
 
 
@@ -110,17 +114,19 @@ def start_cold(directory: AttemptDirectory) -> subprocess.Popen[bytes]:
 
 def _run(directory: AttemptDirectory, spawn: Spawn, orders: Orders, report: Report) -> Ending:
     """Locks around ranks around the sweep: devices are free again before a terminal state is shown."""
-    placement = directory.read_placement()
+    placement, began = directory.read_placement(), time.monotonic()
     try:
         locks = hold_devices(Path(placement.lock_dir), (seat.device for seat in placement.seats), LOCK_WAIT_S)
     except DeviceHeld as error:
-        return Ending("failed", str(error))
+        return Ending("failed", str(error), "device_held")
+    if (waited_s := time.monotonic() - began) > LOCK_WAIT_TOLD_S:
+        report.note(f"Waited {waited_s:.1f} s for devices that something of an earlier attempt still held.")
     if not placement.master_port:
         placement = msgspec.structs.replace(placement, master_port=free_port(placement.master_addr))
     gang, tag = Gang(), str(directory.path.resolve())
     try:
         if why := orders.why_stop():
-            return Ending("stopped", f"{why}, before the ranks were started")
+            return Ending("stopped", f"{why}, before the ranks were started", _cause(why))
         gang.start(placement, spawn, lambda seat: rank_environment(tag, placement, seat))
         report.ranks(gang.exits)
         report.running()
@@ -156,15 +162,23 @@ def _watch(directory: AttemptDirectory, gang: Gang, orders: Orders, report: Repo
 
 def _ending(directory: AttemptDirectory, gang: Gang, report: Report, stopped_because: str) -> Ending:
     if gang.exit_codes == {0}:
-        return Ending("succeeded", last_words(directory, report.state.started_at) or "every rank finished")
+        said = last_words(directory, report.state.started_at)
+        return Ending("succeeded", said or "every rank finished", "done")
     tails = {death.rank: tail_of(rank_log(directory, death.rank)) for death in gang.deaths}
     # A rank told to stop while it still imports dies of it, and its peers of the lost connection: that is no failure.
     failures = [d for d in gang.deaths if not (stopped_because and is_witness(d, tails[d.rank]))]
     if failures:
         first = culprit(failures, tails)
-        return Ending("failed", sentence(first, tails[first.rank]), tails[first.rank])
+        return Ending("failed", sentence(first, tails[first.rank]), "workload", tails[first.rank])
     why = stopped_because or last_words(directory, report.state.started_at) or "the ranks ended by themselves"
-    return Ending("stopped", f"{why}; killed, since no step border came in time" if gang.was_killed else why)
+    if gang.was_killed:
+        why += "; killed, since no step border came in time"
+    is_late = not stopped_because and EXIT_LATE in gang.exit_codes
+    return Ending("stopped", why, "time_limit" if is_late else _cause(stopped_because))
+
+
+def _cause(stopped_because: str) -> Cause:
+    return "agent_silent" if stopped_because == AGENT_SILENT else "stopped"
 
 
 def _clean(tag: str, placement: Placement, report: Report) -> None:

@@ -27,7 +27,7 @@ from jobs.models import Attempt, Job, Node, Pool
 from jobs.scheduling import decide
 from jobs.scheduling.decide import Placing
 from jobs.scheduling.gates import Gates
-from jobs.states import ATTEMPT_LIVE, AttemptState, JobState, move_attempt, move_job
+from jobs.states import ATTEMPT_LIVE, AttemptState, Cause, JobState, move_attempt, move_job
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ def take_back_lost_attempts() -> int:
 @transaction.atomic
 def _take_back(attempt: Attempt) -> bool:
     reason = f"Node {attempt.node.name} has been silent for {settings.REASSIGN_AFTER_S} s."
-    if not move_attempt(attempt.id, AttemptState.LOST, actor=ACTOR, reason=reason):
+    if not move_attempt(attempt.id, AttemptState.LOST, actor=ACTOR, reason=reason, cause=Cause.LOST):
         return False
     job = Job.objects.select_for_update().get(id=attempt.job_id)
     to = JobState.CANCELLED if job.wants_stop else JobState.QUEUED

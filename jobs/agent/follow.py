@@ -6,7 +6,6 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -14,13 +13,16 @@ from engine import procfs
 from engine.directory import AttemptDirectory, State
 from jobs import series
 from jobs.agent.launch import Launched
+from jobs.agent.outcome import outcome
 from jobs.ingest import ingest
 from jobs.models import Attempt, Event, Job
-from jobs.states import AttemptState, JobState, move_attempt, move_job
+from jobs.states import AttemptState, Cause, JobState, move_attempt, move_job
 
 # How long a supervisor whose start we did not see (we were killed then) may take to write its first word.
 LAUNCH_GRACE = timedelta(seconds=30)
 TAIL_LINES = 40
+# What a supervisor of an older version, which names no cause, can only have meant.
+CAUSE_OF = {"succeeded": Cause.DONE, "stopped": Cause.STOPPED, "failed": Cause.WORKLOAD}
 
 
 def follow(attempt: Attempt, launched: Launched | None, why_stopping: str = "") -> bool:
@@ -40,23 +42,26 @@ def follow(attempt: Attempt, launched: Launched | None, why_stopping: str = "") 
         return True
     while ingest(attempt):
         pass
-    end(attempt, state.state, state.reason, "\n".join(state.stderr_tail), why_stopping)
+    cause = state.cause or CAUSE_OF[state.state]
+    end(attempt, state.state, state.reason, cause, "\n".join(state.stderr_tail), why_stopping)
     return False
 
 
-def end(attempt: Attempt, to: str, reason: str, stderr_tail: str = "", why_stopping: str = "") -> None:
+def end(
+    attempt: Attempt, to: str, reason: str, cause: str, stderr_tail: str = "", why_stopping: str = ""
+) -> None:
     """The attempt's terminal state, and what becomes of its job, in one transaction."""
     actor = f"agent:{attempt.node.name}"
     why_stopping = attempt.yield_reason or why_stopping
     if to == AttemptState.SUCCEEDED:
         reason = attempt.reason or reason  # the rank's own words: all steps done, or the time limit reached
-    elif to == AttemptState.STOPPED and why_stopping:
+    elif to == AttemptState.STOPPED and why_stopping and cause != Cause.TIME_LIMIT:
         reason = f"{why_stopping}."
     with transaction.atomic():
-        if not move_attempt(attempt.id, to, actor=actor, reason=reason, stderr_tail=stderr_tail):
+        if not move_attempt(attempt.id, to, actor=actor, reason=reason, cause=cause, stderr_tail=stderr_tail):
             return
         job = Job.objects.select_for_update().get(id=attempt.job_id)
-        job_to, job_reason = _outcome(job, attempt, to, reason, why_stopping)
+        job_to, job_reason = outcome(job, to, reason, cause, why_stopping)
         move_job(job.id, job_to, actor=actor, reason=job_reason, attempt=attempt.number)
     series.close(
         attempt.job.run.id, attempt.number
@@ -69,36 +74,15 @@ def _end_dead(attempt: Attempt, directory: AttemptDirectory, state: State) -> No
         pass
     booted_at = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     if state.updated_at < booted_at:
-        end(attempt, AttemptState.STOPPED, "the machine was restarted")
+        end(attempt, AttemptState.STOPPED, "the machine was restarted", Cause.RESTART)
         return
     end(
         attempt,
         AttemptState.FAILED,
         f"The supervisor (pid {state.pid}) died without a word.",
+        Cause.SUPERVISOR,
         _tail(directory),
     )
-
-
-def _outcome(job: Job, attempt: Attempt, to: str, reason: str, why_stopping: str) -> tuple[str, str]:
-    """The job's next state and the sentence that goes with it."""
-    if to == AttemptState.SUCCEEDED:
-        return JobState.SUCCEEDED, reason
-    if job.wants_stop:
-        said = Event.objects.filter(job=job, kind=f"job.{JobState.STOPPING}").order_by("-id").first()
-        return JobState.CANCELLED, (said.text if said else "") or reason
-    if to == AttemptState.STOPPED:
-        return JobState.QUEUED, f"{why_stopping or f'Interrupted: {reason}'}; {_resumes(attempt)}"
-    failures = Attempt.objects.filter(job=job, state=AttemptState.FAILED).count()
-    if failures <= settings.RETRY_LIMIT:
-        tries = f"Retry {failures} of {settings.RETRY_LIMIT}"
-        return JobState.QUEUED, f"{tries} after a failure ({reason}); {_resumes(attempt)}"
-    return JobState.FAILED, reason
-
-
-def _resumes(attempt: Attempt) -> str:
-    earlier = Attempt.objects.filter(job_id=attempt.job_id).exclude(checkpoint_step=None)
-    newest = earlier.order_by("-checkpoint_step").values_list("checkpoint_step", flat=True).first()
-    return "starts again from step 0." if newest is None else f"resumes from step {newest}."
 
 
 def _mirror_start(attempt: Attempt, state: State) -> None:
@@ -128,6 +112,7 @@ def _wait_for_first_word(attempt: Attempt, directory: AttemptDirectory, launched
             attempt,
             AttemptState.FAILED,
             "The supervisor ended before it reported anything.",
+            Cause.LAUNCH,
             _tail(directory),
         )
         return False
@@ -136,7 +121,8 @@ def _wait_for_first_word(attempt: Attempt, directory: AttemptDirectory, launched
     # We were killed between taking the attempt and starting it. Should a supervisor come up late, it stops at once,
     # and the lock on its devices keeps it apart from the next attempt.
     directory.write_control("stop")
-    end(attempt, AttemptState.STOPPED, "the agent was killed before the supervisor had started")
+    reason = "the agent was killed before the supervisor had started"
+    end(attempt, AttemptState.STOPPED, reason, Cause.LAUNCH)
     return False
 
 

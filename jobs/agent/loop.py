@@ -22,7 +22,7 @@ from jobs.agent.children import Keeper
 from jobs.agent.follow import end, follow
 from jobs.agent.launch import Launched, LaunchError
 from jobs.models import Attempt, Node
-from jobs.states import ATTEMPT_LIVE, AttemptState
+from jobs.states import ATTEMPT_LIVE, AttemptState, Cause
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +32,13 @@ ERROR_PAUSE_S = 2.0
 BEAT_EVERY_S = 5.0
 STRAYS_EVERY_S = 10.0
 LEAVE_LIMIT_S = 30.0
-# The supervisor fences itself this much before the scheduler gives its devices to somebody else.
-LEASE_SHARE = 0.9
+MARGIN_SHARE = 0.1  # of the reassign time, for a slow machine
+
+
+def lease_s() -> float:
+    """How long a supervisor runs on without a heartbeat. When it is over, the ranks still get their grace, and all of
+    it must have passed before the scheduler gives the devices to somebody else."""
+    return (1 - MARGIN_SHARE) * settings.REASSIGN_AFTER_S - settings.STOP_GRACE_S
 
 
 @dataclass
@@ -113,6 +118,9 @@ class Agent:
         if not is_alive:
             self._launched.pop(attempt.id, None)
             self._leases.pop(attempt.id, None)
+            self._strays_at = (
+                0.0  # it may have been refused a device that a stray of an earlier attempt holds
+            )
         return is_alive
 
     def _take(self, attempt: Attempt) -> bool:
@@ -121,10 +129,10 @@ class Agent:
         if self.warm_parent and warm.is_warming_up(self.warm_parent, self.node_dir):
             return True  # look again in a moment
         if attempt.job.wants_stop:
-            end(attempt, AttemptState.STOPPED, "cancelled before it was started")
+            end(attempt, AttemptState.STOPPED, "cancelled before it was started", Cause.STOPPED)
             return False
         if attempt.yield_reason:
-            end(attempt, AttemptState.STOPPED, "")
+            end(attempt, AttemptState.STOPPED, "", Cause.STOPPED)
             return False
         try:
             directory = launch.prepare(attempt, self.node_dir, self._vouched_until)
@@ -132,14 +140,14 @@ class Agent:
                 return False
             self._launched[attempt.id] = launch.start(directory, lambda path: warm.start(self.node_dir, path))
         except LaunchError as error:
-            end(attempt, AttemptState.FAILED, str(error))
+            end(attempt, AttemptState.FAILED, str(error), Cause.LAUNCH)
             return False
         return True
 
     def _beat(self) -> None:
         if self.why_stopping or time.monotonic() < self._beat_at:
             return
-        vouched_until = time.time() + LEASE_SHARE * settings.REASSIGN_AFTER_S
+        vouched_until = time.time() + lease_s()
         if not Node.objects.filter(id=self.node.id).update(heartbeat_at=Now()):
             self.node = inventory.register(self.node_dir)
         self._vouched_until = vouched_until

@@ -9,7 +9,7 @@ from django.utils import timezone
 from jobs.ids import new_id
 from jobs.models.cluster import Device, Node, Pool
 from jobs.models.people import Team
-from jobs.states import AttemptState, JobState
+from jobs.states import AttemptState, Cause, JobState
 
 
 class Priority(models.IntegerChoices):
@@ -73,6 +73,7 @@ class Attempt(models.Model):
         max_length=10, choices=AttemptState.choices, default=AttemptState.ASSIGNED, db_index=True
     )
     reason = models.TextField(blank=True)
+    cause = models.CharField(max_length=20, choices=Cause.choices, blank=True)  # '' while it lives
     stderr_tail = models.TextField(blank=True)  # of the rank that failed first
     yield_reason = models.CharField(
         max_length=300, blank=True
