@@ -15,18 +15,19 @@ DEVICES = 8
 TEAMS = 10
 
 
-def crowd(owner: User, num_nodes: int, num_jobs: int, free_nodes: int = 0) -> Pool:
+def crowd(owner: User, num_nodes: int, num_jobs: int, free_nodes: int = 0, name: str = "crowd") -> Pool:
     """All but `free_nodes` nodes are full of single-device attempts that end one after the other; jobs of ten teams
     with quotas and all priorities wait."""
-    pool = Pool.objects.create(name="crowd")
-    teams = Team.objects.bulk_create(Team(name=f"team {n}", slug=f"team-{n}") for n in range(TEAMS))
+    pool = Pool.objects.create(name=name)
+    teams = Team.objects.bulk_create(Team(name=f"{name} team {n}", slug=f"{name}-{n}") for n in range(TEAMS))
     Share.objects.bulk_create(
         Share(team=team, pool=pool, weight=1 + n % 3, guaranteed=10, borrowable=num_nodes * DEVICES)
         for n, team in enumerate(teams)
     )
     now = timezone.now()
     nodes = Node.objects.bulk_create(
-        Node(id=f"crowd-{n:04}", name=f"crowd-{n:04}", pool=pool, heartbeat_at=now) for n in range(num_nodes)
+        Node(id=f"{name}-{n:04}", name=f"{name}-{n:04}", pool=pool, heartbeat_at=now)
+        for n in range(num_nodes)
     )
     devices = Device.objects.bulk_create(
         Device(id=f"{node.id}-{index}", node=node, index=index, kind="cuda", name="device")
