@@ -8,10 +8,12 @@ can be lost.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -81,12 +83,23 @@ class Scheduler:
         self.dispatcher.ring_all()
 
 
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """A large pool is some 100,000 objects without a cycle; looking for cycles among them took 28 % of a tick."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 def schedule(pool: Pool) -> int:
     """One look at a pool and everything that follows from it; returns how many jobs were placed."""
-    seen = snapshot.of(pool)
-    if not seen.waiting:
-        return 0
-    decisions = decide(seen)
+    with _no_garbage_collection():
+        seen = snapshot.of(pool)
+        if not seen.waiting:
+            return 0
+        decisions = decide(seen)
     placed = _place(pool, decisions.placings)
     for victim in decisions.preemptions:
         preemption.preempt(victim.attempt, by=victim.by, actor=ACTOR)
