@@ -161,6 +161,39 @@ def test_every_switch_of_a_chart_works(page: Page, long: str):
     page.keyboard.press("Escape")
 
 
+@pytest.mark.parametrize(
+    ("unit", "start", "step", "texts"),
+    [
+        ("bytes", 0, 2**27, ["0", "128 MiB", "256 MiB", "384 MiB"]),
+        ("bytes", 0, 2**29, ["0", "0.5 GiB", "1.0 GiB", "1.5 GiB"]),
+        ("bytes_per_s", 0, 2**22, ["0", "4 MiB/s", "8 MiB/s", "12 MiB/s"]),
+        ("s", 0, 0.2, ["0", "200 ms", "400 ms", "600 ms"]),
+        ("s", 0, 30, ["0", "30 s", "1 min", "1 min 30 s"]),
+        ("s", 7200, 15, ["2:00:00", "2:00:15", "2:00:30", "2:00:45"]),
+        ("s", 1234.5, 0.01, ["20:34.50", "20:34.51", "20:34.52", "20:34.53"]),
+        ("", 0, 0.00025, ["0", "0.00025", "0.00050", "0.00075"]),
+        ("step", 12_340, 1, ["12,340", "12,341", "12,342", "12,343"]),
+        ("tokens", 123_400_000, 1000, ["123.400 M", "123.401 M", "123.402 M", "123.403 M"]),
+        ("tokens_per_s", 0, 5000, ["0", "5 k", "10 k", "15 k"]),
+        ("share", 0, 0.005, ["0", "0.5 %", "1.0 %", "1.5 %"]),
+    ],
+)
+def test_ticks_of_an_axis_share_a_unit_and_never_say_the_same_twice(
+    page: Page, long: str, unit: str, start: float, step: float, texts: list[str]
+):
+    page.goto(long)
+    module = page.evaluate("document.querySelector('script[src*=\"js/charts\"]').src")
+    ticks = re.sub(r"charts[^/]*$", "ticks.js", module)
+    found = page.evaluate(
+        """async ([address, unit, start, step]) => {
+            const { tickTexts } = await import(address);
+            return tickTexts([0, 1, 2, 3].map((count) => start + count * step), unit, step);
+        }""",
+        [ticks, unit, start, step],
+    )
+    assert found == texts
+
+
 def test_two_fingers_zoom_and_one_reads(page_like: Callable[..., Page], long: str):
     page = page_like(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page.goto(long)
