@@ -1,0 +1,32 @@
+"""`manage.py reorder JOB --before OTHER`: change the order of a team's own waiting jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from jobs import queue
+from jobs.models import Job
+from jobs.states import StateError
+
+
+class Command(BaseCommand):
+    help = "Let a waiting job be served before another of the same pool, team and priority."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("job")
+        parser.add_argument("--before", required=True, metavar="OTHER")
+        parser.add_argument("--user", default="admin", help="in whose name (default: admin)")
+
+    def handle(self, *, job: str, before: str, user: str, **options: Any) -> None:
+        found = Job.objects.in_bulk([job, before])
+        for name in (job, before):
+            if name not in found:
+                raise CommandError(f"There is no job '{name}'.")
+        try:
+            queue.reorder(found[job], actor=user, before=found[before])
+        except StateError as error:
+            raise CommandError(str(error)) from None
+        self.stdout.write(f"Job {job} is served before job {before}.")
