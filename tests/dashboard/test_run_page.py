@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 
 import pytest
 from django.urls import reverse
@@ -202,3 +203,17 @@ def test_a_log_that_is_not_there_says_so(owner_browser, job, query):
 def test_a_stranger_gets_404(stranger_browser, job, name):
     assert stranger_browser.get(reverse(name, args=[job.run.id])).status_code == 404
     assert stranger_browser.get(reverse("run-part", args=[job.run.id, "head"])).status_code == 404
+
+
+def test_a_waiting_job_says_its_place_and_when_it_starts_or_why_nobody_knows(owner_browser, make_job):
+    job = set_state(
+        make_job(), JobState.QUEUED, position=3, waiting_reason="Behind 2 jobs.",
+        expected_start_at=datetime(2026, 11, 23, 14, 5, tzinfo=UTC),
+    )  # fmt: skip
+    text = page(owner_browser, job.run)
+    assert "Behind 2 jobs." in text
+    assert "Place 3 in the queue; starts by 2026-11-23 14:05 UTC at the latest" in text
+    unknown = {"code": "QUOTA", "values": {}, "unknown_start": "It depends on the quota."}
+    set_state(job, JobState.QUEUED, expected_start_at=None, waiting_for=unknown)
+    text = page(owner_browser, job.run)
+    assert "When it starts is not known: It depends on the quota." in text and "at the latest" not in text
