@@ -109,6 +109,11 @@ NODE_NAME = env.text("HEADROOM_NODE_NAME", "")
 NODE_POOL = env.text("HEADROOM_POOL", "default")
 DATA_DIR = Path(env.text("HEADROOM_DATA_DIR", str(HOME_DIR / "data"))).resolve()
 CORPUS_ROOT = Path(env.text("HEADROOM_CORPUS_ROOT", str(HOME_DIR / "corpora"))).resolve()
+# Where this node's checkpoints go when several nodes see one folder: a job then resumes on any of them. Unset: on the
+# node's own disk. The address is the one by which other nodes reach this one; unset: that of its default route.
+CHECKPOINT_ROOT = env.text("HEADROOM_CHECKPOINT_ROOT", "")
+NODE_ADDRESS = env.text("HEADROOM_NODE_ADDRESS", "")
+PREPARE_LIMIT_S = env.whole("HEADROOM_PREPARE_LIMIT_S", 60)
 UNREACHABLE_AFTER_S = env.whole("HEADROOM_UNREACHABLE_AFTER_S", 45)
 REASSIGN_AFTER_S = env.whole("HEADROOM_REASSIGN_AFTER_S", 600)
 RETRY_LIMIT = env.whole("HEADROOM_RETRY_LIMIT", 0)

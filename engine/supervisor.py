@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from engine.directory import EXIT_STOPPED, AttemptDirectory, AttemptState, Placement
+from engine.supervision.arming import wait_for_commit
 from engine.supervision.blame import culprit, is_witness, sentence, tail_of
 from engine.supervision.environment import ROOT, allowed, free_port, rank_environment
 from engine.supervision.gang import Gang
@@ -28,6 +29,7 @@ from engine.supervision.sweep import kill_strays, remove_shared_memory
 
 POLL_S = 0.05
 LOCK_WAIT_S = 3.0
+ABORT_GRACE_S = 0.5  # ranks of a broken gang reach no step border: there is nothing to wait for
 WITNESS_S = 0.3  # how long peers of a dead rank get to end by themselves, which shows who was first
 KILL_AFTER_S = 2.0
 LOG_LIMIT_BYTES = 64 * 1024**2
@@ -41,6 +43,7 @@ class Ending:
     state: AttemptState
     reason: str
     stderr_tail: tuple[str, ...] = ()
+    is_witness: bool = False
 
 
 class Orders:
@@ -51,7 +54,7 @@ class Orders:
         self._signal: int | None = None
         self._lease: float | None = None
         self._lease_deadline = float("inf")
-        self.grace_s = float(os.environ.get("HEADROOM_STOP_GRACE_S", "60"))  # from the request to the kill
+        self._grace_s = float(os.environ.get("HEADROOM_STOP_GRACE_S", "60"))  # from the request to the kill
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._take)
 
@@ -59,9 +62,17 @@ class Orders:
         """'' while the ranks may go on."""
         if self._signal:
             return f"the supervisor was told to stop by {signal.Signals(self._signal).name}"
-        if self._directory.read_control() == "stop":
+        control = self._directory.read_control()
+        if control == "abort":
+            self._grace_s = min(self._grace_s, ABORT_GRACE_S)
+            return "the gang was broken up"
+        if control == "stop":
             return "stopped on request"
         return "the agent went silent" if self._is_lease_over() else ""
+
+    @property
+    def grace_s(self) -> float:
+        return self._grace_s
 
     def _take(self, number: int, _frame: object) -> None:
         self._signal = number
@@ -92,7 +103,7 @@ def supervise(directory: AttemptDirectory, spawn: Spawn) -> int:
     except BaseException as error:
         report.end("failed", f"the supervisor itself failed: {type(error).__name__}: {error}")
         raise
-    report.end(ending.state, ending.reason, ending.stderr_tail)
+    report.end(ending.state, ending.reason, ending.stderr_tail, ending.is_witness)
     return EXIT_CODES[ending.state]
 
 
@@ -115,10 +126,12 @@ def _run(directory: AttemptDirectory, spawn: Spawn, orders: Orders, report: Repo
         locks = hold_devices(Path(placement.lock_dir), (seat.device for seat in placement.seats), LOCK_WAIT_S)
     except DeviceHeld as error:
         return Ending("failed", str(error))
-    if not placement.master_port:
-        placement = msgspec.structs.replace(placement, master_port=free_port(placement.master_addr))
     gang, tag = Gang(), str(directory.path.resolve())
     try:
+        if directory.read_control() == "prepare":
+            placement = wait_for_commit(directory, placement, orders.why_stop, report.armed)
+        elif not placement.master_port:
+            placement = msgspec.structs.replace(placement, master_port=free_port(placement.master_addr))
         if why := orders.why_stop():
             return Ending("stopped", f"{why}, before the ranks were started")
         gang.start(placement, spawn, lambda seat: rank_environment(tag, placement, seat))
@@ -141,9 +154,11 @@ def _watch(directory: AttemptDirectory, gang: Gang, orders: Orders, report: Repo
         if gang.is_broken:
             terminate_at = min(terminate_at, now + WITNESS_S)
             kill_at = min(kill_at, now + WITNESS_S + KILL_AFTER_S)
-        elif not why and (why := orders.why_stop()):
-            report.note(f"Ranks are asked to stop at a step border: {why}.")
-            terminate_at, kill_at = now, now + orders.grace_s
+        elif order := orders.why_stop():
+            if not why:
+                report.note(f"Ranks are asked to stop at a step border: {order}.")
+            why = why or order
+            terminate_at, kill_at = min(terminate_at, now), min(kill_at, now + orders.grace_s)
         if now >= kill_at:
             gang.kill()
         elif now >= terminate_at:
@@ -162,7 +177,8 @@ def _ending(directory: AttemptDirectory, gang: Gang, report: Report, stopped_bec
     failures = [d for d in gang.deaths if not (stopped_because and is_witness(d, tails[d.rank]))]
     if failures:
         first = culprit(failures, tails)
-        return Ending("failed", sentence(first, tails[first.rank]), tails[first.rank])
+        tail = tails[first.rank]
+        return Ending("failed", sentence(first, tail), tail, is_witness(first, tail))
     why = stopped_because or last_words(directory, report.state.started_at) or "the ranks ended by themselves"
     return Ending("stopped", f"{why}; killed, since no step border came in time" if gang.was_killed else why)
 

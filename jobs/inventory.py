@@ -26,7 +26,7 @@ def register(node_dir: Path) -> Node:
     """Write down what this machine has now; devices that have gone are marked, never deleted.
     Raises OSError when the node's folder cannot be written."""
     node_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    facts, found = node_facts(), devices()
+    facts, found = node_facts() | {"checkpoint_root": settings.CHECKPOINT_ROOT}, devices()
     with transaction.atomic():
         pool, _ = Pool.objects.get_or_create(name=settings.NODE_POOL)
         name = settings.NODE_NAME or str(facts.get("hostname") or "node")

@@ -21,8 +21,9 @@ from django.db import DatabaseError, close_old_connections, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from jobs import gangs
 from jobs.dispatch import Dispatcher
-from jobs.leases import FreeNode, alive_since, assign, nodes_of
+from jobs.leases import FreeNode, alike, alive_since, assign, nodes_of, spread
 from jobs.models import Attempt, Job, Node, Pool
 from jobs.states import ATTEMPT_LIVE, AttemptState, JobState, move_attempt, move_job
 
@@ -116,11 +117,11 @@ def decide(pool: Pool) -> Decision:
     if not nodes:
         _say(decision, jobs, _why_no_node(pool))
         return decision
-    _place(decision, jobs, nodes)
+    _place(decision, jobs, nodes, pool.allows_several_nodes)
     return decision
 
 
-def _place(decision: Decision, jobs: list[Job], nodes: list[FreeNode]) -> None:
+def _place(decision: Decision, jobs: list[Job], nodes: list[FreeNode], may_spread: bool) -> None:
     homes = _last_nodes(jobs)
     reserved: set[str] = set()
     ahead = 0
@@ -135,6 +136,10 @@ def _place(decision: Decision, jobs: list[Job], nodes: list[FreeNode]) -> None:
         waits_for = max(
             (n for n in fitting if n.id not in reserved), key=lambda n: (len(n.free), n.name), default=None
         )
+        if not fitting and may_spread and any(_holds(g, job) for g in alike(nodes)):
+            _place_over_nodes(decision, job, [n for n in nodes if n.id not in reserved], reserved)
+            ahead += job.id not in {placed.id for placed, _, _ in decision.placings}
+            continue
         if not fitting:
             largest = max(len(n.devices) for n in nodes)
             _say(
@@ -148,6 +153,27 @@ def _place(decision: Decision, jobs: list[Job], nodes: list[FreeNode]) -> None:
             reserved.add(waits_for.id)
             _say(decision, [job], _why_waiting(job, waits_for))
         ahead += 1
+
+
+def _holds(group: list[FreeNode], job: Job) -> bool:
+    return sum(len(node.devices) for node in group) >= job.num_devices
+
+
+def _place_over_nodes(decision: Decision, job: Job, nodes: list[FreeNode], reserved: set[str]) -> None:
+    """A gang that no node holds alone: placed, or its nodes are kept for it."""
+    chosen = spread(nodes, job.num_devices)
+    if chosen:
+        for node, devices in chosen:
+            node.free = node.free[len(devices) :]
+            node.holders[job.id] = len(devices)
+        devices = [device for _, part in chosen for device in part]
+        decision.placings.append((job, chosen[0][0].id, devices))
+        return
+    groups = [group for group in alike(nodes) if _holds(group, job)]
+    waits_for = max(groups, key=lambda group: sum(len(n.free) for n in group), default=[])
+    reserved |= {node.id for node in waits_for}
+    free = sum(len(node.free) for node in waits_for)
+    _say(decision, [job], f"Needs {_devices(job.num_devices)} on several nodes; {free} of them are free.")
 
 
 def _best(job: Job, nodes: list[FreeNode], homes: Mapping[str, str]) -> FreeNode | None:
@@ -196,8 +222,8 @@ def take_back_lost_attempts() -> int:
     silent = Q(node__heartbeat_at__lt=Now() - limit) | Q(
         node__heartbeat_at=None, assigned_at__lt=Now() - limit
     )
-    lost = Attempt.objects.filter(silent, state__in=ATTEMPT_LIVE).select_related("node")
-    return sum(_take_back(attempt) for attempt in lost)
+    lost = Attempt.objects.filter(silent, state__in=ATTEMPT_LIVE, num_nodes=1).select_related("node")
+    return sum(_take_back(attempt) for attempt in lost) + gangs.look_after_all()
 
 
 @transaction.atomic

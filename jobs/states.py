@@ -58,6 +58,31 @@ ATTEMPT_MOVES: dict[str, tuple[str, ...]] = {
 }
 
 
+class MemberState(TextChoices):
+    """One node's part of an attempt over several nodes."""
+
+    ASSIGNED = "assigned"
+    PREPARING = "preparing"  # its supervisor takes the devices
+    ARMED = "armed"  # it holds them and waits for the other nodes
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    LOST = "lost"
+
+
+MEMBER_LIVE = (MemberState.ASSIGNED, MemberState.PREPARING, MemberState.ARMED, MemberState.RUNNING)
+MEMBER_MOVES: dict[str, tuple[str, ...]] = {
+    MemberState.PREPARING: (MemberState.ASSIGNED,),
+    MemberState.ARMED: (MemberState.PREPARING,),
+    MemberState.RUNNING: (MemberState.ARMED,),
+    MemberState.SUCCEEDED: (MemberState.ARMED, MemberState.RUNNING),
+    MemberState.STOPPED: MEMBER_LIVE,
+    MemberState.FAILED: MEMBER_LIVE,
+    MemberState.LOST: MEMBER_LIVE,
+}
+
+
 class StateError(Exception):
     """A user asked for a move that the job's state does not allow; the message says which and why."""
 
@@ -129,6 +154,35 @@ def move_attempt(
             actor=actor,
             kind=f"attempt.{to}",
             text=reason,
+        )
+    return True
+
+
+def move_member(
+    member_id: int,
+    to: str,
+    *,
+    actor: str,
+    reason: str = "",
+    only_from: Collection[str] | None = None,
+    **fields: Any,
+) -> bool:
+    """As move_job, for one node's part of an attempt."""
+    from jobs.models import AttemptNode, Event
+
+    with transaction.atomic():
+        if to not in MEMBER_LIVE:
+            fields = {"ended_at": timezone.now(), "reason": reason} | fields
+        rows = AttemptNode.objects.filter(id=member_id, state__in=_sources(MEMBER_MOVES[to], only_from))
+        if not rows.update(state=to, **fields):
+            return False
+        member = AttemptNode.objects.select_related("attempt", "node").get(id=member_id)
+        Event.objects.create(
+            job_id=member.attempt.job_id,
+            attempt_number=member.attempt.number,
+            actor=actor,
+            kind=f"member.{to}",
+            text=f"Node {member.node.name}: {reason}" if reason else f"Node {member.node.name}.",
         )
     return True
 

@@ -35,6 +35,8 @@ from engine.spec import Spec
 # DeepSpeed 0.19.8 calls names that torch 2.13 has renamed; neither is ours to change.
 warnings.filterwarnings("ignore", r"`torch\.distributed\.", FutureWarning)
 
+DTYPES = ("fp32", "bf16", "fp16")
+
 # A rank that waits this long for the others has lost them; the supervisor notices a dead rank long before.
 PEER_TIMEOUT = timedelta(minutes=10)
 
@@ -83,6 +85,8 @@ def open_session(directory: AttemptDirectory, rank: int, began: float) -> Sessio
         breakdown = Breakdown(seat.device_kind)
         dtype = _choose_dtype(spec, seat, placement, recorder)
         _join(seat, breakdown)
+        if placement.has_other_nodes:
+            dtype = _as_rank_0_chose(dtype, device)
         # Dropout differs by rank; the weights come from seeds of their own.
         torch.manual_seed(spec.seed * 1_000_003 + rank)
         engine, optimiser, norm = build_engine(spec, dtype, seat.device_kind)
@@ -153,6 +157,13 @@ def _join(seat: Seat, breakdown: Breakdown) -> None:
     )
     breakdown.watch_collectives(backends.cdb)
     comm.barrier()
+
+
+def _as_rank_0_chose(dtype: str, device: torch.device) -> str:
+    """Nodes measure for themselves which number format is faster here; the run has one. Collective."""
+    chosen = torch.tensor(DTYPES.index(dtype), device=device)
+    comm.broadcast(chosen, 0)
+    return DTYPES[int(chosen)]
 
 
 @contextmanager

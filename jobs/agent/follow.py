@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,25 +24,44 @@ LAUNCH_GRACE = timedelta(seconds=30)
 TAIL_LINES = 40
 
 
+@dataclass(frozen=True)
+class Ending:
+    """How a supervisor's work ended, by its own word or by what is left of it."""
+
+    to: str
+    reason: str
+    stderr_tail: str = ""
+    is_witness: bool = False
+
+
 def follow(attempt: Attempt, launched: Launched | None, why_stopping: str = "") -> bool:
     """One look at a live attempt; True while it lives on. `why_stopping`: the agent itself asked for the stop."""
-    directory = AttemptDirectory(attempt.directory)
     ingest(attempt)
-    state = directory.read_state()
-    if state is None:
-        return _wait_for_first_word(attempt, directory, launched)
-    if not state.is_terminal and not procfs.is_alive(state.pid, state.pid_started):
-        state = directory.read_state() or state  # it may have ended properly between the two looks
-        if not state.is_terminal:
-            _end_dead(attempt, directory, state)
-            return False
-    _mirror_start(attempt, state)
-    if not state.is_terminal:
+    state, ending = observe(AttemptDirectory(attempt.directory), launched, attempt.started_at)
+    if state is not None and (ending is None or state.is_terminal):
+        mirror_start(attempt, state)
+    if ending is None:
         return True
     while ingest(attempt):
         pass
-    end(attempt, state.state, state.reason, "\n".join(state.stderr_tail), why_stopping)
+    end(attempt, ending.to, ending.reason, ending.stderr_tail, why_stopping)
     return False
+
+
+def observe(
+    directory: AttemptDirectory, launched: Launched | None, began_at: datetime | None
+) -> tuple[State | None, Ending | None]:
+    """What the supervisor last said, and how it ended; (None, None) while its first word is waited for."""
+    state = directory.read_state()
+    if state is None:
+        return None, _without_a_word(directory, launched, began_at)
+    if not state.is_terminal and not procfs.is_alive(state.pid, state.pid_started):
+        state = directory.read_state() or state  # it may have ended properly between the two looks
+        if not state.is_terminal:
+            return state, _of_dead(directory, state)
+    if not state.is_terminal:
+        return state, None
+    return state, Ending(state.state, state.reason, "\n".join(state.stderr_tail), state.is_witness)
 
 
 def end(attempt: Attempt, to: str, reason: str, stderr_tail: str = "", why_stopping: str = "") -> None:
@@ -62,20 +82,13 @@ def end(attempt: Attempt, to: str, reason: str, stderr_tail: str = "", why_stopp
     )  # tidies up; what a crash leaves unfolded is read all the same
 
 
-def _end_dead(attempt: Attempt, directory: AttemptDirectory, state: State) -> None:
+def _of_dead(directory: AttemptDirectory, state: State) -> Ending:
     """A supervisor that is gone without a terminal state: killed, or its machine went down."""
-    while ingest(attempt):
-        pass
     booted_at = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     if state.updated_at < booted_at:
-        end(attempt, AttemptState.STOPPED, "the machine was restarted")
-        return
-    end(
-        attempt,
-        AttemptState.FAILED,
-        f"The supervisor (pid {state.pid}) died without a word.",
-        _tail(directory),
-    )
+        return Ending(AttemptState.STOPPED, "the machine was restarted")
+    reason = f"The supervisor (pid {state.pid}) died without a word."
+    return Ending(AttemptState.FAILED, reason, _tail(directory))
 
 
 def _outcome(job: Job, attempt: Attempt, to: str, reason: str, why_stopping: str) -> tuple[str, str]:
@@ -85,7 +98,7 @@ def _outcome(job: Job, attempt: Attempt, to: str, reason: str, why_stopping: str
     if job.wants_stop:
         said = Event.objects.filter(job=job, kind=f"job.{JobState.STOPPING}").order_by("-id").first()
         return JobState.CANCELLED, (said.text if said else "") or reason
-    if to == AttemptState.STOPPED:
+    if to in (AttemptState.STOPPED, AttemptState.LOST):
         return JobState.QUEUED, f"{why_stopping or f'Interrupted: {reason}'}; {_resumes(attempt)}"
     failures = Attempt.objects.filter(job=job, state=AttemptState.FAILED).count()
     if failures <= settings.RETRY_LIMIT:
@@ -100,7 +113,7 @@ def _resumes(attempt: Attempt) -> str:
     return "starts again from step 0." if newest is None else f"resumes from step {newest}."
 
 
-def _mirror_start(attempt: Attempt, state: State) -> None:
+def mirror_start(attempt: Attempt, state: State) -> None:
     if "queued" not in attempt.phases:
         phases = attempt.phases | {"queued": _queued_s(attempt, state)}
         Attempt.objects.filter(id=attempt.id).update(phases=phases)
@@ -119,24 +132,20 @@ def _queued_s(attempt: Attempt, state: State) -> float:
     return max(0.0, (datetime.fromtimestamp(state.started_at, UTC) - began).total_seconds())
 
 
-def _wait_for_first_word(attempt: Attempt, directory: AttemptDirectory, launched: Launched | None) -> bool:
+def _without_a_word(
+    directory: AttemptDirectory, launched: Launched | None, began_at: datetime | None
+) -> Ending | None:
     if launched is not None:
         if launched.is_alive or directory.read_state() is not None:
-            return True
-        end(
-            attempt,
-            AttemptState.FAILED,
-            "The supervisor ended before it reported anything.",
-            _tail(directory),
-        )
-        return False
-    if attempt.started_at is None or timezone.now() - attempt.started_at < LAUNCH_GRACE:
-        return True
+            return None
+        reason = "The supervisor ended before it reported anything."
+        return Ending(AttemptState.FAILED, reason, _tail(directory))
+    if began_at is None or timezone.now() - began_at < LAUNCH_GRACE:
+        return None
     # We were killed between taking the attempt and starting it. Should a supervisor come up late, it stops at once,
     # and the lock on its devices keeps it apart from the next attempt.
     directory.write_control("stop")
-    end(attempt, AttemptState.STOPPED, "the agent was killed before the supervisor had started")
-    return False
+    return Ending(AttemptState.STOPPED, "the agent was killed before the supervisor had started")
 
 
 def _tail(directory: AttemptDirectory) -> str:

@@ -4,11 +4,12 @@ from jobs.models.cluster import Device, Node, Pool
 from jobs.models.people import ApiToken, LoginLink, Membership, Team
 from jobs.models.runs import Run
 from jobs.models.series import Batch, Chunk, ChunkData, Segment, StoredSeries, Stream
-from jobs.models.work import Attempt, Event, Job, Lease, SpoolOffset
+from jobs.models.work import Attempt, AttemptNode, Event, Job, Lease, SpoolOffset
 
 __all__ = [
     "ApiToken",
     "Attempt",
+    "AttemptNode",
     "Batch",
     "Chunk",
     "ChunkData",

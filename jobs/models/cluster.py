@@ -10,6 +10,8 @@ class Pool(models.Model):
 
     name = models.SlugField(max_length=50, unique=True)
     is_open = models.BooleanField(default=True)  # a closed pool starts nothing new
+    # Whether a job that no node can hold alone may have its ranks on several; they need a shared checkpoint folder.
+    allows_several_nodes = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:
