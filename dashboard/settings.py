@@ -107,6 +107,8 @@ IS_BROKER_EMBEDDED = f"redis+socket://{BROKER_SOCKET}" == BROKER_URL
 NODE_DIR = Path(env.text("HEADROOM_NODE_DIR", str(HOME_DIR / "node"))).resolve()
 NODE_NAME = env.text("HEADROOM_NODE_NAME", "")
 NODE_POOL = env.text("HEADROOM_POOL", "default")
+JOIN_TOKEN = env.text("HEADROOM_JOIN_TOKEN", "")  # of a node's first start; `up`'s own agent needs none
+FREE_POOLS = env.words("HEADROOM_FREE_POOLS", [])  # that `prepare` lets nodes join without a token
 DATA_DIR = Path(env.text("HEADROOM_DATA_DIR", str(HOME_DIR / "data"))).resolve()
 CORPUS_ROOT = Path(env.text("HEADROOM_CORPUS_ROOT", str(HOME_DIR / "corpora"))).resolve()
 # Where this node's checkpoints go when several nodes see one folder: a job then resumes on any of them. Unset: on the

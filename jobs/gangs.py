@@ -77,7 +77,8 @@ def end_member(
         ):
             return
         if to in (MemberState.FAILED, MemberState.LOST):
-            break_up(member.attempt, f"node {member.node.name}: {reason}", actor)
+            said = "lost the connection to the others" if is_witness else reason
+            break_up(member.attempt, f"node {member.node.name}: {said}", actor)
         elif not member.attempt.job.wants_stop:
             before_start = (AttemptState.ASSIGNED,)
             break_up(member.attempt, f"node {member.node.name}: {reason}", actor, only_from=before_start)
@@ -128,7 +129,7 @@ def _give_up(member: AttemptNode, is_broken: bool) -> None:
     silent_s = settings.UNREACHABLE_AFTER_S if is_broken else settings.REASSIGN_AFTER_S
     silent = Q(heartbeat_at=None) | Q(heartbeat_at__lt=Now() - timedelta(seconds=silent_s))
     if Node.objects.filter(silent, id=member.node_id).exists():
-        end_member(member, MemberState.LOST, f"Node {member.node.name} has been silent for {silent_s} s.")
+        end_member(member, MemberState.LOST, f"silent for {silent_s} s")
 
 
 def _verdict(attempt: Attempt, members: list[AttemptNode]) -> tuple[str, str, str]:
@@ -147,7 +148,7 @@ def _verdict(attempt: Attempt, members: list[AttemptNode]) -> tuple[str, str, st
     if any(member.node_id == attempt.node_id for member in by_state[MemberState.SUCCEEDED]):
         return AttemptState.SUCCEEDED, next(m.reason for m in members if m.node_id == attempt.node_id), ""
     if lost := by_state[MemberState.LOST]:
-        return AttemptState.LOST, lost[0].reason, ""
+        return AttemptState.LOST, f"Node {lost[0].node.name} was {lost[0].reason}", ""
     if failed:
         return AttemptState.FAILED, f"{failed[0].reason} (node {failed[0].node.name})", failed[0].stderr_tail
     return AttemptState.STOPPED, by_state[MemberState.STOPPED][0].reason, ""

@@ -12,6 +12,7 @@ from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 
 from jobs.models import Attempt, AttemptNode, Device, Job, Lease, Node, Pool
+from jobs.node_states import DeviceHealth, Health
 from jobs.states import JobState, move_job
 
 
@@ -42,15 +43,20 @@ def nodes_of(pool: Pool) -> list[FreeNode]:
             node.id, node.name, (), [], {}, checkpoint_root=str(node.facts.get("checkpoint_root") or "")
         )
         for node in Node.objects.filter(
-            pool=pool, is_cordoned=False, heartbeat_at__gt=alive_since()
-        ).order_by("name", "id")
+            pool=pool,
+            is_cordoned=False,
+            heartbeat_at__gt=alive_since(),
+        )
+        .exclude(health=Health.SUSPECT)
+        .order_by("name", "id")
     }
     holders = dict(
         Lease.objects.filter(is_active=True, device__node__pool=pool).values_list(
             "device_id", "attempt__job_id"
         )
     )
-    devices = Device.objects.filter(node__in=nodes, is_present=True).order_by("node", "index")
+    devices = Device.objects.filter(node__in=nodes, is_present=True, health=DeviceHealth.OK)
+    devices = devices.order_by("node", "index")
     for device_id, node_id, kind in devices.values_list("id", "node_id", "kind"):
         node = nodes[node_id]
         node.kind = kind

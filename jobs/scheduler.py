@@ -25,6 +25,7 @@ from jobs import gangs
 from jobs.dispatch import Dispatcher
 from jobs.leases import FreeNode, alike, alive_since, assign, nodes_of, spread
 from jobs.models import Attempt, Job, Node, Pool
+from jobs.nodes import note_silence, settle
 from jobs.states import ATTEMPT_LIVE, AttemptState, JobState, move_attempt, move_job
 
 log = logging.getLogger(__name__)
@@ -80,9 +81,12 @@ class Scheduler:
         for pool in Pool.objects.filter(jobs__state=JobState.QUEUED).distinct():
             schedule(pool)
         now = time.monotonic()
-        if now >= max(self._patient_until, self._expire_at):
+        if now >= self._expire_at:
             self._expire_at = now + EXPIRY_EVERY_S
-            take_back_lost_attempts()
+            settle()
+            if now >= self._patient_until:
+                note_silence()
+                take_back_lost_attempts()
         self.dispatcher.ring_all()
 
 

@@ -88,5 +88,6 @@ class Keeper:
 
 def _environment() -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if name.startswith("HEADROOM_")}
+    own.pop("HEADROOM_JOIN_TOKEN", None)
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
     return allowed(os.environ) | own | {"PYTHONPATH": path}

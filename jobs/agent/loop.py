@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 
 from engine import procfs
 from engine.directory import AttemptDirectory, Control
-from jobs import gangs, inventory
+from jobs import gangs, inventory, nodes
 from jobs.agent import launch, part, warm
 from jobs.agent.children import Keeper
 from jobs.agent.follow import end, follow
@@ -112,20 +112,26 @@ class Agent:
             return self._take(attempt)
         directory = AttemptDirectory(attempt.directory)
         self._vouch(attempt.id, directory)
-        if (attempt.job.wants_stop or self.why_stopping) and directory.read_control() != "stop":
+        why = self._why_stop(attempt.node)
+        if (attempt.job.wants_stop or why) and directory.read_control() != "stop":
             directory.write_control("stop")
-        is_alive = follow(attempt, self._launched.get(attempt.id), self.why_stopping)
+        is_alive = follow(attempt, self._launched.get(attempt.id), why)
         return is_alive or self._forget(attempt.id)
 
     def _attend_part(self, member: AttemptNode) -> bool:
-        attempt, wanted = member.attempt, part.order(member, self.why_stopping)
+        attempt, why = member.attempt, self._why_stop(member.node)
+        wanted = part.order(member, why)
         if member.state == MemberState.ASSIGNED:
             return self._take_part(member, wanted)
         directory = AttemptDirectory(member.directory)
         self._vouch(attempt.id, directory)
         part.pass_on(member, directory, wanted)
-        is_alive = part.follow(member, self._launched.get(attempt.id), self.why_stopping)
+        is_alive = part.follow(member, self._launched.get(attempt.id), why)
         return is_alive or self._forget(attempt.id)
+
+    def _why_stop(self, node: Node) -> str:
+        """The agent leaves, or an admin empties the node."""
+        return self.why_stopping or nodes.why_leave(node)
 
     def _vouch(self, attempt_id: int, directory: AttemptDirectory) -> None:
         if self._leases.get(attempt_id) != self._vouched_until:
@@ -167,6 +173,9 @@ class Agent:
         if attempt.job.wants_stop:
             end(attempt, AttemptState.STOPPED, "cancelled before it was started")
             return False
+        if why := nodes.why_leave(attempt.node):
+            end(attempt, AttemptState.STOPPED, why, why_stopping=why)
+            return False
         try:
             directory = launch.prepare(attempt, self.node_dir, self._vouched_until)
             if directory is None:
@@ -183,6 +192,7 @@ class Agent:
         vouched_until = time.time() + LEASE_SHARE * settings.REASSIGN_AFTER_S
         if not Node.objects.filter(id=self.node.id).update(heartbeat_at=Now()):
             self.node = inventory.register(self.node_dir)
+        nodes.heard(self.node)
         self._vouched_until = vouched_until
         self._beat_at = time.monotonic() + BEAT_EVERY_S
         (self.node_dir / "agent.alive").touch()

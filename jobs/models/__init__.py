@@ -1,6 +1,7 @@
 """Every table, one file per noun."""
 
 from jobs.models.cluster import Device, Node, Pool
+from jobs.models.nodes import NodeEvent, NodeToken
 from jobs.models.people import ApiToken, LoginLink, Membership, Team
 from jobs.models.runs import Run
 from jobs.models.series import Batch, Chunk, ChunkData, Segment, StoredSeries, Stream
@@ -20,6 +21,8 @@ __all__ = [
     "LoginLink",
     "Membership",
     "Node",
+    "NodeEvent",
+    "NodeToken",
     "Pool",
     "Run",
     "Segment",
