@@ -17,6 +17,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from jobs import devices
 from jobs.agent.follow import end
 from jobs.models import Attempt, AttemptNode, Event, Node
 from jobs.states import (
@@ -77,6 +78,8 @@ def end_member(
         ):
             return
         if to in (MemberState.FAILED, MemberState.LOST):
+            if to == MemberState.FAILED:
+                devices.blame(member.attempt, reason, actor)
             said = "lost the connection to the others" if is_witness else reason
             break_up(member.attempt, f"node {member.node.name}: {said}", actor)
         elif not member.attempt.job.wants_stop:

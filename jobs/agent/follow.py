@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from engine import procfs
 from engine.directory import AttemptDirectory, State
-from jobs import series
+from jobs import devices, series
 from jobs.agent.launch import Launched
 from jobs.ingest import ingest
 from jobs.models import Attempt, Event, Job
@@ -74,6 +74,8 @@ def end(attempt: Attempt, to: str, reason: str, stderr_tail: str = "", why_stopp
     with transaction.atomic():
         if not move_attempt(attempt.id, to, actor=actor, reason=reason, stderr_tail=stderr_tail):
             return
+        if to == AttemptState.FAILED:
+            devices.blame(attempt, reason, actor)
         job = Job.objects.select_for_update().get(id=attempt.job_id)
         job_to, job_reason = _outcome(job, attempt, to, reason, why_stopping)
         move_job(job.id, job_to, actor=actor, reason=job_reason, attempt=attempt.number)
@@ -100,6 +102,8 @@ def _outcome(job: Job, attempt: Attempt, to: str, reason: str, why_stopping: str
         return JobState.CANCELLED, (said.text if said else "") or reason
     if to in (AttemptState.STOPPED, AttemptState.LOST):
         return JobState.QUEUED, f"{why_stopping or f'Interrupted: {reason}'}; {_resumes(attempt)}"
+    if devices.is_device_held(reason):
+        return JobState.QUEUED, f"Could not start: {reason}; {_resumes(attempt)}"
     failures = Attempt.objects.filter(job=job, state=AttemptState.FAILED).count()
     if failures <= settings.RETRY_LIMIT:
         tries = f"Retry {failures} of {settings.RETRY_LIMIT}"

@@ -113,6 +113,7 @@ class Lease(models.Model):
     device = models.ForeignKey(Device, on_delete=models.PROTECT, related_name="leases")
     rank = models.PositiveIntegerField()
     is_active = models.BooleanField(default=True)
+    is_faulty = models.BooleanField(default=False)  # the attempt failed, and the reason points at this device
     began_at = models.DateTimeField(auto_now_add=True)
     ended_at = models.DateTimeField(null=True)
 
