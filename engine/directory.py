@@ -6,6 +6,7 @@
     control          'prepare', 'run', 'stop' or 'abort', written by the agent, read by the supervisor
     lease            unix time until which the agent vouches for this attempt; past it the supervisor stops the ranks
     state.json       State, written by the supervisor only, replaced atomically
+    heartbeat<r>     written by rank r at every step (engine.telemetry.heartbeat), watched by the supervisor
     spool/           *.jsonl, one writer per file, lines as in engine.telemetry.wire
     log/             rank<r>.log (stdout and stderr of a rank), supervisor.log
     checkpoints/     step-00000100/ ..., complete once manifest.json stands in it; a link where nodes share a folder

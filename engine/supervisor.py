@@ -18,10 +18,12 @@ from pathlib import Path
 import msgspec
 
 from engine.directory import EXIT_STOPPED, AttemptDirectory, AttemptState, Placement
+from engine.supervision import hung
 from engine.supervision.arming import wait_for_commit
 from engine.supervision.blame import culprit, is_witness, sentence, tail_of
 from engine.supervision.environment import ROOT, allowed, free_port, rank_environment
 from engine.supervision.gang import Gang
+from engine.supervision.hung import Hang
 from engine.supervision.locks import DeviceHeld, hold_devices, hold_folder, release
 from engine.supervision.report import Report, last_words
 from engine.supervision.spawn import Spawn, become_subreaper, exec_spawn, rank_log
@@ -109,7 +111,7 @@ def supervise(directory: AttemptDirectory, spawn: Spawn) -> int:
 
 def start_cold(directory: AttemptDirectory) -> subprocess.Popen[bytes]:
     """A supervisor in a session of its own, which outlives the caller; its output goes to log/supervisor.log."""
-    settings = ("TRAINER_PYTHON", "HEADROOM_STOP_GRACE_S")
+    settings = ("TRAINER_PYTHON", "HEADROOM_STOP_GRACE_S", "HEADROOM_HUNG_AFTER_S")
     environment = allowed(os.environ) | {name: os.environ[name] for name in settings if name in os.environ}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), environment.get("PYTHONPATH", ""))))
     with (directory.log / "supervisor.log").open("ab") as log:
@@ -137,16 +139,21 @@ def _run(directory: AttemptDirectory, spawn: Spawn, orders: Orders, report: Repo
         gang.start(placement, spawn, lambda seat: rank_environment(tag, placement, seat))
         report.ranks(gang.exits)
         report.running()
-        stopped_because = _watch(directory, gang, orders, report)
+        stopped_because, hang = _watch(directory, gang, orders, report)
+        if hang:
+            return _of_hang(directory, hang, placement)
         return _ending(directory, gang, report, stopped_because)
     finally:
         _clean(tag, placement, report)
         release(locks)
 
 
-def _watch(directory: AttemptDirectory, gang: Gang, orders: Orders, report: Report) -> str:
-    """Until every rank has ended. Returns why they were asked to stop, '' if they were not."""
+def _watch(
+    directory: AttemptDirectory, gang: Gang, orders: Orders, report: Report
+) -> tuple[str, Hang | None]:
+    """Until every rank has ended. Returns why they were asked to stop, '' if they were not, and how they hung."""
     why, terminate_at, kill_at = "", float("inf"), float("inf")
+    pulse, hang = hung.Watch(directory.path), None
     while gang.alive:
         time.sleep(POLL_S)
         now = time.monotonic()
@@ -159,6 +166,10 @@ def _watch(directory: AttemptDirectory, gang: Gang, orders: Orders, report: Repo
                 report.note(f"Ranks are asked to stop at a step border: {order}.")
             why = why or order
             terminate_at, kill_at = min(terminate_at, now), min(kill_at, now + orders.grace_s)
+        elif not hang and (hang := pulse.look(gang.alive)):
+            report.note(f"{hang.reason}. The stacks of all ranks are in their logs.", "error")
+            hung.ask_for_stacks(gang.alive)
+            terminate_at, kill_at = now, now + KILL_AFTER_S
         if now >= kill_at:
             gang.kill()
         elif now >= terminate_at:
@@ -166,7 +177,12 @@ def _watch(directory: AttemptDirectory, gang: Gang, orders: Orders, report: Repo
         report.ranks(gang.exits)
         if report.beat():
             _cut_logs(directory, gang, report)
-    return why
+    return why, hang
+
+
+def _of_hang(directory: AttemptDirectory, hang: Hang, placement: Placement) -> Ending:
+    is_witness = placement.has_other_nodes and not hang.is_sure
+    return Ending("failed", hang.reason, tail_of(rank_log(directory, hang.rank)), is_witness)
 
 
 def _ending(directory: AttemptDirectory, gang: Gang, report: Report, stopped_because: str) -> Ending:

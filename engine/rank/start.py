@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import signal
@@ -31,6 +32,8 @@ from engine.rank.recorder import Recorder
 from engine.rank.session import Session
 from engine.rank.trainers import MicroBatches, PipelineTrainer, PlainTrainer
 from engine.spec import Spec
+from engine.supervision.hung import DUMP_SIGNAL
+from engine.telemetry.heartbeat import Heart
 
 # DeepSpeed 0.19.8 calls names that torch 2.13 has renamed; neither is ours to change.
 warnings.filterwarnings("ignore", r"`torch\.distributed\.", FutureWarning)
@@ -60,6 +63,9 @@ def run_rank(directory: AttemptDirectory, rank: int, began: float) -> int:
     """Train as rank `rank` of the attempt; returns the exit code. `began`: perf_counter() at process start.
     Raises SpecError, ResumeError, OSError and what torch and deepspeed raise."""
     stop = StopFlag()
+    faulthandler.register(
+        DUMP_SIGNAL, all_threads=True
+    )  # in C, so that it answers out of a stuck collective too
     session = open_session(directory, rank, began)
     try:
         return train(session, stop).exit_code
@@ -100,7 +106,7 @@ def open_session(directory: AttemptDirectory, rank: int, began: float) -> Sessio
                      placement.threads_per_rank)  # fmt: skip
     return Session(
         directory, spec, dtype, device, started_at, first_step,
-        tokens, engine, optimiser, trainer, norm, breakdown, recorder, narrator,
+        tokens, engine, optimiser, trainer, norm, breakdown, recorder, Heart(directory.path, rank), narrator,
     )  # fmt: skip
 
 
