@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PORT ?= 8000
 export PORT
 
-.PHONY: run test check bench format clean
+.PHONY: run test check bench chaos format clean
 
 run: $(VENV)/.engine
 	@exec $(BIN)/python manage.py up
@@ -22,6 +22,9 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m pytest -q -s -m perf tests/perf $(ARGS)
+
+chaos: $(VENV)/.dev
+	@$(BIN)/python -m pytest -q -s -m chaos tests/chaos $(ARGS)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

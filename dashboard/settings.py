@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from django.core.exceptions import ImproperlyConfigured
+
 from dashboard import env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -118,6 +120,13 @@ NODE_ADDRESS = env.text("HEADROOM_NODE_ADDRESS", "")
 PREPARE_LIMIT_S = env.whole("HEADROOM_PREPARE_LIMIT_S", 60)
 UNREACHABLE_AFTER_S = env.whole("HEADROOM_UNREACHABLE_AFTER_S", 45)
 REASSIGN_AFTER_S = env.whole("HEADROOM_REASSIGN_AFTER_S", 600)
+STOP_GRACE_S = env.whole("HEADROOM_STOP_GRACE_S", 60)  # from asking ranks to stop to killing them
+if REASSIGN_AFTER_S < 2 * STOP_GRACE_S:
+    raise ImproperlyConfigured(
+        f"HEADROOM_REASSIGN_AFTER_S={REASSIGN_AFTER_S} is too short: an attempt may take {STOP_GRACE_S} s "
+        "(HEADROOM_STOP_GRACE_S) to stop. Say at least twice that."
+    )
+# Failures of the job's own that are tried again by themselves
 RETRY_LIMIT = env.whole("HEADROOM_RETRY_LIMIT", 0)
 
 LOGGING = {

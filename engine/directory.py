@@ -20,18 +20,34 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from engine.spec import Spec, parse
+if TYPE_CHECKING:
+    from engine.spec import Spec
 
 AttemptState = Literal["starting", "armed", "running", "succeeded", "stopped", "failed"]
 # prepare: hold the devices and wait for the other nodes; stop: at a step border; abort: at once, the gang is broken
 Control = Literal["prepare", "run", "stop", "abort"]
 CONTROLS: tuple[Control, ...] = ("prepare", "run", "stop", "abort")
 
-EXIT_STOPPED = 75  # a rank that ended at a step border because it was asked to, or its time was up
+# Why an attempt ended, for programs; the reason says it to people.
+Cause = Literal[
+    "",  # it has not ended
+    "done",  # every rank reached the end
+    "workload",  # a rank failed: the job's own doing
+    "hung",  # no rank made progress any more
+    "time_limit",  # the ranks ended at a step border because the time of the spec was up
+    "stopped",  # asked to stop
+    "agent_silent",  # the lease ran out
+    "device_held",  # something of an earlier attempt was still on a device
+    "supervisor",  # the supervisor failed, or was killed
+]
+
+EXIT_STOPPED = 75  # a rank that ended at a step border because it was asked to
+EXIT_LATE = 77  # a rank that ended at a step border because the time of its spec was up
+BORDER_EXITS = (0, EXIT_STOPPED, EXIT_LATE)
 
 
 class Seat(msgspec.Struct, frozen=True):
@@ -87,6 +103,7 @@ class State(msgspec.Struct, frozen=True):
     updated_at: float
     ranks: tuple[RankExit, ...] = ()
     reason: str = ""
+    cause: Cause = ""
     stderr_tail: tuple[str, ...] = ()  # last lines of the rank that failed first
     ended_at: float | None = None
     master_port: int = 0  # while armed, on the node of rank 0: where the ranks may meet
@@ -133,6 +150,9 @@ class AttemptDirectory:
         self.write_lease(lease_until)
 
     def read_spec(self) -> Spec:
+        # Here and not above: pydantic would be half of a supervisor's start, and a supervisor reads no spec.
+        from engine.spec import parse
+
         return parse(json.loads((self.path / "spec.json").read_bytes()))
 
     def read_placement(self) -> Placement:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine.directory import EXIT_STOPPED, AttemptDirectory, AttemptState, Placement
+from engine.directory import EXIT_LATE, EXIT_STOPPED, AttemptDirectory, AttemptState, Cause, Placement
 from engine.supervision import hung
 from engine.supervision.arming import wait_for_commit
 from engine.supervision.blame import culprit, is_witness, sentence, tail_of
@@ -31,11 +31,14 @@ from engine.supervision.sweep import kill_strays, remove_shared_memory
 
 POLL_S = 0.05
 LOCK_WAIT_S = 3.0
+LOCK_WAIT_TOLD_S = 0.05
 ABORT_GRACE_S = 0.5  # ranks of a broken gang reach no step border: there is nothing to wait for
 WITNESS_S = 0.3  # how long peers of a dead rank get to end by themselves, which shows who was first
 KILL_AFTER_S = 2.0
 LOG_LIMIT_BYTES = 64 * 1024**2
 LOG_KEPT_BYTES = 1024**2
+
+AGENT_SILENT = "the agent went silent"
 
 EXIT_CODES: dict[AttemptState, int] = {"succeeded": 0, "stopped": EXIT_STOPPED, "failed": 1}
 
@@ -44,6 +47,7 @@ EXIT_CODES: dict[AttemptState, int] = {"succeeded": 0, "stopped": EXIT_STOPPED, 
 class Ending:
     state: AttemptState
     reason: str
+    cause: Cause
     stderr_tail: tuple[str, ...] = ()
     is_witness: bool = False
 
@@ -70,7 +74,7 @@ class Orders:
             return "the gang was broken up"
         if control == "stop":
             return "stopped on request"
-        return "the agent went silent" if self._is_lease_over() else ""
+        return AGENT_SILENT if self._is_lease_over() else ""
 
     @property
     def grace_s(self) -> float:
@@ -103,9 +107,9 @@ def supervise(directory: AttemptDirectory, spawn: Spawn) -> int:
     try:
         ending = _run(directory, spawn, Orders(directory), report)
     except BaseException as error:
-        report.end("failed", f"the supervisor itself failed: {type(error).__name__}: {error}")
+        report.end("failed", f"the supervisor itself failed: {type(error).__name__}: {error}", "supervisor")
         raise
-    report.end(ending.state, ending.reason, ending.stderr_tail, ending.is_witness)
+    report.end(ending.state, ending.reason, ending.cause, ending.stderr_tail, ending.is_witness)
     return EXIT_CODES[ending.state]
 
 
@@ -123,11 +127,13 @@ def start_cold(directory: AttemptDirectory) -> subprocess.Popen[bytes]:
 
 def _run(directory: AttemptDirectory, spawn: Spawn, orders: Orders, report: Report) -> Ending:
     """Locks around ranks around the sweep: devices are free again before a terminal state is shown."""
-    placement = directory.read_placement()
+    placement, began = directory.read_placement(), time.monotonic()
     try:
         locks = hold_devices(Path(placement.lock_dir), (seat.device for seat in placement.seats), LOCK_WAIT_S)
     except DeviceHeld as error:
-        return Ending("failed", str(error))
+        return Ending("failed", str(error), "device_held")
+    if (waited_s := time.monotonic() - began) > LOCK_WAIT_TOLD_S:
+        report.note(f"Waited {waited_s:.1f} s for devices that something of an earlier attempt still held.")
     gang, tag = Gang(), str(directory.path.resolve())
     try:
         if directory.read_control() == "prepare":
@@ -135,7 +141,7 @@ def _run(directory: AttemptDirectory, spawn: Spawn, orders: Orders, report: Repo
         elif not placement.master_port:
             placement = msgspec.structs.replace(placement, master_port=free_port(placement.master_addr))
         if why := orders.why_stop():
-            return Ending("stopped", f"{why}, before the ranks were started")
+            return Ending("stopped", f"{why}, before the ranks were started", _cause(why))
         gang.start(placement, spawn, lambda seat: rank_environment(tag, placement, seat))
         report.ranks(gang.exits)
         report.running()
@@ -182,21 +188,29 @@ def _watch(
 
 def _of_hang(directory: AttemptDirectory, hang: Hang, placement: Placement) -> Ending:
     is_witness = placement.has_other_nodes and not hang.is_sure
-    return Ending("failed", hang.reason, tail_of(rank_log(directory, hang.rank)), is_witness)
+    return Ending("failed", hang.reason, "hung", tail_of(rank_log(directory, hang.rank)), is_witness)
 
 
 def _ending(directory: AttemptDirectory, gang: Gang, report: Report, stopped_because: str) -> Ending:
     if gang.exit_codes == {0}:
-        return Ending("succeeded", last_words(directory, report.state.started_at) or "every rank finished")
+        said = last_words(directory, report.state.started_at)
+        return Ending("succeeded", said or "every rank finished", "done")
     tails = {death.rank: tail_of(rank_log(directory, death.rank)) for death in gang.deaths}
     # A rank told to stop while it still imports dies of it, and its peers of the lost connection: that is no failure.
     failures = [d for d in gang.deaths if not (stopped_because and is_witness(d, tails[d.rank]))]
     if failures:
         first = culprit(failures, tails)
         tail = tails[first.rank]
-        return Ending("failed", sentence(first, tail), tail, is_witness(first, tail))
+        return Ending("failed", sentence(first, tail), "workload", tail, is_witness(first, tail))
     why = stopped_because or last_words(directory, report.state.started_at) or "the ranks ended by themselves"
-    return Ending("stopped", f"{why}; killed, since no step border came in time" if gang.was_killed else why)
+    if gang.was_killed:
+        why += "; killed, since no step border came in time"
+    is_late = not stopped_because and EXIT_LATE in gang.exit_codes
+    return Ending("stopped", why, "time_limit" if is_late else _cause(stopped_because))
+
+
+def _cause(stopped_because: str) -> Cause:
+    return "agent_silent" if stopped_because == AGENT_SILENT else "stopped"
 
 
 def _clean(tag: str, placement: Placement, report: Report) -> None:

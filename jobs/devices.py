@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import takewhile
 from pathlib import Path
 
 from django.db.models import Exists, OuterRef
@@ -15,6 +16,7 @@ from jobs.models import Attempt, Device, Lease, Node
 from jobs.node_states import DeviceHealth, move_device
 
 FAULTS_IN_A_ROW = 2
+LEASES_LOOKED_AT = 100
 ERRORS_S = 30.0  # how long all readings of a device may fail
 FREE_AFTER_S = 60.0  # how long after an attempt's end its processes may still hold a device
 
@@ -28,23 +30,24 @@ _FAULT = re.compile(
 _RANK = re.compile(r"\brank (\d+)\b")
 
 
-def is_device_held(reason: str) -> bool:
-    """Whether an attempt failed only because something before it still holds its device: not the job's fault."""
-    return bool(_HELD.search(reason))
-
-
 def blame(attempt: Attempt, reason: str, actor: str) -> list[str]:
-    """Note on the lease of the device that a failure points at; one that has failed twice in a row becomes suspect.
-    Returns the devices that are suspect now."""
+    """Note on the lease of the device that a failure points at; one that has failed twice in a row, or has been held
+    by an earlier attempt for a minute, becomes suspect. Returns the devices that are suspect now."""
     lease = _blamed(attempt, reason)
     if lease is None:
         return []
     Lease.objects.filter(id=lease.id).update(is_faulty=True)
-    last = Lease.objects.filter(device=lease.device_id).order_by("-id")[:FAULTS_IN_A_ROW]
-    in_a_row = list(last.values_list("is_faulty", flat=True))
-    if len(in_a_row) < FAULTS_IN_A_ROW or not all(in_a_row):
+    newest = Lease.objects.filter(device=lease.device_id).order_by("-id")[:LEASES_LOOKED_AT]
+    in_a_row = list(takewhile(lambda row: row.is_faulty, newest))
+    if _HELD.search(reason):
+        # Its holder may be on the point of being stopped: a minute is given before it counts as unkillable.
+        if timezone.now() - in_a_row[-1].began_at < timedelta(seconds=FREE_AFTER_S):
+            return []
+        said = f"unkillable: {reason}"
+    elif len(in_a_row) < FAULTS_IN_A_ROW:
         return []
-    said = f"{FAULTS_IN_A_ROW} attempts in a row failed on it, the last with: {reason}"
+    else:
+        said = f"{FAULTS_IN_A_ROW} attempts in a row failed on it, the last with: {reason}"
     moved = move_device(lease.device_id, DeviceHealth.SUSPECT, actor=actor, reason=said)
     return [lease.device_id] if moved else []
 

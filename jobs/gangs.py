@@ -24,6 +24,7 @@ from jobs.states import (
     ATTEMPT_LIVE,
     MEMBER_LIVE,
     AttemptState,
+    Cause,
     JobState,
     MemberState,
     move_attempt,
@@ -68,14 +69,13 @@ def break_up(attempt: Attempt, reason: str, actor: str, *, only_from: tuple[str,
 
 
 def end_member(
-    member: AttemptNode, to: str, reason: str, stderr_tail: str = "", is_witness: bool = False
+    member: AttemptNode, to: str, reason: str, cause: str, stderr_tail: str = "", is_witness: bool = False
 ) -> None:
     """One node's part is over; if it ended badly, or before the others could start, so is theirs."""
     actor = f"agent:{member.node.name}"
     with transaction.atomic():
-        if not move_member(
-            member.id, to, actor=actor, reason=reason, stderr_tail=stderr_tail, is_witness=is_witness
-        ):
+        fields: dict[str, Any] = {"cause": cause, "stderr_tail": stderr_tail, "is_witness": is_witness}
+        if not move_member(member.id, to, actor=actor, reason=reason, **fields):
             return
         if to in (MemberState.FAILED, MemberState.LOST):
             if to == MemberState.FAILED:
@@ -94,8 +94,7 @@ def conclude(attempt_id: int) -> bool:
     members = list(attempt.members.select_related("node").order_by("ended_at", "id"))
     if attempt.state not in ATTEMPT_LIVE or any(member.state in MEMBER_LIVE for member in members):
         return False
-    to, reason, tail = _verdict(attempt, members)
-    end(attempt, to, reason, tail)
+    end(attempt, *_verdict(attempt, members))
     return True
 
 
@@ -132,29 +131,29 @@ def _give_up(member: AttemptNode, is_broken: bool) -> None:
     silent_s = settings.UNREACHABLE_AFTER_S if is_broken else settings.REASSIGN_AFTER_S
     silent = Q(heartbeat_at=None) | Q(heartbeat_at__lt=Now() - timedelta(seconds=silent_s))
     if Node.objects.filter(silent, id=member.node_id).exists():
-        end_member(member, MemberState.LOST, f"silent for {silent_s} s")
+        end_member(member, MemberState.LOST, f"silent for {silent_s} s", Cause.LOST)
 
 
-def _verdict(attempt: Attempt, members: list[AttemptNode]) -> tuple[str, str, str]:
-    """State, reason and last lines of the attempt from those of its nodes, in the order in which they ended."""
+def _verdict(attempt: Attempt, members: list[AttemptNode]) -> tuple[str, str, str, str]:
+    """State, reason, cause and last lines of the attempt from those of its nodes, in the order in which they ended."""
     by_state = {state: [m for m in members if m.state == state] for state in MemberState.values}
     failed = by_state[MemberState.FAILED]
     if attempt.state == AttemptState.ASSIGNED:
         why = f"The gang did not start: {attempt.broken_because or members[0].reason}"
         if failed and _failed_to_prepare(attempt) >= PREPARE_FAILURES - 1:
-            return AttemptState.FAILED, f"{why} ({PREPARE_FAILURES} times in a row)", ""
-        return AttemptState.STOPPED, why, ""
+            return AttemptState.FAILED, f"{why} ({PREPARE_FAILURES} times in a row)", Cause.GANG, ""
+        return AttemptState.STOPPED, why, Cause.GANG, ""
     culprits = [member for member in failed if not member.is_witness]
-    if culprits:
-        first = culprits[0]
-        return AttemptState.FAILED, f"{first.reason} (node {first.node.name})", first.stderr_tail
-    if any(member.node_id == attempt.node_id for member in by_state[MemberState.SUCCEEDED]):
-        return AttemptState.SUCCEEDED, next(m.reason for m in members if m.node_id == attempt.node_id), ""
-    if lost := by_state[MemberState.LOST]:
-        return AttemptState.LOST, f"Node {lost[0].node.name} was {lost[0].reason}", ""
+    first = next((member for member in members if member.node_id == attempt.node_id), members[0])
+    if not culprits and first.state == MemberState.SUCCEEDED:
+        return AttemptState.SUCCEEDED, first.reason, Cause.DONE, ""
+    if not culprits and (lost := by_state[MemberState.LOST]):
+        return AttemptState.LOST, f"Node {lost[0].node.name} was {lost[0].reason}", Cause.LOST, ""
     if failed:
-        return AttemptState.FAILED, f"{failed[0].reason} (node {failed[0].node.name})", failed[0].stderr_tail
-    return AttemptState.STOPPED, by_state[MemberState.STOPPED][0].reason, ""
+        told = (culprits or failed)[0]
+        return AttemptState.FAILED, f"{told.reason} (node {told.node.name})", told.cause, told.stderr_tail
+    stopped = by_state[MemberState.STOPPED][0]
+    return AttemptState.STOPPED, stopped.reason, stopped.cause, ""
 
 
 def _failed_to_prepare(attempt: Attempt) -> int:

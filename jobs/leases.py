@@ -103,11 +103,14 @@ def assign(job: Job, node_id: str, devices: Sequence[str], actor: str) -> Attemp
     nodes = list(dict.fromkeys(homes[device] for device in devices if device in homes))
     try:
         with transaction.atomic():
+            names = ", ".join(
+                Node.objects.filter(id__in=nodes).order_by("name").values_list("name", flat=True)
+            )
             if not move_job(
                 job.id,
                 JobState.SCHEDULED,
                 actor=actor,
-                reason=f"Attempt {number} on {', '.join(nodes)}.",
+                reason=f"Attempt {number} on {names}.",
                 attempt=job.attempt_number,
                 attempt_number=number,
                 waiting_reason="",

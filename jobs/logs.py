@@ -36,7 +36,10 @@ def tail(job: Job, rank: int, lines: int = 200, attempt: int | None = None) -> T
         return Tail(attempt or 0, rank, [], reason=reason)
     if not found.directory or not _is_of(found):
         return Tail(
-            found.number, rank, [], reason=f"The log is on node {found.node.name}, not on this machine."
+            found.number,
+            rank,
+            [],
+            reason=f"The log is not on this machine: it is on node {found.node.name}, or tidied away.",
         )
     path = AttemptDirectory(found.directory).log / f"rank{int(rank)}.log"
     try:

@@ -11,7 +11,7 @@ from engine import planner
 from engine.checks import Hardware, refuse_impossible
 from engine.spec import Problem, Spec, SpecError
 from jobs.models import Attempt, Device, Event, Job, Pool, Run, Team
-from jobs.states import ATTEMPT_LIVE, FINAL, AttemptState, JobState, StateError, move_attempt, move_job
+from jobs.states import ATTEMPT_LIVE, FINAL, AttemptState, Cause, JobState, StateError, move_attempt, move_job
 
 RACES_LIMIT = 5  # a job that moves more often than this while one request looks at it is not worth chasing
 
@@ -138,7 +138,12 @@ def _withdraw(job: Job, actor: str, reason: str) -> bool:
     if attempt is None:
         return False
     if not move_attempt(
-        attempt.id, AttemptState.STOPPED, actor=actor, reason=reason, only_from=(AttemptState.ASSIGNED,)
+        attempt.id,
+        AttemptState.STOPPED,
+        actor=actor,
+        reason=reason,
+        only_from=(AttemptState.ASSIGNED,),
+        cause=Cause.STOPPED,
     ):
         return False
     return move_job(job.id, JobState.CANCELLED, actor=actor, reason=reason, attempt=job.attempt_number)

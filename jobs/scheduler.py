@@ -26,7 +26,7 @@ from jobs.dispatch import Dispatcher
 from jobs.leases import FreeNode, alike, alive_since, assign, nodes_of, spread
 from jobs.models import Attempt, Job, Node, Pool
 from jobs.nodes import note_silence, settle
-from jobs.states import ATTEMPT_LIVE, AttemptState, JobState, move_attempt, move_job
+from jobs.states import ATTEMPT_LIVE, AttemptState, Cause, JobState, move_attempt, move_job
 
 log = logging.getLogger(__name__)
 
@@ -233,7 +233,7 @@ def take_back_lost_attempts() -> int:
 @transaction.atomic
 def _take_back(attempt: Attempt) -> bool:
     reason = f"Node {attempt.node.name} has been silent for {settings.REASSIGN_AFTER_S} s."
-    if not move_attempt(attempt.id, AttemptState.LOST, actor=ACTOR, reason=reason):
+    if not move_attempt(attempt.id, AttemptState.LOST, actor=ACTOR, reason=reason, cause=Cause.LOST):
         return False
     job = Job.objects.select_for_update().get(id=attempt.job_id)
     to = JobState.CANCELLED if job.wants_stop else JobState.QUEUED

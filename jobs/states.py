@@ -83,6 +83,27 @@ MEMBER_MOVES: dict[str, tuple[str, ...]] = {
 }
 
 
+class Cause(TextChoices):
+    """Why an attempt ended, for programs: engine.directory.Cause, and what only agent and scheduler can see."""
+
+    DONE = "done"
+    WORKLOAD = "workload"
+    TIME_LIMIT = "time_limit"
+    STOPPED = "stopped"
+    AGENT_SILENT = "agent_silent"
+    DEVICE_HELD = "device_held"
+    SUPERVISOR = "supervisor"
+    LAUNCH = "launch"  # the supervisor could not be started, or ended before its first word
+    RESTART = "restart"  # the machine was restarted
+    LOST = "lost"  # the node has been silent for too long
+    HUNG = "hung"  # no rank made progress any more
+    GANG = "gang"  # its nodes did not come together
+
+
+# Failures that are not the job's own doing: they cost nothing of its retry budget.
+NOT_THE_JOBS_FAULT = (Cause.DEVICE_HELD, Cause.SUPERVISOR, Cause.LAUNCH)
+
+
 class StateError(Exception):
     """A user asked for a move that the job's state does not allow; the message says which and why."""
 

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,30 +41,61 @@ def _exists(user: str) -> bool:
         return False
 
 
+class Postgresql:
+    """A server whose data and socket lie in a folder of its own; it listens nowhere else."""
+
+    def __init__(self) -> None:
+        someone = unprivileged()
+        self.folder = Path(tempfile.mkdtemp(prefix="headroom-postgresql-"))
+        if "user" in someone:
+            shutil.chown(self.folder, str(someone["user"]))
+        self._data = self.folder / "data"
+        self._run: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **someone}
+        self._at = ["-h", str(self.folder), "-U", "headroom"]
+        initdb = [program("initdb"), "-D", str(self._data), "-U", "headroom", "-A", "trust", "-E", "UTF8"]
+        subprocess.run([*initdb, "--no-sync"], check=True, **self._run)
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://headroom@{str(self.folder).replace('/', '%2F')}/headroom"
+
+    @property
+    def pid(self) -> int | None:
+        """Of the postmaster, as it wrote it; None while there is none."""
+        try:
+            return int((self._data / "postmaster.pid").read_text().splitlines()[0])
+        except (FileNotFoundError, IndexError):
+            return None
+
+    def start(self) -> bool:
+        """False when it does not come up, as just after kill -9 while its children are still leaving."""
+        options = f"-c listen_addresses= -c unix_socket_directories={self.folder} -c fsync=off"
+        log = self.folder / "log"
+        return not subprocess.run(
+            [*self._pg_ctl("start"), "-o", options, "-l", str(log)], check=False, **self._run
+        ).returncode
+
+    def create(self) -> None:
+        subprocess.run([program("createdb"), *self._at, "headroom"], check=True, **self._run)
+
+    def close(self) -> None:
+        subprocess.run([*self._pg_ctl("stop"), "-m", "immediate"], check=False, **self._run)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _pg_ctl(self, verb: str) -> list[str]:
+        return [program("pg_ctl"), "-D", str(self._data), "-w", verb]
+
+
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
-    """The URL of an empty database in a cluster that listens only on a socket in its own folder."""
-    someone = unprivileged()
-    folder = Path(tempfile.mkdtemp(prefix="headroom-postgresql-"))
-    if "user" in someone:
-        shutil.chown(folder, str(someone["user"]))
-    data = folder / "data"
-    run = {"check": True, "stdout": subprocess.DEVNULL, **someone}
-    options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off"
-    pg_ctl = [program("pg_ctl"), "-D", str(data), "-w"]
+    """The URL of an empty database in a server of its own."""
+    server = Postgresql()
     try:
-        subprocess.run(
-            [program("initdb"), "-D", str(data), "-U", "headroom", "-A", "trust", "-E", "UTF8", "--no-sync"],
-            **run,
-        )
-        subprocess.run([*pg_ctl, "-o", options, "-l", str(folder / "log"), "start"], **run)
-        try:
-            subprocess.run([program("createdb"), "-h", str(folder), "-U", "headroom", "headroom"], **run)
-            yield f"postgresql://headroom@{str(folder).replace('/', '%2F')}/headroom"
-        finally:
-            subprocess.run([*pg_ctl, "-m", "immediate", "stop"], **run)
+        assert server.start(), (server.folder / "log").read_text()
+        server.create()
+        yield server.url
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        server.close()
 
 
 @pytest.fixture(scope="session")

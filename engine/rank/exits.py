@@ -1,4 +1,4 @@
-"""How a rank's process ends, beside EXIT_STOPPED of the attempt directory."""
+"""How a rank's process ends, beside EXIT_STOPPED and EXIT_LATE of the attempt directory."""
 
 EXIT_DONE = 0
 EXIT_FAILED = 1

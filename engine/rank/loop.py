@@ -12,7 +12,7 @@ import torch
 from deepspeed import comm
 
 from engine.data.batches import TrainingBatches, ValidationBatches
-from engine.directory import EXIT_STOPPED
+from engine.directory import BORDER_EXITS, EXIT_LATE, EXIT_STOPPED
 from engine.rank import checkpoint
 from engine.rank.exits import EXIT_DIVERGED, EXIT_DONE
 from engine.rank.readings import Readings
@@ -115,7 +115,7 @@ def ending_of(steps: int, done: int, border: Border) -> Ending | None:
     if border.stop:
         return Ending(EXIT_STOPPED, f"Stopped on request after step {done} of {steps}.")
     if border.late:
-        return Ending(EXIT_STOPPED, f"The time limit was reached after step {done} of {steps}.")
+        return Ending(EXIT_LATE, f"The time limit was reached after step {done} of {steps}.")
     return None
 
 
@@ -144,7 +144,7 @@ def _save(session: Session, done: int) -> None:
 
 def _report(session: Session, ending: Ending, readings: Readings) -> None:
     if session.recorder.rank == 0:
-        level = {EXIT_DONE: "info", EXIT_STOPPED: "info"}.get(ending.exit_code, "error")
+        level = dict.fromkeys(BORDER_EXITS, "info").get(ending.exit_code, "error")
         session.recorder.note(ending.text, level, step=readings.steps_done)
         session.recorder.result(readings.steps_done, ending.text, readings.final())
     session.narrator.say("%s", ending.text)

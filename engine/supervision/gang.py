@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 
-from engine.directory import EXIT_STOPPED, Placement, RankExit, Seat
+from engine.directory import BORDER_EXITS, Placement, RankExit, Seat
 from engine.supervision.blame import Death
 from engine.supervision.spawn import Spawn
 from engine.supervision.sweep import reap_children
@@ -48,7 +48,7 @@ class Gang:
     @property
     def is_broken(self) -> bool:
         """Whether a rank is gone without having reached the end or a step border: the others wait for it in vain."""
-        return any(code not in (None, 0, EXIT_STOPPED) for code in self.exit_codes)
+        return any(code not in (None, *BORDER_EXITS) for code in self.exit_codes)
 
     def reap(self) -> None:
         """Take note of every rank that has ended since the last call."""
@@ -57,7 +57,7 @@ class Gang:
             if pid not in by_pid:
                 continue  # an orphan of a rank
             ended = self.ranks[by_pid[pid]] = RankExit(by_pid[pid], pid, exit_code)
-            if exit_code not in (0, EXIT_STOPPED) and not self._was_asked(ended):
+            if exit_code not in BORDER_EXITS and not self._was_asked(ended):
                 self.deaths.append(Death(ended.rank, exit_code, time.monotonic()))
 
     def terminate(self) -> None:

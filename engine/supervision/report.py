@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from engine import procfs
-from engine.directory import AttemptDirectory, AttemptState, RankExit, State
+from engine.directory import AttemptDirectory, AttemptState, Cause, RankExit, State
 from engine.supervision.blame import tail_of
 from engine.telemetry.spool import Spool
 from engine.telemetry.wire import Line, decode
@@ -63,11 +63,21 @@ class Report:
         return True
 
     def end(
-        self, state: AttemptState, reason: str, stderr_tail: tuple[str, ...] = (), is_witness: bool = False
+        self,
+        state: AttemptState,
+        reason: str,
+        cause: Cause,
+        stderr_tail: tuple[str, ...] = (),
+        is_witness: bool = False,
     ) -> None:
         """The terminal state, tried again for half a minute on a full disk, since nobody else can write it."""
         self._change(
-            state=state, reason=reason, stderr_tail=stderr_tail, is_witness=is_witness, ended_at=time.time()
+            state=state,
+            reason=reason,
+            cause=cause,
+            stderr_tail=stderr_tail,
+            is_witness=is_witness,
+            ended_at=time.time(),
         )
         for _ in range(ENDING_TRIES):
             if self._written_at > float("-inf"):

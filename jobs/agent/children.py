@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from engine.supervision.environment import ROOT, allowed
+from engine.supervision.locks import holders
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +87,15 @@ class Keeper:
     def _back_off(self, now: float) -> None:
         self._start_at = now + self._pause_s
         self._pause_s = min(LONGEST_PAUSE_S, 2 * self._pause_s)
+
+
+def end_orphan(lock: Path) -> list[int]:
+    """SIGTERM to whoever holds `lock`: a child that outlived its agent, and would outlive us too. Returns the pids."""
+    pids = holders(lock)
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    return pids
 
 
 def _environment() -> dict[str, str]:

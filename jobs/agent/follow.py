@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -15,13 +14,16 @@ from engine import procfs
 from engine.directory import AttemptDirectory, State
 from jobs import devices, series
 from jobs.agent.launch import Launched
+from jobs.agent.outcome import outcome
 from jobs.ingest import ingest
 from jobs.models import Attempt, Event, Job
-from jobs.states import AttemptState, JobState, move_attempt, move_job
+from jobs.states import AttemptState, Cause, JobState, move_attempt, move_job
 
 # How long a supervisor whose start we did not see (we were killed then) may take to write its first word.
 LAUNCH_GRACE = timedelta(seconds=30)
 TAIL_LINES = 40
+# What a supervisor of an older version, which names no cause, can only have meant.
+CAUSE_OF = {"succeeded": Cause.DONE, "stopped": Cause.STOPPED, "failed": Cause.WORKLOAD}
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Ending:
 
     to: str
     reason: str
+    cause: str
     stderr_tail: str = ""
     is_witness: bool = False
 
@@ -44,7 +47,7 @@ def follow(attempt: Attempt, launched: Launched | None, why_stopping: str = "") 
         return True
     while ingest(attempt):
         pass
-    end(attempt, ending.to, ending.reason, ending.stderr_tail, why_stopping)
+    end(attempt, ending.to, ending.reason, ending.cause, ending.stderr_tail, why_stopping)
     return False
 
 
@@ -61,10 +64,13 @@ def observe(
             return state, _of_dead(directory, state)
     if not state.is_terminal:
         return state, None
-    return state, Ending(state.state, state.reason, "\n".join(state.stderr_tail), state.is_witness)
+    cause = state.cause or CAUSE_OF[state.state]
+    return state, Ending(state.state, state.reason, cause, "\n".join(state.stderr_tail), state.is_witness)
 
 
-def end(attempt: Attempt, to: str, reason: str, stderr_tail: str = "", why_stopping: str = "") -> None:
+def end(
+    attempt: Attempt, to: str, reason: str, cause: str, stderr_tail: str = "", why_stopping: str = ""
+) -> None:
     """The attempt's terminal state, and what becomes of its job, in one transaction."""
     actor = f"agent:{attempt.node.name}"
     if to == AttemptState.SUCCEEDED:
@@ -72,12 +78,12 @@ def end(attempt: Attempt, to: str, reason: str, stderr_tail: str = "", why_stopp
     elif to == AttemptState.STOPPED and why_stopping:
         reason = f"{why_stopping}."
     with transaction.atomic():
-        if not move_attempt(attempt.id, to, actor=actor, reason=reason, stderr_tail=stderr_tail):
+        if not move_attempt(attempt.id, to, actor=actor, reason=reason, cause=cause, stderr_tail=stderr_tail):
             return
         if to == AttemptState.FAILED:
             devices.blame(attempt, reason, actor)
         job = Job.objects.select_for_update().get(id=attempt.job_id)
-        job_to, job_reason = _outcome(job, attempt, to, reason, why_stopping)
+        job_to, job_reason = outcome(job, to, reason, cause, why_stopping)
         move_job(job.id, job_to, actor=actor, reason=job_reason, attempt=attempt.number)
     series.close(
         attempt.job.run.id, attempt.number
@@ -88,33 +94,9 @@ def _of_dead(directory: AttemptDirectory, state: State) -> Ending:
     """A supervisor that is gone without a terminal state: killed, or its machine went down."""
     booted_at = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     if state.updated_at < booted_at:
-        return Ending(AttemptState.STOPPED, "the machine was restarted")
+        return Ending(AttemptState.STOPPED, "the machine was restarted", Cause.RESTART)
     reason = f"The supervisor (pid {state.pid}) died without a word."
-    return Ending(AttemptState.FAILED, reason, _tail(directory))
-
-
-def _outcome(job: Job, attempt: Attempt, to: str, reason: str, why_stopping: str) -> tuple[str, str]:
-    """The job's next state and the sentence that goes with it."""
-    if to == AttemptState.SUCCEEDED:
-        return JobState.SUCCEEDED, reason
-    if job.wants_stop:
-        said = Event.objects.filter(job=job, kind=f"job.{JobState.STOPPING}").order_by("-id").first()
-        return JobState.CANCELLED, (said.text if said else "") or reason
-    if to in (AttemptState.STOPPED, AttemptState.LOST):
-        return JobState.QUEUED, f"{why_stopping or f'Interrupted: {reason}'}; {_resumes(attempt)}"
-    if devices.is_device_held(reason):
-        return JobState.QUEUED, f"Could not start: {reason}; {_resumes(attempt)}"
-    failures = Attempt.objects.filter(job=job, state=AttemptState.FAILED).count()
-    if failures <= settings.RETRY_LIMIT:
-        tries = f"Retry {failures} of {settings.RETRY_LIMIT}"
-        return JobState.QUEUED, f"{tries} after a failure ({reason}); {_resumes(attempt)}"
-    return JobState.FAILED, reason
-
-
-def _resumes(attempt: Attempt) -> str:
-    earlier = Attempt.objects.filter(job_id=attempt.job_id).exclude(checkpoint_step=None)
-    newest = earlier.order_by("-checkpoint_step").values_list("checkpoint_step", flat=True).first()
-    return "starts again from step 0." if newest is None else f"resumes from step {newest}."
+    return Ending(AttemptState.FAILED, reason, Cause.SUPERVISOR, _tail(directory))
 
 
 def mirror_start(attempt: Attempt, state: State) -> None:
@@ -143,13 +125,14 @@ def _without_a_word(
         if launched.is_alive or directory.read_state() is not None:
             return None
         reason = "The supervisor ended before it reported anything."
-        return Ending(AttemptState.FAILED, reason, _tail(directory))
+        return Ending(AttemptState.FAILED, reason, Cause.LAUNCH, _tail(directory))
     if began_at is None or timezone.now() - began_at < LAUNCH_GRACE:
         return None
     # We were killed between taking the attempt and starting it. Should a supervisor come up late, it stops at once,
     # and the lock on its devices keeps it apart from the next attempt.
     directory.write_control("stop")
-    return Ending(AttemptState.STOPPED, "the agent was killed before the supervisor had started")
+    reason = "the agent was killed before the supervisor had started"
+    return Ending(AttemptState.STOPPED, reason, Cause.LAUNCH)
 
 
 def _tail(directory: AttemptDirectory) -> str:

@@ -24,7 +24,7 @@ from jobs.agent.children import Keeper
 from jobs.agent.follow import end, follow
 from jobs.agent.launch import Launched, LaunchError
 from jobs.models import Attempt, AttemptNode, Node
-from jobs.states import ATTEMPT_LIVE, MEMBER_LIVE, AttemptState, MemberState
+from jobs.states import ATTEMPT_LIVE, MEMBER_LIVE, AttemptState, Cause, MemberState
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +34,13 @@ ERROR_PAUSE_S = 2.0
 BEAT_EVERY_S = 5.0
 STRAYS_EVERY_S = 10.0
 LEAVE_LIMIT_S = 30.0
-# The supervisor fences itself this much before the scheduler gives its devices to somebody else.
-LEASE_SHARE = 0.9
+MARGIN_SHARE = 0.1  # of the reassign time, for a slow machine
+
+
+def lease_s() -> float:
+    """How long a supervisor runs on without a heartbeat. When it is over, the ranks still get their grace, and all of
+    it must have passed before the scheduler gives the devices to somebody else."""
+    return (1 - MARGIN_SHARE) * settings.REASSIGN_AFTER_S - settings.STOP_GRACE_S
 
 
 @dataclass
@@ -145,6 +150,7 @@ class Agent:
     def _forget(self, attempt_id: int) -> bool:
         self._launched.pop(attempt_id, None)
         self._leases.pop(attempt_id, None)
+        self._strays_at = 0.0  # it may have been refused a device that a stray of an earlier attempt holds
         return False
 
     @property
@@ -165,7 +171,7 @@ class Agent:
                 directory, lambda path: warm.start(self.node_dir, path)
             )
         except LaunchError as error:
-            gangs.end_member(member, MemberState.FAILED, str(error))
+            gangs.end_member(member, MemberState.FAILED, str(error), Cause.LAUNCH)
             return False
         return True
 
@@ -175,10 +181,10 @@ class Agent:
         if self._is_warming_up:
             return True  # look again in a moment
         if attempt.job.wants_stop:
-            end(attempt, AttemptState.STOPPED, "cancelled before it was started")
+            end(attempt, AttemptState.STOPPED, "cancelled before it was started", Cause.STOPPED)
             return False
         if why := nodes.why_leave(attempt.node):
-            end(attempt, AttemptState.STOPPED, why, why_stopping=why)
+            end(attempt, AttemptState.STOPPED, why, Cause.STOPPED, why_stopping=why)
             return False
         try:
             directory = launch.prepare(attempt, self.node_dir, self._vouched_until)
@@ -186,14 +192,14 @@ class Agent:
                 return False
             self._launched[attempt.id] = launch.start(directory, lambda path: warm.start(self.node_dir, path))
         except LaunchError as error:
-            end(attempt, AttemptState.FAILED, str(error))
+            end(attempt, AttemptState.FAILED, str(error), Cause.LAUNCH)
             return False
         return True
 
     def _beat(self) -> None:
         if self.why_stopping or time.monotonic() < self._beat_at:
             return
-        vouched_until = time.time() + LEASE_SHARE * settings.REASSIGN_AFTER_S
+        vouched_until = time.time() + lease_s()
         if not Node.objects.filter(id=self.node.id).update(heartbeat_at=Now()):
             self.node = inventory.register(self.node_dir)
         nodes.heard(self.node)

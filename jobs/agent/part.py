@@ -14,7 +14,7 @@ from jobs.agent.follow import mirror_start, observe
 from jobs.agent.launch import Launched
 from jobs.ingest import ingest
 from jobs.models import AttemptNode
-from jobs.states import ATTEMPT_LIVE, AttemptState, MemberState, move_member
+from jobs.states import ATTEMPT_LIVE, AttemptState, Cause, MemberState, move_member
 
 # Each order overrides those before it.
 RISING: tuple[Control, ...] = ("prepare", "run", "stop", "abort")
@@ -61,13 +61,13 @@ def follow(part: AttemptNode, launched: Launched | None, why_stopping: str) -> b
     while ingest(attempt, part):
         pass
     reason = f"{why_stopping}." if why_stopping and ending.to == MemberState.STOPPED else ending.reason
-    gangs.end_member(part, ending.to, reason, ending.stderr_tail, ending.is_witness)
+    gangs.end_member(part, ending.to, reason, ending.cause, ending.stderr_tail, ending.is_witness)
     return False
 
 
 def withdraw(part: AttemptNode, reason: str) -> None:
     """A part that has no supervisor, and shall not get one."""
-    gangs.end_member(part, MemberState.STOPPED, reason)
+    gangs.end_member(part, MemberState.STOPPED, reason, Cause.STOPPED)
 
 
 def _mirror(part: AttemptNode, state: State) -> None:

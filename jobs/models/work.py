@@ -8,7 +8,7 @@ from django.db import models
 from jobs.ids import new_id
 from jobs.models.cluster import Device, Node, Pool
 from jobs.models.people import Team
-from jobs.states import AttemptState, JobState, MemberState
+from jobs.states import AttemptState, Cause, JobState, MemberState
 
 
 class Job(models.Model):
@@ -56,6 +56,7 @@ class Attempt(models.Model):
         max_length=10, choices=AttemptState.choices, default=AttemptState.ASSIGNED, db_index=True
     )
     reason = models.TextField(blank=True)
+    cause = models.CharField(max_length=20, choices=Cause.choices, blank=True)  # '' while it lives
     stderr_tail = models.TextField(blank=True)  # of the rank that failed first
     broken_because = models.CharField(
         max_length=300, blank=True
@@ -88,6 +89,7 @@ class AttemptNode(models.Model):
         max_length=10, choices=MemberState.choices, default=MemberState.ASSIGNED, db_index=True
     )
     reason = models.TextField(blank=True)
+    cause = models.CharField(max_length=20, choices=Cause.choices, blank=True)  # '' while it lives
     stderr_tail = models.TextField(blank=True)
     is_witness = models.BooleanField(default=False)  # failed only because ranks on another node had gone
     directory = models.CharField(max_length=500, blank=True)  # on its node

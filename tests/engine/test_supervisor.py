@@ -68,6 +68,7 @@ def test_a_rank_killed_by_hand_is_named_with_its_signal(attempt: Attempt) -> Non
     os.kill(run.pids[1], signal.SIGKILL)
     state = run.end()
     assert state.reason == "rank 1 was killed by SIGKILL (out of memory or by hand)"
+    assert state.cause == "workload"
     assert (state.state, run.are_gone()) == ("failed", True)
 
 
@@ -157,6 +158,7 @@ def test_a_stop_before_the_start_starts_nothing(attempt: Attempt) -> None:
 def test_an_agent_that_went_silent_ends_the_run_at_a_step_border(attempt: Attempt) -> None:
     state = attempt(STEP_UNTIL_TOLD, lease_s=2).start().ready().end()
     assert (state.state, state.reason) == ("stopped", "the agent went silent")
+    assert state.cause == "agent_silent"
     assert [rank.exit_code for rank in state.ranks] == [75, 75]
 
 
@@ -167,9 +169,13 @@ def test_ranks_that_stop_by_themselves_are_stopped_not_failed(attempt: Attempt) 
 
 def test_the_runs_own_words_are_the_reason_of_its_end(attempt: Attempt) -> None:
     line = r'{"k":"result","at":%s,"source":"run","v":1,"step":7,"text":"The time limit was reached."}\n'
-    script = f"""[ $RANK = 0 ] && printf '{line}' $(date +%s.%N) >> "$DIR/spool/rank0.jsonl"; exit 75"""
+    script = f"""[ $RANK = 0 ] && printf '{line}' $(date +%s.%N) >> "$DIR/spool/rank0.jsonl"; exit 77"""
     state = attempt(script).start().end()
-    assert (state.state, state.reason) == ("stopped", "The time limit was reached.")
+    assert (state.state, state.reason, state.cause) == (
+        "stopped",
+        "The time limit was reached.",
+        "time_limit",
+    )
 
 
 def test_ranks_die_with_a_killed_supervisor(attempt: Attempt) -> None:

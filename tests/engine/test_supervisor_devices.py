@@ -27,7 +27,7 @@ def test_a_second_attempt_on_a_held_device_fails_and_names_the_holders(
     first.start().ready()
     second = Supervised(tmp_path, 'touch "$DIR/ready$RANK"', ranks=1, name="second", devices=("cpu-test-1",))
     state = second.start().end()
-    assert state.state == "failed" and not second.path("ready0").exists()
+    assert (state.state, state.cause) == ("failed", "device_held") and not second.path("ready0").exists()
     assert state.reason.startswith("device cpu-test-1 is still held by an earlier attempt (pid ")
     named = {int(pid) for pid in state.reason.rpartition("pid ")[2].rstrip(")").split(", ")}
     assert {first.state.pid, *first.pids} <= named

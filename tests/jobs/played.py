@@ -6,7 +6,7 @@ import os
 import time
 
 from engine import procfs
-from engine.directory import AttemptDirectory, AttemptState, State
+from engine.directory import AttemptDirectory, AttemptState, Cause, State
 from engine.telemetry.wire import Line, encode
 
 DEAD_PID = 2**22 + 1  # above the largest pid Linux gives out
@@ -20,6 +20,7 @@ def report(
     pid: int | None = None,
     updated_at: float | None = None,
     stderr_tail: tuple[str, ...] = (),
+    cause: Cause = "",
 ) -> None:
     """What a supervisor would write. By default it is this very process, so it lives."""
     pid = os.getpid() if pid is None else pid
@@ -33,6 +34,7 @@ def report(
             started_at=now,
             updated_at=now if updated_at is None else updated_at,
             reason=reason,
+            cause=cause,
             stderr_tail=stderr_tail,
             ended_at=now if state in ("succeeded", "stopped", "failed") else None,
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 
 from engine.directory import AttemptDirectory
 from jobs.agent import children, warm
-from jobs.agent.children import Keeper
+from jobs.agent.children import Keeper, end_orphan
 from tests.jobs.played import report
 from tests.running import wait_until
 
@@ -85,6 +87,16 @@ def test_stopping_ends_the_child(folder):
     child.stop()
     assert process.poll() is not None
     assert child.age_s is None
+
+
+def test_a_child_that_outlived_its_agent_is_ended_through_the_lock_it_holds(folder):
+    hold = "import fcntl, time; f = open('lock', 'w'); fcntl.flock(f, fcntl.LOCK_EX)"
+    code = f"{hold}; print(flush=True); time.sleep(600)"
+    orphan = subprocess.Popen([sys.executable, "-c", code], cwd=folder, stdout=subprocess.PIPE)
+    orphan.stdout.readline()
+    assert end_orphan(folder / "lock") == [orphan.pid]
+    assert orphan.wait(timeout=10) == -signal.SIGTERM
+    assert end_orphan(folder / "lock") == end_orphan(folder / "none") == []
 
 
 def test_a_program_that_cannot_be_started_is_tried_again_later(folder):

@@ -13,7 +13,7 @@ from engine.supervision.locks import hold_devices, release
 from jobs import devices, queue, scheduler
 from jobs.agent.follow import end
 from jobs.models import Device, Job, Lease, NodeEvent
-from jobs.states import AttemptState, JobState
+from jobs.states import AttemptState, Cause, JobState
 from tests.jobs.stage import attempt_of
 
 pytestmark = pytest.mark.django_db
@@ -23,10 +23,10 @@ CUDA = (
 )
 
 
-def fail(job: Job, reason: str) -> None:
+def fail(job: Job, reason: str, cause: str = Cause.WORKLOAD) -> None:
     """The job's next attempt, which fails for that reason."""
     scheduler.schedule(job.pool)
-    end(attempt_of(job), AttemptState.FAILED, reason)
+    end(attempt_of(job), AttemptState.FAILED, reason, cause)
 
 
 def suspects() -> dict[str, str]:
@@ -48,7 +48,7 @@ class TestFailures:
         first, second = make_job(), make_job()
         fail(first, CUDA)
         scheduler.schedule(second.pool)
-        end(attempt_of(second), AttemptState.SUCCEEDED, "done")
+        end(attempt_of(second), AttemptState.SUCCEEDED, "done", Cause.DONE)
         queue.retry(first, "tom")
         fail(first, CUDA)
         assert not suspects()
@@ -68,13 +68,17 @@ class TestFailures:
             queue.retry(job, "tom")
         assert not suspects()
 
-    def test_a_device_that_something_still_holds_costs_the_job_nothing_and_is_soon_suspect(self, make_job):
+    def test_a_device_that_is_still_held_costs_the_job_nothing_and_is_suspect_after_a_minute(self, make_job):
         job = make_job(devices=1)
         held = "device a-0 is still held by an earlier attempt (pid 7)"
-        for _ in range(2):
-            fail(job, held)
+        for _ in range(3):
+            fail(job, held, Cause.DEVICE_HELD)
             assert Job.objects.get().state == JobState.QUEUED
-        assert list(suspects()) == ["a-0"]
+        assert not suspects(), "its holder may be on the point of being stopped"
+        oldest = Lease.objects.order_by("id").first()
+        Lease.objects.filter(id=oldest.id).update(began_at=timezone.now() - timedelta(seconds=61))
+        fail(job, held, Cause.DEVICE_HELD)
+        assert suspects() == {"a-0": f"unkillable: {held}"}
         scheduler.schedule(job.pool)
         assert attempt_of(job).leases.get().device_id == "a-1"
 
@@ -113,7 +117,7 @@ class TestLocks:
     def watch(self, node, tmp_path, make_job) -> devices.Watch:
         job = make_job(devices=1)
         scheduler.schedule(job.pool)
-        end(attempt_of(job), AttemptState.STOPPED, "over")
+        end(attempt_of(job), AttemptState.STOPPED, "over", Cause.STOPPED)
         Job.objects.update(state=JobState.CANCELLED)
         return devices.Watch(node, tmp_path / "locks")
 

@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from jobs import inventory
 from jobs.agent import doorbell, warm
-from jobs.agent.children import Keeper
+from jobs.agent.children import Keeper, end_orphan
 from jobs.agent.loop import Agent
 from jobs.joining import JoinError
 from jobs.models import Node
@@ -61,6 +61,7 @@ def _leave(stop: threading.Event) -> None:
 
 
 def _sampler(node_dir: Path) -> Keeper:
+    end_orphan(node_dir / "sampler.lock")
     return Keeper("sampler", [sys.executable, "-m", "engine.telemetry.sampler", str(node_dir)], node_dir)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.directory import EXIT_STOPPED
+from engine.directory import EXIT_LATE, EXIT_STOPPED
 from engine.rank.exits import EXIT_DIVERGED, EXIT_DONE
 from engine.rank.loop import Border, ending_of
 
@@ -17,7 +17,7 @@ NAN, INF = float("nan"), float("inf")
         (10, Border(1.0, False, False, False), EXIT_DONE, "Finished all 10 steps."),
         (10, Border(1.0, True, True, False), EXIT_DONE, "Finished all 10 steps."),
         (4, Border(1.0, True, True, False), EXIT_STOPPED, "Stopped on request after step 4 of 10."),
-        (4, Border(1.0, False, True, False), EXIT_STOPPED, "The time limit was reached after step 4 of 10."),
+        (4, Border(1.0, False, True, False), EXIT_LATE, "The time limit was reached after step 4 of 10."),
         (
             4,
             Border(NAN, True, False, False),

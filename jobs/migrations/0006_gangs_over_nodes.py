@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0004_spool_batches'),
+        ('jobs', '0005_attempt_cause'),
     ]
 
     operations = [

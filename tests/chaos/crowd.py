@@ -1,0 +1,61 @@
+"""People who submit and cancel through the API, whatever happens to it."""
+
+from __future__ import annotations
+
+import random
+import threading
+from typing import Any
+
+from tests.chaos.cluster import Cluster
+
+GANGS = (1, 1, 2, 2, 4)
+WAITING = 6  # jobs kept in the queue
+CANCEL_SHARE = 0.1
+TINY = {"layers": 2, "width": 32, "heads": 2, "ffn_width": 64, "context": 32}
+
+
+def spec(name: str, devices: int, steps: int) -> dict[str, Any]:
+    return {
+        "name": name,
+        "model": TINY,
+        "data": {"tokenizer": "bytes"},
+        "parallel": {"data": devices},
+        "batch": {"global_batch_size": 8 * devices, "micro_batch_size": 4},
+        "budget": {"steps": steps, "validate_every": 0, "checkpoint_every": 4},
+        "optimiser": {"warmup_steps": 0},
+    }
+
+
+class Crowd(threading.Thread):
+    """They wait for every answer; one that does not come says nothing about the job."""
+
+    def __init__(self, cluster: Cluster, pick: random.Random) -> None:
+        super().__init__(daemon=True)
+        self.cluster, self.pick = cluster, pick
+        self.acknowledged: set[str] = set()
+        self.go_home = threading.Event()
+
+    def run(self) -> None:
+        while not self.go_home.wait(0.3):
+            waiting = self.jobs("queued")
+            if waiting is None or len(waiting) >= WAITING:
+                continue
+            job = self.submit()
+            if job and self.pick.random() < CANCEL_SHARE:
+                self.cluster.post(f"/jobs/{job}/cancel")
+
+    def submit(self) -> str | None:
+        name = f"chaos {len(self.acknowledged)}"
+        job = self.cluster.post("/jobs", spec(name, self.pick.choice(GANGS), self.pick.randint(4, 24)))
+        if job is None:
+            return None  # it may stand in the queue all the same: then it must end as well
+        self.acknowledged.add(job["id"])
+        return job["id"]
+
+    def jobs(self, state: str = "") -> list[dict[str, Any]] | None:
+        answer = self.cluster.get(f"/jobs?limit=500&state={state}")
+        return answer and answer["items"]
+
+    def is_done(self) -> bool:
+        jobs = self.jobs()
+        return jobs is not None and all(job["ended_at"] for job in jobs)

@@ -1,0 +1,34 @@
+"""Prints, as JSON, what the database says at the end: jobs, attempts, terminal events. Run as a script."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+import django
+
+
+def ledger() -> dict[str, Any]:
+    from jobs.models import Attempt, Event, Job, Lease
+    from jobs.states import ATTEMPT_LIVE, FINAL, AttemptState
+
+    ends = [f"attempt.{state}" for state in AttemptState if state not in ATTEMPT_LIVE]
+    events = Event.objects.values("job_id", "attempt_number", "kind")
+    return {
+        "jobs": list(Job.objects.values("id", "name", "state", "reason", "num_devices", "step", "num_steps")),
+        "attempts": list(
+            Attempt.objects.values("job_id", "number", "state", "reason", "cause", "resumed_from")
+        ),
+        "job_ends": list(events.filter(kind__in=[f"job.{state}" for state in FINAL])),
+        "attempt_ends": list(events.filter(kind__in=ends)),
+        "lock_waits": Event.objects.filter(kind="note.info", text__startswith="Waited").count(),
+        "active_leases": Lease.objects.filter(is_active=True).count(),
+    }
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.settings")
+    django.setup()
+    json.dump(ledger(), sys.stdout)

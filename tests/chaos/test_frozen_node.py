@@ -1,0 +1,56 @@
+"""A machine that slept past the time of reassignment: its devices are given away while old ranks still hold them."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jobs.states import Cause
+from tests.chaos.cluster import Cluster
+from tests.chaos.crowd import spec
+from tests.chaos.proof import assert_each_ended_once, assert_no_device_was_shared, read_journal
+from tests.chaos.test_chaos import read_ledger
+from tests.running import wait_until
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """One node, so that the next attempt must come back to the same devices."""
+    cluster = Cluster(tmp_path, nodes={"a": 2})
+    try:
+        yield cluster.start()
+    finally:
+        cluster.kill()
+
+
+def send(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        os.kill(pid, number)
+
+
+@pytest.mark.services
+def test_the_lock_keeps_the_next_attempt_off_until_the_old_ranks_are_gone(cluster: Cluster):
+    job = cluster.post("/jobs", spec("sleeper", devices=2, steps=60))["id"]
+    wait_until(lambda: len(cluster.pids("rank")) == 2, said="two ranks")
+    agent, attempt = cluster.pids("agent"), cluster.pids("supervisor") + cluster.pids("rank")
+    send(agent + attempt, signal.SIGSTOP)
+    wait_until(
+        lambda: (cluster.get(f"/jobs/{job}") or {}).get("state") == "queued", said="the attempt given up"
+    )
+    send(agent, signal.SIGCONT)
+    # The second attempt is refused its devices, and a third one is made at no cost.
+    wait_until(lambda: (cluster.get(f"/jobs/{job}") or {}).get("attempt", 0) >= 3, said="a third attempt")
+    send(attempt, signal.SIGCONT)
+    wait_until(lambda: (cluster.get(f"/jobs/{job}") or {}).get("state") == "succeeded", said="success")
+    ledger = read_ledger(cluster)
+    cluster.stop()
+    causes = Counter(attempt["cause"] for attempt in ledger["attempts"])
+    assert causes[Cause.LOST] == causes[Cause.DONE] == 1 and causes[Cause.DEVICE_HELD] >= 1, causes
+    assert_no_device_was_shared(read_journal(cluster.journal))
+    assert_each_ended_once(ledger, {job})
+    assert not cluster.processes()
