@@ -109,8 +109,15 @@ IS_BROKER_EMBEDDED = f"redis+socket://{BROKER_SOCKET}" == BROKER_URL
 NODE_DIR = Path(env.text("HEADROOM_NODE_DIR", str(HOME_DIR / "node"))).resolve()
 NODE_NAME = env.text("HEADROOM_NODE_NAME", "")
 NODE_POOL = env.text("HEADROOM_POOL", "default")
+JOIN_TOKEN = env.text("HEADROOM_JOIN_TOKEN", "")  # of a node's first start; `up`'s own agent needs none
+FREE_POOLS = env.words("HEADROOM_FREE_POOLS", [])  # that `prepare` lets nodes join without a token
 DATA_DIR = Path(env.text("HEADROOM_DATA_DIR", str(HOME_DIR / "data"))).resolve()
 CORPUS_ROOT = Path(env.text("HEADROOM_CORPUS_ROOT", str(HOME_DIR / "corpora"))).resolve()
+# Where this node's checkpoints go when several nodes see one folder: a job then resumes on any of them. Unset: on the
+# node's own disk. The address is the one by which other nodes reach this one; unset: that of its default route.
+CHECKPOINT_ROOT = env.text("HEADROOM_CHECKPOINT_ROOT", "")
+NODE_ADDRESS = env.text("HEADROOM_NODE_ADDRESS", "")
+PREPARE_LIMIT_S = env.whole("HEADROOM_PREPARE_LIMIT_S", 60)
 UNREACHABLE_AFTER_S = env.whole("HEADROOM_UNREACHABLE_AFTER_S", 45)
 REASSIGN_AFTER_S = env.whole("HEADROOM_REASSIGN_AFTER_S", 600)
 PREEMPT_AFTER_S = env.whole("HEADROOM_PREEMPT_AFTER_S", 300)  # no attempt is preempted sooner after its start

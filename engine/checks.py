@@ -13,7 +13,8 @@ class Hardware:
     """What the rules need to know of the devices a spec would run on."""
 
     kind: str = "cpu"  # cpu or cuda
-    gang_limit: int | None = None  # devices the largest node of the pool has; None: not known here
+    gang_limit: int | None = None  # devices of the largest gang the pool can hold; None: not known here
+    spans_nodes: bool = False  # whether a gang may sit on several nodes; else its limit is the largest node
 
 
 def refuse_impossible(spec: Spec, hardware: Hardware | None = None) -> None:
@@ -88,8 +89,9 @@ def _hardware(spec: Spec, hardware: Hardware) -> Iterator[Problem]:
         )
         yield Problem(
             "parallel.data" if fix else "parallel.stages",
-            f"{spec.parallel.data} x {spec.parallel.stages} = {need} ranks need {need} devices on one node; "
-            f"the largest node of pool '{spec.pool}' has {limit}.",
+            f"{spec.parallel.data} x {spec.parallel.stages} = {need} ranks need {need} devices"
+            + ("; " if hardware.spans_nodes else " on one node; the largest node of ")
+            + f"pool '{spec.pool}' has {limit}.",
             fix or {"parallel.data": 1, "parallel.stages": max(1, min(limit, spec.model.layers))},
         )
 

@@ -3,12 +3,13 @@
     spec.json        the frozen spec
     plan.json        what the planner said before the start
     placement.json   Placement: which rank sits where, and what to resume from
-    control          'run' or 'stop', written by the agent, read by the supervisor
+    control          'prepare', 'run', 'stop' or 'abort', written by the agent, read by the supervisor
     lease            unix time until which the agent vouches for this attempt; past it the supervisor stops the ranks
     state.json       State, written by the supervisor only, replaced atomically
+    heartbeat<r>     written by rank r at every step (engine.telemetry.heartbeat), watched by the supervisor
     spool/           *.jsonl, one writer per file, lines as in engine.telemetry.wire
     log/             rank<r>.log (stdout and stderr of a rank), supervisor.log
-    checkpoints/     step-00000100/ ..., complete once manifest.json stands in it
+    checkpoints/     step-00000100/ ..., complete once manifest.json stands in it; a link where nodes share a folder
     trace/           profiles
 
 Every file but spool and log is replaced by rename, so a reader never sees half of one.
@@ -26,14 +27,17 @@ import msgspec
 if TYPE_CHECKING:
     from engine.spec import Spec
 
-AttemptState = Literal["starting", "running", "succeeded", "stopped", "failed"]
-Control = Literal["run", "stop"]
+AttemptState = Literal["starting", "armed", "running", "succeeded", "stopped", "failed"]
+# prepare: hold the devices and wait for the other nodes; stop: at a step border; abort: at once, the gang is broken
+Control = Literal["prepare", "run", "stop", "abort"]
+CONTROLS: tuple[Control, ...] = ("prepare", "run", "stop", "abort")
 
 # Why an attempt ended, for programs; the reason says it to people.
 Cause = Literal[
     "",  # it has not ended
     "done",  # every rank reached the end
     "workload",  # a rank failed: the job's own doing
+    "hung",  # no rank made progress any more
     "time_limit",  # the ranks ended at a step border because the time of the spec was up
     "stopped",  # asked to stop
     "agent_silent",  # the lease ran out
@@ -68,12 +72,17 @@ class Placement(msgspec.Struct, frozen=True):
     world_size: int
     master_addr: str
     master_port: int  # 0: the supervisor picks a free one
-    seats: tuple[Seat, ...]
+    seats: tuple[Seat, ...]  # of this node; fewer than world_size where the ranks sit on several nodes
     threads_per_rank: int
     lock_dir: str  # one lock file per device, flocked by the supervisor and inherited by its ranks
     data_dir: str  # prepared corpora are cached here
     corpus_root: str  # the only folder from which a spec may name its own text files
     resume_from: str | None = None  # a complete checkpoint folder, of an earlier attempt or another run
+    address: str = "127.0.0.1"  # of this node, as the other nodes of the attempt reach it
+
+    @property
+    def has_other_nodes(self) -> bool:
+        return len(self.seats) < self.world_size
 
 
 class RankExit(msgspec.Struct, frozen=True):
@@ -97,6 +106,8 @@ class State(msgspec.Struct, frozen=True):
     cause: Cause = ""
     stderr_tail: tuple[str, ...] = ()  # last lines of the rank that failed first
     ended_at: float | None = None
+    master_port: int = 0  # while armed, on the node of rank 0: where the ranks may meet
+    is_witness: bool = False  # failed only because ranks elsewhere had gone
 
     @property
     def is_terminal(self) -> bool:
@@ -113,14 +124,29 @@ class AttemptDirectory:
         self.checkpoints = self.path / "checkpoints"
         self.trace = self.path / "trace"
 
-    def create(self, spec: Spec, placement: Placement, plan: dict[str, Any], lease_until: float) -> None:
-        """Write everything the supervisor needs. Raises OSError (disk full, not writable)."""
-        for folder in (self.path, self.spool, self.log, self.checkpoints, self.trace):
+    def create(
+        self,
+        spec: Spec,
+        placement: Placement,
+        plan: dict[str, Any],
+        lease_until: float,
+        *,
+        control: Control = "run",
+        shared_checkpoints: Path | None = None,
+    ) -> None:
+        """Write everything the supervisor needs. Checkpoints go to `shared_checkpoints` where that is given.
+        Raises OSError (disk full, not writable)."""
+        for folder in (self.path, self.spool, self.log, self.trace):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if shared_checkpoints is None:
+            self.checkpoints.mkdir(exist_ok=True, mode=0o700)
+        elif not self.checkpoints.is_symlink():
+            shared_checkpoints.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.checkpoints.symlink_to(shared_checkpoints, target_is_directory=True)
         write_atomically(self.path / "spec.json", json.dumps(spec.model_dump(), indent=1).encode())
         write_atomically(self.path / "plan.json", json.dumps(plan, indent=1).encode())
-        write_atomically(self.path / "placement.json", msgspec.json.encode(placement))
-        self.write_control("run")
+        self.write_placement(placement)
+        self.write_control(control)
         self.write_lease(lease_until)
 
     def read_spec(self) -> Spec:
@@ -132,15 +158,19 @@ class AttemptDirectory:
     def read_placement(self) -> Placement:
         return msgspec.json.decode((self.path / "placement.json").read_bytes(), type=Placement)
 
+    def write_placement(self, placement: Placement) -> None:
+        write_atomically(self.path / "placement.json", msgspec.json.encode(placement))
+
     def write_control(self, wanted: Control) -> None:
         write_atomically(self.path / "control", wanted.encode())
 
     def read_control(self) -> Control:
         """'run' while the file is missing: a stop is only ever said outright."""
         try:
-            return "stop" if (self.path / "control").read_bytes().strip() == b"stop" else "run"
+            said = (self.path / "control").read_bytes().strip().decode("ascii", "replace")
         except FileNotFoundError:
             return "run"
+        return next((control for control in CONTROLS if control == said), "run")
 
     def write_lease(self, until: float) -> None:
         write_atomically(self.path / "lease", f"{until:.3f}".encode())
@@ -163,8 +193,13 @@ class AttemptDirectory:
 
     def newest_checkpoint(self) -> Path | None:
         """The complete checkpoint of the highest step, or None."""
-        complete = [p.parent for p in self.checkpoints.glob("step-*/manifest.json")]
-        return max(complete, key=lambda p: p.name, default=None)
+        return newest_in(self.checkpoints.resolve())
+
+
+def newest_in(checkpoints: Path) -> Path | None:
+    """The complete checkpoint of the highest step in a folder of them, or None."""
+    complete = [manifest.parent for manifest in checkpoints.glob("step-*/manifest.json")]
+    return max(complete, key=lambda path: path.name, default=None)
 
 
 def checkpoint_name(step: int) -> str:

@@ -37,6 +37,15 @@ def stat(pid: int) -> ProcessStat | None:
     )
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a signal, or a debugger, holds the process."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return False
+    return text.rpartition(b") ")[2][:1] in (b"T", b"t")
+
+
 def is_alive(pid: int, started_ticks: float) -> bool:
     """Whether this very process lives: a pid alone may have gone to another one."""
     now = stat(pid)

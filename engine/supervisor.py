@@ -18,9 +18,12 @@ from pathlib import Path
 import msgspec
 
 from engine.directory import EXIT_LATE, EXIT_STOPPED, AttemptDirectory, AttemptState, Cause, Placement
+from engine.supervision import hung
+from engine.supervision.arming import wait_for_commit
 from engine.supervision.blame import culprit, is_witness, sentence, tail_of
 from engine.supervision.environment import ROOT, allowed, free_port, rank_environment
 from engine.supervision.gang import Gang
+from engine.supervision.hung import Hang
 from engine.supervision.locks import DeviceHeld, hold_devices, hold_folder, release
 from engine.supervision.report import Report, last_words
 from engine.supervision.spawn import Spawn, become_subreaper, exec_spawn, rank_log
@@ -29,6 +32,7 @@ from engine.supervision.sweep import kill_strays, remove_shared_memory
 POLL_S = 0.05
 LOCK_WAIT_S = 3.0
 LOCK_WAIT_TOLD_S = 0.05
+ABORT_GRACE_S = 0.5  # ranks of a broken gang reach no step border: there is nothing to wait for
 WITNESS_S = 0.3  # how long peers of a dead rank get to end by themselves, which shows who was first
 KILL_AFTER_S = 2.0
 LOG_LIMIT_BYTES = 64 * 1024**2
@@ -45,6 +49,7 @@ class Ending:
     reason: str
     cause: Cause
     stderr_tail: tuple[str, ...] = ()
+    is_witness: bool = False
 
 
 class Orders:
@@ -55,7 +60,7 @@ class Orders:
         self._signal: int | None = None
         self._lease: float | None = None
         self._lease_deadline = float("inf")
-        self.grace_s = float(os.environ.get("HEADROOM_STOP_GRACE_S", "60"))  # from the request to the kill
+        self._grace_s = float(os.environ.get("HEADROOM_STOP_GRACE_S", "60"))  # from the request to the kill
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._take)
 
@@ -63,9 +68,17 @@ class Orders:
         """'' while the ranks may go on."""
         if self._signal:
             return f"the supervisor was told to stop by {signal.Signals(self._signal).name}"
-        if self._directory.read_control() == "stop":
+        control = self._directory.read_control()
+        if control == "abort":
+            self._grace_s = min(self._grace_s, ABORT_GRACE_S)
+            return "the gang was broken up"
+        if control == "stop":
             return "stopped on request"
         return AGENT_SILENT if self._is_lease_over() else ""
+
+    @property
+    def grace_s(self) -> float:
+        return self._grace_s
 
     def _take(self, number: int, _frame: object) -> None:
         self._signal = number
@@ -96,13 +109,13 @@ def supervise(directory: AttemptDirectory, spawn: Spawn) -> int:
     except BaseException as error:
         report.end("failed", f"the supervisor itself failed: {type(error).__name__}: {error}", "supervisor")
         raise
-    report.end(ending.state, ending.reason, ending.cause, ending.stderr_tail)
+    report.end(ending.state, ending.reason, ending.cause, ending.stderr_tail, ending.is_witness)
     return EXIT_CODES[ending.state]
 
 
 def start_cold(directory: AttemptDirectory) -> subprocess.Popen[bytes]:
     """A supervisor in a session of its own, which outlives the caller; its output goes to log/supervisor.log."""
-    settings = ("TRAINER_PYTHON", "HEADROOM_STOP_GRACE_S")
+    settings = ("TRAINER_PYTHON", "HEADROOM_STOP_GRACE_S", "HEADROOM_HUNG_AFTER_S")
     environment = allowed(os.environ) | {name: os.environ[name] for name in settings if name in os.environ}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), environment.get("PYTHONPATH", ""))))
     with (directory.log / "supervisor.log").open("ab") as log:
@@ -121,25 +134,32 @@ def _run(directory: AttemptDirectory, spawn: Spawn, orders: Orders, report: Repo
         return Ending("failed", str(error), "device_held")
     if (waited_s := time.monotonic() - began) > LOCK_WAIT_TOLD_S:
         report.note(f"Waited {waited_s:.1f} s for devices that something of an earlier attempt still held.")
-    if not placement.master_port:
-        placement = msgspec.structs.replace(placement, master_port=free_port(placement.master_addr))
     gang, tag = Gang(), str(directory.path.resolve())
     try:
+        if directory.read_control() == "prepare":
+            placement = wait_for_commit(directory, placement, orders.why_stop, report.armed)
+        elif not placement.master_port:
+            placement = msgspec.structs.replace(placement, master_port=free_port(placement.master_addr))
         if why := orders.why_stop():
             return Ending("stopped", f"{why}, before the ranks were started", _cause(why))
         gang.start(placement, spawn, lambda seat: rank_environment(tag, placement, seat))
         report.ranks(gang.exits)
         report.running()
-        stopped_because = _watch(directory, gang, orders, report)
+        stopped_because, hang = _watch(directory, gang, orders, report)
+        if hang:
+            return _of_hang(directory, hang, placement)
         return _ending(directory, gang, report, stopped_because)
     finally:
         _clean(tag, placement, report)
         release(locks)
 
 
-def _watch(directory: AttemptDirectory, gang: Gang, orders: Orders, report: Report) -> str:
-    """Until every rank has ended. Returns why they were asked to stop, '' if they were not."""
+def _watch(
+    directory: AttemptDirectory, gang: Gang, orders: Orders, report: Report
+) -> tuple[str, Hang | None]:
+    """Until every rank has ended. Returns why they were asked to stop, '' if they were not, and how they hung."""
     why, terminate_at, kill_at = "", float("inf"), float("inf")
+    pulse, hang = hung.Watch(directory.path), None
     while gang.alive:
         time.sleep(POLL_S)
         now = time.monotonic()
@@ -147,9 +167,15 @@ def _watch(directory: AttemptDirectory, gang: Gang, orders: Orders, report: Repo
         if gang.is_broken:
             terminate_at = min(terminate_at, now + WITNESS_S)
             kill_at = min(kill_at, now + WITNESS_S + KILL_AFTER_S)
-        elif not why and (why := orders.why_stop()):
-            report.note(f"Ranks are asked to stop at a step border: {why}.")
-            terminate_at, kill_at = now, now + orders.grace_s
+        elif order := orders.why_stop():
+            if not why:
+                report.note(f"Ranks are asked to stop at a step border: {order}.")
+            why = why or order
+            terminate_at, kill_at = min(terminate_at, now), min(kill_at, now + orders.grace_s)
+        elif not hang and (hang := pulse.look(gang.alive)):
+            report.note(f"{hang.reason}. The stacks of all ranks are in their logs.", "error")
+            hung.ask_for_stacks(gang.alive)
+            terminate_at, kill_at = now, now + KILL_AFTER_S
         if now >= kill_at:
             gang.kill()
         elif now >= terminate_at:
@@ -157,7 +183,12 @@ def _watch(directory: AttemptDirectory, gang: Gang, orders: Orders, report: Repo
         report.ranks(gang.exits)
         if report.beat():
             _cut_logs(directory, gang, report)
-    return why
+    return why, hang
+
+
+def _of_hang(directory: AttemptDirectory, hang: Hang, placement: Placement) -> Ending:
+    is_witness = placement.has_other_nodes and not hang.is_sure
+    return Ending("failed", hang.reason, "hung", tail_of(rank_log(directory, hang.rank)), is_witness)
 
 
 def _ending(directory: AttemptDirectory, gang: Gang, report: Report, stopped_because: str) -> Ending:
@@ -169,7 +200,8 @@ def _ending(directory: AttemptDirectory, gang: Gang, report: Report, stopped_bec
     failures = [d for d in gang.deaths if not (stopped_because and is_witness(d, tails[d.rank]))]
     if failures:
         first = culprit(failures, tails)
-        return Ending("failed", sentence(first, tails[first.rank]), "workload", tails[first.rank])
+        tail = tails[first.rank]
+        return Ending("failed", sentence(first, tail), "workload", tail, is_witness(first, tail))
     why = stopped_because or last_words(directory, report.state.started_at) or "the ranks ended by themselves"
     if gang.was_killed:
         why += "; killed, since no step border came in time"

@@ -14,7 +14,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from jobs.celery import MESSAGE_LIFE_S, app, node_queue
-from jobs.models import Attempt
+from jobs.models import Attempt, AttemptNode
 from jobs.states import AttemptState
 
 log = logging.getLogger(__name__)
@@ -57,11 +57,11 @@ class Dispatcher:
         if time.monotonic() < self._quiet_until:
             return 0
         rung = 0
-        for attempt_id, node_id in _due().values_list("id", "node_id"):
+        for attempt_id, node_id, num_nodes in _due().values_list("id", "node_id", "num_nodes"):
             # The conditional UPDATE keeps two dispatchers from ringing for the same attempt at once.
             if not _due().filter(id=attempt_id).update(rung_at=timezone.now()):
                 continue
-            if not self._ring(node_id, attempt_id):
+            if not all(self._ring(node, attempt_id) for node in _nodes(attempt_id, node_id, num_nodes)):
                 break
             rung += 1
         return rung
@@ -79,6 +79,12 @@ class Dispatcher:
             log.info("The broker answers again")
         self.is_broker_down = False
         return True
+
+
+def _nodes(attempt_id: int, node_id: str, num_nodes: int) -> list[str]:
+    if num_nodes == 1:
+        return [node_id]
+    return list(AttemptNode.objects.filter(attempt_id=attempt_id).values_list("node_id", flat=True))
 
 
 def _due() -> Any:

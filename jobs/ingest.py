@@ -21,7 +21,7 @@ from engine.directory import AttemptDirectory
 from engine.telemetry.metrics import BY_NAME
 from engine.telemetry.wire import Line, decode, number
 from jobs import series
-from jobs.models import Attempt, Event, Job, Run, SpoolOffset
+from jobs.models import Attempt, AttemptNode, Event, Job, Run, SpoolOffset
 from jobs.states import JobState, move_job
 
 READ_BYTES = 1024 * 1024  # of one file in one transaction: some 5,000 lines
@@ -61,19 +61,25 @@ class News:
     ending: str = ""
 
 
-def ingest(attempt: Attempt) -> int:
+def ingest(attempt: Attempt, part: AttemptNode | None = None) -> int:
     """Bring in what the attempt's spool holds by now, at most READ_BYTES of each file; returns the bytes read.
-    `attempt` is brought up to date in place; its job and run are not."""
+    `attempt` is brought up to date in place; its job and run are not. `part`: of several nodes, this one's spool."""
+    is_first = part is None or part.node_id == attempt.node_id
+    directory = AttemptDirectory(part.directory if part else attempt.directory)
     offsets = {row.file: row for row in SpoolOffset.objects.filter(attempt=attempt)}
     news, pieces = News(), []
-    for path in sorted(AttemptDirectory(attempt.directory).spool.glob("*.jsonl")):
-        start = offsets[path.name].offset_bytes if path.name in offsets else 0
+    for path in sorted(directory.spool.glob("*.jsonl")):
+        # Rank files differ by their number; every node has a supervisor's and a device file.
+        is_shared_name = not is_first and not path.name.startswith("rank")
+        name = f"{part.node_id}-{path.name}" if part and is_shared_name else path.name
+        start = offsets[name].offset_bytes if name in offsets else 0
         content = read_whole_lines(path, start)
         if content:
-            pieces.append(_understand(path.name, start, content, news))
+            pieces.append(_understand(name, start, content, news))
     if not pieces:
         return 0
-    changes = _of_attempt(attempt, news)
+    # The row of the attempt is written by the node of rank 0 alone.
+    changes = _of_attempt(attempt, directory, news) if is_first else {}
     try:
         with transaction.atomic():
             for piece in pieces:
@@ -208,14 +214,14 @@ def _store(attempt: Attempt, piece: Piece, row: SpoolOffset | None, news: News) 
         news.events.append(Event(actor="ingest", kind="note.warning", text=text[:TEXT_LIMIT]))
 
 
-def _of_attempt(attempt: Attempt, news: News) -> dict[str, Any]:
+def _of_attempt(attempt: Attempt, directory: AttemptDirectory, news: News) -> dict[str, Any]:
     """The attempt's columns that the news change."""
     changes: dict[str, Any] = {}
     if news.phases:
         changes["phases"] = attempt.phases | news.phases
     if news.checkpoint:
         folder, step, at = news.checkpoint
-        changes["checkpoint"] = str(AttemptDirectory(attempt.directory).checkpoints / Path(folder).name)
+        changes["checkpoint"] = str(directory.checkpoints.resolve() / Path(folder).name)
         changes["checkpoint_step"] = step
         changes["checkpoint_at"] = datetime.fromtimestamp(at, UTC)
     if news.ending:

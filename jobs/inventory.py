@@ -15,7 +15,8 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from engine.telemetry.inventory import DeviceInfo, devices, node_facts
-from jobs.models import Device, Node, Pool
+from jobs import joining
+from jobs.models import Device, Node
 
 log = logging.getLogger(__name__)
 
@@ -24,14 +25,15 @@ MIRROR_EVERY_S = 1.0
 
 def register(node_dir: Path) -> Node:
     """Write down what this machine has now; devices that have gone are marked, never deleted.
-    Raises OSError when the node's folder cannot be written."""
+    Raises OSError when the node's folder cannot be written, JoinError when this node may not join."""
     node_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    facts, found = node_facts(), devices()
+    facts, found = node_facts() | {"checkpoint_root": settings.CHECKPOINT_ROOT}, devices()
+    own_id, secret = node_id(node_dir), _kept(node_dir / "node_secret", 32)
     with transaction.atomic():
-        pool, _ = Pool.objects.get_or_create(name=settings.NODE_POOL)
+        pool = joining.admit(own_id, secret, facts)
         name = settings.NODE_NAME or str(facts.get("hostname") or "node")
         node, _ = Node.objects.update_or_create(
-            id=node_id(node_dir), defaults={"pool": pool, "name": name, "facts": facts, "heartbeat_at": Now()}
+            id=own_id, defaults={"pool": pool, "name": name, "facts": facts, "heartbeat_at": Now()}
         )
         for device in found:
             _write_device(node, device)
@@ -43,9 +45,15 @@ def register(node_dir: Path) -> Node:
 
 def node_id(node_dir: Path) -> str:
     """Made once and kept in the node's folder: a renamed machine is still the same node."""
-    path = node_dir / "node_id"
+    return _kept(node_dir / "node_id", 8)
+
+
+def _kept(path: Path, num_bytes: int) -> str:
+    """Random hexadecimal digits, made once; only this user can read them."""
     if not path.exists():
-        path.write_text(secrets.token_hex(8))
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(num_bytes))
     return path.read_text().strip()
 
 

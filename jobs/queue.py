@@ -71,7 +71,7 @@ def check(spec: Spec) -> Pool:
 
 def hardware_of(pool: Pool) -> Hardware:
     """What the rules may count on: the weakest kind of device in the pool (a job may land on any node) and the
-    devices of its largest node. Raises SpecError while the pool has no device."""
+    largest gang it can hold. Raises SpecError while the pool has no device."""
     rows = list(
         Device.objects.filter(node__pool=pool, is_present=True)
         .order_by()
@@ -88,7 +88,9 @@ def hardware_of(pool: Pool) -> Hardware:
             ]
         )
     kind = "cpu" if any(row["kind"] == "cpu" for row in rows) else "cuda"
-    return Hardware(kind=kind, gang_limit=max(row["count"] for row in rows))
+    counts = [row["count"] for row in rows]
+    limit = sum(counts) if pool.allows_several_nodes else max(counts)
+    return Hardware(kind=kind, gang_limit=limit, spans_nodes=pool.allows_several_nodes)
 
 
 def _refuse_priority(spec: Spec, team: Team, owner: User) -> None:

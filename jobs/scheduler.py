@@ -22,10 +22,12 @@ from django.db import DatabaseError, close_old_connections, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from jobs import preemption, snapshot, waiting
+from jobs import gangs, preemption, snapshot, waiting
 from jobs.dispatch import Dispatcher
 from jobs.leases import alive_since, assign
-from jobs.models import Attempt, Job, Node, Pool
+from jobs.models import Attempt, Device, Job, Pool
+from jobs.node_states import DeviceHealth, Health
+from jobs.nodes import note_silence, settle
 from jobs.scheduling import decide
 from jobs.scheduling.decide import Placing
 from jobs.scheduling.gates import Gates
@@ -77,9 +79,12 @@ class Scheduler:
         for pool in Pool.objects.filter(jobs__state=JobState.QUEUED).distinct():
             schedule(pool)
         now = time.monotonic()
-        if now >= max(self._patient_until, self._expire_at):
+        if now >= self._expire_at:
             self._expire_at = now + EXPIRY_EVERY_S
-            take_back_lost_attempts()
+            settle()
+            if now >= self._patient_until:
+                note_silence()
+                take_back_lost_attempts()
         self.dispatcher.ring_all()
 
 
@@ -121,27 +126,32 @@ def _place(pool: Pool, placings: Sequence[Placing]) -> int:
 def _place_some(pool: Pool, placings: Sequence[Placing]) -> int:
     if not Pool.objects.select_for_update(no_key=True).get(id=pool.id).is_open:
         return 0
-    nodes = {node for placing in placings for node, _ in placing.seats}
-    ready = set(
-        Node.objects.filter(
-            id__in=nodes, pool=pool, is_cordoned=False, heartbeat_at__gt=alive_since()
-        ).values_list("id", flat=True)
-    )
+    ready = _ready(pool, placings)
     jobs = Job.objects.in_bulk([placing.job for placing in placings])
     gates = Gates(snapshot.of_teams(pool, {job.team_id for job in jobs.values()}))
     placed = 0
     for placing in placings:
         job = jobs.get(placing.job)
-        if job is None or not ready.issuperset(node for node, _ in placing.seats):
+        devices = [device for _, some in placing.seats for device in some]
+        if job is None or not ready.issuperset(devices):
             continue
         wish = snapshot.wish(job)
         if gates.check_team(wish) is not None:
             continue
-        devices = [device for _, some in placing.seats for device in some]
         if assign(job, placing.seats[0][0], devices, ACTOR) is not None:
             gates.enter(wish)
             placed += 1
     return placed
+
+
+def _ready(pool: Pool, placings: Sequence[Placing]) -> set[str]:
+    """Of the devices to be leased, those that may take work at this moment."""
+    wanted = [device for placing in placings for _, devices in placing.seats for device in devices]
+    found = Device.objects.filter(
+        id__in=wanted, is_present=True, health=DeviceHealth.OK,
+        node__pool=pool, node__is_cordoned=False, node__heartbeat_at__gt=alive_since(),
+    ).exclude(node__health=Health.SUSPECT)  # fmt: skip
+    return set(found.values_list("id", flat=True))
 
 
 def take_back_lost_attempts() -> int:
@@ -150,8 +160,8 @@ def take_back_lost_attempts() -> int:
     silent = Q(node__heartbeat_at__lt=Now() - limit) | Q(
         node__heartbeat_at=None, assigned_at__lt=Now() - limit
     )
-    lost = Attempt.objects.filter(silent, state__in=ATTEMPT_LIVE).select_related("node")
-    return sum(_take_back(attempt) for attempt in lost)
+    lost = Attempt.objects.filter(silent, state__in=ATTEMPT_LIVE, num_nodes=1).select_related("node")
+    return sum(_take_back(attempt) for attempt in lost) + gangs.look_after_all()
 
 
 @transaction.atomic

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from django.utils import timezone
 from jobs import charges
 from jobs.leases import alive_since
 from jobs.models import Attempt, Device, Job, Lease, Node, Pool, Share
+from jobs.node_states import AdminState, DeviceHealth, Health
 from jobs.scheduling.snapshot import NodeView, Running, Snapshot, TeamShare, Waiting
 from jobs.states import ATTEMPT_LIVE, JobState
 
@@ -24,17 +26,18 @@ SETTLED_EVERY_S = 300.0  # how often the teams' use of a pool is counted anew
 
 def of(pool: Pool) -> Snapshot:
     now = timezone.now()
-    waiting = _waiting(pool)
+    rows = _waiting_rows(pool)
     places = _places(pool)
     # Before the shares: an attempt that ends in between is then counted twice, never missed.
     running = _running(pool, now, places)
+    nodes = _nodes(pool, {device for held in places.values() for device in held})
     return Snapshot(
         now=now.timestamp(),
         pool=pool.name,
         is_open=pool.is_open,
-        nodes=_nodes(pool, {device for held in places.values() for device in held}),
+        nodes=nodes,
         running=running,
-        waiting=waiting,
+        waiting=_waiting(pool, rows, nodes),
         shares=_shares(pool, now, running),
         min_runtime_s=settings.PREEMPT_AFTER_S,
         patience_s=END_MARGIN_S,
@@ -61,9 +64,11 @@ def _nodes(pool: Pool, held: set[str]) -> list[NodeView]:
     is_alive = ExpressionWrapper(Q(heartbeat_at__gt=alive_since()), output_field=BooleanField())
     rows = Node.objects.filter(pool=pool).annotate(is_alive=is_alive).order_by("name", "id")
     devices: defaultdict[str, list[str]] = defaultdict(list)
-    present = Device.objects.filter(node__pool=pool, is_present=True).order_by("node", "index")
-    for device, node in present.values_list("id", "node_id"):
+    kinds: dict[str, str] = {}
+    healthy = Device.objects.filter(node__pool=pool, is_present=True, health=DeviceHealth.OK)
+    for device, node, kind in healthy.order_by("node", "index").values_list("id", "node_id", "kind"):
         devices[node].append(device)
+        kinds[node] = kind
     return [
         NodeView(
             id=node.id,
@@ -71,15 +76,24 @@ def _nodes(pool: Pool, held: set[str]) -> list[NodeView]:
             devices=len(devices[node.id]),
             free=tuple(device for device in devices[node.id] if device not in held),
             closed_because=_closed_because(node, bool(node.is_alive)),
+            group=_group(node, kinds.get(node.id, "")) if pool.allows_several_nodes else "",
         )
-        for node in rows.only("id", "name", "is_cordoned")
+        for node in rows.only("id", "name", "admin_state", "health", "facts")
     ]
 
 
 def _closed_because(node: Node, is_alive: bool) -> str:
-    if node.is_cordoned:
-        return "cordoned"
+    if node.admin_state != AdminState.OPEN:
+        return node.admin_state
+    if node.health == Health.SUSPECT:
+        return node.health
     return "" if is_alive else "unreachable"
+
+
+def _group(node: Node, kind: str) -> str:
+    """Nodes within which one gang may spread: one kind of device, one shared checkpoint folder."""
+    root = str(node.facts.get("checkpoint_root") or "")
+    return f"{kind} {root}" if root else ""
 
 
 def _places(pool: Pool) -> dict[int, dict[str, str]]:
@@ -140,15 +154,25 @@ def wish(job: Job) -> Waiting:
     return Waiting(job.id, job.team_id, job.priority, job.num_devices, lasts_s(job.time_limit_s), since)
 
 
-def _waiting(pool: Pool) -> list[Waiting]:
-    homes = _homes(pool)
+def _waiting_rows(pool: Pool) -> list[tuple[str, int, int, int, int, datetime]]:
     rows = Job.objects.filter(pool=pool, state=JobState.QUEUED).order_by()
+    return list(rows.values_list("id", "team_id", "priority", "num_devices", "time_limit_s", "queue_key"))
+
+
+def _waiting(
+    pool: Pool, rows: list[tuple[str, int, int, int, int, datetime]], nodes: list[NodeView]
+) -> list[Waiting]:
+    """Only a gang that no node can hold alone is spread over several."""
+    homes = _homes(pool)
+    largest = max((node.devices for node in nodes if not node.closed_because), default=0)
+    spans_above = largest if pool.allows_several_nodes else math.inf
     return [
-        Waiting(job, team, priority, num_devices, lasts_s(limit_s), since.timestamp(), homes.get(job))
-        for job, team, priority, num_devices, limit_s, since in rows.values_list(
-            "id", "team_id", "priority", "num_devices", "time_limit_s", "queue_key"
+        Waiting(
+            job, team, priority, num_devices, lasts_s(limit_s), since.timestamp(), homes.get(job),
+            num_devices > spans_above,
         )
-    ]
+        for job, team, priority, num_devices, limit_s, since in rows
+    ]  # fmt: skip
 
 
 def _homes(pool: Pool) -> dict[str, str]:

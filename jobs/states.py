@@ -58,6 +58,29 @@ ATTEMPT_MOVES: dict[str, tuple[str, ...]] = {
 }
 
 
+class MemberState(TextChoices):
+    """One node's part of an attempt over several nodes."""
+
+    ASSIGNED = "assigned"
+    PREPARING = "preparing"  # its supervisor takes the devices
+    ARMED = "armed"  # it holds them and waits for the other nodes
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    LOST = "lost"
+
+
+MEMBER_LIVE = (MemberState.ASSIGNED, MemberState.PREPARING, MemberState.ARMED, MemberState.RUNNING)
+MEMBER_MOVES: dict[str, tuple[str, ...]] = {
+    MemberState.PREPARING: (MemberState.ASSIGNED,),
+    MemberState.ARMED: (MemberState.PREPARING,),
+    MemberState.RUNNING: (MemberState.ARMED,),
+    MemberState.SUCCEEDED: (MemberState.ARMED, MemberState.RUNNING),
+    MemberState.STOPPED: MEMBER_LIVE,
+    MemberState.FAILED: MEMBER_LIVE,
+    MemberState.LOST: MEMBER_LIVE,
+}
 OUT_OF_QUEUE: dict[str, Any] = {"waiting_for": {}, "position": None, "expected_start_at": None}
 
 
@@ -74,6 +97,8 @@ class Cause(TextChoices):
     LAUNCH = "launch"  # the supervisor could not be started, or ended before its first word
     RESTART = "restart"  # the machine was restarted
     LOST = "lost"  # the node has been silent for too long
+    HUNG = "hung"  # no rank made progress any more
+    GANG = "gang"  # its nodes did not come together
 
 
 # Failures that are not the job's own doing: they cost nothing of its retry budget.
@@ -158,6 +183,35 @@ def move_attempt(
             actor=actor,
             kind=f"attempt.{to}",
             text=reason,
+        )
+    return True
+
+
+def move_member(
+    member_id: int,
+    to: str,
+    *,
+    actor: str,
+    reason: str = "",
+    only_from: Collection[str] | None = None,
+    **fields: Any,
+) -> bool:
+    """As move_job, for one node's part of an attempt."""
+    from jobs.models import AttemptNode, Event
+
+    with transaction.atomic():
+        if to not in MEMBER_LIVE:
+            fields = {"ended_at": timezone.now(), "reason": reason} | fields
+        rows = AttemptNode.objects.filter(id=member_id, state__in=_sources(MEMBER_MOVES[to], only_from))
+        if not rows.update(state=to, **fields):
+            return False
+        member = AttemptNode.objects.select_related("attempt", "node").get(id=member_id)
+        Event.objects.create(
+            job_id=member.attempt.job_id,
+            attempt_number=member.attempt.number,
+            actor=actor,
+            kind=f"member.{to}",
+            text=f"Node {member.node.name}: {reason}" if reason else f"Node {member.node.name}.",
         )
     return True
 

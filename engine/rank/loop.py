@@ -76,12 +76,15 @@ def training_batches(session: Session) -> TrainingBatches:
 def take_step(session: Session, source: TrainingBatches, readings: Readings, step: int, stop: bool) -> Border:
     """One update, measured and recorded."""
     session.breakdown.begin()
+    session.heart.beat(step)
     rate = learning_rate(session.spec, step)
     for group in session.optimiser.param_groups:
         group["lr"] = rate
     loss_share = session.trainer.step(source, step)
     norm = session.norm.read()
+    session.heart.beat(step)  # a rank that waits for the others in the next line is ahead of one that lags
     border = _agree(loss_share, stop, session.is_late(), session.is_broken(norm))
+    session.heart.beat(step + 1)
     step_s, times = session.breakdown.end()
 
     run = readings.of_run(step + 1, border.loss, rate, norm, step_s)
@@ -121,6 +124,7 @@ def _due(done: int, every: int) -> bool:
 
 
 def _validate(session: Session, held_out: ValidationBatches, done: int) -> float:
+    session.heart.beat(done, is_patient=True)
     loss = _agree(session.trainer.validate(held_out), False, False, False).loss
     if session.recorder.rank == 0:
         session.recorder.validation(done, loss)
@@ -130,6 +134,7 @@ def _validate(session: Session, held_out: ValidationBatches, done: int) -> float
 
 def _save(session: Session, done: int) -> None:
     start = time.perf_counter()
+    session.heart.beat(done, is_patient=True)
     name = checkpoint.save(session.directory, session.engine, session.spec, session.dtype, done)
     took_s = time.perf_counter() - start
     if session.recorder.rank == 0:

@@ -17,6 +17,7 @@ from engine.rank.narrate import Narrator
 from engine.rank.recorder import Recorder
 from engine.rank.trainers import Trainer
 from engine.spec import Spec
+from engine.telemetry.heartbeat import Heart
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Session:
     norm: GradientNorm
     breakdown: Breakdown
     recorder: Recorder
+    heart: Heart
     narrator: Narrator
     built_at: float = field(default_factory=time.perf_counter)
 

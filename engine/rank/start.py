@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import signal
@@ -31,9 +32,13 @@ from engine.rank.recorder import Recorder
 from engine.rank.session import Session
 from engine.rank.trainers import MicroBatches, PipelineTrainer, PlainTrainer
 from engine.spec import Spec
+from engine.supervision.hung import DUMP_SIGNAL
+from engine.telemetry.heartbeat import Heart
 
 # DeepSpeed 0.19.8 calls names that torch 2.13 has renamed; neither is ours to change.
 warnings.filterwarnings("ignore", r"`torch\.distributed\.", FutureWarning)
+
+DTYPES = ("fp32", "bf16", "fp16")
 
 # A rank that waits this long for the others has lost them; the supervisor notices a dead rank long before.
 PEER_TIMEOUT = timedelta(minutes=10)
@@ -58,6 +63,9 @@ def run_rank(directory: AttemptDirectory, rank: int, began: float) -> int:
     """Train as rank `rank` of the attempt; returns the exit code. `began`: perf_counter() at process start.
     Raises SpecError, ResumeError, OSError and what torch and deepspeed raise."""
     stop = StopFlag()
+    faulthandler.register(
+        DUMP_SIGNAL, all_threads=True
+    )  # in C, so that it answers out of a stuck collective too
     session = open_session(directory, rank, began)
     try:
         return train(session, stop).exit_code
@@ -83,6 +91,8 @@ def open_session(directory: AttemptDirectory, rank: int, began: float) -> Sessio
         breakdown = Breakdown(seat.device_kind)
         dtype = _choose_dtype(spec, seat, placement, recorder)
         _join(seat, breakdown)
+        if placement.has_other_nodes:
+            dtype = _as_rank_0_chose(dtype, device)
         # Dropout differs by rank; the weights come from seeds of their own.
         torch.manual_seed(spec.seed * 1_000_003 + rank)
         engine, optimiser, norm = build_engine(spec, dtype, seat.device_kind)
@@ -96,7 +106,7 @@ def open_session(directory: AttemptDirectory, rank: int, began: float) -> Sessio
                      placement.threads_per_rank)  # fmt: skip
     return Session(
         directory, spec, dtype, device, started_at, first_step,
-        tokens, engine, optimiser, trainer, norm, breakdown, recorder, narrator,
+        tokens, engine, optimiser, trainer, norm, breakdown, recorder, Heart(directory.path, rank), narrator,
     )  # fmt: skip
 
 
@@ -158,6 +168,13 @@ def _join(seat: Seat, breakdown: Breakdown) -> None:
     )
     breakdown.watch_collectives(backends.cdb)
     comm.barrier()
+
+
+def _as_rank_0_chose(dtype: str, device: torch.device) -> str:
+    """Nodes measure for themselves which number format is faster here; the run has one. Collective."""
+    chosen = torch.tensor(DTYPES.index(dtype), device=device)
+    comm.broadcast(chosen, 0)
+    return DTYPES[int(chosen)]
 
 
 @contextmanager

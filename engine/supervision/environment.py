@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from engine.directory import Placement, Seat
 
+SIOCGIFADDR = 0x8915  # linux/sockios.h
 TAG = "HEADROOM_ATTEMPT"  # its value, the attempt's directory, finds strays in /proc
 
 # A rank runs the spec of whoever may submit jobs: it gets no credentials of the database, the broker or the web.
@@ -34,10 +36,26 @@ def allowed(environment: Mapping[str, str]) -> dict[str, str]:
 
 def free_port(address: str) -> int:
     """A TCP port that is free on this node right now."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
+    with socket.socket(family_of(address), socket.SOCK_STREAM) as probe:
         probe.bind((address, 0))
         return int(probe.getsockname()[1])
+
+
+def family_of(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def interface_of(address: str) -> str | None:
+    """The network interface that has this IPv4 address; None where there is none, or it is an IPv6 one."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        for _, name in socket.if_nameindex():
+            try:
+                found = fcntl.ioctl(probe, SIOCGIFADDR, name.encode()[:15].ljust(40, b"\0"))
+            except OSError:  # without an IPv4 address
+                continue
+            if socket.inet_ntoa(found[20:24]) == address:
+                return name
+    return None
 
 
 def rank_environment(tag: str, placement: Placement, seat: Seat) -> dict[str, str]:
@@ -62,10 +80,11 @@ def rank_environment(tag: str, placement: Placement, seat: Seat) -> dict[str, st
         "PATH": os.pathsep.join(filter(None, (os.path.dirname(python), environment.get("PATH", os.defpath)))),
         "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), environment.get("PYTHONPATH", "")))),
     }
-    if placement.master_addr.startswith("127."):
-        environment["GLOO_SOCKET_IFNAME"] = (
-            "lo"  # rendezvous ports know no authentication: keep them off the network
-        )
+    # Rendezvous ports know no authentication: ranks listen on the interface of their address only, alone on loopback.
+    if placement.address.startswith("127."):
+        environment["GLOO_SOCKET_IFNAME"] = "lo"
+    elif interface := interface_of(placement.address):
+        environment = {"GLOO_SOCKET_IFNAME": interface, "NCCL_SOCKET_IFNAME": interface} | environment
     return environment
 
 

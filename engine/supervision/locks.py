@@ -28,11 +28,15 @@ def hold_devices(lock_dir: Path, devices: Iterable[str], wait_s: float) -> list[
     held: list[int] = []
     try:
         for device in sorted(set(devices)):  # sorted: two supervisors never wait for each other in a ring
-            held.append(_hold(lock_dir / f"{device.replace('/', '_')}.lock", device, deadline))
+            held.append(_hold(lock_path(lock_dir, device), device, deadline))
     except BaseException:
         release(held)
         raise
     return held
+
+
+def lock_path(lock_dir: Path, device: str) -> Path:
+    return lock_dir / f"{device.replace('/', '_')}.lock"
 
 
 def release(descriptors: Iterable[int]) -> None:

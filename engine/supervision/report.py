@@ -42,6 +42,10 @@ class Report:
         if ranks != self.state.ranks:
             self._change(ranks=ranks)
 
+    def armed(self, master_port: int) -> None:
+        """The devices are held; the other nodes of the attempt are waited for."""
+        self._change(state="armed", master_port=master_port)
+
     def running(self) -> None:
         """All ranks are spawned: ends the phase 'starting', which began with this process."""
         self._change(state="running")
@@ -58,9 +62,23 @@ class Report:
         self._change()
         return True
 
-    def end(self, state: AttemptState, reason: str, cause: Cause, stderr_tail: tuple[str, ...] = ()) -> None:
+    def end(
+        self,
+        state: AttemptState,
+        reason: str,
+        cause: Cause,
+        stderr_tail: tuple[str, ...] = (),
+        is_witness: bool = False,
+    ) -> None:
         """The terminal state, tried again for half a minute on a full disk, since nobody else can write it."""
-        self._change(state=state, reason=reason, cause=cause, stderr_tail=stderr_tail, ended_at=time.time())
+        self._change(
+            state=state,
+            reason=reason,
+            cause=cause,
+            stderr_tail=stderr_tail,
+            is_witness=is_witness,
+            ended_at=time.time(),
+        )
         for _ in range(ENDING_TRIES):
             if self._written_at > float("-inf"):
                 return

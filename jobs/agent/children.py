@@ -100,5 +100,6 @@ def end_orphan(lock: Path) -> list[int]:
 
 def _environment() -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if name.startswith("HEADROOM_")}
+    own.pop("HEADROOM_JOIN_TOKEN", None)
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
     return allowed(os.environ) | own | {"PYTHONPATH": path}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from django.utils import timezone
 
 from engine import procfs
 from engine.directory import AttemptDirectory, State
-from jobs import series
+from jobs import devices, series
 from jobs.agent.launch import Launched
 from jobs.agent.outcome import outcome
 from jobs.ingest import ingest
@@ -25,26 +26,46 @@ TAIL_LINES = 40
 CAUSE_OF = {"succeeded": Cause.DONE, "stopped": Cause.STOPPED, "failed": Cause.WORKLOAD}
 
 
+@dataclass(frozen=True)
+class Ending:
+    """How a supervisor's work ended, by its own word or by what is left of it."""
+
+    to: str
+    reason: str
+    cause: str
+    stderr_tail: str = ""
+    is_witness: bool = False
+
+
 def follow(attempt: Attempt, launched: Launched | None, why_stopping: str = "") -> bool:
     """One look at a live attempt; True while it lives on. `why_stopping`: the agent itself asked for the stop."""
-    directory = AttemptDirectory(attempt.directory)
     ingest(attempt)
-    state = directory.read_state()
-    if state is None:
-        return _wait_for_first_word(attempt, directory, launched)
-    if not state.is_terminal and not procfs.is_alive(state.pid, state.pid_started):
-        state = directory.read_state() or state  # it may have ended properly between the two looks
-        if not state.is_terminal:
-            _end_dead(attempt, directory, state)
-            return False
-    _mirror_start(attempt, state)
-    if not state.is_terminal:
+    state, ending = observe(AttemptDirectory(attempt.directory), launched, attempt.started_at)
+    if state is not None and (ending is None or state.is_terminal):
+        mirror_start(attempt, state)
+    if ending is None:
         return True
     while ingest(attempt):
         pass
-    cause = state.cause or CAUSE_OF[state.state]
-    end(attempt, state.state, state.reason, cause, "\n".join(state.stderr_tail), why_stopping)
+    end(attempt, ending.to, ending.reason, ending.cause, ending.stderr_tail, why_stopping)
     return False
+
+
+def observe(
+    directory: AttemptDirectory, launched: Launched | None, began_at: datetime | None
+) -> tuple[State | None, Ending | None]:
+    """What the supervisor last said, and how it ended; (None, None) while its first word is waited for."""
+    state = directory.read_state()
+    if state is None:
+        return None, _without_a_word(directory, launched, began_at)
+    if not state.is_terminal and not procfs.is_alive(state.pid, state.pid_started):
+        state = directory.read_state() or state  # it may have ended properly between the two looks
+        if not state.is_terminal:
+            return state, _of_dead(directory, state)
+    if not state.is_terminal:
+        return state, None
+    cause = state.cause or CAUSE_OF[state.state]
+    return state, Ending(state.state, state.reason, cause, "\n".join(state.stderr_tail), state.is_witness)
 
 
 def end(
@@ -60,6 +81,8 @@ def end(
     with transaction.atomic():
         if not move_attempt(attempt.id, to, actor=actor, reason=reason, cause=cause, stderr_tail=stderr_tail):
             return
+        if to == AttemptState.FAILED:
+            devices.blame(attempt, reason, actor)
         job = Job.objects.select_for_update().get(id=attempt.job_id)
         job_to, job_reason = outcome(job, to, reason, cause, why_stopping)
         move_job(job.id, job_to, actor=actor, reason=job_reason, attempt=attempt.number)
@@ -68,24 +91,16 @@ def end(
     )  # tidies up; what a crash leaves unfolded is read all the same
 
 
-def _end_dead(attempt: Attempt, directory: AttemptDirectory, state: State) -> None:
+def _of_dead(directory: AttemptDirectory, state: State) -> Ending:
     """A supervisor that is gone without a terminal state: killed, or its machine went down."""
-    while ingest(attempt):
-        pass
     booted_at = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     if state.updated_at < booted_at:
-        end(attempt, AttemptState.STOPPED, "the machine was restarted", Cause.RESTART)
-        return
-    end(
-        attempt,
-        AttemptState.FAILED,
-        f"The supervisor (pid {state.pid}) died without a word.",
-        Cause.SUPERVISOR,
-        _tail(directory),
-    )
+        return Ending(AttemptState.STOPPED, "the machine was restarted", Cause.RESTART)
+    reason = f"The supervisor (pid {state.pid}) died without a word."
+    return Ending(AttemptState.FAILED, reason, Cause.SUPERVISOR, _tail(directory))
 
 
-def _mirror_start(attempt: Attempt, state: State) -> None:
+def mirror_start(attempt: Attempt, state: State) -> None:
     if "queued" not in attempt.phases:
         phases = attempt.phases | {"queued": _queued_s(attempt, state)}
         Attempt.objects.filter(id=attempt.id).update(phases=phases)
@@ -104,26 +119,21 @@ def _queued_s(attempt: Attempt, state: State) -> float:
     return max(0.0, (datetime.fromtimestamp(state.started_at, UTC) - began).total_seconds())
 
 
-def _wait_for_first_word(attempt: Attempt, directory: AttemptDirectory, launched: Launched | None) -> bool:
+def _without_a_word(
+    directory: AttemptDirectory, launched: Launched | None, began_at: datetime | None
+) -> Ending | None:
     if launched is not None:
         if launched.is_alive or directory.read_state() is not None:
-            return True
-        end(
-            attempt,
-            AttemptState.FAILED,
-            "The supervisor ended before it reported anything.",
-            Cause.LAUNCH,
-            _tail(directory),
-        )
-        return False
-    if attempt.started_at is None or timezone.now() - attempt.started_at < LAUNCH_GRACE:
-        return True
+            return None
+        reason = "The supervisor ended before it reported anything."
+        return Ending(AttemptState.FAILED, reason, Cause.LAUNCH, _tail(directory))
+    if began_at is None or timezone.now() - began_at < LAUNCH_GRACE:
+        return None
     # We were killed between taking the attempt and starting it. Should a supervisor come up late, it stops at once,
     # and the lock on its devices keeps it apart from the next attempt.
     directory.write_control("stop")
     reason = "the agent was killed before the supervisor had started"
-    end(attempt, AttemptState.STOPPED, reason, Cause.LAUNCH)
-    return False
+    return Ending(AttemptState.STOPPED, reason, Cause.LAUNCH)
 
 
 def _tail(directory: AttemptDirectory) -> str:

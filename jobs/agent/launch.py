@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,12 @@ from django.db import transaction
 from django.utils import timezone
 
 from engine import procfs
-from engine.directory import AttemptDirectory, Placement, Seat
+from engine.directory import AttemptDirectory, Control, Placement, Seat, newest_in
 from engine.spec import Spec, parse
 from engine.supervisor import start_cold
-from jobs.models import Attempt, Device, Event, Node
-from jobs.states import AttemptState, JobState, move_attempt, move_job
+from jobs.agent import address
+from jobs.models import Attempt, AttemptNode, Device, Event, Node
+from jobs.states import AttemptState, JobState, MemberState, move_attempt, move_job, move_member
 
 
 class LaunchError(Exception):
@@ -46,15 +48,48 @@ WarmStart = Callable[[Path], int | None]  # the attempt's folder -> pid, or None
 def prepare(attempt: Attempt, node_dir: Path, lease_until: float) -> AttemptDirectory | None:
     """Write the directory and take the attempt over (assigned -> starting). None: somebody else was first.
     Raises LaunchError when the folder cannot be written."""
-    directory = AttemptDirectory(node_dir / "attempts" / f"{attempt.job_id}-{attempt.number}")
-    spec = parse(attempt.job.spec)
-    resume_from = newest_checkpoint(attempt)
+    spec, resume_from = parse(attempt.job.spec), newest_checkpoint(attempt)
     placement = place(attempt, spec, node_dir, resume_from)
+    directory = write_directory(attempt, spec, placement, node_dir, lease_until, "run")
+    return directory if _take_over(attempt, directory, placement, resume_from) else None
+
+
+def prepare_part(part: AttemptNode, node_dir: Path, lease_until: float) -> AttemptDirectory | None:
+    """As `prepare`, for this node's ranks of an attempt over several: the supervisor will hold the devices and wait."""
+    attempt = part.attempt
+    spec = parse(attempt.job.spec)
+    whole = place(attempt, spec, node_dir, None)
+    mine = set(attempt.leases.filter(device__node_id=part.node_id).values_list("rank", flat=True))
+    devices = list(Device.objects.filter(leases__attempt=attempt, node_id=part.node_id))
+    placement = msgspec.structs.replace(
+        whole, node=part.node_id, address=address.of_this_node(), master_addr="",
+        seats=tuple(seat for seat in whole.seats if seat.rank in mine),
+        threads_per_rank=threads_per_rank(part.node, devices),
+    )  # fmt: skip
+    directory = write_directory(attempt, spec, placement, node_dir, lease_until, "prepare")
+    fields: dict[str, Any] = {
+        "directory": str(directory.path),
+        "address": placement.address,
+        "began_at": timezone.now(),
+    }
+    if not move_member(part.id, MemberState.PREPARING, actor=f"agent:{part.node.name}", **fields):
+        return None
+    return directory
+
+
+def write_directory(
+    attempt: Attempt, spec: Spec, placement: Placement, node_dir: Path, lease_until: float, control: Control
+) -> AttemptDirectory:
+    """Raises LaunchError when the folder cannot be written."""
+    directory = AttemptDirectory(node_dir / "attempts" / f"{attempt.job_id}-{attempt.number}")
+    shared = shared_checkpoints(attempt)
     try:
-        directory.create(spec, placement, attempt.job.plan, lease_until)
+        directory.create(
+            spec, placement, attempt.job.plan, lease_until, control=control, shared_checkpoints=shared
+        )
     except OSError as error:
         raise LaunchError(f"The attempt's folder cannot be written: {error}.") from None
-    return directory if _take_over(attempt, directory, placement, resume_from) else None
+    return directory
 
 
 def start(directory: AttemptDirectory, warm_start: WarmStart) -> Launched:
@@ -74,18 +109,19 @@ def start(directory: AttemptDirectory, warm_start: WarmStart) -> Launched:
 def place(attempt: Attempt, spec: Spec, node_dir: Path, resume_from: Path | None) -> Placement:
     """Ranks on the leased devices. Rank = stage x data + data rank: DeepSpeed's pipeline grid, pipe axis first."""
     leases = list(attempt.leases.filter(is_active=True).select_related("device").order_by("rank"))
-    data = spec.parallel.data
+    data, seen = spec.parallel.data, Counter[str]()
+    local_ranks = [_next(seen, lease.device.node_id) for lease in leases]
     seats = tuple(
         Seat(
             rank=lease.rank,
-            local_rank=lease.rank,
+            local_rank=local_rank,
             device=lease.device_id,
             device_kind="cuda" if lease.device.kind == "cuda" else "cpu",
             device_index=lease.device.index,
             data_rank=lease.rank % data,
             stage=lease.rank // data,
         )
-        for lease in leases
+        for lease, local_rank in zip(leases, local_ranks, strict=True)
     )
     return Placement(
         job=attempt.job_id,
@@ -104,6 +140,11 @@ def place(attempt: Attempt, spec: Spec, node_dir: Path, resume_from: Path | None
     )
 
 
+def _next(seen: Counter[str], node_id: str) -> int:
+    seen[node_id] += 1
+    return seen[node_id] - 1
+
+
 def threads_per_rank(node: Node, devices: list[Device]) -> int:
     """The cores of the smallest share; beside GPUs, an equal share of the node's cores."""
     allotted = [device.cores for device in devices if device.cores]
@@ -113,14 +154,24 @@ def threads_per_rank(node: Node, devices: list[Device]) -> int:
     return max(1, int(cores) // max(1, node.devices.filter(is_present=True).count())) if cores else 1
 
 
+def shared_checkpoints(attempt: Attempt) -> Path | None:
+    """Where an attempt's checkpoints go in the folder that nodes share; None: they stay on its node."""
+    root = settings.CHECKPOINT_ROOT
+    return Path(root) / f"{attempt.job_id}-{attempt.number}" if root else None
+
+
 def newest_checkpoint(attempt: Attempt) -> Path | None:
-    """The complete checkpoint of the highest step among the job's earlier attempts on this node. One that lies on
-    another node cannot be read from here: that is said, since steps are lost by it."""
+    """The complete checkpoint of the highest step among the job's earlier attempts on this node, or in the folder that
+    nodes share. One that lies on another node cannot be read from here: that is said, since steps are lost by it."""
     found: list[Path] = []
     for earlier in Attempt.objects.filter(job_id=attempt.job_id, number__lt=attempt.number).exclude(
         directory=""
     ):
-        if earlier.node_id == attempt.node_id:
+        shared = shared_checkpoints(earlier)
+        if shared is not None and shared.is_dir():
+            newest = newest_in(shared)
+            found += [newest] if newest else []
+        elif earlier.node_id == attempt.node_id:
             newest = AttemptDirectory(earlier.directory).newest_checkpoint()
             found += [newest] if newest else []
         elif earlier.checkpoint:

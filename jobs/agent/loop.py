@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from django.conf import settings
@@ -15,14 +17,14 @@ from django.db import DatabaseError, close_old_connections
 from django.db.models.functions import Now
 
 from engine import procfs
-from engine.directory import AttemptDirectory
-from jobs import inventory
-from jobs.agent import launch, warm
+from engine.directory import AttemptDirectory, Control
+from jobs import devices, gangs, inventory, nodes
+from jobs.agent import launch, part, warm
 from jobs.agent.children import Keeper
 from jobs.agent.follow import end, follow
 from jobs.agent.launch import Launched, LaunchError
-from jobs.models import Attempt, Node
-from jobs.states import ATTEMPT_LIVE, AttemptState, Cause
+from jobs.models import Attempt, AttemptNode, Node
+from jobs.states import ATTEMPT_LIVE, MEMBER_LIVE, AttemptState, Cause, MemberState
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +60,10 @@ class Agent:
     _vouched_until: float = 0.0  # unix time up to which a successful heartbeat lets us vouch for our attempts
     _leases: dict[int, float] = field(default_factory=dict)
     _ended: set[Path] = field(default_factory=set)
+    _devices: devices.Watch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._devices = devices.Watch(self.node, self.node_dir / "locks")
 
     def run(self, stop: threading.Event, stops_attempts: bool) -> None:
         """Until `stop` is set (ring the bell with it); then leave. Lives through any error."""
@@ -77,11 +83,17 @@ class Agent:
         self._mirrored_at = inventory.mirror(self.node, self.node_dir, self._mirrored_at)
         self._stop_strays()
         attempts = (
-            Attempt.objects.filter(node=self.node, state__in=ATTEMPT_LIVE)
+            Attempt.objects.filter(node=self.node, state__in=ATTEMPT_LIVE, num_nodes=1)
             .select_related("node", "job__run")
             .order_by("id")
         )
-        return sum(self._attend_guarded(attempt) for attempt in attempts)
+        parts = (
+            AttemptNode.objects.filter(node=self.node, state__in=MEMBER_LIVE)
+            .select_related("node", "attempt__node", "attempt__job__run")
+            .order_by("id")
+        )
+        alive = sum(self._guarded(self._attend, attempt, attempt) for attempt in attempts)
+        return alive + sum(self._guarded(self._attend_part, part.attempt, part) for part in parts)
 
     def _guarded_tick(self) -> float:
         """Seconds until the next look."""
@@ -94,10 +106,10 @@ class Agent:
         close_old_connections()
         return ERROR_PAUSE_S
 
-    def _attend_guarded(self, attempt: Attempt) -> bool:
+    def _guarded(self, attend: Callable[[Any], bool], attempt: Attempt, row: Attempt | AttemptNode) -> bool:
         """One attempt that cannot be followed must not keep the agent from the others."""
         try:
-            return self._attend(attempt)
+            return attend(row)
         except DatabaseError:
             raise
         except Exception:
@@ -108,31 +120,71 @@ class Agent:
         if attempt.state == AttemptState.ASSIGNED:
             return self._take(attempt)
         directory = AttemptDirectory(attempt.directory)
-        if self._leases.get(attempt.id) != self._vouched_until:
-            directory.write_lease(self._vouched_until)
-            self._leases[attempt.id] = self._vouched_until
-        wants_stop = attempt.job.wants_stop or attempt.yield_reason or self.why_stopping
-        if wants_stop and directory.read_control() != "stop":
+        self._vouch(attempt.id, directory)
+        why = self._why_stop(attempt)
+        if (attempt.job.wants_stop or why) and directory.read_control() != "stop":
             directory.write_control("stop")
-        is_alive = follow(attempt, self._launched.get(attempt.id), self.why_stopping)
-        if not is_alive:
-            self._launched.pop(attempt.id, None)
-            self._leases.pop(attempt.id, None)
-            self._strays_at = (
-                0.0  # it may have been refused a device that a stray of an earlier attempt holds
+        is_alive = follow(attempt, self._launched.get(attempt.id), why)
+        return is_alive or self._forget(attempt.id)
+
+    def _attend_part(self, member: AttemptNode) -> bool:
+        attempt, why = member.attempt, self._why_stop(member.attempt, member.node)
+        wanted = part.order(member, why)
+        if member.state == MemberState.ASSIGNED:
+            return self._take_part(member, wanted)
+        directory = AttemptDirectory(member.directory)
+        self._vouch(attempt.id, directory)
+        part.pass_on(member, directory, wanted)
+        is_alive = part.follow(member, self._launched.get(attempt.id), why)
+        return is_alive or self._forget(attempt.id)
+
+    def _why_stop(self, attempt: Attempt, node: Node | None = None) -> str:
+        """The agent leaves, the attempt must give its devices back, or an admin empties the node."""
+        return self.why_stopping or attempt.yield_reason or nodes.why_leave(node or attempt.node)
+
+    def _vouch(self, attempt_id: int, directory: AttemptDirectory) -> None:
+        if self._leases.get(attempt_id) != self._vouched_until:
+            directory.write_lease(self._vouched_until)
+            self._leases[attempt_id] = self._vouched_until
+
+    def _forget(self, attempt_id: int) -> bool:
+        self._launched.pop(attempt_id, None)
+        self._leases.pop(attempt_id, None)
+        self._strays_at = 0.0  # it may have been refused a device that a stray of an earlier attempt holds
+        return False
+
+    @property
+    def _is_warming_up(self) -> bool:
+        return self.warm_parent is not None and warm.is_warming_up(self.warm_parent, self.node_dir)
+
+    def _take_part(self, member: AttemptNode, wanted: Control) -> bool:
+        if wanted != "prepare":
+            part.withdraw(member, "never taken up")
+            return False
+        if self._is_warming_up:
+            return True
+        try:
+            directory = launch.prepare_part(member, self.node_dir, self._vouched_until)
+            if directory is None:
+                return False
+            self._launched[member.attempt_id] = launch.start(
+                directory, lambda path: warm.start(self.node_dir, path)
             )
-        return is_alive
+        except LaunchError as error:
+            gangs.end_member(member, MemberState.FAILED, str(error), Cause.LAUNCH)
+            return False
+        return True
 
     def _take(self, attempt: Attempt) -> bool:
         if self.why_stopping:
             return False
-        if self.warm_parent and warm.is_warming_up(self.warm_parent, self.node_dir):
+        if self._is_warming_up:
             return True  # look again in a moment
         if attempt.job.wants_stop:
             end(attempt, AttemptState.STOPPED, "cancelled before it was started", Cause.STOPPED)
             return False
-        if attempt.yield_reason:
-            end(attempt, AttemptState.STOPPED, "", Cause.STOPPED)
+        if why := self._why_stop(attempt):
+            end(attempt, AttemptState.STOPPED, why, Cause.STOPPED, why_stopping=why)
             return False
         try:
             directory = launch.prepare(attempt, self.node_dir, self._vouched_until)
@@ -150,6 +202,7 @@ class Agent:
         vouched_until = time.time() + lease_s()
         if not Node.objects.filter(id=self.node.id).update(heartbeat_at=Now()):
             self.node = inventory.register(self.node_dir)
+        nodes.heard(self.node)
         self._vouched_until = vouched_until
         self._beat_at = time.monotonic() + BEAT_EVERY_S
         (self.node_dir / "agent.alive").touch()
@@ -159,6 +212,7 @@ class Agent:
         if time.monotonic() < self._strays_at:
             return
         self._strays_at = time.monotonic() + STRAYS_EVERY_S
+        self._devices.look(time.monotonic())
         for path in set((self.node_dir / "attempts").glob("*")) - self._ended:
             directory = AttemptDirectory(path)
             try:
@@ -170,11 +224,16 @@ class Agent:
                 continue
             if state.is_terminal or not procfs.is_alive(state.pid, state.pid_started):
                 self._ended.add(path)
-            elif not Attempt.objects.filter(
-                node=self.node, directory=str(path), state__in=ATTEMPT_LIVE
-            ).exists():
+            elif not self._is_ours(str(path)):
                 log.warning("The supervisor in %s belongs to no living attempt: it is told to stop", path)
                 directory.write_control("stop")
+
+    def _is_ours(self, directory: str) -> bool:
+        alone = Attempt.objects.filter(
+            node=self.node, directory=directory, state__in=ATTEMPT_LIVE, num_nodes=1
+        )
+        parts = AttemptNode.objects.filter(node=self.node, directory=directory, state__in=MEMBER_LIVE)
+        return alone.exists() or parts.exists()
 
     def _stop_attempts(self) -> None:
         """Stop what runs, at a step border and with a checkpoint, and give the jobs back to the queue."""

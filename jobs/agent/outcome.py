@@ -23,7 +23,7 @@ def outcome(job: Job, to: str, reason: str, cause: str, why_stopping: str) -> tu
         return JobState.CANCELLED, (said.text if said else "") or reason
     if cause == Cause.TIME_LIMIT:
         return JobState.SUCCEEDED, reason  # a budget used up; what was trained is kept
-    if to == AttemptState.STOPPED:
+    if to in (AttemptState.STOPPED, AttemptState.LOST):
         return JobState.QUEUED, f"{why_stopping or f'Interrupted: {reason}'}; {_resumes(job)}"
     if cause in NOT_THE_JOBS_FAULT:
         if cause in IN_VAIN and _is_in_vain(job):

@@ -1,15 +1,17 @@
 """Every table, one file per noun."""
 
 from jobs.models.cluster import Device, Node, Pool
+from jobs.models.nodes import NodeEvent, NodeToken
 from jobs.models.people import ApiToken, LoginLink, Membership, Team
 from jobs.models.runs import Run
 from jobs.models.series import Batch, Chunk, ChunkData, Segment, StoredSeries, Stream
 from jobs.models.shares import Charge, Share
-from jobs.models.work import Attempt, Event, Job, Lease, Priority, SpoolOffset
+from jobs.models.work import Attempt, AttemptNode, Event, Job, Lease, Priority, SpoolOffset
 
 __all__ = [
     "ApiToken",
     "Attempt",
+    "AttemptNode",
     "Batch",
     "Charge",
     "Chunk",
@@ -21,6 +23,8 @@ __all__ = [
     "LoginLink",
     "Membership",
     "Node",
+    "NodeEvent",
+    "NodeToken",
     "Pool",
     "Priority",
     "Run",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models import Case, Value, When
+
+from jobs.node_states import AdminState, DeviceHealth, DrainPolicy, Health
 
 
 class Pool(models.Model):
@@ -10,6 +13,9 @@ class Pool(models.Model):
 
     name = models.SlugField(max_length=50, unique=True)
     is_open = models.BooleanField(default=True)  # a closed pool starts nothing new
+    # Whether a job that no node can hold alone may have its ranks on several; they need a shared checkpoint folder.
+    allows_several_nodes = models.BooleanField(default=False)
+    joins_freely = models.BooleanField(default=False)  # whether nodes may join without a token
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:
@@ -22,7 +28,23 @@ class Node(models.Model):
     id = models.CharField(primary_key=True, max_length=40)
     pool = models.ForeignKey(Pool, on_delete=models.PROTECT, related_name="nodes")
     name = models.CharField(max_length=100)
-    is_cordoned = models.BooleanField(default=False)  # no new work
+    # Both axes are written only by jobs.node_states.
+    admin_state = models.CharField(max_length=12, choices=AdminState.choices, default=AdminState.OPEN)
+    admin_reason = models.CharField(max_length=300, blank=True)
+    admin_until = models.DateTimeField(
+        null=True
+    )  # of a cordon: when it ends by itself; of a drain: the deadline
+    drain_policy = models.CharField(max_length=10, choices=DrainPolicy.choices, blank=True)
+    health = models.CharField(max_length=12, choices=Health.choices, default=Health.OK)
+    health_reason = models.CharField(max_length=300, blank=True)
+    is_cordoned = models.GeneratedField(  # no new work
+        expression=Case(When(admin_state="open", then=Value(False)), default=Value(True)),
+        output_field=models.BooleanField(),
+        db_persist=True,
+    )
+    secret_sha256 = models.CharField(max_length=64, blank=True)  # of the key in the node's own folder
+    machine_id = models.CharField(max_length=64, blank=True)
+    boot_id = models.CharField(max_length=64, blank=True)
     facts = models.JSONField(
         default=dict
     )  # hostname, cores, memory, versions, as engine.telemetry.inventory reads them
@@ -45,6 +67,8 @@ class Device(models.Model):
     cores = models.FloatField(null=True)  # CPU devices: cores allotted
     memory_bytes = models.BigIntegerField(null=True)
     is_present = models.BooleanField(default=True)  # False: the node reports it no more
+    health = models.CharField(max_length=10, choices=DeviceHealth.choices, default=DeviceHealth.OK)
+    health_reason = models.CharField(max_length=300, blank=True)
     # {"metrics": {name: value}, "missing": {name: [status, reason]}}, as the sampler last read it
     latest = models.JSONField(default=dict)
     latest_at = models.DateTimeField(null=True)

@@ -9,7 +9,7 @@ from django.utils import timezone
 from jobs.ids import new_id
 from jobs.models.cluster import Device, Node, Pool
 from jobs.models.people import Team
-from jobs.states import AttemptState, Cause, JobState
+from jobs.states import AttemptState, Cause, JobState, MemberState
 
 
 class Priority(models.IntegerChoices):
@@ -64,11 +64,12 @@ class Job(models.Model):
 
 
 class Attempt(models.Model):
-    """One launch of a job on leased devices of one node."""
+    """One launch of a job on leased devices."""
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempts")
     number = models.PositiveIntegerField()
-    node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="attempts")
+    node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="attempts")  # of rank 0
+    num_nodes = models.PositiveIntegerField(default=1)  # more than one: each has its AttemptNode
     state = models.CharField(
         max_length=10, choices=AttemptState.choices, default=AttemptState.ASSIGNED, db_index=True
     )
@@ -78,6 +79,9 @@ class Attempt(models.Model):
     yield_reason = models.CharField(
         max_length=300, blank=True
     )  # why it must give its devices back, if it must
+    broken_because = models.CharField(
+        max_length=300, blank=True
+    )  # several nodes: why all are told to end at once
     directory = models.CharField(max_length=500, blank=True)  # on its node
     placement = models.JSONField(default=dict)
     resumed_from = models.CharField(max_length=500, blank=True)
@@ -98,6 +102,34 @@ class Attempt(models.Model):
         return f"{self.job_id}/{self.number}"
 
 
+class AttemptNode(models.Model):
+    """One node's part of an attempt whose ranks sit on several nodes. Written only by jobs.states and jobs.gangs."""
+
+    attempt = models.ForeignKey(Attempt, on_delete=models.CASCADE, related_name="members")
+    node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="memberships")
+    state = models.CharField(
+        max_length=10, choices=MemberState.choices, default=MemberState.ASSIGNED, db_index=True
+    )
+    reason = models.TextField(blank=True)
+    cause = models.CharField(max_length=20, choices=Cause.choices, blank=True)  # '' while it lives
+    stderr_tail = models.TextField(blank=True)
+    is_witness = models.BooleanField(default=False)  # failed only because ranks on another node had gone
+    directory = models.CharField(max_length=500, blank=True)  # on its node
+    address = models.CharField(max_length=100, blank=True)  # where the other nodes reach it
+    port = models.PositiveIntegerField(default=0)  # of the node of rank 0: where the ranks meet
+    began_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["attempt", "node"], name="one_part_per_attempt_and_node")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.attempt_id} on {self.node_id}"
+
+
 class Lease(models.Model):
     """An attempt's hold on one device. The index makes two active holds on one device impossible."""
 
@@ -105,6 +137,7 @@ class Lease(models.Model):
     device = models.ForeignKey(Device, on_delete=models.PROTECT, related_name="leases")
     rank = models.PositiveIntegerField()
     is_active = models.BooleanField(default=True)
+    is_faulty = models.BooleanField(default=False)  # the attempt failed, and the reason points at this device
     began_at = models.DateTimeField(auto_now_add=True)
     ended_at = models.DateTimeField(null=True)
 

@@ -134,15 +134,14 @@ class _Round:
         nodes = {node.id: node for node in self.snapshot.nodes if not node.closed_because}
         on = list(reservation.spare)
         one = nodes[on[0]] if len(on) == 1 else None
-        inside: Sequence[str] = on if one else list(nodes)
         return Reason(
             "GANG_FIT",
             {
                 "need": job.num_devices,
-                "have": sum(self.board.free[node] for node in inside),
-                "total": sum(nodes[node].devices for node in inside),
+                "have": sum(self.board.free[node] for node in on),
+                "total": sum(nodes[node].devices for node in on),
                 "node": one.name if one else None,
-                "holders": self._holders(inside),
+                "holders": self._holders(on),
                 "freed_at": reservation.at,
             },
         )

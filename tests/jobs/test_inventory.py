@@ -58,7 +58,7 @@ def test_a_device_that_has_gone_is_marked_and_comes_back(machine, settings):
 
 def test_a_cordon_outlives_a_restart_of_the_agent(machine, settings):
     inventory.register(settings.NODE_DIR)
-    Node.objects.update(is_cordoned=True)
+    Node.objects.update(admin_state="cordoned")
     assert inventory.register(settings.NODE_DIR).is_cordoned
 
 

@@ -114,7 +114,7 @@ def test_younger_jobs_may_pass_onto_nodes_that_nobody_older_waits_for(make_job, 
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
-        ({"is_cordoned": True}, "1 cordoned"),
+        ({"admin_state": "cordoned"}, "1 cordoned"),
         ({"heartbeat_at": None}, "1 unreachable"),
         ({"heartbeat_at": timezone.now() - timedelta(seconds=46)}, "1 unreachable"),
     ],

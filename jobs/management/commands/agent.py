@@ -17,6 +17,7 @@ from jobs import inventory
 from jobs.agent import doorbell, warm
 from jobs.agent.children import Keeper, end_orphan
 from jobs.agent.loop import Agent
+from jobs.joining import JoinError
 from jobs.models import Node
 from jobs.tasks import bell
 
@@ -39,6 +40,8 @@ class Command(BaseCommand):
             node = inventory.register(node_dir)
         except OSError as error:
             raise CommandError(f"The node's folder {node_dir} cannot be used: {error}.") from None
+        except JoinError as error:
+            raise CommandError(str(error)) from None
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: _leave(stop))

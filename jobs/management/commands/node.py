@@ -1,0 +1,118 @@
+"""`manage.py node ...`: list the nodes; let them join; cordon, drain, repair and retire them."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db.models import Count, Q
+from django.utils import timezone
+
+from jobs import joining, nodes
+from jobs.models import Node
+from jobs.node_states import DeviceHealth, DrainPolicy
+from jobs.states import StateError
+
+
+class Command(BaseCommand):
+    help = "Nodes: list, token POOL, cordon, uncordon, drain, maintenance, retire, readmit."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True)
+        verbs.add_parser("list", help="one line a node").add_argument(
+            "--json", dest="as_json", action="store_true"
+        )
+        token = verbs.add_parser("token", help="a token that lets one node join a pool, shown once")
+        token.add_argument("pool")
+        token.add_argument("--hours", type=float, default=24.0, help="how long it may be used (default: 24)")
+        token.add_argument("--user", default="admin", help="in whose name (default: admin)")
+        for name, help_text in (
+            ("cordon", "no new work"),
+            ("uncordon", "take work again; cancels a drain"),
+            ("drain", "no new work, and empty it"),
+            ("maintenance", "somebody works on it; nothing may run"),
+            ("retire", "for good"),
+            ("readmit", "trust a suspect node and its suspect devices again"),
+        ):
+            verb = verbs.add_parser(name, help=help_text)
+            verb.add_argument("node", help="its name or id")
+            verb.add_argument("--reason", default="", help="what people read who ask why")
+            verb.add_argument("--user", default="admin", help="in whose name (default: admin)")
+            if name in ("cordon", "drain", "maintenance"):
+                verb.add_argument(
+                    "--hours", type=float, help="until when: a drain's deadline, else its own end"
+                )
+            if name == "drain":
+                verb.add_argument(
+                    "--policy", choices=DrainPolicy.values, help="default: finish; with --hours: deadline"
+                )
+
+    def handle(self, *, verb: str, **options: Any) -> None:
+        if verb == "list":
+            self._list(options["as_json"])
+        elif verb == "token":
+            life = timedelta(hours=options["hours"])
+            self.stdout.write(joining.make_token(options["pool"], options["user"], life))
+        else:
+            try:
+                self._act(verb, nodes.find(options["node"]), options)
+            except StateError as error:
+                raise CommandError(str(error)) from None
+
+    def _act(self, verb: str, node: Node, options: dict[str, Any]) -> None:
+        actor, reason, until = options["user"], options["reason"], _until(options.get("hours"))
+        if verb in ("cordon", "drain", "maintenance", "retire") and not reason:
+            raise StateError(f"Say why: manage.py node {verb} {node.name} --reason '...'")
+        if verb == "readmit":
+            nodes.trust(node, actor, reason)
+            for device in node.devices.filter(health=DeviceHealth.SUSPECT):
+                nodes.readmit(device, actor, reason)
+        elif verb == "drain":
+            policy = options["policy"] or (DrainPolicy.DEADLINE if until else DrainPolicy.FINISH)
+            nodes.drain(node, actor, reason, policy, until)
+        elif verb in ("cordon", "maintenance"):
+            (nodes.cordon if verb == "cordon" else nodes.begin_maintenance)(node, actor, reason, until)
+        else:
+            (nodes.uncordon if verb == "uncordon" else nodes.retire)(node, actor, reason)
+        now = Node.objects.get(id=node.id)
+        self.stdout.write(f"Node {now.name} is {now.admin_state}, {now.health}.")
+
+    def _list(self, as_json: bool) -> None:
+        present = Q(devices__is_present=True)
+        held = present & Q(devices__leases__is_active=True)
+        rows = (
+            Node.objects.select_related("pool")
+            .annotate(
+                num_devices=Count("devices", filter=present, distinct=True),
+                num_held=Count("devices", filter=held, distinct=True),
+                num_suspect=Count("devices", filter=present & Q(devices__health="suspect"), distinct=True),
+            )
+            .order_by("pool__name", "name")
+        )
+        for node in rows:
+            line = _line(node)
+            self.stdout.write(
+                json.dumps(line) if as_json else "  ".join(str(v) for v in line.values() if v != "")
+            )
+
+
+def _line(node: Any) -> dict[str, Any]:
+    return {
+        "node": node.id,
+        "name": node.name,
+        "pool": node.pool.name,
+        "admin_state": node.admin_state,
+        "health": node.health,
+        "allocation": nodes.allocation(node.num_devices - node.num_held, node.num_held),
+        "devices": f"{node.num_held}/{node.num_devices} held",
+        "suspect": f"{node.num_suspect} suspect" if node.num_suspect else "",
+        "reason": node.admin_reason or node.health_reason,
+        "until": node.admin_until.isoformat() if node.admin_until else "",
+    }
+
+
+def _until(hours: float | None) -> datetime | None:
+    return None if hours is None else timezone.now() + timedelta(hours=hours)

@@ -1,0 +1,126 @@
+"""Four ranks on two nodes, each an agent with its own identity, folder and devices, train for real: a killed node
+costs the steps since the last checkpoint and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterator
+
+import pytest
+
+from tests.nodes import NodeOf
+from tests.running import TINY, Headroom, changes, free_port, wait_until
+
+pytestmark = [pytest.mark.ranks, pytest.mark.timeout(420)]
+
+STEPS = 400
+SPEC = [
+    *TINY, f"budget.steps={STEPS}", "budget.checkpoint_every=50", "budget.validate_every=0", "parallel.data=4",
+    "batch.micro_batch_size=2", "precision.dtype=fp32",
+]  # fmt: skip
+STATE = """
+import json
+from jobs.models import Job, AttemptNode
+job = Job.objects.get(id={job!r})
+print(json.dumps([job.state, job.step, job.attempt_number, job.reason or job.waiting_reason, [
+    [a.number, a.state, a.reason, a.num_nodes, a.resumed_from, sorted(m.node.name for m in a.members.all())]
+    for a in job.attempts.all()]]))
+"""
+LOSS = """
+import json
+from jobs import series
+(found,) = series.read([{run!r}], ["loss"], points=10000)
+assert found.is_raw
+print(json.dumps([found.x.tolist(), found.mean.tolist()]))
+"""
+
+
+@pytest.fixture(scope="module")
+def headroom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Headroom]:
+    home = tmp_path_factory.mktemp("nodes")
+    environment = {
+        "HEADROOM_CPU_DEVICES": "2", "HEADROOM_CHECKPOINT_ROOT": str(home / "shared"), "OMP_NUM_THREADS": "1",
+        "HEADROOM_UNREACHABLE_AFTER_S": "8", "HEADROOM_NODE_ADDRESS": "127.0.0.1", "HEADROOM_NODE_NAME": "a",
+    }  # fmt: skip
+    running = Headroom(home, free_port(), environment).start("--no-demo")
+    others = [NodeOf(running, name) for name in ("b", "c")]
+    try:
+        running.wait_for_link()  # the tables are there now
+        for node in others:
+            node.start()
+        shell(
+            running, "from jobs.models import Pool; Pool.objects.update(allows_several_nodes=True); print(1)"
+        )
+        wait_until(
+            lambda: shell(running, "from jobs.models import Device; print(Device.objects.count())") == 6
+        )
+        for folder in (home / "node", *(node.folder for node in others)):
+            wait_until((folder / "warm.sock").exists, limit_s=90, said=f"the warm parent in {folder}")
+        running.others = {node.name: node for node in others}  # type: ignore[attr-defined]
+        yield running
+    finally:
+        running.interrupt()
+        for node in others:
+            node.kill()
+        running.kill()
+
+
+def shell(running: Headroom, code: str):
+    return json.loads(running.manage("shell", "-v0", "-c", code).stdout.splitlines()[-1])
+
+
+def submit(running: Headroom, *more: str) -> dict[str, str]:
+    return json.loads(
+        running.manage("submit", "demo", *changes([*SPEC, *more]), "--json").stdout.splitlines()[0]
+    )
+
+
+def state_of(running: Headroom, job: str):
+    return shell(running, STATE.format(job=job))
+
+
+def step_of(running: Headroom, job: str) -> int:
+    """Straight from the file: a command would take longer than many steps."""
+    with contextlib.closing(sqlite3.connect(running.home / "headroom.sqlite3")) as database:
+        return database.execute("select step from jobs_job where id = ?", (job,)).fetchone()[0]
+
+
+def ended(running: Headroom, job: str):
+    return wait_until(
+        lambda: (now := state_of(running, job))[0] in ("succeeded", "failed", "cancelled") and now,
+        limit_s=150,
+        said="the end",
+    )
+
+
+def loss(running: Headroom, run: str) -> dict[int, float]:
+    steps, values = shell(running, LOSS.format(run=run))
+    return dict(zip(steps, values, strict=True))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(headroom: Headroom) -> dict[int, float]:
+    found = submit(headroom)
+    state, step, attempt, reason, attempts = ended(headroom, found["job"])
+    assert (state, step, attempt) == ("succeeded", STEPS, 1), (reason, attempts)
+    assert len(attempts[0][-1]) == 2, "two nodes"
+    curve = loss(headroom, found["run"])
+    assert list(curve) == list(range(1, STEPS + 1))
+    return curve
+
+
+def test_a_killed_node_costs_only_the_steps_since_the_last_checkpoint(headroom: Headroom, undisturbed):
+    found = submit(headroom)
+    wait_until(lambda: step_of(headroom, found["job"]) > 75, said="75 steps", limit_s=90)
+    nodes = state_of(headroom, found["job"])[4][0][-1]
+    victim = next(name for name in ("b", "c") if name in nodes)
+    headroom.others[victim].kill()  # type: ignore[attr-defined]
+    state, step, attempt, reason, (first, second) = ended(headroom, found["job"])
+    assert (state, step, attempt) == ("succeeded", STEPS, 2), reason
+    assert (first[1], second[3]) == ("lost", 2)
+    assert first[2] == f"Node {victim} was silent for 8 s"
+    assert victim in first[-1] and victim not in second[-1]
+    assert "/shared/" in second[4], "resumed from the checkpoint that both nodes can see"
+    assert loss(headroom, found["run"]) == undisturbed

@@ -1,0 +1,74 @@
+"""Several nodes on one machine: agents with an identity, a folder and devices of their own, beside one Headroom."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from engine.directory import AttemptDirectory
+from tests.running import ROOT, Headroom
+
+
+@dataclass
+class NodeOf:
+    """One more node of a running Headroom: `manage.py agent`, what it keeps alive, and what it started."""
+
+    headroom: Headroom
+    name: str
+    environment: dict[str, str] = field(default_factory=dict)
+    prefix: tuple[str, ...] = ()  # a command that runs another one elsewhere, such as in a network namespace
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def folder(self) -> Path:
+        return self.headroom.home / f"node-{self.name}"
+
+    def start(self) -> NodeOf:
+        own = {
+            "HEADROOM_NODE_DIR": str(self.folder),
+            "HEADROOM_NODE_NAME": self.name,
+            "HEADROOM_MACHINE_ID": self.name,
+        }
+        with (self.headroom.home / f"{self.name}.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*self.prefix, sys.executable, "manage.py", "agent"],
+                cwd=ROOT, env=self.headroom.env | own | self.environment, start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        return self
+
+    @property
+    def pids(self) -> list[int]:
+        """Agent, sampler and warm parent by their environment; supervisors and ranks by what they wrote down."""
+        found = [p.pid for p in psutil.process_iter() if self._is_here(p)]
+        for path in (self.folder / "attempts").glob("*"):
+            state = AttemptDirectory(path).read_state()
+            if state and not state.is_terminal:
+                found += [state.pid, *(rank.pid for rank in state.ranks if rank.exit_code is None)]
+        return list(dict.fromkeys(found))
+
+    def kill(self) -> None:
+        """As when the power goes: everything at once, without a word."""
+        processes = []
+        for pid in self.pids:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                processes.append(psutil.Process(pid))
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.suspend()
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        if self.process:
+            self.process.wait()
+
+    def _is_here(self, process: psutil.Process) -> bool:
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            is_alive = process.status() != psutil.STATUS_ZOMBIE
+            return is_alive and process.environ().get("HEADROOM_NODE_DIR") == str(self.folder)
+        return False
