@@ -161,6 +161,19 @@ def test_every_switch_of_a_chart_works(page: Page, long: str):
     page.keyboard.press("Escape")
 
 
+@pytest.mark.parametrize("width", [360, 768])
+@pytest.mark.parametrize("path", ["RUN", "COMPARE", "/runs/"])
+def test_no_page_with_rows_scrolls_sideways(
+    page_like: Callable[..., Page], trained: str, long: str, path: str, width: int
+):
+    ids = re.findall(r"/runs/(\w+)/", trained + long)
+    page = page_like(viewport={"width": width, "height": 844})
+    page.goto({"RUN": trained, "COMPARE": f"/compare/?run={ids[0]}&run={ids[1]}"}.get(path, path))
+    if page.locator("[data-charts]").count():
+        chart(page, "loss")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
 @pytest.mark.parametrize(
     ("unit", "start", "step", "texts"),
     [
