@@ -52,6 +52,13 @@ class NodeOf:
                 found += [state.pid, *(rank.pid for rank in state.ranks if rank.exit_code is None)]
         return list(dict.fromkeys(found))
 
+    def restart_agent(self) -> None:
+        """kill -9 of the agent alone: its supervisors and ranks live on, and the next one finds them."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+        self.start()
+
     def kill(self) -> None:
         """As when the power goes: everything at once, without a word."""
         processes = []

@@ -111,6 +111,17 @@ def undisturbed(headroom: Headroom) -> dict[int, float]:
     return curve
 
 
+def test_an_agent_killed_while_its_ranks_train_finds_them_again(headroom: Headroom, undisturbed):
+    found = submit(headroom)
+    wait_until(lambda: step_of(headroom, found["job"]) > 75, said="75 steps", limit_s=90)
+    nodes = state_of(headroom, found["job"])[4][0][-1]
+    victim = next(name for name in ("b", "c") if name in nodes)
+    headroom.others[victim].restart_agent()  # type: ignore[attr-defined]
+    state, step, attempt, reason, _ = ended(headroom, found["job"])
+    assert (state, step, attempt) == ("succeeded", STEPS, 1), reason
+    assert loss(headroom, found["run"]) == undisturbed
+
+
 def test_a_killed_node_costs_only_the_steps_since_the_last_checkpoint(headroom: Headroom, undisturbed):
     found = submit(headroom)
     wait_until(lambda: step_of(headroom, found["job"]) > 75, said="75 steps", limit_s=90)
