@@ -59,9 +59,12 @@ class Scheduler:
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set; lives through any error."""
         while not stop.is_set():
-            pause = TICK_S
+            began = time.monotonic()
             try:
                 self.tick()
+                pause = max(
+                    TICK_S, time.monotonic() - began
+                )  # half of a core at most, however long the queue
             except DatabaseError as error:
                 log.warning("The database does not answer: %s", error)
                 pause = self._recover()
