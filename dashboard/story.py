@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.telemetry.metrics import START_PHASES
-from jobs.models import Attempt, Device, Run
+from jobs.models import Attempt, Device, Event, Run
 
 EVENTS_SHOWN = 200
 
@@ -36,7 +36,7 @@ def of(run: Run) -> dict[str, Any]:
     newest = attempts[0] if attempts else None
     return {
         "attempts": attempts,
-        "events": [event for event in events if event.kind != "checkpoint"],
+        "events": _without_echoes([event for event in events if event.kind != "checkpoint"]),
         "checkpoints": [event for event in events if event.kind == "checkpoint"],
         "phases": phases(newest) if newest else [],
         "phases_total_s": sum(newest.phases.values()) if newest else None,
@@ -51,6 +51,22 @@ def phases(attempt: Attempt) -> list[Phase]:
         Phase(name.replace("_", " "), attempt.phases.get(name), 100 * attempt.phases.get(name, 0.0) / total)
         for name in START_PHASES
     ]
+
+
+def _without_echoes(events: list[Event]) -> list[Event]:
+    """Newest first, as given. What a rank says at its end is also why its attempt and then its job ended: the sentence
+    stands once, at the newest of them, and a note that says nothing else is left out."""
+    told: set[tuple[int | None, str]] = set()
+    kept = []
+    for event in events:
+        sentence = (event.attempt_number, event.text)
+        if event.text and sentence in told:
+            if event.kind.startswith("note."):
+                continue
+            event.text = ""
+        told.add(sentence)
+        kept.append(event)
+    return kept
 
 
 def _seats(attempt: Attempt) -> list[Seat]:

@@ -51,6 +51,8 @@ class Progress:
             self.phase = line.text
         elif line.k == "note" and line.level != "info":
             self.notes.append(line.text)
+        elif line.k == "note":
+            self.phase = line.text.removesuffix(".")
         elif line.k == "result":
             self.result = line
         if line.source == "run" and line.k in ("step", "validation", "result"):

@@ -62,11 +62,12 @@ def assign(job: Job, node_id: str, devices: Sequence[str], actor: str) -> Attemp
     number = job.attempt_number + 1
     try:
         with transaction.atomic():
+            node_name = Node.objects.values_list("name", flat=True).get(id=node_id)
             if not move_job(
                 job.id,
                 JobState.SCHEDULED,
                 actor=actor,
-                reason=f"Attempt {number} on {node_id}.",
+                reason=f"Attempt {number} on {node_name}.",
                 attempt=job.attempt_number,
                 attempt_number=number,
                 waiting_reason="",
@@ -77,5 +78,5 @@ def assign(job: Job, node_id: str, devices: Sequence[str], actor: str) -> Attemp
                 Lease(attempt=attempt, device_id=device, rank=rank) for rank, device in enumerate(devices)
             )
             return attempt
-    except IntegrityError:
+    except (IntegrityError, Node.DoesNotExist):
         return None

@@ -37,6 +37,18 @@ def own_folders(settings: Any, tmp_path: Path) -> None:
     settings.CORPUS_ROOT = tmp_path / "corpora"
 
 
+@pytest.fixture(scope="session")
+def static_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("static")
+
+
+@pytest.fixture(autouse=True)
+def quick_pages(settings: Any, static_root: Path) -> None:
+    settings.STATIC_ROOT = static_root
+    # The real hasher takes a second a password on purpose.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
 @pytest.fixture
 def team(db: None) -> Team:
     return Team.objects.create(name="Research", slug="research")

@@ -71,6 +71,12 @@ def metric_label(name: str) -> str:
 
 
 @register.filter
+def human_kind(kind: str) -> str:
+    """An event's kind for people: 'job.running' -> 'job running', 'note.warning' -> 'warning'."""
+    return "note" if kind == "note.info" else kind.removeprefix("note.").replace(".", " ")
+
+
+@register.filter
 def palette(index: int) -> int:
     """The number of a line's colour in tokens.css."""
     return index % COLOURS + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.core.paginator import Paginator
@@ -11,15 +12,16 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from dashboard import access, figures, panels, story
+from dashboard import access, figures, panels, sorting, story
 from engine.spec import SpecError, parse, to_yaml
+from engine.telemetry.metrics import STEP_PHASES
 from jobs import logs, series
 from jobs.models import Job, Run
 from jobs.states import FINAL, JobState
 
 ROWS_A_PAGE = 100
 LOG_LINES = 400
-PARTS = {"head": "runs/_head.html", "story": "runs/_story.html"}
+PARTS = {"head": "runs/_head_part.html", "story": "runs/_story.html"}
 
 
 @require_safe
@@ -32,8 +34,16 @@ def listing(request: HttpRequest) -> HttpResponse:
         found = found.filter(
             Q(name__icontains=word) | Q(id__startswith=word) | Q(owner__username__icontains=word)
         )
-    page = Paginator(found, ROWS_A_PAGE).get_page(request.GET.get("page"))
-    context = {"page": page, "q": text, "state": state, "states": JobState.values}
+    sort = sorting.known(request.GET.get("sort", ""))
+    page = Paginator(sorting.sorted_runs(found, sort), ROWS_A_PAGE).get_page(request.GET.get("page"))
+    context = {
+        "page": page,
+        "q": text,
+        "state": state,
+        "states": JobState.values,
+        "sort": sort,
+        "columns": sorting.columns(sort),
+    }
     return render(
         request, "runs/_list.html" if request.headers.get("HX-Request") else "runs/list.html", context
     )
@@ -43,10 +53,12 @@ def listing(request: HttpRequest) -> HttpResponse:
 def detail(request: HttpRequest, run_id: str) -> HttpResponse:
     run = access.run_for(request.user, run_id)
     context = _head(request, run) | story.of(run)
-    measured = {name.metric for name in series.names(run.id)}
+    there = series.names(run.id)
+    measured = {name.metric for name in there}
     is_over = run.job is not None and run.job.state in FINAL
     context |= {
         "sections": panels.readings(run.missing, measured, is_over=is_over),
+        "sources": _sources(there),
         "spec_yaml": _spec_yaml(run),
         "ranks": _ranks(run),
         "names": _names(run, context["seats"]),
@@ -88,6 +100,12 @@ def _head(request: HttpRequest, run: Run) -> dict[str, Any]:
         "figures": figures.key_figures(run),
         "written": set(access.teams_written_by(request.user).values_list("id", flat=True)),
     }
+
+
+def _sources(there: Iterable[series.Name]) -> list[tuple[str, str]]:
+    """The ranks that have reported the parts of a step, with what their choice is called."""
+    ranks = {name.source.removeprefix("rank") for name in there if name.metric in STEP_PHASES}
+    return [(f"rank{rank}", f"rank {rank}") for rank in sorted(ranks, key=lambda rank: (len(rank), rank))]
 
 
 def _spec_yaml(run: Run) -> str:

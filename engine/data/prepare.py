@@ -23,6 +23,7 @@ UNIT_CHARS = 4096  # the split into training and validation goes by units of abo
 
 # The specification allows at most 65,536 tokens, so 16 bits always hold one.
 Tokens = npt.NDArray[np.uint16]
+Say = Callable[[str], object]
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,9 @@ class Prepared:
     meta: dict[str, Any]
 
 
-def prepare(data: Data, corpus_root: Path, data_dir: Path) -> Prepared:
-    """The corpus of a spec as tokens; milliseconds once it is there. Safe from many processes at once.
-    Raises SpecError (unusable file) and OSError."""
+def prepare(data: Data, corpus_root: Path, data_dir: Path, say: Say = lambda text: None) -> Prepared:
+    """The corpus of a spec as tokens; milliseconds once it is there. Safe from many processes at once; the one that
+    builds tells by `say` what it is about to do. Raises SpecError (unusable file) and OSError."""
     identity, documents = _source(data.corpus, corpus_root, data_dir)
     settings = {
         "version": PREPARE_VERSION, "corpus": identity, "tokenizer": data.tokenizer,
@@ -45,9 +46,10 @@ def prepare(data: Data, corpus_root: Path, data_dir: Path) -> Prepared:
         "validation_share": data.validation_share,
     }  # fmt: skip
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:24]
-    return _load(
-        built_once(data_dir / "tokens" / key, lambda folder: _build(folder, documents(), settings, data))
+    folder = built_once(
+        data_dir / "tokens" / key, lambda aside: _build(aside, documents(), settings, data, say)
     )
+    return _load(folder)
 
 
 def _load(folder: Path) -> Prepared:
@@ -89,15 +91,22 @@ def _content_hash(documents: Iterable[Document]) -> str:
     return digest.hexdigest()
 
 
-def _build(folder: Path, documents: Iterator[Document], settings: dict[str, Any], data: Data) -> None:
+def _build(
+    folder: Path, documents: Iterator[Document], settings: dict[str, Any], data: Data, say: Say
+) -> None:
+    say(f"Reading the corpus {data.corpus}")
     texts = list(documents)
     train, validation = split(texts, data.validation_share)
+    size = f"{sum(len(text) for text in train):,} characters of {len(texts):,} documents"
+    if data.tokenizer == "bpe":
+        say(f"Training a BPE of {data.vocab_size:,} tokens on {size}")
     encode = _byte_encoder() if data.tokenizer == "bytes" else _bpe_encoder(train, data.vocab_size, folder)
     meta = settings | {
         "content_sha256": _content_hash(texts),
         "documents": len(texts),
         "licence": BY_NAME[data.corpus].licence if data.corpus in BY_NAME else "as given by its owner",
     }
+    say(f"Tokenising {size}")
     for part, segments in (("train", train), ("validation", validation)):
         tokens = encode(segments)
         meta |= {f"{part}_tokens": len(tokens), f"{part}_bytes": sum(len(text.encode()) for text in segments)}

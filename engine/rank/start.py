@@ -119,7 +119,12 @@ def _set_up_process(placement: Placement, seat: Seat) -> torch.device:
 
 
 def _tokens(spec: Spec, placement: Placement, recorder: Recorder) -> Prepared:
-    tokens = prepare(spec.data, Path(placement.corpus_root), Path(placement.data_dir))
+
+    def say(text: str) -> None:
+        recorder.note(text)
+        narrate.log.info(text)
+
+    tokens = prepare(spec.data, Path(placement.corpus_root), Path(placement.data_dir), say)
     refuse_too_small(tokens, spec.model.context)
     if recorder.rank == 0:
         recorder.note(

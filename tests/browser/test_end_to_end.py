@@ -2,79 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-from tests.running import Headroom, free_port
+from tests.browser.conftest import submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.ranks, pytest.mark.timeout(300)]
 
-# Background traffic of the browser itself is refused on closed networks and would show up as console errors.
-CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-            "--disable-sync", "--no-first-run"]  # fmt: skip
-TINY = {
-    "model.layers": "2", "model.width": "32", "model.heads": "2", "model.ffn_width": "64", "model.context": "32",
-    "batch.global_batch_size": "8", "batch.micro_batch_size": "4", "optimiser.warmup_steps": "2",
-    "budget.validate_every": "10",
-}  # fmt: skip
 PAGES = ("/jobs/", "/submit/", "/runs/", "/compare/", "/pools/")
-
-
-@pytest.fixture(scope="module")
-def headroom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Headroom, str]]:
-    running = Headroom(tmp_path_factory.mktemp("browser"), free_port()).start("--no-demo")
-    try:
-        yield running, running.wait_for_link()
-    finally:
-        running.interrupt()
-        running.kill()
-
-
-@pytest.fixture(scope="module")
-def page(headroom: tuple[Headroom, str]) -> Iterator[Page]:
-    """A page, logged in by the one-time link, that remembers what its console complained of."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if not chromium:
-        (pytest.fail if os.environ.get("HEADROOM_REQUIRE_ALL") else pytest.skip)("Chromium is not installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM)
-        page = browser.new_page(viewport={"width": 1440, "height": 900}, base_url=headroom[0].url)
-        page.goto(headroom[1])
-        yield page
-        browser.close()
-
-
-@pytest.fixture(autouse=True)
-def no_console_errors(page: Page) -> Iterator[None]:
-    complaints: list[str] = []
-
-    def hear(message) -> None:
-        if message.type == "error":
-            complaints.append(f"{message.text} {message.location}")
-
-    def hear_exception(error) -> None:
-        complaints.append(str(error))
-
-    page.on("console", hear)
-    page.on("pageerror", hear_exception)
-    yield
-    page.remove_listener("console", hear)
-    page.remove_listener("pageerror", hear_exception)
-    assert complaints == []
-
-
-def submit(page: Page, name: str, steps: str) -> None:
-    page.goto("/submit/")
-    for field, value in {"name": name, "budget.steps": steps, **TINY}.items():
-        page.locator(f"#spec-form [name='{field}']").fill(value)
-    expect(page.locator("#yaml")).to_have_value(re.compile(f"name: {name}"))
-    page.locator("#go").click()
-    page.wait_for_url("**/runs/*/")
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -117,7 +54,10 @@ def test_a_running_job_is_cancelled_from_the_list(page: Page):
     expect(page.locator("body")).to_contain_text("running", timeout=60_000)
     page.goto("/jobs/")
     row = page.locator("tr", has_text="unwanted")
+    row.evaluate("row => { row.dataset.asked = 'yes' }")
     row.get_by_role("button", name=re.compile("Cancel")).click()
+    # The answer counts although the live list has replaced the row in the meantime.
+    expect(page.locator("tr[data-asked]")).to_have_count(0, timeout=30_000)
     page.locator("#confirm button[value='yes']").click()
     expect(row).to_contain_text("cancelled", timeout=60_000)
 

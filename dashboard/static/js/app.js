@@ -1,5 +1,6 @@
 // What every page does: theme, menus, questions, short notices, ages, and the live connection.
 import { ago } from "./format.js";
+import { listenToKeys } from "./keys.js";
 import { listen } from "./live.js";
 
 for (const button of document.querySelectorAll("[data-theme-set]")) {
@@ -39,12 +40,17 @@ document.body.addEventListener("htmx:responseError", ({ detail }) => {
 });
 
 document.body.addEventListener("htmx:confirm", (event) => {
-  if (!event.detail.question) return;
+  const { question, path, elt } = event.detail;
+  if (!question) return;
   event.preventDefault();
+  const values = elt instanceof HTMLFormElement ? Object.fromEntries(new FormData(elt)) : {};
   const dialog = document.getElementById("confirm");
-  document.getElementById("confirm-text").textContent = event.detail.question;
+  document.getElementById("confirm-text").textContent = question;
   dialog.returnValue = "";
-  dialog.addEventListener("close", () => dialog.returnValue === "yes" && event.detail.issueRequest(true), { once: true });
+  // A live list may have replaced the row meanwhile, and htmx sends nothing for an element that has left the page: so
+  // the answer is sent from the body, with what the form held when it was asked.
+  const send = () => dialog.returnValue === "yes" && htmx.ajax("POST", path, { source: document.body, swap: "none", values });
+  dialog.addEventListener("close", send, { once: true });
   dialog.showModal();
 });
 
@@ -59,4 +65,5 @@ tellAges();
 setInterval(tellAges, 10_000);
 document.body.addEventListener("htmx:afterSettle", tellAges);
 
+listenToKeys();
 listen();

@@ -1,10 +1,12 @@
 // One chart: a uPlot canvas with its legend, tooltip, keyboard cursor and marks.
 import { exact, metric, position } from "./format.js";
+import { followFingers } from "./fingers.js";
 import { aligned } from "./plot-data.js";
+import { increments, logTexts, tickTexts } from "./ticks.js";
 
 const DASHES = [[], [7, 4], [2, 3], [10, 4, 2, 4], [4, 2], [1, 2]];
 const COLOURS = 8;
-const SPAN_STEPS = [0.001, 0.01, 0.1, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400];
+const X_UNITS = { step: "step", tokens: "tokens", relative: "s" };
 
 const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 export const colour = (index) => token(`--series-${(index % COLOURS) + 1}`);
@@ -13,7 +15,7 @@ export const dash = (index) => DASHES[index % DASHES.length];
 const faded = (hex, share) => `${hex}${Math.round(share * 255).toString(16).padStart(2, "0")}`;
 
 // panel: {holder, legend, tooltip, spoken, unit, kind, floor, ceiling, label(series), style(series, index)}
-// page: {onZoom(lo, hi), onReset()}; returns {draw(list, look), move(by), shown(), canvas(), resize(), destroy()}
+// page: {onZoom(lo, hi), onReset()}; what it returns stands at the end
 export function makeChart(panel, page) {
   let plot = null;
   let current = null; // {list, look, columns, data}
@@ -33,7 +35,13 @@ export function makeChart(panel, page) {
   function build(made, look) {
     plot?.destroy();
     plot = new uPlot(options(made, look), made.data, panel.holder);
-    panel.holder.querySelector(".u-over").append(panel.tooltip);
+    plot.over.append(panel.tooltip);
+    followFingers(plot.over, {
+      valueAt: (left) => plot.posToVal(left, "x"),
+      cursor: (left) => { panel.holder.focus({ preventScroll: true }); plot.setCursor({ left, top: plot.over.clientHeight / 3 }); },
+      preview: (min, max) => plot.setScale("x", { min, max }),
+      settle: page.onZoom,
+    });
   }
 
   function options(made, look) {
@@ -44,11 +52,11 @@ export function makeChart(panel, page) {
       width: Math.max(50, panel.holder.clientWidth), height: panel.holder.clientHeight, legend: { show: false }, padding: [12, 14, 0, 0],
       scales: {
         x: { time: isTime },
-        y: look.log ? { distr: 3 } : { range: (_, low, high) => yRange(low, high) },
+        y: look.log ? { distr: 3, log: panel.unit.startsWith("bytes") ? 2 : 10 } : { range: (_, low, high) => yRange(low, high) },
       },
       axes: [
-        { ...axis, size: 30, space: isTime ? 70 : 46, ...(isTime ? {} : { values: (_, splits) => splits.map((value) => xText(value, look.x)) }), ...(look.x === "relative" ? { incrs: SPAN_STEPS } : {}) },
-        { ...axis, size: 68, space: 34, values: (_, splits) => splits.map((value) => (value === null ? "" : tick(value))) },
+        isTime ? { ...axis, size: 30, space: 70 } : { ...axis, ...ticksOf(X_UNITS[look.x]), size: 30, space: xSpace },
+        { ...axis, ...(look.log ? { values: (_, splits) => logTexts(splits, panel.unit) } : ticksOf(panel.unit)), size: 68, space: 34 },
       ],
       series: [{}, ...made.columns.map((column) => lineOf(column))],
       bands: made.bands.map(([upper, lower, index]) => ({ series: [upper, lower], fill: faded(strokeOf(made.columns[upper - 1].series, index), panel.kind === "stack" ? 0.55 : 0.2 / Math.sqrt(made.bands.length)) })),
@@ -69,9 +77,9 @@ export function makeChart(panel, page) {
     };
   }
 
-  // The title says what is measured: ticks keep to the figure and its prefix.
-  const tick = (value) => metric(value, panel.unit).replace(/(FLOP\/s|B\/s|\/s)$/, (unit) => (unit === "B/s" ? "B" : "")).trim();
-  const xText = (value, kind) => (kind === "relative" ? position(value, kind) : metric(value, "tokens"));
+  const ticksOf = (unit) => ({ incrs: increments(unit), values: (_, splits, axis, space, step) => tickTexts(splits, unit, step) });
+  // Longer texts need more room from one to the next.
+  const xSpace = (_, axis, low, high) => (Math.abs(high) >= 3600 || high - low < 10 ? 78 : 52);
   const strokeOf = (series, index) => colour(panel.style(series, index).colour);
 
   function lineOf({ series, index, role }) {
@@ -221,6 +229,8 @@ export function makeChart(panel, page) {
     move,
     list: () => current?.list ?? [],
     look: () => current?.look,
+    extent: () => (plot && current.data[0].length ? { lo: plot.scales.x.min, hi: plot.scales.x.max } : null),
+    cursor: () => (plot?.cursor.idx === null || !current ? undefined : current.data[0][plot.cursor.idx]),
     canvas: () => plot?.ctx.canvas,
     redraw: () => current && draw(current.list, current.look),
     resize: () => plot?.setSize({ width: Math.max(50, panel.holder.clientWidth), height: panel.holder.clientHeight }),

@@ -1,6 +1,6 @@
 // Units for people, as dashboard/templatetags/units.py writes them.
-const COUNT = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
-const BYTES = [[2 ** 40, "TiB"], [2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"]];
+export const COUNT = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
+export const BYTES = [[2 ** 40, "TiB"], [2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"]];
 const SPANS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
 const SUFFIX = { bytes: "", bytes_per_s: "/s", w: "W", j: "J", hz: "Hz", flops_per_s: "FLOP/s", tokens: "", tokens_per_s: "/s" };
 

@@ -92,6 +92,14 @@ def test_a_second_time_reads_nothing_again(
     assert prepare.prepare(data, root, tmp_path / "data").folder == first.folder
 
 
+def test_the_builder_tells_what_it_does_and_a_second_time_is_silent(root: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    for _ in range(2):
+        prepare.prepare(Data(corpus="song.txt", vocab_size=300), root, tmp_path / "data", said.append)
+    assert [text.split()[0] for text in said] == ["Reading", "Training", "Tokenising"]
+    assert "a BPE of 300 tokens on" in said[1]
+
+
 def test_changed_text_or_settings_give_other_tokens(root: Path, tmp_path: Path) -> None:
     def folder(**values: object) -> Path:
         return prepare.prepare(Data(corpus="song.txt", **values), root, tmp_path / "data").folder  # type: ignore[arg-type]

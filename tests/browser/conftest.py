@@ -1,0 +1,106 @@
+"""A real Headroom with a real browser in front of it, shared by the tests of one module."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from tests.running import Headroom, free_port
+
+# Background traffic of the browser itself is refused on closed networks and would show up as console errors.
+CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+            "--disable-sync", "--no-first-run"]  # fmt: skip
+TINY = {
+    "model.layers": "2", "model.width": "32", "model.heads": "2", "model.ffn_width": "64", "model.context": "32",
+    "batch.global_batch_size": "8", "batch.micro_batch_size": "4", "optimiser.warmup_steps": "2",
+    "budget.validate_every": "10",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def headroom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Headroom, str]]:
+    """The running Headroom and its one-time link."""
+    running = Headroom(tmp_path_factory.mktemp("browser"), free_port()).start("--no-demo")
+    try:
+        yield running, running.wait_for_link()
+    finally:
+        running.interrupt()
+        running.kill()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not found:
+        (pytest.fail if os.environ.get("HEADROOM_REQUIRE_ALL") else pytest.skip)("Chromium is not installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=CHROMIUM)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def person(chromium: Browser, headroom: tuple[Headroom, str]) -> BrowserContext:
+    """Logged in by the one-time link, on a desk, in light."""
+    context = chromium.new_context(viewport={"width": 1440, "height": 900}, base_url=headroom[0].url)
+    page = context.new_page()
+    page.goto(headroom[1])
+    page.close()
+    return context
+
+
+@pytest.fixture
+def complaints() -> Iterator[list[str]]:
+    """What the consoles of this test's pages complained of; nothing may be in it at the end."""
+    heard: list[str] = []
+    yield heard
+    assert heard == []
+
+
+@pytest.fixture
+def page(person: BrowserContext, complaints: list[str]) -> Iterator[Page]:
+    page = listened(person.new_page(), complaints)
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def page_like(
+    chromium: Browser, person: BrowserContext, headroom: tuple[Headroom, str], complaints: list[str]
+) -> Iterator[Callable[..., Page]]:
+    """page_like(color_scheme='dark'): a page of the same person on another device."""
+    contexts: list[BrowserContext] = []
+
+    def make(**device: object) -> Page:
+        values = {"viewport": {"width": 1440, "height": 900}, "base_url": headroom[0].url} | device
+        context = chromium.new_context(storage_state=person.storage_state(), **values)
+        contexts.append(context)
+        return listened(context.new_page(), complaints)
+
+    yield make
+    for context in contexts:
+        context.close()
+
+
+def listened(page: Page, complaints: list[str]) -> Page:
+    def hear(message) -> None:
+        if message.type == "error":
+            complaints.append(f"{message.text} {message.location}")
+
+    page.on("console", hear)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    return page
+
+
+def submit(page: Page, name: str, steps: str) -> None:
+    page.goto("/submit/")
+    for field, value in {"name": name, "budget.steps": steps, **TINY}.items():
+        page.locator(f"#spec-form [name='{field}']").fill(value)
+    expect(page.locator("#yaml")).to_have_value(re.compile(f"name: {name}"))
+    page.locator("#go").click()
+    page.wait_for_url("**/runs/*/")
