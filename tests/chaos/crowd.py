@@ -46,7 +46,7 @@ class Crowd(threading.Thread):
 
     def submit(self) -> str | None:
         name = f"chaos {len(self.acknowledged)}"
-        job = self.cluster.post("/jobs", spec(name, self.pick.choice(GANGS), self.pick.randint(4, 24)))
+        job = self.cluster.post("/jobs", spec(name, self.pick.choice(GANGS), self.pick.randint(2, 16)))
         if job is None:
             return None  # it may stand in the queue all the same: then it must end as well
         self.acknowledged.add(job["id"])
