@@ -9,7 +9,7 @@ from typing import Any
 from tests.chaos.cluster import Cluster
 
 GANGS = (1, 1, 2, 2, 4)
-WAITING = 6  # jobs kept in the queue
+WAITING = 20  # jobs kept in the queue: enough to be busy while the web server is away
 CANCEL_SHARE = 0.1
 TINY = {"layers": 2, "width": 32, "heads": 2, "ffn_width": 64, "context": 32}
 
