@@ -59,6 +59,7 @@ def detail(request: HttpRequest, run_id: str) -> HttpResponse:
     context |= {
         "sections": panels.readings(run.missing, measured, is_over=is_over),
         "sources": _sources(there),
+        "is_sparse": run.job is None,  # logged from outside: it may have few of the metrics, and gives no reasons
         "spec_yaml": _spec_yaml(run),
         "ranks": _ranks(run),
         "names": _names(run, context["seats"]),

@@ -128,6 +128,43 @@ def test_events_name_actor_and_reason_and_checkpoints_stand_apart(owner_browser,
     ]
 
 
+def test_a_sentence_that_ends_rank_attempt_and_job_stands_once(owner_browser, job):
+    for kind in ("note.info", "attempt.succeeded", "job.succeeded"):
+        Event.objects.create(job=job, actor="a", kind=kind, text="Finished all 20 steps.", attempt_number=1)
+    Event.objects.create(
+        job=job, actor="a", kind="job.succeeded", text="Finished all 20 steps.", attempt_number=2
+    )
+    events = owner_browser.get(reverse("run", args=[job.run.id])).context["events"]
+    assert [(event.kind, event.text, event.attempt_number) for event in events][:3] == [
+        ("job.succeeded", "Finished all 20 steps.", 2),
+        ("job.succeeded", "Finished all 20 steps.", 1),
+        ("attempt.succeeded", "", 1),
+    ]
+    assert "note.info" not in [event.kind for event in events]
+
+
+def test_kinds_of_events_are_words(owner_browser, job):
+    Event.objects.create(job=job, actor="a", kind="note.warning", text="The loss is not finite.")
+    text = page(owner_browser, job.run)
+    assert ">job queued</b>" in text
+    assert ">warning</b>" in text
+
+
+def test_a_stack_knows_its_ranks_before_it_asks_for_one(owner_browser, job):
+    for rank in (0, 1, 10):
+        series.append(
+            job.run.id, 1, f"rank{rank}", 0, [Point("forward_s", f"rank{rank}", 1, time.time(), 0.5)]
+        )
+    sources = owner_browser.get(reverse("run", args=[job.run.id])).context["sources"]
+    assert sources == [("rank0", "rank 0"), ("rank1", "rank 1"), ("rank10", "rank 10")]
+
+
+def test_a_part_of_the_head_brings_the_strip_along(owner_browser, job):
+    part = owner_browser.get(reverse("run-part", args=[job.run.id, "head"])).text
+    assert 'hx-swap-oob="true"' in part
+    assert "hx-swap-oob" not in page(owner_browser, job.run)
+
+
 def test_the_spec_can_be_taken_away_and_cloned(owner_browser, job):
     text = page(owner_browser, job.run)
     assert "layers: 4" in text

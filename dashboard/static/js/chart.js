@@ -85,7 +85,8 @@ export function makeChart(panel, page) {
   function lineOf({ series, index, role }) {
     const stroke = strokeOf(series, index);
     const base = { show: !hidden.has(index), spanGaps: false, points: { show: false } };
-    if (role === "low" || role === "high") return { ...base, stroke: "transparent", width: 0 };
+    // The edges of a band are drawn too: a single step that stands out fills no area that could be seen.
+    if (role === "low" || role === "high") return { ...base, stroke: faded(stroke, 0.45 / Math.sqrt(current.bands.length)), width: 1 };
     if (role === "faint") return { ...base, stroke: faded(stroke, 0.3), width: 1 };
     if (role === "area") return { ...base, stroke, width: 1, fill: index === 0 ? faded(stroke, 0.55) : undefined };
     const few = series.is_raw && series.x.length <= 40;

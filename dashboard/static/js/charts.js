@@ -34,7 +34,7 @@ export function startCharts(root) {
   async function fetchStale() {
     if (!runs.length || document.hidden) return;
     if (busy) { again = true; return; }
-    const stale = [...inView].filter((panel) => panel.isStale);
+    const stale = panels.filter((panel) => panel.isStale && (inView.has(panel) || isHidden(panel)));
     if (!stale.length) return;
     busy = true;
     const groups = Map.groupBy(stale, (panel) => `${panel.axis()} ${panel.source()}`);
@@ -111,7 +111,7 @@ function makePanel(element, view, names, runs, whenStale) {
     if (!answer) return;
     const list = kind === "stack" ? ofOneSource(choice, answer.series) : answer.series;
     const look = { x: answer.x, log: panel.log, smoothing: kind === "stack" ? 0 : view.smoothing };
-    element.dataset.state = list.length ? "drawn" : element.querySelector("[data-absence]") ? "absent" : "empty";
+    element.dataset.state = list.length ? "drawn" : stateOfNothing();
     const absences = [...element.querySelectorAll("[data-absence]")].map((item) => item.textContent);
     const now = version(list) + JSON.stringify(look);
     if (now === drawn || !list.length) return;
@@ -119,6 +119,14 @@ function makePanel(element, view, names, runs, whenStale) {
     panel.chart.draw(list, look);
     noted.textContent = note(list) + (answer.x === view.x ? "" : " · by elapsed time") + (absences.length ? " · partly not measured" : "");
     noted.title = [noted.textContent, ...absences].join("\n");
+  };
+  // A chart that has been drawn keeps its place where a span holds nothing; one that never was is a line in a list.
+  const isOver = element.dataset.state === "empty";
+  const stateOfNothing = () => {
+    if (drawn) element.querySelector(".chart-empty").textContent = "No value in this part";
+    else if (element.querySelector("[data-absence]")) return "absent";
+    else if (isOver) return "empty";
+    return "waiting";
   };
   panel.fail = (error) => {
     panel.isStale = true;
@@ -140,6 +148,9 @@ function makePanel(element, view, names, runs, whenStale) {
   holder.addEventListener("keydown", (event) => onKey(event, panel, view));
   return panel;
 }
+
+// A panel that shows itself only once there is a value cannot come into sight before.
+const isHidden = (panel) => panel.element.offsetParent === null;
 
 const MOVES = { ArrowLeft: -1, ArrowRight: 1, PageUp: -20, PageDown: 20, Home: -Infinity, End: Infinity };
 const ZOOMS = { "+": 0.5, "=": 0.5, "-": 2 };
