@@ -171,7 +171,7 @@ def test_a_terminal_state_is_tried_again_while_the_disk_is_full(tmp_path: Path) 
             states.append(state.state)  # type: ignore[attr-defined]
 
     told = report.Report(FullDisk(run.directory.path), sleep=waits.append)
-    told.end("succeeded", "every rank finished")
+    told.end("succeeded", "every rank finished", "done")
     assert (len(waits), states) == (3, ["succeeded"])
 
 
