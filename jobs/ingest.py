@@ -57,7 +57,7 @@ class News:
     events: list[Event] = field(default_factory=list)
     step: int | None = None
     first_step_at: float | None = None
-    checkpoint: tuple[str, int] | None = None
+    checkpoint: tuple[str, int, float] | None = None  # folder, step, unix time
     ending: str = ""
 
 
@@ -159,7 +159,7 @@ def _phase_news(line: Line, news: News) -> None:
 def _checkpoint_news(line: Line, news: News) -> None:
     if line.step is None:
         return
-    news.checkpoint = (line.text, line.step)
+    news.checkpoint = (line.text, line.step, line.at)
     took = f", saved in {line.seconds:.2g} s" if line.seconds is not None else ""
     news.events.append(
         Event(actor=line.source, kind="checkpoint", text=f"Checkpoint at step {line.step}{took}.")
@@ -214,9 +214,10 @@ def _of_attempt(attempt: Attempt, news: News) -> dict[str, Any]:
     if news.phases:
         changes["phases"] = attempt.phases | news.phases
     if news.checkpoint:
-        folder, step = news.checkpoint
+        folder, step, at = news.checkpoint
         changes["checkpoint"] = str(AttemptDirectory(attempt.directory).checkpoints / Path(folder).name)
         changes["checkpoint_step"] = step
+        changes["checkpoint_at"] = datetime.fromtimestamp(at, UTC)
     if news.ending:
         changes["reason"] = news.ending
     return changes

@@ -111,7 +111,8 @@ class Agent:
         if self._leases.get(attempt.id) != self._vouched_until:
             directory.write_lease(self._vouched_until)
             self._leases[attempt.id] = self._vouched_until
-        if (attempt.job.wants_stop or self.why_stopping) and directory.read_control() != "stop":
+        wants_stop = attempt.job.wants_stop or attempt.yield_reason or self.why_stopping
+        if wants_stop and directory.read_control() != "stop":
             directory.write_control("stop")
         is_alive = follow(attempt, self._launched.get(attempt.id), self.why_stopping)
         if not is_alive:
@@ -129,6 +130,9 @@ class Agent:
             return True  # look again in a moment
         if attempt.job.wants_stop:
             end(attempt, AttemptState.STOPPED, "cancelled before it was started", Cause.STOPPED)
+            return False
+        if attempt.yield_reason:
+            end(attempt, AttemptState.STOPPED, "", Cause.STOPPED)
             return False
         try:
             directory = launch.prepare(attempt, self.node_dir, self._vouched_until)

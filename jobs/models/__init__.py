@@ -4,12 +4,14 @@ from jobs.models.cluster import Device, Node, Pool
 from jobs.models.people import ApiToken, LoginLink, Membership, Team
 from jobs.models.runs import Run
 from jobs.models.series import Batch, Chunk, ChunkData, Segment, StoredSeries, Stream
-from jobs.models.work import Attempt, Event, Job, Lease, SpoolOffset
+from jobs.models.shares import Charge, Share
+from jobs.models.work import Attempt, Event, Job, Lease, Priority, SpoolOffset
 
 __all__ = [
     "ApiToken",
     "Attempt",
     "Batch",
+    "Charge",
     "Chunk",
     "ChunkData",
     "Device",
@@ -20,8 +22,10 @@ __all__ = [
     "Membership",
     "Node",
     "Pool",
+    "Priority",
     "Run",
     "Segment",
+    "Share",
     "SpoolOffset",
     "StoredSeries",
     "Stream",

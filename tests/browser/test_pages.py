@@ -161,6 +161,52 @@ def test_every_switch_of_a_chart_works(page: Page, long: str):
     page.keyboard.press("Escape")
 
 
+@pytest.mark.parametrize("width", [360, 768])
+@pytest.mark.parametrize("path", ["RUN", "COMPARE", "/runs/"])
+def test_no_page_with_rows_scrolls_sideways(
+    page_like: Callable[..., Page], trained: str, long: str, path: str, width: int
+):
+    ids = re.findall(r"/runs/(\w+)/", trained + long)
+    page = page_like(viewport={"width": width, "height": 844})
+    page.goto({"RUN": trained, "COMPARE": f"/compare/?run={ids[0]}&run={ids[1]}"}.get(path, path))
+    if page.locator("[data-charts]").count():
+        chart(page, "loss")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize(
+    ("unit", "start", "step", "texts"),
+    [
+        ("bytes", 0, 2**27, ["0", "128 MiB", "256 MiB", "384 MiB"]),
+        ("bytes", 0, 2**29, ["0", "0.5 GiB", "1.0 GiB", "1.5 GiB"]),
+        ("bytes_per_s", 0, 2**22, ["0", "4 MiB/s", "8 MiB/s", "12 MiB/s"]),
+        ("s", 0, 0.2, ["0", "200 ms", "400 ms", "600 ms"]),
+        ("s", 0, 30, ["0", "30 s", "1 min", "1 min 30 s"]),
+        ("s", 7200, 15, ["2:00:00", "2:00:15", "2:00:30", "2:00:45"]),
+        ("s", 1234.5, 0.01, ["20:34.50", "20:34.51", "20:34.52", "20:34.53"]),
+        ("", 0, 0.00025, ["0", "0.00025", "0.00050", "0.00075"]),
+        ("step", 12_340, 1, ["12,340", "12,341", "12,342", "12,343"]),
+        ("tokens", 123_400_000, 1000, ["123.400 M", "123.401 M", "123.402 M", "123.403 M"]),
+        ("tokens_per_s", 0, 5000, ["0", "5 k", "10 k", "15 k"]),
+        ("share", 0, 0.005, ["0", "0.5 %", "1.0 %", "1.5 %"]),
+    ],
+)
+def test_ticks_of_an_axis_share_a_unit_and_never_say_the_same_twice(
+    page: Page, long: str, unit: str, start: float, step: float, texts: list[str]
+):
+    page.goto(long)
+    module = page.evaluate("document.querySelector('script[src*=\"js/charts\"]').src")
+    ticks = re.sub(r"charts[^/]*$", "ticks.js", module)
+    found = page.evaluate(
+        """async ([address, unit, start, step]) => {
+            const { tickTexts } = await import(address);
+            return tickTexts([0, 1, 2, 3].map((count) => start + count * step), unit, step);
+        }""",
+        [ticks, unit, start, step],
+    )
+    assert found == texts
+
+
 def test_two_fingers_zoom_and_one_reads(page_like: Callable[..., Page], long: str):
     page = page_like(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page.goto(long)
@@ -217,3 +263,33 @@ def test_on_a_phone_a_strip_leads_to_each_part_of_the_run(page_like: Callable[..
         expect(page.locator(".run-strip")).to_be_in_viewport()
         expect(page.locator("#run-now")).to_contain_text("trained")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+LOG_WITHOUT_POWER = """
+from jobs.models import Membership, Run
+member = Membership.objects.select_related("team", "user").first()
+said = {"device:a-0": {"power_w": ["denied", "Only root may read it."]}}
+run = Run.objects.create(team=member.team, owner=member.user, name="quiet", missing=said)
+print("run:" + run.id)
+"""
+POWER_COMES = """
+import time
+from jobs import series
+points = [series.Point("power_w", "device:a-0", None, time.time() + tick, 55.0) for tick in range(5)]
+series.append("{run}", 0, "test", 0, points)
+"""
+
+
+def test_a_line_of_what_is_not_measured_becomes_a_chart_when_a_value_comes(
+    page: Page, headroom: tuple[Headroom, str]
+):
+    printed = headroom[0].manage("shell", "-c", LOG_WITHOUT_POWER).stdout
+    run = re.search(r"run:(\w+)", printed)[1]
+    page.goto(f"/runs/{run}/")
+    power = page.locator("[data-metrics=power_w]")
+    expect(power).to_have_attribute("data-state", "absent")
+    expect(power).to_contain_text("denied: Only root may read it.")
+    expect(page.locator("[data-link-state]")).to_have_attribute("data-state", "live")
+    headroom[0].manage("shell", "-c", POWER_COMES.format(run=run))
+    expect(power).to_have_attribute("data-state", "drawn", timeout=20_000)
+    expect(power.locator("[data-note]")).to_contain_text("partly not measured")

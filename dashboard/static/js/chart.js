@@ -2,7 +2,7 @@
 import { exact, metric, position } from "./format.js";
 import { followFingers } from "./fingers.js";
 import { aligned } from "./plot-data.js";
-import { increments, logTexts, tickTexts } from "./ticks.js";
+import { increments, logRange, logTexts, tickTexts } from "./ticks.js";
 
 const DASHES = [[], [7, 4], [2, 3], [10, 4, 2, 4], [4, 2], [1, 2]];
 const COLOURS = 8;
@@ -32,6 +32,8 @@ export function makeChart(panel, page) {
     writeLegend(null);
   }
 
+  const logBase = panel.unit.startsWith("bytes") ? 2 : 10;
+
   function build(made, look) {
     plot?.destroy();
     plot = new uPlot(options(made, look), made.data, panel.holder);
@@ -52,7 +54,7 @@ export function makeChart(panel, page) {
       width: Math.max(50, panel.holder.clientWidth), height: panel.holder.clientHeight, legend: { show: false }, padding: [12, 14, 0, 0],
       scales: {
         x: { time: isTime },
-        y: look.log ? { distr: 3, log: panel.unit.startsWith("bytes") ? 2 : 10 } : { range: (_, low, high) => yRange(low, high) },
+        y: look.log ? { distr: 3, log: logBase, range: (_, low, high) => logRange(low, high, logBase) } : { range: (_, low, high) => yRange(low, high) },
       },
       axes: [
         isTime ? { ...axis, size: 30, space: 70 } : { ...axis, ...ticksOf(X_UNITS[look.x]), size: 30, space: xSpace },

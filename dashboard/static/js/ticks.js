@@ -32,7 +32,17 @@ export function tickTexts(splits, unit, step) {
 }
 
 // On a logarithmic axis every tick has a size of its own; those left out are null.
-export const logTexts = (splits, unit) => splits.map((value) => (value === null ? "" : plain(metric(value, unit))));
+export const logTexts = (splits, unit) => splits.map((value) => {
+  if (value === null) return "";
+  return unit === "" && value < 0.01 ? Number(value.toPrecision(3)).toExponential() : plain(metric(value, unit));
+});
+
+// Ticks begin at the lower end, so that is a round number; the upper end is one too unless half the chart stayed empty.
+export function logRange(low, high, base) {
+  if (low === null) return [1, base];
+  const [bottom, top] = uPlot.rangeLog(low, high, base, false);
+  return [bottom, top > 2 * high ? high * 1.1 : top];
+}
 
 // The title says what is measured: of these units only the prefix is worth its place.
 const plain = (text) => text.replace(/(FLOP\/s|(?<!B)\/s)$/, "").trim();
