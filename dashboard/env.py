@@ -11,6 +11,8 @@ from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+STUCK_TRANSACTION_MS = 15_000
+
 
 def text(name: str, default: str) -> str:
     return os.environ.get(name) or default
@@ -96,5 +98,10 @@ def database(url: str, sqlite_file: Path) -> dict[str, object]:
         "PORT": parts.port or "",
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"server_side_binding": True},
+        "OPTIONS": {
+            "server_side_binding": True,
+            # A process that is stopped, or whose machine is gone, in the middle of a transaction holds row locks, such
+            # as a pool's, for which every other scheduler waits: the server lets go of them.
+            "options": f"-c idle_in_transaction_session_timeout={STUCK_TRANSACTION_MS}",
+        },
     }

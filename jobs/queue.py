@@ -174,7 +174,8 @@ def _try_cancel(job: Job, actor: str, reason: str) -> bool:
 @transaction.atomic
 def _cancel_what_stops(job: Job, actor: str, reason: str) -> bool:
     """It stops already, to wait again; now it will end instead."""
-    if not Job.objects.filter(id=job.id, state=JobState.STOPPING).update(wants_stop=True):
+    stopping = Job.objects.filter(id=job.id, state=JobState.STOPPING, wants_stop=False)
+    if not stopping.update(wants_stop=True):
         return False
     Event.objects.create(
         job=job, attempt_number=job.attempt_number, actor=actor, kind=f"job.{JobState.STOPPING}", text=reason

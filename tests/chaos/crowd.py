@@ -9,7 +9,6 @@ from typing import Any
 from tests.chaos.cluster import Cluster
 
 GANGS = (1, 1, 2, 2, 4)
-WAITING = 6  # jobs kept in the queue
 CANCEL_SHARE = 0.1
 TINY = {"layers": 2, "width": 32, "heads": 2, "ffn_width": 64, "context": 32}
 
@@ -27,18 +26,19 @@ def spec(name: str, devices: int, steps: int) -> dict[str, Any]:
 
 
 class Crowd(threading.Thread):
-    """They wait for every answer; one that does not come says nothing about the job."""
+    """They keep `waiting` jobs in the queue, and wait for every answer; one that does not come says nothing about the
+    job."""
 
-    def __init__(self, cluster: Cluster, pick: random.Random) -> None:
+    def __init__(self, cluster: Cluster, pick: random.Random, waiting: int) -> None:
         super().__init__(daemon=True)
-        self.cluster, self.pick = cluster, pick
+        self.cluster, self.pick, self.waiting = cluster, pick, waiting
         self.acknowledged: set[str] = set()
         self.go_home = threading.Event()
 
     def run(self) -> None:
         while not self.go_home.wait(0.3):
             waiting = self.jobs("queued")
-            if waiting is None or len(waiting) >= WAITING:
+            if waiting is None or len(waiting) >= self.waiting:
                 continue
             job = self.submit()
             if job and self.pick.random() < CANCEL_SHARE:
@@ -46,7 +46,7 @@ class Crowd(threading.Thread):
 
     def submit(self) -> str | None:
         name = f"chaos {len(self.acknowledged)}"
-        job = self.cluster.post("/jobs", spec(name, self.pick.choice(GANGS), self.pick.randint(4, 24)))
+        job = self.cluster.post("/jobs", spec(name, self.pick.choice(GANGS), self.pick.randint(2, 16)))
         if job is None:
             return None  # it may stand in the queue all the same: then it must end as well
         self.acknowledged.add(job["id"])

@@ -29,6 +29,7 @@ class Storm:
     pick: random.Random
     counts: Counter[str] = field(default_factory=Counter)
     _next_at: float = 0.0
+    _frozen_until: float = 0.0  # one machine at a time: the others are to get on with the work
     _stopped: dict[int, float] = field(default_factory=dict)  # pid -> when it goes on
 
     def blow(self) -> None:
@@ -73,12 +74,13 @@ class Storm:
     def _freeze(self, node: str) -> bool:
         """A whole machine that sleeps: its agent, its supervisors and its ranks, past the time of reassignment."""
         agent, states = self.cluster.agent_of(node), [state for _, state in self.cluster.live_states(node)]
-        if agent is None or not states:
+        if agent is None or not states or time.monotonic() < self._frozen_until:
             return False
         ranks = [rank.pid for state in states for rank in state.ranks if rank.exit_code is None]
         until = time.monotonic() + self.pick.uniform(*LONG_STOP_S)
         # Now and then the attempts wake up later than their agent: its devices are given to others meanwhile.
         late_s = self.pick.choice((0.0, LATE_S))
+        self._frozen_until = until + late_s
         self._stop([agent], until)
         self._stop([*(state.pid for state in states), *ranks], until + late_s)
         self.counts["node frozen"] += 1

@@ -49,8 +49,8 @@ def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]
         cluster.kill()
 
 
-def blow(cluster: Cluster, seconds: float, seed: int) -> tuple[Crowd, Storm]:
-    crowd, storm = Crowd(cluster, random.Random(seed + 1)), Storm(cluster, random.Random(seed))
+def blow(cluster: Cluster, seconds: float, waiting: int, seed: int) -> tuple[Crowd, Storm]:
+    crowd, storm = Crowd(cluster, random.Random(seed + 1), waiting), Storm(cluster, random.Random(seed))
     crowd.start()
     began, is_wiped = time.monotonic(), False
     while time.monotonic() < began + seconds:
@@ -68,9 +68,9 @@ def blow(cluster: Cluster, seconds: float, seed: int) -> tuple[Crowd, Storm]:
     return crowd, storm
 
 
-def weather(cluster: Cluster, seconds: float) -> None:
+def weather(cluster: Cluster, seconds: float, waiting: int) -> None:
     seed = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(10**6))
-    crowd, storm = blow(cluster, seconds, seed)
+    crowd, storm = blow(cluster, seconds, waiting, seed)
     database = "PostgreSQL" if cluster.server else "SQLite"
     print(f"\n{database}, {seconds:.0f} s, CHAOS_SEED={seed}: {dict(sorted(storm.counts.items()))}")
     began = time.monotonic()
@@ -110,10 +110,10 @@ def tell(ledger: dict[str, Any], spans: int, calm_s: float) -> None:
 @pytest.mark.chaos
 @pytest.mark.timeout(1200)
 def test_a_storm_loses_no_job_and_shares_no_device(cluster: Cluster):
-    weather(cluster, STORM_S)
+    weather(cluster, STORM_S, waiting=20)  # enough to be busy while the web server is away
 
 
 @pytest.mark.services
 @pytest.mark.timeout(400)
 def test_a_short_storm_loses_no_job_and_shares_no_device(cluster: Cluster):
-    weather(cluster, SHORT_STORM_S)
+    weather(cluster, SHORT_STORM_S, waiting=5)

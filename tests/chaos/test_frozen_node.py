@@ -33,10 +33,14 @@ def send(pids: list[int], number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
+def begun(cluster: Cluster) -> int:
+    return sum(line["what"] == "begin" for lines in read_journal(cluster.journal).values() for line in lines)
+
+
 @pytest.mark.services
 def test_the_lock_keeps_the_next_attempt_off_until_the_old_ranks_are_gone(cluster: Cluster):
     job = cluster.post("/jobs", spec("sleeper", devices=2, steps=60))["id"]
-    wait_until(lambda: len(cluster.pids("rank")) == 2, said="two ranks")
+    wait_until(lambda: begun(cluster) == 2, said="two ranks at work")
     agent, attempt = cluster.pids("agent"), cluster.pids("supervisor") + cluster.pids("rank")
     send(agent + attempt, signal.SIGSTOP)
     wait_until(
@@ -49,8 +53,8 @@ def test_the_lock_keeps_the_next_attempt_off_until_the_old_ranks_are_gone(cluste
     wait_until(lambda: (cluster.get(f"/jobs/{job}") or {}).get("state") == "succeeded", said="success")
     ledger = read_ledger(cluster)
     cluster.stop()
+    assert_no_device_was_shared(read_journal(cluster.journal))
     causes = Counter(attempt["cause"] for attempt in ledger["attempts"])
     assert causes[Cause.LOST] == causes[Cause.DONE] == 1 and causes[Cause.DEVICE_HELD] >= 1, causes
-    assert_no_device_was_shared(read_journal(cluster.journal))
     assert_each_ended_once(ledger, {job})
     assert not cluster.processes()

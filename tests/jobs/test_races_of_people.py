@@ -9,6 +9,7 @@ import pytest
 from jobs import queue, scheduler
 from jobs.agent.follow import end
 from jobs.models import Attempt, Event, Job, Lease
+from jobs.preemption import ask_back
 from jobs.states import AttemptState, Cause, JobState, StateError, move_attempt, move_job
 from tests.jobs.stage import assign
 from tests.jobs.test_races import assert_sound, at_once
@@ -70,6 +71,17 @@ def test_two_cancels_of_a_running_job_are_one_wish(make_job):
         assert at_once(tried(queue.cancel, job, "olga"), tried(queue.cancel, job, "tom")) == [True, True]
         assert kinds(job).count("job.stopping") == 1
         end(attempt, AttemptState.STOPPED, "stopped on request", Cause.STOPPED)
+        assert Job.objects.get(id=job.id).state == JobState.CANCELLED
+
+
+def test_two_cancels_of_a_job_that_is_asked_back_are_one_wish(make_job):
+    for _ in range(ROUNDS):
+        job = make_job(devices=1)
+        attempt = running(job)
+        assert ask_back(attempt.id, actor="scheduler", reason="Preempted")
+        assert at_once(tried(queue.cancel, job, "olga"), tried(queue.cancel, job, "tom")) == [True, True]
+        assert kinds(job).count("job.stopping") == 2  # asked back, and cancelled once
+        end(Attempt.objects.get(id=attempt.id), AttemptState.STOPPED, "stopped on request", Cause.STOPPED)
         assert Job.objects.get(id=job.id).state == JobState.CANCELLED
 
 
