@@ -143,6 +143,14 @@ class Spec(Part):
         "default", min_length=1, max_length=50, title="Pool", description="Where the job waits for devices"
     )
     seed: int = Field(1, ge=0, le=2**31 - 1, title="Seed", description="Of weights, dropout and data order")
+    priority: Literal["low", "normal", "high"] = Field(
+        "normal", title="Priority", description="A higher one goes first; only team leads may set high"
+    )
+    preemptible: bool = Field(
+        True,
+        title="Preemptible",
+        description="A higher priority may send it back to the queue, with a checkpoint",
+    )
     model: Model = Model()
     data: Data = Data()
     batch: Batch = Batch()

@@ -57,7 +57,7 @@ class News:
     events: list[Event] = field(default_factory=list)
     step: int | None = None
     first_step_at: float | None = None
-    checkpoint: tuple[str, int] | None = None
+    checkpoint: tuple[str, int, float] | None = None  # folder, step, unix time
     ending: str = ""
 
 
@@ -165,7 +165,7 @@ def _phase_news(line: Line, news: News) -> None:
 def _checkpoint_news(line: Line, news: News) -> None:
     if line.step is None:
         return
-    news.checkpoint = (line.text, line.step)
+    news.checkpoint = (line.text, line.step, line.at)
     took = f", saved in {line.seconds:.2g} s" if line.seconds is not None else ""
     news.events.append(
         Event(actor=line.source, kind="checkpoint", text=f"Checkpoint at step {line.step}{took}.")
@@ -220,9 +220,10 @@ def _of_attempt(attempt: Attempt, directory: AttemptDirectory, news: News) -> di
     if news.phases:
         changes["phases"] = attempt.phases | news.phases
     if news.checkpoint:
-        folder, step = news.checkpoint
+        folder, step, at = news.checkpoint
         changes["checkpoint"] = str(directory.checkpoints.resolve() / Path(folder).name)
         changes["checkpoint_step"] = step
+        changes["checkpoint_at"] = datetime.fromtimestamp(at, UTC)
     if news.ending:
         changes["reason"] = news.ending
     return changes

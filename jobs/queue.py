@@ -10,7 +10,8 @@ from django.db.models import Count
 from engine import planner
 from engine.checks import Hardware, refuse_impossible
 from engine.spec import Problem, Spec, SpecError
-from jobs.models import Attempt, Device, Event, Job, Pool, Run, Team
+from jobs.models import Attempt, Device, Event, Job, Membership, Pool, Priority, Run, Team
+from jobs.models.people import Role
 from jobs.states import ATTEMPT_LIVE, FINAL, AttemptState, Cause, JobState, StateError, move_attempt, move_job
 
 RACES_LIMIT = 5  # a job that moves more often than this while one request looks at it is not worth chasing
@@ -19,6 +20,7 @@ RACES_LIMIT = 5  # a job that moves more often than this while one request looks
 def submit(*, spec: Spec, team: Team, owner: User, actor: str | None = None) -> Job:
     """A new job in its pool's queue, with its run. Raises SpecError with every reason against it."""
     pool = check(spec)
+    _refuse_priority(spec, team, owner)
     plan = planner.plan(spec).to_json()
     values = spec.model_dump()
     with transaction.atomic():
@@ -31,6 +33,9 @@ def submit(*, spec: Spec, team: Team, owner: User, actor: str | None = None) -> 
             plan=plan,
             num_devices=spec.parallel.world_size,
             num_steps=spec.budget.steps,
+            time_limit_s=spec.budget.time_limit_s,
+            priority=Priority[spec.priority.upper()],
+            is_preemptible=spec.preemptible,
         )
         Run.objects.create(job=job, team=team, owner=owner, name=spec.name, spec=values, plan=plan)
         Event.objects.create(job=job, actor=actor or owner.get_username(), kind=f"job.{JobState.QUEUED}")
@@ -86,6 +91,15 @@ def hardware_of(pool: Pool) -> Hardware:
     return Hardware(kind=kind, gang_limit=limit, spans_nodes=pool.allows_several_nodes)
 
 
+def _refuse_priority(spec: Spec, team: Team, owner: User) -> None:
+    """High goes before everybody's normal jobs, so a team's lead or an admin answers for it. Raises SpecError."""
+    if spec.priority != "high" or owner.is_staff:
+        return
+    if not Membership.objects.filter(user=owner, team=team, role=Role.LEAD).exists():
+        said = f"'high' is for leads of team {team.name} and admins. Ask one of them, or choose normal."
+        raise SpecError([Problem("priority", said, {"priority": "normal"})])
+
+
 def cancel(job: Job, actor: str, reason: str = "") -> Job:
     """Cancelled at once while nothing runs yet, else asked to stop at a step border. Raises StateError when the
     job has ended. Returns the job as it is now."""
@@ -125,10 +139,21 @@ def _try_cancel(job: Job, actor: str, reason: str) -> bool:
     if job.state == JobState.SCHEDULED and _withdraw(job, actor, reason):
         return True
     if job.state == JobState.STOPPING:
-        return bool(Job.objects.filter(id=job.id, state=JobState.STOPPING).update(wants_stop=True))
+        return _cancel_what_stops(job, actor, reason)
     return move_job(
         job.id, JobState.STOPPING, actor=actor, reason=reason, attempt=job.attempt_number, wants_stop=True
     )
+
+
+@transaction.atomic
+def _cancel_what_stops(job: Job, actor: str, reason: str) -> bool:
+    """It stops already, to wait again; now it will end instead."""
+    if not Job.objects.filter(id=job.id, state=JobState.STOPPING).update(wants_stop=True):
+        return False
+    Event.objects.create(
+        job=job, attempt_number=job.attempt_number, actor=actor, kind=f"job.{JobState.STOPPING}", text=reason
+    )
+    return True
 
 
 @transaction.atomic

@@ -82,6 +82,8 @@ MEMBER_MOVES: dict[str, tuple[str, ...]] = {
     MemberState.LOST: MEMBER_LIVE,
 }
 
+OUT_OF_QUEUE: dict[str, Any] = {"waiting_for": {}, "position": None, "expected_start_at": None}
+
 
 class Cause(TextChoices):
     """Why an attempt ended, for programs: engine.directory.Cause, and what only agent and scheduler can see."""
@@ -129,20 +131,24 @@ def move_job(
         rows = Job.objects.filter(id=job_id, state__in=_sources(MOVES[to], only_from))
         if attempt is not None:
             rows = rows.filter(attempt_number=attempt)
-        if to in FINAL:
-            fields = {"ended_at": timezone.now(), "reason": reason, "waiting_reason": ""} | fields
-        elif to == JobState.QUEUED:
-            fields = {
-                "ended_at": None,
-                "reason": "",
-                "wants_stop": False,
-                "waiting_reason": reason[:300],
-            } | fields
-        if not rows.update(state=to, **fields):
+        if not rows.update(state=to, **(_columns(to, reason) | fields)):
             return False
         number = fields.get("attempt_number", attempt)
         Event.objects.create(job_id=job_id, attempt_number=number, actor=actor, kind=f"job.{to}", text=reason)
     return True
+
+
+def _columns(to: str, reason: str) -> dict[str, Any]:
+    """What changes with the state. Where a job stands in the queue is nobody's news once it has left it."""
+    changes: dict[str, Any] = {"waiting_reason": "", **OUT_OF_QUEUE}
+    if to in FINAL:
+        changes |= {"ended_at": timezone.now(), "reason": reason}
+    elif to == JobState.STOPPING:
+        changes |= {"stopping_since": timezone.now()}
+    elif to == JobState.QUEUED:
+        changes |= {"ended_at": None, "reason": "", "wants_stop": False, "stopping_since": None}
+        changes |= {"waiting_reason": reason[:300]}
+    return changes
 
 
 def move_attempt(
@@ -155,6 +161,7 @@ def move_attempt(
     **fields: Any,
 ) -> bool:
     """As move_job, for one attempt. A terminal move also releases its leases."""
+    from jobs.charges import charge
     from jobs.models import Attempt, Event, Lease
 
     with transaction.atomic():
@@ -168,7 +175,9 @@ def move_attempt(
             Lease.objects.filter(attempt_id=attempt_id, is_active=True).update(
                 is_active=False, ended_at=timezone.now()
             )
-        attempt = Attempt.objects.only("job_id", "number").get(id=attempt_id)
+        attempt = Attempt.objects.select_related("job").get(id=attempt_id)
+        if to not in ATTEMPT_LIVE:
+            charge(attempt)
         Event.objects.create(
             job_id=attempt.job_id,
             attempt_number=attempt.number,

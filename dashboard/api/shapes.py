@@ -33,7 +33,14 @@ class JobOut(Schema):
     step: int
     num_steps: int
     attempt: int
+    priority: str
+    preemptible: bool
     waiting_reason: str
+    waiting_for: dict[
+        str, Any
+    ]  # {"code", "values"} behind that sentence; "unknown_start" where none is expected
+    position: int | None  # in the queue; 1 is served next
+    expected_start_at: datetime | None  # at the latest, if nobody comes in ahead
     reason: str
     submitted_at: datetime
     started_at: datetime | None

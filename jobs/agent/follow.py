@@ -73,9 +73,10 @@ def end(
 ) -> None:
     """The attempt's terminal state, and what becomes of its job, in one transaction."""
     actor = f"agent:{attempt.node.name}"
+    why_stopping = attempt.yield_reason or why_stopping
     if to == AttemptState.SUCCEEDED:
         reason = attempt.reason or reason  # the rank's own words: all steps done, or the time limit reached
-    elif to == AttemptState.STOPPED and why_stopping:
+    elif to == AttemptState.STOPPED and why_stopping and cause != Cause.TIME_LIMIT:
         reason = f"{why_stopping}."
     with transaction.atomic():
         if not move_attempt(attempt.id, to, actor=actor, reason=reason, cause=cause, stderr_tail=stderr_tail):

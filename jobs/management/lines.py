@@ -36,7 +36,11 @@ def full(job: Job, attempt: Attempt | None) -> dict[str, Any]:
         "attempt": attempt.number if attempt else None,
         "resumed_from_step": _step_of(attempt.resumed_from) if attempt else None,
         "phases": {name: phases[name] for name in START_PHASES if name in phases},
+        "priority": job.get_priority_display(),
         "waiting_reason": job.waiting_reason,
+        "waiting_for": job.waiting_for,
+        "position": job.position,
+        "expected_start_at": job.expected_start_at.isoformat() if job.expected_start_at else None,
         "reason": job.reason,
         "metrics": job.run.headline,
     }

@@ -5,13 +5,15 @@ from jobs.models.nodes import NodeEvent, NodeToken
 from jobs.models.people import ApiToken, LoginLink, Membership, Team
 from jobs.models.runs import Run
 from jobs.models.series import Batch, Chunk, ChunkData, Segment, StoredSeries, Stream
-from jobs.models.work import Attempt, AttemptNode, Event, Job, Lease, SpoolOffset
+from jobs.models.shares import Charge, Share
+from jobs.models.work import Attempt, AttemptNode, Event, Job, Lease, Priority, SpoolOffset
 
 __all__ = [
     "ApiToken",
     "Attempt",
     "AttemptNode",
     "Batch",
+    "Charge",
     "Chunk",
     "ChunkData",
     "Device",
@@ -24,8 +26,10 @@ __all__ = [
     "NodeEvent",
     "NodeToken",
     "Pool",
+    "Priority",
     "Run",
     "Segment",
+    "Share",
     "SpoolOffset",
     "StoredSeries",
     "Stream",

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
+from django.utils import timezone
 
 from jobs.ids import new_id
 from jobs.models.cluster import Device, Node, Pool
 from jobs.models.people import Team
 from jobs.states import AttemptState, Cause, JobState, MemberState
+
+
+class Priority(models.IntegerChoices):
+    """Classes of service; a higher one goes first and may send lower ones back to the queue."""
+
+    LOW = 0, "low"
+    NORMAL = 1, "normal"
+    HIGH = 2, "high"
 
 
 class Job(models.Model):
@@ -22,9 +31,18 @@ class Job(models.Model):
     spec = models.JSONField()
     plan = models.JSONField(default=dict)
     num_devices = models.PositiveIntegerField()
+    time_limit_s = models.PositiveIntegerField(default=3600)  # of each attempt
+    priority = models.PositiveSmallIntegerField(choices=Priority.choices, default=Priority.NORMAL)
+    is_preemptible = models.BooleanField(default=True)  # a higher priority may send it back to the queue
     state = models.CharField(max_length=10, choices=JobState.choices, default=JobState.QUEUED, db_index=True)
     wants_stop = models.BooleanField(default=False)  # a person cancelled; the agent sees to it
+    stopping_since = models.DateTimeField(null=True)
+    # How it stands in the queue, as the scheduler last saw it; written only by jobs.waiting.
     waiting_reason = models.CharField(max_length=300, blank=True)
+    waiting_for = models.JSONField(default=dict)  # {"code": ..., "values": {...}} behind that sentence
+    position = models.PositiveIntegerField(null=True)  # 1 is served next
+    expected_start_at = models.DateTimeField(null=True)  # at the latest; NULL: waiting_for["unknown_start"]
+    queue_key = models.DateTimeField(default=timezone.now)  # age in the queue, once; a reordering moves it
     reason = models.TextField(blank=True)  # of the final state, one sentence
     attempt_number = models.PositiveIntegerField(default=0)  # of the current attempt: the fencing token
     step = models.PositiveIntegerField(default=0)  # newest step seen, for progress bars
@@ -58,14 +76,17 @@ class Attempt(models.Model):
     reason = models.TextField(blank=True)
     cause = models.CharField(max_length=20, choices=Cause.choices, blank=True)  # '' while it lives
     stderr_tail = models.TextField(blank=True)  # of the rank that failed first
-    broken_because = models.CharField(
+    # Several nodes: why all are told to end at once
+    broken_because = models.CharField(max_length=300, blank=True)
+    yield_reason = models.CharField(
         max_length=300, blank=True
-    )  # several nodes: why all are told to end at once
+    )  # why it must give its devices back, if it must
     directory = models.CharField(max_length=500, blank=True)  # on its node
     placement = models.JSONField(default=dict)
     resumed_from = models.CharField(max_length=500, blank=True)
     checkpoint = models.CharField(max_length=500, blank=True)  # newest complete one, on its node
     checkpoint_step = models.PositiveIntegerField(null=True)
+    checkpoint_at = models.DateTimeField(null=True)
     phases = models.JSONField(default=dict)  # START_PHASES -> seconds
     assigned_at = models.DateTimeField(auto_now_add=True)
     rung_at = models.DateTimeField(null=True)  # when the agent's doorbell was last rung

@@ -161,6 +161,19 @@ def test_every_switch_of_a_chart_works(page: Page, long: str):
     page.keyboard.press("Escape")
 
 
+@pytest.mark.parametrize("width", [360, 768])
+@pytest.mark.parametrize("path", ["RUN", "COMPARE", "/runs/"])
+def test_no_page_with_rows_scrolls_sideways(
+    page_like: Callable[..., Page], trained: str, long: str, path: str, width: int
+):
+    ids = re.findall(r"/runs/(\w+)/", trained + long)
+    page = page_like(viewport={"width": width, "height": 844})
+    page.goto({"RUN": trained, "COMPARE": f"/compare/?run={ids[0]}&run={ids[1]}"}.get(path, path))
+    if page.locator("[data-charts]").count():
+        chart(page, "loss")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
 @pytest.mark.parametrize(
     ("unit", "start", "step", "texts"),
     [
@@ -250,3 +263,33 @@ def test_on_a_phone_a_strip_leads_to_each_part_of_the_run(page_like: Callable[..
         expect(page.locator(".run-strip")).to_be_in_viewport()
         expect(page.locator("#run-now")).to_contain_text("trained")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+LOG_WITHOUT_POWER = """
+from jobs.models import Membership, Run
+member = Membership.objects.select_related("team", "user").first()
+said = {"device:a-0": {"power_w": ["denied", "Only root may read it."]}}
+run = Run.objects.create(team=member.team, owner=member.user, name="quiet", missing=said)
+print("run:" + run.id)
+"""
+POWER_COMES = """
+import time
+from jobs import series
+points = [series.Point("power_w", "device:a-0", None, time.time() + tick, 55.0) for tick in range(5)]
+series.append("{run}", 0, "test", 0, points)
+"""
+
+
+def test_a_line_of_what_is_not_measured_becomes_a_chart_when_a_value_comes(
+    page: Page, headroom: tuple[Headroom, str]
+):
+    printed = headroom[0].manage("shell", "-c", LOG_WITHOUT_POWER).stdout
+    run = re.search(r"run:(\w+)", printed)[1]
+    page.goto(f"/runs/{run}/")
+    power = page.locator("[data-metrics=power_w]")
+    expect(power).to_have_attribute("data-state", "absent")
+    expect(power).to_contain_text("denied: Only root may read it.")
+    expect(page.locator("[data-link-state]")).to_have_attribute("data-state", "live")
+    headroom[0].manage("shell", "-c", POWER_COMES.format(run=run))
+    expect(power).to_have_attribute("data-state", "drawn", timeout=20_000)
+    expect(power.locator("[data-note]")).to_contain_text("partly not measured")

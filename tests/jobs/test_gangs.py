@@ -126,10 +126,9 @@ class TestPlacing:
         gang, young = (queue.submit(spec=make_spec(devices=n), team=team, owner=owner) for n in (4, 1))
         assert scheduler.schedule(first.pool) == 0
         assert (
-            Job.objects.get(id=gang.id).waiting_reason
-            == "Needs 4 devices on several nodes; 3 of them are free."
+            Job.objects.get(id=gang.id).waiting_reason == "Needs 4 devices on several nodes; 3 of 4 are free."
         )
-        assert Job.objects.get(id=young.id).waiting_reason == "Behind 1 job."
+        assert Job.objects.get(id=young.id).waiting_reason.startswith("Free devices are kept for job")
 
 
 class TestStarting:

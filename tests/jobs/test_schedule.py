@@ -7,13 +7,16 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from jobs import scheduler
+from jobs import scheduler, snapshot
 from jobs.dispatch import Dispatcher
 from jobs.leases import assign
 from jobs.models import Attempt, Device, Job, Lease, Node, Pool
 from jobs.states import AttemptState, JobState, move_attempt
 
 pytestmark = pytest.mark.django_db
+
+# Waiting jobs, where they ran last, leases, attempts, nodes, devices, shares, and what the jobs were told before.
+QUERIES = 8
 
 
 def schedule(pool: str = "default") -> int:
@@ -89,7 +92,7 @@ def test_younger_jobs_do_not_take_the_node_that_the_oldest_waits_for(make_job):
     schedule()
     assert state(gang) == state(small) == JobState.QUEUED
     assert "Needs 2 devices; 1 of 2 on node a" in reason(gang)
-    assert reason(small) == "Behind 1 job."
+    assert reason(small).startswith(f"Free devices are kept for job {gang.id} from ")
     end(running)
     schedule()
     assert (state(gang), state(small)) == (JobState.SCHEDULED, JobState.QUEUED)
@@ -134,27 +137,72 @@ def test_devices_that_have_gone_are_not_leased(make_job):
     job = make_job(devices=2)
     Device.objects.filter(id="a-1").update(is_present=False)
     schedule()
-    assert reason(job) == "Needs 2 devices on one node; the largest live one has 1."
+    assert reason(job) == "Needs 2 devices on one node; the most that take work have 1."
 
 
-def test_a_reason_is_written_only_when_it_changes(make_job, django_assert_num_queries):
+def test_where_a_job_stands_is_written_only_when_it_changes(make_job, django_assert_num_queries):
     make_job(devices=2), make_job(devices=2)
     schedule()
     schedule()
     pool = Pool.objects.get()
-    with django_assert_num_queries(4):  # jobs, nodes, leases, devices: nothing is written
+    with django_assert_num_queries(QUERIES):
         scheduler.schedule(pool)
 
 
-def test_twice_the_devices_cost_the_same_number_of_queries(make_job, make_node, django_assert_num_queries):
+def test_twice_the_jobs_and_devices_cost_the_same_number_of_queries(
+    make_job, make_node, django_assert_num_queries
+):
     make_job(devices=2), make_job(devices=2)
-    schedule()
     schedule()
     for name in "bcd":
         make_node(name, devices=1)
+    for _ in range(4):
+        make_job(devices=2)
+    schedule()
     pool = Pool.objects.get()
-    with django_assert_num_queries(4):
-        scheduler.decide(pool)
+    with django_assert_num_queries(QUERIES):
+        scheduler.schedule(pool)
+
+
+def test_a_waiting_job_is_told_its_place_the_reason_and_when_it_starts(make_job):
+    running, second, third = make_job(devices=2), make_job(devices=2), make_job(devices=1)
+    schedule()
+    second.refresh_from_db(), third.refresh_from_db()
+    assert (second.position, third.position) == (1, 2)
+    values = second.waiting_for["values"]
+    assert second.waiting_for["code"] == "GANG_FIT" and (values["need"], values["have"]) == (2, 0)
+    assert third.waiting_for["code"] == "AHEAD"
+    limit = timedelta(seconds=second.time_limit_s + snapshot.END_MARGIN_S)
+    assert abs(second.expected_start_at - running.attempts.get().assigned_at - limit) < timedelta(seconds=2)
+    assert third.expected_start_at - second.expected_start_at == limit
+
+
+def test_a_job_that_leaves_the_queue_has_no_place_in_it(make_job):
+    running, second = make_job(devices=2), make_job(devices=2)
+    schedule()
+    end(running)
+    schedule()
+    second.refresh_from_db()
+    assert (second.state, second.position, second.expected_start_at) == (JobState.SCHEDULED, None, None)
+    assert (second.waiting_reason, second.waiting_for) == ("", {})
+
+
+def test_a_start_that_cannot_be_known_says_why(make_job):
+    make_job(devices=2), make_job(devices=2)
+    schedule()
+    Attempt.objects.update(assigned_at=timezone.now() - timedelta(days=1))
+    schedule()
+    waiting = Job.objects.get(state=JobState.QUEUED)
+    assert waiting.expected_start_at is None
+    assert waiting.waiting_for["unknown_start"] == "A job that holds the devices has run past its time limit."
+
+
+def test_a_higher_priority_goes_first(make_job):
+    make_job(devices=2)
+    schedule()
+    low, normal = make_job("priority=low", devices=2), make_job(devices=2)
+    schedule()
+    assert [Job.objects.get(id=job.id).position for job in (low, normal)] == [2, 1]
 
 
 def test_pools_do_not_lend_each_other_devices(make_job, make_node):

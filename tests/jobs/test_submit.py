@@ -6,7 +6,8 @@ import pytest
 
 from engine.spec import SpecError
 from jobs import queue
-from jobs.models import Event, Job, Pool, Run
+from jobs.models import Event, Job, Membership, Pool, Priority, Run
+from jobs.models.people import Role
 from jobs.states import JobState
 
 pytestmark = pytest.mark.django_db
@@ -79,3 +80,11 @@ def test_a_corpus_outside_the_data_folder_is_refused(make_spec, node, team, owne
 def test_every_reason_is_told_at_once(make_spec, node, team, owner):
     spec = make_spec("model.heads=3", "data.corpus=/etc/passwd", "pool=gpus")
     assert set(refusals(spec, team, owner)) == {"model.heads", "data.corpus", "pool"}
+
+
+def test_high_priority_is_for_leads_and_admins(make_spec, node, team, owner):
+    said = refusals(make_spec("priority=high"), team, owner)
+    assert "leads of team Research" in said["priority"]
+    Membership.objects.update(role=Role.LEAD)
+    job = queue.submit(spec=make_spec("priority=high", "preemptible=false"), team=team, owner=owner)
+    assert (job.priority, job.is_preemptible, job.time_limit_s) == (Priority.HIGH, False, 3600)

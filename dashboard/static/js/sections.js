@@ -10,3 +10,13 @@ const sight = new IntersectionObserver((entries) => {
 }, { rootMargin: "-110px 0px -55% 0px" });
 
 for (const link of links) sight.observe(document.getElementById(link.hash.slice(1)));
+
+// While the head itself is in sight, its name need not stand twice. The head is drawn anew whenever the run changes.
+const heads = new IntersectionObserver((entries) => strip.toggleAttribute("data-doubled", entries.at(-1).isIntersecting), { rootMargin: "-60px 0px 0px 0px" });
+
+function watchHead() {
+  heads.disconnect();
+  heads.observe(document.querySelector("#run-head .run-title"));
+}
+watchHead();
+document.body.addEventListener("htmx:afterSettle", watchHead);

@@ -1,0 +1,87 @@
+"""What keeps a job from being looked at at all, however much is free: a closed pool, nodes, a quota, a budget."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+from jobs.scheduling.order import held_by_team
+from jobs.scheduling.reasons import Reason
+from jobs.scheduling.snapshot import Snapshot, Waiting
+
+
+class Gates:
+    """Counts what each team holds and may still use, with every job that is let through."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self.held = held_by_team(snapshot)
+        self._committed: defaultdict[int, float] = defaultdict(float)
+        for attempt in snapshot.running:
+            self._committed[attempt.team] += attempt.committed_device_s
+        opened = [node for node in snapshot.nodes if not node.closed_because]
+        groups: Counter[str] = Counter()
+        for node in opened:
+            groups[node.group] += node.devices if node.group else 0
+        self._largest = max((node.devices for node in opened), default=0)
+        self._largest_group = max([self._largest, *groups.values()])
+
+    def check(self, job: Waiting) -> Reason | None:
+        """None: nothing but free devices is missing."""
+        pool = self._snapshot.pool
+        if not self._snapshot.is_open:
+            return Reason("POOL_CLOSED", {"pool": pool})
+        if job.num_devices > (self._largest_group if job.may_span_nodes else self._largest):
+            return self._no_node(job)
+        return self.check_team(job)
+
+    def check_team(self, job: Waiting) -> Reason | None:
+        return self._quota(job) or self._budget(job)
+
+    def enter(self, job: Waiting) -> None:
+        self.held[job.team] += job.num_devices
+        self._committed[job.team] += _cost(job)
+
+    def is_over_quota(self, job: Waiting, held: Counter[int]) -> bool:
+        limit = self._snapshot.share(job.team).limit
+        return limit is not None and held[job.team] + job.num_devices > limit
+
+    def _no_node(self, job: Waiting) -> Reason:
+        closed = Counter(
+            node.closed_because
+            for node in self._snapshot.nodes
+            if node.closed_because and (job.may_span_nodes or node.devices >= job.num_devices)
+        )
+        if closed:
+            values = {"pool": self._snapshot.pool, "need": job.num_devices, "largest": self._largest,
+                      "nodes": dict(sorted(closed.items()))}  # fmt: skip
+            return Reason("NODE_DRAINED", values)
+        largest = self._largest_group if job.may_span_nodes else self._largest
+        where = "nodes that may share a job" if job.may_span_nodes else "one node"
+        values = {"pool": self._snapshot.pool, "need": job.num_devices, "largest": largest, "where": where}
+        return Reason("NO_NODE", values)
+
+    def _quota(self, job: Waiting) -> Reason | None:
+        share = self._snapshot.share(job.team)
+        if not self.is_over_quota(job, self.held):
+            return None
+        values = {
+            "team": share.name,
+            "held": self.held[job.team],
+            "limit": share.limit,
+            "need": job.num_devices,
+        }
+        return Reason("QUOTA", values)
+
+    def _budget(self, job: Waiting) -> Reason | None:
+        """The whole time limit must fit: then a month's budget is never exceeded, whatever runs at once."""
+        share = self._snapshot.share(job.team)
+        if share.budget_left_device_s is None:
+            return None
+        left = share.budget_left_device_s - self._committed[job.team]
+        if _cost(job) <= left:
+            return None
+        return Reason("BUDGET", {"team": share.name, "left_device_s": left, "need_device_s": _cost(job)})
+
+
+def _cost(job: Waiting) -> float:
+    return job.num_devices * job.lasts_s

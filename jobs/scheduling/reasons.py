@@ -1,0 +1,100 @@
+"""Why a job waits: a code with values for programs, and the sentence that people read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Reason:
+    code: str
+    values: Values = field(default_factory=dict)
+
+    @property
+    def sentence(self) -> str:
+        return SENTENCES[self.code](self.values)
+
+    @property
+    def unknown_start(self) -> str:
+        """Why no start can be expected, where none can."""
+        return UNKNOWN.get(self.code, "What it waits for has no known end.")
+
+
+def devices(count: int) -> str:
+    return "1 device" if count == 1 else f"{count} devices"
+
+
+def clock(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _gang_fit(v: Values) -> str:
+    if v["node"] is None:
+        return f"Needs {devices(v['need'])} on several nodes; {v['have']} of {v['total']} are free."
+    held, holders = v["total"] - v["have"], v["holders"]
+    if not holders:
+        return f"Needs {devices(v['need'])}; {v['have']} of {v['total']} on node {v['node']} are free."
+    who = "job" if len(holders) == 1 else "jobs"
+    by = ", ".join(holders[:3]) + (", ..." if len(holders) > 3 else "")
+    return f"Needs {devices(v['need'])}; {held} of {v['total']} on node {v['node']} are held by {who} {by}."
+
+
+def _no_node(v: Values) -> str:
+    if not v["largest"]:
+        return f"Pool '{v['pool']}' has no node with devices."
+    return f"Needs {devices(v['need'])} on {v['where']}; the most that take work have {v['largest']}."
+
+
+def _node_drained(v: Values) -> str:
+    said = ", ".join(f"{count} {why}" for why, count in v["nodes"].items())
+    large = f" with {devices(v['need'])}" if v["largest"] else ""
+    return f"No node of pool '{v['pool']}'{large} takes work: {said}."
+
+
+def _quota(v: Values) -> str:
+    if v["need"] > v["limit"]:
+        return f"Team {v['team']} may hold {devices(v['limit'])} in this pool; this job needs {v['need']}."
+    return (
+        f"Team {v['team']} holds {v['held']} of the {devices(v['limit'])} it may; this job needs {v['need']}."
+    )
+
+
+def _budget(v: Values) -> str:
+    return (
+        f"Team {v['team']} has {max(0, v['left_device_s']) / 3600:.1f} device-hours of this month's budget left "
+        f"that no running job may need; this job may need {v['need_device_s'] / 3600:.1f}."
+    )
+
+
+def _reserved(v: Values) -> str:
+    if v["from"] is None:
+        return f"Free devices are kept for job {v['for']}, which is ahead."
+    return (
+        f"Free devices are kept for job {v['for']} from {clock(v['from'])} on; "
+        "a job whose time limit ends before may pass."
+    )
+
+
+SENTENCES: dict[str, Callable[[Values], str]] = {
+    "POOL_CLOSED": lambda v: f"Pool '{v['pool']}' is closed.",
+    "NO_NODE": _no_node,
+    "NODE_DRAINED": _node_drained,
+    "QUOTA": _quota,
+    "BUDGET": _budget,
+    "GANG_FIT": _gang_fit,
+    "RESERVED": _reserved,
+    "AHEAD": lambda v: f"Behind {v['n']} {'job' if v['n'] == 1 else 'jobs'}.",
+}
+UNKNOWN: dict[str, str] = {
+    "POOL_CLOSED": "It depends on when the pool is opened.",
+    "NO_NODE": "It depends on when a larger node joins.",
+    "NODE_DRAINED": "It depends on when a node takes work again.",
+    "QUOTA": "It depends on when the team's own jobs end, or its quota is raised.",
+    "BUDGET": "It depends on the next month, or on a larger budget.",
+    "GANG_FIT": "A job that holds the devices has run past its time limit.",
+}

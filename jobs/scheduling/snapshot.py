@@ -1,0 +1,85 @@
+"""What the scheduler knows of one pool at one moment. Times are unix seconds; nothing here touches a database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class NodeView:
+    id: str
+    name: str
+    devices: int  # present ones
+    free: tuple[str, ...] = ()  # device ids, by index
+    closed_because: str = ""  # cordoned, unreachable, ...; '' while it takes work
+    group: str = ""  # nodes of one group may share a gang; '': joins no gang over nodes
+
+
+@dataclass(frozen=True)
+class Running:
+    """An attempt that holds devices."""
+
+    attempt: int
+    job: str
+    team: int
+    priority: int
+    devices: Mapping[str, int]  # node -> devices held there
+    ends_at: float | None  # at the latest, by its time limit; None: past it, so nobody knows
+    began_at: float
+    saved_at: float  # up to when its work is safe in a checkpoint; began_at without one
+    held_since: float = 0.0
+    committed_device_s: float = 0.0  # what it may cost its team's budget, from then to its time limit
+    is_preemptible: bool = True
+    is_stopping: bool = False  # asked to, by whomever
+
+    @property
+    def num_devices(self) -> int:
+        return sum(self.devices.values())
+
+
+@dataclass(frozen=True)
+class Waiting:
+    job: str
+    team: int
+    priority: int
+    num_devices: int
+    lasts_s: float  # at the most, by its time limit
+    since: float
+    home: str | None = None  # the node that keeps its checkpoints
+    may_span_nodes: bool = False
+
+
+@dataclass(frozen=True)
+class TeamShare:
+    """A team's part in the pool."""
+
+    name: str = ""
+    weight: float = 1.0
+    used_device_s: float = 0.0  # decayed
+    guaranteed: int = 0
+    borrowable: int | None = None  # devices beyond the guaranteed ones; None: no limit
+    budget_left_device_s: float | None = None  # of this month, before what runs is counted; None: no budget
+
+    @property
+    def limit(self) -> int | None:
+        return None if self.borrowable is None else self.guaranteed + self.borrowable
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    now: float
+    pool: str
+    nodes: Sequence[NodeView]  # by name; closed ones too
+    running: Sequence[Running] = ()
+    waiting: Sequence[Waiting] = ()
+    shares: Mapping[int, TeamShare] = field(default_factory=dict)
+    is_open: bool = True
+    min_runtime_s: float = 300.0  # nobody is preempted earlier
+    patience_s: float = 60.0  # devices that come free this soon are waited for, not preempted
+
+    def share(self, team: int) -> TeamShare:
+        return self.shares.get(team) or NO_SHARE
+
+
+NO_SHARE = TeamShare()

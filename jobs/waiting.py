@@ -1,0 +1,73 @@
+"""Writes down where waiting jobs stand in the queue: what has changed, in bulk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import connection, transaction
+
+from jobs.models import Job, Pool
+from jobs.scheduling.decide import Standing
+from jobs.states import JobState
+
+SENTENCE_LIMIT = 300
+SAME_START_S = 1.0  # a start that moves by less is not told anew
+
+# Thousands of rows may change with one job that starts; bulk_update takes seconds for that. SQLite is fastest row by
+# row in one prepared statement: joined with json_each, its planner walked all pairs (minutes for 10,000 jobs).
+TELL_EACH = """
+    UPDATE jobs_job SET waiting_reason = %s, waiting_for = %s, position = %s, expected_start_at = %s
+    WHERE id = %s AND state = 'queued'"""
+TELL_ALL = """
+    UPDATE jobs_job SET
+        waiting_reason = news.sentence, waiting_for = news.waiting_for, position = news.position,
+        expected_start_at = (news.start || '+00')::timestamptz
+    FROM jsonb_to_recordset(%s::jsonb)
+        AS news(sentence text, waiting_for jsonb, position int, start text, id text)
+    WHERE jobs_job.id = news.id AND jobs_job.state = 'queued'"""
+COLUMNS = ("sentence", "waiting_for", "position", "start", "id")
+
+
+def tell(pool: Pool, standings: Mapping[str, Standing]) -> int:
+    """Returns how many jobs are told something new. A job that has left the queue meanwhile is passed by."""
+    told = Job.objects.filter(pool=pool, state=JobState.QUEUED).order_by()
+    news = [
+        _row(job, standing)
+        for job, sentence, position, start in told.values_list(
+            "id", "waiting_reason", "position", "expected_start_at"
+        )
+        if (standing := standings.get(job)) is not None and _is_news(standing, sentence, position, start)
+    ]
+    if news:
+        _write(news)
+    return len(news)
+
+
+def _is_news(standing: Standing, sentence: str, position: int | None, start: datetime | None) -> bool:
+    if standing.position != position or standing.reason.sentence[:SENTENCE_LIMIT] != sentence:
+        return True
+    if start is None or standing.expected_start is None:
+        return (start is None) != (standing.expected_start is None)
+    return abs(start.timestamp() - standing.expected_start) >= SAME_START_S
+
+
+def _row(job: str, standing: Standing) -> tuple[str, dict[str, Any], int, str | None, str]:
+    start = standing.expected_start
+    said: dict[str, Any] = {"code": standing.reason.code, "values": dict(standing.reason.values)}
+    if start is None:
+        said["unknown_start"] = standing.unknown_start
+    at = None if start is None else str(datetime.fromtimestamp(start, UTC).replace(tzinfo=None))
+    return standing.reason.sentence[:SENTENCE_LIMIT], said, standing.position, at, job
+
+
+def _write(news: Sequence[tuple[str, dict[str, Any], int, str | None, str]]) -> None:
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            rows = [dict(zip(COLUMNS, row, strict=True)) for row in news]
+            cursor.execute(TELL_ALL, [json.dumps(rows)])
+            return
+        with transaction.atomic():
+            cursor.executemany(TELL_EACH, [(row[0], json.dumps(row[1]), *row[2:]) for row in news])

@@ -1,0 +1,90 @@
+"""A job that trains for real is preempted by a higher priority and resumed: its curve is that of an undisturbed run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.running import TINY, Headroom, changes, free_port, wait_until
+
+pytestmark = [pytest.mark.ranks, pytest.mark.timeout(300)]
+
+STEPS = 200
+SPEC = [
+    *TINY,
+    f"budget.steps={STEPS}",
+    "budget.checkpoint_every=0",
+    "budget.validate_every=0",
+    "model.dropout=0.1",
+]
+
+LOSSES = """
+import json
+from jobs import series
+(line,) = series.read([{run!r}], ["loss"], points=100_000)
+print(json.dumps([list(map(int, line.x)), list(line.mean), line.superseded, line.is_raw]))
+"""
+STORY = """
+import json
+from jobs.models import Event
+print(json.dumps(list(Event.objects.filter(job={job!r}).exclude(kind__startswith="note").order_by("id")
+                      .values_list("kind", "actor", "text"))))
+"""
+
+
+@pytest.fixture(scope="module")
+def headroom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Headroom]:
+    environment = {"HEADROOM_PREEMPT_AFTER_S": "0"}
+    running = Headroom(tmp_path_factory.mktemp("preempt"), free_port(), environment).start("--no-demo")
+    try:
+        running.wait_for_link()
+        yield running
+        running.interrupt()
+    finally:
+        running.kill()
+
+
+def submit(running: Headroom, *more: str) -> dict:
+    done = running.manage("submit", "demo", *changes([*SPEC, *more]), "--fit", "--json")
+    return json.loads(done.stdout.splitlines()[0])
+
+
+def row(running: Headroom, job: dict) -> dict:
+    rows = map(json.loads, running.manage("runs", "--json").stdout.splitlines())
+    return next(row for row in rows if row["job"] == job["job"])
+
+
+def ended(running: Headroom, job: dict) -> dict:
+    return wait_until(
+        lambda: (now := row(running, job))["state"] in ("succeeded", "failed") and now, 120, "the end"
+    )
+
+
+def asked(running: Headroom, code: str) -> list:
+    return json.loads(running.manage("shell", "-v0", "-c", code).stdout.splitlines()[-1])
+
+
+def test_preempted_and_resumed_equals_undisturbed(headroom: Headroom):
+    low = submit(headroom, "priority=low")
+    wait_until(lambda: row(headroom, low)["step"] > 10, said="10 steps")
+    high = submit(headroom, "priority=high")
+    last_high, last_low = ended(headroom, high), ended(headroom, low)
+    assert (last_high["state"], last_high["attempt"]) == ("succeeded", 1), last_high
+    assert (last_low["state"], last_low["attempt"]) == ("succeeded", 2), last_low
+    resumed_from = last_low["resumed_from_step"]
+    assert resumed_from and 10 < resumed_from < STEPS
+
+    disturbed, undisturbed = (asked(headroom, LOSSES.format(run=job["run"])) for job in (low, high))
+    assert disturbed == undisturbed, "the same seed on the same devices gives the same curve"
+    assert disturbed[0] == list(range(1, STEPS + 1)) and disturbed[2] == 0
+
+    story = asked(headroom, STORY.format(job=low["job"]))
+    reason = f"Preempted by job {high['job']} (priority high)"
+    kinds = [kind for kind, _, _ in story]
+    stopping = kinds.index("job.stopping")
+    assert story[stopping][1:] == ["scheduler", f"{reason}; it stops at a checkpoint and waits again."]
+    back = kinds.index("job.queued", stopping)
+    assert story[back][2] == f"{reason}; resumes from step {resumed_from}."
+    assert kinds[-1] == "job.succeeded" and kinds.count("job.scheduled") == 2
