@@ -1,4 +1,4 @@
-"""States of nodes and devices, the moves that are allowed, and the functions that make them.
+"""States of nodes and devices, the moves that are allowed, and one function for each kind.
 
 A node stands on two axes: what an admin wants of it, and how it is. What it holds is derived from its leases.
 """

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
-from django.utils import timezone
 
+from jobs import preemption
 from jobs.models import Attempt, Device, Lease, Node, Pool
 from jobs.node_states import (
     AdminState,
@@ -52,7 +52,10 @@ def drain(node: Node, actor: str, reason: str, policy: str, until: datetime | No
     """Empty the node: by waiting, by checkpoint and requeue, or by the one until `until` and then the other."""
     if (policy == DrainPolicy.DEADLINE) != (until is not None):
         raise StateError("A drain by deadline needs a time, and no other drain has one.")
-    return _move(node, AdminState.DRAINING, actor, reason, until=until, policy=policy)
+    moved = _move(node, AdminState.DRAINING, actor, reason, until=until, policy=policy)
+    if policy == DrainPolicy.CHECKPOINT:
+        _ask_back(moved, actor)
+    return moved
 
 
 def begin_maintenance(node: Node, actor: str, reason: str, until: datetime | None = None) -> Node:
@@ -79,26 +82,29 @@ def allocation(free: int, held: int) -> str:
     return "idle" if not held else "full" if not free else "mixed"
 
 
-def why_leave(node: Node) -> str:
-    """Why attempts must leave this node now, as their jobs' story tells it; '' while they may stay."""
-    if node.admin_state != AdminState.DRAINING or node.drain_policy == DrainPolicy.FINISH:
-        return ""
-    is_early = node.drain_policy == DrainPolicy.DEADLINE and timezone.now() < (
-        node.admin_until or timezone.now()
-    )
-    return "" if is_early else f"Node {node.name} is being drained ({node.admin_reason})"
-
-
 def settle() -> None:
-    """Drains that are done, cordons that are over."""
+    """Drains that are done or past their deadline, cordons that are over."""
     held = Lease.objects.filter(device__node=OuterRef("pk"), is_active=True)
     for node in Node.objects.filter(~Exists(held), admin_state=AdminState.DRAINING):
         _try_move(node, AdminState.DRAINED, SCHEDULER, node.admin_reason)
+    is_due = Q(drain_policy=DrainPolicy.CHECKPOINT) | Q(
+        drain_policy=DrainPolicy.DEADLINE, admin_until__lt=Now()
+    )
+    for node in Node.objects.filter(is_due, admin_state=AdminState.DRAINING):
+        _ask_back(node, SCHEDULER)
     lifted = Node.objects.filter(
         admin_state__in=(AdminState.CORDONED, AdminState.MAINTENANCE), admin_until__lt=Now()
     )
     for node in lifted:
         _try_move(node, AdminState.OPEN, SCHEDULER, f"The time set for it is over ({node.admin_reason}).")
+
+
+def _ask_back(node: Node, actor: str) -> None:
+    """All attempts with a rank on the node stop at a step border; their jobs wait again."""
+    here = Attempt.objects.filter(leases__device__node=node, leases__is_active=True, state__in=ATTEMPT_LIVE)
+    for attempt_id in here.filter(yield_reason="").values_list("id", flat=True).distinct():
+        reason = f"Node {node.name} is being drained ({node.admin_reason})"
+        preemption.ask_back(attempt_id, actor=actor, reason=reason)
 
 
 def note_silence() -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,18 +25,18 @@ SETTLED_EVERY_S = 300.0  # how often the teams' use of a pool is counted anew
 
 def of(pool: Pool) -> Snapshot:
     now = timezone.now()
-    rows = _waiting_rows(pool)
     places = _places(pool)
+    nodes = _nodes(pool, {device for held in places.values() for device in held})
+    waiting = _waiting(pool, nodes)
     # Before the shares: an attempt that ends in between is then counted twice, never missed.
     running = _running(pool, now, places)
-    nodes = _nodes(pool, {device for held in places.values() for device in held})
     return Snapshot(
         now=now.timestamp(),
         pool=pool.name,
         is_open=pool.is_open,
         nodes=nodes,
         running=running,
-        waiting=_waiting(pool, rows, nodes),
+        waiting=waiting,
         shares=_shares(pool, now, running),
         min_runtime_s=settings.PREEMPT_AFTER_S,
         patience_s=END_MARGIN_S,
@@ -64,9 +63,11 @@ def _nodes(pool: Pool, held: set[str]) -> list[NodeView]:
     is_alive = ExpressionWrapper(Q(heartbeat_at__gt=alive_since()), output_field=BooleanField())
     rows = Node.objects.filter(pool=pool).annotate(is_alive=is_alive).order_by("name", "id")
     devices: defaultdict[str, list[str]] = defaultdict(list)
+    # A thousand nodes' facts are a lot of JSON: read only where they matter.
+    columns = ["id", "name", "admin_state", "health", *(["facts"] if pool.allows_several_nodes else [])]
     kinds: dict[str, str] = {}
-    healthy = Device.objects.filter(node__pool=pool, is_present=True, health=DeviceHealth.OK)
-    for device, node, kind in healthy.order_by("node", "index").values_list("id", "node_id", "kind"):
+    usable = Device.objects.filter(node__pool=pool, is_present=True, health=DeviceHealth.OK)
+    for device, node, kind in usable.order_by("node", "index").values_list("id", "node_id", "kind"):
         devices[node].append(device)
         kinds[node] = kind
     return [
@@ -76,24 +77,24 @@ def _nodes(pool: Pool, held: set[str]) -> list[NodeView]:
             devices=len(devices[node.id]),
             free=tuple(device for device in devices[node.id] if device not in held),
             closed_because=_closed_because(node, bool(node.is_alive)),
-            group=_group(node, kinds.get(node.id, "")) if pool.allows_several_nodes else "",
+            group=_group(pool, node, kinds.get(node.id, "")),
         )
-        for node in rows.only("id", "name", "admin_state", "health", "facts")
+        for node in rows.only(*columns)
     ]
+
+
+def _group(pool: Pool, node: Node, kind: str) -> str:
+    """Nodes share a gang only if their devices are of one kind and they see one folder of checkpoints."""
+    root = node.facts.get("checkpoint_root") if pool.allows_several_nodes else ""
+    return f"{kind} {root}" if root else ""
 
 
 def _closed_because(node: Node, is_alive: bool) -> str:
     if node.admin_state != AdminState.OPEN:
-        return node.admin_state
-    if node.health == Health.SUSPECT:
-        return node.health
-    return "" if is_alive else "unreachable"
-
-
-def _group(node: Node, kind: str) -> str:
-    """Nodes within which one gang may spread: one kind of device, one shared checkpoint folder."""
-    root = str(node.facts.get("checkpoint_root") or "")
-    return f"{kind} {root}" if root else ""
+        return str(node.admin_state)
+    if not is_alive:
+        return "unreachable"
+    return "suspect" if node.health == Health.SUSPECT else ""
 
 
 def _places(pool: Pool) -> dict[int, dict[str, str]]:
@@ -154,25 +155,26 @@ def wish(job: Job) -> Waiting:
     return Waiting(job.id, job.team_id, job.priority, job.num_devices, lasts_s(job.time_limit_s), since)
 
 
-def _waiting_rows(pool: Pool) -> list[tuple[str, int, int, int, int, datetime]]:
-    rows = Job.objects.filter(pool=pool, state=JobState.QUEUED).order_by()
-    return list(rows.values_list("id", "team_id", "priority", "num_devices", "time_limit_s", "queue_key"))
-
-
-def _waiting(
-    pool: Pool, rows: list[tuple[str, int, int, int, int, datetime]], nodes: list[NodeView]
-) -> list[Waiting]:
-    """Only a gang that no node can hold alone is spread over several."""
+def _waiting(pool: Pool, nodes: Sequence[NodeView]) -> list[Waiting]:
+    """Only a gang that no node could hold alone is spread over several."""
     homes = _homes(pool)
     largest = max((node.devices for node in nodes if not node.closed_because), default=0)
-    spans_above = largest if pool.allows_several_nodes else math.inf
+    rows = Job.objects.filter(pool=pool, state=JobState.QUEUED).order_by()
     return [
         Waiting(
-            job, team, priority, num_devices, lasts_s(limit_s), since.timestamp(), homes.get(job),
-            num_devices > spans_above,
+            job,
+            team,
+            priority,
+            num_devices,
+            lasts_s(limit_s),
+            since.timestamp(),
+            homes.get(job),
+            pool.allows_several_nodes and num_devices > largest,
         )
-        for job, team, priority, num_devices, limit_s, since in rows
-    ]  # fmt: skip
+        for job, team, priority, num_devices, limit_s, since in rows.values_list(
+            "id", "team_id", "priority", "num_devices", "time_limit_s", "queue_key"
+        )
+    ]
 
 
 def _homes(pool: Pool) -> dict[str, str]:

@@ -81,6 +81,7 @@ MEMBER_MOVES: dict[str, tuple[str, ...]] = {
     MemberState.FAILED: MEMBER_LIVE,
     MemberState.LOST: MEMBER_LIVE,
 }
+
 OUT_OF_QUEUE: dict[str, Any] = {"waiting_for": {}, "position": None, "expected_start_at": None}
 
 

@@ -121,26 +121,21 @@ class Agent:
             return self._take(attempt)
         directory = AttemptDirectory(attempt.directory)
         self._vouch(attempt.id, directory)
-        why = self._why_stop(attempt)
-        if (attempt.job.wants_stop or why) and directory.read_control() != "stop":
+        wants_stop = attempt.job.wants_stop or attempt.yield_reason or self.why_stopping
+        if wants_stop and directory.read_control() != "stop":
             directory.write_control("stop")
-        is_alive = follow(attempt, self._launched.get(attempt.id), why)
+        is_alive = follow(attempt, self._launched.get(attempt.id), self.why_stopping)
         return is_alive or self._forget(attempt.id)
 
     def _attend_part(self, member: AttemptNode) -> bool:
-        attempt, why = member.attempt, self._why_stop(member.attempt, member.node)
-        wanted = part.order(member, why)
+        attempt, wanted = member.attempt, part.order(member, self.why_stopping)
         if member.state == MemberState.ASSIGNED:
             return self._take_part(member, wanted)
         directory = AttemptDirectory(member.directory)
         self._vouch(attempt.id, directory)
         part.pass_on(member, directory, wanted)
-        is_alive = part.follow(member, self._launched.get(attempt.id), why)
+        is_alive = part.follow(member, self._launched.get(attempt.id), self.why_stopping)
         return is_alive or self._forget(attempt.id)
-
-    def _why_stop(self, attempt: Attempt, node: Node | None = None) -> str:
-        """The agent leaves, the attempt must give its devices back, or an admin empties the node."""
-        return self.why_stopping or attempt.yield_reason or nodes.why_leave(node or attempt.node)
 
     def _vouch(self, attempt_id: int, directory: AttemptDirectory) -> None:
         if self._leases.get(attempt_id) != self._vouched_until:
@@ -183,8 +178,9 @@ class Agent:
         if attempt.job.wants_stop:
             end(attempt, AttemptState.STOPPED, "cancelled before it was started", Cause.STOPPED)
             return False
-        if why := self._why_stop(attempt):
-            end(attempt, AttemptState.STOPPED, why, Cause.STOPPED, why_stopping=why)
+        if attempt.yield_reason:
+            end(attempt, AttemptState.STOPPED, "", Cause.STOPPED)
+            return False
             return False
         try:
             directory = launch.prepare(attempt, self.node_dir, self._vouched_until)

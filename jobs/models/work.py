@@ -76,12 +76,11 @@ class Attempt(models.Model):
     reason = models.TextField(blank=True)
     cause = models.CharField(max_length=20, choices=Cause.choices, blank=True)  # '' while it lives
     stderr_tail = models.TextField(blank=True)  # of the rank that failed first
+    # Several nodes: why all are told to end at once
+    broken_because = models.CharField(max_length=300, blank=True)
     yield_reason = models.CharField(
         max_length=300, blank=True
     )  # why it must give its devices back, if it must
-    broken_because = models.CharField(
-        max_length=300, blank=True
-    )  # several nodes: why all are told to end at once
     directory = models.CharField(max_length=500, blank=True)  # on its node
     placement = models.JSONField(default=dict)
     resumed_from = models.CharField(max_length=500, blank=True)

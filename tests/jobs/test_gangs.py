@@ -128,7 +128,7 @@ class TestPlacing:
         assert (
             Job.objects.get(id=gang.id).waiting_reason == "Needs 4 devices on several nodes; 3 of 4 are free."
         )
-        assert Job.objects.get(id=young.id).waiting_reason.startswith("Free devices are kept")
+        assert Job.objects.get(id=young.id).waiting_reason.startswith("Free devices are kept for job")
 
 
 class TestStarting:

@@ -116,6 +116,7 @@ class TestDraining:
         agent.tick()
         assert directory.read_control() == "run"
         Node.objects.update(admin_until=timezone.now() - timedelta(seconds=1))
+        nodes.settle()
         agent.tick()
         assert directory.read_control() == "stop"
 
@@ -136,8 +137,8 @@ class TestDraining:
         nodes.drain(node, "tom", "new disks", DrainPolicy.DEADLINE, timezone.now() + timedelta(hours=1))
         nodes.uncordon(node, "tom")
         Node.objects.update(admin_until=timezone.now() - timedelta(seconds=1))
-        agent.tick()
         nodes.settle()
+        agent.tick()
         assert directory.read_control() == "run"
         assert node_now().admin_state == AdminState.OPEN
 

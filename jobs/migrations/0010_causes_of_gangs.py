@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0008_faulty_leases'),
+        ('jobs', '0009_faulty_leases'),
     ]
 
     operations = [

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0005_attempt_cause'),
+        ('jobs', '0006_scheduling'),
     ]
 
     operations = [

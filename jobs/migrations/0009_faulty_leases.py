@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0007_nodes_join_and_states'),
+        ('jobs', '0008_nodes_join_and_states'),
     ]
 
     operations = [

@@ -12,7 +12,7 @@ def keep_cordons(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0006_gangs_over_nodes'),
+        ('jobs', '0007_gangs_over_nodes'),
     ]
 
     operations = [

@@ -19,7 +19,7 @@ def carry_over(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0009_causes_of_gangs'),
+        ('jobs', '0005_attempt_cause'),
     ]
 
     operations = [
