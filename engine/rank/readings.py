@@ -42,11 +42,6 @@ class Readings:
         if self._peak_flops_per_s is None:
             what = f"{self._device_name} in {self._session.dtype}" if self._on_cuda else "a CPU"
             run["mfu_share"] = ("unsupported", f"no peak is known for {what}, and none is guessed")
-        if self._session.dtype != "fp16":
-            run["loss_scale"] = (
-                "unsupported",
-                f"only fp16 scales its loss; this run is in {self._session.dtype}",
-            )
         if not self._on_cuda:
             why = ("unsupported", "torch keeps these figures for CUDA devices only; see resident memory")
             rank = dict.fromkeys(
