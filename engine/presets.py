@@ -15,7 +15,7 @@ def _size(layers: int, width: int, heads: int, context: int, **parts: dict[str, 
 # name -> (one line for people, the values that differ from the spec's defaults)
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "demo": (
-        "1.4 M parameters on Python's documentation: a falling loss within a minute on two CPU cores",
+        "1.3 M parameters on Python's documentation: a falling loss within a minute on two CPU cores",
         _size(4, 128, 4, 128, budget={"steps": 150, "validate_every": 50, "checkpoint_every": 50}),
     ),
     "pipeline": (
