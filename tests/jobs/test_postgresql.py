@@ -17,7 +17,17 @@ HERE = Path(__file__).resolve().parent
 def test_queue_scheduler_agent_and_ingest_pass_on_postgresql(postgresql):
     files = sorted(str(path) for path in HERE.glob("test_*.py") if path.name != Path(__file__).name)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *files, "-q", "-m", "not services and not ranks", "-p", "no:cacheprovider"],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            *files,
+            "-q",
+            "-m",
+            "not services and not ranks",
+            "-p",
+            "no:cacheprovider",
+        ],
         env={**os.environ, "DATABASE_URL": postgresql},
         cwd=HERE.parents[1],
         capture_output=True,
