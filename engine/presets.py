@@ -47,7 +47,7 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
               parallel={"zero_stage": 2}, optimiser={"learning_rate": 3e-4, "warmup_steps": 200}, budget={"steps": 2000}),
     ),
     "1.3b": (
-        "1.3 B parameters (GPT-3 XL's shape), activation checkpointing, ZeRO stage 2",
+        "1.4 B parameters (GPT-3 XL's shape, untied head), activation checkpointing, ZeRO stage 2",
         _size(24, 2048, 16, 2048, data={"corpus": "python-source", "vocab_size": 50304},
               parallel={"zero_stage": 2, "activation_checkpointing": True},
               batch={"global_batch_size": 64, "micro_batch_size": 4},
