@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 
 from dashboard.badges import ATTEMPT_BADGES, JOB_BADGES, Badge
 from dashboard.forms import SpecField
+from dashboard.navigation import PLACES, Place
 from dashboard.templatetags.units import ABSENT, SPANS
 from engine.telemetry.metrics import BY_NAME
 
@@ -63,6 +64,14 @@ def query(context: dict[str, Any], **changes: Any) -> str:
         if value not in (None, ""):
             values[name] = value
     return f"?{values.urlencode()}"
+
+
+@register.simple_tag(takes_context=True)
+def places(context: dict[str, Any]) -> list[tuple[Place, bool]]:
+    """The pages of the bar, each with whether the reader is there."""
+    match = context["request"].resolver_match
+    here = match.url_name if match else None
+    return [(place, here == place.route or here in place.also) for place in PLACES]
 
 
 @register.filter

@@ -12,6 +12,7 @@ import pytest
 from django.core.management import call_command
 
 from dashboard.badges import ATTEMPT_BADGES, JOB_BADGES
+from dashboard.navigation import PLACES
 from dashboard.templatetags.page import SPRITE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,6 +42,7 @@ def test_the_sprite_holds_the_icons_that_are_used_and_no_others():
     pages = "".join(path.read_text() for path in (ROOT / "templates").rglob("*.html"))
     used = set(re.findall(r'{% icon "([^"]+)" %}', pages))
     used |= {badge.icon for badge in (*JOB_BADGES.values(), *ATTEMPT_BADGES.values())}
+    used |= {place.icon for place in PLACES}
     assert held == used
 
 

@@ -1,0 +1,21 @@
+"""Where the bar at the top leads: one row a page."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Place(NamedTuple):
+    route: str  # its name in dashboard.urls
+    title: str
+    icon: str
+    also: tuple[str, ...] = ()  # routes of pages that belong to it
+    is_main: bool = False  # stays in sight where there is little room; the others are under "More"
+
+
+PLACES = (
+    Place("jobs", "Jobs", "list-task", is_main=True),
+    Place("runs", "Runs", "graph-down", ("run",), is_main=True),
+    Place("compare", "Compare", "layout-split", is_main=True),
+    Place("pools", "Pools", "hdd-stack", is_main=True),
+)
