@@ -18,6 +18,7 @@ JOB_BADGES: dict[str, Badge] = {
     JobState.STARTING: Badge("busy", "lightning-charge"),
     JobState.RUNNING: Badge("busy", "play-fill"),
     JobState.STOPPING: Badge("warn", "stop-circle"),
+    JobState.PAUSED: Badge("warn", "pause-fill"),
     JobState.SUCCEEDED: Badge("good", "check-circle-fill"),
     JobState.FAILED: Badge("bad", "exclamation-circle-fill"),
     JobState.CANCELLED: Badge("calm", "slash-circle"),

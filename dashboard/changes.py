@@ -63,7 +63,7 @@ class Watch:
         told = self._told()
         concerned = ~Q(state__in=FINAL) | Q(id__in=told) | Q(id__in=list(self.jobs))
         rows = Job.objects.filter(concerned).values_list(
-            "id", "team_id", "run__id", "state", "attempt_number", "wants_stop", "waiting_reason", "step"
+            "id", "team_id", "run__id", "state", "attempt_number", "wanted_state", "waiting_reason", "step"
         )
         known, self.jobs = self.jobs, {}
         for job_id, team_id, run_id, *standing, step in rows.order_by():

@@ -8,6 +8,7 @@ from django.views.generic import RedirectView
 from dashboard.api.api import urls as api_urls
 from dashboard.live import live
 from dashboard.views import compare, errors, jobs, people, pools, runs, submit
+from dashboard.wishes import WISHES
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="jobs"), name="home"),
@@ -17,8 +18,7 @@ urlpatterns = [
     path("submit/", submit.submit, name="submit"),
     path("submit/check/", submit.check, name="submit-check"),
     path("jobs/", jobs.listing, name="jobs"),
-    path("jobs/<str:job_id>/cancel/", jobs.cancel, name="job-cancel"),
-    path("jobs/<str:job_id>/retry/", jobs.retry, name="job-retry"),
+    *[path(f"jobs/<str:job_id>/{name}/", jobs.wish, {"name": name}, name=f"job-{name}") for name in WISHES],
     path("runs/", runs.listing, name="runs"),
     path("runs/<str:run_id>/", runs.detail, name="run"),
     path("runs/<str:run_id>/log/", runs.log, name="run-log"),

@@ -82,7 +82,7 @@ def end_member(
                 devices.blame(member.attempt, reason, actor)
             said = "lost the connection to the others" if is_witness else reason
             break_up(member.attempt, f"node {member.node.name}: {said}", actor)
-        elif not member.attempt.job.wants_stop:
+        elif not member.attempt.job.wanted_state:
             before_start = (AttemptState.ASSIGNED,)
             break_up(member.attempt, f"node {member.node.name}: {reason}", actor, only_from=before_start)
     conclude(member.attempt_id)

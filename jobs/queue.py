@@ -1,20 +1,23 @@
-"""The only door for people's wishes: submit, cancel, retry and reorder jobs."""
+"""The only door for people's wishes: submit, cancel, pause, resume, retry and reorder jobs."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Count
+from django.utils import timezone
 
 from engine import planner
 from engine.checks import Hardware, refuse_impossible
 from engine.spec import Problem, Spec, SpecError
-from jobs.models import Attempt, Device, Event, Job, Membership, Pool, Priority, Run, Team
+from jobs import stopping
+from jobs.models import Device, Event, Job, Membership, Pool, Priority, Run, Team
 from jobs.models.people import Role
-from jobs.states import ATTEMPT_LIVE, FINAL, AttemptState, Cause, JobState, StateError, move_attempt, move_job
+from jobs.states import FINAL, JobState, StateError, move_job
 
 RACES_LIMIT = 5  # a job that moves more often than this while one request looks at it is not worth chasing
 
@@ -103,16 +106,50 @@ def _refuse_priority(spec: Spec, team: Team, owner: User) -> None:
 
 
 def cancel(job: Job, actor: str, reason: str = "") -> Job:
-    """Cancelled at once while nothing runs yet, else asked to stop at a step border. Raises StateError when the
-    job has ended. Returns the job as it is now."""
+    """Cancelled at once while nothing runs, else asked to stop at a step border. Raises StateError when the job has
+    ended. Returns the job as it is now."""
     said = reason or f"Cancelled by {actor}."
-    for _ in range(RACES_LIMIT):
-        current = Job.objects.get(id=job.id)
-        if current.state in FINAL:
-            raise StateError(f"Job {job.id} has already {_ended(current.state)}; there is nothing to cancel.")
-        if current.wants_stop or _try_cancel(current, actor, said):
-            return Job.objects.get(id=job.id)
-    raise StateError(f"Job {job.id} changes its state too fast to be cancelled just now. Try again.")
+
+    def attempt(current: Job) -> bool:
+        _refuse_ended(current, "cancel")
+        return current.wanted_state == JobState.CANCELLED or stopping.stop(
+            current, JobState.CANCELLED, actor, said
+        )
+
+    return _settled(job, attempt, "cancelled")
+
+
+def pause(job: Job, actor: str, reason: str = "") -> Job:
+    """Set aside until somebody resumes it: at once while it waits, else at a step border, with a checkpoint; its
+    devices are given back and no retry is counted. Raises StateError when it has ended or is being cancelled."""
+    said = reason or f"Paused by {actor}."
+
+    def attempt(current: Job) -> bool:
+        _refuse_ended(current, "pause")
+        if current.wanted_state == JobState.CANCELLED:
+            raise StateError(f"Job {job.id} is being cancelled; there is nothing to pause.")
+        return JobState.PAUSED in (current.state, current.wanted_state) or stopping.stop(
+            current, JobState.PAUSED, actor, said
+        )
+
+    return _settled(job, attempt, "paused")
+
+
+def resume(job: Job, actor: str) -> Job:
+    """A paused job waits again, behind those that waited meanwhile, and goes on from its newest checkpoint; one that
+    still stops will wait instead of being paused. Raises StateError for any other."""
+
+    def attempt(current: Job) -> bool:
+        if current.state == JobState.STOPPING and current.wanted_state == JobState.PAUSED:
+            return stopping.rewish(current, "", actor, f"Resumed by {actor} before it had stopped.")
+        if current.state != JobState.PAUSED:
+            raise StateError(f"Job {job.id} is {current.state}; only a paused job can be resumed.")
+        return move_job(
+            job.id, JobState.QUEUED, actor=actor, reason=f"Resumed by {actor}.",
+            only_from=(JobState.PAUSED,), queue_key=timezone.now(),
+        )  # fmt: skip
+
+    return _settled(job, attempt, "resumed")
 
 
 def retry(job: Job, actor: str) -> Job:
@@ -158,47 +195,12 @@ def reorder(job: Job, actor: str, *, before: Job) -> Job:
     return Job.objects.get(id=job.id)
 
 
-def _try_cancel(job: Job, actor: str, reason: str) -> bool:
-    """One conditional attempt from the state just read; False: it has changed meanwhile."""
-    if job.state == JobState.QUEUED:
-        return move_job(job.id, JobState.CANCELLED, actor=actor, reason=reason, only_from=(JobState.QUEUED,))
-    if job.state == JobState.SCHEDULED and _withdraw(job, actor, reason):
-        return True
-    if job.state == JobState.STOPPING:
-        return _cancel_what_stops(job, actor, reason)
-    return move_job(
-        job.id, JobState.STOPPING, actor=actor, reason=reason, attempt=job.attempt_number, wants_stop=True
-    )
-
-
-@transaction.atomic
-def _cancel_what_stops(job: Job, actor: str, reason: str) -> bool:
-    """It stops already, to wait again; now it will end instead."""
-    stopping = Job.objects.filter(id=job.id, state=JobState.STOPPING, wants_stop=False)
-    if not stopping.update(wants_stop=True):
-        return False
-    Event.objects.create(
-        job=job, attempt_number=job.attempt_number, actor=actor, kind=f"job.{JobState.STOPPING}", text=reason
-    )
-    return True
-
-
-@transaction.atomic
-def _withdraw(job: Job, actor: str, reason: str) -> bool:
-    """Take back an attempt that no agent has begun; whoever moves it from 'assigned' first wins."""
-    attempt = Attempt.objects.filter(job=job, number=job.attempt_number, state__in=ATTEMPT_LIVE).first()
-    if attempt is None:
-        return False
-    if not move_attempt(
-        attempt.id,
-        AttemptState.STOPPED,
-        actor=actor,
-        reason=reason,
-        only_from=(AttemptState.ASSIGNED,),
-        cause=Cause.STOPPED,
-    ):
-        return False
-    return move_job(job.id, JobState.CANCELLED, actor=actor, reason=reason, attempt=job.attempt_number)
+def _settled(job: Job, attempt: Callable[[Job], bool], wish: str) -> Job:
+    """Tries from what the job is now until nobody else has changed it in between; returns it as it is then."""
+    for _ in range(RACES_LIMIT):
+        if attempt(Job.objects.get(id=job.id)):
+            return Job.objects.get(id=job.id)
+    raise StateError(f"Job {job.id} changes its state too fast to be {wish} just now. Try again.")
 
 
 def _open_pool(name: str) -> Pool:
@@ -216,7 +218,8 @@ def _open_pool(name: str) -> Pool:
     return pool
 
 
-def _ended(state: str) -> str:
-    return {JobState.SUCCEEDED: "succeeded", JobState.FAILED: "failed", JobState.CANCELLED: "been cancelled"}[
-        JobState(state)
-    ]
+def _refuse_ended(job: Job, wish: str) -> None:
+    if job.state not in FINAL:
+        return
+    ended = {JobState.CANCELLED: "been cancelled"}.get(JobState(job.state), job.state)
+    raise StateError(f"Job {job.id} has already {ended}; there is nothing to {wish}.")

@@ -173,5 +173,5 @@ def _take_back(attempt: Attempt) -> bool:
     if not move_attempt(attempt.id, AttemptState.LOST, actor=ACTOR, reason=reason, cause=Cause.LOST):
         return False
     job = Job.objects.select_for_update().get(id=attempt.job_id)
-    to = JobState.CANCELLED if job.wants_stop else JobState.QUEUED
+    to = job.wanted_state or JobState.QUEUED
     return move_job(job.id, to, actor=ACTOR, reason=reason, attempt=attempt.number)

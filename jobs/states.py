@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from django.db import transaction
-from django.db.models import TextChoices
+from django.db.models import QuerySet, TextChoices
 from django.utils import timezone
 
 
@@ -16,6 +16,7 @@ class JobState(TextChoices):
     STARTING = "starting"  # the supervisor starts the ranks
     RUNNING = "running"  # steps are made
     STOPPING = "stopping"  # asked to stop at a step border
+    PAUSED = "paused"  # holds nothing and waits for nobody, until somebody resumes it
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -26,14 +27,16 @@ FINAL = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 # From where each state may be entered.
 MOVES: dict[str, tuple[str, ...]] = {
-    JobState.QUEUED: (*ACTIVE, JobState.FAILED, JobState.CANCELLED),  # given back, or retried by a person
+    # Given back, resumed, or retried by a person
+    JobState.QUEUED: (*ACTIVE, JobState.PAUSED, JobState.FAILED, JobState.CANCELLED),
     JobState.SCHEDULED: (JobState.QUEUED,),
     JobState.STARTING: (JobState.SCHEDULED,),
     JobState.RUNNING: (JobState.STARTING,),
     JobState.STOPPING: (JobState.SCHEDULED, JobState.STARTING, JobState.RUNNING),
     JobState.SUCCEEDED: (JobState.STARTING, JobState.RUNNING, JobState.STOPPING),
     JobState.FAILED: (*ACTIVE,),
-    JobState.CANCELLED: (JobState.QUEUED, *ACTIVE),
+    JobState.PAUSED: (JobState.QUEUED, *ACTIVE),
+    JobState.CANCELLED: (JobState.QUEUED, JobState.PAUSED, *ACTIVE),
 }
 
 
@@ -125,16 +128,15 @@ def move_job(
     `attempt` fences: the move happens only while that attempt number is the job's current one.
     `only_from` narrows the states that MOVES allows.
     """
-    from jobs.models import Event, Job
+    from jobs.models import Job
 
+    rows = Job.objects.filter(id=job_id)
+    if attempt is not None:
+        rows = rows.filter(attempt_number=attempt)
     with transaction.atomic():
-        rows = Job.objects.filter(id=job_id, state__in=_sources(MOVES[to], only_from))
-        if attempt is not None:
-            rows = rows.filter(attempt_number=attempt)
-        if not rows.update(state=to, **(_columns(to, reason) | fields)):
+        if not _moved(rows, to, MOVES, only_from, _columns(to, reason) | fields):
             return False
-        number = fields.get("attempt_number", attempt)
-        Event.objects.create(job_id=job_id, attempt_number=number, actor=actor, kind=f"job.{to}", text=reason)
+        _tell(job_id, fields.get("attempt_number", attempt), actor, f"job.{to}", reason)
     return True
 
 
@@ -143,10 +145,12 @@ def _columns(to: str, reason: str) -> dict[str, Any]:
     changes: dict[str, Any] = {"waiting_reason": "", **OUT_OF_QUEUE}
     if to in FINAL:
         changes |= {"ended_at": timezone.now(), "reason": reason}
+    elif to == JobState.PAUSED:
+        changes |= {"reason": reason, "wanted_state": "", "stopping_since": None}
     elif to == JobState.STOPPING:
         changes |= {"stopping_since": timezone.now()}
     elif to == JobState.QUEUED:
-        changes |= {"ended_at": None, "reason": "", "wants_stop": False, "stopping_since": None}
+        changes |= {"ended_at": None, "reason": "", "wanted_state": "", "stopping_since": None}
         changes |= {"waiting_reason": reason[:300]}
     return changes
 
@@ -162,14 +166,12 @@ def move_attempt(
 ) -> bool:
     """As move_job, for one attempt. A terminal move also releases its leases."""
     from jobs.charges import charge
-    from jobs.models import Attempt, Event, Lease
+    from jobs.models import Attempt, Lease
 
+    if to not in ATTEMPT_LIVE:
+        fields = {"ended_at": timezone.now(), "reason": reason} | fields
     with transaction.atomic():
-        if to not in ATTEMPT_LIVE:
-            fields.setdefault("ended_at", timezone.now())
-            fields.setdefault("reason", reason)
-        rows = Attempt.objects.filter(id=attempt_id, state__in=_sources(ATTEMPT_MOVES[to], only_from))
-        if not rows.update(state=to, **fields):
+        if not _moved(Attempt.objects.filter(id=attempt_id), to, ATTEMPT_MOVES, only_from, fields):
             return False
         if to not in ATTEMPT_LIVE:
             Lease.objects.filter(attempt_id=attempt_id, is_active=True).update(
@@ -178,13 +180,7 @@ def move_attempt(
         attempt = Attempt.objects.select_related("job").get(id=attempt_id)
         if to not in ATTEMPT_LIVE:
             charge(attempt)
-        Event.objects.create(
-            job_id=attempt.job_id,
-            attempt_number=attempt.number,
-            actor=actor,
-            kind=f"attempt.{to}",
-            text=reason,
-        )
+        _tell(attempt.job_id, attempt.number, actor, f"attempt.{to}", reason)
     return True
 
 
@@ -198,24 +194,32 @@ def move_member(
     **fields: Any,
 ) -> bool:
     """As move_job, for one node's part of an attempt."""
-    from jobs.models import AttemptNode, Event
+    from jobs.models import AttemptNode
 
+    if to not in MEMBER_LIVE:
+        fields = {"ended_at": timezone.now(), "reason": reason} | fields
     with transaction.atomic():
-        if to not in MEMBER_LIVE:
-            fields = {"ended_at": timezone.now(), "reason": reason} | fields
-        rows = AttemptNode.objects.filter(id=member_id, state__in=_sources(MEMBER_MOVES[to], only_from))
-        if not rows.update(state=to, **fields):
+        if not _moved(AttemptNode.objects.filter(id=member_id), to, MEMBER_MOVES, only_from, fields):
             return False
         member = AttemptNode.objects.select_related("attempt", "node").get(id=member_id)
-        Event.objects.create(
-            job_id=member.attempt.job_id,
-            attempt_number=member.attempt.number,
-            actor=actor,
-            kind=f"member.{to}",
-            text=f"Node {member.node.name}: {reason}" if reason else f"Node {member.node.name}.",
-        )
+        said = f"Node {member.node.name}: {reason}" if reason else f"Node {member.node.name}."
+        _tell(member.attempt.job_id, member.attempt.number, actor, f"member.{to}", said)
     return True
 
 
-def _sources(allowed: Collection[str], only_from: Collection[str] | None) -> list[str]:
-    return [state for state in allowed if only_from is None or state in only_from]
+def _moved(
+    rows: QuerySet[Any],
+    to: str,
+    moves: Mapping[str, Collection[str]],
+    only_from: Collection[str] | None,
+    changes: Mapping[str, Any],
+) -> bool:
+    """The one conditional UPDATE of every move."""
+    sources = [state for state in moves[to] if only_from is None or state in only_from]
+    return bool(rows.filter(state__in=sources).update(state=to, **changes))
+
+
+def _tell(job_id: str, number: int | None, actor: str, kind: str, text: str) -> None:
+    from jobs.models import Event
+
+    Event.objects.create(job_id=job_id, attempt_number=number, actor=actor, kind=kind, text=text)

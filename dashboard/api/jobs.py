@@ -1,4 +1,4 @@
-"""Jobs over HTTP: submit, list, look at, cancel, retry."""
+"""Jobs over HTTP: submit, list, look at, cancel, pause, resume, retry."""
 
 from __future__ import annotations
 
@@ -69,6 +69,20 @@ def cancel(request: HttpRequest, job_id: str, reason: str = Query("", max_length
     """Ends a waiting job at once; a running one stops at its next step border and keeps a checkpoint."""
     who = caller(request)
     return detailed(queue.cancel(who.writable_job(job_id), actor=who.user.get_username(), reason=reason))
+
+
+@router.post("/jobs/{job_id}/pause", response={200: JobDetail, 404: Refusal, 409: Refusal})
+def pause(request: HttpRequest, job_id: str, reason: str = Query("", max_length=500)) -> dict[str, Any]:
+    """Sets a waiting job aside at once; a running one stops at its next step border, with a checkpoint."""
+    who = caller(request)
+    return detailed(queue.pause(who.writable_job(job_id), actor=who.user.get_username(), reason=reason))
+
+
+@router.post("/jobs/{job_id}/resume", response={200: JobDetail, 404: Refusal, 409: Refusal})
+def resume(request: HttpRequest, job_id: str) -> dict[str, Any]:
+    """A paused job waits again, and goes on from its newest checkpoint as if it had never stopped."""
+    who = caller(request)
+    return detailed(queue.resume(who.writable_job(job_id), actor=who.user.get_username()))
 
 
 @router.post("/jobs/{job_id}/retry", response={200: JobDetail, 404: Refusal, 409: Refusal})

@@ -15,7 +15,9 @@ from dashboard.badges import ATTEMPT_BADGES, JOB_BADGES, Badge
 from dashboard.forms import SpecField
 from dashboard.navigation import PLACES, Place
 from dashboard.templatetags.units import ABSENT, SPANS
+from dashboard.wishes import Wish, open_to
 from engine.telemetry.metrics import BY_NAME
+from jobs.models import Job
 
 register = template.Library()
 SPRITE = "vendor/bootstrap-icons-1.13.2/sprite.svg"
@@ -72,6 +74,11 @@ def places(context: dict[str, Any]) -> list[tuple[Place, bool]]:
     match = context["request"].resolver_match
     here = match.url_name if match else None
     return [(place, here == place.route or here in place.also) for place in PLACES]
+
+
+@register.filter
+def wishes(job: Job) -> list[Wish]:
+    return open_to(job)
 
 
 @register.filter

@@ -14,9 +14,9 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from dashboard import access, figures
-from jobs import queue
+from dashboard.wishes import LATER, WISHES
 from jobs.models import Job
-from jobs.states import ACTIVE, FINAL, JobState, StateError
+from jobs.states import ACTIVE, JobState, StateError
 
 ROWS_A_PAGE = 50
 # Filter in the address -> the states it shows.
@@ -24,6 +24,7 @@ FILTERS: dict[str, tuple[str, ...]] = {
     "all": tuple(JobState.values),
     "waiting": (JobState.QUEUED,),
     "active": ACTIVE,
+    "paused": (JobState.PAUSED,),
     "succeeded": (JobState.SUCCEEDED,),
     "failed": (JobState.FAILED,),
     "cancelled": (JobState.CANCELLED,),
@@ -52,24 +53,15 @@ def listing(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-def cancel(request: HttpRequest, job_id: str) -> HttpResponse:
+def wish(request: HttpRequest, job_id: str, name: str) -> HttpResponse:
+    """Cancel, pause, resume or retry."""
+    row = WISHES[name]
     job = access.writable_job(request.user, job_id)
     try:
-        state = queue.cancel(job, actor=request.user.get_username()).state
+        state = row.ask(job, actor=request.user.get_username()).state
     except StateError as error:
         return _answer(request, job, str(error), is_refused=True)
-    said = "is cancelled." if state in FINAL else "will stop at the next step border."
-    return _answer(request, job, f"{job.name} {said}")
-
-
-@require_POST
-def retry(request: HttpRequest, job_id: str) -> HttpResponse:
-    job = access.writable_job(request.user, job_id)
-    try:
-        queue.retry(job, actor=request.user.get_username())
-    except StateError as error:
-        return _answer(request, job, str(error), is_refused=True)
-    return _answer(request, job, f"{job.name} waits in the queue again.")
+    return _answer(request, job, f"{job.name} {LATER if state == JobState.STOPPING else row.done}")
 
 
 def _found(jobs: QuerySet[Job], text: str) -> QuerySet[Job]:

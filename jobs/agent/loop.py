@@ -121,8 +121,8 @@ class Agent:
             return self._take(attempt)
         directory = AttemptDirectory(attempt.directory)
         self._vouch(attempt.id, directory)
-        wants_stop = attempt.job.wants_stop or attempt.yield_reason or self.why_stopping
-        if wants_stop and directory.read_control() != "stop":
+        is_asked = attempt.job.wanted_state or attempt.yield_reason or self.why_stopping
+        if is_asked and directory.read_control() != "stop":
             directory.write_control("stop")
         is_alive = follow(attempt, self._launched.get(attempt.id), self.why_stopping)
         return is_alive or self._forget(attempt.id)
@@ -175,12 +175,8 @@ class Agent:
             return False
         if self._is_warming_up:
             return True  # look again in a moment
-        if attempt.job.wants_stop:
-            end(attempt, AttemptState.STOPPED, "cancelled before it was started", Cause.STOPPED)
-            return False
-        if attempt.yield_reason:
-            end(attempt, AttemptState.STOPPED, "", Cause.STOPPED)
-            return False
+        if attempt.job.wanted_state or attempt.yield_reason:
+            end(attempt, AttemptState.STOPPED, "stopped before it was started", Cause.STOPPED)
             return False
         try:
             directory = launch.prepare(attempt, self.node_dir, self._vouched_until)

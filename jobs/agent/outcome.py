@@ -18,9 +18,22 @@ def outcome(job: Job, to: str, reason: str, cause: str, why_stopping: str) -> tu
     """The job's next state and the sentence that goes with it. The attempt's own row says already how it ended."""
     if to == AttemptState.SUCCEEDED:
         return JobState.SUCCEEDED, reason
-    if job.wants_stop:
-        said = Event.objects.filter(job=job, kind=f"job.{JobState.STOPPING}").order_by("-id").first()
-        return JobState.CANCELLED, (said.text if said else "") or reason
+    if job.wanted_state == JobState.CANCELLED:
+        return JobState.CANCELLED, _wish(job) or reason
+    state, said = _unasked(job, to, reason, cause, why_stopping)
+    if state == JobState.QUEUED and job.wanted_state == JobState.PAUSED:
+        return JobState.PAUSED, f"{_wish(job)} It {_resumes(job)}"
+    return state, said
+
+
+def _wish(job: Job) -> str:
+    """What the person who asked it to stop has said."""
+    said = Event.objects.filter(job=job, kind=f"job.{JobState.STOPPING}").order_by("-id").first()
+    return said.text if said else ""
+
+
+def _unasked(job: Job, to: str, reason: str, cause: str, why_stopping: str) -> tuple[str, str]:
+    """The same where nobody wants anything of the job."""
     if cause == Cause.TIME_LIMIT:
         return JobState.SUCCEEDED, reason  # a budget used up; what was trained is kept
     if to in (AttemptState.STOPPED, AttemptState.LOST):

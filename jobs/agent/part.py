@@ -25,7 +25,7 @@ def order(part: AttemptNode, why_stopping: str) -> Control:
     attempt = part.attempt
     if attempt.broken_because or attempt.state not in ATTEMPT_LIVE:
         return "abort"
-    if attempt.job.wants_stop or attempt.yield_reason or why_stopping:
+    if attempt.job.wanted_state or attempt.yield_reason or why_stopping:
         return "stop"
     return "prepare" if attempt.state == AttemptState.ASSIGNED else "run"
 

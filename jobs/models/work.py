@@ -35,7 +35,8 @@ class Job(models.Model):
     priority = models.PositiveSmallIntegerField(choices=Priority.choices, default=Priority.NORMAL)
     is_preemptible = models.BooleanField(default=True)  # a higher priority may send it back to the queue
     state = models.CharField(max_length=10, choices=JobState.choices, default=JobState.QUEUED, db_index=True)
-    wants_stop = models.BooleanField(default=False)  # a person cancelled; the agent sees to it
+    # Where a person wants it once its attempt has stopped: cancelled or paused; '' where nobody has asked
+    wanted_state = models.CharField(max_length=10, blank=True)
     stopping_since = models.DateTimeField(null=True)
     # How it stands in the queue, as the scheduler last saw it; written only by jobs.waiting.
     waiting_reason = models.CharField(max_length=300, blank=True)

@@ -34,7 +34,7 @@ def test_a_running_job_is_asked_to_stop(owner_browser, job):
     set_state(job, JobState.RUNNING, attempt_number=1)
     answer = cancel(owner_browser, job, headers=HTMX)
     job.refresh_from_db()
-    assert (answer.status_code, job.state, job.wants_stop) == (204, JobState.STOPPING, True)
+    assert (answer.status_code, job.state, job.wanted_state) == (204, JobState.STOPPING, "cancelled")
     assert "next step border" in json.loads(answer["HX-Trigger"])["said"]["text"]
 
 

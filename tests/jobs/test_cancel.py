@@ -49,7 +49,7 @@ def test_a_scheduled_job_that_no_agent_has_begun_is_taken_back(make_job):
 @pytest.mark.parametrize("state", [JobState.STARTING, JobState.RUNNING])
 def test_a_job_that_runs_is_asked_to_stop(make_job, state):
     job = queue.cancel(to_state(make_job(), state), actor="tom", reason="Enough.")
-    assert (job.state, job.wants_stop) == (JobState.STOPPING, True)
+    assert (job.state, job.wanted_state) == (JobState.STOPPING, "cancelled")
     assert job.attempts.get().state == AttemptState.STARTING
     assert Lease.objects.filter(is_active=True).count() == 2
     assert (job.events.last().kind, job.events.last().text) == ("job.stopping", "Enough.")
@@ -83,9 +83,9 @@ def test_a_job_seen_as_queued_and_scheduled_meanwhile_is_still_cancelled_cleanly
 @pytest.mark.parametrize("state", [JobState.FAILED, JobState.CANCELLED])
 def test_a_failed_or_cancelled_job_waits_again_when_retried(make_job, state):
     job = to_state(make_job(), state)
-    Job.objects.update(wants_stop=True)
+    Job.objects.update(wanted_state="cancelled")
     again = queue.retry(job, actor="tom")
-    assert (again.state, again.wants_stop, again.reason, again.ended_at) == (JobState.QUEUED, False, "", None)
+    assert (again.state, again.wanted_state, again.reason, again.ended_at) == (JobState.QUEUED, "", "", None)
     assert again.events.last().text == "Retried by tom."
 
 

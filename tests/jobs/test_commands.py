@@ -138,11 +138,20 @@ def test_cancel_and_retry_say_how_the_job_stands(make_job):
     assert manage("cancel", job.id)[1] == f"Job {job.id} is cancelled.\n"
     with pytest.raises(CommandError, match="already been cancelled"):
         manage("cancel", job.id)
-    assert manage("retry", job.id)[1] == f"Job {job.id} is queued again.\n"
+    assert manage("retry", job.id)[1] == f"Job {job.id} is queued.\n"
     with pytest.raises(CommandError, match="only a failed or cancelled"):
         manage("retry", job.id)
     with pytest.raises(CommandError, match="no job"):
         manage("cancel", "nothing")
+
+
+def test_pause_and_resume_say_how_the_job_stands(make_job, team_mate):
+    job = make_job()
+    assert manage("pause", job.id, "--user", "tom")[1] == f"Job {job.id} is paused.\n"
+    assert job.events.last().actor == "tom"
+    assert manage("resume", job.id)[1] == f"Job {job.id} is queued.\n"
+    with pytest.raises(CommandError, match="only a paused job"):
+        manage("resume", job.id)
 
 
 class TestWait:

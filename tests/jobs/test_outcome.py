@@ -81,5 +81,5 @@ def test_a_job_whose_time_is_up_has_ended_and_does_not_wait_again(make_job):
 
 def test_a_cancelled_job_is_not_tried_again_whatever_ended_it(make_job):
     job = make_job()
-    Job.objects.update(wants_stop=True)
+    Job.objects.update(wanted_state="cancelled")
     assert ended(job, AttemptState.FAILED, Cause.DEVICE_HELD).state == JobState.CANCELLED

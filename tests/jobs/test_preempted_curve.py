@@ -1,4 +1,4 @@
-"""A job that trains for real is preempted by a higher priority and resumed: its curve is that of an undisturbed run."""
+"""A job that trains for real is preempted, or paused, and resumed: its curve is that of an undisturbed run."""
 
 from __future__ import annotations
 
@@ -88,3 +88,19 @@ def test_preempted_and_resumed_equals_undisturbed(headroom: Headroom):
     back = kinds.index("job.queued", stopping)
     assert story[back][2] == f"{reason}; resumes from step {resumed_from}."
     assert kinds[-1] == "job.succeeded" and kinds.count("job.scheduled") == 2
+
+
+def test_paused_and_resumed_equals_undisturbed(headroom: Headroom):
+    job = submit(headroom, "priority=low")
+    wait_until(lambda: row(headroom, job)["step"] > 10, said="10 steps")
+    headroom.manage("pause", job["job"])
+    paused = wait_until(lambda: (now := row(headroom, job))["state"] == "paused" and now, said="the pause")
+    undisturbed = submit(headroom)
+    assert ended(headroom, undisturbed)["state"] == "succeeded"
+    assert row(headroom, job)["state"] == "paused", "devices that come free tempt nobody"
+    headroom.manage("resume", job["job"])
+    last = ended(headroom, job)
+    assert (last["state"], last["attempt"], last["resumed_from_step"]) == ("succeeded", 2, paused["step"])
+    curves = [asked(headroom, LOSSES.format(run=one["run"])) for one in (job, undisturbed)]
+    assert curves[0] == curves[1]
+    assert curves[0][0] == list(range(1, STEPS + 1)) and curves[0][2] == 0

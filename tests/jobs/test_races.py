@@ -105,7 +105,7 @@ def test_a_cancel_and_the_agent_taking_over_cannot_both_win(make_job):
         if attempt.state == AttemptState.STOPPED:
             assert job.state == JobState.CANCELLED and not taken
         else:
-            assert attempt.state == AttemptState.STARTING and job.wants_stop
+            assert attempt.state == AttemptState.STARTING and job.wanted_state == "cancelled"
         move_attempt(attempt.id, AttemptState.STOPPED, actor="test")
 
 

@@ -231,7 +231,7 @@ class TestLostNodes:
         assert not Lease.objects.filter(is_active=True).exists()
 
     def test_a_job_that_a_person_cancelled_ends_instead(self, lost):
-        Job.objects.update(wants_stop=True, state=JobState.STOPPING)
+        Job.objects.update(wanted_state="cancelled", state=JobState.STOPPING)
         scheduler.take_back_lost_attempts()
         assert state(lost) == JobState.CANCELLED
 

@@ -105,6 +105,20 @@ def test_cancel_and_retry(job, client_of):
     assert (answer.status_code, answer.json()["state"]) == (200, "queued")
 
 
+def test_pause_and_resume(job, client_of):
+    client = client_of("mate")
+    answer = client.post(f"/api/v1/jobs/{job.id}/pause?reason=Not+today.")
+    assert (answer.status_code, answer.json()["state"], answer.json()["reason"]) == (
+        200,
+        "paused",
+        "Not today.",
+    )
+    answer = client.post(f"/api/v1/jobs/{job.id}/resume")
+    assert (answer.status_code, answer.json()["state"]) == (200, "queued")
+    assert [event.actor for event in job.events.order_by("id")][1:] == ["mate", "mate"]
+    assert client.post(f"/api/v1/jobs/{job.id}/resume").status_code == 409
+
+
 def test_what_the_state_does_not_allow_is_refused_with_a_sentence(job, client_of):
     client = client_of("owner")
     assert client.post(f"/api/v1/jobs/{job.id}/retry").status_code == 409
