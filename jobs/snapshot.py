@@ -12,6 +12,7 @@ from django.db.models import BooleanField, Exists, ExpressionWrapper, OuterRef, 
 from django.utils import timezone
 
 from jobs import charges
+from jobs.epoch import Epoch
 from jobs.leases import alive_since
 from jobs.models import Attempt, Device, Job, Lease, Node, Pool, Share
 from jobs.node_states import AdminState, DeviceHealth, Health
@@ -51,7 +52,7 @@ def of_teams(pool: Pool, teams: Iterable[int]) -> Snapshot:
     if not held:
         return Snapshot(now.timestamp(), pool.name, nodes=())
     rows = _live(pool).filter(job__team__in=held)
-    running = [_one_running(now, {str(n): str(n) for n in range(row[7])}, *row) for row in rows]
+    running = [_one_running(now.timestamp(), {str(n): str(n) for n in range(row[7])}, *row) for row in rows]
     return Snapshot(now.timestamp(), pool.name, nodes=(), running=running, shares=_shares(pool, now, running))
 
 
@@ -107,7 +108,7 @@ def _places(pool: Pool) -> dict[int, dict[str, str]]:
 
 
 def _running(pool: Pool, now: datetime, places: dict[int, dict[str, str]]) -> list[Running]:
-    return [_one_running(now, places.get(row[0], {}), *row) for row in _live(pool)]
+    return [_one_running(now.timestamp(), places.get(row[0], {}), *row) for row in _live(pool)]
 
 
 def _live(pool: Pool) -> Any:
@@ -116,23 +117,23 @@ def _live(pool: Pool) -> Any:
         Attempt.objects.filter(state__in=ATTEMPT_LIVE, job__pool=pool)
         .order_by()
         .values_list(
-            "id", "assigned_at", "started_at", "checkpoint_at", "job_id", "job__team_id", "job__priority",
-            "job__num_devices", "job__time_limit_s", "job__is_preemptible", "job__state", "job__stopping_since",
+            "id", Epoch("assigned_at"), Epoch("started_at"), Epoch("checkpoint_at"), "job_id", "job__team_id",
+            "job__priority", "job__num_devices", "job__time_limit_s", "job__is_preemptible", "job__state",
+            Epoch("job__stopping_since"),
         )
     )  # fmt: skip
 
 
 def _one_running(
-    now: datetime, places: dict[str, str], attempt: int, assigned_at: datetime, started_at: datetime | None,
-    checkpoint_at: datetime | None, job: str, team: int, priority: int, num_devices: int, time_limit_s: int,
-    is_preemptible: bool, state: str, stopping_since: datetime | None,
+    now_s: float, places: dict[str, str], attempt: int, held_since: float, started_at: float | None,
+    checkpoint_at: float | None, job: str, team: int, priority: int, num_devices: int, time_limit_s: int,
+    is_preemptible: bool, state: str, stopping_since: float | None,
 ) -> Running:  # fmt: skip
-    now_s, held_since = now.timestamp(), assigned_at.timestamp()
-    began_at = started_at.timestamp() if started_at else held_since
+    began_at = started_at or held_since
     is_stopping = state == JobState.STOPPING
     ends_at = began_at + lasts_s(time_limit_s)
     if is_stopping and stopping_since:
-        ends_at = min(ends_at, stopping_since.timestamp() + END_MARGIN_S)
+        ends_at = min(ends_at, stopping_since + END_MARGIN_S)
     return Running(
         attempt=attempt,
         job=job,
@@ -141,7 +142,7 @@ def _one_running(
         devices=Counter(places.values()) if len(places) > 1 else dict.fromkeys(places.values(), 1),
         ends_at=ends_at if ends_at > now_s else None,
         began_at=began_at,
-        saved_at=checkpoint_at.timestamp() if checkpoint_at else began_at,
+        saved_at=checkpoint_at or began_at,
         held_since=held_since,
         committed_device_s=num_devices * (max(now_s, ends_at) - held_since),
         is_preemptible=is_preemptible,
@@ -167,12 +168,12 @@ def _waiting(pool: Pool, nodes: Sequence[NodeView]) -> list[Waiting]:
             priority,
             num_devices,
             lasts_s(limit_s),
-            since.timestamp(),
+            since,
             homes.get(job),
             pool.allows_several_nodes and num_devices > largest,
         )
         for job, team, priority, num_devices, limit_s, since in rows.values_list(
-            "id", "team_id", "priority", "num_devices", "time_limit_s", "queue_key"
+            "id", "team_id", "priority", "num_devices", "time_limit_s", Epoch("queue_key")
         )
     ]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from jobs.epoch import Epoch
 from jobs.models import Job, Pool
 from jobs.scheduling.decide import Standing
 from jobs.states import JobState
@@ -37,7 +38,7 @@ def tell(pool: Pool, standings: Mapping[str, Standing]) -> int:
     news = [
         _row(job, standing)
         for job, sentence, position, start in told.values_list(
-            "id", "waiting_reason", "position", "expected_start_at"
+            "id", "waiting_reason", "position", Epoch("expected_start_at")
         )
         if (standing := standings.get(job)) is not None and _is_news(standing, sentence, position, start)
     ]
@@ -46,12 +47,12 @@ def tell(pool: Pool, standings: Mapping[str, Standing]) -> int:
     return len(news)
 
 
-def _is_news(standing: Standing, sentence: str, position: int | None, start: datetime | None) -> bool:
+def _is_news(standing: Standing, sentence: str, position: int | None, start: float | None) -> bool:
     if standing.position != position or standing.reason.sentence[:SENTENCE_LIMIT] != sentence:
         return True
     if start is None or standing.expected_start is None:
         return (start is None) != (standing.expected_start is None)
-    return abs(start.timestamp() - standing.expected_start) >= SAME_START_S
+    return abs(start - standing.expected_start) >= SAME_START_S
 
 
 def _row(job: str, standing: Standing) -> tuple[str, dict[str, Any], int, str | None, str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from jobs.scheduling.board import Board, Places
 from jobs.scheduling.future import Release, Reservation, expected_starts, reserve
 from jobs.scheduling.gates import Gates
@@ -22,8 +24,7 @@ class Placing:
     seats: tuple[tuple[str, tuple[str, ...]], ...]  # node, device ids
 
 
-@dataclass(frozen=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """What a waiting job is told."""
 
     position: int  # 1 is served next

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+
+import msgspec
 
 Values = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Reason:
+class Reason(msgspec.Struct, frozen=True):
     code: str
-    values: Values = field(default_factory=dict)
+    values: Values = {}
 
     @property
     def sentence(self) -> str:

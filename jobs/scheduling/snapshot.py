@@ -1,13 +1,16 @@
-"""What the scheduler knows of one pool at one moment. Times are unix seconds; nothing here touches a database."""
+"""What the scheduler knows of one pool at one moment. Times are unix seconds; nothing here touches a database.
+
+Structs of msgspec, since there are many thousands: each is made in a fifth of the time of a frozen dataclass.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 
-@dataclass(frozen=True)
-class NodeView:
+class NodeView(msgspec.Struct, frozen=True):
     id: str
     name: str
     devices: int  # present ones
@@ -16,8 +19,7 @@ class NodeView:
     group: str = ""  # nodes of one group may share a gang; '': joins no gang over nodes
 
 
-@dataclass(frozen=True)
-class Running:
+class Running(msgspec.Struct, frozen=True):
     """An attempt that holds devices."""
 
     attempt: int
@@ -38,8 +40,7 @@ class Running:
         return sum(self.devices.values())
 
 
-@dataclass(frozen=True)
-class Waiting:
+class Waiting(msgspec.Struct, frozen=True):
     job: str
     team: int
     priority: int
@@ -50,8 +51,7 @@ class Waiting:
     may_span_nodes: bool = False
 
 
-@dataclass(frozen=True)
-class TeamShare:
+class TeamShare(msgspec.Struct, frozen=True):
     """A team's part in the pool."""
 
     name: str = ""
@@ -66,14 +66,13 @@ class TeamShare:
         return None if self.borrowable is None else self.guaranteed + self.borrowable
 
 
-@dataclass(frozen=True)
-class Snapshot:
+class Snapshot(msgspec.Struct, frozen=True):
     now: float
     pool: str
     nodes: Sequence[NodeView]  # by name; closed ones too
     running: Sequence[Running] = ()
     waiting: Sequence[Waiting] = ()
-    shares: Mapping[int, TeamShare] = field(default_factory=dict)
+    shares: Mapping[int, TeamShare] = {}
     is_open: bool = True
     min_runtime_s: float = 300.0  # nobody is preempted earlier
     patience_s: float = 60.0  # devices that come free this soon are waited for, not preempted

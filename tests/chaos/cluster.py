@@ -30,9 +30,11 @@ from tests.services import Postgresql
 
 HERE = Path(__file__).resolve().parent
 MANAGE = [sys.executable, str(ROOT / "manage.py")]
-NODES = {"a": 4, "b": 2, "c": 1, "d": 1}  # node -> devices
+NODES = {"a": 3, "b": 2, "c": 2, "d": 1}  # node -> devices: a gang of four needs several
 SCHEDULERS = 2
 UNREACHABLE_AFTER_S, REASSIGN_AFTER_S, STOP_GRACE_S = 6, 14, 2
+PREPARE_LIMIT_S, PREEMPT_AFTER_S = 10, 2
+SPREAD = "from jobs.models import Pool; Pool.objects.update(allows_several_nodes=True)"
 
 
 @dataclass
@@ -63,6 +65,7 @@ class Cluster:
             group = self.groups[name] = Group(self.home / "log", {**self.environment, **own})
             group.start(Process(f"agent-{name}", [sys.executable, str(HERE / "agent.py")]))
         wait_until(lambda: len(self._nodes()) == len(self.nodes), said="all nodes")
+        self.manage("shell", "-v0", "-c", SPREAD)
         return self
 
     @property
@@ -92,6 +95,10 @@ class Cluster:
                 "HEADROOM_UNREACHABLE_AFTER_S": str(UNREACHABLE_AFTER_S),
                 "HEADROOM_REASSIGN_AFTER_S": str(REASSIGN_AFTER_S),
                 "HEADROOM_STOP_GRACE_S": str(STOP_GRACE_S),
+                "HEADROOM_PREPARE_LIMIT_S": str(PREPARE_LIMIT_S),
+                "HEADROOM_PREEMPT_AFTER_S": str(PREEMPT_AFTER_S),
+                "HEADROOM_CHECKPOINT_ROOT": str(self.home / "shared"),
+                "HEADROOM_NODE_ADDRESS": "127.0.0.1",
                 "LOG_LEVEL": "WARNING",
             }
         )

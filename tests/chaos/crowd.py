@@ -9,13 +9,15 @@ from typing import Any
 from tests.chaos.cluster import Cluster
 
 GANGS = (1, 1, 2, 2, 4)
+PRIORITIES = ("low", "low", "normal", "normal", "normal", "high")
 CANCEL_SHARE = 0.1
 TINY = {"layers": 2, "width": 32, "heads": 2, "ffn_width": 64, "context": 32}
 
 
-def spec(name: str, devices: int, steps: int) -> dict[str, Any]:
+def spec(name: str, devices: int, steps: int, priority: str = "normal") -> dict[str, Any]:
     return {
         "name": name,
+        "priority": priority,
         "model": TINY,
         "data": {"tokenizer": "bytes"},
         "parallel": {"data": devices},
@@ -46,7 +48,13 @@ class Crowd(threading.Thread):
 
     def submit(self) -> str | None:
         name = f"chaos {len(self.acknowledged)}"
-        job = self.cluster.post("/jobs", spec(name, self.pick.choice(GANGS), self.pick.randint(2, 16)))
+        wish = spec(
+            name,
+            self.pick.choice(GANGS),
+            steps=self.pick.randint(2, 24),
+            priority=self.pick.choice(PRIORITIES),
+        )
+        job = self.cluster.post("/jobs", wish)
         if job is None:
             return None  # it may stand in the queue all the same: then it must end as well
         self.acknowledged.add(job["id"])

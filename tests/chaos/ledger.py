@@ -11,18 +11,23 @@ import django
 
 
 def ledger() -> dict[str, Any]:
-    from jobs.models import Attempt, Event, Job, Lease
-    from jobs.states import ATTEMPT_LIVE, FINAL, AttemptState
+    from jobs.models import Attempt, AttemptNode, Event, Job, Lease
+    from jobs.states import ATTEMPT_LIVE, FINAL, MEMBER_LIVE, AttemptState, MemberState
 
     ends = [f"attempt.{state}" for state in AttemptState if state not in ATTEMPT_LIVE]
+    member_ends = [f"member.{state}" for state in MemberState if state not in MEMBER_LIVE]
     events = Event.objects.values("job_id", "attempt_number", "kind")
     return {
         "jobs": list(Job.objects.values("id", "name", "state", "reason", "num_devices", "step", "num_steps")),
         "attempts": list(
-            Attempt.objects.values("job_id", "number", "state", "reason", "cause", "resumed_from")
+            Attempt.objects.values(
+                "job_id", "number", "state", "reason", "cause", "resumed_from", "num_nodes", "yield_reason"
+            )
         ),
+        "members": list(AttemptNode.objects.values("attempt__job_id", "attempt__number", "state")),
         "job_ends": list(events.filter(kind__in=[f"job.{state}" for state in FINAL])),
         "attempt_ends": list(events.filter(kind__in=ends)),
+        "member_ends": list(events.filter(kind__in=member_ends)),
         "lock_waits": Event.objects.filter(kind="note.info", text__startswith="Waited").count(),
         "active_leases": Lease.objects.filter(is_active=True).count(),
     }

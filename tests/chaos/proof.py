@@ -66,6 +66,10 @@ def assert_each_ended_once(ledger: dict[str, Any], acknowledged: set[str]) -> No
     assert set(attempts.values()) <= set(TERMINAL), "an attempt lives on"
     attempt_ends = Counter((event["job_id"], event["attempt_number"]) for event in ledger["attempt_ends"])
     assert attempt_ends == dict.fromkeys(attempts, 1), f"not one end each: {attempt_ends.most_common(3)}"
+    assert {member["state"] for member in ledger["members"]} <= set(TERMINAL), "a node's part lives on"
+    parts = Counter((member["attempt__job_id"], member["attempt__number"]) for member in ledger["members"])
+    part_ends = Counter((event["job_id"], event["attempt_number"]) for event in ledger["member_ends"])
+    assert part_ends == parts, f"not one end for each node's part: {part_ends - parts} {parts - part_ends}"
     successes = Counter(job for (job, _), state in attempts.items() if state == "succeeded")
     done = {job["id"] for job in ledger["jobs"] if job["state"] == "succeeded"}
     assert successes == dict.fromkeys(done, 1), "a job succeeded twice, or without an attempt"

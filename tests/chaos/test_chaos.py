@@ -54,6 +54,7 @@ def blow(cluster: Cluster, seconds: float, waiting: int, seed: int) -> tuple[Cro
     crowd.start()
     began, is_wiped = time.monotonic(), False
     while time.monotonic() < began + seconds:
+        assert crowd.is_alive(), "somebody must submit"
         storm.blow()
         if not is_wiped and time.monotonic() > began + seconds / 2:
             storm.wipe_broker()
@@ -68,7 +69,8 @@ def blow(cluster: Cluster, seconds: float, waiting: int, seed: int) -> tuple[Cro
     return crowd, storm
 
 
-def weather(cluster: Cluster, seconds: float, waiting: int) -> None:
+def weather(cluster: Cluster, seconds: float, waiting: int) -> dict[str, Any]:
+    """The ledger, once all that must hold has been seen to hold."""
     seed = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(10**6))
     crowd, storm = blow(cluster, seconds, waiting, seed)
     database = "PostgreSQL" if cluster.server else "SQLite"
@@ -84,6 +86,7 @@ def weather(cluster: Cluster, seconds: float, waiting: int) -> None:
     assert_each_ended_once(ledger, crowd.acknowledged)
     assert_every_success_was_worked_for(ledger, journal)
     wait_until(lambda: not cluster.processes(), 10.0, f"nothing left behind: {cluster.processes()}")
+    return ledger
 
 
 def read_ledger(cluster: Cluster) -> dict[str, Any]:
@@ -101,16 +104,25 @@ def tell(ledger: dict[str, Any], spans: int, calm_s: float) -> None:
         f"  jobs {dict(Counter(job['state'] for job in ledger['jobs']))}, all ended {calm_s:.0f} s after the storm"
     )
     print(f"  attempts {dict(Counter(attempt['state'] for attempt in attempts))} by cause {dict(causes)}")
+    spread = [attempt for attempt in attempts if attempt["num_nodes"] > 1]
+    print(f"  over several nodes {dict(Counter(attempt['state'] for attempt in spread))}; "
+          f"preempted {len(preempted(ledger))}")  # fmt: skip
     print(f"  requeues {sum(attempt['number'] > 1 for attempt in attempts)}, "
           f"of them resumed {sum(bool(attempt['resumed_from']) for attempt in attempts)}; "
           f"rank processes on devices {spans}; overlaps stopped by the lock: "
           f"{causes[Cause.DEVICE_HELD]} refused, {ledger['lock_waits']} made to wait")  # fmt: skip
 
 
+def preempted(ledger: dict[str, Any]) -> list[dict[str, Any]]:
+    return [a for a in ledger["attempts"] if a["yield_reason"].startswith("Preempted")]
+
+
 @pytest.mark.chaos
 @pytest.mark.timeout(1200)
 def test_a_storm_loses_no_job_and_shares_no_device(cluster: Cluster):
-    weather(cluster, STORM_S, waiting=20)  # enough to be busy while the web server is away
+    ledger = weather(cluster, STORM_S, waiting=20)  # enough to be busy while the web server is away
+    spread = [a for a in ledger["attempts"] if a["num_nodes"] > 1 and a["state"] == "succeeded"]
+    assert spread and preempted(ledger), "the storm met gangs over several nodes, and preemptions"
 
 
 @pytest.mark.services

@@ -23,6 +23,8 @@ def sound() -> dict[str, Any]:
         "attempts": [{"job_id": "j", "number": 1, "state": "succeeded"}],
         "job_ends": [{"job_id": "j"}],
         "attempt_ends": [{"job_id": "j", "attempt_number": 1}],
+        "members": [{"attempt__job_id": "j", "attempt__number": 1, "state": "succeeded"}] * 2,
+        "member_ends": [{"job_id": "j", "attempt_number": 1}] * 2,
         "active_leases": 0,
     }
 
@@ -69,6 +71,9 @@ def test_a_sound_ledger_passes():
         ("attempts", [{"job_id": "j", "number": 1, "state": "failed"}], "without an attempt"),
         ("attempt_ends", [{"job_id": "j", "attempt_number": 1}] * 2, "not one end each"),
         ("active_leases", 1, "active_leases"),
+        ("members", [{"attempt__job_id": "j", "attempt__number": 1, "state": "armed"}], "part lives on"),
+        ("member_ends", [{"job_id": "j", "attempt_number": 1}] * 3, "not one end for each"),
+        ("member_ends", [{"job_id": "j", "attempt_number": 1}], "not one end for each"),
     ],
 )
 def test_a_ledger_that_is_wrong_in_one_way_does_not_pass(name: str, value: Any, said: str):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from jobs.scheduling import decide
 from jobs.scheduling.snapshot import Snapshot, TeamShare
