@@ -18,9 +18,11 @@ class Epoch(Func):
         return []  # both databases answer with a float; Django would call float() on each once more
 
     def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
-        # 'YYYY-MM-DD HH:MM:SS.ffffff': what follows the 19th character is the fraction, or nothing.
+        # 'YYYY-MM-DD HH:MM:SS.ffffff': whole seconds, and the fraction if there is one. strftime alone would round
+        # .9996 up to the next second.
         column, values = compiler.compile(self.source_expressions[0])
-        return f"(strftime('%%s', {column}) + ('0' || substr({column}, 20)) + 0.0)", [*values, *values]
+        seconds, fraction = f"strftime('%%s', substr({column}, 1, 19))", f"'0' || substr({column}, 20)"
+        return f"({seconds} + ({fraction}) + 0.0)", [*values, *values]
 
     def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
         column, values = compiler.compile(self.source_expressions[0])
