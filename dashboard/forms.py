@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
@@ -26,6 +27,7 @@ class SpecField:
     kind: Kind
     default: Any
     choices: tuple[Any, ...] = ()
+    is_optional: bool = False  # nothing typed is None
 
     @property
     def id(self) -> str:
@@ -34,6 +36,8 @@ class SpecField:
     def value_of(self, text: str) -> Any:
         """The plain value a text stands for; a text that is none is kept, for the spec's check to refuse."""
         readers: dict[str, Any] = {"whole": int, "number": _finite}
+        if self.is_optional and not text.strip():
+            return None
         if self.kind == "switch":
             return text.lower() in TRUE_TEXTS
         if self.kind == "choice":
@@ -68,13 +72,16 @@ class Group:
 def _field(path: str, info: FieldInfo, default: Any) -> SpecField:
     kinds: dict[Any, Kind] = {int: "whole", float: "number", bool: "switch", str: "text"}
     is_choice = get_origin(info.annotation) is Literal
+    kept = [part for part in get_args(info.annotation) if part is not NoneType]
+    is_optional = not is_choice and len(kept) < len(get_args(info.annotation))
     return SpecField(
         path=path,
         title=info.title or path,
         help=info.description or "",
-        kind="choice" if is_choice else kinds[info.annotation],
+        kind="choice" if is_choice else kinds[kept[0] if is_optional else info.annotation],
         default=default,
         choices=get_args(info.annotation) if is_choice else (),
+        is_optional=is_optional,
     )
 
 

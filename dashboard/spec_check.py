@@ -13,8 +13,8 @@ from dashboard import forms, yaml_text
 from engine import planner
 from engine.checks import refuse_impossible
 from engine.spec import SPEC_BYTES_LIMIT, Problem, Spec, SpecError, flatten, parse, to_yaml, yaml_values
-from jobs import queue
-from jobs.models import Device
+from jobs import pools, queue
+from jobs.models import Device, Pool, Team
 
 LEFT_ALONE = "It was left as you typed it; the fields count."
 
@@ -42,26 +42,36 @@ class Capacity:
     memory_bytes: int | None
 
 
-def draft_of(spec: Spec) -> Draft:
-    return checked(Draft(to_yaml(spec), spec.model_dump()))
+@dataclass(frozen=True)
+class Cost:
+    """What a job may cost at the most, where its pool has a price: its devices until its time limit."""
+
+    money: float
+    currency: str
+    price_per_device_hour: float
+    limit_s: int
 
 
-def draft_from(post: Mapping[str, str]) -> Draft:
+def draft_of(spec: Spec, team: Team) -> Draft:
+    return checked(Draft(to_yaml(spec), spec.model_dump()), team)
+
+
+def draft_from(post: Mapping[str, str], team: Team) -> Draft:
     """The posted draft. `source` names the side that was edited last: it counts, the other follows."""
     text = post.get("yaml", "").replace("\r\n", "\n")
     if post.get("source") == "yaml":
-        return _from_yaml(text)
-    return _from_fields(forms.values_of(post), text)
+        return _from_yaml(text, team)
+    return _from_fields(forms.values_of(post), text, team)
 
 
-def checked(draft: Draft) -> Draft:
-    """The draft with every problem of its values."""
+def checked(draft: Draft, team: Team) -> Draft:
+    """The draft with every problem of its values, for a team that would submit it."""
     try:
         spec = parse(draft.values)
     except SpecError as error:
         return Draft(draft.yaml, draft.values, error.problems, None, draft.note)
     try:
-        queue.check(spec)
+        queue.check(spec, team)
     except SpecError as error:
         return Draft(draft.yaml, draft.values, error.problems, spec, draft.note)
     return Draft(draft.yaml, draft.values, (), spec, draft.note)
@@ -90,6 +100,16 @@ def capacity_of(pool: str) -> Capacity | None:
     return min(found, key=lambda one: one.memory_bytes or 0, default=None)
 
 
+def cost_of(spec: Spec) -> Cost | None:
+    """None where the pool is unknown or has no price."""
+    pool = Pool.objects.filter(name=spec.pool).first()
+    price = pool.price_per_device_hour if pool else None
+    if pool is None or price is None:
+        return None
+    limit_s = pools.complete(spec, pool).budget.limit_s
+    return Cost(price * spec.parallel.world_size * limit_s / 3600, pool.currency, price, limit_s)
+
+
 def problems_shown(draft: Draft) -> list[dict[str, Any]]:
     """Each problem with the field it is shown at, its line in the YAML, and its way out."""
     return [
@@ -116,33 +136,32 @@ def _fix_label(problem: Problem) -> str:
     return f"Use {' and '.join(parts)}" if parts else ""
 
 
-def _from_yaml(text: str) -> Draft:
+def _from_yaml(text: str, team: Team) -> Draft:
     try:
-        return checked(Draft(text, yaml_values(text)))
+        return checked(Draft(text, yaml_values(text)), team)
     except SpecError as error:
         return Draft(text, None, error.problems)
 
 
-def _from_fields(fields: dict[str, Any], text: str) -> Draft:
+def _from_fields(fields: dict[str, Any], text: str, team: Team) -> Draft:
     """The YAML with every field written into it that differs. Where that fails, it stays as it was typed."""
     values = forms.nested(fields)
     if not text.strip():
-        return checked(Draft(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), values))
+        return checked(Draft(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), values), team)
     try:
         known = yaml_values(text)
     except SpecError:
-        return checked(Draft(text, values, note=f"This YAML cannot be read. {LEFT_ALONE}"))
+        return checked(Draft(text, values, note=f"This YAML cannot be read. {LEFT_ALONE}"), team)
     known = flatten(known) if isinstance(known, Mapping) else {}
     for path, value in fields.items():
         if _is_same(forms.FIELDS[path], known.get(path, forms.FIELDS[path].default), value):
             continue
         changed = yaml_text.with_value(text, path, value)
         if changed is None:
-            return checked(
-                Draft(text, values, note=f"'{path}' could not be written into this YAML. {LEFT_ALONE}")
-            )
+            note = f"'{path}' could not be written into this YAML. {LEFT_ALONE}"
+            return checked(Draft(text, values, note=note), team)
         text = changed
-    return _from_yaml(text)
+    return _from_yaml(text, team)
 
 
 def _is_same(field: forms.SpecField, before: Any, value: Any) -> bool:

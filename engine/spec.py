@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from engine.problems import Problem, SpecError, kind_of, problem_of
+
 SPEC_BYTES_LIMIT = 64 * 1024
 SPEC_DEPTH_LIMIT = 6
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One reason why a spec cannot run: where, the sentence to show, and changes that would cure it."""
-
-    field: str
-    message: str
-    fix: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-
-class SpecError(ValueError):
-    """A user's mistake in a spec; carries every problem found, each with its field."""
-
-    def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(problems)
-        super().__init__(
-            "; ".join(f"{p.field}: {p.message}" if p.field else p.message for p in self.problems)
-        )
+DEFAULT_TIME_LIMIT_S = 3600  # where neither the spec nor its pool says one
 
 
 class Part(BaseModel):
@@ -130,9 +110,14 @@ class Budget(Part):
         100, ge=0, le=100_000_000, title="Checkpoint every", description="Steps; 0: only at the end"
     )
     keep_checkpoints: int = Field(2, ge=1, le=100, title="Checkpoints kept", description="The newest ones")
-    time_limit_s: int = Field(
-        3600, ge=10, le=60 * 60 * 24 * 60, title="Time limit", description="Seconds; then checkpoint and end"
-    )
+    time_limit_s: int | None = Field(
+        None, ge=10, le=60 * 60 * 24 * 60, title="Time limit",
+        description="Seconds; then checkpoint and end. Empty: as long as the pool gives by itself",
+    )  # fmt: skip
+
+    @property
+    def limit_s(self) -> int:
+        return self.time_limit_s or DEFAULT_TIME_LIMIT_S
 
 
 class Spec(Part):
@@ -150,6 +135,9 @@ class Spec(Part):
         True,
         title="Preemptible",
         description="A higher priority may send it back to the queue, with a checkpoint",
+    )
+    requires: str = Field(
+        "", max_length=200, title="Requires", description="Labels the pool must have: gpu=h200, site=north"
     )
     model: Model = Model()
     data: Data = Data()
@@ -172,11 +160,11 @@ class Spec(Part):
 def parse(values: Any) -> Spec:
     """A spec from nested plain values. Raises SpecError naming each field, its value and what is allowed."""
     if not isinstance(values, Mapping):
-        raise SpecError([Problem("", f"A spec is a mapping of fields, not {_kind(values)}.")])
+        raise SpecError([Problem("", f"A spec is a mapping of fields, not {kind_of(values)}.")])
     try:
         return Spec.model_validate(values)
     except ValidationError as error:
-        raise SpecError(_problem(e) for e in error.errors()) from None
+        raise SpecError(problem_of(e, Spec) for e in error.errors()) from None
 
 
 def from_yaml(text: str | bytes) -> Spec:
@@ -251,48 +239,3 @@ def _yaml_sentence(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
     return f"This is not readable YAML{where}: {getattr(error, 'problem', None) or error}."
-
-
-def _kind(value: Any) -> str:
-    names = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false"}
-    return names.get(type(value), type(value).__name__)
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _problem(error: Mapping[str, Any]) -> Problem:
-    """One pydantic error as a sentence that names the value, the limit and a way out."""
-    location = tuple(str(part) for part in error["loc"])
-    path, value, context = ".".join(location), error["input"], error.get("ctx", {})
-    kind = str(error["type"])
-    if kind == "extra_forbidden":
-        return Problem(path, _unknown_field(location))
-    if isinstance(value, float) and not math.isfinite(value):
-        return Problem(path, f"{value} is not a finite number.")
-    limits = {"greater_than_equal": ("at least", "ge"), "greater_than": ("more than", "gt"),
-              "less_than_equal": ("at most", "le"), "less_than": ("less than", "lt")}  # fmt: skip
-    if kind in limits:
-        word, key = limits[kind]
-        return Problem(path, f"{_shown(value)} is out of range: it must be {word} {context[key]:,}.")
-    if kind == "literal_error":
-        return Problem(path, f"{_shown(value)} is not one of {context['expected']}.")
-    if kind.startswith(("int_", "float_")):
-        whole = "a whole number" if kind.startswith("int_") else "a number"
-        return Problem(path, f"{_shown(value)} is not {whole}.")
-    if kind.startswith("bool_"):
-        return Problem(path, f"{_shown(value)} is neither true nor false.")
-    if kind in ("model_type", "model_attributes_type"):
-        return Problem(path, f"This holds fields of its own; {_kind(value)} was given.")
-    return Problem(path, f"{_shown(value)}: {error['msg']}.")
-
-
-def _unknown_field(location: tuple[str, ...]) -> str:
-    part: type[BaseModel] = Spec
-    for name in location[:-1]:
-        part = part.model_fields[name].annotation  # type: ignore[assignment]
-    near = difflib.get_close_matches(location[-1], part.model_fields, n=1)
-    hint = f"Did you mean '{near[0]}'?" if near else f"Known here: {', '.join(part.model_fields)}."
-    return f"'{location[-1]}' is not a field of a spec. {hint}"

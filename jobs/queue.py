@@ -14,7 +14,7 @@ from django.utils import timezone
 from engine import planner
 from engine.checks import Hardware, refuse_impossible
 from engine.spec import Problem, Spec, SpecError
-from jobs import stopping
+from jobs import pools, stopping
 from jobs.models import Device, Event, Job, Membership, Pool, Priority, Run, Team
 from jobs.models.people import Role
 from jobs.states import FINAL, JobState, StateError, move_job
@@ -24,8 +24,9 @@ RACES_LIMIT = 5  # a job that moves more often than this while one request looks
 
 def submit(*, spec: Spec, team: Team, owner: User, actor: str | None = None) -> Job:
     """A new job in its pool's queue, with its run. Raises SpecError with every reason against it."""
-    pool = check(spec)
+    pool = check(spec, team)
     _refuse_priority(spec, team, owner)
+    spec = pools.complete(spec, pool)
     plan = planner.plan(spec).to_json()
     values = spec.model_dump()
     with transaction.atomic():
@@ -38,7 +39,7 @@ def submit(*, spec: Spec, team: Team, owner: User, actor: str | None = None) -> 
             plan=plan,
             num_devices=spec.parallel.world_size,
             num_steps=spec.budget.steps,
-            time_limit_s=spec.budget.time_limit_s,
+            time_limit_s=spec.budget.limit_s,
             priority=Priority[spec.priority.upper()],
             is_preemptible=spec.preemptible,
         )
@@ -47,8 +48,9 @@ def submit(*, spec: Spec, team: Team, owner: User, actor: str | None = None) -> 
     return job
 
 
-def check(spec: Spec) -> Pool:
-    """The pool that would run `spec`. Raises SpecError with all that stands against it, each with its field."""
+def check(spec: Spec, team: Team | None = None) -> Pool:
+    """The pool that would run `spec` for `team`. Raises SpecError with all that stands against it, each with its
+    field; without a team, all that holds for every team."""
     from engine.data import corpora  # imports the tokeniser's library, which readers of the queue do not need
 
     problems: list[Problem] = []
@@ -56,6 +58,7 @@ def check(spec: Spec) -> Pool:
     hardware: Hardware | None = None
     try:
         pool = _open_pool(spec.pool)
+        problems += pools.problems(spec, pool, team)
         hardware = hardware_of(pool)
     except SpecError as error:
         problems += error.problems

@@ -13,6 +13,8 @@ from ninja import Router
 
 from dashboard.api.auth import caller
 from dashboard.api.shapes import Pools
+from engine.spec import Problem, SpecError
+from jobs import pools, typed
 from jobs.models import Device, Lease, Node, Pool
 from jobs.states import JobState
 
@@ -20,8 +22,10 @@ router = Router(tags=["pools"])
 
 
 @router.get("/pools", response=Pools)
-def listing(request: HttpRequest) -> dict[str, Any]:
-    """Every pool; a device held by a job of another team says only that it is held."""
+def listing(request: HttpRequest, requires: str = "") -> dict[str, Any]:
+    """Every pool, or those with all labels that `requires` names (gpu=h200, site=north); a device held by a job of
+    another team says only that it is held."""
+    wanted = _labels(requires)
     now, teams = timezone.now(), caller(request).team_ids()
     held = Lease.objects.filter(is_active=True).select_related("attempt__job")
     devices = Device.objects.filter(is_present=True).prefetch_related(
@@ -29,19 +33,38 @@ def listing(request: HttpRequest) -> dict[str, Any]:
     )
     nodes = Node.objects.order_by("name").prefetch_related(Prefetch("devices", queryset=devices))
     waiting = Count("jobs", filter=Q(jobs__state=JobState.QUEUED))
-    pools = (
-        Pool.objects.order_by("name").annotate(num_waiting=waiting).prefetch_related(Prefetch("nodes", nodes))
+    found = (
+        Pool.objects.order_by("name")
+        .annotate(num_waiting=waiting)
+        .prefetch_related(Prefetch("nodes", nodes), "allowed_teams")
     )
     return {
         "pools": [
             {
-                "name": pool.name,
-                "is_open": pool.is_open,
+                **_settings(pool),
                 "num_waiting": pool.num_waiting,
                 "nodes": [_node(node, teams, now) for node in pool.nodes.all()],
             }
-            for pool in pools
+            for pool in found
+            if wanted.items() <= pool.labels.items()
         ]
+    }
+
+
+def _labels(text: str) -> dict[str, str]:
+    try:
+        return typed.labels(text)
+    except ValueError as error:
+        raise SpecError([Problem("requires", str(error))]) from None
+
+
+def _settings(pool: Pool) -> dict[str, Any]:
+    columns = ("name", "is_open", "labels", "max_time_limit_s", "max_gang", "price_per_device_hour",
+               "tariff_per_kwh", "currency")  # fmt: skip
+    return {
+        **{name: getattr(pool, name) for name in columns},
+        "allowed_teams": [team.slug for team in pool.allowed_teams.all()],
+        "default_time_limit_s": pools.time_limit_s(pool),
     }
 
 

@@ -163,8 +163,18 @@ class NodeOut(Schema):
 
 
 class PoolOut(Schema):
+    """A limit that is null is none; without a price or tariff no money is booked."""
+
     name: str
     is_open: bool
+    labels: dict[str, str]
+    allowed_teams: list[str]  # their slugs; none: every team
+    default_time_limit_s: int
+    max_time_limit_s: int | None
+    max_gang: int | None
+    price_per_device_hour: float | None
+    tariff_per_kwh: float | None
+    currency: str
     num_waiting: int
     nodes: list[NodeOut]
 

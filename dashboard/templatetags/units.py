@@ -121,6 +121,20 @@ def as_duration(value: Any) -> str:
     return " ".join(part for part in parts[:2] if not part.startswith("0 "))
 
 
+@register.filter
+def as_money(value: Any, currency: str = "") -> str:
+    """1234.5 -> '1,234.50 EUR'; below a hundredth three significant digits, so that nothing that costs reads 0.00."""
+    number = _number(value)
+    if number is None:
+        return ABSENT
+    if odd := _odd(number):
+        return odd
+    text = (
+        f"{number:,.2f}" if not number or abs(number) >= 0.01 else f"{float(f'{number:.3g}'):f}".rstrip("0")
+    )
+    return f"{text} {currency}".rstrip()
+
+
 _BY_UNIT = {
     "share": as_share,
     "pct": as_pct,

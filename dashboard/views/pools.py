@@ -60,7 +60,9 @@ def listing(request: HttpRequest) -> HttpResponse:
     nodes = Node.objects.order_by("name").prefetch_related(Prefetch("devices", queryset=devices))
     waiting = Count("jobs", filter=Q(jobs__state=JobState.QUEUED))
     pools = (
-        Pool.objects.order_by("name").annotate(num_waiting=waiting).prefetch_related(Prefetch("nodes", nodes))
+        Pool.objects.order_by("name")
+        .annotate(num_waiting=waiting)
+        .prefetch_related(Prefetch("nodes", nodes), "allowed_teams")
     )
     context = {"pools": [(pool, [_node(node, teams, now) for node in pool.nodes.all()]) for pool in pools]}
     return render(

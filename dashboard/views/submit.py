@@ -26,8 +26,8 @@ PARTS = ("parameters", "gradients", "optimiser", "activations", "logits")
 def submit(request: HttpRequest) -> HttpResponse:
     team = access.writable_team(request.user, request.POST.get("team"))
     if request.method != "POST":
-        return _page(request, spec_check.draft_of(_start(request)))
-    draft = spec_check.draft_from(request.POST)
+        return _page(request, spec_check.draft_of(_start(request), team))
+    draft = spec_check.draft_from(request.POST, team)
     if not draft.is_ready:
         return _page(request, draft, status=422)
     try:
@@ -41,8 +41,8 @@ def submit(request: HttpRequest) -> HttpResponse:
 @require_POST
 def check(request: HttpRequest) -> JsonResponse:
     """What the page needs to follow an edit, as JSON: both notations, the problems and the estimate."""
-    access.writable_team(request.user)
-    draft = spec_check.draft_from(request.POST)
+    team = access.writable_team(request.user, request.POST.get("team"))
+    draft = spec_check.draft_from(request.POST, team)
     return JsonResponse(
         {
             "yaml": draft.yaml,
@@ -99,6 +99,7 @@ def _plan(draft: Draft) -> dict[str, object]:
         "plan": plan,
         "spec": draft.spec,
         "capacity": capacity,
+        "cost": spec_check.cost_of(draft.spec),
         "peak": _sizes(plan.peak),
         "tokens_total": plan.tokens_per_step * draft.spec.budget.steps,
         "verdict": plan.fits(memory_bytes),

@@ -45,7 +45,7 @@ class Session:
         return norm is not None and not math.isfinite(norm) and self.dtype != "fp16"
 
     def is_late(self) -> bool:
-        return time.monotonic() > self.started_at + self.spec.budget.time_limit_s
+        return time.monotonic() > self.started_at + self.spec.budget.limit_s
 
     def first_step_done(self) -> None:
         if self.recorder.rank == 0:

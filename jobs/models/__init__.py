@@ -3,6 +3,7 @@
 from jobs.models.cluster import Device, Node, Pool
 from jobs.models.nodes import NodeEvent, NodeToken
 from jobs.models.people import ApiToken, LoginLink, Membership, Team
+from jobs.models.pools import PoolEvent
 from jobs.models.runs import Run
 from jobs.models.series import Batch, Chunk, ChunkData, Segment, StoredSeries, Stream
 from jobs.models.shares import Charge, Share
@@ -26,6 +27,7 @@ __all__ = [
     "NodeEvent",
     "NodeToken",
     "Pool",
+    "PoolEvent",
     "Priority",
     "Run",
     "Segment",

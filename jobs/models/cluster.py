@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Case, Value, When
 
+from jobs.models.people import Team
 from jobs.node_states import AdminState, DeviceHealth, DrainPolicy, Health
 
 
@@ -16,6 +17,16 @@ class Pool(models.Model):
     # Whether a job that no node can hold alone may have its ranks on several; they need a shared checkpoint folder.
     allows_several_nodes = models.BooleanField(default=False)
     joins_freely = models.BooleanField(default=False)  # whether nodes may join without a token
+    labels = models.JSONField(default=dict)  # {"gpu": "h200"}: what a spec may require
+    # What the pool allows. NULL: no limit of its own. A team's weight stands in its Share.
+    default_time_limit_s = models.PositiveIntegerField(null=True)  # of a spec that names none
+    max_time_limit_s = models.PositiveIntegerField(null=True)
+    max_gang = models.PositiveIntegerField(null=True)  # devices of one job
+    allowed_teams = models.ManyToManyField(Team, related_name="pools", blank=True)  # none: every team
+    # What it costs. NULL: nobody has said, so no money is booked.
+    price_per_device_hour = models.FloatField(null=True)
+    tariff_per_kwh = models.FloatField(null=True)
+    currency = models.CharField(max_length=3, default="EUR")
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:

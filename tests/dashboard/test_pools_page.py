@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from jobs import pools
 from jobs.models import Device, Lease, Node
 
 POOLS = "/pools/"
@@ -63,3 +64,18 @@ def test_a_device_that_is_gone_is_not_shown(owner_browser, node):
     text = owner_browser.get(POOLS).text
     assert "Device 0" in text
     assert "Device 1" not in text
+
+
+def test_what_a_pool_allows_stands_beside_its_name(owner_browser, node, pool):
+    assert "a device-hour" not in owner_browser.get(POOLS).text
+    pools.change(pool, "ann", {"labels": "gpu=h200", "max_gang": "4", "max_time_limit_s": "12 h",
+                               "price_per_device_hour": "2.5", "allowed_teams": "research"})  # fmt: skip
+    text = owner_browser.get(POOLS).text
+    for said in (
+        "gpu=h200",
+        "at most 4 devices a job",
+        "at most 12 h",
+        "2.50 EUR a device-hour",
+        "only for Research",
+    ):
+        assert said in text

@@ -11,7 +11,8 @@ from django.urls import reverse
 from dashboard import forms
 from engine.presets import PRESETS, preset
 from engine.spec import Spec, flatten, to_yaml
-from jobs.models import Job, Pool
+from jobs import pools
+from jobs.models import Job, Membership, Pool
 from tests.dashboard.conftest import fields_of
 
 SUBMIT, CHECK = "/submit/", "/submit/check/"
@@ -52,7 +53,9 @@ def test_the_defaults_work(browser, owner):
     job = Job.objects.get()
     assert answer.status_code == 302
     assert answer.url == reverse("run", args=[job.run.id])
-    assert job.spec == preset("demo").model_dump()
+    expected = preset("demo").model_dump()
+    expected["budget"]["time_limit_s"] = 3600  # none was given: the pool's
+    assert job.spec == expected
     assert job.owner == owner
 
 
@@ -184,3 +187,41 @@ def test_no_estimate_is_made_of_an_impossible_spec(browser):
 
 def test_groups_and_fields_come_from_the_spec_itself():
     assert list(forms.FIELDS) == list(flatten(Spec().model_dump()))
+
+
+def test_what_the_pool_refuses_stands_at_its_field_and_nothing_typed_is_lost(browser, pool):
+    pools.change(pool, "ann", {"max_time_limit_s": "1 h", "max_gang": "1"})
+    posted = fields_of(preset("demo"), name="keep me", budget__time_limit_s="7200", requires="gpu=h200")
+    answer = browser.post(SUBMIT, posted)
+    assert answer.status_code == 422 and not Job.objects.exists()
+    said = problems_in(answer)
+    assert "7200 s are more than pool" in said["budget.time_limit_s"]
+    assert "gives one job 1 at the most" in said["parallel.data"]
+    assert "has not gpu=h200" in said["requires"]
+    assert 'value="keep me"' in answer.text and 'value="7200"' in answer.text
+
+
+def test_the_pool_is_asked_for_the_team_that_was_chosen(browser, pool, owner, other_team):
+    Membership.objects.create(user=owner, team=other_team)
+    pools.change(pool, "ann", {"allowed_teams": "others"})
+    fields = fields_of(preset("demo"))
+    assert browser.post(CHECK, fields | {"team": "others"}).json()["problems"] == []
+    assert browser.post(CHECK, fields | {"team": "research"}).json()["problems"][0]["field"] == "pool"
+    assert browser.post(CHECK, fields | {"team": "nowhere"}).status_code == 404
+
+
+def test_an_empty_time_limit_is_none_in_both_notations(browser):
+    fields = fields_of(preset("demo"), budget__time_limit_s="")
+    text = browser.post(
+        CHECK, fields | {"yaml": to_yaml(preset("demo")).replace("time_limit_s: null", "time_limit_s: 90")}
+    ).json()["yaml"]
+    assert "time_limit_s: null" in text
+    values = browser.post(CHECK, {"source": "yaml", "yaml": text}).json()["values"]
+    assert values["budget.time_limit_s"] == ""
+
+
+def test_the_plan_says_what_a_job_costs_at_the_most(browser, pool):
+    fields = fields_of(preset("demo"), budget__time_limit_s="1800")
+    assert "at the most" not in browser.post(CHECK, fields).json()["plan"]
+    pools.change(pool, "ann", {"price_per_device_hour": "2.5", "currency": "USD"})
+    assert "Costs 2.50 USD at the most: 2 devices" in browser.post(CHECK, fields).json()["plan"]

@@ -25,6 +25,9 @@ from dashboard.templatetags import units
         (units.as_duration, 86400, "1 d"),
         (units.as_rough, 98.6, "1 min 39 s"),
         (units.as_whole, 4000, "4,000"),
+        (units.as_money, 1234.5, "1,234.50"),
+        (units.as_money, 0, "0.00"),
+        (units.as_money, 0.00123456, "0.00123"),
     ],
 )
 def test_a_value_is_short_and_has_its_unit(write, value, text):

@@ -106,4 +106,4 @@ def test_accumulation_follows_from_the_batches():
 
 def test_flatten_keeps_the_order_of_the_fields():
     names = list(specs.flatten(Spec().model_dump()))
-    assert names[:6] == ["name", "pool", "seed", "priority", "preemptible", "model.layers"]
+    assert names[:7] == ["name", "pool", "seed", "priority", "preemptible", "requires", "model.layers"]

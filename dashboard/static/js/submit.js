@@ -14,6 +14,7 @@ let asked = 0; // the newest question; answers to older ones are dropped
 form.addEventListener("input", (event) => {
   if (event.target === yaml) edited("yaml");
   else if (inputs.includes(event.target)) edited("fields");
+  else if (event.target.name === "team") edited(form.elements.source.value); // what a pool allows differs by team
 });
 yaml.addEventListener("scroll", () => { gutter.scrollTop = yaml.scrollTop; });
 document.getElementById("yaml-anew").addEventListener("click", () => { yaml.value = ""; edited("fields"); });

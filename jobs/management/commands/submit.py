@@ -15,7 +15,7 @@ from engine.presets import PRESETS
 from engine.spec import Spec, SpecError, parse, with_changes, yaml_values
 from jobs import people, queue
 from jobs.management import lines
-from jobs.models import Job, Node
+from jobs.models import Job, Node, Team
 from jobs.states import FINAL, JobState
 
 POLL_S = 0.3
@@ -44,11 +44,14 @@ class Command(BaseCommand):
     def handle(self, *, spec: str, pool: str | None, changes: list[str], **options: Any) -> None:
         self.as_json: bool = options["as_json"]
         owner = _owner(options["user"])
+        team = people.first_writable_team(owner)
+        if team is None:
+            raise CommandError(f"User '{owner.get_username()}' is in no team that may submit.")
         try:
             values = with_changes(_values(spec), [*changes, *([f"pool={pool}"] if pool else [])])
             self._wait_for_first_node()
-            parsed = self._fitted(values) if options["fit"] else parse(values)
-            job = self._submit(parsed, owner)
+            parsed = self._fitted(values, team) if options["fit"] else parse(values)
+            job = queue.submit(spec=parsed, team=team, owner=owner)
         except SpecError as error:
             for problem in error.problems:
                 self.stderr.write(f"{problem.field}: {problem.message}" if problem.field else problem.message)
@@ -57,18 +60,12 @@ class Command(BaseCommand):
         if options["wait"] and self._follow(job) != JobState.SUCCEEDED:
             raise SystemExit(1)
 
-    def _submit(self, spec: Spec, owner: User) -> Job:
-        team = people.first_writable_team(owner)
-        if team is None:
-            raise CommandError(f"User '{owner.get_username()}' is in no team that may submit.")
-        return queue.submit(spec=spec, team=team, owner=owner)
-
-    def _fitted(self, values: Mapping[str, Any]) -> Spec:
+    def _fitted(self, values: Mapping[str, Any], team: Team) -> Spec:
         """The spec with the proposed changes applied where it would be refused. Raises SpecError without any."""
         for _ in range(FIT_ROUNDS):
             spec = parse(values)
             try:
-                queue.check(spec)
+                queue.check(spec, team)
                 return spec
             except SpecError as error:
                 fixes = [f"{name}={value}" for p in error.problems for name, value in p.fix.items()]

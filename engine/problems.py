@@ -1,0 +1,76 @@
+"""What is wrong with a spec: each problem with its field, a sentence for people, and changes that would cure it."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One reason why a spec cannot run: where, the sentence to show, and changes that would cure it."""
+
+    field: str
+    message: str
+    fix: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+class SpecError(ValueError):
+    """A user's mistake in a spec; carries every problem found, each with its field."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(
+            "; ".join(f"{p.field}: {p.message}" if p.field else p.message for p in self.problems)
+        )
+
+
+def kind_of(value: Any) -> str:
+    names = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false"}
+    return names.get(type(value), type(value).__name__)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def problem_of(error: Mapping[str, Any], root: type[BaseModel]) -> Problem:
+    """One pydantic error about a `root` as a sentence that names the value, the limit and a way out."""
+    location = tuple(str(part) for part in error["loc"])
+    path, value, context = ".".join(location), error["input"], error.get("ctx", {})
+    kind = str(error["type"])
+    if kind == "extra_forbidden":
+        return Problem(path, _unknown_field(location, root))
+    if isinstance(value, float) and not math.isfinite(value):
+        return Problem(path, f"{value} is not a finite number.")
+    limits = {"greater_than_equal": ("at least", "ge"), "greater_than": ("more than", "gt"),
+              "less_than_equal": ("at most", "le"), "less_than": ("less than", "lt")}  # fmt: skip
+    if kind in limits:
+        word, key = limits[kind]
+        return Problem(path, f"{_shown(value)} is out of range: it must be {word} {context[key]:,}.")
+    if kind == "literal_error":
+        return Problem(path, f"{_shown(value)} is not one of {context['expected']}.")
+    if kind.startswith(("int_", "float_")):
+        whole = "a whole number" if kind.startswith("int_") else "a number"
+        return Problem(path, f"{_shown(value)} is not {whole}.")
+    if kind.startswith("bool_"):
+        return Problem(path, f"{_shown(value)} is neither true nor false.")
+    if kind in ("model_type", "model_attributes_type"):
+        return Problem(path, f"This holds fields of its own; {kind_of(value)} was given.")
+    return Problem(path, f"{_shown(value)}: {error['msg']}.")
+
+
+def _unknown_field(location: tuple[str, ...], root: type[BaseModel]) -> str:
+    part = root
+    for name in location[:-1]:
+        part = part.model_fields[name].annotation  # type: ignore[assignment]
+    near = difflib.get_close_matches(location[-1], part.model_fields, n=1)
+    hint = f"Did you mean '{near[0]}'?" if near else f"Known here: {', '.join(part.model_fields)}."
+    return f"'{location[-1]}' is not a field of a spec. {hint}"
