@@ -1,81 +1,121 @@
-"""What attempts have cost, per attempt or added up by team, pool and month: device-seconds, waste, energy."""
+"""What attempts have cost, per attempt or added up by person, team, pool, month or day: device-hours, waste, energy,
+money."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from django.db.models import Count, Max, QuerySet, Sum
+from django.db.models import Count, Q, QuerySet, Sum
 
-from jobs.models import Charge, StoredSeries
+from jobs.models import Charge
 
 NOT_MEASURED = "not measured"
-ENERGY = "energy_j"  # the metric; of each device, since the attempt began
-BY = ("month", "pool", "team", "attempt")
+# What lines can be added up by -> the columns that tell them apart.
+BY: dict[str, tuple[str, ...]] = {
+    "month": ("month",),
+    "day": ("day",),
+    "pool": ("pool__name",),
+    "team": ("team__name",),
+    "person": ("attempt__job__owner__username",),
+    "attempt": ("attempt__job_id", "attempt__number"),
+}
+SUMS = ("device_s", "wasted_device_s", "energy_j", "energy_device_s", "device_money", "energy_money")
 
 
 @dataclass
 class Line:
-    """One group of charges. `energy_j` adds up the attempts that were measured on all of their devices; None: not
-    one was. An attempt's energy stands in the month in which it ended."""
+    """One group of charges. `energy_j` is the sum of what was measured and None where nothing was;
+    `energy_device_s` of `device_s` is what it covers. Money is never added up over currencies."""
 
     keys: dict[str, str]
     attempts: int = 0
     device_s: float = 0.0
     wasted_device_s: float = 0.0
     energy_j: float | None = None
-    attempts_measured: int = 0
+    energy_device_s: float = 0.0
+    money: dict[str, float] = field(default_factory=dict)
+    unpriced_device_s: float = 0.0  # while their pool had no price of a device-hour
 
-    def to_json(self) -> dict[str, object]:
+    @property
+    def energy_share(self) -> float:
+        """Of the device-time, how much the energy covers."""
+        return min(1.0, self.energy_device_s / self.device_s) if self.device_s else 0.0
+
+    @property
+    def wasted_share(self) -> float | None:
+        return self.wasted_device_s / self.device_s if self.device_s else None
+
+    def to_json(self) -> dict[str, Any]:
         return {
             **self.keys,
             "attempts": self.attempts,
             "device_s": round(self.device_s, 3),
             "wasted_device_s": round(self.wasted_device_s, 3),
             "energy_j": NOT_MEASURED if self.energy_j is None else round(self.energy_j, 3),
-            "attempts_measured": self.attempts_measured,
+            "energy_measured_share": round(self.energy_share, 4),
+            "money": {currency: round(amount, 6) for currency, amount in sorted(self.money.items())},
+            "unpriced_device_s": round(self.unpriced_device_s, 3),
         }
 
 
-def lines(by: Sequence[str] = ("month", "pool", "team"), month: str | None = None) -> list[Line]:
-    """Ordered by their keys. `by` names some of BY; `month` (2026-11) leaves out all others. Two queries."""
-    charges = Charge.objects.all() if month is None else Charge.objects.filter(month=month)
-    energies = _energies(charges)
-    found: dict[tuple[str, ...], Line] = {}
-    last = Max("attempt__charges__month")  # an attempt over two months is counted in the later one
-    for charge in charges.select_related("attempt__job", "pool", "team").annotate(last_month=last):
-        is_last = charge.month == charge.last_month
-        names = {
-            "month": charge.month,
-            "pool": charge.pool.name,
-            "team": charge.team.name,
-            "attempt": f"{charge.attempt.job_id}/{charge.attempt.number}",
-        }
-        keys = {name: names[name] for name in by}
-        line = found.setdefault(tuple(keys.values()), Line(keys))
-        line.device_s += charge.device_s
-        line.wasted_device_s += charge.wasted_device_s
-        if is_last or "month" in by:
-            line.attempts += 1
-        energy_j = energies.get((charge.attempt.job_id, charge.attempt.number))
-        if is_last and energy_j is not None:
-            line.energy_j = (line.energy_j or 0.0) + energy_j
-            line.attempts_measured += 1
-    return [found[key] for key in sorted(found)]
+def charges(
+    month: str | None = None, teams: Collection[int] | None = None, pool: str | None = None
+) -> QuerySet[Charge]:
+    """Of one month (2026-11), of some teams, of one pool; None leaves none out."""
+    found = Charge.objects.all()
+    if month is not None:
+        found = found.filter(month=month)
+    if teams is not None:
+        found = found.filter(team__in=teams)
+    return found if pool is None else found.filter(pool__name=pool)
 
 
-def _energies(charges: QuerySet[Charge]) -> dict[tuple[str, int], float]:
-    """(job, attempt number) -> joules, of those whose every device was measured to the end."""
-    jobs = charges.values("attempt__job_id")
-    measured = (
-        StoredSeries.objects.filter(
-            metric=ENERGY, source__startswith="device:", stream__run__job__in=jobs, last_value__isnull=False
+def lines(charges: QuerySet[Charge], by: Sequence[str] = ("month", "pool", "team")) -> list[Line]:
+    """Ordered by their keys; `by` names some of BY. One query."""
+    columns = [column for name in by for column in BY[name]]
+    unpriced = Sum("device_s", filter=Q(device_money=None))
+    rows = (
+        charges.order_by()
+        .values(*columns, "currency")
+        .annotate(
+            attempts=Count("attempt", distinct=True), unpriced=unpriced, **{f"sum_{c}": Sum(c) for c in SUMS}
         )
-        .values("stream__run__job_id", "stream__attempt", "stream__run__job__num_devices")
-        .annotate(energy_j=Sum("last_value"), num_devices=Count("source", distinct=True))
     )
-    return {
-        (row["stream__run__job_id"], row["stream__attempt"]): row["energy_j"]
-        for row in measured
-        if row["num_devices"] == row["stream__run__job__num_devices"]
-    }
+    found: dict[tuple[str, ...], Line] = {}
+    for row in rows.order_by(*columns, "currency"):
+        keys = {name: "/".join(str(row[column]) for column in BY[name]) for name in by}
+        _add(found.setdefault(tuple(keys.values()), Line(keys)), row)
+    return list(found.values())
+
+
+def total(lines: Sequence[Line], charges: QuerySet[Charge]) -> Line:
+    """All lines as one; an attempt that stands in several is counted once. One query."""
+    whole = Line({}, attempts=charges.aggregate(n=Count("attempt", distinct=True))["n"])
+    for line in lines:
+        for name in ("device_s", "wasted_device_s", "energy_device_s", "unpriced_device_s"):
+            setattr(whole, name, getattr(whole, name) + getattr(line, name))
+        if line.energy_j is not None:
+            whole.energy_j = (whole.energy_j or 0.0) + line.energy_j
+        for currency, amount in line.money.items():
+            whole.money[currency] = whole.money.get(currency, 0.0) + amount
+    return whole
+
+
+def months(teams: Collection[int] | None = None) -> list[str]:
+    """Those in which something was booked, newest first."""
+    return list(charges(teams=teams).order_by("-month").values_list("month", flat=True).distinct())
+
+
+def _add(line: Line, row: dict[str, Any]) -> None:
+    line.attempts += row["attempts"]  # an attempt is booked in one currency
+    line.device_s += row["sum_device_s"]
+    line.wasted_device_s += row["sum_wasted_device_s"]
+    line.energy_device_s += row["sum_energy_device_s"]
+    line.unpriced_device_s += row["unpriced"] or 0.0
+    if row["sum_energy_j"] is not None:
+        line.energy_j = (line.energy_j or 0.0) + row["sum_energy_j"]
+    parts = [row[name] for name in ("sum_device_money", "sum_energy_money") if row[name] is not None]
+    if parts:
+        line.money[row["currency"]] = line.money.get(row["currency"], 0.0) + sum(parts)

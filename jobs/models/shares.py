@@ -18,12 +18,17 @@ class Share(models.Model):
     weight = models.FloatField(default=1.0, validators=[MinValueValidator(0.01)])
     guaranteed = models.PositiveIntegerField(default=0)  # devices
     borrowable = models.PositiveIntegerField(null=True, blank=True)  # devices beyond those; NULL: no limit
-    monthly_budget_device_s = models.PositiveBigIntegerField(null=True, blank=True)  # NULL: no budget
+    # What the team may use of the pool in one month (UTC). NULL: no budget.
+    monthly_budget_device_s = models.PositiveBigIntegerField(null=True, blank=True)
+    monthly_budget_j = models.FloatField(null=True, blank=True, validators=[MinValueValidator(0)])
+    monthly_budget_money = models.FloatField(null=True, blank=True, validators=[MinValueValidator(0)])
     # Written by jobs.charges only.
     used_device_s = models.FloatField(default=0.0)  # decayed, as of used_at
     used_at = models.DateTimeField(null=True, editable=False)
-    month = models.CharField(max_length=7, blank=True, editable=False)  # 2026-11: what month_device_s counts
+    month = models.CharField(max_length=7, blank=True, editable=False)  # 2026-11: what the next three count
     month_device_s = models.FloatField(default=0.0)
+    month_j = models.FloatField(default=0.0)  # measured
+    month_money = models.FloatField(default=0.0)  # in the pool's currency
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["team", "pool"], name="one_share_per_team_and_pool")]
@@ -33,17 +38,26 @@ class Share(models.Model):
 
 
 class Charge(models.Model):
-    """The device-seconds that one ended attempt held within one month (UTC). Only ever added to."""
+    """What one ended attempt held and used within one day (UTC), at the prices of the moment it ended. Only ever
+    added to. NULL: not measured, or nobody has said a price."""
 
     attempt = models.ForeignKey(Attempt, on_delete=models.CASCADE, related_name="charges")
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="charges")
     pool = models.ForeignKey(Pool, on_delete=models.CASCADE, related_name="charges")
-    month = models.CharField(max_length=7)
+    day = models.DateField()
+    month = models.CharField(max_length=7)  # of that day
     device_s = models.FloatField()
     wasted_device_s = models.FloatField()  # work after the last checkpoint of an attempt that did not succeed
+    energy_j = models.FloatField(null=True)
+    energy_device_s = models.FloatField(default=0.0)  # of device_s, what energy_j covers
+    price_per_device_hour = models.FloatField(null=True)
+    tariff_per_kwh = models.FloatField(null=True)
+    currency = models.CharField(max_length=3, blank=True)  # '' without a price
+    device_money = models.FloatField(null=True)
+    energy_money = models.FloatField(null=True)  # of the energy that was measured
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["attempt", "month"], name="one_charge_per_attempt_and_month")
+            models.UniqueConstraint(fields=["attempt", "day"], name="one_charge_per_attempt_and_day")
         ]
         indexes = [models.Index(fields=["month", "pool", "team"])]

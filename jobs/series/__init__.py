@@ -1,8 +1,9 @@
 """The series of runs: `append` adds points exactly once, `read` draws them, `names` says what there is."""
 
 from jobs.series.codec import Point, kind_of
+from jobs.series.counters import counted
 from jobs.series.names import Name, names
 from jobs.series.read import Series, read
 from jobs.series.write import append, close, fold
 
-__all__ = ["Name", "Point", "Series", "append", "close", "fold", "kind_of", "names", "read"]
+__all__ = ["Name", "Point", "Series", "append", "close", "counted", "fold", "kind_of", "names", "read"]

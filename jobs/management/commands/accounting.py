@@ -1,4 +1,4 @@
-"""`manage.py accounting`: device-seconds, waste and energy by month, pool, team or attempt."""
+"""`manage.py accounting`: device-hours, waste, energy and money by month, day, pool, team, person or attempt."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from jobs import accounting
+from jobs import accounting, table
 
 
 class Command(BaseCommand):
@@ -30,26 +30,28 @@ class Command(BaseCommand):
         names = [name.strip() for name in by.split(",")]
         if unknown := set(names) - set(accounting.BY):
             raise CommandError(f"'{min(unknown)}' is none of {', '.join(accounting.BY)}.")
-        rows = [line.to_json() for line in accounting.lines(names, month)]
-        if as_csv:
-            table = csv.DictWriter(self.stdout, [*names, *COLUMNS], lineterminator="\n")
-            table.writeheader()
-            table.writerows(rows)
+        lines = accounting.lines(accounting.charges(month), names)
+        if as_json:
+            for line in lines:
+                self.stdout.write(json.dumps(line.to_json()))
             return
-        for row in rows:
-            self.stdout.write(json.dumps(row) if as_json else _sentence(names, row))
-        if not rows and not as_json:
+        found = table.of(lines, names)
+        if as_csv:
+            csv.writer(self.stdout, lineterminator="\n").writerows([found.heads, *table.for_csv(found)])
+        elif not lines:
             self.stdout.write("No attempt has ended yet.")
+        else:
+            self.stdout.write("\n".join(_aligned(found)))
 
 
-COLUMNS = ("attempts", "device_s", "wasted_device_s", "energy_j", "attempts_measured")
-
-
-def _sentence(names: list[str], row: dict[str, Any]) -> str:
-    keys = "  ".join(str(row[name]) for name in names)
-    energy = row["energy_j"]
-    said = energy if isinstance(energy, str) else f"{energy / 3.6e6:.3f} kWh"
-    return (
-        f"{keys}  {row['attempts']} attempts  {row['device_s'] / 3600:.2f} device-hours, "
-        f"{row['wasted_device_s'] / 3600:.2f} of them wasted; energy {said}"
-    )
+def _aligned(found: table.Table) -> list[str]:
+    rows = [found.heads, *[list(row) for row in found.rows]]
+    widths = [max(len(row[index]) for row in rows) for index in range(len(found.heads))]
+    left = len(found.heads) - found.num_figures
+    return [
+        "  ".join(
+            text.ljust(width) if index < left else text.rjust(width)
+            for index, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
