@@ -134,6 +134,9 @@ class LogOut(Schema):
     is_cut: bool  # the log is longer than this
     size_bytes: int | None
     reason: str  # why there are no lines
+    node: str  # the machine it was brought from; '': the web server's own
+    read_at: datetime | None  # of a log that was brought: when its lines were new
+    is_coming: bool  # ask again in two seconds: the agent of its node brings what is new
 
 
 class DeviceOut(Schema):

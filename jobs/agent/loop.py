@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 
 from engine import procfs
 from engine.directory import AttemptDirectory, Control
-from jobs import devices, gangs, inventory, nodes
+from jobs import devices, gangs, inventory, logs, nodes
 from jobs.agent import launch, part, warm
 from jobs.agent.children import Keeper
 from jobs.agent.follow import end, follow
@@ -33,6 +33,7 @@ IDLE_TICK_S = 0.5  # the doorbell cuts it short
 ERROR_PAUSE_S = 2.0
 BEAT_EVERY_S = 5.0
 STRAYS_EVERY_S = 10.0
+LOGS_EVERY_S = 2.0
 LEAVE_LIMIT_S = 30.0
 MARGIN_SHARE = 0.1  # of the reassign time, for a slow machine
 
@@ -57,6 +58,7 @@ class Agent:
     _beat_at: float = 0.0
     _mirrored_at: float = 0.0
     _strays_at: float = 0.0
+    _logs_at: float = 0.0
     _vouched_until: float = 0.0  # unix time up to which a successful heartbeat lets us vouch for our attempts
     _leases: dict[int, float] = field(default_factory=dict)
     _ended: set[Path] = field(default_factory=set)
@@ -93,7 +95,9 @@ class Agent:
             .order_by("id")
         )
         alive = sum(self._guarded(self._attend, attempt, attempt) for attempt in attempts)
-        return alive + sum(self._guarded(self._attend_part, part.attempt, part) for part in parts)
+        alive += sum(self._guarded(self._attend_part, part.attempt, part) for part in parts)
+        self._bring_logs()
+        return alive
 
     def _guarded_tick(self) -> float:
         """Seconds until the next look."""
@@ -219,6 +223,11 @@ class Agent:
             elif not self._is_ours(str(path)):
                 log.warning("The supervisor in %s belongs to no living attempt: it is told to stop", path)
                 directory.write_control("stop")
+
+    def _bring_logs(self) -> None:
+        if time.monotonic() >= self._logs_at:
+            self._logs_at = time.monotonic() + LOGS_EVERY_S
+            logs.bring(self.node)
 
     def _is_ours(self, directory: str) -> bool:
         alone = Attempt.objects.filter(

@@ -1,6 +1,7 @@
 """Every table, one file per noun."""
 
 from jobs.models.cluster import Device, Node, Pool
+from jobs.models.logs import BroughtLog
 from jobs.models.nodes import NodeEvent, NodeToken
 from jobs.models.people import ApiToken, LoginLink, Membership, Team
 from jobs.models.pools import PoolEvent
@@ -14,6 +15,7 @@ __all__ = [
     "Attempt",
     "AttemptNode",
     "Batch",
+    "BroughtLog",
     "Charge",
     "Chunk",
     "ChunkData",

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from engine.directory import AttemptDirectory
 from engine.supervision.locks import hold_folder
 from jobs import inventory
-from jobs.models import Attempt, Job
+from jobs.models import Attempt, AttemptNode, Job
 from jobs.retention import tidy
 from jobs.states import AttemptState, JobState, move_attempt, move_job
 from tests.jobs.played import checkpoint
@@ -109,3 +109,59 @@ def test_the_command_says_what_it_would_do_and_what_it_did(node_dir, make_job):
 def test_keeping_nothing_is_refused(node_dir):
     with pytest.raises(CommandError, match="at least 1"):
         call_command("tidy", "--keep=0")
+
+
+class TestSeveralNodes:
+    @pytest.fixture
+    def shared(self, settings, tmp_path) -> Path:
+        settings.CHECKPOINT_ROOT = str(tmp_path / "shared")
+        return tmp_path / "shared"
+
+    def test_checkpoints_that_nodes_share_go_by_the_same_rules(self, node_dir, shared, make_job):
+        job = make_job()
+        for step in (20, 80, 40, 60):
+            ended(job, node_dir, step)
+        (shared / "somebody-1").mkdir()
+        done = tidy(node_dir, keep=1)
+        there = sorted(path.name for path in shared.iterdir())
+        assert there == sorted([f"{job.id}-2", f"{job.id}-4", "somebody-1"])
+        assert f"{job.id}/1 (shared checkpoints)" in done.removed
+
+    def test_shared_checkpoints_are_tidied_from_a_node_that_has_nothing_else_of_the_job(
+        self, node_dir, shared, make_job, tmp_path
+    ):
+        job = make_job()
+        first, _ = (ended(job, tmp_path / "elsewhere", step) for step in (20, 80))
+        Attempt.objects.update(directory="/on/another/machine")
+        tidy(node_dir, keep=1)
+        assert [path.name for path in shared.iterdir()] == [f"{job.id}-2"]
+        assert first.path.exists(), "what lies on another machine is that machine's business"
+
+    def test_a_part_of_a_gang_leaves_a_folder_on_each_node(self, node_dir, node, make_node, make_job):
+        job, other = make_job(), make_node("b", devices=0)
+        mine, theirs = ended(job, node_dir), node_dir / "attempts" / "theirs"
+        theirs.mkdir()
+        first = Attempt.objects.get(job=job)
+        Attempt.objects.filter(id=first.id).update(node=other, num_nodes=2, directory="/on/b")
+        AttemptNode.objects.create(attempt=first, node=node, directory=str(mine.path))
+        AttemptNode.objects.create(attempt=first, node=other, directory=str(theirs))
+        ended(job, node_dir)
+        done = tidy(node_dir, keep=1)
+        assert left(mine) == [False] and theirs.exists()
+        assert list(done.removed) == [f"{job.id}/1"]
+
+    def test_a_folder_that_another_node_has_just_taken_is_passed_by(
+        self, node_dir, shared, make_job, monkeypatch
+    ):
+        job = make_job()
+        for step in (20, 80):
+            ended(job, node_dir, step)
+        gone = shared / f"{job.id}-1"
+
+        def hold_late(path: Path) -> int | None:
+            if path == gone:
+                gone.rename(shared / ".elsewhere")
+            return hold_folder(path)
+
+        monkeypatch.setattr("jobs.retention.hold_folder", hold_late)
+        assert list(tidy(node_dir, keep=1).removed) == [f"{job.id}/1"]

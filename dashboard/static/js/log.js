@@ -14,6 +14,7 @@ if (log) {
     const text = await answer.text();
     if (log.innerHTML !== text) log.innerHTML = text;
     if (follow.checked) log.scrollTop = log.scrollHeight;
+    if (log.querySelector("[data-log-again]")) soon(); // it is brought from another machine, which is no event
   };
   const soon = () => { timer ??= setTimeout(load, GAP_MS); };
   rank.addEventListener("change", load);

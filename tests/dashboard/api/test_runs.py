@@ -9,7 +9,7 @@ import pytest
 from engine.directory import AttemptDirectory, Placement
 from engine.spec import Spec
 from jobs import logs, series
-from jobs.models import Attempt, Device, Lease, Node, Run
+from jobs.models import Attempt, Lease, Device, Lease, Node, Run
 from jobs.series import Point
 
 
@@ -175,6 +175,7 @@ def test_a_rank_that_has_not_written_says_so(job, attempt, client_of):
 def test_a_directory_of_somebody_else_is_not_read(job, attempt, client_of):
     """The same path on this machine may belong to another attempt than the one on its node."""
     Attempt.objects.update(number=2)
+    Lease.objects.create(attempt=attempt, device=attempt.node.devices.first(), rank=0)
     (AttemptDirectory(attempt.directory).log / "rank0.log").write_text("secret\n")
     said = log(client_of("mate"), job)
     assert said["lines"] == []

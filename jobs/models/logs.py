@@ -1,0 +1,33 @@
+"""Lines of logs that lie on other machines than the web server's."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from jobs.models.cluster import Node
+from jobs.models.work import Attempt
+
+
+class BroughtLog(models.Model):
+    """The last lines of one rank, asked for by whoever looks at them and brought by the agent of the rank's node."""
+
+    attempt = models.ForeignKey(Attempt, on_delete=models.CASCADE, related_name="brought_logs")
+    rank = models.PositiveIntegerField()
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="+")
+    wanted_until = models.DateTimeField()
+    read_at = models.DateTimeField(
+        null=True
+    )  # when its lines were last found to be new; NULL: not brought yet
+    text = models.TextField(blank=True)
+    is_cut = models.BooleanField(default=False)
+    size_bytes = models.BigIntegerField(null=True)  # of the file; NULL: there was none
+    reason = models.CharField(max_length=200, blank=True)  # why there are no lines
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["attempt", "rank"], name="one_brought_log_per_attempt_and_rank")
+        ]
+        indexes = [models.Index(fields=["node", "wanted_until"])]
+
+    def __str__(self) -> str:
+        return f"{self.attempt_id} rank {self.rank}"
