@@ -9,7 +9,7 @@ import pytest
 from engine.directory import AttemptDirectory, Placement
 from engine.spec import Spec
 from jobs import logs, series
-from jobs.models import Attempt, Lease, Device, Lease, Node, Run
+from jobs.models import Attempt, Device, Lease, Node, Run
 from jobs.series import Point
 
 

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0012_pool_settings'),
+        ("jobs", "0014_budgets"),
     ]
 
     operations = [
