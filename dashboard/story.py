@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django.contrib.auth.models import User
+
+from dashboard import chapters
 from engine.telemetry.metrics import START_PHASES
 from jobs.models import Attempt, Device, Event, Run
 
@@ -27,15 +30,16 @@ class Seat:
     device_id: str
 
 
-def of(run: Run) -> dict[str, Any]:
+def of(run: Run, user: User) -> dict[str, Any]:
     """The template's context; a run without a job has no story."""
     if run.job is None:
-        return {"attempts": [], "events": [], "phases": [], "seats": [], "checkpoints": []}
-    attempts = list(run.job.attempts.select_related("node").order_by("-number"))
+        return {"chapters": [], "events": [], "phases": [], "seats": [], "checkpoints": []}
+    told = chapters.of(run, run.job, user)
     events = list(run.job.events.order_by("-id")[:EVENTS_SHOWN])
-    newest = attempts[0] if attempts else None
+    newest = told[0].attempt if told else None
     return {
-        "attempts": attempts,
+        "chapters": told,
+        "lost_steps": sum(chapter.lost_steps or 0 for chapter in told),
         "events": _without_echoes([event for event in events if event.kind != "checkpoint"]),
         "checkpoints": [event for event in events if event.kind == "checkpoint"],
         "phases": phases(newest) if newest else [],

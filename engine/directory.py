@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -204,6 +205,12 @@ def newest_in(checkpoints: Path) -> Path | None:
 
 def checkpoint_name(step: int) -> str:
     return f"step-{step:08d}"
+
+
+def step_of_checkpoint(path: str) -> int | None:
+    """The step in a checkpoint's name or path; None for anything else."""
+    found = re.search(r"step-(\d+)/?$", path)
+    return int(found.group(1)) if found else None
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -34,6 +34,7 @@ def preempt(attempt_id: int, by: str, actor: str) -> bool:
     priority = Priority(winner.priority).label
     if not ask_back(attempt_id, actor=actor, reason=f"Preempted by job {by} (priority {priority})"):
         return False
+    Attempt.objects.filter(id=attempt_id).update(preempted_by=winner)
     loser = Attempt.objects.values_list("job_id", flat=True).get(id=attempt_id)
     text = f"Job {loser} was asked to give its devices to this one."
     Event.objects.create(job_id=by, actor=actor, kind="note.info", text=text)

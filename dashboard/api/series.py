@@ -94,6 +94,7 @@ def _plain(line: series.Series) -> dict[str, Any]:
         "count": line.count,
         "non_finite": line.non_finite,
         "borders": line.borders,
+        "border_attempts": line.border_attempts,
         "superseded": line.superseded,
     }
 

@@ -117,6 +117,7 @@ class SeriesOut(Schema):
     count: int  # points that the line stands for
     non_finite: list[tuple[float, str]]  # x and NaN, Infinity or -Infinity
     borders: list[float]  # x where each later attempt begins
+    border_attempts: list[int]  # the numbers of those attempts
     superseded: int  # points left out because a later attempt made their steps again
 
 

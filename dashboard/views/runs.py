@@ -12,7 +12,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from dashboard import access, figures, panels, sorting, story
+from dashboard import access, chapters, figures, panels, sorting, story
 from engine.spec import SpecError, parse, to_yaml
 from engine.telemetry.metrics import STEP_PHASES
 from jobs import logs, series
@@ -52,7 +52,7 @@ def listing(request: HttpRequest) -> HttpResponse:
 @require_safe
 def detail(request: HttpRequest, run_id: str) -> HttpResponse:
     run = access.run_for(request.user, run_id)
-    context = _head(request, run) | story.of(run)
+    context = _head(request, run) | story.of(run, request.user)
     there = series.names(run.id)
     measured = {name.metric for name in there}
     is_over = run.job is not None and run.job.state in FINAL
@@ -63,7 +63,7 @@ def detail(request: HttpRequest, run_id: str) -> HttpResponse:
         is None,  # logged from outside: it may have few of the metrics, and gives no reasons
         "spec_yaml": _spec_yaml(run),
         "ranks": _ranks(run),
-        "names": _names(run, context["seats"]),
+        "names": _names(run, context["seats"]) | {"attempts": chapters.names(context["chapters"])},
     }
     return render(request, "runs/detail.html", context)
 
@@ -74,7 +74,9 @@ def part(request: HttpRequest, run_id: str, name: str) -> HttpResponse:
     if name not in PARTS:
         raise Http404
     run = access.run_for(request.user, run_id)
-    context = _head(request, run) if name == "head" else {"run": run, "job": run.job} | story.of(run)
+    context = (
+        _head(request, run) if name == "head" else {"run": run, "job": run.job} | story.of(run, request.user)
+    )
     return render(request, PARTS[name], context)
 
 
@@ -118,7 +120,7 @@ def _spec_yaml(run: Run) -> str:
         return ""
 
 
-def _names(run: Run, seats: list[story.Seat]) -> dict[str, dict[str, str]]:
+def _names(run: Run, seats: list[story.Seat]) -> dict[str, Any]:
     """What the charts call runs and devices; of devices that are all alike only the number is worth its place."""
     found = [seat.device for seat in seats if seat.device]
     is_alike = len({device.name for device in found}) == 1

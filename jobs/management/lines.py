@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from django.conf import settings
 
+from engine.directory import step_of_checkpoint
 from engine.telemetry.metrics import START_PHASES
 from jobs.models import Attempt, Job
 
@@ -34,7 +34,7 @@ def full(job: Job, attempt: Attempt | None) -> dict[str, Any]:
         "steps": job.num_steps,
         "submitted_at": job.submitted_at.isoformat(),
         "attempt": attempt.number if attempt else None,
-        "resumed_from_step": _step_of(attempt.resumed_from) if attempt else None,
+        "resumed_from_step": step_of_checkpoint(attempt.resumed_from) if attempt else None,
         "phases": {name: phases[name] for name in START_PHASES if name in phases},
         "priority": job.get_priority_display(),
         "waiting_reason": job.waiting_reason,
@@ -60,8 +60,3 @@ def metrics_of(job: Job) -> list[str]:
         for name, value in found.items()
         if value is not None
     ]
-
-
-def _step_of(checkpoint: str) -> int | None:
-    found = re.search(r"step-(\d+)$", checkpoint)
-    return int(found.group(1)) if found else None

@@ -82,6 +82,7 @@ class Attempt(models.Model):
     yield_reason = models.CharField(
         max_length=300, blank=True
     )  # why it must give its devices back, if it must
+    preempted_by = models.ForeignKey(Job, on_delete=models.SET_NULL, related_name="preemptions", null=True)
     directory = models.CharField(max_length=500, blank=True)  # on its node
     placement = models.JSONField(default=dict)
     resumed_from = models.CharField(max_length=500, blank=True)

@@ -2,8 +2,20 @@
 
 from jobs.series.codec import Point, kind_of
 from jobs.series.counters import counted
-from jobs.series.names import Name, names
+from jobs.series.names import Name, last_steps, names
 from jobs.series.read import Series, read
 from jobs.series.write import append, close, fold
 
-__all__ = ["Name", "Point", "Series", "append", "close", "counted", "fold", "kind_of", "names", "read"]
+__all__ = [
+    "Name",
+    "Point",
+    "Series",
+    "append",
+    "close",
+    "counted",
+    "fold",
+    "kind_of",
+    "last_steps",
+    "names",
+    "read",
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 from django.db import connection
 
@@ -36,10 +37,7 @@ class Name:
 def names(run_id: str) -> list[Name]:
     """Sorted by metric and source."""
     found: dict[Key, Name] = {}
-    with connection.cursor() as cursor:
-        cursor.execute(STATEMENT, [run_id, run_id])
-        rows = cursor.fetchall()
-    for _, _, _, metric, source, count, step, at_us, value, data in sorted(rows, key=lambda row: row[:3]):
+    for _, _, _, metric, source, count, step, at_us, value, data in _rows(run_id):
         if data is None:
             _add(found, Name(metric, source, count, step, at_us / 1e6, math.nan if value is None else value))
             continue
@@ -56,6 +54,24 @@ def names(run_id: str) -> list[Name]:
                 ),
             )
     return [found[key] for key in sorted(found)]
+
+
+def last_steps(run_id: str) -> dict[int, int]:
+    """Attempt -> the highest step that it has recorded, of those that have recorded one."""
+    found: dict[int, int] = {}
+    for attempt, _, _, _, _, _, step, _, _, data in _rows(run_id):
+        steps = [step or 0] if data is None else [
+            int(columns.steps.max()) for _, columns in codec.decode_batch(bytes(data))
+        ]  # fmt: skip
+        found[attempt] = max(found.get(attempt, 0), *steps, 0)
+    return {attempt: step for attempt, step in found.items() if step > 0}
+
+
+def _rows(run_id: str) -> list[tuple[Any, ...]]:
+    """By attempt, stream and position."""
+    with connection.cursor() as cursor:
+        cursor.execute(STATEMENT, [run_id, run_id])
+        return sorted(cursor.fetchall(), key=lambda row: row[:3])
 
 
 def _add(found: dict[Key, Name], new: Name) -> None:

@@ -38,6 +38,7 @@ class Series:
     is_raw: bool  # every point is shown
     non_finite: list[tuple[float, str]]  # x and NaN, Infinity or -Infinity; one of a kind a bucket
     borders: list[float]  # where each later attempt begins
+    border_attempts: list[int]  # the numbers of those attempts
     superseded: int  # points left out because a later attempt made their steps again
 
 
@@ -223,6 +224,7 @@ def _drawn(snapshot: Snapshot, pairs: list[tuple[SeriesKey, Choice, Elements]], 
     first, width = _grid(wide, points) if wide else (0.0, 1.0)
     drawn = []
     for (key, choice, elements), found, is_small in zip(pairs, xs, is_raw, strict=True):
+        borders = _borders(snapshot.heads.get(key.run, {}), choice.axis)
         drawing = (
             buckets.draw_each(elements, found)
             if is_small
@@ -241,7 +243,8 @@ def _drawn(snapshot: Snapshot, pairs: list[tuple[SeriesKey, Choice, Elements]], 
                 count=int(elements.num_points.sum()),
                 is_raw=is_small,
                 non_finite=drawing.non_finite,
-                borders=_borders(snapshot.heads.get(key.run, {}), choice.axis),
+                borders=list(borders.values()),
+                border_attempts=list(borders),
                 superseded=choice.superseded,
             )
         )
@@ -257,6 +260,7 @@ def _grid(xs: list[Ints | Floats], points: int) -> tuple[float, float]:
     return float(first), float(max((last - first) / points * (1 + 1e-9), np.finfo(np.float64).tiny))
 
 
-def _borders(heads: dict[int, Head], axis: Axis) -> list[float]:
-    places = [axis.border(heads[attempt]) for attempt in sorted(heads)[1:]]
-    return [place for place in places if place is not None]
+def _borders(heads: dict[int, Head], axis: Axis) -> dict[int, float]:
+    """Attempt -> where it begins, of those after the first."""
+    places = {attempt: axis.border(heads[attempt]) for attempt in sorted(heads)[1:]}
+    return {attempt: place for attempt, place in places.items() if place is not None}

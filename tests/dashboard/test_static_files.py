@@ -12,6 +12,7 @@ import pytest
 from django.core.management import call_command
 
 from dashboard.badges import ATTEMPT_BADGES, JOB_BADGES
+from dashboard.chapters import ENDINGS
 from dashboard.navigation import PLACES
 from dashboard.templatetags.page import SPRITE
 from dashboard.wishes import WISHES
@@ -42,6 +43,7 @@ def test_the_sprite_holds_the_icons_that_are_used_and_no_others():
     held = set(re.findall(r'<symbol id="([^"]+)"', (STATIC / SPRITE).read_text()))
     pages = "".join(path.read_text() for path in (ROOT / "templates").rglob("*.html"))
     used = set(re.findall(r'{% icon "([^"]+)" %}', pages))
+    used |= {ending.icon for ending in ENDINGS.values()}
     used |= {wish.icon for wish in WISHES.values()}
     used |= {badge.icon for badge in (*JOB_BADGES.values(), *ATTEMPT_BADGES.values())}
     used |= {place.icon for place in PLACES}

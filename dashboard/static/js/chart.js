@@ -102,10 +102,32 @@ export function makeChart(panel, page) {
     return [panel.floor === null ? low - pad : Math.min(panel.floor, low), panel.ceiling === null ? high + pad : Math.max(panel.ceiling, high)];
   }
 
-  // Where a later attempt begins: from there on other devices may have worked.
+  // Where a later attempt begins, and why there is one: from there on other devices may have worked.
   function drawBorders(u) {
-    const places = new Set(current.list.flatMap((series) => series.borders));
-    vertical(u, [...places], token("--ink-3"), [4, 4]);
+    const places = new Map(current.list.flatMap((series) => series.borders.map((place, index) => [place, series.border_attempts[index]])));
+    vertical(u, [...places.keys()], token("--ink-3"), [4, 4]);
+    if (panel.border) nameBorders(u, [...places].sort((a, b) => a[0] - b[0]));
+  }
+
+  // A name on the side where there is more room, or the number of the attempt, or nothing.
+  function nameBorders(u, places) {
+    const { ctx, bbox } = u;
+    const gap = 5 * devicePixelRatio;
+    ctx.save();
+    ctx.font = `${10 * devicePixelRatio}px "Inter", sans-serif`;
+    ctx.fillStyle = token("--ink-2");
+    ctx.textBaseline = "top";
+    const xs = [bbox.left, ...places.map(([place]) => u.valToPos(place, "x", true)), bbox.left + bbox.width];
+    places.forEach(([place, attempt], index) => {
+      if (place < u.scales.x.min || place > u.scales.x.max) return;
+      const x = xs[index + 1];
+      const room = { right: Math.min(xs[index + 2], xs.at(-1)) - x - 2 * gap, left: x - Math.max(xs[index], xs[0]) - 2 * gap };
+      const isRight = room.right >= room.left;
+      const text = [panel.border(attempt), String(attempt)].find((one) => ctx.measureText(one).width < Math.max(room.left, room.right));
+      ctx.textAlign = isRight ? "left" : "right";
+      if (text) ctx.fillText(text, x + (isRight ? gap : -gap), bbox.top + 2 * devicePixelRatio);
+    });
+    ctx.restore();
   }
 
   function vertical(u, places, stroke, pattern) {

@@ -98,7 +98,7 @@ function makePanel(element, view, names, runs, whenStale) {
     : { colour: index, dash: kind === "stack" ? 0 : index });
   const number = (text) => (text === "" || text === undefined ? null : Number(text));
   panel.chart = makeChart(
-    { holder, legend: element.querySelector(".legend"), tooltip: element.querySelector(".tip"), spoken: element.querySelector("[data-spoken]"), unit, kind, floor: number(floor), ceiling: number(ceiling), label, style },
+    { holder, legend: element.querySelector(".legend"), border: runs.length === 1 && ((attempt) => names.attempts?.[attempt] ?? `attempt ${attempt}`), tooltip: element.querySelector(".tip"), spoken: element.querySelector("[data-spoken]"), unit, kind, floor: number(floor), ceiling: number(ceiling), label, style },
     { onZoom: (lo, hi) => view.zoom(panel.axis(), lo, hi), onReset: view.reset },
   );
 

@@ -107,7 +107,7 @@ def test_a_later_attempt_replaces_the_steps_that_it_makes_again_and_says_so(run)
     (line,) = series.read([run.id], ["loss"])
     assert line.x.tolist() == list(range(1, 121))
     assert line.mean.tolist() == [1.0] * 100 + [2.0] * 20
-    assert (line.superseded, line.borders) == (50, [101])
+    assert (line.superseded, line.borders, line.border_attempts) == (50, [101], [2])
     (in_time,) = series.read([run.id], ["loss"], x="time")
     assert in_time.borders == [1101.0]
     assert in_time.count == 120
