@@ -14,7 +14,7 @@ from django.utils import timezone
 from engine import planner
 from engine.checks import Hardware, refuse_impossible
 from engine.spec import Problem, Spec, SpecError
-from jobs import pools, stopping
+from jobs import params, pools, stopping
 from jobs.models import Device, Event, Job, Membership, Pool, Priority, Run, Team
 from jobs.models.people import Role
 from jobs.states import FINAL, JobState, StateError, move_job
@@ -43,7 +43,8 @@ def submit(*, spec: Spec, team: Team, owner: User, actor: str | None = None) -> 
             priority=Priority[spec.priority.upper()],
             is_preemptible=spec.preemptible,
         )
-        Run.objects.create(job=job, team=team, owner=owner, name=spec.name, spec=values, plan=plan)
+        run = Run.objects.create(job=job, team=team, owner=owner, name=spec.name, spec=values, plan=plan)
+        params.store(run, params.of_spec(values))
         Event.objects.create(job=job, actor=actor or owner.get_username(), kind=f"job.{JobState.QUEUED}")
     return job
 

@@ -5,7 +5,7 @@ from jobs.models.logs import BroughtLog
 from jobs.models.nodes import NodeEvent, NodeToken
 from jobs.models.people import ApiToken, LoginLink, Membership, Team
 from jobs.models.pools import PoolEvent
-from jobs.models.runs import Run
+from jobs.models.runs import Project, Run, RunEvent, RunMetric, RunParam, RunTag
 from jobs.models.series import Batch, Chunk, ChunkData, Segment, StoredSeries, Stream
 from jobs.models.shares import Charge, Share
 from jobs.models.work import Attempt, AttemptNode, Event, Job, Lease, Priority, SpoolOffset
@@ -31,7 +31,12 @@ __all__ = [
     "Pool",
     "PoolEvent",
     "Priority",
+    "Project",
     "Run",
+    "RunEvent",
+    "RunMetric",
+    "RunParam",
+    "RunTag",
     "Segment",
     "Share",
     "SpoolOffset",

@@ -13,7 +13,7 @@ import numpy as np
 from django.db import connection, transaction
 
 from jobs.models import Batch, Chunk, ChunkData, Segment, StoredSeries, Stream
-from jobs.series import codec
+from jobs.series import brief, codec
 from jobs.series.codec import NO_STEP, Columns, Key, Point
 from jobs.series.summary import CHUNK, summarise
 
@@ -51,6 +51,9 @@ def append(run_id: str, attempt: int, stream: str, seq: int, points: Sequence[Po
         ]
         with connection.cursor() as cursor:
             cursor.execute(INSERT_BATCH, row)
+            is_new = cursor.rowcount == 1
+        if is_new:
+            brief.add(run_id, groups)
         if (seq + 1) % FOLD_EVERY[connection.vendor] == 0:
             fold(stream_id)
 

@@ -1,0 +1,71 @@
+"""A run's parameters: what was chosen for it, as text, and as a number where it is one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from jobs.models import Run, RunParam
+from jobs.models.runs import KEY_LIMIT, PARAM_LIMIT
+
+
+class ParamError(ValueError):
+    """A parameter that cannot be taken; the message says which and why."""
+
+
+def of_spec(spec: Mapping[str, Any]) -> dict[str, str]:
+    """The leaves of a spec by their paths, {"model.layers": "8", ...}; what was left open (None) has no row."""
+    return {path: as_text(value) for path, value in _leaves(spec, "")}
+
+
+def store(run: Run, values: Mapping[str, str]) -> None:
+    """Add parameters. One that is there with the same value stays; raises ParamError for another value: a parameter
+    tells how the run was made, and that does not change."""
+    for key, value in values.items():
+        refuse_bad(key, value)
+    known = dict(RunParam.objects.filter(run=run, key__in=values).values_list("key", "value"))
+    for key in known:
+        if known[key] != values[key]:
+            raise ParamError(
+                f"Parameter '{key}' of run {run.id} is already {known[key]!r} and cannot become {values[key]!r}. "
+                "Log it under another name, or put it on a tag."
+            )
+    rows = [
+        RunParam(run=run, key=key, value=value, number=as_number(value))
+        for key, value in values.items()
+        if key not in known
+    ]
+    RunParam.objects.bulk_create(rows)
+
+
+def refuse_bad(key: str, value: str) -> None:
+    """Raises ParamError for a key or value that no row could hold."""
+    if not key or len(key) > KEY_LIMIT:
+        raise ParamError(f"A parameter's name has 1 to {KEY_LIMIT} characters; this one has {len(key)}.")
+    if len(value) > PARAM_LIMIT:
+        raise ParamError(f"Parameter '{key}' has {len(value)} characters; at most {PARAM_LIMIT} are kept.")
+    if "\0" in key or "\0" in value:
+        raise ParamError(f"Parameter {key!r} holds a NUL character.")
+
+
+def as_text(value: Any) -> str:
+    """As a person would type it: true, 8, 0.0003, text as it is."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def as_number(text: str) -> float | None:
+    """The finite number that a text stands for, or None."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, below in value.items():
+            yield from _leaves(below, f"{path}.{key}" if path else str(key))
+    elif value is not None:
+        yield path, value

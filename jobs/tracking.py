@@ -1,0 +1,120 @@
+"""The only door for runs that Headroom did not launch, and for what people write on any run; each act an event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+
+from jobs.models import Project, Run, RunEvent, RunTag, Team
+from jobs.models.runs import KEY_LIMIT, TAG_LIMIT
+from jobs.states import FINAL, JobState
+
+TRACKED_STATES = (JobState.QUEUED, JobState.RUNNING, *FINAL)  # what the writer of a run may say of it
+
+
+class TrackingError(ValueError):
+    """A wish that cannot be met; the message says which and why."""
+
+
+def create(
+    *,
+    team: Team,
+    owner: User,
+    name: str,
+    origin: str,
+    project: Project | None = None,
+    parent: Run | None = None,
+    started_at: datetime | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> Run:
+    """A run without a job, running from now on unless told otherwise."""
+    with transaction.atomic():
+        now = timezone.now()
+        run = Run.objects.create(
+            team=team,
+            owner=owner,
+            name=name[:250],
+            project=project,
+            parent=parent,
+            origin=origin,
+            state=JobState.RUNNING,
+            started_at=started_at or now,
+            heard_at=now,
+        )
+        set_tags(run, tags or {})
+        _tell(run, owner.get_username(), "created", f"Logged by {origin}.")
+    return run
+
+
+def set_state(run: Run, state: str, *, actor: str, ended_at: datetime | None = None) -> None:
+    """What its writer says of a run. Raises TrackingError for a job's run: its job tells how that stands."""
+    if run.job_id is not None:
+        raise TrackingError(f"Run {run.id} belongs to a job, whose state the queue alone changes.")
+    if state not in TRACKED_STATES:
+        raise TrackingError(f"'{state}' is no state of a run. Use one of {', '.join(TRACKED_STATES)}.")
+    ended = (ended_at or timezone.now()) if state in FINAL else None
+    with transaction.atomic():
+        moved = Run.objects.filter(id=run.id).exclude(state=state)
+        if moved.update(state=state, ended_at=ended, heard_at=timezone.now()):
+            _tell(run, actor, state)
+        elif ended_at is not None:
+            Run.objects.filter(id=run.id).update(ended_at=ended_at)
+    run.state, run.ended_at = state, ended
+
+
+def set_tags(run: Run, tags: Mapping[str, str]) -> None:
+    """Put tags on a run; a tag that is there takes the new value. Raises TrackingError for what no row could hold."""
+    for key, value in tags.items():
+        if not key or len(key) > KEY_LIMIT or len(value) > TAG_LIMIT or "\0" in key + value:
+            raise TrackingError(
+                f"Tag {key[:50]!r}: a name has 1 to {KEY_LIMIT} characters, a value at most {TAG_LIMIT}, no NUL."
+            )
+    rows = [RunTag(run=run, key=key, value=value) for key, value in tags.items()]
+    RunTag.objects.bulk_create(
+        rows, update_conflicts=True, unique_fields=["run", "key"], update_fields=["value"]
+    )
+
+
+def drop_tags(run: Run, keys: Iterable[str]) -> int:
+    return RunTag.objects.filter(run=run, key__in=list(keys)).delete()[0]
+
+
+def archive(run: Run, *, actor: str) -> bool:
+    """Hide a run from lists; nothing is deleted. False: it was hidden."""
+    return _set_archived(run, timezone.now(), actor, "archived")
+
+
+def restore(run: Run, *, actor: str) -> bool:
+    """Show an archived run again. False: it was not archived."""
+    return _set_archived(run, None, actor, "restored")
+
+
+def _set_archived(run: Run, at: datetime | None, actor: str, what: str) -> bool:
+    with transaction.atomic():
+        others = Run.objects.filter(id=run.id, archived_at__isnull=at is not None)
+        if not others.update(archived_at=at):
+            return False
+        _tell(run, actor, what)
+    run.archived_at = at
+    return True
+
+
+def change(run: Run, *, actor: str, **fields: str) -> None:
+    """Rename a run, write its note, choose its colour; each change is an event with the old and the new value."""
+    with transaction.atomic():
+        current = Run.objects.select_for_update().get(id=run.id)
+        for field, value in fields.items():
+            old = getattr(current, field)
+            if old != value:
+                _tell(run, actor, field, f"{field}: {old[:200]!r} -> {value[:200]!r}")
+        Run.objects.filter(id=run.id).update(**fields)
+    for field, value in fields.items():
+        setattr(run, field, value)
+
+
+def _tell(run: Run, actor: str, what: str, text: str = "") -> None:
+    RunEvent.objects.create(run=run, actor=actor, kind=f"run.{what}", text=text)
