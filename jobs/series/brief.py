@@ -18,7 +18,7 @@ SOURCE = "run"  # a table has one value a run; ranks and devices are for charts
 COLUMNS = "run_id, key, last, last_step, last_at_us, low, high, mean, num_finite, count"
 ROW = "(" + ", ".join(["%s"] * 10) + ")"
 ON_CONFLICT = """
-ON CONFLICT (run_id, key) DO UPDATE SET
+ON CONFLICT (key, run_id) DO UPDATE SET
   last = CASE WHEN {newer} THEN new.last ELSE old.last END,
   last_step = CASE WHEN {newer} THEN new.last_step ELSE old.last_step END,
   last_at_us = CASE WHEN {newer} THEN new.last_at_us ELSE old.last_at_us END,
