@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0014_budgets'),
+        ('jobs', '0016_who_preempted'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
