@@ -8,7 +8,6 @@ from django.db import models
 from jobs.ids import new_id
 from jobs.models.people import Team
 from jobs.models.work import Job
-from jobs.states import JobState
 
 PARAM_LIMIT = 6000  # characters, as MLflow's clients know it
 TAG_LIMIT = 8000
@@ -54,7 +53,7 @@ class Run(models.Model):
     archived_at = models.DateTimeField(null=True)  # hidden from lists; nothing is deleted
     # Of a run without a job: who logs it ('mlflow', 'headroom', ...), and how it stands as its writer last said.
     origin = models.CharField(max_length=40, blank=True)
-    state = models.CharField(max_length=10, choices=JobState.choices, blank=True)
+    state = models.CharField(max_length=10, blank=True)  # one of jobs.tracking.TRACKED_STATES
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
     heard_at = models.DateTimeField(null=True)  # newest word of its writer
