@@ -32,3 +32,14 @@ ATTEMPT_BADGES: dict[str, Badge] = {
     AttemptState.FAILED: Badge("bad", "exclamation-circle-fill"),
     AttemptState.LOST: Badge("bad", "eye-slash"),
 }
+# What a waiting job waits for: the code of its reason -> its look and its short name.
+WAITING: dict[str, tuple[Badge, str]] = {
+    "AHEAD": (Badge("calm", "hourglass-split"), "in line"),
+    "GANG_FIT": (Badge("busy", "hdd-stack"), "devices"),
+    "RESERVED": (Badge("calm", "bookmark-check"), "reserved"),
+    "QUOTA": (Badge("warn", "slash-circle"), "quota"),
+    "BUDGET": (Badge("warn", "slash-circle"), "budget"),
+    "POOL_CLOSED": (Badge("warn", "slash-circle"), "pool closed"),
+    "NODE_DRAINED": (Badge("warn", "slash-circle"), "node drained"),
+    "NO_NODE": (Badge("bad", "exclamation-circle-fill"), "no node"),
+}

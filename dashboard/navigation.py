@@ -15,7 +15,8 @@ class Place(NamedTuple):
 
 PLACES = (
     Place("jobs", "Jobs", "list-task", is_main=True),
+    Place("queue", "Queue", "hourglass-split", is_main=True),
     Place("runs", "Runs", "graph-down", ("run",), is_main=True),
-    Place("compare", "Compare", "layout-split", is_main=True),
+    Place("compare", "Compare", "layout-split"),
     Place("pools", "Pools", "hdd-stack", is_main=True),
 )

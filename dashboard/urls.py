@@ -7,7 +7,7 @@ from django.views.generic import RedirectView
 
 from dashboard.api.api import urls as api_urls
 from dashboard.live import live
-from dashboard.views import compare, errors, jobs, people, pools, runs, submit
+from dashboard.views import compare, errors, jobs, people, pools, queue, runs, submit
 from dashboard.wishes import WISHES
 
 urlpatterns = [
@@ -19,6 +19,9 @@ urlpatterns = [
     path("submit/check/", submit.check, name="submit-check"),
     path("jobs/", jobs.listing, name="jobs"),
     *[path(f"jobs/<str:job_id>/{name}/", jobs.wish, {"name": name}, name=f"job-{name}") for name in WISHES],
+    path("queue/", queue.listing, name="queue"),
+    path("queue/<str:job_id>/move/", queue.move, name="queue-move"),
+    path("queue/<str:job_id>/priority/", queue.prioritise, name="queue-priority"),
     path("runs/", runs.listing, name="runs"),
     path("runs/<str:run_id>/", runs.detail, name="run"),
     path("runs/<str:run_id>/log/", runs.log, name="run-log"),

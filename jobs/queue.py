@@ -1,9 +1,8 @@
-"""The only door for people's wishes: submit, cancel, pause, resume, retry and reorder jobs."""
+"""The only door for people's wishes: submit, cancel, pause, resume and retry jobs (their order: jobs.ordering)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -173,30 +172,6 @@ def retry(job: Job, actor: str) -> Job:
             else f"Job {job.id} has succeeded; submit its spec again to run it once more."
         )
     return current
-
-
-@transaction.atomic
-def reorder(job: Job, actor: str, *, before: Job) -> Job:
-    """Let a waiting job be served before another of its team, pool and priority: nobody else's place changes. Raises
-    StateError when one of them does not wait, or they do not stand in one line."""
-    Pool.objects.select_for_update(no_key=True).get(id=job.pool_id)  # one reordering at a time
-    waiting = Job.objects.filter(
-        state=JobState.QUEUED, pool=job.pool_id, team=job.team_id, priority=job.priority
-    )
-    line = list(waiting.exclude(id=job.id).order_by("queue_key", "id").values_list("id", "queue_key"))
-    at = next((index for index, (other, _) in enumerate(line) if other == before.id), None)
-    if at is None:
-        raise StateError(
-            f"Job {before.id} does not wait in the same line: the same pool, team and priority as {job.id}."
-        )
-    key = line[at][1]
-    since = line[at - 1][1] if at else key - timedelta(seconds=2)
-    if not waiting.filter(id=job.id).update(queue_key=since + (key - since) / 2):
-        raise StateError(f"Job {job.id} does not wait any more.")
-    Event.objects.create(
-        job=job, actor=actor, kind="note.info", text=f"Moved before job {before.id} by {actor}."
-    )
-    return Job.objects.get(id=job.id)
 
 
 def _settled(job: Job, attempt: Callable[[Job], bool], wish: str) -> Job:

@@ -11,10 +11,10 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from dashboard.badges import ATTEMPT_BADGES, JOB_BADGES, Badge
+from dashboard.badges import ATTEMPT_BADGES, JOB_BADGES, WAITING, Badge
 from dashboard.forms import SpecField
 from dashboard.navigation import PLACES, Place
-from dashboard.templatetags.units import ABSENT, SPANS
+from dashboard.templatetags.units import ABSENT, SPANS, as_rough
 from dashboard.wishes import Wish, open_to
 from engine.telemetry.metrics import BY_NAME
 from jobs.models import Job
@@ -39,6 +39,29 @@ def job_badge(state: str) -> SafeString:
 @register.simple_tag
 def attempt_badge(state: str) -> SafeString:
     return _badge(state, ATTEMPT_BADGES[state])
+
+
+@register.simple_tag
+def waiting_badge(waiting_for: dict[str, Any]) -> SafeString:
+    """What a waiting job waits for; a code that nobody has drawn yet is spelt out."""
+    code = waiting_for.get("code", "")
+    badge, name = WAITING.get(code, (JOB_BADGES["queued"], code.lower().replace("_", " ") or "scheduler"))
+    return _badge(name, badge)
+
+
+@register.simple_tag
+def ahead(at: datetime | None) -> SafeString:
+    """How long until then, kept up to date by app.js; the instant itself is in the title."""
+    if at is None:
+        return format_html('<span class="quiet">{}</span>', ABSENT)
+    seconds = (at - timezone.now()).total_seconds()
+    said = f"in {as_rough(seconds)}" if seconds >= 1 else "any moment"
+    return format_html(
+        '<time data-ahead datetime="{}" title="{}">{}</time>',
+        at.isoformat(),
+        f"{at:%Y-%m-%d %H:%M:%S} UTC",
+        said,
+    )
 
 
 @register.simple_tag

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 
-from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from dashboard import access, figures
+from dashboard.answers import answer
 from dashboard.wishes import LATER, WISHES
 from jobs.models import Job
 from jobs.states import ACTIVE, JobState, StateError
@@ -57,11 +57,12 @@ def wish(request: HttpRequest, job_id: str, name: str) -> HttpResponse:
     """Cancel, pause, resume or retry."""
     row = WISHES[name]
     job = access.writable_job(request.user, job_id)
+    page = reverse("run", args=[job.run.id])
     try:
         state = row.ask(job, actor=request.user.get_username()).state
     except StateError as error:
-        return _answer(request, job, str(error), is_refused=True)
-    return _answer(request, job, f"{job.name} {LATER if state == JobState.STOPPING else row.done}")
+        return answer(request, str(error), page, is_refused=True)
+    return answer(request, f"{job.name} {LATER if state == JobState.STOPPING else row.done}", page)
 
 
 def _found(jobs: QuerySet[Job], text: str) -> QuerySet[Job]:
@@ -82,12 +83,3 @@ def _counts(jobs: QuerySet[Job]) -> list[tuple[str, int]]:
 
 def _row(request: HttpRequest, job: Job) -> tuple[Job, figures.Progress]:
     return job, figures.progress(job, job.run, timezone.now())
-
-
-def _answer(request: HttpRequest, job: Job, sentence: str, *, is_refused: bool = False) -> HttpResponse:
-    """A toast for htmx, which then refreshes what changed; else a message on the run's page."""
-    if request.headers.get("HX-Request"):
-        said = {"said": {"text": sentence, "tone": "warn" if is_refused else "good"}, "changed": {}}
-        return HttpResponse(status=409 if is_refused else 204, headers={"HX-Trigger": json.dumps(said)})
-    (messages.error if is_refused else messages.success)(request, sentence)
-    return redirect("run", job.run.id)

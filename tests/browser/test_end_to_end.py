@@ -11,7 +11,7 @@ from tests.browser.conftest import submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.ranks, pytest.mark.timeout(300)]
 
-PAGES = ("/jobs/", "/submit/", "/runs/", "/compare/", "/pools/")
+PAGES = ("/jobs/", "/queue/", "/submit/", "/runs/", "/compare/", "/pools/")
 
 
 @pytest.mark.parametrize("path", PAGES)

@@ -16,7 +16,9 @@ def queries(browser, address: str) -> int:
     return len(seen)
 
 
-@pytest.mark.parametrize("address", ["/jobs/", "/runs/", "/runs/?sort=-loss", "/pools/", "/compare/"])
+@pytest.mark.parametrize(
+    "address", ["/jobs/", "/queue/", "/queue/?mine=1", "/runs/", "/runs/?sort=-loss", "/pools/", "/compare/"]
+)
 def test_lists_do_not_ask_once_a_row(owner_browser, make_job, make_node, make_attempt, address):
     def add(name: str) -> None:
         node = make_node(name, devices=2)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from django.core.management import call_command
 
-from dashboard.badges import ATTEMPT_BADGES, JOB_BADGES
+from dashboard.badges import ATTEMPT_BADGES, JOB_BADGES, WAITING
 from dashboard.chapters import ENDINGS
 from dashboard.navigation import PLACES
 from dashboard.templatetags.page import SPRITE
@@ -46,6 +46,7 @@ def test_the_sprite_holds_the_icons_that_are_used_and_no_others():
     used |= {ending.icon for ending in ENDINGS.values()}
     used |= {wish.icon for wish in WISHES.values()}
     used |= {badge.icon for badge in (*JOB_BADGES.values(), *ATTEMPT_BADGES.values())}
+    used |= {badge.icon for badge, _ in WAITING.values()}
     used |= {place.icon for place in PLACES}
     assert held == used
 

@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from jobs.ids import new_id
-from jobs.models import Attempt, Device, Job, Lease, Node, Pool, Priority, Share, Team
+from jobs.models import Attempt, Device, Job, Lease, Node, Pool, Priority, Run, Share, Team
 from jobs.states import AttemptState, JobState
 
 DEVICES = 8
@@ -42,6 +42,15 @@ def crowd(owner: User, num_nodes: int, num_jobs: int, free_nodes: int = 0, name:
         )
         for n in range(num_jobs)
     )  # fmt: skip
+    return pool
+
+
+def with_runs(pool: Pool) -> Pool:
+    """Pages lead from a job to its run."""
+    Run.objects.bulk_create(
+        Run(job=job, team_id=job.team_id, owner_id=job.owner_id, name=job.name)
+        for job in Job.objects.filter(pool=pool)
+    )
     return pool
 
 

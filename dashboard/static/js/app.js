@@ -1,5 +1,5 @@
 // What every page does: theme, menus, questions, short notices, ages, and the live connection.
-import { ago } from "./format.js";
+import { ago, ahead } from "./format.js";
 import { listenToKeys } from "./keys.js";
 import { listen } from "./live.js";
 
@@ -25,15 +25,32 @@ async function copy(button) {
   say("Copied.", "good");
 }
 
-export function say(text, tone) {
+// `undo` is the address and the values that take back what was done.
+export function say(text, tone, undo) {
   const notice = document.createElement("div");
   notice.className = `notice is-${tone}`;
   notice.textContent = text;
+  if (undo) {
+    const back = Object.assign(document.createElement("button"), { type: "button", className: "btn btn-plain btn-tiny push", textContent: "Undo" });
+    back.addEventListener("click", () => { notice.remove(); send(undo.path, undo.values); });
+    notice.append(back);
+  }
   document.querySelector(".toasts").append(notice);
-  setTimeout(() => notice.remove(), tone === "good" ? 4000 : 9000);
+  setTimeout(() => notice.remove(), tone === "good" && !undo ? 4000 : 9000);
 }
 
-document.body.addEventListener("said", ({ detail }) => say(detail.text, detail.tone));
+// Sent from the body: a live list may replace the row it is about, and htmx sends nothing for what has left the page.
+export const send = (path, values) => htmx.ajax("POST", path, { source: document.body, swap: "none", values });
+
+export function ask(question, path, values) {
+  const dialog = document.getElementById("confirm");
+  document.getElementById("confirm-text").textContent = question;
+  dialog.returnValue = "";
+  dialog.addEventListener("close", () => dialog.returnValue === "yes" && send(path, values), { once: true });
+  dialog.showModal();
+}
+
+document.body.addEventListener("said", ({ detail }) => say(detail.text, detail.tone, detail.undo));
 document.body.addEventListener("htmx:sendError", () => say("The server does not answer. Nothing was changed.", "bad"));
 document.body.addEventListener("htmx:responseError", ({ detail }) => {
   if (detail.xhr.status !== 409) say(`The server refused this (${detail.xhr.status}).`, "bad");
@@ -43,21 +60,13 @@ document.body.addEventListener("htmx:confirm", (event) => {
   const { question, path, elt } = event.detail;
   if (!question) return;
   event.preventDefault();
-  const values = elt instanceof HTMLFormElement ? Object.fromEntries(new FormData(elt)) : {};
-  const dialog = document.getElementById("confirm");
-  document.getElementById("confirm-text").textContent = question;
-  dialog.returnValue = "";
-  // A live list may have replaced the row meanwhile, and htmx sends nothing for an element that has left the page: so
-  // the answer is sent from the body, with what the form held when it was asked.
-  const send = () => dialog.returnValue === "yes" && htmx.ajax("POST", path, { source: document.body, swap: "none", values });
-  dialog.addEventListener("close", send, { once: true });
-  dialog.showModal();
+  ask(question, path, elt instanceof HTMLFormElement ? Object.fromEntries(new FormData(elt)) : {});
 });
 
 function tellAges() {
-  for (const time of document.querySelectorAll("time[data-ago]")) {
+  for (const time of document.querySelectorAll("time[data-ago], time[data-ahead]")) {
     const date = new Date(time.dateTime);
-    time.textContent = ago(date);
+    time.textContent = "ago" in time.dataset ? ago(date) : ahead(date);
     time.title = date.toLocaleString([], { dateStyle: "medium", timeStyle: "long" });
   }
 }

@@ -73,3 +73,8 @@ export function ago(date, now = Date.now()) {
   const [size, name] = SPANS.find(([span]) => seconds >= span);
   return `${Math.floor(seconds / size)} ${name} ago`;
 }
+
+export function ahead(date, now = Date.now()) {
+  const seconds = (date.getTime() - now) / 1000;
+  return seconds >= 1 ? `in ${duration(Math.round(seconds))}` : "any moment";
+}

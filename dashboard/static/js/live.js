@@ -47,9 +47,14 @@ export function refresh(id) {
   waiting.set(id, setTimeout(() => load(id), wait));
 }
 
+// While a person holds a part (data-held, as during a drag) it stays as it is; letting go catches up.
+const owed = new Set();
+document.addEventListener("released", () => { for (const id of owed) refresh(id); owed.clear(); });
+
 async function load(id) {
   const part = document.getElementById(id);
   if (!part || document.hidden) { waiting.delete(id); return; }
+  if ("held" in part.dataset) { waiting.delete(id); owed.add(id); return; }
   const open = [...part.querySelectorAll("details[open][id]")].map((details) => details.id);
   const focused = part.contains(document.activeElement) ? document.activeElement.id : null;
   await htmx.ajax("GET", part.dataset.url || location.pathname + location.search, { target: part, swap: "outerHTML" }).catch(() => {});

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from jobs import queue
+from jobs import ordering
 from jobs.models import Job
 from jobs.states import StateError
 
@@ -26,7 +26,7 @@ class Command(BaseCommand):
             if name not in found:
                 raise CommandError(f"There is no job '{name}'.")
         try:
-            queue.reorder(found[job], actor=user, before=found[before])
+            ordering.reorder(found[job], user, ordering.Where.BEFORE, found[before])
         except StateError as error:
             raise CommandError(str(error)) from None
         self.stdout.write(f"Job {job} is served before job {before}.")

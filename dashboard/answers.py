@@ -1,0 +1,28 @@
+"""What a page is told after a person did something: a sentence, and the way back where there is one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+
+
+def answer(
+    request: HttpRequest,
+    sentence: str,
+    to: str,
+    *,
+    is_refused: bool = False,
+    undo: dict[str, Any] | None = None,
+) -> HttpResponse:
+    """A toast for htmx, which then refreshes what changed; else a message on the page `to`. `undo` is the address and
+    the values that take it back: {"path": ..., "values": {...}}."""
+    if request.headers.get("HX-Request"):
+        said = {"text": sentence, "tone": "warn" if is_refused else "good"} | ({"undo": undo} if undo else {})
+        headers = {"HX-Trigger": json.dumps({"said": said, "changed": {}})}
+        return HttpResponse(status=409 if is_refused else 204, headers=headers)
+    (messages.error if is_refused else messages.success)(request, sentence)
+    return redirect(to)
