@@ -11,6 +11,7 @@ from django.conf import settings
 
 from jobs import series
 from jobs.models import Attempt, Charge, Pool, Run, Share
+from jobs.scheduling.snapshot import Budget
 from jobs.states import AttemptState
 
 ENERGY = "energy_j"  # the metric: of each device, since the attempt began
@@ -88,11 +89,26 @@ def decayed(share: Share, now: datetime) -> float:
     return share.used_device_s * 0.5 ** (age_s / settings.SHARE_HALF_LIFE_S)
 
 
-def budget_left(share: Share, now: datetime) -> float | None:
-    """Of this month's budget, before what runs now is counted; None: there is no budget."""
-    if share.monthly_budget_device_s is None:
-        return None
-    return share.monthly_budget_device_s - (share.month_device_s if share.month == month_of(now) else 0.0)
+def budgets(share: Share, now: datetime, running_j: float, tariff_per_j: float) -> dict[str, Budget]:
+    """Those that the share has, with what is left of this month. `running_j`: measured so far of what runs, of which
+    nothing is booked yet."""
+    is_now = share.month == month_of(now)
+    found = (
+        ("device_s", share.monthly_budget_device_s, share.month_device_s, 0.0),
+        ("j", share.monthly_budget_j, share.month_j, running_j),
+        ("money", share.monthly_budget_money, share.month_money, running_j * tariff_per_j),
+    )
+    return {
+        kind: Budget(whole, whole - (booked if is_now else 0.0) - unbooked)
+        for kind, whole, booked, unbooked in found
+        if whole is not None
+    }
+
+
+def end_of_month(now: datetime) -> datetime:
+    """When budgets are whole again."""
+    now = now.astimezone(UTC)
+    return datetime(now.year + now.month // 12, now.month % 12 + 1, 1, tzinfo=UTC)
 
 
 def month_of(at: datetime) -> str:

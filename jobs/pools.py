@@ -193,5 +193,8 @@ def _refuse(pool: Pool, changed: Mapping[str, Any]) -> None:
             found.append(
                 Problem("allowed_teams", f"There is no team '{unknown[0]}'. Teams are named by their slug.")
             )
+    if "currency" in changed and pool.shares.filter(monthly_budget_money__isnull=False).exists():
+        said = f"Teams have budgets in {pool.currency}. Take those away first; what is booked keeps its currency."
+        found.append(Problem("currency", said))
     if found:
         raise SettingsError(found)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
-from django.db.models import BooleanField, Exists, ExpressionWrapper, OuterRef, Q
+from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Q
 from django.utils import timezone
 
 from jobs import charges
@@ -16,11 +16,15 @@ from jobs.epoch import Epoch
 from jobs.leases import alive_since
 from jobs.models import Attempt, Device, Job, Lease, Node, Pool, Share
 from jobs.node_states import AdminState, DeviceHealth, Health
-from jobs.scheduling.snapshot import NodeView, Running, Snapshot, TeamShare, Waiting
+from jobs.scheduling.snapshot import Budget, NodeView, Running, Snapshot, TeamShare, Waiting
 from jobs.states import ATTEMPT_LIVE, JobState
 
 # Between its time limit and the end of an attempt: the last checkpoint, and the release of its devices.
 END_MARGIN_S = 60.0
+LIMITED = (
+    Q(borrowable__isnull=False) | Q(monthly_budget_device_s__isnull=False)
+    | Q(monthly_budget_j__isnull=False) | Q(monthly_budget_money__isnull=False)
+)  # fmt: skip
 SETTLED_EVERY_S = 300.0  # how often the teams' use of a pool is counted anew
 
 
@@ -31,6 +35,7 @@ def of(pool: Pool) -> Snapshot:
     waiting = _waiting(pool, nodes)
     # Before the shares: an attempt that ends in between is then counted twice, never missed.
     running = _running(pool, now, places)
+    shares = _shares(pool, now, running)
     return Snapshot(
         now=now.timestamp(),
         pool=pool.name,
@@ -38,7 +43,8 @@ def of(pool: Pool) -> Snapshot:
         nodes=nodes,
         running=running,
         waiting=waiting,
-        shares=_shares(pool, now, running),
+        shares=shares,
+        **_prices(pool, now, shares),
         min_runtime_s=settings.PREEMPT_AFTER_S,
         patience_s=END_MARGIN_S,
     )
@@ -47,13 +53,14 @@ def of(pool: Pool) -> Snapshot:
 def of_teams(pool: Pool, teams: Iterable[int]) -> Snapshot:
     """Only what the quotas and budgets of some teams depend on; empty where they have none."""
     now = timezone.now()
-    limited = Q(borrowable__isnull=False) | Q(monthly_budget_device_s__isnull=False)
-    held = list(Share.objects.filter(limited, pool=pool, team__in=teams).values_list("team_id", flat=True))
+    held = list(Share.objects.filter(LIMITED, pool=pool, team__in=teams).values_list("team_id", flat=True))
     if not held:
         return Snapshot(now.timestamp(), pool.name, nodes=())
     rows = _live(pool).filter(job__team__in=held)
     running = [_one_running(now.timestamp(), {str(n): str(n) for n in range(row[7])}, *row) for row in rows]
-    return Snapshot(now.timestamp(), pool.name, nodes=(), running=running, shares=_shares(pool, now, running))
+    shares = _shares(pool, now, running)
+    prices = _prices(pool, now, shares)
+    return Snapshot(now.timestamp(), pool.name, nodes=(), running=running, shares=shares, **prices)
 
 
 def lasts_s(time_limit_s: int) -> float:
@@ -195,20 +202,59 @@ def _shares(pool: Pool, now: datetime, running: Iterable[Running]) -> dict[int, 
     for attempt in running:
         holding[attempt.team] += round(attempt.num_devices * (settled - attempt.held_since))
     rows = {share.team_id: share for share in Share.objects.filter(pool=pool).select_related("team")}
+    running_j = _running_j(pool, [share for share in rows.values() if _counts_energy(share)])
+    tariff_per_j = (pool.tariff_per_kwh or 0.0) / charges.J_PER_KWH
     return {
-        team: _share(rows[team], now, settled_at, holding[team])
+        team: _share(
+            rows[team],
+            settled_at,
+            holding[team],
+            charges.budgets(rows[team], now, running_j[team], tariff_per_j),
+        )
         if team in rows
         else TeamShare(used_device_s=holding[team])
         for team in rows.keys() | holding.keys()
     }
 
 
-def _share(share: Share, now: datetime, settled_at: datetime, held_device_s: float) -> TeamShare:
+def _share(
+    share: Share, settled_at: datetime, held_device_s: float, budgets: Mapping[str, Budget]
+) -> TeamShare:
     return TeamShare(
         name=share.team.name,
         weight=share.weight,
         used_device_s=charges.decayed(share, settled_at) + held_device_s,
         guaranteed=share.guaranteed,
         borrowable=share.borrowable,
-        budget_left_device_s=charges.budget_left(share, now),
+        budgets=budgets,
     )
+
+
+def _counts_energy(share: Share) -> bool:
+    return share.monthly_budget_j is not None or share.monthly_budget_money is not None
+
+
+def _running_j(pool: Pool, shares: Sequence[Share]) -> Mapping[int, float]:
+    """Team -> joules that its running attempts have used, as far as their devices are measured: each device's newest
+    reading counts since its attempt began. One query, and none where no budget asks for it."""
+    found: defaultdict[int, float] = defaultdict(float)
+    if not shares:
+        return found
+    held = Lease.objects.filter(
+        is_active=True, attempt__job__pool=pool, attempt__job__team__in=[share.team_id for share in shares],
+        device__latest_at__gt=F("began_at"),
+    )  # fmt: skip
+    for team, latest in held.values_list("attempt__job__team_id", "device__latest"):
+        found[team] += latest.get("metrics", {}).get("energy_j") or 0.0
+    return found
+
+
+def _prices(pool: Pool, now: datetime, shares: Mapping[int, TeamShare]) -> dict[str, Any]:
+    """Only where a budget asks for them."""
+    if not any(share.budgets for share in shares.values()):
+        return {}
+    return {
+        "price_per_device_s": (pool.price_per_device_hour or 0.0) / 3600,
+        "currency": pool.currency,
+        "month_ends_at": charges.end_of_month(now).timestamp(),
+    }

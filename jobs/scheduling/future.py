@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 
 from jobs.scheduling.board import Board, Places
-from jobs.scheduling.gates import Gates
+from jobs.scheduling.gates import Gates, cost_device_s
 from jobs.scheduling.reasons import Reason
 from jobs.scheduling.snapshot import Snapshot, Waiting
 
@@ -93,38 +93,67 @@ def expected_starts(
     releases: Iterable[Release],
 ) -> dict[str, float]:
     """Job -> start, for those that can be derived: strictly in order, nobody passing, everything to its limit. Jobs
-    behind their team's quota are started as soon as their team's devices come back."""
-    return _Simulation(snapshot.now, gates, board, releases).run(
-        [job for job in waiting if (reason := why[job.job]) is None or reason.code == "QUOTA"]
+    behind their team's quota are started as soon as their team's devices come back, those behind a budget when the
+    next month begins."""
+    return _Simulation(snapshot, gates, board, releases).run(
+        job for job in waiting if (reason := why[job.job]) is None or reason.code in ("QUOTA", "BUDGET")
     )
 
 
 class _Simulation:
-    def __init__(self, now: float, gates: Gates, board: Board, releases: Iterable[Release]) -> None:
-        self.now = now
+    def __init__(self, snapshot: Snapshot, gates: Gates, board: Board, releases: Iterable[Release]) -> None:
+        self.now = snapshot.now
+        self.month_ends_at = snapshot.month_ends_at  # None once the next one has begun
+        self.is_next_month = False
         self.gates = gates
         self.board = board.copy()
         self.held: Counter[int] = Counter(gates.held)
+        self.committed = defaultdict(float, gates.committed)
         self.tick = count()
         self.ahead = [(r.at, next(self.tick), r.team, r.places) for r in releases]
         heapq.heapify(self.ahead)
+        self.line: deque[Waiting] = deque()
         self.put_off: dict[int, deque[Waiting]] = defaultdict(deque)  # team -> jobs behind its quota
+        self.next_month: list[Waiting] = []  # jobs behind a budget
         self.starts: dict[str, float] = {}
 
     def run(self, jobs: Iterable[Waiting]) -> dict[str, float]:
-        for job in jobs:
-            if self.put_off[job.team] or self.gates.is_over_quota(job, self.held):
-                self.put_off[job.team].append(job)
-                continue
-            while not self._start(job):
+        self.line.extend(jobs)
+        while self.line or self.next_month or any(self.put_off.values()):
+            if not self.line:
                 if not self._step():
-                    return self.starts
-        while any(self.put_off.values()) and self._step():
-            pass
+                    break
+                continue
+            job = self.line[0]
+            if not self._put_aside(job):
+                while self.line[0] is job and not self._start(job):
+                    if not self._step():
+                        return self.starts
+                if self.line[0] is not job:  # a month has begun, and with it others come first
+                    continue
+            self.line.popleft()
         return self.starts
 
+    def _put_aside(self, job: Waiting) -> bool:
+        if self.put_off[job.team] or self.gates.is_over_quota(job, self.held):
+            self.put_off[job.team].append(job)
+            return True
+        return self._is_over_budget(job)
+
+    def _is_over_budget(self, job: Waiting) -> bool:
+        """It waits for the next month then; what even that is short for has no known start."""
+        if self.gates.over_budget(job, self.committed, self.is_next_month) is None:
+            return False
+        if not self.is_next_month:
+            self.next_month.append(job)
+        return True
+
     def _step(self) -> bool:
-        """On to the next moment at which devices come back. False: nothing more ends."""
+        """On to the next moment at which devices come back, or a month begins. False: nothing more happens."""
+        ends_at = self.month_ends_at
+        if ends_at is not None and not (self.ahead and self.ahead[0][0] < ends_at):
+            self._begin_month(ends_at)
+            return True
         if not self.ahead:
             return False
         at, _, team, places = heapq.heappop(self.ahead)
@@ -132,9 +161,20 @@ class _Simulation:
         self.board.give(places)
         self.held[team] -= sum(places.values())
         behind = self.put_off[team]
-        while behind and not self.gates.is_over_quota(behind[0], self.held) and self._start(behind[0]):
+        while behind and not self.gates.is_over_quota(behind[0], self.held):
+            if not (self._is_over_budget(behind[0]) or self._start(behind[0])):
+                break
             behind.popleft()
         return True
+
+    def _begin_month(self, at: float) -> None:
+        """Budgets are whole again, but for what runs on; who waited for it stands before all that still wait."""
+        self.now, self.month_ends_at, self.is_next_month = max(self.now, at), None, True
+        self.committed = defaultdict(float)
+        for ends_at, _, team, places in self.ahead:
+            self.committed[team] += (ends_at - at) * sum(places.values())
+        self.line.extendleft(reversed(self.next_month))
+        self.next_month.clear()
 
     def _start(self, job: Waiting) -> bool:
         places = self.board.find(job.num_devices, job.home, job.may_span_nodes)
@@ -142,6 +182,7 @@ class _Simulation:
             return False
         self.board.take(places)
         self.held[job.team] += job.num_devices
+        self.committed[job.team] += cost_device_s(job)
         self.starts[job.job] = self.now
         heapq.heappush(self.ahead, (self.now + job.lasts_s, next(self.tick), job.team, places))
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 
 from jobs.scheduling.order import held_by_team
 from jobs.scheduling.reasons import Reason
@@ -15,9 +16,9 @@ class Gates:
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         self.held = held_by_team(snapshot)
-        self._committed: defaultdict[int, float] = defaultdict(float)
+        self.committed: defaultdict[int, float] = defaultdict(float)
         for attempt in snapshot.running:
-            self._committed[attempt.team] += attempt.committed_device_s
+            self.committed[attempt.team] += attempt.committed_device_s
         opened = [node for node in snapshot.nodes if not node.closed_because]
         groups: Counter[str] = Counter()
         for node in opened:
@@ -35,11 +36,11 @@ class Gates:
         return self.check_team(job)
 
     def check_team(self, job: Waiting) -> Reason | None:
-        return self._quota(job) or self._budget(job)
+        return self._quota(job) or self.over_budget(job, self.committed)
 
     def enter(self, job: Waiting) -> None:
         self.held[job.team] += job.num_devices
-        self._committed[job.team] += _cost(job)
+        self.committed[job.team] += cost_device_s(job)
 
     def is_over_quota(self, job: Waiting, held: Counter[int]) -> bool:
         limit = self._snapshot.share(job.team).limit
@@ -72,16 +73,23 @@ class Gates:
         }
         return Reason("QUOTA", values)
 
-    def _budget(self, job: Waiting) -> Reason | None:
-        """The whole time limit must fit: then a month's budget is never exceeded, whatever runs at once."""
+    def over_budget(
+        self, job: Waiting, committed: Mapping[int, float], is_next_month: bool = False
+    ) -> Reason | None:
+        """The first budget that is short for the whole time limit, beside what its team has `committed`
+        (device-seconds): so a month's device-hours and their price are never exceeded, whatever runs at once. Nobody
+        knows a job's joules before: an energy budget is short once it is used up."""
         share = self._snapshot.share(job.team)
-        if share.budget_left_device_s is None:
-            return None
-        left = share.budget_left_device_s - self._committed[job.team]
-        if _cost(job) <= left:
-            return None
-        return Reason("BUDGET", {"team": share.name, "left_device_s": left, "need_device_s": _cost(job)})
+        for kind, budget in share.budgets.items():
+            price = {"device_s": 1.0, "money": self._snapshot.price_per_device_s}.get(kind, 0.0)
+            free = (budget.whole if is_next_month else budget.left) - price * committed[job.team]
+            need = price * cost_device_s(job)
+            if need > free or free <= 0:
+                values = {"team": share.name, "budget": kind, "left": free, "need": need, "whole": budget.whole,
+                          "currency": self._snapshot.currency}  # fmt: skip
+                return Reason("BUDGET", values)
+        return None
 
 
-def _cost(job: Waiting) -> float:
+def cost_device_s(job: Waiting) -> float:
     return job.num_devices * job.lasts_s

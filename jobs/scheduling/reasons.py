@@ -65,9 +65,13 @@ def _quota(v: Values) -> str:
 
 
 def _budget(v: Values) -> str:
+    if v["budget"] == "j":
+        return f"Team {v['team']} has used up this month's energy budget of {v['whole'] / 3.6e6:.4g} kWh."
+    size, unit = (3600, "device-hours") if v["budget"] == "device_s" else (1, v["currency"])
+    digits = 1 if v["budget"] == "device_s" else 2
     return (
-        f"Team {v['team']} has {max(0, v['left_device_s']) / 3600:.1f} device-hours of this month's budget left "
-        f"that no running job may need; this job may need {v['need_device_s'] / 3600:.1f}."
+        f"Team {v['team']} has {max(0, v['left']) / size:.{digits}f} {unit} of this month's budget left that no "
+        f"running job may need; this job may need {v['need'] / size:.{digits}f}."
     )
 
 
@@ -95,6 +99,6 @@ UNKNOWN: dict[str, str] = {
     "NO_NODE": "It depends on when a larger node joins.",
     "NODE_DRAINED": "It depends on when a node takes work again.",
     "QUOTA": "It depends on when the team's own jobs end, or its quota is raised.",
-    "BUDGET": "It depends on the next month, or on a larger budget.",
+    "BUDGET": "It needs more than a whole month's budget gives, or devices with no known end.",
     "GANG_FIT": "A job that holds the devices has run past its time limit.",
 }

@@ -51,6 +51,13 @@ class Waiting(msgspec.Struct, frozen=True):
     may_span_nodes: bool = False
 
 
+class Budget(msgspec.Struct, frozen=True):
+    """What a month (UTC) gives a team: device-seconds, joules or money."""
+
+    whole: float
+    left: float  # of this month; device-seconds and money before what runs now is counted, joules after
+
+
 class TeamShare(msgspec.Struct, frozen=True):
     """A team's part in the pool."""
 
@@ -59,7 +66,7 @@ class TeamShare(msgspec.Struct, frozen=True):
     used_device_s: float = 0.0  # decayed
     guaranteed: int = 0
     borrowable: int | None = None  # devices beyond the guaranteed ones; None: no limit
-    budget_left_device_s: float | None = None  # of this month, before what runs is counted; None: no budget
+    budgets: Mapping[str, Budget] = {}  # device_s, j, money: those that there are
 
     @property
     def limit(self) -> int | None:
@@ -75,6 +82,9 @@ class Snapshot(msgspec.Struct, frozen=True):
     shares: Mapping[int, TeamShare] = {}
     is_open: bool = True
     min_runtime_s: float = 300.0  # nobody is preempted earlier
+    price_per_device_s: float = 0.0
+    currency: str = ""
+    month_ends_at: float | None = None  # when budgets are whole again; None: nobody has one
     patience_s: float = 60.0  # devices that come free this soon are waited for, not preempted
 
     def share(self, team: int) -> TeamShare:

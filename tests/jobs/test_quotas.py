@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.db.models import Sum
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from jobs import queue, scheduler
-from jobs.models import Attempt, Charge, Job, Lease, Pool, Share
+from jobs import pools, queue, scheduler, snapshot
+from jobs.models import Attempt, Charge, Device, Job, Lease, Pool, Share
 from jobs.states import AttemptState, JobState, move_attempt
 from tests.jobs.test_races import at_once
 
@@ -81,6 +83,54 @@ def test_many_schedulers_never_overdraw_a_budget(make_job, make_node, team):
     at_once(*[lambda: scheduler.schedule(pool)] * 6)
     assert held(team) == 5
     assert Job.objects.filter(waiting_for__code="BUDGET").count() == 7
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_schedulers_never_overspend_a_budget_of_money(make_job, make_node, team, pool):
+    make_node("wide", devices=16)
+    pools.change(pool, "ann", {"price_per_device_hour": "3.6"})
+    for _ in range(12):
+        make_job("budget.time_limit_s=940", devices=1)  # with the margin 1000 s, so 1 EUR each
+    share(team, monthly_budget_money=5.5)
+    at_once(*[lambda: scheduler.schedule(Pool.objects.get())] * 6)
+    assert held(team) == 5
+    waiting = Job.objects.filter(state=JobState.QUEUED)
+    assert {job.waiting_for["values"]["budget"] for job in waiting} == {"money"}
+    assert "0.50 EUR of this month's budget left" in waiting[0].waiting_reason
+
+
+def test_energy_that_runs_and_is_measured_counts_against_the_budget(make_job, make_node, wide, team):
+    share(team, monthly_budget_j=1000)
+    make_job(devices=1)
+    assert schedule() == 1
+    lease = Lease.objects.get()
+    later = timezone.now() + timedelta(seconds=1)
+    Device.objects.filter(id=lease.device_id).update(latest={"metrics": {"energy_j": 999.0}}, latest_at=later)
+    make_job(devices=1)
+    assert schedule() == 1
+    Device.objects.filter(id=lease.device_id).update(latest={"metrics": {"energy_j": 1000.0}})
+    job = make_job(devices=1)
+    assert schedule() == 0
+    job.refresh_from_db()
+    assert job.waiting_for["values"]["budget"] == "j"
+    assert job.expected_start_at.day == 1  # of the next month
+
+
+def test_budgets_are_read_with_the_same_number_of_queries_however_much_runs(make_job, wide, team):
+    share(team, monthly_budget_j=1e9, monthly_budget_money=1e9)
+    make_job(devices=1)
+    schedule()
+
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as seen:
+            snapshot.of(Pool.objects.get())
+        return len(seen)
+
+    few = queries()
+    for _ in range(4):
+        make_job(devices=1)
+    schedule()
+    assert queries() == few
 
 
 class TestCharges:

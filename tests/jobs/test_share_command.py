@@ -7,7 +7,7 @@ import io
 import pytest
 from django.core.management import CommandError, call_command
 
-from jobs.models import Share
+from jobs.models import PoolEvent, Share
 
 pytestmark = pytest.mark.django_db
 
@@ -25,7 +25,8 @@ def test_a_team_without_a_row_has_weight_one_and_no_limit(team, pool):
     assert not Share.objects.exists()
 
 
-def test_each_value_is_changed_alone_and_what_was_used_stays(team, pool):
+def test_each_value_is_changed_alone_and_what_was_used_stays(team, pool, make_node):
+    make_node("a", devices=4)
     share("--weight", "2", "--guaranteed", "4", "--borrowable", "0", "--budget", "1.5")
     Share.objects.update(used_device_s=77)
     assert "weight 2, 4 devices guaranteed, any number more to borrow, 1.5 device-hours" in share(
@@ -33,6 +34,27 @@ def test_each_value_is_changed_alone_and_what_was_used_stays(team, pool):
     )
     assert Share.objects.get().used_device_s == 77
     assert share("--budget", "none").endswith("no monthly budget.")
+    said = share("--budget", "1.5", "--budget-kwh", "0.1", "--budget-money", "250")
+    assert said.endswith("1.5 device-hours, 0.1 kWh, 250 EUR a month.")
+    assert Share.objects.get().monthly_budget_j == 360_000
+
+
+def test_guarantees_of_all_teams_together_never_exceed_the_pools_devices(team, pool, other_team, node):
+    Share.objects.create(team=other_team, pool=pool, guaranteed=1)
+    with pytest.raises(
+        CommandError, match="2 and the 1 guaranteed to other teams are more than the 2 devices"
+    ):
+        share("--guaranteed", "2")
+    assert "1 devices guaranteed" in share("--guaranteed", "1")
+
+
+def test_every_change_is_written_with_who_made_it(team, pool):
+    share("--weight", "2", "--borrowable", "8", "--user", "ann")
+    share("--weight", "2")
+    event = PoolEvent.objects.get()
+    assert (event.actor, event.team, event.text) == (
+        "ann", team, "Weight: 1 → 2\nTo borrow: any number → 8 devices",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

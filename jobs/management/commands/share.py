@@ -4,61 +4,67 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from jobs import quotas
 from jobs.models import Pool, Share, Team
+from jobs.typed import SettingsError
 
 NONE = "none"
+# option -> the column it sets, and what stands beside it
+OPTIONS = {
+    "weight": ("weight", "of its use against the other teams' (default 1)"),
+    "guaranteed": ("guaranteed", "devices it gets before all who borrow"),
+    "borrowable": ("borrowable", "devices beyond those, or 'none' for no limit"),
+    "budget": ("monthly_budget_device_s", "device-hours a month, or 'none' for no budget"),
+    "budget_kwh": ("monthly_budget_j", "kWh a month, or 'none'"),
+    "budget_money": ("monthly_budget_money", "a month, in the pool's currency, or 'none'"),
+}
 
 
 class Command(BaseCommand):
     help = (
-        "Show or change a team's share of a pool: weight, guaranteed and borrowable devices, monthly budget."
+        "Show or change a team's share of a pool: weight, guaranteed and borrowable devices, monthly budgets."
     )
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("team", help="its slug")
         parser.add_argument("pool")
-        parser.add_argument("--weight", type=float, help="of its use against the other teams' (default 1)")
-        parser.add_argument("--guaranteed", type=int, help="devices it gets before all who borrow")
-        parser.add_argument("--borrowable", help="devices beyond those, or 'none' for no limit")
-        parser.add_argument("--budget", help="device-hours a month, or 'none' for no budget")
+        for option, (_, said) in OPTIONS.items():
+            parser.add_argument(f"--{option.replace('_', '-')}", help=said)
+        parser.add_argument("--user", default="admin", help="in whose name (default: admin)")
 
-    def handle(self, *, team: str, pool: str, **options: Any) -> None:
+    def handle(self, *, team: str, pool: str, user: str, **options: Any) -> None:
         try:
-            key: dict[str, Any] = {"team": Team.objects.get(slug=team), "pool": Pool.objects.get(name=pool)}
+            key = Team.objects.get(slug=team), Pool.objects.get(name=pool)
         except (Team.DoesNotExist, Pool.DoesNotExist) as error:
             raise CommandError(f"{error} Team '{team}', pool '{pool}'.") from None
-        if changes := self._changes(options):
-            share = Share.objects.filter(**key).first() or Share(**key)
-            for name, value in changes.items():
-                setattr(share, name, value)
-            try:
-                share.clean_fields()
-            except ValidationError as error:
-                raise CommandError("; ".join(error.messages)) from None
-            # Only these columns: what the team has used is written by others meanwhile.
-            Share.objects.update_or_create(**key, defaults=changes)
-        self.stdout.write(_sentence(Share.objects.filter(**key).first() or Share(**key)))
-
-    def _changes(self, options: dict[str, Any]) -> dict[str, Any]:
-        changes = {name: options[name] for name in ("weight", "guaranteed") if options[name] is not None}
+        texts = {
+            column: "" if options[option] == NONE else options[option]
+            for option, (column, _) in OPTIONS.items()
+            if options[option] is not None
+        }
         try:
-            if (borrowable := options["borrowable"]) is not None:
-                changes["borrowable"] = None if borrowable == NONE else int(borrowable)
-            if (budget := options["budget"]) is not None:
-                changes["monthly_budget_device_s"] = None if budget == NONE else int(float(budget) * 3600)
-        except ValueError as error:
-            raise CommandError(f"Neither a number nor '{NONE}': {error}.") from None
-        return changes
+            if texts:
+                quotas.change(*key, user, texts)
+        except SettingsError as error:
+            raise CommandError(str(error)) from None
+        self.stdout.write(_sentence(quotas.of(*key)))
 
 
 def _sentence(share: Share) -> str:
     borrowable = "any number" if share.borrowable is None else share.borrowable
-    budget = share.monthly_budget_device_s
-    said = "no monthly budget" if budget is None else f"{budget / 3600:g} device-hours a month"
+    found = [
+        f"{quotas.BY_NAME[name].write(value)} {unit}"
+        for name, unit in (
+            ("monthly_budget_device_s", "device-hours"),
+            ("monthly_budget_j", "kWh"),
+            ("monthly_budget_money", share.pool.currency),
+        )
+        if (value := getattr(share, name)) is not None
+    ]
+    said = f"{', '.join(found)} a month" if found else "no monthly budget"
     return (
         f"Team {share.team.slug} in pool {share.pool.name}: weight {share.weight:g}, {share.guaranteed} devices "
         f"guaranteed, {borrowable} more to borrow, {said}."
