@@ -115,7 +115,7 @@ def supervise(directory: AttemptDirectory, spawn: Spawn) -> int:
 
 def start_cold(directory: AttemptDirectory) -> subprocess.Popen[bytes]:
     """A supervisor in a session of its own, which outlives the caller; its output goes to log/supervisor.log."""
-    settings = ("TRAINER_PYTHON", "HEADROOM_STOP_GRACE_S", "HEADROOM_HUNG_AFTER_S")
+    settings = ("TRAINER_PYTHON", "HEADROOM_STOP_GRACE_S", *hung.SETTINGS)
     environment = allowed(os.environ) | {name: os.environ[name] for name in settings if name in os.environ}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), environment.get("PYTHONPATH", ""))))
     with (directory.log / "supervisor.log").open("ab") as log:

@@ -18,6 +18,7 @@ from engine.rank.exits import EXIT_DIVERGED, EXIT_DONE
 from engine.rank.readings import Readings
 from engine.rank.schedule import learning_rate
 from engine.rank.session import Session
+from engine.telemetry.heartbeat import Stage
 
 
 @dataclass(frozen=True)
@@ -76,13 +77,14 @@ def training_batches(session: Session) -> TrainingBatches:
 def take_step(session: Session, source: TrainingBatches, readings: Readings, step: int, stop: bool) -> Border:
     """One update, measured and recorded."""
     session.breakdown.begin()
-    session.heart.beat(step)
+    session.heart.beat(step, Stage.FIRST_STEP if step == session.first_step else Stage.STEP)
     rate = learning_rate(session.spec, step)
     for group in session.optimiser.param_groups:
         group["lr"] = rate
     loss_share = session.trainer.step(source, step)
     norm = session.norm.read()
-    session.heart.beat(step)  # a rank that waits for the others in the next line is ahead of one that lags
+    # A rank that waits for the others in the next line is ahead of one that lags.
+    session.heart.beat(step, Stage.FIRST_STEP if step == session.first_step else Stage.STEP)
     border = _agree(loss_share, stop, session.is_late(), session.is_broken(norm))
     session.heart.beat(step + 1)
     step_s, times = session.breakdown.end()
@@ -124,7 +126,7 @@ def _due(done: int, every: int) -> bool:
 
 
 def _validate(session: Session, held_out: ValidationBatches, done: int) -> float:
-    session.heart.beat(done, is_patient=True)
+    session.heart.beat(done, Stage.LONG)
     loss = _agree(session.trainer.validate(held_out), False, False, False).loss
     if session.recorder.rank == 0:
         session.recorder.validation(done, loss)
@@ -134,7 +136,7 @@ def _validate(session: Session, held_out: ValidationBatches, done: int) -> float
 
 def _save(session: Session, done: int) -> None:
     start = time.perf_counter()
-    session.heart.beat(done, is_patient=True)
+    session.heart.beat(done, Stage.LONG)
     name = checkpoint.save(session.directory, session.engine, session.spec, session.dtype, done)
     took_s = time.perf_counter() - start
     if session.recorder.rank == 0:

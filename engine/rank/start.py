@@ -32,16 +32,13 @@ from engine.rank.recorder import Recorder
 from engine.rank.session import Session
 from engine.rank.trainers import MicroBatches, PipelineTrainer, PlainTrainer
 from engine.spec import Spec
-from engine.supervision.hung import DUMP_SIGNAL
-from engine.telemetry.heartbeat import Heart
+from engine.supervision.hung import DUMP_SIGNAL, PEER_TIMEOUT_S
+from engine.telemetry.heartbeat import Heart, Stage
 
 # DeepSpeed 0.19.8 calls names that torch 2.13 has renamed; neither is ours to change.
 warnings.filterwarnings("ignore", r"`torch\.distributed\.", FutureWarning)
 
 DTYPES = ("fp32", "bf16", "fp16")
-
-# A rank that waits this long for the others has lost them; the supervisor notices a dead rank long before.
-PEER_TIMEOUT = timedelta(minutes=10)
 
 
 class StopFlag:
@@ -79,7 +76,8 @@ def open_session(directory: AttemptDirectory, rank: int, began: float) -> Sessio
     narrate.begin()
     spec, placement = directory.read_spec(), directory.read_placement()
     seat = next(seat for seat in placement.seats if seat.rank == rank)
-    recorder = Recorder(directory.spool, rank)
+    recorder, heart = Recorder(directory.spool, rank), Heart(directory.path, rank)
+    heart.beat(0, Stage.DATA)
     if rank == 0:
         recorder.phase("imports", time.perf_counter() - began)
     checks.refuse_impossible(spec, checks.Hardware(seat.device_kind))
@@ -88,6 +86,7 @@ def open_session(directory: AttemptDirectory, rank: int, began: float) -> Sessio
     with _phase(recorder, "data"):
         tokens = _tokens(spec, placement, recorder)
     with _phase(recorder, "build"):
+        heart.beat(0, Stage.BUILD)
         breakdown = Breakdown(seat.device_kind)
         dtype = _choose_dtype(spec, seat, placement, recorder)
         _join(seat, breakdown)
@@ -97,7 +96,8 @@ def open_session(directory: AttemptDirectory, rank: int, began: float) -> Sessio
         torch.manual_seed(spec.seed * 1_000_003 + rank)
         engine, optimiser, norm = build_engine(spec, dtype, seat.device_kind)
         kind = PipelineTrainer if spec.parallel.stages > 1 else PlainTrainer
-        trainer = kind(spec, engine, MicroBatches(spec, seat.data_rank, device), breakdown)
+        trainer = kind(spec, engine, MicroBatches(spec, seat.data_rank, device, heart), breakdown)
+        heart.beat(0, Stage.LONG)
         resume_from = placement.resume_from
         first_step = checkpoint.resume(Path(resume_from), engine, spec, dtype) if resume_from else 0
     narrator = Narrator(rank, spec.budget.steps)
@@ -106,7 +106,7 @@ def open_session(directory: AttemptDirectory, rank: int, began: float) -> Sessio
                      placement.threads_per_rank)  # fmt: skip
     return Session(
         directory, spec, dtype, device, started_at, first_step,
-        tokens, engine, optimiser, trainer, norm, breakdown, recorder, Heart(directory.path, rank), narrator,
+        tokens, engine, optimiser, trainer, norm, breakdown, recorder, heart, narrator,
     )  # fmt: skip
 
 
@@ -164,7 +164,7 @@ def _join(seat: Seat, breakdown: Breakdown) -> None:
         "nccl" if seat.device_kind == "cuda" else "gloo",
         auto_mpi_discovery=False,
         verbose=False,
-        timeout=PEER_TIMEOUT,
+        timeout=timedelta(seconds=PEER_TIMEOUT_S),
     )
     breakdown.watch_collectives(backends.cdb)
     comm.barrier()

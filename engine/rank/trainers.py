@@ -14,6 +14,7 @@ from engine.data.batches import TrainingBatches, ValidationBatches
 from engine.rank.breakdown import Breakdown
 from engine.rank.layers import loss_of
 from engine.spec import Spec
+from engine.telemetry.heartbeat import Heart
 
 
 class Source(Protocol):
@@ -23,12 +24,14 @@ class Source(Protocol):
 class MicroBatches:
     """The rows of one data rank: its contiguous slice of each global batch, micro-batch by micro-batch."""
 
-    def __init__(self, spec: Spec, data_rank: int, device: torch.device) -> None:
+    def __init__(self, spec: Spec, data_rank: int, device: torch.device, heart: Heart) -> None:
+        self._heart = heart
         self._count, self._size, self._device = spec.accumulation, spec.batch.micro_batch_size, device
         self._first = data_rank * self._count * self._size
 
     def of(self, source: Source, step: int) -> Iterator[tuple[Tensor, Tensor]]:
         for micro in range(self._count):
+            self._heart.beat_micro()
             start = self._first + micro * self._size
             ids, targets = source.rows(step, start, start + self._size)
             yield torch.from_numpy(ids).to(self._device), torch.from_numpy(targets).to(self._device)

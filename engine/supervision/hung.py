@@ -7,28 +7,38 @@ import signal
 import statistics
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine import procfs
 from engine.directory import RankExit
 from engine.telemetry import heartbeat
-from engine.telemetry.heartbeat import Beat
+from engine.telemetry.heartbeat import Beat, Stage
 
 LOOK_S = 1.0
 # More than this between two looks is not counted: this process was stopped too, or the machine slept.
 LOOK_LIMIT_S = 5.0
-QUIET_S = 120.0
+# How long a rank may go without a beat, by what it is at: environment variable, default, and what the reason says.
+LIMITS: dict[int, tuple[str, float, str]] = {
+    Stage.BUILD: ("HEADROOM_BUILD_LIMIT_S", 900.0, "while meeting the others and building the engine"),
+    Stage.FIRST_STEP: ("HEADROOM_FIRST_STEP_LIMIT_S", 600.0, "in the first step"),
+    Stage.STEP: ("HEADROOM_HUNG_AFTER_S", 120.0, ""),
+    Stage.LONG: ("HEADROOM_SAVE_LIMIT_S", 1800.0, "while saving, loading or validating"),
+}
+# How long a rank itself waits for its peers before it gives them up: longer than anything that is let pass here.
+PEER_TIMEOUT_S = 2700.0
+SETTINGS = tuple(variable for variable, _, _ in LIMITS.values())
 QUIET_STEPS = 10
-PATIENT_FACTOR = 15  # a checkpoint to a slow disk is no hang
 STEPS_KEPT = 64
 DUMP_SIGNAL = signal.SIGUSR1  # ranks answer with the stacks of all their threads (engine.rank.start)
 DUMP_S = 1.0
 
 
-def quiet_limit_s() -> float:
-    return float(os.environ.get("HEADROOM_HUNG_AFTER_S", QUIET_S))
+def limits() -> dict[int, float]:
+    """Stage -> seconds, by the environment. No limit for DATA, nor before the first beat: imports may come over a slow
+    network."""
+    return {stage: float(os.environ.get(variable, usual)) for stage, (variable, usual, _) in LIMITS.items()}
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,8 @@ class Pulse:
         self.quiet_s += elapsed_s
         if now is None or now == self.beat:
             return
-        if self.beat is not None and now.step > self.beat.step:
+        # The first step and those that were interrupted by a checkpoint say nothing of how long a step takes.
+        if self.beat is not None and self.beat.stage == Stage.STEP and now.step > self.beat.step:
             self.steps.append(self.step_s / (now.step - self.beat.step))
         if self.beat is None or now.step != self.beat.step:
             self.step_s = 0.0
@@ -62,11 +73,11 @@ class Pulse:
 
 
 class Watch:
-    """All ranks of this node. A rank is judged once it has made a step: what comes before may take any time."""
+    """All ranks of this node."""
 
-    def __init__(self, folder: Path, limit_s: float | None = None) -> None:
+    def __init__(self, folder: Path, limits_s: Mapping[int, float] | None = None) -> None:
         self._folder = folder
-        self._limit_s = quiet_limit_s() if limit_s is None else limit_s
+        self._limits_s = limits() if limits_s is None else limits_s
         self._pulses: dict[int, Pulse] = {}
         self._looked_at = time.monotonic()
 
@@ -92,10 +103,15 @@ class Watch:
         return _hang(living, {rank.rank: rank.pid for rank in ranks})
 
     def _is_quiet(self, pulse: Pulse) -> bool:
-        if pulse.beat is None or not pulse.steps:
+        if pulse.beat is None:
             return False
-        limit_s = max(self._limit_s, QUIET_STEPS * _median(pulse))
-        return pulse.quiet_s > (PATIENT_FACTOR * limit_s if pulse.beat.is_patient else limit_s)
+        stage = pulse.beat.stage
+        if stage == Stage.STEP and not pulse.steps:
+            stage = Stage.FIRST_STEP
+        limit_s = self._limits_s.get(stage, float("inf"))
+        if pulse.steps:
+            limit_s = max(limit_s, QUIET_STEPS * _median(pulse))
+        return pulse.quiet_s > limit_s
 
 
 def ask_for_stacks(ranks: Iterable[RankExit]) -> None:
@@ -113,13 +129,19 @@ def _hang(living: dict[int, Pulse], pids: dict[int, int]) -> Hang:
     is_behind = len(counts) > 1 and list(counts.values()).count(counts[fewest]) == 1
     rank = stopped[0] if stopped else fewest
     pulse = living[rank]
-    step = pulse.beat.step if pulse.beat else 0
-    said = f"no progress for {pulse.quiet_s:.0f} s after step {step} (a step takes {_median(pulse):.2g} s)"
+    said = f"no progress for {pulse.quiet_s:.0f} s {_where(pulse)}"
     if stopped:
         return Hang(rank, f"hung: {said}; rank {rank} is stopped by a signal", True)
     if is_behind:
         return Hang(rank, f"hung: {said}; rank {rank} lags behind the others", True)
     return Hang(rank, f"hung: {said}; no rank is behind the others", False)
+
+
+def _where(pulse: Pulse) -> str:
+    stage, step = (pulse.beat.stage, pulse.beat.step) if pulse.beat else (Stage.BUILD, 0)
+    if stage != Stage.STEP:
+        return LIMITS[stage][2] if stage in LIMITS else "while preparing the data"
+    return f"after step {step}" + (f" (a step takes {_median(pulse):.2g} s)" if pulse.steps else "")
 
 
 def _median(pulse: Pulse) -> float:

@@ -8,19 +8,32 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
 
-FORMAT = struct.Struct("<qqq")
+FORMAT = struct.Struct("<qqqq")
 NAME = "heartbeat"
 
 
+class Stage(IntEnum):
+    """What a rank is at: each has its own limit (engine.supervision.hung)."""
+
+    DATA = 0  # a large corpus is read and tokenised for as long as it takes
+    BUILD = 1  # meets its peers, builds the engine
+    FIRST_STEP = 2  # kernels are compiled, communicators opened
+    STEP = 3
+    LONG = 4  # loads or saves a checkpoint, validates
+
+
 class Beat(NamedTuple):
-    """The latest of a rank's beats. `step` counts steps done; `number` grows with every beat."""
+    """The latest of a rank's beats. `step` counts steps done; `number` grows with every beat but those between
+    micro-batches, which `micro` counts: not all stages of a pipeline fetch them."""
 
     step: int
     number: int
-    is_patient: int  # 1 while it saves or validates, which may take far longer than a step
+    stage: int
+    micro: int = 0
 
 
 class Heart:
@@ -33,11 +46,18 @@ class Heart:
             self._memory = mmap.mmap(descriptor, FORMAT.size)
         finally:
             os.close(descriptor)
-        self._count = 0
+        self._last = Beat(0, 0, Stage.DATA)
 
-    def beat(self, step: int, *, is_patient: bool = False) -> None:
-        self._count += 1
-        FORMAT.pack_into(self._memory, 0, step, self._count, is_patient)
+    def beat(self, step: int, stage: Stage = Stage.STEP) -> None:
+        self._write(Beat(step, self._last.number + 1, stage, self._last.micro))
+
+    def beat_micro(self) -> None:
+        """Between two micro-batches: a step of many is not quiet while it lasts."""
+        self._write(self._last._replace(micro=self._last.micro + 1))
+
+    def _write(self, beat: Beat) -> None:
+        self._last = beat
+        FORMAT.pack_into(self._memory, 0, *beat)
 
 
 def read(folder: Path, rank: int) -> Beat | None:

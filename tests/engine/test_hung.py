@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from engine.directory import RankExit
-from engine.supervision.hung import PATIENT_FACTOR, Hang, Watch
+from engine.supervision import hung
+from engine.supervision.hung import Hang, Watch
 from engine.telemetry import heartbeat
-from engine.telemetry.heartbeat import Beat, Heart
+from engine.telemetry.heartbeat import Beat, Heart, Stage
 from tests.engine.supervised import until
 
 RANKS = (RankExit(0, os.getpid()), RankExit(1, os.getpid()))
@@ -22,14 +23,15 @@ RANKS = (RankExit(0, os.getpid()), RankExit(1, os.getpid()))
 class Gang:
     """Two ranks that beat three times a step, watched once a second."""
 
-    def __init__(self, limit_s: float = 120.0) -> None:
-        self.watch = Watch(Path("/nowhere"), limit_s)
-        self.beats = {0: Beat(0, 1, 0), 1: Beat(0, 1, 0)}
+    def __init__(self, limit_s: float = 120.0, stage: Stage = Stage.STEP) -> None:
+        limits = {Stage.BUILD: 40.0, Stage.FIRST_STEP: 30.0, Stage.STEP: limit_s, Stage.LONG: 150.0}
+        self.watch = Watch(Path("/nowhere"), limits)
+        self.beats = {0: Beat(0, 1, stage), 1: Beat(0, 1, stage)}
         self.look(1)
 
     def steps(self, count: int, seconds: float = 1.0) -> Gang:
         for _ in range(count):
-            self.beats = {r: Beat(b.step + 1, b.number + 3, 0) for r, b in self.beats.items()}
+            self.beats = {r: Beat(b.step + 1, b.number + 3, Stage.STEP) for r, b in self.beats.items()}
             hang = self.look(seconds)
         assert hang is None
         return self
@@ -65,8 +67,8 @@ def test_slow_steps_get_ten_times_their_median():
 
 def test_the_rank_with_fewer_beats_is_the_one_that_lags():
     gang = Gang().steps(20)
-    gang.beats[0] = Beat(20, gang.beats[0].number + 2, 0)
-    gang.beats[1] = Beat(20, gang.beats[1].number + 1, 0)
+    gang.beats[0] = Beat(20, gang.beats[0].number + 2, Stage.STEP)
+    gang.beats[1] = Beat(20, gang.beats[1].number + 1, Stage.STEP)
     gang.look(1)
     hang = gang.look(1, times=121)
     assert hang is not None
@@ -77,20 +79,57 @@ def test_the_rank_with_fewer_beats_is_the_one_that_lags():
 def test_one_rank_that_goes_on_shows_that_the_gang_does():
     gang = Gang(limit_s=5.0).steps(20)
     for _ in range(30):
-        gang.beats[0] = Beat(20, gang.beats[0].number + 1, 0)
+        gang.beats[0] = Beat(20, gang.beats[0].number + 1, Stage.STEP)
         assert gang.look(1) is None
 
 
-def test_before_the_first_step_nobody_is_hung():
-    assert Gang().look(1, times=1000) is None
+def test_preparing_the_data_may_take_any_time_and_so_may_imports():
+    assert Gang(stage=Stage.DATA).look(1, times=10_000) is None
+    assert Watch(Path("/nowhere")).judge({0: None, 1: None}, 10_000.0, RANKS) is None
 
 
-def test_a_checkpoint_may_take_far_longer():
-    gang = Gang(limit_s=10.0).steps(20)
-    gang.beats = {r: Beat(20, b.number + 1, 1) for r, b in gang.beats.items()}
+@pytest.mark.parametrize(
+    ("stage", "limit_s", "where"),
+    [
+        (Stage.BUILD, 40, "while meeting the others and building the engine"),
+        (Stage.FIRST_STEP, 30, "in the first step"),
+        (Stage.LONG, 150, "while saving, loading or validating"),
+    ],
+)
+def test_what_comes_before_the_steps_and_between_them_has_limits_of_its_own(stage, limit_s, where):
+    gang = Gang(stage=stage)
+    assert gang.look(1, times=limit_s - 1) is None
+    hang = gang.look(1, times=2)
+    assert hang is not None
+    assert hang.reason.startswith(f"hung: no progress for {limit_s + 1} s {where};")
+
+
+def test_until_it_is_known_how_long_a_step_takes_the_limit_is_that_of_the_first():
+    gang = Gang(limit_s=5.0, stage=Stage.FIRST_STEP)
+    gang.beats = {r: Beat(1, b.number + 3, Stage.STEP) for r, b in gang.beats.items()}
     gang.look(1)
-    assert gang.look(1, times=PATIENT_FACTOR * 10) is None
-    assert gang.look(1, times=2) is not None
+    assert gang.look(1, times=29) is None
+    assert "after step 1;" in gang.look(1, times=2).reason
+
+
+def test_a_slow_first_step_does_not_count_among_the_steps():
+    gang = Gang(limit_s=5.0, stage=Stage.FIRST_STEP)
+    gang.look(1, times=25)
+    assert gang.steps(8).look(1, times=9) is None
+    assert gang.look(1, times=2) is not None, "ten steps of a second"
+
+
+def test_a_step_of_many_micro_batches_is_not_quiet():
+    gang = Gang(stage=Stage.FIRST_STEP)
+    for micro in range(10):
+        gang.beats[0] = gang.beats[0]._replace(micro=micro)
+        assert gang.look(1, times=20) is None
+
+
+def test_limits_come_from_the_environment_and_ranks_wait_longer_for_each_other(monkeypatch):
+    assert max(hung.limits().values()) < hung.PEER_TIMEOUT_S
+    monkeypatch.setenv("HEADROOM_FIRST_STEP_LIMIT_S", "7")
+    assert hung.limits()[Stage.FIRST_STEP] == 7.0
 
 
 def test_time_in_which_the_watcher_itself_stood_still_does_not_count():
@@ -124,5 +163,6 @@ def test_a_heartbeat_is_read_by_another_process_as_it_was_written(tmp_path):
     heart = Heart(tmp_path, 3)
     assert heartbeat.read(tmp_path, 3) is None, "no beat yet"
     heart.beat(7)
-    heart.beat(8, is_patient=True)
-    assert heartbeat.read(tmp_path, 3) == Beat(8, 2, 1)
+    heart.beat(8, Stage.LONG)
+    heart.beat_micro()
+    assert heartbeat.read(tmp_path, 3) == Beat(8, 2, Stage.LONG, micro=1)

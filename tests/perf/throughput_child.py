@@ -118,7 +118,7 @@ def our_step(session: Session) -> Callable[[int], None]:
 def silent_step(session: Session) -> Callable[[int], None]:
     silent: Any = Silent()
     trainer = PlainTrainer(
-        session.spec, session.engine, MicroBatches(session.spec, 0, session.device), silent
+        session.spec, session.engine, MicroBatches(session.spec, 0, session.device, session.heart), silent
     )
     quiet, source = (
         replace(session, trainer=trainer, breakdown=silent, recorder=silent, narrator=silent),
