@@ -121,6 +121,9 @@ PREPARE_LIMIT_S = env.whole("HEADROOM_PREPARE_LIMIT_S", 60)
 UNREACHABLE_AFTER_S = env.whole("HEADROOM_UNREACHABLE_AFTER_S", 45)
 REASSIGN_AFTER_S = env.whole("HEADROOM_REASSIGN_AFTER_S", 600)
 PREEMPT_AFTER_S = env.whole("HEADROOM_PREEMPT_AFTER_S", 300)  # no attempt is preempted sooner after its start
+SUSPECT_PAUSE_S = env.whole(
+    "HEADROOM_SUSPECT_PAUSE_S", 600
+)  # after three failed launches; doubles with each more
 SHARE_HALF_LIFE_S = env.whole("HEADROOM_SHARE_HALF_LIFE_S", 7 * 24 * 3600)
 STOP_GRACE_S = env.whole("HEADROOM_STOP_GRACE_S", 60)  # from asking ranks to stop to killing them
 if REASSIGN_AFTER_S < 2 * STOP_GRACE_S:

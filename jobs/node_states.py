@@ -24,7 +24,7 @@ class AdminState(TextChoices):
 
 class Health(TextChoices):
     OK = "ok"
-    SUSPECT = "suspect"  # something went wrong here more than once; no new work until a person says so
+    SUSPECT = "suspect"  # something went wrong here more than once: no new work for a while (jobs.suspicion)
     UNREACHABLE = "unreachable"  # silent: no new work, what it runs is left alone
     FAILED = "failed"  # silent for so long that its work was given to others
 

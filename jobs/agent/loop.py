@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 
 from engine import procfs
 from engine.directory import AttemptDirectory, Control
-from jobs import devices, gangs, inventory, logs, nodes
+from jobs import devices, gangs, inventory, logs, nodes, suspicion
 from jobs.agent import launch, part, warm
 from jobs.agent.children import Keeper
 from jobs.agent.follow import end, follow
@@ -63,9 +63,11 @@ class Agent:
     _leases: dict[int, float] = field(default_factory=dict)
     _ended: set[Path] = field(default_factory=set)
     _devices: devices.Watch = field(init=False)
+    _suspicion: suspicion.Watch = field(init=False)
 
     def __post_init__(self) -> None:
         self._devices = devices.Watch(self.node, self.node_dir / "locks")
+        self._suspicion = suspicion.Watch(self.node, self.node_dir)
 
     def run(self, stop: threading.Event, stops_attempts: bool) -> None:
         """Until `stop` is set (ring the bell with it); then leave. Lives through any error."""
@@ -209,6 +211,7 @@ class Agent:
             return
         self._strays_at = time.monotonic() + STRAYS_EVERY_S
         self._devices.look(time.monotonic())
+        self._suspicion.look(time.monotonic())
         for path in set((self.node_dir / "attempts").glob("*")) - self._ended:
             directory = AttemptDirectory(path)
             try:

@@ -97,6 +97,7 @@ class Cluster:
                 "HEADROOM_STOP_GRACE_S": str(STOP_GRACE_S),
                 "HEADROOM_PREPARE_LIMIT_S": str(PREPARE_LIMIT_S),
                 "HEADROOM_PREEMPT_AFTER_S": str(PREEMPT_AFTER_S),
+                "HEADROOM_SUSPECT_PAUSE_S": "5",
                 "HEADROOM_CHECKPOINT_ROOT": str(self.home / "shared"),
                 "HEADROOM_NODE_ADDRESS": "127.0.0.1",
                 "LOG_LEVEL": "WARNING",

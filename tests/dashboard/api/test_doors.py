@@ -24,7 +24,10 @@ READS = [
     "/api/v1/runs/{run}/logs",
     "/api/v1/pools",
 ]
-WRITES = ["/api/v1/jobs", *(f"/api/v1/jobs/{{job}}/{wish}" for wish in ("cancel", "retry", "pause", "resume"))]
+WRITES = [
+    "/api/v1/jobs",
+    *(f"/api/v1/jobs/{{job}}/{wish}" for wish in ("cancel", "retry", "pause", "resume")),
+]
 
 
 def at(path, job):
