@@ -1,0 +1,76 @@
+"""A run as another tracker left it, in our words."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from jobs.models.runs import KEY_LIMIT
+from jobs.series import Point
+
+NOT_FINITE = {
+    "nan": math.nan,
+    "infinity": math.inf,
+    "-infinity": -math.inf,
+    "inf": math.inf,
+    "-inf": -math.inf,
+}
+
+
+class ImportRefused(ValueError):
+    """A file or folder that cannot be read as what it was called; the message names it and says why."""
+
+
+@dataclass
+class Part:
+    """Points in the order in which their file holds them; what was stored before is a prefix of them."""
+
+    attempt: int
+    stream: str
+    points: Iterable[Point]
+
+
+@dataclass
+class ForeignRun:
+    """`key` names the run for ever, so that a second import finds it; `left_out` counts what has no place here."""
+
+    key: str
+    origin: str  # tensorboard, wandb, mlflow
+    name: str
+    project: str = ""
+    parent_key: str = ""
+    state: str = "succeeded"
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    note: str = ""
+    params: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    parts: list[Part] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+def metric_name(name: str) -> str:
+    """As it was, without what no column can hold."""
+    return name.replace("\0", "")[:KEY_LIMIT] or "unnamed"
+
+
+def as_value(value: object) -> float | None:
+    """A number, also where JSON had to spell it; None for anything else."""
+    if isinstance(value, bool):
+        return float(value)
+    if isinstance(value, int | float):
+        try:
+            return float(value)
+        except OverflowError:
+            return None
+    return NOT_FINITE.get(value.lower()) if isinstance(value, str) else None
+
+
+def as_time(seconds: float | None) -> datetime | None:
+    """None for what is no time between 1970 and 9999."""
+    if seconds is None or not 0 <= seconds < 253_402_300_800:
+        return None
+    return datetime.fromtimestamp(seconds, UTC)
