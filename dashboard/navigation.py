@@ -18,5 +18,6 @@ PLACES = (
     Place("queue", "Queue", "hourglass-split", is_main=True),
     Place("runs", "Runs", "graph-down", ("run",), is_main=True),
     Place("compare", "Compare", "layout-split"),
+    Place("accounting", "Accounting", "table"),
     Place("pools", "Pools", "hdd-stack", is_main=True),
 )

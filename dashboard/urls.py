@@ -7,7 +7,7 @@ from django.views.generic import RedirectView
 
 from dashboard.api.api import urls as api_urls
 from dashboard.live import live
-from dashboard.views import compare, errors, jobs, people, pools, queue, runs, submit
+from dashboard.views import accounting, compare, errors, jobs, people, pools, queue, runs, submit
 from dashboard.wishes import WISHES
 
 urlpatterns = [
@@ -28,6 +28,8 @@ urlpatterns = [
     path("runs/<str:run_id>/<str:name>/", runs.part, name="run-part"),
     path("compare/", compare.compare, name="compare"),
     path("pools/", pools.listing, name="pools"),
+    path("accounting/", accounting.page, name="accounting"),
+    path("accounting/csv/", accounting.save, name="accounting-csv"),
     path("live", live, name="live"),
     path("api/v1/", api_urls()),
     path("admin/", admin.site.urls),

@@ -100,6 +100,7 @@ def total(lines: Sequence[Line], charges: QuerySet[Charge]) -> Line:
             whole.energy_j = (whole.energy_j or 0.0) + line.energy_j
         for currency, amount in line.money.items():
             whole.money[currency] = whole.money.get(currency, 0.0) + amount
+    whole.money = dict(sorted(whole.money.items()))
     return whole
 
 

@@ -20,9 +20,11 @@ class Table:
 
 
 def of(lines: Sequence[Line], by: Sequence[str]) -> Table:
-    """A column for each currency that occurs."""
+    """A column for each currency that occurs, and one for time without a price where there is such."""
     currencies = sorted({currency for line in lines for currency in line.money})
     columns = [*COLUMNS, *((currency, _money(currency)) for currency in currencies)]
+    if currencies and any(line.unpriced_device_s for line in lines):
+        columns.append(("unpriced device-hours", lambda line: _hours(line.unpriced_device_s)))
     return Table(
         heads=[*by, *(head for head, _ in columns)],
         rows=[[*(line.keys[name] for name in by), *(write(line) for _, write in columns)] for line in lines],
@@ -69,5 +71,4 @@ COLUMNS: tuple[tuple[str, Callable[[Line], str]], ...] = (
     ("wasted %", lambda line: _share(line.wasted_share)),
     ("energy kWh", _energy),
     ("energy measured %", lambda line: _share(line.energy_share)),
-    ("unpriced device-hours", lambda line: _hours(line.unpriced_device_s)),
 )

@@ -11,7 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI, Router
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
-from dashboard.api import jobs, pools, runs, series
+from dashboard.api import accounting, jobs, pools, runs, series
 from dashboard.api.auth import Session, Token
 from engine.spec import SpecError
 from jobs.states import StateError
@@ -38,7 +38,7 @@ def _for_callers_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpRe
 api = NinjaAPI(
     title="Headroom",
     version="1",
-    description="Jobs, runs, their series and logs, and the pools they run on. Log in, or send a token as Bearer.",
+    description="Jobs, runs, their series and logs, pools and accounting. Log in, or send a token as Bearer.",
     urls_namespace="api",
     auth=AUTH,
     docs_url=None,
@@ -53,7 +53,7 @@ def nothing(request: HttpRequest, route: str) -> None:
     raise Http404
 
 
-for router in (jobs.router, runs.router, series.router, pools.router, unknown):
+for router in (jobs.router, runs.router, series.router, pools.router, accounting.router, unknown):
     api.add_router("", router)
 
 

@@ -140,6 +140,21 @@ class LogOut(Schema):
     is_coming: bool  # ask again in two seconds: the agent of its node brings what is new
 
 
+class AccountingLine(Schema):
+    keys: dict[str, str]
+    attempts: int
+    device_s: float
+    wasted_device_s: float
+    energy_j: float | None  # null: not measured
+    energy_measured_share: float  # of the device-seconds, what energy_j covers
+    money: dict[str, float]  # by currency
+    unpriced_device_s: float
+
+
+class AccountingOut(Schema):
+    lines: list[AccountingLine]
+
+
 class DeviceOut(Schema):
     id: str
     index: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -139,6 +140,12 @@ def _badge(state: str, badge: Badge) -> SafeString:
         icon(badge.icon),
         state,
     )
+
+
+@register.filter
+def at(values: Mapping[str, Any], key: str) -> Any:
+    """What a table has at a key that is only known here."""
+    return values[key]
 
 
 @register.filter

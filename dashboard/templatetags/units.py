@@ -122,6 +122,20 @@ def as_duration(value: Any) -> str:
 
 
 @register.filter
+def as_hours(seconds: Any) -> str:
+    """Device-seconds as device-hours: 9000 -> '2.50'."""
+    hours = (_number(seconds) or 0.0) / 3600
+    return _three_digits(hours) if not hours or hours >= 0.01 else f"{hours:.2g}"
+
+
+@register.filter
+def as_kwh(joules: Any) -> str:
+    """Joules as kWh, or in Wh where there are less than a tenth of one."""
+    wh = (_number(joules) or 0.0) / 3600
+    return f"{_three_digits(wh / 1000)} kWh" if wh >= 100 else f"{_three_digits(wh)} Wh"
+
+
+@register.filter
 def as_money(value: Any, currency: str = "") -> str:
     """1234.5 -> '1,234.50 EUR'; below a hundredth three significant digits, so that nothing that costs reads 0.00."""
     number = _number(value)

@@ -1,0 +1,45 @@
+"""Accounting over HTTP: what attempts have cost, added up as asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from ninja import Query, Router
+
+from dashboard import access
+from dashboard.api.auth import caller
+from dashboard.api.shapes import AccountingOut, Refusal
+from engine.spec import Problem, SpecError
+from jobs import accounting
+
+router = Router(tags=["accounting"])
+
+
+@router.get("/accounting", response={200: AccountingOut, 422: Refusal})
+def lines(
+    request: HttpRequest,
+    by: str = "month,pool,team",
+    month: str | None = Query(None, pattern=r"^\d{4}-(0[1-9]|1[0-2])$"),
+) -> dict[str, Any]:
+    """Of the caller's teams; of all teams for an admin's session. `by` names some of month, day, pool, team, person
+    and attempt."""
+    names = [name.strip() for name in by.split(",")]
+    if unknown := sorted(set(names) - accounting.BY.keys()):
+        known = ", ".join(accounting.BY)
+        raise SpecError([Problem("by", f"'{unknown[0]}' is none of {known}.")])
+    found = accounting.lines(accounting.charges(month, _teams(request)), list(dict.fromkeys(names)))
+    return {"lines": [{"keys": line.keys, **_figures(line)} for line in found]}
+
+
+def _figures(line: accounting.Line) -> dict[str, Any]:
+    figures = {name: value for name, value in line.to_json().items() if name not in line.keys}
+    return figures | {"energy_j": line.energy_j}
+
+
+def _teams(request: HttpRequest) -> set[int] | None:
+    """A token acts in its one team, whoever it belongs to."""
+    who = caller(request)
+    if who.team is None and access.is_admin(who.user):
+        return None
+    return who.team_ids()
