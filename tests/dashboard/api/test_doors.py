@@ -23,6 +23,7 @@ READS = [
     "/api/v1/series?run={run}&metric=loss",
     "/api/v1/runs/{run}/logs",
     "/api/v1/pools",
+    "/api/v1/accounting",
 ]
 WRITES = [
     "/api/v1/jobs",
