@@ -3,12 +3,14 @@
 from jobs.series.codec import Point, kind_of
 from jobs.series.counters import counted
 from jobs.series.names import Name, last_steps, names
+from jobs.series.raw import Raw, raw
 from jobs.series.read import Series, read
 from jobs.series.write import append, close, fold
 
 __all__ = [
     "Name",
     "Point",
+    "Raw",
     "Series",
     "append",
     "close",
@@ -17,5 +19,6 @@ __all__ = [
     "kind_of",
     "last_steps",
     "names",
+    "raw",
     "read",
 ]

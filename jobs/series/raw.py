@@ -1,0 +1,41 @@
+"""Every point as it was written, also those that a later attempt made again: for exports, histories and proofs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
+
+from jobs.series import codec
+from jobs.series.codec import Columns
+from jobs.series.names import names
+from jobs.series.snapshot import Sealed, SeriesKey, points_of, take
+
+METRICS_AT_ONCE = 20  # of a run with thousands of metrics only so many are held in memory
+
+
+class Raw(NamedTuple):
+    """The points of one metric and source in one attempt, in the order of their arrival; a step may be NO_STEP."""
+
+    metric: str
+    source: str
+    attempt: int
+    columns: Columns
+
+
+def raw(run_id: str, metrics: Collection[str] | None = None) -> Iterator[Raw]:
+    """By metric, source and attempt. `metrics`: None for all."""
+    wanted = sorted({name.metric for name in names(run_id)} if metrics is None else set(metrics))
+    for first in range(0, len(wanted), METRICS_AT_ONCE):
+        snapshot = take([run_id], wanted[first : first + METRICS_AT_ONCE])
+        for key in sorted(snapshot.keys()):
+            yield from _of_series(key, snapshot.chunks.get(key, []), snapshot.tails.get(key, {}))
+
+
+def _of_series(key: SeriesKey, chunks: list[Sealed], tails: dict[int, Columns]) -> Iterator[Raw]:
+    for attempt in sorted({*tails, *(chunk.attempt for chunk in chunks)}):
+        sealed = [chunk for chunk in chunks if chunk.attempt == attempt]
+        points = points_of(sealed)
+        parts = [points[chunk.id] for chunk in sealed]
+        if attempt in tails:
+            parts.append(tails[attempt])
+        yield Raw(key.metric, key.source, attempt, codec.concatenate(parts))
