@@ -12,7 +12,7 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from engine.supervision.locks import holders, is_free, lock_path
-from jobs.models import Attempt, Device, Lease, Node
+from jobs.models import Attempt, Device, Lease, Node, NodeEvent
 from jobs.node_states import DeviceHealth, move_device
 
 FAULTS_IN_A_ROW = 2
@@ -61,6 +61,18 @@ def _blamed(attempt: Attempt, reason: str) -> Lease | None:
     return None
 
 
+def _faulty(device: Device) -> str:
+    """What the driver has reported of the hardware since a person last readmitted the device; '' if nothing."""
+    found = [fault for fault in device.latest.get("faults", []) if fault["is_hardware"]]
+    if not found:
+        return ""
+    events = NodeEvent.objects.filter(device=device, kind=f"device.{DeviceHealth.OK}").order_by("-id")
+    readmitted = events.values_list("at", flat=True).first()
+    since = readmitted.timestamp() if readmitted else 0.0
+    newest = {fault["code"]: fault["text"] for fault in found if fault["at"] > since}
+    return " ".join(newest.values())
+
+
 @dataclass
 class Watch:
     """What one agent remembers of the devices of its node."""
@@ -71,9 +83,9 @@ class Watch:
     _freed: set[int] = field(default_factory=set)  # leases after whose end the lock was seen free
 
     def look(self, now_s: float) -> None:
-        """Readings that fail and locks that are not freed. `now_s` is monotonic."""
+        """Faults that its driver reports, readings that fail and locks that are not freed. `now_s` is monotonic."""
         for device in Device.objects.filter(node=self.node, is_present=True, health=DeviceHealth.OK):
-            if why := self._failing(device, now_s):
+            if why := _faulty(device) or self._failing(device, now_s):
                 self._suspect(device.id, why)
         self._look_at_locks()
 

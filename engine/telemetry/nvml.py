@@ -14,6 +14,7 @@ from typing import Any
 import pynvml
 
 from engine.telemetry.metrics import Status
+from engine.telemetry.nvml_faults import NvmlFaults
 from engine.telemetry.readings import DeviceInfo, Rates, Reading
 
 NOT_A_CPU = "of a host's cores, not of a GPU"
@@ -70,14 +71,17 @@ class Nvml:
         self._gpus = [Gpu(handle, self._describe(index, handle)) for index, handle in enumerate(handles)]
         for gpu in self._gpus:
             self._open_gpm(gpu)
+        self._faults = NvmlFaults(binding, {gpu.info.id: gpu.handle for gpu in self._gpus}, self._refusal)
 
     def devices(self) -> list[DeviceInfo]:
         return [gpu.info for gpu in self._gpus]
 
     def read(self, now_s: float, pids: Mapping[str, Sequence[int]]) -> dict[str, Reading]:
+        self._faults.poll(now_s)
         return {gpu.info.id: self._read(gpu, now_s) for gpu in self._gpus}
 
     def close(self) -> None:
+        self._faults.close()
         for gpu in self._gpus:
             for sample in gpu.gpm_samples:
                 self._nvml.nvmlGpmSampleFree(sample)
@@ -129,6 +133,8 @@ class Nvml:
         )
         for metric, share in self._gpm(gpu, now_s).items():
             _put(reading, metric, share)
+        reading.faults = self._faults.of(gpu.info.id)
+        reading.faults_missing = dict(self._faults.missing[gpu.info.id])
         return reading.complete(NOT_A_CPU)
 
     def _memory(self, handle: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from engine.telemetry.faults import Fault
 from engine.telemetry.metrics import METRICS, Status
 
 DEVICE_METRICS = tuple(metric.name for metric in METRICS if metric.scope == "device")
@@ -36,6 +37,10 @@ class Reading(msgspec.Struct):
     energy_counter_j: float | None = (
         None  # since the driver was loaded; energy_j is its difference over an attempt
     )
+    faults: list[Fault] = []  # the newest that its driver has reported
+    faults_missing: dict[
+        str, tuple[Status, str]
+    ] = {}  # which kinds of faults it cannot be asked for, and why
 
     def lack(self, status: Status, reason: str, *names: str) -> None:
         for name in names:

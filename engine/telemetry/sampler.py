@@ -48,6 +48,7 @@ class Sampler:
         self._host = Host()
         self._energy = Energy(_bases_of(self._file))
         self._told: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}  # what was said to be missing
+        self._faults_told: dict[tuple[str, str], float] = {}  # unix time of the newest
         self._cost = Cost(period_s)
         self.has_live_attempts = False
 
@@ -87,16 +88,37 @@ class Sampler:
             reading, key = readings[device], (attempt.name, device)
             news = reading.missing if reading.missing != self._told.get(key) else {}
             lines.append(Line("device", at, f"device:{device}", metrics=dict(reading.metrics), missing=news))
+            lines += self._new_faults(attempt, device, reading)
         if attempt.spool.write(lines):
             self._told |= {(attempt.name, device): readings[device].missing for device in devices}
 
+    def _new_faults(self, attempt: Attempt, device: str, reading: Reading) -> list[Line]:
+        """For the story of the attempt that holds the device, each once."""
+        since = self._faults_told.get(
+            (attempt.name, device), attempt.state.started_at if attempt.state else 0.0
+        )
+        news = [fault for fault in reading.faults if fault.at > since]
+        if news:
+            self._faults_told[attempt.name, device] = news[-1].at
+        return [
+            Line("note", fault.at, f"device:{device}", text=f"Device {device}: {fault.text}", level="error")
+            for fault in news
+        ]
+
     def _forget(self, live: set[str]) -> None:
         self._told = {key: missing for key, missing in self._told.items() if key[0] in live}
+        self._faults_told = {key: at for key, at in self._faults_told.items() if key[0] in live}
         self._energy.forget_all_but(live)
 
     def _write(self, readings: dict[str, Reading], at: float, dropped_lines: int) -> None:
         content: dict[str, Any] = {
-            device: {"metrics": reading.metrics, "missing": reading.missing, "at": at}
+            device: {
+                "metrics": reading.metrics,
+                "missing": reading.missing,
+                "faults": reading.faults,
+                "faults_missing": reading.faults_missing,
+                "at": at,
+            }
             for device, reading in readings.items()
         }
         content["host"] = self._host.read() | {"at": at}

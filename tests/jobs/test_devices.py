@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from engine.supervision.locks import hold_devices, release
-from jobs import devices, queue, scheduler
+from jobs import devices, nodes, queue, scheduler
 from jobs.agent.follow import end
 from jobs.models import Device, Job, Lease, NodeEvent
 from jobs.states import AttemptState, Cause, JobState
@@ -110,6 +110,34 @@ class TestReadings:
         watch.look(100.0)
         watch.look(200.0)
         assert not suspects()
+
+
+class TestFaults:
+    def report(self, *found: tuple[str, bool], at: float = 1000.0) -> None:
+        told = [{"code": code, "text": f"{code}.", "at": at, "is_hardware": hard} for code, hard in found]
+        Device.objects.filter(id="a-0").update(latest={"metrics": {"power_w": 90.0}, "faults": told})
+
+    def test_what_means_hardware_takes_the_device_out_with_the_drivers_words(self, node, tmp_path):
+        self.report(("xid 79", True), ("xid 31", False), ("ecc", True))
+        devices.Watch(node, tmp_path).look(0.0)
+        assert suspects() == {"a-0": "xid 79. ecc."}
+        assert NodeEvent.objects.get().text == "xid 79. ecc."
+
+    def test_what_a_program_did_wrong_does_not(self, node, tmp_path):
+        self.report(("xid 31", False), ("xid 13", False))
+        devices.Watch(node, tmp_path).look(0.0)
+        assert not suspects()
+
+    def test_a_person_who_readmits_it_has_seen_the_old_faults(self, node, tmp_path):
+        watch = devices.Watch(node, tmp_path)
+        self.report(("xid 79", True))
+        watch.look(0.0)
+        nodes.readmit(Device.objects.get(id="a-0"), "tom", "reset")
+        watch.look(10.0)
+        assert not suspects()
+        self.report(("xid 79", True), at=timezone.now().timestamp() + 1)
+        watch.look(20.0)
+        assert suspects()
 
 
 class TestLocks:

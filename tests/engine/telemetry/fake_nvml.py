@@ -10,7 +10,9 @@ from typing import Any
 
 NOT_SUPPORTED, NO_PERMISSION, GPU_IS_LOST = 3, 4, 15
 DOUBLE, UNSIGNED, UNSIGNED_LONG_LONG = 0, 1, 3
+TIMEOUT = 10
 TEXTS = {
+    10: "Timeout",
     3: "Not Supported",
     4: "Insufficient Permissions",
     12: "NVML Shared Library Not Found",
@@ -30,6 +32,7 @@ class FakeNvml:
     NVMLError = NVMLError
     nvmlMemory_v2 = 0x02000028
     NVML_GPM_METRICS_GET_VERSION = 1
+    nvmlEventTypeXidCriticalError = 8
 
     def __init__(self, count: int = 1, has_gpm: bool = True) -> None:
         self.count, self.has_gpm = count, has_gpm
@@ -46,7 +49,12 @@ class FakeNvml:
             269: ("ullVal", UNSIGNED_LONG_LONG, 0),
             270: ("ullVal", UNSIGNED_LONG_LONG, 0),
             271: ("ullVal", UNSIGNED_LONG_LONG, 0),
+            4: ("ullVal", UNSIGNED_LONG_LONG, 0),
+            145: ("uiVal", UNSIGNED, 0),
         }
+        self.xids: list[tuple[int, int]] = []  # device index, number: not yet fetched
+        self.registered: list[tuple[str, int]] = []
+        self.event_sets = 0
         self.gpm = {2: 91.0, 5: 44.0, 10: 38.5}
         self.calls: list[str] = []
         self.field_requests: list[list[tuple[int, int]]] = []
@@ -130,6 +138,26 @@ class FakeNvml:
         return SimpleNamespace(
             fieldId=number, nvmlReturn=self.refuse.get(number, 0), valueType=kind, value=union
         )
+
+    def nvmlEventSetCreate(self) -> str:
+        self._called("nvmlEventSetCreate")
+        self.event_sets += 1
+        return "events"
+
+    def nvmlEventSetFree(self, events: str) -> None:
+        self.event_sets -= 1
+
+    def nvmlDeviceRegisterEvents(self, handle: str, kinds: int, events: str) -> None:
+        self._called("nvmlDeviceRegisterEvents")
+        self.registered.append((handle, kinds))
+
+    def nvmlEventSetWait_v2(self, events: str, timeout_ms: int) -> SimpleNamespace:
+        assert 0 < timeout_ms < 10  # the sampler's tick waits meanwhile
+        self._called("nvmlEventSetWait_v2")
+        if not self.xids:
+            raise NVMLError(TIMEOUT)
+        index, number = self.xids.pop(0)
+        return SimpleNamespace(device=f"handle{index}", eventType=8, eventData=number)
 
     def nvmlGpmQueryDeviceSupport(self, handle: str) -> SimpleNamespace:
         self._called("nvmlGpmQueryDeviceSupport")

@@ -20,6 +20,7 @@ from engine.spec import parse
 from engine.telemetry import inventory, sampler, wire
 from engine.telemetry.attempts import Attempts
 from engine.telemetry.energy import Energy
+from engine.telemetry.faults import of_xid
 from engine.telemetry.readings import DeviceInfo, Reading
 from engine.telemetry.sampler import Sampler, ticks
 from tests.engine.supervised import ROOT, until
@@ -38,7 +39,8 @@ class Meter:
     def read(self, now_s: float, pids: Mapping[str, Sequence[int]]) -> dict[str, Reading]:
         self.pids = pids
         return {
-            k: Reading(dict(r.metrics), dict(r.missing), r.energy_counter_j) for k, r in self.values.items()
+            k: Reading(dict(r.metrics), dict(r.missing), r.energy_counter_j, list(r.faults))
+            for k, r in self.values.items()
         }
 
     def close(self) -> None: ...
@@ -99,6 +101,26 @@ def test_the_source_is_told_the_processes_on_each_device(tmp_path: Path, node: S
     attempt(tmp_path, "one", "cpu-1", "cpu-0")
     node.tick(1.0, 1000.0)
     assert meter.pids == {"cpu-1": [1000], "cpu-0": [1001]}
+
+
+def test_a_fault_of_a_device_is_told_once_to_the_attempt_that_holds_it(
+    tmp_path: Path, node: Sampler, meter: Meter
+) -> None:
+    one, other = attempt(tmp_path, "one", "cpu-0"), attempt(tmp_path, "other", "cpu-1")
+    before = of_xid(48, time.time() - 100.0)  # somebody else's
+    meter.values["cpu-0"].faults = [before]
+    node.tick(1.0, 1000.0)
+    fault = of_xid(79, time.time() + 1.0)
+    meter.values["cpu-0"].faults = [before, fault]
+    for second in (2.0, 3.0):
+        node.tick(second, 1000.0 + second)
+    notes = [line for line in lines(one) if line.k == "note"]
+    assert [(n.text, n.level) for n in notes] == [
+        ("Device cpu-0: Xid 79: it has fallen off the bus.", "error")
+    ]
+    assert not [line for line in lines(other) if line.k == "note"]
+    told = devices_json(tmp_path)["cpu-0"]["faults"]
+    assert [(f["code"], f["is_hardware"]) for f in told] == [("xid 48", True), ("xid 79", True)]
 
 
 @pytest.mark.parametrize("state", ["succeeded", "stopped", "failed"])

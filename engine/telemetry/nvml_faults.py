@@ -1,0 +1,110 @@
+"""Faults of NVIDIA GPUs: Xid events, uncorrected ECC errors and failed row remaps, read every few seconds.
+
+Written against NVML's header; not yet run on a GPU. Each source of faults is asked for by itself, and one that refuses
+says why.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from engine.telemetry import faults
+from engine.telemetry.faults import Fault
+from engine.telemetry.metrics import Status
+
+EVERY_S = 10.0
+KEPT = 8  # newest of each device: who reads the file once a second misses none
+EVENTS_AT_ONCE = 64
+WAIT_MS = 1  # for an event that is there already; none is waited for
+NO_EVENT = 10  # NVML_ERROR_TIMEOUT
+
+# Field ids of nvmlDeviceGetFieldValues: double-bit errors since the driver was loaded; a row that could not be remapped
+UNCORRECTED, REMAP_FAILED = (4, 0), (145, 0)
+FIELDS = [UNCORRECTED, REMAP_FAILED]
+
+Refusal = tuple[Status, str]
+
+
+class NvmlFaults:
+    """What has gone wrong with each GPU so far. `gpus`: UUID -> handle; `refusal` puts an error code into words."""
+
+    def __init__(self, binding: Any, gpus: Mapping[str, Any], refusal: Callable[[int], Refusal]) -> None:
+        self._nvml, self._gpus, self._refusal = binding, gpus, refusal
+        self._at_s = float("-inf")
+        self._seen: dict[str, deque[Fault]] = {gpu: deque(maxlen=KEPT) for gpu in gpus}
+        self._counts: dict[tuple[str, int], float] = {}
+        self.missing: dict[str, dict[str, Refusal]] = {gpu: {} for gpu in gpus}
+        self._events = self._ask(binding.nvmlEventSetCreate)
+        for gpu, handle in gpus.items():
+            if refused := self._register(handle):
+                self.missing[gpu]["xid"] = refused
+
+    def of(self, gpu: str) -> list[Fault]:
+        """The newest ones, oldest first."""
+        return list(self._seen[gpu])
+
+    def poll(self, now_s: float) -> None:
+        if now_s - self._at_s < EVERY_S:
+            return
+        self._at_s = now_s
+        self._take_events()
+        for gpu, handle in self._gpus.items():
+            self._count(gpu, handle)
+
+    def close(self) -> None:
+        if not _is_refusal(self._events):
+            self._nvml.nvmlEventSetFree(self._events)
+
+    def _register(self, handle: Any) -> Refusal | None:
+        if _is_refusal(self._events):
+            return self._events
+        kind = self._nvml.nvmlEventTypeXidCriticalError
+        return self._ask(lambda: self._nvml.nvmlDeviceRegisterEvents(handle, kind, self._events))
+
+    def _take_events(self) -> None:
+        """A GPU that is lost answers with an error, which its readings show as well."""
+        if _is_refusal(self._events):
+            return
+        for _ in range(EVENTS_AT_ONCE):
+            try:
+                event = self._nvml.nvmlEventSetWait_v2(self._events, WAIT_MS)
+                gpu = self._nvml.nvmlDeviceGetUUID(event.device)
+            except self._nvml.NVMLError:
+                return
+            found = self._seen.get(gpu.decode() if isinstance(gpu, bytes) else gpu)
+            if found is not None:
+                found.append(faults.of_xid(int(event.eventData), time.time()))
+
+    def _count(self, gpu: str, handle: Any) -> None:
+        answer = self._ask(lambda: self._nvml.nvmlDeviceGetFieldValues(handle, FIELDS))
+        if _is_refusal(answer):
+            self.missing[gpu]["ecc"] = answer
+            return
+        for (field, _), entry in zip(FIELDS, answer, strict=True):
+            name = "ecc" if field == UNCORRECTED[0] else "row remap"
+            if entry.nvmlReturn:
+                self.missing[gpu][name] = self._refusal(entry.nvmlReturn)
+                continue
+            self.missing[gpu].pop(name, None)
+            self._note(gpu, field, int(entry.value.ullVal if entry.valueType == 3 else entry.value.uiVal))
+
+    def _note(self, gpu: str, field: int, count: int) -> None:
+        """A count that grew; one that a reset has set back starts anew."""
+        if count > self._counts.get((gpu, field), 0):
+            at = time.time()
+            fault = faults.of_ecc(count, at) if field == UNCORRECTED[0] else faults.of_failed_remap(at)
+            self._seen[gpu].append(fault)
+        self._counts[gpu, field] = count
+
+    def _ask(self, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except self._nvml.NVMLError as error:
+            return self._refusal(error.value)
+
+
+def _is_refusal(answer: Any) -> bool:
+    return isinstance(answer, tuple)
