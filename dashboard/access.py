@@ -12,7 +12,7 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import QuerySet
 from django.http import Http404
 
-from jobs.models import Job, Membership, Run, Team
+from jobs.models import Job, Membership, Run, Team, Template
 from jobs.models.people import Role
 
 User = AbstractBaseUser | AnonymousUser
@@ -60,6 +60,20 @@ def jobs_of(user: User) -> QuerySet[Job]:
 
 def runs_of(user: User) -> QuerySet[Run]:
     return Run.objects.filter(team__memberships__user_id=user.pk)
+
+
+def templates_of(user: User) -> QuerySet[Template]:
+    return Template.objects.filter(team__memberships__user_id=user.pk)
+
+
+def template_for(user: User, template_id: str) -> Template:
+    return _one(templates_of(user).select_related("team"), template_id)
+
+
+def writable_template(user: User, template_id: str) -> Template:
+    found = template_for(user, template_id)
+    writable_team(user, found.team.slug)
+    return found
 
 
 def job_for(user: User, job_id: str) -> Job:

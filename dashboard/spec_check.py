@@ -52,8 +52,13 @@ class Cost:
     limit_s: int
 
 
-def draft_of(spec: Spec, team: Team) -> Draft:
-    return checked(Draft(to_yaml(spec), spec.model_dump()), team)
+def draft_of(values: Mapping[str, Any], team: Team) -> Draft:
+    """Of what was saved or submitted before; it may break rules that are newer."""
+    try:
+        text = to_yaml(parse(values))
+    except SpecError:
+        text = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)
+    return checked(Draft(text, yaml_values(text)), team)
 
 
 def draft_from(post: Mapping[str, str], team: Team) -> Draft:

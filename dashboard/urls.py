@@ -7,7 +7,18 @@ from django.views.generic import RedirectView
 
 from dashboard.api.api import urls as api_urls
 from dashboard.live import live
-from dashboard.views import accounting, compare, errors, jobs, people, pools, queue, runs, submit
+from dashboard.views import (
+    accounting,
+    compare,
+    errors,
+    jobs,
+    people,
+    pools,
+    queue,
+    runs,
+    submit,
+    templates,
+)
 from dashboard.wishes import WISHES
 
 urlpatterns = [
@@ -17,6 +28,9 @@ urlpatterns = [
     path("logout/", LogoutView.as_view(), name="logout"),
     path("submit/", submit.submit, name="submit"),
     path("submit/check/", submit.check, name="submit-check"),
+    path("templates/save/", templates.save, name="template-save"),
+    path("templates/<str:template_id>/change/", templates.change, name="template-change"),
+    path("templates/<str:template_id>/delete/", templates.delete, name="template-delete"),
     path("jobs/", jobs.listing, name="jobs"),
     *[path(f"jobs/<str:job_id>/{name}/", jobs.wish, {"name": name}, name=f"job-{name}") for name in WISHES],
     path("queue/", queue.listing, name="queue"),

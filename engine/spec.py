@@ -210,6 +210,15 @@ def with_changes(values: Mapping[str, Any], changes: Iterable[str]) -> dict[str,
     return changed
 
 
+def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain values with those of `changes` in their place, part by part."""
+    found = _deep_copy(values)
+    for key, value in changes.items():
+        known = found.get(key)
+        found[key] = merged(known, value) if isinstance(known, dict) and isinstance(value, Mapping) else value
+    return found
+
+
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """{'model': {'layers': 4}} -> {'model.layers': 4}, in the order of the fields."""
     flat: dict[str, Any] = {}

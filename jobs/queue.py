@@ -14,15 +14,24 @@ from engine import planner
 from engine.checks import Hardware, refuse_impossible
 from engine.spec import Problem, Spec, SpecError
 from jobs import params, pools, stopping
-from jobs.models import Device, Event, Job, Membership, Pool, Priority, Run, Team
+from jobs.models import Device, Event, Job, Membership, Pool, Priority, Run, Team, Template
 from jobs.models.people import Role
 from jobs.states import FINAL, JobState, StateError, move_job
 
 RACES_LIMIT = 5  # a job that moves more often than this while one request looks at it is not worth chasing
 
 
-def submit(*, spec: Spec, team: Team, owner: User, actor: str | None = None) -> Job:
-    """A new job in its pool's queue, with its run. Raises SpecError with every reason against it."""
+def submit(
+    *,
+    spec: Spec,
+    team: Team,
+    owner: User,
+    actor: str | None = None,
+    cloned_from: Run | None = None,
+    template: Template | None = None,
+) -> Job:
+    """A new job in its pool's queue, with its run; `cloned_from` and `template` say where its spec comes from. Raises
+    SpecError with every reason against it."""
     pool = check(spec, team)
     _refuse_priority(spec, team, owner)
     spec = pools.complete(spec, pool)
@@ -41,6 +50,8 @@ def submit(*, spec: Spec, team: Team, owner: User, actor: str | None = None) -> 
             time_limit_s=spec.budget.limit_s,
             priority=Priority[spec.priority.upper()],
             is_preemptible=spec.preemptible,
+            cloned_from=cloned_from,
+            template=template,
         )
         run = Run.objects.create(job=job, team=team, owner=owner, name=spec.name, spec=values, plan=plan)
         params.store(run, params.of_spec(values))

@@ -11,7 +11,14 @@ from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI, Router
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
-from dashboard.api import accounting, jobs, pools, runs, series
+from dashboard.api import (
+    accounting,
+    jobs,
+    pools,
+    runs,
+    series,
+    templates,
+)
 from dashboard.api.auth import Session, Token
 from engine.spec import SpecError
 from jobs.states import StateError
@@ -53,7 +60,15 @@ def nothing(request: HttpRequest, route: str) -> None:
     raise Http404
 
 
-for router in (jobs.router, runs.router, series.router, pools.router, accounting.router, unknown):
+MODULES = (
+    jobs,
+    runs,
+    series,
+    pools,
+    templates,
+    accounting,
+)
+for router in (*(module.router for module in MODULES), unknown):
     api.add_router("", router)
 
 

@@ -13,7 +13,7 @@ from ninja.security import HttpBearer, SessionAuth
 
 from dashboard import access
 from jobs import people
-from jobs.models import Job, Run, Team
+from jobs.models import Job, Run, Team, Template
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,18 @@ class Caller:
     def runs(self) -> QuerySet[Run]:
         found = access.runs_of(self.user).select_related("team", "owner", "job")
         return found.filter(team=self.team) if self.team else found
+
+    def templates(self) -> QuerySet[Template]:
+        found = access.templates_of(self.user).select_related("team")
+        return found.filter(team=self.team) if self.team else found
+
+    def template(self, template_id: str) -> Template:
+        return _one(self.templates().filter(id=template_id))
+
+    def writable_template(self, template_id: str) -> Template:
+        found = self.template(template_id)
+        access.writable_team(self.user, found.team.slug)
+        return found
 
     def team_ids(self) -> set[int]:
         return {self.team.id} if self.team else set(access.teams_of(self.user).values_list("id", flat=True))

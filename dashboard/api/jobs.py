@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ from ninja import Query, Router, Status
 
 from dashboard.api.auth import caller
 from dashboard.api.shapes import JobDetail, JobPage, Refusal
-from engine.spec import SPEC_BYTES_LIMIT, Problem, Spec, SpecError, from_yaml, parse
+from engine.spec import SPEC_BYTES_LIMIT, Problem, Spec, SpecError, merged, parse, yaml_values
 from jobs import queue
 from jobs.models import Job
 
@@ -30,15 +31,20 @@ BODY = {
 
 
 @router.post("/jobs", response={201: JobDetail, 413: Refusal, 422: Refusal}, openapi_extra=BODY)
-def submit(request: HttpRequest, team: str | None = None) -> Status:
-    """Put a job into its pool's queue. 422 with every problem of the spec, each with its field."""
+def submit(
+    request: HttpRequest, team: str | None = None, clone: str | None = None, template: str | None = None
+) -> Status:
+    """Put a job into its pool's queue. With `clone` (a run's id) or `template` (an id) the body holds only what
+    differs from there, and may be empty. 422 with every problem of the spec, each with its field."""
     who = caller(request)
     target = who.writable_team(team)
+    origin = who.run(clone) if clone else who.template(template) if template else None
     try:
-        spec = _spec(request)
+        spec = spec_of(request, origin.spec if origin else None)
     except RequestDataTooBig:
         return Status(413, {"detail": f"The spec is too large; the limit is {SPEC_BYTES_LIMIT:,} bytes."})
-    return Status(201, detailed(queue.submit(spec=spec, team=target, owner=who.user)))
+    made_from = {"cloned_from" if clone else "template": origin} if origin else {}
+    return Status(201, detailed(queue.submit(spec=spec, team=target, owner=who.user, **made_from)))
 
 
 @router.get("/jobs", response=JobPage)
@@ -113,6 +119,8 @@ def plain(job: Job) -> dict[str, Any]:
         "position": job.position,
         "expected_start_at": job.expected_start_at,
         "reason": job.reason,
+        "cloned_from": job.cloned_from_id,
+        "template": job.template_id,
         "submitted_at": job.submitted_at,
         "started_at": job.started_at,
         "ended_at": job.ended_at,
@@ -132,12 +140,19 @@ def page_url(run_id: str | None) -> str:
         return ""
 
 
-def _spec(request: HttpRequest) -> Spec:
-    if not request.body:
+def spec_of(request: HttpRequest, base: Mapping[str, Any] | None = None) -> Spec:
+    """The spec in the body; with a base, that with the body's values in their place."""
+    if base is None and not request.body:
         raise SpecError([Problem("", "The request has no body; send a spec as a JSON object or as YAML.")])
+    values = values_of(request) if request.body else {}
+    return parse(merged(base, values) if base is not None and isinstance(values, Mapping) else values)
+
+
+def values_of(request: HttpRequest) -> Any:
+    """The plain values of the body, JSON or YAML."""
     if request.content_type != "application/json" or len(request.body) > SPEC_BYTES_LIMIT:
-        return from_yaml(request.body)
+        return yaml_values(request.body)
     try:
-        return parse(msgspec.json.decode(request.body))
+        return msgspec.json.decode(request.body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise SpecError([Problem("", f"This is not readable JSON: {error}.")]) from None

@@ -42,6 +42,8 @@ class JobOut(Schema):
     position: int | None  # in the queue; 1 is served next
     expected_start_at: datetime | None  # at the latest, if nobody comes in ahead
     reason: str
+    cloned_from: str | None  # a run
+    template: str | None
     submitted_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
@@ -56,6 +58,38 @@ class JobDetail(JobOut):
 class JobPage(Schema):
     items: list[JobOut]
     next_offset: int | None
+
+
+class TemplateIn(Schema):
+    name: str
+    description: str = ""
+    spec: dict[str, Any]
+
+
+class TemplateChange(Schema):
+    """What is not given stays. With `version`, the change is refused where somebody has made one since."""
+
+    name: str | None = None
+    description: str | None = None
+    spec: dict[str, Any] | None = None
+    version: int | None = None
+
+
+class TemplateOut(Schema):
+    id: str
+    name: str
+    description: str
+    team: str
+    version: int
+    created_by: str
+    created_at: datetime
+    changed_by: str
+    changed_at: datetime
+    spec: dict[str, Any]
+
+
+class Templates(Schema):
+    items: list[TemplateOut]
 
 
 class RunOut(Schema):

@@ -12,7 +12,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from dashboard import access, chapters, figures, panels, sorting, story
+from dashboard import access, chapters, figures, origins, panels, sorting, story
 from engine.spec import SpecError, parse, to_yaml
 from engine.telemetry.metrics import STEP_PHASES
 from jobs import logs, series
@@ -53,7 +53,7 @@ def listing(request: HttpRequest) -> HttpResponse:
 def detail(request: HttpRequest, run_id: str) -> HttpResponse:
     run = access.run_for(request.user, run_id)
     context = _head(request, run) | story.of(run, request.user)
-    there = series.names(run.id)
+    there, origin = series.names(run.id), context["origin"]
     measured = {name.metric for name in there}
     is_over = run.job is not None and run.job.state in FINAL
     context |= {
@@ -62,6 +62,7 @@ def detail(request: HttpRequest, run_id: str) -> HttpResponse:
         "is_sparse": run.job
         is None,  # logged from outside: it may have few of the metrics, and gives no reasons
         "spec_yaml": _spec_yaml(run),
+        "differences": origins.differences(origin.values, run.spec) if origin else [],
         "ranks": _ranks(run),
         "names": _names(run, context["seats"]) | {"attempts": chapters.names(context["chapters"])},
     }
@@ -102,6 +103,7 @@ def _head(request: HttpRequest, run: Run) -> dict[str, Any]:
         "job": job,
         "progress": figures.progress(job, run, timezone.now()) if job else None,
         "figures": figures.key_figures(run),
+        "origin": origins.of_job(request.user, job) if job else None,
         "written": set(access.teams_written_by(request.user).values_list("id", flat=True)),
     }
 

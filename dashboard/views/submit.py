@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
@@ -9,15 +11,16 @@ from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.views.decorators.http import require_http_methods, require_POST
 
-from dashboard import access, forms, spec_check
+from dashboard import access, forms, origins, spec_check
+from dashboard.origins import Origin
 from dashboard.spec_check import Draft
 from engine import planner, presets
 from engine.data import corpora
-from engine.spec import Spec, SpecError, parse
+from engine.spec import SpecError
 from jobs import queue
 from jobs.models import Pool
 
-DEFAULT_PRESET = "demo"
+HISTORY_SHOWN = 10
 # Components of a device's memory, as planner.StageMemory names them.
 PARTS = ("parameters", "gradients", "optimiser", "activations", "logits")
 
@@ -26,14 +29,17 @@ PARTS = ("parameters", "gradients", "optimiser", "activations", "logits")
 def submit(request: HttpRequest) -> HttpResponse:
     team = access.writable_team(request.user, request.POST.get("team"))
     if request.method != "POST":
-        return _page(request, spec_check.draft_of(_start(request), team))
-    draft = spec_check.draft_from(request.POST, team)
+        origin = origins.asked(request.user, request.GET)
+        return page(request, spec_check.draft_of(origin.values, team), origin)
+    draft, origin = spec_check.draft_from(request.POST, team), posted_origin(request)
     if not draft.is_ready:
-        return _page(request, draft, status=422)
+        return page(request, draft, origin, status=422)
     try:
-        job = queue.submit(spec=draft.spec, team=team, owner=request.user)
+        job = queue.submit(
+            spec=draft.spec, team=team, owner=request.user, cloned_from=origin.run, template=origin.template
+        )
     except SpecError as error:  # the pool changed between the check and the queue
-        return _page(request, Draft(draft.yaml, draft.values, error.problems, draft.spec), status=422)
+        return page(request, dataclasses.replace(draft, problems=error.problems), origin, status=422)
     messages.success(request, f"{job.name} is in the queue of pool {job.pool.name}.")
     return redirect("run", job.run.id)
 
@@ -50,38 +56,44 @@ def check(request: HttpRequest) -> JsonResponse:
             "problems": spec_check.problems_shown(draft),
             "note": draft.note,
             "plan": render_to_string("submit/_plan.html", _plan(draft)),
+            "differs": render_to_string("submit/_differs.html", _differs(draft, posted_origin(request))),
         }
     )
 
 
-def _start(request: HttpRequest) -> Spec:
-    """The spec a page begins with: another run's, a preset's, or the default one."""
-    if run_id := request.GET.get("from"):
-        try:
-            return parse(access.run_for(request.user, run_id).spec)
-        except SpecError:
-            raise Http404 from None  # a run that was logged from outside has no spec of ours
-    name = request.GET.get("preset", DEFAULT_PRESET)
-    if name not in presets.PRESETS:
-        raise Http404
-    return presets.preset(name)
+def posted_origin(request: HttpRequest) -> Origin:
+    """Where the posted spec began; what is gone since (a deleted template) counts as the default preset."""
+    try:
+        return origins.of(request.user, request.POST.get("origin", ""))
+    except Http404:
+        return origins.of(request.user, f"preset:{origins.DEFAULT_PRESET}")
 
 
-def _page(request: HttpRequest, draft: Draft, status: int = 200) -> HttpResponse:
+def page(request: HttpRequest, draft: Draft, origin: Origin, status: int = 200) -> HttpResponse:
     texts = forms.texts_of(draft.values) if draft.values is not None else _posted_texts(request)
     context = {
         "draft": draft,
         "problems": spec_check.problems_shown(draft),
         "groups": [(group, [(field, texts[field.path]) for field in group.fields]) for group in forms.GROUPS],
         "presets": presets.PRESETS,
-        "preset": "" if request.GET.get("from") else request.GET.get("preset", DEFAULT_PRESET),
-        "origin": request.GET.get("from", ""),
+        "templates": access.templates_of(request.user).select_related("team"),
+        "history": origin.template.events.order_by("-id")[:HISTORY_SHOWN] if origin.template else [],
         "source": request.POST.get("source", "fields"),
         "pools": Pool.objects.filter(is_open=True).order_by("name").values_list("name", flat=True),
         "corpora": corpora.listing(settings.CORPUS_ROOT),
         "teams": access.teams_written_by(request.user),
+        "template": {
+            name: request.POST.get(f"template_{name}", getattr(origin.template, name, ""))
+            for name in ("name", "description")
+        },
     }
-    return render(request, "submit/page.html", context | _plan(draft), status=status)
+    return render(
+        request, "submit/page.html", context | _plan(draft) | _differs(draft, origin), status=status
+    )
+
+
+def _differs(draft: Draft, origin: Origin) -> dict[str, object]:
+    return {"origin": origin, "differences": origins.differences(origin.values, draft.values)}
 
 
 def _posted_texts(request: HttpRequest) -> dict[str, str]:

@@ -8,6 +8,7 @@ from jobs.models.pools import PoolEvent
 from jobs.models.runs import Project, Run, RunEvent, RunMetric, RunParam, RunTag
 from jobs.models.series import Batch, Chunk, ChunkData, Segment, StoredSeries, Stream
 from jobs.models.shares import Charge, Share
+from jobs.models.templates import Template, TemplateEvent
 from jobs.models.work import Attempt, AttemptNode, Event, Job, Lease, Priority, SpoolOffset
 
 __all__ = [
@@ -43,4 +44,6 @@ __all__ = [
     "StoredSeries",
     "Stream",
     "Team",
+    "Template",
+    "TemplateEvent",
 ]

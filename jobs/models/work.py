@@ -9,6 +9,7 @@ from django.utils import timezone
 from jobs.ids import new_id
 from jobs.models.cluster import Device, Node, Pool
 from jobs.models.people import Team
+from jobs.models.templates import Template
 from jobs.states import AttemptState, Cause, JobState, MemberState
 
 
@@ -48,6 +49,8 @@ class Job(models.Model):
     attempt_number = models.PositiveIntegerField(default=0)  # of the current attempt: the fencing token
     step = models.PositiveIntegerField(default=0)  # newest step seen, for progress bars
     num_steps = models.PositiveIntegerField()
+    cloned_from = models.ForeignKey("jobs.Run", on_delete=models.SET_NULL, related_name="clones", null=True)
+    template = models.ForeignKey(Template, on_delete=models.SET_NULL, related_name="jobs", null=True)
     submitted_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True)  # of the first step
     ended_at = models.DateTimeField(null=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from django.urls import reverse
 
-from jobs.models import Job, Run
+from engine.spec import parse
+from jobs.models import Job, Membership, Run
 from tests.dashboard.conftest import fields_of
 
 
@@ -21,6 +22,49 @@ def test_a_clone_with_a_change_is_a_job_of_its_own(owner_browser, make_job, make
     owner_browser.post(reverse("submit"), fields_of(make_spec("model.layers=3", devices=2), seed="5"))
     clone = Job.objects.exclude(id=origin.id).get()
     assert clone.spec == origin.spec | {"seed": 5}
+
+
+def test_the_form_says_what_differs_from_the_run(owner_browser, make_job):
+    run = make_job("seed=41").run
+    data = fields_of(parse(run.spec), seed="5") | {"origin": f"run:{run.id}"}
+    answer = owner_browser.post(reverse("submit-check"), data).json()["differs"]
+    assert "1 field differs from run" in answer and f"?from={run.id}" in answer
+    assert "<del>41</del> → <ins>5</ins>" in answer
+    untouched = owner_browser.get(reverse("submit"), {"from": run.id}).text
+    assert "nothing has been changed yet" in untouched
+
+
+def test_a_clone_keeps_its_lineage_and_its_page_shows_the_changes(owner_browser, make_job, make_spec):
+    run = make_job("seed=41").run
+    data = fields_of(make_spec(devices=2), seed="5") | {"origin": f"run:{run.id}"}
+    owner_browser.post(reverse("submit"), data)
+    clone = Job.objects.exclude(id=run.job_id).get()
+    assert clone.cloned_from == run
+    page = owner_browser.get(reverse("run", args=[clone.run.id])).text
+    assert f'cloned from <a href="{reverse("run", args=[run.id])}">tiny</a>' in page
+    assert "<del>41</del> → <ins>5</ins>" in page
+
+
+def test_lineage_tells_nobody_of_a_run_that_they_may_not_see(
+    owner_browser, owner, other_team, stranger_browser, make_job, make_spec
+):
+    """Somebody in two teams clones from one into the other."""
+    Membership.objects.create(user=owner, team=other_team)
+    run = make_job("seed=41", name="secret").run
+    data = fields_of(make_spec(devices=2), seed="5") | {"origin": f"run:{run.id}", "team": "others"}
+    owner_browser.post(reverse("submit"), data)
+    clone = Job.objects.get(team=other_team)
+    assert clone.cloned_from == run
+    page = stranger_browser.get(reverse("run", args=[clone.run.id])).text
+    assert "secret" not in page and run.id not in page and "<del>41</del>" not in page
+
+
+def test_an_origin_that_is_not_there_or_not_mine_is_no_lineage(
+    stranger_browser, make_job, make_spec, other_team
+):
+    run = make_job().run
+    stranger_browser.post(reverse("submit"), fields_of(make_spec(devices=2)) | {"origin": f"run:{run.id}"})
+    assert Job.objects.get(team=other_team).cloned_from is None
 
 
 def test_a_team_mate_may_clone(browser_of, team_mate, make_job):

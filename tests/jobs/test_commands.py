@@ -154,6 +154,34 @@ def test_pause_and_resume_say_how_the_job_stands(make_job, team_mate):
         manage("resume", job.id)
 
 
+def test_a_template_is_saved_listed_submitted_and_deleted(node, tmp_path):
+    path = tmp_path / "spec.yaml"
+    path.write_text("name: ours\nmodel: {layers: 3}\n")
+    assert manage("template", "save", "small", str(path), "--description", "To try")[1].endswith(
+        "version 1.\n"
+    )
+    assert manage("template", "save", "small", str(path), "--description", "To try")[1].endswith(
+        "version 2.\n"
+    )
+    assert "To try" in manage("template", "list")[1]
+    manage("submit", "--template", "small", "--set", "seed=5")
+    job = Job.objects.get()
+    assert (job.template.name, job.spec["model"]["layers"], job.spec["seed"]) == ("small", 3, 5)
+    manage("template", "delete", "small")
+    with pytest.raises(CommandError, match=r"has no template 'small'\. Known: none"):
+        manage("submit", "--template", "small")
+
+
+def test_a_run_is_cloned_with_changes(node):
+    manage("submit", "demo", "--set", "seed=5")
+    origin = Run.objects.get()
+    manage("submit", "--clone", origin.id, "--set", "model.layers=2")
+    clone = Job.objects.exclude(id=origin.job_id).get()
+    assert (clone.cloned_from, clone.spec["seed"], clone.spec["model"]["layers"]) == (origin, 5, 2)
+    with pytest.raises(CommandError, match="Name one of"):
+        manage("submit", "demo", "--clone", origin.id)
+
+
 class TestWait:
     pytestmark = pytest.mark.django_db(transaction=True)
 

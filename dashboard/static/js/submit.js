@@ -16,6 +16,12 @@ form.addEventListener("input", (event) => {
   else if (inputs.includes(event.target)) edited("fields");
   else if (event.target.name === "team") edited(form.elements.source.value); // what a pool allows differs by team
 });
+document.getElementById("differs").addEventListener("click", ({ target }) => {
+  const undo = target.closest("[data-undo]");
+  if (!undo) return;
+  fill({ ...current(), [undo.dataset.undo]: undo.dataset.text });
+  edited("fields");
+});
 yaml.addEventListener("scroll", () => { gutter.scrollTop = yaml.scrollTop; });
 document.getElementById("yaml-anew").addEventListener("click", () => { yaml.value = ""; edited("fields"); });
 
@@ -47,6 +53,7 @@ function show(said, source) {
   if (source === "yaml" && said.values) fill(said.values);
   if (source === "fields" && said.yaml !== undefined && said.yaml !== yaml.value) yaml.value = said.yaml;
   if (said.plan !== undefined) document.getElementById("plan").innerHTML = said.plan;
+  if (said.differs !== undefined) document.getElementById("differs").innerHTML = said.differs;
   const note = document.getElementById("yaml-note");
   note.hidden = !said.note;
   note.querySelector("span").textContent = said.note ?? "";

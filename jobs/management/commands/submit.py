@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from engine.presets import PRESETS
 from engine.spec import Spec, SpecError, parse, with_changes, yaml_values
-from jobs import people, queue
+from jobs import queue
 from jobs.management import lines
-from jobs.models import Job, Node, Team
+from jobs.management.owner import team_of, template_called, user_called
+from jobs.models import Job, Node, Run, Team
 from jobs.states import FINAL, JobState
 
 POLL_S = 0.3
@@ -29,7 +29,11 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("spec", metavar="FILE.yaml|PRESET", help=f"presets: {', '.join(PRESETS)}")
+        parser.add_argument(
+            "spec", nargs="?", metavar="FILE.yaml|PRESET", help=f"presets: {', '.join(PRESETS)}"
+        )
+        parser.add_argument("--template", metavar="NAME", help="start from a template of the team instead")
+        parser.add_argument("--clone", metavar="RUN", help="start from the spec of a run of the team instead")
         parser.add_argument("--pool", help="instead of the spec's pool")
         parser.add_argument("--set", dest="changes", action="append", default=[], metavar="a.b=1")
         parser.add_argument("--user", help="who submits (default: admin)")
@@ -41,17 +45,16 @@ class Command(BaseCommand):
         parser.add_argument("--wait", action="store_true", help="follow the run; exit 0 only if it succeeds")
         parser.add_argument("--json", dest="as_json", action="store_true", help="one JSON object a line")
 
-    def handle(self, *, spec: str, pool: str | None, changes: list[str], **options: Any) -> None:
+    def handle(self, *, spec: str | None, pool: str | None, changes: list[str], **options: Any) -> None:
         self.as_json: bool = options["as_json"]
-        owner = _owner(options["user"])
-        team = people.first_writable_team(owner)
-        if team is None:
-            raise CommandError(f"User '{owner.get_username()}' is in no team that may submit.")
+        owner = user_called(options["user"])
+        team = team_of(owner)
         try:
-            values = with_changes(_values(spec), [*changes, *([f"pool={pool}"] if pool else [])])
+            base, made_from = _start(spec, team, options["template"], options["clone"])
+            values = with_changes(base, [*changes, *([f"pool={pool}"] if pool else [])])
             self._wait_for_first_node()
             parsed = self._fitted(values, team) if options["fit"] else parse(values)
-            job = queue.submit(spec=parsed, team=team, owner=owner)
+            job = queue.submit(spec=parsed, team=team, owner=owner, **made_from)
         except SpecError as error:
             for problem in error.problems:
                 self.stderr.write(f"{problem.field}: {problem.message}" if problem.field else problem.message)
@@ -118,13 +121,22 @@ class Command(BaseCommand):
             self.stderr.flush()
 
 
-def _owner(name: str | None) -> User:
-    if name is None:
-        return people.ensure_first_team_and_user()
-    found = User.objects.filter(username=name, is_active=True).first()
-    if found is None:
-        raise CommandError(f"There is no active user '{name}'.")
-    return found
+def _start(
+    spec: str | None, team: Team, template: str | None, clone: str | None
+) -> tuple[Mapping[str, Any], dict[str, Any]]:
+    """The values to begin with, and what the job remembers of where they come from."""
+    if sum(source is not None for source in (spec, template, clone)) != 1:
+        raise CommandError("Name one of: a file or preset, --template NAME, --clone RUN.")
+    if template is not None:
+        found = template_called(team, template)
+        return found.spec, {"template": found}
+    if clone is not None:
+        run = Run.objects.filter(team=team, id=clone).first()
+        if run is None:
+            raise CommandError(f"Team {team.name} has no run '{clone}'.")
+        return run.spec, {"cloned_from": run}
+    assert spec is not None
+    return _values(spec), {}
 
 
 def _values(spec: str) -> Mapping[str, Any]:
