@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from engine.spec import Spec
-from jobs import people, queue
+from jobs import people, queue, templates
 from jobs.models import Device, Membership, Node, Pool, Team
 
 
@@ -62,4 +62,7 @@ def token_of(cast):
 
 @pytest.fixture
 def job(pool, cast):
-    return queue.submit(spec=Spec(name="first"), team=Team.objects.get(slug="blue"), owner=cast["owner"])
+    """Made from a template."""
+    team, spec = Team.objects.get(slug="blue"), Spec(name="first")
+    template = templates.save(team=team, name="first's", description="", spec=spec, actor="owner")
+    return queue.submit(spec=spec, team=team, owner=cast["owner"], template=template)

@@ -24,15 +24,26 @@ READS = [
     "/api/v1/runs/{run}/logs",
     "/api/v1/pools",
     "/api/v1/accounting",
+    "/api/v1/templates",
+    "/api/v1/templates/{template}",
 ]
 WRITES = [
-    "/api/v1/jobs",
-    *(f"/api/v1/jobs/{{job}}/{wish}" for wish in ("cancel", "retry", "pause", "resume")),
+    ("post", "/api/v1/jobs"),
+    *[("post", f"/api/v1/jobs/{{job}}/{wish}") for wish in ("cancel", "retry", "pause", "resume")],
+    ("post", "/api/v1/templates"),
+    ("patch", "/api/v1/templates/{template}"),
+    ("delete", "/api/v1/templates/{template}"),
 ]
 
 
 def at(path, job):
-    return path.format(job=job.id, run=job.run.id)
+    return path.format(job=job.id, run=job.run.id, template=job.template_id)
+
+
+def write(client, method, path, job):
+    """The smallest body that each takes."""
+    body = {"name": "x", "spec": {}} if "templates" in path else {}
+    return getattr(client, method)(at(path, job), json.dumps(body), content_type="application/json")
 
 
 @pytest.mark.parametrize("path", READS)
@@ -42,9 +53,9 @@ def test_reading_needs_a_login_and_says_so_in_json(path, job):
     assert "Log in" in answer.json()["detail"]
 
 
-@pytest.mark.parametrize("path", WRITES)
-def test_writing_needs_a_login(path, job):
-    assert Client().post(at(path, job)).status_code == 401
+@pytest.mark.parametrize(("method", "path"), WRITES)
+def test_writing_needs_a_login(method, path, job):
+    assert write(Client(), method, path, job).status_code == 401
 
 
 @pytest.mark.parametrize("path", READS)
@@ -53,16 +64,18 @@ def test_a_session_and_a_token_open_the_same_doors(path, job, client_of, token_o
         assert caller.get(at(path, job)).status_code == 200
 
 
-@pytest.mark.parametrize("path", [path for path in READS if "{" in path] + WRITES[1:])
-def test_a_stranger_finds_nothing(path, job, client_of, token_of):
+@pytest.mark.parametrize(
+    ("method", "path"), [row for row in [*(("get", path) for path in READS), *WRITES] if "{" in row[1]]
+)
+def test_a_stranger_finds_nothing(method, path, job, client_of, token_of):
     for stranger in (client_of("stranger"), token_of("stranger")):
-        answer = stranger.post(at(path, job)) if path in WRITES else stranger.get(at(path, job))
+        answer = stranger.get(at(path, job)) if method == "get" else write(stranger, method, path, job)
         assert answer.status_code == 404
         assert job.name not in answer.content.decode()
 
 
 def test_a_strangers_lists_are_empty(job, client_of):
-    for path in ("/api/v1/jobs", "/api/v1/runs"):
+    for path in ("/api/v1/jobs", "/api/v1/runs", "/api/v1/templates"):
         assert client_of("stranger").get(path).json()["items"] == []
 
 
@@ -72,16 +85,16 @@ def test_every_operation_is_tried_above(job, client_of):
         for path, methods in client_of("owner").get("/api/v1/openapi.json").json()["paths"].items()
         for method in methods
     }
-    names = {"{job}": "{job_id}", "{run}": "{run_id}"}
-    tried = {("get", path.partition("?")[0]) for path in READS[1:]} | {("post", path) for path in WRITES}
+    names = {f"{{{name}}}": f"{{{name}_id}}" for name in ("job", "run", "template")}
+    tried = {("get", path.partition("?")[0]) for path in READS[1:]} | set(WRITES)
     for short, full in names.items():
         tried = {(method, path.replace(short, full)) for method, path in tried}
     assert operations == tried
 
 
-@pytest.mark.parametrize("path", WRITES)
-def test_a_session_must_show_its_csrf_token(path, job, client_of):
-    answer = client_of("owner", enforce_csrf_checks=True).post(at(path, job))
+@pytest.mark.parametrize(("method", "path"), WRITES)
+def test_a_session_must_show_its_csrf_token(method, path, job, client_of):
+    answer = write(client_of("owner", enforce_csrf_checks=True), method, path, job)
     assert answer.status_code == 403
     assert "CSRF" in answer.json()["detail"]
     assert Job.objects.get().state == "queued"
@@ -114,9 +127,9 @@ def test_a_token_acts_in_its_own_team_only(job, cast, token_of):
     assert caller.post("/api/v1/jobs?team=blue", "{}", content_type="application/json").status_code == 404
 
 
-@pytest.mark.parametrize("path", WRITES)
-def test_who_may_only_look_cannot_change_anything(path, job, client_of):
-    answer = client_of("viewer").post(at(path, job), json.dumps({}), content_type="application/json")
+@pytest.mark.parametrize(("method", "path"), WRITES)
+def test_who_may_only_look_cannot_change_anything(method, path, job, client_of):
+    answer = write(client_of("viewer"), method, path, job)
     assert answer.status_code == 404
     assert Job.objects.get().state == "queued"
 
