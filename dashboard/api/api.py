@@ -21,6 +21,7 @@ from dashboard.api import (
 )
 from dashboard.api.auth import Session, Token
 from engine.spec import SpecError
+from jobs.series import TooMuch
 from jobs.states import StateError
 
 AUTH = (Token(), Session())
@@ -103,6 +104,11 @@ def refused(request: HttpRequest, error: HttpError) -> HttpResponse:
 @api.exception_handler(StateError)
 def not_now(request: HttpRequest, error: StateError) -> HttpResponse:
     return _say(request, 409, str(error))
+
+
+@api.exception_handler(TooMuch)
+def too_much(request: HttpRequest, error: TooMuch) -> HttpResponse:
+    return _say(request, 422, str(error), [{"field": "points", "message": str(error), "fix": {}}])
 
 
 @api.exception_handler(SpecError)

@@ -4,7 +4,7 @@ from jobs.series.codec import Point, kind_of
 from jobs.series.counters import counted
 from jobs.series.names import Name, last_steps, names
 from jobs.series.raw import Raw, raw
-from jobs.series.read import Series, read
+from jobs.series.read import Series, TooMuch, read
 from jobs.series.write import append, close, fold
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Point",
     "Raw",
     "Series",
+    "TooMuch",
     "append",
     "close",
     "counted",

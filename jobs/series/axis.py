@@ -1,4 +1,4 @@
-"""What stands along x: steps, unix time, seconds since the run began, or tokens seen."""
+"""What stands along x: steps, unix time, seconds since the run began, tokens seen, or energy used."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import numpy as np
 from jobs.series.codec import NO_STEP, Floats, Ints
 from jobs.series.snapshot import Head
 
-X = Literal["step", "time", "relative", "tokens"]
+X = Literal["step", "time", "relative", "tokens", "energy"]
 FURTHEST = 2**62
+NEAR_US = 5_000_000  # a device is read once a second; later a reading says nothing of a point
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,18 @@ def tokens(lo: float | None, hi: float | None, known_steps: Floats, known_tokens
     low, high = (None if end is None else np.interp(end, known_tokens, known_steps) for end in (lo, hi))
     chosen = steps(low, high)
     return Axis(True, chosen.lo, chosen.hi, lambda positions: np.interp(positions, known_steps, known_tokens))
+
+
+def energy(lo: float | None, hi: float | None, known_us: Floats, known_j: Floats) -> Axis:
+    """Joules used up to each time, straight between the known ones; nothing stands where no reading is near."""
+    low, high = (None if end is None else np.interp(end, known_j, known_us) for end in (lo, hi))
+    first, last = int(known_us[0]) - NEAR_US, int(known_us[-1]) + NEAR_US
+    return Axis(
+        False,
+        first if low is None else math.floor(low),
+        last if high is None else math.ceil(high),
+        lambda positions: np.interp(positions, known_us, known_j),
+    )
 
 
 def _whole(lo: float | None, hi: float | None, scale: int) -> tuple[int, int]:

@@ -12,13 +12,11 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
 from django.db import connection
 
 from jobs.models import Chunk, ChunkData
 from jobs.series import codec
 from jobs.series.codec import Columns
-from jobs.series.summary import ROW, Rows
 
 IDS_PER_QUERY = 500
 
@@ -137,11 +135,11 @@ def points_of(chunks: Iterable[Sealed]) -> dict[int, Columns]:
     }
 
 
-def summaries_of(chunks: Iterable[Sealed]) -> dict[int, Rows]:
-    """A row for each 64 points of chunks, by the chunk's id."""
+def summaries_of(chunks: Iterable[Sealed]) -> dict[int, bytes]:
+    """Summaries of chunks, a ROW for each 64 points, by the chunk's id."""
     rows = Chunk.objects.values_list("id", "summary")
     return {
-        chunk_id: np.frombuffer(bytes(summary), dtype=ROW)
+        chunk_id: bytes(summary)
         for ids in _groups([chunk.id for chunk in chunks])
         for chunk_id, summary in rows.filter(id__in=ids)
     }

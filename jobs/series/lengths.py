@@ -1,0 +1,70 @@
+"""The axes that are themselves made of readings: tokens seen by a step, energy used by a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from jobs.series import axis as axes
+from jobs.series.axis import Axis, X
+from jobs.series.buckets import Elements
+from jobs.series.choice import DECODED_PER_POINT, choose, elements_of
+from jobs.series.codec import Floats
+from jobs.series.snapshot import SeriesKey, Snapshot
+from jobs.series.summary import BUCKET
+
+TOKENS = ("tokens", "run")
+ENERGY = "energy_j"  # of each device, since the attempt began
+BEHIND: dict[X, frozenset[str]] = {"tokens": frozenset({TOKENS[0]}), "energy": frozenset({ENERGY})}
+POINTS = DECODED_PER_POINT * BUCKET
+
+
+def axes_of(
+    snapshot: Snapshot, runs: Sequence[str], x: X, lo: float | None, hi: float | None
+) -> dict[str, Axis]:
+    """Run -> its axis, of the runs that have one of this kind. `lo` and `hi` in units of x."""
+    found = ((run, _axis(snapshot, run, x, lo, hi)) for run in runs)
+    return {run: axis for run, axis in found if axis}
+
+
+def _axis(snapshot: Snapshot, run: str, x: X, lo: float | None, hi: float | None) -> Axis | None:
+    if x == "step":
+        return axes.steps(lo, hi)
+    if x == "time":
+        return axes.time(lo, hi)
+    if x == "relative":
+        heads = snapshot.heads.get(run, {})
+        return axes.time(lo, hi, min((head.first_at_us for head in heads.values()), default=0))
+    if x == "energy":
+        known = _energy(snapshot, run)
+        return axes.energy(lo, hi, *known) if known else None
+    found = _elements(snapshot, SeriesKey(run, *TOKENS), axes.steps(None, None))
+    if found is None:
+        return None
+    return axes.tokens(lo, hi, found.position.astype(np.float64), np.maximum.accumulate(found.mean))
+
+
+def _elements(snapshot: Snapshot, key: SeriesKey, axis: Axis) -> Elements | None:
+    return elements_of([choose(snapshot, key, axis, POINTS)])[0]
+
+
+def _energy(snapshot: Snapshot, run: str) -> tuple[Floats, Floats] | None:
+    """Microseconds and the joules that all devices of the run had used by then, over all its attempts."""
+    known = snapshot.keys()
+    keys = [key for key in known if key.run == run and key.metric == ENERGY]
+    devices = [key for key in keys if key.source != "run"]
+    read = [_elements(snapshot, key, axes.time(None, None)) for key in devices or keys]
+    found = [(one.position.astype(np.float64), _counted(one.low)) for one in read if one]
+    if not found:
+        return None
+    moments = np.unique(np.concatenate([moments for moments, _ in found]))
+    used = [np.interp(moments, at, joules, left=0.0) for at, joules in found]
+    return moments, np.sum(used, axis=0)
+
+
+def _counted(readings: Floats) -> Floats:
+    """A counter that never falls, from one that begins anew with each attempt."""
+    readings = np.where(np.isfinite(readings), readings, 0.0)
+    more = np.diff(readings, prepend=0.0)
+    return np.cumsum(np.where(more < 0, readings, more))

@@ -1,0 +1,113 @@
+"""A served Headroom with long runs in it, for figures of the server's own process."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from jobs import series
+from jobs.models import Batch, Run
+from jobs.series import codec, write
+from jobs.series.codec import Columns
+from tests.running import ROOT, Headroom, free_port, wait_until
+
+BATCH = 50_000
+EPOCH_US = 1_700_000_000 * 10**6
+
+
+def fill(name: str, metrics: Sequence[str], steps: int, *, seed: int) -> str:
+    """Run in the home's own process: a run with float32 noise on a falling curve, as ended attempts leave it.
+    Every series has one step that stands out, a millionth of it told apart by height."""
+    from jobs.people import ensure_first_team_and_user
+
+    owner = ensure_first_team_and_user()
+    team = owner.memberships.get().team
+    run = Run.objects.create(team=team, owner=owner, name=name)
+    dice = np.random.default_rng(seed)
+    stream_id, _ = write._stream(run.id, 0, "bench")
+    at = dice.integers(steps, size=len(metrics))
+    for seq, start in enumerate(range(0, steps, BATCH)):
+        k = np.arange(start, min(start + BATCH, steps))
+        groups = {}
+        for metric, spike in zip(metrics, at, strict=True):
+            noise = dice.normal(size=len(k)) * 0.1
+            values = (5 * np.exp(-3 * k / steps) + noise).astype(np.float32).astype(np.float64)
+            values[k == spike] = 99.0
+            groups[metric, "run"] = Columns(k, EPOCH_US + k * 10**5, values)
+        data = codec.encode_batch(groups)
+        Batch.objects.create(
+            stream_id=stream_id, seq=seq, first_step=start, first_at_us=EPOCH_US + start * 10**5, data=data
+        )
+        write.fold(stream_id)
+    series.close(run.id, 0)
+    return run.id
+
+
+@dataclass
+class Served:
+    """`manage.py web` in a home of its own, without scheduler and agent: nothing else takes CPU time of it."""
+
+    headroom: Headroom
+    process: psutil.Process
+    token: str
+
+    def fill(self, num_runs: int, metrics: Sequence[str], steps: int) -> list[str]:
+        call = (
+            "import json; from tests.perf.served import fill; "
+            f"print('runs:' + json.dumps([fill(f'run {{n}}', {list(metrics)!r}, {steps}, seed=n) "
+            f"for n in range({num_runs})]))"
+        )
+        printed = self.headroom.manage("shell", "-v0", "-c", call).stdout
+        return json.loads(printed.rpartition("runs:")[2])
+
+    def cpu_s(self, work: Callable[[], object]) -> float:
+        """CPU seconds of the server's process while `work` is done."""
+        before = self.process.cpu_times()
+        work()
+        after = self.process.cpu_times()
+        return after.user + after.system - before.user - before.system
+
+    def connection(self) -> http.client.HTTPConnection:
+        """Kept open over requests, as a browser does."""
+        return http.client.HTTPConnection("127.0.0.1", self.headroom.port, timeout=60)
+
+    def get(self, connection: http.client.HTTPConnection, path: str) -> bytes:
+        connection.request("GET", path, headers={"Authorization": f"Bearer {self.token}"})
+        answer = connection.getresponse()
+        data = answer.read()
+        assert answer.status == 200, data
+        return data
+
+
+@contextlib.contextmanager
+def served(home: Path) -> Iterator[Served]:
+    headroom = Headroom(home, free_port())
+    headroom.manage("migrate", "-v0")
+    key = "from jobs.people import *; u = ensure_first_team_and_user(); "
+    key += "print('token:' + make_api_token(u, u.memberships.get().team, 'bench'))"
+    token = headroom.manage("shell", "-v0", "-c", key).stdout.rpartition("token:")[2].strip()
+    command = [sys.executable, "manage.py", "web", "--port", str(headroom.port)]
+    process = subprocess.Popen(command, cwd=ROOT, env=headroom.env)
+    try:
+        wait_until(lambda: _answers(headroom.port), said="the web server")
+        yield Served(headroom, psutil.Process(process.pid), token)
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(OSError):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection.request("GET", "/login/")
+        return connection.getresponse().status == 200
+    return False

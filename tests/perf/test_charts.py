@@ -1,0 +1,62 @@
+"""One chart of many long runs through HTTP: what it costs the server, and that every planted spike is in it."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from urllib.parse import urlencode
+
+import pytest
+
+from tests.dashboard.api.test_packed_series import unpack
+from tests.perf.served import Served, served
+
+pytestmark = [pytest.mark.perf, pytest.mark.timeout(900)]
+
+NUM_RUNS = 20
+ROUNDS = 10
+TARGETS_MS = {100_000: 50, 1_000_000: 350}  # CPU of the server's process a request, on two idle cores
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with served(tmp_path_factory.mktemp("charts")) as found:
+        yield found
+
+
+@pytest.mark.parametrize("steps", TARGETS_MS)
+def test_one_chart_of_twenty_runs(server: Served, steps: int):
+    runs = server.fill(NUM_RUNS, ["loss"], steps)
+    query = [("metric", "loss"), ("points", "1000"), *(("run", run) for run in runs)]
+    print(f"\n{NUM_RUNS} runs x {steps:,} steps, load {os.getloadavg()[0]:.1f}, medians of {ROUNDS}:")
+    middle = [("lo", str(steps // 2)), ("hi", str(steps // 2 + 999))]
+    for said, more in (
+        ("packed", [("format", "packed")]),
+        ("JSON", []),
+        ("packed, 1,000 raw points each", [("format", "packed"), *middle]),
+    ):
+        cpu_ms, wall_ms, data = _measured(server, [*query, *more])
+        print(f"  {said:<32}{cpu_ms:7.1f} ms CPU {wall_ms:8.1f} ms {len(data) / 1e3:9,.0f} kB")
+        if said == "packed":
+            assert cpu_ms < TARGETS_MS[steps]
+            lines = unpack(data)["series"]
+            assert [line["max"].max() for line in lines] == [99.0] * NUM_RUNS
+
+
+def _measured(server: Served, query: list[tuple[str, str]]) -> tuple[float, float, bytes]:
+    """CPU of the server and wall time of one request, in milliseconds."""
+    walls: list[float] = []
+    connection = server.connection()
+    path = f"/api/v1/series?{urlencode(query)}"
+
+    def ask() -> bytes:
+        began = time.perf_counter()
+        data = server.get(connection, path)
+        walls.append(time.perf_counter() - began)
+        return data
+
+    data = ask()  # warms the caches of database and process
+    cpu_s = server.cpu_s(lambda: [ask() for _ in range(ROUNDS)]) / ROUNDS
+    connection.close()
+    return cpu_s * 1e3, statistics.median(walls) * 1e3, data
