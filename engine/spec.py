@@ -112,7 +112,7 @@ class Budget(Part):
     keep_checkpoints: int = Field(2, ge=1, le=100, title="Checkpoints kept", description="The newest ones")
     time_limit_s: int | None = Field(
         None, ge=10, le=60 * 60 * 24 * 60, title="Time limit",
-        description="Seconds; then checkpoint and end. Empty: as long as the pool gives by itself",
+        description="Seconds of each attempt; then checkpoint and end. Empty: as long as the pool gives by itself",
     )  # fmt: skip
 
     @property
