@@ -4,7 +4,7 @@ ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN useradd --create-home --uid 10001 headroom && install -d -o headroom /var/lib/headroom /srv/headroom
 WORKDIR /srv/headroom
 COPY pyproject.toml constraints.txt README.md ./
-RUN pip install -c constraints.txt .
+RUN pip install -c constraints.txt ".[parquet]"
 COPY --chown=headroom . .
 USER headroom
 

@@ -37,10 +37,10 @@ $(VENV)/.engine: pyproject.toml constraints.txt
 	@$(PYTHON) dashboard/preflight.py
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing pinned packages into $(VENV); this takes a few minutes the first time."
-	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt ".[engine]" $(PIP_ARGS) || \
+	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt ".[engine,parquet]" $(PIP_ARGS) || \
 	  { echo "Installing failed; the lines above say why. Nothing was started." >&2; exit 1; }
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.engine
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt ".[engine,dev]" $(PIP_ARGS)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt ".[engine,parquet,dev]" $(PIP_ARGS)
 	@touch $@

@@ -1,0 +1,48 @@
+"""Everything of one run as a file, for other programs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
+from ninja import Router
+from ninja.errors import HttpError
+
+from dashboard.api.auth import caller
+from dashboard.api.shapes import Refusal
+from jobs import exports
+
+router = Router(tags=["runs"])
+CONTENT = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson", "parquet": "application/vnd.apache.parquet"}
+
+
+@router.get("/runs/{run_id}/points", response={200: None, 404: Refusal, 501: Refusal})
+def points(request: HttpRequest, run_id: str, format: exports.Format = "csv") -> HttpResponseBase:
+    """Every point of the run as it was written, also those that a later attempt made again: run, metric, source,
+    attempt, step, time in microseconds since 1970, value. `format`: csv, jsonl or parquet."""
+    run = caller(request).run(run_id)
+    pieces = exports.write(exports.points([run.id]), format)
+    try:
+        first = next(pieces, b"")
+    except exports.NoParquet as error:
+        raise HttpError(501, str(error)) from None
+    response = StreamingHttpResponse(_served(request, first, pieces), content_type=CONTENT[format])
+    response["Content-Disposition"] = f'attachment; filename="{run.id}-points.{format}"'
+    return response
+
+
+def _served(request: HttpRequest, first: bytes, rest: Iterator[bytes]) -> Iterator[bytes] | AsyncIterator[bytes]:
+    """As the server that asks wants it: Django would gather the other kind in memory before it sent a byte."""
+    return _awaited(first, rest) if hasattr(request, "scope") else _plain(first, rest)
+
+
+def _plain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest
+
+
+async def _awaited(first: bytes, rest: Iterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    while piece := await sync_to_async(next)(rest, b""):
+        yield piece

@@ -1,0 +1,50 @@
+"""`manage.py export`: runs with everything that is stored of them, as files in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from jobs import exports
+from jobs.models import Run
+
+
+class Command(BaseCommand):
+    help = "Write runs, params, tags, metrics and every point into a folder: runs.csv, ..., points/<run>.csv."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("folder", type=Path)
+        parser.add_argument("--format", dest="form", choices=exports.FORMATS, default="csv")
+        parser.add_argument("--team", help="only the runs of this team (its slug)")
+        parser.add_argument("--project", help="only the runs of projects of this name")
+        parser.add_argument("--run", action="append", dest="runs", help="only this run; may be repeated")
+
+    def handle(self, *, folder: Path, form: exports.Format, **options: Any) -> None:
+        wanted = {
+            "team__slug": options["team"],
+            "project__name": options["project"],
+            "id__in": options["runs"],
+        }
+        runs = Run.objects.filter(**{name: value for name, value in wanted.items() if value})
+        ids = list(runs.order_by("created_at", "id").values_list("id", flat=True))
+        if not ids:
+            raise CommandError("No run is like that; nothing was written.")
+        (folder / "points").mkdir(parents=True, exist_ok=True)
+        try:
+            for table in exports.tables(runs):
+                self._save(folder / f"{table.name}.{form}", table, form)
+            for run_id in ids:
+                self._save(folder / "points" / f"{run_id}.{form}", exports.points([run_id]), form)
+        except exports.NoParquet as error:
+            raise CommandError(str(error)) from None
+        self.stdout.write(f"{len(ids)} run{'s' if len(ids) > 1 else ''} in {folder}")
+
+    def _save(self, path: Path, table: exports.Table, form: exports.Format) -> None:
+        """Whole or not at all: a reader never meets half a file under its name."""
+        part = path.with_name(path.name + ".part")
+        with part.open("wb") as file:
+            file.writelines(exports.write(table, form))
+        part.replace(path)
