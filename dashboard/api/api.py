@@ -13,6 +13,7 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from dashboard.api import (
     accounting,
+    exports,
     jobs,
     pools,
     runs,
@@ -65,6 +66,7 @@ MODULES = (
     jobs,
     runs,
     series,
+    exports,
     pools,
     templates,
     accounting,

@@ -14,10 +14,14 @@ from dashboard.api.shapes import Refusal
 from jobs import exports
 
 router = Router(tags=["runs"])
-CONTENT = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson", "parquet": "application/vnd.apache.parquet"}
+CONTENT = {
+    "csv": "text/csv; charset=utf-8",
+    "jsonl": "application/x-ndjson",
+    "parquet": "application/vnd.apache.parquet",
+}
 
 
-@router.get("/runs/{run_id}/points", response={200: None, 404: Refusal, 501: Refusal})
+@router.get("/runs/{run_id}/export", response={200: None, 404: Refusal, 501: Refusal})
 def points(request: HttpRequest, run_id: str, format: exports.Format = "csv") -> HttpResponseBase:
     """Every point of the run as it was written, also those that a later attempt made again: run, metric, source,
     attempt, step, time in microseconds since 1970, value. `format`: csv, jsonl or parquet."""
@@ -32,7 +36,9 @@ def points(request: HttpRequest, run_id: str, format: exports.Format = "csv") ->
     return response
 
 
-def _served(request: HttpRequest, first: bytes, rest: Iterator[bytes]) -> Iterator[bytes] | AsyncIterator[bytes]:
+def _served(
+    request: HttpRequest, first: bytes, rest: Iterator[bytes]
+) -> Iterator[bytes] | AsyncIterator[bytes]:
     """As the server that asks wants it: Django would gather the other kind in memory before it sent a byte."""
     return _awaited(first, rest) if hasattr(request, "scope") else _plain(first, rest)
 

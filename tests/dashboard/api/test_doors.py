@@ -22,6 +22,7 @@ READS = [
     "/api/v1/runs/{run}/series?metric=loss",
     "/api/v1/series?run={run}&metric=loss",
     "/api/v1/runs/{run}/logs",
+    "/api/v1/runs/{run}/export",
     "/api/v1/pools",
     "/api/v1/accounting",
     "/api/v1/templates",
