@@ -70,13 +70,13 @@ def change(pool: Pool, actor: str, texts: Mapping[str, str], seen: int | None = 
         return PoolEvent.objects.create(pool=current, actor=actor, text=text)
 
 
-def refuse_stale(pool: Pool, seen: int | None) -> None:
-    """Call it with the pool's row locked. Raises Stale."""
-    newest = PoolEvent.objects.filter(pool=pool).order_by("-id").first()
+def refuse_stale(pool: Pool, seen: int | None, team: Team | None = None) -> None:
+    """Of the pool's own settings, or of one team's share. Call it with the pool's row locked. Raises Stale."""
+    newest = PoolEvent.objects.filter(pool=pool, team=team).order_by("-id").first()
     if seen is not None and newest is not None and newest.id > seen:
         raise Stale(
-            f"{newest.actor} has changed this pool meanwhile ({newest.at:%H:%M} UTC). What you typed is still here and "
-            "nothing of it was saved: look at the history below, then save again."
+            f"{newest.actor} has changed this meanwhile ({newest.at:%H:%M} UTC). What you typed is still here and "
+            "nothing of it was saved: look at the history, then save again."
         )
 
 

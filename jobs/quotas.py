@@ -79,7 +79,7 @@ def change(
     """As pools.change, for one team's share. Raises SettingsError with every problem, and pools.Stale."""
     values = typed.read_all(SETTINGS, texts)
     Pool.objects.select_for_update(no_key=True).get(id=pool.id)  # guarantees are added up over all teams
-    pools.refuse_stale(pool, seen)
+    pools.refuse_stale(pool, seen, team)
     share = of(team, pool)
     changed = {name: value for name, value in values.items() if value != getattr(share, name)}
     _refuse(share, changed)
@@ -92,9 +92,12 @@ def change(
     return PoolEvent.objects.create(pool=pool, team=team, actor=actor, text=text)
 
 
+def guaranteed_in_all(pool: Pool) -> int:
+    return Share.objects.filter(pool=pool).aggregate(n=Sum("guaranteed"))["n"] or 0
+
+
 def guaranteed_to_others(share: Share) -> int:
-    others = Share.objects.filter(pool=share.pool).exclude(team=share.team)
-    return others.aggregate(n=Sum("guaranteed"))["n"] or 0
+    return guaranteed_in_all(share.pool) - share.guaranteed
 
 
 def _refuse(share: Share, changed: Mapping[str, Any]) -> None:

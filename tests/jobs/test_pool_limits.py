@@ -116,7 +116,7 @@ def test_what_makes_no_sense_is_refused_and_nothing_changes(pool, name, text, se
 
 def test_who_has_not_seen_another_persons_change_does_not_undo_it(pool):
     change(pool, max_gang="8")
-    with pytest.raises(pools.Stale, match="ann has changed this pool meanwhile"):
+    with pytest.raises(pools.Stale, match="ann has changed this meanwhile"):
         pools.change(pool, "bea", {"max_gang": "2"}, seen=0)
     assert pools.change(pool, "bea", {"max_gang": "2"}, seen=PoolEvent.objects.get().id)
 
