@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from jobs.node_states import AdminState, DeviceHealth, Health
 from jobs.states import AttemptState, JobState
 
 
@@ -42,4 +43,23 @@ WAITING: dict[str, tuple[Badge, str]] = {
     "POOL_CLOSED": (Badge("warn", "slash-circle"), "pool closed"),
     "NODE_DRAINED": (Badge("warn", "slash-circle"), "node drained"),
     "NO_NODE": (Badge("bad", "exclamation-circle-fill"), "no node"),
+}
+NODE_BADGES: dict[str, Badge] = {
+    AdminState.OPEN: Badge("good", "check-circle-fill"),
+    AdminState.CORDONED: Badge("warn", "slash-circle"),
+    AdminState.DRAINING: Badge("warn", "box-arrow-right"),
+    AdminState.DRAINED: Badge("calm", "stop-circle"),
+    AdminState.MAINTENANCE: Badge("calm", "tools"),
+    AdminState.RETIRED: Badge("calm", "x-lg"),
+}
+HEALTH_BADGES: dict[str, Badge] = {
+    Health.OK: Badge("good", "check-circle-fill"),
+    Health.SUSPECT: Badge("warn", "exclamation-triangle"),
+    Health.UNREACHABLE: Badge("bad", "eye-slash"),
+    Health.FAILED: Badge("bad", "exclamation-circle-fill"),
+}
+DEVICE_BADGES: dict[str, Badge] = {
+    DeviceHealth.OK: Badge("good", "check-circle-fill"),
+    DeviceHealth.SUSPECT: Badge("warn", "exclamation-triangle"),
+    DeviceHealth.FAILED: Badge("bad", "exclamation-circle-fill"),
 }

@@ -48,7 +48,7 @@ def blame(attempt: Attempt, reason: str, actor: str) -> list[str]:
         return []
     else:
         said = f"{FAULTS_IN_A_ROW} attempts in a row failed on it, the last with: {reason}"
-    moved = move_device(lease.device_id, DeviceHealth.SUSPECT, actor=actor, reason=said)
+    moved = _distrust(lease.device_id, actor, said)
     return [lease.device_id] if moved else []
 
 
@@ -122,4 +122,10 @@ class Watch:
                 )
 
     def _suspect(self, device_id: str, reason: str) -> None:
-        move_device(device_id, DeviceHealth.SUSPECT, actor=f"agent:{self.node.name}", reason=reason)
+        _distrust(device_id, f"agent:{self.node.name}", reason)
+
+
+def _distrust(device_id: str, actor: str, reason: str) -> bool:
+    """A device that a person has called failed stays that."""
+    ok = (DeviceHealth.OK,)
+    return move_device(device_id, DeviceHealth.SUSPECT, actor=actor, reason=reason, only_from=ok)

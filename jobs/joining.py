@@ -16,6 +16,7 @@ from django.utils import timezone
 from jobs.leases import alive_since
 from jobs.models import Node, NodeEvent, NodeToken, Pool
 from jobs.node_states import AdminState
+from jobs.states import StateError
 
 TOKEN_LIFE = timedelta(hours=24)
 TOKEN_MARK = "hrn_"  # makes a leaked token findable by secret scanners
@@ -33,6 +34,13 @@ def make_token(pool_name: str, actor: str, life: timedelta = TOKEN_LIFE) -> str:
         pool=pool, sha256=_hash(token), prefix=token[:8], actor=actor, expires_at=timezone.now() + life
     )
     return token
+
+
+def revoke(token: NodeToken, actor: str) -> None:
+    """An unused token lets nobody in any more. Raises StateError when it was used, has expired or is revoked."""
+    unused = NodeToken.objects.filter(id=token.id, used_at=None, revoked_by="", expires_at__gt=timezone.now())
+    if not unused.update(revoked_by=actor):
+        raise StateError(f"Token {token.prefix}... lets nobody in any more as it is.")
 
 
 def admit(node_id: str, secret: str, facts: dict[str, Any]) -> Pool:
@@ -71,10 +79,13 @@ def _joins_freely() -> bool:
 
 def _redeem(text: str) -> NodeToken:
     """The conditional UPDATE decides between two nodes that come with the same token."""
-    unused = NodeToken.objects.filter(sha256=_hash(text), used_at=None, expires_at__gt=timezone.now())
+    unused = NodeToken.objects.filter(
+        sha256=_hash(text), used_at=None, revoked_by="", expires_at__gt=timezone.now()
+    )
     if not unused.update(used_at=timezone.now()):
         raise JoinError(
-            "The join token is unknown, used or expired. An admin makes another one: manage.py node token POOL."
+            "The join token is unknown, used, revoked or expired. An admin makes another one: "
+            "manage.py node token POOL."
         )
     return NodeToken.objects.select_related("pool").get(sha256=_hash(text))
 

@@ -38,6 +38,7 @@ class DrainPolicy(TextChoices):
 class DeviceHealth(TextChoices):
     OK = "ok"
     SUSPECT = "suspect"  # no new work until a person readmits it
+    FAILED = "failed"  # a person has found it broken; no program changes that
 
 
 # From where each state may be entered.
@@ -67,6 +68,12 @@ HEALTH_MOVES: dict[str, tuple[str, ...]] = {
     Health.SUSPECT: (Health.OK, Health.UNREACHABLE),
     Health.UNREACHABLE: (Health.OK, Health.SUSPECT),
     Health.FAILED: (Health.UNREACHABLE,),
+}
+
+DEVICE_MOVES: dict[str, tuple[str, ...]] = {
+    DeviceHealth.OK: (DeviceHealth.SUSPECT, DeviceHealth.FAILED),
+    DeviceHealth.SUSPECT: (DeviceHealth.OK, DeviceHealth.FAILED),
+    DeviceHealth.FAILED: (DeviceHealth.OK, DeviceHealth.SUSPECT),
 }
 
 
@@ -111,12 +118,15 @@ def move_health(
     return True
 
 
-def move_device(device_id: str, to: str, *, actor: str, reason: str) -> bool:
-    """Suspect or ok again, with its event. False: it is so already."""
+def move_device(
+    device_id: str, to: str, *, actor: str, reason: str, only_from: Collection[str] | None = None
+) -> bool:
+    """As move_node, for one device. What runs on it goes on."""
     from jobs.models import Device, NodeEvent
 
     with transaction.atomic():
-        rows = Device.objects.filter(id=device_id).exclude(health=to)
+        allowed = [s for s in DEVICE_MOVES[to] if only_from is None or s in only_from]
+        rows = Device.objects.filter(id=device_id, health__in=allowed)
         if not rows.update(health=to, health_reason="" if to == DeviceHealth.OK else reason[:300]):
             return False
         node_id = Device.objects.values_list("node_id", flat=True).get(id=device_id)

@@ -67,14 +67,25 @@ def retire(node: Node, actor: str, reason: str) -> Node:
     return _move(node, AdminState.RETIRED, actor, reason)
 
 
-def readmit(device: Device, actor: str, reason: str = "") -> bool:
-    """A suspect device takes work again. False: it was not suspect."""
-    return move_device(device.id, DeviceHealth.OK, actor=actor, reason=reason)
+def mark(device: Device, health: str, actor: str, reason: str) -> Device:
+    """Call a device suspect or failed: no new work, what runs on it goes on; or ok again. Raises StateError when it is
+    called so already."""
+    if not move_device(device.id, health, actor=actor, reason=reason):
+        raise StateError(f"Device {device.index} of node {device.node.name} is {health} already.")
+    return Device.objects.select_related("node").get(id=device.id)
 
 
-def trust(node: Node, actor: str, reason: str = "") -> bool:
-    """A suspect node takes work again. False: it was not suspect."""
-    return move_health(node.id, Health.OK, actor=actor, reason=reason, only_from=(Health.SUSPECT,))
+def readmit(node: Node, actor: str, reason: str = "") -> Node:
+    """A suspect node and its suspect devices take work again. Raises StateError when nothing was suspect."""
+    suspect = node.devices.filter(health=DeviceHealth.SUSPECT).values_list("id", flat=True)
+    moved = move_health(node.id, Health.OK, actor=actor, reason=reason, only_from=(Health.SUSPECT,))
+    for device in list(suspect):
+        moved |= move_device(
+            device, DeviceHealth.OK, actor=actor, reason=reason, only_from=(DeviceHealth.SUSPECT,)
+        )
+    if not moved:
+        raise StateError(f"Neither node {node.name} nor a device of it is suspect.")
+    return Node.objects.get(id=node.id)
 
 
 def allocation(free: int, held: int) -> str:

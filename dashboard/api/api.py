@@ -15,7 +15,9 @@ from dashboard.api import (
     accounting,
     exports,
     jobs,
+    nodes,
     pools,
+    queue,
     runs,
     series,
     templates,
@@ -64,10 +66,12 @@ def nothing(request: HttpRequest, route: str) -> None:
 
 MODULES = (
     jobs,
+    queue,
     runs,
     series,
     exports,
     pools,
+    nodes,
     templates,
     accounting,
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
@@ -43,6 +45,16 @@ class Caller:
 
     def team_ids(self) -> set[int]:
         return {self.team.id} if self.team else set(access.teams_of(self.user).values_list("id", flat=True))
+
+    @cached_property
+    def is_told_of(self) -> Callable[[int], bool]:
+        """Whether it may be told whose a job is, by its team's id."""
+        return {self.team.id}.__contains__ if self.team else access.told_of(self.user)
+
+    def must_be_admin(self) -> str:
+        """The name under which an admin acts; 404 for everybody else."""
+        access.admin_only(self.user)
+        return self.user.get_username()
 
     def job(self, job_id: str) -> Job:
         return _one(self.jobs().filter(id=job_id))

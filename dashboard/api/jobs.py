@@ -12,6 +12,7 @@ from django.urls import NoReverseMatch, reverse
 from ninja import Query, Router, Status
 
 from dashboard.api.auth import caller
+from dashboard.api.paging import page
 from dashboard.api.shapes import JobDetail, JobPage, Refusal
 from engine.spec import SPEC_BYTES_LIMIT, Problem, Spec, SpecError, merged, parse, yaml_values
 from jobs import queue
@@ -58,11 +59,7 @@ def listing(
     found = caller(request).jobs()
     if state:
         found = found.filter(state=state)
-    rows = list(found[offset : offset + limit + 1])
-    return {
-        "items": [plain(job) for job in rows[:limit]],
-        "next_offset": offset + limit if len(rows) > limit else None,
-    }
+    return page(found, limit, offset, plain)
 
 
 @router.get("/jobs/{job_id}", response={200: JobDetail, 404: Refusal})

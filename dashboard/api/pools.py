@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
-from django.conf import settings
-from django.db.models import Count, Prefetch, Q
+from django.db.models import Count, Prefetch, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Router
 
 from dashboard.api.auth import caller
 from dashboard.api.shapes import Pools
+from dashboard.devices import is_fresh
 from engine.spec import Problem, SpecError
 from jobs import pools, typed
 from jobs.models import Device, Lease, Node, Pool
@@ -26,29 +27,33 @@ def listing(request: HttpRequest, requires: str = "") -> dict[str, Any]:
     """Every pool, or those with all labels that `requires` names (gpu=h200, site=north); a device held by a job of
     another team says only that it is held."""
     wanted = _labels(requires)
-    now, teams = timezone.now(), caller(request).team_ids()
-    held = Lease.objects.filter(is_active=True).select_related("attempt__job")
-    devices = Device.objects.filter(is_present=True).prefetch_related(
-        Prefetch("leases", queryset=held, to_attr="held_by")
-    )
-    nodes = Node.objects.order_by("name").prefetch_related(Prefetch("devices", queryset=devices))
+    now, told = timezone.now(), caller(request).is_told_of
     waiting = Count("jobs", filter=Q(jobs__state=JobState.QUEUED))
     found = (
         Pool.objects.order_by("name")
         .annotate(num_waiting=waiting)
-        .prefetch_related(Prefetch("nodes", nodes), "allowed_teams")
+        .prefetch_related(Prefetch("nodes", with_devices()), "allowed_teams")
     )
     return {
         "pools": [
             {
                 **_settings(pool),
                 "num_waiting": pool.num_waiting,
-                "nodes": [_node(node, teams, now) for node in pool.nodes.all()],
+                "nodes": [node_out(node, told, now) for node in pool.nodes.all()],
             }
             for pool in found
             if wanted.items() <= pool.labels.items()
         ]
     }
+
+
+def with_devices() -> QuerySet[Node]:
+    """Nodes by name, each with its present devices and what holds them: three queries, however many there are."""
+    held = Lease.objects.filter(is_active=True).select_related("attempt__job")
+    devices = Device.objects.filter(is_present=True).prefetch_related(
+        Prefetch("leases", queryset=held, to_attr="held_by")
+    )
+    return Node.objects.order_by("name").prefetch_related(Prefetch("devices", queryset=devices))
 
 
 def _labels(text: str) -> dict[str, str]:
@@ -68,20 +73,27 @@ def _settings(pool: Pool) -> dict[str, Any]:
     }
 
 
-def _node(node: Node, teams: set[int], now: datetime) -> dict[str, Any]:
+def node_out(node: Node, told: Callable[[int], bool], now: datetime) -> dict[str, Any]:
     return {
         "id": node.id,
         "name": node.name,
         "is_cordoned": node.is_cordoned,
-        "is_reachable": _is_fresh(node.heartbeat_at, now),
+        "is_reachable": is_fresh(node.heartbeat_at, now),
+        "is_simulated": node.is_simulated,
+        "admin_state": node.admin_state,
+        "admin_reason": node.admin_reason,
+        "admin_until": node.admin_until,
+        "drain_policy": node.drain_policy,
+        "health": node.health,
+        "health_reason": node.health_reason,
         "heartbeat_at": node.heartbeat_at,
         "facts": node.facts,
         "host": node.host,
-        "devices": [_device(device, teams, now) for device in node.devices.all()],
+        "devices": [_device(device, told, now) for device in node.devices.all()],
     }
 
 
-def _device(device: Device, teams: set[int], now: datetime) -> dict[str, Any]:
+def _device(device: Device, told: Callable[[int], bool], now: datetime) -> dict[str, Any]:
     job = device.held_by[0].attempt.job if device.held_by else None  # type: ignore[attr-defined]
     return {
         "id": device.id,
@@ -90,14 +102,12 @@ def _device(device: Device, teams: set[int], now: datetime) -> dict[str, Any]:
         "name": device.name,
         "cores": device.cores,
         "memory_bytes": device.memory_bytes,
+        "health": device.health,
+        "health_reason": device.health_reason,
         "is_held": job is not None,
-        "job": job.id if job and job.team_id in teams else None,
+        "job": job.id if job and told(job.team_id) else None,
         "metrics": device.latest.get("metrics", {}),
         "missing": device.latest.get("missing", {}),
         "latest_at": device.latest_at,
-        "is_stale": not _is_fresh(device.latest_at, now),
+        "is_stale": not is_fresh(device.latest_at, now),
     }
-
-
-def _is_fresh(at: datetime | None, now: datetime) -> bool:
-    return at is not None and now - at < timedelta(seconds=settings.UNREACHABLE_AFTER_S)

@@ -11,6 +11,7 @@ from ninja import Query, Router
 
 from dashboard.api.auth import caller
 from dashboard.api.jobs import page_url
+from dashboard.api.paging import page
 from dashboard.api.shapes import LogOut, MetricsOut, Refusal, RunDetail, RunPage
 from engine.telemetry.metrics import BY_NAME
 from jobs import logs, series
@@ -30,11 +31,7 @@ def listing(
     found = caller(request).runs()
     if state:
         found = found.filter(job__state=state)
-    rows = list(found[offset : offset + limit + 1])
-    return {
-        "items": [plain(run) for run in rows[:limit]],
-        "next_offset": offset + limit if len(rows) > limit else None,
-    }
+    return page(found, limit, offset, plain)
 
 
 @router.get("/runs/{run_id}", response={200: RunDetail, 404: Refusal})

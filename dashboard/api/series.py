@@ -132,7 +132,9 @@ def _missing(
         for metric in metrics:
             reasons = {source: said[metric] for source, said in run.missing.items() if metric in said}
             if not reasons and (run.id, metric) not in there:
-                reasons = {"": PART_OF_ENERGY if x == "energy" and _lacks_energy(run) else _why_not(metric, x)}
+                reasons = {
+                    "": PART_OF_ENERGY if x == "energy" and _lacks_energy(run) else _why_not(metric, x)
+                }
             if reasons:
                 found.setdefault(run.id, {})[metric] = reasons
     return found

@@ -7,6 +7,8 @@ from typing import Any
 
 from ninja import Schema
 
+from dashboard.api.node_shapes import NodeOut
+
 
 class Problem(Schema):
     field: str
@@ -189,32 +191,6 @@ class AccountingOut(Schema):
     lines: list[AccountingLine]
 
 
-class DeviceOut(Schema):
-    id: str
-    index: int
-    kind: str
-    name: str
-    cores: float | None
-    memory_bytes: int | None
-    is_held: bool
-    job: str | None  # who holds it, if the caller's team may see the job
-    metrics: dict[str, float | None]
-    missing: dict[str, tuple[str, str]]
-    latest_at: datetime | None
-    is_stale: bool
-
-
-class NodeOut(Schema):
-    id: str
-    name: str
-    is_cordoned: bool
-    is_reachable: bool
-    heartbeat_at: datetime | None
-    facts: dict[str, Any]
-    host: dict[str, Any]
-    devices: list[DeviceOut]
-
-
 class PoolOut(Schema):
     """A limit that is null is none; without a price or tariff no money is booked."""
 
@@ -234,3 +210,14 @@ class PoolOut(Schema):
 
 class Pools(Schema):
     pools: list[PoolOut]
+
+
+class Place(Schema):
+    """`before` and `after` another job of its line; up, down, front and back without one."""
+
+    where: str
+    other: str = ""
+
+
+class Chosen(Schema):
+    priority: str

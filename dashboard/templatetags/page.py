@@ -12,13 +12,22 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from dashboard.badges import ATTEMPT_BADGES, JOB_BADGES, WAITING, Badge
+from dashboard.badges import (
+    ATTEMPT_BADGES,
+    DEVICE_BADGES,
+    HEALTH_BADGES,
+    JOB_BADGES,
+    NODE_BADGES,
+    WAITING,
+    Badge,
+)
+from dashboard.devices import is_fresh
 from dashboard.forms import SpecField
 from dashboard.navigation import PLACES, Place
 from dashboard.templatetags.units import ABSENT, SPANS, as_rough
 from dashboard.wishes import Wish, open_to
 from engine.telemetry.metrics import BY_NAME
-from jobs.models import Job
+from jobs.models import Job, Node
 
 register = template.Library()
 SPRITE = "vendor/bootstrap-icons-1.13.2/sprite.svg"
@@ -40,6 +49,28 @@ def job_badge(state: str) -> SafeString:
 @register.simple_tag
 def attempt_badge(state: str) -> SafeString:
     return _badge(state, ATTEMPT_BADGES[state])
+
+
+@register.simple_tag
+def node_badges(node: Node) -> SafeString:
+    """What an admin wants of it, and how it is where that is not well; a healthy open node is 'ready'. A silent one is
+    called so at once, whether or not a scheduler has noted it yet."""
+    health = node.health
+    if (
+        health in ("ok", "suspect")
+        and node.admin_state != "retired"
+        and not is_fresh(node.heartbeat_at, timezone.now())
+    ):
+        health = "unreachable"
+    if node.admin_state == "open" and health == "ok":
+        return _badge("ready", NODE_BADGES["open"])
+    admin = _badge(node.admin_state, NODE_BADGES[node.admin_state]) if node.admin_state != "open" else ""
+    return format_html("{} {}", admin, _badge(health, HEALTH_BADGES[health]) if health != "ok" else "")
+
+
+@register.simple_tag
+def device_badge(health: str) -> SafeString:
+    return _badge(health, DEVICE_BADGES[health])
 
 
 @register.simple_tag

@@ -66,6 +66,11 @@ class Node(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def is_simulated(self) -> bool:
+        """No machine stands behind it: told on every page where it appears."""
+        return bool(self.facts.get("simulated"))
+
 
 class Device(models.Model):
     """One GPU (by UUID), or one share of a machine's cores."""

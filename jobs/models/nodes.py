@@ -17,6 +17,7 @@ class NodeToken(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True)
+    revoked_by = models.CharField(max_length=150, blank=True)  # who has taken it back, unused
     node = models.ForeignKey(Node, on_delete=models.SET_NULL, null=True, related_name="join_tokens")
 
     def __str__(self) -> str:

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from django.core.management import call_command
 
-from dashboard.badges import ATTEMPT_BADGES, JOB_BADGES, WAITING
+from dashboard import badges
 from dashboard.chapters import ENDINGS
 from dashboard.navigation import PLACES
 from dashboard.templatetags.page import SPRITE
+from dashboard.verbs import VERBS
 from dashboard.wishes import WISHES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,14 +40,22 @@ def test_nothing_is_vendored_without_a_row():
     assert folders == {row["folder"] for row in LOCK}
 
 
+def looks(table: dict) -> list[badges.Badge]:
+    """The badges in one table of dashboard.badges, whose rows may say more than a badge."""
+    parts = [part for row in table.values() for part in (row if type(row) is tuple else (row,))]
+    return [part for part in parts if isinstance(part, badges.Badge)]
+
+
 def test_the_sprite_holds_the_icons_that_are_used_and_no_others():
     held = set(re.findall(r'<symbol id="([^"]+)"', (STATIC / SPRITE).read_text()))
     pages = "".join(path.read_text() for path in (ROOT / "templates").rglob("*.html"))
     used = set(re.findall(r'{% icon "([^"]+)" %}', pages))
     used |= {ending.icon for ending in ENDINGS.values()}
     used |= {wish.icon for wish in WISHES.values()}
-    used |= {badge.icon for badge in (*JOB_BADGES.values(), *ATTEMPT_BADGES.values())}
-    used |= {badge.icon for badge, _ in WAITING.values()}
+    used |= {
+        badge.icon for table in vars(badges).values() if isinstance(table, dict) for badge in looks(table)
+    }
+    used |= {verb.icon for verb in VERBS.values()}
     used |= {place.icon for place in PLACES}
     assert held == used
 

@@ -132,7 +132,7 @@ class TestFaults:
         watch = devices.Watch(node, tmp_path)
         self.report(("xid 79", True))
         watch.look(0.0)
-        nodes.readmit(Device.objects.get(id="a-0"), "tom", "reset")
+        nodes.readmit(node, "tom", "reset")
         watch.look(10.0)
         assert not suspects()
         self.report(("xid 79", True), at=timezone.now().timestamp() + 1)

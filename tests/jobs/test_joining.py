@@ -13,6 +13,7 @@ from engine.telemetry.readings import DeviceInfo
 from jobs import inventory, joining
 from jobs.joining import JoinError
 from jobs.models import Node, NodeEvent, NodeToken, Pool
+from jobs.states import StateError
 
 pytestmark = pytest.mark.django_db
 
@@ -50,7 +51,7 @@ def test_a_token_lets_one_node_into_its_pool_and_no_second_one(elsewhere, tmp_pa
     assert NodeToken.objects.get().node == node
     event = NodeEvent.objects.get(kind="node.joined")
     assert "made by tom" in event.text
-    with pytest.raises(JoinError, match="unknown, used or expired"):
+    with pytest.raises(JoinError, match="unknown, used, revoked or expired"):
         inventory.register(tmp_path / "second")
 
 
@@ -58,6 +59,16 @@ def test_an_expired_token_lets_nobody_in(elsewhere):
     elsewhere.JOIN_TOKEN = joining.make_token("gpus", "tom", timedelta(seconds=-1))
     with pytest.raises(JoinError, match="expired"):
         inventory.register(elsewhere.NODE_DIR)
+
+
+def test_a_revoked_token_lets_nobody_in_and_is_revoked_once(elsewhere):
+    elsewhere.JOIN_TOKEN = joining.make_token("gpus", "tom")
+    joining.revoke(NodeToken.objects.get(), "lena")
+    with pytest.raises(JoinError, match="revoked"):
+        inventory.register(elsewhere.NODE_DIR)
+    with pytest.raises(StateError, match="lets nobody in any more"):
+        joining.revoke(NodeToken.objects.get(), "lena")
+    assert NodeToken.objects.get().revoked_by == "lena"
 
 
 def test_the_database_holds_neither_the_token_nor_the_key_of_the_node(elsewhere):

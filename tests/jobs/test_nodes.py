@@ -13,7 +13,7 @@ from django.utils import timezone
 from jobs import nodes, scheduler
 from jobs.agent import launch
 from jobs.agent.loop import Agent
-from jobs.models import Attempt, Device, Job, Lease, Node, NodeEvent, Pool
+from jobs.models import Attempt, Job, Lease, Node, NodeEvent, Pool
 from jobs.node_states import AdminState, DrainPolicy, Health, move_device
 from jobs.states import AttemptState, JobState, StateError, move_attempt
 from tests.jobs.played import checkpoint, report, say
@@ -181,18 +181,45 @@ class TestHealth:
         job = make_job()
         Node.objects.update(health=Health.SUSPECT)
         assert scheduler.schedule(job.pool) == 0
-        assert nodes.trust(node, "tom")
+        assert nodes.readmit(node, "tom").health == Health.OK
         assert scheduler.schedule(job.pool) == 1
 
     def test_a_suspect_device_gets_no_work_until_a_person_readmits_it(self, make_job, node):
         job = make_job(devices=2)
         assert move_device("a-1", "suspect", actor="agent:a", reason="two failures in a row")
         assert scheduler.schedule(job.pool) == 0
-        assert nodes.readmit(Device.objects.get(id="a-1"), "tom", "burnt in")
-        assert not nodes.readmit(Device.objects.get(id="a-1"), "tom")
+        nodes.readmit(node, "tom", "burnt in")
+        with pytest.raises(StateError, match="is suspect"):
+            nodes.readmit(node, "tom")
         assert scheduler.schedule(job.pool) == 1
         kinds = NodeEvent.objects.filter(device_id="a-1").values_list("kind", "actor")
         assert list(kinds) == [("device.suspect", "agent:a"), ("device.ok", "tom")]
+
+
+class TestMarkedDevices:
+    def test_a_failed_device_gets_no_work_until_a_person_says_ok(self, make_job, node):
+        job = make_job(devices=2)
+        device = node.devices.get(index=1)
+        assert nodes.mark(device, "failed", "tom", "smells").health == "failed"
+        assert scheduler.schedule(job.pool) == 0
+        nodes.mark(device, "ok", "tom", "replaced")
+        assert scheduler.schedule(job.pool) == 1
+
+    def test_what_runs_on_it_goes_on(self, agent, make_job, node):
+        job, directory = running(agent, make_job, devices=2)
+        nodes.mark(node.devices.get(index=1), "failed", "tom", "smells")
+        agent.tick()
+        assert directory.read_control() == "run"
+        assert attempt_of(job).state == AttemptState.RUNNING
+
+    def test_neither_a_program_nor_readmitting_the_node_makes_it_better(self, node):
+        device = node.devices.get(index=1)
+        nodes.mark(device, "failed", "tom", "smells")
+        assert not move_device(device.id, "suspect", actor="agent:a", reason="again", only_from=("ok",))
+        with pytest.raises(StateError, match="is suspect"):
+            nodes.readmit(node, "tom")
+        with pytest.raises(StateError, match="Device 1 of node a is failed already"):
+            nodes.mark(device, "failed", "tom", "still")
 
 
 @pytest.mark.parametrize(("free_", "held", "said"), [(2, 0, "idle"), (1, 1, "mixed"), (0, 2, "full")])

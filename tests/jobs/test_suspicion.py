@@ -102,7 +102,7 @@ class TestFailedLaunches:
         for number in range(3):
             fail(jobs[number % 2])
         watch.look(0.0)
-        assert nodes.trust(node, "tom", "the disk was full")
+        assert nodes.readmit(node, "tom", "the disk was full")
         assert watch.look(10.0) == ""
         assert health()[0] == Health.OK
 

@@ -6,7 +6,8 @@ const KINDS = ["step", "relative", "time", "tokens"];
 // tell: {span(kind or null for all), axis(), smoothing()}; extent(kind) says what the charts of a kind show now.
 export function makeView(root, tell, extent) {
   const asked = new URL(location.href).searchParams;
-  const view = { x: KINDS.includes(asked.get("x")) ? asked.get("x") : "step", smoothing: Number(asked.get("smooth")) || 0 };
+  const usual = root.dataset.x ?? "step";
+  const view = { x: KINDS.includes(asked.get("x")) ? asked.get("x") : usual, smoothing: Number(asked.get("smooth")) || 0 };
   // Charts that cannot follow the chosen axis keep a span of their own.
   const names = (kind) => (kind === view.x ? OWN : { lo: `${kind}_lo`, hi: `${kind}_hi` });
   const spans = new Map();
@@ -19,7 +20,7 @@ export function makeView(root, tell, extent) {
   function changed() {
     const url = new URL(location.href);
     for (const name of ["x", "smooth", "lo", "hi", ...KINDS.flatMap((kind) => [`${kind}_lo`, `${kind}_hi`])]) url.searchParams.delete(name);
-    if (view.x !== "step") url.searchParams.set("x", view.x);
+    if (view.x !== usual) url.searchParams.set("x", view.x);
     if (view.smoothing) url.searchParams.set("smooth", view.smoothing);
     for (const [kind, span] of spans) {
       url.searchParams.set(names(kind).lo, short(span.lo, span));

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from jobs import joining, nodes
 from jobs.models import Node
-from jobs.node_states import DeviceHealth, DrainPolicy
+from jobs.node_states import DrainPolicy
 from jobs.states import StateError
 
 
@@ -67,9 +67,7 @@ class Command(BaseCommand):
         if verb in ("cordon", "drain", "maintenance", "retire") and not reason:
             raise StateError(f"Say why: manage.py node {verb} {node.name} --reason '...'")
         if verb == "readmit":
-            nodes.trust(node, actor, reason)
-            for device in node.devices.filter(health=DeviceHealth.SUSPECT):
-                nodes.readmit(device, actor, reason)
+            nodes.readmit(node, actor, reason)
         elif verb == "drain":
             policy = options["policy"] or (DrainPolicy.DEADLINE if until else DrainPolicy.FINISH)
             nodes.drain(node, actor, reason, policy, until)

@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from jobs import people
-from jobs.models import ApiToken, Job, Membership, Team
+from jobs.models import ApiToken, Job, Membership, Node, NodeToken, Team
 
 READS = [
     "/api/v1/openapi.json",
@@ -27,13 +27,24 @@ READS = [
     "/api/v1/accounting",
     "/api/v1/templates",
     "/api/v1/templates/{template}",
+    "/api/v1/nodes",
+    "/api/v1/nodes/node-1",
 ]
 WRITES = [
     ("post", "/api/v1/jobs"),
     *[("post", f"/api/v1/jobs/{{job}}/{wish}") for wish in ("cancel", "retry", "pause", "resume")],
+    *[("post", f"/api/v1/jobs/{{job}}/{wish}") for wish in ("move", "priority")],
     ("post", "/api/v1/templates"),
     ("patch", "/api/v1/templates/{template}"),
     ("delete", "/api/v1/templates/{template}"),
+]
+# For admins; to everybody else there is no such thing.
+GOVERNS = [
+    ("post", "/api/v1/nodes/node-1/cordon", {"reason": "x"}),
+    ("post", "/api/v1/nodes/node-1/devices/cpu-0", {"health": "suspect", "reason": "x"}),
+    ("get", "/api/v1/pools/default/tokens", None),
+    ("post", "/api/v1/pools/default/tokens", {"hours": 1}),
+    ("delete", "/api/v1/pools/default/tokens/1", None),
 ]
 
 
@@ -43,7 +54,7 @@ def at(path, job):
 
 def write(client, method, path, job):
     """The smallest body that each takes."""
-    body = {"name": "x", "spec": {}} if "templates" in path else {}
+    body = {"name": "x", "spec": {}} if "templates" in path else {"where": "front", "priority": "low"}
     return getattr(client, method)(at(path, job), json.dumps(body), content_type="application/json")
 
 
@@ -87,10 +98,23 @@ def test_every_operation_is_tried_above(job, client_of):
         for method in methods
     }
     names = {f"{{{name}}}": f"{{{name}_id}}" for name in ("job", "run", "template")}
+    names |= {"node-1/cordon": "{node_id}/{verb}", "node-1": "{node_id}", "cpu-0": "{device_id}"}
+    names |= {"pools/default": "pools/{name}", "tokens/1": "tokens/{token_id}"}
     tried = {("get", path.partition("?")[0]) for path in READS[1:]} | set(WRITES)
+    tried |= {(method, path) for method, path, _ in GOVERNS}
     for short, full in names.items():
         tried = {(method, path.replace(short, full)) for method, path in tried}
     assert operations == tried
+
+
+@pytest.mark.parametrize(("method", "path", "body"), GOVERNS)
+def test_only_admins_govern_nodes(method, path, body, job, client_of, token_of):
+    assert getattr(Client(), method)(path).status_code == 401
+    for caller in (client_of("owner"), client_of("viewer"), token_of("stranger")):
+        answer = getattr(caller, method)(path, body, content_type="application/json")
+        assert answer.status_code == 404
+    assert Node.objects.get().admin_state == "open"
+    assert not NodeToken.objects.exists()
 
 
 @pytest.mark.parametrize(("method", "path"), WRITES)

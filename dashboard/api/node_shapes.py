@@ -1,0 +1,100 @@
+"""What the API answers with of nodes, their devices and join tokens, and what it is asked with."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from ninja import Schema
+
+
+class DeviceOut(Schema):
+    id: str
+    index: int
+    kind: str
+    name: str
+    cores: float | None
+    memory_bytes: int | None
+    is_held: bool
+    job: str | None  # who holds it, if the caller's team may see the job
+    health: str
+    health_reason: str
+    metrics: dict[str, float | None]
+    missing: dict[str, tuple[str, str]]
+    latest_at: datetime | None
+    is_stale: bool
+
+
+class NodeOut(Schema):
+    id: str
+    name: str
+    is_cordoned: bool
+    is_reachable: bool
+    is_simulated: bool
+    admin_state: str  # what an admin wants of it
+    admin_reason: str
+    admin_until: datetime | None  # of a drain: the deadline; else when it opens by itself
+    drain_policy: str
+    health: str
+    health_reason: str
+    heartbeat_at: datetime | None
+    facts: dict[str, Any]
+    host: dict[str, Any]
+    devices: list[DeviceOut]
+
+
+class NodeEventOut(Schema):
+    at: datetime
+    actor: str
+    kind: str
+    text: str
+    until: datetime | None
+    device: str | None
+
+
+class NodeDetail(NodeOut):
+    pool: str
+    allocation: str  # idle, mixed or full
+    events: list[NodeEventOut]  # newest first, at most 100
+
+
+class NodePage(Schema):
+    items: list[NodeOut]
+    next_offset: int | None
+
+
+class Asked(Schema):
+    """What goes with a verb: a drain needs a policy, and by deadline the hours until then."""
+
+    reason: str = ""
+    policy: str = ""
+    hours: float | None = None
+
+
+class Marked(Schema):
+    health: str
+    reason: str = ""
+
+
+class TokenOut(Schema):
+    id: int
+    pool: str
+    prefix: str
+    actor: str
+    created_at: datetime
+    expires_at: datetime
+    used_at: datetime | None
+    node: str | None  # that has joined with it
+    revoked_by: str
+
+
+class TokenMade(TokenOut):
+    token: str  # shown this once
+
+
+class Tokens(Schema):
+    items: list[TokenOut]
+
+
+class Life(Schema):
+    hours: float = 24.0

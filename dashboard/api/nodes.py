@@ -1,0 +1,131 @@
+"""Nodes over HTTP: how they stand, what an admin asks of them, their devices, and the tokens by which they join."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.http import Http404, HttpRequest
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from ninja import Query, Router, Status
+
+from dashboard.api.auth import caller
+from dashboard.api.node_shapes import Asked, Life, Marked, NodeDetail, NodePage, TokenMade, TokenOut, Tokens
+from dashboard.api.paging import page
+from dashboard.api.pools import node_out, with_devices
+from dashboard.api.shapes import Refusal
+from dashboard.verbs import HOURS_LIMIT, VERBS, VerbForm
+from engine.spec import Problem, SpecError
+from jobs import joining, nodes
+from jobs.models import Device, Node, NodeToken, Pool
+from jobs.node_states import DeviceHealth
+
+router = Router(tags=["nodes"])
+EVENTS_LIMIT = 100
+
+
+@router.get("/nodes", response=NodePage)
+def listing(
+    request: HttpRequest,
+    pool: str | None = None,
+    limit: int = Query(100, ge=1, le=500),
+    offset: int = Query(0, ge=0),
+) -> dict[str, Any]:
+    """By name."""
+    now, told = timezone.now(), caller(request).is_told_of
+    found = with_devices()
+    if pool is not None:
+        found = found.filter(pool__name=pool)
+    return page(found.order_by("name", "id"), limit, offset, lambda node: node_out(node, told, now))
+
+
+@router.get("/nodes/{node_id}", response={200: NodeDetail, 404: Refusal})
+def one(request: HttpRequest, node_id: str) -> dict[str, Any]:
+    return _detail(request, node_id)
+
+
+@router.post("/nodes/{node_id}/{verb}", response={200: NodeDetail, 404: Refusal, 409: Refusal, 422: Refusal})
+def ask(request: HttpRequest, node_id: str, verb: str, body: Asked) -> dict[str, Any]:
+    """cordon, drain, maintenance, uncordon, readmit or retire; for admins. Drain policies: finish, checkpoint,
+    deadline. 422 with every problem of what goes with it, 409 where the node's state does not allow it."""
+    actor = caller(request).must_be_admin()
+    if verb not in VERBS:
+        raise Http404
+    node = get_object_or_404(Node, id=node_id)
+    values = {name: value for name, value in body.dict().items() if value is not None}
+    form = VerbForm(VERBS[verb], values)
+    if not form.is_valid():
+        raise SpecError([Problem(name, str(said)) for name, all_ in form.errors.items() for said in all_])
+    form.ask(node, actor)
+    return _detail(request, node_id)
+
+
+@router.post(
+    "/nodes/{node_id}/devices/{device_id}",
+    response={200: NodeDetail, 404: Refusal, 409: Refusal, 422: Refusal},
+)
+def mark(request: HttpRequest, node_id: str, device_id: str, body: Marked) -> dict[str, Any]:
+    """Call a device suspect or failed, which keeps new work from it, or ok again; for admins."""
+    actor = caller(request).must_be_admin()
+    device = get_object_or_404(Device.objects.select_related("node"), id=device_id, node=node_id)
+    if body.health not in DeviceHealth.values:
+        said = f"'{body.health}' is no state of a device; say one of {', '.join(DeviceHealth.values)}."
+        raise SpecError([Problem("health", said)])
+    if body.health != DeviceHealth.OK and not body.reason.strip():
+        raise SpecError([Problem("reason", "Say why: whoever wonders where the device went reads it.")])
+    nodes.mark(device, body.health, actor, body.reason.strip()[:300])
+    return _detail(request, node_id)
+
+
+@router.get("/pools/{name}/tokens", response={200: Tokens, 404: Refusal})
+def tokens(request: HttpRequest, name: str) -> dict[str, Any]:
+    """The join tokens of a pool, newest first, at most 100; for admins. Their texts are not kept."""
+    caller(request).must_be_admin()
+    found = get_object_or_404(Pool, name=name).node_tokens.select_related("pool").order_by("-id")
+    return {"items": [_token(token) for token in found[:EVENTS_LIMIT]]}
+
+
+@router.post("/pools/{name}/tokens", response={201: TokenMade, 404: Refusal, 422: Refusal})
+def make_token(request: HttpRequest, name: str, body: Life) -> Status:
+    """A token that lets one node join, once; this answer is the only time its text is seen. For admins."""
+    actor = caller(request).must_be_admin()
+    pool = get_object_or_404(Pool, name=name)
+    if not 0 < body.hours <= HOURS_LIMIT:
+        said = f"{body.hours:g} hours are not between 0 and {HOURS_LIMIT:,}; say 24."
+        raise SpecError([Problem("hours", said)])
+    text = joining.make_token(pool.name, actor, timedelta(hours=body.hours))
+    return Status(201, {**_token(pool.node_tokens.select_related("pool").latest("id")), "token": text})
+
+
+@router.delete("/pools/{name}/tokens/{token_id}", response={200: TokenOut, 404: Refusal, 409: Refusal})
+def revoke(request: HttpRequest, name: str, token_id: int) -> dict[str, Any]:
+    actor = caller(request).must_be_admin()
+    token = get_object_or_404(NodeToken.objects.select_related("pool"), id=token_id, pool__name=name)
+    joining.revoke(token, actor)
+    return _token(NodeToken.objects.select_related("pool").get(id=token.id))
+
+
+def _detail(request: HttpRequest, node_id: str) -> dict[str, Any]:
+    node = get_object_or_404(with_devices().select_related("pool"), id=node_id)
+    out = node_out(node, caller(request).is_told_of, timezone.now())
+    held = sum(device["is_held"] for device in out["devices"])
+    columns = ("at", "actor", "kind", "text", "until")
+    return {
+        **out,
+        "pool": node.pool.name,
+        "allocation": nodes.allocation(len(out["devices"]) - held, held),
+        "events": [
+            {**{name: getattr(event, name) for name in columns}, "device": event.device_id}
+            for event in node.events.order_by("-id")[:EVENTS_LIMIT]
+        ],
+    }
+
+
+def _token(token: NodeToken) -> dict[str, Any]:
+    columns = ("id", "prefix", "actor", "created_at", "expires_at", "used_at", "revoked_by")
+    return {
+        **{name: getattr(token, name) for name in columns},
+        "pool": token.pool.name,
+        "node": token.node_id,
+    }
