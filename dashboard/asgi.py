@@ -5,4 +5,8 @@ import os
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.settings")
-application = get_asgi_application()
+_django = get_asgi_application()
+
+from dashboard.api.short_way import beside  # noqa: E402  (needs the apps to be ready)
+
+application = beside(_django)

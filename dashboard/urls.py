@@ -5,6 +5,7 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 from django.views.generic import RedirectView
 
+from dashboard.api import points
 from dashboard.api.api import urls as api_urls
 from dashboard.live import live
 from dashboard.views import (
@@ -53,6 +54,7 @@ urlpatterns = [
     path("nodes/<str:node_id>/devices/<str:device_id>/", nodes.mark, name="device-mark"),
     path("nodes/<str:node_id>/<str:verb>/", nodes.ask, name="node-ask"),
     path("live", live, name="live"),
+    path("api/v1/runs/<str:run_id>/points", points.take, name="points"),
     path("api/v1/", api_urls()),
     path("admin/", admin.site.urls),
 ]

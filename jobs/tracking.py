@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
+from jobs.ids import new_id
 from jobs.models import Project, Run, RunEvent, RunTag, Team
 from jobs.models.runs import KEY_LIMIT, TAG_LIMIT
+from jobs.params import store as store_params
 from jobs.states import FINAL, JobState
 
 TRACKED_STATES = (JobState.QUEUED, JobState.RUNNING, *FINAL)  # what the writer of a run may say of it
+
+HEARD_EVERY = timedelta(seconds=2)
 
 
 class TrackingError(ValueError):
@@ -30,11 +35,15 @@ def create(
     parent: Run | None = None,
     started_at: datetime | None = None,
     tags: Mapping[str, str] | None = None,
+    run_id: str | None = None,
+    note: str = "",
 ) -> Run:
-    """A run without a job, running from now on unless told otherwise."""
+    """A run without a job, running from now on unless told otherwise. `run_id`: one that its writer has chosen."""
     with transaction.atomic():
         now = timezone.now()
         run = Run.objects.create(
+            id=run_id or new_id(),
+            note=note,
             team=team,
             owner=owner,
             name=name[:250],
@@ -47,6 +56,24 @@ def create(
         )
         set_tags(run, tags or {})
         _tell(run, owner.get_username(), "created", f"Logged by {origin}.")
+    return run
+
+
+def begin(
+    *,
+    team: Team,
+    owner: User,
+    project: str,
+    params: Mapping[str, str],
+    run_id: str | None = None,
+    **fields: Any,
+) -> Run:
+    """A run with its parameters, in the project of that name, which is made where the team has none; '': in none.
+    Raises TrackingError, ParamError."""
+    with transaction.atomic():
+        home = Project.objects.get_or_create(team=team, name=project)[0] if project else None
+        run = create(team=team, owner=owner, project=home, run_id=run_id, **fields)
+        store_params(run, params)
     return run
 
 
@@ -64,6 +91,14 @@ def set_state(run: Run, state: str, *, actor: str, ended_at: datetime | None = N
         elif ended_at is not None:
             Run.objects.filter(id=run.id).update(ended_at=ended_at)
     run.state, run.ended_at = state, ended
+
+
+def hear(run: Run) -> None:
+    """Its writer has just said something; at most one write in HEARD_EVERY."""
+    now = timezone.now()
+    if run.heard_at is None or now - run.heard_at > HEARD_EVERY:
+        Run.objects.filter(id=run.id).update(heard_at=now)
+        run.heard_at = now
 
 
 def set_tags(run: Run, tags: Mapping[str, str]) -> None:

@@ -16,18 +16,20 @@ from dashboard.api import (
     exports,
     jobs,
     nodes,
+    points,
     pools,
     queue,
-    runs,
     series,
     templates,
+    tracking,
 )
-from dashboard.api.auth import Session, Token
+from dashboard.api.auth import DOORS, known
 from engine.spec import SpecError
+from jobs.params import ParamError
+from jobs.points import NotTracked, PointsError
 from jobs.series import TooMuch
 from jobs.states import StateError
-
-AUTH = (Token(), Session())
+from jobs.tracking import TrackingError
 
 
 def _for_callers_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -36,7 +38,7 @@ def _for_callers_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpRe
     @wraps(view.func if hasattr(view, "func") else view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
-            is_known = any(door(request) for door in AUTH)
+            is_known = known(request) is not None
         except (AuthenticationError, HttpError) as error:
             return api.on_exception(request, error)
         return (
@@ -46,12 +48,23 @@ def _for_callers_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpRe
     return guarded
 
 
-api = NinjaAPI(
+class Api(NinjaAPI):
+    """Describes what is served beside it too."""
+
+    def get_openapi_schema(self, **how: Any) -> Any:
+        schema = super().get_openapi_schema(**how)
+        operation, shapes = points.described()
+        schema["paths"][points.PATH] = operation
+        schema["components"]["schemas"] |= shapes
+        return schema
+
+
+api = Api(
     title="Headroom",
     version="1",
     description="Jobs, runs, their series and logs, pools and accounting. Log in, or send a token as Bearer.",
     urls_namespace="api",
-    auth=AUTH,
+    auth=DOORS,
     docs_url=None,
     docs_decorator=_for_callers_only,
 )
@@ -67,7 +80,7 @@ def nothing(request: HttpRequest, route: str) -> None:
 MODULES = (
     jobs,
     queue,
-    runs,
+    tracking,
     series,
     exports,
     pools,
@@ -115,6 +128,22 @@ def not_now(request: HttpRequest, error: StateError) -> HttpResponse:
 @api.exception_handler(TooMuch)
 def too_much(request: HttpRequest, error: TooMuch) -> HttpResponse:
     return _say(request, 422, str(error), [{"field": "points", "message": str(error), "fix": {}}])
+
+
+@api.exception_handler(NotTracked)
+def not_yours_to_write(request: HttpRequest, error: NotTracked) -> HttpResponse:
+    return _say(request, 409, str(error))
+
+
+@api.exception_handler(PointsError)
+@api.exception_handler(TrackingError)
+def not_a_run(request: HttpRequest, error: ValueError) -> HttpResponse:
+    return _say(request, 422, str(error))
+
+
+@api.exception_handler(ParamError)
+def not_a_param(request: HttpRequest, error: ParamError) -> HttpResponse:
+    return _say(request, 409, str(error))
 
 
 @api.exception_handler(SpecError)

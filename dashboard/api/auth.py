@@ -68,6 +68,11 @@ class Caller:
             raise Http404
         return access.writable_team(self.user, self.team.slug if self.team else slug)
 
+    def writable_run(self, run_id: str) -> Run:
+        run = self.run(run_id)
+        access.writable_team(self.user, run.team.slug)
+        return run
+
     def writable_job(self, job_id: str) -> Job:
         job = self.job(job_id)
         access.writable_team(self.user, job.team.slug)
@@ -101,6 +106,14 @@ class Session(SessionAuth):
 
     def authenticate(self, request: HttpRequest, key: str | None) -> Caller | None:
         return Caller(request.user) if request.user.is_authenticated else None  # type: ignore[arg-type]
+
+
+DOORS = (Token(), Session())
+
+
+def known(request: HttpRequest) -> Caller | None:
+    """Who calls a view that is no operation of the API. Raises AuthenticationError, HttpError."""
+    return next((who for door in DOORS if (who := door(request))), None)
 
 
 def caller(request: HttpRequest) -> Caller:

@@ -67,7 +67,7 @@ def plain(run: Run) -> dict[str, Any]:
         "id": run.id,
         "job": run.job_id,
         "name": run.name,
-        "state": run.job.state if run.job else None,
+        "state": run.job.state if run.job else run.state or None,
         "step": run.job.step if run.job else None,
         "team": run.team.slug,
         "owner": run.owner.get_username(),

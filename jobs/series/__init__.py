@@ -5,7 +5,7 @@ from jobs.series.counters import counted
 from jobs.series.names import Name, last_steps, names
 from jobs.series.raw import Raw, raw
 from jobs.series.read import Series, TooMuch, read
-from jobs.series.write import append, close, fold
+from jobs.series.write import append, append_columns, close, contiguous_end, fold
 
 __all__ = [
     "Name",
@@ -14,7 +14,9 @@ __all__ = [
     "Series",
     "TooMuch",
     "append",
+    "append_columns",
     "close",
+    "contiguous_end",
     "counted",
     "fold",
     "kind_of",

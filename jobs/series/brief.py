@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from django.db import connection
 
-from jobs.series.codec import NO_STEP, Columns, Key
+from jobs.series import codec
+from jobs.series.codec import NO_STEP, Columns, Floats, Ints, Key
+from jobs.series.summary import weighted_mean
 
 SOURCE = "run"  # a table has one value a run; ranks and devices are for charts
 
@@ -38,7 +39,7 @@ ROWS_A_STATEMENT = 500
 
 def add(run_id: str, groups: Mapping[Key, Columns]) -> None:
     """Count points that have just become part of the journal; in the transaction that put them there."""
-    rows = list(_rows(run_id, groups))
+    rows = _rows(run_id, groups)
     with connection.cursor() as cursor:
         for first in range(0, len(rows), ROWS_A_STATEMENT):
             some = rows[first : first + ROWS_A_STATEMENT]
@@ -46,23 +47,50 @@ def add(run_id: str, groups: Mapping[Key, Columns]) -> None:
             cursor.execute(sql, [value for row in some for value in row])
 
 
-def _rows(run_id: str, groups: Mapping[Key, Columns]) -> Iterator[tuple[Any, ...]]:
-    """In the order of their keys, so that two writers of a run never wait for each other."""
-    for (metric, source), columns in sorted(groups.items(), key=lambda pair: pair[0]):
-        if source != SOURCE or not len(columns.steps):
-            continue
-        newest = np.lexsort((columns.steps, columns.times_us))[-1]
-        step, value = int(columns.steps[newest]), float(columns.values[newest])
-        finite = columns.values[np.isfinite(columns.values)]
-        yield (
-            run_id,
-            metric,
-            None if math.isnan(value) else value,
-            None if step == NO_STEP else step,
-            int(columns.times_us[newest]),
-            float(finite.min()) if len(finite) else None,
-            float(finite.max()) if len(finite) else None,
-            float((finite / len(finite)).sum()) if len(finite) else None,
-            len(finite),
-            len(columns.values),
-        )
+def _rows(run_id: str, groups: Mapping[Key, Columns]) -> list[tuple[Any, ...]]:
+    """In the order of their keys, so that two writers of a run never wait for each other. All series at once:
+    one at a time, a batch of ten took a quarter longer (2026-11-22)."""
+    keys = sorted(key for key, columns in groups.items() if key[1] == SOURCE and len(columns.steps))
+    if not keys:
+        return []
+    lengths = [len(groups[key].steps) for key in keys]
+    ends: Ints = np.cumsum(lengths, dtype=np.int64) - 1
+    starts: Ints = ends - np.array(lengths, dtype=np.int64) + 1
+    steps, times_us, values = codec.concatenate([groups[key] for key in keys])
+    newest = _newest(steps, times_us, starts, ends)
+    finite = np.isfinite(values)
+    num_finite = np.add.reduceat(finite, starts, dtype=np.int64)
+    has_finite = (num_finite > 0).tolist()
+    columns = (
+        [None if value != value else value for value in values[newest].tolist()],
+        [None if step == NO_STEP else step for step in steps[newest].tolist()],
+        times_us[newest].tolist(),
+        _where(has_finite, np.minimum.reduceat(np.where(finite, values, np.inf), starts)),
+        _where(has_finite, np.maximum.reduceat(np.where(finite, values, -np.inf), starts)),
+        _where(has_finite, weighted_mean(np.where(finite, values, 0.0), finite, starts)),
+        num_finite.tolist(),
+        lengths,
+    )
+    return [
+        (run_id, metric, *figures)
+        for (metric, _), figures in zip(keys, zip(*columns, strict=True), strict=True)
+    ]
+
+
+def _newest(steps: Ints, times_us: Ints, starts: Ints, ends: Ints) -> Ints:
+    """Where the newest point of each series stands: the last one, unless some came out of order."""
+    later, higher = np.diff(times_us), np.diff(steps)
+    is_disordered = (later < 0) | ((later == 0) & (higher < 0))
+    is_disordered[ends[:-1]] = False  # from one series to the next
+    if not is_disordered.any():
+        return ends
+    return np.array(
+        [
+            first + np.lexsort((steps[first : last + 1], times_us[first : last + 1]))[-1]
+            for first, last in zip(starts, ends, strict=True)
+        ]
+    )
+
+
+def _where(is_there: list[bool], figures: Floats) -> list[float | None]:
+    return [figure if there else None for there, figure in zip(is_there, figures.tolist(), strict=True)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -73,7 +73,7 @@ def _columns(steps: list[int], times: list[float], values: list[float]) -> Colum
     return Columns(whole, times_us.astype("<i8"), np.array(values, dtype="<f8"))
 
 
-def encode_batch(groups: dict[Key, Columns]) -> bytes:
+def encode_batch(groups: Mapping[Key, Columns]) -> bytes:
     """Header length, header [[metric, source, count], ...], then each group's raw columns."""
     header = msgspec.msgpack.encode([(m, s, len(columns.steps)) for (m, s), columns in groups.items()])
     return b"".join([struct.pack("<I", len(header)), header, *(pack(columns) for columns in groups.values())])

@@ -1,0 +1,67 @@
+"""Bodies that may be large or compressed, within a limit that holds for what they unfold to."""
+
+from __future__ import annotations
+
+import zlib
+
+import zstandard
+
+LIMIT_BYTES = 16 * 1024 * 1024  # some 700,000 points
+ENCODINGS = ("identity", "gzip", "zstd")
+MSGPACK = ("application/msgpack", "application/x-msgpack", "application/vnd.msgpack")
+
+
+class BodyError(Exception):
+    """A body that is not taken; `status` is what HTTP calls the reason."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def is_msgpack(content_type: str) -> bool:
+    """Raises BodyError for what is neither msgpack nor JSON."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind in MSGPACK:
+        return True
+    if kind in ("", "application/json"):
+        return False
+    raise BodyError(
+        415, f"Content-Type '{kind[:80]}' is not read here; send application/json or {MSGPACK[0]}."
+    )
+
+
+def refuse_too_large(num_bytes: int) -> None:
+    if num_bytes > LIMIT_BYTES:
+        raise BodyError(413, f"The body is larger than {LIMIT_BYTES:,} bytes; send fewer batches at a time.")
+
+
+def unfolded(body: bytes, encoding: str) -> bytes:
+    """Raises BodyError: 413 beyond the limit, however small it came, 415 and 422 for what cannot be unfolded."""
+    encoding = encoding.strip().lower() or "identity"
+    if encoding not in ENCODINGS:
+        raise BodyError(
+            415, f"Content-Encoding '{encoding[:80]}' is not known; use one of {', '.join(ENCODINGS)}."
+        )
+    refuse_too_large(len(body))
+    if encoding == "identity":
+        return body
+    try:
+        found = _gunzip(body) if encoding == "gzip" else _unzstd(body)
+    except (zlib.error, zstandard.ZstdError) as error:
+        raise BodyError(422, f"The body is no {encoding}: {error}.") from None
+    refuse_too_large(len(found))
+    return found
+
+
+def _gunzip(body: bytes) -> bytes:
+    stream = zlib.decompressobj(wbits=31)
+    found = stream.decompress(body, LIMIT_BYTES + 1)
+    if not stream.eof and len(found) <= LIMIT_BYTES:
+        raise zlib.error("it ends too early")
+    return found
+
+
+def _unzstd(body: bytes) -> bytes:
+    with zstandard.ZstdDecompressor(max_window_size=LIMIT_BYTES).stream_reader(body) as stream:
+        return stream.read(LIMIT_BYTES + 1)

@@ -1,0 +1,193 @@
+"""Runs that are logged from outside: made, resumed, described and ended by whoever writes them."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from django.http import HttpRequest
+from ninja import Schema, Status
+from pydantic import Field
+
+from dashboard.api.auth import Caller, caller
+from dashboard.api.runs import plain, router
+from dashboard.api.shapes import Refusal, RunOut
+from jobs import params, points, series, tracking
+from jobs.ids import ALPHABET
+from jobs.models import Run, Stream
+from jobs.models.runs import KEY_LIMIT
+
+# They are operations of the router of runs: one path has one router.
+TAGS = ["tracking"]
+ID = re.compile(f"[{ALPHABET}]{{12}}")
+Name = Annotated[str, Field(max_length=KEY_LIMIT)]
+Words = dict[str, str | int | float | bool]
+
+
+class NewRun(Schema):
+    """`id`: 12 characters of 0-9 and a-z without i, l, o and u that the writer has drawn by lot, so that it can begin
+    before anybody answers; asking again with it gives the same run. `project` is made where the team has none of
+    that name. `params` may be nested; what is left open (null) is left out."""
+
+    id: str | None = None
+    name: Name = ""
+    project: Name = ""
+    params: dict[str, Any] = {}
+    tags: Words = {}
+    note: Annotated[str, Field(max_length=20_000)] = ""
+    parent: str | None = None
+    started_at: datetime | None = None
+    origin: Annotated[str, Field(min_length=1, max_length=40)] = "api"
+    team: str | None = None
+
+
+class ParamsIn(Schema):
+    params: dict[str, Any]
+
+
+class TagsIn(Schema):
+    tags: Words = {}
+    drop: list[str] = []
+
+
+class Description(Schema):
+    name: Annotated[str, Field(min_length=1, max_length=KEY_LIMIT)] | None = None
+    note: Annotated[str, Field(max_length=20_000)] | None = None
+
+
+class End(Schema):
+    state: Literal["succeeded", "failed", "cancelled"] = "succeeded"
+    ended_at: datetime | None = None
+
+
+class WriterIn(Schema):
+    """`beside`: the name of another writer of the same launch, whose attempt this one shares."""
+
+    stream: str
+    beside: str = ""
+
+
+class WriterOut(Schema):
+    attempt: int
+    last_seq: int  # every batch up to this one is here
+    next_step: int  # the step after the highest of the run
+
+
+@router.post(
+    "/runs", tags=TAGS, response={200: RunOut, 201: RunOut, 404: Refusal, 409: Refusal, 422: Refusal}
+)
+def create(request: HttpRequest, asked: NewRun) -> Status:
+    """A new run without a job (201), or the one that has this id already (200), as it was made."""
+    who = caller(request)
+    team = who.writable_team(asked.team)
+    if asked.id is not None and (run := Run.objects.filter(id=_id(asked.id)).first()):
+        run = who.runs().filter(id=run.id, team=team).first()
+        if run is None:
+            return Status(409, _said(f"The id {asked.id} cannot be had; draw another one, or leave it out."))
+        points.refuse_jobs(run)
+        return Status(200, plain(run))
+    run = tracking.begin(
+        team=team,
+        owner=who.user,
+        run_id=asked.id,
+        name=asked.name or _name_of(asked),
+        origin=asked.origin,
+        project=asked.project,
+        parent=who.run(asked.parent) if asked.parent else None,
+        started_at=asked.started_at,
+        note=asked.note,
+        params=params.of_spec(asked.params),
+        tags=_words(asked.tags),
+    )
+    return Status(201, plain(run))
+
+
+@router.post(
+    "/runs/{run_id}/writers", tags=TAGS, response={200: WriterOut, 404: Refusal, 409: Refusal, 422: Refusal}
+)
+def writer(request: HttpRequest, run_id: str, asked: WriterIn) -> dict[str, Any]:
+    """Before a writer's first batch, and after a crash: where it stands. The same answer however often it asks."""
+    run = caller(request).writable_run(run_id)
+    return msgspec.structs.asdict(points.open_writer(run, asked.stream, beside=asked.beside))
+
+
+@router.post("/runs/{run_id}/params", tags=TAGS, response={200: RunOut, 404: Refusal, 409: Refusal})
+def add_params(request: HttpRequest, run_id: str, asked: ParamsIn) -> dict[str, Any]:
+    """What was chosen for the run, nested or not. 409 for another value of one that is there, and none is taken."""
+    run = _own(caller(request), run_id)
+    params.store(run, params.of_spec(asked.params))
+    return plain(run)
+
+
+@router.post("/runs/{run_id}/tags", tags=TAGS, response={200: RunOut, 404: Refusal, 422: Refusal})
+def change_tags(request: HttpRequest, run_id: str, asked: TagsIn) -> dict[str, Any]:
+    """Put on tags, the new value in place of the old one, and take off those of `drop`."""
+    run = caller(request).writable_run(run_id)
+    tracking.set_tags(run, _words(asked.tags))
+    tracking.drop_tags(run, asked.drop)
+    return plain(run)
+
+
+@router.patch("/runs/{run_id}", tags=TAGS, response={200: RunOut, 404: Refusal, 422: Refusal})
+def describe(request: HttpRequest, run_id: str, asked: Description) -> dict[str, Any]:
+    """Give a run another name or note."""
+    who = caller(request)
+    run = who.writable_run(run_id)
+    fields = {key: value for key, value in asked.dict(exclude_unset=True).items() if value is not None}
+    tracking.change(run, actor=who.user.get_username(), **fields)
+    return plain(run)
+
+
+@router.post("/runs/{run_id}/heartbeat", tags=TAGS, response={200: RunOut, 404: Refusal, 409: Refusal})
+def heartbeat(request: HttpRequest, run_id: str) -> dict[str, Any]:
+    """The writer lives, though it has no points to send."""
+    run = _own(caller(request), run_id)
+    tracking.hear(run)
+    return plain(run)
+
+
+@router.post("/runs/{run_id}/start", tags=TAGS, response={200: RunOut, 404: Refusal, 409: Refusal})
+def start(request: HttpRequest, run_id: str) -> dict[str, Any]:
+    """A run that had ended goes on."""
+    who = caller(request)
+    run = _own(who, run_id)
+    tracking.set_state(run, "running", actor=who.user.get_username())
+    return plain(run)
+
+
+@router.post("/runs/{run_id}/finish", tags=TAGS, response={200: RunOut, 404: Refusal, 409: Refusal})
+def finish(request: HttpRequest, run_id: str, asked: End) -> dict[str, Any]:
+    """The run has ended. Points that come later are still taken."""
+    who = caller(request)
+    run = _own(who, run_id)
+    tracking.set_state(run, asked.state, actor=who.user.get_username(), ended_at=asked.ended_at)
+    for attempt in Stream.objects.filter(run=run).values_list("attempt", flat=True).distinct():
+        series.close(run.id, attempt)
+    return plain(run)
+
+
+def _own(who: Caller, run_id: str) -> Run:
+    """A run whose standing is its writer's to tell."""
+    run = who.writable_run(run_id)
+    points.refuse_jobs(run)
+    return run
+
+
+def _id(text: str) -> str:
+    if not ID.fullmatch(text):
+        raise tracking.TrackingError(f"'{text[:50]}' is no id of a run: 12 characters of {ALPHABET}.")
+    return text
+
+
+def _name_of(asked: NewRun) -> str:
+    return f"{asked.project or 'run'}-{(asked.id or '')[:4]}".strip("-")
+
+
+def _words(values: Words) -> dict[str, str]:
+    return {key: params.as_text(value) for key, value in values.items()}
+
+
+def _said(sentence: str) -> dict[str, Any]:
+    return {"detail": sentence, "problems": []}

@@ -1,0 +1,225 @@
+"""Points that come in from outside: the shape of a delivery, what makes one bad, and how it is taken once."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from django.db import connection, transaction
+from django.db.models import Max
+from msgspec import UNSET, Meta, UnsetType
+
+from jobs import series
+from jobs.models import Run, Stream
+from jobs.models.runs import KEY_LIMIT
+from jobs.series.codec import NO_STEP, Columns, Floats, Ints, Key, concatenate
+
+LATEST_AT_S = 253_402_300_799  # unix time at the end of the year 9999, the last that a datetime holds
+SOURCE = re.compile(r"run|rank\d{1,6}|device:[\w.:-]{1,80}|host:[\w.-]{1,80}")
+NAME = re.compile(r"[\w.-]{1,80}")  # of a writer
+PREFIX = "api:"  # keeps the writers of the API apart from others that write to a run, such as an importer
+FIND_WRITER = "SELECT attempt FROM jobs_stream WHERE run_id = %s AND name = %s"
+
+Name = Annotated[str, Meta(min_length=1, max_length=80, pattern=r"^[\w.-]+$")]
+Steps = list[int | None] | bytes | None
+Times = list[float] | bytes
+Values = list[float] | bytes
+
+
+class SeriesIn(msgspec.Struct, forbid_unknown_fields=True):
+    """Some points of one series, column by column. A column is a list, or little-endian bytes (base64 in JSON):
+    int64 steps (the lowest int64: none), int64 microseconds since 1970, float64 values. `steps: null`: no point has
+    one. Steps and times that are left out are those of the batch. In JSON a value may be "NaN", "Infinity" or
+    "-Infinity". `source`: run, rank<N>, device:<id> or host:<name>."""
+
+    metric: Annotated[str, Meta(min_length=1, max_length=KEY_LIMIT)]
+    values: Values
+    steps: Steps | UnsetType = UNSET
+    times: Times | UnsetType = UNSET
+    source: str = "run"
+
+
+class BatchIn(msgspec.Struct, forbid_unknown_fields=True):
+    """Batch `seq` of its stream, counted from 0. One that is here already changes nothing, so sending it again is
+    always right. `times`: unix seconds."""
+
+    seq: Annotated[int, Meta(ge=0, le=2**62)]
+    series: list[SeriesIn]
+    steps: Steps | UnsetType = UNSET
+    times: Times | UnsetType = UNSET
+
+
+class PointsIn(msgspec.Struct, forbid_unknown_fields=True):
+    """What one writer of a run has to say; `stream` is the writer's name. All batches are taken, or none."""
+
+    stream: Name
+    batches: Annotated[list[BatchIn], Meta(min_length=1)]
+
+
+class PointsError(ValueError):
+    """What cannot be taken; the message names the place, the value and what would do."""
+
+
+class NotTracked(Exception):
+    """The run is a job's: its ranks alone write its points."""
+
+
+class Writer(msgspec.Struct, frozen=True):
+    """What a writer must know to begin, or to go on after a crash."""
+
+    attempt: int
+    last_seq: int  # every batch up to this one is here
+    next_step: int  # the step after the highest of the run
+
+
+_json = msgspec.json.Decoder(PointsIn, strict=False)  # not strict: "NaN" is a number
+_msgpack = msgspec.msgpack.Decoder(PointsIn)
+
+Checked = dict[int, dict[Key, Columns]]  # by seq
+
+
+def decode(body: bytes, *, is_msgpack: bool) -> PointsIn:
+    """Raises PointsError."""
+    try:
+        return (_msgpack if is_msgpack else _json).decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise PointsError(f"{str(error).rstrip('.')}.") from None
+
+
+def checked(delivery: PointsIn) -> Checked:
+    """The columns of each batch. Raises PointsError for what no series could hold."""
+    found: Checked = {}
+    for number, batch in enumerate(delivery.batches):
+        where = f"batches[{number}]"
+        if batch.seq in found:
+            raise PointsError(f"{where}.seq: batch {batch.seq} is in this delivery twice.")
+        found[batch.seq] = _groups(batch, where)
+    return found
+
+
+def take(run: Run, stream: str, batches: Checked) -> None:
+    """All or nothing, each batch exactly once. Raises NotTracked for a job's run, IntegrityError for one that is
+    gone."""
+    refuse_jobs(run)
+    with transaction.atomic():
+        attempt = _attempt_of(run.id, PREFIX + stream)
+        for seq in sorted(batches):
+            series.append_columns(run.id, attempt, PREFIX + stream, seq, batches[seq])
+
+
+def open_writer(run: Run, stream: str, *, beside: str = "") -> Writer:
+    """Where a writer stands; the same answer however often it asks. A new one opens a new attempt, in whose place the
+    steps of earlier ones are drawn no more, unless it writes `beside` another: then it shares that one's attempt, or
+    where nobody knows that one, the newest. Raises NotTracked, PointsError."""
+    refuse_jobs(run)
+    for name in (stream, *([beside] if beside else [])):
+        if not NAME.fullmatch(name):
+            raise PointsError(
+                f"'{name[:80]}' is no name of a writer: letters, digits, '.', '_', '-', at most 80."
+            )
+    with transaction.atomic():
+        Run.objects.select_for_update().get(id=run.id)  # two writers of one launch share an attempt
+        streams = Stream.objects.filter(run=run)
+        own = streams.filter(name=PREFIX + stream).first()
+        if own is None:
+            newest = streams.aggregate(newest=Max("attempt"))["newest"]
+            shared = streams.filter(name=PREFIX + beside).first() if beside else None
+            attempt = shared.attempt if shared else max(newest or 1, 1) if beside else (newest or 0) + 1
+            own = Stream.objects.create(run=run, attempt=attempt, name=PREFIX + stream)
+        return Writer(own.attempt, series.contiguous_end(own.id), _last_step(run.id) + 1)
+
+
+def _last_step(run_id: str) -> int:
+    ends = [name.last_step for name in series.names(run_id) if name.last_step is not None]
+    return max([*series.last_steps(run_id).values(), *ends], default=-1)
+
+
+def refuse_jobs(run: Run) -> None:
+    """Raises NotTracked for a job's run."""
+    if run.job_id is not None:
+        raise NotTracked(
+            f"Run {run.id} belongs to a job, whose ranks alone write its points. "
+            f"Log into a run of its own, with {run.id} as its parent."
+        )
+
+
+def _attempt_of(run_id: str, name: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(FIND_WRITER, [run_id, name])
+        found = cursor.fetchone()
+    if found is None:  # it has not asked: it writes into the newest attempt
+        return Stream.objects.filter(run_id=run_id).aggregate(newest=Max("attempt"))["newest"] or 1
+    return found[0]
+
+
+def _groups(batch: BatchIn, where: str) -> dict[Key, Columns]:
+    shared_steps = None if batch.steps is UNSET else _steps(batch.steps, f"{where}.steps")
+    shared_times = None if batch.times is UNSET else _times(batch.times, f"{where}.times")
+    groups: dict[Key, Columns] = {}
+    for number, one in enumerate(batch.series):
+        place = f"{where}.series[{number}]"
+        values = _values(one.values, f"{place}.values")
+        times = shared_times if one.times is UNSET else _times(one.times, f"{place}.times")
+        steps = shared_steps if one.steps is UNSET else _steps(one.steps, f"{place}.steps")
+        if times is None:
+            raise PointsError(f"{place}: it has no times, and neither has its batch; send unix seconds.")
+        if steps is None:
+            steps = np.full(len(values), NO_STEP, dtype="<i8")
+        if not len(values) == len(times) == len(steps):
+            raise PointsError(
+                f"{place}: {len(values)} values, {len(times)} times and {len(steps)} steps; send as many of each."
+            )
+        if not len(values):
+            continue
+        key = _key(one, place)
+        columns = Columns(steps, times, values)
+        groups[key] = concatenate([groups[key], columns]) if key in groups else columns
+    return groups
+
+
+def _key(one: SeriesIn, place: str) -> Key:
+    if "\0" in one.metric or not one.metric.strip():
+        raise PointsError(
+            f"{place}.metric: {one.metric!r} is no name; it needs a letter, and no NUL character."
+        )
+    if not SOURCE.fullmatch(one.source):
+        raise PointsError(
+            f"{place}.source: '{one.source[:80]}' is none; use run, rank<N>, device:<id> or host:<name>."
+        )
+    return one.metric, one.source
+
+
+def _steps(given: Steps, place: str) -> Ints | None:
+    if given is None:
+        return None
+    if isinstance(given, bytes):
+        return _packed(given, "<i8", place)
+    try:
+        return np.array([NO_STEP if step is None else step for step in given], dtype="<i8")
+    except OverflowError:
+        raise PointsError(f"{place}: a step must fit into 64 bits.") from None
+
+
+def _times(given: Times, place: str) -> Ints:
+    if isinstance(given, bytes):
+        times_us = _packed(given, "<i8", place)
+    else:
+        seconds = np.array(given, dtype="<f8")
+        if not np.isfinite(seconds).all() or (len(seconds) and np.abs(seconds).max() > 1e12):
+            raise PointsError(f"{place}: a time is a finite number of seconds since 1970.")
+        times_us = np.rint(seconds * 1e6).astype("<i8")
+    if len(times_us) and (times_us.min() < 0 or times_us.max() > LATEST_AT_S * 1_000_000):
+        raise PointsError(f"{place}: a time lies outside of the years 1970 to 9999.")
+    return times_us
+
+
+def _values(given: Values, place: str) -> Floats:
+    return _packed(given, "<f8", place) if isinstance(given, bytes) else np.array(given, dtype="<f8")
+
+
+def _packed(given: bytes, kind: str, place: str) -> np.ndarray:
+    if len(given) % 8:
+        raise PointsError(f"{place}: {len(given)} bytes are no column of 8-byte numbers.")
+    return np.frombuffer(given, kind)

@@ -1,0 +1,143 @@
+"""The short way for points says what the plain view says, and leaves everything else to Django."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import OperationalError
+
+from dashboard.api import bodies, short_way
+from jobs import people, points, series, tracking
+from jobs.models import ApiToken, Membership, Team
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SERIES = {"metric": "loss", "values": [1], "times": [1e9], "steps": [0]}
+BODY = json.dumps({"stream": "w", "batches": [{"seq": 0, "series": [SERIES]}]}).encode()
+
+
+@pytest.fixture
+def team():
+    return Team.objects.create(name="blue", slug="blue")
+
+
+@pytest.fixture
+def owner(team):
+    user = User.objects.create_user("owner")
+    Membership.objects.create(user=user, team=team)
+    return user
+
+
+@pytest.fixture
+def run(team, owner):
+    yield tracking.create(team=team, owner=owner, name="mine", origin="api")
+    short_way._thread.submit(short_way.connection.close).result()
+
+
+@pytest.fixture
+def token(team, owner):
+    return people.make_api_token(owner, team, "script")
+
+
+async def django(scope, receive, send):
+    await send({"type": "http.response.start", "status": 299, "headers": []})
+    await send({"type": "http.response.body", "body": b"{}"})
+
+
+def call(path, token=None, *, body=BODY, method="POST", hangs_up=False):
+    """Status and answer; the body comes in pieces."""
+    headers = [(b"content-type", b"application/json")]
+    if token:
+        headers.append((b"authorization", f"Bearer {token}".encode()))
+    size = max(1, len(body) // 3)
+    pieces = [body[start : start + size] for start in range(0, len(body), size)]
+    messages = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
+    messages.append({"type": "http.disconnect"} if hangs_up else {"type": "http.request", "body": b""})
+    sent = []
+
+    async def receive():
+        return messages.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": method, "path": path, "headers": headers}
+    asyncio.run(short_way.beside(django)(scope, receive, send))
+    return (sent[0]["status"], json.loads(sent[1]["body"])) if sent else (None, None)
+
+
+def path(run):
+    return f"/api/v1/runs/{run.id}/points"
+
+
+def test_a_delivery_with_a_token_is_stored(run, token):
+    assert call(path(run), token) == (200, {"stream": "w", "taken": [0]})
+    assert call(path(run), token) == (200, {"stream": "w", "taken": [0]})
+    assert [name.count for name in series.names(run.id)] == [1]
+
+
+def test_a_token_of_nobody_is_told_so(run):
+    assert call(path(run), "hr_nothing")[0] == 401
+
+
+def test_a_stranger_and_a_viewer_find_nothing(run, team, owner):
+    red = Team.objects.create(name="red", slug="red")
+    stranger, viewer = User.objects.create_user("sam"), User.objects.create_user("vera")
+    Membership.objects.create(user=stranger, team=red)
+    Membership.objects.create(user=viewer, team=team, role="viewer")
+    for user, home in ((stranger, red), (viewer, team)):
+        assert call(path(run), people.make_api_token(user, home, "script"))[0] == 404
+
+
+def test_a_token_that_is_taken_away_writes_a_few_seconds_longer_at_most(run, token, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(short_way.time, "monotonic", lambda: now[0])
+    assert call(path(run), token)[0] == 200
+    ApiToken.objects.all().delete()
+    now[0] += short_way.REMEMBERED_S + 0.1
+    assert call(path(run), token)[0] == 401
+
+
+@pytest.mark.parametrize(
+    ("where", "token", "method"),
+    [("/api/v1/runs/0123456789ab/points", None, "POST"), ("/api/v1/runs", "hr_x", "POST"),
+     ("/api/v1/runs/0123456789ab/points", "hr_x", "GET"), ("/runs/0123456789ab/points", "hr_x", "POST")],
+)  # fmt: skip
+def test_everything_else_goes_djangos_way(where, token, method):
+    assert call(where, token, method=method)[0] == 299
+
+
+def test_a_body_over_the_limit_is_not_read_to_its_end(run, token, monkeypatch):
+    monkeypatch.setattr(bodies, "LIMIT_BYTES", 100)
+    assert call(path(run), token, body=b" " * 400)[0] == 413
+
+
+def test_a_caller_who_hangs_up_halfway_has_sent_nothing(run, token):
+    assert call(path(run), token, hangs_up=True) == (None, None)
+    assert series.names(run.id) == []
+
+
+def test_a_broken_connection_is_opened_again_and_one_that_stays_broken_is_said(run, token, monkeypatch):
+    broken, take = [OperationalError("gone")], points.take
+
+    def once_broken(*arguments):
+        if broken:
+            raise broken.pop()
+        take(*arguments)
+
+    monkeypatch.setattr(points, "take", once_broken)
+    assert call(path(run), token)[0] == 200
+    broken[:] = [OperationalError("gone")] * 2
+    status, said = call(path(run), token)
+    assert status == 503
+    assert "Send it again" in said["detail"]
+
+
+def test_a_run_that_is_deleted_meanwhile_is_not_found(run, token):
+    assert call(path(run), token)[0] == 200
+    run_id = path(run)
+    run.delete()
+    assert call(run_id, token)[0] == 404
