@@ -62,10 +62,10 @@ def take(request: HttpRequest, run_id: str) -> HttpResponse:
 def taken(find_run: Callable[[], Run], body: bytes, content_type: str, encoding: str) -> Reply:
     """Read, check and store one delivery; `find_run` raises Http404. The same for both doors."""
     try:
+        run = find_run()  # first: a stranger learns nothing
         is_msgpack = bodies.is_msgpack(content_type)
         delivery = points.decode(bodies.unfolded(body, encoding), is_msgpack=is_msgpack)
         batches = points.checked(delivery)
-        run = find_run()
         points.take(run, delivery.stream, batches)
         tracking.hear(run)
     except bodies.BodyError as error:

@@ -30,6 +30,8 @@ READS = [
     "/api/v1/nodes",
     "/api/v1/nodes/node-1",
 ]
+# What the writer of a run says of it
+TOLD = ("points", "writers", "params", "tags", "heartbeat", "start", "finish")
 WRITES = [
     ("post", "/api/v1/jobs"),
     *[("post", f"/api/v1/jobs/{{job}}/{wish}") for wish in ("cancel", "retry", "pause", "resume")],
@@ -37,6 +39,9 @@ WRITES = [
     ("post", "/api/v1/templates"),
     ("patch", "/api/v1/templates/{template}"),
     ("delete", "/api/v1/templates/{template}"),
+    ("post", "/api/v1/runs"),
+    ("patch", "/api/v1/runs/{run}"),
+    *[("post", f"/api/v1/runs/{{run}}/{what}") for what in TOLD],
 ]
 # For admins; to everybody else there is no such thing.
 GOVERNS = [
@@ -54,7 +59,10 @@ def at(path, job):
 
 def write(client, method, path, job):
     """The smallest body that each takes."""
-    body = {"name": "x", "spec": {}} if "templates" in path else {"where": "front", "priority": "low"}
+    bodies = {"templates": {"name": "x", "spec": {}}, "writers": {"stream": "x"}, "params": {"params": {}}}
+    body = next(
+        (body for word, body in bodies.items() if word in path), {"where": "front", "priority": "low"}
+    )
     return getattr(client, method)(at(path, job), json.dumps(body), content_type="application/json")
 
 

@@ -34,7 +34,7 @@ def owner(team):
 @pytest.fixture
 def run(team, owner):
     yield tracking.create(team=team, owner=owner, name="mine", origin="api")
-    short_way._thread.submit(short_way.connection.close).result()
+    short_way._thread.submit(lambda: short_way.connection.close()).result()
 
 
 @pytest.fixture
