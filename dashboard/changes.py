@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from django.db import connection
 from django.db.models import Count, Max, Q
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from jobs.models import Batch, Device, Event, Job, Lease, Node, Pool, Run, Stream
@@ -91,13 +92,12 @@ class Watch:
     def _runs(self) -> Iterator[Change]:
         grown = self._grown()
         rows = Run.objects.filter(id__in=grown).values_list(
-            "id", "team_id", "headline", "job__step", "job__state"
+            "id", "team_id", "job__step", Coalesce("job__state", "state")
         )
-        for run_id, team_id, headline, step, state in rows.order_by():
+        for run_id, team_id, step, state in rows.order_by():
             data = {
                 "id": run_id,
                 "seq": next(self.counter),
-                "headline": headline,
                 "step": step,
                 "state": state,
             }

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.db.models import Case, F, IntegerField, QuerySet, Value, When
+from django.db.models import QuerySet
 
 from jobs.models import Run
-
-NEWEST_FIRST = "-created_at"
-ODD = ("NaN", "Infinity", "-Infinity")  # how JSON keeps what is not finite
+from jobs.runs import field_of, ordered
 
 
 @dataclass(frozen=True)
@@ -25,13 +23,13 @@ class Order:
 
 ORDERS = (
     Order("name", "Run", "name"),
-    Order("state", "State", "job__state"),
-    Order("steps", "Steps", "job__step", is_number=True, is_best_high=True),
-    Order("loss", "Training loss", "headline__loss", is_number=True),
-    Order("validation", "Validation loss", "headline__validation_loss", is_number=True),
-    Order("speed", "Throughput", "headline__tokens_per_s", is_number=True, is_best_high=True),
-    Order("owner", "Owner", "owner__username"),
-    Order("began", "Began", "created_at", is_best_high=True),
+    Order("state", "State", "state"),
+    Order("steps", "Steps", "steps", is_number=True, is_best_high=True),
+    Order("loss", "Training loss", "last(loss)", is_number=True),
+    Order("validation", "Validation loss", "last(validation_loss)", is_number=True),
+    Order("speed", "Throughput", "last(tokens_per_s)", is_number=True, is_best_high=True),
+    Order("owner", "Owner", "owner"),
+    Order("began", "Began", "created", is_best_high=True),
 )
 BY_KEY = {order.key: order for order in ORDERS}
 
@@ -51,17 +49,8 @@ def known(text: str) -> str:
 
 def sorted_runs(runs: QuerySet[Run], sort: str) -> QuerySet[Run]:
     """Runs without a value come last in either direction, behind them those whose value is no number."""
-    if not sort:
-        return runs.order_by(NEWEST_FIRST, "id")
-    order = BY_KEY[sort.removeprefix("-")]
-    value = F(order.field)
-    place = value.desc(nulls_last=True) if sort.startswith("-") else value.asc(nulls_last=True)
-    if order.field.startswith("headline__"):
-        is_odd = Case(
-            When(**{f"{order.field}__in": ODD}, then=Value(1)), default=Value(0), output_field=IntegerField()
-        )
-        return runs.order_by(is_odd, place, NEWEST_FIRST, "id")
-    return runs.order_by(place, NEWEST_FIRST, "id")
+    field = field_of(BY_KEY[sort.removeprefix("-")].field) if sort else None
+    return ordered(runs, field, is_descending=sort.startswith("-"))
 
 
 def columns(sort: str) -> list[Column]:

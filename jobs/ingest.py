@@ -51,7 +51,6 @@ class Piece:
 class News:
     """What the lines of all files change outside the series."""
 
-    headline: dict[str, float | str] = field(default_factory=dict)
     missing: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     phases: dict[str, float] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
@@ -147,14 +146,6 @@ def _step_news(line: Line, news: News) -> None:
     news.step = line.step
     if news.first_step_at is None:
         news.first_step_at = line.at
-    _headline_news(line, news)
-
-
-def _headline_news(line: Line, news: News) -> None:
-    """JSON has no NaN: a diverged loss stays the text 'NaN' that it was on the wire, never a gap."""
-    for name, value in line.metrics.items():
-        if BY_NAME[name].scope == "run":
-            news.headline[name] = value
 
 
 def _phase_news(line: Line, news: News) -> None:
@@ -177,7 +168,6 @@ def _note_news(line: Line, news: News) -> None:
 
 
 def _result_news(line: Line, news: News) -> None:
-    _headline_news(line, news)
     news.ending = line.text[:TEXT_LIMIT]
 
 
@@ -187,7 +177,7 @@ def _no_news(line: Line, news: News) -> None:
 
 NEWS_OF: dict[str, Callable[[Line, News], None]] = {
     "step": _step_news,
-    "validation": _headline_news,
+    "validation": _no_news,
     "device": _no_news,
     "phase": _phase_news,
     "checkpoint": _checkpoint_news,
@@ -235,11 +225,10 @@ def _apply(attempt: Attempt, news: News, changes: dict[str, Any]) -> None:
         Attempt.objects.filter(id=attempt.id).update(**changes)
     if news.step is not None:
         _apply_step(attempt, news.step, news.first_step_at or 0.0)
-    if news.headline or news.missing:
+    if news.missing:
         run = Run.objects.select_for_update().get(job_id=attempt.job_id)
-        run.headline = run.headline | news.headline
         run.missing = run.missing | news.missing
-        run.save(update_fields=["headline", "missing"])
+        run.save(update_fields=["missing"])
     for event in news.events:
         event.job_id, event.attempt_number = attempt.job_id, attempt.number
     Event.objects.bulk_create(news.events)

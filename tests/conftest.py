@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from django.utils import timezone
 
 from engine.spec import Spec, parse, with_changes
 from jobs import queue
-from jobs.models import Device, Job, Membership, Node, Pool, Team
+from jobs.models import Device, Job, Membership, Node, Pool, Run, RunMetric, Team
 from jobs.models.people import Role
 from tests.services import postgresql, redis_url  # noqa: F401  (fixtures)
 
@@ -133,6 +134,21 @@ def make_job(owner: User, team: Team, node: Node, make_spec: Callable[..., Spec]
         return queue.submit(spec=make_spec(*changes, devices=devices, **values), team=team, owner=owner)
 
     return make
+
+
+@pytest.fixture
+def give_metrics(db: None) -> Callable[..., None]:
+    """give_metrics(run, loss=2.5): rows as the store writes them, without points behind them. NaN is NULL."""
+
+    def give(run: Run, **values: float) -> None:
+        for key, value in values.items():
+            finite = (
+                {"low": value, "high": value, "mean": value, "num_finite": 1} if math.isfinite(value) else {}
+            )
+            last = None if math.isnan(value) else value
+            RunMetric.objects.create(run=run, key=key, last=last, last_at_us=1, count=1, **finite)
+
+    return give
 
 
 def _person(name: str, team: Team, role: str = Role.MEMBER) -> User:

@@ -27,6 +27,7 @@ from dashboard.api.auth import DOORS, known
 from engine.spec import SpecError
 from jobs.params import ParamError
 from jobs.points import NotTracked, PointsError
+from jobs.runs import FieldError, FilterError
 from jobs.series import TooMuch
 from jobs.states import StateError
 from jobs.tracking import TrackingError
@@ -150,6 +151,17 @@ def not_a_param(request: HttpRequest, error: ParamError) -> HttpResponse:
 def not_a_spec(request: HttpRequest, error: SpecError) -> HttpResponse:
     problems = [{"field": p.field, "message": p.message, "fix": dict(p.fix)} for p in error.problems]
     return _say(request, 422, str(error), problems)
+
+
+@api.exception_handler(FilterError)
+def not_a_filter(request: HttpRequest, error: FilterError) -> HttpResponse:
+    said = f"filter, character {error.start + 1}: {error}"
+    return _say(request, 422, said, [{"field": "filter", "message": str(error), "fix": {}}])
+
+
+@api.exception_handler(FieldError)
+def not_a_column(request: HttpRequest, error: FieldError) -> HttpResponse:
+    return _say(request, 422, f"sort: {error}", [{"field": "sort", "message": str(error), "fix": {}}])
 
 
 @api.exception_handler(ValidationError)

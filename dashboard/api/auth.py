@@ -28,7 +28,7 @@ class Caller:
         return found.filter(team=self.team) if self.team else found
 
     def runs(self) -> QuerySet[Run]:
-        found = access.runs_of(self.user).select_related("team", "owner", "job")
+        found = access.runs_of(self.user).select_related("team", "owner", "job", "project")
         return found.filter(team=self.team) if self.team else found
 
     def templates(self) -> QuerySet[Template]:

@@ -6,15 +6,16 @@ import dataclasses
 import math
 from typing import Any
 
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest
+from django.utils import timezone
 from ninja import Query, Router
 
 from dashboard.api.auth import caller
 from dashboard.api.jobs import page_url
-from dashboard.api.paging import page
 from dashboard.api.shapes import LogOut, MetricsOut, Refusal, RunDetail, RunPage
 from engine.telemetry.metrics import BY_NAME
-from jobs import logs, series
+from jobs import logs, runs, series
 from jobs.models import Run
 
 router = Router(tags=["runs"])
@@ -24,20 +25,36 @@ router = Router(tags=["runs"])
 def listing(
     request: HttpRequest,
     state: str | None = None,
+    filter: str = "",
+    sort: str = "",
     limit: int = Query(100, ge=1, le=500),
     offset: int = Query(0, ge=0),
 ) -> dict[str, Any]:
-    """Newest first."""
-    found = caller(request).runs()
+    """Newest first, or in the order of `sort` (loss, -last(loss), param:model.layers); runs without a value come last.
+    `filter` is what the page of runs takes: loss < 2.1 and model.layers >= 8 and tag:baseline."""
+    asked = caller(request)
+    asker = runs.Asker(asked.runs(), asked.user.get_username(), timezone.now())
+    field, is_descending = runs.order_of(sort, asker)
+    found = runs.filtered(asker.runs, filter, asker)
     if state:
-        found = found.filter(job__state=state)
-    return page(found, limit, offset, plain)
+        found = found.filter(Q(job__state=state) | Q(job__isnull=True, state=state))
+    ids, total = runs.page_of(runs.ordered(found, field, is_descending=is_descending), offset, limit)
+    return {
+        "items": several(asker.runs, ids),
+        "total": total,
+        "next_offset": offset + limit if offset + len(ids) < total else None,
+    }
 
 
 @router.get("/runs/{run_id}", response={200: RunDetail, 404: Refusal})
 def one(request: HttpRequest, run_id: str) -> dict[str, Any]:
     run = caller(request).run(run_id)
-    return {**plain(run), "spec": run.spec, "plan": run.plan, "missing": run.missing}
+    return {
+        **plain(run, series.newest([run.id]).get(run.id, {})),
+        "spec": run.spec,
+        "plan": run.plan,
+        "missing": run.missing,
+    }
 
 
 @router.get("/runs/{run_id}/metrics", response={200: MetricsOut, 404: Refusal})
@@ -62,7 +79,13 @@ def log(
     return dataclasses.asdict(logs.tail(run.job, rank, tail, attempt))
 
 
-def plain(run: Run) -> dict[str, Any]:
+def several(found: QuerySet[Run], ids: list[str]) -> list[dict[str, Any]]:
+    """These runs, in this order."""
+    rows, newest = found.defer("spec", "plan", "missing").in_bulk(ids), series.newest(ids)
+    return [plain(rows[run_id], newest.get(run_id, {})) for run_id in ids if run_id in rows]
+
+
+def plain(run: Run, newest: dict[str, float]) -> dict[str, Any]:
     return {
         "id": run.id,
         "job": run.job_id,
@@ -72,7 +95,8 @@ def plain(run: Run) -> dict[str, Any]:
         "team": run.team.slug,
         "owner": run.owner.get_username(),
         "created_at": run.created_at,
-        "headline": run.headline,
+        "project": run.project.name if run.project else None,
+        "metrics": series.plain(newest),
         "url": page_url(run.id),
     }
 

@@ -103,7 +103,8 @@ class RunOut(Schema):
     team: str
     owner: str
     created_at: datetime
-    headline: dict[str, Any]
+    project: str | None
+    metrics: dict[str, float | str]  # newest values; NaN, Infinity and -Infinity as texts
     url: str
 
 
@@ -115,6 +116,7 @@ class RunDetail(RunOut):
 
 class RunPage(Schema):
     items: list[RunOut]
+    total: int  # of all pages
     next_offset: int | None
 
 

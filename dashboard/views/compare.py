@@ -10,6 +10,7 @@ from dashboard import access
 from dashboard.panels import Panel
 from engine.spec import flatten
 from engine.telemetry.metrics import BY_NAME, METRICS
+from jobs import series
 from jobs.models import Device, Run
 
 RUNS_LIMIT = 20
@@ -72,5 +73,6 @@ def _spec_rows(runs: list[Run]) -> dict[str, list[tuple[str, list[object]]]]:
 def _figure_rows(runs: list[Run]) -> list[tuple[str, list[object]]]:
     """(metric, newest value of each run); None is an absent value."""
     names = [metric.name for metric in METRICS if metric.scope == "run"]
-    rows = [(name, [run.headline.get(name) for run in runs]) for name in names]
+    newest = series.newest([run.id for run in runs], names)
+    rows = [(name, [newest.get(run.id, {}).get(name) for run in runs]) for name in names]
     return [row for row in rows if any(value is not None for value in row[1])]

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 from dashboard import access, figures
 from dashboard.answers import answer
 from dashboard.wishes import LATER, WISHES
+from jobs import series
 from jobs.models import Job
 from jobs.states import ACTIVE, JobState, StateError
 
@@ -41,7 +42,7 @@ def listing(request: HttpRequest) -> HttpResponse:
     )
     context = {
         "page": page,
-        "rows": [_row(request, job) for job in page],
+        "rows": _rows(list(page)),
         "state": state,
         "filters": _counts(found),
         "q": request.GET.get("q", ""),
@@ -81,5 +82,6 @@ def _counts(jobs: QuerySet[Job]) -> list[tuple[str, int]]:
     return [(name, sum(by_state[state] for state in states)) for name, states in FILTERS.items()]
 
 
-def _row(request: HttpRequest, job: Job) -> tuple[Job, figures.Progress]:
-    return job, figures.progress(job, job.run, timezone.now())
+def _rows(jobs: list[Job]) -> list[tuple[Job, figures.Progress]]:
+    newest, now = series.newest([job.run.id for job in jobs], ["step_s"]), timezone.now()
+    return [(job, figures.progress(job, now, newest.get(job.run.id, {}).get("step_s"))) for job in jobs]

@@ -36,8 +36,10 @@ def listing(request: HttpRequest) -> HttpResponse:
         )
     sort = sorting.known(request.GET.get("sort", ""))
     page = Paginator(sorting.sorted_runs(found, sort), ROWS_A_PAGE).get_page(request.GET.get("page"))
+    newest = series.newest([run.id for run in page], ("loss", "validation_loss", "tokens_per_s"))
     context = {
         "page": page,
+        "rows": [(run, newest.get(run.id, {})) for run in page],
         "q": text,
         "state": state,
         "states": JobState.values,
@@ -98,12 +100,13 @@ def _whole(text: str | None) -> int | None:
 
 def _head(request: HttpRequest, run: Run) -> dict[str, Any]:
     job: Job | None = run.job
+    newest = series.newest([run.id], (*figures.KEY_FIGURES, "step_s")).get(run.id, {})
     return {
         "run": run,
         "job": job,
-        "progress": figures.progress(job, run, timezone.now()) if job else None,
-        "figures": figures.key_figures(run),
         "origin": origins.of_job(request.user, job) if job else None,
+        "progress": figures.progress(job, timezone.now(), newest.get("step_s")) if job else None,
+        "figures": figures.key_figures(run, newest),
         "written": set(access.teams_written_by(request.user).values_list("id", flat=True)),
     }
 

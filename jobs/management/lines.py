@@ -8,7 +8,8 @@ from django.conf import settings
 
 from engine.directory import step_of_checkpoint
 from engine.telemetry.metrics import START_PHASES
-from jobs.models import Attempt, Job
+from jobs import series
+from jobs.models import Attempt, Job, Run
 
 SHOWN_METRICS = ("loss", "validation_loss", "tokens_per_s")
 
@@ -22,6 +23,24 @@ def short(job: Job) -> dict[str, Any]:
         "step": job.step,
         "url": f"{settings.BASE_URL}/runs/{job.run.id}/",
     }
+
+
+def of_run(run: Run) -> dict[str, Any]:
+    """A run that has no job."""
+    return {
+        "job": None,
+        "run": run.id,
+        "state": run.state,
+        "url": f"{settings.BASE_URL}/runs/{run.id}/",
+        "name": run.name,
+        "owner": run.owner.get_username(),
+        "metrics": metrics(run),
+    }
+
+
+def metrics(run: Run) -> dict[str, float | str]:
+    """The newest value of each metric."""
+    return series.plain(series.newest([run.id]).get(run.id, {}))
 
 
 def full(job: Job, attempt: Attempt | None) -> dict[str, Any]:
@@ -42,7 +61,7 @@ def full(job: Job, attempt: Attempt | None) -> dict[str, Any]:
         "position": job.position,
         "expected_start_at": job.expected_start_at.isoformat() if job.expected_start_at else None,
         "reason": job.reason,
-        "metrics": job.run.headline,
+        "metrics": metrics(job.run),
     }
 
 
@@ -50,13 +69,9 @@ def progress(job: Job) -> str:
     """'running 40/150  loss 4.21', or why it waits."""
     if job.waiting_reason and not job.step:
         return f"{job.state}: {job.waiting_reason}"
-    return "  ".join([f"{job.state} {job.step}/{job.num_steps}", *metrics_of(job)])
+    return "  ".join([f"{job.state} {job.step}/{job.num_steps}", *metrics_of(job.run)])
 
 
-def metrics_of(job: Job) -> list[str]:
-    found = {name: job.run.headline.get(name) for name in SHOWN_METRICS}
-    return [
-        f"{name} {value:.4g}" if isinstance(value, int | float) else f"{name} {value}"
-        for name, value in found.items()
-        if value is not None
-    ]
+def metrics_of(run: Run) -> list[str]:
+    found = series.newest([run.id], SHOWN_METRICS).get(run.id, {})
+    return [f"{name} {found[name]:.4g}" for name in SHOWN_METRICS if name in found]

@@ -57,8 +57,6 @@ class Run(models.Model):
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
     heard_at = models.DateTimeField(null=True)  # newest word of its writer
-    # Newest value of each run-scope metric, for lists; written with the batch that brought it.
-    headline = models.JSONField(default=dict)
     # Readings that cannot be had: {source: {metric: [status, reason]}}
     missing = models.JSONField(default=dict)
 

@@ -3,6 +3,7 @@
 from jobs.series.codec import Point, kind_of
 from jobs.series.counters import counted
 from jobs.series.names import Name, last_steps, names
+from jobs.series.newest import newest, plain
 from jobs.series.raw import Raw, raw
 from jobs.series.read import Series, TooMuch, read
 from jobs.series.write import append, append_columns, close, contiguous_end, fold
@@ -22,6 +23,8 @@ __all__ = [
     "kind_of",
     "last_steps",
     "names",
+    "newest",
+    "plain",
     "raw",
     "read",
 ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from jobs.models import Run
-
 COMPARE = "/compare/"
 
 
@@ -28,9 +26,9 @@ def test_fields_that_differ_stand_apart_from_equal_ones(owner_browser, make_job)
     assert "model.width" in dict(rows["same"])
 
 
-def test_an_absent_figure_is_a_dash_and_not_a_nought(owner_browser, make_job):
+def test_an_absent_figure_is_a_dash_and_not_a_nought(owner_browser, make_job, give_metrics):
     with_loss, without = make_job().run, make_job().run
-    Run.objects.filter(id=with_loss.id).update(headline={"loss": 3.0})
+    give_metrics(with_loss, loss=3.0)
     answer = owner_browser.get(COMPARE, {"run": [with_loss.id, without.id]})
     assert dict(answer.context["figures"])["loss"] == [3.0, None]
     assert "–" in answer.text

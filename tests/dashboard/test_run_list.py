@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from unittest.mock import patch
 
 import pytest
 
-from jobs.models import Run
 from jobs.states import JobState
 from tests.dashboard.conftest import set_state
 
 RUNS = "/runs/"
 
 
-def test_runs_stand_with_their_newest_figures(owner_browser, make_job):
+def test_runs_stand_with_their_newest_figures(owner_browser, make_job, give_metrics):
     run = make_job(name="first").run
-    Run.objects.update(headline={"loss": 2.5, "tokens_per_s": 1500.0})
+    give_metrics(run, loss=2.5, tokens_per_s=1500.0)
     text = owner_browser.get(RUNS).text
     assert "2.5" in text
     assert "1.50 k/s" in text
@@ -39,8 +39,8 @@ def test_a_stranger_sees_none(stranger_browser, make_job):
 @pytest.mark.parametrize(
     ("sort", "names"),
     [
-        ("loss", ["low", "high", "new", "absent", "odd"]),
-        ("-loss", ["new", "high", "low", "absent", "odd"]),
+        ("loss", ["low", "high", "new", "odd", "absent"]),
+        ("-loss", ["new", "high", "low", "odd", "absent"]),
         ("name", ["absent", "high", "low", "new", "odd"]),
         ("-began", ["new", "odd", "absent", "low", "high"]),
         ("", ["new", "odd", "absent", "low", "high"]),
@@ -48,17 +48,17 @@ def test_a_stranger_sees_none(stranger_browser, make_job):
     ],
 )
 def test_any_column_puts_the_runs_in_order_and_what_is_absent_comes_last(
-    owner_browser, make_job, sort, names
+    owner_browser, make_job, give_metrics, sort, names
 ):
     headlines = {
         "high": {"loss": 10.5},
         "low": {"loss": 9},
         "absent": {},
-        "odd": {"loss": "NaN"},
+        "odd": {"loss": math.nan},
         "new": {"loss": 11},
     }
     for name, headline in headlines.items():
-        Run.objects.filter(id=make_job(name=name).run.id).update(headline=headline)
+        give_metrics(make_job(name=name).run, **headline)
     assert [run.name for run in owner_browser.get(RUNS, {"sort": sort}).context["page"]] == names
 
 

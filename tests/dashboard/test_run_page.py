@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from datetime import UTC, datetime
 
@@ -33,16 +34,16 @@ def panel_of(text: str, metric: str) -> str:
     return text[start : text.index("</article>", start)]
 
 
-def test_newest_figures_stand_in_their_units(owner_browser, job):
-    Run.objects.update(headline={"loss": 2.34567, "tokens_per_s": 2390.0, "step_s": 0.857})
+def test_newest_figures_stand_in_their_units(owner_browser, job, give_metrics):
+    give_metrics(job.run, loss=2.34567, tokens_per_s=2390.0, step_s=0.857)
     text = page(owner_browser, job.run)
     assert "2.346" in text
     assert "2.39 k/s" in text
     assert "857 ms" in text
 
 
-def test_a_diverged_loss_is_shown_as_what_it_is(owner_browser, job):
-    Run.objects.update(headline={"loss": "NaN"})
+def test_a_diverged_loss_is_shown_as_what_it_is(owner_browser, job, give_metrics):
+    give_metrics(job.run, loss=math.nan)
     assert "<dd>NaN" in page(owner_browser, job.run)
 
 

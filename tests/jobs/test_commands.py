@@ -11,9 +11,9 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
 
-from jobs import people, scheduler
+from jobs import people, scheduler, tracking
 from jobs.ingest import ingest
-from jobs.models import Job, Run
+from jobs.models import Job, Run, RunMetric
 from jobs.states import JobState, move_attempt, move_job
 from tests.jobs.played import say, step
 from tests.jobs.stage import take
@@ -113,17 +113,31 @@ def test_somebody_who_may_only_look_cannot_submit(node, viewer):
         manage("submit", "demo", "--user", "nobody")
 
 
-def test_runs_tells_all_that_a_script_needs(make_job, settings):
+def test_runs_tells_all_that_a_script_needs(make_job, settings, give_metrics):
     attempt, _ = take(make_job(), settings.NODE_DIR)
     attempt.phases = {"imports": 1.0, "queued": 0.5}
     attempt.resumed_from = "/somewhere/step-00000040"
     attempt.save()
-    Run.objects.update(headline={"loss": 2.5})
+    give_metrics(attempt.job.run, loss=2.5)
     row = json.loads(manage("runs", "--json")[1])
     assert (row["state"], row["attempt"], row["resumed_from_step"], row["metrics"]) == (
         "starting", 1, 40, {"loss": 2.5},
     )  # fmt: skip
     assert list(row["phases"].items()) == [("queued", 0.5), ("imports", 1.0)]
+
+
+def test_runs_are_found_and_put_in_order(make_job, owner, team, give_metrics):
+    low, high = make_job(name="low"), make_job(name="high")
+    give_metrics(low.run, loss=1.0)
+    give_metrics(high.run, loss=2.0)
+    tracking.create(team=team, owner=owner, name="logged", origin="test")
+    names = [line.split()[1] for line in manage("runs", "--sort=-loss")[1].splitlines()]
+    assert names == ["high", "low", "logged"]
+    assert "low" in manage("runs", "--filter", "loss < 1.5 and model.layers > 0")[1]
+    rows = [json.loads(line) for line in manage("runs", "--json", "--filter", "logged")[1].splitlines()]
+    assert [(row["job"], row["name"], row["state"]) for row in rows] == [(None, "logged", "running")]
+    with pytest.raises(CommandError, match=r"needs one[^^]*\n  loss < x\n         \^$"):
+        manage("runs", "--filter", "loss < x")
 
 
 def test_runs_for_people_is_one_line_each(make_job):
@@ -196,7 +210,7 @@ class TestWait:
                 attempt = job.attempts.get()
                 move_attempt(attempt.id, "starting", actor="test")
                 move_job(job.id, JobState.STARTING, actor="test")
-                Run.objects.update(headline={"loss": 1.25})
+                RunMetric.objects.create(run=job.run, key="loss", last=1.25, last_at_us=1)
                 move_job(job.id, to, actor="test", reason="The end.")
             finally:
                 connection.close()

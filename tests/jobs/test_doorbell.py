@@ -231,4 +231,4 @@ def test_from_submit_to_success_over_celery_and_a_real_broker(
         side.join()
     job.refresh_from_db()
     assert (job.state, job.step) == (JobState.SUCCEEDED, 2)
-    assert job.run.headline["loss"] == 2.0
+    assert job.run.metrics.get(key="loss").last == 2.0

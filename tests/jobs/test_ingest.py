@@ -34,12 +34,17 @@ def run_of(attempt: Attempt) -> Run:
     return Run.objects.get(job_id=attempt.job_id)
 
 
-def test_steps_become_points_headline_and_progress(taken):
+def newest(attempt):
+    run = run_of(attempt)
+    return series.newest([run.id]).get(run.id, {})
+
+
+def test_steps_become_points_metrics_and_progress(taken):
     attempt, directory = taken
     say(directory, step(1, 3.0), step(2, 2.5))
     ingest(attempt)
     assert count(attempt) == count(attempt, "tokens") == 2
-    assert run_of(attempt).headline == {"loss": 2.5, "tokens": 512.0}
+    assert newest(attempt) == {"loss": 2.5, "tokens": 512.0}
     job = Job.objects.get()
     assert (job.step, job.state) == (2, JobState.RUNNING)
     assert job.started_at.timestamp() == 1001.0
@@ -199,7 +204,7 @@ def test_a_diverged_loss_arrives_as_what_it_is(taken):
     say(directory, step(1, math.nan), step(2, math.inf))
     ingest(attempt)
     assert count(attempt) == 2
-    assert run_of(attempt).headline["loss"] == "Infinity"
+    assert newest(attempt)["loss"] == math.inf
 
 
 def test_device_readings_are_series_of_their_device(taken):
@@ -208,7 +213,7 @@ def test_device_readings_are_series_of_their_device(taken):
     say(directory, line, file="device.jsonl")
     ingest(attempt)
     assert count(attempt, "power_w", "device:a-0") == 1
-    assert run_of(attempt).headline == {}
+    assert newest(attempt) == {}
 
 
 def test_phases_checkpoints_and_notes_stand_at_the_attempt(taken):
@@ -233,12 +238,12 @@ def test_a_checkpoint_line_cannot_point_outside_the_attempt(taken):
     assert attempt_of(attempt.job).checkpoint == str(directory.checkpoints / "etc")
 
 
-def test_the_last_figures_stand_in_the_headline(taken):
+def test_a_result_line_repeats_figures_and_adds_no_points(taken):
     attempt, directory = taken
     say(directory, Line("result", 9.0, "run", step=9, text="Finished.", metrics={"validation_loss": 1.5}))
     ingest(attempt)
-    assert run_of(attempt).headline == {"validation_loss": 1.5}
-    assert count(attempt, "validation_loss") == 0
+    assert newest(attempt) == {}
+    assert attempt_of(attempt.job).reason == "Finished."
 
 
 def test_lines_of_an_older_attempt_do_not_move_the_job(taken):

@@ -16,6 +16,7 @@ HERE = Path(__file__).resolve().parent
 @pytest.mark.timeout(600)
 def test_queue_scheduler_agent_and_ingest_pass_on_postgresql(postgresql):
     files = sorted(str(path) for path in HERE.glob("test_*.py") if path.name != Path(__file__).name)
+    files.append(str(HERE / "runs"))
     done = subprocess.run(
         [
             sys.executable,

@@ -109,10 +109,12 @@ class Command(BaseCommand):
         self._show("")
         if self.as_json:
             self.stdout.write(
-                json.dumps(lines.short(job) | {"reason": job.reason, "metrics": job.run.headline})
+                json.dumps(lines.short(job) | {"reason": job.reason, "metrics": lines.metrics(job.run)})
             )
         else:
-            self.stdout.write("  ".join([f"Job {job.id} {job.state}: {job.reason}", *lines.metrics_of(job)]))
+            self.stdout.write(
+                "  ".join([f"Job {job.id} {job.state}: {job.reason}", *lines.metrics_of(job.run)])
+            )
 
     def _show(self, text: str) -> None:
         """A line that is overwritten; nothing where nobody looks."""

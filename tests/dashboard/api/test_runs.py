@@ -16,7 +16,6 @@ from jobs.series import Point
 @pytest.fixture
 def run(job):
     run = job.run
-    run.headline = {"loss": 2.0}
     run.missing = {"device:cpu-0": {"power_w": ["unsupported", "This CPU has no counter."]}}
     run.save()
     points = [
@@ -39,7 +38,7 @@ def test_a_run_says_what_it_is(run, client_of):
     one = client.get(f"/api/v1/runs/{run.id}").json()
     for said in (row, one):
         assert (said["id"], said["job"], said["state"]) == (run.id, run.job_id, "queued")
-        assert said["headline"] == {"loss": 2.0}
+        assert said["metrics"] == {"loss": 3.0}
     assert one["missing"] == run.missing
     assert one["spec"]["name"] == "first"
 
@@ -199,3 +198,36 @@ def test_pools_show_devices_and_holders_to_their_team_only(job, attempt, client_
         assert first["metrics"] == {"utilisation_pct": 50.0}
         assert first["is_stale"]
         assert pool["num_waiting"] == 1
+
+
+def test_runs_are_filtered_and_ordered_as_on_the_page(run, client_of, job):
+    client = client_of("mate")
+    for query, number in (("loss < 4", 1), ("loss > 4", 0), ("model.layers >= 1 and owner:owner", 1)):
+        said = client.get("/api/v1/runs", {"filter": query, "sort": "-loss"}).json()
+        assert (len(said["items"]), said["total"]) == (number, number), query
+
+
+def test_a_filter_that_is_none_is_refused_with_its_place(run, client_of):
+    answer = client_of("mate").get("/api/v1/runs", {"filter": "los < 4"})
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == (
+        "filter, character 1: No run has a metric or parameter 'los'. The nearest is loss."
+    )
+    refused = client_of("mate").get("/api/v1/runs", {"sort": "no such"})
+    assert (refused.status_code, refused.json()["problems"][0]["field"]) == (422, "sort")
+
+
+def test_a_stranger_filters_among_nothing(run, client_of):
+    assert client_of("stranger").get("/api/v1/runs", {"filter": "loss < 4"}).json()["items"] == []
+
+
+def test_values_that_are_no_numbers_are_texts(run, client_of):
+    series.append(
+        run.id,
+        1,
+        "rank0",
+        1,
+        [Point("loss", "run", 20, 2000.0, math.inf), Point("grad_norm", "run", 20, 2000.0, math.nan)],
+    )
+    (row,) = client_of("mate").get("/api/v1/runs").json()["items"]
+    assert row["metrics"] == {"loss": "Infinity", "grad_norm": "NaN"}

@@ -1,0 +1,173 @@
+"""What may come next in a filter that is being typed: names, comparisons, values, each with how many runs have it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jobs.runs import known
+from jobs.runs.compiling import IS, Asker, resolved
+from jobs.runs.fields import ATTRIBUTES, STATS, Field, quoted
+from jobs.runs.grammar import Name
+from jobs.runs.tokens import FilterError, Token, tokens
+
+ITEMS_LIMIT = 40
+JOINS = (("and", "both"), ("or", "either"))
+COMPARISONS = {
+    "number": ("<", "<=", ">", ">=", "=", "!="),
+    "text": ("=", "!=", "~", "in ("),
+    "any": ("=", "!=", "<", "<=", ">", ">=", "~", "in ("),
+}
+
+
+class Item(NamedTuple):
+    """`text` goes in at the place of what is typed; `kind` and `num_runs` stand beside it."""
+
+    text: str
+    kind: str
+    num_runs: int | None = None
+    meaning: str = ""
+
+
+class Completion(NamedTuple):
+    start: int  # of the part that an item replaces
+    items: list[Item]
+
+
+def complete(text: str, asker: Asker) -> Completion:
+    """`text` is the filter up to the caret."""
+    before, part = _split(text)
+    start = part.start if part else len(text)
+    said = part.text if part else ""
+    if part and part.prefix:
+        return Completion(start, _prefixed(part.prefix, said, asker)[:ITEMS_LIMIT])
+    name = _compared(before)
+    if name is not None:
+        return Completion(start, _values(name, said, asker)[:ITEMS_LIMIT])
+    if before and before[-1].kind == "word" and not said and _is_name(before):
+        return Completion(start, _comparisons(before[-1], asker))
+    if _is_complete(before):
+        return Completion(
+            start,
+            [Item(word, "joins", None, meaning) for word, meaning in JOINS if word.startswith(said.lower())],
+        )
+    return Completion(start, _names(said, asker)[:ITEMS_LIMIT])
+
+
+def _split(text: str) -> tuple[list[Token], Token | None]:
+    """The tokens before the one at the end of the text, and that one if it is a word still being typed."""
+    try:
+        found = list(tokens(text))[:-1]
+    except FilterError as error:  # within quotes
+        found = list(tokens(text[: error.start]))[:-1]
+        return found, Token("word", text[error.start + 1 :], error.start, len(text), is_quoted=True)
+    if found and found[-1].kind == "word" and found[-1].end == len(text):
+        return found[:-1], found[-1]
+    return found, None
+
+
+def _compared(before: list[Token]) -> Name | None:
+    """The name whose value is being typed: after `loss <`, or inside `state in (a,`."""
+    at = len(before) - 1
+    if at >= 0 and before[at].kind == "op":
+        return _name_before(before, at)
+    while at >= 0 and (before[at].kind == "comma" or (before[at].kind == "word" and before[at].text != "in")):
+        at -= 1
+    if at >= 1 and before[at].kind == "open" and before[at - 1].text.lower() == "in":
+        return _name_before(before, at - 1)
+    return None
+
+
+def _name_before(before: list[Token], at: int) -> Name | None:
+    if at < 1:
+        return None
+    last = before[at - 1]
+    if last.kind == "word":
+        return Name(last.text, last.start, last.end, last.prefix)
+    if last.kind == "close" and at >= 4:
+        inner = before[at - 2]
+        return Name(inner.text, inner.start, inner.end, "metric", before[at - 4].text.lower())
+    return None
+
+
+def _is_name(before: list[Token]) -> bool:
+    """Whether the last word stands where a name may stand, rather than a value or a word to look for."""
+    last = before[-1]
+    if last.text.lower() in ("and", "or", "not") and not last.prefix:
+        return False
+    return len(before) < 2 or (
+        before[-2].kind not in ("op", "comma") and last.prefix in ("", "param", "metric", "tag")
+    )
+
+
+def _is_complete(before: list[Token]) -> bool:
+    if not before:
+        return False
+    last = before[-1]
+    return last.kind == "close" or (
+        last.kind == "word" and (bool(last.prefix) or (len(before) > 1 and before[-2].kind == "op"))
+    )
+
+
+def _names(part: str, asker: Asker) -> list[Item]:
+    lowered = part.lower()
+    found = [
+        Item(f"{row.name}", "run", None, row.meaning or row.title)
+        for row in ATTRIBUTES.values()
+        if lowered in row.name
+    ]
+    for kind in ("metric", "param"):
+        found += [Item(quoted(key), kind, n) for key, n in known.keys(asker.runs, kind, part)]
+    found += [Item(f"tag:{quoted(key)}", "tag", n) for key, n in known.keys(asker.runs, "tag", part)]
+    found += [
+        Item(f"{stat}(", "function", None, f"{stat} of a metric")
+        for stat in STATS
+        if part and stat.startswith(lowered)
+    ]
+    return sorted(found, key=lambda item: not item.text.removeprefix("tag:").lower().startswith(lowered))
+
+
+def _comparisons(token: Token, asker: Asker) -> list[Item]:
+    try:
+        field = resolved(Name(token.text, token.start, token.end, token.prefix), asker)
+    except FilterError:
+        return []
+    if field.kind == "attribute":
+        kind = "text" if ATTRIBUTES[field.key].type == "text" else "number"
+    else:
+        kind = {"metric": "number", "param": "any", "tag": "text"}[field.kind]
+    return [Item(op, "compares") for op in COMPARISONS[kind]]
+
+
+def _values(name: Name, part: str, asker: Asker) -> list[Item]:
+    try:
+        field = resolved(name, asker)
+    except FilterError:
+        return []
+    if field.is_number or (field.kind == "attribute" and ATTRIBUTES[field.key].type != "text"):
+        return []
+    own = [Item("me", "value", None, "you")] if field.key == "owner" and "me".startswith(part.lower()) else []
+    return own + [Item(quoted(value), "value", n) for value, n in known.values(asker.runs, field, part)]
+
+
+def _prefixed(prefix: str, part: str, asker: Asker) -> list[Item]:
+    """After `tag:` the tags there are, after `state:` the states."""
+    if prefix == "is":
+        return [Item(f"is:{word}", "value") for word in IS if word.startswith(part.lower())]
+    kinds = {"has": ("metric", "param"), "tag": ("tag",), "metric": ("metric",), "param": ("param",)}.get(
+        prefix
+    )
+    if kinds:
+        return [
+            Item(f"{prefix}:{quoted(key)}", kind, n)
+            for kind in kinds
+            for key, n in known.keys(asker.runs, kind, part)
+        ]
+    if prefix in ATTRIBUTES and ATTRIBUTES[prefix].type == "text":
+        values = known.values(asker.runs, Field("attribute", prefix), part)
+        own = (
+            [Item("owner:me", "value", None, "you")]
+            if prefix == "owner" and "me".startswith(part.lower())
+            else []
+        )
+        return own + [Item(f"{prefix}:{quoted(value)}", "value", n) for value, n in values]
+    return []

@@ -1,0 +1,129 @@
+"""What a run can be filtered, sorted and grouped by, and shown in a column: attributes, metrics, parameters, tags."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from django.db.models import F
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Coalesce, Now
+
+from jobs.epoch import Epoch
+
+Kind = Literal["attribute", "metric", "param", "tag"]
+Type = Literal["text", "number", "time", "seconds"]
+# What min(loss) and the others read: a column of RunMetric
+STATS = {"last": "last", "min": "low", "max": "high", "mean": "mean"}
+PLAIN = re.compile(r"[^\s()<>=!~,\"':]+")
+CALL = re.compile(r"(last|min|max|mean)\((.*)\)", re.DOTALL)
+KEY_LIMIT = 250
+
+
+class FieldError(ValueError):
+    """A name of a column that is none; the message says which."""
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """Something every run has a place for."""
+
+    name: str
+    title: str
+    type: Type
+    read: Combinable
+    meaning: str = ""
+    is_exact: bool = False  # `owner:tom` is the whole name; without it a part is enough
+
+
+def _either(of_job: str, of_run: str) -> Coalesce:
+    """A job's run has it from its job, any other run from its own row."""
+    return Coalesce(of_job, of_run)
+
+
+STARTED = _either("job__started_at", "started_at")
+ENDED = _either("job__ended_at", "ended_at")
+ATTRIBUTES: dict[str, Attribute] = {
+    row.name: row
+    for row in (
+        Attribute("name", "Run", "text", F("name")),
+        Attribute("state", "State", "text", _either("job__state", "state"), is_exact=True),
+        Attribute("owner", "Owner", "text", F("owner__username"), is_exact=True),
+        Attribute("project", "Project", "text", F("project__name"), is_exact=True),
+        Attribute("pool", "Pool", "text", F("job__pool__name"), is_exact=True),
+        Attribute("team", "Team", "text", F("team__slug"), is_exact=True),
+        Attribute("steps", "Steps", "number", F("job__step"), "Steps done"),
+        Attribute("devices", "Devices", "number", F("job__num_devices"), "Devices of its job"),
+        Attribute("created", "Created", "time", F("created_at"), "When it was submitted or first logged"),
+        Attribute("started", "Started", "time", STARTED, "When its first step was made"),
+        Attribute("ended", "Ended", "time", ENDED),
+        Attribute(
+            "duration",
+            "Duration",
+            "seconds",
+            Epoch(Coalesce(ENDED, Now())) - Epoch(STARTED),
+            "From its first step to its end, or until now",
+        ),
+        Attribute("note", "Note", "text", F("note")),
+        Attribute("origin", "Logged by", "text", F("origin"), "The program, of a run without a job", is_exact=True),
+        Attribute("parent", "Parent", "text", F("parent_id"), "The id of the run it belongs to", is_exact=True),
+        Attribute("job", "Job", "text", F("job_id"), is_exact=True),
+        Attribute("id", "Id", "text", F("id")),
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Field:
+    """One of them. Its text is what stands in an address: name, last(loss), param:model.layers, tag:stage."""
+
+    kind: Kind
+    key: str
+    stat: str = ""  # of a metric, a key of STATS
+
+    def __str__(self) -> str:
+        if self.kind == "metric":
+            return f"{self.stat}({quoted(self.key)})"
+        return self.key if self.kind == "attribute" else f"{self.kind}:{quoted(self.key)}"
+
+    @property
+    def is_number(self) -> bool:
+        """Whether every value of it is a number."""
+        return self.kind == "metric" or (
+            self.kind == "attribute" and ATTRIBUTES[self.key].type in ("number", "seconds")
+        )
+
+
+def field_of(text: str) -> Field:
+    """The field that a text of an address names. Raises FieldError."""
+    called = CALL.fullmatch(text)
+    if called:
+        return _checked(Field("metric", unquoted(called[2]), called[1]))
+    prefix, colon, rest = text.partition(":")
+    if colon and prefix in ("param", "tag"):
+        return _checked(Field("param" if prefix == "param" else "tag", unquoted(rest)))
+    if text not in ATTRIBUTES:
+        raise FieldError(
+            f"'{text[:80]}' is no column. Write one as state, last(loss), param:model.layers or tag:stage."
+        )
+    return Field("attribute", text)
+
+
+def quoted(key: str) -> str:
+    if PLAIN.fullmatch(key):
+        return key
+    escaped = key.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def unquoted(text: str) -> str:
+    if len(text) >= 2 and text[0] == text[-1] == '"':
+        return re.sub(r"\\(.)", r"\1", text[1:-1])
+    return text
+
+
+def _checked(field: Field) -> Field:
+    if not 0 < len(field.key) <= KEY_LIMIT or "\0" in field.key:
+        raise FieldError(f"A name has 1 to {KEY_LIMIT} characters; this one has {len(field.key)}.")
+    return field

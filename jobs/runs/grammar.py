@@ -1,0 +1,237 @@
+"""A filter's text as a tree of conditions: and, or, not, comparisons, words. Knows no database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from jobs.runs.fields import STATS
+from jobs.runs.tokens import FilterError, Token, tokens
+
+__all__ = [
+    "All",
+    "Any",
+    "Compare",
+    "Condition",
+    "FilterError",
+    "Name",
+    "Not",
+    "Prefixed",
+    "Value",
+    "Word",
+    "parse",
+]
+DEPTH_LIMIT = 50
+LENGTH_LIMIT = 4000
+ORDERED = ("<", "<=", ">", ">=")
+
+
+class Value(NamedTuple):
+    text: str
+    start: int
+    end: int
+
+
+class Name(NamedTuple):
+    """What stands left of a comparison: `loss`, `param:lr`, `min(loss)`."""
+
+    text: str
+    start: int
+    end: int
+    prefix: str = ""  # metric, param, tag
+    stat: str = ""  # of min(...), a key of STATS
+
+
+@dataclass(frozen=True)
+class All:
+    parts: tuple[Condition, ...]
+
+
+@dataclass(frozen=True)
+class Any:
+    parts: tuple[Condition, ...]
+
+
+@dataclass(frozen=True)
+class Not:
+    part: Condition
+
+
+@dataclass(frozen=True)
+class Compare:
+    """`name op value`; with op 'in' several values."""
+
+    name: Name
+    op: str
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True)
+class Prefixed:
+    """`state:running`, `tag:baseline`."""
+
+    prefix: str
+    value: Value
+    start: int
+
+
+@dataclass(frozen=True)
+class Word:
+    """A bare word, looked for in names."""
+
+    value: Value
+
+
+Condition = All | Any | Not | Compare | Prefixed | Word
+
+
+def parse(text: str) -> Condition | None:
+    """None for an empty filter. Raises FilterError, which points into the text."""
+    if len(text) > LENGTH_LIMIT:
+        raise FilterError(
+            f"A filter has at most {LENGTH_LIMIT} characters; this one has {len(text)}.",
+            LENGTH_LIMIT,
+            len(text),
+        )
+    parser = Parser(list(tokens(text)))
+    if parser.here.kind == "end":
+        return None
+    found = parser.either(0)
+    if parser.here.kind == "close":
+        raise parser.error("There is no '(' for this ')'.")
+    if parser.here.kind != "end":
+        raise parser.error(
+            f"'{parser.here.text}' is not expected here. Between two conditions stands and, or or a space."
+        )
+    return found
+
+
+class Parser:
+    """Recursive descent: or < and < not < condition."""
+
+    def __init__(self, found: list[Token]) -> None:
+        self.tokens = found
+        self.at = 0
+
+    @property
+    def here(self) -> Token:
+        return self.tokens[self.at]
+
+    @property
+    def next(self) -> Token:
+        return self.tokens[min(self.at + 1, len(self.tokens) - 1)]
+
+    def take(self) -> Token:
+        token = self.here
+        self.at = min(self.at + 1, len(self.tokens) - 1)
+        return token
+
+    def error(self, message: str, token: Token | None = None) -> FilterError:
+        token = token or self.here
+        return FilterError(message, token.start, token.end)
+
+    def is_word(self, *words: str) -> bool:
+        """One of the language's own words; followed by a comparison it is a name like any other."""
+        token = self.here
+        is_own = (
+            token.kind == "word" and not token.is_quoted and not token.prefix and token.text.lower() in words
+        )
+        return is_own and self.next.kind != "op"
+
+    def either(self, depth: int) -> Condition:
+        parts = [self.every(depth)]
+        while self.is_word("or"):
+            self.take()
+            parts.append(self.every(depth))
+        return parts[0] if len(parts) == 1 else Any(tuple(parts))
+
+    def every(self, depth: int) -> Condition:
+        parts = [self.one(depth)]
+        while self.here.kind in ("word", "open") and not self.is_word("or"):
+            if self.is_word("and"):
+                self.take()
+            parts.append(self.one(depth))
+        return parts[0] if len(parts) == 1 else All(tuple(parts))
+
+    def one(self, depth: int) -> Condition:
+        if depth > DEPTH_LIMIT:
+            raise self.error(f"More than {DEPTH_LIMIT} parentheses stand in each other here.")
+        if self.is_word("not"):
+            self.take()
+            return Not(self.one(depth + 1))
+        if self.here.kind == "open":
+            return self.inside(depth)
+        if self.is_word("and", "or"):
+            raise self.error(f"Before this '{self.here.text}' a condition is missing.")
+        if self.here.kind == "end":
+            raise self.error("Here a condition is missing, such as loss < 2.")
+        if self.here.kind != "word":
+            raise self.error(f"Before this '{self.here.text}' a name is missing, such as loss.")
+        return self.condition()
+
+    def inside(self, depth: int) -> Condition:
+        opened = self.take()
+        found = self.either(depth + 1)
+        if self.here.kind != "close":
+            raise self.error("There is no ')' for this '('.", opened)
+        self.take()
+        return found
+
+    def condition(self) -> Condition:
+        token = self.here
+        if not token.prefix and token.text.lower() in STATS and self.next.kind == "open":
+            return self.comparison(self.function())
+        self.take()
+        is_compared = self.here.kind == "op" or self.is_in()
+        if is_compared and token.prefix in ("", "metric", "param", "tag"):
+            return self.comparison(Name(token.text, token.start, token.end, token.prefix))
+        value = Value(token.text, token.start + (len(token.prefix) + 1 if token.prefix else 0), token.end)
+        if is_compared:
+            raise self.error(
+                f"After '{token.prefix}:' stands one value. Write {token.prefix} {self.here.text} ... instead."
+            )
+        return Prefixed(token.prefix, value, token.start) if token.prefix else Word(value)
+
+    def is_in(self) -> bool:
+        is_negated = self.is_word("not") and self.next.text.lower() == "in"
+        after = self.tokens[min(self.at + (2 if is_negated else 1), len(self.tokens) - 1)]
+        return (is_negated or self.is_word("in")) and after.kind == "open"
+
+    def function(self) -> Name:
+        stat, _, inner = self.take(), self.take(), self.take()
+        if inner.kind != "word" or inner.prefix not in ("", "metric"):
+            raise self.error(
+                f"In {stat.text}() stands the name of a metric, such as {stat.text}(loss).", inner
+            )
+        if self.here.kind != "close":
+            raise self.error(f"After {stat.text}({inner.text} a ')' is missing.")
+        closed = self.take()
+        if self.here.kind != "op" and not self.is_in():
+            raise self.error(f"After {stat.text}({inner.text}) comes a comparison, such as < 2.")
+        return Name(inner.text, stat.start, closed.end, "metric", stat.text.lower())
+
+    def comparison(self, name: Name) -> Condition:
+        if self.here.kind == "op":
+            op = self.take().text
+            return Compare(name, op, (self.value(f"After this '{op}' a value is missing."),))
+        is_negated = self.is_word("not")
+        for _ in range(2 if is_negated else 1):
+            self.take()
+        opened = self.take()
+        values = [self.value("Here a value is missing.")]
+        while self.here.kind == "comma":
+            self.take()
+            values.append(self.value("After this ',' a value is missing."))
+        if self.here.kind != "close":
+            raise self.error("This list of values has no ')'.", opened)
+        self.take()
+        found = Compare(name, "in", tuple(values))
+        return Not(found) if is_negated else found
+
+    def value(self, complaint: str) -> Value:
+        token = self.here
+        if token.kind != "word":
+            before = self.tokens[self.at - 1]
+            raise self.error(complaint, before if token.kind == "end" else token)
+        self.take()
+        return Value(f"{token.prefix}:{token.text}" if token.prefix else token.text, token.start, token.end)
