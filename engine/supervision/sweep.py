@@ -32,6 +32,17 @@ def kill_strays(tag: str) -> list[int]:
     return killed
 
 
+def kill_tagged(tag: str) -> list[int]:
+    """Of an attempt whose supervisor is dead: what its ranks had started, which did not die with them. For processes
+    that have children of their own, so none is reaped."""
+    killed: list[int] = []
+    deadline = time.monotonic() + WAIT_S
+    while (strays := _tagged(tag)) and time.monotonic() < deadline:
+        killed += [pid for pid in sorted(strays) if _kill(pid, tag) and pid not in killed]
+        time.sleep(POLL_S)
+    return killed
+
+
 def reap_children() -> list[tuple[int, int]]:
     """(pid, exit code) of every child that has ended; negative codes are signals."""
     ended: list[tuple[int, int]] = []
@@ -53,8 +64,11 @@ def remove_shared_memory(port: int) -> list[str]:
 
 def _strays(tag: str) -> list[int]:
     below = set(procfs.descendants(os.getpid()))
-    tagged = {pid for pid in procfs.pids() if procfs.environment_value(pid, TAG) == tag}
-    return sorted((below | tagged) - {os.getpid()})
+    return sorted((below | _tagged(tag)) - {os.getpid()})
+
+
+def _tagged(tag: str) -> set[int]:
+    return {pid for pid in procfs.pids() if procfs.environment_value(pid, TAG) == tag}
 
 
 def _kill(pid: int, tag: str) -> bool:

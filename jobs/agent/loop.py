@@ -18,6 +18,7 @@ from django.db.models.functions import Now
 
 from engine import procfs
 from engine.directory import AttemptDirectory, Control
+from engine.supervision.sweep import kill_tagged
 from jobs import devices, gangs, inventory, logs, nodes, suspicion
 from jobs.agent import launch, part, warm
 from jobs.agent.children import Keeper
@@ -206,7 +207,8 @@ class Agent:
         (self.node_dir / "agent.alive").touch()
 
     def _stop_strays(self) -> None:
-        """Supervisors of attempts that the database has given up (lost, or superseded) are told to stop."""
+        """Supervisors of attempts that the database has given up (lost, or superseded) are told to stop; what a dead
+        one has left behind is killed."""
         if time.monotonic() < self._strays_at:
             return
         self._strays_at = time.monotonic() + STRAYS_EVERY_S
@@ -221,8 +223,12 @@ class Agent:
                 continue
             if state is None:
                 continue
-            if state.is_terminal or not procfs.is_alive(state.pid, state.pid_started):
+            if state.is_terminal:
                 self._ended.add(path)
+            elif not procfs.is_alive(state.pid, state.pid_started):
+                self._ended.add(path)
+                if killed := kill_tagged(str(path.resolve())):
+                    log.warning("Killed what the dead supervisor in %s had left behind: %s", path, killed)
             elif not self._is_ours(str(path)):
                 log.warning("The supervisor in %s belongs to no living attempt: it is told to stop", path)
                 directory.write_control("stop")

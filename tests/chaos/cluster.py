@@ -64,7 +64,7 @@ class Cluster:
                    "HEADROOM_NODE_DIR": str(self.node_dir(name))}  # fmt: skip
             group = self.groups[name] = Group(self.home / "log", {**self.environment, **own})
             group.start(Process(f"agent-{name}", [sys.executable, str(HERE / "agent.py")]))
-        wait_until(lambda: len(self._nodes()) == len(self.nodes), said="all nodes")
+        wait_until(lambda: len(self.nodes_now()) == len(self.nodes), said="all nodes")
         self.manage("shell", "-v0", "-c", SPREAD)
         return self
 
@@ -107,10 +107,11 @@ class Cluster:
     def node_dir(self, name: str) -> Path:
         return self.home / "nodes" / name
 
-    def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def manage(self, *arguments: str, limit_s: float | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*MANAGE, *arguments], cwd=ROOT, env=self.environment, capture_output=True, text=True, check=True
-        )
+            [*MANAGE, *arguments], cwd=ROOT, env=self.environment, capture_output=True, text=True, check=True,
+            timeout=limit_s,
+        )  # fmt: skip
 
     def get(self, path: str) -> Any:
         return self._ask(urllib.request.Request(self._url(path)))
@@ -120,7 +121,7 @@ class Cluster:
         request.add_header("Content-Type", "application/json")
         return self._ask(request)
 
-    def _nodes(self) -> list[dict[str, Any]]:
+    def nodes_now(self) -> list[dict[str, Any]]:
         answer = self.get("/pools")
         return [node for pool in answer["pools"] for node in pool["nodes"]] if answer else []
 

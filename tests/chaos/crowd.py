@@ -1,4 +1,4 @@
-"""People who submit and cancel through the API, whatever happens to it."""
+"""People who submit, pause, resume and cancel through the API, whatever happens to it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.chaos.cluster import Cluster
 
 GANGS = (1, 1, 2, 2, 4)
 PRIORITIES = ("low", "low", "normal", "normal", "normal", "high")
-CANCEL_SHARE = 0.1
+CANCEL_SHARE, PAUSE_SHARE = 0.1, 0.15
 TINY = {"layers": 2, "width": 32, "heads": 2, "ffn_width": 64, "context": 32}
 
 
@@ -35,16 +35,28 @@ class Crowd(threading.Thread):
         super().__init__(daemon=True)
         self.cluster, self.pick, self.waiting = cluster, pick, waiting
         self.acknowledged: set[str] = set()
+        self.num_pauses = 0
         self.go_home = threading.Event()
 
     def run(self) -> None:
         while not self.go_home.wait(0.3):
+            self._pause_and_resume()
             waiting = self.jobs("queued")
             if waiting is None or len(waiting) >= self.waiting:
                 continue
             job = self.submit()
             if job and self.pick.random() < CANCEL_SHARE:
                 self.cluster.post(f"/jobs/{job}/cancel")
+
+    def _pause_and_resume(self) -> None:
+        if self.pick.random() < PAUSE_SHARE and (running := self.jobs("running")):
+            self.num_pauses += self.cluster.post(f"/jobs/{self.pick.choice(running)['id']}/pause") is not None
+        if self.pick.random() < PAUSE_SHARE:
+            self.resume_all()
+
+    def resume_all(self) -> None:
+        for job in self.jobs("paused") or ():
+            self.cluster.post(f"/jobs/{job['id']}/resume")
 
     def submit(self) -> str | None:
         name = f"chaos {len(self.acknowledged)}"
@@ -65,5 +77,6 @@ class Crowd(threading.Thread):
         return answer and answer["items"]
 
     def is_done(self) -> bool:
+        self.resume_all()
         jobs = self.jobs()
         return jobs is not None and all(job["ended_at"] for job in jobs)

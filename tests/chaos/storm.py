@@ -13,7 +13,17 @@ from dataclasses import dataclass, field
 
 from tests.chaos.cluster import REASSIGN_AFTER_S, Cluster
 
-KINDS = ("web", "scheduler", "agent", "broker", "supervisor", "rank", "database", "node")
+KINDS = (
+    "web",
+    "scheduler",
+    "agent",
+    "broker",
+    "supervisor",
+    "rank",
+    "database",
+    "node frozen",
+    "node killed",
+)
 SHORT_STOP_S = (0.3, 4.0)
 LONG_STOP_S = (REASSIGN_AFTER_S + 4.0, REASSIGN_AFTER_S + 12.0)  # long enough for attempts to be given up
 WRITE_LOCK_S = (0.2, 1.5)
@@ -51,8 +61,9 @@ class Storm:
 
     def _strike(self, kind: str) -> bool:
         """False: there is nothing of this kind just now."""
-        if kind == "node":
-            return self._freeze(self.pick.choice(list(self.cluster.nodes)))
+        if kind.startswith("node"):
+            node = self.pick.choice(list(self.cluster.nodes))
+            return self._freeze(node) if kind == "node frozen" else self._kill_node(node)
         if kind == "database" and self.cluster.server is None:
             self.counts["database locked"] += 1
             threading.Thread(target=self._hold_write_lock, args=(self.pick.uniform(*WRITE_LOCK_S),)).start()
@@ -84,6 +95,17 @@ class Storm:
         self._stop([agent], until)
         self._stop([*(state.pid for state in states), *ranks], until + late_s)
         self.counts["node frozen"] += 1
+        return True
+
+    def _kill_node(self, node: str) -> bool:
+        """As when the power goes, and comes back: agent, supervisors and ranks at once."""
+        agent, states = self.cluster.agent_of(node), [state for _, state in self.cluster.live_states(node)]
+        if agent is None or not states:
+            return False
+        ranks = [rank.pid for state in states for rank in state.ranks if rank.exit_code is None]
+        for pid in (agent, *(state.pid for state in states), *ranks):
+            _send(pid, signal.SIGKILL)
+        self.counts["node killed"] += 1
         return True
 
     def _stop(self, pids: list[int], until: float) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from jobs.states import Cause
+from tests.chaos.admin import Admin
 from tests.chaos.cluster import HERE, Cluster
 from tests.chaos.crowd import Crowd
 from tests.chaos.proof import (
@@ -51,10 +52,12 @@ def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]
 
 def blow(cluster: Cluster, seconds: float, waiting: int, seed: int) -> tuple[Crowd, Storm]:
     crowd, storm = Crowd(cluster, random.Random(seed + 1), waiting), Storm(cluster, random.Random(seed))
-    crowd.start()
+    people = (crowd, admin := Admin(cluster, random.Random(seed + 2)))
+    for person in people:
+        person.start()
     began, is_wiped = time.monotonic(), False
     while time.monotonic() < began + seconds:
-        assert crowd.is_alive(), "somebody must submit"
+        assert all(person.is_alive() for person in people), "somebody must submit, and drain"
         storm.blow()
         if not is_wiped and time.monotonic() > began + seconds / 2:
             storm.wipe_broker()
@@ -62,10 +65,12 @@ def blow(cluster: Cluster, seconds: float, waiting: int, seed: int) -> tuple[Cro
         cluster.keep()
         time.sleep(0.05)
     storm.calm()
-    crowd.go_home.set()
-    while crowd.is_alive():
+    for person in people:
+        person.go_home.set()
+    while any(person.is_alive() for person in people):
         cluster.keep()
         time.sleep(0.05)
+    storm.counts += admin.counts + Counter({"job paused": crowd.num_pauses})
     return crowd, storm
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -228,6 +229,24 @@ def test_a_dead_supervisor_is_reported_with_what_it_wrote(agent, started, make_j
     assert f"pid {DEAD_PID}) died without a word" in attempt_of(job).reason
     assert attempt_of(job).stderr_tail.endswith("MemoryError")
     assert Job.objects.get().step == 3
+
+
+def test_what_a_dead_supervisor_left_behind_is_killed_and_nothing_else(agent, started, make_job):
+    assign(make_job())
+    agent.tick()
+    name = {"HEADROOM_ATTEMPT": str(started[0].path.resolve())}
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    mine, other = (subprocess.Popen(sleep, env=env) for env in (os.environ | name, os.environ))
+    try:
+        report(started[0], "running", pid=DEAD_PID)
+        agent.tick()  # the attempt ends
+        agent.tick()  # and its folder is looked at once more
+        assert mine.wait(10) == -signal.SIGKILL
+        assert other.poll() is None
+    finally:
+        for process in (mine, other):
+            process.kill()
+            process.wait()
 
 
 def test_a_pid_that_went_to_another_process_is_not_the_supervisor(agent, started, make_job):
