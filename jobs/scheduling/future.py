@@ -8,14 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
+import msgspec
+
 from jobs.scheduling.board import Board, Places
 from jobs.scheduling.gates import Gates, cost_device_s
 from jobs.scheduling.reasons import Reason
 from jobs.scheduling.snapshot import Snapshot, Waiting
 
 
-@dataclass(frozen=True)
-class Release:
+class Release(msgspec.Struct, frozen=True):
     """Devices that come back, at the latest at `at`."""
 
     at: float

@@ -15,6 +15,9 @@ class Gates:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
+        # Asked for tens of thousands of times in one look at a long queue.
+        self._limits = {t: share.limit for t, share in snapshot.shares.items() if share.limit is not None}
+        self._budgeted = {t for t, share in snapshot.shares.items() if share.budgets}
         self.held = held_by_team(snapshot)
         self.committed: defaultdict[int, float] = defaultdict(float)
         for attempt in snapshot.running:
@@ -43,7 +46,7 @@ class Gates:
         self.committed[job.team] += cost_device_s(job)
 
     def is_over_quota(self, job: Waiting, held: Counter[int]) -> bool:
-        limit = self._snapshot.share(job.team).limit
+        limit = self._limits.get(job.team)
         return limit is not None and held[job.team] + job.num_devices > limit
 
     def _no_node(self, job: Waiting) -> Reason:
@@ -62,9 +65,9 @@ class Gates:
         return Reason("NO_NODE", values)
 
     def _quota(self, job: Waiting) -> Reason | None:
-        share = self._snapshot.share(job.team)
         if not self.is_over_quota(job, self.held):
             return None
+        share = self._snapshot.share(job.team)
         values = {
             "team": share.name,
             "held": self.held[job.team],
@@ -79,6 +82,8 @@ class Gates:
         """The first budget that is short for the whole time limit, beside what its team has `committed`
         (device-seconds): so a month's device-hours and their price are never exceeded, whatever runs at once. Nobody
         knows a job's joules before: an energy budget is short once it is used up."""
+        if job.team not in self._budgeted:
+            return None
         share = self._snapshot.share(job.team)
         for kind, budget in share.budgets.items():
             price = {"device_s": 1.0, "money": self._snapshot.price_per_device_s}.get(kind, 0.0)
