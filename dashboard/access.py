@@ -7,15 +7,17 @@ own teams.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import QuerySet
 from django.http import Http404
 
-from jobs.models import Job, Membership, Run, Team, Template
+from jobs.models import Job, Membership, Report, Run, SavedView, Team, Template
 from jobs.models.people import Role
 
 User = AbstractBaseUser | AnonymousUser
+Owned = TypeVar("Owned", Run, SavedView, Report)
 
 
 def teams_of(user: User) -> QuerySet[Team]:
@@ -102,6 +104,37 @@ def writable_job(user: User, job_id: str) -> Job:
     if not is_admin(user):
         writable_team(user, job.team.slug)
     return job
+
+
+def writable_run(user: User, run_id: str) -> Run:
+    return _writable(user, run_for(user, run_id))
+
+
+def view_for(user: User, view_id: str) -> SavedView:
+    return _one(SavedView.objects.filter(team__in=known_teams(user)).select_related("team", "owner"), view_id)
+
+
+def writable_view(user: User, view_id: str) -> SavedView:
+    return _writable(user, view_for(user, view_id))
+
+
+def reports_of(user: User) -> QuerySet[Report]:
+    return Report.objects.filter(team__memberships__user_id=user.pk).select_related("team", "owner")
+
+
+def report_for(user: User, report_id: str) -> Report:
+    return _one(Report.objects.filter(team__in=known_teams(user)).select_related("team", "owner"), report_id)
+
+
+def writable_report(user: User, report_id: str) -> Report:
+    return _writable(user, report_for(user, report_id))
+
+
+def _writable(user: User, found: Owned) -> Owned:
+    """404 where the user may only look."""
+    if not writes_in(user)(found.team_id):
+        raise Http404
+    return found
 
 
 def _one(rows, object_id: str):

@@ -10,6 +10,7 @@ from dashboard.api.api import urls as api_urls
 from dashboard.live import live
 from dashboard.views import (
     accounting,
+    comments,
     compare,
     errors,
     jobs,
@@ -19,6 +20,7 @@ from dashboard.views import (
     pools,
     queue,
     runs,
+    saved,
     submit,
     templates,
 )
@@ -41,9 +43,17 @@ urlpatterns = [
     path("queue/<str:job_id>/priority/", queue.prioritise, name="queue-priority"),
     path("runs/", runs.listing, name="runs"),
     path("runs/<str:run_id>/", runs.detail, name="run"),
+    path("runs/<str:run_id>/comments/", comments.listing, name="run-comments"),
+    path("runs/<str:run_id>/comments/write/", comments.write, name="run-comment-write"),
+    path("runs/<str:run_id>/comments/<int:comment_id>/change/", comments.change, name="run-comment-change"),
+    path("runs/<str:run_id>/comments/<int:comment_id>/delete/", comments.delete, name="run-comment-delete"),
     path("runs/<str:run_id>/log/", runs.log, name="run-log"),
     path("runs/<str:run_id>/<str:name>/", runs.part, name="run-part"),
     path("compare/", compare.compare, name="compare"),
+    path("v/save/", saved.save, name="saved-view-save"),
+    path("v/<str:view_id>/", saved.show, name="saved-view"),
+    path("v/<str:view_id>/change/", saved.change, name="saved-view-change"),
+    path("v/<str:view_id>/delete/", saved.delete, name="saved-view-delete"),
     path("pools/", pools.listing, name="pools"),
     path("pools/<str:name>/settings/", pool_settings.settings, name="pool-settings"),
     path("pools/<str:name>/settings/changes/", pool_settings.changes, name="pool-changes"),

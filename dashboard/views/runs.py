@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from dashboard import access, chapters, figures, origins, panels, sorting, story
+from dashboard.views import comments
 from engine.spec import SpecError, parse, to_yaml
 from engine.telemetry.metrics import STEP_PHASES
 from jobs import logs, series
@@ -63,6 +64,7 @@ def detail(request: HttpRequest, run_id: str) -> HttpResponse:
         "sources": _sources(there),
         "is_sparse": run.job
         is None,  # logged from outside: it may have few of the metrics, and gives no reasons
+        **comments.of(request, run),
         "spec_yaml": _spec_yaml(run),
         "differences": origins.differences(origin.values, run.spec) if origin else [],
         "ranks": _ranks(run),

@@ -8,6 +8,7 @@ from jobs.models.pools import PoolEvent
 from jobs.models.runs import Project, Run, RunEvent, RunMetric, RunParam, RunTag
 from jobs.models.series import Batch, Chunk, ChunkData, Segment, StoredSeries, Stream
 from jobs.models.shares import Charge, Share
+from jobs.models.sharing import Comment, Report, SavedView
 from jobs.models.templates import Template, TemplateEvent
 from jobs.models.work import Attempt, AttemptNode, Event, Job, Lease, Priority, SpoolOffset
 
@@ -20,6 +21,7 @@ __all__ = [
     "Charge",
     "Chunk",
     "ChunkData",
+    "Comment",
     "Device",
     "Event",
     "Job",
@@ -33,11 +35,13 @@ __all__ = [
     "PoolEvent",
     "Priority",
     "Project",
+    "Report",
     "Run",
     "RunEvent",
     "RunMetric",
     "RunParam",
     "RunTag",
+    "SavedView",
     "Segment",
     "Share",
     "SpoolOffset",

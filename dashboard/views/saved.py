@@ -1,0 +1,62 @@
+"""Saved views: a page as somebody saw it, under a name and a short address."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
+
+from dashboard import access
+from jobs import sharing
+from jobs.models import SavedView
+
+
+@require_safe
+def show(request: HttpRequest, view_id: str) -> HttpResponse:
+    """To the page, as it was saved."""
+    return redirect(address(access.view_for(request.user, view_id)))
+
+
+@require_POST
+def save(request: HttpRequest) -> HttpResponse:
+    """A new view of the page that the request names; back to where it came from when it is refused."""
+    page, query = request.POST.get("page", ""), request.POST.get("query", "")
+    team = access.writable_team(request.user, request.POST.get("team"))
+    try:
+        name = request.POST.get("name", "")
+        view = sharing.save_view(team=team, owner=request.user, page=page, name=name, query=query)
+    except sharing.SharingError as error:
+        messages.error(request, str(error))
+        return redirect(
+            f"{reverse(page if page in sharing.SavedPage.values else 'runs')}?{query.lstrip('?')}"
+        )
+    messages.success(request, f"View {view.name} is saved for team {team.name}.")
+    return redirect(address(view))
+
+
+@require_POST
+def change(request: HttpRequest, view_id: str) -> HttpResponse:
+    view = access.writable_view(request.user, view_id)
+    try:
+        sharing.change_view(view, actor=request.user, query=request.POST.get("query", ""))
+        messages.success(request, f"View {view.name} now shows this.")
+    except sharing.SharingError as error:
+        messages.error(request, str(error))
+    return redirect(reverse("saved-view", args=[view.id]))
+
+
+@require_POST
+def delete(request: HttpRequest, view_id: str) -> HttpResponse:
+    view = access.writable_view(request.user, view_id)
+    try:
+        sharing.delete_view(view, actor=request.user)
+        messages.success(request, f"View {view.name} is deleted. What it showed is untouched.")
+    except sharing.SharingError as error:
+        messages.error(request, str(error))
+    return redirect(f"{reverse(view.page)}?{view.query}")
+
+
+def address(view: SavedView) -> str:
+    return f"{reverse(view.page)}?{view.query}{'&' if view.query else ''}view={view.id}"
