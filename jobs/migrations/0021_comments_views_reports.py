@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0018_templates_and_clones'),
+        ('jobs', '0020_no_headline'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
