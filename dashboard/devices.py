@@ -12,6 +12,7 @@ from django.db.models import Prefetch, QuerySet
 
 from dashboard.templatetags.units import as_bytes
 from engine.spec import flatten
+from jobs import use
 from jobs.models import Device, Job, Lease
 
 # Shown on every device's card, in this order; each is a metric of scope device.
@@ -34,6 +35,7 @@ class DeviceCard:
     is_stale: bool
     holder: Job | None
     is_held: bool  # also by a job of a team that the reader does not belong to
+    unused_since: datetime | None = None  # held, measured, and not used since then
 
 
 def with_holders() -> QuerySet[Device]:
@@ -48,7 +50,9 @@ def card(device: Device, told: Callable[[int], bool], now: datetime) -> DeviceCa
     lease = device.held_by[0] if device.held_by else None
     job = lease.attempt.job if lease and told(lease.attempt.job.team_id) else None
     figures = [_figure(name, device) for name in SHOWN]
-    return DeviceCard(device, figures, not is_fresh(device.latest_at, now), job, lease is not None)
+    unused_since = use.unused_since(lease, now) if lease else None
+    is_stale = not is_fresh(device.latest_at, now)
+    return DeviceCard(device, figures, is_stale, job, lease is not None, unused_since)
 
 
 def _figure(name: str, device: Device) -> Figure:

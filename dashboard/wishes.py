@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jobs import queue
+from jobs import idle, queue
 from jobs.models import Job
 from jobs.states import JobState
 
@@ -22,6 +22,7 @@ class Wish:
     states: tuple[str, ...]  # in which it is offered
     tone: str = "plain"
     question: str = ""  # asked first
+    needs: Callable[[Job], bool] = lambda job: True  # beside the state
 
     def is_open_to(self, job: Job) -> bool:
         """A job that stops already can be resumed, if it was to be paused, and cancelled, unless it is."""
@@ -29,7 +30,7 @@ class Wish:
             return {"resume": job.wanted_state == "paused", "cancel": job.wanted_state != "cancelled"}.get(
                 self.name, False
             )
-        return job.state in self.states
+        return job.state in self.states and self.needs(job)
 
 
 UNDER_WAY = (JobState.QUEUED, JobState.SCHEDULED, JobState.STARTING, JobState.RUNNING)
@@ -37,6 +38,8 @@ WAITS = "waits in the queue again."
 WISHES = {
     wish.name: wish
     for wish in (
+        Wish("extend", "Keep devices", "clock", idle.extend, "keeps its devices for longer.", idle.HOLDING,
+             needs=lambda job: job.idle_stop_at is not None and not job.idle_extended_by),
         Wish("retry", "Retry", "arrow-clockwise", queue.retry, WAITS, (JobState.FAILED, JobState.CANCELLED)),
         Wish("resume", "Resume", "play-fill", queue.resume, WAITS, (JobState.PAUSED,)),
         Wish("pause", "Pause", "pause-fill", queue.pause, "is paused.", UNDER_WAY),

@@ -21,7 +21,8 @@ BY: dict[str, tuple[str, ...]] = {
     "person": ("attempt__job__owner__username",),
     "attempt": ("attempt__job_id", "attempt__number"),
 }
-SUMS = ("device_s", "wasted_device_s", "energy_j", "energy_device_s", "device_money", "energy_money")
+SUMS = ("device_s", "wasted_device_s", "energy_j", "energy_device_s", "unused_device_s", "use_device_s",
+        "device_money", "energy_money")  # fmt: skip
 
 
 @dataclass
@@ -35,6 +36,8 @@ class Line:
     wasted_device_s: float = 0.0
     energy_j: float | None = None
     energy_device_s: float = 0.0
+    unused_device_s: float | None = None  # held and measured as not used; None: not measured
+    use_device_s: float = 0.0  # of device_s, what that covers
     money: dict[str, float] = field(default_factory=dict)
     unpriced_device_s: float = 0.0  # while their pool had no price of a device-hour
 
@@ -42,6 +45,11 @@ class Line:
     def energy_share(self) -> float:
         """Of the device-time, how much the energy covers."""
         return min(1.0, self.energy_device_s / self.device_s) if self.device_s else 0.0
+
+    @property
+    def use_share(self) -> float:
+        """Of the device-time, how much of it was measured whether it was used."""
+        return min(1.0, self.use_device_s / self.device_s) if self.device_s else 0.0
 
     @property
     def wasted_share(self) -> float | None:
@@ -55,6 +63,10 @@ class Line:
             "wasted_device_s": round(self.wasted_device_s, 3),
             "energy_j": NOT_MEASURED if self.energy_j is None else round(self.energy_j, 3),
             "energy_measured_share": round(self.energy_share, 4),
+            "unused_device_s": NOT_MEASURED
+            if self.unused_device_s is None
+            else round(self.unused_device_s, 3),
+            "use_measured_share": round(self.use_share, 4),
             "money": {currency: round(amount, 6) for currency, amount in sorted(self.money.items())},
             "unpriced_device_s": round(self.unpriced_device_s, 3),
         }
@@ -94,10 +106,9 @@ def total(lines: Sequence[Line], charges: QuerySet[Charge]) -> Line:
     """All lines as one; an attempt that stands in several is counted once. One query."""
     whole = Line({}, attempts=charges.aggregate(n=Count("attempt", distinct=True))["n"])
     for line in lines:
-        for name in ("device_s", "wasted_device_s", "energy_device_s", "unpriced_device_s"):
+        for name in ("device_s", "wasted_device_s", "energy_device_s", "use_device_s", "unpriced_device_s"):
             setattr(whole, name, getattr(whole, name) + getattr(line, name))
-        if line.energy_j is not None:
-            whole.energy_j = (whole.energy_j or 0.0) + line.energy_j
+        _add_measured(whole, line.energy_j, line.unused_device_s)
         for currency, amount in line.money.items():
             whole.money[currency] = whole.money.get(currency, 0.0) + amount
     whole.money = dict(sorted(whole.money.items()))
@@ -114,9 +125,17 @@ def _add(line: Line, row: dict[str, Any]) -> None:
     line.device_s += row["sum_device_s"]
     line.wasted_device_s += row["sum_wasted_device_s"]
     line.energy_device_s += row["sum_energy_device_s"]
+    line.use_device_s += row["sum_use_device_s"]
     line.unpriced_device_s += row["unpriced"] or 0.0
-    if row["sum_energy_j"] is not None:
-        line.energy_j = (line.energy_j or 0.0) + row["sum_energy_j"]
+    _add_measured(line, row["sum_energy_j"], row["sum_unused_device_s"])
     parts = [row[name] for name in ("sum_device_money", "sum_energy_money") if row[name] is not None]
     if parts:
         line.money[row["currency"]] = line.money.get(row["currency"], 0.0) + sum(parts)
+
+
+def _add_measured(line: Line, energy_j: float | None, unused_device_s: float | None) -> None:
+    """What was not measured adds nothing, and is not nought."""
+    if energy_j is not None:
+        line.energy_j = (line.energy_j or 0.0) + energy_j
+    if unused_device_s is not None:
+        line.unused_device_s = (line.unused_device_s or 0.0) + unused_device_s

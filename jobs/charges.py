@@ -9,7 +9,7 @@ from typing import Any
 
 from django.conf import settings
 
-from jobs import series
+from jobs import series, use
 from jobs.models import Attempt, Charge, Pool, Run, Share
 from jobs.scheduling.snapshot import Budget
 from jobs.states import AttemptState
@@ -35,6 +35,7 @@ def charge(attempt: Attempt) -> None:
     held = dict(days(attempt.assigned_at, ended_at))
     wasted_s = dict(days(_useful_until(attempt, ended_at), ended_at))
     energy = _energy(attempt, list(held))
+    unused = use.of_days(attempt)
     pool = Pool.objects.get(id=job.pool_id)
     charges = [
         _priced(pool, energy.get(day), Charge(
@@ -43,6 +44,9 @@ def charge(attempt: Attempt) -> None:
         ))
         for day, seconds in held.items()
     ]  # fmt: skip
+    for one in charges:
+        if one.day in unused:
+            one.use_device_s, one.unused_device_s = unused[one.day]
     Charge.objects.bulk_create(charges)
     _add_up(attempt, charges, ended_at)
 

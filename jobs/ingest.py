@@ -20,7 +20,7 @@ from django.db.models import F
 from engine.directory import AttemptDirectory
 from engine.telemetry.metrics import BY_NAME
 from engine.telemetry.wire import Line, decode, number
-from jobs import series
+from jobs import series, use
 from jobs.models import Attempt, AttemptNode, Event, Job, Run, SpoolOffset
 from jobs.states import JobState, move_job
 
@@ -56,6 +56,8 @@ class News:
     events: list[Event] = field(default_factory=list)
     step: int | None = None
     first_step_at: float | None = None
+    last_step_at: float = 0.0
+    readings: dict[str, list[use.Reading]] = field(default_factory=dict)  # device -> its utilisation
     checkpoint: tuple[str, int, float] | None = None  # folder, step, unix time
     ending: str = ""
 
@@ -146,6 +148,7 @@ def _step_news(line: Line, news: News) -> None:
     news.step = line.step
     if news.first_step_at is None:
         news.first_step_at = line.at
+    news.last_step_at = max(news.last_step_at, line.at)
 
 
 def _phase_news(line: Line, news: News) -> None:
@@ -175,10 +178,16 @@ def _no_news(line: Line, news: News) -> None:
     del line, news
 
 
+def _device_news(line: Line, news: News) -> None:
+    pct = number(line.metrics.get(use.METRIC, math.nan))
+    if math.isfinite(pct):
+        news.readings.setdefault(line.source.removeprefix("device:"), []).append((line.at, pct))
+
+
 NEWS_OF: dict[str, Callable[[Line, News], None]] = {
     "step": _step_news,
     "validation": _no_news,
-    "device": _no_news,
+    "device": _device_news,
     "phase": _phase_news,
     "checkpoint": _checkpoint_news,
     "note": _note_news,
@@ -224,23 +233,25 @@ def _apply(attempt: Attempt, news: News, changes: dict[str, Any]) -> None:
     if changes:
         Attempt.objects.filter(id=attempt.id).update(**changes)
     if news.step is not None:
-        _apply_step(attempt, news.step, news.first_step_at or 0.0)
+        _apply_step(attempt, news.step, news)
     if news.missing:
         run = Run.objects.select_for_update().get(job_id=attempt.job_id)
         run.missing = run.missing | news.missing
         run.save(update_fields=["missing"])
+    if news.readings:
+        use.count(attempt, news.readings)
     for event in news.events:
         event.job_id, event.attempt_number = attempt.job_id, attempt.number
     Event.objects.bulk_create(news.events)
 
 
-def _apply_step(attempt: Attempt, step: int, first_step_at: float) -> None:
+def _apply_step(attempt: Attempt, step: int, news: News) -> None:
     rows = Job.objects.filter(id=attempt.job_id, attempt_number=attempt.number)
-    rows.update(step=step)
+    rows.update(step=step, stepped_at=datetime.fromtimestamp(news.last_step_at, UTC))
     job = rows.only("state", "started_at").first()
     if job is None:
         return
     if job.started_at is None:
-        rows.update(started_at=datetime.fromtimestamp(first_step_at, UTC))
+        rows.update(started_at=datetime.fromtimestamp(news.first_step_at or 0.0, UTC))
     if job.state == JobState.STARTING:
         move_job(attempt.job_id, JobState.RUNNING, actor="ingest", attempt=attempt.number)

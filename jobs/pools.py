@@ -35,6 +35,14 @@ SETTINGS: tuple[Setting, ...] = (
             typed.number(0, 1e6), typed.said_number, absent="no tariff"),
     Setting("currency", "Currency", "ISO code of both prices; what is booked keeps its own",
             typed.currency, str),
+    Setting("idle_after_s", "Idle after", "Without a step and with all devices unused for so long; empty: nobody looks",
+            typed.span_s(60, LONGEST_S), typed.said_span, absent="never"),
+    Setting("idle_below_pct", "Unused below", "Mean utilisation of a device in percent",
+            typed.required(typed.number(0.1, 100)), typed.said_number, "%"),
+    Setting("idle_warn_s", "Warned before", "From the warning to the stop at a checkpoint",
+            typed.required(typed.span_s(60, LONGEST_S)), typed.said_span),
+    Setting("idle_extension_s", "Extension", "That a person may add to that, once",
+            typed.required(typed.span_s(60, LONGEST_S)), typed.said_span),
 )  # fmt: skip
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 

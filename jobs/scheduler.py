@@ -22,7 +22,7 @@ from django.db import DatabaseError, close_old_connections, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from jobs import gangs, preemption, snapshot, waiting
+from jobs import gangs, idle, preemption, snapshot, waiting
 from jobs.dispatch import Dispatcher
 from jobs.leases import alive_since, assign
 from jobs.models import Attempt, Device, Job, Pool
@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 ACTOR = "scheduler"
 TICK_S = 0.15
 EXPIRY_EVERY_S = 2.0
+IDLE_EVERY_S = 30.0
 ERROR_PAUSE_S = 2.0
 PLACED_AT_ONCE = 32  # gangs in one transaction: SQLite has one writer, and agents wait for it
 PLACING_LIMIT_S = 0.5  # in one tick; what is left over is decided anew
@@ -48,6 +49,7 @@ class Scheduler:
     dispatcher: Dispatcher = field(default_factory=Dispatcher)
     _patient_until: float = 0.0
     _expire_at: float = 0.0
+    _idle_at: float = 0.0
 
     def __post_init__(self) -> None:
         self.be_patient()
@@ -88,6 +90,9 @@ class Scheduler:
             if now >= self._patient_until:
                 note_silence()
                 take_back_lost_attempts()
+        if now >= self._idle_at:
+            self._idle_at = now + IDLE_EVERY_S
+            idle.look_after_all()
         self.dispatcher.ring_all()
 
 

@@ -143,6 +143,10 @@ def move_job(
 def _columns(to: str, reason: str) -> dict[str, Any]:
     """What changes with the state. Where a job stands in the queue is nobody's news once it has left it."""
     changes: dict[str, Any] = {"waiting_reason": "", **OUT_OF_QUEUE}
+    if to not in (JobState.STARTING, JobState.RUNNING):
+        changes |= {"idle_stop_at": None}
+    if to == JobState.SCHEDULED:
+        changes |= {"idle_extended_by": ""}
     if to in FINAL:
         changes |= {"ended_at": timezone.now(), "reason": reason}
     elif to == JobState.PAUSED:

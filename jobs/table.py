@@ -52,8 +52,8 @@ def _hours(seconds: float) -> str:
     return _figure(seconds / 3600, 2)
 
 
-def _energy(line: Line) -> str:
-    return NOT_MEASURED if line.energy_j is None else _figure(line.energy_j / J_PER_KWH, 3)
+def _measured(value: float | None, size: float, digits: int) -> str:
+    return NOT_MEASURED if value is None else _figure(value / size, digits)
 
 
 def _share(share: float | None) -> str:
@@ -69,6 +69,8 @@ COLUMNS: tuple[tuple[str, Callable[[Line], str]], ...] = (
     ("device-hours", lambda line: _hours(line.device_s)),
     ("wasted device-hours", lambda line: _hours(line.wasted_device_s)),
     ("wasted %", lambda line: _share(line.wasted_share)),
-    ("energy kWh", _energy),
+    ("unused device-hours", lambda line: _measured(line.unused_device_s, 3600, 2)),
+    ("use measured %", lambda line: _share(line.use_share)),
+    ("energy kWh", lambda line: _measured(line.energy_j, J_PER_KWH, 3)),
     ("energy measured %", lambda line: _share(line.energy_share)),
 )

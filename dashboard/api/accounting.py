@@ -34,7 +34,7 @@ def lines(
 
 def _figures(line: accounting.Line) -> dict[str, Any]:
     figures = {name: value for name, value in line.to_json().items() if name not in line.keys}
-    return figures | {"energy_j": line.energy_j}
+    return figures | {"energy_j": line.energy_j, "unused_device_s": line.unused_device_s}
 
 
 def _teams(request: HttpRequest) -> set[int] | None:

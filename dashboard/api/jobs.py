@@ -15,7 +15,7 @@ from dashboard.api.auth import caller
 from dashboard.api.paging import page
 from dashboard.api.shapes import JobDetail, JobPage, Refusal
 from engine.spec import SPEC_BYTES_LIMIT, Problem, Spec, SpecError, merged, parse, yaml_values
-from jobs import queue
+from jobs import idle, queue
 from jobs.models import Job
 
 router = Router(tags=["jobs"])
@@ -88,6 +88,13 @@ def resume(request: HttpRequest, job_id: str) -> dict[str, Any]:
     return detailed(queue.resume(who.writable_job(job_id), actor=who.user.get_username()))
 
 
+@router.post("/jobs/{job_id}/extend", response={200: JobDetail, 404: Refusal, 409: Refusal})
+def extend(request: HttpRequest, job_id: str) -> dict[str, Any]:
+    """Lets a job that was warned because its devices stand idle keep them for longer, once."""
+    who = caller(request)
+    return detailed(idle.extend(who.writable_job(job_id), actor=who.user.get_username()))
+
+
 @router.post("/jobs/{job_id}/retry", response={200: JobDetail, 404: Refusal, 409: Refusal})
 def retry(request: HttpRequest, job_id: str) -> dict[str, Any]:
     """A failed or cancelled job waits again; it resumes from its newest checkpoint."""
@@ -115,6 +122,8 @@ def plain(job: Job) -> dict[str, Any]:
         "waiting_for": job.waiting_for,
         "position": job.position,
         "expected_start_at": job.expected_start_at,
+        "idle_stop_at": job.idle_stop_at,
+        "idle_extended_by": job.idle_extended_by,
         "reason": job.reason,
         "cloned_from": job.cloned_from_id,
         "template": job.template_id,

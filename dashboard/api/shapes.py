@@ -43,6 +43,8 @@ class JobOut(Schema):
     ]  # {"code", "values"} behind that sentence; "unknown_start" where none is expected
     position: int | None  # in the queue; 1 is served next
     expected_start_at: datetime | None  # at the latest, if nobody comes in ahead
+    idle_stop_at: datetime | None  # when it is stopped because its devices stand idle
+    idle_extended_by: str  # who has put that off, which goes once
     reason: str
     cloned_from: str | None  # a run
     template: str | None
@@ -185,6 +187,8 @@ class AccountingLine(Schema):
     wasted_device_s: float
     energy_j: float | None  # null: not measured
     energy_measured_share: float  # of the device-seconds, what energy_j covers
+    unused_device_s: float | None  # held and measured as not used; null: not measured
+    use_measured_share: float
     money: dict[str, float]  # by currency
     unpriced_device_s: float
 

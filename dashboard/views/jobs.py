@@ -55,7 +55,7 @@ def listing(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def wish(request: HttpRequest, job_id: str, name: str) -> HttpResponse:
-    """Cancel, pause, resume or retry."""
+    """Cancel, pause, resume, retry, or keep its devices."""
     row = WISHES[name]
     job = access.writable_job(request.user, job_id)
     page = reverse("run", args=[job.run.id])

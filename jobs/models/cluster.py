@@ -27,6 +27,11 @@ class Pool(models.Model):
     price_per_device_hour = models.FloatField(null=True)
     tariff_per_kwh = models.FloatField(null=True)
     currency = models.CharField(max_length=3, default="EUR")
+    # What becomes of attempts that hold devices and do not use them: jobs.idle. NULL: nothing
+    idle_after_s = models.PositiveIntegerField(null=True)  # the window that is looked at
+    idle_below_pct = models.FloatField(default=5.0)  # utilisation below which a device counts as unused
+    idle_warn_s = models.PositiveIntegerField(default=900)  # from the warning to the stop
+    idle_extension_s = models.PositiveIntegerField(default=3600)  # that a person may add, once
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:

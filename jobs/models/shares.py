@@ -50,6 +50,8 @@ class Charge(models.Model):
     wasted_device_s = models.FloatField()  # work after the last checkpoint of an attempt that did not succeed
     energy_j = models.FloatField(null=True)
     energy_device_s = models.FloatField(default=0.0)  # of device_s, what energy_j covers
+    unused_device_s = models.FloatField(null=True)  # held, and measured as not used
+    use_device_s = models.FloatField(default=0.0)  # of device_s, what unused_device_s covers
     price_per_device_hour = models.FloatField(null=True)
     tariff_per_kwh = models.FloatField(null=True)
     currency = models.CharField(max_length=3, blank=True)  # '' without a price

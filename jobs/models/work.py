@@ -39,6 +39,9 @@ class Job(models.Model):
     # Where a person wants it once its attempt has stopped: cancelled or paused; '' where nobody has asked
     wanted_state = models.CharField(max_length=10, blank=True)
     stopping_since = models.DateTimeField(null=True)
+    # Of the current attempt, when it will be stopped because its devices stand idle, and who has put that off
+    idle_stop_at = models.DateTimeField(null=True)
+    idle_extended_by = models.CharField(max_length=150, blank=True)
     # How it stands in the queue, as the scheduler last saw it; written only by jobs.waiting.
     waiting_reason = models.CharField(max_length=300, blank=True)
     waiting_for = models.JSONField(default=dict)  # {"code": ..., "values": {...}} behind that sentence
@@ -48,6 +51,7 @@ class Job(models.Model):
     reason = models.TextField(blank=True)  # of the final state, one sentence
     attempt_number = models.PositiveIntegerField(default=0)  # of the current attempt: the fencing token
     step = models.PositiveIntegerField(default=0)  # newest step seen, for progress bars
+    stepped_at = models.DateTimeField(null=True)  # when that step was made
     num_steps = models.PositiveIntegerField()
     cloned_from = models.ForeignKey("jobs.Run", on_delete=models.SET_NULL, related_name="clones", null=True)
     template = models.ForeignKey(Template, on_delete=models.SET_NULL, related_name="jobs", null=True)
@@ -144,6 +148,10 @@ class Lease(models.Model):
     is_faulty = models.BooleanField(default=False)  # the attempt failed, and the reason points at this device
     began_at = models.DateTimeField(auto_now_add=True)
     ended_at = models.DateTimeField(null=True)
+    # Written by jobs.use only: {"2026-11-22": [seconds measured, of these unused]}, and the newest readings
+    use = models.JSONField(default=dict)
+    read_at = models.DateTimeField(null=True)
+    used_at = models.DateTimeField(null=True)  # the last one that was not below the pool's threshold
 
     class Meta:
         constraints = [

@@ -74,7 +74,8 @@ def test_an_unticked_box_is_off_and_saving_twice_changes_nothing(save):
 
 
 def test_a_pool_is_closed_by_unticking_it(admin_browser, pool, node):
-    admin_browser.post(SETTINGS, {"currency": "EUR", "seen": "0"})
+    texts = {name: text for name, text in pools.texts_of(pool).items() if pools.BY_NAME[name].kind == "text"}
+    admin_browser.post(SETTINGS, texts | {"seen": "0"})
     assert not Pool.objects.get().is_open
     assert PoolEvent.objects.get().text == "Open: true → false"
 

@@ -34,7 +34,7 @@ READS = [
 TOLD = ("points", "writers", "params", "tags", "heartbeat", "start", "finish")
 WRITES = [
     ("post", "/api/v1/jobs"),
-    *[("post", f"/api/v1/jobs/{{job}}/{wish}") for wish in ("cancel", "retry", "pause", "resume")],
+    *[("post", f"/api/v1/jobs/{{job}}/{wish}") for wish in ("cancel", "retry", "pause", "resume", "extend")],
     *[("post", f"/api/v1/jobs/{{job}}/{wish}") for wish in ("move", "priority")],
     ("post", "/api/v1/templates"),
     ("patch", "/api/v1/templates/{template}"),

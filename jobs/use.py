@@ -1,0 +1,59 @@
+"""Whether devices that are held are used: seconds that were measured, and seconds unused, of each lease and day."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+
+from jobs.models import Attempt, Lease
+
+METRIC = "utilisation_pct"
+# A reading stands for the time since the one before it, up to twice the slowest cadence of the sampler.
+GAP_LIMIT_S = 120.0
+UNUSED_SHOWN_S = 300.0  # a device that is unused for less is nobody's news
+
+Reading = tuple[float, float]  # unix time, percent
+
+
+def count(attempt: Attempt, readings: Mapping[str, Sequence[Reading]]) -> None:
+    """Add what devices (by id) have said since the last call; call it in the transaction that stores it."""
+    leases = list(
+        Lease.objects.filter(attempt=attempt, device__in=list(readings)).select_related("attempt__job__pool")
+    )
+    for lease in leases:
+        for at, pct in sorted(readings[lease.device_id]):
+            _add(lease, datetime.fromtimestamp(at, UTC), pct)
+    Lease.objects.bulk_update(leases, ["use", "read_at", "used_at"])
+
+
+def of_days(attempt: Attempt) -> dict[date, tuple[float, float]]:
+    """Day -> device-seconds measured, and of these unused; over all devices of an attempt."""
+    found: defaultdict[date, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for use in Lease.objects.filter(attempt=attempt).values_list("use", flat=True):
+        for day, (measured_s, unused_s) in use.items():
+            sums = found[date.fromisoformat(day)]
+            sums[0] += measured_s
+            sums[1] += unused_s
+    return {day: (measured_s, unused_s) for day, (measured_s, unused_s) in found.items()}
+
+
+def unused_since(lease: Lease, now: datetime) -> datetime | None:
+    """Since when the device has been held without being used; None: it is used, or nobody measures it."""
+    if lease.read_at is None or (now - lease.read_at).total_seconds() > GAP_LIMIT_S:
+        return None
+    since = lease.used_at or lease.began_at
+    return since if now - since >= timedelta(seconds=UNUSED_SHOWN_S) else None
+
+
+def _add(lease: Lease, at: datetime, pct: float) -> None:
+    before = lease.read_at
+    if before is not None and at <= before:
+        return
+    is_used = pct >= lease.attempt.job.pool.idle_below_pct
+    if before is not None and (passed_s := (at - before).total_seconds()) <= GAP_LIMIT_S:
+        measured_s, unused_s = lease.use.get(at.date().isoformat(), (0.0, 0.0))
+        lease.use[at.date().isoformat()] = [measured_s + passed_s, unused_s + (0.0 if is_used else passed_s)]
+    lease.read_at = at
+    if is_used:
+        lease.used_at = at
