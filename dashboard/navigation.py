@@ -19,5 +19,5 @@ PLACES = (
     Place("runs", "Runs", "graph-down", ("run",), is_main=True),
     Place("compare", "Compare", "layout-split"),
     Place("accounting", "Accounting", "table"),
-    Place("pools", "Pools", "hdd-stack", ("pool-settings", "node", "node-ask"), is_main=True),
+    Place("pools", "Pools", "hdd-stack", ("pool-settings", "node", "node-ask", "pool-tokens"), is_main=True),
 )

@@ -23,6 +23,7 @@ from dashboard.views import (
     saved,
     submit,
     templates,
+    tokens,
 )
 from dashboard.wishes import WISHES
 
@@ -55,6 +56,9 @@ urlpatterns = [
     path("v/<str:view_id>/change/", saved.change, name="saved-view-change"),
     path("v/<str:view_id>/delete/", saved.delete, name="saved-view-delete"),
     path("pools/", pools.listing, name="pools"),
+    path("pools/map/", pools.map_data, name="pools-map"),
+    path("pools/<str:name>/tokens/", tokens.listing, name="pool-tokens"),
+    path("pools/<str:name>/tokens/<int:token_id>/revoke/", tokens.revoke, name="token-revoke"),
     path("pools/<str:name>/settings/", pool_settings.settings, name="pool-settings"),
     path("pools/<str:name>/settings/changes/", pool_settings.changes, name="pool-changes"),
     path("pools/<str:name>/settings/quotas/<str:team>/", pool_settings.quota, name="pool-quota"),

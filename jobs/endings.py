@@ -1,4 +1,4 @@
-"""When what runs ends at the latest: by its time limit, which each attempt has anew."""
+"""When what runs ends at the latest: by its time limit, counted from its first step."""
 
 from __future__ import annotations
 

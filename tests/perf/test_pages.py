@@ -13,8 +13,10 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from jobs import scheduler
+from jobs.models import Device
 from tests.dashboard.conftest import plain_static_files  # noqa: F401  (fixture)
 from tests.jobs.crowds import crowd, with_runs
 
@@ -22,6 +24,15 @@ pytestmark = [pytest.mark.perf, pytest.mark.django_db(transaction=True), pytest.
 
 TIMES = 5
 QUEUE_S = 0.2
+READINGS = {
+    "metrics": {
+        "utilisation_pct": 93.7,
+        "memory_used_bytes": 61.3e9,
+        "memory_bandwidth_share": 0.61,
+        "power_w": 652.4,
+    },
+    "missing": {"tensor_active_share": ["unsupported", "This device has no such counter."]},
+}
 
 
 def best(browser: Client, address: str) -> tuple[float, float, int]:
@@ -63,3 +74,19 @@ def test_the_queue_page_takes_less_than_200_ms():
         wall, _, many = best(browser, address)
         assert wall < QUEUE_S
         assert many == few
+
+
+def test_the_map_of_8000_devices_is_small_and_quick():
+    """Page and data: less than 200 kB gzipped, as many queries as with 4 nodes."""
+    browser = browser_of("admin")
+    crowd(User.objects.create_user("few"), num_nodes=4, num_jobs=0, name="small")
+    print(f"\n{connection.vendor}: 4 nodes x 8 devices")
+    few = [best(browser, address)[2] for address in ("/pools/map/", "/nodes/small-0000/")]
+    crowd(User.objects.create_user("many"), num_nodes=1000, num_jobs=0)
+    Device.objects.update(latest=READINGS, latest_at=timezone.now())
+    print(f"{connection.vendor}: 1,000 nodes x 8 devices more, all held")
+    many = [best(browser, address)[2] for address in ("/pools/map/", "/nodes/crowd-0000/")]
+    best(browser, "/pools/")
+    sizes = [len(gzip.compress(browser.get(address).content)) for address in ("/pools/", "/pools/map/")]
+    assert many == few
+    assert sum(sizes) < 200_000
