@@ -9,11 +9,12 @@ costs no retry. Whoever breaks a gang writes the reason into its row once, and e
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import takewhile
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -140,7 +141,7 @@ def _verdict(attempt: Attempt, members: list[AttemptNode]) -> tuple[str, str, st
     failed = by_state[MemberState.FAILED]
     if attempt.state == AttemptState.ASSIGNED:
         why = f"The gang did not start: {attempt.broken_because or members[0].reason}"
-        if failed and _failed_to_prepare(attempt) >= PREPARE_FAILURES - 1:
+        if _in_a_row(attempt) >= PREPARE_FAILURES:
             return AttemptState.FAILED, f"{why} ({PREPARE_FAILURES} times in a row)", Cause.GANG, ""
         return AttemptState.STOPPED, why, Cause.GANG, ""
     culprits = [member for member in failed if not member.is_witness]
@@ -156,12 +157,11 @@ def _verdict(attempt: Attempt, members: list[AttemptNode]) -> tuple[str, str, st
     return AttemptState.STOPPED, stopped.reason, stopped.cause, ""
 
 
-def _failed_to_prepare(attempt: Attempt) -> int:
-    """How many of the job's attempts just before this one did not even start."""
-    earlier = Attempt.objects.filter(job_id=attempt.job_id, number__lt=attempt.number).order_by("-number")
-    count = 0
-    for started_at, state in earlier.values_list("started_at", "state")[:PREPARE_FAILURES]:
-        if started_at is not None or state != AttemptState.STOPPED:
-            break
-        count += 1
-    return count
+def _in_a_row(attempt: Attempt) -> int:
+    """How many of the job's newest attempts, this one first, could not prepare on some node. A device that an earlier
+    attempt still holds does not count: its holder is being stopped, or the device is taken out of use in a minute."""
+    newest = Attempt.objects.filter(job_id=attempt.job_id, number__lte=attempt.number).order_by("-number")
+    failed = AttemptNode.objects.filter(attempt=OuterRef("pk"), state=MemberState.FAILED)
+    seen = newest.annotate(is_bad=Exists(failed.exclude(cause=Cause.DEVICE_HELD)))
+    rows = seen.values_list("started_at", "is_bad")[:PREPARE_FAILURES]
+    return len(list(takewhile(lambda row: row[0] is None and row[1], rows)))

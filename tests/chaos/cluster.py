@@ -161,6 +161,15 @@ class Cluster:
         child = self.groups[node].processes[0].child
         return child.pid if child and child.poll() is None else None
 
+    def pids_on(self, node: str) -> list[int]:
+        """Living supervisors and ranks of one node."""
+        return [
+            pid
+            for _, state in self.live_states(node)
+            for kind in ("supervisor", "rank")
+            for pid in _pids(kind, state)
+        ]
+
     def live_states(self, node: str = "*") -> Iterator[tuple[Path, State]]:
         for path in (self.home / "nodes").glob(f"{node}/attempts/*"):
             state = AttemptDirectory(path).read_state()

@@ -84,26 +84,24 @@ class Storm:
 
     def _freeze(self, node: str) -> bool:
         """A whole machine that sleeps: its agent, its supervisors and its ranks, past the time of reassignment."""
-        agent, states = self.cluster.agent_of(node), [state for _, state in self.cluster.live_states(node)]
-        if agent is None or not states or time.monotonic() < self._frozen_until:
+        agent, pids = self.cluster.agent_of(node), self.cluster.pids_on(node)
+        if agent is None or not pids or time.monotonic() < self._frozen_until:
             return False
-        ranks = [rank.pid for state in states for rank in state.ranks if rank.exit_code is None]
         until = time.monotonic() + self.pick.uniform(*LONG_STOP_S)
         # Now and then the attempts wake up later than their agent: its devices are given to others meanwhile.
         late_s = self.pick.choice((0.0, LATE_S))
         self._frozen_until = until + late_s
         self._stop([agent], until)
-        self._stop([*(state.pid for state in states), *ranks], until + late_s)
+        self._stop(pids, until + late_s)
         self.counts["node frozen"] += 1
         return True
 
     def _kill_node(self, node: str) -> bool:
         """As when the power goes, and comes back: agent, supervisors and ranks at once."""
-        agent, states = self.cluster.agent_of(node), [state for _, state in self.cluster.live_states(node)]
-        if agent is None or not states:
+        agent, pids = self.cluster.agent_of(node), self.cluster.pids_on(node)
+        if agent is None or not pids:
             return False
-        ranks = [rank.pid for state in states for rank in state.ranks if rank.exit_code is None]
-        for pid in (agent, *(state.pid for state in states), *ranks):
+        for pid in (agent, *pids):
             _send(pid, signal.SIGKILL)
         self.counts["node killed"] += 1
         return True

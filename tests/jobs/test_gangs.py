@@ -204,6 +204,17 @@ class TestStarting:
         assert states(job)[0] == JobState.FAILED
         assert "No memory. (5 times in a row)" in Job.objects.get().reason
 
+    def test_a_device_that_is_still_held_is_waited_for_however_often_the_gang_meets_it(self, played, job):
+        for _ in range(2 * gangs.PREPARE_FAILURES):
+            assert states(job)[0] == JobState.SCHEDULED
+            played.arm("a")
+            report(played.started["b"], "failed", "device b-0 is still held", cause="device_held")
+            played.tick()
+            report(played.started["a"], "stopped", "the gang was broken up")
+            played.tick()
+            assert states(job)[0] == JobState.QUEUED
+            scheduler.schedule(job.pool)
+
     def test_a_cancelled_gang_is_let_go(self, played, job):
         played.arm("a")
         queue.cancel(job, actor="tom")
