@@ -113,6 +113,9 @@ JOIN_TOKEN = env.text("HEADROOM_JOIN_TOKEN", "")  # of a node's first start; `up
 FREE_POOLS = env.words("HEADROOM_FREE_POOLS", [])  # that `prepare` lets nodes join without a token
 DATA_DIR = Path(env.text("HEADROOM_DATA_DIR", str(HOME_DIR / "data"))).resolve()
 CORPUS_ROOT = Path(env.text("HEADROOM_CORPUS_ROOT", str(HOME_DIR / "corpora"))).resolve()
+# Files that runs log through the API. Several web servers must see one folder; a file above the limit is refused.
+ARTEFACT_ROOT = Path(env.text("HEADROOM_ARTEFACT_ROOT", str(HOME_DIR / "artefacts"))).resolve()
+ARTEFACT_LIMIT_BYTES = env.whole("HEADROOM_ARTEFACT_LIMIT_BYTES", 10 * 1024**3)
 # Where this node's checkpoints go when several nodes see one folder: a job then resumes on any of them. Unset: on the
 # node's own disk. The address is the one by which other nodes reach this one; unset: that of its default route.
 CHECKPOINT_ROOT = env.text("HEADROOM_CHECKPOINT_ROOT", "")

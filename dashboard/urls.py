@@ -2,12 +2,13 @@
 
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
-from django.urls import path
+from django.urls import include, path
 from django.views.generic import RedirectView
 
 from dashboard.api import points
 from dashboard.api.api import urls as api_urls
 from dashboard.live import live
+from dashboard.mlflow import routes as mlflow
 from dashboard.views import (
     accounting,
     comments,
@@ -70,6 +71,9 @@ urlpatterns = [
     path("live", live, name="live"),
     path("api/v1/runs/<str:run_id>/points", points.take, name="points"),
     path("api/v1/", api_urls()),
+    *[path(f"{prefix}/2.0/mlflow/", include(mlflow.tracking)) for prefix in ("api", "ajax-api")],
+    path("api/2.0/mlflow-artifacts/", include(mlflow.files)),
+    path("api/3.0/mlflow/<path:rest>", mlflow.nothing_here),
     path("admin/", admin.site.urls),
 ]
 handler400 = errors.bad_request

@@ -10,10 +10,12 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
+from jobs import series
 from jobs.ids import new_id
-from jobs.models import Project, Run, RunEvent, RunTag, Team
+from jobs.models import Project, Run, RunEvent, RunInput, RunTag, Stream, Team
 from jobs.models.runs import KEY_LIMIT, TAG_LIMIT
 from jobs.params import store as store_params
+from jobs.series import unnumbered
 from jobs.states import FINAL, JobState
 
 TRACKED_STATES = (JobState.QUEUED, JobState.RUNNING, *FINAL)  # what the writer of a run may say of it
@@ -90,7 +92,22 @@ def set_state(run: Run, state: str, *, actor: str, ended_at: datetime | None = N
             _tell(run, actor, state)
         elif ended_at is not None:
             Run.objects.filter(id=run.id).update(ended_at=ended_at)
+        if state in FINAL:
+            _settle(run)
     run.state, run.ended_at = state, ended
+
+
+def set_parent(run: Run, parent: Run, *, actor: str) -> None:
+    """Hang a run under another of its team. Raises TrackingError where that would be a circle."""
+    above: Run | None = parent
+    while above is not None:
+        if above.id == run.id:
+            raise TrackingError(f"Run {parent.id} is itself under run {run.id}, which cannot be under it.")
+        above = above.parent
+    with transaction.atomic():
+        if Run.objects.filter(id=run.id).exclude(parent=parent).update(parent=parent):
+            _tell(run, actor, "parent", f"Under run {parent.id}.")
+    run.parent = parent
 
 
 def hear(run: Run) -> None:
@@ -99,6 +116,14 @@ def hear(run: Run) -> None:
     if run.heard_at is None or now - run.heard_at > HEARD_EVERY:
         Run.objects.filter(id=run.id).update(heard_at=now)
         run.heard_at = now
+
+
+def add_inputs(run: Run, inputs: Iterable[RunInput]) -> None:
+    """Data sets that the run read; one that is known by name and digest stays as it is."""
+    rows = list(inputs)
+    for row in rows:
+        row.run = run
+    RunInput.objects.bulk_create(rows, ignore_conflicts=True)
 
 
 def set_tags(run: Run, tags: Mapping[str, str]) -> None:
@@ -149,6 +174,13 @@ def change(run: Run, *, actor: str, **fields: str) -> None:
         Run.objects.filter(id=run.id).update(**fields)
     for field, value in fields.items():
         setattr(run, field, value)
+
+
+def _settle(run: Run) -> None:
+    """The series of a run that has ended, as small and as quick to read as they get. Later points are still taken."""
+    for attempt in set(Stream.objects.filter(run=run).values_list("attempt", flat=True)):
+        series.close(run.id, attempt)
+    unnumbered.forget(run.id)
 
 
 def _tell(run: Run, actor: str, what: str, text: str = "") -> None:

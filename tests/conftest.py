@@ -35,6 +35,7 @@ def own_folders(settings: Any, tmp_path: Path) -> None:
     """No test writes where a Headroom of this checkout keeps its things."""
     settings.NODE_DIR = tmp_path / "node"
     settings.DATA_DIR = tmp_path / "data"
+    settings.ARTEFACT_ROOT = tmp_path / "artefacts"
     settings.CORPUS_ROOT = tmp_path / "corpora"
 
 

@@ -1,12 +1,13 @@
 """Every table, one file per noun."""
 
+from jobs.models.artefacts import Artefact, RunInput
 from jobs.models.cluster import Device, Node, Pool
 from jobs.models.logs import BroughtLog
 from jobs.models.nodes import NodeEvent, NodeToken
 from jobs.models.people import ApiToken, LoginLink, Membership, Team
 from jobs.models.pools import PoolEvent
-from jobs.models.runs import Project, Run, RunEvent, RunMetric, RunParam, RunTag
-from jobs.models.series import Batch, Chunk, ChunkData, Segment, StoredSeries, Stream
+from jobs.models.runs import Project, ProjectEvent, Run, RunEvent, RunMetric, RunParam, RunTag
+from jobs.models.series import Batch, Chunk, ChunkData, Delivery, Segment, StoredSeries, Stream
 from jobs.models.shares import Charge, Share
 from jobs.models.sharing import Comment, Report, SavedView
 from jobs.models.templates import Template, TemplateEvent
@@ -14,6 +15,7 @@ from jobs.models.work import Attempt, AttemptNode, Event, Job, Lease, Priority, 
 
 __all__ = [
     "ApiToken",
+    "Artefact",
     "Attempt",
     "AttemptNode",
     "Batch",
@@ -22,6 +24,7 @@ __all__ = [
     "Chunk",
     "ChunkData",
     "Comment",
+    "Delivery",
     "Device",
     "Event",
     "Job",
@@ -35,9 +38,11 @@ __all__ = [
     "PoolEvent",
     "Priority",
     "Project",
+    "ProjectEvent",
     "Report",
     "Run",
     "RunEvent",
+    "RunInput",
     "RunMetric",
     "RunParam",
     "RunTag",

@@ -18,7 +18,7 @@ class Project(models.Model):
     """What a team gathers runs under; MLflow calls it an experiment. A run without one is in the team's default."""
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="projects")
-    name = models.CharField(max_length=250)
+    name = models.CharField(max_length=500)
     note = models.TextField(blank=True)
     tags = models.JSONField(default=dict)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -33,6 +33,19 @@ class Project(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class ProjectEvent(models.Model):
+    """Something a person or program did to a project: who, what. Only ever added to."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="events")
+    at = models.DateTimeField(auto_now_add=True)
+    actor = models.CharField(max_length=150)
+    kind = models.CharField(max_length=40)  # project.<what>
+    text = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["id"]
 
 
 class Run(models.Model):

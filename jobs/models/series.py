@@ -37,6 +37,15 @@ class Batch(models.Model):
     data = models.BinaryField()
 
 
+class Delivery(models.Model):
+    """A request of a writer that does not number its batches, by its digest: a retry of it finds this row."""
+
+    pk = models.CompositePrimaryKey("stream_id", "digest")
+    stream = models.ForeignKey(Stream, on_delete=models.CASCADE, related_name="deliveries")
+    digest = models.BinaryField(max_length=16)
+    seq = models.BigIntegerField()  # of the batch it became
+
+
 class StoredSeries(models.Model):
     """One metric of one source within a stream; counts what is folded."""
 

@@ -4,8 +4,9 @@ from jobs.series.codec import Point, kind_of
 from jobs.series.counters import counted
 from jobs.series.names import Name, last_steps, names
 from jobs.series.newest import newest, plain
-from jobs.series.raw import Raw, raw
+from jobs.series.raw import Raw, raw, raw_of_runs
 from jobs.series.read import Series, TooMuch, read
+from jobs.series.thin import thinned
 from jobs.series.write import append, append_columns, close, contiguous_end, fold
 
 __all__ = [
@@ -26,5 +27,7 @@ __all__ = [
     "newest",
     "plain",
     "raw",
+    "raw_of_runs",
     "read",
+    "thinned",
 ]

@@ -36,7 +36,7 @@ class Columns(NamedTuple):
     times_us: Ints
     values: Floats
 
-    def only(self, chosen: slice | npt.NDArray[np.bool_]) -> Columns:
+    def only(self, chosen: slice | npt.NDArray[np.bool_] | npt.NDArray[np.integer]) -> Columns:
         return Columns(self.steps[chosen], self.times_us[chosen], self.values[chosen])
 
 

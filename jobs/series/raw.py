@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
+import numpy as np
+
 from jobs.series import codec
 from jobs.series.codec import Columns
 from jobs.series.names import names
@@ -29,6 +31,22 @@ def raw(run_id: str, metrics: Collection[str] | None = None) -> Iterator[Raw]:
         snapshot = take([run_id], wanted[first : first + METRICS_AT_ONCE])
         for key in sorted(snapshot.keys()):
             yield from _of_series(key, snapshot.chunks.get(key, []), snapshot.tails.get(key, {}))
+
+
+def raw_of_runs(run_ids: Collection[str], metric: str, source: str = "run") -> dict[str, Columns]:
+    """Run -> its points of one series over all attempts, in the order of their times, then steps; by one statement.
+    Runs without a point are left out."""
+    snapshot = take(run_ids, {metric}, {source})
+    points = points_of(chunk for chunks in snapshot.chunks.values() for chunk in chunks)
+    found = {}
+    for run_id in run_ids:
+        key = SeriesKey(run_id, metric, source)
+        parts = [points[chunk.id] for chunk in snapshot.chunks.get(key, [])]
+        parts += snapshot.tails.get(key, {}).values()
+        if parts:
+            columns = codec.concatenate(parts)
+            found[run_id] = columns.only(np.lexsort((columns.values, columns.steps, columns.times_us)))
+    return found
 
 
 def _of_series(key: SeriesKey, chunks: list[Sealed], tails: dict[int, Columns]) -> Iterator[Raw]:

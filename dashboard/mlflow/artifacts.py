@@ -1,0 +1,106 @@
+"""Artifacts through the proxy endpoints: uploads and downloads in pieces, whatever their size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.http import Http404, HttpRequest
+
+from dashboard.downloads import FileDownload
+from dashboard.mlflow import shapes
+from dashboard.mlflow.answers import info
+from dashboard.mlflow.door import DEFAULT, Caller, endpoint, one_of
+from dashboard.mlflow.errors import Refused, bad, nothing
+from jobs import artefacts, tracking
+from jobs.models import Run
+
+PIECE_BYTES = 1024 * 1024
+
+
+class Spot(NamedTuple):
+    run: Run
+    path: str  # '' is the run's own folder
+
+
+@endpoint("PUT", writes=True)
+def upload(caller: Caller, request: HttpRequest, path: str) -> None:
+    spot = _spot(caller, path)
+    if spot.run.archived_at:
+        raise bad(f"The run {spot.run.id} must be in the 'active' state. Current state is deleted.")
+    said = request.headers.get("Content-Length", "")
+    if said.isdigit() and int(said) > settings.ARTEFACT_LIMIT_BYTES:
+        raise artefacts.TooBig(
+            f"'{spot.path}' has {int(said):,} bytes; at most {settings.ARTEFACT_LIMIT_BYTES:,} are kept of one file."
+        )
+    artefacts.save(spot.run, spot.path, _pieces(request), actor=caller.name)
+    tracking.hear(spot.run)
+
+
+@endpoint("GET")
+def download(caller: Caller, request: HttpRequest, path: str) -> FileDownload:
+    spot = _spot(caller, path)
+    found = artefacts.find(spot.run, spot.path)
+    if found is None:
+        raise nothing(f"Run {spot.run.id} has no artifact '{spot.path}'")
+    try:
+        return FileDownload(artefacts.file_of(found), found.path.rpartition("/")[2], found.size_bytes)
+    except Http404:
+        raise Refused(
+            "INTERNAL_ERROR", f"The file of artifact '{spot.path}' is not on this server's disk."
+        ) from None
+
+
+@endpoint("DELETE", writes=True)
+def delete(caller: Caller, request: HttpRequest, path: str) -> None:
+    spot = _spot(caller, path)
+    if not artefacts.delete(spot.run, spot.path, actor=caller.name):
+        raise nothing(f"Run {spot.run.id} has no artifact '{spot.path}'")
+
+
+@endpoint("GET", shapes.ArtifactPath)
+def listing(caller: Caller, asked: shapes.ArtifactPath) -> dict[str, Any]:
+    """Paths relative to the folder that was asked for."""
+    spot = _spot(caller, asked.path)
+    above = len(spot.path) + 1 if spot.path else 0
+    return {"files": [_file(entry, entry.path[above:]) for entry in artefacts.listing(spot.run, spot.path)]}
+
+
+@endpoint("GET", shapes.ListArtifacts)
+def listing_of_run(caller: Caller, asked: shapes.ListArtifacts) -> dict[str, Any]:
+    """The same for a run: paths from its root."""
+    run = caller.run(asked.id)
+    if asked.path:
+        artefacts.refuse_bad_path(asked.path)
+    files = [_file(entry, entry.path) for entry in artefacts.listing(run, asked.path)]
+    return {"root_uri": info(run)["artifact_uri"], "files": files}
+
+
+file = one_of(upload, download, delete)
+
+
+def _spot(caller: Caller, path: str) -> Spot:
+    """`path` is <experiment>/<run>/artifacts/<path>. One of another experiment than the run's is none."""
+    experiment_id, _, rest = path.strip("/").partition("/")
+    run_id, _, rest = rest.partition("/")
+    folder, _, name = rest.partition("/")
+    if folder != "artifacts":
+        raise bad(f"Invalid path '{path[:200]}': <experiment>/<run>/artifacts/<path> was expected.")
+    run = caller.run(run_id)
+    if str(run.project_id or DEFAULT) != experiment_id:
+        raise nothing(f"Experiment {experiment_id} has no run {run_id}")
+    if name:
+        artefacts.refuse_bad_path(name)
+    return Spot(run, name)
+
+
+def _file(entry: artefacts.Entry, path: str) -> dict[str, Any]:
+    if entry.artefact is None:
+        return {"path": path, "is_dir": True}
+    return {"path": path, "is_dir": False, "file_size": entry.artefact.size_bytes}
+
+
+def _pieces(request: HttpRequest) -> Iterator[bytes]:
+    while piece := request.read(PIECE_BYTES):
+        yield piece

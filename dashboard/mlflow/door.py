@@ -1,0 +1,198 @@
+"""The one way in: who calls, is it well formed, and what goes back; every refusal in MLflow's words."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+import msgspec
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.models import User
+from django.core.exceptions import RequestDataTooBig
+from django.db import OperationalError, connection
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.views.decorators.csrf import csrf_exempt
+
+from dashboard import access
+from dashboard.mlflow.errors import Refused, bad, nothing
+from jobs import people
+from jobs.artefacts import ArtefactError
+from jobs.models import Project, Run, Team
+from jobs.params import ParamError
+from jobs.projects import NameTaken, ProjectError
+from jobs.tracking import TrackingError
+
+log = logging.getLogger(__name__)
+encode = msgspec.json.Encoder().encode
+DEFAULT = "0"  # the id of the team's default experiment
+REFUSALS = (ParamError, ProjectError, TrackingError, ArtefactError)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A token speaks for one person in one team, and sees only that team."""
+
+    user: User
+    team: Team
+
+    @property
+    def name(self) -> str:
+        return self.user.get_username()
+
+    def runs(self) -> QuerySet[Run]:
+        return Run.objects.filter(team=self.team).select_related("job", "owner", "project")
+
+    def run(self, run_id: str) -> Run:
+        run = self.runs().filter(id=run_id).first()
+        if run is None:
+            raise nothing(f"Run with id={run_id} not found")
+        return run
+
+    def active_run(self, run_id: str) -> Run:
+        """One that may be written on."""
+        run = self.run(run_id)
+        if run.archived_at:
+            raise bad(f"The run {run_id} must be in the 'active' state. Current state is deleted.")
+        return run
+
+    def project(self, experiment_id: str) -> Project | None:
+        """None: the team's default."""
+        if experiment_id == DEFAULT:
+            return None
+        found = None
+        if experiment_id.isascii() and experiment_id.isdigit() and len(experiment_id) < 19:
+            found = Project.objects.filter(team=self.team, id=int(experiment_id)).first()
+        if found is None:
+            raise nothing(f"No Experiment with id={experiment_id} exists")
+        return found
+
+    def may_write(self) -> bool:
+        return access.teams_written_by(self.user).filter(id=self.team.id).exists()
+
+
+def endpoint(
+    method: str, shape: type | None = None, *, writes: bool = False
+) -> Callable[..., Callable[..., Any]]:
+    """A view of the function below it, which takes the caller, the checked request and the parts of the path, and
+    gives what is sent back: an object, or a response of its own (with shape=None it gets the raw request)."""
+
+    def made(function: Callable[..., Any]) -> Callable[..., HttpResponse]:
+        read = _reader(method, shape)
+
+        @csrf_exempt
+        @login_not_required
+        @wraps(function)
+        def view(request: HttpRequest, **parts: str) -> HttpResponse:
+            try:
+                caller = _caller(request)
+                if request.method != method:
+                    raise Refused(
+                        "METHOD_NOT_ALLOWED", f"{request.path} takes {method}, not {request.method}."
+                    )
+                if writes and not caller.may_write():
+                    raise Refused(
+                        "PERMISSION_DENIED", f"{caller.name} may look at team {caller.team}, not write."
+                    )
+                return _answer(function(caller, read(request), **parts))
+            except Refused as refused:
+                return refused.response()
+            except NameTaken as taken:
+                return Refused("RESOURCE_ALREADY_EXISTS", str(taken)).response()
+            except REFUSALS as error:
+                return bad(str(error)).response()
+            except OperationalError as error:
+                if connection.vendor == "sqlite" and "locked" not in str(error):
+                    raise
+                log.exception(
+                    "The database did not answer %s; the client is asked to try again.", request.path
+                )
+                return Refused("TEMPORARILY_UNAVAILABLE", "The database is busy. Try again.").response()
+
+        view.method = method  # type: ignore[attr-defined]
+        return view
+
+    return made
+
+
+def one_of(*views: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Several endpoints at one address, told apart by their methods."""
+    by_method = {view.method: view for view in views}  # type: ignore[attr-defined]
+
+    @csrf_exempt
+    @login_not_required
+    def view(request: HttpRequest, **parts: str) -> HttpResponse:
+        return by_method.get(request.method or "", views[0])(request, **parts)
+
+    return view
+
+
+def _caller(request: HttpRequest) -> Caller:
+    """By a Bearer token, or by Basic with the token as password, as MLflow's clients send either."""
+    kind, _, said = request.headers.get("Authorization", "").partition(" ")
+    token = said.strip()
+    if kind.lower() == "basic":
+        try:
+            token = base64.b64decode(token, validate=True).decode().partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError):
+            token = ""
+    elif kind.lower() != "bearer":
+        raise Refused(
+            "UNAUTHENTICATED", "Set MLFLOW_TRACKING_TOKEN to a token: manage.py token NAME makes one."
+        )
+    found = people.user_of_token(token)
+    if found is None:
+        raise Refused("UNAUTHENTICATED", "This token is not known, or it has expired.")
+    return Caller(*found)
+
+
+def _reader(method: str, shape: type | None) -> Callable[[HttpRequest], Any]:
+    if shape is None:
+        return lambda request: request
+    if method == "GET":
+        lists = [
+            field.encode_name
+            for field in msgspec.structs.fields(shape)
+            if typing.get_origin(field.type) is list
+        ]
+        return lambda request: _of_query(request, shape, lists)
+    decoder = msgspec.json.Decoder(
+        shape, strict=False
+    )  # numbers may come as strings, as protobuf's JSON has them
+    return lambda request: _checked(lambda: decoder.decode(_body(request) or b"{}"))
+
+
+def _of_query(request: HttpRequest, shape: type, lists: list[str]) -> Any:
+    values = {key: request.GET.getlist(key) if key in lists else request.GET[key] for key in request.GET}
+    return _checked(lambda: msgspec.convert(values, shape, strict=False))
+
+
+def _body(request: HttpRequest) -> bytes:
+    try:
+        return request.body
+    except RequestDataTooBig:
+        raise bad("A request has at most 1,000,000 bytes. Please split it up and try again.") from None
+
+
+def _checked(read: Callable[[], Any]) -> Any:
+    try:
+        return read()
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at `$")
+        raise bad(
+            f"Invalid value for parameter '{path.strip('.`') or 'request'}' supplied: {reason}"
+        ) from None
+    except msgspec.DecodeError as error:
+        raise Refused("BAD_REQUEST", f"The body is not JSON: {error}") from None
+
+
+def _answer(given: Any) -> HttpResponse:
+    if isinstance(given, HttpResponse | StreamingHttpResponse):
+        return given
+    return HttpResponse(encode(given if given is not None else {}), content_type="application/json")

@@ -1,0 +1,42 @@
+"""How the API says no: MLflow's error codes, each with the HTTP status that its clients expect."""
+
+from __future__ import annotations
+
+import msgspec
+from django.http import HttpResponse
+
+STATUS = {
+    "INVALID_PARAMETER_VALUE": 400,
+    "BAD_REQUEST": 400,
+    "RESOURCE_ALREADY_EXISTS": 400,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
+    "RESOURCE_DOES_NOT_EXIST": 404,
+    "ENDPOINT_NOT_FOUND": 404,
+    "METHOD_NOT_ALLOWED": 405,
+    "INTERNAL_ERROR": 500,
+    "TEMPORARILY_UNAVAILABLE": 503,  # clients try again
+}
+
+
+class Refused(Exception):
+    """A request that is not met; `code` is one of STATUS."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+    def response(self) -> HttpResponse:
+        body = msgspec.json.encode({"error_code": self.code, "message": str(self)})
+        response = HttpResponse(body, content_type="application/json", status=STATUS[self.code])
+        if self.code == "UNAUTHENTICATED":
+            response["WWW-Authenticate"] = 'Basic realm="Headroom"'
+        return response
+
+
+def bad(message: str) -> Refused:
+    return Refused("INVALID_PARAMETER_VALUE", message)
+
+
+def nothing(message: str) -> Refused:
+    return Refused("RESOURCE_DOES_NOT_EXIST", message)

@@ -1,0 +1,99 @@
+"""Runs: made, read, renamed, ended, archived and found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dashboard.mlflow import answers, paging, shapes
+from dashboard.mlflow.door import DEFAULT, Caller, endpoint
+from dashboard.mlflow.errors import bad
+from dashboard.mlflow.filtering import runs as search_terms
+from dashboard.mlflow.tags import refuse_bad_tags, set_tags
+from dashboard.mlflow.words import NAME, NOTE, PARENT, TAG_COLUMNS, moment, state_of, view_of
+from jobs import tracking
+from jobs.ids import new_id
+from jobs.models import Project, Run
+from jobs.states import FINAL
+
+MOST = 50_000
+
+
+@endpoint("POST", shapes.CreateRun, writes=True)
+def create(caller: Caller, asked: shapes.CreateRun) -> dict[str, Any]:
+    project = caller.project(asked.experiment_id)
+    if project is not None and project.archived_at:
+        raise bad(f"The experiment {project.id} must be in the 'active' state. Current state is deleted.")
+    refuse_bad_tags(asked.tags)
+    tags = answers.pairs(asked.tags)
+    parent = caller.run(tags[PARENT]) if PARENT in tags else None
+    run = tracking.create(
+        team=caller.team,
+        owner=caller.user,
+        name=_name(asked.run_name, tags.get(NAME, "")),
+        origin="mlflow",
+        project=project,
+        parent=parent,
+        started_at=moment(asked.start_time or None, "start_time"),
+        tags={key: value for key, value in tags.items() if key not in TAG_COLUMNS},
+    )
+    if tags.get(NOTE):
+        tracking.change(run, actor=caller.name, note=tags[NOTE])
+    return {"run": answers.run(caller.run(run.id))}
+
+
+@endpoint("GET", shapes.RunId)
+def get(caller: Caller, asked: shapes.RunId) -> dict[str, Any]:
+    return {"run": answers.run(caller.run(asked.id))}
+
+
+@endpoint("POST", shapes.UpdateRun, writes=True)
+def update(caller: Caller, asked: shapes.UpdateRun) -> dict[str, Any]:
+    run = caller.active_run(asked.id)
+    if asked.run_name:
+        set_tags(caller, run, {NAME: asked.run_name})
+    if asked.status is not None:
+        ended_at = moment(asked.end_time or None, "end_time")
+        state = state_of(asked.status)
+        tracking.set_state(run, state, actor=caller.name, ended_at=ended_at if state in FINAL else None)
+    return {"run_info": answers.info(caller.run(run.id))}
+
+
+@endpoint("POST", shapes.RunId, writes=True)
+def delete(caller: Caller, asked: shapes.RunId) -> None:
+    tracking.archive(caller.run(asked.id), actor=caller.name)
+
+
+@endpoint("POST", shapes.RunId, writes=True)
+def restore(caller: Caller, asked: shapes.RunId) -> None:
+    tracking.restore(caller.run(asked.id), actor=caller.name)
+
+
+@endpoint("POST", shapes.SearchRuns)
+def search(caller: Caller, asked: shapes.SearchRuns) -> dict[str, Any]:
+    paging.refuse_bad_size(asked.max_results, MOST)
+    chosen = search_terms.of_experiments(
+        caller.runs().filter(**view_of(asked.run_view_type)), _projects(caller, asked.experiment_ids)
+    )
+    ordered = search_terms.ordered(search_terms.filtered(chosen, asked.filter), asked.order_by)
+    start = paging.start_of(asked.page_token)
+    rows: list[Run] = list(ordered[start : start + asked.max_results + 1])
+    answer: dict[str, Any] = {"runs": answers.runs(rows[: asked.max_results])}
+    return paging.with_token(answer, start, asked.max_results, is_more=len(rows) > asked.max_results)
+
+
+def _projects(caller: Caller, experiment_ids: list[str]) -> set[int | None]:
+    """Of the caller's team; ids that it has not are left out, as MLflow does. None stands for the default."""
+    numbers = [int(one) for one in experiment_ids if one.isascii() and one.isdigit() and len(one) < 19]
+    found: set[int | None] = set(
+        Project.objects.filter(team=caller.team, id__in=numbers).values_list("id", flat=True)
+    )
+    return found | {None} if DEFAULT in experiment_ids else found
+
+
+def _name(asked: str, tag: str) -> str:
+    if asked and tag and asked != tag:
+        raise bad(
+            "Both 'run_name' argument and 'mlflow.runName' tag are specified, but with different values "
+            f"(run_name='{asked}', mlflow.runName='{tag}')."
+        )
+    return asked or tag or f"run {new_id()[:5]}"

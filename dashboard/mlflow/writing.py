@@ -1,0 +1,160 @@
+"""What training code logs: metrics, parameters, data sets. A request that comes twice changes nothing the second time.
+
+Metrics of a job's run are refused: its ranks record them, and attempts decide which of its steps count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+from django.db import transaction
+
+from dashboard.mlflow import answers, shapes
+from dashboard.mlflow.door import Caller, endpoint
+from dashboard.mlflow.errors import bad
+from dashboard.mlflow.tags import refuse_bad_tags, set_tags
+from dashboard.mlflow.words import (
+    ENTITIES_A_BATCH,
+    METRICS_A_BATCH,
+    PAIRS_A_BATCH,
+    place_of,
+    refuse_bad_name,
+)
+from jobs import params, series, tracking
+from jobs.models import Run, RunInput
+from jobs.series import brief, codec, unnumbered
+
+STREAM = "mlflow"
+encode = msgspec.msgpack.Encoder().encode  # exact: JSON has no NaN
+CONTEXT = "mlflow.data.context"
+LATEST_MS = 253_402_300_799_000  # the end of the year 9999, the last that a calendar holds
+LIMITS = {"name": 500, "digest": 36, "source": 65_535, "schema": 1_048_575, "profile": 16_777_215}
+
+
+@endpoint("POST", shapes.LogMetric, writes=True)
+def log_metric(caller: Caller, asked: shapes.LogMetric) -> None:
+    for name in ("value", "timestamp"):
+        if getattr(asked, name) is None:
+            raise bad(f"Missing value for required parameter '{name}'.")
+    _write(caller, asked.id, [shapes.Metric(asked.key, asked.value or 0.0, asked.timestamp or 0, asked.step)])
+
+
+@endpoint("POST", shapes.LogParam, writes=True)
+def log_parameter(caller: Caller, asked: shapes.LogParam) -> None:
+    _write(caller, asked.id, pairs=[shapes.Pair(asked.key, asked.value)])
+
+
+@endpoint("POST", shapes.LogBatch, writes=True)
+def log_batch(caller: Caller, asked: shapes.LogBatch) -> None:
+    for name, count, limit in (
+        ("metrics", len(asked.metrics), METRICS_A_BATCH),
+        ("params", len(asked.params), PAIRS_A_BATCH),
+        ("tags", len(asked.tags), PAIRS_A_BATCH),
+        (
+            "metrics, params, and tags",
+            len(asked.metrics) + len(asked.params) + len(asked.tags),
+            ENTITIES_A_BATCH,
+        ),
+    ):
+        if count > limit:
+            raise bad(
+                f"A batch logging request can contain at most {limit} {name}. Got {count} {name}. "
+                f"Please split up {name} across multiple requests and try again."
+            )
+    _write(caller, asked.id, asked.metrics, asked.params, asked.tags)
+
+
+@endpoint("POST", shapes.LogInputs, writes=True)
+def log_inputs(caller: Caller, asked: shapes.LogInputs) -> None:
+    run = caller.active_run(asked.id)
+    if len(asked.datasets) > 1000:
+        raise bad(f"A run's inputs take at most 1000 datasets a request, not {len(asked.datasets)}.")
+    for one in asked.datasets:
+        for name, limit in LIMITS.items():
+            if len(getattr(one.dataset, name)) > limit:
+                raise bad(f"'dataset.{name}' exceeds the maximum length of {limit} characters")
+    tracking.add_inputs(run, [_input(one) for one in asked.datasets])
+    tracking.hear(run)
+
+
+def _write(
+    caller: Caller,
+    run_id: str,
+    metrics: list[shapes.Metric] = [],  # noqa: B006 (never changed)
+    pairs: Iterable[shapes.Pair] = (),
+    tags: Iterable[shapes.Pair] = (),
+) -> None:
+    """All of a request or nothing of it."""
+    run = caller.active_run(run_id)
+    refuse_bad_tags(tags)
+    if run.job_id is not None and (metrics or pairs):
+        raise bad(
+            f"Run {run.id} belongs to job {run.job_id}: its ranks record its metrics, its spec is its parameters. "
+            f"Log into a run of your own, nested under it by the tag mlflow.parentRunId={run.id}."
+        )
+    chosen = _params(pairs)
+    with transaction.atomic():
+        if chosen:
+            params.store(run, chosen)
+        if metrics:
+            _deliver(run, metrics)
+        set_tags(caller, run, answers.pairs(tags))
+        tracking.hear(run)
+
+
+def _params(pairs: Iterable[shapes.Pair]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for number, pair in enumerate(pairs):
+        refuse_bad_name(pair.key, f"params[{number}].key")
+        if pair.key in found:
+            raise bad(
+                f"Duplicate parameter keys have been submitted: {[pair.key]}. Please ensure the request contains only "
+                "one param value per param key."
+            )
+        found[pair.key] = pair.value
+    return found
+
+
+def _deliver(run: Run, metrics: list[shapes.Metric]) -> None:
+    for key in {metric.key for metric in metrics}:
+        refuse_bad_name(key, "metrics[0].name" if len(metrics) == 1 else "metrics.name")
+    if max(metric.timestamp for metric in metrics) > LATEST_MS:
+        raise bad(
+            f"Invalid value for parameter 'timestamp' supplied: at most {LATEST_MS} milliseconds since 1970."
+        )
+    places = {key: place_of(key) for key in {metric.key for metric in metrics}}
+    points = [
+        series.Point(
+            place.metric, place.source, metric.step, metric.timestamp / 1000, metric.value * place.scale
+        )
+        for metric, place in ((metric, places[metric.key]) for metric in metrics)
+    ]
+    points = list(dict.fromkeys(points))  # as in MLflow's own table, a point is what it says
+    try:
+        is_new = unnumbered.deliver(run.id, STREAM, encode(metrics), points)
+    except ValueError as error:
+        raise bad(f"Invalid value for parameter 'metrics' supplied: {error}") from None
+    device = [metric for metric in metrics if places[metric.key].source != brief.SOURCE]
+    if (
+        is_new and device
+    ):  # its series is the device's; in short it is also the run's, under the name its writer knows
+        own = [
+            series.Point(one.key, brief.SOURCE, one.step, one.timestamp / 1000, one.value) for one in device
+        ]
+        brief.add(run.id, codec.columns_by_key(own))
+
+
+def _input(one: shapes.DatasetInput) -> RunInput:
+    tags = answers.pairs(one.tags)
+    said = one.dataset
+    return RunInput(
+        name=said.name,
+        digest=said.digest,
+        context=tags.get(CONTEXT, "")[:500],
+        source_type=said.source_type,
+        source=said.source,
+        schema=said.schema,
+        profile=said.profile,
+        tags=tags,
+    )

@@ -1,0 +1,51 @@
+"""What a run brought along: the files its code saved, and the data sets it read."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from jobs.ids import new_id
+from jobs.models.runs import Run
+
+PATH_LIMIT = 500
+
+
+class Artefact(models.Model):
+    """One file of a run. On disk it is named by its id: what a client calls it never becomes a path of ours."""
+
+    id = models.CharField(primary_key=True, max_length=12, default=new_id, editable=False)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="artefacts")
+    path = models.CharField(max_length=PATH_LIMIT)  # 'plots/loss.png', as its writer calls it
+    size_bytes = models.BigIntegerField()
+    sha256 = models.CharField(max_length=64)
+    saved_at = models.DateTimeField()
+    actor = models.CharField(max_length=150)
+
+    class Meta:
+        ordering = ["path"]
+        constraints = [models.UniqueConstraint(fields=["run", "path"], name="one_artefact_per_run_and_path")]
+
+    def __str__(self) -> str:
+        return self.path
+
+
+class RunInput(models.Model):
+    """A data set that a run read, as its code described it."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="inputs")
+    name = models.CharField(max_length=500)
+    digest = models.CharField(max_length=36)
+    context = models.CharField(max_length=500, blank=True)  # 'training', 'eval', ...
+    source_type = models.TextField(blank=True)
+    source = models.TextField(blank=True)
+    schema = models.TextField(blank=True)
+    profile = models.TextField(blank=True)
+    tags = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["run", "name", "digest"], name="one_input_per_run_name_and_digest"
+            )
+        ]

@@ -1,0 +1,116 @@
+"""The only door for projects: what a team gathers its runs under; each change of one an event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from jobs.models import Project, ProjectEvent, Team
+
+NAME_LIMIT = 500
+TAG_KEY_LIMIT = 250
+TAG_LIMIT = 20_000
+
+
+class ProjectError(ValueError):
+    """A wish that cannot be met; the message says which and why."""
+
+
+class NameTaken(ProjectError):
+    """The team has a project of this name, perhaps an archived one."""
+
+
+def create(team: Team, name: str, *, actor: str, tags: Mapping[str, str] | None = None) -> Project:
+    """Raises NameTaken, and ProjectError for a name or tag that no row could hold."""
+    refuse_bad_name(name)
+    _refuse_bad_tags(tags or {})
+    try:
+        with transaction.atomic():
+            project = Project.objects.create(team=team, name=name, tags=dict(tags or {}))
+            _tell(project, actor, "created")
+    except IntegrityError:
+        raise _taken(team, name) from None
+    return project
+
+
+def rename(project: Project, name: str, *, actor: str) -> None:
+    """Raises NameTaken, and ProjectError for a name that no row could hold."""
+    refuse_bad_name(name)
+    try:
+        with transaction.atomic():
+            moved = Project.objects.filter(id=project.id).exclude(name=name)
+            if moved.update(name=name, updated_at=timezone.now()):
+                _tell(project, actor, "renamed", f"{project.name[:200]!r} -> {name[:200]!r}")
+    except IntegrityError:
+        raise _taken(project.team, name) from None
+    project.name = name
+
+
+def archive(project: Project, *, actor: str) -> bool:
+    """Hide a project; nothing is deleted. False: it was hidden."""
+    return _set_archived(project, actor, "archived")
+
+
+def restore(project: Project, *, actor: str) -> bool:
+    """Show an archived project again. False: it was not archived."""
+    return _set_archived(project, actor, "restored")
+
+
+def set_tags(project: Project, tags: Mapping[str, str], *, actor: str) -> None:
+    """Raises ProjectError for a tag that no row could hold."""
+    _refuse_bad_tags(tags)
+    _change_tags(project, actor, lambda old: old | dict(tags), ", ".join(tags))
+
+
+def drop_tag(project: Project, key: str, *, actor: str) -> None:
+    _change_tags(project, actor, lambda old: {k: v for k, v in old.items() if k != key}, f"without {key}")
+
+
+def refuse_bad_name(name: str) -> None:
+    if not name or len(name) > NAME_LIMIT or "\0" in name:
+        raise ProjectError(
+            f"A project's name has 1 to {NAME_LIMIT} characters, no NUL; this one has {len(name)}."
+        )
+
+
+def _refuse_bad_tags(tags: Mapping[str, str]) -> None:
+    for key, value in tags.items():
+        if not key or len(key) > TAG_KEY_LIMIT or len(value) > TAG_LIMIT or "\0" in key + value:
+            raise ProjectError(
+                f"Tag {key[:50]!r}: a name has 1 to {TAG_KEY_LIMIT} characters, a value at most {TAG_LIMIT}, no NUL."
+            )
+
+
+def _set_archived(project: Project, actor: str, what: str) -> bool:
+    at = timezone.now() if what == "archived" else None
+    with transaction.atomic():
+        others = Project.objects.filter(id=project.id, archived_at__isnull=at is not None)
+        if not others.update(archived_at=at, updated_at=timezone.now()):
+            return False
+        _tell(project, actor, what)
+    project.archived_at = at
+    return True
+
+
+def _change_tags(
+    project: Project, actor: str, changed: Callable[[dict[str, str]], dict[str, str]], said: str
+) -> None:
+    with transaction.atomic():
+        current = Project.objects.select_for_update().get(id=project.id)
+        new = changed(current.tags)
+        if new != current.tags:
+            Project.objects.filter(id=project.id).update(tags=new, updated_at=timezone.now())
+            _tell(project, actor, "tags", said[:500])
+    project.tags = new
+
+
+def _taken(team: Team, name: str) -> NameTaken:
+    is_archived = Project.objects.filter(team=team, name=name, archived_at__isnull=False).exists()
+    way_out = "It is archived: restore it, or take another name." if is_archived else "Take another name."
+    return NameTaken(f"The team has a project {name!r} already. {way_out}")
+
+
+def _tell(project: Project, actor: str, what: str, text: str = "") -> None:
+    ProjectEvent.objects.create(project=project, actor=actor, kind=f"project.{what}", text=text)

@@ -1,0 +1,70 @@
+"""Adding points of a writer that does not number its batches: a request that comes again changes nothing.
+
+MLflow's clients repeat a request whose answer was lost. The digest of its body tells the second from the first; it is
+kept for the stream's newest KEPT requests and until the run has ended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from django.db import connection, transaction
+from django.db.models import Max
+
+from jobs.models import Delivery, Stream
+from jobs.series.codec import Point
+from jobs.series.write import append
+
+KEPT = 16_384  # requests of a stream; a client gives up after some minutes
+FORGET_EVERY = 1024
+FIND = "SELECT id, attempt FROM jobs_stream WHERE run_id = %s AND name = %s"
+INSERT = """
+INSERT INTO jobs_delivery (stream_id, digest, seq) VALUES (%s, %s, %s)
+ON CONFLICT (stream_id, digest) DO NOTHING"""
+# The lock that gives numbers out one by one; on SQLite the transaction itself is one.
+LOCK = {"postgresql": "SELECT 1 FROM jobs_stream WHERE id = %s FOR UPDATE"}
+NEXT = """
+SELECT CASE WHEN newest > last_seq THEN newest ELSE last_seq END + 1
+FROM (SELECT last_seq, COALESCE((SELECT MAX(seq) FROM jobs_batch WHERE stream_id = %s), -1) AS newest
+      FROM jobs_stream WHERE id = %s) AS found"""
+
+
+def deliver(run_id: str, stream: str, body: bytes, points: Sequence[Point]) -> bool:
+    """Add the points that `body` brought, to the run's newest attempt where the stream is new. False: this body was
+    here before, and nothing has changed.
+
+    Raises ValueError for a time that is not finite or a step outside int64.
+    """
+    digest = hashlib.blake2b(body, digest_size=16).digest()
+    with transaction.atomic():
+        stream_id, attempt = _stream(run_id, stream)
+        with connection.cursor() as cursor:
+            if lock := LOCK.get(connection.vendor):
+                cursor.execute(lock, [stream_id])
+            cursor.execute(NEXT, [stream_id, stream_id])
+            seq = cursor.fetchone()[0]
+            cursor.execute(INSERT, [stream_id, digest, seq])
+            if cursor.rowcount == 0:
+                return False
+        append(run_id, attempt, stream, seq, points)
+        if seq % FORGET_EVERY == FORGET_EVERY - 1:
+            Delivery.objects.filter(stream_id=stream_id, seq__lt=seq - KEPT).delete()
+    return True
+
+
+def _stream(run_id: str, name: str) -> tuple[int, int]:
+    """Its id and attempt."""
+    with connection.cursor() as cursor:
+        cursor.execute(FIND, [run_id, name])
+        found = cursor.fetchone()
+    if found is None:
+        newest = Stream.objects.filter(run_id=run_id).aggregate(newest=Max("attempt"))["newest"] or 1
+        stream, _ = Stream.objects.get_or_create(run_id=run_id, attempt=newest, name=name)
+        return stream.id, stream.attempt
+    return found
+
+
+def forget(run_id: str) -> None:
+    """Of a run that has ended: its client has no request on its way any more."""
+    Delivery.objects.filter(stream__run_id=run_id).delete()
