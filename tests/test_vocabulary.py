@@ -42,7 +42,7 @@ def routes(resolver: URLResolver | None = None, prefix: str = "") -> list[str]:
     found: list[str] = []
     for entry in (resolver or get_resolver()).url_patterns:
         path = prefix + str(entry.pattern)
-        if path.startswith("admin/"):
+        if path.startswith("admin/") or "/mlflow" in path:  # its words are MLflow's
             continue
         found += routes(entry, path) if isinstance(entry, URLResolver) else [f"{path} {entry.name or ''}"]
         assert isinstance(entry, URLPattern | URLResolver)

@@ -26,14 +26,20 @@ ON CONFLICT (key, run_id) DO UPDATE SET
   low = CASE WHEN old.low IS NULL OR new.low < old.low THEN COALESCE(new.low, old.low) ELSE old.low END,
   high = CASE WHEN old.high IS NULL OR new.high > old.high THEN COALESCE(new.high, old.high) ELSE old.high END,
   mean = CASE WHEN old.mean IS NULL OR new.mean IS NULL THEN COALESCE(new.mean, old.mean)
-         ELSE old.mean * ((old.num_finite + 0.0) / (old.num_finite + new.num_finite))
-              + new.mean * ((new.num_finite + 0.0) / (old.num_finite + new.num_finite)) END,
+         ELSE {old_mean} * ((old.num_finite + 0.0) / (old.num_finite + new.num_finite))
+              + {new_mean} * ((new.num_finite + 0.0) / (old.num_finite + new.num_finite)) END,
   num_finite = old.num_finite + new.num_finite,
   count = old.count + new.count
 """
 NEWER = """(new.last_at_us > old.last_at_us OR (new.last_at_us = old.last_at_us
   AND COALESCE(new.last_step, -1) >= COALESCE(old.last_step, -1)))"""
-MERGE = ON_CONFLICT.format(newer=NEWER).replace("new.", "excluded.").replace("old.", "jobs_runmetric.")
+# A product that is too small for a float is an error on PostgreSQL.
+MEAN = "(CASE WHEN ABS({0}.mean) < 1e-290 THEN 0.0 ELSE {0}.mean END)"
+MERGE = (
+    ON_CONFLICT.format(newer=NEWER, old_mean=MEAN.format("old"), new_mean=MEAN.format("new"))
+    .replace("new.", "excluded.")
+    .replace("old.", "jobs_runmetric.")
+)
 ROWS_A_STATEMENT = 500
 
 

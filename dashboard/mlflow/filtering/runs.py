@@ -44,7 +44,7 @@ EXPRESSIONS: dict[str, Any] = {
         Value("mlflow-artifacts:/"),
         Coalesce(Cast("project_id", TextField()), Value(DEFAULT)),
         Value("/"),
-        F("id"),
+        Cast("id", TextField()),
         Value("/artifacts"),
         output_field=TextField(),
     ),

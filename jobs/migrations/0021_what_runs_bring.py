@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0017_projects_params_tags_metrics'),
+        ('jobs', '0020_no_headline'),
     ]
 
     operations = [
