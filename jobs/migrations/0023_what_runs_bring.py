@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0020_no_headline'),
+        ('jobs', '0022_idle'),
     ]
 
     operations = [
