@@ -31,7 +31,7 @@ LONGEST_PAUSE = timedelta(hours=8)
 CLOCK_JUMP_S = 5.0  # a clock that is slewed moves by less
 CLOCK_JUMPS, CLOCK_WINDOW_S = 2, 3600.0  # one is a machine that has found its time server
 
-SILENT_SAMPLER_S = 60.0
+SILENT_SAMPLER_S = 180.0  # three times the longest period that a sampler may have
 LOOK_LIMIT_S = 15.0  # more than this between two looks was not watched: this process was stopped too
 
 

@@ -12,7 +12,7 @@ from django.urls import reverse
 from dashboard.panels import SECTIONS
 from engine.telemetry.metrics import METRICS
 from jobs import series
-from jobs.models import Event, Lease, Run
+from jobs.models import Attempt, BroughtLog, Event, Lease, Node, Run
 from jobs.series import Point
 from jobs.states import AttemptState, JobState
 from tests.dashboard.conftest import set_state
@@ -218,3 +218,19 @@ def test_a_waiting_job_says_its_place_and_when_it_starts_or_why_nobody_knows(own
     set_state(job, JobState.QUEUED, expected_start_at=None, waiting_for=unknown)
     text = page(owner_browser, job.run)
     assert "When it starts is not known: It depends on the quota." in text and "at the latest" not in text
+
+
+def test_a_log_that_lies_on_another_machine_says_where_and_as_of_when(owner_browser, make_job):
+    job = make_job()
+    node = Node.objects.get()
+    attempt = Attempt.objects.create(job=job, number=1, node=node, directory="/on/its/node")
+    Lease.objects.create(attempt=attempt, device=node.devices.first(), rank=0)
+    address = reverse("run-log", args=[job.run.id])
+    text = owner_browser.get(address).text
+    assert f"The log is on node {node.name}; its agent has been asked for it." in text
+    assert "data-log-again" in text, "the page looks again by itself"
+    at = datetime(2026, 11, 23, 14, 5, 6, tzinfo=UTC)
+    BroughtLog.objects.update(text="step 7\nstep <8>", read_at=at, size_bytes=99)
+    text = owner_browser.get(address).text
+    assert "step &lt;8&gt;" in text
+    assert f"From node {node.name}, as it stood at 14:05:06 UTC." in text
