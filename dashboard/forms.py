@@ -118,15 +118,3 @@ def texts_of(values: Any) -> dict[str, str]:
     """{dotted path: what its input shows} for nested values; a field that is not given shows its default."""
     flat = flatten(values) if isinstance(values, Mapping) else {}
     return {path: field.text_of(flat.get(path, field.default)) for path, field in FIELDS.items()}
-
-
-def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """{'model.layers': 4} -> {'model': {'layers': 4}}."""
-    values: dict[str, Any] = {}
-    for path, value in flat.items():
-        *parents, leaf = path.split(".")
-        target = values
-        for parent in parents:
-            target = target.setdefault(parent, {})
-        target[leaf] = value
-    return values

@@ -12,7 +12,17 @@ from django.db.models import Count, Min
 from dashboard import forms, yaml_text
 from engine import planner
 from engine.checks import refuse_impossible
-from engine.spec import SPEC_BYTES_LIMIT, Problem, Spec, SpecError, flatten, parse, to_yaml, yaml_values
+from engine.spec import (
+    SPEC_BYTES_LIMIT,
+    Problem,
+    Spec,
+    SpecError,
+    flatten,
+    nested,
+    parse,
+    to_yaml,
+    yaml_values,
+)
 from jobs import pools, queue
 from jobs.models import Device, Pool, Team
 
@@ -150,7 +160,7 @@ def _from_yaml(text: str, team: Team) -> Draft:
 
 def _from_fields(fields: dict[str, Any], text: str, team: Team) -> Draft:
     """The YAML with every field written into it that differs. Where that fails, it stays as it was typed."""
-    values = forms.nested(fields)
+    values = nested(fields)
     if not text.strip():
         return checked(Draft(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), values), team)
     try:

@@ -79,6 +79,7 @@ class Placement(msgspec.Struct, frozen=True):
     data_dir: str  # prepared corpora are cached here
     corpus_root: str  # the only folder from which a spec may name its own text files
     resume_from: str | None = None  # a complete checkpoint folder, of an earlier attempt or another run
+    halt_at_step: int | None = None  # the ranks end at this step border as if they were asked to stop
     address: str = "127.0.0.1"  # of this node, as the other nodes of the attempt reach it
 
     @property

@@ -14,7 +14,7 @@ from engine import planner
 from engine.checks import Hardware, refuse_impossible
 from engine.spec import Problem, Spec, SpecError
 from jobs import params, pools, stopping
-from jobs.models import Device, Event, Job, Membership, Pool, Priority, Run, Team, Template
+from jobs.models import Device, Event, Job, Membership, Pool, Priority, Run, Sweep, Team, Template
 from jobs.models.people import Role
 from jobs.states import FINAL, JobState, StateError, move_job
 
@@ -29,11 +29,14 @@ def submit(
     actor: str | None = None,
     cloned_from: Run | None = None,
     template: Template | None = None,
+    sweep: Sweep | None = None,
+    sweep_number: int | None = None,
+    halt_at_step: int | None = None,
 ) -> Job:
-    """A new job in its pool's queue, with its run; `cloned_from` and `template` say where its spec comes from. Raises
-    SpecError with every reason against it."""
+    """A new job in its pool's queue, with its run; `cloned_from`, `template` and `sweep` say where its spec comes
+    from. After `halt_at_step` it is paused until somebody resumes it. Raises SpecError with every reason against it."""
     pool = check(spec, team)
-    _refuse_priority(spec, team, owner)
+    refuse_priority(spec, team, owner)
     spec = pools.complete(spec, pool)
     plan = planner.plan(spec).to_json()
     values = spec.model_dump()
@@ -52,6 +55,9 @@ def submit(
             is_preemptible=spec.preemptible,
             cloned_from=cloned_from,
             template=template,
+            sweep=sweep,
+            sweep_number=sweep_number,
+            halt_at_step=halt_at_step,
         )
         run = Run.objects.create(job=job, team=team, owner=owner, name=spec.name, spec=values, plan=plan)
         params.store(run, params.of_spec(values))
@@ -110,7 +116,7 @@ def hardware_of(pool: Pool) -> Hardware:
     return Hardware(kind=kind, gang_limit=limit, spans_nodes=pool.allows_several_nodes)
 
 
-def _refuse_priority(spec: Spec, team: Team, owner: User) -> None:
+def refuse_priority(spec: Spec, team: Team, owner: User) -> None:
     """High goes before everybody's normal jobs, so a team's lead or an admin answers for it. Raises SpecError."""
     if spec.priority != "high" or owner.is_staff:
         return
@@ -151,7 +157,8 @@ def pause(job: Job, actor: str, reason: str = "") -> Job:
 
 def resume(job: Job, actor: str) -> Job:
     """A paused job waits again, behind those that waited meanwhile, and goes on from its newest checkpoint; one that
-    still stops will wait instead of being paused. Raises StateError for any other."""
+    still stops will wait instead of being paused. Where it was to halt it does not halt again. Raises StateError for
+    any other."""
 
     def attempt(current: Job) -> bool:
         if current.state == JobState.STOPPING and current.wanted_state == JobState.PAUSED:
@@ -161,6 +168,7 @@ def resume(job: Job, actor: str) -> Job:
         return move_job(
             job.id, JobState.QUEUED, actor=actor, reason=f"Resumed by {actor}.",
             only_from=(JobState.PAUSED,), queue_key=timezone.now(),
+            **({"halt_at_step": None} if current.has_halted else {}),
         )  # fmt: skip
 
     return _settled(job, attempt, "resumed")

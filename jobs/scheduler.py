@@ -22,7 +22,7 @@ from django.db import DatabaseError, close_old_connections, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from jobs import gangs, idle, preemption, snapshot, waiting
+from jobs import gangs, idle, preemption, rounds, snapshot, waiting
 from jobs.dispatch import Dispatcher
 from jobs.leases import alive_since, assign
 from jobs.models import Attempt, Device, Job, Pool
@@ -39,6 +39,7 @@ ACTOR = "scheduler"
 TICK_S = 0.15
 EXPIRY_EVERY_S = 2.0
 IDLE_EVERY_S = 30.0
+SWEEPS_EVERY_S = 1.0
 ERROR_PAUSE_S = 2.0
 PLACED_AT_ONCE = 32  # gangs in one transaction: SQLite has one writer, and agents wait for it
 PLACING_LIMIT_S = 0.5  # in one tick; what is left over is decided anew
@@ -50,6 +51,7 @@ class Scheduler:
     _patient_until: float = 0.0
     _expire_at: float = 0.0
     _idle_at: float = 0.0
+    _sweeps_at: float = 0.0
 
     def __post_init__(self) -> None:
         self.be_patient()
@@ -84,6 +86,9 @@ class Scheduler:
         for pool in Pool.objects.filter(jobs__state=JobState.QUEUED).distinct():
             schedule(pool)
         now = time.monotonic()
+        if now >= self._sweeps_at:
+            self._sweeps_at = now + SWEEPS_EVERY_S
+            rounds.advance_all()
         if now >= self._expire_at:
             self._expire_at = now + EXPIRY_EVERY_S
             settle()

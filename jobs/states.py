@@ -155,6 +155,7 @@ def _columns(to: str, reason: str) -> dict[str, Any]:
         changes |= {"stopping_since": timezone.now()}
     elif to == JobState.QUEUED:
         changes |= {"ended_at": None, "reason": "", "wanted_state": "", "stopping_since": None}
+        changes |= {"is_halted": False}
         changes |= {"waiting_reason": reason[:300]}
     return changes
 

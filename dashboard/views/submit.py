@@ -16,7 +16,7 @@ from dashboard.origins import Origin
 from dashboard.spec_check import Draft
 from engine import planner, presets
 from engine.data import corpora
-from engine.spec import SpecError
+from engine.spec import SpecError, nested
 from jobs import queue
 from jobs.models import Pool
 
@@ -97,7 +97,7 @@ def _differs(draft: Draft, origin: Origin) -> dict[str, object]:
 
 
 def _posted_texts(request: HttpRequest) -> dict[str, str]:
-    return forms.texts_of(forms.nested(forms.values_of(request.POST)))
+    return forms.texts_of(nested(forms.values_of(request.POST)))
 
 
 def _plan(draft: Draft) -> dict[str, object]:

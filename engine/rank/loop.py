@@ -41,30 +41,31 @@ class Border:
 
 
 def train(session: Session, stop_wanted: Callable[[], bool]) -> Ending:
-    """Train from the session's first step to the end of the budget. Collective; all ranks end at the same step.
-    Raises OSError when a checkpoint cannot be written."""
+    """Train from the session's first step to the end of the budget, or to where it shall halt. Collective; all ranks
+    end at the same step. Raises OSError when a checkpoint cannot be written."""
     spec = session.spec
     held_out = ValidationBatches(session.tokens.validation, spec.model.context, spec.batch.global_batch_size)
     readings = Readings(session)
     source = training_batches(session)
-    ending = None
+    steps, last_step, ending = spec.budget.steps, session.last_step, None
 
-    for step in range(session.first_step, spec.budget.steps):
+    for step in range(session.first_step, last_step):
         border = take_step(session, source, readings, step, stop_wanted())
         done = step + 1
         if step == session.first_step:
             session.first_step_done()
-        ending = ending_of(spec.budget.steps, done, border)
+        ending = ending_of(steps, done, border, last_step)
         if ending and ending.exit_code == EXIT_DIVERGED:
             break
-        if _due(done, spec.budget.validate_every) or (ending and ending.exit_code == EXIT_DONE):
+        if _due(done, spec.budget.validate_every) or done == last_step:
             readings.validation_loss = _validate(session, held_out, done)
         if _due(done, spec.budget.checkpoint_every) or ending:
             _save(session, done)
         if ending:
             break
 
-    ending = ending or Ending(EXIT_DONE, f"All {spec.budget.steps} steps had been done already.")
+    exit_code = EXIT_DONE if last_step == steps else EXIT_STOPPED
+    ending = ending or Ending(exit_code, f"All {last_step} steps had been done already.")
     _report(session, ending, readings)
     return ending
 
@@ -106,14 +107,16 @@ def _agree(loss_share: torch.Tensor, stop: bool, late: bool, broken: bool) -> Bo
     return Border(loss, *(flag > 0 for flag in flags))
 
 
-def ending_of(steps: int, done: int, border: Border) -> Ending | None:
-    """Whether the run ends after step `done`, and how; the same on every rank, since the border is."""
+def ending_of(steps: int, done: int, border: Border, last_step: int) -> Ending | None:
+    """Whether the attempt ends after step `done`, and how; the same on every rank, since the border is."""
     if not math.isfinite(border.loss) or border.broken:
         what = "The gradient norm is not finite" if border.broken else f"The loss is {border.loss}"
         cure = "A lower learning rate, a longer warm-up or gradient clipping may help."
         return Ending(EXIT_DIVERGED, f"{what} at step {done}: training has diverged. {cure}")
     if done >= steps:
         return Ending(EXIT_DONE, f"Finished all {steps} steps.")
+    if done >= last_step:
+        return Ending(EXIT_STOPPED, f"Halted after step {done} of {steps}, as planned.")
     if border.stop:
         return Ending(EXIT_STOPPED, f"Stopped on request after step {done} of {steps}.")
     if border.late:

@@ -37,7 +37,14 @@ class Session:
     recorder: Recorder
     heart: Heart
     narrator: Narrator
+    halt_at_step: int | None = None
     built_at: float = field(default_factory=time.perf_counter)
+
+    @property
+    def last_step(self) -> int:
+        """After which this attempt ends, unless it is asked to stop earlier."""
+        steps = self.spec.budget.steps
+        return steps if self.halt_at_step is None else min(self.halt_at_step, steps)
 
     def is_broken(self, norm: float | None) -> bool:
         """Whether the gradients are not numbers. ZeRO would skip such steps without a word, for ever; in fp16 that

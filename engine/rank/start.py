@@ -106,7 +106,7 @@ def open_session(directory: AttemptDirectory, rank: int, began: float) -> Sessio
                      placement.threads_per_rank)  # fmt: skip
     return Session(
         directory, spec, dtype, device, started_at, first_step,
-        tokens, engine, optimiser, trainer, norm, breakdown, recorder, heart, narrator,
+        tokens, engine, optimiser, trainer, norm, breakdown, recorder, heart, narrator, placement.halt_at_step,
     )  # fmt: skip
 
 

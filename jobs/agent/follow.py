@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -14,7 +15,7 @@ from engine import procfs
 from engine.directory import AttemptDirectory, State
 from jobs import devices, series
 from jobs.agent.launch import Launched
-from jobs.agent.outcome import outcome
+from jobs.agent.outcome import halts, outcome
 from jobs.ingest import ingest
 from jobs.models import Attempt, Event, Job
 from jobs.states import AttemptState, Cause, JobState, move_attempt, move_job
@@ -85,7 +86,8 @@ def end(
             devices.blame(attempt, reason, actor)
         job = Job.objects.select_for_update().get(id=attempt.job_id)
         job_to, job_reason = outcome(job, to, reason, cause, why_stopping)
-        move_job(job.id, job_to, actor=actor, reason=job_reason, attempt=attempt.number)
+        fields: dict[str, Any] = {"is_halted": True} if halts(job, to) else {}
+        move_job(job.id, job_to, actor=actor, reason=job_reason, attempt=attempt.number, **fields)
     series.close(
         attempt.job.run.id, attempt.number
     )  # tidies up; what a crash leaves unfolded is read all the same

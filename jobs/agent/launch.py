@@ -137,6 +137,7 @@ def place(attempt: Attempt, spec: Spec, node_dir: Path, resume_from: Path | None
         data_dir=str(settings.DATA_DIR),
         corpus_root=str(settings.CORPUS_ROOT),
         resume_from=str(resume_from) if resume_from else None,
+        halt_at_step=attempt.job.halt_at_step,
     )
 
 

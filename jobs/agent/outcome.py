@@ -20,10 +20,17 @@ def outcome(job: Job, to: str, reason: str, cause: str, why_stopping: str) -> tu
         return JobState.SUCCEEDED, reason
     if job.wanted_state == JobState.CANCELLED:
         return JobState.CANCELLED, _wish(job) or reason
+    if halts(job, to):
+        return JobState.PAUSED, f"Reached step {job.halt_at_step}, where it was to halt."
     state, said = _unasked(job, to, reason, cause, why_stopping)
     if state == JobState.QUEUED and job.wanted_state == JobState.PAUSED:
         return JobState.PAUSED, f"{_wish(job)} It {_resumes(job)}"
     return state, said
+
+
+def halts(job: Job, to: str) -> bool:
+    """Whether it has come to where it shall halt, and nobody wants anything else of it."""
+    return to == AttemptState.STOPPED and job.has_halted and not job.wanted_state
 
 
 def _wish(job: Job) -> str:

@@ -9,6 +9,7 @@ from django.utils import timezone
 from jobs.ids import new_id
 from jobs.models.cluster import Device, Node, Pool
 from jobs.models.people import Team
+from jobs.models.sweeps import Sweep
 from jobs.models.templates import Template
 from jobs.states import AttemptState, Cause, JobState, MemberState
 
@@ -55,6 +56,10 @@ class Job(models.Model):
     num_steps = models.PositiveIntegerField()
     cloned_from = models.ForeignKey("jobs.Run", on_delete=models.SET_NULL, related_name="clones", null=True)
     template = models.ForeignKey(Template, on_delete=models.SET_NULL, related_name="jobs", null=True)
+    sweep = models.ForeignKey(Sweep, on_delete=models.PROTECT, related_name="jobs", null=True)
+    sweep_number = models.PositiveIntegerField(null=True)  # of its point in the sweep, from 1
+    halt_at_step = models.PositiveIntegerField(null=True)  # after which it pauses by itself
+    is_halted = models.BooleanField(default=False)  # paused because it came there
     submitted_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True)  # of the first step
     ended_at = models.DateTimeField(null=True)
@@ -62,9 +67,16 @@ class Job(models.Model):
     class Meta:
         ordering = ["-submitted_at"]
         indexes = [models.Index(fields=["team", "-submitted_at"])]
+        constraints = [
+            models.UniqueConstraint(fields=["sweep", "sweep_number"], name="one_job_per_point_of_a_sweep")
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.id})"
+
+    @property
+    def has_halted(self) -> bool:
+        return self.halt_at_step is not None and self.step >= self.halt_at_step
 
     @property
     def progress_share(self) -> float:

@@ -29,11 +29,20 @@ NAN, INF = float("nan"), float("inf")
     ],
 )
 def test_a_run_ends_for_the_weightiest_reason(done: int, border: Border, exit_code: int, text: str) -> None:
-    ending = ending_of(10, done, border)
+    ending = ending_of(10, done, border, last_step=10)
     assert ending
     assert ending.exit_code == exit_code
     assert ending.text.startswith(text)
 
 
 def test_otherwise_it_goes_on() -> None:
-    assert ending_of(10, 9, Border(1.0, False, False, False)) is None
+    assert ending_of(10, 9, Border(1.0, False, False, False), last_step=10) is None
+
+
+def test_it_halts_where_it_was_told_to() -> None:
+    ending = ending_of(10, 4, Border(1.0, True, True, False), last_step=4)
+    assert ending and (ending.exit_code, ending.text) == (
+        EXIT_STOPPED,
+        "Halted after step 4 of 10, as planned.",
+    )
+    assert ending_of(10, 3, Border(1.0, False, False, False), last_step=4) is None

@@ -1,0 +1,118 @@
+"""Sweeps as definitions: which values they make, what is refused, and who goes on at a rung."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from engine.spec import Spec, SpecError
+from engine.sweep import num_points, num_promoted, parse_sweep, points, ranked, rungs, vary_of
+
+LR = "optimiser.learning_rate"
+
+
+def sweep(**values):
+    return parse_sweep({"vary": {LR: [0.1, 0.2]}, **values}, Spec())
+
+
+def refused(**values) -> dict[str, str]:
+    with pytest.raises(SpecError) as error:
+        sweep(**values)
+    return {problem.field: problem.message for problem in error.value.problems}
+
+
+def test_a_grid_has_every_combination_in_order():
+    found = points(sweep(vary={LR: [0.1, 0.2], "model.layers": [2, 4]}))
+    assert [(p[LR], p["model.layers"]) for p in found] == [(0.1, 2), (0.1, 4), (0.2, 2), (0.2, 4)]
+    assert num_points(sweep(vary={LR: [0.1, 0.2], "model.layers": [2, 4]})) == 4
+
+
+def test_a_range_in_a_grid_is_cut_evenly_on_its_scale():
+    (axis,) = [sweep(vary={LR: {"from": 1e-4, "to": 1e-2, "scale": "log", "points": 3}})]
+    assert [p[LR] for p in points(axis)] == [0.0001, 0.001, 0.01]
+    whole = sweep(vary={"model.layers": {"from": 2, "to": 4, "points": 5}})
+    assert [p["model.layers"] for p in points(whole)] == [2, 3, 4], "whole numbers, each once"
+
+
+def test_drawing_is_the_same_for_the_same_seed_and_within_the_range():
+    vary = {
+        LR: {"from": 1e-4, "to": 1e-1, "scale": "log"},
+        "model.layers": {"from": 2, "to": 9, "scale": "int"},
+    }
+    first = points(sweep(strategy="random", vary=vary, count=50, seed=3))
+    assert first == points(sweep(strategy="random", vary=vary, count=50, seed=3))
+    assert first[:20] == points(sweep(strategy="random", vary=vary, count=20, seed=3)), (
+        "more runs: the same first"
+    )
+    assert first != points(sweep(strategy="random", vary=vary, count=50, seed=4))
+    assert all(1e-4 <= p[LR] <= 1e-1 and 2 <= p["model.layers"] <= 9 for p in first)
+    assert sum(p[LR] < math.sqrt(1e-5) for p in first) in range(12, 39), (
+        "half of a log range is below its middle"
+    )
+
+
+def test_no_point_is_drawn_twice_and_a_small_set_ends_early():
+    found = points(sweep(strategy="random", vary={"model.layers": [2, 4, 6]}, count=10))
+    assert sorted(p["model.layers"] for p in found) == [2, 4, 6]
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("2, 4, 8", [2, 4, 8]),
+        ("adamw,sgd", ["adamw", "sgd"]),
+        ("true, false", [True, False]),
+        ("1e-4..1e-2 log", {"from": 1e-4, "to": 1e-2, "scale": "log"}),
+        ("1..8 int x4", {"from": 1, "to": 8, "scale": "int", "points": 4}),
+        ("0.1 .. 0.5", {"from": 0.1, "to": 0.5, "scale": "linear"}),
+        ("", []),
+    ],
+)
+def test_what_a_person_types(text, values):
+    assert vary_of(text) == values
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "said"),
+    [
+        ({"vary": {}}, "sweep.vary", "Nothing varies"),
+        ({"vary": {"model.depth": [1]}}, "sweep.vary.model.depth", "not a field of a spec"),
+        ({"vary": {"name": ["a"]}}, "sweep.vary.name", "names its runs itself"),
+        ({"vary": {LR: []}}, f"sweep.vary.{LR}", "No value is given"),
+        ({"vary": {LR: [1, 1]}}, f"sweep.vary.{LR}", "twice"),
+        ({"vary": {LR: "1e-2..1e-4 log"}}, f"sweep.vary.{LR}", "A range goes up"),
+        ({"vary": {LR: "0..1 log"}}, f"sweep.vary.{LR}", "begins above 0"),
+        ({"vary": {LR: "1..2 quadratic"}}, f"sweep.vary.{LR}.scale", "quadratic"),
+        ({"vary": {LR: {"from": "x", "to": 1}}}, f"sweep.vary.{LR}.from", "'x' is not a number"),
+        ({"vary": {"optimiser.name": "1..2"}}, "sweep.vary.optimiser.name", "holds no number"),
+        ({"vary": {"seed": [*range(101)]}}, "sweep.vary.seed", "limit is 100"),
+        ({"vary": {"seed": [*range(99)], "model.layers": [*range(1, 99)]}}, "sweep.vary", "9,702 runs"),
+        ({"count": 0}, "sweep.count", "at least 1"),
+        ({"strategy": "bayes"}, "sweep.strategy", "not one of"),
+        ({"metric": "accuracy"}, "sweep.metric", "no metric of a run"),
+        ({"strategy": "halving", "first_steps": 200}, "sweep.first_steps", "50 would leave room"),
+        (
+            {"strategy": "halving", "vary": {"budget.steps": [1, 2]}},
+            "sweep.vary.budget.steps",
+            "Halving itself",
+        ),
+        ({"paralel": 3}, "sweep.paralel", "Did you mean 'parallel'"),
+    ],
+)
+def test_what_cannot_be_is_refused_at_its_field(values, field, said):
+    assert said in refused(**values)[field]
+
+
+def test_rungs_multiply_up_to_the_end():
+    halving = sweep(strategy="halving", eta=3, first_steps=10)
+    assert rungs(halving, 200) == [10, 30, 90, 200]
+    assert rungs(halving, 90) == [10, 30, 90]
+    assert rungs(sweep(), 200) == [200]
+
+
+def test_the_best_go_on_and_what_is_no_number_never_does():
+    values = {1: 3.0, 2: math.nan, 3: 1.0, 4: None, 5: 1.0, 6: math.inf}
+    assert ranked(values, "min") == [3, 5, 1]
+    assert ranked(values, "max") == [1, 3, 5]
+    assert [num_promoted(n, 3) for n in (1, 2, 3, 8, 9)] == [1, 1, 1, 2, 3]
