@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from engine import sweep as definitions
 from engine.telemetry.metrics import BY_NAME
-from jobs import rounds
+from jobs import rounds, series
 from jobs.models import Job, Run, Sweep
 
 UNBORN, REFUSED = "not submitted", "refused"
@@ -33,14 +34,15 @@ class Row:
 
 
 def of(sweep: Sweep) -> list[Row]:
-    """Best first, then those without a value by number. Two queries."""
+    """Best first, then those without a value by number. Three queries."""
     definition = rounds.definition_of(sweep)
     runs = {
         run.job.sweep_number: run
         for run in Run.objects.filter(job__sweep=sweep).select_related("job")
         if run.job is not None
     }
-    values = {number: _finite(run.headline.get(definition.metric)) for number, run in runs.items() if number}
+    newest = series.newest([run.id for run in runs.values()], [definition.metric])
+    values = {n: _finite(newest.get(run.id, {}).get(definition.metric)) for n, run in runs.items() if n}
     places = {number: at for at, number in enumerate(definitions.ranked(values, definition.goal), start=1)}
     rows = [
         _row(sweep, number, point, runs.get(number), values.get(number), places.get(number))
@@ -94,6 +96,5 @@ def _row_json(row: Row) -> dict[str, Any]:
     }
 
 
-def _finite(value: Any) -> float | None:
-    """What is not finite stands as a text in a headline."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,6 +51,14 @@ def headroom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Headroom]:
         running.kill()
 
 
+def state(running: Headroom) -> str:
+    """Of the only sweep. A command each look would take the processor from the ranks."""
+    with contextlib.closing(
+        sqlite3.connect(f"file:{running.home}/headroom.sqlite3?mode=ro", uri=True)
+    ) as database:
+        return database.execute("SELECT state FROM jobs_sweep").fetchone()[0]
+
+
 def losses(running: Headroom, run: str) -> list:
     printed = running.manage("shell", "-v0", "-c", LOSSES.format(run=run)).stdout
     return json.loads(printed.splitlines()[-1])
@@ -59,11 +69,8 @@ def test_halving_with_real_ranks(headroom: Headroom, tmp_path: Path):
     path.write_text(SWEEP)
     begun = json.loads(headroom.manage("sweep", "submit", str(path), "--json").stdout.splitlines()[-1])
 
-    def finished() -> dict | None:
-        now = json.loads(headroom.manage("sweep", "show", begun["id"], "--json").stdout)
-        return now if now["state"] == "finished" else None
-
-    end = wait_until(finished, 200, "the end of the sweep")
+    wait_until(lambda: state(headroom) == "finished", 200, "the end of the sweep")
+    end = json.loads(headroom.manage("sweep", "show", begun["id"], "--json").stdout)
     assert [decision["steps"] for decision in end["decisions"]] == [10, 20]
     assert [len(decision["promoted"]) for decision in end["decisions"]] == [2, 1]
     runs = {run["number"]: run for run in end["runs"]}
