@@ -11,7 +11,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0022_idle'),
+        ('jobs', '0023_what_runs_bring'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
