@@ -50,10 +50,25 @@ class Choice:
         ids = None if teams is None else [team.id for team in teams]
         return accounting.charges(None if self.month == ALL else self.month, ids, self.pool or None)
 
-    def lines(self) -> list[Line]:
+    def lines(self, window: slice | None = None) -> list[Line]:
         """Days in their order, everything else by what it held, most first."""
+        if self.group == "attempt":
+            return accounting.lines(self.charges(), GROUPS[self.group], window or slice(None))
         found = accounting.lines(self.charges(), GROUPS[self.group])
         return found if self.group == "day" else sorted(found, key=lambda line: -line.device_s)
+
+
+class Attempts:
+    """The lines of a choice by attempt, read only as far as a page shows them: a month may have 100,000."""
+
+    def __init__(self, chosen: Choice, count: int) -> None:
+        self.chosen, self.count = chosen, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, window: slice) -> list[Line]:
+        return self.chosen.lines(window)
 
 
 def choice(user: AbstractBaseUser | AnonymousUser, asked: Mapping[str, str]) -> Choice:
@@ -123,8 +138,9 @@ def drawing(chosen: Choice) -> dict[str, Any]:
     }
 
 
-def shown(chosen: Choice, lines: Sequence[Line]) -> table.Table:
-    return table.of(lines, GROUPS[chosen.group])
+def shown(chosen: Choice, lines: Sequence[Line], total: Line) -> table.Table:
+    """Every page of a list has the columns of the whole."""
+    return table.of(lines, GROUPS[chosen.group], total)
 
 
 def _drawn(held: Mapping[str, dict[str, float]], by: str) -> list[tuple[str, dict[str, float]]]:

@@ -3,23 +3,25 @@ money."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.db.models import Count, Q, QuerySet, Sum
 
-from jobs.models import Charge
+from jobs.models import Attempt, Charge, Pool, Team
 
 NOT_MEASURED = "not measured"
-# What lines can be added up by -> the columns that tell them apart.
-BY: dict[str, tuple[str, ...]] = {
-    "month": ("month",),
-    "day": ("day",),
-    "pool": ("pool__name",),
-    "team": ("team__name",),
-    "person": ("attempt__job__owner__username",),
-    "attempt": ("attempt__job_id", "attempt__number"),
+# What lines can be added up by -> the column that tells them apart. Names are looked up afterwards: grouped by joined
+# names, 100,000 charges took 0.9 s of CPU, by the charge's own columns 0.3 s.
+BY: dict[str, str] = {
+    "month": "month",
+    "day": "day",
+    "pool": "pool_id",
+    "team": "team_id",
+    "person": "attempt__job__owner_id",
+    "attempt": "attempt_id",
 }
 SUMS = ("device_s", "wasted_device_s", "energy_j", "energy_device_s", "unused_device_s", "use_device_s",
         "device_money", "energy_money")  # fmt: skip
@@ -84,40 +86,72 @@ def charges(
     return found if pool is None else found.filter(pool__name=pool)
 
 
-def lines(charges: QuerySet[Charge], by: Sequence[str] = ("month", "pool", "team")) -> list[Line]:
-    """Ordered by their keys; `by` names some of BY. One query."""
-    columns = [column for name in by for column in BY[name]]
-    unpriced = Sum("device_s", filter=Q(device_money=None))
-    rows = (
-        charges.order_by()
-        .values(*columns, "currency")
-        .annotate(
-            attempts=Count("attempt", distinct=True), unpriced=unpriced, **{f"sum_{c}": Sum(c) for c in SUMS}
-        )
-    )
-    found: dict[tuple[str, ...], Line] = {}
-    for row in rows.order_by(*columns, "currency"):
-        keys = {name: "/".join(str(row[column]) for column in BY[name]) for name in by}
-        _add(found.setdefault(tuple(keys.values()), Line(keys)), row)
-    return list(found.values())
+def lines(
+    charges: QuerySet[Charge], by: Sequence[str] = ("month", "pool", "team"), window: slice | None = None
+) -> list[Line]:
+    """`by` names some of BY; ordered by those, or with a `window` of attempts only these, most device-time first. One
+    query, and one for each kind of name."""
+    rows = _rows(charges, by)
+    shown = rows if window is None else rows.order_by("-sum_device_s", "attempt_id")[window]
+    found: dict[tuple[Any, ...], Line] = {}
+    for row in shown:
+        _add(found.setdefault(tuple(row[column] for column in _columns(by)), Line({})), row)
+    ids = {key[_columns(by).index("attempt_id")] for key in found} if window and "attempt" in by else None
+    names = _names(charges if ids is None else charges.filter(attempt__in=ids), by)
+    for key, line in found.items():
+        known = dict(zip(_columns(by), key, strict=True))
+        line.keys = {name: names[name](known) if name in names else str(known[BY[name]]) for name in by}
+    lines = list(found.values())
+    return lines if window else sorted(lines, key=lambda line: tuple(line.keys.values()))
 
 
-def total(lines: Sequence[Line], charges: QuerySet[Charge]) -> Line:
-    """All lines as one; an attempt that stands in several is counted once. One query."""
-    whole = Line({}, attempts=charges.aggregate(n=Count("attempt", distinct=True))["n"])
-    for line in lines:
-        for name in ("device_s", "wasted_device_s", "energy_device_s", "use_device_s", "unpriced_device_s"):
-            setattr(whole, name, getattr(whole, name) + getattr(line, name))
-        _add_measured(whole, line.energy_j, line.unused_device_s)
-        for currency, amount in line.money.items():
-            whole.money[currency] = whole.money.get(currency, 0.0) + amount
-    whole.money = dict(sorted(whole.money.items()))
-    return whole
+def total(charges: QuerySet[Charge]) -> Line:
+    """All of them as one line; an attempt over several days or months is counted once."""
+    return next(iter(lines(charges, ())), Line({}))
 
 
 def months(teams: Collection[int] | None = None) -> list[str]:
     """Those in which something was booked, newest first."""
     return list(charges(teams=teams).order_by("-month").values_list("month", flat=True).distinct())
+
+
+def _columns(by: Sequence[str]) -> list[str]:
+    """An attempt decides who the person is, who is then looked up with it."""
+    return [BY[name] for name in by if name != "person" or "attempt" not in by]
+
+
+def _names(charges: QuerySet[Charge], by: Sequence[str]) -> dict[str, Callable[[Mapping[str, Any]], str]]:
+    """How the ids of a line are called."""
+    found: dict[str, Callable[[Mapping[str, Any]], str]] = {}
+    if "pool" in by:
+        pools = dict(Pool.objects.values_list("id", "name"))
+        found["pool"] = lambda known: pools[known["pool_id"]]
+    if "team" in by:
+        teams = dict(Team.objects.values_list("id", "name"))
+        found["team"] = lambda known: teams[known["team_id"]]
+    if "attempt" in by:
+        rows = Attempt.objects.filter(id__in=charges.values("attempt_id")).order_by()
+        attempts = {
+            row[0]: (f"{row[1]}/{row[2]}", row[3])
+            for row in rows.values_list("id", "job_id", "number", "job__owner__username")
+        }
+        found["attempt"] = lambda known: attempts[known["attempt_id"]][0]
+        found["person"] = lambda known: attempts[known["attempt_id"]][1]
+    elif "person" in by:
+        people = dict(get_user_model().objects.values_list("id", "username"))
+        found["person"] = lambda known: people[known[BY["person"]]]
+    return found
+
+
+def _rows(charges: QuerySet[Charge], by: Sequence[str]) -> Any:
+    unpriced = Sum("device_s", filter=Q(device_money=None))
+    sums = {f"sum_{column}": Sum(column) for column in SUMS}
+    return (
+        charges.order_by()
+        .values(*_columns(by), "currency")
+        .annotate(attempts=Count("attempt", distinct=True), unpriced=unpriced, **sums)
+        .order_by("currency")
+    )
 
 
 def _add(line: Line, row: dict[str, Any]) -> None:

@@ -19,11 +19,11 @@ class Table:
     num_figures: int  # columns of figures, behind those of names
 
 
-def of(lines: Sequence[Line], by: Sequence[str]) -> Table:
-    """A column for each currency that occurs, and one for time without a price where there is such."""
-    currencies = sorted({currency for line in lines for currency in line.money})
+def of(lines: Sequence[Line], by: Sequence[str], total: Line) -> Table:
+    """A column for each currency that occurs in all, and one for time without a price where there is such."""
+    currencies = sorted(total.money)
     columns = [*COLUMNS, *((currency, _money(currency)) for currency in currencies)]
-    if currencies and any(line.unpriced_device_s for line in lines):
+    if currencies and total.unpriced_device_s:
         columns.append(("unpriced device-hours", lambda line: _hours(line.unpriced_device_s)))
     return Table(
         heads=[*by, *(head for head, _ in columns)],

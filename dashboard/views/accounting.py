@@ -19,23 +19,27 @@ ROWS_A_PAGE = 100
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
     chosen = spending.choice(request.user, request.GET)
-    lines = chosen.lines()
-    shown = spending.shown(chosen, lines)
-    rows = Paginator(list(zip(lines, shown.rows, strict=True)), ROWS_A_PAGE).get_page(request.GET.get("page"))
+    total = accounting.total(chosen.charges())
+    found = spending.Attempts(chosen, total.attempts) if chosen.group == "attempt" else chosen.lines()
+    part = Paginator(found, ROWS_A_PAGE).get_page(request.GET.get("page"))
+    lines = list(part)
+    shown = spending.shown(chosen, lines, total)
     num_names = len(shown.heads) - shown.num_figures
     context = {
         "chosen": chosen,
         "groups": spending.GROUPS,
         "months": spending.months(chosen),
         "pools": Pool.objects.order_by("name").values_list("name", flat=True),
-        "total": accounting.total(lines, chosen.charges()),
+        "total": total,
         "running": spending.running(chosen),
         "drawing": spending.drawing(chosen),
-        "page": rows,
-        "rows": [(line, cells[:num_names], cells[num_names:]) for line, cells in rows],
+        "page": part,
+        "rows": [
+            (line, row[:num_names], row[num_names:]) for line, row in zip(lines, shown.rows, strict=True)
+        ],
         "names": shown.heads[:num_names],
         "figures": shown.heads[num_names:],
-        "runs": spending.runs_of([line for line, _ in rows]),
+        "runs": spending.runs_of(lines),
     }
     is_part = request.headers.get("HX-Request")
     return render(request, "accounting/_body.html" if is_part else "accounting/page.html", context)
@@ -45,7 +49,7 @@ def page(request: HttpRequest) -> HttpResponse:
 def save(request: HttpRequest) -> HttpResponse:
     """The table of the page with the same address, all of its rows."""
     chosen = spending.choice(request.user, request.GET)
-    shown = spending.shown(chosen, chosen.lines())
+    shown = spending.shown(chosen, chosen.lines(), accounting.total(chosen.charges()))
     name = f"accounting-{chosen.month}-by-{chosen.group}.csv"
     answer = HttpResponse(
         content_type="text/csv; charset=utf-8",

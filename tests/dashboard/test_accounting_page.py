@@ -156,3 +156,13 @@ def test_twice_the_attempts_ask_no_more(spent, make_job, admin_browser, by):
     for _ in range(3):
         end(held(make_job(devices=1), NOON), at=NOON + HOUR)
     assert queries(admin_browser, address) == few
+
+
+def test_attempts_come_in_pages_and_are_saved_all(spent, make_job, admin_browser, monkeypatch):
+    monkeypatch.setattr("dashboard.views.accounting.ROWS_A_PAGE", 2)
+    end(held(make_job(devices=1), NOON), at=NOON + HOUR / 2)
+    pages = [table(admin_browser.get(f"{ACCOUNTING}&by=attempt&page={number}").text)[1:] for number in (1, 2)]
+    assert [len(page) for page in pages] == [2, 1]
+    saved = list(csv.reader(io.StringIO(admin_browser.get("/accounting/csv/?month=2026-11&by=attempt").text)))
+    assert saved[1:] == [row for page in pages for row in page]
+    assert [row[5] for row in saved[1:]] == ["2.00", "1.00", "0.50"]

@@ -30,12 +30,13 @@ class Command(BaseCommand):
         names = [name.strip() for name in by.split(",")]
         if unknown := set(names) - set(accounting.BY):
             raise CommandError(f"'{min(unknown)}' is none of {', '.join(accounting.BY)}.")
-        lines = accounting.lines(accounting.charges(month), names)
+        charges = accounting.charges(month)
+        lines = accounting.lines(charges, names)
         if as_json:
             for line in lines:
                 self.stdout.write(json.dumps(line.to_json()))
             return
-        found = table.of(lines, names)
+        found = table.of(lines, names, accounting.total(charges))
         if as_csv:
             csv.writer(self.stdout, lineterminator="\n").writerows([found.heads, *table.for_csv(found)])
         elif not lines:
