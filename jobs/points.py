@@ -109,12 +109,12 @@ def take(run: Run, stream: str, batches: Checked) -> None:
             series.append_columns(run.id, attempt, PREFIX + stream, seq, batches[seq])
 
 
-def open_writer(run: Run, stream: str, *, beside: str = "") -> Writer:
+def open_writer(run: Run, stream: str, *, launch: str = "", joins: bool = False) -> Writer:
     """Where a writer stands; the same answer however often it asks. A new one opens a new attempt, in whose place the
-    steps of earlier ones are drawn no more, unless it writes `beside` another: then it shares that one's attempt, or
-    where nobody knows that one, the newest. Raises NotTracked, PointsError."""
+    steps of earlier ones are drawn no more. It shares one instead with the writers of its `launch`, whose names begin
+    with it and a dot, and when it `joins`: the newest. Raises NotTracked, PointsError."""
     refuse_jobs(run)
-    for name in (stream, *([beside] if beside else [])):
+    for name in (stream, *([launch] if launch else [])):
         if not NAME.fullmatch(name):
             raise PointsError(
                 f"'{name[:80]}' is no name of a writer: letters, digits, '.', '_', '-', at most 80."
@@ -125,10 +125,17 @@ def open_writer(run: Run, stream: str, *, beside: str = "") -> Writer:
         own = streams.filter(name=PREFIX + stream).first()
         if own is None:
             newest = streams.aggregate(newest=Max("attempt"))["newest"]
-            shared = streams.filter(name=PREFIX + beside).first() if beside else None
-            attempt = shared.attempt if shared else max(newest or 1, 1) if beside else (newest or 0) + 1
+            mate = streams.filter(name__startswith=f"{PREFIX}{launch}.").first() if launch else None
+            attempt = mate.attempt if mate else (newest or 1) if joins else (newest or 0) + 1
             own = Stream.objects.create(run=run, attempt=attempt, name=PREFIX + stream)
         return Writer(own.attempt, series.contiguous_end(own.id), _last_step(run.id) + 1)
+
+
+def is_overtaken(run: Run, stream: str) -> bool:
+    """Whether a newer attempt has begun than the one of this writer."""
+    streams = Stream.objects.filter(run=run)
+    own = streams.filter(name=PREFIX + stream).first()
+    return own is not None and streams.filter(attempt__gt=own.attempt).exists()
 
 
 def _last_step(run_id: str) -> int:

@@ -21,6 +21,7 @@ from jobs.states import FINAL, JobState
 TRACKED_STATES = (JobState.QUEUED, JobState.RUNNING, *FINAL)  # what the writer of a run may say of it
 
 HEARD_EVERY = timedelta(seconds=2)
+SOURCES_LIMIT = 1000
 
 
 class TrackingError(ValueError):
@@ -124,6 +125,18 @@ def add_inputs(run: Run, inputs: Iterable[RunInput]) -> None:
     for row in rows:
         row.run = run
     RunInput.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+def set_missing(run: Run, source: str, missing: Mapping[str, list[str]]) -> None:
+    """The readings that a source cannot have: {metric: [status, reason]}. Raises TrackingError for too many sources."""
+    with transaction.atomic():
+        current = Run.objects.select_for_update().get(id=run.id)
+        current.missing[source] = dict(missing)
+        if len(current.missing) > SOURCES_LIMIT:
+            raise TrackingError(
+                f"Run {run.id} has {SOURCES_LIMIT} sources with missing readings; no more are kept."
+            )
+        current.save(update_fields=["missing"])
 
 
 def set_tags(run: Run, tags: Mapping[str, str]) -> None:

@@ -41,6 +41,11 @@ def test_the_light_half_of_the_engine_loads_neither_torch_nor_django_nor_celery(
     assert not loaded & {"jobs", "dashboard"}
 
 
+def test_the_client_loads_msgspec_and_the_standard_library_alone():
+    own = {"headroom", "msgspec", "typing_extensions"}  # msgspec takes the last one where it is
+    assert not {n for n in loaded_by(["headroom"]) - set(sys.stdlib_module_names) - own if n[0] != "_"}
+
+
 def test_jobs_and_dashboard_start_without_torch():
     assert not loaded_by(["jobs", "dashboard"], setup=DJANGO, skip=("jobs.migrations",)) & HEAVY
 
@@ -62,6 +67,10 @@ def imports_of(path: Path) -> set[str]:
         ("engine", WEB | {"jobs", "dashboard"}),
         ("jobs", HEAVY | {"dashboard"}),
         ("dashboard", HEAVY),
+        (
+            "headroom",
+            HEAVY | WEB | {"jobs", "dashboard"},
+        ),  # and of engine, what reads the machine, if it is there
     ],
 )
 def test_no_import_goes_against_the_direction(package: str, forbidden: set[str]):

@@ -58,15 +58,28 @@ class Description(Schema):
 
 
 class End(Schema):
+    """`stream`: the writer who says so; where a newer attempt has begun, nothing changes."""
+
     state: Literal["succeeded", "failed", "cancelled"] = "succeeded"
     ended_at: datetime | None = None
+    stream: str = ""
+
+
+class MissingIn(Schema):
+    """Of one source, all readings that cannot be had: the status (absent, denied, ...) and the reason of each."""
+
+    source: Annotated[str, Field(min_length=1, max_length=100)]
+    missing: Annotated[dict[Name, tuple[Annotated[str, Field(max_length=20)], Annotated[str, Field(max_length=500)]]],
+                       Field(max_length=200)]  # fmt: skip
 
 
 class WriterIn(Schema):
-    """`beside`: the name of another writer of the same launch, whose attempt this one shares."""
+    """`launch`: what the names of all writers of one launch begin with, before a dot; they share an attempt. `joins`:
+    write into the newest attempt, whoever began it."""
 
     stream: str
-    beside: str = ""
+    launch: str = ""
+    joins: bool = False
 
 
 class WriterOut(Schema):
@@ -110,7 +123,9 @@ def create(request: HttpRequest, asked: NewRun) -> Status:
 def writer(request: HttpRequest, run_id: str, asked: WriterIn) -> dict[str, Any]:
     """Before a writer's first batch, and after a crash: where it stands. The same answer however often it asks."""
     run = caller(request).writable_run(run_id)
-    return msgspec.structs.asdict(points.open_writer(run, asked.stream, beside=asked.beside))
+    return msgspec.structs.asdict(
+        points.open_writer(run, asked.stream, launch=asked.launch, joins=asked.joins)
+    )
 
 
 @router.post("/runs/{run_id}/params", tags=TAGS, response={200: RunOut, 404: Refusal, 409: Refusal})
@@ -148,6 +163,16 @@ def heartbeat(request: HttpRequest, run_id: str) -> dict[str, Any]:
     return plain(run)
 
 
+@router.post(
+    "/runs/{run_id}/missing", tags=TAGS, response={200: RunOut, 404: Refusal, 409: Refusal, 422: Refusal}
+)
+def lack(request: HttpRequest, run_id: str, asked: MissingIn) -> dict[str, Any]:
+    """What a source of the run cannot read, and why, in the place of what it has said of that before."""
+    run = _own(caller(request), run_id)
+    tracking.set_missing(run, asked.source, {name: list(why) for name, why in asked.missing.items()})
+    return plain(run)
+
+
 @router.post("/runs/{run_id}/start", tags=TAGS, response={200: RunOut, 404: Refusal, 409: Refusal})
 def start(request: HttpRequest, run_id: str) -> dict[str, Any]:
     """A run that had ended goes on."""
@@ -162,6 +187,8 @@ def finish(request: HttpRequest, run_id: str, asked: End) -> dict[str, Any]:
     """The run has ended. Points that come later are still taken."""
     who = caller(request)
     run = _own(who, run_id)
+    if asked.stream and points.is_overtaken(run, asked.stream):
+        return plain(run)
     tracking.set_state(run, asked.state, actor=who.user.get_username(), ended_at=asked.ended_at)
     for attempt in Stream.objects.filter(run=run).values_list("attempt", flat=True).distinct():
         series.close(run.id, attempt)

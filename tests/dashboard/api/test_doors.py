@@ -31,7 +31,7 @@ READS = [
     "/api/v1/nodes/node-1",
 ]
 # What the writer of a run says of it
-TOLD = ("points", "writers", "params", "tags", "heartbeat", "start", "finish")
+TOLD = ("points", "writers", "params", "tags", "heartbeat", "start", "finish", "missing")
 WRITES = [
     ("post", "/api/v1/jobs"),
     *[("post", f"/api/v1/jobs/{{job}}/{wish}") for wish in ("cancel", "retry", "pause", "resume", "extend")],
@@ -59,7 +59,8 @@ def at(path, job):
 
 def write(client, method, path, job):
     """The smallest body that each takes."""
-    bodies = {"templates": {"name": "x", "spec": {}}, "writers": {"stream": "x"}, "params": {"params": {}}}
+    bodies = {"templates": {"name": "x", "spec": {}}, "writers": {"stream": "x"}, "params": {"params": {}},
+              "missing": {"source": "run", "missing": {}}}  # fmt: skip
     body = next(
         (body for word, body in bodies.items() if word in path), {"where": "front", "priority": "low"}
     )

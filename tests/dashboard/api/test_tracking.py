@@ -78,6 +78,7 @@ WRITES = [
     ("heartbeat", {}),
     ("start", {}),
     ("finish", {}),
+    ("missing", {"source": "run", "missing": {}}),
 ]
 
 
@@ -150,9 +151,10 @@ def test_a_resumed_run_replaces_the_steps_that_it_makes_again(made, token_of):
 def test_ranks_of_one_launch_share_an_attempt(made, token_of):
     run, client = made(), token_of("owner")
     post(client, run, "writers", stream="old")
-    assert post(client, run, "writers", stream="l.0").json()["attempt"] == 2
-    assert post(client, run, "writers", stream="l.1", beside="l.0").json()["attempt"] == 2
-    assert post(client, run, "writers", stream="x", beside="unknown").json()["attempt"] == 2
+    assert post(client, run, "writers", stream="l.0", launch="l").json()["attempt"] == 2
+    assert post(client, run, "writers", stream="l.1", launch="l").json()["attempt"] == 2
+    assert post(client, run, "writers", stream="x", joins=True).json()["attempt"] == 2
+    assert post(client, run, "writers", stream="y", launch="other").json()["attempt"] == 3
 
 
 def test_a_writers_name_that_is_none_is_refused(made, token_of):
@@ -165,3 +167,19 @@ def test_runs_of_a_team_share_its_projects(made):
     made(project="one")
     made(project="one")
     assert Project.objects.get().runs.count() == 2
+
+
+def test_the_end_of_an_attempt_that_was_overtaken_changes_nothing(made, token_of):
+    run, client = made(), token_of("owner")
+    post(client, run, "writers", stream="a")
+    post(client, run, "writers", stream="b")
+    assert post(client, run, "finish", state="failed", stream="a").json()["state"] == "running"
+    assert post(client, run, "finish", state="failed", stream="b").json()["state"] == "failed"
+
+
+def test_readings_that_cannot_be_had_keep_their_reason(made, token_of):
+    run, client = made(), token_of("owner")
+    missing = {"power_w": ["denied", "only root may read it"]}
+    post(client, run, "missing", source="device:0", missing={"gone": ["absent", "by now"]})
+    assert post(client, run, "missing", source="device:0", missing=missing).status_code == 200
+    assert Run.objects.get(id=run.id).missing == {"device:0": missing}

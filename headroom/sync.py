@@ -1,0 +1,100 @@
+"""Spools that a process has left behind: shipped to the server, by hand or by the next run that begins beside them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from headroom.options import Options
+from headroom.server import Away, Refused, Server
+from headroom.shipping import Shipper
+from headroom.spool import Held, Spool
+
+log = logging.getLogger("headroom")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one spool."""
+
+    folder: Path
+    what: str  # shipped, busy, refused, unreadable
+    why: str = ""
+
+
+def sync(folder: Path, server: Server, *, only: str = "") -> list[Outcome]:
+    """Ship every spool under `folder`, or `only` those of one run, that no living process holds; what is shipped is
+    deleted. It goes on where it stopped, as often as it is called. Raises Away."""
+    runs: dict[str, list[Path]] = {}
+    for about in sorted(folder.glob(f"{only or '*'}/*/about.json")):
+        runs.setdefault(about.parent.parent.name, []).append(about.parent)
+    return [outcome for run_id, spools in runs.items() for outcome in _sync_run(run_id, spools, server)]
+
+
+def in_background(options: Options) -> None:
+    """What earlier runs have left in the folder, without holding up anybody."""
+    if len(list(options.folder.glob("*/*/about.json"))) < 2:  # one is the caller's own
+        return
+
+    def work() -> None:
+        try:
+            sync(options.folder, Server(options.url, options.token))
+        except Away as error:
+            log.debug("Spools of earlier runs stay: %s", error)
+        except Exception as error:  # noqa: BLE001 - the run that begins must not mind
+            log.warning("Spools of earlier runs stay in %s: %r", options.folder, error)
+
+    threading.Thread(target=work, name="headroom-sync", daemon=True).start()
+
+
+def _sync_run(run_id: str, folders: list[Path], server: Server) -> list[Outcome]:
+    """A run whose processes have all gone without a word has failed, when it was last heard of."""
+    outcomes, ships = [], []
+    for folder in folders:
+        try:
+            ships.append(_ship(folder, server))
+            outcomes.append(Outcome(folder, "shipped"))
+        except Held:
+            outcomes.append(Outcome(folder, "busy", "its process lives"))
+        except Refused as error:
+            outcomes.append(Outcome(folder, "refused", str(error)))
+        except (OSError, ValueError, KeyError) as error:
+            if isinstance(error, Away):
+                raise
+            outcomes.append(Outcome(folder, "unreadable", repr(error)))
+    for shipper in ships:
+        if shipper.speaks and not shipper.has_ended and not any(one.what == "busy" for one in outcomes):
+            _fail(run_id, shipper, server)
+        if shipper.num_refused:
+            shipper.spool.close()
+        else:
+            shipper.spool.delete()
+    return outcomes
+
+
+def _ship(folder: Path, server: Server) -> Shipper:
+    spool = Spool(folder)
+    try:
+        about = json.loads((folder / "about.json").read_bytes())
+        shipper = Shipper(
+            spool, server, about["run"], about["stream"], about["launch"], speaks=about["speaks"]
+        )
+        while shipper.ship():
+            pass
+        return shipper
+    except BaseException:
+        spool.close()
+        raise
+
+
+def _fail(run_id: str, shipper: Shipper, server: Server) -> None:
+    ended_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(shipper.last_at_us / 1e6 or time.time()))
+    said = {"state": "failed", "ended_at": ended_at, "stream": shipper.stream}
+    try:
+        server.post(f"/runs/{run_id}/finish", said)
+    except Refused as error:
+        log.warning("Run %s could not be marked as failed: %s", run_id, error)

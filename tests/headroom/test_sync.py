@@ -1,0 +1,145 @@
+"""The server away, the script killed, no network at all: what was on disk arrives, once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+from headroom import frames
+from headroom.spool import Place, Spool
+from tests.running import ROOT, wait_until
+
+LOGS = """
+run = headroom.init(name="mine")
+print(run.id)
+for step in range(500):
+    run.log({"loss": float(step)})
+"""
+EXPECTED = [(step, float(step)) for step in range(500)]
+
+
+def sync(server, spools, code=0):
+    own = {"HEADROOM_URL": server.url, "HEADROOM_TOKEN": server.token, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-m", "headroom", "sync", str(spools)],
+        env=os.environ | own, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_an_offline_run_is_synced_later_and_syncing_again_does_nothing(finished, server, spools):
+    run_id = finished(LOGS + "run.finish()", MODE="offline")
+    assert run_id not in {run["id"] for run in server.get("/runs")["items"]}
+    assert "shipped" in sync(server, spools)
+    assert server.points(run_id) == EXPECTED
+    assert server.get(f"/runs/{run_id}")["state"] == "succeeded"
+    assert "nothing to do" in sync(server, spools)
+
+
+def test_a_killed_script_loses_nothing_that_was_on_disk_and_has_failed(script, server, spools):
+    process = script(LOGS + "assert run.flush(); print('on disk', flush=True); input()", FINISH_S="0")
+    run_id = process.stdout.readline().strip()
+    process.stdout.readline()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    sync(server, spools)
+    assert server.points(run_id) == EXPECTED
+    assert server.get(f"/runs/{run_id}")["state"] == "failed"
+
+
+def test_the_next_run_beside_it_picks_up_what_a_killed_one_left(script, finished, server, spools):
+    process = script(LOGS + "assert run.flush(); print('on disk', flush=True); input()", MODE="offline")
+    run_id = process.stdout.readline().strip()
+    process.stdout.readline()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    finished("run = headroom.init(); run.log({'a': 1}); time.sleep(1)")
+    wait_until(lambda: not list(spools.glob("*/*")) or sync(server, spools))
+    assert server.points(run_id) == EXPECTED
+
+
+def test_a_killed_run_that_goes_on_keeps_both_parts_and_its_state(script, finished, server, spools):
+    process = script(LOGS + "assert run.flush(); print('on disk', flush=True); input()", MODE="offline")
+    run_id = process.stdout.readline().strip()
+    process.stdout.readline()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    finished(f"run = headroom.init(id={run_id!r}); run.log({{'loss': -1.0}}, step=500)")
+    assert server.points(run_id) == [*EXPECTED, (500, -1.0)]
+    assert server.get(f"/runs/{run_id}")["state"] == "succeeded"
+
+
+def test_a_living_scripts_spool_is_left_alone(script, server, spools):
+    process = script(LOGS + "assert run.flush(); print('on disk', flush=True); input()", MODE="offline")
+    process.stdout.readline(), process.stdout.readline()
+    assert "its process lives" in sync(server, spools)
+
+
+def test_a_server_that_is_killed_while_a_script_logs_loses_nothing(script, server):
+    process = script("""
+        run = headroom.init()
+        print(run.id, flush=True)
+        for step in range(400):
+            run.log({"loss": float(step)})
+            time.sleep(0.01)
+        print(step, flush=True)
+        run.finish()
+    """)
+    run_id = process.stdout.readline().strip()
+    wait_until(lambda: run_id in {run["id"] for run in server.get("/runs")["items"]})
+    server.kill()
+    assert process.stdout.readline().strip() == "399"  # it went on without one
+    server.start()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert server.points(run_id) == [(step, float(step)) for step in range(400)]
+    assert server.get(f"/runs/{run_id}")["state"] == "succeeded"
+
+
+def test_a_server_that_is_away_makes_the_end_wait_no_longer_than_it_may(script, server, spools):
+    server.kill()
+    process = script(LOGS + "run.finish()", FINISH_S="0.5")
+    run_id = process.communicate(timeout=60)[0].strip()
+    assert process.returncode == 0
+    assert "stays where it is" in subprocess.run(
+        [sys.executable, "-m", "headroom", "sync", str(spools)],
+        env=os.environ | {"HEADROOM_URL": server.url, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+        check=False,
+    ).stderr  # fmt: skip
+    server.start()
+    sync(server, spools)
+    assert server.points(run_id) == EXPECTED
+
+
+def test_what_was_written_half_is_cut_off_and_the_rest_is_read(tmp_path):
+    spool = Spool(tmp_path / "run" / "w")
+    for step in range(3):
+        spool.append(frames.of_rows([(step, step, {"loss": 1.0}, "run")]))
+    spool.close()
+    path = tmp_path / "run" / "w" / "frames-000000"
+    whole = path.read_bytes()
+    for cut in range(1, len(whole)):
+        path.write_bytes(whole[:cut])
+        again = Spool(tmp_path / "run" / "w")
+        kept = [content for _, content in again.read(Place(0, 0), 10**6)]
+        again.append(frames.of_rows([(9, 9, {"loss": 2.0}, "run")]))
+        after = [frames.rows_of(content) for _, content in again.read(Place(0, 0), 10**6)]
+        again.close()
+        assert len(after) == len(kept) + 1 == cut * 3 // len(whole) + 1
+        assert after[-1] == [(9, 9, {"loss": 2.0}, "run")]
+
+
+def test_a_long_spool_is_cut_into_files_that_go_when_they_are_sent(tmp_path, monkeypatch):
+    monkeypatch.setattr("headroom.spool.SEGMENT_BYTES", 100)
+    spool = Spool(tmp_path / "run" / "w")
+    for number in range(20):
+        spool.append(bytes([number]) * 30)
+    read = list(spool.read(Place(0, 0), 10**6))
+    assert [content[0] for _, content in read] == list(range(20))
+    assert len(spool.segments()) > 4
+    spool.forget_before(read[-1][0])
+    assert len(spool.segments()) == 1
+    spool.close()
