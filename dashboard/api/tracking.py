@@ -100,7 +100,7 @@ def create(request: HttpRequest, asked: NewRun) -> Status:
         if run is None:
             return Status(409, _said(f"The id {asked.id} cannot be had; draw another one, or leave it out."))
         points.refuse_jobs(run)
-        return Status(200, plain(run))
+        return Status(200, _now(run))
     run = tracking.begin(
         team=team,
         owner=who.user,
@@ -114,7 +114,7 @@ def create(request: HttpRequest, asked: NewRun) -> Status:
         params=params.of_spec(asked.params),
         tags=_words(asked.tags),
     )
-    return Status(201, plain(run))
+    return Status(201, _now(run))
 
 
 @router.post(
@@ -133,7 +133,7 @@ def add_params(request: HttpRequest, run_id: str, asked: ParamsIn) -> dict[str, 
     """What was chosen for the run, nested or not. 409 for another value of one that is there, and none is taken."""
     run = _own(caller(request), run_id)
     params.store(run, params.of_spec(asked.params))
-    return plain(run)
+    return _now(run)
 
 
 @router.post("/runs/{run_id}/tags", tags=TAGS, response={200: RunOut, 404: Refusal, 422: Refusal})
@@ -142,7 +142,7 @@ def change_tags(request: HttpRequest, run_id: str, asked: TagsIn) -> dict[str, A
     run = caller(request).writable_run(run_id)
     tracking.set_tags(run, _words(asked.tags))
     tracking.drop_tags(run, asked.drop)
-    return plain(run)
+    return _now(run)
 
 
 @router.patch("/runs/{run_id}", tags=TAGS, response={200: RunOut, 404: Refusal, 422: Refusal})
@@ -152,7 +152,7 @@ def describe(request: HttpRequest, run_id: str, asked: Description) -> dict[str,
     run = who.writable_run(run_id)
     fields = {key: value for key, value in asked.dict(exclude_unset=True).items() if value is not None}
     tracking.change(run, actor=who.user.get_username(), **fields)
-    return plain(run)
+    return _now(run)
 
 
 @router.post("/runs/{run_id}/heartbeat", tags=TAGS, response={200: RunOut, 404: Refusal, 409: Refusal})
@@ -160,7 +160,7 @@ def heartbeat(request: HttpRequest, run_id: str) -> dict[str, Any]:
     """The writer lives, though it has no points to send."""
     run = _own(caller(request), run_id)
     tracking.hear(run)
-    return plain(run)
+    return _now(run)
 
 
 @router.post(
@@ -170,7 +170,7 @@ def lack(request: HttpRequest, run_id: str, asked: MissingIn) -> dict[str, Any]:
     """What a source of the run cannot read, and why, in the place of what it has said of that before."""
     run = _own(caller(request), run_id)
     tracking.set_missing(run, asked.source, {name: list(why) for name, why in asked.missing.items()})
-    return plain(run)
+    return _now(run)
 
 
 @router.post("/runs/{run_id}/start", tags=TAGS, response={200: RunOut, 404: Refusal, 409: Refusal})
@@ -179,7 +179,7 @@ def start(request: HttpRequest, run_id: str) -> dict[str, Any]:
     who = caller(request)
     run = _own(who, run_id)
     tracking.set_state(run, "running", actor=who.user.get_username())
-    return plain(run)
+    return _now(run)
 
 
 @router.post("/runs/{run_id}/finish", tags=TAGS, response={200: RunOut, 404: Refusal, 409: Refusal})
@@ -188,11 +188,15 @@ def finish(request: HttpRequest, run_id: str, asked: End) -> dict[str, Any]:
     who = caller(request)
     run = _own(who, run_id)
     if asked.stream and points.is_overtaken(run, asked.stream):
-        return plain(run)
+        return _now(run)
     tracking.set_state(run, asked.state, actor=who.user.get_username(), ended_at=asked.ended_at)
     for attempt in Stream.objects.filter(run=run).values_list("attempt", flat=True).distinct():
         series.close(run.id, attempt)
-    return plain(run)
+    return _now(run)
+
+
+def _now(run: Run) -> dict[str, Any]:
+    return plain(run, series.newest([run.id]).get(run.id, {}))
 
 
 def _own(who: Caller, run_id: str) -> Run:
