@@ -18,6 +18,7 @@ PLACES = (
     Place("queue", "Queue", "hourglass-split", is_main=True),
     Place("runs", "Runs", "graph-down", ("run",), is_main=True),
     Place("compare", "Compare", "layout-split"),
+    Place("tradeoffs", "Trade-offs", "graph-down"),
     Place("accounting", "Accounting", "table"),
     Place("pools", "Pools", "hdd-stack", ("pool-settings", "node", "node-ask", "pool-tokens"), is_main=True),
 )

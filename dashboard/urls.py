@@ -25,6 +25,7 @@ from dashboard.views import (
     submit,
     templates,
     tokens,
+    tradeoffs,
 )
 from dashboard.wishes import WISHES
 
@@ -52,6 +53,7 @@ urlpatterns = [
     path("runs/<str:run_id>/log/", runs.log, name="run-log"),
     path("runs/<str:run_id>/<str:name>/", runs.part, name="run-part"),
     path("compare/", compare.compare, name="compare"),
+    path("trade-offs/", tradeoffs.page, name="tradeoffs"),
     path("v/save/", saved.save, name="saved-view-save"),
     path("v/<str:view_id>/", saved.show, name="saved-view"),
     path("v/<str:view_id>/change/", saved.change, name="saved-view-change"),

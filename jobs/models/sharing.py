@@ -28,6 +28,7 @@ class SavedPage(models.TextChoices):
 
     RUNS = "runs"
     COMPARE = "compare"
+    TRADEOFFS = "tradeoffs"
 
 
 class SavedView(models.Model):
