@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0021_comments_views_reports'),
+        ('jobs', '0024_sweeps'),
     ]
 
     operations = [
