@@ -1,6 +1,6 @@
 // Hears of changes from the server and refreshes the parts of the page that show them.
 const NAMES = ["run", "job", "pools"];
-const GAP_MS = 1000; // between two refreshes of one part
+const GAP_MS = 1000; // between two refreshes of one part at least; one that takes long is given eight times its own time
 let lost = false;
 
 function show(state) {
@@ -38,34 +38,42 @@ function concerns(part, name, detail) {
   });
 }
 
-const waiting = new Map();
-const last = new Map();
+const timers = new Map(); // of parts that will be read again
+const busy = new Map(); // parts that are being read -> whether once more after that: false, "live" or "own"
+const next = new Map(); // part -> when it may be read again
+const owed = new Set(); // parts that a person holds
 
-export function refresh(id) {
-  if (waiting.has(id)) return;
-  const wait = Math.max(0, (last.get(id) ?? 0) + GAP_MS - Date.now());
-  waiting.set(id, setTimeout(() => load(id), wait));
+// What the person has done here is shown at once; what others do, when the part's turn comes.
+export function refresh(id, isOwn = false) {
+  if (busy.has(id)) { busy.set(id, isOwn || busy.get(id) === "own" ? "own" : "live"); return; }
+  if (timers.has(id) && !isOwn) return;
+  clearTimeout(timers.get(id));
+  timers.set(id, setTimeout(() => load(id), isOwn ? 0 : Math.max(0, (next.get(id) ?? 0) - Date.now())));
 }
 
 // While a person holds a part (data-held, as during a drag) it stays as it is; letting go catches up.
-const owed = new Set();
 document.addEventListener("released", () => { for (const id of owed) refresh(id); owed.clear(); });
 
 async function load(id) {
+  timers.delete(id);
   const part = document.getElementById(id);
-  if (!part || document.hidden) { waiting.delete(id); return; }
-  if ("held" in part.dataset) { waiting.delete(id); owed.add(id); return; }
+  if (!part || document.hidden) return;
+  if ("held" in part.dataset) { owed.add(id); return; }
+  busy.set(id, false);
+  const began = Date.now();
   const open = [...part.querySelectorAll("details[open][id]")].map((details) => details.id);
   const focused = part.contains(document.activeElement) ? document.activeElement.id : null;
   await htmx.ajax("GET", part.dataset.url || location.pathname + location.search, { target: part, swap: "outerHTML" }).catch(() => {});
   for (const name of open) document.getElementById(name)?.setAttribute("open", "");
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
-  last.set(id, Date.now());
-  waiting.delete(id);
+  next.set(id, Date.now() + Math.max(GAP_MS, 8 * (Date.now() - began)));
+  const again = busy.get(id);
+  busy.delete(id);
+  if (again) refresh(id, again === "own");
 }
 
-export function refreshAll() {
-  for (const part of document.querySelectorAll("[data-live]")) refresh(part.id);
+export function refreshAll(isOwn = false) {
+  for (const part of document.querySelectorAll("[data-live]")) refresh(part.id, isOwn);
   document.dispatchEvent(new CustomEvent("live:run", { detail: {} }));
 }
 
@@ -90,6 +98,6 @@ export function listen() {
   if (!liveUrl) return;
   if ("SharedWorker" in window) shared(new URL(liveUrl, location).href, liveWorker);
   else direct(liveUrl);
-  document.body.addEventListener("changed", refreshAll);
+  document.body.addEventListener("changed", () => refreshAll(true));
   document.addEventListener("visibilitychange", () => document.hidden || refreshAll());
 }

@@ -1,0 +1,21 @@
+"""What has no page of its own because it is rare: people, teams and who is in them."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+
+from jobs.models import Membership, Team
+
+
+class MembershipInline(admin.TabularInline):
+    model = Membership
+    autocomplete_fields = ("user",)
+    extra = 1
+
+
+@admin.register(Team)
+class TeamAdmin(admin.ModelAdmin):
+    list_display = ("name", "slug", "created_at")
+    search_fields = ("name", "slug")
+    prepopulated_fields = {"slug": ("name",)}
+    inlines = (MembershipInline,)
