@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable, Mapping
 
 Places = Mapping[str, int]  # node -> devices of it
 
 
 class Board:
-    """Nodes that take work. Best fit: the node that is left with the fewest free devices, then the first by name."""
+    """Nodes that take work. Best fit: the node that is left with the fewest free devices; of those, the one that has
+    had so many for longest, at first by name."""
 
     def __init__(self, free: Mapping[str, int], groups: Mapping[str, str]) -> None:
         """`groups`: of each node the set within which a gang may spread; '': none."""
         self.free = dict(free)
         self.groups = groups
         self.total = sum(self.free.values())
-        self._rank = {node: rank for rank, node in enumerate(self.free)}
-        # For each count, a heap of the nodes that have had so many free; stale entries are dropped when met.
-        self._with: dict[int, list[tuple[int, str]]] = {}
-        for node, count in self.free.items():  # in the order of rank, so each list is a heap already
-            self._with.setdefault(count, []).append((self._rank[node], node))
+        # For each count the nodes that have so many free, as the keys of a dict: a set that keeps their order.
+        self._with: dict[int, dict[str, None]] = {}
+        for node, count in self.free.items():
+            self._with.setdefault(count, {})[node] = None
         self._counts = sorted(self._with)
 
     def copy(self) -> Board:
@@ -34,8 +33,8 @@ class Board:
         if home is not None and self.free.get(home, 0) >= count:
             return {home: count}
         for free in self._counts:
-            if free >= count and (node := self._first_with(free)) is not None:
-                return {node: count}
+            if free >= count and self._with[free]:
+                return {next(iter(self._with[free])): count}
         return self._spread(count) if may_span else None
 
     def take(self, places: Places) -> None:
@@ -56,18 +55,14 @@ class Board:
         return removed
 
     def _set(self, node: str, count: int) -> None:
-        self.total += count - self.free[node]
+        before = self.free[node]
+        self.total += count - before
         self.free[node] = count
+        del self._with[before][node]
         if count not in self._with:
-            self._with[count] = []
+            self._with[count] = {}
             self._counts = sorted(self._with)
-        heapq.heappush(self._with[count], (self._rank[node], node))
-
-    def _first_with(self, count: int) -> str | None:
-        heap = self._with[count]
-        while heap and self.free[heap[0][1]] != count:
-            heapq.heappop(heap)
-        return heap[0][1] if heap else None
+        self._with[count][node] = None
 
     def _spread(self, count: int) -> Places | None:
         together: dict[str, list[str]] = {}
