@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 
-from dashboard import chapters
+from dashboard import chapters, costs
 from engine.telemetry.metrics import START_PHASES
 from jobs.models import Attempt, Device, Event, Run
 
@@ -33,11 +33,12 @@ class Seat:
 def of(run: Run, user: User) -> dict[str, Any]:
     """The template's context; a run without a job has no story."""
     if run.job is None:
-        return {"chapters": [], "events": [], "phases": [], "seats": [], "checkpoints": []}
+        return {"cost": None, "chapters": [], "events": [], "phases": [], "seats": [], "checkpoints": []}
     told = chapters.of(run, run.job, user)
     events = list(run.job.events.order_by("-id")[:EVENTS_SHOWN])
     newest = told[0].attempt if told else None
     return {
+        "cost": costs.of(run),
         "chapters": told,
         "lost_steps": sum(chapter.lost_steps or 0 for chapter in told),
         "events": _without_echoes([event for event in events if event.kind != "checkpoint"]),

@@ -1,0 +1,51 @@
+"""What a run has cost, on its page: booked, running, and never a figure that was not measured or priced."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.utils import timezone
+
+from jobs import pools, series
+from jobs.series import Point
+from tests.jobs.spent import end, held, measure
+
+NOON = datetime(2026, 11, 10, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def page(owner_browser):
+    def page(job) -> str:
+        return " ".join(owner_browser.get(f"/runs/{job.run.id}/").text.split())
+
+    return page
+
+
+def test_a_run_that_has_held_nothing_has_no_cost(make_job, page, node):
+    assert "cost-title" not in page(make_job())
+
+
+def test_what_ended_says_device_hours_waste_energy_and_money_a_token(make_job, page, node, pool):
+    pools.change(pool, "ann", {"price_per_device_hour": "3"})
+    job = make_job(devices=2)
+    attempt = held(job, NOON)
+    measure(attempt, (HOUR, 1.8e6), devices=("a-0",))
+    series.append(job.run.id, 1, "rank0", 0, [Point("tokens", "run", 10, NOON.timestamp(), 2e6)])
+    end(attempt, at=NOON + HOUR)
+    text = page(job)
+    for said in (
+        "<dd>2.00, 100.0 % of them wasted</dd>", "0.50 kWh, measured on 50.0 % of the device-time", "6.00 EUR",
+        "3.00 EUR a million tokens",
+    ):  # fmt: skip
+        assert said.replace("2.00,", "2,") in text or said in text
+    assert 'Held but unused</dt> <dd><span class="absent"' in text
+
+
+def test_what_runs_is_said_apart_and_is_not_booked(make_job, page, node, pool):
+    job = make_job(devices=2)
+    held(job, timezone.now() - HOUR)
+    assert "2.00 device-hours so far; booked when it ends" in page(job)
+    pools.change(pool, "ann", {"price_per_device_hour": "3"})
+    assert "2.00 device-hours so far, 6.00 EUR; booked when it ends" in page(job)
