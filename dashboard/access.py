@@ -13,11 +13,11 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import QuerySet
 from django.http import Http404
 
-from jobs.models import Job, Membership, Report, Run, SavedView, Team, Template
+from jobs.models import Job, Membership, Report, Run, SavedView, Sweep, Team, Template
 from jobs.models.people import Role
 
 User = AbstractBaseUser | AnonymousUser
-Owned = TypeVar("Owned", Run, SavedView, Report)
+Owned = TypeVar("Owned", Run, SavedView, Report, Sweep)
 
 
 def teams_of(user: User) -> QuerySet[Team]:
@@ -62,6 +62,19 @@ def jobs_of(user: User) -> QuerySet[Job]:
 
 def runs_of(user: User) -> QuerySet[Run]:
     return Run.objects.filter(team__memberships__user_id=user.pk)
+
+
+def sweeps_of(user: User) -> QuerySet[Sweep]:
+    return Sweep.objects.filter(team__memberships__user_id=user.pk)
+
+
+def sweep_for(user: User, sweep_id: str) -> Sweep:
+    found = Sweep.objects.all() if is_admin(user) else sweeps_of(user)
+    return _one(found.select_related("team", "owner"), sweep_id)
+
+
+def writable_sweep(user: User, sweep_id: str) -> Sweep:
+    return _writable(user, sweep_for(user, sweep_id))
 
 
 def templates_of(user: User) -> QuerySet[Template]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from jobs.models.sweeps import SweepState
 from jobs.node_states import AdminState, DeviceHealth, Health
 from jobs.states import AttemptState, JobState
 
@@ -23,6 +24,12 @@ JOB_BADGES: dict[str, Badge] = {
     JobState.SUCCEEDED: Badge("good", "check-circle-fill"),
     JobState.FAILED: Badge("bad", "exclamation-circle-fill"),
     JobState.CANCELLED: Badge("calm", "slash-circle"),
+}
+SWEEP_BADGES: dict[str, Badge] = {
+    SweepState.RUNNING: Badge("busy", "play-fill"),
+    SweepState.PAUSED: Badge("warn", "pause-fill"),
+    SweepState.FINISHED: Badge("good", "check-circle-fill"),
+    SweepState.CANCELLED: Badge("calm", "slash-circle"),
 }
 ATTEMPT_BADGES: dict[str, Badge] = {
     AttemptState.ASSIGNED: Badge("busy", "calendar-event"),

@@ -17,6 +17,7 @@ PLACES = (
     Place("jobs", "Jobs", "list-task", is_main=True),
     Place("queue", "Queue", "hourglass-split", is_main=True),
     Place("runs", "Runs", "graph-down", ("run",), is_main=True),
+    Place("sweeps", "Sweeps", "grid-3x3-gap", ("sweep",)),
     Place("compare", "Compare", "layout-split"),
     Place("tradeoffs", "Trade-offs", "graph-down"),
     Place("accounting", "Accounting", "table"),

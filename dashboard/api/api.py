@@ -20,6 +20,7 @@ from dashboard.api import (
     pools,
     queue,
     series,
+    sweeps,
     templates,
     tracking,
 )
@@ -86,6 +87,7 @@ MODULES = (
     exports,
     pools,
     nodes,
+    sweeps,
     templates,
     accounting,
 )

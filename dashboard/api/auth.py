@@ -15,7 +15,7 @@ from ninja.security import HttpBearer, SessionAuth
 
 from dashboard import access
 from jobs import people
-from jobs.models import Job, Run, Team, Template
+from jobs.models import Job, Run, Sweep, Team, Template
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,18 @@ class Caller:
     def runs(self) -> QuerySet[Run]:
         found = access.runs_of(self.user).select_related("team", "owner", "job", "project")
         return found.filter(team=self.team) if self.team else found
+
+    def sweeps(self) -> QuerySet[Sweep]:
+        found = access.sweeps_of(self.user).select_related("team", "owner")
+        return found.filter(team=self.team) if self.team else found
+
+    def sweep(self, sweep_id: str) -> Sweep:
+        return _one(self.sweeps().filter(id=sweep_id))
+
+    def writable_sweep(self, sweep_id: str) -> Sweep:
+        found = self.sweep(sweep_id)
+        access.writable_team(self.user, found.team.slug)
+        return found
 
     def templates(self) -> QuerySet[Template]:
         found = access.templates_of(self.user).select_related("team")

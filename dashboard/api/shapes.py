@@ -64,6 +64,53 @@ class JobPage(Schema):
     next_offset: int | None
 
 
+class SweepRow(Schema):
+    """One point of a sweep; without a job while it is not submitted, or where no pool could run it."""
+
+    number: int
+    values: dict[str, Any]
+    run: str | None
+    job: str | None
+    state: str
+    step: int
+    value: float | None  # newest of the sweep's metric
+    place: int | None  # 1 is best
+    why: str
+
+
+class SweepOut(Schema):
+    id: str
+    name: str
+    team: str
+    owner: str
+    state: str
+    reason: str
+    num_points: int
+    created_at: datetime
+    ended_at: datetime | None
+
+
+class SweepDetail(SweepOut):
+    definition: dict[str, Any]
+    rungs: list[int]
+    decisions: list[dict[str, Any]]  # one a decided rung: steps, members, promoted, values by number
+    refused: dict[str, str]
+    runs: list[SweepRow]  # best first
+
+
+class SweepPage(Schema):
+    items: list[SweepOut]
+    next_offset: int | None
+
+
+class SweepPreview(Schema):
+    num_runs: int
+    num_steps: int  # at the most
+    rungs: list[int]
+    points: list[dict[str, Any]]
+    refused: dict[str, str]  # number of a point -> why
+
+
 class TemplateIn(Schema):
     name: str
     description: str = ""

@@ -18,6 +18,7 @@ from dashboard.badges import (
     HEALTH_BADGES,
     JOB_BADGES,
     NODE_BADGES,
+    SWEEP_BADGES,
     WAITING,
     Badge,
 )
@@ -44,6 +45,11 @@ def icon(name: str) -> SafeString:
 @register.simple_tag
 def job_badge(state: str) -> SafeString:
     return _badge(state, JOB_BADGES[state])
+
+
+@register.simple_tag
+def sweep_badge(state: str) -> SafeString:
+    return _badge(state, SWEEP_BADGES[state])
 
 
 @register.simple_tag

@@ -11,16 +11,17 @@ from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.views.decorators.http import require_http_methods, require_POST
 
-from dashboard import access, forms, origins, spec_check
+from dashboard import access, forms, origins, spec_check, sweep_form
 from dashboard.origins import Origin
 from dashboard.spec_check import Draft
 from engine import planner, presets
 from engine.data import corpora
 from engine.spec import SpecError, nested
-from jobs import queue
-from jobs.models import Pool
+from jobs import queue, sweeps
+from jobs.models import Pool, Team
 
 HISTORY_SHOWN = 10
+SHOWN = 50  # points of a sweep
 # Components of a device's memory, as planner.StageMemory names them.
 PARTS = ("parameters", "gradients", "optimiser", "activations", "logits")
 
@@ -56,6 +57,7 @@ def check(request: HttpRequest) -> JsonResponse:
             "problems": spec_check.problems_shown(draft),
             "note": draft.note,
             "plan": render_to_string("submit/_plan.html", _plan(draft)),
+            "sweep": render_to_string("submit/_sweep_preview.html", _preview(request, draft, team)),
             "differs": render_to_string("submit/_differs.html", _differs(draft, posted_origin(request))),
         }
     )
@@ -82,14 +84,31 @@ def page(request: HttpRequest, draft: Draft, origin: Origin, status: int = 200) 
         "pools": Pool.objects.filter(is_open=True).order_by("name").values_list("name", flat=True),
         "corpora": corpora.listing(settings.CORPUS_ROOT),
         "teams": access.teams_written_by(request.user),
+        "sweep": sweep_form.of(request.POST),
         "template": {
             name: request.POST.get(f"template_{name}", getattr(origin.template, name, ""))
             for name in ("name", "description")
         },
     }
-    return render(
-        request, "submit/page.html", context | _plan(draft) | _differs(draft, origin), status=status
-    )
+    team = access.writable_team(request.user, request.POST.get("team"))
+    context |= _plan(draft) | _differs(draft, origin) | _preview(request, draft, team)
+    return render(request, "submit/page.html", context, status=status)
+
+
+def _preview(request: HttpRequest, draft: Draft, team: Team) -> dict[str, object]:
+    """The runs that a sweep of this spec would make; nothing while none is asked for."""
+    if "sweep.on" not in request.POST or draft.spec is None:
+        return {"preview": {}}
+    try:
+        seen = sweeps.preview(
+            spec=draft.spec, values=sweep_form.values_of(request.POST), team=team, owner=request.user
+        )
+    except SpecError as error:
+        return {"preview": {"problems": error.problems}}
+    refused = list(seen.refused.items())[:SHOWN]
+    return {
+        "preview": {"seen": seen, "rungs": seen.rungs[:-1], "points": seen.points[:SHOWN], "refused": refused}
+    }
 
 
 def _differs(draft: Draft, origin: Origin) -> dict[str, object]:

@@ -14,6 +14,7 @@ let asked = 0; // the newest question; answers to older ones are dropped
 form.addEventListener("input", (event) => {
   if (event.target === yaml) edited("yaml");
   else if (inputs.includes(event.target)) edited("fields");
+  else if (event.target.name?.startsWith("sweep.")) edited(form.elements.source.value);
   else if (event.target.name === "team") edited(form.elements.source.value); // what a pool allows differs by team
 });
 document.getElementById("differs").addEventListener("click", ({ target }) => {
@@ -22,6 +23,19 @@ document.getElementById("differs").addEventListener("click", ({ target }) => {
   fill({ ...current(), [undo.dataset.undo]: undo.dataset.text });
   edited("fields");
 });
+// One more row of a sweep, as the last one; the server takes eight.
+const SWEEP_ROWS = 8;
+document.getElementById("sweep-more").addEventListener("click", ({ currentTarget }) => {
+  const rows = form.querySelectorAll(".sweep-row");
+  const row = rows[rows.length - 1].cloneNode(true);
+  for (const input of row.querySelectorAll("[name]")) {
+    input.name = input.name.replace(/\d+$/, rows.length);
+    input.value = "";
+  }
+  rows[rows.length - 1].after(row);
+  currentTarget.hidden = rows.length + 1 >= SWEEP_ROWS;
+});
+if (location.hash === "#sweep") document.getElementById("sweep-on").checked = true;
 yaml.addEventListener("scroll", () => { gutter.scrollTop = yaml.scrollTop; });
 document.getElementById("yaml-anew").addEventListener("click", () => { yaml.value = ""; edited("fields"); });
 
@@ -53,6 +67,7 @@ function show(said, source) {
   if (source === "yaml" && said.values) fill(said.values);
   if (source === "fields" && said.yaml !== undefined && said.yaml !== yaml.value) yaml.value = said.yaml;
   if (said.plan !== undefined) document.getElementById("plan").innerHTML = said.plan;
+  if (said.sweep !== undefined) document.getElementById("sweep-preview").innerHTML = said.sweep;
   if (said.differs !== undefined) document.getElementById("differs").innerHTML = said.differs;
   const note = document.getElementById("yaml-note");
   note.hidden = !said.note;

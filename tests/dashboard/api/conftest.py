@@ -8,7 +8,7 @@ from django.test import Client
 
 from engine.spec import Spec
 from jobs import people, queue, templates
-from jobs.models import Device, Membership, Node, Pool, Team
+from jobs.models import Device, Membership, Node, Pool, Sweep, Team
 
 
 @pytest.fixture
@@ -62,7 +62,13 @@ def token_of(cast):
 
 @pytest.fixture
 def job(pool, cast):
-    """Made from a template."""
+    """Made from a template, as the only run of a sweep."""
     team, spec = Team.objects.get(slug="blue"), Spec(name="first")
     template = templates.save(team=team, name="first's", description="", spec=spec, actor="owner")
-    return queue.submit(spec=spec, team=team, owner=cast["owner"], template=template)
+    sweep = Sweep.objects.create(
+        team=team, owner=cast["owner"], name="first", spec=spec.model_dump(), rungs=[200],
+        definition={"vary": {"seed": [1]}}, points=[{"seed": 1}],
+    )  # fmt: skip
+    return queue.submit(
+        spec=spec, team=team, owner=cast["owner"], template=template, sweep=sweep, sweep_number=1
+    )

@@ -25,6 +25,8 @@ READS = [
     "/api/v1/runs/{run}/export",
     "/api/v1/pools",
     "/api/v1/accounting",
+    "/api/v1/sweeps",
+    "/api/v1/sweeps/{sweep}",
     "/api/v1/templates",
     "/api/v1/templates/{template}",
     "/api/v1/nodes",
@@ -36,6 +38,8 @@ WRITES = [
     ("post", "/api/v1/jobs"),
     *[("post", f"/api/v1/jobs/{{job}}/{wish}") for wish in ("cancel", "retry", "pause", "resume", "extend")],
     *[("post", f"/api/v1/jobs/{{job}}/{wish}") for wish in ("move", "priority")],
+    *[("post", f"/api/v1/sweeps{rest}") for rest in ("", "/preview")],
+    *[("post", f"/api/v1/sweeps/{{sweep}}/{wish}") for wish in ("pause", "resume", "cancel")],
     ("post", "/api/v1/templates"),
     ("patch", "/api/v1/templates/{template}"),
     ("delete", "/api/v1/templates/{template}"),
@@ -54,7 +58,7 @@ GOVERNS = [
 
 
 def at(path, job):
-    return path.format(job=job.id, run=job.run.id, template=job.template_id)
+    return path.format(job=job.id, run=job.run.id, template=job.template_id, sweep=job.sweep_id)
 
 
 def write(client, method, path, job):
@@ -106,7 +110,7 @@ def test_every_operation_is_tried_above(job, client_of):
         for path, methods in client_of("owner").get("/api/v1/openapi.json").json()["paths"].items()
         for method in methods
     }
-    names = {f"{{{name}}}": f"{{{name}_id}}" for name in ("job", "run", "template")}
+    names = {f"{{{name}}}": f"{{{name}_id}}" for name in ("job", "run", "sweep", "template")}
     names |= {"node-1/cordon": "{node_id}/{verb}", "node-1": "{node_id}", "cpu-0": "{device_id}"}
     names |= {"pools/default": "pools/{name}", "tokens/1": "tokens/{token_id}"}
     tried = {("get", path.partition("?")[0]) for path in READS[1:]} | set(WRITES)

@@ -1,0 +1,126 @@
+"""Sweeps over HTTP: count one, submit it, look at it, pause, resume, cancel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest
+from ninja import Query, Router, Status
+
+from dashboard.api.auth import caller
+from dashboard.api.jobs import values_of
+from dashboard.api.shapes import Refusal, SweepDetail, SweepPage, SweepPreview
+from engine.problems import Problem, SpecError
+from engine.spec import SPEC_BYTES_LIMIT, parse
+from jobs import standings, sweeps
+from jobs.models import Sweep
+
+router = Router(tags=["sweeps"])
+BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "{'spec': ..., 'sweep': {'strategy', 'vary', 'count', 'parallel', ...}}, as JSON or YAML",
+        "content": {
+            "application/json": {"schema": {"type": "object"}},
+            "application/yaml": {"schema": {"type": "string"}},
+        },
+    }
+}
+
+
+@router.post("/sweeps", response={201: SweepDetail, 413: Refusal, 422: Refusal}, openapi_extra=BODY)
+def submit(request: HttpRequest, team: str | None = None) -> Status:
+    """Start a sweep. Points that no pool could run are left out, with the reason in `refused`."""
+    who = caller(request)
+    target = who.writable_team(team)
+    try:
+        parts = _parts(request)
+    except RequestDataTooBig:
+        return Status(413, {"detail": f"The sweep is too large; the limit is {SPEC_BYTES_LIMIT:,} bytes."})
+    return Status(201, detailed(sweeps.submit(**parts, team=target, owner=who.user)))
+
+
+@router.post("/sweeps/preview", response={200: SweepPreview, 422: Refusal}, openapi_extra=BODY)
+def preview(request: HttpRequest, team: str | None = None) -> dict[str, Any]:
+    """What a sweep would start; nothing is."""
+    who = caller(request)
+    target = who.writable_team(team)
+    seen = sweeps.preview(**_parts(request), team=target, owner=who.user)
+    return {
+        "num_runs": seen.num_runs,
+        "num_steps": seen.num_steps,
+        "rungs": seen.rungs,
+        "points": seen.points,
+        "refused": {str(number): why for number, why in seen.refused.items()},
+    }
+
+
+@router.get("/sweeps", response=SweepPage)
+def listing(
+    request: HttpRequest,
+    state: str | None = None,
+    limit: int = Query(100, ge=1, le=500),
+    offset: int = Query(0, ge=0),
+) -> dict[str, Any]:
+    """Newest first."""
+    found = caller(request).sweeps()
+    if state:
+        found = found.filter(state=state)
+    rows = list(found.order_by("-created_at", "id")[offset : offset + limit + 1])
+    return {
+        "items": [plain(sweep) for sweep in rows[:limit]],
+        "next_offset": offset + limit if len(rows) > limit else None,
+    }
+
+
+@router.get("/sweeps/{sweep_id}", response={200: SweepDetail, 404: Refusal})
+def one(request: HttpRequest, sweep_id: str) -> dict[str, Any]:
+    """With its runs, best first."""
+    return detailed(caller(request).sweep(sweep_id))
+
+
+@router.post("/sweeps/{sweep_id}/pause", response={200: SweepDetail, 404: Refusal, 409: Refusal})
+def pause(request: HttpRequest, sweep_id: str) -> dict[str, Any]:
+    """All of its jobs pause at their next step border, with a checkpoint."""
+    who = caller(request)
+    return detailed(sweeps.pause(who.writable_sweep(sweep_id), who.user.get_username()))
+
+
+@router.post("/sweeps/{sweep_id}/resume", response={200: SweepDetail, 404: Refusal, 409: Refusal})
+def resume(request: HttpRequest, sweep_id: str) -> dict[str, Any]:
+    who = caller(request)
+    return detailed(sweeps.resume(who.writable_sweep(sweep_id), who.user.get_username()))
+
+
+@router.post("/sweeps/{sweep_id}/cancel", response={200: SweepDetail, 404: Refusal, 409: Refusal})
+def cancel(request: HttpRequest, sweep_id: str, reason: str = Query("", max_length=500)) -> dict[str, Any]:
+    """All of its jobs that have not ended are cancelled."""
+    who = caller(request)
+    return detailed(sweeps.cancel(who.writable_sweep(sweep_id), who.user.get_username(), reason))
+
+
+def plain(sweep: Sweep) -> dict[str, Any]:
+    return {
+        "id": sweep.id,
+        "name": sweep.name,
+        "team": sweep.team.slug,
+        "owner": sweep.owner.get_username(),
+        "state": sweep.state,
+        "reason": sweep.reason,
+        "num_points": len(sweep.points),
+        "created_at": sweep.created_at,
+        "ended_at": sweep.ended_at,
+    }
+
+
+def detailed(sweep: Sweep) -> dict[str, Any]:
+    return {**standings.to_json(sweep, standings.of(sweep)), **plain(sweep), "refused": sweep.refused}
+
+
+def _parts(request: HttpRequest) -> dict[str, Any]:
+    """Raises SpecError."""
+    values = values_of(request) if request.body else None
+    if not isinstance(values, dict) or "sweep" not in values or set(values) - {"spec", "sweep"}:
+        raise SpecError([Problem("", "A sweep has two parts: 'spec' and 'sweep'.")])
+    return {"spec": parse(values.get("spec") or {}), "values": values["sweep"]}
