@@ -25,7 +25,7 @@ from django.db.models.functions import Now
 from jobs import gangs, idle, preemption, rounds, snapshot, waiting
 from jobs.dispatch import Dispatcher
 from jobs.leases import alive_since, assign
-from jobs.models import Attempt, Device, Job, Pool
+from jobs.models import Attempt, Device, Job, Pool, Sign
 from jobs.node_states import DeviceHealth, Health
 from jobs.nodes import note_silence, settle
 from jobs.scheduling import decide
@@ -91,6 +91,7 @@ class Scheduler:
             rounds.advance_all()
         if now >= self._expire_at:
             self._expire_at = now + EXPIRY_EVERY_S
+            Sign.objects.update_or_create(part="scheduler", defaults={"at": Now()})
             settle()
             if now >= self._patient_until:
                 note_silence()

@@ -10,6 +10,7 @@ from jobs.models.runs import Project, ProjectEvent, Run, RunEvent, RunMetric, Ru
 from jobs.models.series import Batch, Chunk, ChunkData, Delivery, Segment, StoredSeries, Stream
 from jobs.models.shares import Charge, Share
 from jobs.models.sharing import Comment, Report, SavedView
+from jobs.models.signs import Sign
 from jobs.models.sweeps import Sweep, SweepEvent
 from jobs.models.templates import Template, TemplateEvent
 from jobs.models.work import Attempt, AttemptNode, Event, Job, Lease, Priority, SpoolOffset
@@ -50,6 +51,7 @@ __all__ = [
     "SavedView",
     "Segment",
     "Share",
+    "Sign",
     "SpoolOffset",
     "StoredSeries",
     "Stream",

@@ -1,0 +1,170 @@
+"""/metrics: read by Prometheus's own parser, true to the rows, and closed to everybody without a token."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from prometheus_client.parser import text_string_to_metric_families
+
+from jobs import people, series, tracking
+from jobs.models import Attempt, Device, Lease, SpoolOffset
+from jobs.scheduler import Scheduler, schedule
+
+READINGS = {
+    "utilisation_pct": 87.0,
+    "memory_used_bytes": 2048 * 2**20,
+    "power_w": 512.5,
+    "sm_clock_hz": 1.98e9,
+}
+
+
+def token_for(user, team):
+    return Client(headers={"Authorization": f"Bearer {people.make_api_token(user, team, 'prometheus')}"})
+
+
+def scraped(client):
+    """Name -> [(labels, value)], as Prometheus reads them."""
+    answer = client.get("/metrics")
+    assert answer.status_code == 200
+    assert answer["Content-Type"].startswith("text/plain; version=0.0.4")
+    families = text_string_to_metric_families(answer.text)
+    return {family.name: [(s.labels, s.value) for s in family.samples] for family in families}
+
+
+@pytest.fixture
+def scraper(owner, team):
+    return token_for(owner, team)
+
+
+@pytest.fixture
+def gpus(make_node):
+    node = make_node("g", devices=2, kind="cuda")
+    latest = {"metrics": READINGS, "missing": {"temperature_celsius": ["unsupported", "by this board"]}}
+    node.devices.update(latest=latest, latest_at=timezone.now())
+    return node
+
+
+def hold(device, job):
+    attempt = Attempt.objects.create(job=job, number=1, node=device.node)
+    Lease.objects.create(attempt=attempt, device=device, rank=0)
+
+
+def test_figures_of_a_gpu_have_dcgms_names_and_units(scraper, gpus):
+    found = scraped(scraper)
+    (labels, value), _ = found["DCGM_FI_DEV_GPU_UTIL"]
+    assert value == 87.0
+    assert labels == {"gpu": "0", "UUID": "g-0", "device": "nvidia0", "modelName": "cuda share", "Hostname": "g",
+                      "pool": "default", "job": "", "run": ""}  # fmt: skip
+    assert found["DCGM_FI_DEV_FB_USED"][0][1] == 2048.0
+    assert found["DCGM_FI_DEV_SM_CLOCK"][0][1] == 1980.0
+    assert found["headroom_device_sm_clock_hz"][0][1] == 1.98e9
+
+
+def test_a_reading_that_cannot_be_had_has_no_line(scraper, gpus):
+    found = scraped(scraper)
+    assert "DCGM_FI_DEV_GPU_TEMP" not in found
+    assert "headroom_device_temperature_celsius" not in found
+
+
+def test_old_readings_have_no_lines_but_their_age(scraper, gpus):
+    gpus.devices.update(latest_at=timezone.now() - timedelta(hours=1))
+    found = scraped(scraper)
+    assert "DCGM_FI_DEV_GPU_UTIL" not in found
+    assert found["headroom_device_reading_age_s"][0][1] >= 3600
+
+
+def test_a_cpu_is_no_gpu(scraper, node):
+    node.devices.update(latest={"metrics": READINGS}, latest_at=timezone.now())
+    found = scraped(scraper)
+    assert "DCGM_FI_DEV_GPU_UTIL" not in found
+    assert len(found["headroom_device_utilisation_pct"]) == 2
+
+
+def test_a_simulated_node_says_so(scraper, gpus):
+    gpus.facts = {"simulated": True}
+    gpus.save()
+    assert all(labels["simulated"] == "true" for labels, _ in scraped(scraper)["DCGM_FI_DEV_GPU_UTIL"])
+
+
+def test_a_job_is_named_to_its_team_only(scraper, gpus, make_job, stranger, other_team):
+    job = make_job()
+    hold(Device.objects.get(id="g-0"), job)
+    ((labels, held),) = [row for row in scraped(scraper)["headroom_device_held"] if row[0]["UUID"] == "g-0"]
+    assert (labels["job"], labels["run"], held) == (job.id, job.run.id, 1.0)
+    foreign = token_for(stranger, other_team)
+    assert job.id not in foreign.get("/metrics").text
+    assert [held for labels, held in scraped(foreign)["headroom_device_held"] if labels["UUID"] == "g-0"] == [
+        1.0
+    ]
+
+
+def test_the_queue_is_counted_by_pool_state_and_reason(scraper, make_job, node):
+    for _ in range(3):
+        make_job(devices=2)
+    schedule(node.pool)
+    found = scraped(scraper)
+    assert ({"pool": "default", "state": "queued"}, 2.0) in found["headroom_jobs"]
+    assert ({"pool": "default", "state": "scheduled"}, 1.0) in found["headroom_jobs"]
+    waiting = found["headroom_jobs_waiting"]
+    assert sum(count for _, count in waiting) == 2.0
+    assert {labels["pool"] for labels, _ in waiting} == {"default"}
+    assert not {labels["reason"] for labels, _ in waiting} & {"", "unseen"}
+    assert found["headroom_oldest_wait_s"][0][1] >= 0
+
+
+def test_points_on_their_way_and_lines_that_could_not_be_read_are_counted(
+    scraper, make_job, node, owner, team
+):
+    run = tracking.create(team=team, owner=owner, name="x", origin="api")
+    for seq in range(3):
+        series.append(run.id, 1, "w", seq, [series.Point("loss", "run", seq, 1e9, 1.0)])
+    hold(node.devices.first(), make_job())
+    SpoolOffset.objects.create(attempt=Attempt.objects.get(), file="rank0.jsonl", num_bad_lines=4)
+    found = scraped(scraper)
+    assert found["headroom_journal_batches"] == [({}, 3.0)]
+    assert found["headroom_bad_lines"] == [({}, 4.0)]
+    assert found["headroom_logged_runs"] == [({}, 1.0)]
+
+
+def test_parts_that_live_are_told_from_silent_ones(scraper, make_node):
+    make_node("b", heartbeat_at=timezone.now() - timedelta(hours=1))
+    make_node("a")
+    assert "headroom_scheduler_tick_age_s" not in scraped(scraper)
+    Scheduler().tick()
+    found = scraped(scraper)
+    assert sorted((labels["state"], count) for labels, count in found["headroom_agents"]) == [
+        ("alive", 1.0), ("silent", 1.0),
+    ]  # fmt: skip
+    assert 0 <= found["headroom_scheduler_tick_age_s"][0][1] < 60
+
+
+def test_odd_names_are_quoted(scraper, gpus):
+    Device.objects.filter(id="g-0").update(name='H200 "SXM"\n\\')
+    assert scraped(scraper)["DCGM_FI_DEV_GPU_UTIL"][0][0]["modelName"] == 'H200 "SXM"\n\\'
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer hr_nothing"}])
+def test_without_a_token_there_is_nothing_to_see(headers):
+    answer = Client(headers=headers).get("/metrics")
+    assert answer.status_code == 401
+    assert "DCGM" not in answer.text
+
+
+def test_a_session_may_look_too(owner, gpus):
+    browser = Client()
+    browser.force_login(owner)
+    assert "DCGM_FI_DEV_GPU_UTIL" in browser.get("/metrics").text
+
+
+def test_twice_the_devices_cost_the_same_queries(scraper, make_node, make_job, django_assert_max_num_queries):
+    make_node("c", devices=2)
+    with django_assert_max_num_queries(14) as few:
+        scraped(scraper)
+    for name in "def":
+        make_node(name, devices=8)
+    with django_assert_max_num_queries(len(few.captured_queries)):
+        scraped(scraper)
