@@ -150,6 +150,16 @@ def _writable(user: User, found: Owned) -> Owned:
     return found
 
 
+def writes_runs_in(user: User) -> set[int]:
+    """Ids of the teams on whose runs the user may write."""
+    return set(teams_written_by(user).values_list("id", flat=True))
+
+
+def writable_runs(user: User) -> QuerySet[Run]:
+    """The runs whose names, tags and notes the user may write."""
+    return runs_of(user).filter(team__in=teams_written_by(user))
+
+
 def _one(rows, object_id: str):
     found = rows.filter(id=object_id).first()
     if found is None:

@@ -1,55 +1,25 @@
-"""The list of runs, one run's page, and the parts of it that refresh."""
+"""One run's page, and the parts of it that refresh."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from django.core.paginator import Paginator
-from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from dashboard import access, chapters, figures, origins, panels, sorting, story
+from dashboard import access, chapters, figures, origins, panels, story
 from dashboard.views import comments
 from engine.spec import SpecError, parse, to_yaml
 from engine.telemetry.metrics import STEP_PHASES
 from jobs import logs, series
 from jobs.models import Job, Run
-from jobs.states import FINAL, JobState
+from jobs.states import FINAL
 
-ROWS_A_PAGE = 100
 LOG_LINES = 400
 PARTS = {"head": "runs/_head_part.html", "story": "runs/_story.html"}
-
-
-@require_safe
-def listing(request: HttpRequest) -> HttpResponse:
-    state, text = request.GET.get("state", ""), request.GET.get("q", "")
-    found = access.runs_of(request.user).select_related("job", "job__pool", "owner", "team")
-    if state in JobState.values:
-        found = found.filter(job__state=state)
-    for word in text.split()[:5]:
-        found = found.filter(
-            Q(name__icontains=word) | Q(id__startswith=word) | Q(owner__username__icontains=word)
-        )
-    sort = sorting.known(request.GET.get("sort", ""))
-    page = Paginator(sorting.sorted_runs(found, sort), ROWS_A_PAGE).get_page(request.GET.get("page"))
-    newest = series.newest([run.id for run in page], ("loss", "validation_loss", "tokens_per_s"))
-    context = {
-        "page": page,
-        "rows": [(run, newest.get(run.id, {})) for run in page],
-        "q": text,
-        "state": state,
-        "states": JobState.values,
-        "sort": sort,
-        "columns": sorting.columns(sort),
-    }
-    return render(
-        request, "runs/_list.html" if request.headers.get("HX-Request") else "runs/list.html", context
-    )
 
 
 @require_safe

@@ -4,7 +4,7 @@ from jobs.models.artefacts import Artefact, RunInput
 from jobs.models.cluster import Device, Node, Pool
 from jobs.models.logs import BroughtLog
 from jobs.models.nodes import NodeEvent, NodeToken
-from jobs.models.people import ApiToken, LoginLink, Membership, Team
+from jobs.models.people import ApiToken, LastView, LoginLink, Membership, Team
 from jobs.models.pools import PoolEvent
 from jobs.models.runs import Project, ProjectEvent, Run, RunEvent, RunMetric, RunParam, RunTag
 from jobs.models.series import Batch, Chunk, ChunkData, Delivery, Segment, StoredSeries, Stream
@@ -30,6 +30,7 @@ __all__ = [
     "Device",
     "Event",
     "Job",
+    "LastView",
     "Lease",
     "LoginLink",
     "Membership",

@@ -51,6 +51,17 @@ class ApiToken(models.Model):
         return f"{self.prefix}... ({self.name})"
 
 
+class LastView(models.Model):
+    """How a person left a page: its query, to which the page comes back."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+    page = models.CharField(max_length=40)
+    query = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "page"], name="one_last_view_per_page")]
+
+
 class LoginLink(models.Model):
     """A link that logs one user in, once, for a short time. Only its SHA-256 is kept."""
 

@@ -109,13 +109,13 @@ def _of_attribute(row: Attribute, found: Compare, asker: Asker) -> Q:
 def _attribute_is(row: Attribute, op: str, value: Value, asker: Asker) -> Q:
     alias = f"_{row.name}"
     there = Q(**{f"{alias}__isnull": False})  # never NULL, so that `not` is true of what is absent
-    if value.text.lower() == EMPTY and op == "=":
+    if value.means(EMPTY) and op == "=":
         return ~there | (Q(**{alias: ""}) if row.type == "text" else Q())
     if row.type == "text":
         if op in ORDERED:
             sentence = f"{row.name} is text, which {op} cannot compare. Use = or ~ (contains)."
             raise FilterError(sentence, value.start, value.end)
-        text = asker.username if row.name == "owner" and value.text == "me" else value.text
+        text = asker.username if row.name == "owner" and value.means("me") else value.text
         return there & Q(**{f"{alias}__{'iexact' if op == '=' else 'icontains'}": text})
     if op == "~":
         sentence = f"{row.name} is no text to search in. Use =, <, <=, > or >=."
@@ -157,7 +157,7 @@ def _of_text(model: type[RunParam] | type[RunTag], field: Field, found: Compare)
     if found.op in ("!=", "!~"):
         wanted = _text_is(model, "=" if found.op == "!=" else "~", found.values[0], field)
         return Q(Exists(rows.exclude(wanted)))
-    if found.op == "=" and found.values[0].text.lower() == EMPTY:
+    if found.op == "=" and found.values[0].means(EMPTY):
         return ~Q(Exists(rows))
     parts = (_text_is(model, "=" if found.op == "in" else found.op, value, field) for value in found.values)
     return Q(Exists(rows.filter(reduce(operator.or_, parts))))

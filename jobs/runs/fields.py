@@ -18,6 +18,7 @@ Type = Literal["text", "number", "time", "seconds"]
 STATS = {"last": "last", "min": "low", "max": "high", "mean": "mean"}
 PLAIN = re.compile(r"[^\s()<>=!~,\"':]+")
 CALL = re.compile(r"(last|min|max|mean)\((.*)\)", re.DOTALL)
+OWN_WORDS = ("and", "or", "not", "in", "none", "nan", "me")
 KEY_LIMIT = 250
 
 
@@ -111,7 +112,8 @@ def field_of(text: str) -> Field:
 
 
 def quoted(key: str) -> str:
-    if PLAIN.fullmatch(key):
+    """As it can stand in a filter; words that mean something there get quotes."""
+    if PLAIN.fullmatch(key) and key.lower() not in OWN_WORDS:
         return key
     escaped = key.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

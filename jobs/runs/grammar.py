@@ -30,6 +30,11 @@ class Value(NamedTuple):
     text: str
     start: int
     end: int
+    is_quoted: bool = False
+
+    def means(self, word: str) -> bool:
+        """Whether it is a word of the language, such as none; in quotes it is only itself."""
+        return not self.is_quoted and self.text.lower() == word
 
 
 class Name(NamedTuple):
@@ -185,7 +190,12 @@ class Parser:
         is_compared = self.here.kind == "op" or self.is_in()
         if is_compared and token.prefix in ("", "metric", "param", "tag"):
             return self.comparison(Name(token.text, token.start, token.end, token.prefix))
-        value = Value(token.text, token.start + (len(token.prefix) + 1 if token.prefix else 0), token.end)
+        value = Value(
+            token.text,
+            token.start + (len(token.prefix) + 1 if token.prefix else 0),
+            token.end,
+            token.is_quoted,
+        )
         if is_compared:
             raise self.error(
                 f"After '{token.prefix}:' stands one value. Write {token.prefix} {self.here.text} ... instead."
@@ -234,4 +244,5 @@ class Parser:
             before = self.tokens[self.at - 1]
             raise self.error(complaint, before if token.kind == "end" else token)
         self.take()
-        return Value(f"{token.prefix}:{token.text}" if token.prefix else token.text, token.start, token.end)
+        text = f"{token.prefix}:{token.text}" if token.prefix else token.text
+        return Value(text, token.start, token.end, token.is_quoted)

@@ -17,7 +17,19 @@ def queries(browser, address: str) -> int:
 
 
 @pytest.mark.parametrize(
-    "address", ["/jobs/", "/queue/", "/queue/?mine=1", "/runs/", "/runs/?sort=-loss", "/pools/", "/compare/"]
+    "address",
+    [
+        "/jobs/",
+        "/queue/",
+        "/queue/?mine=1",
+        "/runs/",
+        "/runs/?sort=-last(loss)",
+        "/runs/?group=param:seed",
+        "/runs/?differs=1",
+        "/runs/columns/?page=1",
+        "/pools/",
+        "/compare/",
+    ],
 )
 def test_lists_do_not_ask_once_a_row(owner_browser, make_job, make_node, make_attempt, address):
     def add(name: str) -> None:

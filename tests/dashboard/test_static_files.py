@@ -49,7 +49,7 @@ def looks(table: dict) -> list[badges.Badge]:
 def test_the_sprite_holds_the_icons_that_are_used_and_no_others():
     held = set(re.findall(r'<symbol id="([^"]+)"', (STATIC / SPRITE).read_text()))
     pages = "".join(path.read_text() for path in (ROOT / "templates").rglob("*.html"))
-    used = set(re.findall(r'{% icon "([^"]+)" %}', pages))
+    used = set(re.findall(r'{% icon "([^"]+)"', pages))
     used |= {ending.icon for ending in ENDINGS.values()}
     used |= {wish.icon for wish in WISHES.values()}
     used |= {
