@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0025_views_of_tradeoffs'),
+        ('jobs', '0026_signs'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
