@@ -35,7 +35,7 @@ class DeviceCard:
     is_stale: bool
     holder: Job | None
     is_held: bool  # also by a job of a team that the reader does not belong to
-    unused_since: datetime | None = None  # held, measured, and not used since then
+    unused_for_s: float | None = None  # held and measured, but not used; None: used, or not measured
 
 
 def with_holders() -> QuerySet[Device]:
@@ -50,9 +50,11 @@ def card(device: Device, told: Callable[[int], bool], now: datetime) -> DeviceCa
     lease = device.held_by[0] if device.held_by else None
     job = lease.attempt.job if lease and told(lease.attempt.job.team_id) else None
     figures = [_figure(name, device) for name in SHOWN]
-    unused_since = use.unused_since(lease, now) if lease else None
+    since = use.unused_since(lease, now) if lease else None
     is_stale = not is_fresh(device.latest_at, now)
-    return DeviceCard(device, figures, is_stale, job, lease is not None, unused_since)
+    return DeviceCard(
+        device, figures, is_stale, job, lease is not None, (now - since).total_seconds() if since else None
+    )
 
 
 def _figure(name: str, device: Device) -> Figure:

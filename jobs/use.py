@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 
+from django.db.models import Q, QuerySet
+
 from jobs.models import Attempt, Lease
 
 METRIC = "utilisation_pct"
@@ -44,6 +46,14 @@ def unused_since(lease: Lease, now: datetime) -> datetime | None:
         return None
     since = lease.used_at or lease.began_at
     return since if now - since >= timedelta(seconds=UNUSED_SHOWN_S) else None
+
+
+def unused(now: datetime) -> QuerySet[Lease]:
+    """Leases on devices that are measured, and have been held for a while without being used."""
+    before = now - timedelta(seconds=UNUSED_SHOWN_S)
+    never = Q(used_at=None, began_at__lte=before)
+    read_since = now - timedelta(seconds=GAP_LIMIT_S)
+    return Lease.objects.filter(never | Q(used_at__lte=before), is_active=True, read_at__gte=read_since)
 
 
 def _add(lease: Lease, at: datetime, pct: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -177,12 +177,6 @@ def _badge(state: str, badge: Badge) -> SafeString:
         icon(badge.icon),
         state,
     )
-
-
-@register.filter
-def num_unused(cards: Iterable[Any]) -> int:
-    """Devices of some nodes' cards that are held and not used."""
-    return sum(one.unused_since is not None for card in cards for one in card.devices)
 
 
 @register.filter

@@ -17,6 +17,7 @@ from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
 from dashboard import access, devices, pool_map
+from jobs import use
 from jobs.leases import alive_since
 from jobs.models import Device, Lease, Node, Pool
 from jobs.node_states import AdminState, Health
@@ -40,6 +41,7 @@ class PoolPart:
     num_nodes: int = 0
     num_devices: int = 0
     num_held: int = 0
+    num_unused: int = 0  # of those, held but unused
     num_troubled: int = 0
     cards: list[NodeCard] = field(default_factory=list)
     troubled: list[Node] = field(default_factory=list)  # nodes that take no work
@@ -73,7 +75,9 @@ def _parts() -> dict[int, PoolPart]:
     nodes = _counted(Node.objects.exclude(admin_state=AdminState.RETIRED), "pool")
     here = _counted(Device.objects.filter(is_present=True), "node__pool")
     held = _counted(Lease.objects.filter(is_active=True), "device__node__pool")
+    unused = _counted(use.unused(timezone.now()), "device__node__pool")
     for pool, part in parts.items():
+        part.num_unused = unused[pool]
         part.num_nodes, part.num_devices, part.num_held = nodes[pool], here[pool], held[pool]
     return parts
 

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from dashboard import access
 from dashboard.answers import answer
-from jobs import ordering
+from jobs import ordering, use
 from jobs.endings import LATEST_END_S, ends_by
 from jobs.models import Attempt, Job, Pool, Priority
 from jobs.ordering import Reach, Rights, Where
@@ -66,8 +66,10 @@ def listing(request: HttpRequest) -> HttpResponse:
     rights = Rights.of(request.user)
     written = access.writes_in(request.user)
     running = Attempt.objects.filter(state__in=ATTEMPT_LIVE, **({"job__pool__name": here} if here else {}))
+    unused = use.unused(timezone.now()).filter(**({"device__node__pool__name": here} if here else {}))
     context = {
         "page": page,
+        "num_unused": unused.count(),
         "rows": [_row(job, told, rights, written) for job in _jobs(list(page))],
         "pools": pools,
         "here": here,

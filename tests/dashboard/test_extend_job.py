@@ -71,4 +71,5 @@ def test_the_pools_page_counts_what_is_held_but_unused(owner_browser, make_job, 
     Lease.objects.filter(device="a-0").update(read_at=now, used_at=now - timedelta(minutes=20))
     Lease.objects.filter(device="a-1").update(read_at=now, used_at=now)
     text = owner_browser.get("/pools/").text
-    assert "1 device held but unused" in text and "20 min ago" in text
+    assert "1 device held but unused" in text and "unused for 20 min" in text
+    assert "1 device held but unused" in owner_browser.get("/queue/").text
