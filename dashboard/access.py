@@ -47,8 +47,13 @@ def told_of(user: User) -> Callable[[int], bool]:
 
 def writes_in(user: User) -> Callable[[int], bool]:
     """Whether the user may cancel and retry a job, by its team's id."""
+    return written_ids(user).__contains__
+
+
+def written_ids(user: User) -> set[int]:
+    """The teams on whose jobs the user may act."""
     found = Team.objects.all() if is_admin(user) else teams_written_by(user)
-    return set(found.values_list("id", flat=True)).__contains__
+    return set(found.values_list("id", flat=True))
 
 
 def known_teams(user: User) -> QuerySet[Team]:

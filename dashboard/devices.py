@@ -10,10 +10,10 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Prefetch, QuerySet
 
-from dashboard.templatetags.units import as_bytes
+from dashboard.templatetags.units import as_bytes, as_figure, as_pct, as_share
 from engine.spec import flatten
 from jobs import use
-from jobs.models import Device, Job, Lease
+from jobs.models import Device, Job, Lease, Node
 
 # Shown on every device's card, in this order; each is a metric of scope device.
 SHOWN = ("utilisation_pct", "memory_used_bytes", "power_w", "temperature_celsius")
@@ -68,6 +68,27 @@ def _figure(name: str, device: Device) -> Figure:
     return Figure(
         name, value, "measured", "", 100 * value / whole if whole and isinstance(value, int | float) else None
     )
+
+
+# What the sampler says of the machine as a whole: its name there, what it is called, how it is written.
+HOST: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "cpu_pct": ("CPU busy", as_pct),
+    "memory_used_bytes": ("Memory used", as_bytes),
+    "memory_total_bytes": ("Memory", as_bytes),
+    "load_1min": ("Load, 1 min", as_figure),
+    "cpu_pressure_share": ("CPU pressure", as_share),
+}
+
+
+def host_figures(node: Node, now: datetime) -> list[tuple[str, str]]:
+    """The machine's newest readings; none of them once the node is silent."""
+    if not is_fresh(node.heartbeat_at, now):
+        return []
+    return [
+        (title, text(node.host[name]))
+        for name, (title, text) in HOST.items()
+        if node.host.get(name) is not None
+    ]
 
 
 def facts_of(facts: dict[str, Any]) -> list[tuple[str, Any]]:

@@ -46,7 +46,7 @@ def listing(request: HttpRequest) -> HttpResponse:
         "state": state,
         "filters": _counts(found),
         "q": request.GET.get("q", ""),
-        "written": set(access.teams_written_by(request.user).values_list("id", flat=True)),
+        "written": access.written_ids(request.user),
     }
     return render(
         request, "jobs/_list.html" if request.headers.get("HX-Request") else "jobs/list.html", context

@@ -99,6 +99,7 @@ def _standing(request: HttpRequest, node: Node) -> dict[str, Any]:
         "node": node,
         "cards": cards,
         "holders": holders.on_node(node, told),
+        "host": devices.host_figures(node, now),
         "num_held": num_held,
         "allocation": nodes.allocation(len(cards) - num_held, num_held),
         "verbs": open_to(node, any(card.device.health == DeviceHealth.SUSPECT for card in cards)),

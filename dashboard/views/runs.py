@@ -79,7 +79,7 @@ def _head(request: HttpRequest, run: Run) -> dict[str, Any]:
         "origin": origins.of_job(request.user, job) if job else None,
         "progress": figures.progress(job, timezone.now(), newest.get("step_s")) if job else None,
         "figures": figures.key_figures(run, newest),
-        "written": set(access.teams_written_by(request.user).values_list("id", flat=True)),
+        "written": access.written_ids(request.user),
     }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.running import Headroom
+from tests.running import TINY, Headroom, changes
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -64,6 +64,27 @@ def test_a_device_is_marked_and_readmitted(here: Page):
     here.get_by_role("link", name="Readmit").click()
     here.locator("#ask").get_by_role("button", name="Readmit").click()
     expect(here.locator(".device").first).not_to_contain_text("smells")
+
+
+@pytest.mark.ranks
+def test_what_runs_there_is_drawn_live(here: Page, node: str, headroom: tuple[Headroom, str]):
+    headroom[0].manage("submit", "demo", *changes([*TINY, "name=drawn", "budget.steps=100000"]))
+    row = here.locator("#node tr", has_text="drawn")
+    expect(row).to_contain_text("running", timeout=60_000)
+    expect(row).to_contain_text("at the latest")
+    here.goto(node)
+    panel = here.locator("[data-metrics~='utilisation_pct']")
+    expect(panel).to_have_attribute("data-state", "drawn", timeout=30_000)
+    expect(panel.locator("canvas").first).to_be_visible()
+    here.get_by_role("link", name="Drain").click()
+    dialog = here.locator("#ask")
+    expect(dialog.locator(".touched")).to_contain_text("drawn")
+    dialog.get_by_role("radio", name="Checkpoint and requeue").check()
+    dialog.get_by_label("Reason").fill("new BIOS")
+    dialog.get_by_role("button", name="Drain").click()
+    expect(here.locator(".node-head")).to_contain_text("drained", timeout=60_000)
+    here.goto("/queue/")
+    expect(here.locator("tr", has_text="drawn")).to_contain_text("drained")
 
 
 @pytest.mark.parametrize("width", [360, 1440])

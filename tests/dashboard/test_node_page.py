@@ -41,6 +41,15 @@ def test_it_says_what_runs_there_for_whom_and_until_when(owner_browser, running)
         assert said in text
 
 
+def test_the_machine_tells_how_it_is_until_it_falls_silent(owner_browser, node):
+    Node.objects.update(host={"cpu_pct": 41.25, "load_1min": 3.5, "cpu_pressure_share": None})
+    text = owner_browser.get(NODE).text
+    assert "CPU busy <b>41.2 %</b>" in text
+    assert "CPU pressure" not in text
+    Node.objects.update(heartbeat_at=timezone.now() - timedelta(hours=1))
+    assert "CPU busy" not in owner_browser.get(NODE).text
+
+
 def test_a_stranger_sees_the_node_and_not_whose_job_it_is(stranger_browser, running):
     text = stranger_browser.get(NODE).text
     assert "Another team" in text

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
-from jobs import queue, scheduler
+from jobs import nodes, queue, scheduler
 from jobs.agent.follow import end
-from jobs.models import Attempt, Event, Job, Lease
+from jobs.models import Attempt, Event, Job, Lease, NodeEvent
+from jobs.ordering import Where, reorder
 from jobs.preemption import ask_back
 from jobs.states import AttemptState, Cause, JobState, StateError, move_attempt, move_job
 from tests.jobs.stage import assign
@@ -147,3 +149,46 @@ def test_a_retry_against_the_last_word_of_the_attempt_before_changes_nothing(mak
         assert Job.objects.get(id=job.id).state in (JobState.QUEUED, JobState.SCHEDULED)
         assert_sound()
         queue.cancel(job, actor="olga")
+
+
+def granted(wish: Callable[[], object]) -> Callable[[], bool]:
+    """The wish as a body for `at_once`: whether the state allowed it."""
+
+    def body() -> bool:
+        try:
+            wish()
+        except StateError:
+            return False
+        return True
+
+    return body
+
+
+def test_many_moves_at_once_lose_and_double_no_place(make_job):
+    scheduler.schedule(make_job(devices=2).pool)
+    waiting = [make_job(devices=2, name=f"job {n}") for n in range(6)]
+    places = sorted(job.queue_key for job in waiting)
+    moves = list(zip(waiting, 3 * [Where.FRONT, Where.BACK], strict=True))
+    for _ in range(ROUNDS):
+        at_once(*[granted(partial(reorder, job, "tom", where)) for job, where in moves])
+        now = Job.objects.filter(id__in=[job.id for job in waiting]).values_list("queue_key", flat=True)
+        assert sorted(now) == places
+
+
+def test_of_a_move_and_a_cancel_the_cancelled_job_keeps_no_place(make_job):
+    scheduler.schedule(make_job(devices=2).pool)
+    for _ in range(ROUNDS):
+        first, second = (make_job(devices=2) for _ in range(2))
+        scheduler.schedule(first.pool)
+        at_once(granted(partial(reorder, second, "tom", Where.FRONT)), tried(queue.cancel, first, "lena"))
+        cancelled = Job.objects.get(id=first.id)
+        assert (cancelled.state, cancelled.position) == (JobState.CANCELLED, None)
+        queue.cancel(second, actor="lena")
+
+
+def test_of_two_admins_who_drain_one_node_one_does(make_node):
+    for round_ in range(ROUNDS):
+        node = make_node(f"r{round_}")
+        drains = [granted(partial(nodes.drain, node, actor, "BIOS", "finish")) for actor in ("ada", "tom")]
+        assert sorted(at_once(*drains)) == [False, True]
+        assert NodeEvent.objects.filter(node=node, kind="node.draining").count() == 1

@@ -39,8 +39,13 @@ export function say(text, tone, undo) {
   setTimeout(() => notice.remove(), tone === "good" && !undo ? 4000 : 9000);
 }
 
-// Sent from the body: a live list may replace the row it is about, and htmx sends nothing for what has left the page.
-export const send = (path, values) => htmx.ajax("POST", path, { source: document.body, swap: "none", values });
+// Sent from an element of its own: a live list may replace the row it is about, and htmx sends nothing for what has left
+// the page; and of several requests that one element makes at once, htmx sends the first and the last.
+export async function send(path, values) {
+  const source = document.body.appendChild(document.createElement("i"));
+  await htmx.ajax("POST", path, { source, swap: "none", values }).catch(() => {}); // what went wrong has been said
+  source.remove();
+}
 
 export function ask(question, path, values) {
   const dialog = document.getElementById("confirm");

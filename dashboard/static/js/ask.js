@@ -19,7 +19,7 @@ document.addEventListener("click", (event) => {
 });
 
 async function open(address) {
-  await htmx.ajax("GET", address, { target: body, swap: "innerHTML" });
+  await htmx.ajax("GET", address, { source: body, target: body, swap: "innerHTML" });
   if (!body.firstElementChild) return;
   ask.showModal();
   body.querySelector("input:not([type=hidden])")?.focus();

@@ -63,7 +63,7 @@ async function load(id) {
   const began = Date.now();
   const open = [...part.querySelectorAll("details[open][id]")].map((details) => details.id);
   const focused = part.contains(document.activeElement) ? document.activeElement.id : null;
-  await htmx.ajax("GET", part.dataset.url || location.pathname + location.search, { target: part, swap: "outerHTML" }).catch(() => {});
+  await htmx.ajax("GET", part.dataset.url || location.pathname + location.search, { source: part, target: part, swap: "outerHTML" }).catch(() => {});
   for (const name of open) document.getElementById(name)?.setAttribute("open", "");
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   next.set(id, Date.now() + Math.max(GAP_MS, 8 * (Date.now() - began)));
