@@ -20,6 +20,9 @@ def main() -> int:
     # Both are read while torch and deepspeed are imported, so they are set first.
     os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
     os.environ["DS_ACCELERATOR"] = kind
+    from engine.rank.lean import import_deepspeed
+
+    import_deepspeed()
     from engine.rank.start import run_rank
 
     return run_rank(directory, rank, BEGAN)

@@ -88,6 +88,9 @@ def preload(device_kind: str) -> None:
     os.environ |= {"DS_ACCELERATOR": device_kind, "TORCHDYNAMO_DISABLE": "1", "OMP_NUM_THREADS": "1"}
     import torch
 
+    from engine.rank.lean import import_deepspeed
+
+    import_deepspeed()
     import engine.rank.start  # noqa: F401
 
     for name in LATE_MODULES:

@@ -1,4 +1,4 @@
-"""Two nodes in network namespaces of their own, as separate hosts: no loopback in common, only a cable between them."""
+"""Nodes in network namespaces of their own, as separate hosts: no loopback in common, only a switch between them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.jobs.test_several_nodes import STEPS, ended, loss, shell, submit
+from tests.jobs.test_several_nodes import STEPS, ended, lose_a_node, loss, shell, submit
 from tests.nodes import NodeOf
 from tests.running import Headroom, free_port, wait_until
 
-pytestmark = [pytest.mark.ranks, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.ranks, pytest.mark.timeout(420)]
 
-HOSTS = {"b": "10.203.77.1", "c": "10.203.77.2"}
+HOSTS = {"b": "10.203.77.1", "c": "10.203.77.2", "d": "10.203.77.3"}
+SWITCH = "switch"
 
 
 def ip(*words: str, check: bool = True) -> None:
@@ -27,38 +28,55 @@ def namespace(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def cable() -> Iterator[None]:
-    """A pair of interfaces, one in each namespace. Skips where this user may not make them."""
+def switch() -> Iterator[None]:
+    """A cable from each namespace to a bridge in one of its own. Skips where this user may not make them."""
     if os.getuid() or not shutil.which("ip"):
         pytest.skip("network namespaces need root and iproute2")
     try:
-        for name in HOSTS:
+        for name in (SWITCH, *HOSTS):
             ip("netns", "add", namespace(name))
-        b, c = (namespace(name) for name in HOSTS)
-        ip("link", "add", "cable-b", "netns", b, "type", "veth", "peer", "name", "cable-c", "netns", c)
+        ip("-n", namespace(SWITCH), "link", "add", "bridge", "type", "bridge")
+        ip("-n", namespace(SWITCH), "link", "set", "bridge", "up")
         for name, address in HOSTS.items():
-            ip("-n", namespace(name), "addr", "add", f"{address}/24", "dev", f"cable-{name}")
-            ip("-n", namespace(name), "link", "set", f"cable-{name}", "up")
-            ip("-n", namespace(name), "link", "set", "lo", "up")
+            host, other_end = namespace(name), namespace(SWITCH)
+            ip(
+                "link",
+                "add",
+                "cable",
+                "netns",
+                host,
+                "type",
+                "veth",
+                "peer",
+                "name",
+                f"to-{name}",
+                "netns",
+                other_end,
+            )
+            ip("-n", other_end, "link", "set", f"to-{name}", "master", "bridge", "up")
+            ip("-n", host, "addr", "add", f"{address}/24", "dev", "cable")
+            ip("-n", host, "link", "set", "cable", "up")
+            ip("-n", host, "link", "set", "lo", "up")
         yield
     except subprocess.CalledProcessError as error:
         pytest.skip(f"network namespaces cannot be made here: {error.stderr.decode().strip()}")
     finally:
-        for name in HOSTS:
+        for name in (SWITCH, *HOSTS):
             ip("netns", "del", namespace(name), check=False)
 
 
 @pytest.fixture(scope="module")
-def headroom(cable: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Headroom]:
+def headroom(switch: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Headroom]:
     home = tmp_path_factory.mktemp("hosts")
     environment = {
         "HEADROOM_CPU_DEVICES": "2", "HEADROOM_CHECKPOINT_ROOT": str(home / "shared"), "OMP_NUM_THREADS": "1",
-        "HEADROOM_NODE_NAME": "a", "HEADROOM_POOL": "other",
+        "HEADROOM_NODE_NAME": "a", "HEADROOM_POOL": "other", "HEADROOM_UNREACHABLE_AFTER_S": "8",
+        "HEADROOM_WARM_PARENT": "0",
     }  # fmt: skip
     running = Headroom(home, free_port(), environment).start("--no-demo")
     nodes = [
         NodeOf(
-            running, name, {"HEADROOM_NODE_ADDRESS": address, "HEADROOM_POOL": "default"},
+            running, name, {"HEADROOM_NODE_ADDRESS": address, "HEADROOM_POOL": "default", "HEADROOM_WARM_PARENT": "1"},
             ("ip", "netns", "exec", namespace(name)),
         )
         for name, address in HOSTS.items()
@@ -68,13 +86,14 @@ def headroom(cable: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         for node in nodes:
             node.start()
         wait_until(
-            lambda: shell(running, "from jobs.models import Device; print(Device.objects.count())") == 6
+            lambda: shell(running, "from jobs.models import Device; print(Device.objects.count())") == 8
         )
         shell(
             running, "from jobs.models import Pool; Pool.objects.update(allows_several_nodes=True); print(1)"
         )
         for node in nodes:
-            wait_until((node.folder / "warm.sock").exists, limit_s=90, said="the warm parent")
+            wait_until((node.folder / "warm.sock").exists, limit_s=180, said="the warm parent")
+        running.others = {node.name: node for node in nodes}  # type: ignore[attr-defined]
         yield running
     finally:
         running.interrupt()
@@ -83,9 +102,18 @@ def headroom(cable: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         running.kill()
 
 
-def test_four_ranks_train_over_a_cable_between_two_hosts(headroom: Headroom):
+@pytest.fixture(scope="module")
+def undisturbed(headroom: Headroom) -> dict[int, float]:
     found = submit(headroom)
     state, step, attempt, reason, attempts = ended(headroom, found["job"])
     assert (state, step, attempt) == ("succeeded", STEPS, 1), reason
-    assert attempts[0][-1] == ["b", "c"]
-    assert list(loss(headroom, found["run"])) == list(range(1, STEPS + 1))
+    assert len(attempts[0][-1]) == 2 and set(attempts[0][-1]) < set(HOSTS), "two hosts"
+    return loss(headroom, found["run"])
+
+
+def test_four_ranks_train_over_cables_between_two_hosts(undisturbed):
+    assert list(undisturbed) == list(range(1, STEPS + 1))
+
+
+def test_a_killed_host_costs_only_the_steps_since_the_last_checkpoint(headroom: Headroom, undisturbed):
+    lose_a_node(headroom, headroom.others, undisturbed)  # type: ignore[attr-defined]
