@@ -19,7 +19,7 @@ from headroom.options import Options
 from headroom.sending import Sender
 from headroom.server import Server
 from headroom.shipping import Shipper
-from headroom.spool import Spool, write_atomically
+from headroom.spool import Held, Spool, write_atomically
 from headroom.writing import QUEUE_LIMIT, Writer
 
 BEGIN_S = 2.0  # how long init() waits for the server to say at which step a resumed run goes on
@@ -211,8 +211,8 @@ class Run:
             self._spool = Spool(self._options.folder / self.id / stream)
             about = {"run": self.id, "stream": stream, "launch": self._launch, "speaks": self._speaks}
             write_atomically(self._spool.folder / "about.json", about, durably=True)
-        except OSError as error:
-            log.error("Nothing will be logged: %s cannot be written (%s).", self._options.folder, error)
+        except (OSError, Held) as error:
+            log.error("Nothing will be logged: %s cannot be written (%r).", self._options.folder, error)
             return False
         writer = Writer(self._spool, self._options.spool_s, self._options.fsync_s)
         writer.queue.append(("begin", self._begun))

@@ -14,6 +14,8 @@ from headroom.server import Away, Refused, Server
 from headroom.shipping import Shipper
 from headroom.spool import Held, Spool
 
+STRAY_S = 60.0  # from making a folder to describing it takes a moment
+
 log = logging.getLogger("headroom")
 
 
@@ -29,6 +31,8 @@ class Outcome:
 def sync(folder: Path, server: Server, *, only: str = "") -> list[Outcome]:
     """Ship every spool under `folder`, or `only` those of one run, that no living process holds; what is shipped is
     deleted. It goes on where it stopped, as often as it is called. Raises Away."""
+    for stray in folder.glob(f"{only or '*'}/*/lock"):
+        _clear(stray.parent)
     runs: dict[str, list[Path]] = {}
     for about in sorted(folder.glob(f"{only or '*'}/*/about.json")):
         runs.setdefault(about.parent.parent.name, []).append(about.parent)
@@ -49,6 +53,16 @@ def in_background(options: Options) -> None:
             log.warning("Spools of earlier runs stay in %s: %r", options.folder, error)
 
     threading.Thread(target=work, name="headroom-sync", daemon=True).start()
+
+
+def _clear(folder: Path) -> None:
+    """What a process left that was killed before its spool was one: no description, and so no frame."""
+    try:
+        if (folder / "about.json").exists() or time.time() - folder.stat().st_mtime < STRAY_S:
+            return
+        Spool(folder).delete()
+    except (Held, OSError):
+        return
 
 
 def _sync_run(run_id: str, folders: list[Path], server: Server) -> list[Outcome]:

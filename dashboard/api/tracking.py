@@ -187,9 +187,8 @@ def finish(request: HttpRequest, run_id: str, asked: End) -> dict[str, Any]:
     """The run has ended. Points that come later are still taken."""
     who = caller(request)
     run = _own(who, run_id)
-    if asked.stream and points.is_overtaken(run, asked.stream):
-        return _now(run)
-    tracking.set_state(run, asked.state, actor=who.user.get_username(), ended_at=asked.ended_at)
+    if not (asked.stream and points.is_overtaken(run, asked.stream)):
+        tracking.set_state(run, asked.state, actor=who.user.get_username(), ended_at=asked.ended_at)
     for attempt in Stream.objects.filter(run=run).values_list("attempt", flat=True).distinct():
         series.close(run.id, attempt)
     return _now(run)

@@ -177,7 +177,7 @@ def is_synced(cluster: Quick) -> bool:
     subprocess.run(
         command, env=os.environ | own | {"PYTHONPATH": str(ROOT)}, capture_output=True, check=False
     )
-    return not list((cluster.home / "spools").glob("*/*"))
+    return not list((cluster.home / "spools").glob("*/*/about.json"))
 
 
 def stored(cluster: Quick, *runs: str) -> dict[str, Any]:
@@ -192,6 +192,8 @@ def stored(cluster: Quick, *runs: str) -> dict[str, Any]:
 def prove(script: Script, found: dict[str, Any], num_steps: int) -> str:
     for name, one in found["job"].items():
         assert one == sound(num_steps, [[1, num_steps + 1]]), (name, one)
+    strays = (script.cluster.home / "spools").glob("*/*/frames-*")  # of scripts killed while they began
+    assert not [path for path in strays if path.stat().st_size]
     first = found["client"]["m0"]
     for name, one in found["client"].items():
         assert one == sound(first["count"], first["spans"]), (name, one)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 from headroom import frames
 from headroom.spool import Place, Spool
@@ -112,6 +113,16 @@ def test_a_server_that_is_away_makes_the_end_wait_no_longer_than_it_may(script, 
     server.start()
     sync(server, spools)
     assert server.points(run_id) == EXPECTED
+
+
+def test_a_folder_of_a_script_that_was_killed_before_it_began_is_cleared_away(server, spools):
+    for name, age_s in (("old", 3600), ("new", 0)):
+        folder = spools / "run" / name
+        folder.mkdir(parents=True)
+        (folder / "lock").touch()
+        os.utime(folder, (time.time() - age_s,) * 2)
+    sync(server, spools)
+    assert [path.name for path in spools.glob("*/*")] == ["new"]
 
 
 def test_what_was_written_half_is_cut_off_and_the_rest_is_read(tmp_path):
