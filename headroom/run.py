@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import socket
 import sys
 import threading
 import time
@@ -209,7 +210,8 @@ class Run:
         stream = self._stream
         try:
             self._spool = Spool(self._options.folder / self.id / stream)
-            about = {"run": self.id, "stream": stream, "launch": self._launch, "speaks": self._speaks}
+            about = {"run": self.id, "stream": stream, "launch": self._launch, "speaks": self._speaks,
+                     "host": socket.gethostname(), "is_locked": self._spool.is_locked}  # fmt: skip
             write_atomically(self._spool.folder / "about.json", about, durably=True)
         except (OSError, Held) as error:
             log.error("Nothing will be logged: %s cannot be written (%r).", self._options.folder, error)
@@ -230,7 +232,8 @@ class Run:
 
     def _ship_earlier(self) -> None:
         """What an earlier process of this run has left comes first: it is an earlier attempt."""
-        sync.sync(self._options.folder, Server(self._options.url, self._options.token), only=self.id)
+        server = Server(self._options.url, self._options.token)
+        sync.sync(self._options.folder, server, only=self.id, is_automatic=True)
 
     def _put_away(self) -> None:
         if not self._spool or not self._sender:

@@ -43,9 +43,14 @@ class Spool:
         self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.is_locked = True
         except BlockingIOError:
             os.close(self._lock)
             raise Held(str(folder)) from None
+        except (
+            OSError
+        ):  # some shared file systems have no locks: nobody but its writer takes such a spool by itself
+            self.is_locked = False
         self.end = self._mended_end()
         self._file = os.open(
             self._path(self.end.segment), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import threading
 import time
 from dataclasses import dataclass
@@ -28,14 +29,16 @@ class Outcome:
     why: str = ""
 
 
-def sync(folder: Path, server: Server, *, only: str = "") -> list[Outcome]:
+def sync(folder: Path, server: Server, *, only: str = "", is_automatic: bool = False) -> list[Outcome]:
     """Ship every spool under `folder`, or `only` those of one run, that no living process holds; what is shipped is
-    deleted. It goes on where it stopped, as often as it is called. Raises Away."""
+    deleted. It goes on where it stopped, as often as it is called. `is_automatic`: leave alone what another machine
+    wrote, or lies where there are no locks, for there a spool may look abandoned that is not. Raises Away."""
     for stray in folder.glob(f"{only or '*'}/*/lock"):
         _clear(stray.parent)
     runs: dict[str, list[Path]] = {}
     for about in sorted(folder.glob(f"{only or '*'}/*/about.json")):
-        runs.setdefault(about.parent.parent.name, []).append(about.parent)
+        if not is_automatic or _is_surely_ours(about):
+            runs.setdefault(about.parent.parent.name, []).append(about.parent)
     return [outcome for run_id, spools in runs.items() for outcome in _sync_run(run_id, spools, server)]
 
 
@@ -46,13 +49,21 @@ def in_background(options: Options) -> None:
 
     def work() -> None:
         try:
-            sync(options.folder, Server(options.url, options.token))
+            sync(options.folder, Server(options.url, options.token), is_automatic=True)
         except Away as error:
             log.debug("Spools of earlier runs stay: %s", error)
         except Exception as error:  # noqa: BLE001 - the run that begins must not mind
             log.warning("Spools of earlier runs stay in %s: %r", options.folder, error)
 
     threading.Thread(target=work, name="headroom-sync", daemon=True).start()
+
+
+def _is_surely_ours(about: Path) -> bool:
+    try:
+        told = json.loads(about.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return told.get("host") == socket.gethostname() and told.get("is_locked", False)
 
 
 def _clear(folder: Path) -> None:

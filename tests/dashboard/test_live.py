@@ -19,6 +19,8 @@ from typing import Any
 import psutil
 import pytest
 
+from dashboard import live
+
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 20.0
 
@@ -302,3 +304,9 @@ def test_pages_are_answered_while_streams_are_open(server):
         assert response.status == 200
     for one in browsers:
         one.close()
+
+
+def test_the_slower_a_look_the_longer_until_the_next_but_never_a_second():
+    assert live.pause_s(0.001) == live.LOOK_S
+    assert live.pause_s(0.1) == pytest.approx(0.5)
+    assert live.pause_s(30.0) == live.LOOK_LIMIT_S < 1.0

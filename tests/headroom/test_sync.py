@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -113,6 +114,27 @@ def test_a_server_that_is_away_makes_the_end_wait_no_longer_than_it_may(script, 
     server.start()
     sync(server, spools)
     assert server.points(run_id) == EXPECTED
+
+
+def test_what_another_machine_left_is_shipped_by_hand_only(finished, server, spools):
+    run_id = finished(LOGS, MODE="offline")
+    (path,) = spools.glob("*/*/about.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"host": "elsewhere"}))
+    finished("run = headroom.init(); run.log({'a': 1}); time.sleep(1)")
+    assert path.exists()
+    sync(server, spools)
+    assert server.points(run_id) == EXPECTED
+
+
+def test_a_file_system_without_locks_still_takes_a_log(monkeypatch, tmp_path):
+    def without(*_):
+        raise OSError("no locks here")
+
+    monkeypatch.setattr("headroom.spool.fcntl.flock", without)
+    spool = Spool(tmp_path / "run" / "w")
+    spool.append(b"frame")
+    assert not spool.is_locked
+    spool.close()
 
 
 def test_a_folder_of_a_script_that_was_killed_before_it_began_is_cleared_away(server, spools):
