@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import http.client
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -18,7 +17,8 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.running import ROOT, free_port, wait_until
+from tests.services import Postgresql
+from tests.serving import Server
 
 pytestmark = [pytest.mark.perf, pytest.mark.timeout(600)]
 
@@ -28,26 +28,8 @@ TARGET_US = MLFLOW_US / 100
 TARGET_BYTES = 6.0
 
 
-class Server:
-    """`manage.py web` on a database of its own."""
-
-    def __init__(self, home: Path) -> None:
-        self.home, self.port = home, free_port()
-        self.environment = {k: v for k, v in os.environ.items() if not k.startswith(("DATABASE", "HEADROOM"))}
-        self.environment |= {"HEADROOM_HOME": str(home), "BASE_URL": f"http://127.0.0.1:{self.port}"}
-        self.environment["LOG_LEVEL"] = "WARNING"
-        self.manage("prepare")
-        self.token = self.manage("token", "bench").strip()
-        command = [sys.executable, "manage.py", "web", "--port", str(self.port)]
-        self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment)
-        wait_until(self._answers)
-        self.connection = http.client.HTTPConnection("127.0.0.1", self.port)
-
-    def manage(self, *arguments: str) -> str:
-        command = [sys.executable, "manage.py", *arguments]
-        return subprocess.run(
-            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=True
-        ).stdout
+class Bench(Server):
+    """Keeps one connection, and knows what its processes and its database cost."""
 
     def post(self, path: str, body: bytes, kind: str = "application/json") -> dict:
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": kind}
@@ -57,41 +39,56 @@ class Server:
         assert answer.status < 300, said
         return said
 
-    def new_run(self) -> str:
-        return self.post("/runs", b"{}")["id"]
+    @cached_property
+    def connection(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port)
 
     def cpu_s(self) -> float:
-        times = psutil.Process(self.process.pid).cpu_times()
-        return times.user + times.system
+        """Of the web server, and of PostgreSQL where there is one: also of what has ended by now."""
+        assert self.process
+        web = psutil.Process(self.process.pid).cpu_times()
+        return web.user + web.system + (_postgresql_cpu_s(self.postmaster) if self.postmaster else 0.0)
 
     def database_bytes(self) -> int:
         return int(self.manage("shell", "-v0", "-c", USED).split()[-1])
 
-    def _answers(self) -> bool:
-        try:
-            probe = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-            probe.request("GET", "/login/")
-            return probe.getresponse().status == 200
-        except OSError:
-            return False
+    postmaster: int | None = None
+
+
+def _postgresql_cpu_s(postmaster: int) -> float:
+    process = psutil.Process(postmaster)
+    times = process.cpu_times()
+    ended = times.children_user + times.children_system
+    return ended + sum(t.user + t.system for t in (one.cpu_times() for one in (process, *process.children())))
 
 
 USED = """
 from django.db import connection
 cursor = connection.cursor()
-figures = [cursor.execute(f'PRAGMA {what}').fetchone()[0] for what in ('page_count', 'freelist_count', 'page_size')]
-print((figures[0] - figures[1]) * figures[2])
+if connection.vendor == 'postgresql':
+    cursor.execute('VACUUM FULL')
+    cursor.execute('SELECT pg_database_size(current_database())')
+    print(cursor.fetchone()[0])
+else:
+    figures = [cursor.execute(f'PRAGMA {what}').fetchone()[0] for what in ('page_count', 'freelist_count', 'page_size')]
+    print((figures[0] - figures[1]) * figures[2])
 """
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path)
+@pytest.fixture(params=["sqlite", "postgresql"])
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    database = Postgresql() if request.param == "postgresql" else None
+    if database:
+        assert database.start()
+        database.create()
+    server = Bench(tmp_path, database.url if database else "")
+    server.postmaster = database.pid if database else None
     try:
-        yield server
+        yield server.start()  # type: ignore[misc]
     finally:
-        server.process.terminate()
-        server.process.wait()
+        server.stop()
+        if database:
+            database.close()
 
 
 def batch(seq: int, dice: np.random.Generator) -> dict:
@@ -124,7 +121,7 @@ def unpacked(one: dict) -> dict:
 @pytest.mark.parametrize("kind", ["msgpack", "json"])
 def test_server_cpu_of_a_point_in_batches_of_a_thousand(kind, server, capsys):
     dice = np.random.default_rng(0)
-    run = server.new_run()
+    run = server.post("/runs", b"{}")["id"]
     before = server.database_bytes()
     batches = [batch(seq, dice) for seq in range(NUM_BATCHES + 1)]
     encoder = msgspec.msgpack if kind == "msgpack" else msgspec.json
@@ -141,11 +138,13 @@ def test_server_cpu_of_a_point_in_batches_of_a_thousand(kind, server, capsys):
     server.post(f"/runs/{run}/finish", b"{}")
     size = (server.database_bytes() - before) / num_points
     us = cpu_s / num_points * 1e6
+    kept = "PostgreSQL" if server.postmaster else "SQLite"
     with capsys.disabled():
         print(
-            f"\nHTTP {kind}: {us:.2f} us of server CPU a point ({MLFLOW_US / us:.0f} times less than mlflow's "
+            f"\nHTTP {kind}, {kept}: {us:.2f} us of server CPU a point ({MLFLOW_US / us:.0f} times less than mlflow's "
             f"log-batch), {num_points / wall_s:,.0f} points/s, {size:.2f} bytes a point on disk; "
             f"load {os.getloadavg()[0]:.1f}"
         )
-    assert us <= TARGET_US * (1 if kind == "msgpack" else 2)
-    assert size <= TARGET_BYTES
+    if not server.postmaster:  # mlflow's figure is of its default, SQLite; on PostgreSQL its server took 293
+        assert us <= TARGET_US * (1 if kind == "msgpack" else 2)
+        assert size <= TARGET_BYTES

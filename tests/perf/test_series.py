@@ -5,6 +5,7 @@ CPU time, not wall time: on a shared machine only that can be compared.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 
@@ -22,6 +23,7 @@ NUM_SERIES = 20
 INGEST_BATCHES = 300  # of 20 series x 50 points
 READ_STEPS = 100_000
 BUCKETS = 1000
+BULK_TARGET = 500_000  # 1,000,000 on an idle core
 INGEST_TARGET, READ_TARGET = 5.0, 5.0  # times a row a point; measured 9 and 65 on 2026-11-22
 
 pytestmark = [pytest.mark.perf, pytest.mark.timeout(900)]
@@ -98,6 +100,29 @@ def test_ingest_per_cpu_second(run, naive, capsys):
             f"{slow / fast:.1f} times"
         )
     assert slow / fast > INGEST_TARGET
+
+
+def test_bulk_ingest_per_cpu_second(run, capsys):
+    """As an agent brings a spool in: large pieces, here of 5,000 points; and the same in columns."""
+    dice = np.random.default_rng(0)
+    pieces = [
+        [p for n in range(5) for p in batch(5 * number + n, dice.normal(size=(NUM_SERIES, 50)))]
+        for number in range(100)
+    ]
+    columns = [codec.columns_by_key(points) for points in pieces]
+    num_points = sum(map(len, pieces))
+    as_points = cpu_s(
+        lambda: [series.append(run.id, 1, "points", seq, some) for seq, some in enumerate(pieces)]
+    )
+    as_columns = cpu_s(
+        lambda: [series.append_columns(run.id, 1, "columns", seq, some) for seq, some in enumerate(columns)]
+    )
+    with capsys.disabled():
+        print(
+            f"\nbulk: {num_points / as_points:,.0f} points per CPU second, {num_points / as_columns:,.0f} in columns; "
+            f"load {os.getloadavg()[0]:.1f}"
+        )
+    assert num_points / as_points > BULK_TARGET
 
 
 def test_reading_twenty_long_series_for_a_chart(run, naive, capsys):
