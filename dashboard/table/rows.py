@@ -14,7 +14,6 @@ from dashboard.colours import colour_of
 from dashboard.table import columns as looks
 from dashboard.table.cells import Cell, cell_of
 from dashboard.table.columns import Column
-from dashboard.table.drawing import drawn
 from dashboard.table.state import State
 from jobs import runs
 from jobs.models import Run, RunMetric, RunParam, RunTag
@@ -43,10 +42,6 @@ class Row:
     is_pinned: bool
     is_hidden: bool
     num_children: int
-
-    @property
-    def html(self) -> str:
-        return drawn(self.cells)
 
 
 @dataclass(frozen=True)

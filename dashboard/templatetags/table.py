@@ -1,10 +1,15 @@
-"""What templates say with the state of the runs table: links, titles, and the pointer into a filter."""
+"""What templates say of the runs table: its rows, links, titles, and the pointer into a filter."""
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from django import template
+from django.utils.safestring import SafeString, mark_safe
 
 from dashboard.table.columns import title_of
+from dashboard.table.drawing import Pen
+from dashboard.table.rows import Rows
 from dashboard.table.state import State
 from jobs import runs
 
@@ -25,6 +30,27 @@ def only_group(state: State, text: str) -> str:
 @register.filter
 def field_title(field: runs.Field) -> str:
     return title_of(field)
+
+
+@register.simple_tag
+def rows_of(page: Rows, written: Container[int]) -> SafeString:
+    """The rows of a page; `written`: teams on whose runs the reader may write. Each row is escaped by who draws it."""
+    pen = Pen()
+    return mark_safe(
+        "".join(
+            pen.row(
+                row.run,
+                row.colour,
+                row.cells,
+                row.tags,
+                num_children=row.num_children,
+                is_pinned=row.is_pinned,
+                is_hidden=row.is_hidden,
+                may_write=row.run.team_id in written,
+            )
+            for row in page.rows
+        )
+    )
 
 
 @register.filter

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from dashboard import access, chapters, figures, origins, panels, story
-from dashboard.views import comments
+from dashboard.views import comments, run_about
 from engine.spec import SpecError, parse, to_yaml
 from engine.telemetry.metrics import STEP_PHASES
 from jobs import logs, series
@@ -35,6 +35,7 @@ def detail(request: HttpRequest, run_id: str) -> HttpResponse:
         "is_sparse": run.job
         is None,  # logged from outside: it may have few of the metrics, and gives no reasons
         **comments.of(request, run),
+        **run_about.of(request, run),
         "spec_yaml": _spec_yaml(run),
         "differences": origins.differences(origin.values, run.spec) if origin else [],
         "ranks": _ranks(run),

@@ -239,3 +239,17 @@ def test_a_viewer_sees_everything_and_no_way_to_write(viewer_browser, make_job):
     assert "seen" in text
     assert "data-writable" not in text
     assert 'data-act="tag"' not in text
+
+
+def test_what_people_and_programs_wrote_is_never_markup(owner_browser, team, owner):
+    bad = '<img src=x onerror="x">'
+    parent = tracking.create(team=team, owner=owner, name=bad, origin="test")
+    run = tracking.create(team=team, owner=owner, name=bad, origin="test", parent=parent)
+    tracking.set_tags(run, {bad: bad})
+    params.store(run, {bad: bad})
+    asked = {"col": [f'param:"{bad}"'.replace('"x"', '\\"x\\"'), "parent", "origin"], "filter": bad}
+    assert "<img" not in owner_browser.get(RUNS, asked).text
+    assert "<img" not in owner_browser.get(RUNS, {"col": asked["col"]}).text
+    assert "<img" not in owner_browser.get("/runs/columns/", {"page": "1"}).text
+    assert "<img" not in owner_browser.get(RUNS, {"group": asked["col"][0]}).text
+    assert "<img" not in owner_browser.get(f"/runs/{run.id}/about/").text

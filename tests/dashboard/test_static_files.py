@@ -50,6 +50,7 @@ def test_the_sprite_holds_the_icons_that_are_used_and_no_others():
     held = set(re.findall(r'<symbol id="([^"]+)"', (STATIC / SPRITE).read_text()))
     pages = "".join(path.read_text() for path in (ROOT / "templates").rglob("*.html"))
     used = set(re.findall(r'{% icon "([^"]+)"', pages))
+    used |= set(re.findall(r'icon\("([^"]+)"\)', (ROOT / "dashboard/table/drawing.py").read_text()))
     used |= {ending.icon for ending in ENDINGS.values()}
     used |= {wish.icon for wish in WISHES.values()}
     used |= {
