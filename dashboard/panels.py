@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.telemetry.metrics import BY_NAME, STEP_PHASES
+from engine.telemetry.metrics import BY_NAME, STEP_PHASES, Metric
 
 
 @dataclass(frozen=True)
@@ -25,15 +25,21 @@ class Panel:
 
     @property
     def scope(self) -> str:
-        return BY_NAME[self.key].scope
+        return metric_of(self.key).scope
 
     @property
     def unit(self) -> str:
-        return BY_NAME[self.key].unit
+        return metric_of(self.key).unit
 
     @property
     def meaning(self) -> str:
-        return "; ".join(f"{BY_NAME[name].label}: {BY_NAME[name].meaning}" for name in self.metrics)
+        rows = [metric_of(name) for name in self.metrics]
+        return "; ".join(f"{row.label}: {row.meaning}" if row.meaning else row.label for row in rows)
+
+
+def metric_of(name: str) -> Metric:
+    """Its row; one without unit and meaning for a metric that training code of its own logs."""
+    return BY_NAME.get(name) or Metric(name, "", "run", name, "")
 
 
 SECTIONS: tuple[tuple[str, tuple[Panel, ...]], ...] = (

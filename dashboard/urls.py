@@ -68,6 +68,7 @@ urlpatterns = [
     path("sweeps/<str:sweep_id>/", sweeps.detail, name="sweep"),
     path("sweeps/<str:sweep_id>/<str:name>/", sweeps.wish, name="sweep-wish"),
     path("compare/", compare.compare, name="compare"),
+    path("compare/figures/", compare.figures, name="compare-figures"),
     path("trade-offs/", tradeoffs.page, name="tradeoffs"),
     path("v/save/", saved.save, name="saved-view-save"),
     path("v/<str:view_id>/", saved.show, name="saved-view"),

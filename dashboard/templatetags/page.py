@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -32,7 +32,6 @@ from jobs.models import Job, Node
 
 register = template.Library()
 SPRITE = "vendor/bootstrap-icons-1.13.2/sprite.svg"
-COLOURS = 8  # --series-1 to --series-8
 
 
 @register.simple_tag
@@ -154,15 +153,8 @@ def human_kind(kind: str) -> str:
 
 
 @register.filter
-def palette(index: int) -> int:
-    """The number of a line's colour in tokens.css."""
-    return index % COLOURS + 1
-
-
-@register.filter
-def dash(index: int) -> int:
-    """The number of a line's dash pattern: once the colours are used up, they come again with another one."""
-    return index // COLOURS
+def nth(values: Sequence[Any], index: int) -> Any:
+    return values[index]
 
 
 @register.filter

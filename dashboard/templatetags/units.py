@@ -166,6 +166,14 @@ _BY_UNIT = {
 
 
 @register.filter
+def as_unit(value: Any, unit: str) -> str:
+    """A value in one of the units of the metrics table; small joules as they are, not as '0.00 J'."""
+    if unit == "j" and _number(value) is not None and abs(float(value)) < 1:
+        return f"{float(value) * 1e3:.3g} mJ"
+    return ABSENT if _number(value) is None else _BY_UNIT.get(unit, as_figure)(value)
+
+
+@register.filter
 def as_metric(value: Any, name: str) -> str:
     """A metric's value in its own unit, as the metrics table names it."""
     if _number(value) is None:

@@ -1,55 +1,92 @@
-"""The compare page: chosen runs, the metrics laid over each other, their figures, and where their specs differ."""
+"""The compare page: chosen runs, all their metrics laid over each other, and where they differ."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from dashboard import access
-from dashboard.panels import Panel
-from engine.spec import flatten
-from engine.telemetry.metrics import BY_NAME, METRICS
+from dashboard import access, bars, chart_names, differences, topics
+from jobs import runs as filters
 from jobs import series
 from jobs.models import Device, Run
+from jobs.states import FINAL
 
-RUNS_LIMIT = 20
-DEFAULT_METRICS = ("loss", "validation_loss", "tokens_per_s")
-SCOPES = {"run": "Of the run", "rank": "Of each rank", "device": "Of each device"}
+RUNS_LIMIT = 200
+OTHERS_SHOWN = 50
+TABLE_RUNS = 8  # of so many a difference is read across; of more, down
 
 
 @require_safe
 def compare(request: HttpRequest) -> HttpResponse:
-    wanted = list(dict.fromkeys(request.GET.getlist("run")))
-    found = {
-        run.id: run
-        for run in access.runs_of(request.user)
-        .select_related("job", "owner")
-        .filter(id__in=wanted[:RUNS_LIMIT])
-    }
-    runs = [found[run_id] for run_id in wanted if run_id in found]
-    chosen = [name for name in request.GET.getlist("metric") if name in BY_NAME] or list(DEFAULT_METRICS)
-    context = {
-        "runs": runs,
-        "num_left_out": len(wanted) - len(runs),
-        "others": access.runs_of(request.user)
-        .exclude(id__in=list(found))
-        .select_related("job", "owner")[:50],
-        "metrics": [BY_NAME[name] for name in chosen],
-        "panels": [Panel(BY_NAME[name].label, (name,)) for name in chosen],
-        "scopes": [(title, [m for m in METRICS if m.scope == scope]) for scope, title in SCOPES.items()],
-        "rows": _spec_rows(runs),
-        "figures": _figure_rows(runs),
-        "names": {"runs": _names(runs), "devices": _device_names(runs)},
+    runs, said = _chosen(request)
+    metrics = [name for name in dict.fromkeys(request.GET.getlist("metric")) if name]
+    there = series.metrics_of([run.id for run in runs])
+    may_grow = any(_goes_on(run) for run in runs)
+    found = topics.chosen(metrics) if metrics else topics.sections(there, may_grow=may_grow)
+    sections, num_dropped = topics.cut(found)
+    differ = differences.of_runs(runs)
+    names = chart_names.of_runs(runs)
+    context = said | {
+        "runs": [(run, names[run.id]) for run in runs],
+        "others": _others(request, runs),
+        "sections": sections,
+        "num_dropped": num_dropped,
+        "is_chosen": bool(metrics),
+        "differences": differ,
+        "reads_down": len(runs) > TABLE_RUNS,
+        "names": {"runs": names, "devices": _device_names(runs), "facets": differ.facets},
         "runs_limit": RUNS_LIMIT,
     }
     return render(request, "compare/page.html", context)
 
 
-def _names(runs: list[Run]) -> dict[str, str]:
-    """Names of runs; those that share one get their id behind it."""
-    known = [run.name for run in runs]
-    return {run.id: run.name if known.count(run.name) == 1 else f"{run.name} {run.id[:4]}" for run in runs}
+@require_safe
+def figures(request: HttpRequest) -> HttpResponse:
+    """The bars of the compare page, once somebody comes to where they stand."""
+    runs, _ = _chosen(request)
+    context = {
+        "rows": bars.of_runs(runs),
+        "figures": list(bars.FIGURES.values()),
+        "names": chart_names.of_runs(runs),
+    }
+    return render(request, "compare/_figures.html", context)
+
+
+def _chosen(request: HttpRequest) -> tuple[list[Run], dict[str, Any]]:
+    """The runs that the address names, or those that its filter finds; and what is to be said of the choice."""
+    mine = access.runs_of(request.user)
+    text = request.GET.get("filter", "").strip()
+    wanted = list(dict.fromkeys(request.GET.getlist("run")))
+    said: dict[str, Any] = {"filter": text, "problem": "", "num_left_out": 0}
+    rows = mine.select_related("job", "owner")
+    if wanted:
+        found = {run.id: run for run in rows.filter(id__in=wanted[:RUNS_LIMIT])}
+        runs = [found[run_id] for run_id in wanted if run_id in found]
+        return runs, said | {"num_left_out": len(wanted) - len(runs)}
+    if not text:
+        return [], said
+    try:
+        asker = filters.Asker(mine, request.user.get_username(), timezone.now())
+        matching = filters.filtered(rows, text, asker).order_by("-created_at", "id")
+    except filters.FilterError as error:
+        return [], said | {"problem": str(error)}
+    runs = list(matching[:RUNS_LIMIT])
+    num_left_out = matching.count() - len(runs) if len(runs) == RUNS_LIMIT else 0
+    return runs, said | {"num_left_out": num_left_out}
+
+
+def _others(request: HttpRequest, runs: list[Run]) -> list[Run]:
+    """The newest that could be added."""
+    rest = access.runs_of(request.user).filter(archived_at=None).exclude(id__in=[run.id for run in runs])
+    return list(rest.select_related("job", "owner")[:OTHERS_SHOWN])
+
+
+def _goes_on(run: Run) -> bool:
+    return (run.job.state if run.job else run.state) not in FINAL
 
 
 def _device_names(runs: list[Run]) -> dict[str, str]:
@@ -57,22 +94,3 @@ def _device_names(runs: list[Run]) -> dict[str, str]:
     return {
         device.id: str(device) for device in Device.objects.filter(leases__attempt__job__in=jobs).distinct()
     }
-
-
-def _spec_rows(runs: list[Run]) -> dict[str, list[tuple[str, list[object]]]]:
-    """Rows of the spec table: those that differ, and those that are the same in every run."""
-    flat = [flatten(run.spec) for run in runs]
-    paths = dict.fromkeys(path for values in flat for path in values)
-    rows = [(path, [values.get(path) for values in flat]) for path in paths]
-    return {
-        "differ": [row for row in rows if any(value != row[1][0] for value in row[1])],
-        "same": [row for row in rows if all(value == row[1][0] for value in row[1])],
-    }
-
-
-def _figure_rows(runs: list[Run]) -> list[tuple[str, list[object]]]:
-    """(metric, newest value of each run); None is an absent value."""
-    names = [metric.name for metric in METRICS if metric.scope == "run"]
-    newest = series.newest([run.id for run in runs], names)
-    rows = [(name, [newest.get(run.id, {}).get(name) for run in runs]) for name in names]
-    return [row for row in rows if any(value is not None for value in row[1])]

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from dashboard import access, devices, holders, panels
+from dashboard import access, chart_names, devices, holders, panels
 from dashboard.answers import answer
 from dashboard.verbs import POLICIES, VERBS, Verb, VerbForm, open_to
 from jobs import nodes
@@ -39,7 +39,7 @@ def detail(request: HttpRequest, node_id: str) -> HttpResponse:
         if drawn
         else [],
         "names": {
-            "runs": {holder.job.run.id: holder.job.name for holder in drawn},
+            "runs": chart_names.of_runs([holder.job.run for holder in drawn]),
             "devices": {card.device.id: f"#{card.device.index}" for card in context["cards"]},
         },
     }

@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from dashboard import access, chapters, figures, origins, panels, story
+from dashboard import access, chapters, chart_names, figures, origins, panels, story
 from dashboard.views import comments, run_about
 from engine.spec import SpecError, parse, to_yaml
 from engine.telemetry.metrics import STEP_PHASES
@@ -103,7 +103,7 @@ def _names(run: Run, seats: list[story.Seat]) -> dict[str, Any]:
     found = [seat.device for seat in seats if seat.device]
     is_alike = len({device.name for device in found}) == 1
     devices = {device.id: f"#{device.index}" if is_alike else str(device) for device in found}
-    return {"runs": {run.id: run.name}, "devices": devices}
+    return {"runs": chart_names.of_runs([run]), "devices": devices}
 
 
 def _ranks(run: Run) -> range:

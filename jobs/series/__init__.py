@@ -2,7 +2,8 @@
 
 from jobs.series.codec import Point, kind_of
 from jobs.series.counters import counted
-from jobs.series.names import Name, last_steps, names
+from jobs.series.extremes import Spread, joules_per_token, peaks
+from jobs.series.names import Name, last_steps, metrics_of, names
 from jobs.series.newest import newest, plain
 from jobs.series.raw import Raw, raw, raw_of_runs
 from jobs.series.read import Series, TooMuch, read
@@ -14,6 +15,7 @@ __all__ = [
     "Point",
     "Raw",
     "Series",
+    "Spread",
     "TooMuch",
     "append",
     "append_columns",
@@ -21,10 +23,13 @@ __all__ = [
     "contiguous_end",
     "counted",
     "fold",
+    "joules_per_token",
     "kind_of",
     "last_steps",
+    "metrics_of",
     "names",
     "newest",
+    "peaks",
     "plain",
     "raw",
     "raw_of_runs",

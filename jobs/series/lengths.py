@@ -37,24 +37,24 @@ def _axis(snapshot: Snapshot, run: str, x: X, lo: float | None, hi: float | None
         heads = snapshot.heads.get(run, {})
         return axes.time(lo, hi, min((head.first_at_us for head in heads.values()), default=0))
     if x == "energy":
-        known = _energy(snapshot, run)
+        known = energy_of(snapshot, run)
         return axes.energy(lo, hi, *known) if known else None
-    found = _elements(snapshot, SeriesKey(run, *TOKENS), axes.steps(None, None))
+    found = elements_of_key(snapshot, SeriesKey(run, *TOKENS), axes.steps(None, None))
     if found is None:
         return None
     return axes.tokens(lo, hi, found.position.astype(np.float64), np.maximum.accumulate(found.mean))
 
 
-def _elements(snapshot: Snapshot, key: SeriesKey, axis: Axis) -> Elements | None:
+def elements_of_key(snapshot: Snapshot, key: SeriesKey, axis: Axis) -> Elements | None:
     return elements_of([choose(snapshot, key, axis, POINTS)])[0]
 
 
-def _energy(snapshot: Snapshot, run: str) -> tuple[Floats, Floats] | None:
+def energy_of(snapshot: Snapshot, run: str) -> tuple[Floats, Floats] | None:
     """Microseconds and the joules that all devices of the run had used by then, over all its attempts."""
     known = snapshot.keys()
     keys = [key for key in known if key.run == run and key.metric == ENERGY]
     devices = [key for key in keys if key.source != "run"]
-    read = [_elements(snapshot, key, axes.time(None, None)) for key in devices or keys]
+    read = [elements_of_key(snapshot, key, axes.time(None, None)) for key in devices or keys]
     found = [(one.position.astype(np.float64), _counted(one.low)) for one in read if one]
     if not found:
         return None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import connection
 
+from jobs.models import RunMetric, StoredSeries
 from jobs.series import codec
 from jobs.series.codec import NO_STEP, Key
 
@@ -54,6 +56,13 @@ def names(run_id: str) -> list[Name]:
                 ),
             )
     return [found[key] for key in sorted(found)]
+
+
+def metrics_of(run_ids: Collection[str]) -> set[str]:
+    """Every metric that some of these runs have; of ranks and devices, those that have been folded."""
+    of_runs = RunMetric.objects.filter(run__in=run_ids).values_list("key", flat=True)
+    folded = StoredSeries.objects.filter(stream__run__in=run_ids).values_list("metric", flat=True)
+    return {*of_runs.distinct(), *folded.distinct()}
 
 
 def last_steps(run_id: str) -> dict[int, int]:

@@ -196,7 +196,7 @@ def test_ticks_of_an_axis_share_a_unit_and_never_say_the_same_twice(
 ):
     page.goto(long)
     module = page.evaluate("document.querySelector('script[src*=\"js/charts\"]').src")
-    ticks = re.sub(r"charts[^/]*$", "ticks.js", module)
+    ticks = re.sub(r"charts[^/]*$", "chart/ticks.js", module)
     found = page.evaluate(
         """async ([address, unit, start, step]) => {
             const { tickTexts } = await import(address);

@@ -46,8 +46,9 @@ def test_lists_do_not_ask_once_a_row(owner_browser, make_job, make_node, make_at
 
 def test_comparing_more_runs_asks_no_more(owner_browser, make_job):
     runs = [make_job().run.id for _ in range(8)]
-    few, many = ("/compare/?" + "&".join(f"run={run}" for run in some) for some in (runs[:2], runs))
-    assert queries(owner_browser, few) == queries(owner_browser, many)
+    for page in ("/compare/", "/compare/figures/"):
+        few, many = (f"{page}?" + "&".join(f"run={run}" for run in some) for some in (runs[:2], runs))
+        assert queries(owner_browser, few) == queries(owner_browser, many)
 
 
 def test_a_run_with_more_attempts_and_events_asks_no_more(owner_browser, make_job, node, make_attempt):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 import re
@@ -70,5 +71,26 @@ def test_all_files_can_be_hashed_and_modules_import_hashed_names(settings, tmp_p
     call_command("collectstatic", verbosity=0, interactive=False)
     manifest = json.loads((tmp_path / "staticfiles.json").read_text())["paths"]
     charts = (tmp_path / manifest["js/charts.js"]).read_text()
-    assert Path(manifest["js/chart.js"]).name in charts
-    assert not re.search(r'from "\./[a-z-]+\.js"', charts)
+    assert Path(manifest["js/chart/page.js"]).name in charts
+    assert not re.search(r'from "\./[a-z/-]+\.js"', charts)
+
+
+COMPARE_LIMIT = 120_000  # bytes of JavaScript that the compare page ships, gzipped
+
+
+def test_the_compare_page_ships_little_javascript(owner_browser):
+    page = owner_browser.get("/compare/").text
+    named = {
+        STATIC / re.sub(r"^.*?static/", "", path) for path in re.findall(r'<script[^>]* src="([^"]+)"', page)
+    }
+    shipped = set().union(*(imported(path) for path in named), imported(STATIC / "js/live-worker.js"))
+    assert {"uPlot.iife.min.js", "htmx.min.js", "page.js", "paint.js", "app.js"} <= {
+        path.name for path in shipped
+    }
+    assert sum(len(gzip.compress(path.read_bytes(), 9)) for path in shipped) < COMPARE_LIMIT
+
+
+def imported(path: Path) -> set[Path]:
+    """A file and all the modules that it needs."""
+    names = re.findall(r'^import .* from "([^"]+)"', path.read_text(), re.MULTILINE)
+    return {path}.union(*(imported((path.parent / name).resolve()) for name in names))
