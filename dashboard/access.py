@@ -61,6 +61,15 @@ def known_teams(user: User) -> QuerySet[Team]:
     return Team.objects.order_by("name") if is_admin(user) else teams_of(user)
 
 
+def jobs_open_to(user: User) -> QuerySet[Job]:
+    """Which may be opened by their address."""
+    return Job.objects.all() if is_admin(user) else jobs_of(user)
+
+
+def runs_open_to(user: User) -> QuerySet[Run]:
+    return Run.objects.all() if is_admin(user) else runs_of(user)
+
+
 def jobs_of(user: User) -> QuerySet[Job]:
     return Job.objects.filter(team__memberships__user_id=user.pk)
 
@@ -97,13 +106,11 @@ def writable_template(user: User, template_id: str) -> Template:
 
 
 def job_for(user: User, job_id: str) -> Job:
-    found = Job.objects.all() if is_admin(user) else jobs_of(user)
-    return _one(found.select_related("team", "owner", "pool", "run"), job_id)
+    return _one(jobs_open_to(user).select_related("team", "owner", "pool", "run"), job_id)
 
 
 def run_for(user: User, run_id: str) -> Run:
-    found = Run.objects.all() if is_admin(user) else runs_of(user)
-    return _one(found.select_related("team", "owner", "job", "job__pool"), run_id)
+    return _one(runs_open_to(user).select_related("team", "owner", "job", "job__pool"), run_id)
 
 
 def writable_team(user: User, slug: str | None = None) -> Team:

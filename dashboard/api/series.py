@@ -62,7 +62,7 @@ def of_run(request: HttpRequest, run_id: str, window: Query[Window]) -> HttpResp
 def of_runs(request: HttpRequest, window: Query[Comparison]) -> HttpResponse:
     """The same for several runs, on one grid of buckets that they share."""
     wanted = list(dict.fromkeys(window.run))
-    found = {run.id: run for run in caller(request).runs().filter(id__in=wanted)}
+    found = {run.id: run for run in caller(request).runs_open().filter(id__in=wanted)}
     if len(found) != len(wanted):
         raise Http404
     return _drawn([found[run_id] for run_id in wanted], window)

@@ -6,6 +6,7 @@ import json
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
@@ -174,3 +175,18 @@ def test_who_may_only_look_cannot_change_anything(method, path, job, client_of):
 
 def test_an_address_that_does_not_exist_is_no_page_of_the_api(client_of):
     assert client_of("owner").get("/api/v1/nothing").status_code == 404
+
+
+def test_an_admin_opens_every_teams_job_by_its_id_and_lists_only_their_own(job, cast, client_of, token_of):
+    User.objects.filter(id=cast["stranger"].id).update(is_staff=True)
+    session, token = client_of("stranger"), token_of("stranger")
+    for path in (
+        f"/api/v1/jobs/{job.id}",
+        f"/api/v1/runs/{job.run.id}",
+        f"/api/v1/series?run={job.run.id}&metric=loss",
+    ):
+        assert session.get(path).status_code == 200
+        assert token.get(path).status_code == 404
+    assert session.get("/api/v1/jobs").json()["items"] == []
+    assert token.post(f"/api/v1/jobs/{job.id}/cancel").status_code == 404
+    assert session.post(f"/api/v1/jobs/{job.id}/cancel").status_code == 200
