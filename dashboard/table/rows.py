@@ -67,13 +67,13 @@ def of_page(found: QuerySet[Run], state: State, all_runs: QuerySet[Run], now: da
 
 
 def of_ids(ids: Iterable[str], state: State, all_runs: QuerySet[Run], now: datetime) -> Rows:
-    """Some rows anew, in no particular order."""
-    rows, columns = _of(list(ids)[:ROWS_A_PAGE], state, all_runs, now)
+    """Some rows anew, in no particular order; which value is the best cannot be told from them."""
+    rows, columns = _of(list(ids)[:ROWS_A_PAGE], state, all_runs, now, is_page=False)
     return Rows(rows, columns, len(rows), 1)
 
 
 def _of(
-    ids: list[str], state: State, all_runs: QuerySet[Run], now: datetime
+    ids: list[str], state: State, all_runs: QuerySet[Run], now: datetime, *, is_page: bool = True
 ) -> tuple[list[Row], list[Column]]:
     columns = looks.columns_of(state)
     if state.differs:
@@ -83,7 +83,10 @@ def _of(
     values, tags, children = _values(list(there), columns), _tags(list(there)), _children(all_runs, ids)
     own = {run.id: dict(tags.get(run.id, ())) for run in chosen}
     cells = [[cell_of(run, column, values, own[run.id], now) for column in columns] for run in chosen]
-    best = [looks.best_value(column, (row[n].value for row in cells)) for n, column in enumerate(columns)]
+    best = [
+        looks.best_value(column, (row[n].value for row in cells)) if is_page else None
+        for n, column in enumerate(columns)
+    ]
     rows = [
         Row(
             run=run,

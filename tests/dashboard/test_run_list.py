@@ -167,6 +167,14 @@ def test_the_table_comes_back_as_it_was_left_for_this_person_alone(
     assert owner_browser.get(RUNS).status_code == 200
 
 
+def test_a_row_alone_does_not_claim_to_be_the_best(owner_browser, make_job, give_metrics):
+    runs = [make_job().run for _ in range(3)]
+    for run, loss in zip(runs, (1.0, 2.0, 3.0), strict=True):
+        give_metrics(run, loss=loss)
+    assert "is-best" in owner_browser.get(RUNS).text
+    assert "is-best" not in owner_browser.get(RUNS, {"only": [run.id for run in runs[1:]]}).text
+
+
 def test_rows_refresh_alone(owner_browser, make_job):
     one, _ = make_job(name="one").run, make_job(name="two")
     text = owner_browser.get(RUNS, {"only": one.id, "filter": "nothing matches"}).text

@@ -90,7 +90,10 @@ function fill(here, fresh) {
   [...fresh.children].forEach((cell, at) => {
     const old = here.children[at];
     if (!old || old.classList.contains("tick-col") || old.contains(document.activeElement)) return;
+    // A row alone does not know whether its value is the best of the page: the mark stays as long as the value does.
+    const isBest = old.classList.contains("is-best") && old.textContent === cell.textContent;
     if (old.innerHTML !== cell.innerHTML) old.innerHTML = cell.innerHTML;
     old.className = cell.className;
+    if (isBest) old.classList.add("is-best"); else if (!cell.title) old.removeAttribute("title");
   });
 }

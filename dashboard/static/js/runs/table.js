@@ -18,6 +18,7 @@ document.addEventListener("click", (event) => {
   if (toggle) show(toggled(toggle.dataset.toggle, toggle.closest("tr").dataset.run));
   if (event.target.closest("[data-differs]")) show(address({ differs: new URLSearchParams(section().dataset.state.slice(1)).has("differs") ? null : "1" }));
   if (event.target.closest("[data-show-archived]")) show(address({ filter: "is:archived" }));
+  if (event.target.closest("[data-filter-help]")) document.getElementById("filter-help").showModal();
   event.target.closest("[data-leave]")?.closest("dialog").close();
   const expander = event.target.closest("[data-expand]");
   if (expander) expand(expander);
