@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -83,6 +83,11 @@ def _of(
     values, tags, children = _values(list(there), columns), _tags(list(there)), _children(all_runs, ids)
     own = {run.id: dict(tags.get(run.id, ())) for run in chosen}
     cells = [[cell_of(run, column, values, own[run.id], now) for column in columns] for run in chosen]
+    for n, column in enumerate(columns):  # the head of a column of numbers stands above them
+        if column.field.kind == "param" and all(
+            row[n].kind == "number" or row[n].value is None for row in cells
+        ):
+            columns[n] = replace(column, is_number=True)
     best = [
         looks.best_value(column, (row[n].value for row in cells)) if is_page else None
         for n, column in enumerate(columns)

@@ -124,6 +124,8 @@ def test_anything_a_run_has_can_be_a_column(owner_browser, make_job, give_metric
     answer = owner_browser.get(RUNS, {"col": asked})
     assert cells(answer) == [["3", "2", "0.5", "on", "final", "✓", "2", "default"]]
     assert "Lowest training loss" in answer.text
+    heads = {column.key: column.is_number for column in answer.context["page"].columns}
+    assert heads["param:model.layers"] and not heads['param:"my flag"']
 
 
 def test_the_best_value_of_a_column_is_marked_where_the_better_direction_is_known(

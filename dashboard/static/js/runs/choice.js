@@ -54,6 +54,7 @@ export function count() {
     box.checked = isAll || chosen.has(box.value);
     box.closest("tr").classList.toggle("is-chosen", box.checked);
   }
+  bar.querySelector("[data-compare]").hidden = isAll; // a chart of thousands is none
   const head = document.querySelector("[data-tick-all]");
   const ticked = all.filter((box) => box.checked).length;
   if (head) { head.checked = all.length > 0 && ticked === all.length; head.indeterminate = ticked > 0 && ticked < all.length; }
