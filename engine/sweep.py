@@ -141,7 +141,8 @@ def _read_vary(given: Any) -> tuple[dict[str, Vary], list[Problem]]:
     problems: list[Problem] = []
     if not isinstance(given, Mapping):
         return found, [] if given is None else [Problem("sweep.vary", "Name fields, each with its values.")]
-    for path, value in given.items():
+    # In the order of the spec: a database may keep the keys of JSON in another one.
+    for path, value in sorted(given.items(), key=lambda pair: (ORDER.get(pair[0], len(ORDER)), str(pair[0]))):
         value = vary_of(value) if isinstance(value, str) else value
         try:
             found[str(path)] = Range.model_validate(value) if isinstance(value, Mapping) else _read(value)
@@ -264,3 +265,4 @@ def _plain(text: str) -> Any:
 
 
 DEFAULTS = flatten(Spec().model_dump())
+ORDER = {path: at for at, path in enumerate(DEFAULTS)}

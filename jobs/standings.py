@@ -45,7 +45,14 @@ def of(sweep: Sweep) -> list[Row]:
     values = {n: _finite(newest.get(run.id, {}).get(definition.metric)) for n, run in runs.items() if n}
     places = {number: at for at, number in enumerate(definitions.ranked(values, definition.goal), start=1)}
     rows = [
-        _row(sweep, number, point, runs.get(number), values.get(number), places.get(number))
+        _row(
+            sweep,
+            number,
+            {path: point[path] for path in definition.vary},
+            runs.get(number),
+            values.get(number),
+            places.get(number),
+        )
         for number, point in enumerate(sweep.points, start=1)
     ]
     return sorted(rows, key=lambda row: (row.place is None, row.place or 0, row.number))

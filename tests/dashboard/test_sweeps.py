@@ -92,10 +92,10 @@ def test_what_cannot_be_is_refused_and_what_was_typed_stays(browser, rows, optio
 
 
 def test_the_page_has_the_runs_best_first_with_their_values(browser, sweep):
-    for number, loss in ((1, 3.0), (4, 1.5), (5, 2.0)):
+    for number, loss in ((1, 3.0), (5, 1.5), (4, 2.0)):
         recorded(sweep, number, loss)
     answer = page_of(browser, sweep)
-    assert [row.number for row in answer.context["rows"]] == [4, 5, 1, 2, 3, 6]
+    assert [row.number for row in answer.context["rows"]] == [5, 4, 1, 2, 3, 6]
     assert answer.context["best"].values == {LR: 0.2, "model.heads": 4}
     assert "Best so far" in answer.text and "6 runs, 6 at once" in answer.text
 
@@ -107,9 +107,9 @@ def test_a_point_that_was_refused_stands_in_the_table_with_the_reason(browser, m
 
 
 def test_dots_lie_where_the_values_are(browser, sweep):
-    for number, loss in ((1, 4.0), (3, 2.0), (5, 1.0)):
+    for number, loss in ((1, 4.0), (2, 2.0), (3, 1.0)):
         recorded(sweep, number, loss)
-    lr, heads = page_of(browser, sweep).context["scatters"]
+    heads, lr = page_of(browser, sweep).context["scatters"]
     assert (lr.path, heads.path) == (LR, "model.heads")
     assert [dot.is_best for dot in lr.dots] == [True, False, False]
     xs, ys = [dot.x for dot in lr.dots], [dot.y for dot in lr.dots]

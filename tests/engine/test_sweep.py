@@ -22,9 +22,10 @@ def refused(**values) -> dict[str, str]:
     return {problem.field: problem.message for problem in error.value.problems}
 
 
-def test_a_grid_has_every_combination_in_order():
-    found = points(sweep(vary={LR: [0.1, 0.2], "model.layers": [2, 4]}))
-    assert [(p[LR], p["model.layers"]) for p in found] == [(0.1, 2), (0.1, 4), (0.2, 2), (0.2, 4)]
+def test_a_grid_has_every_combination_in_the_order_of_the_spec_however_it_was_written():
+    for vary in ({LR: [0.1, 0.2], "model.layers": [2, 4]}, {"model.layers": [2, 4], LR: [0.1, 0.2]}):
+        found = points(sweep(vary=vary))
+        assert [(p["model.layers"], p[LR]) for p in found] == [(2, 0.1), (2, 0.2), (4, 0.1), (4, 0.2)]
     assert num_points(sweep(vary={LR: [0.1, 0.2], "model.layers": [2, 4]})) == 4
 
 
