@@ -280,7 +280,7 @@ class TestWhole:
         assert numbers(sweep, *rounds.UNDER_WAY) == [2]
 
     def test_looking_costs_the_same_however_many_runs_there_are(self, submit, django_assert_num_queries):
-        for count in (4, 40):
+        for count in (4, 30):
             sweep = submit(vary={LR: {"from": 0.1, "to": 1, "points": count}}, parallel=count)
             with django_assert_num_queries(2):
                 rounds.advance(sweep.id)

@@ -43,7 +43,7 @@ def test_a_thousand_points(team, owner, make_spec, make_node, client, settings):
     address = reverse("sweep", args=[sweep.id])
     first, page = (cpu_s(lambda: client.get(address)) for _ in range(2))
     print(
-        f"\n{POINTS} points, CPU s: counted {counted:.2f}, submitted {submitted:.2f} and {sum(looks):.2f} in {len(looks)} "
-        f"looks of {max(looks):.2f} at the most; the page {page:.2f} ({first:.2f} at first)"
+        f"\n{POINTS} points, CPU s: counted {counted:.2f}, submitted {submitted:.2f} and {sum(looks):.2f} in "
+        f"{len(looks)} looks of {max(looks):.2f} at the most; the page {page:.2f} ({first:.2f} at first)"
     )
     assert max(looks) < submitted
