@@ -13,7 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from dashboard import access, scatter, spec_check, sweep_form
+from dashboard import access, chart_names, scatter, spec_check, sweep_form
 from dashboard.panels import Panel
 from dashboard.views import submit as submit_page
 from engine.problems import SpecError
@@ -54,7 +54,7 @@ def detail(request: HttpRequest, sweep_id: str) -> HttpResponse:
     names = dict.fromkeys(("loss", context["definition"].metric))
     context |= {
         "drawn": drawn,
-        "names": {"runs": {row.run.id: f"#{row.number}" for row in drawn if row.run}, "devices": {}},
+        "names": {"runs": chart_names.of_runs([row.run for row in drawn if row.run]), "devices": {}},
         "panels": [Panel(BY_NAME[name].label, (name,)) for name in reversed(names)],
     }
     return render(request, "sweeps/page.html", context)

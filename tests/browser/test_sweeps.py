@@ -1,4 +1,4 @@
-"""A sweep in a real browser: counted while it is typed, submitted, followed to its end, compared."""
+"""A sweep in a real browser: counted while it is typed, submitted and cancelled; one that has ended, looked at."""
 
 from __future__ import annotations
 
@@ -8,13 +8,34 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import TINY
+from tests.running import Headroom
 
 pytestmark = [pytest.mark.browser, pytest.mark.ranks, pytest.mark.timeout(300)]
 
+# Two runs with points, as if they had been trained; nothing of it ever ran.
+ENDED = """
+import time
+from django.contrib.auth.models import User
+from engine.spec import parse
+from jobs import people, series, sweeps
+from jobs.models import Job, Run, Sweep
+owner = people.ensure_first_team_and_user()
+spec = parse({"name": "ended", "parallel": {"data": 1}})
+values = {"vary": {"optimiser.learning_rate": [1e-4, 1e-3]}, "metric": "loss"}
+sweep = sweeps.submit(spec=spec, values=values, team=people.first_writable_team(owner), owner=owner)
+sweeps.cancel(sweep, "admin", "Enough.")
+for run in Run.objects.filter(job__sweep=sweep).select_related("job"):
+    at = run.job.sweep_number
+    points = [series.Point("loss", "run", step, time.time() + step, 5.0 / at + 1 / step) for step in range(1, 40)]
+    series.append(run.id, 1, "test", 0, points)
+Job.objects.filter(sweep=sweep).update(step=39)
+print("sweep:" + sweep.id)
+"""
 
-def test_a_sweep_from_the_form_to_the_best_of_its_runs(page: Page):
+
+def test_a_sweep_from_the_form_to_its_page(page: Page):
     page.goto("/submit/")
-    for field, value in {"name": "rates", "budget.steps": "20", "parallel.data": "1", **TINY}.items():
+    for field, value in {"name": "rates", "budget.steps": "2000", "parallel.data": "1", **TINY}.items():
         page.locator(f"#spec-form [name='{field}']").fill(value)
     page.locator("#sweep-on").check()
     expect(page.locator("#go")).to_be_hidden()
@@ -28,17 +49,24 @@ def test_a_sweep_from_the_form_to_the_best_of_its_runs(page: Page):
     page.get_by_role("button", name="Submit the sweep").click()
     page.wait_for_url("**/sweeps/*/")
     body = page.locator("#sweep-body")
-    expect(body).to_contain_text("finished", timeout=220_000)
-    expect(body).to_contain_text(re.compile(r"Best: #\d with validation loss"))
-    expect(page.locator(".scatter")).to_have_count(2)
-    page.reload()
+    expect(body).to_contain_text("4 runs, 4 at once")
+    body.get_by_role("button", name="Cancel").click()
+    page.locator("#confirm").get_by_role("button", name="Go on").click()
+    expect(body).to_contain_text("Cancelled by admin.", timeout=30_000)
+
+
+def test_its_dots_and_series_lead_to_its_runs(page: Page, headroom: tuple[Headroom, str]):
+    printed = headroom[0].manage("shell", "-v0", "-c", ENDED).stdout
+    found = re.search(r"sweep:(\w+)", printed)
+    assert found, printed
+    page.goto(f"/sweeps/{found.group(1)}/")
     panel = page.locator("[data-metrics='loss']")
     panel.scroll_into_view_if_needed()
     expect(panel).to_have_attribute("data-state", "drawn", timeout=30_000)
+    expect(page.locator(".scatter .dot")).to_have_count(2)
     page.locator(".scatter a").first.focus()
     page.keyboard.press("Enter")
     page.wait_for_url("**/runs/*/")
     page.get_by_role("link", name=re.compile("of a sweep")).click()
     page.get_by_role("link", name="Compare the best 2").click()
     page.wait_for_url("**/compare/**")
-    expect(page.locator("h1")).to_have_text("Compare")
