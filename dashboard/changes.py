@@ -15,7 +15,7 @@ from django.db.models import Count, Max, Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from jobs.models import Batch, Device, Event, Job, Lease, Node, Pool, Run, Stream
+from jobs.models import Batch, Device, Event, Job, Lease, Node, Pool, Run, RunEvent, Stream
 from jobs.states import FINAL
 
 # Changes when any other connection commits: read 4 times a second, it tells whether to look at all.
@@ -39,6 +39,7 @@ class Watch:
     def __init__(self) -> None:
         self.version: object = None
         self.last_event: int | None = None
+        self.last_run_event: int | None = None
         self.jobs: dict[str, tuple[Any, ...]] = {}
         self.newest_batch: dict[int, int] = {}  # by stream, of those that grow
         self.newest_stream: int | None = None
@@ -56,7 +57,7 @@ class Watch:
         return self.changes()
 
     def changes(self) -> list[Change]:
-        return [*self._jobs(), *self._runs(), *self._pools()]
+        return [*self._jobs(), *self._logged(), *self._runs(), *self._pools()]
 
     def _jobs(self) -> Iterator[Change]:
         """Jobs that have moved, or of which an event tells. Not their steps: those come with the run's points."""
@@ -74,6 +75,28 @@ class Watch:
             if job_id in told or (not is_first and known.get(job_id) != tuple(standing)):
                 data = {"id": job_id, "run": run_id, "state": state, "step": step, "attempt": attempt}
                 yield Change("job", job_id, team_id, {**data, "waiting_reason": waiting_reason})
+
+    def _logged(self) -> Iterator[Change]:
+        """Runs without a job of which an event tells: to who listens, such a run is a job of its own."""
+        rows = RunEvent.objects.filter(run__job__isnull=True)
+        if self.last_run_event is None:
+            old = rows.filter(at__lt=timezone.now() - LOOK_BACK)
+            self.last_run_event = old.aggregate(newest=Max("id"))["newest"] or 0
+        fresh = rows.filter(id__gt=self.last_run_event).order_by("id")[:EVENTS_LIMIT]
+        told: dict[str, tuple[int, str]] = {}
+        for number, run_id, team_id, state in fresh.values_list("id", "run_id", "run__team_id", "run__state"):
+            told[run_id] = (team_id, state)
+            self.last_run_event = number
+        for run_id, (team_id, state) in told.items():
+            data = {
+                "id": run_id,
+                "run": run_id,
+                "state": state,
+                "step": None,
+                "attempt": 0,
+                "waiting_reason": "",
+            }
+            yield Change("job", run_id, team_id, data)
 
     def _told(self) -> set[str]:
         """Jobs with new events."""

@@ -24,6 +24,11 @@ class Panel:
         return self.metrics[0]
 
     @property
+    def words(self) -> str:
+        """Its metrics for a script, which takes them apart at the spaces: their own stand as %20."""
+        return " ".join(name.replace("%", "%25").replace(" ", "%20") for name in self.metrics)
+
+    @property
     def scope(self) -> str:
         return metric_of(self.key).scope
 

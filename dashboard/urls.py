@@ -62,6 +62,7 @@ urlpatterns = [
     path("runs/<str:run_id>/about/", run_about.about, name="run-about"),
     path("runs/<str:run_id>/change/", run_marks.change, name="run-change"),
     path("runs/<str:run_id>/log/", runs.log, name="run-log"),
+    path("runs/<str:run_id>/artefacts/<str:artefact_id>/", runs.artefact, name="run-artefact"),
     path("runs/<str:run_id>/<str:name>/", runs.part, name="run-part"),
     path("sweeps/", sweeps.listing, name="sweeps"),
     path("sweeps/submit/", sweeps.submit, name="sweep-submit"),

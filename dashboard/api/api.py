@@ -13,6 +13,7 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from dashboard.api import (
     accounting,
+    artefacts,
     exports,
     jobs,
     nodes,
@@ -84,6 +85,7 @@ MODULES = (
     queue,
     tracking,
     series,
+    artefacts,
     exports,
     pools,
     nodes,

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.http import Http404, HttpRequest
 
 from dashboard.downloads import FileDownload
-from dashboard.mlflow import shapes
+from dashboard.mlflow import models, shapes
 from dashboard.mlflow.answers import info
 from dashboard.mlflow.door import DEFAULT, Caller, endpoint, one_of
 from dashboard.mlflow.errors import Refused, bad, nothing
@@ -81,13 +81,20 @@ file = one_of(upload, download, delete)
 
 
 def _spot(caller: Caller, path: str) -> Spot:
-    """`path` is <experiment>/<run>/artifacts/<path>. One of another experiment than the run's is none."""
+    """`path` is <experiment>/<run>/artifacts/<path>, or <experiment>/models/<model>/artifacts/<path>.
+    One of another experiment than the run's is none."""
     experiment_id, _, rest = path.strip("/").partition("/")
     run_id, _, rest = rest.partition("/")
     folder, _, name = rest.partition("/")
+    if run_id == "models":
+        model_id, _, rest = rest.partition("/")
+        folder, _, name = rest.partition("/")
+        model = models.find(caller, model_id)
+        run, name = model.run, "/".join([models.folder_of(model), *([name] if name else [])])
+    else:
+        run = caller.run(run_id)
     if folder != "artifacts":
         raise bad(f"Invalid path '{path[:200]}': <experiment>/<run>/artifacts/<path> was expected.")
-    run = caller.run(run_id)
     if str(run.project_id or DEFAULT) != experiment_id:
         raise nothing(f"Experiment {experiment_id} has no run {run_id}")
     if name:

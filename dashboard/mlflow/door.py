@@ -27,12 +27,13 @@ from jobs.artefacts import ArtefactError
 from jobs.models import Project, Run, Team
 from jobs.params import ParamError
 from jobs.projects import NameTaken, ProjectError
+from jobs.saved_models import SavedModelError
 from jobs.tracking import TrackingError
 
 log = logging.getLogger(__name__)
 encode = msgspec.json.Encoder().encode
 DEFAULT = "0"  # the id of the team's default experiment
-REFUSALS = (ParamError, ProjectError, TrackingError, ArtefactError)
+REFUSALS = (ParamError, ProjectError, TrackingError, ArtefactError, SavedModelError)
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,11 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import path
 
-from dashboard.mlflow import artifacts, experiments, history, runs, tags, writing
+from dashboard.mlflow import artifacts, experiments, history, models, runs, tags, writing
 from dashboard.mlflow.door import Caller, endpoint, one_of
 from dashboard.mlflow.errors import Refused
-from dashboard.mlflow.shapes import Anything
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-
-
-@endpoint("POST", Anything)
-def no_models(caller: Caller, asked: Anything) -> dict[str, Any]:
-    """Asked for by every download of an artifact."""
-    return {"models": []}
 
 
 TRACKING = {
@@ -46,7 +39,13 @@ TRACKING = {
     "metrics/get-history": history.get_history,
     "metrics/get-history-bulk": history.get_history_bulk,
     "metrics/get-history-bulk-interval": history.get_history_bulk_interval,
-    "logged-models/search": no_models,
+    "runs/outputs": models.outputs,
+    "logged-models": models.create,
+    "logged-models/search": models.search,
+    "logged-models/<str:model_id>": models.one,
+    "logged-models/<str:model_id>/params": models.add_params,
+    "logged-models/<str:model_id>/tags": models.set_tags,
+    "logged-models/<str:model_id>/tags/<str:key>": models.delete_tag,
     "artifacts/list": artifacts.listing_of_run,
 }
 

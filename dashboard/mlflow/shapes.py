@@ -148,7 +148,3 @@ class ListArtifacts(RunId):
 
 class ArtifactPath(Struct):
     path: str = ""
-
-
-class Anything(Struct):
-    """A request of which nothing is asked."""

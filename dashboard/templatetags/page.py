@@ -52,6 +52,12 @@ def sweep_badge(state: str) -> SafeString:
 
 
 @register.simple_tag
+def silent_badge(state: str) -> SafeString:
+    """Of a run whose writer has gone quiet: what it said last, and that nobody knows whether it still holds."""
+    return _badge(f"{state}, silent", Badge("warn", "eye-slash"))
+
+
+@register.simple_tag
 def attempt_badge(state: str) -> SafeString:
     return _badge(state, ATTEMPT_BADGES[state])
 

@@ -10,11 +10,12 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from dashboard import access, chapters, chart_names, figures, origins, panels, story
+from dashboard import access, chapters, chart_names, figures, logged, origins, panels, story
+from dashboard.downloads import FileDownload
 from dashboard.views import comments, run_about
 from engine.spec import SpecError, parse, to_yaml
 from engine.telemetry.metrics import STEP_PHASES
-from jobs import logs, series
+from jobs import artefacts, logs, series
 from jobs.models import Job, Run
 from jobs.states import FINAL
 
@@ -25,15 +26,15 @@ PARTS = {"head": "runs/_head_part.html", "story": "runs/_story.html"}
 @require_safe
 def detail(request: HttpRequest, run_id: str) -> HttpResponse:
     run = access.run_for(request.user, run_id)
-    context = _head(request, run) | story.of(run, request.user)
+    context = _head(request, run) | story.of(run, request.user) | logged.brought(run)
     there, origin = series.names(run.id), context["origin"]
     measured = {name.metric for name in there}
     is_over = run.job is not None and run.job.state in FINAL
     context |= {
-        "sections": panels.readings(run.missing, measured, is_over=is_over),
+        "sections": panels.readings(run.missing, measured, is_over=is_over)
+        if run.job
+        else logged.sections(measured),
         "sources": _sources(there),
-        "is_sparse": run.job
-        is None,  # logged from outside: it may have few of the metrics, and gives no reasons
         **comments.of(request, run),
         **run_about.of(request, run),
         "spec_yaml": _spec_yaml(run),
@@ -51,7 +52,9 @@ def part(request: HttpRequest, run_id: str, name: str) -> HttpResponse:
         raise Http404
     run = access.run_for(request.user, run_id)
     context = (
-        _head(request, run) if name == "head" else {"run": run, "job": run.job} | story.of(run, request.user)
+        _head(request, run)
+        if name == "head"
+        else {"run": run, "job": run.job} | story.of(run, request.user) | logged.brought(run)
     )
     return render(request, PARTS[name], context)
 
@@ -67,6 +70,15 @@ def log(request: HttpRequest, run_id: str) -> HttpResponse:
     return render(request, "runs/_log.html", {"run": run, "job": run.job, "tail": tail, "ranks": _ranks(run)})
 
 
+@require_safe
+def artefact(request: HttpRequest, run_id: str, artefact_id: str) -> FileDownload:
+    """One file of the run, as it was saved."""
+    found = access.run_for(request.user, run_id).artefacts.filter(id=artefact_id).first()
+    if found is None:
+        raise Http404
+    return FileDownload(artefacts.file_of(found), found.path.rpartition("/")[2], found.size_bytes)
+
+
 def _whole(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else None
 
@@ -79,7 +91,10 @@ def _head(request: HttpRequest, run: Run) -> dict[str, Any]:
         "job": job,
         "origin": origins.of_job(request.user, job) if job else None,
         "progress": figures.progress(job, timezone.now(), newest.get("step_s")) if job else None,
-        "figures": figures.key_figures(run, newest),
+        "figures": figures.key_figures(run, newest) if job else [],
+        "own_figures": [] if job else logged.figures(run),
+        "num_metrics": 0 if job else run.metrics.count(),
+        "standing": None if job else logged.standing(run, timezone.now()),
         "written": access.written_ids(request.user),
     }
 

@@ -1,6 +1,6 @@
 """Every table, one file per noun."""
 
-from jobs.models.artefacts import Artefact, RunInput
+from jobs.models.artefacts import Artefact, RunInput, SavedModel
 from jobs.models.cluster import Device, Node, Pool
 from jobs.models.logs import BroughtLog
 from jobs.models.nodes import NodeEvent, NodeToken
@@ -49,6 +49,7 @@ __all__ = [
     "RunMetric",
     "RunParam",
     "RunTag",
+    "SavedModel",
     "SavedView",
     "Segment",
     "Share",

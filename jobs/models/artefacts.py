@@ -49,3 +49,26 @@ class RunInput(models.Model):
                 fields=["run", "name", "digest"], name="one_input_per_run_name_and_digest"
             )
         ]
+
+
+def new_model_id() -> str:
+    return f"m-{new_id()}"
+
+
+class SavedModel(models.Model):
+    """A model that a run saved whole; its files are the run's artefacts below `models/<id>`."""
+
+    id = models.CharField(primary_key=True, max_length=14, default=new_model_id, editable=False)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="models")
+    name = models.CharField(max_length=250)
+    kind = models.CharField(max_length=250, blank=True)
+    state = models.CharField(max_length=40)  # as its writer says: pending, ready, upload_failed
+    params = models.JSONField(default=dict)
+    tags = models.JSONField(default=dict)
+    actor = models.CharField(max_length=150)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    archived_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-created_at"]

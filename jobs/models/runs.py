@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from django.conf import settings
 from django.db import models
 
@@ -126,6 +128,10 @@ class RunMetric(models.Model):
     class Meta:
         # No index holds a value that changes: PostgreSQL then updates in place (HOT), batch after batch.
         constraints = [models.UniqueConstraint(fields=["key", "run"], name="one_row_per_run_and_metric")]
+
+    @property
+    def value(self) -> float:
+        return math.nan if self.last is None else self.last
 
 
 class RunEvent(models.Model):

@@ -162,7 +162,7 @@ def test_the_price_of_a_look_does_not_grow_with_the_number_of_jobs(world, django
                 one.id, 1, f"rank{Job.objects.count()}", 0, [Point("loss", "run", number, 1.0, 1.0)]
             )
         Job.objects.update(waiting_reason=str(Job.objects.count()))
-        with django_assert_num_queries(9):
+        with django_assert_num_queries(10):
             watch.changes()
 
     look_after_changes()

@@ -175,7 +175,7 @@ def test_the_spec_can_be_taken_away_and_cloned(owner_browser, job):
 
 def test_a_run_without_a_job_has_a_page_too(owner_browser, owner, team):
     run = Run.objects.create(team=team, owner=owner, name="logged from outside", spec={"lr": 0.1})
-    assert "logged without a spec" in page(owner_browser, run)
+    assert "No metric yet" in page(owner_browser, run)
     assert owner_browser.get(reverse("run-log", args=[run.id])).status_code == 404
 
 

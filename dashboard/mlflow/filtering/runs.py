@@ -42,7 +42,7 @@ EXPRESSIONS: dict[str, Any] = {
     ),
     URI: Concat(
         Value("mlflow-artifacts:/"),
-        Coalesce(Cast("project_id", TextField()), Value(DEFAULT)),
+        Coalesce(Cast("project_id", TextField()), Value(DEFAULT), output_field=TextField()),
         Value("/"),
         Cast("id", TextField()),
         Value("/artifacts"),

@@ -3,6 +3,10 @@ import { ago, ahead } from "./format.js";
 import { listenToKeys } from "./keys.js";
 import { listen } from "./live.js";
 
+// MLflow's client prints links to runs as MLflow's own pages have them.
+const printed = location.hash.match(/^#\/experiments\/\d+(?:\/runs\/(\w+))?$/);
+if (printed) location.replace(printed[1] ? `/runs/${printed[1]}/` : "/runs/");
+
 for (const button of document.querySelectorAll("[data-theme-set]")) {
   const mark = () => button.toggleAttribute("aria-current", document.documentElement.dataset.themeChoice === button.dataset.themeSet);
   button.addEventListener("click", () => window.setTheme(button.dataset.themeSet));

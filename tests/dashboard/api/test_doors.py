@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from jobs import people
+from jobs import artefacts, people
 from jobs.models import ApiToken, Job, Membership, Node, NodeToken, Team
 
 READS = [
@@ -24,6 +24,8 @@ READS = [
     "/api/v1/series?run={run}&metric=loss",
     "/api/v1/runs/{run}/logs",
     "/api/v1/runs/{run}/export",
+    "/api/v1/runs/{run}/artefacts",
+    "/api/v1/runs/{run}/artefacts/{artefact}",
     "/api/v1/pools",
     "/api/v1/accounting",
     "/api/v1/sweeps",
@@ -58,8 +60,16 @@ GOVERNS = [
 ]
 
 
+def _artefact_of(run):
+    found = artefacts.find(run, "notes.txt") or artefacts.save(run, "notes.txt", [b"hello"], actor="olga")
+    return found.id
+
+
 def at(path, job):
-    return path.format(job=job.id, run=job.run.id, template=job.template_id, sweep=job.sweep_id)
+    artefact = _artefact_of(job.run)
+    return path.format(
+        job=job.id, run=job.run.id, template=job.template_id, sweep=job.sweep_id, artefact=artefact
+    )
 
 
 def write(client, method, path, job):
@@ -111,7 +121,7 @@ def test_every_operation_is_tried_above(job, client_of):
         for path, methods in client_of("owner").get("/api/v1/openapi.json").json()["paths"].items()
         for method in methods
     }
-    names = {f"{{{name}}}": f"{{{name}_id}}" for name in ("job", "run", "sweep", "template")}
+    names = {f"{{{name}}}": f"{{{name}_id}}" for name in ("job", "run", "sweep", "template", "artefact")}
     names |= {"node-1/cordon": "{node_id}/{verb}", "node-1": "{node_id}", "cpu-0": "{device_id}"}
     names |= {"pools/default": "pools/{name}", "tokens/1": "tokens/{token_id}"}
     tried = {("get", path.partition("?")[0]) for path in READS[1:]} | set(WRITES)

@@ -16,7 +16,7 @@ export function makePanel(element, view, names, whenStale) {
   const runs = Object.keys(names.runs);
   const holder = element.querySelector(".chart");
   const [tip, legend, spoken, noted, outside] = [".tip", ".legend", "[data-spoken]", "[data-note]", "[data-outside]"].map((name) => element.querySelector(name));
-  const metrics = element.dataset.metrics.split(" ");
+  const metrics = element.dataset.metrics.split(" ").map(decodeURIComponent); // a space in a name stands as %20
   const panel = { element, holder, metrics, key: metrics[0], need: "all" };
   const title = element.querySelector("h3").textContent;
   const choice = element.querySelector("[data-source-choice]"); // of a stack only

@@ -1,0 +1,51 @@
+"""Files of runs over HTTP: what there is, and each as it was saved."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.http import Http404, HttpRequest
+from ninja import Query, Router, Schema
+
+from dashboard.api.auth import caller
+from dashboard.api.shapes import Refusal
+from dashboard.downloads import FileDownload
+from jobs import artefacts
+
+router = Router(tags=["runs"])
+
+
+class ArtefactOut(Schema):
+    id: str
+    path: str
+    size_bytes: int
+    sha256: str
+    saved_at: datetime
+    actor: str
+
+
+class ArtefactPage(Schema):
+    items: list[ArtefactOut]
+    next_offset: int | None
+
+
+@router.get("/runs/{run_id}/artefacts", response={200: ArtefactPage, 404: Refusal})
+def listing(
+    request: HttpRequest,
+    run_id: str,
+    limit: int = Query(1000, ge=1, le=10_000),
+    offset: int = Query(0, ge=0),
+) -> dict[str, Any]:
+    """By path."""
+    rows = list(caller(request).run(run_id).artefacts.all()[offset : offset + limit + 1])
+    return {"items": rows[:limit], "next_offset": offset + limit if len(rows) > limit else None}
+
+
+@router.get("/runs/{run_id}/artefacts/{artefact_id}", response={404: Refusal})
+def one(request: HttpRequest, run_id: str, artefact_id: str) -> FileDownload:
+    """Its bytes."""
+    found = caller(request).run(run_id).artefacts.filter(id=artefact_id).first()
+    if found is None:
+        raise Http404
+    return FileDownload(artefacts.file_of(found), found.path.rpartition("/")[2], found.size_bytes)

@@ -1,0 +1,150 @@
+"""Logged models, as far as saving and loading one needs them: what `log_model` and autologging ask for."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.http import HttpRequest
+from msgspec import Struct
+
+from dashboard.mlflow import answers
+from dashboard.mlflow.door import DEFAULT, Caller, endpoint, one_of
+from dashboard.mlflow.errors import bad, nothing
+from dashboard.mlflow.shapes import Pair, RunId
+from dashboard.mlflow.words import millis
+from jobs import saved_models
+from jobs.models import SavedModel
+
+PREFIX = "LOGGED_MODEL_"
+OF_RUN = re.compile(r"\s*(?:attributes\.)?source_run_id\s*=\s*['\"](\w+)['\"]\s*", re.IGNORECASE)
+MOST = 100
+
+
+class Create(Struct):
+    experiment_id: str
+    name: str = ""
+    model_type: str = ""
+    source_run_id: str = ""
+    params: list[Pair] = []
+    tags: list[Pair] = []
+
+
+class Change(Struct):
+    status: str = ""
+    params: list[Pair] = []
+    tags: list[Pair] = []
+
+
+class Search(Struct):
+    experiment_ids: list[str] = []
+    filter: str = ""
+
+
+@endpoint("POST", Create, writes=True)
+def create(caller: Caller, asked: Create) -> dict[str, Any]:
+    if not asked.source_run_id:
+        raise bad("A model belongs to a run here: log it inside of one (source_run_id).")
+    run = caller.active_run(asked.source_run_id)
+    made = saved_models.create(
+        run,
+        asked.name or "model",
+        kind=asked.model_type,
+        params=answers.pairs(asked.params),
+        tags=answers.pairs(asked.tags),
+        actor=caller.name,
+    )
+    return {"model": _plain(made)}
+
+
+@endpoint("GET")
+def get(caller: Caller, request: HttpRequest, model_id: str) -> dict[str, Any]:
+    return {"model": _plain(find(caller, model_id))}
+
+
+@endpoint("PATCH", Change, writes=True)
+def finalize(caller: Caller, asked: Change, model_id: str) -> dict[str, Any]:
+    model = find(caller, model_id)
+    saved_models.finish(model, asked.status.removeprefix(PREFIX).lower(), actor=caller.name)
+    return {"model": _plain(model)}
+
+
+@endpoint("DELETE", writes=True)
+def delete(caller: Caller, request: HttpRequest, model_id: str) -> None:
+    saved_models.archive(find(caller, model_id), actor=caller.name)
+
+
+@endpoint("PATCH", Change, writes=True)
+def set_tags(caller: Caller, asked: Change, model_id: str) -> dict[str, Any]:
+    model = find(caller, model_id)
+    saved_models.describe(model, tags=answers.pairs(asked.tags))
+    return {"model": _plain(model)}
+
+
+@endpoint("DELETE", writes=True)
+def delete_tag(caller: Caller, request: HttpRequest, model_id: str, key: str) -> None:
+    saved_models.describe(find(caller, model_id), tags={key: None})
+
+
+@endpoint("POST", Change, writes=True)
+def add_params(caller: Caller, asked: Change, model_id: str) -> None:
+    saved_models.describe(find(caller, model_id), params=answers.pairs(asked.params))
+
+
+@endpoint("POST", Search)
+def search(caller: Caller, asked: Search) -> dict[str, Any]:
+    """Of experiments, or of one run (source_run_id = '...'), which every download of an artifact asks."""
+    found = _of(caller).filter(archived_at__isnull=True)
+    if asked.filter:
+        if (of_run := OF_RUN.fullmatch(asked.filter)) is None:
+            raise bad(
+                f"Invalid filter '{asked.filter[:200]}': models are found by source_run_id = '...' here."
+            )
+        found = found.filter(run_id=of_run.group(1))
+    wanted = set(asked.experiment_ids)
+    shown = [model for model in found[:1000] if str(model.run.project_id or DEFAULT) in wanted]
+    return {"models": [_plain(model) for model in shown[:MOST]]}
+
+
+@endpoint("POST", RunId, writes=True)
+def outputs(caller: Caller, asked: RunId) -> None:
+    """Which models a run made: each model says that itself."""
+    caller.active_run(asked.id)
+
+
+one = one_of(get, finalize, delete)
+
+
+def find(caller: Caller, model_id: str) -> SavedModel:
+    model = _of(caller).filter(id=model_id).first()
+    if model is None:
+        raise nothing(f"Logged model with ID '{model_id}' not found.")
+    return model
+
+
+def folder_of(model: SavedModel) -> str:
+    """Where its files lie among the run's artefacts."""
+    return f"models/{model.id}"
+
+
+def _of(caller: Caller) -> Any:
+    return SavedModel.objects.filter(run__team=caller.team).select_related("run")
+
+
+def _plain(model: SavedModel) -> dict[str, Any]:
+    experiment_id = str(model.run.project_id or DEFAULT)
+    return {
+        "info": {
+            "experiment_id": experiment_id,
+            "model_id": model.id,
+            "name": model.name,
+            "artifact_uri": f"mlflow-artifacts:/{experiment_id}/models/{model.id}/artifacts",
+            "creation_timestamp_ms": millis(model.created_at),
+            "last_updated_timestamp_ms": millis(model.updated_at),
+            "model_type": model.kind,
+            "source_run_id": model.run_id,
+            "status": PREFIX + model.state.upper(),
+            "tags": [{"key": key, "value": value} for key, value in model.tags.items()],
+        },
+        "data": {"params": [{"key": key, "value": value} for key, value in model.params.items()]},
+    }

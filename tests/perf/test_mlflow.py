@@ -1,0 +1,144 @@
+"""Against MLflow's own server, in one run and with the same requests: logging, reading charts, searching runs.
+
+What is compared is CPU time of the server's processes; it hardly depends on what else the machine does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.perf.many_runs import METRICS, PARAMS
+from tests.perf.mlflow_server import MLFLOW, Peer, fill_series, fill_table, mlflow_server
+from tests.perf.served import Served, served
+
+pytestmark = [pytest.mark.perf, pytest.mark.timeout(1800)]
+
+API = "/api/2.0/mlflow"
+RUNS, STEPS = 20, 100_000
+TABLE = 10_000
+LOG_TARGET, READ_TARGET, TABLE_TARGET = 20, 300, 100  # times less CPU than MLflow's
+FILTER = "&filter=metric_3+%3C+50+and+param_1+!%3D+1"
+
+
+@pytest.fixture(scope="module")
+def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
+    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as peer:
+        yield peer
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(tmp_path_factory.mktemp("headroom")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def ours(home: Served) -> Peer:
+    return Peer(home.headroom.port, home.process, Path(), home.token)
+
+
+@pytest.fixture
+def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    def say(line: str) -> None:
+        with capsys.disabled():
+            print(f"\n{line} (mlflow {MLFLOW}, SQLite, load {os.getloadavg()[0]:.1f})")
+
+    return say
+
+
+def test_log_batch_of_a_thousand(ours: Peer, theirs: Peer, tell: Callable[[str], None]):
+    def us_a_point(peer: Peer, batches: int) -> float:
+        run = peer.send("POST", f"{API}/runs/create", {"experiment_id": "0"})["run"]["info"]["run_id"]
+        bodies = [msgspec.json.encode({"run_id": run, "metrics": _points(batch)}) for batch in range(batches)]
+        send = [lambda body=body: peer.send("POST", f"{API}/runs/log-batch", body) for body in bodies]
+        send[0]()  # what is made once is not what is counted
+        return peer.cpu_s(lambda: [one() for one in send[1:]]) / (batches - 1) / 1000 * 1e6
+
+    slow, fast = us_a_point(theirs, 11), us_a_point(ours, 101)
+    tell(
+        f"log-batch of 1,000: {fast:.1f} us of server CPU a point, mlflow {slow:.0f}: {slow / fast:.0f} times"
+    )
+    assert slow / fast >= LOG_TARGET
+
+
+def test_reading_20_runs_of_100_000_steps(
+    ours: Peer, theirs: Peer, home: Served, tell: Callable[[str], None]
+):
+    interval = f"{API}/metrics/get-history-bulk-interval?metric_key=loss&max_results=320"
+    rows = fill_series(theirs, RUNS, "loss", STEPS)
+    runs = home.fill(RUNS, ["loss"], STEPS)
+    slow = theirs.cpu_s(lambda: theirs.send("GET", "/ajax-" + interval[1:] + _named("run_ids", rows)))
+    same = _each(ours, lambda: ours.send("GET", interval + _named("run_ids", runs)))
+    own = f"/api/v1/series?metric=loss&points=1000{_named('run', runs)}"
+    fast = _each(ours, lambda: ours.send("GET", own))
+    tell(
+        f"{RUNS} runs x {STEPS:,} steps: {fast * 1e3:.0f} ms of server CPU by our series, {same * 1e3:.0f} by MLflow's "
+        f"bulk-interval, mlflow {slow:.1f} s: {slow / fast:.0f} and {slow / same:.0f} times"
+    )
+    assert slow / fast >= READ_TARGET
+
+
+def test_a_table_of_10_000_runs(ours: Peer, theirs: Peer, home: Served, tell: Callable[[str], None]):
+    fill_table(theirs, TABLE, PARAMS, METRICS)
+    home.headroom.manage("shell", "-v0", "-c", _FILL_TABLE)
+    for what, said, own in (
+        ("sorted by a metric", "", ""),
+        (
+            "filtered by metric and parameter, sorted",
+            "metrics.metric_3 < 50 and params.param_1 != '1'",
+            FILTER,
+        ),
+    ):
+        body: dict[str, Any] = {
+            "experiment_ids": ["0"],
+            "max_results": 100,
+            "order_by": ["metrics.loss DESC"],
+        }
+        body["filter"] = said
+        slow = theirs.cpu_s(lambda body=body: theirs.send("POST", f"{API}/runs/search", body))
+        fast = _each(ours, lambda body=body: ours.send("POST", f"{API}/runs/search", body))
+        page = _each(ours, lambda own=own: ours.send("GET", f"/api/v1/runs?sort=-loss&limit=100{own}"))
+        tell(
+            f"runs/search of {TABLE:,} runs x 20 parameters x 20 metrics, {what}: {fast * 1e3:.0f} ms of server CPU, "
+            f"{page * 1e3:.0f} by our own API, mlflow {slow:.2f} s: {slow / fast:.0f} and {slow / page:.0f} times"
+        )
+        if not said:
+            assert slow / page >= TABLE_TARGET
+
+
+_FILL_TABLE = f"""
+from jobs.people import ensure_first_team_and_user
+from tests.perf.many_runs import many_runs
+owner = ensure_first_team_and_user()
+many_runs(owner.memberships.get().team, owner, {TABLE})
+"""
+
+
+def _points(batch: int) -> list[dict[str, Any]]:
+    first = batch * 50
+    return [
+        {
+            "key": f"train/m{n}",
+            "value": 1 / (1 + step + n),
+            "timestamp": 1_700_000_000_000 + step,
+            "step": step,
+        }
+        for step in range(first, first + 50)
+        for n in range(20)
+    ]
+
+
+def _each(peer: Peer, work: Callable[[], object], times: int = 20) -> float:
+    """Seconds a call. Many at once: the kernel counts in hundredths of a second."""
+    work()
+    return peer.cpu_s(lambda: [work() for _ in range(times)]) / times
+
+
+def _named(name: str, values: list[str]) -> str:
+    return "".join(f"&{name}={value}" for value in values)
