@@ -110,7 +110,9 @@ def job_for(user: User, job_id: str) -> Job:
 
 
 def run_for(user: User, run_id: str) -> Run:
-    return _one(runs_open_to(user).select_related("team", "owner", "job", "job__pool", "project", "parent"), run_id)
+    return _one(
+        runs_open_to(user).select_related("team", "owner", "job", "job__pool", "project", "parent"), run_id
+    )
 
 
 def writable_team(user: User, slug: str | None = None) -> Team:
