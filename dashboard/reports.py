@@ -1,0 +1,101 @@
+"""A report as it is read: Markdown, with the address of a compare page on a line of its own turned into live charts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs, urlsplit
+
+from django.contrib.auth.models import User
+from django.urls import reverse
+from markdown_it.token import Token
+
+from dashboard import access, chart_names, choosing, markdown, topics
+from dashboard.panels import Panel
+from jobs import series
+from jobs.models import Run, SavedView
+
+BLOCKS_LIMIT = 12  # of charts in one report
+PANELS_LIMIT = 4  # of charts in one block, unless the address names its metrics
+SAVED = re.compile(r"^/v/(\w{1,12})/$")
+
+
+@dataclass
+class Block:
+    """Charts where an address stood. `problem` is what a reader is told instead, or beside them."""
+
+    address: str
+    query: str = ""
+    runs: list[Run] = field(default_factory=list)
+    panels: list[Panel] = field(default_factory=list)
+    problem: str = ""
+
+
+@dataclass
+class Piece:
+    html: str = ""
+    block: Block | None = None
+
+
+def pieces(text: str, reader: User) -> list[Piece]:
+    """What the reader sees, from top to bottom: only runs of the reader's own teams are drawn."""
+    found: list[Piece] = []
+    plain: list[Token] = []
+    tokens = markdown.PARSER.parse(text)
+    num_blocks = 0
+    for index, token in enumerate(tokens):
+        address = _address(token) if token.type == "inline" and tokens[index - 1].level == 0 else None
+        if address is None or num_blocks == BLOCKS_LIMIT:
+            plain.append(token)
+            continue
+        num_blocks += 1
+        plain.pop()  # the paragraph that held nothing else
+        found += [Piece(html=markdown.render(plain)), Piece(block=_block(address, reader))]
+        plain = []
+        tokens[index + 1].hidden = True
+    found.append(Piece(html=markdown.render([token for token in plain if not _is_rest(token)])))
+    return [piece for piece in found if piece.block or piece.html.strip()]
+
+
+def names_of(found: list[Piece]) -> dict[str, object]:
+    """What the scripts call the runs of all blocks, and their colours."""
+    runs = {run.id: run for piece in found if piece.block for run in piece.block.runs}
+    return {"runs": chart_names.of_runs(list(runs.values())), "devices": {}, "facets": {}}
+
+
+def _is_rest(token: Token) -> bool:
+    """The closing of a paragraph that became charts."""
+    return token.type == "paragraph_close" and token.hidden and token.level == 0
+
+
+def _address(token: Token) -> str | None:
+    """The text of a paragraph that is nothing but the address of a compare page or a saved view."""
+    text = token.content.strip().strip("<>")
+    if not text or any(mark.isspace() for mark in text):
+        return None
+    path = urlsplit(text).path
+    return text if path == reverse("compare") or SAVED.match(path) else None
+
+
+def _block(address: str, reader: User) -> Block:
+    parts = urlsplit(address)
+    query = parts.query
+    if saved := SAVED.match(parts.path):
+        view = SavedView.objects.filter(id=saved[1], team__in=access.teams_of(reader)).first()
+        if view is None or view.page != "compare":
+            return Block(address, problem="This view of a compare page is gone, or not for you.")
+        query = view.query
+    asked = parse_qs(query)
+    choice = choosing.chosen(reader, asked.get("run", []), asked.get("filter", [""])[0])
+    block = Block(address, query, choice.runs, problem=choice.problem)
+    if choice.num_left_out and not block.problem:
+        block.problem = f"{choice.num_left_out} of its runs are left out: they are gone, not for you, or too many."
+    if not block.runs:
+        block.problem = block.problem or "None of its runs is there, or none is for you."
+        return block
+    named = [name for name in dict.fromkeys(asked.get("metric", [])) if name]
+    there = series.metrics_of([run.id for run in block.runs])
+    sections = topics.chosen(named) if named else topics.sections(there, may_grow=False)
+    panels = [panel for _, row in sections for panel in row if panel.kind == "lines"]
+    block.panels = panels if named else panels[:PANELS_LIMIT]
+    return block
