@@ -20,6 +20,7 @@ PLACES = (
     Place("sweeps", "Sweeps", "grid-3x3-gap", ("sweep",)),
     Place("compare", "Compare", "layout-split"),
     Place("tradeoffs", "Trade-offs", "graph-down"),
+    Place("reports", "Reports", "files", ("report", "report-write", "report-change")),
     Place("accounting", "Accounting", "table"),
     Place("pools", "Pools", "hdd-stack", ("pool-settings", "node", "node-ask", "pool-tokens"), is_main=True),
 )

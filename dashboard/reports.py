@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from django.contrib.auth.models import User
 from django.urls import reverse
 from markdown_it.token import Token
 
-from dashboard import access, chart_names, choosing, markdown, topics
+from dashboard import access, chart_names, choosing, differences, markdown, topics
 from dashboard.panels import Panel
 from jobs import series
 from jobs.models import Run, SavedView
+from jobs.models.sharing import SavedPage
 
 BLOCKS_LIMIT = 12  # of charts in one report
 PANELS_LIMIT = 4  # of charts in one block, unless the address names its metrics
@@ -60,7 +61,12 @@ def pieces(text: str, reader: User) -> list[Piece]:
 def names_of(found: list[Piece]) -> dict[str, object]:
     """What the scripts call the runs of all blocks, and their colours."""
     runs = {run.id: run for piece in found if piece.block for run in piece.block.runs}
-    return {"runs": chart_names.of_runs(list(runs.values())), "devices": {}, "facets": {}}
+    shown = list(runs.values())
+    return {
+        "runs": chart_names.of_runs(shown),
+        "devices": {},
+        "facets": differences.of_runs(shown).facets,
+    }
 
 
 def _is_rest(token: Token) -> bool:
@@ -82,14 +88,17 @@ def _block(address: str, reader: User) -> Block:
     query = parts.query
     if saved := SAVED.match(parts.path):
         view = SavedView.objects.filter(id=saved[1], team__in=access.teams_of(reader)).first()
-        if view is None or view.page != "compare":
+        if view is None or view.page != SavedPage.COMPARE:
             return Block(address, problem="This view of a compare page is gone, or not for you.")
         query = view.query
     asked = parse_qs(query)
     choice = choosing.chosen(reader, asked.get("run", []), asked.get("filter", [""])[0])
-    block = Block(address, query, choice.runs, problem=choice.problem)
+    asked.pop("open", None)  # a chart that fills the window would cover the text
+    block = Block(address, urlencode(asked, doseq=True), choice.runs, problem=choice.problem)
     if choice.num_left_out and not block.problem:
-        block.problem = f"{choice.num_left_out} of its runs are left out: they are gone, not for you, or too many."
+        block.problem = (
+            f"{choice.num_left_out} of its runs are left out: they are gone, not for you, or too many."
+        )
     if not block.runs:
         block.problem = block.problem or "None of its runs is there, or none is for you."
         return block

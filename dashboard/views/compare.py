@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from dashboard import access, bars, chart_names, differences, topics
-from jobs import runs as filters
+from dashboard import access, bars, chart_names, choosing, differences, topics
 from jobs import series
 from jobs.models import Device, Run
 from jobs.states import FINAL
 
-RUNS_LIMIT = 200
 OTHERS_SHOWN = 50
 TABLE_RUNS = 8  # of so many a difference is read across; of more, down
 
 
 @require_safe
 def compare(request: HttpRequest) -> HttpResponse:
-    runs, said = _chosen(request)
+    choice = _choice(request)
+    runs = choice.runs
     metrics = [name for name in dict.fromkeys(request.GET.getlist("metric")) if name]
     there = series.metrics_of([run.id for run in runs])
     may_grow = any(_goes_on(run) for run in runs)
@@ -30,7 +26,10 @@ def compare(request: HttpRequest) -> HttpResponse:
     sections, num_dropped = topics.cut(found)
     differ = differences.of_runs(runs)
     names = chart_names.of_runs(runs)
-    context = said | {
+    context = {
+        "filter": choice.text,
+        "problem": choice.problem,
+        "num_left_out": choice.num_left_out,
         "runs": [(run, names[run.id]) for run in runs],
         "others": _others(request, runs),
         "sections": sections,
@@ -39,7 +38,7 @@ def compare(request: HttpRequest) -> HttpResponse:
         "differences": differ,
         "reads_down": len(runs) > TABLE_RUNS,
         "names": {"runs": names, "devices": _device_names(runs), "facets": differ.facets},
-        "runs_limit": RUNS_LIMIT,
+        "runs_limit": choosing.RUNS_LIMIT,
     }
     return render(request, "compare/page.html", context)
 
@@ -47,7 +46,7 @@ def compare(request: HttpRequest) -> HttpResponse:
 @require_safe
 def figures(request: HttpRequest) -> HttpResponse:
     """The bars of the compare page, once somebody comes to where they stand."""
-    runs, _ = _chosen(request)
+    runs = _choice(request).runs
     context = {
         "rows": bars.of_runs(runs),
         "figures": list(bars.FIGURES.values()),
@@ -56,27 +55,8 @@ def figures(request: HttpRequest) -> HttpResponse:
     return render(request, "compare/_figures.html", context)
 
 
-def _chosen(request: HttpRequest) -> tuple[list[Run], dict[str, Any]]:
-    """The runs that the address names, or those that its filter finds; and what is to be said of the choice."""
-    mine = access.runs_of(request.user)
-    text = request.GET.get("filter", "").strip()
-    wanted = list(dict.fromkeys(request.GET.getlist("run")))
-    said: dict[str, Any] = {"filter": text, "problem": "", "num_left_out": 0}
-    rows = mine.select_related("job", "owner")
-    if wanted:
-        found = {run.id: run for run in rows.filter(id__in=wanted[:RUNS_LIMIT])}
-        runs = [found[run_id] for run_id in wanted if run_id in found]
-        return runs, said | {"num_left_out": len(wanted) - len(runs)}
-    if not text:
-        return [], said
-    try:
-        asker = filters.Asker(mine, request.user.get_username(), timezone.now())
-        matching = filters.filtered(rows, text, asker).order_by("-created_at", "id")
-    except filters.FilterError as error:
-        return [], said | {"problem": str(error)}
-    runs = list(matching[:RUNS_LIMIT])
-    num_left_out = matching.count() - len(runs) if len(runs) == RUNS_LIMIT else 0
-    return runs, said | {"num_left_out": num_left_out}
+def _choice(request: HttpRequest) -> choosing.Choice:
+    return choosing.chosen(request.user, request.GET.getlist("run"), request.GET.get("filter", ""))
 
 
 def _others(request: HttpRequest, runs: list[Run]) -> list[Run]:

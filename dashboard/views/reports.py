@@ -60,7 +60,9 @@ def change(request: HttpRequest, report_id: str) -> HttpResponse:
         version = int(seen) if seen.isdecimal() and len(seen) < 10 else 0
         sharing.change_report(report, actor=request.user, seen=version, **said)
     except sharing.SharingError as error:
-        return render(request, "reports/edit.html", context | said | {"seen": seen, "problem": error}, status=422)
+        return render(
+            request, "reports/edit.html", context | said | {"seen": seen, "problem": error}, status=422
+        )
     return redirect("report", report.id)
 
 

@@ -10,7 +10,7 @@ const REQUESTS_AT_ONCE = 3;
 
 export function startCharts(root) {
   const names = JSON.parse(document.getElementById("chart-names").textContent);
-  const runs = Object.keys(names.runs);
+  const runs = root.dataset.runs?.split(" ") ?? Object.keys(names.runs);
   giveDashes(names.runs);
   const view = makeView(root, { changed, extent: (kind) => panels.find((panel) => panel.axis() === kind && panel.plot.extent())?.plot.extent() });
   const panels = [...root.querySelectorAll("[data-metrics]")].map((element) => Object.assign(makePanel(element, view, names, (panel) => markStale((one) => one === panel)), { isInView: false }));

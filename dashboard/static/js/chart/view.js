@@ -1,4 +1,5 @@
-// What all charts of a page show of their runs, as the address says it: a link or a reload shows the same.
+// What all charts of a page show of their runs, as the address says it: a link or a reload shows the same. Charts within
+// a text bring an address of their own (data-query) and leave that of the page alone.
 const KINDS = ["step", "relative", "time", "tokens", "energy"];
 const OWN = { lo: "lo", hi: "hi" };
 
@@ -29,7 +30,8 @@ const FIELDS = {
 
 // changed(names) is told which fields changed, changed(null, kind) whose span did (undefined: of all kinds).
 export function makeView(root, { changed, extent }) {
-  const asked = new URL(location.href).searchParams;
+  const isOwn = root.dataset.query === undefined;
+  const asked = new URLSearchParams(isOwn ? location.search : root.dataset.query);
   const view = {};
   const usual = (name) => (name === "x" ? root.dataset.x : undefined) ?? FIELDS[name].otherwise;
   for (const [name, field] of Object.entries(FIELDS)) view[name] = asked.has(name) ? field.read(asked.getAll(name)) : usual(name);
@@ -43,6 +45,7 @@ export function makeView(root, { changed, extent }) {
   }
 
   function write() {
+    if (!isOwn) return show();
     const url = new URL(location.href);
     for (const name of [...Object.keys(FIELDS), "lo", "hi", ...KINDS.flatMap((kind) => [`${kind}_lo`, `${kind}_hi`])]) url.searchParams.delete(name);
     for (const [name, field] of Object.entries(FIELDS)) {

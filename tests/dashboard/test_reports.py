@@ -1,0 +1,162 @@
+"""Reports: text with live charts, that show each reader only what that reader may see."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from jobs import series, sharing, tracking
+from jobs.models import Report
+from jobs.series import Point
+
+
+@pytest.fixture
+def make_run(owner, team):
+    def make(name="trial"):
+        run = tracking.create(team=team, owner=owner, name=name, origin="headroom")
+        series.append(
+            run.id, 1, "s", 0, [Point("loss", "run", 1, 1.0, 2.0), Point("acc", "run", 1, 1.0, 0.5)]
+        )
+        return run
+
+    return make
+
+
+@pytest.fixture
+def make_report(owner, team):
+    def make(text, title="Findings"):
+        return sharing.write_report(team=team, owner=owner, title=title, text=text)
+
+    return make
+
+
+def blocks(answer):
+    return re.findall(r'data-charts data-query="([^"]*)" data-runs="([^"]*)"', answer.text)
+
+
+def test_text_is_written_read_and_changed(owner_browser, team):
+    made = owner_browser.post("/reports/write/", {"title": "First", "text": "It is **faster**."})
+    page = owner_browser.get(made.url)
+    assert "<strong>faster</strong>" in page.text and "First" in page.text
+    report = Report.objects.get()
+    owner_browser.post(f"/reports/{report.id}/change/", {"title": "Second", "text": "Slower.", "seen": "1"})
+    report.refresh_from_db()
+    assert (report.title, report.text, report.version) == ("Second", "Slower.", 2)
+
+
+def test_the_address_of_a_compare_page_becomes_its_charts(owner_browser, make_run, make_report):
+    run = make_run()
+    report = make_report(
+        f"Before.\n\nhttp://host/compare/?run={run.id}&metric=loss&smooth=0.6&open=loss\n\nAfter."
+    )
+    page = owner_browser.get(f"/reports/{report.id}/")
+    assert blocks(page) == [(f"run={run.id}&amp;metric=loss&amp;smooth=0.6", run.id)]
+    assert page.text.index("Before.") < page.text.index("data-charts") < page.text.index("After.")
+    assert 'data-metrics="loss"' in page.text and 'data-metrics="acc"' not in page.text
+    names = json.loads(re.search(r'id="chart-names"[^>]*>(.*?)</script>', page.text)[1])
+    assert names["runs"][run.id]["name"] == "trial"
+
+
+def test_a_saved_view_and_a_filter_become_charts_too(owner_browser, owner, team, make_run, make_report):
+    run = make_run()
+    view = sharing.save_view(team=team, owner=owner, page="compare", name="v", query=f"run={run.id}")
+    report = make_report(f"/v/{view.id}/\n\n/compare/?filter=loss+<+3\n")
+    assert [runs for _, runs in blocks(owner_browser.get(f"/reports/{report.id}/"))] == [run.id, run.id]
+
+
+@pytest.mark.parametrize(
+    "line", ["See /compare/?run=x for more.", "`/compare/?run=x`", "- /compare/?run=x", "/runs/x/"]
+)
+def test_an_address_within_a_text_stays_text(owner_browser, make_report, line):
+    assert blocks(owner_browser.get(f"/reports/{make_report(line).id}/")) == []
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("/compare/?run=nonsense", "None of its runs is there"),
+        ("/compare/?filter=loss+<", "trial"),
+        ("/v/nonsense/", "is gone, or not for you"),
+    ],
+)
+def test_what_cannot_be_drawn_says_why_in_its_place(owner_browser, make_run, make_report, address, said):
+    make_run()
+    page = owner_browser.get(f"/reports/{make_report(address).id}/").text
+    assert blocks_problem(page) if said == "trial" else said in page
+
+
+def blocks_problem(page):
+    return re.search(r'<span class="problem">[^<]+</span>', page)
+
+
+def test_a_reader_sees_only_runs_of_the_own_teams(stranger_browser, viewer_browser, make_run, make_report):
+    run = make_run("secret")
+    report = make_report(f"/compare/?run={run.id}")
+    assert blocks(viewer_browser.get(f"/reports/{report.id}/"))
+    assert stranger_browser.get(f"/reports/{report.id}/").status_code == 404
+    page = stranger_browser.get("/reports/").text
+    assert "Findings" not in page
+    tried = stranger_browser.post("/reports/preview/", {"text": f"/compare/?run={run.id}"})
+    assert blocks(tried) == [] and "secret" not in tried.text
+
+
+def test_two_writers_never_overwrite_each_other(owner_browser, browser_of, team_mate, make_report):
+    report = make_report("start")
+    browser_of(team_mate).post(f"/reports/{report.id}/change/", {"title": "T", "text": "mate's", "seen": "1"})
+    answer = owner_browser.post(f"/reports/{report.id}/change/", {"title": "T", "text": "mine", "seen": "1"})
+    assert answer.status_code == 422
+    assert "tom changed this report while you wrote" in answer.text and ">mine</textarea>" in answer.text
+    report.refresh_from_db()
+    assert report.text == "mate&#x27;s".replace("&#x27;", "'")
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [({"title": " "}, "1 to 200 characters"), ({"text": "x" * 100_001}, "at most 100000 are kept")],
+)
+def test_what_is_refused_stays_in_its_field(owner_browser, team, fields, said):
+    answer = owner_browser.post("/reports/write/", {"title": "T", "text": "kept text"} | fields)
+    assert answer.status_code == 422 and said in answer.text
+    assert (fields.get("text") or "kept text") in answer.text
+    assert not Report.objects.exists()
+
+
+def test_a_report_cannot_do_harm(owner_browser, make_report):
+    page = owner_browser.get(f"/reports/{make_report('<script>alert(1)</script>').id}/").text
+    assert "<script>alert" not in page
+
+
+def test_viewers_read_and_write_nothing(viewer_browser, make_report):
+    report = make_report("for all")
+    assert "for all" in viewer_browser.get(f"/reports/{report.id}/").text
+    fields = {"title": "x", "text": "x", "seen": "1"}
+    for path in ("write/", f"{report.id}/change/", f"{report.id}/delete/"):
+        assert viewer_browser.post(f"/reports/{path}", fields).status_code == 404
+    report.refresh_from_db()
+    assert report.text == "for all"
+
+
+def test_only_its_owner_or_a_lead_deletes_it(owner_browser, browser_of, team_mate, make_report):
+    report = make_report("mine")
+    assert (
+        "Only olga or a lead" in browser_of(team_mate).post(f"/reports/{report.id}/delete/", follow=True).text
+    )
+    owner_browser.post(f"/reports/{report.id}/delete/")
+    assert not Report.objects.exists()
+
+
+def test_more_reports_and_runs_cost_no_more_queries(owner_browser, make_run, make_report):
+    def queries(path):
+        with CaptureQueriesContext(connection) as seen:
+            owner_browser.get(path)
+        return len(seen)
+
+    few = make_report(f"/compare/?run={make_run().id}")
+    listed, drawn = queries("/reports/"), queries(f"/reports/{few.id}/")
+    many = make_report("/compare/?" + "&".join(f"run={make_run(str(n)).id}" for n in range(8)))
+    assert queries("/reports/") == listed
+    assert queries(f"/reports/{many.id}/") == drawn
