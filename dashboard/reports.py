@@ -95,13 +95,11 @@ def _block(address: str, reader: User) -> Block:
     choice = choosing.chosen(reader, asked.get("run", []), asked.get("filter", [""])[0])
     asked.pop("open", None)  # a chart that fills the window would cover the text
     block = Block(address, urlencode(asked, doseq=True), choice.runs, problem=choice.problem)
-    if choice.num_left_out and not block.problem:
-        block.problem = (
-            f"{choice.num_left_out} of its runs are left out: they are gone, not for you, or too many."
-        )
     if not block.runs:
         block.problem = block.problem or "None of its runs is there, or none is for you."
         return block
+    if choice.num_left_out:
+        block.problem = f"{choice.num_left_out} of its runs are left out: gone, not for you, or too many."
     named = [name for name in dict.fromkeys(asked.get("metric", [])) if name]
     there = series.metrics_of([run.id for run in block.runs])
     sections = topics.chosen(named) if named else topics.sections(there, may_grow=False)
