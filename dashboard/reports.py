@@ -76,7 +76,8 @@ def _is_rest(token: Token) -> bool:
 
 def _address(token: Token) -> str | None:
     """The text of a paragraph that is nothing but the address of a compare page or a saved view."""
-    text = token.content.strip().strip("<>")
+    text = token.content.strip()
+    text = text[1:-1] if text.startswith("<") and text.endswith(">") else text
     if not text or any(mark.isspace() for mark in text):
         return None
     path = urlsplit(text).path
