@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
 export PORT
+# Processes that run tests side by side; most tests wait for processes of their own.
+TESTERS ?= 2
+TEST := $(BIN)/python -m pytest -n $(TESTERS) --dist loadfile
 
 .PHONY: run test check bench chaos format clean
 
@@ -11,14 +14,14 @@ run: $(VENV)/.engine
 	@exec $(BIN)/python manage.py up
 
 test: $(VENV)/.dev
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(TEST) $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python manage.py makemigrations --check --dry-run
-	$(BIN)/python -m pytest $(ARGS)
+	$(TEST) $(ARGS)
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m pytest -q -s -m perf tests/perf $(ARGS)
