@@ -1,0 +1,58 @@
+"""A report in a real browser: the pasted address of a compare page is a live chart, while writing and when read."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.running import Headroom
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+LOG_RUN = """
+from jobs import series, tracking
+from jobs.models import Membership
+member = Membership.objects.select_related("team", "user").first()
+run = tracking.create(team=member.team, owner=member.user, name="reported", origin="headroom")
+series.append(run.id, 1, "s", 0, [series.Point("loss", "run", step, 1000.0 + step, 5.0 - step / 10) for step in range(30)])
+print("run:" + run.id)
+"""
+MORE = """
+from jobs import series
+series.append({run!r}, 1, "s", 1, [series.Point("loss", "run", 400, 1400.0, 1.0)])
+"""
+
+
+@pytest.fixture(scope="module")
+def run_id(headroom: tuple[Headroom, str]) -> str:
+    found = re.search(r"run:(\w+)", headroom[0].manage("shell", "-c", LOG_RUN).stdout)
+    assert found
+    return found.group(1)
+
+
+def test_an_address_becomes_a_live_chart(page: Page, run_id: str, headroom: tuple[Headroom, str]) -> None:
+    page.goto("/reports/")
+    page.get_by_role("link", name="Write the first").click()
+    page.get_by_label("Title").fill("What we found")
+    page.get_by_label("Text (Markdown").fill(f"It **falls**:\n\n/compare/?run={run_id}&metric=loss\n\nSo be it.")
+    preview = page.locator("#report-preview [data-metrics=loss]")
+    expect(preview).to_have_attribute("data-state", "drawn", timeout=20_000)
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", name="What we found")).to_be_visible()
+    panel = page.locator("[data-metrics=loss]")
+    expect(panel).to_have_attribute("data-state", "drawn", timeout=20_000)
+    assert "lo=" not in page.url
+    headroom[0].manage("shell", "-c", MORE.format(run=run_id))
+    panel.locator("[data-act=table]").evaluate("button => button.click()")
+    expect(panel).to_contain_text("400", timeout=20_000)
+
+
+@pytest.mark.parametrize("device", [{"width": 390, "height": 844}, {"width": 1440, "height": 900}])
+@pytest.mark.parametrize("color_scheme", ["light", "dark"])
+def test_reports_fit_every_screen(page_like, device, color_scheme) -> None:
+    page = page_like(viewport=device, color_scheme=color_scheme)
+    for address in ("/reports/", "/reports/write/"):
+        page.goto(address)
+        assert page.evaluate("document.documentElement.scrollWidth") <= device["width"]
