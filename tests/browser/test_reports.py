@@ -36,7 +36,9 @@ def test_an_address_becomes_a_live_chart(page: Page, run_id: str, headroom: tupl
     page.goto("/reports/")
     page.get_by_role("link", name="Write the first").click()
     page.get_by_label("Title").fill("What we found")
-    page.get_by_label("Text (Markdown").fill(f"It **falls**:\n\n/compare/?run={run_id}&metric=loss\n\nSo be it.")
+    page.get_by_label("Text (Markdown").fill(
+        f"It **falls**:\n\n/compare/?run={run_id}&metric=loss\n\nSo be it."
+    )
     preview = page.locator("#report-preview [data-metrics=loss]")
     expect(preview).to_have_attribute("data-state", "drawn", timeout=20_000)
     page.get_by_role("button", name="Save").click()
