@@ -16,7 +16,8 @@ from jobs import series, tracking
 from jobs.models import Membership
 member = Membership.objects.select_related("team", "user").first()
 run = tracking.create(team=member.team, owner=member.user, name="reported", origin="headroom")
-series.append(run.id, 1, "s", 0, [series.Point("loss", "run", step, 1000.0 + step, 5.0 - step / 10) for step in range(30)])
+points = [series.Point("loss", "run", step, 1000.0 + step, 5.0 - step / 10) for step in range(30)]
+series.append(run.id, 1, "s", 0, points)
 print("run:" + run.id)
 """
 MORE = """
