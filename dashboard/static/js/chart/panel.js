@@ -166,7 +166,7 @@ export function makePanel(element, view, names, whenStale) {
   element.addEventListener("click", (event) => {
     const button = event.target.closest("[data-act]");
     if (!button || !(answer || button.dataset.act === "open")) return;
-    button.closest("details")?.removeAttribute("open");
+    button.closest("details.menu")?.removeAttribute("open");
     act[button.dataset.act]();
   });
   element.addEventListener("change", (event) => { if (event.target === choice) whenStale(panel); });
