@@ -17,7 +17,10 @@ from jobs import saved_models
 from jobs.models import SavedModel
 
 PREFIX = "LOGGED_MODEL_"
-OF_RUN = re.compile(r"\s*(?:attributes\.)?source_run_id\s*=\s*['\"](\w+)['\"]\s*", re.IGNORECASE)
+CLAUSE = re.compile(
+    r"\s*(?:attributes\.)?(source_run_id|name|model_id)\s*=\s*(?:'([^']*)'|\"([^\"]*)\")\s*", re.IGNORECASE
+)
+FIELDS = {"source_run_id": "run_id", "name": "name", "model_id": "id"}
 MOST = 100
 
 
@@ -93,14 +96,14 @@ def add_params(caller: Caller, asked: Change, model_id: str) -> None:
 
 @endpoint("POST", Search)
 def search(caller: Caller, asked: Search) -> dict[str, Any]:
-    """Of experiments, or of one run (source_run_id = '...'), which every download of an artifact asks."""
+    """Of experiments, by run, name or id: what every download of an artifact asks."""
     found = _of(caller).filter(archived_at__isnull=True)
-    if asked.filter:
-        if (of_run := OF_RUN.fullmatch(asked.filter)) is None:
+    for said in re.split(r"\s+and\s+", asked.filter, flags=re.IGNORECASE) if asked.filter.strip() else ():
+        if (clause := CLAUSE.fullmatch(said)) is None:
             raise bad(
-                f"Invalid filter '{asked.filter[:200]}': models are found by source_run_id = '...' here."
+                f"Invalid filter '{said[:200]}': models are found by source_run_id, name or model_id = '...'."
             )
-        found = found.filter(run_id=of_run.group(1))
+        found = found.filter(**{FIELDS[clause[1].lower()]: clause[2] or clause[3] or ""})
     wanted = set(asked.experiment_ids)
     shown = [model for model in found[:1000] if str(model.run.project_id or DEFAULT) in wanted]
     return {"models": [_plain(model) for model in shown[:MOST]]}

@@ -23,6 +23,9 @@ def test_a_model_is_made_filled_finished_found_and_read_back(tracked, client, tm
     assert (found.name, found.status, found.tags) == ("small", LoggedModelStatus.READY, {"stage": "try"})
     assert found.source_run_id == run.info.run_id
     assert [one.model_id for one in client.search_logged_models(["0"])] == [model.model_id]
+    asked = f"name = 'small' AND source_run_id = '{run.info.run_id}'"
+    assert [one.model_id for one in client.search_logged_models(["0"], asked)] == [model.model_id]
+    assert not client.search_logged_models(["0"], "name = 'other'")
     assert [one.path for one in Artefact.objects.all()] == [f"models/{model.model_id}/weights.bin"]
     back = tracked.artifacts.download_artifacts(f"models:/{model.model_id}", dst_path=str(tmp_path / "back"))
     assert (tmp_path / "back" / "weights.bin").read_bytes() == b"1234" and back
