@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import F, QuerySet
 
-from dashboard import topics
+from dashboard import panels, topics
 from dashboard.panels import Reading
 from jobs.models import Artefact, Run, RunMetric
 from jobs.states import FINAL, JobState
@@ -46,10 +46,15 @@ def figures(run: Run) -> list[RunMetric]:
     return sorted(rows, key=lambda row: (_rank(row.key), row.key))[:FIGURES]
 
 
-def sections(there: Set[str]) -> list[tuple[str, list[Reading]]]:
-    """A chart for each metric that was logged, as the page that compares runs lays them out."""
-    found, _ = topics.cut(topics.sections(there, may_grow=False))
-    return [(title, [Reading(panel, "loading", ()) for panel in row]) for title, row in found]
+def sections(run: Run, there: Set[str]) -> list[tuple[str, list[Reading]]]:
+    """A chart for each metric that was logged, as the page that compares runs lays them out, and a line for each that
+    could not be read, with the reason."""
+    said = {name for about in run.missing.values() for name in about}
+    found, _ = topics.cut(topics.sections(there | said, may_grow=False))
+    return [
+        (title, [panels.reading(panel, run.missing, there, is_over=False) for panel in row])
+        for title, row in found
+    ]
 
 
 def brought(run: Run) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Literal
 
@@ -112,13 +113,11 @@ def readings(
     missing: dict[str, dict[str, list[str]]], measured: set[str], *, is_over: bool
 ) -> list[tuple[str, list[Reading]]]:
     """Every panel by section. `measured` names the metrics that have points; a run that is over gets no more."""
-    return [
-        (title, [_reading(panel, missing, measured, is_over) for panel in row]) for title, row in SECTIONS
-    ]
+    return [(title, [reading(panel, missing, measured, is_over) for panel in row]) for title, row in SECTIONS]
 
 
-def _reading(
-    panel: Panel, missing: dict[str, dict[str, list[str]]], measured: set[str], is_over: bool
+def reading(
+    panel: Panel, missing: dict[str, dict[str, list[str]]], measured: Set[str], is_over: bool
 ) -> Reading:
     absences = _absences(panel, missing)
     if measured.intersection(panel.metrics):
@@ -133,7 +132,7 @@ def _absences(panel: Panel, missing: dict[str, dict[str, list[str]]]) -> tuple[A
         for name in panel.metrics:
             if name in said:
                 labels, sources = found.setdefault((said[name][0], said[name][1]), ({}, set()))
-                labels[BY_NAME[name].label] = None
+                labels[metric_of(name).label] = None
                 sources.add(source)
     return tuple(
         Absence(tuple(labels), len(sources), status, reason)

@@ -33,7 +33,7 @@ def detail(request: HttpRequest, run_id: str) -> HttpResponse:
     context |= {
         "sections": panels.readings(run.missing, measured, is_over=is_over)
         if run.job
-        else logged.sections(measured),
+        else logged.sections(run, measured),
         "sources": _sources(there),
         **comments.of(request, run),
         **run_about.of(request, run),
