@@ -74,6 +74,7 @@ def test_what_runs_there_is_drawn_live(here: Page, node: str, headroom: tuple[He
     expect(row).to_contain_text("at the latest")
     here.goto(node)
     panel = here.locator("[data-metrics~='utilisation_pct']")
+    panel.scroll_into_view_if_needed()  # what nobody sees is not read
     expect(panel).to_have_attribute("data-state", "drawn", timeout=30_000)
     expect(panel.locator("canvas").first).to_be_visible()
     here.get_by_role("link", name="Drain").click()

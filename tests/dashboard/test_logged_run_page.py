@@ -38,7 +38,7 @@ def page(browser, run):
 
 def test_metrics_with_a_slash_make_sections_and_odd_names_keep_their_charts(owner_browser, run):
     log(run, "train/loss", "train/acc", "eval/word error rate", "loss", "speed of light", "system/cpu")
-    titles = [title for title, _ in logged.sections({name.metric for name in series.names(run.id)})]
+    titles = [title for title, _ in logged.sections(run, {name.metric for name in series.names(run.id)})]
     assert {"Learning", "train", "eval", "system"} <= set(titles)
     text = page(owner_browser, run)
     assert 'data-metrics="eval/word%20error%20rate"' in text and 'data-metrics="train/loss"' in text
