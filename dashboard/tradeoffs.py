@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from dashboard import access, colours
+from dashboard.table.columns import best_of, title_of
 from engine.telemetry.metrics import BY_NAME
 from jobs import runs
 from jobs.models import Run
@@ -22,18 +23,6 @@ AXES_LIMIT = 12
 AXES_AT_FIRST = 4
 # The first of these that any run has stands along y, the next along x.
 GOALS = ("validation_loss", "loss", "tokens_per_s", "step_s")
-# In these more is better; in any other metric less. A person may turn it round.
-MORE_IS_BETTER = (
-    "tokens_per_s",
-    "flops_per_s",
-    "mfu_share",
-    "accuracy",
-    "bleu",
-    "rouge",
-    "reward",
-    "score",
-    "f1",
-)
 NUMBERS = ("number", "seconds", "time")
 
 
@@ -97,22 +86,12 @@ def figures(shown: Shown) -> dict[str, Any]:
     }
 
 
-def label_of(field: runs.Field) -> str:
-    """As a head of a column: Training loss, lowest MFU, model.layers, tag stage, Owner."""
-    if field.kind == "metric":
-        label = BY_NAME[field.key].label if field.key in BY_NAME else field.key
-        return label if field.stat == "last" else f"{field.stat} of {label}"
-    if field.kind == "attribute":
-        return runs.ATTRIBUTES[field.key].title
-    return f"tag {field.key}" if field.kind == "tag" else field.key
-
-
 def _about(field: runs.Field) -> dict[str, Any]:
     unit = BY_NAME[field.key].unit if field.kind == "metric" and field.key in BY_NAME else ""
     if field.kind == "attribute":
         unit = {"seconds": "s", "time": "time"}.get(runs.ATTRIBUTES[field.key].type, "")
-    is_more = any(word in field.key.lower() for word in MORE_IS_BETTER)
-    return {"text": str(field), "label": label_of(field), "unit": unit, "best": "high" if is_more else "low"}
+    best = best_of(field) or "low"  # a guess where nothing is known; a person turns it round
+    return {"text": str(field), "label": title_of(field), "unit": unit, "best": best}
 
 
 def _there(found: QuerySet[Run]) -> list[runs.Field]:

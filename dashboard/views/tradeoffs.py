@@ -7,6 +7,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from dashboard import tradeoffs
+from dashboard.table.columns import title_of
 
 
 @require_safe
@@ -15,9 +16,9 @@ def page(request: HttpRequest) -> HttpResponse:
     context = {
         "shown": shown,
         "data": tradeoffs.figures(shown),
-        "choices": [(str(field), tradeoffs.label_of(field)) for field in shown.fields],
+        "choices": [(str(field), title_of(field)) for field in shown.fields],
         "chosen": request.GET.getlist("run"),
-        "axes": [(str(field), tradeoffs.label_of(field)) for field in shown.axes],
+        "axes": [(str(field), title_of(field)) for field in shown.axes],
         "runs_limit": tradeoffs.RUNS_LIMIT,
     }
     return render(request, "tradeoffs/page.html", context)
