@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from engine.spec import Problem, Spec, SpecError
+from engine.spec import Problem, Spec, SpecError, flatten
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Hardware:
 def refuse_impossible(spec: Spec, hardware: Hardware | None = None) -> None:
     """Raise SpecError with every rule that the spec breaks. Without hardware, only what holds everywhere."""
     problems = [
+        *_not_built(spec),
         *_shape(spec),
         *_layout(spec),
         *_budget(spec),
@@ -27,6 +29,43 @@ def refuse_impossible(spec: Spec, hardware: Hardware | None = None) -> None:
     ]
     if problems:
         raise SpecError(problems)
+
+
+# Fields that a spec may already name and that nothing serves yet -> what they may be until then.
+NOT_BUILT: dict[str, tuple[Any, ...]] = {
+    "kind": ("training",),
+    "start_from": ("",),
+    "model.family": ("decoder",),
+    "model.encoder_layers": (None,),
+    "model.kv_heads": (None,),
+    "model.positions": ("learned",),
+    "model.norm": ("layernorm",),
+    "model.feed_forward": ("gelu",),
+    "model.biases": (True,),
+    "model.tied_embeddings": (False,),
+    "data.objective": ("next_token",),
+    "data.token_dropout": (0,),
+    "parallel.tensor": (1,),
+    "parallel.activation_checkpointing": ("none", "full"),
+    "parallel.offload_optimiser": ("none",),
+    "parallel.offload_parameters": ("none",),
+    "precision.dtype": ("auto", "fp32", "bf16", "fp16"),
+    "optimiser.name": ("adamw", "sgd"),
+    "optimiser.schedule": ("constant", "cosine"),
+    "optimiser.momentum": (0.9,),
+    "optimiser.label_smoothing": (0,),
+    "guard.on_broken_step": ("stop",),
+    "guard.spike_factor": (0,),
+    "guard.patience": (0,),
+    "budget.keep_best": (False,),
+}
+
+
+def _not_built(spec: Spec) -> Iterator[Problem]:
+    values = flatten(spec.model_dump())
+    for path, allowed in NOT_BUILT.items():
+        if values[path] not in allowed:
+            yield Problem(path, f"{values[path]!r} is not built yet; {allowed[0]!r} is.", {path: allowed[0]})
 
 
 def _shape(spec: Spec) -> Iterator[Problem]:

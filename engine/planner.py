@@ -90,10 +90,11 @@ def _stage_memory(spec: Spec, dtype: str, stage: int) -> StageMemory:
     state = (8 if spec.optimiser.name == "adamw" else 4) + (4 if width == 2 else 0)
     blocks = sum(1 for layer in range(start, end) if 1 <= layer <= spec.model.layers)
     tokens = spec.batch.micro_batch_size * spec.model.context
-    table = ACTIVATION_BYTES_RECOMPUTED if spec.parallel.activation_checkpointing else ACTIVATION_BYTES
+    recomputes = spec.parallel.activation_checkpointing == "full"
+    table = ACTIVATION_BYTES_RECOMPUTED if recomputes else ACTIVATION_BYTES
     in_flight = min(stages - stage, max(1, spec.accumulation))
     activations = in_flight * blocks * tokens * spec.model.width * table[dtype]
-    if spec.parallel.activation_checkpointing and blocks:
+    if recomputes and blocks:
         activations += tokens * spec.model.width * ACTIVATION_BYTES[dtype]
     # On the last stage: the logits, their fp32 softmax and its gradient.
     logits = tokens * spec.vocab_size * (width + 8) if stage == stages - 1 else 0

@@ -49,14 +49,14 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "1.3b": (
         "1.4 B parameters (GPT-3 XL's shape, untied head), activation checkpointing, ZeRO stage 2",
         _size(24, 2048, 16, 2048, data={"corpus": "python-source", "vocab_size": 50304},
-              parallel={"zero_stage": 2, "activation_checkpointing": True},
+              parallel={"zero_stage": 2, "activation_checkpointing": "full"},
               batch={"global_batch_size": 64, "micro_batch_size": 4},
               optimiser={"learning_rate": 2e-4, "warmup_steps": 200}, budget={"steps": 5000}),
     ),
     "7b": (
         "6.9 B parameters (GPT-3 6.7 B's shape), activation checkpointing, ZeRO stage 3 on eight devices",
         _size(32, 4096, 32, 2048, data={"corpus": "python-source", "vocab_size": 50304},
-              parallel={"data": 8, "zero_stage": 3, "activation_checkpointing": True},
+              parallel={"data": 8, "zero_stage": 3, "activation_checkpointing": "full"},
               batch={"global_batch_size": 256, "micro_batch_size": 4},
               optimiser={"learning_rate": 1.2e-4, "warmup_steps": 500}, budget={"steps": 10000}),
     ),

@@ -3,121 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from engine.parts import Batch, Budget, Data, Guard, Model, Optimiser, Parallel, Part, Precision
 from engine.problems import Problem, SpecError, kind_of, problem_of
 
 SPEC_BYTES_LIMIT = 64 * 1024
 SPEC_DEPTH_LIMIT = 6
-DEFAULT_TIME_LIMIT_S = 3600  # where neither the spec nor its pool says one
-
-
-class Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
-
-
-# Strict parsing keeps `true` from becoming 1; YAML writes 3e-4 as text and 1 where 1.0 is meant, so floats are lax.
-Real = Annotated[float, Field(strict=False)]
-
-
-class Model(Part):
-    """A decoder-only Transformer: pre-norm blocks, learned positions, GELU, an untied head."""
-
-    layers: int = Field(4, ge=1, le=256, title="Layers", description="Transformer blocks")
-    width: int = Field(128, ge=8, le=32768, title="Width", description="Size of the residual stream")
-    heads: int = Field(4, ge=1, le=256, title="Heads", description="Attention heads; must divide the width")
-    ffn_width: int = Field(512, ge=8, le=131072, title="Feed-forward width", description="Usually 4 x width")
-    context: int = Field(128, ge=8, le=131072, title="Context", description="Tokens a sequence holds")
-    dropout: Real = Field(0.0, ge=0, lt=1, title="Dropout", description="0 switches it off")
-
-
-class Data(Part):
-    corpus: str = Field(
-        "python-docs", min_length=1, max_length=200, title="Corpus",
-        description="A built-in corpus, or a text file inside the data folder",
-    )  # fmt: skip
-    tokenizer: Literal["bytes", "bpe"] = Field(
-        "bpe", title="Tokenizer", description="Bytes, or a BPE trained on the corpus"
-    )
-    vocab_size: int = Field(
-        2048, ge=256, le=65536, title="Vocabulary", description="BPE only; bytes always have 256"
-    )
-    validation_share: Real = Field(
-        0.05, gt=0, le=0.5, title="Validation share", description="Share of the text held out"
-    )
-
-
-class Batch(Part):
-    global_batch_size: int = Field(
-        16, ge=1, le=65536, title="Global batch", description="Sequences a step, over all ranks"
-    )
-    micro_batch_size: int = Field(
-        8, ge=1, le=4096, title="Micro-batch", description="Sequences a rank holds at once"
-    )
-
-
-class Parallel(Part):
-    data: int = Field(2, ge=1, le=1024, title="Data parallel", description="Copies of the model")
-    stages: int = Field(
-        1, ge=1, le=64, title="Pipeline stages", description="Slices of the model, one a rank"
-    )
-    zero_stage: Literal[0, 1, 2, 3] = Field(
-        1, title="ZeRO stage", description="Shares optimiser (1), gradients (2), parameters (3)"
-    )
-    activation_checkpointing: bool = Field(
-        False,
-        title="Activation checkpointing",
-        description="Recompute blocks in the backward pass to save memory",
-    )
-
-    @property
-    def world_size(self) -> int:
-        return self.data * self.stages
-
-
-class Precision(Part):
-    dtype: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", title="Number format", description="auto: bf16 where the device is fast at it, else fp32"
-    )
-
-
-class Optimiser(Part):
-    name: Literal["adamw", "sgd"] = Field(
-        "adamw", title="Optimiser", description="AdamW, or SGD with momentum 0.9"
-    )
-    learning_rate: Real = Field(
-        1e-3, gt=0, le=10, title="Learning rate", description="At the end of the warm-up"
-    )
-    schedule: Literal["constant", "cosine"] = Field(
-        "cosine", title="Schedule", description="After the warm-up"
-    )
-    warmup_steps: int = Field(20, ge=0, le=1_000_000, title="Warm-up steps", description="Linear from zero")
-    weight_decay: Real = Field(0.1, ge=0, le=10, title="Weight decay", description="Not on norms and biases")
-    gradient_clip: Real = Field(
-        1.0, ge=0, le=1e6, title="Gradient clipping", description="Largest norm; 0 switches it off"
-    )
-
-
-class Budget(Part):
-    steps: int = Field(200, ge=1, le=100_000_000, title="Steps", description="Optimiser updates")
-    validate_every: int = Field(
-        50, ge=0, le=100_000_000, title="Validate every", description="Steps; 0: only at the end"
-    )
-    checkpoint_every: int = Field(
-        100, ge=0, le=100_000_000, title="Checkpoint every", description="Steps; 0: only at the end"
-    )
-    keep_checkpoints: int = Field(2, ge=1, le=100, title="Checkpoints kept", description="The newest ones")
-    time_limit_s: int | None = Field(
-        None, ge=10, le=60 * 60 * 24 * 60, title="Time limit",
-        description="Seconds of each attempt; then checkpoint and end. Empty: as long as the pool gives by itself",
-    )  # fmt: skip
-
-    @property
-    def limit_s(self) -> int:
-        return self.time_limit_s or DEFAULT_TIME_LIMIT_S
 
 
 class Spec(Part):
@@ -136,6 +31,13 @@ class Spec(Part):
         title="Preemptible",
         description="A higher priority may send it back to the queue, with a checkpoint",
     )
+    kind: Literal["training", "fabric_test"] = Field(
+        "training", title="Kind", description="Train, or measure the links between the devices it gets"
+    )
+    start_from: str = Field(
+        "", max_length=300, title="Start from",
+        description="Weights to begin with: a run, run@step, or a Hugging Face folder in the data folder",
+    )  # fmt: skip
     requires: str = Field(
         "", max_length=200, title="Requires", description="Labels the pool must have: gpu=h200, site=north"
     )
@@ -145,6 +47,7 @@ class Spec(Part):
     parallel: Parallel = Parallel()
     precision: Precision = Precision()
     optimiser: Optimiser = Optimiser()
+    guard: Guard = Guard()
     budget: Budget = Budget()
 
     @property

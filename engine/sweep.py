@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from engine.parts import Part, Real
 from engine.problems import Problem, SpecError, problem_of
-from engine.spec import Part, Real, Spec, flatten, merged, nested, parse
+from engine.spec import Spec, flatten, merged, nested, parse
 from engine.telemetry.metrics import BY_NAME
 
 RUNS_LIMIT = 1000

@@ -16,7 +16,8 @@ import numpy.typing as npt
 from engine.data.corpora import BY_NAME, Document, file_documents, file_stamp
 from engine.data.once import built_once
 from engine.directory import write_atomically
-from engine.spec import Data, Problem, SpecError
+from engine.parts import Data
+from engine.spec import Problem, SpecError
 
 PREPARE_VERSION = 1  # goes up when the same text would become other tokens
 UNIT_CHARS = 4096  # the split into training and validation goes by units of about this size, cut at line ends

@@ -62,7 +62,7 @@ class Block(nn.Module):
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         width = spec.model.width
-        self.recompute = spec.parallel.activation_checkpointing
+        self.recompute = spec.parallel.activation_checkpointing == "full"
         self.attention_norm = nn.LayerNorm(width)
         self.attention = Attention(spec)
         self.feed_forward_norm = nn.LayerNorm(width)

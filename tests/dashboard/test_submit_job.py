@@ -61,11 +61,11 @@ def test_the_defaults_work(browser, owner):
 
 def test_fields_become_the_spec(browser):
     posted = fields_of(preset("demo"), name="mine", seed="7", optimiser__learning_rate="3e-4",
-                       parallel__activation_checkpointing="true")  # fmt: skip
+                       parallel__activation_checkpointing="full")  # fmt: skip
     browser.post(SUBMIT, posted)
     spec = Job.objects.get().spec
     assert (spec["name"], spec["seed"], spec["optimiser"]["learning_rate"]) == ("mine", 7, 3e-4)
-    assert spec["parallel"]["activation_checkpointing"] is True
+    assert spec["parallel"]["activation_checkpointing"] == "full"
 
 
 def test_yaml_that_was_edited_last_becomes_the_spec(browser):

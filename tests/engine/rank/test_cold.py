@@ -49,7 +49,7 @@ sys.stderr.write("LATE " + json.dumps(sorted(set(sys.modules) - before)) + "\\n"
 
 
 def test_after_preloading_a_rank_imports_next_to_nothing(tmp_path: Path, rank_data_dir: Path) -> None:
-    spec = tiny(parallel={"zero_stage": 3, "activation_checkpointing": True}, budget={"steps": 2})
+    spec = tiny(parallel={"zero_stage": 3, "activation_checkpointing": "full"}, budget={"steps": 2})
     directory = write_attempt(tmp_path / "attempt", spec, rank_data_dir)
     environment = os.environ | {"MASTER_PORT": str(free_port("127.0.0.1"))}
     command = [sys.executable, "-c", IMPORTS_AFTER_FORK, str(directory.path)]

@@ -23,12 +23,12 @@ LAYOUTS: dict[str, dict[str, dict[str, Any]]] = {
     "2 ranks, ZeRO 1": {"parallel": {"data": 2, "zero_stage": 1}},
     "2 ranks, ZeRO 2": {"parallel": {"data": 2, "zero_stage": 2}},
     "2 ranks, ZeRO 3": {"parallel": {"data": 2, "zero_stage": 3}},
-    "2 ranks, ZeRO 1, recomputing": {"parallel": {"data": 2, "zero_stage": 1, "activation_checkpointing": True}},
-    "2 ranks, ZeRO 3, recomputing": {"parallel": {"data": 2, "zero_stage": 3, "activation_checkpointing": True}},
+    "2 ranks, ZeRO 1, recomputing": {"parallel": {"data": 2, "zero_stage": 1, "activation_checkpointing": "full"}},
+    "2 ranks, ZeRO 3, recomputing": {"parallel": {"data": 2, "zero_stage": 3, "activation_checkpointing": "full"}},
     "2 stages, ZeRO 0": {"parallel": {"stages": 2}},
     "2 stages, ZeRO 1": {"parallel": {"stages": 2, "zero_stage": 1}},
     "2 stages, ZeRO 1, recomputing": {
-        "parallel": {"stages": 2, "zero_stage": 1, "activation_checkpointing": True}
+        "parallel": {"stages": 2, "zero_stage": 1, "activation_checkpointing": "full"}
     },
     "2 stages x 2 data ranks, ZeRO 1": {"parallel": {"data": 2, "stages": 2, "zero_stage": 1}},
 }  # fmt: skip
