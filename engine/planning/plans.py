@@ -1,0 +1,77 @@
+"""From a spec and a device to a plan, and from two specs to what the change would do."""
+
+from __future__ import annotations
+
+from engine import arithmetic
+from engine.planning.answers import PLANNER_VERSION, Change, Plan
+from engine.planning.calibration import Calibration
+from engine.planning.memory import stage_memory
+from engine.planning.profile import DeviceProfile
+from engine.planning.steptime import step_time
+from engine.spec import Spec
+
+NO_DEVICE = "Not available: this device has not been probed, and its speed is not guessed."
+
+
+def plan(
+    spec: Spec,
+    profile: DeviceProfile | None = None,
+    calibration: Calibration | None = None,
+    *,
+    dtype: str | None = None,
+) -> Plan:
+    """Predict a spec that passed `checks`: memory always, time only for a known device.
+    `dtype` says what precision 'auto' becomes, where the caller knows."""
+    chosen = dtype or dtype_of(spec, profile)
+    tokens = arithmetic.tokens_per_step(spec)
+    flops = arithmetic.flops_per_token(spec) * tokens
+    time, why_not = None, NO_DEVICE
+    if profile is not None:
+        if chosen in profile.flops_per_s:
+            time, why_not = step_time(spec, chosen, profile, calibration), ""
+        else:
+            why_not = f"Not available: the speed of {profile.name} in {chosen} is not known."
+    return Plan(
+        version=PLANNER_VERSION,
+        dtype=chosen,
+        num_parameters=arithmetic.parameters(spec),
+        world_size=spec.parallel.world_size,
+        accumulation=spec.accumulation,
+        tokens_per_step=tokens,
+        flops_per_step=flops,
+        stages=tuple(stage_memory(spec, chosen, stage, profile) for stage in range(spec.parallel.stages)),
+        num_steps=spec.budget.steps,
+        memory_bytes=profile.memory_bytes if profile else None,
+        time=time,
+        why_not=why_not,
+    )
+
+
+def dtype_of(spec: Spec, profile: DeviceProfile | None) -> str:
+    """What precision 'auto' becomes, as engine.rank.precision decides it: bf16 where the device is fast at it."""
+    if spec.precision.dtype != "auto":
+        return spec.precision.dtype
+    rates = profile.flops_per_s if profile else {}
+    faster_by = 1.2 if profile and profile.kind == "cpu" else 1.0
+    return "bf16" if rates.get("bf16", 0) >= faster_by * rates.get("fp32", float("inf")) else "fp32"
+
+
+def change(
+    spec: Spec, other: Spec, profile: DeviceProfile | None, calibration: Calibration | None = None
+) -> Change | None:
+    """What `other` would do instead of `spec` on the same device; None where no time can be predicted."""
+    before, after = plan(spec, profile, calibration), plan(other, profile, calibration)
+    if before.time is None or after.time is None:
+        return None
+    old, new = before.time, after.time
+    phases = {
+        name: new.phases[name].point / span.point if span.point > 0 else None
+        for name, span in old.phases.items()
+    }
+    return Change(
+        step=new.step_s.point / old.step_s.point,
+        phases=phases,
+        throughput=new.tokens_per_s.point / old.tokens_per_s.point,
+        before=before,
+        after=after,
+    )
