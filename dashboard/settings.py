@@ -127,6 +127,8 @@ PREEMPT_AFTER_S = env.whole("HEADROOM_PREEMPT_AFTER_S", 300)  # no attempt is pr
 SUSPECT_PAUSE_S = env.whole(
     "HEADROOM_SUSPECT_PAUSE_S", 600
 )  # after three failed launches; doubles with each more
+# How long a node must stand idle before a device without a profile is probed; 0: only when somebody asks.
+PROBE_AFTER_IDLE_S = env.whole("HEADROOM_PROBE_AFTER_IDLE_S", 20)
 SHARE_HALF_LIFE_S = env.whole("HEADROOM_SHARE_HALF_LIFE_S", 7 * 24 * 3600)
 STOP_GRACE_S = env.whole("HEADROOM_STOP_GRACE_S", 60)  # from asking ranks to stop to killing them
 if REASSIGN_AFTER_S < 2 * STOP_GRACE_S:

@@ -92,6 +92,7 @@ urlpatterns = [
     path("accounting/", accounting.page, name="accounting"),
     path("accounting/csv/", accounting.save, name="accounting-csv"),
     path("nodes/<str:node_id>/", nodes.detail, name="node"),
+    path("nodes/<str:node_id>/probe/", nodes.probe, name="node-probe"),
     path("nodes/<str:node_id>/devices/<str:device_id>/", nodes.mark, name="device-mark"),
     path("nodes/<str:node_id>/<str:verb>/", nodes.ask, name="node-ask"),
     path("metrics", scrape.metrics, name="metrics"),

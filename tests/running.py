@@ -72,6 +72,7 @@ class Headroom:
             "HEADROOM_HOME": str(self.home),
             "BASE_URL": self.url,
             "DJANGO_SETTINGS_MODULE": "dashboard.settings",
+            "HEADROOM_PROBE_AFTER_IDLE_S": "0",  # ten seconds of a core that a test has better use for
         }
         outside = {
             k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "BROKER_URL", "PORT", "HOST")

@@ -12,10 +12,11 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from dashboard import access, chart_names, devices, holders, panels
+from dashboard import access, chart_names, devices, holders, panels, profiles
 from dashboard.answers import answer
 from dashboard.verbs import POLICIES, VERBS, Verb, VerbForm, open_to
 from jobs import nodes
+from jobs import profiles as probes
 from jobs.models import Attempt, Device, Node
 from jobs.node_states import DeviceHealth
 from jobs.states import ATTEMPT_LIVE, StateError
@@ -87,6 +88,19 @@ def mark(request: HttpRequest, node_id: str, device_id: str) -> HttpResponse:
     return answer(request, f"Device {device.index} of {device.node.name} is {health}.", page)
 
 
+@require_POST
+def probe(request: HttpRequest, node_id: str) -> HttpResponse:
+    """Have the node's devices measured anew."""
+    access.admin_only(request.user)
+    node = get_object_or_404(Node, id=node_id)
+    page = reverse("node", args=[node_id])
+    try:
+        probes.ask(node, request.user.get_username())
+    except StateError as error:
+        return answer(request, str(error), page, is_refused=True)
+    return answer(request, f"The devices of {node.name} are probed as soon as it is idle.", page)
+
+
 def _standing(request: HttpRequest, node: Node) -> dict[str, Any]:
     """What changes while one looks."""
     now, told = timezone.now(), access.told_of(request.user)
@@ -105,6 +119,8 @@ def _standing(request: HttpRequest, node: Node) -> dict[str, Any]:
         "verbs": open_to(node, any(card.device.health == DeviceHealth.SUSPECT for card in cards)),
         "events": Paginator(events, EVENTS_A_PAGE).get_page(request.GET.get("page")),
         "ended": _ended(node, told),
+        "profiles": profiles.cards(node),
+        "may_probe": access.is_admin(request.user) and node.admin_state not in probes.CLOSED,
         "healths": DeviceHealth.values,
         "is_admin": access.is_admin(request.user),
     }

@@ -24,6 +24,7 @@ from jobs.agent import launch, part, warm
 from jobs.agent.children import Keeper
 from jobs.agent.follow import end, follow
 from jobs.agent.launch import Launched, LaunchError
+from jobs.agent.probing import Prober
 from jobs.models import Attempt, AttemptNode, Node
 from jobs.states import ATTEMPT_LIVE, MEMBER_LIVE, AttemptState, Cause, MemberState
 
@@ -65,16 +66,19 @@ class Agent:
     _ended: set[Path] = field(default_factory=set)
     _devices: devices.Watch = field(init=False)
     _suspicion: suspicion.Watch = field(init=False)
+    _prober: Prober = field(init=False)
 
     def __post_init__(self) -> None:
         self._devices = devices.Watch(self.node, self.node_dir / "locks")
         self._suspicion = suspicion.Watch(self.node, self.node_dir)
+        self._prober = Prober(self.node, self.node_dir)
 
     def run(self, stop: threading.Event, stops_attempts: bool) -> None:
         """Until `stop` is set (ring the bell with it); then leave. Lives through any error."""
         while not stop.is_set():
             self.bell.wait(self._guarded_tick())
             self.bell.clear()
+        self._prober.give_way()
         if stops_attempts:
             self._stop_attempts()
         for keeper in self.keepers:
@@ -97,6 +101,7 @@ class Agent:
             .select_related("node", "attempt__node", "attempt__job__run")
             .order_by("id")
         )
+        self._prober.look(time.monotonic(), is_idle=not (attempts or parts or self.why_stopping))
         alive = sum(self._guarded(self._attend, attempt, attempt) for attempt in attempts)
         alive += sum(self._guarded(self._attend_part, part.attempt, part) for part in parts)
         self._bring_logs()

@@ -6,6 +6,7 @@ from jobs.models.logs import BroughtLog
 from jobs.models.nodes import NodeEvent, NodeToken
 from jobs.models.people import ApiToken, LastView, LoginLink, Membership, Team
 from jobs.models.pools import PoolEvent
+from jobs.models.profiles import DeviceProfile
 from jobs.models.runs import Project, ProjectEvent, Run, RunEvent, RunMetric, RunParam, RunTag
 from jobs.models.series import Batch, Chunk, ChunkData, Delivery, Segment, StoredSeries, Stream
 from jobs.models.shares import Charge, Share
@@ -28,6 +29,7 @@ __all__ = [
     "Comment",
     "Delivery",
     "Device",
+    "DeviceProfile",
     "Event",
     "Job",
     "LastView",

@@ -93,6 +93,9 @@ class Device(models.Model):
     # {"metrics": {name: value}, "missing": {name: [status, reason]}}, as the sampler last read it
     latest = models.JSONField(default=dict)
     latest_at = models.DateTimeField(null=True)
+    # Who wants it probed anew, and why the last probe of it came to nothing. Written by jobs.profiles
+    probe_wanted_by = models.CharField(max_length=150, blank=True)
+    probe_failure = models.CharField(max_length=300, blank=True)
 
     class Meta:
         ordering = ["node", "index"]

@@ -10,7 +10,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from jobs import nodes, scheduler
+from engine.probed import Figure, Probed
+from jobs import nodes, profiles, scheduler
 from jobs.models import Attempt, AttemptNode, Device, Job, Lease, Node, NodeEvent
 
 NODE = "/nodes/node-a/"
@@ -199,3 +200,35 @@ def test_a_fuller_node_with_a_longer_story_asks_no_more(owner_browser, make_node
     for index in range(1, 6):
         add(index)
     assert queries() == few
+
+
+def test_what_its_devices_can_do_stands_there_with_standing_and_date(owner_browser, admin_browser, node):
+    assert "Not measured yet" in owner_browser.get(NODE).text
+    figures = {
+        "copy_bytes_per_s": Figure(12 * 1024**3, 11e9, 13e9, 9),
+        "launch_s": Figure(2.5e-6, 2e-6, 3e-6, 9),
+    }
+    missing = {"gemm_fp16_flops_per_s": ("unsupported", "nothing trains in fp16 on a CPU")}
+    found = Probed(1, "2.13.0+cpu", "cpu", 1, 8.0, figures, missing, {})
+    profiles.store(Device.objects.get(id="a-0"), found)
+    text = owner_browser.get(NODE).text
+    for said in (
+        "12 GiB/s",
+        "2.5 µs",
+        "measured, n = 9",
+        "nothing trains in fp16",
+        "torch 2.13.0+cpu",
+        "#0, #1",
+    ):
+        assert said in text
+    assert "Probe again" not in text
+    assert "Probe again" in admin_browser.get(NODE).text
+
+
+def test_only_an_admin_has_it_probed_again(owner_browser, admin_browser, node):
+    assert owner_browser.post(f"{NODE}probe/").status_code == 404
+    answer = admin_browser.post(f"{NODE}probe/", headers=HTMX)
+    assert answer.status_code == 204
+    assert "wanted by ada" in owner_browser.get(NODE).text
+    nodes.begin_maintenance(node_now(), "ada", "new fan")
+    assert admin_browser.post(f"{NODE}probe/", headers=HTMX).status_code == 409

@@ -1,0 +1,48 @@
+"""`manage.py probe [NODE]`: what devices can do as measured, or have a node's devices measured anew."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from jobs import nodes, profiles
+from jobs.models import DeviceProfile
+from jobs.states import StateError
+
+
+class Command(BaseCommand):
+    help = "Without a node: every device profile. With one: have its devices probed as soon as it is idle."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("node", nargs="?", help="its name or id")
+        parser.add_argument("--user", default="admin", help="in whose name (default: admin)")
+        parser.add_argument("--json", dest="as_json", action="store_true")
+
+    def handle(self, *, node: str | None, user: str, as_json: bool, **options: Any) -> None:
+        if node is None:
+            return self._list(as_json)
+        try:
+            asked = profiles.ask(nodes.find(node), user)
+        except StateError as error:
+            raise CommandError(str(error)) from None
+        for device in asked:
+            self.stdout.write(f"Device {device.index} ({device.name}) is probed as soon as the node is idle.")
+        return None
+
+    def _list(self, as_json: bool) -> None:
+        for profile in DeviceProfile.objects.order_by("name", "cores", "torch"):
+            line = profiles.to_json(profile)
+            if as_json:
+                self.stdout.write(json.dumps(line))
+                continue
+            cores = "" if profile.cores is None else f", {profiles.said_cores(profile.cores)}"
+            self.stdout.write(
+                f"{profile.name}{cores}, torch {profile.torch}, {profile.measured_at:%Y-%m-%d %H:%M} UTC"
+            )
+            for name, figure in profile.figures.items():
+                self.stdout.write(
+                    f"  {name:28} {figure['value']:.4g}  ({figure['low']:.4g} to {figure['high']:.4g})"
+                )

@@ -1,0 +1,43 @@
+"""What devices can do, as probes have measured it."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from jobs.models.cluster import Node
+
+
+class DeviceProfile(models.Model):
+    """One kind of device under one torch, as the newest probe of such a device found it. Written by jobs.profiles."""
+
+    name = models.CharField(max_length=120)  # as the driver reports it
+    kind = models.CharField(max_length=10)  # cpu or cuda
+    cores = models.FloatField(null=True)  # CPU devices: cores allotted
+    torch = models.CharField(max_length=40)
+    # {name: {"value", "low", "high", "n"}} by the names of engine.probed.SOUGHT, and {name: [status, reason]}
+    figures = models.JSONField(default=dict)
+    missing = models.JSONField(default=dict)
+    curves = models.JSONField(default=dict)  # {number format: [[size, FLOP/s], ...]} of square products
+    took_s = models.FloatField()
+    node = models.ForeignKey(Node, on_delete=models.SET_NULL, related_name="+", null=True)
+    device = models.CharField(max_length=80)  # the very one that was measured
+    measured_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-measured_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["name", "kind", "cores", "torch"],
+                condition=Q(cores__isnull=False),
+                name="one_profile_per_share_of_cores",
+            ),
+            models.UniqueConstraint(
+                fields=["name", "kind", "torch"],
+                condition=Q(cores__isnull=True),
+                name="one_profile_per_device_name",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} under torch {self.torch}"
