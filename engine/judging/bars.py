@@ -1,0 +1,72 @@
+"""The four limits as bars: how far each is used up, and by what."""
+
+from __future__ import annotations
+
+from engine.judging import words
+from engine.judging.facts import Facts
+from engine.judging.inside import mean_of
+from engine.judging.results import Bar, Finding, Part
+from engine.judging.shares import Shares
+from engine.judging.states import fullest, greatest
+
+LOST = ("input", "bubble", "imbalance", "host")  # lost compute, as the four limits count it
+
+
+def bars_of(facts: Facts, shares: Shares, losses: tuple[Finding, ...]) -> tuple[Bar, ...]:
+    return (_compute(shares, losses), _memory(facts), _bandwidth(facts, shares), _power(facts))
+
+
+def _compute(shares: Shares, losses: tuple[Finding, ...]) -> Bar:
+    useful = shares.share("compute")
+    parts = [Part("Model's arithmetic", useful)]
+    parts += [
+        Part(loss.title, loss.share, True) for loss in losses if loss.rule in LOST and loss.share >= 0.005
+    ]
+    lost = sum(part.share for part in parts if part.is_lost)
+    said = f"{words.share(useful)} of each step is the model's arithmetic, {words.share(lost)} is lost around it."
+    return Bar("compute", "Compute", min(1.0, useful + lost), tuple(parts), said, "derived")
+
+
+def _memory(facts: Facts) -> Bar:
+    found = fullest(facts)
+    busy = mean_of(facts, "memory_bandwidth_share")
+    beside = f" Its bandwidth is used to {words.share(busy)}." if busy is not None else ""
+    if found is None:
+        said = "No device of this run has told both what it used and what it has."
+        return Bar("memory", "Memory", None, (), said + beside, "absent")
+    device, share = found
+    said = (
+        f"At most {words.size(device.peak_bytes or 0)} of {words.size(device.capacity_bytes or 0)} in use "
+        f"on {'the fullest device' if len(facts.devices) > 1 else 'its device'}.{beside}"
+    )
+    return Bar("memory", "Memory", min(1.0, share), (Part("In use", min(1.0, share)),), said, "measured")
+
+
+def _bandwidth(facts: Facts, shares: Shares) -> Bar:
+    if not any("communication_s" in rank.phases for rank in facts.ranks):
+        return Bar("bandwidth", "Bandwidth", None, (), "No rank has told its communication.", "absent")
+    share = shares.share("communication")
+    if facts.world_size == 1:
+        said = "One rank: nothing is sent."
+    else:
+        said = f"{words.share(share)} of each step is communication that nothing hides."
+    return Bar(
+        "bandwidth", "Bandwidth", share, (Part("Exposed communication", share, True),), said, "derived"
+    )
+
+
+def _power(facts: Facts) -> Bar:
+    held = greatest(facts.devices, "power_throttle_share")
+    heat = greatest(facts.devices, "thermal_throttle_share")
+    if held is None and heat is None:
+        why = next((d.missing["power_w"] for d in facts.devices if "power_w" in d.missing), "")
+        said = (
+            f"Not measured: {why[0].lower()}{why[1:]}"
+            if why
+            else "Not measured: no device has told its power."
+        )
+        return Bar("power", "Power", None, (), said.rstrip(".") + ".", "absent")
+    power, hot = held[1] if held else 0.0, heat[1] if heat else 0.0
+    parts = (Part("Held back by power", power, True), Part("Held back by heat", hot, True))
+    said = f"Clocks were held back {words.share(power)} of the time by power and {words.share(hot)} by heat."
+    return Bar("power", "Power", min(1.0, power + hot), parts, said, "measured")

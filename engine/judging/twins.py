@@ -1,0 +1,91 @@
+"""Which one change of a spec would test a verdict, and what that change should do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from engine.judging import knobs
+from engine.judging.facts import Facts
+from engine.judging.knobs import Knob
+from engine.judging.results import Verdict
+from engine.judging.rules import RULES
+from engine.judging.whatif import gain_of
+from engine.spec import Spec, SpecError, merged, nested, parse
+
+TWIN_STEPS = 30
+
+# Rule -> changes that move what it claims, the surest first; and why there is none.
+TESTS: dict[str, tuple[Knob, ...]] = {
+    "communication": (knobs.larger_batch, knobs.lower_zero),
+    "bubble": (knobs.smaller_micro_batch, knobs.larger_batch, knobs.fewer_stages),
+    "host": (knobs.larger_micro_batch,),
+    "compute": (knobs.no_recompute, knobs.fewer_layers),
+    "memory_bandwidth": (knobs.fewer_layers,),
+    "kernels": (knobs.fewer_layers,),
+    "capacity": (knobs.no_recompute,),
+}
+NO_TEST: dict[str, str] = {
+    "input": "no field of a spec changes how fast batches come",
+    "imbalance": "no field of a spec changes how fast one rank is",
+    "power": "a power limit is set by an admin, not by a spec",
+    "heat": "no field of a spec cools a device",
+}
+
+
+@dataclass(frozen=True)
+class Twin:
+    """The changed spec, short; and the share of the time a token that the change should save."""
+
+    rule: str
+    changes: Mapping[str, Any]
+    spec: Spec
+    baseline: Spec  # as the run was, equally short
+    predicted_share: float
+
+
+class NoTwin(ValueError):
+    """Nothing can test this verdict; the message says why."""
+
+
+def twin_of(verdict: Verdict, facts: Facts) -> Twin:
+    """Raises NoTwin."""
+    if not verdict.rules:
+        raise NoTwin(f"There is no verdict to check: {verdict.nothing}")
+    reasons = []
+    for rule in verdict.rules:
+        for knob in TESTS.get(rule, ()):
+            found = _twin(rule, knob, facts)
+            if found is not None:
+                return found
+        reasons.append(f"{RULES[rule].title}: {NO_TEST.get(rule, 'no change that tests it fits this spec')}.")
+    raise NoTwin("This verdict cannot be checked by a twin. " + " ".join(reasons))
+
+
+def _twin(rule: str, knob: Knob, facts: Facts) -> Twin | None:
+    try:
+        spec = parse(facts.spec)
+        changes = knob(spec)
+        if not changes:
+            return None
+        changed = knobs.changed(facts.spec, changes)
+        gain = gain_of(facts, changed)
+        if gain.share is None:
+            return None
+        return Twin(rule, changes, short(changed), short(spec), gain.share)
+    except SpecError:
+        return None
+
+
+def short(spec: Spec) -> Spec:
+    """The same work for 30 steps: nothing validated or saved on the way, no place taken from others."""
+    values = spec.model_dump()
+    budget = {"steps": TWIN_STEPS, "validate_every": 0, "checkpoint_every": 0}
+    warmup = min(spec.optimiser.warmup_steps, TWIN_STEPS)
+    changes: dict[str, Any] = {f"budget.{name}": value for name, value in budget.items()}
+    changes |= {
+        "optimiser.warmup_steps": warmup,
+        "priority": "normal" if spec.priority == "high" else spec.priority,
+    }
+    return parse(merged(values, nested(changes)))

@@ -1,0 +1,109 @@
+"""How a change of the spec would move a run: its own measured phases, each scaled by what the change does to it.
+
+Time a token is compared, since a change may alter the tokens of a step. Only what the specs' arithmetic tells is
+scaled; that kernels grow more efficient with larger micro-batches is not known here, and not promised.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from engine import arithmetic
+from engine.judging.facts import Facts
+from engine.judging.shares import Shares, shares_of
+from engine.spec import Spec, parse
+
+
+class Gain(NamedTuple):
+    """Share of the time a token that would be saved (negative: lost); None: not predicted, and why."""
+
+    share: float | None
+    said: str = ""
+
+
+@dataclass(frozen=True)
+class _Load:
+    """What one rank does in a step, by the spec."""
+
+    sequences: float
+    work: float  # FLOPs
+    micro_batches: int
+    update: float  # parameters that it updates
+    payload: float  # elements that it hands to collectives
+
+
+def gain_of(facts: Facts, new: Spec) -> Gain:
+    """The change's gain, from facts with steps."""
+    old = parse(facts.spec)
+    if new.precision.dtype != old.precision.dtype:
+        return Gain(
+            None, f"how fast {new.precision.dtype} is on these devices has not been measured by this run"
+        )
+    if new.parallel.world_size != old.parallel.world_size:
+        return Gain(None, "it takes another number of devices")
+    shares = shares_of(facts)
+    before = shares.step_s / arithmetic.tokens_per_step(old)
+    after = _step_s(facts, shares, old, new) / arithmetic.tokens_per_step(new)
+    return Gain(1 - after / before)
+
+
+def _step_s(facts: Facts, shares: Shares, old: Spec, new: Spec) -> float:
+    was, now = _load(old), _load(new)
+    forward, backward, optimiser = (_mean(facts, name) for name in ("forward_s", "backward_s", "optimiser_s"))
+    if _recomputes(old) and not _recomputes(new):
+        backward = max(backward - forward, backward / 3)
+    elif _recomputes(new) and not _recomputes(old):
+        backward += forward
+    seconds, work = shares.seconds, now.work / was.work
+    fed, micro = now.sequences / was.sequences, now.micro_batches / was.micro_batches
+    parts = {
+        "work": (forward + backward) * work,
+        "optimiser": optimiser * now.update / was.update,
+        "input": seconds["input"] * fed,
+        "host": seconds["host"] * micro,
+        "communication": seconds["communication"] * (now.payload / was.payload if was.payload else 1.0),
+        "untold": shares.untold_s,
+        "imbalance": seconds["imbalance"] * work,
+    }
+    stages = new.parallel.stages
+    if old.parallel.stages > 1:
+        busy, each = (forward + backward) * work + parts["host"], stages - 1
+        model = (_mean(facts, "forward_s") + _mean(facts, "backward_s") + seconds["host"]) / was.micro_batches
+        measured = seconds.get("bubble", 0.0) / (model * (old.parallel.stages - 1)) if model > 0 else 1.0
+        parts["bubble"] = measured * busy / now.micro_batches * each
+        if stages == 1:
+            parts["imbalance"] = 0.0
+    return sum(parts.values())
+
+
+def _load(spec: Spec) -> _Load:
+    parallel = spec.parallel
+    sequences = spec.batch.global_batch_size / parallel.data
+    held = arithmetic.parameters(spec) / (parallel.stages * parallel.tensor)
+    n, m = parallel.data, spec.accumulation
+    # Elements a step and rank (ZeRO paper, section 7; telemetry of DeepSpeed's reductions): stage 0 and 1 all-reduce
+    # once, 2 reduces every micro-batch and gathers once, 3 gathers twice and reduces once every micro-batch.
+    of_zero = {0: 2.0, 1: 2.0, 2: m + 1.0, 3: 3.0 * m}[parallel.zero_stage]
+    payload = held * of_zero * (n - 1) / n
+    if parallel.stages > 1:
+        payload += 2 * sequences * spec.model.context * spec.model.width
+    return _Load(
+        sequences=sequences,
+        work=sequences * arithmetic.flops_per_token(spec) / (parallel.stages * parallel.tensor),
+        micro_batches=m,
+        update=held / (n if parallel.zero_stage >= 1 else 1),
+        payload=payload,
+    )
+
+
+def _mean(facts: Facts, phase: str) -> float:
+    return float(
+        np.mean([rank.phases[phase].mean() if phase in rank.phases else 0.0 for rank in facts.ranks])
+    )
+
+
+def _recomputes(spec: Spec) -> bool:
+    return spec.parallel.activation_checkpointing != "none"
