@@ -48,6 +48,10 @@ def metric_of(name: str) -> Metric:
     return BY_NAME.get(name) or Metric(name, "", "run", name, "")
 
 
+PAYLOADS = (
+    "all_reduce_bytes", "all_gather_bytes", "reduce_scatter_bytes", "broadcast_bytes", "all_to_all_bytes",
+    "send_receive_bytes",
+)  # fmt: skip
 SECTIONS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
     ("Learning", (
         Panel("Loss", ("loss", "validation_loss")),
@@ -72,11 +76,13 @@ SECTIONS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
     ("Memory", (
         Panel("Device memory used", ("memory_used_bytes",), floor=0),
         Panel("Allocator", ("memory_allocated_bytes", "memory_reserved_bytes", "memory_peak_bytes"), floor=0),
+        Panel("Allocator under pressure", ("alloc_retries", "alloc_failures"), floor=0, is_optional=True),
         Panel("Resident memory", ("rss_bytes",), floor=0),
     )),
     ("Bandwidth", (
         Panel("Collective bandwidth", ("collective_bytes_per_s",), floor=0),
         Panel("Collective payload", ("collective_bytes",), floor=0),
+        Panel("Payload by collective", PAYLOADS, kind="stack", floor=0),
         Panel("Memory bandwidth", ("memory_bandwidth_share",), floor=0, ceiling=1),
         Panel("PCIe", ("pcie_tx_bytes_per_s", "pcie_rx_bytes_per_s"), floor=0),
         Panel("NVLink", ("nvlink_tx_bytes_per_s", "nvlink_rx_bytes_per_s"), floor=0),

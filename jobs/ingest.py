@@ -145,7 +145,7 @@ def _points(line: Line) -> list[series.Point]:
 
 
 def _step_news(line: Line, news: News) -> None:
-    news.step = line.step
+    news.step = max(news.step or 0, line.step or 0)  # a rank may tell of a step one step late
     if news.first_step_at is None:
         news.first_step_at = line.at
     news.last_step_at = max(news.last_step_at, line.at)

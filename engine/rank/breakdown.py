@@ -1,136 +1,195 @@
-"""Where the time of a step goes, and how many bytes its collectives carry."""
+"""Where the time of a step goes: its phases, which add up to it, and how many bytes its collectives carry.
+
+A phase is what its name says without the communication inside it. `bubble_s` is the time in which a stage of a
+pipeline waits for another: in sends and receives beyond the time that the payload itself takes (engine.rank.transfers),
+and in the small collectives after its last backward, in which the stages that are done wait for those that are not.
+Waiting for other data ranks is communication: no rank knows by itself how much of it is transfer. `host_gap_s`, on a
+GPU only, is what the compute stream spends between two phases, with nothing but the host to wait for.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from torch import Tensor
-
+from engine.rank.collectives import Payload
+from engine.rank.marks import Marks
+from engine.rank.transfers import SMALL_BYTES, Transfers
 from engine.telemetry.metrics import STEP_PHASES
 
-# Collectives of DeepSpeed's communication backend -> name and place of the argument that holds the payload.
-PAYLOADS: dict[str, tuple[str, int] | None] = {
-    "all_reduce": ("tensor", 0),
-    "all_reduce_coalesced": ("tensors", 0),
-    "reduce": ("tensor", 0),
-    "broadcast": ("tensor", 0),
-    "all_gather": ("tensor", 1),
-    "all_gather_into_tensor": ("input_tensor", 1),
-    "all_gather_coalesced": ("input_tensors", 1),
-    "reduce_scatter": ("input_list", 1),
-    "reduce_scatter_tensor": ("input_tensor", 1),
-    "all_to_all_single": ("input", 1),
-    "send": ("tensor", 0),
-    "recv": ("tensor", 0),
-    "barrier": None,
-}
+
+@dataclass(slots=True)
+class Span:
+    """A phase, or a wait in a collective; `inside` is the phase around a wait."""
+
+    kind: str  # of a phase: what the timeline calls it; of a wait: the collective's name
+    phase: str  # the metric to which it counts
+    number: int  # of its kind in the step: the micro-batch
+    start: Any
+    stop: Any = None
+    inside: Span | None = None
+    payload: Payload | None = None
+
+
+@dataclass
+class Step:
+    """One step's spans, until its marks are past."""
+
+    number: int
+    begin: Any
+    began_s: float  # host clock
+    began_at: float  # unix time
+    step_s: float = 0.0
+    end: Any = None
+    spans: list[Span] = field(default_factory=list)
+    beside: dict[str, float] = field(default_factory=dict)
 
 
 class Breakdown:
-    """Phases of one step after the other, each without the communication inside it.
+    """Marks the phases and waits of one step after the other. On a GPU the marks are events, and a step is read when
+    its last one is past, be that a step later: nothing here synchronises."""
 
-    On a CPU marks are host times. On CUDA they are events on the compute stream: a synchronous collective
-    makes that stream wait, so the marks around it span the exposed part only. Events are read at the step's end,
-    after the loss has been read, which the loop does anyway: no synchronisation is added.
-    """
+    def __init__(self, marks: Marks, transfers: Transfers | None = None) -> None:
+        """`transfers`: of a pipeline's rank; without, there is no bubble to measure."""
+        self._marks, self.transfers = marks, transfers
+        self._phase: Span | None = None
+        self._counts: Counter[str] = Counter()
+        self._kinds: set[str] = set()  # metrics of the collectives that this rank has used
+        self._step = self._new_step()
+        self._ended: deque[Step] = deque()
 
-    def __init__(self, device_kind: str) -> None:
-        self._on_cuda = device_kind == "cuda"
-        self._mark: Callable[[], Any] = _cuda_event if self._on_cuda else time.perf_counter
-        self._phases: list[tuple[str, Any, Any]] = []
-        self._waits: list[tuple[str | None, Any, Any]] = []
-        self._phase: str | None = None
-        self._bytes = 0
-        self._began = 0.0
+    def _new_step(self) -> Step:
+        return Step(0, self._marks.take(), time.perf_counter(), time.time())
 
     def begin(self) -> None:
         """A step starts here; what was marked since the last one (validation, checkpoints) is forgotten."""
-        self._phases.clear()
-        self._waits.clear()
-        self._bytes = 0
-        self._began = time.perf_counter()
+        self._give_back(self._step)
+        self._counts.clear()
+        self._step = self._new_step()
 
     @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        self._phase, start = name, self._mark()
+    def phase(self, name: str, kind: str = "") -> Iterator[None]:
+        """`name`: one of STEP_PHASES; `kind`: what the timeline calls it, where that is more than the phase."""
+        kind = kind or name.removesuffix("_s")
+        span = Span(kind, name, self._counts[kind], self._marks.take())
+        self._counts[kind] += 1
+        self._phase = span
         try:
             yield
         finally:
-            self._phases.append((name, start, self._mark()))
+            span.stop = self._marks.take()
+            self._step.spans.append(span)
             self._phase = None
 
     @contextmanager
-    def communication(self, payload_bytes: int) -> Iterator[None]:
-        self._bytes += payload_bytes
-        start = self._mark()
+    def communication(self, payload: Payload) -> Iterator[None]:
+        if self.transfers:
+            self.transfers.note(payload)
+        is_overlapped = self._marks.is_overlapped()
+        span = Span(
+            payload.name, "communication_s", 0, None if is_overlapped else self._marks.take(), None,
+            self._phase, payload,
+        )  # fmt: skip
         try:
             yield
         finally:
-            self._waits.append((self._phase, start, self._mark()))
+            if not is_overlapped:
+                span.stop = self._marks.take()
+            self._step.spans.append(span)
 
-    def end(self) -> tuple[float, dict[str, float]]:
-        """step_s, and by metric name: the six times, which add up to step_s, and the payload."""
-        step_s = time.perf_counter() - self._began
-        spent = dict.fromkeys(STEP_PHASES, 0.0)
-        for name, start, stop in self._phases:
-            spent[name] += self._seconds(start, stop)
-        for inside, start, stop in self._waits:
-            seconds = self._seconds(start, stop)
-            spent["communication_s"] += seconds
-            if inside is not None:
-                spent[inside] -= seconds
-        spent["other_s"] = max(0.0, step_s - sum(spent.values()))
-        return step_s, spent | {
-            "collective_bytes": float(self._bytes),
-            "collective_bytes_per_s": self._bytes / step_s,
-        }
+    def end(self, number: int, beside: dict[str, float] | None = None) -> float:
+        """The step is done; its wall time. `beside`: other metrics of this moment, which `finished` gives with it."""
+        step = self._step
+        step.step_s = time.perf_counter() - step.began_s
+        step.number, step.end, step.beside = number, self._marks.take(), beside or {}
+        self._ended.append(step)
+        self._step = self._new_step()
+        return step.step_s
 
-    def _seconds(self, start: Any, stop: Any) -> float:
-        return start.elapsed_time(stop) / 1e3 if self._on_cuda else stop - start
+    def settle(self) -> None:
+        """Wait for all marks, once, when the run is over."""
+        self._marks.settle()
 
-    def watch_collectives(self, backend: Any) -> None:
-        """Time and count every collective that goes through DeepSpeed's backend object (deepspeed.comm.comm.cdb),
-        which all of DeepSpeed 0.19.8's engines use."""
-        for name, payload in PAYLOADS.items():
-            setattr(backend, name, self._watched(getattr(backend, name), payload))
+    def finished(self) -> Iterator[tuple[Step, dict[str, float]]]:
+        """Steps whose marks are past, in order, each with its metrics."""
+        while self._ended and self._marks.is_past(self._ended[0].end):
+            step = self._ended.popleft()
+            yield step, self.metrics_of(step) | step.beside
+            self._give_back(step)
 
-    def _watched(self, collective: Callable[..., Any], payload: tuple[str, int] | None) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            with self.communication(_bytes_of(payload, args, kwargs)):
-                work = collective(*args, **kwargs)
-            return work if work is None else _WatchedWork(work, self)
+    def metrics_of(self, step: Step) -> dict[str, float]:
+        """The phases, which add up to step_s, and the payload, in all and by collective."""
+        spent = {name: 0.0 for name in STEP_PHASES if self._has(name)}
+        carried: Counter[str] = Counter()
+        for span in step.spans:
+            if span.payload and span.payload.metric:
+                carried[span.payload.metric] += span.payload.num_bytes
+            if span.start is None:
+                continue  # beside the computation, which did not wait
+            seconds, waited_s = self.seconds(span), self.waited_s(step, span)
+            spent[span.phase] += seconds - waited_s
+            if waited_s:
+                spent["bubble_s"] += waited_s
+            if span.inside is not None:
+                spent[span.inside.phase] -= seconds
+        if self._marks.is_of_stream:
+            spent["host_gap_s"] = self._gaps_s(step)
+        spent["other_s"] = max(0.0, step.step_s - sum(spent.values()))
+        total = float(sum(carried.values()))
+        # A kind that a step did not use carried nothing; one that no step has used so far is left out.
+        self._kinds |= {name for name, count in carried.items() if count}
+        by_kind = {name: float(carried[name]) for name in self._kinds}
+        return spent | by_kind | {"collective_bytes": total, "collective_bytes_per_s": total / step.step_s}
 
-        return call
+    def seconds(self, span: Span) -> float:
+        return self._marks.seconds(span.start, span.stop)
+
+    def since_begin_s(self, step: Step, mark: Any) -> float:
+        return self._marks.seconds(step.begin, mark)
+
+    def waited_s(self, step: Step, span: Span) -> float:
+        """The part of a wait in which another stage was not ready; 0 where that cannot be told."""
+        if self.transfers is None or span.payload is None:
+            return 0.0
+        is_exchange = span.payload.metric == "send_receive_bytes"
+        if not is_exchange and not (span.payload.num_bytes <= SMALL_BYTES and _is_after_backward(step, span)):
+            return 0.0
+        expected_s = self.transfers.expected_s(span.payload)
+        return 0.0 if expected_s is None else max(0.0, self.seconds(span) - expected_s)
+
+    def learn(self, backend: Any) -> None:
+        """What the payloads of the first step take when nobody waits; before `finished` gives that step. Collective."""
+        if self.transfers:
+            self.transfers.learn(backend)
+
+    def _has(self, phase: str) -> bool:
+        if phase == "bubble_s":
+            return self.transfers is not None
+        return phase != "host_gap_s" or self._marks.is_of_stream
+
+    def _gaps_s(self, step: Step) -> float:
+        """Between the step's begin, its phases and its waits outside of them."""
+        outer = [span for span in step.spans if span.inside is None and span.start is not None]
+        stops = [step.begin, *(span.stop for span in outer)]
+        return sum(
+            max(0.0, self._marks.seconds(stop, span.start)) for stop, span in zip(stops, outer, strict=False)
+        )
+
+    def _give_back(self, step: Step) -> None:
+        marks = [step.begin, step.end]
+        for span in step.spans:
+            marks += (span.start, span.stop)
+        self._marks.give_back(mark for mark in marks if mark is not None)
 
 
-class _WatchedWork:
-    """A handle of an asynchronous collective whose wait counts as communication."""
-
-    def __init__(self, work: Any, breakdown: Breakdown) -> None:
-        self._work, self._breakdown = work, breakdown
-
-    def wait(self, *args: Any) -> Any:
-        with self._breakdown.communication(0):
-            return self._work.wait(*args)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._work, name)
-
-
-def _bytes_of(payload: tuple[str, int] | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
-    if payload is None:
-        return 0
-    name, place = payload
-    held = kwargs[name] if name in kwargs else args[place]
-    tensors: list[Tensor] = [held] if isinstance(held, Tensor) else held
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-
-
-def _cuda_event() -> Any:
-    event = torch.cuda.Event(enable_timing=True)
-    event.record()
-    return event
+def _is_after_backward(step: Step, span: Span) -> bool:
+    """Whether this stage had nothing left to pass on by then: the waits of its last backward's reduction, which are for
+    other data ranks, come before the optimiser's."""
+    if span.inside is not None and span.inside.kind == "reduce":
+        return False
+    last = max((at for at, one in enumerate(step.spans) if one.kind == "backward"), default=None)
+    return last is not None and any(one is span for one in step.spans[last:])

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 import torch
 from deepspeed import comm
+from deepspeed.comm import comm as backends
 
 from engine.data.batches import TrainingBatches, ValidationBatches
 from engine.directory import BORDER_EXITS, EXIT_LATE, EXIT_STOPPED
 from engine.rank import checkpoint
 from engine.rank.exits import EXIT_DIVERGED, EXIT_DONE
 from engine.rank.readings import Readings
+from engine.rank.recorder import Absences
 from engine.rank.schedule import learning_rate
 from engine.rank.session import Session
 from engine.telemetry.heartbeat import Stage
@@ -88,14 +90,20 @@ def take_step(session: Session, source: TrainingBatches, readings: Readings, ste
     session.heart.beat(step, Stage.FIRST_STEP if step == session.first_step else Stage.STEP)
     border = _agree(loss_share, stop, session.is_late(), session.is_broken(norm))
     session.heart.beat(step + 1)
-    step_s, times = session.breakdown.end()
+    step_s = session.breakdown.end(step + 1, readings.of_rank())
+    if step == session.first_step:
+        session.breakdown.learn(backends.cdb)
 
     run = readings.of_run(step + 1, border.loss, rate, norm, step_s)
-    recorder = session.recorder
-    absences = readings.absences() if step == session.first_step else {}
-    recorder.step(step + 1, run if recorder.rank == 0 else None, readings.of_rank(times), absences)
+    _record(session, step + 1, run, readings.absences() if step == session.first_step else {})
     session.narrator.step(step + 1, run)
     return border
+
+
+def _record(session: Session, done: int, run: dict[str, float] | None, absences: Absences) -> None:
+    recorder = session.recorder
+    of_rank = [(step.number, metrics) for step, metrics in session.breakdown.finished()]
+    recorder.step(done, run if recorder.rank == 0 else None, of_rank, absences)
 
 
 def _agree(loss_share: torch.Tensor, stop: bool, late: bool, broken: bool) -> Border:
@@ -148,6 +156,8 @@ def _save(session: Session, done: int) -> None:
 
 
 def _report(session: Session, ending: Ending, readings: Readings) -> None:
+    session.breakdown.settle()
+    _record(session, readings.steps_done, None, {})
     if session.recorder.rank == 0:
         level = dict.fromkeys(BORDER_EXITS, "info").get(ending.exit_code, "error")
         session.recorder.note(ending.text, level, step=readings.steps_done)

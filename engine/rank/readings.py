@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import torch
 
@@ -11,6 +12,9 @@ from engine.hardware import peak_of
 from engine.rank.recorder import Absences
 from engine.rank.session import Session
 
+ALLOCATOR_METRICS = (
+    "memory_allocated_bytes", "memory_reserved_bytes", "memory_peak_bytes", "alloc_retries", "alloc_failures",
+)  # fmt: skip
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -44,9 +48,8 @@ class Readings:
             run["mfu_share"] = ("unsupported", f"no peak is known for {what}, and none is guessed")
         if not self._on_cuda:
             why = ("unsupported", "torch keeps these figures for CUDA devices only; see resident memory")
-            rank = dict.fromkeys(
-                ("memory_allocated_bytes", "memory_reserved_bytes", "memory_peak_bytes"), why
-            )
+            rank = dict.fromkeys(ALLOCATOR_METRICS, why)
+            rank["host_gap_s"] = ("unsupported", "on a CPU the host is the device: its gaps are in 'other'")
         return {"run": run, "rank": rank}
 
     def of_run(
@@ -71,14 +74,9 @@ class Readings:
         self._last = metrics
         return metrics
 
-    def of_rank(self, times: dict[str, float]) -> dict[str, float]:
-        metrics = times | {"rss_bytes": self._rss_bytes()}
-        if self._on_cuda:
-            metrics["memory_allocated_bytes"] = float(torch.cuda.memory_allocated())
-            metrics["memory_reserved_bytes"] = float(torch.cuda.memory_reserved())
-            metrics["memory_peak_bytes"] = float(torch.cuda.max_memory_allocated())
-            torch.cuda.reset_peak_memory_stats()
-        return metrics
+    def of_rank(self) -> dict[str, float]:
+        """The memory of this rank, now."""
+        return {"rss_bytes": self._rss_bytes()} | (allocator_metrics(torch.cuda) if self._on_cuda else {})
 
     def _rss_bytes(self) -> float:
         return float(os.pread(self._statm, 128, 0).split()[1]) * _PAGE_BYTES
@@ -87,3 +85,16 @@ class Readings:
         """The last step's metrics, with the newest validation loss if there was one."""
         held_out = {} if self.validation_loss is None else {"validation_loss": self.validation_loss}
         return self._last | held_out
+
+
+def allocator_metrics(cuda: Any) -> dict[str, float]:
+    """One reading of the allocator's counters; the peak is that of the step, since it is reset here."""
+    stats = cuda.memory_stats()
+    cuda.reset_peak_memory_stats()
+    return {
+        "memory_allocated_bytes": float(stats.get("allocated_bytes.all.current", 0)),
+        "memory_reserved_bytes": float(stats.get("reserved_bytes.all.current", 0)),
+        "memory_peak_bytes": float(stats.get("allocated_bytes.all.peak", 0)),
+        "alloc_retries": float(stats.get("num_alloc_retries", 0)),
+        "alloc_failures": float(stats.get("num_ooms", 0)),
+    }

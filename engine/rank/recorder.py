@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +29,27 @@ class Recorder:
         self.rank = rank
         self._unfinished = b""  # rest of a line of which the disk took only a part
         self.dropped_lines = 0
+        self._unsaid: dict[str, tuple[str, str]] = {}  # absences that wait for a line of the rank
 
     def step(
-        self, step: int, run: dict[str, float] | None, rank: dict[str, float], absences: Absences
+        self,
+        step: int,
+        run: dict[str, float] | None,
+        rank: Iterable[tuple[int, dict[str, float]]],
+        absences: Absences,
     ) -> None:
-        """The metrics of one step: the rank's own, and the run's where this rank speaks for it. `absences` says by
-        scope why some cannot be had; once is enough."""
+        """The metrics of one step: the run's where this rank speaks for it, and the rank's own of the steps that are
+        known by now. `absences` says by scope why some cannot be had; once is enough."""
         now = time.time()
-        own, common = absences.get("rank", {}), absences.get("run", {})
-        lines = [wire.Line("step", now, f"rank{self.rank}", step=step, metrics=rank, missing=own)]
+        self._unsaid = self._unsaid | absences.get("rank", {})
+        lines = []
+        for done, metrics in rank:
+            lines.append(
+                wire.Line("step", now, f"rank{self.rank}", step=done, metrics=metrics, missing=self._unsaid)
+            )
+            self._unsaid = {}
         if run is not None:
+            common = absences.get("run", {})
             lines.insert(0, wire.Line("step", now, "run", step=step, metrics=run, missing=common))
         self._write(*lines)
 

@@ -22,15 +22,17 @@ from deepspeed.comm import comm as backends
 from engine import checks
 from engine.data.prepare import Prepared, prepare, refuse_too_small
 from engine.directory import AttemptDirectory, Placement, Seat
-from engine.rank import checkpoint, narrate
+from engine.rank import checkpoint, collectives, narrate
 from engine.rank.breakdown import Breakdown
 from engine.rank.build import build_engine
 from engine.rank.loop import train
+from engine.rank.marks import marks_of
 from engine.rank.narrate import Narrator
 from engine.rank.precision import resolve_dtype
 from engine.rank.recorder import Recorder
 from engine.rank.session import Session
 from engine.rank.trainers import MicroBatches, PipelineTrainer, PlainTrainer
+from engine.rank.transfers import Transfers
 from engine.spec import Spec
 from engine.supervision.hung import DUMP_SIGNAL, PEER_TIMEOUT_S
 from engine.telemetry.heartbeat import Heart, Stage
@@ -87,7 +89,8 @@ def open_session(directory: AttemptDirectory, rank: int, began: float) -> Sessio
         tokens = _tokens(spec, placement, recorder)
     with _phase(recorder, "build"):
         heart.beat(0, Stage.BUILD)
-        breakdown = Breakdown(seat.device_kind)
+        transfers = Transfers(rank, device) if spec.parallel.stages > 1 else None
+        breakdown = Breakdown(marks_of(seat.device_kind), transfers)
         dtype = _choose_dtype(spec, seat, placement, recorder)
         _join(seat, breakdown)
         if placement.has_other_nodes:
@@ -166,7 +169,7 @@ def _join(seat: Seat, breakdown: Breakdown) -> None:
         verbose=False,
         timeout=timedelta(seconds=PEER_TIMEOUT_S),
     )
-    breakdown.watch_collectives(backends.cdb)
+    collectives.watch(backends.cdb, breakdown)
     comm.barrier()
 
 

@@ -56,7 +56,7 @@ class PlainTrainer:
         engine.train()
         micro_batches, total = self._micro_batches.of(source, step), torch.zeros((), device=engine.device)
         for _ in range(self._spec.accumulation):
-            with phase("data_wait_s"):
+            with phase("data_wait_s", "load"):
                 ids_BS, targets_BS = next(micro_batches)
             with phase("forward_s"):
                 loss = loss_of(engine(ids_BS), targets_BS)
@@ -98,25 +98,29 @@ class PipelineTrainer:
 
 Trainer = PlainTrainer | PipelineTrainer
 
-# Sends and receives are communication, which the breakdown sees by itself.
+# Instruction -> the phase in which it counts, and what the timeline calls it.
 _PHASE_OF = {
-    schedule.LoadMicroBatch: "data_wait_s",
-    schedule.ForwardPass: "forward_s",
-    schedule.BackwardPass: "backward_s",
-    schedule.ReduceGrads: "backward_s",
-    schedule.OptimizerStep: "optimiser_s",
+    schedule.LoadMicroBatch: ("data_wait_s", "load"),
+    schedule.ForwardPass: ("forward_s", "forward"),
+    schedule.BackwardPass: ("backward_s", "backward"),
+    schedule.SendActivation: ("communication_s", "send_activation"),
+    schedule.RecvActivation: ("communication_s", "receive_activation"),
+    schedule.SendGrad: ("communication_s", "send_gradient"),
+    schedule.RecvGrad: ("communication_s", "receive_gradient"),
+    schedule.ReduceGrads: ("backward_s", "reduce"),
+    schedule.OptimizerStep: ("optimiser_s", "optimiser"),
 }
 
 
 def _time_instructions(engine: Any, breakdown: Breakdown) -> None:
     """Put a phase around the engine's instructions, through the table from which it runs them."""
 
-    def timed(instruction: Any, phase: str) -> Any:
+    def timed(instruction: Any, phase: str, name: str) -> Any:
         def run(self: Any, **kwargs: Any) -> None:
-            with breakdown.phase(phase):
+            with breakdown.phase(phase, name):
                 MethodType(instruction, self)(**kwargs)
 
         return run
 
     table = dict(engine._INSTRUCTION_MAP)
-    engine._INSTRUCTION_MAP = table | {kind: timed(table[kind], phase) for kind, phase in _PHASE_OF.items()}
+    engine._INSTRUCTION_MAP = table | {kind: timed(table[kind], *names) for kind, names in _PHASE_OF.items()}

@@ -33,18 +33,28 @@ METRICS: tuple[Metric, ...] = (
     Metric("tokens_per_s", "tokens_per_s", "run", "Throughput", "Tokens of the step over its wall time"),
     Metric("flops_per_s", "flops_per_s", "run", "Model FLOP/s", "Model FLOPs (causal halved, no recompute) over wall time"),
     Metric("mfu_share", "share", "run", "MFU", "Model FLOP/s over the dense peak of all devices; only where a peak is known"),
-    # Each rank, once a step; the six times add up to step_s
+    # Each rank, once a step; the times (STEP_PHASES) add up to step_s
     Metric("data_wait_s", "s", "rank", "Data wait", "Time in which the step waited for its batch"),
     Metric("forward_s", "s", "rank", "Forward", "Forward pass and loss"),
     Metric("backward_s", "s", "rank", "Backward", "Backward pass without the communication in it"),
-    Metric("communication_s", "s", "rank", "Communication", "Time blocked in collectives and pipeline send/receive"),
+    Metric("communication_s", "s", "rank", "Communication", "Exposed: blocked in collectives, waiting for slower ranks included, and in the transfers of a pipeline"),
+    Metric("bubble_s", "s", "rank", "Bubble", "A stage of the pipeline waiting for another: send, receive and the end of the step, beyond the time that the payload takes"),
     Metric("optimiser_s", "s", "rank", "Optimiser", "Clipping and update without the communication in them"),
+    Metric("host_gap_s", "s", "rank", "Host gaps", "GPU: the compute stream between two phases, with only the host to wait for"),
     Metric("other_s", "s", "rank", "Other", "What is left of the step"),
     Metric("collective_bytes", "bytes", "rank", "Collective payload", "Bytes this rank handed to collectives and send/receive in the step"),
+    Metric("all_reduce_bytes", "bytes", "rank", "All-reduce", "Its part of the payload"),
+    Metric("all_gather_bytes", "bytes", "rank", "All-gather", "Its part of the payload"),
+    Metric("reduce_scatter_bytes", "bytes", "rank", "Reduce-scatter", "Its part of the payload"),
+    Metric("broadcast_bytes", "bytes", "rank", "Broadcast", "Its part of the payload"),
+    Metric("all_to_all_bytes", "bytes", "rank", "All-to-all", "Its part of the payload"),
+    Metric("send_receive_bytes", "bytes", "rank", "Send and receive", "Its part of the payload, both ways"),
     Metric("collective_bytes_per_s", "bytes_per_s", "rank", "Collective bandwidth", "Payload bytes over the step's wall time"),
     Metric("memory_allocated_bytes", "bytes", "rank", "Allocated", "torch allocator, now (CUDA)"),
     Metric("memory_reserved_bytes", "bytes", "rank", "Reserved", "torch allocator, held from the driver (CUDA)"),
     Metric("memory_peak_bytes", "bytes", "rank", "Peak allocated", "torch allocator, highest of the step (CUDA)"),
+    Metric("alloc_retries", "", "rank", "Allocation retries", "Times the torch allocator had to give back its cache to find memory, since the attempt began (CUDA)"),
+    Metric("alloc_failures", "", "rank", "Allocations failed", "Times the torch allocator ran out of memory, since the attempt began (CUDA)"),
     Metric("rss_bytes", "bytes", "rank", "Resident memory", "Resident set of the rank's process"),
     # Each device, once a tick
     Metric("utilisation_pct", "pct", "device", "Utilisation", "GPU: time with a kernel running. CPU: process time over the cores allotted"),
@@ -66,7 +76,10 @@ METRICS: tuple[Metric, ...] = (
 )  # fmt: skip
 
 BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}
-STEP_PHASES = ("data_wait_s", "forward_s", "backward_s", "communication_s", "optimiser_s", "other_s")
+# They add up to step_s. A rank without a pipeline has no bubble_s, one on a CPU no host_gap_s: they count as nothing.
+STEP_PHASES = (
+    "data_wait_s", "forward_s", "backward_s", "communication_s", "bubble_s", "optimiser_s", "host_gap_s", "other_s",
+)  # fmt: skip
 START_PHASES = ("queued", "starting", "imports", "data", "build", "first_step")
 
 # Standing of a figure; anything but the first three has no value.

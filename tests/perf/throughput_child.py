@@ -18,10 +18,12 @@ from deepspeed.comm import comm as backends
 
 from engine import arithmetic
 from engine.directory import AttemptDirectory
-from engine.rank.breakdown import PAYLOADS, Breakdown
+from engine.rank.breakdown import Breakdown
 from engine.rank.build import build_optimiser
+from engine.rank.collectives import PAYLOADS, Payload
 from engine.rank.layers import Decoder, loss_of
 from engine.rank.loop import take_step, training_batches
+from engine.rank.marks import HostMarks
 from engine.rank.readings import Readings
 from engine.rank.schedule import learning_rate
 from engine.rank.session import Session
@@ -41,8 +43,11 @@ class Silent:
     def phase(self, name: str) -> Any:
         return contextlib.nullcontext()
 
-    def end(self) -> tuple[float, dict[str, float]]:
-        return 1.0, {}
+    def end(self, *_: Any) -> float:
+        return 1.0
+
+    def finished(self) -> list[Any]:
+        return []
 
     def step(self, *_: Any) -> None: ...
     def absences(self) -> dict[str, dict[str, tuple[str, str]]]:
@@ -135,16 +140,18 @@ def silent_step(session: Session) -> Callable[[int], None]:
 
 def telemetry_s(session: Session) -> float:
     """Seconds a step spends in telemetry alone: its marks, readings and lines, around no work at all."""
-    breakdown, readings, repeats = Breakdown("cpu"), Readings(session), 2000
+    breakdown, readings, repeats = Breakdown(HostMarks()), Readings(session), 2000
+    payload = Payload("all_reduce", "all_reduce_bytes", 0)
     start = time.perf_counter()
     for number in range(repeats):
         breakdown.begin()
         for _ in range(session.spec.accumulation):
             for name in ("data_wait_s", "forward_s", "backward_s", "optimiser_s"):
-                with breakdown.phase(name), breakdown.communication(0):
+                with breakdown.phase(name), breakdown.communication(payload):
                     pass
-        step_s, times = breakdown.end()
-        session.recorder.step(number, readings.of_run(1, 1.0, 1.0, 1.0, step_s), readings.of_rank(times), {})
+        step_s = breakdown.end(number, readings.of_rank())
+        of_rank = [(step.number, metrics) for step, metrics in breakdown.finished()]
+        session.recorder.step(number, readings.of_run(1, 1.0, 1.0, 1.0, step_s), of_rank, {})
     return (time.perf_counter() - start) / repeats
 
 

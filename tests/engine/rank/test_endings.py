@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from engine.directory import EXIT_STOPPED
+from engine.rank.collectives import PAYLOADS
 from engine.rank.exits import EXIT_DIVERGED
+from engine.rank.readings import ALLOCATOR_METRICS
 from engine.telemetry.metrics import BY_NAME, STEP_PHASES
 from tests.engine.rank.attempts import Attempt, tiny
 
@@ -50,7 +52,7 @@ def test_every_metric_is_in_the_table_with_its_scope(start: Start) -> None:
     [run, *_], [rank, *_] = attempt.lines("step"), attempt.lines("step", "rank1", rank=1)
     assert {BY_NAME[name].scope for name in run.metrics} == {"run"}
     assert {BY_NAME[name].scope for name in rank.metrics} == {"rank"}
-    assert set(STEP_PHASES) <= set(rank.metrics)
+    assert set(STEP_PHASES) - set(rank.metrics) == {"bubble_s", "host_gap_s"}, "no pipeline, no GPU"
     assert not {"mfu_share", "loss_scale"} & set(run.metrics), "unknown on a CPU in fp32, so absent"
     assert not [name for name in rank.metrics if name.startswith("memory_")]
     assert rank.metrics["rss_bytes"] > 50e6
@@ -64,8 +66,7 @@ def test_what_cannot_be_had_is_said_once_with_its_reason(start: Start) -> None:
     assert set(first.missing) == {"mfu_share"}, "a loss scale is not missing in fp32: there is none"
     assert not second.missing
     [rank, _] = attempt.lines("step", "rank1", rank=1)
-    allocator = {"memory_allocated_bytes", "memory_reserved_bytes", "memory_peak_bytes"}
-    assert set(rank.missing) == allocator
+    assert set(rank.missing) == {*ALLOCATOR_METRICS, "host_gap_s"}
 
 
 def test_the_log_tells_people_who_trains_and_how_it_goes(start: Start) -> None:
@@ -85,12 +86,16 @@ def test_the_times_of_a_step_add_up_to_it(layout: dict[str, int], start: Start) 
     attempt = start(tiny(parallel=layout, budget={"steps": 5})).succeeded()
     step_s = attempt.series("step_s")
     sums = {
-        line.step: sum(line.metrics[name] for name in STEP_PHASES)  # type: ignore[misc]
+        line.step: sum(line.metrics.get(name, 0.0) for name in STEP_PHASES)  # type: ignore[misc]
         for line in attempt.lines("step", "rank0")
     }
     assert sums == pytest.approx(step_s, rel=1e-6)
     for name in ("data_wait_s", "forward_s", "backward_s", "communication_s", "optimiser_s"):
         assert min(attempt.series(name, "rank0").values()) > 0
+    payload = attempt.series("collective_bytes", "rank0")
+    kinds = {row.metric: attempt.series(row.metric, "rank0") for row in PAYLOADS.values() if row}
+    assert payload == {step: sum(one.get(step, 0.0) for one in kinds.values()) for step in payload}
+    assert ("bubble_s" in attempt.lines("step", "rank0")[-1].metrics) == ("stages" in layout)
 
 
 def test_zero_3_gathers_parameters_that_zero_2_does_not(start: Start) -> None:

@@ -49,7 +49,7 @@ def read(path: Path) -> list[wire.Line]:
 
 def test_a_step_is_on_disk_when_the_call_returns(spool: tuple[Recorder, Path]) -> None:
     writer, path = spool
-    writer.step(1, {"loss": 2.5}, {"forward_s": 0.1}, {})
+    writer.step(1, {"loss": 2.5}, [(1, {"forward_s": 0.1})], {})
     assert [(line.source, line.step, line.metrics) for line in read(path)] == [
         ("run", 1, {"loss": 2.5}), ("rank3", 1, {"forward_s": 0.1}),
     ]  # fmt: skip
@@ -59,14 +59,25 @@ def test_a_rank_that_does_not_speak_for_the_run_writes_its_own_line_only(
     spool: tuple[Recorder, Path],
 ) -> None:
     writer, path = spool
-    writer.step(1, None, {"forward_s": 0.1}, {})
+    writer.step(1, None, [(1, {"forward_s": 0.1})], {})
     assert [line.source for line in read(path)] == ["rank3"]
 
 
 def test_a_loss_that_is_not_a_number_arrives_as_such(spool: tuple[Recorder, Path]) -> None:
     writer, path = spool
-    writer.step(1, {"loss": float("nan")}, {}, {})
+    writer.step(1, {"loss": float("nan")}, [], {})
     assert read(path)[0].metrics == {"loss": "NaN"}
+
+
+def test_what_a_step_could_not_tell_comes_with_a_later_one_and_so_do_its_absences(
+    spool: tuple[Recorder, Path],
+) -> None:
+    writer, path = spool
+    why = ("unsupported", "no allocator")
+    writer.step(1, {"loss": 2.5}, [], {"rank": {"memory_peak_bytes": why}})
+    writer.step(2, {"loss": 2.0}, [(1, {"forward_s": 0.1}), (2, {"forward_s": 0.2})], {})
+    own = [line for line in read(path) if line.source == "rank3"]
+    assert [(line.step, line.missing) for line in own] == [(1, {"memory_peak_bytes": why}), (2, {})]
 
 
 def test_a_second_attempt_appends(spool: tuple[Recorder, Path], tmp_path: Path) -> None:
@@ -81,13 +92,13 @@ def test_a_full_disk_drops_lines_counts_them_and_says_so_later(
     spool: tuple[Recorder, Path], disk: Disk
 ) -> None:
     writer, path = spool
-    writer.step(1, {"loss": 1.0}, {}, {})
+    writer.step(1, {"loss": 1.0}, [(1, {})], {})
     disk.room = 0
-    writer.step(2, {"loss": 1.0}, {}, {})
-    writer.step(3, None, {}, {})
+    writer.step(2, {"loss": 1.0}, [(2, {})], {})
+    writer.step(3, None, [(3, {})], {})
     assert writer.dropped_lines == 3
     disk.room = 10**9
-    writer.step(4, {"loss": 1.0}, {}, {})
+    writer.step(4, {"loss": 1.0}, [(4, {})], {})
     lines = read(path)
     assert [line.step for line in lines if line.source == "run"] == [1, 4]
     [note] = [line for line in lines if line.k == "note"]
