@@ -16,6 +16,28 @@ from engine.spec import Spec, flatten
 Kind = Literal["whole", "number", "choice", "switch", "text"]
 TRUE_TEXTS = ("on", "true")
 
+# Fields that most people leave as they are: behind "more" of their group until they are changed.
+RARE = {
+    "preemptible", "requires", "kind", "start_from",
+    "model.kv_heads", "model.positions", "model.norm", "model.feed_forward", "model.biases", "model.tied_embeddings",
+    "data.validation_share", "data.token_dropout",
+    "parallel.offload_optimiser", "parallel.offload_parameters",
+    "optimiser.weight_decay", "optimiser.gradient_clip", "optimiser.label_smoothing",
+    "guard.on_broken_step", "guard.spike_factor", "guard.patience",
+    "budget.keep_checkpoints", "budget.keep_best", "budget.time_limit_s",
+}  # fmt: skip
+# field -> (another field, the values of that one with which it means something)
+WHEN: dict[str, tuple[str, tuple[str, ...]]] = {
+    "model.encoder_layers": ("model.family", ("encoder-decoder",)),
+    "model.classes": ("data.objective", ("classes",)),
+    "data.vocab_size": ("data.tokenizer", ("bpe",)),
+    "optimiser.momentum": ("optimiser.name", ("sgd",)),
+    "optimiser.warmup_steps": ("optimiser.name", ("adamw", "adam", "sgd", "adafactor")),
+    "parallel.offload_parameters": ("parallel.zero_stage", ("3",)),
+    "parallel.offload_optimiser": ("parallel.zero_stage", ("1", "2", "3")),
+}
+TRAINING_GROUPS = ("Model", "Data", "Batch", "Precision", "Optimiser", "Guard")
+
 
 @dataclass(frozen=True)
 class SpecField:
@@ -28,6 +50,20 @@ class SpecField:
     default: Any
     choices: tuple[Any, ...] = ()
     is_optional: bool = False  # nothing typed is None
+
+    @property
+    def is_rare(self) -> bool:
+        return self.path in RARE
+
+    @property
+    def when(self) -> str:
+        """'path=value value': shown only while that field has one of these values; '' is always."""
+        path, values = WHEN.get(self.path, ("", ()))
+        return f"{path}={' '.join(values)}" if path else ""
+
+    @property
+    def default_text(self) -> str:
+        return self.text_of(self.default)
 
     @property
     def id(self) -> str:
@@ -67,6 +103,15 @@ class Group:
     title: str
     help: str
     fields: tuple[SpecField, ...]
+
+    @property
+    def when(self) -> str:
+        """As a field's: the groups that only training reads."""
+        return "kind=training" if self.title in TRAINING_GROUPS else ""
+
+    @property
+    def num_rare(self) -> int:
+        return sum(field.is_rare for field in self.fields)
 
 
 def _field(path: str, info: FieldInfo, default: Any) -> SpecField:

@@ -41,6 +41,19 @@ def test_the_yaml_changes_the_fields_and_the_other_way_round(page: Page):
     expect(yaml).to_have_value(re.compile(r"layers: 5"))
 
 
+def test_the_form_shows_what_means_something_and_what_was_changed(page: Page):
+    page.goto("/submit/")
+    classes, norm = page.locator("[data-field='model.classes']"), page.locator("[data-field='model.norm']")
+    expect(classes).to_be_hidden()
+    page.locator("[name='data.objective']").select_option("classes")
+    expect(classes).to_be_visible()
+    expect(norm).to_be_hidden()
+    page.locator("fieldset", has=norm).get_by_role("button", name="More").click()
+    norm.locator("select").select_option("rmsnorm")
+    page.locator("fieldset", has=norm).get_by_role("button", name="Less").click()
+    expect(norm).to_be_visible()  # it is part of the spec now
+
+
 def test_the_loss_appears_live_and_the_page_ends_with_the_run(page: Page):
     submit(page, "watched", "400")
     loss = page.locator("[data-metrics~='loss']").first

@@ -38,6 +38,13 @@ def test_every_field_of_the_spec_has_an_input(browser):
         assert f'name="{path}"' in text
 
 
+def test_what_the_form_folds_away_are_fields_with_values_they_can_have():
+    assert set(forms.RARE) | set(forms.WHEN) <= set(forms.FIELDS)
+    for other, values in forms.WHEN.values():
+        assert set(values) <= {str(choice) for choice in forms.FIELDS[other].choices}
+    assert set(forms.TRAINING_GROUPS) < {group.title for group in forms.GROUPS}
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_fills_the_form(browser, name):
     answer = browser.get(SUBMIT, {"preset": name})

@@ -35,6 +35,13 @@ document.getElementById("sweep-more").addEventListener("click", ({ currentTarget
   rows[rows.length - 1].after(row);
   currentTarget.hidden = rows.length + 1 >= SWEEP_ROWS;
 });
+form.addEventListener("click", ({ target }) => {
+  const more = target.closest("[data-more]");
+  if (!more) return;
+  const isOpen = more.closest(".group").classList.toggle("is-open");
+  more.setAttribute("aria-expanded", String(isOpen));
+  more.textContent = isOpen ? "Less" : "More";
+});
 if (location.hash === "#sweep") document.getElementById("sweep-on").checked = true;
 yaml.addEventListener("scroll", () => { gutter.scrollTop = yaml.scrollTop; });
 document.getElementById("yaml-anew").addEventListener("click", () => { yaml.value = ""; edited("fields"); });
@@ -84,7 +91,30 @@ function fill(values) {
   }
 }
 
+// Rare fields stand behind "More" until they are changed, and a field that means nothing beside the others' values is
+// not there at all; one that differs from its default is always in sight, since it is part of the spec.
+function fold() {
+  const values = current();
+  for (const place of form.querySelectorAll("[data-field]")) {
+    const isChanged = values[place.dataset.field] !== place.dataset.default;
+    place.classList.toggle("is-changed", isChanged);
+    place.hidden = !isChanged && !holds(place.dataset.when, values);
+  }
+  for (const group of form.querySelectorAll("[data-group-when]")) group.hidden = !holds(group.dataset.groupWhen, values);
+  for (const more of form.querySelectorAll("[data-more]")) {
+    more.hidden = !more.closest(".group").querySelector(".is-rare:not(.is-changed):not([hidden])");
+  }
+}
+
+// "model.family=encoder decoder": whether that field has one of these values; nothing always holds.
+function holds(when, values) {
+  if (!when) return true;
+  const [field, wanted] = when.split("=");
+  return wanted.split(" ").includes(values[field]);
+}
+
 function showProblems(problems) {
+  fold();
   for (const place of form.querySelectorAll("[data-field]")) {
     place.classList.remove("is-wrong");
     place.querySelector(".problem").hidden = true;
