@@ -35,14 +35,6 @@ def refuse_impossible(spec: Spec, hardware: Hardware | None = None) -> None:
 NOT_BUILT: dict[str, tuple[Any, ...]] = {
     "kind": ("training",),
     "start_from": ("",),
-    "model.family": ("decoder",),
-    "model.encoder_layers": (None,),
-    "model.kv_heads": (None,),
-    "model.positions": ("learned",),
-    "model.norm": ("layernorm",),
-    "model.feed_forward": ("gelu",),
-    "model.biases": (True,),
-    "model.tied_embeddings": (False,),
     "data.objective": ("next_token",),
     "data.token_dropout": (0,),
     "parallel.tensor": (1,),
@@ -53,7 +45,6 @@ NOT_BUILT: dict[str, tuple[Any, ...]] = {
     "optimiser.name": ("adamw", "sgd"),
     "optimiser.schedule": ("constant", "cosine"),
     "optimiser.momentum": (0.9,),
-    "optimiser.label_smoothing": (0,),
     "guard.on_broken_step": ("stop",),
     "guard.spike_factor": (0,),
     "guard.patience": (0,),
@@ -68,8 +59,31 @@ def _not_built(spec: Spec) -> Iterator[Problem]:
             yield Problem(path, f"{values[path]!r} is not built yet; {allowed[0]!r} is.", {path: allowed[0]})
 
 
+# What each family can be trained on.
+OBJECTIVES: dict[str, tuple[str, ...]] = {
+    "decoder": ("next_token",),
+    "encoder": ("masked", "classes"),
+    "encoder-decoder": ("pairs",),
+}
+
+
 def _shape(spec: Spec) -> Iterator[Problem]:
-    model = spec.model
+    model, objective = spec.model, spec.data.objective
+    if objective not in OBJECTIVES[model.family]:
+        family = next(family for family, served in OBJECTIVES.items() if objective in served)
+        yield Problem(
+            "model.family",
+            f"The objective '{objective}' is learned by the family '{family}', not by '{model.family}', which learns "
+            f"{' or '.join(OBJECTIVES[model.family])}.",
+            {"model.family": family},
+        )
+    if model.encoder_layers is not None and model.family != "encoder-decoder":
+        yield Problem(
+            "model.encoder_layers",
+            f"Only an encoder-decoder has layers of two kinds; a model of the family '{model.family}' has "
+            f"{model.layers} layers. Leave the field empty.",
+            {"model.encoder_layers": None},
+        )
     if model.width % model.heads:
         near = _nearest_divisor(model.width, model.heads)
         yield Problem(
@@ -77,10 +91,31 @@ def _shape(spec: Spec) -> Iterator[Problem]:
             f"{model.heads} heads do not divide the width {model.width}; {near} would.",
             {"model.heads": near},
         )
+    elif model.positions == "rotary" and (model.width // model.heads) % 2:
+        yield Problem(
+            "model.positions",
+            f"Rotary positions turn pairs of features, and a head has {model.width // model.heads} of them, an odd "
+            "number; learned positions work.",
+            {"model.positions": "learned"},
+        )
+    if model.heads % model.num_kv_heads:
+        near = _nearest_divisor(model.heads, model.num_kv_heads)
+        yield Problem(
+            "model.kv_heads",
+            f"{model.kv_heads} key/value heads cannot be shared evenly by {model.heads} heads; {near} can.",
+            {"model.kv_heads": near},
+        )
+    if model.tied_embeddings and objective == "classes":
+        yield Problem(
+            "model.tied_embeddings",
+            "A head for classes has no row per token, so it cannot be the token embedding.",
+            {"model.tied_embeddings": False},
+        )
 
 
 def _layout(spec: Spec) -> Iterator[Problem]:
-    parallel, batch, layers = spec.parallel, spec.batch, spec.model.layers
+    parallel, batch = spec.parallel, spec.batch
+    layers = spec.model.num_encoder_layers + spec.model.num_decoder_layers
     if parallel.stages > layers:
         yield Problem(
             "parallel.stages",

@@ -109,7 +109,7 @@ def with_changes(values: Mapping[str, Any], changes: Iterable[str]) -> dict[str,
             target = target.setdefault(parent, {})
             if not isinstance(target, dict):
                 raise SpecError([Problem(path, f"'{parent}' holds no fields.")])
-        target[leaf] = yaml_values(text) if text.strip() else ""
+        target[leaf] = None if text.strip() == "null" else yaml_values(text) if text.strip() else ""
     return changed
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from engine.data.prepare import Tokens
 
 IGNORED = -100  # target of a padded position; torch's cross_entropy leaves it out
+PADDING = -1  # in inputs: no token stands here; an id of no vocabulary, so that none is used up
 VALIDATION_TOKENS = 2**17  # at most so many tokens are judged, spread over the whole held-out part
 
 Rows = npt.NDArray[np.int64]
@@ -26,6 +27,10 @@ class TrainingBatches:
         self._tokens, self._context, self._global_batch, self._seed = tokens, context, global_batch, seed
         self._per_epoch = max(1, (len(tokens) - context) // context)
         self._order = lru_cache(maxsize=2)(self._shuffled)
+
+    def correction(self, step: int) -> float:
+        """Slots of a step's global batch over those with a real target: here all have one."""
+        return 1.0
 
     def rows(self, step: int, start: int, stop: int) -> tuple[Rows, Rows]:
         """Inputs and targets [stop - start, context] of positions start..stop of the step's global batch."""

@@ -6,12 +6,13 @@ from typing import Any
 
 import deepspeed
 import torch
-from deepspeed.pipe import LayerSpec, PipelineModule
 from torch import nn
 
 from engine import arithmetic
 from engine.rank.gradients import GradientNorm
-from engine.rank.layers import Decoder, build_layer, layer_kinds, loss_of
+from engine.rank.loss import Loss
+from engine.rank.model.build import Whole
+from engine.rank.stages import Stages
 from engine.spec import Spec
 
 # DeepSpeed keeps flat buffers of this many elements for reductions; its default of 5e8 takes 2 GB a rank.
@@ -43,10 +44,12 @@ def deepspeed_config(spec: Spec, dtype: str, device_kind: str) -> dict[str, Any]
     }
 
 
-def build_engine(spec: Spec, dtype: str, device_kind: str) -> tuple[Any, torch.optim.Optimizer, GradientNorm]:
+def build_engine(
+    spec: Spec, dtype: str, device_kind: str, loss: Loss
+) -> tuple[Any, torch.optim.Optimizer, GradientNorm]:
     """DeepSpeed's engine, the optimiser whose param_groups carry the learning rate, and the gradient norm's
     reader. Collective: every rank calls it once, after init_distributed."""
-    model = PipelineStages(spec) if spec.parallel.stages > 1 else Decoder(spec)
+    model = Stages(spec, loss) if spec.parallel.stages > 1 else Whole(spec)
     optimiser = build_optimiser(spec, model)
     norm = GradientNorm(spec.optimiser.gradient_clip)
     if _norm_is_ours(spec, dtype):
@@ -74,31 +77,6 @@ def build_optimiser(spec: Spec, model: nn.Module) -> torch.optim.Optimizer:
     if spec.optimiser.name == "adamw":
         return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.95), fused=True)
     return torch.optim.SGD(groups, lr=rate, momentum=0.9, fused=True)
-
-
-class PipelineStages(PipelineModule):
-    """The layer list cut as engine.arithmetic.stage_bounds says; DeepSpeed's own methods would count the norm
-    as much as a block, and the planner would show another cut than runs."""
-
-    def __init__(self, spec: Spec) -> None:
-        self._bounds = arithmetic.stage_bounds(spec)
-        layers = [IndexedLayer(spec, index) for index in range(len(layer_kinds(spec)))]
-        super().__init__(layers, num_stages=spec.parallel.stages, loss_fn=loss_of)
-
-    def _partition_layers(self, method: str = "uniform") -> None:
-        self.parts = [0, *(end for _, end in self._bounds)]
-        self._set_bounds(*self._bounds[self.stage_id])
-
-
-class IndexedLayer(LayerSpec):
-    """One layer of the list, built only on the stage that holds it."""
-
-    def __init__(self, spec: Spec, index: int) -> None:
-        super().__init__(layer_kinds(spec)[index], spec)
-        self._spec, self._index = spec, index
-
-    def build(self, log: bool = False) -> nn.Module:
-        return build_layer(self._spec, self._index)
 
 
 def _norm_is_ours(spec: Spec, dtype: str) -> bool:

@@ -26,6 +26,7 @@ from engine.rank import checkpoint, collectives, narrate
 from engine.rank.breakdown import Breakdown
 from engine.rank.build import build_engine
 from engine.rank.loop import train
+from engine.rank.loss import Loss
 from engine.rank.marks import marks_of
 from engine.rank.narrate import Narrator
 from engine.rank.precision import resolve_dtype
@@ -97,9 +98,10 @@ def open_session(directory: AttemptDirectory, rank: int, began: float) -> Sessio
             dtype = _as_rank_0_chose(dtype, device)
         # Dropout differs by rank; the weights come from seeds of their own.
         torch.manual_seed(spec.seed * 1_000_003 + rank)
-        engine, optimiser, norm = build_engine(spec, dtype, seat.device_kind)
+        loss = Loss(spec.optimiser.label_smoothing)
+        engine, optimiser, norm = build_engine(spec, dtype, seat.device_kind, loss)
         kind = PipelineTrainer if spec.parallel.stages > 1 else PlainTrainer
-        trainer = kind(spec, engine, MicroBatches(spec, seat.data_rank, device, heart), breakdown)
+        trainer = kind(spec, engine, loss, MicroBatches(spec, seat.data_rank, device, heart), breakdown)
         heart.beat(0, Stage.LONG)
         resume_from = placement.resume_from
         first_step = checkpoint.resume(Path(resume_from), engine, spec, dtype) if resume_from else 0

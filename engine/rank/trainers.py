@@ -10,15 +10,32 @@ import torch
 from deepspeed.runtime.pipe import schedule
 from torch import Tensor
 
-from engine.data.batches import TrainingBatches, ValidationBatches
 from engine.rank.breakdown import Breakdown
-from engine.rank.layers import loss_of
+from engine.rank.loss import Loss
+from engine.rank.model.embed import Stream
 from engine.spec import Spec
 from engine.telemetry.heartbeat import Heart
 
 
 class Source(Protocol):
+    """Rows start..stop of a step's global batch: inputs (one array, or source and target of pairs) and targets. All
+    steps have the same shapes; what is short is filled up with PADDING in inputs and IGNORED in targets."""
+
     def rows(self, step: int, start: int, stop: int) -> tuple[Any, Any]: ...
+
+
+class TrainingSource(Source, Protocol):
+    def correction(self, step: int) -> float:
+        """All slots of the step's global batch over those with a real target."""
+        ...
+
+
+class HeldOut(Source, Protocol):
+    @property
+    def batches(self) -> int: ...
+
+    @property
+    def correction(self) -> float: ...
 
 
 class MicroBatches:
@@ -29,37 +46,41 @@ class MicroBatches:
         self._count, self._size, self._device = spec.accumulation, spec.batch.micro_batch_size, device
         self._first = data_rank * self._count * self._size
 
-    def of(self, source: Source, step: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def of(self, source: Source, step: int) -> Iterator[tuple[Stream, Tensor]]:
         for micro in range(self._count):
             self._heart.beat_micro()
             start = self._first + micro * self._size
-            ids, targets = source.rows(step, start, start + self._size)
-            yield torch.from_numpy(ids).to(self._device), torch.from_numpy(targets).to(self._device)
+            inputs, targets = source.rows(step, start, start + self._size)
+            yield self._tensors(inputs), self._tensors(targets)
+
+    def _tensors(self, arrays: Any) -> Any:
+        if isinstance(arrays, tuple):
+            return tuple(self._tensors(array) for array in arrays)
+        return torch.from_numpy(arrays).to(self._device)
 
 
 class PlainTrainer:
     """Plain and ZeRO 0-3: every rank runs the whole model on its own rows."""
 
-    def __init__(self, spec: Spec, engine: Any, micro_batches: MicroBatches, breakdown: Breakdown) -> None:
-        self._spec, self._engine, self._micro_batches, self._breakdown = (
-            spec,
-            engine,
-            micro_batches,
-            breakdown,
-        )
+    def __init__(
+        self, spec: Spec, engine: Any, loss: Loss, micro_batches: MicroBatches, breakdown: Breakdown
+    ) -> None:
+        self._spec, self._engine, self._loss = spec, engine, loss
+        self._micro_batches, self._breakdown = micro_batches, breakdown
         # Shares of the mean over a global batch: each rank's sum of its micro-batches' means over this.
         self._shares = spec.accumulation * spec.parallel.data
 
-    def step(self, source: TrainingBatches, step: int) -> Tensor:
+    def step(self, source: TrainingSource, step: int) -> Tensor:
         """One update; returns this rank's share of the global mean loss (the shares add up to it)."""
         engine, phase = self._engine, self._breakdown.phase
         engine.train()
+        self._loss.training(source.correction(step))
         micro_batches, total = self._micro_batches.of(source, step), torch.zeros((), device=engine.device)
         for _ in range(self._spec.accumulation):
             with phase("data_wait_s", "load"):
-                ids_BS, targets_BS = next(micro_batches)
+                inputs, targets = next(micro_batches)
             with phase("forward_s"):
-                loss = loss_of(engine(ids_BS), targets_BS)
+                loss = self._loss(engine(inputs), targets)
             with phase("backward_s"):
                 engine.backward(loss)
             with phase("optimiser_s"):
@@ -68,32 +89,37 @@ class PlainTrainer:
         return total / self._shares
 
     @torch.no_grad()
-    def validate(self, source: ValidationBatches) -> Tensor:
+    def validate(self, source: HeldOut) -> Tensor:
         """This rank's share of the mean loss over the held-out sequences."""
         self._engine.eval()
+        self._loss.judging(source.correction)
         total = torch.zeros((), device=self._engine.device)
         for batch in range(source.batches):
-            for ids_BS, targets_BS in self._micro_batches.of(source, batch):
-                total += loss_of(self._engine(ids_BS), targets_BS)
-        return total * source.correction / (self._shares * source.batches)
+            for inputs, targets in self._micro_batches.of(source, batch):
+                total += self._loss(self._engine(inputs), targets)
+        return total / (self._shares * source.batches)
 
 
 class PipelineTrainer:
     """Pipeline: DeepSpeed's schedule moves micro-batches through the stages and gives every rank the same loss."""
 
-    def __init__(self, spec: Spec, engine: Any, micro_batches: MicroBatches, breakdown: Breakdown) -> None:
-        self._engine, self._micro_batches = engine, micro_batches
+    def __init__(
+        self, spec: Spec, engine: Any, loss: Loss, micro_batches: MicroBatches, breakdown: Breakdown
+    ) -> None:
+        self._engine, self._loss, self._micro_batches = engine, loss, micro_batches
         self._world_size = spec.parallel.world_size
         _time_instructions(engine, breakdown)
 
-    def step(self, source: TrainingBatches, step: int) -> Tensor:
+    def step(self, source: TrainingSource, step: int) -> Tensor:
+        self._loss.training(source.correction(step))
         return self._engine.train_batch(self._micro_batches.of(source, step)) / self._world_size
 
-    def validate(self, source: ValidationBatches) -> Tensor:
+    def validate(self, source: HeldOut) -> Tensor:
+        self._loss.judging(source.correction)
         total = torch.zeros((), device=self._engine.device)
         for batch in range(source.batches):
             total += self._engine.eval_batch(self._micro_batches.of(source, batch)).squeeze()
-        return total * source.correction / (self._world_size * source.batches)
+        return total / (self._world_size * source.batches)
 
 
 Trainer = PlainTrainer | PipelineTrainer

@@ -21,9 +21,10 @@ from engine.directory import AttemptDirectory
 from engine.rank.breakdown import Breakdown
 from engine.rank.build import build_optimiser
 from engine.rank.collectives import PAYLOADS, Payload
-from engine.rank.layers import Decoder, loss_of
 from engine.rank.loop import take_step, training_batches
+from engine.rank.loss import Loss, loss_of
 from engine.rank.marks import HostMarks
+from engine.rank.model.build import Whole
 from engine.rank.readings import Readings
 from engine.rank.schedule import learning_rate
 from engine.rank.session import Session
@@ -93,7 +94,7 @@ def main() -> None:
 def plain_step(session: Session) -> Callable[[int], None]:
     """What anyone would write without an engine: same layers, batches, optimiser, schedule and clipping."""
     spec, source = session.spec, training_batches(session)
-    model = Decoder(spec)
+    model = Whole(spec)
     optimiser = build_optimiser(spec, model)
 
     def step(number: int) -> None:
@@ -123,7 +124,11 @@ def our_step(session: Session) -> Callable[[int], None]:
 def silent_step(session: Session) -> Callable[[int], None]:
     silent: Any = Silent()
     trainer = PlainTrainer(
-        session.spec, session.engine, MicroBatches(session.spec, 0, session.device, session.heart), silent
+        session.spec,
+        session.engine,
+        Loss(0.0),
+        MicroBatches(session.spec, 0, session.device, session.heart),
+        silent,
     )
     quiet, source = (
         replace(session, trainer=trainer, breakdown=silent, recorder=silent, narrator=silent),

@@ -1,0 +1,64 @@
+"""The model as DeepSpeed's pipeline module: the list of layers cut into stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from deepspeed import comm
+from deepspeed.pipe import LayerSpec, PipelineModule
+from torch import Tensor, nn
+
+from engine import arithmetic
+from engine.rank.model.build import build_layer, layer_class
+from engine.rank.model.shard import WHOLE
+from engine.spec import Spec
+
+
+class Stages(PipelineModule):
+    """The list cut as engine.arithmetic.stage_bounds says; DeepSpeed's own methods would count the norm as much as a
+    block, and the planner would show another cut than runs."""
+
+    def __init__(self, spec: Spec, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
+        self._spec, self._bounds = spec, arithmetic.stage_bounds(spec)
+        layers = [IndexedLayer(spec, index) for index in range(len(arithmetic.layer_kinds(spec)))]
+        super().__init__(layers, num_stages=spec.parallel.stages, loss_fn=loss)
+
+    def _partition_layers(self, method: str = "uniform") -> None:
+        self.parts = [0, *(end for _, end in self._bounds)]
+        self._set_bounds(*self._bounds[self.stage_id])
+
+    def _index_tied_modules(self) -> dict[str, Any]:
+        """The token embedding on the first stage and the head on the last, where they are one: DeepSpeed adds their
+        gradients up over this group. Its TiedLayerSpec would name the weight otherwise than every other layout does."""
+        if not arithmetic.is_tied(self._spec):
+            return {}
+        ends = (0, self.num_stages - 1)
+        found: dict[str, Any] = {}
+        for data_rank in range(self._grid.data_parallel_size):
+            ranks = [self._grid.stage_to_global(stage_id=stage, data=data_rank) for stage in ends]
+            group = comm.new_group(ranks=ranks)
+            if self.global_rank in ranks:
+                found = {"token": self._tied(ranks, group)}
+        return found
+
+    def _tied(self, ranks: list[int], group: Any) -> dict[str, Any]:
+        first = self.global_rank == ranks[0]
+        module = self.get_submodule("0").token if first else self.get_submodule(str(self._num_layers - 1))
+        if not first:
+            module.weight.ds_pipe_replicated = True  # counted once in the gradient norm
+        return {"ranks": ranks, "group": group, "weight_attr": ["weight"], "module": module}
+
+    def get_tied_weights_and_groups(self) -> list[tuple[nn.Parameter, Any]]:
+        return [(tie["module"].weight, tie["group"]) for tie in self.tied_comms.values()]
+
+
+class IndexedLayer(LayerSpec):
+    """One layer of the list, built only on the stage that holds it."""
+
+    def __init__(self, spec: Spec, index: int) -> None:
+        super().__init__(layer_class(spec, index), spec)
+        self._spec, self._index, self.shard = spec, index, WHOLE
+
+    def build(self, log: bool = False) -> nn.Module:
+        return build_layer(self._spec, self._index, self.shard)

@@ -1,0 +1,299 @@
+"""The model: parameter counts, initial weights, attention against the formula, padding, recomputation, the loss."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from engine import arithmetic
+from engine.checks import OBJECTIVES
+from engine.data.batches import IGNORED, PADDING
+from engine.presets import PRESETS, preset
+from engine.rank.loss import Loss, loss_of
+from engine.rank.model.attention import Attention, CrossAttention
+from engine.rank.model.build import Whole, build_layer, layer_class
+from engine.rank.model.positions import rotated, sinusoidal
+from engine.rank.model.shard import WHOLE, Shard, splits_of
+from engine.spec import Spec
+from tests.engine.rank.attempts import tiny
+
+FAMILIES: dict[str, dict[str, Any]] = {
+    "GPT": {},
+    "Llama": {
+        "positions": "rotary", "norm": "rmsnorm", "feed_forward": "swiglu", "biases": False, "kv_heads": 2, "heads": 4,
+    },
+    "GPT-2, tied": {"tied_embeddings": True},
+    "sinusoidal": {"positions": "sinusoidal", "heads": 4, "kv_heads": 1},
+    "BERT": {"family": "encoder", "objective": "masked", "tied_embeddings": True},
+    "classifier": {"family": "encoder", "objective": "classes", "classes": 5},
+    "T5": {"family": "encoder-decoder", "objective": "pairs", "encoder_layers": 3, "tied_embeddings": True},
+    "modern pairs": {
+        "family": "encoder-decoder", "objective": "pairs", "positions": "rotary", "norm": "rmsnorm",
+        "feed_forward": "swiglu", "biases": False, "heads": 4, "kv_heads": 2,
+    },
+}  # fmt: skip
+
+
+def of_family(name: str, **parts: dict[str, Any]) -> Spec:
+    model = dict(FAMILIES[name])
+    data = {"objective": model.pop("objective", "next_token")}
+    return tiny(model=model | parts.pop("model", {}), data=data, **parts)
+
+
+def inputs_of(spec: Spec, batch: int = 2) -> Any:
+    """Random ids; the second sequence of a padded family is half as long as the first."""
+    random = torch.Generator().manual_seed(4)
+    ids_BS = torch.randint(0, 256, (batch, 16), generator=random)
+    if spec.model.family == "decoder":
+        return ids_BS
+    source_BS = ids_BS.clone()
+    source_BS[1::2, 8:] = PADDING
+    return source_BS if spec.model.family == "encoder" else (source_BS, ids_BS[:, :12])
+
+
+@pytest.mark.parametrize("spec", [preset(name) for name in PRESETS], ids=PRESETS)
+def test_a_preset_has_as_many_parameters_as_the_arithmetic_says(spec: Spec) -> None:
+    counts = _counts(spec, WHOLE)
+    assert counts == arithmetic.layer_parameters(spec)
+    assert sum(counts) == arithmetic.parameters(spec)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_family_has_as_many_parameters_as_the_arithmetic_says(name: str) -> None:
+    spec = of_family(name)
+    assert sum(p.numel() for p in Whole(spec).parameters()) == arithmetic.parameters(spec)
+    for tensor in (1, 2):
+        expected = [
+            arithmetic.count_of(spec, kind).on_a_rank(tensor) for kind in arithmetic.layer_kinds(spec)
+        ]
+        if spec.model.num_kv_heads % tensor == 0:
+            assert _counts(spec, Shard(0, tensor)) == expected
+
+
+def _counts(spec: Spec, shard: Shard) -> list[int]:
+    with torch.device("meta"):
+        layers = [layer_class(spec, index)(spec, shard) for index in range(len(arithmetic.layer_kinds(spec)))]
+    return [sum(parameter.numel() for parameter in layer.parameters()) for layer in layers]
+
+
+def test_every_stage_has_a_block_and_every_layer_a_stage() -> None:
+    for name in FAMILIES:
+        for stages in (1, 2, 3):
+            spec = of_family(name, model={"layers": 3}, parallel={"stages": stages})
+            kinds, bounds = arithmetic.layer_kinds(spec), arithmetic.stage_bounds(spec)
+            assert [index for start, end in bounds for index in range(start, end)] == list(range(len(kinds)))
+            assert all(any(kind.endswith("_block") for kind in kinds[start:end]) for start, end in bounds)
+
+
+def test_each_objective_has_one_family() -> None:
+    served = [objective for objectives in OBJECTIVES.values() for objective in objectives]
+    assert sorted(served) == ["classes", "masked", "next_token", "pairs"]
+
+
+def test_every_layer_has_weights_of_its_own_seed() -> None:
+    spec = tiny()
+    before = torch.get_rng_state()
+    first, again, other_seed = (build_layer(s, 1) for s in (spec, spec, _seeded(2)))
+    assert torch.equal(torch.get_rng_state(), before), (
+        "building must not use up the random numbers of dropout"
+    )
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    up = first.feed_forward.up.weight
+    assert not torch.equal(up, other_seed.feed_forward.up.weight)
+    assert not torch.equal(up, build_layer(spec, 2).feed_forward.up.weight)
+
+
+def _seeded(seed: int) -> Spec:
+    return tiny().model_copy(update={"seed": seed})
+
+
+def test_initial_weights_have_the_spread_of_gpt_2() -> None:
+    block = build_layer(tiny(model={"layers": 8, "width": 256, "ffn_width": 1024}), 3)
+    assert block.feed_forward.up.weight.std().item() == pytest.approx(0.02, rel=0.02)
+    assert block.feed_forward.down.weight.std().item() == pytest.approx(0.02 / 4, rel=0.02)
+    assert torch.equal(block.attention_norm.weight, torch.ones(256))
+    assert not block.feed_forward.up.bias.any()
+
+
+def test_a_layer_is_named_by_its_index() -> None:
+    names = {name.split(".")[0] for name, _ in Whole(tiny()).named_parameters()}
+    assert names == {"0", "1", "2", "3", "4"}
+
+
+def test_a_tied_head_is_the_token_embedding_and_starts_equal_where_a_stage_builds_it_alone() -> None:
+    spec = of_family("GPT-2, tied")
+    model = Whole(spec)
+    assert model.get_submodule("4").weight is model.get_submodule("0").token.weight
+    assert torch.equal(build_layer(spec, 4).weight, model.get_submodule("0").token.weight)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_shares_of_two_tensor_ranks_make_the_whole_layer(name: str) -> None:
+    spec = of_family(name, model={"heads": 4} if name != "sinusoidal" else {"kv_heads": 2})
+    index = next(i for i, kind in enumerate(arithmetic.layer_kinds(spec)) if kind.endswith("_block"))
+    whole, shares = build_layer(spec, index), [build_layer(spec, index, Shard(r, 2)) for r in (0, 1)]
+    splits = splits_of(whole)
+    assert {"attention.query_key_value.weight", "feed_forward.down.weight"} <= set(splits)
+    for key, parameter in whole.named_parameters():
+        parts = [share.get_parameter(key).detach() for share in shares]
+        joined = splits[key].join(parts) if key in splits else parts[0]
+        assert torch.equal(joined, parameter)
+        assert all(share.get_parameter(key).tensor_model_parallel == (key in splits) for share in shares)
+
+
+def _reference(q: Tensor, k: Tensor, v: Tensor, may_look: Tensor) -> Tensor:
+    """softmax(Q K^T / sqrt(D)) V, written out; key/value heads repeated for their groups."""
+    groups = q.shape[1] // k.shape[1]
+    k, v = (t.repeat_interleave(groups, 1) for t in (k, v))
+    scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
+    weights = scores.masked_fill(~may_look, float("-inf")).softmax(-1)
+    return (weights @ v).transpose(1, 2).flatten(2)
+
+
+def _heads(t: Tensor, heads: int) -> Tensor:
+    return t.view(*t.shape[:2], heads, -1).transpose(1, 2)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("name", ["GPT", "Llama", "sinusoidal"])
+def test_attention_is_softmax_of_scaled_products_times_values(name: str, causal: bool) -> None:
+    spec = of_family(name)
+    torch.manual_seed(3)
+    attention = Attention(spec, WHOLE, causal).eval()
+    x_BSH = torch.randn(2, 16, 32)
+    heads, kv_heads = spec.model.heads, spec.model.num_kv_heads
+    keys = kv_heads * 32 // heads
+    q, k, v = attention.query_key_value(x_BSH).split((32, keys, keys), dim=-1)
+    q, k, v = _heads(q, heads), _heads(k, kv_heads), _heads(v, kv_heads)
+    if name == "Llama":
+        q, k = rotated(q), rotated(k)
+    if causal:
+        mask, may_look = None, torch.ones(16, 16, dtype=torch.bool).tril()
+    else:
+        mask = may_look = torch.ones(2, 1, 1, 16, dtype=torch.bool)
+        mask[1, ..., 9:] = False
+    expected = attention.output(_reference(q, k, v, may_look))
+    torch.testing.assert_close(attention(x_BSH, mask), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_cross_attention_reads_keys_and_values_from_the_source() -> None:
+    spec = of_family("modern pairs")
+    torch.manual_seed(3)
+    attention = CrossAttention(spec, WHOLE).eval()
+    x_BSH, source_BSH = torch.randn(2, 12, 32), torch.randn(2, 16, 32)
+    mask = torch.ones(2, 1, 1, 16, dtype=torch.bool)
+    mask[1, ..., 9:] = False
+    q = _heads(attention.query(x_BSH), 4)
+    k, v = (_heads(part, 2) for part in attention.key_value(source_BSH).chunk(2, -1))
+    expected = attention.output(_reference(q, k, v, mask))
+    torch.testing.assert_close(attention(x_BSH, source_BSH, mask), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_rotated_products_depend_on_the_distance_alone() -> None:
+    random = torch.Generator().manual_seed(1)
+    q, k = torch.randn(8, generator=random), torch.randn(8, generator=random)
+    turned_q, turned_k = (rotated(t.expand(1, 1, 12, 8))[0, 0] for t in (q, k))
+    assert (turned_q[5] @ turned_k[2]).item() == pytest.approx((turned_q[10] @ turned_k[7]).item(), abs=1e-5)
+    assert (turned_q[5] @ turned_k[2]).item() != pytest.approx((turned_q[10] @ turned_k[2]).item(), abs=1e-2)
+    torch.testing.assert_close(turned_q[0], q)
+
+
+def test_sine_waves_are_those_of_the_paper() -> None:
+    table = sinusoidal(20, 32, torch.device("cpu"))
+    assert table[7, 10].item() == pytest.approx(math.sin(7 / 10000 ** (10 / 32)), abs=1e-6)
+    assert table[7, 11].item() == pytest.approx(math.cos(7 / 10000 ** (10 / 32)), abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["GPT", "Llama", "T5", "modern pairs"])
+def test_no_position_sees_a_later_token(name: str) -> None:
+    spec = of_family(name)
+    model, inputs = Whole(spec).eval(), inputs_of(spec)
+    ids = inputs if isinstance(inputs, Tensor) else inputs[-1]
+    changed = ids.clone()
+    changed[0, 10] = (changed[0, 10] + 1) % 256
+    before, after = model(inputs), model(changed if isinstance(inputs, Tensor) else (inputs[0], changed))
+    assert torch.equal(before[0, :10], after[0, :10])
+    assert not torch.equal(before[0, 10:], after[0, 10:])
+
+
+@pytest.mark.parametrize("name", ["BERT", "classifier", "T5", "modern pairs"])
+def test_padding_changes_nothing(name: str) -> None:
+    spec = of_family(name)
+    model, inputs = Whole(spec).eval(), inputs_of(spec)
+    if isinstance(inputs, Tensor):
+        whole, alone = model(inputs)[1], model(inputs[1:, :8])[0]
+        whole = whole[:8] if whole.dim() == 2 else whole
+    else:
+        whole, alone = model(inputs)[1], model((inputs[0][1:, :8], inputs[1][1:]))[0]
+    torch.testing.assert_close(whole, alone, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["BERT", "T5"])
+def test_an_encoder_sees_both_ways(name: str) -> None:
+    spec = of_family(name)
+    model, inputs = Whole(spec).eval(), inputs_of(spec)
+    source = inputs if isinstance(inputs, Tensor) else inputs[0]
+    changed = source.clone()
+    changed[0, 15] = (changed[0, 15] + 1) % 256
+    before, after = model(inputs), model(changed if isinstance(inputs, Tensor) else (changed, inputs[1]))
+    assert not torch.equal(before[0, 0], after[0, 0])
+
+
+@pytest.mark.parametrize("name", ["GPT", "Llama", "BERT", "T5"])
+def test_recomputing_changes_no_gradient(name: str) -> None:
+    gradients = []
+    for recompute in ("none", "selective", "full"):
+        spec = of_family(name, parallel={"activation_checkpointing": recompute}, model={"dropout": 0.1})
+        model = Whole(spec)
+        torch.manual_seed(5)
+        model(inputs_of(spec)).square().sum().backward()
+        gradients.append([parameter.grad for parameter in model.parameters()])
+    for recomputed in gradients[1:]:
+        for plain, again in zip(gradients[0], recomputed, strict=True):
+            torch.testing.assert_close(plain, again, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("recompute", "less"), [("selective", 0.75), ("full", 0.2)])
+def test_recomputing_holds_less_for_the_backward_pass(recompute: str, less: float) -> None:
+    held = {}
+    for chosen in ("none", recompute):
+        model, held[chosen] = Whole(tiny(parallel={"activation_checkpointing": chosen})), 0
+
+        def count(tensor: Tensor, chosen: str = chosen) -> Tensor:
+            held[chosen] += tensor.numel()
+            return tensor
+
+        stream = model.get_submodule("0")(torch.zeros(2, 16, dtype=torch.int64))
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            model.get_submodule("1")(stream)
+    assert held[recompute] < less * held["none"]
+
+
+def test_the_loss_is_the_mean_over_real_targets_once_corrected() -> None:
+    torch.manual_seed(7)
+    logits, targets = torch.randn(4, 16, 256), torch.randint(0, 256, (4, 16))
+    expected = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+    torch.testing.assert_close(loss_of(logits, targets), expected)
+    padded = targets.clone()
+    padded[3] = IGNORED
+    real = F.cross_entropy(logits[:3].flatten(0, 1), targets[:3].flatten())
+    loss = Loss(0.0)
+    loss.training(4 / 3)
+    torch.testing.assert_close(loss(logits, padded), real)
+    classes = torch.randn(4, 5), torch.tensor([0, 4, 2, 1])
+    torch.testing.assert_close(loss_of(*classes), F.cross_entropy(*classes))
+
+
+def test_labels_are_smoothed_in_training_and_not_when_judging() -> None:
+    torch.manual_seed(7)
+    logits, targets, loss = torch.randn(4, 5), torch.tensor([0, 4, 2, 1]), Loss(0.1)
+    log_p = logits.log_softmax(-1)
+    plain = -log_p[range(4), targets].mean()
+    torch.testing.assert_close(loss(logits, targets), 0.9 * plain - 0.1 * log_p.mean())
+    loss.judging(1.0)
+    torch.testing.assert_close(loss(logits, targets), plain)
