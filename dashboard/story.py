@@ -26,6 +26,7 @@ class Seat:
     rank: int
     stage: int
     data_rank: int
+    tensor_rank: int
     device: Device | None  # None: the device's row is gone
     device_id: str
 
@@ -79,8 +80,11 @@ def _seats(attempt: Attempt) -> list[Seat]:
     leases = {lease.rank: lease.device for lease in attempt.leases.select_related("device")}
     said = attempt.placement.get("seats")
     if not said:
-        return [Seat(rank, 0, rank, device, device.id) for rank, device in sorted(leases.items())]
+        return [Seat(rank, 0, rank, 0, device, device.id) for rank, device in sorted(leases.items())]
     return [
-        Seat(seat["rank"], seat["stage"], seat["data_rank"], leases.get(seat["rank"]), seat["device"])
+        Seat(
+            seat["rank"], seat["stage"], seat["data_rank"], seat.get("tensor_rank", 0),
+            leases.get(seat["rank"]), seat["device"],
+        )
         for seat in sorted(said, key=lambda seat: seat["rank"])
-    ]
+    ]  # fmt: skip

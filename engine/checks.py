@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from engine import grid
 from engine.spec import Problem, Spec, SpecError, flatten
 
 
@@ -38,7 +40,6 @@ NOT_BUILT: dict[str, tuple[Any, ...]] = {
     "data.objective": ("next_token",),
     "data.token_dropout": (0,),
     "parallel.tensor": (1,),
-    "parallel.activation_checkpointing": ("none", "full"),
     "parallel.offload_optimiser": ("none",),
     "parallel.offload_parameters": ("none",),
     "precision.dtype": ("auto", "fp32", "bf16", "fp16"),
@@ -129,6 +130,15 @@ def _layout(spec: Spec) -> Iterator[Problem]:
             "micro-batches: DeepSpeed refuses it. Stage 1 works.",
             {"parallel.zero_stage": 1},
         )
+    for path, size in _cut_by_tensor_ranks(spec).items():
+        if size % parallel.tensor:
+            near = _nearest_divisor(math.gcd(*_cut_by_tensor_ranks(spec).values()), parallel.tensor)
+            yield Problem(
+                "parallel.tensor",
+                f"{parallel.tensor} tensor ranks cannot share {path} = {size} evenly; {near} can.",
+                {"parallel.tensor": near},
+            )
+            break
     unit = batch.micro_batch_size * parallel.data
     if batch.global_batch_size % unit:
         near = max(unit, round(batch.global_batch_size / unit) * unit)
@@ -138,6 +148,11 @@ def _layout(spec: Spec) -> Iterator[Problem]:
             f"{batch.micro_batch_size} x {parallel.data} = {unit}; {near} is.",
             {"batch.global_batch_size": near},
         )
+
+
+def _cut_by_tensor_ranks(spec: Spec) -> dict[str, int]:
+    model = spec.model
+    return {"heads": model.heads, "kv_heads": model.num_kv_heads, "ffn_width": model.ffn_width}
 
 
 def _budget(spec: Spec) -> Iterator[Problem]:
@@ -158,15 +173,14 @@ def _hardware(spec: Spec, hardware: Hardware) -> Iterator[Problem]:
         )
     limit, need = hardware.gang_limit, spec.parallel.world_size
     if limit is not None and need > limit:
-        fix = (
-            {"parallel.data": max(1, limit // spec.parallel.stages)} if spec.parallel.stages <= limit else {}
-        )
+        copy = spec.parallel.tensor * spec.parallel.stages
+        fix = {"parallel.data": limit // copy} if copy <= limit else {}
         yield Problem(
             "parallel.data" if fix else "parallel.stages",
-            f"{spec.parallel.data} x {spec.parallel.stages} = {need} ranks need {need} devices"
+            f"{grid.product(spec.parallel)} need {need} devices"
             + ("; " if hardware.spans_nodes else " on one node; the largest node of ")
             + f"pool '{spec.pool}' has {limit}.",
-            fix or {"parallel.data": 1, "parallel.stages": max(1, min(limit, spec.model.layers))},
+            fix or {"parallel.data": 1, "parallel.tensor": 1, "parallel.stages": 1},
         )
 
 

@@ -61,6 +61,7 @@ class Seat(msgspec.Struct, frozen=True):
     device_index: int
     data_rank: int
     stage: int
+    tensor_rank: int = 0
 
 
 class Placement(msgspec.Struct, frozen=True):

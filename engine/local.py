@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine import procfs
+from engine import grid, procfs
 from engine.checks import Hardware, refuse_impossible
 from engine.directory import AttemptDirectory, Placement, Seat
 from engine.planner import plan
@@ -70,11 +70,12 @@ def prepare(
 
 
 def seats(spec: Spec, devices: Sequence[DeviceInfo]) -> tuple[Seat, ...]:
-    """Rank = stage x data + data rank: DeepSpeed's pipeline grid, pipe axis first."""
-    data = spec.parallel.data
+    """One rank a device, in the order of engine.grid."""
     return tuple(
-        Seat(rank, rank, device.id, device.kind, device.index, rank % data, rank // data)
-        for rank, device in enumerate(devices)
+        Seat(
+            rank, rank, device.id, device.kind, device.index, place.data_rank, place.stage, place.tensor_rank
+        )
+        for rank, (device, place) in enumerate(zip(devices, grid.places(spec.parallel), strict=True))
     )
 
 

@@ -12,6 +12,7 @@ from engine import arithmetic
 from engine.rank.gradients import GradientNorm
 from engine.rank.loss import Loss
 from engine.rank.model.build import Whole
+from engine.rank.ranks import grid_of, shard_of
 from engine.rank.stages import Stages
 from engine.spec import Spec
 
@@ -38,6 +39,8 @@ def deepspeed_config(spec: Spec, dtype: str, device_kind: str) -> dict[str, Any]
             # unshared; ten rows' width keeps only norms and biases whole (the rule of Hugging Face's "auto").
             "stage3_param_persistence_threshold": 10 * spec.model.width,
         },
+        # What flows between stages is sent whole, not cut over tensor ranks: DeepSpeed can cut one tensor only.
+        "pipeline": {"pipe_partitioned": False, "grad_partitioned": False},
         "zero_allow_untested_optimizer": True,
         "steps_per_print": None,
         "wall_clock_breakdown": False,
@@ -49,15 +52,22 @@ def build_engine(
 ) -> tuple[Any, torch.optim.Optimizer, GradientNorm]:
     """DeepSpeed's engine, the optimiser whose param_groups carry the learning rate, and the gradient norm's
     reader. Collective: every rank calls it once, after init_distributed."""
-    model = Stages(spec, loss) if spec.parallel.stages > 1 else Whole(spec)
+    model: nn.Module
+    if spec.parallel.stages > 1:
+        model = Stages(spec, loss)
+        grid, mpu = model.mpu(), None  # which DeepSpeed asks the model for
+    else:
+        grid = mpu = grid_of(spec.parallel)
+        model = Whole(spec, shard_of(grid))
     optimiser = build_optimiser(spec, model)
     norm = GradientNorm(spec.optimiser.gradient_clip)
     if _norm_is_ours(spec, dtype):
         # Before DeepSpeed wraps anything: with ZeRO 0 in fp32 it steps this very optimiser.
-        norm.measure_before_each_step(optimiser, model.mpu() if spec.parallel.stages > 1 else None)
+        norm.measure_before_each_step(optimiser, grid)
     engine, *_ = deepspeed.initialize(
         model=model,
         optimizer=optimiser,
+        mpu=mpu,
         config=deepspeed_config(spec, dtype, device_kind),
         dist_init_required=False,
     )

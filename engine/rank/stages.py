@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from engine import arithmetic
 from engine.rank.model.build import build_layer, layer_class
 from engine.rank.model.shard import WHOLE
+from engine.rank.ranks import shard_of, topology
 from engine.spec import Spec
 
 
@@ -22,9 +23,11 @@ class Stages(PipelineModule):
     def __init__(self, spec: Spec, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
         self._spec, self._bounds = spec, arithmetic.stage_bounds(spec)
         layers = [IndexedLayer(spec, index) for index in range(len(arithmetic.layer_kinds(spec)))]
-        super().__init__(layers, num_stages=spec.parallel.stages, loss_fn=loss)
+        super().__init__(layers, topology=topology(spec.parallel), loss_fn=loss)
 
     def _partition_layers(self, method: str = "uniform") -> None:
+        for layer in self._layer_specs:  # the first moment at which the grid is there
+            layer.shard = shard_of(self._grid)
         self.parts = [0, *(end for _, end in self._bounds)]
         self._set_bounds(*self._bounds[self.stage_id])
 
@@ -33,10 +36,9 @@ class Stages(PipelineModule):
         gradients up over this group. Its TiedLayerSpec would name the weight otherwise than every other layout does."""
         if not arithmetic.is_tied(self._spec):
             return {}
-        ends = (0, self.num_stages - 1)
         found: dict[str, Any] = {}
-        for data_rank in range(self._grid.data_parallel_size):
-            ranks = [self._grid.stage_to_global(stage_id=stage, data=data_rank) for stage in ends]
+        for of_all_stages in self._topo.get_axis_comm_lists("pipe"):
+            ranks = [of_all_stages[0], of_all_stages[-1]]
             group = comm.new_group(ranks=ranks)
             if self.global_rank in ranks:
                 found = {"token": self._tied(ranks, group)}

@@ -96,8 +96,9 @@ def open_session(directory: AttemptDirectory, rank: int, began: float) -> Sessio
         _join(seat, breakdown)
         if placement.has_other_nodes:
             dtype = _as_rank_0_chose(dtype, device)
-        # Dropout differs by rank; the weights come from seeds of their own.
-        torch.manual_seed(spec.seed * 1_000_003 + rank)
+        # Dropout differs by stage and data rank, and is the same on tensor ranks, which hold the same stream; the
+        # weights come from seeds of their own.
+        torch.manual_seed(spec.seed * 1_000_003 + seat.stage * spec.parallel.data + seat.data_rank)
         loss = Loss(spec.optimiser.label_smoothing)
         engine, optimiser, norm = build_engine(spec, dtype, seat.device_kind, loss)
         kind = PipelineTrainer if spec.parallel.stages > 1 else PlainTrainer
@@ -107,6 +108,7 @@ def open_session(directory: AttemptDirectory, rank: int, began: float) -> Sessio
         first_step = checkpoint.resume(Path(resume_from), engine, spec, dtype) if resume_from else 0
     narrator = Narrator(rank, spec.budget.steps)
     where = f"{seat.device_kind} #{seat.device_index}, stage {seat.stage}, data rank {seat.data_rank}"
+    where += f", tensor rank {seat.tensor_rank}" if spec.parallel.tensor > 1 else ""
     narrate.log.info("rank %d of %d on %s; %s, %d threads", rank, placement.world_size, where, dtype,
                      placement.threads_per_rank)  # fmt: skip
     return Session(

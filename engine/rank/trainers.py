@@ -67,8 +67,9 @@ class PlainTrainer:
     ) -> None:
         self._spec, self._engine, self._loss = spec, engine, loss
         self._micro_batches, self._breakdown = micro_batches, breakdown
-        # Shares of the mean over a global batch: each rank's sum of its micro-batches' means over this.
-        self._shares = spec.accumulation * spec.parallel.data
+        # Shares of the mean over a global batch: each rank's sum of its micro-batches' means over this. Tensor ranks
+        # see the same rows.
+        self._shares = spec.accumulation * spec.parallel.data * spec.parallel.tensor
 
     def step(self, source: TrainingSource, step: int) -> Tensor:
         """One update; returns this rank's share of the global mean loss (the shares add up to it)."""

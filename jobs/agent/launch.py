@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from engine import procfs
+from engine import grid, procfs
 from engine.directory import AttemptDirectory, Control, Placement, Seat, newest_in
 from engine.spec import Spec, parse
 from engine.supervisor import start_cold
@@ -107,9 +107,9 @@ def start(directory: AttemptDirectory, warm_start: WarmStart) -> Launched:
 
 
 def place(attempt: Attempt, spec: Spec, node_dir: Path, resume_from: Path | None) -> Placement:
-    """Ranks on the leased devices. Rank = stage x data + data rank: DeepSpeed's pipeline grid, pipe axis first."""
+    """Ranks on the leased devices, each at its place of the grid."""
     leases = list(attempt.leases.filter(is_active=True).select_related("device").order_by("rank"))
-    data, seen = spec.parallel.data, Counter[str]()
+    seen, places = Counter[str](), grid.places(spec.parallel)
     local_ranks = [_next(seen, lease.device.node_id) for lease in leases]
     seats = tuple(
         Seat(
@@ -118,8 +118,9 @@ def place(attempt: Attempt, spec: Spec, node_dir: Path, resume_from: Path | None
             device=lease.device_id,
             device_kind="cuda" if lease.device.kind == "cuda" else "cpu",
             device_index=lease.device.index,
-            data_rank=lease.rank % data,
-            stage=lease.rank // data,
+            data_rank=places[lease.rank].data_rank,
+            stage=places[lease.rank].stage,
+            tensor_rank=places[lease.rank].tensor_rank,
         )
         for lease, local_rank in zip(leases, local_ranks, strict=True)
     )

@@ -14,12 +14,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from engine import grid
 from engine.directory import AttemptDirectory, Placement, Seat
 from engine.spec import Spec, parse
 from engine.telemetry import wire
 
 ROOT = Path(__file__).resolve().parents[3]
-ATTEMPT_LIMIT_S = 60
+ATTEMPT_LIMIT_S = 110
 
 # Small enough that a step of two ranks takes some milliseconds.
 TINY: dict[str, dict[str, Any]] = {
@@ -41,9 +42,10 @@ def tiny(**parts: dict[str, Any]) -> Spec:
 def write_attempt(
     folder: Path, spec: Spec, data_dir: Path, resume_from: Path | None = None, kind: str = "cpu"
 ) -> AttemptDirectory:
-    directory, data = AttemptDirectory(folder), spec.parallel.data
+    directory = AttemptDirectory(folder)
     seats = tuple(
-        Seat(r, r, f"cpu-test-{r}", kind, r, r % data, r // data) for r in range(spec.parallel.world_size)
+        Seat(r, r, f"cpu-test-{r}", kind, r, place.data_rank, place.stage, place.tensor_rank)
+        for r, place in enumerate(grid.places(spec.parallel))
     )
     placement = Placement(
         job="job", run="run", attempt=1, node="node", world_size=len(seats), master_addr="127.0.0.1", master_port=0,
