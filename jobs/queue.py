@@ -10,10 +10,9 @@ from django.db import transaction
 from django.db.models import Count
 from django.utils import timezone
 
-from engine import planner
 from engine.checks import Hardware, refuse_impossible
 from engine.spec import Problem, Spec, SpecError
-from jobs import params, pools, stopping
+from jobs import params, planned, pools, stopping
 from jobs.models import Device, Event, Job, Membership, Pool, Priority, Run, Sweep, Team, Template
 from jobs.models.people import Role
 from jobs.states import FINAL, JobState, StateError, move_job
@@ -38,7 +37,7 @@ def submit(
     pool = check(spec, team)
     refuse_priority(spec, team, owner)
     spec = pools.complete(spec, pool)
-    plan = planner.plan(spec).to_json()
+    plan = planned.plan_of(spec, pool)
     values = spec.model_dump()
     with transaction.atomic():
         job = Job.objects.create(

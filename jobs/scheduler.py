@@ -22,7 +22,7 @@ from django.db import DatabaseError, close_old_connections, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from jobs import gangs, idle, preemption, rounds, snapshot, waiting
+from jobs import forecasts, gangs, idle, preemption, rounds, snapshot, waiting
 from jobs.dispatch import Dispatcher
 from jobs.leases import alive_since, assign
 from jobs.models import Attempt, Device, Job, Pool, Sign
@@ -89,6 +89,7 @@ class Scheduler:
         if now >= self._sweeps_at:
             self._sweeps_at = now + SWEEPS_EVERY_S
             rounds.advance_all()
+            forecasts.judge_all()
         if now >= self._expire_at:
             self._expire_at = now + EXPIRY_EVERY_S
             Sign.objects.update_or_create(part="scheduler", defaults={"at": Now()})

@@ -148,7 +148,7 @@ def _columns(to: str, reason: str) -> dict[str, Any]:
     if to == JobState.SCHEDULED:
         changes |= {"idle_extended_by": ""}
     if to in FINAL:
-        changes |= {"ended_at": timezone.now(), "reason": reason}
+        changes |= {"ended_at": timezone.now(), "reason": reason, "is_judged": False}
     elif to == JobState.PAUSED:
         changes |= {"reason": reason, "wanted_state": "", "stopping_since": None}
     elif to == JobState.STOPPING:

@@ -2,6 +2,7 @@
 
 from jobs.models.artefacts import Artefact, RunInput, SavedModel
 from jobs.models.cluster import Device, Node, Pool
+from jobs.models.forecasts import Correction, Forecast
 from jobs.models.logs import BroughtLog
 from jobs.models.nodes import NodeEvent, NodeToken
 from jobs.models.people import ApiToken, LastView, LoginLink, Membership, Team
@@ -27,10 +28,12 @@ __all__ = [
     "Chunk",
     "ChunkData",
     "Comment",
+    "Correction",
     "Delivery",
     "Device",
     "DeviceProfile",
     "Event",
+    "Forecast",
     "Job",
     "LastView",
     "Lease",

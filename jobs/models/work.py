@@ -63,10 +63,18 @@ class Job(models.Model):
     submitted_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True)  # of the first step
     ended_at = models.DateTimeField(null=True)
+    is_judged = models.BooleanField(default=False)  # whether its forecasts were held against this end of it
 
     class Meta:
         ordering = ["-submitted_at"]
-        indexes = [models.Index(fields=["team", "-submitted_at"])]
+        indexes = [
+            models.Index(fields=["team", "-submitted_at"]),
+            models.Index(
+                fields=["ended_at"],
+                condition=models.Q(is_judged=False, ended_at__isnull=False),
+                name="jobs_to_be_judged",
+            ),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["sweep", "sweep_number"], name="one_job_per_point_of_a_sweep")
         ]

@@ -1,0 +1,38 @@
+"""`manage.py calibration`: the corrections that ended runs have taught, shown or learnt anew."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from engine.planner import PLANNER_VERSION
+from jobs import calibration
+from jobs.models import Correction
+
+
+class Command(BaseCommand):
+    help = "Measured over predicted by device, number format and phase: the median, the spread and of how many runs."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--recompute", action="store_true", help="learn them anew from all runs that have ended"
+        )
+        parser.add_argument("--json", dest="as_json", action="store_true")
+
+    def handle(self, *, recompute: bool, as_json: bool, **options: Any) -> None:
+        if recompute:
+            calibration.recompute()
+        columns = ("device", "dtype", "phase", "ratio", "low", "high", "n")
+        rows = Correction.objects.filter(planner_version=PLANNER_VERSION).values(*columns)
+        for row in rows:
+            self.stdout.write(json.dumps(row) if as_json else _line(row))
+        if not rows and not as_json:
+            self.stdout.write("Nothing is learnt yet: no run that this planner had planned has ended.")
+
+
+def _line(row: dict[str, Any]) -> str:
+    span = f"{row['ratio']:.3f} ({row['low']:.3f} to {row['high']:.3f})"
+    return f"{row['device']}  {row['dtype']:5} {row['phase']:16} {span}  n = {row['n']}"

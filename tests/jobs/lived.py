@@ -1,0 +1,63 @@
+"""Plays runs from submission to their end with what their ranks measured, so that they can be judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from engine.probed import PROBE_VERSION, Figure, Probed
+from jobs import forecasts, profiles, series
+from jobs.agent.follow import end
+from jobs.models import Attempt, Device, DeviceProfile, Job
+from jobs.series import Point
+from jobs.states import AttemptState, Cause, JobState
+from tests.jobs.stage import assign
+
+MEASURED = {
+    "data_wait_s": 0.001, "forward_s": 0.03, "backward_s": 0.06, "communication_s": 0.004, "optimiser_s": 0.004,
+    "other_s": 0.001,
+}  # fmt: skip
+NUM_STEPS = 40
+
+
+def probed(device: Device, gflops: float = 50.0) -> DeviceProfile:
+    """A profile of the device as a probe would leave it."""
+    figures = {
+        "gemm_fp32_flops_per_s": Figure(gflops * 1e9, 0.9 * gflops * 1e9, 1.1 * gflops * 1e9, 9),
+        "copy_bytes_per_s": Figure(12e9, 11e9, 13e9, 9),
+        "optimiser_bytes_per_s": Figure(10e9, 9e9, 11e9, 9),
+        "launch_s": Figure(2.5e-6, 2.4e-6, 2.7e-6, 9),
+    }
+    return profiles.store(device, Probed(PROBE_VERSION, "2.13.0+cpu", "cpu", 1, 8.0, figures, {}, {}))
+
+
+def lived(
+    job: Job,
+    phases: Mapping[str, float] = MEASURED,
+    *,
+    num_steps: int = NUM_STEPS,
+    rss_bytes: float | None = 600e6,
+    joules_a_step: float | None = None,
+    to: str = AttemptState.SUCCEEDED,
+) -> Job:
+    """The job after an attempt whose steps took the sum of `phases`; the first ten took three times as long."""
+    attempt, run = assign(job), job.run
+    Attempt.objects.filter(id=attempt.id).update(state=AttemptState.RUNNING)
+    Job.objects.filter(id=job.id).update(state=JobState.RUNNING, step=num_steps)
+    step_s, points = sum(phases.values()), []
+    tokens = run.plan["tokens_per_step"]
+    for step in range(1, num_steps + 1):
+        at, slow = 1e9 + step * step_s, 3.0 if step <= forecasts.WARM_UP_STEPS else 1.0
+        points += [
+            Point("step_s", "run", step, at, slow * step_s),
+            Point("tokens", "run", step, at, tokens * step),
+        ]
+        for rank in range(job.num_devices):
+            points += [Point(name, f"rank{rank}", step, at, slow * value) for name, value in phases.items()]
+            if rss_bytes is not None:
+                points.append(Point("rss_bytes", f"rank{rank}", step, at, rss_bytes + rank))
+        if joules_a_step is not None:
+            points.append(Point("energy_j", "device:a-0", None, at, joules_a_step * step))
+    series.append(run.id, attempt.number, "rank0.jsonl", 0, points)
+    end(attempt, to, "it ended", Cause.DONE if to == AttemptState.SUCCEEDED else Cause.WORKLOAD)
+    job.refresh_from_db()
+    return job
