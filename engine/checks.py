@@ -37,8 +37,6 @@ def refuse_impossible(spec: Spec, hardware: Hardware | None = None) -> None:
 NOT_BUILT: dict[str, tuple[Any, ...]] = {
     "kind": ("training",),
     "start_from": ("",),
-    "data.objective": ("next_token",),
-    "data.token_dropout": (0,),
     "parallel.tensor": (1,),
     "parallel.offload_optimiser": ("none",),
     "parallel.offload_parameters": ("none",),
@@ -62,7 +60,7 @@ def _not_built(spec: Spec) -> Iterator[Problem]:
 
 # What each family can be trained on.
 OBJECTIVES: dict[str, tuple[str, ...]] = {
-    "decoder": ("next_token",),
+    "decoder": ("next_token", "pairs"),
     "encoder": ("masked", "classes"),
     "encoder-decoder": ("pairs",),
 }
@@ -71,7 +69,7 @@ OBJECTIVES: dict[str, tuple[str, ...]] = {
 def _shape(spec: Spec) -> Iterator[Problem]:
     model, objective = spec.model, spec.data.objective
     if objective not in OBJECTIVES[model.family]:
-        family = next(family for family, served in OBJECTIVES.items() if objective in served)
+        family = {"masked": "encoder", "classes": "encoder", "pairs": "encoder-decoder"}.get(objective, "decoder")
         yield Problem(
             "model.family",
             f"The objective '{objective}' is learned by the family '{family}', not by '{model.family}', which learns "

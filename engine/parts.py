@@ -71,12 +71,15 @@ class Model(Part):
         return self.kv_heads or self.heads
 
 
+Objective = Literal["next_token", "masked", "classes", "pairs"]
+
+
 class Data(Part):
     corpus: str = Field(
         "python-docs", min_length=1, max_length=200, title="Corpus",
-        description="A built-in corpus, an uploaded one, or a text file inside the data folder",
+        description="A built-in corpus, an uploaded data set, or a file inside the data folder",
     )  # fmt: skip
-    objective: Literal["next_token", "masked", "classes", "pairs"] = Field(
+    objective: Objective = Field(
         "next_token",
         title="Objective",
         description="What is predicted: next token, masked ones, a class, a target text",

@@ -83,7 +83,7 @@ def check(spec: Spec, team: Team | None = None) -> Pool:
     except SpecError as error:
         problems += error.problems
     try:
-        corpora.check_corpus(spec.data.corpus, settings.CORPUS_ROOT)
+        corpora.check_corpus(spec.data.corpus, settings.CORPUS_ROOT, spec.data.objective)
     except SpecError as error:
         problems += error.problems
     if problems or pool is None:

@@ -7,10 +7,11 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from engine.data.prepare import Tokens
+from engine.data.arrays import Tokens
+from engine.data.specials import IGNORED, PADDING
 
-IGNORED = -100  # target of a padded position; torch's cross_entropy leaves it out
-PADDING = -1  # in inputs: no token stands here; an id of no vocabulary, so that none is used up
+__all__ = ["IGNORED", "PADDING", "TrainingBatches", "ValidationBatches"]
+
 VALIDATION_TOKENS = 2**17  # at most so many tokens are judged, spread over the whole held-out part
 
 Rows = npt.NDArray[np.int64]
@@ -24,28 +25,29 @@ class TrainingBatches:
     """
 
     def __init__(self, tokens: Tokens, context: int, global_batch: int, seed: int) -> None:
-        self._tokens, self._context, self._global_batch, self._seed = tokens, context, global_batch, seed
+        self._tokens, self._global_batch, self._seed = tokens, global_batch, seed
+        self.context = context
         self._per_epoch = max(1, (len(tokens) - context) // context)
         self._order = lru_cache(maxsize=2)(self._shuffled)
-
-    def correction(self, step: int) -> float:
-        """Slots of a step's global batch over those with a real target: here all have one."""
-        return 1.0
 
     def rows(self, step: int, start: int, stop: int) -> tuple[Rows, Rows]:
         """Inputs and targets [stop - start, context] of positions start..stop of the step's global batch."""
         first = step * self._global_batch
         starts = [self._token_of(number) for number in range(first + start, first + stop)]
-        return _cut(self._tokens, starts, self._context)
+        return _cut(self._tokens, starts, self.context)
+
+    def correction(self, step: int) -> float:
+        """Mean over all slots of the step's global batch x this = mean over its real targets."""
+        return 1.0
 
     def _token_of(self, number: int) -> int:
         epoch, place = divmod(number, self._per_epoch)
         offset, order = self._order(epoch)
-        return offset + int(order[place]) * self._context
+        return offset + int(order[place]) * self.context
 
     def _shuffled(self, epoch: int) -> tuple[int, npt.NDArray[np.int64]]:
         random = np.random.Generator(np.random.PCG64([self._seed, epoch]))
-        slack = len(self._tokens) - self._per_epoch * self._context
+        slack = len(self._tokens) - self._per_epoch * self.context
         return int(random.integers(0, slack)), random.permutation(self._per_epoch)
 
 
@@ -55,7 +57,8 @@ class ValidationBatches:
     def __init__(self, tokens: Tokens, context: int, global_batch: int) -> None:
         available = (len(tokens) - 1) // context
         count = max(1, min(available, VALIDATION_TOKENS // context))
-        self._tokens, self._context, self._global_batch = tokens, context, global_batch
+        self._tokens, self._global_batch = tokens, global_batch
+        self.context = context
         self._starts = [int(i) * context for i in np.linspace(0, available - 1, count)]
         self.batches = -(-count // global_batch)
         # Mean over all slots x this = mean over the real tokens.
@@ -65,7 +68,7 @@ class ValidationBatches:
         """Inputs and targets of positions start..stop of a validation batch; padded rows have ignored targets."""
         numbers = range(batch * self._global_batch + start, batch * self._global_batch + stop)
         starts = [self._starts[number] if number < len(self._starts) else 0 for number in numbers]
-        inputs, targets = _cut(self._tokens, starts, self._context)
+        inputs, targets = _cut(self._tokens, starts, self.context)
         targets[[number >= len(self._starts) for number in numbers]] = IGNORED
         return inputs, targets
 

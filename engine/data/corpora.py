@@ -1,49 +1,52 @@
-"""The texts a run can train on: built-in corpora, and text files of the data folder."""
+"""What a run can train on: built-in corpora, uploaded data sets, and files of the data folder."""
 
 from __future__ import annotations
 
-import codecs
 import difflib
-import errno
-import importlib.util
+import importlib.metadata
 import os
-import stat
 import sys
-import sysconfig
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from engine.spec import Problem, SpecError
+from engine.data import files
+from engine.data.examples import Example
+from engine.data.files import refusal
+from engine.data.lines import Kind
+from engine.data.readers import catalogues, debian, docstrings, python
+from engine.parts import Objective
 
-TEXT_SUFFIXES = (".txt", ".text", ".md", ".rst")
-# A corpus is tokenised in memory, which takes some ten times its size.
-FILE_BYTES_LIMIT = 1024**3
 FILES_LISTED = 200
+DATASET_PREFIX = "dataset:"  # an uploaded data set is named by its id behind this
 
-
-@dataclass(frozen=True)
-class Document:
-    """One text that hangs together; `name` is for people only."""
-
-    name: str
-    text: str
+# What each objective reads.
+KIND_OF: dict[Objective, Kind] = {
+    "next_token": "text", "masked": "text", "classes": "classes", "pairs": "pairs",
+}  # fmt: skip
+KIND_TITLES: dict[Kind, str] = {"text": "text", "pairs": "pairs of texts", "classes": "texts with labels"}
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A built-in corpus. `version` goes up when `documents` would give another text on the same Python."""
+    """A built-in corpus. `version` goes up when `read` would give another text on the same machine."""
 
     name: str
     title: str
     licence: str
     version: int
-    documents: Callable[[], Iterator[Document]]
+    read: Callable[[], Iterator[Example]]  # a text has no target
+    kind: Kind = "text"
+    comes_with: Callable[[], str] = lambda: ""  # what else its text depends on, such as versions of packages
+    absent: Callable[[], str] = lambda: ""  # why it is not on this machine and how to get it; empty: it is
+    num_classes: int = 0  # of texts with labels
 
     @property
     def identity(self) -> str:
-        """Cheap stand-in for the text's hash: the Python build it comes with, and the builder's version."""
-        return f"{self.name} {self.version} {sys.implementation.cache_tag} {sys.version}"
+        """Cheap stand-in for the text's hash: the Python build and packages it comes with, the builder's version."""
+        build = f"{self.name} {self.version} {sys.implementation.cache_tag} {sys.version}"
+        return f"{build} {self.comes_with()}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -52,143 +55,93 @@ class Choice:
     title: str
 
 
-def _python_docs() -> Iterator[Document]:
-    from pydoc_data.topics import topics  # 0.7 MB of literals, needed only while preparing
-
-    for name in sorted(topics):
-        yield Document(name, topics[name])
-
-
-def _python_source() -> Iterator[Document]:
-    root = Path(sysconfig.get_paths()["stdlib"])
-    left_out = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"}
-    for path in sorted(root.rglob("*.py"), key=lambda p: p.relative_to(root).as_posix()):
-        if left_out & set(path.relative_to(root).parts):
-            continue
-        try:
-            text = importlib.util.decode_source(path.read_bytes())
-        except (UnicodeDecodeError, SyntaxError):
-            continue  # the library ships a few files in broken encodings on purpose, for its own parser's sake
-        if text.strip():
-            yield Document(path.relative_to(root).as_posix(), text)
-
-
 CORPORA: tuple[Corpus, ...] = (
-    Corpus("python-docs", "Python's documentation topics (0.5 MB)", "PSF-2.0", 1, _python_docs),
-    Corpus("python-source", "Source of Python's standard library (11 MB)", "PSF-2.0", 1, _python_source),
-)
+    Corpus("python-docs", "Python's documentation topics (0.5 MB)", "PSF-2.0", 1, python.topics),
+    Corpus("python-source", "Source of Python's standard library (11 MB)", "PSF-2.0", 1, python.sources),
+    Corpus(
+        "messages-en-fr", "English to French: what this machine's programs say (pairs)",
+        "each program's own: BSD-3-Clause (Django), GPL, LGPL and others", 1,
+        partial(catalogues.translated, "fr"), "pairs", partial(catalogues.versions, "fr"),
+    ),
+    Corpus(
+        "docstring-summaries", "Documentation of Python functions and its first line (pairs)",
+        "PSF-2.0 and BSD-3-Clause", 1, docstrings.summaries, "pairs", docstrings.versions, docstrings.absent,
+    ),
+    Corpus(
+        "docstring-questions", "What is this parameter? Answered by its documentation (pairs)",
+        "PSF-2.0 and BSD-3-Clause", 1, docstrings.questions, "pairs", docstrings.versions, docstrings.absent,
+    ),
+    Corpus(
+        "languages", "Short texts in 16 languages (labels)", "BSD-3-Clause", 1,
+        catalogues.languages, "classes", partial(importlib.metadata.version, "django"), num_classes=16,
+    ),
+    Corpus(
+        "debian-en-fr", "English to French: descriptions of Debian's packages (pairs)",
+        "as each package's copyright file says", 1,
+        partial(debian.translated, "fr"), "pairs", debian.versions, partial(debian.absent, "en", "fr"),
+    ),
+    Corpus(
+        "debian-summaries", "Descriptions of Debian's packages and the one line for each (pairs)",
+        "as each package's copyright file says", 1,
+        debian.summaries, "pairs", debian.versions, partial(debian.absent, "en"),
+    ),
+)  # fmt: skip
 BY_NAME: dict[str, Corpus] = {corpus.name: corpus for corpus in CORPORA}
 
 
-def check_corpus(name: str, corpus_root: str | os.PathLike[str]) -> None:
-    """Raise SpecError on field data.corpus unless `name` is built in or a usable text file in the folder."""
-    if name not in BY_NAME:
-        for _ in _decoded(name, Path(corpus_root)):
-            pass
+def check_corpus(name: str, corpus_root: str | os.PathLike[str], objective: Objective = "next_token") -> None:
+    """Raise SpecError on field data.corpus unless `name` is there, whole, and what the objective reads. Whether a data
+    set exists is not known here, but by the queue that keeps them."""
+    if name.startswith(DATASET_PREFIX):
+        return
+    if name in BY_NAME:
+        kind = BY_NAME[name].kind
+        if said := BY_NAME[name].absent():
+            raise refusal(said)
+    else:
+        _refuse_unknown(name)
+        files.check(name, Path(corpus_root))
+        kind = files.kind_of(name, Path(corpus_root))
+    refuse_other_kind(name, kind, objective)
 
 
-def file_documents(name: str, corpus_root: Path) -> Iterator[Document]:
-    """A text file as one document. Raises SpecError as check_corpus does."""
-    yield Document(name, "".join(_decoded(name, corpus_root)))
-
-
-def file_stamp(name: str, corpus_root: Path) -> tuple[int, int, int]:
-    """Inode, size and change time in ns: what tells that a file is still the one that was hashed."""
-    with os.fdopen(_open_inside(name, corpus_root), "rb") as file:
-        status = os.fstat(file.fileno())
-    return status.st_ino, status.st_size, status.st_mtime_ns
+def refuse_other_kind(name: str, kind: Kind, objective: Objective) -> None:
+    """Raise SpecError on field data.objective when it does not read what the corpus holds."""
+    if KIND_OF[objective] == kind:
+        return
+    fit = [candidate for candidate, wanted in KIND_OF.items() if wanted == kind]
+    raise files.refused(
+        "data.objective",
+        f"'{name}' holds {KIND_TITLES[kind]}; the objective {objective} reads {KIND_TITLES[KIND_OF[objective]]}. "
+        f"Choose {' or '.join(fit)}, or another corpus.",
+        {"data.objective": fit[0]},
+    )
 
 
 def listing(corpus_root: str | os.PathLike[str] | None = None) -> list[Choice]:
-    """What a form offers: the built-in corpora, then text files of the folder (the first 200 by name)."""
-    choices = [Choice(corpus.name, corpus.title) for corpus in CORPORA]
+    """What a form offers: the built-in corpora, then files of the folder (the first 200 by name)."""
+    choices = [Choice(corpus.name, _titled(corpus)) for corpus in CORPORA]
     if corpus_root is None or not Path(corpus_root).is_dir():
         return choices
     root = Path(corpus_root)
-    files = sorted(
-        p for p in root.rglob("*") if p.suffix in TEXT_SUFFIXES and p.is_file() and not p.is_symlink()
+    found = sorted(
+        p for p in root.rglob("*") if p.suffix in files.SUFFIXES and p.is_file() and not p.is_symlink()
     )
-    names = [path.relative_to(root).as_posix() for path in files[:FILES_LISTED]]
-    return choices + [Choice(name, f"{name} (text file)") for name in names]
+    names = [path.relative_to(root).as_posix() for path in found[:FILES_LISTED]]
+    return choices + [Choice(name, f"{name} (file)") for name in names]
 
 
-def _refuse(message: str, **fix: str) -> SpecError:
-    return SpecError([Problem("data.corpus", message, {f"data.{key}": value for key, value in fix.items()})])
+def _titled(corpus: Corpus) -> str:
+    return f"{corpus.title}, not on this machine" if corpus.absent() else corpus.title
 
 
-def _decoded(name: str, root: Path) -> Iterator[str]:
-    """The file's text in pieces of 1 MiB of bytes."""
-    decoder = codecs.getincrementaldecoder("utf-8-sig")()
-    done_bytes = 0
-    anything = False
-    with os.fdopen(_open_inside(name, root), "rb") as file:
-        while piece := file.read(1 << 20):
-            try:
-                text = decoder.decode(piece)
-            except UnicodeDecodeError as error:
-                near = done_bytes + error.start
-                raise _refuse(f"'{name}' is not UTF-8 text: near byte {near:,}, {error.reason}.") from None
-            done_bytes += len(piece)
-            anything = anything or bool(text.strip())
-            yield text
-    try:
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        raise _refuse(f"'{name}' is not UTF-8 text: it ends in the middle of a character.") from None
-    if not anything:
-        raise _refuse(f"'{name}' holds no text.")
-
-
-def _open_inside(name: str, root: Path) -> int:
-    """A descriptor of a regular file below the root. Opened part by part without following links, so that
-    what was checked is what is read."""
-    parts = _parts(name)
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-    try:
-        opened = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        for position, part in enumerate(parts):
-            last = position == len(parts) - 1
-            folder, opened = opened, -1
-            try:
-                opened = os.open(part, flags | (0 if last else os.O_DIRECTORY), dir_fd=folder)
-            finally:
-                os.close(folder)
-    except OSError as error:
-        raise _refuse(_why_not_opened(name, error)) from None
-    status = os.fstat(opened)
-    if not stat.S_ISREG(status.st_mode) or not 0 < status.st_size <= FILE_BYTES_LIMIT:
-        os.close(opened)
-        if not stat.S_ISREG(status.st_mode):
-            raise _refuse(f"'{name}' is not a regular file.")
-        if status.st_size == 0:
-            raise _refuse(f"'{name}' is empty.")
-        raise _refuse(f"'{name}' has {status.st_size:,} bytes; the limit is {FILE_BYTES_LIMIT:,}.")
-    return opened
-
-
-def _parts(name: str) -> tuple[str, ...]:
-    built_in = ", ".join(BY_NAME)
-    if not name.endswith(TEXT_SUFFIXES):
-        near = difflib.get_close_matches(name, BY_NAME, n=1)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
-        raise _refuse(
-            f"'{name}' is neither a built-in corpus ({built_in}) nor the name of a text file "
-            f"({', '.join(TEXT_SUFFIXES)}).{hint}",
-            **({"corpus": near[0]} if near else {}),
-        )
-    parts = tuple(part for part in name.split("/") if part not in ("", "."))
-    if name.startswith("/") or ".." in parts or "\0" in name:
-        raise _refuse(
-            f"'{name}' lies outside the data folder; give a path inside it, such as notes/letters.txt."
-        )
-    return parts
-
-
-def _why_not_opened(name: str, error: OSError) -> str:
-    if error.errno in (errno.ELOOP, errno.EMLINK):
-        return f"'{name}' is a symbolic link, or leads through one; put the file itself into the data folder."
-    if error.errno == errno.ENOENT:
-        return f"There is no file '{name}' in the data folder."
-    if error.errno == errno.ENOTDIR:
-        return f"'{name}' leads through something that is not a folder (links are not followed)."
-    return f"'{name}' cannot be read: {error.strerror}."
+def _refuse_unknown(name: str) -> None:
+    if name.endswith(files.SUFFIXES):
+        return
+    near = difflib.get_close_matches(name, BY_NAME, n=1)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    raise refusal(
+        f"'{name}' is neither a built-in corpus ({', '.join(BY_NAME)}) nor the name of a file "
+        f"({', '.join(files.SUFFIXES)}).{hint}",
+        **({"corpus": near[0]} if near else {}),
+    )

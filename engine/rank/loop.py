@@ -12,7 +12,8 @@ import torch
 from deepspeed import comm
 from deepspeed.comm import comm as backends
 
-from engine.data.batches import TrainingBatches, ValidationBatches
+from engine.data import objectives
+from engine.data.sources import Training, Validation
 from engine.directory import BORDER_EXITS, EXIT_LATE, EXIT_STOPPED
 from engine.rank import checkpoint
 from engine.rank.exits import EXIT_DIVERGED, EXIT_DONE
@@ -46,7 +47,7 @@ def train(session: Session, stop_wanted: Callable[[], bool]) -> Ending:
     """Train from the session's first step to the end of the budget, or to where it shall halt. Collective; all ranks
     end at the same step. Raises OSError when a checkpoint cannot be written."""
     spec = session.spec
-    held_out = ValidationBatches(session.tokens.validation, spec.model.context, spec.batch.global_batch_size)
+    held_out = objectives.validation(spec, session.tokens)
     readings = Readings(session)
     source = training_batches(session)
     steps, last_step, ending = spec.budget.steps, session.last_step, None
@@ -72,12 +73,11 @@ def train(session: Session, stop_wanted: Callable[[], bool]) -> Ending:
     return ending
 
 
-def training_batches(session: Session) -> TrainingBatches:
-    spec = session.spec
-    return TrainingBatches(session.tokens.train, spec.model.context, spec.batch.global_batch_size, spec.seed)
+def training_batches(session: Session) -> Training:
+    return objectives.training(session.spec, session.tokens)
 
 
-def take_step(session: Session, source: TrainingBatches, readings: Readings, step: int, stop: bool) -> Border:
+def take_step(session: Session, source: Training, readings: Readings, step: int, stop: bool) -> Border:
     """One update, measured and recorded."""
     session.breakdown.begin()
     session.heart.beat(step, Stage.FIRST_STEP if step == session.first_step else Stage.STEP)
@@ -136,7 +136,7 @@ def _due(done: int, every: int) -> bool:
     return every > 0 and done % every == 0
 
 
-def _validate(session: Session, held_out: ValidationBatches, done: int) -> float:
+def _validate(session: Session, held_out: Validation, done: int) -> float:
     session.heart.beat(done, Stage.LONG)
     loss = _agree(session.trainer.validate(held_out), False, False, False).loss
     if session.recorder.rank == 0:

@@ -20,7 +20,8 @@ from deepspeed import comm
 from deepspeed.comm import comm as backends
 
 from engine import checks
-from engine.data.prepare import Prepared, prepare, refuse_too_small
+from engine.data import objectives
+from engine.data.prepare import Prepared, prepare
 from engine.directory import AttemptDirectory, Placement, Seat
 from engine.rank import checkpoint, collectives, narrate
 from engine.rank.breakdown import Breakdown
@@ -142,7 +143,7 @@ def _tokens(spec: Spec, placement: Placement, recorder: Recorder) -> Prepared:
         narrate.log.info(text)
 
     tokens = prepare(spec.data, Path(placement.corpus_root), Path(placement.data_dir), say)
-    refuse_too_small(tokens, spec.model.context)
+    objectives.refuse_unfit(spec, tokens)
     if recorder.rank == 0:
         recorder.note(
             f"Corpus {spec.data.corpus}: {len(tokens.train):,} tokens to train on, {len(tokens.validation):,} held "

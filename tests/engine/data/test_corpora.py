@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
 import pytest
 
 from engine.data import corpora
+from engine.data.readers import python
+from engine.parts import Objective
 from engine.spec import SpecError
 
 
@@ -88,18 +91,64 @@ def test_the_listing_offers_built_in_corpora_and_text_files_only(root: Path) -> 
     (root / "image.png").write_bytes(b"x")
     (root / "link.txt").symlink_to(root.parent / "secret.txt")
     names = [choice.name for choice in corpora.listing(root)]
-    assert names == ["python-docs", "python-source", "sub/letters.txt"]
-    for name in names:
-        corpora.check_corpus(name, root)
-    assert [choice.name for choice in corpora.listing()] == names[:2]
+    assert names == [*corpora.BY_NAME, "sub/letters.txt"]
+    assert [choice.name for choice in corpora.listing()] == names[:-1]
 
 
 def test_built_in_corpora_are_real_named_and_in_a_fixed_order() -> None:
     for corpus in corpora.CORPORA:
-        assert corpus.licence == "PSF-2.0"
-        first, second = ([document.name for document in corpus.documents()] for _ in range(2))
+        assert corpus.licence
+        if said := corpus.absent():
+            assert "not on this machine" in said
+            continue
+        first, second = (list(itertools.islice(corpus.read(), 200)) for _ in range(2))
         assert first == second
-        assert len(first) == len(set(first)) > 50
-    names = [document.name for document in corpora.BY_NAME["python-source"].documents()]
+        assert len(first) > 50
+        assert all(example.source.strip() for example in first)
+        assert all(bool(example.target) == (corpus.kind != "text") for example in first)
+
+
+def test_the_standard_library_is_read_without_its_tests() -> None:
+    names = [name for name, _ in python.modules()]
     assert "argparse.py" in names
     assert not [name for name in names if "test" in name.split("/")[:-1] or "site-packages" in name]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "objective", "fix"),
+    [
+        ("a.tsv", "one\tun\ntwo\tdeux\n", "next_token", "pairs"),
+        ("a.jsonl", '{"text": "bad", "label": "sad"}\n', "pairs", "classes"),
+        ("a.jsonl", '{"text": "some words"}\n', "classes", "next_token"),
+    ],
+)
+def test_an_objective_that_reads_something_else_is_refused(
+    name: str, content: str, objective: Objective, fix: Objective, root: Path
+) -> None:
+    (root / name).write_text(content)
+    with pytest.raises(SpecError) as caught:
+        corpora.check_corpus(name, root, objective)
+    [problem] = caught.value.problems
+    assert problem.field == "data.objective"
+    assert problem.fix == {"data.objective": fix}
+    corpora.check_corpus(name, root, fix)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (
+            b'{"text": "fine"}\n{"text": 3}\n',
+            "Line 2 of 'a.jsonl' cannot be used: its field text is not a text.",
+        ),
+        (
+            b'{"text": "fine"}\n\n{"source": "a", "target": "b"}\n',
+            "Line 3 of 'a.jsonl' holds pairs; the first holds",
+        ),
+        (b'{"text": "fine"}\n{"text": "\xff"}\n', "Line 2 of 'a.jsonl' cannot be used: it is not UTF-8"),
+        (b"\n\n", "holds no text"),
+    ],
+)
+def test_the_first_bad_line_of_a_file_is_named(content: bytes, sentence: str, root: Path) -> None:
+    (root / "a.jsonl").write_bytes(content)
+    assert sentence in refusal("a.jsonl", root)

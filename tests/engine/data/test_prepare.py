@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from engine.data import once, prepare
-from engine.data.corpora import Document
+from engine.data import files, objectives, once, prepare, segments
 from engine.parts import Data
-from engine.spec import SpecError
+from engine.spec import SpecError, parse
 
 
 @pytest.fixture
@@ -27,28 +26,26 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_the_split_keeps_every_character_once_and_holds_out_the_share() -> None:
-    documents = [
-        Document(str(n), "".join(f"{n}.{line} some words\n" for line in range(900))) for n in range(20)
-    ]
-    train, held_out = prepare.split(documents, 0.1)
-    whole = "".join(document.text for document in documents)
+    documents = ["".join(f"{n}.{line} some words\n" for line in range(900)) for n in range(20)]
+    train, held_out = segments.split(documents, 0.1)
+    whole = "".join(documents)
     assert Counter("".join(train) + "".join(held_out)) == Counter(whole)
     assert len("".join(held_out)) == pytest.approx(0.1 * len(whole), rel=0.25)
-    assert prepare.split(documents, 0.1) == (train, held_out)
+    assert segments.split(documents, 0.1) == (train, held_out)
 
 
 def test_equal_units_land_on_one_side() -> None:
-    header = "licence " * (prepare.UNIT_CHARS // 8)
-    documents = [Document(str(n), header + f"tail {n} " * 300) for n in range(40)]
+    header = "licence " * (segments.UNIT_CHARS // 8)
+    documents = [header + f"tail {n} " * 300 for n in range(40)]
     for share in (0.1, 0.3, 0.5):
-        train, held_out = prepare.split(documents, share)
+        train, held_out = segments.split(documents, share)
         sides = [side for side in (train, held_out) if any(header in segment for segment in side)]
         assert len(sides) == 1
         assert sum(segment.count(header) for segment in sides[0]) == 40
 
 
 def test_a_text_of_one_unit_stays_in_training() -> None:
-    assert prepare.split([Document("a", "short")], 0.5) == (["short"], [])
+    assert segments.split(["short"], 0.5) == (["short"], [])
 
 
 def test_bytes_are_the_text_and_segments_end_with_nul(root: Path, tmp_path: Path) -> None:
@@ -89,7 +86,7 @@ def test_a_second_time_reads_nothing_again(
     def must_not_run(*_: object) -> None:
         raise AssertionError("the text was read again")
 
-    monkeypatch.setattr(prepare, "file_documents", must_not_run)
+    monkeypatch.setattr(files, "examples", must_not_run)
     assert prepare.prepare(data, root, tmp_path / "data").folder == first.folder
 
 
@@ -135,7 +132,7 @@ def test_too_small_a_text_is_refused_with_the_context_that_fits(root: Path, tmp_
     (root / "note.txt").write_text("hello world " * 20)
     prepared = prepare.prepare(Data(corpus="note.txt", tokenizer="bytes"), root, tmp_path / "data")
     with pytest.raises(SpecError, match="validation part of the corpus has 0 tokens"):
-        prepare.refuse_too_small(prepared, 16)
+        objectives.refuse_unfit(parse({"model": {"context": 16}}), prepared)
 
 
 def _count_builds(folder: str, log: str) -> None:

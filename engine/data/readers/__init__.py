@@ -1,0 +1,1 @@
+"""Readers of the built-in corpora, one file a source."""
