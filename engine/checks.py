@@ -58,18 +58,18 @@ def _not_built(spec: Spec) -> Iterator[Problem]:
             yield Problem(path, f"{values[path]!r} is not built yet; {allowed[0]!r} is.", {path: allowed[0]})
 
 
-# What each family can be trained on.
+# What each family can be trained on; of several, the first is the one to choose.
 OBJECTIVES: dict[str, tuple[str, ...]] = {
-    "decoder": ("next_token", "pairs"),
-    "encoder": ("masked", "classes"),
     "encoder-decoder": ("pairs",),
+    "encoder": ("masked", "classes"),
+    "decoder": ("next_token", "pairs"),
 }
 
 
 def _shape(spec: Spec) -> Iterator[Problem]:
     model, objective = spec.model, spec.data.objective
     if objective not in OBJECTIVES[model.family]:
-        family = {"masked": "encoder", "classes": "encoder", "pairs": "encoder-decoder"}.get(objective, "decoder")
+        family = next(family for family, served in OBJECTIVES.items() if objective in served)
         yield Problem(
             "model.family",
             f"The objective '{objective}' is learned by the family '{family}', not by '{model.family}', which learns "
