@@ -63,6 +63,7 @@ SECTIONS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         Panel("Throughput", ("tokens_per_s",), floor=0),
         Panel("Step time by part", STEP_PHASES, kind="stack", floor=0),
         Panel("Step time", ("step_s",), floor=0),
+        Panel("Waiting for checkpoints", ("checkpoint_block_s",), floor=0, is_optional=True),
     )),
     ("Compute", (
         Panel("Device utilisation", ("utilisation_pct",), floor=0, ceiling=100),

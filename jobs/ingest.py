@@ -139,7 +139,9 @@ def _points(line: Line) -> list[series.Point]:
     if unknown := line.metrics.keys() - BY_NAME.keys():
         raise ValueError(f"unknown metric {min(unknown)}")
     values = {name: number(value) for name, value in line.metrics.items()}
-    if line.k not in ("step", "validation", "device"):
+    if line.k == "checkpoint":
+        values.pop("validation_loss", None)  # which its own line has brought
+    elif line.k not in ("step", "validation", "device"):
         return []
     return [series.Point(name, line.source, line.step, line.at, value) for name, value in values.items()]
 
@@ -161,6 +163,8 @@ def _checkpoint_news(line: Line, news: News) -> None:
         return
     news.checkpoint = (line.text, line.step, line.at)
     took = f", saved in {line.seconds:.2g} s" if line.seconds is not None else ""
+    if "checkpoint_block_s" in line.metrics:
+        took += f", for which training waited {number(line.metrics['checkpoint_block_s']):.2g} s"
     news.events.append(
         Event(actor=line.source, kind="checkpoint", text=f"Checkpoint at step {line.step}{took}.")
     )

@@ -1,134 +1,257 @@
-"""Saving a run's whole state at a step border, and going on from it as if nothing had happened."""
+"""A run's whole state out of an engine and into one: the values themselves, in the layout-free form."""
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from deepspeed import comm
+from deepspeed.runtime.zero.partition_parameters import ZeroParamStatus
+from torch import Tensor
 
-from engine.directory import AttemptDirectory, checkpoint_name
+from engine.checkpoints.cut import whole_shape
+from engine.checkpoints.folder import ResumeError, read_manifest
+from engine.checkpoints.pieces import RANDOM, WEIGHT, Pieces, key_of, rank_file
+from engine.directory import Seat
+from engine.rank.fragments import (
+    Fragment,
+    base_optimiser,
+    cuts,
+    fragments,
+    is_replica,
+    is_shared_out,
+    named_parameters,
+)
 from engine.spec import Spec, flatten
 
-FORMAT = 1
-TAG = "state"  # DeepSpeed's folder inside a checkpoint
+# Of a spec, what a checkpoint's weights and optimiser state depend on; a change there makes them useless.
+WEIGHTS_DEPEND_ON = ("model", "vocab_size")
+# What the random states of its ranks depend on.
+RANDOM_DEPENDS_ON = ("parallel", "micro_batch_size", "dtype")
+SCALE_FIELDS = ("cur_scale", "cur_iter", "last_overflow_iter", "cur_hysteresis")
 
 
-class ResumeError(ValueError):
-    """A checkpoint that this spec cannot go on from; the sentence says why."""
+@dataclass(frozen=True)
+class Place:
+    """Where a rank stands in the grid."""
+
+    rank: int
+    data_rank: int
+    data: int
+    tensor_rank: int = 0
+    tensor: int = 1
+
+    @classmethod
+    def of(cls, seat: Seat, spec: Spec) -> Place:
+        parallel = spec.parallel
+        return cls(seat.rank, seat.data_rank, parallel.data, getattr(seat, "tensor_rank", 0), parallel.tensor)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What one rank writes of a step border."""
+
+    tensors: dict[str, Tensor]
+    own: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """What a resumed rank goes on with, and what is to be said of it."""
+
+    step: int
+    best_loss: float | None
+    notes: tuple[str, ...]
 
 
 def layout(spec: Spec, dtype: str) -> dict[str, Any]:
-    """What must be equal between a checkpoint and the spec that resumes from it."""
+    """What a checkpoint says of the spec that wrote it."""
     model = spec.model.model_dump(exclude={"dropout"}) | {"vocab_size": spec.vocab_size}
     parallel = spec.parallel.model_dump(exclude={"activation_checkpointing"})
-    return {"model": model, "parallel": parallel, "dtype": dtype, "optimiser": spec.optimiser.name}
+    return {
+        "model": model, "parallel": parallel, "dtype": dtype, "optimiser": spec.optimiser.name,
+        "micro_batch_size": spec.batch.micro_batch_size,
+    }  # fmt: skip
 
 
-def save(directory: AttemptDirectory, engine: Any, spec: Spec, dtype: str, steps_done: int) -> str:
-    """Write checkpoints/step-XXXXXXXX and return its name. Collective. Complete or absent: everything is written
-    and synced under another name, the manifest last, then renamed. Raises OSError."""
-    name = checkpoint_name(steps_done)
-    aside, rank = directory.checkpoints / f".saving-{name}", comm.get_rank()
-    if rank == 0:
-        for unfinished in directory.checkpoints.glob(".saving-*"):
-            shutil.rmtree(unfinished)
-        aside.mkdir(parents=True)
-    comm.barrier()
-    engine.save_checkpoint(str(aside), tag=TAG, save_latest=False)
-    torch.save(_own_state(engine), aside / f"rank{rank}.pt")
-    comm.barrier()
-    if rank == 0:
-        _complete(aside, directory.checkpoints / name, layout(spec, dtype), steps_done)
-        _prune(directory.checkpoints, spec.budget.keep_checkpoints)
-    comm.barrier()
-    return name
-
-
-def resume(path: Path, engine: Any, spec: Spec, dtype: str) -> int:
-    """Load a checkpoint into a fresh engine; returns the steps done. Collective.
-    Raises ResumeError if it is incomplete or of another layout."""
-    manifest = read_manifest(path)
-    _refuse_other_layout(manifest["layout"], layout(spec, dtype))
-    loaded, _ = engine.load_checkpoint(str(path), tag=TAG)
-    if loaded is None:
-        raise ResumeError(f"DeepSpeed found no state in the checkpoint {path.name}.")
-    state = torch.load(path / f"rank{comm.get_rank()}.pt", weights_only=True)
-    torch.set_rng_state(state["random"])
-    if "cuda_random" in state:
-        torch.cuda.set_rng_state(state["cuda_random"])
-    if "micro_offset" in state:
-        engine.module.micro_offset = state["micro_offset"]
-    return int(manifest["step"])
-
-
-def read_manifest(path: Path) -> dict[str, Any]:
-    """Raises ResumeError unless the checkpoint is complete: manifest there, every file of its size."""
-    try:
-        manifest = json.loads((path / "manifest.json").read_bytes())
-    except (OSError, ValueError):
-        raise ResumeError(f"The checkpoint {path.name} is not complete: it has no manifest.") from None
-    if manifest.get("format") != FORMAT:
-        raise ResumeError(
-            f"The checkpoint {path.name} has format {manifest.get('format')}; this reads {FORMAT}."
-        )
-    for name, size_bytes in manifest["files"].items():
-        if not (path / name).is_file() or (path / name).stat().st_size != size_bytes:
-            raise ResumeError(
-                f"The checkpoint {path.name} is damaged: {name} is missing or not {size_bytes:,} bytes."
-            )
-    return manifest
-
-
-def _own_state(engine: Any) -> dict[str, Any]:
-    """What DeepSpeed leaves out: random states, and the pipeline's micro-batch counter."""
-    state: dict[str, Any] = {"random": torch.get_rng_state()}
-    if engine.device.type == "cuda":
-        state["cuda_random"] = torch.cuda.get_rng_state()
+def snapshot(engine: Any, place: Place, copy: Callable[[str, Tensor], Tensor]) -> Snapshot:
+    """This rank's state, each tensor passed through `copy` with its key. Of what several ranks keep alike, each data
+    rank takes a share, and of what tensor ranks keep alike, the first takes it all."""
+    parameters, states = named_parameters(engine), base_optimiser(engine).state
+    found, tables, scalars, cut_of = {}, {}, {}, cuts(engine)
+    for name, parameter in parameters.items():
+        cut = cut_of.get(id(parameter))
+        shape = tuple(getattr(parameter, "ds_shape", parameter.shape))
+        tables[name] = {"shape": whole_shape(shape, cut), "cut": cut.to_json() if cut else None}
+    for fragment in fragments(engine):
+        parameter = parameters[fragment.name]
+        is_cut = id(parameter) in cut_of
+        if is_replica(parameter) or (place.tensor_rank and not is_cut):
+            continue
+        first, last = (0, fragment.length) if is_shared_out(engine) else _share(fragment.length, place)
+        if first == last:
+            continue
+        part = place.tensor_rank if is_cut else 0
+        for kind, values in _kept_of(fragment, states.get(fragment.holder, {}), scalars).items():
+            key = key_of(kind, fragment.name, part, fragment.start + first)
+            found[key] = copy(key, values[first:last])
+    found |= {f"{RANDOM}|{device}": copy(device, state) for device, state in _random_states(engine).items()}
+    own = {"parameters": tables, "scalars": scalars, "loss_scale": _loss_scale(engine)}
+    own["skipped_steps"] = engine.skipped_steps
     if hasattr(engine.module, "micro_offset"):
-        state["micro_offset"] = engine.module.micro_offset
-    return state
+        own["micro_offset"] = engine.module.micro_offset
+    return Snapshot(found, own)
 
 
-def _complete(aside: Path, final: Path, described: dict[str, Any], steps_done: int) -> None:
-    files = sorted(path for path in aside.rglob("*") if path.is_file())
-    sizes = {path.relative_to(aside).as_posix(): path.stat().st_size for path in files}
-    manifest = {"format": FORMAT, "step": steps_done, "layout": described, "files": sizes}
-    (aside / "manifest.json").write_text(json.dumps(manifest, indent=1))
-    for path in (*files, aside / "manifest.json", *(p for p in aside.rglob("*") if p.is_dir()), aside):
-        _sync(path)
-    if final.exists():  # an earlier attempt's checkpoint of the same step
-        shutil.rmtree(final)
-    os.rename(aside, final)
-    _sync(final.parent)
+def resume(path: Path, engine: Any, spec: Spec, dtype: str, place: Place) -> Resumed:
+    """Load a checkpoint of any layout into an engine; every rank for itself.
+    Raises ResumeError if it is incomplete, or of a model or an optimiser whose state does not fit."""
+    manifest = read_manifest(path)
+    before, now = manifest["layout"], layout(spec, dtype)
+    refuse_other_model(before, now, path.name)
+    pieces = Pieces(path)
+    own = pieces.own.get(rank_file(place.rank)) or pieces.own[rank_file(0)]
+    load_weights(engine, pieces.part, place)
+    _load_optimiser(engine, pieces, own["scalars"], place)
+    engine.global_steps = step = int(manifest["step"])
+    engine.micro_steps = step * spec.accumulation
+    engine.global_samples = step * spec.batch.global_batch_size
+    engine.skipped_steps = own["skipped_steps"]
+    for holder in _scale_holders(engine):
+        for name, value in own["loss_scale"].items():
+            if hasattr(holder, name):
+                setattr(holder, name, value)
+    is_same = all(before[key] == now[key] for key in RANDOM_DEPENDS_ON)
+    _restore_random(engine, pieces, place, own, spec, step, is_same)
+    notes = () if is_same else (_of_other_layout(before, now, spec.model.dropout > 0),)
+    return Resumed(step, manifest.get("best_loss"), notes)
 
 
-def _sync(path: Path) -> None:
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+# kind, parameter, tensor part, number of parts, first and one past the last element -> the values
+Read = Callable[[str, str, int, int, int, int], "np.ndarray[Any, Any]"]
 
 
-def _prune(folder: Path, keep: int) -> None:
-    complete = sorted(path.parent for path in folder.glob("step-*/manifest.json"))
-    for old in complete[:-keep]:
-        # The manifest goes first: a half-deleted folder is not complete any more.
-        (old / "manifest.json").unlink()
-        shutil.rmtree(old)
+@torch.no_grad()
+def load_weights(engine: Any, read: Read, place: Place) -> None:
+    """Fill the model's weights, and the fp32 copies that the optimiser steps."""
+    for name, parameter in named_parameters(engine).items():
+        if hasattr(parameter, "ds_id") and parameter.ds_status != ZeroParamStatus.AVAILABLE:
+            continue
+        values = read(WEIGHT, name, place.tensor_rank, place.tensor, 0, parameter.numel())
+        parameter.copy_(torch.from_numpy(values).view(parameter.shape))
+    for fragment in fragments(engine):
+        stop = fragment.start + fragment.length
+        values = read(WEIGHT, fragment.name, place.tensor_rank, place.tensor, fragment.start, stop)
+        fragment.of(fragment.holder).copy_(torch.from_numpy(values))
+    _shares_from_masters(engine)
 
 
-def _refuse_other_layout(saved: dict[str, Any], wanted: dict[str, Any]) -> None:
+def refuse_other_model(saved: Mapping[str, Any], wanted: Mapping[str, Any], name: str) -> None:
     before, now = flatten(saved), flatten(wanted)
+    fields = [key for key in now if key.startswith("model.") or key == "optimiser"]
     differing = [
-        f"{key} {before.get(key)} instead of {now.get(key)}" for key in now if before.get(key) != now[key]
+        f"{key} {before[key]} instead of {now[key]}" for key in fields if before.get(key) != now[key]
     ]
     if differing:
         raise ResumeError(
-            f"The checkpoint has {', '.join(differing)}; it can be resumed only with the same layout."
+            f"The checkpoint {name} has {', '.join(differing)}: its state fits no other model or optimiser. Only the "
+            "layout (data, tensor, stages, ZeRO stage) may change; start_from takes over weights alone."
         )
+
+
+def _share(length: int, place: Place) -> tuple[int, int]:
+    return length * place.data_rank // place.data, length * (place.data_rank + 1) // place.data
+
+
+def _kept_of(fragment: Fragment, state: Mapping[str, Any], scalars: dict[str, float]) -> dict[str, Tensor]:
+    """Weights and what the optimiser keeps element by element; what it keeps once (its step count) goes to scalars."""
+    found = {WEIGHT: fragment.of(fragment.holder)}
+    for kind, value in state.items():
+        if isinstance(value, Tensor) and value.numel() == fragment.holder.numel() and value.dim() > 0:
+            found[kind] = fragment.of(value)
+        elif value is not None:
+            scalars[kind] = float(value)
+    return found
+
+
+@torch.no_grad()
+def _load_optimiser(engine: Any, pieces: Pieces, scalars: Mapping[str, float], place: Place) -> None:
+    states = base_optimiser(engine).state
+    for fragment in fragments(engine):
+        state = states[fragment.holder]
+        for kind in pieces.kinds(fragment.name):
+            if kind == WEIGHT:
+                continue
+            if kind not in state:
+                state[kind] = torch.zeros_like(fragment.holder, requires_grad=False)
+            stop = fragment.start + fragment.length
+            values = pieces.part(kind, fragment.name, place.tensor_rank, place.tensor, fragment.start, stop)
+            fragment.of(state[kind]).copy_(torch.from_numpy(values))
+        for kind, value in scalars.items():
+            # A tensor on the holder's device, as torch's fused optimisers keep their step count.
+            state[kind] = torch.tensor(value, dtype=torch.float32, device=fragment.holder.device)
+    if hasattr(engine.optimizer, "_hp_optimizer_states_linked"):
+        engine.optimizer._hp_optimizer_states_linked = False  # to be linked anew at the next step
+
+
+def _shares_from_masters(engine: Any) -> None:
+    """ZeRO 3 trains on shares of the parameters beside the fp32 ones: the same values in the run's format."""
+    wrapper = engine.optimizer
+    for share, master in zip(
+        getattr(wrapper, "fp16_partitioned_groups_flat", ()),
+        getattr(wrapper, "fp32_partitioned_groups_flat", ()),
+        strict=True,
+    ):
+        share.copy_(master)
+
+
+def _random_states(engine: Any) -> dict[str, Tensor]:
+    found = {"cpu": torch.get_rng_state()}
+    if engine.device.type == "cuda":
+        found["cuda"] = torch.cuda.get_rng_state()
+    return found
+
+
+def _restore_random(
+    engine: Any, pieces: Pieces, place: Place, own: Mapping[str, Any], spec: Spec, step: int, is_same: bool
+) -> None:
+    """The saved states where each rank does what it did; else new ones of (seed, step, rank), the same at every try."""
+    if is_same:
+        file = pieces.files[rank_file(place.rank)]
+        torch.set_rng_state(torch.from_numpy(file.read(f"{RANDOM}|cpu")))
+        if engine.device.type == "cuda" and f"{RANDOM}|cuda" in file.keys():  # noqa: SIM118
+            torch.cuda.set_rng_state(torch.from_numpy(file.read(f"{RANDOM}|cuda")))
+    else:
+        mixed = np.random.SeedSequence([spec.seed, step, place.rank]).generate_state(1, np.uint64)
+        torch.manual_seed(int(mixed[0] >> np.uint64(1)))
+    if hasattr(engine.module, "micro_offset"):
+        engine.module.micro_offset = own["micro_offset"] if is_same else step * spec.accumulation
+
+
+def _scale_holders(engine: Any) -> list[Any]:
+    """Where a wrapper keeps the loss scale of fp16: in an object of its own, or in its configuration."""
+    names = ("loss_scaler", "loss_scale_config")
+    return [getattr(engine.optimizer, name) for name in names if hasattr(engine.optimizer, name)]
+
+
+def _loss_scale(engine: Any) -> dict[str, float]:
+    found = {}
+    for holder in _scale_holders(engine):
+        for name in SCALE_FIELDS:
+            value = getattr(holder, name, None)
+            if value is not None and math.isfinite(value):
+                found[name] = value
+    return found
+
+
+def _of_other_layout(before: Mapping[str, Any], now: Mapping[str, Any], has_dropout: bool) -> str:
+    old, new = (
+        {k: v for k, v in flatten(x).items() if k.split(".")[0] in RANDOM_DEPENDS_ON} for x in (before, now)
+    )
+    changed = [f"{key} {old.get(key)} -> {new[key]}" for key in new if old.get(key) != new[key]]
+    dropout = " Dropout goes on with new random numbers." if has_dropout else ""
+    return f"Resumed in another layout than it was saved in: {', '.join(changed)}.{dropout}"

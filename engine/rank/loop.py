@@ -14,8 +14,7 @@ from deepspeed.comm import comm as backends
 
 from engine.data import objectives
 from engine.data.sources import Training, Validation
-from engine.directory import BORDER_EXITS, EXIT_LATE, EXIT_STOPPED
-from engine.rank import checkpoint
+from engine.directory import BORDER_EXITS, EXIT_LATE, EXIT_STOPPED, checkpoint_name
 from engine.rank.exits import EXIT_DIVERGED, EXIT_DONE
 from engine.rank.readings import Readings
 from engine.rank.recorder import Absences
@@ -41,6 +40,8 @@ class Border:
     stop: bool
     late: bool
     broken: bool
+    num_written: float = 0.0  # ranks that have written their part of a checkpoint under way
+    num_failed: float = 0.0  # and of these, such as could not
 
 
 def train(session: Session, stop_wanted: Callable[[], bool]) -> Ending:
@@ -60,12 +61,15 @@ def train(session: Session, stop_wanted: Callable[[], bool]) -> Ending:
         ending = ending_of(steps, done, border, last_step)
         if ending and ending.exit_code == EXIT_DIVERGED:
             break
+        validation_loss, is_best = None, False
         if _due(done, spec.budget.validate_every) or done == last_step:
-            readings.validation_loss = _validate(session, held_out, done)
-        if _due(done, spec.budget.checkpoint_every) or ending:
-            _save(session, done)
+            readings.validation_loss = validation_loss = _validate(session, held_out, done)
+            is_best = spec.budget.keep_best and session.saver.is_best(validation_loss)
+        if _due(done, spec.budget.checkpoint_every) or ending or is_best:
+            _save(session, done, validation_loss, is_last=ending is not None)
         if ending:
             break
+    session.saver.settle()
 
     exit_code = EXIT_DONE if last_step == steps else EXIT_STOPPED
     ending = ending or Ending(exit_code, f"All {last_step} steps had been done already.")
@@ -88,7 +92,8 @@ def take_step(session: Session, source: Training, readings: Readings, step: int,
     norm = session.norm.read()
     # A rank that waits for the others in the next line is ahead of one that lags.
     session.heart.beat(step, Stage.FIRST_STEP if step == session.first_step else Stage.STEP)
-    border = _agree(loss_share, stop, session.is_late(), session.is_broken(norm))
+    border = _agree(loss_share, stop, session.is_late(), session.is_broken(norm), session.saver.flags())
+    session.saver.take(border.num_written, border.num_failed)
     session.heart.beat(step + 1)
     step_s = session.breakdown.end(step + 1, readings.of_rank())
     if step == session.first_step:
@@ -106,13 +111,16 @@ def _record(session: Session, done: int, run: dict[str, float] | None, absences:
     recorder.step(done, run if recorder.rank == 0 else None, of_rank, absences)
 
 
-def _agree(loss_share: torch.Tensor, stop: bool, late: bool, broken: bool) -> Border:
-    """One all-reduce of four numbers, and the only place where the loop itself waits for the device."""
-    border = torch.zeros(4, dtype=torch.float64, device=loss_share.device)
-    border[0], border[1], border[2], border[3] = loss_share, float(stop), float(late), float(broken)
+def _agree(
+    loss_share: torch.Tensor, stop: bool, late: bool, broken: bool, saved: tuple[float, float] = (0.0, 0.0)
+) -> Border:
+    """One all-reduce of six numbers, and the only place where the loop itself waits for the device."""
+    flags = torch.tensor([0.0, stop, late, broken, *saved], dtype=torch.float64)
+    border = flags.to(loss_share.device)
+    border[0] = loss_share
     comm.all_reduce(border)
-    loss, *flags = border.tolist()
-    return Border(loss, *(flag > 0 for flag in flags))
+    loss, *flagged, num_written, num_failed = border.tolist()
+    return Border(loss, *(flag > 0 for flag in flagged), num_written, num_failed)
 
 
 def ending_of(steps: int, done: int, border: Border, last_step: int) -> Ending | None:
@@ -145,14 +153,14 @@ def _validate(session: Session, held_out: Validation, done: int) -> float:
     return loss
 
 
-def _save(session: Session, done: int) -> None:
+def _save(session: Session, done: int, validation_loss: float | None, is_last: bool) -> None:
     start = time.perf_counter()
     session.heart.beat(done, Stage.LONG)
-    name = checkpoint.save(session.directory, session.engine, session.spec, session.dtype, done)
-    took_s = time.perf_counter() - start
-    if session.recorder.rank == 0:
-        session.recorder.checkpoint(done, name, took_s)
-    session.narrator.say("step %d  checkpoint %s saved in %.2f s", done, name, took_s)
+    save = session.saver.finish if is_last else session.saver.begin
+    save(done, validation_loss)
+    name, waited_s = checkpoint_name(done), time.perf_counter() - start
+    how = "saved" if is_last else "under way"
+    session.narrator.say("step %d  checkpoint %s %s; training waited %.3f s", done, name, how, waited_s)
 
 
 def _report(session: Session, ending: Ending, readings: Readings) -> None:

@@ -59,8 +59,13 @@ class Recorder:
     def phase(self, name: str, seconds: float) -> None:
         self._say("phase", f"rank{self.rank}", text=name, seconds=seconds)
 
-    def checkpoint(self, step: int, folder: str, seconds: float) -> None:
-        self._say("checkpoint", "run", step=step, text=folder, seconds=seconds)
+    def checkpoint(
+        self, step: int, folder: str, seconds: float, block_s: float, validation_loss: float | None
+    ) -> None:
+        """A checkpoint that is there: how long it was under way, and how long the steps waited for it."""
+        judged = {} if validation_loss is None else {"validation_loss": validation_loss}
+        metrics = {"checkpoint_block_s": block_s} | judged
+        self._say("checkpoint", "run", step=step, text=folder, seconds=seconds, metrics=metrics)
 
     def note(self, text: str, level: str = "info", step: int | None = None) -> None:
         self._say("note", f"rank{self.rank}", text=text, level=level, step=step)

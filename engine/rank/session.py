@@ -15,6 +15,7 @@ from engine.rank.breakdown import Breakdown
 from engine.rank.gradients import GradientNorm
 from engine.rank.narrate import Narrator
 from engine.rank.recorder import Recorder
+from engine.rank.saving import Saver
 from engine.rank.trainers import Trainer
 from engine.spec import Spec
 from engine.telemetry.heartbeat import Heart
@@ -35,6 +36,7 @@ class Session:
     norm: GradientNorm
     breakdown: Breakdown
     recorder: Recorder
+    saver: Saver
     heart: Heart
     narrator: Narrator
     halt_at_step: int | None = None

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import deepspeed
 import torch
@@ -20,6 +21,7 @@ from deepspeed import comm
 from deepspeed.comm import comm as backends
 
 from engine import checks
+from engine.checkpoints.folder import read_manifest
 from engine.data import objectives
 from engine.data.prepare import Prepared, prepare
 from engine.directory import AttemptDirectory, Placement, Seat
@@ -32,6 +34,7 @@ from engine.rank.marks import marks_of
 from engine.rank.narrate import Narrator
 from engine.rank.precision import resolve_dtype
 from engine.rank.recorder import Recorder
+from engine.rank.saving import Saver
 from engine.rank.session import Session
 from engine.rank.trainers import MicroBatches, PipelineTrainer, PlainTrainer
 from engine.rank.transfers import Transfers
@@ -105,8 +108,7 @@ def open_session(directory: AttemptDirectory, rank: int, began: float) -> Sessio
         kind = PipelineTrainer if spec.parallel.stages > 1 else PlainTrainer
         trainer = kind(spec, engine, loss, MicroBatches(spec, seat.data_rank, device, heart), breakdown)
         heart.beat(0, Stage.LONG)
-        resume_from = placement.resume_from
-        first_step = checkpoint.resume(Path(resume_from), engine, spec, dtype) if resume_from else 0
+        saver, first_step = _saver(directory, engine, spec, dtype, seat, placement, recorder, tokens)
     narrator = Narrator(rank, spec.budget.steps)
     where = f"{seat.device_kind} #{seat.device_index}, stage {seat.stage}, data rank {seat.data_rank}"
     where += f", tensor rank {seat.tensor_rank}" if spec.parallel.tensor > 1 else ""
@@ -114,7 +116,7 @@ def open_session(directory: AttemptDirectory, rank: int, began: float) -> Sessio
                      placement.threads_per_rank)  # fmt: skip
     return Session(
         directory, spec, dtype, device, started_at, first_step,
-        tokens, engine, optimiser, trainer, norm, breakdown, recorder, heart, narrator, placement.halt_at_step,
+        tokens, engine, optimiser, trainer, norm, breakdown, recorder, saver, heart, narrator, placement.halt_at_step,
     )  # fmt: skip
 
 
@@ -152,10 +154,28 @@ def _tokens(spec: Spec, placement: Placement, recorder: Recorder) -> Prepared:
     return tokens
 
 
+def _saver(
+    directory: AttemptDirectory, engine: Any, spec: Spec, dtype: str, seat: Seat, placement: Placement,
+    recorder: Recorder, tokens: Prepared,
+) -> tuple[Saver, int]:  # fmt: skip
+    """The rank's saver, and the steps that a resumed checkpoint has behind it."""
+    place = checkpoint.Place.of(seat, spec)
+    resumed = checkpoint.Resumed(0, None, ())
+    if placement.resume_from:
+        resumed = checkpoint.resume(Path(placement.resume_from), engine, spec, dtype, place)
+    if recorder.rank == 0:
+        for note in resumed.notes:
+            recorder.note(note)
+    tokenizer = tokens.folder / "tokenizer.json"
+    saver = Saver(directory, engine, spec, dtype, place, recorder,
+                  tokenizer if tokenizer.exists() else None, resumed.best_loss)  # fmt: skip
+    return saver, resumed.step
+
+
 def _choose_dtype(spec: Spec, seat: Seat, placement: Placement, recorder: Recorder) -> str:
     if spec.precision.dtype == "auto" and placement.resume_from:
         # Another node may decide otherwise; the run goes on as it began.
-        dtype = str(checkpoint.read_manifest(Path(placement.resume_from))["layout"]["dtype"])
+        dtype = str(read_manifest(Path(placement.resume_from))["layout"]["dtype"])
         why, level = f"Number format {dtype}, as in the checkpoint.", "info"
     else:
         dtype, why, level = resolve_dtype(spec, seat.device_kind, Path(placement.data_dir))

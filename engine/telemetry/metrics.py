@@ -33,6 +33,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("tokens_per_s", "tokens_per_s", "run", "Throughput", "Tokens of the step over its wall time"),
     Metric("flops_per_s", "flops_per_s", "run", "Model FLOP/s", "Model FLOPs (causal halved, no recompute) over wall time"),
     Metric("mfu_share", "share", "run", "MFU", "Model FLOP/s over the dense peak of all devices; only where a peak is known"),
+    Metric("checkpoint_block_s", "s", "run", "Checkpoint wait", "Time in which training stood still for a checkpoint: the state's copy, and the end of the save before"),
     # Each rank, once a step; the times (STEP_PHASES) add up to step_s
     Metric("data_wait_s", "s", "rank", "Data wait", "Time in which the step waited for its batch"),
     Metric("forward_s", "s", "rank", "Forward", "Forward pass and loss"),

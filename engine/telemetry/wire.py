@@ -20,7 +20,8 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
 
     step, validation, device, result: `metrics` by name, in the units of the metrics table.
     phase: `text` is one of START_PHASES, `seconds` how long it took.
-    checkpoint: `text` is the folder's name, `step` its step, `seconds` how long saving took.
+    checkpoint: `text` is the folder's name, `step` its step, `seconds` how long saving took beside training; of
+    `metrics`, checkpoint_block_s is a series, and validation_loss says how good the weights are.
     note: `text` is a sentence for the run's events, `level` info, warning or error.
     device lines carry `missing` {metric: [status, reason]} on the first tick and whenever it changes.
     """

@@ -1,0 +1,100 @@
+"""Files of tensors in the safetensors format: a length, a header in JSON, the values one behind the other.
+
+Written here and not through the library because that copies everything once more before the first byte is written and
+hides why a disk refused; and read here because numpy knows no bf16. Tests hold both against the library.
+Source: https://github.com/huggingface/safetensors, README, "Format".
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+HEADER_BYTES_LIMIT = 100_000_000  # the format's own
+# Name in the format -> numpy's, of what is read; bf16 is taken as the upper half of fp32.
+DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "U8": "|u1"}
+NAMES = {np.dtype(kind): name for name, kind in DTYPES.items() if name != "BF16"}
+
+
+class BadFile(ValueError):
+    """Not a file of this format, or one that is cut short; the message says which."""
+
+
+def write(path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
+    """Write the file and see it onto the disk. Raises OSError."""
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    at = 0
+    for key, values in tensors.items():
+        header[key] = {
+            "dtype": NAMES[values.dtype],
+            "shape": list(values.shape),
+            "data_offsets": [at, at + values.nbytes],
+        }
+        at += values.nbytes
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for values in tensors.values():
+            file.write(np.ascontiguousarray(values).data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+class TensorFile:
+    """A file's tensors by name, mapped and not read before they are asked for."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises BadFile, OSError."""
+        self.path = path
+        size_bytes = path.stat().st_size
+        with open(path, "rb") as file:
+            start = file.read(8)
+            length = struct.unpack("<Q", start)[0] if len(start) == 8 else HEADER_BYTES_LIMIT + 1
+            if length > min(HEADER_BYTES_LIMIT, size_bytes):
+                raise BadFile(f"{path.name} is not a safetensors file.")
+            try:
+                header = json.loads(file.read(length))
+                self.metadata: dict[str, str] = header.pop("__metadata__", {})
+                end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
+            except (ValueError, TypeError, KeyError, AttributeError):
+                raise BadFile(f"{path.name} has a header that cannot be read.") from None
+        self._entries, self._data = header, 8 + length
+        if size_bytes < self._data + end:
+            raise BadFile(f"{path.name} is cut short: {size_bytes:,} of {self._data + end:,} bytes.")
+
+    def keys(self) -> list[str]:
+        return list(self._entries)
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        return tuple(self._entries[key]["shape"])
+
+    def dtype(self, key: str) -> str:
+        """As the format names it: F32, BF16, ..."""
+        return str(self._entries[key]["dtype"])
+
+    def read(self, key: str, start: int = 0, stop: int | None = None) -> Array:
+        """Elements start..stop of the flattened tensor, or the whole in its shape; bf16 and fp16 come as fp32.
+        Raises BadFile for a number format that nothing here reads."""
+        entry = self._entries[key]
+        if entry["dtype"] not in DTYPES:
+            raise BadFile(f"{self.path.name} holds {key} in {entry['dtype']}, which is not read here.")
+        kind = np.dtype(DTYPES[entry["dtype"]])
+        begin, end = entry["data_offsets"]
+        count = (end - begin) // kind.itemsize
+        last = count if stop is None else min(stop, count)
+        at = self._data + begin + start * kind.itemsize
+        values = np.fromfile(self.path, kind, max(0, last - start), offset=at)
+        if entry["dtype"] == "BF16":
+            values = (values.astype(np.uint32) << 16).view(np.float32)
+        elif entry["dtype"] == "F16":
+            values = values.astype(np.float32)
+        return values.reshape(self.shape(key)) if start == 0 and last == count else values
