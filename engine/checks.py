@@ -37,7 +37,6 @@ def refuse_impossible(spec: Spec, hardware: Hardware | None = None) -> None:
 NOT_BUILT: dict[str, tuple[Any, ...]] = {
     "kind": ("training",),
     "start_from": ("",),
-    "parallel.tensor": (1,),
     "parallel.offload_optimiser": ("none",),
     "parallel.offload_parameters": ("none",),
     "precision.dtype": ("auto", "fp32", "bf16", "fp16"),
