@@ -23,12 +23,15 @@ CASES: list[tuple[dict[str, Any], Hardware | None, str, str]] = [
     ({"parallel": {"stages": 8, "data": 1}, "model": {"layers": 4}}, None, "parallel.stages", "the model has 4"),
     ({"parallel": {"stages": 2, "data": 1, "zero_stage": 2}}, None, "parallel.zero_stage", "DeepSpeed refuses it"),
     ({"parallel": {"stages": 2, "data": 1, "zero_stage": 3}}, None, "parallel.zero_stage", "Stage 1 works"),
+    ({"parallel": {"tensor": 3, "data": 1}}, None, "parallel.tensor", "cannot share heads = 4 evenly; 4 can"),
+    ({"parallel": {"tensor": 4, "data": 1}, "model": {"kv_heads": 2}}, None, "parallel.tensor", "kv_heads = 2 evenly; 2"),
+    ({"parallel": {"tensor": 4, "data": 2}}, CPU2, "parallel.stages", "4 tensor x 1 stages = 8 ranks need 8"),
     ({"batch": {"global_batch_size": 17}}, None, "batch.global_batch_size", "8 x 2 = 16; 16 is"),
     ({"batch": {"global_batch_size": 3}}, None, "batch.global_batch_size", "16 is"),
     ({"budget": {"steps": 5}}, None, "optimiser.warmup_steps", "20 warm-up steps are more than the 5 steps"),
     ({"precision": {"dtype": "fp16"}}, CPU2, "precision.dtype", "fp16 is not supported on CPU"),
     ({"parallel": {"data": 4}, "batch": {"global_batch_size": 32}}, CPU2, "parallel.data", "the largest node"),
-    ({"parallel": {"stages": 4, "data": 1, "zero_stage": 1}}, CPU2, "parallel.stages", "4 ranks need 4 devices"),
+    ({"parallel": {"stages": 4, "data": 1, "zero_stage": 1}}, CPU2, "parallel.stages", "4 stages = 4 ranks need 4"),
 ]  # fmt: skip
 
 

@@ -25,7 +25,7 @@ ATTEMPT_LIMIT_S = 110
 # Small enough that a step of two ranks takes some milliseconds.
 TINY: dict[str, dict[str, Any]] = {
     "model": {"layers": 2, "width": 32, "heads": 2, "ffn_width": 64, "context": 16},
-    "data": {"tokenizer": "bytes"},
+    "data": {"tokenizer": "bytes", "validation_share": 0.002},  # a validation of some milliseconds too
     "batch": {"global_batch_size": 8, "micro_batch_size": 2},
     "parallel": {"data": 1, "stages": 1, "zero_stage": 0},
     "precision": {"dtype": "fp32"},

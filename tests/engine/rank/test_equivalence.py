@@ -15,7 +15,7 @@ from tests.engine.rank.attempts import Attempt, Forker, tiny, write_attempt
 pytestmark = pytest.mark.ranks
 
 TOLERANCE = 1e-5
-STEPS = 50
+STEPS = 30
 
 LAYOUTS: dict[str, dict[str, dict[str, Any]]] = {
     "1 rank, one micro-batch": {"batch": {"micro_batch_size": 8}},
@@ -31,6 +31,9 @@ LAYOUTS: dict[str, dict[str, dict[str, Any]]] = {
         "parallel": {"stages": 2, "zero_stage": 1, "activation_checkpointing": "full"}
     },
     "2 stages x 2 data ranks, ZeRO 1": {"parallel": {"data": 2, "stages": 2, "zero_stage": 1}},
+    "2 tensor ranks, ZeRO 0": {"parallel": {"tensor": 2}},
+    "2 tensor x 2 data ranks, ZeRO 2": {"parallel": {"tensor": 2, "data": 2, "zero_stage": 2}},
+    "2 tensor ranks x 2 stages, ZeRO 1": {"parallel": {"tensor": 2, "stages": 2, "zero_stage": 1}},
 }  # fmt: skip
 
 
@@ -43,7 +46,7 @@ def reference(forker: Forker, rank_data_dir: Path, tmp_path_factory: pytest.Temp
 
 
 def _spec(layout: dict[str, dict[str, Any]]) -> Spec:
-    return tiny(**layout, budget={"steps": STEPS, "validate_every": 25})
+    return tiny(**layout, budget={"steps": STEPS, "validate_every": 15})
 
 
 def _difference(ours: dict[int, float], reference: dict[int, float]) -> float:
