@@ -24,7 +24,7 @@ CASES: list[tuple[dict[str, Any], Hardware | None, str, str]] = [
     ({"parallel": {"stages": 2, "data": 1, "zero_stage": 2}}, None, "parallel.zero_stage", "DeepSpeed refuses it"),
     ({"parallel": {"stages": 2, "data": 1, "zero_stage": 3}}, None, "parallel.zero_stage", "Stage 1 works"),
     ({"parallel": {"tensor": 3, "data": 1}}, None, "parallel.tensor", "cannot share heads = 4 evenly; 4 can"),
-    ({"parallel": {"tensor": 4, "data": 1}, "model": {"kv_heads": 2}}, None, "parallel.tensor", "kv_heads = 2 evenly; 2"),
+    ({"parallel": {"tensor": 4, "data": 1}, "model": {"kv_heads": 2}}, None, "parallel.tensor", "kv_heads = 2"),
     ({"parallel": {"tensor": 4, "data": 2}}, CPU2, "parallel.stages", "4 tensor x 1 stages = 8 ranks need 8"),
     ({"batch": {"global_batch_size": 17}}, None, "batch.global_batch_size", "8 x 2 = 16; 16 is"),
     ({"batch": {"global_batch_size": 3}}, None, "batch.global_batch_size", "16 is"),
