@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.judging.facts import Floats
+from engine.judging.facts import Device, Facts, Floats, Rank
 from engine.telemetry.metrics import STEP_PHASES
 
 Ints = NDArray[np.int64]
@@ -63,3 +65,52 @@ def _on(steps: Ints, at: Ints, values: Floats) -> Floats:
     inside = (places < len(steps)) & (steps[np.minimum(places, len(steps) - 1)] == at)
     found[places[inside]] = values[inside]
     return found
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the ranks of a run have recorded in a window of steps, as it was read: series by (rank, metric), the run's
+    own step times, and where each rank sits."""
+
+    spec: Mapping[str, Any]
+    first_step: int
+    last_step: int
+    series: Mapping[tuple[int, str], tuple[Ints, Floats]]
+    step_s: tuple[Ints, Floats]
+    seats: Mapping[int, tuple[int, int, str]]  # rank -> stage, data rank, device
+    world_size: int
+    starts: Collection[int] = (1,)  # first step of each attempt
+    devices: tuple[Device, ...] = ()
+
+
+def facts_of(told: Told) -> Facts:
+    """The facts of the steps that count; without steps if none does."""
+    budget = told.spec.get("budget", {})
+    every = [budget.get(name, 0) for name in ("validate_every", "checkpoint_every")]
+    steps = np.arange(max(1, told.first_step), told.last_step + 1, dtype=np.int64)
+    steps = steps[steady(steps, told.starts, every)]
+    whole, phases, coverage = aligned(steps, told.series)
+    facts = Facts(
+        spec=told.spec, devices=told.devices, world_size=told.world_size, coverage=coverage,
+        first_step=int(whole[0]) if len(whole) else 0, last_step=int(whole[-1]) if len(whole) else 0,
+    )  # fmt: skip
+    if not len(whole):
+        done = told.last_step
+        return facts.without(nothing=f"No steady step yet: {done} done, and the first {WARM_UP_STEPS} warm up.")
+    mean_s = np.mean([np.sum(list(rank.values()), axis=0) for rank in phases.values()], axis=0)
+    step_s = _on(whole, *told.step_s)
+    step_s = np.where(np.isfinite(step_s), step_s, mean_s)
+    keep = trimmed(step_s)
+    ranks = tuple(
+        Rank(
+            rank, *told.seats.get(rank, (0, rank, "")),
+            phases={name: values[keep] for name, values in of_rank.items()},
+            payload_bytes=_mean_of(told.series.get((rank, "collective_bytes"))),
+        )
+        for rank, of_rank in sorted(phases.items())
+    )  # fmt: skip
+    return facts.without(ranks=ranks, step_s=step_s[keep])
+
+
+def _mean_of(series: tuple[Ints, Floats] | None) -> float | None:
+    return float(series[1].mean()) if series is not None and len(series[1]) else None

@@ -15,6 +15,7 @@ from jobs.models.sharing import Comment, Report, SavedView
 from jobs.models.signs import Sign
 from jobs.models.sweeps import Sweep, SweepEvent
 from jobs.models.templates import Template, TemplateEvent
+from jobs.models.verdicts import CheckState, RunVerdict, VerdictCheck
 from jobs.models.work import Attempt, AttemptNode, Event, Job, Lease, Priority, SpoolOffset
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Batch",
     "BroughtLog",
     "Charge",
+    "CheckState",
     "Chunk",
     "ChunkData",
     "Comment",
@@ -54,6 +56,7 @@ __all__ = [
     "RunMetric",
     "RunParam",
     "RunTag",
+    "RunVerdict",
     "SavedModel",
     "SavedView",
     "Segment",
@@ -67,4 +70,5 @@ __all__ = [
     "Team",
     "Template",
     "TemplateEvent",
+    "VerdictCheck",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from jobs.scheduler import Scheduler
+from jobs.verdicts import Judge
 
 
 class Command(BaseCommand):
@@ -19,4 +20,8 @@ class Command(BaseCommand):
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
+        # Verdicts are made beside the scheduler's ticks, in a thread of their own.
+        judge = threading.Thread(target=Judge().run, args=[stop], name="judge", daemon=True)
+        judge.start()
         Scheduler().run(stop)
+        judge.join(timeout=5.0)

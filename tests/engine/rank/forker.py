@@ -14,9 +14,11 @@ from pathlib import Path
 
 import msgspec
 
-from engine.directory import EXIT_STOPPED, AttemptDirectory
-from engine.rank.warm import fork_spawn, preload
+from engine.directory import EXIT_STOPPED, AttemptDirectory, Seat
+from engine.rank.warm import _be_rank, preload
+from engine.supervision.spawn import Spawn, rank_log, start_child
 from engine.supervision.environment import free_port, rank_environment
+from tests.engine.rank import injection
 from tests.engine.rank.attempts import ATTEMPT_LIMIT_S
 
 LOST_PEER_S = 2.0  # what the others get once one has failed
@@ -29,10 +31,23 @@ def main() -> None:
         directory = AttemptDirectory(Path(line.rstrip("\n")))
         placement = directory.read_placement()
         placement = msgspec.structs.replace(placement, master_port=free_port(placement.master_addr))
-        spawn, tag = fork_spawn(directory), str(directory.path)
+        spawn, tag = _spawn(directory), str(directory.path)
         pids = [spawn(seat, rank_environment(tag, placement, seat)) for seat in placement.seats]
         _say(pids)
         _say(_wait(pids))
+
+
+def _spawn(directory: AttemptDirectory) -> Spawn:
+    """As the product's warm parent forks a rank, with what a test wants it to be slow in."""
+
+    def spawn(seat: Seat, environment: dict[str, str]) -> int:
+        def body() -> None:
+            injection.apply(directory.path, seat.rank)
+            _be_rank(directory, seat.rank, environment)
+
+        return start_child(rank_log(directory, seat.rank), body)
+
+    return spawn
 
 
 def _wait(pids: list[int]) -> list[int]:

@@ -1,0 +1,67 @@
+"""What runs were judged to be limited by, and the twins that check it."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+from jobs.models.runs import Run
+
+
+class RunVerdict(models.Model):
+    """One verdict of a run by one version of the rules. Written only by jobs.verdicts; the columns are those of the
+    table of runs, `body` is engine.judging.results.Verdict."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="verdicts")
+    rules_version = models.PositiveIntegerField()
+    at = models.DateTimeField()
+    step = models.PositiveIntegerField()  # newest step that was looked at
+    attempt = models.PositiveIntegerField(default=0)
+    is_final = models.BooleanField()  # its job had ended
+    name = models.CharField(max_length=80)  # communication, or 'communication + input'; '': there is none
+    limit = models.CharField(max_length=12)  # compute, memory, bandwidth, power or mixed
+    share = models.FloatField(null=True)
+    severity = models.CharField(max_length=10)  # '', notable, strong
+    is_provisional = models.BooleanField()
+    body = models.JSONField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["run", "rules_version"], name="one_verdict_per_run_and_rules")
+        ]
+        indexes = [models.Index(fields=["name"]), models.Index(fields=["is_final", "at"])]
+
+    def __str__(self) -> str:
+        return f"{self.run_id}: {self.name or 'no verdict'}"
+
+
+class CheckState(models.TextChoices):
+    BASELINE = "baseline"  # a short run of the spec as it was is under way
+    TWIN = "twin"  # the same with one change is under way
+    DONE = "done"
+    FAILED = "failed"  # `reason` says why
+
+
+class VerdictCheck(models.Model):
+    """A test of a verdict: one change of the spec, what it should save a token, and what it did save. Written only by
+    jobs.verdicts."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="checks")
+    rule = models.CharField(max_length=40)
+    changes = models.JSONField()  # by path of the spec
+    twin_spec = models.JSONField()
+    predicted_share = models.FloatField()  # of the time a token
+    observed_share = models.FloatField(null=True)
+    state = models.CharField(max_length=10, choices=CheckState.choices, db_index=True)
+    reason = models.TextField(blank=True)
+    baseline = models.ForeignKey(Run, on_delete=models.SET_NULL, related_name="baseline_of", null=True)
+    twin = models.ForeignKey(Run, on_delete=models.SET_NULL, related_name="twin_of", null=True)
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField(auto_now_add=True)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"check of {self.run_id}: {self.state}"

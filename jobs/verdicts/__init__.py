@@ -1,0 +1,17 @@
+"""Verdicts of runs: gathered from their series, judged by engine.verdict, kept, looked up and checked by twins."""
+
+from jobs.verdicts.checks import advance_checks, check_verdict, newest_check
+from jobs.verdicts.gather import facts_of
+from jobs.verdicts.judging import current, judge_run, verdicts_of
+from jobs.verdicts.watching import Judge
+
+__all__ = [
+    "Judge",
+    "advance_checks",
+    "check_verdict",
+    "current",
+    "facts_of",
+    "judge_run",
+    "newest_check",
+    "verdicts_of",
+]

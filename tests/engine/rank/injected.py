@@ -1,0 +1,121 @@
+"""Runs of real ranks with a known bottleneck in them, and the facts that they leave."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.directory import AttemptDirectory
+from engine.judging.facts import Device, Facts
+from engine.judging.knobs import changed
+from engine.judging.results import Verdict
+from engine.judging.steady import Told, facts_of
+from engine.judging.whatif import gain_of
+from engine.spec import Spec
+from engine.telemetry.metrics import STEP_PHASES
+from tests.engine.rank import injection
+from tests.engine.rank.attempts import Attempt, Forker, tiny, write_attempt
+
+STEPS = 21  # of which five warm up
+BLOCK_S = 0.010  # a sequence and block: 160 ms a step of two blocks and eight sequences
+CAPACITY_BYTES = 700 * 2**20
+
+
+@dataclass(frozen=True)
+class Case:
+    """`expected`: the names of the winners; `state`: how severe the state of memory beside them is. Then the cause is
+    taken away (`without`: what is injected then) or the spec is altered (`alter`), and what that saves is compared
+    with what was claimed: the winner's share, `removed_s` of each step, or what the planned change should save."""
+
+    name: str
+    expected: frozenset[str]
+    inject: Mapping[str, Any]
+    layout: Mapping[str, Any] = field(default_factory=dict)
+    batch: Mapping[str, Any] = field(default_factory=dict)
+    without: Mapping[str, Any] | None = None
+    alter: Mapping[str, Any] | None = None
+    removed_s: float | None = None
+    capacity_bytes: int | None = None
+    state: str = ""
+
+    @property
+    def spec(self) -> Spec:
+        return tiny(
+            parallel={"data": 2, **self.layout},
+            batch={"global_batch_size": 16, "micro_batch_size": 8, **self.batch},
+            model={"layers": max(2, int(self.layout.get("stages", 1)))},
+            budget={"steps": STEPS},
+        )
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where cases are run: one process that forks ranks, and the folder of their data."""
+
+    forker: Forker
+    data_dir: Path
+    folder: Path
+
+    def run(self, case: Case) -> Facts:
+        """The facts of one attempt with the case's cause in it."""
+        return self._run(case, case.spec, case.inject, "with")
+
+    def run_without(self, case: Case) -> Facts:
+        """The same with the cause gone, or the spec altered."""
+        spec = changed(case.spec.model_dump(), case.alter or {})
+        return self._run(case, spec, case.inject if case.without is None else case.without, "without")
+
+    def _run(self, case: Case, spec: Spec, inject: Mapping[str, Any], name: str) -> Facts:
+        directory = write_attempt(self.folder / f"{case.name} {name}", spec, self.data_dir)
+        injection.put(directory.path, **inject)
+        attempt = self.forker.start(directory).succeeded()
+        return facts_from(attempt, directory, spec, case.capacity_bytes)
+
+
+def claimed(case: Case, facts: Facts, verdict: Verdict) -> float:
+    """Which share of the time a token the verdict of the case says will be saved."""
+    if case.alter is not None:
+        share = gain_of(facts, changed(facts.spec, case.alter)).share
+        assert share is not None
+        return share
+    if case.removed_s is not None:
+        return case.removed_s / float(facts.step_s.mean())
+    return verdict.share_of(*case.expected)
+
+
+def saved(before: Facts, after: Facts) -> float:
+    """Which share of the time a token was saved."""
+
+    def token_s(facts: Facts) -> float:
+        return float(facts.step_s.mean()) / facts.spec["batch"]["global_batch_size"]
+
+    return 1 - token_s(after) / token_s(before)
+
+
+def facts_from(attempt: Attempt, directory: AttemptDirectory, spec: Spec, capacity: int | None) -> Facts:
+    seats = {seat.rank: (seat.stage, seat.data_rank, seat.device) for seat in directory.read_placement().seats}
+    wanted = (*STEP_PHASES, "collective_bytes")
+    series = {
+        (rank, metric): columns(found)
+        for rank in seats
+        for metric in wanted
+        if (found := attempt.series(metric, f"rank{rank}", rank))
+    }
+    peaks = {rank: max(attempt.series("rss_bytes", f"rank{rank}", rank).values()) for rank in seats}
+    devices = tuple(
+        Device(device, "cpu", {}, peaks[rank], capacity) for rank, (_, _, device) in seats.items()
+    )
+    return facts_of(
+        Told(
+            spec=spec.model_dump(), first_step=1, last_step=spec.budget.steps, series=series,
+            step_s=columns(attempt.series("step_s")), seats=seats, world_size=len(seats), devices=devices,
+        )
+    )  # fmt: skip
+
+
+def columns(found: Mapping[int, float]) -> tuple[Any, Any]:
+    return np.array(list(found), dtype=np.int64), np.array(list(found.values()))

@@ -1,0 +1,133 @@
+"""Makes a rank slow in one known way, from within its process: sleeps in its data, blocks, collectives or loop.
+
+Sleeps, not work: they last as long on a busy host as on an idle one. Nothing of this is in the product.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+FILE = "inject.json"  # in the attempt's directory
+SMALL_BYTES = 4096  # collectives of so little carry the loop's own words
+PAGE = 4096
+
+
+def put(directory: Path, **seconds: Any) -> None:
+    """What `apply` is to do, with `ranks` to limit it by name: {"data_s": 0.01, "ranks": {"data_s": [0]}}."""
+    (directory / FILE).write_text(json.dumps(seconds))
+
+
+def apply(directory: Path, rank: int) -> None:
+    """Called in the forked rank before it begins."""
+    path = directory / FILE
+    if not path.exists():
+        return
+    wanted = json.loads(path.read_text())
+    only = wanted.pop("ranks", {})
+    for name, value in wanted.items():
+        if rank in only.get(name, [rank]):
+            INJECTIONS[name](value)
+
+
+def _data(seconds: float) -> None:
+    """So long a sequence, in the iterator that hands out micro-batches."""
+    from engine.rank import trainers
+
+    original = trainers.MicroBatches.of
+
+    def of(self: Any, *args: Any, **kwargs: Any) -> Any:
+        for item in original(self, *args, **kwargs):
+            time.sleep(seconds * self._size)
+            yield item
+
+    trainers.MicroBatches.of = of
+
+
+def _block(seconds: float) -> None:
+    """So long a sequence and block, a third of it forward and the rest backward."""
+    import torch
+
+    from engine.rank import start
+
+    class Slow(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+            ctx.sequences = x.shape[0]
+            time.sleep(seconds * ctx.sequences / 3)
+            return x.view_as(x)
+
+        @staticmethod
+        def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
+            time.sleep(seconds * ctx.sequences * 2 / 3)
+            return grad
+
+    build = start.build_engine
+
+    def build_slow(*args: Any, **kwargs: Any) -> Any:
+        built = build(*args, **kwargs)
+        engine = built[0] if isinstance(built, tuple) else built
+        blocks = [module for module in engine.module.modules() if type(module).__name__.endswith("Block")]
+        assert blocks, "no block to slow down"
+        for block in blocks:
+            block.register_forward_hook(lambda module, args, out: Slow.apply(out))
+        return built
+
+    start.build_engine = build_slow
+
+
+def _link(bytes_per_s: float) -> None:
+    """What collectives carry takes so long, on every rank that takes part."""
+    from deepspeed.comm.torch import TorchBackend
+
+    from engine.rank import breakdown
+
+    payloads = getattr(breakdown, "PAYLOADS", None)
+    if payloads is None:
+        from engine.rank.collectives import PAYLOADS as payloads
+
+    def slowed(original: Any) -> Any:
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            size = max((_bytes(value) for value in (*args, *kwargs.values())), default=0)
+            if size > SMALL_BYTES:
+                time.sleep(size / bytes_per_s)
+            return original(self, *args, **kwargs)
+
+        return call
+
+    for name in payloads:
+        if hasattr(TorchBackend, name) and name not in ("send", "recv", "isend", "irecv", "barrier"):
+            setattr(TorchBackend, name, slowed(getattr(TorchBackend, name)))
+
+
+def _bytes(value: Any) -> int:
+    if isinstance(value, list | tuple):
+        return sum(_bytes(one) for one in value)
+    return value.numel() * value.element_size() if hasattr(value, "numel") else 0
+
+
+def _host(seconds: float) -> None:
+    """So long a step, between the phases."""
+    from engine.rank import loop
+
+    original = loop.learning_rate
+
+    def learning_rate(*args: Any, **kwargs: Any) -> Any:
+        time.sleep(seconds)
+        return original(*args, **kwargs)
+
+    loop.learning_rate = learning_rate
+
+
+def _memory(resident_bytes: int) -> None:
+    """Resident memory of this size, held to the end."""
+    own = int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
+    ballast = bytearray(max(0, resident_bytes - own))
+    ballast[::PAGE] = b"1" * len(ballast[::PAGE])
+    HELD.append(ballast)
+
+
+HELD: list[bytearray] = []
+INJECTIONS = {"data_s": _data, "block_s": _block, "link_bytes_per_s": _link, "host_s": _host, "resident_bytes": _memory}
