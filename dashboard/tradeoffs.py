@@ -89,7 +89,7 @@ def figures(shown: Shown) -> dict[str, Any]:
 def _about(field: runs.Field) -> dict[str, Any]:
     unit = BY_NAME[field.key].unit if field.kind == "metric" and field.key in BY_NAME else ""
     if field.kind == "attribute":
-        unit = {"seconds": "s", "time": "time"}.get(runs.ATTRIBUTES[field.key].type, "")
+        unit = {"seconds": "s", "time": "time", "share": "share"}.get(runs.ATTRIBUTES[field.key].type, "")
     best = best_of(field) or "low"  # a guess where nothing is known; a person turns it round
     return {"text": str(field), "label": title_of(field), "unit": unit, "best": best}
 

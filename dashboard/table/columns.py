@@ -79,6 +79,8 @@ def said(field: runs.Field, value: Any) -> str:
         kind = runs.ATTRIBUTES[field.key].type
         if kind == "seconds":
             return units.as_duration(value)
+        if kind == "share":
+            return units.as_share(value)
         if kind == "number":
             return units.as_whole(int(value)) if value == int(value) else units.as_figure(value)
     return str(value)

@@ -31,6 +31,8 @@ RELATED = {
     "project": "project__name",
     "pool": "job__pool__name",
 }
+# Read from the run's verdict, where a column shows it
+OF_VERDICT = ("verdict", "limit", "share", "severity")
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,12 @@ def _of(
 def _read(all_runs: QuerySet[Run], columns: list[Column]) -> QuerySet[Run]:
     more = [RELATED[column.field.key] for column in columns if column.field.key in RELATED]
     related = {"job", "parent", *(name.rpartition("__")[0] for name in more)}
-    return all_runs.select_related(*related).only(*OF_RUN, *more)
+    chosen = {column.field.key for column in columns if column.field.kind == "attribute"} & set(OF_VERDICT)
+    return (
+        all_runs.select_related(*related)
+        .only(*OF_RUN, *more)
+        .annotate(**{f"of_{name}": runs.ATTRIBUTES[name].read for name in sorted(chosen)})
+    )
 
 
 def _children(all_runs: QuerySet[Run], ids: list[str]) -> dict[str, int]:

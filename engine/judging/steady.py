@@ -37,9 +37,11 @@ def aligned(
 ) -> tuple[Ints, dict[int, dict[str, Floats]], float]:
     """The steps of which every rank told every phase that it tells at all; by rank and phase their seconds; and which
     share of `steps` that is. `told`: (rank, phase) -> steps and seconds."""
+    if not len(steps):
+        return steps, {}, 0.0
     table = {key: _on(steps, *series) for key, series in told.items() if key[1] in STEP_PHASES}
     table = {key: values for key, values in table.items() if np.isfinite(values).any()}
-    if not table or not len(steps):
+    if not table:
         return steps[:0], {}, 0.0
     whole = np.all([np.isfinite(values) for values in table.values()], axis=0)
     found: dict[int, dict[str, Floats]] = {}
@@ -96,7 +98,9 @@ def facts_of(told: Told) -> Facts:
     )  # fmt: skip
     if not len(whole):
         done = told.last_step
-        return facts.without(nothing=f"No steady step yet: {done} done, and the first {WARM_UP_STEPS} warm up.")
+        return facts.without(
+            nothing=f"No steady step yet: {done} done, and the first {WARM_UP_STEPS} warm up."
+        )
     mean_s = np.mean([np.sum(list(rank.values()), axis=0) for rank in phases.values()], axis=0)
     step_s = _on(whole, *told.step_s)
     step_s = np.where(np.isfinite(step_s), step_s, mean_s)

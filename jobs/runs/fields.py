@@ -6,14 +6,15 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from django.db.models import F
+from django.db.models import F, OuterRef, Subquery
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce, Now
 
 from jobs.epoch import Epoch
+from jobs.models import RunVerdict
 
 Kind = Literal["attribute", "metric", "param", "tag"]
-Type = Literal["text", "number", "time", "seconds"]
+Type = Literal["text", "number", "share", "time", "seconds"]
 # What min(loss) and the others read: a column of RunMetric
 STATS = {"last": "last", "min": "low", "max": "high", "mean": "mean"}
 PLAIN = re.compile(r"[^\s()<>=!~,\"':]+")
@@ -43,6 +44,12 @@ def _either(of_job: str, of_run: str) -> Coalesce:
     return Coalesce(of_job, of_run)
 
 
+def _of_verdict(column: str) -> Subquery:
+    """From the verdict by the newest rules that have judged the run."""
+    rows = RunVerdict.objects.filter(run=OuterRef("pk")).order_by("-rules_version")
+    return Subquery(rows.values(column)[:1])
+
+
 STARTED = _either("job__started_at", "started_at")
 ENDED = _either("job__ended_at", "ended_at")
 ATTRIBUTES: dict[str, Attribute] = {
@@ -65,6 +72,16 @@ ATTRIBUTES: dict[str, Attribute] = {
             "seconds",
             Epoch(Coalesce(ENDED, Now())) - Epoch(STARTED),
             "From its first step to its end, or until now",
+        ),
+        Attribute("verdict", "Verdict", "text", _of_verdict("name"), "Which limit it hits; two if mixed"),
+        Attribute(
+            "limit", "Limit", "text", _of_verdict("limit"), "compute, memory, bandwidth, power or mixed",
+            is_exact=True,
+        ),
+        Attribute("share", "Limit costs", "share", _of_verdict("share"), "Share of each step"),
+        Attribute(
+            "severity", "Severity", "text", _of_verdict("severity"), "notable from 10 % of the step, strong above 20 %",
+            is_exact=True,
         ),
         Attribute("note", "Note", "text", F("note")),
         Attribute("origin", "Logged by", "text", F("origin"), "The program, of a run without a job", is_exact=True),
@@ -92,7 +109,7 @@ class Field:
     def is_number(self) -> bool:
         """Whether every value of it is a number."""
         return self.kind == "metric" or (
-            self.kind == "attribute" and ATTRIBUTES[self.key].type in ("number", "seconds")
+            self.kind == "attribute" and ATTRIBUTES[self.key].type in ("number", "share", "seconds")
         )
 
 

@@ -22,7 +22,9 @@ from jobs.states import FINAL, JobState
 from jobs.verdicts.gather import facts_of
 
 LIVE = (CheckState.BASELINE, CheckState.TWIN)
-RECENT = timedelta(hours=1)  # so long a GPU run may stand for itself; on shared cores conditions change by the minute
+RECENT = timedelta(
+    hours=1
+)  # so long a GPU run may stand for itself; on shared cores conditions change by the minute
 TAG = "twin"
 
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from engine.judging.facts import Device as DeviceFacts
 from engine.judging.facts import Facts, Floats
-from engine.judging.steady import WINDOW_STEPS, Ints, Told, facts_of as facts_of_steps
+from engine.judging.steady import WINDOW_STEPS, Ints, Told
+from engine.judging.steady import facts_of as facts_of_steps
 from engine.spec import SpecError, parse
 from engine.telemetry.metrics import STEP_PHASES
 from jobs import series
@@ -105,7 +106,9 @@ def _devices(run: Run, attempt: Attempt | None, step_s: Floats) -> tuple[DeviceF
     sources = {f"device:{device.id}" for device in leased[:RANKS_READ]}
     means = _means(run, sources, step_s)
     whole = series.read([run.id], (PEAK, CLOCK), x="time", points=READINGS, sources=sources)
-    most = {(one.source, one.metric): float(np.nanmax(one.max)) for one in whole if np.isfinite(one.max).any()}
+    most = {
+        (one.source, one.metric): float(np.nanmax(one.max)) for one in whole if np.isfinite(one.max).any()
+    }
     found = []
     for device in leased[:RANKS_READ]:
         source = f"device:{device.id}"
@@ -151,4 +154,6 @@ def _faults(attempt: Attempt | None) -> tuple[str, ...]:
 
 def _ran_out(job: Job) -> bool:
     said = job.attempts.filter(ended_at__isnull=False).values_list("reason", "stderr_tail")
-    return any("out of memory" in f"{reason} {tail}".lower() and "by hand" not in reason for reason, tail in said)
+    return any(
+        "out of memory" in f"{reason} {tail}".lower() and "by hand" not in reason for reason, tail in said
+    )

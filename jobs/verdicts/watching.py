@@ -57,9 +57,7 @@ def _ended() -> QuerySet[Run]:
     ended = Run.objects.filter(
         job__state__in=FINAL, job__ended_at__isnull=False, job__ended_at__lt=timezone.now() - SETTLED
     )
-    known = RunVerdict.objects.filter(
-        run=OuterRef("pk"), is_final=True, at__gte=OuterRef("job__ended_at")
-    )
+    known = RunVerdict.objects.filter(run=OuterRef("pk"), is_final=True, at__gte=OuterRef("job__ended_at"))
     return ended.filter(~Exists(known)).select_related("job").order_by("-job__ended_at")
 
 

@@ -18,7 +18,7 @@ class Command(BaseCommand):
         parser.add_argument("run", nargs="*", help="ids of runs")
         parser.add_argument("--all", action="store_true", help="every run of a job that has made a step")
 
-    def handle(self, *, run: list[str], all: bool, **options: Any) -> None:  # noqa: A002
+    def handle(self, *, run: list[str], all: bool, **options: Any) -> None:
         if bool(run) == all:
             raise CommandError("Name runs, or say --all.")
         wanted = Run.objects.select_related("job").order_by("created_at")

@@ -13,7 +13,9 @@ FOUR = {"layout": {"data": 4}, "batch": {"global_batch_size": 32}}
 PIECES = {"global_batch_size": 16, "micro_batch_size": 1}  # 16 micro-batches
 
 
-def _case(name: str, expected: str, inject: dict[str, Any], without: dict[str, Any] | None = None, **more: Any) -> Case:
+def _case(
+    name: str, expected: str, inject: dict[str, Any], without: dict[str, Any] | None = None, **more: Any
+) -> Case:
     rest = None if without is None else WORK | without
     return Case(name, frozenset(expected.split(" + ")), WORK | inject, without=rest, **more)
 
@@ -24,17 +26,26 @@ def _compute(name: str, times: int, sequences: int = 8, **more: Any) -> Case:
     return _case(name, "compute", {"block_s": times * BLOCK_S}, {}, removed_s=removed_s, **more)
 
 
-def _bubble(name: str, layout: dict[str, int], sequences: int, micro: int, times: int = 1, **more: Any) -> Case:
+def _bubble(
+    name: str, layout: dict[str, int], sequences: int, micro: int, times: int = 1, **more: Any
+) -> Case:
     """Equal stages; then half the micro-batch."""
     batch = {"global_batch_size": sequences, "micro_batch_size": micro}
     alter = {"batch.micro_batch_size": micro // 2}
-    return _case(name, "bubble", {"block_s": times * BLOCK_S}, layout=layout, batch=batch, alter=alter, **more)
+    return _case(
+        name, "bubble", {"block_s": times * BLOCK_S}, layout=layout, batch=batch, alter=alter, **more
+    )
 
 
 def _slow(name: str, rank: int, times: int, ranks: int, **more: Any) -> Case:
     """One rank does all the sleeping; then all share it."""
     inject = {"block_s": times * BLOCK_S, "ranks": {"block_s": [rank]}}
     return _case(name, "imbalance", inject, {"block_s": times * BLOCK_S / ranks}, **more)
+
+
+def _full(name: str, share: float, state: str) -> Case:
+    inject = {"resident_bytes": int(share * CAPACITY_BYTES)}
+    return _case(name, "compute", inject, capacity_bytes=CAPACITY_BYTES, state=state)
 
 
 CASES: tuple[Case, ...] = (
@@ -74,8 +85,8 @@ CASES: tuple[Case, ...] = (
     _case("host, 60 ms a step", "host", {"host_s": 0.06}, {}),
     _case("host, one rank alone", "host", {"host_s": 0.12}, {}, layout={"data": 1}),
     # Memory capacity, beside a verdict of compute
-    _case("memory 94 % full", "compute", {"resident_bytes": int(0.94 * CAPACITY_BYTES)}, capacity_bytes=CAPACITY_BYTES, state="notable"),
-    _case("memory 99 % full", "compute", {"resident_bytes": int(0.99 * CAPACITY_BYTES)}, capacity_bytes=CAPACITY_BYTES, state="strong"),
+    _full("memory 94 % full", 0.94, "notable"),
+    _full("memory 99 % full", 0.99, "strong"),
     # Balanced: two causes of the same size, or none
     _case("data and host alike", "input + host", {"data_s": 0.0085, "host_s": 0.068}),
     _case("data and link alike", "input + communication", {"data_s": 0.0085, "link_bytes_per_s": 2.1e6}),

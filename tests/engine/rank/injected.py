@@ -97,7 +97,9 @@ def saved(before: Facts, after: Facts) -> float:
 
 
 def facts_from(attempt: Attempt, directory: AttemptDirectory, spec: Spec, capacity: int | None) -> Facts:
-    seats = {seat.rank: (seat.stage, seat.data_rank, seat.device) for seat in directory.read_placement().seats}
+    seats = {
+        seat.rank: (seat.stage, seat.data_rank, seat.device) for seat in directory.read_placement().seats
+    }
     wanted = (*STEP_PHASES, "collective_bytes")
     series = {
         (rank, metric): columns(found)

@@ -130,4 +130,10 @@ def _memory(resident_bytes: int) -> None:
 
 
 HELD: list[bytearray] = []
-INJECTIONS = {"data_s": _data, "block_s": _block, "link_bytes_per_s": _link, "host_s": _host, "resident_bytes": _memory}
+INJECTIONS = {
+    "data_s": _data,
+    "block_s": _block,
+    "link_bytes_per_s": _link,
+    "host_s": _host,
+    "resident_bytes": _memory,
+}
