@@ -29,7 +29,7 @@ class BadFile(ValueError):
 
 
 def write(path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
-    """Write the file and see it onto the disk. Raises OSError."""
+    """Write the file and see it onto the disk; each tensor is asked for twice, and none is kept. Raises OSError."""
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     at = 0
     for key, values in tensors.items():

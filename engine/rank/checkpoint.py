@@ -40,15 +40,16 @@ class Place:
     """Where a rank stands in the grid."""
 
     rank: int
+    stage: int
     data_rank: int
     data: int
-    tensor_rank: int = 0
-    tensor: int = 1
+    tensor_rank: int
+    tensor: int
 
     @classmethod
     def of(cls, seat: Seat, spec: Spec) -> Place:
         parallel = spec.parallel
-        return cls(seat.rank, seat.data_rank, parallel.data, getattr(seat, "tensor_rank", 0), parallel.tensor)
+        return cls(seat.rank, seat.stage, seat.data_rank, parallel.data, seat.tensor_rank, parallel.tensor)
 
 
 @dataclass(frozen=True)
@@ -219,14 +220,17 @@ def _random_states(engine: Any) -> dict[str, Tensor]:
 def _restore_random(
     engine: Any, pieces: Pieces, place: Place, own: Mapping[str, Any], spec: Spec, step: int, is_same: bool
 ) -> None:
-    """The saved states where each rank does what it did; else new ones of (seed, step, rank), the same at every try."""
+    """The saved states where each rank does what it did; else new ones, the same at every try. They differ by stage and
+    data rank and not by tensor rank, as from the start."""
     if is_same:
         file = pieces.files[rank_file(place.rank)]
         torch.set_rng_state(torch.from_numpy(file.read(f"{RANDOM}|cpu")))
         if engine.device.type == "cuda" and f"{RANDOM}|cuda" in file.keys():  # noqa: SIM118
             torch.cuda.set_rng_state(torch.from_numpy(file.read(f"{RANDOM}|cuda")))
     else:
-        mixed = np.random.SeedSequence([spec.seed, step, place.rank]).generate_state(1, np.uint64)
+        mixed = np.random.SeedSequence([spec.seed, step, place.stage, place.data_rank]).generate_state(
+            1, np.uint64
+        )
         torch.manual_seed(int(mixed[0] >> np.uint64(1)))
     if hasattr(engine.module, "micro_offset"):
         engine.module.micro_offset = own["micro_offset"] if is_same else step * spec.accumulation

@@ -25,9 +25,11 @@ LAYOUTS: dict[str, dict[str, Any]] = {
     "ZeRO 3, four ranks": {"data": 4, "zero_stage": 3},
     "PP2": {"stages": 2},
     "DP2 x PP2, ZeRO 1": {"data": 2, "stages": 2, "zero_stage": 1},
+    "TP2, ZeRO 1": {"tensor": 2, "zero_stage": 1},
+    "TP2 x PP2": {"tensor": 2, "stages": 2},
 }
 # Each kind of wrapper once as giver and once as taker; all pairs in tests/perf/test_checkpoints.py.
-PAIRS = [("ZeRO 3", "DP2 x PP2, ZeRO 1"), ("DP2 x PP2, ZeRO 1", "one rank"), ("one rank", "ZeRO 3")]
+PAIRS = [("ZeRO 3", "TP2 x PP2"), ("TP2 x PP2", "ZeRO 1"), ("DP2 x PP2, ZeRO 1", "ZeRO 3")]
 
 
 def curve_after_change(start: Start, giver: Attempt, name: str) -> dict[int, float]:
