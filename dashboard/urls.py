@@ -31,6 +31,7 @@ from dashboard.views import (
     table,
     templates,
     tokens,
+    traces,
     tradeoffs,
 )
 from dashboard.wishes import WISHES
@@ -64,6 +65,9 @@ urlpatterns = [
     path("runs/<str:run_id>/change/", run_marks.change, name="run-change"),
     path("runs/<str:run_id>/log/", runs.log, name="run-log"),
     path("runs/<str:run_id>/artefacts/<str:artefact_id>/", runs.artefact, name="run-artefact"),
+    path("runs/<str:run_id>/timeline/", traces.part, name="run-timeline"),
+    path("runs/<str:run_id>/trace/", traces.ask, name="run-trace"),
+    path("runs/<str:run_id>/traces/<int:file_id>/", traces.file, name="run-trace-file"),
     path("runs/<str:run_id>/<str:name>/", runs.part, name="run-part"),
     path("sweeps/", sweeps.listing, name="sweeps"),
     path("sweeps/submit/", sweeps.submit, name="sweep-submit"),

@@ -10,7 +10,7 @@
     spool/           *.jsonl, one writer per file, lines as in engine.telemetry.wire
     log/             rank<r>.log (stdout and stderr of a rank), supervisor.log
     checkpoints/     step-00000100/ ..., complete once manifest.json stands in it; a link where nodes share a folder
-    trace/           profiles
+    trace/           request.json (TraceRequest), written by the agent; profiles, written by the ranks
 
 Every file but spool and log is replaced by rename, so a reader never sees half of one.
 """
@@ -21,7 +21,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import msgspec
 
@@ -45,6 +45,9 @@ Cause = Literal[
     "device_held",  # something of an earlier attempt was still on a device
     "supervisor",  # the supervisor failed, or was killed
 ]
+
+TRACE_STEPS = 10  # of one request, at most
+TRACE_BYTES = 32 * 2**20  # of one rank's profile, packed: a browser opens no larger one in reasonable time
 
 EXIT_STOPPED = 75  # a rank that ended at a step border because it was asked to
 EXIT_LATE = 77  # a rank that ended at a step border because the time of its spec was up
@@ -117,6 +120,16 @@ class State(msgspec.Struct, frozen=True):
         return self.state in ("succeeded", "stopped", "failed")
 
 
+class TraceRequest(msgspec.Struct, frozen=True):
+    """Which steps shall be profiled: the next `steps` ones, by each of `ranks`. `number` grows with every request."""
+
+    number: int
+    steps: int
+    ranks: tuple[int, ...]
+
+    NAME: ClassVar[str] = "request.json"
+
+
 class AttemptDirectory:
     """Names and formats of everything in one attempt directory."""
 
@@ -182,6 +195,16 @@ class AttemptDirectory:
         try:
             return float((self.path / "lease").read_text())
         except (FileNotFoundError, ValueError):
+            return None
+
+    def ask_for_trace(self, request: TraceRequest) -> None:
+        write_atomically(self.trace / TraceRequest.NAME, msgspec.json.encode(request))
+
+    def read_trace_request(self) -> TraceRequest | None:
+        """None while nobody has asked."""
+        try:
+            return msgspec.json.decode((self.trace / TraceRequest.NAME).read_bytes(), type=TraceRequest)
+        except (OSError, msgspec.MsgspecError):
             return None
 
     def write_state(self, state: State) -> None:

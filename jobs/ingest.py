@@ -20,8 +20,8 @@ from django.db.models import F
 from engine.directory import AttemptDirectory
 from engine.telemetry.metrics import BY_NAME
 from engine.telemetry.wire import Line, decode, number
-from jobs import series, use
-from jobs.models import Attempt, AttemptNode, Event, Job, Run, SpoolOffset
+from jobs import series, timelines, traces, use
+from jobs.models import Attempt, AttemptNode, Event, Job, Run, SpoolOffset, StepTimeline
 from jobs.states import JobState, move_job
 
 READ_BYTES = 1024 * 1024  # of one file in one transaction: some 5,000 lines
@@ -60,6 +60,8 @@ class News:
     readings: dict[str, list[use.Reading]] = field(default_factory=dict)  # device -> its utilisation
     checkpoint: tuple[str, int, float] | None = None  # folder, step, unix time
     ending: str = ""
+    timelines: list[StepTimeline] = field(default_factory=list)
+    traces: list[Line] = field(default_factory=list)
 
 
 def ingest(attempt: Attempt, part: AttemptNode | None = None) -> int:
@@ -86,6 +88,7 @@ def ingest(attempt: Attempt, part: AttemptNode | None = None) -> int:
             for piece in pieces:
                 _store(attempt, piece, offsets.get(piece.file), news)
             _apply(attempt, news, changes)
+            traces.heard(attempt, part.node if part else attempt.node, news.traces)
     except (Overtaken, IntegrityError):
         return 0
     for name, value in changes.items():
@@ -139,6 +142,10 @@ def _points(line: Line) -> list[series.Point]:
     if unknown := line.metrics.keys() - BY_NAME.keys():
         raise ValueError(f"unknown metric {min(unknown)}")
     values = {name: number(value) for name, value in line.metrics.items()}
+    if line.k in ("timeline", "trace") and (line.step is None or not line.source.startswith("rank")):
+        raise ValueError(f"a {line.k} line without its step or rank")
+    if line.k == "timeline":
+        timelines.refuse_bad(line.timeline)
     if line.k == "checkpoint":
         values.pop("validation_loss", None)  # which its own line has brought
     elif line.k not in ("step", "validation", "device"):
@@ -182,6 +189,14 @@ def _no_news(line: Line, news: News) -> None:
     del line, news
 
 
+def _timeline_news(line: Line, news: News) -> None:
+    news.timelines.append(timelines.row_of(line))
+
+
+def _trace_news(line: Line, news: News) -> None:
+    news.traces.append(line)
+
+
 def _device_news(line: Line, news: News) -> None:
     pct = number(line.metrics.get(use.METRIC, math.nan))
     if math.isfinite(pct):
@@ -196,6 +211,8 @@ NEWS_OF: dict[str, Callable[[Line, News], None]] = {
     "checkpoint": _checkpoint_news,
     "note": _note_news,
     "result": _result_news,
+    "timeline": _timeline_news,
+    "trace": _trace_news,
 }
 
 
@@ -244,6 +261,8 @@ def _apply(attempt: Attempt, news: News, changes: dict[str, Any]) -> None:
         run.save(update_fields=["missing"])
     if news.readings:
         use.count(attempt, news.readings)
+    if news.timelines:
+        timelines.keep(attempt, news.timelines)
     for event in news.events:
         event.job_id, event.attempt_number = attempt.job_id, attempt.number
     Event.objects.bulk_create(news.events)

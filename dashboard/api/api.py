@@ -23,6 +23,7 @@ from dashboard.api import (
     series,
     sweeps,
     templates,
+    traces,
     tracking,
 )
 from dashboard.api.auth import DOORS, known
@@ -86,6 +87,7 @@ MODULES = (
     tracking,
     series,
     artefacts,
+    traces,
     exports,
     pools,
     nodes,

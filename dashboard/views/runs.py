@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 
 from dashboard import access, chapters, chart_names, figures, logged, origins, panels, story
 from dashboard.downloads import FileDownload
-from dashboard.views import comments, run_about
+from dashboard.views import comments, run_about, traces
 from engine.spec import SpecError, parse, to_yaml
 from engine.telemetry.metrics import STEP_PHASES
 from jobs import artefacts, logs, series
@@ -36,6 +36,7 @@ def detail(request: HttpRequest, run_id: str) -> HttpResponse:
         else logged.sections(run, measured),
         "sources": _sources(there),
         **comments.of(request, run),
+        **traces.of(request, run),
         **run_about.of(request, run),
         "spec_yaml": _spec_yaml(run),
         "differences": origins.differences(origin.values, run.spec) if origin else [],

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +56,9 @@ class Breakdown:
     def __init__(self, marks: Marks, transfers: Transfers | None = None) -> None:
         """`transfers`: of a pipeline's rank; without, there is no bubble to measure."""
         self._marks, self.transfers = marks, transfers
+        self.annotate: Callable[[str], AbstractContextManager[Any]] | None = (
+            None  # names the phases in a profile
+        )
         self._phase: Span | None = None
         self._counts: Counter[str] = Counter()
         self._kinds: set[str] = set()  # metrics of the collectives that this rank has used
@@ -79,7 +82,11 @@ class Breakdown:
         self._counts[kind] += 1
         self._phase = span
         try:
-            yield
+            if self.annotate:
+                with self.annotate(f"{kind} {span.number}"):
+                    yield
+            else:
+                yield
         finally:
             span.stop = self._marks.take()
             self._step.spans.append(span)
@@ -158,8 +165,7 @@ class Breakdown:
         is_exchange = span.payload.metric == "send_receive_bytes"
         if not is_exchange and not (span.payload.num_bytes <= SMALL_BYTES and _is_after_backward(step, span)):
             return 0.0
-        expected_s = self.transfers.expected_s(span.payload)
-        return 0.0 if expected_s is None else max(0.0, self.seconds(span) - expected_s)
+        return self.transfers.waited_s(span.payload, self.seconds(span))
 
     def learn(self, backend: Any) -> None:
         """What the payloads of the first step take when nobody waits; before `finished` gives that step. Collective."""

@@ -20,6 +20,7 @@ from engine.rank.readings import Readings
 from engine.rank.recorder import Absences
 from engine.rank.schedule import learning_rate
 from engine.rank.session import Session
+from engine.rank.timeline import timeline_of
 from engine.telemetry.heartbeat import Stage
 
 
@@ -42,6 +43,7 @@ class Border:
     broken: bool
     num_written: float = 0.0  # ranks that have written their part of a checkpoint under way
     num_failed: float = 0.0  # and of these, such as could not
+    traces: float = 0.0  # sum of the numbers of the traces that the ranks have been asked for
 
 
 def train(session: Session, stop_wanted: Callable[[], bool]) -> Ending:
@@ -83,6 +85,7 @@ def training_batches(session: Session) -> Training:
 
 def take_step(session: Session, source: Training, readings: Readings, step: int, stop: bool) -> Border:
     """One update, measured and recorded."""
+    session.tracer.begin(step + 1)
     session.breakdown.begin()
     session.heart.beat(step, Stage.FIRST_STEP if step == session.first_step else Stage.STEP)
     rate = learning_rate(session.spec, step)
@@ -92,7 +95,8 @@ def take_step(session: Session, source: Training, readings: Readings, step: int,
     norm = session.norm.read()
     # A rank that waits for the others in the next line is ahead of one that lags.
     session.heart.beat(step, Stage.FIRST_STEP if step == session.first_step else Stage.STEP)
-    border = _agree(loss_share, stop, session.is_late(), session.is_broken(norm), session.saver.flags())
+    extras = (*session.saver.flags(), session.tracer.asked())
+    border = _agree(loss_share, stop, session.is_late(), session.is_broken(norm), extras)
     session.saver.take(border.num_written, border.num_failed)
     session.heart.beat(step + 1)
     step_s = session.breakdown.end(step + 1, readings.of_rank())
@@ -102,25 +106,36 @@ def take_step(session: Session, source: Training, readings: Readings, step: int,
     run = readings.of_run(step + 1, border.loss, rate, norm, step_s)
     _record(session, step + 1, run, readings.absences() if step == session.first_step else {})
     session.narrator.step(step + 1, run)
+    session.tracer.step_done(step + 1)
+    session.tracer.agree(border.traces, step + 1)
     return border
 
 
 def _record(session: Session, done: int, run: dict[str, float] | None, absences: Absences) -> None:
-    recorder = session.recorder
-    of_rank = [(step.number, metrics) for step, metrics in session.breakdown.finished()]
+    recorder, of_rank = session.recorder, []
+    for step, metrics in session.breakdown.finished():
+        of_rank.append((step.number, metrics))
+        if session.tracer.is_drawn(step.number):
+            drawn = timeline_of(session.breakdown, step, session.seat)
+            recorder.timeline(step.number, step.began_at, drawn)
     recorder.step(done, run if recorder.rank == 0 else None, of_rank, absences)
 
 
 def _agree(
-    loss_share: torch.Tensor, stop: bool, late: bool, broken: bool, saved: tuple[float, float] = (0.0, 0.0)
+    loss_share: torch.Tensor,
+    stop: bool,
+    late: bool,
+    broken: bool,
+    sums: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> Border:
-    """One all-reduce of six numbers, and the only place where the loop itself waits for the device."""
-    flags = torch.tensor([0.0, stop, late, broken, *saved], dtype=torch.float64)
+    """One all-reduce of seven numbers, and the only place where the loop itself waits for the device. `sums`: this
+    rank's part of the border's last three."""
+    flags = torch.tensor([0.0, stop, late, broken, *sums], dtype=torch.float64)
     border = flags.to(loss_share.device)
     border[0] = loss_share
     comm.all_reduce(border)
-    loss, *flagged, num_written, num_failed = border.tolist()
-    return Border(loss, *(flag > 0 for flag in flagged), num_written, num_failed)
+    loss, *flagged, num_written, num_failed, traces = border.tolist()
+    return Border(loss, *(flag > 0 for flag in flagged), num_written, num_failed, traces)
 
 
 def ending_of(steps: int, done: int, border: Border, last_step: int) -> Ending | None:
@@ -164,6 +179,7 @@ def _save(session: Session, done: int, validation_loss: float | None, is_last: b
 
 
 def _report(session: Session, ending: Ending, readings: Readings) -> None:
+    session.tracer.finish()
     session.breakdown.settle()
     _record(session, readings.steps_done, None, {})
     if session.recorder.rank == 0:

@@ -67,6 +67,13 @@ class Recorder:
         metrics = {"checkpoint_block_s": block_s} | judged
         self._say("checkpoint", "run", step=step, text=folder, seconds=seconds, metrics=metrics)
 
+    def timeline(self, step: int, began_at: float, timeline: wire.Timeline) -> None:
+        self._write(wire.Line("timeline", began_at, f"rank{self.rank}", step=step, timeline=timeline))
+
+    def trace(self, number: int, step: int, file: str, seconds: float) -> None:
+        """A profile that lies in the attempt's trace/ now; '' where it failed, which a note has told."""
+        self._say("trace", f"rank{self.rank}", text=file, step=step, number=number, seconds=seconds)
+
     def note(self, text: str, level: str = "info", step: int | None = None) -> None:
         self._say("note", f"rank{self.rank}", text=text, level=level, step=step)
 

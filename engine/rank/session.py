@@ -10,12 +10,13 @@ from typing import Any
 import torch
 
 from engine.data.prepare import Prepared
-from engine.directory import AttemptDirectory
+from engine.directory import AttemptDirectory, Seat
 from engine.rank.breakdown import Breakdown
 from engine.rank.gradients import GradientNorm
 from engine.rank.narrate import Narrator
 from engine.rank.recorder import Recorder
 from engine.rank.saving import Saver
+from engine.rank.trace import Tracer
 from engine.rank.trainers import Trainer
 from engine.spec import Spec
 from engine.telemetry.heartbeat import Heart
@@ -39,6 +40,8 @@ class Session:
     saver: Saver
     heart: Heart
     narrator: Narrator
+    seat: Seat
+    tracer: Tracer
     halt_at_step: int | None = None
     built_at: float = field(default_factory=time.perf_counter)
 

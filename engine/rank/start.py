@@ -36,6 +36,8 @@ from engine.rank.precision import resolve_dtype
 from engine.rank.recorder import Recorder
 from engine.rank.saving import Saver
 from engine.rank.session import Session
+from engine.rank.timeline import early_step
+from engine.rank.trace import Tracer
 from engine.rank.trainers import MicroBatches, PipelineTrainer, PlainTrainer
 from engine.rank.transfers import Transfers
 from engine.spec import Spec
@@ -114,9 +116,12 @@ def open_session(directory: AttemptDirectory, rank: int, began: float) -> Sessio
     where += f", tensor rank {seat.tensor_rank}" if spec.parallel.tensor > 1 else ""
     narrate.log.info("rank %d of %d on %s; %s, %d threads", rank, placement.world_size, where, dtype,
                      placement.threads_per_rank)  # fmt: skip
+    last_step = min(placement.halt_at_step or spec.budget.steps, spec.budget.steps)
+    early = early_step(first_step, last_step)
+    tracer = Tracer(directory, placement.world_size, recorder, breakdown, heart, early)
     return Session(
-        directory, spec, dtype, device, started_at, first_step,
-        tokens, engine, optimiser, trainer, norm, breakdown, recorder, saver, heart, narrator, placement.halt_at_step,
+        directory, spec, dtype, device, started_at, first_step, tokens, engine, optimiser, trainer, norm, breakdown,
+        recorder, saver, heart, narrator, seat, tracer, placement.halt_at_step,
     )  # fmt: skip
 
 

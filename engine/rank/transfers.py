@@ -1,7 +1,8 @@
-"""How long a payload is on its way between two stages when nobody waits for anybody: measured once, by ping-pong.
+"""How long a payload is on its way between two stages when nobody waits for anybody: measured by ping-pong.
 
 What a send or receive takes beyond that is waiting for the other stage, which is the bubble of the pipeline. The
-smallest time seen would not do for it: with one micro-batch every receive waits.
+smallest time seen in steps alone would not do for it: with one micro-batch every receive waits. It corrects a ping-pong
+that a busy host has slowed down.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import torch
 
 from engine.rank.collectives import Payload
 
-ROUNDS = 5  # the fastest counts: a busy host delays some
+ROUNDS = 16  # the fastest counts: a busy host delays some
 SMALL_BYTES = 4096  # a collective of so little is a wait for the others, not a transfer
 
 
@@ -36,6 +37,15 @@ class Transfers:
         if payload.metric == "send_receive_bytes":
             return self._seconds.get(payload.num_bytes)
         return self._small_s if payload.num_bytes <= SMALL_BYTES else None
+
+    def waited_s(self, payload: Payload, took_s: float) -> float:
+        """What `took_s` holds beyond the transfer; 0 for a payload that was never measured."""
+        expected_s = self.expected_s(payload)
+        if expected_s is None:
+            return 0.0
+        if payload.num_bytes in self._seconds and payload.peer is not None:
+            self._seconds[payload.num_bytes] = min(took_s, expected_s)
+        return max(0.0, took_s - expected_s)
 
     def learn(self, backend: Any) -> None:
         """Play each size that has been seen back and forth with each neighbour, a few milliseconds in all. Collective:

@@ -12,7 +12,32 @@ import msgspec
 
 WIRE_VERSION = 1
 
-Kind = Literal["step", "validation", "device", "phase", "checkpoint", "note", "result"]
+TIMELINE_EVENTS = 4096  # of one rank and step
+
+Kind = Literal["step", "validation", "device", "phase", "checkpoint", "note", "result", "timeline", "trace"]
+
+
+class TimelineEvent(msgspec.Struct, frozen=True, array_like=True):
+    """Something a rank did in a step, in microseconds since the step's begin. `kind`: load, forward, backward, reduce,
+    optimiser, send_activation, receive_activation, send_gradient, receive_gradient, collective. `number`: of its
+    kind in the step, from 0, which for the passes of a pipeline is the micro-batch."""
+
+    kind: str
+    number: int
+    begin_us: int
+    length_us: int
+    waited_us: int = 0  # the part in which another stage was not ready: the bubble
+
+
+class Timeline(msgspec.Struct, frozen=True):
+    """One step of one rank; the line's `at` is when it began."""
+
+    stage: int
+    data_rank: int
+    step_s: float
+    events: tuple[TimelineEvent, ...]
+    is_cut: bool = False  # collectives were left out
+    tensor_rank: int = 0
 
 
 class Line(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -23,6 +48,8 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     checkpoint: `text` is the folder's name, `step` its step, `seconds` how long saving took beside training; of
     `metrics`, checkpoint_block_s is a series, and validation_loss says how good the weights are.
     note: `text` is a sentence for the run's events, `level` info, warning or error.
+    timeline: `timeline` is what the rank did in `step`, and when.
+    trace: `text` is a file in the attempt's trace/, `step` the first of the steps in it, `number` the request's.
     device lines carry `missing` {metric: [status, reason]} on the first tick and whenever it changes.
     """
 
@@ -36,6 +63,8 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     text: str = ""
     seconds: float | None = None
     level: Literal["info", "warning", "error"] = "info"
+    timeline: Timeline | None = None
+    number: int | None = None
 
 
 _encoder = msgspec.json.Encoder()

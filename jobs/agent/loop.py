@@ -19,7 +19,7 @@ from django.db.models.functions import Now
 from engine import procfs
 from engine.directory import AttemptDirectory, Control
 from engine.supervision.sweep import kill_tagged
-from jobs import devices, gangs, inventory, logs, nodes, suspicion
+from jobs import devices, gangs, inventory, logs, nodes, suspicion, traces
 from jobs.agent import launch, part, warm
 from jobs.agent.children import Keeper
 from jobs.agent.follow import end, follow
@@ -64,6 +64,9 @@ class Agent:
     _vouched_until: float = 0.0  # unix time up to which a successful heartbeat lets us vouch for our attempts
     _leases: dict[int, float] = field(default_factory=dict)
     _ended: set[Path] = field(default_factory=set)
+    _live: dict[int, AttemptDirectory] = field(
+        default_factory=dict
+    )  # of attempts with ranks here, by their id
     _devices: devices.Watch = field(init=False)
     _suspicion: suspicion.Watch = field(init=False)
     _prober: Prober = field(init=False)
@@ -102,6 +105,7 @@ class Agent:
             .order_by("id")
         )
         self._prober.look(time.monotonic(), is_idle=not (attempts or parts or self.why_stopping))
+        self._live.clear()
         alive = sum(self._guarded(self._attend, attempt, attempt) for attempt in attempts)
         alive += sum(self._guarded(self._attend_part, part.attempt, part) for part in parts)
         self._bring_logs()
@@ -131,7 +135,7 @@ class Agent:
     def _attend(self, attempt: Attempt) -> bool:
         if attempt.state == AttemptState.ASSIGNED:
             return self._take(attempt)
-        directory = AttemptDirectory(attempt.directory)
+        directory = self._live[attempt.id] = AttemptDirectory(attempt.directory)
         self._vouch(attempt.id, directory)
         is_asked = attempt.job.wanted_state or attempt.yield_reason or self.why_stopping
         if is_asked and directory.read_control() != "stop":
@@ -143,7 +147,7 @@ class Agent:
         attempt, wanted = member.attempt, part.order(member, self.why_stopping)
         if member.state == MemberState.ASSIGNED:
             return self._take_part(member, wanted)
-        directory = AttemptDirectory(member.directory)
+        directory = self._live[attempt.id] = AttemptDirectory(member.directory)
         self._vouch(attempt.id, directory)
         part.pass_on(member, directory, wanted)
         is_alive = part.follow(member, self._launched.get(attempt.id), self.why_stopping)
@@ -242,6 +246,8 @@ class Agent:
         if time.monotonic() >= self._logs_at:
             self._logs_at = time.monotonic() + LOGS_EVERY_S
             logs.bring(self.node)
+            traces.pass_on(self._live)
+            traces.bring(self.node)
 
     def _is_ours(self, directory: str) -> bool:
         alone = Attempt.objects.filter(

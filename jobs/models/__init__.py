@@ -15,6 +15,7 @@ from jobs.models.sharing import Comment, Report, SavedView
 from jobs.models.signs import Sign
 from jobs.models.sweeps import Sweep, SweepEvent
 from jobs.models.templates import Template, TemplateEvent
+from jobs.models.traces import StepTimeline, Trace, TraceFile, TracePiece
 from jobs.models.verdicts import CheckState, RunVerdict, VerdictCheck
 from jobs.models.work import Attempt, AttemptNode, Event, Job, Lease, Priority, SpoolOffset
 
@@ -63,6 +64,7 @@ __all__ = [
     "Share",
     "Sign",
     "SpoolOffset",
+    "StepTimeline",
     "StoredSeries",
     "Stream",
     "Sweep",
@@ -70,5 +72,8 @@ __all__ = [
     "Team",
     "Template",
     "TemplateEvent",
+    "Trace",
+    "TraceFile",
+    "TracePiece",
     "VerdictCheck",
 ]

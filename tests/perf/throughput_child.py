@@ -40,7 +40,7 @@ class Silent:
 
     rank = 0
 
-    def begin(self) -> None: ...
+    def begin(self, *_: Any) -> None: ...
     def phase(self, name: str) -> Any:
         return contextlib.nullcontext()
 
@@ -51,6 +51,11 @@ class Silent:
         return []
 
     def step(self, *_: Any) -> None: ...
+    def step_done(self, *_: Any) -> None: ...
+    def agree(self, *_: Any) -> None: ...
+    def asked(self) -> float:
+        return 0.0
+
     def absences(self) -> dict[str, dict[str, tuple[str, str]]]:
         return {}
 
@@ -131,7 +136,7 @@ def silent_step(session: Session) -> Callable[[int], None]:
         silent,
     )
     quiet, source = (
-        replace(session, trainer=trainer, breakdown=silent, recorder=silent, narrator=silent),
+        replace(session, trainer=trainer, breakdown=silent, recorder=silent, narrator=silent, tracer=silent),
         training_batches(session),
     )
 
@@ -154,6 +159,7 @@ def telemetry_s(session: Session) -> float:
             for name in ("data_wait_s", "forward_s", "backward_s", "optimiser_s"):
                 with breakdown.phase(name), breakdown.communication(payload):
                     pass
+        session.tracer.asked()
         step_s = breakdown.end(number, readings.of_rank())
         of_rank = [(step.number, metrics) for step, metrics in breakdown.finished()]
         session.recorder.step(number, readings.of_run(1, 1.0, 1.0, 1.0, step_s), of_rank, {})

@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from jobs import artefacts, people
-from jobs.models import ApiToken, Job, Membership, Node, NodeToken, Team
+from jobs.models import ApiToken, Attempt, Job, Membership, Node, NodeToken, Team, Trace, TraceFile
 
 READS = [
     "/api/v1/openapi.json",
@@ -26,6 +26,9 @@ READS = [
     "/api/v1/runs/{run}/export",
     "/api/v1/runs/{run}/artefacts",
     "/api/v1/runs/{run}/artefacts/{artefact}",
+    "/api/v1/runs/{run}/traces",
+    "/api/v1/runs/{run}/traces/{trace}",
+    "/api/v1/runs/{run}/timelines",
     "/api/v1/pools",
     "/api/v1/accounting",
     "/api/v1/sweeps",
@@ -40,7 +43,7 @@ TOLD = ("points", "writers", "params", "tags", "heartbeat", "start", "finish", "
 WRITES = [
     ("post", "/api/v1/jobs"),
     *[("post", f"/api/v1/jobs/{{job}}/{wish}") for wish in ("cancel", "retry", "pause", "resume", "extend")],
-    *[("post", f"/api/v1/jobs/{{job}}/{wish}") for wish in ("move", "priority")],
+    *[("post", f"/api/v1/jobs/{{job}}/{wish}") for wish in ("move", "priority", "trace")],
     *[("post", f"/api/v1/sweeps{rest}") for rest in ("", "/preview")],
     *[("post", f"/api/v1/sweeps/{{sweep}}/{wish}") for wish in ("pause", "resume", "cancel")],
     ("post", "/api/v1/templates"),
@@ -65,10 +68,25 @@ def _artefact_of(run):
     return found.id
 
 
+def _trace_of(job):
+    node = Node.objects.get()
+    attempt, _ = Attempt.objects.get_or_create(job=job, node=node, number=1, defaults={"state": "stopped"})
+    trace, _ = Trace.objects.get_or_create(
+        attempt=attempt, number=1, defaults={"num_steps": 1, "ranks": [0], "asked_at": timezone.now()}
+    )
+    given = {"node": node, "name": "rank0.json.gz", "first_step": 7, "size_bytes": 0}
+    return TraceFile.objects.get_or_create(trace=trace, rank=0, defaults=given)[0].id
+
+
 def at(path, job):
     artefact = _artefact_of(job.run)
     return path.format(
-        job=job.id, run=job.run.id, template=job.template_id, sweep=job.sweep_id, artefact=artefact
+        job=job.id,
+        run=job.run.id,
+        template=job.template_id,
+        sweep=job.sweep_id,
+        artefact=artefact,
+        trace=_trace_of(job) if "{trace}" in path else 0,
     )
 
 
@@ -121,7 +139,9 @@ def test_every_operation_is_tried_above(job, client_of):
         for path, methods in client_of("owner").get("/api/v1/openapi.json").json()["paths"].items()
         for method in methods
     }
-    names = {f"{{{name}}}": f"{{{name}_id}}" for name in ("job", "run", "sweep", "template", "artefact")}
+    names = {
+        f"{{{name}}}": f"{{{name}_id}}" for name in ("job", "run", "sweep", "template", "artefact", "trace")
+    }
     names |= {"node-1/cordon": "{node_id}/{verb}", "node-1": "{node_id}", "cpu-0": "{device_id}"}
     names |= {"pools/default": "pools/{name}", "tokens/1": "tokens/{token_id}"}
     tried = {("get", path.partition("?")[0]) for path in READS[1:]} | set(WRITES)

@@ -113,11 +113,13 @@ def until(condition: Callable[[], object], what: str, limit_s: float = 30) -> No
 
 
 class Forker:
-    """Talks to tests.engine.rank.forker, which has torch and deepspeed loaded."""
+    """Talks to tests.engine.rank.forker, or to another `module` like it, which has torch and deepspeed loaded."""
 
-    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, environment: Mapping[str, str] | None = None, module: str = "tests.engine.rank.forker"
+    ) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.engine.rank.forker"], cwd=ROOT, stdin=subprocess.PIPE,
+            [sys.executable, "-m", module], cwd=ROOT, stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, env=os.environ | dict(environment or {}),
         )  # fmt: skip
         self._last: Attempt | None = None

@@ -1,0 +1,116 @@
+"""Single steps over HTTP: ask for a profile, fetch it, and read the timelines that are kept."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+from ninja import Query, Router, Schema, Status
+
+from dashboard.api.auth import caller
+from dashboard.api.shapes import Refusal
+from dashboard.views.traces import download
+from engine.directory import TRACE_STEPS
+from jobs import timelines, traces
+from jobs.models import TraceFile
+from jobs.timelines import Place
+
+router = Router(tags=["runs"])
+
+
+class Asked(Schema):
+    number: int
+    steps: int
+    ranks: list[int]
+
+
+class TraceOut(Schema):
+    """`size_bytes` is null until the file has been brought; `reason` says why it never will be."""
+
+    id: int
+    attempt: int
+    rank: int
+    first_step: int
+    steps: int
+    asked_at: datetime
+    actor: str
+    size_bytes: int | None
+    reason: str
+
+
+class TimelineOut(Schema):
+    """`events`: kind, number (of a pass: the micro-batch), begin, length and waiting time in microseconds, from
+    `began_at` (unix seconds) on."""
+
+    attempt: int
+    step: int
+    rank: int
+    stage: int
+    data_rank: int
+    tensor_rank: int
+    began_at: float
+    step_s: float
+    events: list[tuple[str, int, int, int, int]]
+
+
+@router.post("/jobs/{job_id}/trace", response={201: Asked, 404: Refusal, 409: Refusal})
+def ask(
+    request: HttpRequest,
+    job_id: str,
+    steps: int = Query(3, ge=1, le=TRACE_STEPS),
+    rank: list[int] = Query([0]),  # noqa: B008
+) -> Status:
+    """Profile the next steps of a running job by the given ranks."""
+    who = caller(request)
+    made = traces.ask(who.writable_job(job_id), num_steps=steps, ranks=rank, actor=who.user.get_username())
+    return Status(201, {"number": made.number, "steps": made.num_steps, "ranks": made.ranks})
+
+
+@router.get("/runs/{run_id}/traces", response={200: list[TraceOut], 404: Refusal})
+def listing(request: HttpRequest, run_id: str) -> list[dict[str, Any]]:
+    """Newest first."""
+    run = caller(request).run(run_id)
+    return [_plain(file) for file in traces.files_of(run.job)] if run.job else []
+
+
+@router.get("/runs/{run_id}/traces/{trace_id}", response={404: Refusal})
+def one(request: HttpRequest, run_id: str, trace_id: int) -> HttpResponse:
+    """Its bytes: Chrome's trace format, packed with gzip."""
+    run = caller(request).run(run_id)
+    found = TraceFile.objects.filter(id=trace_id, trace__attempt__job=run.job_id).first()
+    if found is None or found.size_bytes is None:
+        raise Http404
+    return download(run, found)
+
+
+@router.get("/runs/{run_id}/timelines", response={200: list[TimelineOut], 404: Refusal})
+def drawn(
+    request: HttpRequest, run_id: str, attempt: int | None = None, step: int | None = None
+) -> list[dict[str, Any]]:
+    """All ranks of one recorded step: the given one, else the newest attempt's last."""
+    run = caller(request).run(run_id)
+    there = [
+        place for place in timelines.places(run)
+        if attempt in (None, place.attempt) and step in (None, place.step)
+    ]  # fmt: skip
+    rows = timelines.of(run, Place(there[-1].attempt, there[-1].step)) if there else []
+    return [
+        {name: getattr(row, name) for name in TimelineOut.model_fields if name != "attempt"}
+        | {"attempt": row.attempt_number}
+        for row in rows
+    ]
+
+
+def _plain(file: TraceFile) -> dict[str, Any]:
+    return {
+        "id": file.id,
+        "attempt": file.trace.attempt.number,
+        "rank": file.rank,
+        "first_step": file.first_step,
+        "steps": file.trace.num_steps,
+        "asked_at": file.trace.asked_at,
+        "actor": file.trace.actor,
+        "size_bytes": file.size_bytes,
+        "reason": file.reason,
+    }

@@ -1,0 +1,68 @@
+"""Timelines of single steps: kept as ranks send them, read one step at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.telemetry.wire import TIMELINE_EVENTS, Line, Timeline
+from jobs.models import Attempt, Run, StepTimeline
+
+# What an event may be, in the order of a legend.
+KINDS = (
+    "load", "forward", "backward", "reduce", "optimiser", "receive_activation", "send_activation",
+    "receive_gradient", "send_gradient", "collective",
+)  # fmt: skip
+LARGEST_US = 10**12
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """One recorded step of a run."""
+
+    attempt: int
+    step: int
+
+
+def refuse_bad(timeline: Timeline | None) -> None:
+    """Raises ValueError for what no column could hold or no page could draw."""
+    if timeline is None or len(timeline.events) > TIMELINE_EVENTS:
+        raise ValueError("a timeline without events, or with too many")
+    for event in timeline.events:
+        times = (event.begin_us, event.length_us, event.waited_us, event.number)
+        if event.kind not in KINDS or not all(0 <= value <= LARGEST_US for value in times):
+            raise ValueError(f"no event of a timeline: {event.kind[:20]!r}")
+
+
+def row_of(line: Line) -> StepTimeline:
+    """As it will be kept, but for its run and attempt."""
+    timeline = line.timeline
+    assert timeline is not None
+    return StepTimeline(
+        step=line.step or 0,
+        rank=int(line.source.removeprefix("rank")),
+        stage=timeline.stage,
+        data_rank=timeline.data_rank,
+        tensor_rank=timeline.tensor_rank,
+        began_at=line.at,
+        step_s=timeline.step_s,
+        events=[[e.kind, e.number, e.begin_us, e.length_us, e.waited_us] for e in timeline.events],
+        is_cut=timeline.is_cut,
+    )
+
+
+def keep(attempt: Attempt, rows: list[StepTimeline]) -> None:
+    run_id = Run.objects.filter(job_id=attempt.job_id).values_list("id", flat=True).get()
+    for row in rows:
+        row.run_id, row.attempt_number = run_id, attempt.number
+    StepTimeline.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+def places(run: Run) -> list[Place]:
+    """All recorded steps, in order."""
+    found = StepTimeline.objects.filter(run=run).order_by().values_list("attempt_number", "step").distinct()
+    return sorted(Place(*one) for one in found)
+
+
+def of(run: Run, place: Place) -> list[StepTimeline]:
+    """Its ranks: data rank by data rank, stage by stage."""
+    return list(StepTimeline.objects.filter(run=run, attempt_number=place.attempt, step=place.step))

@@ -1,0 +1,45 @@
+"""Forks ranks whose pipeline stages sleep for a known time in every pass: their bubble is known before it is measured.
+
+Everything else of them is real: DeepSpeed's schedule, gloo, the layers, the optimiser.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from engine.rank.warm import preload
+from tests.engine.rank import forker
+
+FORWARD_S, BACKWARD_S = 0.03, 0.06  # long beside the real work of the tiny layers, also on a busy host
+
+
+def main() -> None:
+    with contextlib.suppress(PermissionError):
+        os.setpriority(
+            os.PRIO_PROCESS, 0, -20
+        )  # others' work would make stages wait that were meant to be equal
+    preload("cpu")
+    from deepspeed.runtime.pipe import schedule
+    from deepspeed.runtime.pipe.engine import PipelineEngine
+
+    table = PipelineEngine._INSTRUCTION_MAP
+    for kind, seconds in ((schedule.ForwardPass, FORWARD_S), (schedule.BackwardPass, BACKWARD_S)):
+        table[kind] = _slowed(table[kind], seconds)
+    forker.main()
+
+
+def _slowed(instruction: Callable[..., None], seconds: float) -> Callable[..., None]:
+    def run(self: Any, **kwargs: Any) -> None:
+        if self.module.training:
+            time.sleep(seconds)
+        instruction(self, **kwargs)
+
+    return run
+
+
+if __name__ == "__main__":
+    main()
