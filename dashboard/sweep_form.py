@@ -8,7 +8,7 @@ from typing import Any
 
 from dashboard import forms
 from engine.sweep import FIELDS_LIMIT, NEVER, Sweep, vary_of
-from engine.telemetry.metrics import METRICS
+from engine.telemetry.metrics import FABRIC_METRICS, METRICS
 
 ROWS_SHOWN = 2
 WHOLE = ("count", "seed", "parallel", "eta", "first_steps")
@@ -29,7 +29,7 @@ class SweepForm:
 
     fields = [path for path in forms.FIELDS if path not in NEVER]
     strategies = TITLES
-    metrics = [metric for metric in METRICS if metric.scope == "run"]
+    metrics = [metric for metric in METRICS if metric.scope == "run" and metric not in FABRIC_METRICS]
 
 
 def of(post: Mapping[str, str]) -> SweepForm:

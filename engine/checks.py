@@ -22,20 +22,14 @@ class Hardware:
 
 def refuse_impossible(spec: Spec, hardware: Hardware | None = None) -> None:
     """Raise SpecError with every rule that the spec breaks. Without hardware, only what holds everywhere."""
-    problems = [
-        *_not_built(spec),
-        *_shape(spec),
-        *_layout(spec),
-        *_budget(spec),
-        *(_hardware(spec, hardware) if hardware else ()),
-    ]
+    rules = _fabric if spec.kind == "fabric_test" else _training
+    problems = [*rules(spec), *(_hardware(spec, hardware) if hardware else ())]
     if problems:
         raise SpecError(problems)
 
 
 # Fields that a spec may already name and that nothing serves yet -> what they may be until then.
 NOT_BUILT: dict[str, tuple[Any, ...]] = {
-    "kind": ("training",),
     "start_from": ("",),
     "parallel.offload_optimiser": ("none",),
     "parallel.offload_parameters": ("none",),
@@ -48,6 +42,26 @@ NOT_BUILT: dict[str, tuple[Any, ...]] = {
     "guard.patience": (0,),
     "budget.keep_best": (False,),
 }
+
+
+def _training(spec: Spec) -> Iterator[Problem]:
+    for rules in (_not_built, _shape, _layout, _budget):
+        yield from rules(spec)
+
+
+def _fabric(spec: Spec) -> Iterator[Problem]:
+    """Only its layout matters: it trains nothing, so that model and batch may be anything."""
+    for path in ("parallel.tensor", "parallel.stages"):
+        if (value := flatten(spec.model_dump())[path]) != 1:
+            message = (
+                f"A fabric test has no model to split in {value}; its devices are counted by data parallel."
+            )
+            yield Problem(path, message, {path: 1})
+    if spec.parallel.data < 2:
+        yield Problem(
+            "parallel.data", "A fabric test measures links between devices: it needs two at the least.",
+            {"parallel.data": 2},
+        )  # fmt: skip
 
 
 def _not_built(spec: Spec) -> Iterator[Problem]:
@@ -162,7 +176,7 @@ def _budget(spec: Spec) -> Iterator[Problem]:
 
 
 def _hardware(spec: Spec, hardware: Hardware) -> Iterator[Problem]:
-    if hardware.kind == "cpu" and spec.precision.dtype == "fp16":
+    if hardware.kind == "cpu" and spec.precision.dtype == "fp16" and spec.kind == "training":
         yield Problem(
             "precision.dtype",
             "fp16 is not supported on CPU devices by DeepSpeed; fp32 is.",

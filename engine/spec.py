@@ -8,6 +8,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError
 
+from engine.fabric import MOST_SIZES
 from engine.parts import Batch, Budget, Data, Guard, Model, Optimiser, Parallel, Part, Precision
 from engine.problems import Problem, SpecError, kind_of, problem_of
 
@@ -54,6 +55,11 @@ class Spec(Part):
     def accumulation(self) -> int:
         """Micro-batches a rank runs per step (gradient accumulation; the pipeline's micro-batches)."""
         return self.batch.global_batch_size // (self.batch.micro_batch_size * self.parallel.data)
+
+    @property
+    def num_steps(self) -> int:
+        """A fabric test measures one message size a step."""
+        return min(self.budget.steps, MOST_SIZES) if self.kind == "fabric_test" else self.budget.steps
 
     @property
     def vocab_size(self) -> int:

@@ -12,7 +12,7 @@ from django.db import DatabaseError, transaction
 
 from engine.planner import PHASES
 from engine.spec import SpecError, parse
-from jobs import calibration, series
+from jobs import calibration, links, series
 from jobs.models import Device, Forecast, Job, Lease, Run
 from jobs.states import FINAL
 
@@ -68,7 +68,10 @@ def judge_all() -> int:
     waiting = list(jobs.select_related("run")[:JUDGED_AT_ONCE])
     for job in waiting:
         try:
-            judge(job)
+            if job.spec.get("kind") == "fabric_test":
+                links.record(job)
+            else:
+                judge(job)
         except DatabaseError:
             raise
         except Exception:

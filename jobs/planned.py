@@ -10,7 +10,7 @@ from django.db.models import Count, Min
 from engine import hardware, planner
 from engine.planner import Calibration, DeviceProfile, Plan
 from engine.spec import Spec
-from jobs import calibration
+from jobs import calibration, links
 from jobs.models import Device, Pool
 from jobs.models import DeviceProfile as Stored
 
@@ -21,7 +21,10 @@ GEMM = {dtype: f"gemm_{dtype}_flops_per_s" for dtype in ("fp32", "tf32", "bf16",
 def plan_of(spec: Spec, pool: Pool) -> dict[str, Any]:
     """The plan of a spec in a pool, with what it would be without any correction: a job keeps both from before its
     start, so that what is learnt later changes nothing of what it is judged by. Without a correction `raw` is the
-    plan's own; `learnt_from` counts the runs behind each correction, by phase."""
+    plan's own; `learnt_from` counts the runs behind each correction, by phase. A fabric test has no plan: it is what
+    plans are made of."""
+    if spec.kind == "fabric_test":
+        return {}
     profile = profile_of(pool)
     if profile is None:
         return planner.plan(spec).to_json()
@@ -65,6 +68,7 @@ def profile_of(pool: Pool) -> DeviceProfile | None:
         devices_per_node=per_node,
         price_per_device_hour=pool.price_per_device_hour,
         currency=pool.currency,
+        **links.of_pool(pool, row["name"]),
     )
 
 

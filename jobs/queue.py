@@ -48,7 +48,7 @@ def submit(
             spec=values,
             plan=plan,
             num_devices=spec.parallel.world_size,
-            num_steps=spec.budget.steps,
+            num_steps=spec.num_steps,
             time_limit_s=spec.budget.limit_s,
             priority=Priority[spec.priority.upper()],
             is_preemptible=spec.preemptible,

@@ -25,7 +25,7 @@ from engine.checkpoints.folder import read_manifest
 from engine.data import objectives
 from engine.data.prepare import Prepared, prepare
 from engine.directory import AttemptDirectory, Placement, Seat
-from engine.rank import checkpoint, collectives, narrate
+from engine.rank import checkpoint, collectives, fabric, narrate
 from engine.rank.breakdown import Breakdown
 from engine.rank.build import build_engine
 from engine.rank.loop import train
@@ -72,6 +72,8 @@ def run_rank(directory: AttemptDirectory, rank: int, began: float) -> int:
     faulthandler.register(
         DUMP_SIGNAL, all_threads=True
     )  # in C, so that it answers out of a stuck collective too
+    if directory.read_spec().kind == "fabric_test":
+        return fabric.run(directory, rank, began, stop, _set_up_process)
     session = open_session(directory, rank, began)
     try:
         return train(session, stop).exit_code

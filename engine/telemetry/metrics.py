@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from engine.fabric import ALGORITHMS
+
 Scope = Literal["run", "rank", "device"]
 
 
@@ -20,6 +22,20 @@ class Metric:
     label: str
     meaning: str
 
+
+# Of a fabric test, once a size, which is its step.
+FABRIC_METRICS: tuple[Metric, ...] = (
+    Metric("message_bytes", "bytes", "run", "Message", "Size of what each rank brings in"),
+    *(
+        Metric(f"{one.name}_{name}", unit, "run", f"{one.title}{label}", meaning)
+        for one in ALGORITHMS
+        for name, unit, label, meaning in (
+            ("s", "s", ": time", "Median over repetitions, of the slowest rank"),
+            ("bus_bytes_per_s", "bytes_per_s", "", "Bus bandwidth as nccl-tests count it: comparable over numbers of ranks"),
+            ("sent_bytes", "bytes", ": bytes sent", "Counted as they were sent, by the busiest rank; only where the test itself sends"),
+        )
+    ),
+)  # fmt: skip
 
 METRICS: tuple[Metric, ...] = (
     # The run, once a step, from the rank that owns the loss
@@ -74,6 +90,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("power_throttle_share", "share", "device", "Held back by power", "Share of time clocks were lowered by the power cap or the power brake"),
     Metric("thermal_throttle_share", "share", "device", "Held back by heat", "Share of time clocks were lowered by temperature"),
     Metric("cpu_pressure_share", "share", "device", "CPU pressure", "Share of time some process waited for a core (PSI)"),
+    *FABRIC_METRICS,
 )  # fmt: skip
 
 BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}

@@ -7,7 +7,7 @@ from jobs.models.logs import BroughtLog
 from jobs.models.nodes import NodeEvent, NodeToken
 from jobs.models.people import ApiToken, LastView, LoginLink, Membership, Team
 from jobs.models.pools import PoolEvent
-from jobs.models.profiles import DeviceProfile
+from jobs.models.profiles import DeviceProfile, LinkProfile
 from jobs.models.runs import Project, ProjectEvent, Run, RunEvent, RunMetric, RunParam, RunTag
 from jobs.models.series import Batch, Chunk, ChunkData, Delivery, Segment, StoredSeries, Stream
 from jobs.models.shares import Charge, Share
@@ -40,6 +40,7 @@ __all__ = [
     "Job",
     "LastView",
     "Lease",
+    "LinkProfile",
     "LoginLink",
     "Membership",
     "Node",

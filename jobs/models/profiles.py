@@ -1,11 +1,12 @@
-"""What devices can do, as probes have measured it."""
+"""What devices and the links between them can do, as it was measured."""
 
 from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
 
-from jobs.models.cluster import Node
+from jobs.models.cluster import Node, Pool
+from jobs.models.runs import Run
 
 
 class DeviceProfile(models.Model):
@@ -41,3 +42,26 @@ class DeviceProfile(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} under torch {self.torch}"
+
+
+class LinkProfile(models.Model):
+    """Latency and bandwidth of the links between a pool's devices, fitted to one collective of one fabric test.
+    Written by jobs.links."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="links")
+    pool = models.ForeignKey(Pool, on_delete=models.CASCADE, related_name="links")
+    device = models.CharField(max_length=120)  # its name
+    algorithm = models.CharField(max_length=20)  # one of engine.fabric.ALGORITHMS
+    is_between_nodes = models.BooleanField()
+    num_devices = models.PositiveIntegerField()
+    latency_s = models.FloatField()  # of one hop
+    bytes_per_s = models.FloatField()
+    error_share = models.FloatField()  # median of what the fit is off by
+    num_sizes = models.PositiveIntegerField()
+    measured_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-measured_at", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["run", "algorithm"], name="one_fit_per_run_and_algorithm")
+        ]
