@@ -13,6 +13,8 @@ from jobs.states import JobState
 # Shown beside the progress bar, in this order; each is a metric of scope run.
 KEY_FIGURES = ("loss", "validation_loss", "tokens_per_s", "step_s", "mfu_share", "tokens")
 
+OF_LINKS = ("message_bytes", "backend_bus_bytes_per_s", "ring_bus_bytes_per_s", "send_bus_bytes_per_s")
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -45,7 +47,7 @@ def key_figures(run: Run, newest: Mapping[str, float]) -> list[KeyFigure]:
     """The newest values of a run, each absent one with the reason that was recorded for it."""
     missing = run.missing.get("run", {})
     figures = []
-    for name in KEY_FIGURES:
+    for name in OF_LINKS if run.spec.get("kind") == "fabric_test" else KEY_FIGURES:
         status, reason = missing.get(name, ("absent", ""))
         value = newest.get(name)
         figures.append(KeyFigure(name, value) if value is not None else KeyFigure(name, None, status, reason))

@@ -35,6 +35,22 @@ WHEN: dict[str, tuple[str, tuple[str, ...]]] = {
     "optimiser.warmup_steps": ("optimiser.name", ("adamw", "adam", "sgd", "adafactor")),
     "parallel.offload_parameters": ("parallel.zero_stage", ("3",)),
     "parallel.offload_optimiser": ("parallel.zero_stage", ("1", "2", "3")),
+    # A fabric test has no model: nothing to split, to share out, to recompute, to validate or to save.
+    **dict.fromkeys(
+        (
+            "seed",
+            "start_from",
+            "parallel.tensor",
+            "parallel.stages",
+            "parallel.zero_stage",
+            "parallel.activation_checkpointing",
+            "budget.validate_every",
+            "budget.checkpoint_every",
+            "budget.keep_checkpoints",
+            "budget.keep_best",
+        ),
+        ("kind", ("training",)),
+    ),
 }
 TRAINING_GROUPS = ("Model", "Data", "Batch", "Precision", "Optimiser", "Guard")
 

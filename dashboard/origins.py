@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from django.urls import reverse
 from dashboard import access, forms
 from dashboard.access import User
 from engine import presets
-from engine.spec import SpecError, flatten, parse
+from engine.spec import SpecError, flatten, parse, with_changes
 from jobs.models import Job, Run, Template
 
 DEFAULT_PRESET = "demo"
@@ -49,6 +49,18 @@ def asked(user: User, query: QueryDict) -> Origin:
     if template_id := query.get("template"):
         return of(user, f"template:{template_id}")
     return of(user, f"preset:{query.get('preset', DEFAULT_PRESET)}")
+
+
+def changed(origin: Origin, changes: Sequence[str]) -> dict[str, Any]:
+    """The values to begin with: the origin's, with changes such as 'parallel.zero_stage=2' of the address. Raises
+    Http404 for what is no change of a field."""
+    try:
+        values = with_changes(dict(origin.values), changes)
+    except SpecError:
+        raise Http404 from None
+    if not flatten(values).keys() <= flatten(origin.values).keys() | forms.FIELDS.keys():
+        raise Http404
+    return values
 
 
 def of(user: User, key: str) -> Origin:

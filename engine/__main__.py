@@ -90,7 +90,7 @@ def _train(source: str, changes: list[str], directory: AttemptDirectory, is_resu
     except OSError as error:
         _say(f"{directory.path} cannot be written: {error.strerror or error}.")
         return EXIT_USAGE
-    follower = Follower(directory, spec.budget.steps)
+    follower = Follower(directory, spec.num_steps)
     supervisor = start_cold(directory)
     Stop(directory, supervisor)
     _follow(directory, follower, supervisor)

@@ -29,6 +29,9 @@ class Algorithm:
     meaning: str
     hops: Callable[[int], float]
     share: Callable[[int], float]
+    sent: Callable[[int], float] | None = (
+        None  # of S, by the busiest rank; None: the backend sends and does not tell
+    )
 
 
 def _ring(n: int) -> float:
@@ -45,21 +48,21 @@ def _levels(n: int) -> int:
 
 ALGORITHMS: tuple[Algorithm, ...] = (
     Algorithm("ring", "All-reduce, ring", "all_reduce", "Each passes pieces to its neighbour, twice round",
-              lambda n: 2 * (n - 1), _ring),
+              lambda n: 2 * (n - 1), _ring, _ring),
     Algorithm("tree", "All-reduce, tree", "all_reduce", "Pairs of pairs add up to one rank, and back down",
-              lambda n: 2 * _levels(n), lambda n: 2 * _levels(n)),
+              lambda n: 2 * _levels(n), lambda n: 2 * _levels(n), _levels),
     Algorithm("server", "All-reduce, parameter server", "all_reduce", "All send to one rank, which sends back the sum",
-              lambda n: 2, lambda n: 2 * (n - 1)),
+              lambda n: 2, lambda n: 2 * (n - 1), lambda n: n - 1),
     Algorithm("full", "All-reduce, fully connected", "all_reduce",
-              "Each adds up one piece from all others and sends it to all", lambda n: 2, _ring),
+              "Each adds up one piece from all others and sends it to all", lambda n: 2, _ring, _ring),
     Algorithm("backend", "All-reduce, the backend's own", "all_reduce", "As training uses it: NCCL or gloo",
               lambda n: 2 * (n - 1), _ring),
     Algorithm("reduce_scatter", "Reduce-scatter", "reduce_scatter", "The backend's own", lambda n: n - 1, _half),
     Algorithm("all_gather", "All-gather", "all_gather", "The backend's own", lambda n: n - 1, _half),
     Algorithm("send", "Send and receive", "send", "From one rank to its neighbour, half of there and back",
-              lambda n: 1, lambda n: 1),
+              lambda n: 1, lambda n: 1, lambda n: 1),
     Algorithm("send_far", "Send and receive, between nodes", "send", "The same to a rank on another node",
-              lambda n: 1, lambda n: 1),
+              lambda n: 1, lambda n: 1, lambda n: 1),
 )  # fmt: skip
 BY_NAME = {algorithm.name: algorithm for algorithm in ALGORITHMS}
 # What busbw counts of a collective's S bytes over its time, as nccl-tests do: comparable over numbers of ranks.

@@ -138,6 +138,17 @@ def make_job(owner: User, team: Team, node: Node, make_spec: Callable[..., Spec]
 
 
 @pytest.fixture
+def fabric_job(make_job: Callable[..., Job]) -> Callable[..., Job]:
+    """fabric_job(budget__steps=4): a fabric test of two devices in the queue; model and batch as they happen to be."""
+
+    def make(**changes: Any) -> Job:
+        more = [f"{path.replace('__', '.')}={value}" for path, value in changes.items()]
+        return make_job("kind=fabric_test", "batch.global_batch_size=7", *more, devices=2)
+
+    return make
+
+
+@pytest.fixture
 def give_metrics(db: None) -> Callable[..., None]:
     """give_metrics(run, loss=2.5): rows as the store writes them, without points behind them. NaN is NULL."""
 

@@ -122,6 +122,13 @@ def as_duration(value: Any) -> str:
 
 
 @register.filter
+def as_micro(seconds: Any) -> str:
+    """A latency: 0.0000123 -> '12.3 µs'."""
+    number = _number(seconds)
+    return ABSENT if number is None else f"{_three_digits(number * 1e6)} µs"
+
+
+@register.filter
 def as_hours(seconds: Any) -> str:
     """Device-seconds as device-hours: 9000 -> '2.50'."""
     hours = (_number(seconds) or 0.0) / 3600

@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from dashboard import access, chapters, chart_names, figures, logged, origins, panels, story
+from dashboard import access, chapters, chart_names, fabric, figures, logged, origins, panels, story
 from dashboard.downloads import FileDownload
 from dashboard.views import comments, run_about, traces
 from engine.spec import SpecError, parse, to_yaml
@@ -20,7 +20,7 @@ from jobs.models import Job, Run
 from jobs.states import FINAL
 
 LOG_LINES = 400
-PARTS = {"head": "runs/_head_part.html", "story": "runs/_story.html"}
+PARTS = {"head": "runs/_head_part.html", "story": "runs/_story.html", "links": "runs/_links.html"}
 
 
 @require_safe
@@ -43,6 +43,8 @@ def detail(request: HttpRequest, run_id: str) -> HttpResponse:
         "ranks": _ranks(run),
         "names": _names(run, context["seats"]) | {"attempts": chapters.names(context["chapters"])},
     }
+    if fabric.is_test(run):
+        context |= fabric.of(run) | {"sections": fabric.device_sections(context["sections"])}
     return render(request, "runs/detail.html", context)
 
 
@@ -52,11 +54,15 @@ def part(request: HttpRequest, run_id: str, name: str) -> HttpResponse:
     if name not in PARTS:
         raise Http404
     run = access.run_for(request.user, run_id)
-    context = (
-        _head(request, run)
-        if name == "head"
-        else {"run": run, "job": run.job} | story.of(run, request.user) | logged.brought(run)
-    )
+    if name == "head":
+        return render(request, PARTS[name], _head(request, run))
+    context: dict[str, Any] = {"run": run, "job": run.job}
+    if name == "story":
+        context |= story.of(run, request.user) | logged.brought(run)
+    elif not fabric.is_test(run):
+        raise Http404
+    else:
+        context |= fabric.of(run)
     return render(request, PARTS[name], context)
 
 
@@ -86,7 +92,7 @@ def _whole(text: str | None) -> int | None:
 
 def _head(request: HttpRequest, run: Run) -> dict[str, Any]:
     job: Job | None = run.job
-    newest = series.newest([run.id], (*figures.KEY_FIGURES, "step_s")).get(run.id, {})
+    newest = series.newest([run.id], (*figures.KEY_FIGURES, *figures.OF_LINKS, "step_s")).get(run.id, {})
     return {
         "run": run,
         "job": job,

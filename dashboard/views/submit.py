@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from dashboard import access, forms, origins, spec_check, sweep_form
 from dashboard.origins import Origin
 from dashboard.spec_check import Draft
-from engine import planner, presets
+from engine import fabric, planner, presets
 from engine.data import corpora
 from engine.spec import SpecError, nested
 from jobs import queue, sweeps
@@ -31,7 +31,8 @@ def submit(request: HttpRequest) -> HttpResponse:
     team = access.writable_team(request.user, request.POST.get("team"))
     if request.method != "POST":
         origin = origins.asked(request.user, request.GET)
-        return page(request, spec_check.draft_of(origin.values, team), origin)
+        values = origins.changed(origin, request.GET.getlist("set"))
+        return page(request, spec_check.draft_of(values, team), origin)
     draft, origin = spec_check.draft_from(request.POST, team), posted_origin(request)
     if not draft.is_ready:
         return page(request, draft, origin, status=422)
@@ -121,6 +122,8 @@ def _posted_texts(request: HttpRequest) -> dict[str, str]:
 
 def _plan(draft: Draft) -> dict[str, object]:
     """The estimate beside the form, as bars against the smallest device of the pool."""
+    if draft.spec is not None and draft.spec.kind == "fabric_test":
+        return {"plan": None, "fabric_sizes": fabric.sizes(draft.spec.budget.steps), "spec": draft.spec}
     plan = spec_check.estimate(draft)
     if plan is None or draft.spec is None:
         return {"plan": None}

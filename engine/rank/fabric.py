@@ -102,7 +102,7 @@ class Fabric:
             ),
         }
         if most := self._slowest(float(sent)):
-            found[f"{algorithm.name}_sent_bytes"] = most / halves
+            found[f"{algorithm.name}_sent_bytes"] = most
         return found
 
     def _once(self, run: Callable[[], object]) -> float:

@@ -10,7 +10,7 @@ import pytest
 from django.urls import reverse
 
 from dashboard.panels import SECTIONS
-from engine.telemetry.metrics import METRICS
+from engine.telemetry.metrics import FABRIC_METRICS, METRICS
 from jobs import series
 from jobs.models import Attempt, BroughtLog, Event, Lease, Node, Run
 from jobs.series import Point
@@ -77,6 +77,7 @@ def test_a_run_that_is_over_waits_for_no_more_points(owner_browser, job):
 
 def test_every_metric_has_its_place_in_a_panel():
     shown = {name for _, row in SECTIONS for panel in row for name in panel.metrics}
+    shown |= {metric.name for metric in FABRIC_METRICS}  # which are one drawing (dashboard.fabric)
     assert {metric.name for metric in METRICS} - shown == {"tokens"}  # a key figure, and an axis
 
 

@@ -82,7 +82,7 @@ def test_presets_reach_from_1_m_to_7_b_parameters():
 
 
 def test_a_field_that_nothing_serves_yet_is_refused_and_never_ignored():
-    [problem] = problems_of({"kind": "fabric_test"}, None)
-    assert (problem.field, problem.fix) == ("kind", {"kind": "training"})
+    [problem] = problems_of({"guard": {"patience": 3}}, None)
+    assert (problem.field, problem.fix) == ("guard.patience", {"guard.patience": 0})
     defaults = flatten(Spec().model_dump())
     assert {path for path, allowed in NOT_BUILT.items() if defaults[path] not in allowed} == set()

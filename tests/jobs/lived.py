@@ -1,9 +1,10 @@
-"""Plays runs from submission to their end with what their ranks measured, so that they can be judged."""
+"""Plays runs and fabric tests from the queue to their end, with what their ranks measured."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from engine.fabric import ALGORITHMS, MOST_SIZES, bus_bytes_per_s, sizes, whole_bytes
 from engine.probed import PROBE_VERSION, Figure, Probed
 from jobs import forecasts, profiles, series
 from jobs.agent.follow import end
@@ -17,6 +18,7 @@ MEASURED = {
     "other_s": 0.001,
 }  # fmt: skip
 NUM_STEPS = 40
+LATENCY_S, BYTES_PER_S = 40e-6, 2e9  # of links
 
 
 def probed(device: Device, gflops: float = 50.0) -> DeviceProfile:
@@ -61,3 +63,26 @@ def lived(
     end(attempt, to, "it ended", Cause.DONE if to == AttemptState.SUCCEEDED else Cause.WORKLOAD)
     job.refresh_from_db()
     return job
+
+
+def measured_links(
+    job: Job, num_sizes: int = MOST_SIZES, bytes_per_s: float = BYTES_PER_S, to: str = AttemptState.SUCCEEDED
+) -> Job:
+    """The job after an attempt that measured links of LATENCY_S and `bytes_per_s`."""
+    attempt, points = assign(job), []
+    Attempt.objects.filter(id=attempt.id).update(state=AttemptState.RUNNING)
+    Job.objects.filter(id=job.id).update(state=JobState.RUNNING, step=num_sizes)
+    for step, size in enumerate(sizes(num_sizes), start=1):
+        found = {"message_bytes": float(size)}
+        for one in ALGORITHMS[:-1]:
+            whole = whole_bytes(one, 2, size)
+            seconds = one.hops(2) * LATENCY_S + one.share(2) * whole / bytes_per_s
+            found[f"{one.name}_s"] = seconds
+            found[f"{one.name}_bus_bytes_per_s"] = bus_bytes_per_s(one, 2, size, seconds)
+            if one.sent:
+                found[f"{one.name}_sent_bytes"] = one.sent(2) * size
+        points += [Point(name, "run", step, 1e9 + step, value) for name, value in found.items()]
+    series.append(job.run.id, attempt.number, "rank0.jsonl", 0, points)
+    end(attempt, to, "it ended", Cause.DONE if to == AttemptState.SUCCEEDED else Cause.WORKLOAD)
+    forecasts.judge_all()
+    return Job.objects.get(id=job.id)
