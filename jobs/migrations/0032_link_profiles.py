@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0030_forecasts'),
+        ('jobs', '0031_verdicts'),
     ]
 
     operations = [
