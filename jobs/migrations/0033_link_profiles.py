@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0031_verdicts'),
+        ('jobs', '0032_traces'),
     ]
 
     operations = [
