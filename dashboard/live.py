@@ -12,17 +12,14 @@ import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Iterable
-from importlib import import_module
 
 import msgspec
 from asgiref.sync import SyncToAsync, sync_to_async
-from django.conf import settings
-from django.contrib.auth import get_user
 from django.db import DatabaseError, InterfaceError, connection, connections
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.views.decorators.http import require_GET
 
-from dashboard import access
+from dashboard import access, sessions
 from dashboard.changes import LOOK_BACK, Change, Watch
 
 LOOK_S = 0.25
@@ -235,12 +232,8 @@ def _teams_of_request(request: HttpRequest) -> frozenset[int]:
 
 def _teams_of_session(session_key: str) -> frozenset[int] | None:
     """None once nobody is logged in by this session any more."""
-    request = HttpRequest()
-    request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
-    user = get_user(request)
-    if not user.is_authenticated:
-        return None
-    return frozenset(access.teams_of(user).values_list("id", flat=True))
+    user = sessions.user_of(session_key)
+    return None if user is None else frozenset(access.teams_of(user).values_list("id", flat=True))
 
 
 def _in_loop_of(listener: Listener, call, *arguments) -> None:

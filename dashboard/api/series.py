@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import Query, Router, Schema
 from pydantic import Field
@@ -55,22 +56,29 @@ class Comparison(Window):
 @router.get("/runs/{run_id}/series", response={200: Drawn, 404: Refusal})
 def of_run(request: HttpRequest, run_id: str, window: Query[Window]) -> HttpResponse:
     """Series of one run: every bucket has its minimum, maximum and mean; every point where they fit."""
-    return _drawn([caller(request).run(run_id)], window)
+    return drawn([caller(request).run(run_id)], window)
 
 
 @router.get("/series", response={200: Drawn, 404: Refusal})
 def of_runs(request: HttpRequest, window: Query[Comparison]) -> HttpResponse:
     """The same for several runs, on one grid of buckets that they share."""
     wanted = list(dict.fromkeys(window.run))
-    found = {run.id: run for run in caller(request).runs_open().filter(id__in=wanted)}
-    if len(found) != len(wanted):
+    if len(rows := found(wanted, caller(request).runs_open())) != len(wanted):
         raise Http404
-    return _drawn([found[run_id] for run_id in wanted], window)
+    return drawn(rows, window)
 
 
-def _drawn(runs: Sequence[Run], window: Window) -> HttpResponse:
+def found(run_ids: Sequence[str], among: QuerySet[Run] | None = None) -> list[Run]:
+    """Those of these runs that are there, in this order, with what drawing them takes. `among`: whose they must be."""
+    rows = (Run.objects.all() if among is None else among).select_related(None).only("id", "missing")
+    there = {run.id: run for run in rows.filter(id__in=run_ids)}
+    return [there[run_id] for run_id in run_ids if run_id in there]
+
+
+def drawn(runs: Sequence[Run], window: Window) -> HttpResponse:
+    """Raises series.TooMuch."""
     metrics = list(dict.fromkeys(window.metric))
-    drawn = series.read(
+    lines = series.read(
         [run.id for run in runs if not (window.x == "energy" and _lacks_energy(run))],
         metrics,
         x=window.x,
@@ -80,11 +88,11 @@ def _drawn(runs: Sequence[Run], window: Window) -> HttpResponse:
         sources=set(window.source) or None,
         limit=CELLS_LIMIT,
     )
-    head = {"x": window.x, "missing": _missing(runs, metrics, drawn, window.x)}
+    head = {"x": window.x, "missing": _missing(runs, metrics, lines, window.x)}
     if window.format == "packed":
-        response = HttpResponse(packed.pack(head, drawn, _words), content_type=packed.CONTENT_TYPE)
+        response = HttpResponse(packed.pack(head, lines, _words), content_type=packed.CONTENT_TYPE)
     else:
-        body = head | {"series": [_words(line) | _columns(line) for line in drawn]}
+        body = head | {"series": [_words(line) | _columns(line) for line in lines]}
         response = HttpResponse(encoder.encode(body), content_type="application/json")
     response["Cache-Control"] = "no-store"
     return response

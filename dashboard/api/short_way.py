@@ -1,8 +1,8 @@
-"""The short way for points: an ASGI application that serves this one route, for callers with a token.
+"""The short way for points and for charts: an ASGI application that serves these routes beside Django.
 
 Through Django's middleware a request costs a new thread, a new database connection and two looks at who is calling;
 here one thread with one connection takes all deliveries of this process, and remembers for a few seconds which token
-may write to which run. Everything else, sessions included, goes Django's way.
+may write to which run. Series go by dashboard.api.short_series; everything else goes Django's way.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
-from dashboard.api import bodies, points
+from dashboard.api import bodies, points, short_series
 from dashboard.api.auth import Caller
 from jobs import people
 from jobs.models import Run
@@ -34,6 +34,7 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 _thread = ThreadPoolExecutor(1, "points")
 _doors: dict[tuple[str, str], tuple[float, Run]] = {}
 UNKNOWN = (401, {"detail": "This token is not known, or it has expired.", "problems": []})
+SERIES_HEADERS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 AWAY = (503, {"detail": "The database does not answer now. Send it again in a second.", "problems": []})
 
 
@@ -42,7 +43,7 @@ class NotKnown(Exception):
 
 
 def beside(django: App) -> App:
-    """`django` for everything but points that come with a token."""
+    """`django` for everything but points that come with a token, and series."""
 
     async def application(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST" and (route := PATH.fullmatch(scope["path"])):
@@ -50,6 +51,14 @@ def beside(django: App) -> App:
             kind, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
             if kind.lower() == "bearer":
                 return await _serve(route.group(1), token.strip(), headers, receive, send)
+        if scope["type"] == "http" and scope["method"] == "GET":
+            route = short_series.PATH.fullmatch(scope["path"])
+            if route and (
+                answer := await short_series.answered(
+                    route.group(1), scope["query_string"], dict(scope["headers"])
+                )
+            ):
+                return await _send(send, 200, answer.body, answer.content_type, SERIES_HEADERS)
         return await django(scope, receive, send)
 
     return application
@@ -64,12 +73,16 @@ async def _serve(run_id: str, token: str, headers: dict[bytes, bytes], receive: 
         return  # the caller has hung up
     loop = asyncio.get_running_loop()
     status, said = await loop.run_in_executor(_thread, _taken, run_id, token, body, kind, encoding)
-    content = msgspec.json.encode(said)
-    sent = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
-    if is_too_large:
-        sent.append((b"connection", b"close"))  # what is left of the body is not read
-    await send({"type": "http.response.start", "status": status, "headers": sent})
-    await send({"type": "http.response.body", "body": content})
+    more = [(b"connection", b"close")] if is_too_large else []  # what is left of the body is not read
+    await _send(send, status, msgspec.json.encode(said), "application/json", more)
+
+
+async def _send(
+    send: Send, status: int, body: bytes, content_type: str, more: Sequence[tuple[bytes, bytes]]
+) -> None:
+    headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode()), *more]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 async def _body(receive: Receive) -> tuple[bytes | None, bool]:

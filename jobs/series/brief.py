@@ -65,16 +65,19 @@ def _rows(run_id: str, groups: Mapping[Key, Columns]) -> list[tuple[Any, ...]]:
     steps, times_us, values = codec.concatenate([groups[key] for key in keys])
     newest = _newest(steps, times_us, starts, ends)
     finite = np.isfinite(values)
-    num_finite = np.add.reduceat(finite, starts, dtype=np.int64)
-    has_finite = (num_finite > 0).tolist()
+    least, most, counted = values, values, values
+    if not (is_whole := finite.all()):
+        least, most, counted = (np.where(finite, values, other) for other in (np.inf, -np.inf, 0.0))
+    num_finite = lengths if is_whole else np.add.reduceat(finite, starts, dtype=np.int64).tolist()
+    has_finite = [number > 0 for number in num_finite]
     columns = (
         [None if value != value else value for value in values[newest].tolist()],
         [None if step == NO_STEP else step for step in steps[newest].tolist()],
         times_us[newest].tolist(),
-        _where(has_finite, np.minimum.reduceat(np.where(finite, values, np.inf), starts)),
-        _where(has_finite, np.maximum.reduceat(np.where(finite, values, -np.inf), starts)),
-        _where(has_finite, weighted_mean(np.where(finite, values, 0.0), finite, starts)),
-        num_finite.tolist(),
+        _where(has_finite, np.minimum.reduceat(least, starts)),
+        _where(has_finite, np.maximum.reduceat(most, starts)),
+        _where(has_finite, weighted_mean(counted, finite, starts)),
+        num_finite,
         lengths,
     )
     return [

@@ -16,6 +16,7 @@ Floats = npt.NDArray[np.float64]
 
 NO_STEP = int(np.iinfo(np.int64).min)  # stands for a point without a step
 POINT_BYTES = 24
+IS_SHARED = 1 << 31  # in the length of a batch's header
 ZSTD_LEVEL = 3
 
 
@@ -74,20 +75,52 @@ def _columns(steps: list[int], times: list[float], values: list[float]) -> Colum
 
 
 def encode_batch(groups: Mapping[Key, Columns]) -> bytes:
-    """Header length, header [[metric, source, count], ...], then each group's raw columns."""
+    """Header length, header [[metric, source, count], ...], then each group's raw columns. Where all groups have the
+    very same steps and times, as one loop that logs many metrics makes them, the length is marked with IS_SHARED and
+    these two stand once, before the columns of values: a third of the bytes."""
     header = msgspec.msgpack.encode([(m, s, len(columns.steps)) for (m, s), columns in groups.items()])
-    return b"".join([struct.pack("<I", len(header)), header, *(pack(columns) for columns in groups.values())])
+    all_columns = list(groups.values())
+    if not _is_shared(all_columns):
+        return b"".join([struct.pack("<I", len(header)), header, *map(pack, all_columns)])
+    steps, times_us, _ = all_columns[0]
+    size = struct.pack("<I", len(header) | IS_SHARED)
+    values = (columns.values.tobytes() for columns in all_columns)
+    return b"".join([size, header, steps.tobytes(), times_us.tobytes(), *values])
+
+
+def _is_shared(groups: list[Columns]) -> bool:
+    return len(groups) > 1 and all(
+        one.steps is groups[0].steps and one.times_us is groups[0].times_us for one in groups
+    )
 
 
 def decode_batch(
     data: bytes, wanted: Callable[[str, str], bool] | None = None
 ) -> Iterator[tuple[Key, Columns]]:
     size = struct.unpack_from("<I", data)[0]
-    offset = 4 + size
-    for metric, source, count in _header.decode(data[4:offset]):
+    offset = 4 + (size & ~IS_SHARED)
+    groups = _header.decode(data[4:offset])
+    if size & IS_SHARED:
+        yield from _decode_shared(data, offset, groups, wanted)
+        return
+    for metric, source, count in groups:
         if wanted is None or wanted(metric, source):
             yield (metric, source), unpack(data, count, offset)
         offset += count * POINT_BYTES
+
+
+def _decode_shared(
+    data: bytes,
+    offset: int,
+    groups: list[tuple[str, str, int]],
+    wanted: Callable[[str, str], bool] | None,
+) -> Iterator[tuple[Key, Columns]]:
+    count = groups[0][2]
+    steps, times_us = (np.frombuffer(data, "<i8", count, offset + n * 8 * count) for n in range(2))
+    for number, (metric, source, _) in enumerate(groups, start=2):
+        if wanted is None or wanted(metric, source):
+            values = np.frombuffer(data, "<f8", count, offset + number * 8 * count)
+            yield (metric, source), Columns(steps, times_us, values)
 
 
 def pack(columns: Columns) -> bytes:

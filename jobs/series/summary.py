@@ -53,6 +53,6 @@ def summarise(columns: Columns, size: int = BUCKET) -> Rows:
 
 def weighted_mean(values: Floats, weights: npt.NDArray[np.generic], starts: npt.NDArray[np.int64]) -> Floats:
     """Means of the groups that begin at `starts`; divides before it adds, so that huge values cannot overflow."""
-    totals = np.add.reduceat(weights.astype(np.float64), starts)
-    per_value = np.repeat(np.maximum(totals, 1.0), np.diff(np.append(starts, len(values))))
-    return np.add.reduceat(values * (weights / per_value), starts)
+    totals = np.add.reduceat(weights, starts, dtype=np.float64)
+    lengths = np.concatenate([starts[1:], [len(values)]]) - starts
+    return np.add.reduceat(values * (weights / np.maximum(totals, 1.0).repeat(lengths)), starts)

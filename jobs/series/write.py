@@ -12,10 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from django.db import connection, transaction
 
-from jobs.models import Batch, Chunk, ChunkData, Segment, StoredSeries, Stream
-from jobs.series import brief, codec
+from jobs.models import Batch, Stream
+from jobs.series import brief, codec, grow
 from jobs.series.codec import NO_STEP, Columns, Key, Point
-from jobs.series.summary import CHUNK, summarise
 
 # Batches between two folds. On PostgreSQL reading the journal costs more (blobs travel as text), so it is kept short.
 FOLD_EVERY = {"sqlite": 64, "postgresql": 16}
@@ -26,7 +25,6 @@ INSERT_BATCH = (
     "INSERT INTO jobs_batch (stream_id, seq, first_step, first_at_us, data) VALUES (%s, %s, %s, %s, %s) "
     "ON CONFLICT DO NOTHING"
 )
-SEAL_AT_CLOSE = 256  # a shorter tail is not worth a chunk
 
 
 def append(run_id: str, attempt: int, stream: str, seq: int, points: Sequence[Point]) -> None:
@@ -41,7 +39,7 @@ def append_columns(run_id: str, attempt: int, stream: str, seq: int, groups: Map
     """The same for points that come in columns, none of them empty: a third of the cost."""
     if seq < 0:
         raise ValueError(f"batches are numbered from 0, not {seq}")
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         stream_id, last_seq = _stream(run_id, attempt, stream)
         if seq <= last_seq:
             return
@@ -70,7 +68,7 @@ def contiguous_end(stream_id: int) -> int:
 
 def fold(stream_id: int, *, is_closing: bool = False) -> None:
     """Move the stream's batches, up to the first hole, from the journal into its series: all or nothing."""
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         stream = Stream.objects.select_for_update().get(id=stream_id)
         waiting = list(Batch.objects.filter(stream=stream, seq__gt=stream.last_seq).order_by("seq"))
         last_seq = _contiguous_end(stream.last_seq, [batch.seq for batch in waiting])
@@ -80,12 +78,11 @@ def fold(stream_id: int, *, is_closing: bool = False) -> None:
             stream.first_step = _lowest([stream.first_step, *(batch.first_step for batch in folded)])
             stream.first_at_us = _lowest([stream.first_at_us, *(batch.first_at_us for batch in folded)])
             stream.save(update_fields=["last_seq", "first_step", "first_at_us"])
-            _extend(stream, _merged(folded))
+            grow.extend(stream.id, last_seq, _merged(folded))
             # Also rows that slipped in again while another transaction folded them.
             Batch.objects.filter(stream=stream, seq__lte=last_seq).delete()
         if is_closing:
-            for series in StoredSeries.objects.filter(stream=stream, pending__gt=0):
-                _seal(series, stream.last_seq, at_least=SEAL_AT_CLOSE)
+            grow.close(stream.id, stream.last_seq)
 
 
 def _stream(run_id: str, attempt: int, name: str) -> tuple[int, int]:
@@ -102,12 +99,14 @@ def _beginning(groups: Mapping[Key, Columns]) -> tuple[int | None, int | None]:
     """The lowest step and time of a batch; None for one without."""
     if not groups:
         return None, None
-    steps, times_us, _ = codec.concatenate(list(groups.values()))
-    first = int(steps.min())
+    # Groups may share their columns, so each is looked at once.
+    steps = np.concatenate(list({id(columns.steps): columns.steps for columns in groups.values()}.values()))
+    times_us = {id(columns.times_us): columns.times_us for columns in groups.values()}.values()
+    first, first_at_us = int(steps.min()), min(int(column.min()) for column in times_us)
     if first == NO_STEP:
         there = steps[steps != NO_STEP]
-        return (int(there.min()) if len(there) else None), int(times_us.min())
-    return first, int(times_us.min())
+        return (int(there.min()) if len(there) else None), first_at_us
+    return first, first_at_us
 
 
 def _lowest(numbers: list[int | None]) -> int | None:
@@ -128,82 +127,3 @@ def _merged(batches: list[Batch]) -> dict[Key, Columns]:
         for key, columns in codec.decode_batch(bytes(batch.data)):
             parts[key].append(columns)
     return {key: codec.concatenate(some) for key, some in parts.items()}
-
-
-def _extend(stream: Stream, groups: dict[Key, Columns]) -> None:
-    known = {(series.metric, series.source): series for series in StoredSeries.objects.filter(stream=stream)}
-    missing = [
-        StoredSeries(stream=stream, metric=key[0], source=key[1]) for key in groups if key not in known
-    ]
-    for series in StoredSeries.objects.bulk_create(missing):
-        known[series.metric, series.source] = series
-    changed = []
-    segments = []
-    for key, columns in groups.items():
-        series = known[key]
-        _count(series, columns)
-        segments.append(
-            Segment(series=series, seq=stream.last_seq, count=len(columns.steps), data=codec.pack(columns))
-        )
-        changed.append(series)
-    Segment.objects.bulk_create(segments)
-    _save_counts(changed)
-    for series in changed:
-        if series.pending >= CHUNK:
-            _seal(series, stream.last_seq, at_least=CHUNK)
-
-
-def _count(series: StoredSeries, columns: Columns) -> None:
-    series.count += len(columns.steps)
-    series.pending += len(columns.steps)
-    step, value = int(columns.steps[-1]), float(columns.values[-1])
-    series.last_step = None if step == NO_STEP else step
-    series.last_at_us = int(columns.times_us[-1])
-    series.last_value = None if np.isnan(value) else value
-
-
-def _save_counts(changed: list[StoredSeries]) -> None:
-    """One prepared UPDATE a series: bulk_update's CASE expressions cost ten times as much."""
-    fields = ("count", "pending", "chunks", "last_step", "last_at_us", "last_value")
-    assignments = ", ".join(f"{field} = %s" for field in fields)
-    rows = [(*(getattr(series, field) for field in fields), series.id) for series in changed]
-    with connection.cursor() as cursor:
-        cursor.executemany(f"UPDATE {StoredSeries._meta.db_table} SET {assignments} WHERE id = %s", rows)
-
-
-def _seal(series: StoredSeries, seq: int, *, at_least: int) -> None:
-    """Turn the open tail into chunks while it holds `at_least` points; what is left becomes one segment."""
-    rows = Segment.objects.filter(series=series).order_by("seq").values_list("data", "count")
-    tail = codec.concatenate([codec.unpack(bytes(data), count) for data, count in rows])
-    while len(tail.steps) >= at_least:
-        _write_chunk(series, tail.only(slice(CHUNK)))
-        tail = tail.only(slice(CHUNK, None))
-    Segment.objects.filter(series=series).delete()
-    if len(tail.steps):
-        Segment.objects.create(series=series, seq=seq, count=len(tail.steps), data=codec.pack(tail))
-    series.pending = len(tail.steps)
-    series.save(update_fields=["pending", "chunks"])
-
-
-def _write_chunk(series: StoredSeries, columns: Columns) -> None:
-    whole = summarise(columns, size=CHUNK)[0]
-    has_steps = whole["last_step"] != NO_STEP
-    has_finite = whole["num_finite"] > 0
-    chunk = Chunk.objects.create(
-        series=series,
-        index=series.chunks,
-        count=int(whole["count"]),
-        first_step=int(whole["first_step"]) if has_steps else None,
-        last_step=int(whole["last_step"]) if has_steps else None,
-        first_at_us=int(whole["first_at_us"]),
-        last_at_us=int(columns.times_us.max()),
-        low=float(whole["low"]) if has_finite else None,
-        high=float(whole["high"]) if has_finite else None,
-        mean=float(whole["mean"]) if has_finite else None,
-        num_finite=int(whole["num_finite"]),
-        num_nan=int(whole["num_nan"]),
-        num_plus=int(whole["num_plus"]),
-        summary=summarise(columns).tobytes(),
-    )
-    ChunkData.objects.create(chunk=chunk, data=codec.compress(columns))
-    series.chunks += 1

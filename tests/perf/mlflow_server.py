@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -33,20 +34,24 @@ class Peer:
 
     def cpu_s(self, work: Callable[[], object]) -> float:
         """CPU seconds of all its processes while `work` is done."""
+        self._connection.close()  # the server may have given it up since; it opens by itself
         before = self._spent()
         work()
         return self._spent() - before
 
-    def send(self, method: str, path: str, body: object = None) -> dict:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
-        headers = {"Content-Type": "application/json"}
+    @cached_property
+    def _connection(self) -> http.client.HTTPConnection:
+        """Kept open, as the clients of both do."""
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
+
+    def send(self, method: str, path: str, body: object = None, kind: str = "application/json") -> dict:
+        headers = {"Content-Type": kind}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
         data = body if isinstance(body, bytes | None) else msgspec.json.encode(body)
-        connection.request(method, path, data, headers)
-        answer = connection.getresponse()
+        self._connection.request(method, path, data, headers)
+        answer = self._connection.getresponse()
         said = answer.read()
-        connection.close()
         assert answer.status == 200, said[:500]
         return msgspec.json.decode(said)
 
@@ -124,8 +129,9 @@ def _add_runs(database: sqlite3.Connection, runs: list[str]) -> None:
 
 
 def _is_healthy(port: int) -> bool:
-    with contextlib.suppress(OSError):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        connection.request("GET", "/health")
+    """Once it reads its store; a worker that imports for too long is ended by its own supervisor and begins again."""
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.request("GET", "/api/2.0/mlflow/experiments/get?experiment_id=0")
         return connection.getresponse().status == 200
     return False

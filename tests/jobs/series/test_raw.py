@@ -8,12 +8,12 @@ from django.db import connection
 
 from jobs import series
 from jobs.models import Batch, Chunk, Segment
-from jobs.series import Point, write
+from jobs.series import Point, grow, write
 
 
 def test_points_in_chunks_segments_and_journal_come_back_in_order(run, monkeypatch):
     monkeypatch.setitem(write.FOLD_EVERY, connection.vendor, 4)
-    monkeypatch.setattr(write, "CHUNK", 40)
+    monkeypatch.setattr(grow, "CHUNK", 40)
     points = [Point("loss", "run", step, float(step), 1.0 / step) for step in range(1, 100)]
     for seq in range(33):
         series.append(run.id, 1, "s", seq, points[seq * 3 : seq * 3 + 3])

@@ -9,14 +9,14 @@ from django.db import connection
 
 from jobs import series
 from jobs.models import Chunk
-from jobs.series import write
+from jobs.series import grow, write
 from tests.jobs.series.reference import training
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_reader_beside_folds_and_seals_sees_a_prefix_that_only_grows(run, monkeypatch):
     monkeypatch.setitem(write.FOLD_EVERY, connection.vendor, 2)
-    monkeypatch.setattr(write, "CHUNK", 32)
+    monkeypatch.setattr(grow, "CHUNK", 32)
     batches = training(1200, per_batch=8)
 
     def write_all() -> None:

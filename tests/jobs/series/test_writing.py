@@ -12,7 +12,7 @@ from django.db import connection, transaction
 
 from jobs import series
 from jobs.models import Batch, Chunk, Segment, StoredSeries, Stream
-from jobs.series import Point, codec, write
+from jobs.series import Point, codec, grow, write
 from tests.jobs.series.reference import training
 
 
@@ -29,7 +29,7 @@ def expected_of(batches):
 def fold_every_4(monkeypatch):
     """Folds often and seals small chunks, so that short histories pass through every stage."""
     monkeypatch.setitem(write.FOLD_EVERY, connection.vendor, 4)
-    monkeypatch.setattr(write, "CHUNK", 64)
+    monkeypatch.setattr(grow, "CHUNK", 64)
 
 
 def test_a_batch_sent_again_changes_nothing_fresh_or_folded(run, fold_every_4):
@@ -92,7 +92,7 @@ def test_points_after_the_close_are_still_taken(run):
 
 
 def test_every_bit_of_a_value_survives_journal_segment_and_chunk(run, monkeypatch):
-    monkeypatch.setattr(write, "SEAL_AT_CLOSE", 1)
+    monkeypatch.setattr(grow, "SEAL_AT_CLOSE", 1)
     odd = [math.nan, math.inf, -math.inf, 0.0, -0.0, 5e-324, 1.7976931348623157e308, -1.5, 1 / 3]
     odd += [struct.unpack("<d", struct.pack("<Q", 0x7FF8_0000_DEAD_BEEF))[0]]
     points = [Point("loss", "run", step, float(step), value) for step, value in enumerate(odd)]
@@ -149,7 +149,7 @@ def test_a_crash_between_any_two_writes_loses_and_doubles_nothing(run, fold_ever
     acknowledged = 1
     for seq, points in enumerate(batches[1:], start=1):
         try:
-            with connection.execute_wrapper(crash):
+            with transaction.atomic(), connection.execute_wrapper(crash):
                 series.append(run.id, 1, "rank0", seq, points)
         except KeyboardInterrupt:
             assert values_of(run) == expected_of(
@@ -207,3 +207,21 @@ def test_deleting_a_run_deletes_its_series(run, fold_every_4):
         series.append(run.id, 1, "rank0", seq, points)
     run.delete()
     assert not any(model.objects.exists() for model in (Stream, Batch, StoredSeries, Segment, Chunk))
+
+
+@pytest.mark.parametrize("with_steps", [True, False])
+def test_series_that_share_their_steps_and_times_keep_them_once_and_come_back_exactly(with_steps):
+    steps = np.arange(7, 57) if with_steps else np.full(50, codec.NO_STEP)
+    times_us = 10**15 + np.arange(50)
+    values = [np.random.default_rng(n).normal(size=50) for n in range(10)]
+    values[3][7:10] = math.nan, math.inf, -0.0
+    shared = {(f"m{n}", "run"): codec.Columns(steps, times_us, some) for n, some in enumerate(values)}
+    apart = {key: codec.Columns(*(column.copy() for column in some)) for key, some in shared.items()}
+    small, large = codec.encode_batch(shared), codec.encode_batch(apart)
+    assert len(small) < len(large) / 1.9
+    for wanted in (None, lambda metric, source: metric in ("m3", "m9")):
+        found = [
+            [(key, *(column.tobytes() for column in some)) for key, some in codec.decode_batch(data, wanted)]
+            for data in (small, large)
+        ]
+        assert found[0] == found[1] and len(found[0]) == (2 if wanted else 10)
