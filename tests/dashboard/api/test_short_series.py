@@ -165,9 +165,15 @@ def test_who_has_logged_out_is_forgotten_within_seconds(run, browser, monkeypatc
 
 @pytest.mark.parametrize(
     "path",
-    ["/api/v1/runs/{}/series", "/api/v1/runs/{}/series?metric=loss&points=0", "/api/v1/series?metric=loss&run={}&run=gone",
-     "/api/v1/series?metric=loss", "/api/v1/runs/gone/series?metric=loss", "/api/v1/runs/{}/points?metric=loss"],
-)  # fmt: skip
+    [
+        "/api/v1/runs/{}/series",
+        "/api/v1/runs/{}/series?metric=loss&points=0",
+        "/api/v1/series?metric=loss&run={}&run=gone",
+        "/api/v1/series?metric=loss",
+        "/api/v1/runs/gone/series?metric=loss",
+        "/api/v1/runs/{}/points?metric=loss",
+    ],
+)
 def test_what_is_not_plain_goes_djangos_way(run, browser, path):
     assert get(path.format(run.id), cookie_of(browser))[0] == 299
 
