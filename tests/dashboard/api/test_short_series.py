@@ -1,4 +1,4 @@
-"""Charts by the short way say what Django's way says, share their answer while it is true, and forget nobody's limits."""
+"""Charts by the short way say what Django's way says, share their answer while it is true, and keep out strangers."""
 
 from __future__ import annotations
 
