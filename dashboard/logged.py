@@ -11,6 +11,7 @@ from django.db.models import F, QuerySet
 
 from dashboard import panels, topics
 from dashboard.panels import Reading
+from jobs import tracking
 from jobs.models import Artefact, Run, RunMetric
 from jobs.states import FINAL, JobState
 
@@ -29,6 +30,7 @@ class Standing:
     state: str
     silent_since: datetime | None  # it says it runs, and has said nothing for a while
     took_s: float | None  # None: it has not begun
+    lost_because: str = ""  # it was taken for killed
 
 
 def standing(run: Run, now: datetime) -> Standing:
@@ -37,7 +39,9 @@ def standing(run: Run, now: datetime) -> Standing:
     is_silent = run.state == JobState.RUNNING and now - heard_at > SILENT_AFTER
     end = run.ended_at if is_over else heard_at if is_silent else now
     took_s = (end - run.started_at).total_seconds() if run.started_at and end else None
-    return Standing(run.state, heard_at if is_silent else None, None if took_s is None else max(0.0, took_s))
+    lost_because = tracking.lost_because(run) if run.state == JobState.FAILED else ""
+    took_s = None if took_s is None else max(0.0, took_s)
+    return Standing(run.state, heard_at if is_silent else None, took_s, lost_because)
 
 
 def figures(run: Run) -> list[RunMetric]:

@@ -123,6 +123,9 @@ NODE_ADDRESS = env.text("HEADROOM_NODE_ADDRESS", "")
 PREPARE_LIMIT_S = env.whole("HEADROOM_PREPARE_LIMIT_S", 60)
 UNREACHABLE_AFTER_S = env.whole("HEADROOM_UNREACHABLE_AFTER_S", 45)
 REASSIGN_AFTER_S = env.whole("HEADROOM_REASSIGN_AFTER_S", 600)
+SILENT_RUN_LIMIT_S = env.whole(
+    "HEADROOM_SILENT_RUN_LIMIT_S", 6 * 3600
+)  # then a logged run was killed; 0: never
 PREEMPT_AFTER_S = env.whole("HEADROOM_PREEMPT_AFTER_S", 300)  # no attempt is preempted sooner after its start
 SUSPECT_PAUSE_S = env.whole(
     "HEADROOM_SUSPECT_PAUSE_S", 600

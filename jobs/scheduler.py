@@ -22,7 +22,7 @@ from django.db import DatabaseError, close_old_connections, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from jobs import forecasts, gangs, idle, preemption, rounds, snapshot, waiting
+from jobs import forecasts, gangs, idle, preemption, rounds, snapshot, tracking, waiting
 from jobs.dispatch import Dispatcher
 from jobs.leases import alive_since, assign
 from jobs.models import Attempt, Device, Job, Pool, Sign
@@ -97,6 +97,7 @@ class Scheduler:
             if now >= self._patient_until:
                 note_silence()
                 take_back_lost_attempts()
+                tracking.end_silent()
         if now >= self._idle_at:
             self._idle_at = now + IDLE_EVERY_S
             idle.look_after_all()

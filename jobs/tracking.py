@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
@@ -21,6 +22,8 @@ from jobs.states import FINAL, JobState
 TRACKED_STATES = (JobState.QUEUED, JobState.RUNNING, *FINAL)  # what the writer of a run may say of it
 
 HEARD_EVERY = timedelta(seconds=2)
+LOST = "run.lost"  # the event of a run that was taken for killed
+LOST_AT_ONCE = 100
 SOURCES_LIMIT = 1000
 
 
@@ -117,6 +120,46 @@ def hear(run: Run) -> None:
     if run.heard_at is None or now - run.heard_at > HEARD_EVERY:
         Run.objects.filter(id=run.id).update(heard_at=now)
         run.heard_at = now
+        if run.state == JobState.FAILED:
+            _go_on_after_all(run)
+
+
+def end_silent() -> int:
+    """Take for killed who says that it runs and has said nothing for HEADROOM_SILENT_RUN_LIMIT_S; 0: nobody. Such a
+    run has failed when it was last heard, for the reason that its event tells. Returns how many that were."""
+    limit_s = settings.SILENT_RUN_LIMIT_S
+    if limit_s == 0:
+        return 0
+    since = timezone.now() - timedelta(seconds=limit_s)
+    silent = Run.objects.filter(job=None, state=JobState.RUNNING, heard_at__lt=since)
+    return sum(_lose(run, limit_s) for run in silent[:LOST_AT_ONCE])
+
+
+@transaction.atomic
+def _lose(run: Run, limit_s: int) -> bool:
+    unheard = Run.objects.filter(id=run.id, state=JobState.RUNNING, heard_at=run.heard_at)
+    if not unheard.update(state=JobState.FAILED, ended_at=run.heard_at):
+        return False
+    reason = f"Its writer said nothing for {limit_s / 3600:g} h and never said that it had ended: taken for killed."
+    _tell(run, "scheduler", LOST.removeprefix("run."), reason)
+    _settle(run)
+    return True
+
+
+def lost_because(run: Run) -> str:
+    """Why a run that has failed was taken for killed; '' where its writer has said that it failed."""
+    said = RunEvent.objects.filter(run=run, kind__in=[LOST, *(f"run.{state}" for state in TRACKED_STATES)])
+    newest = said.order_by("-id").first()
+    return newest.text if newest and newest.kind == LOST else ""
+
+
+def _go_on_after_all(run: Run) -> None:
+    """It was taken for killed, and its writer speaks."""
+    with transaction.atomic():
+        failed = Run.objects.filter(id=run.id, state=JobState.FAILED)
+        if lost_because(run) and failed.update(state=JobState.RUNNING, ended_at=None):
+            _tell(run, run.origin, JobState.RUNNING, "Its writer has spoken again.")
+            run.state, run.ended_at = JobState.RUNNING, None
 
 
 def add_inputs(run: Run, inputs: Iterable[RunInput]) -> None:

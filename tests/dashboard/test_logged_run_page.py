@@ -133,3 +133,10 @@ def test_events_of_a_logged_run_are_told_to_who_listens(run):
         run.id, run.team_id, run.id, "failed",
     )  # fmt: skip
     assert not [change for change in watch.changes() if change.event == "job"]
+
+
+def test_a_run_that_was_taken_for_killed_says_so_and_why(owner_browser, run):
+    Run.objects.filter(id=run.id).update(heard_at=timezone.now() - timedelta(days=1))
+    tracking.end_silent()
+    text = page(owner_browser, run)
+    assert "said nothing for 6 h" in text and "taken for killed" in text and "running, silent" not in text

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth.models import User
+from django.utils import timezone
 
 from jobs import params, tracking
 from jobs.models import Run, RunEvent, RunParam, Team
@@ -94,3 +97,44 @@ def test_a_spec_is_flattened_by_its_paths():
         "model.tied": "true",
         "name": "x",
     }
+
+
+def silence(run, *, for_s):
+    Run.objects.filter(id=run.id).update(heard_at=timezone.now() - timedelta(seconds=for_s))
+    run.refresh_from_db()
+
+
+def test_a_run_whose_writer_is_gone_has_failed_when_it_was_last_heard_and_says_why(run, settings):
+    settings.SILENT_RUN_LIMIT_S = 7200
+    silence(run, for_s=7000)
+    assert tracking.end_silent() == 0
+    silence(run, for_s=7300)
+    assert (tracking.end_silent(), tracking.end_silent()) == (1, 0)
+    heard_at = run.heard_at
+    run.refresh_from_db()
+    assert (run.state, run.ended_at) == ("failed", heard_at)
+    assert "said nothing for 2 h" in tracking.lost_because(run)
+
+
+def test_nobody_is_taken_for_killed_where_the_limit_is_0(run, settings):
+    settings.SILENT_RUN_LIMIT_S = 0
+    silence(run, for_s=10**7)
+    assert tracking.end_silent() == 0
+
+
+def test_a_run_that_was_taken_for_killed_goes_on_when_its_writer_speaks(run):
+    silence(run, for_s=10**6)
+    tracking.end_silent()
+    run.refresh_from_db()
+    tracking.hear(run)
+    run.refresh_from_db()
+    assert (run.state, run.ended_at, tracking.lost_because(run)) == ("running", None, "")
+    assert [kind for kind, _ in kinds(run)[-2:]] == ["run.lost", "run.running"]
+
+
+def test_a_late_word_does_not_revive_a_run_whose_writer_said_that_it_failed(run):
+    tracking.set_state(run, "failed", actor="olga")
+    silence(run, for_s=100)
+    tracking.hear(run)
+    run.refresh_from_db()
+    assert run.state == "failed"
