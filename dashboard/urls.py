@@ -33,6 +33,7 @@ from dashboard.views import (
     tokens,
     traces,
     tradeoffs,
+    verdicts,
 )
 from dashboard.wishes import WISHES
 
@@ -63,6 +64,7 @@ urlpatterns = [
     path("runs/<str:run_id>/comments/<int:comment_id>/delete/", comments.delete, name="run-comment-delete"),
     path("runs/<str:run_id>/about/", run_about.about, name="run-about"),
     path("runs/<str:run_id>/change/", run_marks.change, name="run-change"),
+    path("runs/<str:run_id>/check-verdict/", verdicts.check, name="verdict-check"),
     path("runs/<str:run_id>/log/", runs.log, name="run-log"),
     path("runs/<str:run_id>/artefacts/<str:artefact_id>/", runs.artefact, name="run-artefact"),
     path("runs/<str:run_id>/timeline/", traces.part, name="run-timeline"),
@@ -74,6 +76,7 @@ urlpatterns = [
     path("sweeps/<str:sweep_id>/", sweeps.detail, name="sweep"),
     path("sweeps/<str:sweep_id>/<str:name>/", sweeps.wish, name="sweep-wish"),
     path("compare/", compare.compare, name="compare"),
+    path("compare/why/", verdicts.why, name="compare-why"),
     path("compare/figures/", compare.figures, name="compare-figures"),
     path("trade-offs/", tradeoffs.page, name="tradeoffs"),
     path("reports/", reports.listing, name="reports"),

@@ -39,6 +39,7 @@ def judge(facts: Facts) -> Verdict:
         sentence=_sentence(winners),
         provisional=(*_provisional(facts, states), *doubts(facts, shares)),
         step_s=shares.step_s,
+        compute_s=shares.seconds["compute"],
         num_steps=facts.num_steps,
         first_step=facts.first_step,
         last_step=facts.last_step,

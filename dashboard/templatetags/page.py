@@ -42,6 +42,12 @@ def icon(name: str) -> SafeString:
 
 
 @register.simple_tag
+def tone_badge(tone: str, icon_name: str, text: str) -> SafeString:
+    """A badge of no state: a tone of app.css, an icon and a word."""
+    return _badge(text, Badge(tone, icon_name))
+
+
+@register.simple_tag
 def job_badge(state: str) -> SafeString:
     return _badge(state, JOB_BADGES[state])
 

@@ -96,6 +96,35 @@ def as_share(value: Any) -> str:
 
 
 @register.filter
+def as_width(share: float) -> str:
+    """Percent for a style, at most 100, whatever the language of the page."""
+    return f"{100 * min(1.0, max(0.0, share)):.2f}"
+
+
+@register.filter
+def as_saving(value: Any) -> str:
+    """0.12 -> '12.0 % less', -0.05 -> '5.0 % more'."""
+    number = _number(value)
+    if number is None:
+        return ABSENT
+    return f"{as_share(abs(number))} {'less' if number >= 0 else 'more'}"
+
+
+@register.filter
+def as_small_time(value: Any) -> str:
+    """Seconds where they are few: '24.1 ms', '38 µs'."""
+    number = _number(value)
+    if number is None:
+        return ABSENT
+    if odd := _odd(number):
+        return odd
+    unit, scale = next(
+        ((u, s) for u, s in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)) if number * s >= 1), ("ns", 1e9)
+    )
+    return f"{_three_digits(number * scale)} {unit}"
+
+
+@register.filter
 def as_pct(value: Any) -> str:
     number = _number(value)
     return ABSENT if number is None else _odd(number) or f"{number:.1f} %"

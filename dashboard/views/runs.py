@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -10,7 +10,18 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from dashboard import access, chapters, chart_names, fabric, figures, logged, origins, panels, story
+from dashboard import (
+    access,
+    chapters,
+    chart_names,
+    fabric,
+    figures,
+    logged,
+    origins,
+    panels,
+    story,
+    verdict_panel,
+)
 from dashboard.downloads import FileDownload
 from dashboard.views import comments, run_about, traces
 from engine.spec import SpecError, parse, to_yaml
@@ -20,7 +31,12 @@ from jobs.models import Job, Run
 from jobs.states import FINAL
 
 LOG_LINES = 400
-PARTS = {"head": "runs/_head_part.html", "story": "runs/_story.html", "links": "runs/_links.html"}
+PARTS = {
+    "head": "runs/_head_part.html",
+    "story": "runs/_story.html",
+    "verdict": "runs/_verdict.html",
+    "links": "runs/_links.html",
+}
 
 
 @require_safe
@@ -38,6 +54,7 @@ def detail(request: HttpRequest, run_id: str) -> HttpResponse:
         **comments.of(request, run),
         **traces.of(request, run),
         **run_about.of(request, run),
+        **verdict_panel.of(run, request.user),
         "spec_yaml": _spec_yaml(run),
         "differences": origins.differences(origin.values, run.spec) if origin else [],
         "ranks": _ranks(run),
@@ -54,16 +71,15 @@ def part(request: HttpRequest, run_id: str, name: str) -> HttpResponse:
     if name not in PARTS:
         raise Http404
     run = access.run_for(request.user, run_id)
-    if name == "head":
-        return render(request, PARTS[name], _head(request, run))
-    context: dict[str, Any] = {"run": run, "job": run.job}
-    if name == "story":
-        context |= story.of(run, request.user) | logged.brought(run)
-    elif not fabric.is_test(run):
+    contexts: dict[str, Callable[[], dict[str, Any]]] = {
+        "head": lambda: _head(request, run),
+        "story": lambda: story.of(run, request.user) | logged.brought(run),
+        "verdict": lambda: verdict_panel.of(run, request.user),
+        "links": lambda: fabric.of(run),
+    }
+    if name == "links" and not fabric.is_test(run):
         raise Http404
-    else:
-        context |= fabric.of(run)
-    return render(request, PARTS[name], context)
+    return render(request, PARTS[name], {"run": run, "job": run.job} | contexts[name]())
 
 
 @require_safe

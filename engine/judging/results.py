@@ -74,6 +74,10 @@ class Remedy(msgspec.Struct, frozen=True):
     gain_share: float | None = None
     standing: Status = "absent"
     said: str = ""
+    # What the planner says of it for the pool's devices, beside what the run's own phases say
+    planned_share: float | None = None
+    planned_said: str = ""
+    fits: str = ""
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -89,6 +93,7 @@ class Verdict(msgspec.Struct, frozen=True):
     provisional: tuple[str, ...] = ()
     nothing: str = ""
     step_s: float | None = None
+    compute_s: float | None = None  # of a step, whatever holds it back
     num_steps: int = 0
     first_step: int = 0
     last_step: int = 0

@@ -1,11 +1,12 @@
 """Verdicts of runs: gathered from their series, judged by engine.verdict, kept, looked up and checked by twins."""
 
-from jobs.verdicts.checks import advance_checks, check_verdict, newest_check
+from jobs.verdicts.checks import CannotCheck, advance_checks, check_verdict, newest_check
 from jobs.verdicts.gather import facts_of
 from jobs.verdicts.judging import current, judge_run, verdicts_of
 from jobs.verdicts.watching import Judge
 
 __all__ = [
+    "CannotCheck",
     "Judge",
     "advance_checks",
     "check_verdict",

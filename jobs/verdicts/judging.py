@@ -14,6 +14,7 @@ from engine.verdict import RULES_VERSION, Verdict, judge
 from jobs.models import Run, RunVerdict
 from jobs.states import FINAL
 from jobs.verdicts.gather import facts_of
+from jobs.verdicts.planning import with_plans
 
 FRESH = timedelta(seconds=5)  # a page that refreshes faster gets the same verdict
 
@@ -21,7 +22,7 @@ FRESH = timedelta(seconds=5)  # a page that refreshes faster gets the same verdi
 def judge_run(run: Run, facts: Facts | None = None) -> RunVerdict:
     """By the rules of today, kept beside what older rules have said."""
     facts = facts or facts_of(run)
-    return _keep(run, judge(facts))
+    return _keep(run, with_plans(run, judge(facts)))
 
 
 def current(run: Run) -> RunVerdict:

@@ -43,6 +43,10 @@ class Case:
     state: str = ""
 
     @property
+    def is_compared(self) -> bool:
+        return self.without is not None or self.alter is not None
+
+    @property
     def spec(self) -> Spec:
         return tiny(
             parallel={"data": 2, **self.layout},
@@ -74,6 +78,12 @@ class Bench:
         injection.put(directory.path, **inject)
         attempt = self.forker.start(directory).succeeded()
         return facts_from(attempt, directory, spec, case.capacity_bytes)
+
+
+def is_named(case: Case, verdict: Verdict) -> bool:
+    """Whether the verdict says what the case is made of, and of its memory how full it is."""
+    states = [state.severity for state in verdict.states if state.rule == "memory_full"]
+    return set(verdict.rules) == case.expected and states == ([case.state] if case.state else [])
 
 
 def claimed(case: Case, facts: Facts, verdict: Verdict) -> float:

@@ -1,0 +1,45 @@
+"""What the planner says of a verdict's remedies: whether each fits the pool's devices, and what it should save."""
+
+from __future__ import annotations
+
+import msgspec
+
+from engine import planner
+from engine.judging import knobs
+from engine.judging.results import Remedy, Verdict
+from engine.spec import SpecError, parse
+from jobs import planned
+from jobs.models import Run
+
+
+def with_plans(run: Run, verdict: Verdict) -> Verdict:
+    """The verdict with the planner's word on every remedy that a spec can say."""
+    if run.job is None or not any(remedy.changes for remedy in verdict.remedies):
+        return verdict
+    profile = planned.profile_of(run.job.pool)
+    if profile is None:
+        why = "nobody has measured the pool's devices, and no table knows them"
+        told = [_unplanned(remedy, why) for remedy in verdict.remedies]
+        return msgspec.structs.replace(verdict, remedies=tuple(told))
+    learnt = planned.calibration_of(profile)
+    spec = parse(run.spec)
+
+    def plan(remedy: Remedy) -> Remedy:
+        if not remedy.changes:
+            return remedy
+        try:
+            other = knobs.changed(run.spec, remedy.changes)
+            change = planner.change(spec, other, profile, learnt)
+        except (SpecError, ValueError) as error:
+            return _unplanned(remedy, str(error))
+        if change is None:
+            return _unplanned(remedy, planner.plan(other, profile, learnt).why_not)
+        return msgspec.structs.replace(
+            remedy, planned_share=1 - 1 / change.throughput, fits=change.after.fits()
+        )
+
+    return msgspec.structs.replace(verdict, remedies=tuple(map(plan, verdict.remedies)))
+
+
+def _unplanned(remedy: Remedy, why: str) -> Remedy:
+    return msgspec.structs.replace(remedy, planned_said=why) if remedy.changes else remedy

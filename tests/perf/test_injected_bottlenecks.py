@@ -1,0 +1,59 @@
+"""Injected bottlenecks: what real ranks are made slow in is what the verdict names, and what it costs is what is saved.
+
+Targets: 95 % of at least 30 cases named right, no 'strong' on clean runs, and a median error of at most 5 points of the
+step between what a verdict says would be saved and what is saved once the cause is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+from pathlib import Path
+
+import pytest
+
+from engine.verdict import judge
+from tests.engine.rank.attempts import Forker
+from tests.engine.rank.bottlenecks import CASES
+from tests.engine.rank.conftest import forker, rank_data_dir  # noqa: F401  (fixtures)
+from tests.engine.rank.injected import Bench, claimed, is_named, saved
+
+pytestmark = [pytest.mark.perf, pytest.mark.ranks, pytest.mark.timeout(3600)]
+
+
+def test_injected_bottlenecks_are_named_and_cost_what_is_claimed(
+    forker: Forker,  # noqa: F811
+    rank_data_dir: Path,  # noqa: F811
+    tmp_path: Path,
+):
+    bench = Bench(forker, rank_data_dir, tmp_path)
+    wrong, errors, strong_on_clean = [], [], []
+    print(f"\n{len(CASES)} cases, load {os.getloadavg()[0]:.1f}")
+    for case in CASES:
+        facts = bench.run(case)
+        verdict = judge(facts)
+        if not is_named(case, verdict):
+            wrong.append(case.name)
+        if case.expected == {"compute"} and verdict.severity == "strong":
+            strong_on_clean.append(case.name)
+        compared = ""
+        if case.is_compared:
+            claim, saving = claimed(case, facts, verdict), saved(facts, bench.run_without(case))
+            errors.append(abs(claim - saving))
+            compared = f"claimed {100 * claim:5.1f} %, saved {100 * saving:5.1f} %"
+        mark, share = "     " if is_named(case, verdict) else "WRONG", 100 * (verdict.share or 0)
+        print(
+            f"{mark} {case.name:30} {verdict.name:22} {verdict.severity:8}"
+            f" {share:5.1f} % of {1e3 * float(facts.step_s.mean()):6.1f} ms  {compared}",
+            flush=True,
+        )
+    right = 1 - len(wrong) / len(CASES)
+    middle, worst = 100 * statistics.median(errors), 100 * max(errors)
+    print(
+        f"named right {100 * right:.1f} % of {len(CASES)}; |claimed - saved| median {middle:.1f} points of the step, "
+        f"worst {worst:.1f}, n = {len(errors)}; load {os.getloadavg()[0]:.1f}"
+    )
+    assert len(CASES) >= 30
+    assert strong_on_clean == []
+    assert right >= 0.95, wrong
+    assert statistics.median(errors) <= 0.05
