@@ -85,8 +85,8 @@ CASES: tuple[Case, ...] = (
     _case("host, 60 ms a step", "host", {"host_s": 0.06}, {}),
     _case("host, one rank alone", "host", {"host_s": 0.12}, {}, layout={"data": 1}),
     # Memory capacity, beside a verdict of compute
-    _full("memory 94 % full", 0.94, "notable"),
-    _full("memory 99 % full", 0.99, "strong"),
+    _full("memory 94 % full", 0.925, "notable"),
+    _full("memory 99 % full", 0.98, "strong"),
     # Balanced: two causes of the same size, or none
     _case("data and host alike", "input + host", {"data_s": 0.0085, "host_s": 0.068}),
     _case("data and link alike", "input + communication", {"data_s": 0.0085, "link_bytes_per_s": 2.1e6}),

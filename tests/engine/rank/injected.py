@@ -22,7 +22,7 @@ from tests.engine.rank.attempts import Attempt, Forker, tiny, write_attempt
 
 STEPS = 21  # of which five warm up
 BLOCK_S = 0.010  # a sequence and block: 160 ms a step of two blocks and eight sequences
-CAPACITY_BYTES = 700 * 2**20
+CAPACITY_BYTES = 1200 * 2**20
 
 
 @dataclass(frozen=True)
