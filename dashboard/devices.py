@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Prefetch, QuerySet
 
-from dashboard.templatetags.units import as_bytes, as_figure, as_pct, as_share
+from dashboard.templatetags.units import as_bytes, as_duration, as_figure, as_pct, as_share
 from engine.spec import flatten
 from jobs import use
 from jobs.models import Device, Job, Lease, Node
@@ -70,6 +70,10 @@ def _figure(name: str, device: Device) -> Figure:
     )
 
 
+def as_ms(value: float) -> str:
+    return as_duration(value / 1000)
+
+
 # What the sampler says of the machine as a whole: its name there, what it is called, how it is written.
 HOST: dict[str, tuple[str, Callable[[Any], str]]] = {
     "cpu_pct": ("CPU busy", as_pct),
@@ -77,6 +81,10 @@ HOST: dict[str, tuple[str, Callable[[Any], str]]] = {
     "memory_total_bytes": ("Memory", as_bytes),
     "load_1min": ("Load, 1 min", as_figure),
     "cpu_pressure_share": ("CPU pressure", as_share),
+    "memory_pressure_share": ("Memory pressure", as_share),
+    "io_pressure_share": ("IO pressure", as_share),
+    "sampling_tick_ms": ("Sampling, a tick", as_ms),
+    "sampling_core_share": ("Sampling, of a core", as_share),
 }
 
 

@@ -52,6 +52,8 @@ PAYLOADS = (
     "all_reduce_bytes", "all_gather_bytes", "reduce_scatter_bytes", "broadcast_bytes", "all_to_all_bytes",
     "send_receive_bytes",
 )  # fmt: skip
+PRESSURES = ("cpu_pressure_share", "memory_pressure_share", "io_pressure_share")
+THROTTLES = ("power_throttle_share", "thermal_throttle_share", "sync_throttle_share", "cpu_throttle_share")
 SECTIONS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
     ("Learning", (
         Panel("Loss", ("loss", "validation_loss")),
@@ -69,13 +71,16 @@ SECTIONS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         Panel("Device utilisation", ("utilisation_pct",), floor=0, ceiling=100),
         Panel("MFU", ("mfu_share",), floor=0),
         Panel("Model FLOP/s", ("flops_per_s",), floor=0),
-        Panel("SMs active", ("sm_active_share",), floor=0, ceiling=1, is_optional=True),
+        Panel("SMs", ("sm_active_share", "sm_occupancy_share"), floor=0, ceiling=1, is_optional=True),
         Panel("Tensor cores active", ("tensor_active_share",), floor=0, ceiling=1, is_optional=True),
         Panel("Clock", ("sm_clock_hz",), floor=0),
-        Panel("CPU pressure", ("cpu_pressure_share",), floor=0, is_optional=True),
+        Panel("Cores used", ("cores_used",), floor=0, is_optional=True),
+        Panel("Pressure", PRESSURES, floor=0, is_optional=True),
+        Panel("Cost of sampling", ("sampling_s",), floor=0, is_optional=True),
     )),
     ("Memory", (
-        Panel("Device memory used", ("memory_used_bytes",), floor=0),
+        Panel("Device memory used", ("memory_used_bytes", "memory_pss_bytes", "memory_limit_bytes"), floor=0),
+        Panel("Errors corrected", ("memory_errors_corrected", "pcie_replays"), floor=0, is_optional=True),
         Panel("Allocator", ("memory_allocated_bytes", "memory_reserved_bytes", "memory_peak_bytes"), floor=0),
         Panel("Allocator under pressure", ("alloc_retries", "alloc_failures"), floor=0, is_optional=True),
         Panel("Resident memory", ("rss_bytes",), floor=0),
@@ -86,13 +91,15 @@ SECTIONS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         Panel("Payload by collective", PAYLOADS, kind="stack", floor=0),
         Panel("Memory bandwidth", ("memory_bandwidth_share",), floor=0, ceiling=1),
         Panel("PCIe", ("pcie_tx_bytes_per_s", "pcie_rx_bytes_per_s"), floor=0),
+        Panel("PCIe link", ("pcie_link_share",), floor=0, ceiling=1, is_optional=True),
         Panel("NVLink", ("nvlink_tx_bytes_per_s", "nvlink_rx_bytes_per_s"), floor=0),
+        Panel("Network", ("network_tx_bytes_per_s", "network_rx_bytes_per_s"), floor=0, is_optional=True),
     )),
     ("Power", (
         Panel("Power", ("power_w",), floor=0),
         Panel("Energy", ("energy_j",), floor=0),
-        Panel("Temperature", ("temperature_celsius",)),
-        Panel("Slowed down", ("power_throttle_share", "thermal_throttle_share"), floor=0, ceiling=1),
+        Panel("Temperature", ("temperature_celsius", "memory_temperature_celsius")),
+        Panel("Slowed down", THROTTLES, floor=0, ceiling=1),
     )),
 )  # fmt: skip
 

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from engine import procfs
-from engine.telemetry import host
+from engine.telemetry import cgroup, host
 from engine.telemetry.readings import FIRST, DeviceInfo, Rates, Reading
 
 NO_RANK = "no rank on this device"
 NOT_A_GPU = "a CPU device has no such counter"
 CORES_LOOKED_AT = 8  # for the clock: reading it can interrupt a core
+SLOW_EVERY_S = 10.0  # for what is dear: the kernel walks all pages of a process to tell its PSS
+SOURCES = {
+    "utilisation_pct": "/proc/<pid>/stat", "cores_used": "/proc/<pid>/stat", "memory_used_bytes": "/proc/<pid>/stat",
+    "memory_pss_bytes": "/proc/<pid>/smaps_rollup", "memory_limit_bytes": "cgroup memory limit",
+    "power_w": "RAPL", "energy_j": "RAPL", "sm_clock_hz": "cpufreq", "temperature_celsius": "hwmon",
+    "network_tx_bytes_per_s": "/proc/net/dev", "network_rx_bytes_per_s": "/proc/net/dev",
+    "cpu_throttle_share": "cgroup cpu.stat", "cpu_pressure_share": "/proc/pressure/cpu",
+    "memory_pressure_share": "/proc/pressure/memory", "io_pressure_share": "/proc/pressure/io",
+}  # fmt: skip
 
 
 class Cpu:
@@ -27,19 +37,31 @@ class Cpu:
         ]
         self._rates = Rates()
         self._last: dict[int, tuple[float, float, float]] = {}  # pid -> start, CPU seconds, when
+        self._slow_at_s = float("-inf")
+        self._slow: dict[str, Reading] = {}  # device -> its slow readings
 
     def devices(self) -> list[DeviceInfo]:
         return self._devices
 
     def read(self, now_s: float, pids: Mapping[str, Sequence[int]]) -> dict[str, Reading]:
-        seen: dict[int, tuple[float, float, float]] = {}
-        shared = self._read_shared(now_s)
-        readings = {}
+        began_s, seen = time.perf_counter(), dict[int, tuple[float, float, float]]()
+        shared, readings = self._read_shared(now_s), {}
+        is_slow_tick = now_s - self._slow_at_s >= SLOW_EVERY_S
+        if is_slow_tick:
+            self._slow_at_s = now_s
+            self._slow = {one.id: self._read_slow(pids.get(one.id, ())) for one in self._devices}
         for device in self._devices:
             reading = Reading(dict(shared.metrics), dict(shared.missing), shared.energy_counter_j)
+            reading.sources, reading.has_new_slow = SOURCES, is_slow_tick
+            reading.slow = dict(self._slow[device.id].metrics)
+            reading.missing |= self._slow[device.id].missing
             self._read_ranks(reading, device, now_s, pids.get(device.id, ()), seen)
-            readings[device.id] = reading.complete(NOT_A_GPU)
+            readings[device.id] = reading
         self._last = seen
+        cost_s = (time.perf_counter() - began_s) / len(self._devices)
+        for reading in readings.values():
+            reading.metrics["sampling_s"] = cost_s
+            reading.complete(NOT_A_GPU)
         return readings
 
     def close(self) -> None:
@@ -51,17 +73,31 @@ class Cpu:
     ) -> None:  # fmt: skip
         found = {pid: stat for pid in pids if (stat := procfs.stat(pid))}
         if not found:
-            return reading.lack("absent", NO_RANK, "utilisation_pct", "memory_used_bytes")
+            return reading.lack("absent", NO_RANK, "utilisation_pct", "cores_used", "memory_used_bytes")
         reading.metrics["memory_used_bytes"] = sum(stat.rss_bytes for stat in found.values())
-        used_pct = 0.0
+        cores_used = 0.0
         for pid, stat in found.items():
             seen[pid] = (stat.started_ticks, stat.cpu_s, now_s)
             started, cpu_s, at_s = self._last.get(pid, (None, 0.0, now_s))
             if started != stat.started_ticks or now_s <= at_s:
-                return reading.lack("absent", FIRST, "utilisation_pct")
-            used_pct += 100 * (stat.cpu_s - cpu_s) / (now_s - at_s) / (device.cores or 1.0)
-        reading.metrics["utilisation_pct"] = used_pct
+                return reading.lack("absent", FIRST, "utilisation_pct", "cores_used")
+            cores_used += (stat.cpu_s - cpu_s) / (now_s - at_s)
+        reading.metrics["cores_used"] = cores_used
+        reading.metrics["utilisation_pct"] = 100 * cores_used / (device.cores or 1.0)
         return None
+
+    def _read_slow(self, pids: Sequence[int]) -> Reading:
+        reading = Reading()
+        parts = [pss for pid in pids if (pss := procfs.pss_bytes(pid)) is not None]
+        if parts:
+            reading.metrics["memory_pss_bytes"] = float(sum(parts))
+        else:
+            reading.lack("absent", NO_RANK, "memory_pss_bytes")
+        if (limit := cgroup.memory_limit_bytes()) is not None:
+            reading.metrics["memory_limit_bytes"] = float(limit)
+        else:
+            reading.lack("absent", "no control group limits the memory", "memory_limit_bytes")
+        return reading
 
     def _read_shared(self, now_s: float) -> Reading:
         """What is read once for the machine and holds for each of its CPU devices."""
@@ -83,11 +119,29 @@ class Cpu:
                 "this machine shows no thermometer (usual in virtual machines)",
                 "temperature_celsius",
             )
-        if (pressure := host.cpu_pressure_share()) is not None:
-            reading.metrics["cpu_pressure_share"] = pressure
-        else:
-            reading.lack("absent", "this kernel keeps no pressure figures (PSI)", "cpu_pressure_share")
+        for what in ("cpu", "memory", "io"):
+            if (pressure := host.pressure_share(what)) is not None:
+                reading.metrics[f"{what}_pressure_share"] = pressure
+            else:
+                reading.lack(
+                    "absent", "this kernel keeps no pressure figures (PSI)", f"{what}_pressure_share"
+                )
+        self._read_counters(reading, now_s)
         return reading
+
+    def _read_counters(self, reading: Reading, now_s: float) -> None:
+        """Of the machine's network and of the control group's quota."""
+        carried = host.network_bytes()
+        for way, metric in enumerate(("network_tx_bytes_per_s", "network_rx_bytes_per_s")):
+            if carried is None:
+                reading.lack("absent", "this machine has no network but its own loopback", metric)
+            else:
+                self._rates.put(reading, metric, metric, carried[way], now_s)
+        throttled_s = cgroup.throttled_s()
+        if throttled_s is None:
+            reading.lack("absent", "no control group counts it here", "cpu_throttle_share")
+        else:
+            self._rates.put(reading, "cpu_throttle_share", "throttled", throttled_s, now_s)
 
     def _read_energy(self, reading: Reading, now_s: float) -> None:
         try:

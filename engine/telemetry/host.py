@@ -6,25 +6,23 @@ import hashlib
 import os
 import platform
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
-CGROUP = Path("/sys/fs/cgroup")
-UNLIMITED_BYTES = 1 << 60  # cgroup v1 writes "no limit" as a huge number
+from engine.telemetry import cgroup
 
 
 def cores() -> float:
     """Cores this process may use: its affinity, or less where a cgroup sets a quota."""
     allowed = float(len(os.sched_getaffinity(0)))
-    quota = _cgroup_cores()
+    quota = cgroup.cores()
     return min(allowed, quota) if quota else allowed
 
 
 def memory_bytes() -> int:
     """The memory of the machine, or the cgroup's limit where that is less."""
-    total = _meminfo()["MemTotal"]
-    limits = [_whole(CGROUP / "memory.max"), _whole(CGROUP / "memory/memory.limit_in_bytes")]
-    return min([total, *(limit for limit in limits if limit and limit < UNLIMITED_BYTES)])
+    return min(_meminfo()["MemTotal"], cgroup.memory_limit_bytes() or sys.maxsize)
 
 
 def cpu_name() -> str:
@@ -45,9 +43,9 @@ def machine_id() -> str:
     return hashlib.sha256(told.encode()).hexdigest()[:12]
 
 
-def cpu_pressure_share() -> float | None:
-    """Share of the last 10 s in which some process waited for a core; None on kernels without PSI."""
-    first = _text(Path("/proc/pressure/cpu")).partition("\n")[0]
+def pressure_share(what: str, folder: Path = Path("/proc/pressure")) -> float | None:
+    """Share of the last 10 s in which some process waited for `what` (cpu, memory, io); None on kernels without PSI."""
+    first = _text(folder / what).partition("\n")[0]
     values = dict(word.partition("=")[::2] for word in first.split()[1:])
     return float(values["avg10"]) / 100 if "avg10" in values else None
 
@@ -68,7 +66,9 @@ class Host:
             "cpu_pct": 100 * (self._busy - last_busy) / elapsed if elapsed > 0 else None,
             "memory_total_bytes": memory["MemTotal"],
             "memory_used_bytes": memory["MemTotal"] - memory["MemAvailable"],
-            "cpu_pressure_share": cpu_pressure_share(),
+            "cpu_pressure_share": pressure_share("cpu"),
+            "memory_pressure_share": pressure_share("memory"),
+            "io_pressure_share": pressure_share("io"),
             "load_1min": os.getloadavg()[0],
         }
 
@@ -86,18 +86,11 @@ def _meminfo() -> dict[str, int]:
     return {key: int(value.split()[0]) * 1024 for key, _, value in (line.partition(":") for line in lines)}
 
 
-def _cgroup_cores() -> float | None:
-    quota, _, period = _text(CGROUP / "cpu.max").strip().partition(" ")
-    if quota.isdigit():
-        return int(quota) / int(period)
-    old = _whole(CGROUP / "cpu/cpu.cfs_quota_us")
-    old_period = _whole(CGROUP / "cpu/cpu.cfs_period_us")
-    return old / old_period if old and old_period else None
-
-
-def _whole(path: Path) -> int | None:
-    text = _text(path).strip()
-    return int(text) if text.isdigit() else None
+def network_bytes(path: Path = Path("/proc/net/dev")) -> tuple[int, int] | None:
+    """(sent, received) by all interfaces but loopback since boot; None where there are none to read."""
+    rows = [line.split(":", 1) for line in _text(path).splitlines()[2:] if ":" in line]
+    counts = [list(map(int, values.split())) for name, values in rows if name.strip() != "lo"]
+    return (sum(row[8] for row in counts), sum(row[0] for row in counts)) if counts else None
 
 
 def _text(path: Path) -> str:

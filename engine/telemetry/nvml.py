@@ -7,14 +7,17 @@ refusal costs one metric.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pynvml
 
 from engine.telemetry.metrics import Status
 from engine.telemetry.nvml_faults import NvmlFaults
+from engine.telemetry.nvml_gpm import ID_OF, SHARES, Gpm
+from engine.telemetry.nvml_slow import SlowPoll
 from engine.telemetry.readings import DeviceInfo, Rates, Reading
 
 NOT_A_CPU = "of a host's cores, not of a GPU"
@@ -22,13 +25,16 @@ NOT_A_CPU = "of a host's cores, not of a GPU"
 CHIP, SM_CLOCK = 0, 1  # NVML_TEMPERATURE_GPU, NVML_CLOCK_SM
 
 # Field ids of nvmlDeviceGetFieldValues, each with its scope
-ENERGY_MJ, POWER_INSTANT_MW, POWER_AVERAGE_MW = (83, 0), (186, 0), (185, 0)
+ENERGY_MJ, MEMORY_CELSIUS = (83, 0), (82, 0)
+# In the order in which they stand in for each other. On Grace-Hopper only the module (GPU and CPU together) may answer.
+POWER_MW = {"instant": (186, 0), "1 s mean": (185, 0), "module, instant": (186, 1)}
 PCIE_TX_BYTES, PCIE_RX_BYTES = (197, 0), (198, 0)
 ALL_LINKS = 0xFFFFFFFF
 NVLINK_TX_KIB, NVLINK_RX_KIB = (138, ALL_LINKS), (139, ALL_LINKS)
 THROTTLED_NS = {
     "power_throttle_share": ((74, 0), (271, 0)),  # power cap, power brake
     "thermal_throttle_share": ((269, 0), (270, 0)),  # software and hardware thermal slowdown
+    "sync_throttle_share": ((76, 0),),  # sync boost
 }
 COUNTERS = (  # metric, field, units of the metric in one of the counter
     ("pcie_tx_bytes_per_s", PCIE_TX_BYTES, 1.0),
@@ -37,12 +43,14 @@ COUNTERS = (  # metric, field, units of the metric in one of the counter
     ("nvlink_rx_bytes_per_s", NVLINK_RX_KIB, 1024.0),
 )
 FIELDS = [
-    ENERGY_MJ, POWER_INSTANT_MW, POWER_AVERAGE_MW, *(row[1] for row in COUNTERS),
+    ENERGY_MJ, *POWER_MW.values(), MEMORY_CELSIUS, *(row[1] for row in COUNTERS),
     *(entry for entries in THROTTLED_NS.values() for entry in entries),
 ]  # fmt: skip
 
-GPM_METRICS = {2: "sm_active_share", 5: "tensor_active_share", 10: "memory_bandwidth_share"}
-GPM_INTERVAL_S = 0.15  # the header asks for more than 100 ms between two samples
+CALLS = {  # metric -> the call behind it, for people who want to know
+    "utilisation_pct": "nvmlDeviceGetUtilizationRates", "memory_used_bytes": "nvmlDeviceGetMemoryInfo_v2",
+    "temperature_celsius": "nvmlDeviceGetTemperature", "sm_clock_hz": "nvmlDeviceGetClockInfo",
+}  # fmt: skip
 
 STANDING: dict[int, Status] = {3: "unsupported", 13: "unsupported", 25: "unsupported", 26: "unsupported",
                                4: "denied", 9: "absent", 12: "absent", 21: "absent"}  # fmt: skip
@@ -54,10 +62,6 @@ Answer = float | tuple[Status, str]
 class Gpu:
     handle: Any
     info: DeviceInfo
-    gpm_samples: list[Any] = field(default_factory=list)  # the older first
-    gpm_refusal: tuple[Status, str] | None = None
-    gpm_at_s: float = float("-inf")
-    gpm_shares: dict[str, Answer] = field(default_factory=dict)
 
 
 class Nvml:
@@ -69,9 +73,10 @@ class Nvml:
         binding.nvmlInit()
         handles = (binding.nvmlDeviceGetHandleByIndex(i) for i in range(binding.nvmlDeviceGetCount()))
         self._gpus = [Gpu(handle, self._describe(index, handle)) for index, handle in enumerate(handles)]
-        for gpu in self._gpus:
-            self._open_gpm(gpu)
-        self._faults = NvmlFaults(binding, {gpu.info.id: gpu.handle for gpu in self._gpus}, self._refusal)
+        by_id = {gpu.info.id: gpu.handle for gpu in self._gpus}
+        self._gpm = Gpm(binding, by_id, self._refusal)
+        self._slow = SlowPoll(binding, self._ask, self._entry)
+        self._faults = NvmlFaults(binding, by_id, self._refusal)
 
     def devices(self) -> list[DeviceInfo]:
         return [gpu.info for gpu in self._gpus]
@@ -82,9 +87,7 @@ class Nvml:
 
     def close(self) -> None:
         self._faults.close()
-        for gpu in self._gpus:
-            for sample in gpu.gpm_samples:
-                self._nvml.nvmlGpmSampleFree(sample)
+        self._gpm.close()
         self._nvml.nvmlShutdown()
 
     def versions(self) -> dict[str, str]:
@@ -112,14 +115,17 @@ class Nvml:
         )
 
     def _read(self, gpu: Gpu, now_s: float) -> Reading:
-        nvml, reading = self._nvml, Reading()
-        fields = self._fields(gpu)
-        instant, average = fields[POWER_INSTANT_MW], fields[POWER_AVERAGE_MW]
-        _put(reading, "power_w", average if isinstance(instant, tuple) else instant, 1e-3)
+        nvml, reading, began_s = self._nvml, Reading(sources=dict(CALLS)), time.perf_counter()
+        fields, gpm = self._fields(gpu), self._gpm.read(gpu.info.id, now_s)
+        self._put_power(reading, fields)
         self._put_energy(reading, fields[ENERGY_MJ])
+        _put(reading, "memory_temperature_celsius", fields[MEMORY_CELSIUS])
         for metric, entry, scale in COUNTERS:
+            reading.sources[metric] = f"nvml.field.{entry[0]}"
             self._put_rate(reading, gpu, metric, fields[entry], now_s, scale)
+            self._put_in_place(reading, metric, gpm[metric])
         for metric, entries in THROTTLED_NS.items():
+            reading.sources[metric] = "nvml.field." + "+".join(str(number) for number, _ in entries)
             self._put_rate(reading, gpu, metric, _sum([fields[entry] for entry in entries]), now_s, 1e-9)
         _put(
             reading, "utilisation_pct", self._ask(lambda: nvml.nvmlDeviceGetUtilizationRates(gpu.handle).gpu)
@@ -131,10 +137,15 @@ class Nvml:
         _put(
             reading, "sm_clock_hz", self._ask(lambda: nvml.nvmlDeviceGetClockInfo(gpu.handle, SM_CLOCK)), 1e6
         )
-        for metric, share in self._gpm(gpu, now_s).items():
-            _put(reading, metric, share)
+        for metric in SHARES.values():
+            reading.sources[metric] = f"nvml.gpm.{ID_OF[metric]}"
+            _put(reading, metric, gpm[metric])
+        slow, reading.has_new_slow = self._slow.read(gpu.info.id, gpu.handle, now_s)
+        reading.slow, reading.facts = dict(slow.metrics), dict(slow.facts)
+        reading.missing |= slow.missing
         reading.faults = self._faults.of(gpu.info.id)
         reading.faults_missing = dict(self._faults.missing[gpu.info.id])
+        reading.metrics["sampling_s"] = time.perf_counter() - began_s
         return reading.complete(NOT_A_CPU)
 
     def _memory(self, handle: Any) -> Any:
@@ -146,10 +157,26 @@ class Nvml:
         answer = self._ask(lambda: self._nvml.nvmlDeviceGetFieldValues(gpu.handle, FIELDS))
         if isinstance(answer, tuple):
             return dict.fromkeys(FIELDS, answer)
-        return {
-            asked: self._refusal(entry.nvmlReturn) if entry.nvmlReturn else _value(entry)
-            for asked, entry in zip(FIELDS, answer, strict=True)
-        }
+        return {asked: self._entry(entry) for asked, entry in zip(FIELDS, answer, strict=True)}
+
+    def _entry(self, entry: Any) -> Answer:
+        return self._refusal(entry.nvmlReturn) if entry.nvmlReturn else _value(entry)
+
+    def _put_power(self, reading: Reading, fields: dict[tuple[int, int], Answer]) -> None:
+        """The first that answers; where none does, the first one's reason."""
+        for kind, asked in POWER_MW.items():
+            if not isinstance(fields[asked], tuple):
+                reading.sources["power_w"] = f"nvml.field.{asked[0]} ({kind})"
+                return _put(reading, "power_w", fields[asked], 1e-3)
+        return _put(reading, "power_w", fields[POWER_MW["instant"]])
+
+    def _put_in_place(self, reading: Reading, metric: str, share: Answer) -> None:
+        """GPM's rate where the driver refuses the byte counter itself."""
+        status = reading.missing.get(metric, ("", ""))[0]
+        if status not in ("", "absent", "error") and not isinstance(share, tuple):
+            del reading.missing[metric]
+            reading.metrics[metric] = share
+            reading.sources[metric] = f"nvml.gpm.{ID_OF[metric]}"
 
     def _put_energy(self, reading: Reading, millijoules: Answer) -> None:
         if isinstance(millijoules, tuple):
@@ -164,51 +191,6 @@ class Nvml:
             reading.lack(*counter, metric)
         else:
             self._rates.put(reading, metric, (gpu.info.id, metric), counter, now_s, scale)
-
-    def _open_gpm(self, gpu: Gpu) -> None:
-        nvml = self._nvml
-        support = self._ask(lambda: nvml.nvmlGpmQueryDeviceSupport(gpu.handle).isSupportedDevice)
-        if isinstance(support, tuple):
-            gpu.gpm_refusal = support
-        elif not support:
-            gpu.gpm_refusal = ("unsupported", "this chip has no GPM counters (Hopper and later do)")
-        else:
-            gpu.gpm_samples = [nvml.nvmlGpmSampleAlloc(), nvml.nvmlGpmSampleAlloc()]
-
-    def _gpm(self, gpu: Gpu, now_s: float) -> dict[str, Answer]:
-        """Shares since the poll before this one, so that every moment of a run is covered."""
-        if gpu.gpm_refusal:
-            return dict.fromkeys(GPM_METRICS.values(), gpu.gpm_refusal)
-        if now_s - gpu.gpm_at_s < GPM_INTERVAL_S:
-            return gpu.gpm_shares
-        older, newer = gpu.gpm_samples
-        # Fill the older of the two samples: it becomes the newer one.
-        taken = self._ask(lambda: self._nvml.nvmlGpmSampleGet(gpu.handle, older))
-        if isinstance(taken, tuple):
-            return dict.fromkeys(GPM_METRICS.values(), taken)
-        is_first = gpu.gpm_at_s == float("-inf")
-        gpu.gpm_samples, gpu.gpm_at_s = [newer, older], now_s
-        if is_first:
-            first: tuple[Status, str] = ("absent", "a share needs two samples, and this was the first")
-            return dict.fromkeys(GPM_METRICS.values(), first)
-        gpu.gpm_shares = self._gpm_shares(newer, older)
-        return gpu.gpm_shares
-
-    def _gpm_shares(self, begin: Any, end: Any) -> dict[str, Answer]:
-        request = self._nvml.c_nvmlGpmMetricsGet_t()
-        request.version = self._nvml.NVML_GPM_METRICS_GET_VERSION
-        request.numMetrics = len(GPM_METRICS)  # the array's own length changes with the binding's version
-        request.sample1, request.sample2 = begin, end
-        for position, metric_id in enumerate(GPM_METRICS):
-            request.metrics[position].metricId = metric_id
-        answer = self._ask(lambda: self._nvml.nvmlGpmMetricsGet(request))
-        if isinstance(answer, tuple):
-            return dict.fromkeys(GPM_METRICS.values(), answer)
-        entries = [answer.metrics[position] for position in range(len(GPM_METRICS))]
-        return {
-            name: self._refusal(entry.nvmlReturn) if entry.nvmlReturn else entry.value / 100
-            for name, entry in zip(GPM_METRICS.values(), entries, strict=True)
-        }
 
     def _ask(self, call: Callable[[], Any]) -> Any:
         """The call's answer, or the standing and the reason of its refusal."""

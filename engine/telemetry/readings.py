@@ -11,6 +11,10 @@ from engine.telemetry.faults import Fault
 from engine.telemetry.metrics import METRICS, Status
 
 DEVICE_METRICS = tuple(metric.name for metric in METRICS if metric.scope == "device")
+# Read every ten seconds only: a tick in between neither has them nor lacks them.
+SLOW_METRICS = (
+    "memory_pss_bytes", "memory_limit_bytes", "pcie_link_share", "pcie_replays", "memory_errors_corrected",
+)  # fmt: skip
 
 FIRST = "a rate needs two readings, and this was the first"
 BACKWARDS = "the counter went backwards: the driver was reset, or the counter wrapped"
@@ -30,7 +34,7 @@ class DeviceInfo(msgspec.Struct, frozen=True):
 
 class Reading(msgspec.Struct):
     """One device at one moment: every device metric stands in exactly one of the two tables, but for energy_j, which
-    the sampler settles for each attempt."""
+    the sampler settles for each attempt, and for the slow ones, which stand in `slow` or in `missing`."""
 
     metrics: dict[str, float] = {}
     missing: dict[str, tuple[str, str]] = {}
@@ -42,6 +46,11 @@ class Reading(msgspec.Struct):
         str, tuple[Status, str]
     ] = {}  # which kinds of faults it cannot be asked for, and why
 
+    slow: dict[str, float] = {}  # newest values of SLOW_METRICS
+    has_new_slow: bool = False  # they were read at this very tick
+    facts: dict[str, str | int] = {}  # for people: links, processes
+    sources: dict[str, str] = {}  # metric -> where its value comes from
+
     def lack(self, status: Status, reason: str, *names: str) -> None:
         for name in names:
             self.missing[name] = (status, reason)
@@ -51,6 +60,7 @@ class Reading(msgspec.Struct):
         known = (
             self.metrics.keys()
             | self.missing.keys()
+            | self.slow.keys()
             | ({"energy_j"} if self.energy_counter_j is not None else set())
         )
         self.lack("unsupported", reason, *(name for name in DEVICE_METRICS if name not in known))

@@ -87,7 +87,8 @@ class Sampler:
         for device in devices:
             reading, key = readings[device], (attempt.name, device)
             news = reading.missing if reading.missing != self._told.get(key) else {}
-            lines.append(Line("device", at, f"device:{device}", metrics=dict(reading.metrics), missing=news))
+            values = reading.metrics | (reading.slow if reading.has_new_slow else {})
+            lines.append(Line("device", at, f"device:{device}", metrics=dict(values), missing=news))
             lines += self._new_faults(attempt, device, reading)
         if attempt.spool.write(lines):
             self._told |= {(attempt.name, device): readings[device].missing for device in devices}
@@ -113,16 +114,20 @@ class Sampler:
     def _write(self, readings: dict[str, Reading], at: float, dropped_lines: int) -> None:
         content: dict[str, Any] = {
             device: {
-                "metrics": reading.metrics,
+                "metrics": reading.metrics | reading.slow,
                 "missing": reading.missing,
+                "facts": reading.facts,
+                "sources": reading.sources,
                 "faults": reading.faults,
                 "faults_missing": reading.faults_missing,
                 "at": at,
             }
             for device, reading in readings.items()
         }
-        content["host"] = self._host.read() | {"at": at}
-        content["sampler"] = self._cost.figures() | {
+        cost = self._cost.figures()
+        of_sampling = {"sampling_tick_ms": cost["tick_mean_ms"], "sampling_core_share": cost["cpu_share"]}
+        content["host"] = self._host.read() | of_sampling | {"at": at}
+        content["sampler"] = cost | {
             "at": at,
             "dropped_lines": dropped_lines,
             "energy_base_j": self._energy.bases,

@@ -49,13 +49,19 @@ class FakeNvml:
             269: ("ullVal", UNSIGNED_LONG_LONG, 0),
             270: ("ullVal", UNSIGNED_LONG_LONG, 0),
             271: ("ullVal", UNSIGNED_LONG_LONG, 0),
+            76: ("ullVal", UNSIGNED_LONG_LONG, 0),
+            82: ("uiVal", UNSIGNED, 74),
+            3: ("ullVal", UNSIGNED_LONG_LONG, 2),
+            94: ("uiVal", UNSIGNED, 5),
             4: ("ullVal", UNSIGNED_LONG_LONG, 0),
             145: ("uiVal", UNSIGNED, 0),
         }
         self.xids: list[tuple[int, int]] = []  # device index, number: not yet fetched
         self.registered: list[tuple[str, int]] = []
         self.event_sets = 0
-        self.gpm = {2: 91.0, 5: 44.0, 10: 38.5}
+        self.gpm = {2: 91.0, 3: 25.0, 5: 44.0, 10: 38.5, 20: 1.0, 21: 2.0, 60: 3.0, 61: 4.0}
+        self.pcie = [4, 8, 5, 16]  # generation and width, as they are and at best
+        self.links = 2
         self.calls: list[str] = []
         self.field_requests: list[list[tuple[int, int]]] = []
         self.gpm_pairs: list[tuple[int, int]] = []
@@ -129,15 +135,40 @@ class FakeNvml:
     def nvmlDeviceGetFieldValues(self, handle: str, entries: list[tuple[int, int]]) -> list[SimpleNamespace]:
         self._called("nvmlDeviceGetFieldValues")
         self.field_requests.append(entries)
-        return [self._field(number) for number, _scope in entries]
+        return [self._field(number, scope) for number, scope in entries]
 
-    def _field(self, number: int) -> SimpleNamespace:
+    def _field(self, number: int, scope: int) -> SimpleNamespace:
         member, kind, value = self.fields[number]
         members = dict.fromkeys(("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal"), -1)
         union = SimpleNamespace(**members | {member: value})
         return SimpleNamespace(
-            fieldId=number, nvmlReturn=self.refuse.get(number, 0), valueType=kind, value=union
+            fieldId=number,
+            nvmlReturn=self.refuse.get((number, scope), self.refuse.get(number, 0)),
+            valueType=kind,
+            value=union,
         )
+
+    def nvmlDeviceGetCurrPcieLinkGeneration(self, handle: str) -> int:
+        self._called("nvmlDeviceGetCurrPcieLinkGeneration")
+        return self.pcie[0]
+
+    def nvmlDeviceGetCurrPcieLinkWidth(self, handle: str) -> int:
+        return self.pcie[1]
+
+    def nvmlDeviceGetMaxPcieLinkGeneration(self, handle: str) -> int:
+        return self.pcie[2]
+
+    def nvmlDeviceGetMaxPcieLinkWidth(self, handle: str) -> int:
+        return self.pcie[3]
+
+    def nvmlDeviceGetNvLinkState(self, handle: str, link: int) -> int:
+        if link >= self.links:
+            raise NVMLError(NOT_SUPPORTED)
+        return 1
+
+    def nvmlDeviceGetComputeRunningProcesses_v3(self, handle: str) -> list[SimpleNamespace]:
+        self._called("nvmlDeviceGetComputeRunningProcesses_v3")
+        return [SimpleNamespace(pid=4711, usedGpuMemory=1 << 30)]
 
     def nvmlEventSetCreate(self) -> str:
         self._called("nvmlEventSetCreate")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from engine import procfs
-from engine.telemetry import host
+from engine.telemetry import cgroup, host
 from engine.telemetry.cpu import Cpu, Rapl, cpu_devices
 from engine.telemetry.readings import DEVICE_METRICS
 from tests.engine.supervised import until
@@ -94,6 +94,74 @@ def test_a_device_without_a_rank_has_no_figures_and_a_reason() -> None:
     assert reading.missing["memory_used_bytes"][0] == "absent"
 
 
+def test_cores_used_are_utilisation_without_the_share(worker: int) -> None:
+    cpu = Cpu(1)
+    (device,) = cpu.devices()
+    cpu.read(1.0, {device.id: [worker]})
+    reading = cpu.read(2.0, {device.id: [worker]})[device.id]
+    assert reading.metrics["utilisation_pct"] == pytest.approx(
+        100 * reading.metrics["cores_used"] / device.cores
+    )
+
+
+def test_what_is_dear_is_read_every_ten_seconds(worker: int) -> None:
+    cpu = Cpu(1)
+    (device,) = cpu.devices()
+    told = [cpu.read(at, {device.id: [worker]})[device.id] for at in (1.0, 2.0, 10.9, 11.0)]
+    assert [reading.has_new_slow for reading in told] == [True, False, False, True]
+    assert 1e6 < told[0].slow["memory_pss_bytes"] <= told[0].metrics["memory_used_bytes"] * 1.1
+    assert all(0 < reading.metrics["sampling_s"] < 10 for reading in told)
+
+
+def cgroups(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+VERSION_2 = {
+    "cpu.max": "150000 100000\n", "memory.max": "1073741824\n",
+    "cpu.stat": "usage_usec 9\nnr_throttled 2\nthrottled_usec 2500000\n",
+}  # fmt: skip
+UNLIMITED = {"cpu.max": "max 100000\n", "memory.max": "max\n", "cpu.stat": "usage_usec 9\n"}
+VERSION_1 = {
+    "cpu/cpu.cfs_quota_us": "200000", "cpu/cpu.cfs_period_us": "100000",
+    "cpu/cpu.stat": "nr_periods 5\nthrottled_time 1500000000\n", "memory/memory.limit_in_bytes": "9223372036854771712",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("files", "cores", "limit", "throttled_s"),
+    [
+        (VERSION_2, 1.5, 2**30, 2.5),
+        (UNLIMITED, None, None, None),
+        (VERSION_1, 2.0, None, 1.5),
+        ({}, None, None, None),
+    ],
+)
+def test_both_versions_of_control_groups_are_understood(
+    tmp_path: Path, files: dict[str, str], cores: float | None, limit: int | None, throttled_s: float | None
+) -> None:
+    root = cgroups(tmp_path, files)
+    assert (cgroup.cores(root), cgroup.memory_limit_bytes(root)) == (cores, limit)
+    assert cgroup.throttled_s(root) == pytest.approx(throttled_s)
+
+
+def test_pressure_and_network_are_read_as_the_kernel_writes_them(tmp_path: Path) -> None:
+    (tmp_path / "io").write_text("some avg10=12.50 avg60=0.00 avg300=0.00 total=9\nfull avg10=1.00 total=1\n")
+    assert host.pressure_share("io", tmp_path) == 0.125
+    assert host.pressure_share("memory", tmp_path) is None
+    head = "Inter-|   Receive  |  Transmit\n face |bytes packets ...\n"
+    row = "{}: {} 1 0 0 0 0 0 0 {} 1 0 0 0 0 0 0\n"
+    (tmp_path / "dev").write_text(
+        head + row.format("lo", 99, 99) + row.format("eth0", 10, 20) + row.format("ib0", 1, 2)
+    )
+    assert host.network_bytes(tmp_path / "dev") == (22, 11)
+    (tmp_path / "dev").write_text(head + row.format("lo", 99, 99))
+    assert host.network_bytes(tmp_path / "dev") is None, "loopback alone is no network"
+
+
 def test_a_rank_that_is_gone_counts_as_none() -> None:
     gone = subprocess.Popen(["true"])
     gone.wait()
@@ -113,7 +181,7 @@ def test_a_first_reading_has_no_utilisation_yet(worker: int) -> None:
 def test_every_device_metric_is_a_value_or_has_a_reason(tmp_path: Path) -> None:
     for system in (Path("/sys"), tmp_path):
         for reading in Cpu(2, system).read(1.0, {}).values():
-            assert sorted([*reading.metrics, *reading.missing]) == sorted(DEVICE_METRICS)
+            assert sorted([*reading.metrics, *reading.slow, *reading.missing]) == sorted(DEVICE_METRICS)
             assert all(reason for _, reason in reading.missing.values())
 
 

@@ -8,7 +8,8 @@ import pynvml
 import pytest
 
 from engine.telemetry import sources
-from engine.telemetry.nvml import FIELDS, GPM_METRICS, Nvml
+from engine.telemetry.nvml import FIELDS, NOT_A_CPU, Nvml
+from engine.telemetry.nvml_gpm import SHARES
 from engine.telemetry.readings import DEVICE_METRICS, Reading
 from tests.engine.telemetry.fake_nvml import GPU_IS_LOST, NO_PERMISSION, NOT_SUPPORTED, FakeNvml
 
@@ -30,7 +31,12 @@ def test_every_device_metric_is_a_value_or_has_a_reason() -> None:
     nvml = Nvml(FakeNvml())
     for now_s in (10.0, 11.0):
         reading = read(nvml, now_s)
-        told = [*reading.metrics, *reading.missing, *(["energy_j"] if reading.energy_counter_j else [])]
+        told = [
+            *reading.metrics,
+            *reading.slow,
+            *reading.missing,
+            *(["energy_j"] if reading.energy_counter_j else []),
+        ]
         assert sorted(told) == sorted(DEVICE_METRICS)
 
 
@@ -44,10 +50,12 @@ def test_values_arrive_in_si_units() -> None:
     fake.set(271, 200_000_000)
     reading = read(nvml, 12.0)
     assert reading.energy_counter_j == 5_000.0
+    assert 0 < reading.metrics.pop("sampling_s") < 1
     assert reading.metrics == pytest.approx({
         "power_w": 412.5, "utilisation_pct": 97, "memory_used_bytes": 12e9, "temperature_celsius": 61,
         "sm_clock_hz": 1.755e9, "pcie_tx_bytes_per_s": 3_000, "pcie_rx_bytes_per_s": 0, "nvlink_tx_bytes_per_s": 0,
         "nvlink_rx_bytes_per_s": 4 * 1024, "power_throttle_share": 0.25, "thermal_throttle_share": 0,
+        "sync_throttle_share": 0, "memory_temperature_celsius": 74, "sm_occupancy_share": 0.25,
         "sm_active_share": 0.91, "tensor_active_share": 0.44, "memory_bandwidth_share": 0.385,
     })  # fmt: skip
 
@@ -75,7 +83,7 @@ def test_all_fields_are_asked_for_in_one_call_a_tick_and_handles_only_once() -> 
 )
 def test_one_refused_field_costs_one_metric_and_names_the_standing(code: int, status: str) -> None:
     fake = FakeNvml()
-    fake.refuse = {83: code, 138: code, 270: code}
+    fake.refuse = {83: code, 138: code, 270: code, ("gpm", 61): code}
     nvml = Nvml(fake)
     read(nvml, 1.0)
     reading = read(nvml, 2.0)
@@ -87,10 +95,53 @@ def test_one_refused_field_costs_one_metric_and_names_the_standing(code: int, st
 
 def test_the_average_power_stands_in_where_the_instant_one_is_refused() -> None:
     fake = FakeNvml()
-    fake.refuse = {186: NOT_SUPPORTED}
-    assert read(Nvml(fake), 1.0).metrics["power_w"] == 400.0
+    fake.refuse = {(186, 0): NOT_SUPPORTED}
+    reading = read(Nvml(fake), 1.0)
+    assert (reading.metrics["power_w"], reading.sources["power_w"]) == (400.0, "nvml.field.185 (1 s mean)")
     fake.refuse[185] = NOT_SUPPORTED
+    assert "module" in read(Nvml(fake), 1.0).sources["power_w"], (
+        "Grace-Hopper: GPU and CPU together, and it says so"
+    )
+    fake.refuse[186, 1] = NOT_SUPPORTED
     assert read(Nvml(fake), 1.0).missing["power_w"][0] == "unsupported"
+
+
+def test_gpm_stands_in_for_a_byte_counter_that_is_refused() -> None:
+    fake = FakeNvml()
+    fake.refuse = {197: NOT_SUPPORTED, 139: NOT_SUPPORTED}
+    nvml = Nvml(fake)
+    assert read(nvml, 1.0).missing["pcie_tx_bytes_per_s"][0] == "unsupported"
+    reading = read(nvml, 2.0)
+    assert (reading.metrics["pcie_tx_bytes_per_s"], reading.metrics["nvlink_rx_bytes_per_s"]) == (
+        2**20,
+        3 * 2**20,
+    )
+    assert reading.sources["pcie_tx_bytes_per_s"] == "nvml.gpm.20"
+    assert reading.sources["pcie_rx_bytes_per_s"] == "nvml.field.198"
+
+
+def test_links_errors_and_processes_are_asked_for_every_ten_seconds() -> None:
+    fake = FakeNvml()
+    nvml = Nvml(fake)
+    first, second = read(nvml, 1.0), read(nvml, 2.0)
+    assert (first.has_new_slow, second.has_new_slow, first.slow == second.slow) == (True, False, True)
+    assert first.slow == {"memory_errors_corrected": 2, "pcie_replays": 5, "pcie_link_share": 0.25}
+    assert first.facts == {"PCIe": "generation 4 x8 of 5 x16", "NVLinks": 2, "processes": 1}
+    fake.pcie[:2] = [5, 16]
+    assert read(nvml, 10.9).slow["pcie_link_share"] == 0.25
+    assert read(nvml, 11.0).slow["pcie_link_share"] == 1.0
+    assert fake.calls.count("nvmlDeviceGetComputeRunningProcesses_v3") == 2
+
+
+def test_a_refused_slow_reading_costs_one_metric() -> None:
+    fake = FakeNvml()
+    fake.refuse = {"nvmlDeviceGetCurrPcieLinkGeneration": NO_PERMISSION, 94: NOT_SUPPORTED}
+    reading = read(Nvml(fake), 1.0)
+    assert (reading.missing["pcie_link_share"][0], reading.missing["pcie_replays"][0]) == (
+        "denied",
+        "unsupported",
+    )
+    assert reading.slow == {"memory_errors_corrected": 2}
 
 
 def test_a_refused_call_costs_one_metric() -> None:
@@ -109,10 +160,8 @@ def test_a_lost_gpu_is_an_error_in_every_metric_and_never_zero() -> None:
     calls = ("FieldValues", "UtilizationRates", "MemoryInfo", "Temperature", "ClockInfo")
     fake.refuse = {f"nvmlDeviceGet{call}": GPU_IS_LOST for call in calls} | {"nvmlGpmSampleGet": GPU_IS_LOST}
     reading = read(nvml, 2.0)
-    assert reading.metrics == {} and reading.energy_counter_j is None
-    assert {status for name, (status, _) in reading.missing.items() if name != "cpu_pressure_share"} == {
-        "error"
-    }
+    assert reading.metrics.keys() == {"sampling_s"} and reading.energy_counter_j is None
+    assert {status for status, reason in reading.missing.values() if reason != NOT_A_CPU} == {"error"}
 
 
 def test_a_counter_that_went_backwards_is_an_error_once_and_then_counts_again() -> None:
@@ -145,7 +194,7 @@ def test_gpm_is_not_asked_again_within_a_tenth_of_a_second() -> None:
 def test_a_chip_without_gpm_says_so_and_is_not_asked_for_samples() -> None:
     fake = FakeNvml(has_gpm=False)
     reading = read(Nvml(fake), 1.0)
-    assert {reading.missing[name][0] for name in GPM_METRICS.values()} == {"unsupported"}
+    assert {reading.missing[name][0] for name in SHARES.values()} == {"unsupported"}
     assert "nvmlGpmSampleGet" not in fake.calls
 
 
@@ -186,6 +235,12 @@ def test_the_binding_has_every_name_that_the_fake_answers_to() -> None:
         pynvml.NVML_FI_DEV_POWER_INSTANT,
     )
     assert pynvml.NVML_GPM_METRIC_SM_UTIL == 2 and pynvml.NVML_GPM_METRIC_ANY_TENSOR_UTIL == 5
-    assert pynvml.NVML_GPM_METRIC_DRAM_BW_UTIL == 10
+    assert pynvml.NVML_GPM_METRIC_DRAM_BW_UTIL == 10 and pynvml.NVML_GPM_METRIC_SM_OCCUPANCY == 3
+    assert (pynvml.NVML_GPM_METRIC_PCIE_TX_PER_SEC, pynvml.NVML_GPM_METRIC_NVLINK_TOTAL_RX_PER_SEC) == (
+        20,
+        60,
+    )
+    assert (pynvml.NVML_FI_DEV_PERF_POLICY_SYNC_BOOST, pynvml.NVML_FI_DEV_MEMORY_TEMP) == (76, 82)
+    assert (pynvml.NVML_FI_DEV_ECC_SBE_VOL_TOTAL, pynvml.NVML_FI_DEV_PCIE_REPLAY_COUNTER) == (3, 94)
     union = pynvml.c_nvmlFieldValue_t().value
     assert isinstance(union, ctypes.Union) and hasattr(union, "ullVal")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from engine import procfs
@@ -39,7 +40,7 @@ class Meter:
     def read(self, now_s: float, pids: Mapping[str, Sequence[int]]) -> dict[str, Reading]:
         self.pids = pids
         return {
-            k: Reading(dict(r.metrics), dict(r.missing), r.energy_counter_j, list(r.faults))
+            k: msgspec.structs.replace(r, metrics=dict(r.metrics), missing=dict(r.missing))
             for k, r in self.values.items()
         }
 
@@ -178,6 +179,35 @@ def test_devices_json_holds_the_newest_readings_the_host_and_the_cost(tmp_path: 
     assert found["cpu-0"]["missing"]["energy_j"] == ["absent", "no attempt on this device"]
     assert found["host"]["memory_total_bytes"] > 0
     assert found["sampler"]["tick_ms"] >= 500 and found["sampler"]["cpu_share"] is not None
+
+
+def test_slow_readings_are_a_point_when_they_are_new_and_stay_in_the_file(
+    tmp_path: Path, node: Sampler, meter: Meter
+) -> None:
+    run, reading = attempt(tmp_path, "one", "cpu-0"), meter.values["cpu-0"]
+    reading.slow, reading.facts, reading.sources = (
+        {"pcie_link_share": 0.5},
+        {"NVLinks": 2},
+        {"power_w": "RAPL"},
+    )
+    for second, is_new in ((1.0, True), (2.0, False)):
+        reading.has_new_slow = is_new
+        node.tick(second, 1000.0 + second)
+    assert ["pcie_link_share" in line.metrics for line in lines(run)] == [True, False]
+    told = devices_json(tmp_path)["cpu-0"]
+    assert (told["metrics"]["pcie_link_share"], told["facts"], told["sources"]) == (
+        0.5,
+        {"NVLinks": 2},
+        {"power_w": "RAPL"},
+    )
+
+
+def test_the_host_tells_what_sampling_costs(tmp_path: Path, node: Sampler) -> None:
+    node.guarded_tick(time.monotonic() - 0.5)
+    node.tick(2.0, 1001.0)
+    told = devices_json(tmp_path)
+    assert told["host"]["sampling_tick_ms"] == told["sampler"]["tick_mean_ms"] >= 500
+    assert told["host"]["sampling_core_share"] == told["sampler"]["cpu_share"]
 
 
 def test_energy_counts_from_the_begin_of_the_attempt(tmp_path: Path, node: Sampler, meter: Meter) -> None:
