@@ -30,7 +30,6 @@ def refuse_impossible(spec: Spec, hardware: Hardware | None = None) -> None:
 
 # Fields that a spec may already name and that nothing serves yet -> what they may be until then.
 NOT_BUILT: dict[str, tuple[Any, ...]] = {
-    "start_from": ("",),
     "parallel.offload_optimiser": ("none",),
     "parallel.offload_parameters": ("none",),
     "precision.dtype": ("auto", "fp32", "bf16", "fp16"),
@@ -40,7 +39,6 @@ NOT_BUILT: dict[str, tuple[Any, ...]] = {
     "guard.on_broken_step": ("stop",),
     "guard.spike_factor": (0,),
     "guard.patience": (0,),
-    "budget.keep_best": (False,),
 }
 
 
@@ -167,6 +165,13 @@ def _cut_by_tensor_ranks(spec: Spec) -> dict[str, int]:
 
 
 def _budget(spec: Spec) -> Iterator[Problem]:
+    if spec.budget.keep_best and not spec.budget.validate_every:
+        yield Problem(
+            "budget.keep_best",
+            "The best checkpoint is the one with the lowest validation loss, and with 'validate every' 0 there is one "
+            f"validation only, at the end. Every {max(1, spec.budget.steps // 10)} steps would do.",
+            {"budget.validate_every": max(1, spec.budget.steps // 10)},
+        )
     if spec.optimiser.warmup_steps > spec.budget.steps:
         yield Problem(
             "optimiser.warmup_steps",

@@ -85,6 +85,8 @@ class Placement(msgspec.Struct, frozen=True):
     resume_from: str | None = None  # a complete checkpoint folder, of an earlier attempt or another run
     halt_at_step: int | None = None  # the ranks end at this step border as if they were asked to stop
     address: str = "127.0.0.1"  # of this node, as the other nodes of the attempt reach it
+    start_from: str | None = None  # a checkpoint or a Hugging Face folder: weights to begin with
+    start_title: str = ""  # and what people call it
 
     @property
     def has_other_nodes(self) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import grid, procfs
+from engine.checkpoints.start import open_start
 from engine.checks import Hardware, refuse_impossible
 from engine.directory import AttemptDirectory, Placement, Seat
 from engine.planner import plan
@@ -65,8 +66,19 @@ def prepare(
         world_size=spec.parallel.world_size, master_addr="127.0.0.1", master_port=0, seats=seats(spec, chosen),
         threads_per_rank=_threads_per_rank(chosen, len(devices)), lock_dir=str(folders.locks),
         data_dir=str(folders.data), corpus_root=str(folders.corpora), resume_from=resume_from,
+        start_from=_start(spec, folders), start_title=spec.start_from,
     )  # fmt: skip
     directory.create(spec, placement, plan(spec).to_json(), time.time() + LEASE_S)
+
+
+def _start(spec: Spec, folders: Folders) -> str | None:
+    """The folder that the spec names: a checkpoint's or Hugging Face's, in the corpora's folder or anywhere on this
+    machine. Raises SpecError."""
+    if not spec.start_from:
+        return None
+    path = (folders.corpora / spec.start_from).resolve()
+    open_start(path, spec.start_from).refuse_misfit(spec)
+    return str(path)
 
 
 def seats(spec: Spec, devices: Sequence[DeviceInfo]) -> tuple[Seat, ...]:

@@ -20,7 +20,7 @@ from django.db.models import F
 from engine.directory import AttemptDirectory
 from engine.telemetry.metrics import BY_NAME
 from engine.telemetry.wire import Line, decode, number
-from jobs import series, timelines, traces, use
+from jobs import checkpoints, series, timelines, traces, use
 from jobs.models import Attempt, AttemptNode, Event, Job, Run, SpoolOffset, StepTimeline
 from jobs.states import JobState, move_job
 
@@ -58,7 +58,8 @@ class News:
     first_step_at: float | None = None
     last_step_at: float = 0.0
     readings: dict[str, list[use.Reading]] = field(default_factory=dict)  # device -> its utilisation
-    checkpoint: tuple[str, int, float] | None = None  # folder, step, unix time
+    # folder, step, unix time, validation loss
+    checkpoints: list[tuple[str, int, float, float | None]] = field(default_factory=list)
     ending: str = ""
     timelines: list[StepTimeline] = field(default_factory=list)
     traces: list[Line] = field(default_factory=list)
@@ -89,6 +90,8 @@ def ingest(attempt: Attempt, part: AttemptNode | None = None) -> int:
                 _store(attempt, piece, offsets.get(piece.file), news)
             _apply(attempt, news, changes)
             traces.heard(attempt, part.node if part else attempt.node, news.traces)
+            if is_first and news.checkpoints:
+                checkpoints.record(attempt, directory, news.checkpoints)
     except (Overtaken, IntegrityError):
         return 0
     for name, value in changes.items():
@@ -168,7 +171,8 @@ def _phase_news(line: Line, news: News) -> None:
 def _checkpoint_news(line: Line, news: News) -> None:
     if line.step is None:
         return
-    news.checkpoint = (line.text, line.step, line.at)
+    loss = number(line.metrics.get("validation_loss", math.nan))
+    news.checkpoints.append((line.text, line.step, line.at, loss if math.isfinite(loss) else None))
     took = f", saved in {line.seconds:.2g} s" if line.seconds is not None else ""
     if "checkpoint_block_s" in line.metrics:
         took += f", for which training waited {number(line.metrics['checkpoint_block_s']):.2g} s"
@@ -239,8 +243,8 @@ def _of_attempt(attempt: Attempt, directory: AttemptDirectory, news: News) -> di
     changes: dict[str, Any] = {}
     if news.phases:
         changes["phases"] = attempt.phases | news.phases
-    if news.checkpoint:
-        folder, step, at = news.checkpoint
+    if news.checkpoints:
+        folder, step, at, _ = news.checkpoints[-1]
         changes["checkpoint"] = str(directory.checkpoints.resolve() / Path(folder).name)
         changes["checkpoint_step"] = step
         changes["checkpoint_at"] = datetime.fromtimestamp(at, UTC)

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from engine.checks import Hardware, refuse_impossible
 from engine.spec import Problem, Spec, SpecError
-from jobs import params, planned, pools, stopping
+from jobs import params, planned, pools, starts, stopping
 from jobs.models import Device, Event, Job, Membership, Pool, Priority, Run, Sweep, Team, Template
 from jobs.models.people import Role
 from jobs.states import FINAL, JobState, StateError, move_job
@@ -37,6 +37,9 @@ def submit(
     pool = check(spec, team)
     refuse_priority(spec, team, owner)
     spec = pools.complete(spec, pool)
+    begun = starts.find(spec, team, pool)
+    if begun is not None:
+        spec = spec.model_copy(update={"start_from": begun.text})
     plan = planned.plan_of(spec, pool)
     values = spec.model_dump()
     with transaction.atomic():
@@ -53,6 +56,7 @@ def submit(
             priority=Priority[spec.priority.upper()],
             is_preemptible=spec.preemptible,
             cloned_from=cloned_from,
+            start_checkpoint=begun.checkpoint if begun else None,
             template=template,
             sweep=sweep,
             sweep_number=sweep_number,
@@ -61,12 +65,13 @@ def submit(
         run = Run.objects.create(job=job, team=team, owner=owner, name=spec.name, spec=values, plan=plan)
         params.store(run, params.of_spec(values))
         Event.objects.create(job=job, actor=actor or owner.get_username(), kind=f"job.{JobState.QUEUED}")
+        starts.hold(job)
     return job
 
 
-def check(spec: Spec, team: Team | None = None) -> Pool:
+def check(spec: Spec, team: Team | None = None, *, is_begun: bool = False) -> Pool:
     """The pool that would run `spec` for `team`. Raises SpecError with all that stands against it, each with its
-    field; without a team, all that holds for every team."""
+    field; without a team, all that holds for every team. A job that has begun has its first weights behind it."""
     from engine.data import corpora  # imports the tokeniser's library, which readers of the queue do not need
 
     problems: list[Problem] = []
@@ -86,6 +91,8 @@ def check(spec: Spec, team: Team | None = None) -> Pool:
         corpora.check_corpus(spec.data.corpus, settings.CORPUS_ROOT, spec.data.objective)
     except SpecError as error:
         problems += error.problems
+    if team is not None and not is_begun:
+        problems += starts.problems(spec, team, pool)
     if problems or pool is None:
         raise SpecError(problems)
     return pool
@@ -174,7 +181,9 @@ def resume(job: Job, actor: str) -> Job:
 
 
 def retry(job: Job, actor: str) -> Job:
-    """A failed or cancelled job waits again, and goes on from the newest checkpoint of its attempts."""
+    """A failed or cancelled job waits again, and goes on from the newest checkpoint of its attempts. Raises StateError
+    for any other, and where it never began and what it starts from has gone."""
+    starts.refuse_gone(job)
     moved = move_job(
         job.id,
         JobState.QUEUED,

@@ -15,8 +15,10 @@ from pathlib import Path
 
 from django.conf import settings
 
+from engine.checkpoints.folder import is_held
 from engine.directory import AttemptDirectory, newest_in
 from engine.supervision.locks import hold_folder
+from jobs import checkpoints
 from jobs.agent.launch import shared_checkpoints
 from jobs.inventory import node_id
 from jobs.models import Attempt, AttemptNode
@@ -45,6 +47,7 @@ class Folder:
     path: Path
     checkpoint: str  # name of the newest complete one in it; '' without one
     is_shared: bool = False
+    is_needed: bool = False  # a job will start from a checkpoint in it, or it holds its job's best
 
     def __str__(self) -> str:
         return f"{self.attempt} (shared checkpoints)" if self.is_shared else str(self.attempt)
@@ -69,25 +72,35 @@ def tidy(node_dir: Path, keep: int = KEEP, dry_run: bool = False) -> Tidied:
 def _here(node_dir: Path) -> Iterator[Folder]:
     """Of all attempts that had ranks on this node, and of which there is something left."""
     node, home = node_id(node_dir), (node_dir / "attempts").resolve()
-    alone = Attempt.objects.filter(node_id=node, num_nodes=1).exclude(directory="")
-    parts = AttemptNode.objects.filter(node_id=node).exclude(directory="").select_related("attempt")
+    alone = Attempt.objects.filter(node_id=node, num_nodes=1).exclude(directory="").select_related("job__run")
+    parts = AttemptNode.objects.filter(node_id=node).exclude(directory="").select_related("attempt__job__run")
     rows = [(attempt, attempt.directory) for attempt in alone]
     rows += [(part.attempt, part.directory) for part in parts]
     for attempt, directory in rows:
         path = Path(directory).resolve()
         if path.parent == home and path.is_dir():
             newest = AttemptDirectory(path).newest_checkpoint()
-            yield Folder(attempt, path, newest.name if newest else "")
+            needed = _is_needed(attempt, path / "checkpoints")
+            yield Folder(attempt, path, newest.name if newest else "", is_needed=needed)
 
 
 def _shared() -> Iterator[Folder]:
     names = {path.name for path in Path(settings.CHECKPOINT_ROOT).glob("*") if path.is_dir()}
     jobs = {name.rpartition("-")[0] for name in names}
-    for attempt in Attempt.objects.filter(job__in=jobs):
+    for attempt in Attempt.objects.filter(job__in=jobs).select_related("job__run"):
         path = shared_checkpoints(attempt)
         if path is not None and path.name in names:
             newest = newest_in(path)
-            yield Folder(attempt, path, newest.name if newest else "", is_shared=True)
+            needed = _is_needed(attempt, path)
+            yield Folder(attempt, path, newest.name if newest else "", is_shared=True, is_needed=needed)
+
+
+def _is_needed(attempt: Attempt, folder: Path) -> bool:
+    if any(is_held(path) for path in folder.glob("step-*")):
+        return True
+    keeps_best = attempt.job.spec.get("budget", {}).get("keep_best")
+    best = checkpoints.best(attempt.job.run) if keeps_best else None
+    return best is not None and best.attempt_id == attempt.id
 
 
 def _superfluous(folders: Iterable[Folder], keep: int) -> list[Folder]:
@@ -101,7 +114,11 @@ def _superfluous(folders: Iterable[Folder], keep: int) -> list[Folder]:
         holder = max(group, key=lambda folder: (folder.checkpoint, folder.attempt.number))
         old = group[: max(0, len(group) - keep)]
         found += [
-            f for f in old if f.attempt.state not in ATTEMPT_LIVE and (f is not holder or not f.checkpoint)
+            f
+            for f in old
+            if f.attempt.state not in ATTEMPT_LIVE
+            and not f.is_needed
+            and (f is not holder or not f.checkpoint)
         ]
     return found
 

@@ -20,17 +20,19 @@ PARTS = ("train", "validation")
 Say = Callable[[str], object]
 
 
-def build(folder: Path, found: list[Example], kind: Kind, data: Data, say: Say) -> dict[str, Any]:
-    """Fill the folder; returns the figures for its meta.json."""
+def build(
+    folder: Path, found: list[Example], kind: Kind, data: Data, say: Say, known: Path | None = None
+) -> dict[str, Any]:
+    """Fill the folder; returns the figures for its meta.json. `known`: a BPE's file, to be used and not trained."""
     if kind == "text":
-        return _texts(folder, [example.source for example in found], data, say)
-    return _examples(folder, found, kind, data, say)
+        return _texts(folder, [example.source for example in found], data, say, known)
+    return _examples(folder, found, kind, data, say, known)
 
 
-def _texts(folder: Path, texts: Sequence[str], data: Data, say: Say) -> dict[str, Any]:
+def _texts(folder: Path, texts: Sequence[str], data: Data, say: Say, known: Path | None) -> dict[str, Any]:
     train, validation = segments.split(texts, data.validation_share)
     size = f"{sum(len(text) for text in train):,} characters of {len(texts):,} documents"
-    tokenizer = _tokenizer(folder, train, size, data, say)
+    tokenizer = _tokenizer(folder, train, size, data, say, known)
     say(f"Tokenising {size}")
     meta: dict[str, Any] = {}
     # A segment ends with the token of the byte NUL, which no text holds; so no vocabulary needs an extra token.
@@ -43,13 +45,15 @@ def _texts(folder: Path, texts: Sequence[str], data: Data, say: Say) -> dict[str
     return meta
 
 
-def _examples(folder: Path, found: list[Example], kind: Kind, data: Data, say: Say) -> dict[str, Any]:
+def _examples(
+    folder: Path, found: list[Example], kind: Kind, data: Data, say: Say, known: Path | None
+) -> dict[str, Any]:
     train, validation = pairs.split(found, data.validation_share)
     size = f"{len(train):,} examples"
     texts = [example.source for example in train]
     if kind == "pairs":
         texts += [example.target for example in train]  # one vocabulary for both sides
-    tokenizer = _tokenizer(folder, texts, size, data, say)
+    tokenizer = _tokenizer(folder, texts, size, data, say, known)
     say(f"Tokenising {size}")
     names = sorted({example.target for example in train}) if kind == "classes" else []
     meta: dict[str, Any] = {"classes": names} if kind == "classes" else {}
@@ -73,9 +77,15 @@ def _examples(folder: Path, found: list[Example], kind: Kind, data: Data, say: S
     return meta
 
 
-def _tokenizer(folder: Path, texts: Sequence[str], size: str, data: Data, say: Say) -> Tokenizer:
+def _tokenizer(
+    folder: Path, texts: Sequence[str], size: str, data: Data, say: Say, known: Path | None
+) -> Tokenizer:
     if data.tokenizer == "bytes":
         return Bytes()
+    if known is not None:
+        found = Bpe.loaded(known.parent)
+        found.save(folder)
+        return found
     say(f"Training a BPE of {data.vocab_size:,} tokens on {size}")
     trained = Bpe.trained(texts, data.vocab_size)
     trained.save(folder)

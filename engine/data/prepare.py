@@ -35,9 +35,12 @@ class Prepared:
     meta: dict[str, Any]
 
 
-def prepare(data: Data, corpus_root: Path, data_dir: Path, say: Say = lambda text: None) -> Prepared:
+def prepare(
+    data: Data, corpus_root: Path, data_dir: Path, say: Say = lambda text: None, tokenizer: Path | None = None
+) -> Prepared:
     """The corpus of a spec as tokens; milliseconds once it is there. Safe from many processes at once; the one that
-    builds tells by `say` what it is about to do. Raises SpecError (unusable file) and OSError."""
+    builds tells by `say` what it is about to do. `tokenizer`: the file of a BPE to use instead of training one.
+    Raises SpecError (unusable file) and OSError."""
     source = _source(data.corpus, corpus_root, data_dir)
     refuse_other_kind(data.corpus, source.kind, data.objective)
     settings: dict[str, Any] = {
@@ -47,6 +50,8 @@ def prepare(data: Data, corpus_root: Path, data_dir: Path, say: Say = lambda tex
     }  # fmt: skip
     if source.kind != "text":
         settings["kind"] = source.kind  # texts came first, and theirs are kept under keys without it
+    if tokenizer is not None:
+        settings["tokenizer_sha256"] = hashlib.sha256(tokenizer.read_bytes()).hexdigest()
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:24]
 
     def build(aside: Path) -> None:
@@ -57,7 +62,7 @@ def prepare(data: Data, corpus_root: Path, data_dir: Path, say: Say = lambda tex
             "documents": len(found),
             "licence": BY_NAME[data.corpus].licence if data.corpus in BY_NAME else "as given by its owner",
         }
-        meta |= builders.build(aside, found, source.kind, data, say)
+        meta |= builders.build(aside, found, source.kind, data, say, tokenizer)
         (aside / "meta.json").write_text(json.dumps(meta, indent=1))
 
     return _load(built_once(data_dir / "tokens" / key, build), source.kind)

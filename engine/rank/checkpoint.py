@@ -13,9 +13,10 @@ import torch
 from deepspeed.runtime.zero.partition_parameters import ZeroParamStatus
 from torch import Tensor
 
-from engine.checkpoints.cut import whole_shape
+from engine.checkpoints.cut import Array, part_of, whole_shape
 from engine.checkpoints.folder import ResumeError, read_manifest
 from engine.checkpoints.pieces import RANDOM, WEIGHT, Pieces, key_of, rank_file
+from engine.checkpoints.start import Start
 from engine.directory import Seat
 from engine.rank.fragments import (
     Fragment,
@@ -132,8 +133,24 @@ def resume(path: Path, engine: Any, spec: Spec, dtype: str, place: Place) -> Res
     return Resumed(step, manifest.get("best_loss"), notes)
 
 
-# kind, parameter, tensor part, number of parts, first and one past the last element -> the values
-Read = Callable[[str, str, int, int, int, int], "np.ndarray[Any, Any]"]
+def start(begun: Start, engine: Any, spec: Spec, place: Place) -> str:
+    """Fill a fresh engine with weights alone; returns what is to be said of it. Raises SpecError where they misfit."""
+    begun.refuse_misfit(spec)
+    cut_of, parameters = cuts(engine), named_parameters(engine)
+
+    def read(kind: str, name: str, index: int, parts: int, first: int, last: int) -> Array | None:
+        if begun.is_fresh(name, spec):
+            return None
+        cut = cut_of.get(id(parameters[name]))
+        return part_of(begun.whole(name), cut, index, parts).reshape(-1)[first:last]
+
+    load_weights(engine, read, place)
+    head = " Its head is new." if begun.origin.has_other_head(spec) else ""
+    return f"Begins with the weights of {begun.origin.title}; the optimiser begins anew.{head}"
+
+
+# kind, parameter, tensor part, number of parts, first and one past the last element -> the values, or None: leave them
+Read = Callable[[str, str, int, int, int, int], "Array | None"]
 
 
 @torch.no_grad()
@@ -143,11 +160,13 @@ def load_weights(engine: Any, read: Read, place: Place) -> None:
         if hasattr(parameter, "ds_id") and parameter.ds_status != ZeroParamStatus.AVAILABLE:
             continue
         values = read(WEIGHT, name, place.tensor_rank, place.tensor, 0, parameter.numel())
-        parameter.copy_(torch.from_numpy(values).view(parameter.shape))
+        if values is not None:
+            parameter.copy_(torch.from_numpy(values).view(parameter.shape))
     for fragment in fragments(engine):
         stop = fragment.start + fragment.length
         values = read(WEIGHT, fragment.name, place.tensor_rank, place.tensor, fragment.start, stop)
-        fragment.of(fragment.holder).copy_(torch.from_numpy(values))
+        if values is not None:
+            fragment.of(fragment.holder).copy_(torch.from_numpy(values))
     _shares_from_masters(engine)
 
 

@@ -21,7 +21,8 @@ from deepspeed import comm
 from deepspeed.comm import comm as backends
 
 from engine import checks
-from engine.checkpoints.folder import read_manifest
+from engine.checkpoints.folder import TOKENIZER, read_manifest
+from engine.checkpoints.start import open_start
 from engine.data import objectives
 from engine.data.prepare import Prepared, prepare
 from engine.directory import AttemptDirectory, Placement, Seat
@@ -151,7 +152,8 @@ def _tokens(spec: Spec, placement: Placement, recorder: Recorder) -> Prepared:
         recorder.note(text)
         narrate.log.info(text)
 
-    tokens = prepare(spec.data, Path(placement.corpus_root), Path(placement.data_dir), say)
+    roots = Path(placement.corpus_root), Path(placement.data_dir)
+    tokens = prepare(spec.data, *roots, say, tokenizer=_tokenizer(spec, placement))
     objectives.refuse_unfit(spec, tokens)
     if recorder.rank == 0:
         recorder.note(
@@ -159,6 +161,14 @@ def _tokens(spec: Spec, placement: Placement, recorder: Recorder) -> Prepared:
             f"out; licence {tokens.meta['licence']}."
         )
     return tokens
+
+
+def _tokenizer(spec: Spec, placement: Placement) -> Path | None:
+    """The one that the weights know, where they were not made from this corpus; every checkpoint carries it on."""
+    known = placement.resume_from or placement.start_from
+    if not spec.start_from or not known or spec.data.tokenizer != "bpe":
+        return None
+    return Path(known) / TOKENIZER
 
 
 def _saver(
@@ -170,6 +180,9 @@ def _saver(
     resumed = checkpoint.Resumed(0, None, ())
     if placement.resume_from:
         resumed = checkpoint.resume(Path(placement.resume_from), engine, spec, dtype, place)
+    elif placement.start_from:
+        begun = open_start(Path(placement.start_from), placement.start_title or placement.start_from)
+        resumed = checkpoint.Resumed(0, None, (checkpoint.start(begun, engine, spec, place),))
     if recorder.rank == 0:
         for note in resumed.notes:
             recorder.note(note)

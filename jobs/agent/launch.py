@@ -18,8 +18,9 @@ from engine import grid, procfs
 from engine.directory import AttemptDirectory, Control, Placement, Seat, newest_in
 from engine.spec import Spec, parse
 from engine.supervisor import start_cold
+from jobs import starts
 from jobs.agent import address
-from jobs.models import Attempt, AttemptNode, Device, Event, Node
+from jobs.models import Attempt, AttemptNode, Device, Event, Job, Node
 from jobs.states import AttemptState, JobState, MemberState, move_attempt, move_job, move_member
 
 
@@ -49,6 +50,8 @@ def prepare(attempt: Attempt, node_dir: Path, lease_until: float) -> AttemptDire
     """Write the directory and take the attempt over (assigned -> starting). None: somebody else was first.
     Raises LaunchError when the folder cannot be written."""
     spec, resume_from = parse(attempt.job.spec), newest_checkpoint(attempt)
+    if resume_from is None:
+        _refuse_missing_start(attempt.job)
     placement = place(attempt, spec, node_dir, resume_from)
     directory = write_directory(attempt, spec, placement, node_dir, lease_until, "run")
     return directory if _take_over(attempt, directory, placement, resume_from) else None
@@ -139,7 +142,16 @@ def place(attempt: Attempt, spec: Spec, node_dir: Path, resume_from: Path | None
         corpus_root=str(settings.CORPUS_ROOT),
         resume_from=str(resume_from) if resume_from else None,
         halt_at_step=attempt.job.halt_at_step,
+        start_from=str(starts.path_of(attempt.job) or "") or None,
+        start_title=starts.titled(attempt.job),
     )
+
+
+def _refuse_missing_start(job: Job) -> None:
+    """Raises LaunchError where the first weights cannot be read on this node: no attempt here could begin."""
+    path = starts.path_of(job)
+    if path is not None and not path.is_dir():
+        raise LaunchError(f"{starts.titled(job)} cannot be started from here: there is no folder {path}.")
 
 
 def _next(seen: Counter[str], node_id: str) -> int:

@@ -19,7 +19,7 @@ from django.db.models.functions import Now
 from engine import procfs
 from engine.directory import AttemptDirectory, Control
 from engine.supervision.sweep import kill_tagged
-from jobs import devices, gangs, inventory, logs, nodes, suspicion, traces
+from jobs import checkpoints, devices, gangs, inventory, logs, nodes, suspicion, traces
 from jobs.agent import launch, part, warm
 from jobs.agent.children import Keeper
 from jobs.agent.follow import end, follow
@@ -221,6 +221,7 @@ class Agent:
         if time.monotonic() < self._strays_at:
             return
         self._strays_at = time.monotonic() + STRAYS_EVERY_S
+        checkpoints.look_after(self.node)
         self._devices.look(time.monotonic())
         self._suspicion.look(time.monotonic())
         for path in set((self.node_dir / "attempts").glob("*")) - self._ended:

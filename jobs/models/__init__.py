@@ -1,6 +1,7 @@
 """Every table, one file per noun."""
 
 from jobs.models.artefacts import Artefact, RunInput, SavedModel
+from jobs.models.checkpoints import Checkpoint
 from jobs.models.cluster import Device, Node, Pool
 from jobs.models.forecasts import Correction, Forecast
 from jobs.models.logs import BroughtLog
@@ -28,6 +29,7 @@ __all__ = [
     "BroughtLog",
     "Charge",
     "CheckState",
+    "Checkpoint",
     "Chunk",
     "ChunkData",
     "Comment",

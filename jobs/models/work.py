@@ -55,6 +55,9 @@ class Job(models.Model):
     stepped_at = models.DateTimeField(null=True)  # when that step was made
     num_steps = models.PositiveIntegerField()
     cloned_from = models.ForeignKey("jobs.Run", on_delete=models.SET_NULL, related_name="clones", null=True)
+    start_checkpoint = models.ForeignKey(
+        "jobs.Checkpoint", on_delete=models.SET_NULL, related_name="started", null=True
+    )  # whose weights it begins with
     template = models.ForeignKey(Template, on_delete=models.SET_NULL, related_name="jobs", null=True)
     sweep = models.ForeignKey(Sweep, on_delete=models.PROTECT, related_name="jobs", null=True)
     sweep_number = models.PositiveIntegerField(null=True)  # of its point in the sweep, from 1

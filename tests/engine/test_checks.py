@@ -29,6 +29,7 @@ CASES: list[tuple[dict[str, Any], Hardware | None, str, str]] = [
     ({"batch": {"global_batch_size": 17}}, None, "batch.global_batch_size", "8 x 2 = 16; 16 is"),
     ({"batch": {"global_batch_size": 3}}, None, "batch.global_batch_size", "16 is"),
     ({"budget": {"steps": 5}}, None, "optimiser.warmup_steps", "20 warm-up steps are more than the 5 steps"),
+    ({"budget": {"keep_best": True, "validate_every": 0}}, None, "budget.keep_best", "Every 20 steps would do"),
     ({"precision": {"dtype": "fp16"}}, CPU2, "precision.dtype", "fp16 is not supported on CPU"),
     ({"parallel": {"data": 4}, "batch": {"global_batch_size": 32}}, CPU2, "parallel.data", "the largest node"),
     ({"parallel": {"stages": 4, "data": 1, "zero_stage": 1}}, CPU2, "parallel.stages", "4 stages = 4 ranks need 4"),

@@ -40,8 +40,9 @@ def tiny(**parts: dict[str, Any]) -> Spec:
 
 
 def write_attempt(
-    folder: Path, spec: Spec, data_dir: Path, resume_from: Path | None = None, kind: str = "cpu"
-) -> AttemptDirectory:
+    folder: Path, spec: Spec, data_dir: Path, resume_from: Path | None = None, kind: str = "cpu",
+    start_from: Path | None = None,
+) -> AttemptDirectory:  # fmt: skip
     directory = AttemptDirectory(folder)
     seats = tuple(
         Seat(r, r, f"cpu-test-{r}", kind, r, place.data_rank, place.stage, place.tensor_rank)
@@ -51,6 +52,7 @@ def write_attempt(
         job="job", run="run", attempt=1, node="node", world_size=len(seats), master_addr="127.0.0.1", master_port=0,
         seats=seats, threads_per_rank=1, lock_dir=str(data_dir / "locks"), data_dir=str(data_dir),
         corpus_root=str(data_dir), resume_from=str(resume_from) if resume_from else None,
+        start_from=str(start_from) if start_from else None,
     )  # fmt: skip
     directory.create(spec, placement, {}, time.time() + 3600)
     return directory

@@ -25,9 +25,12 @@ def forker() -> Iterator[Forker]:
 
 @pytest.fixture
 def start(forker: Forker, rank_data_dir: Path, tmp_path: Path) -> Callable[..., Attempt]:
-    """start(spec, name="attempt", resume_from=None): ranks that run."""
+    """start(spec, name="attempt", resume_from=None, start_from=None): ranks that run."""
 
-    def start_ranks(spec: Spec, name: str = "attempt", resume_from: Path | None = None) -> Attempt:
-        return forker.start(write_attempt(tmp_path / name, spec, rank_data_dir, resume_from))
+    def start_ranks(
+        spec: Spec, name: str = "attempt", resume_from: Path | None = None, start_from: Path | None = None
+    ) -> Attempt:
+        directory = write_attempt(tmp_path / name, spec, rank_data_dir, resume_from, start_from=start_from)
+        return forker.start(directory)
 
     return start_ranks
