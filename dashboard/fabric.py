@@ -8,7 +8,7 @@ from typing import Any
 
 from dashboard import panels, plots
 from dashboard.plots import Dot, Line, Plot
-from dashboard.templatetags.units import as_bytes, as_duration, as_figure
+from dashboard.templatetags.units import as_bytes, as_small_time
 from engine.fabric import ALGORITHMS, Algorithm
 from jobs import links
 from jobs.models import LinkProfile, Run
@@ -87,5 +87,4 @@ def _line(row: Row, rates: Mapping[str, str], points: Points, x: plots.Axis, y: 
 
 def _said(algorithm: Algorithm, point: Mapping[str, float], key: str) -> str:
     seconds = point[f"{algorithm.name}_s"]
-    took = as_duration(seconds) if seconds >= 0.01 else f"{as_figure(seconds * 1e6)} µs"
-    return f"{algorithm.title}, {as_bytes(point['message_bytes'])}: {as_bytes(point[key])}/s, {took}"
+    return f"{algorithm.title}, {as_bytes(point['message_bytes'])}: {as_bytes(point[key])}/s, {as_small_time(seconds)}"

@@ -21,6 +21,7 @@ PLACES = (
     Place("compare", "Compare", "layout-split"),
     Place("tradeoffs", "Trade-offs", "graph-down"),
     Place("reports", "Reports", "files", ("report", "report-write", "report-change")),
+    Place("accuracy", "Accuracy", "check-circle-fill"),
     Place("accounting", "Accounting", "table"),
     Place("pools", "Pools", "hdd-stack", ("pool-settings", "node", "node-ask", "pool-tokens"), is_main=True),
 )

@@ -11,6 +11,7 @@ from dashboard.live import live
 from dashboard.mlflow import routes as mlflow
 from dashboard.views import (
     accounting,
+    accuracy,
     comments,
     compare,
     errors,
@@ -96,6 +97,8 @@ urlpatterns = [
     path("pools/<str:name>/settings/", pool_settings.settings, name="pool-settings"),
     path("pools/<str:name>/settings/changes/", pool_settings.changes, name="pool-changes"),
     path("pools/<str:name>/settings/quotas/<str:team>/", pool_settings.quota, name="pool-quota"),
+    path("accuracy/", accuracy.page, name="accuracy"),
+    path("accuracy/csv/", accuracy.save, name="accuracy-csv"),
     path("accounting/", accounting.page, name="accounting"),
     path("accounting/csv/", accounting.save, name="accounting-csv"),
     path("nodes/<str:node_id>/", nodes.detail, name="node"),

@@ -13,6 +13,7 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from dashboard.api import (
     accounting,
+    accuracy,
     artefacts,
     exports,
     jobs,
@@ -94,6 +95,7 @@ MODULES = (
     sweeps,
     templates,
     accounting,
+    accuracy,
 )
 for router in (*(module.router for module in MODULES), unknown):
     api.add_router("", router)

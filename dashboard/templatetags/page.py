@@ -28,6 +28,8 @@ from dashboard.navigation import PLACES, Place
 from dashboard.templatetags.units import ABSENT, SPANS, as_rough
 from dashboard.wishes import Wish, open_to
 from engine.telemetry.metrics import BY_NAME
+from jobs.calibration import FIELD_OF
+from jobs.forecasts import BY_NAME as FORECAST_FIELDS
 from jobs.models import Job, Node
 
 register = template.Library()
@@ -156,6 +158,18 @@ def wishes(job: Job) -> list[Wish]:
 @register.filter
 def metric_label(name: str) -> str:
     return BY_NAME[name].label
+
+
+@register.filter
+def field_title(name: str) -> str:
+    """What a predicted field is called."""
+    return FORECAST_FIELDS[name].title
+
+
+@register.filter
+def phase_title(phase: str) -> str:
+    """What the field of a correction's phase is called."""
+    return FORECAST_FIELDS[FIELD_OF[phase]].title
 
 
 @register.filter

@@ -125,6 +125,13 @@ def as_small_time(value: Any) -> str:
 
 
 @register.filter
+def as_signed_share(value: Any) -> str:
+    """An error: 0.123 -> '+12.3 %', -0.04 -> '−4.0 %'."""
+    number = _number(value)
+    return ABSENT if number is None else _odd(number) or f"{number * 100:+.1f} %".replace("-", "−")
+
+
+@register.filter
 def as_pct(value: Any) -> str:
     number = _number(value)
     return ABSENT if number is None else _odd(number) or f"{number:.1f} %"
@@ -148,13 +155,6 @@ def as_duration(value: Any) -> str:
             parts.append(f"{rest // size} {name}")
             rest %= size
     return " ".join(part for part in parts[:2] if not part.startswith("0 "))
-
-
-@register.filter
-def as_micro(seconds: Any) -> str:
-    """A latency: 0.0000123 -> '12.3 µs'."""
-    number = _number(seconds)
-    return ABSENT if number is None else f"{_three_digits(number * 1e6)} µs"
 
 
 @register.filter

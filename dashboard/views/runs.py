@@ -12,6 +12,7 @@ from django.views.decorators.http import require_safe
 
 from dashboard import (
     access,
+    accuracy,
     chapters,
     chart_names,
     fabric,
@@ -58,6 +59,7 @@ def detail(request: HttpRequest, run_id: str) -> HttpResponse:
         "spec_yaml": _spec_yaml(run),
         "differences": origins.differences(origin.values, run.spec) if origin else [],
         "ranks": _ranks(run),
+        "predicted": accuracy.of_run(run),
         "names": _names(run, context["seats"]) | {"attempts": chapters.names(context["chapters"])},
     }
     if fabric.is_test(run):

@@ -1,0 +1,103 @@
+"""Predicted against measured over HTTP: errors summed up, the figures behind them, and what devices can do."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.http import Http404, HttpRequest
+from ninja import Query, Router, Schema
+
+from dashboard import accuracy
+from dashboard.api.auth import caller
+from dashboard.api.shapes import Refusal
+from engine.spec import Problem, SpecError
+from jobs import forecasts, profiles
+from jobs.models import DeviceProfile
+
+router = Router(tags=["accuracy"])
+
+
+class ErrorsOut(Schema):
+    keys: dict[str, Any]
+    n: int
+    median_error: float  # of |predicted / measured - 1|, as the next
+    p90_error: float
+    bias: float  # median with its sign
+    within_span: float  # share that was measured between the predicted low and high
+    median_error_calibrated: float | None  # of plans that earlier runs had corrected
+    n_calibrated: int
+    median_error_uncalibrated: float  # of all, had nothing been corrected
+
+
+class AccuracyOut(Schema):
+    lines: list[ErrorsOut]
+
+
+class JudgedOut(Schema):
+    run: str  # '' for a run of a team that the caller is not in
+    field: str
+    unit: str
+    device: str
+    dtype: str
+    planner_version: int
+    low: float
+    point: float
+    high: float
+    raw: float  # the point without any correction
+    learnt_from: int
+    measured: float
+    num_steps: int
+    error: float
+    raw_error: float
+    judged_at: datetime
+
+
+class JudgedPage(Schema):
+    items: list[JudgedOut]
+    next_offset: int | None
+
+
+class ProfilesOut(Schema):
+    items: list[dict[str, Any]]
+
+
+@router.get("/accuracy", response={200: AccuracyOut, 422: Refusal})
+def errors(request: HttpRequest, by: str = "field", field: str = "", device: str = "") -> dict[str, Any]:
+    """Over all judged runs. `by` names some of field, device, dtype and planner_version."""
+    chosen = _choice({"by": by, "field": field, "device": device, "phases": "1"})
+    rows = accuracy.judged(caller(request).is_told_of, chosen)
+    found = accuracy.summaries(rows, chosen.by)
+    return {"lines": [{"keys": one.keys, **one.to_json()} for one in found]}
+
+
+@router.get("/accuracy/figures", response={200: JudgedPage, 422: Refusal})
+def figures(
+    request: HttpRequest, field: str = "", device: str = "", limit: int = Query(100, ge=1, le=1000),
+    offset: int = Query(0, ge=0),
+) -> dict[str, Any]:  # fmt: skip
+    """What the errors are made of, newest first."""
+    chosen = _choice({"field": field, "device": device, "phases": "1"})
+    rows = accuracy.judged(caller(request).is_told_of, chosen)
+    shown, end = rows[offset : offset + limit], offset + limit
+    return {
+        "items": [accuracy.to_json(row) for row in shown],
+        "next_offset": end if end < len(rows) else None,
+    }
+
+
+@router.get("/profiles", response=ProfilesOut)
+def measured_profiles(request: HttpRequest) -> dict[str, Any]:
+    """What devices can do, as their probes have measured it."""
+    found = DeviceProfile.objects.order_by("name", "cores", "torch")
+    return {"items": [profiles.to_json(profile) for profile in found]}
+
+
+def _choice(asked: dict[str, str]) -> accuracy.Choice:
+    try:
+        return accuracy.choice(asked)
+    except Http404:
+        known = f"by: {', '.join(accuracy.GROUPS)}; field: {', '.join(forecasts.BY_NAME)}"
+        raise SpecError(
+            [Problem("by", f"No such field, or nothing to tell them apart by. Known: {known}.")]
+        ) from None
