@@ -57,6 +57,13 @@ THROTTLES = ("power_throttle_share", "thermal_throttle_share", "sync_throttle_sh
 SECTIONS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
     ("Learning", (
         Panel("Loss", ("loss", "validation_loss")),
+        Panel("Generalisation gap", ("loss_gap",), is_optional=True),
+        Panel("Accuracy", ("accuracy_share", "token_accuracy_share"), floor=0, ceiling=1, is_optional=True),
+        Panel("BLEU", ("bleu",), floor=0, is_optional=True),
+        Panel("ROUGE", ("rouge_1_share", "rouge_2_share", "rouge_l_share"), floor=0, is_optional=True),
+        Panel("Exact match", ("exact_match_share",), floor=0, is_optional=True),
+        Panel("Perplexity", ("perplexity",), is_optional=True),
+        Panel("Bits per byte", ("bits_per_byte",), floor=0, is_optional=True),
         Panel("Learning rate", ("learning_rate",), floor=0),
         Panel("Gradient norm", ("grad_norm",), floor=0),
         Panel("Loss scale", ("loss_scale",), floor=0, is_optional=True),

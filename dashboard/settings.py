@@ -116,6 +116,8 @@ CORPUS_ROOT = Path(env.text("HEADROOM_CORPUS_ROOT", str(HOME_DIR / "corpora"))).
 # Files that runs log through the API. Several web servers must see one folder; a file above the limit is refused.
 ARTEFACT_ROOT = Path(env.text("HEADROOM_ARTEFACT_ROOT", str(HOME_DIR / "artefacts"))).resolve()
 ARTEFACT_LIMIT_BYTES = env.whole("HEADROOM_ARTEFACT_LIMIT_BYTES", 10 * 1024**3)
+# Data sets that people upload are kept in the database, so that agents on every node can read them.
+DATASET_LIMIT_BYTES = env.whole("HEADROOM_DATASET_LIMIT_BYTES", 256 * 1024**2)
 # Where this node's checkpoints go when several nodes see one folder: a job then resumes on any of them. Unset: on the
 # node's own disk. The address is the one by which other nodes reach this one; unset: that of its default route.
 CHECKPOINT_ROOT = env.text("HEADROOM_CHECKPOINT_ROOT", "")

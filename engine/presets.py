@@ -7,9 +7,11 @@ from typing import Any
 from engine.spec import Spec, parse
 
 
-def _size(layers: int, width: int, heads: int, context: int, **parts: dict[str, Any]) -> dict[str, Any]:
+def _size(layers: int, width: int, heads: int, context: int, **more: Any) -> dict[str, Any]:
+    """A decoder of that size; further arguments are fields of its model, or other parts of the spec."""
     model = {"layers": layers, "width": width, "heads": heads, "ffn_width": 4 * width, "context": context}
-    return {"model": model} | parts
+    parts = {name: value for name, value in more.items() if isinstance(value, dict)}
+    return {"model": model | {name: more[name] for name in more.keys() - parts.keys()}} | parts
 
 
 # name -> (one line for people, the values that differ from the spec's defaults)
@@ -26,6 +28,52 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
             batch={"global_batch_size": 16, "micro_batch_size": 4},
             budget={"steps": 150, "validate_every": 50, "checkpoint_every": 50},
         ),
+    ),
+    "code": (
+        "Source code: a decoder learns Python from the source of its standard library",
+        _size(4, 128, 4, 128, data={"corpus": "python-source"},
+              batch={"global_batch_size": 32, "micro_batch_size": 16},
+              optimiser={"learning_rate": 2e-3},
+              budget={"steps": 300, "validate_every": 100, "checkpoint_every": 100}),
+    ),
+    "translation": (
+        "English to French: an encoder-decoder on what programs say to people",
+        _size(2, 128, 4, 32, family="encoder-decoder", positions="sinusoidal", tied_embeddings=True,
+              data={"corpus": "messages-en-fr", "objective": "pairs", "vocab_size": 2048},
+              batch={"global_batch_size": 32, "micro_batch_size": 16},
+              optimiser={"learning_rate": 3e-3, "warmup_steps": 100},
+              budget={"steps": 800, "validate_every": 200, "checkpoint_every": 400}),
+    ),
+    "summaries": (
+        "Summarisation: an encoder-decoder says in a line what a function's documentation says",
+        _size(2, 128, 4, 64, family="encoder-decoder", positions="sinusoidal", tied_embeddings=True,
+              data={"corpus": "docstring-summaries", "objective": "pairs", "vocab_size": 2048, "token_dropout": 0.1},
+              batch={"global_batch_size": 32, "micro_batch_size": 16},
+              optimiser={"learning_rate": 2e-3, "warmup_steps": 100},
+              budget={"steps": 800, "validate_every": 200, "checkpoint_every": 400}),
+    ),
+    "questions": (
+        "Question answering: an encoder-decoder tells what a parameter is from the words that describe it",
+        _size(2, 128, 4, 64, family="encoder-decoder", positions="sinusoidal", tied_embeddings=True,
+              data={"corpus": "docstring-questions", "objective": "pairs", "vocab_size": 2048, "token_dropout": 0.1},
+              batch={"global_batch_size": 32, "micro_batch_size": 16},
+              optimiser={"learning_rate": 2e-3, "warmup_steps": 50},
+              budget={"steps": 600, "validate_every": 150, "checkpoint_every": 300}),
+    ),
+    "classification": (
+        "Classification: an encoder tells sixteen languages apart by short texts",
+        _size(2, 96, 4, 64, family="encoder", classes=16,
+              data={"corpus": "languages", "objective": "classes", "tokenizer": "bytes", "token_dropout": 0.1},
+              batch={"global_batch_size": 64, "micro_batch_size": 32},
+              optimiser={"learning_rate": 2e-3, "warmup_steps": 50},
+              budget={"steps": 400, "validate_every": 100, "checkpoint_every": 200}),
+    ),
+    "masked": (
+        "Hidden words: an encoder fills in what is masked in Python's documentation",
+        _size(4, 128, 4, 128, family="encoder", data={"objective": "masked", "vocab_size": 1024},
+              batch={"global_batch_size": 32, "micro_batch_size": 16},
+              optimiser={"learning_rate": 2e-3, "warmup_steps": 50},
+              budget={"steps": 400, "validate_every": 100, "checkpoint_every": 200}),
     ),
     "10m": (
         "10 M parameters on the source of Python's standard library",

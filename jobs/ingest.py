@@ -20,8 +20,8 @@ from django.db.models import F
 from engine.directory import AttemptDirectory
 from engine.telemetry.metrics import BY_NAME
 from engine.telemetry.wire import Line, decode, number
-from jobs import checkpoints, series, timelines, traces, use
-from jobs.models import Attempt, AttemptNode, Event, Job, Run, SpoolOffset, StepTimeline
+from jobs import checkpoints, outputs, series, timelines, traces, use
+from jobs.models import Attempt, AttemptNode, Event, Job, Run, RunOutput, SpoolOffset, StepTimeline
 from jobs.states import JobState, move_job
 
 READ_BYTES = 1024 * 1024  # of one file in one transaction: some 5,000 lines
@@ -63,6 +63,7 @@ class News:
     ending: str = ""
     timelines: list[StepTimeline] = field(default_factory=list)
     traces: list[Line] = field(default_factory=list)
+    outputs: list[RunOutput] = field(default_factory=list)
 
 
 def ingest(attempt: Attempt, part: AttemptNode | None = None) -> int:
@@ -189,6 +190,10 @@ def _result_news(line: Line, news: News) -> None:
     news.ending = line.text[:TEXT_LIMIT]
 
 
+def _output_news(line: Line, news: News) -> None:
+    news.outputs += outputs.read(line)
+
+
 def _no_news(line: Line, news: News) -> None:
     del line, news
 
@@ -217,6 +222,7 @@ NEWS_OF: dict[str, Callable[[Line, News], None]] = {
     "result": _result_news,
     "timeline": _timeline_news,
     "trace": _trace_news,
+    "output": _output_news,
 }
 
 
@@ -263,6 +269,8 @@ def _apply(attempt: Attempt, news: News, changes: dict[str, Any]) -> None:
         run = Run.objects.select_for_update().get(job_id=attempt.job_id)
         run.missing = run.missing | news.missing
         run.save(update_fields=["missing"])
+    if news.outputs:
+        outputs.keep(attempt, news.outputs)
     if news.readings:
         use.count(attempt, news.readings)
     if news.timelines:

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from engine.checks import Hardware, refuse_impossible
 from engine.spec import Problem, Spec, SpecError
-from jobs import params, planned, pools, starts, stopping
+from jobs import datasets, params, planned, pools, starts, stopping
 from jobs.models import Device, Event, Job, Membership, Pool, Priority, Run, Sweep, Team, Template
 from jobs.models.people import Role
 from jobs.states import FINAL, JobState, StateError, move_job
@@ -88,6 +88,8 @@ def check(spec: Spec, team: Team | None = None, *, is_begun: bool = False) -> Po
     except SpecError as error:
         problems += error.problems
     try:
+        if team is not None:
+            datasets.refuse_unusable(spec, team)
         corpora.check_corpus(spec.data.corpus, settings.CORPUS_ROOT, spec.data.objective)
     except SpecError as error:
         problems += error.problems

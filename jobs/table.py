@@ -36,10 +36,10 @@ def for_csv(table: Table) -> Iterable[list[str]]:
     """The rows as they stand, but for names that a spreadsheet would run."""
     left = len(table.heads) - table.num_figures
     for row in table.rows:
-        yield [*(_harmless(text) for text in row[:left]), *row[left:]]
+        yield [*(harmless(text) for text in row[:left]), *row[left:]]
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     return f"'{text}" if text.startswith(FORMULA) else text
 
 

@@ -14,9 +14,10 @@ from engine.telemetry.metrics import BY_NAME
 from jobs import runs
 
 # Words in the name of a metric that say which way it should go.
-LOWER = ("loss", "error", "err", "perplexity", "ppl", "mae", "mse", "rmse", "wer", "cer", "latency", "step_s")
+LOWER = ("loss", "error", "err", "perplexity", "ppl", "mae", "mse", "rmse", "wer", "cer", "latency", "step_s",
+         "bits_per_byte")  # fmt: skip
 HIGHER = ("acc", "accuracy", "f1", "auc", "bleu", "rouge", "score", "mfu", "tokens_per_s", "flops_per_s",
-          "throughput", "reward", "precision", "recall")  # fmt: skip
+          "throughput", "reward", "precision", "recall", "match")  # fmt: skip
 LOWER_IS_BETTER, HIGHER_IS_BETTER = (
     re.compile(rf"(^|[^a-z])({'|'.join(words)})([^a-z]|$)") for words in (LOWER, HIGHER)
 )

@@ -19,6 +19,7 @@ from dashboard import (
     figures,
     logged,
     origins,
+    outputs,
     panels,
     story,
     verdict_panel,
@@ -37,6 +38,7 @@ PARTS = {
     "story": "runs/_story.html",
     "verdict": "runs/_verdict.html",
     "links": "runs/_links.html",
+    "outputs": "runs/_outputs.html",
 }
 
 
@@ -54,6 +56,7 @@ def detail(request: HttpRequest, run_id: str) -> HttpResponse:
         "sources": _sources(there),
         **comments.of(request, run),
         **traces.of(request, run),
+        "outputs": outputs.of(run) if run.job else [],
         **run_about.of(request, run),
         **verdict_panel.of(run, request.user),
         "spec_yaml": _spec_yaml(run),
@@ -78,6 +81,7 @@ def part(request: HttpRequest, run_id: str, name: str) -> HttpResponse:
         "story": lambda: story.of(run, request.user) | logged.brought(run),
         "verdict": lambda: verdict_panel.of(run, request.user),
         "links": lambda: fabric.of(run),
+        "outputs": lambda: {"outputs": outputs.of(run)},
     }
     if name == "links" and not fabric.is_test(run):
         raise Http404

@@ -25,14 +25,14 @@ class Sequences:
     """Token sequences of any length, mapped read-only."""
 
     def __init__(self, tokens: Tokens, ends: npt.NDArray[np.int64]) -> None:
-        self._tokens, self._ends = tokens, ends
+        self.tokens, self._ends = tokens, ends
 
     def __len__(self) -> int:
         return len(self._ends)
 
     def __getitem__(self, number: int) -> Tokens:
         start = int(self._ends[number - 1]) if number else 0
-        return self._tokens[start : int(self._ends[number])]
+        return self.tokens[start : int(self._ends[number])]
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:

@@ -14,7 +14,7 @@ from engine.data.examples import Examples
 from engine.data.order import Order
 from engine.data.specials import IGNORED, PADDING, Specials
 
-VALIDATION_EXAMPLES = 2048  # at most so many examples are judged, the first by their place in the part
+VALIDATION_EXAMPLES = 2048  # at most so many examples are judged, spread over the whole held-out part
 
 Row = npt.NDArray[np.int64]
 
@@ -51,14 +51,19 @@ class ExampleValidation:
 
     def __init__(self, collate: Collate, real_targets: Rows, slots: int, global_batch: int) -> None:
         self._collate, self._global_batch = collate, global_batch
-        self.count = min(len(real_targets), VALIDATION_EXAMPLES)
-        self.batches = -(-self.count // global_batch)
+        self._numbers = spread(len(real_targets), VALIDATION_EXAMPLES)
+        self.batches = -(-len(self._numbers) // global_batch)
         slots_in_all = self.batches * global_batch * slots
-        self.correction = slots_in_all / max(1, int(real_targets[: self.count].sum()))
+        self.correction = slots_in_all / max(1, int(real_targets[self._numbers].sum()))
 
     def rows(self, batch: int, start: int, stop: int) -> tuple[Any, Rows]:
-        numbers = range(batch * self._global_batch + start, batch * self._global_batch + stop)
-        return self._collate([number if number < self.count else -1 for number in numbers])
+        places = range(batch * self._global_batch + start, batch * self._global_batch + stop)
+        return self._collate([self._numbers[one] if one < len(self._numbers) else -1 for one in places])
+
+
+def spread(count: int, limit: int) -> list[int]:
+    """At most `limit` numbers below `count`, at equal distances."""
+    return [int(number) for number in np.linspace(0, count - 1, min(count, limit))]
 
 
 def classes(examples: Examples, context: int, special: Specials) -> tuple[Collate, Rows, int]:

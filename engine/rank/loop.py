@@ -13,8 +13,9 @@ from deepspeed import comm
 from deepspeed.comm import comm as backends
 
 from engine.data import objectives
-from engine.data.sources import Training, Validation
+from engine.data.sources import Training
 from engine.directory import BORDER_EXITS, EXIT_LATE, EXIT_STOPPED, checkpoint_name
+from engine.rank.evaluate import Evaluation
 from engine.rank.exits import EXIT_DIVERGED, EXIT_DONE
 from engine.rank.readings import Readings
 from engine.rank.recorder import Absences
@@ -50,8 +51,7 @@ def train(session: Session, stop_wanted: Callable[[], bool]) -> Ending:
     """Train from the session's first step to the end of the budget, or to where it shall halt. Collective; all ranks
     end at the same step. Raises OSError when a checkpoint cannot be written."""
     spec = session.spec
-    held_out = objectives.validation(spec, session.tokens)
-    readings = Readings(session)
+    evaluation, readings = Evaluation(session), Readings(session)
     source = training_batches(session)
     steps, last_step, ending = spec.budget.steps, session.last_step, None
 
@@ -65,7 +65,8 @@ def train(session: Session, stop_wanted: Callable[[], bool]) -> Ending:
             break
         validation_loss, is_best = None, False
         if _due(done, spec.budget.validate_every) or done == last_step:
-            readings.validation_loss = validation_loss = _validate(session, held_out, done)
+            readings.held_out = evaluation.at(done, readings.mean_loss())
+            validation_loss = readings.held_out["validation_loss"]
             is_best = spec.budget.keep_best and session.saver.is_best(validation_loss)
         if _due(done, spec.budget.checkpoint_every) or ending or is_best:
             _save(session, done, validation_loss, is_last=ending is not None)
@@ -157,15 +158,6 @@ def ending_of(steps: int, done: int, border: Border, last_step: int) -> Ending |
 
 def _due(done: int, every: int) -> bool:
     return every > 0 and done % every == 0
-
-
-def _validate(session: Session, held_out: Validation, done: int) -> float:
-    session.heart.beat(done, Stage.LONG)
-    loss = _agree(session.trainer.validate(held_out), False, False, False).loss
-    if session.recorder.rank == 0:
-        session.recorder.validation(done, loss)
-    session.narrator.say("step %d  validation loss %.4f", done, loss)
-    return loss
 
 
 def _save(session: Session, done: int, validation_loss: float | None, is_last: bool) -> None:

@@ -21,12 +21,19 @@ class Loss:
 
     def training(self, correction: float) -> None:
         self._smoothing, self._correction = self._training_smoothing, correction
+        self._is_judging = False
 
     def judging(self, correction: float) -> None:
         self._smoothing, self._correction = 0.0, correction
+        self.right: Tensor | float = 0.0  # targets that were the likeliest
+        self.judged: Tensor | float = 0.0  # all real ones
+        self._is_judging = True
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
         loss = loss_of(logits, targets, self._smoothing)
+        if self._is_judging:
+            self.right = self.right + (logits.argmax(-1) == targets).sum()
+            self.judged = self.judged + (targets != IGNORED).sum()
         return loss if self._correction == 1 else loss * self._correction
 
 

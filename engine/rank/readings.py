@@ -9,6 +9,7 @@ import torch
 
 from engine import arithmetic
 from engine.hardware import peak_of
+from engine.rank.evaluate import absent_scores
 from engine.rank.recorder import Absences
 from engine.rank.session import Session
 
@@ -31,7 +32,8 @@ class Readings:
         self._peak_flops_per_s = self._peak()
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         self.steps_done = session.first_step
-        self.validation_loss: float | None = None
+        self.held_out: dict[str, float] = {}  # what the newest validation found
+        self._losses: list[float] = []  # since then
         self._last: dict[str, float] = {}
 
     def _peak(self) -> float | None:
@@ -42,7 +44,7 @@ class Readings:
 
     def absences(self) -> Absences:
         """Why some metrics of this run and its ranks cannot be had."""
-        run, rank = {}, {}
+        run, rank = absent_scores(self._session.spec), {}
         if self._peak_flops_per_s is None:
             what = f"{self._device_name} in {self._session.dtype}" if self._on_cuda else "a CPU"
             run["mfu_share"] = ("unsupported", f"no peak is known for {what}, and none is guessed")
@@ -56,6 +58,7 @@ class Readings:
         self, done: int, loss: float, rate: float, norm: float | None, step_s: float
     ) -> dict[str, float]:
         self.steps_done = done
+        self._losses.append(loss)
         flops_per_s = self._flops_per_step / step_s
         metrics = {
             "loss": loss,
@@ -83,8 +86,12 @@ class Readings:
 
     def final(self) -> dict[str, float]:
         """The last step's metrics, with the newest validation loss if there was one."""
-        held_out = {} if self.validation_loss is None else {"validation_loss": self.validation_loss}
-        return self._last | held_out
+        return self._last | self.held_out
+
+    def mean_loss(self) -> float | None:
+        """Of training since the last call; None where there was no step."""
+        losses, self._losses = self._losses, []
+        return sum(losses) / len(losses) if losses else None
 
 
 def allocator_metrics(cuda: Any) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,9 @@ from engine.telemetry import wire
 
 # scope -> metric -> (status, reason)
 Absences = Mapping[str, dict[str, tuple[str, str]]]
+
+
+OUTPUT_CHARS = 2000  # of a prompt, a reference or an output
 
 
 class Recorder:
@@ -53,8 +56,14 @@ class Recorder:
             lines.insert(0, wire.Line("step", now, "run", step=step, metrics=run, missing=common))
         self._write(*lines)
 
-    def validation(self, step: int, loss: float) -> None:
-        self._say("validation", "run", step=step, metrics={"validation_loss": loss})
+    def validation(self, step: int, metrics: dict[str, float]) -> None:
+        self._say("validation", "run", step=step, metrics=metrics)
+
+    def outputs(self, step: int, found: Sequence[Any]) -> None:
+        """What the model made of held-out examples: each with `prompt`, `reference` and `output`."""
+        for number, one in enumerate(found):
+            told = {name: getattr(one, name)[:OUTPUT_CHARS] for name in ("prompt", "reference", "output")}
+            self._say("output", "run", step=step, number=number, texts=told)
 
     def phase(self, name: str, seconds: float) -> None:
         self._say("phase", f"rank{self.rank}", text=name, seconds=seconds)

@@ -100,6 +100,10 @@ class PlainTrainer:
                 total += self._loss(self._engine(inputs), targets)
         return total / (self._shares * source.batches)
 
+    def tally(self) -> tuple[float, float]:
+        """Of the newest validation: how many of this rank's targets were the likeliest, and how many there were."""
+        return float(self._loss.right), float(self._loss.judged)
+
 
 class PipelineTrainer:
     """Pipeline: DeepSpeed's schedule moves micro-batches through the stages and gives every rank the same loss."""
@@ -121,6 +125,10 @@ class PipelineTrainer:
         for batch in range(source.batches):
             total += self._engine.eval_batch(self._micro_batches.of(source, batch)).squeeze()
         return total / (self._world_size * source.batches)
+
+    def tally(self) -> tuple[float, float]:
+        """As of a plain trainer; 0 and 0 on all but the last stage, where the loss is computed."""
+        return float(self._loss.right), float(self._loss.judged)
 
 
 Trainer = PlainTrainer | PipelineTrainer

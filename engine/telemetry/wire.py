@@ -14,7 +14,9 @@ WIRE_VERSION = 1
 
 TIMELINE_EVENTS = 4096  # of one rank and step
 
-Kind = Literal["step", "validation", "device", "phase", "checkpoint", "note", "result", "timeline", "trace"]
+Kind = Literal[
+    "step", "validation", "device", "phase", "checkpoint", "note", "result", "timeline", "trace", "output"
+]  # fmt: skip
 
 
 class TimelineEvent(msgspec.Struct, frozen=True, array_like=True):
@@ -47,6 +49,7 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     phase: `text` is one of START_PHASES, `seconds` how long it took.
     checkpoint: `text` is the folder's name, `step` its step, `seconds` how long saving took beside training; of
     `metrics`, checkpoint_block_s is a series, and validation_loss says how good the weights are.
+    output: `texts` has the prompt, reference and output of held-out example `number` at a step.
     note: `text` is a sentence for the run's events, `level` info, warning or error.
     timeline: `timeline` is what the rank did in `step`, and when.
     trace: `text` is a file in the attempt's trace/, `step` the first of the steps in it, `number` the request's.
@@ -65,6 +68,7 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     level: Literal["info", "warning", "error"] = "info"
     timeline: Timeline | None = None
     number: int | None = None
+    texts: dict[str, str] = {}
 
 
 _encoder = msgspec.json.Encoder()

@@ -18,7 +18,7 @@ from engine import grid, procfs
 from engine.directory import AttemptDirectory, Control, Placement, Seat, newest_in
 from engine.spec import Spec, parse
 from engine.supervisor import start_cold
-from jobs import starts
+from jobs import datasets, starts
 from jobs.agent import address
 from jobs.models import Attempt, AttemptNode, Device, Event, Job, Node
 from jobs.states import AttemptState, JobState, MemberState, move_attempt, move_job, move_member
@@ -52,6 +52,7 @@ def prepare(attempt: Attempt, node_dir: Path, lease_until: float) -> AttemptDire
     spec, resume_from = parse(attempt.job.spec), newest_checkpoint(attempt)
     if resume_from is None:
         _refuse_missing_start(attempt.job)
+    bring_data(spec)
     placement = place(attempt, spec, node_dir, resume_from)
     directory = write_directory(attempt, spec, placement, node_dir, lease_until, "run")
     return directory if _take_over(attempt, directory, placement, resume_from) else None
@@ -61,6 +62,7 @@ def prepare_part(part: AttemptNode, node_dir: Path, lease_until: float) -> Attem
     """As `prepare`, for this node's ranks of an attempt over several: the supervisor will hold the devices and wait."""
     attempt = part.attempt
     spec = parse(attempt.job.spec)
+    bring_data(spec)
     whole = place(attempt, spec, node_dir, None)
     mine = set(attempt.leases.filter(device__node_id=part.node_id).values_list("rank", flat=True))
     devices = list(Device.objects.filter(leases__attempt=attempt, node_id=part.node_id))
@@ -78,6 +80,14 @@ def prepare_part(part: AttemptNode, node_dir: Path, lease_until: float) -> Attem
     if not move_member(part.id, MemberState.PREPARING, actor=f"agent:{part.node.name}", **fields):
         return None
     return directory
+
+
+def bring_data(spec: Spec) -> None:
+    """The data set that a spec names, onto this node's disk. Raises LaunchError."""
+    try:
+        datasets.bring(spec.data.corpus, Path(settings.DATA_DIR))
+    except datasets.NotBrought as error:
+        raise LaunchError(str(error)) from None
 
 
 def write_directory(

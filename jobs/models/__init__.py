@@ -3,9 +3,11 @@
 from jobs.models.artefacts import Artefact, RunInput, SavedModel
 from jobs.models.checkpoints import Checkpoint
 from jobs.models.cluster import Device, Node, Pool
+from jobs.models.datasets import Dataset, DatasetEvent, DatasetPart
 from jobs.models.forecasts import Correction, Forecast
 from jobs.models.logs import BroughtLog
 from jobs.models.nodes import NodeEvent, NodeToken
+from jobs.models.outputs import RunOutput
 from jobs.models.people import ApiToken, LastView, LoginLink, Membership, Team
 from jobs.models.pools import PoolEvent
 from jobs.models.profiles import DeviceProfile, LinkProfile
@@ -34,6 +36,9 @@ __all__ = [
     "ChunkData",
     "Comment",
     "Correction",
+    "Dataset",
+    "DatasetEvent",
+    "DatasetPart",
     "Delivery",
     "Device",
     "DeviceProfile",
@@ -58,6 +63,7 @@ __all__ = [
     "RunEvent",
     "RunInput",
     "RunMetric",
+    "RunOutput",
     "RunParam",
     "RunTag",
     "RunVerdict",

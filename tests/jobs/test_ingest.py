@@ -254,3 +254,24 @@ def test_lines_of_an_older_attempt_do_not_move_the_job(taken):
     assert count(attempt) == 1
     assert Job.objects.get().step == 40
     assert Job.objects.get().state == JobState.STARTING
+
+
+def test_outputs_are_kept_by_example_and_step_and_the_newest_holds(taken):
+    attempt, directory = taken
+
+    def said(step: int, number: int | None, output: str) -> Line:
+        texts = {"prompt": "a", "reference": "b", "output": output, "other": "x"}
+        return Line("output", 9.0, "run", step=step, number=number, texts=texts)
+
+    say(
+        directory,
+        said(2, 0, "early"),
+        said(4, 0, "late"),
+        said(4, 1, "c" * 5000),
+        said(4, 1000, "no example"),
+    )
+    ingest(attempt)
+    say(directory, said(2, 0, "again"), said(4, None, "of none"))
+    ingest(attempt)
+    found = list(run_of(attempt).outputs.values_list("number", "step", "output"))
+    assert found == [(0, 2, "again"), (0, 4, "late"), (1, 4, "c" * 2000)]

@@ -1,0 +1,80 @@
+"""Data sets that people upload: what each is, its content in parts, and what was done to it by whom."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+from jobs.ids import new_id
+from jobs.models.people import Team
+
+NAME_LIMIT = 100
+LICENCE_LIMIT = 200
+FILE_NAME_LIMIT = 255
+
+
+class Dataset(models.Model):
+    """One upload, from its first bytes to a data set that runs can name. Written only by jobs.datasets."""
+
+    class State(models.TextChoices):
+        RECEIVING = "receiving"  # bytes still come
+        DRAFT = "draft"  # read; somebody has to say whether the good lines shall be kept without the bad ones
+        READY = "ready"
+
+    id = models.CharField(primary_key=True, max_length=12, default=new_id, editable=False)
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="datasets")
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="datasets")
+    name = models.CharField(max_length=NAME_LIMIT)
+    file_name = models.CharField(
+        max_length=FILE_NAME_LIMIT
+    )  # as it was on the uploader's disk; never a path of ours
+    suffix = models.CharField(max_length=10)
+    licence = models.CharField(max_length=LICENCE_LIMIT, blank=True)
+    note = models.TextField(blank=True)
+    state = models.CharField(max_length=10, choices=State, default=State.RECEIVING)
+    kind = models.CharField(max_length=10, blank=True)  # text, pairs or classes
+    sha256 = models.CharField(max_length=64, blank=True)  # of the good lines in normal form
+    size_bytes = models.BigIntegerField(default=0)  # of those
+    received_bytes = models.BigIntegerField(default=0)  # of the file as it came
+    num_good = models.IntegerField(default=0)
+    num_bad = models.IntegerField(default=0)
+    statistics = models.JSONField(default=dict)
+    created_at = models.DateTimeField(auto_now_add=True)
+    ready_at = models.DateTimeField(null=True)
+    archived_at = models.DateTimeField(null=True)  # no new run may use it; those that did still name it
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class DatasetPart(models.Model):
+    """A piece of a data set's content, compressed. Agents on every node read it here, so no folder is shared."""
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="parts")
+    role = models.CharField(max_length=10)  # lines, or the report on refused ones
+    number = models.IntegerField()
+    content = models.BinaryField()
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["dataset", "role", "number"], name="one_part_per_dataset_role_and_number"
+            )
+        ]
+
+
+class DatasetEvent(models.Model):
+    """What was done to a data set, by whom. Only ever added to."""
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.SET_NULL, related_name="events", null=True)
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="dataset_events")
+    at = models.DateTimeField(auto_now_add=True)
+    actor = models.CharField(max_length=150)
+    text = models.TextField()
+
+    class Meta:
+        ordering = ["id"]
