@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 import socket
 import sys
 import threading
 import time
-import weakref
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from headroom import host, launch, options, sync, values
+from headroom import ending, host, launch, options, sync, values
+from headroom.files import Keeper
 from headroom.launch import Launch
 from headroom.options import Options
 from headroom.sending import Sender
@@ -27,8 +27,6 @@ BEGIN_S = 2.0  # how long init() waits for the server to say at which step a res
 LATEST_AT_S = 253_402_300_799
 
 log = logging.getLogger("headroom")
-_live: weakref.WeakSet[Run] = weakref.WeakSet()
-_has_crashed = False
 
 
 def init(
@@ -92,11 +90,12 @@ class Run:
         self._sender: Sender | None = None
         self._spool: Spool | None = None
         self._sampler: host.Sampler | None = None
+        self._keeper: Keeper | None = None
         self._begun: dict[str, Any] = {}
         self._has_ended = False
         self._is_child = False
         self._lock = threading.Lock()
-        _live.add(self)
+        ending.watch(self)
 
     @property
     def url(self) -> str:
@@ -155,6 +154,17 @@ class Run:
     def note(self, text: str) -> None:
         self._tell("change", {"note": str(text)})
 
+    def save(self, path: str | os.PathLike[str], name: str = "") -> None:
+        """Keep a file, or a folder with all that is in it, with the run: under `name`, else its own. It is copied
+        before this returns, so this waits for the disk, never for the network, and the original may change or go.
+        Never raises; what cannot be read is said."""
+        try:
+            if (self._writer or self._writer_of_child()) and self._keeper:
+                self.flush()  # a file without its run, which a kill would leave, is of no use
+                self._keeper.save(Path(path), name)
+        except Exception as error:  # noqa: BLE001 - a file that cannot be kept must not end training
+            log.error("Not saved: %s: %r", path, error)
+
     def flush(self, limit_s: float = 10.0) -> bool:
         """Whether all that was logged is on disk now, where a kill -9 leaves it."""
         return self._writer is not None and self._writer.flush(limit_s)
@@ -180,7 +190,10 @@ class Run:
         if not writer.close():
             log.error("The disk does not answer; the end of the log may be missing.")
         elif self._sender:
-            self._sender.close(self._options.finish_s, self._put_away)
+            until = time.monotonic() + self._options.finish_s
+            if self._keeper:
+                self._keeper.close(self._options.finish_s)
+            self._sender.close(max(0.0, until - time.monotonic()), self._put_away)
         elif self._spool:
             self._spool.close()
 
@@ -219,26 +232,31 @@ class Run:
         writer = Writer(self._spool, self._options.spool_s, self._options.fsync_s)
         writer.queue.append(("begin", self._begun))
         if self._options.mode == "online":
-            server = Server(self._options.url, self._options.token)
-            self._shipper = Shipper(self._spool, server, self.id, stream, self._launch)
+            self._shipper = Shipper(self._spool, self._server(), self.id, stream, self._launch)
             self._sender = Sender(
                 self._shipper, writer.has_news, self._options.ship_s, first=self._ship_earlier
             )
+        begun = self._sender.begun if self._sender else None
+        self._keeper = Keeper(self._spool.folder, self._server() if begun else None, self.id, begun)
         self._writer = writer
         return True
 
     def _shipper_step(self) -> int:
         return max(self._step, self._shipper.next_step)
 
+    def _server(self) -> Server:
+        """A connection for one thread."""
+        return Server(self._options.url, self._options.token)
+
     def _ship_earlier(self) -> None:
         """What an earlier process of this run has left comes first: it is an earlier attempt."""
-        server = Server(self._options.url, self._options.token)
-        sync.sync(self._options.folder, server, only=self.id, is_automatic=True)
+        sync.sync(self._options.folder, self._server(), only=self.id, is_automatic=True)
 
     def _put_away(self) -> None:
         if not self._spool or not self._sender:
             return
-        if self._sender.is_shipped and not self._shipper.num_refused:
+        is_left = self._shipper.num_refused or (self._keeper and self._keeper.files.are_left())
+        if self._sender.is_shipped and not is_left:
             self._spool.delete()
         else:
             self._spool.close()
@@ -267,30 +285,9 @@ class Run:
                     util.Finalize(self, self.finish, exitpriority=10)  # its children end without atexit
         return self._writer
 
-    def _after_fork(self) -> None:
+    def after_fork(self) -> None:
         if self._spool:
             self._spool.close()  # this process's copies: the spool and its lock stay the parent's
         self._is_child, self._suffix = True, launch.draw_id()
-        self._writer = self._sender = self._spool = self._sampler = None
+        self._writer = self._sender = self._spool = self._sampler = self._keeper = None
         self._lock = threading.Lock()
-
-
-def _finish_all() -> None:
-    for run in list(_live):
-        run.finish("failed" if _has_crashed else "succeeded")
-
-
-def _note_crash(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
-    global _has_crashed
-    _has_crashed = True
-    _say_crash(kind, error, at)
-
-
-def _after_fork_in_child() -> None:
-    for run in list(_live):
-        run._after_fork()
-
-
-_say_crash, sys.excepthook = sys.excepthook, _note_crash
-atexit.register(_finish_all)
-os.register_at_fork(after_in_child=_after_fork_in_child)

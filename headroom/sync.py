@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from headroom.files import Files
 from headroom.options import Options
 from headroom.server import Away, Refused, Server
 from headroom.shipping import Shipper
@@ -94,7 +95,7 @@ def _sync_run(run_id: str, folders: list[Path], server: Server) -> list[Outcome]
     for shipper in ships:
         if shipper.speaks and not shipper.has_ended and not any(one.what == "busy" for one in outcomes):
             _fail(run_id, shipper, server)
-        if shipper.num_refused:
+        if shipper.num_refused or Files(shipper.spool.folder).are_left():
             shipper.spool.close()
         else:
             shipper.spool.delete()
@@ -110,6 +111,7 @@ def _ship(folder: Path, server: Server) -> Shipper:
         )
         while shipper.ship():
             pass
+        Files(folder).ship(server, about["run"])
         return shipper
     except BaseException:
         spool.close()

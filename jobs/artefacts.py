@@ -124,6 +124,13 @@ def refuse_bad_path(path: str) -> None:
         )
 
 
+def refuse_too_big(path: str, size_bytes: int) -> None:
+    """Raises TooBig, before a byte is read."""
+    limit = settings.ARTEFACT_LIMIT_BYTES
+    if size_bytes > limit:
+        raise TooBig(f"'{path}' has {size_bytes:,} bytes; at most {limit:,} are kept of one file.")
+
+
 def _refuse_overlap(run: Run, path: str) -> None:
     """A name is a file or a folder, never both: a client could not download them into one folder."""
     parts = path.split("/")

@@ -29,6 +29,7 @@ from dashboard.api import (
 )
 from dashboard.api.auth import DOORS, known
 from engine.spec import SpecError
+from jobs.artefacts import ArtefactError, TooBig
 from jobs.params import ParamError
 from jobs.points import NotTracked, PointsError
 from jobs.runs import FieldError, FilterError
@@ -144,6 +145,12 @@ def not_yours_to_write(request: HttpRequest, error: NotTracked) -> HttpResponse:
     return _say(request, 409, str(error))
 
 
+@api.exception_handler(TooBig)
+def too_big(request: HttpRequest, error: TooBig) -> HttpResponse:
+    return _say(request, 413, str(error))
+
+
+@api.exception_handler(ArtefactError)
 @api.exception_handler(PointsError)
 @api.exception_handler(TrackingError)
 def not_a_run(request: HttpRequest, error: ValueError) -> HttpResponse:

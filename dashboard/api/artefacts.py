@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -11,9 +12,10 @@ from ninja import Query, Router, Schema
 from dashboard.api.auth import caller
 from dashboard.api.shapes import Refusal
 from dashboard.downloads import FileDownload
-from jobs import artefacts
+from jobs import artefacts, tracking
 
 router = Router(tags=["runs"])
+PIECE_BYTES = 1024 * 1024
 
 
 class ArtefactOut(Schema):
@@ -40,6 +42,24 @@ def listing(
     """By path."""
     rows = list(caller(request).run(run_id).artefacts.all()[offset : offset + limit + 1])
     return {"items": rows[:limit], "next_offset": offset + limit if len(rows) > limit else None}
+
+
+@router.put("/runs/{run_id}/artefacts", response={200: ArtefactOut, 404: Refusal, 413: Refusal, 422: Refusal})
+def save(request: HttpRequest, run_id: str, path: str) -> Any:
+    """Keep the request's body, as it is, as the file `path` of the run; one that is there is replaced."""
+    who = caller(request)
+    run = who.writable_run(run_id)
+    said = request.headers.get("Content-Length", "")
+    if said.isdigit():
+        artefacts.refuse_too_big(path, int(said))
+    made = artefacts.save(run, path, _pieces(request), actor=who.user.get_username())
+    tracking.hear(run)
+    return made
+
+
+def _pieces(request: HttpRequest) -> Iterator[bytes]:
+    while piece := request.read(PIECE_BYTES):
+        yield piece
 
 
 @router.get("/runs/{run_id}/artefacts/{artefact_id}", response={404: Refusal})

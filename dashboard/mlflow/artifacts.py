@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from django.conf import settings
 from django.http import Http404, HttpRequest
 
 from dashboard.downloads import FileDownload
@@ -30,10 +29,8 @@ def upload(caller: Caller, request: HttpRequest, path: str) -> None:
     if spot.run.archived_at:
         raise bad(f"The run {spot.run.id} must be in the 'active' state. Current state is deleted.")
     said = request.headers.get("Content-Length", "")
-    if said.isdigit() and int(said) > settings.ARTEFACT_LIMIT_BYTES:
-        raise artefacts.TooBig(
-            f"'{spot.path}' has {int(said):,} bytes; at most {settings.ARTEFACT_LIMIT_BYTES:,} are kept of one file."
-        )
+    if said.isdigit():
+        artefacts.refuse_too_big(spot.path, int(said))
     artefacts.save(spot.run, spot.path, _pieces(request), actor=caller.name)
     tracking.hear(spot.run)
 

@@ -1,0 +1,39 @@
+"""How runs end where their script does not say so: as the process does; and what becomes of them in a forked child."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import weakref
+from types import TracebackType
+from typing import Any
+
+_live: weakref.WeakSet[Any] = weakref.WeakSet()  # of Runs
+_has_crashed = False
+
+
+def watch(run: Any) -> None:
+    """It ends with this process, if not before."""
+    _live.add(run)
+
+
+def _finish_all() -> None:
+    for run in list(_live):
+        run.finish("failed" if _has_crashed else "succeeded")
+
+
+def _note_crash(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
+    global _has_crashed
+    _has_crashed = True
+    _say_crash(kind, error, at)
+
+
+def _after_fork_in_child() -> None:
+    for run in list(_live):
+        run.after_fork()
+
+
+_say_crash, sys.excepthook = sys.excepthook, _note_crash
+atexit.register(_finish_all)
+os.register_at_fork(after_in_child=_after_fork_in_child)
