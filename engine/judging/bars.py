@@ -32,7 +32,7 @@ def _memory(facts: Facts) -> Bar:
     busy = mean_of(facts, "memory_bandwidth_share")
     beside = f" Its bandwidth is used to {words.share(busy)}." if busy is not None else ""
     if found is None:
-        said = "No device of this run has told both what it used and what it has."
+        said = "no device of this run has told both what it used and what it has."
         return Bar("memory", "Memory", None, (), said + beside, "absent")
     device, share = found
     said = (
@@ -44,7 +44,7 @@ def _memory(facts: Facts) -> Bar:
 
 def _bandwidth(facts: Facts, shares: Shares) -> Bar:
     if not any("communication_s" in rank.phases for rank in facts.ranks):
-        return Bar("bandwidth", "Bandwidth", None, (), "No rank has told its communication.", "absent")
+        return Bar("bandwidth", "Bandwidth", None, (), "no rank has told its communication.", "absent")
     share = shares.share("communication")
     if facts.world_size == 1:
         said = "One rank: nothing is sent."
@@ -60,12 +60,8 @@ def _power(facts: Facts) -> Bar:
     heat = greatest(facts.devices, "thermal_throttle_share")
     if held is None and heat is None:
         why = next((d.missing["power_w"] for d in facts.devices if "power_w" in d.missing), "")
-        said = (
-            f"Not measured: {why[0].lower()}{why[1:]}"
-            if why
-            else "Not measured: no device has told its power."
-        )
-        return Bar("power", "Power", None, (), said.rstrip(".") + ".", "absent")
+        said = why.rstrip(".") or "no device has told its power, or why it cannot"
+        return Bar("power", "Power", None, (), f"{said}.", "absent")
     power, hot = held[1] if held else 0.0, heat[1] if heat else 0.0
     parts = (Part("Held back by power", power, True), Part("Held back by heat", hot, True))
     said = f"Clocks were held back {words.share(power)} of the time by power and {words.share(hot)} by heat."

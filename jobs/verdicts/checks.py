@@ -26,6 +26,7 @@ RECENT = timedelta(
     hours=1
 )  # so long a GPU run may stand for itself; on shared cores conditions change by the minute
 TAG = "twin"
+ACTOR = "judge"
 
 
 class CannotCheck(ValueError):
@@ -53,9 +54,11 @@ def check_verdict(run: Run, actor: User) -> VerdictCheck:
         else:
             check.baseline = _submit(run, twin.baseline, actor, "baseline")
         check.save()
-        said = f"Verdict '{twin.rule}' is checked by a run with {_said(check.changes)}."
-        if run.job_id:
-            Event.objects.create(job_id=run.job_id, actor=actor.get_username(), kind="note.info", text=said)
+        _tell(
+            check,
+            f"Verdict '{twin.rule}' is checked by a run with {_said(check.changes)}.",
+            actor.get_username(),
+        )
     return check
 
 
@@ -94,6 +97,7 @@ def _go_on(check: VerdictCheck) -> bool:
                 return False
             twin = _submit(check.run, parse(check.twin_spec), check.actor, "twin")
             VerdictCheck.objects.filter(id=check.id).update(twin=twin)
+            _tell(check, f"The baseline has ended; the twin is run {twin.id}.")
     except SpecError as error:
         return _move(check, CheckState.FAILED, reason=f"The twin was refused: {error}")
     return True
@@ -104,14 +108,32 @@ def _conclude(check: VerdictCheck) -> bool:
     after = _token_s(check.twin) if check.twin else None
     if not before or not after:
         return _move(check, CheckState.FAILED, reason="The run it is compared with was deleted.")
-    return _move(check, CheckState.DONE, observed_share=1 - after / before)
+    observed = 1 - after / before
+    said = f"predicted {_change(check.predicted_share)} time a token, observed {_change(observed)}"
+    return _move(check, CheckState.DONE, f"The verdict has been checked: {said}.", observed_share=observed)
 
 
-def _move(check: VerdictCheck, to: CheckState, **fields: Any) -> bool:
+@transaction.atomic
+def _move(check: VerdictCheck, to: CheckState, said: str = "", **fields: Any) -> bool:
+    """One conditional UPDATE with its event; False: somebody else moved it first."""
     if to not in LIVE:
         fields["ended_at"] = timezone.now()
     rows = VerdictCheck.objects.filter(id=check.id, state=check.state)
-    return bool(rows.update(state=to, **fields))
+    if not rows.update(state=to, **fields):
+        return False
+    if said or fields.get("reason"):
+        _tell(check, said or f"The verdict could not be checked. {fields['reason']}")
+    return True
+
+
+def _tell(check: VerdictCheck, text: str, actor: str = ACTOR) -> None:
+    """In the story of the run; open pages hear of it too."""
+    if check.run.job_id:
+        Event.objects.create(job_id=check.run.job_id, actor=actor, kind="note.info", text=text)
+
+
+def _change(share: float) -> str:
+    return f"{100 * abs(share):.1f} % {'less' if share >= 0 else 'more'}"
 
 
 def _stands_for_itself(run: Run) -> bool:

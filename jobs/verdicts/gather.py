@@ -5,7 +5,7 @@ Bounded whatever the length of the run: at most 256 steps of at most 64 ranks, a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from jobs import series
 from jobs.models import Attempt, Job, Lease, Run, RunMetric
 from jobs.series import Series
 
+Steps = Mapping[tuple[int, str], tuple[Ints, Floats]]
 RANKS_READ = 64  # of more, so many spread evenly; the verdict then says that not every rank was heard
 READINGS = 256
 # Over the window of steps: means. Over the whole run: the fullest memory, and the fastest clock.
@@ -26,6 +27,7 @@ MEANS = (
     "sm_active_share", "tensor_active_share", "memory_bandwidth_share", "power_throttle_share", "power_w",
     "thermal_throttle_share", "cpu_pressure_share", "sm_clock_hz",
 )  # fmt: skip
+ALLOCATOR = ("alloc_retries", "alloc_failures")
 PEAK, CLOCK = "memory_used_bytes", "sm_clock_hz"
 
 LOGGED = "Headroom did not launch this run, so nobody has measured where the time of its steps went."
@@ -43,7 +45,7 @@ def facts_of(run: Run) -> Facts:
     attempt = job.attempts.order_by("-number").first()
     first = max(1, job.step - WINDOW_STEPS + 1)
     found = series.read(
-        [run.id], (*STEP_PHASES, "step_s", "collective_bytes"), points=WINDOW_STEPS, lo=first, hi=job.step,
+        [run.id], (*STEP_PHASES, "step_s", "collective_bytes", *ALLOCATOR), points=WINDOW_STEPS, lo=first, hi=job.step,
         sources=_sources(job),
     )  # fmt: skip
     told = {(_rank(one), one.metric): _columns(one) for one in found if one.source != "run"}
@@ -53,14 +55,14 @@ def facts_of(run: Run) -> Facts:
             spec=run.spec, first_step=first, last_step=job.step, series=told, step_s=own,
             seats=_seats(attempt), world_size=job.num_devices,
             starts={1, *(int(border) for one in found for border in one.borders)},
-            devices=_devices(run, attempt, own[1]),
+            devices=_devices(run, attempt, own[1], _retries(told)),
         )
     )  # fmt: skip
     return facts.without(
         mfu_share=_mean(run, "mfu_share"),
         ofu_share=_mean(run, "ofu_share"),
         faults=_faults(attempt),
-        ran_out_of_memory=_ran_out(job),
+        ran_out_of_memory=_ran_out(job) or _greatest(told, "alloc_failures") > 0,
     )
 
 
@@ -99,7 +101,25 @@ def _seats(attempt: Attempt | None) -> dict[int, tuple[int, int, str]]:
     return {seat["rank"]: (seat["stage"], seat["data_rank"], seat["device"]) for seat in said}
 
 
-def _devices(run: Run, attempt: Attempt | None, step_s: Floats) -> tuple[DeviceFacts, ...]:
+def _retries(told: Steps) -> dict[int, float]:
+    """Rank -> how often its allocator had to give memory back, in the window."""
+    return {
+        rank: float(values.max() - values.min())
+        for (rank, metric), (_, values) in told.items()
+        if metric == "alloc_retries" and len(values)
+    }
+
+
+def _greatest(told: Steps, wanted: str) -> float:
+    found = [
+        float(values.max()) for (_, metric), (_, values) in told.items() if metric == wanted and len(values)
+    ]
+    return max(found, default=0.0)
+
+
+def _devices(
+    run: Run, attempt: Attempt | None, step_s: Floats, retries: Mapping[int, float]
+) -> tuple[DeviceFacts, ...]:
     if attempt is None:
         return ()
     leased = [lease.device for lease in attempt.leases.order_by("rank").select_related("device")]
@@ -110,15 +130,16 @@ def _devices(run: Run, attempt: Attempt | None, step_s: Floats) -> tuple[DeviceF
         (one.source, one.metric): float(np.nanmax(one.max)) for one in whole if np.isfinite(one.max).any()
     }
     found = []
-    for device in leased[:RANKS_READ]:
+    for rank, device in enumerate(leased[:RANKS_READ]):
         source = f"device:{device.id}"
         missing = run.missing.get(source, {})
         found.append(
             DeviceFacts(
                 device=str(device), kind=device.kind, means=means.get(source, {}),
                 peak_bytes=most.get((source, PEAK)), capacity_bytes=device.memory_bytes,
+                alloc_retries=retries.get(rank),
                 clock_reference_hz=most.get((source, CLOCK)) if device.kind == "cuda" else None,
-                missing={metric: f"{status}: {why}" for metric, (status, why) in missing.items()},
+                missing={metric: why for metric, (_, why) in missing.items()},
             )
         )  # fmt: skip
     return tuple(found)

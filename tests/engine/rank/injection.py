@@ -88,11 +88,7 @@ def _link(bytes_per_s: float) -> None:
     """What collectives carry takes so long, on every rank that takes part."""
     from deepspeed.comm.torch import TorchBackend
 
-    from engine.rank import breakdown
-
-    payloads = getattr(breakdown, "PAYLOADS", None)
-    if payloads is None:
-        from engine.rank.collectives import PAYLOADS as payloads
+    from engine.rank.collectives import PAYLOADS
 
     def slowed(original: Any) -> Any:
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -103,7 +99,7 @@ def _link(bytes_per_s: float) -> None:
 
         return call
 
-    for name in payloads:
+    for name in PAYLOADS:
         if hasattr(TorchBackend, name) and name not in ("send", "recv", "isend", "irecv", "barrier"):
             setattr(TorchBackend, name, slowed(getattr(TorchBackend, name)))
 

@@ -1,0 +1,63 @@
+"""The verdict of a run that has really trained: evidence, the form with a change made, and a twin that checks it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.browser.conftest import listened, submit
+
+pytestmark = [pytest.mark.browser, pytest.mark.ranks, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def trained(person: BrowserContext) -> str:
+    """The address of a run that has made its steps and was judged."""
+    page = listened(person.new_page(), [])
+    submit(page, "judged", "40")
+    expect(page.locator("#run-head")).to_contain_text("succeeded", timeout=120_000)
+    expect(page.locator("#run-verdict")).to_contain_text("of each step", timeout=60_000)
+    address = page.url
+    page.close()
+    return address
+
+
+def test_the_verdict_opens_its_evidence_and_a_form_with_the_change(page: Page, trained: str):
+    page.goto(trained)
+    panel = page.locator("#run-verdict")
+    for limit in ("Compute", "Memory", "Bandwidth", "Power"):
+        expect(panel.locator(".limit dt", has_text=limit)).to_be_visible()
+    evidence = panel.locator("#verdict-evidence")
+    evidence.locator("summary").click()
+    expect(evidence.locator("tbody tr").first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_check_goes_from_the_button_to_what_was_observed(page: Page, trained: str):
+    page.goto(trained)
+    panel = page.locator("#run-verdict")
+    panel.locator("#check-verdict").click()
+    # What limits a tiny run on a busy host is chance; whatever it is, the answer is a check or the reason against one.
+    answer = page.locator(".toasts").or_(panel.locator(".check-said"))
+    expect(answer.first).to_contain_text(
+        re.compile("in the queue|cannot be checked|being checked"), timeout=30_000
+    )
+    if panel.locator(".check-said").count():
+        expect(panel.locator(".check-said")).to_contain_text(
+            re.compile("verdict holds|off by more|not checked"), timeout=150_000
+        )
+        expect(panel.locator("#check-verdict")).to_contain_text("Check again")
+
+
+def test_the_compare_page_says_why_two_runs_differ(page: Page, trained: str):
+    submit(page, "other", "40")
+    expect(page.locator("#run-verdict")).to_contain_text("of each step", timeout=150_000)
+    ids = [re.findall(r"/runs/(\w+)/", address)[0] for address in (trained, page.url)]
+    page.goto(f"/compare/?run={ids[0]}&run={ids[1]}")
+    page.locator("#why").scroll_into_view_if_needed()
+    expect(page.locator("#why .why-said").last).to_contain_text(
+        re.compile("faster|slower|same time"), timeout=20_000
+    )
+    expect(page.locator("#why .why-bar")).to_have_count(2)
