@@ -1,4 +1,4 @@
-"""Exact counts of a model: layers, parameters, FLOPs and tokens. One multiply-add is 2 FLOPs."""
+"""Exact counts of a model: layers, parameters and tokens. FLOPs: engine.flops."""
 
 from __future__ import annotations
 
@@ -60,7 +60,9 @@ def count_of(spec: Spec, kind: LayerKind) -> Count:
 
 def layer_parameters(spec: Spec) -> list[int]:
     """Parameters of each layer in build order; a tied head has none of its own."""
-    counts = [sum(count_of(spec, kind)) for kind in layer_kinds(spec)]
+    kinds = layer_kinds(spec)
+    known = {kind: sum(count_of(spec, kind)) for kind in set(kinds)}
+    counts = [known[kind] for kind in kinds]
     return [*counts[:-1], 0] if is_tied(spec) else counts
 
 
@@ -90,7 +92,8 @@ def stage_bounds(spec: Spec) -> list[tuple[int, int]]:
 def stage_parameters(spec: Spec) -> list[int]:
     """Parameters that each rank of a stage holds. In a pipeline the last stage has a copy of a tied embedding."""
     kinds, tensor = layer_kinds(spec), spec.parallel.tensor
-    held = [count_of(spec, kind).on_a_rank(tensor) for kind in kinds]
+    known = {kind: count_of(spec, kind).on_a_rank(tensor) for kind in set(kinds)}
+    held = [known[kind] for kind in kinds]
     if is_tied(spec) and spec.parallel.stages == 1:
         held[-1] = 0
     return [sum(held[start:end]) for start, end in stage_bounds(spec)]
@@ -98,12 +101,3 @@ def stage_parameters(spec: Spec) -> list[int]:
 
 def tokens_per_step(spec: Spec) -> int:
     return spec.batch.global_batch_size * spec.model.context
-
-
-def flops_per_token(spec: Spec) -> float:
-    """Model FLOPs of forward and backward per token: every matrix once forward, twice backward; attention
-    scores halved because they are causal; recomputation not counted (Megatron's convention)."""
-    h, f, s = spec.model.width, spec.model.ffn_width, spec.model.context
-    matrices = spec.model.layers * (2 * 4 * h * h + 2 * 2 * h * f) + 2 * h * spec.vocab_size
-    scores = spec.model.layers * 4 * h * s * (s + 1) / (2 * s)
-    return 3 * (matrices + scores)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine import arithmetic
+from engine import arithmetic, flops
 from engine.judging.facts import Facts
 from engine.judging.shares import Shares, shares_of
 from engine.spec import Spec, parse
@@ -92,7 +92,7 @@ def _load(spec: Spec) -> _Load:
         payload += 2 * sequences * spec.model.context * spec.model.width
     return _Load(
         sequences=sequences,
-        work=sequences * arithmetic.flops_per_token(spec) / (parallel.stages * parallel.tensor),
+        work=sequences * flops.per_token(spec) / (parallel.stages * parallel.tensor),
         micro_batches=m,
         update=held / (n if parallel.zero_stage >= 1 else 1),
         payload=payload,

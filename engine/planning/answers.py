@@ -78,6 +78,7 @@ class Plan:
     flops_palm_per_step: float | None = None  # attention in full, as PaLM's appendix B counts
     flops_hardware_per_step: float | None = None  # model FLOPs and what is recomputed
     memory_bytes: int | None = None  # of the device that was planned for
+    memory_range: Range | None = None  # of the fullest device, with what ended runs have taught
     time: StepTime | None = None
     why_not: str = "Planned by a version that did not predict time."
 

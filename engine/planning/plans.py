@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from engine import arithmetic
+from engine import arithmetic, flops
 from engine.planning.answers import PLANNER_VERSION, Change, Plan
-from engine.planning.calibration import Calibration
+from engine.planning.calibration import MEMORY, Calibration
 from engine.planning.memory import stage_memory
 from engine.planning.profile import DeviceProfile
-from engine.planning.steptime import step_time
+from engine.planning.ranges import Range
+from engine.planning.steptime import step_time, why_no_time
 from engine.spec import Spec
-
-NO_DEVICE = "Not available: this device has not been probed, and its speed is not guessed."
 
 
 def plan(
@@ -23,24 +22,23 @@ def plan(
     """Predict a spec that passed `checks`: memory always, time only for a known device.
     `dtype` says what precision 'auto' becomes, where the caller knows."""
     chosen = dtype or dtype_of(spec, profile)
-    tokens = arithmetic.tokens_per_step(spec)
-    flops = arithmetic.flops_per_token(spec) * tokens
-    time, why_not = None, NO_DEVICE
-    if profile is not None:
-        if chosen in profile.flops_per_s:
-            time, why_not = step_time(spec, chosen, profile, calibration), ""
-        else:
-            why_not = f"Not available: the speed of {profile.name} in {chosen} is not known."
+    why_not = why_no_time(spec, chosen, profile)
+    time = None if why_not or profile is None else step_time(spec, chosen, profile, calibration)
+    stages = tuple(stage_memory(spec, chosen, stage, profile) for stage in range(spec.parallel.stages))
+    peak = Range.exactly(max(stage.total_bytes for stage in stages))
     return Plan(
         version=PLANNER_VERSION,
         dtype=chosen,
         num_parameters=arithmetic.parameters(spec),
         world_size=spec.parallel.world_size,
         accumulation=spec.accumulation,
-        tokens_per_step=tokens,
-        flops_per_step=flops,
-        stages=tuple(stage_memory(spec, chosen, stage, profile) for stage in range(spec.parallel.stages)),
+        tokens_per_step=arithmetic.tokens_per_step(spec),
+        flops_per_step=flops.model_per_step(spec),
+        stages=stages,
         num_steps=spec.budget.steps,
+        flops_palm_per_step=flops.palm_per_step(spec),
+        flops_hardware_per_step=flops.hardware_per_step(spec),
+        memory_range=calibration.applied(chosen, MEMORY, peak) if calibration else peak,
         memory_bytes=profile.memory_bytes if profile else None,
         time=time,
         why_not=why_not,

@@ -12,6 +12,9 @@ from engine.planning.ranges import Range
 
 GIB = 1024**3
 MIB = 1024**2
+# CPU: a process that has imported torch 2.13 and DeepSpeed 0.19.8 (276 MB), with what its first steps load and gloo's
+# buffers (33 MB); measured 2026-11-27. CUDA: context and NCCL, 1 to 4 GiB by all reports; not measured here.
+FRAMEWORK_BYTES = {"cpu": 309_000_000, "cuda": int(1.5 * GIB)}
 # Shares of a data sheet's two rates that the matrices and the streams of a Transformer reach.
 MATRICES_REACH = Range(0.45, 0.65, 0.85)
 STREAMS_REACH = Range(0.6, 0.8, 0.92)
@@ -50,6 +53,9 @@ class DeviceProfile:
     memory_bytes_per_s: float | None = None
     compute_share: Range = MATRICES_REACH  # of flops_per_s
     memory_share: Range = STREAMS_REACH  # of memory_bytes_per_s
+    # Square products by number format, (size, FLOP/s) from small to large, where a probe has measured them.
+    curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    optimiser_bytes_per_s: float | None = None  # of fused AdamW; None: as any stream
     # What one operation of eager torch takes before it does any work, one parameter's ZeRO-3 gather, and one step.
     operation_s: float = 6e-6
     gather_s: float = 1e-4
@@ -59,12 +65,15 @@ class DeviceProfile:
     devices_per_node: int | None = None
     host_link: Link | None = None  # to the host's memory, for what is offloaded
     disk_bytes_per_s: float | None = None
-    # Resident before a model is there: CUDA context and NCCL, or the process that has imported torch and DeepSpeed.
-    framework_bytes: int = 0
+    framework_bytes: int | None = None  # resident before a model is there; None: FRAMEWORK_BYTES
     power: PowerLevels | None = None
     price_per_device_hour: float | None = None
     currency: str = ""
     notes: dict[str, str] = field(default_factory=dict)  # what else the probe has to say, for people
+
+    @property
+    def resident_bytes(self) -> int:
+        return FRAMEWORK_BYTES[self.kind] if self.framework_bytes is None else self.framework_bytes
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -95,6 +104,5 @@ def profile_of(peak: hardware.Peak) -> DeviceProfile:
         devices_per_node=8,
         host_link=Link(hardware.LATENCY_S["pcie"], peak.host_bytes_per_s),
         disk_bytes_per_s=3e9,
-        framework_bytes=int(1.5 * GIB),
         power=PowerLevels(0.9 * limit_w, 0.5 * limit_w, 0.2 * limit_w),
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from engine import arithmetic
+from engine import arithmetic, flops
 from engine.hardware import peak_of
 from engine.rank.evaluate import absent_scores
 from engine.rank.recorder import Absences
@@ -26,7 +26,7 @@ class Readings:
         spec = session.spec
         self._session = session
         self._tokens_per_step = arithmetic.tokens_per_step(spec)
-        self._flops_per_step = arithmetic.flops_per_token(spec) * self._tokens_per_step
+        self._flops_per_step = flops.per_token(spec) * self._tokens_per_step
         self._on_cuda = session.device.type == "cuda"
         self._device_name = torch.cuda.get_device_name(session.device) if self._on_cuda else ""
         self._peak_flops_per_s = self._peak()

@@ -1,0 +1,104 @@
+"""Forks ranks as tests.engine.rank.forker does, and has each write down how much memory its steps took at most.
+
+What the kernel counts as resident is made to follow what is alive: with a fixed threshold of malloc every tensor has
+pages of its own, which go back when it is released, and `clear_refs` starts the kernel's high-water mark anew. The
+profiler's memory events would be finer, but miss what gloo's threads release (2 of 5 model sizes on one rank).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from engine.directory import AttemptDirectory
+from tests.engine.rank import forker
+
+M_MMAP_THRESHOLD = -3
+OWN_PAGES_BYTES = 16 * 1024
+FIRST_STEP = 2  # the optimiser's state is there
+
+
+def main() -> None:
+    preload = forker.preload
+
+    def preload_and_measure(kind: str) -> None:
+        preload(kind)
+        _measure_ranks()
+
+    forker.preload = preload_and_measure
+    forker.main()
+
+
+def _measure_ranks() -> None:
+    import engine.rank.breakdown
+    import engine.rank.loop
+    import engine.rank.start
+
+    run_rank, take_step = engine.rank.start.run_rank, engine.rank.loop.take_step
+    build, phase_of = engine.rank.start.build_engine, engine.rank.breakdown.Breakdown.phase
+    found: dict[str, int] = {}
+    highest: dict[str, int] = {}
+    steps = 0
+
+    def noted(name: str, value: int) -> None:
+        highest[name] = max(highest.get(name, 0), value)
+
+    def built(*args: Any) -> Any:
+        found["baseline_bytes"] = _status("VmRSS")
+        _reset()
+        engine = build(*args)
+        found["building_bytes"] = _status("VmHWM")
+        return engine
+
+    def measured_step(*args: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        if steps == FIRST_STEP + 1:
+            found["resting_bytes"] = _status("VmRSS")
+            highest.clear()
+            _reset()
+        border = take_step(*args)
+        noted("other_s", _status("VmHWM"))
+        return border
+
+    @contextmanager
+    def measured_phase(self: Any, name: str, *more: Any) -> Iterator[None]:
+        noted("other_s", _status("VmHWM"))
+        _reset()
+        with phase_of(self, name, *more):
+            yield
+        noted(name, _status("VmHWM"))
+        _reset()
+
+    def measured(directory: AttemptDirectory, rank: int, began: float) -> int:
+        engine.rank.start.build_engine = built
+        engine.rank.loop.take_step = measured_step
+        engine.rank.breakdown.Breakdown.phase = measured_phase
+        engine.rank.loop._validate = lambda *_, **__: 0.0  # only steps are looked at
+        engine.rank.loop._save = lambda *_, **__: None
+        code = run_rank(directory, rank, began)
+        (directory.path / f"memory{rank}.json").write_text(json.dumps(found | {"phases": highest}))
+        return code
+
+    engine.rank.start.run_rank = measured
+    if os.environ.get("OWN_PAGES"):
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, OWN_PAGES_BYTES)
+
+
+def _reset() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def _status(name: str) -> int:
+    with open("/proc/self/status") as file:
+        line = next(line for line in file if line.startswith(f"{name}:"))
+    return int(line.split()[1]) * 1024
+
+
+if __name__ == "__main__":
+    main()
