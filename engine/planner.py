@@ -5,12 +5,13 @@ from __future__ import annotations
 from engine.planning.answers import PLANNER_VERSION, Change, Plan, StageMemory, StepTime
 from engine.planning.calibration import PHASES, Calibration, Correction
 from engine.planning.plans import change, plan
-from engine.planning.profile import DeviceProfile, Link, PowerLevels, profile_of
+from engine.planning.profile import PROBED_REACH, DeviceProfile, Link, PowerLevels, profile_of
 from engine.planning.ranges import Range
 
 __all__ = [
     "PHASES",
     "PLANNER_VERSION",
+    "PROBED_REACH",
     "Calibration",
     "Change",
     "Correction",

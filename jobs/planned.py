@@ -103,7 +103,15 @@ def _measured(stored: Stored, base: DeviceProfile | None, memory_bytes: int | No
         "flops_per_s": flops,
         "memory_bytes": memory_bytes,
         "memory_bytes_per_s": figures.get("copy_bytes_per_s"),
+        "optimiser_bytes_per_s": figures.get("optimiser_bytes_per_s"),
+        "curves": {
+            dtype: [(int(size), rate) for size, rate in curve] for dtype, curve in stored.curves.items()
+        },
+        "compute_share": planner.PROBED_REACH,
+        "memory_share": planner.PROBED_REACH,
     }
+    if "launch_s" in figures:
+        about["operation_s"] = figures["launch_s"]
     if base is not None:
         return dataclasses.replace(base, **about)
     return DeviceProfile(**about)

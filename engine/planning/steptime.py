@@ -84,7 +84,7 @@ def raw_phases(spec: Spec, dtype: str, profile: DeviceProfile) -> dict[str, Rang
         "communication_s": cut + exchange,
         "bubble_s": bubble if count > 1 else NOTHING,
         "optimiser_s": _update(spec, dtype, profile, shapes),
-        "other_s": Range(0.3 * profile.step_s, profile.step_s, 2 * profile.step_s),
+        "other_s": Range.exactly(profile.one_step_s).scaled(0.3, 1.0, 2.0),
     }
 
 
@@ -103,7 +103,7 @@ def _pass(spec: Spec, dtype: str, profile: DeviceProfile, shape: StageShape) -> 
     if spec.parallel.zero_stage != 3:
         return found
     # Every parameter is gathered before each use; on a CPU the hooks in Python cost more than the bytes.
-    hooks = Range.exactly(profile.gather_s * shape.num_tensors)
+    hooks = Range.exactly(profile.one_gather_s * shape.num_tensors)
     return dataclasses.replace(
         found, forward=found.forward + hooks, backward=found.backward + hooks.scaled(2)
     )

@@ -140,7 +140,7 @@ def test_an_unknown_device_has_no_time_and_says_why():
     assert without.time is None and without.why_not.startswith("Not available")
     slow = plan(Spec(), CPU, dtype="bf16")
     assert slow.time is None and "bf16" in slow.why_not
-    alone = DeviceProfile("EPYC", "cpu", "measured", "a probe", {"fp32": 4e10})
+    alone = DeviceProfile("MI300X", "cuda", "measured", "a probe", {"fp32": 1e14})
     assert "links" in plan(Spec(), alone).why_not
 
 
