@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from engine.planning.profile import DeviceProfile, Link
 
-# CPU ranks of one node meet in its memory. Until a fabric test has measured them: gloo took 20 ms for 16 MiB between two
-# ranks, 0.3 ms for nothing, where a copy ran at 4.5 GB/s.
+# CPU ranks of one node meet in its memory. Until a fabric test has measured them: gloo took 20 ms for 16 MiB between
+# two ranks, 0.3 ms for nothing, where a copy ran at 4.5 GB/s.
 LOOPBACK_LATENCY_S, LOOPBACK_COPIES = 3e-4, 5.5
 
 
