@@ -63,6 +63,7 @@ class Bench:
     forker: Forker
     data_dir: Path
     folder: Path
+    steps: int = STEPS
 
     def run(self, case: Case) -> Facts:
         """The facts of one attempt with the case's cause in it."""
@@ -74,6 +75,7 @@ class Bench:
         return self._run(case, spec, case.inject if case.without is None else case.without, "without")
 
     def _run(self, case: Case, spec: Spec, inject: Mapping[str, Any], name: str) -> Facts:
+        spec = changed(spec.model_dump(), {"budget.steps": self.steps})
         directory = write_attempt(self.folder / f"{case.name} {name}", spec, self.data_dir)
         injection.put(directory.path, **inject)
         attempt = self.forker.start(directory).succeeded()

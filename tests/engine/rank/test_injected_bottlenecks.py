@@ -23,6 +23,6 @@ WANTED = (
 @pytest.mark.parametrize("name", WANTED)
 def test_what_is_injected_is_named(name: str, forker: Forker, rank_data_dir: Path, tmp_path: Path) -> None:
     case = next(case for case in CASES if case.name == name)
-    verdict = judge(Bench(forker, rank_data_dir, tmp_path).run(case))
+    verdict = judge(Bench(forker, rank_data_dir, tmp_path, steps=13).run(case))
     assert is_named(case, verdict), (verdict.name, [(f.rule, round(f.share, 2)) for f in verdict.findings])
     assert verdict.provisional  # a run of so few steps is never sure
