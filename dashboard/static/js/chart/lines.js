@@ -28,16 +28,18 @@ export function smoothed(values, weight) {
   return out;
 }
 
-// Areas on top of each other, the first metric at the bottom. Points that not all parts have are left out.
+// Areas on top of each other, the first metric at the bottom. Points that not all parts have are left out. With
+// `isShare` each part is its share of the whole at that point.
 export function stackOf(list, look) {
   if (!list.length) return [];
   const places = list.slice(1).map((series) => new Map(Array.from(series.x, (at, row) => [at, row])));
   const rows = [...list[0].x.keys()].map((row) => [row, ...places.map((place) => place.get(list[0].x[row]))])
     .filter((all) => all.every((row, part) => row !== undefined && Number.isFinite(list[part].mean[row])));
   const x = Float64Array.from(rows, (all) => list[0].x[all[0]]);
+  const wholes = rows.map((all) => (look.isShare ? list.reduce((sum, series, part) => sum + series.mean[all[part]], 0) || 1 : 1));
   let below = new Float64Array(x.length);
   return list.map((series, index) => {
-    const part = Float64Array.from(rows, (all) => series.mean[all[index]]);
+    const part = Float64Array.from(rows, (all, row) => series.mean[all[index]] / wholes[row]);
     const low = below;
     const high = part.map((value, row) => value + low[row]);
     below = high;

@@ -22,6 +22,8 @@ export function makePanel(element, view, names, whenStale) {
   const choice = element.querySelector("[data-source-choice]"); // of a stack only
   const number = (text) => (text === "" || text === undefined ? null : Number(text));
   const hidden = new Set(); // of this chart's own legend
+  let isShare = false; // of a stack: parts of the whole instead of their amounts
+  const unitNow = () => (isShare ? "share" : unit);
   let answer = null;
   let drawn = "";
   let list = []; // the lines, hidden ones too
@@ -78,7 +80,7 @@ export function makePanel(element, view, names, whenStale) {
   function lookNow() {
     return {
       x: answer.x, span: view.span(answer.x), logX: view.logx && answer.x !== "time", logY: isLogY() && kind !== "stack", range: view.range,
-      cut: view.cut && kind !== "stack" && !view.all.includes(panel.key), smoothing: kind === "stack" ? 0 : view.smooth, emphasis: null, hidden: [...hidden],
+      cut: view.cut && kind !== "stack" && !view.all.includes(panel.key), smoothing: kind === "stack" ? 0 : view.smooth, emphasis: null, hidden: [...hidden], ...(isShare ? { unit: "share", ceiling: 1 } : {}),
     };
   }
 
@@ -87,12 +89,13 @@ export function makePanel(element, view, names, whenStale) {
     const series = kind === "stack" ? ofOneSource(choice, answer.series) : answer.series;
     element.dataset.state = series.length ? "drawn" : stateOfNothing();
     element.querySelector("[data-act=log]")?.setAttribute("aria-pressed", String(isLogY()));
+    element.querySelector("[data-act=share]")?.setAttribute("aria-pressed", String(isShare));
     if (!series.length) return;
     const look = lookNow();
     const now = version(series) + JSON.stringify([look, view.group, view.spread, view.hide, view.only, document.documentElement.dataset.bsTheme]);
     if (now === drawn) return;
     drawn = now;
-    list = kind === "stack" ? stackOf(series, { style, label }) : linesOf(series, { style, label, smoothing: look.smoothing, group: groupOf(), spread: view.spread });
+    list = kind === "stack" ? stackOf(series, { style, label, isShare }) : linesOf(series, { style, label, smoothing: look.smoothing, group: groupOf(), spread: view.spread });
     panel.plot.draw(list.filter((line) => line.x.length && view.isShown(line.owner) && !hidden.has(line.key)), look);
     tellNote(series);
     tellLegend(null);
@@ -116,7 +119,7 @@ export function makePanel(element, view, names, whenStale) {
     const isPerRun = runs.length > 1 && !view.group;
     const items = isPerRun ? keysOfDashes() : list.slice(0, LEGEND_MOST).map((line) => ({
       ...line, isShown: view.isShown(line.owner) && !hidden.has(line.key),
-      value: metric(entries ? entries.find((entry) => entry.line.key === line.key)?.value : lastOf(line), unit),
+      value: metric(entries ? entries.find((entry) => entry.line.key === line.key)?.value : lastOf(line), unitNow()),
     }));
     writeLegend(legend, items, (key) => {
       const line = list.find((one) => one.key === key);
@@ -137,7 +140,7 @@ export function makePanel(element, view, names, whenStale) {
     if (runs.length === 1 || view.group) tellLegend(entries);
     tip.hidden = !isHere || !entries.length;
     if (tip.hidden) return;
-    writeTip(tip, entries, { x: placeOf(entries, x), kind: answer.x, unit, yAt: panel.plot.yAt(), place: panel.plot.place(), isOrdered: true });
+    writeTip(tip, entries, { x: placeOf(entries, x), kind: answer.x, unit: unitNow(), yAt: panel.plot.yAt(), place: panel.plot.place(), isOrdered: true });
   }
 
   // A chart that has been drawn keeps its place where a span holds nothing; one that never was is a line in a list.
@@ -156,9 +159,10 @@ export function makePanel(element, view, names, whenStale) {
   const file = `${runs.length > 1 ? `${runs.length}-runs` : runs[0]}-${panel.key.replaceAll("/", "-")}`;
   const act = {
     log: () => view.toggleIn("flip", panel.key),
+    share: () => { isShare = !isShare; panel.redraw(); },
     outside: () => view.toggleIn("all", panel.key),
     open: () => view.set({ open: view.open === panel.key ? "" : panel.key }),
-    table: () => showTable(panel.plot, { title, unit, x: answer.x }),
+    table: () => showTable(panel.plot, { title, unit: unitNow(), x: answer.x }),
     csv: () => saveText(csvOf(panel.plot, answer.x), "text/csv", `${file}.csv`),
     png: () => savePicture(panel.plot, title, file),
     svg: () => saveText(svgOf(panel.plot, title), "image/svg+xml", `${file}.svg`),
@@ -183,7 +187,7 @@ export function makePanel(element, view, names, whenStale) {
     const now = here === undefined ? xs.length - 1 : xs.findLastIndex((at) => at <= here + (hi - lo) * 1e-6);
     const row = Math.min(xs.length - 1, Math.max(0, Number.isFinite(by) ? now + by : by > 0 ? xs.length - 1 : 0));
     panel.plot.setCursor(xs[row]);
-    spoken.textContent = spokenOf(valuesAt(panel.plot.lines(), xs[row], { lo, hi }), { x: xs[row], kind: answer.x, unit });
+    spoken.textContent = spokenOf(valuesAt(panel.plot.lines(), xs[row], { lo, hi }), { x: xs[row], kind: answer.x, unit: unitNow() });
   };
   return panel;
 }

@@ -10,7 +10,7 @@ export const token = (name) => getComputedStyle(document.documentElement).getPro
 
 // panel: {holder, tooltip, unit, floor, ceiling, border(attempt) or null}
 // page: {onZoom(lo, hi), onReset(), onCursor(x or null, isHere), onOutside({above, below})}
-// look: {x, span, logX, logY, range, cut, emphasis}
+// look: {x, span, logX, logY, range, cut, emphasis}, and unit and ceiling where they are not the panel's
 export function makePlot(panel, page) {
   let plot = null;
   let lines = [];
@@ -24,7 +24,7 @@ export function makePlot(panel, page) {
     ends = endsOf(lines, look);
     outside = look.cut ? outsideOf(lines, ends.x, ends.y, look.logY) : { above: [], below: [] };
     page.onOutside(outside);
-    const next = [look.x, look.logX, look.logY, document.documentElement.dataset.bsTheme].join(" ");
+    const next = [look.x, look.logX, look.logY, look.unit, document.documentElement.dataset.bsTheme].join(" ");
     if (plot && next === shape) plot.setScale("x", { min: ends.x[0], max: ends.x[1] });
     else build();
     shape = next;
@@ -42,7 +42,8 @@ export function makePlot(panel, page) {
   function padded({ lo, hi }) {
     const bottom = panel.floor ?? lo;
     const pad = (hi - bottom || Math.abs(hi) || 1) * 0.08;
-    return [panel.floor === null ? lo - pad : Math.min(panel.floor, lo), panel.ceiling === null ? hi + pad : Math.max(panel.ceiling, hi)];
+    const ceiling = look.ceiling ?? panel.ceiling;
+    return [panel.floor === null ? lo - pad : Math.min(panel.floor, lo), ceiling === null ? hi + pad : Math.max(ceiling, hi)];
   }
 
   const logBase = panel.unit.startsWith("bytes") ? 2 : 10;
@@ -75,7 +76,7 @@ export function makePlot(panel, page) {
       scales: { x: { time: isTime, ...(look.logX ? { distr: 3, log: 10 } : {}), range: () => ends.x }, y: { ...log(look.logY), range: () => ends.y } },
       axes: [
         isTime ? { ...axis, size: 30, space: 70 } : { ...axis, ...(look.logX ? { values: (_, splits) => logTexts(splits, X_UNITS[look.x]) } : ticksOf(X_UNITS[look.x])), size: 30, space: xSpace },
-        { ...axis, ...(look.logY ? { values: (_, splits) => logTexts(splits, panel.unit) } : ticksOf(panel.unit)), size: 68, space: 34 },
+        { ...axis, ...(look.logY ? { values: (_, splits) => logTexts(splits, panel.unit) } : ticksOf(look.unit ?? panel.unit)), size: 68, space: 34 },
       ],
       series: [{}, { scale: "y", paths: () => null, points: { show: false } }],
       cursor: {
