@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from engine.directory import AttemptDirectory, State
+from engine.directory import TRACE_STEPS, AttemptDirectory, State, TraceRequest
 from engine.follow import Follower, Progress
 from engine.local import LEASE_S, Folders, prepare, spec_of
 from engine.spec import SpecError
@@ -67,15 +67,31 @@ def main(arguments: list[str]) -> int:
     )
     train.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --dir")
     commands.add_parser("devices", help="list this machine's devices as JSON")
+    trace = commands.add_parser("trace", help="profile the next steps of what trains in a folder")
+    trace.add_argument("--dir", type=Path, required=True, help="the folder that 'train' was given")
+    trace.add_argument("--steps", type=int, default=3, choices=range(1, TRACE_STEPS + 1), metavar="STEPS")
+    trace.add_argument("--rank", type=int, action="append", help="may be repeated (default: 0)")
     options = parser.parse_args(arguments)
     if options.command == "devices":
         return _list_devices()
+    if options.command == "trace":
+        return _trace(AttemptDirectory(options.dir.resolve()), options.steps, tuple(options.rank or [0]))
     return _train(options.spec, options.set, AttemptDirectory(options.dir.resolve()), options.resume)
 
 
 def _list_devices() -> int:
     found = {"devices": msgspec.to_builtins(inventory.devices()), "node": inventory.node_facts()}
     sys.stdout.write(json.dumps(found, indent=1) + "\n")
+    return 0
+
+
+def _trace(directory: AttemptDirectory, steps: int, ranks: tuple[int, ...]) -> int:
+    if not directory.trace.is_dir():
+        _say(f"{directory.path} is no folder of a training run.")
+        return EXIT_USAGE
+    before = directory.read_trace_request()
+    directory.ask_for_trace(TraceRequest((before.number if before else 0) + 1, steps, ranks))
+    _say(f"The next {steps} steps are traced; the files will lie in {directory.trace}.")
     return 0
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from engine import follow, procfs
-from engine.directory import AttemptDirectory
+from engine.directory import AttemptDirectory, TraceRequest
 from engine.telemetry.wire import Line, decode, encode
 from tests.engine.supervised import ROOT, STEP_UNTIL_TOLD, until
 
@@ -254,3 +254,20 @@ def test_a_real_run_succeeds_and_goes_on_from_its_checkpoint(machine: Machine) -
     steps = [decode(text).step for text in (machine.run_dir / "spool/rank0.jsonl").read_bytes().splitlines()
              if decode(text).k == "step" and decode(text).source == "run"]  # fmt: skip
     assert steps == [1, 2, 3, 4, 5]
+
+
+def test_a_trace_is_asked_for_in_the_folder_of_a_run(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    (machine.run_dir / "trace").mkdir(parents=True)
+    for number in (1, 2):
+        asked = machine.start("trace", "--dir", str(machine.run_dir), "--steps", "2", "--rank", "1")
+        assert "next 2 steps" in asked.communicate(timeout=60)[1] and asked.returncode == 0
+        assert AttemptDirectory(machine.run_dir).read_trace_request() == TraceRequest(number, 2, (1,))
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"), [("3", "is no folder of a training run"), ("99", "invalid choice")]
+)
+def test_a_trace_of_nothing_or_of_too_much_is_refused(tmp_path: Path, steps: str, said: str) -> None:
+    asked = Machine(tmp_path).start("trace", "--dir", str(tmp_path / "nowhere"), "--steps", steps)
+    assert said in asked.communicate(timeout=60)[1] and asked.returncode == 2

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 
 import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
 
 from engine.directory import TRACE_BYTES, TraceRequest
 from engine.telemetry.wire import Line, Timeline, TimelineEvent
@@ -190,3 +193,26 @@ def test_a_line_that_is_none_is_counted_and_passed_by(taken, line):
     ingest(attempt)
     assert SpoolOffset.objects.get().num_bad_lines == 1
     assert not StepTimeline.objects.exists() and not TraceFile.objects.exists()
+
+
+def manage(*arguments: str) -> str:
+    out = io.StringIO()
+    call_command("trace", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_a_trace_is_asked_for_and_fetched_from_a_shell(taken, tmp_path):
+    attempt, directory = taken
+    job = attempt.job.id
+    assert "next 2 steps" in manage(job, "--steps", "2", "--rank", "0", "--user", "ada")
+    with pytest.raises(CommandError, match="under way"):
+        manage(job)
+    with pytest.raises(CommandError, match="has no trace yet"):
+        manage(job, "--fetch", str(tmp_path))
+    answer(directory, 1, "rank0-step7-1.json.gz", b"0123")
+    ingest(attempt)
+    traces.bring(attempt.node)
+    assert manage(job, "--fetch", str(tmp_path / "out")).strip().endswith("rank0-step7-1.json.gz")
+    assert (tmp_path / "out" / "rank0-step7-1.json.gz").read_bytes() == b"0123"
+    with pytest.raises(CommandError, match="no job 'nothing'"):
+        manage("nothing")
