@@ -7,11 +7,16 @@ from typing import Any
 
 from django.contrib.auth.models import User
 
-from dashboard import chapters, costs
+from dashboard import access, chapters, checkpoint_files, costs, forms, lineage
+from engine.spec import flatten
 from engine.telemetry.metrics import START_PHASES
+from jobs import relayout
 from jobs.models import Attempt, Device, Event, Run
 
 EVENTS_SHOWN = 200
+LAYOUT_SHOWN = (
+    "parallel.data", "parallel.tensor", "parallel.stages", "parallel.zero_stage", "batch.micro_batch_size",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,11 +48,27 @@ def of(run: Run, user: User) -> dict[str, Any]:
         "chapters": told,
         "lost_steps": sum(chapter.lost_steps or 0 for chapter in told),
         "events": _without_echoes([event for event in events if event.kind != "checkpoint"]),
-        "checkpoints": [event for event in events if event.kind == "checkpoint"],
+        "checkpoint_events": [event for event in events if event.kind == "checkpoint"],
+        **_checkpoints(run, user),
         "phases": phases(newest) if newest else [],
         "phases_total_s": sum(newest.phases.values()) if newest else None,
         "seats": _seats(newest) if newest else [],
         "newest": newest,
+    }
+
+
+def _checkpoints(run: Run, user: User) -> dict[str, Any]:
+    """Those that are kept, who begins with them, and the layout to go on in, where that may change."""
+    shown = checkpoint_files.listing(run)
+    may_change = (
+        run.job is not None and run.job.state in relayout.OPEN and access.writes_in(user)(run.team_id)
+    )
+    flat = flatten(run.job.spec) if run.job is not None and may_change else {}
+    return {
+        "checkpoints": shown,
+        "unfit": shown[0].unfit if shown else "",
+        "lineage": lineage.of(run, user),
+        "layout_fields": [(forms.FIELDS[path], flat[path]) for path in LAYOUT_SHOWN if path in flat],
     }
 
 

@@ -23,6 +23,7 @@ from dashboard.views import (
     queue,
     reports,
     run_about,
+    run_checkpoints,
     run_marks,
     runs,
     saved,
@@ -71,6 +72,10 @@ urlpatterns = [
     path("runs/<str:run_id>/timeline/", traces.part, name="run-timeline"),
     path("runs/<str:run_id>/trace/", traces.ask, name="run-trace"),
     path("runs/<str:run_id>/traces/<int:file_id>/", traces.file, name="run-trace-file"),
+    path("runs/<str:run_id>/layout/", run_checkpoints.layout, name="run-layout"),
+    path(
+        "runs/<str:run_id>/checkpoints/<int:step>/<str:form>/", run_checkpoints.files, name="run-checkpoint"
+    ),
     path("runs/<str:run_id>/<str:name>/", runs.part, name="run-part"),
     path("sweeps/", sweeps.listing, name="sweeps"),
     path("sweeps/submit/", sweeps.submit, name="sweep-submit"),

@@ -15,6 +15,7 @@ from dashboard.api import (
     accounting,
     accuracy,
     artefacts,
+    checkpoints,
     exports,
     jobs,
     nodes,
@@ -85,6 +86,7 @@ def nothing(request: HttpRequest, route: str) -> None:
 
 MODULES = (
     jobs,
+    checkpoints,
     queue,
     tracking,
     series,

@@ -125,7 +125,7 @@ def test_events_name_actor_and_reason_and_checkpoints_stand_apart(owner_browser,
     Event.objects.create(job=job, actor="agent:a", kind="note.warning", text="The loss is not finite.")
     Event.objects.create(job=job, actor="rank0", kind="checkpoint", text="step-00000010", attempt_number=1)
     context = owner_browser.get(reverse("run", args=[job.run.id])).context
-    assert [event.text for event in context["checkpoints"]] == ["step-00000010"]
+    assert [event.text for event in context["checkpoint_events"]] == ["step-00000010"]
     assert ("agent:a", "The loss is not finite.") in [
         (event.actor, event.text) for event in context["events"]
     ]

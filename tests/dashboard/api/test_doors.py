@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
 from jobs import artefacts, people
-from jobs.models import ApiToken, Attempt, Job, Membership, Node, NodeToken, Team, Trace, TraceFile
+from jobs.models import (
+    ApiToken,
+    Attempt,
+    Checkpoint,
+    Job,
+    Membership,
+    Node,
+    NodeToken,
+    Team,
+    Trace,
+    TraceFile,
+)
 
 READS = [
     "/api/v1/openapi.json",
@@ -29,6 +42,9 @@ READS = [
     "/api/v1/runs/{run}/traces",
     "/api/v1/runs/{run}/traces/{trace}",
     "/api/v1/runs/{run}/timelines",
+    "/api/v1/runs/{run}/checkpoints",
+    "/api/v1/runs/{run}/checkpoints/{step}/files",
+    "/api/v1/runs/{run}/lineage",
     "/api/v1/pools",
     "/api/v1/accounting",
     "/api/v1/accuracy",
@@ -46,7 +62,7 @@ TOLD = ("points", "writers", "params", "tags", "heartbeat", "start", "finish", "
 WRITES = [
     ("post", "/api/v1/jobs"),
     *[("post", f"/api/v1/jobs/{{job}}/{wish}") for wish in ("cancel", "retry", "pause", "resume", "extend")],
-    *[("post", f"/api/v1/jobs/{{job}}/{wish}") for wish in ("move", "priority", "trace")],
+    *[("post", f"/api/v1/jobs/{{job}}/{wish}") for wish in ("move", "priority", "trace", "layout")],
     *[("post", f"/api/v1/sweeps{rest}") for rest in ("", "/preview")],
     *[("post", f"/api/v1/sweeps/{{sweep}}/{wish}") for wish in ("pause", "resume", "cancel")],
     ("post", "/api/v1/templates"),
@@ -71,6 +87,16 @@ def _artefact_of(run):
     return found.id
 
 
+def _checkpoint_of(job):
+    node = Node.objects.get()
+    attempt, _ = Attempt.objects.get_or_create(job=job, node=node, number=1, defaults={"state": "stopped"})
+    folder = Path(settings.ARTEFACT_ROOT) / "step-00000007"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "manifest.json").write_text("{}")
+    given = {"run": job.run, "path": str(folder), "saved_at": timezone.now()}
+    return Checkpoint.objects.get_or_create(attempt=attempt, step=7, defaults=given)[0].step
+
+
 def _trace_of(job):
     node = Node.objects.get()
     attempt, _ = Attempt.objects.get_or_create(job=job, node=node, number=1, defaults={"state": "stopped"})
@@ -89,6 +115,7 @@ def at(path, job):
         template=job.template_id,
         sweep=job.sweep_id,
         artefact=artefact,
+        step=_checkpoint_of(job) if "{step}" in path else 0,
         trace=_trace_of(job) if "{trace}" in path else 0,
     )
 

@@ -1,0 +1,67 @@
+"""Checkpoints over HTTP: which a run has, their files, where its weights come from, and another layout for its job."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from django.http import Http404, HttpRequest
+from django.http.response import HttpResponseBase
+from ninja import Router, Status
+
+from dashboard import checkpoint_files, lineage
+from dashboard.api.auth import caller
+from dashboard.api.checkpoint_shapes import CheckpointOut, LineageOut
+from dashboard.api.jobs import detailed, values_of
+from dashboard.api.shapes import JobDetail, Refusal
+from engine.spec import Problem, SpecError
+from jobs import checkpoints, relayout
+
+router = Router(tags=["checkpoints"])
+
+
+@router.get("/runs/{run_id}/checkpoints", response={200: list[CheckpointOut], 404: Refusal})
+def listing(request: HttpRequest, run_id: str) -> list[dict[str, Any]]:
+    """Those that are still there, newest first."""
+    return [checkpoint_files.plain(one) for one in checkpoint_files.listing(caller(request).run(run_id))]
+
+
+@router.get(
+    "/runs/{run_id}/checkpoints/{step}/files",
+    response={404: Refusal, 409: Refusal},
+    openapi_extra={"responses": {200: {"description": "A tar", "content": {"application/x-tar": {}}}}},
+)
+def files(
+    request: HttpRequest, run_id: str, step: int, form: Literal["checkpoint", "huggingface"] = "checkpoint"
+) -> HttpResponseBase | Status:
+    """The files of one checkpoint as a tar: as it is, or as a folder that `transformers` loads. 409 with the reason
+    where they lie on another machine, or the model has no shape of Hugging Face's."""
+    row = checkpoints.at_step(caller(request).run(run_id), step)
+    if row is None:
+        raise Http404
+    try:
+        return checkpoint_files.download(row, form)
+    except checkpoint_files.NotHere as error:
+        return Status(409, {"detail": str(error)})
+
+
+@router.get("/runs/{run_id}/lineage", response={200: LineageOut, 404: Refusal})
+def family(request: HttpRequest, run_id: str) -> dict[str, Any]:
+    """Whose weights the run began with, upwards, and which runs began with its own, each with the checkpoint's step."""
+    who = caller(request)
+    found = lineage.of(who.run(run_id), who.user)
+    return {
+        "ancestors": [kin.plain() for kin in found.ancestors],
+        "children": [kin.plain() for kin in found.children],
+        "num_children": found.num_children,
+    }
+
+
+@router.post("/jobs/{job_id}/layout", response={200: JobDetail, 404: Refusal, 409: Refusal, 422: Refusal})
+def layout(request: HttpRequest, job_id: str) -> dict[str, Any]:
+    """Another layout for a paused, failed or cancelled job: the body is the part of a spec that changes, such as
+    {"parallel": {"data": 1}}. Resume or retry it then; it goes on from its newest checkpoint."""
+    who = caller(request)
+    values = values_of(request)
+    if not isinstance(values, dict):
+        raise SpecError([Problem("", 'Send the fields that change, such as {"parallel": {"data": 1}}.')])
+    return detailed(relayout.change(who.writable_job(job_id), values, actor=who.user.get_username()))
