@@ -13,7 +13,7 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import QuerySet
 from django.http import Http404
 
-from jobs.models import Job, Membership, Report, Run, SavedView, Sweep, Team, Template
+from jobs.models import Dataset, Job, Membership, Report, Run, SavedView, Sweep, Team, Template
 from jobs.models.people import Role
 
 User = AbstractBaseUser | AnonymousUser
@@ -101,6 +101,20 @@ def template_for(user: User, template_id: str) -> Template:
 
 def writable_template(user: User, template_id: str) -> Template:
     found = template_for(user, template_id)
+    writable_team(user, found.team.slug)
+    return found
+
+
+def datasets_of(user: User) -> QuerySet[Dataset]:
+    return Dataset.objects.filter(team__memberships__user_id=user.pk)
+
+
+def dataset_for(user: User, dataset_id: str) -> Dataset:
+    return _one(datasets_of(user).select_related("team", "owner"), dataset_id)
+
+
+def writable_dataset(user: User, dataset_id: str) -> Dataset:
+    found = dataset_for(user, dataset_id)
     writable_team(user, found.team.slug)
     return found
 

@@ -22,6 +22,7 @@ PLACES = (
     Place("tradeoffs", "Trade-offs", "graph-down"),
     Place("reports", "Reports", "files", ("report", "report-write", "report-change")),
     Place("accuracy", "Accuracy", "check-circle-fill"),
+    Place("data", "Data", "collection", ("dataset", "data-upload", "dataset-change")),
     Place("accounting", "Accounting", "table"),
     Place("pools", "Pools", "hdd-stack", ("pool-settings", "node", "node-ask", "pool-tokens"), is_main=True),
 )

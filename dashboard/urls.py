@@ -14,6 +14,7 @@ from dashboard.views import (
     accuracy,
     comments,
     compare,
+    data,
     errors,
     jobs,
     nodes,
@@ -95,6 +96,15 @@ urlpatterns = [
     path("v/<str:view_id>/", saved.show, name="saved-view"),
     path("v/<str:view_id>/change/", saved.change, name="saved-view-change"),
     path("v/<str:view_id>/delete/", saved.delete, name="saved-view-delete"),
+    path("data/", data.listing, name="data"),
+    path("data/upload/", data.upload, name="data-upload"),
+    path("data/<str:dataset_id>/", data.detail, name="dataset"),
+    path("data/<str:dataset_id>/change/", data.change, name="dataset-change"),
+    path("data/<str:dataset_id>/refused/", data.refused, name="dataset-refused"),
+    *[
+        path(f"data/<str:dataset_id>/{name}/", data.wish, {"name": name}, name=f"dataset-{name}")
+        for name in data.WISHES
+    ],
     path("pools/", pools.listing, name="pools"),
     path("pools/map/", pools.map_data, name="pools-map"),
     path("pools/<str:name>/tokens/", tokens.listing, name="pool-tokens"),

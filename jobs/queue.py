@@ -90,7 +90,7 @@ def check(spec: Spec, team: Team | None = None, *, is_begun: bool = False) -> Po
     try:
         if team is not None:
             datasets.refuse_unusable(spec, team)
-        corpora.check_corpus(spec.data.corpus, settings.CORPUS_ROOT, spec.data.objective)
+        corpora.check_corpus(spec.data.corpus, settings.CORPUS_ROOT, spec.data.objective, spec.model.classes)
     except SpecError as error:
         problems += error.problems
     if team is not None and not is_begun:

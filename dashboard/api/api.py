@@ -16,6 +16,7 @@ from dashboard.api import (
     accuracy,
     artefacts,
     checkpoints,
+    datasets,
     exports,
     jobs,
     nodes,
@@ -31,6 +32,7 @@ from dashboard.api import (
 from dashboard.api.auth import DOORS, known
 from engine.spec import SpecError
 from jobs.artefacts import ArtefactError, TooBig
+from jobs.datasets import DatasetError
 from jobs.params import ParamError
 from jobs.points import NotTracked, PointsError
 from jobs.runs import FieldError, FilterError
@@ -97,6 +99,7 @@ MODULES = (
     nodes,
     sweeps,
     templates,
+    datasets,
     accounting,
     accuracy,
 )
@@ -155,6 +158,7 @@ def too_big(request: HttpRequest, error: TooBig) -> HttpResponse:
 @api.exception_handler(ArtefactError)
 @api.exception_handler(PointsError)
 @api.exception_handler(TrackingError)
+@api.exception_handler(DatasetError)
 def not_a_run(request: HttpRequest, error: ValueError) -> HttpResponse:
     return _say(request, 422, str(error))
 

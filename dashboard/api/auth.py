@@ -15,7 +15,7 @@ from ninja.security import HttpBearer, SessionAuth
 
 from dashboard import access
 from jobs import people
-from jobs.models import Job, Run, Sweep, Team, Template
+from jobs.models import Dataset, Job, Run, Sweep, Team, Template
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,18 @@ class Caller:
     def templates(self) -> QuerySet[Template]:
         found = access.templates_of(self.user).select_related("team")
         return found.filter(team=self.team) if self.team else found
+
+    def datasets(self) -> QuerySet[Dataset]:
+        found = access.datasets_of(self.user).select_related("team")
+        return found.filter(team=self.team) if self.team else found
+
+    def dataset(self, dataset_id: str) -> Dataset:
+        return _one(self.datasets().filter(id=dataset_id))
+
+    def writable_dataset(self, dataset_id: str) -> Dataset:
+        found = self.dataset(dataset_id)
+        access.writable_team(self.user, found.team.slug)
+        return found
 
     def template(self, template_id: str) -> Template:
         return _one(self.templates().filter(id=template_id))

@@ -27,6 +27,7 @@ from dashboard.forms import SpecField
 from dashboard.navigation import PLACES, Place
 from dashboard.templatetags.units import ABSENT, SPANS, as_rough
 from dashboard.wishes import Wish, open_to
+from engine.data.lines import KIND_TITLES
 from engine.telemetry.metrics import BY_NAME
 from jobs.calibration import FIELD_OF
 from jobs.forecasts import BY_NAME as FORECAST_FIELDS
@@ -41,6 +42,12 @@ def icon(name: str) -> SafeString:
     return format_html(
         '<svg class="icon" aria-hidden="true"><use href="{}#{}"></use></svg>', static(SPRITE), name
     )
+
+
+@register.simple_tag
+def data_kind(kind: str) -> str:
+    """What a corpus holds, in words."""
+    return KIND_TITLES.get(kind, "not known yet")
 
 
 @register.simple_tag

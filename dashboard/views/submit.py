@@ -17,7 +17,7 @@ from dashboard.spec_check import Draft
 from engine import fabric, planner, presets
 from engine.data import corpora
 from engine.spec import SpecError, nested
-from jobs import queue, sweeps
+from jobs import datasets, queue, sweeps
 from jobs.models import Pool, Team
 
 HISTORY_SHOWN = 10
@@ -83,7 +83,7 @@ def page(request: HttpRequest, draft: Draft, origin: Origin, status: int = 200) 
         "history": origin.template.events.order_by("-id")[:HISTORY_SHOWN] if origin.template else [],
         "source": request.POST.get("source", "fields"),
         "pools": Pool.objects.filter(is_open=True).order_by("name").values_list("name", flat=True),
-        "corpora": corpora.listing(settings.CORPUS_ROOT),
+        "corpora": corpora.listing(settings.CORPUS_ROOT) + datasets.choices(access.teams_of(request.user)),
         "teams": access.teams_written_by(request.user),
         "sweep": sweep_form.of(request.POST),
         "template": {

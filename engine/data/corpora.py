@@ -14,7 +14,7 @@ from pathlib import Path
 from engine.data import files
 from engine.data.examples import Example
 from engine.data.files import refusal
-from engine.data.lines import Kind
+from engine.data.lines import KIND_TITLES, Kind
 from engine.data.readers import catalogues, debian, docstrings, python
 from engine.parts import Objective
 
@@ -25,7 +25,6 @@ DATASET_PREFIX = "dataset:"  # an uploaded data set is named by its id behind th
 KIND_OF: dict[Objective, Kind] = {
     "next_token": "text", "masked": "text", "classes": "classes", "pairs": "pairs",
 }  # fmt: skip
-KIND_TITLES: dict[Kind, str] = {"text": "text", "pairs": "pairs of texts", "classes": "texts with labels"}
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ CORPORA: tuple[Corpus, ...] = (
     Corpus("python-source", "Source of Python's standard library (11 MB)", "PSF-2.0", 1, python.sources),
     Corpus(
         "messages-en-fr", "English to French: what this machine's programs say (pairs)",
-        "each program's own: BSD-3-Clause (Django), GPL, LGPL and others", 1,
+        "each program's own: BSD-3-Clause (Django), GPL, LGPL and others", 2,
         partial(catalogues.translated, "fr"), "pairs", partial(catalogues.versions, "fr"),
     ),
     Corpus(
@@ -89,9 +88,14 @@ CORPORA: tuple[Corpus, ...] = (
 BY_NAME: dict[str, Corpus] = {corpus.name: corpus for corpus in CORPORA}
 
 
-def check_corpus(name: str, corpus_root: str | os.PathLike[str], objective: Objective = "next_token") -> None:
-    """Raise SpecError on field data.corpus unless `name` is there, whole, and what the objective reads. Whether a data
-    set exists is not known here, but by the queue that keeps them."""
+def check_corpus(
+    name: str,
+    corpus_root: str | os.PathLike[str],
+    objective: Objective = "next_token",
+    classes: int | None = None,
+) -> None:
+    """Raise SpecError unless `name` is there, whole, and what the objective reads, with no more classes than a model
+    tells apart. Whether a data set exists is not known here, but by the queue that keeps them."""
     if name.startswith(DATASET_PREFIX):
         return
     if name in BY_NAME:
@@ -103,6 +107,8 @@ def check_corpus(name: str, corpus_root: str | os.PathLike[str], objective: Obje
         files.check(name, Path(corpus_root))
         kind = files.kind_of(name, Path(corpus_root))
     refuse_other_kind(name, kind, objective)
+    if classes is not None and name in BY_NAME:
+        refuse_more_classes(name, BY_NAME[name].num_classes, classes)
 
 
 def refuse_other_kind(name: str, kind: Kind, objective: Objective) -> None:
@@ -116,6 +122,13 @@ def refuse_other_kind(name: str, kind: Kind, objective: Objective) -> None:
         f"Choose {' or '.join(fit)}, or another corpus.",
         {"data.objective": fit[0]},
     )
+
+
+def refuse_more_classes(name: str, num_classes: int, spec_classes: int) -> None:
+    """Raise SpecError on field model.classes when the model tells fewer apart than the corpus has."""
+    if num_classes > spec_classes:
+        message = f"'{name}' has {num_classes:,} classes; the model tells {spec_classes:,} apart."
+        raise files.refused("model.classes", message, {"model.classes": num_classes})
 
 
 def listing(corpus_root: str | os.PathLike[str] | None = None) -> list[Choice]:

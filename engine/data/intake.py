@@ -17,6 +17,7 @@ PACKED = {
     b"PK\x03\x04": "a ZIP archive", b"\x1f\x8b": "a gzip file", b"BZh": "a bzip2 file", b"\xfd7zXZ": "an xz file",
     b"\x28\xb5\x2f\xfd": "a zstd file", b"7z\xbc\xaf": "a 7z archive", b"Rar!": "a RAR archive", b"%PDF": "a PDF",
 }  # fmt: skip
+LONGEST_MARK = max(len(mark) for mark in PACKED)
 
 
 class NotAText(ValueError):
@@ -108,10 +109,8 @@ def _bad(number: int, line: bytes, error: LineError) -> Bad:
 def _lines(pieces: Iterable[bytes]) -> Iterator[tuple[int, bytes, int]]:
     """(number, line, its length) without newlines. Of a line above the limit only the beginning is kept, so no file
     takes more memory than a line may have. Raises NotAText."""
-    number, rest, dropped, is_first = 1, b"", 0, True
-    for piece in pieces:
-        if is_first and piece:
-            piece, is_first = _opened(piece), False
+    number, rest, dropped = 1, b"", 0
+    for piece in _opened(pieces):
         *whole, last = piece.split(b"\n")
         for line in whole:
             line = rest + line
@@ -125,11 +124,15 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[tuple[int, bytes, int]]:
         yield number, rest, len(rest) + dropped
 
 
-def _opened(piece: bytes) -> bytes:
-    """The first piece without a byte order mark. Raises NotAText."""
-    for beginning, what in PACKED.items():
-        if piece.startswith(beginning):
+def _opened(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The pieces without a byte order mark. Raises NotAText by how the file begins."""
+    rest, beginning = iter(pieces), b""
+    while len(beginning) < LONGEST_MARK and (piece := next(rest, b"")):
+        beginning += piece
+    for mark, what in PACKED.items():
+        if beginning.startswith(mark):
             raise NotAText(f"This is {what}, not a text. Unpack it and send the text itself.")
-    if piece.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if beginning.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise NotAText("This is UTF-16 text. Save it as UTF-8 and send that.")
-    return piece.removeprefix(b"\xef\xbb\xbf")
+    yield beginning.removeprefix(b"\xef\xbb\xbf")
+    yield from rest

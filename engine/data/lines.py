@@ -10,6 +10,7 @@ from typing import Any, Literal
 from engine.data.examples import Example
 
 Kind = Literal["text", "pairs", "classes"]
+KIND_TITLES: dict[str, str] = {"text": "text", "pairs": "pairs of texts", "classes": "texts with labels"}
 SUFFIXES = (".jsonl", ".tsv")
 LINE_BYTES_LIMIT = 1024**2
 LABEL_CHARS_LIMIT = 100

@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 from django.db.models import QuerySet
 
-from engine.data.corpora import DATASET_PREFIX, Choice, refuse_other_kind
+from engine.data.corpora import DATASET_PREFIX, Choice, refuse_more_classes, refuse_other_kind
 from engine.data.files import refusal
-from engine.problems import Problem, SpecError
 from engine.spec import Spec
 from jobs.datasets import content
 from jobs.models import Dataset, Run, Team
@@ -57,10 +56,7 @@ def refuse_unusable(spec: Spec, team: Team) -> None:
     if found.state != Dataset.State.READY:
         raise refusal(f"Data set '{found.name}' is a draft: say on its page whether its good lines are kept.")
     refuse_other_kind(found.name, found.kind, spec.data.objective)  # type: ignore[arg-type]
-    num_classes = len(found.statistics.get("classes", ()))
-    if found.kind == "classes" and num_classes > spec.model.classes:
-        message = f"'{found.name}' has {num_classes:,} labels; the model tells {spec.model.classes:,} apart."
-        raise SpecError([Problem("model.classes", message, {"model.classes": num_classes})])
+    refuse_more_classes(found.name, len(found.statistics.get("classes", ())), spec.model.classes)
 
 
 def rows(dataset: Dataset, limit: int) -> list[Row]:

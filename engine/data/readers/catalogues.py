@@ -17,7 +17,8 @@ LANGUAGES = {
     "fr": "French", "hu": "Hungarian", "it": "Italian", "nl": "Dutch", "pl": "Polish", "pt": "Portuguese",
     "ro": "Romanian", "sk": "Slovak", "sv": "Swedish", "tr": "Turkish",
 }  # fmt: skip
-WORDS = range(3, 41)  # of a source; shorter ones are labels of buttons
+WORDS = range(3, 17)  # of a source; shorter ones are labels of buttons
+LETTERS_SHARE = 0.95  # of a message, spaces counted in; below are command lines, patterns and tables
 
 
 def translated(language: str) -> Iterator[Example]:
@@ -25,7 +26,7 @@ def translated(language: str) -> Iterator[Example]:
     seen = set()
     for path in [*_of_django(language), *_of_system(language)]:
         for english, other in _messages(path):
-            if len(english.split()) in WORDS and english != other and english not in seen:
+            if _is_sentence(english) and english != other and english not in seen:
                 seen.add(english)
                 yield Example(english, other)
 
@@ -42,6 +43,11 @@ def languages() -> Iterator[Example]:
     for text, names in found.items():
         if len(names) == 1:
             yield Example(text, *names)
+
+
+def _is_sentence(text: str) -> bool:
+    letters = sum(character.isalpha() or character == " " for character in text)
+    return len(text.split()) in WORDS and letters >= LETTERS_SHARE * len(text)
 
 
 def versions(language: str) -> str:

@@ -1,0 +1,105 @@
+"""Data sets over HTTP: list, upload, look at, keep, delete."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.http import HttpRequest, StreamingHttpResponse
+from ninja import Query, Router, Schema, Status
+
+from dashboard.api.auth import caller
+from dashboard.api.shapes import Refusal
+from dashboard.uploads import pieces_of
+from engine.data.corpora import DATASET_PREFIX
+from jobs import datasets
+from jobs.models import Dataset
+
+router = Router(tags=["data"])
+BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "The file itself: text, JSONL or TSV in UTF-8",
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+class DatasetOut(Schema):
+    id: str
+    corpus: str  # what a spec says in data.corpus
+    name: str
+    state: str
+    kind: str
+    file_name: str
+    licence: str
+    note: str
+    sha256: str
+    size_bytes: int
+    num_good: int
+    num_bad: int
+    statistics: dict[str, Any]
+    created_at: datetime
+    archived_at: datetime | None
+
+    @staticmethod
+    def resolve_corpus(found: Dataset) -> str:
+        return f"{DATASET_PREFIX}{found.id}"
+
+
+class DatasetPage(Schema):
+    items: list[DatasetOut]
+    next_offset: int | None
+
+
+@router.get("/datasets", response=DatasetPage)
+def listing(
+    request: HttpRequest, limit: int = Query(100, ge=1, le=1000), offset: int = Query(0, ge=0)
+) -> dict[str, Any]:
+    """Newest first."""
+    rows = list(caller(request).datasets()[offset : offset + limit + 1])
+    return {"items": rows[:limit], "next_offset": offset + limit if len(rows) > limit else None}
+
+
+@router.post("/datasets", response={201: DatasetOut, 422: Refusal}, openapi_extra=BODY)
+def upload(
+    request: HttpRequest, file_name: str, name: str = "", licence: str = "", team: str | None = None
+) -> Status:
+    """Ready when every line is good; else a draft, of which `refused` says why."""
+    who = caller(request)
+    made = datasets.take(
+        team=who.writable_team(team), owner=who.user, name=name, file_name=file_name, licence=licence,
+        pieces=pieces_of(request),
+    )  # fmt: skip
+    return Status(201, made)
+
+
+@router.get("/datasets/{dataset_id}", response={200: DatasetOut, 404: Refusal})
+def one(request: HttpRequest, dataset_id: str) -> Dataset:
+    return caller(request).dataset(dataset_id)
+
+
+@router.get("/datasets/{dataset_id}/refused", response={404: Refusal})
+def refused(request: HttpRequest, dataset_id: str) -> StreamingHttpResponse:
+    """Every refused line as CSV: its number, why, and how it begins."""
+    found = caller(request).dataset(dataset_id)
+    return StreamingHttpResponse(datasets.as_csv(found), content_type="text/csv; charset=utf-8")
+
+
+@router.post("/datasets/{dataset_id}/keep", response={200: DatasetOut, 404: Refusal, 422: Refusal})
+def keep(request: HttpRequest, dataset_id: str) -> Dataset:
+    """A draft becomes ready with its good lines."""
+    who = caller(request)
+    found = who.writable_dataset(dataset_id)
+    datasets.keep(found, who.user)
+    found.refresh_from_db()
+    return found
+
+
+@router.delete("/datasets/{dataset_id}", response={204: None, 404: Refusal, 422: Refusal})
+def delete(request: HttpRequest, dataset_id: str) -> Status:
+    """A draft goes altogether; of a data set that is ready the content goes, and runs still name it."""
+    who = caller(request)
+    found = who.writable_dataset(dataset_id)
+    (datasets.delete if found.state == Dataset.State.READY else datasets.discard)(found, who.user)
+    return Status(204, None)

@@ -1,0 +1,99 @@
+"""`manage.py data list|add|keep|delete`: a team's data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from engine.data.corpora import CORPORA, DATASET_PREFIX
+from jobs import datasets
+from jobs.management.owner import team_of, user_called
+from jobs.models import Dataset, Team
+
+PIECE_BYTES = 1024 * 1024
+REFUSED_SHOWN = 20
+
+
+class Command(BaseCommand):
+    help = (
+        "List what runs can train on, add a file of text, JSONL or TSV, keep a draft's good lines, or delete."
+    )
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--user", help="in whose name (default: admin)")
+        verbs = parser.add_subparsers(dest="verb", required=True)
+        verbs.add_parser("list")
+        add = verbs.add_parser("add", help="a text, a JSONL or a TSV file")
+        add.add_argument("file")
+        add.add_argument("--name", default="", help="default: as the file is called")
+        add.add_argument("--licence", default="")
+        add.add_argument("--keep", action="store_true", help="keep the good lines even if some are refused")
+        for verb in ("keep", "delete"):
+            verbs.add_parser(verb).add_argument("dataset", help="its id")
+
+    def handle(self, *, verb: str, user: str | None, **options: Any) -> None:
+        person = user_called(user)
+        team = team_of(person)
+        try:
+            if verb == "list":
+                self._list(team)
+            elif verb == "add":
+                self._add(team, person, **options)
+            else:
+                self._change(team, person, verb, options["dataset"])
+        except datasets.DatasetError as error:
+            raise CommandError(str(error)) from None
+
+    def _list(self, team: Team) -> None:
+        for one in team.datasets.filter(archived_at=None):
+            self.stdout.write(
+                f"{DATASET_PREFIX}{one.id}  {one.state:<9}  {one.kind:<7}  {one.num_good:>9,}  {one.name}"
+            )
+        for corpus in CORPORA:
+            self.stdout.write(f"{corpus.name:<20}  {corpus.kind:<7}  {corpus.title}; {corpus.licence}")
+
+    def _add(
+        self, team: Team, person: User, *, file: str, name: str, licence: str, keep: bool, **_: Any
+    ) -> None:
+        try:
+            made = datasets.take(
+                team=team,
+                owner=person,
+                name=name,
+                file_name=Path(file).name,
+                licence=licence,
+                pieces=_pieces(file),
+            )
+        except OSError as error:
+            raise CommandError(f"{file} cannot be read: {error.strerror}.") from None
+        for told in datasets.refused(made, REFUSED_SHOWN):
+            self.stderr.write(f"line {told['number']}: {told['reason']}")
+        if made.num_bad > REFUSED_SHOWN:
+            self.stderr.write(f"and {made.num_bad - REFUSED_SHOWN:,} more lines")
+        if made.state == Dataset.State.DRAFT and keep:
+            datasets.keep(made, person)
+        elif made.state == Dataset.State.DRAFT:
+            self.stderr.write(
+                f"{made.num_good:,} lines are good. To train on them: manage.py data keep {made.id}"
+            )
+        self.stdout.write(f"{DATASET_PREFIX}{made.id}")
+
+    def _change(self, team: Team, person: User, verb: str, dataset_id: str) -> None:
+        found = team.datasets.filter(id=dataset_id.removeprefix(DATASET_PREFIX)).first()
+        if found is None:
+            raise CommandError(f"Team {team.name} has no data set '{dataset_id}'.")
+        is_ready = found.state == Dataset.State.READY
+        act = datasets.keep if verb == "keep" else datasets.delete if is_ready else datasets.discard
+        act(found, person)
+        self.stdout.write(f"'{found.name}' is {'ready' if verb == 'keep' else 'deleted'}.")
+
+
+def _pieces(file: str) -> Iterator[bytes]:
+    with open(file, "rb") as opened:
+        while piece := opened.read(PIECE_BYTES):
+            yield piece

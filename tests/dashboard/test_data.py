@@ -1,0 +1,144 @@
+"""The pages of data: an upload, what was refused and why, and a door for the team alone."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import urlencode
+
+import pytest
+from django.test import Client
+
+from jobs import datasets
+from jobs.models import Dataset
+
+pytestmark = pytest.mark.django_db
+PAIRS = "".join(
+    f"{json.dumps({'source': f'the cat {n}', 'target': f'le chat {n}'})}\n" for n in range(9)
+).encode()
+
+
+def upload(browser, content=PAIRS, **said):
+    address = f"/data/upload/?{urlencode({'file_name': 'cats.jsonl', **said})}"
+    return browser.post(address, content, content_type="application/octet-stream")
+
+
+@pytest.fixture
+def draft(team, owner):
+    return datasets.take(
+        team=team,
+        owner=owner,
+        name="cats",
+        file_name="cats.jsonl",
+        pieces=[PAIRS, b"<script>alert(1)</script>\n"],
+    )
+
+
+def test_a_good_file_goes_straight_to_its_page(owner_browser):
+    answer = upload(owner_browser, name="Cats", licence="CC0")
+    made = Dataset.objects.get()
+    assert answer.json() == {"url": f"/data/{made.id}/"}
+    page = owner_browser.get(f"/data/{made.id}/").text
+    for text in (
+        "Cats",
+        "the cat 0",
+        "le chat 0",
+        "CC0",
+        f"dataset:{made.id}",
+        made.sha256,
+        "pairs of texts",
+    ):
+        assert text in page
+    assert "Cats" in owner_browser.get("/data/").text
+    assert f"dataset:{made.id}" in owner_browser.get("/submit/").text
+
+
+def test_a_file_that_is_refused_says_why_and_keeps_nothing(owner_browser):
+    answer = upload(owner_browser, b"PK\x03\x04", file_name="cats.jsonl")
+    assert answer.status_code == 422
+    assert "a ZIP archive" in answer.json()["problem"]
+    assert not Dataset.objects.exists()
+
+
+def test_refused_lines_stand_on_the_page_as_text_and_in_a_csv(draft, owner_browser):
+    page = owner_browser.get(f"/data/{draft.id}/").text
+    assert "1 of 10 lines cannot be used" in page
+    assert "&lt;script&gt;alert(1)" in page and "<script>alert" not in page
+    answer = owner_browser.get(f"/data/{draft.id}/refused/")
+    assert answer["Content-Type"].startswith("text/csv")
+    assert (
+        b"".join(answer.streaming_content).decode().startswith("line,reason,beginning\r\n10,it is not JSON")
+    )
+
+
+def test_good_lines_are_kept_when_somebody_says_so(draft, owner_browser):
+    assert owner_browser.post(f"/data/{draft.id}/keep/").url == f"/data/{draft.id}/"
+    draft.refresh_from_db()
+    assert draft.state == "ready"
+
+
+def test_a_draft_is_thrown_away(draft, owner_browser):
+    assert owner_browser.post(f"/data/{draft.id}/discard/").url == "/data/"
+    assert owner_browser.get(f"/data/{draft.id}/").status_code == 404
+
+
+def test_name_licence_and_note_can_be_changed(draft, owner_browser):
+    said = {"name": "Chats", "licence": "CC BY 4.0", "note": "of Tuesday\n<b>bold</b>"}
+    owner_browser.post(f"/data/{draft.id}/change/", said)
+    page = owner_browser.get(f"/data/{draft.id}/").text
+    assert "Chats" in page and "CC BY 4.0" in page and "&lt;b&gt;bold" in page
+    answer = owner_browser.post(f"/data/{draft.id}/change/", said | {"name": ""})
+    assert answer.status_code == 422
+    assert "A name has 1 to 100" in answer.text and "of Tuesday" in answer.text
+
+
+def test_content_is_deleted_and_the_page_says_so(team, owner, owner_browser):
+    made = datasets.take(team=team, owner=owner, name="", file_name="a.jsonl", pieces=[PAIRS])
+    owner_browser.post(f"/data/{made.id}/delete/")
+    page = owner_browser.get(f"/data/{made.id}/").text
+    assert "Its content was deleted" in page and "the cat 0" not in page
+    assert "a.jsonl" not in owner_browser.get("/data/").text
+
+
+@pytest.mark.parametrize("act", ["", "refused/", "keep/", "discard/", "delete/", "change/"])
+def test_a_stranger_finds_nothing(act, draft, stranger_browser):
+    method = stranger_browser.get if act in ("", "refused/") else stranger_browser.post
+    assert method(f"/data/{draft.id}/{act}").status_code == 404
+    assert Dataset.objects.get().state == "draft"
+    assert "cats" not in stranger_browser.get("/data/").text
+
+
+@pytest.mark.parametrize("act", ["keep/", "discard/", "delete/", "change/"])
+def test_a_viewer_looks_and_changes_nothing(act, draft, viewer_browser):
+    assert viewer_browser.get(f"/data/{draft.id}/").status_code == 200
+    assert viewer_browser.post(f"/data/{draft.id}/{act}").status_code == 404
+    assert upload(viewer_browser).status_code == 404
+    assert Dataset.objects.get().state == "draft"
+
+
+def test_an_upload_for_another_team_is_refused(owner_browser, other_team):
+    assert upload(owner_browser, team=other_team.slug).status_code == 404
+    assert not Dataset.objects.exists()
+
+
+def test_an_upload_needs_the_sites_own_token(owner):
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(owner)
+    assert upload(browser).status_code == 403
+    assert not Dataset.objects.exists()
+
+
+def test_built_in_corpora_stand_with_their_licences(owner_browser):
+    page = owner_browser.get("/data/").text
+    for text in ("python-docs", "PSF-2.0", "messages-en-fr", "debian-en-fr", "Nothing uploaded yet"):
+        assert text in page
+
+
+def test_twice_the_data_sets_take_the_same_number_of_queries(
+    team, owner, owner_browser, django_assert_max_num_queries
+):
+    for number in range(8):
+        datasets.take(
+            team=team, owner=owner, name=str(number), file_name="a.txt", pieces=[f"text {number}".encode()]
+        )
+    with django_assert_max_num_queries(12):
+        assert owner_browser.get("/data/").text.count("by olga") == 8
