@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from engine import arithmetic
 from engine.judging.twins import NoTwin, twin_of
+from engine.judging.whatif import gain_of
 from engine.spec import Spec, SpecError, parse
 from engine.verdict import judge
 from jobs import queue
@@ -27,6 +28,7 @@ RECENT = timedelta(
 )  # so long a GPU run may stand for itself; on shared cores conditions change by the minute
 TAG = "twin"
 ACTOR = "judge"
+CONTENDED = "Others competed for the cores while they ran, so that a difference says little."
 
 
 class CannotCheck(ValueError):
@@ -90,10 +92,14 @@ def _advance(check: VerdictCheck) -> bool:
 
 
 def _go_on(check: VerdictCheck) -> bool:
-    """From the baseline to the twin. Whoever moves the state submits, so that there is one twin."""
+    """From the baseline to the twin, with what the change should save by the phases of the baseline: those are of the
+    conditions under which the twin will run. Whoever moves the state submits, so that there is one twin."""
+    assert check.baseline is not None
+    gain = gain_of(facts_of(check.baseline), parse(check.twin_spec))
+    predicted: dict[str, Any] = {} if gain.share is None else {"predicted_share": gain.share}
     try:
         with transaction.atomic():
-            if not _move(check, CheckState.TWIN):
+            if not _move(check, CheckState.TWIN, **predicted):
                 return False
             twin = _submit(check.run, parse(check.twin_spec), check.actor, "twin")
             VerdictCheck.objects.filter(id=check.id).update(twin=twin)
@@ -110,7 +116,9 @@ def _conclude(check: VerdictCheck) -> bool:
         return _move(check, CheckState.FAILED, reason="The run it is compared with was deleted.")
     observed = 1 - after / before
     said = f"predicted {_change(check.predicted_share)} time a token, observed {_change(observed)}"
-    return _move(check, CheckState.DONE, f"The verdict has been checked: {said}.", observed_share=observed)
+    doubt = CONTENDED if any(_was_contended(run) for run in (check.baseline, check.twin)) else ""
+    told = f"The verdict has been checked: {said}. {doubt}".strip()
+    return _move(check, CheckState.DONE, told, observed_share=observed, reason=doubt)
 
 
 @transaction.atomic
@@ -159,6 +167,11 @@ def _submit(run: Run, spec: Spec, actor: User, role: str) -> Run:
 
 def _is_judged(run: Run) -> bool:
     return RunVerdict.objects.filter(run=run, is_final=True).exists()
+
+
+def _was_contended(run: Run | None) -> bool:
+    kept = run.verdicts.order_by("-rules_version").first() if run else None
+    return kept is not None and any(state["rule"] == "contended" for state in kept.body["states"])
 
 
 def _token_s(run: Run) -> float | None:

@@ -13,10 +13,10 @@ from tests.jobs.verdicts.played import play
 SLOW_LINK = ({"communication_s": 0.05}, {})
 
 
-def ended(run: Run, node, *ranks: dict[str, float]) -> None:
+def ended(run: Run, node, *ranks: dict[str, float], **more) -> None:
     """The job of a short run, run to its end and judged."""
     attempt = Attempt.objects.create(job=run.job, node=node, number=1)
-    play(run.job, attempt, *ranks, steps=30, state=JobState.SUCCEEDED)
+    play(run.job, attempt, *ranks, steps=30, state=JobState.SUCCEEDED, **more)
     verdicts.judge_run(Run.objects.select_related("job").get(id=run.id))
 
 
@@ -48,6 +48,27 @@ def test_a_baseline_then_a_twin_then_what_was_saved(trained, node, owner):
     assert check.state == CheckState.DONE and check.ended_at
     assert check.observed_share == pytest.approx(1 - 0.242 / 2 / 0.152, abs=0.01)
     assert check.predicted_share == pytest.approx(check.observed_share, abs=0.05)
+
+
+def test_what_is_predicted_is_of_the_conditions_of_the_baseline(trained, node, owner):
+    check = verdicts.check_verdict(trained(*SLOW_LINK, state=JobState.SUCCEEDED).run, owner)
+    was = check.predicted_share
+    ended(check.baseline, node, {"communication_s": 0.01}, {})
+    verdicts.advance_checks()
+    check.refresh_from_db()
+    assert check.predicted_share < was / 2
+
+
+def test_a_contended_host_makes_what_was_seen_doubtful(trained, node, owner):
+    check = verdicts.check_verdict(trained(*SLOW_LINK, state=JobState.SUCCEEDED).run, owner)
+    ended(check.baseline, node, *SLOW_LINK)
+    verdicts.advance_checks()
+    check.refresh_from_db()
+    ended(check.twin, node, *SLOW_LINK, readings={"cpu_pressure_share": 0.9})
+    verdicts.advance_checks()
+    check.refresh_from_db()
+    assert check.state == CheckState.DONE and "competed" in check.reason
+    assert check.run.job.events.filter(actor="judge", text__contains="observed").exists()
 
 
 def test_only_one_check_at_a_time(trained, owner):
