@@ -28,6 +28,7 @@ from dashboard.api import (
     templates,
     traces,
     tracking,
+    verdicts,
 )
 from dashboard.api.auth import DOORS, known
 from engine.spec import SpecError
@@ -94,6 +95,7 @@ MODULES = (
     series,
     artefacts,
     traces,
+    verdicts,
     exports,
     pools,
     nodes,

@@ -19,7 +19,7 @@ from engine.spec import Spec, SpecError, parse
 from engine.verdict import judge
 from jobs import queue
 from jobs.models import CheckState, Event, Run, RunTag, RunVerdict, VerdictCheck
-from jobs.states import FINAL, JobState
+from jobs.states import FINAL, JobState, StateError
 from jobs.verdicts.gather import facts_of
 
 LIVE = (CheckState.BASELINE, CheckState.TWIN)
@@ -31,7 +31,7 @@ ACTOR = "judge"
 CONTENDED = "Others competed for the cores while they ran, so that a difference says little."
 
 
-class CannotCheck(ValueError):
+class CannotCheck(StateError):
     """No twin can test this verdict, or one is under way; the message says why."""
 
 

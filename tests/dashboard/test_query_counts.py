@@ -26,6 +26,7 @@ def queries(browser, address: str) -> int:
         "/runs/?sort=-last(loss)",
         "/runs/?group=param:seed",
         "/runs/?differs=1",
+        "/runs/?col=verdict&col=share&sort=-share&filter=not verdict:input",
         "/runs/columns/?page=1",
         "/pools/",
         "/compare/",
@@ -46,7 +47,7 @@ def test_lists_do_not_ask_once_a_row(owner_browser, make_job, make_node, make_at
 
 def test_comparing_more_runs_asks_no_more(owner_browser, make_job):
     runs = [make_job().run.id for _ in range(8)]
-    for page in ("/compare/", "/compare/figures/"):
+    for page in ("/compare/", "/compare/figures/", "/compare/why/"):
         few, many = (f"{page}?" + "&".join(f"run={run}" for run in some) for some in (runs[:2], runs))
         assert queries(owner_browser, few) == queries(owner_browser, many)
 

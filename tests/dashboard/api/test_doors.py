@@ -42,6 +42,7 @@ READS = [
     "/api/v1/runs/{run}/traces",
     "/api/v1/runs/{run}/traces/{trace}",
     "/api/v1/runs/{run}/timelines",
+    "/api/v1/runs/{run}/verdict",
     "/api/v1/runs/{run}/checkpoints",
     "/api/v1/runs/{run}/checkpoints/{step}/files",
     "/api/v1/runs/{run}/lineage",
@@ -71,6 +72,7 @@ WRITES = [
     ("post", "/api/v1/runs"),
     ("patch", "/api/v1/runs/{run}"),
     *[("post", f"/api/v1/runs/{{run}}/{what}") for what in TOLD],
+    ("post", "/api/v1/runs/{run}/verdict/check"),
 ]
 # For admins; to everybody else there is no such thing.
 GOVERNS = [

@@ -1,0 +1,97 @@
+"""Verdicts over HTTP: which limit a run hits, on which evidence, and the check by a twin."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.http import HttpRequest
+from ninja import Router, Schema, Status
+
+from dashboard.api.auth import caller
+from dashboard.api.shapes import Refusal
+from jobs import verdicts
+from jobs.models import RunVerdict, VerdictCheck
+
+router = Router(tags=["runs"])
+
+
+class CheckOut(Schema):
+    """Shares are of the time a token that the change saves; `observed_share` is null until both runs have ended."""
+
+    state: str
+    rule: str
+    changes: dict[str, Any]
+    predicted_share: float
+    observed_share: float | None
+    baseline: str | None
+    twin: str | None
+    actor: str
+    at: datetime
+    reason: str
+
+
+class VerdictOut(Schema):
+    """`name` is empty where there is no verdict, and `body.nothing` says why. `body` holds bars, findings with their
+    evidence, states and remedies."""
+
+    run: str
+    name: str
+    limit: str
+    share: float | None
+    severity: str
+    provisional: bool
+    sentence: str
+    rules_version: int
+    step: int
+    at: datetime
+    body: dict[str, Any]
+    check: CheckOut | None
+
+
+@router.get("/runs/{run_id}/verdict", response={200: VerdictOut, 404: Refusal})
+def one(request: HttpRequest, run_id: str) -> dict[str, Any]:
+    """As the run's page shows it; of a run that goes on, at most five seconds old."""
+    run = caller(request).run(run_id)
+    return _plain(verdicts.current(run), verdicts.newest_check(run))
+
+
+@router.post(
+    "/runs/{run_id}/verdict/check", response={201: CheckOut, 404: Refusal, 409: Refusal, 422: Refusal}
+)
+def check(request: HttpRequest, run_id: str) -> Status:
+    """Queue a twin with one change, and where needed a baseline; refused where no change can test the verdict."""
+    who = caller(request)
+    return Status(201, _check(verdicts.check_verdict(who.writable_run(run_id), who.user)))
+
+
+def _plain(kept: RunVerdict, newest: VerdictCheck | None) -> dict[str, Any]:
+    return {
+        "run": kept.run_id,
+        "name": kept.name,
+        "limit": kept.limit,
+        "share": kept.share,
+        "severity": kept.severity,
+        "provisional": kept.is_provisional,
+        "sentence": kept.body["sentence"],
+        "rules_version": kept.rules_version,
+        "step": kept.step,
+        "at": kept.at,
+        "body": kept.body,
+        "check": _check(newest) if newest else None,
+    }
+
+
+def _check(found: VerdictCheck) -> dict[str, Any]:
+    return {
+        "state": found.state,
+        "rule": found.rule,
+        "changes": found.changes,
+        "predicted_share": found.predicted_share,
+        "observed_share": found.observed_share,
+        "baseline": found.baseline_id,
+        "twin": found.twin_id,
+        "actor": found.actor.get_username(),
+        "at": found.at,
+        "reason": found.reason,
+    }
