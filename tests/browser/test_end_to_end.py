@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -73,6 +75,27 @@ def test_a_running_job_is_cancelled_from_the_list(page: Page):
     expect(page.locator("tr[data-asked]")).to_have_count(0, timeout=30_000)
     page.locator("#confirm button[value='yes']").click()
     expect(row).to_contain_text("cancelled", timeout=60_000)
+
+
+def test_one_step_is_looked_at_closely_and_the_next_ones_are_traced(page: Page, tmp_path: Path):
+    submit(page, "traced", "100000")
+    closely = page.locator("#timeline")
+    expect(closely.locator(".timeline-strip").first).to_be_visible(timeout=90_000)
+    assert closely.locator("rect.mark-backward").count() >= 2
+    closely.get_by_label("Trace the next").select_option("2")
+    closely.get_by_role("button", name="Trace").click()
+    link = closely.locator("a[download]").first
+    expect(link).to_be_visible(timeout=60_000)
+    with page.expect_download() as download:
+        link.click()
+    download.value.save_as(tmp_path / "trace.json.gz")
+    assert b'"traceEvents"' in gzip.decompress((tmp_path / "trace.json.gz").read_bytes())
+    stack = page.locator("[data-metrics~='forward_s']")
+    stack.get_by_role("button", name="Shares of the whole").click()
+    expect(stack.locator(".legend")).to_contain_text("%")
+    page.locator("#run-head").get_by_role("button", name=re.compile("Cancel")).click()
+    page.locator("#confirm button[value='yes']").click()
+    expect(page.locator("#run-head")).to_contain_text("cancelled", timeout=60_000)
 
 
 @pytest.mark.parametrize("path", PAGES)

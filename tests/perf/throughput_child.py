@@ -41,7 +41,7 @@ class Silent:
     rank = 0
 
     def begin(self, *_: Any) -> None: ...
-    def phase(self, name: str) -> Any:
+    def phase(self, *_: Any) -> Any:
         return contextlib.nullcontext()
 
     def end(self, *_: Any) -> float:
@@ -52,6 +52,7 @@ class Silent:
 
     def step(self, *_: Any) -> None: ...
     def step_done(self, *_: Any) -> None: ...
+    def learn(self, *_: Any) -> None: ...
     def agree(self, *_: Any) -> None: ...
     def asked(self) -> float:
         return 0.0
