@@ -15,6 +15,9 @@ NO_RANK = "no rank on this device"
 NOT_A_GPU = "a CPU device has no such counter"
 CORES_LOOKED_AT = 8  # for the clock: reading it can interrupt a core
 SLOW_EVERY_S = 10.0  # for what is dear: the kernel walks all pages of a process to tell its PSS
+PSS_LIMIT_BYTES = (
+    2 * 2**30
+)  # 20 ms of CPU a GiB (measured 2026-11-27), in which a rank's own allocations wait
 SOURCES = {
     "utilisation_pct": "/proc/<pid>/stat", "cores_used": "/proc/<pid>/stat", "memory_used_bytes": "/proc/<pid>/stat",
     "memory_pss_bytes": "/proc/<pid>/smaps_rollup", "memory_limit_bytes": "cgroup memory limit",
@@ -88,8 +91,14 @@ class Cpu:
 
     def _read_slow(self, pids: Sequence[int]) -> Reading:
         reading = Reading()
-        parts = [pss for pid in pids if (pss := procfs.pss_bytes(pid)) is not None]
-        if parts:
+        resident = [stat.rss_bytes for pid in pids if (stat := procfs.stat(pid))]
+        is_dear = sum(resident) > PSS_LIMIT_BYTES
+        parts = [] if is_dear else [pss for pid in pids if (pss := procfs.pss_bytes(pid)) is not None]
+        if is_dear:
+            reading.lack(
+                "unsupported", "the ranks have too much memory to walk all of it", "memory_pss_bytes"
+            )
+        elif parts:
             reading.metrics["memory_pss_bytes"] = float(sum(parts))
         else:
             reading.lack("absent", NO_RANK, "memory_pss_bytes")

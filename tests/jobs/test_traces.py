@@ -9,11 +9,11 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from engine.directory import TRACE_BYTES, TraceRequest
+from engine.directory import TRACE_BYTES, AttemptDirectory, TraceRequest
 from engine.telemetry.wire import Line, Timeline, TimelineEvent
 from jobs import timelines, traces
 from jobs.ingest import ingest
-from jobs.models import Event, SpoolOffset, StepTimeline, Trace, TraceFile
+from jobs.models import AttemptNode, Event, SpoolOffset, StepTimeline, Trace, TraceFile
 from jobs.states import AttemptState, JobState, StateError, move_attempt
 from tests.jobs.played import say, step
 from tests.jobs.stage import take
@@ -130,6 +130,24 @@ def test_a_name_cannot_lead_out_of_the_folder(taken, tmp_path):
     say(directory, Line("trace", 1009.0, "rank0", step=7, text="../spec.json", number=1))
     ingest(attempt)
     assert traces.bring(attempt.node) == 0 and "could not be read" in traces.files_of(attempt.job)[0].reason
+
+
+def test_a_file_of_another_node_lies_in_that_nodes_folder(taken, make_node, tmp_path):
+    attempt, _ = taken
+    other = AttemptDirectory(tmp_path / "other")
+    other.trace.mkdir(parents=True)
+    (other.trace / "rank1.json.gz").write_bytes(b"over there")
+    node = make_node("far")
+    AttemptNode.objects.create(attempt=attempt, node=node, directory=str(other.path))
+    wish = ask(attempt)
+    traces.pass_on({attempt.id: other})
+    assert other.read_trace_request().number == wish.number, "each node's agent writes it into its own folder"
+    traces.heard(
+        attempt, node, [Line("trace", 1.0, "rank1", step=7, text="rank1.json.gz", number=wish.number)]
+    )
+    assert traces.bring(attempt.node) == 0, "not this node's to bring"
+    assert traces.bring(node) == 1
+    assert b"".join(traces.content_of(traces.files_of(attempt.job)[0])) == b"over there"
 
 
 def test_an_attempt_that_ends_first_leaves_no_wish_open(taken):

@@ -12,6 +12,7 @@ import pytest
 
 from engine import procfs
 from engine.telemetry import cgroup, host
+from engine.telemetry import cpu as module
 from engine.telemetry.cpu import Cpu, Rapl, cpu_devices
 from engine.telemetry.readings import DEVICE_METRICS
 from tests.engine.supervised import until
@@ -118,6 +119,14 @@ def cgroups(root: Path, files: dict[str, str]) -> Path:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
     return root
+
+
+def test_ranks_with_much_memory_are_not_walked(worker: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PSS_LIMIT_BYTES", 1000)
+    cpu = Cpu(1)
+    (device,) = cpu.devices()
+    reading = cpu.read(1.0, {device.id: [worker]})[device.id]
+    assert reading.missing["memory_pss_bytes"][0] == "unsupported" and "memory_pss_bytes" not in reading.slow
 
 
 VERSION_2 = {
