@@ -67,6 +67,7 @@ def _devices(told: Callable[[int], bool], now: datetime) -> Iterator[Family]:
     gpus = [(device, labels) for device, labels in fresh if device.kind == "cuda"]
     for name, metric, factor, said in DCGM:
         yield Family(name, said, _read(gpus, metric, factor))
+    yield Family("DCGM_FI_DEV_XID_ERRORS", "Value of the last XID error encountered.", _last_xids(gpus))
     for metric in METRICS:
         if metric.scope == "device":
             yield Family(f"headroom_device_{metric.name}", metric.meaning, _read(fresh, metric.name, 1))
@@ -99,6 +100,17 @@ def _labels(device: Device, told: Callable[[int], bool]) -> Labels:
 def _read(devices: Iterable[tuple[Device, Labels]], metric: str, factor: float) -> list[Line]:
     read = ((device.latest.get("metrics", {}).get(metric), labels) for device, labels in devices)
     return [Line(labels, value * factor) for value, labels in read if value is not None]
+
+
+def _last_xids(gpus: Iterable[tuple[Device, Labels]]) -> list[Line]:
+    """0 for a GPU that has told of none; no line for one that cannot be asked."""
+    lines = []
+    for device, labels in gpus:
+        codes = [fault["code"].split() for fault in device.latest.get("faults", [])]
+        numbers = [int(code[1]) for code in codes if len(code) == 2 and code[0] == "xid"]
+        if "xid" not in device.latest.get("faults_missing", {"xid": ""}):
+            lines.append(Line(labels, numbers[-1] if numbers else 0))
+    return lines
 
 
 def _queue(now: datetime) -> Iterator[Family]:

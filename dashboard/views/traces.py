@@ -72,6 +72,7 @@ def of(request: HttpRequest, run: Run) -> dict[str, Any]:
         **timeline.of(run, request.GET),
         "trace_files": traces.files_of(job),
         "open_trace": traces.open_of(job),
+        "is_running": job.state in traces.TRACED,
         "may_trace": job.state in traces.TRACED and job.team_id in access.written_ids(request.user),
         "trace_ranks": range(job.num_devices),
         "steps_offered": STEPS_OFFERED,

@@ -63,6 +63,23 @@ def test_figures_of_a_gpu_have_dcgms_names_and_units(scraper, gpus):
     assert found["headroom_device_sm_clock_hz"][0][1] == 1.98e9
 
 
+def test_the_slower_figures_of_a_gpu_have_dcgms_names_too(scraper, gpus):
+    figures = {"sm_occupancy_share": 0.25, "memory_temperature_celsius": 74.0, "pcie_replays": 5.0}
+    faults = [{"code": "ecc"}, {"code": "xid 63"}]
+    first, second = gpus.devices.order_by("index")
+    Device.objects.filter(id=first.id).update(
+        latest={"metrics": figures, "faults": faults, "faults_missing": {}}
+    )
+    Device.objects.filter(id=second.id).update(
+        latest={"metrics": {}, "faults_missing": {"xid": ["unsupported", "MIG"]}}
+    )
+    found = scraped(scraper)
+    assert found["DCGM_FI_PROF_SM_OCCUPANCY"][0][1] == 0.25
+    assert found["DCGM_FI_DEV_MEMORY_TEMP"][0][1] == 74.0
+    assert found["DCGM_FI_DEV_PCIE_REPLAY_COUNTER"][0][1] == 5.0
+    assert [(labels["gpu"], value) for labels, value in found["DCGM_FI_DEV_XID_ERRORS"]] == [("0", 63.0)]
+
+
 def test_a_reading_that_cannot_be_had_has_no_line(scraper, gpus):
     found = scraped(scraper)
     assert "DCGM_FI_DEV_GPU_TEMP" not in found
