@@ -65,7 +65,7 @@ class Facts:
     faults: tuple[str, ...] = ()  # Xid, uncorrectable ECC, a lost device: sentences
     ran_out_of_memory: bool = False  # in an earlier attempt
     unlimited_gain_share: float | None = (
-        None  # the planner: time the best plan would save if memory had no end
+        None  # saved by changes that only memory refuses, as the planner sees it
     )
     nothing: str = ""
 

@@ -52,8 +52,8 @@ def _candidates(facts: Facts, shares: Shares, compute: float) -> Iterator[Findin
     gain = facts.unlimited_gain_share
     if gain is not None and gain >= NOTABLE and _is_squeezed(facts):
         evidence = Evidence(
-            "Best plan with unlimited memory", gain, "share", "estimated", f">= {words.share(NOTABLE)}",
-            "planner: search",
+            "Saved by what memory refuses", gain, "share", "estimated", f">= {words.share(NOTABLE)}",
+            "this run's phases, of a plan that will not fit",
         )  # fmt: skip
         # An estimate is never called strong.
         yield _finding("capacity", gain, shares, (evidence,), "notable")

@@ -96,8 +96,8 @@ INSIDE: tuple[Rule, ...] = (
     ),
     Rule(
         "capacity", "memory", "Memory capacity",
-        "Memory capacity is the limit: with more of it the best plan would save {share} of each step.",
-        "planner: best plan without a memory limit against this one",
+        "Memory capacity is the limit: changes that only memory refuses would save {share} of each step.",
+        "recompute off or a larger micro-batch, by this run's phases, where the planner says that it will not fit",
         ("recompute", "higher_zero", "offload"),
     ),
     Rule(

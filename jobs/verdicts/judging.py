@@ -14,7 +14,7 @@ from engine.verdict import RULES_VERSION, Verdict, judge
 from jobs.models import Run, RunVerdict
 from jobs.states import FINAL
 from jobs.verdicts.gather import facts_of
-from jobs.verdicts.planning import with_plans
+from jobs.verdicts.planning import unlimited_gain, with_plans
 
 FRESH = timedelta(seconds=5)  # a page that refreshes faster gets the same verdict
 
@@ -22,6 +22,7 @@ FRESH = timedelta(seconds=5)  # a page that refreshes faster gets the same verdi
 def judge_run(run: Run, facts: Facts | None = None) -> RunVerdict:
     """By the rules of today, kept beside what older rules have said."""
     facts = facts or facts_of(run)
+    facts = facts.without(unlimited_gain_share=unlimited_gain(run, facts))
     return _keep(run, with_plans(run, judge(facts)))
 
 

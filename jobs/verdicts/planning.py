@@ -1,4 +1,4 @@
-"""What the planner says of a verdict's remedies: whether each fits the pool's devices, and what it should save."""
+"""What the planner knows beside a run's own phases: what fits the pool's devices, and what remedies should save."""
 
 from __future__ import annotations
 
@@ -6,10 +6,32 @@ import msgspec
 
 from engine import planner
 from engine.judging import knobs
+from engine.judging.facts import Facts
 from engine.judging.results import Remedy, Verdict
+from engine.judging.whatif import gain_of
 from engine.spec import SpecError, parse
 from jobs import planned
 from jobs.models import Run
+
+# What gives speed back that was given up for memory.
+RELEASES = (knobs.no_recompute, knobs.larger_micro_batch)
+
+
+def unlimited_gain(run: Run, facts: Facts) -> float | None:
+    """Share of the time a token that memory costs: what the run would save by the changes that only memory refuses, by
+    its own phases. None where memory refuses none, or nobody knows what fits."""
+    profile = planned.profile_of(run.job.pool) if run.job and facts.num_steps else None
+    if profile is None:
+        return None
+    spec, gains = parse(run.spec), []
+    for release in RELEASES:
+        changes = release(spec)
+        if not changes or not knobs.works(run.spec, changes):
+            continue
+        other = knobs.changed(run.spec, changes)
+        if planner.plan(other, profile).fits() == "will not fit":
+            gains.append(gain_of(facts, other).share or 0.0)
+    return max(gains, default=None)
 
 
 def with_plans(run: Run, verdict: Verdict) -> Verdict:

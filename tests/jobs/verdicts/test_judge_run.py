@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from engine import hardware, planner
 from jobs import tracking, verdicts
 from jobs.models import Attempt, Job, Run, RunVerdict
 from jobs.states import JobState
@@ -135,3 +137,17 @@ def test_rejudge_says_which_runs_are_not_there(db):
         call_command("rejudge", "nobody")
     with pytest.raises(CommandError, match="Name runs"):
         call_command("rejudge")
+
+
+@pytest.mark.parametrize(("memory_bytes", "name"), [(1, "capacity"), (10**15, "compute")])
+def test_memory_is_the_limit_where_it_alone_refuses_what_would_be_faster(
+    trained, monkeypatch, memory_bytes, name
+):
+    """Recomputing costs a quarter of this step; whether memory asks for it is what the planner says."""
+    profile = planner.profile_of(hardware.peak_of("NVIDIA T4"))
+    small = dataclasses.replace(profile, memory_bytes=memory_bytes)
+    monkeypatch.setattr("jobs.planned.profile_of", lambda pool: small)
+    job = trained({}, {}, changes=("parallel.activation_checkpointing=full",))
+    kept = verdicts.judge_run(job.run)
+    assert (kept.name, kept.limit) == (name, "memory" if name == "capacity" else "compute")
+    assert kept.severity == ("notable" if name == "capacity" else "")  # an estimate is never strong
