@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.http import QueryDict
@@ -13,6 +13,7 @@ from jobs.models import Run, StepTimeline
 from jobs.timelines import Place
 
 ROWS_SHOWN = 32
+MARKS_SHOWN = 6000  # of all rows together: a page of more is slow, and its short ones are under a pixel
 NUMBERED_PCT = 1.5  # of the width: a narrower event has no room for its number
 THIN_PCT = 0.1  # drawn at least this wide
 TICKS = 5
@@ -66,6 +67,7 @@ class Picture:
     place: Place
     rows: list[Row]
     num_hidden: int  # ranks that are not drawn
+    num_short: int  # events that are not drawn, since they are the shortest of too many
     span_s: float
     ticks: list[tuple[float, float]]  # percent, seconds
     legend: list[tuple[str, str]]
@@ -103,14 +105,16 @@ def draw(place: Place, ranks: list[StepTimeline]) -> Picture | None:
     began_at = min(rank.began_at for rank in ranks)
     span_s = max(rank.began_at - began_at + rank.step_s for rank in ranks) or 1.0
     rows = [_row(rank, ranks, began_at, span_s) for rank in ranks]
+    shown = [_with_longest(row, MARKS_SHOWN // len(rows[:ROWS_SHOWN])) for row in rows[:ROWS_SHOWN]]
     stages = 1 + max(rank.stage for rank in ranks)
     micro_batches = max(sum(event[0] == "forward" for event in rank.events) for rank in ranks)
     is_pipeline = stages > 1 and micro_batches > 0
     kinds = {mark.kind for row in rows for mark in row.marks}
     return Picture(
         place=place,
-        rows=rows[:ROWS_SHOWN],
+        rows=shown,
         num_hidden=len(rows[ROWS_SHOWN:]),
+        num_short=sum(len(row.marks) - len(kept.marks) for row, kept in zip(rows, shown, strict=False)),
         span_s=span_s,
         ticks=[(100 * part / TICKS, span_s * part / TICKS) for part in range(TICKS)],
         legend=[entry for entry in LEGEND if entry[0] in kinds],
@@ -139,6 +143,13 @@ def _row(rank: StepTimeline, ranks: list[StepTimeline], began_at: float, span_s:
             )
     waited = sum(event[4] for event in rank.events) / 1e6
     return Row(_name(rank, ranks), rank.rank, marks, waited / rank.step_s if rank.step_s else 0.0)
+
+
+def _with_longest(row: Row, limit: int) -> Row:
+    if len(row.marks) <= limit:
+        return row
+    shortest = sorted(mark.width for mark in row.marks)[-limit]
+    return replace(row, marks=[mark for mark in row.marks if mark.width >= shortest][:limit])
 
 
 def _mark(

@@ -7,6 +7,7 @@ import json
 import pytest
 from django.urls import reverse
 
+from dashboard import timeline
 from jobs.models import StepTimeline, Trace, TraceFile, TracePiece
 from jobs.states import JobState
 from tests.dashboard.conftest import set_state
@@ -93,6 +94,14 @@ def test_many_ranks_are_cut_and_counted(owner_browser, job):
     record(job, stages=1, data=40)
     text = part(owner_browser, job)
     assert text.count('class="timeline-strip"') == 32 and "8 more ranks not drawn" in text
+
+
+def test_of_too_many_events_the_longest_are_drawn(owner_browser, job, monkeypatch):
+    monkeypatch.setattr(timeline, "MARKS_SHOWN", 20)
+    record(job, micro_batches=30)
+    text = part(owner_browser, job)
+    assert text.count('<rect class="mark-') - text.count('rx="2"') == 20
+    assert "the 46 shortest events not drawn" in text
 
 
 def test_more_ranks_ask_no_more_of_the_database(owner_browser, job, django_assert_max_num_queries):
