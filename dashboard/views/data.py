@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import messages
@@ -19,6 +20,10 @@ from jobs import datasets
 from jobs.models import Dataset
 
 DATASETS_LIMIT, RUNS_SHOWN, ROWS_SHOWN, REFUSED_SHOWN, CLASSES_SHOWN = 500, 20, 5, 200, 30
+
+
+# The kind of a data set's lines -> the preset whose model reads them.
+PRESET_OF = {"text": "demo", "pairs": "translation", "classes": "classification"}
 
 
 @require_safe
@@ -101,6 +106,15 @@ def refused(request: HttpRequest, dataset_id: str) -> HttpResponse:
     return answer
 
 
+def _train_address(found: Dataset) -> str:
+    """The submit page with a model that reads such data."""
+    changes = [f"data.corpus={corpora.DATASET_PREFIX}{found.id}"]
+    if found.kind == "classes":
+        changes.append(f"model.classes={max(2, len(found.statistics['classes']))}")
+    preset = PRESET_OF.get(found.kind, "demo")
+    return f"{reverse('submit')}?{urlencode({'preset': preset, 'set': changes}, doseq=True)}"
+
+
 def _of(request: HttpRequest, found: Dataset) -> dict[str, Any]:
     runs = datasets.runs_of(found)
     classes = list(found.statistics.get("classes", {}).items())
@@ -108,6 +122,7 @@ def _of(request: HttpRequest, found: Dataset) -> dict[str, Any]:
     return {
         "dataset": found,
         "corpus": f"{corpora.DATASET_PREFIX}{found.id}",
+        "train_address": _train_address(found),
         "objectives": [one for one, kind in corpora.KIND_OF.items() if kind == found.kind],
         "rows": datasets.rows(found, ROWS_SHOWN),
         "refused": datasets.refused(found, REFUSED_SHOWN) if found.num_bad else [],

@@ -34,6 +34,11 @@ class Prepared:
     validation: Tokens | Examples
     meta: dict[str, Any]
 
+    @property
+    def unit(self) -> str:
+        """What the length of a part counts."""
+        return "examples" if isinstance(self.train, Examples) else "tokens"
+
 
 def prepare(
     data: Data, corpus_root: Path, data_dir: Path, say: Say = lambda text: None, tokenizer: Path | None = None

@@ -157,8 +157,8 @@ def _tokens(spec: Spec, placement: Placement, recorder: Recorder) -> Prepared:
     objectives.refuse_unfit(spec, tokens)
     if recorder.rank == 0:
         recorder.note(
-            f"Corpus {spec.data.corpus}: {len(tokens.train):,} tokens to train on, {len(tokens.validation):,} held "
-            f"out; licence {tokens.meta['licence']}."
+            f"Corpus {spec.data.corpus}: {len(tokens.train):,} {tokens.unit} to train on, "
+            f"{len(tokens.validation):,} held out; licence {tokens.meta['licence']}."
         )
     return tokens
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from urllib.parse import urlencode
 
 import pytest
@@ -50,6 +52,16 @@ def test_a_good_file_goes_straight_to_its_page(owner_browser):
         assert text in page
     assert "Cats" in owner_browser.get("/data/").text
     assert f"dataset:{made.id}" in owner_browser.get("/submit/").text
+
+
+def test_training_on_it_begins_with_a_model_that_reads_it(team, owner, owner_browser, node):
+    rows = "".join(f"{json.dumps({'text': str(n), 'label': str(n % 3)})}\n" for n in range(30)).encode()
+    made = datasets.take(team=team, owner=owner, name="", file_name="a.jsonl", pieces=[rows])
+    address = re.search(r'href="(/submit/[^"]+)"', owner_browser.get(f"/data/{made.id}/").text).group(1)
+    page = owner_browser.get(html.unescape(address))
+    assert f"corpus: dataset:{made.id}" in page.text
+    assert "classes: 3" in page.text and "family: encoder" in page.text
+    assert page.context["problems"] == []
 
 
 def test_a_file_that_is_refused_says_why_and_keeps_nothing(owner_browser):

@@ -1,0 +1,79 @@
+"""Every preset for an application really learns on two CPU cores: it beats what takes no learning, on the same data."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.presets import PRESETS
+from engine.telemetry import wire
+
+pytestmark = [pytest.mark.perf, pytest.mark.ranks, pytest.mark.timeout(3600)]
+
+ROOT = Path(__file__).resolve().parents[2]
+LOWER = ("validation_loss",)
+# Preset -> the figures by which it must beat the trivial ones.
+JUDGED = {
+    "demo": ("validation_loss", "token_accuracy_share"),
+    "code": ("validation_loss", "token_accuracy_share"),
+    "masked": ("validation_loss",),
+    "classification": ("validation_loss", "accuracy_share"),
+    "translation": ("validation_loss", "bleu", "rouge_l_share"),
+    "summaries": ("validation_loss", "token_accuracy_share"),
+    "questions": ("validation_loss", "bleu", "exact_match_share"),
+}
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+def trained(preset: str, folder: Path, data_dir: Path) -> list[wire.Line]:
+    """What rank 0 said of a run of the preset, by the command that a person would give."""
+    command = [sys.executable, "-m", "engine", "train", preset, "--dir", str(folder / "run")]
+    own = {"HEADROOM_HOME": str(folder), "HEADROOM_DATA_DIR": str(data_dir)}
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | own, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    spool = folder / "run" / "spool" / "rank0.jsonl"
+    return [wire.decode(line) for line in spool.read_bytes().splitlines()]
+
+
+def trivial_of(lines: list[wire.Line]) -> dict[str, float]:
+    [told] = [line.text for line in lines if line.k == "note" and line.text.startswith("To beat")]
+    pairs = (pair.rsplit(" ", 1) for pair in told.partition(": ")[2].rstrip(".").split(", "))
+    return {name: float(value) for name, value in pairs}
+
+
+def test_the_applications_are_all_judged() -> None:
+    small = {name for name, (_, values) in PRESETS.items() if values["model"]["width"] <= 128} - {"pipeline"}
+    assert small == JUDGED.keys()
+
+
+@pytest.mark.parametrize("preset", JUDGED)
+def test_it_beats_what_takes_no_learning(preset: str, tmp_path: Path, data_dir: Path) -> None:
+    began, cpu = time.monotonic(), children_cpu_s()
+    lines = trained(preset, tmp_path, data_dir)
+    last: dict[str, Any] = [line.metrics for line in lines if line.k == "validation"][-1]
+    trivial = trivial_of(lines)
+    print(f"\n{preset}: {time.monotonic() - began:.0f} s, {children_cpu_s() - cpu:.0f} CPU s")
+    for name, baseline in trivial.items():
+        print(f"  {name:<22} {last[name]:9.4g}   trivial {baseline:9.4g}")
+    print(f"  {json.dumps(PRESETS[preset][1].get('data', {}))}")
+    for name in JUDGED[preset]:
+        better = last[name] < trivial[name] if name in LOWER else last[name] > trivial[name]
+        assert better, f"{name} {last[name]:.4g} does not beat {trivial[name]:.4g}"
+
+
+def children_cpu_s() -> float:
+    times = os.times()
+    return times.children_user + times.children_system
