@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Prefetch, QuerySet
 
-from dashboard.templatetags.units import as_bytes, as_duration, as_figure, as_pct, as_share
+from dashboard.templatetags.units import as_bytes, as_figure, as_pct, as_share
 from engine.spec import flatten
 from jobs import use
 from jobs.models import Device, Job, Lease, Node
@@ -71,7 +71,7 @@ def _figure(name: str, device: Device) -> Figure:
 
 
 def as_ms(value: float) -> str:
-    return as_duration(value / 1000)
+    return f"{value:.3g} ms"
 
 
 # What the sampler says of the machine as a whole: its name there, what it is called, how it is written.

@@ -51,6 +51,15 @@ def test_the_machine_tells_how_it_is_until_it_falls_silent(owner_browser, node):
     assert "CPU busy" not in owner_browser.get(NODE).text
 
 
+def test_it_tells_what_sampling_costs_and_how_a_gpu_is_linked(owner_browser, node):
+    Node.objects.update(host={"sampling_tick_ms": 2.5, "sampling_core_share": 0.0026})
+    facts = {"PCIe": "generation 5 x16 of 5 x16", "NVLinks": 18}
+    Device.objects.filter(node=node, index=0).update(latest={"metrics": {}, "facts": facts})
+    text = owner_browser.get(NODE).text
+    assert "Sampling, a tick <b>2.5 ms</b>" in text and "Sampling, of a core <b>0.3 %</b>" in text
+    assert "PCIe generation 5 x16 of 5 x16 · NVLinks 18" in text
+
+
 def test_a_stranger_sees_the_node_and_not_whose_job_it_is(stranger_browser, running):
     text = stranger_browser.get(NODE).text
     assert "Another team" in text
