@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine import grid
+from engine.rules import refused_guard, refused_offload, refused_optimiser
 from engine.spec import Problem, Spec, SpecError, flatten
 
 
@@ -32,18 +33,11 @@ def refuse_impossible(spec: Spec, hardware: Hardware | None = None) -> None:
 NOT_BUILT: dict[str, tuple[Any, ...]] = {
     "parallel.offload_optimiser": ("none",),
     "parallel.offload_parameters": ("none",),
-    "precision.dtype": ("auto", "fp32", "bf16", "fp16"),
-    "optimiser.name": ("adamw", "sgd"),
-    "optimiser.schedule": ("constant", "cosine"),
-    "optimiser.momentum": (0.9,),
-    "guard.on_broken_step": ("stop",),
-    "guard.spike_factor": (0,),
-    "guard.patience": (0,),
 }
 
 
 def _training(spec: Spec) -> Iterator[Problem]:
-    for rules in (_not_built, _shape, _layout, _budget):
+    for rules in (_not_built, _shape, _layout, _budget, refused_optimiser, refused_guard, refused_offload):
         yield from rules(spec)
 
 
@@ -149,7 +143,7 @@ def _layout(spec: Spec) -> Iterator[Problem]:
             )
             break
     unit = batch.micro_batch_size * parallel.data
-    if batch.global_batch_size % unit:
+    if batch.global_batch_size % unit and not batch.full_batch:
         near = max(unit, round(batch.global_batch_size / unit) * unit)
         yield Problem(
             "batch.global_batch_size",
@@ -185,6 +179,12 @@ def _hardware(spec: Spec, hardware: Hardware) -> Iterator[Problem]:
         yield Problem(
             "precision.dtype",
             "fp16 is not supported on CPU devices by DeepSpeed; fp32 is.",
+            {"precision.dtype": "fp32"},
+        )
+    if hardware.kind == "cpu" and spec.precision.dtype == "tf32":
+        yield Problem(
+            "precision.dtype",
+            "tf32 is a format of NVIDIA's tensor cores, from Ampere on; a CPU has none. fp32 is the same numbers.",
             {"precision.dtype": "fp32"},
         )
     limit, need = hardware.gang_limit, spec.parallel.world_size

@@ -105,6 +105,11 @@ class Batch(Part):
     micro_batch_size: int = Field(
         8, ge=1, le=4096, title="Micro-batch", description="Sequences a rank holds at once"
     )
+    full_batch: bool = Field(
+        False,
+        title="Full batch",
+        description="Every step sees the whole training part, whatever the global batch says",
+    )
 
 
 Recompute = Literal["none", "selective", "full"]

@@ -83,8 +83,8 @@ def layout(spec: Spec, dtype: str) -> dict[str, Any]:
 def snapshot(engine: Any, place: Place, copy: Callable[[str, Tensor], Tensor]) -> Snapshot:
     """This rank's state, each tensor passed through `copy` with its key. Of what several ranks keep alike, each data
     rank takes a share, and of what tensor ranks keep alike, the first takes it all."""
-    parameters, states = named_parameters(engine), base_optimiser(engine).state
-    found, tables, scalars, cut_of = {}, {}, {}, cuts(engine)
+    parameters, states = named_parameters(engine), _states(engine)
+    found, tables, scalars, shapes, cut_of = {}, {}, {}, {}, cuts(engine)
     for name, parameter in parameters.items():
         cut = cut_of.get(id(parameter))
         shape = tuple(getattr(parameter, "ds_shape", parameter.shape))
@@ -101,8 +101,13 @@ def snapshot(engine: Any, place: Place, copy: Callable[[str, Tensor], Tensor]) -
         for kind, values in _kept_of(fragment, states.get(fragment.holder, {}), scalars).items():
             key = key_of(kind, fragment.name, part, fragment.start + first)
             found[key] = copy(key, values[first:last])
+        if place.data_rank == 0:
+            for kind, value in _of_own_shape(fragment, states.get(fragment.holder, {})).items():
+                key = key_of(kind, fragment.name, 0, 0)
+                found[key] = copy(key, value.detach().reshape(-1))
+                shapes[f"{kind}|{fragment.name}"] = list(value.shape)
     found |= {f"{RANDOM}|{device}": copy(device, state) for device, state in _random_states(engine).items()}
-    own = {"parameters": tables, "scalars": scalars, "loss_scale": _loss_scale(engine)}
+    own = {"parameters": tables, "scalars": scalars, "shapes": shapes, "loss_scale": _loss_scale(engine)}
     own["skipped_steps"] = engine.skipped_steps
     if hasattr(engine.module, "micro_offset"):
         own["micro_offset"] = engine.module.micro_offset
@@ -193,18 +198,38 @@ def _kept_of(fragment: Fragment, state: Mapping[str, Any], scalars: dict[str, fl
     for kind, value in state.items():
         if isinstance(value, Tensor) and value.numel() == fragment.holder.numel() and value.dim() > 0:
             found[kind] = fragment.of(value)
-        elif value is not None:
+        elif value is not None and not _has_own_shape(fragment, value):
             scalars[kind] = float(value)
     return found
+
+
+def _of_own_shape(fragment: Fragment, state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Adafactor's row and column means: of a whole matrix, but not element by element. No layout cuts them."""
+    return {kind: value for kind, value in state.items() if _has_own_shape(fragment, value)}
+
+
+def _has_own_shape(fragment: Fragment, value: Any) -> bool:
+    return isinstance(value, Tensor) and value.dim() > 0 and value.numel() != fragment.holder.numel()
+
+
+def _states(engine: Any) -> Mapping[Tensor, Mapping[str, Any]]:
+    """What L-BFGS keeps of earlier steps is not saved: a resumed run learns its curvature anew."""
+    optimiser = base_optimiser(engine)
+    return {} if isinstance(optimiser, torch.optim.LBFGS) else optimiser.state
 
 
 @torch.no_grad()
 def _load_optimiser(engine: Any, pieces: Pieces, scalars: Mapping[str, float], place: Place) -> None:
     states = base_optimiser(engine).state
+    shapes = {key: shape for own in pieces.own.values() for key, shape in own.get("shapes", {}).items()}
     for fragment in fragments(engine):
         state = states[fragment.holder]
         for kind in pieces.kinds(fragment.name):
             if kind == WEIGHT:
+                continue
+            if shape := shapes.get(f"{kind}|{fragment.name}"):
+                values = pieces.part(kind, fragment.name, 0, 1, 0, math.prod(shape))
+                state[kind] = torch.from_numpy(values).reshape(shape).to(fragment.holder.device)
                 continue
             if kind not in state:
                 state[kind] = torch.zeros_like(fragment.holder, requires_grad=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Callable
@@ -13,10 +12,13 @@ from deepspeed import comm
 from deepspeed.comm import comm as backends
 
 from engine.data import objectives
+from engine.data.full import FullBatch
 from engine.data.sources import Training
 from engine.directory import BORDER_EXITS, EXIT_LATE, EXIT_STOPPED, checkpoint_name
 from engine.rank.evaluate import Evaluation
 from engine.rank.exits import EXIT_DIVERGED, EXIT_DONE
+from engine.rank.guard import CURE
+from engine.rank.mending import mend
 from engine.rank.readings import Readings
 from engine.rank.recorder import Absences
 from engine.rank.schedule import learning_rate
@@ -56,11 +58,11 @@ def train(session: Session, stop_wanted: Callable[[], bool]) -> Ending:
     steps, last_step, ending = spec.budget.steps, session.last_step, None
 
     for step in range(session.first_step, last_step):
-        border = take_step(session, source, readings, step, stop_wanted())
+        border, wrong = take_step(session, source, readings, step, stop_wanted())
         done = step + 1
         if step == session.first_step:
             session.first_step_done()
-        ending = ending_of(steps, done, border, last_step)
+        ending = ending_of(steps, done, border, last_step, mend(session, done, wrong))
         if ending and ending.exit_code == EXIT_DIVERGED:
             break
         validation_loss, is_best = None, False
@@ -68,6 +70,7 @@ def train(session: Session, stop_wanted: Callable[[], bool]) -> Ending:
             readings.held_out = evaluation.at(done, readings.mean_loss())
             validation_loss = readings.held_out["validation_loss"]
             is_best = spec.budget.keep_best and session.saver.is_best(validation_loss)
+            ending = ending or _early_ending(session, done, validation_loss)
         if _due(done, spec.budget.checkpoint_every) or ending or is_best:
             _save(session, done, validation_loss, is_last=ending is not None)
         if ending:
@@ -81,11 +84,14 @@ def train(session: Session, stop_wanted: Callable[[], bool]) -> Ending:
 
 
 def training_batches(session: Session) -> Training:
-    return objectives.training(session.spec, session.tokens)
+    source = objectives.training(session.spec, session.tokens)
+    return FullBatch(source) if session.spec.batch.full_batch else source
 
 
-def take_step(session: Session, source: Training, readings: Readings, step: int, stop: bool) -> Border:
-    """One update, measured and recorded."""
+def take_step(
+    session: Session, source: Training, readings: Readings, step: int, stop: bool
+) -> tuple[Border, str]:
+    """One update, measured and recorded; and what is wrong with it, if anything."""
     session.tracer.begin(step + 1)
     session.breakdown.begin()
     session.heart.beat(step, Stage.FIRST_STEP if step == session.first_step else Stage.STEP)
@@ -93,7 +99,7 @@ def take_step(session: Session, source: Training, readings: Readings, step: int,
     for group in session.optimiser.param_groups:
         group["lr"] = rate
     loss_share = session.trainer.step(source, step)
-    norm = session.norm.read()
+    norm = session.update.read()
     # A rank that waits for the others in the next line is ahead of one that lags.
     session.heart.beat(step, Stage.FIRST_STEP if step == session.first_step else Stage.STEP)
     extras = (*session.saver.flags(), session.tracer.asked())
@@ -104,12 +110,14 @@ def take_step(session: Session, source: Training, readings: Readings, step: int,
     if step == session.first_step:
         session.breakdown.learn(backends.cdb)
 
+    wrong = session.guard.what_is_wrong(border.loss, border.broken)
+    session.guard.record(border.loss, wrong)
     run = readings.of_run(step + 1, border.loss, rate, norm, step_s)
     _record(session, step + 1, run, readings.absences() if step == session.first_step else {})
     session.narrator.step(step + 1, run)
     session.tracer.step_done(step + 1)
     session.tracer.agree(border.traces, step + 1)
-    return border
+    return border, wrong
 
 
 def _record(session: Session, done: int, run: dict[str, float] | None, absences: Absences) -> None:
@@ -139,12 +147,11 @@ def _agree(
     return Border(loss, *(flag > 0 for flag in flagged), num_written, num_failed, traces)
 
 
-def ending_of(steps: int, done: int, border: Border, last_step: int) -> Ending | None:
-    """Whether the attempt ends after step `done`, and how; the same on every rank, since the border is."""
-    if not math.isfinite(border.loss) or border.broken:
-        what = "The gradient norm is not finite" if border.broken else f"The loss is {border.loss}"
-        cure = "A lower learning rate, a longer warm-up or gradient clipping may help."
-        return Ending(EXIT_DIVERGED, f"{what} at step {done}: training has diverged. {cure}")
+def ending_of(steps: int, done: int, border: Border, last_step: int, wrong: str = "") -> Ending | None:
+    """Whether the attempt ends after step `done`, and how; the same on every rank, since the border is. `wrong`: what
+    is wrong with the step and was not mended."""
+    if wrong:
+        return Ending(EXIT_DIVERGED, f"{wrong} at step {done}: training has diverged. {CURE}")
     if done >= steps:
         return Ending(EXIT_DONE, f"Finished all {steps} steps.")
     if done >= last_step:
@@ -154,6 +161,14 @@ def ending_of(steps: int, done: int, border: Border, last_step: int) -> Ending |
     if border.late:
         return Ending(EXIT_LATE, f"The time limit was reached after step {done} of {steps}.")
     return None
+
+
+def _early_ending(session: Session, done: int, validation_loss: float) -> Ending | None:
+    if not session.guard.is_out_of_patience(validation_loss):
+        return None
+    best, patience = session.guard.best, session.spec.guard.patience
+    said = f"no better than {best:.4f} in {patience} validations in a row"
+    return Ending(EXIT_DONE, f"Stopped early after step {done}: the validation loss was {said}.")
 
 
 def _due(done: int, every: int) -> bool:

@@ -21,16 +21,16 @@ def resolve_dtype(spec: Spec, device_kind: str, data_dir: Path) -> tuple[str, st
     """The format, a sentence saying why, and the sentence's level. Raises SpecError for fp16 on a CPU.
     All ranks of a node decide alike: they read one calibration."""
     wanted = spec.precision.dtype
+    if wanted == "auto" and spec.optimiser.name in ("lbfgs", "adafactor"):
+        return "fp32", f"Number format fp32, which {spec.optimiser.name} needs.", "info"
     if device_kind == "cuda":
         if wanted != "auto":
             return wanted, f"Number format {wanted}, as the spec says.", "info"
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return "bf16", "Number format bf16: the GPU computes in it.", "info"
         return "fp32", "Number format fp32: this GPU does not compute in bf16.", "info"
-    if wanted == "fp16":
-        raise SpecError(
-            [Problem("precision.dtype", "fp16 is not supported on CPU devices by DeepSpeed; fp32 is.")]
-        )
+    if wanted in ("fp16", "tf32"):
+        raise SpecError([Problem("precision.dtype", f"{wanted} is not for CPU devices; fp32 is.")])
     if wanted == "fp32":
         return wanted, "Number format fp32, as the spec says.", "info"
     speed = _bf16_speed(data_dir)

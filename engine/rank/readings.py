@@ -72,6 +72,8 @@ class Readings:
             metrics["grad_norm"] = norm
         if self._peak_flops_per_s is not None:
             metrics["mfu_share"] = flops_per_s / self._peak_flops_per_s
+        if self._session.guard.policy != "stop":
+            metrics["broken_steps"] = float(self._session.guard.num_broken)
         if self._session.dtype == "fp16":
             metrics["loss_scale"] = float(self._session.engine.optimizer.loss_scale)
         self._last = metrics

@@ -12,12 +12,13 @@ import torch
 from engine.data.prepare import Prepared
 from engine.directory import AttemptDirectory, Seat
 from engine.rank.breakdown import Breakdown
-from engine.rank.gradients import GradientNorm
+from engine.rank.guard import Guard
 from engine.rank.narrate import Narrator
 from engine.rank.recorder import Recorder
 from engine.rank.saving import Saver
 from engine.rank.trace import Tracer
 from engine.rank.trainers import Trainer
+from engine.rank.updates import Update
 from engine.spec import Spec
 from engine.telemetry.heartbeat import Heart
 
@@ -34,7 +35,8 @@ class Session:
     engine: Any
     optimiser: torch.optim.Optimizer
     trainer: Trainer
-    norm: GradientNorm
+    update: Update
+    guard: Guard
     breakdown: Breakdown
     recorder: Recorder
     saver: Saver

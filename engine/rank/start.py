@@ -24,16 +24,19 @@ from engine import checks
 from engine.checkpoints.folder import TOKENIZER, read_manifest
 from engine.checkpoints.start import open_start
 from engine.data import objectives
+from engine.data.full import with_full_batch
 from engine.data.prepare import Prepared, prepare
 from engine.directory import AttemptDirectory, Placement, Seat
 from engine.rank import checkpoint, collectives, fabric, narrate
 from engine.rank.breakdown import Breakdown
 from engine.rank.build import build_engine
+from engine.rank.guard import Guard
 from engine.rank.loop import train
 from engine.rank.loss import Loss
 from engine.rank.marks import marks_of
 from engine.rank.narrate import Narrator
 from engine.rank.precision import resolve_dtype
+from engine.rank.quasi_newton import QuasiNewtonTrainer
 from engine.rank.recorder import Recorder
 from engine.rank.saving import Saver
 from engine.rank.session import Session
@@ -41,6 +44,7 @@ from engine.rank.timeline import early_step
 from engine.rank.trace import Tracer
 from engine.rank.trainers import MicroBatches, PipelineTrainer, PlainTrainer
 from engine.rank.transfers import Transfers
+from engine.rank.updates import Update
 from engine.spec import Spec
 from engine.supervision.hung import DUMP_SIGNAL, PEER_TIMEOUT_S
 from engine.telemetry.heartbeat import Heart, Stage
@@ -48,7 +52,7 @@ from engine.telemetry.heartbeat import Heart, Stage
 # DeepSpeed 0.19.8 calls names that torch 2.13 has renamed; neither is ours to change.
 warnings.filterwarnings("ignore", r"`torch\.distributed\.", FutureWarning)
 
-DTYPES = ("fp32", "bf16", "fp16")
+DTYPES = ("fp32", "bf16", "fp16", "tf32")
 
 
 class StopFlag:
@@ -97,11 +101,15 @@ def open_session(directory: AttemptDirectory, rank: int, began: float) -> Sessio
 
     with _phase(recorder, "data"):
         tokens = _tokens(spec, placement, recorder)
+        if spec.batch.full_batch:
+            spec = with_full_batch(spec, tokens)
     with _phase(recorder, "build"):
         heart.beat(0, Stage.BUILD)
         transfers = Transfers(rank, device) if spec.parallel.stages > 1 else None
         breakdown = Breakdown(marks_of(seat.device_kind), transfers)
         dtype = _choose_dtype(spec, seat, placement, recorder)
+        if dtype == "tf32":
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         _join(seat, breakdown)
         if placement.has_other_nodes:
             dtype = _as_rank_0_chose(dtype, device)
@@ -109,9 +117,11 @@ def open_session(directory: AttemptDirectory, rank: int, began: float) -> Sessio
         # weights come from seeds of their own.
         torch.manual_seed(spec.seed * 1_000_003 + seat.stage * spec.parallel.data + seat.data_rank)
         loss = Loss(spec.optimiser.label_smoothing)
-        engine, optimiser, norm = build_engine(spec, dtype, seat.device_kind, loss)
-        kind = PipelineTrainer if spec.parallel.stages > 1 else PlainTrainer
-        trainer = kind(spec, engine, loss, MicroBatches(spec, seat.data_rank, device, heart), breakdown)
+        guard = Guard(spec)
+        update = Update(spec.optimiser.gradient_clip, guard)
+        engine, optimiser = build_engine(spec, dtype, seat.device_kind, loss, update)
+        micro_batches = MicroBatches(spec, seat.data_rank, device, heart)
+        trainer = _trainer_for(spec)(spec, engine, loss, micro_batches, breakdown, update)
         heart.beat(0, Stage.LONG)
         saver, first_step = _saver(directory, engine, spec, dtype, seat, placement, recorder, tokens)
     narrator = Narrator(rank, spec.budget.steps)
@@ -123,9 +133,15 @@ def open_session(directory: AttemptDirectory, rank: int, began: float) -> Sessio
     early = early_step(first_step, last_step)
     tracer = Tracer(directory, placement.world_size, recorder, breakdown, heart, early)
     return Session(
-        directory, spec, dtype, device, started_at, first_step, tokens, engine, optimiser, trainer, norm, breakdown,
-        recorder, saver, heart, narrator, seat, tracer, placement.halt_at_step,
+        directory, spec, dtype, device, started_at, first_step, tokens, engine, optimiser, trainer, update, guard,
+        breakdown, recorder, saver, heart, narrator, seat, tracer, placement.halt_at_step,
     )  # fmt: skip
+
+
+def _trainer_for(spec: Spec) -> type[PlainTrainer | PipelineTrainer]:
+    if spec.parallel.stages > 1:
+        return PipelineTrainer
+    return QuasiNewtonTrainer if spec.optimiser.name == "lbfgs" else PlainTrainer
 
 
 def _set_up_process(placement: Placement, seat: Seat) -> torch.device:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import MethodType
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from engine.rank.breakdown import Breakdown
 from engine.rank.loss import Loss
 from engine.rank.model.embed import Stream
+from engine.rank.updates import Update
 from engine.spec import Spec
 from engine.telemetry.heartbeat import Heart
 
@@ -63,10 +64,10 @@ class PlainTrainer:
     """Plain and ZeRO 0-3: every rank runs the whole model on its own rows."""
 
     def __init__(
-        self, spec: Spec, engine: Any, loss: Loss, micro_batches: MicroBatches, breakdown: Breakdown
-    ) -> None:
+        self, spec: Spec, engine: Any, loss: Loss, micro_batches: MicroBatches, breakdown: Breakdown, update: Update
+    ) -> None:  # fmt: skip
         self._spec, self._engine, self._loss = spec, engine, loss
-        self._micro_batches, self._breakdown = micro_batches, breakdown
+        self._micro_batches, self._breakdown, self._update = micro_batches, breakdown, update
         # Shares of the mean over a global batch: each rank's sum of its micro-batches' means over this. Tensor ranks
         # see the same rows.
         self._shares = spec.accumulation * spec.parallel.data * spec.parallel.tensor
@@ -77,16 +78,18 @@ class PlainTrainer:
         engine.train()
         self._loss.training(source.correction(step))
         micro_batches, total = self._micro_batches.of(source, step), torch.zeros((), device=engine.device)
-        for _ in range(self._spec.accumulation):
+        for micro in range(1, self._spec.accumulation + 1):
             with phase("data_wait_s", "load"):
                 inputs, targets = next(micro_batches)
             with phase("forward_s"):
                 loss = self._loss(engine(inputs), targets)
             with phase("backward_s"):
                 engine.backward(loss)
-            with phase("optimiser_s"):
-                engine.step()  # does something only after the last micro-batch
             total += loss.detach()
+            with phase("optimiser_s"):
+                if micro == self._spec.accumulation:
+                    self._update.agree(total / self._shares)
+                engine.step()  # does something only after the last micro-batch
         return total / self._shares
 
     @torch.no_grad()
@@ -109,15 +112,23 @@ class PipelineTrainer:
     """Pipeline: DeepSpeed's schedule moves micro-batches through the stages and gives every rank the same loss."""
 
     def __init__(
-        self, spec: Spec, engine: Any, loss: Loss, micro_batches: MicroBatches, breakdown: Breakdown
-    ) -> None:
+        self, spec: Spec, engine: Any, loss: Loss, micro_batches: MicroBatches, breakdown: Breakdown, update: Update
+    ) -> None:  # fmt: skip
         self._engine, self._loss, self._micro_batches = engine, loss, micro_batches
         self._world_size = spec.parallel.world_size
-        _time_instructions(engine, breakdown)
+        self._shares = spec.accumulation * spec.parallel.data * spec.parallel.tensor
+        _time_instructions(engine, breakdown, lambda: update.agree(self._loss_share()))
 
     def step(self, source: TrainingSource, step: int) -> Tensor:
         self._loss.training(source.correction(step))
         return self._engine.train_batch(self._micro_batches.of(source, step)) / self._world_size
+
+    def _loss_share(self) -> Tensor:
+        """Before the update, when only the last stage knows its losses."""
+        engine = self._engine
+        if not engine.is_last_stage():
+            return torch.zeros((), device=engine.device)
+        return engine.total_loss / self._shares
 
     def validate(self, source: HeldOut) -> Tensor:
         self._loss.judging(source.correction)
@@ -147,12 +158,14 @@ _PHASE_OF = {
 }
 
 
-def _time_instructions(engine: Any, breakdown: Breakdown) -> None:
+def _time_instructions(engine: Any, breakdown: Breakdown, before_update: Callable[[], None]) -> None:
     """Put a phase around the engine's instructions, through the table from which it runs them."""
 
     def timed(instruction: Any, phase: str, name: str) -> Any:
         def run(self: Any, **kwargs: Any) -> None:
             with breakdown.phase(phase, name):
+                if name == "optimiser":
+                    before_update()
                 MethodType(instruction, self)(**kwargs)
 
         return run

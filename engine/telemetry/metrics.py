@@ -54,6 +54,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("learning_rate", "", "run", "Learning rate", "As used by this step"),
     Metric("grad_norm", "", "run", "Gradient norm", "Global L2 norm before clipping"),
     Metric("loss_scale", "", "run", "Loss scale", "fp16 only"),
+    Metric("broken_steps", "", "run", "Broken steps", "Steps so far without a finite loss or gradient, or with a spike: left out or rolled back, by policy"),
     Metric("tokens", "tokens", "run", "Tokens seen", "Training tokens up to and including this step"),
     Metric("step_s", "s", "run", "Step time", "Wall time of the step, slowest rank not waited for"),
     Metric("tokens_per_s", "tokens_per_s", "run", "Throughput", "Tokens of the step over its wall time"),

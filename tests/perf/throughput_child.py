@@ -19,12 +19,12 @@ from deepspeed.comm import comm as backends
 from engine import arithmetic
 from engine.directory import AttemptDirectory
 from engine.rank.breakdown import Breakdown
-from engine.rank.build import build_optimiser
 from engine.rank.collectives import PAYLOADS, Payload
 from engine.rank.loop import take_step, training_batches
 from engine.rank.loss import Loss, loss_of
 from engine.rank.marks import HostMarks
 from engine.rank.model.build import Whole
+from engine.rank.optimisers import build_optimiser
 from engine.rank.readings import Readings
 from engine.rank.schedule import learning_rate
 from engine.rank.session import Session
@@ -135,6 +135,7 @@ def silent_step(session: Session) -> Callable[[int], None]:
         Loss(0.0),
         MicroBatches(session.spec, 0, session.device, session.heart),
         silent,
+        session.update,
     )
     quiet, source = (
         replace(session, trainer=trainer, breakdown=silent, recorder=silent, narrator=silent, tracer=silent),

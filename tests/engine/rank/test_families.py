@@ -57,8 +57,8 @@ def test_a_family_has_the_curve_of_one_rank(
 
 
 def test_tensor_ranks_drop_the_same_of_what_they_both_hold(start: Callable[..., Attempt]) -> None:
-    """A checkpoint holds the first tensor rank's copy of what all have. Had the copies drifted apart, a resumed run would
-    not go on as the undisturbed one did."""
+    """A checkpoint holds the first tensor rank's copy of what all have. Had the copies drifted apart, a resumed run
+    would not go on as the undisturbed one did."""
     spec = tiny(model={"dropout": 0.3}, parallel={"tensor": 2}, budget={"steps": 8, "checkpoint_every": 4})
     whole = start(spec, "whole").succeeded()
     again = start(spec, "again", resume_from=whole.directory.checkpoints / "step-00000004").succeeded()

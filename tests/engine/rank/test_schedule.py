@@ -35,3 +35,20 @@ def test_no_warm_up_starts_at_the_peak() -> None:
 def test_a_run_that_is_all_warm_up_has_no_division_by_zero() -> None:
     assert rates(warmup_steps=20)[-1] == pytest.approx(1.0)
     assert rates(warmup_steps=19)[-1] == pytest.approx(1.0)
+
+
+def test_linear_falls_evenly_and_would_reach_zero_one_step_on() -> None:
+    after = rates(schedule="linear")[4:]
+    assert after == pytest.approx([(16 - n) / 16 for n in range(16)])
+
+
+def test_wsd_stays_until_the_last_fifth_and_falls_to_almost_nothing() -> None:
+    after = rates(schedule="wsd")[4:]
+    assert set(after[:13]) == {1.0}
+    assert after[13:] == pytest.approx([0.5, 0.2929, 0.1340], abs=1e-4)
+
+
+def test_inverse_sqrt_starts_at_the_peak_and_halves_at_four_times_the_warm_up() -> None:
+    after = rates(schedule="inverse_sqrt")
+    assert after[3] == 1.0
+    assert after[15] == pytest.approx(0.5)
