@@ -67,6 +67,7 @@ SECTIONS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         Panel("Learning rate", ("learning_rate",), floor=0),
         Panel("Gradient norm", ("grad_norm",), floor=0),
         Panel("Loss scale", ("loss_scale",), floor=0, is_optional=True),
+        Panel("Broken steps", ("broken_steps",), floor=0, is_optional=True),
     )),
     ("Speed", (
         Panel("Throughput", ("tokens_per_s",), floor=0),
