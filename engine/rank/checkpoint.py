@@ -27,13 +27,13 @@ from engine.rank.fragments import (
     is_shared_out,
     named_parameters,
 )
+from engine.rank.scales import loss_scale, scale_holders
 from engine.spec import Spec, flatten
 
 # Of a spec, what a checkpoint's weights and optimiser state depend on; a change there makes them useless.
 WEIGHTS_DEPEND_ON = ("model", "vocab_size")
 # What the random states of its ranks depend on.
 RANDOM_DEPENDS_ON = ("parallel", "micro_batch_size", "dtype")
-SCALE_FIELDS = ("cur_scale", "cur_iter", "last_overflow_iter", "cur_hysteresis")
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def snapshot(engine: Any, place: Place, copy: Callable[[str, Tensor], Tensor]) -
                 found[key] = copy(key, value.detach().reshape(-1))
                 shapes[f"{kind}|{fragment.name}"] = list(value.shape)
     found |= {f"{RANDOM}|{device}": copy(device, state) for device, state in _random_states(engine).items()}
-    own = {"parameters": tables, "scalars": scalars, "shapes": shapes, "loss_scale": _loss_scale(engine)}
+    own = {"parameters": tables, "scalars": scalars, "shapes": shapes, "loss_scale": loss_scale(engine)}
     own["skipped_steps"] = engine.skipped_steps
     if hasattr(engine.module, "micro_offset"):
         own["micro_offset"] = engine.module.micro_offset
@@ -128,7 +128,7 @@ def resume(path: Path, engine: Any, spec: Spec, dtype: str, place: Place) -> Res
     engine.micro_steps = step * spec.accumulation
     engine.global_samples = step * spec.batch.global_batch_size
     engine.skipped_steps = own["skipped_steps"]
-    for holder in _scale_holders(engine):
+    for holder in scale_holders(engine):
         for name, value in own["loss_scale"].items():
             if hasattr(holder, name):
                 setattr(holder, name, value)
@@ -278,22 +278,6 @@ def _restore_random(
         torch.manual_seed(int(mixed[0] >> np.uint64(1)))
     if hasattr(engine.module, "micro_offset"):
         engine.module.micro_offset = own["micro_offset"] if is_same else step * spec.accumulation
-
-
-def _scale_holders(engine: Any) -> list[Any]:
-    """Where a wrapper keeps the loss scale of fp16: in an object of its own, or in its configuration."""
-    names = ("loss_scaler", "loss_scale_config")
-    return [getattr(engine.optimizer, name) for name in names if hasattr(engine.optimizer, name)]
-
-
-def _loss_scale(engine: Any) -> dict[str, float]:
-    found = {}
-    for holder in _scale_holders(engine):
-        for name in SCALE_FIELDS:
-            value = getattr(holder, name, None)
-            if value is not None and math.isfinite(value):
-                found[name] = value
-    return found
 
 
 def _of_other_layout(before: Mapping[str, Any], now: Mapping[str, Any], has_dropout: bool) -> str:
