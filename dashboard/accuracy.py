@@ -205,7 +205,11 @@ def drawings(rows: Iterable[Judged], only: str = "") -> list[tuple[forecasts.Fie
 def _drawing(field: str, rows: list[Judged]) -> Plot:
     write = writer(field)
     values = [value for row in rows for value in (row.measured, row.point)]
-    x, y = plots.axis(values, write, is_x=True), plots.axis(values, write, is_x=False)
+    unit = forecasts.BY_NAME[field].unit
+    how: dict[str, Any] = {"base": 2} if unit == "bytes" else {}
+    if unit == "s":
+        how = {"round_numbers": plots.DURATIONS}
+    x, y = plots.axis(values, write, is_x=True, **how), plots.axis(values, write, is_x=False, **how)
     dots = [
         Dot(x.at(row.measured), y.at(row.point), _said(row, write), "tone-1" if row.learnt_from else "is-off",
             reverse("run", args=[row.run]) if row.run else "")

@@ -71,7 +71,7 @@ def _plot(rows: list[Row], points: Points) -> Plot | None:
     if not values:
         return None
     x = plots.axis([point["message_bytes"] for point in points], as_bytes, is_x=True, base=2)
-    y = plots.axis(values, lambda value: f"{as_bytes(value)}/s", is_x=False)
+    y = plots.axis(values, lambda value: f"{as_bytes(value)}/s", is_x=False, base=2)
     return Plot(x, y, "message size", "bus bandwidth", [], [_line(row, rates, points, x, y) for row in rows])
 
 

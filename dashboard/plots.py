@@ -7,9 +7,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 640.0, 340.0
-LEFT, RIGHT, TOP, BOTTOM = 74.0, 18.0, 14.0, 40.0  # what the axes' texts take
+LEFT, RIGHT, TOP, BOTTOM = 94.0, 18.0, 14.0, 40.0  # what the axes' texts take
 TICKS = 5
 FEWEST_TICKS = 3  # of a logarithmic axis, before the steps between its powers are drawn too
+
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
+# Round numbers of seconds, and of joules as people read energy.
+DURATIONS = (
+    *(m * 10.0**power for power in (-6, -5, -4, -3, -2, -1) for m in (1, 2, 5)), 1.0, 2.0, 5.0, 10.0, 30.0,
+    MINUTE, 2 * MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR,
+    DAY, 2 * DAY, 4 * DAY, 8 * DAY, 16 * DAY, 32 * DAY, 64 * DAY, 128 * DAY, 365 * DAY, 730 * DAY, 3650 * DAY,
+)  # fmt: skip
+ENERGIES = tuple(3600.0 * m * 10.0**power for power in range(-3, 9) for m in (1, 2, 5))
 
 Writer = Callable[[float], str]
 
@@ -49,6 +58,7 @@ class Axis:
     end: float
     base: int | None
     write: Writer
+    round_numbers: tuple[float, ...] = ()  # that may be ticks; none: powers of the base
 
     def at(self, value: float) -> float:
         low, high = self._of(self.low), self._of(self.high)
@@ -64,6 +74,9 @@ class Axis:
     def _marks(self) -> list[float]:
         if self.base is None:
             return _round_steps(self.low, self.high)
+        if self.round_numbers:
+            there = [value for value in self.round_numbers if self.low <= value <= self.high]
+            return there[:: max(1, math.ceil(len(there) / (TICKS + 2)))] or [self.low, self.high]
         first, last = math.ceil(self._of(self.low) - 1e-9), math.floor(self._of(self.high) + 1e-9)
         step = max(1, math.ceil((last - first + 1) / (TICKS + 2)))
         found = [float(self.base) ** power for power in range(first, last + 1, step)]
@@ -91,17 +104,20 @@ class Plot:
 
 
 def axis(
-    values: Iterable[float], write: Writer, *, is_x: bool, base: int | None = 10, floor: float | None = None
+    values: Iterable[float],
+    write: Writer,
+    *,
+    is_x: bool,
+    base: int | None = 10,
+    round_numbers: tuple[float, ...] = (),
 ) -> Axis:
     """Over all values that can stand on it: a logarithmic one has no place for 0."""
     found = [value for value in values if math.isfinite(value) and (value > 0 or base is None)]
-    if floor is not None:
-        found.append(floor)
     low, high = (min(found), max(found)) if found else (1.0, 10.0)
     if low == high:
         low, high = (low / 2, high * 2) if base else (low - 1, high + 1)
     places = (LEFT, WIDTH - RIGHT) if is_x else (HEIGHT - BOTTOM, TOP)
-    return Axis(low, high, *places, base, write)
+    return Axis(low, high, *places, base, write, round_numbers)
 
 
 def polyline(points: Sequence[Dot]) -> str:

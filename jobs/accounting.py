@@ -24,7 +24,7 @@ BY: dict[str, str] = {
     "attempt": "attempt_id",
 }
 SUMS = ("device_s", "wasted_device_s", "energy_j", "energy_device_s", "unused_device_s", "use_device_s",
-        "device_money", "energy_money")  # fmt: skip
+        "device_money", "energy_money", "carbon_g")  # fmt: skip
 
 
 @dataclass
@@ -41,6 +41,7 @@ class Line:
     unused_device_s: float | None = None  # held and measured as not used; None: not measured
     use_device_s: float = 0.0  # of device_s, what that covers
     money: dict[str, float] = field(default_factory=dict)
+    carbon_g: float | None = None  # estimated, of energy that was measured; None: of none of it
     unpriced_device_s: float = 0.0  # while their pool had no price of a device-hour
 
     @property
@@ -69,6 +70,7 @@ class Line:
             if self.unused_device_s is None
             else round(self.unused_device_s, 3),
             "use_measured_share": round(self.use_share, 4),
+            "carbon_g": None if self.carbon_g is None else round(self.carbon_g, 3),
             "money": {currency: round(amount, 6) for currency, amount in sorted(self.money.items())},
             "unpriced_device_s": round(self.unpriced_device_s, 3),
         }
@@ -162,6 +164,8 @@ def _add(line: Line, row: dict[str, Any]) -> None:
     line.use_device_s += row["sum_use_device_s"]
     line.unpriced_device_s += row["unpriced"] or 0.0
     _add_measured(line, row["sum_energy_j"], row["sum_unused_device_s"])
+    if row["sum_carbon_g"] is not None:
+        line.carbon_g = (line.carbon_g or 0.0) + row["sum_carbon_g"]
     parts = [row[name] for name in ("sum_device_money", "sum_energy_money") if row[name] is not None]
     if parts:
         line.money[row["currency"]] = line.money.get(row["currency"], 0.0) + sum(parts)

@@ -62,6 +62,8 @@ def _priced(pool: Pool, energy: Used | None, charge: Charge) -> Charge:
     if tariff is not None:
         charge.tariff_per_kwh, charge.currency = tariff, pool.currency
         charge.energy_money = None if energy is None else energy.energy_j / J_PER_KWH * tariff
+    if pool.carbon_g_per_kwh is not None and energy is not None:
+        charge.carbon_g = energy.energy_j / J_PER_KWH * (pool.pue or 1.0) * pool.carbon_g_per_kwh
     return charge
 
 

@@ -23,6 +23,10 @@ def of(lines: Sequence[Line], by: Sequence[str], total: Line) -> Table:
     """A column for each currency that occurs in all, and one for time without a price where there is such."""
     currencies = sorted(total.money)
     columns = [*COLUMNS, *((currency, _money(currency)) for currency in currencies)]
+    if total.carbon_g is not None:
+        columns.append(
+            ("CO2e g, estimated", lambda line: "" if line.carbon_g is None else _figure(line.carbon_g, 1))
+        )
     if currencies and total.unpriced_device_s:
         columns.append(("unpriced device-hours", lambda line: _hours(line.unpriced_device_s)))
     return Table(

@@ -236,6 +236,7 @@ class AccountingLine(Schema):
     energy_measured_share: float  # of the device-seconds, what energy_j covers
     unused_device_s: float | None  # held and measured as not used; null: not measured
     use_measured_share: float
+    carbon_g: float | None  # estimated, of the energy that was measured; null: no pool says what a kWh emits
     money: dict[str, float]  # by currency
     unpriced_device_s: float
 

@@ -118,6 +118,8 @@ def as_small_time(value: Any) -> str:
         return ABSENT
     if odd := _odd(number):
         return odd
+    if not number:
+        return "0 s"
     unit, scale = next(
         ((u, s) for u, s in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)) if number * s >= 1), ("ns", 1e9)
     )

@@ -27,6 +27,11 @@ class Pool(models.Model):
     price_per_device_hour = models.FloatField(null=True)
     tariff_per_kwh = models.FloatField(null=True)
     currency = models.CharField(max_length=3, default="EUR")
+    # What its electricity emits, and what the building takes on top of it. NULL: nobody has said, so nothing is told.
+    carbon_g_per_kwh = models.FloatField(null=True)
+    pue = models.FloatField(
+        null=True
+    )  # energy of the whole site over that of its computers; NULL counts as 1
     # What becomes of attempts that hold devices and do not use them: jobs.idle. NULL: nothing
     idle_after_s = models.PositiveIntegerField(null=True)  # the window that is looked at
     idle_below_pct = models.FloatField(default=5.0)  # utilisation below which a device counts as unused

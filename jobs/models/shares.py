@@ -57,6 +57,7 @@ class Charge(models.Model):
     currency = models.CharField(max_length=3, blank=True)  # '' without a price
     device_money = models.FloatField(null=True)
     energy_money = models.FloatField(null=True)  # of the energy that was measured
+    carbon_g = models.FloatField(null=True)  # estimated: that energy x PUE x what its electricity emits
 
     class Meta:
         constraints = [

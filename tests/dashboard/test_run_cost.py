@@ -49,3 +49,21 @@ def test_what_runs_is_said_apart_and_is_not_booked(make_job, page, node, pool):
     assert "2.00 device-hours so far; booked when it ends" in page(job)
     pools.change(pool, "ann", {"price_per_device_hour": "3"})
     assert "2.00 device-hours so far, 6.00 EUR; booked when it ends" in page(job)
+
+
+def test_carbon_is_an_estimate_of_measured_energy_and_there_is_none_unless_the_pool_says_what_a_kwh_emits(
+    make_job, page, node, pool, owner_browser
+):
+    first = held(make_job(devices=2), NOON)
+    measure(first, (HOUR, 3.6e6), devices=("a-0",))
+    end(first, at=NOON + HOUR)
+    assert "Carbon" not in page(first.job)
+    pools.change(pool, "ann", {"carbon_g_per_kwh": "400", "pue": "1.25"})
+    second = held(make_job(devices=2), NOON)
+    measure(second, (HOUR, 3.6e6), devices=("a-0",))
+    end(second, at=NOON + HOUR)
+    assert '500 g CO₂e <span class="quiet">estimated</span>' in page(second.job)
+    assert "500 g CO₂e" in owner_browser.get("/accounting/?month=2026-11").text
+    assert "CO2e g, estimated" in owner_browser.get("/accounting/csv/?month=2026-11&by=team").text
+    line = owner_browser.get("/api/v1/accounting").json()["lines"][0]
+    assert line["carbon_g"] == pytest.approx(500)
