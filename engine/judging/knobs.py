@@ -63,6 +63,14 @@ def fewer_stages(spec: Spec) -> Changes | None:
     return {"parallel.stages": parallel.stages // 2, "parallel.data": 2 * parallel.data}
 
 
+def less_tensor(spec: Spec) -> Changes | None:
+    """Half the ranks that share each matrix, and copies of the model in their place."""
+    parallel = spec.parallel
+    if parallel.tensor % 2:
+        return None
+    return {"parallel.tensor": parallel.tensor // 2, "parallel.data": 2 * parallel.data}
+
+
 def no_recompute(spec: Spec) -> Changes | None:
     return {"parallel.activation_checkpointing": "none"} if _recomputes(spec) else None
 

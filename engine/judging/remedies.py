@@ -33,6 +33,7 @@ IDEAS: dict[str, Idea] = {
         Idea("larger_micro_batch", "Larger micro-batch", "Fewer, larger pieces: less work of the host, for more memory a device. The same updates.", knobs.larger_micro_batch),
         Idea("smaller_micro_batch", "Smaller micro-batch", "More pieces fill the pipeline better and need less memory. The same updates.", knobs.smaller_micro_batch),
         Idea("fewer_stages", "Half the stages", "A shorter pipeline, and copies of the model on the devices it gives free, for more memory a device.", knobs.fewer_stages),
+        Idea("less_tensor", "Half the tensor parallel ranks", "Fewer reductions inside each layer, and copies of the model in their place, for more memory a device.", knobs.less_tensor),
         Idea("faster_link", "Faster link", "Ranks of one gang on one node, or a faster network between nodes."),
         Idea("other_devices", "Look at the slow rank's device", "A busy host, a throttled or an ill device makes all others wait."),
         Idea("balance_stages", "Balance the stages", "The first stage also embeds, the last one also has the head: a smaller vocabulary or a number of layers that spreads evenly helps."),

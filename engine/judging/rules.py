@@ -57,7 +57,7 @@ LOSSES: tuple[Rule, ...] = (
         "communication", "bandwidth", "Communication",
         "Exposed communication takes {share} of each step.",
         "least communication_s over the ranks, step by step; pipelines: what stages and bubble leave of the step",
-        ("lower_zero", "accumulate", "larger_micro_batch", "fewer_stages", "faster_link"),
+        ("lower_zero", "less_tensor", "accumulate", "larger_micro_batch", "fewer_stages", "faster_link"),
     ),
     Rule(
         "bubble", "compute", "Pipeline bubble",

@@ -15,10 +15,11 @@ from engine.judging.whatif import gain_of
 from engine.spec import Spec, SpecError, merged, nested, parse
 
 TWIN_STEPS = 30
+SEEN_FROM = 0.05  # the verdict holds within so much, so a change that should move less could never contradict it
 
 # Rule -> changes that move what it claims, the surest first; and why there is none.
 TESTS: dict[str, tuple[Knob, ...]] = {
-    "communication": (knobs.larger_batch, knobs.lower_zero),
+    "communication": (knobs.larger_batch, knobs.lower_zero, knobs.less_tensor),
     "bubble": (knobs.smaller_micro_batch, knobs.larger_batch, knobs.fewer_stages),
     "host": (knobs.larger_micro_batch,),
     "compute": (knobs.no_recompute, knobs.fewer_layers),
@@ -57,9 +58,11 @@ def twin_of(verdict: Verdict, facts: Facts) -> Twin:
     for rule in verdict.rules:
         for knob in TESTS.get(rule, ()):
             found = _twin(rule, knob, facts)
-            if found is not None:
+            if found is not None and abs(found.predicted_share) >= SEEN_FROM:
                 return found
-        reasons.append(f"{RULES[rule].title}: {NO_TEST.get(rule, 'no change that tests it fits this spec')}.")
+        reasons.append(
+            f"{RULES[rule].title}: {NO_TEST.get(rule, 'no change that this spec allows would move it enough')}."
+        )
     raise NoTwin("This verdict cannot be checked by a twin. " + " ".join(reasons))
 
 

@@ -88,8 +88,13 @@ def _load(spec: Spec) -> _Load:
     # once, 2 reduces every micro-batch and gathers once, 3 gathers twice and reduces once every micro-batch.
     of_zero = {0: 2.0, 1: 2.0, 2: m + 1.0, 3: 3.0 * m}[parallel.zero_stage]
     payload = held * of_zero * (n - 1) / n
+    rows = sequences * spec.model.context * spec.model.width
     if parallel.stages > 1:
-        payload += 2 * sequences * spec.model.context * spec.model.width
+        payload += 2 * rows
+    if parallel.tensor > 1:
+        # Four all-reduces of a micro-batch's rows a layer: two forward, two backward; two more where it is recomputed.
+        t, passes = parallel.tensor, 6 if _recomputes(spec) else 4
+        payload += passes * rows * spec.model.layers / parallel.stages * 2 * (t - 1) / t
     return _Load(
         sequences=sequences,
         work=sequences * flops.per_token(spec) / (parallel.stages * parallel.tensor),
