@@ -15,7 +15,8 @@ from engine.judging.whatif import gain_of
 from engine.spec import Spec, SpecError, merged, nested, parse
 
 TWIN_STEPS = 30
-SEEN_FROM = 0.05  # the verdict holds within so much, so a change that should move less could never contradict it
+# A verdict holds within so much of what it claims: a change that should move less could never contradict it.
+SEEN_FROM = 0.05
 
 # Rule -> changes that move what it claims, the surest first; and why there is none.
 TESTS: dict[str, tuple[Knob, ...]] = {
