@@ -103,6 +103,7 @@ def _of_flat_groups(wrapper: Any, names: dict[str, nn.Parameter]) -> Iterator[Fr
 
 def _of_stage_3(wrapper: Any, names: dict[str, nn.Parameter]) -> Iterator[Fragment]:
     """ZeRO 3: every parameter is cut over the data ranks; the last share ends in padding."""
+    assert not getattr(wrapper, "swap_optimizer", False), "optimiser state on disk must be swapped in first"
     for name, parameter in names.items():
         group, offset, share = wrapper.grad_position[wrapper.get_param_id(parameter)]
         start = wrapper._get_param_partition_rank(parameter) * share

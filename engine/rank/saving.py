@@ -36,6 +36,7 @@ class Pending:
     def __init__(self, step: int, validation_loss: float | None, block_s: float) -> None:
         self.step, self.validation_loss, self.block_s = step, validation_loss, block_s
         self.began = time.perf_counter()
+        self.is_waited_for = False  # the last one of an attempt
         self.error: OSError | None = None
         self._thread: threading.Thread | None = None
 
@@ -124,6 +125,7 @@ class Saver:
         self.begin(step, validation_loss)
         pending = self._writing
         assert pending is not None
+        pending.is_waited_for = True
         self.settle()
         if self._any(pending.error):
             why = pending.error or OSError("another rank could not write its part")
@@ -156,9 +158,9 @@ class Saver:
             shutil.rmtree(self._aside(pending.step), ignore_errors=True)
             return
         took_s = time.perf_counter() - pending.began
-        self._recorder.checkpoint(
-            pending.step, checkpoint_name(pending.step), took_s, pending.block_s, pending.validation_loss
-        )
+        block_s = pending.block_s + (took_s if pending.is_waited_for else 0.0)
+        name = checkpoint_name(pending.step)
+        self._recorder.checkpoint(pending.step, name, took_s, block_s, pending.validation_loss)
 
     def _warn(self, pending: Pending) -> None:
         assert pending.error is not None

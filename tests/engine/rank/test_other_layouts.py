@@ -73,3 +73,24 @@ def test_a_checkpoint_keeps_each_number_once_whatever_the_layout(start: Start) -
         assert newest
         sizes[name] = sum(file.stat().st_size for file in newest.glob("rank*.safetensors"))
     assert max(sizes.values()) < 1.35 * min(sizes.values()), sizes
+
+
+HALF: dict[str, dict[str, Any]] = {"plain": {}, "ZeRO 1": {"data": 2, "zero_stage": 1}, "PP2": {"stages": 2}}
+
+
+@pytest.mark.parametrize(("giving", "taking"), [("plain", "PP2"), ("PP2", "ZeRO 1"), ("ZeRO 1", "plain")])
+def test_in_bf16_the_fp32_weights_go_on_in_every_wrapper(giving: str, taking: str, start: Start) -> None:
+    """DeepSpeed wraps the optimiser otherwise in each of these; losses are as far apart as bf16 makes them anyway."""
+    budget = {"steps": 8, "checkpoint_every": 4, "keep_checkpoints": 9}
+    giver, same, other = (
+        tiny(parallel=HALF[name], precision={"dtype": "bf16"}, budget=budget)
+        for name in (giving, giving, taking)
+    )
+    first = start(giver, "giver").succeeded()
+    checkpoint = first.directory.checkpoints / "step-00000004"
+    whole = first.series("loss")
+    again = start(same, "same", resume_from=checkpoint).succeeded().series("loss")
+    assert again == {step: whole[step] for step in range(5, 9)}, "bit by bit in the same layout"
+    there = start(other, "other", resume_from=checkpoint).succeeded().series("loss")
+    assert list(there) == [5, 6, 7, 8]
+    assert farthest(there, whole) < 5e-3

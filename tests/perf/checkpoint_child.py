@@ -1,0 +1,52 @@
+"""Saves of one rank in turns: DeepSpeed's own, which training waits for, and ours, of which it waits for a copy."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from engine import arithmetic
+from engine.checkpoints.folder import sync
+from engine.directory import AttemptDirectory
+from engine.rank.loop import training_batches
+from engine.rank.start import open_session
+from engine.supervision.environment import free_port
+
+ROUNDS = 7
+
+
+def main() -> None:
+    os.environ["MASTER_PORT"] = str(free_port("127.0.0.1"))
+    session = open_session(AttemptDirectory(Path(sys.argv[1])), 0, time.perf_counter())
+    source = training_batches(session)
+    session.trainer.step(source, 0)  # the optimiser's state comes with the first step
+    found: dict[str, list[float]] = {"deepspeed": [], "ours_block": [], "ours_whole": []}
+    theirs = session.directory.path / "theirs"
+    for turn in range(1, ROUNDS + 1):
+        start = time.perf_counter()
+        session.engine.save_checkpoint(str(theirs), tag="state", save_latest=False)
+        for path in theirs.rglob("*"):  # as safe as ours: on the disk before training goes on
+            sync(path)
+        found["deepspeed"].append(time.perf_counter() - start)
+        shutil.rmtree(theirs)
+        start = time.perf_counter()
+        session.saver.begin(turn, None)
+        found["ours_block"].append(time.perf_counter() - start)
+        session.saver.settle()
+        found["ours_whole"].append(time.perf_counter() - start)
+    newest = session.directory.newest_checkpoint()
+    assert newest
+    result: dict[str, Any] = {name: statistics.median(values[1:]) for name, values in found.items()}
+    result["bytes"] = sum(path.stat().st_size for path in newest.iterdir())
+    result["parameters"] = arithmetic.parameters(session.spec)
+    sys.stderr.write(f"RESULT {json.dumps(result)}\n")
+
+
+if __name__ == "__main__":
+    main()
