@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from engine import grid
 from engine.rules import refused_guard, refused_offload, refused_optimiser
@@ -29,15 +28,8 @@ def refuse_impossible(spec: Spec, hardware: Hardware | None = None) -> None:
         raise SpecError(problems)
 
 
-# Fields that a spec may already name and that nothing serves yet -> what they may be until then.
-NOT_BUILT: dict[str, tuple[Any, ...]] = {
-    "parallel.offload_optimiser": ("none",),
-    "parallel.offload_parameters": ("none",),
-}
-
-
 def _training(spec: Spec) -> Iterator[Problem]:
-    for rules in (_not_built, _shape, _layout, _budget, refused_optimiser, refused_guard, refused_offload):
+    for rules in (_shape, _layout, _budget, refused_optimiser, refused_guard, refused_offload):
         yield from rules(spec)
 
 
@@ -54,13 +46,6 @@ def _fabric(spec: Spec) -> Iterator[Problem]:
             "parallel.data", "A fabric test measures links between devices: it needs two at the least.",
             {"parallel.data": 2},
         )  # fmt: skip
-
-
-def _not_built(spec: Spec) -> Iterator[Problem]:
-    values = flatten(spec.model_dump())
-    for path, allowed in NOT_BUILT.items():
-        if values[path] not in allowed:
-            yield Problem(path, f"{values[path]!r} is not built yet; {allowed[0]!r} is.", {path: allowed[0]})
 
 
 # What each family can be trained on; of several, the first is the one to choose.

@@ -68,6 +68,14 @@ def refused_guard(spec: Spec) -> Iterator[Problem]:
 
 def refused_offload(spec: Spec) -> Iterator[Problem]:
     parallel = spec.parallel
+    for field in ("offload_optimiser", "offload_parameters"):
+        if getattr(parallel, field) == "disk":
+            yield Problem(
+                f"parallel.{field}",
+                "Offloading to disk needs DeepSpeed's async_io op, which must be compiled against libaio for some ten "
+                "minutes and is not part of this engine; the host's memory works.",
+                {f"parallel.{field}": "host"},
+            )
     if parallel.offload_optimiser != "none" and parallel.zero_stage == 0:
         yield Problem(
             "parallel.offload_optimiser",

@@ -39,10 +39,12 @@ def deepspeed_config(spec: Spec, dtype: str, device_kind: str) -> dict[str, Any]
             # Smaller parameters stay whole on every rank. DeepSpeed's default of 1e5 would leave small models
             # unshared; ten rows' width keeps only norms and biases whole (the rule of Hugging Face's "auto").
             "stage3_param_persistence_threshold": 10 * spec.model.width,
+            **_offload(spec, device_kind),
         },
         # What flows between stages is sent whole, not cut over tensor ranks: DeepSpeed can cut one tensor only.
         "pipeline": {"pipe_partitioned": False, "grad_partitioned": False},
         "zero_allow_untested_optimizer": True,
+        "zero_force_ds_cpu_optimizer": False,  # theirs must be compiled; torch's fused one is as fast
         "steps_per_print": None,
         "wall_clock_breakdown": False,
     }
@@ -72,6 +74,16 @@ def build_engine(
     )
     update.engine = engine
     return engine, optimiser
+
+
+def _offload(spec: Spec, device_kind: str) -> dict[str, Any]:
+    """Locked pages are for copies to a GPU; on a CPU they would need an op to be compiled."""
+    parts = {
+        "offload_optimizer": spec.parallel.offload_optimiser,
+        "offload_param": spec.parallel.offload_parameters,
+    }
+    pinned = device_kind == "cuda"
+    return {key: {"device": "cpu", "pin_memory": pinned} for key, place in parts.items() if place == "host"}
 
 
 def _norm_is_ours(spec: Spec, dtype: str) -> bool:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from engine.arithmetic import parameters
-from engine.checks import NOT_BUILT, Hardware, refuse_impossible
+from engine.checks import Hardware, refuse_impossible
 from engine.presets import PRESETS, preset
-from engine.spec import Problem, Spec, SpecError, flatten, parse, with_changes
+from engine.spec import Problem, SpecError, parse, with_changes
 
 CPU2, GPU8 = Hardware("cpu", 2), Hardware("cuda", 8)
 
@@ -40,6 +40,10 @@ CASES: list[tuple[dict[str, Any], Hardware | None, str, str]] = [
     ),
     ({"guard": {"patience": 3}, "budget": {"validate_every": 0}}, None, "guard.patience", "wait for 3 validations"),
     ({"precision": {"dtype": "tf32"}}, CPU2, "precision.dtype", "tensor cores"),
+    ({"parallel": {"offload_optimiser": "disk"}}, None, "parallel.offload_optimiser", "async_io"),
+    ({"parallel": {"offload_optimiser": "host", "zero_stage": 0}}, None, "parallel.offload_optimiser", "ZeRO 0 cannot"),
+    ({"parallel": {"offload_parameters": "disk", "zero_stage": 3}}, None, "parallel.offload_parameters", "async_io"),
+    ({"parallel": {"offload_parameters": "host"}}, None, "parallel.offload_parameters", "this is ZeRO 1"),
     ({"batch": {"global_batch_size": 17}}, None, "batch.global_batch_size", "8 x 2 = 16; 16 is"),
     ({"batch": {"global_batch_size": 3}}, None, "batch.global_batch_size", "16 is"),
     ({"budget": {"steps": 5}}, None, "optimiser.warmup_steps", "20 warm-up steps are more than the 5 steps"),
@@ -94,10 +98,3 @@ def test_presets_reach_from_a_quarter_million_to_7_b_parameters():
     counts = [parameters(preset(name)) for name in PRESETS]
     assert 2e5 < min(counts) < 2e6
     assert 6.5e9 < max(counts) < 7.5e9
-
-
-def test_a_field_that_nothing_serves_yet_is_refused_and_never_ignored():
-    [problem] = problems_of({"guard": {"patience": 3}}, None)
-    assert (problem.field, problem.fix) == ("guard.patience", {"guard.patience": 0})
-    defaults = flatten(Spec().model_dump())
-    assert {path for path, allowed in NOT_BUILT.items() if defaults[path] not in allowed} == set()

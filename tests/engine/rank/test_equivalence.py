@@ -31,6 +31,15 @@ LAYOUTS: dict[str, dict[str, dict[str, Any]]] = {
         "parallel": {"stages": 2, "zero_stage": 1, "activation_checkpointing": "full"}
     },
     "2 stages x 2 data ranks, ZeRO 1": {"parallel": {"data": 2, "stages": 2, "zero_stage": 1}},
+    "2 ranks, ZeRO 2, optimiser on the host": {
+        "parallel": {"data": 2, "zero_stage": 2, "offload_optimiser": "host"}
+    },
+    "2 ranks, ZeRO 3, all on the host": {
+        "parallel": {"data": 2, "zero_stage": 3, "offload_optimiser": "host", "offload_parameters": "host"}
+    },
+    "2 stages, ZeRO 1, selectively recomputing": {
+        "parallel": {"stages": 2, "zero_stage": 1, "activation_checkpointing": "selective"}
+    },
     "2 tensor ranks, ZeRO 0": {"parallel": {"tensor": 2}},
     "2 tensor x 2 data ranks, ZeRO 2": {"parallel": {"tensor": 2, "data": 2, "zero_stage": 2}},
     "2 tensor ranks x 2 stages, ZeRO 1": {"parallel": {"tensor": 2, "stages": 2, "zero_stage": 1}},
