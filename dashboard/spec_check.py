@@ -10,8 +10,6 @@ import yaml
 from django.db.models import Count, Min
 
 from dashboard import forms, yaml_text
-from engine import planner
-from engine.checks import refuse_impossible
 from engine.spec import (
     SPEC_BYTES_LIMIT,
     Problem,
@@ -90,17 +88,6 @@ def checked(draft: Draft, team: Team) -> Draft:
     except SpecError as error:
         return Draft(draft.yaml, draft.values, error.problems, spec, draft.note)
     return Draft(draft.yaml, draft.values, (), spec, draft.note)
-
-
-def estimate(draft: Draft) -> planner.Plan | None:
-    """The plan of a draft that could run somewhere, even where its pool could not take it."""
-    if draft.spec is None:
-        return None
-    try:
-        refuse_impossible(draft.spec)
-    except SpecError:
-        return None
-    return planner.plan(draft.spec)
 
 
 def capacity_of(pool: str) -> Capacity | None:

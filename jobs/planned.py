@@ -25,7 +25,7 @@ def plan_of(spec: Spec, pool: Pool) -> dict[str, Any]:
     plans are made of."""
     if spec.kind == "fabric_test":
         return {}
-    profile = profile_of(pool)
+    profile = known_of(pool)
     if profile is None:
         return planner.plan(spec).to_json()
     learnt = calibration_of(profile)
@@ -70,6 +70,21 @@ def profile_of(pool: Pool) -> DeviceProfile | None:
         currency=pool.currency,
         **links.of_pool(pool, row["name"]),
     )
+
+
+def known_of(pool: Pool) -> DeviceProfile | None:
+    """As `profile_of`, and of a device that nobody has measured at least kind and memory; None for an empty pool."""
+    profile = profile_of(pool)
+    if profile is not None:
+        return profile
+    device = Device.objects.filter(node__pool=pool, is_present=True).order_by("memory_bytes", "id").first()
+    if device is None:
+        return None
+    return DeviceProfile(
+        name=device.name, kind="cuda" if device.kind == "cuda" else "cpu", standing="estimated",
+        source="what the node says of it", flops_per_s={}, memory_bytes=device.memory_bytes,
+        price_per_device_hour=pool.price_per_device_hour, currency=pool.currency,
+    )  # fmt: skip
 
 
 def of_device(name: str, kind: str, cores: float | None, memory_bytes: int | None) -> DeviceProfile | None:

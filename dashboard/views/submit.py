@@ -11,10 +11,10 @@ from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.views.decorators.http import require_http_methods, require_POST
 
-from dashboard import access, forms, origins, spec_check, sweep_form
+from dashboard import access, forms, origins, plan_panel, spec_check, sweep_form
 from dashboard.origins import Origin
 from dashboard.spec_check import Draft
-from engine import fabric, planner, presets
+from engine import fabric, presets
 from engine.data import corpora
 from engine.spec import SpecError, nested
 from jobs import datasets, queue, sweeps
@@ -22,8 +22,6 @@ from jobs.models import Pool, Team
 
 HISTORY_SHOWN = 10
 SHOWN = 50  # points of a sweep
-# Components of a device's memory, as planner.StageMemory names them.
-PARTS = ("parameters", "gradients", "optimiser", "activations", "logits")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -57,7 +55,7 @@ def check(request: HttpRequest) -> JsonResponse:
             "values": None if draft.values is None else forms.texts_of(draft.values),
             "problems": spec_check.problems_shown(draft),
             "note": draft.note,
-            "plan": render_to_string("submit/_plan.html", _plan(draft)),
+            "plan": render_to_string("submit/_plan.html", _plan(request, draft)),
             "sweep": render_to_string("submit/_sweep_preview.html", _preview(request, draft, team)),
             "differs": render_to_string("submit/_differs.html", _differs(draft, posted_origin(request))),
         }
@@ -92,7 +90,7 @@ def page(request: HttpRequest, draft: Draft, origin: Origin, status: int = 200) 
         },
     }
     team = access.writable_team(request.user, request.POST.get("team"))
-    context |= _plan(draft) | _differs(draft, origin) | _preview(request, draft, team)
+    context |= _plan(request, draft) | _differs(draft, origin) | _preview(request, draft, team)
     return render(request, "submit/page.html", context, status=status)
 
 
@@ -120,33 +118,7 @@ def _posted_texts(request: HttpRequest) -> dict[str, str]:
     return forms.texts_of(nested(forms.values_of(request.POST)))
 
 
-def _plan(draft: Draft) -> dict[str, object]:
-    """The estimate beside the form, as bars against the smallest device of the pool."""
+def _plan(request: HttpRequest, draft: Draft) -> dict[str, object]:
     if draft.spec is not None and draft.spec.kind == "fabric_test":
         return {"plan": None, "fabric_sizes": fabric.sizes(draft.spec.budget.steps), "spec": draft.spec}
-    plan = spec_check.estimate(draft)
-    if plan is None or draft.spec is None:
-        return {"plan": None}
-    capacity = spec_check.capacity_of(draft.spec.pool)
-    memory_bytes = capacity.memory_bytes if capacity else None
-    return {
-        "plan": plan,
-        "spec": draft.spec,
-        "capacity": capacity,
-        "cost": spec_check.cost_of(draft.spec),
-        "peak": _sizes(plan.peak),
-        "tokens_total": plan.tokens_per_step * draft.spec.budget.steps,
-        "verdict": plan.fits(memory_bytes),
-        "stages": [
-            (stage, _bar(stage, max(memory_bytes or 0, plan.peak.total_bytes))) for stage in plan.stages
-        ],
-    }
-
-
-def _bar(stage: planner.StageMemory, whole_bytes: float) -> list[tuple[str, float, float]]:
-    """(component, bytes, percent of the bar) of one stage."""
-    return [(part, size, 100 * size / whole_bytes if whole_bytes else 0) for part, size in _sizes(stage)]
-
-
-def _sizes(stage: planner.StageMemory) -> list[tuple[str, float]]:
-    return [(part, getattr(stage, f"{part}_bytes")) for part in PARTS]
+    return plan_panel.of(draft, request.POST)

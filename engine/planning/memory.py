@@ -128,6 +128,13 @@ def stage_memory(spec: Spec, dtype: str, stage: int, profile: DeviceProfile | No
     )  # fmt: skip
 
 
+def peak_bytes(spec: Spec, dtype: str, profile: DeviceProfile | None) -> float:
+    """Of the fullest device. The first stage has most micro-batches in flight and the last one the logits; those
+    between hold less than the first."""
+    ends = {0, spec.parallel.stages - 1}
+    return max(stage_memory(spec, dtype, stage, profile).total_bytes for stage in ends)
+
+
 def _moments(
     spec: Spec, shape: StageShape, states: States, held: Held
 ) -> dict[str, tuple[float, float, float, float, float, float]]:

@@ -25,7 +25,7 @@ HIDDEN_SHARE = 0.7  # of reductions that run beside the backward pass (overlap_c
 
 def why_no_time(spec: Spec, dtype: str, profile: DeviceProfile | None) -> str:
     """What is missing; '' where time can be predicted. Never a guess."""
-    if profile is None:
+    if profile is None or not profile.flops_per_s:
         return NO_DEVICE
     if dtype not in profile.flops_per_s:
         return f"Not available: the speed of {profile.name} in {dtype} is not known."
@@ -38,11 +38,8 @@ def why_no_time(spec: Spec, dtype: str, profile: DeviceProfile | None) -> str:
 
 def step_time(spec: Spec, dtype: str, profile: DeviceProfile, calibration: Calibration | None) -> StepTime:
     """Of a spec for which `why_no_time` has nothing to say."""
-    raw = raw_phases(spec, dtype, profile)
-    phases, learnt = raw, {}
-    if calibration is not None:
-        phases = {name: calibration.applied(dtype, name, span) for name, span in raw.items()}
-        learnt = {c.phase: c.n for c in calibration.corrections if c.dtype == dtype and c.phase in phases}
+    phases = phases_of(spec, dtype, profile, calibration)
+    learnt = {c.phase: c.n for c in calibration.corrections if c.dtype == dtype} if calibration else {}
     step_s = total(phases.values())
     devices = spec.parallel.world_size
     peak = profile.flops_per_s[dtype] * devices if profile.kind == "cuda" else None
@@ -55,11 +52,20 @@ def step_time(spec: Spec, dtype: str, profile: DeviceProfile, calibration: Calib
         tokens_per_s=step_s.under(arithmetic.tokens_per_step(spec)),
         mfu_share=step_s.under(flops.model_per_step(spec) / peak) if peak else None,
         hfu_share=step_s.under(flops.hardware_per_step(spec) / peak) if peak else None,
-        energy_j=_energy(phases, profile, devices),
+        energy_j=energy_of(phases, profile, devices),
         money=step_s.scaled(price * devices / 3600) if price is not None else None,
         currency=profile.currency,
-        calibrated=learnt,
+        calibrated={phase: n for phase, n in learnt.items() if phase in phases},
     )
+
+
+def phases_of(
+    spec: Spec, dtype: str, profile: DeviceProfile, calibration: Calibration | None
+) -> dict[str, Range]:
+    raw = raw_phases(spec, dtype, profile)
+    if calibration is None:
+        return raw
+    return {name: calibration.applied(dtype, name, span) for name, span in raw.items()}
 
 
 def raw_phases(spec: Spec, dtype: str, profile: DeviceProfile) -> dict[str, Range]:
@@ -184,7 +190,7 @@ def _update(spec: Spec, dtype: str, profile: DeviceProfile, shapes: tuple[StageS
     return share.under(size / speed) + Range.exactly(calls_s)
 
 
-def _energy(phases: dict[str, Range], profile: DeviceProfile, devices: int) -> Range | None:
+def energy_of(phases: dict[str, Range], profile: DeviceProfile, devices: int) -> Range | None:
     """Three power levels: while computing, while communicating, while waiting."""
     power = profile.power
     if power is None:

@@ -14,6 +14,7 @@ let asked = 0; // the newest question; answers to older ones are dropped
 form.addEventListener("input", (event) => {
   if (event.target === yaml) edited("yaml");
   else if (inputs.includes(event.target)) edited("fields");
+  else if (event.target.name?.startsWith("plan.")) edited(form.elements.source.value); // asks only, changes nothing
   else if (event.target.name?.startsWith("sweep.")) edited(form.elements.source.value);
   else if (event.target.name === "team") edited(form.elements.source.value); // what a pool allows differs by team
 });
@@ -21,6 +22,13 @@ document.getElementById("differs").addEventListener("click", ({ target }) => {
   const undo = target.closest("[data-undo]");
   if (!undo) return;
   fill({ ...current(), [undo.dataset.undo]: undo.dataset.text });
+  edited("fields");
+});
+// A plan that fits, or a better one, is put into the fields.
+document.getElementById("plan").addEventListener("click", ({ target }) => {
+  const use = target.closest("[data-fill]");
+  if (!use) return;
+  fill({ ...current(), ...JSON.parse(use.dataset.fill) });
   edited("fields");
 });
 // One more row of a sweep, as the last one; the server takes eight.
@@ -73,13 +81,21 @@ async function check(source) {
 function show(said, source) {
   if (source === "yaml" && said.values) fill(said.values);
   if (source === "fields" && said.yaml !== undefined && said.yaml !== yaml.value) yaml.value = said.yaml;
-  if (said.plan !== undefined) document.getElementById("plan").innerHTML = said.plan;
+  if (said.plan !== undefined) showPlan(said.plan);
   if (said.sweep !== undefined) document.getElementById("sweep-preview").innerHTML = said.sweep;
   if (said.differs !== undefined) document.getElementById("differs").innerHTML = said.differs;
   const note = document.getElementById("yaml-note");
   note.hidden = !said.note;
   note.querySelector("span").textContent = said.note ?? "";
   showProblems(said.problems);
+}
+
+// The panel is drawn anew; who was in one of its controls stays there.
+function showPlan(html) {
+  const plan = document.getElementById("plan");
+  const name = plan.contains(document.activeElement) ? document.activeElement.name : "";
+  plan.innerHTML = html;
+  if (name) plan.querySelector(`[name="${CSS.escape(name)}"]`)?.focus();
 }
 
 function fill(values) {
