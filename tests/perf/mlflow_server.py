@@ -49,11 +49,23 @@ class Peer:
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
         data = body if isinstance(body, bytes | None) else msgspec.json.encode(body)
-        self._connection.request(method, path, data, headers)
-        answer = self._connection.getresponse()
+        try:
+            answer = self._answer(method, path, data, headers)
+        except (
+            ConnectionError,
+            http.client.RemoteDisconnected,
+        ):  # it gives up what was quiet for five seconds
+            self._connection.close()
+            answer = self._answer(method, path, data, headers)
         said = answer.read()
-        assert answer.status == 200, said[:500]
+        assert answer.status < 300, said[:500]
         return msgspec.json.decode(said)
+
+    def _answer(
+        self, method: str, path: str, data: bytes | None, headers: dict[str, str]
+    ) -> http.client.HTTPResponse:
+        self._connection.request(method, path, data, headers)
+        return self._connection.getresponse()
 
     def _spent(self) -> float:
         total = 0.0
