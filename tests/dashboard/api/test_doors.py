@@ -71,6 +71,7 @@ WRITES = [
     ("delete", "/api/v1/templates/{template}"),
     ("post", "/api/v1/runs"),
     ("patch", "/api/v1/runs/{run}"),
+    ("put", "/api/v1/runs/{run}/artefacts?path=x"),
     *[("post", f"/api/v1/runs/{{run}}/{what}") for what in TOLD],
     ("post", "/api/v1/runs/{run}/verdict/check"),
 ]
@@ -176,7 +177,8 @@ def test_every_operation_is_tried_above(job, client_of):
     }
     names |= {"node-1/cordon": "{node_id}/{verb}", "node-1": "{node_id}", "cpu-0": "{device_id}"}
     names |= {"pools/default": "pools/{name}", "tokens/1": "tokens/{token_id}"}
-    tried = {("get", path.partition("?")[0]) for path in READS[1:]} | set(WRITES)
+    tried = {("get", path) for path in READS[1:]} | set(WRITES)
+    tried = {(method, path.partition("?")[0]) for method, path in tried}
     tried |= {(method, path) for method, path, _ in GOVERNS}
     for short, full in names.items():
         tried = {(method, path.replace(short, full)) for method, path in tried}
