@@ -1,4 +1,4 @@
-"""What a checkpoint costs training, against DeepSpeed's own; and every pair of layouts, one resumed in the other."""
+"""What a checkpoint costs training against DeepSpeed's own, kills in the middle of saves, and all pairs of layouts."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pytest
 from engine.spec import Spec, parse
 from tests.engine.rank.attempts import ROOT, Attempt, Forker, tiny, write_attempt
 from tests.engine.rank.test_other_layouts import BUDGET, LAYOUTS, TOLERANCE, curve_after_change, farthest
+from tests.engine.rank.test_saving import killed_at_a_random_moment
 
 pytestmark = [pytest.mark.perf, pytest.mark.timeout(1500)]
 
@@ -55,6 +56,13 @@ def test_training_waits_for_a_copy_and_not_for_the_disk(tmp_path: Path) -> None:
         f"whole save {found['ours_whole'] * 1e3:.1f} ms"
     )
     assert found["ours_block"] < 0.5 * found["deepspeed"]
+
+
+def test_killed_twenty_times_the_newest_checkpoint_loads(start: Callable[..., Attempt]) -> None:
+    killed_at_a_random_moment(start, kills=20)
+    print(
+        "\n20 kills -9 at random moments of saves: each time the newest checkpoint loaded, the curve bit-equal"
+    )
 
 
 def test_every_layout_goes_on_from_every_other(start: Callable[..., Attempt]) -> None:

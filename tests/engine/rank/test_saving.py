@@ -81,7 +81,7 @@ def test_the_best_is_kept_beside_the_newest(start: Start) -> None:
     assert manifest["validation_loss"] == losses[best]
 
 
-def killed_at_a_random_moment(start: Start, tmp_path: Path, kills: int) -> None:
+def killed_at_a_random_moment(start: Start, kills: int) -> None:
     """Every step saves; each attempt is killed somewhere in its saves, and the next goes on from there."""
     moments = random.Random(6)
     spec = tiny(
@@ -112,11 +112,5 @@ def killed_at_a_random_moment(start: Start, tmp_path: Path, kills: int) -> None:
     assert curve == whole.series("loss"), "bit-equal, over all kills"
 
 
-def test_killed_in_the_middle_of_saves_the_newest_checkpoint_loads(start: Start, tmp_path: Path) -> None:
-    killed_at_a_random_moment(start, tmp_path, kills=3)
-
-
-@pytest.mark.chaos
-@pytest.mark.timeout(900)
-def test_killed_twenty_times_the_newest_checkpoint_loads(start: Start, tmp_path: Path) -> None:
-    killed_at_a_random_moment(start, tmp_path, kills=20)
+def test_killed_in_the_middle_of_saves_the_newest_checkpoint_loads(start: Start) -> None:
+    killed_at_a_random_moment(start, kills=3)
