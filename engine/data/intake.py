@@ -103,7 +103,9 @@ def _whole(line: bytes, length: int) -> bytes:
 
 def _bad(number: int, line: bytes, error: LineError) -> Bad:
     beginning = line[: BEGINNING_CHARS * 4].decode(errors="backslashreplace").replace("\0", "\\x00")
-    return Bad(number, str(error), beginning[:BEGINNING_CHARS])
+    # A reason may name a field of the line, in which anything can stand.
+    reason = str(error).encode(errors="backslashreplace").decode().replace("\0", "\\x00")
+    return Bad(number, reason, beginning[:BEGINNING_CHARS])
 
 
 def _lines(pieces: Iterable[bytes]) -> Iterator[tuple[int, bytes, int]]:

@@ -21,7 +21,7 @@ from engine.data.lines import Record
 from jobs.datasets import content
 from jobs.datasets.keep import DatasetError, clean_name
 from jobs.models import Dataset, DatasetEvent, Team
-from jobs.models.datasets import FILE_NAME_LIMIT
+from jobs.models.datasets import FILE_NAME_LIMIT, LICENCE_LIMIT
 
 MEMORY_BYTES = 8 * 1024 * 1024  # of a file that is being read; what is larger waits on the disk
 CLASSES_LIMIT = 10_000  # as many as a model can have
@@ -71,7 +71,8 @@ def take(
         if known is not None:
             return known
         made = Dataset.objects.create(
-            team=team, owner=owner, name=name, file_name=file_name, suffix=suffix, licence=licence[:200],
+            team=team, owner=owner, name=name, file_name=file_name, suffix=suffix,
+            licence=_printable(licence)[:LICENCE_LIMIT],
             kind=found.kind, sha256=found.digest.hexdigest(), size_bytes=found.size_bytes,
             received_bytes=found.received_bytes, num_good=found.good, num_bad=found.bad,
             statistics=found.statistics,
@@ -140,10 +141,14 @@ def _same(team: Team, found: Reading) -> Dataset | None:
     return same.filter(state=Dataset.State.READY).first()
 
 
+def _printable(text: str) -> str:
+    return "".join(character for character in text if character.isprintable()).strip()
+
+
 def _file_name(name: str) -> str:
     """The last part of what the browser says, without anything that could be more than a name. Raises DatasetError."""
     last = unicodedata.normalize("NFC", name).replace("\\", "/").rpartition("/")[2]
-    clean = "".join(character for character in last if character.isprintable()).strip()
+    clean = _printable(last)
     if not clean or clean.startswith("."):
         raise DatasetError("The file has no name that could be shown.", "file")
     return clean[-FILE_NAME_LIMIT:]

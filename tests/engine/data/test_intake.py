@@ -48,6 +48,13 @@ def test_every_bad_line_is_told_by_its_number_and_none_is_lost() -> None:
     assert "not UTF-8" in told[3] and "NUL" in told[4] and "empty" in told[5]
 
 
+def test_a_reason_can_be_written_down_whatever_a_line_calls_its_fields() -> None:
+    found = read(b'{"\\ud800": 1}\n{"a\\u0000b": 1}\n')
+    told = [reason for _, reason in bad(found)]
+    assert len(told) == 2
+    assert all("\0" not in reason and reason.encode() for reason in told)
+
+
 def test_a_plain_text_becomes_documents_without_its_broken_lines() -> None:
     long = "".join(f"line {n} of a long text\n" for n in range(30_000))
     found = read(b"good\n\xff broken\nwith \0 in it\n" + long.encode(), ".txt", 65536)

@@ -134,6 +134,10 @@ def test_more_than_the_limit_is_refused_while_it_comes(take, settings):
     assert len(sent) < 10
 
 
+def test_a_licence_is_kept_as_far_as_it_can_be_printed(take):
+    assert take(pairs(2), licence="CC\0 BY\n 4.0" + "x" * 300).licence == ("CC BY 4.0" + "x" * 300)[:200]
+
+
 def test_a_name_is_one_that_can_be_read(take):
     for name in ("x" * 101, "a\0b", "\u202eevil"):
         with pytest.raises(DatasetError, match="A name has"):
