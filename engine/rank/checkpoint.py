@@ -30,8 +30,6 @@ from engine.rank.fragments import (
 from engine.rank.scales import loss_scale, scale_holders
 from engine.spec import Spec, flatten
 
-# Of a spec, what a checkpoint's weights and optimiser state depend on; a change there makes them useless.
-WEIGHTS_DEPEND_ON = ("model", "vocab_size")
 # What the random states of its ranks depend on.
 RANDOM_DEPENDS_ON = ("parallel", "micro_batch_size", "dtype")
 
