@@ -21,6 +21,7 @@ PLACES = (
     Place("compare", "Compare", "layout-split"),
     Place("tradeoffs", "Trade-offs", "graph-down"),
     Place("reports", "Reports", "files", ("report", "report-write", "report-change")),
+    Place("advice", "Advice", "lightning-charge"),
     Place("accuracy", "Accuracy", "check-circle-fill"),
     Place("data", "Data", "collection", ("dataset", "data-upload", "dataset-change")),
     Place("accounting", "Accounting", "table"),

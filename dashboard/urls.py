@@ -12,6 +12,7 @@ from dashboard.mlflow import routes as mlflow
 from dashboard.views import (
     accounting,
     accuracy,
+    advice,
     comments,
     compare,
     data,
@@ -112,6 +113,7 @@ urlpatterns = [
     path("pools/<str:name>/settings/", pool_settings.settings, name="pool-settings"),
     path("pools/<str:name>/settings/changes/", pool_settings.changes, name="pool-changes"),
     path("pools/<str:name>/settings/quotas/<str:team>/", pool_settings.quota, name="pool-quota"),
+    path("advice/", advice.page, name="advice"),
     path("accuracy/", accuracy.page, name="accuracy"),
     path("accuracy/csv/", accuracy.save, name="accuracy-csv"),
     path("accounting/", accounting.page, name="accounting"),

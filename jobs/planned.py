@@ -87,6 +87,14 @@ def known_of(pool: Pool) -> DeviceProfile | None:
     )  # fmt: skip
 
 
+def num_devices(pool: Pool) -> int:
+    """That one job could hold at once."""
+    rows = Device.objects.filter(node__pool=pool, is_present=True).order_by().values("node_id")
+    counts = [row["count"] for row in rows.annotate(count=Count("id"))]
+    most = sum(counts) if pool.allows_several_nodes else max(counts, default=0)
+    return min(most, pool.max_gang or most)
+
+
 def of_device(name: str, kind: str, cores: float | None, memory_bytes: int | None) -> DeviceProfile | None:
     """What a probe has measured, completed by the table of peaks where that knows the device."""
     peak = hardware.peak_of(name) if kind == "cuda" else None

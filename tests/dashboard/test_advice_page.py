@@ -1,0 +1,114 @@
+"""The advice page: the best plan on each device, held against a budget; each row opens the form that submits it."""
+
+from __future__ import annotations
+
+import html
+import re
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from django.urls import reverse
+
+from engine.hardware import PEAKS
+from jobs.models import Device, Pool
+from tests.jobs.lived import probed
+
+pytestmark = pytest.mark.django_db
+
+PAGE = "/advice/"
+
+
+def rows_of(text: str) -> list[str]:
+    return re.findall(r"<tr[^>]*>.*?</tr>", text[text.index("<tbody") :], re.S)
+
+
+def address_in(row: str) -> str:
+    return html.unescape(re.search(r'href="([^"]*submit[^"]*)"', row)[1])
+
+
+def test_every_known_and_planned_device_is_a_row_with_its_standing(owner_browser, node):
+    probed(Device.objects.get(id="a-0"))
+    text = owner_browser.get(PAGE, {"preset": "demo"}).text
+    rows = rows_of(text)
+    assert len(rows) == len(PEAKS) + 1
+    ours = next(row for row in rows if "pool default" in row)
+    assert ">measured</span>" in ours
+    assert sum(">estimated</span>" in row for row in rows) == len(PEAKS)
+    assert "H200 SXM" in text
+    assert '<svg class="plot"' in text
+
+
+def test_a_device_that_nobody_has_probed_is_said_to_be_unknown(owner_browser, node):
+    [ours] = [
+        row for row in rows_of(owner_browser.get(PAGE, {"preset": "demo"}).text) if "pool default" in row
+    ]
+    assert "have not been probed" in ours
+    assert "href" not in ours
+
+
+def test_a_row_opens_the_submit_form_with_that_plan(owner_browser, node):
+    probed(Device.objects.get(id="a-0"))
+    query = {"preset": "demo", "model.layers": "2", "tokens": "1e6"}
+    [ours] = [row for row in rows_of(owner_browser.get(PAGE, query).text) if "pool default" in row]
+    address = address_in(ours)
+    sets = parse_qs(urlsplit(address).query)["set"]
+    assert {"model.layers=2", "pool=default", "budget.steps=489"} <= set(sets)  # 1e6 / (16 x 128), rounded up
+    form = owner_browser.get(address)
+    assert form.status_code == 200
+    assert 'name="model.layers" value="2"' in form.text
+
+
+def test_what_is_beyond_the_budget_stands_last_and_says_why(owner_browser, node):
+    text = owner_browser.get(PAGE, {"preset": "1.3b", "tokens": "26e9", "deadline_h": "48"}).text
+    rows = rows_of(text)
+    said = ["; there are" in row or "not been probed" in row or "fits" not in row for row in rows]
+    assert any("; there are" in row for row in rows)
+    assert not said[0]
+    assert said == sorted(said)
+    none = owner_browser.get(PAGE, {"preset": "1.3b", "tokens": "26e9", "deadline_h": "0.01"}).text
+    assert "None does it within the budget." in none
+
+
+def test_one_device_is_told_by_its_parallel_schemes(owner_browser, node):
+    text = owner_browser.get(PAGE, {"preset": "1.3b", "on": "H100 SXM", "devices": "8"}).text
+    rows = rows_of(text)
+    assert "Which parallel scheme" in text
+    assert len(rows) > 1
+    assert all("H100 SXM" in row for row in rows)
+    assert len({address_in(row) for row in rows}) == len(rows)
+
+
+def test_money_counts_where_a_pool_has_a_price(owner_browser, node):
+    probed(Device.objects.get(id="a-0"))
+    Pool.objects.update(price_per_device_hour=3.6)
+    text = owner_browser.get(PAGE, {"preset": "demo", "by": "money"}).text
+    [ours] = [row for row in rows_of(text) if "pool default" in row]
+    assert "EUR" in ours
+    assert text.count("nobody has said what a device costs") == len(PEAKS)
+
+
+@pytest.mark.parametrize(
+    "query, said",
+    [
+        ({"tokens": "many"}, "is no number above 0"),
+        ({"devices": "-1"}, "is no number above 0"),
+        ({"model.layers": "0"}, "model.layers"),
+    ],
+)
+def test_what_cannot_be_is_said_beside_its_field(owner_browser, node, query, said):
+    answer = owner_browser.get(PAGE, {"preset": "demo", **query})
+    assert answer.status_code == 200
+    assert "Something typed cannot be" in answer.text
+    if said != "model.layers":
+        assert said in html.unescape(answer.text)
+
+
+def test_a_preset_that_is_none_is_no_page(owner_browser):
+    assert owner_browser.get(PAGE, {"preset": "nonsense"}).status_code == 404
+
+
+def test_a_pool_that_takes_no_jobs_of_the_readers_teams_is_left_out(owner_browser, team, other_team, node):
+    probed(Device.objects.get(id="a-0"))
+    Pool.objects.get().allowed_teams.add(other_team)
+    assert "pool default" not in owner_browser.get(PAGE, {"preset": "demo"}).text
+    assert reverse("advice") == PAGE
