@@ -66,7 +66,7 @@ def test_links_are_measured_and_drawn(page: Page):
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_they_fit_every_screen(page_like: Callable[..., Page], judged: None, width: int, theme: str):
     page = page_like(viewport={"width": width, "height": 844}, color_scheme=theme)
-    for path in ("/accuracy/",):
+    for path in ("/accuracy/", "/advice/?preset=demo"):
         page.goto(path)
         assert page.locator("h1").count() == 1
         assert page.evaluate("document.documentElement.scrollWidth") <= width
