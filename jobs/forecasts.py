@@ -22,6 +22,7 @@ WARM_UP_STEPS = 10  # caches, thread pools and allocators settle in these; of a 
 FEWEST_STEPS = 5
 POINTS_READ = 4000
 JUDGED_AT_ONCE = 8
+WITHOUT_PROCESS = "The device had not been probed: what a process takes by itself was not in the plan."
 
 
 @dataclass(frozen=True)
@@ -120,16 +121,24 @@ def predictions(plan: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     found = {}
     for field in FIELDS:
         span = spans.get(field.name)
+        why = why_not
         if field.name == "memory_bytes" and plan.get("peak_bytes"):
             span = plan.get("memory_range") or dict.fromkeys(("low", "point", "high"), plan["peak_bytes"])
+            if not _counts_the_process(plan):
+                span, why = None, WITHOUT_PROCESS
         n = int(learnt.get(calibration.PHASE_OF.get(field.name, ""), 0))
         if field.name in ("step_s", "tokens_per_s"):
             n = max((int(one) for one in learnt.values()), default=0)
         numbers = {key: float(span[key]) if span else None for key in ("low", "point", "high")}
         found[field.name] = numbers | {
-            "raw": raw.get(field.name, numbers["point"]), "learnt_from": n, "why_not": "" if span else why_not,
+            "raw": raw.get(field.name, numbers["point"]), "learnt_from": n, "why_not": "" if span else why,
         }  # fmt: skip
     return found
+
+
+def _counts_the_process(plan: Mapping[str, Any]) -> bool:
+    """Whether what a rank's process takes by itself is in the plan's memory, as it is in what is measured."""
+    return any(stage.get("framework_bytes") for stage in plan.get("stages") or ())
 
 
 def measure(run: Run) -> tuple[dict[str, Measured], int]:

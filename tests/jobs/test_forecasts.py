@@ -164,3 +164,11 @@ def test_a_gpu_that_nobody_has_probed_is_planned_by_its_table_row(make_node, poo
 def _judged(job: Job) -> Job:
     forecasts.judge_all()
     return job
+
+
+def test_memory_without_the_process_itself_is_not_held_against_what_is_resident():
+    stage = {"stage": 0, "parameters_bytes": 4e6, "framework_bytes": 0.0}
+    found = forecasts.predictions({"peak_bytes": 4e6, "stages": [stage]})["memory_bytes"]
+    assert (found["point"], found["why_not"]) == (None, forecasts.WITHOUT_PROCESS)
+    found = forecasts.predictions({"peak_bytes": 3e8, "stages": [stage | {"framework_bytes": 2.9e8}]})
+    assert found["memory_bytes"]["point"] == 3e8
