@@ -86,7 +86,12 @@ def test_a_spike_is_marked_at_the_edge_and_one_click_shows_it(compared: Page):
     expect(outside).to_have_text("leave outliers out")
     compared.wait_for_url(re.compile("all=loss"))
     assert picture(loss) != before
-    assert max(float(row["max"]) for row in rows_of(compared, loss)) == SPIKE
+    rows = rows_of(compared, loss)
+    assert max(float(row["max"]) for row in rows) == SPIKE
+    same = json.loads(saved(compared, loss, "json").read_text())
+    assert [(one["run"], one["step"], one["max"]) for one in same] == [
+        (row["run"], float(row["step"]), float(row["max"])) for row in rows
+    ]
 
 
 def test_dragging_reaches_raw_points_on_all_charts_and_a_reload_shows_the_same(compared: Page):

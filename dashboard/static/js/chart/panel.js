@@ -4,7 +4,7 @@ import { linesOf, note, stackOf } from "./lines.js";
 import { makePlot } from "./plot.js";
 import { placeOf, spokenOf, valuesAt, writeLegend, writeTip } from "./reading.js";
 import { pointsFor, version } from "./series.js";
-import { csvOf, savePicture, saveText, showTable, svgOf } from "./take.js";
+import { csvOf, jsonOf, savePicture, saveText, showTable, svgOf } from "./take.js";
 import { metric } from "../format.js";
 
 const LEGEND_MOST = 12;
@@ -164,6 +164,7 @@ export function makePanel(element, view, names, whenStale) {
     open: () => view.set({ open: view.open === panel.key ? "" : panel.key }),
     table: () => showTable(panel.plot, { title, unit: unitNow(), x: answer.x }),
     csv: () => saveText(csvOf(panel.plot, answer.x), "text/csv", `${file}.csv`),
+    json: () => saveText(jsonOf(panel.plot, answer.x), "application/json", `${file}.json`),
     png: () => savePicture(panel.plot, title, file),
     svg: () => saveText(svgOf(panel.plot, title), "image/svg+xml", `${file}.svg`),
   };

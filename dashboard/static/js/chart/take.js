@@ -68,14 +68,26 @@ function cell(kind, text) {
 
 const quoted = (value) => (value === null || value === undefined ? "" : /[",\n]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : String(value));
 
-export function csvOf(chart, x) {
+function columnsOf(chart, x) {
   const head = ["line", "run", "metric", "source", "unit", x, "mean", "smoothed", "min", "max", "is_raw"];
   const rows = rowsOf(chart).map((row) => {
     const { series, isRaw, label } = row.line;
     const ofGroup = row.line.owner !== series.run;
     return [label, ofGroup ? "" : series.run, series.metric, ofGroup ? "" : series.source, series.unit, row.x, oddAt(row), row.smoothed, row.low, row.high, isRaw];
   });
+  return { head, rows };
+}
+
+export function csvOf(chart, x) {
+  const { head, rows } = columnsOf(chart, x);
   return [head, ...rows].map((row) => row.map(quoted).join(",")).join("\n") + "\n";
+}
+
+// The same rows by name; what is no finite number stands as its word.
+export function jsonOf(chart, x) {
+  const { head, rows } = columnsOf(chart, x);
+  const plain = (value) => (typeof value === "number" && !Number.isFinite(value) ? String(value) : value ?? null);
+  return JSON.stringify(rows.map((row) => Object.fromEntries(head.map((name, n) => [name, plain(row[n])]))));
 }
 
 // Title, axes, lines and the names of what is drawn, onto any pen of this size.
