@@ -8,10 +8,7 @@ stay with the process, which no formula knows: printed beside it, and learnt by 
 from __future__ import annotations
 
 import json
-import os
 import statistics
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +18,10 @@ import pytest
 from engine import arithmetic
 from engine.planner import DeviceProfile, plan
 from engine.spec import Spec, parse
-from tests.engine.rank.attempts import ROOT, Forker, write_attempt
+from tests.engine.rank import attempts
+from tests.engine.rank.attempts import write_attempt
+from tests.perf.measuring import MeasuringForker
+from tests.perf.memory_ranks import ATTEMPT_LIMIT_S
 
 pytestmark = [pytest.mark.perf, pytest.mark.ranks, pytest.mark.timeout(1500)]
 
@@ -72,20 +72,8 @@ def spec_of(name: str) -> Spec:
     return parse(values | {part: values.get(part, {}) | fields for part, fields in more.items()})  # type: ignore[operator]
 
 
-class MeasuringForker(Forker):
-    """Ranks that write down what they held."""
-
-    def __init__(self, own_pages: bool) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.perf.memory_ranks"], cwd=ROOT, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, env=os.environ | ({"OWN_PAGES": "1"} if own_pages else {}),
-        )  # fmt: skip
-        self._last = None
-        assert self._answer(120) == "ready"
-
-
 def measured(folder: Path, own_pages: bool) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    forker = MeasuringForker(own_pages)
+    forker = MeasuringForker({"OWN_PAGES": "1"} if own_pages else {})
     try:
         for number, name in enumerate(CONFIGURATIONS):
             spec = spec_of(name)
@@ -97,7 +85,8 @@ def measured(folder: Path, own_pages: bool) -> Iterator[tuple[str, list[dict[str
         forker.close()
 
 
-def test_predicted_memory_against_what_ranks_held(tmp_path: Path) -> None:
+def test_predicted_memory_against_what_ranks_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "ATTEMPT_LIMIT_S", ATTEMPT_LIMIT_S)
     errors: dict[bool, list[float]] = {True: [], False: []}
     bare: list[float] = []
     for own_pages in (True, False):

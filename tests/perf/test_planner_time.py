@@ -13,7 +13,10 @@ import pytest
 from engine import probed
 from engine.planner import PHASES, PROBED_REACH, Calibration, Correction, DeviceProfile, plan
 from engine.spec import Spec, parse
-from tests.engine.rank.attempts import ROOT, Forker, write_attempt
+from tests.engine.rank import attempts
+from tests.engine.rank.attempts import ROOT, write_attempt
+from tests.perf.measuring import MeasuringForker
+from tests.perf.memory_ranks import ATTEMPT_LIMIT_S
 
 pytestmark = [pytest.mark.perf, pytest.mark.ranks, pytest.mark.timeout(1200)]
 
@@ -66,10 +69,11 @@ def measured_phases(attempt: Any, ranks: int) -> dict[str, float]:
     return found
 
 
-def test_step_time_after_one_calibrating_run(tmp_path: Path) -> None:
+def test_step_time_after_one_calibrating_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "ATTEMPT_LIMIT_S", ATTEMPT_LIMIT_S)
     (tmp_path / "locks").mkdir()
     profile = profile_of_this_machine(tmp_path / "locks")
-    forker, learnt, errors, raw_errors = Forker(), None, [], []
+    forker, learnt, errors, raw_errors = MeasuringForker({"ONLY_TIME": "1"}), None, [], []
     try:
         for number, name in enumerate(RUNS):
             spec = spec_of(name)
