@@ -61,6 +61,14 @@ class Spec(Part):
         """A fabric test measures one message size a step."""
         return min(self.budget.steps, MOST_SIZES) if self.kind == "fabric_test" else self.budget.steps
 
+    def zero_stage_in(self, dtype: str) -> int:
+        """The ZeRO stage that runs. Alone there is nobody to share with, and in 32 bits no master copy to keep: stage 0
+        does the same without ZeRO's copies of every gradient."""
+        parallel = self.parallel
+        stays = parallel.offload_optimiser == "none" and parallel.offload_parameters == "none"
+        is_alone = parallel.data == 1 and stays and dtype in ("fp32", "tf32")
+        return 0 if is_alone else parallel.zero_stage
+
     @property
     def vocab_size(self) -> int:
         return 256 if self.data.tokenizer == "bytes" else self.data.vocab_size

@@ -56,7 +56,7 @@ class States:
 
 
 def states_of(spec: Spec, dtype: str, count: int, on_cuda: bool) -> States:
-    zero, n, width = spec.parallel.zero_stage, spec.parallel.data, BYTES[dtype]
+    zero, n, width = spec.zero_stage_in(dtype), spec.parallel.data, BYTES[dtype]
     state = state_bytes(spec)
     whole, share = float(count * width), count / n
     # A bucket's pages are touched only as far as they are filled; beside a backward pass (CUDA) there are two.
@@ -118,7 +118,7 @@ def stage_memory(spec: Spec, dtype: str, stage: int, profile: DeviceProfile | No
     states = offloaded(spec, dtype, shape.parameters, states)
     held = held_by(spec, dtype, shape, on_cuda)
     framework = float(profile.resident_bytes) if profile else 0.0
-    moments = _moments(spec, shape, states, held)
+    moments = _moments(spec, dtype, shape, states, held)
     totals = {name: sum(parts) + framework for name, parts in moments.items()}
     binds = max(totals, key=lambda name: totals[name])
     parameters, gradients, optimiser, activations, logits, buffers = moments[binds]
@@ -136,14 +136,14 @@ def peak_bytes(spec: Spec, dtype: str, profile: DeviceProfile | None) -> float:
 
 
 def _moments(
-    spec: Spec, shape: StageShape, states: States, held: Held
+    spec: Spec, dtype: str, shape: StageShape, states: States, held: Held
 ) -> dict[str, tuple[float, float, float, float, float, float]]:
     """Moment -> bytes of parameters, gradients, optimiser state, activations, logits, buffers. Gradients of earlier
     micro-batches are there from the second on; a pipeline's stages reduce only after the last one."""
     in_flight = min(spec.parallel.stages - shape.stage, spec.accumulation)
     kept = in_flight * held.micro_batch + held.buffers
     loss = held.logits
-    reduces = 0.0 if spec.parallel.stages > 1 or spec.parallel.zero_stage == 0 else states.reduction
+    reduces = 0.0 if spec.parallel.stages > 1 or spec.zero_stage_in(dtype) == 0 else states.reduction
     p, o = states.parameters, states.optimiser
     return {
         "forward": (p, states.gradients, o, kept, loss * 2 / 3, states.resting + states.forward),

@@ -29,4 +29,9 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    # As forked ranks leave: a thread of gloo or torch that outlives the interpreter aborts the process after all its
+    # work is done and saved (seen 2026-11-27 with runs of a few steps).
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

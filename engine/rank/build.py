@@ -32,7 +32,7 @@ def deepspeed_config(spec: Spec, dtype: str, device_kind: str) -> dict[str, Any]
         "bf16": {"enabled": dtype == "bf16"},
         "fp16": {"enabled": dtype == "fp16", "initial_scale_power": 16},
         "zero_optimization": {
-            "stage": spec.parallel.zero_stage,
+            "stage": spec.zero_stage_in(dtype),
             "reduce_bucket_size": bucket,
             "allgather_bucket_size": bucket,
             "overlap_comm": device_kind == "cuda",
@@ -88,4 +88,4 @@ def _offload(spec: Spec, device_kind: str) -> dict[str, Any]:
 
 def _norm_is_ours(spec: Spec, dtype: str) -> bool:
     """ZeRO 0 in fp32 reports no gradient norm (DeepSpeed 0.19.8 keeps it to itself), so there we take it."""
-    return spec.parallel.zero_stage == 0 and dtype in ("fp32", "tf32")
+    return spec.zero_stage_in(dtype) == 0 and dtype in ("fp32", "tf32")

@@ -53,6 +53,7 @@ def long(headroom: tuple[Headroom, str]) -> str:
 
 def chart(page: Page, metric: str) -> Locator:
     panel = page.locator(f"[data-metrics~='{metric}']").first
+    panel.scroll_into_view_if_needed()  # what is out of sight is not read
     expect(panel).to_have_attribute("data-state", "drawn", timeout=20_000)
     return panel
 

@@ -134,5 +134,5 @@ def test_more_templates_ask_no_more(browser, team, make_spec, django_assert_max_
         for extra in "abcd":
             said = {"name": f"{number}{extra}", "description": "", "actor": "olga"}
             templates.save(team=team, spec=make_spec(), **said)
-        with django_assert_max_num_queries(16):
+        with django_assert_max_num_queries(19):
             browser.get(SUBMIT)

@@ -96,7 +96,7 @@ def test_a_run_that_fails_says_why_and_shows_the_last_words(machine: Machine) ->
         ),
         (
             ("demo", "--set", "parallel.data=64", "--set", "batch.global_batch_size=512"),
-            "parallel.data: 64 x 1 = 64 ranks",
+            "64 ranks need 64 devices",
         ),
         (("demo", "--set", "precision.dtype=fp16"), "precision.dtype: fp16 is not supported on CPU"),
         (("demo", "--set", "nonsense"), "'nonsense' is not of the form field=value"),

@@ -10,6 +10,7 @@ const bytes = (size) => metric(size, "bytes");
 let sending = null;
 
 input.addEventListener("change", choose);
+if (input.files.length) choose(); // chosen before this script was there, or kept by the browser
 for (const kind of ["dragenter", "dragover"]) drop.addEventListener(kind, () => drop.classList.add("is-over"));
 for (const kind of ["dragleave", "drop"]) drop.addEventListener(kind, () => drop.classList.remove("is-over"));
 

@@ -12,11 +12,12 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from jobs import artefacts, people
+from jobs import artefacts, datasets, people
 from jobs.models import (
     ApiToken,
     Attempt,
     Checkpoint,
+    Dataset,
     Job,
     Membership,
     Node,
@@ -57,6 +58,9 @@ READS = [
     "/api/v1/templates/{template}",
     "/api/v1/nodes",
     "/api/v1/nodes/node-1",
+    "/api/v1/datasets",
+    "/api/v1/datasets/{dataset}",
+    "/api/v1/datasets/{dataset}/refused",
 ]
 # What the writer of a run says of it
 TOLD = ("points", "writers", "params", "tags", "heartbeat", "start", "finish", "missing")
@@ -74,6 +78,9 @@ WRITES = [
     ("put", "/api/v1/runs/{run}/artefacts?path=x"),
     *[("post", f"/api/v1/runs/{{run}}/{what}") for what in TOLD],
     ("post", "/api/v1/runs/{run}/verdict/check"),
+    ("post", "/api/v1/datasets?file_name=x.txt"),
+    ("post", "/api/v1/datasets/{dataset}/keep"),
+    ("delete", "/api/v1/datasets/{dataset}"),
 ]
 # For admins; to everybody else there is no such thing.
 GOVERNS = [
@@ -88,6 +95,12 @@ GOVERNS = [
 def _artefact_of(run):
     found = artefacts.find(run, "notes.txt") or artefacts.save(run, "notes.txt", [b"hello"], actor="olga")
     return found.id
+
+
+def _dataset_of(job):
+    found = Dataset.objects.filter(team=job.team).first()
+    given = {"name": "words", "file_name": "words.txt", "licence": "", "pieces": [b"one\ntwo\n"]}
+    return (found or datasets.take(team=job.team, owner=job.owner, **given)).id
 
 
 def _checkpoint_of(job):
@@ -120,6 +133,7 @@ def at(path, job):
         artefact=artefact,
         step=_checkpoint_of(job) if "{step}" in path else 0,
         trace=_trace_of(job) if "{trace}" in path else 0,
+        dataset=_dataset_of(job) if "{dataset}" in path else "",
     )
 
 
@@ -172,9 +186,8 @@ def test_every_operation_is_tried_above(job, client_of):
         for path, methods in client_of("owner").get("/api/v1/openapi.json").json()["paths"].items()
         for method in methods
     }
-    names = {
-        f"{{{name}}}": f"{{{name}_id}}" for name in ("job", "run", "sweep", "template", "artefact", "trace")
-    }
+    with_ids = ("job", "run", "sweep", "template", "artefact", "trace", "dataset")
+    names = {f"{{{name}}}": f"{{{name}_id}}" for name in with_ids}
     names |= {"node-1/cordon": "{node_id}/{verb}", "node-1": "{node_id}", "cpu-0": "{device_id}"}
     names |= {"pools/default": "pools/{name}", "tokens/1": "tokens/{token_id}"}
     tried = {("get", path) for path in READS[1:]} | set(WRITES)
