@@ -45,7 +45,9 @@ def test_the_lock_keeps_the_next_attempt_off_until_the_old_ranks_are_gone(cluste
     agent, attempt = [cluster.agent_of(frozen)], cluster.pids_on(frozen)
     send(agent + attempt, signal.SIGSTOP)
     wait_until(
-        lambda: (cluster.get(f"/jobs/{job}") or {}).get("state") == "queued", said="the attempt given up"
+        lambda: (cluster.get(f"/jobs/{job}") or {}).get("state") == "queued",
+        limit_s=120,  # seen to take more than 60 on a busy host
+        said="the attempt given up",
     )
     send(agent, signal.SIGCONT)
     # The second attempt is refused its devices, and others are made at no cost.
