@@ -20,8 +20,10 @@ from tests.engine.supervised import until
 
 @pytest.fixture
 def worker() -> Iterator[int]:
-    """A process that computes without end."""
-    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    """A process that computes without end, once it has said that it is there."""
+    code = "print(flush=True)\nwhile True: pass"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert process.stdout and process.stdout.readline()
     yield process.pid
     process.kill()
     process.wait()
