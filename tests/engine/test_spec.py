@@ -114,3 +114,11 @@ def test_a_spec_from_when_activation_checkpointing_was_a_switch_still_means_the_
     assert (
         parse({"parallel": {"activation_checkpointing": False}}).parallel.activation_checkpointing == "none"
     )
+
+
+def test_zero_runs_only_where_there_is_somebody_to_share_with_or_somewhere_to_put_things():
+    def stage(dtype: str, **parallel: object) -> int:
+        return parse({"parallel": {"data": 1, "zero_stage": 2} | parallel}).zero_stage_in(dtype)
+
+    assert (stage("fp32"), stage("tf32")) == (0, 0)
+    assert (stage("fp32", data=2), stage("bf16"), stage("fp32", offload_optimiser="host")) == (2, 2, 2)
