@@ -7,11 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 from django.db.models import Count, Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
@@ -25,6 +27,9 @@ from jobs.states import JobState
 
 CARDS_LIMIT = 6  # nodes in all, up to which each one's devices are shown as cards
 TROUBLED_SHOWN = 12  # of a pool
+LINKS_TESTED = (
+    8  # ranks that a fabric test begins with: enough for rings and trees to differ; the form takes others
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,15 @@ class PoolPart:
     num_troubled: int = 0
     cards: list[NodeCard] = field(default_factory=list)
     troubled: list[Node] = field(default_factory=list)  # nodes that take no work
+
+    @property
+    def links_test(self) -> str:
+        """The submit form that begins with a test of this pool's links; '' where no two devices may be taken."""
+        ranks = min(self.num_devices, self.pool.max_gang or LINKS_TESTED, LINKS_TESTED)
+        if ranks < 2:
+            return ""
+        changes = ("kind=fabric_test", f"pool={self.pool.name}", f"parallel.data={ranks}")
+        return f"{reverse('submit')}?{urlencode([('set', change) for change in changes])}"
 
 
 @require_safe

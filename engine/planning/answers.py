@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from engine.planning.ranges import Range
 
-PLANNER_VERSION = 2
+PLANNER_VERSION = 3
 FITS_SHARE = (
     0.8  # at most this predicted never ran out of memory in 454 measured runs (Fujii, arXiv 2411.06465)
 )

@@ -38,6 +38,7 @@ class StageShape:
 @dataclass(frozen=True, slots=True)
 class Held:
     micro_batch: float  # bytes of activations of each micro-batch in flight
+    passing: float  # of one block while it runs forward and nothing is kept of it but its input
     working: float  # of one recomputed block, and the gradients that pass through it
     buffers: float  # of the pipeline, for what is sent and received
     logits: float  # when the backward pass begins
@@ -75,15 +76,18 @@ def held_by(spec: Spec, dtype: str, shape: StageShape, on_cuda: bool) -> Held:
     tokens = spec.batch.micro_batch_size * model.context
     width = 2 if TABLE_DTYPE[dtype] == "bf16" else 4
     stream = model.width * width
-    micro = working = 0.0
+    micro = working = passing = 0.0
     forward = backward = 0
     for kind, many in shape.blocks.items():
         each = {name: row_of(spec, dtype, name) for name in SUBLAYERS[kind]}
         whole = {name: bytes_of(spec, row, on_cuda) for name, row in each.items()}
         ahead = sum(row["forward"] for row in each.values())
         back = sum(row["backward"] for row in each.values())
+        # Two tensors of the feed-forward's width, two of the stream's: of a block that runs, or their gradients.
+        alive = width * (2 * model.ffn_width / spec.parallel.tensor + 2 * model.width)
         if recompute == "full":
             held, again = float(stream), sum(whole.values())
+            passing = max(passing, alive)
             back += ahead
         elif recompute == "selective":
             looks = [name for name in each if name != "feed_forward"]
@@ -94,12 +98,11 @@ def held_by(spec: Spec, dtype: str, shape: StageShape, on_cuda: bool) -> Held:
             held, again = sum(whole.values()), 0.0
         micro += many * held
         forward, backward = forward + many * ahead, backward + many * back
-        gradients = width * (2 * model.ffn_width / spec.parallel.tensor + 2 * model.width)
-        working = max(working, again + gradients)
+        working = max(working, again + alive)
     micro += sum(_end_bytes(spec, kind, stream) for kind in shape.ends)
     forward, backward = forward + 6 * len(shape.ends), backward + 10 * len(shape.ends)
     return Held(
-        tokens * micro, tokens * working, tokens * _pipe_bytes(spec, shape, stream),
+        tokens * micro, tokens * passing, tokens * working, tokens * _pipe_bytes(spec, shape, stream),
         tokens * _logits_bytes(spec, shape), (forward, backward),
     )  # fmt: skip
 

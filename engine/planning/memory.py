@@ -25,6 +25,9 @@ FLAT_ELEMENTS = (
     500_000_000  # DeepSpeed's all-reduce of ZeRO 0 copies gradients into flat pieces of at most this
 )
 LIVE_ELEMENTS = 1_000_000_000  # ZeRO 3 keeps gathered parameters that are used again within so many
+PREFETCH_ELEMENTS = (
+    50_000_000  # and what it gathers at once stays beside its copies until the last of them is used
+)
 LEFT_GATHERED = 0.28  # of the parameters, between ZeRO 3 steps; measured, the cause not found
 
 
@@ -49,7 +52,8 @@ class States:
     whole_gradients: float  # when the last micro-batch's are complete
     averaged_gradients: float  # at the update
     resting: float = 0.0  # buffers that stay
-    forward: float = 0.0  # buffers while the model runs
+    forward: float = 0.0  # buffers at the end of the forward pass
+    backward: float = 0.0  # buffers when the backward pass begins
     reduction: float = 0.0
     update: float = 0.0
     host: float = 0.0
@@ -59,7 +63,7 @@ def states_of(spec: Spec, dtype: str, count: int, on_cuda: bool) -> States:
     zero, n, width = spec.zero_stage_in(dtype), spec.parallel.data, BYTES[dtype]
     state = state_bytes(spec)
     whole, share = float(count * width), count / n
-    # A bucket's pages are touched only as far as they are filled; beside a backward pass (CUDA) there are two.
+    # While it is reduced beside the backward pass (CUDA) a second one is filled.
     bucket = float(min(BUCKET_ELEMENTS, count) * width) * (2 if on_cuda else 1)
     accumulates = spec.accumulation > 1
     if zero == 0:
@@ -75,7 +79,7 @@ def states_of(spec: Spec, dtype: str, count: int, on_cuda: bool) -> States:
         )
     optimiser = share * (4 + state)
     if zero == 3:
-        live = 2.0 * min(LIVE_ELEMENTS, count) * width
+        live = float(min(LIVE_ELEMENTS, count) * width)
         return States(
             parameters=share * width,
             optimiser=optimiser,
@@ -83,8 +87,9 @@ def states_of(spec: Spec, dtype: str, count: int, on_cuda: bool) -> States:
             whole_gradients=share * width,
             averaged_gradients=share * width,
             resting=bucket + LEFT_GATHERED * whole,
-            forward=live,
-            reduction=live,
+            forward=live + min(PREFETCH_ELEMENTS, count) * width,
+            backward=live,
+            reduction=2 * live,
             update=share * (4 if width == 4 else 6),
         )
     alive = share * width + float(min(BUCKET_ELEMENTS, count) * width) if zero == 2 else whole
@@ -94,6 +99,8 @@ def states_of(spec: Spec, dtype: str, count: int, on_cuda: bool) -> States:
         gradients=(share * width if zero == 2 else whole) if accumulates else 0.0,
         whole_gradients=alive if accumulates or zero == 1 else whole,
         averaged_gradients=share * width,
+        # Taken with the first gradient. On a CPU its pages are touched as far as they are filled: at first not at all.
+        backward=bucket if on_cuda and spec.parallel.stages == 1 else 0.0,
         reduction=bucket,
         update=share * (8 - width),
     )
@@ -138,20 +145,16 @@ def peak_bytes(spec: Spec, dtype: str, profile: DeviceProfile | None) -> float:
 def _moments(
     spec: Spec, dtype: str, shape: StageShape, states: States, held: Held
 ) -> dict[str, tuple[float, float, float, float, float, float]]:
-    """Moment -> bytes of parameters, gradients, optimiser state, activations, logits, buffers. Gradients of earlier
-    micro-batches are there from the second on; a pipeline's stages reduce only after the last one."""
+    """Moment -> bytes of parameters, gradients, optimiser state, activations, logits, buffers. A backward pass gives
+    activations back while gradients grow, so it is fullest where it begins (with gradients of earlier micro-batches
+    only) or where it ends: at the reduction."""
     in_flight = min(spec.parallel.stages - shape.stage, spec.accumulation)
     kept = in_flight * held.micro_batch + held.buffers
-    loss = held.logits
-    reduces = 0.0 if spec.parallel.stages > 1 or spec.zero_stage_in(dtype) == 0 else states.reduction
-    p, o = states.parameters, states.optimiser
+    p, o, g = states.parameters, states.optimiser, states.gradients
     return {
-        "forward": (p, states.gradients, o, kept, loss * 2 / 3, states.resting + states.forward),
-        "loss": (p, states.gradients, o, kept, loss, states.resting + max(states.forward, reduces)),
-        "backward": (
-            p, states.whole_gradients if spec.accumulation > 1 else states.gradients, o, kept + held.working, 0.0,
-            states.resting + max(states.forward, reduces),
-        ),
+        "forward": (p, g, o, kept + held.passing, 0.0, states.resting + states.forward),
+        "loss": (p, g, o, kept, held.logits, states.resting + states.backward),
+        "backward": (p, g, o, kept + held.working, 0.0, states.resting + states.backward),
         "reduction": (p, states.whole_gradients, o, held.buffers, 0.0, states.resting + states.reduction),
         "update": (p, states.averaged_gradients, o, held.buffers, 0.0, states.resting + states.update),
     }  # fmt: skip

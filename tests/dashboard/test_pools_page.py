@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from datetime import timedelta
 
 import pytest
@@ -79,3 +81,11 @@ def test_what_a_pool_allows_stands_beside_its_name(owner_browser, node, pool):
         "only for Research",
     ):
         assert said in text
+
+
+@pytest.mark.django_db
+def test_links_are_tested_by_a_form_that_begins_with_the_devices_of_the_pool(owner_browser, node, pool):
+    found = re.search(r'href="([^"]+)"[^>]*>Test the links', owner_browser.get(POOLS).text)
+    assert "Measures the links between 2 devices" in owner_browser.get(html.unescape(found[1])).text
+    pools.change(pool, "ann", {"max_gang": "1"})
+    assert "Test the links" not in owner_browser.get(POOLS).text
