@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
+from engine import checks, rules
 from engine.arithmetic import parameters
 from engine.checks import Hardware, refuse_impossible
 from engine.presets import PRESETS, preset
-from engine.spec import Problem, SpecError, parse, with_changes
+from engine.rules import NEEDS
+from engine.spec import Problem, SpecError, nested, parse, with_changes
 
 CPU2, GPU8 = Hardware("cpu", 2), Hardware("cuda", 8)
 
@@ -51,6 +58,12 @@ CASES: list[tuple[dict[str, Any], Hardware | None, str, str]] = [
     ({"precision": {"dtype": "fp16"}}, CPU2, "precision.dtype", "fp16 is not supported on CPU"),
     ({"parallel": {"data": 4}, "batch": {"global_batch_size": 32}}, CPU2, "parallel.data", "the largest node"),
     ({"parallel": {"stages": 4, "data": 1, "zero_stage": 1}}, CPU2, "parallel.stages", "4 stages = 4 ranks need 4"),
+    (
+        {"model": {"family": "encoder", "tied_embeddings": True}, "data": {"objective": "classes"}},
+        None, "model.tied_embeddings", "cannot be the token embedding",
+    ),
+    ({"kind": "fabric_test", "parallel": {"tensor": 2}}, None, "parallel.tensor", "no model to split in 2"),
+    ({"kind": "fabric_test", "parallel": {"data": 1}}, None, "parallel.data", "it needs two at the least"),
 ]  # fmt: skip
 
 
@@ -81,6 +94,49 @@ def test_the_proposed_fix_really_works(values, hardware, field, words):
             continue
         return
     pytest.fail(f"no fix found for {values}: ended with {fixed}")
+
+
+def test_every_sentence_of_the_rules_has_a_case(monkeypatch: pytest.MonkeyPatch):
+    told: set[tuple[str, int]] = set()
+
+    def noting(*parts: Any) -> Problem:
+        caller = sys._getframe(1)
+        told.add((caller.f_code.co_filename, caller.f_lineno))
+        return Problem(*parts)
+
+    for module in (checks, rules):
+        monkeypatch.setattr(module, "Problem", noting)
+    for values, hardware, _, _ in CASES:
+        problems_of(values, hardware)
+    assert told == {place for module in (checks, rules) for place in sentences_of(module)}
+
+
+def sentences_of(module: ModuleType) -> Iterator[tuple[str, int]]:
+    """File and line of every problem that a module can tell of."""
+    assert module.__file__
+    for node in ast.walk(ast.parse(Path(module.__file__).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Problem":
+            yield module.__file__, node.lineno
+
+
+# For each need of an optimiser, a value that does not meet it.
+UNMET: dict[str, Any] = {
+    "parallel.data": 2, "parallel.tensor": 2, "parallel.stages": 2, "parallel.zero_stage": 1,
+    "batch.full_batch": False, "model.dropout": 0.1, "optimiser.gradient_clip": 1.0,
+    "guard.on_broken_step": "skip", "precision.dtype": "bf16",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "path"), [(name, path) for name, (_, needs) in NEEDS.items() for path in needs]
+)
+def test_every_single_need_of_an_optimiser_is_told_by_itself(name: str, path: str):
+    needs = NEEDS[name][1]
+    met = {"optimiser.name": name} | {need: allowed[0] for need, (allowed, _) in needs.items()}
+    refuse_impossible(parse(nested(met)))
+    [problem] = problems_of(nested(met | {path: UNMET[path]}), None)
+    assert (problem.field, problem.fix) == ("optimiser.name", {path: needs[path][0][0]})
+    assert needs[path][1] in problem.message
 
 
 def test_several_broken_rules_are_all_told():
