@@ -45,12 +45,12 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
               budget={"steps": 1600, "validate_every": 400, "checkpoint_every": 400}),
     ),
     "summaries": (
-        "Summarisation: an encoder-decoder says in a line what a function's documentation says",
-        _size(2, 128, 4, 64, family="encoder-decoder", positions="sinusoidal", tied_embeddings=True,
-              data={"corpus": "docstring-summaries", "objective": "pairs", "vocab_size": 2048, "token_dropout": 0.1},
+        "Summarisation: an encoder-decoder says in a line what a function does, from its code",
+        _size(2, 128, 4, 32, family="encoder-decoder", tied_embeddings=True,
+              data={"corpus": "code-summaries", "objective": "pairs", "vocab_size": 2048},
               batch={"global_batch_size": 32, "micro_batch_size": 16},
-              optimiser={"learning_rate": 2e-3, "warmup_steps": 100},
-              budget={"steps": 800, "validate_every": 200, "checkpoint_every": 400}),
+              optimiser={"learning_rate": 3e-3, "warmup_steps": 100},
+              budget={"steps": 1200, "validate_every": 300, "checkpoint_every": 600}),
     ),
     "questions": (
         "Question answering: an encoder-decoder tells what a parameter is from the words that describe it",

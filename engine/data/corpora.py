@@ -67,6 +67,10 @@ CORPORA: tuple[Corpus, ...] = (
         "PSF-2.0 and BSD-3-Clause", 1, docstrings.summaries, "pairs", docstrings.versions, docstrings.absent,
     ),
     Corpus(
+        "code-summaries", "Code of Python functions and the first line of their documentation (pairs)",
+        "PSF-2.0 and BSD-3-Clause", 1, docstrings.code, "pairs", docstrings.versions, docstrings.absent,
+    ),
+    Corpus(
         "docstring-questions", "What is this parameter? Answered by its documentation (pairs)",
         "PSF-2.0 and BSD-3-Clause", 1, docstrings.questions, "pairs", docstrings.versions, docstrings.absent,
     ),

@@ -32,6 +32,11 @@ def test_words_of_every_script_count() -> None:
     assert found["rouge_1_share"] == 1
 
 
+def test_a_name_of_several_words_shares_them() -> None:
+    found, _ = scores.scores(["read_lines"], ["read lines"])
+    assert found["rouge_l_share"] == 1
+
+
 def test_the_trivial_is_the_best_of_copying_leading_and_the_most_frequent() -> None:
     frequent = scores.trivial(["one two", "seven eight"], ["yes", "no"], ["yes", "yes", "maybe"])
     assert frequent["exact_match_share"] == 0.5

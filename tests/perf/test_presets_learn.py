@@ -26,7 +26,7 @@ JUDGED = {
     "masked": ("validation_loss",),
     "classification": ("validation_loss", "accuracy_share"),
     "translation": ("validation_loss", "bleu", "rouge_l_share"),
-    "summaries": ("validation_loss", "token_accuracy_share"),
+    "summaries": ("validation_loss", "token_accuracy_share", "bleu", "rouge_l_share"),
     "questions": ("validation_loss", "bleu", "exact_match_share"),
 }
 

@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 import re
+import textwrap
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,19 +19,34 @@ from engine.data.readers import python
 PACKAGES = ("django", "networkx", "numpy", "sympy")
 LEFT_OUT = {"test", "tests", "testing", "benchmarks", "__pycache__"}
 BODY_CHARS = range(40, 2000)
+CODE_CHARS = range(20, 4000)
 SUMMARY_CHARS = range(12, 160)
 # A section of a docstring in NumPy's style (https://numpydoc.readthedocs.io): a title, underlined.
 SECTION = re.compile(r"^Parameters\n[-=]+\n(.*?)(?=\n\n\S[^\n]*\n[-=]+\n|\Z)", re.MULTILINE | re.DOTALL)
+UNDERLINE = re.compile(r"[-=]{4}")
 PARAMETER = re.compile(r"^(\w+) ?: ([^\n]{2,80})\n((?:[ \t]+\S[^\n]*\n?|\n)+)", re.MULTILINE)
+
+
+Documented = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def summaries() -> Iterator[Example]:
     """The body of each docstring, and the line above it that says the same in short."""
     for _, text in _docstrings():
-        summary, blank, body = text.partition("\n\n")
-        summary, body = " ".join(summary.split()), body.strip()
-        if blank and len(summary) in SUMMARY_CHARS and len(body) in BODY_CHARS and not _is_markup(body):
+        summary, body = _parted(text)
+        if len(summary) in SUMMARY_CHARS and len(body) in BODY_CHARS and not _is_markup(body):
             yield Example(body, summary)
+
+
+def code() -> Iterator[Example]:
+    """Functions without their documentation, and its first line."""
+    for node, text, lines in _documented():
+        summary, _ = _parted(text)
+        source = _without_docstring(node, lines)
+        if isinstance(node, ast.ClassDef) or UNDERLINE.search(summary):
+            continue
+        if len(summary) in SUMMARY_CHARS and len(source) in CODE_CHARS:
+            yield Example(source, summary)
 
 
 def questions() -> Iterator[Example]:
@@ -64,8 +80,29 @@ def _is_markup(body: str) -> bool:
     return body.startswith(">>>") or (len(first) > 1 and set(first[1]) <= {"-", "="} and bool(first[1]))
 
 
+def _parted(text: str) -> tuple[str, str]:
+    """What a docstring says first, in one line, and the rest."""
+    summary, _, body = text.partition("\n\n")
+    return " ".join(summary.split()), body.strip()
+
+
+def _without_docstring(node: Documented, lines: list[str]) -> str:
+    """Decorators are left out too, and so is the indentation that all lines share."""
+    said = node.body[0]
+    assert said.end_lineno
+    head, body = lines[node.lineno - 1 : said.lineno - 1], lines[said.end_lineno : node.end_lineno]
+    return textwrap.dedent("\n".join(head + body)).strip()
+
+
 def _docstrings() -> Iterator[tuple[str, str]]:
     """(name, docstring) of every public function and class."""
+    for node, said, _ in _documented():
+        if not node.name.startswith("_"):
+            yield node.name, said
+
+
+def _documented() -> Iterator[tuple[Documented, str, list[str]]]:
+    """Every function and class with a docstring, and the lines of its file."""
     for text in _files():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of escapes in other people's strings
@@ -73,11 +110,10 @@ def _docstrings() -> Iterator[tuple[str, str]]:
                 tree = ast.parse(text)
             except SyntaxError:
                 continue
+        lines = text.split("\n")
         for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                said = ast.get_docstring(node, clean=False)
-                if said and not node.name.startswith("_"):
-                    yield node.name, inspect.cleandoc(said)
+            if isinstance(node, Documented) and (said := ast.get_docstring(node, clean=False)):
+                yield node, inspect.cleandoc(said), lines
 
 
 def _files() -> Iterator[str]:
