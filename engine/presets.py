@@ -70,10 +70,11 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "masked": (
         "Hidden words: an encoder fills in what is masked in Python's documentation",
-        _size(4, 128, 4, 128, family="encoder", data={"objective": "masked", "vocab_size": 1024},
+        _size(4, 128, 4, 64, family="encoder", positions="rotary",
+              data={"objective": "masked", "vocab_size": 1024},
               batch={"global_batch_size": 32, "micro_batch_size": 16},
-              optimiser={"learning_rate": 2e-3, "warmup_steps": 50},
-              budget={"steps": 400, "validate_every": 100, "checkpoint_every": 200}),
+              optimiser={"learning_rate": 3e-3, "warmup_steps": 50},
+              budget={"steps": 800, "validate_every": 200, "checkpoint_every": 400}),
     ),
     "10m": (
         "10 M parameters on the source of Python's standard library",

@@ -23,7 +23,7 @@ LOWER = ("validation_loss",)
 JUDGED = {
     "demo": ("validation_loss", "token_accuracy_share"),
     "code": ("validation_loss", "token_accuracy_share"),
-    "masked": ("validation_loss",),
+    "masked": ("validation_loss", "token_accuracy_share"),
     "classification": ("validation_loss", "accuracy_share"),
     "translation": ("validation_loss", "bleu", "rouge_l_share"),
     "summaries": ("validation_loss", "token_accuracy_share", "bleu", "rouge_l_share"),

@@ -1,0 +1,75 @@
+"""Several nodes for one attempt, their agents real, their supervisors played by files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from engine.directory import AttemptDirectory
+from engine.directory import AttemptState as State
+from jobs.agent.loop import Agent
+from jobs.models import Job, Node
+from tests.jobs.played import report
+from tests.jobs.stage import attempt_of
+
+
+class Played:
+    """Two nodes of two devices each, the agents of both, and the supervisors they started."""
+
+    def __init__(self, nodes: dict[str, Node], folder: Path) -> None:
+        self.agents = {name: Agent(node, folder / name) for name, node in nodes.items()}
+        for agent in self.agents.values():
+            agent.node_dir.mkdir()
+        self.started: dict[str, AttemptDirectory] = {}
+
+    def tick(self) -> None:
+        for agent in self.agents.values():
+            agent.tick()
+
+    def arm(self, *names: str) -> None:
+        """The supervisors of these nodes hold their devices."""
+        self.tick()
+        for name in names or tuple(self.agents):
+            report(self.started[name], "armed")
+            state = self.started[name].read_state()
+            port = 29500 if any(s.rank == 0 for s in self.started[name].read_placement().seats) else 0
+            self.started[name].write_state(msgspec.structs.replace(state, master_port=port))
+        self.tick()
+
+    def run(self) -> None:
+        """Both nodes train."""
+        self.arm()
+        for directory in self.started.values():
+            report(directory, "running")
+        self.tick()
+        self.tick()
+
+    def all_report(self, state: State, reason: str) -> None:
+        for directory in self.started.values():
+            report(directory, state, reason)
+
+    def lose_peers(self, name: str) -> None:
+        """The ranks of a node fail because others did."""
+        state = self.started[name].read_state()
+        self.started[name].write_state(
+            msgspec.structs.replace(
+                state, state="failed", reason="rank 0: connection closed", is_witness=True
+            )
+        )
+
+    def restart(self, name: str) -> None:
+        """The agent after kill -9: a new one, which knows only the database and the disk."""
+        old = self.agents[name]
+        self.agents[name] = Agent(Node.objects.get(id=old.node.id), old.node_dir)
+
+    def controls(self) -> dict[str, str]:
+        return {name: directory.read_control() for name, directory in self.started.items()}
+
+
+def states(job: Job) -> tuple[str, str]:
+    return Job.objects.get(id=job.id).state, attempt_of(job).state
+
+
+def parts(job: Job) -> list[str]:
+    return list(attempt_of(job).members.order_by("node_id").values_list("state", flat=True))
