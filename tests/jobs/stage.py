@@ -16,6 +16,11 @@ def attempt_of(job: Job) -> Attempt:
     return Attempt.objects.select_related("node", "job__run").filter(job=job).latest("number")
 
 
+def states(job: Job) -> tuple[str, str]:
+    """Of the job and of its newest attempt."""
+    return Job.objects.get(id=job.id).state, attempt_of(job).state
+
+
 def assign(job: Job) -> Attempt:
     """Let the scheduler place the job."""
     scheduler.schedule(job.pool)

@@ -67,9 +67,5 @@ class Played:
         return {name: directory.read_control() for name, directory in self.started.items()}
 
 
-def states(job: Job) -> tuple[str, str]:
-    return Job.objects.get(id=job.id).state, attempt_of(job).state
-
-
 def parts(job: Job) -> list[str]:
     return list(attempt_of(job).members.order_by("node_id").values_list("state", flat=True))

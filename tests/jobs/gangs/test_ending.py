@@ -12,9 +12,9 @@ from jobs import gangs, queue, scheduler
 from jobs.agent.loop import Agent
 from jobs.models import Device, Job, Lease, Node
 from jobs.states import AttemptState, JobState, MemberState
-from tests.jobs.gangs.played import parts, states
+from tests.jobs.gangs.played import parts
 from tests.jobs.played import DEAD_PID, checkpoint, report, say, step
-from tests.jobs.stage import attempt_of
+from tests.jobs.stage import attempt_of, states
 
 pytestmark = pytest.mark.django_db
 

@@ -7,9 +7,9 @@ import pytest
 from jobs import gangs, queue
 from jobs.models import Event, Job, Lease
 from jobs.states import AttemptState, JobState, MemberState
-from tests.jobs.gangs.played import parts, states
+from tests.jobs.gangs.played import parts
 from tests.jobs.played import report
-from tests.jobs.stage import attempt_of
+from tests.jobs.stage import attempt_of, states
 from tests.jobs.test_races import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -13,9 +13,9 @@ from jobs.agent import launch
 from jobs.agent.launch import LaunchError
 from jobs.models import Attempt, Job, Lease
 from jobs.states import AttemptState, JobState, MemberState
-from tests.jobs.gangs.played import parts, states
+from tests.jobs.gangs.played import parts
 from tests.jobs.played import report
-from tests.jobs.stage import attempt_of
+from tests.jobs.stage import attempt_of, states
 
 pytestmark = pytest.mark.django_db
 

@@ -1,0 +1,43 @@
+"""The agent against a supervisor that is only files."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from engine import procfs
+from engine.directory import AttemptDirectory
+from jobs.agent import launch
+from jobs.agent.launch import Launched
+from jobs.agent.loop import Agent
+from jobs.models import Job
+from tests.jobs.stage import assign
+
+
+@pytest.fixture
+def started(monkeypatch) -> list[AttemptDirectory]:
+    """Instead of a process, a note that one was started; it counts as alive."""
+    directories: list[AttemptDirectory] = []
+
+    def start(directory, warm_start):
+        directories.append(directory)
+        return Launched(os.getpid(), procfs.stat(os.getpid()).started_ticks)
+
+    monkeypatch.setattr(launch, "start", start)
+    return directories
+
+
+@pytest.fixture
+def agent(node, settings, started) -> Agent:
+    settings.NODE_DIR.mkdir()
+    return Agent(node, settings.NODE_DIR)
+
+
+@pytest.fixture
+def taken(agent, started, make_job) -> tuple[Job, AttemptDirectory]:
+    """A job whose supervisor the agent has started, and its directory."""
+    job = make_job()
+    assign(job)
+    agent.tick()
+    return job, started[0]

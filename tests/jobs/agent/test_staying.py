@@ -1,0 +1,112 @@
+"""The agent itself: its heartbeat and lease, its return after kill -9, and how it leaves."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from jobs import scheduler
+from jobs.agent import launch
+from jobs.agent.loop import Agent, lease_s
+from jobs.models import Attempt, Job, Node
+from jobs.states import AttemptState, JobState
+from tests.jobs.played import checkpoint, report, say, step
+from tests.jobs.stage import assign, attempt_of, states
+
+pytestmark = pytest.mark.django_db
+
+
+def restarted(agent: Agent) -> Agent:
+    """The agent after kill -9: a new one, which knows only the database and the disk."""
+    return Agent(Node.objects.get(id=agent.node.id), agent.node_dir)
+
+
+def test_the_lease_is_renewed_only_with_a_heartbeat(agent, taken, settings):
+    _, directory = taken
+    report(directory, "running")
+    agent.tick()
+    directory.write_lease(5.0)
+    agent.tick()
+    assert directory.read_lease() == 5.0  # no heartbeat was due
+    agent._beat_at = 0.0
+    agent.tick()
+    assert directory.read_lease() == pytest.approx(time.time() + lease_s(), abs=30)
+
+
+def test_lease_and_grace_fit_into_the_time_of_reassignment(settings):
+    margin_s = settings.REASSIGN_AFTER_S - lease_s() - settings.STOP_GRACE_S
+    assert margin_s >= settings.REASSIGN_AFTER_S / 10
+
+
+def test_the_heartbeat_is_written(agent):
+    Node.objects.update(heartbeat_at=None)
+    agent.tick()
+    assert timezone.now() - Node.objects.get().heartbeat_at < timedelta(seconds=30)
+    assert (agent.node_dir / "agent.alive").exists()
+
+
+def test_after_kill_nine_the_agent_follows_its_attempts_again(agent, taken, started):
+    job, directory = taken
+    report(directory, "running")
+    say(directory, step(1))
+    agent.tick()
+    say(directory, step(2))
+    later = restarted(agent)
+    later.tick()
+    assert states(job) == (JobState.RUNNING, AttemptState.RUNNING)
+    assert Job.objects.get().step == 2
+    assert len(started) == 1
+    report(directory, "succeeded", "done")
+    later.tick()
+    assert states(job)[0] == JobState.SUCCEEDED
+
+
+def test_killed_between_taking_and_starting_the_job_waits_again(agent, started, make_job):
+    job = make_job()
+    directory = launch.prepare(assign(job), agent.node_dir, time.time() + 60)
+    later = restarted(agent)
+    later.tick()
+    assert states(job)[0] == JobState.STARTING  # the supervisor may still speak up
+    Attempt.objects.update(started_at=timezone.now() - timedelta(seconds=31))
+    later.tick()
+    assert states(job) == (JobState.QUEUED, AttemptState.STOPPED)
+    assert directory.read_control() == "stop"  # should it come up late
+
+
+def test_a_supervisor_of_an_attempt_that_was_given_up_is_told_to_stop(agent, taken):
+    job, directory = taken
+    report(directory, "running")
+    Node.objects.update(heartbeat_at=timezone.now() - timedelta(hours=1))
+    scheduler.take_back_lost_attempts()
+    restarted(agent).tick()
+    assert directory.read_control() == "stop"
+    assert states(job) == (JobState.QUEUED, AttemptState.LOST)
+
+
+def test_attempts_are_stopped_and_their_jobs_wait_again(agent, taken, monkeypatch):
+    job, directory = taken
+    report(directory, "running")
+    say(directory, checkpoint(directory, 40))
+
+    def pause(seconds: float) -> None:
+        assert directory.read_control() == "stop"
+        report(directory, "stopped", "stopped on request")
+
+    monkeypatch.setattr("jobs.agent.loop.time.sleep", pause)
+    agent._stop_attempts()
+    job.refresh_from_db()
+    assert job.state == JobState.QUEUED
+    assert job.waiting_reason == "Interrupted by shutdown; resumes from step 40."
+    assert Node.objects.get().heartbeat_at is None
+
+
+def test_no_new_work_is_placed_or_taken_meanwhile(agent, started, make_job):
+    first, second = make_job(devices=1), make_job(devices=1)
+    assign(first)
+    agent._stop_attempts()
+    assert not started
+    assert scheduler.schedule(second.pool) == 0
+    assert attempt_of(first).state == AttemptState.ASSIGNED
