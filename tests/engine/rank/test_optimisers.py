@@ -1,4 +1,4 @@
-"""Every optimiser lowers the loss; those with conditions do where the rules let them."""
+"""Every optimiser lowers the loss, those with conditions where the rules let them; full batches and single samples."""
 
 from __future__ import annotations
 
@@ -83,3 +83,12 @@ def test_a_full_batch_is_the_same_in_every_layout(start: Callable[..., Attempt])
     shared = {"data": 2, "zero_stage": 1}
     two = start(spec_of({}, batch=full(16), data=DATA, parallel=shared), "two").succeeded()
     assert list(two.series("loss").values()) == pytest.approx(list(alone.series("loss").values()), rel=1e-5)
+
+
+def test_steps_of_one_sample_see_what_a_step_of_eight_sees(start: Callable[..., Attempt]) -> None:
+    still = {"learning_rate": 1e-12, "warmup_steps": 0}
+    single = {"global_batch_size": 1, "micro_batch_size": 1}
+    ones = start(tiny(optimiser=still, batch=single, budget={"steps": 8}), "ones").succeeded().series("loss")
+    eight = start(tiny(optimiser=still, budget={"steps": 1}), "eight").succeeded().series("loss")
+    assert len(set(ones.values())) == 8
+    assert sum(ones.values()) / 8 == pytest.approx(eight[1], rel=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from jobs.agent.launch import LaunchError
 from jobs.models import Attempt, Job, Lease
 from jobs.states import AttemptState, JobState, MemberState
 from tests.jobs.gangs.played import parts
-from tests.jobs.played import report
+from tests.jobs.played import checkpoint, report, say
 from tests.jobs.stage import attempt_of, states
 
 pytestmark = pytest.mark.django_db
@@ -54,6 +55,26 @@ def test_checkpoints_of_all_nodes_go_to_one_folder(played, job, settings):
     played.tick()
     folders = {directory.checkpoints.resolve() for directory in played.started.values()}
     assert folders == {Path(settings.CHECKPOINT_ROOT) / f"{job.id}-1"}
+
+
+def test_every_node_begins_with_the_weights_that_another_run_left_in_their_folder(
+    played, job, owner, team, make_spec
+):
+    played.run()
+    line = checkpoint(played.started["a"], 20)
+    kept = played.started["a"].checkpoints.resolve() / line.text
+    manifest = {"format": 2, "step": 20, "files": {}, "spec": job.spec, "layout": {}}
+    (kept / "manifest.json").write_text(json.dumps(manifest))
+    say(played.started["a"], line)
+    played.tick()
+    played.all_report("succeeded", "All 200 steps were done.")
+    played.tick()
+    child = queue.submit(spec=make_spec(f"start_from={job.run.id}", devices=4), team=team, owner=owner)
+    scheduler.schedule(child.pool)
+    played.tick()
+    assert child.spec["start_from"] == f"{job.run.id}@20"
+    told = {directory.read_placement().start_from for directory in played.started.values()}
+    assert told == {str(kept)}
 
 
 def test_a_node_that_never_answers_breaks_the_gang_up_and_costs_no_retry(played, job):
