@@ -92,6 +92,7 @@ SECTIONS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         Panel("Allocator", ("memory_allocated_bytes", "memory_reserved_bytes", "memory_peak_bytes"), floor=0),
         Panel("Allocator under pressure", ("alloc_retries", "alloc_failures"), floor=0, is_optional=True),
         Panel("Resident memory", ("rss_bytes",), floor=0),
+        Panel("Optimiser state", ("optimiser_state_bytes",), floor=0),
     )),
     ("Bandwidth", (
         Panel("Collective bandwidth", ("collective_bytes_per_s",), floor=0),

@@ -36,6 +36,8 @@ def deepspeed_config(spec: Spec, dtype: str, device_kind: str) -> dict[str, Any]
             "reduce_bucket_size": bucket,
             "allgather_bucket_size": bucket,
             "overlap_comm": device_kind == "cuda",
+            # Over gloo it is an all-reduce all the same, with two more copies of every gradient.
+            "reduce_scatter": device_kind == "cuda",
             # Smaller parameters stay whole on every rank. DeepSpeed's default of 1e5 would leave small models
             # unshared; ten rows' width keeps only norms and biases whole (the rule of Hugging Face's "auto").
             "stage3_param_persistence_threshold": 10 * spec.model.width,
@@ -72,6 +74,8 @@ def build_engine(
         config=deepspeed_config(spec, dtype, device_kind),
         dist_init_required=False,
     )
+    if spec.parallel.data == 1 and _norm_is_ours(spec, dtype):
+        engine.enable_backward_allreduce = False  # with itself: three copies of every gradient, 1 % of a step
     update.engine = engine
     return engine, optimiser
 

@@ -10,12 +10,15 @@ import torch
 from engine import arithmetic, flops
 from engine.hardware import peak_of
 from engine.rank.evaluate import absent_scores
+from engine.rank.optimisers import HISTORY
 from engine.rank.recorder import Absences
 from engine.rank.session import Session
 
 ALLOCATOR_METRICS = (
     "memory_allocated_bytes", "memory_reserved_bytes", "memory_peak_bytes", "alloc_retries", "alloc_failures",
 )  # fmt: skip
+# L-BFGS gathers its history in so many steps; every other state is there after the first.
+GROWING_STEPS = HISTORY + 1
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -35,6 +38,7 @@ class Readings:
         self.held_out: dict[str, float] = {}  # what the newest validation found
         self._losses: list[float] = []  # since then
         self._last: dict[str, float] = {}
+        self._growing_steps, self._state_bytes = GROWING_STEPS, 0.0
 
     def _peak(self) -> float | None:
         """Dense FLOP/s of all devices together; None where the table does not know the device."""
@@ -81,7 +85,11 @@ class Readings:
 
     def of_rank(self) -> dict[str, float]:
         """The memory of this rank, now."""
-        return {"rss_bytes": self._rss_bytes()} | (allocator_metrics(torch.cuda) if self._on_cuda else {})
+        if self._growing_steps:
+            self._growing_steps -= 1
+            self._state_bytes = state_bytes(self._session.optimiser)
+        own = {"rss_bytes": self._rss_bytes(), "optimiser_state_bytes": self._state_bytes}
+        return own | (allocator_metrics(torch.cuda) if self._on_cuda else {})
 
     def _rss_bytes(self) -> float:
         return float(os.pread(self._statm, 128, 0).split()[1]) * _PAGE_BYTES
@@ -94,6 +102,13 @@ class Readings:
         """Of training since the last call; None where there was no step."""
         losses, self._losses = self._losses, []
         return sum(losses) / len(losses) if losses else None
+
+
+def state_bytes(optimiser: torch.optim.Optimizer) -> float:
+    """Of all tensors in its state, and in lists there, as L-BFGS keeps its history."""
+    found = (value for state in optimiser.state.values() for value in state.values())
+    flat = (one for value in found for one in (value if isinstance(value, list) else [value]))
+    return float(sum(one.numel() * one.element_size() for one in flat if isinstance(one, torch.Tensor)))
 
 
 def allocator_metrics(cuda: Any) -> dict[str, float]:

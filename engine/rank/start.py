@@ -30,6 +30,7 @@ from engine.directory import AttemptDirectory, Placement, Seat
 from engine.rank import checkpoint, collectives, fabric, narrate
 from engine.rank.breakdown import Breakdown
 from engine.rank.build import build_engine
+from engine.rank.gathering import gather_by_broadcasts
 from engine.rank.guard import Guard
 from engine.rank.loop import train
 from engine.rank.loss import Loss
@@ -230,6 +231,8 @@ def _join(seat: Seat, breakdown: Breakdown) -> None:
         verbose=False,
         timeout=timedelta(seconds=PEER_TIMEOUT_S),
     )
+    if seat.device_kind == "cpu":
+        gather_by_broadcasts(backends.cdb)
     collectives.watch(backends.cdb, breakdown)
     comm.barrier()
 

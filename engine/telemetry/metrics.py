@@ -83,6 +83,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("memory_peak_bytes", "bytes", "rank", "Peak allocated", "torch allocator, highest of the step (CUDA)"),
     Metric("alloc_retries", "", "rank", "Allocation retries", "Times the torch allocator had to give back its cache to find memory, since the attempt began (CUDA)"),
     Metric("alloc_failures", "", "rank", "Allocations failed", "Times the torch allocator ran out of memory, since the attempt began (CUDA)"),
+    Metric("optimiser_state_bytes", "bytes", "rank", "Optimiser state", "What the optimiser keeps of this rank's share, such as Adam's two moments, wherever it lies"),
     Metric("rss_bytes", "bytes", "rank", "Resident memory", "Resident set of the rank's process"),
     # Each device, once a tick
     Metric("utilisation_pct", "pct", "device", "Utilisation", "GPU: time with a kernel running. CPU: process time over the cores allotted"),

@@ -1,4 +1,4 @@
-"""Other trackers in a virtual environment of their own: HEADROOM_PEERS names its Python, or it is made at first use."""
+"""Peers in a virtual environment of their own: HEADROOM_PEERS names its Python, or it is made at first use."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ from pathlib import Path
 
 from tests.running import ROOT
 
-PACKAGES = ("mlflow==3.17.2", "trackio==0.43.0", "tensorboardX==2.6.5")
+PACKAGES = (
+    "mlflow==3.17.2", "trackio==0.43.0", "tensorboardX==2.6.5", "torch==2.13.0", "transformers==5.24.0",
+    "accelerate==1.15.0",
+)  # fmt: skip
 
 
 def python() -> Path:
-    """Takes some minutes the first time."""
+    """Takes some minutes the first time, and where another package has come in."""
     if told := os.environ.get("HEADROOM_PEERS"):
         return Path(told)
     folder = ROOT / ".venv-peers"
-    if not (folder / ".installed").exists():
+    installed, wanted = folder / ".installed", "\n".join(PACKAGES)
+    if not installed.exists() or installed.read_text() != wanted:
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
         subprocess.run([str(folder / "bin/pip"), "install", "-q", *PACKAGES], check=True)
-        (folder / ".installed").touch()
+        installed.write_text(wanted)
     return folder / "bin/python"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from engine import arithmetic
 from engine.directory import EXIT_STOPPED
 from engine.rank.collectives import PAYLOADS
 from engine.rank.exits import EXIT_DIVERGED
@@ -56,6 +57,8 @@ def test_every_metric_is_in_the_table_with_its_scope(start: Start) -> None:
     assert not {"mfu_share", "loss_scale"} & set(run.metrics), "unknown on a CPU in fp32, so absent"
     assert not [name for name in rank.metrics if name.startswith("memory_")]
     assert rank.metrics["rss_bytes"] > 50e6
+    moments = 2 * 4 * arithmetic.parameters(tiny())
+    assert rank.metrics["optimiser_state_bytes"] == pytest.approx(moments / 2, rel=0.02), "ZeRO 1 shares it"
     assert attempt.lines("step", "run", rank=1) == [], "one rank speaks for the run"
 
 

@@ -1,0 +1,68 @@
+"""One rank of a contender, as `python -m tests.perf.contenders NAME ATTEMPT`: our loop, a plain one, or torch's DDP."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import distributed, nn
+
+from engine.data import objectives
+from engine.data.prepare import prepare
+from engine.directory import AttemptDirectory
+from engine.rank.loop import train
+from engine.rank.loss import loss_of
+from engine.rank.model.build import Whole
+from engine.rank.optimisers import build_optimiser
+from engine.rank.schedule import learning_rate
+from engine.rank.start import open_session
+from tests.perf.taking_turns import Turns
+
+
+def main() -> None:
+    name, directory = sys.argv[1], AttemptDirectory(Path(sys.argv[2]))
+    torch.set_num_threads(1)
+    turns, rank = Turns(), int(os.environ["RANK"])
+    if name == "ours":
+        train(open_session(directory, rank, time.perf_counter()), turns.before_step)
+    else:
+        by_hand(directory, rank, turns, with_ddp=name == "ddp")
+
+
+def by_hand(directory: AttemptDirectory, rank: int, turns: Turns, with_ddp: bool) -> None:
+    """What anyone would write without an engine: same layers, rows, optimiser, schedule and clipping."""
+    spec, placement = directory.read_spec(), directory.read_placement()
+    source = objectives.training(
+        spec, prepare(spec.data, Path(placement.corpus_root), Path(placement.data_dir))
+    )
+    model: Any = Whole(spec)
+    optimiser = build_optimiser(spec, model)
+    if with_ddp:
+        distributed.init_process_group("gloo")
+        model = nn.parallel.DistributedDataParallel(model)
+    size, count = spec.batch.micro_batch_size, spec.accumulation
+    for number in itertools.count():
+        if turns.before_step():
+            break
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(spec, number)
+        optimiser.zero_grad()
+        for micro in range(count):
+            start = (rank * count + micro) * size
+            ids, targets = source.rows(number, start, start + size)
+            is_last = micro == count - 1
+            with contextlib.nullcontext() if is_last or not with_ddp else model.no_sync():
+                loss = loss_of(model(torch.from_numpy(ids)), torch.from_numpy(targets))
+                (loss / count).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), spec.optimiser.gradient_clip)
+        optimiser.step()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""The side of a contender's process: waits before a step for its turn, and answers with the CPU seconds of the last."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+WARM_UP_STEPS = 3
+
+
+class Turns:
+    """Speaks with tests.perf.turns over stdin and stdout; whatever else writes to stdout goes to stderr from now on."""
+
+    def __init__(self) -> None:
+        self._answers = os.fdopen(os.dup(1), "w")
+        os.dup2(2, 1)
+        self._left, self._began_s = WARM_UP_STEPS, time.process_time()
+
+    def before_step(self) -> bool:
+        """Whether there will be no more turns."""
+        if self._left == 0:
+            self._answers.write(f"{time.process_time() - self._began_s}\n")
+            self._answers.flush()
+            line = sys.stdin.readline()
+            if not line:
+                return True
+            self._left, self._began_s = int(line), time.process_time()
+        self._left -= 1
+        return False

@@ -1,0 +1,85 @@
+"""Peak memory of a rank by ZeRO stage, as a ratio to stage 0, against the formula of the paper and our own plan's.
+
+Rajbhandari et al., arXiv 1910.02054, sec. 3: parameters, gradients and optimiser state are 4 + 4 + 8 bytes in 32 bits
+with Adam, and stage 1, 2, 3 divides the last, two, all of them by the ranks. DeepSpeed keeps more than that: a flat
+copy of its share of the parameters, and the buckets in which gradients travel.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import arithmetic
+from engine.planner import DeviceProfile, plan
+from engine.spec import Spec, parse
+from tests.engine.rank import attempts
+from tests.engine.rank.attempts import write_attempt
+from tests.perf.measuring import MeasuringForker
+from tests.perf.memory_ranks import ATTEMPT_LIMIT_S
+
+pytestmark = [pytest.mark.perf, pytest.mark.ranks, pytest.mark.timeout(1500)]
+
+MODEL = {"layers": 6, "width": 512, "heads": 8, "ffn_width": 2048, "context": 32}
+CPU = DeviceProfile("this machine", "cpu", "measured", "a test", {"fp32": 1e10})
+WITHIN = 0.15  # of what the plan says
+
+
+def paper_bytes(stage: int, ranks: int) -> float:
+    """Of a parameter on a rank."""
+    parameters, gradients, state = 4.0, 4.0, 8.0
+    shared = {0: 0.0, 1: state, 2: state + gradients, 3: state + gradients + parameters}[stage]
+    return parameters + gradients + state - shared + shared / ranks
+
+
+def spec_of(stage: int, ranks: int) -> Spec:
+    return parse({
+        "name": "memory", "model": MODEL, "data": {"tokenizer": "bytes"},
+        "parallel": {"data": ranks, "zero_stage": stage},
+        "batch": {"micro_batch_size": 1, "global_batch_size": ranks}, "precision": {"dtype": "fp32"},
+        "optimiser": {"warmup_steps": 1}, "budget": {"steps": 4, "validate_every": 0, "checkpoint_every": 0},
+    })  # fmt: skip
+
+
+@pytest.fixture
+def forker(monkeypatch: pytest.MonkeyPatch) -> Iterator[MeasuringForker]:
+    monkeypatch.setattr(attempts, "ATTEMPT_LIMIT_S", ATTEMPT_LIMIT_S)
+    found = MeasuringForker({"OWN_PAGES": "1"})
+    yield found
+    found.close()
+
+
+def test_peak_memory_by_zero_stage(forker: MeasuringForker, tmp_path: Path) -> None:
+    count = arithmetic.parameters(spec_of(0, 2))
+    print(f"\n{count / 1e6:.1f} M parameters; MB of the fullest rank beyond its process, ratios to ZeRO 0")
+    print("ranks  ZeRO  at rest   peak   peak ratio   the plan's   the paper's")
+    for ranks in (2, 4):
+        peaks, planned = {}, {}
+        for stage in (0, 1, 2, 3):
+            spec = spec_of(stage, ranks)
+            figures = _measured(forker, tmp_path, spec)
+            peaks[stage] = max(max(one["phases"].values()) - one["baseline_bytes"] for one in figures)
+            planned[stage] = plan(spec, CPU).peak.total_bytes
+            rest = max(one["resting_bytes"] - one["baseline_bytes"] for one in figures)
+            paper = paper_bytes(stage, ranks) / paper_bytes(0, ranks)
+            print(
+                f"{ranks:>5}{stage:>6}{rest / 1e6:>9.0f}{peaks[stage] / 1e6:>7.0f}{peaks[stage] / peaks[0]:>13.2f}"
+                f"{planned[stage] / planned[0]:>13.2f}{paper:>14.2f}"
+            )
+        for stage in (1, 2, 3):
+            assert peaks[stage] < peaks[stage - 1], f"stage {stage} must hold less than the one before"
+            assert peaks[stage] == pytest.approx(planned[stage], rel=WITHIN)
+
+
+def _measured(forker: MeasuringForker, folder: Path, spec: Spec) -> list[dict[str, Any]]:
+    name = f"{spec.parallel.data}-{spec.parallel.zero_stage}"
+    directory = write_attempt(folder / name, spec, folder / "data")
+    forker.start(directory).succeeded()
+    return [
+        json.loads((directory.path / f"memory{rank}.json").read_text())
+        for rank in range(spec.parallel.world_size)
+    ]
