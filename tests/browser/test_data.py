@@ -68,6 +68,7 @@ def test_a_file_is_sent_decided_on_and_trained_on(
     expect(outputs).to_contain_text("Since step")
     for name in ("bleu", "rouge_1_share", "loss_gap"):
         expect(page.locator(f"[data-metrics~='{name}']")).to_be_visible()
+    begin_with_its_weights(page)
 
     narrow = page_like(viewport={"width": 360, "height": 800}, color_scheme="dark")
     for place in (address, "/data/", "/data/upload/"):
@@ -76,6 +77,22 @@ def test_a_file_is_sent_decided_on_and_trained_on(
     expect(narrow.get_by_role("heading", name="What a file looks like")).to_be_visible()
     page.goto(address)
     expect(page.get_by_role("link", name="numbered", exact=True)).to_be_visible()
+
+
+def begin_with_its_weights(page: Page) -> None:
+    """From the list of checkpoints over the form to a run that stands below this one, without waiting for it."""
+    parent = page.url
+    newest = page.locator(".checkpoint-list li", has_text="newest")
+    expect(newest).to_contain_text("Step 20")
+    newest.get_by_role("link", name="Fine-tune from this checkpoint").click()
+    expect(page.locator("[name='start_from']")).to_have_value(re.compile(r"^\w+@20$"))
+    page.locator("#go").click()
+    page.wait_for_url(lambda address: "/runs/" in address and address != parent)
+    lineage = page.locator(".lineage")
+    expect(lineage).to_contain_text("its weights at step 20")
+    lineage.get_by_role("link").first.click()
+    page.wait_for_url(parent)
+    expect(lineage.locator(".kin-children")).to_contain_text("from step 20")
 
 
 def train(page: Page, corpus: str) -> None:

@@ -41,6 +41,7 @@ def refusal(text: str | bytes) -> tuple[str, str]:
             "parallel.activation_checkpointing",
             "3 is not one of 'none', 'selective' or 'full'",
         ),
+        ("model: {biases: 1}", "model.biases", "1 is neither true nor false."),
         ("precision: {dtype: fp8}", "precision.dtype", "'fp8' is not one of"),
         ("name: ''", "name", "at least 1 character"),
         ("[1, 2]", "", "A spec is a mapping of fields, not a list."),

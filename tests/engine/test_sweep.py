@@ -6,10 +6,11 @@ import math
 
 import pytest
 
-from engine.spec import Spec, SpecError
-from engine.sweep import num_points, num_promoted, parse_sweep, points, ranked, rungs, vary_of
+from engine.spec import Spec, SpecError, flatten
+from engine.sweep import FIELDS_LIMIT, num_points, num_promoted, parse_sweep, points, ranked, rungs, vary_of
 
 LR = "optimiser.learning_rate"
+MANY = list(flatten(Spec().model_dump()))[: FIELDS_LIMIT + 1]
 
 
 def sweep(**values):
@@ -80,6 +81,9 @@ def test_what_a_person_types(text, values):
         ({"vary": {}}, "sweep.vary", "Nothing varies"),
         ({"vary": {"model.depth": [1]}}, "sweep.vary.model.depth", "not a field of a spec"),
         ({"vary": {"name": ["a"]}}, "sweep.vary.name", "names its runs itself"),
+        ({"vary": 3}, "sweep.vary", "Name fields, each with its values"),
+        ({"vary": {LR: 3}}, f"sweep.vary.{LR}", "3 is neither a list of values nor a range"),
+        ({"vary": {path: [1, 2] for path in MANY}}, "sweep.vary", f"{len(MANY)} fields are too many"),
         ({"vary": {LR: []}}, f"sweep.vary.{LR}", "No value is given"),
         ({"vary": {LR: [1, 1]}}, f"sweep.vary.{LR}", "twice"),
         ({"vary": {LR: "1e-2..1e-4 log"}}, f"sweep.vary.{LR}", "A range goes up"),
@@ -103,6 +107,11 @@ def test_what_a_person_types(text, values):
 )
 def test_what_cannot_be_is_refused_at_its_field(values, field, said):
     assert said in refused(**values)[field]
+
+
+def test_what_is_no_mapping_is_no_sweep():
+    with pytest.raises(SpecError, match="A sweep is a mapping of fields"):
+        parse_sweep(["grid"], Spec())
 
 
 def test_rungs_multiply_up_to_the_end():

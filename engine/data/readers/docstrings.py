@@ -9,7 +9,7 @@ import inspect
 import re
 import textwrap
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from engine.data.examples import Example
@@ -17,6 +17,7 @@ from engine.data.readers import python
 
 # Dependencies of a machine that trains, which document their code well; all under the BSD licence.
 PACKAGES = ("django", "networkx", "numpy", "sympy")
+NUMPY_STYLE = PACKAGES[1:]  # who documents each parameter; neither Django nor Python's own library does
 LEFT_OUT = {"test", "tests", "testing", "benchmarks", "__pycache__"}
 BODY_CHARS = range(40, 2000)
 CODE_CHARS = range(20, 4000)
@@ -32,7 +33,7 @@ Documented = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 def summaries() -> Iterator[Example]:
     """The body of each docstring, and the line above it that says the same in short."""
-    for _, text in _docstrings():
+    for _, text in _docstrings(_files()):
         summary, body = _parted(text)
         if len(summary) in SUMMARY_CHARS and len(body) in BODY_CHARS and not _is_markup(body):
             yield Example(body, summary)
@@ -40,7 +41,7 @@ def summaries() -> Iterator[Example]:
 
 def code() -> Iterator[Example]:
     """Functions without their documentation, and its first line."""
-    for node, text, lines in _documented():
+    for node, text, lines in _documented(_files()):
         summary, _ = _parted(text)
         source = _without_docstring(node, lines)
         if isinstance(node, ast.ClassDef) or UNDERLINE.search(summary):
@@ -51,7 +52,7 @@ def code() -> Iterator[Example]:
 
 def questions() -> Iterator[Example]:
     """What a parameter is, asked with the words that describe it, and the answer that its documentation gives."""
-    for name, text in _docstrings():
+    for name, text in _docstrings(_of_packages(NUMPY_STYLE)):
         for section in SECTION.findall(text):
             for parameter, answer, told in PARAMETER.findall(section + "\n"):
                 described = " ".join(told.split())
@@ -94,16 +95,16 @@ def _without_docstring(node: Documented, lines: list[str]) -> str:
     return textwrap.dedent("\n".join(head + body)).strip()
 
 
-def _docstrings() -> Iterator[tuple[str, str]]:
+def _docstrings(files: Iterable[str]) -> Iterator[tuple[str, str]]:
     """(name, docstring) of every public function and class."""
-    for node, said, _ in _documented():
+    for node, said, _ in _documented(files):
         if not node.name.startswith("_"):
             yield node.name, said
 
 
-def _documented() -> Iterator[tuple[Documented, str, list[str]]]:
+def _documented(files: Iterable[str]) -> Iterator[tuple[Documented, str, list[str]]]:
     """Every function and class with a docstring, and the lines of its file."""
-    for text in _files():
+    for text in files:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of escapes in other people's strings
             try:
@@ -118,7 +119,11 @@ def _documented() -> Iterator[tuple[Documented, str, list[str]]]:
 
 def _files() -> Iterator[str]:
     yield from (text for _, text in python.modules())
-    for package in PACKAGES:
+    yield from _of_packages(PACKAGES)
+
+
+def _of_packages(packages: Iterable[str]) -> Iterator[str]:
+    for package in packages:
         spec = importlib.util.find_spec(package)
         assert spec is not None and spec.origin is not None
         root = Path(spec.origin).parent

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from engine.data import corpora
+from engine.data import corpora, files, prepare
 from engine.data.readers import python
-from engine.parts import Objective
+from engine.parts import Data, Objective
 from engine.spec import SpecError
 
 
@@ -77,6 +78,30 @@ def test_what_is_not_a_regular_file_is_refused_without_waiting(root: Path) -> No
     (root / "folder.txt").mkdir()
     assert "not a regular file" in refusal("pipe.txt", root)
     assert "not a regular file" in refusal("folder.txt", root)
+
+
+def test_a_file_over_the_limit_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "FILE_BYTES_LIMIT", 10)
+    assert refusal("sub/letters.txt", root) == "'sub/letters.txt' has 26 bytes; the limit is 10."
+
+
+def test_a_corpus_that_is_not_here_says_how_to_get_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "This corpus is not on this machine: `pip install it` brings it."
+    monkeypatch.setitem(
+        corpora.BY_NAME, "languages", replace(corpora.BY_NAME["languages"], absent=lambda: said)
+    )
+    assert refusal("languages", root) == said
+    with pytest.raises(SpecError, match="pip install it"):
+        prepare.prepare(Data(corpus="languages", objective="classes"), root, root)
+
+
+def test_fewer_classes_than_a_corpus_has_are_refused(root: Path) -> None:
+    corpora.check_corpus("languages", root, "classes", classes=16)
+    with pytest.raises(SpecError) as caught:
+        corpora.check_corpus("languages", root, "classes", classes=5)
+    [problem] = caught.value.problems
+    assert problem.message == "'languages' has 16 classes; the model tells 5 apart."
+    assert problem.fix == {"model.classes": 16}
 
 
 def test_a_misspelt_corpus_is_told_the_near_one(root: Path) -> None:

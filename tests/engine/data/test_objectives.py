@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.data import objectives, prepare
+from engine.data import full, objectives, prepare
 from engine.data.prepare import Prepared
 from engine.data.specials import IGNORED, PADDING, specials
 from engine.data.tokenizers import Bytes
@@ -170,6 +170,23 @@ def test_more_classes_than_the_model_knows_are_refused(root: Path) -> None:
     with pytest.raises(SpecError, match="3 classes; the model tells 2 apart") as caught:
         objectives.refuse_unfit(spec, prepared)
     assert caught.value.problems[0].fix == {"model.classes": 3}
+
+
+def test_a_part_without_an_example_is_refused(root: Path) -> None:
+    (root / "labels.jsonl").write_text(json.dumps({"text": "one", "label": "only"}))
+    spec, prepared = ready(root, "classes", "encoder")
+    with pytest.raises(SpecError, match=r"part of the corpus has no example\. Give more"):
+        objectives.refuse_unfit(spec, prepared)
+
+
+def test_a_full_batch_of_less_than_a_micro_batch_is_refused(root: Path) -> None:
+    spec, prepared = ready(root, "classes", "encoder")
+    held = len(prepared.train)
+    large = parse(spec.model_dump() | {"batch": {"full_batch": True, "micro_batch_size": held}})
+    with pytest.raises(
+        SpecError, match=f"{held} sequences, fewer than micro-batch x data parallel = {2 * held}"
+    ):
+        full.with_full_batch(large, prepared)
 
 
 def test_what_shares_a_source_lands_on_one_side_and_duplicates_go(root: Path) -> None:
