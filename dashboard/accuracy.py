@@ -216,7 +216,7 @@ def _drawing(field: str, rows: list[Judged]) -> Plot:
         for row in rows
     ]  # fmt: skip
     ends = (x.at(x.low), y.at(y.low), x.at(x.high), y.at(y.high))
-    return Plot(x, y, "measured", "predicted", dots, [], ends)
+    return Plot(x, y, dots, x_title="measured", y_title="predicted", diagonal=ends)
 
 
 def _said(row: Judged, write: Callable[[float], str]) -> str:

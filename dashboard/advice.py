@@ -174,7 +174,7 @@ def drawing(found: Sequence[Row], by: str) -> Plot | None:
         Dot(x.at(row.time_s.point), y.at(getattr(row, goal).point), _said(row, goal, write), _tone(row), row.url)
         for row in able if row.time_s
     ]  # fmt: skip
-    return Plot(x, y, "time of the whole run", "money" if goal == "money" else "energy", dots, [])
+    return Plot(x, y, dots, x_title="time of the whole run", y_title="money" if goal == "money" else "energy")
 
 
 def _tone(row: Row) -> str:

@@ -72,7 +72,7 @@ def _plot(rows: list[Row], points: Points) -> Plot | None:
         return None
     x = plots.axis([point["message_bytes"] for point in points], as_bytes, is_x=True, base=2)
     y = plots.axis(values, lambda value: f"{as_bytes(value)}/s", is_x=False, base=2)
-    return Plot(x, y, "message size", "bus bandwidth", [], [_line(row, rates, points, x, y) for row in rows])
+    return Plot(x, y, [], [_line(row, rates, points, x, y) for row in rows], "message size", "bus bandwidth")
 
 
 def _line(row: Row, rates: Mapping[str, str], points: Points, x: plots.Axis, y: plots.Axis) -> Line:

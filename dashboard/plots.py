@@ -1,14 +1,12 @@
-"""Points and lines on two axes, each straight or logarithmic, as places in a drawing with their ticks."""
+"""Points and lines on two axes, each straight, logarithmic or of choices, as places in a drawing with their ticks."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-WIDTH, HEIGHT = 640.0, 340.0
-LEFT, RIGHT, TOP, BOTTOM = 94.0, 18.0, 14.0, 40.0  # what the axes' texts take
-TICKS = 5
 FEWEST_TICKS = 3  # of a logarithmic axis, before the steps between its powers are drawn too
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
@@ -21,6 +19,34 @@ DURATIONS = (
 ENERGIES = tuple(3600.0 * m * 10.0**power for power in range(-3, 9) for m in (1, 2, 5))
 
 Writer = Callable[[float], str]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """How large a drawing is, and where its axes stand in it: what is left around them is for their texts."""
+
+    width: float
+    height: float
+    left: float
+    right: float
+    top: float
+    bottom: float
+    num_ticks: int  # about so many have room along an axis
+
+    @property
+    def middle_x(self) -> float:
+        return (self.left + self.right) / 2
+
+    @property
+    def middle_y(self) -> float:
+        return (self.top + self.bottom) / 2
+
+    def along(self, is_x: bool) -> tuple[float, float]:
+        return (self.left, self.right) if is_x else (self.bottom, self.top)
+
+
+WIDE = Frame(640, 340, 94, 622, 14, 300, num_ticks=5)
+SMALL = Frame(320, 200, 52, 308, 12, 170, num_ticks=3)  # one of many, without titles
 
 
 @dataclass(frozen=True)
@@ -58,6 +84,7 @@ class Axis:
     end: float
     base: int | None
     write: Writer
+    num_ticks: int
     round_numbers: tuple[float, ...] = ()  # that may be ticks; none: powers of the base
 
     def at(self, value: float) -> float:
@@ -73,34 +100,50 @@ class Axis:
 
     def _marks(self) -> list[float]:
         if self.base is None:
-            return _round_steps(self.low, self.high)
+            return _round_steps(self.low, self.high, self.num_ticks)
         if self.round_numbers:
             there = [value for value in self.round_numbers if self.low <= value <= self.high]
-            return there[:: max(1, math.ceil(len(there) / (TICKS + 2)))] or [self.low, self.high]
+            return self._thinned(there)
         first, last = math.ceil(self._of(self.low) - 1e-9), math.floor(self._of(self.high) + 1e-9)
-        step = max(1, math.ceil((last - first + 1) / (TICKS + 2)))
+        step = max(1, math.ceil((last - first + 1) / (self.num_ticks + 2)))
         found = [float(self.base) ** power for power in range(first, last + 1, step)]
         if len(found) >= FEWEST_TICKS or self.base != 10:
             return found or [self.low, self.high]
         fine = [m * 10.0**power for power in range(first - 1, last + 1) for m in (1, 2, 5)]
-        return [value for value in fine if self.low <= value <= self.high] or [self.low, self.high]
+        return self._thinned([value for value in fine if self.low <= value <= self.high])
+
+    def _thinned(self, marks: list[float]) -> list[float]:
+        return marks[:: max(1, math.ceil(len(marks) / (self.num_ticks + 2)))] or [self.low, self.high]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """One place a value, in the order in which they first came."""
+
+    values: tuple[Any, ...]
+    start: float
+    end: float
+
+    def at(self, value: Any) -> float:
+        share = (self.values.index(value) + 0.5) / len(self.values)
+        return round(self.start + share * (self.end - self.start), 1)
+
+    def ticks(self) -> list[Tick]:
+        return [Tick(self.at(value), str(value)[:10]) for value in self.values[:8]]
 
 
 @dataclass(frozen=True)
 class Plot:
     """One drawing: what templates/parts/plot.html shows."""
 
-    x: Axis
+    x: Axis | Choices
     y: Axis
-    x_title: str
-    y_title: str
     dots: list[Dot]
-    lines: list[Line]
+    lines: Sequence[Line] = ()
+    x_title: str = ""
+    y_title: str = ""
     diagonal: tuple[float, float, float, float] | None = None  # where y = x
-
-    width, height = WIDTH, HEIGHT
-    left, right, top, bottom = LEFT, WIDTH - RIGHT, TOP, HEIGHT - BOTTOM
-    middle_x, middle_y = (LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2
+    frame: Frame = WIDE
 
 
 def axis(
@@ -110,24 +153,24 @@ def axis(
     is_x: bool,
     base: int | None = 10,
     round_numbers: tuple[float, ...] = (),
+    frame: Frame = WIDE,
 ) -> Axis:
     """Over all values that can stand on it: a logarithmic one has no place for 0."""
     found = [value for value in values if math.isfinite(value) and (value > 0 or base is None)]
     low, high = (min(found), max(found)) if found else (1.0, 10.0)
     if low == high:
         low, high = (low / 2, high * 2) if base else (low - 1, high + 1)
-    places = (LEFT, WIDTH - RIGHT) if is_x else (HEIGHT - BOTTOM, TOP)
-    return Axis(low, high, *places, base, write, round_numbers)
+    return Axis(low, high, *frame.along(is_x), base, write, frame.num_ticks, round_numbers)
 
 
 def polyline(points: Sequence[Dot]) -> str:
     return " ".join(f"{dot.x},{dot.y}" for dot in points)
 
 
-def _round_steps(low: float, high: float) -> list[float]:
-    """At most TICKS + 1 numbers of one digit's steps between the two."""
+def _round_steps(low: float, high: float, num_ticks: int) -> list[float]:
+    """At most one number more than that, of one digit's steps, between the two."""
     span = high - low
-    step = 10.0 ** math.floor(math.log10(span / TICKS)) if span > 0 else 1.0
-    step = next(step * times for times in (1, 2, 5, 10) if span / (step * times) <= TICKS)
+    step = 10.0 ** math.floor(math.log10(span / num_ticks)) if span > 0 else 1.0
+    step = next(step * times for times in (1, 2, 5, 10) if span / (step * times) <= num_ticks)
     first = math.ceil(low / step - 1e-9)
     return [number * step for number in range(first, math.floor(high / step + 1e-9) + 1)]

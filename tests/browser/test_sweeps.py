@@ -63,7 +63,7 @@ def test_its_dots_and_series_lead_to_its_runs(page: Page, headroom: tuple[Headro
     panel = page.locator("[data-metrics='loss']")
     panel.scroll_into_view_if_needed()
     expect(panel).to_have_attribute("data-state", "drawn", timeout=30_000)
-    expect(page.locator(".scatter .dot")).to_have_count(2)
+    expect(page.locator(".scatter .plot-dot")).to_have_count(2)
     page.locator(".scatter a").first.focus()
     page.keyboard.press("Enter")
     page.wait_for_url("**/runs/*/")

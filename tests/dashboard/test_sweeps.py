@@ -111,8 +111,9 @@ def test_dots_lie_where_the_values_are(browser, sweep):
         recorded(sweep, number, loss)
     heads, lr = page_of(browser, sweep).context["scatters"]
     assert (lr.path, heads.path) == (LR, "model.heads")
-    assert [dot.is_best for dot in lr.dots] == [True, False, False]
-    xs, ys = [dot.x for dot in lr.dots], [dot.y for dot in lr.dots]
+    dots = lr.plot.dots
+    assert ["is-best" in dot.tone for dot in dots] == [True, False, False]
+    xs, ys = [dot.x for dot in dots], [dot.y for dot in dots]
     assert xs == sorted(xs, reverse=True) and ys == sorted(ys, reverse=True), "lower is further down"
 
 
@@ -121,7 +122,7 @@ def test_a_diverged_run_keeps_its_row_and_takes_no_dot(browser, sweep):
     run = Run.objects.get(job__sweep=sweep, job__sweep_number=2)
     RunMetric.objects.create(run=run, key="loss", last=None, last_step=3, last_at_us=1)
     answer = page_of(browser, sweep)
-    assert len(answer.context["scatters"][0].dots) == 1
+    assert len(answer.context["scatters"][0].plot.dots) == 1
     assert next(row.number for row in answer.context["rows"]) == 1
 
 
