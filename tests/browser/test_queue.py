@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
-from tests.running import TINY, Headroom, changes
+from tests.running import TINY, Headroom, changes, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -82,6 +82,24 @@ def test_the_menu_of_a_row_changes_its_priority_and_asks_before_it_cancels(page:
     expect(page.locator("#confirm-text")).to_contain_text("Cancel first?")
     page.locator("#confirm button[value='no']").click()
     expect(rows).to_have_text(NAMES)
+
+
+def test_news_already_on_their_way_wait_too(page: Page, rows: Locator):
+    held: list[Route] = []
+    page.route("**/queue/", lambda route: route.continue_() if held else held.append(route))
+    page.locator("#queue").evaluate("part => { part.dataset.seen = 'yes' }")
+    page.evaluate("document.body.dispatchEvent(new Event('changed'))")
+    wait_until(lambda: page.wait_for_timeout(20) or held, said="the part is asked for")
+    take(page, 2)
+    drag_over(page, 0)
+    with page.expect_event("requestfinished"):
+        held[0].continue_()
+    page.evaluate("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+    expect(page.locator("#queue[data-seen] .is-gap-before")).to_have_count(1)
+    page.keyboard.press("Escape")
+    page.mouse.up()
+    expect(page.locator("#queue[data-seen]")).to_have_count(0)
+    page.unroute_all(behavior="wait")
 
 
 def test_news_wait_while_a_row_is_dragged(page: Page, rows: Locator, waiting: Headroom):

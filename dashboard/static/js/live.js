@@ -51,8 +51,14 @@ export function refresh(id, isOwn = false) {
   timers.set(id, setTimeout(() => load(id), isOwn ? 0 : Math.max(0, (next.get(id) ?? 0) - Date.now())));
 }
 
-// While a person holds a part (data-held, as during a drag) it stays as it is; letting go catches up.
-document.addEventListener("released", () => { for (const id of owed) refresh(id); owed.clear(); });
+// While a person holds a part (data-held, as during a drag) it stays as it is, also when its news were already on their
+// way as it was taken; letting go catches up.
+document.addEventListener("released", () => { for (const id of owed) refresh(id, true); owed.clear(); });
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  if (!("held" in detail.target.dataset)) return;
+  detail.shouldSwap = false;
+  owed.add(detail.target.id);
+});
 
 async function load(id) {
   timers.delete(id);
