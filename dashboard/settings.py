@@ -18,6 +18,7 @@ ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", [])
 # `up` leaves its address here, so that commands in another shell print links that work.
 URL_FILE = HOME_DIR / "url"
+PREPARING_FILE = HOME_DIR / "preparing.lock"  # held while the database is brought up to date
 BASE_URL = env.text("BASE_URL", URL_FILE.read_text() if URL_FILE.exists() else "http://127.0.0.1:8000")
 
 INSTALLED_APPS = [
@@ -94,6 +95,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
 STATIC_URL = "static/"
 STATIC_ROOT = HOME_DIR / "static"
+WHITENOISE_KEEP_ONLY_HASHED_FILES = True  # nothing asks for the others; half the files of a first start
 STATICFILES_DIRS = [BASE_DIR / "dashboard" / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

@@ -18,6 +18,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError
 
+from dashboard import prepared
 from dashboard.preflight import RUN_BYTES, PreflightError, check_folder, check_port
 from dashboard.processes import Group, Process
 from jobs import broker, people
@@ -44,23 +45,22 @@ class Command(BaseCommand):
             lock = _only_one(settings.HOME_DIR / "up.lock", url)
             check_port(host, port)
             settings.URL_FILE.write_text(url)
-            self._say("preparing the database")
-            is_first = _prepare()
         except (PreflightError, broker.BrokerError) as error:
             raise CommandError(str(error)) from None
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._count)
         group = Group(settings.HOME_DIR / "log", os.environ | {"BASE_URL": url, "PYTHONUNBUFFERED": "1"})
         try:
-            self._start(group, host, port)
+            is_first = self._prepare(group, host, port)
             if self._wait_for_page(group, f"{url}/login/"):
+                self._start_work(group)
                 self._welcome(url, time.monotonic() - began)
                 if is_first and not no_demo:
                     subprocess.run([*MANAGE, "submit", "demo", "--fit"], env=group.environment, check=False)
             while not self.signals:
                 group.watch()
                 time.sleep(0.2)
-        except broker.BrokerError as error:
+        except (PreflightError, broker.BrokerError) as error:
             raise CommandError(str(error)) from None
         finally:
             self._say("stopping: running jobs make a checkpoint first (Ctrl-C again: stop at once)")
@@ -68,11 +68,17 @@ class Command(BaseCommand):
             lock.close()
         self._say("stopped", "")
 
-    def _start(self, group: Group, host: str, port: int) -> None:
+    def _prepare(self, group: Group, host: str, port: int) -> bool:
+        """The database, while the web server loads what it is made of. True on the very first start."""
+        self._say("preparing the database")
+        with prepared.preparing(settings.PREPARING_FILE):
+            group.start(Process("web", [*MANAGE, "web", "--host", host, "--port", str(port)]))
+            return _migrate()
+
+    def _start_work(self, group: Group) -> None:
+        """After the first page, which has both cores of a small machine until then."""
         if settings.IS_BROKER_EMBEDDED:
             group.start(Process("broker", broker.command(settings.BROKER_SOCKET)))
-        group.start(Process("web", [*MANAGE, "web", "--host", host, "--port", str(port)]))
-        if settings.IS_BROKER_EMBEDDED:
             broker.wait_until_it_answers(settings.BROKER_SOCKET)
         # The agent's limit covers the checkpoints of the attempts it stops.
         group.start(Process("scheduler", [*MANAGE, "scheduler"]))
@@ -128,7 +134,7 @@ def _only_one(path: Path, url: str):
     return lock
 
 
-def _prepare() -> bool:
+def _migrate() -> bool:
     """Migrations, the first team and user. True on the very first start."""
     from jobs.models import Job
 

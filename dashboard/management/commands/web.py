@@ -1,13 +1,15 @@
-"""`manage.py web`: the ASGI server, with its static files gathered first."""
+"""`manage.py web`: the ASGI server, with its static files gathered and its pages loaded first."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import uvicorn
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
-from dashboard import static_files
+from dashboard import prepared, static_files
 
 
 class Command(BaseCommand):
@@ -20,6 +22,8 @@ class Command(BaseCommand):
 
     def handle(self, *, host: str, port: int, **options: Any) -> None:
         static_files.gather()
+        import_module(settings.ROOT_URLCONF)  # every page and the API: now, and not within the first request
+        prepared.wait(settings.PREPARING_FILE)
         uvicorn.run(
             "dashboard.asgi:application", host=host, port=port, lifespan="off", access_log=False, log_level="warning",
             timeout_graceful_shutdown=2,  # live streams never end by themselves
