@@ -15,7 +15,9 @@ from tests.running import Headroom, free_port
 # Background traffic of the browser itself is refused on closed networks and would show up as console errors.
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
             "--disable-sync", "--no-first-run"]  # fmt: skip
-expect.set_options(timeout=20_000)  # on two busy cores an answer takes its time; five seconds were too few at load 20
+expect.set_options(
+    timeout=20_000
+)  # on two busy cores an answer takes its time; five seconds were too few at load 20
 TINY = {
     "model.layers": "2", "model.width": "32", "model.heads": "2", "model.ffn_width": "64", "model.context": "32",
     "batch.global_batch_size": "8", "batch.micro_batch_size": "4", "optimiser.warmup_steps": "2",

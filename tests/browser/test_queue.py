@@ -22,8 +22,10 @@ def submit(headroom: Headroom, name: str) -> None:
 def waiting(headroom: tuple[Headroom, str]) -> Headroom:
     """Three jobs in a pool whose only node takes no work."""
     running = headroom[0]
-    node = re.search(r'"node": "([^"]+)"', running.manage("node", "list", "--json").stdout)
-    assert node
+    node = wait_until(
+        lambda: re.search(r'"node": "([^"]+)"', running.manage("node", "list", "--json").stdout),
+        said="a node",
+    )
     running.manage("node", "cordon", node[1], "--reason", "for a look at the queue")
     for name in NAMES:
         submit(running, name)

@@ -52,8 +52,8 @@ class Command(BaseCommand):
         group = Group(settings.HOME_DIR / "log", os.environ | {"BASE_URL": url, "PYTHONUNBUFFERED": "1"})
         try:
             is_first = self._prepare(group, host, port)
+            self._start_work(group)
             if self._wait_for_page(group, f"{url}/login/"):
-                self._start_work(group)
                 self._welcome(url, time.monotonic() - began)
                 if is_first and not no_demo:
                     subprocess.run([*MANAGE, "submit", "demo", "--fit"], env=group.environment, check=False)
@@ -76,7 +76,6 @@ class Command(BaseCommand):
             return _migrate()
 
     def _start_work(self, group: Group) -> None:
-        """After the first page, which has both cores of a small machine until then."""
         if settings.IS_BROKER_EMBEDDED:
             group.start(Process("broker", broker.command(settings.BROKER_SOCKET)))
             broker.wait_until_it_answers(settings.BROKER_SOCKET)

@@ -15,7 +15,7 @@ export function makeScatter(place, state, tell) {
 
   const redraw = makeCanvas(place, (pen, width, height, token) => {
     const inner = { width: width - EDGE.left - EDGE.right, height: height - EDGE.top - EDGE.bottom };
-    scales = { x: scaleOf("x", inner.width / 90), y: scaleOf("y", inner.height / 45) };
+    scales = { x: scaleOf("x", Math.min(8, inner.width / 50)), y: scaleOf("y", inner.height / 45) };
     points = state.rows.flatMap((row) => {
       const [x, y] = [scales.x.place(row.values[state.x]), scales.y.place(row.values[state.y])];
       return x === null || y === null ? [] : [{ row, left: EDGE.left + x * inner.width, top: EDGE.top + (1 - y) * inner.height }];
