@@ -26,6 +26,7 @@ from engine.supervision.spawn import PR_SET_PDEATHSIG
 TURN_S = 0.8  # what one measurement may take before it counts what it has
 LET_GO_S = 1.5 * RETRY_S  # long enough for a waiting supervisor to try
 TRIES = 9
+TRY_S = 0.02  # a try repeats what is shorter: on a busy host a short product alone would fit between two interruptions
 SIZES = (128, 256, 512, 1024, 2048, 4096, 8192)  # of square products
 PRODUCT_S = 0.025  # a product that takes longer is large enough; the next size takes eight times as long
 COPY_BYTES = {"cpu": 128 * 1024**2, "cuda": 1024**3}
@@ -83,21 +84,25 @@ class Probe:
         time.sleep(LET_GO_S)
 
     def _seconds(self, body: Callable[[], object], tries: int = TRIES) -> list[float]:
-        """Each try by itself, after one that warms up; fewer where they do not fit into the turn, one at least."""
+        """Of the body in each try, after two that warm up; fewer where they do not fit into the turn, one at least."""
         deadline = time.perf_counter() + TURN_S
         found = [self._once(body)]
-        for _ in range(tries):
-            if time.perf_counter() + found[-1] > deadline:
-                break
+        if time.perf_counter() + found[0] <= deadline:
             found.append(self._once(body))
-        return found[1:] or found
+        times = max(1, int(TRY_S / found[-1]))
+        for _ in range(tries):
+            if time.perf_counter() + times * found[-1] > deadline:
+                break
+            found.append(self._once(body, times))
+        return found[2:] or found[-1:]
 
-    def _once(self, body: Callable[[], object]) -> float:
+    def _once(self, body: Callable[[], object], times: int = 1) -> float:
         start = time.perf_counter()
-        body()
+        for _ in range(times):
+            body()
         if self.kind == "cuda":
             torch.cuda.synchronize()
-        return time.perf_counter() - start
+        return (time.perf_counter() - start) / times
 
     def _product(self, dtype: str) -> None:
         name = f"gemm_{dtype}_flops_per_s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -88,7 +89,10 @@ def test_step_time_after_one_calibrating_run(tmp_path: Path, monkeypatch: pytest
                 }
                 rows = (Correction("fp32", p, r, 0.8 * r, 1.25 * r, 1) for p, r in ratios.items())
                 learnt = Calibration("this machine", tuple(rows))
-                print(f"\ncalibrating run: {whole:.3f} s, raw {raw.step_s.point:.3f} s; ratios {ratios}")
+                print(
+                    f"\nload {os.getloadavg()[0]:.1f}; calibrating run: {whole:.3f} s, raw {raw.step_s.point:.3f} s; "
+                    f"ratios {ratios}"
+                )
                 continue
             put_right = plan(spec, profile, learnt).time
             assert put_right is not None
@@ -102,4 +106,4 @@ def test_step_time_after_one_calibrating_run(tmp_path: Path, monkeypatch: pytest
         f"median error {statistics.median(errors):.1%} calibrated, {statistics.median(raw_errors):.1%} raw, "
         f"n = {len(errors)}"
     )
-    assert statistics.median(errors) < 0.5
+    assert statistics.median(errors) < 0.15
