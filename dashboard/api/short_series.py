@@ -1,8 +1,8 @@
 """The short way for series: what charts ask for again and again, answered without Django's middleware, and shared.
 
-Through the middleware a chart costs 6 to 11 ms before anything is read (a new thread, a new connection, session, user),
-so that a hundred pages which follow one run cost the server more than a core (measured 2026-11-22: 1.29). Here two
-threads keep their connections, remember for a few seconds who may see which runs, and give all pages the same answer
+Through the middleware a chart costs 6 to 11 ms before anything is read (session, user, then a new thread and connection
+too), so that a hundred pages which follow one run cost the server more than a core (measured 2026-11-22: 1.29). Here
+two threads remember for a few seconds who may see which runs, and give all pages the same answer
 until one of its runs has grown. What is not plain (nobody known, a run that is not there, a query that is wrong or
 asks for too much) goes Django's way, which says why.
 """

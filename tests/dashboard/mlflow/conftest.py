@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 import uvicorn
 from django.contrib.auth.models import User
+from django.db import connections
 from django.test import Client
 
+from dashboard import threads
 from jobs.models import Team
 from jobs.people import make_api_token
 from tests.running import free_port, wait_until
@@ -42,6 +44,8 @@ def server(transactional_db: None) -> Iterator[str]:
     yield f"http://127.0.0.1:{config.port}"
     running.should_exit = True
     thread.join(10)
+    while threads._idle:  # they would keep the test database open
+        threads._idle.pop().submit(connections.close_all).result()
 
 
 @pytest.fixture
