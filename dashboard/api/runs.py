@@ -6,8 +6,9 @@ import dataclasses
 import math
 from typing import Any
 
+import msgspec
 from django.db.models import Q, QuerySet
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from ninja import Query, Router
 
@@ -19,18 +20,10 @@ from jobs import logs, runs, series
 from jobs.models import Run
 
 router = Router(tags=["runs"])
-# What `plain` reads: the specs and plans of a hundred jobs are megabytes.
-OF_RUN = (
-    "id",
-    "name",
-    "state",
-    "created_at",
-    "job__state",
-    "job__step",
-    "team__slug",
-    "owner__username",
-    "project__name",
-)
+# What a row of the list is made of, in its order; the specs and plans of a hundred jobs are megabytes.
+OF_ROW = ("id", "job_id", "name", "job__state", "state", "job__step", "team__slug", "owner__username", "created_at",
+          "project__name")  # fmt: skip
+PLACE = "0" * 12  # stands for an id in an address
 
 
 @router.get("/runs", response=RunPage)
@@ -41,7 +34,7 @@ def listing(
     sort: str = "",
     limit: int = Query(100, ge=1, le=500),
     offset: int = Query(0, ge=0),
-) -> dict[str, Any]:
+) -> HttpResponse:
     """Newest first, or in the order of `sort` (loss, -last(loss), param:model.layers); runs without a value come last.
     `filter` is what the page of runs takes: loss < 2.1 and model.layers >= 8 and tag:baseline."""
     asked = caller(request)
@@ -50,12 +43,12 @@ def listing(
     found = runs.filtered(asker.runs, filter, asker)
     if state:
         found = found.filter(Q(job__state=state) | Q(job__isnull=True, state=state))
-    ids, total = runs.page_of(runs.ordered(found, field, is_descending=is_descending), offset, limit)
-    return {
-        "items": several(asker.runs, ids),
-        "total": total,
-        "next_offset": offset + limit if offset + len(ids) < total else None,
-    }
+    ordered = runs.ordered(found, field, is_descending=is_descending)
+    ids, total = runs.page_of(ordered, offset, limit, is_narrowed=bool(filter.strip() or state))
+    next_offset = offset + limit if offset + len(ids) < total else None
+    page = {"items": _rows(asker.runs, ids), "total": total, "next_offset": next_offset}
+    # As RunPage has it; checking and writing a hundred rows by the schema took a quarter of the whole answer.
+    return HttpResponse(msgspec.json.encode(page), content_type="application/json; charset=utf-8")
 
 
 @router.get("/runs/{run_id}", response={200: RunDetail, 404: Refusal})
@@ -91,10 +84,28 @@ def log(
     return dataclasses.asdict(logs.tail(run.job, rank, tail, attempt))
 
 
-def several(found: QuerySet[Run], ids: list[str]) -> list[dict[str, Any]]:
-    """These runs, in this order."""
-    rows, newest = found.only(*OF_RUN).in_bulk(ids), series.newest(ids)
-    return [plain(rows[run_id], newest.get(run_id, {})) for run_id in ids if run_id in rows]
+def _rows(found: QuerySet[Run], ids: list[str]) -> list[dict[str, Any]]:
+    """These runs, in this order, each as `plain` tells it."""
+    newest, url = series.newest(ids), page_url(PLACE)
+    rows = {
+        run_id: {
+            "id": run_id,
+            "job": job,
+            "name": name,
+            "state": job_state or state or None,
+            "step": step,
+            "team": team,
+            "owner": owner,
+            "created_at": created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "project": project,
+            "metrics": series.plain(newest.get(run_id, {})),
+            "url": url.replace(PLACE, run_id),
+        }
+        for run_id, job, name, job_state, state, step, team, owner, created_at, project in found.filter(
+            id__in=ids
+        ).values_list(*OF_ROW)
+    }
+    return [rows[run_id] for run_id in ids if run_id in rows]
 
 
 def plain(run: Run, newest: dict[str, float]) -> dict[str, Any]:

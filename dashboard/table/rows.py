@@ -63,7 +63,7 @@ def of_page(found: QuerySet[Run], state: State, all_runs: QuerySet[Run], now: da
     """The page that `state` asks for of the runs that its filter has `found`; pinned ones stand above them."""
     first = (state.page - 1) * ROWS_A_PAGE
     ordered = runs.ordered(found, state.sort, is_descending=state.is_descending)
-    ids, total = runs.page_of(ordered, first, ROWS_A_PAGE)
+    ids, total = runs.page_of(ordered, first, ROWS_A_PAGE, is_narrowed=bool(state.filter.strip()))
     shown = [*state.pinned, *(run_id for run_id in ids if run_id not in state.pinned)]
     return Rows(*_of(shown, state, all_runs, now), total=total, first=first + 1)
 

@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from dashboard.api.shapes import RunOut
 from engine.directory import AttemptDirectory, Placement
 from engine.spec import Spec
 from jobs import logs, series
@@ -36,9 +37,9 @@ def test_a_run_says_what_it_is(run, client_of):
     client = client_of("mate")
     (row,) = client.get("/api/v1/runs").json()["items"]
     one = client.get(f"/api/v1/runs/{run.id}").json()
-    for said in (row, one):
-        assert (said["id"], said["job"], said["state"]) == (run.id, run.job_id, "queued")
-        assert said["metrics"] == {"loss": 3.0}
+    assert (row["id"], row["job"], row["state"]) == (run.id, run.job_id, "queued")
+    assert row["metrics"] == {"loss": 3.0}
+    assert row == {name: one[name] for name in RunOut.model_fields}
     assert one["missing"] == run.missing
     assert one["spec"]["name"] == "first"
 
@@ -205,6 +206,8 @@ def test_runs_are_filtered_and_ordered_as_on_the_page(run, client_of, job):
     for query, number in (("loss < 4", 1), ("loss > 4", 0), ("model.layers >= 1 and owner:owner", 1)):
         said = client.get("/api/v1/runs", {"filter": query, "sort": "-loss"}).json()
         assert (len(said["items"]), said["total"]) == (number, number), query
+    whole = client.get("/api/v1/runs", {"sort": "-loss", "limit": 1, "offset": 1}).json()
+    assert (whole["items"], whole["total"], whole["next_offset"]) == ([], 1, None)
 
 
 def test_a_filter_that_is_none_is_refused_with_its_place(run, client_of):
