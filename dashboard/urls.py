@@ -59,6 +59,7 @@ urlpatterns = [
     path("runs/", table.listing, name="runs"),
     path("runs/complete/", table.complete, name="runs-complete"),
     path("runs/columns/", table.picker, name="runs-columns"),
+    path("runs/save/", table.save, name="runs-save"),
     path("runs/count/", run_marks.count, name="runs-count"),
     path("runs/many/<str:act>/", run_marks.many, name="runs-many"),
     path("runs/<str:run_id>/", runs.detail, name="run"),

@@ -16,6 +16,7 @@ from jobs import exports
 router = Router(tags=["runs"])
 CONTENT = {
     "csv": "text/csv; charset=utf-8",
+    "json": "application/json",
     "jsonl": "application/x-ndjson",
     "parquet": "application/vnd.apache.parquet",
 }
@@ -24,7 +25,7 @@ CONTENT = {
 @router.get("/runs/{run_id}/export", response={200: None, 404: Refusal, 501: Refusal})
 def points(request: HttpRequest, run_id: str, format: exports.Format = "csv") -> HttpResponseBase:
     """Every point of the run as it was written, also those that a later attempt made again: run, metric, source,
-    attempt, step, time in microseconds since 1970, value. `format`: csv, jsonl or parquet."""
+    attempt, step, time in microseconds since 1970, value. `format`: csv, json, jsonl or parquet."""
     run = caller(request).run(run_id)
     pieces = exports.write(exports.points([run.id]), format)
     try:

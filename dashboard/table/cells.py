@@ -32,7 +32,9 @@ def cell_of(run: Run, column: Column, values: Values, tags: Mapping[str, str], n
         return Cell(column, kind, looks.said(field, value) if kind == "number" else str(value or ""), value)
     if field.kind == "tag":
         value = tags.get(field.key)
-        return Cell(column, "text", "✓" if value == "" else value or units.ABSENT)
+        return Cell(
+            column, "text", "✓" if value == "" else value or units.ABSENT, "yes" if value == "" else value
+        )
     value = values.get((run.id, field))
     is_number = field.kind == "metric" or (value is not None and _is_number(value))
     return Cell(column, "number" if is_number else "text", looks.said(field, value), value)

@@ -53,7 +53,7 @@ class Groups:
     is_cut: bool
 
 
-def of_state(found: QuerySet[Run], state: State) -> Groups:
+def of_state(found: QuerySet[Run], state: State, limit: int | None = GROUPS_LIMIT) -> Groups:
     """One query, however many runs there are; the figures are made here, because SQLite has no standard deviation
     and PostgreSQL no mean of huge values. The largest groups first, or in the order of a column."""
     columns = [column for column in looks.columns_of(state) if column.field.is_number]
@@ -64,9 +64,8 @@ def of_state(found: QuerySet[Run], state: State) -> Groups:
     groups = [_group(key, rows, state, columns) for key, rows in members.items()]
     groups.sort(key=lambda group: (-group.count, group.names))
     _put_in_order(groups, state, columns)
-    return Groups(
-        groups[:GROUPS_LIMIT], columns, sum(group.count for group in groups), len(groups) > GROUPS_LIMIT
-    )
+    shown = groups[:limit]
+    return Groups(shown, columns, sum(group.count for group in groups), len(groups) > len(shown))
 
 
 def _values(found: QuerySet[Run], fields: list[runs.Field]) -> Iterable[Sequence[Any]]:

@@ -77,21 +77,16 @@ def of_ids(ids: Iterable[str], state: State, all_runs: QuerySet[Run], now: datet
 def _of(
     ids: list[str], state: State, all_runs: QuerySet[Run], now: datetime, *, is_page: bool = True
 ) -> tuple[list[Row], list[Column]]:
-    columns = looks.columns_of(state)
-    if state.differs:
-        columns += [column for column in _differing(ids, state) if column.field not in state.columns]
-    there = _read(all_runs, columns).in_bulk(ids)
-    chosen = [there[run_id] for run_id in ids if run_id in there]
-    values, tags, children = _values(list(there), columns), _tags(list(there)), _children(all_runs, ids)
-    own = {run.id: dict(tags.get(run.id, ())) for run in chosen}
-    cells = [[cell_of(run, column, values, own[run.id], now) for column in columns] for run in chosen]
+    columns = columns_of(ids, state)
+    chosen = cells_of(ids, columns, all_runs, now)
+    children = _children(all_runs, ids)
     for n, column in enumerate(columns):  # the head of a column of numbers stands above them
         if column.field.kind == "param" and all(
-            row[n].kind == "number" or row[n].value is None for row in cells
+            cells[n].kind == "number" or cells[n].value is None for _, _, cells in chosen
         ):
             columns[n] = replace(column, is_number=True)
     best = [
-        looks.best_value(column, (row[n].value for row in cells)) if is_page else None
+        looks.best_value(column, (cells[n].value for _, _, cells in chosen)) if is_page else None
         for n, column in enumerate(columns)
     ]
     rows = [
@@ -100,16 +95,38 @@ def _of(
             colour=colour_of(run),
             cells=[
                 cell._replace(is_best=best[n] is not None and cell.value == best[n])
-                for n, cell in enumerate(row)
+                for n, cell in enumerate(cells)
             ],
-            tags=tags.get(run.id, []),
+            tags=tags,
             is_pinned=run.id in state.pinned,
             is_hidden=run.id in state.hidden,
             num_children=children.get(run.id, 0),
         )
-        for run, row in zip(chosen, cells, strict=True)
+        for run, tags, cells in chosen
     ]
     return rows, columns
+
+
+def columns_of(ids: list[str], state: State) -> list[Column]:
+    """Those that `state` names, and where it asks so, parameters in which these runs differ."""
+    columns = looks.columns_of(state)
+    if state.differs:
+        columns += [column for column in _differing(ids, state) if column.field not in state.columns]
+    return columns
+
+
+def cells_of(
+    ids: list[str], columns: list[Column], all_runs: QuerySet[Run], now: datetime
+) -> list[tuple[Run, list[tuple[str, str]], list[Cell]]]:
+    """Of each of these runs that is there, in this order: its tags, and what stands in its columns."""
+    there = _read(all_runs, columns).in_bulk(ids)
+    values, tags = _values(list(there), columns), _tags(list(there))
+    found = []
+    for run in (there[run_id] for run_id in ids if run_id in there):
+        own = tags.get(run.id, [])
+        by_key = dict(own)
+        found.append((run, own, [cell_of(run, column, values, by_key, now) for column in columns]))
+    return found
 
 
 def _read(all_runs: QuerySet[Run], columns: list[Column]) -> QuerySet[Run]:

@@ -1,19 +1,20 @@
-"""The table of runs: the page, its parts that refresh, what completes its filter, and the choice of columns."""
+"""The table of runs: the page, its parts that refresh, what completes its filter, the choice of columns, its file."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from dashboard import access
-from dashboard.table import columns, groups, rows
+from dashboard.api.exports import CONTENT
+from dashboard.table import columns, groups, rows, saving
 from dashboard.table.picker import Picker
 from dashboard.table.state import State, state_of
-from jobs import last_views, runs
+from jobs import exports, last_views, runs
 
 PAGE = "runs"
 
@@ -58,6 +59,23 @@ def _template(request: HttpRequest) -> str:
     if "only" in request.GET or "part" in request.GET:
         return "runs/_rows.html"
     return "runs/_table.html" if request.headers.get("HX-Request") else "runs/table.html"
+
+
+@require_safe
+def save(request: HttpRequest) -> HttpResponse:
+    """What the table shows by the same query, as a file in `format`."""
+    state, asker, form = state_of(request.GET), _asker(request), request.GET.get("format", "")
+    if form not in exports.FORMATS:
+        raise Http404
+    try:
+        found = runs.filtered(asker.runs, state.filter, asker)
+        table = saving.of_state(found, state, asker.runs, asker.now)
+        data = b"".join(exports.write(table, form))
+    except (runs.FilterError, saving.TooMany, exports.NoParquet) as error:
+        return HttpResponse(str(error), status=422, content_type="text/plain; charset=utf-8")
+    response = HttpResponse(data, content_type=CONTENT[form])
+    response["Content-Disposition"] = f'attachment; filename="{table.name}.{form}"'
+    return response
 
 
 @require_safe

@@ -1,4 +1,4 @@
-"""Tables as files, piece by piece: CSV, JSON lines, Parquet. Figures are exact; what is not finite is spelled out."""
+"""Tables as files, piece by piece: CSV, JSON, JSON lines, Parquet. Figures are exact; what is not finite is named."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from jobs.series import kind_of
 
-Format = Literal["csv", "jsonl", "parquet"]
+Format = Literal["csv", "json", "jsonl", "parquet"]
 Block = Sequence[Sequence[Any]]  # columns of equal length
 
 
@@ -69,12 +69,24 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _jsonl(table: Table) -> Iterator[bytes]:
-    names = list(table.columns)
+def _json(table: Table) -> Iterator[bytes]:
+    """One list, a row a line."""
+    before = "[\n"
     for block in table.blocks:
-        cells = [[_plain(value) for value in column] for column in block]
-        rows = (json.dumps(dict(zip(names, row, strict=True))) for row in zip(*cells, strict=True))
-        yield "".join(f"{row}\n" for row in rows).encode()
+        if rows := _objects(table, block):
+            yield (before + ",\n".join(rows)).encode()
+            before = ",\n"
+    yield b"[]\n" if before == "[\n" else b"\n]\n"
+
+
+def _jsonl(table: Table) -> Iterator[bytes]:
+    for block in table.blocks:
+        yield "".join(f"{row}\n" for row in _objects(table, block)).encode()
+
+
+def _objects(table: Table, block: Block) -> list[str]:
+    cells = [[_plain(value) for value in column] for column in block]
+    return [json.dumps(dict(zip(table.columns, row, strict=True))) for row in zip(*cells, strict=True)]
 
 
 def _parquet(table: Table) -> Iterator[bytes]:
@@ -128,6 +140,7 @@ class _Sink(io.RawIOBase):
 
 WRITERS: dict[Format, Callable[[Table], Iterator[bytes]]] = {
     "csv": _csv,
+    "json": _json,
     "jsonl": _jsonl,
     "parquet": _parquet,
 }

@@ -41,11 +41,15 @@ def read_jsonl(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def read_json(path):
+    return json.loads(path.read_text())
+
+
 def read_parquet(path):
     return parquet.read_table(path).to_pylist()
 
 
-READERS = {"csv": read_csv, "jsonl": read_jsonl, "parquet": read_parquet}
+READERS = {"csv": read_csv, "json": read_json, "jsonl": read_jsonl, "parquet": read_parquet}
 
 
 @pytest.mark.parametrize("form", exports.FORMATS)
