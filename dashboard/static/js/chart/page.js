@@ -5,6 +5,7 @@ import { makeView } from "./view.js";
 
 const LIVE_GAP_MS = 500; // at the least between two looks for what is new; at the most LIVE_SHARE of the time is spent
 const LIVE_SHARE = 0.25;
+const GATHER_MS = 50; // what has grown at the same time is read at the same time
 const LINES_AT_ONCE = 40; // of one request: a page draws its first chart while the server reads the next
 const REQUESTS_AT_ONCE = 3;
 
@@ -95,15 +96,18 @@ export function startCharts(root) {
   // Only the runs that have grown are read again. A zoomed axis shows a span that has passed: nothing new comes into it.
   const grown = new Set();
   let timer = null;
+  let lookedAt = 0;
   document.addEventListener("live:run", ({ detail }) => {
     const id = detail.id ?? detail.run;
     if (id && !runs.includes(id)) return;
     for (const run of id ? [id] : runs) grown.add(run);
-    timer ??= setTimeout(readGrown, Math.max(LIVE_GAP_MS, spentMs / LIVE_SHARE));
+    const due = lookedAt + Math.max(LIVE_GAP_MS, spentMs / LIVE_SHARE);
+    timer ??= setTimeout(readGrown, Math.max(GATHER_MS, due - performance.now()));
   });
 
   function readGrown() {
     timer = null;
+    lookedAt = performance.now();
     for (const panel of panels) {
       if (panel.need === "all" || view.isZoomed(panel.axis())) continue;
       panel.need = new Set([...(panel.need ?? []), ...grown]);
