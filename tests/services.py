@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.running import free_port
@@ -74,6 +75,13 @@ class Postgresql:
         return not subprocess.run(
             [*self._pg_ctl("start"), "-o", options, "-l", str(log)], check=False, **self._run
         ).returncode
+
+    def cpu_s(self) -> float:
+        """CPU seconds of the postmaster and of all its children, also of those that have ended by now."""
+        postmaster = psutil.Process(self.pid)
+        own = postmaster.cpu_times()
+        there = (process.cpu_times() for process in (postmaster, *postmaster.children()))
+        return own.children_user + own.children_system + sum(times.user + times.system for times in there)
 
     def create(self) -> None:
         subprocess.run([program("createdb"), *self._at, "headroom"], check=True, **self._run)

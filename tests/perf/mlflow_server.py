@@ -8,82 +8,34 @@ import os
 import signal
 import sqlite3
 import subprocess
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
-import msgspec
 import psutil
+import psycopg
 
 from tests.perf import peers
+from tests.perf.peer import Peer
 from tests.running import free_port, wait_until
+from tests.services import Postgresql
 
 MLFLOW = "3.17.2"
 START_LIMIT_S = 300  # it starts four workers; on two busy cores that took minutes
-
-
-@dataclass
-class Peer:
-    """A server and its process tree."""
-
-    port: int
-    process: psutil.Process
-    database: Path
-    token: str = ""
-
-    def cpu_s(self, work: Callable[[], object]) -> float:
-        """CPU seconds of all its processes while `work` is done."""
-        self._connection.close()  # the server may have given it up since; it opens by itself
-        before = self._spent()
-        work()
-        return self._spent() - before
-
-    @cached_property
-    def _connection(self) -> http.client.HTTPConnection:
-        """Kept open, as the clients of both do."""
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
-
-    def send(self, method: str, path: str, body: object = None, kind: str = "application/json") -> dict:
-        headers = {"Content-Type": kind}
-        if self.token:
-            headers["Authorization"] = f"Bearer {self.token}"
-        data = body if isinstance(body, bytes | None) else msgspec.json.encode(body)
-        try:
-            answer = self._answer(method, path, data, headers)
-        except (
-            ConnectionError,
-            http.client.RemoteDisconnected,
-        ):  # it gives up what was quiet for five seconds
-            self._connection.close()
-            answer = self._answer(method, path, data, headers)
-        said = answer.read()
-        assert answer.status < 300, said[:500]
-        return msgspec.json.decode(said)
-
-    def _answer(
-        self, method: str, path: str, data: bytes | None, headers: dict[str, str]
-    ) -> http.client.HTTPResponse:
-        self._connection.request(method, path, data, headers)
-        return self._connection.getresponse()
-
-    def _spent(self) -> float:
-        total = 0.0
-        for process in [self.process, *self.process.children(recursive=True)]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                times = process.cpu_times()
-                total += times.user + times.system
-        return total
+EPOCH_MS = 1_700_000_000_000
 
 
 @contextlib.contextmanager
-def mlflow_server(folder: Path) -> Iterator[Peer]:
-    """`mlflow server` with its default store, SQLite, in `folder`."""
-    port, database = free_port(), folder / "mlflow.db"
+def mlflow_server(folder: Path, postgresql: Postgresql | None = None) -> Iterator[Peer]:
+    """`mlflow server` with its files in `folder`, on its default store, SQLite, or on this PostgreSQL."""
+    port, database = free_port(), postgresql or folder / "mlflow.db"
+    store = (
+        f"postgresql://headroom@/headroom?host={postgresql.folder}" if postgresql else f"sqlite:///{database}"
+    )
     programs = peers.python().parent
     command = [
         str(programs / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(port),
-        "--backend-store-uri", f"sqlite:///{database}", "--artifacts-destination", str(folder / "artifacts"),
+        "--backend-store-uri", store, "--artifacts-destination", str(folder / "artifacts"),
     ]  # fmt: skip
     own = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "DATABASE"))}
     own |= {"MLFLOW_DISABLE_TELEMETRY": "true", "PATH": f"{programs}:{os.environ['PATH']}"}
@@ -99,45 +51,75 @@ def mlflow_server(folder: Path) -> Iterator[Peer]:
         process.wait()
 
 
-def fill_series(peer: Peer, num_runs: int, key: str, steps: int) -> list[str]:
-    """Runs with one metric each, by SQL into its own tables: through its API that would take an hour."""
-    runs = [f"series{number:026d}" for number in range(num_runs)]
-    with contextlib.closing(sqlite3.connect(peer.database, timeout=60)) as database, database:
+def fill_series(peer: Peer, key: str, series: Iterable[Iterable[float]]) -> list[str]:
+    """A run for each, with one metric, by SQL into its own tables: through its API that would take an hour."""
+    runs = {f"series{number:026d}": values for number, values in enumerate(series)}
+    columns = "key, value, timestamp, run_uuid, step, is_nan"
+    with contextlib.closing(_connect(peer)) as database, database:
         _add_runs(database, runs)
-        for run in runs:
-            rows = ((key, 5 / (1 + step), 1_700_000_000_000 + step, run, step, 0) for step in range(steps))
-            database.executemany(
-                "INSERT INTO metrics (key, value, timestamp, run_uuid, step, is_nan) VALUES (?, ?, ?, ?, ?, ?)",
-                rows,
-            )
-    return runs
+        for run, values in runs.items():
+            rows = ((key, value, EPOCH_MS + step, run, step, 0) for step, value in enumerate(values))
+            _insert(database, "metrics", columns, rows)
+        if isinstance(peer.database, Postgresql):
+            database.execute("ANALYZE")  # as its autovacuum does a minute later; nothing does so in SQLite
+    return list(runs)
 
 
 def fill_table(peer: Peer, num_runs: int, params: list[str], metrics: list[str]) -> None:
     runs = [f"table{number:027d}" for number in range(num_runs)]
-    with contextlib.closing(sqlite3.connect(peer.database, timeout=60)) as database, database:
-        _add_runs(database, runs)
-        database.executemany(
-            "INSERT INTO params (key, value, run_uuid) VALUES (?, ?, ?)",
-            ((key, str((n * 7 + k) % 3), run) for n, run in enumerate(runs) for k, key in enumerate(params)),
-        )
-        database.executemany(
-            "INSERT INTO latest_metrics (key, value, timestamp, run_uuid, step, is_nan) VALUES (?, ?, 1, ?, 1, 0)",
-            (
-                (key, (n * 7919 + k) % 10_007 / 100, run)
-                for n, run in enumerate(runs)
-                for k, key in enumerate(metrics)
-            ),
-        )
-
-
-def _add_runs(database: sqlite3.Connection, runs: list[str]) -> None:
-    database.executemany(
-        "INSERT INTO runs (run_uuid, name, source_type, source_name, entry_point_name, user_id, status, start_time, "
-        "end_time, source_version, lifecycle_stage, artifact_uri, experiment_id) "
-        "VALUES (?, ?, 'UNKNOWN', '', '', 'bench', 'FINISHED', ?, ?, '', 'active', '', 0)",
-        ((run, run, 1_700_000_000_000 + n, 1_700_000_001_000 + n) for n, run in enumerate(runs)),
+    values = ((key, str((n * 7 + k) % 3), run) for n, run in enumerate(runs) for k, key in enumerate(params))
+    last = (
+        (key, (n * 7919 + k) % 10_007 / 100, 1, run, 1, 0)
+        for n, run in enumerate(runs)
+        for k, key in enumerate(metrics)
     )
+    with contextlib.closing(_connect(peer)) as database, database:
+        _add_runs(database, runs)
+        _insert(database, "params", "key, value, run_uuid", values)
+        _insert(database, "latest_metrics", "key, value, timestamp, run_uuid, step, is_nan", last)
+
+
+def _add_runs(database: Any, runs: Iterable[str]) -> None:
+    columns = (
+        "run_uuid, name, source_type, source_name, entry_point_name, user_id, status, start_time, end_time, "
+        "source_version, lifecycle_stage, artifact_uri, experiment_id"
+    )
+    rows = (
+        (
+            run,
+            run,
+            "UNKNOWN",
+            "",
+            "",
+            "bench",
+            "FINISHED",
+            EPOCH_MS + n,
+            EPOCH_MS + 1000 + n,
+            "",
+            "active",
+            "",
+            0,
+        )
+        for n, run in enumerate(runs)
+    )
+    _insert(database, "runs", columns, rows)
+
+
+def _connect(peer: Peer) -> Any:
+    if isinstance(peer.database, Postgresql):
+        return psycopg.connect(peer.database.url)
+    assert peer.database
+    return sqlite3.connect(peer.database, timeout=60)
+
+
+def _insert(database: Any, table: str, columns: str, rows: Iterable[tuple[object, ...]]) -> None:
+    if isinstance(database, sqlite3.Connection):
+        marks = ", ".join("?" * (columns.count(",") + 1))
+        database.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)
+        return
+    with database.cursor() as cursor, cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row(row)
 
 
 def _is_healthy(port: int) -> bool:

@@ -10,8 +10,8 @@ from pathlib import Path
 from tests.running import ROOT
 
 PACKAGES = (
-    "mlflow==3.17.2", "trackio==0.43.0", "tensorboardX==2.6.5", "torch==2.13.0", "transformers==5.24.0",
-    "accelerate==1.15.0",
+    "mlflow==3.17.2", "psycopg[binary]", "trackio==0.43.0", "tensorboard==2.21.0", "tensorboardX==2.6.5",
+    "torch==2.13.0", "transformers==5.24.0", "accelerate==1.15.0",
 )  # fmt: skip
 
 

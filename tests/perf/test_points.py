@@ -47,19 +47,12 @@ class Bench(Server):
         """Of the web server, and of PostgreSQL where there is one: also of what has ended by now."""
         assert self.process
         web = psutil.Process(self.process.pid).cpu_times()
-        return web.user + web.system + (_postgresql_cpu_s(self.postmaster) if self.postmaster else 0.0)
+        return web.user + web.system + (self.postgresql.cpu_s() if self.postgresql else 0.0)
 
     def database_bytes(self) -> int:
         return int(self.manage("shell", "-v0", "-c", USED).split()[-1])
 
-    postmaster: int | None = None
-
-
-def _postgresql_cpu_s(postmaster: int) -> float:
-    process = psutil.Process(postmaster)
-    times = process.cpu_times()
-    ended = times.children_user + times.children_system
-    return ended + sum(t.user + t.system for t in (one.cpu_times() for one in (process, *process.children())))
+    postgresql: Postgresql | None = None
 
 
 USED = """
@@ -82,7 +75,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
         assert database.start()
         database.create()
     server = Bench(tmp_path, database.url if database else "")
-    server.postmaster = database.pid if database else None
+    server.postgresql = database
     try:
         yield server.start()  # type: ignore[misc]
     finally:
@@ -138,13 +131,13 @@ def test_server_cpu_of_a_point_in_batches_of_a_thousand(kind, server, capsys):
     server.post(f"/runs/{run}/finish", b"{}")
     size = (server.database_bytes() - before) / num_points
     us = cpu_s / num_points * 1e6
-    kept = "PostgreSQL" if server.postmaster else "SQLite"
+    kept = "PostgreSQL" if server.postgresql else "SQLite"
     with capsys.disabled():
         print(
             f"\nHTTP {kind}, {kept}: {us:.2f} us of server CPU a point ({MLFLOW_US / us:.0f} times less than mlflow's "
             f"log-batch), {num_points / wall_s:,.0f} points/s, {size:.2f} bytes a point on disk; "
             f"load {os.getloadavg()[0]:.1f}"
         )
-    if not server.postmaster:  # mlflow's figure is of its default, SQLite; on PostgreSQL its server took 293
+    if not server.postgresql:  # mlflow's figure is of its default, SQLite; on PostgreSQL its server took 293
         assert us <= TARGET_US * (1 if kind == "msgpack" else 2)
         assert size <= TARGET_BYTES
