@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import os
 import statistics
 import threading
@@ -11,7 +12,7 @@ import time
 
 import psutil
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Response
 
 from tests.browser.conftest import chromium  # noqa: F401  (fixture)
 from tests.perf.served import Served, served
@@ -22,6 +23,7 @@ pytestmark = [pytest.mark.perf, pytest.mark.timeout(900)]
 
 NUM_RUNS, NUM_CHARTS, STEPS = 50, 12, 10_000
 DRAWN_TARGET_S = 1.5  # on two idle cores
+SCRIPTS_TARGET_BYTES = 120_000
 ROUNDS = 5
 NUM_TABS = 100
 LISTENED_S = 20.0
@@ -62,6 +64,8 @@ def test_fifty_runs_on_twelve_charts(server: Served, runs: list[str], chromium: 
     context = chromium.new_context(viewport={"width": 1440, "height": 1600}, base_url=server.headroom.url)
     page = context.new_page()
     page.goto(server.login_link())
+    scripts: dict[str, int] = {}
+    page.on("response", lambda answer: _weigh(answer, scripts))
     seconds, cpu_s, browser_s = [], [], []
     for turn in range(ROUNDS):  # in another order each time, which no answer is kept for
         address = "/compare/?" + "&".join(f"run={run}" for run in [*runs[turn:], *runs[:turn]])
@@ -73,13 +77,21 @@ def test_fifty_runs_on_twelve_charts(server: Served, runs: list[str], chromium: 
         cpu_s.append(after.user + after.system - before.user - before.system)
         browser_s.append(_browser_cpu_s() - browser_before)
     assert page.locator(".panel").count() == NUM_CHARTS
+    script_bytes = sum(scripts.values())
     context.close()
     print(
         f"\n{NUM_RUNS} runs x {NUM_CHARTS} charts x {STEPS:,} steps, load {os.getloadavg()[0]:.1f}: all drawn after "
         f"{statistics.median(seconds):.2f} s (median of {ROUNDS}; {min(seconds):.2f} to {max(seconds):.2f}), "
-        f"{statistics.median(cpu_s):.2f} s CPU of the server, {statistics.median(browser_s):.2f} of the browser"
+        f"{statistics.median(cpu_s):.2f} s CPU of the server, {statistics.median(browser_s):.2f} of the browser, "
+        f"{len(scripts)} scripts of {script_bytes / 1e3:.0f} kB gzipped"
     )
+    assert script_bytes < SCRIPTS_TARGET_BYTES
     assert statistics.median(seconds) < DRAWN_TARGET_S
+
+
+def _weigh(answer: Response, scripts: dict[str, int]) -> None:
+    if answer.request.resource_type == "script":
+        scripts.setdefault(answer.url, len(gzip.compress(answer.body())))
 
 
 def _browser_cpu_s() -> float:

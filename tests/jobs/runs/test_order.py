@@ -11,7 +11,9 @@ from jobs import runs, tracking
 
 def names(asker, text: str, first: int = 0, count: int = 10) -> list[str]:
     field, is_descending = runs.order_of(text, asker)
-    ids, total = runs.page_of(runs.ordered(asker.runs, field, is_descending=is_descending), first, count)
+    ordered = runs.ordered(asker.runs, field, is_descending=is_descending)
+    ids, total = runs.page_of(ordered, first, count, is_narrowed=True)
+    assert (ids, total) == runs.page_of(ordered, first, count, is_narrowed=False)
     assert total == asker.runs.count()
     rows = asker.runs.in_bulk(ids)
     return [rows[run_id].name for run_id in ids]
