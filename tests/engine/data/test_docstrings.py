@@ -1,0 +1,55 @@
+"""What is read out of documented source code, and what of it is left out."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.data.examples import Example
+from engine.data.readers import docstrings
+
+MODULE = '''
+import os
+
+
+class Reader:
+    """Reads what a file holds, line by line.
+
+    Whatever the lines are long, they are kept whole until the end.
+    """
+
+    @property
+    def _firstLine(self):
+        """Return the first line of the file."""
+        # The rest is not read.
+        return self.line_numbers[0]
+
+
+def scale(x, factor):
+    """Parameters
+    ----------
+    x : array
+    """
+    return x * factor
+
+
+def silent(x):
+    return x
+'''
+
+
+@pytest.fixture(autouse=True)
+def one_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(docstrings.python, "modules", lambda: [("reader.py", MODULE)])
+    monkeypatch.setattr(docstrings, "PACKAGES", ())
+
+
+def test_code_is_read_as_words_without_its_documentation() -> None:
+    body = "    # The rest is not read.\n    return self.line numbers[0]"
+    assert list(docstrings.code()) == [
+        Example(f"def first Line(self):\n{body}", "Return the first line of the file.")
+    ]
+
+
+def test_a_summary_is_what_stands_above_the_rest() -> None:
+    rest = "Whatever the lines are long, they are kept whole until the end."
+    assert list(docstrings.summaries()) == [Example(rest, "Reads what a file holds, line by line.")]
