@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.perf, pytest.mark.ranks, pytest.mark.timeout(3600)]
 
 ROOT = Path(__file__).resolve().parents[2]
 LOWER = ("validation_loss",)
+BUDGET_CPU_S = 600  # ten minutes of one core for each of them, preparing its data and judging it included
 # Preset -> the figures by which it must beat the trivial ones.
 JUDGED = {
     "demo": ("validation_loss", "token_accuracy_share"),
@@ -65,13 +66,15 @@ def test_it_beats_what_takes_no_learning(preset: str, tmp_path: Path, data_dir: 
     lines = trained(preset, tmp_path, data_dir)
     last: dict[str, Any] = [line.metrics for line in lines if line.k == "validation"][-1]
     trivial = trivial_of(lines)
-    print(f"\n{preset}: {time.monotonic() - began:.0f} s, {children_cpu_s() - cpu:.0f} CPU s")
+    took_s, cpu_s = time.monotonic() - began, children_cpu_s() - cpu
+    print(f"\n{preset}: {took_s:.0f} s, {cpu_s:.0f} CPU s of {BUDGET_CPU_S}, load {os.getloadavg()[0]:.0f}")
     for name, baseline in trivial.items():
         print(f"  {name:<22} {last[name]:9.4g}   trivial {baseline:9.4g}")
     print(f"  {json.dumps(PRESETS[preset][1].get('data', {}))}")
     for name in JUDGED[preset]:
         better = last[name] < trivial[name] if name in LOWER else last[name] > trivial[name]
         assert better, f"{name} {last[name]:.4g} does not beat {trivial[name]:.4g}"
+    assert cpu_s < BUDGET_CPU_S
 
 
 def children_cpu_s() -> float:
