@@ -100,7 +100,7 @@ class Axis:
 
     def _marks(self) -> list[float]:
         if self.base is None:
-            return _round_steps(self.low, self.high, self.num_ticks)
+            return round_steps(self.low, self.high, self.num_ticks)
         if self.round_numbers:
             there = [value for value in self.round_numbers if self.low <= value <= self.high]
             return self._thinned(there)
@@ -167,7 +167,7 @@ def polyline(points: Sequence[Dot]) -> str:
     return " ".join(f"{dot.x},{dot.y}" for dot in points)
 
 
-def _round_steps(low: float, high: float, num_ticks: int) -> list[float]:
+def round_steps(low: float, high: float, num_ticks: int) -> list[float]:
     """At most one number more than that, of one digit's steps, between the two."""
     span = high - low
     step = 10.0 ** math.floor(math.log10(span / num_ticks)) if span > 0 else 1.0

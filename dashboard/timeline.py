@@ -8,6 +8,7 @@ from typing import Any
 
 from django.http import QueryDict
 
+from dashboard import plots
 from jobs import timelines
 from jobs.models import Run, StepTimeline
 from jobs.timelines import Place
@@ -116,7 +117,7 @@ def draw(place: Place, ranks: list[StepTimeline]) -> Picture | None:
         num_hidden=len(rows[ROWS_SHOWN:]),
         num_short=sum(len(row.marks) - len(kept.marks) for row, kept in zip(rows, shown, strict=False)),
         span_s=span_s,
-        ticks=[(100 * part / TICKS, span_s * part / TICKS) for part in range(TICKS)],
+        ticks=[(100 * at_s / span_s, at_s) for at_s in plots.round_steps(0.0, span_s, TICKS)],
         legend=[entry for entry in LEGEND if entry[0] in kinds],
         bubble_share=statistics.mean(row.bubble_share for row in rows) if is_pipeline else None,
         ideal_share=(stages - 1) / (micro_batches + stages - 1) if is_pipeline else None,

@@ -217,3 +217,9 @@ def as_metric(value: Any, name: str) -> str:
     if _number(value) is None:
         return ABSENT
     return _BY_UNIT.get(BY_NAME[name].unit, as_figure)(value)
+
+
+@register.filter
+def unbroken(text: str) -> str:
+    """A sentence in which no line ends between a number and its per cent sign."""
+    return text.replace(" %", "\u00a0%")

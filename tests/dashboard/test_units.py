@@ -62,3 +62,7 @@ def test_what_is_not_finite_is_named(write, value, text):
 )
 def test_a_metric_is_written_in_its_own_unit(name, value, text):
     assert units.as_metric(value, name) == text
+
+
+def test_a_per_cent_sign_stays_with_its_number():
+    assert units.unbroken("costs 10 % or more") == "costs 10\u00a0% or more"
