@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PORT ?= 8000
 export PORT
 # Processes that run tests side by side; most tests wait for processes of their own.
-TESTERS ?= 2
+TESTERS ?= 3
 TEST := $(BIN)/python -m pytest -n $(TESTERS) --dist loadfile
 
 .PHONY: run test check bench chaos format clean

@@ -26,9 +26,12 @@ TINY = {
 
 
 @pytest.fixture(scope="module")
-def headroom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Headroom, str]]:
-    """The running Headroom and its one-time link."""
-    running = Headroom(tmp_path_factory.mktemp("browser"), free_port()).start("--no-demo")
+def headroom(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Headroom, str]]:
+    """The running Headroom and its one-time link; warm only for modules that train, as torch costs seconds."""
+    warm = {"HEADROOM_WARM_PARENT": "1" if request.node.get_closest_marker("ranks") else "0"}
+    running = Headroom(tmp_path_factory.mktemp("browser"), free_port(), warm).start("--no-demo")
     try:
         yield running, running.wait_for_link()
     finally:
