@@ -18,7 +18,7 @@ from engine.telemetry.nvml import Nvml
 from engine.telemetry.readings import Source
 from engine.telemetry.sampler import Sampler
 from tests.engine.telemetry.fake_nvml import FakeNvml
-from tests.engine.telemetry.test_sampler import attempt
+from tests.engine.telemetry.sampled import attempt
 
 pytestmark = pytest.mark.perf
 TICKS = 120

@@ -1,0 +1,20 @@
+"""A node of two devices and its sampler, which ticks when a test says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.telemetry.sampler import Sampler
+from tests.engine.telemetry.sampled import Meter, sampler_of
+
+
+@pytest.fixture
+def meter() -> Meter:
+    return Meter("cpu-0", "cpu-1")
+
+
+@pytest.fixture
+def node(tmp_path: Path, meter: Meter) -> Sampler:
+    return sampler_of(tmp_path, meter)

@@ -1,0 +1,43 @@
+"""Energy of a device, counted from the begin of the attempt that holds it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from engine.telemetry.energy import Energy
+from engine.telemetry.readings import Reading
+from engine.telemetry.sampler import Sampler
+from tests.engine.telemetry.sampled import Meter, attempt, lines, sampler_of
+
+
+def test_energy_counts_from_the_begin_of_the_attempt(tmp_path: Path, node: Sampler, meter: Meter) -> None:
+    run = attempt(tmp_path, "one", "cpu-0")
+    for second, counter_j in enumerate((100.0, 130.0, 175.5)):
+        meter.values["cpu-0"].energy_counter_j = counter_j
+        node.tick(float(second), time.time())
+    assert [line.metrics["energy_j"] for line in lines(run)] == [0.0, 30.0, 75.5]
+
+
+def test_energy_goes_on_over_a_restart_of_the_sampler(tmp_path: Path, node: Sampler, meter: Meter) -> None:
+    run = attempt(tmp_path, "one", "cpu-0")
+    node.tick(1.0, time.time())
+    meter.values["cpu-0"].energy_counter_j = 140.0
+    sampler_of(tmp_path, meter).tick(2.0, time.time() + 60)
+    assert [line.metrics["energy_j"] for line in lines(run)] == [0.0, 40.0]
+
+
+def test_a_sampler_that_came_late_does_not_pretend_to_know_the_energy(tmp_path: Path, node: Sampler) -> None:
+    run = attempt(tmp_path, "one", "cpu-0", age_s=300)
+    node.tick(1.0, time.time())
+    (line,) = lines(run)
+    assert "energy_j" not in line.metrics and line.missing["energy_j"][0] == "absent"
+
+
+def test_a_reset_energy_counter_is_an_error_once_and_never_negative() -> None:
+    energy, told = Energy(), []
+    for counter_j in (100.0, 150.0, 10.0, 30.0):
+        reading = Reading(energy_counter_j=counter_j)
+        energy.put(reading, "one", "gpu", attempt_age_s=1.0)
+        told.append(reading.metrics.get("energy_j", reading.missing.get("energy_j", [None])[0]))
+    assert told == [0.0, 50.0, "error", 70.0]
