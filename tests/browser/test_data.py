@@ -86,6 +86,8 @@ def begin_with_its_weights(page: Page) -> None:
     expect(newest).to_contain_text("Step 20")
     newest.get_by_role("link", name="Fine-tune from this checkpoint").click()
     expect(page.locator("[name='start_from']")).to_have_value(re.compile(r"^\w+@20$"))
+    page.locator("#spec-form [name='name']").fill("begun")
+    expect(page.locator("#yaml")).to_have_value(re.compile("name: begun"))
     page.locator("#go").click()
     page.wait_for_url(lambda address: "/runs/" in address and address != parent)
     lineage = page.locator(".lineage")
