@@ -33,6 +33,7 @@ ROUNDS = 3
 OURS = "ours"
 TARGETS = {"mlflow, SQLite": 300, "mlflow, PostgreSQL": 60, "tensorboard": 5}  # times less CPU than theirs
 TIMES = {"mlflow, SQLite": 1, "mlflow, PostgreSQL": 1, "tensorboard": 10, OURS: 20}  # questions a round
+ONCE = "mlflow, SQLite"  # in the first round only: a question takes half a minute
 INTERVAL = "/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval"
 
 
@@ -70,8 +71,10 @@ def test_one_chart_of_twenty_runs_beside_peers(charts: dict[str, Chart], capsys:
     cpus: dict[str, list[float]] = {name: [] for name in charts}
     walls: dict[str, list[float]] = {name: [] for name in charts}
     drawn = {name: chart.lines() for name, chart in charts.items()}  # and warm by now
-    for _ in range(ROUNDS):
+    for turn in range(ROUNDS):
         for name, (peer, ask, _lines) in charts.items():
+            if name == ONCE and turn:
+                continue
             cpu_s, wall_s = peer.cost(ask, TIMES[name])
             cpus[name].append(cpu_s)
             walls[name].append(wall_s)
