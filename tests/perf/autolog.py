@@ -33,7 +33,7 @@ def torch() -> str:
     import torch
     from torch.utils.tensorboard import SummaryWriter
 
-    mlflow.pytorch.autolog()
+    mlflow.pytorch.autolog(log_every_n_step=1)  # it sends them when the interpreter ends
     torch.manual_seed(0)
     model = torch.nn.Linear(4, 1)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
