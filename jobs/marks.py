@@ -9,10 +9,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from jobs import tracking
 from jobs.models import Run, RunEvent, RunTag
-from jobs.models.runs import KEY_LIMIT, TAG_LIMIT
-from jobs.tracking import TrackingError
+from jobs.tracking import TrackingError, check_tag
 
 NAME_LIMIT = 250
 NOTE_LIMIT = 20_000
@@ -22,11 +20,21 @@ COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
 def change(run: Run, *, actor: str, **fields: str) -> None:
-    """name, note or colour ('' is the derived one). Raises TrackingError with the sentence for its field."""
+    """name, note or colour ('' is the derived one); each change is an event with the old and the new value. Raises
+    TrackingError with the sentence for its field."""
     for field, value in fields.items():
         if complaint := _complaint(field, value):
             raise TrackingError(complaint)
-    tracking.change(run, actor=actor, **fields)
+    with transaction.atomic():
+        current = Run.objects.select_for_update().get(id=run.id)
+        for field, value in fields.items():
+            old = getattr(current, field)
+            if old != value:
+                text = f"{field}: {old[:200]!r} -> {value[:200]!r}"
+                RunEvent.objects.create(run=run, actor=actor, kind=f"run.{field}", text=text)
+        Run.objects.filter(id=run.id).update(**fields)
+    for field, value in fields.items():
+        setattr(run, field, value)
 
 
 def _complaint(field: str, value: str) -> str:
@@ -47,10 +55,7 @@ def tags_of(text: str) -> dict[str, str]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         key, _, value = part.partition("=")
         key, value = key.strip(), value.strip()
-        if not key or len(key) > KEY_LIMIT or len(value) > TAG_LIMIT or "\0" in part:
-            raise TrackingError(
-                f"'{part[:50]}' is no tag: a name has 1 to {KEY_LIMIT} characters, a value at most {TAG_LIMIT}."
-            )
+        check_tag(key, value)
         found[key] = value
     return found
 

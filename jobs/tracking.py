@@ -1,4 +1,4 @@
-"""The only door for runs that Headroom did not launch, and for what people write on any run; each act an event."""
+"""The only door for what the writers of runs say that Headroom did not launch; each act an event."""
 
 from __future__ import annotations
 
@@ -185,51 +185,23 @@ def set_missing(run: Run, source: str, missing: Mapping[str, list[str]]) -> None
 def set_tags(run: Run, tags: Mapping[str, str]) -> None:
     """Put tags on a run; a tag that is there takes the new value. Raises TrackingError for what no row could hold."""
     for key, value in tags.items():
-        if not key or len(key) > KEY_LIMIT or len(value) > TAG_LIMIT or "\0" in key + value:
-            raise TrackingError(
-                f"Tag {key[:50]!r}: a name has 1 to {KEY_LIMIT} characters, a value at most {TAG_LIMIT}, no NUL."
-            )
+        check_tag(key, value)
     rows = [RunTag(run=run, key=key, value=value) for key, value in tags.items()]
     RunTag.objects.bulk_create(
         rows, update_conflicts=True, unique_fields=["run", "key"], update_fields=["value"]
     )
 
 
+def check_tag(key: str, value: str) -> None:
+    """Raises TrackingError for what no row could hold."""
+    if not key or len(key) > KEY_LIMIT or len(value) > TAG_LIMIT or "\0" in key + value:
+        raise TrackingError(
+            f"'{key[:50]}' is no tag: a name has 1 to {KEY_LIMIT} characters, a value at most {TAG_LIMIT}, no NUL."
+        )
+
+
 def drop_tags(run: Run, keys: Iterable[str]) -> int:
     return RunTag.objects.filter(run=run, key__in=list(keys)).delete()[0]
-
-
-def archive(run: Run, *, actor: str) -> bool:
-    """Hide a run from lists; nothing is deleted. False: it was hidden."""
-    return _set_archived(run, timezone.now(), actor, "archived")
-
-
-def restore(run: Run, *, actor: str) -> bool:
-    """Show an archived run again. False: it was not archived."""
-    return _set_archived(run, None, actor, "restored")
-
-
-def _set_archived(run: Run, at: datetime | None, actor: str, what: str) -> bool:
-    with transaction.atomic():
-        others = Run.objects.filter(id=run.id, archived_at__isnull=at is not None)
-        if not others.update(archived_at=at):
-            return False
-        _tell(run, actor, what)
-    run.archived_at = at
-    return True
-
-
-def change(run: Run, *, actor: str, **fields: str) -> None:
-    """Rename a run, write its note, choose its colour; each change is an event with the old and the new value."""
-    with transaction.atomic():
-        current = Run.objects.select_for_update().get(id=run.id)
-        for field, value in fields.items():
-            old = getattr(current, field)
-            if old != value:
-                _tell(run, actor, field, f"{field}: {old[:200]!r} -> {value[:200]!r}")
-        Run.objects.filter(id=run.id).update(**fields)
-    for field, value in fields.items():
-        setattr(run, field, value)
 
 
 def _settle(run: Run) -> None:

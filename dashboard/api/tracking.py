@@ -14,7 +14,7 @@ from pydantic import Field
 from dashboard.api.auth import Caller, caller
 from dashboard.api.runs import plain, router
 from dashboard.api.shapes import Refusal, RunOut
-from jobs import params, points, series, tracking
+from jobs import marks, params, points, series, tracking
 from jobs.ids import ALPHABET
 from jobs.models import Run, Stream
 from jobs.models.runs import KEY_LIMIT
@@ -151,7 +151,7 @@ def describe(request: HttpRequest, run_id: str, asked: Description) -> dict[str,
     who = caller(request)
     run = who.writable_run(run_id)
     fields = {key: value for key, value in asked.dict(exclude_unset=True).items() if value is not None}
-    tracking.change(run, actor=who.user.get_username(), **fields)
+    marks.change(run, actor=who.user.get_username(), **fields)
     return _now(run)
 
 

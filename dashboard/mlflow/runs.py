@@ -10,7 +10,7 @@ from dashboard.mlflow.errors import bad
 from dashboard.mlflow.filtering import runs as search_terms
 from dashboard.mlflow.tags import refuse_bad_tags, set_tags
 from dashboard.mlflow.words import NAME, NOTE, PARENT, TAG_COLUMNS, moment, state_of, view_of
-from jobs import tracking
+from jobs import marks, tracking
 from jobs.ids import new_id
 from jobs.models import Project, Run
 from jobs.states import FINAL
@@ -37,7 +37,7 @@ def create(caller: Caller, asked: shapes.CreateRun) -> dict[str, Any]:
         tags={key: value for key, value in tags.items() if key not in TAG_COLUMNS},
     )
     if tags.get(NOTE):
-        tracking.change(run, actor=caller.name, note=tags[NOTE])
+        marks.change(run, actor=caller.name, note=tags[NOTE])
     return {"run": answers.run(caller.run(run.id))}
 
 
@@ -60,12 +60,12 @@ def update(caller: Caller, asked: shapes.UpdateRun) -> dict[str, Any]:
 
 @endpoint("POST", shapes.RunId, writes=True)
 def delete(caller: Caller, asked: shapes.RunId) -> None:
-    tracking.archive(caller.run(asked.id), actor=caller.name)
+    marks.archive(Run.objects.filter(id=caller.run(asked.id).id), actor=caller.name)
 
 
 @endpoint("POST", shapes.RunId, writes=True)
 def restore(caller: Caller, asked: shapes.RunId) -> None:
-    tracking.restore(caller.run(asked.id), actor=caller.name)
+    marks.restore(Run.objects.filter(id=caller.run(asked.id).id), actor=caller.name)
 
 
 @endpoint("POST", shapes.SearchRuns)

@@ -8,7 +8,7 @@ from dashboard.mlflow import shapes
 from dashboard.mlflow.door import Caller, endpoint
 from dashboard.mlflow.errors import bad, nothing
 from dashboard.mlflow.words import NAME, NOTE, PARENT, TAG_COLUMNS, refuse_bad_name
-from jobs import tracking
+from jobs import marks, tracking
 from jobs.models import Run
 from jobs.models.runs import TAG_LIMIT
 
@@ -29,7 +29,7 @@ def set_tag(caller: Caller, asked: SetTag) -> None:
 def delete_tag(caller: Caller, asked: SetTag) -> None:
     run = caller.active_run(asked.id)
     if asked.key == NOTE and run.note:
-        tracking.change(run, actor=caller.name, note="")
+        marks.change(run, actor=caller.name, note="")
     elif asked.key in TAG_COLUMNS or not tracking.drop_tags(run, [asked.key]):
         raise nothing(f"No tag with name: {asked.key} in run with id {run.id}")
 
@@ -41,9 +41,9 @@ def set_tags(caller: Caller, run: Run, tags: dict[str, str]) -> None:
     if tags.get(NAME):
         if len(tags[NAME]) > 250:
             raise bad("'run_name' exceeds the maximum length of 250 characters")
-        tracking.change(run, actor=caller.name, name=tags[NAME])
+        marks.change(run, actor=caller.name, name=tags[NAME])
     if NOTE in tags:
-        tracking.change(run, actor=caller.name, note=tags[NOTE])
+        marks.change(run, actor=caller.name, note=tags[NOTE])
     if tags.get(PARENT):
         tracking.set_parent(run, caller.run(tags[PARENT]), actor=caller.name)
 

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Max, Sum
 
-from jobs import params, series, tracking
+from jobs import marks, params, series, tracking
 from jobs.imports.foreign import ForeignRun, Part
 from jobs.models import Batch, Project, Run, RunTag, StoredSeries, Stream, Team
 from jobs.models.runs import KEY_LIMIT, TAG_LIMIT
@@ -64,7 +64,8 @@ def _run_of(foreign: ForeignRun, team: Team, owner: User, project: str) -> tuple
         tags={key: value for key, value in kept.items() if key} | {KEY_TAG: foreign.key},
     )
     if foreign.note:
-        tracking.change(run, actor=owner.get_username(), note=foreign.note.replace("\0", ""))
+        note = foreign.note.replace("\0", "")[: marks.NOTE_LIMIT]
+        marks.change(run, actor=owner.get_username(), note=note)
     params.store(
         run, {key[:KEY_LIMIT]: value.replace("\0", "") for key, value in foreign.params.items() if key}
     )

@@ -8,7 +8,8 @@ from unittest.mock import patch
 
 import pytest
 
-from jobs import params, tracking
+from jobs import marks, params, tracking
+from jobs.models import Run
 from jobs.states import JobState
 from tests.dashboard.conftest import set_state
 
@@ -238,7 +239,7 @@ def test_runs_below_another_and_archived_ones_are_told(owner_browser, make_job, 
     text = owner_browser.get(RUNS).text
     assert "1 below" in text
     assert f"↳ {parent.name}" in text
-    tracking.archive(child, actor="olga")
+    marks.archive(Run.objects.filter(id=child.id), actor="olga")
     assert names(owner_browser.get(RUNS, {"page": "1"})) == ["parent"]
     assert names(owner_browser.get(RUNS, {"filter": "is:archived"})) == ["child"]
 

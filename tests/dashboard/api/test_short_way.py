@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 
 import pytest
@@ -12,23 +11,12 @@ from django.db import OperationalError
 from dashboard.api import bodies, short_way
 from jobs import people, points, series, tracking
 from jobs.models import ApiToken, Membership, Team
+from tests.dashboard.api.beside import ask
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 SERIES = {"metric": "loss", "values": [1], "times": [1e9], "steps": [0]}
 BODY = json.dumps({"stream": "w", "batches": [{"seq": 0, "series": [SERIES]}]}).encode()
-
-
-@pytest.fixture
-def team():
-    return Team.objects.create(name="blue", slug="blue")
-
-
-@pytest.fixture
-def owner(team):
-    user = User.objects.create_user("owner")
-    Membership.objects.create(user=user, team=team)
-    return user
 
 
 @pytest.fixture
@@ -42,31 +30,15 @@ def token(team, owner):
     return people.make_api_token(owner, team, "script")
 
 
-async def django(scope, receive, send):
-    await send({"type": "http.response.start", "status": 299, "headers": []})
-    await send({"type": "http.response.body", "body": b"{}"})
-
-
 def call(path, token=None, *, body=BODY, method="POST", hangs_up=False):
     """Status and answer; the body comes in pieces."""
-    headers = [(b"content-type", b"application/json")]
-    if token:
-        headers.append((b"authorization", f"Bearer {token}".encode()))
+    headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {token}"} if token else {})
     size = max(1, len(body) // 3)
     pieces = [body[start : start + size] for start in range(0, len(body), size)]
     messages = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
     messages.append({"type": "http.disconnect"} if hangs_up else {"type": "http.request", "body": b""})
-    sent = []
-
-    async def receive():
-        return messages.pop(0)
-
-    async def send(message):
-        sent.append(message)
-
-    scope = {"type": "http", "method": method, "path": path, "headers": headers}
-    asyncio.run(short_way.beside(django)(scope, receive, send))
-    return (sent[0]["status"], json.loads(sent[1]["body"])) if sent else (None, None)
+    status, _, said = ask(path, headers, method, messages)
+    return status, json.loads(said) if said else None
 
 
 def path(run):

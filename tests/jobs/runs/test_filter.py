@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from jobs import params, runs, tracking
+from jobs import marks, params, runs, tracking
 from jobs.models import Project, Run
 from jobs.runs.tokens import tokens
 from tests.jobs.runs.conftest import NOW
@@ -122,7 +122,7 @@ def test_what_cannot_be_understood_points_at_the_place(some, find, text, start, 
 
 
 def test_archived_runs_are_shown_to_those_who_ask(some, find):
-    tracking.archive(some["low"], actor="olga")
+    marks.archive(Run.objects.filter(id=some["low"].id), actor="olga")
     assert find("") == ALL - {"low"}
     assert find("is:archived") == {"low"}
     assert find("is:archived or not is:archived") == ALL
