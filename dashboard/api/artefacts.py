@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -12,10 +11,10 @@ from ninja import Query, Router, Schema
 from dashboard.api.auth import caller
 from dashboard.api.shapes import Refusal
 from dashboard.downloads import FileDownload
+from dashboard.uploads import pieces_of
 from jobs import artefacts, tracking
 
 router = Router(tags=["runs"])
-PIECE_BYTES = 1024 * 1024
 
 
 class ArtefactOut(Schema):
@@ -52,14 +51,9 @@ def save(request: HttpRequest, run_id: str, path: str) -> Any:
     said = request.headers.get("Content-Length", "")
     if said.isdigit():
         artefacts.refuse_too_big(path, int(said))
-    made = artefacts.save(run, path, _pieces(request), actor=who.user.get_username())
+    made = artefacts.save(run, path, pieces_of(request), actor=who.user.get_username())
     tracking.hear(run)
     return made
-
-
-def _pieces(request: HttpRequest) -> Iterator[bytes]:
-    while piece := request.read(PIECE_BYTES):
-        yield piece
 
 
 @router.get("/runs/{run_id}/artefacts/{artefact_id}", response={404: Refusal})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from django.http import Http404, HttpRequest
@@ -12,10 +11,9 @@ from dashboard.mlflow import models, shapes
 from dashboard.mlflow.answers import info
 from dashboard.mlflow.door import DEFAULT, Caller, endpoint, one_of
 from dashboard.mlflow.errors import Refused, bad, nothing
+from dashboard.uploads import pieces_of
 from jobs import artefacts, tracking
 from jobs.models import Run
-
-PIECE_BYTES = 1024 * 1024
 
 
 class Spot(NamedTuple):
@@ -31,7 +29,7 @@ def upload(caller: Caller, request: HttpRequest, path: str) -> None:
     said = request.headers.get("Content-Length", "")
     if said.isdigit():
         artefacts.refuse_too_big(spot.path, int(said))
-    artefacts.save(spot.run, spot.path, _pieces(request), actor=caller.name)
+    artefacts.save(spot.run, spot.path, pieces_of(request), actor=caller.name)
     tracking.hear(spot.run)
 
 
@@ -103,8 +101,3 @@ def _file(entry: artefacts.Entry, path: str) -> dict[str, Any]:
     if entry.artefact is None:
         return {"path": path, "is_dir": True}
     return {"path": path, "is_dir": False, "file_size": entry.artefact.size_bytes}
-
-
-def _pieces(request: HttpRequest) -> Iterator[bytes]:
-    while piece := request.read(PIECE_BYTES):
-        yield piece

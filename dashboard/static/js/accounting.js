@@ -1,11 +1,10 @@
 // The charts of the accounting page: bars a day (or a month), stacked, and the share that was wasted.
-import { ofSeries as colour } from "./chart/colours.js";
+import { ofSeries as colour, token } from "./chart/colours.js";
 import { increments, tickTexts } from "./chart/ticks.js";
 
 const DAY_S = 86400;
 let charts = [];
 
-const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const hours = (value) => `${value >= 100 ? Math.round(value).toLocaleString("en") : Number(value.toPrecision(3))} h`;
 const share = (value) => (value === null ? "nothing held" : `${Number((value * 100).toPrecision(3))} %`);
 

@@ -78,3 +78,8 @@ export function ahead(date, now = Date.now()) {
   const seconds = (date.getTime() - now) / 1000;
   return seconds >= 1 ? `in ${duration(Math.round(seconds))}` : "any moment";
 }
+
+// What an answer holds; nothing where it is no JSON.
+export function parsed(text) {
+  try { return JSON.parse(text); } catch { return {}; }
+}

@@ -1,4 +1,6 @@
 // Hears of changes from the server and refreshes the parts of the page that show them.
+import { parsed } from "./format.js";
+
 const NAMES = ["run", "job", "pools"];
 const GAP_MS = 1000; // between two refreshes of one part at least; one that takes long is given eight times its own time
 let lost = false;
@@ -8,10 +10,6 @@ function show(state) {
   if (!badge) return;
   badge.dataset.state = state;
   badge.firstElementChild.textContent = state === "live" ? "live" : state === "lost" ? "reconnecting" : "connecting";
-}
-
-function parsed(text) {
-  try { return JSON.parse(text); } catch { return {}; }
 }
 
 function hear({ state, name, data }) {

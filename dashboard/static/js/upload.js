@@ -1,5 +1,5 @@
 // Sending a file: how much of it is there yet, what the server says of it, and a way to stop.
-import { metric } from "./format.js";
+import { metric, parsed } from "./format.js";
 
 const form = document.querySelector("[data-upload]");
 const drop = form.querySelector("[data-drop]");
@@ -59,10 +59,6 @@ function answered() {
   const answer = parsed(sending.responseText);
   if (answer.url) location.assign(answer.url);
   else end(answer.problem ?? `The server refused it (${sending.status}).`);
-}
-
-function parsed(text) {
-  try { return JSON.parse(text); } catch { return {}; }
 }
 
 function end(text) {

@@ -4,6 +4,9 @@ const canvas = document.createElement("canvas");
 canvas.width = canvas.height = 1;
 const context = canvas.getContext("2d", { willReadFrequently: true });
 
+// A token of css/tokens.css as the theme that is shown has it.
+export const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
 // A CSS colour, variables and all, as #rrggbb of the theme that is shown.
 export function resolved(colour) {
   const key = `${document.documentElement.dataset.bsTheme} ${colour}`;

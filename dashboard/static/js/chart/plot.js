@@ -1,4 +1,5 @@
 // One chart: uPlot draws axes and follows the pointer, chart/paint.js draws the lines.
+import { token } from "./colours.js";
 import { followFingers } from "./fingers.js";
 import { paintBorders, paintLines, paintOdd, paintOutside } from "./paint.js";
 import { canvasPen } from "./pens.js";
@@ -6,7 +7,6 @@ import { outsideOf, withoutOutliers, xExtent, yExtent } from "./scales.js";
 import { increments, logRange, logTexts, tickTexts } from "./ticks.js";
 
 export const X_UNITS = { step: "step", tokens: "tokens", relative: "s", energy: "j" };
-export const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 // panel: {holder, tooltip, unit, floor, ceiling, border(attempt) or null}
 // page: {onZoom(lo, hi), onReset(), onCursor(x or null, isHere), onOutside({above, below})}

@@ -3,7 +3,7 @@ import { exact, position } from "../format.js";
 import { canvasPen, svgPen } from "./pens.js";
 import { DASHES } from "./paint.js";
 import { rowsWithin } from "./scales.js";
-import { token } from "./plot.js";
+import { token } from "./colours.js";
 
 const ROWS_SHOWN = 1000;
 const TITLE = 34;
