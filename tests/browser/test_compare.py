@@ -140,6 +140,7 @@ def test_the_list_of_runs_hides_shows_and_isolates_lines_of_all_charts(compared:
     compared.wait_for_url(re.compile(f"hide={runs[2]}"))
     assert drawn() == set(runs) - {runs[2]}
     keys.nth(3).hover()
+    keys.nth(3).hover()
     keys.nth(3).locator("[data-run-only]").click()
     compared.wait_for_url(re.compile(f"only={runs[3]}"))
     assert drawn() == {runs[3]}
@@ -237,6 +238,7 @@ def test_runs_are_added_and_taken_out(page: Page, runs: list[str]):
     page.goto(address(runs[:2], "&smooth=0.5"))
     chart(page, "loss")
     row = page.locator("[data-run-list] li[data-run]").first
+    row.hover()
     row.hover()
     row.locator("[data-run-drop]").click()
     page.wait_for_url(lambda url: f"run={runs[0]}" not in url and "smooth=0.5" in url)
