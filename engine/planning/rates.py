@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from dataclasses import dataclass
+from itertools import accumulate
 
 from engine.flops import BACKWARD
 from engine.planning.holdings import Held, StageShape
@@ -63,12 +64,14 @@ def product_rate(spec: Spec, dtype: str, profile: DeviceProfile) -> float:
 
 
 def _on_curve(curve: list[tuple[int, float]], size: float) -> float:
-    """Between two measured sizes by the logarithm of the size."""
+    """Between two measured sizes by the logarithm of the size. A large product can be cut into smaller ones, so a rate
+    that falls was measured while somebody else used the device."""
     sizes = [one for one, _ in curve]
+    rates = list(accumulate((rate for _, rate in curve), max))
     place = bisect_left(sizes, size)
     if place == 0 or place == len(curve):
-        return curve[min(place, len(curve) - 1)][1]
-    (left, slow), (right, fast) = curve[place - 1], curve[place]
+        return rates[min(place, len(curve) - 1)]
+    left, slow, right, fast = sizes[place - 1], rates[place - 1], sizes[place], rates[place]
     share = math.log(size / left) / math.log(right / left)
     return slow + share * (fast - slow)
 
