@@ -110,10 +110,9 @@ def test_predicted_memory_against_what_ranks_held(tmp_path: Path, monkeypatch: p
     print_errors("malloc as it is, uncorrected", uncorrected)
     print_errors("malloc as it is, corrected by the other runs", corrected)
     assert len(alive) >= 20
-    for errors in ([abs(error) for error in alive.values()], growths):
-        assert statistics.median(errors) < 0.05
-        assert statistics.quantiles(errors, n=10)[-1] < 0.1
-    assert statistics.median(corrected) < 0.05
+    for errors in ([abs(error) for error in alive.values()], growths, corrected):
+        assert statistics.median(errors) <= 0.05
+        assert statistics.quantiles(errors, n=10)[-1] <= 0.1
 
 
 def fullest(ranks: list[dict[str, Any]]) -> float:
