@@ -19,6 +19,7 @@ RUNS_LIMIT = 20_000
 AT_A_TIME = 500
 INT64 = 2**63
 OF_ATTRIBUTE = {"text": "text", "time": "time", "number": "int", "share": "float", "seconds": "float"}
+NAME = runs.Field("attribute", "name")  # of every row anyway
 FIGURES = ("mean", "low", "high", "spread", "count")
 
 
@@ -49,9 +50,6 @@ def of_state(found: QuerySet[Run], state: State, all_runs: QuerySet[Run], now: d
     kinds = dict.fromkeys(("run", "name", "tags"), "text")
     kinds |= {str(column.field): kind for column, (kind, _) in zip(columns, typed, strict=True)}
     return exports.Table("runs", kinds, [[*made[:3], *(values for _, values in typed)]])
-
-
-NAME = runs.Field("attribute", "name")
 
 
 def _of_groups(found: groups.Groups, state: State) -> exports.Table:
