@@ -23,7 +23,7 @@ from tests.running import ROOT
 
 pytestmark = [pytest.mark.perf, pytest.mark.timeout(900)]
 
-ROUNDS = 24
+ROUNDS = 16
 GPT2 = {"layers": 6, "width": 256, "heads": 4, "ffn_width": 1024, "context": 128, "tied_embeddings": True}
 LLAMA = GPT2 | {
     "positions": "rotary", "norm": "rmsnorm", "feed_forward": "swiglu", "biases": False, "ffn_width": 688,
@@ -99,7 +99,9 @@ def test_two_ranks_against_torchs_ddp(contender: Make) -> None:
 @pytest.mark.parametrize("model", [GPT2, LLAMA], ids=["gpt2", "llama"])
 def test_one_rank_against_hugging_faces_trainer(contender: Make, model: dict[str, Any]) -> None:
     spec = spec_of(model)
-    found = by_turns([contender("trainer", "trainer", spec), contender("ours", "ours", spec)], ROUNDS)
+    trainer = contender("trainer", "trainer", spec)
+    found = by_turns([trainer, contender("ours", "ours", spec)], ROUNDS)
+    assert f"{arithmetic.parameters(spec):,} parameters" in trainer.log.read_text()
     share = ratio(found["trainer"], found["ours"])
     print(f"\n{table(found, arithmetic.tokens_per_step(spec))}\nours / Trainer {share:.3f} (target 1.1)")
     assert share >= 1.1

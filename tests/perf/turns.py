@@ -31,15 +31,16 @@ class Contender:
     """`commands`: one a rank. Each process runs tests.perf.taking_turns."""
 
     def __init__(self, name: str, commands: Sequence[Sequence[str]], log: Path) -> None:
-        self.name, self._log = name, log / f"{name}.log"
+        self.name, self.log = name, log / f"{name}.log"
         told = ENVIRONMENT | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port("127.0.0.1"))}
-        told["WORLD_SIZE"] = str(len(commands))
-        with self._log.open("w") as errors:
-            self._ranks = [self._start(rank, command, told, errors) for rank, command in enumerate(commands)]
+        with self.log.open("w") as errors:
+            self._ranks = [
+                self._start(command, told | _seat(rank, len(commands)), errors)
+                for rank, command in enumerate(commands)
+            ]
 
-    def _start(self, rank: int, command: Sequence[str], told: Mapping[str, str], errors: Any) -> Any:
-        environment = os.environ | told | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-        return subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.PIPE,
+    def _start(self, command: Sequence[str], told: Mapping[str, str], errors: Any) -> Any:
+        return subprocess.Popen(command, cwd=ROOT, env=os.environ | told, stdin=subprocess.PIPE,
                                 stdout=subprocess.PIPE, stderr=errors)  # fmt: skip
 
     def ready(self) -> None:
@@ -59,7 +60,7 @@ class Contender:
         for rank in self._ranks:
             answered, _, _ = select.select([rank.stdout], [], [], limit_s)
             line = rank.stdout.readline() if answered else b""
-            assert line, f"{self.name} does not answer:\n{self._log.read_text()[-3000:]}"
+            assert line, f"{self.name} does not answer:\n{self.log.read_text()[-3000:]}"
             found.append(float(json.loads(line)))
         return found
 
@@ -67,6 +68,13 @@ class Contender:
         for rank in self._ranks:
             rank.kill()
             rank.wait()
+
+
+def _seat(rank: int, ranks: int) -> dict[str, str]:
+    """Nothing for one alone: a peer that reads these would take itself for one of several."""
+    if ranks == 1:
+        return {}
+    return {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(ranks)}
 
 
 def by_turns(contenders: Sequence[Contender], rounds: int, steps: int = 1) -> dict[str, list[Turn]]:
