@@ -24,7 +24,7 @@ from tests.perf.memory_ranks import ATTEMPT_LIMIT_S
 
 pytestmark = [pytest.mark.perf, pytest.mark.ranks, pytest.mark.timeout(1500)]
 
-MODEL = {"layers": 6, "width": 512, "heads": 8, "ffn_width": 2048, "context": 32}
+MODEL = {"layers": 6, "width": 384, "heads": 6, "ffn_width": 1536, "context": 32}
 CPU = DeviceProfile("this machine", "cpu", "measured", "a test", {"fp32": 1e10})
 WITHIN = 0.15  # of what the plan says
 
@@ -40,7 +40,7 @@ def spec_of(stage: int, ranks: int) -> Spec:
     return parse({
         "name": "memory", "model": MODEL, "data": {"tokenizer": "bytes"},
         "parallel": {"data": ranks, "zero_stage": stage},
-        "batch": {"micro_batch_size": 1, "global_batch_size": ranks}, "precision": {"dtype": "fp32"},
+        "batch": {"micro_batch_size": 1, "global_batch_size": 2 * ranks}, "precision": {"dtype": "fp32"},
         "optimiser": {"warmup_steps": 1}, "budget": {"steps": 4, "validate_every": 0, "checkpoint_every": 0},
     })  # fmt: skip
 

@@ -23,7 +23,7 @@ def rotated(x_BASD: Tensor) -> Tensor:
     cos_SD, sin_SD = _turns(x_BASD.shape[-2], x_BASD.shape[-1], x_BASD.device)
     first, second = x_BASD.chunk(2, -1)
     quarter = torch.cat((-second, first), -1)
-    return x_BASD * cos_SD.to(x_BASD.dtype) + quarter * sin_SD.to(x_BASD.dtype)
+    return torch.addcmul(x_BASD * cos_SD.to(x_BASD.dtype), quarter, sin_SD.to(x_BASD.dtype))
 
 
 @lru_cache(maxsize=4)
