@@ -28,8 +28,6 @@ SECTION = re.compile(r"^Parameters\n[-=]+\n(.*?)(?=\n\n\S[^\n]*\n[-=]+\n|\Z)", r
 SEAMS = re.compile(r" ?_+|(?<=[a-z0-9])(?=[A-Z])")
 UNDERLINE = re.compile(r"[-=]{4}")
 PARAMETER = re.compile(r"^(\w+) ?: ([^\n]{2,80})\n((?:[ \t]+\S[^\n]*\n?|\n)+)", re.MULTILINE)
-
-
 Documented = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
