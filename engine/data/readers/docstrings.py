@@ -24,8 +24,6 @@ CODE_CHARS = range(20, 4000)
 SUMMARY_CHARS = range(12, 160)
 # A section of a docstring in NumPy's style (https://numpydoc.readthedocs.io): a title, underlined.
 SECTION = re.compile(r"^Parameters\n[-=]+\n(.*?)(?=\n\n\S[^\n]*\n[-=]+\n|\Z)", re.MULTILINE | re.DOTALL)
-# Between the words of a name: code is read as words, which its documentation uses too.
-SEAMS = re.compile(r" ?_+|(?<=[a-z0-9])(?=[A-Z])")
 UNDERLINE = re.compile(r"[-=]{4}")
 PARAMETER = re.compile(r"^(\w+) ?: ([^\n]{2,80})\n((?:[ \t]+\S[^\n]*\n?|\n)+)", re.MULTILINE)
 Documented = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -40,10 +38,10 @@ def summaries() -> Iterator[Example]:
 
 
 def code() -> Iterator[Example]:
-    """Functions without their documentation, names parted into words, and the first line of what it says."""
+    """Functions without their documentation, and the first line of what it says."""
     for node, text, lines in _documented(_files()):
         summary, _ = _parted(text)
-        source = SEAMS.sub(" ", _without_docstring(node, lines))
+        source = _without_docstring(node, lines)
         if isinstance(node, ast.ClassDef) or UNDERLINE.search(summary):
             continue
         if len(summary) in SUMMARY_CHARS and len(source) in CODE_CHARS:

@@ -43,10 +43,10 @@ def one_module(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(docstrings, "PACKAGES", ())
 
 
-def test_code_is_read_as_words_without_its_documentation() -> None:
-    body = "    # The rest is not read.\n    return self.line numbers[0]"
+def test_code_is_read_without_its_documentation() -> None:
+    body = "    # The rest is not read.\n    return self.line_numbers[0]"
     assert list(docstrings.code()) == [
-        Example(f"def first Line(self):\n{body}", "Return the first line of the file.")
+        Example(f"def _firstLine(self):\n{body}", "Return the first line of the file.")
     ]
 
 
