@@ -1,9 +1,13 @@
-"""Pools drawn in a line: nodes with free devices, what runs, what waits."""
+"""Pools drawn in a line: nodes with free devices, what runs, what waits; and what is decided for them."""
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
+from msgspec.structs import replace
+
+from jobs.scheduling import decide
 from jobs.scheduling.snapshot import NodeView, Running, Snapshot, TeamShare, Waiting
 
 NOW = 1_000_000.0
@@ -37,3 +41,39 @@ def waiting(*counts: int, lasts_s: float = 3600.0, **fields: Any) -> list[Waitin
 def pool(*nodes: NodeView, **fields: Any) -> Snapshot:
     values: dict[str, Any] = {"shares": {1: TeamShare("Research"), 2: TeamShare("Others")}}
     return Snapshot(now=NOW, pool="default", nodes=nodes, **values | fields)
+
+
+def placed(snapshot: Snapshot) -> dict[str, tuple[str, ...]]:
+    """job -> device ids."""
+    return {p.job: tuple(d for _, ids in p.seats for d in ids) for p in decide(snapshot).placings}
+
+
+def told(snapshot: Snapshot, job: str) -> tuple[str, float | None]:
+    standing = decide(snapshot).standings[job]
+    start = standing.expected_start
+    return standing.reason.code, None if start is None else start - NOW
+
+
+def random_pool(seed: int) -> Snapshot:
+    pick = random.Random(seed)
+    nodes, runs = [], []
+    for name in "abcd":
+        held = pick.randint(1, 4)
+        nodes.append(node(name, 4, held=held))
+        runs += [running(len(runs) + 1, {name: 1}, pick.randint(100, 5000)) for _ in range(held)]
+    jobs = [
+        replace(job, lasts_s=pick.randint(50, 6000))
+        for job in waiting(*(pick.randint(1, 4) for _ in range(20)))
+    ]
+    return pool(*nodes, running=runs, waiting=jobs)
+
+
+def first_start(snapshot: Snapshot) -> tuple[str, float | None] | None:
+    """The first job that has to wait, and when it would start if nobody came behind it."""
+    queue = list(snapshot.waiting)
+    for last in range(1, len(queue) + 1):
+        standings = decide(replace(snapshot, waiting=queue[:last])).standings
+        if standings:
+            (job,) = standings
+            return job, standings[job].expected_start
+    return None
