@@ -21,6 +21,7 @@ from jobs.runs.matrix import differing, matrix
 RUNS_LIMIT = 1000
 AXES_LIMIT = 12
 AXES_AT_FIRST = 4
+NAME = runs.Field("param", "name")  # differs in every run, and nobody turns it
 # The first of these that any run has stands along y, the next along x.
 GOALS = ("validation_loss", "loss", "tokens_per_s", "step_s")
 NUMBERS = ("number", "seconds", "time")
@@ -57,7 +58,8 @@ def asked_for(request: HttpRequest) -> Shown:
     y = y or next(iter(goals), None)
     x = x or next((field for field in goals if field != y), None)
     axes = [field for text in request.GET.getlist("axis") if (field := _field(text, refused))]
-    axes = axes[:AXES_LIMIT] or [*differing(found)[:AXES_AT_FIRST], *(field for field in (x, y) if field)]
+    turned = [field for field in differing(found) if field != NAME]
+    axes = axes[:AXES_LIMIT] or [*turned[:AXES_AT_FIRST], *(field for field in (x, y) if field)]
     shown = list(found.order_by("-created_at", "id")[: RUNS_LIMIT + 1])
     num_found = found.count() if len(shown) > RUNS_LIMIT else len(shown)
     return Shown(shown[:RUNS_LIMIT], num_found, text, problem, there, axes, x, y, colour, refused)
