@@ -32,10 +32,17 @@ def test_a_change_that_moves_too_little_is_passed_by():
 
 
 def test_a_bubble_is_tested_by_smaller_pieces():
-    found = pipeline([0.01] * 4, 4)
+    found = pipeline([1.0] * 4, 4)
     twin = twin_of(judge(found), found)
     assert twin.changes == {"batch.micro_batch_size": 1}
     assert twin.predicted_share == pytest.approx(1 - (1 + 3 / 8) / (1 + 3 / 4), abs=0.01)
+
+
+def test_each_turn_of_a_pipeline_on_a_cpu_costs_the_same_however_small_the_piece():
+    """(m + p - 1) / m of m turns and the work: 4 and 8 micro-batches of 20 ms, of which a turn is 4."""
+    found = pipeline([0.02] * 4, 4)
+    before, after = (7 / 4) * 80, (11 / 8) * (64 + 8 * 4)
+    assert twin_of(judge(found), found).predicted_share == pytest.approx(1 - after / before, abs=0.01)
 
 
 @pytest.mark.parametrize("found", [facts({"data_wait_s": 0.06}, {}), facts({}, {"backward_s": 0.2})])

@@ -149,7 +149,7 @@ def test_every_remedy_that_a_rule_names_exists_and_bears_on_the_spec():
     from engine.judging.remedies import IDEAS
 
     assert {name for rule in RULES.values() for name in rule.remedies} == set(IDEAS)
-    found = {remedy.id: remedy for remedy in judge(pipeline([0.01, 0.01], 4)).remedies}
+    found = {remedy.id: remedy for remedy in judge(pipeline([1.0, 1.0], 4)).remedies}
     assert found["smaller_micro_batch"].changes == {"batch.micro_batch_size": 1}
     assert found["smaller_micro_batch"].gain_share == pytest.approx(1 - (9 / 8) / (5 / 4), abs=0.01)
     assert found["fewer_stages"].changes == {"parallel.stages": 1, "parallel.data": 2}
