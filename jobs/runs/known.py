@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-from django.db.models import Count, F, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, QuerySet
 
 from engine.spec import Spec, flatten
 from engine.telemetry.metrics import METRICS
@@ -55,12 +55,14 @@ def values(runs: QuerySet[Run], field: Field, part: str = "") -> list[tuple[str,
 
 
 def kind_of(runs: QuerySet[Run], key: str) -> str | None:
-    """Whether an unqualified name is a metric's or a parameter's; a metric goes first. None: no run has it."""
+    """Whether an unqualified name is a metric's or a parameter's; a metric goes first. None: no run has it. Looked up
+    by the key, and of its rows whether one is of these runs: a list of all runs first took 5 ms of CPU a look."""
     for kind in ("metric", "param"):
         if key in of_engine()[kind]:
             return kind
     for kind in ("metric", "param"):
-        if ROWS[kind].objects.filter(key=key, run__in=plain(runs)).exists():
+        rows: Any = ROWS[kind].objects.filter(key=key)
+        if rows.filter(Exists(plain(runs).filter(id=OuterRef("run_id")))).exists():
             return kind
     return None
 
