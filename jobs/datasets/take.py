@@ -53,7 +53,7 @@ def take(
     """A data set of the file's lines: ready if all are good, else a draft until somebody has said what shall become of
     it. The same content is kept once: the team's data set that has it already is returned. Raises DatasetError."""
     file_name = _file_name(file_name)
-    name = clean_name(name or file_name.rpartition(".")[0])
+    name = clean_name(name or file_name.rpartition(".")[0] or file_name)
     found = Reading()
     with (
         tempfile.SpooledTemporaryFile(MEMORY_BYTES) as good,

@@ -89,11 +89,11 @@ def test_the_menu_of_a_row_changes_its_priority_and_asks_before_it_cancels(page:
 def test_news_already_on_their_way_wait_too(page: Page, rows: Locator):
     held: list[Route] = []
     page.route("**/queue/", lambda route: route.continue_() if held else held.append(route))
-    page.locator("#queue").evaluate("part => { part.dataset.seen = 'yes' }")
     page.evaluate("document.body.dispatchEvent(new Event('changed'))")
     wait_until(lambda: page.wait_for_timeout(20) or held, said="the part is asked for")
     take(page, 2)
     drag_over(page, 0)
+    page.locator("#queue").evaluate("part => { part.dataset.seen = 'yes' }")
     with page.expect_event("requestfinished"):
         held[0].continue_()
     page.evaluate("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
