@@ -101,14 +101,30 @@ def loss(running: Headroom, run: str) -> dict[int, float]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(headroom: Headroom) -> dict[int, float]:
+def whole(headroom: Headroom) -> dict[str, str]:
+    """A job that ran on two nodes from its begin to its end."""
     found = submit(headroom)
     state, step, attempt, reason, attempts = ended(headroom, found["job"])
     assert (state, step, attempt) == ("succeeded", STEPS, 1), (reason, attempts)
     assert len(attempts[0][-1]) == 2, "two nodes"
-    curve = loss(headroom, found["run"])
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(headroom: Headroom, whole: dict[str, str]) -> dict[int, float]:
+    curve = loss(headroom, whole["run"])
     assert list(curve) == list(range(1, STEPS + 1))
     return curve
+
+
+def test_a_run_on_two_nodes_begins_with_the_weights_that_another_has_learnt(
+    headroom: Headroom, whole: dict[str, str], undisturbed: dict[int, float]
+):
+    found = submit(headroom, "budget.steps=5", f"start_from={whole['run']}")
+    state, step, _, reason, attempts = ended(headroom, found["job"])
+    assert (state, step, len(attempts[0][-1])) == ("succeeded", 5, 2), reason
+    untaught, taught = undisturbed[1], undisturbed[STEPS]
+    assert abs(loss(headroom, found["run"])[1] - taught) < abs(untaught - taught) / 2
 
 
 def test_an_agent_killed_while_its_ranks_train_finds_them_again(headroom: Headroom, undisturbed):
