@@ -12,9 +12,10 @@ from tests.running import Headroom
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
-# Two ended attempts of this month, booked through the door that books them.
+# Two ended attempts of this month, booked through the door that books them; the agent must not see them live.
 SPEND = """
 from datetime import timedelta
+from django.db import transaction
 from django.utils import timezone
 from jobs.models import Attempt, Job, Membership, Node, Pool, Run
 from jobs.states import AttemptState, move_attempt
@@ -24,9 +25,10 @@ for name in ("one", "two"):
     job = Job.objects.create(team=member.team, owner=member.user, pool=node.pool, name=name, spec={}, num_devices=2,
                              num_steps=10, state="failed", attempt_number=1)
     Run.objects.create(job=job, team=job.team, owner=job.owner, name=name)
-    attempt = Attempt.objects.create(job=job, number=1, node=node, state=AttemptState.RUNNING)
-    Attempt.objects.filter(id=attempt.id).update(assigned_at=timezone.now() - timedelta(minutes=30))
-    move_attempt(attempt.id, AttemptState.FAILED, actor="test")
+    with transaction.atomic():
+        attempt = Attempt.objects.create(job=job, number=1, node=node, state=AttemptState.RUNNING)
+        Attempt.objects.filter(id=attempt.id).update(assigned_at=timezone.now() - timedelta(minutes=30))
+        move_attempt(attempt.id, AttemptState.FAILED, actor="test")
 """
 
 
