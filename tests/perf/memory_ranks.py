@@ -38,6 +38,7 @@ def main() -> None:
 
 def _measure_ranks() -> None:
     import engine.rank.breakdown
+    import engine.rank.build
     import engine.rank.loop
     import engine.rank.start
 
@@ -89,6 +90,8 @@ def _measure_ranks() -> None:
         return code
 
     engine.rank.start.run_rank = measured
+    if bucket := os.environ.get("BUCKET_ELEMENTS"):
+        engine.rank.build.BUCKET_ELEMENTS = int(bucket)
     if os.environ.get("OWN_PAGES"):
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, OWN_PAGES_BYTES)
 
