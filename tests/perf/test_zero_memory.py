@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.perf, pytest.mark.ranks, pytest.mark.timeout(1500)]
 MODEL = {"layers": 6, "width": 384, "heads": 6, "ffn_width": 1536, "context": 32}
 CPU = DeviceProfile("this machine", "cpu", "measured", "a test", {"fp32": 1e10})
 BUCKET_ELEMENTS = 1_000_000
-WITHIN = 0.25  # of what the plan says
+WITHIN = 0.15  # of the ratio that the plan says
 
 
 def paper_bytes(stage: int, ranks: int) -> float:
@@ -77,7 +77,8 @@ def test_peak_memory_by_zero_stage(forker: MeasuringForker, tmp_path: Path) -> N
             )
         for stage in (1, 2, 3):
             assert peaks[stage] < peaks[0], f"ZeRO {stage} must hold less than ZeRO 0"
-            assert peaks[stage] == pytest.approx(planned[stage], rel=WITHIN)
+            share, expected = peaks[stage] / peaks[0], planned[stage] / planned[0]
+            assert share == pytest.approx(expected, abs=WITHIN)
 
 
 def _measured(forker: MeasuringForker, folder: Path, spec: Spec) -> list[dict[str, Any]]:
