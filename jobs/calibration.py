@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from django.db import transaction
+from django.db.models import F
 
 from engine import planner
 from engine.planner import PHASES, PLANNER_VERSION, Calibration
@@ -30,17 +31,25 @@ def of_device(device: str) -> Calibration | None:
 def recompute(device: str | None = None) -> int:
     """Make the corrections of one device, or of all, from the forecasts that were judged; returns how many there are.
     A forecast without a measured and a raw predicted figure teaches nothing, nor one of another kind of device than
-    the plan had taken it for."""
+    the plan had taken it for; what took its time while others competed teaches only where nothing else does."""
     rows = Forecast.objects.filter(
-        measured__gt=0, raw__gt=0, planner_version=PLANNER_VERSION, field__in=PHASE_OF
-    ).order_by("-judged_at", "-id")
+        measured__gt=0,
+        raw__gt=0,
+        planner_version=PLANNER_VERSION,
+        field__in=PHASE_OF,
+        planned_device=F("device"),
+    ).order_by("is_contended", "-judged_at", "-id")
     if device is not None:
         rows = rows.filter(device=device)
     ratios: defaultdict[tuple[str, str, str], list[float]] = defaultdict(list)
-    columns = ("device", "planned_device", "dtype", "field", "measured", "raw")
-    for name, planned, dtype, field, measured, raw in rows.values_list(*columns):
-        if name == planned and len(ratios[name, dtype, PHASE_OF[field]]) < RUNS_LEARNT_FROM:
-            ratios[name, dtype, PHASE_OF[field]].append(measured / raw)
+    calm = set()
+    columns = ("device", "dtype", "field", "measured", "raw", "is_contended")
+    for name, dtype, field, measured, raw, is_contended in rows.values_list(*columns):
+        key = name, dtype, PHASE_OF[field]
+        if not is_contended:
+            calm.add(key)
+        if len(ratios[key]) < RUNS_LEARNT_FROM and not (is_contended and key in calm):
+            ratios[key].append(measured / raw)
     made = [_correction(key, found) for key, found in sorted(ratios.items()) if found]
     with transaction.atomic():
         old = Correction.objects.filter(planner_version=PLANNER_VERSION)

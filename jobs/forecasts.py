@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from django.db import DatabaseError, transaction
 
+from engine.judging.states import contended
 from engine.planner import PHASES
 from engine.spec import SpecError, parse
 from jobs import calibration, links, series
 from jobs.models import Device, Forecast, Job, Lease, Run
 from jobs.states import FINAL
+from jobs.verdicts.gather import facts_of
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +90,7 @@ def judge(job: Job) -> list[Forecast]:
     if device is None or not job.step:
         return []
     measured, num_steps = measure(job.run)
+    was_contended = contended(facts_of(job.run)) is not None
     predicted = predictions(job.run.plan)
     about = {
         "device": device.name,
@@ -99,7 +102,8 @@ def judge(job: Job) -> list[Forecast]:
     rows = [
         Forecast(
             run=job.run, field=field.name, measured=measured[field.name].value, status=measured[field.name].status,
-            reason=measured[field.name].reason[:200], **predicted[field.name], **about,
+            reason=measured[field.name].reason[:200], is_contended=was_contended and field.name != "memory_bytes",
+            **predicted[field.name], **about,
         )
         for field in FIELDS
     ]  # fmt: skip

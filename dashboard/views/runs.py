@@ -49,6 +49,7 @@ def detail(request: HttpRequest, run_id: str) -> HttpResponse:
     there, origin = series.names(run.id), context["origin"]
     measured = {name.metric for name in there}
     is_over = run.job is not None and run.job.state in FINAL
+    predicted = accuracy.of_run(run)
     context |= {
         "sections": panels.readings(run.missing, measured, is_over=is_over)
         if run.job
@@ -62,7 +63,8 @@ def detail(request: HttpRequest, run_id: str) -> HttpResponse:
         "spec_yaml": _spec_yaml(run),
         "differences": origins.differences(origin.values, run.spec) if origin else [],
         "ranks": _ranks(run),
-        "predicted": accuracy.of_run(run),
+        "predicted": predicted,
+        "was_contended": any(one["row"].is_contended for one in predicted),
         "names": _names(run, context["seats"]) | {"attempts": chapters.names(context["chapters"])},
     }
     if fabric.is_test(run):

@@ -35,6 +35,12 @@ def greatest(devices: Iterable[Device], metric: str) -> tuple[Device, float] | N
     return max(found, key=lambda pair: pair[1], default=None)
 
 
+def contended(facts: Facts) -> tuple[Device, float] | None:
+    """The CPU whose cores were waited for most, and for how much of the time; None where nobody had to wait."""
+    found = greatest((d for d in facts.devices if d.kind == "cpu"), "cpu_pressure_share")
+    return found if found and found[1] > PRESSURE else None
+
+
 def _state(rule_id: str, what: str, severity: str, *evidence: Evidence) -> State:
     rule = RULES[rule_id]
     return State(rule.id, rule.limit, rule.title, severity, rule.sentence.format(what=what), evidence)
@@ -46,8 +52,7 @@ def _health(facts: Facts) -> Iterator[State]:
 
 
 def _contention(facts: Facts) -> Iterator[State]:
-    found = greatest((d for d in facts.devices if d.kind == "cpu"), "cpu_pressure_share")
-    if found and found[1] > PRESSURE:
+    if found := contended(facts):
         said = f"for {words.share(found[1])} of the time some process waited for one"
         yield _state(
             "contended", said, "notable",

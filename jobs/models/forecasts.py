@@ -29,6 +29,7 @@ class Forecast(models.Model):
     dtype = models.CharField(max_length=10)
     planner_version = models.PositiveIntegerField(null=True)
     num_steps = models.PositiveIntegerField()  # steady ones, over which the median was taken
+    is_contended = models.BooleanField(default=False)  # a time, while others competed for the cores
     judged_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

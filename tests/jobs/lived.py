@@ -39,6 +39,7 @@ def lived(
     num_steps: int = NUM_STEPS,
     rss_bytes: float | None = 600e6,
     joules_a_step: float | None = None,
+    cpu_pressure_share: float = 0.0,
     to: str = AttemptState.SUCCEEDED,
 ) -> Job:
     """The job after an attempt whose steps took the sum of `phases`; the first ten took three times as long."""
@@ -57,6 +58,7 @@ def lived(
             points += [Point(name, f"rank{rank}", step, at, slow * value) for name, value in phases.items()]
             if rss_bytes is not None:
                 points.append(Point("rss_bytes", f"rank{rank}", step, at, rss_bytes + rank))
+        points.append(Point("cpu_pressure_share", "device:a-0", None, at, cpu_pressure_share))
         if joules_a_step is not None:
             points.append(Point("energy_j", "device:a-0", None, at, joules_a_step * step))
     series.append(run.id, attempt.number, "rank0.jsonl", 0, points)

@@ -106,6 +106,22 @@ def test_a_correction_is_the_median_with_its_spread(known, make_job):
     assert found.high > 0.04 / raw
 
 
+def test_times_of_a_contended_run_teach_only_where_no_quieter_run_has(known, make_job):
+    def taught() -> tuple[int, float, int]:
+        forward, memory = (Correction.objects.get(phase=phase) for phase in ("forward_s", "memory"))
+        return forward.n, forward.ratio, memory.n
+
+    first = make_job("precision.dtype=fp32", name="beside others")
+    raw = first.run.plan["raw"]["forward_s"]
+    _judged(lived(first, MEASURED | {"forward_s": 0.3}, cpu_pressure_share=0.9))
+    assert of(first)["forward_s"].is_contended and not of(first)["memory_bytes"].is_contended
+    assert taught() == (1, pytest.approx(0.3 / raw), 1)
+    _judged(lived(make_job("precision.dtype=fp32", name="alone")))
+    assert taught() == (1, pytest.approx(0.03 / raw), 2)
+    _judged(lived(make_job("precision.dtype=fp32", name="beside others again"), cpu_pressure_share=0.9))
+    assert taught() == (1, pytest.approx(0.03 / raw), 3)
+
+
 def test_another_version_of_the_planner_learns_anew(known, make_job):
     _judged(lived(make_job("precision.dtype=fp32")))
     Forecast.objects.update(planner_version=PLANNER_VERSION - 1)
