@@ -6,7 +6,7 @@ PORT ?= 8000
 export PORT
 # Processes that run tests side by side; most tests wait for processes of their own.
 TESTERS ?= 3
-TEST := $(BIN)/python -m pytest -n $(TESTERS) --dist loadfile
+TEST := $(BIN)/python -m pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: run test check bench chaos format clean
 

@@ -18,6 +18,14 @@ from jobs.models import Device, Job, Membership, Node, Pool, Run, RunMetric, Tea
 from jobs.models.people import Role
 from tests.services import postgresql, redis_url  # noqa: F401  (fixtures)
 
+SLOW = ("services", "ranks", "browser", "chaos")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that start processes of their own come first: at the end the quick ones fill every tester alike."""
+    slow = {item.path for item in items if any(item.get_closest_marker(name) for name in SLOW)}
+    items.sort(key=lambda item: item.path not in slow)
+
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -26,11 +26,6 @@ def headroom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Headroom]:
         running.kill()
 
 
-def row(running: Headroom, job: str) -> dict:
-    rows = map(json.loads, running.manage("runs", "--json").stdout.splitlines())
-    return next(row for row in rows if row["job"] == job)
-
-
 def processes(running: Headroom, kind: str) -> list[psutil.Process]:
     """The agent and the scheduler carry the home in their environment; the broker names its socket in its title."""
     if kind == "broker":
@@ -44,11 +39,11 @@ def test_training_goes_on(headroom: Headroom, victim: str):
     spec = [*TINY, f"budget.steps={STEPS}", "budget.checkpoint_every=0", "budget.validate_every=0"]
     submitted = json.loads(headroom.manage("submit", "demo", *changes(spec), "--json").stdout.splitlines()[0])
     job = submitted["job"]
-    wait_until(lambda: row(headroom, job)["step"] > 20, said="20 steps")
+    wait_until(lambda: headroom.ask(f"/jobs/{job}")["step"] > 20, said="20 steps")
     (found,) = processes(headroom, victim)
     found.kill()
     ended = wait_until(
-        lambda: (now := row(headroom, job))["state"] in ("succeeded", "failed") and now,
+        lambda: (now := headroom.ask(f"/jobs/{job}"))["state"] in ("succeeded", "failed") and now,
         limit_s=120,
         said="the end",
     )

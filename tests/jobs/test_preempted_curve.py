@@ -51,15 +51,14 @@ def submit(running: Headroom, *more: str) -> dict:
     return json.loads(done.stdout.splitlines()[0])
 
 
-def row(running: Headroom, job: dict) -> dict:
-    rows = map(json.loads, running.manage("runs", "--json").stdout.splitlines())
-    return next(row for row in rows if row["job"] == job["job"])
+def now(running: Headroom, job: dict) -> dict:
+    return running.ask(f"/jobs/{job['job']}")
 
 
 def ended(running: Headroom, job: dict) -> dict:
-    return wait_until(
-        lambda: (now := row(running, job))["state"] in ("succeeded", "failed") and now, 120, "the end"
-    )
+    wait_until(lambda: now(running, job)["state"] in ("succeeded", "failed"), 120, "the end")
+    rows = map(json.loads, running.manage("runs", "--json").stdout.splitlines())
+    return next(row for row in rows if row["job"] == job["job"])
 
 
 def asked(running: Headroom, code: str) -> list:
@@ -68,8 +67,9 @@ def asked(running: Headroom, code: str) -> list:
 
 def test_preempted_and_resumed_equals_undisturbed(headroom: Headroom):
     low = submit(headroom, "priority=low")
-    wait_until(lambda: row(headroom, low)["step"] > 10, said="10 steps")
-    high = submit(headroom, "priority=high")
+    wait_until(lambda: now(headroom, low)["step"] > 10, said="10 steps")
+    cloned = headroom.ask(f"/jobs?clone={low['run']}", {"priority": "high"})
+    high = {"job": cloned["id"], "run": cloned["run"]}
     last_high, last_low = ended(headroom, high), ended(headroom, low)
     assert (last_high["state"], last_high["attempt"]) == ("succeeded", 1), last_high
     assert (last_low["state"], last_low["attempt"]) == ("succeeded", 2), last_low
@@ -92,13 +92,14 @@ def test_preempted_and_resumed_equals_undisturbed(headroom: Headroom):
 
 def test_paused_and_resumed_equals_undisturbed(headroom: Headroom):
     job = submit(headroom, "priority=low")
-    wait_until(lambda: row(headroom, job)["step"] > 10, said="10 steps")
-    headroom.manage("pause", job["job"])
-    paused = wait_until(lambda: (now := row(headroom, job))["state"] == "paused" and now, said="the pause")
+    wait_until(lambda: now(headroom, job)["step"] > 10, said="10 steps")
+    headroom.ask(f"/jobs/{job['job']}/pause", {})
+    wait_until(lambda: now(headroom, job)["state"] == "paused", said="the pause")
+    paused = now(headroom, job)
     undisturbed = submit(headroom)
     assert ended(headroom, undisturbed)["state"] == "succeeded"
-    assert row(headroom, job)["state"] == "paused", "devices that come free tempt nobody"
-    headroom.manage("resume", job["job"])
+    assert now(headroom, job)["state"] == "paused", "devices that come free tempt nobody"
+    headroom.ask(f"/jobs/{job['job']}/resume", {})
     last = ended(headroom, job)
     assert (last["state"], last["attempt"], last["resumed_from_step"]) == ("succeeded", 2, paused["step"])
     curves = [asked(headroom, LOSSES.format(run=one["run"])) for one in (job, undisturbed)]
