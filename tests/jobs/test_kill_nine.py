@@ -20,6 +20,7 @@ def headroom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Headroom]:
     running = Headroom(tmp_path_factory.mktemp("kill"), free_port()).start("--no-demo")
     try:
         running.wait_for_link()
+        running.ask("/jobs")  # makes the token now, and not while a job trains
         yield running
     finally:
         running.interrupt()

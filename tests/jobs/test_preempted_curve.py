@@ -11,7 +11,7 @@ from tests.running import TINY, Headroom, changes, free_port, wait_until
 
 pytestmark = [pytest.mark.ranks, pytest.mark.timeout(300)]
 
-STEPS = 200
+STEPS = 600  # some seconds: time enough to submit another on a busy machine
 SPEC = [
     *TINY,
     f"budget.steps={STEPS}",
@@ -40,6 +40,7 @@ def headroom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Headroom]:
     running = Headroom(tmp_path_factory.mktemp("preempt"), free_port(), environment).start("--no-demo")
     try:
         running.wait_for_link()
+        running.ask("/jobs")  # makes the token now, and not while a job trains
         yield running
         running.interrupt()
     finally:
