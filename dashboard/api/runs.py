@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import msgspec
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from ninja import Query, Router
@@ -46,7 +46,7 @@ def listing(
     ordered = runs.ordered(found, field, is_descending=is_descending)
     ids, total = runs.page_of(ordered, offset, limit, is_narrowed=bool(filter.strip() or state))
     next_offset = offset + limit if offset + len(ids) < total else None
-    page = {"items": _rows(asker.runs, ids), "total": total, "next_offset": next_offset}
+    page = {"items": told(ids), "total": total, "next_offset": next_offset}
     # As RunPage has it; checking and writing a hundred rows by the schema took a quarter of the whole answer.
     return HttpResponse(msgspec.json.encode(page), content_type="application/json; charset=utf-8")
 
@@ -54,12 +54,7 @@ def listing(
 @router.get("/runs/{run_id}", response={200: RunDetail, 404: Refusal})
 def one(request: HttpRequest, run_id: str) -> dict[str, Any]:
     run = caller(request).run(run_id)
-    return {
-        **plain(run, series.newest([run.id]).get(run.id, {})),
-        "spec": run.spec,
-        "plan": run.plan,
-        "missing": run.missing,
-    }
+    return told([run.id])[0] | {"spec": run.spec, "plan": run.plan, "missing": run.missing}
 
 
 @router.get("/runs/{run_id}/metrics", response={200: MetricsOut, 404: Refusal})
@@ -84,8 +79,8 @@ def log(
     return dataclasses.asdict(logs.tail(run.job, rank, tail, attempt))
 
 
-def _rows(found: QuerySet[Run], ids: list[str]) -> list[dict[str, Any]]:
-    """These runs, in this order, each as `plain` tells it."""
+def told(ids: list[str]) -> list[dict[str, Any]]:
+    """These runs, which the caller may see, in this order and as RunOut has them; of each its newest values."""
     newest, url = series.newest(ids), page_url(PLACE)
     rows = {
         run_id: {
@@ -101,27 +96,11 @@ def _rows(found: QuerySet[Run], ids: list[str]) -> list[dict[str, Any]]:
             "metrics": series.plain(newest.get(run_id, {})),
             "url": url.replace(PLACE, run_id),
         }
-        for run_id, job, name, job_state, state, step, team, owner, created_at, project in found.filter(
+        for run_id, job, name, job_state, state, step, team, owner, created_at, project in Run.objects.filter(
             id__in=ids
         ).values_list(*OF_ROW)
     }
     return [rows[run_id] for run_id in ids if run_id in rows]
-
-
-def plain(run: Run, newest: dict[str, float]) -> dict[str, Any]:
-    return {
-        "id": run.id,
-        "job": run.job_id,
-        "name": run.name,
-        "state": run.job.state if run.job else run.state or None,
-        "step": run.job.step if run.job else None,
-        "team": run.team.slug,
-        "owner": run.owner.get_username(),
-        "created_at": run.created_at,
-        "project": run.project.name if run.project else None,
-        "metrics": series.plain(newest),
-        "url": page_url(run.id),
-    }
 
 
 def _metric(name: series.Name) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from ninja import Schema, Status
 from pydantic import Field
 
 from dashboard.api.auth import Caller, caller
-from dashboard.api.runs import plain, router
+from dashboard.api.runs import router, told
 from dashboard.api.shapes import Refusal, RunOut
 from jobs import marks, params, points, series, tracking
 from jobs.ids import ALPHABET
@@ -195,7 +195,7 @@ def finish(request: HttpRequest, run_id: str, asked: End) -> dict[str, Any]:
 
 
 def _now(run: Run) -> dict[str, Any]:
-    return plain(run, series.newest([run.id]).get(run.id, {}))
+    return told([run.id])[0]
 
 
 def _own(who: Caller, run_id: str) -> Run:
