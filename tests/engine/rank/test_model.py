@@ -1,9 +1,8 @@
-"""The model: parameter counts, initial weights, attention against the formula, padding, recomputation, the loss."""
+"""The model: parameter counts, initial weights, who sees whom, recomputation, the loss."""
 
 from __future__ import annotations
 
-import math
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 import torch
@@ -12,49 +11,15 @@ from torch import Tensor
 
 from engine import arithmetic
 from engine.checks import OBJECTIVES
-from engine.data.batches import IGNORED, PADDING
+from engine.data.batches import IGNORED
 from engine.parts import Data
 from engine.presets import PRESETS, preset
 from engine.rank.loss import Loss, loss_of
-from engine.rank.model.attention import Attention, CrossAttention
 from engine.rank.model.build import Whole, build_layer, layer_class
-from engine.rank.model.positions import rotated, sinusoidal
 from engine.rank.model.shard import WHOLE, Shard, splits_of
 from engine.spec import Spec
 from tests.engine.rank.attempts import tiny
-
-FAMILIES: dict[str, dict[str, Any]] = {
-    "GPT": {},
-    "Llama": {
-        "positions": "rotary", "norm": "rmsnorm", "feed_forward": "swiglu", "biases": False, "kv_heads": 2, "heads": 4,
-    },
-    "GPT-2, tied": {"tied_embeddings": True},
-    "sinusoidal": {"positions": "sinusoidal", "heads": 4, "kv_heads": 1},
-    "BERT": {"family": "encoder", "objective": "masked", "tied_embeddings": True},
-    "classifier": {"family": "encoder", "objective": "classes", "classes": 5},
-    "T5": {"family": "encoder-decoder", "objective": "pairs", "encoder_layers": 3, "tied_embeddings": True},
-    "modern pairs": {
-        "family": "encoder-decoder", "objective": "pairs", "positions": "rotary", "norm": "rmsnorm",
-        "feed_forward": "swiglu", "biases": False, "heads": 4, "kv_heads": 2,
-    },
-}  # fmt: skip
-
-
-def of_family(name: str, **parts: dict[str, Any]) -> Spec:
-    model = dict(FAMILIES[name])
-    data = {"objective": model.pop("objective", "next_token")}
-    return tiny(model=model | parts.pop("model", {}), data=data, **parts)
-
-
-def inputs_of(spec: Spec, batch: int = 2) -> Any:
-    """Random ids; the second sequence of a padded family is half as long as the first."""
-    random = torch.Generator().manual_seed(4)
-    ids_BS = torch.randint(0, 256, (batch, 16), generator=random)
-    if spec.model.family == "decoder":
-        return ids_BS
-    source_BS = ids_BS.clone()
-    source_BS[1::2, 8:] = PADDING
-    return source_BS if spec.model.family == "encoder" else (source_BS, ids_BS[:, :12])
+from tests.engine.rank.shapes import FAMILIES, inputs_of, of_family
 
 
 @pytest.mark.parametrize("spec", [preset(name) for name in PRESETS], ids=PRESETS)
@@ -147,69 +112,6 @@ def test_the_shares_of_two_tensor_ranks_make_the_whole_layer(name: str) -> None:
         joined = splits[key].join(parts) if key in splits else parts[0]
         assert torch.equal(joined, parameter)
         assert all(share.get_parameter(key).tensor_model_parallel == (key in splits) for share in shares)
-
-
-def _reference(q: Tensor, k: Tensor, v: Tensor, may_look: Tensor) -> Tensor:
-    """softmax(Q K^T / sqrt(D)) V, written out; key/value heads repeated for their groups."""
-    groups = q.shape[1] // k.shape[1]
-    k, v = (t.repeat_interleave(groups, 1) for t in (k, v))
-    scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
-    weights = scores.masked_fill(~may_look, float("-inf")).softmax(-1)
-    return (weights @ v).transpose(1, 2).flatten(2)
-
-
-def _heads(t: Tensor, heads: int) -> Tensor:
-    return t.view(*t.shape[:2], heads, -1).transpose(1, 2)
-
-
-@pytest.mark.parametrize("causal", [True, False])
-@pytest.mark.parametrize("name", ["GPT", "Llama", "sinusoidal"])
-def test_attention_is_softmax_of_scaled_products_times_values(name: str, causal: bool) -> None:
-    spec = of_family(name)
-    torch.manual_seed(3)
-    attention = Attention(spec, WHOLE, causal).eval()
-    x_BSH = torch.randn(2, 16, 32)
-    heads, kv_heads = spec.model.heads, spec.model.num_kv_heads
-    keys = kv_heads * 32 // heads
-    q, k, v = attention.query_key_value(x_BSH).split((32, keys, keys), dim=-1)
-    q, k, v = _heads(q, heads), _heads(k, kv_heads), _heads(v, kv_heads)
-    if name == "Llama":
-        q, k = rotated(q), rotated(k)
-    if causal:
-        mask, may_look = None, torch.ones(16, 16, dtype=torch.bool).tril()
-    else:
-        mask = may_look = torch.ones(2, 1, 1, 16, dtype=torch.bool)
-        mask[1, ..., 9:] = False
-    expected = attention.output(_reference(q, k, v, may_look))
-    torch.testing.assert_close(attention(x_BSH, mask), expected, rtol=1e-5, atol=1e-6)
-
-
-def test_cross_attention_reads_keys_and_values_from_the_source() -> None:
-    spec = of_family("modern pairs")
-    torch.manual_seed(3)
-    attention = CrossAttention(spec, WHOLE).eval()
-    x_BSH, source_BSH = torch.randn(2, 12, 32), torch.randn(2, 16, 32)
-    mask = torch.ones(2, 1, 1, 16, dtype=torch.bool)
-    mask[1, ..., 9:] = False
-    q = _heads(attention.query(x_BSH), 4)
-    k, v = (_heads(part, 2) for part in attention.key_value(source_BSH).chunk(2, -1))
-    expected = attention.output(_reference(q, k, v, mask))
-    torch.testing.assert_close(attention(x_BSH, source_BSH, mask), expected, rtol=1e-5, atol=1e-6)
-
-
-def test_rotated_products_depend_on_the_distance_alone() -> None:
-    random = torch.Generator().manual_seed(1)
-    q, k = torch.randn(8, generator=random), torch.randn(8, generator=random)
-    turned_q, turned_k = (rotated(t.expand(1, 1, 12, 8))[0, 0] for t in (q, k))
-    assert (turned_q[5] @ turned_k[2]).item() == pytest.approx((turned_q[10] @ turned_k[7]).item(), abs=1e-5)
-    assert (turned_q[5] @ turned_k[2]).item() != pytest.approx((turned_q[10] @ turned_k[2]).item(), abs=1e-2)
-    torch.testing.assert_close(turned_q[0], q)
-
-
-def test_sine_waves_are_those_of_the_paper() -> None:
-    table = sinusoidal(20, 32, torch.device("cpu"))
-    assert table[7, 10].item() == pytest.approx(math.sin(7 / 10000 ** (10 / 32)), abs=1e-6)
-    assert table[7, 11].item() == pytest.approx(math.cos(7 / 10000 ** (10 / 32)), abs=1e-6)
 
 
 @pytest.mark.parametrize("name", ["GPT", "Llama", "T5", "modern pairs"])
