@@ -68,7 +68,7 @@ def socket(path: Path) -> Path:
     if len(str(path)) <= 100:
         return path
     digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
-    return Path(tempfile.gettempdir()) / f"headroom-{os.getuid()}-{digest}" / path.name
+    return Path(tempfile.gettempdir()) / f"fourwalls-{os.getuid()}-{digest}" / path.name
 
 
 def database(url: str, sqlite_file: Path) -> dict[str, object]:

@@ -22,7 +22,7 @@ def check_python() -> None:
     if sys.version_info < (3, 11):  # noqa: UP036  (any Python may run this file)
         found = ".".join(map(str, sys.version_info[:3]))
         raise PreflightError(
-            f"Headroom needs Python 3.11 or newer; this is {found}. Try: make run PYTHON=python3.11"
+            f"Fourwalls needs Python 3.11 or newer; this is {found}. Try: make run PYTHON=python3.11"
         )
     if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
         raise PreflightError(

@@ -1,4 +1,4 @@
-"""The processes of one embedded Headroom: started together, restarted when one dies, stopped together."""
+"""The processes of one embedded Fourwalls: started together, restarted when one dies, stopped together."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What Prometheus scrapes at /metrics: devices as they are now, the queue, and how points come in. No history.
 
 A reading that cannot be had has no line. Device figures bear the names, units and labels of NVIDIA's dcgm-exporter
-where it has one, and Headroom's own, in SI units, for every kind of device.
+where it has one, and Fourwalls's own, in SI units, for every kind of device.
 """
 
 from __future__ import annotations
@@ -70,14 +70,14 @@ def _devices(told: Callable[[int], bool], now: datetime) -> Iterator[Family]:
     yield Family("DCGM_FI_DEV_XID_ERRORS", "Value of the last XID error encountered.", _last_xids(gpus))
     for metric in METRICS:
         if metric.scope == "device":
-            yield Family(f"headroom_device_{metric.name}", metric.meaning, _read(fresh, metric.name, 1))
+            yield Family(f"fourwalls_device_{metric.name}", metric.meaning, _read(fresh, metric.name, 1))
     held = [Line(labels, float(bool(device.held_by))) for device, labels in known]  # type: ignore[attr-defined]
-    yield Family("headroom_device_held", "1 where an attempt holds the device.", held)
+    yield Family("fourwalls_device_held", "1 where an attempt holds the device.", held)
     ages = [
         Line(labels, (now - device.latest_at).total_seconds()) for device, labels in known if device.latest_at
     ]
     yield Family(
-        "headroom_device_reading_age_s", "Since the device was last read; old readings have no lines.", ages
+        "fourwalls_device_reading_age_s", "Since the device was last read; old readings have no lines.", ages
     )
 
 
@@ -117,18 +117,18 @@ def _queue(now: datetime) -> Iterator[Family]:
     alive = Job.objects.exclude(state__in=FINAL).order_by()
     counts = alive.values_list("pool__name", "state").annotate(Count("id"))
     yield Family(
-        "headroom_jobs", "Jobs that have not ended.",
+        "fourwalls_jobs", "Jobs that have not ended.",
         [Line({"pool": pool, "state": state}, count) for pool, state, count in counts],
     )  # fmt: skip
     waiting = alive.filter(state=JobState.QUEUED)
     reasons = waiting.values_list("pool__name", "waiting_for__code").annotate(Count("id"))
     yield Family(
-        "headroom_jobs_waiting", "Jobs in the queue, by what they wait for.",
+        "fourwalls_jobs_waiting", "Jobs in the queue, by what they wait for.",
         [Line({"pool": pool, "reason": reason or "unseen"}, count) for pool, reason, count in reasons],
     )  # fmt: skip
     oldest = waiting.values_list("pool__name").annotate(Min("submitted_at"))
     yield Family(
-        "headroom_oldest_wait_s", "How long the job that was submitted first has been waiting.",
+        "fourwalls_oldest_wait_s", "How long the job that was submitted first has been waiting.",
         [Line({"pool": pool}, (now - at).total_seconds()) for pool, at in oldest],
     )  # fmt: skip
 
@@ -136,15 +136,15 @@ def _queue(now: datetime) -> Iterator[Family]:
 def _points() -> Iterator[Family]:
     journal = Batch.objects.aggregate(batches=Count("seq"), streams=Count("stream_id", distinct=True))
     yield Family(
-        "headroom_journal_batches", "Batches that are not folded yet.", [Line({}, journal["batches"])]
+        "fourwalls_journal_batches", "Batches that are not folded yet.", [Line({}, journal["batches"])]
     )
-    yield Family("headroom_journal_streams", "Writers with such batches.", [Line({}, journal["streams"])])
+    yield Family("fourwalls_journal_streams", "Writers with such batches.", [Line({}, journal["streams"])])
     bad = SpoolOffset.objects.aggregate(lines=Sum("num_bad_lines"))["lines"] or 0
     yield Family(
-        "headroom_bad_lines", "Lines of spools that could not be read, of all attempts.", [Line({}, bad)]
+        "fourwalls_bad_lines", "Lines of spools that could not be read, of all attempts.", [Line({}, bad)]
     )
     logged = Run.objects.filter(job=None, state=JobState.RUNNING).count()
-    yield Family("headroom_logged_runs", "Runs of other scripts that have not ended.", [Line({}, logged)])
+    yield Family("fourwalls_logged_runs", "Runs of other scripts that have not ended.", [Line({}, logged)])
 
 
 def _parts(now: datetime) -> Iterator[Family]:
@@ -154,12 +154,12 @@ def _parts(now: datetime) -> Iterator[Family]:
         key = (pool, "alive" if is_fresh(at, now) else "silent")
         counts[key] = counts.get(key, 0) + 1
     yield Family(
-        "headroom_agents", "Agents, by whether they have been heard of.",
+        "fourwalls_agents", "Agents, by whether they have been heard of.",
         [Line({"pool": pool, "state": state}, count) for (pool, state), count in sorted(counts.items())],
     )  # fmt: skip
     ages = {sign.part: (now - sign.at).total_seconds() for sign in Sign.objects.filter(part="scheduler")}
     yield Family(
-        "headroom_scheduler_tick_age_s", "Since the scheduler last came round; it writes that down every two seconds.",
+        "fourwalls_scheduler_tick_age_s", "Since the scheduler last came round; it writes that down every two seconds.",
         [Line({}, age) for age in ages.values()],
     )  # fmt: skip
 

@@ -9,8 +9,8 @@ from django.core.exceptions import ImproperlyConfigured
 from dashboard import env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-# Everything a running Headroom writes: database, broker socket, nodes, attempts, prepared corpora.
-HOME_DIR = Path(env.text("HEADROOM_HOME", str(BASE_DIR / ".headroom"))).resolve()
+# Everything a running Fourwalls writes: database, broker socket, nodes, attempts, prepared corpora.
+HOME_DIR = Path(env.text("FOURWALLS_HOME", str(BASE_DIR / ".fourwalls"))).resolve()
 
 DEBUG = env.flag("DEBUG", False)
 SECRET_KEY = env.secret("SECRET_KEY", HOME_DIR / "secret_key")
@@ -67,7 +67,7 @@ TEMPLATES = [
     },
 ]
 
-DATABASES = {"default": env.database(env.text("DATABASE_URL", ""), HOME_DIR / "headroom.sqlite3")}
+DATABASES = {"default": env.database(env.text("DATABASE_URL", ""), HOME_DIR / "fourwalls.sqlite3")}
 
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 AUTH_PASSWORD_VALIDATORS = [
@@ -85,8 +85,8 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 30
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BASE_URL.startswith("https://")
-# localhost on two ports is one site to a browser: two Headrooms must not log each other out.
-SESSION_COOKIE_NAME = f"headroom_{BASE_URL.rsplit(':', 1)[-1].strip('/')}"
+# localhost on two ports is one site to a browser: two Fourwalls servers must not log each other out.
+SESSION_COOKIE_NAME = f"fourwalls_{BASE_URL.rsplit(':', 1)[-1].strip('/')}"
 
 USE_TZ = True
 TIME_ZONE = "UTC"
@@ -108,43 +108,45 @@ BROKER_URL = env.text("BROKER_URL", f"redis+socket://{BROKER_SOCKET}")
 IS_BROKER_EMBEDDED = f"redis+socket://{BROKER_SOCKET}" == BROKER_URL
 
 # Nodes and attempts
-NODE_DIR = Path(env.text("HEADROOM_NODE_DIR", str(HOME_DIR / "node"))).resolve()
-NODE_NAME = env.text("HEADROOM_NODE_NAME", "")
-NODE_POOL = env.text("HEADROOM_POOL", "default")
-JOIN_TOKEN = env.text("HEADROOM_JOIN_TOKEN", "")  # of a node's first start; `up`'s own agent needs none
-FREE_POOLS = env.words("HEADROOM_FREE_POOLS", [])  # that `prepare` lets nodes join without a token
-DATA_DIR = Path(env.text("HEADROOM_DATA_DIR", str(HOME_DIR / "data"))).resolve()
-CORPUS_ROOT = Path(env.text("HEADROOM_CORPUS_ROOT", str(HOME_DIR / "corpora"))).resolve()
+NODE_DIR = Path(env.text("FOURWALLS_NODE_DIR", str(HOME_DIR / "node"))).resolve()
+NODE_NAME = env.text("FOURWALLS_NODE_NAME", "")
+NODE_POOL = env.text("FOURWALLS_POOL", "default")
+JOIN_TOKEN = env.text("FOURWALLS_JOIN_TOKEN", "")  # of a node's first start; `up`'s own agent needs none
+FREE_POOLS = env.words("FOURWALLS_FREE_POOLS", [])  # that `prepare` lets nodes join without a token
+DATA_DIR = Path(env.text("FOURWALLS_DATA_DIR", str(HOME_DIR / "data"))).resolve()
+CORPUS_ROOT = Path(env.text("FOURWALLS_CORPUS_ROOT", str(HOME_DIR / "corpora"))).resolve()
 # Files that runs log through the API. Several web servers must see one folder; a file above the limit is refused.
-ARTEFACT_ROOT = Path(env.text("HEADROOM_ARTEFACT_ROOT", str(HOME_DIR / "artefacts"))).resolve()
-ARTEFACT_LIMIT_BYTES = env.whole("HEADROOM_ARTEFACT_LIMIT_BYTES", 10 * 1024**3)
+ARTEFACT_ROOT = Path(env.text("FOURWALLS_ARTEFACT_ROOT", str(HOME_DIR / "artefacts"))).resolve()
+ARTEFACT_LIMIT_BYTES = env.whole("FOURWALLS_ARTEFACT_LIMIT_BYTES", 10 * 1024**3)
 # Data sets that people upload are kept in the database, so that agents on every node can read them.
-DATASET_LIMIT_BYTES = env.whole("HEADROOM_DATASET_LIMIT_BYTES", 256 * 1024**2)
+DATASET_LIMIT_BYTES = env.whole("FOURWALLS_DATASET_LIMIT_BYTES", 256 * 1024**2)
 # Where this node's checkpoints go when several nodes see one folder: a job then resumes on any of them. Unset: on the
 # node's own disk. The address is the one by which other nodes reach this one; unset: that of its default route.
-CHECKPOINT_ROOT = env.text("HEADROOM_CHECKPOINT_ROOT", "")
-NODE_ADDRESS = env.text("HEADROOM_NODE_ADDRESS", "")
-PREPARE_LIMIT_S = env.whole("HEADROOM_PREPARE_LIMIT_S", 60)
-UNREACHABLE_AFTER_S = env.whole("HEADROOM_UNREACHABLE_AFTER_S", 45)
-REASSIGN_AFTER_S = env.whole("HEADROOM_REASSIGN_AFTER_S", 600)
+CHECKPOINT_ROOT = env.text("FOURWALLS_CHECKPOINT_ROOT", "")
+NODE_ADDRESS = env.text("FOURWALLS_NODE_ADDRESS", "")
+PREPARE_LIMIT_S = env.whole("FOURWALLS_PREPARE_LIMIT_S", 60)
+UNREACHABLE_AFTER_S = env.whole("FOURWALLS_UNREACHABLE_AFTER_S", 45)
+REASSIGN_AFTER_S = env.whole("FOURWALLS_REASSIGN_AFTER_S", 600)
 SILENT_RUN_LIMIT_S = env.whole(
-    "HEADROOM_SILENT_RUN_LIMIT_S", 6 * 3600
+    "FOURWALLS_SILENT_RUN_LIMIT_S", 6 * 3600
 )  # then a logged run was killed; 0: never
-PREEMPT_AFTER_S = env.whole("HEADROOM_PREEMPT_AFTER_S", 300)  # no attempt is preempted sooner after its start
+PREEMPT_AFTER_S = env.whole(
+    "FOURWALLS_PREEMPT_AFTER_S", 300
+)  # no attempt is preempted sooner after its start
 SUSPECT_PAUSE_S = env.whole(
-    "HEADROOM_SUSPECT_PAUSE_S", 600
+    "FOURWALLS_SUSPECT_PAUSE_S", 600
 )  # after three failed launches; doubles with each more
 # How long a node must stand idle before a device without a profile is probed; 0: only when somebody asks.
-PROBE_AFTER_IDLE_S = env.whole("HEADROOM_PROBE_AFTER_IDLE_S", 20)
-SHARE_HALF_LIFE_S = env.whole("HEADROOM_SHARE_HALF_LIFE_S", 7 * 24 * 3600)
-STOP_GRACE_S = env.whole("HEADROOM_STOP_GRACE_S", 60)  # from asking ranks to stop to killing them
+PROBE_AFTER_IDLE_S = env.whole("FOURWALLS_PROBE_AFTER_IDLE_S", 20)
+SHARE_HALF_LIFE_S = env.whole("FOURWALLS_SHARE_HALF_LIFE_S", 7 * 24 * 3600)
+STOP_GRACE_S = env.whole("FOURWALLS_STOP_GRACE_S", 60)  # from asking ranks to stop to killing them
 if REASSIGN_AFTER_S < 2 * STOP_GRACE_S:
     raise ImproperlyConfigured(
-        f"HEADROOM_REASSIGN_AFTER_S={REASSIGN_AFTER_S} is too short: an attempt may take {STOP_GRACE_S} s "
-        "(HEADROOM_STOP_GRACE_S) to stop. Say at least twice that."
+        f"FOURWALLS_REASSIGN_AFTER_S={REASSIGN_AFTER_S} is too short: an attempt may take {STOP_GRACE_S} s "
+        "(FOURWALLS_STOP_GRACE_S) to stop. Say at least twice that."
     )
 # Failures of the job's own that are tried again by themselves
-RETRY_LIMIT = env.whole("HEADROOM_RETRY_LIMIT", 0)
+RETRY_LIMIT = env.whole("FOURWALLS_RETRY_LIMIT", 0)
 
 LOGGING = {
     "version": 1,

@@ -34,10 +34,10 @@ class Folders:
 
     @classmethod
     def of_this_machine(cls) -> Folders:
-        home = Path(os.environ.get("HEADROOM_HOME") or ROOT / ".headroom").resolve()
-        node = Path(os.environ.get("HEADROOM_NODE_DIR") or home / "node").resolve()
-        data = Path(os.environ.get("HEADROOM_DATA_DIR") or home / "data").resolve()
-        corpora = Path(os.environ.get("HEADROOM_CORPUS_ROOT") or home / "corpora").resolve()
+        home = Path(os.environ.get("FOURWALLS_HOME") or ROOT / ".fourwalls").resolve()
+        node = Path(os.environ.get("FOURWALLS_NODE_DIR") or home / "node").resolve()
+        data = Path(os.environ.get("FOURWALLS_DATA_DIR") or home / "data").resolve()
+        corpora = Path(os.environ.get("FOURWALLS_CORPUS_ROOT") or home / "corpora").resolve()
         return cls(node / "locks", data, corpora)
 
 

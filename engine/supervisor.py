@@ -60,7 +60,7 @@ class Orders:
         self._signal: int | None = None
         self._lease: float | None = None
         self._lease_deadline = float("inf")
-        self._grace_s = float(os.environ.get("HEADROOM_STOP_GRACE_S", "60"))  # from the request to the kill
+        self._grace_s = float(os.environ.get("FOURWALLS_STOP_GRACE_S", "60"))  # from the request to the kill
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._take)
 
@@ -115,7 +115,7 @@ def supervise(directory: AttemptDirectory, spawn: Spawn) -> int:
 
 def start_cold(directory: AttemptDirectory) -> subprocess.Popen[bytes]:
     """A supervisor in a session of its own, which outlives the caller; its output goes to log/supervisor.log."""
-    settings = ("TRAINER_PYTHON", "HEADROOM_STOP_GRACE_S", *hung.SETTINGS)
+    settings = ("TRAINER_PYTHON", "FOURWALLS_STOP_GRACE_S", *hung.SETTINGS)
     environment = allowed(os.environ) | {name: os.environ[name] for name in settings if name in os.environ}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), environment.get("PYTHONPATH", ""))))
     with (directory.log / "supervisor.log").open("ab") as log:

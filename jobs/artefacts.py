@@ -25,7 +25,7 @@ class ArtefactError(ValueError):
 
 
 class TooBig(ArtefactError):
-    """More bytes than HEADROOM_ARTEFACT_LIMIT_BYTES."""
+    """More bytes than FOURWALLS_ARTEFACT_LIMIT_BYTES."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from django.conf import settings
 
 MESSAGE_LIFE_S = 60  # an older doorbell has been rung again, or the poll has found its attempt
 
-app = Celery("headroom", set_as_current=True)
+app = Celery("fourwalls", set_as_current=True)
 app.conf.update(
     broker_url=settings.BROKER_URL,
     include=["jobs.tasks"],
@@ -40,7 +40,7 @@ app.conf.update(
         "socket_connect_timeout": 10,
         "socket_keepalive": True,
         "health_check_interval": 25,
-        "global_keyprefix": "headroom.",
+        "global_keyprefix": "fourwalls.",
     },
     worker_soft_shutdown_timeout=10.0,
     # Whoever reaches the broker could shut workers down by remote control.

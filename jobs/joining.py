@@ -19,7 +19,7 @@ from jobs.node_states import AdminState
 from jobs.states import StateError
 
 TOKEN_LIFE = timedelta(hours=24)
-TOKEN_MARK = "hrn_"  # makes a leaked token findable by secret scanners
+TOKEN_MARK = "fwn_"  # makes a leaked token findable by secret scanners
 
 
 class JoinError(Exception):
@@ -66,7 +66,7 @@ def _pool_to_join() -> tuple[Pool, NodeToken | None]:
     if not _joins_freely():
         raise JoinError(
             f"A new node needs a token to join pool '{settings.NODE_POOL}'. An admin makes one with "
-            f"'manage.py node token {settings.NODE_POOL}'; set HEADROOM_JOIN_TOKEN to it for the first start."
+            f"'manage.py node token {settings.NODE_POOL}'; set FOURWALLS_JOIN_TOKEN to it for the first start."
         )
     return Pool.objects.get_or_create(name=settings.NODE_POOL)[0], None
 

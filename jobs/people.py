@@ -15,7 +15,7 @@ from jobs.models import ApiToken, LoginLink, Membership, Team
 from jobs.models.people import Role
 
 LOGIN_LINK_LIFE = timedelta(minutes=15)
-TOKEN_MARK = "hr_"  # makes a leaked token findable by secret scanners
+TOKEN_MARK = "fw_"  # makes a leaked token findable by secret scanners
 LAST_USED_RESOLUTION = timedelta(minutes=1)  # a busy script costs one write a minute, not one a request
 
 

@@ -138,7 +138,7 @@ def _out_of_reach(checkpoint: Checkpoint, pool: Pool | None) -> list[Problem]:
     )
     said = (
         f"The checkpoint of {title_of(checkpoint)} lies on node {home.name}, and {where}. With a folder that all nodes "
-        "share (HEADROOM_CHECKPOINT_ROOT) any of them could read it."
+        "share (FOURWALLS_CHECKPOINT_ROOT) any of them could read it."
     )
     return [Problem("start_from", said)]
 

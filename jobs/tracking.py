@@ -1,4 +1,4 @@
-"""The only door for what the writers of runs say that Headroom did not launch; each act an event."""
+"""The only door for what the writers of runs say that Fourwalls did not launch; each act an event."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def hear(run: Run) -> None:
 
 
 def end_silent() -> int:
-    """Take for killed who says that it runs and has said nothing for HEADROOM_SILENT_RUN_LIMIT_S; 0: nobody. Such a
+    """Take for killed who says that it runs and has said nothing for FOURWALLS_SILENT_RUN_LIMIT_S; 0: nobody. Such a
     run has failed when it was last heard, for the reason that its event tells. Returns how many that were."""
     limit_s = settings.SILENT_RUN_LIMIT_S
     if limit_s == 0:

@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """SQLite tests use a file in WAL mode, as a running Headroom does: threads and processes see real locks."""
+    """SQLite tests use a file in WAL mode, as a running Fourwalls does: threads and processes see real locks."""
     database = django_settings.DATABASES["default"]
     if "sqlite" in database["ENGINE"]:
         database["TEST"] = {
@@ -40,7 +40,7 @@ def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> No
 
 @pytest.fixture(autouse=True)
 def own_folders(settings: Any, tmp_path: Path) -> None:
-    """No test writes where a Headroom of this checkout keeps its things."""
+    """No test writes where a Fourwalls of this checkout keeps its things."""
     settings.NODE_DIR = tmp_path / "node"
     settings.DATA_DIR = tmp_path / "data"
     settings.ARTEFACT_ROOT = tmp_path / "artefacts"

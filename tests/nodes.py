@@ -1,4 +1,4 @@
-"""Several nodes on one machine: agents with an identity, a folder and devices of their own, beside one Headroom."""
+"""Several nodes on one machine: agents with an identity, a folder and devices of their own, beside one Fourwalls."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 import psutil
 
 from engine.directory import AttemptDirectory
-from tests.running import ROOT, Headroom
+from tests.running import ROOT, Fourwalls
 
 
 @dataclass
 class NodeOf:
-    """One more node of a running Headroom: `manage.py agent`, what it keeps alive, and what it started."""
+    """One more node of a running Fourwalls: `manage.py agent`, what it keeps alive, and what it started."""
 
-    headroom: Headroom
+    fourwalls: Fourwalls
     name: str
     environment: dict[str, str] = field(default_factory=dict)
     prefix: tuple[str, ...] = ()  # a command that runs another one elsewhere, such as in a network namespace
@@ -26,18 +26,18 @@ class NodeOf:
 
     @property
     def folder(self) -> Path:
-        return self.headroom.home / f"node-{self.name}"
+        return self.fourwalls.home / f"node-{self.name}"
 
     def start(self) -> NodeOf:
         own = {
-            "HEADROOM_NODE_DIR": str(self.folder),
-            "HEADROOM_NODE_NAME": self.name,
-            "HEADROOM_MACHINE_ID": self.name,
+            "FOURWALLS_NODE_DIR": str(self.folder),
+            "FOURWALLS_NODE_NAME": self.name,
+            "FOURWALLS_MACHINE_ID": self.name,
         }
-        with (self.headroom.home / f"{self.name}.log").open("ab") as log:
+        with (self.fourwalls.home / f"{self.name}.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [*self.prefix, sys.executable, "manage.py", "agent"],
-                cwd=ROOT, env=self.headroom.env | own | self.environment, start_new_session=True,
+                cwd=ROOT, env=self.fourwalls.env | own | self.environment, start_new_session=True,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         return self
@@ -77,5 +77,5 @@ class NodeOf:
     def _is_here(self, process: psutil.Process) -> bool:
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             is_alive = process.status() != psutil.STATUS_ZOMBIE
-            return is_alive and process.environ().get("HEADROOM_NODE_DIR") == str(self.folder)
+            return is_alive and process.environ().get("FOURWALLS_NODE_DIR") == str(self.folder)
         return False

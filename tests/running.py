@@ -1,4 +1,4 @@
-"""A real Headroom in processes of its own, for tests that look from outside."""
+"""A real Fourwalls in processes of its own, for tests that look from outside."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def wait_until(what: Callable[[], T], limit_s: float = 60.0, said: str = "condit
 
 
 @dataclass
-class Headroom:
+class Fourwalls:
     """`manage.py up` in a home of its own."""
 
     home: Path
@@ -72,17 +72,17 @@ class Headroom:
     @property
     def env(self) -> dict[str, str]:
         own = {
-            "HEADROOM_HOME": str(self.home),
+            "FOURWALLS_HOME": str(self.home),
             "BASE_URL": self.url,
             "DJANGO_SETTINGS_MODULE": "dashboard.settings",
-            "HEADROOM_PROBE_AFTER_IDLE_S": "0",  # ten seconds of a core that a test has better use for
+            "FOURWALLS_PROBE_AFTER_IDLE_S": "0",  # ten seconds of a core that a test has better use for
         }
         outside = {
             k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "BROKER_URL", "PORT", "HOST")
         }
         return outside | own | self.environment
 
-    def start(self, *arguments: str) -> Headroom:
+    def start(self, *arguments: str) -> Fourwalls:
         command = [sys.executable, "manage.py", "up", "--port", str(self.port), *arguments]
         self.process = subprocess.Popen(
             command, cwd=ROOT, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -149,7 +149,7 @@ class Headroom:
 def _of_home(home: Path) -> Iterator[psutil.Process]:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-            if process.status() != psutil.STATUS_ZOMBIE and process.environ().get("HEADROOM_HOME") == str(
+            if process.status() != psutil.STATUS_ZOMBIE and process.environ().get("FOURWALLS_HOME") == str(
                 home
             ):
                 yield process

@@ -19,11 +19,11 @@ from tests.running import free_port
 
 def program(name: str) -> str:
     """The newest one under /usr/lib/postgresql, else the one on the path. Skips the test where there is none, unless
-    HEADROOM_REQUIRE_ALL is set."""
+    FOURWALLS_REQUIRE_ALL is set."""
     installed = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[4]))
     found = str(installed[-1]) if installed else shutil.which(name)
     if not found:
-        (pytest.fail if os.environ.get("HEADROOM_REQUIRE_ALL") else pytest.skip)(f"{name} is not installed")
+        (pytest.fail if os.environ.get("FOURWALLS_REQUIRE_ALL") else pytest.skip)(f"{name} is not installed")
     return found
 
 
@@ -47,18 +47,18 @@ class Postgresql:
 
     def __init__(self) -> None:
         someone = unprivileged()
-        self.folder = Path(tempfile.mkdtemp(prefix="headroom-postgresql-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="fourwalls-postgresql-"))
         if "user" in someone:
             shutil.chown(self.folder, str(someone["user"]))
         self._data = self.folder / "data"
         self._run: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **someone}
-        self._at = ["-h", str(self.folder), "-U", "headroom"]
-        initdb = [program("initdb"), "-D", str(self._data), "-U", "headroom", "-A", "trust", "-E", "UTF8"]
+        self._at = ["-h", str(self.folder), "-U", "fourwalls"]
+        initdb = [program("initdb"), "-D", str(self._data), "-U", "fourwalls", "-A", "trust", "-E", "UTF8"]
         subprocess.run([*initdb, "--no-sync"], check=True, **self._run)
 
     @property
     def url(self) -> str:
-        return f"postgresql://headroom@{str(self.folder).replace('/', '%2F')}/headroom"
+        return f"postgresql://fourwalls@{str(self.folder).replace('/', '%2F')}/fourwalls"
 
     @property
     def pid(self) -> int | None:
@@ -84,7 +84,7 @@ class Postgresql:
         return own.children_user + own.children_system + sum(times.user + times.system for times in there)
 
     def create(self) -> None:
-        subprocess.run([program("createdb"), *self._at, "headroom"], check=True, **self._run)
+        subprocess.run([program("createdb"), *self._at, "fourwalls"], check=True, **self._run)
 
     def close(self) -> None:
         subprocess.run([*self._pg_ctl("stop"), "-m", "immediate"], check=False, **self._run)
@@ -110,7 +110,7 @@ def postgresql() -> Iterator[str]:
 def redis_url() -> Iterator[str]:
     """A Redis (or Valkey) of its own on a free loopback port."""
     port = free_port()
-    with tempfile.TemporaryDirectory(prefix="headroom-redis-") as folder:
+    with tempfile.TemporaryDirectory(prefix="fourwalls-redis-") as folder:
         command = [
             program("redis-server"),
             "--port",

@@ -20,10 +20,10 @@ class Server:
     def __init__(self, home: Path, database: str = "") -> None:
         self.home, self.port = home, free_port()
         outside = {
-            k: v for k, v in os.environ.items() if not k.startswith(("DATABASE", "HEADROOM", "BROKER"))
+            k: v for k, v in os.environ.items() if not k.startswith(("DATABASE", "FOURWALLS", "BROKER"))
         }
         self.environment = outside | {
-            "HEADROOM_HOME": str(home),
+            "FOURWALLS_HOME": str(home),
             "DATABASE_URL": database,
             "BASE_URL": self.url,
             "DJANGO_SETTINGS_MODULE": "dashboard.settings",

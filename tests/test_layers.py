@@ -42,8 +42,8 @@ def test_the_light_half_of_the_engine_loads_neither_torch_nor_django_nor_celery(
 
 
 def test_the_client_loads_msgspec_and_the_standard_library_alone():
-    own = {"headroom", "msgspec", "typing_extensions"}  # msgspec takes the last one where it is
-    assert not {n for n in loaded_by(["headroom"]) - set(sys.stdlib_module_names) - own if n[0] != "_"}
+    own = {"fourwalls", "msgspec", "typing_extensions"}  # msgspec takes the last one where it is
+    assert not {n for n in loaded_by(["fourwalls"]) - set(sys.stdlib_module_names) - own if n[0] != "_"}
 
 
 def test_jobs_and_dashboard_start_without_torch():
@@ -68,7 +68,7 @@ def imports_of(path: Path) -> set[str]:
         ("jobs", HEAVY | {"dashboard"}),
         ("dashboard", HEAVY),
         (
-            "headroom",
+            "fourwalls",
             HEAVY | WEB | {"jobs", "dashboard"},
         ),  # and of engine, what reads the machine, if it is there
     ],

@@ -15,7 +15,7 @@ EXCEPTIONS: dict[str, str] = {}
 
 
 def sources() -> Iterator[Path]:
-    for package in ("engine", "jobs", "dashboard", "headroom"):
+    for package in ("engine", "jobs", "dashboard", "fourwalls"):
         for path in sorted((ROOT / package).rglob("*.py")):
             if "migrations" not in path.parts:
                 yield path

@@ -70,7 +70,7 @@ class Api(NinjaAPI):
 
 
 api = Api(
-    title="Headroom",
+    title="Fourwalls",
     version="1",
     description="Jobs, runs, their series and logs, pools and accounting. Log in, or send a token as Bearer.",
     urls_namespace="api",

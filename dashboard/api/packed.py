@@ -21,7 +21,7 @@ import numpy as np
 
 from jobs.series import Series
 
-CONTENT_TYPE = "application/vnd.headroom.series"
+CONTENT_TYPE = "application/vnd.fourwalls.series"
 MAGIC = b"HRS1"
 # Within these float32 keeps seven digits: more than a picture of a bucket can show. Raw points stay float64.
 LEAST, MOST = 1e-30, 1e30

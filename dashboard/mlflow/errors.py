@@ -30,7 +30,7 @@ class Refused(Exception):
         body = msgspec.json.encode({"error_code": self.code, "message": str(self)})
         response = HttpResponse(body, content_type="application/json", status=STATUS[self.code])
         if self.code == "UNAUTHENTICATED":
-            response["WWW-Authenticate"] = 'Basic realm="Headroom"'
+            response["WWW-Authenticate"] = 'Basic realm="Fourwalls"'
         return response
 
 

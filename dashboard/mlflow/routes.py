@@ -51,7 +51,7 @@ TRACKING = {
 
 
 def _not_offered(caller: Caller, request: HttpRequest, **parts: str) -> Any:
-    raise Refused("ENDPOINT_NOT_FOUND", f"Headroom does not offer {request.method} {request.path}.")
+    raise Refused("ENDPOINT_NOT_FOUND", f"Fourwalls does not offer {request.method} {request.path}.")
 
 
 nothing_here = one_of(*(endpoint(method)(_not_offered) for method in METHODS))

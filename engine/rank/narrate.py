@@ -8,7 +8,7 @@ import time
 
 EVERY_S = 2.0
 
-log = logging.getLogger("headroom.rank")
+log = logging.getLogger("fourwalls.rank")
 
 
 def begin() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from engine.directory import Placement, Seat
 
 SIOCGIFADDR = 0x8915  # linux/sockios.h
-TAG = "HEADROOM_ATTEMPT"  # its value, the attempt's directory, finds strays in /proc
+TAG = "FOURWALLS_ATTEMPT"  # its value, the attempt's directory, finds strays in /proc
 
 # A rank runs the spec of whoever may submit jobs: it gets no credentials of the database, the broker or the web.
 ALLOWED = frozenset({

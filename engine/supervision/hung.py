@@ -21,10 +21,10 @@ LOOK_S = 1.0
 LOOK_LIMIT_S = 5.0
 # How long a rank may go without a beat, by what it is at: environment variable, default, and what the reason says.
 LIMITS: dict[int, tuple[str, float, str]] = {
-    Stage.BUILD: ("HEADROOM_BUILD_LIMIT_S", 900.0, "while meeting the others and building the engine"),
-    Stage.FIRST_STEP: ("HEADROOM_FIRST_STEP_LIMIT_S", 600.0, "in the first step"),
-    Stage.STEP: ("HEADROOM_HUNG_AFTER_S", 120.0, ""),
-    Stage.LONG: ("HEADROOM_SAVE_LIMIT_S", 1800.0, "while saving, loading or validating"),
+    Stage.BUILD: ("FOURWALLS_BUILD_LIMIT_S", 900.0, "while meeting the others and building the engine"),
+    Stage.FIRST_STEP: ("FOURWALLS_FIRST_STEP_LIMIT_S", 600.0, "in the first step"),
+    Stage.STEP: ("FOURWALLS_HUNG_AFTER_S", 120.0, ""),
+    Stage.LONG: ("FOURWALLS_SAVE_LIMIT_S", 1800.0, "while saving, loading or validating"),
 }
 # How long a rank itself waits for its peers before it gives them up: longer than anything that is let pass here.
 PEER_TIMEOUT_S = 2700.0

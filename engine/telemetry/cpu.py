@@ -191,9 +191,9 @@ class Rapl:
 
 
 def cpu_devices(count: int | None = None) -> list[DeviceInfo]:
-    """This machine's cores and memory in `count` equal shares (HEADROOM_CPU_DEVICES, else 2), a core each at least."""
+    """This machine's cores and memory in `count` equal shares (FOURWALLS_CPU_DEVICES, else 2), a core each at least."""
     cores, memory_bytes = host.cores(), host.memory_bytes()
-    wanted = count if count is not None else int(os.environ.get("HEADROOM_CPU_DEVICES", "2"))
+    wanted = count if count is not None else int(os.environ.get("FOURWALLS_CPU_DEVICES", "2"))
     shares = max(1, min(wanted, int(cores)))
     return [
         DeviceInfo(

@@ -34,9 +34,9 @@ def cpu_name() -> str:
 
 def machine_id() -> str:
     """Twelve hexadecimal digits that stay the same until the system is installed anew."""
-    # HEADROOM_MACHINE_ID: for several nodes on one machine, which must not take each other's devices for their own.
+    # FOURWALLS_MACHINE_ID: for several nodes on one machine, which must not take each other's devices for their own.
     told = (
-        os.environ.get("HEADROOM_MACHINE_ID")
+        os.environ.get("FOURWALLS_MACHINE_ID")
         or _text(Path("/etc/machine-id")).strip()
         or socket.gethostname()
     )

@@ -16,7 +16,7 @@ __all__ = ["DeviceInfo", "devices", "node_facts"]
 
 
 def devices() -> list[DeviceInfo]:
-    """The NVIDIA GPUs by UUID; on a machine without any, its cores in HEADROOM_CPU_DEVICES shares (2)."""
+    """The NVIDIA GPUs by UUID; on a machine without any, its cores in FOURWALLS_CPU_DEVICES shares (2)."""
     source, _ = open_source()
     try:
         return source.devices()

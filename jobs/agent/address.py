@@ -8,7 +8,7 @@ from django.conf import settings
 
 
 def of_this_node() -> str:
-    """HEADROOM_NODE_ADDRESS, else the address of the interface that the default route leads through."""
+    """FOURWALLS_NODE_ADDRESS, else the address of the interface that the default route leads through."""
     if settings.NODE_ADDRESS:
         return str(settings.NODE_ADDRESS)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:

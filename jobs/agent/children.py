@@ -23,7 +23,7 @@ STOP_LIMIT_S = 5.0
 
 
 class Keeper:
-    """One child process. It gets no credentials: what a rank may see, and the HEADROOM_ settings."""
+    """One child process. It gets no credentials: what a rank may see, and the FOURWALLS_ settings."""
 
     def __init__(
         self, name: str, command: Sequence[str], node_dir: Path, environment: Mapping[str, str] | None = None
@@ -99,7 +99,7 @@ def end_orphan(lock: Path) -> list[int]:
 
 
 def _environment() -> dict[str, str]:
-    own = {name: value for name, value in os.environ.items() if name.startswith("HEADROOM_")}
-    own.pop("HEADROOM_JOIN_TOKEN", None)
+    own = {name: value for name, value in os.environ.items() if name.startswith("FOURWALLS_")}
+    own.pop("FOURWALLS_JOIN_TOKEN", None)
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
     return allowed(os.environ) | own | {"PYTHONPATH": path}

@@ -95,7 +95,7 @@ def _parquet(table: Table) -> Iterator[bytes]:
         from pyarrow import parquet
     except ImportError:
         raise NoParquet(
-            "Parquet needs pyarrow, which is not installed here: pip install 'headroom[parquet]'."
+            "Parquet needs pyarrow, which is not installed here: pip install 'fourwalls[parquet]'."
         ) from None
     types = {
         "text": pa.string(),

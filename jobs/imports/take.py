@@ -15,7 +15,7 @@ from jobs.imports.foreign import ForeignRun, Part
 from jobs.models import Batch, Project, Run, RunTag, StoredSeries, Stream, Team
 from jobs.models.runs import KEY_LIMIT, TAG_LIMIT
 
-KEY_TAG = "headroom.imported_from"
+KEY_TAG = "fourwalls.imported_from"
 BATCH_POINTS = 10_000
 
 

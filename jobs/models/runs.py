@@ -66,7 +66,7 @@ class Run(models.Model):
     plan = models.JSONField(default=dict)
     created_at = models.DateTimeField(auto_now_add=True)
     archived_at = models.DateTimeField(null=True)  # hidden from lists; nothing is deleted
-    # Of a run without a job: who logs it ('mlflow', 'headroom', ...), and how it stands as its writer last said.
+    # Of a run without a job: who logs it ('mlflow', 'fourwalls', ...), and how it stands as its writer last said.
     origin = models.CharField(max_length=40, blank=True)
     state = models.CharField(max_length=10, blank=True)  # one of jobs.tracking.TRACKED_STATES
     started_at = models.DateTimeField(null=True)

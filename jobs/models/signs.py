@@ -1,4 +1,4 @@
-"""Signs of life of Headroom's own parts."""
+"""Signs of life of Fourwalls's own parts."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ MEANS = (
 ALLOCATOR = ("alloc_retries", "alloc_failures")
 PEAK, CLOCK = "memory_used_bytes", "sm_clock_hz"
 
-LOGGED = "Headroom did not launch this run, so nobody has measured where the time of its steps went."
+LOGGED = "Fourwalls did not launch this run, so nobody has measured where the time of its steps went."
 FABRIC = "A fabric test trains nothing: its result is what it says of the links."
 NO_STEP = "No step has been made yet."
 NO_STEP_MADE = "It ended before its first step."
@@ -77,7 +77,7 @@ def _nothing(run: Run, job: Job | None) -> str:
     try:
         parse(run.spec)
     except SpecError as error:
-        return f"Its spec is of another version of Headroom: {error.problems[0].message}"
+        return f"Its spec is of another version of Fourwalls: {error.problems[0].message}"
     return "" if job.step else NO_STEP_MADE if job.ended_at else NO_STEP
 
 

@@ -1,4 +1,4 @@
-"""A real Headroom with a real browser in front of it, shared by the tests of one module."""
+"""A real Fourwalls with a real browser in front of it, shared by the tests of one module."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from tests.running import Headroom, free_port
+from tests.running import Fourwalls, free_port
 
 # Background traffic of the browser itself is refused on closed networks and would show up as console errors.
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
@@ -26,12 +26,12 @@ TINY = {
 
 
 @pytest.fixture(scope="module")
-def headroom(
+def fourwalls(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Headroom, str]]:
-    """The running Headroom and its one-time link; warm only for modules that train, as torch costs seconds."""
-    warm = {"HEADROOM_WARM_PARENT": "1" if request.node.get_closest_marker("ranks") else "0"}
-    running = Headroom(tmp_path_factory.mktemp("browser"), free_port(), warm).start("--no-demo")
+) -> Iterator[tuple[Fourwalls, str]]:
+    """The running Fourwalls and its one-time link; warm only for modules that train, as torch costs seconds."""
+    warm = {"FOURWALLS_WARM_PARENT": "1" if request.node.get_closest_marker("ranks") else "0"}
+    running = Fourwalls(tmp_path_factory.mktemp("browser"), free_port(), warm).start("--no-demo")
     try:
         yield running, running.wait_for_link()
     finally:
@@ -43,7 +43,7 @@ def headroom(
 def chromium() -> Iterator[Browser]:
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if not found:
-        (pytest.fail if os.environ.get("HEADROOM_REQUIRE_ALL") else pytest.skip)("Chromium is not installed")
+        (pytest.fail if os.environ.get("FOURWALLS_REQUIRE_ALL") else pytest.skip)("Chromium is not installed")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=CHROMIUM)
         yield browser
@@ -51,11 +51,11 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def person(chromium: Browser, headroom: tuple[Headroom, str]) -> BrowserContext:
+def person(chromium: Browser, fourwalls: tuple[Fourwalls, str]) -> BrowserContext:
     """Logged in by the one-time link, on a desk, in light."""
-    context = chromium.new_context(viewport={"width": 1440, "height": 900}, base_url=headroom[0].url)
+    context = chromium.new_context(viewport={"width": 1440, "height": 900}, base_url=fourwalls[0].url)
     page = context.new_page()
-    page.goto(headroom[1])
+    page.goto(fourwalls[1])
     page.close()
     return context
 
@@ -77,13 +77,13 @@ def page(person: BrowserContext, complaints: list[str]) -> Iterator[Page]:
 
 @pytest.fixture
 def page_like(
-    chromium: Browser, person: BrowserContext, headroom: tuple[Headroom, str], complaints: list[str]
+    chromium: Browser, person: BrowserContext, fourwalls: tuple[Fourwalls, str], complaints: list[str]
 ) -> Iterator[Callable[..., Page]]:
     """page_like(color_scheme='dark'): a page of the same person on another device."""
     contexts: list[BrowserContext] = []
 
     def make(**device: object) -> Page:
-        values = {"viewport": {"width": 1440, "height": 900}, "base_url": headroom[0].url} | device
+        values = {"viewport": {"width": 1440, "height": 900}, "base_url": fourwalls[0].url} | device
         context = chromium.new_context(storage_state=person.storage_state(), **values)
         contexts.append(context)
         return listened(context.new_page(), complaints)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.running import Headroom
+from tests.running import Fourwalls
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -33,8 +33,8 @@ for name in ("one", "two"):
 
 
 @pytest.fixture(scope="module")
-def spent(headroom: tuple[Headroom, str]) -> None:
-    headroom[0].manage("shell", "-c", SPEND)
+def spent(fourwalls: tuple[Fourwalls, str]) -> None:
+    fourwalls[0].manage("shell", "-c", SPEND)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.test_pages import chart, drag
-from tests.running import Headroom
+from tests.running import Fourwalls
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -46,8 +46,8 @@ print("runs:" + json.dumps(ids))
 
 
 @pytest.fixture(scope="module")
-def runs(headroom: tuple[Headroom, str]) -> list[str]:
-    printed = headroom[0].manage("shell", "-v0", "-c", LOG_RUNS).stdout
+def runs(fourwalls: tuple[Fourwalls, str]) -> list[str]:
+    printed = fourwalls[0].manage("shell", "-v0", "-c", LOG_RUNS).stdout
     return json.loads(printed.rpartition("runs:")[2])
 
 
@@ -270,14 +270,14 @@ print("at:" + repr(time.time()))
 
 
 def test_a_point_is_on_the_open_page_soon_after_it_is_written(
-    page: Page, runs: list[str], headroom: tuple[Headroom, str]
+    page: Page, runs: list[str], fourwalls: tuple[Fourwalls, str]
 ):
     page.goto(address(runs[:2]))
     chart(page, "loss")
     expect(page.locator("[data-link-state]")).to_have_attribute("data-state", "live")
     page.evaluate(WATCH, STEPS + 1)
     written = (
-        headroom[0]
+        fourwalls[0]
         .manage(
             "shell", "-v0", "-c", MORE.format(run=runs[0], seq=0, step=STEPS + 500, value=7.5, late=9_000)
         )

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.running import Headroom
+from tests.running import Fourwalls
 
 mlflow = pytest.importorskip("mlflow")
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 
 def test_a_run_that_the_client_logs_is_live_from_its_first_point_to_its_end(
-    page: Page, headroom: tuple[Headroom, str], monkeypatch: pytest.MonkeyPatch
+    page: Page, fourwalls: tuple[Fourwalls, str], monkeypatch: pytest.MonkeyPatch
 ):
-    running = headroom[0]
+    running = fourwalls[0]
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", running.manage("token", "mlflow").stdout.strip())
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     mlflow.set_tracking_uri(running.url)

@@ -8,14 +8,14 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.running import TINY, Headroom, changes
+from tests.running import TINY, Fourwalls, changes
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
-def node(headroom: tuple[Headroom, str]) -> str:
-    found = re.search(r'"node": "([^"]+)"', headroom[0].manage("node", "list", "--json").stdout)
+def node(fourwalls: tuple[Fourwalls, str]) -> str:
+    found = re.search(r'"node": "([^"]+)"', fourwalls[0].manage("node", "list", "--json").stdout)
     assert found
     return f"/nodes/{found[1]}/"
 
@@ -67,8 +67,8 @@ def test_a_device_is_marked_and_readmitted(here: Page):
 
 
 @pytest.mark.ranks
-def test_what_runs_there_is_drawn_live(here: Page, node: str, headroom: tuple[Headroom, str]):
-    headroom[0].manage("submit", "demo", *changes([*TINY, "name=drawn", "budget.steps=100000"]))
+def test_what_runs_there_is_drawn_live(here: Page, node: str, fourwalls: tuple[Fourwalls, str]):
+    fourwalls[0].manage("submit", "demo", *changes([*TINY, "name=drawn", "budget.steps=100000"]))
     row = here.locator("#node tr", has_text="drawn")
     expect(row).to_contain_text("running", timeout=60_000)
     expect(row).to_contain_text("at the latest")

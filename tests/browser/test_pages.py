@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from tests.browser.conftest import listened, submit
-from tests.running import Headroom
+from tests.running import Fourwalls
 
 pytestmark = [pytest.mark.browser, pytest.mark.ranks, pytest.mark.timeout(300)]
 
@@ -44,8 +44,8 @@ def trained(person: BrowserContext) -> str:
 
 
 @pytest.fixture(scope="module")
-def long(headroom: tuple[Headroom, str]) -> str:
-    printed = headroom[0].manage("shell", "-c", LOG_LONG_RUN).stdout
+def long(fourwalls: tuple[Fourwalls, str]) -> str:
+    printed = fourwalls[0].manage("shell", "-c", LOG_LONG_RUN).stdout
     found = re.search(r"run:(\w+)", printed)
     assert found, printed
     return f"/runs/{found.group(1)}/"
@@ -282,15 +282,15 @@ series.append("{run}", 0, "test", 0, points)
 
 
 def test_a_line_of_what_is_not_measured_becomes_a_chart_when_a_value_comes(
-    page: Page, headroom: tuple[Headroom, str]
+    page: Page, fourwalls: tuple[Fourwalls, str]
 ):
-    printed = headroom[0].manage("shell", "-c", LOG_WITHOUT_POWER).stdout
+    printed = fourwalls[0].manage("shell", "-c", LOG_WITHOUT_POWER).stdout
     run = re.search(r"run:(\w+)", printed)[1]
     page.goto(f"/runs/{run}/")
     power = page.locator("[data-metrics=power_w]")
     expect(power).to_have_attribute("data-state", "absent")
     expect(power).to_contain_text("denied: Only root may read it.")
     expect(page.locator("[data-link-state]")).to_have_attribute("data-state", "live")
-    headroom[0].manage("shell", "-c", POWER_COMES.format(run=run))
+    fourwalls[0].manage("shell", "-c", POWER_COMES.format(run=run))
     expect(power).to_have_attribute("data-state", "drawn", timeout=20_000)
     expect(power.locator("[data-note]")).to_contain_text("partly not measured")

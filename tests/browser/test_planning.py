@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.running import Headroom
+from tests.running import Fourwalls
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -34,8 +34,8 @@ for number in range(3):
 
 
 @pytest.fixture(scope="module")
-def judged(headroom: tuple[Headroom, str]) -> None:
-    headroom[0].manage("shell", "-c", JUDGED)
+def judged(fourwalls: tuple[Fourwalls, str]) -> None:
+    fourwalls[0].manage("shell", "-c", JUDGED)
 
 
 def test_errors_are_told_apart_anew_without_a_reload(page: Page, judged: None):

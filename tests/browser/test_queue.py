@@ -7,21 +7,21 @@ import re
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
-from tests.running import TINY, Headroom, changes, wait_until
+from tests.running import TINY, Fourwalls, changes, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 NAMES = ["first", "second", "third"]
 
 
-def submit(headroom: Headroom, name: str) -> None:
-    headroom.manage("submit", "demo", *changes([*TINY, f"name={name}"]))
+def submit(fourwalls: Fourwalls, name: str) -> None:
+    fourwalls.manage("submit", "demo", *changes([*TINY, f"name={name}"]))
 
 
 @pytest.fixture(scope="module")
-def waiting(headroom: tuple[Headroom, str]) -> Headroom:
+def waiting(fourwalls: tuple[Fourwalls, str]) -> Fourwalls:
     """Three jobs in a pool whose only node takes no work."""
-    running = headroom[0]
+    running = fourwalls[0]
     node = wait_until(
         lambda: re.search(r'"node": "([^"]+)"', running.manage("node", "list", "--json").stdout),
         said="a node",
@@ -33,7 +33,7 @@ def waiting(headroom: tuple[Headroom, str]) -> Headroom:
 
 
 @pytest.fixture
-def rows(page: Page, waiting: Headroom) -> Locator:
+def rows(page: Page, waiting: Fourwalls) -> Locator:
     page.goto("/queue/")
     expect(page.locator("[data-link-state]")).to_have_attribute("data-state", "live")
     rows = page.locator("[data-rows] .title")
@@ -104,7 +104,7 @@ def test_news_already_on_their_way_wait_too(page: Page, rows: Locator):
     page.unroute_all(behavior="wait")
 
 
-def test_news_wait_while_a_row_is_dragged(page: Page, rows: Locator, waiting: Headroom):
+def test_news_wait_while_a_row_is_dragged(page: Page, rows: Locator, waiting: Fourwalls):
     take(page, 2)
     drag_over(page, 0)
     page.locator("#queue").evaluate("part => { part.dataset.seen = 'yes' }")
@@ -120,7 +120,7 @@ def test_news_wait_while_a_row_is_dragged(page: Page, rows: Locator, waiting: He
 
 @pytest.mark.parametrize("width", [360, 1440])
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_queue_fits_every_screen(page_like, waiting: Headroom, width: int, theme: str):
+def test_the_queue_fits_every_screen(page_like, waiting: Fourwalls, width: int, theme: str):
     page = page_like(viewport={"width": width, "height": 844}, color_scheme=theme)
     page.goto("/queue/")
     expect(page.locator("tr[data-job]").first).to_be_visible()

@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.running import Headroom
+from tests.running import Fourwalls
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -15,7 +15,7 @@ LOG_RUN = """
 from jobs import series, tracking
 from jobs.models import Membership
 member = Membership.objects.select_related("team", "user").first()
-run = tracking.create(team=member.team, owner=member.user, name="reported", origin="headroom")
+run = tracking.create(team=member.team, owner=member.user, name="reported", origin="fourwalls")
 points = [series.Point("loss", "run", step, 1000.0 + step, 5.0 - step / 10) for step in range(30)]
 series.append(run.id, 1, "s", 0, points)
 print("run:" + run.id)
@@ -27,13 +27,13 @@ series.append({run!r}, 1, "s", 1, [series.Point("loss", "run", 400, 1400.0, 1.0)
 
 
 @pytest.fixture(scope="module")
-def run_id(headroom: tuple[Headroom, str]) -> str:
-    found = re.search(r"run:(\w+)", headroom[0].manage("shell", "-c", LOG_RUN).stdout)
+def run_id(fourwalls: tuple[Fourwalls, str]) -> str:
+    found = re.search(r"run:(\w+)", fourwalls[0].manage("shell", "-c", LOG_RUN).stdout)
     assert found
     return found.group(1)
 
 
-def test_an_address_becomes_a_live_chart(page: Page, run_id: str, headroom: tuple[Headroom, str]) -> None:
+def test_an_address_becomes_a_live_chart(page: Page, run_id: str, fourwalls: tuple[Fourwalls, str]) -> None:
     page.goto("/reports/")
     page.get_by_role("link", name="Write the first").click()
     page.get_by_label("Title").fill("What we found")
@@ -47,7 +47,7 @@ def test_an_address_becomes_a_live_chart(page: Page, run_id: str, headroom: tupl
     panel = page.locator("[data-metrics=loss]")
     expect(panel).to_have_attribute("data-state", "drawn", timeout=20_000)
     expect(panel.get_by_role("button", name="Training loss 2.1", exact=True)).to_be_visible()
-    headroom[0].manage("shell", "-c", MORE.format(run=run_id))
+    fourwalls[0].manage("shell", "-c", MORE.format(run=run_id))
     expect(panel.get_by_role("button", name="Training loss 1", exact=True)).to_be_visible(timeout=20_000)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.running import Headroom
+from tests.running import Fourwalls
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -32,8 +32,8 @@ series.append(run.id, 0, "test", {seq}, [series.Point("loss", "run", 2, time.tim
 
 
 @pytest.fixture(scope="module", autouse=True)
-def runs(headroom: tuple[Headroom, str]) -> None:
-    headroom[0].manage("shell", "-c", MAKE_RUNS)
+def runs(fourwalls: tuple[Fourwalls, str]) -> None:
+    fourwalls[0].manage("shell", "-c", MAKE_RUNS)
 
 
 @pytest.fixture
@@ -131,13 +131,13 @@ def test_archiving_asks_with_the_number_and_can_be_taken_back(table: Page):
     expect(table.locator("#runs")).to_contain_text("No run matches")
 
 
-def test_a_row_changes_in_place_and_nothing_is_lost(table: Page, headroom: tuple[Headroom, str]):
+def test_a_row_changes_in_place_and_nothing_is_lost(table: Page, fourwalls: tuple[Fourwalls, str]):
     table.goto("/runs/?sort=name&filter=seed+%3D+2")
     table.keyboard.press("j")
     table.keyboard.press("x")
     row = table.locator("#runs tr[data-run]").first
     expect(row).to_contain_text("8")
-    headroom[0].manage("shell", "-c", ADD_POINT.format(name=names(table)[0], seq=1, loss=1.25))
+    fourwalls[0].manage("shell", "-c", ADD_POINT.format(name=names(table)[0], seq=1, loss=1.25))
     expect(row).to_contain_text("1.25", timeout=15_000)
     expect(table.locator("#runs .title").first).to_be_focused()
     expect(table.locator("[data-chosen]")).to_have_text("1")

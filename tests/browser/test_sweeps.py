@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import TINY
-from tests.running import Headroom
+from tests.running import Fourwalls
 
 pytestmark = [pytest.mark.browser, pytest.mark.ranks, pytest.mark.timeout(300)]
 
@@ -55,8 +55,8 @@ def test_a_sweep_from_the_form_to_its_page(page: Page):
     expect(body).to_contain_text("Cancelled by admin.", timeout=30_000)
 
 
-def test_its_dots_and_series_lead_to_its_runs(page: Page, headroom: tuple[Headroom, str]):
-    printed = headroom[0].manage("shell", "-v0", "-c", ENDED).stdout
+def test_its_dots_and_series_lead_to_its_runs(page: Page, fourwalls: tuple[Fourwalls, str]):
+    printed = fourwalls[0].manage("shell", "-v0", "-c", ENDED).stdout
     found = re.search(r"sweep:(\w+)", printed)
     assert found, printed
     page.goto(f"/sweeps/{found.group(1)}/")

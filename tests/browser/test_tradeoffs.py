@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.running import Headroom
+from tests.running import Fourwalls
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -15,7 +15,7 @@ from jobs.models import Membership
 from jobs.series import Point
 member = Membership.objects.select_related("team", "user").first()
 for number in range(20):
-    run = tracking.create(team=member.team, owner=member.user, name=f"trial {number}", origin="headroom")
+    run = tracking.create(team=member.team, owner=member.user, name=f"trial {number}", origin="fourwalls")
     params.store(run, {"lr": str(10 ** -(1 + number % 4)), "optimiser": ("adamw", "sgd")[number % 2]})
     values = {"loss": 1.0 + number, "tokens_per_s": 100.0 + 10 * number}
     series.append(run.id, 1, "s", 0, [Point(key, "run", 1, 1.0, value) for key, value in values.items()])
@@ -23,8 +23,8 @@ for number in range(20):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def twenty_runs(headroom: tuple[Headroom, str], person: BrowserContext) -> None:
-    headroom[0].manage("shell", "-c", LOG_RUNS)
+def twenty_runs(fourwalls: tuple[Fourwalls, str], person: BrowserContext) -> None:
+    fourwalls[0].manage("shell", "-c", LOG_RUNS)
 
 
 def brush_last_axis(page: Page) -> None:

@@ -18,7 +18,7 @@ def main() -> None:
     from engine.telemetry.inventory import DeviceInfo
     from jobs import inventory
 
-    name, count = os.environ["HEADROOM_NODE_NAME"], int(os.environ["CHAOS_DEVICES"])
+    name, count = os.environ["FOURWALLS_NODE_NAME"], int(os.environ["CHAOS_DEVICES"])
     inventory.devices = lambda: [
         DeviceInfo(
             id=f"{name}-{index}",

@@ -1,4 +1,4 @@
-"""A whole Headroom of eight devices in real processes: broker, web, two schedulers, four agents, database."""
+"""A whole Fourwalls of eight devices in real processes: broker, web, two schedulers, four agents, database."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class Cluster:
         for number in range(SCHEDULERS):
             common.start(Process(f"scheduler{number}", [*MANAGE, "scheduler"]))
         for name, devices in self.nodes.items():
-            own = {"HEADROOM_NODE_NAME": name, "CHAOS_DEVICES": str(devices),
-                   "HEADROOM_NODE_DIR": str(self.node_dir(name))}  # fmt: skip
+            own = {"FOURWALLS_NODE_NAME": name, "CHAOS_DEVICES": str(devices),
+                   "FOURWALLS_NODE_DIR": str(self.node_dir(name))}  # fmt: skip
             group = self.groups[name] = Group(self.home / "log", {**self.environment, **own})
             group.start(Process(f"agent-{name}", [sys.executable, str(HERE / "agent.py")]))
         wait_until(lambda: len(self.nodes_now()) == len(self.nodes), said="all nodes")
@@ -79,27 +79,27 @@ class Cluster:
     @property
     def environment(self) -> dict[str, str]:
         outside = {
-            k: v for k, v in os.environ.items() if not k.startswith(("HEADROOM_", "DATABASE_", "BROKER_"))
+            k: v for k, v in os.environ.items() if not k.startswith(("FOURWALLS_", "DATABASE_", "BROKER_"))
         }
         return (
             outside
             | {
-                "HEADROOM_HOME": str(self.home),
+                "FOURWALLS_HOME": str(self.home),
                 "DATABASE_URL": self.server.url if self.server else "",
                 "BASE_URL": f"http://127.0.0.1:{self.port}",
                 "DJANGO_SETTINGS_MODULE": "dashboard.settings",
                 "PYTHONPATH": str(ROOT),
                 "TRAINER_PYTHON": str(self.home / "trainer"),
-                "HEADROOM_WARM_PARENT": "0",
-                "HEADROOM_RETRY_LIMIT": "1000",  # a killed rank is a failure like any other; here it is our own doing
-                "HEADROOM_UNREACHABLE_AFTER_S": str(UNREACHABLE_AFTER_S),
-                "HEADROOM_REASSIGN_AFTER_S": str(REASSIGN_AFTER_S),
-                "HEADROOM_STOP_GRACE_S": str(STOP_GRACE_S),
-                "HEADROOM_PREPARE_LIMIT_S": str(PREPARE_LIMIT_S),
-                "HEADROOM_PREEMPT_AFTER_S": str(PREEMPT_AFTER_S),
-                "HEADROOM_SUSPECT_PAUSE_S": "5",
-                "HEADROOM_CHECKPOINT_ROOT": str(self.home / "shared"),
-                "HEADROOM_NODE_ADDRESS": "127.0.0.1",
+                "FOURWALLS_WARM_PARENT": "0",
+                "FOURWALLS_RETRY_LIMIT": "1000",  # a killed rank is a failure like any other; here it is our own doing
+                "FOURWALLS_UNREACHABLE_AFTER_S": str(UNREACHABLE_AFTER_S),
+                "FOURWALLS_REASSIGN_AFTER_S": str(REASSIGN_AFTER_S),
+                "FOURWALLS_STOP_GRACE_S": str(STOP_GRACE_S),
+                "FOURWALLS_PREPARE_LIMIT_S": str(PREPARE_LIMIT_S),
+                "FOURWALLS_PREEMPT_AFTER_S": str(PREEMPT_AFTER_S),
+                "FOURWALLS_SUSPECT_PAUSE_S": "5",
+                "FOURWALLS_CHECKPOINT_ROOT": str(self.home / "shared"),
+                "FOURWALLS_NODE_ADDRESS": "127.0.0.1",
                 "LOG_LEVEL": "WARNING",
             }
         )
@@ -179,7 +179,7 @@ class Cluster:
     @contextlib.contextmanager
     def write_lock(self) -> Iterator[None]:
         """SQLite has no process to kill: somebody else holds its one write lock."""
-        connection = sqlite3.connect(self.home / "headroom.sqlite3", timeout=60, isolation_level=None)
+        connection = sqlite3.connect(self.home / "fourwalls.sqlite3", timeout=60, isolation_level=None)
         try:
             connection.execute("BEGIN IMMEDIATE")
             yield

@@ -9,7 +9,7 @@ import os
 import sys
 import time
 
-import headroom
+import fourwalls
 
 METRICS, BLOCK = 10, 100
 
@@ -20,7 +20,7 @@ def value(step: int, number: int) -> float:
 
 def main(run_id: str, start: int, total: int, file: str, calls_per_s: float) -> None:
     journal = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    run = headroom.init(id=run_id)
+    run = fourwalls.init(id=run_id)
     for first in range(start, total, BLOCK):
         os.write(journal, f"from {first}\n".encode())
         last = min(first + BLOCK, total)

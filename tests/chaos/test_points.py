@@ -39,8 +39,8 @@ class Quick(Cluster):
     @property
     def environment(self) -> dict[str, str]:
         return super().environment | {
-            "HEADROOM_REASSIGN_AFTER_S": "600",
-            "HEADROOM_UNREACHABLE_AFTER_S": "300",
+            "FOURWALLS_REASSIGN_AFTER_S": "600",
+            "FOURWALLS_UNREACHABLE_AFTER_S": "300",
         }
 
     def _write_trainer(self) -> None:
@@ -74,9 +74,9 @@ class Script:
             start = self._next()
             command = [sys.executable, str(HERE / "logger.py"), self.run, str(start), str(self.num_calls),
                        str(self.file), str(self.calls_per_s)]  # fmt: skip
-            own = {"HEADROOM_URL": f"http://127.0.0.1:{self.cluster.port}", "HEADROOM_TOKEN": self.cluster.token,
-                   "HEADROOM_DIR": str(self.cluster.home / "spools"), "HEADROOM_SYSTEM_S": "0",
-                   "HEADROOM_FINISH_S": "120", "PYTHONPATH": str(ROOT)}  # fmt: skip
+            own = {"FOURWALLS_URL": f"http://127.0.0.1:{self.cluster.port}", "FOURWALLS_TOKEN": self.cluster.token,
+                   "FOURWALLS_DIR": str(self.cluster.home / "spools"), "FOURWALLS_SYSTEM_S": "0",
+                   "FOURWALLS_FINISH_S": "120", "PYTHONPATH": str(ROOT)}  # fmt: skip
             with (self.cluster.home / "log" / "script.log").open("ab") as log:
                 self.child = subprocess.Popen(command, env=os.environ | own, stdout=log, stderr=log)
             self.begun.append([start, start])
@@ -172,8 +172,8 @@ def weather(cluster: Quick, kills: int, points: int) -> None:
 
 def is_synced(cluster: Quick) -> bool:
     """What killed scripts have left, by hand, until nothing is left."""
-    own = {"HEADROOM_URL": f"http://127.0.0.1:{cluster.port}", "HEADROOM_TOKEN": cluster.token}
-    command = [sys.executable, "-m", "headroom", "sync", str(cluster.home / "spools")]
+    own = {"FOURWALLS_URL": f"http://127.0.0.1:{cluster.port}", "FOURWALLS_TOKEN": cluster.token}
+    command = [sys.executable, "-m", "fourwalls", "sync", str(cluster.home / "spools")]
     subprocess.run(
         command, env=os.environ | own | {"PYTHONPATH": str(ROOT)}, capture_output=True, check=False
     )

@@ -56,13 +56,13 @@ answer = {name: person(name, team) for name, team in (("ann", "blue"), ("ben", "
 
 
 class Server:
-    """A Headroom web process without the rest of Headroom."""
+    """A Fourwalls web process without the rest of Fourwalls."""
 
     def __init__(self, home: Path) -> None:
         self.port = free_port()
         environment = {
             **os.environ,
-            "HEADROOM_HOME": str(home),
+            "FOURWALLS_HOME": str(home),
             "DATABASE_URL": "",
             "DJANGO_SETTINGS_MODULE": "dashboard.settings",
             "SECRET_KEY": "only for this test",

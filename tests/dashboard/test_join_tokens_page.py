@@ -14,7 +14,7 @@ PAGE = "/pools/default/tokens/"
 
 def test_a_token_is_shown_once_and_then_only_its_beginning(admin_client, node):
     made = admin_client.post(PAGE, {"hours": "2"})
-    found = re.search(r"hrn_[\w-]{20,}", made.text)
+    found = re.search(r"fwn_[\w-]{20,}", made.text)
     assert found
     assert "no-store" in made["Cache-Control"]
     later = admin_client.get(PAGE).text

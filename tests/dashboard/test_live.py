@@ -115,7 +115,7 @@ def test_many_streams_come_and_go_and_leave_no_thread_and_no_connection_behind(s
     first.wait_for("run", id=run_id)
 
     def database_files() -> int:
-        return sum("headroom.sqlite3" in file.path for file in web.open_files())
+        return sum("fourwalls.sqlite3" in file.path for file in web.open_files())
 
     browsers = [Browser(server, "ann") for _ in range(20)]
     server.append(run_id, 1)

@@ -60,7 +60,7 @@ def test_figures_of_a_gpu_have_dcgms_names_and_units(scraper, gpus):
                       "pool": "default", "job": "", "run": ""}  # fmt: skip
     assert found["DCGM_FI_DEV_FB_USED"][0][1] == 2048.0
     assert found["DCGM_FI_DEV_SM_CLOCK"][0][1] == 1980.0
-    assert found["headroom_device_sm_clock_hz"][0][1] == 1.98e9
+    assert found["fourwalls_device_sm_clock_hz"][0][1] == 1.98e9
 
 
 def test_the_slower_figures_of_a_gpu_have_dcgms_names_too(scraper, gpus):
@@ -83,21 +83,21 @@ def test_the_slower_figures_of_a_gpu_have_dcgms_names_too(scraper, gpus):
 def test_a_reading_that_cannot_be_had_has_no_line(scraper, gpus):
     found = scraped(scraper)
     assert "DCGM_FI_DEV_GPU_TEMP" not in found
-    assert "headroom_device_temperature_celsius" not in found
+    assert "fourwalls_device_temperature_celsius" not in found
 
 
 def test_old_readings_have_no_lines_but_their_age(scraper, gpus):
     gpus.devices.update(latest_at=timezone.now() - timedelta(hours=1))
     found = scraped(scraper)
     assert "DCGM_FI_DEV_GPU_UTIL" not in found
-    assert found["headroom_device_reading_age_s"][0][1] >= 3600
+    assert found["fourwalls_device_reading_age_s"][0][1] >= 3600
 
 
 def test_a_cpu_is_no_gpu(scraper, node):
     node.devices.update(latest={"metrics": READINGS}, latest_at=timezone.now())
     found = scraped(scraper)
     assert "DCGM_FI_DEV_GPU_UTIL" not in found
-    assert len(found["headroom_device_utilisation_pct"]) == 2
+    assert len(found["fourwalls_device_utilisation_pct"]) == 2
 
 
 def test_a_simulated_node_says_so(scraper, gpus):
@@ -109,13 +109,13 @@ def test_a_simulated_node_says_so(scraper, gpus):
 def test_a_job_is_named_to_its_team_only(scraper, gpus, make_job, stranger, other_team):
     job = make_job()
     hold(Device.objects.get(id="g-0"), job)
-    ((labels, held),) = [row for row in scraped(scraper)["headroom_device_held"] if row[0]["UUID"] == "g-0"]
+    ((labels, held),) = [row for row in scraped(scraper)["fourwalls_device_held"] if row[0]["UUID"] == "g-0"]
     assert (labels["job"], labels["run"], held) == (job.id, job.run.id, 1.0)
     foreign = token_for(stranger, other_team)
     assert job.id not in foreign.get("/metrics").text
-    assert [held for labels, held in scraped(foreign)["headroom_device_held"] if labels["UUID"] == "g-0"] == [
-        1.0
-    ]
+    assert [
+        held for labels, held in scraped(foreign)["fourwalls_device_held"] if labels["UUID"] == "g-0"
+    ] == [1.0]
 
 
 def test_the_queue_is_counted_by_pool_state_and_reason(scraper, make_job, node):
@@ -123,13 +123,13 @@ def test_the_queue_is_counted_by_pool_state_and_reason(scraper, make_job, node):
         make_job(devices=2)
     schedule(node.pool)
     found = scraped(scraper)
-    assert ({"pool": "default", "state": "queued"}, 2.0) in found["headroom_jobs"]
-    assert ({"pool": "default", "state": "scheduled"}, 1.0) in found["headroom_jobs"]
-    waiting = found["headroom_jobs_waiting"]
+    assert ({"pool": "default", "state": "queued"}, 2.0) in found["fourwalls_jobs"]
+    assert ({"pool": "default", "state": "scheduled"}, 1.0) in found["fourwalls_jobs"]
+    waiting = found["fourwalls_jobs_waiting"]
     assert sum(count for _, count in waiting) == 2.0
     assert {labels["pool"] for labels, _ in waiting} == {"default"}
     assert not {labels["reason"] for labels, _ in waiting} & {"", "unseen"}
-    assert found["headroom_oldest_wait_s"][0][1] >= 0
+    assert found["fourwalls_oldest_wait_s"][0][1] >= 0
 
 
 def test_points_on_their_way_and_lines_that_could_not_be_read_are_counted(
@@ -141,21 +141,21 @@ def test_points_on_their_way_and_lines_that_could_not_be_read_are_counted(
     hold(node.devices.first(), make_job())
     SpoolOffset.objects.create(attempt=Attempt.objects.get(), file="rank0.jsonl", num_bad_lines=4)
     found = scraped(scraper)
-    assert found["headroom_journal_batches"] == [({}, 3.0)]
-    assert found["headroom_bad_lines"] == [({}, 4.0)]
-    assert found["headroom_logged_runs"] == [({}, 1.0)]
+    assert found["fourwalls_journal_batches"] == [({}, 3.0)]
+    assert found["fourwalls_bad_lines"] == [({}, 4.0)]
+    assert found["fourwalls_logged_runs"] == [({}, 1.0)]
 
 
 def test_parts_that_live_are_told_from_silent_ones(scraper, make_node):
     make_node("b", heartbeat_at=timezone.now() - timedelta(hours=1))
     make_node("a")
-    assert "headroom_scheduler_tick_age_s" not in scraped(scraper)
+    assert "fourwalls_scheduler_tick_age_s" not in scraped(scraper)
     Scheduler().tick()
     found = scraped(scraper)
-    assert sorted((labels["state"], count) for labels, count in found["headroom_agents"]) == [
+    assert sorted((labels["state"], count) for labels, count in found["fourwalls_agents"]) == [
         ("alive", 1.0), ("silent", 1.0),
     ]  # fmt: skip
-    assert 0 <= found["headroom_scheduler_tick_age_s"][0][1] < 60
+    assert 0 <= found["fourwalls_scheduler_tick_age_s"][0][1] < 60
 
 
 def test_odd_names_are_quoted(scraper, gpus):
@@ -164,7 +164,7 @@ def test_odd_names_are_quoted(scraper, gpus):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer hr_nothing"}])
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer fw_nothing"}])
 def test_without_a_token_there_is_nothing_to_see(headers):
     answer = Client(headers=headers).get("/metrics")
     assert answer.status_code == 401

@@ -17,7 +17,7 @@ from jobs.series import Point
 @pytest.fixture
 def make_run(owner, team):
     def make(name="trial"):
-        run = tracking.create(team=team, owner=owner, name=name, origin="headroom")
+        run = tracking.create(team=team, owner=owner, name=name, origin="fourwalls")
         series.append(
             run.id, 1, "s", 0, [Point("loss", "run", 1, 1.0, 2.0), Point("acc", "run", 1, 1.0, 0.5)]
         )

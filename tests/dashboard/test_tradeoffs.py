@@ -17,7 +17,7 @@ from jobs.series import Point
 @pytest.fixture
 def make_run(owner, team):
     def make(name, *, lr="0.1", loss=2.0, **metrics):
-        run = tracking.create(team=team, owner=owner, name=name, origin="headroom")
+        run = tracking.create(team=team, owner=owner, name=name, origin="fourwalls")
         params.store(run, {"name": name, "lr": lr, "seed": "1"})
         points = [Point(key, "run", 1, 1.0, value) for key, value in ({"loss": loss} | metrics).items()]
         series.append(run.id, 1, "s", 0, points)

@@ -33,7 +33,7 @@ class Machine:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.run_dir = folder, folder / "run"
-        self.environment = os.environ | {"HEADROOM_HOME": str(folder / "home"), "HEADROOM_CPU_DEVICES": "2"}
+        self.environment = os.environ | {"FOURWALLS_HOME": str(folder / "home"), "FOURWALLS_CPU_DEVICES": "2"}
 
     def trainer(self, script: str) -> Machine:
         path = self.folder / "trainer"

@@ -128,7 +128,7 @@ def test_a_step_of_many_micro_batches_is_not_quiet():
 
 def test_limits_come_from_the_environment_and_ranks_wait_longer_for_each_other(monkeypatch):
     assert max(hung.limits().values()) < hung.PEER_TIMEOUT_S
-    monkeypatch.setenv("HEADROOM_FIRST_STEP_LIMIT_S", "7")
+    monkeypatch.setenv("FOURWALLS_FIRST_STEP_LIMIT_S", "7")
     assert hung.limits()[Stage.FIRST_STEP] == 7.0
 
 

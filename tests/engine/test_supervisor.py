@@ -119,7 +119,7 @@ def test_sigterm_to_the_supervisor_is_a_stop(attempt: Attempt) -> None:
 def test_ranks_that_reach_no_step_border_are_killed_after_the_grace(attempt: Attempt) -> None:
     run = attempt(
         'trap "" TERM; touch "$DIR/ready$RANK"; while :; do sleep 0.05; done',
-        environment={"HEADROOM_STOP_GRACE_S": "0.2"},
+        environment={"FOURWALLS_STOP_GRACE_S": "0.2"},
     )
     run.start().ready().directory.write_control("stop")
     state = run.end()
@@ -217,7 +217,7 @@ def test_an_attempt_is_never_started_twice(attempt: Attempt) -> None:
 
 def test_a_stop_that_comes_with_the_start_is_not_lost(attempt: Attempt) -> None:
     run = attempt(
-        'trap "exit 75" TERM; while :; do sleep 0.02; done', environment={"HEADROOM_STOP_GRACE_S": "50"}
+        'trap "exit 75" TERM; while :; do sleep 0.02; done', environment={"FOURWALLS_STOP_GRACE_S": "50"}
     )
     run.start()
     until(lambda: run.path("state.json").exists() and run.state.ranks, "the first rank")
@@ -226,7 +226,7 @@ def test_a_stop_that_comes_with_the_start_is_not_lost(attempt: Attempt) -> None:
 
 
 def test_a_setting_that_is_no_number_fails_at_the_start_and_not_at_the_stop(attempt: Attempt) -> None:
-    run = attempt('touch "$DIR/ready$RANK"', environment={"HEADROOM_STOP_GRACE_S": "a minute"})
+    run = attempt('touch "$DIR/ready$RANK"', environment={"FOURWALLS_STOP_GRACE_S": "a minute"})
     state = run.start().end()
     assert state.state == "failed" and "a minute" in state.reason
     assert not run.path("ready0").exists()

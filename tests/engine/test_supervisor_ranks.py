@@ -22,7 +22,7 @@ SECRETS = {
     "DATABASE_URL": "postgres://u:p@h/d",
     "BROKER_URL": "redis://:p@h",
     "SECRET_KEY": "s",
-    "HEADROOM_TOKEN": "t",
+    "FOURWALLS_TOKEN": "t",
     "AWS_SECRET_ACCESS_KEY": "a",
     "LD_PRELOAD": "",
 }
@@ -36,7 +36,7 @@ def told(run: Supervised, rank: int) -> dict[str, str]:
 @pytest.fixture
 def bystander() -> Iterator[subprocess.Popen[bytes]]:
     """A process of another attempt, alike in everything but the value of its tag."""
-    process = subprocess.Popen(["sleep", "600"], env=os.environ | {"HEADROOM_ATTEMPT": "/elsewhere/attempt"})
+    process = subprocess.Popen(["sleep", "600"], env=os.environ | {"FOURWALLS_ATTEMPT": "/elsewhere/attempt"})
     yield process
     process.kill()
     process.wait()
@@ -53,7 +53,7 @@ def test_ranks_are_told_their_places_and_no_secrets(tmp_path: Path) -> None:
         "",
     )
     assert first["TORCHDYNAMO_DISABLE"] == "1" and first["TORCH_EXTENSIONS_DIR"].startswith(str(tmp_path))
-    assert first["HEADROOM_ATTEMPT"] == str(run.directory.path)
+    assert first["FOURWALLS_ATTEMPT"] == str(run.directory.path)
     assert "LOCAL_SIZE" not in first  # it would make DeepSpeed leave 66 MiB a rank in shared memory
     assert not SECRETS.keys() & (first.keys() | second.keys())
 
@@ -100,7 +100,7 @@ def test_strays_of_the_attempt_are_killed_and_no_others(
 
 def test_a_stray_of_an_earlier_supervisor_is_known_by_its_tag(bystander: subprocess.Popen[bytes]) -> None:
     # `tagged` is found by its environment alone in a process that is not its ancestor.
-    tagged = subprocess.Popen(["sleep", "600"], env=os.environ | {"HEADROOM_ATTEMPT": "/this/attempt"})
+    tagged = subprocess.Popen(["sleep", "600"], env=os.environ | {"FOURWALLS_ATTEMPT": "/this/attempt"})
     code = "from engine.supervision import sweep; print(sweep.kill_strays('/this/attempt'))"
     said = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30

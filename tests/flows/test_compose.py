@@ -39,7 +39,7 @@ def services() -> dict[str, dict]:
 def test_compose_accepts_the_file():
     compose = shutil.which("docker-compose")
     if not compose:
-        (pytest.fail if os.environ.get("HEADROOM_REQUIRE_ALL") else pytest.skip)(
+        (pytest.fail if os.environ.get("FOURWALLS_REQUIRE_ALL") else pytest.skip)(
             "docker-compose is not installed"
         )
     done = subprocess.run(
@@ -60,7 +60,7 @@ class Team:
 
     def __init__(self, home: Path, database_url: str, redis_url: str) -> None:
         self.home, self.port = home, free_port()
-        self.hosts = {"DATABASE_URL": database_url, "BROKER_URL": redis_url, "HEADROOM_HOME": str(home)}
+        self.hosts = {"DATABASE_URL": database_url, "BROKER_URL": redis_url, "FOURWALLS_HOME": str(home)}
         self.children: list[subprocess.Popen[bytes]] = []
 
     def environment(self, name: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import TINY, Headroom, changes, free_port, wait_until
+from tests.running import TINY, Fourwalls, changes, free_port, wait_until
 
 pytestmark = [pytest.mark.ranks, pytest.mark.timeout(300)]
 
@@ -41,8 +41,8 @@ print(json.dumps([list(map(int, line.x)), list(line.mean), line.superseded, line
 
 
 @pytest.fixture(scope="module")
-def headroom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Headroom]:
-    running = Headroom(tmp_path_factory.mktemp("halving"), free_port()).start("--no-demo")
+def fourwalls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fourwalls]:
+    running = Fourwalls(tmp_path_factory.mktemp("halving"), free_port()).start("--no-demo")
     try:
         running.wait_for_link()
         yield running
@@ -51,26 +51,26 @@ def headroom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Headroom]:
         running.kill()
 
 
-def state(running: Headroom) -> str:
+def state(running: Fourwalls) -> str:
     """Of the only sweep. A command each look would take the processor from the ranks."""
     with contextlib.closing(
-        sqlite3.connect(f"file:{running.home}/headroom.sqlite3?mode=ro", uri=True)
+        sqlite3.connect(f"file:{running.home}/fourwalls.sqlite3?mode=ro", uri=True)
     ) as database:
         return database.execute("SELECT state FROM jobs_sweep").fetchone()[0]
 
 
-def losses(running: Headroom, run: str) -> list:
+def losses(running: Fourwalls, run: str) -> list:
     printed = running.manage("shell", "-v0", "-c", LOSSES.format(run=run)).stdout
     return json.loads(printed.splitlines()[-1])
 
 
-def test_halving_with_real_ranks(headroom: Headroom, tmp_path: Path):
+def test_halving_with_real_ranks(fourwalls: Fourwalls, tmp_path: Path):
     path = tmp_path / "sweep.yaml"
     path.write_text(SWEEP)
-    begun = json.loads(headroom.manage("sweep", "submit", str(path), "--json").stdout.splitlines()[-1])
+    begun = json.loads(fourwalls.manage("sweep", "submit", str(path), "--json").stdout.splitlines()[-1])
 
-    wait_until(lambda: state(headroom) == "finished", 200, "the end of the sweep")
-    end = json.loads(headroom.manage("sweep", "show", begun["id"], "--json").stdout)
+    wait_until(lambda: state(fourwalls) == "finished", 200, "the end of the sweep")
+    end = json.loads(fourwalls.manage("sweep", "show", begun["id"], "--json").stdout)
     assert [decision["steps"] for decision in end["decisions"]] == [10, 20]
     assert [len(decision["promoted"]) for decision in end["decisions"]] == [2, 1]
     runs = {run["number"]: run for run in end["runs"]}
@@ -89,9 +89,9 @@ def test_halving_with_real_ranks(headroom: Headroom, tmp_path: Path):
     ]
     rate = runs[winner]["values"]["optimiser.learning_rate"]
     whole = [*layout, f"budget.steps={STEPS}", f"optimiser.learning_rate={rate}"]
-    done = headroom.manage("submit", "demo", *changes(whole), "--wait", "--json")
-    undisturbed = losses(headroom, json.loads(done.stdout.splitlines()[0])["run"])
-    halted = losses(headroom, runs[winner]["run"])
+    done = fourwalls.manage("submit", "demo", *changes(whole), "--wait", "--json")
+    undisturbed = losses(fourwalls, json.loads(done.stdout.splitlines()[0])["run"])
+    halted = losses(fourwalls, runs[winner]["run"])
     assert halted[0] == list(range(1, STEPS + 1)) and halted[2] == 0
     assert halted[3] == [11, 21], "each rung began a new attempt"
     assert halted[1] == undisturbed[1], "bit for bit"

@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 
 from engine.directory import AttemptDirectory
-from tests.running import ROOT, TINY, Headroom, changes, free_port, wait_until
+from tests.running import ROOT, TINY, Fourwalls, changes, free_port, wait_until
 
 pytestmark = pytest.mark.ranks
 
 
 @pytest.fixture(scope="module")
-def headroom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Headroom]:
-    running = Headroom(tmp_path_factory.mktemp("up"), free_port()).start("--no-demo")
+def fourwalls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fourwalls]:
+    running = Fourwalls(tmp_path_factory.mktemp("up"), free_port()).start("--no-demo")
     try:
         running.wait_for_link()
         yield running
@@ -30,21 +30,21 @@ def headroom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Headroom]:
         running.kill()
 
 
-def jobs_of(running: Headroom) -> dict[str, dict]:
+def jobs_of(running: Fourwalls) -> dict[str, dict]:
     """The jobs as `manage.py runs --json` tells them, by job id."""
     lines = running.manage("runs", "--json").stdout.splitlines()
     return {row["job"]: row for row in map(json.loads, lines)}
 
 
-def test_it_shows_the_login_page_to_a_visitor(headroom: Headroom):
-    with urllib.request.urlopen(f"{headroom.url}/jobs/") as page:
-        assert page.url.startswith(f"{headroom.url}/login/")
+def test_it_shows_the_login_page_to_a_visitor(fourwalls: Fourwalls):
+    with urllib.request.urlopen(f"{fourwalls.url}/jobs/") as page:
+        assert page.url.startswith(f"{fourwalls.url}/login/")
 
 
-def test_a_job_from_the_command_line_trains_and_tells_its_metrics(headroom: Headroom):
-    done = headroom.manage("submit", "demo", *changes(TINY), "--wait", "--json")
+def test_a_job_from_the_command_line_trains_and_tells_its_metrics(fourwalls: Fourwalls):
+    done = fourwalls.manage("submit", "demo", *changes(TINY), "--wait", "--json")
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert lines[0]["state"] == "queued" and lines[0]["url"].startswith(headroom.url)
+    assert lines[0]["state"] == "queued" and lines[0]["url"].startswith(fourwalls.url)
     last = lines[-1]
     assert last["state"] == "succeeded"
     assert 0 < last["metrics"]["validation_loss"] < 7
@@ -53,71 +53,73 @@ def test_a_job_from_the_command_line_trains_and_tells_its_metrics(headroom: Head
     )  # bytes at random cost ln 256 = 5.545 nats; training has begun to help
 
 
-def test_a_refused_spec_names_the_field_and_starts_nothing(headroom: Headroom):
-    before = len(jobs_of(headroom))
-    done = headroom.manage("submit", "demo", "--set", "model.heads=3", check=False)
+def test_a_refused_spec_names_the_field_and_starts_nothing(fourwalls: Fourwalls):
+    before = len(jobs_of(fourwalls))
+    done = fourwalls.manage("submit", "demo", "--set", "model.heads=3", check=False)
     assert done.returncode == 2
     assert "model.heads" in done.stderr and "divide the width" in done.stderr
-    assert len(jobs_of(headroom)) == before
+    assert len(jobs_of(fourwalls)) == before
 
 
-def test_a_second_up_beside_it_says_so_and_exits(headroom: Headroom):
-    second = Headroom(headroom.home, free_port()).start()
+def test_a_second_up_beside_it_says_so_and_exits(fourwalls: Fourwalls):
+    second = Fourwalls(fourwalls.home, free_port()).start()
     assert second.process
     output, _ = second.process.communicate(timeout=30)
     assert second.process.returncode == 1
-    assert f"already runs from this folder: {headroom.url}" in output
+    assert f"already runs from this folder: {fourwalls.url}" in output
 
 
-def test_kill_nine_of_a_rank_ends_the_attempt_with_its_reason_and_retry_resumes(headroom: Headroom):
+def test_kill_nine_of_a_rank_ends_the_attempt_with_its_reason_and_retry_resumes(fourwalls: Fourwalls):
     spec = [*TINY, "budget.steps=100000", "budget.checkpoint_every=20"]
-    submitted = json.loads(headroom.manage("submit", "demo", *changes(spec), "--json").stdout.splitlines()[0])
+    submitted = json.loads(
+        fourwalls.manage("submit", "demo", *changes(spec), "--json").stdout.splitlines()[0]
+    )
     job = submitted["job"]
-    wait_until(lambda: jobs_of(headroom)[job]["step"] > 45, said="45 steps")
-    state = AttemptDirectory(headroom.home / "node" / "attempts" / f"{job}-1").read_state()
+    wait_until(lambda: jobs_of(fourwalls)[job]["step"] > 45, said="45 steps")
+    state = AttemptDirectory(fourwalls.home / "node" / "attempts" / f"{job}-1").read_state()
     assert state
     os.kill(next(rank.pid for rank in state.ranks if rank.rank == 1), signal.SIGKILL)
-    ended = wait_until(lambda: (row := jobs_of(headroom)[job])["state"] == "failed" and row, said="failed")
+    ended = wait_until(lambda: (row := jobs_of(fourwalls)[job])["state"] == "failed" and row, said="failed")
     assert "rank 1" in ended["reason"] and "SIGKILL" in ended["reason"]
-    headroom.manage("retry", job)
+    fourwalls.manage("retry", job)
     resumed = wait_until(
-        lambda: (row := jobs_of(headroom)[job])["state"] == "running" and row, said="running again"
+        lambda: (row := jobs_of(fourwalls)[job])["state"] == "running" and row, said="running again"
     )
     assert resumed["attempt"] == 2
     assert resumed["resumed_from_step"] >= 40
-    headroom.manage("cancel", job)
-    wait_until(lambda: jobs_of(headroom)[job]["state"] == "cancelled", said="cancelled")
+    fourwalls.manage("cancel", job)
+    wait_until(lambda: jobs_of(fourwalls)[job]["state"] == "cancelled", said="cancelled")
 
 
-def test_nothing_is_left_in_shared_memory(headroom: Headroom):
+def test_nothing_is_left_in_shared_memory(fourwalls: Fourwalls):
     assert not [p.name for p in Path("/dev/shm").iterdir() if p.name.startswith("deepspeed")]
 
 
-def test_ctrl_c_stops_everything_and_the_next_start_goes_on_from_the_checkpoint(headroom: Headroom):
+def test_ctrl_c_stops_everything_and_the_next_start_goes_on_from_the_checkpoint(fourwalls: Fourwalls):
     spec = [*TINY, "budget.steps=100000", "budget.checkpoint_every=20"]
-    job = json.loads(headroom.manage("submit", "demo", *changes(spec), "--json").stdout.splitlines()[0])[
+    job = json.loads(fourwalls.manage("submit", "demo", *changes(spec), "--json").stdout.splitlines()[0])[
         "job"
     ]
-    wait_until(lambda: jobs_of(headroom)[job]["step"] > 5, said="the first steps")
-    assert headroom.interrupt() == 0
-    wait_until(lambda: not headroom.alive(), limit_s=10, said="no process of this home left")
-    stopped = jobs_of(headroom)[job]
+    wait_until(lambda: jobs_of(fourwalls)[job]["step"] > 5, said="the first steps")
+    assert fourwalls.interrupt() == 0
+    wait_until(lambda: not fourwalls.alive(), limit_s=10, said="no process of this home left")
+    stopped = jobs_of(fourwalls)[job]
     assert stopped["state"] == "queued" and stopped["step"] > 5
-    headroom.start("--no-demo")
-    headroom.wait_for_link()
+    fourwalls.start("--no-demo")
+    fourwalls.wait_for_link()
     again = wait_until(
-        lambda: (row := jobs_of(headroom)[job])["state"] == "running" and row, said="running again"
+        lambda: (row := jobs_of(fourwalls)[job])["state"] == "running" and row, said="running again"
     )
     assert again["resumed_from_step"] >= stopped["step"] - 1
-    headroom.manage("cancel", job)
-    assert headroom.interrupt() == 0
-    assert not headroom.alive()
+    fourwalls.manage("cancel", job)
+    assert fourwalls.interrupt() == 0
+    assert not fourwalls.alive()
 
 
 def refusal(home: str, port: int) -> str:
     done = subprocess.run(
         [sys.executable, "manage.py", "up", "--port", str(port)],
-        cwd=ROOT, env=os.environ | {"HEADROOM_HOME": home}, capture_output=True, text=True, timeout=60, check=False,
+        cwd=ROOT, env=os.environ | {"FOURWALLS_HOME": home}, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
@@ -133,5 +135,5 @@ def test_a_busy_port_is_one_clear_sentence(tmp_path: Path):
 
 
 def test_an_unwritable_home_is_one_clear_sentence():
-    sentence = refusal("/proc/headroom", free_port())
-    assert "/proc/headroom" in sentence and len(sentence.splitlines()) == 1
+    sentence = refusal("/proc/fourwalls", free_port())
+    assert "/proc/fourwalls" in sentence and len(sentence.splitlines()) == 1

@@ -67,15 +67,15 @@ def test_a_child_that_dies_is_started_again_with_a_growing_pause(folder, clock):
     assert starts(folder) == 3
 
 
-def test_a_child_sees_no_credentials_but_headrooms_settings(folder, monkeypatch):
+def test_a_child_sees_no_credentials_but_settings_of_fourwalls(folder, monkeypatch):
     monkeypatch.setenv("DATABASE_URL", "postgresql://u:secret@h/d")
     monkeypatch.setenv("SECRET_KEY", "secret")
-    monkeypatch.setenv("HEADROOM_CPU_DEVICES", "4")
+    monkeypatch.setenv("FOURWALLS_CPU_DEVICES", "4")
     child = keeper(folder, "import os; print(dict(os.environ), 'started')")
     child.tick()
     wait_until(lambda: starts(folder))
     said = (folder / "child.log").read_text()
-    assert "secret" not in said and "'HEADROOM_CPU_DEVICES': '4'" in said
+    assert "secret" not in said and "'FOURWALLS_CPU_DEVICES': '4'" in said
     child.stop()
 
 

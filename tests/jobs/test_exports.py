@@ -24,7 +24,7 @@ VALUES = [0.1, 1e-300, math.nan, math.inf, -math.inf, 3.0]
 def run():
     team = Team.objects.create(name="blue", slug="blue")
     owner = User.objects.create(username="owner")
-    run = tracking.create(team=team, owner=owner, name="=mine", origin="headroom", tags={"baseline": ""})
+    run = tracking.create(team=team, owner=owner, name="=mine", origin="fourwalls", tags={"baseline": ""})
     params.store(run, {"lr": "0.1", "formula": "=1+1"})
     points = [Point("loss", "run", step, step + 0.25, value) for step, value in enumerate(VALUES)]
     points.append(Point("power_w", "device:gpu0", None, 9.0, 300.0))
@@ -96,12 +96,12 @@ def test_many_blocks_make_one_parquet_file(run, tmp_path, monkeypatch):
 
 def test_without_pyarrow_the_reason_is_said(run, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(CommandError, match=r"pip install 'headroom\[parquet\]'"):
+    with pytest.raises(CommandError, match=r"pip install 'fourwalls\[parquet\]'"):
         call_command("export", str(tmp_path), "--format", "parquet")
 
 
 def test_only_the_runs_asked_for_are_written(run, tmp_path):
-    other = tracking.create(team=run.team, owner=run.owner, name="other", origin="headroom")
+    other = tracking.create(team=run.team, owner=run.owner, name="other", origin="fourwalls")
     call_command("export", str(tmp_path), "--run", other.id)
     assert [path.name for path in (tmp_path / "points").iterdir()] == [f"{other.id}.csv"]
     with pytest.raises(CommandError, match="nothing was written"):

@@ -29,7 +29,7 @@ def machine(monkeypatch) -> dict[str, str]:
 
 @pytest.fixture
 def elsewhere(settings, machine):
-    """Not the machine of an embedded Headroom."""
+    """Not the machine of an embedded Fourwalls."""
     settings.IS_BROKER_EMBEDDED = False
     return settings
 
@@ -88,7 +88,7 @@ def test_a_known_node_needs_no_token_again_and_stays_in_the_pool_of_its_token(el
     assert inventory.register(elsewhere.NODE_DIR).pool_id == first.pool_id
 
 
-def test_the_agent_of_an_embedded_headroom_needs_no_token(machine, settings):
+def test_the_agent_of_an_embedded_fourwalls_needs_no_token(machine, settings):
     assert inventory.register(settings.NODE_DIR).pool.name == "default"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from tests.running import ROOT, TINY, Headroom, changes, free_port, wait_until
+from tests.running import ROOT, TINY, Fourwalls, changes, free_port, wait_until
 
 pytestmark = [pytest.mark.ranks, pytest.mark.timeout(300)]
 
@@ -16,8 +16,8 @@ STEPS = 300
 
 
 @pytest.fixture(scope="module")
-def headroom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Headroom]:
-    running = Headroom(tmp_path_factory.mktemp("kill"), free_port()).start("--no-demo")
+def fourwalls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fourwalls]:
+    running = Fourwalls(tmp_path_factory.mktemp("kill"), free_port()).start("--no-demo")
     try:
         running.wait_for_link()
         running.ask("/jobs")  # makes the token now, and not while a job trains
@@ -27,7 +27,7 @@ def headroom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Headroom]:
         running.kill()
 
 
-def processes(running: Headroom, kind: str) -> list[psutil.Process]:
+def processes(running: Fourwalls, kind: str) -> list[psutil.Process]:
     """The agent and the scheduler carry the home in their environment; the broker names its socket in its title."""
     if kind == "broker":
         return [p for p in psutil.process_iter(["name", "cmdline"])
@@ -36,23 +36,25 @@ def processes(running: Headroom, kind: str) -> list[psutil.Process]:
 
 
 @pytest.mark.parametrize("victim", ["agent", "scheduler", "broker"])
-def test_training_goes_on(headroom: Headroom, victim: str):
+def test_training_goes_on(fourwalls: Fourwalls, victim: str):
     spec = [*TINY, f"budget.steps={STEPS}", "budget.checkpoint_every=0", "budget.validate_every=0"]
-    submitted = json.loads(headroom.manage("submit", "demo", *changes(spec), "--json").stdout.splitlines()[0])
+    submitted = json.loads(
+        fourwalls.manage("submit", "demo", *changes(spec), "--json").stdout.splitlines()[0]
+    )
     job = submitted["job"]
-    wait_until(lambda: headroom.ask(f"/jobs/{job}")["step"] > 20, said="20 steps")
-    (found,) = processes(headroom, victim)
+    wait_until(lambda: fourwalls.ask(f"/jobs/{job}")["step"] > 20, said="20 steps")
+    (found,) = processes(fourwalls, victim)
     found.kill()
     ended = wait_until(
-        lambda: (now := headroom.ask(f"/jobs/{job}"))["state"] in ("succeeded", "failed") and now,
+        lambda: (now := fourwalls.ask(f"/jobs/{job}"))["state"] in ("succeeded", "failed") and now,
         limit_s=120,
         said="the end",
     )
     assert (ended["state"], ended["attempt"], ended["step"]) == ("succeeded", 1, STEPS), ended["reason"]
-    assert points(headroom, submitted["run"]) == STEPS
+    assert points(fourwalls, submitted["run"]) == STEPS
 
 
-def points(running: Headroom, run: str) -> int:
+def points(running: Fourwalls, run: str) -> int:
     """Points of the loss as stored."""
     code = (
         f"from jobs import series; print([n.count for n in series.names({run!r}) if n.metric == 'loss'][0])"

@@ -11,7 +11,7 @@ import pytest
 
 from tests.jobs.test_several_nodes import STEPS, ended, lose_a_node, loss, shell, submit
 from tests.nodes import NodeOf
-from tests.running import Headroom, free_port, wait_until
+from tests.running import Fourwalls, free_port, wait_until
 
 pytestmark = [pytest.mark.ranks, pytest.mark.timeout(420)]
 
@@ -24,7 +24,7 @@ def ip(*words: str, check: bool = True) -> None:
 
 
 def namespace(name: str) -> str:
-    return f"headroom-{os.getpid()}-{name}"
+    return f"fourwalls-{os.getpid()}-{name}"
 
 
 @pytest.fixture(scope="module")
@@ -66,17 +66,18 @@ def switch() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def headroom(switch: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Headroom]:
+def fourwalls(switch: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fourwalls]:
     home = tmp_path_factory.mktemp("hosts")
     environment = {
-        "HEADROOM_CPU_DEVICES": "2", "HEADROOM_CHECKPOINT_ROOT": str(home / "shared"), "OMP_NUM_THREADS": "1",
-        "HEADROOM_NODE_NAME": "a", "HEADROOM_POOL": "other", "HEADROOM_UNREACHABLE_AFTER_S": "8",
-        "HEADROOM_WARM_PARENT": "0",
+        "FOURWALLS_CPU_DEVICES": "2", "FOURWALLS_CHECKPOINT_ROOT": str(home / "shared"), "OMP_NUM_THREADS": "1",
+        "FOURWALLS_NODE_NAME": "a", "FOURWALLS_POOL": "other", "FOURWALLS_UNREACHABLE_AFTER_S": "8",
+        "FOURWALLS_WARM_PARENT": "0",
     }  # fmt: skip
-    running = Headroom(home, free_port(), environment).start("--no-demo")
+    running = Fourwalls(home, free_port(), environment).start("--no-demo")
     nodes = [
         NodeOf(
-            running, name, {"HEADROOM_NODE_ADDRESS": address, "HEADROOM_POOL": "default", "HEADROOM_WARM_PARENT": "1"},
+            running, name,
+            {"FOURWALLS_NODE_ADDRESS": address, "FOURWALLS_POOL": "default", "FOURWALLS_WARM_PARENT": "1"},
             ("ip", "netns", "exec", namespace(name)),
         )
         for name, address in HOSTS.items()
@@ -103,17 +104,17 @@ def headroom(switch: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture(scope="module")
-def undisturbed(headroom: Headroom) -> dict[int, float]:
-    found = submit(headroom)
-    state, step, attempt, reason, attempts = ended(headroom, found["job"])
+def undisturbed(fourwalls: Fourwalls) -> dict[int, float]:
+    found = submit(fourwalls)
+    state, step, attempt, reason, attempts = ended(fourwalls, found["job"])
     assert (state, step, attempt) == ("succeeded", STEPS, 1), reason
     assert len(attempts[0][-1]) == 2 and set(attempts[0][-1]) < set(HOSTS), "two hosts"
-    return loss(headroom, found["run"])
+    return loss(fourwalls, found["run"])
 
 
 def test_four_ranks_train_over_cables_between_two_hosts(undisturbed):
     assert list(undisturbed) == list(range(1, STEPS + 1))
 
 
-def test_a_killed_host_costs_only_the_steps_since_the_last_checkpoint(headroom: Headroom, undisturbed):
-    lose_a_node(headroom, headroom.others, undisturbed)  # type: ignore[attr-defined]
+def test_a_killed_host_costs_only_the_steps_since_the_last_checkpoint(fourwalls: Fourwalls, undisturbed):
+    lose_a_node(fourwalls, fourwalls.others, undisturbed)  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.running import TINY, Headroom, changes, free_port, wait_until
+from tests.running import TINY, Fourwalls, changes, free_port, wait_until
 
 pytestmark = [pytest.mark.ranks, pytest.mark.timeout(300)]
 
@@ -35,9 +35,9 @@ print(json.dumps(list(Event.objects.filter(job={job!r}).exclude(kind__startswith
 
 
 @pytest.fixture(scope="module")
-def headroom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Headroom]:
-    environment = {"HEADROOM_PREEMPT_AFTER_S": "0"}
-    running = Headroom(tmp_path_factory.mktemp("preempt"), free_port(), environment).start("--no-demo")
+def fourwalls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fourwalls]:
+    environment = {"FOURWALLS_PREEMPT_AFTER_S": "0"}
+    running = Fourwalls(tmp_path_factory.mktemp("preempt"), free_port(), environment).start("--no-demo")
     try:
         running.wait_for_link()
         running.ask("/jobs")  # makes the token now, and not while a job trains
@@ -47,41 +47,41 @@ def headroom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Headroom]:
         running.kill()
 
 
-def submit(running: Headroom, *more: str) -> dict:
+def submit(running: Fourwalls, *more: str) -> dict:
     done = running.manage("submit", "demo", *changes([*SPEC, *more]), "--fit", "--json")
     return json.loads(done.stdout.splitlines()[0])
 
 
-def now(running: Headroom, job: dict) -> dict:
+def now(running: Fourwalls, job: dict) -> dict:
     return running.ask(f"/jobs/{job['job']}")
 
 
-def ended(running: Headroom, job: dict) -> dict:
+def ended(running: Fourwalls, job: dict) -> dict:
     wait_until(lambda: now(running, job)["state"] in ("succeeded", "failed"), 120, "the end")
     rows = map(json.loads, running.manage("runs", "--json").stdout.splitlines())
     return next(row for row in rows if row["job"] == job["job"])
 
 
-def asked(running: Headroom, code: str) -> list:
+def asked(running: Fourwalls, code: str) -> list:
     return json.loads(running.manage("shell", "-v0", "-c", code).stdout.splitlines()[-1])
 
 
-def test_preempted_and_resumed_equals_undisturbed(headroom: Headroom):
-    low = submit(headroom, "priority=low")
-    wait_until(lambda: now(headroom, low)["step"] > 10, said="10 steps")
-    cloned = headroom.ask(f"/jobs?clone={low['run']}", {"priority": "high"})
+def test_preempted_and_resumed_equals_undisturbed(fourwalls: Fourwalls):
+    low = submit(fourwalls, "priority=low")
+    wait_until(lambda: now(fourwalls, low)["step"] > 10, said="10 steps")
+    cloned = fourwalls.ask(f"/jobs?clone={low['run']}", {"priority": "high"})
     high = {"job": cloned["id"], "run": cloned["run"]}
-    last_high, last_low = ended(headroom, high), ended(headroom, low)
+    last_high, last_low = ended(fourwalls, high), ended(fourwalls, low)
     assert (last_high["state"], last_high["attempt"]) == ("succeeded", 1), last_high
     assert (last_low["state"], last_low["attempt"]) == ("succeeded", 2), last_low
     resumed_from = last_low["resumed_from_step"]
     assert resumed_from and 10 < resumed_from < STEPS
 
-    disturbed, undisturbed = (asked(headroom, LOSSES.format(run=job["run"])) for job in (low, high))
+    disturbed, undisturbed = (asked(fourwalls, LOSSES.format(run=job["run"])) for job in (low, high))
     assert disturbed == undisturbed, "the same seed on the same devices gives the same curve"
     assert disturbed[0] == list(range(1, STEPS + 1)) and disturbed[2] == 0
 
-    story = asked(headroom, STORY.format(job=low["job"]))
+    story = asked(fourwalls, STORY.format(job=low["job"]))
     reason = f"Preempted by job {high['job']} (priority high)"
     kinds = [kind for kind, _, _ in story]
     stopping = kinds.index("job.stopping")
@@ -91,18 +91,18 @@ def test_preempted_and_resumed_equals_undisturbed(headroom: Headroom):
     assert kinds[-1] == "job.succeeded" and kinds.count("job.scheduled") == 2
 
 
-def test_paused_and_resumed_equals_undisturbed(headroom: Headroom):
-    job = submit(headroom, "priority=low")
-    wait_until(lambda: now(headroom, job)["step"] > 10, said="10 steps")
-    headroom.ask(f"/jobs/{job['job']}/pause", {})
-    wait_until(lambda: now(headroom, job)["state"] == "paused", said="the pause")
-    paused = now(headroom, job)
-    undisturbed = submit(headroom)
-    assert ended(headroom, undisturbed)["state"] == "succeeded"
-    assert now(headroom, job)["state"] == "paused", "devices that come free tempt nobody"
-    headroom.ask(f"/jobs/{job['job']}/resume", {})
-    last = ended(headroom, job)
+def test_paused_and_resumed_equals_undisturbed(fourwalls: Fourwalls):
+    job = submit(fourwalls, "priority=low")
+    wait_until(lambda: now(fourwalls, job)["step"] > 10, said="10 steps")
+    fourwalls.ask(f"/jobs/{job['job']}/pause", {})
+    wait_until(lambda: now(fourwalls, job)["state"] == "paused", said="the pause")
+    paused = now(fourwalls, job)
+    undisturbed = submit(fourwalls)
+    assert ended(fourwalls, undisturbed)["state"] == "succeeded"
+    assert now(fourwalls, job)["state"] == "paused", "devices that come free tempt nobody"
+    fourwalls.ask(f"/jobs/{job['job']}/resume", {})
+    last = ended(fourwalls, job)
     assert (last["state"], last["attempt"], last["resumed_from_step"]) == ("succeeded", 2, paused["step"])
-    curves = [asked(headroom, LOSSES.format(run=one["run"])) for one in (job, undisturbed)]
+    curves = [asked(fourwalls, LOSSES.format(run=one["run"])) for one in (job, undisturbed)]
     assert curves[0] == curves[1]
     assert curves[0][0] == list(range(1, STEPS + 1)) and curves[0][2] == 0

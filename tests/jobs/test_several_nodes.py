@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.nodes import NodeOf
-from tests.running import TINY, Headroom, changes, free_port, wait_until
+from tests.running import TINY, Fourwalls, changes, free_port, wait_until
 
 pytestmark = [pytest.mark.ranks, pytest.mark.timeout(420)]
 
@@ -38,13 +38,13 @@ print(json.dumps([found.x.tolist(), found.mean.tolist()]))
 
 
 @pytest.fixture(scope="module")
-def headroom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Headroom]:
+def fourwalls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fourwalls]:
     home = tmp_path_factory.mktemp("nodes")
     environment = {
-        "HEADROOM_CPU_DEVICES": "2", "HEADROOM_CHECKPOINT_ROOT": str(home / "shared"), "OMP_NUM_THREADS": "1",
-        "HEADROOM_UNREACHABLE_AFTER_S": "8", "HEADROOM_NODE_ADDRESS": "127.0.0.1", "HEADROOM_NODE_NAME": "a",
+        "FOURWALLS_CPU_DEVICES": "2", "FOURWALLS_CHECKPOINT_ROOT": str(home / "shared"), "OMP_NUM_THREADS": "1",
+        "FOURWALLS_UNREACHABLE_AFTER_S": "8", "FOURWALLS_NODE_ADDRESS": "127.0.0.1", "FOURWALLS_NODE_NAME": "a",
     }  # fmt: skip
-    running = Headroom(home, free_port(), environment).start("--no-demo")
+    running = Fourwalls(home, free_port(), environment).start("--no-demo")
     others = [NodeOf(running, name) for name in ("b", "c")]
     try:
         running.wait_for_link()  # the tables are there now
@@ -67,27 +67,27 @@ def headroom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Headroom]:
         running.kill()
 
 
-def shell(running: Headroom, code: str):
+def shell(running: Fourwalls, code: str):
     return json.loads(running.manage("shell", "-v0", "-c", code).stdout.splitlines()[-1])
 
 
-def submit(running: Headroom, *more: str) -> dict[str, str]:
+def submit(running: Fourwalls, *more: str) -> dict[str, str]:
     return json.loads(
         running.manage("submit", "demo", *changes([*SPEC, *more]), "--json").stdout.splitlines()[0]
     )
 
 
-def state_of(running: Headroom, job: str):
+def state_of(running: Fourwalls, job: str):
     return shell(running, STATE.format(job=job))
 
 
-def step_of(running: Headroom, job: str) -> int:
+def step_of(running: Fourwalls, job: str) -> int:
     """Straight from the file: a command would take longer than many steps."""
-    with contextlib.closing(sqlite3.connect(running.home / "headroom.sqlite3")) as database:
+    with contextlib.closing(sqlite3.connect(running.home / "fourwalls.sqlite3")) as database:
         return database.execute("select step from jobs_job where id = ?", (job,)).fetchone()[0]
 
 
-def ended(running: Headroom, job: str):
+def ended(running: Fourwalls, job: str):
     return wait_until(
         lambda: (now := state_of(running, job))[0] in ("succeeded", "failed", "cancelled") and now,
         limit_s=150,
@@ -95,65 +95,65 @@ def ended(running: Headroom, job: str):
     )
 
 
-def loss(running: Headroom, run: str) -> dict[int, float]:
+def loss(running: Fourwalls, run: str) -> dict[int, float]:
     steps, values = shell(running, LOSS.format(run=run))
     return dict(zip(steps, values, strict=True))
 
 
 @pytest.fixture(scope="module")
-def whole(headroom: Headroom) -> dict[str, str]:
+def whole(fourwalls: Fourwalls) -> dict[str, str]:
     """A job that ran on two nodes from its begin to its end."""
-    found = submit(headroom)
-    state, step, attempt, reason, attempts = ended(headroom, found["job"])
+    found = submit(fourwalls)
+    state, step, attempt, reason, attempts = ended(fourwalls, found["job"])
     assert (state, step, attempt) == ("succeeded", STEPS, 1), (reason, attempts)
     assert len(attempts[0][-1]) == 2, "two nodes"
     return found
 
 
 @pytest.fixture(scope="module")
-def undisturbed(headroom: Headroom, whole: dict[str, str]) -> dict[int, float]:
-    curve = loss(headroom, whole["run"])
+def undisturbed(fourwalls: Fourwalls, whole: dict[str, str]) -> dict[int, float]:
+    curve = loss(fourwalls, whole["run"])
     assert list(curve) == list(range(1, STEPS + 1))
     return curve
 
 
 def test_a_run_on_two_nodes_begins_with_the_weights_that_another_has_learnt(
-    headroom: Headroom, whole: dict[str, str], undisturbed: dict[int, float]
+    fourwalls: Fourwalls, whole: dict[str, str], undisturbed: dict[int, float]
 ):
-    found = submit(headroom, "budget.steps=5", f"start_from={whole['run']}")
-    state, step, _, reason, attempts = ended(headroom, found["job"])
+    found = submit(fourwalls, "budget.steps=5", f"start_from={whole['run']}")
+    state, step, _, reason, attempts = ended(fourwalls, found["job"])
     assert (state, step, len(attempts[0][-1])) == ("succeeded", 5, 2), reason
     untaught, taught = undisturbed[1], undisturbed[STEPS]
-    assert abs(loss(headroom, found["run"])[1] - taught) < abs(untaught - taught) / 2
+    assert abs(loss(fourwalls, found["run"])[1] - taught) < abs(untaught - taught) / 2
 
 
-def test_an_agent_killed_while_its_ranks_train_finds_them_again(headroom: Headroom, undisturbed):
-    found = submit(headroom)
-    wait_until(lambda: step_of(headroom, found["job"]) > 75, said="75 steps", limit_s=90)
-    nodes = state_of(headroom, found["job"])[4][0][-1]
+def test_an_agent_killed_while_its_ranks_train_finds_them_again(fourwalls: Fourwalls, undisturbed):
+    found = submit(fourwalls)
+    wait_until(lambda: step_of(fourwalls, found["job"]) > 75, said="75 steps", limit_s=90)
+    nodes = state_of(fourwalls, found["job"])[4][0][-1]
     victim = next(name for name in ("b", "c") if name in nodes)
-    headroom.others[victim].restart_agent()  # type: ignore[attr-defined]
-    state, step, attempt, reason, _ = ended(headroom, found["job"])
+    fourwalls.others[victim].restart_agent()  # type: ignore[attr-defined]
+    state, step, attempt, reason, _ = ended(fourwalls, found["job"])
     assert (state, step, attempt) == ("succeeded", STEPS, 1), reason
-    assert loss(headroom, found["run"]) == undisturbed
+    assert loss(fourwalls, found["run"]) == undisturbed
 
 
-def test_a_killed_node_costs_only_the_steps_since_the_last_checkpoint(headroom: Headroom, undisturbed):
-    lose_a_node(headroom, headroom.others, undisturbed)  # type: ignore[attr-defined]
+def test_a_killed_node_costs_only_the_steps_since_the_last_checkpoint(fourwalls: Fourwalls, undisturbed):
+    lose_a_node(fourwalls, fourwalls.others, undisturbed)  # type: ignore[attr-defined]
 
 
-def lose_a_node(headroom: Headroom, nodes: dict[str, NodeOf], undisturbed: dict[int, float]) -> None:
+def lose_a_node(fourwalls: Fourwalls, nodes: dict[str, NodeOf], undisturbed: dict[int, float]) -> None:
     """Kill one of the two nodes in the middle of a run: it goes on from its checkpoint on another one, and its curve
     is the undisturbed one."""
-    found = submit(headroom)
-    wait_until(lambda: step_of(headroom, found["job"]) > 75, said="75 steps", limit_s=90)
-    held = state_of(headroom, found["job"])[4][0][-1]
+    found = submit(fourwalls)
+    wait_until(lambda: step_of(fourwalls, found["job"]) > 75, said="75 steps", limit_s=90)
+    held = state_of(fourwalls, found["job"])[4][0][-1]
     victim = next(name for name in nodes if name in held)
     nodes[victim].kill()
-    state, step, attempt, reason, (first, second) = ended(headroom, found["job"])
+    state, step, attempt, reason, (first, second) = ended(fourwalls, found["job"])
     assert (state, step, attempt) == ("succeeded", STEPS, 2), reason
     assert (first[1], second[3]) == ("lost", 2)
     assert first[2] == f"Node {victim} was silent for 8 s"
     assert victim in first[-1] and victim not in second[-1]
     assert "/shared/" in second[4], "resumed from the checkpoint that both nodes can see"
-    assert loss(headroom, found["run"]) == undisturbed
+    assert loss(fourwalls, found["run"]) == undisturbed

@@ -1,4 +1,4 @@
-"""Trainings that never heard of Headroom, logged by what their libraries do by themselves: `python autolog.py NAME`.
+"""Trainings that never heard of Fourwalls, logged by what their libraries do by themselves: `python autolog.py NAME`.
 
 Run by the bench in the virtual environment of tests.perf.peers, with MLFLOW_TRACKING_URI and a token. Prints the id of
 its run.

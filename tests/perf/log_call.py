@@ -16,9 +16,9 @@ PAUSE_S = 0.002  # a quick training step: nothing is warm any more when the next
 
 
 def ours() -> Callable[[int], None]:
-    import headroom
+    import fourwalls
 
-    run = headroom.init(name="bench")
+    run = fourwalls.init(name="bench")
     return lambda step: run.log(METRICS, step=step)
 
 

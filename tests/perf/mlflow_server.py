@@ -30,7 +30,9 @@ def mlflow_server(folder: Path, postgresql: Postgresql | None = None) -> Iterato
     """`mlflow server` with its files in `folder`, on its default store, SQLite, or on this PostgreSQL."""
     port, database = free_port(), postgresql or folder / "mlflow.db"
     store = (
-        f"postgresql://headroom@/headroom?host={postgresql.folder}" if postgresql else f"sqlite:///{database}"
+        f"postgresql://fourwalls@/fourwalls?host={postgresql.folder}"
+        if postgresql
+        else f"sqlite:///{database}"
     )
     programs = peers.python().parent
     command = [

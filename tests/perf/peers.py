@@ -1,4 +1,4 @@
-"""Peers in a virtual environment of their own: HEADROOM_PEERS names its Python, or it is made at first use."""
+"""Peers in a virtual environment of their own: FOURWALLS_PEERS names its Python, or it is made at first use."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PACKAGES = (
 
 def python() -> Path:
     """Takes some minutes the first time, and where another package has come in."""
-    if told := os.environ.get("HEADROOM_PEERS"):
+    if told := os.environ.get("FOURWALLS_PEERS"):
         return Path(told)
     folder = ROOT / ".venv-peers"
     installed, wanted = folder / ".installed", "\n".join(PACKAGES)

@@ -1,4 +1,4 @@
-"""A served Headroom with long runs in it, for figures of the server's own process."""
+"""A served Fourwalls with long runs in it, for figures of the server's own process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from jobs import series
 from jobs.models import Batch, Run
 from jobs.series import codec, write
 from jobs.series.codec import Columns
-from tests.running import ROOT, Headroom, free_port, wait_until
+from tests.running import ROOT, Fourwalls, free_port, wait_until
 
 BATCH = 50_000
 EPOCH_US = 1_700_000_000 * 10**6
@@ -56,7 +56,7 @@ def fill(name: str, metrics: Sequence[str], steps: int, *, seed: int) -> str:
 class Served:
     """`manage.py web` in a home of its own, without scheduler and agent: nothing else takes CPU time of it."""
 
-    headroom: Headroom
+    fourwalls: Fourwalls
     process: psutil.Process
     token: str
 
@@ -66,11 +66,11 @@ class Served:
             f"print('runs:' + json.dumps([fill(f'run {{n}}', {list(metrics)!r}, {steps}, seed=n) "
             f"for n in range({num_runs})]))"
         )
-        printed = self.headroom.manage("shell", "-v0", "-c", call).stdout
+        printed = self.fourwalls.manage("shell", "-v0", "-c", call).stdout
         return json.loads(printed.rpartition("runs:")[2])
 
     def login_link(self) -> str:
-        return self.headroom.manage("login").stdout.strip()
+        return self.fourwalls.manage("login").stdout.strip()
 
     def cookie(self) -> str:
         """Of a new session, as a browser sends it."""
@@ -80,7 +80,7 @@ class Served:
         answer.read()
         assert answer.status == 302, "the login link did not log in"
         cookies = [cookie.split(";")[0] for cookie in answer.headers.get_all("Set-Cookie", [])]
-        return next(cookie for cookie in cookies if cookie.startswith("headroom_"))
+        return next(cookie for cookie in cookies if cookie.startswith("fourwalls_"))
 
     def cpu_s(self, work: Callable[[], object]) -> float:
         """CPU seconds of the server's process while `work` is done."""
@@ -91,7 +91,7 @@ class Served:
 
     def connection(self) -> http.client.HTTPConnection:
         """Kept open over requests, as a browser does."""
-        return http.client.HTTPConnection("127.0.0.1", self.headroom.port, timeout=60)
+        return http.client.HTTPConnection("127.0.0.1", self.fourwalls.port, timeout=60)
 
     def get(self, connection: http.client.HTTPConnection, path: str) -> bytes:
         connection.request("GET", path, headers={"Authorization": f"Bearer {self.token}"})
@@ -103,16 +103,16 @@ class Served:
 
 @contextlib.contextmanager
 def served(home: Path) -> Iterator[Served]:
-    headroom = Headroom(home, free_port())
-    headroom.manage("migrate", "-v0")
+    fourwalls = Fourwalls(home, free_port())
+    fourwalls.manage("migrate", "-v0")
     key = "from jobs.people import *; u = ensure_first_team_and_user(); "
     key += "print('token:' + make_api_token(u, u.memberships.get().team, 'bench'))"
-    token = headroom.manage("shell", "-v0", "-c", key).stdout.rpartition("token:")[2].strip()
-    command = [sys.executable, "manage.py", "web", "--port", str(headroom.port)]
-    process = subprocess.Popen(command, cwd=ROOT, env=headroom.env)
+    token = fourwalls.manage("shell", "-v0", "-c", key).stdout.rpartition("token:")[2].strip()
+    command = [sys.executable, "manage.py", "web", "--port", str(fourwalls.port)]
+    process = subprocess.Popen(command, cwd=ROOT, env=fourwalls.env)
     try:
-        wait_until(lambda: _answers(headroom.port), said="the web server")
-        yield Served(headroom, psutil.Process(process.pid), token)
+        wait_until(lambda: _answers(fourwalls.port), said="the web server")
+        yield Served(fourwalls, psutil.Process(process.pid), token)
     finally:
         process.terminate()
         process.wait(timeout=20)

@@ -1,4 +1,4 @@
-"""Libraries that log to MLflow by themselves log to Headroom, unchanged: what each says is on its run."""
+"""Libraries that log to MLflow by themselves log to Fourwalls, unchanged: what each says is on its run."""
 
 from __future__ import annotations
 
@@ -53,4 +53,4 @@ def test_a_library_logs_by_itself(server: Server, library: str, tmp_path: Path):
     for key, value in params.items():
         found = server.get("/runs?" + urlencode({"filter": f"param:{key} = {value}"}))["items"]
         assert run in [one["id"] for one in found], f"{key} = {value}"
-    print(f"\n{library}: {len(told)} metrics, {sum(told.values())} points in Headroom")
+    print(f"\n{library}: {len(told)} metrics, {sum(told.values())} points in Fourwalls")

@@ -58,7 +58,7 @@ def charts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Chart
         tags = tensorboard_server.fill_series(files, "loss", _curves())
         board = stack.enter_context(tensorboard_server.tensorboard_server(files))
         home = stack.enter_context(served(tmp_path_factory.mktemp("ours")))
-        own = Peer(home.headroom.port, home.process, token=home.token)
+        own = Peer(home.fourwalls.port, home.process, token=home.token)
         yield {
             "mlflow, SQLite": _of_mlflow(lite, mlflow_server.fill_series(lite, "loss", _lists())),
             "mlflow, PostgreSQL": _of_mlflow(big, mlflow_server.fill_series(big, "loss", _lists())),

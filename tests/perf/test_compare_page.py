@@ -61,7 +61,7 @@ def runs(server: Served) -> list[str]:
 
 
 def test_fifty_runs_on_twelve_charts(server: Served, runs: list[str], chromium: Browser):  # noqa: F811
-    context = chromium.new_context(viewport={"width": 1440, "height": 1600}, base_url=server.headroom.url)
+    context = chromium.new_context(viewport={"width": 1440, "height": 1600}, base_url=server.fourwalls.url)
     page = context.new_page()
     page.goto(server.login_link())
     answers: list[Response] = []
@@ -118,7 +118,7 @@ def test_a_hundred_open_tabs(server: Served, runs: list[str], reads: bool):
     pages = threading.Thread(target=loop.run_until_complete, args=(opened(tabs, stop),), daemon=True)
     pages.start()
     call = WRITE.format(writes=writes, run=runs[0], gap=1 / WRITES_PER_S, first=first, stream=f"live{reads}")
-    writer = threading.Thread(target=server.headroom.manage, args=("shell", "-v0", "-c", call))
+    writer = threading.Thread(target=server.fourwalls.manage, args=("shell", "-v0", "-c", call))
     writer.start()
     wait_until(lambda: all(tab.events for tab in tabs), said="the first event on every page")
     told, read = sum(tab.events for tab in tabs), sum(tab.reads for tab in tabs)
@@ -148,7 +148,7 @@ def test_a_hundred_open_tabs(server: Served, runs: list[str], reads: bool):
 
 
 def _tabs(server: Served, run: str, first: int, reads: bool) -> list[Tab]:
-    port, cookie, live = server.headroom.port, server.cookie(), f"/live?run={run}"
+    port, cookie, live = server.fourwalls.port, server.cookie(), f"/live?run={run}"
     chart = f"/api/v1/runs/{run}/series?metric=m0"
     if not reads:
         return [Tab(port, cookie, live) for _ in range(NUM_TABS)]

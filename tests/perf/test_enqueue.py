@@ -15,7 +15,7 @@ from statistics import quantiles
 import pytest
 
 from engine.spec import parse, with_changes
-from tests.running import ROOT, TINY, Headroom, free_port, wait_until
+from tests.running import ROOT, TINY, Fourwalls, free_port, wait_until
 
 pytestmark = [pytest.mark.perf, pytest.mark.timeout(600)]
 
@@ -39,13 +39,13 @@ for a in Attempt.objects.filter(state="succeeded").select_related("job").order_b
 
 
 @pytest.fixture(params=["cold", "warm"])
-def headroom(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Headroom]]:
+def fourwalls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Fourwalls]]:
     """cold: a supervisor as a new process, and a rank that ends at once. warm: both forked from the warm parent."""
     trainer = tmp_path / "trainer"
     trainer.write_text("#!/bin/sh\nexit 0\n")
     trainer.chmod(0o700)
-    cold = {"HEADROOM_WARM_PARENT": "0", "TRAINER_PYTHON": str(trainer)}
-    running = Headroom(tmp_path / "home", free_port(), cold if request.param == "cold" else {})
+    cold = {"FOURWALLS_WARM_PARENT": "0", "TRAINER_PYTHON": str(trainer)}
+    running = Fourwalls(tmp_path / "home", free_port(), cold if request.param == "cold" else {})
     try:
         running.start("--no-demo").wait_for_link()
         if request.param == "warm":
@@ -56,7 +56,7 @@ def headroom(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[s
         running.kill()
 
 
-def submit_and_wait(running: Headroom, token: str) -> None:
+def submit_and_wait(running: Fourwalls, token: str) -> None:
     spec = parse(with_changes({"name": "enqueue"}, [*TINY, "budget.steps=1", "optimiser.warmup_steps=0"]))
 
     def ask(path: str, body: bytes | None = None) -> dict:
@@ -68,8 +68,8 @@ def submit_and_wait(running: Headroom, token: str) -> None:
     wait_until(lambda: ask(f"/api/v1/jobs/{job}")["state"] == "succeeded", said="success")
 
 
-def test_enqueue_to_rank_process_started(headroom: tuple[str, Headroom]):
-    kind, running = headroom
+def test_enqueue_to_rank_process_started(fourwalls: tuple[str, Fourwalls]):
+    kind, running = fourwalls
     token = running.manage("token", "perf").stdout.strip()
     for _ in range(ROUNDS[kind] + 1):  # the first one is thrown away: it prepares the corpus
         submit_and_wait(running, token)

@@ -40,7 +40,7 @@ def test_cost_of_a_log_call_on_the_training_thread(tmp_path, capsys):
     server = Server(tmp_path / "home").start()
     folder = tmp_path / "scripts"
     folder.mkdir()
-    own = {"HEADROOM_URL": server.url, "HEADROOM_TOKEN": server.token, "HEADROOM_DIR": str(tmp_path / "spools"),
+    own = {"FOURWALLS_URL": server.url, "FOURWALLS_TOKEN": server.token, "FOURWALLS_DIR": str(tmp_path / "spools"),
            "PYTHONPATH": str(ROOT)}  # fmt: skip
     found = {"ours": cost("ours", Path(sys.executable), folder, **own)}
     server.stop()

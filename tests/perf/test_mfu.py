@@ -88,7 +88,7 @@ def test_its_file_is_fit_for_a_gpu(name: str, capsys: pytest.CaptureFixture[str]
 
 
 def test_the_way_from_file_to_figures_on_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HEADROOM_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("FOURWALLS_HOME", str(tmp_path / "home"))
     found = trained("124m", tmp_path / "run", *(f"{field}={value}" for field, value in TINY.items()))
     assert found["tokens_per_s"] > 0 and found["flops_per_s"] > 0
     assert "mfu_share" not in found, "a CPU has no peak in the table, and none is guessed"

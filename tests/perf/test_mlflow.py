@@ -39,13 +39,13 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(tmp_path_factory.mktemp("headroom")) as running:
+    with served(tmp_path_factory.mktemp("fourwalls")) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def ours(home: Served) -> Peer:
-    return Peer(home.headroom.port, home.process, token=home.token)
+    return Peer(home.fourwalls.port, home.process, token=home.token)
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def _own_points(peer: Peer) -> Callable[[int], object]:
 
 def test_a_table_of_10_000_runs(ours: Peer, theirs: Peer, home: Served, tell: Callable[[str], None]):
     fill_table(theirs, TABLE, PARAMS, METRICS)
-    home.headroom.manage("shell", "-v0", "-c", _FILL_TABLE)
+    home.fourwalls.manage("shell", "-v0", "-c", _FILL_TABLE)
     for what, said, own in (
         ("sorted by a metric", "", ""),
         (

@@ -41,7 +41,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(preset: str, folder: Path, data_dir: Path) -> list[wire.Line]:
     """What rank 0 said of a run of the preset, by the command that a person would give."""
     command = [sys.executable, "-m", "engine", "train", preset, "--dir", str(folder / "run")]
-    own = {"HEADROOM_HOME": str(folder), "HEADROOM_DATA_DIR": str(data_dir)}
+    own = {"FOURWALLS_HOME": str(folder), "FOURWALLS_DATA_DIR": str(data_dir)}
     done = subprocess.run(
         command, cwd=ROOT, env=os.environ | own, capture_output=True, text=True, check=False
     )

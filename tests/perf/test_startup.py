@@ -1,4 +1,4 @@
-"""How long a start takes: of a Headroom until a page answers, and of the demo until its first step, by phase."""
+"""How long a start takes: of a Fourwalls until a page answers, and of the demo until its first step, by phase."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from engine.telemetry.metrics import START_PHASES
-from tests.running import Headroom, free_port, wait_until
+from tests.running import Fourwalls, free_port, wait_until
 
 pytestmark = [pytest.mark.perf, pytest.mark.timeout(600)]
 
@@ -25,9 +25,9 @@ HOMES = 3
 @pytest.fixture(params=["cold", "warm"])
 def started(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[str, Headroom]]:
-    environment = {"HEADROOM_WARM_PARENT": "0" if request.param == "cold" else "1"}
-    running = Headroom(tmp_path_factory.mktemp("startup"), free_port(), environment).start("--no-demo")
+) -> Iterator[tuple[str, Fourwalls]]:
+    environment = {"FOURWALLS_WARM_PARENT": "0" if request.param == "cold" else "1"}
+    running = Fourwalls(tmp_path_factory.mktemp("startup"), free_port(), environment).start("--no-demo")
     try:
         running.wait_for_link()
         yield request.param, running
@@ -36,7 +36,7 @@ def started(
         running.kill()
 
 
-def first_step_of(running: Headroom) -> dict[str, float]:
+def first_step_of(running: Fourwalls) -> dict[str, float]:
     """Seconds of each start phase of one demo job."""
     changes = ["--set", "budget.steps=3", "--set", "optimiser.warmup_steps=1"]
     done = running.manage("submit", "demo", *changes, "--wait", "--json")
@@ -47,7 +47,7 @@ def first_step_of(running: Headroom) -> dict[str, float]:
     return phases
 
 
-def test_submit_to_first_step(started: tuple[str, Headroom]):
+def test_submit_to_first_step(started: tuple[str, Fourwalls]):
     kind, running = started
     first_step_of(running)  # prepares the corpus; its time is told apart, not hidden
     if kind == "warm":
@@ -63,7 +63,7 @@ def test_submit_to_first_step(started: tuple[str, Headroom]):
 
 def until_a_page_answers(home: Path) -> float:
     """Seconds from the command to the login link, which `up` prints once a page has answered it."""
-    running = Headroom(home, free_port())
+    running = Fourwalls(home, free_port())
     began = time.monotonic()
     try:
         running.start("--no-demo").wait_for_link()

@@ -101,7 +101,7 @@ class Command(BaseCommand):
 
     def _welcome(self, url: str, seconds: float) -> None:
         token = people.make_login_link(people.ensure_first_team_and_user())
-        self.stdout.write(f"\n  Headroom runs at {url}  (ready after {seconds:.1f} s)")
+        self.stdout.write(f"\n  Fourwalls runs at {url}  (ready after {seconds:.1f} s)")
         self.stdout.write(f"  Log in once, within 15 minutes:  {url}/login/{token}/")
         self.stdout.write("  Another link: manage.py login   Stop: Ctrl-C\n")
         self.stdout.flush()
@@ -125,7 +125,7 @@ def _only_one(path: Path, url: str):
     except OSError:
         lock.seek(0)
         raise PreflightError(
-            f"Headroom already runs from this folder: {lock.read().strip() or 'starting'}."
+            f"Fourwalls already runs from this folder: {lock.read().strip() or 'starting'}."
         ) from None
     lock.truncate(0)
     lock.write(f"{url} (process {os.getpid()})")

@@ -90,7 +90,7 @@ function direct(url) {
 }
 
 function shared(url, script) {
-  const worker = new SharedWorker(script, { name: "headroom-live" });
+  const worker = new SharedWorker(script, { name: "fourwalls-live" });
   worker.port.onmessage = ({ data }) => hear(data);
   worker.port.postMessage({ url });
   addEventListener("pagehide", () => worker.port.postMessage({ close: true }));

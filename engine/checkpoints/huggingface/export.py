@@ -77,7 +77,7 @@ def _write_tokenizer(checkpoint: Path, folder: Path, spec: Spec) -> None:
         _bytes_tokenizer().save(str(folder / TOKENIZER))
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": spec.model.context,
-        "clean_up_tokenization_spaces": False, "headroom_tokenizer": spec.data.tokenizer,
+        "clean_up_tokenization_spaces": False, "fourwalls_tokenizer": spec.data.tokenizer,
     }  # fmt: skip
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=1))
 

@@ -33,7 +33,7 @@ class Folder:
         if not (path / TOKENIZER).is_file():
             raise ShapeError(f"it has no {TOKENIZER}")
         said = path / "tokenizer_config.json"
-        self.tokenizer = (_json(said) if said.is_file() else {}).get("headroom_tokenizer", "bpe")
+        self.tokenizer = (_json(said) if said.is_file() else {}).get("fourwalls_tokenizer", "bpe")
         self._files = self._open(path)
         self._entries = {entry.ours: entry for entry in self.shape.entries(Model(**fields))}
         for entry in self._entries.values():

@@ -67,7 +67,7 @@ def _sampler(node_dir: Path) -> Keeper:
 
 def _warm_parent(node: Node, node_dir: Path) -> Keeper | None:
     kind = node.devices.filter(is_present=True).values_list("kind", flat=True).first()
-    if kind is None or os.environ.get("HEADROOM_WARM_PARENT", "1") == "0":
+    if kind is None or os.environ.get("FOURWALLS_WARM_PARENT", "1") == "0":
         return None
     return warm.keeper(node_dir, kind)
 

@@ -79,7 +79,7 @@ class Command(BaseCommand):
         return parse(values)
 
     def _wait_for_first_node(self) -> None:
-        """Only while this Headroom has no node at all."""
+        """Only while this Fourwalls has no node at all."""
         deadline = time.monotonic() + FIRST_NODE_LIMIT_S
         while not Node.objects.exists() and time.monotonic() < deadline:
             self._show("waiting for the first node to register")

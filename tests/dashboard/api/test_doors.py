@@ -223,7 +223,7 @@ def test_a_token_needs_no_csrf_token(job, cast):
 
 
 def test_a_wrong_token_is_refused_even_beside_a_good_session(job, client_of):
-    answer = client_of("owner").get("/api/v1/jobs", headers={"Authorization": "Bearer hr_wrong"})
+    answer = client_of("owner").get("/api/v1/jobs", headers={"Authorization": "Bearer fw_wrong"})
     assert answer.status_code == 401
     assert "not known" in answer.json()["detail"]
 

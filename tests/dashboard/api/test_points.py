@@ -69,7 +69,7 @@ def test_who_may_not_write_finds_no_run(name, run, token_of, client_of):
 
 
 def test_a_token_of_nobody_is_told_so(run):
-    client = Client(headers={"Authorization": "Bearer hr_nothing"})
+    client = Client(headers={"Authorization": "Bearer fw_nothing"})
     assert send(client, run, batch()).status_code == 401
     assert "Log in" in send(Client(), run, batch()).json()["detail"]
 

@@ -52,7 +52,7 @@ def test_a_delivery_with_a_token_is_stored(run, token):
 
 
 def test_a_token_of_nobody_is_told_so(run):
-    assert call(path(run), "hr_nothing")[0] == 401
+    assert call(path(run), "fw_nothing")[0] == 401
 
 
 def test_a_stranger_and_a_viewer_find_nothing(run, team, owner):
@@ -75,8 +75,8 @@ def test_a_token_that_is_taken_away_writes_a_few_seconds_longer_at_most(run, tok
 
 @pytest.mark.parametrize(
     ("where", "token", "method"),
-    [("/api/v1/runs/0123456789ab/points", None, "POST"), ("/api/v1/runs", "hr_x", "POST"),
-     ("/api/v1/runs/0123456789ab/points", "hr_x", "GET"), ("/runs/0123456789ab/points", "hr_x", "POST")],
+    [("/api/v1/runs/0123456789ab/points", None, "POST"), ("/api/v1/runs", "fw_x", "POST"),
+     ("/api/v1/runs/0123456789ab/points", "fw_x", "GET"), ("/runs/0123456789ab/points", "fw_x", "POST")],
 )  # fmt: skip
 def test_everything_else_goes_djangos_way(where, token, method):
     assert call(where, token, method=method)[0] == 299

@@ -31,7 +31,7 @@ def test_a_stopped_rank_hangs_the_gang_which_is_ended_with_its_stacks_in_the_log
 ) -> None:
     spec = tiny(parallel={"data": 2}, budget={"steps": 1_000_000})
     directory: AttemptDirectory = write_attempt(tmp_path / "attempt", spec, rank_data_dir)
-    environment = os.environ | {"HEADROOM_HUNG_AFTER_S": "3", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"FOURWALLS_HUNG_AFTER_S": "3", "OMP_NUM_THREADS": "1"}
     supervisor = subprocess.Popen(
         [sys.executable, "-m", "engine.supervisor", str(directory.path)], cwd=ROOT, env=environment
     )
@@ -59,7 +59,7 @@ def test_a_stopped_rank_hangs_the_gang_which_is_ended_with_its_stacks_in_the_log
 def test_a_rank_stopped_while_the_gang_is_built_is_found_as_well(tmp_path: Path, rank_data_dir: Path) -> None:
     spec = tiny(parallel={"data": 2}, budget={"steps": 1_000_000})
     directory: AttemptDirectory = write_attempt(tmp_path / "attempt", spec, rank_data_dir)
-    environment = os.environ | {"HEADROOM_BUILD_LIMIT_S": "4", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"FOURWALLS_BUILD_LIMIT_S": "4", "OMP_NUM_THREADS": "1"}
     supervisor = subprocess.Popen(
         [sys.executable, "-m", "engine.supervisor", str(directory.path)], cwd=ROOT, env=environment
     )

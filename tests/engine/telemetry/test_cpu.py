@@ -60,7 +60,7 @@ def test_there_are_never_more_devices_than_cores(monkeypatch: pytest.MonkeyPatch
 def test_the_number_of_devices_is_two_or_as_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "cores", lambda: 8.0)
     assert len(cpu_devices()) == 2
-    monkeypatch.setenv("HEADROOM_CPU_DEVICES", "4")
+    monkeypatch.setenv("FOURWALLS_CPU_DEVICES", "4")
     assert len(cpu_devices()) == 4
 
 

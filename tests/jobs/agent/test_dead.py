@@ -34,7 +34,7 @@ def test_a_dead_supervisor_is_reported_with_what_it_wrote(agent, taken):
 
 def test_what_a_dead_supervisor_left_behind_is_killed_and_nothing_else(agent, taken):
     _, directory = taken
-    name = {"HEADROOM_ATTEMPT": str(directory.path.resolve())}
+    name = {"FOURWALLS_ATTEMPT": str(directory.path.resolve())}
     sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
     mine, other = (subprocess.Popen(sleep, env=env) for env in (os.environ | name, os.environ))
     try:

@@ -84,7 +84,7 @@ def test_a_wandb_run_keeps_its_config_tags_note_and_what_is_not_finite(bring):
     assert (run.project.name, run.state, run.note) == ("tiny", "succeeded", "A note.")
     params = dict(run.params.values_list("key", "value"))
     assert params == {"lr": "0.0003", "model.layers": "8", "model.name": "gpt", "seed": "7"}
-    tags = dict(run.tags.exclude(key__startswith="headroom.").values_list("key", "value"))
+    tags = dict(run.tags.exclude(key__startswith="fourwalls.").values_list("key", "value"))
     assert tags == {"baseline": "", "night": "", "group": "seeds"}
     loss = line(run, "loss")
     assert loss.x.tolist() == [*range(31), 40]

@@ -81,7 +81,7 @@ export function makePlot(panel, page) {
       series: [{}, { scale: "y", paths: () => null, points: { show: false } }],
       cursor: {
         y: false, drag: { x: true, y: false, setScale: false }, points: { show: false },
-        sync: { key: `headroom-${look.x}`, setSeries: false, filters: { pub: (kind) => kind === "mousemove" || kind === "mouseleave" } },
+        sync: { key: `fourwalls-${look.x}`, setSeries: false, filters: { pub: (kind) => kind === "mousemove" || kind === "mouseleave" } },
         bind: { dblclick: () => () => { page.onReset(); return null; }, mousedown: (u, target, handle) => (event) => (event.shiftKey && event.button === 0 ? pan(event) : handle(event)) },
       },
       hooks: {

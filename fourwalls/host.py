@@ -1,4 +1,4 @@
-"""The machine's own figures, every few seconds, by the same readers as Headroom's agents where they are installed."""
+"""The machine's own figures, every few seconds, by the same readers as Fourwalls's agents where they are installed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from headroom.frames import Row
-from headroom.writing import Writer
+from fourwalls.frames import Row
+from fourwalls.writing import Writer
 
 NOT_INSTALLED = "the package that reads this machine (engine.telemetry) is not installed here"
 
-log = logging.getLogger("headroom")
+log = logging.getLogger("fourwalls")
 
 
 class Sampler:
@@ -27,7 +27,7 @@ class Sampler:
         self._told: dict[str, dict[str, Any]] = {}
         self._is_closing = threading.Event()
         self._name = f"host:{re.sub(r'[^A-Za-z0-9_.-]', '-', socket.gethostname())[:80] or 'unnamed'}"
-        self._thread = threading.Thread(target=self._work, name="headroom-host", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="fourwalls-host", daemon=True)
         self._thread.start()
 
     def close(self) -> None:

@@ -17,14 +17,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
 
-from headroom.saying import Sayer
-from headroom.sending import PAUSES_S, REFUSED_PAUSE_S
-from headroom.server import Away, Refused, Server
-from headroom.spool import write_atomically
+from fourwalls.saying import Sayer
+from fourwalls.sending import PAUSES_S, REFUSED_PAUSE_S
+from fourwalls.server import Away, Refused, Server
+from fourwalls.spool import write_atomically
 
 NEVER_TAKEN = (413, 422)
 
-log = logging.getLogger("headroom")
+log = logging.getLogger("fourwalls")
 
 
 class Files:
@@ -93,7 +93,7 @@ class Keeper:
         for path, called in _names_of(source, name):
             self.files.add(path, called)
         if self._server and self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="headroom-files", daemon=True)
+            self._thread = threading.Thread(target=self._work, name="fourwalls-files", daemon=True)
             self._thread.start()
         self._has_news.set()
 
@@ -119,7 +119,7 @@ class Keeper:
                 self._has_news.wait()
                 continue
             if is_last and wait_s:
-                return  # the server would say the same again; `headroom sync` may, later
+                return  # the server would say the same again; `fourwalls sync` may, later
             self._is_closing.wait(wait_s or pause_s)
             pause_s = min(2 * pause_s, PAUSES_S[1])
             if is_last:

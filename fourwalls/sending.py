@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from headroom.saying import Sayer
-from headroom.server import Away, Refused
-from headroom.shipping import Shipper
+from fourwalls.saying import Sayer
+from fourwalls.server import Away, Refused
+from fourwalls.shipping import Shipper
 
 PAUSES_S = (0.5, 30.0)  # between two tries while the server is away
 REFUSED_PAUSE_S = 60.0  # a token may be mended while the run goes on
@@ -29,7 +29,7 @@ class Sender:
         self._after: Callable[[], None] | None = None
         self._handover = threading.Lock()
         self._sayer = Sayer()
-        self._thread = threading.Thread(target=self._work, name="headroom-ship", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="fourwalls-ship", daemon=True)
         self._thread.start()
 
     def close(self, finish_s: float, after: Callable[[], None]) -> None:
@@ -57,7 +57,7 @@ class Sender:
                 self._has_news.wait()
                 continue
             if is_last and wait_s:
-                return None  # the server would say the same again; `headroom sync` may, later
+                return None  # the server would say the same again; `fourwalls sync` may, later
             self._is_closing.wait(wait_s or pause_s)
             pause_s = min(2 * pause_s, PAUSES_S[1])
             if is_last:

@@ -39,15 +39,15 @@ def spools(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def script(server: Server, spools: Path) -> Iterator[Script]:
-    """script('''...''', MODE='offline'): a process that has imported headroom."""
+    """script('''...''', MODE='offline'): a process that has imported fourwalls."""
     started: list[subprocess.Popen[str]] = []
 
     def start(code: str, **environment: str) -> subprocess.Popen[str]:
-        outside = {k: v for k, v in os.environ.items() if not k.startswith("HEADROOM_")}
+        outside = {k: v for k, v in os.environ.items() if not k.startswith("FOURWALLS_")}
         own = {"URL": server.url, "TOKEN": server.token, "DIR": str(spools), "SYSTEM_S": "0", **environment}
-        variables = {k if "RANK" in k or "WORLD" in k else f"HEADROOM_{k}": v for k, v in own.items()}
+        variables = {k if "RANK" in k or "WORLD" in k else f"FOURWALLS_{k}": v for k, v in own.items()}
         process = subprocess.Popen(
-            [sys.executable, "-c", "import headroom, sys, os, time, signal\n" + textwrap.dedent(code)],
+            [sys.executable, "-c", "import fourwalls, sys, os, time, signal\n" + textwrap.dedent(code)],
             env=outside | variables | {"PYTHONPATH": str(ROOT)},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from headroom.frames import NAME_LIMIT
+from fourwalls.frames import NAME_LIMIT
 
 PLAIN = frozenset({float, int})  # what a row may hold as it is
 PARAM_LIMIT = 6000

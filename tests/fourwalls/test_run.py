@@ -10,7 +10,7 @@ from tests.running import wait_until
 
 LOGS = """
 config = {"lr": 3e-4, "model": {"layers": 8}}
-run = headroom.init(project="bert", name="first", config=config, tags=["baseline"], note="try")
+run = fourwalls.init(project="bert", name="first", config=config, tags=["baseline"], note="try")
 print(run.id)
 for step in range(100):
     run.log({"loss": 1 / (step + 1), "train/accuracy": step / 100})
@@ -47,7 +47,7 @@ def test_numbers_of_every_kind_are_taken_and_what_is_none_is_said_once(script, s
     process = script("""
         import numpy as np
         from decimal import Decimal
-        run = headroom.init()
+        run = fourwalls.init()
         print(run.id)
         for _ in range(3):
             run.log({"loss": np.float32(0.5), "n": True, "deep": {"er": Decimal("1.5")}, "nan": float("nan"),
@@ -72,7 +72,7 @@ def test_numbers_of_every_kind_are_taken_and_what_is_none_is_said_once(script, s
 def test_exact_bits_arrive(finished, server):
     values = [0.1 + 0.2, 5e-324, 1.7976931348623157e308, math.pi]
     run_id = finished(f"""
-        run = headroom.init()
+        run = fourwalls.init()
         print(run.id)
         for value in {values!r}:
             run.log({{"loss": value}})
@@ -83,7 +83,7 @@ def test_exact_bits_arrive(finished, server):
 def test_a_resumed_run_goes_on_behind_its_last_step_and_replaces_what_it_makes_again(finished, server):
     run_id = finished(LOGS)
     out = finished(f"""
-        run = headroom.init(id={run_id!r}, config={{"lr": 1, "new": 2}})
+        run = fourwalls.init(id={run_id!r}, config={{"lr": 1, "new": 2}})
         print(run.step)
         run.log({{"loss": 7.0}}, step=50)
         run.log({{"loss": 8.0}})
@@ -95,7 +95,7 @@ def test_a_resumed_run_goes_on_behind_its_last_step_and_replaces_what_it_makes_a
 
 def test_ranks_of_one_launch_share_a_run(script, server):
     code = """
-        run = headroom.init(project="ranks")
+        run = fourwalls.init(project="ranks")
         run.log({"loss": 1.0, "rank": float(os.environ["RANK"])}, step=5)
         print(run.id)
     """
@@ -113,7 +113,7 @@ def test_ranks_of_one_launch_share_a_run(script, server):
 def test_a_forked_child_logs_too_and_leaves_its_parents_spool_alone(finished, server):
     run_id = finished("""
         import multiprocessing
-        run = headroom.init()
+        run = fourwalls.init()
         run.log({"loss": 1.0})
         def child():
             run.log({"child": 2.0}, step=1)
@@ -131,7 +131,7 @@ def test_a_forked_child_logs_too_and_leaves_its_parents_spool_alone(finished, se
 def test_the_machine_is_read_and_what_it_lacks_has_a_reason(finished, server):
     run_id = finished(
         """
-        run = headroom.init()
+        run = fourwalls.init()
         print(run.id)
         time.sleep(1)
     """,
@@ -153,8 +153,10 @@ def test_a_disabled_run_does_nothing(finished, spools):
 
 
 def test_a_setting_that_cannot_be_understood_is_said_at_once(script):
-    process = script("headroom.init()", MODE="onlin")
-    assert "HEADROOM_MODE='onlin': say one of online, offline, disabled" in process.communicate(timeout=60)[1]
+    process = script("fourwalls.init()", MODE="onlin")
+    assert (
+        "FOURWALLS_MODE='onlin': say one of online, offline, disabled" in process.communicate(timeout=60)[1]
+    )
 
 
 def test_a_folder_that_cannot_be_written_ends_nothing(script, tmp_path):
@@ -166,7 +168,7 @@ def test_a_folder_that_cannot_be_written_ends_nothing(script, tmp_path):
 
 
 def test_a_token_of_nobody_ends_nothing_and_keeps_the_spool(script, spools):
-    process = script(LOGS, TOKEN="hr_nothing", FINISH_S="5")
+    process = script(LOGS, TOKEN="fw_nothing", FINISH_S="5")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "This token is not known" in err
@@ -174,7 +176,7 @@ def test_a_token_of_nobody_ends_nothing_and_keeps_the_spool(script, spools):
 
 
 def test_a_point_is_at_the_server_within_a_second(script, server):
-    process = script("run = headroom.init(); print(run.id, flush=True); run.log({'loss': 1.0}); input()")
+    process = script("run = fourwalls.init(); print(run.id, flush=True); run.log({'loss': 1.0}); input()")
     run_id = process.stdout.readline().strip()
     wait_until(lambda: _has_points(server, run_id))
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 Mode = Literal["online", "offline", "disabled"]
 MODES = ("online", "offline", "disabled")
-FOLDER = "headroom-runs"
+FOLDER = "fourwalls-runs"
 
 
 class OptionError(ValueError):
@@ -33,18 +33,18 @@ class Options:
 
 
 def read(**given: object) -> Options:
-    """From HEADROOM_URL, _TOKEN, _MODE, _DIR, _FINISH_S, _SYSTEM_S and _FSYNC_S; what is given goes first.
+    """From FOURWALLS_URL, _TOKEN, _MODE, _DIR, _FINISH_S, _SYSTEM_S and _FSYNC_S; what is given goes first.
     Raises OptionError."""
     found = {name: value for name, value in given.items() if value is not None}
     for name, variable in (("url", "URL"), ("token", "TOKEN"), ("mode", "MODE"), ("folder", "DIR")):
-        if name not in found and (text := os.environ.get(f"HEADROOM_{variable}")):
+        if name not in found and (text := os.environ.get(f"FOURWALLS_{variable}")):
             found[name] = text
     for name in ("finish_s", "system_s", "fsync_s"):
-        variable = f"HEADROOM_{name.upper()}"
+        variable = f"FOURWALLS_{name.upper()}"
         if name not in found and (text := os.environ.get(variable)):
             found[name] = _seconds(variable, text)
     if found.get("mode", "online") not in MODES:
-        raise OptionError(f"HEADROOM_MODE={found['mode']!r}: say one of {', '.join(MODES)}.")
+        raise OptionError(f"FOURWALLS_MODE={found['mode']!r}: say one of {', '.join(MODES)}.")
     found["folder"] = Path(str(found.get("folder", FOLDER))).resolve()
     return Options(**found)  # type: ignore[arg-type]
 

@@ -13,20 +13,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from headroom import ending, host, launch, options, sync, values
-from headroom.files import Keeper
-from headroom.launch import Launch
-from headroom.options import Options
-from headroom.sending import Sender
-from headroom.server import Server
-from headroom.shipping import Shipper
-from headroom.spool import Held, Spool, write_atomically
-from headroom.writing import QUEUE_LIMIT, Writer
+from fourwalls import ending, host, launch, options, sync, values
+from fourwalls.files import Keeper
+from fourwalls.launch import Launch
+from fourwalls.options import Options
+from fourwalls.sending import Sender
+from fourwalls.server import Server
+from fourwalls.shipping import Shipper
+from fourwalls.spool import Held, Spool, write_atomically
+from fourwalls.writing import QUEUE_LIMIT, Writer
 
 BEGIN_S = 2.0  # how long init() waits for the server to say at which step a resumed run goes on
 LATEST_AT_S = 253_402_300_799
 
-log = logging.getLogger("headroom")
+log = logging.getLogger("fourwalls")
 
 
 def init(
@@ -47,17 +47,17 @@ def init(
     """Begin a run. `config` becomes its parameters. `id`: go on with that run, whose steps made again replace the
     old ones; with `join`, write beside its other writers. Of several ranks each calls this; rank 0 speaks for the
     run, the others as rank<N>. Raises OptionError for a setting that cannot be understood, and nothing else: what
-    goes wrong later is said by the logger 'headroom'."""
+    goes wrong later is said by the logger 'fourwalls'."""
     chosen = options.read(mode=mode, url=url, token=token, folder=folder)
     place = launch.read()
-    run_id = id or os.environ.get("HEADROOM_RUN_ID") or _shared_run_id(place, project, name)
+    run_id = id or os.environ.get("FOURWALLS_RUN_ID") or _shared_run_id(place, project, name)
     if run_id is None:
-        log.error("Ranks on several nodes cannot find each other: set HEADROOM_RUN_ID to one id for all. "
+        log.error("Ranks on several nodes cannot find each other: set FOURWALLS_RUN_ID to one id for all. "
                   "This rank logs nothing.")  # fmt: skip
         chosen = options.read(mode="disabled")
     run = Run(run_id or launch.draw_id(), place, chosen)
     labels = tags if isinstance(tags, Mapping) else dict.fromkeys(tags or [], "")
-    about: dict[str, Any] = {"id": run.id, "name": name, "project": project, "origin": "headroom"}
+    about: dict[str, Any] = {"id": run.id, "name": name, "project": project, "origin": "fourwalls"}
     if place.rank == 0:
         about |= {
             "params": values.params_of(config),
@@ -170,8 +170,8 @@ class Run:
         return self._writer is not None and self._writer.flush(limit_s)
 
     def finish(self, state: str = "succeeded") -> None:
-        """The end: everything to disk, and to the server as far as it answers within HEADROOM_FINISH_S. What is left
-        is shipped by the next init() here, or by `python -m headroom sync`."""
+        """The end: everything to disk, and to the server as far as it answers within FOURWALLS_FINISH_S. What is left
+        is shipped by the next init() here, or by `python -m fourwalls sync`."""
         with self._lock:
             if self._has_ended:
                 return
@@ -182,7 +182,7 @@ class Run:
         if writer is None:
             return
         if writer.num_dropped:
-            writer.queue.append(("tags", {"headroom.dropped_log_calls": str(writer.num_dropped)}))
+            writer.queue.append(("tags", {"fourwalls.dropped_log_calls": str(writer.num_dropped)}))
             log.error("%d log calls were dropped: the disk was too slow for them.", writer.num_dropped)
         ended = {"state": state, "ended_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
         ended["stream"] = self._stream

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import signal
 
-from tests.headroom.test_sync import sync
+from tests.fourwalls.test_sync import sync
 from tests.running import wait_until
 
 SAVES = """
@@ -15,7 +15,7 @@ here.mkdir()
 (here / "plots").mkdir()
 (here / "plots/loss.svg").write_text("<svg/>")
 (here / "model.bin").write_bytes(bytes(range(256)) * 8192)
-run = headroom.init(name="mine")
+run = fourwalls.init(name="mine")
 print(run.id, flush=True)
 run.log({{"loss": 1.0}})
 run.save(here / "model.bin")

@@ -10,15 +10,15 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from headroom import frames
-from headroom.server import Refused, Server
-from headroom.spool import Place, Spool
+from fourwalls import frames
+from fourwalls.server import Refused, Server
+from fourwalls.spool import Place, Spool
 
 BATCH_BYTES = 1024 * 1024  # of rows in one batch; as columns some 2 MiB
 PARAM_TAKEN = 409
 NOT_TAKEN = (413, 422)
 
-log = logging.getLogger("headroom")
+log = logging.getLogger("fourwalls")
 
 
 class Shipper:

@@ -1,4 +1,4 @@
-"""`python -m headroom sync [DIR]`: ship what runs have left on disk, offline ones and those that were killed."""
+"""`python -m fourwalls sync [DIR]`: ship what runs have left on disk, offline ones and those that were killed."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ import logging
 import sys
 from collections import Counter
 
-from headroom import options
-from headroom.server import Away, Server
-from headroom.sync import sync
+from fourwalls import options
+from fourwalls.server import Away, Server
+from fourwalls.sync import sync
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m headroom", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m fourwalls", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser(
         "sync", help="ship what runs have left on disk; again and again does no harm"
     )
-    command.add_argument("folder", nargs="?", help=f"where they have (HEADROOM_DIR, else ./{options.FOLDER})")
-    command.add_argument("--url", help="the server (HEADROOM_URL)")
+    command.add_argument(
+        "folder", nargs="?", help=f"where they have (FOURWALLS_DIR, else ./{options.FOLDER})"
+    )
+    command.add_argument("--url", help="the server (FOURWALLS_URL)")
     asked = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:

@@ -8,9 +8,9 @@ import time
 from collections import deque
 from typing import Any
 
-from headroom import frames, values
-from headroom.saying import Sayer
-from headroom.spool import Spool
+from fourwalls import frames, values
+from fourwalls.saying import Sayer
+from fourwalls.spool import Spool
 
 QUEUE_LIMIT = (
     200_000  # log calls that wait for the disk: some 200 MB; what comes on top is dropped and counted
@@ -18,7 +18,7 @@ QUEUE_LIMIT = (
 ROWS_A_FRAME = 2_000
 CLOSE_S = 5.0
 
-log = logging.getLogger("headroom")
+log = logging.getLogger("fourwalls")
 
 Item = frames.Row | tuple[str, dict[str, Any]]
 
@@ -36,7 +36,7 @@ class Writer:
         self._refused_names: set[str] = set()
         self._synced_at = time.monotonic()
         self._sayer = Sayer()
-        self._thread = threading.Thread(target=self._work, name="headroom-spool", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="fourwalls-spool", daemon=True)
         self._thread.start()
 
     def flush(self, limit_s: float) -> bool:

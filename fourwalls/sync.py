@@ -10,15 +10,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from headroom.files import Files
-from headroom.options import Options
-from headroom.server import Away, Refused, Server
-from headroom.shipping import Shipper
-from headroom.spool import Held, Spool
+from fourwalls.files import Files
+from fourwalls.options import Options
+from fourwalls.server import Away, Refused, Server
+from fourwalls.shipping import Shipper
+from fourwalls.spool import Held, Spool
 
 STRAY_S = 60.0  # from making a folder to describing it takes a moment
 
-log = logging.getLogger("headroom")
+log = logging.getLogger("fourwalls")
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def in_background(options: Options) -> None:
         except Exception as error:  # noqa: BLE001 - the run that begins must not mind
             log.warning("Spools of earlier runs stay in %s: %r", options.folder, error)
 
-    threading.Thread(target=work, name="headroom-sync", daemon=True).start()
+    threading.Thread(target=work, name="fourwalls-sync", daemon=True).start()
 
 
 def _is_surely_ours(about: Path) -> bool:

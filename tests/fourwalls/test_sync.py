@@ -9,12 +9,12 @@ import subprocess
 import sys
 import time
 
-from headroom import frames
-from headroom.spool import Place, Spool
+from fourwalls import frames
+from fourwalls.spool import Place, Spool
 from tests.running import ROOT, wait_until
 
 LOGS = """
-run = headroom.init(name="mine")
+run = fourwalls.init(name="mine")
 print(run.id)
 for step in range(500):
     run.log({"loss": float(step)})
@@ -23,9 +23,9 @@ EXPECTED = [(step, float(step)) for step in range(500)]
 
 
 def sync(server, spools, code=0):
-    own = {"HEADROOM_URL": server.url, "HEADROOM_TOKEN": server.token, "PYTHONPATH": str(ROOT)}
+    own = {"FOURWALLS_URL": server.url, "FOURWALLS_TOKEN": server.token, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-m", "headroom", "sync", str(spools)],
+        [sys.executable, "-m", "fourwalls", "sync", str(spools)],
         env=os.environ | own, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == code, done.stdout + done.stderr
@@ -58,7 +58,7 @@ def test_the_next_run_beside_it_picks_up_what_a_killed_one_left(script, finished
     process.stdout.readline()
     process.send_signal(signal.SIGKILL)
     process.wait()
-    finished("run = headroom.init(); run.log({'a': 1}); time.sleep(1)")
+    finished("run = fourwalls.init(); run.log({'a': 1}); time.sleep(1)")
     wait_until(lambda: not list(spools.glob("*/*")) or sync(server, spools))
     assert server.points(run_id) == EXPECTED
 
@@ -69,7 +69,7 @@ def test_a_killed_run_that_goes_on_keeps_both_parts_and_its_state(script, finish
     process.stdout.readline()
     process.send_signal(signal.SIGKILL)
     process.wait()
-    finished(f"run = headroom.init(id={run_id!r}); run.log({{'loss': -1.0}}, step=500)")
+    finished(f"run = fourwalls.init(id={run_id!r}); run.log({{'loss': -1.0}}, step=500)")
     assert server.points(run_id) == [*EXPECTED, (500, -1.0)]
     assert server.get(f"/runs/{run_id}")["state"] == "succeeded"
 
@@ -82,7 +82,7 @@ def test_a_living_scripts_spool_is_left_alone(script, server, spools):
 
 def test_a_server_that_is_killed_while_a_script_logs_loses_nothing(script, server):
     process = script("""
-        run = headroom.init()
+        run = fourwalls.init()
         print(run.id, flush=True)
         for step in range(400):
             run.log({"loss": float(step)})
@@ -107,8 +107,8 @@ def test_a_server_that_is_away_makes_the_end_wait_no_longer_than_it_may(script, 
     run_id = process.communicate(timeout=60)[0].strip()
     assert process.returncode == 0
     assert "stays where it is" in subprocess.run(
-        [sys.executable, "-m", "headroom", "sync", str(spools)],
-        env=os.environ | {"HEADROOM_URL": server.url, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+        [sys.executable, "-m", "fourwalls", "sync", str(spools)],
+        env=os.environ | {"FOURWALLS_URL": server.url, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
         check=False,
     ).stderr  # fmt: skip
     server.start()
@@ -120,7 +120,7 @@ def test_what_another_machine_left_is_shipped_by_hand_only(finished, server, spo
     run_id = finished(LOGS, MODE="offline")
     (path,) = spools.glob("*/*/about.json")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"host": "elsewhere"}))
-    finished("run = headroom.init(); run.log({'a': 1}); time.sleep(1)")
+    finished("run = fourwalls.init(); run.log({'a': 1}); time.sleep(1)")
     assert path.exists()
     sync(server, spools)
     assert server.points(run_id) == EXPECTED
@@ -130,7 +130,7 @@ def test_a_file_system_without_locks_still_takes_a_log(monkeypatch, tmp_path):
     def without(*_):
         raise OSError("no locks here")
 
-    monkeypatch.setattr("headroom.spool.fcntl.flock", without)
+    monkeypatch.setattr("fourwalls.spool.fcntl.flock", without)
     spool = Spool(tmp_path / "run" / "w")
     spool.append(b"frame")
     assert not spool.is_locked
@@ -166,7 +166,7 @@ def test_what_was_written_half_is_cut_off_and_the_rest_is_read(tmp_path):
 
 
 def test_a_long_spool_is_cut_into_files_that_go_when_they_are_sent(tmp_path, monkeypatch):
-    monkeypatch.setattr("headroom.spool.SEGMENT_BYTES", 100)
+    monkeypatch.setattr("fourwalls.spool.SEGMENT_BYTES", 100)
     spool = Spool(tmp_path / "run" / "w")
     for number in range(20):
         spool.append(bytes([number]) * 30)

@@ -7,7 +7,7 @@ import time
 
 SAY_EVERY_S = 300.0
 
-log = logging.getLogger("headroom")
+log = logging.getLogger("fourwalls")
 
 
 class Sayer:
