@@ -18,10 +18,13 @@ from django.urls import reverse
 from dashboard import access, plots
 from dashboard.plots import Dot, Plot
 from dashboard.templatetags.units import as_duration, as_kwh, as_money
-from engine import arithmetic, hardware, planner, presets
+from engine import planner
+from engine.hardware import peaks
+from engine.model_math import counts
 from engine.planner import Calibration, DeviceProfile, Range
-from engine.planning.search import Found, Search
-from engine.spec import Spec, SpecError, parse, with_changes
+from engine.planner.search import Found, Search
+from engine.spec import presets
+from engine.spec.spec import Spec, SpecError, parse, with_changes
 from jobs import planned, pools
 
 MOST_DEVICES = 1024
@@ -97,7 +100,7 @@ def asked(query: Mapping[str, str]) -> Asked:
     if devices > MOST_DEVICES:
         problems["devices"] = f"At most {MOST_DEVICES:,} devices are planned for."
     if spec is not None and (tokens := numbers["tokens"]):
-        steps = max(1, math.ceil(tokens / arithmetic.tokens_per_step(spec)))
+        steps = max(1, math.ceil(tokens / counts.tokens_per_step(spec)))
         spec = spec.model_copy(
             update={"budget": spec.budget.model_copy(update={"steps": min(steps, 100_000_000)})}
         )
@@ -124,7 +127,7 @@ def places(user: AbstractBaseUser | AnonymousUser, most: int) -> list[Place]:
             "" if profile else "Not available: its devices have not been probed, and no table knows them."
         )
         found.append(Place(title, pool.name, profile, learnt, min(most, here), why_not))
-    rows = [Place(peak.name, "", planner.profile_of(peak), None, most) for peak in hardware.PEAKS]
+    rows = [Place(peak.name, "", planner.profile_of(peak), None, most) for peak in peaks.PEAKS]
     return found + rows
 
 
@@ -201,7 +204,7 @@ def _row(asked: Asked, place: Place, found: Found) -> Row:
     time_s = found.step_s.scaled(steps) if found.step_s else None
     energy_j = found.energy_j.scaled(steps) if found.energy_j else None
     money = found.money.scaled(steps) if found.money else None
-    tokens = arithmetic.tokens_per_step(spec)
+    tokens = counts.tokens_per_step(spec)
     rate = tokens / found.step_s.point if found.step_s else None
     why_not = _beyond(asked, time_s, energy_j, money)
     return Row(

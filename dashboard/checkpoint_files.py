@@ -14,7 +14,7 @@ from dashboard.tar import TarDownload
 from engine.checkpoints.folder import ResumeError
 from engine.checkpoints.huggingface.export import export, refuse_unfit
 from engine.checkpoints.huggingface.shapes import ShapeError
-from engine.spec import SpecError, parse
+from engine.spec.spec import SpecError, parse
 from jobs import checkpoints
 from jobs.models import Checkpoint, Run
 

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db.models import Prefetch, QuerySet
 
 from dashboard.templatetags.units import as_bytes, as_figure, as_pct, as_share
-from engine.spec import flatten
+from engine.spec.spec import flatten
 from jobs import use
 from jobs.models import Device, Job, Lease, Node
 

@@ -9,7 +9,7 @@ from typing import Any
 from dashboard import panels, plots
 from dashboard.plots import Dot, Line, Plot
 from dashboard.templatetags.units import as_bytes, as_small_time
-from engine.fabric import ALGORITHMS, Algorithm
+from engine.hardware.fabric_test import ALGORITHMS, Algorithm
 from jobs import links
 from jobs.models import LinkProfile, Run
 

@@ -1,4 +1,4 @@
-"""The submit form, made from the spec's own fields: a field added to engine.spec appears here by itself."""
+"""The submit form, made from the spec's own fields: a field added to engine.spec.spec appears here by itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from engine.spec import Spec, flatten
+from engine.spec.spec import Spec, flatten
 
 Kind = Literal["whole", "number", "choice", "switch", "text"]
 TRUE_TEXTS = ("on", "true")

@@ -11,8 +11,8 @@ from django.urls import reverse
 
 from dashboard import access, forms
 from dashboard.access import User
-from engine import presets
-from engine.spec import SpecError, flatten, parse, with_changes
+from engine.spec import presets
+from engine.spec.spec import SpecError, flatten, parse, with_changes
 from jobs.models import Job, Run, Template
 
 DEFAULT_PRESET = "demo"

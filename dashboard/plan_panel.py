@@ -9,10 +9,11 @@ from typing import Any, get_args
 
 from dashboard import forms, spec_check
 from dashboard.spec_check import Draft
-from engine import hardware, planner
-from engine.checks import Hardware, refuse_impossible
+from engine import planner
+from engine.hardware import peaks
 from engine.planner import Calibration, DeviceProfile, Found, Plan, Range, StageMemory
-from engine.spec import Spec, SpecError
+from engine.spec.checks import Hardware, refuse_impossible
+from engine.spec.spec import Spec, SpecError
 from jobs import planned, queue
 from jobs.models import Pool
 
@@ -36,7 +37,7 @@ class Place:
 
     profile: DeviceProfile | None
     calibration: Calibration | None
-    hardware: Hardware | None
+    peaks: Hardware | None
     devices: int
     what_if: str = ""
 
@@ -57,7 +58,7 @@ def of(draft: Draft, post: Mapping[str, str]) -> dict[str, object]:
         "spec": spec,
         "capacity": capacity,
         "place": place,
-        "what_ifs": [peak.name for peak in hardware.PEAKS],
+        "what_ifs": [peak.name for peak in peaks.PEAKS],
         "cost": spec_check.cost_of(spec) if not place.what_if else None,
         "peak": sizes(plan.peak),
         "binds": MOMENTS.get(plan.peak.binds, ""),
@@ -77,7 +78,7 @@ def of(draft: Draft, post: Mapping[str, str]) -> dict[str, object]:
 
 
 def place_of(spec: Spec, post: Mapping[str, str]) -> Place:
-    peak = next((peak for peak in hardware.PEAKS if peak.name == post.get("plan.device")), None)
+    peak = next((peak for peak in peaks.PEAKS if peak.name == post.get("plan.device")), None)
     if peak is not None:
         devices = _count(post.get("plan.devices"), max(WHAT_IF_DEVICES, spec.parallel.world_size))
         return Place(planner.profile_of(peak), None, Hardware("cuda", spans_nodes=True), devices, peak.name)

@@ -12,7 +12,7 @@ from django.http import QueryDict
 from django.utils import timezone
 
 from dashboard import access
-from engine.spec import Problem
+from engine.spec.spec import Problem
 from jobs import charges, pools, quotas, typed
 from jobs.models import Pool, PoolEvent, Share, Team
 from jobs.typed import Setting

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dashboard.templatetags.units import as_bytes, as_count, as_figure
-from engine.probed import SOUGHT
+from engine.hardware.probe_results import SOUGHT
 from jobs import profiles
 from jobs.models import DeviceProfile, Node
 from jobs.profiles import Kind

@@ -10,7 +10,7 @@ import yaml
 from django.db.models import Count, Min
 
 from dashboard import forms, yaml_text
-from engine.spec import (
+from engine.spec.spec import (
     SPEC_BYTES_LIMIT,
     Problem,
     Spec,

@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.auth.models import User
 
 from dashboard import access, chapters, checkpoint_files, costs, forms, lineage
-from engine.spec import flatten
+from engine.spec.spec import flatten
 from engine.telemetry.metrics import START_PHASES
 from jobs import relayout
 from jobs.models import Attempt, Device, Event, Run

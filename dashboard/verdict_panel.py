@@ -11,9 +11,9 @@ from django.urls import reverse
 from dashboard import access
 from dashboard.access import User
 from dashboard.badges import Badge
-from engine.judging import results
-from engine.judging.results import Remedy, Verdict
-from engine.judging.rules import RULES
+from engine.verdict import results
+from engine.verdict.results import Remedy, Verdict
+from engine.verdict.rules import RULES
 from jobs import verdicts
 from jobs.models import CheckState, Run, VerdictCheck
 

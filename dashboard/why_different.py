@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine import arithmetic
-from engine.judging import explain
-from engine.judging.explain import Spent
-from engine.judging.results import Verdict
-from engine.spec import SpecError, parse
+from engine.model_math import counts
+from engine.spec.spec import SpecError, parse
+from engine.verdict import explain
+from engine.verdict.explain import Spent
+from engine.verdict.results import Verdict
 from jobs import verdicts
 from jobs.models import Run
 
@@ -63,7 +63,7 @@ def _spent(run: Run, verdict: Verdict | None) -> Spent | None:
     if verdict is None:
         return None
     try:
-        return explain.spent(verdict, arithmetic.tokens_per_step(parse(run.spec)))
+        return explain.spent(verdict, counts.tokens_per_step(parse(run.spec)))
     except SpecError:
         return None
 

@@ -25,9 +25,9 @@ import msgspec
 from engine.directory import TRACE_STEPS, AttemptDirectory, State, TraceRequest
 from engine.follow import Follower, Progress
 from engine.local import LEASE_S, Folders, prepare, spec_of
-from engine.spec import SpecError
-from engine.supervision.blame import tail_of
-from engine.supervisor import EXIT_CODES, start_cold
+from engine.spec.spec import SpecError
+from engine.supervisor.root_cause import tail_of
+from engine.supervisor.supervise import EXIT_CODES, start_cold
 from engine.telemetry import inventory
 from engine.telemetry.attempts import attempt_in
 from engine.telemetry.sampler import Sampler

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import msgspec
 
 if TYPE_CHECKING:
-    from engine.spec import Spec
+    from engine.spec.spec import Spec
 
 AttemptState = Literal["starting", "armed", "running", "succeeded", "stopped", "failed"]
 # prepare: hold the devices and wait for the other nodes; stop: at a step border; abort: at once, the gang is broken
@@ -169,7 +169,7 @@ class AttemptDirectory:
 
     def read_spec(self) -> Spec:
         # Here and not above: pydantic would be half of a supervisor's start, and a supervisor reads no spec.
-        from engine.spec import parse
+        from engine.spec.spec import parse
 
         return parse(json.loads((self.path / "spec.json").read_bytes()))
 

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine import grid, procfs
+from engine import procfs
 from engine.checkpoints.start import open_start
-from engine.checks import Hardware, refuse_impossible
 from engine.directory import AttemptDirectory, Placement, Seat
 from engine.planner import plan
-from engine.presets import PRESETS
-from engine.spec import SPEC_BYTES_LIMIT, Problem, Spec, SpecError, parse, with_changes, yaml_values
-from engine.supervision.environment import ROOT
-from engine.supervision.locks import is_free
+from engine.spec import grid
+from engine.spec.checks import Hardware, refuse_impossible
+from engine.spec.presets import PRESETS
+from engine.spec.spec import SPEC_BYTES_LIMIT, Problem, Spec, SpecError, parse, with_changes, yaml_values
+from engine.supervisor.environment import ROOT
+from engine.supervisor.locks import is_free
 from engine.telemetry import host
 from engine.telemetry.readings import DeviceInfo
 
@@ -82,7 +83,7 @@ def _start(spec: Spec, folders: Folders) -> str | None:
 
 
 def seats(spec: Spec, devices: Sequence[DeviceInfo]) -> tuple[Seat, ...]:
-    """One rank a device, in the order of engine.grid."""
+    """One rank a device, in the order of engine.spec.grid."""
     return tuple(
         Seat(
             rank, rank, device.id, device.kind, device.index, place.data_rank, place.stage, place.tensor_rank

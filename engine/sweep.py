@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from engine.parts import Part, Real
-from engine.problems import Problem, SpecError, problem_of
-from engine.spec import Spec, flatten, merged, nested, parse
+from engine.spec.parts import Part, Real
+from engine.spec.problems import Problem, SpecError, problem_of
+from engine.spec.spec import Spec, flatten, merged, nested, parse
 from engine.telemetry.metrics import BY_NAME
 
 RUNS_LIMIT = 1000
-NAME_LIMIT = 100  # as engine.spec.Spec.name
+NAME_LIMIT = 100  # as engine.spec.spec.Spec.name
 FIELDS_LIMIT = 8
 VALUES_LIMIT = 100
 TRIES = 50  # to draw something new from a small set of values

@@ -11,7 +11,7 @@ from django.db.models import F
 
 from engine import planner
 from engine.planner import PHASES, PLANNER_VERSION, Calibration
-from engine.planning.calibration import MEMORY
+from engine.planner.calibration import MEMORY
 from jobs.models import Correction, Forecast
 
 RUNS_LEARNT_FROM = 50  # the newest, so that a driver of last year is forgotten

@@ -11,7 +11,7 @@ from pathlib import Path
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
-from engine.supervision.locks import holders, is_free, lock_path
+from engine.supervisor.locks import holders, is_free, lock_path
 from jobs.models import Attempt, Device, Lease, Node, NodeEvent
 from jobs.node_states import DeviceHealth, move_device
 

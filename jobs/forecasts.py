@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from django.db import DatabaseError, transaction
 
-from engine.judging.states import contended
 from engine.planner import PHASES
-from engine.spec import SpecError, parse
+from engine.spec.spec import SpecError, parse
+from engine.verdict.states import contended
 from jobs import calibration, links, series
 from jobs.models import Device, Forecast, Job, Lease, Run
 from jobs.states import FINAL

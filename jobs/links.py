@@ -8,7 +8,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from engine import fabric
+from engine.hardware import fabric_test
 from engine.planner import Link
 from jobs import series
 from jobs.models import Job, Lease, LinkProfile, Pool, Run
@@ -28,8 +28,8 @@ def record(job: Job) -> list[LinkProfile]:
     if last is None:
         return []
     rows = []
-    for algorithm in fabric.ALGORITHMS:
-        found = fabric.fit(algorithm, job.num_devices, times_of(points, algorithm))
+    for algorithm in fabric_test.ALGORITHMS:
+        found = fabric_test.fit(algorithm, job.num_devices, times_of(points, algorithm))
         if found is None:
             continue
         rows.append(
@@ -49,16 +49,16 @@ def record(job: Job) -> list[LinkProfile]:
 def measured(run: Run) -> list[dict[str, float]]:
     """One row a message size, in their order: what was measured there, by metric."""
     names = ["message_bytes"]
-    for algorithm in fabric.ALGORITHMS:
+    for algorithm in fabric_test.ALGORITHMS:
         names += [f"{algorithm.name}_{what}" for what in ("s", "bus_bytes_per_s", "sent_bytes")]
     rows: dict[int, dict[str, float]] = {}
-    for line in series.read([run.id], names, points=fabric.MOST_SIZES, sources={"run"}):
+    for line in series.read([run.id], names, points=fabric_test.MOST_SIZES, sources={"run"}):
         for step, value in zip(line.x.tolist(), line.mean.tolist(), strict=True):
             rows.setdefault(int(step), {})[line.metric] = float(value)
     return [row for _, row in sorted(rows.items()) if "message_bytes" in row]
 
 
-def times_of(points: list[dict[str, float]], algorithm: fabric.Algorithm) -> list[tuple[float, float]]:
+def times_of(points: list[dict[str, float]], algorithm: fabric_test.Algorithm) -> list[tuple[float, float]]:
     """(message bytes, seconds) of one algorithm."""
     name = f"{algorithm.name}_s"
     return [(row["message_bytes"], row[name]) for row in points if name in row]

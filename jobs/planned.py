@@ -7,9 +7,10 @@ from typing import Any
 
 from django.db.models import Count, Min
 
-from engine import hardware, planner
+from engine import planner
+from engine.hardware import peaks
 from engine.planner import Calibration, DeviceProfile, Plan
-from engine.spec import Spec
+from engine.spec.spec import Spec
 from jobs import calibration, links
 from jobs.models import Device, Pool
 from jobs.models import DeviceProfile as Stored
@@ -97,7 +98,7 @@ def num_devices(pool: Pool) -> int:
 
 def of_device(name: str, kind: str, cores: float | None, memory_bytes: int | None) -> DeviceProfile | None:
     """What a probe has measured, completed by the table of peaks where that knows the device."""
-    peak = hardware.peak_of(name) if kind == "cuda" else None
+    peak = peaks.peak_of(name) if kind == "cuda" else None
     base = dataclasses.replace(planner.profile_of(peak), name=name) if peak else None
     stored = _newest(name, kind, cores)
     if stored is None:

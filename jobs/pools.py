@@ -7,13 +7,13 @@ from typing import Any
 
 from django.db import transaction
 
-from engine.parts import DEFAULT_TIME_LIMIT_S
-from engine.spec import Problem, Spec
+from engine.spec.parts import DEFAULT_TIME_LIMIT_S
+from engine.spec.spec import Problem, Spec
 from jobs import typed
 from jobs.models import Pool, PoolEvent, Team
 from jobs.typed import Setting, SettingsError
 
-LONGEST_S = 60 * 60 * 24 * 60  # as engine.parts.Budget
+LONGEST_S = 60 * 60 * 24 * 60  # as engine.spec.parts.Budget
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("is_open", "Open", "A closed pool starts nothing new and takes no new job",

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from engine.probed import Probed
+from engine.hardware.probe_results import Probed
 from jobs.models import Device, DeviceProfile, Node, NodeEvent
 from jobs.node_states import AdminState, DeviceHealth
 from jobs.states import StateError

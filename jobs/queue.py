@@ -10,8 +10,8 @@ from django.db import transaction
 from django.db.models import Count
 from django.utils import timezone
 
-from engine.checks import Hardware, refuse_impossible
-from engine.spec import Problem, Spec, SpecError
+from engine.spec.checks import Hardware, refuse_impossible
+from engine.spec.spec import Problem, Spec, SpecError
 from jobs import datasets, params, planned, pools, starts, stopping
 from jobs.models import Device, Event, Job, Membership, Pool, Priority, Run, Sweep, Team, Template
 from jobs.models.people import Role

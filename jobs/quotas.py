@@ -8,7 +8,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Sum
 
-from engine.spec import Problem
+from engine.spec.spec import Problem
 from jobs import pools, typed
 from jobs.charges import J_PER_KWH
 from jobs.models import Device, Pool, PoolEvent, Share, Team

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import transaction
 
-from engine.spec import Problem, Spec, SpecError, flatten, merged, parse
+from engine.spec.spec import Problem, Spec, SpecError, flatten, merged, parse
 from jobs import params, planned, pools, queue
 from jobs.models import Event, Job, Run, RunParam
 from jobs.states import JobState, StateError

@@ -17,7 +17,7 @@ from django.conf import settings
 
 from engine.checkpoints.folder import is_held
 from engine.directory import AttemptDirectory, newest_in
-from engine.supervision.locks import hold_folder
+from engine.supervisor.locks import hold_folder
 from jobs import checkpoints
 from jobs.agent.launch import shared_checkpoints
 from jobs.inventory import node_id

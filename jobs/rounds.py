@@ -15,8 +15,8 @@ from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from engine import sweep as definitions
-from engine.problems import SpecError
-from engine.spec import parse
+from engine.spec.problems import SpecError
+from engine.spec.spec import parse
 from engine.telemetry.metrics import BY_NAME
 from jobs import queue, series
 from jobs.models import Job, Run, Sweep, SweepEvent

@@ -9,8 +9,8 @@ from django.conf import settings
 
 from engine.checkpoints.folder import ResumeError, read_manifest
 from engine.checkpoints.start import Origin, open_start
-from engine.problems import Problem, SpecError
-from engine.spec import Spec, parse
+from engine.spec.problems import Problem, SpecError
+from engine.spec.spec import Spec, parse
 from jobs import checkpoints
 from jobs.ids import ALPHABET
 from jobs.models import Checkpoint, Job, Node, Pool, Run, Team

@@ -12,8 +12,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from engine import sweep as definitions
-from engine.problems import Problem, SpecError
-from engine.spec import Spec
+from engine.spec.problems import Problem, SpecError
+from engine.spec.spec import Spec
 from jobs import queue, rounds
 from jobs.models import Job, Sweep, SweepEvent, Team
 from jobs.models.sweeps import SweepState

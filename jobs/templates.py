@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import IntegrityError, transaction
 
-from engine.spec import Problem, Spec, SpecError, flatten
+from engine.spec.spec import Problem, Spec, SpecError, flatten
 from jobs.models import Team, Template, TemplateEvent
 from jobs.states import StateError
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.spec import Problem
+from engine.spec.spec import Problem
 
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 CURRENCY = re.compile(r"[A-Z]{3}")

@@ -12,7 +12,7 @@ from django.conf import settings as django_settings
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from engine.spec import Spec, parse, with_changes
+from engine.spec.spec import Spec, parse, with_changes
 from jobs import queue
 from jobs.models import Device, Job, Membership, Node, Pool, Run, RunMetric, Team
 from jobs.models.people import Role

@@ -9,7 +9,7 @@ import pytest
 from django.apps import apps
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from engine.spec import Spec, flatten
+from engine.spec.spec import Spec, flatten
 from engine.telemetry.metrics import METRICS
 
 ROOT = Path(__file__).resolve().parent.parent

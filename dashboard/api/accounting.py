@@ -10,7 +10,7 @@ from ninja import Query, Router
 from dashboard import access
 from dashboard.api.auth import caller
 from dashboard.api.shapes import AccountingOut, Refusal
-from engine.spec import Problem, SpecError
+from engine.spec.spec import Problem, SpecError
 from jobs import accounting
 
 router = Router(tags=["accounting"])

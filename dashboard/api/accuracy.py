@@ -11,7 +11,7 @@ from ninja import Query, Router, Schema
 from dashboard import accuracy
 from dashboard.api.auth import caller
 from dashboard.api.shapes import Refusal
-from engine.spec import Problem, SpecError
+from engine.spec.spec import Problem, SpecError
 from jobs import forecasts, profiles
 from jobs.models import DeviceProfile
 

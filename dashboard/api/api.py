@@ -31,7 +31,7 @@ from dashboard.api import (
     verdicts,
 )
 from dashboard.api.auth import DOORS, known
-from engine.spec import SpecError
+from engine.spec.spec import SpecError
 from jobs.artefacts import ArtefactError, TooBig
 from jobs.datasets import DatasetError
 from jobs.params import ParamError

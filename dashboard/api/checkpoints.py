@@ -13,7 +13,7 @@ from dashboard.api.auth import caller
 from dashboard.api.checkpoint_shapes import CheckpointOut, LineageOut
 from dashboard.api.jobs import detailed, values_of
 from dashboard.api.shapes import JobDetail, Refusal
-from engine.spec import Problem, SpecError
+from engine.spec.spec import Problem, SpecError
 from jobs import checkpoints, relayout
 
 router = Router(tags=["checkpoints"])

@@ -14,7 +14,7 @@ from ninja import Query, Router, Status
 from dashboard.api.auth import caller
 from dashboard.api.paging import page
 from dashboard.api.shapes import JobDetail, JobPage, Refusal
-from engine.spec import SPEC_BYTES_LIMIT, Problem, Spec, SpecError, merged, parse, yaml_values
+from engine.spec.spec import SPEC_BYTES_LIMIT, Problem, Spec, SpecError, merged, parse, yaml_values
 from jobs import idle, queue
 from jobs.models import Job
 

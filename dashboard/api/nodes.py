@@ -16,7 +16,7 @@ from dashboard.api.paging import page
 from dashboard.api.pools import node_out, with_devices
 from dashboard.api.shapes import Refusal
 from dashboard.verbs import HOURS_LIMIT, VERBS, VerbForm
-from engine.spec import Problem, SpecError
+from engine.spec.spec import Problem, SpecError
 from jobs import joining, nodes
 from jobs.models import Device, Node, NodeToken, Pool
 from jobs.node_states import DeviceHealth

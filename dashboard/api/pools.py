@@ -14,7 +14,7 @@ from ninja import Router
 from dashboard.api.auth import caller
 from dashboard.api.shapes import Pools
 from dashboard.devices import is_fresh
-from engine.spec import Problem, SpecError
+from engine.spec.spec import Problem, SpecError
 from jobs import pools, typed
 from jobs.models import Device, Lease, Node, Pool
 from jobs.states import JobState

@@ -10,7 +10,7 @@ from ninja import Router
 from dashboard.api.auth import caller
 from dashboard.api.jobs import detailed
 from dashboard.api.shapes import Chosen, JobDetail, Place, Refusal
-from engine.spec import Problem, SpecError
+from engine.spec.spec import Problem, SpecError
 from jobs import ordering
 from jobs.models import Job, Priority
 from jobs.ordering import Rights, Where

@@ -11,8 +11,8 @@ from ninja import Query, Router, Status
 from dashboard.api.auth import caller
 from dashboard.api.jobs import values_of
 from dashboard.api.shapes import Refusal, SweepDetail, SweepPage, SweepPreview
-from engine.problems import Problem, SpecError
-from engine.spec import SPEC_BYTES_LIMIT, parse
+from engine.spec.problems import Problem, SpecError
+from engine.spec.spec import SPEC_BYTES_LIMIT, parse
 from jobs import standings, sweeps
 from jobs.models import Sweep
 

@@ -9,7 +9,7 @@ from ninja import Router, Status
 
 from dashboard.api.auth import caller
 from dashboard.api.shapes import Refusal, TemplateChange, TemplateIn, TemplateOut, Templates
-from engine.spec import parse
+from engine.spec.spec import parse
 from jobs import templates
 from jobs.models import Template
 

@@ -9,7 +9,8 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from dashboard import advice, forms
-from engine import arithmetic, presets
+from engine.model_math import counts
+from engine.spec import presets
 
 
 @require_safe
@@ -33,8 +34,8 @@ def page(request: HttpRequest) -> HttpResponse:
         context |= {
             "rows": rows,
             "plot": advice.drawing(drawn, asked.by),
-            "num_parameters": arithmetic.parameters(asked.spec),
-            "num_tokens": arithmetic.tokens_per_step(asked.spec) * asked.spec.budget.steps,
+            "num_parameters": counts.parameters(asked.spec),
+            "num_tokens": counts.tokens_per_step(asked.spec) * asked.spec.budget.steps,
             "num_able": sum(not row.why_not for row in rows),
         }
     is_part = request.headers.get("HX-Request")

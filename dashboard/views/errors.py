@@ -6,7 +6,7 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
-from engine.spec import SPEC_BYTES_LIMIT
+from engine.spec.spec import SPEC_BYTES_LIMIT
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -13,7 +13,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from dashboard import access, pool_settings
-from engine.spec import Problem
+from engine.spec.spec import Problem
 from jobs import pools, quotas
 from jobs.models import Pool, Team
 from jobs.typed import SettingsError

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from dashboard import access, checkpoint_files, forms
 from dashboard.answers import answer
-from engine.spec import SpecError, nested
+from engine.spec.spec import SpecError, nested
 from jobs import checkpoints, queue, relayout
 from jobs.states import JobState, StateError
 

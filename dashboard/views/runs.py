@@ -26,7 +26,7 @@ from dashboard import (
 )
 from dashboard.downloads import FileDownload
 from dashboard.views import comments, run_about, traces
-from engine.spec import SpecError, parse, to_yaml
+from engine.spec.spec import SpecError, parse, to_yaml
 from engine.telemetry.metrics import STEP_PHASES
 from jobs import artefacts, logs, series
 from jobs.models import Job, Run

@@ -14,9 +14,10 @@ from django.views.decorators.http import require_http_methods, require_POST
 from dashboard import access, forms, origins, plan_panel, spec_check, sweep_form
 from dashboard.origins import Origin
 from dashboard.spec_check import Draft
-from engine import fabric, presets
 from engine.data import corpora
-from engine.spec import SpecError, nested
+from engine.hardware import fabric_test
+from engine.spec import presets
+from engine.spec.spec import SpecError, nested
 from jobs import datasets, queue, sweeps
 from jobs.models import Pool, Team
 
@@ -120,5 +121,5 @@ def _posted_texts(request: HttpRequest) -> dict[str, str]:
 
 def _plan(request: HttpRequest, draft: Draft) -> dict[str, object]:
     if draft.spec is not None and draft.spec.kind == "fabric_test":
-        return {"plan": None, "fabric_sizes": fabric.sizes(draft.spec.budget.steps), "spec": draft.spec}
+        return {"plan": None, "fabric_sizes": fabric_test.sizes(draft.spec.budget.steps), "spec": draft.spec}
     return plan_panel.of(draft, request.POST)

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 from dashboard import access, chart_names, scatter, spec_check, sweep_form
 from dashboard.panels import Panel
 from dashboard.views import submit as submit_page
-from engine.problems import SpecError
+from engine.spec.problems import SpecError
 from engine.telemetry.metrics import BY_NAME
 from jobs import rounds, standings, sweeps
 from jobs.models import Sweep

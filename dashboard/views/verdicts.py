@@ -9,7 +9,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from dashboard import access, chart_names, choosing, why_different
 from dashboard.answers import answer
-from engine.spec import SpecError
+from engine.spec.spec import SpecError
 from jobs import verdicts
 
 

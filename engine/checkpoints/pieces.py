@@ -8,7 +8,7 @@ A rank's file holds 1-D tensors named kind|parameter|part|start:
     start       where in the flattened part the stretch begins
 
 So a save needs no gathering, writes each number once over all ranks, and a load of any other layout is a matter of
-reading other stretches. The header's `own` says in JSON what else the rank knows (see engine.rank.checkpoint).
+reading other stretches. The header's `own` says in JSON what else the rank knows (see engine.rank.checkpoint.state).
 """
 
 from __future__ import annotations

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from engine import arithmetic
 from engine.checkpoints.folder import MANIFEST, TOKENIZER, ResumeError, read_manifest
 from engine.checkpoints.huggingface.read import Folder
 from engine.checkpoints.huggingface.shapes import ShapeError
 from engine.checkpoints.pieces import WEIGHT, Pieces
-from engine.parts import Model
-from engine.problems import Problem, SpecError
-from engine.spec import Spec, parse
+from engine.model_math import counts
+from engine.spec.parts import Model
+from engine.spec.problems import Problem, SpecError
+from engine.spec.spec import Spec, parse
 
 Array = np.ndarray[Any, Any]
 
@@ -80,7 +80,7 @@ class Start:
 
     def is_fresh(self, name: str, spec: Spec) -> bool:
         """Whether a parameter keeps the values that it is initialised with."""
-        last = len(arithmetic.layer_kinds(spec)) - 1
+        last = len(counts.layer_kinds(spec)) - 1
         return self.origin.has_other_head(spec) and name.startswith(f"{last}.")
 
 

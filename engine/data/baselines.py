@@ -10,7 +10,7 @@ import numpy.typing as npt
 from engine.data.examples import Examples
 from engine.data.prepare import Prepared
 from engine.data.specials import specials
-from engine.spec import Spec
+from engine.spec.spec import Spec
 
 
 def of(spec: Spec, prepared: Prepared) -> dict[str, float]:

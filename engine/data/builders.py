@@ -14,7 +14,7 @@ from engine.data.arrays import write_array
 from engine.data.examples import Example
 from engine.data.lines import Kind
 from engine.data.tokenizers import Bpe, Bytes, Tokenizer
-from engine.parts import Data
+from engine.spec.parts import Data
 
 PARTS = ("train", "validation")
 Say = Callable[[str], object]

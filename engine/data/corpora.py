@@ -16,7 +16,7 @@ from engine.data.examples import Example
 from engine.data.files import refusal
 from engine.data.lines import KIND_TITLES, Kind
 from engine.data.readers import catalogues, debian, docstrings, python
-from engine.parts import Objective
+from engine.spec.parts import Objective
 
 FILES_LISTED = 200
 DATASET_PREFIX = "dataset:"  # an uploaded data set is named by its id behind this

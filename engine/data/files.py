@@ -11,7 +11,7 @@ from pathlib import Path
 
 from engine.data import lines
 from engine.data.examples import Example
-from engine.problems import Problem, SpecError
+from engine.spec.problems import Problem, SpecError
 
 TEXT_SUFFIXES = (".txt", ".text", ".md", ".rst")
 SUFFIXES = TEXT_SUFFIXES + lines.SUFFIXES

@@ -8,8 +8,8 @@ from engine.data.batches import Rows
 from engine.data.examples import Examples
 from engine.data.prepare import Prepared
 from engine.data.sources import Training
-from engine.problems import Problem, SpecError
-from engine.spec import Spec
+from engine.spec.problems import Problem, SpecError
+from engine.spec.spec import Spec
 
 
 class FullBatch:

@@ -10,7 +10,7 @@ from engine.data.masked import MaskedTraining, MaskedValidation
 from engine.data.prepare import Prepared
 from engine.data.sources import Training, Validation
 from engine.data.specials import specials
-from engine.spec import Problem, Spec, SpecError
+from engine.spec.spec import Problem, Spec, SpecError
 
 
 def training(spec: Spec, prepared: Prepared) -> Training:

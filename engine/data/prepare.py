@@ -17,7 +17,7 @@ from engine.data.examples import Example, Examples, read_examples
 from engine.data.lines import Kind
 from engine.data.once import built_once
 from engine.directory import write_atomically
-from engine.parts import Data
+from engine.spec.parts import Data
 
 PREPARE_VERSION = 1  # goes up when the same text would become other tokens
 DATASETS = "datasets"  # below the data folder: uploaded data sets as the agent has fetched them

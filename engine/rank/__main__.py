@@ -20,10 +20,10 @@ def main() -> int:
     # Both are read while torch and deepspeed are imported, so they are set first.
     os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
     os.environ["DS_ACCELERATOR"] = kind
-    from engine.rank.lean import import_deepspeed
+    from engine.rank.run.deepspeed_import import import_deepspeed
 
     import_deepspeed()
-    from engine.rank.start import run_rank
+    from engine.rank.run.start import run_rank
 
     return run_rank(directory, rank, BEGAN)
 

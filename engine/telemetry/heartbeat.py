@@ -17,7 +17,7 @@ NAME = "heartbeat"
 
 
 class Stage(IntEnum):
-    """What a rank is at: each has its own limit (engine.supervision.hung)."""
+    """What a rank is at: each has its own limit (engine.supervisor.hang_detection)."""
 
     DATA = 0  # a large corpus is read and tokenised for as long as it takes
     BUILD = 1  # meets its peers, builds the engine

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.fabric import ALGORITHMS
+from engine.hardware.fabric_test import ALGORITHMS
 
 Scope = Literal["run", "rank", "device"]
 

@@ -11,8 +11,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from engine.supervision.environment import ROOT, allowed
-from engine.supervision.locks import holders
+from engine.supervisor.environment import ROOT, allowed
+from engine.supervisor.locks import holders
 
 log = logging.getLogger(__name__)
 

@@ -14,10 +14,11 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from engine import grid, procfs
+from engine import procfs
 from engine.directory import AttemptDirectory, Control, Placement, Seat, newest_in
-from engine.spec import Spec, parse
-from engine.supervisor import start_cold
+from engine.spec import grid
+from engine.spec.spec import Spec, parse
+from engine.supervisor.supervise import start_cold
 from jobs import datasets, starts
 from jobs.agent import address
 from jobs.models import Attempt, AttemptNode, Device, Event, Job, Node

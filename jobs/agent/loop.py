@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 
 from engine import procfs
 from engine.directory import AttemptDirectory, Control
-from engine.supervision.sweep import kill_tagged
+from engine.supervisor.cleanup import kill_tagged
 from jobs import checkpoints, devices, gangs, inventory, logs, nodes, suspicion, traces
 from jobs.agent import launch, part, warm
 from jobs.agent.children import Keeper

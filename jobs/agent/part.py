@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from engine.directory import AttemptDirectory, Control, Placement, State
-from engine.spec import parse
+from engine.spec.spec import parse
 from jobs import gangs
 from jobs.agent import launch
 from jobs.agent.follow import mirror_start, observe

@@ -3,7 +3,7 @@
 A device that is being probed may be leased all the same: the scheduler knows nothing of probes. The agent kills the
 probe in the very tick in which it sees the attempt, before it starts its supervisor, and the device's lock proves that
 nothing of the probe is left. A supervisor that the agent has not started (`python -m engine train`) gets the device
-between two measurements (engine.rank.probe).
+between two measurements (engine.rank.bench.probe).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pathlib import Path
 
 from django.conf import settings
 
-from engine.probed import EXIT_YIELDED, decode
-from engine.supervision.environment import ROOT, allowed, interpreter
+from engine.hardware.probe_results import EXIT_YIELDED, decode
+from engine.supervisor.environment import ROOT, allowed, interpreter
 from jobs import profiles
 from jobs.models import Device, Node
 
@@ -89,7 +89,14 @@ class Prober:
             "OMP_NUM_THREADS": str(threads),
             "CUDA_VISIBLE_DEVICES": device.id if kind == "cuda" else "",
         }
-        command = [interpreter(), "-m", "engine.rank.probe", str(self.node_dir / "locks"), device.id, kind]
+        command = [
+            interpreter(),
+            "-m",
+            "engine.rank.bench.probe",
+            str(self.node_dir / "locks"),
+            device.id,
+            kind,
+        ]
         with (self.node_dir / "probe.log").open("wb") as errors:
             return subprocess.Popen(
                 [*command, str(threads)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,

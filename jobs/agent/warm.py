@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from engine.directory import AttemptDirectory
-from engine.supervision.environment import interpreter
+from engine.supervisor.environment import interpreter
 from jobs.agent.children import Keeper
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ def keeper(node_dir: Path, device_kind: str) -> Keeper | None:
     socket_path(node_dir).unlink(
         missing_ok=True
     )  # of an earlier parent: it would look ready and answer nobody
-    command = [interpreter(), "-m", "engine.rank.warm", str(socket_path(node_dir))]
+    command = [interpreter(), "-m", "engine.rank.run.forkserver", str(socket_path(node_dir))]
     return Keeper("warm", command, node_dir, {"DS_ACCELERATOR": device_kind})
 
 

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 
 from engine.data.corpora import DATASET_PREFIX, Choice, refuse_more_classes, refuse_other_kind
 from engine.data.files import refusal
-from engine.spec import Spec
+from engine.spec.spec import Spec
 from jobs.datasets import content
 from jobs.models import Dataset, Run, Team
 

@@ -16,7 +16,7 @@ class DeviceProfile(models.Model):
     kind = models.CharField(max_length=10)  # cpu or cuda
     cores = models.FloatField(null=True)  # CPU devices: cores allotted
     torch = models.CharField(max_length=40)
-    # {name: {"value", "low", "high", "n"}} by the names of engine.probed.SOUGHT, and {name: [status, reason]}
+    # {name: {"value", "low", "high", "n"}}, names from engine.hardware.probe_results.SOUGHT; {name: [status, reason]}
     figures = models.JSONField(default=dict)
     missing = models.JSONField(default=dict)
     curves = models.JSONField(default=dict)  # {number format: [[size, FLOP/s], ...]} of square products
@@ -51,7 +51,7 @@ class LinkProfile(models.Model):
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="links")
     pool = models.ForeignKey(Pool, on_delete=models.CASCADE, related_name="links")
     device = models.CharField(max_length=120)  # its name
-    algorithm = models.CharField(max_length=20)  # one of engine.fabric.ALGORITHMS
+    algorithm = models.CharField(max_length=20)  # one of engine.hardware.fabric_test.ALGORITHMS
     is_between_nodes = models.BooleanField()
     num_devices = models.PositiveIntegerField()
     latency_s = models.FloatField()  # of one hop

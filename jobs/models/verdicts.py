@@ -10,7 +10,7 @@ from jobs.models.runs import Run
 
 class RunVerdict(models.Model):
     """One verdict of a run by one version of the rules. Written only by jobs.verdicts; the columns are those of the
-    table of runs, `body` is engine.judging.results.Verdict."""
+    table of runs, `body` is engine.verdict.results.Verdict."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="verdicts")
     rules_version = models.PositiveIntegerField()

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import Count, Exists, F, OuterRef, QuerySet
 
-from engine.spec import Spec, flatten
+from engine.spec.spec import Spec, flatten
 from engine.telemetry.metrics import METRICS
 from jobs.models import Run, RunMetric, RunParam, RunTag
 from jobs.runs.fields import ATTRIBUTES, Field

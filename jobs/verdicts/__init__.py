@@ -1,4 +1,4 @@
-"""Verdicts of runs: gathered from their series, judged by engine.verdict, kept, looked up and checked by twins."""
+"""Verdicts of runs: gathering, storage, lookup and checks by twins."""
 
 from jobs.verdicts.checks import CannotCheck, advance_checks, check_verdict, newest_check
 from jobs.verdicts.gather import facts_of

@@ -12,11 +12,11 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from engine import arithmetic
-from engine.judging.twins import NoTwin, twin_of
-from engine.judging.whatif import gain_of
-from engine.spec import Spec, SpecError, parse
-from engine.verdict import judge
+from engine.model_math import counts
+from engine.spec.spec import Spec, SpecError, parse
+from engine.verdict.judge import judge
+from engine.verdict.twins import NoTwin, twin_of
+from engine.verdict.whatif import gain_of
 from jobs import queue
 from jobs.models import CheckState, Event, Run, RunTag, RunVerdict, VerdictCheck
 from jobs.states import FINAL, JobState, StateError
@@ -178,7 +178,7 @@ def _token_s(run: Run) -> float | None:
     """Seconds a token of its steady steps, as its verdict has them."""
     kept = RunVerdict.objects.filter(run=run, is_final=True).order_by("-rules_version").first()
     step_s = kept.body.get("step_s") if kept else None
-    return step_s / arithmetic.tokens_per_step(parse(run.spec)) if step_s else None
+    return step_s / counts.tokens_per_step(parse(run.spec)) if step_s else None
 
 
 def _said(changes: dict[str, Any]) -> str:

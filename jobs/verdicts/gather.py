@@ -9,12 +9,12 @@ from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
-from engine.judging.facts import Device as DeviceFacts
-from engine.judging.facts import Facts, Floats
-from engine.judging.steady import WINDOW_STEPS, Ints, Told
-from engine.judging.steady import facts_of as facts_of_steps
-from engine.spec import SpecError, parse
+from engine.spec.spec import SpecError, parse
 from engine.telemetry.metrics import STEP_PHASES
+from engine.verdict.facts import Device as DeviceFacts
+from engine.verdict.facts import Facts, Floats
+from engine.verdict.steady import WINDOW_STEPS, Ints, Told
+from engine.verdict.steady import facts_of as facts_of_steps
 from jobs import series
 from jobs.models import Attempt, Job, Lease, Run, RunMetric
 from jobs.series import Series

@@ -8,9 +8,9 @@ from datetime import timedelta
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from engine.judging import results
-from engine.judging.facts import Facts
-from engine.verdict import RULES_VERSION, Verdict, judge
+from engine.verdict import results
+from engine.verdict.facts import Facts
+from engine.verdict.judge import RULES_VERSION, Verdict, judge
 from jobs.models import Run, RunVerdict
 from jobs.states import FINAL
 from jobs.verdicts.gather import facts_of

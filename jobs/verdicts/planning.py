@@ -5,16 +5,16 @@ from __future__ import annotations
 import msgspec
 
 from engine import planner
-from engine.judging import knobs
-from engine.judging.facts import Facts
-from engine.judging.results import Remedy, Verdict
-from engine.judging.whatif import gain_of
-from engine.spec import SpecError, parse
+from engine.spec.spec import SpecError, parse
+from engine.verdict import spec_edits
+from engine.verdict.facts import Facts
+from engine.verdict.results import Remedy, Verdict
+from engine.verdict.whatif import gain_of
 from jobs import planned
 from jobs.models import Run
 
 # What gives speed back that was given up for memory.
-RELEASES = (knobs.no_recompute, knobs.larger_micro_batch)
+RELEASES = (spec_edits.no_recompute, spec_edits.larger_micro_batch)
 
 
 def unlimited_gain(run: Run, facts: Facts) -> float | None:
@@ -26,9 +26,9 @@ def unlimited_gain(run: Run, facts: Facts) -> float | None:
     spec, gains = parse(run.spec), []
     for release in RELEASES:
         changes = release(spec)
-        if not changes or not knobs.works(run.spec, changes):
+        if not changes or not spec_edits.works(run.spec, changes):
             continue
-        other = knobs.changed(run.spec, changes)
+        other = spec_edits.changed(run.spec, changes)
         if planner.plan(other, profile).fits() == "will not fit":
             gains.append(gain_of(facts, other).share or 0.0)
     return max(gains, default=None)
@@ -50,7 +50,7 @@ def with_plans(run: Run, verdict: Verdict) -> Verdict:
         if not remedy.changes:
             return remedy
         try:
-            other = knobs.changed(run.spec, remedy.changes)
+            other = spec_edits.changed(run.spec, remedy.changes)
             change = planner.change(spec, other, profile, learnt)
         except (SpecError, ValueError) as error:
             return _unplanned(remedy, str(error))

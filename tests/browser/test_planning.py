@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 # A profile and three judged runs, through the doors that write them.
 JUDGED = """
-from engine.probed import PROBE_VERSION, Figure, Probed
+from engine.hardware.probe_results import PROBE_VERSION, Figure, Probed
 from engine.planner import PLANNER_VERSION
 from jobs import profiles
 from jobs.models import Device, Forecast, Membership, Run

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.ranks, pytest.mark.timeout(300)]
 ENDED = """
 import time
 from django.contrib.auth.models import User
-from engine.spec import parse
+from engine.spec.spec import parse
 from jobs import people, series, sweeps
 from jobs.models import Job, Run, Sweep
 owner = people.ensure_first_team_and_user()

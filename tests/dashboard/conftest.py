@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from dashboard import forms
-from engine.spec import Spec, flatten
+from engine.spec.spec import Spec, flatten
 from jobs.models import Attempt, Job, Node
 from jobs.states import AttemptState, JobState
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from django.urls import reverse
 
-from engine.hardware import PEAKS
+from engine.hardware.peaks import PEAKS
 from jobs.models import Device, Pool
 from tests.jobs.lived import probed
 

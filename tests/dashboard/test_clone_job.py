@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import reverse
 
-from engine.spec import parse
+from engine.spec.spec import parse
 from jobs.models import Job, Membership, Run
 from tests.dashboard.conftest import fields_of
 

@@ -10,7 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from engine.probed import Figure, Probed
+from engine.hardware.probe_results import Figure, Probed
 from jobs import nodes, profiles, scheduler
 from jobs.models import Attempt, AttemptNode, Device, Job, Lease, Node, NodeEvent
 

@@ -9,8 +9,8 @@ import re
 import pytest
 
 from engine.planner import plan, profile_of
-from engine.presets import preset
-from engine.spec import Spec
+from engine.spec.presets import preset
+from engine.spec.spec import Spec
 from jobs.models import Device
 from tests.dashboard.test_submit_job import CHECK, fields_of
 from tests.jobs.lived import probed
@@ -74,7 +74,7 @@ def test_odd_wishes_are_answered_as_if_they_were_not_made(owner_browser, node, w
 
 def test_the_panel_and_the_planner_agree(owner_browser, node):
     said = panel(owner_browser, preset("1.3b"), **{"plan.device": "T4"})
-    from engine.hardware import PEAKS
+    from engine.hardware.peaks import PEAKS
 
     t4 = profile_of(next(peak for peak in PEAKS if peak.name == "T4"))
     assert plan(preset("1.3b"), t4).fits() in said

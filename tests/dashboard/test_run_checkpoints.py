@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from engine.checkpoints.huggingface.shapes import GPT2
-from engine.spec import parse
+from engine.spec.spec import parse
 from jobs.models import Checkpoint, Job
 from jobs.states import JobState
 from tests.dashboard.conftest import set_state

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from dashboard import yaml_text
-from engine.presets import preset
-from engine.spec import parse, to_yaml
+from engine.spec.presets import preset
+from engine.spec.spec import parse, to_yaml
 from tests.dashboard.conftest import fields_of
 
 CHECK = "/submit/check/"

@@ -9,8 +9,8 @@ import pytest
 from django.urls import reverse
 
 from dashboard import forms
-from engine.presets import PRESETS, preset
-from engine.spec import Spec, flatten, to_yaml
+from engine.spec.presets import PRESETS, preset
+from engine.spec.spec import Spec, flatten, to_yaml
 from jobs import pools
 from jobs.models import Job, Membership, Pool
 from tests.dashboard.conftest import fields_of

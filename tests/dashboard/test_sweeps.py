@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
-from engine.presets import preset
+from engine.spec.presets import preset
 from jobs import rounds, sweeps
 from jobs.models import Job, Run, RunMetric, Sweep
 from jobs.states import JobState

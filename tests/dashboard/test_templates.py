@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.urls import reverse
 
-from engine.presets import preset
+from engine.spec.presets import preset
 from jobs import templates
 from jobs.models import Job, Template, TemplateEvent
 from tests.dashboard.conftest import fields_of

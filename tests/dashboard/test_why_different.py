@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dashboard import why_different
-from engine.judging import explain
+from engine.verdict import explain
 from jobs import tracking, verdicts
 from jobs.models import Run
 from tests.jobs.verdicts.conftest import trained  # noqa: F401  (fixture)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from engine import procfs
 from engine.directory import AttemptDirectory, Placement, Seat, State
-from engine.spec import parse
+from engine.spec.spec import parse
 from engine.telemetry import wire
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,7 +57,9 @@ class Supervised:
     def start(self) -> Supervised:
         environment = os.environ | {"TRAINER_PYTHON": str(self.trainer)} | self.environment
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "engine.supervisor", str(self.directory.path)], cwd=ROOT, env=environment
+            [sys.executable, "-m", "engine.supervisor", str(self.directory.path)],
+            cwd=ROOT,
+            env=environment,
         )
         return self
 

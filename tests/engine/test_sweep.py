@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from engine.spec import Spec, SpecError, flatten
+from engine.spec.spec import Spec, SpecError, flatten
 from engine.sweep import FIELDS_LIMIT, num_points, num_promoted, parse_sweep, points, ranked, rungs, vary_of
 
 LR = "optimiser.learning_rate"

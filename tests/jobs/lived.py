@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from engine.fabric import ALGORITHMS, MOST_SIZES, bus_bytes_per_s, sizes, whole_bytes
-from engine.probed import PROBE_VERSION, Figure, Probed
+from engine.hardware.fabric_test import ALGORITHMS, MOST_SIZES, bus_bytes_per_s, sizes, whole_bytes
+from engine.hardware.probe_results import PROBE_VERSION, Figure, Probed
 from jobs import forecasts, profiles, series
 from jobs.agent.follow import end
 from jobs.models import Attempt, Device, DeviceProfile, Job

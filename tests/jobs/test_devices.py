@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from engine.supervision.locks import hold_devices, release
+from engine.supervisor.locks import hold_devices, release
 from jobs import devices, nodes, queue, scheduler
 from jobs.agent.follow import end
 from jobs.models import Device, Job, Lease, NodeEvent

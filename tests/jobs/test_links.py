@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from engine.fabric import BY_NAME
-from engine.spec import SpecError
+from engine.hardware.fabric_test import BY_NAME
+from engine.spec.spec import SpecError
 from jobs import planned, queue
 from jobs.models import Device, Forecast, Job, LinkProfile
 from jobs.states import AttemptState, JobState

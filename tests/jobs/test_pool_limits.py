@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.spec import Problem, SpecError
+from engine.spec.spec import Problem, SpecError
 from jobs import pools, queue
 from jobs.models import Pool, PoolEvent
 from jobs.typed import SettingsError

@@ -9,7 +9,7 @@ import time
 import pytest
 from django.core.management import CommandError, call_command
 
-from engine.probed import EXIT_YIELDED, PROBE_VERSION, Figure, Probed, encode
+from engine.hardware.probe_results import EXIT_YIELDED, PROBE_VERSION, Figure, Probed, encode
 from jobs import nodes, profiles, scheduler
 from jobs.agent.probing import Prober
 from jobs.models import Device, DeviceProfile, NodeEvent

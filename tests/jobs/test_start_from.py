@@ -12,7 +12,7 @@ import pytest
 from engine.checkpoints.folder import is_held
 from engine.checkpoints.huggingface.export import export
 from engine.checkpoints.huggingface.shapes import GPT2
-from engine.problems import Problem, SpecError
+from engine.spec.problems import Problem, SpecError
 from jobs import checkpoints, inventory, queue
 from jobs.agent.follow import end
 from jobs.agent.launch import LaunchError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.spec import SpecError
+from engine.spec.spec import SpecError
 from jobs import queue
 from jobs.models import Event, Job, Membership, Pool, Priority, Run
 from jobs.models.people import Role

@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from engine.directory import AttemptDirectory
-from engine.supervision.locks import hold_folder
+from engine.supervisor.locks import hold_folder
 from jobs import inventory
 from jobs.models import Attempt, AttemptNode, Job
 from jobs.retention import tidy

@@ -11,12 +11,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from engine import arithmetic
 from engine.checkpoints.folder import sync
 from engine.directory import AttemptDirectory
-from engine.rank.loop import training_batches
-from engine.rank.start import open_session
-from engine.supervision.environment import free_port
+from engine.model_math import counts
+from engine.rank.run.loop import training_batches
+from engine.rank.run.start import open_session
+from engine.supervisor.environment import free_port
 
 ROUNDS = 7
 
@@ -44,7 +44,7 @@ def main() -> None:
     assert newest
     result: dict[str, Any] = {name: statistics.median(values[1:]) for name, values in found.items()}
     result["bytes"] = sum(path.stat().st_size for path in newest.iterdir())
-    result["parameters"] = arithmetic.parameters(session.spec)
+    result["parameters"] = counts.parameters(session.spec)
     sys.stderr.write(f"RESULT {json.dumps(result)}\n")
 
 

@@ -16,12 +16,12 @@ from torch import distributed, nn
 from engine.data import objectives
 from engine.data.prepare import prepare
 from engine.directory import AttemptDirectory
-from engine.rank.loop import train
-from engine.rank.loss import loss_of
 from engine.rank.model.build import Whole
-from engine.rank.optimisers import build_optimiser
-from engine.rank.schedule import learning_rate
-from engine.rank.start import open_session
+from engine.rank.model.loss import loss_of
+from engine.rank.run.loop import train
+from engine.rank.run.start import open_session
+from engine.rank.train.optimisers import build_optimiser
+from engine.rank.train.schedule import learning_rate
 from tests.perf.taking_turns import Turns
 
 

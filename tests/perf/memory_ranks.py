@@ -37,13 +37,13 @@ def main() -> None:
 
 
 def _measure_ranks() -> None:
-    import engine.rank.breakdown
-    import engine.rank.build
-    import engine.rank.loop
-    import engine.rank.start
+    import engine.rank.measure.breakdown
+    import engine.rank.run.loop
+    import engine.rank.run.start
+    import engine.rank.train.engine
 
-    run_rank, take_step = engine.rank.start.run_rank, engine.rank.loop.take_step
-    build, phase_of = engine.rank.start.build_engine, engine.rank.breakdown.Breakdown.phase
+    run_rank, take_step = engine.rank.run.start.run_rank, engine.rank.run.loop.take_step
+    build, phase_of = engine.rank.run.start.build_engine, engine.rank.measure.breakdown.Breakdown.phase
     found: dict[str, int] = {}
     highest: dict[str, int] = {}
     steps = 0
@@ -80,18 +80,18 @@ def _measure_ranks() -> None:
 
     def measured(directory: AttemptDirectory, rank: int, began: float) -> int:
         if not os.environ.get("ONLY_TIME"):
-            engine.rank.start.build_engine = built
-            engine.rank.loop.take_step = measured_step
-            engine.rank.breakdown.Breakdown.phase = measured_phase
-        engine.rank.loop._validate = lambda *_, **__: 0.0  # only steps are looked at
-        engine.rank.loop._save = lambda *_, **__: None
+            engine.rank.run.start.build_engine = built
+            engine.rank.run.loop.take_step = measured_step
+            engine.rank.measure.breakdown.Breakdown.phase = measured_phase
+        engine.rank.run.loop._validate = lambda *_, **__: 0.0  # only steps are looked at
+        engine.rank.run.loop._save = lambda *_, **__: None
         code = run_rank(directory, rank, began)
         (directory.path / f"memory{rank}.json").write_text(json.dumps(found | {"phases": highest}))
         return code
 
-    engine.rank.start.run_rank = measured
+    engine.rank.run.start.run_rank = measured
     if bucket := os.environ.get("BUCKET_ELEMENTS"):
-        engine.rank.build.BUCKET_ELEMENTS = int(bucket)
+        engine.rank.train.engine.BUCKET_ELEMENTS = int(bucket)
     if os.environ.get("OWN_PAGES"):
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, OWN_PAGES_BYTES)
 

@@ -10,14 +10,14 @@ import time
 from pathlib import Path
 
 from engine.directory import AttemptDirectory
-from engine.rank.breakdown import Breakdown
-from engine.rank.collectives import Payload
-from engine.rank.loop import take_step, training_batches
-from engine.rank.marks import HostMarks
-from engine.rank.readings import Readings
-from engine.rank.session import Session
-from engine.rank.start import open_session
-from engine.supervision.environment import free_port
+from engine.rank.measure.breakdown import Breakdown
+from engine.rank.measure.timers import HostMarks
+from engine.rank.parallel.collectives import Payload
+from engine.rank.run.loop import take_step, training_batches
+from engine.rank.run.session import Session
+from engine.rank.run.start import open_session
+from engine.rank.run.step_metrics import Readings
+from engine.supervisor.environment import free_port
 
 STEPS, WARM_UP, REPEATS = 10, 3, 2000
 

@@ -12,10 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from engine.spec import Spec, parse
+from engine.spec.spec import Spec, parse
 from tests.engine.rank.attempts import ROOT, Attempt, Forker, tiny, write_attempt
-from tests.engine.rank.test_other_layouts import BUDGET, LAYOUTS, TOLERANCE, curve_after_change, farthest
-from tests.engine.rank.test_saving import killed_at_a_random_moment
+from tests.engine.rank.checkpoint.test_async_save import killed_at_a_random_moment
+from tests.engine.rank.parallel.test_other_layouts import (
+    BUDGET,
+    LAYOUTS,
+    TOLERANCE,
+    curve_after_change,
+    farthest,
+)
 
 pytestmark = [pytest.mark.perf, pytest.mark.timeout(1500)]
 

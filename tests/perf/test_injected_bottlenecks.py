@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.verdict import judge
+from engine.verdict.judge import judge
 from tests.engine.rank.attempts import Forker
 from tests.engine.rank.bottlenecks import CASES
 from tests.engine.rank.conftest import forker, rank_data_dir  # noqa: F401  (fixtures)

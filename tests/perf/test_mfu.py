@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from engine import arithmetic, checks
 from engine.directory import AttemptDirectory
-from engine.hardware import PEAKS
+from engine.hardware.peaks import PEAKS
 from engine.local import spec_of
+from engine.model_math import counts
 from engine.planner import plan
-from engine.planning.profile import profile_of
+from engine.planner.profile import profile_of
+from engine.spec import checks
 from engine.telemetry import inventory, wire
 from tests.running import ROOT
 
@@ -80,7 +81,7 @@ def test_its_file_is_fit_for_a_gpu(name: str, capsys: pytest.CaptureFixture[str]
     assert planned.time and planned.time.mfu_share
     with capsys.disabled():
         print(
-            f"\n{name}: {arithmetic.parameters(spec) / 1e6:,.0f} M parameters, "
+            f"\n{name}: {counts.parameters(spec) / 1e6:,.0f} M parameters, "
             f"{planned.peak.total_bytes / 1e9:.0f} GB planned on an {profile.name}; "
             f"MFU planned, not measured: {planned.time.mfu_share.point:.0%}"
         )

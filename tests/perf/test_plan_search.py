@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from engine.hardware import PEAKS
+from engine.hardware.peaks import PEAKS
 from engine.planner import profile_of, search
-from engine.presets import preset
+from engine.spec.presets import preset
 
 pytestmark = pytest.mark.perf
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from engine import arithmetic
+from engine.model_math import counts
 from engine.planner import DeviceProfile, plan
-from engine.spec import Spec, parse
+from engine.spec.spec import Spec, parse
 from tests.engine.rank import attempts
 from tests.engine.rank.attempts import write_attempt
 from tests.perf.measuring import MeasuringForker
@@ -126,7 +126,7 @@ def learnt_from_others(ratios: dict[str, float], name: str) -> float:
 def said(name: str, predicted: float, whole: float) -> str:
     binds = plan(spec_of(name), CPU).peak.binds
     return (
-        f"  {name:40} {arithmetic.parameters(spec_of(name)) / 1e6:5.1f} M  predicted {predicted / 1e6:6.0f} ({binds}), "
+        f"  {name:40} {counts.parameters(spec_of(name)) / 1e6:5.1f} M  predicted {predicted / 1e6:6.0f} ({binds}), "
         f"measured {whole / 1e6:6.0f}: {predicted / whole - 1:+.1%};"
     )
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from engine import probed
+from engine.hardware import probe_results
 from engine.planner import PHASES, PROBED_REACH, Calibration, Correction, DeviceProfile, plan
-from engine.spec import Spec, parse
+from engine.spec.spec import Spec, parse
 from tests.engine.rank import attempts
 from tests.engine.rank.attempts import ROOT, write_attempt
 from tests.perf.measuring import MeasuringForker
@@ -50,9 +50,9 @@ def spec_of(name: str) -> Spec:
 
 
 def profile_of_this_machine(folder: Path) -> DeviceProfile:
-    command = [sys.executable, "-m", "engine.rank.probe", str(folder), "cpu-test", "cpu", "1"]
+    command = [sys.executable, "-m", "engine.rank.bench.probe", str(folder), "cpu-test", "cpu", "1"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=300, check=True)
-    found = probed.decode(done.stdout.splitlines()[-1])
+    found = probe_results.decode(done.stdout.splitlines()[-1])
     values = {name: figure.value for name, figure in found.figures.items()}
     return DeviceProfile(
         "this machine", "cpu", "measured", "a probe", {"fp32": values["gemm_fp32_flops_per_s"]},

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from engine.presets import PRESETS
+from engine.spec.presets import PRESETS
 from engine.telemetry import wire
 
 pytestmark = [pytest.mark.perf, pytest.mark.ranks, pytest.mark.timeout(3600)]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.presets import PRESETS
-from engine.spec import parse
+from engine.spec.presets import PRESETS
+from engine.spec.spec import parse
 from tests.engine.rank.attempts import ROOT, write_attempt
 from tests.perf.turns import ENVIRONMENT
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy
 import pytest
 
-from engine import arithmetic
 from engine.checkpoints.huggingface.shapes import shape_of
 from engine.data import objectives
 from engine.data.prepare import prepare
-from engine.spec import Spec, parse
+from engine.model_math import counts
+from engine.spec.spec import Spec, parse
 from tests.engine.rank.attempts import write_attempt
 from tests.perf import peers
 from tests.perf.turns import Contender, by_turns, ratio, table
@@ -84,7 +84,7 @@ def test_one_rank_against_a_plain_loop(contender: Make) -> None:
     spec = spec_of()
     found = by_turns([contender("plain", "plain", spec), contender("ours", "ours", spec)], ROUNDS)
     share = ratio(found["plain"], found["ours"])
-    print(f"\n{table(found, arithmetic.tokens_per_step(spec))}\nours / plain loop {share:.3f} (target 0.98)")
+    print(f"\n{table(found, counts.tokens_per_step(spec))}\nours / plain loop {share:.3f} (target 0.98)")
     assert share >= 0.98
 
 
@@ -92,7 +92,7 @@ def test_two_ranks_against_torchs_ddp(contender: Make) -> None:
     spec = spec_of(data=2, zero_stage=0)
     found = by_turns([contender("ddp", "ddp", spec), contender("ours", "ours", spec)], ROUNDS)
     share = ratio(found["ddp"], found["ours"])
-    print(f"\n{table(found, arithmetic.tokens_per_step(spec))}\nours / DDP {share:.3f} (target 0.95)")
+    print(f"\n{table(found, counts.tokens_per_step(spec))}\nours / DDP {share:.3f} (target 0.95)")
     assert share >= 0.95
 
 
@@ -101,9 +101,9 @@ def test_one_rank_against_hugging_faces_trainer(contender: Make, model: dict[str
     spec = spec_of(model)
     trainer = contender("trainer", "trainer", spec)
     found = by_turns([trainer, contender("ours", "ours", spec)], ROUNDS)
-    assert f"{arithmetic.parameters(spec):,} parameters" in trainer.log.read_text()
+    assert f"{counts.parameters(spec):,} parameters" in trainer.log.read_text()
     share = ratio(found["trainer"], found["ours"])
-    print(f"\n{table(found, arithmetic.tokens_per_step(spec))}\nours / Trainer {share:.3f} (target 1.1)")
+    print(f"\n{table(found, counts.tokens_per_step(spec))}\nours / Trainer {share:.3f} (target 1.1)")
     assert share >= 1.1
 
 
@@ -116,5 +116,5 @@ def test_cpu_seconds_of_zero_1_on_two_ranks_at_equal_work(contender: Make) -> No
     )  # fmt: skip
     shares = {name: ratio(turns, found["plain"], "cpu_s") for name, turns in found.items()}
     told = ", ".join(f"{name} {share:.3f}" for name, share in shares.items())
-    print(f"\n{table(found, arithmetic.tokens_per_step(alone))}\nCPU s / plain: {told} (target 1.10)")
+    print(f"\n{table(found, counts.tokens_per_step(alone))}\nCPU s / plain: {told} (target 1.10)")
     assert shares["ZeRO 1"] <= 1.10

@@ -15,10 +15,9 @@ from typing import Any
 
 import pytest
 
-from engine import arithmetic
-from engine.planner import DeviceProfile, plan
-from engine.planning import memory
-from engine.spec import Spec, parse
+from engine.model_math import counts
+from engine.planner import DeviceProfile, memory, plan
+from engine.spec.spec import Spec, parse
 from tests.engine.rank import attempts
 from tests.engine.rank.attempts import write_attempt
 from tests.perf.measuring import MeasuringForker
@@ -58,7 +57,7 @@ def forker(monkeypatch: pytest.MonkeyPatch) -> Iterator[MeasuringForker]:
 
 
 def test_peak_memory_by_zero_stage(forker: MeasuringForker, tmp_path: Path) -> None:
-    count = arithmetic.parameters(spec_of(0, 2))
+    count = counts.parameters(spec_of(0, 2))
     print(f"\n{count / 1e6:.1f} M parameters; MB of the fullest rank beyond its process, ratios to ZeRO 0")
     print("ranks  ZeRO  at rest   peak   peak ratio   the plan's   the paper's")
     for ranks in (2, 4):

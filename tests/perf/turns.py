@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.supervision.environment import free_port
+from engine.supervisor.environment import free_port
 from tests.running import ROOT
 
 # What the engine's own ranks get on a machine of two cores.

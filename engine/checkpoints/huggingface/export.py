@@ -15,7 +15,7 @@ from engine.checkpoints.folder import TOKENIZER, read_manifest
 from engine.checkpoints.huggingface.shapes import Shape, shape_of
 from engine.checkpoints.pieces import WEIGHT, Pieces
 from engine.data.specials import specials
-from engine.spec import Spec, parse
+from engine.spec.spec import Spec, parse
 
 Array = np.ndarray[Any, Any]
 

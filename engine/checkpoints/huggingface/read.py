@@ -11,7 +11,7 @@ import numpy as np
 from engine.checkpoints.folder import TOKENIZER
 from engine.checkpoints.huggingface.shapes import Entry, Shape, ShapeError, shape_in
 from engine.checkpoints.tensors import BadFile, TensorFile
-from engine.parts import Model
+from engine.spec.parts import Model
 
 Array = np.ndarray[Any, Any]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.parts import Model
+from engine.spec.parts import Model
 
 EPSILON = 1e-5  # of every norm here
 ROTARY_BASE = 10_000.0

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from engine.rank.model.positions import rotated
 from engine.rank.model.shard import ColumnLinear, RowLinear, Shard
-from engine.spec import Spec
+from engine.spec.spec import Spec
 
 
 class Attention(nn.Module):

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from engine.rank.model.attention import Attention, CrossAttention
 from engine.rank.model.embed import Stream, real_keys
 from engine.rank.model.shard import ColumnLinear, RowLinear, Shard
-from engine.spec import Spec
+from engine.spec.spec import Spec
 
 
 def norm(spec: Spec) -> nn.Module:

@@ -12,24 +12,24 @@ import math
 import torch
 from torch import Tensor, nn
 
-from engine import arithmetic
+from engine.model_math import counts
 from engine.rank.model.blocks import CrossBlock, DecoderBlock, EncoderBlock
 from engine.rank.model.embed import Embed, Stream
 from engine.rank.model.ends import ClassHead, Head, LastNorm, SourceNorm
 from engine.rank.model.shard import WHOLE, Shard, splits_of
-from engine.spec import Spec
+from engine.spec.spec import Spec
 
 INIT_STD = 0.02  # GPT-2's
 INTO_THE_STREAM = ("output.weight", "down.weight")
 
-KINDS: dict[arithmetic.LayerKind, type[nn.Module]] = {
+KINDS: dict[counts.LayerKind, type[nn.Module]] = {
     "embed": Embed, "decoder_block": DecoderBlock, "encoder_block": EncoderBlock, "cross_block": CrossBlock,
     "source_norm": SourceNorm, "norm": LastNorm, "head": Head, "class_head": ClassHead,
 }  # fmt: skip
 
 
 def layer_class(spec: Spec, index: int) -> type[nn.Module]:
-    return KINDS[arithmetic.layer_kinds(spec)[index]]
+    return KINDS[counts.layer_kinds(spec)[index]]
 
 
 def build_layer(spec: Spec, index: int, shard: Shard = WHOLE) -> nn.Module:
@@ -45,8 +45,8 @@ class Whole(nn.Module):
 
     def __init__(self, spec: Spec, shard: Shard = WHOLE) -> None:
         super().__init__()
-        layers = [build_layer(spec, index, shard) for index in range(len(arithmetic.layer_kinds(spec)))]
-        if arithmetic.is_tied(spec):
+        layers = [build_layer(spec, index, shard) for index in range(len(counts.layer_kinds(spec)))]
+        if counts.is_tied(spec):
             layers[-1].weight = layers[0].token.weight
         for index, layer in enumerate(layers):
             self.add_module(str(index), layer)
@@ -66,7 +66,7 @@ def _empty(spec: Spec, index: int, shard: Shard) -> nn.Module:
 
 @torch.no_grad()
 def _initialise(spec: Spec, index: int, layer: nn.Module) -> None:
-    tied = arithmetic.is_tied(spec) and isinstance(layer, Head)
+    tied = counts.is_tied(spec) and isinstance(layer, Head)
     random = torch.Generator().manual_seed(spec.seed + (0 if tied else index))
     # GPT-2's: keeps the stream's variance over depth, however many sublayers add to it.
     depth = spec.model.num_encoder_layers if isinstance(layer, EncoderBlock) else spec.model.layers

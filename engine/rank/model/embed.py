@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from engine.data.batches import PADDING
 from engine.rank.model.positions import sinusoidal
 from engine.rank.model.shard import Shard
-from engine.spec import Spec
+from engine.spec.spec import Spec
 
 Stream = Tensor | tuple[Tensor, ...]
 

@@ -8,7 +8,7 @@ from engine.data.batches import PADDING
 from engine.rank.model.blocks import norm
 from engine.rank.model.embed import Stream
 from engine.rank.model.shard import Shard
-from engine.spec import Spec
+from engine.spec.spec import Spec
 
 
 class SourceNorm(nn.Module):

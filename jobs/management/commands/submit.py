@@ -10,8 +10,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from engine.presets import PRESETS
-from engine.spec import Spec, SpecError, parse, with_changes, yaml_values
+from engine.spec.presets import PRESETS
+from engine.spec.spec import Spec, SpecError, parse, with_changes, yaml_values
 from jobs import queue
 from jobs.management import lines
 from jobs.management.owner import team_of, template_called, user_called

@@ -9,8 +9,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from engine.problems import SpecError
-from engine.spec import Spec, parse, yaml_values
+from engine.spec.problems import SpecError
+from engine.spec.spec import Spec, parse, yaml_values
 from jobs import standings, sweeps
 from jobs.management.owner import team_of, user_called
 from jobs.models import Sweep

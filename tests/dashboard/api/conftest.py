@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from engine.spec import Spec
+from engine.spec.spec import Spec
 from jobs import people, queue, templates
 from jobs.models import Device, Membership, Node, Pool, Sweep, Team
 

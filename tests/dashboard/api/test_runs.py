@@ -8,7 +8,7 @@ import pytest
 
 from dashboard.api.shapes import RunOut
 from engine.directory import AttemptDirectory, Placement
-from engine.spec import Spec
+from engine.spec.spec import Spec
 from jobs import logs, series
 from jobs.models import Attempt, Device, Lease, Node, Run
 from jobs.series import Point

@@ -9,7 +9,7 @@ from typing import Any
 from engine.checkpoints import tensors
 from engine.checkpoints.folder import complete
 from engine.checkpoints.pieces import WEIGHT, key_of, rank_file
-from engine.spec import Spec, parse
+from engine.spec.spec import Spec, parse
 
 
 def small(**model: Any) -> Spec:

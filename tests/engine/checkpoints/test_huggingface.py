@@ -16,9 +16,9 @@ from torch import Tensor
 from engine.checkpoints.huggingface.export import export
 from engine.checkpoints.huggingface.read import Folder
 from engine.checkpoints.huggingface.shapes import ShapeError, shape_of
-from engine.parts import Model
 from engine.rank.model.build import Whole
-from engine.spec import Spec, parse
+from engine.spec.parts import Model
+from engine.spec.spec import Spec, parse
 from tests.engine.checkpoints.made import small, write_checkpoint
 
 LLAMA = {"positions": "rotary", "norm": "rmsnorm", "feed_forward": "swiglu", "biases": False}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.data import baselines, prepare
-from engine.spec import parse
+from engine.spec.spec import parse
 
 
 def test_classes_have_the_loss_of_their_frequencies_and_the_share_of_the_most_frequent(

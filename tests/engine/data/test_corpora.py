@@ -11,8 +11,8 @@ import pytest
 
 from engine.data import corpora, files, prepare
 from engine.data.readers import python
-from engine.parts import Data, Objective
-from engine.spec import SpecError
+from engine.spec.parts import Data, Objective
+from engine.spec.spec import SpecError
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from engine.data import full, objectives, prepare
 from engine.data.prepare import Prepared
 from engine.data.specials import IGNORED, PADDING, specials
 from engine.data.tokenizers import Bytes
-from engine.spec import Spec, SpecError, parse
+from engine.spec.spec import Spec, SpecError, parse
 
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 

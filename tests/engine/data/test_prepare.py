@@ -12,8 +12,8 @@ import pytest
 from tokenizers import Tokenizer
 
 from engine.data import files, objectives, once, prepare, segments
-from engine.parts import Data
-from engine.spec import SpecError, parse
+from engine.spec.parts import Data
+from engine.spec.spec import SpecError, parse
 
 
 @pytest.fixture

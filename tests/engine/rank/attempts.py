@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from engine import grid
 from engine.directory import AttemptDirectory, Placement, Seat
-from engine.spec import Spec, parse
+from engine.spec import grid
+from engine.spec.spec import Spec, parse
 from engine.telemetry import wire
 
 ROOT = Path(__file__).resolve().parents[3]

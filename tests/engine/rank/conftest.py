@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.spec import Spec
+from engine.spec.spec import Spec
 from tests.engine.rank.attempts import Attempt, Forker, write_attempt
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydoc_data import topics
 from typing import Any
 
-from engine.spec import Spec
+from engine.spec.spec import Spec
 from tests.engine.rank.attempts import Attempt, tiny
 
 STEPS = 30

@@ -15,9 +15,9 @@ from pathlib import Path
 import msgspec
 
 from engine.directory import EXIT_STOPPED, AttemptDirectory, Seat
-from engine.rank.warm import _be_rank, preload
-from engine.supervision.environment import free_port, rank_environment
-from engine.supervision.spawn import Spawn, rank_log, start_child
+from engine.rank.run.forkserver import _be_rank, preload
+from engine.supervisor.environment import free_port, rank_environment
+from engine.supervisor.spawn import Spawn, rank_log, start_child
 from tests.engine.rank import injection
 from tests.engine.rank.attempts import ATTEMPT_LIMIT_S
 

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from engine.directory import AttemptDirectory
-from engine.judging.facts import Device, Facts
-from engine.judging.knobs import changed
-from engine.judging.results import Verdict
-from engine.judging.steady import Told, facts_of
-from engine.judging.whatif import gain_of
-from engine.spec import Spec
+from engine.spec.spec import Spec
 from engine.telemetry.metrics import STEP_PHASES
+from engine.verdict.facts import Device, Facts
+from engine.verdict.results import Verdict
+from engine.verdict.spec_edits import changed
+from engine.verdict.steady import Told, facts_of
+from engine.verdict.whatif import gain_of
 from tests.engine.rank import injection
 from tests.engine.rank.attempts import Attempt, Forker, tiny, write_attempt
 

@@ -40,7 +40,7 @@ def apply(directory: Path, rank: int) -> None:
 
 def _data(seconds: float) -> None:
     """So long a sequence, in the iterator that hands out micro-batches."""
-    from engine.rank import trainers
+    from engine.rank.train import trainers
 
     original = trainers.MicroBatches.of
 
@@ -56,7 +56,7 @@ def _block(seconds: float) -> None:
     """So long a sequence and block, a third of it forward and the rest backward."""
     import torch
 
-    from engine.rank import start
+    from engine.rank.run import start
 
     class Slow(torch.autograd.Function):
         @staticmethod
@@ -88,7 +88,7 @@ def _link(bytes_per_s: float) -> None:
     """What collectives carry takes so long, on every rank that takes part."""
     from deepspeed.comm.torch import TorchBackend
 
-    from engine.rank.collectives import PAYLOADS
+    from engine.rank.parallel.collectives import PAYLOADS
 
     def slowed(original: Any) -> Any:
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -112,7 +112,7 @@ def _bytes(value: Any) -> int:
 
 def _host(seconds: float) -> None:
     """So long a step, between the phases."""
-    from engine.rank import loop
+    from engine.rank.run import loop
 
     original = loop.learning_rate
 

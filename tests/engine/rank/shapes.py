@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from engine.data.batches import PADDING
-from engine.spec import Spec
+from engine.spec.spec import Spec
 from tests.engine.rank.attempts import tiny
 
 FAMILIES: dict[str, dict[str, Any]] = {

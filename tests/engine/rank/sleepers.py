@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from engine.rank.warm import preload
+from engine.rank.run.forkserver import preload
 from tests.engine.rank import forker
 
 FORWARD_S, BACKWARD_S = 0.03, 0.06  # long beside the real work of the tiny layers, also on a busy host

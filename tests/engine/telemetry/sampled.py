@@ -13,7 +13,7 @@ import msgspec
 
 from engine import procfs
 from engine.directory import AttemptDirectory, Placement, RankExit, Seat, State
-from engine.spec import parse
+from engine.spec.spec import parse
 from engine.telemetry import wire
 from engine.telemetry.attempts import Attempts
 from engine.telemetry.readings import DeviceInfo, Reading

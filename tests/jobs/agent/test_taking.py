@@ -8,7 +8,7 @@ import time
 import msgspec
 import pytest
 
-from engine.spec import parse
+from engine.spec.spec import parse
 from jobs import queue, scheduler
 from jobs.agent import launch
 from jobs.agent.launch import LaunchError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.spec import SpecError
+from engine.spec.spec import SpecError
 from jobs import datasets, queue
 from jobs.agent.launch import LaunchError, prepare
 from jobs.datasets import DatasetError

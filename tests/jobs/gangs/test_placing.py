@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.spec import SpecError
+from engine.spec.spec import SpecError
 from jobs import queue, scheduler
 from jobs.models import Job, Lease, Node, Pool
 from jobs.states import MemberState

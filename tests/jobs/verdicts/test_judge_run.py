@@ -11,7 +11,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from engine import hardware, planner
+from engine import planner
+from engine.hardware import peaks
 from jobs import tracking, verdicts
 from jobs.models import Attempt, Job, Run, RunVerdict
 from jobs.states import JobState
@@ -123,7 +124,7 @@ def test_more_ranks_than_are_read_make_it_say_so(trained, monkeypatch):
 def test_old_runs_keep_what_older_rules_said_and_can_be_judged_again(trained, capsys, monkeypatch):
     job = trained(*SLOW_DATA, state=JobState.SUCCEEDED)
     old = verdicts.judge_run(job.run)
-    monkeypatch.setattr("engine.verdict.RULES_VERSION", 2)
+    monkeypatch.setattr("engine.verdict.judge.RULES_VERSION", 2)
     assert verdicts.Judge().look() == 0
     assert verdicts.current(job.run).id == old.id
     call_command("rejudge", job.run.id)
@@ -144,7 +145,7 @@ def test_memory_is_the_limit_where_it_alone_refuses_what_would_be_faster(
     trained, monkeypatch, memory_bytes, name
 ):
     """Recomputing costs a quarter of this step; whether memory asks for it is what the planner says."""
-    profile = planner.profile_of(hardware.peak_of("NVIDIA T4"))
+    profile = planner.profile_of(peaks.peak_of("NVIDIA T4"))
     small = dataclasses.replace(profile, memory_bytes=memory_bytes)
     monkeypatch.setattr("jobs.planned.profile_of", lambda pool: small)
     job = trained({}, {}, changes=("parallel.activation_checkpointing=full",))

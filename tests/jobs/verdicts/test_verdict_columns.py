@@ -51,7 +51,7 @@ def test_runs_stand_in_the_order_of_what_their_limit_costs(some, team):
 
 
 def test_the_newest_rules_count(some, team, monkeypatch):
-    monkeypatch.setattr("engine.verdict.RULES_VERSION", 2)
+    monkeypatch.setattr("engine.verdict.judge.RULES_VERSION", 2)
     monkeypatch.setattr("jobs.verdicts.gather._nothing", lambda run, job: "not by these rules")
     verdicts.judge_run(some["link"].run)
     asker = runs.Asker(Run.objects.filter(team=team), "olga", timezone.now())

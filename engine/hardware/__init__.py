@@ -1,0 +1,1 @@
+"""Device peaks, probe results and fabric measurements."""

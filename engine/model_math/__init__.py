@@ -1,0 +1,1 @@
+"""Parameter, token and FLOP counts of a model."""

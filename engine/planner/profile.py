@@ -1,0 +1,122 @@
+"""What a plan needs to know of the devices it would run on: speeds, links, memory, power and price."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+from engine.hardware import peaks
+from engine.planner.ranges import Range
+
+GIB = 1024**3
+MIB = 1024**2
+# CPU: a process that has imported torch 2.13 and DeepSpeed 0.19.8 (276 MB), with what its first steps load and gloo's
+# buffers (33 MB); measured 2026-11-27. CUDA: context and NCCL, 1 to 4 GiB by all reports; not measured here.
+FRAMEWORK_BYTES = {"cpu": 309_000_000, "cuda": int(1.5 * GIB)}
+# The hooks with which ZeRO 3 gathers a parameter (323 ms a step for 150 uses against 71 ms with ZeRO 0 on a CPU), and
+# what the loop does in a step beside training. CUDA's are guesses of the same work on a faster core.
+GATHER_S = {"cpu": 1e-3, "cuda": 2e-4}
+STEP_S = {"cpu": 3e-3, "cuda": 2e-3}
+# Of rates that a probe has measured on products and copies of the right size
+PROBED_REACH = Range(0.6, 0.85, 1.0)
+# Shares of a data sheet's two rates that the matrices and the streams of a Transformer reach.
+MATRICES_REACH = Range(0.45, 0.65, 0.85)
+STREAMS_REACH = Range(0.6, 0.8, 0.92)
+
+
+@dataclass(frozen=True)
+class Link:
+    """Cost of a message of S bytes over it: latency_s + S / bytes_per_s; one way, as one device sees it."""
+
+    latency_s: float
+    bytes_per_s: float
+
+
+@dataclass(frozen=True)
+class PowerLevels:
+    """Watts of one device while it computes, while it communicates, and while it waits."""
+
+    compute_w: float
+    communication_w: float
+    waiting_w: float
+
+
+@dataclass(frozen=True)
+class DeviceProfile:
+    """One kind of device. `standing` says where the speeds come from: `measured` by a probe on that very device,
+    `estimated` from its table row (engine.hardware.peaks). None: not known, and what depends on it is not predicted."""
+
+    name: str  # as the driver reports it, or the table's row
+    kind: Literal["cpu", "cuda"]
+    standing: Literal["measured", "estimated"]
+    source: str  # of the figures, with its date
+    flops_per_s: dict[
+        str, float
+    ]  # by number format: dense peak (estimated), or a large product's rate (measured)
+    memory_bytes: int | None = None  # what all that lives on the device must fit into
+    memory_bytes_per_s: float | None = None
+    compute_share: Range = MATRICES_REACH  # of flops_per_s
+    memory_share: Range = STREAMS_REACH  # of memory_bytes_per_s
+    # Square products by number format, (size, FLOP/s) from small to large, where a probe has measured them.
+    curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    optimiser_bytes_per_s: float | None = None  # of fused AdamW; None: as any stream
+    # What one operation of eager torch takes before it does any work, one parameter's ZeRO-3 gather, and one step.
+    operation_s: float = 6e-6
+    gather_s: float | None = None  # None: GATHER_S
+    step_s: float | None = None  # None: STEP_S
+    within_node: Link | None = None
+    between_nodes: Link | None = None
+    devices_per_node: int | None = None
+    host_link: Link | None = None  # to the host's memory, for what is offloaded
+    disk_bytes_per_s: float | None = None
+    framework_bytes: int | None = None  # resident before a model is there; None: FRAMEWORK_BYTES
+    power: PowerLevels | None = None
+    price_per_device_hour: float | None = None
+    currency: str = ""
+    notes: dict[str, str] = field(default_factory=dict)  # what else the probe has to say, for people
+
+    @property
+    def one_gather_s(self) -> float:
+        return GATHER_S[self.kind] if self.gather_s is None else self.gather_s
+
+    @property
+    def one_step_s(self) -> float:
+        return STEP_S[self.kind] if self.step_s is None else self.step_s
+
+    @property
+    def resident_bytes(self) -> int:
+        return FRAMEWORK_BYTES[self.kind] if self.framework_bytes is None else self.framework_bytes
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> DeviceProfile:
+        """Raises pydantic.ValidationError (a ValueError) for anything else than `to_json` gave."""
+        return _PROFILE.validate_python(values)
+
+
+_PROFILE = TypeAdapter(DeviceProfile)
+
+
+def profile_of(peak: peaks.Peak) -> DeviceProfile:
+    """The profile of a device that nobody here has measured, from its row in the table."""
+    within = Link(peaks.LATENCY_S[peak.link], peak.link_bytes_per_s)
+    limit_w = peak.power_limit_w
+    return DeviceProfile(
+        name=peak.name,
+        kind="cuda",
+        standing="estimated",
+        source=f"{peak.source}, {peak.date}",
+        flops_per_s={dtype: tflops * 1e12 for dtype, tflops in peak.tflops.items()},
+        memory_bytes=peak.memory_bytes,
+        memory_bytes_per_s=peak.memory_bytes_per_s,
+        within_node=within,
+        between_nodes=Link(peaks.LATENCY_S["network"], peak.network_bytes_per_s),
+        devices_per_node=8,
+        host_link=Link(peaks.LATENCY_S["pcie"], peak.host_bytes_per_s),
+        disk_bytes_per_s=3e9,
+        power=PowerLevels(0.9 * limit_w, 0.5 * limit_w, 0.2 * limit_w),
+    )

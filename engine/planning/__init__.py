@@ -1,1 +1,0 @@
-"""What the planner (engine.planner, its one door) is made of: memory, step time, energy, search."""

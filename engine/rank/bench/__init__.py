@@ -1,0 +1,1 @@
+"""Measurements of devices and links that run inside a rank."""

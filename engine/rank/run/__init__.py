@@ -1,0 +1,1 @@
+"""Life of a rank: start, training loop, recovery, exit."""

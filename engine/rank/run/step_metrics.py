@@ -1,0 +1,124 @@
+"""The metrics of a step, by the names of engine.telemetry.metrics."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+
+from engine.hardware.peaks import peak_of
+from engine.model_math import counts, flops
+from engine.rank.measure.recorder import Absences
+from engine.rank.run.evaluate import absent_scores
+from engine.rank.run.session import Session
+from engine.rank.train.optimisers import HISTORY
+
+ALLOCATOR_METRICS = (
+    "memory_allocated_bytes", "memory_reserved_bytes", "memory_peak_bytes", "alloc_retries", "alloc_failures",
+)  # fmt: skip
+# L-BFGS gathers its history in so many steps; every other state is there after the first.
+GROWING_STEPS = HISTORY + 1
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class Readings:
+    """Turns what the loop measured into metrics. What cannot be read here is left out, never 0."""
+
+    def __init__(self, session: Session) -> None:
+        spec = session.spec
+        self._session = session
+        self._tokens_per_step = counts.tokens_per_step(spec)
+        self._flops_per_step = flops.per_token(spec) * self._tokens_per_step
+        self._on_cuda = session.device.type == "cuda"
+        self._device_name = torch.cuda.get_device_name(session.device) if self._on_cuda else ""
+        self._peak_flops_per_s = self._peak()
+        self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+        self.steps_done = session.first_step
+        self.held_out: dict[str, float] = {}  # what the newest validation found
+        self._losses: list[float] = []  # since then
+        self._last: dict[str, float] = {}
+        self._growing_steps, self._state_bytes = GROWING_STEPS, 0.0
+
+    def _peak(self) -> float | None:
+        """Dense FLOP/s of all devices together; None where the table does not know the device."""
+        peak = peak_of(self._device_name) if self._on_cuda else None
+        tflops = peak.tflops.get(self._session.dtype) if peak else None
+        return tflops * 1e12 * self._session.spec.parallel.world_size if tflops else None
+
+    def absences(self) -> Absences:
+        """Why some metrics of this run and its ranks cannot be had."""
+        run, rank = absent_scores(self._session.spec), {}
+        if self._peak_flops_per_s is None:
+            what = f"{self._device_name} in {self._session.dtype}" if self._on_cuda else "a CPU"
+            run["mfu_share"] = ("unsupported", f"no peak is known for {what}, and none is guessed")
+        if not self._on_cuda:
+            why = ("unsupported", "torch keeps these figures for CUDA devices only; see resident memory")
+            rank = dict.fromkeys(ALLOCATOR_METRICS, why)
+            rank["host_gap_s"] = ("unsupported", "on a CPU the host is the device: its gaps are in 'other'")
+        return {"run": run, "rank": rank}
+
+    def of_run(
+        self, done: int, loss: float, rate: float, norm: float | None, step_s: float
+    ) -> dict[str, float]:
+        self.steps_done = done
+        self._losses.append(loss)
+        flops_per_s = self._flops_per_step / step_s
+        metrics = {
+            "loss": loss,
+            "learning_rate": rate,
+            "tokens": float(done * self._tokens_per_step),
+            "step_s": step_s,
+            "tokens_per_s": self._tokens_per_step / step_s,
+            "flops_per_s": flops_per_s,
+        }
+        if norm is not None:
+            metrics["grad_norm"] = norm
+        if self._peak_flops_per_s is not None:
+            metrics["mfu_share"] = flops_per_s / self._peak_flops_per_s
+        if self._session.guard.policy != "stop":
+            metrics["broken_steps"] = float(self._session.guard.num_broken)
+        if self._session.dtype == "fp16":
+            metrics["loss_scale"] = float(self._session.engine.optimizer.loss_scale)
+        self._last = metrics
+        return metrics
+
+    def of_rank(self) -> dict[str, float]:
+        """The memory of this rank, now."""
+        if self._growing_steps:
+            self._growing_steps -= 1
+            self._state_bytes = state_bytes(self._session.optimiser)
+        own = {"rss_bytes": self._rss_bytes(), "optimiser_state_bytes": self._state_bytes}
+        return own | (allocator_metrics(torch.cuda) if self._on_cuda else {})
+
+    def _rss_bytes(self) -> float:
+        return float(os.pread(self._statm, 128, 0).split()[1]) * _PAGE_BYTES
+
+    def final(self) -> dict[str, float]:
+        """The last step's metrics, with the newest validation loss if there was one."""
+        return self._last | self.held_out
+
+    def mean_loss(self) -> float | None:
+        """Of training since the last call; None where there was no step."""
+        losses, self._losses = self._losses, []
+        return sum(losses) / len(losses) if losses else None
+
+
+def state_bytes(optimiser: torch.optim.Optimizer) -> float:
+    """Of all tensors in its state, and in lists there, as L-BFGS keeps its history."""
+    found = (value for state in optimiser.state.values() for value in state.values())
+    flat = (one for value in found for one in (value if isinstance(value, list) else [value]))
+    return float(sum(one.numel() * one.element_size() for one in flat if isinstance(one, torch.Tensor)))
+
+
+def allocator_metrics(cuda: Any) -> dict[str, float]:
+    """One reading of the allocator's counters; the peak is that of the step, since it is reset here."""
+    stats = cuda.memory_stats()
+    cuda.reset_peak_memory_stats()
+    return {
+        "memory_allocated_bytes": float(stats.get("allocated_bytes.all.current", 0)),
+        "memory_reserved_bytes": float(stats.get("reserved_bytes.all.current", 0)),
+        "memory_peak_bytes": float(stats.get("allocated_bytes.all.peak", 0)),
+        "alloc_retries": float(stats.get("num_alloc_retries", 0)),
+        "alloc_failures": float(stats.get("num_ooms", 0)),
+    }

@@ -1,0 +1,1 @@
+"""One training step: engine, optimiser, schedule, precision."""

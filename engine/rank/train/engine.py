@@ -1,0 +1,95 @@
+"""From a spec to a DeepSpeed engine: plain, ZeRO 0-3, or a pipeline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import deepspeed
+import torch
+from torch import nn
+
+from engine.model_math import counts
+from engine.rank.model.build import Whole
+from engine.rank.model.loss import Loss
+from engine.rank.parallel.grid import grid_of, shard_of
+from engine.rank.parallel.pipeline import Stages
+from engine.rank.train.optimisers import build_optimiser
+from engine.rank.train.update import Update
+from engine.spec.spec import Spec
+
+# DeepSpeed keeps flat buffers of this many elements for reductions; its default of 5e8 takes 2 GB a rank.
+BUCKET_ELEMENTS = 50_000_000
+
+
+def deepspeed_config(spec: Spec, dtype: str, device_kind: str) -> dict[str, Any]:
+    """The one place where DeepSpeed's key names stand."""
+    bucket = max(100_000, min(BUCKET_ELEMENTS, counts.parameters(spec)))
+    return {
+        "train_batch_size": spec.batch.global_batch_size,
+        "train_micro_batch_size_per_gpu": spec.batch.micro_batch_size,
+        "gradient_accumulation_steps": spec.accumulation,
+        "gradient_clipping": 0.0 if _norm_is_ours(spec, dtype) else spec.optimiser.gradient_clip,
+        "bf16": {"enabled": dtype == "bf16"},
+        "fp16": {"enabled": dtype == "fp16", "initial_scale_power": 16},
+        "zero_optimization": {
+            "stage": spec.zero_stage_in(dtype),
+            "reduce_bucket_size": bucket,
+            "allgather_bucket_size": bucket,
+            "overlap_comm": device_kind == "cuda",
+            # Over gloo it is an all-reduce all the same, with two more copies of every gradient.
+            "reduce_scatter": device_kind == "cuda",
+            # Smaller parameters stay whole on every rank. DeepSpeed's default of 1e5 would leave small models
+            # unshared; ten rows' width keeps only norms and biases whole (the rule of Hugging Face's "auto").
+            "stage3_param_persistence_threshold": 10 * spec.model.width,
+            **_offload(spec, device_kind),
+        },
+        # What flows between stages is sent whole, not cut over tensor ranks: DeepSpeed can cut one tensor only.
+        "pipeline": {"pipe_partitioned": False, "grad_partitioned": False},
+        "zero_allow_untested_optimizer": True,
+        "zero_force_ds_cpu_optimizer": False,  # theirs must be compiled; torch's fused one is as fast
+        "steps_per_print": None,
+        "wall_clock_breakdown": False,
+    }
+
+
+def build_engine(
+    spec: Spec, dtype: str, device_kind: str, loss: Loss, update: Update
+) -> tuple[Any, torch.optim.Optimizer]:
+    """DeepSpeed's engine, and the optimiser whose param_groups carry the learning rate. Collective: every rank calls
+    it once, after init_distributed."""
+    model: nn.Module
+    if spec.parallel.stages > 1:
+        model = Stages(spec, loss)
+        grid, mpu = model.mpu(), None  # which DeepSpeed asks the model for
+    else:
+        grid = mpu = grid_of(spec.parallel)
+        model = Whole(spec, shard_of(grid))
+    optimiser = build_optimiser(spec, model)
+    if spec.optimiser.name != "lbfgs":
+        update.stand_before(optimiser, grid, _norm_is_ours(spec, dtype))
+    engine, *_ = deepspeed.initialize(
+        model=model,
+        optimizer=optimiser,
+        mpu=mpu,
+        config=deepspeed_config(spec, dtype, device_kind),
+        dist_init_required=False,
+    )
+    if spec.parallel.data == 1 and _norm_is_ours(spec, dtype):
+        engine.enable_backward_allreduce = False  # with itself: three copies of every gradient, 1 % of a step
+    update.engine = engine
+    return engine, optimiser
+
+
+def _offload(spec: Spec, device_kind: str) -> dict[str, Any]:
+    """Locked pages are for copies to a GPU; on a CPU they would need an op to be compiled."""
+    parts = {
+        "offload_optimizer": spec.parallel.offload_optimiser,
+        "offload_param": spec.parallel.offload_parameters,
+    }
+    pinned = device_kind == "cuda"
+    return {key: {"device": "cpu", "pin_memory": pinned} for key, place in parts.items() if place == "host"}
+
+
+def _norm_is_ours(spec: Spec, dtype: str) -> bool:
+    """ZeRO 0 in fp32 reports no gradient norm (DeepSpeed 0.19.8 keeps it to itself), so there we take it."""
+    return spec.zero_stage_in(dtype) == 0 and dtype in ("fp32", "tf32")

@@ -1,0 +1,69 @@
+"""Which number format a run computes in, decided by measuring where that matters."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from pathlib import Path
+
+import torch
+
+from engine.data.once import built_once
+from engine.spec.spec import Problem, Spec, SpecError
+
+CALIBRATION_VERSION = 1
+# bf16 on a CPU must pay for the fp32 master copy of the weights before it is worth choosing.
+FASTER_BY = 1.2
+
+
+def resolve_dtype(spec: Spec, device_kind: str, data_dir: Path) -> tuple[str, str, str]:
+    """The format, a sentence saying why, and the sentence's level. Raises SpecError for fp16 on a CPU.
+    All ranks of a node decide alike: they read one calibration."""
+    wanted = spec.precision.dtype
+    if wanted == "auto" and spec.optimiser.name in ("lbfgs", "adafactor"):
+        return "fp32", f"Number format fp32, which {spec.optimiser.name} needs.", "info"
+    if device_kind == "cuda":
+        if wanted != "auto":
+            return wanted, f"Number format {wanted}, as the spec says.", "info"
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return "bf16", "Number format bf16: the GPU computes in it.", "info"
+        return "fp32", "Number format fp32: this GPU does not compute in bf16.", "info"
+    if wanted in ("fp16", "tf32"):
+        raise SpecError([Problem("precision.dtype", f"{wanted} is not for CPU devices; fp32 is.")])
+    if wanted == "fp32":
+        return wanted, "Number format fp32, as the spec says.", "info"
+    speed = _bf16_speed(data_dir)
+    measured = f"a bf16 matrix product runs at {speed:.2g} x the speed of fp32 on this CPU"
+    if wanted == "bf16":
+        return (
+            "bf16",
+            f"Number format bf16, as the spec says; {measured}.",
+            "info" if speed >= 1 else "warning",
+        )
+    chosen = "bf16" if speed >= FASTER_BY else "fp32"
+    return chosen, f"Number format {chosen}: {measured}.", "info"
+
+
+def _bf16_speed(data_dir: Path) -> float:
+    """Time of an fp32 product over the time of the same in bf16, from the one calibration of this machine."""
+    machine = f"{platform.node()}-{platform.machine()}-torch{torch.__version__}-{CALIBRATION_VERSION}"
+    folder = built_once(data_dir / "calibration" / machine, _calibrate)
+    return float(json.loads((folder / "matmul.json").read_text())["bf16_speed"])
+
+
+def _calibrate(folder: Path) -> None:
+    seconds = {dtype: _product_s(dtype) for dtype in (torch.float32, torch.bfloat16)}
+    figures = {"bf16_speed": seconds[torch.float32] / seconds[torch.bfloat16], "shape": [128, 256, 256]}
+    (folder / "matmul.json").write_text(json.dumps(figures))
+
+
+def _product_s(dtype: torch.dtype) -> float:
+    """Best of five; random values, because zeros are faster than any real matrix."""
+    left, right = (torch.randn(rows, 256).to(dtype) for rows in (128, 256))
+    best = float("inf")
+    for _ in range(5):
+        start = time.perf_counter()
+        left @ right
+        best = min(best, time.perf_counter() - start)
+    return best

@@ -1,0 +1,41 @@
+"""The learning rate as a pure function of the step."""
+
+from __future__ import annotations
+
+import math
+
+from engine.spec.spec import Spec
+
+FLOOR = 0.1  # of the peak, where a cosine ends: GPT-3's, arXiv 2005.14165, app. B
+DECAY_SHARE = (
+    0.2  # of all steps, at the end of wsd: what Hägele et al. found enough, arXiv 2405.18392, sec. 4
+)
+
+
+def learning_rate(spec: Spec, step: int) -> float:
+    """Rate of step 0, 1, ...: linear to the peak over the warm-up, then the schedule's share of the peak.
+
+    constant      all of it
+    cosine        half a cosine down to a tenth at the last step
+    linear        a line that would reach 0 one step behind the last
+    wsd           all of it, then over the last fifth of all steps 1 - sqrt of what is done of that fifth
+    inverse_sqrt  sqrt(warm-up / steps taken): Vaswani et al., arXiv 1706.03762, eq. 3
+    """
+    optimiser, warmup = spec.optimiser, spec.optimiser.warmup_steps
+    if step < warmup:
+        return optimiser.learning_rate * (step + 1) / warmup
+    return optimiser.learning_rate * _share(optimiser.schedule, step, warmup, spec.budget.steps)
+
+
+def _share(schedule: str, step: int, warmup: int, steps: int) -> float:
+    if schedule == "cosine":
+        done_share = min(1.0, (step - warmup) / max(1, steps - 1 - warmup))
+        return FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * done_share))
+    if schedule == "linear":
+        return max(0.0, (steps - step) / max(1, steps - warmup))
+    if schedule == "wsd":
+        decay = max(1, min(steps - warmup, round(DECAY_SHARE * steps)))
+        return 1 - math.sqrt(min(1.0, max(0, step - (steps - decay)) / decay))
+    if schedule == "inverse_sqrt":
+        return math.sqrt(max(1, warmup) / (step + 1))
+    return 1.0

@@ -1,0 +1,174 @@
+"""One step and one validation, for the plain engine and for the pipeline engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import MethodType
+from typing import Any, Protocol
+
+import torch
+from deepspeed.runtime.pipe import schedule
+from torch import Tensor
+
+from engine.rank.measure.breakdown import Breakdown
+from engine.rank.model.embed import Stream
+from engine.rank.model.loss import Loss
+from engine.rank.train.update import Update
+from engine.spec.spec import Spec
+from engine.telemetry.heartbeat import Heart
+
+
+class Source(Protocol):
+    """Rows start..stop of a step's global batch: inputs (one array, or source and target of pairs) and targets. All
+    steps have the same shapes; what is short is filled up with PADDING in inputs and IGNORED in targets."""
+
+    def rows(self, step: int, start: int, stop: int) -> tuple[Any, Any]: ...
+
+
+class TrainingSource(Source, Protocol):
+    def correction(self, step: int) -> float:
+        """All slots of the step's global batch over those with a real target."""
+        ...
+
+
+class HeldOut(Source, Protocol):
+    @property
+    def batches(self) -> int: ...
+
+    @property
+    def correction(self) -> float: ...
+
+
+class MicroBatches:
+    """The rows of one data rank: its contiguous slice of each global batch, micro-batch by micro-batch."""
+
+    def __init__(self, spec: Spec, data_rank: int, device: torch.device, heart: Heart) -> None:
+        self._heart = heart
+        self._count, self._size, self._device = spec.accumulation, spec.batch.micro_batch_size, device
+        self._first = data_rank * self._count * self._size
+
+    def of(self, source: Source, step: int) -> Iterator[tuple[Stream, Tensor]]:
+        for micro in range(self._count):
+            self._heart.beat_micro()
+            start = self._first + micro * self._size
+            inputs, targets = source.rows(step, start, start + self._size)
+            yield self._tensors(inputs), self._tensors(targets)
+
+    def _tensors(self, arrays: Any) -> Any:
+        if isinstance(arrays, tuple):
+            return tuple(self._tensors(array) for array in arrays)
+        return torch.from_numpy(arrays).to(self._device)
+
+
+class PlainTrainer:
+    """Plain and ZeRO 0-3: every rank runs the whole model on its own rows."""
+
+    def __init__(
+        self, spec: Spec, engine: Any, loss: Loss, micro_batches: MicroBatches, breakdown: Breakdown, update: Update
+    ) -> None:  # fmt: skip
+        self._spec, self._engine, self._loss = spec, engine, loss
+        self._micro_batches, self._breakdown, self._update = micro_batches, breakdown, update
+        # Shares of the mean over a global batch: each rank's sum of its micro-batches' means over this. Tensor ranks
+        # see the same rows.
+        self._shares = spec.accumulation * spec.parallel.data * spec.parallel.tensor
+
+    def step(self, source: TrainingSource, step: int) -> Tensor:
+        """One update; returns this rank's share of the global mean loss (the shares add up to it)."""
+        engine, phase = self._engine, self._breakdown.phase
+        engine.train()
+        self._loss.training(source.correction(step))
+        micro_batches, total = self._micro_batches.of(source, step), torch.zeros((), device=engine.device)
+        for micro in range(1, self._spec.accumulation + 1):
+            with phase("data_wait_s", "load"):
+                inputs, targets = next(micro_batches)
+            with phase("forward_s"):
+                loss = self._loss(engine(inputs), targets)
+            with phase("backward_s"):
+                engine.backward(loss)
+            total += loss.detach()
+            with phase("optimiser_s"):
+                if micro == self._spec.accumulation:
+                    self._update.agree(total / self._shares)
+                engine.step()  # does something only after the last micro-batch
+        return total / self._shares
+
+    @torch.no_grad()
+    def validate(self, source: HeldOut) -> Tensor:
+        """This rank's share of the mean loss over the held-out sequences."""
+        self._engine.eval()
+        self._loss.judging(source.correction)
+        total = torch.zeros((), device=self._engine.device)
+        for batch in range(source.batches):
+            for inputs, targets in self._micro_batches.of(source, batch):
+                total += self._loss(self._engine(inputs), targets)
+        return total / (self._shares * source.batches)
+
+    def tally(self) -> tuple[float, float]:
+        """Of the newest validation: how many of this rank's targets were the likeliest, and how many there were."""
+        return float(self._loss.right), float(self._loss.judged)
+
+
+class PipelineTrainer:
+    """Pipeline: DeepSpeed's schedule moves micro-batches through the stages and gives every rank the same loss."""
+
+    def __init__(
+        self, spec: Spec, engine: Any, loss: Loss, micro_batches: MicroBatches, breakdown: Breakdown, update: Update
+    ) -> None:  # fmt: skip
+        self._engine, self._loss, self._micro_batches = engine, loss, micro_batches
+        self._world_size = spec.parallel.world_size
+        self._shares = spec.accumulation * spec.parallel.data * spec.parallel.tensor
+        _time_instructions(engine, breakdown, lambda: update.agree(self._loss_share()))
+
+    def step(self, source: TrainingSource, step: int) -> Tensor:
+        self._loss.training(source.correction(step))
+        return self._engine.train_batch(self._micro_batches.of(source, step)) / self._world_size
+
+    def _loss_share(self) -> Tensor:
+        """Before the update, when only the last stage knows its losses."""
+        engine = self._engine
+        if not engine.is_last_stage():
+            return torch.zeros((), device=engine.device)
+        return engine.total_loss / self._shares
+
+    def validate(self, source: HeldOut) -> Tensor:
+        self._loss.judging(source.correction)
+        total = torch.zeros((), device=self._engine.device)
+        for batch in range(source.batches):
+            total += self._engine.eval_batch(self._micro_batches.of(source, batch)).squeeze()
+        return total / (self._world_size * source.batches)
+
+    def tally(self) -> tuple[float, float]:
+        """As of a plain trainer; 0 and 0 on all but the last stage, where the loss is computed."""
+        return float(self._loss.right), float(self._loss.judged)
+
+
+Trainer = PlainTrainer | PipelineTrainer
+
+# Instruction -> the phase in which it counts, and what the timeline calls it.
+_PHASE_OF = {
+    schedule.LoadMicroBatch: ("data_wait_s", "load"),
+    schedule.ForwardPass: ("forward_s", "forward"),
+    schedule.BackwardPass: ("backward_s", "backward"),
+    schedule.SendActivation: ("communication_s", "send_activation"),
+    schedule.RecvActivation: ("communication_s", "receive_activation"),
+    schedule.SendGrad: ("communication_s", "send_gradient"),
+    schedule.RecvGrad: ("communication_s", "receive_gradient"),
+    schedule.ReduceGrads: ("backward_s", "reduce"),
+    schedule.OptimizerStep: ("optimiser_s", "optimiser"),
+}
+
+
+def _time_instructions(engine: Any, breakdown: Breakdown, before_update: Callable[[], None]) -> None:
+    """Put a phase around the engine's instructions, through the table from which it runs them."""
+
+    def timed(instruction: Any, phase: str, name: str) -> Any:
+        def run(self: Any, **kwargs: Any) -> None:
+            with breakdown.phase(phase, name):
+                if name == "optimiser":
+                    before_update()
+                MethodType(instruction, self)(**kwargs)
+
+        return run
+
+    table = dict(engine._INSTRUCTION_MAP)
+    engine._INSTRUCTION_MAP = table | {kind: timed(table[kind], *names) for kind, names in _PHASE_OF.items()}

@@ -1,0 +1,1 @@
+"""The training spec: fields, defaults, presets and checks."""

@@ -1,0 +1,179 @@
+"""The spec: the frozen description of one training run, and the one door it comes in by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError
+
+from engine.hardware.fabric_test import MOST_SIZES
+from engine.spec.parts import Batch, Budget, Data, Guard, Model, Optimiser, Parallel, Part, Precision
+from engine.spec.problems import Problem, SpecError, kind_of, problem_of
+
+SPEC_BYTES_LIMIT = 64 * 1024
+SPEC_DEPTH_LIMIT = 6
+
+
+class Spec(Part):
+    name: str = Field(
+        "untitled", min_length=1, max_length=100, title="Name", description="How the run is called"
+    )
+    pool: str = Field(
+        "default", min_length=1, max_length=50, title="Pool", description="Where the job waits for devices"
+    )
+    seed: int = Field(1, ge=0, le=2**31 - 1, title="Seed", description="Of weights, dropout and data order")
+    priority: Literal["low", "normal", "high"] = Field(
+        "normal", title="Priority", description="A higher one goes first; only team leads may set high"
+    )
+    preemptible: bool = Field(
+        True,
+        title="Preemptible",
+        description="A higher priority may send it back to the queue, with a checkpoint",
+    )
+    kind: Literal["training", "fabric_test"] = Field(
+        "training", title="Kind", description="Train, or measure the links between the devices it gets"
+    )
+    start_from: str = Field(
+        "", max_length=300, title="Start from",
+        description="Weights to begin with: a run, run@step, or a Hugging Face folder in the data folder",
+    )  # fmt: skip
+    requires: str = Field(
+        "", max_length=200, title="Requires", description="Labels the pool must have: gpu=h200, site=north"
+    )
+    model: Model = Model()
+    data: Data = Data()
+    batch: Batch = Batch()
+    parallel: Parallel = Parallel()
+    precision: Precision = Precision()
+    optimiser: Optimiser = Optimiser()
+    guard: Guard = Guard()
+    budget: Budget = Budget()
+
+    @property
+    def accumulation(self) -> int:
+        """Micro-batches a rank runs per step (gradient accumulation; the pipeline's micro-batches)."""
+        return self.batch.global_batch_size // (self.batch.micro_batch_size * self.parallel.data)
+
+    @property
+    def num_steps(self) -> int:
+        """A fabric test measures one message size a step."""
+        return min(self.budget.steps, MOST_SIZES) if self.kind == "fabric_test" else self.budget.steps
+
+    def zero_stage_in(self, dtype: str) -> int:
+        """The ZeRO stage that runs. Alone there is nobody to share with, and in 32 bits no master copy to keep: stage 0
+        does the same without ZeRO's copies of every gradient."""
+        parallel = self.parallel
+        stays = parallel.offload_optimiser == "none" and parallel.offload_parameters == "none"
+        is_alone = parallel.data == 1 and stays and dtype in ("fp32", "tf32")
+        return 0 if is_alone else parallel.zero_stage
+
+    @property
+    def vocab_size(self) -> int:
+        return 256 if self.data.tokenizer == "bytes" else self.data.vocab_size
+
+
+def parse(values: Any) -> Spec:
+    """A spec from nested plain values. Raises SpecError naming each field, its value and what is allowed."""
+    if not isinstance(values, Mapping):
+        raise SpecError([Problem("", f"A spec is a mapping of fields, not {kind_of(values)}.")])
+    try:
+        return Spec.model_validate(values)
+    except ValidationError as error:
+        raise SpecError(problem_of(e, Spec) for e in error.errors()) from None
+
+
+def from_yaml(text: str | bytes) -> Spec:
+    """A spec from YAML (or JSON, which is YAML). Refuses aliases, deep nesting and more than 64 KiB."""
+    return parse(yaml_values(text))
+
+
+def yaml_values(text: str | bytes) -> Any:
+    """The plain values of a YAML text, before any field is looked at."""
+    size = len(text.encode("utf-8", "surrogatepass")) if isinstance(text, str) else len(text)
+    if size > SPEC_BYTES_LIMIT:
+        raise SpecError([Problem("", f"The spec is {size:,} bytes; the limit is {SPEC_BYTES_LIMIT:,}.")])
+    try:
+        _refuse_yaml_bombs(text)
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SpecError([Problem("", _yaml_sentence(error))]) from None
+    except (ValueError, UnicodeDecodeError, RecursionError) as error:  # e.g. the date 2024-99-99
+        raise SpecError([Problem("", f"This is not readable YAML: {error}.")]) from None
+    return {} if values is None else values
+
+
+def to_yaml(spec: Spec) -> str:
+    return yaml.safe_dump(spec.model_dump(), sort_keys=False, allow_unicode=True)
+
+
+def with_changes(values: Mapping[str, Any], changes: Iterable[str]) -> dict[str, Any]:
+    """Plain values with `model.layers=4`-style changes applied; each right side is read as YAML."""
+    changed: dict[str, Any] = _deep_copy(values)
+    for change in changes:
+        path, equals, text = change.partition("=")
+        if not equals or not path:
+            raise SpecError(
+                [Problem("", f"'{change}' is not of the form field=value, such as model.layers=4.")]
+            )
+        *parents, leaf = path.strip().split(".")
+        target = changed
+        for parent in parents:
+            target = target.setdefault(parent, {})
+            if not isinstance(target, dict):
+                raise SpecError([Problem(path, f"'{parent}' holds no fields.")])
+        target[leaf] = None if text.strip() == "null" else yaml_values(text) if text.strip() else ""
+    return changed
+
+
+def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain values with those of `changes` in their place, part by part."""
+    found = _deep_copy(values)
+    for key, value in changes.items():
+        known = found.get(key)
+        found[key] = merged(known, value) if isinstance(known, dict) and isinstance(value, Mapping) else value
+    return found
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{'model': {'layers': 4}} -> {'model.layers': 4}, in the order of the fields."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """{'model.layers': 4} -> {'model': {'layers': 4}}."""
+    values: dict[str, Any] = {}
+    for path, value in flat.items():
+        *parents, leaf = path.split(".")
+        target = values
+        for parent in parents:
+            target = target.setdefault(parent, {})
+        target[leaf] = value
+    return values
+
+
+def _deep_copy(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: _deep_copy(v) if isinstance(v, Mapping) else v for k, v in values.items()}
+
+
+def _refuse_yaml_bombs(text: str | bytes) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise SpecError([Problem("", "YAML aliases (*name) are not allowed in a spec.")])
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > SPEC_DEPTH_LIMIT:
+            raise SpecError([Problem("", f"The spec is nested deeper than {SPEC_DEPTH_LIMIT} levels.")])
+
+
+def _yaml_sentence(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    return f"This is not readable YAML{where}: {getattr(error, 'problem', None) or error}."

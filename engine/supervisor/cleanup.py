@@ -1,0 +1,88 @@
+"""What an attempt may leave behind, found and removed: stray processes and shared memory of its own, nobody else's."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+
+from engine import procfs
+from engine.supervisor.environment import TAG
+
+WAIT_S = 2.0
+POLL_S = 0.02
+SHARED_MEMORY = Path("/dev/shm")
+
+
+def kill_strays(tag: str) -> list[int]:
+    """SIGKILL every process below this one, and every process that carries the attempt's tag; return their pids.
+
+    The tag alone would miss ranks forked without exec, whose /proc/<pid>/environ is their parent's; descent alone
+    would miss what outlived an earlier supervisor of this attempt.
+    """
+    killed: list[int] = []
+    deadline = time.monotonic() + WAIT_S
+    while (strays := _strays(tag)) and time.monotonic() < deadline:  # again: one may have forked meanwhile
+        killed += [pid for pid in strays if _kill(pid, tag) and pid not in killed]
+        reap_children()
+        time.sleep(POLL_S)
+    reap_children()
+    return killed
+
+
+def kill_tagged(tag: str) -> list[int]:
+    """Of an attempt whose supervisor is dead: what its ranks had started, which did not die with them. For processes
+    that have children of their own, so none is reaped."""
+    killed: list[int] = []
+    deadline = time.monotonic() + WAIT_S
+    while (strays := _tagged(tag)) and time.monotonic() < deadline:
+        killed += [pid for pid in sorted(strays) if _kill(pid, tag) and pid not in killed]
+        time.sleep(POLL_S)
+    return killed
+
+
+def reap_children() -> list[tuple[int, int]]:
+    """(pid, exit code) of every child that has ended; negative codes are signals."""
+    ended: list[tuple[int, int]] = []
+    with contextlib.suppress(ChildProcessError):
+        while (found := os.waitpid(-1, os.WNOHANG))[0]:
+            ended.append((found[0], os.waitstatus_to_exitcode(found[1])))
+    return ended
+
+
+def remove_shared_memory(port: int) -> list[str]:
+    """DeepSpeed's CPU all-reduce leaves 66 MiB a rank, named by the rendezvous port, even after a clean exit."""
+    removed = []
+    for path in SHARED_MEMORY.glob(f"deepspeed_allreduce_buffer_*_{port}_*"):
+        with contextlib.suppress(OSError):
+            path.unlink()
+            removed.append(path.name)
+    return removed
+
+
+def _strays(tag: str) -> list[int]:
+    below = set(procfs.descendants(os.getpid()))
+    return sorted((below | _tagged(tag)) - {os.getpid()})
+
+
+def _tagged(tag: str) -> set[int]:
+    return {pid for pid in procfs.pids() if procfs.environment_value(pid, TAG) == tag}
+
+
+def _kill(pid: int, tag: str) -> bool:
+    """Hold the process by descriptor before looking again, so that a reused pid is never hit."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError:
+        return False
+    try:
+        if procfs.environment_value(pid, TAG) != tag and not procfs.is_below(pid, os.getpid()):
+            return False
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,144 @@
+"""A run that was stopped and resumed has the curve of one that never stopped."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from engine.directory import EXIT_STOPPED
+from engine.spec.spec import parse
+from tests.engine.rank.attempts import Attempt, tiny
+
+pytestmark = pytest.mark.ranks
+
+Start = Callable[..., Attempt]
+
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "one rank, ZeRO 0": {},
+    "two ranks, ZeRO 1": {"data": 2, "zero_stage": 1},
+    "two stages, ZeRO 0": {"stages": 2},
+    "two stages, ZeRO 1": {"stages": 2, "zero_stage": 1},
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_stopped_and_resumed_equals_undisturbed(name: str, start: Start) -> None:
+    steps = 120 if name == "one rank, ZeRO 0" else 60
+    spec = tiny(parallel=LAYOUTS[name], model={"dropout": 0.1}, budget={"steps": steps})
+    undisturbed = start(spec, "undisturbed").succeeded()
+
+    first = start(spec, "first")
+    first.wait_for_step(3)
+    first.stop()
+    assert set(first.exit_codes) == {EXIT_STOPPED}, first.log()
+    checkpoint = first.directory.newest_checkpoint()
+    assert checkpoint
+    stopped_at = max(first.series("loss"))
+    assert checkpoint.name == f"step-{stopped_at:08d}"
+    assert 3 <= stopped_at < steps, "the stop must fall inside the run for this test to say anything"
+
+    second = start(spec, "second", resume_from=checkpoint).succeeded()
+    assert first.series("loss") | second.series("loss") == undisturbed.series("loss")
+    assert min(second.series("loss")) == stopped_at + 1
+    assert second.series("grad_norm")[steps] == undisturbed.series("grad_norm")[steps]
+
+
+# Whose steps are slow: they save by themselves and nobody stops them.
+SLOW_LAYOUTS: dict[str, dict[str, Any]] = {
+    "ZeRO 3": {"zero_stage": 3},
+    "ZeRO 2, optimiser on the host": {"zero_stage": 2, "offload_optimiser": "host"},
+    "ZeRO 3, all on the host": {"zero_stage": 3, "offload_optimiser": "host", "offload_parameters": "host"},
+}
+
+
+@pytest.mark.parametrize("name", SLOW_LAYOUTS)
+def test_what_is_shared_out_or_lies_on_the_host_goes_on_bit_by_bit(name: str, start: Start) -> None:
+    spec = tiny(
+        parallel={"data": 2} | SLOW_LAYOUTS[name],
+        model={"dropout": 0.1},
+        budget={"steps": 8, "checkpoint_every": 5},
+    )
+    whole = start(spec, "whole").succeeded()
+    resumed = start(spec, "resumed", resume_from=whole.directory.checkpoints / "step-00000005").succeeded()
+    assert resumed.series("loss") == {step: whole.series("loss")[step] for step in (6, 7, 8)}
+
+
+@pytest.fixture
+def checkpointed(start: Start) -> Attempt:
+    spec = tiny(
+        parallel={"data": 2, "zero_stage": 1},
+        budget={"steps": 5, "checkpoint_every": 1, "keep_checkpoints": 2},
+    )
+    return start(spec).succeeded()
+
+
+def test_only_the_newest_checkpoints_are_kept_and_each_lists_its_files(checkpointed: Attempt) -> None:
+    folder = checkpointed.directory.checkpoints
+    assert sorted(path.name for path in folder.iterdir()) == ["step-00000004", "step-00000005"]
+    manifest = json.loads((folder / "step-00000005" / "manifest.json").read_text())
+    assert manifest["step"] == 5
+    assert (
+        manifest["layout"]["parallel"] | {"data": 2, "stages": 1, "zero_stage": 1}
+        == manifest["layout"]["parallel"]
+    )
+    files = {
+        p.relative_to(folder / "step-00000005").as_posix()
+        for p in (folder / "step-00000005").rglob("*")
+        if p.is_file()
+    }
+    assert set(manifest["files"]) == files - {"manifest.json"}
+    assert [line.text for line in checkpointed.lines("checkpoint")] == [f"step-{n:08d}" for n in range(1, 6)]
+    assert all(line.seconds for line in checkpointed.lines("checkpoint"))
+
+
+def test_another_model_is_refused_with_the_reason(checkpointed: Attempt, start: Start) -> None:
+    other = tiny(parallel={"data": 2, "zero_stage": 1}, model={"ffn_width": 96}, budget={"steps": 8})
+    refused = start(other, "other", resume_from=checkpointed.directory.newest_checkpoint())
+    assert set(refused.exit_codes) == {1}
+    assert "has model.ffn_width 64 instead of 96: its state fits no other model" in refused.log()
+
+
+def test_the_number_format_of_the_checkpoint_is_kept_whatever_this_node_would_choose(
+    checkpointed: Attempt, start: Start
+) -> None:
+    spec = checkpointed.directory.read_spec()
+    values = spec.model_dump() | {
+        "precision": {"dtype": "auto"},
+        "budget": spec.budget.model_dump() | {"steps": 6},
+    }
+    again = start(parse(values), "again", resume_from=checkpointed.directory.newest_checkpoint()).succeeded()
+    assert "Number format fp32, as in the checkpoint." in [line.text for line in again.lines("note", "rank0")]
+    assert list(again.series("loss")) == [6]
+
+
+def test_a_checkpoint_with_a_cut_file_is_refused(checkpointed: Attempt, start: Start) -> None:
+    damaged = checkpointed.directory.path / "damaged"
+    newest = checkpointed.directory.newest_checkpoint()
+    assert newest
+    shutil.copytree(newest, damaged)
+    victim = damaged / "rank0.safetensors"
+    victim.write_bytes(victim.read_bytes()[:-1])
+    refused = start(checkpointed.directory.read_spec(), "again", resume_from=damaged)
+    assert set(refused.exit_codes) == {1}
+    assert "is damaged: rank0.safetensors is missing or not" in refused.log()
+
+
+def test_a_folder_without_a_manifest_is_refused(checkpointed: Attempt, start: Start) -> None:
+    newest = checkpointed.directory.newest_checkpoint()
+    assert newest
+    (newest / "manifest.json").unlink()
+    assert checkpointed.directory.newest_checkpoint() != newest
+    refused = start(checkpointed.directory.read_spec(), "again", resume_from=newest)
+    assert "is not complete: it has no manifest" in refused.log() if refused.exit_codes else ""
+
+
+def test_resuming_a_finished_run_does_nothing_and_says_so(checkpointed: Attempt, start: Start) -> None:
+    again = start(
+        checkpointed.directory.read_spec(), "again", resume_from=checkpointed.directory.newest_checkpoint()
+    ).succeeded()
+    assert again.series("loss") == {}
+    assert [line.text for line in again.lines("result")] == ["All 5 steps had been done already."]

@@ -1,0 +1,254 @@
+"""The split of a step's time, with a clock that the test moves."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from engine.rank.measure import breakdown, timers
+from engine.rank.measure.breakdown import Breakdown
+from engine.rank.measure.timers import HostMarks
+from engine.rank.parallel import collectives
+from engine.rank.parallel.collectives import Payload
+from engine.rank.parallel.transfers import Transfers
+from engine.telemetry.metrics import STEP_PHASES
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    time = perf_counter
+
+    def pass_(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    for module in (breakdown, timers):
+        monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def backend(clock: Clock) -> Any:
+    """Collectives that take 1 s each; asynchronous ones take it in wait()."""
+
+    def collective(*_: Any, async_op: bool = False, **__: Any) -> Any:
+        if async_op:
+            return SimpleNamespace(wait=lambda: clock.pass_(1.0), is_completed=lambda: False)
+        return clock.pass_(1.0)
+
+    return SimpleNamespace(**dict.fromkeys(collectives.PAYLOADS, collective))
+
+
+def watched(backend: Any, transfers: Transfers | None = None) -> Breakdown:
+    times = Breakdown(HostMarks(), transfers)
+    collectives.watch(backend, times)
+    times.begin()
+    return times
+
+
+def ended(times: Breakdown) -> tuple[float, dict[str, float]]:
+    step_s = times.end(1)
+    [(_, spent)] = times.finished()
+    return step_s, spent
+
+
+def test_a_phase_is_counted_without_its_communication_and_all_adds_up(clock: Clock, backend: Any) -> None:
+    times = watched(backend)
+    clock.pass_(0.5)
+    with times.phase("backward_s"):
+        clock.pass_(3.0)
+        backend.all_reduce(torch.zeros(10))
+    with times.phase("optimiser_s"):
+        clock.pass_(0.25)
+        work = backend.all_gather_into_tensor(torch.zeros(20), torch.zeros(10), async_op=True)
+        clock.pass_(0.25)
+        work.wait()
+    backend.barrier()
+    step_s, spent = ended(times)
+    assert step_s == 7.0
+    assert {name: spent[name] for name in STEP_PHASES if name in spent} == {
+        "data_wait_s": 0, "forward_s": 0, "backward_s": 3.0, "communication_s": 3.0, "optimiser_s": 0.5, "other_s": 0.5,
+    }  # fmt: skip
+    assert spent["collective_bytes"] == 80
+    assert (spent["all_reduce_bytes"], spent["all_gather_bytes"]) == (40, 40)
+    assert "send_receive_bytes" not in spent, "a kind that the step did not use is left out"
+    assert spent["collective_bytes_per_s"] == pytest.approx(80 / 7)
+
+
+def test_what_lies_between_steps_belongs_to_none(clock: Clock, backend: Any) -> None:
+    times = watched(backend)
+    with times.phase("forward_s"):  # validation
+        clock.pass_(5.0)
+        backend.all_reduce(torch.zeros(10))
+    times.begin()
+    clock.pass_(1.0)
+    step_s, spent = ended(times)
+    assert (step_s, spent["forward_s"], spent["collective_bytes"]) == (1.0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "keywords", "expected_bytes"),
+    [
+        ("all_reduce", (torch.zeros(3, dtype=torch.float64),), {}, 24),
+        ("broadcast", (), {"tensor": torch.zeros(3), "src": 0}, 12),
+        ("all_gather_into_tensor", (), {"output_tensor": torch.zeros(8), "input_tensor": torch.zeros(4)}, 16),
+        ("reduce_scatter_tensor", (torch.zeros(4), torch.zeros(8, dtype=torch.bfloat16)), {}, 16),
+        ("all_gather_coalesced", ([torch.zeros(8)], [torch.zeros(4), torch.zeros(1)]), {}, 20),
+        ("send", (torch.zeros(5), 1), {}, 20),
+        ("barrier", (), {}, 0),
+    ],
+)
+def test_the_payload_is_what_the_rank_hands_in(
+    name: str, arguments: tuple[Any, ...], keywords: dict[str, Any], expected_bytes: int, backend: Any
+) -> None:
+    times = watched(backend)
+    getattr(backend, name)(*arguments, **keywords)
+    spent = ended(times)[1]
+    carried = collectives.PAYLOADS[name]
+    assert spent["collective_bytes"] == expected_bytes
+    assert carried is None or spent[carried.metric] == expected_bytes
+
+
+def test_every_watched_collective_exists_in_deepspeed() -> None:
+    from deepspeed.comm.torch import TorchBackend
+
+    assert [name for name in collectives.PAYLOADS if not hasattr(TorchBackend, name)] == []
+
+
+class Known(Transfers):
+    """20 bytes take 0.25 s, a small collective takes 0.1 s."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self._seconds, self._small_s = {20: 0.25}, 0.1
+
+
+def test_waiting_for_another_stage_is_bubble_and_the_transfer_is_not(clock: Clock, backend: Any) -> None:
+    times = watched(backend, Known())
+    with times.phase("communication_s", "receive_activation"):
+        backend.recv(torch.zeros(5), 1)
+    with times.phase("backward_s"):
+        clock.pass_(2.0)
+        backend.all_reduce(torch.zeros(1))  # of a layer that is split: no wait for another stage
+    step_s, spent = ended(times)
+    assert (spent["bubble_s"], spent["communication_s"], spent["backward_s"]) == (0.75, 0.25 + 1.0, 2.0)
+    assert sum(spent[name] for name in STEP_PHASES if name in spent) == step_s
+
+
+def test_after_its_last_backward_a_stage_waits_for_the_others(clock: Clock, backend: Any) -> None:
+    times = watched(backend, Known())
+    with times.phase("backward_s"):
+        clock.pass_(2.0)
+    with times.phase("backward_s", "reduce"):
+        backend.all_reduce(torch.zeros(1))  # waits for other data ranks
+    with times.phase("optimiser_s"):
+        backend.all_reduce(torch.zeros(1))  # the norm: waits for the other stages
+        backend.all_gather(None, torch.zeros(10_000))  # ZeRO: carries something
+    backend.all_reduce(torch.zeros(4))  # the loss
+    step_s, spent = ended(times)
+    assert spent["bubble_s"] == pytest.approx(1.8)
+    assert spent["communication_s"] == pytest.approx(2.2)
+    assert sum(spent[name] for name in STEP_PHASES if name in spent) == pytest.approx(step_s)
+
+
+def test_a_payload_that_was_never_measured_counts_as_communication(backend: Any) -> None:
+    times = watched(backend, Known())
+    backend.recv(torch.zeros(77), 1)
+    spent = ended(times)[1]
+    assert (spent["bubble_s"], spent["communication_s"]) == (0.0, 1.0)
+
+
+class Device:
+    """Work in the order of one stream, which the host may run ahead of."""
+
+    def __init__(self) -> None:
+        self.now = self.done_until = 0.0
+        self.stream = SimpleNamespace(synchronize=self.catch_up)
+        self.current: Any = self.stream
+        self.made = self.synchronised = 0
+
+    def work(self, seconds: float) -> None:
+        self.now += seconds
+
+    def catch_up(self) -> None:
+        self.synchronised += 1
+        self.done_until = self.now
+
+    def event(self) -> Any:
+        device, self.made = self, self.made + 1
+
+        class Event:
+            at = 0.0
+
+            def record(self) -> None:
+                self.at = device.now
+
+            def query(self) -> bool:
+                return self.at <= device.done_until
+
+            def elapsed_time(self, stop: Any) -> float:
+                assert self.query() and stop.query(), "CUDA raises for an event that is not past"
+                return 1000 * (stop.at - self.at)
+
+        return Event()
+
+
+def test_on_a_stream_a_step_is_read_when_it_is_past_without_waiting_for_it(clock: Clock) -> None:
+    device = Device()
+    times = Breakdown(timers.StreamMarks(device.event, lambda: device.current))
+
+    def step(number: int) -> None:
+        times.begin()
+        with times.phase("forward_s"):
+            device.work(2.0)
+        device.work(0.5)  # the host is late with the next kernel
+        with times.phase("backward_s"):
+            device.work(3.0)
+            with times.communication(Payload("all_reduce", "all_reduce_bytes", 8)):
+                device.work(1.0)
+            device.current = "side stream"
+            with times.communication(Payload("reduce", "all_reduce_bytes", 16)):
+                device.work(0.0)
+            device.current = device.stream
+        clock.pass_(7.0)
+        times.end(number, {"rss_bytes": float(number)})
+
+    step(1)
+    assert list(times.finished()) == []
+    done = device.now
+    step(2)
+    device.done_until = done
+    [(first, spent)] = times.finished()
+    assert (first.number, spent["rss_bytes"]) == (1, 1.0)
+    assert {name: spent[name] for name in STEP_PHASES if name in spent} == {
+        "data_wait_s": 0, "forward_s": 2.0, "backward_s": 3.0, "communication_s": 1.0, "optimiser_s": 0,
+        "host_gap_s": 0.5, "other_s": 0.5,
+    }  # fmt: skip
+    assert spent["all_reduce_bytes"] == 24, "what runs beside the computation is counted, and not waited for"
+    assert device.synchronised == 0
+    times.settle()
+    assert [step.number for step, _ in times.finished()] == [2]
+
+
+def test_events_are_used_again(clock: Clock) -> None:
+    device = Device()
+    times = Breakdown(timers.StreamMarks(device.event, lambda: device.current))
+    for number in range(100):
+        times.begin()
+        with times.phase("forward_s"):
+            clock.pass_(1.0)
+        times.end(number)
+        device.catch_up()
+        assert len(list(times.finished())) == 1
+    assert device.made < 10

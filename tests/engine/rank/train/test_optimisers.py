@@ -1,0 +1,94 @@
+"""Every optimiser lowers the loss, those with conditions where the rules let them; full batches and single samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.spec.spec import Spec
+from tests.engine.rank.attempts import Attempt, tiny
+
+pytestmark = pytest.mark.ranks
+
+STEPS = 20
+SMALL = "small.txt"
+DATA = {"corpus": SMALL, "validation_share": 0.1}
+
+OPTIMISERS: dict[str, dict[str, Any]] = {
+    "adam": {"name": "adam", "weight_decay": 0.0},
+    "plain SGD": {"name": "sgd", "momentum": 0.0, "learning_rate": 0.3},
+    "SGD with momentum": {"name": "sgd", "momentum": 0.9, "learning_rate": 0.05},
+    "adafactor": {"name": "adafactor", "learning_rate": 0.03},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def corpus(rank_data_dir: Path) -> None:
+    """Some 250 sequences of 16 bytes to train on, since held-out text comes in units of 4,096 characters."""
+    (rank_data_dir / SMALL).write_text("the quick brown fox jumps over the lazy dog, and then again.\n" * 132)
+
+
+def spec_of(optimiser: dict[str, Any], **parts: dict[str, Any]) -> Spec:
+    return tiny(
+        optimiser={"warmup_steps": 0, "schedule": "constant"} | optimiser, budget={"steps": STEPS}, **parts
+    )
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_an_optimiser_lowers_the_loss(name: str, start: Callable[..., Attempt]) -> None:
+    losses = start(spec_of(OPTIMISERS[name])).succeeded().series("loss")
+    assert losses[STEPS] < losses[1] - 0.5
+
+
+def test_adafactor_in_a_pipeline_has_the_curve_of_one_rank_and_resumes_exactly(
+    start: Callable[..., Attempt],
+) -> None:
+    staged = spec_of(OPTIMISERS["adafactor"], parallel={"stages": 2})
+    staged = staged.model_copy(update={"budget": staged.budget.model_copy(update={"checkpoint_every": 10})})
+    alone, whole = (
+        start(spec_of(OPTIMISERS["adafactor"]), "alone").succeeded(),
+        start(staged, "whole").succeeded(),
+    )
+    assert list(whole.series("loss").values()) == pytest.approx(list(alone.series("loss").values()), rel=1e-5)
+    resumed = start(staged, "resumed", resume_from=whole.directory.checkpoints / "step-00000010").succeeded()
+    assert resumed.series("loss") == {step: loss for step, loss in whole.series("loss").items() if step > 10}
+
+
+def full(micro_batch_size: int) -> dict[str, Any]:
+    return {"full_batch": True, "micro_batch_size": micro_batch_size}
+
+
+def l_bfgs(weight_decay: float) -> Spec:
+    chosen = {"name": "lbfgs", "learning_rate": 1.0, "gradient_clip": 0.0, "weight_decay": weight_decay}
+    return spec_of(chosen, batch=full(64), data=DATA)
+
+
+def test_l_bfgs_lowers_the_loss_of_a_full_batch_at_every_step(start: Callable[..., Attempt]) -> None:
+    attempt = start(l_bfgs(weight_decay=0.0), "free").succeeded()
+    losses = list(attempt.series("loss").values())
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < losses[0] - 2
+    assert len(attempt.series("grad_norm")) == STEPS
+    assert attempt.series("tokens")[STEPS] > STEPS * 16 * 64, "more than a micro-batch of the spec"
+    decayed = list(start(l_bfgs(weight_decay=1.0), "decayed").succeeded().series("loss").values())
+    assert decayed[0] == losses[0]
+    assert decayed[-1] > losses[-1]
+
+
+def test_a_full_batch_is_the_same_in_every_layout(start: Callable[..., Attempt]) -> None:
+    alone = start(spec_of({}, batch=full(32), data=DATA), "alone").succeeded()
+    shared = {"data": 2, "zero_stage": 1}
+    two = start(spec_of({}, batch=full(16), data=DATA, parallel=shared), "two").succeeded()
+    assert list(two.series("loss").values()) == pytest.approx(list(alone.series("loss").values()), rel=1e-5)
+
+
+def test_steps_of_one_sample_see_what_a_step_of_eight_sees(start: Callable[..., Attempt]) -> None:
+    still = {"learning_rate": 1e-12, "warmup_steps": 0}
+    single = {"global_batch_size": 1, "micro_batch_size": 1}
+    ones = start(tiny(optimiser=still, batch=single, budget={"steps": 8}), "ones").succeeded().series("loss")
+    eight = start(tiny(optimiser=still, budget={"steps": 1}), "eight").succeeded().series("loss")
+    assert len(set(ones.values())) == 8
+    assert sum(ones.values()) / 8 == pytest.approx(eight[1], rel=1e-6)
