@@ -16,8 +16,8 @@ from django.urls import reverse
 from dashboard import plots
 from dashboard.plots import Dot, Plot
 from dashboard.templatetags.units import as_small_time, as_unit
-from jobs import forecasts
 from jobs.models import Forecast, Run
+from jobs.verdicts import forecasts
 
 # What a row of the summary may be told apart by.
 GROUPS = ("field", "device", "dtype", "planner_version")

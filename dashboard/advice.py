@@ -25,7 +25,8 @@ from engine.planner import Calibration, DeviceProfile, Range
 from engine.planner.search import Found, Search
 from engine.spec import presets
 from engine.spec.spec import Spec, SpecError, parse, with_changes
-from jobs import planned, pools
+from jobs.planning import plans
+from jobs.pools import pool_settings
 
 MOST_DEVICES = 1024
 SCHEMES = 6  # of one device, each another grid or ZeRO stage
@@ -117,12 +118,12 @@ def places(user: AbstractBaseUser | AnonymousUser, most: int) -> list[Place]:
     """The pools that take jobs of the person's teams, then every row of the table."""
     teams = list(access.teams_of(user))
     found = []
-    for pool in pools.open_to(None):
-        if teams and not any(pools.is_allowed(pool, team) for team in teams):
+    for pool in pool_settings.open_to(None):
+        if teams and not any(pool_settings.is_allowed(pool, team) for team in teams):
             continue
-        profile = planned.profile_of(pool)
-        title, here = (profile.name if profile else "unknown device"), planned.num_devices(pool)
-        learnt = planned.calibration_of(profile) if profile else None
+        profile = plans.profile_of(pool)
+        title, here = (profile.name if profile else "unknown device"), plans.num_devices(pool)
+        learnt = plans.calibration_of(profile) if profile else None
         why_not = (
             "" if profile else "Not available: its devices have not been probed, and no table knows them."
         )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from jobs.models.sweeps import SweepState
-from jobs.node_states import AdminState, DeviceHealth, Health
-from jobs.states import AttemptState, JobState
+from jobs.states.jobs import AttemptState, JobState
+from jobs.states.nodes import AdminState, DeviceHealth, Health
 
 
 class Badge(NamedTuple):

@@ -16,7 +16,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from jobs.models import Batch, Device, Event, Job, Lease, Node, Pool, Run, RunEvent, Stream
-from jobs.states import FINAL
+from jobs.states.jobs import FINAL
 
 # Changes when any other connection commits: read 4 times a second, it tells whether to look at all.
 VERSION = {"sqlite": "PRAGMA data_version", "postgresql": "SELECT pg_current_snapshot()::text"}

@@ -15,7 +15,7 @@ from dashboard import access
 from engine.directory import step_of_checkpoint
 from jobs import series
 from jobs.models import Attempt, Charge, Event, Job, Run
-from jobs.states import ATTEMPT_LIVE, AttemptState, Cause, JobState
+from jobs.states.jobs import ATTEMPT_LIVE, AttemptState, Cause, JobState
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from engine.checkpoints.folder import ResumeError
 from engine.checkpoints.huggingface.export import export, refuse_unfit
 from engine.checkpoints.huggingface.shapes import ShapeError
 from engine.spec.spec import SpecError, parse
-from jobs import checkpoints
+from jobs.attempts import checkpoints
 from jobs.models import Checkpoint, Run
 
 FORMS = ("checkpoint", "huggingface")

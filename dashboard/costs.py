@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from django.utils import timezone
 
-from jobs import accounting, series
-from jobs.accounting import Line
+from jobs import series
+from jobs.accounting import totals
+from jobs.accounting.totals import Line
 from jobs.models import Charge, Run
-from jobs.states import ATTEMPT_LIVE
+from jobs.states.jobs import ATTEMPT_LIVE
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ def of(run: Run) -> Cost | None:
     """None for a run that has held no device of ours."""
     if run.job is None or not run.job.attempt_number:
         return None
-    booked = accounting.total(Charge.objects.filter(attempt__job=run.job))
+    booked = totals.total(Charge.objects.filter(attempt__job=run.job))
     live = run.job.attempts.filter(state__in=ATTEMPT_LIVE).first()
     held_s = None
     if live is not None:

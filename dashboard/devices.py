@@ -12,7 +12,7 @@ from django.db.models import Prefetch, QuerySet
 
 from dashboard.templatetags.units import as_bytes, as_figure, as_pct, as_share
 from engine.spec.spec import flatten
-from jobs import use
+from jobs.accounting import utilisation
 from jobs.models import Device, Job, Lease, Node
 
 # Shown on every device's card, in this order; each is a metric of scope device.
@@ -50,7 +50,7 @@ def card(device: Device, told: Callable[[int], bool], now: datetime) -> DeviceCa
     lease = device.held_by[0] if device.held_by else None
     job = lease.attempt.job if lease and told(lease.attempt.job.team_id) else None
     figures = [_figure(name, device) for name in SHOWN]
-    since = use.unused_since(lease, now) if lease else None
+    since = utilisation.unused_since(lease, now) if lease else None
     is_stale = not is_fresh(device.latest_at, now)
     return DeviceCard(
         device, figures, is_stale, job, lease is not None, (now - since).total_seconds() if since else None

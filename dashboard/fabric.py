@@ -10,8 +10,8 @@ from dashboard import panels, plots
 from dashboard.plots import Dot, Line, Plot
 from dashboard.templatetags.units import as_bytes, as_small_time
 from engine.hardware.fabric_test import ALGORITHMS, Algorithm
-from jobs import links
 from jobs.models import LinkProfile, Run
+from jobs.planning import links
 
 Points = list[dict[str, float]]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from jobs.models import Job, Run
-from jobs.states import JobState
+from jobs.states.jobs import JobState
 
 # Shown beside the progress bar, in this order; each is a metric of scope run.
 KEY_FIGURES = ("loss", "validation_loss", "tokens_per_s", "step_s", "mfu_share", "tokens")

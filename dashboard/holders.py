@@ -9,8 +9,8 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from jobs.endings import ends_by
 from jobs.models import Attempt, AttemptNode, Device, Job, Lease, Node
+from jobs.scheduler.deadlines import ends_by
 
 
 @dataclass(frozen=True)

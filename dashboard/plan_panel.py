@@ -14,8 +14,9 @@ from engine.hardware import peaks
 from engine.planner import Calibration, DeviceProfile, Found, Plan, Range, StageMemory
 from engine.spec.checks import Hardware, refuse_impossible
 from engine.spec.spec import Spec, SpecError
-from jobs import planned, queue
 from jobs.models import Pool
+from jobs.planning import plans
+from jobs.queue import job_actions
 
 # Components of a device's memory, as planner.StageMemory names them.
 PARTS = ("parameters", "gradients", "optimiser", "activations", "logits", "buffers", "framework")
@@ -83,15 +84,15 @@ def place_of(spec: Spec, post: Mapping[str, str]) -> Place:
         devices = _count(post.get("plan.devices"), max(WHAT_IF_DEVICES, spec.parallel.world_size))
         return Place(planner.profile_of(peak), None, Hardware("cuda", spans_nodes=True), devices, peak.name)
     pool = Pool.objects.filter(name=spec.pool).first()
-    profile = planned.known_of(pool) if pool else None
+    profile = plans.known_of(pool) if pool else None
     if pool is None or profile is None:
         return Place(None, None, None, spec.parallel.world_size)
     try:
-        limits = queue.hardware_of(pool)
+        limits = job_actions.hardware_of(pool)
     except SpecError:
         return Place(profile, None, None, spec.parallel.world_size)
     devices = min(limits.gang_limit or 1, MOST_DEVICES)
-    return Place(profile, planned.calibration_of(profile), limits, devices)
+    return Place(profile, plans.calibration_of(profile), limits, devices)
 
 
 def phases_of(plan: Plan) -> list[tuple[str, Range, float]]:

@@ -18,8 +18,8 @@ from django.utils import timezone
 
 from jobs.epoch import Epoch
 from jobs.models import Attempt, Device, Lease, Node, Pool
-from jobs.node_states import AdminState, Health
-from jobs.states import ATTEMPT_LIVE
+from jobs.states.jobs import ATTEMPT_LIVE
+from jobs.states.nodes import AdminState, Health
 
 NO_READING = ("absent", "The node has sent no reading yet.")
 STALE = ("stale", "The last reading is too old.")

@@ -13,9 +13,10 @@ from django.utils import timezone
 
 from dashboard import access
 from engine.spec.spec import Problem
-from jobs import charges, pools, quotas, typed
+from jobs.accounting import charges
 from jobs.models import Pool, PoolEvent, Share, Team
-from jobs.typed import Setting
+from jobs.pools import pool_settings, quotas, setting_types
+from jobs.pools.setting_types import Setting
 
 EVENTS_SHOWN = 50
 User = AbstractBaseUser | AnonymousUser
@@ -58,7 +59,9 @@ def texts_of(post: QueryDict) -> dict[str, str]:
         "switch": lambda name: str(name in post).lower(),
         "teams": lambda name: " ".join(post.getlist(name)),
     }
-    return {s.name: readers.get(s.kind, lambda name: post.get(name, ""))(s.name) for s in pools.SETTINGS}
+    return {
+        s.name: readers.get(s.kind, lambda name: post.get(name, ""))(s.name) for s in pool_settings.SETTINGS
+    }
 
 
 def fields(
@@ -128,6 +131,7 @@ def _used(share: Share) -> dict[str, Used]:
         if whole is not None:
             text = quotas.BY_NAME[name].write(value)
             found[name] = Used(
-                typed.said_number(float(f"{float(text):.4g}")), value / whole if whole else float(value > 0)
+                setting_types.said_number(float(f"{float(text):.4g}")),
+                value / whole if whole else float(value > 0),
             )
     return found

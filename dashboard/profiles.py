@@ -8,9 +8,9 @@ from typing import Any
 
 from dashboard.templatetags.units import as_bytes, as_count, as_figure
 from engine.hardware.probe_results import SOUGHT
-from jobs import profiles
 from jobs.models import DeviceProfile, Node
-from jobs.profiles import Kind
+from jobs.planning import device_profiles
+from jobs.planning.device_profiles import Kind
 
 WRITERS: dict[str, Callable[[float], str]] = {
     "flops_per_s": lambda value: as_count(value, "FLOP/s"),
@@ -42,12 +42,14 @@ class Card:
 
 
 def cards(node: Node) -> list[Card]:
-    return [_card(kind) for kind in profiles.of_node(node)]
+    return [_card(kind) for kind in device_profiles.of_node(node)]
 
 
 def _card(kind: Kind) -> Card:
     device = kind.devices[0]
-    name = device.name if device.cores is None else f"{device.name}, {profiles.said_cores(device.cores)}"
+    name = (
+        device.name if device.cores is None else f"{device.name}, {device_profiles.said_cores(device.cores)}"
+    )
     indexes = ", ".join(f"#{one.index}" for one in kind.devices)
     return Card(kind, name, indexes, rows(kind.profile) if kind.profile else [])
 

@@ -16,7 +16,7 @@ from django.utils import timezone
 from dashboard.devices import is_fresh, with_holders
 from engine.telemetry.metrics import METRICS
 from jobs.models import Batch, Device, Job, Node, Run, Sign, SpoolOffset
-from jobs.states import FINAL, JobState
+from jobs.states.jobs import FINAL, JobState
 
 Labels = dict[str, str]
 MEGA, MIB = 1e-6, 1 / 2**20

@@ -12,7 +12,7 @@ from dashboard import plots
 from dashboard.badges import JOB_BADGES
 from dashboard.plots import SMALL, Choices, Dot, Plot
 from engine.sweep import Range, Sweep
-from jobs.standings import Row
+from jobs.sweeps.ranking import Row
 
 LOG_FROM = 50.0  # what spans more than this many times is drawn on a logarithmic axis
 

@@ -21,8 +21,9 @@ from engine.spec.spec import (
     to_yaml,
     yaml_values,
 )
-from jobs import pools, queue
 from jobs.models import Device, Pool, Team
+from jobs.pools import pool_settings
+from jobs.queue import job_actions
 
 LEFT_ALONE = "It was left as you typed it; the fields count."
 
@@ -84,7 +85,7 @@ def checked(draft: Draft, team: Team) -> Draft:
     except SpecError as error:
         return Draft(draft.yaml, draft.values, error.problems, None, draft.note)
     try:
-        queue.check(spec, team)
+        job_actions.check(spec, team)
     except SpecError as error:
         return Draft(draft.yaml, draft.values, error.problems, spec, draft.note)
     return Draft(draft.yaml, draft.values, (), spec, draft.note)
@@ -108,7 +109,7 @@ def cost_of(spec: Spec) -> Cost | None:
     price = pool.price_per_device_hour if pool else None
     if pool is None or price is None:
         return None
-    limit_s = pools.complete(spec, pool).budget.limit_s
+    limit_s = pool_settings.complete(spec, pool).budget.limit_s
     return Cost(price * spec.parallel.world_size * limit_s / 3600, pool.currency, price, limit_s)
 
 

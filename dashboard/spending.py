@@ -15,10 +15,10 @@ from django.http import Http404
 from django.utils import timezone
 
 from dashboard import access
-from jobs import accounting, charges, table
-from jobs.accounting import Line
+from jobs.accounting import charges, table, totals
+from jobs.accounting.totals import Line
 from jobs.models import Attempt, Charge, Pool, Run, Team
-from jobs.states import ATTEMPT_LIVE
+from jobs.states.jobs import ATTEMPT_LIVE
 
 # What a line is -> what it is added up by: the columns of names that its row has.
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -48,13 +48,13 @@ class Choice:
     def charges(self) -> QuerySet[Charge]:
         teams = [self.team] if self.team else None if self.sees_all else self.teams
         ids = None if teams is None else [team.id for team in teams]
-        return accounting.charges(None if self.month == ALL else self.month, ids, self.pool or None)
+        return totals.charges(None if self.month == ALL else self.month, ids, self.pool or None)
 
     def lines(self, window: slice | None = None) -> list[Line]:
         """Days in their order, everything else by what it held, most first."""
         if self.group == "attempt":
-            return accounting.lines(self.charges(), GROUPS[self.group], window or slice(None))
-        found = accounting.lines(self.charges(), GROUPS[self.group])
+            return totals.lines(self.charges(), GROUPS[self.group], window or slice(None))
+        found = totals.lines(self.charges(), GROUPS[self.group])
         return found if self.group == "day" else sorted(found, key=lambda line: -line.device_s)
 
 
@@ -87,7 +87,7 @@ def choice(user: AbstractBaseUser | AnonymousUser, asked: Mapping[str, str]) -> 
 def months(chosen: Choice) -> list[str]:
     """Those with something in them, the current one and the chosen one; newest first."""
     ids = None if chosen.sees_all else [team.id for team in chosen.teams]
-    shown = {*accounting.months(ids), charges.month_of(timezone.now()), chosen.month} - {ALL}
+    shown = {*totals.months(ids), charges.month_of(timezone.now()), chosen.month} - {ALL}
     return sorted(shown, reverse=True)
 
 
@@ -118,7 +118,7 @@ def drawing(chosen: Choice) -> dict[str, Any]:
     only, and the share of them that was wasted."""
     step = "month" if chosen.month == ALL else "day"
     by = "pool" if chosen.team or len(chosen.teams) < 2 else "team"
-    lines = accounting.lines(chosen.charges(), (step, by))
+    lines = totals.lines(chosen.charges(), (step, by))
     places = _months_between(lines) if step == "month" else _days_of(chosen.month)
     held: dict[str, dict[str, float]] = {}
     whole, wasted = dict.fromkeys(places, 0.0), dict.fromkeys(places, 0.0)

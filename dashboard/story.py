@@ -10,8 +10,8 @@ from django.contrib.auth.models import User
 from dashboard import access, chapters, checkpoint_files, costs, forms, lineage
 from engine.spec.spec import flatten
 from engine.telemetry.metrics import START_PHASES
-from jobs import relayout
 from jobs.models import Attempt, Device, Event, Run
+from jobs.queue import relayout
 
 EVENTS_SHOWN = 200
 LAYOUT_SHOWN = (

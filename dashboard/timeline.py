@@ -9,9 +9,9 @@ from typing import Any
 from django.http import QueryDict
 
 from dashboard import plots
-from jobs import timelines
+from jobs.attempts import timelines
+from jobs.attempts.timelines import Place
 from jobs.models import Run, StepTimeline
-from jobs.timelines import Place
 
 ROWS_SHOWN = 32
 MARKS_SHOWN = 6000  # of all rows together: a page of more is slow, and its short ones are under a pixel

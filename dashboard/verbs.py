@@ -10,9 +10,9 @@ from typing import Any, Literal
 from django import forms
 from django.utils import timezone
 
-from jobs import nodes
 from jobs.models import Node
-from jobs.node_states import ADMIN_MOVES, AdminState, DrainPolicy, Health
+from jobs.nodes import admin
+from jobs.states.nodes import ADMIN_MOVES, AdminState, DrainPolicy, Health
 
 HOURS_LIMIT = 24 * 365
 POLICIES = {
@@ -54,18 +54,18 @@ VERBS = {
     verb.name: verb
     for verb in (
         Verb("cordon", "Cordon", "slash-circle", "No new work. What runs goes on. A cordon ends a drain.",
-             "takes no new work.", nodes.cordon, AdminState.CORDONED, takes="until"),
+             "takes no new work.", admin.cordon, AdminState.CORDONED, takes="until"),
         Verb("drain", "Drain", "box-arrow-right", "No new work, and what runs is brought to an end.",
-             "is being drained.", nodes.drain, AdminState.DRAINING, takes="policy"),
+             "is being drained.", admin.drain, AdminState.DRAINING, takes="policy"),
         Verb("maintenance", "Maintenance", "tools", "Somebody works on it: nothing may run, so drain it first.",
-             "is in maintenance.", nodes.begin_maintenance, AdminState.MAINTENANCE, takes="until"),
+             "is in maintenance.", admin.begin_maintenance, AdminState.MAINTENANCE, takes="until"),
         Verb("uncordon", "Open again", "play-fill", "New work again. This ends a cordon, a drain or maintenance.",
-             "takes work again.", nodes.uncordon, AdminState.OPEN, needs_reason=False),
+             "takes work again.", admin.uncordon, AdminState.OPEN, needs_reason=False),
         Verb("readmit", "Readmit", "check-circle-fill", "The node and its suspect devices are trusted again.",
-             "is trusted again.", nodes.readmit, needs_reason=False),
+             "is trusted again.", admin.readmit, needs_reason=False),
         Verb("retire", "Retire", "x-lg",
              "For good: this node's key is not accepted again. The machine may join anew from an empty folder.",
-             "is retired.", nodes.retire, AdminState.RETIRED, tone="bad"),
+             "is retired.", admin.retire, AdminState.RETIRED, tone="bad"),
     )
 }  # fmt: skip
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jobs import idle, queue
 from jobs.models import Job
-from jobs.states import JobState
+from jobs.queue import job_actions
+from jobs.scheduler import idle
+from jobs.states.jobs import JobState
 
 LATER = "will stop at the next step border."
 
@@ -40,11 +41,11 @@ WISHES = {
     for wish in (
         Wish("extend", "Keep devices", "clock", idle.extend, "keeps its devices for longer.", idle.HOLDING,
              needs=lambda job: job.idle_stop_at is not None and not job.idle_extended_by),
-        Wish("retry", "Retry", "arrow-clockwise", queue.retry, WAITS, (JobState.FAILED, JobState.CANCELLED)),
-        Wish("resume", "Resume", "play-fill", queue.resume, WAITS, (JobState.PAUSED,)),
-        Wish("pause", "Pause", "pause-fill", queue.pause, "is paused.", UNDER_WAY),
+        Wish("retry", "Retry", "arrow-clockwise", job_actions.retry, WAITS, (JobState.FAILED, JobState.CANCELLED)),
+        Wish("resume", "Resume", "play-fill", job_actions.resume, WAITS, (JobState.PAUSED,)),
+        Wish("pause", "Pause", "pause-fill", job_actions.pause, "is paused.", UNDER_WAY),
         Wish(
-            "cancel", "Cancel", "x-lg", queue.cancel, "is cancelled.", (*UNDER_WAY, JobState.PAUSED), "bad",
+            "cancel", "Cancel", "x-lg", job_actions.cancel, "is cancelled.", (*UNDER_WAY, JobState.PAUSED), "bad",
             "It stops at the next step border and keeps its run.",
         ),
     )

@@ -13,9 +13,9 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from engine.spec.spec import Spec, parse, with_changes
-from jobs import queue
 from jobs.models import Device, Job, Membership, Node, Pool, Run, RunMetric, Team
 from jobs.models.people import Role
+from jobs.queue import job_actions
 from tests.services import postgresql, redis_url  # noqa: F401  (fixtures)
 
 SLOW = ("services", "ranks", "browser", "chaos")
@@ -140,7 +140,7 @@ def make_job(owner: User, team: Team, node: Node, make_spec: Callable[..., Spec]
     """make_job(devices=2): a submitted job, through the real door, on a pool that has the node `node`."""
 
     def make(*changes: str, devices: int = 2, **values: Any) -> Job:
-        return queue.submit(spec=make_spec(*changes, devices=devices, **values), team=team, owner=owner)
+        return job_actions.submit(spec=make_spec(*changes, devices=devices, **values), team=team, owner=owner)
 
     return make
 

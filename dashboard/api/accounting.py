@@ -11,7 +11,7 @@ from dashboard import access
 from dashboard.api.auth import caller
 from dashboard.api.shapes import AccountingOut, Refusal
 from engine.spec.spec import Problem, SpecError
-from jobs import accounting
+from jobs.accounting import totals
 
 router = Router(tags=["accounting"])
 
@@ -25,14 +25,14 @@ def lines(
     """Of the caller's teams; of all teams for an admin's session. `by` names some of month, day, pool, team, person
     and attempt."""
     names = [name.strip() for name in by.split(",")]
-    if unknown := sorted(set(names) - accounting.BY.keys()):
-        known = ", ".join(accounting.BY)
+    if unknown := sorted(set(names) - totals.BY.keys()):
+        known = ", ".join(totals.BY)
         raise SpecError([Problem("by", f"'{unknown[0]}' is none of {known}.")])
-    found = accounting.lines(accounting.charges(month, _teams(request)), list(dict.fromkeys(names)))
+    found = totals.lines(totals.charges(month, _teams(request)), list(dict.fromkeys(names)))
     return {"lines": [{"keys": line.keys, **_figures(line)} for line in found]}
 
 
-def _figures(line: accounting.Line) -> dict[str, Any]:
+def _figures(line: totals.Line) -> dict[str, Any]:
     figures = {name: value for name, value in line.to_json().items() if name not in line.keys}
     return figures | {"energy_j": line.energy_j, "unused_device_s": line.unused_device_s}
 

@@ -12,8 +12,9 @@ from dashboard import accuracy
 from dashboard.api.auth import caller
 from dashboard.api.shapes import Refusal
 from engine.spec.spec import Problem, SpecError
-from jobs import forecasts, profiles
 from jobs.models import DeviceProfile
+from jobs.planning import device_profiles
+from jobs.verdicts import forecasts
 
 router = Router(tags=["accuracy"])
 
@@ -90,7 +91,7 @@ def figures(
 def measured_profiles(request: HttpRequest) -> dict[str, Any]:
     """What devices can do, as their probes have measured it."""
     found = DeviceProfile.objects.order_by("name", "cores", "torch")
-    return {"items": [profiles.to_json(profile) for profile in found]}
+    return {"items": [device_profiles.to_json(profile) for profile in found]}
 
 
 def _choice(asked: dict[str, str]) -> accuracy.Choice:

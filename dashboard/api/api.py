@@ -32,14 +32,14 @@ from dashboard.api import (
 )
 from dashboard.api.auth import DOORS, known
 from engine.spec.spec import SpecError
-from jobs.artefacts import ArtefactError, TooBig
 from jobs.datasets import DatasetError
-from jobs.params import ParamError
-from jobs.points import NotTracked, PointsError
 from jobs.runs import FieldError, FilterError
 from jobs.series import TooMuch
-from jobs.states import StateError
-from jobs.tracking import TrackingError
+from jobs.states.jobs import StateError
+from jobs.tracking.artefacts import ArtefactError, TooBig
+from jobs.tracking.external_runs import TrackingError
+from jobs.tracking.params import ParamError
+from jobs.tracking.points import NotTracked, PointsError
 
 
 def _for_callers_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:

@@ -12,7 +12,7 @@ from dashboard.api.auth import caller
 from dashboard.api.shapes import Refusal
 from dashboard.downloads import FileDownload
 from dashboard.uploads import pieces_of
-from jobs import artefacts, tracking
+from jobs.tracking import artefacts, external_runs
 
 router = Router(tags=["runs"])
 
@@ -52,7 +52,7 @@ def save(request: HttpRequest, run_id: str, path: str) -> Any:
     if said.isdigit():
         artefacts.refuse_too_big(path, int(said))
     made = artefacts.save(run, path, pieces_of(request), actor=who.user.get_username())
-    tracking.hear(run)
+    external_runs.hear(run)
     return made
 
 

@@ -14,8 +14,8 @@ from ninja.errors import AuthenticationError, HttpError
 from ninja.security import HttpBearer, SessionAuth
 
 from dashboard import access
-from jobs import people
 from jobs.models import Dataset, Job, Run, Sweep, Team, Template
+from jobs.people import accounts
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Token(HttpBearer):
     """Stands before the session: a token that is not valid ends the request, whatever cookies come with it."""
 
     def authenticate(self, request: HttpRequest, token: str) -> Caller:
-        found = people.user_of_token(token)
+        found = accounts.user_of_token(token)
         if found is None:
             raise AuthenticationError(message="This token is not known, or it has expired.")
         return Caller(*found)

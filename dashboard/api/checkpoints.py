@@ -14,7 +14,8 @@ from dashboard.api.checkpoint_shapes import CheckpointOut, LineageOut
 from dashboard.api.jobs import detailed, values_of
 from dashboard.api.shapes import JobDetail, Refusal
 from engine.spec.spec import Problem, SpecError
-from jobs import checkpoints, relayout
+from jobs.attempts import checkpoints
+from jobs.queue import relayout
 
 router = Router(tags=["checkpoints"])
 

@@ -15,8 +15,9 @@ from dashboard.api.auth import caller
 from dashboard.api.paging import page
 from dashboard.api.shapes import JobDetail, JobPage, Refusal
 from engine.spec.spec import SPEC_BYTES_LIMIT, Problem, Spec, SpecError, merged, parse, yaml_values
-from jobs import idle, queue
 from jobs.models import Job
+from jobs.queue import job_actions
+from jobs.scheduler import idle
 
 router = Router(tags=["jobs"])
 BODY = {
@@ -45,7 +46,7 @@ def submit(
     except RequestDataTooBig:
         return Status(413, {"detail": f"The spec is too large; the limit is {SPEC_BYTES_LIMIT:,} bytes."})
     made_from = {"cloned_from" if clone else "template": origin} if origin else {}
-    return Status(201, detailed(queue.submit(spec=spec, team=target, owner=who.user, **made_from)))
+    return Status(201, detailed(job_actions.submit(spec=spec, team=target, owner=who.user, **made_from)))
 
 
 @router.get("/jobs", response=JobPage)
@@ -71,21 +72,23 @@ def one(request: HttpRequest, job_id: str) -> dict[str, Any]:
 def cancel(request: HttpRequest, job_id: str, reason: str = Query("", max_length=500)) -> dict[str, Any]:
     """Ends a waiting job at once; a running one stops at its next step border and keeps a checkpoint."""
     who = caller(request)
-    return detailed(queue.cancel(who.writable_job(job_id), actor=who.user.get_username(), reason=reason))
+    return detailed(
+        job_actions.cancel(who.writable_job(job_id), actor=who.user.get_username(), reason=reason)
+    )
 
 
 @router.post("/jobs/{job_id}/pause", response={200: JobDetail, 404: Refusal, 409: Refusal})
 def pause(request: HttpRequest, job_id: str, reason: str = Query("", max_length=500)) -> dict[str, Any]:
     """Sets a waiting job aside at once; a running one stops at its next step border, with a checkpoint."""
     who = caller(request)
-    return detailed(queue.pause(who.writable_job(job_id), actor=who.user.get_username(), reason=reason))
+    return detailed(job_actions.pause(who.writable_job(job_id), actor=who.user.get_username(), reason=reason))
 
 
 @router.post("/jobs/{job_id}/resume", response={200: JobDetail, 404: Refusal, 409: Refusal})
 def resume(request: HttpRequest, job_id: str) -> dict[str, Any]:
     """A paused job waits again, and goes on from its newest checkpoint as if it had never stopped."""
     who = caller(request)
-    return detailed(queue.resume(who.writable_job(job_id), actor=who.user.get_username()))
+    return detailed(job_actions.resume(who.writable_job(job_id), actor=who.user.get_username()))
 
 
 @router.post("/jobs/{job_id}/extend", response={200: JobDetail, 404: Refusal, 409: Refusal})
@@ -99,7 +102,7 @@ def extend(request: HttpRequest, job_id: str) -> dict[str, Any]:
 def retry(request: HttpRequest, job_id: str) -> dict[str, Any]:
     """A failed or cancelled job waits again; it resumes from its newest checkpoint."""
     who = caller(request)
-    return detailed(queue.retry(who.writable_job(job_id), actor=who.user.get_username()))
+    return detailed(job_actions.retry(who.writable_job(job_id), actor=who.user.get_username()))
 
 
 def plain(job: Job) -> dict[str, Any]:

@@ -17,9 +17,9 @@ from dashboard.api.pools import node_out, with_devices
 from dashboard.api.shapes import Refusal
 from dashboard.verbs import HOURS_LIMIT, VERBS, VerbForm
 from engine.spec.spec import Problem, SpecError
-from jobs import joining, nodes
 from jobs.models import Device, Node, NodeToken, Pool
-from jobs.node_states import DeviceHealth
+from jobs.nodes import admin, joining
+from jobs.states.nodes import DeviceHealth
 
 router = Router(tags=["nodes"])
 EVENTS_LIMIT = 100
@@ -74,7 +74,7 @@ def mark(request: HttpRequest, node_id: str, device_id: str, body: Marked) -> di
         raise SpecError([Problem("health", said)])
     if body.health != DeviceHealth.OK and not body.reason.strip():
         raise SpecError([Problem("reason", "Say why: whoever wonders where the device went reads it.")])
-    nodes.mark(device, body.health, actor, body.reason.strip()[:300])
+    admin.mark(device, body.health, actor, body.reason.strip()[:300])
     return _detail(request, node_id)
 
 
@@ -114,7 +114,7 @@ def _detail(request: HttpRequest, node_id: str) -> dict[str, Any]:
     return {
         **out,
         "pool": node.pool.name,
-        "allocation": nodes.allocation(len(out["devices"]) - held, held),
+        "allocation": admin.allocation(len(out["devices"]) - held, held),
         "events": [
             {**{name: getattr(event, name) for name in columns}, "device": event.device_id}
             for event in node.events.order_by("-id")[:EVENTS_LIMIT]

@@ -15,8 +15,8 @@ from ninja.errors import AuthenticationError, HttpError
 
 from dashboard.api import bodies
 from dashboard.api.auth import known
-from jobs import points, tracking
 from jobs.models import Run
+from jobs.tracking import external_runs, points
 
 PATH = "/api/v1/runs/{run_id}/points"
 NOT_KNOWN = "Log in, or send a token: Authorization: Bearer ..."
@@ -67,7 +67,7 @@ def taken(find_run: Callable[[], Run], body: bytes, content_type: str, encoding:
         delivery = points.decode(bodies.unfolded(body, encoding), is_msgpack=is_msgpack)
         batches = points.checked(delivery)
         points.take(run, delivery.stream, batches)
-        tracking.hear(run)
+        external_runs.hear(run)
     except bodies.BodyError as error:
         return error.status, _said(str(error))
     except points.PointsError as error:

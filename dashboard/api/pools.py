@@ -15,9 +15,9 @@ from dashboard.api.auth import caller
 from dashboard.api.shapes import Pools
 from dashboard.devices import is_fresh
 from engine.spec.spec import Problem, SpecError
-from jobs import pools, typed
 from jobs.models import Device, Lease, Node, Pool
-from jobs.states import JobState
+from jobs.pools import pool_settings, setting_types
+from jobs.states.jobs import JobState
 
 router = Router(tags=["pools"])
 
@@ -58,7 +58,7 @@ def with_devices() -> QuerySet[Node]:
 
 def _labels(text: str) -> dict[str, str]:
     try:
-        return typed.labels(text)
+        return setting_types.labels(text)
     except ValueError as error:
         raise SpecError([Problem("requires", str(error))]) from None
 
@@ -69,7 +69,7 @@ def _settings(pool: Pool) -> dict[str, Any]:
     return {
         **{name: getattr(pool, name) for name in columns},
         "allowed_teams": [team.slug for team in pool.allowed_teams.all()],
-        "default_time_limit_s": pools.time_limit_s(pool),
+        "default_time_limit_s": pool_settings.time_limit_s(pool),
     }
 
 

@@ -11,9 +11,9 @@ from dashboard.api.auth import caller
 from dashboard.api.jobs import detailed
 from dashboard.api.shapes import Chosen, JobDetail, Place, Refusal
 from engine.spec.spec import Problem, SpecError
-from jobs import ordering
 from jobs.models import Job, Priority
-from jobs.ordering import Rights, Where
+from jobs.queue import ordering
+from jobs.queue.ordering import Rights, Where
 
 router = Router(tags=["jobs"])
 

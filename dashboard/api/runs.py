@@ -16,7 +16,8 @@ from dashboard.api.auth import caller
 from dashboard.api.jobs import page_url
 from dashboard.api.shapes import LogOut, MetricsOut, Refusal, RunDetail, RunPage
 from engine.telemetry.metrics import BY_NAME
-from jobs import logs, runs, series
+from jobs import runs, series
+from jobs.attempts import logs
 from jobs.models import Run
 
 router = Router(tags=["runs"])

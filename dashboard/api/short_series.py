@@ -26,7 +26,8 @@ from pydantic import ValidationError
 from dashboard import sessions
 from dashboard.api import series as drawing
 from dashboard.api.auth import Caller
-from jobs import people, series
+from jobs import series
+from jobs.people import accounts
 
 PATH = re.compile(r"/api/v1/(?:runs/([0-9a-z]{1,12})/)?series")
 REMEMBERED_S = 5.0  # so long who has logged out still sees charts
@@ -122,7 +123,7 @@ def _may_see(credential: str, runs: tuple[str, ...]) -> bool:
 def _caller(credential: str) -> Caller | None:
     kind, _, token = credential.rpartition(" ")
     if kind:
-        found = people.user_of_token(token)
+        found = accounts.user_of_token(token)
         return Caller(*found) if found else None
     user = sessions.user_of(credential)
     return Caller(user) if user else None

@@ -19,8 +19,8 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from dashboard.api import bodies, points, short_series
 from dashboard.api.auth import Caller
 from dashboard.threads import App, Message, Receive, Send
-from jobs import people
 from jobs.models import Run
+from jobs.people import accounts
 
 PATH = re.compile(r"/api/v1/runs/([0-9a-z]{1,12})/points")
 REMEMBERED_S = 5.0  # so long a token that was taken away still writes
@@ -125,7 +125,7 @@ def _run(token: str, run_id: str) -> Run:
 
 
 def _found(token: str, run_id: str) -> Run:
-    found = people.user_of_token(token)
+    found = accounts.user_of_token(token)
     if found is None:
         raise NotKnown
     return Caller(*found).writable_run(run_id)

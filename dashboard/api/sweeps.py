@@ -13,8 +13,8 @@ from dashboard.api.jobs import values_of
 from dashboard.api.shapes import Refusal, SweepDetail, SweepPage, SweepPreview
 from engine.spec.problems import Problem, SpecError
 from engine.spec.spec import SPEC_BYTES_LIMIT, parse
-from jobs import standings, sweeps
 from jobs.models import Sweep
+from jobs.sweeps import ranking, sweep_actions
 
 router = Router(tags=["sweeps"])
 BODY = {
@@ -38,7 +38,7 @@ def submit(request: HttpRequest, team: str | None = None) -> Status:
         parts = _parts(request)
     except RequestDataTooBig:
         return Status(413, {"detail": f"The sweep is too large; the limit is {SPEC_BYTES_LIMIT:,} bytes."})
-    return Status(201, detailed(sweeps.submit(**parts, team=target, owner=who.user)))
+    return Status(201, detailed(sweep_actions.submit(**parts, team=target, owner=who.user)))
 
 
 @router.post("/sweeps/preview", response={200: SweepPreview, 422: Refusal}, openapi_extra=BODY)
@@ -46,7 +46,7 @@ def preview(request: HttpRequest, team: str | None = None) -> dict[str, Any]:
     """What a sweep would start; nothing is."""
     who = caller(request)
     target = who.writable_team(team)
-    seen = sweeps.preview(**_parts(request), team=target, owner=who.user)
+    seen = sweep_actions.preview(**_parts(request), team=target, owner=who.user)
     return {
         "num_runs": seen.num_runs,
         "num_steps": seen.num_steps,
@@ -84,20 +84,20 @@ def one(request: HttpRequest, sweep_id: str) -> dict[str, Any]:
 def pause(request: HttpRequest, sweep_id: str) -> dict[str, Any]:
     """All of its jobs pause at their next step border, with a checkpoint."""
     who = caller(request)
-    return detailed(sweeps.pause(who.writable_sweep(sweep_id), who.user.get_username()))
+    return detailed(sweep_actions.pause(who.writable_sweep(sweep_id), who.user.get_username()))
 
 
 @router.post("/sweeps/{sweep_id}/resume", response={200: SweepDetail, 404: Refusal, 409: Refusal})
 def resume(request: HttpRequest, sweep_id: str) -> dict[str, Any]:
     who = caller(request)
-    return detailed(sweeps.resume(who.writable_sweep(sweep_id), who.user.get_username()))
+    return detailed(sweep_actions.resume(who.writable_sweep(sweep_id), who.user.get_username()))
 
 
 @router.post("/sweeps/{sweep_id}/cancel", response={200: SweepDetail, 404: Refusal, 409: Refusal})
 def cancel(request: HttpRequest, sweep_id: str, reason: str = Query("", max_length=500)) -> dict[str, Any]:
     """All of its jobs that have not ended are cancelled."""
     who = caller(request)
-    return detailed(sweeps.cancel(who.writable_sweep(sweep_id), who.user.get_username(), reason))
+    return detailed(sweep_actions.cancel(who.writable_sweep(sweep_id), who.user.get_username(), reason))
 
 
 def plain(sweep: Sweep) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def plain(sweep: Sweep) -> dict[str, Any]:
 
 
 def detailed(sweep: Sweep) -> dict[str, Any]:
-    return {**standings.to_json(sweep, standings.of(sweep)), **plain(sweep), "refused": sweep.refused}
+    return {**ranking.to_json(sweep, ranking.of(sweep)), **plain(sweep), "refused": sweep.refused}
 
 
 def _parts(request: HttpRequest) -> dict[str, Any]:

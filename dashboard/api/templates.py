@@ -10,8 +10,8 @@ from ninja import Router, Status
 from dashboard.api.auth import caller
 from dashboard.api.shapes import Refusal, TemplateChange, TemplateIn, TemplateOut, Templates
 from engine.spec.spec import parse
-from jobs import templates
 from jobs.models import Template
+from jobs.queue import templates
 
 router = Router(tags=["templates"])
 

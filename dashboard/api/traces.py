@@ -12,9 +12,9 @@ from dashboard.api.auth import caller
 from dashboard.api.shapes import Refusal
 from dashboard.views.traces import download
 from engine.directory import TRACE_STEPS
-from jobs import timelines, traces
+from jobs.attempts import timelines, traces
+from jobs.attempts.timelines import Place
 from jobs.models import TraceFile
-from jobs.timelines import Place
 
 router = Router(tags=["runs"])
 

@@ -14,10 +14,11 @@ from pydantic import Field
 from dashboard.api.auth import Caller, caller
 from dashboard.api.runs import router, told
 from dashboard.api.shapes import Refusal, RunOut
-from jobs import marks, params, points, series, tracking
+from jobs import series
 from jobs.ids import ALPHABET
 from jobs.models import Run, Stream
 from jobs.models.runs import KEY_LIMIT
+from jobs.tracking import external_runs, params, points, run_annotations
 
 # They are operations of the router of runs: one path has one router.
 TAGS = ["tracking"]
@@ -101,7 +102,7 @@ def create(request: HttpRequest, asked: NewRun) -> Status:
             return Status(409, _said(f"The id {asked.id} cannot be had; draw another one, or leave it out."))
         points.refuse_jobs(run)
         return Status(200, _now(run))
-    run = tracking.begin(
+    run = external_runs.begin(
         team=team,
         owner=who.user,
         run_id=asked.id,
@@ -140,8 +141,8 @@ def add_params(request: HttpRequest, run_id: str, asked: ParamsIn) -> dict[str, 
 def change_tags(request: HttpRequest, run_id: str, asked: TagsIn) -> dict[str, Any]:
     """Put on tags, the new value in place of the old one, and take off those of `drop`."""
     run = caller(request).writable_run(run_id)
-    tracking.set_tags(run, _words(asked.tags))
-    tracking.drop_tags(run, asked.drop)
+    external_runs.set_tags(run, _words(asked.tags))
+    external_runs.drop_tags(run, asked.drop)
     return _now(run)
 
 
@@ -151,7 +152,7 @@ def describe(request: HttpRequest, run_id: str, asked: Description) -> dict[str,
     who = caller(request)
     run = who.writable_run(run_id)
     fields = {key: value for key, value in asked.dict(exclude_unset=True).items() if value is not None}
-    marks.change(run, actor=who.user.get_username(), **fields)
+    run_annotations.change(run, actor=who.user.get_username(), **fields)
     return _now(run)
 
 
@@ -159,7 +160,7 @@ def describe(request: HttpRequest, run_id: str, asked: Description) -> dict[str,
 def heartbeat(request: HttpRequest, run_id: str) -> dict[str, Any]:
     """The writer lives, though it has no points to send."""
     run = _own(caller(request), run_id)
-    tracking.hear(run)
+    external_runs.hear(run)
     return _now(run)
 
 
@@ -169,7 +170,7 @@ def heartbeat(request: HttpRequest, run_id: str) -> dict[str, Any]:
 def lack(request: HttpRequest, run_id: str, asked: MissingIn) -> dict[str, Any]:
     """What a source of the run cannot read, and why, in the place of what it has said of that before."""
     run = _own(caller(request), run_id)
-    tracking.set_missing(run, asked.source, {name: list(why) for name, why in asked.missing.items()})
+    external_runs.set_missing(run, asked.source, {name: list(why) for name, why in asked.missing.items()})
     return _now(run)
 
 
@@ -178,7 +179,7 @@ def start(request: HttpRequest, run_id: str) -> dict[str, Any]:
     """A run that had ended goes on."""
     who = caller(request)
     run = _own(who, run_id)
-    tracking.set_state(run, "running", actor=who.user.get_username())
+    external_runs.set_state(run, "running", actor=who.user.get_username())
     return _now(run)
 
 
@@ -188,7 +189,7 @@ def finish(request: HttpRequest, run_id: str, asked: End) -> dict[str, Any]:
     who = caller(request)
     run = _own(who, run_id)
     if not (asked.stream and points.is_overtaken(run, asked.stream)):
-        tracking.set_state(run, asked.state, actor=who.user.get_username(), ended_at=asked.ended_at)
+        external_runs.set_state(run, asked.state, actor=who.user.get_username(), ended_at=asked.ended_at)
     for attempt in Stream.objects.filter(run=run).values_list("attempt", flat=True).distinct():
         series.close(run.id, attempt)
     return _now(run)
@@ -207,7 +208,7 @@ def _own(who: Caller, run_id: str) -> Run:
 
 def _id(text: str) -> str:
     if not ID.fullmatch(text):
-        raise tracking.TrackingError(f"'{text[:50]}' is no id of a run: 12 characters of {ALPHABET}.")
+        raise external_runs.TrackingError(f"'{text[:50]}' is no id of a run: 12 characters of {ALPHABET}.")
     return text
 
 

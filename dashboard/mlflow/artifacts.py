@@ -12,8 +12,8 @@ from dashboard.mlflow.answers import info
 from dashboard.mlflow.door import DEFAULT, Caller, endpoint, one_of
 from dashboard.mlflow.errors import Refused, bad, nothing
 from dashboard.uploads import pieces_of
-from jobs import artefacts, tracking
 from jobs.models import Run
+from jobs.tracking import artefacts, external_runs
 
 
 class Spot(NamedTuple):
@@ -30,7 +30,7 @@ def upload(caller: Caller, request: HttpRequest, path: str) -> None:
     if said.isdigit():
         artefacts.refuse_too_big(spot.path, int(said))
     artefacts.save(spot.run, spot.path, pieces_of(request), actor=caller.name)
-    tracking.hear(spot.run)
+    external_runs.hear(spot.run)
 
 
 @endpoint("GET")

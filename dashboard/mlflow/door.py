@@ -22,13 +22,13 @@ from django.views.decorators.csrf import csrf_exempt
 
 from dashboard import access
 from dashboard.mlflow.errors import Refused, bad, nothing
-from jobs import people
-from jobs.artefacts import ArtefactError
 from jobs.models import Project, Run, Team
-from jobs.params import ParamError
-from jobs.projects import NameTaken, ProjectError
-from jobs.saved_models import SavedModelError
-from jobs.tracking import TrackingError
+from jobs.people import accounts
+from jobs.tracking.artefacts import ArtefactError
+from jobs.tracking.external_runs import TrackingError
+from jobs.tracking.params import ParamError
+from jobs.tracking.projects import NameTaken, ProjectError
+from jobs.tracking.saved_models import SavedModelError
 
 log = logging.getLogger(__name__)
 encode = msgspec.json.Encoder().encode
@@ -147,7 +147,7 @@ def _caller(request: HttpRequest) -> Caller:
         raise Refused(
             "UNAUTHENTICATED", "Set MLFLOW_TRACKING_TOKEN to a token: manage.py token NAME makes one."
         )
-    found = people.user_of_token(token)
+    found = accounts.user_of_token(token)
     if found is None:
         raise Refused("UNAUTHENTICATED", "This token is not known, or it has expired.")
     return Caller(*found)

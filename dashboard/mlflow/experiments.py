@@ -9,8 +9,8 @@ from dashboard.mlflow.door import Caller, endpoint
 from dashboard.mlflow.errors import bad, nothing
 from dashboard.mlflow.filtering import experiments as search_terms
 from dashboard.mlflow.words import refuse_bad_name, view_of
-from jobs import projects
 from jobs.models import Project
+from jobs.tracking import projects
 
 DEFAULT_NAME = "Default"
 MOST = 50_000

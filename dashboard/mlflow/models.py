@@ -13,8 +13,8 @@ from dashboard.mlflow.door import DEFAULT, Caller, endpoint, one_of
 from dashboard.mlflow.errors import bad, nothing
 from dashboard.mlflow.shapes import Pair, RunId
 from dashboard.mlflow.words import millis
-from jobs import saved_models
 from jobs.models import SavedModel
+from jobs.tracking import saved_models
 
 PREFIX = "LOGGED_MODEL_"
 CLAUSE = re.compile(

@@ -10,10 +10,10 @@ from dashboard.mlflow.errors import bad
 from dashboard.mlflow.filtering import runs as search_terms
 from dashboard.mlflow.tags import refuse_bad_tags, set_tags
 from dashboard.mlflow.words import NAME, NOTE, PARENT, TAG_COLUMNS, moment, state_of, view_of
-from jobs import marks, tracking
 from jobs.ids import new_id
 from jobs.models import Project, Run
-from jobs.states import FINAL
+from jobs.states.jobs import FINAL
+from jobs.tracking import external_runs, run_annotations
 
 MOST = 50_000
 
@@ -26,7 +26,7 @@ def create(caller: Caller, asked: shapes.CreateRun) -> dict[str, Any]:
     refuse_bad_tags(asked.tags)
     tags = answers.pairs(asked.tags)
     parent = caller.run(tags[PARENT]) if PARENT in tags else None
-    run = tracking.create(
+    run = external_runs.create(
         team=caller.team,
         owner=caller.user,
         name=_name(asked.run_name, tags.get(NAME, "")),
@@ -37,7 +37,7 @@ def create(caller: Caller, asked: shapes.CreateRun) -> dict[str, Any]:
         tags={key: value for key, value in tags.items() if key not in TAG_COLUMNS},
     )
     if tags.get(NOTE):
-        marks.change(run, actor=caller.name, note=tags[NOTE])
+        run_annotations.change(run, actor=caller.name, note=tags[NOTE])
     return {"run": answers.run(caller.run(run.id))}
 
 
@@ -54,18 +54,18 @@ def update(caller: Caller, asked: shapes.UpdateRun) -> dict[str, Any]:
     if asked.status is not None:
         ended_at = moment(asked.end_time or None, "end_time")
         state = state_of(asked.status)
-        tracking.set_state(run, state, actor=caller.name, ended_at=ended_at if state in FINAL else None)
+        external_runs.set_state(run, state, actor=caller.name, ended_at=ended_at if state in FINAL else None)
     return {"run_info": answers.info(caller.run(run.id))}
 
 
 @endpoint("POST", shapes.RunId, writes=True)
 def delete(caller: Caller, asked: shapes.RunId) -> None:
-    marks.archive(Run.objects.filter(id=caller.run(asked.id).id), actor=caller.name)
+    run_annotations.archive(Run.objects.filter(id=caller.run(asked.id).id), actor=caller.name)
 
 
 @endpoint("POST", shapes.RunId, writes=True)
 def restore(caller: Caller, asked: shapes.RunId) -> None:
-    marks.restore(Run.objects.filter(id=caller.run(asked.id).id), actor=caller.name)
+    run_annotations.restore(Run.objects.filter(id=caller.run(asked.id).id), actor=caller.name)
 
 
 @endpoint("POST", shapes.SearchRuns)

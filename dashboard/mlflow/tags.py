@@ -8,9 +8,9 @@ from dashboard.mlflow import shapes
 from dashboard.mlflow.door import Caller, endpoint
 from dashboard.mlflow.errors import bad, nothing
 from dashboard.mlflow.words import NAME, NOTE, PARENT, TAG_COLUMNS, refuse_bad_name
-from jobs import marks, tracking
 from jobs.models import Run
 from jobs.models.runs import TAG_LIMIT
+from jobs.tracking import external_runs, run_annotations
 
 
 class SetTag(shapes.RunId):
@@ -29,23 +29,23 @@ def set_tag(caller: Caller, asked: SetTag) -> None:
 def delete_tag(caller: Caller, asked: SetTag) -> None:
     run = caller.active_run(asked.id)
     if asked.key == NOTE and run.note:
-        marks.change(run, actor=caller.name, note="")
-    elif asked.key in TAG_COLUMNS or not tracking.drop_tags(run, [asked.key]):
+        run_annotations.change(run, actor=caller.name, note="")
+    elif asked.key in TAG_COLUMNS or not external_runs.drop_tags(run, [asked.key]):
         raise nothing(f"No tag with name: {asked.key} in run with id {run.id}")
 
 
 def set_tags(caller: Caller, run: Run, tags: dict[str, str]) -> None:
     plain = {key: value for key, value in tags.items() if key not in TAG_COLUMNS}
     if plain:
-        tracking.set_tags(run, plain)
+        external_runs.set_tags(run, plain)
     if tags.get(NAME):
         if len(tags[NAME]) > 250:
             raise bad("'run_name' exceeds the maximum length of 250 characters")
-        marks.change(run, actor=caller.name, name=tags[NAME])
+        run_annotations.change(run, actor=caller.name, name=tags[NAME])
     if NOTE in tags:
-        marks.change(run, actor=caller.name, note=tags[NOTE])
+        run_annotations.change(run, actor=caller.name, note=tags[NOTE])
     if tags.get(PARENT):
-        tracking.set_parent(run, caller.run(tags[PARENT]), actor=caller.name)
+        external_runs.set_parent(run, caller.run(tags[PARENT]), actor=caller.name)
 
 
 def refuse_bad_tags(tags: Iterable[shapes.Pair]) -> None:

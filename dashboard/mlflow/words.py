@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from dashboard.mlflow.errors import bad
 from jobs.models import Run
-from jobs.states import JobState
+from jobs.states.jobs import JobState
 
 STATE_OF_STATUS = {
     "RUNNING": JobState.RUNNING,

@@ -21,9 +21,10 @@ from dashboard.mlflow.words import (
     place_of,
     refuse_bad_name,
 )
-from jobs import params, series, tracking
+from jobs import series
 from jobs.models import Run, RunInput
 from jobs.series import brief, codec, unnumbered
+from jobs.tracking import external_runs, params
 
 STREAM = "mlflow"
 encode = msgspec.msgpack.Encoder().encode  # exact: JSON has no NaN
@@ -74,8 +75,8 @@ def log_inputs(caller: Caller, asked: shapes.LogInputs) -> None:
         for name, limit in LIMITS.items():
             if len(getattr(one.dataset, name)) > limit:
                 raise bad(f"'dataset.{name}' exceeds the maximum length of {limit} characters")
-    tracking.add_inputs(run, [_input(one) for one in asked.datasets])
-    tracking.hear(run)
+    external_runs.add_inputs(run, [_input(one) for one in asked.datasets])
+    external_runs.hear(run)
 
 
 def _write(
@@ -100,7 +101,7 @@ def _write(
         if metrics:
             _deliver(run, metrics)
         set_tags(caller, run, answers.pairs(tags))
-        tracking.hear(run)
+        external_runs.hear(run)
 
 
 def _params(pairs: Iterable[shapes.Pair]) -> dict[str, str]:

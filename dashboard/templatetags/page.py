@@ -29,9 +29,9 @@ from dashboard.templatetags.units import ABSENT, SPANS, as_rough
 from dashboard.wishes import Wish, open_to
 from engine.data.lines import KIND_TITLES
 from engine.telemetry.metrics import BY_NAME
-from jobs.calibration import FIELD_OF
-from jobs.forecasts import BY_NAME as FORECAST_FIELDS
 from jobs.models import Job, Node
+from jobs.planning.calibration import FIELD_OF
+from jobs.verdicts.forecasts import BY_NAME as FORECAST_FIELDS
 
 register = template.Library()
 SPRITE = "vendor/bootstrap-icons-1.13.2/sprite.svg"

@@ -8,8 +8,8 @@ from django import template
 from django.utils.safestring import SafeString, mark_safe
 
 from dashboard import access, markdown
-from jobs import sharing
 from jobs.models import SavedView
+from jobs.people import sharing
 
 register = template.Library()
 

@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from dashboard import spending
-from jobs import accounting, table
+from jobs.accounting import table, totals
 from jobs.models import Pool
 
 ROWS_A_PAGE = 100
@@ -19,7 +19,7 @@ ROWS_A_PAGE = 100
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
     chosen = spending.choice(request.user, request.GET)
-    total = accounting.total(chosen.charges())
+    total = totals.total(chosen.charges())
     found = spending.Attempts(chosen, total.attempts) if chosen.group == "attempt" else chosen.lines()
     part = Paginator(found, ROWS_A_PAGE).get_page(request.GET.get("page"))
     lines = list(part)
@@ -49,7 +49,7 @@ def page(request: HttpRequest) -> HttpResponse:
 def save(request: HttpRequest) -> HttpResponse:
     """The table of the page with the same address, all of its rows."""
     chosen = spending.choice(request.user, request.GET)
-    shown = spending.shown(chosen, chosen.lines(), accounting.total(chosen.charges()))
+    shown = spending.shown(chosen, chosen.lines(), totals.total(chosen.charges()))
     name = f"accounting-{chosen.month}-by-{chosen.group}.csv"
     answer = HttpResponse(
         content_type="text/csv; charset=utf-8",

@@ -10,8 +10,8 @@ from django.views.decorators.http import require_safe
 
 from dashboard import access, accuracy
 from engine.planner import PLANNER_VERSION
-from jobs import forecasts
 from jobs.models import Correction
+from jobs.verdicts import forecasts
 
 RECENT = 50
 

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 from dashboard import access, bars, chart_names, choosing, differences, topics
 from jobs import series
 from jobs.models import Device, Run
-from jobs.states import FINAL
+from jobs.states.jobs import FINAL
 
 OTHERS_SHOWN = 50
 TABLE_RUNS = 8  # of so many a difference is read across; of more, down

@@ -17,7 +17,7 @@ from dashboard.answers import answer
 from dashboard.wishes import LATER, WISHES
 from jobs import series
 from jobs.models import Job
-from jobs.states import ACTIVE, JobState, StateError
+from jobs.states.jobs import ACTIVE, JobState, StateError
 
 ROWS_A_PAGE = 50
 # Filter in the address -> the states it shows.

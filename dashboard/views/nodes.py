@@ -15,11 +15,11 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from dashboard import access, chart_names, devices, holders, panels, profiles
 from dashboard.answers import answer
 from dashboard.verbs import POLICIES, VERBS, Verb, VerbForm, open_to
-from jobs import nodes
-from jobs import profiles as probes
 from jobs.models import Attempt, Device, Node
-from jobs.node_states import DeviceHealth
-from jobs.states import ATTEMPT_LIVE, StateError
+from jobs.nodes import admin
+from jobs.planning import device_profiles as probes
+from jobs.states.jobs import ATTEMPT_LIVE, StateError
+from jobs.states.nodes import DeviceHealth
 
 EVENTS_A_PAGE = 30
 ENDED_SHOWN = 8
@@ -82,7 +82,7 @@ def mark(request: HttpRequest, node_id: str, device_id: str) -> HttpResponse:
             request, "Say why: whoever wonders where the device went reads it.", page, is_refused=True
         )
     try:
-        nodes.mark(device, health, request.user.get_username(), reason)
+        admin.mark(device, health, request.user.get_username(), reason)
     except StateError as error:
         return answer(request, str(error), page, is_refused=True)
     return answer(request, f"Device {device.index} of {device.node.name} is {health}.", page)
@@ -115,7 +115,7 @@ def _standing(request: HttpRequest, node: Node) -> dict[str, Any]:
         "holders": holders.on_node(node, told),
         "host": devices.host_figures(node, now),
         "num_held": num_held,
-        "allocation": nodes.allocation(len(cards) - num_held, num_held),
+        "allocation": admin.allocation(len(cards) - num_held, num_held),
         "verbs": open_to(node, any(card.device.health == DeviceHealth.SUSPECT for card in cards)),
         "events": Paginator(events, EVENTS_A_PAGE).get_page(request.GET.get("page")),
         "ended": _ended(node, told),

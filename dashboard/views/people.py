@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from jobs import people
+from jobs.people import accounts
 
 SPENT = "This link does not work any more: it was used, is older than 15 minutes, or was never given out."
 
@@ -21,7 +21,7 @@ SPENT = "This link does not work any more: it was used, is older than 15 minutes
 @require_GET
 def login_by_link(request: HttpRequest, token: str) -> HttpResponse:
     """GET only: a HEAD request of a link preview must not use the link up."""
-    user = people.redeem_login_link(token)
+    user = accounts.redeem_login_link(token)
     if user is None:
         context = {"form": AuthenticationForm(), "link_problem": SPENT}
         return render(request, "registration/login.html", context, status=404)

@@ -14,9 +14,10 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from dashboard import access, pool_settings
 from engine.spec.spec import Problem
-from jobs import pools, quotas
 from jobs.models import Pool, Team
-from jobs.typed import SettingsError
+from jobs.pools import pool_settings as pools
+from jobs.pools import quotas
+from jobs.pools.setting_types import SettingsError
 
 ROWS_A_PAGE = 50
 SAVED, UNCHANGED = "Saved.", "Nothing was changed."

@@ -19,11 +19,11 @@ from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
 from dashboard import access, devices, pool_map
-from jobs import use
-from jobs.leases import alive_since
+from jobs.accounting import utilisation
 from jobs.models import Device, Lease, Node, Pool
-from jobs.node_states import AdminState, Health
-from jobs.states import JobState
+from jobs.nodes.heartbeat import alive_since
+from jobs.states.jobs import JobState
+from jobs.states.nodes import AdminState, Health
 
 CARDS_LIMIT = 6  # nodes in all, up to which each one's devices are shown as cards
 TROUBLED_SHOWN = 12  # of a pool
@@ -89,7 +89,7 @@ def _parts() -> dict[int, PoolPart]:
     nodes = _counted(Node.objects.exclude(admin_state=AdminState.RETIRED), "pool")
     here = _counted(Device.objects.filter(is_present=True), "node__pool")
     held = _counted(Lease.objects.filter(is_active=True), "device__node__pool")
-    unused = _counted(use.unused(timezone.now()), "device__node__pool")
+    unused = _counted(utilisation.unused(timezone.now()), "device__node__pool")
     for pool, part in parts.items():
         part.num_unused = unused[pool]
         part.num_nodes, part.num_devices, part.num_held = nodes[pool], here[pool], held[pool]

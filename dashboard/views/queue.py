@@ -17,11 +17,12 @@ from django.views.decorators.http import require_POST, require_safe
 
 from dashboard import access
 from dashboard.answers import answer
-from jobs import ordering, use
-from jobs.endings import LATEST_END_S, ends_by
+from jobs.accounting import utilisation
 from jobs.models import Attempt, Job, Pool, Priority
-from jobs.ordering import Reach, Rights, Where
-from jobs.states import ATTEMPT_LIVE, JobState, StateError
+from jobs.queue import ordering
+from jobs.queue.ordering import Reach, Rights, Where
+from jobs.scheduler.deadlines import LATEST_END_S, ends_by
+from jobs.states.jobs import ATTEMPT_LIVE, JobState, StateError
 
 PAGE = "queue"
 ROWS_A_PAGE = 100
@@ -66,7 +67,7 @@ def listing(request: HttpRequest) -> HttpResponse:
     rights = Rights.of(request.user)
     written = access.writes_in(request.user)
     running = Attempt.objects.filter(state__in=ATTEMPT_LIVE, **({"job__pool__name": here} if here else {}))
-    unused = use.unused(timezone.now()).filter(**({"device__node__pool__name": here} if here else {}))
+    unused = utilisation.unused(timezone.now()).filter(**({"device__node__pool__name": here} if here else {}))
     context = {
         "page": page,
         "num_unused": unused.count(),

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from dashboard import access, reports
-from jobs import sharing
+from jobs.people import sharing
 
 ROWS_LIMIT = 200
 

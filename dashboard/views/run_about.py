@@ -11,9 +11,9 @@ from django.views.decorators.http import require_http_methods
 
 from dashboard import access
 from dashboard.colours import colour_of
-from jobs import marks
 from jobs.models import Run
-from jobs.tracking import TrackingError
+from jobs.tracking import run_annotations
+from jobs.tracking.external_runs import TrackingError
 
 PARAMS_LIMIT = 500
 EVENTS_LIMIT = 50
@@ -41,13 +41,13 @@ def _write(request: HttpRequest, run: Run) -> None:
     actor = request.user.get_username()
     values = {field: request.POST[field].strip() for field in FIELDS if field in request.POST}
     if values:
-        marks.change(run, actor=actor, **values)
+        run_annotations.change(run, actor=actor, **values)
     one = Run.objects.filter(id=run.id)
-    add, drop = marks.tags_of(request.POST.get("add", "")), request.POST.getlist("drop")
+    add, drop = run_annotations.tags_of(request.POST.get("add", "")), request.POST.getlist("drop")
     if add or drop:
-        marks.tag(one, add, drop, actor=actor)
+        run_annotations.tag(one, add, drop, actor=actor)
     if "archive" in request.POST:
-        (marks.archive if request.POST["archive"] else marks.restore)(one, actor=actor)
+        (run_annotations.archive if request.POST["archive"] else run_annotations.restore)(one, actor=actor)
 
 
 def of(request: HttpRequest, run: Run) -> dict[str, Any]:

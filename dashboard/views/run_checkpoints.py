@@ -10,8 +10,9 @@ from django.views.decorators.http import require_POST, require_safe
 from dashboard import access, checkpoint_files, forms
 from dashboard.answers import answer
 from engine.spec.spec import SpecError, nested
-from jobs import checkpoints, queue, relayout
-from jobs.states import JobState, StateError
+from jobs.attempts import checkpoints
+from jobs.queue import job_actions, relayout
+from jobs.states.jobs import JobState, StateError
 
 
 @require_safe
@@ -38,7 +39,7 @@ def layout(request: HttpRequest, run_id: str) -> HttpResponse:
     asked = {path: forms.FIELDS[path].value_of(posted[path]) for path in relayout.FIELDS if path in posted}
     try:
         job = relayout.change(job, nested(asked), actor)
-        job = (queue.resume if job.state == JobState.PAUSED else queue.retry)(job, actor)
+        job = (job_actions.resume if job.state == JobState.PAUSED else job_actions.retry)(job, actor)
     except (SpecError, StateError) as error:
         said = error.problems[0].message if isinstance(error, SpecError) else str(error)
         return answer(request, said, page, is_refused=True)

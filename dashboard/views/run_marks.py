@@ -11,9 +11,10 @@ from django.views.decorators.http import require_POST
 
 from dashboard import access
 from dashboard.answers import answer
-from jobs import marks, runs
+from jobs import runs
 from jobs.models import Run
-from jobs.tracking import TrackingError
+from jobs.tracking import run_annotations
+from jobs.tracking.external_runs import TrackingError
 
 FIELDS = ("name", "note", "colour")
 ACTS = ("tag", "archive", "restore")
@@ -25,7 +26,7 @@ def change(request: HttpRequest, run_id: str) -> HttpResponse:
     run = access.writable_run(request.user, run_id)
     values = {field: request.POST[field] for field in FIELDS if field in request.POST}
     try:
-        marks.change(run, actor=request.user.get_username(), **values)
+        run_annotations.change(run, actor=request.user.get_username(), **values)
     except TrackingError as error:
         return _refused(request, str(error))
     return answer(request, f"{run.name}: {', '.join(values)} saved.", "runs")
@@ -38,14 +39,17 @@ def many(request: HttpRequest, act: str) -> HttpResponse:
         return HttpResponse(status=404)
     try:
         found = _chosen(request)
-        add, drop = marks.tags_of(request.POST.get("add", "")), marks.tags_of(request.POST.get("drop", ""))
+        add, drop = (
+            run_annotations.tags_of(request.POST.get("add", "")),
+            run_annotations.tags_of(request.POST.get("drop", "")),
+        )
         actor = request.user.get_username()
         number = (
-            marks.tag(found, add, drop, actor=actor)
+            run_annotations.tag(found, add, drop, actor=actor)
             if act == "tag"
-            else marks.archive(found, actor=actor)
+            else run_annotations.archive(found, actor=actor)
             if act == "archive"
-            else marks.restore(found, actor=actor)
+            else run_annotations.restore(found, actor=actor)
         )
     except (TrackingError, runs.FilterError) as error:
         return _refused(request, str(error))
@@ -65,7 +69,7 @@ def _chosen(request: HttpRequest) -> QuerySet[Run]:
     mine = access.writable_runs(request.user)
     values = request.POST if request.method == "POST" else request.GET
     if not values.get("all"):
-        return mine.filter(id__in=values.getlist("run")[: marks.RUNS_LIMIT])
+        return mine.filter(id__in=values.getlist("run")[: run_annotations.RUNS_LIMIT])
     asker = runs.Asker(access.runs_of(request.user), request.user.get_username(), timezone.now())
     found = runs.filtered(asker.runs, values.get("filter", ""), asker)
     return mine.filter(id__in=found.order_by().values("id"))

@@ -28,9 +28,11 @@ from dashboard.downloads import FileDownload
 from dashboard.views import comments, run_about, traces
 from engine.spec.spec import SpecError, parse, to_yaml
 from engine.telemetry.metrics import STEP_PHASES
-from jobs import artefacts, logs, series
+from jobs import series
+from jobs.attempts import logs
 from jobs.models import Job, Run
-from jobs.states import FINAL
+from jobs.states.jobs import FINAL
+from jobs.tracking import artefacts
 
 LOG_LINES = 400
 PARTS = {

@@ -9,8 +9,8 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from dashboard import access
-from jobs import sharing
 from jobs.models import SavedView
+from jobs.people import sharing
 
 
 @require_safe

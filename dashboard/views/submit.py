@@ -18,8 +18,10 @@ from engine.data import corpora
 from engine.hardware import fabric_test
 from engine.spec import presets
 from engine.spec.spec import SpecError, nested
-from jobs import datasets, queue, sweeps
+from jobs import datasets
 from jobs.models import Pool, Team
+from jobs.queue import job_actions
+from jobs.sweeps import sweep_actions
 
 HISTORY_SHOWN = 10
 SHOWN = 50  # points of a sweep
@@ -36,7 +38,7 @@ def submit(request: HttpRequest) -> HttpResponse:
     if not draft.is_ready:
         return page(request, draft, origin, status=422)
     try:
-        job = queue.submit(
+        job = job_actions.submit(
             spec=draft.spec, team=team, owner=request.user, cloned_from=origin.run, template=origin.template
         )
     except SpecError as error:  # the pool changed between the check and the queue
@@ -100,7 +102,7 @@ def _preview(request: HttpRequest, draft: Draft, team: Team) -> dict[str, object
     if "sweep.on" not in request.POST or draft.spec is None:
         return {"preview": {}}
     try:
-        seen = sweeps.preview(
+        seen = sweep_actions.preview(
             spec=draft.spec, values=sweep_form.values_of(request.POST), team=team, owner=request.user
         )
     except SpecError as error:

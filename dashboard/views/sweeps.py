@@ -18,16 +18,16 @@ from dashboard.panels import Panel
 from dashboard.views import submit as submit_page
 from engine.spec.problems import SpecError
 from engine.telemetry.metrics import BY_NAME
-from jobs import rounds, standings, sweeps
 from jobs.models import Sweep
-from jobs.standings import Row
-from jobs.states import FINAL, StateError
+from jobs.states.jobs import FINAL, StateError
+from jobs.sweeps import advance, ranking, sweep_actions
+from jobs.sweeps.ranking import Row
 
 SWEEPS_A_PAGE, ROWS_A_PAGE = 50, 100
 COMPARED = 20  # as many as the compare page takes
 DRAWN = 30  # best runs whose series are laid over each other
 LEFT_OUT = ("refused", "not submitted")
-WISHES = {"pause": sweeps.pause, "resume": sweeps.resume, "cancel": sweeps.cancel}
+WISHES = {"pause": sweep_actions.pause, "resume": sweep_actions.resume, "cancel": sweep_actions.cancel}
 
 
 @require_safe
@@ -68,7 +68,7 @@ def submit(request: HttpRequest) -> HttpResponse:
         if draft.spec is None:
             raise SpecError(draft.problems)
         values = sweep_form.values_of(request.POST)
-        sweep = sweeps.submit(spec=draft.spec, values=values, team=team, owner=request.user)
+        sweep = sweep_actions.submit(spec=draft.spec, values=values, team=team, owner=request.user)
     except SpecError as error:
         wrong = dataclasses.replace(draft, problems=error.problems)
         return submit_page.page(request, wrong, submit_page.posted_origin(request), status=422)
@@ -89,7 +89,7 @@ def wish(request: HttpRequest, sweep_id: str, name: str) -> HttpResponse:
 
 
 def _standing(request: HttpRequest, sweep: Sweep) -> dict[str, Any]:
-    rows, definition = standings.of(sweep), rounds.definition_of(sweep)
+    rows, definition = ranking.of(sweep), advance.definition_of(sweep)
     done = sum(row.step for row in rows)
     page = Paginator(rows, ROWS_A_PAGE).get_page(request.GET.get("page"))
     metric = BY_NAME[definition.metric]
@@ -122,9 +122,9 @@ def _counts(rows: list[Row]) -> list[tuple[str, int]]:
 
 def _share(sweep: Sweep, rows: list[Row]) -> float:
     """Of the runs that are to be made, how many have ended; of a rung, how many stand at it."""
-    if sweep.state in sweeps.OVER:
+    if sweep.state in sweep_actions.OVER:
         return 1.0
-    members = set(rounds.members_of(sweep))
+    members = set(advance.members_of(sweep))
     steps = sweep.rungs[min(len(sweep.decisions), len(sweep.rungs) - 1)]
     here = [row for row in rows if row.number in members]
     at_rung = sum(row.state in FINAL or row.step >= steps for row in here)

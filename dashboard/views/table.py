@@ -14,7 +14,8 @@ from dashboard.api.exports import CONTENT
 from dashboard.table import columns, groups, rows, saving
 from dashboard.table.picker import Picker
 from dashboard.table.state import State, state_of
-from jobs import exports, last_views, runs
+from jobs import exports, runs
+from jobs.people import last_queries
 
 PAGE = "runs"
 
@@ -22,7 +23,7 @@ PAGE = "runs"
 @require_safe
 def listing(request: HttpRequest) -> HttpResponse:
     """Without a query: as this person left it."""
-    if not request.GET and (last := last_views.read(request.user, PAGE)):
+    if not request.GET and (last := last_queries.read(request.user, PAGE)):
         return redirect(f"{request.path}?{last}")
     state, asker = state_of(request.GET), _asker(request)
     context: dict[str, Any] = {
@@ -40,7 +41,7 @@ def listing(request: HttpRequest) -> HttpResponse:
     else:
         context |= _content(request, found, state, asker)
         if "only" not in request.GET and "part" not in request.GET:
-            last_views.remember(request.user, PAGE, state.own_query)
+            last_queries.remember(request.user, PAGE, state.own_query)
     context["written"] = access.writes_runs_in(request.user)
     return render(request, _template(request), context)
 

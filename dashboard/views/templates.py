@@ -14,9 +14,9 @@ from django.views.decorators.http import require_POST
 from dashboard import access, spec_check
 from dashboard.views import submit
 from engine.spec.spec import Problem, Spec, SpecError
-from jobs import templates
 from jobs.models import Team, Template
-from jobs.states import StateError
+from jobs.queue import templates
+from jobs.states.jobs import StateError
 
 
 @require_POST

@@ -14,9 +14,9 @@ from django.views.decorators.http import require_http_methods, require_POST
 from dashboard import access
 from dashboard.answers import answer
 from dashboard.verbs import HOURS_LIMIT
-from jobs import joining
 from jobs.models import NodeToken, Pool
-from jobs.states import StateError
+from jobs.nodes import joining
+from jobs.states.jobs import StateError
 
 SHOWN = 50
 LIFE_HOURS = "24"

@@ -11,9 +11,9 @@ from django.views.decorators.http import require_POST, require_safe
 
 from dashboard import access, timeline
 from dashboard.answers import answer
-from jobs import traces
+from jobs.attempts import traces
 from jobs.models import Job, Run, TraceFile
-from jobs.states import StateError
+from jobs.states.jobs import StateError
 
 STEPS_OFFERED = (1, 2, 3, 5, 10)
 

@@ -6,19 +6,17 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-from django.db import transaction
 from django.utils import timezone
 
 from engine import procfs
 from engine.directory import AttemptDirectory, State
-from jobs import devices, series
 from jobs.agent.launch import Launched
-from jobs.agent.outcome import halts, outcome
-from jobs.ingest import ingest
-from jobs.models import Attempt, Event, Job
-from jobs.states import AttemptState, Cause, JobState, move_attempt, move_job
+from jobs.attempts.ingest import ingest
+from jobs.lifecycle.ending import end
+from jobs.lifecycle.transitions import move_attempt
+from jobs.models import Attempt, Event
+from jobs.states.jobs import AttemptState, Cause, JobState
 
 # How long a supervisor whose start we did not see (we were killed then) may take to write its first word.
 LAUNCH_GRACE = timedelta(seconds=30)
@@ -67,30 +65,6 @@ def observe(
         return state, None
     cause = state.cause or CAUSE_OF[state.state]
     return state, Ending(state.state, state.reason, cause, "\n".join(state.stderr_tail), state.is_witness)
-
-
-def end(
-    attempt: Attempt, to: str, reason: str, cause: str, stderr_tail: str = "", why_stopping: str = ""
-) -> None:
-    """The attempt's terminal state, and what becomes of its job, in one transaction."""
-    actor = f"agent:{attempt.node.name}"
-    why_stopping = attempt.yield_reason or why_stopping
-    if to == AttemptState.SUCCEEDED:
-        reason = attempt.reason or reason  # the rank's own words: all steps done, or the time limit reached
-    elif to == AttemptState.STOPPED and why_stopping and cause != Cause.TIME_LIMIT:
-        reason = f"{why_stopping}."
-    with transaction.atomic():
-        if not move_attempt(attempt.id, to, actor=actor, reason=reason, cause=cause, stderr_tail=stderr_tail):
-            return
-        if to == AttemptState.FAILED:
-            devices.blame(attempt, reason, actor)
-        job = Job.objects.select_for_update().get(id=attempt.job_id)
-        job_to, job_reason = outcome(job, to, reason, cause, why_stopping)
-        fields: dict[str, Any] = {"is_halted": True} if halts(job, to) else {}
-        move_job(job.id, job_to, actor=actor, reason=job_reason, attempt=attempt.number, **fields)
-    series.close(
-        attempt.job.run.id, attempt.number
-    )  # tidies up; what a crash leaves unfolded is read all the same
 
 
 def _of_dead(directory: AttemptDirectory, state: State) -> Ending:

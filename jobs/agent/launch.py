@@ -19,10 +19,13 @@ from engine.directory import AttemptDirectory, Control, Placement, Seat, newest_
 from engine.spec import grid
 from engine.spec.spec import Spec, parse
 from engine.supervisor.supervise import start_cold
-from jobs import datasets, starts
+from jobs import datasets
 from jobs.agent import address
+from jobs.attempts.shared import shared_checkpoints
+from jobs.lifecycle.transitions import move_attempt, move_job, move_member
 from jobs.models import Attempt, AttemptNode, Device, Event, Job, Node
-from jobs.states import AttemptState, JobState, MemberState, move_attempt, move_job, move_member
+from jobs.queue import initial_weights
+from jobs.states.jobs import AttemptState, JobState, MemberState
 
 
 class LaunchError(Exception):
@@ -153,16 +156,18 @@ def place(attempt: Attempt, spec: Spec, node_dir: Path, resume_from: Path | None
         corpus_root=str(settings.CORPUS_ROOT),
         resume_from=str(resume_from) if resume_from else None,
         halt_at_step=attempt.job.halt_at_step,
-        start_from=str(starts.path_of(attempt.job) or "") or None,
-        start_title=starts.titled(attempt.job),
+        start_from=str(initial_weights.path_of(attempt.job) or "") or None,
+        start_title=initial_weights.titled(attempt.job),
     )
 
 
 def _refuse_missing_start(job: Job) -> None:
     """Raises LaunchError where the first weights cannot be read on this node: no attempt here could begin."""
-    path = starts.path_of(job)
+    path = initial_weights.path_of(job)
     if path is not None and not path.is_dir():
-        raise LaunchError(f"{starts.titled(job)} cannot be started from here: there is no folder {path}.")
+        raise LaunchError(
+            f"{initial_weights.titled(job)} cannot be started from here: there is no folder {path}."
+        )
 
 
 def _next(seen: Counter[str], node_id: str) -> int:
@@ -177,12 +182,6 @@ def threads_per_rank(node: Node, devices: list[Device]) -> int:
         return max(1, int(min(allotted)))
     cores = node.facts.get("cores")
     return max(1, int(cores) // max(1, node.devices.filter(is_present=True).count())) if cores else 1
-
-
-def shared_checkpoints(attempt: Attempt) -> Path | None:
-    """Where an attempt's checkpoints go in the folder that nodes share; None: they stay on its node."""
-    root = settings.CHECKPOINT_ROOT
-    return Path(root) / f"{attempt.job_id}-{attempt.number}" if root else None
 
 
 def newest_checkpoint(attempt: Attempt) -> Path | None:

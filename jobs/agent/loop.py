@@ -19,14 +19,17 @@ from django.db.models.functions import Now
 from engine import procfs
 from engine.directory import AttemptDirectory, Control
 from engine.supervisor.cleanup import kill_tagged
-from jobs import checkpoints, devices, gangs, inventory, logs, nodes, suspicion, traces
 from jobs.agent import launch, part, warm
 from jobs.agent.children import Keeper
-from jobs.agent.follow import end, follow
+from jobs.agent.follow import follow
 from jobs.agent.launch import Launched, LaunchError
 from jobs.agent.probing import Prober
+from jobs.attempts import checkpoints, logs, traces
+from jobs.lifecycle.ending import end
 from jobs.models import Attempt, AttemptNode, Node
-from jobs.states import ATTEMPT_LIVE, MEMBER_LIVE, AttemptState, Cause, MemberState
+from jobs.nodes import admin, device_faults, inventory, node_faults
+from jobs.scheduler import gangs
+from jobs.states.jobs import ATTEMPT_LIVE, MEMBER_LIVE, AttemptState, Cause, MemberState
 
 log = logging.getLogger(__name__)
 
@@ -67,13 +70,13 @@ class Agent:
     _live: dict[int, AttemptDirectory] = field(
         default_factory=dict
     )  # of attempts with ranks here, by their id
-    _devices: devices.Watch = field(init=False)
-    _suspicion: suspicion.Watch = field(init=False)
+    _devices: device_faults.Watch = field(init=False)
+    _suspicion: node_faults.Watch = field(init=False)
     _prober: Prober = field(init=False)
 
     def __post_init__(self) -> None:
-        self._devices = devices.Watch(self.node, self.node_dir / "locks")
-        self._suspicion = suspicion.Watch(self.node, self.node_dir)
+        self._devices = device_faults.Watch(self.node, self.node_dir / "locks")
+        self._suspicion = node_faults.Watch(self.node, self.node_dir)
         self._prober = Prober(self.node, self.node_dir)
 
     def run(self, stop: threading.Event, stops_attempts: bool) -> None:
@@ -210,7 +213,7 @@ class Agent:
         vouched_until = time.time() + lease_s()
         if not Node.objects.filter(id=self.node.id).update(heartbeat_at=Now()):
             self.node = inventory.register(self.node_dir)
-        nodes.heard(self.node)
+        admin.heard(self.node)
         self._vouched_until = vouched_until
         self._beat_at = time.monotonic() + BEAT_EVERY_S
         (self.node_dir / "agent.alive").touch()

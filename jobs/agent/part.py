@@ -8,13 +8,14 @@ import msgspec
 
 from engine.directory import AttemptDirectory, Control, Placement, State
 from engine.spec.spec import parse
-from jobs import gangs
 from jobs.agent import launch
 from jobs.agent.follow import mirror_start, observe
 from jobs.agent.launch import Launched
-from jobs.ingest import ingest
+from jobs.attempts.ingest import ingest
+from jobs.lifecycle.transitions import move_member
 from jobs.models import AttemptNode
-from jobs.states import ATTEMPT_LIVE, AttemptState, Cause, MemberState, move_member
+from jobs.scheduler import gangs
+from jobs.states.jobs import ATTEMPT_LIVE, AttemptState, Cause, MemberState
 
 # Each order overrides those before it.
 RISING: tuple[Control, ...] = ("prepare", "run", "stop", "abort")

@@ -11,7 +11,7 @@ from django.utils import timezone
 from engine.data.corpora import DATASET_PREFIX
 from jobs.models import Dataset, DatasetEvent, Job
 from jobs.models.datasets import LICENCE_LIMIT, NAME_LIMIT
-from jobs.states import FINAL
+from jobs.states.jobs import FINAL
 
 NOTE_LIMIT = 10_000
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from jobs import table
+from jobs.accounting import table
 from jobs.datasets import content
 from jobs.models import Dataset
 

@@ -10,10 +10,11 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Max, Sum
 
-from jobs import marks, params, series, tracking
+from jobs import series
 from jobs.imports.foreign import ForeignRun, Part
 from jobs.models import Batch, Project, Run, RunTag, StoredSeries, Stream, Team
 from jobs.models.runs import KEY_LIMIT, TAG_LIMIT
+from jobs.tracking import external_runs, params, run_annotations
 
 KEY_TAG = "fourwalls.imported_from"
 BATCH_POINTS = 10_000
@@ -37,7 +38,7 @@ def take(foreign: ForeignRun, *, team: Team, owner: User, project: str = "") -> 
         added += _store(run, part)
     for attempt in {part.attempt for part in foreign.parts}:
         series.close(run.id, attempt)
-    tracking.set_state(run, foreign.state, actor=owner.get_username(), ended_at=foreign.ended_at)
+    external_runs.set_state(run, foreign.state, actor=owner.get_username(), ended_at=foreign.ended_at)
     return Taken(run, is_new, added, dict(foreign.left_out))
 
 
@@ -54,7 +55,7 @@ def _run_of(foreign: ForeignRun, team: Team, owner: User, project: str) -> tuple
         key.replace("\0", "")[:KEY_LIMIT]: value.replace("\0", "")[:TAG_LIMIT]
         for key, value in foreign.tags.items()
     }
-    run = tracking.create(
+    run = external_runs.create(
         team=team,
         owner=owner,
         name=foreign.name.replace("\0", "") or foreign.key,
@@ -64,8 +65,8 @@ def _run_of(foreign: ForeignRun, team: Team, owner: User, project: str) -> tuple
         tags={key: value for key, value in kept.items() if key} | {KEY_TAG: foreign.key},
     )
     if foreign.note:
-        note = foreign.note.replace("\0", "")[: marks.NOTE_LIMIT]
-        marks.change(run, actor=owner.get_username(), note=note)
+        note = foreign.note.replace("\0", "")[: run_annotations.NOTE_LIMIT]
+        run_annotations.change(run, actor=owner.get_username(), note=note)
     params.store(
         run, {key[:KEY_LIMIT]: value.replace("\0", "") for key, value in foreign.params.items() if key}
     )

@@ -13,8 +13,8 @@ from typing import Any
 from jobs.imports import protobuf as pb
 from jobs.imports.foreign import ForeignRun, ImportRefused, Part, as_time, as_value, metric_name
 from jobs.models.runs import PARAM_LIMIT
-from jobs.params import as_text
 from jobs.series import Point
+from jobs.tracking.params import as_text
 
 MARK = b":W&B"
 BLOCK = 32 * 1024

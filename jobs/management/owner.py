@@ -5,14 +5,14 @@ from __future__ import annotations
 from django.contrib.auth.models import User
 from django.core.management.base import CommandError
 
-from jobs import people
 from jobs.models import Team, Template
+from jobs.people import accounts
 
 
 def user_called(name: str | None) -> User:
     """admin where nobody is named. Raises CommandError for somebody who is not there."""
     if name is None:
-        return people.ensure_first_team_and_user()
+        return accounts.ensure_first_team_and_user()
     found = User.objects.filter(username=name, is_active=True).first()
     if found is None:
         raise CommandError(f"There is no active user '{name}'.")
@@ -21,7 +21,7 @@ def user_called(name: str | None) -> User:
 
 def team_of(user: User) -> Team:
     """The first team in which the person may submit. Raises CommandError."""
-    team = people.first_writable_team(user)
+    team = accounts.first_writable_team(user)
     if team is None:
         raise CommandError(f"User '{user.get_username()}' is in no team that may submit.")
     return team

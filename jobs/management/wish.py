@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from jobs.models import Job
-from jobs.states import StateError
+from jobs.states.jobs import StateError
 
 
 class WishCommand(BaseCommand):

@@ -9,7 +9,7 @@ from jobs.models.work import Attempt
 
 
 class Checkpoint(models.Model):
-    """One complete checkpoint that an attempt has reported. Written only by jobs.ingest and jobs.checkpoints."""
+    """One complete checkpoint of an attempt. Written only by jobs.attempts (ingest, checkpoints)."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="checkpoints")
     attempt = models.ForeignKey(Attempt, on_delete=models.CASCADE, related_name="checkpoints")

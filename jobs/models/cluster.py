@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import Case, Value, When
 
 from jobs.models.people import Team
-from jobs.node_states import AdminState, DeviceHealth, DrainPolicy, Health
+from jobs.states.nodes import AdminState, DeviceHealth, DrainPolicy, Health
 
 
 class Pool(models.Model):
@@ -32,7 +32,7 @@ class Pool(models.Model):
     pue = models.FloatField(
         null=True
     )  # energy of the whole site over that of its computers; NULL counts as 1
-    # What becomes of attempts that hold devices and do not use them: jobs.idle. NULL: nothing
+    # What becomes of attempts that hold devices and do not use them: jobs.scheduler.idle. NULL: nothing
     idle_after_s = models.PositiveIntegerField(null=True)  # the window that is looked at
     idle_below_pct = models.FloatField(default=5.0)  # utilisation below which a device counts as unused
     idle_warn_s = models.PositiveIntegerField(default=900)  # from the warning to the stop
@@ -49,7 +49,7 @@ class Node(models.Model):
     id = models.CharField(primary_key=True, max_length=40)
     pool = models.ForeignKey(Pool, on_delete=models.PROTECT, related_name="nodes")
     name = models.CharField(max_length=100)
-    # Both axes are written only by jobs.node_states.
+    # Both axes are written only by jobs.states.nodes.
     admin_state = models.CharField(max_length=12, choices=AdminState.choices, default=AdminState.OPEN)
     admin_reason = models.CharField(max_length=300, blank=True)
     admin_until = models.DateTimeField(
@@ -98,7 +98,7 @@ class Device(models.Model):
     # {"metrics": {name: value}, "missing": {name: [status, reason]}}, as the sampler last read it
     latest = models.JSONField(default=dict)
     latest_at = models.DateTimeField(null=True)
-    # Who wants it probed anew, and why the last probe of it came to nothing. Written by jobs.profiles
+    # Who wants it probed anew, and why the last probe of it came to nothing. Written by jobs.planning.device_profiles
     probe_wanted_by = models.CharField(max_length=150, blank=True)
     probe_failure = models.CharField(max_length=300, blank=True)
 

@@ -9,10 +9,10 @@ from jobs.models.runs import Run
 
 
 class Forecast(models.Model):
-    """One figure of one run, predicted before it started and measured when it had ended. Written by jobs.forecasts."""
+    """One figure of a run, as predicted and as measured. Written by jobs.verdicts.forecasts."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="forecasts")
-    field = models.CharField(max_length=40)  # one of jobs.forecasts.FIELDS
+    field = models.CharField(max_length=40)  # one of jobs.verdicts.forecasts.FIELDS
     # As the plan that was made before the start has it; NULL: not predicted, and `why_not` says why
     low = models.FloatField(null=True)
     point = models.FloatField(null=True)
@@ -46,7 +46,7 @@ class Forecast(models.Model):
 
 
 class Correction(models.Model):
-    """Measured over predicted of one phase, the median over runs. Written by jobs.calibration."""
+    """Measured over predicted of one phase, the median over runs. Written by jobs.planning.calibration."""
 
     device = models.CharField(max_length=120)
     dtype = models.CharField(max_length=10)

@@ -10,7 +10,7 @@ from jobs.models.runs import Run
 
 
 class DeviceProfile(models.Model):
-    """One kind of device under one torch, as the newest probe of such a device found it. Written by jobs.profiles."""
+    """Newest probe results of one kind of device under one torch. Written by jobs.planning.device_profiles."""
 
     name = models.CharField(max_length=120)  # as the driver reports it
     kind = models.CharField(max_length=10)  # cpu or cuda
@@ -46,7 +46,7 @@ class DeviceProfile(models.Model):
 
 class LinkProfile(models.Model):
     """Latency and bandwidth of the links between a pool's devices, fitted to one collective of one fabric test.
-    Written by jobs.links."""
+    Written by jobs.planning.links."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="links")
     pool = models.ForeignKey(Pool, on_delete=models.CASCADE, related_name="links")

@@ -68,7 +68,7 @@ class Run(models.Model):
     archived_at = models.DateTimeField(null=True)  # hidden from lists; nothing is deleted
     # Of a run without a job: who logs it ('mlflow', 'fourwalls', ...), and how it stands as its writer last said.
     origin = models.CharField(max_length=40, blank=True)
-    state = models.CharField(max_length=10, blank=True)  # one of jobs.tracking.TRACKED_STATES
+    state = models.CharField(max_length=10, blank=True)  # one of jobs.tracking.external_runs.TRACKED_STATES
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
     heard_at = models.DateTimeField(null=True)  # newest word of its writer

@@ -22,7 +22,7 @@ class Share(models.Model):
     monthly_budget_device_s = models.PositiveBigIntegerField(null=True, blank=True)
     monthly_budget_j = models.FloatField(null=True, blank=True, validators=[MinValueValidator(0)])
     monthly_budget_money = models.FloatField(null=True, blank=True, validators=[MinValueValidator(0)])
-    # Written by jobs.charges only.
+    # Written by jobs.accounting.charges only.
     used_device_s = models.FloatField(default=0.0)  # decayed, as of used_at
     used_at = models.DateTimeField(null=True, editable=False)
     month = models.CharField(max_length=7, blank=True, editable=False)  # 2026-11: what the next three count

@@ -17,7 +17,7 @@ class SweepState(models.TextChoices):
 
 
 class Sweep(models.Model):
-    """Written only by jobs.sweeps and jobs.rounds."""
+    """Written only by jobs.sweeps.sweep_actions and jobs.sweeps.advance."""
 
     id = models.CharField(primary_key=True, max_length=12, default=new_id, editable=False)
     team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="sweeps")

@@ -9,7 +9,7 @@ from jobs.models.people import Team
 
 
 class Template(models.Model):
-    """A named spec to start from. Written only by jobs.templates."""
+    """A named spec to start from. Written only by jobs.queue.templates."""
 
     id = models.CharField(primary_key=True, max_length=12, default=new_id, editable=False)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="templates")

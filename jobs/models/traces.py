@@ -34,7 +34,7 @@ class StepTimeline(models.Model):
 
 
 class Trace(models.Model):
-    """A wish to profile the next steps of a running attempt. Written only by jobs.traces."""
+    """A wish to profile the next steps of a running attempt. Written only by jobs.attempts.traces."""
 
     attempt = models.ForeignKey(Attempt, on_delete=models.CASCADE, related_name="traces")
     number = models.PositiveIntegerField()  # grows with every wish of the job

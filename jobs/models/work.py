@@ -11,7 +11,7 @@ from jobs.models.cluster import Device, Node, Pool
 from jobs.models.people import Team
 from jobs.models.sweeps import Sweep
 from jobs.models.templates import Template
-from jobs.states import AttemptState, Cause, JobState, MemberState
+from jobs.states.jobs import AttemptState, Cause, JobState, MemberState
 
 
 class Priority(models.IntegerChoices):
@@ -23,7 +23,7 @@ class Priority(models.IntegerChoices):
 
 
 class Job(models.Model):
-    """What a person submits and what waits. Written only by jobs.queue, jobs.scheduler and jobs.states."""
+    """What a person submits and what waits. Written only by jobs.queue, jobs.scheduler and jobs.lifecycle."""
 
     id = models.CharField(primary_key=True, max_length=12, default=new_id, editable=False)
     team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="jobs")
@@ -43,7 +43,7 @@ class Job(models.Model):
     # Of the current attempt, when it will be stopped because its devices stand idle, and who has put that off
     idle_stop_at = models.DateTimeField(null=True)
     idle_extended_by = models.CharField(max_length=150, blank=True)
-    # How it stands in the queue, as the scheduler last saw it; written only by jobs.waiting.
+    # How it stands in the queue, as the scheduler last saw it; written only by jobs.scheduler.positions.
     waiting_reason = models.CharField(max_length=300, blank=True)
     waiting_for = models.JSONField(default=dict)  # {"code": ..., "values": {...}} behind that sentence
     position = models.PositiveIntegerField(null=True)  # 1 is served next
@@ -134,7 +134,7 @@ class Attempt(models.Model):
 
 
 class AttemptNode(models.Model):
-    """One node's part of an attempt whose ranks sit on several nodes. Written only by jobs.states and jobs.gangs."""
+    """One node of a multi-node attempt. Written only by jobs.lifecycle and jobs.scheduler.gangs."""
 
     attempt = models.ForeignKey(Attempt, on_delete=models.CASCADE, related_name="members")
     node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="memberships")
@@ -171,7 +171,7 @@ class Lease(models.Model):
     is_faulty = models.BooleanField(default=False)  # the attempt failed, and the reason points at this device
     began_at = models.DateTimeField(auto_now_add=True)
     ended_at = models.DateTimeField(null=True)
-    # Written by jobs.use only: {"2026-11-22": [seconds measured, of these unused]}, and the newest readings
+    # Written by jobs.accounting.utilisation: {"2026-11-22": [seconds measured, seconds unused]}, newest readings
     use = models.JSONField(default=dict)
     read_at = models.DateTimeField(null=True)
     used_at = models.DateTimeField(null=True)  # the last one that was not below the pool's threshold

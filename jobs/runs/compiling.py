@@ -16,7 +16,7 @@ from jobs.runs import known, values
 from jobs.runs.fields import ATTRIBUTES, STATS, Attribute, Field
 from jobs.runs.grammar import All, Any, Compare, Condition, Name, Not, Prefixed, Value, Word
 from jobs.runs.tokens import FilterError
-from jobs.states import FINAL
+from jobs.states.jobs import FINAL
 
 LOOKUPS = {"=": "exact", "<": "lt", "<=": "lte", ">": "gt", ">=": "gte", "~": "icontains"}
 ORDERED = ("<", "<=", ">", ">=")

@@ -17,9 +17,9 @@ from engine.spec.spec import Spec, SpecError, parse
 from engine.verdict.judge import judge
 from engine.verdict.twins import NoTwin, twin_of
 from engine.verdict.whatif import gain_of
-from jobs import queue
 from jobs.models import CheckState, Event, Run, RunTag, RunVerdict, VerdictCheck
-from jobs.states import FINAL, JobState, StateError
+from jobs.queue import job_actions
+from jobs.states.jobs import FINAL, JobState, StateError
 from jobs.verdicts.gather import facts_of
 
 LIVE = (CheckState.BASELINE, CheckState.TWIN)
@@ -157,7 +157,7 @@ def _stands_for_itself(run: Run) -> bool:
 
 def _submit(run: Run, spec: Spec, actor: User, role: str) -> Run:
     named = spec.model_copy(update={"name": f"{role} of {run.name}"[:100]})
-    job = queue.submit(spec=named, team=run.team, owner=actor, cloned_from=run)
+    job = job_actions.submit(spec=named, team=run.team, owner=actor, cloned_from=run)
     found = job.run
     found.parent = run
     found.save(update_fields=["parent"])

@@ -12,7 +12,7 @@ from engine.verdict import results
 from engine.verdict.facts import Facts
 from engine.verdict.judge import RULES_VERSION, Verdict, judge
 from jobs.models import Run, RunVerdict
-from jobs.states import FINAL
+from jobs.states.jobs import FINAL
 from jobs.verdicts.gather import facts_of
 from jobs.verdicts.planning import unlimited_gain, with_plans
 

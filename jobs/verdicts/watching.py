@@ -11,7 +11,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from jobs.models import Run, RunVerdict
-from jobs.states import FINAL, JobState
+from jobs.states.jobs import FINAL, JobState
 from jobs.verdicts.checks import advance_checks
 from jobs.verdicts.judging import judge_run
 

@@ -16,7 +16,7 @@ def main() -> None:
     from django.core.management import call_command
 
     from engine.telemetry.inventory import DeviceInfo
-    from jobs import inventory
+    from jobs.nodes import inventory
 
     name, count = os.environ["FOURWALLS_NODE_NAME"], int(os.environ["CHAOS_DEVICES"])
     inventory.devices = lambda: [

@@ -12,7 +12,7 @@ import django
 
 def ledger() -> dict[str, Any]:
     from jobs.models import Attempt, AttemptNode, Event, Job, Lease
-    from jobs.states import ATTEMPT_LIVE, FINAL, MEMBER_LIVE, AttemptState, MemberState
+    from jobs.states.jobs import ATTEMPT_LIVE, FINAL, MEMBER_LIVE, AttemptState, MemberState
 
     ends = [f"attempt.{state}" for state in AttemptState if state not in ATTEMPT_LIVE]
     member_ends = [f"member.{state}" for state in MemberState if state not in MEMBER_LIVE]

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from jobs.states import Cause
+from jobs.states.jobs import Cause
 from tests.chaos.admin import Admin
 from tests.chaos.cluster import HERE, Cluster
 from tests.chaos.crowd import Crowd

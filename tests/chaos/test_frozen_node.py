@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.states import Cause
+from jobs.states.jobs import Cause
 from tests.chaos.cluster import Cluster
 from tests.chaos.crowd import spec
 from tests.chaos.proof import assert_each_ended_once, assert_no_device_was_shared, read_journal

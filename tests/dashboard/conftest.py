@@ -12,7 +12,7 @@ from django.test import Client
 from dashboard import forms
 from engine.spec.spec import Spec, flatten
 from jobs.models import Attempt, Job, Node
-from jobs.states import AttemptState, JobState
+from jobs.states.jobs import AttemptState, JobState
 
 
 @pytest.fixture(autouse=True)

@@ -13,9 +13,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from jobs import pools, queue
 from jobs.models import Job
-from jobs.states import AttemptState
+from jobs.pools import pool_settings
+from jobs.queue import job_actions
+from jobs.states.jobs import AttemptState
 from tests.dashboard.test_query_counts import queries
 from tests.jobs.spent import end, held, measure
 
@@ -32,11 +33,11 @@ def admin_browser(team, browser_of):
 @pytest.fixture
 def spent(make_job, make_node, make_spec, other_team, stranger, pool):
     """Two devices for an hour by one team, one by another; a price, and energy of the first."""
-    pools.change(pool, "ann", {"price_per_device_hour": "2"})
+    pool_settings.change(pool, "ann", {"price_per_device_hour": "2"})
     make_node("b", devices=1)
     mine = held(make_job(devices=2), NOON)
     measure(mine, (HOUR, 1.8e6), devices=("a-0",))
-    theirs = queue.submit(spec=make_spec(devices=1), team=other_team, owner=stranger)
+    theirs = job_actions.submit(spec=make_spec(devices=1), team=other_team, owner=stranger)
     end(held(theirs, NOON), at=NOON + HOUR)
     return end(mine, AttemptState.SUCCEEDED, NOON + HOUR)
 
@@ -130,7 +131,7 @@ def test_many_teams_share_the_last_colour_and_none_is_left_out(spent, make_spec,
 
     for number in range(9):
         team = Team.objects.create(name=f"T{number}", slug=f"t{number}")
-        job = queue.submit(spec=make_spec(devices=1), team=team, owner=owner)
+        job = job_actions.submit(spec=make_spec(devices=1), team=team, owner=owner)
         end(held(job, NOON), at=NOON + HOUR)
     said = drawing(admin_browser.get(ACCOUNTING).text)
     assert len(said["stack"]) == 8 and said["stack"][-1]["name"] == "4 other teams"

@@ -10,8 +10,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from jobs import forecasts
 from jobs.models import Correction, Device, Forecast
+from jobs.verdicts import forecasts
 from tests.jobs.lived import MEASURED, lived, probed
 
 pytestmark = pytest.mark.django_db

@@ -7,7 +7,7 @@ import json
 import pytest
 from django.urls import reverse
 
-from jobs.states import JobState
+from jobs.states.jobs import JobState
 from tests.dashboard.conftest import set_state
 
 HTMX = {"HX-Request": "true"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from jobs import sharing
 from jobs.models import Comment, RunEvent
+from jobs.people import sharing
 
 
 @pytest.fixture

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from jobs import series, tracking
+from jobs import series
 from jobs.models import Run
 from jobs.series import Point
+from jobs.tracking import external_runs
 
 FIGURES = "/compare/figures/"
 COLUMNS = ("throughput", "mfu", "memory", "energy")
@@ -15,7 +16,7 @@ COLUMNS = ("throughput", "mfu", "memory", "energy")
 @pytest.fixture
 def make_run(owner, team):
     def make(*points: Point, missing: dict | None = None) -> Run:
-        run = tracking.create(team=team, owner=owner, name="run", origin="test")
+        run = external_runs.create(team=team, owner=owner, name="run", origin="test")
         if missing:
             Run.objects.filter(id=run.id).update(missing=missing)
         series.append(run.id, 0, "t", 0, points)

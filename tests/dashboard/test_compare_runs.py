@@ -6,9 +6,10 @@ import pytest
 
 from dashboard import topics
 from dashboard.colours import colour_of
-from jobs import marks, params, series, tracking
+from jobs import series
 from jobs.models import Run
 from jobs.series import Point
+from jobs.tracking import external_runs, params, run_annotations
 
 COMPARE = "/compare/"
 
@@ -16,7 +17,7 @@ COMPARE = "/compare/"
 @pytest.fixture
 def make_run(owner, team):
     def make(name: str = "run", *metrics: str, tags: dict[str, str] | None = None, **chosen: str) -> Run:
-        run = tracking.create(team=team, owner=owner, name=name, origin="test", tags=tags)
+        run = external_runs.create(team=team, owner=owner, name=name, origin="test", tags=tags)
         params.store(run, chosen)
         series.append(run.id, 0, "t", 0, [Point(metric, "run", 1, 1.0, 2.0) for metric in metrics])
         return run
@@ -52,7 +53,7 @@ def test_every_metric_that_some_run_has_is_drawn_under_its_topic(owner_browser, 
         make_run("b", "val_accuracy", "oddity", "eval/f1"),
     ]
     for run in runs:
-        tracking.set_state(run, "succeeded", actor="test")
+        external_runs.set_state(run, "succeeded", actor="test")
     answer = owner_browser.get(COMPARE, {"run": [run.id for run in runs]})
     assert panels_of(answer) == {
         "Learning": ["loss", "val_accuracy"],
@@ -68,7 +69,7 @@ def test_charts_of_devices_wait_unseen_while_a_run_goes_on(owner_browser, make_r
     sections = dict(owner_browser.get(COMPARE, {"run": run.id}).context["sections"])
     assert [panel.is_optional for panel in sections["Learning"]] == [False]
     assert all(panel.is_optional for panel in sections["Power"])
-    tracking.set_state(run, "failed", actor="test")
+    external_runs.set_state(run, "failed", actor="test")
     assert "Power" not in dict(owner_browser.get(COMPARE, {"run": run.id}).context["sections"])
 
 
@@ -76,7 +77,7 @@ def test_of_a_thousand_metrics_so_many_are_drawn_and_the_page_says_that_there_ar
     owner_browser, make_run
 ):
     run = make_run("a", *[f"m{number}" for number in range(topics.PANELS_LIMIT + 7)])
-    tracking.set_state(run, "succeeded", actor="test")
+    external_runs.set_state(run, "succeeded", actor="test")
     answer = owner_browser.get(COMPARE, {"run": run.id})
     assert sum(len(row) for _, row in answer.context["sections"]) == topics.PANELS_LIMIT
     assert "7 more metrics" in answer.text
@@ -157,5 +158,5 @@ def test_a_strangers_run_is_left_out(stranger_browser, make_run):
 
 def test_an_archived_run_is_not_offered(owner_browser, make_run):
     run = make_run("old")
-    marks.archive(Run.objects.filter(id=run.id), actor="test")
+    run_annotations.archive(Run.objects.filter(id=run.id), actor="test")
     assert "old" not in [other.name for other in owner_browser.get(COMPARE).context["others"]]

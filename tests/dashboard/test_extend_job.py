@@ -9,9 +9,9 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from jobs import scheduler
 from jobs.models import Lease
-from jobs.states import JobState
+from jobs.scheduler import loop
+from jobs.states.jobs import JobState
 from tests.dashboard.conftest import set_state
 
 HTMX = {"HX-Request": "true"}
@@ -65,7 +65,7 @@ def test_a_job_that_was_not_warned_is_not_offered_it(owner_browser, make_job):
 
 def test_the_pools_page_counts_what_is_held_but_unused(owner_browser, make_job, pool):
     make_job(devices=2)
-    scheduler.schedule(pool)
+    loop.schedule(pool)
     now = timezone.now()
     assert "held but unused" not in owner_browser.get("/pools/").text
     Lease.objects.filter(device="a-0").update(read_at=now, used_at=now - timedelta(minutes=20))

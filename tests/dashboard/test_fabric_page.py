@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 
 from jobs.models import Job
-from jobs.states import AttemptState
+from jobs.states.jobs import AttemptState
 from tests.dashboard.conftest import fields_of
 from tests.jobs.lived import measured_links
 

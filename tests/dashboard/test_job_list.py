@@ -8,7 +8,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from jobs.states import JobState
+from jobs.states.jobs import JobState
 from tests.dashboard.conftest import set_state
 
 JOBS = "/jobs/"

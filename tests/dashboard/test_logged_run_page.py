@@ -10,14 +10,15 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from dashboard import logged
-from jobs import artefacts, params, series, tracking
+from jobs import series
 from jobs.models import Run, RunInput
 from jobs.series import Point
+from jobs.tracking import artefacts, external_runs, params
 
 
 @pytest.fixture
 def run(team, owner):
-    return tracking.create(team=team, owner=owner, name="mine", origin="mlflow", tags={"seed": "3"})
+    return external_runs.create(team=team, owner=owner, name="mine", origin="mlflow", tags={"seed": "3"})
 
 
 def log(run, *names, seq=0):
@@ -47,9 +48,9 @@ def test_metrics_with_a_slash_make_sections_and_odd_names_keep_their_charts(owne
 
 def test_what_the_run_brought_along_is_on_its_page(owner_browser, run):
     params.store(run, {"lr": "0.0003"})
-    tracking.add_inputs(run, [RunInput(name="wiki", digest="abc", context="training")])
+    external_runs.add_inputs(run, [RunInput(name="wiki", digest="abc", context="training")])
     saved = artefacts.save(run, "plots/loss.png", [b"12", b"345"], actor="olga")
-    child = tracking.create(team=run.team, owner=run.owner, name="fold 1", origin="mlflow", parent=run)
+    child = external_runs.create(team=run.team, owner=run.owner, name="fold 1", origin="mlflow", parent=run)
     text = page(owner_browser, run)
     for said in ("0.0003", "seed", "wiki", "loss.png", "5 B", "fold 1", "logged by mlflow"):
         assert said in text, said
@@ -64,7 +65,7 @@ def test_a_run_that_has_nothing_yet_says_so(owner_browser, run):
 
 def test_the_newest_values_stand_at_the_head_with_their_range(owner_browser, run):
     log(run, "zeta", "val/loss")
-    tracking.hear(run)
+    external_runs.hear(run)
     series.append(run.id, 1, "late", 0, [Point("val/loss", "run", 3, 2e9, float("nan"))])
     assert [row.key for row in logged.figures(run)] == ["val/loss", "zeta"]
     text = page(owner_browser, run)
@@ -76,7 +77,7 @@ def test_a_writer_that_went_quiet_is_not_called_dead_nor_alive(owner_browser, ru
     Run.objects.filter(id=run.id).update(heard_at=timezone.now() - timedelta(minutes=47))
     text = page(owner_browser, run)
     assert "running, silent" in text and "has said nothing since" in text
-    tracking.set_state(run, "succeeded", actor="olga")
+    external_runs.set_state(run, "succeeded", actor="olga")
     assert "silent" not in page(owner_browser, run)
 
 
@@ -106,10 +107,10 @@ def test_a_file_is_downloaded_by_the_team_and_by_nobody_else(
 def test_more_of_everything_asks_no_more_of_the_database(owner_browser, run):
     def add(number):
         params.store(run, {f"p{number}": "1"})
-        tracking.set_tags(run, {f"t{number}": "1"})
+        external_runs.set_tags(run, {f"t{number}": "1"})
         log(run, f"m{number}", seq=number)
         artefacts.save(run, f"f{number}/a", [b"1"], actor="olga")
-        tracking.create(team=run.team, owner=run.owner, name=f"c{number}", origin="x", parent=run)
+        external_runs.create(team=run.team, owner=run.owner, name=f"c{number}", origin="x", parent=run)
 
     add(0)
     page(owner_browser, run)
@@ -127,7 +128,7 @@ def test_events_of_a_logged_run_are_told_to_who_listens(run):
 
     watch = Watch()
     watch.changes()
-    tracking.set_state(run, "failed", actor="olga")
+    external_runs.set_state(run, "failed", actor="olga")
     [change] = [change for change in watch.changes() if change.event == "job"]
     assert (change.id, change.team_id, change.data["run"], change.data["state"]) == (
         run.id, run.team_id, run.id, "failed",
@@ -137,6 +138,6 @@ def test_events_of_a_logged_run_are_told_to_who_listens(run):
 
 def test_a_run_that_was_taken_for_killed_says_so_and_why(owner_browser, run):
     Run.objects.filter(id=run.id).update(heard_at=timezone.now() - timedelta(days=1))
-    tracking.end_silent()
+    external_runs.end_silent()
     text = page(owner_browser, run)
     assert "said nothing for 6 h" in text and "taken for killed" in text and "running, silent" not in text

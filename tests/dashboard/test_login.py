@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from jobs import people
+from jobs.people import accounts
 
 PASSWORD = "a long enough password"
 
@@ -34,7 +34,7 @@ def test_ten_wrong_passwords_lock_the_door_with_a_sentence(client, owner):
 
 
 def test_a_link_signs_in_once_only(client, owner):
-    address = reverse("login-link", args=[people.make_login_link(owner)])
+    address = reverse("login-link", args=[accounts.make_login_link(owner)])
     assert client.get(address).url == reverse("jobs")
     assert client.get(reverse("jobs")).status_code == 200
     second = Client().get(address)
@@ -43,7 +43,7 @@ def test_a_link_signs_in_once_only(client, owner):
 
 
 def test_a_preview_of_the_link_does_not_use_it_up(client, owner):
-    address = reverse("login-link", args=[people.make_login_link(owner)])
+    address = reverse("login-link", args=[accounts.make_login_link(owner)])
     assert client.head(address).status_code == 405
     assert client.get(address).status_code == 302
 

@@ -11,8 +11,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from engine.hardware.probe_results import Figure, Probed
-from jobs import nodes, profiles, scheduler
 from jobs.models import Attempt, AttemptNode, Device, Job, Lease, Node, NodeEvent
+from jobs.nodes import admin
+from jobs.planning import device_profiles
+from jobs.scheduler import loop
 
 NODE = "/nodes/node-a/"
 HTMX = {"HX-Request": "true"}
@@ -27,7 +29,7 @@ def admin_browser(browser_of, db):
 @pytest.fixture
 def running(make_job) -> Job:
     job = make_job(name="occupant", devices=2)
-    scheduler.schedule(job.pool)
+    loop.schedule(job.pool)
     return job
 
 
@@ -78,7 +80,7 @@ def test_a_gang_names_its_other_nodes(owner_browser, running, make_node):
 
 
 def test_its_story_names_who_why_and_until_when(owner_browser, node):
-    nodes.cordon(node, "tom", "odd noises", timezone.now() + timedelta(hours=2))
+    admin.cordon(node, "tom", "odd noises", timezone.now() + timedelta(hours=2))
     text = owner_browser.get(NODE).text
     assert "odd noises" in text
     assert "by tom, until" in text
@@ -120,7 +122,7 @@ def test_verbs_are_offered_where_the_state_allows_them(admin_browser, node):
         return {verb for verb in VERBS if f"/nodes/node-a/{verb}/" in text}
 
     assert offered() == {"cordon", "drain", "maintenance", "retire"}
-    nodes.drain(node, "ada", "BIOS", "finish")
+    admin.drain(node, "ada", "BIOS", "finish")
     assert offered() == {"cordon", "uncordon"}
     Device.objects.filter(id="a-1").update(health="suspect")
     assert offered() == {"cordon", "uncordon", "readmit"}
@@ -219,7 +221,7 @@ def test_what_its_devices_can_do_stands_there_with_standing_and_date(owner_brows
     }
     missing = {"gemm_fp16_flops_per_s": ("unsupported", "nothing trains in fp16 on a CPU")}
     found = Probed(1, "2.13.0+cpu", "cpu", 1, 8.0, figures, missing, {})
-    profiles.store(Device.objects.get(id="a-0"), found)
+    device_profiles.store(Device.objects.get(id="a-0"), found)
     text = owner_browser.get(NODE).text
     for said in (
         "12 GiB/s",
@@ -239,5 +241,5 @@ def test_only_an_admin_has_it_probed_again(owner_browser, admin_browser, node):
     answer = admin_browser.post(f"{NODE}probe/", headers=HTMX)
     assert answer.status_code == 204
     assert "wanted by ada" in owner_browser.get(NODE).text
-    nodes.begin_maintenance(node_now(), "ada", "new fan")
+    admin.begin_maintenance(node_now(), "ada", "new fan")
     assert admin_browser.post(f"{NODE}probe/", headers=HTMX).status_code == 409

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from jobs import nodes
 from jobs.models import Device, Lease, Node
+from jobs.nodes import admin
 from tests.dashboard.test_query_counts import queries
 
 MAP = "/pools/map/"
@@ -87,7 +87,7 @@ def test_a_node_says_what_keeps_work_from_it(owner_browser, node, change, state)
 
 
 def test_retired_nodes_and_devices_that_are_gone_are_not_drawn(owner_browser, node, make_node):
-    nodes.retire(make_node("old"), "ada", "sold")
+    admin.retire(make_node("old"), "ada", "sold")
     Device.objects.filter(id="a-1").update(is_present=False)
     drawn = owner_browser.get(MAP).json()
     assert drawn["nodes"]["name"] == ["a"]
@@ -111,7 +111,7 @@ def test_more_nodes_and_holders_ask_no_more(owner_browser, make_job, make_node, 
 def test_many_nodes_show_no_cards_but_those_that_take_no_work(owner_browser, make_node):
     for number in range(7):
         make_node(f"n{number}")
-    nodes.cordon(Node.objects.get(id="node-n3"), "ada", "odd noises")
+    admin.cordon(Node.objects.get(id="node-n3"), "ada", "odd noises")
     text = owner_browser.get("/pools/").text
     assert "Take no work" in text
     assert "odd noises" in text

@@ -7,8 +7,8 @@ import re
 import pytest
 from django.contrib.auth.models import User
 
-from jobs import pools, quotas
 from jobs.models import Job, Pool, PoolEvent, Share, Team
+from jobs.pools import pool_settings, quotas
 from tests.dashboard.test_query_counts import queries
 
 SETTINGS = "/pools/default/settings/"
@@ -24,9 +24,11 @@ def save(admin_browser, pool):
     """save(max_gang='4'): what a browser posts for the pool's form with some fields changed."""
 
     def save(**changes: str | list[str]):
-        texts: dict = pools.texts_of(Pool.objects.get(name="default"))
+        texts: dict = pool_settings.texts_of(Pool.objects.get(name="default"))
         texts = {
-            name: text for name, text in texts.items() if pools.BY_NAME[name].kind == "text" or text == "true"
+            name: text
+            for name, text in texts.items()
+            if pool_settings.BY_NAME[name].kind == "text" or text == "true"
         }
         return admin_browser.post(SETTINGS, texts | {"seen": _newest(None)} | changes)
 
@@ -69,12 +71,16 @@ def test_an_admin_changes_limits_and_prices_and_it_is_written_who_did(save, admi
 def test_an_unticked_box_is_off_and_saving_twice_changes_nothing(save):
     assert save(is_open="true").status_code == 302
     save()
-    texts = {name: text for name, text in pools.texts_of(Pool.objects.get()).items()}
+    texts = {name: text for name, text in pool_settings.texts_of(Pool.objects.get()).items()}
     assert texts["is_open"] == "true" and not PoolEvent.objects.exists()
 
 
 def test_a_pool_is_closed_by_unticking_it(admin_browser, pool, node):
-    texts = {name: text for name, text in pools.texts_of(pool).items() if pools.BY_NAME[name].kind == "text"}
+    texts = {
+        name: text
+        for name, text in pool_settings.texts_of(pool).items()
+        if pool_settings.BY_NAME[name].kind == "text"
+    }
     admin_browser.post(SETTINGS, texts | {"seen": "0"})
     assert not Pool.objects.get().is_open
     assert PoolEvent.objects.get().text == "Open: true → false"
@@ -94,7 +100,7 @@ def test_what_is_refused_stands_at_its_field_with_what_was_typed(save):
 
 
 def test_who_has_not_seen_another_admins_change_is_told_and_keeps_what_was_typed(save, admin_browser, pool):
-    pools.change(pool, "bea", {"max_gang": "8"})
+    pool_settings.change(pool, "bea", {"max_gang": "8"})
     answer = save(seen="0", max_gang="3")
     assert answer.status_code == 409
     assert "bea has changed this meanwhile" in answer.text and 'value="3"' in answer.text
@@ -165,7 +171,7 @@ def test_a_member_reads_what_applies_to_their_team_and_nothing_of_others(
 ):
     quotas.change(team, pool, "ann", {"borrowable": "7"})
     quotas.change(other_team, pool, "ann", {"borrowable": "9"})
-    pools.change(pool, "ann", {"max_gang": "2"})
+    pool_settings.change(pool, "ann", {"max_gang": "2"})
     mine, theirs = owner_browser.get(SETTINGS).text, stranger_browser.get(SETTINGS).text
     assert "To borrow: any number → 7 devices" in mine and "9 devices" not in mine and "Others" not in mine
     assert "9 devices" in theirs and "7 devices" not in theirs and "Research" not in theirs

@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from jobs import pools
 from jobs.models import Device, Lease, Node
+from jobs.pools import pool_settings
 
 POOLS = "/pools/"
 
@@ -70,7 +70,7 @@ def test_a_device_that_is_gone_is_not_shown(owner_browser, node):
 
 def test_what_a_pool_allows_stands_beside_its_name(owner_browser, node, pool):
     assert "a device-hour" not in owner_browser.get(POOLS).text
-    pools.change(pool, "ann", {"labels": "gpu=h200", "max_gang": "4", "max_time_limit_s": "12 h",
+    pool_settings.change(pool, "ann", {"labels": "gpu=h200", "max_gang": "4", "max_time_limit_s": "12 h",
                                "price_per_device_hour": "2.5", "allowed_teams": "research"})  # fmt: skip
     text = owner_browser.get(POOLS).text
     for said in (
@@ -87,5 +87,5 @@ def test_what_a_pool_allows_stands_beside_its_name(owner_browser, node, pool):
 def test_links_are_tested_by_a_form_that_begins_with_the_devices_of_the_pool(owner_browser, node, pool):
     found = re.search(r'href="([^"]+)"[^>]*>Test the links', owner_browser.get(POOLS).text)
     assert "Measures the links between 2 devices" in owner_browser.get(html.unescape(found[1])).text
-    pools.change(pool, "ann", {"max_gang": "1"})
+    pool_settings.change(pool, "ann", {"max_gang": "1"})
     assert "Test the links" not in owner_browser.get(POOLS).text

@@ -9,9 +9,11 @@ from django.test import Client
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
-from jobs import people, series, tracking
+from jobs import series
 from jobs.models import Attempt, Device, Lease, SpoolOffset
-from jobs.scheduler import Scheduler, schedule
+from jobs.people import accounts
+from jobs.scheduler.loop import Scheduler, schedule
+from jobs.tracking import external_runs
 
 READINGS = {
     "utilisation_pct": 87.0,
@@ -22,7 +24,7 @@ READINGS = {
 
 
 def token_for(user, team):
-    return Client(headers={"Authorization": f"Bearer {people.make_api_token(user, team, 'prometheus')}"})
+    return Client(headers={"Authorization": f"Bearer {accounts.make_api_token(user, team, 'prometheus')}"})
 
 
 def scraped(client):
@@ -135,7 +137,7 @@ def test_the_queue_is_counted_by_pool_state_and_reason(scraper, make_job, node):
 def test_points_on_their_way_and_lines_that_could_not_be_read_are_counted(
     scraper, make_job, node, owner, team
 ):
-    run = tracking.create(team=team, owner=owner, name="x", origin="api")
+    run = external_runs.create(team=team, owner=owner, name="x", origin="api")
     for seq in range(3):
         series.append(run.id, 1, "w", seq, [series.Point("loss", "run", seq, 1e9, 1.0)])
     hold(node.devices.first(), make_job())

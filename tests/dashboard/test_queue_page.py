@@ -6,9 +6,10 @@ import re
 
 import pytest
 
-from jobs import queue, scheduler
 from jobs.models import Attempt, Job, Membership, Pool, Priority, Run
 from jobs.models.people import Role
+from jobs.queue import job_actions
+from jobs.scheduler import loop
 
 QUEUE = "/queue/"
 HTMX = {"HX-Request": "true"}
@@ -18,7 +19,7 @@ HTMX = {"HX-Request": "true"}
 def waiting(make_job) -> list[Job]:
     """Three jobs of olga behind one that holds all devices."""
     jobs = [make_job(devices=2, name=name) for name in ("holder", "first", "second", "third")]
-    scheduler.schedule(jobs[0].pool)
+    loop.schedule(jobs[0].pool)
     return [Job.objects.get(id=job.id) for job in jobs[1:]]
 
 
@@ -44,7 +45,7 @@ def test_an_empty_queue_says_so(owner_browser):
 
 def test_jobs_stand_in_the_order_in_which_they_are_served(owner_browser, waiting, make_job):
     make_job("priority=low", devices=1, name="last")
-    scheduler.schedule(waiting[0].pool)
+    loop.schedule(waiting[0].pool)
     assert names_in_order(owner_browser) == ["first", "second", "third", "last"]
 
 
@@ -70,7 +71,7 @@ def test_what_runs_past_its_time_limit_is_not_promised_an_end(owner_browser, wai
 
 def test_a_job_that_cannot_be_promised_a_start_says_why(owner_browser, waiting):
     Pool.objects.update(is_open=False)
-    scheduler.schedule(waiting[0].pool)
+    loop.schedule(waiting[0].pool)
     text = owner_browser.get(QUEUE).text
     assert "It depends on when the pool is opened." in text
     assert "pool closed" in text
@@ -90,7 +91,7 @@ def test_an_admin_sees_whose_every_job_is(admin_client, waiting):
 def test_filters_narrow_it_and_places_stay_what_they_are(owner_browser, waiting, make_node, make_job):
     make_node("g", pool="big")
     make_job(devices=2, name="elsewhere", pool="big")
-    scheduler.schedule(Pool.objects.get(name="big"))
+    loop.schedule(Pool.objects.get(name="big"))
     make_job(devices=2, name="behind", pool="big")
     assert names_in_order(owner_browser, f"{QUEUE}?pool=big") == ["behind"]
     assert names_in_order(owner_browser, f"{QUEUE}?mine=1&pool=default") == ["first", "second", "third"]
@@ -164,7 +165,7 @@ def test_without_a_script_one_lands_on_the_queue_with_the_sentence(owner_browser
 
 
 def test_a_job_that_has_left_is_refused(owner_browser, waiting):
-    queue.cancel(waiting[2], actor="olga")
+    job_actions.cancel(waiting[2], actor="olga")
     answer = move(owner_browser, waiting[2], "front")
     assert answer.status_code == 409
     assert "does not wait any more" in answer.headers["HX-Trigger"]

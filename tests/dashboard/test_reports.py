@@ -9,15 +9,17 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from jobs import series, sharing, tracking
+from jobs import series
 from jobs.models import Report
+from jobs.people import sharing
 from jobs.series import Point
+from jobs.tracking import external_runs
 
 
 @pytest.fixture
 def make_run(owner, team):
     def make(name="trial"):
-        run = tracking.create(team=team, owner=owner, name=name, origin="fourwalls")
+        run = external_runs.create(team=team, owner=owner, name=name, origin="fourwalls")
         series.append(
             run.id, 1, "s", 0, [Point("loss", "run", 1, 1.0, 2.0), Point("acc", "run", 1, 1.0, 0.5)]
         )

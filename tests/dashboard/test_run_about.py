@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from jobs import params, tracking
 from jobs.models import Run, RunEvent
+from jobs.tracking import external_runs, params
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_tags_go_on_and_off(owner_browser, run):
 
 
 def test_a_tag_with_a_comma_in_its_name_can_be_taken_off(owner_browser, run):
-    tracking.set_tags(run, {"a, b": "1"})
+    external_runs.set_tags(run, {"a, b": "1"})
     write(owner_browser, run, drop="a, b")
     assert not run.tags.exists()
 
@@ -60,7 +60,7 @@ def test_what_cannot_be_kept_is_refused_and_nothing_typed_is_lost(owner_browser,
 
 
 def test_a_run_without_a_spec_shows_its_parameters_and_state(owner_browser, team, owner):
-    run = tracking.create(team=team, owner=owner, name="logged", origin="test")
+    run = external_runs.create(team=team, owner=owner, name="logged", origin="test")
     params.store(run, {"lr": "0.01"})
     page = owner_browser.get(f"/runs/{run.id}/").text
     assert "0.01" in page

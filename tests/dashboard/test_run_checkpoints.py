@@ -17,7 +17,7 @@ from django.utils import timezone
 from engine.checkpoints.huggingface.shapes import GPT2
 from engine.spec.spec import parse
 from jobs.models import Checkpoint, Job
-from jobs.states import JobState
+from jobs.states.jobs import JobState
 from tests.dashboard.conftest import set_state
 from tests.engine.checkpoints.made import write_checkpoint
 

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from jobs import pools, series
+from jobs import series
+from jobs.pools import pool_settings
 from jobs.series import Point
 from tests.jobs.spent import end, held, measure
 
@@ -28,7 +29,7 @@ def test_a_run_that_has_held_nothing_has_no_cost(make_job, page, node):
 
 
 def test_what_ended_says_device_hours_waste_energy_and_money_a_token(make_job, page, node, pool):
-    pools.change(pool, "ann", {"price_per_device_hour": "3"})
+    pool_settings.change(pool, "ann", {"price_per_device_hour": "3"})
     job = make_job(devices=2)
     attempt = held(job, NOON)
     measure(attempt, (HOUR, 1.8e6), devices=("a-0",))
@@ -47,7 +48,7 @@ def test_what_runs_is_said_apart_and_is_not_booked(make_job, page, node, pool):
     job = make_job(devices=2)
     held(job, timezone.now() - HOUR)
     assert "2.00 device-hours so far; booked when it ends" in page(job)
-    pools.change(pool, "ann", {"price_per_device_hour": "3"})
+    pool_settings.change(pool, "ann", {"price_per_device_hour": "3"})
     assert "2.00 device-hours so far, 6.00 EUR; booked when it ends" in page(job)
 
 
@@ -58,7 +59,7 @@ def test_carbon_is_an_estimate_of_measured_energy_and_there_is_none_unless_the_p
     measure(first, (HOUR, 3.6e6), devices=("a-0",))
     end(first, at=NOON + HOUR)
     assert "Carbon" not in page(first.job)
-    pools.change(pool, "ann", {"carbon_g_per_kwh": "400", "pue": "1.25"})
+    pool_settings.change(pool, "ann", {"carbon_g_per_kwh": "400", "pue": "1.25"})
     second = held(make_job(devices=2), NOON)
     measure(second, (HOUR, 3.6e6), devices=("a-0",))
     end(second, at=NOON + HOUR)

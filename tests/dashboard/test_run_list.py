@@ -8,9 +8,9 @@ from unittest.mock import patch
 
 import pytest
 
-from jobs import marks, params, tracking
 from jobs.models import Run
-from jobs.states import JobState
+from jobs.states.jobs import JobState
+from jobs.tracking import external_runs, params, run_annotations
 from tests.dashboard.conftest import set_state
 
 RUNS = "/runs/"
@@ -36,7 +36,7 @@ def test_runs_stand_with_their_newest_figures_in_their_units(owner_browser, make
 def test_a_filter_finds_runs_with_a_job_and_without(owner_browser, make_job, give_metrics, team, owner):
     give_metrics(set_state(make_job(name="good"), JobState.SUCCEEDED).run, loss=1.0)
     make_job(name="waiting")
-    give_metrics(tracking.create(team=team, owner=owner, name="logged", origin="test"), loss=1.5)
+    give_metrics(external_runs.create(team=team, owner=owner, name="logged", origin="test"), loss=1.5)
     assert names(owner_browser.get(RUNS, {"filter": "loss < 2"})) == ["logged", "good"]
     assert names(owner_browser.get(RUNS, {"filter": "state:succeeded"})) == ["good"]
     assert names(owner_browser.get(RUNS, {"filter": "wait"})) == ["waiting"]
@@ -111,7 +111,7 @@ def test_anything_a_run_has_can_be_a_column(owner_browser, make_job, give_metric
     run = make_job("model.layers=3", name="one").run
     give_metrics(run, loss=2.0, **{"train/acc": 0.5})
     params.store(run, {"my flag": "on"})
-    tracking.set_tags(run, {"stage": "final", "good": ""})
+    external_runs.set_tags(run, {"stage": "final", "good": ""})
     asked = [
         "param:model.layers",
         "min(loss)",
@@ -199,8 +199,8 @@ def test_groups_have_count_mean_extremes_and_spread(owner_browser, make_job, giv
 
 def test_groups_of_several_fields_find_their_runs(owner_browser, make_job, give_metrics, team, owner):
     give_metrics(make_job("model.layers=3").run, loss=1.0)
-    tracking.set_tags(make_job("model.layers=3").run, {"stage": "a b"})
-    tracking.create(team=team, owner=owner, name="bare", origin="test")
+    external_runs.set_tags(make_job("model.layers=3").run, {"stage": "a b"})
+    external_runs.create(team=team, owner=owner, name="bare", origin="test")
     asked = {"group": ["tag:stage", "state", "devices"], "col": "last(loss)", "sort": "-last(loss)"}
     groups = owner_browser.get(RUNS, asked).context["grouped"].groups
     assert sum(group.count for group in groups) == 3
@@ -226,7 +226,7 @@ def test_the_choice_of_columns_offers_all_there_is_with_how_many_runs_have_it(
 ):
     run = make_job().run
     give_metrics(run, loss=1.0)
-    tracking.set_tags(run, {"stage": "final"})
+    external_runs.set_tags(run, {"stage": "final"})
     text = owner_browser.get("/runs/columns/", {"col": ["param:seed"], "group": "tag:stage"}).text
     for key in ("last(loss)", "param:model.layers", "tag:stage", "state"):
         assert f'value="{key}"' in text
@@ -235,11 +235,11 @@ def test_the_choice_of_columns_offers_all_there_is_with_how_many_runs_have_it(
 
 def test_runs_below_another_and_archived_ones_are_told(owner_browser, make_job, team, owner):
     parent = make_job(name="parent").run
-    child = tracking.create(team=team, owner=owner, name="child", origin="test", parent=parent)
+    child = external_runs.create(team=team, owner=owner, name="child", origin="test", parent=parent)
     text = owner_browser.get(RUNS).text
     assert "1 below" in text
     assert f"↳ {parent.name}" in text
-    marks.archive(Run.objects.filter(id=child.id), actor="olga")
+    run_annotations.archive(Run.objects.filter(id=child.id), actor="olga")
     assert names(owner_browser.get(RUNS, {"page": "1"})) == ["parent"]
     assert names(owner_browser.get(RUNS, {"filter": "is:archived"})) == ["child"]
 
@@ -254,9 +254,9 @@ def test_a_viewer_sees_everything_and_no_way_to_write(viewer_browser, make_job):
 
 def test_what_people_and_programs_wrote_is_never_markup(owner_browser, team, owner):
     bad = '<img src=x onerror="x">'
-    parent = tracking.create(team=team, owner=owner, name=bad, origin="test")
-    run = tracking.create(team=team, owner=owner, name=bad, origin="test", parent=parent)
-    tracking.set_tags(run, {bad: bad})
+    parent = external_runs.create(team=team, owner=owner, name=bad, origin="test")
+    run = external_runs.create(team=team, owner=owner, name=bad, origin="test", parent=parent)
+    external_runs.set_tags(run, {bad: bad})
     params.store(run, {bad: bad})
     asked = {"col": [f'param:"{bad}"'.replace('"x"', '\\"x\\"'), "parent", "origin"], "filter": bad}
     assert "<img" not in owner_browser.get(RUNS, asked).text

@@ -14,7 +14,7 @@ from engine.telemetry.metrics import FABRIC_METRICS, METRICS
 from jobs import series
 from jobs.models import Attempt, BroughtLog, Event, Lease, Node, Run
 from jobs.series import Point
-from jobs.states import AttemptState, JobState
+from jobs.states.jobs import AttemptState, JobState
 from tests.dashboard.conftest import set_state
 
 

@@ -12,7 +12,7 @@ import pytest
 from pyarrow import parquet
 
 from dashboard.table import saving
-from jobs import params, tracking
+from jobs.tracking import external_runs, params
 
 SAVE = "/runs/save/"
 
@@ -26,10 +26,10 @@ def three(team, owner, give_metrics):
         ("=second", 0.1, {"lr": "3e-4", "layers": "12", "seed": "007"}),
         ("third", math.nan, {"lr": "no", "layers": "8"}),
     ):
-        made[name] = tracking.create(team=team, owner=owner, name=name, origin="test")
+        made[name] = external_runs.create(team=team, owner=owner, name=name, origin="test")
         params.store(made[name], chosen)
         give_metrics(made[name], loss=loss)
-    tracking.set_tags(made["=second"], {"baseline": "", "stage": "final"})
+    external_runs.set_tags(made["=second"], {"baseline": "", "stage": "final"})
     return made
 
 

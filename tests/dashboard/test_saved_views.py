@@ -6,8 +6,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from jobs import sharing
 from jobs.models import SavedView
+from jobs.people import sharing
 
 QUERY = "filter=loss+%3C+2&sort=-loss&columns=model.layers&columns=loss"
 

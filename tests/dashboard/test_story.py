@@ -8,12 +8,16 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from jobs import nodes, preemption, queue, scheduler, series
-from jobs.agent.follow import end
+from jobs import series
+from jobs.lifecycle import preemption
+from jobs.lifecycle.ending import end
 from jobs.models import Attempt, Event, Job, Membership
 from jobs.models.people import Role
+from jobs.nodes import admin
+from jobs.queue import job_actions
+from jobs.scheduler import loop
 from jobs.series import Point
-from jobs.states import AttemptState, Cause
+from jobs.states.jobs import AttemptState, Cause
 from tests.jobs.test_races_of_people import running
 
 
@@ -105,7 +109,7 @@ def test_an_attempt_that_stops_where_it_saves_loses_nothing(owner_browser, make_
     job = make_job()
     attempt = running(job)
     trained(attempt, 1, 30, 30)
-    queue.pause(job, actor="tom", reason="Lunch.")
+    job_actions.pause(job, actor="tom", reason="Lunch.")
     stop(attempt)
     text = story(owner_browser, job)
     assert "Paused" in text and "Lunch. It resumes from step 30." in text
@@ -115,9 +119,9 @@ def test_an_attempt_that_stops_where_it_saves_loses_nothing(owner_browser, make_
 def test_a_pause_tells_how_long_and_who(owner_browser, make_job):
     job = make_job()
     attempt = running(job)
-    queue.pause(job, actor="tom")
+    job_actions.pause(job, actor="tom")
     stop(attempt)
-    queue.resume(job, actor="olga")
+    job_actions.resume(job, actor="olga")
     paused = job.events.get(kind="job.paused")
     for event in Event.objects.filter(job=job, id__lte=paused.id):
         Event.objects.filter(id=event.id).update(at=event.at - timedelta(hours=3))
@@ -131,7 +135,7 @@ def test_a_pause_tells_how_long_and_who(owner_browser, make_job):
 def test_a_drain_says_which_node_and_who(owner_browser, make_job, node):
     job = make_job()
     attempt = running(job)
-    nodes._ask_back(node, "olga")
+    admin._ask_back(node, "olga")
     stop(attempt)
     text = story(owner_browser, job)
     assert "Gave its devices back" in text and "olga," in text and "Node a is being drained" in text
@@ -141,7 +145,7 @@ def test_a_lost_node_says_so(owner_browser, make_job):
     job = make_job()
     attempt = running(job)
     trained(attempt, 1, 25, 20)
-    scheduler._take_back(Attempt.objects.select_related("node").get(id=attempt.id))
+    loop._take_back(Attempt.objects.select_related("node").get(id=attempt.id))
     text = story(owner_browser, job)
     assert "Node lost" in text and "has been silent for" in text and "5 steps lost" in text
 

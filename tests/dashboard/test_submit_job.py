@@ -11,8 +11,8 @@ from django.urls import reverse
 from dashboard import forms
 from engine.spec.presets import PRESETS, preset
 from engine.spec.spec import Spec, flatten, to_yaml
-from jobs import pools
 from jobs.models import Job, Membership, Pool
+from jobs.pools import pool_settings
 from tests.dashboard.conftest import fields_of
 
 SUBMIT, CHECK = "/submit/", "/submit/check/"
@@ -197,7 +197,7 @@ def test_groups_and_fields_come_from_the_spec_itself():
 
 
 def test_what_the_pool_refuses_stands_at_its_field_and_nothing_typed_is_lost(browser, pool):
-    pools.change(pool, "ann", {"max_time_limit_s": "1 h", "max_gang": "1"})
+    pool_settings.change(pool, "ann", {"max_time_limit_s": "1 h", "max_gang": "1"})
     posted = fields_of(preset("demo"), name="keep me", budget__time_limit_s="7200", requires="gpu=h200")
     answer = browser.post(SUBMIT, posted)
     assert answer.status_code == 422 and not Job.objects.exists()
@@ -210,7 +210,7 @@ def test_what_the_pool_refuses_stands_at_its_field_and_nothing_typed_is_lost(bro
 
 def test_the_pool_is_asked_for_the_team_that_was_chosen(browser, pool, owner, other_team):
     Membership.objects.create(user=owner, team=other_team)
-    pools.change(pool, "ann", {"allowed_teams": "others"})
+    pool_settings.change(pool, "ann", {"allowed_teams": "others"})
     fields = fields_of(preset("demo"))
     assert browser.post(CHECK, fields | {"team": "others"}).json()["problems"] == []
     assert browser.post(CHECK, fields | {"team": "research"}).json()["problems"][0]["field"] == "pool"
@@ -230,5 +230,5 @@ def test_an_empty_time_limit_is_none_in_both_notations(browser):
 def test_the_plan_says_what_a_job_costs_at_the_most(browser, pool):
     fields = fields_of(preset("demo"), budget__time_limit_s="1800")
     assert "at the most" not in browser.post(CHECK, fields).json()["plan"]
-    pools.change(pool, "ann", {"price_per_device_hour": "2.5", "currency": "USD"})
+    pool_settings.change(pool, "ann", {"price_per_device_hour": "2.5", "currency": "USD"})
     assert "Costs 2.50 USD at the most: 2 devices" in browser.post(CHECK, fields).json()["plan"]

@@ -9,9 +9,9 @@ import pytest
 from django.urls import reverse
 
 from engine.spec.presets import preset
-from jobs import rounds, sweeps
 from jobs.models import Job, Run, RunMetric, Sweep
-from jobs.states import JobState
+from jobs.states.jobs import JobState
+from jobs.sweeps import advance, sweep_actions
 from tests.dashboard.conftest import fields_of
 
 LR = "optimiser.learning_rate"
@@ -26,7 +26,7 @@ def browser(owner_browser, node):
 @pytest.fixture
 def sweep(make_spec, node, team, owner) -> Sweep:
     values = {"vary": {LR: [0.1, 0.2, 0.3], "model.heads": [2, 4]}, "parallel": 6, "metric": "loss"}
-    return sweeps.submit(spec=make_spec(devices=1), values=values, team=team, owner=owner)
+    return sweep_actions.submit(spec=make_spec(devices=1), values=values, team=team, owner=owner)
 
 
 def posted(*rows: tuple[str, str], **options: Any) -> dict[str, str]:
@@ -102,7 +102,7 @@ def test_the_page_has_the_runs_best_first_with_their_values(browser, sweep):
 
 def test_a_point_that_was_refused_stands_in_the_table_with_the_reason(browser, make_spec, team, owner):
     values = {"vary": {"model.heads": [2, 3]}}
-    sweep = sweeps.submit(spec=make_spec(devices=1), values=values, team=team, owner=owner)
+    sweep = sweep_actions.submit(spec=make_spec(devices=1), values=values, team=team, owner=owner)
     assert "do not divide the width" in page_of(browser, sweep).text
 
 
@@ -134,7 +134,7 @@ def test_rungs_tell_who_went_on_and_why_not(browser, make_spec, team, owner):
         "first_steps": 50,
         "metric": "loss",
     }
-    sweep = sweeps.submit(spec=make_spec(devices=1), values=values, team=team, owner=owner)
+    sweep = sweep_actions.submit(spec=make_spec(devices=1), values=values, team=team, owner=owner)
     decision = {"steps": 50, "at": "", "members": [1, 2], "promoted": [2], "values": {"1": 3.5, "2": 2.5}}
     Sweep.objects.filter(id=sweep.id).update(decisions=[decision])
     Job.objects.filter(sweep_number=1).update(state="cancelled", reason="Stopped at step 50: place 2 of 2.")
@@ -204,8 +204,8 @@ def test_a_wish_that_is_none_is_not_found(browser, sweep):
 def test_more_runs_ask_no_more(browser, make_spec, team, owner, django_assert_max_num_queries):
     for count in (3, 30):
         values = {"vary": {LR: {"from": 0.1, "to": 1, "points": count}}, "parallel": count, "metric": "loss"}
-        sweep = sweeps.submit(spec=make_spec(devices=1), values=values, team=team, owner=owner)
-        rounds.advance(sweep.id)
+        sweep = sweep_actions.submit(spec=make_spec(devices=1), values=values, team=team, owner=owner)
+        advance.advance(sweep.id)
         recorded(sweep, 1, 1.0)
         with django_assert_max_num_queries(12):
             page_of(browser, sweep)

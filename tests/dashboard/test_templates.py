@@ -6,8 +6,8 @@ import pytest
 from django.urls import reverse
 
 from engine.spec.presets import preset
-from jobs import templates
 from jobs.models import Job, Template, TemplateEvent
+from jobs.queue import templates
 from tests.dashboard.conftest import fields_of
 
 SUBMIT = "/submit/"

@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from dashboard import timeline
 from jobs.models import StepTimeline, Trace, TraceFile, TracePiece
-from jobs.states import JobState
+from jobs.states.jobs import JobState
 from tests.dashboard.conftest import set_state
 
 HTMX = {"HX-Request": "true"}

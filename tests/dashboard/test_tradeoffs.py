@@ -10,14 +10,15 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from jobs import params, series, tracking
+from jobs import series
 from jobs.series import Point
+from jobs.tracking import external_runs, params
 
 
 @pytest.fixture
 def make_run(owner, team):
     def make(name, *, lr="0.1", loss=2.0, **metrics):
-        run = tracking.create(team=team, owner=owner, name=name, origin="fourwalls")
+        run = external_runs.create(team=team, owner=owner, name=name, origin="fourwalls")
         params.store(run, {"name": name, "lr": lr, "seed": "1"})
         points = [Point(key, "run", 1, 1.0, value) for key, value in ({"loss": loss} | metrics).items()]
         series.append(run.id, 1, "s", 0, points)

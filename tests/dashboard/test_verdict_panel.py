@@ -7,9 +7,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from dashboard import origins
-from jobs import tracking, verdicts
+from jobs import verdicts
 from jobs.models import Job, Run, VerdictCheck
-from jobs.states import JobState
+from jobs.states.jobs import JobState
+from jobs.tracking import external_runs
 from tests.jobs.verdicts.conftest import trained  # noqa: F401  (fixture)
 
 SLOW_LINK = ({"communication_s": 0.05}, {})
@@ -68,7 +69,7 @@ def test_what_no_spec_can_say_has_no_button(owner_browser, trained):  # noqa: F8
 
 
 def test_runs_without_a_verdict_say_why(owner_browser, make_job, team, owner):
-    logged = tracking.create(team=team, owner=owner, name="logged", origin="mlflow")
+    logged = external_runs.create(team=team, owner=owner, name="logged", origin="mlflow")
     assert "did not launch this run" in panel(owner_browser, logged)
     assert "No step has been made yet." in panel(owner_browser, make_job().run)
     assert "Check this verdict" not in panel(owner_browser, logged)

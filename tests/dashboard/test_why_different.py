@@ -6,8 +6,9 @@ import pytest
 
 from dashboard import why_different
 from engine.verdict import explain
-from jobs import tracking, verdicts
+from jobs import verdicts
 from jobs.models import Run
+from jobs.tracking import external_runs
 from tests.jobs.verdicts.conftest import trained  # noqa: F401  (fixture)
 
 SLOW_LINK = ({"communication_s": 0.05}, {})
@@ -45,7 +46,7 @@ def test_the_page_reads_it_once_somebody_comes_there(owner_browser, two, strange
 
 
 def test_runs_that_were_never_judged_say_so(owner_browser, make_job, team, owner):
-    logged = tracking.create(team=team, owner=owner, name="logged", origin="mlflow")
+    logged = external_runs.create(team=team, owner=owner, name="logged", origin="mlflow")
     verdicts.judge_run(logged)
     runs = [logged, make_job().run]
     why = why_different.of_runs(runs)

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from jobs.ids import new_id
 from jobs.models import Attempt, Device, Job, Lease, Node, Pool, Priority, Run, Share, Team
-from jobs.states import AttemptState, JobState
+from jobs.states.jobs import AttemptState, JobState
 
 DEVICES = 8
 TEAMS = 10

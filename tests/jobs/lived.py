@@ -6,11 +6,13 @@ from collections.abc import Mapping
 
 from engine.hardware.fabric_test import ALGORITHMS, MOST_SIZES, bus_bytes_per_s, sizes, whole_bytes
 from engine.hardware.probe_results import PROBE_VERSION, Figure, Probed
-from jobs import forecasts, profiles, series
-from jobs.agent.follow import end
+from jobs import series
+from jobs.lifecycle.ending import end
 from jobs.models import Attempt, Device, DeviceProfile, Job
+from jobs.planning import device_profiles
 from jobs.series import Point
-from jobs.states import AttemptState, Cause, JobState
+from jobs.states.jobs import AttemptState, Cause, JobState
+from jobs.verdicts import forecasts
 from tests.jobs.stage import assign
 
 MEASURED = {
@@ -29,7 +31,7 @@ def probed(device: Device, gflops: float = 50.0) -> DeviceProfile:
         "optimiser_bytes_per_s": Figure(10e9, 9e9, 11e9, 9),
         "launch_s": Figure(2.5e-6, 2.4e-6, 2.7e-6, 9),
     }
-    return profiles.store(device, Probed(PROBE_VERSION, "2.13.0+cpu", "cpu", 1, 8.0, figures, {}, {}))
+    return device_profiles.store(device, Probed(PROBE_VERSION, "2.13.0+cpu", "cpu", 1, 8.0, figures, {}, {}))
 
 
 def lived(

@@ -6,15 +6,17 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-from jobs import scheduler, series
+from jobs import series
+from jobs.lifecycle.transitions import move_attempt
 from jobs.models import Attempt, Job
+from jobs.scheduler import loop
 from jobs.series import Point
-from jobs.states import AttemptState, move_attempt
+from jobs.states.jobs import AttemptState
 
 
 def held(job: Job, began_at: datetime) -> Attempt:
     """The job on its devices since a moment; its ranks have run since then too."""
-    scheduler.schedule(job.pool)
+    loop.schedule(job.pool)
     attempt = job.attempts.get()
     Attempt.objects.filter(id=attempt.id).update(
         assigned_at=began_at, started_at=began_at, state=AttemptState.RUNNING

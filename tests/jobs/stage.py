@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 from engine.directory import AttemptDirectory
-from jobs import scheduler
 from jobs.agent import launch
 from jobs.models import Attempt, Job
+from jobs.scheduler import loop
 
 
 def attempt_of(job: Job) -> Attempt:
@@ -23,7 +23,7 @@ def states(job: Job) -> tuple[str, str]:
 
 def assign(job: Job) -> Attempt:
     """Let the scheduler place the job."""
-    scheduler.schedule(job.pool)
+    loop.schedule(job.pool)
     return attempt_of(job)
 
 

@@ -10,10 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from jobs import people, queue, scheduler
-from jobs.dispatch import Dispatcher
+from jobs.lifecycle.transitions import move_attempt, move_job
 from jobs.models import Attempt, Event, Job, Lease, Pool
-from jobs.states import ATTEMPT_LIVE, FINAL, AttemptState, JobState, StateError, move_attempt, move_job
+from jobs.people import accounts
+from jobs.queue import job_actions
+from jobs.scheduler import loop
+from jobs.scheduler.dispatch import Dispatcher
+from jobs.states.jobs import ATTEMPT_LIVE, FINAL, AttemptState, JobState, StateError
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -48,7 +51,7 @@ def test_two_schedulers_place_each_job_once(make_job, make_node):
     for devices in (1, 2, 1, 2, 1):
         make_job(devices=devices)
     pool = Pool.objects.get()
-    placed = at_once(*[lambda: scheduler.schedule(pool)] * 4)
+    placed = at_once(*[lambda: loop.schedule(pool)] * 4)
     assert_sound()
     assert sum(placed) == Attempt.objects.count() == Job.objects.filter(state=JobState.SCHEDULED).count()
     assert Event.objects.filter(kind="job.scheduled").count() == Attempt.objects.count()
@@ -63,7 +66,7 @@ def test_a_storm_of_schedulers_endings_and_cancels_leaves_everything_sound(make_
 
     def schedule() -> None:
         for _ in range(25):
-            scheduler.schedule(pool)
+            loop.schedule(pool)
 
     def finish(seed: int) -> None:
         pick = random.Random(seed)
@@ -78,7 +81,7 @@ def test_a_storm_of_schedulers_endings_and_cancels_leaves_everything_sound(make_
     def cancel() -> None:
         for job in jobs[::2]:
             try:
-                queue.cancel(job, actor="storm")
+                job_actions.cancel(job, actor="storm")
             except StateError:
                 continue
 
@@ -92,14 +95,14 @@ def test_a_storm_of_schedulers_endings_and_cancels_leaves_everything_sound(make_
 def test_a_cancel_and_the_agent_taking_over_cannot_both_win(make_job):
     for _ in range(10):
         job = make_job(devices=1)
-        scheduler.schedule(job.pool)
+        loop.schedule(job.pool)
         attempt = job.attempts.get()
 
         def take(job: Job = job, attempt: Attempt = attempt) -> bool:
             taken = move_attempt(attempt.id, AttemptState.STARTING, actor="agent")
             return taken and move_job(job.id, JobState.STARTING, actor="agent", attempt=1)
 
-        taken, _ = at_once(take, lambda job=job: queue.cancel(Job.objects.get(id=job.id), actor="olga"))
+        taken, _ = at_once(take, lambda job=job: job_actions.cancel(Job.objects.get(id=job.id), actor="olga"))
         job.refresh_from_db()
         attempt.refresh_from_db()
         if attempt.state == AttemptState.STOPPED:
@@ -110,7 +113,7 @@ def test_a_cancel_and_the_agent_taking_over_cannot_both_win(make_job):
 
 
 def test_two_dispatchers_ring_once(make_job):
-    scheduler.schedule(make_job().pool)
+    loop.schedule(make_job().pool)
     rung: list[int] = []
     first, second = (Dispatcher(publish=lambda node, attempt: rung.append(attempt)) for _ in range(2))
     at_once(first.ring_all, second.ring_all)
@@ -118,15 +121,15 @@ def test_two_dispatchers_ring_once(make_job):
 
 
 def test_a_login_link_used_twice_at_once_logs_in_once(owner):
-    token = people.make_login_link(owner)
-    assert sorted(user is not None for user in at_once(*[lambda: people.redeem_login_link(token)] * 2)) == [
+    token = accounts.make_login_link(owner)
+    assert sorted(user is not None for user in at_once(*[lambda: accounts.redeem_login_link(token)] * 2)) == [
         False,
         True,
     ]
 
 
 def test_the_index_refuses_a_second_active_lease_whatever_the_code_does(make_job):
-    scheduler.schedule(make_job().pool)
+    loop.schedule(make_job().pool)
     attempt = Attempt.objects.get()
     with pytest.raises(IntegrityError), transaction.atomic():
         Lease.objects.create(attempt=attempt, device_id="a-0", rank=7)

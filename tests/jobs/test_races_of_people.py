@@ -7,12 +7,15 @@ from functools import partial
 
 import pytest
 
-from jobs import nodes, queue, scheduler
-from jobs.agent.follow import end
+from jobs.lifecycle.ending import end
+from jobs.lifecycle.preemption import ask_back
+from jobs.lifecycle.transitions import move_attempt, move_job
 from jobs.models import Attempt, Event, Job, Lease, NodeEvent
-from jobs.ordering import Where, reorder
-from jobs.preemption import ask_back
-from jobs.states import AttemptState, Cause, JobState, StateError, move_attempt, move_job
+from jobs.nodes import admin
+from jobs.queue import job_actions
+from jobs.queue.ordering import Where, reorder
+from jobs.scheduler import loop
+from jobs.states.jobs import AttemptState, Cause, JobState, StateError
 from tests.jobs.stage import assign
 from tests.jobs.test_races import assert_sound, at_once
 
@@ -51,7 +54,7 @@ def kinds(job: Job) -> list[str]:
 def test_two_cancels_of_a_waiting_job_are_one(make_job):
     for _ in range(ROUNDS):
         job = make_job(devices=1)
-        assert any(at_once(tried(queue.cancel, job, "olga"), tried(queue.cancel, job, "tom")))
+        assert any(at_once(tried(job_actions.cancel, job, "olga"), tried(job_actions.cancel, job, "tom")))
         assert Job.objects.get(id=job.id).state == JobState.CANCELLED
         assert kinds(job).count("job.cancelled") == 1
 
@@ -60,7 +63,7 @@ def test_two_cancels_of_an_assigned_job_take_its_attempt_back_once(make_job):
     for _ in range(ROUNDS):
         job = make_job(devices=1)
         assign(job)
-        assert any(at_once(tried(queue.cancel, job, "olga"), tried(queue.cancel, job, "tom")))
+        assert any(at_once(tried(job_actions.cancel, job, "olga"), tried(job_actions.cancel, job, "tom")))
         assert Job.objects.get(id=job.id).state == JobState.CANCELLED
         assert kinds(job).count("job.cancelled") == kinds(job).count("attempt.stopped") == 1
         assert not Lease.objects.filter(is_active=True).exists()
@@ -70,7 +73,10 @@ def test_two_cancels_of_a_running_job_are_one_wish(make_job):
     for _ in range(ROUNDS):
         job = make_job(devices=1)
         attempt = running(job)
-        assert at_once(tried(queue.cancel, job, "olga"), tried(queue.cancel, job, "tom")) == [True, True]
+        assert at_once(tried(job_actions.cancel, job, "olga"), tried(job_actions.cancel, job, "tom")) == [
+            True,
+            True,
+        ]
         assert kinds(job).count("job.stopping") == 1
         end(attempt, AttemptState.STOPPED, "stopped on request", Cause.STOPPED)
         assert Job.objects.get(id=job.id).state == JobState.CANCELLED
@@ -81,7 +87,10 @@ def test_two_cancels_of_a_job_that_is_asked_back_are_one_wish(make_job):
         job = make_job(devices=1)
         attempt = running(job)
         assert ask_back(attempt.id, actor="scheduler", reason="Preempted")
-        assert at_once(tried(queue.cancel, job, "olga"), tried(queue.cancel, job, "tom")) == [True, True]
+        assert at_once(tried(job_actions.cancel, job, "olga"), tried(job_actions.cancel, job, "tom")) == [
+            True,
+            True,
+        ]
         assert kinds(job).count("job.stopping") == 2  # asked back, and cancelled once
         end(Attempt.objects.get(id=attempt.id), AttemptState.STOPPED, "stopped on request", Cause.STOPPED)
         assert Job.objects.get(id=job.id).state == JobState.CANCELLED
@@ -90,7 +99,9 @@ def test_two_cancels_of_a_job_that_is_asked_back_are_one_wish(make_job):
 def test_a_cancel_and_a_scheduler_leave_no_device_held(make_job):
     for _ in range(ROUNDS):
         job = make_job(devices=2)
-        _, cancelled = at_once(lambda job=job: scheduler.schedule(job.pool), tried(queue.cancel, job, "olga"))
+        _, cancelled = at_once(
+            lambda job=job: loop.schedule(job.pool), tried(job_actions.cancel, job, "olga")
+        )
         assert cancelled
         assert Job.objects.get(id=job.id).state == JobState.CANCELLED
         assert not Lease.objects.filter(is_active=True).exists()
@@ -103,7 +114,7 @@ def test_a_cancel_and_the_end_of_the_ranks_make_one_end(make_job):
         attempt = running(job)
         _, cancelled = at_once(
             lambda attempt=attempt: end(attempt, AttemptState.SUCCEEDED, "done", Cause.DONE),
-            tried(queue.cancel, job, "olga"),
+            tried(job_actions.cancel, job, "olga"),
         )
         assert Job.objects.get(id=job.id).state == JobState.SUCCEEDED or cancelled
         assert len([kind for kind in kinds(job) if kind in FINAL_EVENTS]) == 1
@@ -113,25 +124,29 @@ def test_a_cancel_and_the_end_of_the_ranks_make_one_end(make_job):
 
 def test_two_retries_queue_the_job_once(make_job):
     for _ in range(ROUNDS):
-        job = queue.cancel(make_job(devices=1), actor="olga")
-        assert sorted(at_once(tried(queue.retry, job, "olga"), tried(queue.retry, job, "tom"))) == [
+        job = job_actions.cancel(make_job(devices=1), actor="olga")
+        assert sorted(
+            at_once(tried(job_actions.retry, job, "olga"), tried(job_actions.retry, job, "tom"))
+        ) == [
             False,
             True,
         ]
         assert kinds(job).count("job.queued") == 2  # submitted, and retried once
-        queue.cancel(job, actor="olga")
+        job_actions.cancel(job, actor="olga")
 
 
 def test_a_retry_and_a_cancel_end_in_the_order_in_which_they_won(make_job):
     for _ in range(ROUNDS):
-        job = queue.cancel(make_job(devices=1), actor="olga")
-        retried, cancelled = at_once(tried(queue.retry, job, "olga"), tried(queue.cancel, job, "tom"))
+        job = job_actions.cancel(make_job(devices=1), actor="olga")
+        retried, cancelled = at_once(
+            tried(job_actions.retry, job, "olga"), tried(job_actions.cancel, job, "tom")
+        )
         assert retried
         expected = JobState.CANCELLED if cancelled else JobState.QUEUED
         assert Job.objects.get(id=job.id).state == expected
         assert kinds(job)[-1] == f"job.{expected}"
         if not cancelled:
-            queue.cancel(job, actor="olga")
+            job_actions.cancel(job, actor="olga")
 
 
 def test_a_retry_against_the_last_word_of_the_attempt_before_changes_nothing(make_job):
@@ -141,14 +156,14 @@ def test_a_retry_against_the_last_word_of_the_attempt_before_changes_nothing(mak
         old = running(job)
         Attempt.objects.filter(id=old.id).update(state=AttemptState.RUNNING)
         Job.objects.filter(id=job.id).update(state=JobState.FAILED)
-        assert queue.retry(job, actor="olga").state == JobState.QUEUED
+        assert job_actions.retry(job, actor="olga").state == JobState.QUEUED
         at_once(
             lambda old=old: end(old, AttemptState.FAILED, "late", Cause.WORKLOAD),
-            lambda job=job: scheduler.schedule(job.pool),
+            lambda job=job: loop.schedule(job.pool),
         )
         assert Job.objects.get(id=job.id).state in (JobState.QUEUED, JobState.SCHEDULED)
         assert_sound()
-        queue.cancel(job, actor="olga")
+        job_actions.cancel(job, actor="olga")
 
 
 def granted(wish: Callable[[], object]) -> Callable[[], bool]:
@@ -165,7 +180,7 @@ def granted(wish: Callable[[], object]) -> Callable[[], bool]:
 
 
 def test_many_moves_at_once_lose_and_double_no_place(make_job):
-    scheduler.schedule(make_job(devices=2).pool)
+    loop.schedule(make_job(devices=2).pool)
     waiting = [make_job(devices=2, name=f"job {n}") for n in range(6)]
     places = sorted(job.queue_key for job in waiting)
     moves = list(zip(waiting, 3 * [Where.FRONT, Where.BACK], strict=True))
@@ -176,19 +191,21 @@ def test_many_moves_at_once_lose_and_double_no_place(make_job):
 
 
 def test_of_a_move_and_a_cancel_the_cancelled_job_keeps_no_place(make_job):
-    scheduler.schedule(make_job(devices=2).pool)
+    loop.schedule(make_job(devices=2).pool)
     for _ in range(ROUNDS):
         first, second = (make_job(devices=2) for _ in range(2))
-        scheduler.schedule(first.pool)
-        at_once(granted(partial(reorder, second, "tom", Where.FRONT)), tried(queue.cancel, first, "lena"))
+        loop.schedule(first.pool)
+        at_once(
+            granted(partial(reorder, second, "tom", Where.FRONT)), tried(job_actions.cancel, first, "lena")
+        )
         cancelled = Job.objects.get(id=first.id)
         assert (cancelled.state, cancelled.position) == (JobState.CANCELLED, None)
-        queue.cancel(second, actor="lena")
+        job_actions.cancel(second, actor="lena")
 
 
 def test_of_two_admins_who_drain_one_node_one_does(make_node):
     for round_ in range(ROUNDS):
         node = make_node(f"r{round_}")
-        drains = [granted(partial(nodes.drain, node, actor, "BIOS", "finish")) for actor in ("ada", "tom")]
+        drains = [granted(partial(admin.drain, node, actor, "BIOS", "finish")) for actor in ("ada", "tom")]
         assert sorted(at_once(*drains)) == [False, True]
         assert NodeEvent.objects.filter(node=node, kind="node.draining").count() == 1

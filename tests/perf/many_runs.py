@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from jobs.models import Run, RunMetric, RunParam, RunTag, Team
-from jobs.states import JobState
+from jobs.states.jobs import JobState
 
 PARAMS = ["model.layers", "optimiser.learning_rate", *(f"param_{n}" for n in range(18))]
 METRICS = ["loss", "tokens_per_s", *(f"metric_{n}" for n in range(18))]

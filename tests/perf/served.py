@@ -27,7 +27,7 @@ EPOCH_US = 1_700_000_000 * 10**6
 def fill(name: str, metrics: Sequence[str], steps: int, *, seed: int) -> str:
     """Run in the home's own process: a run with float32 noise on a falling curve, as ended attempts leave it.
     Every series has one step that stands out, a millionth of it told apart by height."""
-    from jobs.people import ensure_first_team_and_user
+    from jobs.people.accounts import ensure_first_team_and_user
 
     owner = ensure_first_team_and_user()
     team = owner.memberships.get().team
@@ -105,7 +105,7 @@ class Served:
 def served(home: Path) -> Iterator[Served]:
     fourwalls = Fourwalls(home, free_port())
     fourwalls.manage("migrate", "-v0")
-    key = "from jobs.people import *; u = ensure_first_team_and_user(); "
+    key = "from jobs.people.accounts import *; u = ensure_first_team_and_user(); "
     key += "print('token:' + make_api_token(u, u.memberships.get().team, 'bench'))"
     token = fourwalls.manage("shell", "-v0", "-c", key).stdout.rpartition("token:")[2].strip()
     command = [sys.executable, "manage.py", "web", "--port", str(fourwalls.port)]

@@ -133,7 +133,7 @@ def test_a_table_of_10_000_runs(ours: Peer, theirs: Peer, home: Served, tell: Ca
 
 
 _FILL_TABLE = f"""
-from jobs.people import ensure_first_team_and_user
+from jobs.people.accounts import ensure_first_team_and_user
 from tests.perf.many_runs import many_runs
 owner = ensure_first_team_and_user()
 many_runs(owner.memberships.get().team, owner, {TABLE})

@@ -16,8 +16,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from jobs import scheduler
 from jobs.models import Device
+from jobs.scheduler import loop
 from tests.dashboard.conftest import plain_static_files  # noqa: F401  (fixture)
 from tests.jobs.crowds import crowd, with_runs
 
@@ -66,12 +66,10 @@ def browser_of(name: str) -> Client:
 
 def test_the_queue_page_takes_less_than_200_ms():
     browser = browser_of("admin")
-    scheduler.schedule(
-        with_runs(crowd(User.objects.create_user("few"), num_nodes=4, num_jobs=40, name="small"))
-    )
+    loop.schedule(with_runs(crowd(User.objects.create_user("few"), num_nodes=4, num_jobs=40, name="small")))
     print(f"\n{connection.vendor}: 40 waiting jobs, 4 nodes x 8 devices")
     *_, few = best(browser, "/queue/?pool=small")
-    scheduler.schedule(with_runs(crowd(User.objects.create_user("many"), num_nodes=1000, num_jobs=10_000)))
+    loop.schedule(with_runs(crowd(User.objects.create_user("many"), num_nodes=1000, num_jobs=10_000)))
     print(f"{connection.vendor}: 10,000 waiting jobs more, 1,000 nodes x 8 devices")
     for address in ("/queue/?pool=crowd", "/queue/?pool=crowd&page=95", "/queue/"):
         _, cpu, many = best(browser, address)

@@ -12,9 +12,9 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from jobs import scheduler, snapshot, waiting
 from jobs.models import Job
-from jobs.scheduling import decide
+from jobs.scheduler import loop, positions, snapshot
+from jobs.scheduler.policy import decide
 from tests.jobs.crowds import crowd
 
 pytestmark = [pytest.mark.perf, pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
@@ -34,15 +34,15 @@ def timed(name: str, body):
 def test_a_tick_takes_less_than_a_second():
     pool = crowd(User.objects.create_user("olga"), num_nodes=1000, num_jobs=10_000, free_nodes=2)
     print(f"\n{connection.vendor}: 10,000 waiting jobs, 1,000 nodes x 8 devices, 10 teams")
-    placed, first_s = timed("first tick (tells everybody)", lambda: scheduler.schedule(pool))
+    placed, first_s = timed("first tick (tells everybody)", lambda: loop.schedule(pool))
     assert placed
     Job.objects.update(is_preemptible=False)
-    timed("tick after a change", lambda: scheduler.schedule(pool))
+    timed("tick after a change", lambda: loop.schedule(pool))
     with CaptureQueriesContext(connection) as queries:
-        _, quiet_s = timed("tick in which nothing moves", lambda: scheduler.schedule(pool))
+        _, quiet_s = timed("tick in which nothing moves", lambda: loop.schedule(pool))
     print(f"  queries in it: {len(queries)}")
     seen, _ = timed("of this: read the snapshot", lambda: snapshot.of(pool))
     decisions, _ = timed("of this: decide", lambda: decide(seen))
-    timed("of this: compare what is told", lambda: waiting.tell(pool, decisions.standings))
+    timed("of this: compare what is told", lambda: positions.tell(pool, decisions.standings))
     assert len(decisions.standings) > 9_900
     assert max(first_s, quiet_s) < TARGET_S

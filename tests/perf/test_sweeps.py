@@ -7,8 +7,8 @@ import time
 import pytest
 from django.urls import reverse
 
-from jobs import rounds, sweeps
 from jobs.models import Job, Run, RunMetric, Sweep
+from jobs.sweeps import advance, sweep_actions
 
 pytestmark = [pytest.mark.perf, pytest.mark.django_db]
 
@@ -31,10 +31,10 @@ def test_a_thousand_points(team, owner, make_spec, make_node, client, settings):
         "strategy": "random", "count": POINTS, "parallel": POINTS, "metric": "loss",
         "vary": {"optimiser.learning_rate": "1e-5..1e-2 log", "model.dropout": "0..0.3"},
     }  # fmt: skip
-    counted = cpu_s(lambda: sweeps.preview(spec=spec, values=values, team=team, owner=owner))
-    submitted = cpu_s(lambda: sweeps.submit(spec=spec, values=values, team=team, owner=owner))
+    counted = cpu_s(lambda: sweep_actions.preview(spec=spec, values=values, team=team, owner=owner))
+    submitted = cpu_s(lambda: sweep_actions.submit(spec=spec, values=values, team=team, owner=owner))
     sweep = Sweep.objects.get()
-    looks = [cpu_s(lambda: rounds.advance(sweep.id)) for _ in range(POINTS // rounds.SUBMITTED_AT_ONCE + 1)]
+    looks = [cpu_s(lambda: advance.advance(sweep.id)) for _ in range(POINTS // advance.SUBMITTED_AT_ONCE + 1)]
     assert Job.objects.count() == POINTS == Run.objects.count()
     RunMetric.objects.bulk_create(
         RunMetric(run=run, key="loss", last=float(at), last_step=1, last_at_us=1)

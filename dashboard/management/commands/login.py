@@ -8,7 +8,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from jobs import people
+from jobs.people import accounts
 
 
 class Command(BaseCommand):
@@ -21,4 +21,4 @@ class Command(BaseCommand):
         found = get_user_model().objects.filter(username=user, is_active=True).first()
         if found is None:
             raise CommandError(f"There is no active user '{user}'.")
-        self.stdout.write(f"{settings.BASE_URL}/login/{people.make_login_link(found)}/")
+        self.stdout.write(f"{settings.BASE_URL}/login/{accounts.make_login_link(found)}/")

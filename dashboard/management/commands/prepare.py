@@ -8,8 +8,8 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
-from jobs import people
 from jobs.models import Pool
+from jobs.people import accounts
 
 
 class Command(BaseCommand):
@@ -17,6 +17,6 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         call_command("migrate", verbosity=1, interactive=False)
-        people.ensure_first_team_and_user()
+        accounts.ensure_first_team_and_user()
         for name in settings.FREE_POOLS:
             Pool.objects.update_or_create(name=name, defaults={"joins_freely": True})

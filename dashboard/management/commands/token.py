@@ -7,8 +7,8 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from jobs import people
 from jobs.models import Membership
+from jobs.people import accounts
 
 
 class Command(BaseCommand):
@@ -23,4 +23,4 @@ class Command(BaseCommand):
         membership = Membership.objects.filter(user=found).order_by("id").first() if found else None
         if membership is None:
             raise CommandError(f"There is no active user '{user}' with a team.")
-        self.stdout.write(people.make_api_token(found, membership.team, name))
+        self.stdout.write(accounts.make_api_token(found, membership.team, name))

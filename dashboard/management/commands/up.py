@@ -21,7 +21,8 @@ from django.db import OperationalError
 from dashboard import prepared
 from dashboard.preflight import RUN_BYTES, PreflightError, check_folder, check_port
 from dashboard.processes import Group, Process
-from jobs import broker, people
+from jobs import broker
+from jobs.people import accounts
 
 PAGE_LIMIT_S = 60.0
 MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py")]
@@ -100,7 +101,7 @@ class Command(BaseCommand):
         return False
 
     def _welcome(self, url: str, seconds: float) -> None:
-        token = people.make_login_link(people.ensure_first_team_and_user())
+        token = accounts.make_login_link(accounts.ensure_first_team_and_user())
         self.stdout.write(f"\n  Fourwalls runs at {url}  (ready after {seconds:.1f} s)")
         self.stdout.write(f"  Log in once, within 15 minutes:  {url}/login/{token}/")
         self.stdout.write("  Another link: manage.py login   Stop: Ctrl-C\n")
@@ -139,7 +140,7 @@ def _migrate() -> bool:
 
     try:
         call_command("migrate", verbosity=0, interactive=False)
-        people.ensure_first_team_and_user()
+        accounts.ensure_first_team_and_user()
         return not Job.objects.exists()
     except OperationalError as error:
         raise PreflightError(f"The database cannot be used: {error}.") from None

@@ -1,7 +1,7 @@
 """Where the time of a step goes: its phases, which add up to it, and how many bytes its collectives carry.
 
 A phase is what its name says without the communication inside it. `bubble_s` is the time in which a stage of a
-pipeline waits for another: in sends and receives beyond the time that the payload itself takes (engine.rank.parallel.transfers),
+pipeline waits for another: beyond the transfer time of the payload (engine.rank.parallel.transfers),
 and in the small collectives after its last backward, in which the stages that are done wait for those that are not.
 Waiting for other data ranks is communication: no rank knows by itself how much of it is transfer. `host_gap_s`, on a
 GPU only, is what the compute stream spends between two phases, with nothing but the host to wait for.

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from jobs import accounting, table
+from jobs.accounting import table, totals
 
 
 class Command(BaseCommand):
@@ -19,7 +19,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--by",
             default="month,pool,team",
-            help=f"some of {','.join(accounting.BY)} (default: %(default)s)",
+            help=f"some of {','.join(totals.BY)} (default: %(default)s)",
         )
         parser.add_argument("--month", help="only this one, such as 2026-11 (UTC)")
         form = parser.add_mutually_exclusive_group()
@@ -28,15 +28,15 @@ class Command(BaseCommand):
 
     def handle(self, *, by: str, month: str | None, as_json: bool, as_csv: bool, **options: Any) -> None:
         names = [name.strip() for name in by.split(",")]
-        if unknown := set(names) - set(accounting.BY):
-            raise CommandError(f"'{min(unknown)}' is none of {', '.join(accounting.BY)}.")
-        charges = accounting.charges(month)
-        lines = accounting.lines(charges, names)
+        if unknown := set(names) - set(totals.BY):
+            raise CommandError(f"'{min(unknown)}' is none of {', '.join(totals.BY)}.")
+        charges = totals.charges(month)
+        lines = totals.lines(charges, names)
         if as_json:
             for line in lines:
                 self.stdout.write(json.dumps(line.to_json()))
             return
-        found = table.of(lines, names, accounting.total(charges))
+        found = table.of(lines, names, totals.total(charges))
         if as_csv:
             csv.writer(self.stdout, lineterminator="\n").writerows([found.heads, *table.for_csv(found)])
         elif not lines:

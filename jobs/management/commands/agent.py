@@ -13,12 +13,12 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from jobs import inventory
 from jobs.agent import doorbell, warm
 from jobs.agent.children import Keeper, end_orphan
 from jobs.agent.loop import Agent
-from jobs.joining import JoinError
 from jobs.models import Node
+from jobs.nodes import inventory
+from jobs.nodes.joining import JoinError
 from jobs.tasks import bell
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from engine.planner import PLANNER_VERSION
-from jobs import calibration
 from jobs.models import Correction
+from jobs.planning import calibration
 
 
 class Command(BaseCommand):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from jobs import queue
 from jobs.management.wish import WishCommand
 from jobs.models import Job
+from jobs.queue import job_actions
 
 
 class Command(WishCommand):
     help = "Cancel a job."
 
     def ask(self, job: Job, actor: str) -> Job:
-        return queue.cancel(job, actor)
+        return job_actions.cancel(job, actor)

@@ -10,7 +10,7 @@ from django.core.management import BaseCommand, CommandError, CommandParser
 from engine.checkpoints.folder import ResumeError
 from engine.checkpoints.huggingface.export import export
 from engine.checkpoints.huggingface.shapes import ShapeError
-from jobs import checkpoints
+from jobs.attempts import checkpoints
 from jobs.models import Checkpoint, Run
 
 

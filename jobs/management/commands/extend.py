@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from jobs import idle
 from jobs.management.wish import WishCommand
 from jobs.models import Job
+from jobs.scheduler import idle
 
 
 class Command(WishCommand):

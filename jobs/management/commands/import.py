@@ -8,9 +8,9 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from jobs import people
 from jobs.imports import ImportRefused, Taken, left_out_in_words, link, mlflow, take, tensorboard, wandb
 from jobs.models import Team
+from jobs.people import accounts
 
 READERS = {"tensorboard": tensorboard.runs, "wandb": wandb.runs, "mlflow": mlflow.runs}
 
@@ -62,7 +62,7 @@ def _team_of(owner: User, slug: str | None) -> Team:
     found = (
         Team.objects.filter(slug=slug, memberships__user=owner).first()
         if slug
-        else people.first_writable_team(owner)
+        else accounts.first_writable_team(owner)
     )
     if found is None:
         what = f"a member of team '{slug}'" if slug else "in any team"

@@ -10,10 +10,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Count, Q
 from django.utils import timezone
 
-from jobs import joining, nodes
 from jobs.models import Node
-from jobs.node_states import DrainPolicy
-from jobs.states import StateError
+from jobs.nodes import admin, joining
+from jobs.states.jobs import StateError
+from jobs.states.nodes import DrainPolicy
 
 
 class Command(BaseCommand):
@@ -58,7 +58,7 @@ class Command(BaseCommand):
             self.stdout.write(joining.make_token(options["pool"], options["user"], life))
         else:
             try:
-                self._act(verb, nodes.find(options["node"]), options)
+                self._act(verb, admin.find(options["node"]), options)
             except StateError as error:
                 raise CommandError(str(error)) from None
 
@@ -67,14 +67,14 @@ class Command(BaseCommand):
         if verb in ("cordon", "drain", "maintenance", "retire") and not reason:
             raise StateError(f"Say why: manage.py node {verb} {node.name} --reason '...'")
         if verb == "readmit":
-            nodes.readmit(node, actor, reason)
+            admin.readmit(node, actor, reason)
         elif verb == "drain":
             policy = options["policy"] or (DrainPolicy.DEADLINE if until else DrainPolicy.FINISH)
-            nodes.drain(node, actor, reason, policy, until)
+            admin.drain(node, actor, reason, policy, until)
         elif verb in ("cordon", "maintenance"):
-            (nodes.cordon if verb == "cordon" else nodes.begin_maintenance)(node, actor, reason, until)
+            (admin.cordon if verb == "cordon" else admin.begin_maintenance)(node, actor, reason, until)
         else:
-            (nodes.uncordon if verb == "uncordon" else nodes.retire)(node, actor, reason)
+            (admin.uncordon if verb == "uncordon" else admin.retire)(node, actor, reason)
         now = Node.objects.get(id=node.id)
         self.stdout.write(f"Node {now.name} is {now.admin_state}, {now.health}.")
 
@@ -104,7 +104,7 @@ def _line(node: Any) -> dict[str, Any]:
         "pool": node.pool.name,
         "admin_state": node.admin_state,
         "health": node.health,
-        "allocation": nodes.allocation(node.num_devices - node.num_held, node.num_held),
+        "allocation": admin.allocation(node.num_devices - node.num_held, node.num_held),
         "devices": f"{node.num_held}/{node.num_devices} held",
         "suspect": f"{node.num_suspect} suspect" if node.num_suspect else "",
         "reason": node.admin_reason or node.health_reason,

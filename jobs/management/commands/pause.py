@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from jobs import queue
 from jobs.management.wish import WishCommand
 from jobs.models import Job
+from jobs.queue import job_actions
 
 
 class Command(WishCommand):
     help = "Pause a job: it gives its devices back, with a checkpoint, and waits for 'resume'."
 
     def ask(self, job: Job, actor: str) -> Job:
-        return queue.pause(job, actor)
+        return job_actions.pause(job, actor)

@@ -6,13 +6,13 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from jobs import pools
 from jobs.models import Pool
-from jobs.typed import SettingsError
+from jobs.pools import pool_settings
+from jobs.pools.setting_types import SettingsError
 
 
 class Command(BaseCommand):
-    help = "Show or change a pool's settings: " + ", ".join(pools.BY_NAME)
+    help = "Show or change a pool's settings: " + ", ".join(pool_settings.BY_NAME)
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -29,16 +29,16 @@ class Command(BaseCommand):
             known = ", ".join(Pool.objects.order_by("name").values_list("name", flat=True)[:20])
             raise CommandError(f"There is no pool '{pool}'. Known: {known or 'none'}.")
         texts = dict(_pair(change) for change in changes)
-        if unknown := sorted(texts.keys() - pools.BY_NAME.keys()):
-            raise CommandError(f"'{unknown[0]}' is none of {', '.join(pools.BY_NAME)}.")
+        if unknown := sorted(texts.keys() - pool_settings.BY_NAME.keys()):
+            raise CommandError(f"'{unknown[0]}' is none of {', '.join(pool_settings.BY_NAME)}.")
         try:
-            event = pools.change(found, user, texts) if texts else None
+            event = pool_settings.change(found, user, texts) if texts else None
         except SettingsError as error:
             raise CommandError(str(error)) from None
         if texts:
             self.stdout.write(event.text if event else "Nothing changed.")
             return
-        for name, text in pools.texts_of(found).items():
+        for name, text in pool_settings.texts_of(found).items():
             self.stdout.write(f"{name}={text}")
 
 

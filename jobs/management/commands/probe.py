@@ -7,9 +7,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from jobs import nodes, profiles
 from jobs.models import DeviceProfile
-from jobs.states import StateError
+from jobs.nodes import admin
+from jobs.planning import device_profiles
+from jobs.states.jobs import StateError
 
 
 class Command(BaseCommand):
@@ -25,7 +26,7 @@ class Command(BaseCommand):
         if node is None:
             return self._list(as_json)
         try:
-            asked = profiles.ask(nodes.find(node), user)
+            asked = device_profiles.ask(admin.find(node), user)
         except StateError as error:
             raise CommandError(str(error)) from None
         for device in asked:
@@ -34,11 +35,11 @@ class Command(BaseCommand):
 
     def _list(self, as_json: bool) -> None:
         for profile in DeviceProfile.objects.order_by("name", "cores", "torch"):
-            line = profiles.to_json(profile)
+            line = device_profiles.to_json(profile)
             if as_json:
                 self.stdout.write(json.dumps(line))
                 continue
-            cores = "" if profile.cores is None else f", {profiles.said_cores(profile.cores)}"
+            cores = "" if profile.cores is None else f", {device_profiles.said_cores(profile.cores)}"
             self.stdout.write(
                 f"{profile.name}{cores}, torch {profile.torch}, {profile.measured_at:%Y-%m-%d %H:%M} UTC"
             )

@@ -6,9 +6,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from jobs import ordering
 from jobs.models import Job
-from jobs.states import StateError
+from jobs.queue import ordering
+from jobs.states.jobs import StateError
 
 
 class Command(BaseCommand):

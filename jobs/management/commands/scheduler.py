@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from jobs.scheduler import Scheduler
+from jobs.scheduler.loop import Scheduler
 from jobs.verdicts import Judge
 
 

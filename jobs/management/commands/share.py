@@ -6,9 +6,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from jobs import quotas
 from jobs.models import Pool, Share, Team
-from jobs.typed import SettingsError
+from jobs.pools import quotas
+from jobs.pools.setting_types import SettingsError
 
 NONE = "none"
 # option -> the column it sets, and what stands beside it

@@ -12,11 +12,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from engine.spec.presets import PRESETS
 from engine.spec.spec import Spec, SpecError, parse, with_changes, yaml_values
-from jobs import queue
 from jobs.management import lines
 from jobs.management.owner import team_of, template_called, user_called
 from jobs.models import Job, Node, Run, Team
-from jobs.states import FINAL, JobState
+from jobs.queue import job_actions
+from jobs.states.jobs import FINAL, JobState
 
 POLL_S = 0.3
 FIRST_NODE_LIMIT_S = 20.0  # on a first start the agent registers while the first job is being submitted
@@ -54,7 +54,7 @@ class Command(BaseCommand):
             values = with_changes(base, [*changes, *([f"pool={pool}"] if pool else [])])
             self._wait_for_first_node()
             parsed = self._fitted(values, team) if options["fit"] else parse(values)
-            job = queue.submit(spec=parsed, team=team, owner=owner, **made_from)
+            job = job_actions.submit(spec=parsed, team=team, owner=owner, **made_from)
         except SpecError as error:
             for problem in error.problems:
                 self.stderr.write(f"{problem.field}: {problem.message}" if problem.field else problem.message)
@@ -68,7 +68,7 @@ class Command(BaseCommand):
         for _ in range(FIT_ROUNDS):
             spec = parse(values)
             try:
-                queue.check(spec, team)
+                job_actions.check(spec, team)
                 return spec
             except SpecError as error:
                 fixes = [f"{name}={value}" for p in error.problems for name, value in p.fix.items()]

@@ -11,13 +11,13 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from engine.spec.problems import SpecError
 from engine.spec.spec import Spec, parse, yaml_values
-from jobs import standings, sweeps
 from jobs.management.owner import team_of, user_called
 from jobs.models import Sweep
-from jobs.states import StateError
+from jobs.states.jobs import StateError
+from jobs.sweeps import ranking, sweep_actions
 
 EXIT_REFUSED = 2
-WISHES = {"pause": sweeps.pause, "resume": sweeps.resume, "cancel": sweeps.cancel}
+WISHES = {"pause": sweep_actions.pause, "resume": sweep_actions.resume, "cancel": sweep_actions.cancel}
 
 
 class Command(BaseCommand):
@@ -59,9 +59,9 @@ class Command(BaseCommand):
         try:
             spec, values = _read(path)
             if is_dry:
-                self._tell(sweeps.preview(spec=spec, values=values, team=team, owner=owner))
+                self._tell(sweep_actions.preview(spec=spec, values=values, team=team, owner=owner))
                 return
-            sweep = sweeps.submit(spec=spec, values=values, team=team, owner=owner)
+            sweep = sweep_actions.submit(spec=spec, values=values, team=team, owner=owner)
         except SpecError as error:
             for problem in error.problems:
                 self.stderr.write(f"{problem.field}: {problem.message}" if problem.field else problem.message)
@@ -71,7 +71,7 @@ class Command(BaseCommand):
             json.dumps(said) if as_json else f"Sweep {sweep.id} ({sweep.name}): {said['runs']} runs."
         )
 
-    def _tell(self, seen: sweeps.Preview) -> None:
+    def _tell(self, seen: sweep_actions.Preview) -> None:
         for number, point in enumerate(seen.points, start=1):
             values = "  ".join(f"{path}={value}" for path, value in point.items())
             self.stdout.write(f"#{number:<4} {values}  {seen.refused.get(number, '')}".rstrip())
@@ -83,9 +83,9 @@ class Command(BaseCommand):
         )
 
     def _show(self, sweep: Sweep, as_json: bool) -> None:
-        rows = standings.of(sweep)
+        rows = ranking.of(sweep)
         if as_json:
-            self.stdout.write(json.dumps(standings.to_json(sweep, rows)))
+            self.stdout.write(json.dumps(ranking.to_json(sweep, rows)))
             return
         self.stdout.write(f"{sweep.name} ({sweep.id}) is {sweep.state}. {sweep.reason}".rstrip())
         for row in rows:

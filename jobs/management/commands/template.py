@@ -8,9 +8,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from engine.spec.spec import SpecError, from_yaml
-from jobs import templates
 from jobs.management.owner import team_of, template_called, user_called
 from jobs.models import Team
+from jobs.queue import templates
 
 
 class Command(BaseCommand):

@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from jobs.retention import KEEP, tidy
+from jobs.attempts.retention import KEEP, tidy
 
 
 class Command(BaseCommand):

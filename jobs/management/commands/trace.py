@@ -8,9 +8,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from engine.directory import TRACE_STEPS
-from jobs import traces
+from jobs.attempts import traces
 from jobs.models import Job
-from jobs.states import StateError
+from jobs.states.jobs import StateError
 
 
 class Command(BaseCommand):

@@ -7,8 +7,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from engine.spec.spec import Spec
-from jobs import people, queue, templates
 from jobs.models import Device, Membership, Node, Pool, Sweep, Team
+from jobs.people import accounts
+from jobs.queue import job_actions, templates
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def token_of(cast):
         teams = Team.objects.filter(memberships__user=cast[name])
         chosen = teams.get(slug=team) if team else teams.first()
         return Client(
-            headers={"Authorization": f"Bearer {people.make_api_token(cast[name], chosen, 'script')}"}
+            headers={"Authorization": f"Bearer {accounts.make_api_token(cast[name], chosen, 'script')}"}
         )
 
     return make
@@ -69,6 +70,6 @@ def job(pool, cast):
         team=team, owner=cast["owner"], name="first", spec=spec.model_dump(), rungs=[200],
         definition={"vary": {"seed": [1]}}, points=[{"seed": 1}],
     )  # fmt: skip
-    return queue.submit(
+    return job_actions.submit(
         spec=spec, team=team, owner=cast["owner"], template=template, sweep=sweep, sweep_number=1
     )

@@ -8,8 +8,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from jobs.lifecycle.transitions import move_attempt
 from jobs.models import Attempt, Membership, Team
-from jobs.states import AttemptState, move_attempt
+from jobs.states.jobs import AttemptState
 
 NOON = datetime(2026, 11, 10, 12, tzinfo=UTC)
 

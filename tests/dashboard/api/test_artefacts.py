@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobs import artefacts
+from jobs.tracking import artefacts
 
 
 def test_files_are_listed_by_path_and_given_back(owner_browser, make_job):

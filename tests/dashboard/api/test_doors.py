@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from jobs import artefacts, datasets, people
+from jobs import datasets
 from jobs.models import (
     ApiToken,
     Attempt,
@@ -26,6 +26,8 @@ from jobs.models import (
     Trace,
     TraceFile,
 )
+from jobs.people import accounts
+from jobs.tracking import artefacts
 
 READS = [
     "/api/v1/openapi.json",
@@ -217,7 +219,7 @@ def test_a_session_must_show_its_csrf_token(method, path, job, client_of):
 
 
 def test_a_token_needs_no_csrf_token(job, cast):
-    raw = people.make_api_token(cast["owner"], Team.objects.get(slug="blue"), "script")
+    raw = accounts.make_api_token(cast["owner"], Team.objects.get(slug="blue"), "script")
     caller = Client(enforce_csrf_checks=True, headers={"Authorization": f"Bearer {raw}"})
     assert caller.post(f"/api/v1/jobs/{job.id}/cancel").status_code == 200
 

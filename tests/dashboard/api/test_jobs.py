@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from jobs.lifecycle.transitions import move_job
 from jobs.models import Job
-from jobs.states import move_job
 
 JSON, YAML = "application/json", "application/yaml"
 

@@ -6,8 +6,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from jobs import scheduler
 from jobs.models import Device, Node, NodeToken
+from jobs.scheduler import loop
 
 NODE = "/api/v1/nodes/node-1"
 TOKENS = "/api/v1/pools/default/tokens"
@@ -27,7 +27,7 @@ def post(client: Client, path: str, **body):
 @pytest.fixture
 def running(job):
     Node.objects.update(heartbeat_at="2999-01-01T00:00Z")
-    assert scheduler.schedule(job.pool) == 1
+    assert loop.schedule(job.pool) == 1
     return job
 
 

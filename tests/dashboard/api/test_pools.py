@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from jobs import pools
+from jobs.pools import pool_settings
 
 
 def test_a_pool_says_what_it_allows_and_costs_and_can_be_found_by_its_labels(pool, client_of):
-    pools.change(pool, "ann", {"labels": "gpu=h200", "max_gang": "4", "price_per_device_hour": "2.5"})
+    pool_settings.change(pool, "ann", {"labels": "gpu=h200", "max_gang": "4", "price_per_device_hour": "2.5"})
     client = client_of("owner")
     (said,) = client.get("/api/v1/pools?requires=gpu=h200").json()["pools"]
     assert (said["labels"], said["max_gang"], said["max_time_limit_s"]) == ({"gpu": "h200"}, 4, None)
@@ -17,6 +17,6 @@ def test_a_pool_says_what_it_allows_and_costs_and_can_be_found_by_its_labels(poo
 
 
 def test_a_spec_that_a_pool_refuses_is_refused_over_http_at_its_field(pool, token_of):
-    pools.change(pool, "ann", {"allowed_teams": "red"})
+    pool_settings.change(pool, "ann", {"allowed_teams": "red"})
     answer = token_of("owner").post("/api/v1/jobs", {"name": "x"}, content_type="application/json")
     assert answer.status_code == 422 and answer.json()["problems"][0]["field"] == "pool"

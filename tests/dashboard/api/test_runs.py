@@ -9,7 +9,8 @@ import pytest
 from dashboard.api.shapes import RunOut
 from engine.directory import AttemptDirectory, Placement
 from engine.spec.spec import Spec
-from jobs import logs, series
+from jobs import series
+from jobs.attempts import logs
 from jobs.models import Attempt, Device, Lease, Node, Run
 from jobs.series import Point
 

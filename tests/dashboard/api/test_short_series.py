@@ -9,9 +9,11 @@ from django.test import Client
 
 from dashboard.api import series as drawing
 from dashboard.api import short_series
-from jobs import people, series, tracking
+from jobs import series
 from jobs.models import Stream, Team
+from jobs.people import accounts
 from jobs.series import Point
+from jobs.tracking import external_runs
 from tests.dashboard.api.beside import ask
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -21,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def run(team, owner):
     short_series._doors.clear()
     short_series._kept.clear()
-    made = tracking.create(team=team, owner=owner, name="mine", origin="api")
+    made = external_runs.create(team=team, owner=owner, name="mine", origin="api")
     log(made, 0)
     yield made
     for _ in range(8):  # each of the two threads closes its own
@@ -67,7 +69,7 @@ def test_the_same_answer_as_by_django(run, owner_browser, more):
 
 def test_pages_share_an_answer_until_the_run_has_grown(run, owner_browser, team, owner, drawings):
     path = f"/api/v1/runs/{run.id}/series?metric=loss"
-    token = {"authorization": f"Bearer {people.make_api_token(owner, team, 'script')}"}
+    token = {"authorization": f"Bearer {accounts.make_api_token(owner, team, 'script')}"}
     first = ask(path, cookie_of(owner_browser))
     assert ask(path, cookie_of(owner_browser)) == ask(path, token) == first and len(drawings) == 1
     log(run, 1)
@@ -88,7 +90,7 @@ def test_a_batch_that_fills_a_hole_is_seen_at_once(run, owner_browser):
 def test_a_reading_that_cannot_be_had_is_told_at_once(run, owner_browser):
     path = f"/api/v1/runs/{run.id}/series?metric=power_w"
     ask(path, cookie_of(owner_browser))
-    tracking.set_missing(run, "device:0", {"power_w": ["denied", "The driver says no."]})
+    external_runs.set_missing(run, "device:0", {"power_w": ["denied", "The driver says no."]})
     assert b"The driver says no." in ask(path, cookie_of(owner_browser))[2]
 
 
@@ -97,7 +99,7 @@ def test_a_stranger_is_sent_to_django_even_where_an_answer_is_kept(run, owner_br
     assert ask(path, cookie_of(owner_browser))[0] == 200
     stranger = Client()
     stranger.force_login(User.objects.create_user("stranger"))
-    other = people.make_api_token(
+    other = accounts.make_api_token(
         User.objects.get(username="stranger"), Team.objects.create(name="red", slug="red"), "x"
     )
     for headers in (

@@ -9,8 +9,10 @@ from django.contrib.auth.models import User
 from django.db import OperationalError
 
 from dashboard.api import bodies, short_way
-from jobs import people, points, series, tracking
+from jobs import series
 from jobs.models import ApiToken, Membership, Team
+from jobs.people import accounts
+from jobs.tracking import external_runs, points
 from tests.dashboard.api.beside import ask
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -21,13 +23,13 @@ BODY = json.dumps({"stream": "w", "batches": [{"seq": 0, "series": [SERIES]}]}).
 
 @pytest.fixture
 def run(team, owner):
-    yield tracking.create(team=team, owner=owner, name="mine", origin="api")
+    yield external_runs.create(team=team, owner=owner, name="mine", origin="api")
     short_way._thread.submit(lambda: short_way.connection.close()).result()
 
 
 @pytest.fixture
 def token(team, owner):
-    return people.make_api_token(owner, team, "script")
+    return accounts.make_api_token(owner, team, "script")
 
 
 def call(path, token=None, *, body=BODY, method="POST", hangs_up=False):
@@ -61,7 +63,7 @@ def test_a_stranger_and_a_viewer_find_nothing(run, team, owner):
     Membership.objects.create(user=stranger, team=red)
     Membership.objects.create(user=viewer, team=team, role="viewer")
     for user, home in ((stranger, red), (viewer, team)):
-        assert call(path(run), people.make_api_token(user, home, "script"))[0] == 404
+        assert call(path(run), accounts.make_api_token(user, home, "script"))[0] == 404
 
 
 def test_a_token_that_is_taken_away_writes_a_few_seconds_longer_at_most(run, token, monkeypatch):

@@ -16,7 +16,7 @@ from django.test import Client
 
 from dashboard import threads
 from jobs.models import Team
-from jobs.people import make_api_token
+from jobs.people.accounts import make_api_token
 from tests.running import free_port, wait_until
 
 mlflow = pytest.importorskip("mlflow")

@@ -8,8 +8,8 @@ import threading
 import pytest
 from requests.exceptions import HTTPError
 
-from jobs import artefacts
 from jobs.models import Artefact, Run
+from jobs.tracking import artefacts
 
 
 def test_files_and_folders_come_back_byte_for_byte(tracked, client, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from jobs.models import Run
-from jobs.people import make_api_token
+from jobs.people.accounts import make_api_token
 
 READS = [
     ("runs/get", {"run_id": "{run}"}),

@@ -7,7 +7,7 @@ from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException, RestException
 
 from jobs.models import Run, RunEvent
-from jobs.states import JobState
+from jobs.states.jobs import JobState
 
 
 def test_a_run_is_there_while_its_block_runs_and_has_succeeded_after_it(tracked, owner, team):

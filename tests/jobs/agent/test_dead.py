@@ -13,7 +13,7 @@ import pytest
 from jobs.agent import launch
 from jobs.agent.launch import Launched
 from jobs.models import Job
-from jobs.states import AttemptState, JobState
+from jobs.states.jobs import AttemptState, JobState
 from tests.jobs.played import DEAD_PID, report, say, step
 from tests.jobs.stage import assign, attempt_of, states
 

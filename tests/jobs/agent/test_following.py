@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from jobs import queue
 from jobs.models import Job, Lease
-from jobs.states import AttemptState, JobState
+from jobs.queue import job_actions
+from jobs.states.jobs import AttemptState, JobState
 from tests.jobs.played import checkpoint, report, say, step
 from tests.jobs.stage import assign, attempt_of, states
 
@@ -67,7 +67,7 @@ def test_a_failure_is_tried_again_only_as_often_as_allowed(agent, started, make_
 def test_a_cancelled_job_is_stopped_at_a_step_border_and_ends_cancelled(agent, taken):
     job, directory = taken
     report(directory, "running")
-    queue.cancel(job, actor="tom", reason="Enough.")
+    job_actions.cancel(job, actor="tom", reason="Enough.")
     agent.tick()
     assert directory.read_control() == "stop"
     report(directory, "stopped", "stopped on request")

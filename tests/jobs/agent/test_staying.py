@@ -8,11 +8,11 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from jobs import scheduler
 from jobs.agent import launch
 from jobs.agent.loop import Agent, lease_s
 from jobs.models import Attempt, Job, Node
-from jobs.states import AttemptState, JobState
+from jobs.scheduler import loop
+from jobs.states.jobs import AttemptState, JobState
 from tests.jobs.played import checkpoint, report, say, step
 from tests.jobs.stage import assign, attempt_of, states
 
@@ -80,7 +80,7 @@ def test_a_supervisor_of_an_attempt_that_was_given_up_is_told_to_stop(agent, tak
     job, directory = taken
     report(directory, "running")
     Node.objects.update(heartbeat_at=timezone.now() - timedelta(hours=1))
-    scheduler.take_back_lost_attempts()
+    loop.take_back_lost_attempts()
     restarted(agent).tick()
     assert directory.read_control() == "stop"
     assert states(job) == (JobState.QUEUED, AttemptState.LOST)
@@ -108,5 +108,5 @@ def test_no_new_work_is_placed_or_taken_meanwhile(agent, started, make_job):
     assign(first)
     agent._stop_attempts()
     assert not started
-    assert scheduler.schedule(second.pool) == 0
+    assert loop.schedule(second.pool) == 0
     assert attempt_of(first).state == AttemptState.ASSIGNED

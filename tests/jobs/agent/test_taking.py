@@ -9,11 +9,12 @@ import msgspec
 import pytest
 
 from engine.spec.spec import parse
-from jobs import queue, scheduler
 from jobs.agent import launch
 from jobs.agent.launch import LaunchError
 from jobs.models import Attempt, Job, Node
-from jobs.states import AttemptState, JobState
+from jobs.queue import job_actions
+from jobs.scheduler import loop
+from jobs.states.jobs import AttemptState, JobState
 from tests.jobs.played import checkpoint, report, say
 from tests.jobs.stage import assign, attempt_of, states
 
@@ -52,7 +53,7 @@ def test_the_directory_holds_all_that_a_supervisor_needs(agent, started, make_jo
 def test_data_parallel_ranks_of_one_stage_stand_together(agent, started, make_node, make_job):
     make_node("b", devices=4)
     job = make_job("parallel.stages=2", devices=2)
-    scheduler.schedule(job.pool)
+    loop.schedule(job.pool)
     attempt = attempt_of(job)
     placement = launch.place(attempt, parse(job.spec), agent.node_dir, None)
     assert [(s.stage, s.data_rank) for s in placement.seats] == [(0, 0), (0, 1), (1, 0), (1, 1)]
@@ -72,7 +73,7 @@ def test_the_next_attempt_resumes_from_the_newest_complete_checkpoint(agent, sta
     (first.checkpoints / "step-00000030").mkdir()  # never completed
     report(first, "failed", "boom")
     agent.tick()
-    queue.retry(job, actor="tom")
+    job_actions.retry(job, actor="tom")
     assign(job)
     agent.tick()
     newest = str(first.checkpoints / "step-00000020")

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from engine.spec.spec import SpecError
-from jobs import datasets, queue
+from jobs import datasets
 from jobs.agent.launch import LaunchError, prepare
 from jobs.datasets import DatasetError
 from jobs.models import Job
-from jobs.states import JobState
+from jobs.queue import job_actions
+from jobs.states.jobs import JobState
 from tests.jobs.stage import assign
 
 pytestmark = pytest.mark.django_db
@@ -37,14 +38,14 @@ def spec_for(make_spec, dataset, *changes):
 
 def refusal(spec, team, owner) -> dict[str, str]:
     with pytest.raises(SpecError) as caught:
-        queue.submit(spec=spec, team=team, owner=owner)
+        job_actions.submit(spec=spec, team=team, owner=owner)
     return {problem.field: problem.message for problem in caught.value.problems}
 
 
 def test_a_team_trains_on_its_own_data_and_the_node_has_it_before_the_ranks(
     make_spec, dataset, team, owner, node, settings
 ):
-    job = queue.submit(spec=spec_for(make_spec, dataset), team=team, owner=owner)
+    job = job_actions.submit(spec=spec_for(make_spec, dataset), team=team, owner=owner)
     prepare(assign(job), Path(settings.NODE_DIR), 0.0)
     assert (Path(settings.DATA_DIR) / "datasets" / f"{dataset.id}.jsonl").stat().st_size == dataset.size_bytes
     assert [run.id for run in datasets.runs_of(dataset)] == [job.run.id]
@@ -68,7 +69,7 @@ def test_drafts_other_objectives_and_more_labels_are_refused_at_their_field(make
 
 
 def test_data_that_a_waiting_job_needs_cannot_be_deleted(make_spec, dataset, team, owner, node):
-    job = queue.submit(spec=spec_for(make_spec, dataset), team=team, owner=owner)
+    job = job_actions.submit(spec=spec_for(make_spec, dataset), team=team, owner=owner)
     with pytest.raises(DatasetError, match="has not ended"):
         datasets.delete(dataset, owner)
     Job.objects.filter(id=job.id).update(state=JobState.SUCCEEDED)
@@ -79,7 +80,7 @@ def test_data_that_a_waiting_job_needs_cannot_be_deleted(make_spec, dataset, tea
 
 
 def test_a_node_that_cannot_get_the_data_says_so(make_spec, dataset, team, owner, node, settings):
-    job = queue.submit(spec=spec_for(make_spec, dataset), team=team, owner=owner)
+    job = job_actions.submit(spec=spec_for(make_spec, dataset), team=team, owner=owner)
     type(dataset).objects.filter(id=dataset.id).update(sha256="0" * 64)
     with pytest.raises(LaunchError, match="did not come whole"):
         prepare(assign(job), Path(settings.NODE_DIR), 0.0)

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from jobs import people, series
+from jobs import series
 from jobs.models import Run
+from jobs.people import accounts
 
 pytestmark = pytest.mark.django_db
 RECORDED = Path(__file__).parent / "recorded"
@@ -18,7 +19,7 @@ RECORDED = Path(__file__).parent / "recorded"
 
 @pytest.fixture(autouse=True)
 def admin():
-    return people.ensure_first_team_and_user()
+    return accounts.ensure_first_team_and_user()
 
 
 @pytest.fixture

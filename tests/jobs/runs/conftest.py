@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs import params, runs, series, tracking
+from jobs import runs, series
 from jobs.models import Run
-from jobs.states import JobState
+from jobs.states.jobs import JobState
+from jobs.tracking import external_runs, params
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 LOSSES = {"low": [3.0, 1.0, 2.0], "high": [5.0, 4.0], "odd": [2.5, math.nan], "bare": []}
@@ -22,7 +23,7 @@ def some(owner, team):
     """low, high, odd (its last loss is NaN), bare (no metric); low is the newest."""
     made = {}
     for age, name in enumerate(LOSSES):
-        run = tracking.create(team=team, owner=owner, name=name, origin="test")
+        run = external_runs.create(team=team, owner=owner, name=name, origin="test")
         params.store(run, {"model.layers": LAYERS[name], "data path": f"/corpora/{name}.txt"})
         points = [
             series.Point(key, "run", step, time.time() + step, value)
@@ -33,9 +34,9 @@ def some(owner, team):
             series.append(run.id, 0, "test", 0, points)
         Run.objects.filter(id=run.id).update(created_at=NOW - timedelta(days=2 * age, hours=1))
         made[name] = run
-    tracking.set_tags(made["low"], {"baseline": "", "stage": "final"})
-    tracking.set_tags(made["high"], {"stage": "first"})
-    tracking.set_state(made["low"], JobState.SUCCEEDED, actor="test")
+    external_runs.set_tags(made["low"], {"baseline": "", "stage": "final"})
+    external_runs.set_tags(made["high"], {"stage": "first"})
+    external_runs.set_state(made["low"], JobState.SUCCEEDED, actor="test")
     return made
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from jobs import params, runs, tracking
+from jobs import runs
+from jobs.tracking import external_runs, params
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_what_fits_the_place_is_offered(some, asker, text, start, wanted):
 
 
 def test_names_and_values_of_other_teams_are_not_offered(some, offered, other_team, stranger):
-    secret = tracking.create(team=other_team, owner=stranger, name="secret", origin="test")
+    secret = external_runs.create(team=other_team, owner=stranger, name="secret", origin="test")
     params.store(secret, {"secret_key": "1", "model.layers": "99"})
     assert offered("secret") == []
     assert "99" not in offered("model.layers = ")

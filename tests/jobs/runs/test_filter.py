@@ -7,9 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from jobs import marks, params, runs, tracking
+from jobs import runs
 from jobs.models import Project, Run
 from jobs.runs.tokens import tokens
+from jobs.tracking import external_runs, params, run_annotations
 from tests.jobs.runs.conftest import NOW
 
 ALL = {"low", "high", "odd", "bare"}
@@ -122,7 +123,7 @@ def test_what_cannot_be_understood_points_at_the_place(some, find, text, start, 
 
 
 def test_archived_runs_are_shown_to_those_who_ask(some, find):
-    marks.archive(Run.objects.filter(id=some["low"].id), actor="olga")
+    run_annotations.archive(Run.objects.filter(id=some["low"].id), actor="olga")
     assert find("") == ALL - {"low"}
     assert find("is:archived") == {"low"}
     assert find("is:archived or not is:archived") == ALL
@@ -141,7 +142,7 @@ def test_duration_is_told_of_runs_that_have_ended(some, find):
 
 
 def test_names_of_other_teams_are_unknown(some, find, stranger, other_team):
-    secret = tracking.create(team=other_team, owner=stranger, name="secret", origin="test")
+    secret = external_runs.create(team=other_team, owner=stranger, name="secret", origin="test")
     params.store(secret, {"secret_key": "1"})
     with pytest.raises(runs.FilterError, match="No run has"):
         find("secret_key = 1")

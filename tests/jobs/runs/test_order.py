@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from jobs import runs, tracking
+from jobs import runs
+from jobs.tracking import external_runs
 
 
 def names(asker, text: str, first: int = 0, count: int = 10) -> list[str]:
@@ -45,7 +46,7 @@ def test_runs_in_the_order_of(some, asker, text, wanted):
 def test_infinite_values_come_behind_numbers_in_either_direction(
     some, asker, give_metrics, team, owner, text
 ):
-    give_metrics(tracking.create(team=team, owner=owner, name="endless", origin="test"), loss=math.inf)
+    give_metrics(external_runs.create(team=team, owner=owner, name="endless", origin="test"), loss=math.inf)
     assert names(asker, text)[2] == "endless"
 
 

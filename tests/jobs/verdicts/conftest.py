@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from jobs.models import Attempt, Job, Node
-from jobs.states import AttemptState
+from jobs.states.jobs import AttemptState
 from tests.jobs.verdicts.played import play
 
 

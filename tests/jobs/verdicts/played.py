@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from jobs import series
 from jobs.models import Attempt, Device, Job, Lease
-from jobs.states import JobState
+from jobs.states.jobs import JobState
 
 WORK = {"data_wait_s": 0.0, "forward_s": 0.03, "backward_s": 0.06, "communication_s": 0.002, "optimiser_s": 0.01,
         "other_s": 0.002}  # fmt: skip

@@ -6,7 +6,7 @@ import pytest
 
 from jobs import verdicts
 from jobs.models import Attempt, CheckState, Job, Run, RunVerdict, VerdictCheck
-from jobs.states import JobState
+from jobs.states.jobs import JobState
 from jobs.verdicts.checks import CannotCheck
 from tests.jobs.verdicts.played import play
 

@@ -13,9 +13,10 @@ from django.utils import timezone
 
 from engine import planner
 from engine.hardware import peaks
-from jobs import tracking, verdicts
+from jobs import verdicts
 from jobs.models import Attempt, Job, Run, RunVerdict
-from jobs.states import JobState
+from jobs.states.jobs import JobState
+from jobs.tracking import external_runs
 from jobs.verdicts import judging
 from tests.jobs.verdicts.played import play
 
@@ -98,7 +99,7 @@ def test_devices_bring_their_readings_and_what_they_cannot_read(trained):
 
 
 def test_there_is_a_reason_where_there_is_no_verdict(trained, make_job, team, owner):
-    logged = tracking.create(team=team, owner=owner, name="logged", origin="mlflow")
+    logged = external_runs.create(team=team, owner=owner, name="logged", origin="mlflow")
     assert "did not launch" in verdicts.current(logged).body["nothing"]
     waiting = make_job()
     assert verdicts.current(waiting.run).body["nothing"] == "No step has been made yet."
@@ -147,7 +148,7 @@ def test_memory_is_the_limit_where_it_alone_refuses_what_would_be_faster(
     """Recomputing costs a quarter of this step; whether memory asks for it is what the planner says."""
     profile = planner.profile_of(peaks.peak_of("NVIDIA T4"))
     small = dataclasses.replace(profile, memory_bytes=memory_bytes)
-    monkeypatch.setattr("jobs.planned.profile_of", lambda pool: small)
+    monkeypatch.setattr("jobs.planning.plans.profile_of", lambda pool: small)
     job = trained({}, {}, changes=("parallel.activation_checkpointing=full",))
     kept = verdicts.judge_run(job.run)
     assert (kept.name, kept.limit) == (name, "memory" if name == "capacity" else "compute")

@@ -1,0 +1,1 @@
+"""Cost of work: charges, budgets, utilisation and totals."""

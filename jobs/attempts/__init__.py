@@ -1,0 +1,1 @@
+"""What an attempt leaves behind: points, logs, checkpoints, traces."""

@@ -1,0 +1,95 @@
+"""Checkpoints of runs: which there are, which is meant, and which must stay because a job will start from it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db.models import F, QuerySet
+from django.utils import timezone
+
+from engine.checkpoints import folder
+from engine.checkpoints.folder import MANIFEST, ResumeError
+from engine.directory import AttemptDirectory
+from jobs.models import Attempt, Checkpoint, Job, Node, Run
+from jobs.states.jobs import FINAL
+
+Saved = tuple[str, int, float, float | None]  # folder, step, unix time, validation loss
+
+
+def record(attempt: Attempt, directory: AttemptDirectory, found: Iterable[Saved]) -> None:
+    """New ones, and those that have gone meanwhile. On their node."""
+    home = directory.checkpoints.resolve()
+    for name, step, at, loss in found:
+        path = home / Path(name).name
+        values: dict[str, Any] = {
+            "run": attempt.job.run, "path": str(path), "is_shared": bool(settings.CHECKPOINT_ROOT),
+            "size_bytes": _size_bytes(path), "validation_loss": loss,
+            "saved_at": datetime.fromtimestamp(at, UTC), "gone_at": None,
+        }  # fmt: skip
+        Checkpoint.objects.update_or_create(attempt=attempt, step=step, defaults=values)
+    mark_gone(Checkpoint.objects.filter(attempt=attempt))
+
+
+def mark_gone(rows: QuerySet[Checkpoint]) -> None:
+    """Those of `rows` whose folders are not complete any more; asked on the machine where they lie."""
+    there = rows.filter(gone_at=None).values_list("id", "path")
+    gone = [pk for pk, path in there if not (Path(path) / MANIFEST).exists()]
+    if gone:
+        Checkpoint.objects.filter(id__in=gone).update(gone_at=timezone.now())
+
+
+def of_run(run: Run) -> QuerySet[Checkpoint]:
+    """Those that are still there, newest first."""
+    return Checkpoint.objects.filter(run=run, gone_at=None).select_related("attempt__node", "run")
+
+
+def newest(run: Run) -> Checkpoint | None:
+    return of_run(run).first()
+
+
+def best(run: Run) -> Checkpoint | None:
+    """The one with the lowest validation loss; the earlier of equals."""
+    return of_run(run).exclude(validation_loss=None).order_by("validation_loss", "step").first()
+
+
+def at_step(run: Run, step: int) -> Checkpoint | None:
+    return of_run(run).filter(step=step).first()
+
+
+def path_here(checkpoint: Checkpoint) -> Path | None:
+    """Its folder where this machine can read it; None: it lies on another one."""
+    path = Path(checkpoint.path)
+    return path if (path / MANIFEST).is_file() else None
+
+
+def hold(job: Job) -> None:
+    """Keep what a job will start from from being pruned, where this machine can reach it; else its node's agent does
+    within seconds. Raises ResumeError where it has just gone."""
+    path = path_here(job.start_checkpoint) if job.start_checkpoint else None
+    if path is not None:
+        folder.hold(path, job.id)
+
+
+def look_after(node: Node) -> None:
+    """Of what lies on this node: hold what waiting and running jobs start from, let go of the rest, and see what has
+    gone. By the node's agent, now and then."""
+    mark_gone(Checkpoint.objects.filter(attempt__node=node))
+    rows = Checkpoint.objects.filter(attempt__node=node, gone_at=None, started__isnull=False)
+    for path, job, state in rows.values_list("path", F("started__id"), F("started__state")):
+        with contextlib.suppress(OSError, ResumeError):
+            if state in FINAL:
+                folder.release(Path(path), job)
+            else:
+                folder.hold(Path(path), job)
+
+
+def _size_bytes(path: Path) -> int | None:
+    try:
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    except OSError:
+        return None

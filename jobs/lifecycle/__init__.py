@@ -1,0 +1,1 @@
+"""The functions that change states, and what follows from each change."""

@@ -1,0 +1,1 @@
+"""Nodes and devices: joining, inventory, faults and admin actions."""

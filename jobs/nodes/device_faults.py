@@ -1,0 +1,132 @@
+"""Devices that are not to be trusted: found by what failed on them, taken out of use with the reason."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import takewhile
+from pathlib import Path
+
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
+
+from engine.supervisor.locks import holders, is_free, lock_path
+from jobs.lifecycle.node_transitions import move_device
+from jobs.models import Attempt, Device, Lease, Node, NodeEvent
+from jobs.states.nodes import DeviceHealth
+
+FAULTS_IN_A_ROW = 2
+LEASES_LOOKED_AT = 100
+ERRORS_S = 30.0  # how long all readings of a device may fail
+FREE_AFTER_S = 60.0  # how long after an attempt's end its processes may still hold a device
+
+# What a rank says when it is the device that failed. Running out of memory is the job's own doing.
+_HELD = re.compile(r"device (\S+) is still held")
+_FAULT = re.compile(
+    r"CUDA error|cudaError|uncorrectable|\bECC\b|\bXid\b|fallen off the bus|GPU is lost|unhandled cuda error"
+    r"|unspecified launch failure|hardware error",
+    re.IGNORECASE,
+)
+_RANK = re.compile(r"\brank (\d+)\b")
+
+
+def blame(attempt: Attempt, reason: str, actor: str) -> list[str]:
+    """Note on the lease of the device that a failure points at; one that has failed twice in a row, or has been held
+    by an earlier attempt for a minute, becomes suspect. Returns the devices that are suspect now."""
+    lease = _blamed(attempt, reason)
+    if lease is None:
+        return []
+    Lease.objects.filter(id=lease.id).update(is_faulty=True)
+    newest = Lease.objects.filter(device=lease.device_id).order_by("-id")[:LEASES_LOOKED_AT]
+    in_a_row = list(takewhile(lambda row: row.is_faulty, newest))
+    if _HELD.search(reason):
+        # Its holder may be on the point of being stopped: a minute is given before it counts as unkillable.
+        if timezone.now() - in_a_row[-1].began_at < timedelta(seconds=FREE_AFTER_S):
+            return []
+        said = f"unkillable: {reason}"
+    elif len(in_a_row) < FAULTS_IN_A_ROW:
+        return []
+    else:
+        said = f"{FAULTS_IN_A_ROW} attempts in a row failed on it, the last with: {reason}"
+    moved = _distrust(lease.device_id, actor, said)
+    return [lease.device_id] if moved else []
+
+
+def _blamed(attempt: Attempt, reason: str) -> Lease | None:
+    held, rank = _HELD.search(reason), _RANK.search(reason)
+    if held:
+        return attempt.leases.filter(device=held[1]).first()
+    if rank and _FAULT.search(reason):
+        return attempt.leases.filter(rank=int(rank[1])).first()
+    return None
+
+
+def _faulty(device: Device) -> str:
+    """What the driver has reported of the hardware since a person last readmitted the device; '' if nothing."""
+    found = [fault for fault in device.latest.get("faults", []) if fault["is_hardware"]]
+    if not found:
+        return ""
+    events = NodeEvent.objects.filter(device=device, kind=f"device.{DeviceHealth.OK}").order_by("-id")
+    readmitted = events.values_list("at", flat=True).first()
+    since = readmitted.timestamp() if readmitted else 0.0
+    newest = {fault["code"]: fault["text"] for fault in found if fault["at"] > since}
+    return " ".join(newest.values())
+
+
+@dataclass
+class Watch:
+    """What one agent remembers of the devices of its node."""
+
+    node: Node
+    lock_dir: Path
+    _failing_since: dict[str, float] = field(default_factory=dict)
+    _freed: set[int] = field(default_factory=set)  # leases after whose end the lock was seen free
+
+    def look(self, now_s: float) -> None:
+        """Faults that its driver reports, readings that fail and locks that are not freed. `now_s` is monotonic."""
+        for device in Device.objects.filter(node=self.node, is_present=True, health=DeviceHealth.OK):
+            if why := _faulty(device) or self._failing(device, now_s):
+                self._suspect(device.id, why)
+        self._look_at_locks()
+
+    def _failing(self, device: Device, now_s: float) -> str:
+        """Why every reading of the device has failed for a while; '' if not."""
+        missing = device.latest.get("missing", {})
+        errors = [reason for status, reason in missing.values() if status == "error"]
+        if device.latest.get("metrics") or not errors:
+            self._failing_since.pop(device.id, None)
+            return ""
+        since = self._failing_since.setdefault(device.id, now_s)
+        return f"None of its readings succeeds: {errors[0]}" if now_s - since >= ERRORS_S else ""
+
+    def _look_at_locks(self) -> None:
+        """A lock that was never free since the lease's end is held by what that attempt left behind. One that was free
+        in between belongs to somebody who trains here without the queue."""
+        held = Lease.objects.filter(device=OuterRef("device"), is_active=True)
+        newer = Lease.objects.filter(device=OuterRef("device"), id__gt=OuterRef("id"))
+        idle = Lease.objects.filter(
+            ~Exists(held), ~Exists(newer), device__node=self.node, device__health=DeviceHealth.OK,
+            is_active=False, ended_at__gt=timezone.now() - timedelta(seconds=10 * FREE_AFTER_S),
+        )  # fmt: skip
+        for lease in idle:
+            if lease.id in self._freed:
+                continue
+            if is_free(self.lock_dir, lease.device_id):
+                self._freed.add(lease.id)
+            elif lease.ended_at and timezone.now() - lease.ended_at > timedelta(seconds=FREE_AFTER_S):
+                pids = holders(lock_path(self.lock_dir, lease.device_id))
+                who = f"pid {', '.join(map(str, pids))}" if pids else "a process that cannot be seen"
+                self._suspect(
+                    lease.device_id,
+                    f"unkillable: {who} still holds it {FREE_AFTER_S:.0f} s after the attempt's end",
+                )
+
+    def _suspect(self, device_id: str, reason: str) -> None:
+        _distrust(device_id, f"agent:{self.node.name}", reason)
+
+
+def _distrust(device_id: str, actor: str, reason: str) -> bool:
+    """A device that a person has called failed stays that."""
+    ok = (DeviceHealth.OK,)
+    return move_device(device_id, DeviceHealth.SUSPECT, actor=actor, reason=reason, only_from=ok)

@@ -1,0 +1,94 @@
+"""This machine's rows: its node and devices as they are registered, and their newest readings."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Now
+
+from engine.telemetry.inventory import DeviceInfo, devices, node_facts
+from jobs.models import Device, Node
+from jobs.nodes import joining
+
+log = logging.getLogger(__name__)
+
+MIRROR_EVERY_S = 1.0
+
+
+def register(node_dir: Path) -> Node:
+    """Write down what this machine has now; devices that have gone are marked, never deleted.
+    Raises OSError when the node's folder cannot be written, JoinError when this node may not join."""
+    node_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    facts, found = node_facts() | {"checkpoint_root": settings.CHECKPOINT_ROOT}, devices()
+    own_id, secret = node_id(node_dir), _kept(node_dir / "node_secret", 32)
+    with transaction.atomic():
+        pool = joining.admit(own_id, secret, facts)
+        name = settings.NODE_NAME or str(facts.get("hostname") or "node")
+        node, _ = Node.objects.update_or_create(
+            id=own_id, defaults={"pool": pool, "name": name, "facts": facts, "heartbeat_at": Now()}
+        )
+        for device in found:
+            _write_device(node, device)
+        gone = node.devices.filter(is_present=True).exclude(id__in=[device.id for device in found])
+        gone.update(is_present=False)
+    node.refresh_from_db()
+    return node
+
+
+def node_id(node_dir: Path) -> str:
+    """Made once and kept in the node's folder: a renamed machine is still the same node."""
+    return _kept(node_dir / "node_id", 8)
+
+
+def _kept(path: Path, num_bytes: int) -> str:
+    """Random hexadecimal digits, made once; only this user can read them."""
+    if not path.exists():
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(num_bytes))
+    return path.read_text().strip()
+
+
+def mirror(node: Node, node_dir: Path, seen_at: float) -> float:
+    """Bring the sampler's newest readings into the rows, if its file is newer than `seen_at` (the file's time as the
+    last call returned it) by a second. Returns the time up to which the rows now stand."""
+    path = node_dir / "devices.json"
+    try:
+        written_at = os.stat(path).st_mtime
+        if written_at < seen_at + MIRROR_EVERY_S:
+            return seen_at
+        readings = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except FileNotFoundError:
+        return seen_at
+    except (OSError, msgspec.MsgspecError) as error:
+        log.warning("The sampler's readings cannot be read: %s", error)
+        return seen_at
+    with transaction.atomic():
+        for device in Device.objects.filter(node=node, is_present=True):
+            latest = readings.get(device.id)
+            if latest is not None:
+                device.latest, device.latest_at = latest, datetime.fromtimestamp(latest["at"], UTC)
+                device.save(update_fields=["latest", "latest_at"])
+        Node.objects.filter(id=node.id).update(host=readings.get("host") or {})
+    return written_at
+
+
+def _write_device(node: Node, device: DeviceInfo) -> None:
+    values: dict[str, Any] = {
+        "node": node,
+        "index": device.index,
+        "kind": device.kind,
+        "name": device.name,
+        "cores": device.cores,
+        "memory_bytes": device.memory_bytes,
+        "is_present": True,
+    }
+    Device.objects.update_or_create(id=device.id, defaults=values)

@@ -1,0 +1,1 @@
+"""Accounts, tokens, sharing and remembered queries."""

@@ -1,0 +1,1 @@
+"""Plans of jobs: device profiles, links and calibration."""

@@ -1,0 +1,1 @@
+"""Pools: settings, limits and quotas."""

@@ -1,0 +1,1 @@
+"""Job actions, ordering, layout changes and templates."""

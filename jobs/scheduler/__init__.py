@@ -1,0 +1,1 @@
+"""The scheduler: loop, snapshot, leases and dispatch."""

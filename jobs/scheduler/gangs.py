@@ -1,0 +1,158 @@
+"""An attempt over several nodes: all nodes start together, and what ends one ends all.
+
+PREPARE: each agent lets its supervisor hold the devices; the node of rank 0 keeps a port free (member: armed).
+COMMIT: once all are armed, the agent of rank 0 moves the attempt to 'starting' with the rank map; every agent then
+passes the map to its supervisor, which starts the ranks. A gang that is not complete in time is broken up, which
+costs no retry. Whoever breaks a gang writes the reason into its row once, and every agent acts on it within a tick.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import takewhile
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from jobs.lifecycle.ending import end
+from jobs.lifecycle.transitions import move_attempt, move_job, move_member
+from jobs.models import Attempt, AttemptNode, Event, Node
+from jobs.nodes import device_faults
+from jobs.states.jobs import ATTEMPT_LIVE, MEMBER_LIVE, AttemptState, Cause, JobState, MemberState
+
+LAGGARD_S = 30.0  # after one node has ended in good order, how long the others may take
+PREPARE_FAILURES = 5  # in a row, and the job fails: something stands in its way that waiting does not cure
+
+
+def commit(attempt: Attempt, rank_map: dict[str, Any], fields: dict[str, Any]) -> bool:
+    """Let all nodes start, if every one is armed; `rank_map` becomes the attempt's placement. False: not yet, or the
+    gang has been broken up meanwhile."""
+    actor = f"agent:{attempt.node.name}"
+    with transaction.atomic():
+        members = AttemptNode.objects.filter(attempt=attempt).exclude(state=MemberState.ARMED)
+        # The row is locked before the members are counted: a break-up comes before or after, never between.
+        held = Attempt.objects.select_for_update().filter(id=attempt.id, broken_because="").exists()
+        if not held or members.exists():
+            return False
+        fields |= {"placement": rank_map, "started_at": timezone.now()}
+        if not move_attempt(attempt.id, AttemptState.STARTING, actor=actor, **fields):
+            return False
+        if not move_job(attempt.job_id, JobState.STARTING, actor=actor, attempt=attempt.number):
+            transaction.set_rollback(True)
+            return False
+    return True
+
+
+def break_up(attempt: Attempt, reason: str, actor: str, *, only_from: tuple[str, ...] = ATTEMPT_LIVE) -> bool:
+    """Tell every node to end its part at once. False: it has ended, or is being broken up already."""
+    with transaction.atomic():
+        rows = Attempt.objects.filter(id=attempt.id, state__in=only_from, broken_because="")
+        if not rows.update(broken_because=reason[:300]):
+            return False
+        Event.objects.create(
+            job_id=attempt.job_id, attempt_number=attempt.number, actor=actor, kind="note.warning",
+            text=f"The other nodes of the gang are stopped: {reason}",
+        )  # fmt: skip
+    return True
+
+
+def end_member(
+    member: AttemptNode, to: str, reason: str, cause: str, stderr_tail: str = "", is_witness: bool = False
+) -> None:
+    """One node's part is over; if it ended badly, or before the others could start, so is theirs."""
+    actor = f"agent:{member.node.name}"
+    with transaction.atomic():
+        fields: dict[str, Any] = {"cause": cause, "stderr_tail": stderr_tail, "is_witness": is_witness}
+        if not move_member(member.id, to, actor=actor, reason=reason, **fields):
+            return
+        if to in (MemberState.FAILED, MemberState.LOST):
+            if to == MemberState.FAILED:
+                device_faults.blame(member.attempt, reason, actor)
+            said = "lost the connection to the others" if is_witness else reason
+            break_up(member.attempt, f"node {member.node.name}: {said}", actor)
+        elif not member.attempt.job.wanted_state:
+            before_start = (AttemptState.ASSIGNED,)
+            break_up(member.attempt, f"node {member.node.name}: {reason}", actor, only_from=before_start)
+    conclude(member.attempt_id)
+
+
+def conclude(attempt_id: int) -> bool:
+    """The attempt ends when the last of its nodes has; whoever sees that first writes it down."""
+    attempt = Attempt.objects.select_related("node", "job__run").get(id=attempt_id)
+    members = list(attempt.members.select_related("node").order_by("ended_at", "id"))
+    if attempt.state not in ATTEMPT_LIVE or any(member.state in MEMBER_LIVE for member in members):
+        return False
+    end(attempt, *_verdict(attempt, members))
+    return True
+
+
+def look_after_all() -> int:
+    """What no agent can see to: nodes that never answer, fall silent, or lag behind. Returns how many have ended."""
+    gangs = Attempt.objects.filter(state__in=ATTEMPT_LIVE, num_nodes__gt=1).select_related("node", "job__run")
+    return sum(_look_after(attempt) for attempt in gangs)
+
+
+def _look_after(attempt: Attempt) -> bool:
+    now, limit_s = timezone.now(), settings.PREPARE_LIMIT_S
+    members = list(attempt.members.select_related("node", "attempt__job"))
+    late = [m.node.name for m in members if m.state in (MemberState.ASSIGNED, MemberState.PREPARING)]
+    if late and now - attempt.assigned_at > timedelta(seconds=limit_s):
+        reason = f"node {', '.join(late)} was not ready within {limit_s} s"
+        break_up(attempt, reason, "scheduler", only_from=(AttemptState.ASSIGNED,))
+    ended = [m.ended_at for m in members if m.ended_at and m.state not in MEMBER_LIVE]
+    if ended and now - min(ended) > timedelta(seconds=LAGGARD_S):
+        break_up(attempt, "its other nodes have ended", "scheduler")
+    attempt.refresh_from_db(fields=["broken_because", "state"])
+    for member in members:
+        if member.state in MEMBER_LIVE:
+            _give_up(member, bool(attempt.broken_because))
+    return conclude(attempt.id)
+
+
+def _give_up(member: AttemptNode, is_broken: bool) -> None:
+    """A part that nobody has taken is withdrawn from a broken gang; one whose node is silent is lost. Ranks that go
+    on there unseen can do no harm: without the others they make no step, and the device locks fence them."""
+    if is_broken and move_member(
+        member.id, MemberState.STOPPED, actor="scheduler", reason="never taken up", only_from=("assigned",)
+    ):
+        return
+    silent_s = settings.UNREACHABLE_AFTER_S if is_broken else settings.REASSIGN_AFTER_S
+    silent = Q(heartbeat_at=None) | Q(heartbeat_at__lt=Now() - timedelta(seconds=silent_s))
+    if Node.objects.filter(silent, id=member.node_id).exists():
+        end_member(member, MemberState.LOST, f"silent for {silent_s} s", Cause.LOST)
+
+
+def _verdict(attempt: Attempt, members: list[AttemptNode]) -> tuple[str, str, str, str]:
+    """State, reason, cause and last lines of the attempt from those of its nodes, in the order in which they ended."""
+    by_state = {state: [m for m in members if m.state == state] for state in MemberState.values}
+    failed = by_state[MemberState.FAILED]
+    if attempt.state == AttemptState.ASSIGNED:
+        why = f"The gang did not start: {attempt.broken_because or members[0].reason}"
+        if _in_a_row(attempt) >= PREPARE_FAILURES:
+            return AttemptState.FAILED, f"{why} ({PREPARE_FAILURES} times in a row)", Cause.GANG, ""
+        return AttemptState.STOPPED, why, Cause.GANG, ""
+    culprits = [member for member in failed if not member.is_witness]
+    first = next((member for member in members if member.node_id == attempt.node_id), members[0])
+    if not culprits and first.state == MemberState.SUCCEEDED:
+        return AttemptState.SUCCEEDED, first.reason, Cause.DONE, ""
+    if not culprits and (lost := by_state[MemberState.LOST]):
+        return AttemptState.LOST, f"Node {lost[0].node.name} was {lost[0].reason}", Cause.LOST, ""
+    if failed:
+        told = (culprits or failed)[0]
+        return AttemptState.FAILED, f"{told.reason} (node {told.node.name})", told.cause, told.stderr_tail
+    stopped = by_state[MemberState.STOPPED][0]
+    return AttemptState.STOPPED, stopped.reason, stopped.cause, ""
+
+
+def _in_a_row(attempt: Attempt) -> int:
+    """How many of the job's newest attempts, this one first, could not prepare on some node. A device that an earlier
+    attempt still holds does not count: its holder is being stopped, or the device is taken out of use in a minute."""
+    newest = Attempt.objects.filter(job_id=attempt.job_id, number__lte=attempt.number).order_by("-number")
+    failed = AttemptNode.objects.filter(attempt=OuterRef("pk"), state=MemberState.FAILED)
+    seen = newest.annotate(is_bad=Exists(failed.exclude(cause=Cause.DEVICE_HELD)))
+    rows = seen.values_list("started_at", "is_bad")[:PREPARE_FAILURES]
+    return len(list(takewhile(lambda row: row[0] is None and row[1], rows)))

@@ -1,0 +1,43 @@
+"""Devices for a gang: an attempt that takes all it needs or none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.db import IntegrityError, transaction
+
+from jobs.lifecycle.transitions import move_job
+from jobs.models import Attempt, AttemptNode, Device, Job, Lease, Node
+from jobs.states.jobs import JobState
+
+
+def assign(job: Job, node_id: str, devices: Sequence[str], actor: str) -> Attempt | None:
+    """The job's next attempt with a lease on each device, in rank order; all or nothing. None: somebody else was
+    first, to the job or to a device (the partial unique index on active leases decides). Where the devices sit on
+    several nodes, `node_id` is the one of rank 0, and each node has its part."""
+    number = job.attempt_number + 1
+    homes = dict(Device.objects.filter(id__in=devices).values_list("id", "node_id"))
+    nodes = list(dict.fromkeys(homes[device] for device in devices if device in homes))
+    try:
+        with transaction.atomic():
+            names = ", ".join(
+                Node.objects.filter(id__in=nodes).order_by("name").values_list("name", flat=True)
+            )
+            if not move_job(
+                job.id,
+                JobState.SCHEDULED,
+                actor=actor,
+                reason=f"Attempt {number} on {names}.",
+                attempt=job.attempt_number,
+                attempt_number=number,
+            ):
+                return None
+            attempt = Attempt.objects.create(job=job, number=number, node_id=node_id, num_nodes=len(nodes))
+            if len(nodes) > 1:
+                AttemptNode.objects.bulk_create(AttemptNode(attempt=attempt, node_id=node) for node in nodes)
+            Lease.objects.bulk_create(
+                Lease(attempt=attempt, device_id=device, rank=rank) for rank, device in enumerate(devices)
+            )
+            return attempt
+    except IntegrityError:
+        return None

@@ -1,5 +1,0 @@
-"""Who gets which devices, and what everybody else waits for: a pure function from a snapshot to decisions."""
-
-from jobs.scheduling.decide import decide
-
-__all__ = ["decide"]

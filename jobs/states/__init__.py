@@ -1,0 +1,1 @@
+"""States of jobs, attempts, nodes and devices, and the allowed moves."""

@@ -1,0 +1,1 @@
+"""Sweeps: submission, successive halving and ranking."""

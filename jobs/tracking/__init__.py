@@ -1,0 +1,1 @@
+"""Runs that Fourwalls did not launch: points, parameters, artefacts."""

@@ -1,0 +1,122 @@
+"""What people write on runs: names, notes, colours, and on many at once tags and the archive; each with its event."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from jobs.models import Run, RunEvent, RunTag
+from jobs.tracking.external_runs import TrackingError, check_tag
+
+NAME_LIMIT = 250
+NOTE_LIMIT = 20_000
+RUNS_LIMIT = 20_000
+AT_A_TIME = 500  # rows a statement: SQLite takes 32,766 values
+COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+def change(run: Run, *, actor: str, **fields: str) -> None:
+    """name, note or colour ('' is the derived one); each change is an event with the old and the new value. Raises
+    TrackingError with the sentence for its field."""
+    for field, value in fields.items():
+        if complaint := _complaint(field, value):
+            raise TrackingError(complaint)
+    with transaction.atomic():
+        current = Run.objects.select_for_update().get(id=run.id)
+        for field, value in fields.items():
+            old = getattr(current, field)
+            if old != value:
+                text = f"{field}: {old[:200]!r} -> {value[:200]!r}"
+                RunEvent.objects.create(run=run, actor=actor, kind=f"run.{field}", text=text)
+        Run.objects.filter(id=run.id).update(**fields)
+    for field, value in fields.items():
+        setattr(run, field, value)
+
+
+def _complaint(field: str, value: str) -> str:
+    if "\0" in value:
+        return "A NUL character cannot be kept. Leave it out."
+    if field == "name" and not 0 < len(value.strip()) <= NAME_LIMIT:
+        return f"A name has 1 to {NAME_LIMIT} characters; this one has {len(value.strip())}."
+    if field == "note" and len(value) > NOTE_LIMIT:
+        return f"A note has at most {NOTE_LIMIT:,} characters; this one has {len(value):,}. Cut it."
+    if field == "colour" and value and not COLOUR.fullmatch(value):
+        return f"'{value[:20]}' is no colour. Write one as #2f5bd7, or nothing for the derived one."
+    return ""
+
+
+def tags_of(text: str) -> dict[str, str]:
+    """`baseline, stage=final`: tags as people type them. Raises TrackingError."""
+    found = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        key, _, value = part.partition("=")
+        key, value = key.strip(), value.strip()
+        check_tag(key, value)
+        found[key] = value
+    return found
+
+
+def tag(runs: QuerySet[Run], add: Mapping[str, str], drop: Iterable[str], *, actor: str) -> int:
+    """Put tags on all these runs and take others off; returns how many runs there were."""
+    dropped = list(drop)
+    said = ", ".join(
+        [
+            *(f"+{key}={value}" if value else f"+{key}" for key, value in add.items()),
+            *(f"-{key}" for key in dropped),
+        ]
+    )
+
+    def write(ids: Sequence[str]) -> Sequence[str]:
+        RunTag.objects.filter(run__in=ids, key__in=dropped).delete()
+        rows = [RunTag(run_id=run_id, key=key, value=value) for run_id in ids for key, value in add.items()]
+        RunTag.objects.bulk_create(
+            rows,
+            batch_size=AT_A_TIME,
+            update_conflicts=True,
+            unique_fields=["run", "key"],
+            update_fields=["value"],
+        )
+        return ids
+
+    return _each_some(runs, write, actor, "tagged", said)
+
+
+def archive(runs: QuerySet[Run], *, actor: str) -> int:
+    """Hide runs from lists; nothing is deleted. Returns how many were shown before."""
+    return _set_archived(runs, actor, is_archived=True)
+
+
+def restore(runs: QuerySet[Run], *, actor: str) -> int:
+    return _set_archived(runs, actor, is_archived=False)
+
+
+def _set_archived(runs: QuerySet[Run], actor: str, *, is_archived: bool) -> int:
+    now = timezone.now()
+
+    def write(ids: Sequence[str]) -> Sequence[str]:
+        others = Run.objects.select_for_update().filter(id__in=ids, archived_at__isnull=is_archived)
+        moved = list(others.order_by("id").values_list("id", flat=True))
+        Run.objects.filter(id__in=moved).update(archived_at=now if is_archived else None)
+        return moved
+
+    return _each_some(runs, write, actor, "archived" if is_archived else "restored", "")
+
+
+def _each_some(
+    runs: QuerySet[Run], write: Callable[[Sequence[str]], Sequence[str]], actor: str, what: str, text: str
+) -> int:
+    """All or nothing; `write` says which runs it has changed. Raises TrackingError for too many."""
+    with transaction.atomic():
+        ids = sorted(runs.order_by().values_list("id", flat=True)[: RUNS_LIMIT + 1])
+        if len(ids) > RUNS_LIMIT:
+            raise TrackingError(f"More than {RUNS_LIMIT:,} runs at once are too many. Narrow the filter.")
+        changed = [
+            one for first in range(0, len(ids), AT_A_TIME) for one in write(ids[first : first + AT_A_TIME])
+        ]
+        events = [RunEvent(run_id=run_id, actor=actor, kind=f"run.{what}", text=text) for run_id in changed]
+        RunEvent.objects.bulk_create(events, batch_size=AT_A_TIME)
+    return len(changed)

@@ -1,0 +1,236 @@
+"""The doorbell: rung until heard, and never needed for correctness."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import redis
+from django.db import connection
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+
+from engine import procfs
+from jobs import broker
+from jobs.agent import doorbell, launch
+from jobs.agent.launch import Launched
+from jobs.agent.loop import Agent
+from jobs.celery import app, node_queue
+from jobs.lifecycle.transitions import move_attempt
+from jobs.models import Attempt, Job
+from jobs.scheduler import dispatch, loop
+from jobs.scheduler.dispatch import Dispatcher
+from jobs.scheduler.loop import Scheduler
+from jobs.states.jobs import FINAL, JobState
+from jobs.tasks import bell
+
+# Plays the supervisor of one attempt: two steps, then success.
+SUPERVISOR = textwrap.dedent("""
+    import sys, time
+    from engine.directory import AttemptDirectory
+    from tests.jobs.played import report, say, step
+    directory = AttemptDirectory(sys.argv[1])
+    report(directory, "running")
+    say(directory, step(1), step(2))
+    report(directory, "succeeded", "every rank finished")
+""")
+
+
+@pytest.fixture
+def rung() -> list[int]:
+    return []
+
+
+@pytest.fixture
+def dispatcher(rung) -> Dispatcher:
+    return Dispatcher(publish=lambda node, attempt: rung.append(attempt))
+
+
+@pytest.fixture
+def assigned(make_job) -> Attempt:
+    job = make_job()
+    loop.schedule(job.pool)
+    return job.attempts.get()
+
+
+def test_an_assigned_attempt_is_rung_for(assigned, dispatcher, rung):
+    assert dispatcher.ring_all() == 1
+    assert rung == [assigned.id]
+
+
+def test_it_is_rung_again_only_after_a_while(assigned, dispatcher, rung):
+    dispatcher.ring_all()
+    dispatcher.ring_all()
+    assert len(rung) == 1
+    Attempt.objects.update(rung_at=timezone.now() - timedelta(seconds=3))
+    dispatcher.ring_all()
+    assert len(rung) == 2
+
+
+def test_an_attempt_that_was_taken_over_is_not_rung_for(assigned, dispatcher, rung):
+    move_attempt(assigned.id, "starting", actor="agent")
+    dispatcher.ring_all()
+    assert not rung
+
+
+def test_a_broker_that_is_away_is_said_once_and_costs_nothing_but_a_pause(assigned, caplog):
+    calls = []
+
+    def fail(node: str, attempt: int) -> None:
+        calls.append(attempt)
+        raise OperationalError("connection refused")
+
+    dispatcher = Dispatcher(publish=fail)
+    with caplog.at_level(logging.WARNING, "jobs.scheduler.dispatch"):
+        for _ in range(3):
+            Attempt.objects.update(rung_at=None)
+            assert dispatcher.ring_all() == 0
+        assert len(calls) == 1
+        dispatcher._quiet_until = 0.0
+        dispatcher.ring_all()
+    assert len(calls) == 2
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("url", ["redis+socket:///nowhere/broker.sock", "redis://127.0.0.1:1/0"])
+def test_publishing_to_a_broker_that_is_not_there_fails_without_trying_for_long(url, monkeypatch):
+    def no_second_try(seconds: float) -> None:
+        raise AssertionError(f"waits {seconds} s for another try")
+
+    monkeypatch.setattr("kombu.utils.functional.sleep", no_second_try)
+    use_broker(monkeypatch, url)
+    with pytest.raises((OperationalError, OSError)):
+        dispatch.publish("n1", 1)
+
+
+def test_a_message_says_nothing_but_which_attempt(monkeypatch):
+    sent = {}
+    monkeypatch.setattr(app, "send_task", lambda name, **options: sent.update(options, name=name))
+    dispatch.publish("n1", 7)
+    assert (sent["name"], sent["args"], sent["queue"].name, sent["expires"]) == (
+        "jobs.ring",
+        [7],
+        "node.n1",
+        60,
+    )
+
+
+def test_only_json_is_accepted_and_nobody_can_steer_workers_by_the_broker():
+    assert app.conf.accept_content == ["json"]
+    assert not app.conf.worker_enable_remote_control
+    assert (
+        app.conf.task_acks_late and app.conf.task_reject_on_worker_lost and app.conf.worker_disable_prefetch
+    )
+
+
+def use_broker(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    app.pool.force_close_all()
+    monkeypatch.setitem(app.conf, "broker_url", url)
+    for name in ("broker_read_url", "broker_write_url"):
+        monkeypatch.setitem(app.conf, name, url)
+
+
+@pytest.fixture
+def valkey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The embedded broker on a socket of its own, and the app pointed at it."""
+    socket = tmp_path / "b" / "broker.sock"
+    server = subprocess.Popen(broker.command(socket), stdout=subprocess.DEVNULL)
+    try:
+        broker.wait_until_it_answers(socket)
+        use_broker(monkeypatch, f"redis+socket://{socket}")
+        yield socket
+    finally:
+        server.kill()
+        server.wait()
+
+
+def with_worker(node_id: str, body: threading.Thread, limit_s: float = 60.0) -> None:
+    """Run the doorbell's worker in this (main) thread until `body` has ended."""
+    stop = threading.Event()
+
+    def hang_up_at_the_end() -> None:
+        body.join(limit_s)
+        doorbell.hang_up(stop)
+
+    body.start()
+    watcher = threading.Thread(target=hang_up_at_the_end)
+    watcher.start()
+    doorbell.listen(node_id, stop)
+    watcher.join()
+    doorbell.state.should_stop = None
+    assert not body.is_alive()
+
+
+@pytest.mark.services
+def test_a_message_through_a_real_broker_rings_the_bell_of_that_node_only(valkey):
+    bell.clear()
+    heard = []
+    dispatch.publish("other", 1)
+    dispatch.publish("n1", 2)
+    with_worker("n1", threading.Thread(target=lambda: heard.append(bell.wait(30))))
+    assert heard == [True]
+    client = redis.Redis(unix_socket_path=str(valkey))
+    waiting = {
+        key.decode(): client.llen(key) for key in client.keys("*node.*") if client.type(key) == b"list"
+    }
+    assert list(waiting.values()) == [1] and "node.other" in next(iter(waiting))
+    assert node_queue("other").name == "node.other"
+
+
+@pytest.mark.services
+@pytest.mark.django_db(transaction=True)
+def test_from_submit_to_success_over_celery_and_a_real_broker(
+    valkey, node, make_job, settings, monkeypatch, tmp_path
+):
+    """Scheduler, dispatcher, broker, worker, agent, ingest: only the supervisor is played, by a real process."""
+    script = tmp_path / "supervisor.py"
+    script.write_text(SUPERVISOR)
+
+    def start(directory, warm_start):
+        child = subprocess.Popen([sys.executable, str(script), str(directory.path)], env={"PYTHONPATH": "."})
+        return Launched(child.pid, procfs.stat(child.pid).started_ticks, child)
+
+    monkeypatch.setattr(launch, "start", start)
+    monkeypatch.setattr(
+        "jobs.agent.loop.IDLE_TICK_S", 30.0
+    )  # without the doorbell this test would take half a minute
+    settings.NODE_DIR.mkdir()
+    bell.clear()
+    job = make_job()
+    stop, began = threading.Event(), time.monotonic()
+
+    def run(body) -> None:
+        try:
+            body()
+        finally:
+            connection.close()
+
+    def follow() -> None:
+        while time.monotonic() - began < 25 and Job.objects.get(id=job.id).state not in FINAL:
+            time.sleep(0.05)
+        stop.set()
+        bell.set()
+
+    agent = Agent(node, settings.NODE_DIR, bell)
+    sides = [
+        threading.Thread(target=run, args=(lambda: agent.run(stop, stops_attempts=False),)),
+        threading.Thread(target=run, args=(lambda: Scheduler().run(stop),)),
+    ]
+    sides[0].start()
+    while agent._beat_at == 0.0:  # its first look is over: from here on only the doorbell wakes it in time
+        time.sleep(0.01)
+    sides[1].start()
+    with_worker(node.id, threading.Thread(target=run, args=(follow,)))
+    for side in sides:
+        side.join()
+    job.refresh_from_db()
+    assert (job.state, job.step) == (JobState.SUCCEEDED, 2)
+    assert job.run.metrics.get(key="loss").last == 2.0

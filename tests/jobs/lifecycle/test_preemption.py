@@ -1,0 +1,137 @@
+"""A higher priority sends a lower one back to the queue: who is asked, what it costs, and what the events tell."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from jobs.agent.loop import Agent
+from jobs.lifecycle import preemption
+from jobs.models import Attempt, Job, Membership
+from jobs.models.people import Role
+from jobs.queue import job_actions
+from jobs.scheduler import loop
+from jobs.states.jobs import AttemptState, JobState
+from tests.jobs.played import checkpoint, report, say
+from tests.jobs.stage import attempt_of, take
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def lead(team, owner):
+    Membership.objects.update(role=Role.LEAD)
+
+
+@pytest.fixture
+def agent(node, settings) -> Agent:
+    settings.NODE_DIR.mkdir()
+    return Agent(node, settings.NODE_DIR)
+
+
+@pytest.fixture
+def low(agent, make_job, settings):
+    """A job of low priority that has been running on all devices for ten minutes; with its directory."""
+    job = make_job("priority=low", devices=2)
+    _, directory = take(job, settings.NODE_DIR)
+    Attempt.objects.update(started_at=timezone.now() - timedelta(minutes=10))
+    report(directory, "running")
+    agent.tick()
+    return job, directory
+
+
+def now(job: Job) -> Job:
+    return Job.objects.get(id=job.id)
+
+
+def test_the_lower_job_stops_at_a_checkpoint_waits_again_and_resumes(agent, low, make_job, settings):
+    job, directory = low
+    high = make_job("priority=high", devices=2)
+    assert loop.schedule(high.pool) == 0
+    assert now(job).state == JobState.STOPPING
+    agent.tick()
+    assert directory.read_control() == "stop"
+    say(directory, checkpoint(directory, 40))
+    report(directory, "stopped", "stopped on request")
+    agent.tick()
+    waiting = now(job)
+    reason = f"Preempted by job {high.id} (priority high)"
+    assert waiting.state == JobState.QUEUED
+    assert waiting.waiting_reason == f"{reason}; resumes from step 40."
+    assert attempt_of(job).reason == f"{reason}."
+    assert loop.schedule(high.pool) == 1
+    assert (now(high).state, now(job).state) == (JobState.SCHEDULED, JobState.QUEUED)
+    job_actions.cancel(now(high), actor="olga")
+    _, again = take(job, settings.NODE_DIR)
+    assert again.read_placement().resume_from == str(directory.checkpoints / "step-00000040")
+
+
+def test_the_events_tell_the_story_in_both_jobs(agent, low, make_job):
+    job, directory = low
+    high = make_job("priority=high", devices=2)
+    loop.schedule(high.pool)
+    agent.tick()
+    report(directory, "stopped", "stopped on request")
+    agent.tick()
+    told = [(e.kind, e.actor, e.text) for e in job.events.order_by("id")][-3:]
+    reason = f"Preempted by job {high.id} (priority high)"
+    assert told == [
+        ("job.stopping", "scheduler", f"{reason}; {preemption.YIELD}."),
+        ("attempt.stopped", "agent:a", f"{reason}."),
+        ("job.queued", "agent:a", f"{reason}; starts again from step 0."),
+    ]
+    assert high.events.filter(kind="note.info", text__contains=job.id).exists()
+
+
+def test_it_costs_no_retry(agent, low, make_job, settings):
+    settings.RETRY_LIMIT = 0
+    job, directory = low
+    loop.schedule(make_job("priority=high", devices=2).pool)
+    report(directory, "stopped", "stopped on request")
+    agent.tick()
+    assert now(job).state == JobState.QUEUED
+
+
+def test_it_is_asked_once_and_nobody_else_with_it(low, make_job):
+    job, _ = low
+    high = make_job("priority=high", devices=1)
+    for _ in range(3):
+        loop.schedule(high.pool)
+    assert job.events.filter(kind="job.stopping").count() == 1
+    assert not preemption.ask_back(attempt_of(job).id, actor="tom", reason="Drained")
+
+
+@pytest.mark.parametrize("change", ["preemptible=false", "priority=high"])
+def test_some_jobs_are_never_sent_back(agent, make_job, settings, change):
+    job = make_job(change, devices=2)
+    take(job, settings.NODE_DIR)
+    Attempt.objects.update(started_at=timezone.now() - timedelta(minutes=10))
+    loop.schedule(make_job("priority=high", devices=2).pool)
+    assert now(job).state == JobState.STARTING
+
+
+def test_a_job_that_has_hardly_begun_is_left_alone(low, make_job):
+    job, _ = low
+    Attempt.objects.update(started_at=timezone.now() - timedelta(seconds=10))
+    loop.schedule(make_job("priority=high", devices=2).pool)
+    assert now(job).state != JobState.STOPPING
+
+
+def test_a_person_may_cancel_what_is_being_sent_back(agent, low, make_job):
+    job, directory = low
+    loop.schedule(make_job("priority=high", devices=2).pool)
+    job_actions.cancel(now(job), actor="tom", reason="Not worth it.")
+    report(directory, "stopped", "stopped on request")
+    agent.tick()
+    assert (now(job).state, now(job).reason) == (JobState.CANCELLED, "Not worth it.")
+    assert attempt_of(job).state == AttemptState.STOPPED
+
+
+def test_an_attempt_that_ended_meanwhile_is_not_asked(low):
+    job, _ = low
+    attempt = attempt_of(job)
+    Attempt.objects.update(state=AttemptState.SUCCEEDED)
+    assert not preemption.ask_back(attempt.id, actor="scheduler", reason="Preempted")
+    assert attempt_of(job).yield_reason == ""

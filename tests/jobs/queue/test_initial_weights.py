@@ -1,0 +1,192 @@
+"""Jobs that begin with another run's weights: found, checked at submit, kept from deletion, handed to the ranks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.checkpoints.folder import is_held
+from engine.checkpoints.huggingface.export import export
+from engine.checkpoints.huggingface.shapes import GPT2
+from engine.spec.problems import Problem, SpecError
+from jobs.agent.launch import LaunchError
+from jobs.attempts import checkpoints
+from jobs.attempts.ingest import ingest
+from jobs.attempts.retention import tidy
+from jobs.lifecycle.ending import end
+from jobs.lifecycle.transitions import move_job
+from jobs.models import Checkpoint, Job
+from jobs.nodes import inventory
+from jobs.queue import job_actions
+from jobs.states.jobs import AttemptState, Cause, JobState, StateError
+from tests.engine.checkpoints.made import small, write_checkpoint
+from tests.jobs.played import checkpoint, say
+from tests.jobs.stage import take
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def node_dir(settings: Any, node: Any) -> Path:
+    settings.NODE_DIR.mkdir()
+    (settings.NODE_DIR / "node_id").write_text(node.id)
+    assert inventory.node_id(settings.NODE_DIR) == node.id
+    return settings.NODE_DIR
+
+
+@pytest.fixture
+def parent(make_job, node_dir) -> Job:
+    """A job whose run has checkpoints at steps 20 (the best), 40 and 60, and has ended."""
+    job = make_job(name="parent")
+    attempt, directory = take(job, node_dir)
+    for step, loss in ((20, 1.5), (40, 1.9), (60, 1.7)):
+        line = checkpoint(directory, step)
+        manifest = {"format": 2, "step": step, "files": {}, "spec": job.spec, "layout": {}}
+        (directory.checkpoints / line.text / "manifest.json").write_text(json.dumps(manifest))
+        say(directory, judged(line, loss))
+    ingest(attempt)
+    end(attempt, AttemptState.SUCCEEDED, "Finished.", Cause.DONE)
+    return Job.objects.get(id=job.id)
+
+
+def judged(line: Any, loss: float) -> Any:
+    return type(line)(
+        line.k, line.at, line.source, step=line.step, text=line.text, seconds=line.seconds,
+        metrics={"validation_loss": loss, "checkpoint_block_s": 0.01},
+    )  # fmt: skip
+
+
+def refused(make_job, *changes: str) -> tuple[Problem, ...]:
+    with pytest.raises(SpecError) as caught:
+        make_job(*changes)
+    return caught.value.problems
+
+
+@pytest.mark.parametrize(("text", "step"), [("{}", 60), ("{}@best", 20), ("{}@40", 40)])
+def test_a_run_its_best_and_a_step_are_found_and_pinned(parent, make_job, text, step):
+    job = make_job(f"start_from={text.format(parent.run.id)}")
+    assert job.spec["start_from"] == f"{parent.run.id}@{step}"
+    assert job.start_checkpoint.step == step
+    assert job.start_checkpoint.run == parent.run
+
+
+def test_ranks_are_told_the_folder_and_what_it_is(parent, make_job, node_dir):
+    job = make_job(f"start_from={parent.run.id}@40")
+    _, directory = take(job, node_dir)
+    placement = directory.read_placement()
+    assert placement.start_from == parent.run.checkpoints.get(step=40).path
+    assert placement.start_title == f"run parent ({parent.run.id}) at step 40"
+    assert placement.resume_from is None
+
+
+def test_weights_of_another_shape_are_refused_at_each_field_with_what_fits(parent, make_job):
+    problems = refused(make_job, f"start_from={parent.run.id}", "model.width=64", "data.vocab_size=512")
+    assert [(one.field, dict(one.fix)) for one in problems] == [
+        ("model.width", {"model.width": 128}),
+        ("data.vocab_size", {"data.vocab_size": 2048}),
+    ]
+    assert "at step 60 have model.width 128 and not 64; they fit no other value." in problems[0].message
+    fixed = [f"{path}={value}" for one in problems for path, value in one.fix.items()]
+    assert make_job(f"start_from={parent.run.id}", *fixed).start_checkpoint
+
+
+def test_a_step_that_is_not_there_is_refused_with_those_that_are(parent, make_job):
+    [problem] = refused(make_job, f"start_from={parent.run.id}@50")
+    assert problem.message.endswith("has no checkpoint '50'; there are steps 20, 40, 60.")
+    assert make_job(f"start_from={problem.fix['start_from']}").start_checkpoint.step == 60
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("0123456789ab", "Team Research has no run '0123456789ab'."),
+        ("nowhere", "'nowhere' is neither a run of this team nor a folder inside the data folder."),
+        ("../secret", "is neither a run of this team nor a folder inside the data folder."),
+    ],
+)
+def test_what_is_nothing_is_refused_with_what_may_stand_there(parent, make_job, text, said):
+    [problem] = refused(make_job, f"start_from={text}")
+    assert said in problem.message and problem.field == "start_from"
+
+
+def test_another_teams_run_is_as_good_as_none(parent, stranger, other_team, make_spec):
+    with pytest.raises(SpecError, match="Team Others has no run"):
+        job_actions.submit(spec=make_spec(f"start_from={parent.run.id}"), team=other_team, owner=stranger)
+
+
+def test_a_checkpoint_of_one_node_of_several_is_refused_unless_nodes_share_a_folder(
+    parent, make_node, make_job
+):
+    make_node("b", devices=2)
+    [problem] = refused(make_job, f"start_from={parent.run.id}")
+    assert "lies on node a, and pool 'default' has b too." in problem.message
+    Checkpoint.objects.update(is_shared=True)
+    assert make_job(f"start_from={parent.run.id}").start_checkpoint.step == 60
+
+
+def test_it_is_held_until_the_job_has_ended(parent, make_job, node, node_dir):
+    job = make_job(f"start_from={parent.run.id}@20")
+    path = Path(job.start_checkpoint.path)
+    assert is_held(path), "at once, where this machine can reach it"
+    (path / f"held-{job.id}").unlink()
+    checkpoints.look_after(node)
+    assert is_held(path), "and by the agent of its node elsewhere"
+    move_job(job.id, JobState.CANCELLED, actor="tom")
+    checkpoints.look_after(node)
+    assert not is_held(path)
+
+
+def test_tidying_leaves_what_a_job_starts_from(parent, make_job, node_dir):
+    job = make_job(f"start_from={parent.run.id}@20")
+    for number in (2, 3):
+        move_job(parent.id, JobState.FAILED, actor="test")
+        Job.objects.filter(id=parent.id).update(state=JobState.QUEUED)
+        attempt, directory = take(Job.objects.get(id=parent.id), node_dir)
+        say(directory, checkpoint(directory, 60 + number))
+        end(attempt, AttemptState.FAILED, "boom", Cause.WORKLOAD)
+    tidy(node_dir, keep=1)
+    assert Path(job.start_checkpoint.path).is_dir()
+
+
+def test_one_that_has_gone_is_seen_and_a_retry_that_needs_it_is_refused(parent, make_job, node):
+    job = make_job(f"start_from={parent.run.id}@20")
+    (Path(job.start_checkpoint.path) / "manifest.json").unlink()
+    checkpoints.look_after(node)
+    assert [one.step for one in checkpoints.of_run(parent.run)] == [60, 40]
+    move_job(job.id, JobState.CANCELLED, actor="tom")
+    with pytest.raises(StateError, match="at step 20, and that checkpoint has been deleted"):
+        job_actions.retry(Job.objects.get(id=job.id), actor="tom")
+
+
+def test_a_hugging_face_folder_inside_the_data_folder_will_do(make_job, settings, node_dir, tmp_path):
+    spec = small()
+    entries = GPT2.entries(spec.model)
+    weights = {entry.ours: np.zeros((1, 1), np.float32) for entry in entries}
+    export(write_checkpoint(tmp_path, spec, weights), settings.CORPUS_ROOT / "gpt")
+    changes = [
+        f"model.{name}={value}" for name, value in small().model.model_dump().items() if value is not None
+    ]
+    job = make_job("start_from=gpt", "data.tokenizer=bytes", *changes)
+    assert (job.start_checkpoint, job.spec["start_from"]) == (None, "gpt")
+    _, directory = take(job, node_dir)
+    assert directory.read_placement().start_from == str(settings.CORPUS_ROOT / "gpt")
+    problems = refused(make_job, "start_from=gpt", "data.tokenizer=bytes", *changes, "model.layers=3")
+    assert "The weights of the folder gpt have model.layers 2 and not 3" in problems[0].message
+
+
+def test_a_folder_that_this_node_lacks_ends_the_attempt_with_the_reason(parent, make_job, node_dir):
+    job = make_job(f"start_from={parent.run.id}@20")
+    Checkpoint.objects.filter(step=20).update(path="/gone")
+    with pytest.raises(LaunchError, match="there is no folder /gone"):
+        take(job, node_dir)
+
+
+def test_the_rows_tell_size_loss_and_place(parent):
+    rows = list(checkpoints.of_run(parent.run))
+    assert [(one.step, one.validation_loss) for one in rows] == [(60, 1.7), (40, 1.9), (20, 1.5)]
+    assert all(one.size_bytes > 0 and Path(one.path).is_dir() for one in rows)
+    assert checkpoints.best(parent.run).step == 20

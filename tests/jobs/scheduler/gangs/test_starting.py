@@ -1,0 +1,143 @@
+"""A gang starts on all its nodes together, or on none."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.utils import timezone
+
+from jobs.agent import launch
+from jobs.agent.launch import LaunchError
+from jobs.models import Attempt, Job, Lease
+from jobs.queue import job_actions
+from jobs.scheduler import gangs, loop
+from jobs.states.jobs import AttemptState, JobState, MemberState
+from tests.jobs.played import checkpoint, report, say
+from tests.jobs.scheduler.gangs.played import parts
+from tests.jobs.stage import attempt_of, states
+
+pytestmark = pytest.mark.django_db
+
+
+def test_no_rank_starts_before_every_node_is_armed(played, job):
+    played.arm("a")
+    assert played.controls() == {"a": "prepare", "b": "prepare"}
+    assert states(job) == (JobState.SCHEDULED, AttemptState.ASSIGNED)
+
+
+def test_all_start_with_one_rank_map_once_every_node_is_armed(played, job):
+    played.arm()
+    played.tick()
+    assert played.controls() == {"a": "run", "b": "run"}
+    assert states(job) == (JobState.STARTING, AttemptState.STARTING)
+    for name, ranks in (("a", [0, 1]), ("b", [2, 3])):
+        placement = played.started[name].read_placement()
+        assert (placement.master_addr, placement.master_port) == ("10.0.0.7", 29500)
+        assert [(s.rank, s.local_rank) for s in placement.seats] == list(zip(ranks, [0, 1], strict=True))
+        assert placement.world_size == 4
+        assert placement.has_other_nodes
+    assert [seat["rank"] for seat in attempt_of(job).placement["seats"]] == [0, 1, 2, 3]
+
+
+def test_a_restarted_agent_goes_on_where_it_was(played, job):
+    played.arm("a")
+    played.restart("a")
+    played.restart("b")
+    report(played.started["b"], "armed")
+    for _ in range(3):
+        played.tick()
+    assert played.controls() == {"a": "run", "b": "run"}
+
+
+def test_checkpoints_of_all_nodes_go_to_one_folder(played, job, settings):
+    played.tick()
+    folders = {directory.checkpoints.resolve() for directory in played.started.values()}
+    assert folders == {Path(settings.CHECKPOINT_ROOT) / f"{job.id}-1"}
+
+
+def test_every_node_begins_with_the_weights_that_another_run_left_in_their_folder(
+    played, job, owner, team, make_spec
+):
+    played.run()
+    line = checkpoint(played.started["a"], 20)
+    kept = played.started["a"].checkpoints.resolve() / line.text
+    manifest = {"format": 2, "step": 20, "files": {}, "spec": job.spec, "layout": {}}
+    (kept / "manifest.json").write_text(json.dumps(manifest))
+    say(played.started["a"], line)
+    played.tick()
+    played.all_report("succeeded", "All 200 steps were done.")
+    played.tick()
+    child = job_actions.submit(spec=make_spec(f"start_from={job.run.id}", devices=4), team=team, owner=owner)
+    loop.schedule(child.pool)
+    played.tick()
+    assert child.spec["start_from"] == f"{job.run.id}@20"
+    told = {directory.read_placement().start_from for directory in played.started.values()}
+    assert told == {str(kept)}
+
+
+def test_a_node_that_never_answers_breaks_the_gang_up_and_costs_no_retry(played, job):
+    agent_b = played.agents.pop("b")
+    played.arm("a")
+    Attempt.objects.update(assigned_at=timezone.now() - timedelta(seconds=61))
+    gangs.look_after_all()
+    played.tick()
+    assert played.controls() == {"a": "abort"}
+    report(played.started["a"], "stopped", "the gang was broken up, before the ranks were started")
+    played.tick()
+    assert states(job) == (JobState.QUEUED, AttemptState.STOPPED)
+    assert "node b was not ready within 60 s" in Job.objects.get().waiting_reason
+    assert not Lease.objects.filter(is_active=True).exists()
+    agent_b.tick()
+    assert "b" not in played.started, "an agent that wakes up late starts nothing"
+
+
+def test_a_node_that_cannot_hold_its_devices_breaks_the_gang_up_at_once(played, job):
+    played.arm("a")
+    report(played.started["b"], "failed", "device b-0 is still held")
+    played.tick()
+    played.tick()
+    assert played.controls()["a"] == "abort"
+    report(played.started["a"], "stopped", "the gang was broken up")
+    played.tick()
+    assert states(job) == (JobState.QUEUED, AttemptState.STOPPED)
+    assert "node b: device b-0 is still held" in Job.objects.get().waiting_reason
+
+
+def test_a_job_whose_gang_never_comes_together_fails_in_the_end(played, job, monkeypatch):
+    def refuse(*_):
+        raise LaunchError("No memory.")
+
+    monkeypatch.setattr(launch, "start", refuse)
+    for _ in range(gangs.PREPARE_FAILURES):
+        assert states(job)[0] == JobState.SCHEDULED
+        played.tick()
+        gangs.look_after_all()
+        loop.schedule(job.pool)
+    assert states(job)[0] == JobState.FAILED
+    assert "No memory. (5 times in a row)" in Job.objects.get().reason
+
+
+def test_a_device_that_is_still_held_is_waited_for_however_often_the_gang_meets_it(played, job):
+    for _ in range(2 * gangs.PREPARE_FAILURES):
+        assert states(job)[0] == JobState.SCHEDULED
+        played.arm("a")
+        report(played.started["b"], "failed", "device b-0 is still held", cause="device_held")
+        played.tick()
+        report(played.started["a"], "stopped", "the gang was broken up")
+        played.tick()
+        assert states(job)[0] == JobState.QUEUED
+        loop.schedule(job.pool)
+
+
+def test_a_cancelled_gang_is_let_go(played, job):
+    played.arm("a")
+    job_actions.cancel(job, actor="tom")
+    played.tick()
+    assert played.controls() == {"a": "abort", "b": "abort"}
+    played.all_report("stopped", "the gang was broken up")
+    played.tick()
+    assert states(job) == (JobState.CANCELLED, AttemptState.STOPPED)
+    assert parts(job) == [MemberState.STOPPED] * 2
