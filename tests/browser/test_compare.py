@@ -21,14 +21,15 @@ SPIKE_STEP = 1_234
 SPIKE = 900.0
 LOG_RUNS = f"""
 import json, math, time
-from jobs import params, series, tracking
+from jobs import series
+from jobs.tracking import external_runs, params
 from jobs.models import Membership
 from jobs.series import Point
 member = Membership.objects.select_related("team", "user").first()
 now = time.time()
 ids = []
 for number in range(6):
-    run = tracking.create(team=member.team, owner=member.user, name=f"seed {{number}}", origin="test")
+    run = external_runs.create(team=member.team, owner=member.user, name=f"seed {{number}}", origin="test")
     params.store(run, {{"model.layers": str(2 + number // 3), "seed": str(number)}})
     points = []
     for step in range({STEPS}):

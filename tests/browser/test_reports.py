@@ -12,10 +12,11 @@ from tests.running import Fourwalls
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 LOG_RUN = """
-from jobs import series, tracking
+from jobs import series
+from jobs.tracking import external_runs
 from jobs.models import Membership
 member = Membership.objects.select_related("team", "user").first()
-run = tracking.create(team=member.team, owner=member.user, name="reported", origin="fourwalls")
+run = external_runs.create(team=member.team, owner=member.user, name="reported", origin="fourwalls")
 points = [series.Point("loss", "run", step, 1000.0 + step, 5.0 - step / 10) for step in range(30)]
 series.append(run.id, 1, "s", 0, points)
 print("run:" + run.id)

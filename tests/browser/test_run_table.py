@@ -14,11 +14,14 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 MAKE_RUNS = """
 import time
-from jobs import params, people, series, tracking
-owner = people.ensure_first_team_and_user()
-team = people.first_writable_team(owner)
+from jobs import series
+from jobs.tracking import params
+from jobs.people import accounts
+from jobs.tracking import external_runs
+owner = accounts.ensure_first_team_and_user()
+team = accounts.first_writable_team(owner)
 for number in range(12):
-    run = tracking.create(team=team, owner=owner, name=f"run-{number:02}", origin="test")
+    run = external_runs.create(team=team, owner=owner, name=f"run-{number:02}", origin="test")
     params.store(run, {"model.layers": str(4 + number % 3), "seed": str(number)})
     series.append(run.id, 0, "test", 0, [series.Point("loss", "run", 1, time.time(), 10.0 - number)])
 """

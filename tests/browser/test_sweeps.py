@@ -17,13 +17,15 @@ ENDED = """
 import time
 from django.contrib.auth.models import User
 from engine.spec.spec import parse
-from jobs import people, series, sweeps
+from jobs import series
+from jobs.people import accounts
+from jobs.sweeps import sweep_actions
 from jobs.models import Job, Run, Sweep
-owner = people.ensure_first_team_and_user()
+owner = accounts.ensure_first_team_and_user()
 spec = parse({"name": "ended", "parallel": {"data": 1}})
 values = {"vary": {"optimiser.learning_rate": [1e-4, 1e-3]}, "metric": "loss"}
-sweep = sweeps.submit(spec=spec, values=values, team=people.first_writable_team(owner), owner=owner)
-sweeps.cancel(sweep, "admin", "Enough.")
+sweep = sweep_actions.submit(spec=spec, values=values, team=accounts.first_writable_team(owner), owner=owner)
+sweep_actions.cancel(sweep, "admin", "Enough.")
 for run in Run.objects.filter(job__sweep=sweep).select_related("job"):
     at = run.job.sweep_number
     points = [series.Point("loss", "run", step, time.time() + step, 5.0 / at + 1 / step) for step in range(1, 40)]

@@ -10,12 +10,14 @@ from tests.running import Fourwalls
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 LOG_RUNS = """
-from jobs import params, series, tracking
+from jobs import series
+from jobs.tracking import params
+from jobs.tracking import external_runs
 from jobs.models import Membership
 from jobs.series import Point
 member = Membership.objects.select_related("team", "user").first()
 for number in range(20):
-    run = tracking.create(team=member.team, owner=member.user, name=f"trial {number}", origin="fourwalls")
+    run = external_runs.create(team=member.team, owner=member.user, name=f"trial {number}", origin="fourwalls")
     params.store(run, {"lr": str(10 ** -(1 + number % 4)), "optimiser": ("adamw", "sgd")[number % 2]})
     values = {"loss": 1.0 + number, "tokens_per_s": 100.0 + 10 * number}
     series.append(run.id, 1, "s", 0, [Point(key, "run", 1, 1.0, value) for key, value in values.items()])

@@ -25,7 +25,8 @@ import django
 django.setup()
 from django.contrib.auth.models import User
 from django.test import Client
-from jobs import series, states
+from jobs import series
+from jobs.lifecycle import transitions
 from jobs.models import *
 from jobs.series import Point
 scope = globals()

@@ -14,9 +14,9 @@ from dashboard import live
 from dashboard.changes import Change, Watch
 from dashboard.live import Hub, Listener, Wishes
 from jobs import series
+from jobs.lifecycle import transitions
 from jobs.models import Device, Event, Job, Membership, Node, Pool, Run, Team
 from jobs.series import Point
-from jobs.states import jobs
 
 ALL = Wishes(None, True, True)
 
@@ -105,14 +105,14 @@ def test_a_job_is_told_of_when_it_moves_and_when_something_is_noted_and_not_agai
     job, _, _ = world
     watch = Watch()
     assert told(watch, "job") == []
-    jobs.move_job(job.id, "scheduled", actor="scheduler")
+    transitions.move_job(job.id, "scheduled", actor="scheduler")
     assert told(watch, "job") == [job.id]
     assert told(watch, "job") == []
     Event.objects.create(job=job, actor="rank0", kind="note.info", text="hello")
     assert told(watch, "job") == [job.id]
     Job.objects.update(waiting_reason="for two devices")
     assert told(watch, "job") == [job.id]
-    jobs.move_job(job.id, "cancelled", actor="owner")
+    transitions.move_job(job.id, "cancelled", actor="owner")
     assert told(watch, "job") == [job.id]
     assert told(watch, "job") == []
 

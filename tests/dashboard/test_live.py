@@ -53,7 +53,7 @@ def test_a_job_that_moves_is_told_to_its_team_and_not_to_a_stranger(server):
     job_id, run_id = server.job("ann", "blue")
     _, other = server.job("eve", "red")
     ann, eve = Browser(server, "ann"), Browser(server, "eve", f"?jobs=1&run={run_id}&run={other}")
-    server.do(f"states.move_job({job_id!r}, 'stopping', actor='ann')")
+    server.do(f"transitions.move_job({job_id!r}, 'stopping', actor='ann')")
     server.append(run_id, 0)
     data, _ = ann.wait_for("job", id=job_id, state="stopping")
     assert data["run"] == run_id
@@ -91,7 +91,7 @@ def test_a_reading_of_a_device_is_told_to_everybody_who_looks_at_pools(server):
 
 def test_who_comes_late_is_told_what_happened_while_the_page_was_on_its_way(server):
     job_id, _ = server.job("ann", "blue")
-    server.do(f"states.move_job({job_id!r}, 'stopping', actor='ann')")
+    server.do(f"transitions.move_job({job_id!r}, 'stopping', actor='ann')")
     ann = Browser(server, "ann")
     ann.wait_for("job", id=job_id, state="stopping")
     ben = Browser(server, "ben")

@@ -216,7 +216,7 @@ def _choose_dtype(spec: Spec, seat: Seat, placement: Placement, recorder: Record
     if spec.precision.dtype == "auto" and placement.resume_from:
         # Another node may decide otherwise; the run goes on as it began.
         dtype = str(read_manifest(Path(placement.resume_from))["layout"]["dtype"])
-        why, level = f"Number format {dtype}, as in the state.", "info"
+        why, level = f"Number format {dtype}, as in the checkpoint.", "info"
     else:
         dtype, why, level = resolve_dtype(spec, seat.device_kind, Path(placement.data_dir))
     if recorder.rank == 0:

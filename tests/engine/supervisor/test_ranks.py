@@ -102,7 +102,7 @@ def test_strays_of_the_attempt_are_killed_and_no_others(
 def test_a_stray_of_an_earlier_supervisor_is_known_by_its_tag(bystander: subprocess.Popen[bytes]) -> None:
     # `tagged` is found by its environment alone in a process that is not its ancestor.
     tagged = subprocess.Popen(["sleep", "600"], env=os.environ | {"FOURWALLS_ATTEMPT": "/this/attempt"})
-    code = "from engine.supervisor import sweep; print(sweep.kill_strays('/this/attempt'))"
+    code = "from engine.supervisor import cleanup; print(cleanup.kill_strays('/this/attempt'))"
     said = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
     ).stdout
