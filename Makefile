@@ -37,7 +37,7 @@ clean:
 	rm -rf $(VENV) build *.egg-info
 
 $(VENV)/.engine: pyproject.toml constraints.txt
-	@$(PYTHON) dashboard/preflight.py
+	@$(PYTHON) dashboard/server/preflight.py
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing pinned packages into $(VENV); this takes a few minutes the first time."
 	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt ".[engine,parquet]" $(PIP_ARGS) || \

@@ -8,6 +8,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.settings")
 _django = get_asgi_application()
 
 from dashboard.api.short_way import beside  # noqa: E402  (needs the apps to be ready)
-from dashboard.threads import kept  # noqa: E402
+from dashboard.server.threads import kept  # noqa: E402
 
 application = beside(kept(_django))

@@ -1,4 +1,4 @@
-"""Every setting. What differs between machines comes from the environment, read by dashboard.env."""
+"""Every setting. What differs between machines comes from the environment, read by dashboard.server.env."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
-from dashboard import env
+from dashboard.server import env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 # Everything a running Fourwalls writes: database, broker socket, nodes, attempts, prepared corpora.
@@ -44,7 +44,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "dashboard.middleware.ContentSecurityPolicy",
+    "dashboard.server.middleware.ContentSecurityPolicy",
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -99,7 +99,7 @@ WHITENOISE_KEEP_ONLY_HASHED_FILES = True  # nothing asks for the others; half th
 STATICFILES_DIRS = [BASE_DIR / "dashboard" / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "dashboard.storage.HashedStaticFiles"},
+    "staticfiles": {"BACKEND": "dashboard.server.storage.HashedStaticFiles"},
 }
 
 # Broker: a Redis or Valkey elsewhere, or the embedded one on a unix socket that only this user can open.

@@ -1,4 +1,4 @@
-"""Every route on one screen."""
+"""All routes: one line a page family, then the APIs."""
 
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
@@ -7,123 +7,33 @@ from django.views.generic import RedirectView
 
 from dashboard.api import points
 from dashboard.api.api import urls as api_urls
-from dashboard.live import live
+from dashboard.live.stream import live
 from dashboard.mlflow import routes as mlflow
-from dashboard.views import (
-    accounting,
-    accuracy,
-    advice,
-    comments,
-    compare,
-    data,
-    errors,
-    jobs,
-    nodes,
-    people,
-    pool_settings,
-    pools,
-    queue,
-    reports,
-    run_about,
-    run_checkpoints,
-    run_marks,
-    runs,
-    saved,
-    scrape,
-    submit,
-    sweeps,
-    table,
-    templates,
-    tokens,
-    traces,
-    tradeoffs,
-    verdicts,
+from dashboard.pages.people import error_views
+
+# The run table stands before the run page: both begin with runs/.
+FAMILIES = (
+    "people",
+    "submit",
+    "jobs",
+    "table",
+    "runs",
+    "sweeps",
+    "compare",
+    "planning",
+    "reports",
+    "data",
+    "pools",
+    "nodes",
+    "accounting",
+    "metrics",
 )
-from dashboard.wishes import WISHES
 
 urlpatterns = [
+    *[path("", include(f"dashboard.pages.{family}.urls")) for family in FAMILIES],
     path("", RedirectView.as_view(pattern_name="jobs"), name="home"),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
-    path("login/<str:token>/", people.login_by_link, name="login-link"),
     path("logout/", LogoutView.as_view(), name="logout"),
-    path("submit/", submit.submit, name="submit"),
-    path("submit/check/", submit.check, name="submit-check"),
-    path("templates/save/", templates.save, name="template-save"),
-    path("templates/<str:template_id>/change/", templates.change, name="template-change"),
-    path("templates/<str:template_id>/delete/", templates.delete, name="template-delete"),
-    path("jobs/", jobs.listing, name="jobs"),
-    *[path(f"jobs/<str:job_id>/{name}/", jobs.wish, {"name": name}, name=f"job-{name}") for name in WISHES],
-    path("queue/", queue.listing, name="queue"),
-    path("queue/<str:job_id>/move/", queue.move, name="queue-move"),
-    path("queue/<str:job_id>/priority/", queue.prioritise, name="queue-priority"),
-    path("runs/", table.listing, name="runs"),
-    path("runs/complete/", table.complete, name="runs-complete"),
-    path("runs/columns/", table.picker, name="runs-columns"),
-    path("runs/save/", table.save, name="runs-save"),
-    path("runs/count/", run_marks.count, name="runs-count"),
-    path("runs/many/<str:act>/", run_marks.many, name="runs-many"),
-    path("runs/<str:run_id>/", runs.detail, name="run"),
-    path("runs/<str:run_id>/comments/", comments.listing, name="run-comments"),
-    path("runs/<str:run_id>/comments/write/", comments.write, name="run-comment-write"),
-    path("runs/<str:run_id>/comments/<int:comment_id>/change/", comments.change, name="run-comment-change"),
-    path("runs/<str:run_id>/comments/<int:comment_id>/delete/", comments.delete, name="run-comment-delete"),
-    path("runs/<str:run_id>/about/", run_about.about, name="run-about"),
-    path("runs/<str:run_id>/change/", run_marks.change, name="run-change"),
-    path("runs/<str:run_id>/check-verdict/", verdicts.check, name="verdict-check"),
-    path("runs/<str:run_id>/log/", runs.log, name="run-log"),
-    path("runs/<str:run_id>/artefacts/<str:artefact_id>/", runs.artefact, name="run-artefact"),
-    path("runs/<str:run_id>/timeline/", traces.part, name="run-timeline"),
-    path("runs/<str:run_id>/trace/", traces.ask, name="run-trace"),
-    path("runs/<str:run_id>/traces/<int:file_id>/", traces.file, name="run-trace-file"),
-    path("runs/<str:run_id>/layout/", run_checkpoints.layout, name="run-layout"),
-    path(
-        "runs/<str:run_id>/checkpoints/<int:step>/<str:form>/", run_checkpoints.files, name="run-checkpoint"
-    ),
-    path("runs/<str:run_id>/<str:name>/", runs.part, name="run-part"),
-    path("sweeps/", sweeps.listing, name="sweeps"),
-    path("sweeps/submit/", sweeps.submit, name="sweep-submit"),
-    path("sweeps/<str:sweep_id>/", sweeps.detail, name="sweep"),
-    path("sweeps/<str:sweep_id>/<str:name>/", sweeps.wish, name="sweep-wish"),
-    path("compare/", compare.compare, name="compare"),
-    path("compare/why/", verdicts.why, name="compare-why"),
-    path("compare/figures/", compare.figures, name="compare-figures"),
-    path("trade-offs/", tradeoffs.page, name="tradeoffs"),
-    path("reports/", reports.listing, name="reports"),
-    path("reports/write/", reports.write, name="report-write"),
-    path("reports/preview/", reports.preview, name="report-preview"),
-    path("reports/<str:report_id>/", reports.show, name="report"),
-    path("reports/<str:report_id>/change/", reports.change, name="report-change"),
-    path("reports/<str:report_id>/delete/", reports.delete, name="report-delete"),
-    path("v/save/", saved.save, name="saved-view-save"),
-    path("v/<str:view_id>/", saved.show, name="saved-view"),
-    path("v/<str:view_id>/change/", saved.change, name="saved-view-change"),
-    path("v/<str:view_id>/delete/", saved.delete, name="saved-view-delete"),
-    path("data/", data.listing, name="data"),
-    path("data/upload/", data.upload, name="data-upload"),
-    path("data/<str:dataset_id>/", data.detail, name="dataset"),
-    path("data/<str:dataset_id>/change/", data.change, name="dataset-change"),
-    path("data/<str:dataset_id>/refused/", data.refused, name="dataset-refused"),
-    *[
-        path(f"data/<str:dataset_id>/{name}/", data.wish, {"name": name}, name=f"dataset-{name}")
-        for name in data.WISHES
-    ],
-    path("pools/", pools.listing, name="pools"),
-    path("pools/map/", pools.map_data, name="pools-map"),
-    path("pools/<str:name>/tokens/", tokens.listing, name="pool-tokens"),
-    path("pools/<str:name>/tokens/<int:token_id>/revoke/", tokens.revoke, name="token-revoke"),
-    path("pools/<str:name>/settings/", pool_settings.settings, name="pool-settings"),
-    path("pools/<str:name>/settings/changes/", pool_settings.changes, name="pool-changes"),
-    path("pools/<str:name>/settings/quotas/<str:team>/", pool_settings.quota, name="pool-quota"),
-    path("advice/", advice.page, name="advice"),
-    path("accuracy/", accuracy.page, name="accuracy"),
-    path("accuracy/csv/", accuracy.save, name="accuracy-csv"),
-    path("accounting/", accounting.page, name="accounting"),
-    path("accounting/csv/", accounting.save, name="accounting-csv"),
-    path("nodes/<str:node_id>/", nodes.detail, name="node"),
-    path("nodes/<str:node_id>/probe/", nodes.probe, name="node-probe"),
-    path("nodes/<str:node_id>/devices/<str:device_id>/", nodes.mark, name="device-mark"),
-    path("nodes/<str:node_id>/<str:verb>/", nodes.ask, name="node-ask"),
-    path("metrics", scrape.metrics, name="metrics"),
     path("live", live, name="live"),
     path("api/v1/runs/<str:run_id>/points", points.take, name="points"),
     path("api/v1/", api_urls()),
@@ -132,4 +42,4 @@ urlpatterns = [
     path("api/3.0/mlflow/<path:rest>", mlflow.nothing_here),
     path("admin/", admin.site.urls),
 ]
-handler400 = errors.bad_request
+handler400 = error_views.bad_request

@@ -8,9 +8,9 @@ from typing import Any
 from django.http import Http404, HttpRequest
 from ninja import Query, Router, Schema
 
-from dashboard import accuracy
 from dashboard.api.auth import caller
 from dashboard.api.shapes import Refusal
+from dashboard.pages.planning import accuracy
 from engine.spec.spec import Problem, SpecError
 from jobs.models import DeviceProfile
 from jobs.planning import device_profiles

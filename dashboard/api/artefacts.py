@@ -10,8 +10,8 @@ from ninja import Query, Router, Schema
 
 from dashboard.api.auth import caller
 from dashboard.api.shapes import Refusal
-from dashboard.downloads import FileDownload
-from dashboard.uploads import pieces_of
+from dashboard.files.downloads import FileDownload
+from dashboard.files.uploads import pieces_of
 from jobs.tracking import artefacts, external_runs
 
 router = Router(tags=["runs"])

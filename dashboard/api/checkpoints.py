@@ -8,11 +8,11 @@ from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from ninja import Router, Status
 
-from dashboard import checkpoint_files, lineage
 from dashboard.api.auth import caller
 from dashboard.api.checkpoint_shapes import CheckpointOut, LineageOut
 from dashboard.api.jobs import detailed, values_of
 from dashboard.api.shapes import JobDetail, Refusal
+from dashboard.pages.runs import checkpoint_files, lineage
 from engine.spec.spec import Problem, SpecError
 from jobs.attempts import checkpoints
 from jobs.queue import relayout

@@ -10,7 +10,7 @@ from ninja import Query, Router, Schema, Status
 
 from dashboard.api.auth import caller
 from dashboard.api.shapes import Refusal
-from dashboard.uploads import pieces_of
+from dashboard.files.uploads import pieces_of
 from engine.data.corpora import DATASET_PREFIX
 from jobs import datasets
 from jobs.models import Dataset

@@ -15,7 +15,7 @@ from dashboard.api.node_shapes import Asked, Life, Marked, NodeDetail, NodePage,
 from dashboard.api.paging import page
 from dashboard.api.pools import node_out, with_devices
 from dashboard.api.shapes import Refusal
-from dashboard.verbs import HOURS_LIMIT, VERBS, VerbForm
+from dashboard.pages.nodes.actions import HOURS_LIMIT, VERBS, VerbForm
 from engine.spec.spec import Problem, SpecError
 from jobs.models import Device, Node, NodeToken, Pool
 from jobs.nodes import admin, joining

@@ -13,7 +13,7 @@ from ninja import Router
 
 from dashboard.api.auth import caller
 from dashboard.api.shapes import Pools
-from dashboard.devices import is_fresh
+from dashboard.pages.nodes.devices import is_fresh
 from engine.spec.spec import Problem, SpecError
 from jobs.models import Device, Lease, Node, Pool
 from jobs.pools import pool_settings, setting_types

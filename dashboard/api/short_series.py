@@ -23,9 +23,9 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.http import QueryDict
 from pydantic import ValidationError
 
-from dashboard import sessions
 from dashboard.api import series as drawing
 from dashboard.api.auth import Caller
+from dashboard.live import sessions
 from jobs import series
 from jobs.people import accounts
 

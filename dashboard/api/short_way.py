@@ -18,7 +18,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 
 from dashboard.api import bodies, points, short_series
 from dashboard.api.auth import Caller
-from dashboard.threads import App, Message, Receive, Send
+from dashboard.server.threads import App, Message, Receive, Send
 from jobs.models import Run
 from jobs.people import accounts
 

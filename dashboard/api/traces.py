@@ -10,7 +10,7 @@ from ninja import Query, Router, Schema, Status
 
 from dashboard.api.auth import caller
 from dashboard.api.shapes import Refusal
-from dashboard.views.traces import download
+from dashboard.pages.runs.trace_views import download
 from engine.directory import TRACE_STEPS
 from jobs.attempts import timelines, traces
 from jobs.attempts.timelines import Place

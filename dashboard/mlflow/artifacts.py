@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 from django.http import Http404, HttpRequest
 
-from dashboard.downloads import FileDownload
+from dashboard.files.downloads import FileDownload
+from dashboard.files.uploads import pieces_of
 from dashboard.mlflow import models, shapes
 from dashboard.mlflow.answers import info
 from dashboard.mlflow.door import DEFAULT, Caller, endpoint, one_of
 from dashboard.mlflow.errors import Refused, bad, nothing
-from dashboard.uploads import pieces_of
 from jobs.models import Run
 from jobs.tracking import artefacts, external_runs
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from django import template
-from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from dashboard.badges import (
+from dashboard.html.badges import (
     ATTEMPT_BADGES,
     DEVICE_BADGES,
     HEALTH_BADGES,
@@ -22,11 +20,11 @@ from dashboard.badges import (
     WAITING,
     Badge,
 )
-from dashboard.devices import is_fresh
-from dashboard.forms import SpecField
-from dashboard.navigation import PLACES, Place
-from dashboard.templatetags.units import ABSENT, SPANS, as_rough
-from dashboard.wishes import Wish, open_to
+from dashboard.html.markup import ago, ahead, badge_markup, icon, job_badge, tone_badge
+from dashboard.html.navigation import PLACES, Place
+from dashboard.pages.jobs.actions import Wish, open_to
+from dashboard.pages.nodes.devices import is_fresh
+from dashboard.pages.submit.spec_fields import SpecField
 from engine.data.lines import KIND_TITLES
 from engine.telemetry.metrics import BY_NAME
 from jobs.models import Job, Node
@@ -34,14 +32,8 @@ from jobs.planning.calibration import FIELD_OF
 from jobs.verdicts.forecasts import BY_NAME as FORECAST_FIELDS
 
 register = template.Library()
-SPRITE = "vendor/bootstrap-icons-1.13.2/sprite.svg"
-
-
-@register.simple_tag
-def icon(name: str) -> SafeString:
-    return format_html(
-        '<svg class="icon" aria-hidden="true"><use href="{}#{}"></use></svg>', static(SPRITE), name
-    )
+for _tag in (icon, tone_badge, job_badge, ahead, ago):
+    register.simple_tag(_tag)
 
 
 @register.simple_tag
@@ -51,30 +43,19 @@ def data_kind(kind: str) -> str:
 
 
 @register.simple_tag
-def tone_badge(tone: str, icon_name: str, text: str) -> SafeString:
-    """A badge of no state: a tone of app.css, an icon and a word."""
-    return _badge(text, Badge(tone, icon_name))
-
-
-@register.simple_tag
-def job_badge(state: str) -> SafeString:
-    return _badge(state, JOB_BADGES[state])
-
-
-@register.simple_tag
 def sweep_badge(state: str) -> SafeString:
-    return _badge(state, SWEEP_BADGES[state])
+    return badge_markup(state, SWEEP_BADGES[state])
 
 
 @register.simple_tag
 def silent_badge(state: str) -> SafeString:
     """Of a run whose writer has gone quiet: what it said last, and that nobody knows whether it still holds."""
-    return _badge(f"{state}, silent", Badge("warn", "eye-slash"))
+    return badge_markup(f"{state}, silent", Badge("warn", "eye-slash"))
 
 
 @register.simple_tag
 def attempt_badge(state: str) -> SafeString:
-    return _badge(state, ATTEMPT_BADGES[state])
+    return badge_markup(state, ATTEMPT_BADGES[state])
 
 
 @register.simple_tag
@@ -89,14 +70,16 @@ def node_badges(node: Node) -> SafeString:
     ):
         health = "unreachable"
     if node.admin_state == "open" and health == "ok":
-        return _badge("ready", NODE_BADGES["open"])
-    admin = _badge(node.admin_state, NODE_BADGES[node.admin_state]) if node.admin_state != "open" else ""
-    return format_html("{} {}", admin, _badge(health, HEALTH_BADGES[health]) if health != "ok" else "")
+        return badge_markup("ready", NODE_BADGES["open"])
+    admin = (
+        badge_markup(node.admin_state, NODE_BADGES[node.admin_state]) if node.admin_state != "open" else ""
+    )
+    return format_html("{} {}", admin, badge_markup(health, HEALTH_BADGES[health]) if health != "ok" else "")
 
 
 @register.simple_tag
 def device_badge(health: str) -> SafeString:
-    return _badge(health, DEVICE_BADGES[health])
+    return badge_markup(health, DEVICE_BADGES[health])
 
 
 @register.simple_tag
@@ -104,38 +87,7 @@ def waiting_badge(waiting_for: dict[str, Any]) -> SafeString:
     """What a waiting job waits for; a code that nobody has drawn yet is spelt out."""
     code = waiting_for.get("code", "")
     badge, name = WAITING.get(code, (JOB_BADGES["queued"], code.lower().replace("_", " ") or "scheduler"))
-    return _badge(name, badge)
-
-
-@register.simple_tag
-def ahead(at: datetime | None) -> SafeString:
-    """How long until then, kept up to date by app.js; the instant itself is in the title."""
-    if at is None:
-        return format_html('<span class="quiet">{}</span>', ABSENT)
-    seconds = (at - timezone.now()).total_seconds()
-    said = f"in {as_rough(seconds)}" if seconds >= 1 else "any moment"
-    return format_html(
-        '<time data-ahead datetime="{}" title="{}">{}</time>',
-        at.isoformat(),
-        f"{at:%Y-%m-%d %H:%M:%S} UTC",
-        said,
-    )
-
-
-@register.simple_tag
-def ago(at: datetime | None) -> SafeString:
-    """How long ago, kept up to date by app.js; the instant itself is in the title."""
-    if at is None:
-        return format_html('<span class="quiet">{}</span>', ABSENT)
-    seconds = max(0.0, (timezone.now() - at).total_seconds())
-    size, name = next((span for span in SPANS if seconds >= span[0]), SPANS[-1])
-    said = "just now" if seconds < 10 else f"{seconds // size:.0f} {name} ago"
-    return format_html(
-        '<time data-ago datetime="{}" title="{}">{}</time>',
-        at.isoformat(),
-        f"{at:%Y-%m-%d %H:%M:%S} UTC",
-        said,
-    )
+    return badge_markup(name, badge)
 
 
 @register.simple_tag(takes_context=True)
@@ -193,15 +145,6 @@ def nth(values: Sequence[Any], index: int) -> Any:
 @register.filter
 def basename(path: str) -> str:
     return path.rstrip("/").rpartition("/")[2]
-
-
-def _badge(state: str, badge: Badge) -> SafeString:
-    return format_html(
-        '<span class="badge-state is-{}"><span class="beat">{}</span>{}</span>',
-        badge.tone,
-        icon(badge.icon),
-        state,
-    )
 
 
 @register.filter

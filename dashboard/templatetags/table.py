@@ -7,10 +7,10 @@ from collections.abc import Container
 from django import template
 from django.utils.safestring import SafeString, mark_safe
 
-from dashboard.table.columns import title_of
-from dashboard.table.drawing import Pen
-from dashboard.table.rows import Rows
-from dashboard.table.state import State
+from dashboard.pages.table.columns import title_of
+from dashboard.pages.table.query import State
+from dashboard.pages.table.rendering import Pen
+from dashboard.pages.table.rows import Rows
 from jobs import runs
 
 register = template.Library()

@@ -1,225 +1,35 @@
-"""Units for people: SI values from storage become short texts, and what is absent stays visibly absent."""
+"""Template filters for values with units."""
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 from django import template
 
-from engine.telemetry.metrics import BY_NAME
+from dashboard.html import format
 
 register = template.Library()
-ABSENT = "–"
-_COUNT = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
-_BYTES = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
-SPANS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
-
-
-def _number(value: Any) -> float | None:
-    """A finite or infinite number, also from the texts NaN and Infinity; None for what is no number."""
-    if value is None or isinstance(value, bool):
-        return None
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None
-
-
-def _odd(value: float) -> str | None:
-    if math.isnan(value):
-        return "NaN"
-    return None if math.isfinite(value) else "∞" if value > 0 else "−∞"
-
-
-def _three_digits(value: float) -> str:
-    size = abs(value)
-    if size >= 100 or value == int(value):
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if size >= 10 else f"{value:.2f}"
-
-
-def _scaled(value: Any, table: tuple[tuple[float, str], ...], unit: str) -> str:
-    number = _number(value)
-    if number is None:
-        return ABSENT
-    if odd := _odd(number):
-        return odd
-    for size, prefix in table:
-        if abs(number) >= size:
-            return f"{_three_digits(number / size)} {prefix}{unit}"
-    return f"{_three_digits(number)} {unit}".rstrip()
-
-
-@register.filter
-def as_count(value: Any, unit: str = "") -> str:
-    """1400000 -> '1.40 M'."""
-    return _scaled(value, _COUNT, unit)
-
-
-@register.filter
-def as_whole(value: int) -> str:
-    """4000 -> '4,000'."""
-    return f"{value:,}"
-
-
-@register.filter
-def as_rough(seconds: float) -> str:
-    """A time left, which nobody knows to the tenth of a second."""
-    return as_duration(round(seconds))
-
-
-@register.filter
-def as_bytes(value: Any) -> str:
-    """1610612736 -> '1.50 GiB'."""
-    number = _number(value)
-    return f"{number:.0f} B" if number is not None and abs(number) < 1024 else _scaled(value, _BYTES, "")
-
-
-@register.filter
-def as_figure(value: Any) -> str:
-    """A pure number to four significant digits: 3.1416 -> '3.142', 0.00012 -> '1.2e-04'."""
-    number = _number(value)
-    if number is None:
-        return ABSENT
-    if odd := _odd(number):
-        return odd
-    if number and (abs(number) < 1e-3 or abs(number) >= 1e6):
-        return f"{number:.3g}"
-    return f"{number:,.4g}" if abs(number) < 1e4 else f"{number:,.0f}"
-
-
-@register.filter
-def as_share(value: Any) -> str:
-    """0.4321 -> '43.2 %'."""
-    return as_pct(None if (number := _number(value)) is None else number * 100)
-
-
-@register.filter
-def as_width(share: float) -> str:
-    """Percent for a style, at most 100, whatever the language of the page."""
-    return f"{100 * min(1.0, max(0.0, share)):.2f}"
-
-
-@register.filter
-def as_saving(value: Any) -> str:
-    """0.12 -> '12.0 % less', -0.05 -> '5.0 % more'."""
-    number = _number(value)
-    if number is None:
-        return ABSENT
-    return f"{as_share(abs(number))} {'less' if number >= 0 else 'more'}"
-
-
-@register.filter
-def as_small_time(value: Any) -> str:
-    """Seconds where they are few: '24.1 ms', '38 µs'."""
-    number = _number(value)
-    if number is None:
-        return ABSENT
-    if odd := _odd(number):
-        return odd
-    if not number:
-        return "0 s"
-    unit, scale = next(
-        ((u, s) for u, s in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)) if number * s >= 1), ("ns", 1e9)
-    )
-    return f"{_three_digits(number * scale)} {unit}"
-
-
-@register.filter
-def as_signed_share(value: Any) -> str:
-    """An error: 0.123 -> '+12.3 %', -0.04 -> '−4.0 %'."""
-    number = _number(value)
-    return ABSENT if number is None else _odd(number) or f"{number * 100:+.1f} %".replace("-", "−")
-
-
-@register.filter
-def as_pct(value: Any) -> str:
-    number = _number(value)
-    return ABSENT if number is None else _odd(number) or f"{number:.1f} %"
-
-
-@register.filter
-def as_duration(value: Any) -> str:
-    """Seconds as the two largest units: 3725 -> '1 h 2 min'; below a minute '12.4 s', below a second '40 ms'."""
-    seconds = _number(value)
-    if seconds is None:
-        return ABSENT
-    if odd := _odd(seconds):
-        return odd
-    if abs(seconds) < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if abs(seconds) < 59.95:
-        return f"{seconds:.1f} s".replace(".0 s", " s")
-    rest, parts = round(seconds), []
-    for size, name in SPANS:
-        if rest >= size or parts:
-            parts.append(f"{rest // size} {name}")
-            rest %= size
-    return " ".join(part for part in parts[:2] if not part.startswith("0 "))
-
-
-@register.filter
-def as_hours(seconds: Any) -> str:
-    """Device-seconds as device-hours: 9000 -> '2.50'."""
-    hours = (_number(seconds) or 0.0) / 3600
-    return _three_digits(hours) if not hours or hours >= 0.01 else f"{hours:.2g}"
-
-
-@register.filter
-def as_kwh(joules: Any) -> str:
-    """Joules as kWh, or in Wh where there are less than a tenth of one."""
-    wh = (_number(joules) or 0.0) / 3600
-    return f"{_three_digits(wh / 1000)} kWh" if wh >= 100 else f"{_three_digits(wh)} Wh"
-
-
-@register.filter
-def as_money(value: Any, currency: str = "") -> str:
-    """1234.5 -> '1,234.50 EUR'; below a hundredth three significant digits, so that nothing that costs reads 0.00."""
-    number = _number(value)
-    if number is None:
-        return ABSENT
-    if odd := _odd(number):
-        return odd
-    text = (
-        f"{number:,.2f}" if not number or abs(number) >= 0.01 else f"{float(f'{number:.3g}'):f}".rstrip("0")
-    )
-    return f"{text} {currency}".rstrip()
-
-
-_BY_UNIT = {
-    "share": as_share,
-    "pct": as_pct,
-    "s": as_duration,
-    "bytes": as_bytes,
-    "bytes_per_s": lambda value: f"{as_bytes(value)}/s",
-    "w": lambda value: as_count(value, "W"),
-    "j": lambda value: as_count(value, "J"),
-    "celsius": lambda value: f"{_three_digits(float(value))} °C",
-    "hz": lambda value: as_count(value, "Hz"),
-    "tokens": as_count,
-    "tokens_per_s": lambda value: f"{as_count(value)}/s",
-    "flops_per_s": lambda value: as_count(value, "FLOP/s"),
-}
-
-
-@register.filter
-def as_unit(value: Any, unit: str) -> str:
-    """A value in one of the units of the metrics table; small joules as they are, not as '0.00 J'."""
-    if unit == "j" and _number(value) is not None and abs(float(value)) < 1:
-        return f"{float(value) * 1e3:.3g} mJ"
-    return ABSENT if _number(value) is None else _BY_UNIT.get(unit, as_figure)(value)
-
-
-@register.filter
-def as_metric(value: Any, name: str) -> str:
-    """A metric's value in its own unit, as the metrics table names it."""
-    if _number(value) is None:
-        return ABSENT
-    return _BY_UNIT.get(BY_NAME[name].unit, as_figure)(value)
+for _name in (
+    "as_count",
+    "as_whole",
+    "as_rough",
+    "as_bytes",
+    "as_figure",
+    "as_share",
+    "as_width",
+    "as_saving",
+    "as_small_time",
+    "as_signed_share",
+    "as_pct",
+    "as_duration",
+    "as_hours",
+    "as_kwh",
+    "as_money",
+    "as_unit",
+    "as_metric",
+):
+    register.filter(_name, getattr(format, _name))
 
 
 @register.filter
 def unbroken(text: str) -> str:
-    """A sentence in which no line ends between a number and its per cent sign."""
+    """A sentence with a non-breaking space before each per cent sign."""
     return text.replace(" %", "\u00a0%")

@@ -7,7 +7,8 @@ from typing import Any
 from django import template
 from django.utils.safestring import SafeString, mark_safe
 
-from dashboard import access, markdown
+from dashboard import access
+from dashboard.html import markdown
 from jobs.models import SavedView
 from jobs.people import sharing
 

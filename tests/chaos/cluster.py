@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 
-from dashboard.processes import Group, Process
+from dashboard.server.processes import Group, Process
 from engine import procfs
 from engine.directory import AttemptDirectory, State
 from jobs import broker

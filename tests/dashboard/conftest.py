@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from dashboard import forms
+from dashboard.pages.submit import spec_fields
 from engine.spec.spec import Spec, flatten
 from jobs.models import Attempt, Job, Node
 from jobs.states.jobs import AttemptState, JobState
@@ -60,10 +60,14 @@ def make_attempt() -> Callable[..., Attempt]:
 
 def fields_of(spec: Spec, **changes: str) -> dict[str, str]:
     """What a browser posts for a spec: an unticked switch is left out. `model__layers="3"` changes a field."""
-    texts = {path: forms.FIELDS[path].text_of(value) for path, value in flatten(spec.model_dump()).items()}
+    texts = {
+        path: spec_fields.FIELDS[path].text_of(value) for path, value in flatten(spec.model_dump()).items()
+    }
     texts |= {path.replace("__", "."): text for path, text in changes.items()}
     posted = {
-        path: text for path, text in texts.items() if forms.FIELDS[path].kind != "switch" or text == "true"
+        path: text
+        for path, text in texts.items()
+        if spec_fields.FIELDS[path].kind != "switch" or text == "true"
     }
     return {"source": "fields", "yaml": "", **posted}
 

@@ -56,12 +56,12 @@ def test_what_is_not_there_gets_a_page_of_ours(owner_browser):
 
 
 def test_a_page_that_breaks_says_so_without_details(owner, monkeypatch):
-    from dashboard.views import jobs
+    from dashboard.pages.jobs import views
 
     def broken(*arguments):
         raise RuntimeError("a secret detail")
 
-    monkeypatch.setattr(jobs, "_found", broken)
+    monkeypatch.setattr(views, "_found", broken)
     browser = Client(raise_request_exception=False)
     browser.force_login(owner)
     answer = browser.get("/jobs/")

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from dashboard import env
+from dashboard.server import env
 
 SHORT_MS = 300
 

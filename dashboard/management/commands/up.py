@@ -18,9 +18,9 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError
 
-from dashboard import prepared
-from dashboard.preflight import RUN_BYTES, PreflightError, check_folder, check_port
-from dashboard.processes import Group, Process
+from dashboard.server import migration_lock
+from dashboard.server.preflight import RUN_BYTES, PreflightError, check_folder, check_port
+from dashboard.server.processes import Group, Process
 from jobs import broker
 from jobs.people import accounts
 
@@ -72,7 +72,7 @@ class Command(BaseCommand):
     def _prepare(self, group: Group, host: str, port: int) -> bool:
         """The database, while the web server loads what it is made of. True on the very first start."""
         self._say("preparing the database")
-        with prepared.preparing(settings.PREPARING_FILE):
+        with migration_lock.preparing(settings.PREPARING_FILE):
             group.start(Process("web", [*MANAGE, "web", "--host", host, "--port", str(port)]))
             return _migrate()
 

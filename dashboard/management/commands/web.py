@@ -9,7 +9,7 @@ import uvicorn
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
-from dashboard import prepared, static_files
+from dashboard.server import migration_lock, static_files
 
 
 class Command(BaseCommand):
@@ -23,7 +23,7 @@ class Command(BaseCommand):
     def handle(self, *, host: str, port: int, **options: Any) -> None:
         static_files.gather()
         import_module(settings.ROOT_URLCONF)  # every page and the API: now, and not within the first request
-        prepared.wait(settings.PREPARING_FILE)
+        migration_lock.wait(settings.PREPARING_FILE)
         uvicorn.run(
             "dashboard.asgi:application", host=host, port=port, lifespan="off", access_log=False, log_level="warning",
             timeout_graceful_shutdown=2,  # live streams never end by themselves

@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from django.db import connections
 from django.test import Client
 
-from dashboard import threads
+from dashboard.server import threads
 from jobs.models import Team
 from jobs.people.accounts import make_api_token
 from tests.running import free_port, wait_until

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-TESTS = ("tests/jobs/series", "tests/dashboard/test_listening.py")
+TESTS = ("tests/jobs/series", "tests/dashboard/live/test_watcher.py")
 
 
 @pytest.mark.services

@@ -1,0 +1,1 @@
+"""Panels, sections, colours and labels of charts."""

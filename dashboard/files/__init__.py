@@ -1,0 +1,1 @@
+"""Uploads, downloads and tar streams in pieces."""

@@ -1,0 +1,1 @@
+"""Formatting, markup, badges and navigation."""

@@ -1,0 +1,68 @@
+"""Small pieces of markup: icons, badges and relative times."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from dashboard.html.badges import JOB_BADGES, Badge
+from dashboard.html.format import ABSENT, SPANS, as_rough
+
+SPRITE = "vendor/bootstrap-icons-1.13.2/sprite.svg"
+
+
+def icon(name: str) -> SafeString:
+    return format_html(
+        '<svg class="icon" aria-hidden="true"><use href="{}#{}"></use></svg>', static(SPRITE), name
+    )
+
+
+def tone_badge(tone: str, icon_name: str, text: str) -> SafeString:
+    """A badge of no state: a tone of app.css, an icon and a word."""
+    return badge_markup(text, Badge(tone, icon_name))
+
+
+def job_badge(state: str) -> SafeString:
+    return badge_markup(state, JOB_BADGES[state])
+
+
+def ahead(at: datetime | None) -> SafeString:
+    """How long until then, kept up to date by app.js; the instant itself is in the title."""
+    if at is None:
+        return format_html('<span class="quiet">{}</span>', ABSENT)
+    seconds = (at - timezone.now()).total_seconds()
+    said = f"in {as_rough(seconds)}" if seconds >= 1 else "any moment"
+    return format_html(
+        '<time data-ahead datetime="{}" title="{}">{}</time>',
+        at.isoformat(),
+        f"{at:%Y-%m-%d %H:%M:%S} UTC",
+        said,
+    )
+
+
+def ago(at: datetime | None) -> SafeString:
+    """How long ago, kept up to date by app.js; the instant itself is in the title."""
+    if at is None:
+        return format_html('<span class="quiet">{}</span>', ABSENT)
+    seconds = max(0.0, (timezone.now() - at).total_seconds())
+    size, name = next((span for span in SPANS if seconds >= span[0]), SPANS[-1])
+    said = "just now" if seconds < 10 else f"{seconds // size:.0f} {name} ago"
+    return format_html(
+        '<time data-ago datetime="{}" title="{}">{}</time>',
+        at.isoformat(),
+        f"{at:%Y-%m-%d %H:%M:%S} UTC",
+        said,
+    )
+
+
+def badge_markup(state: str, badge: Badge) -> SafeString:
+    return format_html(
+        '<span class="badge-state is-{}"><span class="beat">{}</span>{}</span>',
+        badge.tone,
+        icon(badge.icon),
+        state,
+    )

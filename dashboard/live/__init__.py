@@ -1,0 +1,1 @@
+"""The live stream and the database watcher behind it."""

@@ -1,0 +1,1 @@
+"""One package a page family: views and their helpers."""

@@ -1,0 +1,10 @@
+"""Routes of accounting."""
+
+from django.urls import path
+
+from dashboard.pages.accounting import views
+
+urlpatterns = [
+    path("accounting/", views.page, name="accounting"),
+    path("accounting/csv/", views.save, name="accounting-csv"),
+]

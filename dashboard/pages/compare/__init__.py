@@ -1,0 +1,1 @@
+"""The compare page, its figures and saved views."""

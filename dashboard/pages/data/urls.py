@@ -1,0 +1,17 @@
+"""Routes of data sets."""
+
+from django.urls import path
+
+from dashboard.pages.data import views
+
+urlpatterns = [
+    path("data/", views.listing, name="data"),
+    path("data/upload/", views.upload, name="data-upload"),
+    path("data/<str:dataset_id>/", views.detail, name="dataset"),
+    path("data/<str:dataset_id>/change/", views.change, name="dataset-change"),
+    path("data/<str:dataset_id>/refused/", views.refused, name="dataset-refused"),
+    *[
+        path(f"data/<str:dataset_id>/{name}/", views.wish, {"name": name}, name=f"dataset-{name}")
+        for name in views.WISHES
+    ],
+]

@@ -1,0 +1,27 @@
+"""What Prometheus asks for, by token or session."""
+
+from __future__ import annotations
+
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_GET
+from ninja.errors import AuthenticationError, HttpError
+
+from dashboard.api.auth import known
+from dashboard.pages.metrics import exposition
+
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@login_not_required
+@require_GET
+def metrics(request: HttpRequest) -> HttpResponse:
+    """A job is named on its devices' lines only to those who may see it."""
+    try:
+        who = known(request)
+    except (AuthenticationError, HttpError):
+        who = None
+    if who is None:
+        sentence = "Send a token of the API: Authorization: Bearer ...\n"
+        return HttpResponse(sentence, status=401, content_type="text/plain; charset=utf-8")
+    return HttpResponse(exposition.text(who.is_told_of), content_type=TEXT)

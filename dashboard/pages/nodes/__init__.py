@@ -1,0 +1,1 @@
+"""Pages of nodes, devices and join tokens."""

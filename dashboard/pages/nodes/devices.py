@@ -1,0 +1,114 @@
+"""What a page shows of one device or node: its newest readings, who holds it, what the inventory found out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Prefetch, QuerySet
+
+from dashboard.html.format import as_bytes, as_figure, as_pct, as_share
+from engine.spec.spec import flatten
+from jobs.accounting import utilisation
+from jobs.models import Device, Job, Lease, Node
+
+# Shown on every device's card, in this order; each is a metric of scope device.
+SHOWN = ("utilisation_pct", "memory_used_bytes", "power_w", "temperature_celsius")
+
+
+@dataclass(frozen=True)
+class Figure:
+    name: str
+    value: float | str | None
+    status: str
+    reason: str
+    bar_pct: float | None = None  # how full; None where no whole is known
+
+
+@dataclass(frozen=True)
+class DeviceCard:
+    device: Device
+    figures: list[Figure]
+    is_stale: bool
+    holder: Job | None
+    is_held: bool  # also by a job of a team that the reader does not belong to
+    unused_for_s: float | None = None  # held and measured, but not used; None: used, or not measured
+
+
+def with_holders() -> QuerySet[Device]:
+    """Present devices, each with the lease that holds it in `held_by`."""
+    held = Lease.objects.filter(is_active=True).select_related("attempt__job__run", "attempt__job__owner")
+    return Device.objects.filter(is_present=True).prefetch_related(
+        Prefetch("leases", held, to_attr="held_by")
+    )
+
+
+def card(device: Device, told: Callable[[int], bool], now: datetime) -> DeviceCard:
+    lease = device.held_by[0] if device.held_by else None
+    job = lease.attempt.job if lease and told(lease.attempt.job.team_id) else None
+    figures = [_figure(name, device) for name in SHOWN]
+    since = utilisation.unused_since(lease, now) if lease else None
+    is_stale = not is_fresh(device.latest_at, now)
+    return DeviceCard(
+        device, figures, is_stale, job, lease is not None, (now - since).total_seconds() if since else None
+    )
+
+
+def _figure(name: str, device: Device) -> Figure:
+    value = device.latest.get("metrics", {}).get(name)
+    if value is None:
+        status, reason = device.latest.get("missing", {}).get(
+            name, ("absent", "The node has sent no reading yet.")
+        )
+        return Figure(name, None, status, reason)
+    whole = {"utilisation_pct": 100, "memory_used_bytes": device.memory_bytes}.get(name)
+    return Figure(
+        name, value, "measured", "", 100 * value / whole if whole and isinstance(value, int | float) else None
+    )
+
+
+def as_ms(value: float) -> str:
+    return f"{value:.3g} ms"
+
+
+# What the sampler says of the machine as a whole: its name there, what it is called, how it is written.
+HOST: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "cpu_pct": ("CPU busy", as_pct),
+    "memory_used_bytes": ("Memory used", as_bytes),
+    "memory_total_bytes": ("Memory", as_bytes),
+    "load_1min": ("Load, 1 min", as_figure),
+    "cpu_pressure_share": ("CPU pressure", as_share),
+    "memory_pressure_share": ("Memory pressure", as_share),
+    "io_pressure_share": ("IO pressure", as_share),
+    "sampling_tick_ms": ("Sampling, a tick", as_ms),
+    "sampling_core_share": ("Sampling, of a core", as_share),
+}
+
+
+def host_figures(node: Node, now: datetime) -> list[tuple[str, str]]:
+    """The machine's newest readings; none of them once the node is silent."""
+    if not is_fresh(node.heartbeat_at, now):
+        return []
+    return [
+        (title, text(node.host[name]))
+        for name, (title, text) in HOST.items()
+        if node.host.get(name) is not None
+    ]
+
+
+def facts_of(facts: dict[str, Any]) -> list[tuple[str, Any]]:
+    """What the inventory found out, one line each; nested facts are named by their path."""
+    return [_fact(name, value) for name, value in sorted(flatten(facts).items()) if value is not None]
+
+
+def _fact(name: str, value: Any) -> tuple[str, Any]:
+    if name.endswith("_bytes"):
+        return name.removesuffix("_bytes").replace("_", " "), as_bytes(value)
+    return name.replace("_", " "), int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def is_fresh(at: datetime | None, now: datetime) -> bool:
+    return at is not None and now - at < timedelta(seconds=settings.UNREACHABLE_AFTER_S)

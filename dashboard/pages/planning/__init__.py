@@ -1,0 +1,1 @@
+"""Pages of advice, accuracy and trade-offs."""

@@ -1,0 +1,52 @@
+"""The accuracy page: predicted against measured over all runs, as drawings, as a table, and as files."""
+
+from __future__ import annotations
+
+import csv
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from dashboard import access
+from dashboard.pages.planning import accuracy
+from engine.planner import PLANNER_VERSION
+from jobs.models import Correction
+from jobs.verdicts import forecasts
+
+RECENT = 50
+
+
+@require_safe
+def page(request: HttpRequest) -> HttpResponse:
+    chosen = accuracy.choice(request.GET)
+    rows = accuracy.judged(access.told_of(request.user), chosen)
+    context = {
+        "chosen": chosen,
+        "groups": accuracy.GROUPS_SHOWN,
+        "fields": forecasts.FIELDS,
+        "devices": accuracy.devices(),
+        "num_runs": accuracy.num_runs(),
+        "summaries": accuracy.summaries(rows, chosen.by),
+        "drawings": accuracy.drawings(rows, chosen.field),
+        "recent": [accuracy.shown(row) for row in rows[:RECENT]],
+        "num_rows": len(rows),
+        "drawn": accuracy.DRAWN,
+        "corrections": Correction.objects.filter(planner_version=PLANNER_VERSION),
+        "version": PLANNER_VERSION,
+    }
+    is_part = request.headers.get("HX-Request")
+    return render(request, "accuracy/_body.html" if is_part else "accuracy/page.html", context)
+
+
+@require_safe
+def save(request: HttpRequest) -> HttpResponse:
+    """Every judged figure of the page with the same address, one a line."""
+    rows = accuracy.judged(access.told_of(request.user), accuracy.choice(request.GET))
+    answer = HttpResponse(
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": 'attachment; filename="accuracy.csv"'},
+    )
+    heads = list(accuracy.FIGURES)
+    csv.writer(answer).writerows([heads, *([accuracy.to_json(row)[name] for name in heads] for row in rows)])
+    return answer

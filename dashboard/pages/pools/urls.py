@@ -1,0 +1,13 @@
+"""Routes of pools and their settings."""
+
+from django.urls import path
+
+from dashboard.pages.pools import settings_views, views
+
+urlpatterns = [
+    path("pools/", views.listing, name="pools"),
+    path("pools/map/", views.map_data, name="pools-map"),
+    path("pools/<str:name>/settings/", settings_views.settings, name="pool-settings"),
+    path("pools/<str:name>/settings/changes/", settings_views.changes, name="pool-changes"),
+    path("pools/<str:name>/settings/quotas/<str:team>/", settings_views.quota, name="pool-quota"),
+]

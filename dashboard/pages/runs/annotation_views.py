@@ -1,0 +1,92 @@
+"""What people write on runs from the table and the run page: name, note, colour, tags, archive; one run or many."""
+
+from __future__ import annotations
+
+import json
+
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
+from django.views.decorators.http import require_POST
+
+from dashboard import access
+from dashboard.html.responses import answer
+from jobs import runs
+from jobs.models import Run
+from jobs.tracking import run_annotations
+from jobs.tracking.external_runs import TrackingError
+
+FIELDS = ("name", "note", "colour")
+ACTS = ("tag", "archive", "restore")
+
+
+@require_POST
+def change(request: HttpRequest, run_id: str) -> HttpResponse:
+    """Rename a run, write its note, choose its colour."""
+    run = access.writable_run(request.user, run_id)
+    values = {field: request.POST[field] for field in FIELDS if field in request.POST}
+    try:
+        run_annotations.change(run, actor=request.user.get_username(), **values)
+    except TrackingError as error:
+        return _refused(request, str(error))
+    return answer(request, f"{run.name}: {', '.join(values)} saved.", "runs")
+
+
+@require_POST
+def many(request: HttpRequest, act: str) -> HttpResponse:
+    """Tag, archive or restore the runs that are named, or with `all` every run that `filter` finds."""
+    if act not in ACTS:
+        return HttpResponse(status=404)
+    try:
+        found = _chosen(request)
+        add, drop = (
+            run_annotations.tags_of(request.POST.get("add", "")),
+            run_annotations.tags_of(request.POST.get("drop", "")),
+        )
+        actor = request.user.get_username()
+        number = (
+            run_annotations.tag(found, add, drop, actor=actor)
+            if act == "tag"
+            else run_annotations.archive(found, actor=actor)
+            if act == "archive"
+            else run_annotations.restore(found, actor=actor)
+        )
+    except (TrackingError, runs.FilterError) as error:
+        return _refused(request, str(error))
+    done = {"tag": "tagged", "archive": "archived", "restore": "restored"}[act]
+    return answer(
+        request, f"{number:,} run{'' if number == 1 else 's'} {done}.", "runs", undo=_undo(request, act)
+    )
+
+
+def count(request: HttpRequest) -> JsonResponse:
+    """How many runs an act upon all that match would change: only those that the person may write."""
+    return JsonResponse({"count": _chosen(request).count()})
+
+
+def _chosen(request: HttpRequest) -> QuerySet[Run]:
+    """Raises FilterError. Runs of others, and of teams in which the person may only look, are left out."""
+    mine = access.writable_runs(request.user)
+    values = request.POST if request.method == "POST" else request.GET
+    if not values.get("all"):
+        return mine.filter(id__in=values.getlist("run")[: run_annotations.RUNS_LIMIT])
+    asker = runs.Asker(access.runs_of(request.user), request.user.get_username(), timezone.now())
+    found = runs.filtered(asker.runs, values.get("filter", ""), asker)
+    return mine.filter(id__in=found.order_by().values("id"))
+
+
+def _undo(request: HttpRequest, act: str) -> dict[str, object] | None:
+    """The way back, where naming the runs says it: not for tags, whose old values are gone."""
+    ids = request.POST.getlist("run")
+    back = {"archive": "restore", "restore": "archive"}.get(act)
+    if back is None or request.POST.get("all") or len(ids) != 1:
+        return None
+    return {"path": f"/runs/many/{back}/", "values": {"run": ids[0]}}
+
+
+def _refused(request: HttpRequest, sentence: str) -> HttpResponse:
+    """409 with the sentence: what was typed stays where it is."""
+    said = {"said": {"text": sentence, "tone": "bad"}}
+    return HttpResponse(
+        sentence, status=409, content_type="text/plain", headers={"HX-Trigger": json.dumps(said)}
+    )

@@ -1,0 +1,41 @@
+"""Routes of the run page."""
+
+from django.urls import path
+
+from dashboard.pages.runs import (
+    about_views,
+    annotation_views,
+    checkpoint_views,
+    comment_views,
+    trace_views,
+    verdict_views,
+    views,
+)
+
+urlpatterns = [
+    path("runs/count/", annotation_views.count, name="runs-count"),
+    path("runs/many/<str:act>/", annotation_views.many, name="runs-many"),
+    path("runs/<str:run_id>/", views.detail, name="run"),
+    path("runs/<str:run_id>/comments/", comment_views.listing, name="run-comments"),
+    path("runs/<str:run_id>/comments/write/", comment_views.write, name="run-comment-write"),
+    path(
+        "runs/<str:run_id>/comments/<int:comment_id>/change/", comment_views.change, name="run-comment-change"
+    ),
+    path(
+        "runs/<str:run_id>/comments/<int:comment_id>/delete/", comment_views.delete, name="run-comment-delete"
+    ),
+    path("runs/<str:run_id>/about/", about_views.about, name="run-about"),
+    path("runs/<str:run_id>/change/", annotation_views.change, name="run-change"),
+    path("runs/<str:run_id>/check-verdict/", verdict_views.check, name="verdict-check"),
+    path("runs/<str:run_id>/log/", views.log, name="run-log"),
+    path("runs/<str:run_id>/artefacts/<str:artefact_id>/", views.artefact, name="run-artefact"),
+    path("runs/<str:run_id>/timeline/", trace_views.part, name="run-timeline"),
+    path("runs/<str:run_id>/trace/", trace_views.ask, name="run-trace"),
+    path("runs/<str:run_id>/traces/<int:file_id>/", trace_views.file, name="run-trace-file"),
+    path("runs/<str:run_id>/layout/", checkpoint_views.layout, name="run-layout"),
+    path(
+        "runs/<str:run_id>/checkpoints/<int:step>/<str:form>/", checkpoint_views.files, name="run-checkpoint"
+    ),
+    path("runs/<str:run_id>/<str:name>/", views.part, name="run-part"),
+    path("compare/why/", verdict_views.why, name="compare-why"),
+]

@@ -1,0 +1,1 @@
+"""The submit page, its form and templates of specs."""

@@ -1,0 +1,12 @@
+"""Routes of sweeps."""
+
+from django.urls import path
+
+from dashboard.pages.sweeps import views
+
+urlpatterns = [
+    path("sweeps/", views.listing, name="sweeps"),
+    path("sweeps/submit/", views.submit, name="sweep-submit"),
+    path("sweeps/<str:sweep_id>/", views.detail, name="sweep"),
+    path("sweeps/<str:sweep_id>/<str:name>/", views.wish, name="sweep-wish"),
+]

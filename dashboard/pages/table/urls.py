@@ -1,0 +1,12 @@
+"""Routes of the run table."""
+
+from django.urls import path
+
+from dashboard.pages.table import views
+
+urlpatterns = [
+    path("runs/", views.listing, name="runs"),
+    path("runs/complete/", views.complete, name="runs-complete"),
+    path("runs/columns/", views.picker, name="runs-columns"),
+    path("runs/save/", views.save, name="runs-save"),
+]

@@ -1,0 +1,1 @@
+"""Processes, threads, environment and static files of the web side."""

@@ -1,0 +1,147 @@
+"""The live stream, from outside: a real uvicorn, a database file, writers in another process, two browsers."""
+
+from __future__ import annotations
+
+import http.client
+import urllib.request
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from dashboard.live import stream
+from tests.dashboard.streams import LIMIT_S, Browser, Server
+from tests.running import wait_until
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory) -> Iterator[Server]:
+    made = Server(tmp_path_factory.mktemp("home"))
+    yield made
+    made.stop()
+
+
+def test_a_committed_point_reaches_both_browsers_within_a_second(server):
+    """The quickest of five: a busy machine may be slow once, a hub that looks too rarely is slow always."""
+    _, run_id = server.job("ann", "blue")
+    ann, ben = Browser(server, "ann"), Browser(server, "ben", f"?run={run_id}")
+    server.append(run_id, 0)
+    ann.wait_for("run", id=run_id), ben.wait_for("run", id=run_id)
+    delays = []
+    for seq in range(1, 6):
+        ann.heard(), ben.heard()
+        committed = server.append(run_id, seq)
+        delays.append([one.wait_for("run", id=run_id)[1] - committed for one in (ann, ben)])
+    assert min(max(pair) for pair in delays) < 1.0, delays
+    ann.close(), ben.close()
+
+
+def test_a_run_event_says_how_far_the_run_is(server):
+    job_id, run_id = server.job("ann", "blue")
+    ann = Browser(server, "ann")
+    server.do(f"Job.objects.filter(id={job_id!r}).update(step=3)")
+    server.append(run_id, 0)
+    data, _ = ann.wait_for("run", id=run_id)
+    assert (data["step"], data["state"]) == (3, "running")
+    before = data["seq"]
+    server.append(run_id, 1)
+    assert ann.wait_for("run", id=run_id)[0]["seq"] > before
+    ann.close()
+
+
+def test_a_job_that_moves_is_told_to_its_team_and_not_to_a_stranger(server):
+    job_id, run_id = server.job("ann", "blue")
+    _, other = server.job("eve", "red")
+    ann, eve = Browser(server, "ann"), Browser(server, "eve", f"?jobs=1&run={run_id}&run={other}")
+    server.do(f"transitions.move_job({job_id!r}, 'stopping', actor='ann')")
+    server.append(run_id, 0)
+    data, _ = ann.wait_for("job", id=job_id, state="stopping")
+    assert data["run"] == run_id
+    ann.wait_for("run", id=run_id)
+    server.append(other, 0)
+    eve.wait_for("run", id=other)
+    assert {data["id"] for _, data in eve.heard()} <= {other}
+    ann.close(), eve.close()
+
+
+def test_a_browser_hears_only_what_it_asked_for(server):
+    _, wanted = server.job("ann", "blue")
+    _, unwanted = server.job("ann", "blue")
+    ann = Browser(server, "ann", f"?run={wanted}")
+    server.append(unwanted, 0)
+    server.do("Device.objects.update(latest_at=None)")
+    server.append(wanted, 0)
+    data, _ = ann.wait_for("run")
+    assert data["id"] == wanted
+    ann.close()
+
+
+def test_a_reading_of_a_device_is_told_to_everybody_who_looks_at_pools(server):
+    eve = Browser(server, "eve", "?pools=1")
+    server.do(
+        "from django.utils import timezone;"
+        "pool, _ = Pool.objects.get_or_create(name='default');"
+        "node, _ = Node.objects.get_or_create(id='n', name='n', pool=pool)"
+    )
+    eve.wait_for("pools")
+    server.do("Node.objects.filter(id='n').update(heartbeat_at=timezone.now())")
+    eve.wait_for("pools")
+    eve.close()
+
+
+def test_who_comes_late_is_told_what_happened_while_the_page_was_on_its_way(server):
+    job_id, _ = server.job("ann", "blue")
+    server.do(f"transitions.move_job({job_id!r}, 'stopping', actor='ann')")
+    ann = Browser(server, "ann")
+    ann.wait_for("job", id=job_id, state="stopping")
+    ben = Browser(server, "ben")
+    ben.wait_for("job", id=job_id, state="stopping")
+    ann.close(), ben.close()
+
+
+def test_nobody_who_is_not_logged_in_gets_a_stream(server):
+    link = http.client.HTTPConnection("127.0.0.1", server.port, timeout=LIMIT_S)
+    link.request("GET", "/live")
+    answer = link.getresponse()
+    assert (answer.status, answer.getheader("Location")) == (302, "/login/?next=/live")
+    link.close()
+
+
+def test_many_streams_come_and_go_and_leave_no_thread_and_no_connection_behind(server):
+    web = psutil.Process(server.web.pid)
+    _, run_id = server.job("ann", "blue")
+    first = Browser(server, "ann")
+    server.append(run_id, 0)
+    first.wait_for("run", id=run_id)
+
+    def database_files() -> int:
+        return sum("fourwalls.sqlite3" in file.path for file in web.open_files())
+
+    browsers = [Browser(server, "ann") for _ in range(20)]
+    server.append(run_id, 1)
+    for one in browsers:
+        one.wait_for("run", id=run_id)
+    assert database_files() <= 6  # the hub's own, with its journal; none for each stream
+    assert web.num_threads() <= 8
+    for one in browsers:
+        one.close()
+    first.close()
+    wait_until(lambda: web.num_threads() <= 8)
+    wait_until(lambda: len([one for one in web.net_connections("tcp") if one.status == "ESTABLISHED"]) == 0)
+
+
+def test_pages_are_answered_while_streams_are_open(server):
+    browsers = [Browser(server, "ann") for _ in range(8)]
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{server.port}/api/v1/runs", headers={"Cookie": server.cookies["ann"]}
+    )
+    with urllib.request.urlopen(request, timeout=LIMIT_S) as response:
+        assert response.status == 200
+    for one in browsers:
+        one.close()
+
+
+def test_the_slower_a_look_the_longer_until_the_next_but_never_a_second():
+    assert stream.pause_s(0.001) == stream.LOOK_S
+    assert stream.pause_s(0.1) == pytest.approx(0.5)
+    assert stream.pause_s(30.0) == stream.LOOK_LIMIT_S < 1.0

@@ -1,0 +1,162 @@
+"""Comparing runs: the address or a filter holds the choice, all their metrics have a place, differences stand apart."""
+
+from __future__ import annotations
+
+import pytest
+
+from dashboard.charts import chart_sections
+from dashboard.charts.colours import colour_of
+from jobs import series
+from jobs.models import Run
+from jobs.series import Point
+from jobs.tracking import external_runs, params, run_annotations
+
+COMPARE = "/compare/"
+
+
+@pytest.fixture
+def make_run(owner, team):
+    def make(name: str = "run", *metrics: str, tags: dict[str, str] | None = None, **chosen: str) -> Run:
+        run = external_runs.create(team=team, owner=owner, name=name, origin="test", tags=tags)
+        params.store(run, chosen)
+        series.append(run.id, 0, "t", 0, [Point(metric, "run", 1, 1.0, 2.0) for metric in metrics])
+        return run
+
+    return make
+
+
+def panels_of(answer) -> dict[str, list[str]]:
+    return {title: [panel.key for panel in row] for title, row in answer.context["sections"]}
+
+
+def names_of(answer) -> list[str]:
+    return [run.name for run, _ in answer.context["runs"]]
+
+
+def test_without_a_choice_it_says_how_to_choose(owner_browser, make_job):
+    make_job(name="candidate")
+    text = owner_browser.get(COMPARE).text
+    assert "Choose runs to compare" in text
+    assert "candidate" in text
+
+
+def test_the_address_chooses_runs_and_metrics_in_order(owner_browser, make_run):
+    first, second = make_run("one", "loss"), make_run("two", "loss")
+    answer = owner_browser.get(COMPARE, {"run": [second.id, first.id], "metric": ["step_s", "my/own"]})
+    assert names_of(answer) == ["two", "one"]
+    assert panels_of(answer) == {"Chosen": ["step_s", "my/own"]}
+
+
+def test_every_metric_that_some_run_has_is_drawn_under_its_topic(owner_browser, make_run):
+    runs = [
+        make_run("a", "loss", "train/f1", "tokens_per_s"),
+        make_run("b", "val_accuracy", "oddity", "eval/f1"),
+    ]
+    for run in runs:
+        external_runs.set_state(run, "succeeded", actor="test")
+    answer = owner_browser.get(COMPARE, {"run": [run.id for run in runs]})
+    assert panels_of(answer) == {
+        "Learning": ["loss", "val_accuracy"],
+        "Speed": ["tokens_per_s"],
+        "eval": ["eval/f1"],
+        "Other": ["oddity"],
+        "train": ["train/f1"],
+    }
+
+
+def test_charts_of_devices_wait_unseen_while_a_run_goes_on(owner_browser, make_run):
+    run = make_run("a", "loss")
+    sections = dict(owner_browser.get(COMPARE, {"run": run.id}).context["sections"])
+    assert [panel.is_optional for panel in sections["Learning"]] == [False]
+    assert all(panel.is_optional for panel in sections["Power"])
+    external_runs.set_state(run, "failed", actor="test")
+    assert "Power" not in dict(owner_browser.get(COMPARE, {"run": run.id}).context["sections"])
+
+
+def test_of_a_thousand_metrics_so_many_are_drawn_and_the_page_says_that_there_are_more(
+    owner_browser, make_run
+):
+    run = make_run("a", *[f"m{number}" for number in range(chart_sections.PANELS_LIMIT + 7)])
+    external_runs.set_state(run, "succeeded", actor="test")
+    answer = owner_browser.get(COMPARE, {"run": run.id})
+    assert sum(len(row) for _, row in answer.context["sections"]) == chart_sections.PANELS_LIMIT
+    assert "7 more metrics" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("name", "section"),
+    [("trainLoss", "Learning"), ("gpu.memory", "Memory"), ("samples_per_second", "Speed"), ("a/b/c", "a"),
+     ("/x", "Other"), ("glossary", "Other")],
+)  # fmt: skip
+def test_a_topic_is_found_by_whole_words(name, section):
+    assert chart_sections.section_of(name) == section
+
+
+def test_what_differs_stands_apart_from_what_is_equal(owner_browser, make_run):
+    runs = [make_run("a", lr="1e-3", width="64"), make_run("b", lr="3e-4", width="64", tags={"base": "yes"})]
+    found = owner_browser.get(COMPARE, {"run": [run.id for run in runs]}).context["differences"]
+    assert found.differ == [("lr", ["1e-3", "3e-4"]), ("tag:base", [None, "yes"])]
+    assert found.same == [("width", "64")]
+    assert found.facets["lr"] == {runs[0].id: "1e-3", runs[1].id: "3e-4"}
+
+
+def test_specs_of_jobs_are_parameters_too(owner_browser, make_job):
+    runs = [make_job("seed=1").run.id, make_job("seed=2", "model.layers=3").run.id]
+    found = owner_browser.get(COMPARE, {"run": runs}).context["differences"]
+    assert dict(found.differ) == {"seed": ["1", "2"], "model.layers": ["4", "3"]}
+    assert "model.width" in dict(found.same)
+
+
+@pytest.mark.parametrize("num_runs", [2, 9])
+def test_the_table_of_differences_names_every_run_and_value(owner_browser, make_run, num_runs):
+    runs = [make_run(f"r{number}", seed=str(900 + number)) for number in range(num_runs)]
+    text = owner_browser.get(COMPARE, {"run": [run.id for run in runs]}).text
+    for number in range(num_runs):
+        assert f">r{number}</a>" in text
+        assert f'title="{900 + number}"' in text
+
+
+def test_runs_of_one_name_are_told_apart_and_have_the_colour_they_have_everywhere(owner_browser, make_run):
+    runs = [make_run("same"), make_run("same")]
+    names = owner_browser.get(COMPARE, {"run": [run.id for run in runs]}).context["names"]["runs"]
+    assert len({said["name"] for said in names.values()}) == 2
+    assert [said["colour"] for said in names.values()] == [colour_of(run) for run in runs]
+
+
+def test_two_hundred_runs_are_laid_over_each_other_and_more_are_left_out_with_a_word(owner_browser, make_run):
+    runs = [make_run().id for _ in range(201)]
+    answer = owner_browser.get(COMPARE, {"run": runs})
+    assert len(answer.context["runs"]) == 200
+    assert "1 left out" in answer.text
+
+
+def test_a_filter_chooses_runs_too(owner_browser, make_run):
+    make_run("good", lr="1"), make_run("bad", lr="2")
+    assert names_of(owner_browser.get(COMPARE, {"filter": "lr < 2"})) == ["good"]
+
+
+def test_a_filter_that_makes_no_sense_is_refused_at_its_field_and_kept(owner_browser, make_run):
+    make_run("a", "loss")
+    answer = owner_browser.get(COMPARE, {"filter": "loss <"})
+    assert answer.status_code == 200 and names_of(answer) == []
+    assert 'value="loss &lt;"' in answer.text
+    assert 'id="filter-problem"' in answer.text
+
+
+def test_a_filter_that_finds_nothing_says_so(owner_browser, make_run):
+    make_run("a", lr="1")
+    assert "No run is found by this filter" in owner_browser.get(COMPARE, {"filter": "lr > 5"}).text
+
+
+def test_a_strangers_run_is_left_out(stranger_browser, make_run):
+    run = make_run("secret", "loss", lr="1")
+    for query in ({"run": run.id}, {"filter": "secret"}):
+        answer = stranger_browser.get(COMPARE, query)
+        assert f"/runs/{run.id}/" not in answer.text
+        assert names_of(answer) == []
+
+
+def test_an_archived_run_is_not_offered(owner_browser, make_run):
+    run = make_run("old")
+    run_annotations.archive(Run.objects.filter(id=run.id), actor="test")
+    assert "old" not in [other.name for other in owner_browser.get(COMPARE).context["others"]]

@@ -1,0 +1,143 @@
+"""The page of a run that training code logs by itself: charts by section, what it brought along, and how it stands."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from dashboard.pages.runs import external
+from jobs import series
+from jobs.models import Run, RunInput
+from jobs.series import Point
+from jobs.tracking import artefacts, external_runs, params
+
+
+@pytest.fixture
+def run(team, owner):
+    return external_runs.create(team=team, owner=owner, name="mine", origin="mlflow", tags={"seed": "3"})
+
+
+def log(run, *names, seq=0):
+    series.append(
+        run.id,
+        1,
+        f"w{seq}",
+        0,
+        [Point(name, "run", step, 1e9 + step, 1.5) for name in names for step in (1, 2)],
+    )
+
+
+def page(browser, run):
+    answer = browser.get(f"/runs/{run.id}/")
+    assert answer.status_code == 200
+    return answer.text
+
+
+def test_metrics_with_a_slash_make_sections_and_odd_names_keep_their_charts(owner_browser, run):
+    log(run, "train/loss", "train/acc", "eval/word error rate", "loss", "speed of light", "system/cpu")
+    titles = [title for title, _ in external.sections(run, {name.metric for name in series.names(run.id)})]
+    assert {"Learning", "train", "eval", "system"} <= set(titles)
+    text = page(owner_browser, run)
+    assert 'data-metrics="eval/word%20error%20rate"' in text and 'data-metrics="train/loss"' in text
+    assert 'data-metrics="tokens_per_s"' not in text
+
+
+def test_what_the_run_brought_along_is_on_its_page(owner_browser, run):
+    params.store(run, {"lr": "0.0003"})
+    external_runs.add_inputs(run, [RunInput(name="wiki", digest="abc", context="training")])
+    saved = artefacts.save(run, "plots/loss.png", [b"12", b"345"], actor="olga")
+    child = external_runs.create(team=run.team, owner=run.owner, name="fold 1", origin="mlflow", parent=run)
+    text = page(owner_browser, run)
+    for said in ("0.0003", "seed", "wiki", "loss.png", "5 B", "fold 1", "logged by mlflow"):
+        assert said in text, said
+    assert f"/runs/{run.id}/artefacts/{saved.id}/" in text
+    assert f"/runs/{run.id}/" in page(owner_browser, child)
+
+
+def test_a_run_that_has_nothing_yet_says_so(owner_browser, run):
+    text = page(owner_browser, run)
+    assert "No metric yet" in text
+
+
+def test_the_newest_values_stand_at_the_head_with_their_range(owner_browser, run):
+    log(run, "zeta", "val/loss")
+    external_runs.hear(run)
+    series.append(run.id, 1, "late", 0, [Point("val/loss", "run", 3, 2e9, float("nan"))])
+    assert [row.key for row in external.figures(run)] == ["val/loss", "zeta"]
+    text = page(owner_browser, run)
+    assert "NaN" in text and "1.5 to 1.5 in 3 points" in text
+
+
+def test_a_writer_that_went_quiet_is_not_called_dead_nor_alive(owner_browser, run):
+    assert "running, silent" not in page(owner_browser, run)
+    Run.objects.filter(id=run.id).update(heard_at=timezone.now() - timedelta(minutes=47))
+    text = page(owner_browser, run)
+    assert "running, silent" in text and "has said nothing since" in text
+    external_runs.set_state(run, "succeeded", actor="olga")
+    assert "silent" not in page(owner_browser, run)
+
+
+def test_how_long_a_run_took_ends_with_its_writers_last_word(run):
+    now = timezone.now()
+    run.started_at, run.heard_at = now - timedelta(hours=3), now - timedelta(hours=1)
+    assert external.standing(run, now).took_s == pytest.approx(7200)
+    run.heard_at = now
+    assert external.standing(run, now).took_s == pytest.approx(10800)
+
+
+def test_a_file_is_downloaded_by_the_team_and_by_nobody_else(
+    owner_browser, viewer_browser, stranger_browser, client, run
+):
+    saved = artefacts.save(run, "deep/notes.html", [b"<b>hello</b>"], actor="olga")
+    address = f"/runs/{run.id}/artefacts/{saved.id}/"
+    for browser in (owner_browser, viewer_browser):
+        answer = browser.get(address)
+        assert b"".join(answer) == b"<b>hello</b>"
+        assert answer["Content-Disposition"] == "attachment; filename*=UTF-8''notes.html"
+        assert answer["Content-Type"] == "application/octet-stream"
+    assert stranger_browser.get(address).status_code == 404
+    assert client.get(address).status_code == 302
+    assert owner_browser.get(f"/runs/{run.id}/artefacts/nonsense/").status_code == 404
+
+
+def test_more_of_everything_asks_no_more_of_the_database(owner_browser, run):
+    def add(number):
+        params.store(run, {f"p{number}": "1"})
+        external_runs.set_tags(run, {f"t{number}": "1"})
+        log(run, f"m{number}", seq=number)
+        artefacts.save(run, f"f{number}/a", [b"1"], actor="olga")
+        external_runs.create(team=run.team, owner=run.owner, name=f"c{number}", origin="x", parent=run)
+
+    add(0)
+    page(owner_browser, run)
+    with CaptureQueriesContext(connection) as few:
+        page(owner_browser, run)
+    for number in range(1, 4):
+        add(number)
+    with CaptureQueriesContext(connection) as many:
+        page(owner_browser, run)
+    assert len(many) == len(few)
+
+
+def test_events_of_a_logged_run_are_told_to_who_listens(run):
+    from dashboard.live.watcher import Watch
+
+    watch = Watch()
+    watch.changes()
+    external_runs.set_state(run, "failed", actor="olga")
+    [change] = [change for change in watch.changes() if change.event == "job"]
+    assert (change.id, change.team_id, change.data["run"], change.data["state"]) == (
+        run.id, run.team_id, run.id, "failed",
+    )  # fmt: skip
+    assert not [change for change in watch.changes() if change.event == "job"]
+
+
+def test_a_run_that_was_taken_for_killed_says_so_and_why(owner_browser, run):
+    Run.objects.filter(id=run.id).update(heard_at=timezone.now() - timedelta(days=1))
+    external_runs.end_silent()
+    text = page(owner_browser, run)
+    assert "said nothing for 6 h" in text and "taken for killed" in text and "running, silent" not in text

@@ -1,0 +1,52 @@
+"""What a run's model writes, on its page: as it evolved, as text, for the team alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobs.models import RunOutput
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def told(make_job):
+    run = make_job().run
+    for step, output in ((10, "le"), (20, "le chat"), (30, "le chat"), (40, "<b>le chat dort</b>")):
+        RunOutput.objects.create(
+            run=run, step=step, number=0, prompt="the cat sleeps", reference="le chat dort", output=output
+        )
+    return run
+
+
+def test_outputs_stand_newest_first_and_what_did_not_change_stands_once(told, owner_browser):
+    page = owner_browser.get(f"/runs/{told.id}/").text
+    part = page[page.index('id="outputs"') :]
+    assert "the cat sleeps" in part
+    assert part.index("Since step 40") < part.index("Step 20") < part.index("Step 10")
+    assert "Step 30" not in part
+    assert "&lt;b&gt;le chat dort&lt;/b&gt;" in part
+    assert owner_browser.get(f"/runs/{told.id}/outputs/").text.strip() in page
+
+
+def test_a_run_without_outputs_has_no_heading_for_them(make_job, owner_browser):
+    assert "What it writes" not in owner_browser.get(f"/runs/{make_job().run.id}/").text
+
+
+def test_strangers_do_not_read_them(told, stranger_browser):
+    assert stranger_browser.get(f"/runs/{told.id}/outputs/").status_code == 404
+
+
+def test_ten_times_the_outputs_take_the_same_number_of_queries(
+    told, owner_browser, django_assert_num_queries
+):
+    from dashboard.pages.runs import outputs
+
+    with django_assert_num_queries(1):
+        outputs.of(told)
+    RunOutput.objects.bulk_create(
+        RunOutput(run=told, step=step, number=3, prompt="a", reference="b", output=str(step))
+        for step in range(40)
+    )
+    with django_assert_num_queries(1):
+        assert len(outputs.of(told)) == 2
