@@ -82,7 +82,7 @@ def listing(request: HttpRequest) -> HttpResponse:
         "priorities": Priority.choices,
     }
     return render(
-        request, "queue/_list.html" if request.headers.get("HX-Request") else "queue/page.html", context
+        request, "jobs/_queue_list.html" if request.headers.get("HX-Request") else "jobs/queue.html", context
     )
 
 

@@ -45,7 +45,7 @@ def listing(request: HttpRequest, name: str) -> HttpResponse:
         "problem": problem,
         "now": timezone.now(),
     }
-    return render(request, "pools/tokens.html", context, status=422 if problem else 200)
+    return render(request, "nodes/tokens.html", context, status=422 if problem else 200)
 
 
 @require_POST

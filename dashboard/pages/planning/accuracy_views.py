@@ -36,7 +36,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "version": PLANNER_VERSION,
     }
     is_part = request.headers.get("HX-Request")
-    return render(request, "accuracy/_body.html" if is_part else "accuracy/page.html", context)
+    return render(request, "planning/_accuracy.html" if is_part else "planning/accuracy.html", context)
 
 
 @require_safe

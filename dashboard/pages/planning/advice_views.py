@@ -40,4 +40,4 @@ def page(request: HttpRequest) -> HttpResponse:
             "num_able": sum(not row.why_not for row in rows),
         }
     is_part = request.headers.get("HX-Request")
-    return render(request, "advice/_body.html" if is_part else "advice/page.html", context)
+    return render(request, "planning/_advice.html" if is_part else "planning/advice.html", context)

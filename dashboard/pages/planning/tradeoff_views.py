@@ -21,4 +21,4 @@ def page(request: HttpRequest) -> HttpResponse:
         "axes": [(str(field), title_of(field)) for field in shown.axes],
         "runs_limit": tradeoffs.RUNS_LIMIT,
     }
-    return render(request, "tradeoffs/page.html", context)
+    return render(request, "planning/tradeoffs.html", context)

@@ -31,4 +31,4 @@ def why(request: HttpRequest) -> HttpResponse:
     """The bars of steps on the compare page, and in one sentence a run why it is faster or slower than the first."""
     runs = selection.chosen(request.user, request.GET.getlist("run"), request.GET.get("filter", "")).runs
     context = {"why": breakdown.of_runs(runs), "names": run_labels.of_runs(runs)}
-    return render(request, "compare/_why.html", context)
+    return render(request, "compare/_breakdown.html", context)

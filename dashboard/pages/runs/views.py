@@ -38,7 +38,7 @@ from jobs.tracking import artefacts
 LOG_LINES = 400
 PARTS = {
     "head": "runs/_head_part.html",
-    "story": "runs/_story.html",
+    "story": "runs/_history.html",
     "verdict": "runs/_verdict.html",
     "links": "runs/_links.html",
     "outputs": "runs/_outputs.html",

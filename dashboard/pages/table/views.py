@@ -58,8 +58,8 @@ def _content(request: HttpRequest, found: Any, state: State, asker: runs.Asker) 
 
 def _template(request: HttpRequest) -> str:
     if "only" in request.GET or "part" in request.GET:
-        return "runs/_rows.html"
-    return "runs/_table.html" if request.headers.get("HX-Request") else "runs/table.html"
+        return "table/_rows.html"
+    return "table/_table.html" if request.headers.get("HX-Request") else "table/page.html"
 
 
 @require_safe
@@ -90,7 +90,7 @@ def complete(request: HttpRequest) -> JsonResponse:
 def picker(request: HttpRequest) -> HttpResponse:
     """The choice of columns and of what makes groups, fetched when somebody opens it."""
     state, asker = state_of(request.GET), _asker(request)
-    return render(request, "runs/_picker.html", {"state": state, "picker": Picker.of(state, asker.runs)})
+    return render(request, "table/_picker.html", {"state": state, "picker": Picker.of(state, asker.runs)})
 
 
 def _asker(request: HttpRequest) -> runs.Asker:
