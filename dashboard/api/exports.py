@@ -14,12 +14,6 @@ from dashboard.api.shapes import Refusal
 from jobs import exports
 
 router = Router(tags=["runs"])
-CONTENT = {
-    "csv": "text/csv; charset=utf-8",
-    "json": "application/json",
-    "jsonl": "application/x-ndjson",
-    "parquet": "application/vnd.apache.parquet",
-}
 
 
 @router.get("/runs/{run_id}/export", response={200: None, 404: Refusal, 501: Refusal})
@@ -32,7 +26,9 @@ def points(request: HttpRequest, run_id: str, format: exports.Format = "csv") ->
         first = next(pieces, b"")
     except exports.NoParquet as error:
         raise HttpError(501, str(error)) from None
-    response = StreamingHttpResponse(_served(request, first, pieces), content_type=CONTENT[format])
+    response = StreamingHttpResponse(
+        _served(request, first, pieces), content_type=exports.CONTENT_TYPES[format]
+    )
     response["Content-Disposition"] = f'attachment; filename="{run.id}-points.{format}"'
     return response
 

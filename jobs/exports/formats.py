@@ -14,6 +14,12 @@ from typing import Any, Literal
 from jobs.series import kind_of
 
 Format = Literal["csv", "json", "jsonl", "parquet"]
+CONTENT_TYPES: dict[Format, str] = {
+    "csv": "text/csv; charset=utf-8",
+    "json": "application/json",
+    "jsonl": "application/x-ndjson",
+    "parquet": "application/vnd.apache.parquet",
+}
 Block = Sequence[Sequence[Any]]  # columns of equal length
 
 

@@ -7,10 +7,10 @@ from typing import Any
 from django.db import transaction
 
 from jobs import series
+from jobs.lifecycle.device_blame import blame
 from jobs.lifecycle.outcome import halts, outcome
 from jobs.lifecycle.transitions import move_attempt, move_job
 from jobs.models import Attempt, Job
-from jobs.nodes import device_faults
 from jobs.states.jobs import AttemptState, Cause
 
 
@@ -28,7 +28,7 @@ def end(
         if not move_attempt(attempt.id, to, actor=actor, reason=reason, cause=cause, stderr_tail=stderr_tail):
             return
         if to == AttemptState.FAILED:
-            device_faults.blame(attempt, reason, actor)
+            blame(attempt, reason, actor)
         job = Job.objects.select_for_update().get(id=attempt.job_id)
         job_to, job_reason = outcome(job, to, reason, cause, why_stopping)
         fields: dict[str, Any] = {"is_halted": True} if halts(job, to) else {}

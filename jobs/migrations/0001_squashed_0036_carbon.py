@@ -1,4 +1,7 @@
-"""What 36 migrations came to: a fresh database starts here, one that has them keeps them."""
+"""All tables of version 0.1 up to the power and carbon columns.
+
+The file keeps the name under which existing databases have recorded it.
+"""
 
 import django.core.validators
 import django.db.models.deletion
@@ -21,45 +24,6 @@ def keep_blobs_out_of_line(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-
-    replaces = [
-        ('jobs', '0001_initial'),
-        ('jobs', '0002_spool_offset'),
-        ('jobs', '0003_series'),
-        ('jobs', '0004_spool_batches'),
-        ('jobs', '0005_attempt_cause'),
-        ('jobs', '0006_scheduling'),
-        ('jobs', '0007_gangs_over_nodes'),
-        ('jobs', '0008_nodes_join_and_states'),
-        ('jobs', '0009_faulty_leases'),
-        ('jobs', '0010_causes_of_gangs'),
-        ('jobs', '0011_pause'),
-        ('jobs', '0012_pool_settings'),
-        ('jobs', '0013_charges_a_day'),
-        ('jobs', '0014_budgets'),
-        ('jobs', '0015_brought_logs'),
-        ('jobs', '0016_who_preempted'),
-        ('jobs', '0017_projects_params_tags_metrics'),
-        ('jobs', '0018_templates_and_clones'),
-        ('jobs', '0019_devices_fail_tokens_end'),
-        ('jobs', '0020_no_headline'),
-        ('jobs', '0021_comments_views_reports'),
-        ('jobs', '0022_idle'),
-        ('jobs', '0023_what_runs_bring'),
-        ('jobs', '0024_sweeps'),
-        ('jobs', '0025_views_of_tradeoffs'),
-        ('jobs', '0026_signs'),
-        ('jobs', '0027_last_views'),
-        ('jobs', '0028_saved_models'),
-        ('jobs', '0029_device_profiles'),
-        ('jobs', '0030_forecasts'),
-        ('jobs', '0031_verdicts'),
-        ('jobs', '0032_traces'),
-        ('jobs', '0033_link_profiles'),
-        ('jobs', '0034_checkpoints'),
-        ('jobs', '0035_datasets_and_outputs'),
-        ('jobs', '0036_carbon'),
-    ]
 
     initial = True
 

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0036_carbon'),
+        ('jobs', '0001_squashed_0036_carbon'),
     ]
 
     operations = [

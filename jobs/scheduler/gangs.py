@@ -18,10 +18,10 @@ from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from jobs.lifecycle.device_blame import blame
 from jobs.lifecycle.ending import end
 from jobs.lifecycle.transitions import move_attempt, move_job, move_member
 from jobs.models import Attempt, AttemptNode, Event, Node
-from jobs.nodes import device_faults
 from jobs.states.jobs import ATTEMPT_LIVE, MEMBER_LIVE, AttemptState, Cause, JobState, MemberState
 
 LAGGARD_S = 30.0  # after one node has ended in good order, how long the others may take
@@ -71,7 +71,7 @@ def end_member(
             return
         if to in (MemberState.FAILED, MemberState.LOST):
             if to == MemberState.FAILED:
-                device_faults.blame(member.attempt, reason, actor)
+                blame(member.attempt, reason, actor)
             said = "lost the connection to the others" if is_witness else reason
             break_up(member.attempt, f"node {member.node.name}: {said}", actor)
         elif not member.attempt.job.wanted_state:

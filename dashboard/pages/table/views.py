@@ -10,7 +10,6 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from dashboard import access
-from dashboard.api.exports import CONTENT
 from dashboard.pages.table import columns, export, groups, rows
 from dashboard.pages.table.picker import Picker
 from dashboard.pages.table.query import State, state_of
@@ -74,7 +73,7 @@ def save(request: HttpRequest) -> HttpResponse:
         data = b"".join(exports.write(table, form))
     except (runs.FilterError, export.TooMany, exports.NoParquet) as error:
         return HttpResponse(str(error), status=422, content_type="text/plain; charset=utf-8")
-    response = HttpResponse(data, content_type=CONTENT[form])
+    response = HttpResponse(data, content_type=exports.CONTENT_TYPES[form])
     response["Content-Disposition"] = f'attachment; filename="{table.name}.{form}"'
     return response
 
