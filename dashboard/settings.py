@@ -1,4 +1,4 @@
-"""Every setting. What differs between machines comes from the environment, read by dashboard.server.env."""
+"""All settings. Values that differ between machines come from environment variables (docs/settings.md)."""
 
 from __future__ import annotations
 
@@ -9,17 +9,35 @@ from django.core.exceptions import ImproperlyConfigured
 from dashboard.server import env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-# Everything a running Fourwalls writes: database, broker socket, nodes, attempts, prepared corpora.
-HOME_DIR = Path(env.text("FOURWALLS_HOME", str(BASE_DIR / ".fourwalls"))).resolve()
+HOME_DIR = env.folder(
+    "FOURWALLS_HOME",
+    BASE_DIR / ".fourwalls",
+    "Everything that a running Fourwalls writes: database, broker socket, nodes, attempts, corpora.",
+    shown=".fourwalls in the checkout",
+)
 
-DEBUG = env.flag("DEBUG", False)
-SECRET_KEY = env.secret("SECRET_KEY", HOME_DIR / "secret_key")
-ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
-CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", [])
-# `up` leaves its address here, so that commands in another shell print links that work.
+DEBUG = env.flag("DEBUG", False, "Django's debug mode. Never on a server that others reach.")
+SECRET_KEY = env.secret(
+    "SECRET_KEY",
+    HOME_DIR / "secret_key",
+    "Signs sessions and links. All web processes need the same one.",
+    shown="made at first start, in FOURWALLS_HOME/secret_key",
+)
+ALLOWED_HOSTS = env.words(
+    "ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"], "Host names under which pages are served."
+)
+CSRF_TRUSTED_ORIGINS = env.words(
+    "CSRF_TRUSTED_ORIGINS", [], "Origins behind a TLS proxy, each with its scheme, e.g. https://lab.example."
+)
+# `up` writes its address here, so that commands in another shell print links that work.
 URL_FILE = HOME_DIR / "url"
-PREPARING_FILE = HOME_DIR / "preparing.lock"  # held while the database is brought up to date
-BASE_URL = env.text("BASE_URL", URL_FILE.read_text() if URL_FILE.exists() else "http://127.0.0.1:8000")
+PREPARING_FILE = HOME_DIR / "preparing.lock"  # held while migrations run
+BASE_URL = env.text(
+    "BASE_URL",
+    URL_FILE.read_text() if URL_FILE.exists() else "http://127.0.0.1:8000",
+    "Address of the web side, for links; https makes cookies secure.",
+    shown="the address that `up` serves, else http://127.0.0.1:8000",
+)
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -67,7 +85,14 @@ TEMPLATES = [
     },
 ]
 
-DATABASES = {"default": env.database(env.text("DATABASE_URL", ""), HOME_DIR / "fourwalls.sqlite3")}
+DATABASES = {
+    "default": env.database(
+        env.text(
+            "DATABASE_URL", "", "postgresql://user:password@host/name; empty: SQLite in FOURWALLS_HOME."
+        ),
+        HOME_DIR / "fourwalls.sqlite3",
+    )
+}
 
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 AUTH_PASSWORD_VALIDATORS = [
@@ -95,7 +120,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
 STATIC_URL = "static/"
 STATIC_ROOT = HOME_DIR / "static"
-WHITENOISE_KEEP_ONLY_HASHED_FILES = True  # nothing asks for the others; half the files of a first start
+WHITENOISE_KEEP_ONLY_HASHED_FILES = True  # only hashed names are requested; halves the files of a first start
 STATICFILES_DIRS = [BASE_DIR / "dashboard" / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -104,55 +129,119 @@ STORAGES = {
 
 # Broker: a Redis or Valkey elsewhere, or the embedded one on a unix socket that only this user can open.
 BROKER_SOCKET = env.socket(HOME_DIR / "broker" / "broker.sock")
-BROKER_URL = env.text("BROKER_URL", f"redis+socket://{BROKER_SOCKET}")
+BROKER_URL = env.text(
+    "BROKER_URL",
+    f"redis+socket://{BROKER_SOCKET}",
+    "Redis >= 7 or Valkey, redis://host:port/0.",
+    shown="the embedded Valkey on a unix socket",
+)
 IS_BROKER_EMBEDDED = f"redis+socket://{BROKER_SOCKET}" == BROKER_URL
 
 # Nodes and attempts
-NODE_DIR = Path(env.text("FOURWALLS_NODE_DIR", str(HOME_DIR / "node"))).resolve()
-NODE_NAME = env.text("FOURWALLS_NODE_NAME", "")
-NODE_POOL = env.text("FOURWALLS_POOL", "default")
-JOIN_TOKEN = env.text("FOURWALLS_JOIN_TOKEN", "")  # of a node's first start; `up`'s own agent needs none
-FREE_POOLS = env.words("FOURWALLS_FREE_POOLS", [])  # that `prepare` lets nodes join without a token
-DATA_DIR = Path(env.text("FOURWALLS_DATA_DIR", str(HOME_DIR / "data"))).resolve()
-CORPUS_ROOT = Path(env.text("FOURWALLS_CORPUS_ROOT", str(HOME_DIR / "corpora"))).resolve()
-# Files that runs log through the API. Several web servers must see one folder; a file above the limit is refused.
-ARTEFACT_ROOT = Path(env.text("FOURWALLS_ARTEFACT_ROOT", str(HOME_DIR / "artefacts"))).resolve()
-ARTEFACT_LIMIT_BYTES = env.whole("FOURWALLS_ARTEFACT_LIMIT_BYTES", 10 * 1024**3)
-# Data sets that people upload are kept in the database, so that agents on every node can read them.
-DATASET_LIMIT_BYTES = env.whole("FOURWALLS_DATASET_LIMIT_BYTES", 256 * 1024**2)
-# Where this node's checkpoints go when several nodes see one folder: a job then resumes on any of them. Unset: on the
-# node's own disk. The address is the one by which other nodes reach this one; unset: that of its default route.
-CHECKPOINT_ROOT = env.text("FOURWALLS_CHECKPOINT_ROOT", "")
-NODE_ADDRESS = env.text("FOURWALLS_NODE_ADDRESS", "")
-PREPARE_LIMIT_S = env.whole("FOURWALLS_PREPARE_LIMIT_S", 60)
-UNREACHABLE_AFTER_S = env.whole("FOURWALLS_UNREACHABLE_AFTER_S", 45)
-REASSIGN_AFTER_S = env.whole("FOURWALLS_REASSIGN_AFTER_S", 600)
+NODE_DIR = env.folder(
+    "FOURWALLS_NODE_DIR",
+    HOME_DIR / "node",
+    "Folder of this node: its identity, device locks, attempts with their logs and checkpoints.",
+    shown="FOURWALLS_HOME/node",
+)
+NODE_NAME = env.text("FOURWALLS_NODE_NAME", "", "Name of this node.", shown="the host's name")
+NODE_POOL = env.text("FOURWALLS_POOL", "default", "Pool that this node joins.")
+JOIN_TOKEN = env.text(
+    "FOURWALLS_JOIN_TOKEN", "", "One-time token for a node's first start; the agent of `up` needs none."
+)
+FREE_POOLS = env.words("FOURWALLS_FREE_POOLS", [], "Pools that nodes may join without a token.")
+DATA_DIR = env.folder(
+    "FOURWALLS_DATA_DIR",
+    HOME_DIR / "data",
+    "Prepared corpora: tokenizers, shards, calibration.",
+    shown="FOURWALLS_HOME/data",
+)
+CORPUS_ROOT = env.folder(
+    "FOURWALLS_CORPUS_ROOT",
+    HOME_DIR / "corpora",
+    "Text files that a spec may name as its corpus.",
+    shown="FOURWALLS_HOME/corpora",
+)
+ARTEFACT_ROOT = env.folder(
+    "FOURWALLS_ARTEFACT_ROOT",
+    HOME_DIR / "artefacts",
+    "Files that runs log. Several web servers must see one folder.",
+    shown="FOURWALLS_HOME/artefacts",
+)
+ARTEFACT_LIMIT_BYTES = env.whole(
+    "FOURWALLS_ARTEFACT_LIMIT_BYTES", 10 * 1024**3, "bytes", "Largest artefact; larger ones are refused."
+)
+DATASET_LIMIT_BYTES = env.whole(
+    "FOURWALLS_DATASET_LIMIT_BYTES",
+    256 * 1024**2,
+    "bytes",
+    "Largest uploaded data set. Data sets are kept in the database, so that every node can read them.",
+)
+CHECKPOINT_ROOT = env.text(
+    "FOURWALLS_CHECKPOINT_ROOT",
+    "",
+    "Folder for checkpoints that several nodes see: a job then resumes on any of them.",
+    shown="the node's own disk",
+)
+NODE_ADDRESS = env.text(
+    "FOURWALLS_NODE_ADDRESS",
+    "",
+    "Address by which other nodes reach this one.",
+    shown="the address of the default route",
+)
+PREPARE_LIMIT_S = env.whole(
+    "FOURWALLS_PREPARE_LIMIT_S", 60, "s", "Time for all nodes of a gang to take their devices."
+)
+UNREACHABLE_AFTER_S = env.whole(
+    "FOURWALLS_UNREACHABLE_AFTER_S", 45, "s", "A node silent for this long gets no new work."
+)
+REASSIGN_AFTER_S = env.whole(
+    "FOURWALLS_REASSIGN_AFTER_S", 600, "s", "A node silent for this long loses its attempts to other nodes."
+)
 SILENT_RUN_LIMIT_S = env.whole(
-    "FOURWALLS_SILENT_RUN_LIMIT_S", 6 * 3600
-)  # then a logged run was killed; 0: never
+    "FOURWALLS_SILENT_RUN_LIMIT_S",
+    6 * 3600,
+    "s",
+    "A logged run silent for this long counts as killed; 0: never.",
+)
 PREEMPT_AFTER_S = env.whole(
-    "FOURWALLS_PREEMPT_AFTER_S", 300
-)  # no attempt is preempted sooner after its start
+    "FOURWALLS_PREEMPT_AFTER_S", 300, "s", "No attempt is preempted sooner after its start."
+)
 SUSPECT_PAUSE_S = env.whole(
-    "FOURWALLS_SUSPECT_PAUSE_S", 600
-)  # after three failed launches; doubles with each more
-# How long a node must stand idle before a device without a profile is probed; 0: only when somebody asks.
-PROBE_AFTER_IDLE_S = env.whole("FOURWALLS_PROBE_AFTER_IDLE_S", 20)
-SHARE_HALF_LIFE_S = env.whole("FOURWALLS_SHARE_HALF_LIFE_S", 7 * 24 * 3600)
-STOP_GRACE_S = env.whole("FOURWALLS_STOP_GRACE_S", 60)  # from asking ranks to stop to killing them
+    "FOURWALLS_SUSPECT_PAUSE_S",
+    600,
+    "s",
+    "Pause of a node after three failed launches; doubles with each more.",
+)
+PROBE_AFTER_IDLE_S = env.whole(
+    "FOURWALLS_PROBE_AFTER_IDLE_S",
+    20,
+    "s",
+    "Idle time before a device without a profile is probed; 0: only on request.",
+)
+SHARE_HALF_LIFE_S = env.whole(
+    "FOURWALLS_SHARE_HALF_LIFE_S", 7 * 24 * 3600, "s", "Half-life of past use in fair share."
+)
+STOP_GRACE_S = env.whole(
+    "FOURWALLS_STOP_GRACE_S", 60, "s", "Time between asking ranks to stop and killing them."
+)
 if REASSIGN_AFTER_S < 2 * STOP_GRACE_S:
     raise ImproperlyConfigured(
         f"FOURWALLS_REASSIGN_AFTER_S={REASSIGN_AFTER_S} is too short: an attempt may take {STOP_GRACE_S} s "
-        "(FOURWALLS_STOP_GRACE_S) to stop. Say at least twice that."
+        "(FOURWALLS_STOP_GRACE_S) to stop. Set at least twice that."
     )
-# Failures of the job's own that are tried again by themselves
-RETRY_LIMIT = env.whole("FOURWALLS_RETRY_LIMIT", 0)
+RETRY_LIMIT = env.whole(
+    "FOURWALLS_RETRY_LIMIT", 0, "", "Automatic retries after failures that are the job's own."
+)
 
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": env.text("LOG_LEVEL", "INFO")},
+    "root": {
+        "handlers": ["stderr"],
+        "level": env.text("LOG_LEVEL", "INFO", "Lowest level written to stderr."),
+    },
     "loggers": {"axes": {"level": "WARNING"}, "celery": {"level": "WARNING"}},
 }

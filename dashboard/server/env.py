@@ -1,4 +1,7 @@
-"""Typed readers of the environment: a setting that cannot be understood stops the start with a sentence."""
+"""Typed readers of environment variables.
+
+A value that cannot be parsed stops the start with a sentence. Each reader records its variable for docs/settings.md.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import hashlib
 import os
 import secrets
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -15,20 +19,49 @@ CONNECTION_AGE_S = 300  # threads are kept over requests: dashboard.server.threa
 STUCK_TRANSACTION_MS = 15_000
 
 
-def text(name: str, default: str) -> str:
+@dataclass(frozen=True)
+class Variable:
+    """An environment variable as docs/settings.md lists it."""
+
+    name: str
+    kind: str  # text, flag, whole number, list, path
+    default: str
+    meaning: str
+    unit: str = ""
+
+
+VARIABLES: dict[str, Variable] = {}
+
+
+def _record(name: str, kind: str, default: object, meaning: str, unit: str = "") -> None:
+    VARIABLES[name] = Variable(name, kind, str(default), meaning, unit)
+
+
+def text(name: str, default: str, meaning: str, *, shown: str | None = None) -> str:
+    """The variable's text. `shown` replaces a default that differs between machines in the reference."""
+    _record(name, "text", default if shown is None else shown, meaning)
     return os.environ.get(name) or default
 
 
-def flag(name: str, default: bool) -> bool:
+def folder(name: str, default: Path, meaning: str, *, shown: str) -> Path:
+    """An absolute path. `shown` names the default in the reference."""
+    _record(name, "path", shown, meaning)
+    return Path(os.environ.get(name) or default).resolve()
+
+
+def flag(name: str, default: bool, meaning: str) -> bool:
+    _record(name, "flag", int(default), meaning)
     value = os.environ.get(name)
     if not value:
         return default
     if value.lower() not in ("1", "true", "0", "false"):
-        raise ImproperlyConfigured(f"{name}={value!r}: say 1, true, 0 or false.")
+        raise ImproperlyConfigured(f"{name}={value!r}: use 1, true, 0 or false.")
     return value.lower() in ("1", "true")
 
 
-def whole(name: str, default: int) -> int:
+def whole(name: str, default: int, unit: str, meaning: str) -> int:
+    """A whole number in `unit` (s, bytes or empty)."""
+    _record(name, "whole number", default, meaning, unit)
     value = os.environ.get(name)
     if not value:
         return default
@@ -38,13 +71,17 @@ def whole(name: str, default: int) -> int:
         raise ImproperlyConfigured(f"{name}={value!r} is not a whole number.") from None
 
 
-def words(name: str, default: list[str]) -> list[str]:
+def words(name: str, default: list[str], meaning: str) -> list[str]:
+    """A comma-separated list."""
+    _record(name, "list", ",".join(default), meaning)
     value = os.environ.get(name)
     return [word.strip() for word in value.split(",") if word.strip()] if value else default
 
 
-def secret(name: str, file: Path) -> str:
-    """The variable, or the content of NAME_FILE, or of a private file that is made at first use."""
+def secret(name: str, file: Path, meaning: str, *, shown: str) -> str:
+    """The variable, the content of the file that NAME_FILE names, or a private file made at first use."""
+    _record(name, "text", shown, meaning)
+    _record(f"{name}_FILE", "path", "", f"A file that holds {name}.")
     if value := os.environ.get(name):
         return value
     if elsewhere := os.environ.get(f"{name}_FILE"):

@@ -1,0 +1,16 @@
+"""manage.py settings: prints docs/settings.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from dashboard.server.settings_reference import render
+
+
+class Command(BaseCommand):
+    help = "Print the reference of all environment variables (docs/settings.md)."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.stdout.write(render(), ending="")
