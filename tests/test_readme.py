@@ -28,19 +28,6 @@ def test_every_path_in_the_tree_exists():
     assert [path for path in sorted(tree_in_readme()) if not (ROOT / path).exists()] == []
 
 
-def folders_of(package: str) -> set[str]:
-    """The package and every folder in it that holds code, as the tree writes them."""
-    holding = {path.parent for path in (ROOT / package).rglob("*.py")}
-    return {f"{path.relative_to(ROOT)}/" for path in holding}
-
-
-def test_every_folder_of_code_stands_in_the_tree():
-    """The map a newcomer walks by; from there on, the first line of each file says what lives in it."""
-    wanted = set().union(*(folders_of(package) for package in ("engine", "jobs", "dashboard", "fourwalls")))
-    commands = {path for path in wanted if path.endswith("/management/commands/")}
-    assert sorted(wanted - commands - tree_in_readme()) == []
-
-
 def test_every_make_command_in_the_readme_exists():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"\bmake ([a-z]+)", README.read_text())) <= targets
