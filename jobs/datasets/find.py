@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from django.db.models import QuerySet
 
-from engine.data.corpora import DATASET_PREFIX, Choice, refuse_more_classes, refuse_other_kind
-from engine.data.files import refusal
+from engine.data.corpora import DATASET_PREFIX, CorpusChoice, refuse_more_classes, refuse_other_kind
+from engine.data.files import corpus_error
 from engine.spec.spec import Spec
 from jobs.datasets import content
 from jobs.models import Dataset, Run, Team
@@ -29,10 +29,12 @@ def usable(teams: Iterable[Team]) -> QuerySet[Dataset]:
     return Dataset.objects.filter(team__in=teams, state=Dataset.State.READY, archived_at=None)
 
 
-def choices(teams: Iterable[Team]) -> list[Choice]:
+def choices(teams: Iterable[Team]) -> list[CorpusChoice]:
     """What a form offers beside the built-in corpora."""
     return [
-        Choice(f"{DATASET_PREFIX}{one.id}", f"{one.name} (uploaded, {one.num_good:,} {KIND_WORDS[one.kind]})")
+        CorpusChoice(
+            f"{DATASET_PREFIX}{one.id}", f"{one.name} (uploaded, {one.num_good:,} {KIND_WORDS[one.kind]})"
+        )
         for one in usable(teams).order_by("name")
     ]
 
@@ -50,11 +52,13 @@ def refuse_unusable(spec: Spec, team: Team) -> None:
         return
     found = dataset_named(spec.data.corpus)
     if found is None or found.team_id != team.id:
-        raise refusal(f"Team {team.name} has no data set '{spec.data.corpus}'. See the page Data.")
+        raise corpus_error(f"Team {team.name} has no data set '{spec.data.corpus}'. See the page Data.")
     if found.archived_at is not None:
-        raise refusal(f"The content of data set '{found.name}' was deleted. Choose another.")
+        raise corpus_error(f"The content of data set '{found.name}' was deleted. Choose another.")
     if found.state != Dataset.State.READY:
-        raise refusal(f"Data set '{found.name}' is a draft: say on its page whether its good lines are kept.")
+        raise corpus_error(
+            f"Data set '{found.name}' is a draft: say on its page whether its good lines are kept."
+        )
     refuse_other_kind(found.name, found.kind, spec.data.objective)  # type: ignore[arg-type]
     refuse_more_classes(found.name, len(found.statistics.get("classes", ())), spec.model.classes)
 

@@ -16,7 +16,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from engine.data import intake
+from engine.data import upload
 from engine.data.lines import Record
 from jobs.datasets import content
 from jobs.datasets.keep import DatasetError, clean_name
@@ -60,10 +60,10 @@ def take(
         tempfile.SpooledTemporaryFile(MEMORY_BYTES) as bad,
     ):
         try:
-            suffix = intake.suffix_of(file_name)
-            for one in intake.records(_limited(pieces, found), suffix):
+            suffix = upload.check_suffix(file_name)
+            for one in upload.parse_records(_limited(pieces, found), suffix):
                 _note(one, found, good, bad)  # type: ignore[arg-type]
-        except intake.NotAText as error:
+        except upload.UnsupportedFile as error:
             raise DatasetError(str(error), "file") from None
         if not found.good and not found.bad:
             raise DatasetError(f"'{file_name}' holds no text.", "file")
@@ -94,8 +94,8 @@ def _finish(made: Dataset, owner: User) -> None:
         DatasetEvent.objects.create(dataset=made, team=made.team, actor=owner.get_username(), text=said)
 
 
-def _note(one: Record | intake.Bad, found: Reading, good: BinaryIO, bad: BinaryIO) -> None:
-    if isinstance(one, intake.Bad):
+def _note(one: Record | upload.BadLine, found: Reading, good: BinaryIO, bad: BinaryIO) -> None:
+    if isinstance(one, upload.BadLine):
         found.bad += 1
         told = {"number": one.number, "reason": one.reason, "beginning": one.beginning}
         bad.write(json.dumps(told, ensure_ascii=False).encode() + b"\n")

@@ -38,7 +38,7 @@ def main() -> None:
 def by_hand(directory: AttemptDirectory, rank: int, turns: Turns, with_ddp: bool) -> None:
     """What anyone would write without an engine: same layers, rows, optimiser, schedule and clipping."""
     spec, placement = directory.read_spec(), directory.read_placement()
-    source = objectives.training(
+    source = objectives.build_training(
         spec, prepare(spec.data, Path(placement.corpus_root), Path(placement.data_dir))
     )
     model: Any = Whole(spec)

@@ -68,7 +68,7 @@ def _for_the_trainer(folder: Path, spec: Spec, data_dir: Path) -> Path:
     folder.mkdir()
     config = {"model_type": shape.model_type, "tie_word_embeddings": spec.model.tied_embeddings}
     (folder / "config.json").write_text(json.dumps(config | dict(shape.config(spec.model, spec.vocab_size))))
-    source = objectives.training(spec, prepare(spec.data, data_dir, data_dir))
+    source = objectives.build_training(spec, prepare(spec.data, data_dir, data_dir))
     rows = [source.rows(step, 0, batch.global_batch_size)[0] for step in range(8)]
     numpy.save(folder / "rows.npy", numpy.concatenate(rows))
     arguments = {

@@ -31,7 +31,7 @@ def listing(request: HttpRequest) -> HttpResponse:
     found = access.datasets_of(request.user).filter(archived_at=None)
     context = {
         "datasets": found.select_related("team", "owner")[:DATASETS_LIMIT],
-        "corpora": [(corpus, corpus.absent()) for corpus in corpora.CORPORA],
+        "corpora": [(corpus, corpus.missing_reason()) for corpus in corpora.CORPORA],
         "may_write": access.teams_written_by(request.user).exists(),
     }
     return render(request, "data/list.html", context)
@@ -123,7 +123,7 @@ def _of(request: HttpRequest, found: Dataset) -> dict[str, Any]:
         "dataset": found,
         "corpus": f"{corpora.DATASET_PREFIX}{found.id}",
         "train_address": _train_address(found),
-        "objectives": [one for one, kind in corpora.KIND_OF.items() if kind == found.kind],
+        "objectives": [one for one, kind in corpora.KIND_BY_OBJECTIVE.items() if kind == found.kind],
         "rows": datasets.rows(found, ROWS_SHOWN),
         "refused": datasets.refused(found, REFUSED_SHOWN) if found.num_bad else [],
         "refused_left": max(0, found.num_bad - REFUSED_SHOWN),

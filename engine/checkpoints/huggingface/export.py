@@ -14,7 +14,7 @@ from engine.checkpoints import tensors
 from engine.checkpoints.folder import TOKENIZER, read_manifest
 from engine.checkpoints.huggingface.shapes import Shape, shape_of
 from engine.checkpoints.pieces import WEIGHT, Pieces
-from engine.data.specials import specials
+from engine.data.special_tokens import special_tokens
 from engine.spec.spec import Spec, parse
 
 Array = np.ndarray[Any, Any]
@@ -62,7 +62,7 @@ class _Theirs(Mapping[str, Array]):
 
 
 def _config(shape: Shape, spec: Spec) -> dict[str, Any]:
-    end = specials(spec.data.tokenizer).end
+    end = special_tokens(spec.data.tokenizer).end
     common = {
         "architectures": [shape.architecture], "model_type": shape.model_type, "torch_dtype": "float32",
         "tie_word_embeddings": spec.model.tied_embeddings, "bos_token_id": end, "eos_token_id": end,

@@ -17,9 +17,9 @@ from torch import distributed
 from engine import scores
 from engine.data import baselines, objectives
 from engine.data.examples import Examples
-from engine.data.paired import Row, prompt_ids, source_ids, spread
-from engine.data.specials import IGNORED
-from engine.data.tokenizers import tokenizer_in
+from engine.data.paired import TokenIds, evenly_spaced, prompt_ids, source_ids
+from engine.data.special_tokens import IGNORED
+from engine.data.tokenizers import load_tokenizer
 from engine.rank.run import generate
 from engine.rank.run.session import Session
 from engine.spec.spec import Spec
@@ -55,8 +55,8 @@ class Evaluation:
 
     def __init__(self, session: Session) -> None:
         self._session, self._spec = session, session.spec
-        self._held_out = objectives.validation(session.spec, session.tokens)
-        self._tokenizer = tokenizer_in(session.tokens.folder, session.spec.data.tokenizer)
+        self._held_out = objectives.build_validation(session.spec, session.tokens)
+        self._tokenizer = load_tokenizer(session.tokens.folder, session.spec.data.tokenizer)
         self._is_text_scored = session.spec.data.objective == "pairs" and session.spec.parallel.stages == 1
         self._has_told = False
 
@@ -109,7 +109,7 @@ class Evaluation:
         """Outputs for the same held-out pairs each time, shared out over the data ranks; scores on rank 0."""
         part, data = self._session.tokens.validation, self._spec.parallel.data
         assert isinstance(part, Examples)
-        chosen = spread(len(part), SCORED)
+        chosen = evenly_spaced(len(part), SCORED)
         rounds, began = -(-len(chosen) // (TOGETHER * data)), time.monotonic()
         written: dict[int, str] = {}
         for turn in range(rounds):
@@ -128,7 +128,7 @@ class Evaluation:
         outputs = [self._output(part, number, written[number]) for number in sorted(written)]
         return self._scored(outputs, len(chosen), done), outputs[:SHOWN]
 
-    def _outputs(self, part: Examples, numbers: list[int]) -> list[Row]:
+    def _outputs(self, part: Examples, numbers: list[int]) -> list[TokenIds]:
         engine, context, special = self._session.engine, self._spec.model.context, self._tokenizer.specials
         assert part.targets is not None
         if self._spec.model.family == "encoder-decoder":
@@ -229,12 +229,14 @@ class Evaluation:
             self._session.recorder.note(self._baselines())
 
     def _baselines(self) -> str:
-        found = baselines.of(self._spec, self._session.tokens)
+        found = baselines.compute_baselines(self._spec, self._session.tokens)
         part, train = self._session.tokens.validation, self._session.tokens.train
         if self._is_text_scored:
             assert isinstance(part, Examples) and isinstance(train, Examples)
-            outputs = [self._output(part, number, "") for number in spread(len(part), SCORED)]
-            training = [self._output(train, number, "").reference for number in spread(len(train), 2000)]
+            outputs = [self._output(part, number, "") for number in evenly_spaced(len(part), SCORED)]
+            training = [
+                self._output(train, number, "").reference for number in evenly_spaced(len(train), 2000)
+            ]
             with contextlib.suppress(ImportError):  # which has been told of
                 found |= scores.trivial(
                     [one.prompt for one in outputs], [one.reference for one in outputs], training

@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from deepspeed import comm
 
-from engine.data.paired import Row
-from engine.data.specials import PADDING, Specials
+from engine.data.paired import TokenIds
+from engine.data.special_tokens import PADDING, SpecialTokens
 
 Forward = Callable[[Any], torch.Tensor]  # ids -> logits [B, S, V]
 
 
 def answers(
-    forward: Forward, sources: list[Row], limit: int, special: Specials, device: torch.device
-) -> list[Row]:
+    forward: Forward, sources: list[TokenIds], limit: int, special: SpecialTokens, device: torch.device
+) -> list[TokenIds]:
     """An encoder-decoder's output for each source. Collective: all ranks go on until the last one has ended."""
     longest = max(len(source) for source in sources)
     source_BS = np.full((len(sources), longest), PADDING, np.int64)
@@ -32,16 +32,16 @@ def answers(
 
 
 def continuations(
-    forward: Forward, prompts: list[Row], limit: int, special: Specials, device: torch.device
-) -> list[Row]:
+    forward: Forward, prompts: list[TokenIds], limit: int, special: SpecialTokens, device: torch.device
+) -> list[TokenIds]:
     """What a decoder writes behind each prompt. Collective, as `answers`."""
     return _grown(forward, prompts, limit, special, device)
 
 
 @torch.no_grad()
 def _grown(
-    forward: Forward, prompts: list[Row], limit: int, special: Specials, device: torch.device
-) -> list[Row]:
+    forward: Forward, prompts: list[TokenIds], limit: int, special: SpecialTokens, device: torch.device
+) -> list[TokenIds]:
     lengths = np.array([len(prompt) for prompt in prompts])
     ids_BS = np.full((len(prompts), int(lengths.max()) + limit), special.end, np.int64)
     for row, prompt in enumerate(prompts):

@@ -12,8 +12,8 @@ from deepspeed import comm
 from deepspeed.comm import comm as backends
 
 from engine.data import objectives
-from engine.data.full import FullBatch
-from engine.data.sources import Training
+from engine.data.full_batch import FullBatch
+from engine.data.sources import TrainingData
 from engine.directory import BORDER_EXITS, EXIT_LATE, EXIT_STOPPED, checkpoint_name
 from engine.rank.measure.recorder import Absences
 from engine.rank.measure.timeline import timeline_of
@@ -83,13 +83,13 @@ def train(session: Session, stop_wanted: Callable[[], bool]) -> Ending:
     return ending
 
 
-def training_batches(session: Session) -> Training:
-    source = objectives.training(session.spec, session.tokens)
+def training_batches(session: Session) -> TrainingData:
+    source = objectives.build_training(session.spec, session.tokens)
     return FullBatch(source) if session.spec.batch.full_batch else source
 
 
 def take_step(
-    session: Session, source: Training, readings: Readings, step: int, stop: bool
+    session: Session, source: TrainingData, readings: Readings, step: int, stop: bool
 ) -> tuple[Border, str]:
     """One update, measured and recorded; and what is wrong with it, if anything."""
     session.tracer.begin(step + 1)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from engine.data.prepare import Prepared
+from engine.data.prepare import PreparedData
 from engine.directory import AttemptDirectory, Seat
 from engine.rank.checkpoint.async_save import Saver
 from engine.rank.measure.breakdown import Breakdown
@@ -31,7 +31,7 @@ class Session:
     device: torch.device
     started_at: float  # time.monotonic() when the rank began
     first_step: int  # steps that a resumed checkpoint has behind it
-    tokens: Prepared
+    tokens: PreparedData
     engine: Any
     optimiser: torch.optim.Optimizer
     trainer: Trainer

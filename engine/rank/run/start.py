@@ -23,8 +23,8 @@ from deepspeed.comm import comm as backends
 from engine.checkpoints.folder import TOKENIZER, read_manifest
 from engine.checkpoints.start import open_start
 from engine.data import objectives
-from engine.data.full import with_full_batch
-from engine.data.prepare import Prepared, prepare
+from engine.data.full_batch import use_full_batch
+from engine.data.prepare import PreparedData, prepare
 from engine.directory import AttemptDirectory, Placement, Seat
 from engine.rank.bench import fabric_test
 from engine.rank.checkpoint import state
@@ -106,7 +106,7 @@ def open_session(directory: AttemptDirectory, rank: int, began: float) -> Sessio
     with _phase(recorder, "data"):
         tokens = _tokens(spec, placement, recorder)
         if spec.batch.full_batch:
-            spec = with_full_batch(spec, tokens)
+            spec = use_full_batch(spec, tokens)
     with _phase(recorder, "build"):
         heart.beat(0, Stage.BUILD)
         transfers = Transfers(rank, device) if spec.parallel.stages > 1 else None
@@ -166,7 +166,7 @@ def _set_up_process(placement: Placement, seat: Seat) -> torch.device:
     return torch.device("cuda", seat.local_rank)
 
 
-def _tokens(spec: Spec, placement: Placement, recorder: Recorder) -> Prepared:
+def _tokens(spec: Spec, placement: Placement, recorder: Recorder) -> PreparedData:
 
     def say(text: str) -> None:
         recorder.note(text)
@@ -193,7 +193,7 @@ def _tokenizer(spec: Spec, placement: Placement) -> Path | None:
 
 def _saver(
     directory: AttemptDirectory, engine: Any, spec: Spec, dtype: str, seat: Seat, placement: Placement,
-    recorder: Recorder, tokens: Prepared,
+    recorder: Recorder, tokens: PreparedData,
 ) -> tuple[Saver, int]:  # fmt: skip
     """The rank's saver, and the steps that a resumed checkpoint has behind it."""
     place = state.Place.of(seat, spec)

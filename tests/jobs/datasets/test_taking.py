@@ -109,8 +109,8 @@ def test_no_file_name_becomes_a_path(take, name):
     [
         (b"PK\x03\x04bomb", "x.txt", "a ZIP archive"),
         (b"", "x.txt", "holds no text"),
-        (b"text", "x.zip", "Archives are not taken"),
-        (b"text", "GPL-3", "is none of .txt"),
+        (b"text", "x.zip", "Unpack archives before uploading"),
+        (b"text", "GPL-3", "has none of the suffixes .txt"),
         (b"text", ".jsonl", "no name"),
         (b"", "\0", "no name"),
     ],
