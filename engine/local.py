@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import procfs
-from engine.checkpoints.start import open_start
+from engine.checkpoints.initial_weights import open_initial_weights
 from engine.directory import AttemptDirectory, Placement, Seat
 from engine.planner import plan
 from engine.spec import grid
@@ -78,7 +78,7 @@ def _start(spec: Spec, folders: Folders) -> str | None:
     if not spec.start_from:
         return None
     path = (folders.corpora / spec.start_from).resolve()
-    open_start(path, spec.start_from).refuse_misfit(spec)
+    open_initial_weights(path, spec.start_from).refuse_misfit(spec)
     return str(path)
 
 

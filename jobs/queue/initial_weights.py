@@ -8,7 +8,7 @@ from pathlib import Path
 from django.conf import settings
 
 from engine.checkpoints.folder import ResumeError, read_manifest
-from engine.checkpoints.start import Origin, open_start
+from engine.checkpoints.initial_weights import WeightsOrigin, open_initial_weights
 from engine.spec.problems import Problem, SpecError
 from engine.spec.spec import Spec, parse
 from jobs.attempts import checkpoints
@@ -36,7 +36,7 @@ def find(spec: Spec, team: Team, pool: Pool | None) -> Found | None:
     if run is None:
         return Found(spec.start_from, folder=_folder(spec))
     checkpoint = _checkpoint(run, spec.start_from.partition("@")[2])
-    problems = [*Origin.of_spec(title_of(checkpoint), parse(run.spec)).problems(spec)]
+    problems = [*WeightsOrigin.from_spec(title_of(checkpoint), parse(run.spec)).problems(spec)]
     problems += _out_of_reach(checkpoint, pool) + _unreadable(checkpoint)
     if problems:
         raise SpecError(problems)
@@ -117,7 +117,7 @@ def _folder(spec: Spec) -> Path:
     if not path.is_relative_to(root) or not path.is_dir():
         said = f"'{spec.start_from}' is neither a run of this team nor a folder inside the data folder. Say {FORMS}."
         raise SpecError([Problem("start_from", said)])
-    open_start(path, f"the folder {spec.start_from}").refuse_misfit(spec)
+    open_initial_weights(path, f"the folder {spec.start_from}").refuse_misfit(spec)
     return path
 
 

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from engine.checkpoints.folder import sync
+from engine.checkpoints.folder import fsync_path
 from engine.directory import AttemptDirectory
 from engine.model_math import counts
 from engine.rank.run.loop import training_batches
@@ -32,13 +32,13 @@ def main() -> None:
         start = time.perf_counter()
         session.engine.save_checkpoint(str(theirs), tag="state", save_latest=False)
         for path in theirs.rglob("*"):  # as safe as ours: on the disk before training goes on
-            sync(path)
+            fsync_path(path)
         found["deepspeed"].append(time.perf_counter() - start)
         shutil.rmtree(theirs)
         start = time.perf_counter()
         session.saver.begin(turn, None)
         found["ours_block"].append(time.perf_counter() - start)
-        session.saver.settle()
+        session.saver.wait()
         found["ours_whole"].append(time.perf_counter() - start)
     newest = session.directory.newest_checkpoint()
     assert newest

@@ -14,7 +14,7 @@ import pytest
 
 from engine.spec.spec import Spec, parse
 from tests.engine.rank.attempts import ROOT, Attempt, Forker, tiny, write_attempt
-from tests.engine.rank.checkpoint.test_async_save import killed_at_a_random_moment
+from tests.engine.rank.checkpoint.test_async_save import kill_at_random_moments
 from tests.engine.rank.parallel.test_other_layouts import (
     BUDGET,
     LAYOUTS,
@@ -65,7 +65,7 @@ def test_training_waits_for_a_copy_and_not_for_the_disk(tmp_path: Path) -> None:
 
 
 def test_killed_twenty_times_the_newest_checkpoint_loads(start: Callable[..., Attempt]) -> None:
-    killed_at_a_random_moment(start, kills=20)
+    kill_at_random_moments(start, kills=20)
     print(
         "\n20 kills -9 at random moments of saves: each time the newest checkpoint loaded, the curve bit-equal"
     )

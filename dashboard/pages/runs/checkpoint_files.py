@@ -12,8 +12,8 @@ from django.conf import settings
 
 from dashboard.files.tar import TarDownload
 from engine.checkpoints.folder import ResumeError
-from engine.checkpoints.huggingface.export import export, refuse_unfit
-from engine.checkpoints.huggingface.shapes import ShapeError
+from engine.checkpoints.huggingface.architectures import ArchitectureError
+from engine.checkpoints.huggingface.export import check_exportable, export
 from engine.spec.spec import SpecError, parse
 from jobs.attempts import checkpoints
 from jobs.models import Checkpoint, Run
@@ -76,7 +76,7 @@ def download(row: Checkpoint, form: str) -> TarDownload:
     try:
         export(path, aside)
         return TarDownload(aside, f"{name}-huggingface", done)
-    except (ShapeError, ResumeError, OSError) as error:
+    except (ArchitectureError, ResumeError, OSError) as error:
         done()
         raise NotHere(str(error)) from None
 
@@ -89,7 +89,7 @@ def _away(row: Checkpoint) -> str:
 
 def _unfit(run: Run) -> str:
     try:
-        refuse_unfit(parse(run.spec))
-    except (ShapeError, SpecError) as error:
+        check_exportable(parse(run.spec))
+    except (ArchitectureError, SpecError) as error:
         return str(error)
     return ""

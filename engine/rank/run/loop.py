@@ -75,7 +75,7 @@ def train(session: Session, stop_wanted: Callable[[], bool]) -> Ending:
             _save(session, done, validation_loss, is_last=ending is not None)
         if ending:
             break
-    session.saver.settle()
+    session.saver.wait()
 
     exit_code = EXIT_DONE if last_step == steps else EXIT_STOPPED
     ending = ending or Ending(exit_code, f"All {last_step} steps had been done already.")
@@ -104,7 +104,7 @@ def take_step(
     session.heart.beat(step, Stage.FIRST_STEP if step == session.first_step else Stage.STEP)
     extras = (*session.saver.flags(), session.tracer.asked())
     border = _agree(loss_share, stop, session.is_late(), session.is_broken(norm), extras)
-    session.saver.take(border.num_written, border.num_failed)
+    session.saver.update(border.num_written, border.num_failed)
     session.heart.beat(step + 1)
     step_s = session.breakdown.end(step + 1, readings.of_rank())
     if step == session.first_step:

@@ -36,7 +36,7 @@ def mend(session: Session, done: int, wrong: str) -> str:
 def _roll_back(session: Session) -> int | None:
     """The step whose state all ranks went back to; None without a checkpoint. The count of steps and with it the data
     go on, so that what broke the run is not met again and order stays a function of the step alone."""
-    session.saver.settle()
+    session.saver.wait()
     newest = session.directory.newest_checkpoint()
     found = -1 if newest is None else step_of_checkpoint(newest.name)
     agreed = torch.tensor(found, device=session.device)
@@ -44,7 +44,7 @@ def _roll_back(session: Session) -> int | None:
     step = int(agreed)
     if step < 0:
         return None
-    place = state.Place.of(session.seat, session.spec)
+    position = state.RankPosition.from_seat(session.seat, session.spec)
     path = session.directory.checkpoints / checkpoint_name(step)
-    state.resume(path, session.engine, session.spec, session.dtype, place)
+    state.resume(path, session.engine, session.spec, session.dtype, position)
     return step

@@ -11,7 +11,7 @@ import torch
 
 from engine.data.prepare import PreparedData
 from engine.directory import AttemptDirectory, Seat
-from engine.rank.checkpoint.async_save import Saver
+from engine.rank.checkpoint.async_save import CheckpointSaver
 from engine.rank.measure.breakdown import Breakdown
 from engine.rank.measure.profiler import Tracer
 from engine.rank.measure.progress_log import Narrator
@@ -39,7 +39,7 @@ class Session:
     guard: Guard
     breakdown: Breakdown
     recorder: Recorder
-    saver: Saver
+    saver: CheckpointSaver
     heart: Heart
     narrator: Narrator
     seat: Seat

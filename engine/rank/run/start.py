@@ -21,14 +21,14 @@ from deepspeed import comm
 from deepspeed.comm import comm as backends
 
 from engine.checkpoints.folder import TOKENIZER, read_manifest
-from engine.checkpoints.start import open_start
+from engine.checkpoints.initial_weights import open_initial_weights
 from engine.data import objectives
 from engine.data.full_batch import use_full_batch
 from engine.data.prepare import PreparedData, prepare
 from engine.directory import AttemptDirectory, Placement, Seat
 from engine.rank.bench import fabric_test
 from engine.rank.checkpoint import state
-from engine.rank.checkpoint.async_save import Saver
+from engine.rank.checkpoint.async_save import CheckpointSaver
 from engine.rank.measure import progress_log
 from engine.rank.measure.breakdown import Breakdown
 from engine.rank.measure.profiler import Tracer
@@ -194,20 +194,24 @@ def _tokenizer(spec: Spec, placement: Placement) -> Path | None:
 def _saver(
     directory: AttemptDirectory, engine: Any, spec: Spec, dtype: str, seat: Seat, placement: Placement,
     recorder: Recorder, tokens: PreparedData,
-) -> tuple[Saver, int]:  # fmt: skip
+) -> tuple[CheckpointSaver, int]:  # fmt: skip
     """The rank's saver, and the steps that a resumed checkpoint has behind it."""
-    place = state.Place.of(seat, spec)
-    resumed = state.Resumed(0, None, ())
+    position = state.RankPosition.from_seat(seat, spec)
+    resumed = state.RestoredState(0, None, ())
     if placement.resume_from:
-        resumed = state.resume(Path(placement.resume_from), engine, spec, dtype, place)
+        resumed = state.resume(Path(placement.resume_from), engine, spec, dtype, position)
     elif placement.start_from:
-        begun = open_start(Path(placement.start_from), placement.start_title or placement.start_from)
-        resumed = state.Resumed(0, None, (state.start(begun, engine, spec, place),))
+        initial_weights = open_initial_weights(
+            Path(placement.start_from), placement.start_title or placement.start_from
+        )
+        resumed = state.RestoredState(
+            0, None, (state.load_initial_weights(initial_weights, engine, spec, position),)
+        )
     if recorder.rank == 0:
         for note in resumed.notes:
             recorder.note(note)
     tokenizer = tokens.folder / "tokenizer.json"
-    saver = Saver(directory, engine, spec, dtype, place, recorder,
+    saver = CheckpointSaver(directory, engine, spec, dtype, position, recorder,
                   tokenizer if tokenizer.exists() else None, resumed.best_loss)  # fmt: skip
     return saver, resumed.step
 

@@ -8,8 +8,8 @@ from typing import Any
 from django.core.management import BaseCommand, CommandError, CommandParser
 
 from engine.checkpoints.folder import ResumeError
+from engine.checkpoints.huggingface.architectures import ArchitectureError
 from engine.checkpoints.huggingface.export import export
-from engine.checkpoints.huggingface.shapes import ShapeError
 from jobs.attempts import checkpoints
 from jobs.models import Checkpoint, Run
 
@@ -58,6 +58,6 @@ class Command(BaseCommand):
             raise CommandError(f"{folder} is not empty; name a new folder.")
         try:
             shape = export(path, folder)
-        except (ShapeError, ResumeError, OSError) as error:
+        except (ArchitectureError, ResumeError, OSError) as error:
             raise CommandError(str(error)) from None
         self.stdout.write(f"Run {run.id}, step {row.step}, is in {folder} in the shape of {shape.name}.")

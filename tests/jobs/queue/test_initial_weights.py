@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from engine.checkpoints.folder import is_held
+from engine.checkpoints.huggingface.architectures import GPT2
 from engine.checkpoints.huggingface.export import export
-from engine.checkpoints.huggingface.shapes import GPT2
 from engine.spec.problems import Problem, SpecError
 from jobs.agent.launch import LaunchError
 from jobs.attempts import checkpoints
@@ -23,7 +23,7 @@ from jobs.models import Checkpoint, Job
 from jobs.nodes import inventory
 from jobs.queue import job_actions
 from jobs.states.jobs import AttemptState, Cause, JobState, StateError
-from tests.engine.checkpoints.made import small, write_checkpoint
+from tests.engine.checkpoints.sample_checkpoints import small, write_checkpoint
 from tests.jobs.played import checkpoint, say
 from tests.jobs.stage import take
 
@@ -89,7 +89,7 @@ def test_weights_of_another_shape_are_refused_at_each_field_with_what_fits(paren
         ("model.width", {"model.width": 128}),
         ("data.vocab_size", {"data.vocab_size": 2048}),
     ]
-    assert "at step 60 have model.width 128 and not 64; they fit no other value." in problems[0].message
+    assert "at step 60 have model.width 128; the spec has 64. Use 128." in problems[0].message
     fixed = [f"{path}={value}" for one in problems for path, value in one.fix.items()]
     assert make_job(f"start_from={parent.run.id}", *fixed).start_checkpoint
 
@@ -164,8 +164,8 @@ def test_one_that_has_gone_is_seen_and_a_retry_that_needs_it_is_refused(parent, 
 
 def test_a_hugging_face_folder_inside_the_data_folder_will_do(make_job, settings, node_dir, tmp_path):
     spec = small()
-    entries = GPT2.entries(spec.model)
-    weights = {entry.ours: np.zeros((1, 1), np.float32) for entry in entries}
+    mappings = GPT2.mappings(spec.model)
+    weights = {mapping.name: np.zeros((1, 1), np.float32) for mapping in mappings}
     export(write_checkpoint(tmp_path, spec, weights), settings.CORPUS_ROOT / "gpt")
     changes = [
         f"model.{name}={value}" for name, value in small().model.model_dump().items() if value is not None
@@ -175,7 +175,7 @@ def test_a_hugging_face_folder_inside_the_data_folder_will_do(make_job, settings
     _, directory = take(job, node_dir)
     assert directory.read_placement().start_from == str(settings.CORPUS_ROOT / "gpt")
     problems = refused(make_job, "start_from=gpt", "data.tokenizer=bytes", *changes, "model.layers=3")
-    assert "The weights of the folder gpt have model.layers 2 and not 3" in problems[0].message
+    assert "The weights of the folder gpt have model.layers 2; the spec has 3." in problems[0].message
 
 
 def test_a_folder_that_this_node_lacks_ends_the_attempt_with_the_reason(parent, make_job, node_dir):

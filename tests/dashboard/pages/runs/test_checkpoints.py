@@ -14,12 +14,12 @@ from django.core.management import CommandError, call_command
 from django.urls import reverse
 from django.utils import timezone
 
-from engine.checkpoints.huggingface.shapes import GPT2
+from engine.checkpoints.huggingface.architectures import GPT2
 from engine.spec.spec import parse
 from jobs.models import Checkpoint, Job
 from jobs.states.jobs import JobState
 from tests.dashboard.conftest import set_state
-from tests.engine.checkpoints.made import write_checkpoint
+from tests.engine.checkpoints.sample_checkpoints import write_checkpoint
 
 SMALL = (
     "model.layers=1", "model.width=8", "model.heads=2", "model.ffn_width=8", "model.context=8", "data.tokenizer=bytes",
@@ -32,7 +32,7 @@ def parent(make_job, tmp_path, node) -> Job:
     job = set_state(make_job(*SMALL, name="parent"), JobState.FAILED, attempt_number=1)
     attempt = job.attempts.create(number=1, node=node, state="failed", directory=str(tmp_path))
     spec = parse(job.spec)
-    weights = {entry.ours: np.zeros((1, 1), np.float32) for entry in GPT2.entries(spec.model)}
+    weights = {mapping.name: np.zeros((1, 1), np.float32) for mapping in GPT2.mappings(spec.model)}
     for step, loss in ((10, 1.5), (20, 1.75)):
         path = write_checkpoint(tmp_path / "checkpoints", spec, weights, step)
         Checkpoint.objects.create(
@@ -103,7 +103,7 @@ def test_a_model_of_no_shape_says_so_instead_of_a_button(owner_browser, parent):
     parent.run.save()
     text = page(owner_browser, parent)
     assert ">Hugging Face<" not in text
-    assert "This model has neither the shape of GPT-2 nor that of Llama" in text
+    assert "The model matches neither GPT-2 nor Llama" in text
 
 
 def test_a_failed_job_goes_on_in_another_layout(owner_browser, parent):

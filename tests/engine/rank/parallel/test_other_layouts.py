@@ -59,8 +59,8 @@ def test_the_run_says_what_has_changed(start: Start) -> None:
     spec = tiny(parallel={"stages": 2}, model={"dropout": 0.1}, budget={"steps": 6})
     taker = start(spec, "taker", resume_from=giver.directory.newest_checkpoint()).succeeded()
     assert (
-        "Resumed in another layout than it was saved in: parallel.data 2 -> 1, parallel.stages 1 -> 2, "
-        "parallel.zero_stage 1 -> 0. Dropout goes on with new random numbers."
+        "Resumed in another layout than that of the checkpoint: parallel.data 2 -> 1, parallel.stages 1 -> 2, "
+        "parallel.zero_stage 1 -> 0. Dropout continues with new random numbers."
     ) in [line.text for line in taker.lines("note", "rank0")]
 
 
