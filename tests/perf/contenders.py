@@ -16,8 +16,8 @@ from torch import distributed, nn
 from engine.data import objectives
 from engine.data.prepare import prepare
 from engine.directory import AttemptDirectory
-from engine.rank.model.build import Whole
-from engine.rank.model.loss import loss_of
+from engine.rank.model.build import WholeModel
+from engine.rank.model.loss import cross_entropy
 from engine.rank.run.loop import train
 from engine.rank.run.start import open_session
 from engine.rank.train.optimisers import build_optimiser
@@ -41,7 +41,7 @@ def by_hand(directory: AttemptDirectory, rank: int, turns: Turns, with_ddp: bool
     source = objectives.build_training(
         spec, prepare(spec.data, Path(placement.corpus_root), Path(placement.data_dir))
     )
-    model: Any = Whole(spec)
+    model: Any = WholeModel(spec)
     optimiser = build_optimiser(spec, model)
     if with_ddp:
         distributed.init_process_group("gloo")
@@ -58,7 +58,7 @@ def by_hand(directory: AttemptDirectory, rank: int, turns: Turns, with_ddp: bool
             ids, targets = source.rows(number, start, start + size)
             is_last = micro == count - 1
             with contextlib.nullcontext() if is_last or not with_ddp else model.no_sync():
-                loss = loss_of(model(torch.from_numpy(ids)), torch.from_numpy(targets))
+                loss = cross_entropy(model(torch.from_numpy(ids)), torch.from_numpy(targets))
                 (loss / count).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), spec.optimiser.gradient_clip)
         optimiser.step()

@@ -19,8 +19,8 @@ from tests.engine.rank.parallel.test_other_layouts import (
     BUDGET,
     LAYOUTS,
     TOLERANCE,
-    curve_after_change,
-    farthest,
+    largest_difference,
+    losses_after_change,
 )
 
 pytestmark = [pytest.mark.perf, pytest.mark.timeout(1500)]
@@ -77,8 +77,8 @@ def test_every_layout_goes_on_from_every_other(start: Callable[..., Attempt]) ->
         for name, layout in LAYOUTS.items()
     }
     table = {
-        (giving, taking): farthest(
-            curve_after_change(start, givers[giving], taking), givers[giving].series("loss")
+        (giving, taking): largest_difference(
+            losses_after_change(start, givers[giving], taking), givers[giving].series("loss")
         )
         for giving, taking in itertools.product(LAYOUTS, LAYOUTS)
     }

@@ -14,7 +14,15 @@ import pytest
 import torch
 
 from tests.engine.rank.attempts import Attempt, Forker, write_attempt
-from tests.engine.rank.families import FAMILIES, LAYOUTS, STEPS, difference, spec_of, tolerance, write_corpora
+from tests.engine.rank.families import (
+    FAMILIES,
+    LAYOUTS,
+    STEPS,
+    build_spec,
+    difference,
+    tolerance,
+    write_corpora,
+)
 
 pytestmark = [pytest.mark.perf, pytest.mark.timeout(900)]
 
@@ -49,7 +57,7 @@ class Runs:
         self._forker, self._folder, self._family = forker, folder, family
 
     def of(self, layout: str, resume_from: Path | None = None) -> Attempt:
-        spec = spec_of(self._family, layout, budget={"checkpoint_every": HALF})
+        spec = build_spec(self._family, layout, budget={"checkpoint_every": HALF})
         name = f"{self._family}-{layout}-{'resumed' if resume_from else 'whole'}".replace(" ", "_")
         return self._forker.start(
             write_attempt(self._folder / name, spec, self._folder, resume_from)

@@ -51,7 +51,7 @@ def trained(preset: str, folder: Path, data_dir: Path) -> list[wire.Line]:
 
 
 def trivial_of(lines: list[wire.Line]) -> dict[str, float]:
-    [told] = [line.text for line in lines if line.k == "note" and line.text.startswith("To beat")]
+    [told] = [line.text for line in lines if line.k == "note" and line.text.startswith("Baselines")]
     pairs = (pair.rsplit(" ", 1) for pair in told.partition(": ")[2].rstrip(".").split(", "))
     return {name: float(value) for name, value in pairs}
 

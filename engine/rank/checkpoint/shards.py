@@ -53,7 +53,7 @@ def tensor_splits(engine: Any) -> dict[int, TensorSplit]:
         for leaf, split in getattr(module, "splits", {}).items():
             parameter = getattr(module, leaf)
             if parameter is not None:
-                found[id(parameter)] = TensorSplit(split.dim, split.parts)
+                found[id(parameter)] = TensorSplit(split.dim, split.sections)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Everything one rank holds while it trains."""
+"""Session: the objects of one training rank."""
 
 from __future__ import annotations
 
@@ -13,24 +13,26 @@ from engine.data.prepare import PreparedData
 from engine.directory import AttemptDirectory, Seat
 from engine.rank.checkpoint.async_save import CheckpointSaver
 from engine.rank.measure.breakdown import Breakdown
-from engine.rank.measure.profiler import Tracer
-from engine.rank.measure.progress_log import Narrator
+from engine.rank.measure.progress_log import ProgressLog
 from engine.rank.measure.recorder import Recorder
+from engine.rank.measure.tracer import Tracer
 from engine.rank.train.divergence import Guard
 from engine.rank.train.trainers import Trainer
 from engine.rank.train.update import Update
 from engine.spec.spec import Spec
-from engine.telemetry.heartbeat import Heart
+from engine.telemetry.heartbeat import Heartbeat
 
 
 @dataclass(frozen=True)
-class Session:
+class TrainingSession:
+    """Objects and settings of one rank, from the build to the end of training."""
+
     directory: AttemptDirectory
     spec: Spec
     dtype: str
     device: torch.device
-    started_at: float  # time.monotonic() when the rank began
-    first_step: int  # steps that a resumed checkpoint has behind it
+    started_at: float  # time.monotonic() at the start of the rank
+    first_step: int  # number of steps done by the resumed checkpoint
     tokens: PreparedData
     engine: Any
     optimiser: torch.optim.Optimizer
@@ -40,8 +42,8 @@ class Session:
     breakdown: Breakdown
     recorder: Recorder
     saver: CheckpointSaver
-    heart: Heart
-    narrator: Narrator
+    heartbeat: Heartbeat
+    progress_log: ProgressLog
     seat: Seat
     tracer: Tracer
     halt_at_step: int | None = None
@@ -49,13 +51,15 @@ class Session:
 
     @property
     def last_step(self) -> int:
-        """After which this attempt ends, unless it is asked to stop earlier."""
+        """The step after which this attempt ends, unless it is stopped earlier."""
         steps = self.spec.budget.steps
         return steps if self.halt_at_step is None else min(self.halt_at_step, steps)
 
     def is_broken(self, norm: float | None) -> bool:
-        """Whether the gradients are not numbers. ZeRO would skip such steps without a word, for ever; in fp16 that
-        is how the loss scale finds its level."""
+        """Whether the gradients are not finite. ZeRO would skip such steps silently and for ever.
+
+        In fp16 such steps are normal: they adjust the loss scale.
+        """
         return norm is not None and not math.isfinite(norm) and self.dtype != "fp16"
 
     def is_late(self) -> bool:

@@ -27,7 +27,7 @@ class Guard:
         self._best = math.inf
         self._since_best = 0
 
-    def what_is_wrong(self, loss: float, has_broken_gradients: bool = False) -> str:
+    def detect_divergence(self, loss: float, has_broken_gradients: bool = False) -> str:
         """Of a step with this loss; empty: nothing. Changes nothing, so it may be asked before the update and after."""
         if has_broken_gradients:
             return "The gradient norm is not finite"

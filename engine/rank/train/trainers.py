@@ -15,7 +15,7 @@ from engine.rank.model.embed import Stream
 from engine.rank.model.loss import Loss
 from engine.rank.train.update import Update
 from engine.spec.spec import Spec
-from engine.telemetry.heartbeat import Heart
+from engine.telemetry.heartbeat import Heartbeat
 
 
 class Source(Protocol):
@@ -42,14 +42,14 @@ class HeldOut(Source, Protocol):
 class MicroBatches:
     """The rows of one data rank: its contiguous slice of each global batch, micro-batch by micro-batch."""
 
-    def __init__(self, spec: Spec, data_rank: int, device: torch.device, heart: Heart) -> None:
-        self._heart = heart
+    def __init__(self, spec: Spec, data_rank: int, device: torch.device, heartbeat: Heartbeat) -> None:
+        self._heartbeat = heartbeat
         self._count, self._size, self._device = spec.accumulation, spec.batch.micro_batch_size, device
         self._first = data_rank * self._count * self._size
 
     def of(self, source: Source, step: int) -> Iterator[tuple[Stream, Tensor]]:
         for micro in range(self._count):
-            self._heart.beat_micro()
+            self._heartbeat.beat_micro()
             start = self._first + micro * self._size
             inputs, targets = source.rows(step, start, start + self._size)
             yield self._tensors(inputs), self._tensors(targets)
@@ -76,7 +76,7 @@ class PlainTrainer:
         """One update; returns this rank's share of the global mean loss (the shares add up to it)."""
         engine, phase = self._engine, self._breakdown.phase
         engine.train()
-        self._loss.training(source.correction(step))
+        self._loss.set_training(source.correction(step))
         micro_batches, total = self._micro_batches.of(source, step), torch.zeros((), device=engine.device)
         for micro in range(1, self._spec.accumulation + 1):
             with phase("data_wait_s", "load"):
@@ -96,16 +96,16 @@ class PlainTrainer:
     def validate(self, source: HeldOut) -> Tensor:
         """This rank's share of the mean loss over the held-out sequences."""
         self._engine.eval()
-        self._loss.judging(source.correction)
+        self._loss.set_evaluation(source.correction)
         total = torch.zeros((), device=self._engine.device)
         for batch in range(source.batches):
             for inputs, targets in self._micro_batches.of(source, batch):
                 total += self._loss(self._engine(inputs), targets)
         return total / (self._shares * source.batches)
 
-    def tally(self) -> tuple[float, float]:
+    def token_accuracy_counts(self) -> tuple[float, float]:
         """Of the newest validation: how many of this rank's targets were the likeliest, and how many there were."""
-        return float(self._loss.right), float(self._loss.judged)
+        return float(self._loss.num_correct), float(self._loss.num_targets)
 
 
 class PipelineTrainer:
@@ -120,7 +120,7 @@ class PipelineTrainer:
         _time_instructions(engine, breakdown, lambda: update.agree(self._loss_share()))
 
     def step(self, source: TrainingSource, step: int) -> Tensor:
-        self._loss.training(source.correction(step))
+        self._loss.set_training(source.correction(step))
         return self._engine.train_batch(self._micro_batches.of(source, step)) / self._world_size
 
     def _loss_share(self) -> Tensor:
@@ -131,15 +131,15 @@ class PipelineTrainer:
         return engine.total_loss / self._shares
 
     def validate(self, source: HeldOut) -> Tensor:
-        self._loss.judging(source.correction)
+        self._loss.set_evaluation(source.correction)
         total = torch.zeros((), device=self._engine.device)
         for batch in range(source.batches):
             total += self._engine.eval_batch(self._micro_batches.of(source, batch)).squeeze()
         return total / (self._world_size * source.batches)
 
-    def tally(self) -> tuple[float, float]:
+    def token_accuracy_counts(self) -> tuple[float, float]:
         """As of a plain trainer; 0 and 0 on all but the last stage, where the loss is computed."""
-        return float(self._loss.right), float(self._loss.judged)
+        return float(self._loss.num_correct), float(self._loss.num_targets)
 
 
 Trainer = PlainTrainer | PipelineTrainer

@@ -49,7 +49,7 @@ class Update:
         if self._guard.policy == "skip":
             loss = loss_share.detach().double()
             comm.all_reduce(loss)
-            self._is_held = bool(self._guard.what_is_wrong(float(loss)))
+            self._is_held = bool(self._guard.detect_divergence(float(loss)))
 
     def read(self) -> float | None:
         """The last step's norm; None where the engine has none to give (a step skipped in fp16)."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from engine.checkpoints.huggingface.architectures import ArchitectureError, architecture_of_model
 from engine.checkpoints.huggingface.export import export
 from engine.checkpoints.huggingface.read import HuggingFaceFolder
-from engine.rank.model.build import Whole
+from engine.rank.model.build import WholeModel
 from engine.spec.parts import Model
 from engine.spec.spec import Spec, parse
 from tests.engine.checkpoints.sample_checkpoints import small, write_checkpoint
@@ -32,16 +32,16 @@ TOLERANCE = 1e-5  # of a logit, in fp32
 IDS = torch.randint(0, 256, (2, 16), generator=torch.Generator().manual_seed(1))
 
 
-def build_model(spec: Spec) -> Whole:
+def build_model(spec: Spec) -> WholeModel:
     """Build a model with weights far from their initial values, so that a misplaced bias or norm changes the result."""
-    model, random = Whole(spec), torch.Generator().manual_seed(2)
+    model, random = WholeModel(spec), torch.Generator().manual_seed(2)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=random), alpha=0.1)
     return model.eval()
 
 
-def arrays(model: Whole) -> dict[str, np.ndarray]:
+def arrays(model: WholeModel) -> dict[str, np.ndarray]:
     return {name: parameter.detach().numpy() for name, parameter in model.named_parameters()}
 
 
@@ -108,7 +108,7 @@ def test_a_folder_written_by_transformers_gives_the_same_logits_here(
     (tmp_path / "tokenizer.json").write_text("{}")
     folder = HuggingFaceFolder(tmp_path)
     spec = parse({"model": folder.fields, "data": {"tokenizer": "bytes"}})
-    model = Whole(spec).eval()
+    model = WholeModel(spec).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(torch.from_numpy(folder.whole(name)))

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from engine.directory import EXIT_STOPPED, AttemptDirectory, Seat
-from engine.rank.run.forkserver import _be_rank, preload
+from engine.rank.run.forkserver import _become_rank, preload
 from engine.supervisor.environment import free_port, rank_environment
 from engine.supervisor.spawn import Spawn, rank_log, start_child
 from tests.engine.rank import injection
@@ -43,7 +43,7 @@ def _spawn(directory: AttemptDirectory) -> Spawn:
     def spawn(seat: Seat, environment: dict[str, str]) -> int:
         def body() -> None:
             injection.apply(directory.path, seat.rank)
-            _be_rank(directory, seat.rank, environment)
+            _become_rank(directory, seat.rank, environment)
 
         return start_child(rank_log(directory, seat.rank), body)
 

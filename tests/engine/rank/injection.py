@@ -88,7 +88,7 @@ def _link(bytes_per_s: float) -> None:
     """What collectives carry takes so long, on every rank that takes part."""
     from deepspeed.comm.torch import TorchBackend
 
-    from engine.rank.parallel.collectives import PAYLOADS
+    from engine.rank.parallel.collectives import COLLECTIVES
 
     def slowed(original: Any) -> Any:
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -99,7 +99,7 @@ def _link(bytes_per_s: float) -> None:
 
         return call
 
-    for name in PAYLOADS:
+    for name in COLLECTIVES:
         if hasattr(TorchBackend, name) and name not in ("send", "recv", "isend", "irecv", "barrier"):
             setattr(TorchBackend, name, slowed(getattr(TorchBackend, name)))
 

@@ -139,4 +139,4 @@ def test_resuming_a_finished_run_records_that_all_steps_are_done(checkpointed: A
         checkpointed.directory.read_spec(), "again", resume_from=checkpointed.directory.newest_checkpoint()
     ).succeeded()
     assert again.series("loss") == {}
-    assert [line.text for line in again.lines("result")] == ["All 5 steps had been done already."]
+    assert [line.text for line in again.lines("result")] == ["All 5 steps were already done."]

@@ -25,6 +25,6 @@ def test_languages_are_told_apart_after_eighty_steps(start: Callable[..., Attemp
         )
     ).succeeded()
     last = attempt.lines("validation")[-1].metrics
-    [told] = [line.text for line in attempt.lines("note", "rank0") if line.text.startswith("To beat")]
+    [told] = [line.text for line in attempt.lines("note", "rank0") if line.text.startswith("Baselines")]
     trivial = float(told.rpartition("accuracy_share ")[2].rstrip("."))
     assert wire.number(last["accuracy_share"]) > 2 * trivial

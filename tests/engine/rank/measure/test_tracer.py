@@ -1,4 +1,4 @@
-"""Timelines of steps, and profiles on request, of real ranks."""
+"""Timelines of steps, and traces on request, of real ranks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from engine.directory import TraceRequest
-from engine.rank.measure.profiler import Tracer
+from engine.rank.measure.tracer import Tracer
 from engine.telemetry.wire import Timeline
 from tests.engine.rank.attempts import Attempt, tiny, until, write_attempt
 
@@ -25,7 +25,7 @@ def timelines(attempt: Attempt, rank: int) -> dict[int, Timeline]:
     return {line.step: line.timeline for line in attempt.lines("timeline", f"rank{rank}", rank)}  # type: ignore[misc]
 
 
-def test_an_early_step_of_a_pipeline_is_kept_with_its_micro_batches(start: Start) -> None:
+def test_the_timeline_of_an_early_pipeline_step_has_its_micro_batches(start: Start) -> None:
     attempt = start(tiny(parallel={"stages": 2, "zero_stage": 1}, budget={"steps": 13})).succeeded()
     found = [timelines(attempt, rank) for rank in (0, 1)]
     assert [list(one) for one in found] == [[10], [10]]
@@ -46,13 +46,13 @@ def test_an_early_step_of_a_pipeline_is_kept_with_its_micro_batches(start: Start
     assert {"send_activation", "receive_gradient"} <= kinds[0] and "send_gradient" in kinds[1]
 
 
-def test_a_run_that_is_shorter_keeps_its_last_step(start: Start) -> None:
+def test_a_shorter_run_records_the_timeline_of_its_last_step(start: Start) -> None:
     attempt = start(tiny(budget={"steps": 3})).succeeded()
     [timeline] = timelines(attempt, 0).values()
     assert {"load", "forward", "backward", "optimiser"} <= {event.kind for event in timeline.events}
 
 
-def test_the_next_steps_are_traced_on_request_by_the_ranks_that_were_chosen(start: Start) -> None:
+def test_the_requested_ranks_trace_the_next_steps(start: Start) -> None:
     attempt = start(tiny(parallel={"data": 2, "zero_stage": 1}, budget={"steps": 100_000}))
     attempt.wait_for_step(2)
     for number in (1, 2):
@@ -63,11 +63,11 @@ def test_the_next_steps_are_traced_on_request_by_the_ranks_that_were_chosen(star
     first, second = attempt.lines("trace", "rank1", 1)
     assert (first.number, second.number) == (1, 2) and first.step and second.step
     assert second.step >= first.step + 2
-    assert attempt.lines("trace", "rank0", 0) == [], "only the rank that was asked for writes a profile"
+    assert attempt.lines("trace", "rank0", 0) == [], "only the requested rank writes a trace"
     for line in (first, second):
         content = json.loads(gzip.decompress((attempt.directory.trace / line.text).read_bytes()))
         names = {event.get("name") for event in content["traceEvents"]}
-        assert {"forward 0", "backward 1", "optimiser 0"} <= names, "our phases are named in it"
+        assert {"forward 0", "backward 1", "optimiser 0"} <= names, "the trace has the names of the phases"
         assert any(str(name).startswith("aten::") for name in names)
     assert sorted(p.name for p in attempt.directory.trace.iterdir()) == sorted(
         ["request.json", first.text, second.text]
@@ -76,18 +76,18 @@ def test_the_next_steps_are_traced_on_request_by_the_ranks_that_were_chosen(star
         assert {first.step, first.step + 1, second.step, second.step + 1} <= set(timelines(attempt, rank))
 
 
-def test_ranks_do_not_start_before_all_have_been_asked(tmp_path: Path) -> None:
-    """As on two nodes whose agents write at different moments: here the ranks share a folder, so the sum is played."""
+def test_tracing_starts_once_all_ranks_have_the_request(tmp_path: Path) -> None:
+    """Two agents write the request at different moments; the test passes the sum over both ranks."""
     directory = write_attempt(tmp_path / "attempt", tiny(), tmp_path)
     directory.ask_for_trace(TraceRequest(3, 2, ()))
-    nobody: Any = SimpleNamespace(rank=0, beat=lambda *_: None)
-    tracer = Tracer(directory, 2, nobody, nobody, nobody, 1)
-    assert tracer.asked() == 3.0
-    tracer.agree(3.0, 7)  # the other rank has none yet
-    assert not tracer.is_drawn(8)
+    stub: Any = SimpleNamespace(rank=0, beat=lambda *_: None)
+    tracer = Tracer(directory, 2, stub, stub, stub, 1)
+    assert tracer.poll_request() == 3.0
+    tracer.agree(3.0, 7)  # the other rank has no request yet
+    assert not tracer.has_timeline(8)
     tracer.agree(6.0, 8)
-    assert [step for step in range(20) if tracer.is_drawn(step)] == [1, 9, 10]
-    assert tracer.asked() == 0.0, "one request at a time"
-    tracer.step_done(10)
-    directory.ask_for_trace(TraceRequest(3, 2, ()))  # by an agent that was restarted
-    assert tracer.asked() == 0.0, "a request is served once"
+    assert [step for step in range(20) if tracer.has_timeline(step)] == [1, 9, 10]
+    assert tracer.poll_request() == 0.0, "one request at a time"
+    tracer.end_step(10)
+    directory.ask_for_trace(TraceRequest(3, 2, ()))  # written again by a restarted agent
+    assert tracer.poll_request() == 0.0, "a request is served once"
