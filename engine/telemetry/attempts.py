@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from engine import procfs
-from engine.directory import AttemptDirectory, Placement, State
+from engine.directory import AttemptDirectory, Placement, SupervisorState
 from engine.telemetry.spool import Spool
 
 RECENT_S = 2.0  # a folder changed so lately may change again without a newer time stamp
@@ -22,7 +22,7 @@ class Attempt:
     name: str
     directory: AttemptDirectory
     spool: Spool
-    state: State | None = None
+    state: SupervisorState | None = None
     placement: Placement | None = None
     _stamp: tuple[int, int] | None = field(default=None, repr=False)
 

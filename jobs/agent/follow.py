@@ -10,7 +10,7 @@ from pathlib import Path
 from django.utils import timezone
 
 from engine import procfs
-from engine.directory import AttemptDirectory, State
+from engine.directory import AttemptDirectory, SupervisorState
 from jobs.agent.launch import Launched
 from jobs.attempts.ingest import ingest
 from jobs.lifecycle.ending import end
@@ -52,7 +52,7 @@ def follow(attempt: Attempt, launched: Launched | None, why_stopping: str = "") 
 
 def observe(
     directory: AttemptDirectory, launched: Launched | None, began_at: datetime | None
-) -> tuple[State | None, Ending | None]:
+) -> tuple[SupervisorState | None, Ending | None]:
     """What the supervisor last said, and how it ended; (None, None) while its first word is waited for."""
     state = directory.read_state()
     if state is None:
@@ -64,10 +64,12 @@ def observe(
     if not state.is_terminal:
         return state, None
     cause = state.cause or CAUSE_OF[state.state]
-    return state, Ending(state.state, state.reason, cause, "\n".join(state.stderr_tail), state.is_witness)
+    return state, Ending(
+        state.state, state.reason, cause, "\n".join(state.stderr_tail), state.is_secondary_failure
+    )
 
 
-def _of_dead(directory: AttemptDirectory, state: State) -> Ending:
+def _of_dead(directory: AttemptDirectory, state: SupervisorState) -> Ending:
     """A supervisor that is gone without a terminal state: killed, or its machine went down."""
     booted_at = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     if state.updated_at < booted_at:
@@ -76,7 +78,7 @@ def _of_dead(directory: AttemptDirectory, state: State) -> Ending:
     return Ending(AttemptState.FAILED, reason, Cause.SUPERVISOR, _tail(directory))
 
 
-def mirror_start(attempt: Attempt, state: State) -> None:
+def mirror_start(attempt: Attempt, state: SupervisorState) -> None:
     if "queued" not in attempt.phases:
         phases = attempt.phases | {"queued": _queued_s(attempt, state)}
         Attempt.objects.filter(id=attempt.id).update(phases=phases)
@@ -86,7 +88,7 @@ def mirror_start(attempt: Attempt, state: State) -> None:
         attempt.state = AttemptState.RUNNING
 
 
-def _queued_s(attempt: Attempt, state: State) -> float:
+def _queued_s(attempt: Attempt, state: SupervisorState) -> float:
     """From when the job began to wait (submitted, retried or interrupted) to the start of the supervisor."""
     waited = Event.objects.filter(
         job_id=attempt.job_id, kind=f"job.{JobState.QUEUED}", at__lt=attempt.assigned_at

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from engine import procfs
-from engine.directory import AttemptDirectory, Control, Placement, Seat, newest_in
+from engine.directory import AttemptDirectory, Control, Placement, RankSeat, newest_checkpoint_in
 from engine.spec import grid
 from engine.spec.spec import Spec, parse
 from engine.supervisor.supervise import start_cold
@@ -129,7 +129,7 @@ def place(attempt: Attempt, spec: Spec, node_dir: Path, resume_from: Path | None
     seen, places = Counter[str](), grid.places(spec.parallel)
     local_ranks = [_next(seen, lease.device.node_id) for lease in leases]
     seats = tuple(
-        Seat(
+        RankSeat(
             rank=lease.rank,
             local_rank=local_rank,
             device=lease.device_id,
@@ -193,7 +193,7 @@ def newest_checkpoint(attempt: Attempt) -> Path | None:
     ):
         shared = shared_checkpoints(earlier)
         if shared is not None and shared.is_dir():
-            newest = newest_in(shared)
+            newest = newest_checkpoint_in(shared)
             found += [newest] if newest else []
         elif earlier.node_id == attempt.node_id:
             newest = AttemptDirectory(earlier.directory).newest_checkpoint()

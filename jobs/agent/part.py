@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from engine.directory import AttemptDirectory, Control, Placement, State
+from engine.directory import AttemptDirectory, Control, Placement, SupervisorState
 from engine.spec.spec import parse
 from jobs.agent import launch
 from jobs.agent.follow import mirror_start, observe
@@ -71,7 +71,7 @@ def withdraw(part: AttemptNode, reason: str) -> None:
     gangs.end_member(part, MemberState.STOPPED, reason, Cause.STOPPED)
 
 
-def _mirror(part: AttemptNode, state: State) -> None:
+def _mirror(part: AttemptNode, state: SupervisorState) -> None:
     actor, is_first = f"agent:{part.node.name}", part.node_id == part.attempt.node_id
     is_armed = part.state == MemberState.PREPARING and state.state in ("armed", "running")
     if is_armed and move_member(part.id, MemberState.ARMED, actor=actor, port=state.master_port):

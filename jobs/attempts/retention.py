@@ -16,8 +16,8 @@ from pathlib import Path
 from django.conf import settings
 
 from engine.checkpoints.folder import is_held
-from engine.directory import AttemptDirectory, newest_in
-from engine.supervisor.locks import hold_folder
+from engine.directory import AttemptDirectory, newest_checkpoint_in
+from engine.supervisor.locks import lock_folder
 from jobs.attempts import checkpoints
 from jobs.attempts.shared import shared_checkpoints
 from jobs.models import Attempt, AttemptNode
@@ -90,7 +90,7 @@ def _shared() -> Iterator[Folder]:
     for attempt in Attempt.objects.filter(job__in=jobs).select_related("job__run"):
         path = shared_checkpoints(attempt)
         if path is not None and path.name in names:
-            newest = newest_in(path)
+            newest = newest_checkpoint_in(path)
             needed = _is_needed(attempt, path)
             yield Folder(attempt, path, newest.name if newest else "", is_shared=True, is_needed=needed)
 
@@ -127,7 +127,7 @@ def _remove(path: Path, aside: Path) -> bool:
     """False: a supervisor still has the folder, or another node tidies it. It is moved away first, so that nobody
     finds half a checkpoint."""
     try:
-        lock = hold_folder(path)
+        lock = lock_folder(path)
         if lock is None:
             return False
         try:

@@ -65,7 +65,7 @@ def pass_on(live: dict[int, AttemptDirectory]) -> None:
         directory = live[trace.attempt_id]
         request = TraceRequest(trace.number, trace.num_steps, tuple(trace.ranks))
         if _number_in(directory) < trace.number:
-            directory.ask_for_trace(request)
+            directory.request_trace(request)
 
 
 def heard(attempt: Attempt, node: Node, lines: Iterable[Line]) -> None:

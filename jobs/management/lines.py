@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 
-from engine.directory import step_of_checkpoint
+from engine.directory import checkpoint_step
 from engine.telemetry.metrics import START_PHASES
 from jobs import series
 from jobs.models import Attempt, Job, Run
@@ -53,7 +53,7 @@ def full(job: Job, attempt: Attempt | None) -> dict[str, Any]:
         "steps": job.num_steps,
         "submitted_at": job.submitted_at.isoformat(),
         "attempt": attempt.number if attempt else None,
-        "resumed_from_step": step_of_checkpoint(attempt.resumed_from) if attempt else None,
+        "resumed_from_step": checkpoint_step(attempt.resumed_from) if attempt else None,
         "phases": {name: phases[name] for name in START_PHASES if name in phases},
         "priority": job.get_priority_display(),
         "waiting_reason": job.waiting_reason,

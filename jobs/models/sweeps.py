@@ -24,7 +24,7 @@ class Sweep(models.Model):
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="sweeps")
     name = models.CharField(max_length=100)
     spec = models.JSONField()  # that all points begin with
-    definition = models.JSONField()  # engine.sweep.Sweep
+    definition = models.JSONField()  # engine.sweep.SweepDefinition
     points = models.JSONField()  # [{field: value}, ...]; the number of a point begins with 1
     refused = models.JSONField(default=dict)  # number of a point -> why no job was made of it
     rungs = models.JSONField()  # after which steps jobs are compared; the last is the end

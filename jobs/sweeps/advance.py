@@ -106,7 +106,7 @@ def members_of(sweep: Sweep) -> list[int]:
     return [number for number in range(1, len(sweep.points) + 1) if str(number) not in sweep.refused]
 
 
-def definition_of(sweep: Sweep) -> definitions.Sweep:
+def definition_of(sweep: Sweep) -> definitions.SweepDefinition:
     return definitions.parse_sweep(sweep.definition, parse(sweep.spec))
 
 
@@ -157,7 +157,7 @@ def _goal(job: Job) -> int:
 def _submit(sweep: Sweep, number: int) -> None:
     halt = sweep.rungs[0] if len(sweep.rungs) > 1 else None
     try:
-        spec = definitions.spec_of(parse(sweep.spec), sweep.points[number - 1], number)
+        spec = definitions.build_spec(parse(sweep.spec), sweep.points[number - 1], number)
         job_actions.submit(
             spec=spec, team=sweep.team, owner=sweep.owner, actor=actor_of(sweep),
             sweep=sweep, sweep_number=number, halt_at_step=halt,
@@ -177,12 +177,12 @@ def _settle(sweep: Sweep) -> None:
     ids = {number: run for number, run in runs.values_list("job__sweep_number", "id") if number is not None}
     values = values_at(ids, definition.metric, None if is_last else sweep.rungs[rung])
     if is_last:
-        _finish(sweep, definitions.ranked(values, definition.goal), values)
+        _finish(sweep, definitions.rank_runs(values, definition.goal), values)
         return
     jobs = {job.sweep_number: job for job in _jobs(sweep) if job.sweep_number in members}
     alive = {n: value for n, value in values.items() if jobs[n].state not in FINAL}
-    order = definitions.ranked(alive, definition.goal)
-    promoted = order[: definitions.num_promoted(len(members), definition.eta)]
+    order = definitions.rank_runs(alive, definition.goal)
+    promoted = order[: definitions.count_promoted(len(members), definition.eta)]
     following = sweep.rungs[rung + 1] if rung + 2 < len(sweep.rungs) else None
     decision = {
         "steps": sweep.rungs[rung], "at": timezone.now().isoformat(), "members": members,
@@ -203,7 +203,7 @@ def _settle(sweep: Sweep) -> None:
 
 
 def _why_stopped(
-    definition: definitions.Sweep,
+    definition: definitions.SweepDefinition,
     step: int,
     number: int,
     order: list[int],

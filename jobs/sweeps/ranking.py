@@ -44,7 +44,7 @@ def of(sweep: Sweep) -> list[Row]:
     }
     newest = series.newest([run.id for run in runs.values()], [definition.metric])
     values = {n: _finite(newest.get(run.id, {}).get(definition.metric)) for n, run in runs.items() if n}
-    places = {number: at for at, number in enumerate(definitions.ranked(values, definition.goal), start=1)}
+    places = {number: at for at, number in enumerate(definitions.rank_runs(values, definition.goal), start=1)}
     rows = [
         _row(
             sweep,

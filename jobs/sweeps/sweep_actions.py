@@ -27,7 +27,7 @@ OVER = (SweepState.FINISHED, SweepState.CANCELLED)
 class Preview:
     """What a definition would start."""
 
-    definition: definitions.Sweep
+    definition: definitions.SweepDefinition
     points: list[dict[str, Any]]
     refused: dict[int, str]  # number of a point -> every reason
     rungs: list[int]
@@ -43,17 +43,17 @@ def preview(*, spec: Spec, values: Any, team: Team, owner: User) -> Preview:
     in `refused`. 1,000 points cost about 1.5 s of CPU."""
     definition = definitions.parse_sweep(values, spec)
     job_actions.refuse_priority(spec, team, owner)
-    points = definitions.points(definition)
+    points = definitions.list_points(definition)
     refused: dict[int, str] = {}
     steps: list[int] = []
     for number, point in enumerate(points, start=1):
         try:
-            candidate = definitions.spec_of(spec, point, number)
+            candidate = definitions.build_spec(spec, point, number)
             job_actions.check(candidate, team)
             steps.append(candidate.budget.steps)
         except SpecError as error:
             refused[number] = str(error)
-    rungs = definitions.rungs(definition, spec.budget.steps)
+    rungs = definitions.list_rungs(definition, spec.budget.steps)
     most = sum(steps) if len(rungs) == 1 else _steps_of_halving(len(steps), rungs, definition.eta)
     return Preview(definition, points, refused, rungs, most)
 
@@ -140,7 +140,7 @@ def _steps_of_halving(num_runs: int, rungs: list[int], eta: int) -> int:
     total, done = 0, 0
     for steps in rungs:
         total += num_runs * (steps - done)
-        num_runs, done = min(num_runs, definitions.num_promoted(num_runs, eta)), steps
+        num_runs, done = min(num_runs, definitions.count_promoted(num_runs, eta)), steps
     return total
 
 

@@ -23,7 +23,7 @@ import psutil
 
 from dashboard.server.processes import Group, Process
 from engine import procfs
-from engine.directory import AttemptDirectory, State
+from engine.directory import AttemptDirectory, SupervisorState
 from jobs import broker
 from tests.running import ROOT, free_port, wait_until
 from tests.services import Postgresql
@@ -170,7 +170,7 @@ class Cluster:
             for pid in _pids(kind, state)
         ]
 
-    def live_states(self, node: str = "*") -> Iterator[tuple[Path, State]]:
+    def live_states(self, node: str = "*") -> Iterator[tuple[Path, SupervisorState]]:
         for path in (self.home / "nodes").glob(f"{node}/attempts/*"):
             state = AttemptDirectory(path).read_state()
             if state and not state.is_terminal and procfs.is_alive(state.pid, state.pid_started):
@@ -220,7 +220,7 @@ class Cluster:
         trainer.chmod(0o700)
 
 
-def _pids(kind: str, state: State) -> list[int]:
+def _pids(kind: str, state: SupervisorState) -> list[int]:
     return [state.pid] if kind == "supervisor" else [r.pid for r in state.ranks if r.exit_code is None]
 
 

@@ -38,7 +38,9 @@ def test_a_name_is_split_at_underscores() -> None:
 
 
 def test_the_trivial_score_is_the_best_of_copy_first_words_and_most_frequent_target() -> None:
-    frequent = scores.compute_trivial_scores(["one two", "seven eight"], ["yes", "no"], ["yes", "yes", "maybe"])
+    frequent = scores.compute_trivial_scores(
+        ["one two", "seven eight"], ["yes", "no"], ["yes", "yes", "maybe"]
+    )
     assert frequent["exact_match_share"] == 0.5
     leading = scores.compute_trivial_scores(["one two three four"], ["one two"], ["a b", "c d", "e f g"])
     assert leading["exact_match_share"] == leading["rouge_2_share"] == 1

@@ -16,7 +16,7 @@ import pytest
 
 from engine.directory import AttemptDirectory
 from engine.hardware.peaks import PEAKS
-from engine.local import spec_of
+from engine.local import load_spec
 from engine.model_math import counts
 from engine.planner import plan
 from engine.planner.profile import profile_of
@@ -74,7 +74,7 @@ def test_mfu_on_one_gpu(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_its_file_is_fit_for_a_gpu(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    spec = spec_of(str(SPECS / f"{name}.yaml"), [])
+    spec = load_spec(str(SPECS / f"{name}.yaml"), [])
     checks.refuse_impossible(spec, checks.Hardware("cuda", 1))
     profile = profile_of(next(peak for peak in PEAKS if peak.name == "H100 SXM"))
     planned = plan(spec, profile)

@@ -11,7 +11,7 @@ from django.urls import reverse
 from dashboard.charts import plots
 from dashboard.charts.plots import SMALL, Choices, Dot, Plot
 from dashboard.html.badges import JOB_BADGES
-from engine.sweep import Range, Sweep
+from engine.sweep import SweepDefinition, SweepRange
 from jobs.sweeps.ranking import Row
 
 LOG_FROM = 50.0  # what spans more than this many times is drawn on a logarithmic axis
@@ -27,13 +27,13 @@ class Scatter:
         return self.plot.y.base is not None
 
 
-def of(definition: Sweep, rows: Iterable[Row]) -> list[Scatter]:
+def of(definition: SweepDefinition, rows: Iterable[Row]) -> list[Scatter]:
     """One picture a field; runs without a value have no dot in it."""
     shown = [row for row in rows if row.value is not None and row.run is not None]
     return [Scatter(path, _plot(definition, path, shown)) for path in definition.vary] if shown else []
 
 
-def _plot(definition: Sweep, path: str, rows: list[Row]) -> Plot:
+def _plot(definition: SweepDefinition, path: str, rows: list[Row]) -> Plot:
     metric = [row.value for row in rows if row.value is not None]
     x = _x_axis(definition.vary[path], [row.values[path] for row in rows])
     y = plots.axis(metric, _written, is_x=False, base=_base(_spans_far(metric)), frame=SMALL)
@@ -43,7 +43,7 @@ def _plot(definition: Sweep, path: str, rows: list[Row]) -> Plot:
 def _x_axis(vary: Any, values: Sequence[Any]) -> plots.Axis | Choices:
     if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         return Choices(tuple(dict.fromkeys(values)), *SMALL.along(is_x=True))
-    is_log = vary.scale == "log" if isinstance(vary, Range) else _spans_far(values)
+    is_log = vary.scale == "log" if isinstance(vary, SweepRange) else _spans_far(values)
     return plots.axis(values, _written, is_x=True, base=_base(is_log and min(values) > 0), frame=SMALL)
 
 

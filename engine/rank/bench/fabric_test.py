@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from engine.directory import EXIT_LATE, EXIT_STOPPED, AttemptDirectory, Placement, Seat
+from engine.directory import EXIT_LATE, EXIT_STOPPED, AttemptDirectory, Placement, RankSeat
 from engine.hardware.fabric_test import ALGORITHMS, BY_NAME, Algorithm, bus_bytes_per_s, sizes
 from engine.rank.bench.fabric_algorithms import OWN_ALGORITHMS, PeerLinks, ping
 from engine.rank.measure import progress_log
@@ -129,7 +129,7 @@ class FabricBenchmark:
 
 def run(
     directory: AttemptDirectory, rank: int, process_start_s: float, stop: Callable[[], bool],
-    set_up: Callable[[Placement, Seat], torch.device],
+    set_up: Callable[[Placement, RankSeat], torch.device],
 ) -> int:  # fmt: skip
     """Run the fabric test as rank `rank` of the attempt; return the exit code. Raises WrongResult, torch's errors."""
     started_at = time.monotonic()

@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 from engine.hardware.probe_results import EXIT_YIELDED, PROBE_VERSION, Figure, Probed, encode
-from engine.supervisor.locks import RETRY_S, DeviceHeld, hold_devices, release
+from engine.supervisor.locks import RETRY_S, DeviceHeld, lock_devices, release
 from engine.supervisor.spawn import PR_SET_PDEATHSIG
 
 MEASUREMENT_LIMIT_S = 0.8  # a measurement ends here with the repeats that it has
@@ -75,7 +75,7 @@ class Probe:
     def _hold_device(self) -> Iterator[None]:
         """Lock the device for one measurement, then leave it unlocked for RELEASE_S. Raises Yielded."""
         try:
-            held = hold_devices(self._lock_dir, (self._id,), wait_s=0)
+            held = lock_devices(self._lock_dir, (self._id,), wait_s=0)
         except DeviceHeld as error:
             raise Yielded(str(error)) from None
         try:

@@ -23,7 +23,7 @@ from engine.checkpoints.sharded_checkpoint import (
     shard_key,
 )
 from engine.checkpoints.tensor_split import Array, extract_part, join_shape
-from engine.directory import Seat
+from engine.directory import RankSeat
 from engine.rank.checkpoint.shards import (
     Shard,
     base_optimiser,
@@ -52,7 +52,7 @@ class RankPosition:
     tensor: int
 
     @classmethod
-    def from_seat(cls, seat: Seat, spec: Spec) -> RankPosition:
+    def from_seat(cls, seat: RankSeat, spec: Spec) -> RankPosition:
         parallel = spec.parallel
         return cls(seat.rank, seat.stage, seat.data_rank, parallel.data, seat.tensor_rank, parallel.tensor)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.directory import Seat
+from engine.directory import RankSeat
 from engine.rank.measure.breakdown import Breakdown, Span, TimedStep
 from engine.telemetry.wire import TIMELINE_EVENTS, Timeline, TimelineEvent
 
@@ -15,7 +15,7 @@ def early_step(first_step: int, last_step: int) -> int:
     return min(first_step + EARLY_STEPS, last_step)
 
 
-def build_timeline(breakdown: Breakdown, step: TimedStep, seat: Seat) -> Timeline:
+def build_timeline(breakdown: Breakdown, step: TimedStep, seat: RankSeat) -> Timeline:
     """Build the timeline of a step, with events in the order of their begin (microseconds since the step's begin).
 
     A wait within a phase is an event of its own; the wait of a send or receive is part of its event.

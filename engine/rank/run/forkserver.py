@@ -23,9 +23,9 @@ from typing import NoReturn
 
 import msgspec
 
-from engine.directory import AttemptDirectory, Seat
+from engine.directory import AttemptDirectory, RankSeat
 from engine.rank.run.exit_codes import EXIT_FAILED
-from engine.supervisor.spawn import PR_SET_PDEATHSIG, Spawn, rank_log, start_child
+from engine.supervisor.spawn import PR_SET_PDEATHSIG, Spawn, rank_log_path, start_child
 from engine.supervisor.supervise import supervise
 
 REQUEST_BYTES = 4096
@@ -122,9 +122,9 @@ def listen(path: Path) -> socket.socket:
 def build_fork_spawn(directory: AttemptDirectory) -> Spawn:
     """Return a spawn function that forks a rank from its supervisor, which is a fork of the fork server."""
 
-    def spawn(seat: Seat, environment: dict[str, str]) -> int:
+    def spawn(seat: RankSeat, environment: dict[str, str]) -> int:
         return start_child(
-            rank_log(directory, seat.rank), lambda: _become_rank(directory, seat.rank, environment)
+            rank_log_path(directory, seat.rank), lambda: _become_rank(directory, seat.rank, environment)
         )
 
     return spawn

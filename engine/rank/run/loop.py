@@ -14,7 +14,7 @@ from deepspeed.comm import comm as backends
 from engine.data import objectives
 from engine.data.full_batch import FullBatch
 from engine.data.sources import TrainingData
-from engine.directory import BORDER_EXITS, EXIT_LATE, EXIT_STOPPED, checkpoint_name
+from engine.directory import EXIT_LATE, EXIT_STOPPED, STEP_BOUNDARY_EXITS, checkpoint_name
 from engine.rank.measure.recorder import MissingMetrics
 from engine.rank.measure.timeline import build_timeline
 from engine.rank.run.evaluate import Evaluation
@@ -201,7 +201,7 @@ def _record_result(session: TrainingSession, end: TrainingEnd, step_metrics: Ste
     session.breakdown.synchronize()
     _record(session, step_metrics.steps_done, None, {})
     if session.recorder.rank == 0:
-        level = dict.fromkeys(BORDER_EXITS, "info").get(end.exit_code, "error")
+        level = dict.fromkeys(STEP_BOUNDARY_EXITS, "info").get(end.exit_code, "error")
         session.recorder.note(end.text, level, step=step_metrics.steps_done)
         session.recorder.result(step_metrics.steps_done, end.text, step_metrics.final_metrics())
     session.progress_log.info("%s", end.text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from deepspeed import comm
 
-from engine.directory import checkpoint_name, step_of_checkpoint
+from engine.directory import checkpoint_name, checkpoint_step
 from engine.rank.checkpoint import state
 from engine.rank.run.session import TrainingSession
 from engine.rank.train.divergence import IN_A_ROW
@@ -41,7 +41,7 @@ def _roll_back(session: TrainingSession) -> int | None:
     """
     session.saver.wait()
     newest = session.directory.newest_checkpoint()
-    found = -1 if newest is None else step_of_checkpoint(newest.name)
+    found = -1 if newest is None else checkpoint_step(newest.name)
     agreed = torch.tensor(found, device=session.device)
     comm.broadcast(agreed, 0)
     step = int(agreed)

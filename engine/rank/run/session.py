@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from engine.data.prepare import PreparedData
-from engine.directory import AttemptDirectory, Seat
+from engine.directory import AttemptDirectory, RankSeat
 from engine.rank.checkpoint.async_save import CheckpointSaver
 from engine.rank.measure.breakdown import Breakdown
 from engine.rank.measure.progress_log import ProgressLog
@@ -44,7 +44,7 @@ class TrainingSession:
     saver: CheckpointSaver
     heartbeat: Heartbeat
     progress_log: ProgressLog
-    seat: Seat
+    seat: RankSeat
     tracer: Tracer
     halt_at_step: int | None = None
     built_at: float = field(default_factory=time.perf_counter)

@@ -25,7 +25,7 @@ from engine.checkpoints.initial_weights import open_initial_weights
 from engine.data import objectives
 from engine.data.full_batch import use_full_batch
 from engine.data.prepare import PreparedData, prepare
-from engine.directory import AttemptDirectory, Placement, Seat
+from engine.directory import AttemptDirectory, Placement, RankSeat
 from engine.rank.bench import fabric_test
 from engine.rank.checkpoint import state
 from engine.rank.checkpoint.async_save import CheckpointSaver
@@ -152,7 +152,7 @@ def _trainer_class(spec: Spec) -> type[PlainTrainer | PipelineTrainer]:
     return QuasiNewtonTrainer if spec.optimiser.name == "lbfgs" else PlainTrainer
 
 
-def _set_up_process(placement: Placement, seat: Seat) -> torch.device:
+def _set_up_process(placement: Placement, seat: RankSeat) -> torch.device:
     """Set the environment of DeepSpeed and torch.distributed (the supervisor sets MASTER_PORT); return the device."""
     values = {
         "RANK": seat.rank, "LOCAL_RANK": seat.local_rank, "WORLD_SIZE": placement.world_size,
@@ -196,7 +196,7 @@ def _find_tokenizer(spec: Spec, placement: Placement) -> Path | None:
 
 
 def _build_saver(
-    directory: AttemptDirectory, engine: Any, spec: Spec, dtype: str, seat: Seat, placement: Placement,
+    directory: AttemptDirectory, engine: Any, spec: Spec, dtype: str, seat: RankSeat, placement: Placement,
     recorder: Recorder, tokens: PreparedData,
 ) -> tuple[CheckpointSaver, int]:  # fmt: skip
     """Build the checkpoint saver and load the initial state; also return the number of steps already done."""
@@ -220,7 +220,7 @@ def _build_saver(
     return saver, resumed.step
 
 
-def _choose_dtype(spec: Spec, seat: Seat, placement: Placement, recorder: Recorder) -> str:
+def _choose_dtype(spec: Spec, seat: RankSeat, placement: Placement, recorder: Recorder) -> str:
     if spec.precision.dtype == "auto" and placement.resume_from:
         # Another node may choose differently; a resumed run keeps its number format.
         dtype = str(read_manifest(Path(placement.resume_from))["layout"]["dtype"])
@@ -232,7 +232,7 @@ def _choose_dtype(spec: Spec, seat: Seat, placement: Placement, recorder: Record
     return dtype
 
 
-def _join_process_group(seat: Seat, breakdown: Breakdown) -> None:
+def _join_process_group(seat: RankSeat, breakdown: Breakdown) -> None:
     """Join the process group. Collective.
 
     Disables DeepSpeed's shared-memory op: its compilation takes minutes, a killed build hangs every later one, and

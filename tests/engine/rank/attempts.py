@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from engine.directory import AttemptDirectory, Placement, Seat
+from engine.directory import AttemptDirectory, Placement, RankSeat
 from engine.spec import grid
 from engine.spec.spec import Spec, parse
 from engine.telemetry import wire
@@ -45,7 +45,7 @@ def write_attempt(
 ) -> AttemptDirectory:  # fmt: skip
     directory = AttemptDirectory(folder)
     seats = tuple(
-        Seat(r, r, f"cpu-test-{r}", kind, r, place.data_rank, place.stage, place.tensor_rank)
+        RankSeat(r, r, f"cpu-test-{r}", kind, r, place.data_rank, place.stage, place.tensor_rank)
         for r, place in enumerate(grid.places(spec.parallel))
     )
     placement = Placement(

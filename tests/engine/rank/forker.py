@@ -14,10 +14,10 @@ from pathlib import Path
 
 import msgspec
 
-from engine.directory import EXIT_STOPPED, AttemptDirectory, Seat
+from engine.directory import EXIT_STOPPED, AttemptDirectory, RankSeat
 from engine.rank.run.forkserver import _become_rank, preload
 from engine.supervisor.environment import free_port, rank_environment
-from engine.supervisor.spawn import Spawn, rank_log, start_child
+from engine.supervisor.spawn import Spawn, rank_log_path, start_child
 from tests.engine.rank import injection
 from tests.engine.rank.attempts import ATTEMPT_LIMIT_S
 
@@ -40,12 +40,12 @@ def main() -> None:
 def _spawn(directory: AttemptDirectory) -> Spawn:
     """As the product's warm parent forks a rank, with what a test wants it to be slow in."""
 
-    def spawn(seat: Seat, environment: dict[str, str]) -> int:
+    def spawn(seat: RankSeat, environment: dict[str, str]) -> int:
         def body() -> None:
             injection.apply(directory.path, seat.rank)
             _become_rank(directory, seat.rank, environment)
 
-        return start_child(rank_log(directory, seat.rank), body)
+        return start_child(rank_log_path(directory, seat.rank), body)
 
     return spawn
 

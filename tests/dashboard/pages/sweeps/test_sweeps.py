@@ -75,8 +75,8 @@ def test_rungs_and_the_most_steps_are_told_before(browser):
 @pytest.mark.parametrize(
     ("rows", "options", "said"),
     [
-        ([], {}, "Nothing varies"),
-        ([(LR, "")], {}, "Nothing varies"),
+        ([], {}, "No field varies"),
+        ([(LR, "")], {}, "No field varies"),
         ([("model.layers", "many")], {}, "None of 1 runs could run"),
         ([(LR, "1..2 log")], {"strategy": "random", "count": "lots"}, "is not a whole number"),
         ([("model.heads", "3, 5")], {}, "None of 2 runs could run"),

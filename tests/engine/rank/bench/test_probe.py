@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.hardware.probe_results import EXIT_YIELDED, SOUGHT, decode
-from engine.supervisor.locks import hold_devices, is_free, release
+from engine.supervisor.locks import is_free, lock_devices, release
 from tests.engine.rank.attempts import ROOT
 
 pytestmark = pytest.mark.ranks
@@ -39,7 +39,7 @@ def test_every_figure_is_measured_or_has_a_reason(tmp_path):
 
 
 def test_the_probe_yields_if_an_attempt_holds_the_device(tmp_path):
-    held = hold_devices(tmp_path, ("cpu-0",), wait_s=0)
+    held = lock_devices(tmp_path, ("cpu-0",), wait_s=0)
     try:
         done = probe(tmp_path)
     finally:

@@ -56,7 +56,7 @@ def test_the_requested_ranks_trace_the_next_steps(start: Start) -> None:
     attempt = start(tiny(parallel={"data": 2, "zero_stage": 1}, budget={"steps": 100_000}))
     attempt.wait_for_step(2)
     for number in (1, 2):
-        attempt.directory.ask_for_trace(TraceRequest(number, 2, (1,)))
+        attempt.directory.request_trace(TraceRequest(number, 2, (1,)))
         until(lambda: len(attempt.lines("trace", "rank1", 1)) == number, "a trace", 60)  # noqa: B023
     attempt.stop()
     assert attempt.exit_codes
@@ -79,7 +79,7 @@ def test_the_requested_ranks_trace_the_next_steps(start: Start) -> None:
 def test_tracing_starts_once_all_ranks_have_the_request(tmp_path: Path) -> None:
     """Two agents write the request at different moments; the test passes the sum over both ranks."""
     directory = write_attempt(tmp_path / "attempt", tiny(), tmp_path)
-    directory.ask_for_trace(TraceRequest(3, 2, ()))
+    directory.request_trace(TraceRequest(3, 2, ()))
     stub: Any = SimpleNamespace(rank=0, beat=lambda *_: None)
     tracer = Tracer(directory, 2, stub, stub, stub, 1)
     assert tracer.poll_request() == 3.0
@@ -89,5 +89,5 @@ def test_tracing_starts_once_all_ranks_have_the_request(tmp_path: Path) -> None:
     assert [step for step in range(20) if tracer.has_timeline(step)] == [1, 9, 10]
     assert tracer.poll_request() == 0.0, "one request at a time"
     tracer.end_step(10)
-    directory.ask_for_trace(TraceRequest(3, 2, ()))  # written again by a restarted agent
+    directory.request_trace(TraceRequest(3, 2, ()))  # written again by a restarted agent
     assert tracer.poll_request() == 0.0, "a request is served once"

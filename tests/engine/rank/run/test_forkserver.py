@@ -56,9 +56,7 @@ def test_only_this_user_can_access_the_socket(server: RunningForkServer) -> None
     assert server.socket.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_request_trains_an_attempt_to_its_end(
-    server: RunningForkServer, attempt: AttemptDirectory
-) -> None:
+def test_a_request_trains_an_attempt_to_its_end(server: RunningForkServer, attempt: AttemptDirectory) -> None:
     word, pid = server.ask(f"{attempt.path}\n".encode()).split()
     assert word == "ok"
     until(lambda: (state := attempt.read_state()) and state.is_terminal, "the end of the attempt")

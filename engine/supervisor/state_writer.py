@@ -1,4 +1,4 @@
-"""What a supervisor tells the world: state.json, and its lines in the spool."""
+"""Writer of state.json and of the supervisor's spool lines."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any, Literal
 import msgspec
 
 from engine import procfs
-from engine.directory import AttemptDirectory, AttemptState, Cause, RankExit, State
-from engine.supervisor.root_cause import tail_of
+from engine.directory import AttemptDirectory, AttemptState, Cause, RankExit, SupervisorState
+from engine.supervisor.root_cause import read_tail
 from engine.telemetry.spool import Spool
 from engine.telemetry.wire import Line, decode
 
-BEAT_S = 2.0
-ENDING_TRIES = 30
+REFRESH_S = 2.0
+END_RETRIES = 30
 
 
-class Report:
-    """Writes on every change and every two seconds. A full disk is waited out: it never costs a rank."""
+class StateWriter:
+    """Writes the state on every change and every two seconds. A full disk never ends a rank."""
 
     def __init__(self, directory: AttemptDirectory, sleep: Callable[[float], None] = time.sleep) -> None:
         self._directory = directory
@@ -28,7 +28,7 @@ class Report:
         self._spool = Spool(directory.spool / "supervisor.jsonl")
         found = procfs.stat(os.getpid())
         started_ticks = found.started_ticks if found else 0.0
-        self.state = State(
+        self.state = SupervisorState(
             state="starting",
             pid=os.getpid(),
             pid_started=started_ticks,
@@ -38,16 +38,16 @@ class Report:
         self._written_at = float("-inf")
         self._write()
 
-    def ranks(self, ranks: tuple[RankExit, ...]) -> None:
+    def update_ranks(self, ranks: tuple[RankExit, ...]) -> None:
         if ranks != self.state.ranks:
             self._change(ranks=ranks)
 
-    def armed(self, master_port: int) -> None:
-        """The devices are held; the other nodes of the attempt are waited for."""
+    def set_prepared(self, master_port: int) -> None:
+        """Record that the devices are locked and the supervisor waits for the other nodes of the attempt."""
         self._change(state="armed", master_port=master_port)
 
-    def running(self) -> None:
-        """All ranks are spawned: ends the phase 'starting', which began with this process."""
+    def set_running(self) -> None:
+        """Record that all ranks are spawned, which ends the phase 'starting' of this process."""
         self._change(state="running")
         seconds = max(0.0, time.time() - self.state.started_at)
         self._spool.write([Line("phase", time.time(), "run", text="starting", seconds=seconds)])
@@ -55,9 +55,9 @@ class Report:
     def note(self, text: str, level: Literal["info", "warning", "error"] = "info") -> None:
         self._spool.write([Line("note", time.time(), "run", text=text, level=level)])
 
-    def beat(self) -> bool:
-        """Write when it is time to; True when it was."""
-        if time.monotonic() - self._written_at < BEAT_S:
+    def refresh(self) -> bool:
+        """Write the state if the last write is older than REFRESH_S; return whether it was written."""
+        if time.monotonic() - self._written_at < REFRESH_S:
             return False
         self._change()
         return True
@@ -68,18 +68,18 @@ class Report:
         reason: str,
         cause: Cause,
         stderr_tail: tuple[str, ...] = (),
-        is_witness: bool = False,
+        is_secondary_failure: bool = False,
     ) -> None:
-        """The terminal state, tried again for half a minute on a full disk, since nobody else can write it."""
+        """Write the terminal state; on a full disk retry for half a minute, since only the supervisor can write it."""
         self._change(
             state=state,
             reason=reason,
             cause=cause,
             stderr_tail=stderr_tail,
-            is_witness=is_witness,
+            is_secondary_failure=is_secondary_failure,
             ended_at=time.time(),
         )
-        for _ in range(ENDING_TRIES):
+        for _ in range(END_RETRIES):
             if self._written_at > float("-inf"):
                 return
             self._sleep(1.0)
@@ -97,18 +97,18 @@ class Report:
             self._written_at = float("-inf")
 
 
-def last_words(directory: AttemptDirectory, since: float) -> str:
-    """What the ranks' own result line says of the end ('The time limit was reached ...'); '' without one."""
+def last_result_text(directory: AttemptDirectory, since: float) -> str:
+    """Return the text of the ranks' last result line ('The time limit was reached ...'), empty without one."""
     results = [
         line
         for file in directory.spool.glob("rank*.jsonl")
-        for text in tail_of(file, characters=None)
-        if (line := _decoded(text)) and line.k == "result" and line.at >= since
+        for text in read_tail(file, characters=None)
+        if (line := _decode_or_none(text)) and line.k == "result" and line.at >= since
     ]
     return max(results, key=lambda line: line.at).text if results else ""
 
 
-def _decoded(text: str) -> Line | None:
+def _decode_or_none(text: str) -> Line | None:
     try:
         return decode(text.encode())
     except ValueError:
