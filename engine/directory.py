@@ -117,9 +117,8 @@ class SupervisorState(msgspec.Struct, frozen=True):
     stderr_tail: tuple[str, ...] = ()  # last lines of the rank that failed first
     ended_at: float | None = None
     master_port: int = 0  # in state 'armed' (prepared), on the node of rank 0: the reserved rendezvous port
-    is_secondary_failure: bool = msgspec.field(
-        default=False, name="is_witness"
-    )  # only ranks elsewhere failed first
+    # The ranks failed only because ranks on another node had ended.
+    is_secondary_failure: bool = msgspec.field(default=False, name="is_witness")
 
     @property
     def is_terminal(self) -> bool:
@@ -227,10 +226,10 @@ class AttemptDirectory:
 
     def newest_checkpoint(self) -> Path | None:
         """Return the complete checkpoint of the highest step, or None."""
-        return newest_checkpoint_in(self.checkpoints.resolve())
+        return find_newest_checkpoint(self.checkpoints.resolve())
 
 
-def newest_checkpoint_in(checkpoints: Path) -> Path | None:
+def find_newest_checkpoint(checkpoints: Path) -> Path | None:
     """Return the complete checkpoint of the highest step in a folder of checkpoints, or None."""
     complete = [manifest.parent for manifest in checkpoints.glob("step-*/manifest.json")]
     return max(complete, key=lambda path: path.name, default=None)

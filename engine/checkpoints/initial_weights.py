@@ -42,12 +42,12 @@ class WeightsOrigin:
 
     def problems(self, spec: Spec) -> Iterator[Problem]:
         """Yield every reason why `spec` cannot start from these weights; the fix sets the value of the weights."""
-        for path, theirs, ours in self._compare(spec):
-            if theirs != ours:
+        for path, saved, wanted in self._compare(spec):
+            if saved != wanted:
                 message = (
-                    f"The weights of {self.title} have {path} {theirs}; the spec has {ours}. Use {theirs}."
+                    f"The weights of {self.title} have {path} {saved}; the spec has {wanted}. Use {saved}."
                 )
-                yield Problem(path, message, {path: theirs})
+                yield Problem(path, message, {path: saved})
 
     def has_other_head(self, spec: Spec) -> bool:
         """Whether the last layer is new: the weights predict tokens and the spec classes, or other classes."""
@@ -55,14 +55,14 @@ class WeightsOrigin:
         return before != now or (now and self.model.classes != spec.model.classes)
 
     def _compare(self, spec: Spec) -> Iterator[tuple[str, Any, Any]]:
-        theirs, ours = self.model, spec.model
+        saved, wanted = self.model, spec.model
         for name in SHAPE_FIELDS:
-            yield f"model.{name}", getattr(theirs, name), getattr(ours, name)
-        yield "model.kv_heads", theirs.num_kv_heads, ours.num_kv_heads
-        if theirs.family == "encoder-decoder":
-            yield "model.encoder_layers", theirs.num_encoder_layers, ours.num_encoder_layers
-        if theirs.positions == "learned":
-            yield "model.context", theirs.context, ours.context
+            yield f"model.{name}", getattr(saved, name), getattr(wanted, name)
+        yield "model.kv_heads", saved.num_kv_heads, wanted.num_kv_heads
+        if saved.family == "encoder-decoder":
+            yield "model.encoder_layers", saved.num_encoder_layers, wanted.num_encoder_layers
+        if saved.positions == "learned":
+            yield "model.context", saved.context, wanted.context
         yield "data.tokenizer", self.tokenizer, spec.data.tokenizer
         if spec.data.tokenizer == "bpe" == self.tokenizer:
             yield "data.vocab_size", self.vocab_size, spec.data.vocab_size

@@ -87,13 +87,13 @@ CORPORA: tuple[Corpus, ...] = (
     ),
     Corpus(
         "debian-en-fr", "English to French: descriptions of Debian's packages (pairs)",
-        "as each package's copyright file says", 1,
+        "see the copyright file of each package", 1,
         partial(debian.read_translations, "fr"), "pairs",
         debian.describe_versions, partial(debian.missing_reason, "en", "fr"),
     ),
     Corpus(
-        "debian-summaries", "Descriptions of Debian's packages and the one line for each (pairs)",
-        "as each package's copyright file says", 1,
+        "debian-summaries", "Descriptions of Debian's packages with their one-line summaries (pairs)",
+        "see the copyright file of each package", 1,
         debian.read_summaries, "pairs", debian.describe_versions, partial(debian.missing_reason, "en"),
     ),
 )  # fmt: skip

@@ -24,7 +24,7 @@ def kill_strays(tag: str) -> list[int]:
     """
     killed: list[int] = []
     deadline = time.monotonic() + WAIT_S
-    while (strays := _strays(tag)) and time.monotonic() < deadline:  # repeated, since a stray may fork
+    while (strays := _find_strays(tag)) and time.monotonic() < deadline:  # repeated, since a stray may fork
         killed += [pid for pid in strays if _kill(pid, tag) and pid not in killed]
         reap_children()
         time.sleep(POLL_S)
@@ -39,7 +39,7 @@ def kill_tagged(tag: str) -> list[int]:
     """
     killed: list[int] = []
     deadline = time.monotonic() + WAIT_S
-    while (strays := _tagged(tag)) and time.monotonic() < deadline:
+    while (strays := _find_tagged(tag)) and time.monotonic() < deadline:
         killed += [pid for pid in sorted(strays) if _kill(pid, tag) and pid not in killed]
         time.sleep(POLL_S)
     return killed
@@ -67,12 +67,12 @@ def remove_shared_memory(port: int) -> list[str]:
     return removed
 
 
-def _strays(tag: str) -> list[int]:
+def _find_strays(tag: str) -> list[int]:
     below = set(procfs.descendants(os.getpid()))
-    return sorted((below | _tagged(tag)) - {os.getpid()})
+    return sorted((below | _find_tagged(tag)) - {os.getpid()})
 
 
-def _tagged(tag: str) -> set[int]:
+def _find_tagged(tag: str) -> set[int]:
     return {pid for pid in procfs.pids() if procfs.environment_value(pid, TAG) == tag}
 
 

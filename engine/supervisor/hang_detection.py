@@ -35,7 +35,7 @@ DUMP_SIGNAL = signal.SIGUSR1  # ranks write the stacks of all their threads (eng
 DUMP_S = 1.0
 
 
-def limits() -> dict[int, float]:
+def read_limits() -> dict[int, float]:
     """Return stage -> seconds, from the environment.
 
     There is no limit for DATA or before the first beat, since imports may come over a slow network.
@@ -79,7 +79,7 @@ class HangDetector:
 
     def __init__(self, folder: Path, limits_s: Mapping[int, float] | None = None) -> None:
         self._folder = folder
-        self._limits_s = limits() if limits_s is None else limits_s
+        self._limits_s = read_limits() if limits_s is None else limits_s
         self._progress: dict[int, RankProgress] = {}
         self._polled_at = time.monotonic()
 
@@ -131,12 +131,12 @@ def _build_hang(living: dict[int, RankProgress], pids: dict[int, int]) -> Hang:
     is_behind = len(counts) > 1 and list(counts.values()).count(counts[fewest]) == 1
     rank = stopped[0] if stopped else fewest
     progress = living[rank]
-    said = f"no progress for {progress.silent_s:.0f} s {_describe_progress(progress)}"
+    message = f"no progress for {progress.silent_s:.0f} s {_describe_progress(progress)}"
     if stopped:
-        return Hang(rank, f"hung: {said}; rank {rank} is stopped by a signal", True)
+        return Hang(rank, f"hung: {message}; rank {rank} is stopped by a signal", True)
     if is_behind:
-        return Hang(rank, f"hung: {said}; rank {rank} lags behind the others", True)
-    return Hang(rank, f"hung: {said}; no rank is behind the others", False)
+        return Hang(rank, f"hung: {message}; rank {rank} lags behind the others", True)
+    return Hang(rank, f"hung: {message}; no rank is behind the others", False)
 
 
 def _describe_progress(progress: RankProgress) -> str:

@@ -43,16 +43,19 @@ def find_root_cause(
 ) -> UnexpectedExit:
     """Return the root cause: a rank killed by a signal, else the earliest one that did not only lose its peer."""
     return min(
-        unexpected_exits, key=lambda death: (_blame_order(death, tails[death.rank]), death.at, death.rank)
+        unexpected_exits,
+        key=lambda failure: (_blame_order(failure, tails[failure.rank]), failure.at, failure.rank),
     )
 
 
-def describe_failure(death: UnexpectedExit, tail: tuple[str, ...]) -> str:
-    if death.exit_code < 0:
-        number = -death.exit_code
-        return f"rank {death.rank} was killed by {_signal_name(number)}{_SIGNAL_HINTS.get(number, '')}"
-    said = last_exception(tail)
-    return f"rank {death.rank} ended with exit code {death.exit_code}" + (f": {said}" if said else "")
+def describe_failure(failure: UnexpectedExit, tail: tuple[str, ...]) -> str:
+    if failure.exit_code < 0:
+        number = -failure.exit_code
+        return f"rank {failure.rank} was killed by {_signal_name(number)}{_SIGNAL_HINTS.get(number, '')}"
+    exception = last_exception(tail)
+    return f"rank {failure.rank} ended with exit code {failure.exit_code}" + (
+        f": {exception}" if exception else ""
+    )
 
 
 def last_exception(tail: tuple[str, ...]) -> str:
@@ -71,17 +74,17 @@ def read_tail(log: Path, characters: int | None = LINE_CHARACTERS) -> tuple[str,
     return tuple(line[:characters] for line in text.splitlines()[-TAIL_LINES:])
 
 
-def is_secondary_failure(death: UnexpectedExit, tail: tuple[str, ...]) -> bool:
+def is_secondary_failure(failure: UnexpectedExit, tail: tuple[str, ...]) -> bool:
     """Whether a rank only lost its peer."""
-    return _blame_order(death, tail) == 2
+    return _blame_order(failure, tail) == 2
 
 
-def _blame_order(death: UnexpectedExit, tail: tuple[str, ...]) -> int:
+def _blame_order(failure: UnexpectedExit, tail: tuple[str, ...]) -> int:
     # Native code also reports a lost peer by an abort, so SIGABRT counts as an exit and not as a kill.
-    if death.exit_code < 0 and death.exit_code != -signal.SIGABRT:
+    if failure.exit_code < 0 and failure.exit_code != -signal.SIGABRT:
         return 0
-    said = last_exception(tail) or (tail[-1] if tail else "")
-    return 2 if _LOST_CONNECTION.search(said) else 1
+    line = last_exception(tail) or (tail[-1] if tail else "")
+    return 2 if _LOST_CONNECTION.search(line) else 1
 
 
 def _signal_name(number: int) -> str:

@@ -52,7 +52,7 @@ def start_child(log: Path, body: Callable[[], object]) -> int:
             _set_up_child(parent, descriptor)
             signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
             body()
-        except BaseException:  # noqa: BLE001 - nothing may escape into the supervisor's code in this copy of it
+        except BaseException:  # noqa: BLE001 - no exception may reach the supervisor's code in this fork
             traceback.print_exc()
         finally:
             os._exit(EXIT_NOT_STARTED)

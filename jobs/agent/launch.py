@@ -15,7 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from engine import procfs
-from engine.directory import AttemptDirectory, Control, Placement, RankSeat, newest_checkpoint_in
+from engine.directory import AttemptDirectory, Control, Placement, RankSeat, find_newest_checkpoint
 from engine.spec import grid
 from engine.spec.spec import Spec, parse
 from engine.supervisor.supervise import start_cold
@@ -193,7 +193,7 @@ def newest_checkpoint(attempt: Attempt) -> Path | None:
     ):
         shared = shared_checkpoints(earlier)
         if shared is not None and shared.is_dir():
-            newest = newest_checkpoint_in(shared)
+            newest = find_newest_checkpoint(shared)
             found += [newest] if newest else []
         elif earlier.node_id == attempt.node_id:
             newest = AttemptDirectory(earlier.directory).newest_checkpoint()

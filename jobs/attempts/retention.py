@@ -16,7 +16,7 @@ from pathlib import Path
 from django.conf import settings
 
 from engine.checkpoints.folder import is_held
-from engine.directory import AttemptDirectory, newest_checkpoint_in
+from engine.directory import AttemptDirectory, find_newest_checkpoint
 from engine.supervisor.locks import lock_folder
 from jobs.attempts import checkpoints
 from jobs.attempts.shared import shared_checkpoints
@@ -90,7 +90,7 @@ def _shared() -> Iterator[Folder]:
     for attempt in Attempt.objects.filter(job__in=jobs).select_related("job__run"):
         path = shared_checkpoints(attempt)
         if path is not None and path.name in names:
-            newest = newest_checkpoint_in(path)
+            newest = find_newest_checkpoint(path)
             needed = _is_needed(attempt, path)
             yield Folder(attempt, path, newest.name if newest else "", is_shared=True, is_needed=needed)
 

@@ -14,7 +14,7 @@ from typing import Any
 from engine.checkpoints.folder import fsync_path
 from engine.directory import AttemptDirectory
 from engine.model_math import counts
-from engine.rank.run.loop import training_batches
+from engine.rank.run.loop import build_training_batches
 from engine.rank.run.start import open_session
 from engine.supervisor.environment import free_port
 
@@ -24,7 +24,7 @@ ROUNDS = 7
 def main() -> None:
     os.environ["MASTER_PORT"] = str(free_port("127.0.0.1"))
     session = open_session(AttemptDirectory(Path(sys.argv[1])), 0, time.perf_counter())
-    source = training_batches(session)
+    source = build_training_batches(session)
     session.trainer.step(source, 0)  # the optimiser's state comes with the first step
     found: dict[str, list[float]] = {"deepspeed": [], "ours_block": [], "ours_whole": []}
     theirs = session.directory.path / "theirs"

@@ -13,7 +13,7 @@ from engine.directory import AttemptDirectory
 from engine.rank.measure.breakdown import Breakdown
 from engine.rank.measure.timers import HostTimers
 from engine.rank.parallel.collectives import Payload
-from engine.rank.run.loop import take_step, training_batches
+from engine.rank.run.loop import build_training_batches, take_step
 from engine.rank.run.session import TrainingSession
 from engine.rank.run.start import open_session
 from engine.rank.run.step_metrics import StepMetrics
@@ -25,7 +25,7 @@ STEPS, WARM_UP, REPEATS = 10, 3, 2000
 def main() -> None:
     os.environ["MASTER_PORT"] = str(free_port("127.0.0.1"))
     session = open_session(AttemptDirectory(Path(sys.argv[1])), 0, time.perf_counter())
-    source, step_metrics = training_batches(session), StepMetrics(session)
+    source, step_metrics = build_training_batches(session), StepMetrics(session)
     seconds = []
     for number in range(WARM_UP + STEPS):
         start = time.perf_counter()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy
 import pytest
 
-from engine.checkpoints.huggingface.architectures import architecture_of_model
+from engine.checkpoints.huggingface.architectures import find_architecture
 from engine.data import objectives
 from engine.data.prepare import prepare
 from engine.model_math import counts
@@ -64,7 +64,7 @@ def contender(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Make:
 
 def _for_the_trainer(folder: Path, spec: Spec, data_dir: Path) -> Path:
     """The same model, rows and settings, in its words."""
-    shape, batch, optimiser = architecture_of_model(spec.model), spec.batch, spec.optimiser
+    shape, batch, optimiser = find_architecture(spec.model), spec.batch, spec.optimiser
     folder.mkdir()
     config = {"model_type": shape.model_type, "tie_word_embeddings": spec.model.tied_embeddings}
     (folder / "config.json").write_text(json.dumps(config | dict(shape.config(spec.model, spec.vocab_size))))

@@ -151,7 +151,7 @@ LLAMA = Architecture(
 ARCHITECTURES = (GPT2, LLAMA)
 
 
-def architecture_of_model(model: Model) -> Architecture:
+def find_architecture(model: Model) -> Architecture:
     """Return the architecture that matches a model. Raises ArchitectureError with the mismatches of each."""
     misfits = {architecture.name: list(_misfits(model, architecture)) for architecture in ARCHITECTURES}
     for architecture in ARCHITECTURES:
@@ -162,10 +162,10 @@ def architecture_of_model(model: Model) -> Architecture:
 
 
 def _misfits(model: Model, architecture: Architecture) -> Iterator[str]:
-    for field, wanted in architecture.required.items():
+    for field, required in architecture.required.items():
         value = getattr(model, field)
-        if value != wanted:
-            yield f"{field} {wanted} instead of {value}".replace("True", "on").replace("False", "off")
+        if value != required:
+            yield f"{field} {required} instead of {value}".replace("True", "on").replace("False", "off")
     if architecture is GPT2 and model.num_kv_heads != model.heads:
         yield f"kv_heads {model.heads} instead of {model.kv_heads}"
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from engine.checkpoints import tensors
 from engine.checkpoints.folder import TOKENIZER, read_manifest
-from engine.checkpoints.huggingface.architectures import Architecture, architecture_of_model
+from engine.checkpoints.huggingface.architectures import Architecture, find_architecture
 from engine.checkpoints.sharded_checkpoint import WEIGHT, ShardedCheckpoint
 from engine.data.special_tokens import special_tokens
 from engine.spec.spec import Spec, parse
@@ -22,7 +22,7 @@ Array = np.ndarray[Any, Any]
 
 def check_exportable(spec: Spec) -> Architecture:
     """Return the architecture of the export. Raises ArchitectureError if the model cannot be exported."""
-    return architecture_of_model(spec.model)
+    return find_architecture(spec.model)
 
 
 def export(checkpoint: Path, folder: Path) -> Architecture:
@@ -33,7 +33,7 @@ def export(checkpoint: Path, folder: Path) -> Architecture:
     spec = parse(read_manifest(checkpoint)["spec"])
     architecture = check_exportable(spec)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(_config(architecture, spec), indent=1))
+    (folder / "config.json").write_text(json.dumps(_build_config(architecture, spec), indent=1))
     _write_tokenizer(checkpoint, folder, spec)
     exported = _ExportedTensors(architecture, spec, ShardedCheckpoint(checkpoint))
     tensors.write_tensors(folder / "model.safetensors", exported, {"format": "pt"})
@@ -68,7 +68,7 @@ class _ExportedTensors(Mapping[str, Array]):
         return len(self._mappings)
 
 
-def _config(architecture: Architecture, spec: Spec) -> dict[str, Any]:
+def _build_config(architecture: Architecture, spec: Spec) -> dict[str, Any]:
     end = special_tokens(spec.data.tokenizer).end
     common = {
         "architectures": [architecture.class_name], "model_type": architecture.model_type, "torch_dtype": "float32",

@@ -37,10 +37,10 @@ def ring(links: PeerLinks, x: Tensor) -> None:
     n, me, chunks = links.size, links.rank, list(x.tensor_split(links.size))
     right, left = (me + 1) % n, (me - 1) % n
     for number in range(n - 1):
-        mine, theirs = chunks[(me - number) % n], chunks[(me - number - 1) % n]
-        got = torch.empty_like(theirs)
-        links.exchange([(right, mine)], [(left, got)])
-        theirs += got
+        own_chunk, next_chunk = chunks[(me - number) % n], chunks[(me - number - 1) % n]
+        got = torch.empty_like(next_chunk)
+        links.exchange([(right, own_chunk)], [(left, got)])
+        next_chunk += got
     for number in range(n - 1):
         links.exchange([(right, chunks[(me + 1 - number) % n])], [(left, chunks[(me - number) % n])])
 

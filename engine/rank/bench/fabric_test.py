@@ -51,13 +51,13 @@ class FabricBenchmark:
     neighbour: int  # the rank on its own node that rank 0 sends to
     far: int | None  # a rank on another node, if there is one
 
-    def values(self, count: int) -> Tensor:
+    def build_input(self, count: int) -> Tensor:
         """Return the input of this rank [S]: rank + 1 times a pattern that is the same on all ranks."""
         return (torch.arange(count, device=self.device) % LARGEST_VALUE).float() * (self.links.rank + 1)
 
-    def timed(self, algorithm: Algorithm, count: int) -> TimedCall | None:
+    def prepare_call(self, algorithm: Algorithm, count: int) -> TimedCall | None:
         """Prepare the call of an algorithm; None if it needs a rank on another node and there is none."""
-        n, me, mine = self.links.size, self.links.rank, self.values(count)
+        n, me, mine = self.links.size, self.links.rank, self.build_input(count)
         pattern = mine / (me + 1)
         if algorithm.collective == "send":
             far = self.neighbour if algorithm.name == "send" else self.far
@@ -90,7 +90,7 @@ class FabricBenchmark:
 
         Collective. Raises WrongResult.
         """
-        timed = self.timed(algorithm, size_bytes // 4)
+        timed = self.prepare_call(algorithm, size_bytes // 4)
         if timed is None:
             return None
         self.links.sent_bytes = 0
@@ -164,7 +164,7 @@ def measure(
     Collective. Raises WrongResult.
     """
     rank, size = dist.get_rank(), dist.get_world_size()
-    fabric = FabricBenchmark(PeerLinks(rank, size), device, *_neighbours(placement, size))
+    fabric = FabricBenchmark(PeerLinks(rank, size), device, *_find_neighbours(placement, size))
     wanted = sizes(spec.budget.steps)
     for number, size_bytes in enumerate(wanted, start=1):
         metrics = {"message_bytes": float(size_bytes)}
@@ -193,7 +193,7 @@ def _record_end(recorder: Recorder, number: int, text: str, metrics: dict[str, f
     return code
 
 
-def _neighbours(placement: Placement, size: int) -> tuple[int, int | None]:
+def _find_neighbours(placement: Placement, size: int) -> tuple[int, int | None]:
     """Return a rank on the node of rank 0 and one on another node, if there is one.
 
     If each node has one rank, both are the first rank of another node. Collective.

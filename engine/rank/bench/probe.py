@@ -153,13 +153,13 @@ class Probe:
         self.figures["host_copy_bytes_per_s"] = _build_figure([HOST_COPY_BYTES / one for one in seconds])
 
     def _measure_launch(self) -> None:
-        def launches() -> None:
+        def launch_all() -> None:
             for _ in range(LAUNCHES):
                 small.add_(1.0)
 
         with self._hold_device():
             small = self._random(16)
-            seconds = self._time_repeats(launches)
+            seconds = self._time_repeats(launch_all)
         self.figures["launch_s"] = _build_figure([one / LAUNCHES for one in seconds])
 
     def _random(self, *shape: int) -> torch.Tensor:

@@ -78,15 +78,15 @@ def _solve_sublayer(
     rows, bytes_per_token = [], []
     operations = (0, 0)
     for point, groups in zip(POINTS, GROUPED_HEADS, strict=True):
-        heads, keys, size, ffn, places, ranks = point
+        heads, keys, size, ffn, positions, ranks = point
         if shared:
             heads, keys = groups
-        spec = _spec(sublayer, norm, special, dropout, (heads, keys, size, ffn, places))
+        spec = _build_spec(sublayer, norm, special, dropout, (heads, keys, size, ffn, positions))
         held = [_measure_pass(spec, sublayer, DTYPES[dtype], ranks, count) for count in (1, 2)]
         operations = held[0][1:]
-        bytes_per_token.append((held[1][0] - held[0][0]) / places)
+        bytes_per_token.append((held[1][0] - held[0][0]) / positions)
         h, kv = heads * size, keys * size
-        rows.append((h, h / ranks, kv / ranks, ffn / ranks, heads / ranks, heads * places / ranks, 1))
+        rows.append((h, h / ranks, kv / ranks, ffn / ranks, heads / ranks, heads * positions / ranks, 1))
     solution, *_ = np.linalg.lstsq(np.array(rows), np.array(bytes_per_token), rcond=None)
     whole = np.round(solution)
     assert np.abs(np.array(rows) @ whole - bytes_per_token).max() < 0.01, (sublayer, dtype, solution)
@@ -96,15 +96,15 @@ def _solve_sublayer(
     }
 
 
-def _spec(
+def _build_spec(
     sublayer: str, norm: str, special: bool, dropout: bool, sizes: tuple[int, int, int, int, int]
 ) -> Spec:
-    heads, keys, size, ffn, places = sizes
+    heads, keys, size, ffn, positions = sizes
     is_forward = sublayer == "feed_forward"
     return parse(
         {
             "model": {
-                "width": heads * size, "heads": heads, "kv_heads": keys, "ffn_width": ffn, "context": places,
+                "width": heads * size, "heads": heads, "kv_heads": keys, "ffn_width": ffn, "context": positions,
                 "norm": norm, "feed_forward": "swiglu" if special and is_forward else "gelu",
                 "positions": "rotary" if special and not is_forward else "learned",
                 "dropout": 0.1 if dropout else 0.0,

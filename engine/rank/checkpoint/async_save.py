@@ -128,8 +128,8 @@ class CheckpointSaver:
         pending.is_last = True
         self.wait()
         if self._any_rank_failed(pending.error):
-            why = pending.error or OSError("another rank could not write its file")
-            raise OSError(f"The last checkpoint (step {step}) could not be written: {_error_text(why)}.")
+            error = pending.error or OSError("another rank could not write its file")
+            raise OSError(f"The last checkpoint (step {step}) could not be written: {_error_text(error)}.")
 
     def _any_rank_failed(self, error: OSError | None) -> bool:
         failed = torch.tensor(float(error is not None), device=self._engine.device)

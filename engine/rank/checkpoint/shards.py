@@ -46,7 +46,7 @@ def is_replica(parameter: nn.Parameter) -> bool:
     return getattr(parameter, "ds_pipe_replicated", False)
 
 
-def tensor_splits(engine: Any) -> dict[int, TensorSplit]:
+def collect_tensor_splits(engine: Any) -> dict[int, TensorSplit]:
     """Return the split of each tensor-parallel parameter by its id(); other parameters are whole on every rank."""
     found = {}
     for module in engine.module.modules():
@@ -57,7 +57,7 @@ def tensor_splits(engine: Any) -> dict[int, TensorSplit]:
     return found
 
 
-def base_optimiser(engine: Any) -> torch.optim.Optimizer:
+def get_base_optimiser(engine: Any) -> torch.optim.Optimizer:
     """Return the torch optimiser inside DeepSpeed's wrapper."""
     return (
         engine.optimizer

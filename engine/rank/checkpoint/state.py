@@ -26,12 +26,12 @@ from engine.checkpoints.tensor_split import Array, extract_part, join_shape
 from engine.directory import RankSeat
 from engine.rank.checkpoint.shards import (
     Shard,
-    base_optimiser,
+    collect_tensor_splits,
+    get_base_optimiser,
     is_partitioned,
     is_replica,
     iterate_shards,
     named_parameters,
-    tensor_splits,
 )
 from engine.rank.train.loss_scale import loss_scale, scale_holders
 from engine.spec.spec import Spec, flatten
@@ -90,7 +90,7 @@ def take_snapshot(engine: Any, position: RankPosition, copy: Callable[[str, Tens
     State that data ranks replicate is divided among them. State that tensor ranks replicate is saved by the first one.
     """
     parameters, states = named_parameters(engine), _optimiser_states(engine)
-    found, tables, scalars, shapes, splits = {}, {}, {}, {}, tensor_splits(engine)
+    found, tables, scalars, shapes, splits = {}, {}, {}, {}, collect_tensor_splits(engine)
     for name, parameter in parameters.items():
         split = splits.get(id(parameter))
         shape = tuple(getattr(parameter, "ds_shape", parameter.shape))
@@ -156,7 +156,7 @@ def load_initial_weights(
     Raises SpecError if the weights do not fit the spec.
     """
     initial_weights.refuse_misfit(spec)
-    splits, parameters = tensor_splits(engine), named_parameters(engine)
+    splits, parameters = collect_tensor_splits(engine), named_parameters(engine)
 
     def read(kind: str, name: str, index: int, parts: int, first: int, last: int) -> Array | None:
         if initial_weights.keeps_initial_values(name, spec):
@@ -235,7 +235,7 @@ def _has_other_shape(shard: Shard, value: Any) -> bool:
 
 def _optimiser_states(engine: Any) -> Mapping[Tensor, Mapping[str, Any]]:
     """Return the optimiser state by parameter. The history of L-BFGS is not saved; a resumed run rebuilds it."""
-    optimiser = base_optimiser(engine)
+    optimiser = get_base_optimiser(engine)
     return {} if isinstance(optimiser, torch.optim.LBFGS) else optimiser.state
 
 
@@ -243,7 +243,7 @@ def _optimiser_states(engine: Any) -> Mapping[Tensor, Mapping[str, Any]]:
 def _load_optimiser(
     engine: Any, checkpoint: ShardedCheckpoint, scalars: Mapping[str, float], position: RankPosition
 ) -> None:
-    states = base_optimiser(engine).state
+    states = get_base_optimiser(engine).state
     shapes = {key: shape for own in checkpoint.own.values() for key, shape in own.get("shapes", {}).items()}
     for shard in iterate_shards(engine):
         state = states[shard.holder]

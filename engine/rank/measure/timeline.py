@@ -10,7 +10,7 @@ EXCHANGES = ("send_activation", "receive_activation", "send_gradient", "receive_
 EARLY_STEPS = 10  # by then kernels are compiled, the allocator is warm and transfer times are measured
 
 
-def early_step(first_step: int, last_step: int) -> int:
+def choose_early_step(first_step: int, last_step: int) -> int:
     """Return the number of the step whose timeline every attempt records."""
     return min(first_step + EARLY_STEPS, last_step)
 
@@ -24,8 +24,10 @@ def build_timeline(breakdown: Breakdown, step: TimedStep, seat: RankSeat) -> Tim
     events = sorted((_build_event(breakdown, step, span) for span in spans), key=lambda event: event.begin_us)
     if len(events) > TIMELINE_EVENTS:  # too many collectives: the phases are more useful
         events = [event for event in events if event.kind != "collective"]
-    kept = tuple(events[:TIMELINE_EVENTS])
-    return Timeline(seat.stage, seat.data_rank, step.step_s, kept, len(kept) < len(spans), seat.tensor_rank)
+    recorded = tuple(events[:TIMELINE_EVENTS])
+    return Timeline(
+        seat.stage, seat.data_rank, step.step_s, recorded, len(recorded) < len(spans), seat.tensor_rank
+    )
 
 
 def _is_inside_exchange(span: Span) -> bool:

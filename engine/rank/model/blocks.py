@@ -73,8 +73,8 @@ class TransformerBlock(nn.Module):
     def _cross_attention(self, x_BSH: Tensor, source_BSH: Tensor, keys_B11S: Tensor) -> Tensor:
         return self.dropout(self.cross_attention(self.cross_attention_norm(x_BSH), source_BSH, keys_B11S))
 
-    def _maybe_recompute(self, what: str, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-        if self.training and self.recompute == what:
+    def _maybe_recompute(self, mode: str, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        if self.training and self.recompute == mode:
             return checkpoint(function, *inputs, use_reentrant=False)
         return function(*inputs)
 

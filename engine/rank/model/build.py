@@ -27,7 +27,7 @@ LAYER_CLASSES: dict[counts.LayerKind, type[nn.Module]] = {
 }  # fmt: skip
 
 
-def layer_class(spec: Spec, index: int) -> type[nn.Module]:
+def get_layer_class(spec: Spec, index: int) -> type[nn.Module]:
     return LAYER_CLASSES[counts.layer_kinds(spec)[index]]
 
 
@@ -61,7 +61,7 @@ class WholeModel(nn.Module):
 
 def _build_empty(spec: Spec, index: int, shard: TensorShard) -> nn.Module:
     with torch.device("meta"):
-        layer = layer_class(spec, index)(spec, shard)
+        layer = get_layer_class(spec, index)(spec, shard)
     return layer.to_empty(device="cpu")
 
 

@@ -56,14 +56,14 @@ def instrument(backend: Any, timer: CommunicationTimer) -> None:
     All engines of DeepSpeed 0.19.8 use this object.
     """
     for name, carried in COLLECTIVES.items():
-        setattr(backend, name, _instrumented(getattr(backend, name), name, carried, timer))
+        setattr(backend, name, _wrap(getattr(backend, name), name, carried, timer))
 
 
-def _instrumented(
+def _wrap(
     collective: Callable[..., Any], name: str, carried: Collective | None, timer: CommunicationTimer
 ) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
-        payload = _payload(name, carried, args, kwargs)
+        payload = _payload_from_call(name, carried, args, kwargs)
         with timer.communication(payload):
             work = collective(*args, **kwargs)
         return work if work is None else _TimedWork(work, payload._replace(num_bytes=0), timer)
@@ -86,7 +86,9 @@ class _TimedWork:
         return getattr(self._work, name)
 
 
-def _payload(name: str, carried: Collective | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Payload:
+def _payload_from_call(
+    name: str, carried: Collective | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Payload:
     if carried is None:
         return Payload(name, "", 0)
     value = kwargs[carried.argument] if carried.argument in kwargs else args[carried.position]

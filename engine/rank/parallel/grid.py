@@ -27,7 +27,7 @@ def build_grid(parallel: Parallel) -> Any | None:
     return PipelineParallelGrid(topology=build_topology(parallel)) if parallel.tensor > 1 else None
 
 
-def tensor_shard_of_grid(grid: Any | None) -> TensorShard:
+def get_tensor_shard(grid: Any | None) -> TensorShard:
     """Return the tensor shard of this rank."""
     if grid is None or grid.get_slice_parallel_world_size() == 1:
         return UNSHARDED

@@ -10,9 +10,9 @@ from deepspeed.pipe import LayerSpec, PipelineModule
 from torch import Tensor, nn
 
 from engine.model_math import counts
-from engine.rank.model.build import build_layer, layer_class
+from engine.rank.model.build import build_layer, get_layer_class
 from engine.rank.model.tensor_parallel import UNSHARDED
-from engine.rank.parallel.grid import build_topology, tensor_shard_of_grid
+from engine.rank.parallel.grid import build_topology, get_tensor_shard
 from engine.spec.spec import Spec
 
 
@@ -29,7 +29,7 @@ class PipelineModel(PipelineModule):
 
     def _partition_layers(self, method: str = "uniform") -> None:
         for layer in self._layer_specs:  # the grid exists from here on
-            layer.shard = tensor_shard_of_grid(self._grid)
+            layer.shard = get_tensor_shard(self._grid)
         self.parts = [0, *(end for _, end in self._bounds)]
         self._set_bounds(*self._bounds[self.stage_id])
 
@@ -46,10 +46,10 @@ class PipelineModel(PipelineModule):
             ranks = [stage_ranks[0], stage_ranks[-1]]
             group = comm.new_group(ranks=ranks)
             if self.global_rank in ranks:
-                found = {"token": self._tied(ranks, group)}
+                found = {"token": self._describe_tie(ranks, group)}
         return found
 
-    def _tied(self, ranks: list[int], group: Any) -> dict[str, Any]:
+    def _describe_tie(self, ranks: list[int], group: Any) -> dict[str, Any]:
         first = self.global_rank == ranks[0]
         module = self.get_submodule("0").token if first else self.get_submodule(str(self._num_layers - 1))
         if not first:
@@ -64,7 +64,7 @@ class IndexedLayer(LayerSpec):
     """One layer of the list, built only on its own stage."""
 
     def __init__(self, spec: Spec, index: int) -> None:
-        super().__init__(layer_class(spec, index), spec)
+        super().__init__(get_layer_class(spec, index), spec)
         self._spec, self._index, self.shard = spec, index, UNSHARDED
 
     def build(self, log: bool = False) -> nn.Module:

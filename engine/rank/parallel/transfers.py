@@ -61,7 +61,7 @@ class TransferTimes:
                 took_s = min(self._one_way_s(send, recv, payload, peer) for _ in range(ROUNDS))
                 self._seconds_by_size[size] = min(took_s, self._seconds_by_size.get(size, took_s))
         small = torch.zeros(4, dtype=torch.float64, device=self._device)
-        self._small_s = min(self._timed(lambda: reduce(small)) for _ in range(ROUNDS))
+        self._small_s = min(self._time_call(lambda: reduce(small)) for _ in range(ROUNDS))
 
     def _one_way_s(self, send: Any, recv: Any, payload: torch.Tensor, peer: int) -> float:
         """Return half the time of one round trip."""
@@ -71,9 +71,9 @@ class TransferTimes:
             for way in (first, second):
                 way(payload, peer)
 
-        return self._timed(ping_pong) / 2
+        return self._time_call(ping_pong) / 2
 
-    def _timed(self, call: Any) -> float:
+    def _time_call(self, call: Any) -> float:
         self._synchronize()
         start = time.perf_counter()
         call()

@@ -64,8 +64,8 @@ class Evaluation:
         """Evaluate after step `done`, record the results and return the metrics. Collective."""
         session = self._session
         session.heartbeat.beat(done, Stage.LONG)
-        loss, share = self._loss_and_accuracy()
-        metrics = {"validation_loss": loss} | self._derive_metrics(loss, share)
+        loss, accuracy = self._loss_and_accuracy()
+        metrics = {"validation_loss": loss} | self._derive_metrics(loss, accuracy)
         if training_loss is not None and not self._spec.optimiser.label_smoothing:
             metrics["loss_gap"] = loss - training_loss
         shown: list[SampleOutput] = []
@@ -91,11 +91,11 @@ class Evaluation:
         loss, num_correct, num_targets = sums.tolist()
         return loss, num_correct / num_targets if num_targets else None
 
-    def _derive_metrics(self, loss: float, share: float | None) -> dict[str, float]:
+    def _derive_metrics(self, loss: float, accuracy: float | None) -> dict[str, float]:
         objective, meta = self._spec.data.objective, self._session.tokens.meta
         found = {}
-        if share is not None:
-            found["accuracy_share" if objective == "classes" else "token_accuracy_share"] = share
+        if accuracy is not None:
+            found["accuracy_share" if objective == "classes" else "token_accuracy_share"] = accuracy
         if objective != "classes":
             found["perplexity"] = math.exp(min(loss, 700.0))
         if objective in ("next_token", "pairs"):
@@ -112,15 +112,15 @@ class Evaluation:
         chosen = evenly_spaced(len(part), SCORED_PAIRS)
         rounds, began = -(-len(chosen) // (DECODE_BATCH_SIZE * data)), time.monotonic()
         generated: dict[int, str] = {}
-        for number_of_round in range(rounds):
-            if number_of_round and self._is_time_over(began):
+        for round_number in range(rounds):
+            if round_number and self._is_time_over(began):
                 break
             self._session.heartbeat.beat(done, Stage.LONG)
-            first = (number_of_round * data + self._session.seat.data_rank) * DECODE_BATCH_SIZE
+            first = (round_number * data + self._session.seat.data_rank) * DECODE_BATCH_SIZE
             # A rank without examples decodes the last one again, since every forward pass may be a collective.
-            mine = chosen[first : first + DECODE_BATCH_SIZE] or chosen[-1:]
-            outputs = self._generate_batch(part, mine)
-            generated |= {n: self._tokenizer.decode(out) for n, out in zip(mine, outputs, strict=True)}
+            own = chosen[first : first + DECODE_BATCH_SIZE] or chosen[-1:]
+            outputs = self._generate_batch(part, own)
+            generated |= {n: self._tokenizer.decode(out) for n, out in zip(own, outputs, strict=True)}
         for of_rank in _gather_from_all_ranks(generated):
             generated |= of_rank
         if self._session.recorder.rank:

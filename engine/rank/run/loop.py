@@ -57,7 +57,7 @@ def train(session: TrainingSession, is_stop_requested: Callable[[], bool]) -> Tr
     """
     spec = session.spec
     evaluation, step_metrics = Evaluation(session), StepMetrics(session)
-    source = training_batches(session)
+    source = build_training_batches(session)
     steps, last_step, end = spec.budget.steps, session.last_step, None
 
     for step in range(session.first_step, last_step):
@@ -65,7 +65,7 @@ def train(session: TrainingSession, is_stop_requested: Callable[[], bool]) -> Tr
         done = step + 1
         if step == session.first_step:
             session.first_step_done()
-        end = find_end(steps, done, sync, last_step, recover(session, done, divergence))
+        end = find_training_end(steps, done, sync, last_step, recover(session, done, divergence))
         if end and end.exit_code == EXIT_DIVERGED:
             break
         validation_loss, is_best = None, False
@@ -86,7 +86,7 @@ def train(session: TrainingSession, is_stop_requested: Callable[[], bool]) -> Tr
     return end
 
 
-def training_batches(session: TrainingSession) -> TrainingData:
+def build_training_batches(session: TrainingSession) -> TrainingData:
     source = objectives.build_training(session.spec, session.tokens)
     return FullBatch(source) if session.spec.batch.full_batch else source
 
@@ -154,10 +154,10 @@ def _sync_step(
     return StepSync(loss, *(flag > 0 for flag in flagged), num_written, num_failed, trace_requests)
 
 
-def find_end(
+def find_training_end(
     steps: int, done: int, sync: StepSync, last_step: int, divergence: str = ""
 ) -> TrainingEnd | None:
-    """Return how the attempt ends after step `done`, or None; the same on every rank.
+    """Return status the attempt ends after step `done`, or None; the same on every rank.
 
     `divergence` describes a divergence from which the run has not recovered.
     """
@@ -192,8 +192,10 @@ def _save(session: TrainingSession, done: int, validation_loss: float | None, is
     save = session.saver.finish if is_last else session.saver.begin
     save(done, validation_loss)
     name, waited_s = checkpoint_name(done), time.perf_counter() - start
-    how = "saved" if is_last else "in progress"
-    session.progress_log.info("step %d  checkpoint %s %s; training waited %.3f s", done, name, how, waited_s)
+    status = "saved" if is_last else "in progress"
+    session.progress_log.info(
+        "step %d  checkpoint %s %s; training waited %.3f s", done, name, status, waited_s
+    )
 
 
 def _record_result(session: TrainingSession, end: TrainingEnd, step_metrics: StepMetrics) -> None:

@@ -33,7 +33,7 @@ from engine.rank.measure import progress_log
 from engine.rank.measure.breakdown import Breakdown
 from engine.rank.measure.progress_log import ProgressLog
 from engine.rank.measure.recorder import Recorder
-from engine.rank.measure.timeline import early_step
+from engine.rank.measure.timeline import choose_early_step
 from engine.rank.measure.timers import build_timers
 from engine.rank.measure.tracer import Tracer
 from engine.rank.model.loss import Loss
@@ -53,7 +53,7 @@ from engine.spec.spec import Spec
 from engine.supervisor.hang_detection import DUMP_SIGNAL, PEER_TIMEOUT_S
 from engine.telemetry.heartbeat import Heartbeat, Stage
 
-# DeepSpeed 0.19.8 calls names that torch 2.13 has renamed; neither is ours to change.
+# DeepSpeed 0.19.8 uses names that torch 2.13 has renamed; this code can change neither.
 warnings.filterwarnings("ignore", r"`torch\.distributed\.", FutureWarning)
 
 DTYPES = ("fp32", "bf16", "fp16", "tf32")
@@ -133,12 +133,12 @@ def open_session(directory: AttemptDirectory, rank: int, process_start_s: float)
         heartbeat.beat(0, Stage.LONG)
         saver, first_step = _build_saver(directory, engine, spec, dtype, seat, placement, recorder, tokens)
     narrator = ProgressLog(rank, spec.budget.steps)
-    where = f"{seat.device_kind} #{seat.device_index}, stage {seat.stage}, data rank {seat.data_rank}"
-    where += f", tensor rank {seat.tensor_rank}" if spec.parallel.tensor > 1 else ""
-    progress_log.log.info("rank %d of %d on %s; %s, %d threads", rank, placement.world_size, where, dtype,
+    device_text = f"{seat.device_kind} #{seat.device_index}, stage {seat.stage}, data rank {seat.data_rank}"
+    device_text += f", tensor rank {seat.tensor_rank}" if spec.parallel.tensor > 1 else ""
+    progress_log.log.info("rank %d of %d on %s; %s, %d threads", rank, placement.world_size, device_text, dtype,
                      placement.threads_per_rank)  # fmt: skip
     last_step = min(placement.halt_at_step or spec.budget.steps, spec.budget.steps)
-    early = early_step(first_step, last_step)
+    early = choose_early_step(first_step, last_step)
     tracer = Tracer(directory, placement.world_size, recorder, breakdown, heartbeat, early)
     return TrainingSession(
         directory, spec, dtype, device, started_at, first_step, tokens, engine, optimiser, trainer, update, guard,
@@ -224,11 +224,11 @@ def _choose_dtype(spec: Spec, seat: RankSeat, placement: Placement, recorder: Re
     if spec.precision.dtype == "auto" and placement.resume_from:
         # Another node may choose differently; a resumed run keeps its number format.
         dtype = str(read_manifest(Path(placement.resume_from))["layout"]["dtype"])
-        why, level = f"Number format {dtype}, as in the checkpoint.", "info"
+        reason, level = f"Number format {dtype}, as in the checkpoint.", "info"
     else:
-        dtype, why, level = resolve_dtype(spec, seat.device_kind, Path(placement.data_dir))
+        dtype, reason, level = resolve_dtype(spec, seat.device_kind, Path(placement.data_dir))
     if recorder.rank == 0:
-        recorder.note(why, level)
+        recorder.note(reason, level)
     return dtype
 
 

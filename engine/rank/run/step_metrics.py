@@ -50,11 +50,11 @@ class StepMetrics:
         """Return the reasons for missing metrics of this run and its ranks."""
         run, rank = missing_text_scores(self._session.spec), {}
         if self._peak_flops_per_s is None:
-            what = f"{self._device_name} in {self._session.dtype}" if self._on_cuda else "a CPU"
-            run["mfu_share"] = ("unsupported", f"no peak is known for {what}, and none is guessed")
+            name = f"{self._device_name} in {self._session.dtype}" if self._on_cuda else "a CPU"
+            run["mfu_share"] = ("unsupported", f"no peak is known for {name}, and none is guessed")
         if not self._on_cuda:
-            why = ("unsupported", "torch keeps these figures for CUDA devices only; see resident memory")
-            rank = dict.fromkeys(ALLOCATOR_METRICS, why)
+            reason = ("unsupported", "torch keeps these figures for CUDA devices only; see resident memory")
+            rank = dict.fromkeys(ALLOCATOR_METRICS, reason)
             rank["host_gap_s"] = ("unsupported", "on a CPU the host is the device: its gaps are in 'other'")
         return {"run": run, "rank": rank}
 
@@ -87,7 +87,7 @@ class StepMetrics:
         """Return the present memory use of this rank."""
         if self._growing_steps:
             self._growing_steps -= 1
-            self._state_bytes = state_bytes(self._session.optimiser)
+            self._state_bytes = measure_state_bytes(self._session.optimiser)
         own = {"rss_bytes": self._rss_bytes(), "optimiser_state_bytes": self._state_bytes}
         return own | (allocator_metrics(torch.cuda) if self._on_cuda else {})
 
@@ -104,7 +104,7 @@ class StepMetrics:
         return sum(losses) / len(losses) if losses else None
 
 
-def state_bytes(optimiser: torch.optim.Optimizer) -> float:
+def measure_state_bytes(optimiser: torch.optim.Optimizer) -> float:
     """Return the bytes of all tensors in the optimiser state, including lists (the history of L-BFGS)."""
     found = (value for state in optimiser.state.values() for value in state.values())
     flat = (one for value in found for one in (value if isinstance(value, list) else [value]))

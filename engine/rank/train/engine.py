@@ -11,7 +11,7 @@ from torch import nn
 from engine.model_math import counts
 from engine.rank.model.build import WholeModel
 from engine.rank.model.loss import Loss
-from engine.rank.parallel.grid import build_grid, tensor_shard_of_grid
+from engine.rank.parallel.grid import build_grid, get_tensor_shard
 from engine.rank.parallel.pipeline import PipelineModel
 from engine.rank.train.optimisers import build_optimiser
 from engine.rank.train.update import Update
@@ -63,7 +63,7 @@ def build_engine(
         grid, mpu = model.mpu(), None  # which DeepSpeed asks the model for
     else:
         grid = mpu = build_grid(spec.parallel)
-        model = WholeModel(spec, tensor_shard_of_grid(grid))
+        model = WholeModel(spec, get_tensor_shard(grid))
     optimiser = build_optimiser(spec, model)
     if spec.optimiser.name != "lbfgs":
         update.stand_before(optimiser, grid, _norm_is_ours(spec, dtype))

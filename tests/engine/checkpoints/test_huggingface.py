@@ -13,7 +13,7 @@ import transformers
 from safetensors.torch import load_file
 from torch import Tensor
 
-from engine.checkpoints.huggingface.architectures import ArchitectureError, architecture_of_model
+from engine.checkpoints.huggingface.architectures import ArchitectureError, find_architecture
 from engine.checkpoints.huggingface.export import export
 from engine.checkpoints.huggingface.read import HuggingFaceFolder
 from engine.rank.model.build import WholeModel
@@ -137,7 +137,7 @@ def test_a_model_of_no_supported_architecture_is_refused_with_the_mismatches(
     model: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ArchitectureError, match=message):
-        architecture_of_model(small(**model).model)
+        find_architecture(small(**model).model)
 
 
 @pytest.mark.parametrize(

@@ -21,11 +21,11 @@ def matrix(rows: int, columns: int) -> np.ndarray:
     return np.arange(rows * columns, dtype=np.float32).reshape(rows, columns)
 
 
-def save(folder: Path, whole: np.ndarray, cut: TensorSplit | None, parts: int, shares: int) -> None:
+def save(folder: Path, whole: np.ndarray, split: TensorSplit | None, parts: int, shares: int) -> None:
     """Write the files that `parts` tensor ranks with `shares` data ranks each would write."""
-    table = {"0.it": {"shape": whole.shape, "cut": cut.to_json() if cut else None}}
-    for part in range(parts if cut else 1):
-        flat = extract_part(whole, cut, part, parts).reshape(-1)
+    table = {"0.it": {"shape": whole.shape, "cut": split.to_json() if split else None}}
+    for part in range(parts if split else 1):
+        flat = extract_part(whole, split, part, parts).reshape(-1)
         for share in range(shares):
             first, last = len(flat) * share // shares, len(flat) * (share + 1) // shares
             key = shard_key(WEIGHT, "0.it", part, first)
@@ -42,24 +42,26 @@ def test_a_fused_matrix_is_split_section_by_section() -> None:
     assert join_shape((3, 5), None) == split_shape((3, 5), None, 2) == (3, 5)
 
 
-@pytest.mark.parametrize("cut", [FUSED, ROWS])
-def test_joined_parts_equal_the_whole(cut: TensorSplit) -> None:
+@pytest.mark.parametrize("split", [FUSED, ROWS])
+def test_joined_parts_equal_the_whole(split: TensorSplit) -> None:
     whole = matrix(8, 6)
-    assert np.array_equal(join_parts([extract_part(whole, cut, index, 2) for index in range(2)], cut), whole)
+    assert np.array_equal(
+        join_parts([extract_part(whole, split, index, 2) for index in range(2)], split), whole
+    )
 
 
-@pytest.mark.parametrize(("cut", "parts"), [(None, 1), (FUSED, 2), (ROWS, 2), (ROWS, 3)])
+@pytest.mark.parametrize(("split", "parts"), [(None, 1), (FUSED, 2), (ROWS, 2), (ROWS, 3)])
 @pytest.mark.parametrize("shares", [1, 3])
 def test_any_layout_reads_the_files_of_any_other(
-    cut: TensorSplit | None, parts: int, shares: int, tmp_path: Path
+    split: TensorSplit | None, parts: int, shares: int, tmp_path: Path
 ) -> None:
     whole = matrix(8, 6)
-    save(tmp_path, whole, cut, parts, shares)
+    save(tmp_path, whole, split, parts, shares)
     checkpoint = ShardedCheckpoint(tmp_path)
     assert np.array_equal(checkpoint.whole(WEIGHT, "0.it"), whole)
     for wanted in (1, 2):
         for index in range(wanted):
-            expected = extract_part(whole, cut, index, wanted).reshape(-1)
+            expected = extract_part(whole, split, index, wanted).reshape(-1)
             found = checkpoint.part(WEIGHT, "0.it", index, wanted, 2, 11)
             assert np.array_equal(found, expected[2:11])
 

@@ -127,9 +127,9 @@ def test_micro_batches_count_as_progress():
 
 
 def test_limits_come_from_the_environment_and_are_shorter_than_the_peer_timeout(monkeypatch):
-    assert max(hang_detection.limits().values()) < hang_detection.PEER_TIMEOUT_S
+    assert max(hang_detection.read_limits().values()) < hang_detection.PEER_TIMEOUT_S
     monkeypatch.setenv("FOURWALLS_FIRST_STEP_LIMIT_S", "7")
-    assert hang_detection.limits()[Stage.FIRST_STEP] == 7.0
+    assert hang_detection.read_limits()[Stage.FIRST_STEP] == 7.0
 
 
 def test_time_in_which_the_supervisor_was_stopped_does_not_count():

@@ -43,16 +43,16 @@ def test_weights_load_in_another_layout_and_from_a_hugging_face_export(
     from_nothing = start(tiny(data=BPE, budget={"steps": 2}), "nothing").succeeded().series("loss")[1]
     losses = {}
     for name, layout, folder in (
-        ("ours", {}, source_checkpoint),
-        ("ours, TP2 x PP2", {"tensor": 2, "stages": 2}, source_checkpoint),
-        ("theirs, ZeRO 3", {"data": 2, "zero_stage": 3}, tmp_path / "exported"),
+        ("checkpoint", {}, source_checkpoint),
+        ("checkpoint, TP2 x PP2", {"tensor": 2, "stages": 2}, source_checkpoint),
+        ("Hugging Face, ZeRO 3", {"data": 2, "zero_stage": 3}, tmp_path / "exported"),
     ):
         attempt = start(fine_tuning(parallel=layout), name, start_from=folder).succeeded()
         losses[name] = attempt.series("loss")[1]
         notes = [line.text for line in attempt.lines("note", "rank0")]
         assert f"Started from the weights of {folder} with a new optimiser state." in notes
     assert max(losses.values()) - min(losses.values()) < 1e-5 * min(losses.values()), losses
-    assert losses["ours"] < 0.9 * from_nothing, "trained weights have a lower loss than new ones"
+    assert losses["checkpoint"] < 0.9 * from_nothing, "trained weights have a lower loss than new ones"
 
 
 def test_the_tokenizer_of_the_weights_is_used_for_another_corpus(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from engine.data.batches import IGNORED
 from engine.model_math import counts as arithmetic
-from engine.rank.model.build import WholeModel, build_layer, layer_class
+from engine.rank.model.build import WholeModel, build_layer, get_layer_class
 from engine.rank.model.loss import Loss, cross_entropy
 from engine.rank.model.tensor_parallel import UNSHARDED, TensorShard, collect_splits
 from engine.spec.checks import OBJECTIVES
@@ -45,7 +45,9 @@ def test_a_family_has_the_computed_number_of_parameters(name: str) -> None:
 
 def _counts(spec: Spec, shard: TensorShard) -> list[int]:
     with torch.device("meta"):
-        layers = [layer_class(spec, index)(spec, shard) for index in range(len(arithmetic.layer_kinds(spec)))]
+        layers = [
+            get_layer_class(spec, index)(spec, shard) for index in range(len(arithmetic.layer_kinds(spec)))
+        ]
     return [sum(parameter.numel() for parameter in layer.parameters()) for layer in layers]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from engine.directory import EXIT_LATE, EXIT_STOPPED
 from engine.rank.run.exit_codes import EXIT_DIVERGED, EXIT_DONE
-from engine.rank.run.loop import StepSync, find_end
+from engine.rank.run.loop import StepSync, find_training_end
 
 NAN = float("nan")
 
@@ -36,20 +36,20 @@ NAN = float("nan")
 def test_a_run_ends_for_the_reason_of_the_highest_priority(
     done: int, sync: StepSync, divergence: str, exit_code: int, text: str
 ) -> None:
-    end = find_end(10, done, sync, last_step=10, divergence=divergence)
+    end = find_training_end(10, done, sync, last_step=10, divergence=divergence)
     assert end
     assert end.exit_code == exit_code
     assert end.text.startswith(text)
 
 
 def test_a_run_without_a_reason_to_end_continues() -> None:
-    assert find_end(10, 9, StepSync(1.0, False, False, False), last_step=10) is None
+    assert find_training_end(10, 9, StepSync(1.0, False, False, False), last_step=10) is None
 
 
 def test_a_run_halts_at_its_planned_step() -> None:
-    end = find_end(10, 4, StepSync(1.0, True, True, False), last_step=4)
+    end = find_training_end(10, 4, StepSync(1.0, True, True, False), last_step=4)
     assert end and (end.exit_code, end.text) == (
         EXIT_STOPPED,
         "Halted after step 4 of 10, as planned.",
     )
-    assert find_end(10, 3, StepSync(1.0, False, False, False), last_step=4) is None
+    assert find_training_end(10, 3, StepSync(1.0, False, False, False), last_step=4) is None
