@@ -21,7 +21,7 @@ POLL_S = 1.0
 POLL_GAP_LIMIT_S = 5.0
 # Longest time without a beat in each stage: environment variable, default in seconds, and text for the reason.
 LIMITS: dict[int, tuple[str, float, str]] = {
-    Stage.BUILD: ("FOURWALLS_BUILD_LIMIT_S", 900.0, "while meeting the others and building the engine"),
+    Stage.BUILD: ("FOURWALLS_BUILD_LIMIT_S", 900.0, "while joining the other ranks and building the engine"),
     Stage.FIRST_STEP: ("FOURWALLS_FIRST_STEP_LIMIT_S", 600.0, "in the first step"),
     Stage.STEP: ("FOURWALLS_HUNG_AFTER_S", 120.0, ""),
     Stage.LONG: ("FOURWALLS_SAVE_LIMIT_S", 1800.0, "while saving, loading or validating"),

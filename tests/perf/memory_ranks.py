@@ -65,9 +65,9 @@ def _measure_ranks() -> None:
             found["resting_bytes"] = _status("VmRSS")
             highest.clear()
             _reset()
-        border = take_step(*args)
+        step_sync = take_step(*args)
         noted("other_s", _status("VmHWM"))
-        return border
+        return step_sync
 
     @contextmanager
     def measured_phase(self: Any, name: str, *more: Any) -> Iterator[None]:

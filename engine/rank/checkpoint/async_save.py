@@ -25,7 +25,8 @@ from engine.checkpoints import tensors
 from engine.checkpoints.folder import TOKENIZER, complete_checkpoint, fsync_path, prune_checkpoints
 from engine.checkpoints.sharded_checkpoint import rank_file_name
 from engine.directory import AttemptDirectory, checkpoint_name
-from engine.rank.checkpoint.state import RankPosition, RankSnapshot, describe_layout, take_snapshot
+from engine.rank.checkpoint.position import RankPosition
+from engine.rank.checkpoint.state import RankSnapshot, describe_layout, take_snapshot
 from engine.rank.measure.recorder import Recorder
 from engine.spec.spec import Spec
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from deepspeed.runtime.zero.partition_parameters import ZeroParamStatus
 from torch import Tensor
@@ -23,7 +22,8 @@ from engine.checkpoints.sharded_checkpoint import (
     shard_key,
 )
 from engine.checkpoints.tensor_split import Array, extract_part, join_shape
-from engine.directory import RankSeat
+from engine.rank.checkpoint.position import RankPosition
+from engine.rank.checkpoint.random_states import read_random_states, restore_random_states
 from engine.rank.checkpoint.shards import (
     Shard,
     collect_tensor_splits,
@@ -38,23 +38,6 @@ from engine.spec.spec import Spec, flatten
 
 # Fields of the layout that the random states of ranks depend on.
 RANDOM_STATE_FIELDS = ("parallel", "micro_batch_size", "dtype")
-
-
-@dataclass(frozen=True)
-class RankPosition:
-    """Position of a rank in the parallel grid."""
-
-    rank: int
-    stage: int
-    data_rank: int
-    data: int
-    tensor_rank: int
-    tensor: int
-
-    @classmethod
-    def from_seat(cls, seat: RankSeat, spec: Spec) -> RankPosition:
-        parallel = spec.parallel
-        return cls(seat.rank, seat.stage, seat.data_rank, parallel.data, seat.tensor_rank, parallel.tensor)
 
 
 @dataclass(frozen=True)
@@ -113,7 +96,8 @@ def take_snapshot(engine: Any, position: RankPosition, copy: Callable[[str, Tens
                 found[key] = copy(key, value.detach().reshape(-1))
                 shapes[f"{kind}|{shard.name}"] = list(value.shape)
     found |= {
-        f"{RANDOM_STATE}|{device}": copy(device, state) for device, state in _random_states(engine).items()
+        f"{RANDOM_STATE}|{device}": copy(device, state)
+        for device, state in read_random_states(engine).items()
     }
     own = {"parameters": tables, "scalars": scalars, "shapes": shapes, "loss_scale": loss_scale(engine)}
     own["skipped_steps"] = engine.skipped_steps
@@ -143,7 +127,7 @@ def resume(path: Path, engine: Any, spec: Spec, dtype: str, position: RankPositi
             if hasattr(holder, name):
                 setattr(holder, name, value)
     is_same = all(before[key] == now[key] for key in RANDOM_STATE_FIELDS)
-    _restore_random(engine, checkpoint, position, own, spec, step, is_same)
+    restore_random_states(engine, checkpoint, position, own, spec, step, is_same)
     notes = () if is_same else (_layout_change_note(before, now, spec.model.dropout > 0),)
     return RestoredState(step, manifest.get("best_loss"), notes)
 
@@ -277,40 +261,6 @@ def _copy_masters_to_partitions(engine: Any) -> None:
         strict=True,
     ):
         share.copy_(master)
-
-
-def _random_states(engine: Any) -> dict[str, Tensor]:
-    found = {"cpu": torch.get_rng_state()}
-    if engine.device.type == "cuda":
-        found["cuda"] = torch.cuda.get_rng_state()
-    return found
-
-
-def _restore_random(
-    engine: Any,
-    checkpoint: ShardedCheckpoint,
-    position: RankPosition,
-    own: Mapping[str, Any],
-    spec: Spec,
-    step: int,
-    is_same: bool,
-) -> None:
-    """Restore the saved random states if the layout is the same; else set new ones, equal at every attempt.
-
-    New states differ by stage and data rank, not by tensor rank, as at the start of a run.
-    """
-    if is_same:
-        file = checkpoint.files[rank_file_name(position.rank)]
-        torch.set_rng_state(torch.from_numpy(file.read(f"{RANDOM_STATE}|cpu")))
-        if engine.device.type == "cuda" and f"{RANDOM_STATE}|cuda" in file.keys():  # noqa: SIM118
-            torch.cuda.set_rng_state(torch.from_numpy(file.read(f"{RANDOM_STATE}|cuda")))
-    else:
-        mixed = np.random.SeedSequence([spec.seed, step, position.stage, position.data_rank]).generate_state(
-            1, np.uint64
-        )
-        torch.manual_seed(int(mixed[0] >> np.uint64(1)))
-    if hasattr(engine.module, "micro_offset"):
-        engine.module.micro_offset = own["micro_offset"] if is_same else step * spec.accumulation
 
 
 def _layout_change_note(before: Mapping[str, Any], now: Mapping[str, Any], has_dropout: bool) -> str:

@@ -55,15 +55,15 @@ def instrument(backend: Any, timer: CommunicationTimer) -> None:
 
     All engines of DeepSpeed 0.19.8 use this object.
     """
-    for name, carried in COLLECTIVES.items():
-        setattr(backend, name, _wrap(getattr(backend, name), name, carried, timer))
+    for name, description in COLLECTIVES.items():
+        setattr(backend, name, _wrap(getattr(backend, name), name, description, timer))
 
 
 def _wrap(
-    collective: Callable[..., Any], name: str, carried: Collective | None, timer: CommunicationTimer
+    collective: Callable[..., Any], name: str, description: Collective | None, timer: CommunicationTimer
 ) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
-        payload = _payload_from_call(name, carried, args, kwargs)
+        payload = _payload_from_call(name, description, args, kwargs)
         with timer.communication(payload):
             work = collective(*args, **kwargs)
         return work if work is None else _TimedWork(work, payload._replace(num_bytes=0), timer)
@@ -76,10 +76,10 @@ class _TimedWork:
     """A handle of an asynchronous collective whose wait counts as communication."""
 
     def __init__(self, work: Any, payload: Payload, timer: CommunicationTimer) -> None:
-        self._work, self._payload, self._watcher = work, payload, timer
+        self._work, self._payload, self._timer = work, payload, timer
 
     def wait(self, *args: Any) -> Any:
-        with self._watcher.communication(self._payload):
+        with self._timer.communication(self._payload):
             return self._work.wait(*args)
 
     def __getattr__(self, name: str) -> Any:
@@ -87,11 +87,13 @@ class _TimedWork:
 
 
 def _payload_from_call(
-    name: str, carried: Collective | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+    name: str, description: Collective | None, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Payload:
-    if carried is None:
+    if description is None:
         return Payload(name, "", 0)
-    value = kwargs[carried.argument] if carried.argument in kwargs else args[carried.position]
+    value = kwargs[description.argument] if description.argument in kwargs else args[description.position]
     tensors: list[Tensor] = [value] if isinstance(value, Tensor) else value
     num_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-    return Payload(name, carried.metric, num_bytes, kwargs.get(carried.peer) if carried.peer else None)
+    return Payload(
+        name, description.metric, num_bytes, kwargs.get(description.peer) if description.peer else None
+    )

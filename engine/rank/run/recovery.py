@@ -7,6 +7,7 @@ from deepspeed import comm
 
 from engine.directory import checkpoint_name, checkpoint_step
 from engine.rank.checkpoint import state
+from engine.rank.checkpoint.position import RankPosition
 from engine.rank.run.session import TrainingSession
 from engine.rank.train.divergence import IN_A_ROW
 
@@ -47,7 +48,7 @@ def _roll_back(session: TrainingSession) -> int | None:
     step = int(agreed)
     if step < 0:
         return None
-    position = state.RankPosition.from_seat(session.seat, session.spec)
+    position = RankPosition.from_seat(session.seat, session.spec)
     path = session.directory.checkpoints / checkpoint_name(step)
     state.resume(path, session.engine, session.spec, session.dtype, position)
     return step

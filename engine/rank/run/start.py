@@ -29,6 +29,7 @@ from engine.directory import AttemptDirectory, Placement, RankSeat
 from engine.rank.bench import fabric_test
 from engine.rank.checkpoint import state
 from engine.rank.checkpoint.async_save import CheckpointSaver
+from engine.rank.checkpoint.position import RankPosition
 from engine.rank.measure import progress_log
 from engine.rank.measure.breakdown import Breakdown
 from engine.rank.measure.progress_log import ProgressLog
@@ -92,10 +93,7 @@ def run_rank(directory: AttemptDirectory, rank: int, process_start_s: float) -> 
 
 
 def open_session(directory: AttemptDirectory, rank: int, process_start_s: float) -> TrainingSession:
-    """Prepare everything up to the first step: data, process group, engine, resumed state.
-
-    Collective; raises the same errors as run_rank.
-    """
+    """Prepare data, process group, engine and state up to the first step. Collective; raises as run_rank does."""
     started_at = time.monotonic()
     progress_log.configure()
     spec, placement = directory.read_spec(), directory.read_placement()
@@ -132,7 +130,7 @@ def open_session(directory: AttemptDirectory, rank: int, process_start_s: float)
         trainer = _trainer_class(spec)(spec, engine, loss, micro_batches, breakdown, update)
         heartbeat.beat(0, Stage.LONG)
         saver, first_step = _build_saver(directory, engine, spec, dtype, seat, placement, recorder, tokens)
-    narrator = ProgressLog(rank, spec.budget.steps)
+    progress = ProgressLog(rank, spec.budget.steps)
     device_text = f"{seat.device_kind} #{seat.device_index}, stage {seat.stage}, data rank {seat.data_rank}"
     device_text += f", tensor rank {seat.tensor_rank}" if spec.parallel.tensor > 1 else ""
     progress_log.log.info("rank %d of %d on %s; %s, %d threads", rank, placement.world_size, device_text, dtype,
@@ -142,7 +140,7 @@ def open_session(directory: AttemptDirectory, rank: int, process_start_s: float)
     tracer = Tracer(directory, placement.world_size, recorder, breakdown, heartbeat, early)
     return TrainingSession(
         directory, spec, dtype, device, started_at, first_step, tokens, engine, optimiser, trainer, update, guard,
-        breakdown, recorder, saver, heartbeat, narrator, seat, tracer, placement.halt_at_step,
+        breakdown, recorder, saver, heartbeat, progress, seat, tracer, placement.halt_at_step,
     )  # fmt: skip
 
 
@@ -200,7 +198,7 @@ def _build_saver(
     recorder: Recorder, tokens: PreparedData,
 ) -> tuple[CheckpointSaver, int]:  # fmt: skip
     """Build the checkpoint saver and load the initial state; also return the number of steps already done."""
-    position = state.RankPosition.from_seat(seat, spec)
+    position = RankPosition.from_seat(seat, spec)
     resumed = state.RestoredState(0, None, ())
     if placement.resume_from:
         resumed = state.resume(Path(placement.resume_from), engine, spec, dtype, position)

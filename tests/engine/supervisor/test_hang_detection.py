@@ -91,7 +91,7 @@ def test_data_preparation_and_imports_have_no_limit():
 @pytest.mark.parametrize(
     ("stage", "limit_s", "where"),
     [
-        (Stage.BUILD, 40, "while meeting the others and building the engine"),
+        (Stage.BUILD, 40, "while joining the other ranks and building the engine"),
         (Stage.FIRST_STEP, 30, "in the first step"),
         (Stage.LONG, 150, "while saving, loading or validating"),
     ],

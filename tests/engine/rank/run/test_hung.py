@@ -77,4 +77,7 @@ def test_a_rank_stopped_during_the_build_is_detected(tmp_path: Path, rank_data_d
         supervisor.wait()
     state = directory.read_state()
     assert state is not None and state.cause == "hung"
-    assert "s while meeting the others and building the engine; rank 1 is stopped by a signal" in state.reason
+    assert (
+        "s while joining the other ranks and building the engine; rank 1 is stopped by a signal"
+        in state.reason
+    )
