@@ -8,7 +8,7 @@ export PORT
 TESTERS ?= 3
 TEST := $(BIN)/python -m pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: run test check bench chaos format clean
+.PHONY: run test check shape bench chaos format clean
 
 run: $(VENV)/.engine
 	@exec $(BIN)/python manage.py up
@@ -22,6 +22,10 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(TEST) $(ARGS)
+
+# Structure figures: of this tree, or of others side by side with ARGS="TREE TREE".
+shape:
+	@$(PYTHON) -m tests.structure $(ARGS)
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m pytest -q -s -m perf tests/perf $(ARGS)
