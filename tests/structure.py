@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 
 from tests.import_graph import circles, imports, two_way_pairs
-from tests.source_tree import REPOSITORY, Module, Modules, source_modules, statements_below
+from tests.source_tree import DEFINITIONS, REPOSITORY, Module, Modules, source_modules, statements_below
 
 TOPS = ("jobs", "dashboard", "engine", "engine/rank")
 LOOSE_MODULES = 10
@@ -26,7 +26,6 @@ FILE_LINES = 300
 FUNCTION_LINES = 50
 NESTING = 3
 
-DEFINITIONS = ast.FunctionDef | ast.AsyncFunctionDef
 BLOCKS = (
     ast.If | ast.For | ast.AsyncFor | ast.While | ast.With | ast.AsyncWith | ast.Try | ast.TryStar | ast.Match
 )
