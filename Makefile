@@ -43,11 +43,9 @@ clean:
 $(VENV)/.engine: pyproject.toml constraints.txt
 	@$(PYTHON) dashboard/server/preflight.py
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing pinned packages into $(VENV); this takes a few minutes the first time."
-	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt ".[engine,parquet]" $(PIP_ARGS) || \
-	  { echo "Installing failed; the lines above say why. Nothing was started." >&2; exit 1; }
+	@$(BIN)/python dashboard/server/install.py ".[engine,parquet]" $(PIP_ARGS)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.engine
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt ".[engine,parquet,dev]" $(PIP_ARGS)
+	@$(BIN)/python dashboard/server/install.py ".[engine,parquet,dev]" $(PIP_ARGS)
 	@touch $@
