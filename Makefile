@@ -6,15 +6,22 @@ PORT ?= 8000
 export PORT
 # Processes that run tests side by side; most tests wait for processes of their own.
 TESTERS ?= 3
-TEST := $(BIN)/python -m pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder
+TEST = $(BIN)/python -m pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: run test check shape bench chaos format clean
+.PHONY: run test quick check shape bench chaos format clean
 
 run: $(VENV)/.engine
 	@exec $(BIN)/python manage.py up
 
 test: $(VENV)/.dev
 	@$(TEST) $(ARGS)
+
+# Before each commit: no ranks, databases, browsers or slow files; under two minutes on two cores.
+quick: TESTERS = logical --maxprocesses 8
+quick: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	@$(TEST) -q -m "not (ranks or services or browser or gpu or chaos or perf or slow)" $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

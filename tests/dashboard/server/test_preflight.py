@@ -33,6 +33,6 @@ def test_a_file_where_the_folder_should_be_is_refused(tmp_path: Path):
 
 def test_it_runs_on_the_standard_library_alone(tmp_path: Path):
     """`make` calls it before any package is installed."""
-    command = [sys.executable, "-S", "-E", str(ROOT / "dashboard" / "preflight.py")]
+    command = [sys.executable, "-S", "-E", str(ROOT / "dashboard" / "server" / "preflight.py")]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) in ((0, ""), (1, done.stderr)) and "Traceback" not in done.stderr
