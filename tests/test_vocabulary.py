@@ -155,6 +155,26 @@ def broken_rules(name: Name) -> list[str]:
     return rules
 
 
+@pytest.mark.parametrize(
+    ("kind", "text", "path", "rules"),
+    [
+        ("function", "told_of", "jobs/a.py", ["told"]),
+        ("class", "StoryKeepers", "jobs/a.py", ["keepers", "story"]),
+        ("function", "of", "jobs/a.py", ["of"]),
+        ("attribute", "of", "jobs/a.py", []),
+        ("function", "_of_grid", "jobs/a.py", ["_of_"]),
+        ("module", "run_marks", "jobs/run_marks.py", ["marks"]),
+        ("variable", "marks", "jobs/a.py", []),
+        ("class", "Sign", "jobs/models/a.py", ["sign"]),
+        ("class", "Sign", "jobs/a.py", []),
+        ("function", "clean_header_essay", "jobs/a.py", []),
+    ],
+)
+def test_rules_look_at_whole_words_and_kinds(kind: str, text: str, path: str, rules: list[str]):
+    found = broken_rules(Name(kind, text, Path(path), 1))
+    assert [rule.partition(":")[0] for rule in found] == rules
+
+
 def listed(found: Iterable[str]) -> str:
     lines = list(found)
     return f"{len(lines)} findings:\n" + "\n".join(lines)
