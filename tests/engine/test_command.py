@@ -20,6 +20,8 @@ from engine.directory import AttemptDirectory, TraceRequest
 from engine.telemetry.wire import Line, decode, encode
 from tests.engine.supervised import ROOT, STEP_UNTIL_TOLD, until
 
+pytestmark = pytest.mark.slow
+
 SAY_STEPS = """
 [ $RANK = 0 ] && cat >> "$DIR/spool/rank0.jsonl" <<END
 {"k":"step","at":100.0,"source":"run","v":1,"step":1,"metrics":{"loss":3.5,"tokens_per_s":900}}

@@ -16,6 +16,8 @@ from engine.rank.model.build import Whole
 from engine.rank.model.loss import loss_of
 from engine.spec.spec import Spec, parse
 
+pytestmark = pytest.mark.slow
+
 MODEL = {"layers": 3, "width": 48, "heads": 4, "ffn_width": 96, "context": 16}
 FAMILIES: dict[str, dict[str, Any]] = {
     "decoder": {},

@@ -12,6 +12,8 @@ import pytest
 from engine import procfs
 from tests.engine.supervised import STEP_UNTIL_TOLD, Supervised, until
 
+pytestmark = pytest.mark.slow
+
 Attempt = Callable[..., Supervised]
 
 

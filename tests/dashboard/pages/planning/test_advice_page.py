@@ -13,7 +13,7 @@ from engine.hardware.peaks import PEAKS
 from jobs.models import Device, Pool
 from tests.jobs.lived import probed
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 PAGE = "/advice/"
 
