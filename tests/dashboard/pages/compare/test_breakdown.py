@@ -72,6 +72,6 @@ def test_one_run_alone_is_not_explained(owner_browser, two):
     ],
 )  # fmt: skip
 def test_points_are_of_the_first_runs_time(compute, communication, said):
-    first = explain.Spent({"compute": 1.0, "communication": 0.5}, 1.5)
-    other = explain.Spent({"compute": compute, "communication": communication}, compute + communication)
-    assert explain.sentence(first, other) == said
+    first = explain.TokenTime({"compute": 1.0, "communication": 0.5}, 1.5)
+    other = explain.TokenTime({"compute": compute, "communication": communication}, compute + communication)
+    assert explain.explain_difference(first, other) == said
