@@ -22,6 +22,7 @@ from engine.verdict.facts import Facts, from_json
 from engine.verdict.judge import judge
 from engine.verdict.rule import ComputeBoundRule, Limit, LossRule, Rule, StateRule
 from engine.verdict.rules import BY_ID, COMPUTE_BOUNDS, LOSSES, RULES, STATES
+from engine.verdict.shares import compute_shares
 from tests.engine.verdict.cases import CASES, STATE_CASES
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -52,6 +53,14 @@ def test_no_two_rules_share_an_id_or_a_title():
 def test_each_rule_is_of_one_kind_and_the_last_bound_always_applies():
     assert len(LOSSES) + len(COMPUTE_BOUNDS) + len(STATES) == len(RULES)
     assert all(COMPUTE_BOUNDS[-1].detect(facts, 0.5) for facts in FACTS)
+
+
+def test_losses_take_no_time_twice():
+    """With compute and the time outside all phases they add up to the step."""
+    for facts in FACTS:
+        shares = compute_shares(facts)
+        taken = sum(shares.loss_s.values()) + shares.model.compute_s + shares.model.unaccounted_s
+        assert taken == pytest.approx(shares.model.step_s, rel=0.01)
 
 
 @each_rule
