@@ -36,7 +36,7 @@ NO_STEP_MADE = "It ended before its first step."
 def collect_facts(run: Run) -> Facts:
     """The facts of the run's newest steps, or the reason why there is nothing to judge."""
     job = run.job
-    reason = _find_reason_for_none(run, job)
+    reason = _get_absence_reason(run, job)
     if reason or job is None:
         return Facts(spec=run.spec or {}, nothing=reason)
     attempt = job.attempts.order_by("-number").first()
@@ -66,7 +66,7 @@ def collect_facts(run: Run) -> Facts:
 _NO_STEPS: Ints = np.empty(0, dtype=np.int64)
 
 
-def _find_reason_for_none(run: Run, job: Job | None) -> str:
+def _get_absence_reason(run: Run, job: Job | None) -> str:
     if job is None:
         return LOGGED
     if run.spec.get("kind", "training") != "training":
