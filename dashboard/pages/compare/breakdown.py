@@ -1,4 +1,4 @@
-"""Why runs that are compared differ: the time of a token as stacked bars, and a sentence for each after the first."""
+"""Time per token of compared runs, as stacked bars with a sentence each."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from engine.model_math import counts
 from engine.spec.spec import SpecError, parse
 from engine.verdict import explain
-from engine.verdict.explain import Spent
+from engine.verdict.explain import TokenTime
 from engine.verdict.results import Verdict
 from jobs import verdicts
 from jobs.models import Run
 
-OTHER = "other"
+OTHER, OTHER_COLOUR = "other", "var(--line-strong)"
+# Rule id -> CSS colour of its part of the bar
+COLOURS = {rule.id: f"var(--{rule.colour})" for rule in explain.PARTS} | {OTHER: OTHER_COLOUR}
 NOT_JUDGED = "Not judged yet: open its page, or wait until it ends."
 
 
@@ -22,11 +24,12 @@ class Part:
     name: str
     width: float  # percent of the longest bar
     share: float  # of this run's own time
+    colour: str
 
 
 @dataclass(frozen=True)
 class Line:
-    """One run. `parts` are empty where nothing is known of its steps, and `said` tells why."""
+    """One run. Without known steps `parts` is empty, and `said` gives the reason."""
 
     run: Run
     parts: list[Part]
@@ -36,10 +39,16 @@ class Line:
 
 
 @dataclass(frozen=True)
+class LegendEntry:
+    title: str
+    colour: str
+
+
+@dataclass(frozen=True)
 class Why:
     lines: list[Line]
-    legend: list[tuple[str, str]]  # parts that some run has: name, what it is called
-    first: Run | None  # against which the others are told
+    legend: list[LegendEntry]  # parts that some run has
+    first: Run | None  # the run that the others are compared with
 
     @property
     def is_known(self) -> bool:
@@ -47,39 +56,40 @@ class Why:
 
 
 def of_runs(runs: Sequence[Run]) -> Why:
-    """One query, however many runs; live runs as they were last judged."""
-    kept = verdicts.verdicts_of([run.id for run in runs])
+    """One query for any number of runs; live runs by their stored verdict."""
+    kept = verdicts.get_verdicts([run.id for run in runs])
     found = {run.id: _spent(run, kept.get(run.id)) for run in runs}
     known = [run for run in runs if found[run.id]]
     first = known[0] if known else None
     longest = max((spent.token_s for spent in found.values() if spent), default=0.0)
     lines = [_line(run, kept.get(run.id), found, first, longest) for run in runs]
     there = {part.name for line in lines for part in line.parts}
-    names = {**explain.PARTS, OTHER: "not in any phase"}
-    return Why(lines, [(name, title) for name, title in names.items() if name in there], first)
+    titles = {rule.id: rule.part_name.lower() for rule in explain.PARTS} | {OTHER: "not in any phase"}
+    legend = [LegendEntry(title, COLOURS[name]) for name, title in titles.items() if name in there]
+    return Why(lines, legend, first)
 
 
-def _spent(run: Run, verdict: Verdict | None) -> Spent | None:
+def _spent(run: Run, verdict: Verdict | None) -> TokenTime | None:
     if verdict is None:
         return None
     try:
-        return explain.spent(verdict, counts.tokens_per_step(parse(run.spec)))
+        return explain.get_token_time(verdict, counts.tokens_per_step(parse(run.spec)))
     except SpecError:
         return None
 
 
 def _line(
-    run: Run, verdict: Verdict | None, found: dict[str, Spent | None], first: Run | None, longest: float
+    run: Run, verdict: Verdict | None, found: dict[str, TokenTime | None], first: Run | None, longest: float
 ) -> Line:
     spent = found[run.id]
     if spent is None or first is None:
         return Line(run, [], None, (verdict.nothing if verdict else "") or NOT_JUDGED, "")
     base = found[first.id]
     assert base is not None
-    said = "" if run is first else explain.sentence(base, spent)
+    said = "" if run is first else explain.explain_difference(base, spent)
     seconds = {**spent.parts, OTHER: spent.other_s}
     parts = [
-        Part(name, round(100 * value / longest, 2), value / spent.token_s)
+        Part(name, round(100 * value / longest, 2), value / spent.token_s, COLOURS[name])
         for name, value in seconds.items()
         if value / spent.token_s >= 0.002
     ]

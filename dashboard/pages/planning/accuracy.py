@@ -188,7 +188,7 @@ def ninth_tenth(values: Sequence[float]) -> float:
     return statistics.quantiles(values, n=10, method="inclusive")[-1] if len(values) > 1 else values[0]
 
 
-def drawings(rows: Iterable[Judged], only: str = "") -> list[tuple[forecasts.Field, Plot, int]]:
+def drawings(rows: Iterable[Judged], only: str = "") -> list[tuple[forecasts.ForecastField, Plot, int]]:
     """One drawing a headline field that has points, or of the one that is asked for: measured along x, predicted along
     y, both logarithmic; and how many points it has."""
     found: defaultdict[str, list[Judged]] = defaultdict(list)

@@ -62,7 +62,7 @@ def detail(request: HttpRequest, run_id: str) -> HttpResponse:
         **trace_views.of(request, run),
         "outputs": outputs.of(run) if run.job else [],
         **about_views.of(request, run),
-        **verdict_panel.of(run, request.user),
+        **verdict_panel.build_context(run, request.user),
         "spec_yaml": _spec_yaml(run),
         "differences": origins.differences(origin.values, run.spec) if origin else [],
         "ranks": _ranks(run),
@@ -84,7 +84,7 @@ def part(request: HttpRequest, run_id: str, name: str) -> HttpResponse:
     contexts: dict[str, Callable[[], dict[str, Any]]] = {
         "head": lambda: _head(request, run),
         "story": lambda: history.of(run, request.user) | external.brought(run),
-        "verdict": lambda: verdict_panel.of(run, request.user),
+        "verdict": lambda: verdict_panel.build_context(run, request.user),
         "links": lambda: fabric.of(run),
         "outputs": lambda: {"outputs": outputs.of(run)},
     }

@@ -35,6 +35,7 @@ def test_bars_are_as_long_as_the_time_of_a_token(two):
     assert sum(part.width for part in slow.parts) == pytest.approx(100, abs=0.5)
     assert sum(part.width for part in quick.parts) == pytest.approx(100 * 0.104 / 0.152, abs=1)
     assert {part.name for part in slow.parts} == {"compute", "communication", "host"}
+    assert {part.colour for part in slow.parts} == {"var(--series-1)", "var(--series-2)", "var(--series-8)"}
 
 
 def test_the_page_reads_it_once_somebody_comes_there(owner_browser, two, stranger_browser):
@@ -42,6 +43,7 @@ def test_the_page_reads_it_once_somebody_comes_there(owner_browser, two, strange
     assert "/compare/why/" in owner_browser.get(f"/compare/?{query}").content.decode()
     text = owner_browser.get(f"/compare/why/?{query}").content.decode()
     assert "Is 32 % faster" in text and "a token" in text
+    assert '--spent: var(--series-2)"></i>exposed communication</li>' in text  # the legend
     assert two[0].name not in stranger_browser.get(f"/compare/why/?{query}").content.decode()
 
 
@@ -72,6 +74,6 @@ def test_one_run_alone_is_not_explained(owner_browser, two):
     ],
 )  # fmt: skip
 def test_points_are_of_the_first_runs_time(compute, communication, said):
-    first = explain.Spent({"compute": 1.0, "communication": 0.5}, 1.5)
-    other = explain.Spent({"compute": compute, "communication": communication}, compute + communication)
-    assert explain.sentence(first, other) == said
+    first = explain.TokenTime({"compute": 1.0, "communication": 0.5}, 1.5)
+    other = explain.TokenTime({"compute": compute, "communication": communication}, compute + communication)
+    assert explain.explain_difference(first, other) == said

@@ -1,4 +1,4 @@
-"""What the ranks of a job would have recorded, without ranks: rows as ingest leaves them."""
+"""Recorded steps of a job without real ranks: rows as ingest writes them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WORK = {"data_wait_s": 0.0, "forward_s": 0.03, "backward_s": 0.06, "communicatio
         "other_s": 0.002}  # fmt: skip
 
 
-def play(
+def record_steps(
     job: Job,
     attempt: Attempt,
     *ranks: Mapping[str, float],
@@ -25,19 +25,19 @@ def play(
     state: str = JobState.RUNNING,
     readings: Mapping[str, float] | None = None,
 ) -> None:
-    """Steps of each rank, who wait for each other; `readings` of every device once a second meanwhile."""
+    """Steps of ranks that wait for each other, with `readings` of every device at each step."""
     own = [WORK | rank for rank in ranks]
     local = [sum(rank.values()) - rank["communication_s"] for rank in own]
     step_s = max(local) + own[0]["communication_s"]
-    began = time.time() - 2 * steps * step_s
+    started = time.time() - 2 * steps * step_s
     devices = list(Device.objects.order_by("index")[: len(ranks)])
     points = []
     for step in range(first, first + steps):
-        at = began + step * step_s
+        at = started + step * step_s
         points.append(series.Point("step_s", "run", step, at, step_s))
         for number, rank in enumerate(own):
-            told = rank | {"communication_s": step_s - local[number], "collective_bytes": 1e6}
-            points += [series.Point(name, f"rank{number}", step, at, value) for name, value in told.items()]
+            phases = rank | {"communication_s": step_s - local[number], "collective_bytes": 1e6}
+            points += [series.Point(name, f"rank{number}", step, at, value) for name, value in phases.items()]
         for device in devices:
             points += [
                 series.Point(name, f"device:{device.id}", None, at, value)
