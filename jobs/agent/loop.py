@@ -19,11 +19,11 @@ from django.db.models.functions import Now
 from engine import procfs
 from engine.directory import AttemptDirectory, Control
 from engine.supervisor.cleanup import kill_tagged
-from jobs.agent import launch, part, warm
-from jobs.agent.children import Keeper
+from jobs.agent import attempt_node, forkserver, launch
 from jobs.agent.follow import follow
 from jobs.agent.launch import Launched, LaunchError
 from jobs.agent.probing import Prober
+from jobs.agent.subprocesses import Keeper
 from jobs.attempts import checkpoints, logs, traces
 from jobs.lifecycle.ending import end
 from jobs.models import Attempt, AttemptNode, Node
@@ -147,13 +147,13 @@ class Agent:
         return is_alive or self._forget(attempt.id)
 
     def _attend_part(self, member: AttemptNode) -> bool:
-        attempt, wanted = member.attempt, part.order(member, self.why_stopping)
+        attempt, wanted = member.attempt, attempt_node.order(member, self.why_stopping)
         if member.state == MemberState.ASSIGNED:
             return self._take_part(member, wanted)
         directory = self._live[attempt.id] = AttemptDirectory(member.directory)
         self._vouch(attempt.id, directory)
-        part.pass_on(member, directory, wanted)
-        is_alive = part.follow(member, self._launched.get(attempt.id), self.why_stopping)
+        attempt_node.pass_on(member, directory, wanted)
+        is_alive = attempt_node.follow(member, self._launched.get(attempt.id), self.why_stopping)
         return is_alive or self._forget(attempt.id)
 
     def _vouch(self, attempt_id: int, directory: AttemptDirectory) -> None:
@@ -169,11 +169,11 @@ class Agent:
 
     @property
     def _is_warming_up(self) -> bool:
-        return self.warm_parent is not None and warm.is_warming_up(self.warm_parent, self.node_dir)
+        return self.warm_parent is not None and forkserver.is_warming_up(self.warm_parent, self.node_dir)
 
     def _take_part(self, member: AttemptNode, wanted: Control) -> bool:
         if wanted != "prepare":
-            part.withdraw(member, "never taken up")
+            attempt_node.withdraw(member, "never taken up")
             return False
         if self._is_warming_up:
             return True
@@ -182,7 +182,7 @@ class Agent:
             if directory is None:
                 return False
             self._launched[member.attempt_id] = launch.start(
-                directory, lambda path: warm.start(self.node_dir, path)
+                directory, lambda path: forkserver.start(self.node_dir, path)
             )
         except LaunchError as error:
             gangs.end_member(member, MemberState.FAILED, str(error), Cause.LAUNCH)
@@ -201,7 +201,9 @@ class Agent:
             directory = launch.prepare(attempt, self.node_dir, self._vouched_until)
             if directory is None:
                 return False
-            self._launched[attempt.id] = launch.start(directory, lambda path: warm.start(self.node_dir, path))
+            self._launched[attempt.id] = launch.start(
+                directory, lambda path: forkserver.start(self.node_dir, path)
+            )
         except LaunchError as error:
             end(attempt, AttemptState.FAILED, str(error), Cause.LAUNCH)
             return False

@@ -7,7 +7,7 @@ from typing import Any
 from django.db import transaction
 
 from jobs import series
-from jobs.lifecycle.device_blame import blame
+from jobs.lifecycle.device_failures import blame
 from jobs.lifecycle.outcome import halts, outcome
 from jobs.lifecycle.transitions import move_attempt, move_job
 from jobs.models import Attempt, Job

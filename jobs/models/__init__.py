@@ -3,6 +3,7 @@
 from jobs.models.artefacts import Artefact, RunInput, SavedModel
 from jobs.models.checkpoints import Checkpoint
 from jobs.models.cluster import Device, Node, Pool
+from jobs.models.component_heartbeats import Sign
 from jobs.models.datasets import Dataset, DatasetEvent, DatasetPart
 from jobs.models.forecasts import Correction, Forecast
 from jobs.models.logs import BroughtLog
@@ -15,7 +16,6 @@ from jobs.models.runs import Project, ProjectEvent, Run, RunEvent, RunMetric, Ru
 from jobs.models.series import Batch, Chunk, ChunkData, Delivery, Segment, StoredSeries, Stream
 from jobs.models.shares import Charge, Share
 from jobs.models.sharing import Comment, Report, SavedView
-from jobs.models.signs import Sign
 from jobs.models.sweeps import Sweep, SweepEvent
 from jobs.models.templates import Template, TemplateEvent
 from jobs.models.traces import StepTimeline, Trace, TraceFile, TracePiece

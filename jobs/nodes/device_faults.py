@@ -10,7 +10,7 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from engine.supervisor.locks import holders, is_free, lock_path
-from jobs.lifecycle.device_blame import FREE_AFTER_S, suspect
+from jobs.lifecycle.device_failures import FREE_AFTER_S, suspect
 from jobs.models import Device, Lease, Node, NodeEvent
 from jobs.states.nodes import DeviceHealth
 

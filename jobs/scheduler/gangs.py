@@ -18,7 +18,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from jobs.lifecycle.device_blame import blame
+from jobs.lifecycle.device_failures import blame
 from jobs.lifecycle.ending import end
 from jobs.lifecycle.transitions import move_attempt, move_job, move_member
 from jobs.models import Attempt, AttemptNode, Event, Node

@@ -19,7 +19,7 @@ from django.utils import timezone
 from jobs.models import Device
 from jobs.scheduler import loop
 from tests.dashboard.conftest import plain_static_files  # noqa: F401  (fixture)
-from tests.jobs.crowds import crowd, with_runs
+from tests.jobs.busy_pools import crowd, with_runs
 
 pytestmark = [pytest.mark.perf, pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from jobs.models import Job
 from jobs.scheduler import loop, positions, snapshot
 from jobs.scheduler.policy import decide
-from tests.jobs.crowds import crowd
+from tests.jobs.busy_pools import crowd
 
 pytestmark = [pytest.mark.perf, pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 

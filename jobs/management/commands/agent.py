@@ -13,9 +13,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from jobs.agent import doorbell, warm
-from jobs.agent.children import Keeper, end_orphan
+from jobs.agent import doorbell, forkserver
 from jobs.agent.loop import Agent
+from jobs.agent.subprocesses import Keeper, end_orphan
 from jobs.models import Node
 from jobs.nodes import inventory
 from jobs.nodes.joining import JoinError
@@ -69,7 +69,7 @@ def _warm_parent(node: Node, node_dir: Path) -> Keeper | None:
     kind = node.devices.filter(is_present=True).values_list("kind", flat=True).first()
     if kind is None or os.environ.get("FOURWALLS_WARM_PARENT", "1") == "0":
         return None
-    return warm.keeper(node_dir, kind)
+    return forkserver.keeper(node_dir, kind)
 
 
 def _only_one(node_dir: Path) -> Any:

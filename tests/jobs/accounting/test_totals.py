@@ -16,7 +16,7 @@ from jobs.models import Attempt, Charge, Pool, Share
 from jobs.pools import pool_settings
 from jobs.queue import job_actions
 from jobs.states.jobs import AttemptState
-from tests.jobs.spent import end, held, measure
+from tests.jobs.device_usage import end, held, measure
 
 pytestmark = pytest.mark.django_db
 

@@ -13,8 +13,8 @@ from jobs.lifecycle.transitions import move_attempt
 from jobs.models import Attempt, Job, Lease
 from jobs.pools import pool_settings
 from jobs.states.jobs import AttemptState
-from tests.jobs.played import say, step
-from tests.jobs.stage import take
+from tests.jobs.fake_supervisor import say, step
+from tests.jobs.placed_jobs import take
 
 pytestmark = pytest.mark.django_db
 

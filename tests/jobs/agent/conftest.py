@@ -12,7 +12,7 @@ from jobs.agent import launch
 from jobs.agent.launch import Launched
 from jobs.agent.loop import Agent
 from jobs.models import Job
-from tests.jobs.stage import assign
+from tests.jobs.placed_jobs import assign
 
 
 @pytest.fixture

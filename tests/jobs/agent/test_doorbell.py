@@ -36,7 +36,9 @@ from jobs.tasks import bell
 SUPERVISOR = textwrap.dedent("""
     import sys, time
     from engine.directory import AttemptDirectory
-    from tests.jobs.played import report, say, step
+    from tests.jobs.fake_supervisor import report
+    from tests.jobs.fake_supervisor import say
+    from tests.jobs.fake_supervisor import step
     directory = AttemptDirectory(sys.argv[1])
     report(directory, "running")
     say(directory, step(1), step(2))

@@ -10,8 +10,8 @@ from django.utils import timezone
 from jobs.models import Job, Lease
 from jobs.queue import job_actions
 from jobs.states.jobs import AttemptState, JobState
-from tests.jobs.played import checkpoint, report, say, step
-from tests.jobs.stage import assign, attempt_of, states
+from tests.jobs.fake_supervisor import checkpoint, report, say, step
+from tests.jobs.placed_jobs import assign, attempt_of, states
 
 pytestmark = pytest.mark.django_db
 

@@ -13,8 +13,8 @@ from jobs.attempts import ingest as module
 from jobs.attempts.ingest import ingest
 from jobs.models import Attempt, Event, Job, Run, SpoolOffset
 from jobs.states.jobs import JobState
-from tests.jobs.played import checkpoint, say, step
-from tests.jobs.stage import attempt_of, take
+from tests.jobs.fake_supervisor import checkpoint, say, step
+from tests.jobs.placed_jobs import attempt_of, take
 
 pytestmark = pytest.mark.django_db
 

@@ -19,7 +19,7 @@ from jobs.attempts import logs
 from jobs.models import Attempt, AttemptNode, BroughtLog, Job, Node, Pool
 from jobs.states.jobs import AttemptState
 from jobs.states.nodes import Health
-from tests.jobs.stage import take
+from tests.jobs.placed_jobs import take
 
 pytestmark = pytest.mark.django_db
 

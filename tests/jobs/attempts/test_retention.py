@@ -15,8 +15,8 @@ from jobs.lifecycle.transitions import move_attempt, move_job
 from jobs.models import Attempt, AttemptNode, Job
 from jobs.nodes import inventory
 from jobs.states.jobs import AttemptState, JobState
-from tests.jobs.played import checkpoint
-from tests.jobs.stage import take
+from tests.jobs.fake_supervisor import checkpoint
+from tests.jobs.placed_jobs import take
 
 pytestmark = pytest.mark.django_db
 

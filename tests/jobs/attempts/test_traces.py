@@ -16,8 +16,8 @@ from jobs.attempts.ingest import ingest
 from jobs.lifecycle.transitions import move_attempt
 from jobs.models import AttemptNode, Event, SpoolOffset, StepTimeline, Trace, TraceFile
 from jobs.states.jobs import AttemptState, JobState, StateError
-from tests.jobs.played import say, step
-from tests.jobs.stage import take
+from tests.jobs.fake_supervisor import say, step
+from tests.jobs.placed_jobs import take
 
 pytestmark = pytest.mark.django_db
 

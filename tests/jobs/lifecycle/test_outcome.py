@@ -9,7 +9,7 @@ from jobs.lifecycle.outcome import IN_VAIN_LIMIT
 from jobs.models import Attempt, Event, Job
 from jobs.queue import job_actions
 from jobs.states.jobs import AttemptState, Cause, JobState
-from tests.jobs.stage import assign
+from tests.jobs.placed_jobs import assign
 
 pytestmark = pytest.mark.django_db
 

@@ -14,8 +14,8 @@ from jobs.models.people import Role
 from jobs.queue import job_actions
 from jobs.scheduler import loop
 from jobs.states.jobs import AttemptState, JobState
-from tests.jobs.played import checkpoint, report, say
-from tests.jobs.stage import attempt_of, take
+from tests.jobs.fake_supervisor import checkpoint, report, say
+from tests.jobs.placed_jobs import attempt_of, take
 
 pytestmark = pytest.mark.django_db
 

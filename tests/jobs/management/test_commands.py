@@ -18,8 +18,8 @@ from jobs.people import accounts
 from jobs.scheduler import loop
 from jobs.states.jobs import JobState
 from jobs.tracking import external_runs
-from tests.jobs.played import say, step
-from tests.jobs.stage import take
+from tests.jobs.fake_supervisor import say, step
+from tests.jobs.placed_jobs import take
 
 pytestmark = pytest.mark.django_db
 

@@ -19,8 +19,8 @@ from jobs.nodes import admin
 from jobs.scheduler import loop
 from jobs.states.jobs import AttemptState, JobState, StateError
 from jobs.states.nodes import AdminState, DrainPolicy, Health
-from tests.jobs.played import checkpoint, report, say
-from tests.jobs.stage import assign, attempt_of
+from tests.jobs.fake_supervisor import checkpoint, report, say
+from tests.jobs.placed_jobs import assign, attempt_of
 from tests.jobs.test_races import assert_sound, at_once
 
 pytestmark = pytest.mark.django_db

@@ -16,7 +16,7 @@ from jobs.nodes import admin, device_faults
 from jobs.queue import job_actions
 from jobs.scheduler import loop
 from jobs.states.jobs import AttemptState, Cause, JobState
-from tests.jobs.stage import attempt_of
+from tests.jobs.placed_jobs import attempt_of
 
 pytestmark = pytest.mark.django_db
 

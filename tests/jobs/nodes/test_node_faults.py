@@ -15,7 +15,7 @@ from jobs.nodes import admin, node_faults
 from jobs.scheduler import leases, loop
 from jobs.states.jobs import AttemptState, Cause, JobState
 from jobs.states.nodes import Health
-from tests.jobs.stage import attempt_of
+from tests.jobs.placed_jobs import attempt_of
 
 pytestmark = pytest.mark.django_db
 

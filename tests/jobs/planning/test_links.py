@@ -10,7 +10,7 @@ from jobs.models import Device, Forecast, Job, LinkProfile
 from jobs.planning import plans
 from jobs.queue import job_actions
 from jobs.states.jobs import AttemptState, JobState
-from tests.jobs.lived import BYTES_PER_S, LATENCY_S, measured_links, probed
+from tests.jobs.finished_jobs import BYTES_PER_S, LATENCY_S, measured_links, probed
 
 pytestmark = pytest.mark.django_db
 

@@ -24,8 +24,8 @@ from jobs.nodes import inventory
 from jobs.queue import job_actions
 from jobs.states.jobs import AttemptState, Cause, JobState, StateError
 from tests.engine.checkpoints.made import small, write_checkpoint
-from tests.jobs.played import checkpoint, say
-from tests.jobs.stage import take
+from tests.jobs.fake_supervisor import checkpoint, say
+from tests.jobs.placed_jobs import take
 
 pytestmark = pytest.mark.django_db
 

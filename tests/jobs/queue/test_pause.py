@@ -11,10 +11,10 @@ from jobs.models import Attempt, Event, Job, Lease
 from jobs.queue import job_actions
 from jobs.scheduler import loop
 from jobs.states.jobs import AttemptState, Cause, JobState, StateError
-from tests.jobs.played import checkpoint, report, say
-from tests.jobs.stage import assign, attempt_of, take
+from tests.jobs.fake_supervisor import checkpoint, report, say
+from tests.jobs.placed_jobs import assign, attempt_of, take
+from tests.jobs.test_concurrent_actions import ROUNDS, kinds, running, tried
 from tests.jobs.test_races import assert_sound, at_once
-from tests.jobs.test_races_of_people import ROUNDS, kinds, running, tried
 
 pytestmark = pytest.mark.django_db
 

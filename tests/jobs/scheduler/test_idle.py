@@ -16,7 +16,7 @@ from jobs.queue import job_actions
 from jobs.scheduler import idle, loop
 from jobs.series import Point
 from jobs.states.jobs import AttemptState, JobState, StateError
-from tests.jobs.spent import held
+from tests.jobs.device_usage import held
 from tests.jobs.test_races import at_once
 
 pytestmark = pytest.mark.django_db

@@ -7,7 +7,7 @@ from jobs.lifecycle.ending import end
 from jobs.models import Attempt, Job, Sweep
 from jobs.series import Point
 from jobs.states.jobs import AttemptState, Cause
-from tests.jobs.test_races_of_people import running
+from tests.jobs.test_concurrent_actions import running
 
 LR = "optimiser.learning_rate"
 VALUES = [0.1, 0.2, 0.3, 0.4]

@@ -18,7 +18,7 @@ from jobs.pools import pool_settings
 from jobs.queue import job_actions
 from jobs.states.jobs import AttemptState
 from tests.dashboard.test_query_counts import queries
-from tests.jobs.spent import end, held, measure
+from tests.jobs.device_usage import end, held, measure
 
 ACCOUNTING = "/accounting/?month=2026-11"
 NOON = datetime(2026, 11, 10, 12, tzinfo=UTC)

@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from jobs.models import Correction, Device, Forecast
 from jobs.verdicts import forecasts
-from tests.jobs.lived import MEASURED, lived, probed
+from tests.jobs.finished_jobs import MEASURED, lived, probed
 
 pytestmark = pytest.mark.django_db
 

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from engine.hardware.peaks import PEAKS
 from jobs.models import Device, Pool
-from tests.jobs.lived import probed
+from tests.jobs.finished_jobs import probed
 
 pytestmark = pytest.mark.django_db
 

@@ -8,7 +8,7 @@ from django.urls import reverse
 from jobs.models import Job
 from jobs.states.jobs import AttemptState
 from tests.dashboard.conftest import fields_of
-from tests.jobs.lived import measured_links
+from tests.jobs.finished_jobs import measured_links
 
 pytestmark = pytest.mark.django_db
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 from jobs import series
 from jobs.pools import pool_settings
 from jobs.series import Point
-from tests.jobs.spent import end, held, measure
+from tests.jobs.device_usage import end, held, measure
 
 NOON = datetime(2026, 11, 10, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -18,7 +18,7 @@ from jobs.queue import job_actions
 from jobs.scheduler import loop
 from jobs.series import Point
 from jobs.states.jobs import AttemptState, Cause
-from tests.jobs.test_races_of_people import running
+from tests.jobs.test_concurrent_actions import running
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from engine.spec.presets import preset
 from engine.spec.spec import Spec
 from jobs.models import Device
 from tests.dashboard.pages.submit.test_submit_job import CHECK, fields_of
-from tests.jobs.lived import probed
+from tests.jobs.finished_jobs import probed
 
 pytestmark = pytest.mark.django_db
 

@@ -12,7 +12,7 @@ from jobs.agent.launch import Launched
 from jobs.models import Job, Pool
 from jobs.queue import job_actions
 from jobs.scheduler import loop
-from tests.jobs.scheduler.gangs.played import Played
+from tests.jobs.scheduler.gangs.two_nodes import Played
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from jobs.models import Device, Job, Lease, Node
 from jobs.queue import job_actions
 from jobs.scheduler import gangs, loop
 from jobs.states.jobs import AttemptState, JobState, MemberState
-from tests.jobs.played import DEAD_PID, checkpoint, report, say, step
-from tests.jobs.scheduler.gangs.played import parts
-from tests.jobs.stage import attempt_of, states
+from tests.jobs.fake_supervisor import DEAD_PID, checkpoint, report, say, step
+from tests.jobs.placed_jobs import attempt_of, states
+from tests.jobs.scheduler.gangs.two_nodes import parts
 
 pytestmark = pytest.mark.django_db
 

@@ -9,8 +9,8 @@ from jobs.models import Job, Lease, Node, Pool
 from jobs.queue import job_actions
 from jobs.scheduler import loop
 from jobs.states.jobs import MemberState
-from tests.jobs.scheduler.gangs.played import parts
-from tests.jobs.stage import attempt_of
+from tests.jobs.placed_jobs import attempt_of
+from tests.jobs.scheduler.gangs.two_nodes import parts
 
 pytestmark = pytest.mark.django_db
 

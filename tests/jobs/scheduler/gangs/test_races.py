@@ -8,9 +8,9 @@ from jobs.models import Event, Job, Lease
 from jobs.queue import job_actions
 from jobs.scheduler import gangs
 from jobs.states.jobs import AttemptState, JobState, MemberState
-from tests.jobs.played import report
-from tests.jobs.scheduler.gangs.played import parts
-from tests.jobs.stage import attempt_of, states
+from tests.jobs.fake_supervisor import report
+from tests.jobs.placed_jobs import attempt_of, states
+from tests.jobs.scheduler.gangs.two_nodes import parts
 from tests.jobs.test_races import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from jobs.scheduler.policy import decide
 from jobs.scheduler.policy.snapshot import TeamShare
-from tests.jobs.scheduler.policy.pools import (
+from tests.jobs.scheduler.policy.snapshots import (
     HIGH,
     NOW,
     node,

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from jobs.accounting.budget import Budget
 from jobs.scheduler.policy import decide
 from jobs.scheduler.policy.snapshot import TeamShare
-from tests.jobs.scheduler.policy.pools import NOW, node, placed, pool, running, told, waiting
+from tests.jobs.scheduler.policy.snapshots import NOW, node, placed, pool, running, told, waiting
 
 
 def test_what_is_over_the_limit_waits_and_holds_nobody_up():

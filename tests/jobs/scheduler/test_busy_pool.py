@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from jobs.models import Job, Pool
 from jobs.scheduler import loop
 from jobs.states.jobs import JobState
-from tests.jobs.crowds import crowd
+from tests.jobs.busy_pools import crowd
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -13,7 +13,7 @@ from jobs.planning import device_profiles
 from jobs.series import Point
 from jobs.states.jobs import AttemptState, Cause, JobState
 from jobs.verdicts import forecasts
-from tests.jobs.stage import assign
+from tests.jobs.placed_jobs import assign
 
 MEASURED = {
     "data_wait_s": 0.001, "forward_s": 0.03, "backward_s": 0.06, "communication_s": 0.004, "optimiser_s": 0.004,

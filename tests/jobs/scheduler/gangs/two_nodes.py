@@ -10,8 +10,8 @@ from engine.directory import AttemptDirectory
 from engine.directory import AttemptState as State
 from jobs.agent.loop import Agent
 from jobs.models import Job, Node
-from tests.jobs.played import report
-from tests.jobs.stage import attempt_of
+from tests.jobs.fake_supervisor import report
+from tests.jobs.placed_jobs import attempt_of
 
 
 class Played:

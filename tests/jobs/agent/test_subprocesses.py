@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from engine.directory import AttemptDirectory
-from jobs.agent import children, warm
-from jobs.agent.children import Keeper, end_orphan
-from tests.jobs.played import report
+from jobs.agent import forkserver, subprocesses
+from jobs.agent.subprocesses import Keeper, end_orphan
+from tests.jobs.fake_supervisor import report
 from tests.running import wait_until
 
 
@@ -25,7 +25,7 @@ def clock(monkeypatch):
     class Clock:
         now = 100.0
 
-    monkeypatch.setattr(children.time, "monotonic", lambda: Clock.now)
+    monkeypatch.setattr(subprocesses.time, "monotonic", lambda: Clock.now)
     return Clock
 
 
@@ -112,7 +112,7 @@ class Parent:
         self.request = b""
         self._answer = answer
         self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(warm.socket_path(folder)))
+        self._listener.bind(str(forkserver.socket_path(folder)))
         self._listener.listen()
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
@@ -130,7 +130,7 @@ class Parent:
 
 def ask(folder: Path, answer: bytes) -> tuple[int | None, bytes]:
     parent = Parent(folder, answer)
-    pid = warm.start(folder, folder / "attempts" / "j-1")
+    pid = forkserver.start(folder, folder / "attempts" / "j-1")
     parent.close()
     return pid, parent.request
 
@@ -144,14 +144,14 @@ def test_a_refusal_means_a_cold_start(folder):
 
 
 def test_without_a_parent_the_start_is_cold(folder):
-    assert warm.start(folder, folder) is None
+    assert forkserver.start(folder, folder) is None
 
 
 def test_a_socket_that_a_killed_parent_left_means_a_cold_start(folder):
     left = socket.socket(socket.AF_UNIX)
-    left.bind(str(warm.socket_path(folder)))
+    left.bind(str(forkserver.socket_path(folder)))
     left.close()
-    assert warm.start(folder, folder) is None
+    assert forkserver.start(folder, folder) is None
 
 
 def test_a_parent_that_dies_after_forking_is_not_followed_by_a_second_supervisor(folder):
@@ -163,12 +163,12 @@ def test_a_parent_that_dies_after_forking_is_not_followed_by_a_second_supervisor
 
 def test_a_parent_that_is_still_importing_is_waited_for_but_not_for_ever(folder, clock):
     parent = keeper(folder, "import time; time.sleep(600)")
-    assert not warm.is_warming_up(parent, folder)
+    assert not forkserver.is_warming_up(parent, folder)
     parent.tick()
-    assert warm.is_warming_up(parent, folder)
-    clock.now += warm.WARM_UP_LIMIT_S
-    assert not warm.is_warming_up(parent, folder)
+    assert forkserver.is_warming_up(parent, folder)
+    clock.now += forkserver.WARM_UP_LIMIT_S
+    assert not forkserver.is_warming_up(parent, folder)
     clock.now -= 1
-    warm.socket_path(folder).touch()
-    assert not warm.is_warming_up(parent, folder)
+    forkserver.socket_path(folder).touch()
+    assert not forkserver.is_warming_up(parent, folder)
     parent.stop()

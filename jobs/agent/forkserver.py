@@ -11,7 +11,7 @@ from pathlib import Path
 
 from engine.directory import AttemptDirectory
 from engine.supervisor.environment import interpreter
-from jobs.agent.children import Keeper
+from jobs.agent.subprocesses import Keeper
 
 log = logging.getLogger(__name__)
 

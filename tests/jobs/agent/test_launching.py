@@ -15,8 +15,8 @@ from jobs.models import Attempt, Job, Node
 from jobs.queue import job_actions
 from jobs.scheduler import loop
 from jobs.states.jobs import AttemptState, JobState
-from tests.jobs.played import checkpoint, report, say
-from tests.jobs.stage import assign, attempt_of, states
+from tests.jobs.fake_supervisor import checkpoint, report, say
+from tests.jobs.placed_jobs import assign, attempt_of, states
 
 pytestmark = pytest.mark.django_db
 

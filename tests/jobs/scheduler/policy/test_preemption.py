@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from jobs.scheduler.policy import decide
 from jobs.scheduler.policy.snapshot import TeamShare
-from tests.jobs.scheduler.policy.pools import HIGH, LOW, NORMAL, NOW, node, pool, running, waiting
+from tests.jobs.scheduler.policy.snapshots import HIGH, LOW, NORMAL, NOW, node, pool, running, waiting
 
 
 def test_a_higher_class_takes_from_the_lower_one_who_loses_least():

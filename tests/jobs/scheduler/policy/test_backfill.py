@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from jobs.scheduler.policy import decide
-from tests.jobs.scheduler.policy.pools import (
+from tests.jobs.scheduler.policy.snapshots import (
     NOW,
     first_start,
     node,

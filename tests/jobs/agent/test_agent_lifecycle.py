@@ -13,8 +13,8 @@ from jobs.agent.loop import Agent, lease_s
 from jobs.models import Attempt, Job, Node
 from jobs.scheduler import loop
 from jobs.states.jobs import AttemptState, JobState
-from tests.jobs.played import checkpoint, report, say, step
-from tests.jobs.stage import assign, attempt_of, states
+from tests.jobs.fake_supervisor import checkpoint, report, say, step
+from tests.jobs.placed_jobs import assign, attempt_of, states
 
 pytestmark = pytest.mark.django_db
 

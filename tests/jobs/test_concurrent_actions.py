@@ -16,7 +16,7 @@ from jobs.queue import job_actions
 from jobs.queue.ordering import Where, reorder
 from jobs.scheduler import loop
 from jobs.states.jobs import AttemptState, Cause, JobState, StateError
-from tests.jobs.stage import assign
+from tests.jobs.placed_jobs import assign
 from tests.jobs.test_races import assert_sound, at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -14,8 +14,8 @@ from jobs.agent import launch
 from jobs.agent.launch import Launched
 from jobs.models import Job
 from jobs.states.jobs import AttemptState, JobState
-from tests.jobs.played import DEAD_PID, report, say, step
-from tests.jobs.stage import assign, attempt_of, states
+from tests.jobs.fake_supervisor import DEAD_PID, report, say, step
+from tests.jobs.placed_jobs import assign, attempt_of, states
 
 pytestmark = pytest.mark.django_db
 
