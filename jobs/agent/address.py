@@ -7,7 +7,7 @@ import socket
 from django.conf import settings
 
 
-def of_this_node() -> str:
+def get_node_address() -> str:
     """FOURWALLS_NODE_ADDRESS, else the address of the interface that the default route leads through."""
     if settings.NODE_ADDRESS:
         return str(settings.NODE_ADDRESS)

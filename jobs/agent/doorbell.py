@@ -35,7 +35,7 @@ def listen(node_id: str, stop: threading.Event) -> None:
             stop.wait(RESTART_PAUSE_S)
 
 
-def hang_up(stop: threading.Event) -> None:
+def request_stop(stop: threading.Event) -> None:
     """Safe in a signal handler: sets flags only."""
     stop.set()
     state.should_stop = 0

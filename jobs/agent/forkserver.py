@@ -11,18 +11,18 @@ from pathlib import Path
 
 from engine.directory import AttemptDirectory
 from engine.supervisor.environment import interpreter
-from jobs.agent.subprocesses import Keeper
+from jobs.agent.subprocesses import ProcessSupervisor
 
 log = logging.getLogger(__name__)
 
 ANSWER_LIMIT_S = 5.0
 # A cold start beside a parent that is still importing does the same imports a second time on the same cores:
 # waiting for the parent is sooner. One that takes longer than this is not waited for.
-WARM_UP_LIMIT_S = 20.0
-FIRST_WORD_LIMIT_S = 3.0
+START_LIMIT_S = 20.0
+FIRST_STATE_LIMIT_S = 3.0
 
 
-def keeper(node_dir: Path, device_kind: str) -> Keeper | None:
+def build_supervisor(node_dir: Path, device_kind: str) -> ProcessSupervisor | None:
     """Keeps the warm parent alive; None where no torch is installed for the ranks."""
     if not os.environ.get("TRAINER_PYTHON") and not importlib.util.find_spec("torch"):
         return None
@@ -30,26 +30,26 @@ def keeper(node_dir: Path, device_kind: str) -> Keeper | None:
         missing_ok=True
     )  # of an earlier parent: it would look ready and answer nobody
     command = [interpreter(), "-m", "engine.rank.run.forkserver", str(socket_path(node_dir))]
-    return Keeper("warm", command, node_dir, {"DS_ACCELERATOR": device_kind})
+    return ProcessSupervisor("warm", command, node_dir, {"DS_ACCELERATOR": device_kind})
 
 
 def socket_path(node_dir: Path) -> Path:
     return node_dir / "warm.sock"
 
 
-def is_warming_up(parent: Keeper, node_dir: Path) -> bool:
+def is_starting(parent: ProcessSupervisor, node_dir: Path) -> bool:
     age_s = parent.age_s
-    return age_s is not None and age_s < WARM_UP_LIMIT_S and not socket_path(node_dir).exists()
+    return age_s is not None and age_s < START_LIMIT_S and not socket_path(node_dir).exists()
 
 
-def start(node_dir: Path, directory: Path) -> int | None:
+def fork_supervisor(node_dir: Path, directory: Path) -> int | None:
     """The pid of the forked supervisor; None while no warm parent is ready, or when it refuses."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(ANSWER_LIMIT_S)
             connection.connect(str(socket_path(node_dir)))
             connection.sendall(f"{directory}\n".encode())
-            answer = _line(connection)
+            answer = _read_line(connection)
     except (FileNotFoundError, ConnectionRefusedError):
         return None
     except OSError as error:
@@ -61,10 +61,10 @@ def start(node_dir: Path, directory: Path) -> int | None:
     if word == "error":
         log.warning("The warm parent refused %s: %s", directory.name, rest)
         return None
-    return _first_word(directory)
+    return _wait_for_pid(directory)
 
 
-def _line(connection: socket.socket) -> str:
+def _read_line(connection: socket.socket) -> str:
     received = b""
     while not received.endswith(b"\n"):
         piece = connection.recv(1024)
@@ -74,9 +74,9 @@ def _line(connection: socket.socket) -> str:
     return received.decode(errors="replace").strip()
 
 
-def _first_word(directory: Path) -> int | None:
+def _wait_for_pid(directory: Path) -> int | None:
     """It may have forked before it fell silent: a second supervisor on top of that one would spoil both."""
-    deadline = time.monotonic() + FIRST_WORD_LIMIT_S
+    deadline = time.monotonic() + FIRST_STATE_LIMIT_S
     while time.monotonic() < deadline:
         state = AttemptDirectory(directory).read_state()
         if state is not None:

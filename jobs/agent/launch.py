@@ -22,10 +22,10 @@ from engine.supervisor.supervise import start_cold
 from jobs import datasets
 from jobs.agent import address
 from jobs.attempts.shared import shared_checkpoints
-from jobs.lifecycle.transitions import move_attempt, move_job, move_member
+from jobs.lifecycle.transitions import move_attempt, move_attempt_node, move_job
 from jobs.models import Attempt, AttemptNode, Device, Event, Job, Node
 from jobs.queue import initial_weights
-from jobs.states.jobs import AttemptState, JobState, MemberState
+from jobs.states.jobs import AttemptNodeState, AttemptState, JobState
 
 
 class LaunchError(Exception):
@@ -47,7 +47,9 @@ class Launched:
         return procfs.is_alive(self.pid, self.started_ticks)
 
 
-WarmStart = Callable[[Path], int | None]  # the attempt's folder -> pid, or None while no warm parent is ready
+ForkSupervisor = Callable[
+    [Path], int | None
+]  # the attempt's folder -> pid, or None while no warm parent is ready
 
 
 def prepare(attempt: Attempt, node_dir: Path, lease_until: float) -> AttemptDirectory | None:
@@ -55,25 +57,27 @@ def prepare(attempt: Attempt, node_dir: Path, lease_until: float) -> AttemptDire
     Raises LaunchError when the folder cannot be written."""
     spec, resume_from = parse(attempt.job.spec), newest_checkpoint(attempt)
     if resume_from is None:
-        _refuse_missing_start(attempt.job)
-    bring_data(spec)
-    placement = place(attempt, spec, node_dir, resume_from)
+        _check_initial_weights(attempt.job)
+    fetch_data(spec)
+    placement = build_placement(attempt, spec, node_dir, resume_from)
     directory = write_directory(attempt, spec, placement, node_dir, lease_until, "run")
-    return directory if _take_over(attempt, directory, placement, resume_from) else None
+    return directory if _claim(attempt, directory, placement, resume_from) else None
 
 
-def prepare_part(part: AttemptNode, node_dir: Path, lease_until: float) -> AttemptDirectory | None:
+def prepare_attempt_node(
+    attempt_node: AttemptNode, node_dir: Path, lease_until: float
+) -> AttemptDirectory | None:
     """As `prepare`, for this node's ranks of an attempt over several: the supervisor will hold the devices and wait."""
-    attempt = part.attempt
+    attempt = attempt_node.attempt
     spec = parse(attempt.job.spec)
-    bring_data(spec)
-    whole = place(attempt, spec, node_dir, None)
-    mine = set(attempt.leases.filter(device__node_id=part.node_id).values_list("rank", flat=True))
-    devices = list(Device.objects.filter(leases__attempt=attempt, node_id=part.node_id))
+    fetch_data(spec)
+    whole = build_placement(attempt, spec, node_dir, None)
+    mine = set(attempt.leases.filter(device__node_id=attempt_node.node_id).values_list("rank", flat=True))
+    devices = list(Device.objects.filter(leases__attempt=attempt, node_id=attempt_node.node_id))
     placement = msgspec.structs.replace(
-        whole, node=part.node_id, address=address.of_this_node(), master_addr="",
+        whole, node=attempt_node.node_id, address=address.get_node_address(), master_addr="",
         seats=tuple(seat for seat in whole.seats if seat.rank in mine),
-        threads_per_rank=threads_per_rank(part.node, devices),
+        threads_per_rank=threads_per_rank(attempt_node.node, devices),
     )  # fmt: skip
     directory = write_directory(attempt, spec, placement, node_dir, lease_until, "prepare")
     fields: dict[str, Any] = {
@@ -81,12 +85,14 @@ def prepare_part(part: AttemptNode, node_dir: Path, lease_until: float) -> Attem
         "address": placement.address,
         "began_at": timezone.now(),
     }
-    if not move_member(part.id, MemberState.PREPARING, actor=f"agent:{part.node.name}", **fields):
+    if not move_attempt_node(
+        attempt_node.id, AttemptNodeState.PREPARING, actor=f"agent:{attempt_node.node.name}", **fields
+    ):
         return None
     return directory
 
 
-def bring_data(spec: Spec) -> None:
+def fetch_data(spec: Spec) -> None:
     """The data set that a spec names, onto this node's disk. Raises LaunchError."""
     try:
         datasets.bring(spec.data.corpus, Path(settings.DATA_DIR))
@@ -109,7 +115,7 @@ def write_directory(
     return directory
 
 
-def start(directory: AttemptDirectory, warm_start: WarmStart) -> Launched:
+def start(directory: AttemptDirectory, warm_start: ForkSupervisor) -> Launched:
     """The supervisor, forked from the warm parent if one is ready. Raises LaunchError."""
     pid = warm_start(directory.path)
     if pid is not None:
@@ -123,11 +129,11 @@ def start(directory: AttemptDirectory, warm_start: WarmStart) -> Launched:
     return Launched(child.pid, found.started_ticks if found else 0.0, child)
 
 
-def place(attempt: Attempt, spec: Spec, node_dir: Path, resume_from: Path | None) -> Placement:
+def build_placement(attempt: Attempt, spec: Spec, node_dir: Path, resume_from: Path | None) -> Placement:
     """Ranks on the leased devices, each at its place of the grid."""
     leases = list(attempt.leases.filter(is_active=True).select_related("device").order_by("rank"))
     seen, places = Counter[str](), grid.places(spec.parallel)
-    local_ranks = [_next(seen, lease.device.node_id) for lease in leases]
+    local_ranks = [_next_local_rank(seen, lease.device.node_id) for lease in leases]
     seats = tuple(
         Seat(
             rank=lease.rank,
@@ -161,7 +167,7 @@ def place(attempt: Attempt, spec: Spec, node_dir: Path, resume_from: Path | None
     )
 
 
-def _refuse_missing_start(job: Job) -> None:
+def _check_initial_weights(job: Job) -> None:
     """Raises LaunchError where the first weights cannot be read on this node: no attempt here could begin."""
     path = initial_weights.path_of(job)
     if path is not None and not path.is_dir():
@@ -170,7 +176,7 @@ def _refuse_missing_start(job: Job) -> None:
         )
 
 
-def _next(seen: Counter[str], node_id: str) -> int:
+def _next_local_rank(seen: Counter[str], node_id: str) -> int:
     seen[node_id] += 1
     return seen[node_id] - 1
 
@@ -199,12 +205,12 @@ def newest_checkpoint(attempt: Attempt) -> Path | None:
             newest = AttemptDirectory(earlier.directory).newest_checkpoint()
             found += [newest] if newest else []
         elif earlier.checkpoint:
-            _say_unreachable(attempt, earlier)
+            _record_unreachable(attempt, earlier)
     return max(found, key=lambda path: path.name, default=None)
 
 
 @transaction.atomic
-def _take_over(
+def _claim(
     attempt: Attempt, directory: AttemptDirectory, placement: Placement, resume_from: Path | None
 ) -> bool:
     fields: dict[str, Any] = {
@@ -225,7 +231,7 @@ def _take_over(
     return True
 
 
-def _say_unreachable(attempt: Attempt, earlier: Attempt) -> None:
+def _record_unreachable(attempt: Attempt, earlier: Attempt) -> None:
     text = (
         f"The checkpoint at step {earlier.checkpoint_step} of attempt {earlier.number} lies on another node."
     )

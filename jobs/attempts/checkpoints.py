@@ -18,10 +18,10 @@ from engine.directory import AttemptDirectory
 from jobs.models import Attempt, Checkpoint, Job, Node, Run
 from jobs.states.jobs import FINAL
 
-Saved = tuple[str, int, float, float | None]  # folder, step, unix time, validation loss
+SavedCheckpoint = tuple[str, int, float, float | None]  # folder, step, unix time, validation loss
 
 
-def record(attempt: Attempt, directory: AttemptDirectory, found: Iterable[Saved]) -> None:
+def record(attempt: Attempt, directory: AttemptDirectory, found: Iterable[SavedCheckpoint]) -> None:
     """New ones, and those that have gone meanwhile. On their node."""
     home = directory.checkpoints.resolve()
     for name, step, at, loss in found:
@@ -43,25 +43,25 @@ def mark_gone(rows: QuerySet[Checkpoint]) -> None:
         Checkpoint.objects.filter(id__in=gone).update(gone_at=timezone.now())
 
 
-def of_run(run: Run) -> QuerySet[Checkpoint]:
+def list_checkpoints(run: Run) -> QuerySet[Checkpoint]:
     """Those that are still there, newest first."""
     return Checkpoint.objects.filter(run=run, gone_at=None).select_related("attempt__node", "run")
 
 
 def newest(run: Run) -> Checkpoint | None:
-    return of_run(run).first()
+    return list_checkpoints(run).first()
 
 
 def best(run: Run) -> Checkpoint | None:
     """The one with the lowest validation loss; the earlier of equals."""
-    return of_run(run).exclude(validation_loss=None).order_by("validation_loss", "step").first()
+    return list_checkpoints(run).exclude(validation_loss=None).order_by("validation_loss", "step").first()
 
 
 def at_step(run: Run, step: int) -> Checkpoint | None:
-    return of_run(run).filter(step=step).first()
+    return list_checkpoints(run).filter(step=step).first()
 
 
-def path_here(checkpoint: Checkpoint) -> Path | None:
+def get_local_path(checkpoint: Checkpoint) -> Path | None:
     """Its folder where this machine can read it; None: it lies on another one."""
     path = Path(checkpoint.path)
     return path if (path / MANIFEST).is_file() else None
@@ -70,12 +70,12 @@ def path_here(checkpoint: Checkpoint) -> Path | None:
 def hold(job: Job) -> None:
     """Keep what a job will start from from being pruned, where this machine can reach it; else its node's agent does
     within seconds. Raises ResumeError where it has just gone."""
-    path = path_here(job.start_checkpoint) if job.start_checkpoint else None
+    path = get_local_path(job.start_checkpoint) if job.start_checkpoint else None
     if path is not None:
         folder.hold(path, job.id)
 
 
-def look_after(node: Node) -> None:
+def reconcile(node: Node) -> None:
     """Of what lies on this node: hold what waiting and running jobs start from, let go of the rest, and see what has
     gone. By the node's agent, now and then."""
     mark_gone(Checkpoint.objects.filter(attempt__node=node))

@@ -35,12 +35,12 @@ SOURCE = re.compile(r"run|rank\d{1,6}|device:[\w.:-]{1,80}")
 NUL = b"\\u0000"
 
 
-class Overtaken(Exception):
+class StaleOffset(Exception):
     """Another reader has moved an offset meanwhile."""
 
 
 @dataclass
-class Piece:
+class SpoolChunk:
     """New whole lines of one spool file, and what they say."""
 
     file: str
@@ -51,7 +51,7 @@ class Piece:
 
 
 @dataclass
-class News:
+class SpoolUpdate:
     """What the lines of all files change outside the series."""
 
     missing: dict[str, dict[str, list[str]]] = field(default_factory=dict)
@@ -69,34 +69,34 @@ class News:
     outputs: list[RunOutput] = field(default_factory=list)
 
 
-def ingest(attempt: Attempt, part: AttemptNode | None = None) -> int:
+def ingest(attempt: Attempt, attempt_node: AttemptNode | None = None) -> int:
     """Bring in what the attempt's spool holds by now, at most READ_BYTES of each file; returns the bytes read.
     `attempt` is brought up to date in place; its job and run are not. `part`: of several nodes, this one's spool."""
-    is_first = part is None or part.node_id == attempt.node_id
-    directory = AttemptDirectory(part.directory if part else attempt.directory)
+    is_first = attempt_node is None or attempt_node.node_id == attempt.node_id
+    directory = AttemptDirectory(attempt_node.directory if attempt_node else attempt.directory)
     offsets = {row.file: row for row in SpoolOffset.objects.filter(attempt=attempt)}
-    news, pieces = News(), []
+    news, pieces = SpoolUpdate(), []
     for path in sorted(directory.spool.glob("*.jsonl")):
         # Rank files differ by their number; every node has a supervisor's and a device file.
         is_shared_name = not is_first and not path.name.startswith("rank")
-        name = f"{part.node_id}-{path.name}" if part and is_shared_name else path.name
+        name = f"{attempt_node.node_id}-{path.name}" if attempt_node and is_shared_name else path.name
         start = offsets[name].offset_bytes if name in offsets else 0
         content = read_whole_lines(path, start)
         if content:
-            pieces.append(_understand(name, start, content, news))
+            pieces.append(_parse_chunk(name, start, content, news))
     if not pieces:
         return 0
     # The row of the attempt is written by the node of rank 0 alone.
-    changes = _of_attempt(attempt, directory, news) if is_first else {}
+    changes = _attempt_changes(attempt, directory, news) if is_first else {}
     try:
         with transaction.atomic():
             for piece in pieces:
-                _store(attempt, piece, offsets.get(piece.file), news)
-            _apply(attempt, news, changes)
-            traces.heard(attempt, part.node if part else attempt.node, news.traces)
+                _store_chunk(attempt, piece, offsets.get(piece.file), news)
+            _apply_update(attempt, news, changes)
+            traces.record_files(attempt, attempt_node.node if attempt_node else attempt.node, news.traces)
             if is_first and news.checkpoints:
                 checkpoints.record(attempt, directory, news.checkpoints)
-    except (Overtaken, IntegrityError):
+    except (StaleOffset, IntegrityError):
         return 0
     for name, value in changes.items():
         setattr(attempt, name, value)
@@ -116,8 +116,8 @@ def read_whole_lines(path: Path, start: int) -> bytes:
     return content if not whole and len(content) == READ_BYTES else whole
 
 
-def _understand(name: str, start: int, content: bytes, news: News) -> Piece:
-    piece = Piece(name, start, start + len(content))
+def _parse_chunk(name: str, start: int, content: bytes, news: SpoolUpdate) -> SpoolChunk:
+    piece = SpoolChunk(name, start, start + len(content))
     for text in content.split(b"\n"):
         if not text:
             continue
@@ -125,18 +125,18 @@ def _understand(name: str, start: int, content: bytes, news: News) -> Piece:
             if NUL in text:
                 raise ValueError("a NUL character")  # PostgreSQL stores none
             line = decode(text)
-            points = _points(line)
+            points = _parse_points(line)
         except ValueError as error:
             piece.bad.append(str(error))
             continue
         piece.points += points
         if line.missing:
             news.missing[line.source] = {metric: list(why) for metric, why in line.missing.items()}
-        NEWS_OF[line.k](line, news)
+        LINE_HANDLERS[line.k](line, news)
     return piece
 
 
-def _points(line: Line) -> list[series.Point]:
+def _parse_points(line: Line) -> list[series.Point]:
     """Raises ValueError for what no column could hold: such a line must not stop those behind it."""
     if line.k == "step" and line.step is None:
         raise ValueError("a step line without its step")
@@ -152,7 +152,7 @@ def _points(line: Line) -> list[series.Point]:
     if line.k in ("timeline", "trace") and (line.step is None or not line.source.startswith("rank")):
         raise ValueError(f"a {line.k} line without its step or rank")
     if line.k == "timeline":
-        timelines.refuse_bad(line.timeline)
+        timelines.validate(line.timeline)
     if line.k == "checkpoint":
         values.pop("validation_loss", None)  # which its own line has brought
     elif line.k not in ("step", "validation", "device"):
@@ -160,19 +160,19 @@ def _points(line: Line) -> list[series.Point]:
     return [series.Point(name, line.source, line.step, line.at, value) for name, value in values.items()]
 
 
-def _step_news(line: Line, news: News) -> None:
+def _add_step(line: Line, news: SpoolUpdate) -> None:
     news.step = max(news.step or 0, line.step or 0)  # a rank may tell of a step one step late
     if news.first_step_at is None:
         news.first_step_at = line.at
     news.last_step_at = max(news.last_step_at, line.at)
 
 
-def _phase_news(line: Line, news: News) -> None:
+def _add_phase(line: Line, news: SpoolUpdate) -> None:
     if line.seconds is not None:
         news.phases[line.text] = line.seconds
 
 
-def _checkpoint_news(line: Line, news: News) -> None:
+def _add_checkpoint(line: Line, news: SpoolUpdate) -> None:
     if line.step is None:
         return
     loss = number(line.metrics.get("validation_loss", math.nan))
@@ -185,51 +185,51 @@ def _checkpoint_news(line: Line, news: News) -> None:
     )
 
 
-def _note_news(line: Line, news: News) -> None:
+def _add_note(line: Line, news: SpoolUpdate) -> None:
     news.events.append(Event(actor=line.source, kind=f"note.{line.level}", text=line.text[:TEXT_LIMIT]))
 
 
-def _result_news(line: Line, news: News) -> None:
+def _add_result(line: Line, news: SpoolUpdate) -> None:
     news.ending = line.text[:TEXT_LIMIT]
 
 
-def _output_news(line: Line, news: News) -> None:
-    news.outputs += outputs.read(line)
+def _add_outputs(line: Line, news: SpoolUpdate) -> None:
+    news.outputs += outputs.parse_line(line)
 
 
-def _no_news(line: Line, news: News) -> None:
+def _ignore(line: Line, news: SpoolUpdate) -> None:
     del line, news
 
 
-def _timeline_news(line: Line, news: News) -> None:
-    news.timelines.append(timelines.row_of(line))
+def _add_timeline(line: Line, news: SpoolUpdate) -> None:
+    news.timelines.append(timelines.build_row(line))
 
 
-def _trace_news(line: Line, news: News) -> None:
+def _add_trace(line: Line, news: SpoolUpdate) -> None:
     news.traces.append(line)
 
 
-def _device_news(line: Line, news: News) -> None:
+def _add_utilisation(line: Line, news: SpoolUpdate) -> None:
     pct = number(line.metrics.get(utilisation.METRIC, math.nan))
     if math.isfinite(pct):
         news.readings.setdefault(line.source.removeprefix("device:"), []).append((line.at, pct))
 
 
-NEWS_OF: dict[str, Callable[[Line, News], None]] = {
-    "step": _step_news,
-    "validation": _no_news,
-    "device": _device_news,
-    "phase": _phase_news,
-    "checkpoint": _checkpoint_news,
-    "note": _note_news,
-    "result": _result_news,
-    "timeline": _timeline_news,
-    "trace": _trace_news,
-    "output": _output_news,
+LINE_HANDLERS: dict[str, Callable[[Line, SpoolUpdate], None]] = {
+    "step": _add_step,
+    "validation": _ignore,
+    "device": _add_utilisation,
+    "phase": _add_phase,
+    "checkpoint": _add_checkpoint,
+    "note": _add_note,
+    "result": _add_result,
+    "timeline": _add_timeline,
+    "trace": _add_trace,
+    "output": _add_outputs,
 }
 
 
-def _store(attempt: Attempt, piece: Piece, row: SpoolOffset | None, news: News) -> None:
+def _store_chunk(attempt: Attempt, piece: SpoolChunk, row: SpoolOffset | None, news: SpoolUpdate) -> None:
     """One file's points, with the offset that says they are here."""
     if row is None:
         row = SpoolOffset.objects.create(attempt=attempt, file=piece.file)
@@ -239,7 +239,7 @@ def _store(attempt: Attempt, piece: Piece, row: SpoolOffset | None, news: News) 
         num_bad_lines=F("num_bad_lines") + len(piece.bad),
     )
     if not moved:
-        raise Overtaken
+        raise StaleOffset
     if piece.points:
         series.append(attempt.job.run.id, attempt.number, piece.file, row.num_batches, piece.points)
     if piece.bad and not row.num_bad_lines:
@@ -247,7 +247,7 @@ def _store(attempt: Attempt, piece: Piece, row: SpoolOffset | None, news: News) 
         news.events.append(Event(actor="ingest", kind="note.warning", text=text[:TEXT_LIMIT]))
 
 
-def _of_attempt(attempt: Attempt, directory: AttemptDirectory, news: News) -> dict[str, Any]:
+def _attempt_changes(attempt: Attempt, directory: AttemptDirectory, news: SpoolUpdate) -> dict[str, Any]:
     """The attempt's columns that the news change."""
     changes: dict[str, Any] = {}
     if news.phases:
@@ -262,7 +262,7 @@ def _of_attempt(attempt: Attempt, directory: AttemptDirectory, news: News) -> di
     return changes
 
 
-def _apply(attempt: Attempt, news: News, changes: dict[str, Any]) -> None:
+def _apply_update(attempt: Attempt, news: SpoolUpdate, changes: dict[str, Any]) -> None:
     """Attempt before job before run, as everywhere: PostgreSQL never sees two of us wait for each other."""
     if changes:
         Attempt.objects.filter(id=attempt.id).update(**changes)
@@ -273,17 +273,17 @@ def _apply(attempt: Attempt, news: News, changes: dict[str, Any]) -> None:
         run.missing = run.missing | news.missing
         run.save(update_fields=["missing"])
     if news.outputs:
-        outputs.keep(attempt, news.outputs)
+        outputs.store(attempt, news.outputs)
     if news.readings:
         utilisation.count(attempt, news.readings)
     if news.timelines:
-        timelines.keep(attempt, news.timelines)
+        timelines.store(attempt, news.timelines)
     for event in news.events:
         event.job_id, event.attempt_number = attempt.job_id, attempt.number
     Event.objects.bulk_create(news.events)
 
 
-def _apply_step(attempt: Attempt, step: int, news: News) -> None:
+def _apply_step(attempt: Attempt, step: int, news: SpoolUpdate) -> None:
     rows = Job.objects.filter(id=attempt.job_id, attempt_number=attempt.number)
     rows.update(step=step, stepped_at=datetime.fromtimestamp(news.last_step_at, UTC))
     job = rows.only("state", "started_at").first()

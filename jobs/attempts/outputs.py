@@ -9,7 +9,7 @@ TEXT_LIMIT = 2000  # characters of a prompt, a reference or an output
 EXAMPLES_LIMIT = 100  # of one step
 
 
-def read(line: Line) -> list[RunOutput]:
+def parse_line(line: Line) -> list[RunOutput]:
     """The row that a line says; none if it does not say of which step and example."""
     if line.step is None or line.number is None or not 0 <= line.number < EXAMPLES_LIMIT:
         return []
@@ -17,7 +17,7 @@ def read(line: Line) -> list[RunOutput]:
     return [RunOutput(step=line.step, number=line.number, **told)]
 
 
-def keep(attempt: Attempt, outputs: list[RunOutput]) -> None:
+def store(attempt: Attempt, outputs: list[RunOutput]) -> None:
     """What a later attempt says of a step supersedes what an earlier one had said."""
     run_id = Run.objects.values_list("id", flat=True).get(job_id=attempt.job_id)
     newest = {(one.step, one.number): one for one in outputs}

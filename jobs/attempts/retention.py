@@ -24,11 +24,11 @@ from jobs.models import Attempt, AttemptNode
 from jobs.nodes.inventory import node_id
 from jobs.states.jobs import ATTEMPT_LIVE
 
-KEEP = 3  # newest attempts of each job
+KEEP_ATTEMPTS = 3  # newest attempts of each job
 
 
 @dataclass(frozen=True)
-class Tidied:
+class CleanupResult:
     """`removed` by attempt (job/number, of shared checkpoints with that word) -> bytes that its files took."""
 
     removed: dict[str, int]
@@ -40,7 +40,7 @@ class Tidied:
 
 
 @dataclass(frozen=True)
-class Folder:
+class AttemptFolder:
     """What one attempt has left in one place."""
 
     attempt: Attempt
@@ -53,38 +53,40 @@ class Folder:
         return f"{self.attempt} (shared checkpoints)" if self.is_shared else str(self.attempt)
 
 
-def tidy(node_dir: Path, keep: int = KEEP, dry_run: bool = False) -> Tidied:
+def clean_up(node_dir: Path, keep: int = KEEP_ATTEMPTS, dry_run: bool = False) -> CleanupResult:
     """Delete the folders of attempts that have ended, but for the newest `keep` of each job and the one that holds its
     newest checkpoint. Rows, series and events stay. Folders that no row names are left alone."""
-    places = [(node_dir / "tidied", list(_here(node_dir)))]
+    places = [(node_dir / "tidied", list(_list_local(node_dir)))]
     if settings.CHECKPOINT_ROOT:
-        places.append((Path(settings.CHECKPOINT_ROOT) / ".tidied", list(_shared())))
+        places.append((Path(settings.CHECKPOINT_ROOT) / ".tidied", list(_list_shared())))
     removed: dict[str, int] = {}
     for aside, folders in places:
         shutil.rmtree(aside, ignore_errors=True)  # what an interrupted call left
-        for folder in _superfluous(folders, keep):
+        for folder in _select_removable(folders, keep):
             size = _size_bytes(folder.path)
             if dry_run or _remove(folder.path, aside):
                 removed[str(folder)] = size
-    return Tidied(removed, sum(len(folders) for _, folders in places) - len(removed))
+    return CleanupResult(removed, sum(len(folders) for _, folders in places) - len(removed))
 
 
-def _here(node_dir: Path) -> Iterator[Folder]:
+def _list_local(node_dir: Path) -> Iterator[AttemptFolder]:
     """Of all attempts that had ranks on this node, and of which there is something left."""
     node, home = node_id(node_dir), (node_dir / "attempts").resolve()
     alone = Attempt.objects.filter(node_id=node, num_nodes=1).exclude(directory="").select_related("job__run")
-    parts = AttemptNode.objects.filter(node_id=node).exclude(directory="").select_related("attempt__job__run")
+    gang_nodes = (
+        AttemptNode.objects.filter(node_id=node).exclude(directory="").select_related("attempt__job__run")
+    )
     rows = [(attempt, attempt.directory) for attempt in alone]
-    rows += [(part.attempt, part.directory) for part in parts]
+    rows += [(attempt_node.attempt, attempt_node.directory) for attempt_node in gang_nodes]
     for attempt, directory in rows:
         path = Path(directory).resolve()
         if path.parent == home and path.is_dir():
             newest = AttemptDirectory(path).newest_checkpoint()
             needed = _is_needed(attempt, path / "checkpoints")
-            yield Folder(attempt, path, newest.name if newest else "", is_needed=needed)
+            yield AttemptFolder(attempt, path, newest.name if newest else "", is_needed=needed)
 
 
-def _shared() -> Iterator[Folder]:
+def _list_shared() -> Iterator[AttemptFolder]:
     names = {path.name for path in Path(settings.CHECKPOINT_ROOT).glob("*") if path.is_dir()}
     jobs = {name.rpartition("-")[0] for name in names}
     for attempt in Attempt.objects.filter(job__in=jobs).select_related("job__run"):
@@ -92,7 +94,9 @@ def _shared() -> Iterator[Folder]:
         if path is not None and path.name in names:
             newest = newest_in(path)
             needed = _is_needed(attempt, path)
-            yield Folder(attempt, path, newest.name if newest else "", is_shared=True, is_needed=needed)
+            yield AttemptFolder(
+                attempt, path, newest.name if newest else "", is_shared=True, is_needed=needed
+            )
 
 
 def _is_needed(attempt: Attempt, folder: Path) -> bool:
@@ -103,11 +107,11 @@ def _is_needed(attempt: Attempt, folder: Path) -> bool:
     return best is not None and best.attempt_id == attempt.id
 
 
-def _superfluous(folders: Iterable[Folder], keep: int) -> list[Folder]:
-    of_job: dict[str, list[Folder]] = defaultdict(list)
+def _select_removable(folders: Iterable[AttemptFolder], keep: int) -> list[AttemptFolder]:
+    of_job: dict[str, list[AttemptFolder]] = defaultdict(list)
     for folder in folders:
         of_job[folder.attempt.job_id].append(folder)
-    found: list[Folder] = []
+    found: list[AttemptFolder] = []
     for group in of_job.values():
         group.sort(key=lambda folder: folder.attempt.number)
         # By what lies on the disk: that is what the next attempt will look at.

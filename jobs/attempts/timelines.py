@@ -16,14 +16,14 @@ LARGEST_US = 10**12
 
 
 @dataclass(frozen=True, order=True)
-class Place:
+class RecordedStep:
     """One recorded step of a run."""
 
     attempt: int
     step: int
 
 
-def refuse_bad(timeline: Timeline | None) -> None:
+def validate(timeline: Timeline | None) -> None:
     """Raises ValueError for what no column could hold or no page could draw."""
     if timeline is None or len(timeline.events) > TIMELINE_EVENTS:
         raise ValueError("a timeline without events, or with too many")
@@ -33,7 +33,7 @@ def refuse_bad(timeline: Timeline | None) -> None:
             raise ValueError(f"no event of a timeline: {event.kind[:20]!r}")
 
 
-def row_of(line: Line) -> StepTimeline:
+def build_row(line: Line) -> StepTimeline:
     """As it will be kept, but for its run and attempt."""
     timeline = line.timeline
     assert timeline is not None
@@ -50,19 +50,19 @@ def row_of(line: Line) -> StepTimeline:
     )
 
 
-def keep(attempt: Attempt, rows: list[StepTimeline]) -> None:
+def store(attempt: Attempt, rows: list[StepTimeline]) -> None:
     run_id = Run.objects.filter(job_id=attempt.job_id).values_list("id", flat=True).get()
     for row in rows:
         row.run_id, row.attempt_number = run_id, attempt.number
     StepTimeline.objects.bulk_create(rows, ignore_conflicts=True)
 
 
-def places(run: Run) -> list[Place]:
+def list_steps(run: Run) -> list[RecordedStep]:
     """All recorded steps, in order."""
     found = StepTimeline.objects.filter(run=run).order_by().values_list("attempt_number", "step").distinct()
-    return sorted(Place(*one) for one in found)
+    return sorted(RecordedStep(*one) for one in found)
 
 
-def of(run: Run, place: Place) -> list[StepTimeline]:
+def list_ranks(run: Run, place: RecordedStep) -> list[StepTimeline]:
     """Its ranks: data rank by data rank, stage by stage."""
     return list(StepTimeline.objects.filter(run=run, attempt_number=place.attempt, step=place.step))

@@ -11,17 +11,17 @@ from django.utils import timezone
 
 from engine.directory import TRACE_BYTES, TRACE_STEPS, AttemptDirectory, TraceRequest
 from engine.telemetry.wire import Line
-from jobs.models import Attempt, AttemptNode, Event, Job, Node, Trace, TraceFile, TracePiece
+from jobs.models import Attempt, AttemptNode, Event, Job, Node, Trace, TraceChunk, TraceFile
 from jobs.states.jobs import ATTEMPT_LIVE, JobState, StateError
 
-PIECE_BYTES = 512 * 1024
-KEPT = 24  # newest files of a job: at most 0.75 GiB, and mostly some MiB
+CHUNK_BYTES = 512 * 1024
+KEEP_FILES = 24  # newest files of a job: at most 0.75 GiB, and mostly some MiB
 NAME_LIMIT = 100
-TRACED = (JobState.STARTING, JobState.RUNNING)
+TRACEABLE = (JobState.STARTING, JobState.RUNNING)
 
 
 @transaction.atomic
-def ask(job: Job, *, num_steps: int, ranks: Iterable[int], actor: str) -> Trace:
+def request_trace(job: Job, *, num_steps: int, ranks: Iterable[int], actor: str) -> Trace:
     """Profile the next steps of the job's attempt by these ranks. Raises StateError with the sentence that a page
     shows: nothing runs, one wish is still open, or there are no such ranks or steps."""
     current = Job.objects.select_for_update().get(id=job.id)
@@ -29,7 +29,7 @@ def ask(job: Job, *, num_steps: int, ranks: Iterable[int], actor: str) -> Trace:
     attempt = Attempt.objects.filter(
         job=current, number=current.attempt_number, state__in=ATTEMPT_LIVE
     ).first()
-    if current.state not in TRACED or attempt is None:
+    if current.state not in TRACEABLE or attempt is None:
         raise StateError(f"Job {job.id} is {current.state}; only steps of a running job can be traced.")
     if not 1 <= num_steps <= TRACE_STEPS:
         raise StateError(f"Between 1 and {TRACE_STEPS} steps can be traced at once, not {num_steps}.")
@@ -57,18 +57,18 @@ def ask(job: Job, *, num_steps: int, ranks: Iterable[int], actor: str) -> Trace:
     return made
 
 
-def pass_on(live: dict[int, AttemptDirectory]) -> None:
+def write_requests(live: dict[int, AttemptDirectory]) -> None:
     """What an agent does for its live attempts, by id: the open wish lies in the attempt's directory. One query."""
     if not live:
         return
     for trace in Trace.objects.filter(attempt__in=live, ended_at=None):
         directory = live[trace.attempt_id]
         request = TraceRequest(trace.number, trace.num_steps, tuple(trace.ranks))
-        if _number_in(directory) < trace.number:
+        if _requested_number(directory) < trace.number:
             directory.ask_for_trace(request)
 
 
-def heard(attempt: Attempt, node: Node, lines: Iterable[Line]) -> None:
+def record_files(attempt: Attempt, node: Node, lines: Iterable[Line]) -> None:
     """Ranks have written their files, or could not. In the transaction that reads their lines."""
     for line in lines:
         trace = Trace.objects.filter(attempt=attempt, number=line.number or 0).first()
@@ -84,34 +84,34 @@ def heard(attempt: Attempt, node: Node, lines: Iterable[Line]) -> None:
                 "reason": "" if line.text else "The rank could not write it; the events say why.",
             },
         )
-        _end_if_answered(trace)
+        _end_if_complete(trace)
 
 
-def bring(node: Node) -> int:
+def upload(node: Node) -> int:
     """What an agent does with files of its node: their bytes into the database. Returns how many were brought."""
     waiting = TraceFile.objects.filter(node=node, size_bytes=None, reason="").select_related("trace__attempt")
-    return sum(_bring(file) for file in waiting)
+    return sum(_upload(file) for file in waiting)
 
 
-def files_of(job: Job) -> list[TraceFile]:
+def list_files(job: Job) -> list[TraceFile]:
     """Newest first."""
     rows = TraceFile.objects.filter(trace__attempt__job=job).select_related("trace__attempt")
     return list(rows.order_by("-trace__id", "rank"))
 
 
-def open_of(job: Job) -> Trace | None:
+def get_open_trace(job: Job) -> Trace | None:
     """The wish that is under way."""
     live = Trace.objects.filter(attempt__job=job, ended_at=None, attempt__state__in=ATTEMPT_LIVE)
     return live.select_related("attempt").first()
 
 
-def content_of(file: TraceFile) -> Iterator[bytes]:
+def read_content(file: TraceFile) -> Iterator[bytes]:
     """Its bytes, piece by piece: never whole in memory."""
-    for number in TracePiece.objects.filter(file=file).values_list("id", flat=True):
-        yield bytes(TracePiece.objects.values_list("content", flat=True).get(id=number))
+    for number in TraceChunk.objects.filter(file=file).values_list("id", flat=True):
+        yield bytes(TraceChunk.objects.values_list("content", flat=True).get(id=number))
 
 
-def _bring(file: TraceFile) -> bool:
+def _upload(file: TraceFile) -> bool:
     path = _folder(file) / Path(file.name).name
     try:
         size = path.stat().st_size
@@ -122,15 +122,15 @@ def _bring(file: TraceFile) -> bool:
         reason = f"Its file could not be read: {error.strerror or error}."[:200]
         TraceFile.objects.filter(id=file.id).update(reason=reason)
         return False
-    starts = range(0, len(content), PIECE_BYTES)
+    starts = range(0, len(content), CHUNK_BYTES)
     pieces = [
-        TracePiece(file=file, seq=seq, content=content[at : at + PIECE_BYTES])
+        TraceChunk(file=file, seq=seq, content=content[at : at + CHUNK_BYTES])
         for seq, at in enumerate(starts)
     ]
     with transaction.atomic():
         if not TraceFile.objects.filter(id=file.id, size_bytes=None).update(size_bytes=len(content)):
             return False
-        TracePiece.objects.bulk_create(pieces)
+        TraceChunk.objects.bulk_create(pieces)
         attempt = file.trace.attempt
         text = f"Rank {file.rank}'s trace from step {file.first_step} on can be downloaded."
         Event.objects.create(
@@ -146,16 +146,18 @@ def _bring(file: TraceFile) -> bool:
 def _folder(file: TraceFile) -> Path:
     """trace/ of the attempt's directory on the file's node."""
     attempt = file.trace.attempt
-    part = AttemptNode.objects.filter(attempt=attempt, node_id=file.node_id).first()
-    return AttemptDirectory(part.directory if part and part.directory else attempt.directory).trace
+    attempt_node = AttemptNode.objects.filter(attempt=attempt, node_id=file.node_id).first()
+    return AttemptDirectory(
+        attempt_node.directory if attempt_node and attempt_node.directory else attempt.directory
+    ).trace
 
 
-def _number_in(directory: AttemptDirectory) -> int:
+def _requested_number(directory: AttemptDirectory) -> int:
     found = directory.read_trace_request()
     return found.number if found else 0
 
 
-def _end_if_answered(trace: Trace) -> None:
+def _end_if_complete(trace: Trace) -> None:
     answered = set(TraceFile.objects.filter(trace=trace).values_list("rank", flat=True))
     if answered >= set(trace.ranks):
         Trace.objects.filter(id=trace.id, ended_at=None).update(ended_at=timezone.now())
@@ -169,6 +171,8 @@ def _close_stale(job: Job) -> None:
 
 def _drop_old(job: Job) -> None:
     kept = (
-        TraceFile.objects.filter(trace__attempt__job=job).order_by("-id").values_list("id", flat=True)[:KEPT]
+        TraceFile.objects.filter(trace__attempt__job=job)
+        .order_by("-id")
+        .values_list("id", flat=True)[:KEEP_FILES]
     )
     TraceFile.objects.filter(trace__attempt__job=job).exclude(Q(id__in=list(kept))).delete()

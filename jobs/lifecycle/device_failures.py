@@ -12,9 +12,9 @@ from jobs.lifecycle.node_transitions import move_device
 from jobs.models import Attempt, Lease
 from jobs.states.nodes import DeviceHealth
 
-FAULTS_IN_A_ROW = 2
-LEASES_LOOKED_AT = 100
-FREE_AFTER_S = 60.0  # how long after an attempt's end its processes may still hold a device
+CONSECUTIVE_FAULTS = 2
+LEASE_HISTORY = 100
+RELEASE_LIMIT_S = 60.0  # how long after an attempt's end its processes may still hold a device
 # What a rank says when it is the device that failed. Running out of memory is the job's own doing.
 _HELD = re.compile(r"device (\S+) is still held")
 _FAULT = re.compile(
@@ -25,29 +25,29 @@ _FAULT = re.compile(
 _RANK = re.compile(r"\brank (\d+)\b")
 
 
-def blame(attempt: Attempt, reason: str, actor: str) -> list[str]:
+def record_failure(attempt: Attempt, reason: str, actor: str) -> list[str]:
     """Note on the lease of the device that a failure points at; one that has failed twice in a row, or has been held
     by an earlier attempt for a minute, becomes suspect. Returns the devices that are suspect now."""
-    lease = _blamed(attempt, reason)
+    lease = _find_lease(attempt, reason)
     if lease is None:
         return []
     Lease.objects.filter(id=lease.id).update(is_faulty=True)
-    newest = Lease.objects.filter(device=lease.device_id).order_by("-id")[:LEASES_LOOKED_AT]
+    newest = Lease.objects.filter(device=lease.device_id).order_by("-id")[:LEASE_HISTORY]
     in_a_row = list(takewhile(lambda row: row.is_faulty, newest))
     if _HELD.search(reason):
         # Its holder may be on the point of being stopped: a minute is given before it counts as unkillable.
-        if timezone.now() - in_a_row[-1].began_at < timedelta(seconds=FREE_AFTER_S):
+        if timezone.now() - in_a_row[-1].began_at < timedelta(seconds=RELEASE_LIMIT_S):
             return []
         said = f"unkillable: {reason}"
-    elif len(in_a_row) < FAULTS_IN_A_ROW:
+    elif len(in_a_row) < CONSECUTIVE_FAULTS:
         return []
     else:
-        said = f"{FAULTS_IN_A_ROW} attempts in a row failed on it, the last with: {reason}"
-    moved = suspect(lease.device_id, actor, said)
+        said = f"{CONSECUTIVE_FAULTS} attempts in a row failed on it, the last with: {reason}"
+    moved = mark_suspect(lease.device_id, actor, said)
     return [lease.device_id] if moved else []
 
 
-def _blamed(attempt: Attempt, reason: str) -> Lease | None:
+def _find_lease(attempt: Attempt, reason: str) -> Lease | None:
     held, rank = _HELD.search(reason), _RANK.search(reason)
     if held:
         return attempt.leases.filter(device=held[1]).first()
@@ -56,7 +56,7 @@ def _blamed(attempt: Attempt, reason: str) -> Lease | None:
     return None
 
 
-def suspect(device_id: str, actor: str, reason: str) -> bool:
+def mark_suspect(device_id: str, actor: str, reason: str) -> bool:
     """A device that a person has called failed stays that."""
     ok = (DeviceHealth.OK,)
     return move_device(device_id, DeviceHealth.SUSPECT, actor=actor, reason=reason, only_from=ok)

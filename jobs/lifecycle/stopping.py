@@ -8,26 +8,26 @@ from jobs.lifecycle.transitions import move_attempt, move_job
 from jobs.models import Attempt, Event, Job
 from jobs.states.jobs import ATTEMPT_LIVE, AttemptState, Cause, JobState
 
-AT_REST = (JobState.QUEUED, JobState.PAUSED)  # nothing of it runs
+INACTIVE = (JobState.QUEUED, JobState.PAUSED)  # nothing of it runs
 
 
 def stop(job: Job, to: JobState, actor: str, reason: str) -> bool:
     """At once while nothing runs yet, else asked to stop at a step border, after which it is `to`. One conditional
     try from the state just read; False: it has changed meanwhile."""
-    if job.state in AT_REST:
+    if job.state in INACTIVE:
         number = job.attempt_number or None
         return move_job(job.id, to, actor=actor, reason=reason, attempt=number, only_from=(job.state,))
     if job.state == JobState.SCHEDULED and _withdraw(job, to, actor, reason):
         return True
     if job.state == JobState.STOPPING:
-        return rewish(job, to, actor, reason)
+        return set_target_state(job, to, actor, reason)
     return move_job(
         job.id, JobState.STOPPING, actor=actor, reason=reason, attempt=job.attempt_number, wanted_state=to
     )
 
 
 @transaction.atomic
-def rewish(job: Job, to: str, actor: str, reason: str) -> bool:
+def set_target_state(job: Job, to: str, actor: str, reason: str) -> bool:
     """It stops already, but shall then be something else: `to`, or '' to wait again."""
     stopping = Job.objects.filter(id=job.id, state=JobState.STOPPING, wanted_state=job.wanted_state)
     if to == job.wanted_state or not stopping.update(wanted_state=to):

@@ -8,10 +8,10 @@ from jobs.models.cluster import Node
 from jobs.models.work import Attempt
 
 
-class BroughtLog(models.Model):
+class UploadedLog(models.Model):
     """The last lines of one rank, asked for by whoever looks at them and brought by the agent of the rank's node."""
 
-    attempt = models.ForeignKey(Attempt, on_delete=models.CASCADE, related_name="brought_logs")
+    attempt = models.ForeignKey(Attempt, on_delete=models.CASCADE, related_name="uploaded_logs")
     rank = models.PositiveIntegerField()
     node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="+")
     wanted_until = models.DateTimeField()
@@ -25,7 +25,7 @@ class BroughtLog(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["attempt", "rank"], name="one_brought_log_per_attempt_and_rank")
+            models.UniqueConstraint(fields=["attempt", "rank"], name="one_uploaded_log_per_attempt_and_rank")
         ]
         indexes = [models.Index(fields=["node", "wanted_until"])]
 

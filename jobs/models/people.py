@@ -51,7 +51,7 @@ class ApiToken(models.Model):
         return f"{self.prefix}... ({self.name})"
 
 
-class LastView(models.Model):
+class LastQuery(models.Model):
     """How a person left a page: its query, to which the page comes back."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
@@ -59,7 +59,7 @@ class LastView(models.Model):
     query = models.TextField(blank=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["user", "page"], name="one_last_view_per_page")]
+        constraints = [models.UniqueConstraint(fields=["user", "page"], name="one_last_query_per_page")]
 
 
 class LoginLink(models.Model):

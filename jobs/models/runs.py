@@ -71,7 +71,7 @@ class Run(models.Model):
     state = models.CharField(max_length=10, blank=True)  # one of jobs.tracking.external_runs.TRACKED_STATES
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
-    heard_at = models.DateTimeField(null=True)  # newest word of its writer
+    last_seen_at = models.DateTimeField(null=True)  # newest word of its writer
     # Readings that cannot be had: {source: {metric: [status, reason]}}
     missing = models.JSONField(default=dict)
 

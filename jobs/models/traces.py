@@ -70,10 +70,10 @@ class TraceFile(models.Model):
         return self.first_step + self.trace.num_steps - 1
 
 
-class TracePiece(models.Model):
+class TraceChunk(models.Model):
     """A part of a file. In the database, since a node's disk is not the web server's, and is tidied up."""
 
-    file = models.ForeignKey(TraceFile, on_delete=models.CASCADE, related_name="pieces")
+    file = models.ForeignKey(TraceFile, on_delete=models.CASCADE, related_name="chunks")
     seq = models.PositiveIntegerField()
     content = models.BinaryField()
 

@@ -11,7 +11,7 @@ from jobs.models.cluster import Device, Node, Pool
 from jobs.models.people import Team
 from jobs.models.sweeps import Sweep
 from jobs.models.templates import Template
-from jobs.states.jobs import AttemptState, Cause, JobState, MemberState
+from jobs.states.jobs import AttemptNodeState, AttemptState, Cause, JobState
 
 
 class Priority(models.IntegerChoices):
@@ -136,15 +136,17 @@ class Attempt(models.Model):
 class AttemptNode(models.Model):
     """One node of a multi-node attempt. Written only by jobs.lifecycle and jobs.scheduler.gangs."""
 
-    attempt = models.ForeignKey(Attempt, on_delete=models.CASCADE, related_name="members")
-    node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="memberships")
+    attempt = models.ForeignKey(Attempt, on_delete=models.CASCADE, related_name="attempt_nodes")
+    node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="attempt_nodes")
     state = models.CharField(
-        max_length=10, choices=MemberState.choices, default=MemberState.ASSIGNED, db_index=True
+        max_length=10, choices=AttemptNodeState.choices, default=AttemptNodeState.ASSIGNED, db_index=True
     )
     reason = models.TextField(blank=True)
     cause = models.CharField(max_length=20, choices=Cause.choices, blank=True)  # '' while it lives
     stderr_tail = models.TextField(blank=True)
-    is_witness = models.BooleanField(default=False)  # failed only because ranks on another node had gone
+    is_secondary_failure = models.BooleanField(
+        default=False
+    )  # failed only because ranks on another node had gone
     directory = models.CharField(max_length=500, blank=True)  # on its node
     address = models.CharField(max_length=100, blank=True)  # where the other nodes reach it
     port = models.PositiveIntegerField(default=0)  # of the node of rank 0: where the ranks meet
@@ -154,7 +156,7 @@ class AttemptNode(models.Model):
     class Meta:
         ordering = ["id"]
         constraints = [
-            models.UniqueConstraint(fields=["attempt", "node"], name="one_part_per_attempt_and_node")
+            models.UniqueConstraint(fields=["attempt", "node"], name="one_row_per_attempt_and_node")
         ]
 
     def __str__(self) -> str:

@@ -18,7 +18,7 @@ from jobs.states.nodes import AdminState, DeviceHealth, DrainPolicy, Health
 SCHEDULER = "scheduler"
 
 
-def find(name_or_id: str) -> Node:
+def get_node(name_or_id: str) -> Node:
     """Raises StateError with what there is."""
     found = list(Node.objects.filter(id=name_or_id)) or list(Node.objects.filter(name=name_or_id))
     if len(found) == 1:
@@ -47,7 +47,7 @@ def drain(node: Node, actor: str, reason: str, policy: str, until: datetime | No
         raise StateError("A drain by deadline needs a time, and no other drain has one.")
     moved = _move(node, AdminState.DRAINING, actor, reason, until=until, policy=policy)
     if policy == DrainPolicy.CHECKPOINT:
-        _ask_back(moved, actor)
+        _request_yields(moved, actor)
     return moved
 
 
@@ -60,7 +60,7 @@ def retire(node: Node, actor: str, reason: str) -> Node:
     return _move(node, AdminState.RETIRED, actor, reason)
 
 
-def mark(device: Device, health: str, actor: str, reason: str) -> Device:
+def set_device_health(device: Device, health: str, actor: str, reason: str) -> Device:
     """Call a device suspect or failed: no new work, what runs on it goes on; or ok again. Raises StateError when it is
     called so already."""
     if not move_device(device.id, health, actor=actor, reason=reason):
@@ -81,12 +81,12 @@ def readmit(node: Node, actor: str, reason: str = "") -> Node:
     return Node.objects.get(id=node.id)
 
 
-def allocation(free: int, held: int) -> str:
+def get_allocation(free: int, held: int) -> str:
     """idle, mixed or full, of a node's devices."""
     return "idle" if not held else "full" if not free else "mixed"
 
 
-def settle() -> None:
+def reconcile() -> None:
     """Drains that are done or past their deadline, cordons that are over."""
     held = Lease.objects.filter(device__node=OuterRef("pk"), is_active=True)
     for node in Node.objects.filter(~Exists(held), admin_state=AdminState.DRAINING):
@@ -95,7 +95,7 @@ def settle() -> None:
         drain_policy=DrainPolicy.DEADLINE, admin_until__lt=Now()
     )
     for node in Node.objects.filter(is_due, admin_state=AdminState.DRAINING):
-        _ask_back(node, SCHEDULER)
+        _request_yields(node, SCHEDULER)
     lifted = Node.objects.filter(
         admin_state__in=(AdminState.CORDONED, AdminState.MAINTENANCE), admin_until__lt=Now()
     )
@@ -103,21 +103,21 @@ def settle() -> None:
         _try_move(node, AdminState.OPEN, SCHEDULER, f"The time set for it is over ({node.admin_reason}).")
 
 
-def _ask_back(node: Node, actor: str) -> None:
+def _request_yields(node: Node, actor: str) -> None:
     """All attempts with a rank on the node stop at a step border; their jobs wait again."""
     here = Attempt.objects.filter(leases__device__node=node, leases__is_active=True, state__in=ATTEMPT_LIVE)
     for attempt_id in here.filter(yield_reason="").values_list("id", flat=True).distinct():
         reason = f"Node {node.name} is being drained ({node.admin_reason})"
-        preemption.ask_back(attempt_id, actor=actor, reason=reason)
+        preemption.request_yield(attempt_id, actor=actor, reason=reason)
 
 
-def note_silence() -> None:
+def mark_silent_nodes() -> None:
     """Nodes that gave no sign of life for too long."""
-    _note_silence(Health.UNREACHABLE, settings.UNREACHABLE_AFTER_S, (Health.OK, Health.SUSPECT))
-    _note_silence(Health.FAILED, settings.REASSIGN_AFTER_S, (Health.UNREACHABLE,))
+    _mark_silent(Health.UNREACHABLE, settings.UNREACHABLE_AFTER_S, (Health.OK, Health.SUSPECT))
+    _mark_silent(Health.FAILED, settings.REASSIGN_AFTER_S, (Health.UNREACHABLE,))
 
 
-def heard(node: Node) -> None:
+def record_heartbeat(node: Node) -> None:
     """Its agent has just given a sign of life."""
     move_health(
         node.id, Health.OK, actor=f"agent:{node.name}", reason="It answers again.",
@@ -125,7 +125,7 @@ def heard(node: Node) -> None:
     )  # fmt: skip
 
 
-def _note_silence(to: str, seconds: int, sources: tuple[str, ...]) -> None:
+def _mark_silent(to: str, seconds: int, sources: tuple[str, ...]) -> None:
     silent = Node.objects.filter(
         health__in=sources, heartbeat_at__lt=Now() - timedelta(seconds=seconds)
     ).exclude(admin_state=AdminState.RETIRED)
@@ -138,7 +138,7 @@ def _move(
 ) -> Node:
     """Raises StateError when the node's state, or what it runs, does not allow the move."""
     if not _try_move(node, to, actor, reason, until, policy):
-        raise StateError(_why_not(Node.objects.get(id=node.id), to))
+        raise StateError(_refusal(Node.objects.get(id=node.id), to))
     return Node.objects.get(id=node.id)
 
 
@@ -150,7 +150,7 @@ def _try_move(
     return move_node(node.id, to, actor=actor, reason=reason, until=until, drain_policy=policy)
 
 
-def _why_not(node: Node, to: str) -> str:
+def _refusal(node: Node, to: str) -> str:
     running = Attempt.objects.filter(
         leases__device__node=node, leases__is_active=True, state__in=ATTEMPT_LIVE
     ).distinct()

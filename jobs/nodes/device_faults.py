@@ -10,14 +10,14 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from engine.supervisor.locks import holders, is_free, lock_path
-from jobs.lifecycle.device_failures import FREE_AFTER_S, suspect
+from jobs.lifecycle.device_failures import RELEASE_LIMIT_S, mark_suspect
 from jobs.models import Device, Lease, Node, NodeEvent
 from jobs.states.nodes import DeviceHealth
 
-ERRORS_S = 30.0  # how long all readings of a device may fail
+READING_ERRORS_S = 30.0  # how long all readings of a device may fail
 
 
-def _faulty(device: Device) -> str:
+def _hardware_faults(device: Device) -> str:
     """What the driver has reported of the hardware since a person last readmitted the device; '' if nothing."""
     found = [fault for fault in device.latest.get("faults", []) if fault["is_hardware"]]
     if not found:
@@ -30,7 +30,7 @@ def _faulty(device: Device) -> str:
 
 
 @dataclass
-class Watch:
+class DeviceMonitor:
     """What one agent remembers of the devices of its node."""
 
     node: Node
@@ -38,14 +38,14 @@ class Watch:
     _failing_since: dict[str, float] = field(default_factory=dict)
     _freed: set[int] = field(default_factory=set)  # leases after whose end the lock was seen free
 
-    def look(self, now_s: float) -> None:
+    def poll(self, now_s: float) -> None:
         """Faults that its driver reports, readings that fail and locks that are not freed. `now_s` is monotonic."""
         for device in Device.objects.filter(node=self.node, is_present=True, health=DeviceHealth.OK):
-            if why := _faulty(device) or self._failing(device, now_s):
-                self._suspect(device.id, why)
-        self._look_at_locks()
+            if why := _hardware_faults(device) or self._failing_readings(device, now_s):
+                self._mark_suspect(device.id, why)
+        self._check_locks()
 
-    def _failing(self, device: Device, now_s: float) -> str:
+    def _failing_readings(self, device: Device, now_s: float) -> str:
         """Why every reading of the device has failed for a while; '' if not."""
         missing = device.latest.get("missing", {})
         errors = [reason for status, reason in missing.values() if status == "error"]
@@ -53,29 +53,29 @@ class Watch:
             self._failing_since.pop(device.id, None)
             return ""
         since = self._failing_since.setdefault(device.id, now_s)
-        return f"None of its readings succeeds: {errors[0]}" if now_s - since >= ERRORS_S else ""
+        return f"None of its readings succeeds: {errors[0]}" if now_s - since >= READING_ERRORS_S else ""
 
-    def _look_at_locks(self) -> None:
+    def _check_locks(self) -> None:
         """A lock that was never free since the lease's end is held by what that attempt left behind. One that was free
         in between belongs to somebody who trains here without the queue."""
         held = Lease.objects.filter(device=OuterRef("device"), is_active=True)
         newer = Lease.objects.filter(device=OuterRef("device"), id__gt=OuterRef("id"))
         idle = Lease.objects.filter(
             ~Exists(held), ~Exists(newer), device__node=self.node, device__health=DeviceHealth.OK,
-            is_active=False, ended_at__gt=timezone.now() - timedelta(seconds=10 * FREE_AFTER_S),
+            is_active=False, ended_at__gt=timezone.now() - timedelta(seconds=10 * RELEASE_LIMIT_S),
         )  # fmt: skip
         for lease in idle:
             if lease.id in self._freed:
                 continue
             if is_free(self.lock_dir, lease.device_id):
                 self._freed.add(lease.id)
-            elif lease.ended_at and timezone.now() - lease.ended_at > timedelta(seconds=FREE_AFTER_S):
+            elif lease.ended_at and timezone.now() - lease.ended_at > timedelta(seconds=RELEASE_LIMIT_S):
                 pids = holders(lock_path(self.lock_dir, lease.device_id))
                 who = f"pid {', '.join(map(str, pids))}" if pids else "a process that cannot be seen"
-                self._suspect(
+                self._mark_suspect(
                     lease.device_id,
-                    f"unkillable: {who} still holds it {FREE_AFTER_S:.0f} s after the attempt's end",
+                    f"unkillable: {who} still holds it {RELEASE_LIMIT_S:.0f} s after the attempt's end",
                 )
 
-    def _suspect(self, device_id: str, reason: str) -> None:
-        suspect(device_id, f"agent:{self.node.name}", reason)
+    def _mark_suspect(self, device_id: str, reason: str) -> None:
+        mark_suspect(device_id, f"agent:{self.node.name}", reason)

@@ -28,7 +28,7 @@ def register(node_dir: Path) -> Node:
     Raises OSError when the node's folder cannot be written, JoinError when this node may not join."""
     node_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     facts, found = node_facts() | {"checkpoint_root": settings.CHECKPOINT_ROOT}, devices()
-    own_id, secret = node_id(node_dir), _kept(node_dir / "node_secret", 32)
+    own_id, secret = node_id(node_dir), _read_or_create(node_dir / "node_secret", 32)
     with transaction.atomic():
         pool = joining.admit(own_id, secret, facts)
         name = settings.NODE_NAME or str(facts.get("hostname") or "node")
@@ -45,10 +45,10 @@ def register(node_dir: Path) -> Node:
 
 def node_id(node_dir: Path) -> str:
     """Made once and kept in the node's folder: a renamed machine is still the same node."""
-    return _kept(node_dir / "node_id", 8)
+    return _read_or_create(node_dir / "node_id", 8)
 
 
-def _kept(path: Path, num_bytes: int) -> str:
+def _read_or_create(path: Path, num_bytes: int) -> str:
     """Random hexadecimal digits, made once; only this user can read them."""
     if not path.exists():
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

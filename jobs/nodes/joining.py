@@ -18,18 +18,18 @@ from jobs.nodes.heartbeat import alive_since
 from jobs.states.jobs import StateError
 from jobs.states.nodes import AdminState
 
-TOKEN_LIFE = timedelta(hours=24)
-TOKEN_MARK = "fwn_"  # makes a leaked token findable by secret scanners
+TOKEN_TTL = timedelta(hours=24)
+TOKEN_PREFIX = "fwn_"  # makes a leaked token findable by secret scanners
 
 
 class JoinError(Exception):
     """This node may not join; the message says why and what to do."""
 
 
-def make_token(pool_name: str, actor: str, life: timedelta = TOKEN_LIFE) -> str:
+def make_token(pool_name: str, actor: str, life: timedelta = TOKEN_TTL) -> str:
     """A token that lets one node join the pool, once; this is the only time its text is seen. Makes the pool."""
     pool, _ = Pool.objects.get_or_create(name=pool_name)
-    token = TOKEN_MARK + secrets.token_urlsafe(32)
+    token = TOKEN_PREFIX + secrets.token_urlsafe(32)
     NodeToken.objects.create(
         pool=pool, sha256=_hash(token), prefix=token[:8], actor=actor, expires_at=timezone.now() + life
     )
@@ -49,7 +49,7 @@ def admit(node_id: str, secret: str, facts: dict[str, Any]) -> Pool:
     ids = {name: str(facts.get(name) or "") for name in ("machine_id", "boot_id")}
     known = Node.objects.select_for_update().select_related("pool").filter(id=node_id).first()
     if known is not None:
-        return _welcome_back(known, secret, ids)
+        return _admit_known(known, secret, ids)
     pool, token = _pool_to_join()
     node = Node.objects.create(id=node_id, pool=pool, secret_sha256=_hash(secret), **ids)
     said = f"With token {token.prefix}..., made by {token.actor}." if token else "Without a token."
@@ -90,7 +90,7 @@ def _redeem(text: str) -> NodeToken:
     return NodeToken.objects.select_related("pool").get(sha256=_hash(text))
 
 
-def _welcome_back(node: Node, secret: str, ids: dict[str, str]) -> Pool:
+def _admit_known(node: Node, secret: str, ids: dict[str, str]) -> Pool:
     if node.admin_state == AdminState.RETIRED:
         raise JoinError(
             f"Node {node.name} was retired ({node.admin_reason}). Join anew from an empty folder."

@@ -13,7 +13,7 @@ from django.db.models import Q
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from jobs.celery import MESSAGE_LIFE_S, app, node_queue
+from jobs.celery import MESSAGE_TTL_S, app, node_queue
 from jobs.models import Attempt, AttemptNode
 from jobs.states.jobs import AttemptState
 
@@ -37,7 +37,7 @@ def publish(node_id: str, attempt_id: int) -> None:
             "jobs.ring",
             args=[attempt_id],
             queue=node_queue(node_id),
-            expires=MESSAGE_LIFE_S,
+            expires=MESSAGE_TTL_S,
             retry=False,
             connection=connection,
         )
@@ -49,12 +49,12 @@ class Dispatcher:
 
     publish: Callable[[str, int], Any] = publish
     is_broker_down: bool = False
-    _quiet_until: float = field(default=0.0, repr=False)
+    _retry_at: float = field(default=0.0, repr=False)
 
     def ring_all(self) -> int:
         """Ring for each attempt that is due; returns how many. Never raises because of the broker, and costs at
         most one connection timeout in each PAUSE_S while it is away."""
-        if time.monotonic() < self._quiet_until:
+        if time.monotonic() < self._retry_at:
             return 0
         rung = 0
         for attempt_id, node_id, num_nodes in _due().values_list("id", "node_id", "num_nodes"):
@@ -70,7 +70,7 @@ class Dispatcher:
         try:
             self.publish(node_id, attempt_id)
         except (OperationalError, OSError) as error:
-            self._quiet_until = time.monotonic() + PAUSE_S
+            self._retry_at = time.monotonic() + PAUSE_S
             if not self.is_broker_down:
                 log.warning("The broker does not answer (%s); agents find their attempts by polling", error)
             self.is_broker_down = True

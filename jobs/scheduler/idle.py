@@ -18,7 +18,7 @@ from jobs.accounting.utilisation import METRIC
 from jobs.lifecycle import stopping
 from jobs.models import Attempt, Event, Job, Lease, Pool
 from jobs.pools import setting_types
-from jobs.scheduler.policy.reasons import clock, devices
+from jobs.scheduler.policy.reasons import format_devices, format_time
 from jobs.states.jobs import AttemptState, JobState, StateError
 
 ACTOR = "scheduler"
@@ -27,13 +27,13 @@ POINTS = 600  # of a window: finer is of no use for a mean
 GAP_SHARE = 0.1  # of the window, that may be without readings; in more than that anything may have happened
 
 
-def look_after_all() -> None:
+def reconcile() -> None:
     """Costs two queries while nobody holds devices without making steps; else one read of a window for each who does.
     Several schedulers may do it at once."""
     now = timezone.now()
     for pool in Pool.objects.filter(idle_after_s__isnull=False):
-        for attempt in _suspects(pool, now):
-            _judge(pool, attempt, now)
+        for attempt in _list_candidates(pool, now):
+            _reconcile_attempt(pool, attempt, now)
     for job in Job.objects.filter(idle_stop_at__isnull=False, pool__idle_after_s=None):
         _withdraw(job, "Its pool does not look for idle devices any more")
 
@@ -49,8 +49,8 @@ def extend(job: Job, actor: str) -> Job:
         if warned.update(idle_stop_at=F("idle_stop_at") + longer, idle_extended_by=actor[:150]):
             now = Job.objects.get(id=job.id)
             assert now.idle_stop_at is not None
-            said = f"Keeps its devices until {_clock(now.idle_stop_at)}, unused or not: extended by {actor}."
-            _note(now, actor, said)
+            said = f"Keeps its devices until {_format_time(now.idle_stop_at)}, unused or not: extended by {actor}."
+            _record_event(now, actor, said)
             return now
     current = Job.objects.get(id=job.id)
     if current.idle_extended_by:
@@ -60,7 +60,7 @@ def extend(job: Job, actor: str) -> Job:
     raise StateError(f"Job {job.id} is {current.state} and has not been warned: there is nothing to extend.")
 
 
-def _suspects(pool: Pool, now: datetime) -> Iterable[Attempt]:
+def _list_candidates(pool: Pool, now: datetime) -> Iterable[Attempt]:
     """Older than the window, and without a step in it; and all that are warned, to see whether they still are idle."""
     assert pool.idle_after_s is not None
     since = now - timedelta(seconds=pool.idle_after_s)
@@ -71,10 +71,12 @@ def _suspects(pool: Pool, now: datetime) -> Iterable[Attempt]:
     ).select_related("job__run")  # fmt: skip
 
 
-def _judge(pool: Pool, attempt: Attempt, now: datetime) -> None:
+def _reconcile_attempt(pool: Pool, attempt: Attempt, now: datetime) -> None:
     assert pool.idle_after_s is not None
     job, since = attempt.job, now - timedelta(seconds=pool.idle_after_s)
-    most_pct = None if job.stepped_at and job.stepped_at >= since else _busiest(attempt, since, now)
+    most_pct = (
+        None if job.stepped_at and job.stepped_at >= since else _max_utilisation_pct(attempt, since, now)
+    )
     if most_pct is None or most_pct >= pool.idle_below_pct:
         if job.idle_stop_at is not None:
             _withdraw(job, "Its devices are used again, or not measured any more")
@@ -84,7 +86,7 @@ def _judge(pool: Pool, attempt: Attempt, now: datetime) -> None:
         _stop(pool, job, most_pct)
 
 
-def _busiest(attempt: Attempt, since: datetime, now: datetime) -> float | None:
+def _max_utilisation_pct(attempt: Attempt, since: datetime, now: datetime) -> float | None:
     """Mean utilisation over the window (percent) of the device that was used most; None where some device was not
     measured all the time."""
     held = Lease.objects.filter(attempt=attempt, is_active=True).values_list("device_id", flat=True)
@@ -110,45 +112,45 @@ def _mean(one: series.Series, lo: float, hi: float) -> float | None:
 @transaction.atomic
 def _warn(pool: Pool, job: Job, most_pct: float, now: datetime) -> None:
     stop_at = now + timedelta(seconds=pool.idle_warn_s)
-    if _standing(job).update(idle_stop_at=stop_at):
+    if _unchanged(job).update(idle_stop_at=stop_at):
         said = (
-            f"{_found(pool, job, most_pct)} It is stopped at {_clock(stop_at)}, with a checkpoint, unless they are "
+            f"{_describe(pool, job, most_pct)} It is stopped at {_format_time(stop_at)}, with a checkpoint, unless they are "
             f"used again; that can be put off once, by {setting_types.said_span(pool.idle_extension_s)}."
         )
-        _note(job, ACTOR, said, "warning")
+        _record_event(job, ACTOR, said, "warning")
 
 
 @transaction.atomic
 def _withdraw(job: Job, why: str) -> None:
-    if _standing(job).update(idle_stop_at=None):
-        _note(job, ACTOR, f"{why}: it is not stopped.")
+    if _unchanged(job).update(idle_stop_at=None):
+        _record_event(job, ACTOR, f"{why}: it is not stopped.")
 
 
 @transaction.atomic
 def _stop(pool: Pool, job: Job, most_pct: float) -> None:
     """Whoever has put it off meanwhile wins: the moment it was judged by no longer stands."""
-    if _standing(job).update(idle_stop_at=None):
-        stopping.stop(job, JobState.CANCELLED, ACTOR, f"{_found(pool, job, most_pct)} It was warned.")
+    if _unchanged(job).update(idle_stop_at=None):
+        stopping.stop(job, JobState.CANCELLED, ACTOR, f"{_describe(pool, job, most_pct)} It was warned.")
 
 
-def _standing(job: Job) -> QuerySet[Job]:
+def _unchanged(job: Job) -> QuerySet[Job]:
     """The job as it was judged: holding its devices, in the same attempt, warned or not in the same way."""
     return Job.objects.filter(
         id=job.id, state__in=HOLDING, attempt_number=job.attempt_number, idle_stop_at=job.idle_stop_at
     )
 
 
-def _found(pool: Pool, job: Job, most_pct: float) -> str:
+def _describe(pool: Pool, job: Job, most_pct: float) -> str:
     span = setting_types.said_span(pool.idle_after_s)
-    held = devices(job.num_devices)
+    held = format_devices(job.num_devices)
     return f"Holds {held} without using them: {most_pct:.1f} % at the most over {span}, and no step."
 
 
-def _note(job: Job, actor: str, text: str, level: str = "info") -> None:
+def _record_event(job: Job, actor: str, text: str, level: str = "info") -> None:
     Event.objects.create(
         job=job, attempt_number=job.attempt_number, actor=actor, kind=f"note.{level}", text=text
     )
 
 
-def _clock(at: datetime) -> str:
-    return clock(at.timestamp())
+def _format_time(at: datetime) -> str:
+    return format_time(at.timestamp())

@@ -56,12 +56,12 @@ ATTEMPT_MOVES: dict[str, tuple[str, ...]] = {
 }
 
 
-class MemberState(TextChoices):
+class AttemptNodeState(TextChoices):
     """One node's part of an attempt over several nodes."""
 
     ASSIGNED = "assigned"
     PREPARING = "preparing"  # its supervisor takes the devices
-    ARMED = "armed"  # it holds them and waits for the other nodes
+    PREPARED = "armed"  # it holds them and waits for the other nodes
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     STOPPED = "stopped"
@@ -69,15 +69,20 @@ class MemberState(TextChoices):
     LOST = "lost"
 
 
-MEMBER_LIVE = (MemberState.ASSIGNED, MemberState.PREPARING, MemberState.ARMED, MemberState.RUNNING)
-MEMBER_MOVES: dict[str, tuple[str, ...]] = {
-    MemberState.PREPARING: (MemberState.ASSIGNED,),
-    MemberState.ARMED: (MemberState.PREPARING,),
-    MemberState.RUNNING: (MemberState.ARMED,),
-    MemberState.SUCCEEDED: (MemberState.ARMED, MemberState.RUNNING),
-    MemberState.STOPPED: MEMBER_LIVE,
-    MemberState.FAILED: MEMBER_LIVE,
-    MemberState.LOST: MEMBER_LIVE,
+ATTEMPT_NODE_LIVE = (
+    AttemptNodeState.ASSIGNED,
+    AttemptNodeState.PREPARING,
+    AttemptNodeState.PREPARED,
+    AttemptNodeState.RUNNING,
+)
+ATTEMPT_NODE_MOVES: dict[str, tuple[str, ...]] = {
+    AttemptNodeState.PREPARING: (AttemptNodeState.ASSIGNED,),
+    AttemptNodeState.PREPARED: (AttemptNodeState.PREPARING,),
+    AttemptNodeState.RUNNING: (AttemptNodeState.PREPARED,),
+    AttemptNodeState.SUCCEEDED: (AttemptNodeState.PREPARED, AttemptNodeState.RUNNING),
+    AttemptNodeState.STOPPED: ATTEMPT_NODE_LIVE,
+    AttemptNodeState.FAILED: ATTEMPT_NODE_LIVE,
+    AttemptNodeState.LOST: ATTEMPT_NODE_LIVE,
 }
 
 
@@ -99,7 +104,7 @@ class Cause(TextChoices):
 
 
 # Failures that are not the job's own doing: they cost nothing of its retry budget.
-NOT_THE_JOBS_FAULT = (Cause.DEVICE_HELD, Cause.SUPERVISOR, Cause.LAUNCH)
+INFRASTRUCTURE_CAUSES = (Cause.DEVICE_HELD, Cause.SUPERVISOR, Cause.LAUNCH)
 
 
 class StateError(Exception):

@@ -55,7 +55,7 @@ class Cluster:
         self.manage("prepare")
         self.token = self.manage("token", "chaos").stdout.strip()
         common = self.groups[""] = Group(self.home / "log", self.environment)
-        common.start(Process("broker", broker.command(self.socket)))
+        common.start(Process("broker", broker.build_command(self.socket)))
         common.start(Process("web", [*MANAGE, "web", "--port", str(self.port)]))
         for number in range(SCHEDULERS):
             common.start(Process(f"scheduler{number}", [*MANAGE, "scheduler"]))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from engine.hardware.fabric_test import ALGORITHMS, MOST_SIZES, bus_bytes_per_s, sizes, whole_bytes
 from engine.hardware.probe_results import PROBE_VERSION, Figure, Probed
 from jobs import series
-from jobs.lifecycle.ending import end
+from jobs.lifecycle.ending import end_attempt
 from jobs.models import Attempt, Device, DeviceProfile, Job
 from jobs.planning import device_profiles
 from jobs.series import Point
@@ -64,7 +64,7 @@ def lived(
         if joules_a_step is not None:
             points.append(Point("energy_j", "device:a-0", None, at, joules_a_step * step))
     series.append(run.id, attempt.number, "rank0.jsonl", 0, points)
-    end(attempt, to, "it ended", Cause.DONE if to == AttemptState.SUCCEEDED else Cause.WORKLOAD)
+    end_attempt(attempt, to, "it ended", Cause.DONE if to == AttemptState.SUCCEEDED else Cause.WORKLOAD)
     job.refresh_from_db()
     return job
 
@@ -87,6 +87,6 @@ def measured_links(
                 found[f"{one.name}_sent_bytes"] = one.sent(2) * size
         points += [Point(name, "run", step, 1e9 + step, value) for name, value in found.items()]
     series.append(job.run.id, attempt.number, "rank0.jsonl", 0, points)
-    end(attempt, to, "it ended", Cause.DONE if to == AttemptState.SUCCEEDED else Cause.WORKLOAD)
+    end_attempt(attempt, to, "it ended", Cause.DONE if to == AttemptState.SUCCEEDED else Cause.WORKLOAD)
     forecasts.judge_all()
     return Job.objects.get(id=job.id)

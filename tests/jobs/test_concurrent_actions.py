@@ -7,8 +7,8 @@ from functools import partial
 
 import pytest
 
-from jobs.lifecycle.ending import end
-from jobs.lifecycle.preemption import ask_back
+from jobs.lifecycle.ending import end_attempt
+from jobs.lifecycle.preemption import request_yield
 from jobs.lifecycle.transitions import move_attempt, move_job
 from jobs.models import Attempt, Event, Job, Lease, NodeEvent
 from jobs.nodes import admin
@@ -78,7 +78,7 @@ def test_two_cancels_of_a_running_job_are_one_wish(make_job):
             True,
         ]
         assert kinds(job).count("job.stopping") == 1
-        end(attempt, AttemptState.STOPPED, "stopped on request", Cause.STOPPED)
+        end_attempt(attempt, AttemptState.STOPPED, "stopped on request", Cause.STOPPED)
         assert Job.objects.get(id=job.id).state == JobState.CANCELLED
 
 
@@ -86,13 +86,15 @@ def test_two_cancels_of_a_job_that_is_asked_back_are_one_wish(make_job):
     for _ in range(ROUNDS):
         job = make_job(devices=1)
         attempt = running(job)
-        assert ask_back(attempt.id, actor="scheduler", reason="Preempted")
+        assert request_yield(attempt.id, actor="scheduler", reason="Preempted")
         assert at_once(tried(job_actions.cancel, job, "olga"), tried(job_actions.cancel, job, "tom")) == [
             True,
             True,
         ]
         assert kinds(job).count("job.stopping") == 2  # asked back, and cancelled once
-        end(Attempt.objects.get(id=attempt.id), AttemptState.STOPPED, "stopped on request", Cause.STOPPED)
+        end_attempt(
+            Attempt.objects.get(id=attempt.id), AttemptState.STOPPED, "stopped on request", Cause.STOPPED
+        )
         assert Job.objects.get(id=job.id).state == JobState.CANCELLED
 
 
@@ -113,7 +115,7 @@ def test_a_cancel_and_the_end_of_the_ranks_make_one_end(make_job):
         job = make_job(devices=1)
         attempt = running(job)
         _, cancelled = at_once(
-            lambda attempt=attempt: end(attempt, AttemptState.SUCCEEDED, "done", Cause.DONE),
+            lambda attempt=attempt: end_attempt(attempt, AttemptState.SUCCEEDED, "done", Cause.DONE),
             tried(job_actions.cancel, job, "olga"),
         )
         assert Job.objects.get(id=job.id).state == JobState.SUCCEEDED or cancelled
@@ -158,7 +160,7 @@ def test_a_retry_against_the_last_word_of_the_attempt_before_changes_nothing(mak
         Job.objects.filter(id=job.id).update(state=JobState.FAILED)
         assert job_actions.retry(job, actor="olga").state == JobState.QUEUED
         at_once(
-            lambda old=old: end(old, AttemptState.FAILED, "late", Cause.WORKLOAD),
+            lambda old=old: end_attempt(old, AttemptState.FAILED, "late", Cause.WORKLOAD),
             lambda job=job: loop.schedule(job.pool),
         )
         assert Job.objects.get(id=job.id).state in (JobState.QUEUED, JobState.SCHEDULED)

@@ -41,8 +41,8 @@ def test_a_tick_takes_less_than_a_second():
     with CaptureQueriesContext(connection) as queries:
         _, quiet_s = timed("tick in which nothing moves", lambda: loop.schedule(pool))
     print(f"  queries in it: {len(queries)}")
-    seen, _ = timed("of this: read the snapshot", lambda: snapshot.of(pool))
+    seen, _ = timed("of this: read the snapshot", lambda: snapshot.take_snapshot(pool))
     decisions, _ = timed("of this: decide", lambda: decide(seen))
-    timed("of this: compare what is told", lambda: positions.tell(pool, decisions.standings))
-    assert len(decisions.standings) > 9_900
+    timed("of this: compare what is told", lambda: positions.update_positions(pool, decisions.positions))
+    assert len(decisions.positions) > 9_900
     assert max(first_s, quiet_s) < TARGET_S

@@ -17,11 +17,11 @@ class NodeView(msgspec.Struct, frozen=True):
     name: str
     devices: int  # present ones
     free: tuple[str, ...] = ()  # device ids, by index
-    closed_because: str = ""  # cordoned, unreachable, ...; '' while it takes work
+    closed_reason: str = ""  # cordoned, unreachable, ...; '' while it takes work
     group: str = ""  # nodes of one group may share a gang; '': joins no gang over nodes
 
 
-class Running(msgspec.Struct, frozen=True):
+class RunningAttempt(msgspec.Struct, frozen=True):
     """An attempt that holds devices."""
 
     attempt: int
@@ -42,12 +42,12 @@ class Running(msgspec.Struct, frozen=True):
         return sum(self.devices.values())
 
 
-class Waiting(msgspec.Struct, frozen=True):
+class WaitingJob(msgspec.Struct, frozen=True):
     job: str
     team: int
     priority: int
     num_devices: int
-    lasts_s: float  # at the most, by its time limit
+    max_duration_s: float  # at the most, by its time limit
     since: float
     home: str | None = None  # the node that keeps its checkpoints
     may_span_nodes: bool = False
@@ -68,12 +68,12 @@ class TeamShare(msgspec.Struct, frozen=True):
         return None if self.borrowable is None else self.guaranteed + self.borrowable
 
 
-class Snapshot(msgspec.Struct, frozen=True):
+class PoolSnapshot(msgspec.Struct, frozen=True):
     now: float
     pool: str
     nodes: Sequence[NodeView]  # by name; closed ones too
-    running: Sequence[Running] = ()
-    waiting: Sequence[Waiting] = ()
+    running: Sequence[RunningAttempt] = ()
+    waiting: Sequence[WaitingJob] = ()
     shares: Mapping[int, TeamShare] = {}
     is_open: bool = True
     min_runtime_s: float = 300.0  # nobody is preempted earlier

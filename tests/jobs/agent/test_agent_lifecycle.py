@@ -31,7 +31,7 @@ def test_the_lease_is_renewed_only_with_a_heartbeat(agent, taken, settings):
     directory.write_lease(5.0)
     agent.tick()
     assert directory.read_lease() == 5.0  # no heartbeat was due
-    agent._beat_at = 0.0
+    agent._heartbeat_at = 0.0
     agent.tick()
     assert directory.read_lease() == pytest.approx(time.time() + lease_s(), abs=30)
 
@@ -80,7 +80,7 @@ def test_a_supervisor_of_an_attempt_that_was_given_up_is_told_to_stop(agent, tak
     job, directory = taken
     report(directory, "running")
     Node.objects.update(heartbeat_at=timezone.now() - timedelta(hours=1))
-    loop.take_back_lost_attempts()
+    loop.reclaim_lost_attempts()
     restarted(agent).tick()
     assert directory.read_control() == "stop"
     assert states(job) == (JobState.QUEUED, AttemptState.LOST)

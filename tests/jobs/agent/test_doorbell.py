@@ -30,7 +30,7 @@ from jobs.scheduler import dispatch, loop
 from jobs.scheduler.dispatch import Dispatcher
 from jobs.scheduler.loop import Scheduler
 from jobs.states.jobs import FINAL, JobState
-from jobs.tasks import bell
+from jobs.tasks import wakeup
 
 # Plays the supervisor of one attempt: two steps, then success.
 SUPERVISOR = textwrap.dedent("""
@@ -96,7 +96,7 @@ def test_a_broker_that_is_away_is_said_once_and_costs_nothing_but_a_pause(assign
             Attempt.objects.update(rung_at=None)
             assert dispatcher.ring_all() == 0
         assert len(calls) == 1
-        dispatcher._quiet_until = 0.0
+        dispatcher._retry_at = 0.0
         dispatcher.ring_all()
     assert len(calls) == 2
     assert len(caplog.records) == 1
@@ -144,9 +144,9 @@ def use_broker(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
 def valkey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The embedded broker on a socket of its own, and the app pointed at it."""
     socket = tmp_path / "b" / "broker.sock"
-    server = subprocess.Popen(broker.command(socket), stdout=subprocess.DEVNULL)
+    server = subprocess.Popen(broker.build_command(socket), stdout=subprocess.DEVNULL)
     try:
-        broker.wait_until_it_answers(socket)
+        broker.wait_until_ready(socket)
         use_broker(monkeypatch, f"redis+socket://{socket}")
         yield socket
     finally:
@@ -160,7 +160,7 @@ def with_worker(node_id: str, body: threading.Thread, limit_s: float = 60.0) -> 
 
     def hang_up_at_the_end() -> None:
         body.join(limit_s)
-        doorbell.hang_up(stop)
+        doorbell.request_stop(stop)
 
     body.start()
     watcher = threading.Thread(target=hang_up_at_the_end)
@@ -173,11 +173,11 @@ def with_worker(node_id: str, body: threading.Thread, limit_s: float = 60.0) -> 
 
 @pytest.mark.services
 def test_a_message_through_a_real_broker_rings_the_bell_of_that_node_only(valkey):
-    bell.clear()
+    wakeup.clear()
     heard = []
     dispatch.publish("other", 1)
     dispatch.publish("n1", 2)
-    with_worker("n1", threading.Thread(target=lambda: heard.append(bell.wait(30))))
+    with_worker("n1", threading.Thread(target=lambda: heard.append(wakeup.wait(30))))
     assert heard == [True]
     client = redis.Redis(unix_socket_path=str(valkey))
     waiting = {
@@ -205,7 +205,7 @@ def test_from_submit_to_success_over_celery_and_a_real_broker(
         "jobs.agent.loop.IDLE_TICK_S", 30.0
     )  # without the doorbell this test would take half a minute
     settings.NODE_DIR.mkdir()
-    bell.clear()
+    wakeup.clear()
     job = make_job()
     stop, began = threading.Event(), time.monotonic()
 
@@ -219,15 +219,17 @@ def test_from_submit_to_success_over_celery_and_a_real_broker(
         while time.monotonic() - began < 25 and Job.objects.get(id=job.id).state not in FINAL:
             time.sleep(0.05)
         stop.set()
-        bell.set()
+        wakeup.set()
 
-    agent = Agent(node, settings.NODE_DIR, bell)
+    agent = Agent(node, settings.NODE_DIR, wakeup)
     sides = [
         threading.Thread(target=run, args=(lambda: agent.run(stop, stops_attempts=False),)),
         threading.Thread(target=run, args=(lambda: Scheduler().run(stop),)),
     ]
     sides[0].start()
-    while agent._beat_at == 0.0:  # its first look is over: from here on only the doorbell wakes it in time
+    while (
+        agent._heartbeat_at == 0.0
+    ):  # its first look is over: from here on only the doorbell wakes it in time
         time.sleep(0.01)
     sides[1].start()
     with_worker(node.id, threading.Thread(target=run, args=(follow,)))

@@ -55,7 +55,7 @@ def test_data_parallel_ranks_of_one_stage_stand_together(agent, started, make_no
     job = make_job("parallel.stages=2", devices=2)
     loop.schedule(job.pool)
     attempt = attempt_of(job)
-    placement = launch.place(attempt, parse(job.spec), agent.node_dir, None)
+    placement = launch.build_placement(attempt, parse(job.spec), agent.node_dir, None)
     assert [(s.stage, s.data_rank) for s in placement.seats] == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
 

@@ -74,12 +74,12 @@ class Clock:
         """Ticks of half a second, in which processes of the real world go on."""
         for _ in range(int(seconds * 2)):
             self.now += 0.5
-            self.prober.look(self.now, is_idle=True)
+            self.prober.poll(self.now, is_idle=True)
 
     def until_settled(self) -> None:
         def settled() -> bool:
             self.idle(2.5)
-            return self.prober._child is None
+            return self.prober._process is None
 
         wait_until(settled, 30, "the probe's end")
 
@@ -133,9 +133,9 @@ def test_an_attempt_ends_the_probe_at_once_and_it_is_begun_anew_later(prober, st
     clock = Clock(prober("time.sleep(600)"))
     clock.idle(25)
     wait_until(lambda: started(), 20, "the probe's start")
-    child = clock.prober._child
+    child = clock.prober._process
     began = time.monotonic()
-    clock.prober.look(clock.now + 0.5, is_idle=False)
+    clock.prober.poll(clock.now + 0.5, is_idle=False)
     assert child.returncode == -9  # gone before the supervisor is started
     assert time.monotonic() - began < 2
     assert DeviceProfile.objects.count() == 0
@@ -144,7 +144,7 @@ def test_an_attempt_ends_the_probe_at_once_and_it_is_begun_anew_later(prober, st
     assert len(started()) == 1
     clock.idle(5)
     wait_until(lambda: len(started()) == 2, 20, "the second probe")
-    clock.prober.give_way()
+    clock.prober.cancel()
 
 
 def test_one_that_found_the_device_taken_is_tried_again(prober, started):
@@ -178,7 +178,7 @@ def test_one_that_takes_for_ever_is_ended(prober, started):
     wait_until(lambda: started(), 20, "the probe's start")
     clock.idle(91)
     assert "took longer" in Device.objects.get(id="a-0").probe_failure
-    clock.prober.give_way()
+    clock.prober.cancel()
 
 
 def test_nothing_is_probed_by_itself_where_that_is_switched_off(prober, started, settings, node):
@@ -219,8 +219,8 @@ def test_a_node_with_work_is_not_idle(prober, started, node, make_job, settings)
     job = make_job()
     loop.schedule(job.pool)
     device_profiles.ask(node, "ada")
-    agent._beat_at = float("inf")
-    agent.why_stopping = "leaving"  # so that the attempt is seen and not started
+    agent._heartbeat_at = float("inf")
+    agent.stop_reason = "leaving"  # so that the attempt is seen and not started
     agent.tick()
-    assert agent._prober._child is None
+    assert agent._prober._process is None
     assert started() == []

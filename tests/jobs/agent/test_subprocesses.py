@@ -13,7 +13,7 @@ import pytest
 
 from engine.directory import AttemptDirectory
 from jobs.agent import forkserver, subprocesses
-from jobs.agent.subprocesses import Keeper, end_orphan
+from jobs.agent.subprocesses import ProcessSupervisor, terminate_orphan
 from tests.jobs.fake_supervisor import report
 from tests.running import wait_until
 
@@ -35,8 +35,8 @@ def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("n")
 
 
-def keeper(folder: Path, code: str) -> Keeper:
-    return Keeper("child", [sys.executable, "-c", code], folder)
+def keeper(folder: Path, code: str) -> ProcessSupervisor:
+    return ProcessSupervisor("child", [sys.executable, "-c", code], folder)
 
 
 def starts(folder: Path) -> int:
@@ -94,13 +94,13 @@ def test_a_child_that_outlived_its_agent_is_ended_through_the_lock_it_holds(fold
     code = f"{hold}; print(flush=True); time.sleep(600)"
     orphan = subprocess.Popen([sys.executable, "-c", code], cwd=folder, stdout=subprocess.PIPE)
     orphan.stdout.readline()
-    assert end_orphan(folder / "lock") == [orphan.pid]
+    assert terminate_orphan(folder / "lock") == [orphan.pid]
     assert orphan.wait(timeout=10) == -signal.SIGTERM
-    assert end_orphan(folder / "lock") == end_orphan(folder / "none") == []
+    assert terminate_orphan(folder / "lock") == terminate_orphan(folder / "none") == []
 
 
 def test_a_program_that_cannot_be_started_is_tried_again_later(folder):
-    child = Keeper("child", ["/nowhere/python"], folder)
+    child = ProcessSupervisor("child", ["/nowhere/python"], folder)
     child.tick()
     assert child.age_s is None
 
@@ -130,7 +130,7 @@ class Parent:
 
 def ask(folder: Path, answer: bytes) -> tuple[int | None, bytes]:
     parent = Parent(folder, answer)
-    pid = forkserver.start(folder, folder / "attempts" / "j-1")
+    pid = forkserver.fork_supervisor(folder, folder / "attempts" / "j-1")
     parent.close()
     return pid, parent.request
 
@@ -144,14 +144,14 @@ def test_a_refusal_means_a_cold_start(folder):
 
 
 def test_without_a_parent_the_start_is_cold(folder):
-    assert forkserver.start(folder, folder) is None
+    assert forkserver.fork_supervisor(folder, folder) is None
 
 
 def test_a_socket_that_a_killed_parent_left_means_a_cold_start(folder):
     left = socket.socket(socket.AF_UNIX)
     left.bind(str(forkserver.socket_path(folder)))
     left.close()
-    assert forkserver.start(folder, folder) is None
+    assert forkserver.fork_supervisor(folder, folder) is None
 
 
 def test_a_parent_that_dies_after_forking_is_not_followed_by_a_second_supervisor(folder):
@@ -163,12 +163,12 @@ def test_a_parent_that_dies_after_forking_is_not_followed_by_a_second_supervisor
 
 def test_a_parent_that_is_still_importing_is_waited_for_but_not_for_ever(folder, clock):
     parent = keeper(folder, "import time; time.sleep(600)")
-    assert not forkserver.is_warming_up(parent, folder)
+    assert not forkserver.is_starting(parent, folder)
     parent.tick()
-    assert forkserver.is_warming_up(parent, folder)
-    clock.now += forkserver.WARM_UP_LIMIT_S
-    assert not forkserver.is_warming_up(parent, folder)
+    assert forkserver.is_starting(parent, folder)
+    clock.now += forkserver.START_LIMIT_S
+    assert not forkserver.is_starting(parent, folder)
     clock.now -= 1
     forkserver.socket_path(folder).touch()
-    assert not forkserver.is_warming_up(parent, folder)
+    assert not forkserver.is_starting(parent, folder)
     parent.stop()

@@ -16,7 +16,7 @@ from django.utils import timezone
 from engine.directory import AttemptDirectory
 from jobs.agent.loop import Agent
 from jobs.attempts import logs
-from jobs.models import Attempt, AttemptNode, BroughtLog, Job, Node, Pool
+from jobs.models import Attempt, AttemptNode, Job, Node, Pool, UploadedLog
 from jobs.states.jobs import AttemptState
 from jobs.states.nodes import Health
 from tests.jobs.placed_jobs import take
@@ -49,7 +49,7 @@ def elsewhere(log: Path) -> Iterator[None]:
         away.rename(home)
 
 
-def look(job: Job, log: Path, rank: int = 1) -> logs.Tail:
+def look(job: Job, log: Path, rank: int = 1) -> logs.LogTail:
     with elsewhere(log):
         return logs.tail(job, rank)
 
@@ -58,7 +58,7 @@ def test_the_first_look_asks_and_the_next_one_shows_what_was_brought(job, node, 
     asked = look(job, log)
     assert (asked.lines, asked.is_coming) == ([], True)
     assert asked.reason == "The log is on node a; its agent has been asked for it."
-    assert logs.bring(node) == 1
+    assert logs.upload(node) == 1
     brought = look(job, log)
     assert (brought.lines, brought.node, brought.reason) == (["first", "second"], "a", "")
     assert brought.read_at and brought.size_bytes == 13
@@ -74,20 +74,20 @@ def test_the_agent_brings_it(job, node, log, tmp_path):
 
 def test_what_has_not_grown_is_not_brought_again(job, node, log):
     look(job, log)
-    logs.bring(node)
-    assert logs.bring(node) == 0
+    logs.upload(node)
+    assert logs.upload(node) == 0
     with log.open("a") as file:
         file.write("third\n")
-    assert logs.bring(node) == 1
+    assert logs.upload(node) == 1
     assert look(job, log).lines[-1] == "third"
 
 
 def test_it_stops_when_nobody_looks_any_more(job, node, log):
     look(job, log)
-    BroughtLog.objects.update(wanted_until=timezone.now() - timedelta(seconds=1))
-    assert logs.bring(node) == 0
+    UploadedLog.objects.update(wanted_until=timezone.now() - timedelta(seconds=1))
+    assert logs.upload(node) == 0
     look(job, log)
-    assert logs.bring(node) == 1
+    assert logs.upload(node) == 1
 
 
 def test_looking_often_writes_only_once_in_a_while(job, node, log):
@@ -100,7 +100,7 @@ def test_looking_often_writes_only_once_in_a_while(job, node, log):
 def test_a_long_log_is_brought_by_its_end(job, node, log):
     log.write_bytes(b"x" * 200_000 + b"\nlast\0 \xff\n")
     look(job, log)
-    logs.bring(node)
+    logs.upload(node)
     brought = look(job, log)
     assert brought.lines == ["last �"] and brought.is_cut and brought.size_bytes == 200_009
 
@@ -113,25 +113,25 @@ def test_a_silent_node_is_named(job, node, log):
 def test_a_folder_that_was_tidied_away_says_so(job, node, log):
     look(job, log)
     with elsewhere(log):
-        logs.bring(node)
+        logs.upload(node)
         assert "tidied away" in logs.tail(job, 1).reason
 
 
 def test_a_rank_that_is_not_there_is_not_asked_for(job, node, log):
     assert look(job, log, rank=2).reason == "Attempt 1 has no rank 2."
-    assert not BroughtLog.objects.exists()
+    assert not UploadedLog.objects.exists()
 
 
 def test_an_agent_brings_only_what_lies_on_its_node(job, node, log, make_node):
     look(job, log)
-    assert logs.bring(make_node("b")) == 0
+    assert logs.upload(make_node("b")) == 0
 
 
 def test_what_nobody_has_looked_at_for_a_day_is_dropped(job, node, log):
     look(job, log)
-    BroughtLog.objects.update(wanted_until=timezone.now() - timedelta(days=2))
+    UploadedLog.objects.update(wanted_until=timezone.now() - timedelta(days=2))
     look(job, log, rank=0)
-    assert list(BroughtLog.objects.values_list("rank", flat=True)) == [0]
+    assert list(UploadedLog.objects.values_list("rank", flat=True)) == [0]
 
 
 def test_ranks_of_a_gang_are_read_on_their_own_nodes(make_job, make_node, settings, tmp_path):

@@ -32,7 +32,7 @@ def taken(make_job, settings):
 
 
 def ask(attempt, num_steps=2, ranks=(0,)) -> Trace:
-    return traces.ask(attempt.job, num_steps=num_steps, ranks=ranks, actor="ada")
+    return traces.request_trace(attempt.job, num_steps=num_steps, ranks=ranks, actor="ada")
 
 
 def answer(directory, number: int, name: str, content: bytes = b"packed", rank: int = 0) -> None:
@@ -44,17 +44,17 @@ def answer(directory, number: int, name: str, content: bytes = b"packed", rank: 
 def test_a_wish_comes_to_the_ranks_and_its_profile_to_the_run(taken):
     attempt, directory = taken
     wish = ask(attempt)
-    assert traces.open_of(attempt.job) == wish
-    traces.pass_on({attempt.id: directory})
+    assert traces.get_open_trace(attempt.job) == wish
+    traces.write_requests({attempt.id: directory})
     assert directory.read_trace_request() == TraceRequest(1, 2, (0,))
     content = bytes(range(256)) * 5000  # more than one piece
     answer(directory, 1, "rank0-step7-1.json.gz", content)
     ingest(attempt)
-    assert traces.open_of(attempt.job) is None
-    assert (traces.bring(attempt.node), traces.bring(attempt.node)) == (1, 0)
-    [file] = traces.files_of(attempt.job)
+    assert traces.get_open_trace(attempt.job) is None
+    assert (traces.upload(attempt.node), traces.upload(attempt.node)) == (1, 0)
+    [file] = traces.list_files(attempt.job)
     assert (file.rank, file.first_step, file.size_bytes) == (0, 7, len(content))
-    assert b"".join(traces.content_of(file)) == content and file.pieces.count() > 1
+    assert b"".join(traces.read_content(file)) == content and file.chunks.count() > 1
     event = Event.objects.get(kind="trace.asked")
     assert event.actor == "ada" and "2 steps of rank 0" in event.text
 
@@ -62,12 +62,12 @@ def test_a_wish_comes_to_the_ranks_and_its_profile_to_the_run(taken):
 def test_a_wish_is_written_once_and_costs_one_query(taken, django_assert_num_queries):
     attempt, directory = taken
     ask(attempt)
-    traces.pass_on({attempt.id: directory})
+    traces.write_requests({attempt.id: directory})
     before = (directory.trace / "request.json").stat().st_mtime_ns
     with django_assert_num_queries(1):
-        traces.pass_on({attempt.id: directory})
+        traces.write_requests({attempt.id: directory})
     with django_assert_num_queries(0):
-        traces.pass_on({})
+        traces.write_requests({})
     assert (directory.trace / "request.json").stat().st_mtime_ns == before
 
 
@@ -98,7 +98,7 @@ def test_what_cannot_be_traced_is_refused_with_the_reason(taken, num_steps, rank
 
 def test_only_steps_of_a_running_job_can_be_traced(make_job):
     with pytest.raises(StateError, match=f"is {JobState.QUEUED}"):
-        traces.ask(make_job(), num_steps=1, ranks=[0], actor="ada")
+        traces.request_trace(make_job(), num_steps=1, ranks=[0], actor="ada")
 
 
 def test_a_rank_that_could_not_write_its_profile_has_answered_too(taken):
@@ -106,9 +106,9 @@ def test_a_rank_that_could_not_write_its_profile_has_answered_too(taken):
     ask(attempt)
     answer(directory, 1, "")
     ingest(attempt)
-    [file] = traces.files_of(attempt.job)
-    assert file.reason and traces.open_of(attempt.job) is None
-    assert traces.bring(attempt.node) == 0
+    [file] = traces.list_files(attempt.job)
+    assert file.reason and traces.get_open_trace(attempt.job) is None
+    assert traces.upload(attempt.node) == 0
 
 
 def test_a_file_that_is_gone_or_too_large_is_told_as_such(taken):
@@ -119,8 +119,8 @@ def test_a_file_that_is_gone_or_too_large_is_told_as_such(taken):
         ingest(attempt)
     (directory.trace / "1.json.gz").unlink()
     os.truncate(directory.trace / "2.json.gz", TRACE_BYTES + 1)
-    assert traces.bring(attempt.node) == 0
-    large, gone = traces.files_of(attempt.job)
+    assert traces.upload(attempt.node) == 0
+    large, gone = traces.list_files(attempt.job)
     assert "No such file" in gone.reason and "more than are kept" in large.reason
 
 
@@ -130,7 +130,9 @@ def test_a_name_cannot_lead_out_of_the_folder(taken, tmp_path):
     ask(attempt)
     say(directory, Line("trace", 1009.0, "rank0", step=7, text="../spec.json", number=1))
     ingest(attempt)
-    assert traces.bring(attempt.node) == 0 and "could not be read" in traces.files_of(attempt.job)[0].reason
+    assert (
+        traces.upload(attempt.node) == 0 and "could not be read" in traces.list_files(attempt.job)[0].reason
+    )
 
 
 def test_a_file_of_another_node_lies_in_that_nodes_folder(taken, make_node, tmp_path):
@@ -141,32 +143,32 @@ def test_a_file_of_another_node_lies_in_that_nodes_folder(taken, make_node, tmp_
     node = make_node("far")
     AttemptNode.objects.create(attempt=attempt, node=node, directory=str(other.path))
     wish = ask(attempt)
-    traces.pass_on({attempt.id: other})
+    traces.write_requests({attempt.id: other})
     assert other.read_trace_request().number == wish.number, "each node's agent writes it into its own folder"
-    traces.heard(
+    traces.record_files(
         attempt, node, [Line("trace", 1.0, "rank1", step=7, text="rank1.json.gz", number=wish.number)]
     )
-    assert traces.bring(attempt.node) == 0, "not this node's to bring"
-    assert traces.bring(node) == 1
-    assert b"".join(traces.content_of(traces.files_of(attempt.job)[0])) == b"over there"
+    assert traces.upload(attempt.node) == 0, "not this node's to bring"
+    assert traces.upload(node) == 1
+    assert b"".join(traces.read_content(traces.list_files(attempt.job)[0])) == b"over there"
 
 
 def test_an_attempt_that_ends_first_leaves_no_wish_open(taken):
     attempt, _ = taken
     ask(attempt)
     move_attempt(attempt.id, AttemptState.STOPPED, actor="agent", reason="stopped")
-    assert traces.open_of(attempt.job) is None
+    assert traces.get_open_trace(attempt.job) is None
 
 
 def test_only_the_newest_files_are_kept(taken, monkeypatch):
     attempt, directory = taken
-    monkeypatch.setattr(traces, "KEPT", 2)
+    monkeypatch.setattr(traces, "KEEP_FILES", 2)
     for number in range(1, 6):
         ask(attempt)
         answer(directory, number, f"{number}.json.gz")
         ingest(attempt)
     ask(attempt)
-    assert [file.trace.number for file in traces.files_of(attempt.job)] == [5, 4]
+    assert [file.trace.number for file in traces.list_files(attempt.job)] == [5, 4]
 
 
 FORWARD = TimelineEvent("forward", 0, 10, 2000)
@@ -185,9 +187,9 @@ def test_a_timeline_is_kept_rank_by_rank(taken):
     )
     ingest(attempt)
     run = attempt.job.run
-    [place] = timelines.places(run)
-    assert place == timelines.Place(attempt.number, 10)
-    first, second = timelines.of(run, place)
+    [place] = timelines.list_steps(run)
+    assert place == timelines.RecordedStep(attempt.number, 10)
+    first, second = timelines.list_ranks(run, place)
     assert (first.rank, first.stage, second.stage, first.step_s) == (0, 0, 1, 0.25)
     assert first.events == [["forward", 0, 10, 2000, 0], ["receive_gradient", 0, 3000, 500, 400]]
     say(directory, drawn(0, 0, FORWARD))  # said twice: by a rank that was cut off in between
@@ -230,7 +232,7 @@ def test_a_trace_is_asked_for_and_fetched_from_a_shell(taken, tmp_path):
         manage(job, "--fetch", str(tmp_path))
     answer(directory, 1, "rank0-step7-1.json.gz", b"0123")
     ingest(attempt)
-    traces.bring(attempt.node)
+    traces.upload(attempt.node)
     assert manage(job, "--fetch", str(tmp_path / "out")).strip().endswith("rank0-step7-1.json.gz")
     assert (tmp_path / "out" / "rank0-step7-1.json.gz").read_bytes() == b"0123"
     with pytest.raises(CommandError, match="no job 'nothing'"):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.lifecycle.ending import end
-from jobs.lifecycle.outcome import IN_VAIN_LIMIT
+from jobs.lifecycle.ending import end_attempt
+from jobs.lifecycle.outcome import NO_PROGRESS_LIMIT
 from jobs.models import Attempt, Event, Job
 from jobs.queue import job_actions
 from jobs.states.jobs import AttemptState, Cause, JobState
@@ -19,7 +19,7 @@ def ended(job: Job, state: str, cause: str, **fields: object) -> Job:
     attempt = assign(job)
     Attempt.objects.filter(id=attempt.id).update(state=AttemptState.RUNNING, **fields)
     Job.objects.filter(id=job.id).update(state=JobState.RUNNING)
-    end(attempt, state, "it ended", cause)
+    end_attempt(attempt, state, "it ended", cause)
     return Job.objects.get(id=job.id)
 
 
@@ -52,21 +52,21 @@ def test_a_retry_by_a_person_opens_the_budget_again(make_job, settings):
 
 def test_a_held_device_is_tried_again_as_long_as_it_takes(make_job):
     job = make_job()
-    for _ in range(IN_VAIN_LIMIT + 1):
+    for _ in range(NO_PROGRESS_LIMIT + 1):
         assert ended(job, AttemptState.FAILED, Cause.DEVICE_HELD).state == JobState.QUEUED
 
 
 def test_supervisors_that_die_in_vain_again_and_again_need_a_person(make_job):
     job = make_job()
-    for _ in range(IN_VAIN_LIMIT - 1):
+    for _ in range(NO_PROGRESS_LIMIT - 1):
         assert ended(job, AttemptState.FAILED, Cause.SUPERVISOR).state == JobState.QUEUED
     assert ended(job, AttemptState.FAILED, Cause.SUPERVISOR).state == JobState.FAILED
-    assert f"{IN_VAIN_LIMIT} attempts in a row" in Job.objects.get().reason
+    assert f"{NO_PROGRESS_LIMIT} attempts in a row" in Job.objects.get().reason
 
 
 def test_a_checkpoint_between_them_means_they_were_not_in_vain(make_job):
     job = make_job()
-    for number in range(2 * IN_VAIN_LIMIT):
+    for number in range(2 * NO_PROGRESS_LIMIT):
         step = 10 * number if number % 3 == 0 else None
         assert (
             ended(job, AttemptState.FAILED, Cause.SUPERVISOR, checkpoint_step=step).state == JobState.QUEUED

@@ -78,7 +78,7 @@ def test_the_events_tell_the_story_in_both_jobs(agent, low, make_job):
     told = [(e.kind, e.actor, e.text) for e in job.events.order_by("id")][-3:]
     reason = f"Preempted by job {high.id} (priority high)"
     assert told == [
-        ("job.stopping", "scheduler", f"{reason}; {preemption.YIELD}."),
+        ("job.stopping", "scheduler", f"{reason}; {preemption.YIELD_NOTE}."),
         ("attempt.stopped", "agent:a", f"{reason}."),
         ("job.queued", "agent:a", f"{reason}; starts again from step 0."),
     ]
@@ -100,7 +100,7 @@ def test_it_is_asked_once_and_nobody_else_with_it(low, make_job):
     for _ in range(3):
         loop.schedule(high.pool)
     assert job.events.filter(kind="job.stopping").count() == 1
-    assert not preemption.ask_back(attempt_of(job).id, actor="tom", reason="Drained")
+    assert not preemption.request_yield(attempt_of(job).id, actor="tom", reason="Drained")
 
 
 @pytest.mark.parametrize("change", ["preemptible=false", "priority=high"])
@@ -133,5 +133,5 @@ def test_an_attempt_that_ended_meanwhile_is_not_asked(low):
     job, _ = low
     attempt = attempt_of(job)
     Attempt.objects.update(state=AttemptState.SUCCEEDED)
-    assert not preemption.ask_back(attempt.id, actor="scheduler", reason="Preempted")
+    assert not preemption.request_yield(attempt.id, actor="scheduler", reason="Preempted")
     assert attempt_of(job).yield_reason == ""

@@ -76,10 +76,10 @@ def test_every_move_has_an_event_with_actor_reason_and_until(node):
 
 def test_a_cordon_with_an_end_lifts_itself(node):
     admin.cordon(node, "tom", "cleaning", timezone.now() + timedelta(hours=1))
-    admin.settle()
+    admin.reconcile()
     assert node_now().is_cordoned
     Node.objects.update(admin_until=timezone.now() - timedelta(seconds=1))
-    admin.settle()
+    admin.reconcile()
     assert not node_now().is_cordoned
     assert "cleaning" in NodeEvent.objects.latest("id").text
 
@@ -89,12 +89,12 @@ class TestDraining:
         job, directory = running(agent, make_job)
         admin.drain(node, "tom", "new disks", DrainPolicy.FINISH)
         agent.tick()
-        admin.settle()
+        admin.reconcile()
         assert directory.read_control() == "run"
         assert node_now().admin_state == AdminState.DRAINING
         report(directory, "succeeded", "done")
         agent.tick()
-        admin.settle()
+        admin.reconcile()
         assert node_now().admin_state == AdminState.DRAINED
         assert Job.objects.get(id=job.id).state == JobState.SUCCEEDED
 
@@ -109,7 +109,7 @@ class TestDraining:
         job.refresh_from_db()
         assert job.state == JobState.QUEUED
         assert job.waiting_reason == "Node a is being drained (new disks); resumes from step 40."
-        admin.settle()
+        admin.reconcile()
         assert node_now().admin_state == AdminState.DRAINED
         assert loop.schedule(job.pool) == 0
 
@@ -119,7 +119,7 @@ class TestDraining:
         agent.tick()
         assert directory.read_control() == "run"
         Node.objects.update(admin_until=timezone.now() - timedelta(seconds=1))
-        admin.settle()
+        admin.reconcile()
         agent.tick()
         assert directory.read_control() == "stop"
 
@@ -140,7 +140,7 @@ class TestDraining:
         admin.drain(node, "tom", "new disks", DrainPolicy.DEADLINE, timezone.now() + timedelta(hours=1))
         admin.uncordon(node, "tom")
         Node.objects.update(admin_until=timezone.now() - timedelta(seconds=1))
-        admin.settle()
+        admin.reconcile()
         agent.tick()
         assert directory.read_control() == "run"
         assert node_now().admin_state == AdminState.OPEN
@@ -166,18 +166,18 @@ def test_a_node_that_holds_a_job_is_neither_retired_nor_worked_on(agent, make_jo
 class TestHealth:
     def test_silence_is_noted_once_and_ends_with_the_next_heartbeat(self, agent):
         Node.objects.update(heartbeat_at=timezone.now() - timedelta(seconds=46))
-        admin.note_silence()
-        admin.note_silence()
+        admin.mark_silent_nodes()
+        admin.mark_silent_nodes()
         assert node_now().health == Health.UNREACHABLE
-        agent._beat_at = 0.0
+        agent._heartbeat_at = 0.0
         agent.tick()
         assert node_now().health == Health.OK
         assert list(NodeEvent.objects.values_list("kind", flat=True)) == ["health.unreachable", "health.ok"]
 
     def test_a_long_silence_is_a_failure(self, node):
         Node.objects.update(heartbeat_at=timezone.now() - timedelta(seconds=601))
-        admin.note_silence()
-        admin.note_silence()
+        admin.mark_silent_nodes()
+        admin.mark_silent_nodes()
         assert node_now().health == Health.FAILED
 
     def test_a_suspect_node_gets_no_work_until_a_person_trusts_it(self, make_job, node):
@@ -203,31 +203,31 @@ class TestMarkedDevices:
     def test_a_failed_device_gets_no_work_until_a_person_says_ok(self, make_job, node):
         job = make_job(devices=2)
         device = node.devices.get(index=1)
-        assert admin.mark(device, "failed", "tom", "smells").health == "failed"
+        assert admin.set_device_health(device, "failed", "tom", "smells").health == "failed"
         assert loop.schedule(job.pool) == 0
-        admin.mark(device, "ok", "tom", "replaced")
+        admin.set_device_health(device, "ok", "tom", "replaced")
         assert loop.schedule(job.pool) == 1
 
     def test_what_runs_on_it_goes_on(self, agent, make_job, node):
         job, directory = running(agent, make_job, devices=2)
-        admin.mark(node.devices.get(index=1), "failed", "tom", "smells")
+        admin.set_device_health(node.devices.get(index=1), "failed", "tom", "smells")
         agent.tick()
         assert directory.read_control() == "run"
         assert attempt_of(job).state == AttemptState.RUNNING
 
     def test_neither_a_program_nor_readmitting_the_node_makes_it_better(self, node):
         device = node.devices.get(index=1)
-        admin.mark(device, "failed", "tom", "smells")
+        admin.set_device_health(device, "failed", "tom", "smells")
         assert not move_device(device.id, "suspect", actor="agent:a", reason="again", only_from=("ok",))
         with pytest.raises(StateError, match="is suspect"):
             admin.readmit(node, "tom")
         with pytest.raises(StateError, match="Device 1 of node a is failed already"):
-            admin.mark(device, "failed", "tom", "still")
+            admin.set_device_health(device, "failed", "tom", "still")
 
 
 @pytest.mark.parametrize(("free_", "held", "said"), [(2, 0, "idle"), (1, 1, "mixed"), (0, 2, "full")])
 def test_allocation_follows_from_the_leases(free_, held, said):
-    assert admin.allocation(free_, held) == said
+    assert admin.get_allocation(free_, held) == said
 
 
 class TestCommand:
@@ -280,15 +280,15 @@ class TestRaces:
 
             def empty():
                 admin.drain(node, "tom", "disks", DrainPolicy.FINISH)
-                admin.settle()
+                admin.reconcile()
 
-            at_once(empty, lambda pool=pool: loop.schedule(pool), admin.settle)
+            at_once(empty, lambda pool=pool: loop.schedule(pool), admin.reconcile)
             assert_sound()
             held = Lease.objects.filter(is_active=True).exists()
             assert not (held and node_now().admin_state == AdminState.DRAINED)
             for attempt in Attempt.objects.filter(state=AttemptState.ASSIGNED):
                 move_attempt(attempt.id, AttemptState.STOPPED, actor="test")
             Job.objects.filter(id=job.id).delete()
-            admin.settle()
+            admin.reconcile()
             assert node_now().admin_state == AdminState.DRAINED
             admin.uncordon(node, "tom")

@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from engine.supervisor.locks import hold_devices, release
-from jobs.lifecycle.ending import end
+from jobs.lifecycle.ending import end_attempt
 from jobs.models import Device, Job, Lease, NodeEvent
 from jobs.nodes import admin, device_faults
 from jobs.queue import job_actions
@@ -28,14 +28,14 @@ CUDA = (
 def fail(job: Job, reason: str, cause: str = Cause.WORKLOAD) -> None:
     """The job's next attempt, which fails for that reason."""
     loop.schedule(job.pool)
-    end(attempt_of(job), AttemptState.FAILED, reason, cause)
+    end_attempt(attempt_of(job), AttemptState.FAILED, reason, cause)
 
 
 def suspects() -> dict[str, str]:
     return dict(Device.objects.filter(health="suspect").values_list("id", "health_reason"))
 
 
-class TestFailures:
+class TestFailedAttempts:
     def test_one_failure_makes_no_device_suspect_two_in_a_row_do(self, make_job):
         job = make_job()
         fail(job, CUDA)
@@ -50,7 +50,7 @@ class TestFailures:
         first, second = make_job(), make_job()
         fail(first, CUDA)
         loop.schedule(second.pool)
-        end(attempt_of(second), AttemptState.SUCCEEDED, "done", Cause.DONE)
+        end_attempt(attempt_of(second), AttemptState.SUCCEEDED, "done", Cause.DONE)
         job_actions.retry(first, "tom")
         fail(first, CUDA)
         assert not suspects()
@@ -90,27 +90,27 @@ class TestReadings:
         Device.objects.filter(id="a-0").update(latest=latest)
 
     def test_a_device_whose_readings_all_fail_for_half_a_minute_is_suspect(self, node, tmp_path):
-        watch = device_faults.Watch(node, tmp_path)
+        monitor = device_faults.DeviceMonitor(node, tmp_path)
         self.read(metrics={}, missing={"power_w": ["error", "GPU is lost"]})
-        watch.look(100.0)
-        watch.look(129.0)
+        monitor.poll(100.0)
+        monitor.poll(129.0)
         assert not suspects()
-        watch.look(131.0)
+        monitor.poll(131.0)
         assert suspects() == {"a-0": "None of its readings succeeds: GPU is lost"}
 
     def test_one_good_reading_starts_the_count_again(self, node, tmp_path):
-        watch = device_faults.Watch(node, tmp_path)
+        monitor = device_faults.DeviceMonitor(node, tmp_path)
         bad = {"power_w": ["error", "GPU is lost"]}
         for at, metrics in ((100.0, {}), (120.0, {"power_w": 90.0}), (131.0, {}), (140.0, {})):
             self.read(metrics=metrics, missing={} if metrics else bad)
-            watch.look(at)
+            monitor.poll(at)
         assert not suspects()
 
     def test_a_device_without_such_counters_is_not_broken(self, node, tmp_path):
-        watch = device_faults.Watch(node, tmp_path)
+        monitor = device_faults.DeviceMonitor(node, tmp_path)
         self.read(metrics={}, missing={"power_w": ["unsupported", "a CPU device has no such counter"]})
-        watch.look(100.0)
-        watch.look(200.0)
+        monitor.poll(100.0)
+        monitor.poll(200.0)
         assert not suspects()
 
 
@@ -121,40 +121,40 @@ class TestFaults:
 
     def test_what_means_hardware_takes_the_device_out_with_the_drivers_words(self, node, tmp_path):
         self.report(("xid 79", True), ("xid 31", False), ("ecc", True))
-        device_faults.Watch(node, tmp_path).look(0.0)
+        device_faults.DeviceMonitor(node, tmp_path).poll(0.0)
         assert suspects() == {"a-0": "xid 79. ecc."}
         assert NodeEvent.objects.get().text == "xid 79. ecc."
 
     def test_what_a_program_did_wrong_does_not(self, node, tmp_path):
         self.report(("xid 31", False), ("xid 13", False))
-        device_faults.Watch(node, tmp_path).look(0.0)
+        device_faults.DeviceMonitor(node, tmp_path).poll(0.0)
         assert not suspects()
 
     def test_a_person_who_readmits_it_has_seen_the_old_faults(self, node, tmp_path):
-        watch = device_faults.Watch(node, tmp_path)
+        monitor = device_faults.DeviceMonitor(node, tmp_path)
         self.report(("xid 79", True))
-        watch.look(0.0)
+        monitor.poll(0.0)
         admin.readmit(node, "tom", "reset")
-        watch.look(10.0)
+        monitor.poll(10.0)
         assert not suspects()
         self.report(("xid 79", True), at=timezone.now().timestamp() + 1)
-        watch.look(20.0)
+        monitor.poll(20.0)
         assert suspects()
 
 
 class TestLocks:
     @pytest.fixture
-    def watch(self, node, tmp_path, make_job) -> device_faults.Watch:
+    def monitor(self, node, tmp_path, make_job) -> device_faults.DeviceMonitor:
         job = make_job(devices=1)
         loop.schedule(job.pool)
-        end(attempt_of(job), AttemptState.STOPPED, "over", Cause.STOPPED)
+        end_attempt(attempt_of(job), AttemptState.STOPPED, "over", Cause.STOPPED)
         Job.objects.update(state=JobState.CANCELLED)
-        return device_faults.Watch(node, tmp_path / "locks")
+        return device_faults.DeviceMonitor(node, tmp_path / "locks")
 
     @pytest.fixture
-    def holder(self, watch):
+    def holder(self, monitor):
         """A process that an attempt has left behind with the lock of its device."""
-        (descriptor,) = hold_devices(watch.lock_dir, ["a-0"], 0)
+        (descriptor,) = hold_devices(monitor.lock_dir, ["a-0"], 0)
         process = subprocess.Popen(
             [sys.executable, "-c", "import time; time.sleep(60)"], pass_fds=[descriptor]
         )
@@ -166,18 +166,18 @@ class TestLocks:
     def ended(self, seconds_ago: float) -> None:
         Lease.objects.update(ended_at=timezone.now() - timedelta(seconds=seconds_ago))
 
-    def test_a_lock_that_is_not_freed_in_a_minute_makes_the_device_suspect(self, watch, holder):
+    def test_a_lock_that_is_not_freed_in_a_minute_makes_the_device_suspect(self, monitor, holder):
         self.ended(59)
-        watch.look(0.0)
+        monitor.poll(0.0)
         assert not suspects()
         self.ended(61)
-        watch.look(10.0)
+        monitor.poll(10.0)
         assert suspects()["a-0"].startswith(f"unkillable: pid {holder.pid} still holds it")
 
-    def test_a_lock_that_was_free_in_between_belongs_to_somebody_else(self, watch):
-        watch.look(0.0)
-        locks = hold_devices(watch.lock_dir, ["a-0"], 0)
+    def test_a_lock_that_was_free_in_between_belongs_to_somebody_else(self, monitor):
+        monitor.poll(0.0)
+        locks = hold_devices(monitor.lock_dir, ["a-0"], 0)
         self.ended(61)
-        watch.look(10.0)
+        monitor.poll(10.0)
         release(locks)
         assert not suspects()

@@ -126,7 +126,7 @@ def test_budgets_are_read_with_the_same_number_of_queries_however_much_runs(make
 
     def queries() -> int:
         with CaptureQueriesContext(connection) as seen:
-            snapshot.of(Pool.objects.get())
+            snapshot.take_snapshot(Pool.objects.get())
         return len(seen)
 
     few = queries()

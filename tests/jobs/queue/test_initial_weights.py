@@ -16,8 +16,8 @@ from engine.spec.problems import Problem, SpecError
 from jobs.agent.launch import LaunchError
 from jobs.attempts import checkpoints
 from jobs.attempts.ingest import ingest
-from jobs.attempts.retention import tidy
-from jobs.lifecycle.ending import end
+from jobs.attempts.retention import clean_up
+from jobs.lifecycle.ending import end_attempt
 from jobs.lifecycle.transitions import move_job
 from jobs.models import Checkpoint, Job
 from jobs.nodes import inventory
@@ -49,7 +49,7 @@ def parent(make_job, node_dir) -> Job:
         (directory.checkpoints / line.text / "manifest.json").write_text(json.dumps(manifest))
         say(directory, judged(line, loss))
     ingest(attempt)
-    end(attempt, AttemptState.SUCCEEDED, "Finished.", Cause.DONE)
+    end_attempt(attempt, AttemptState.SUCCEEDED, "Finished.", Cause.DONE)
     return Job.objects.get(id=job.id)
 
 
@@ -133,10 +133,10 @@ def test_it_is_held_until_the_job_has_ended(parent, make_job, node, node_dir):
     path = Path(job.start_checkpoint.path)
     assert is_held(path), "at once, where this machine can reach it"
     (path / f"held-{job.id}").unlink()
-    checkpoints.look_after(node)
+    checkpoints.reconcile(node)
     assert is_held(path), "and by the agent of its node elsewhere"
     move_job(job.id, JobState.CANCELLED, actor="tom")
-    checkpoints.look_after(node)
+    checkpoints.reconcile(node)
     assert not is_held(path)
 
 
@@ -147,16 +147,16 @@ def test_tidying_leaves_what_a_job_starts_from(parent, make_job, node_dir):
         Job.objects.filter(id=parent.id).update(state=JobState.QUEUED)
         attempt, directory = take(Job.objects.get(id=parent.id), node_dir)
         say(directory, checkpoint(directory, 60 + number))
-        end(attempt, AttemptState.FAILED, "boom", Cause.WORKLOAD)
-    tidy(node_dir, keep=1)
+        end_attempt(attempt, AttemptState.FAILED, "boom", Cause.WORKLOAD)
+    clean_up(node_dir, keep=1)
     assert Path(job.start_checkpoint.path).is_dir()
 
 
 def test_one_that_has_gone_is_seen_and_a_retry_that_needs_it_is_refused(parent, make_job, node):
     job = make_job(f"start_from={parent.run.id}@20")
     (Path(job.start_checkpoint.path) / "manifest.json").unlink()
-    checkpoints.look_after(node)
-    assert [one.step for one in checkpoints.of_run(parent.run)] == [60, 40]
+    checkpoints.reconcile(node)
+    assert [one.step for one in checkpoints.list_checkpoints(parent.run)] == [60, 40]
     move_job(job.id, JobState.CANCELLED, actor="tom")
     with pytest.raises(StateError, match="at step 20, and that checkpoint has been deleted"):
         job_actions.retry(Job.objects.get(id=job.id), actor="tom")
@@ -186,7 +186,7 @@ def test_a_folder_that_this_node_lacks_ends_the_attempt_with_the_reason(parent, 
 
 
 def test_the_rows_tell_size_loss_and_place(parent):
-    rows = list(checkpoints.of_run(parent.run))
+    rows = list(checkpoints.list_checkpoints(parent.run))
     assert [(one.step, one.validation_loss) for one in rows] == [(60, 1.7), (40, 1.9), (20, 1.5)]
     assert all(one.size_bytes > 0 and Path(one.path).is_dir() for one in rows)
     assert checkpoints.best(parent.run).step == 20

@@ -6,7 +6,7 @@ import pytest
 
 from jobs.agent.loop import Agent
 from jobs.lifecycle import preemption
-from jobs.lifecycle.ending import end
+from jobs.lifecycle.ending import end_attempt
 from jobs.models import Attempt, Event, Job, Lease
 from jobs.queue import job_actions
 from jobs.scheduler import loop
@@ -85,7 +85,7 @@ def test_pausing_twice_is_one_wish(make_job):
     job_actions.pause(job, actor="tom")
     job_actions.pause(job, actor="olga")
     assert kinds(job).count("job.stopping") == 1
-    end(attempt_of(job), AttemptState.STOPPED, "stopped on request", Cause.STOPPED)
+    end_attempt(attempt_of(job), AttemptState.STOPPED, "stopped on request", Cause.STOPPED)
     assert job_actions.pause(job, actor="olga").state == JobState.PAUSED
     assert kinds(job).count("job.paused") == 1
 
@@ -96,7 +96,7 @@ def test_a_failure_while_it_stops_counts_as_ever_but_a_retry_waits_for_resume(ma
     for expected in (JobState.PAUSED, JobState.FAILED):
         attempt = running(job)
         job_actions.pause(job, actor="tom")
-        end(Attempt.objects.get(id=attempt.id), AttemptState.FAILED, "CUDA error", Cause.WORKLOAD)
+        end_attempt(Attempt.objects.get(id=attempt.id), AttemptState.FAILED, "CUDA error", Cause.WORKLOAD)
         assert now(job).state == expected
         if expected == JobState.PAUSED:
             job_actions.resume(job, actor="tom")
@@ -106,7 +106,7 @@ def test_a_job_that_finishes_while_it_stops_has_succeeded(make_job):
     job = make_job()
     attempt = running(job)
     job_actions.pause(job, actor="tom")
-    end(attempt, AttemptState.SUCCEEDED, "Finished all steps.", Cause.DONE)
+    end_attempt(attempt, AttemptState.SUCCEEDED, "Finished all steps.", Cause.DONE)
     assert now(job).state == JobState.SUCCEEDED
 
 
@@ -115,7 +115,7 @@ def test_resuming_a_job_that_still_stops_lets_it_wait_instead(make_job):
     attempt = running(job)
     job_actions.pause(job, actor="tom")
     job_actions.resume(job, actor="olga")
-    end(Attempt.objects.get(id=attempt.id), AttemptState.STOPPED, "stopped on request", Cause.STOPPED)
+    end_attempt(Attempt.objects.get(id=attempt.id), AttemptState.STOPPED, "stopped on request", Cause.STOPPED)
     again = now(job)
     assert (again.state, again.wanted_state) == (JobState.QUEUED, "")
     assert again.waiting_reason == "Resumed by olga before it had stopped; starts again from step 0."
@@ -134,16 +134,16 @@ def test_cancelling_a_job_that_stops_for_a_pause_ends_it(make_job):
     job_actions.cancel(job, actor="olga", reason="No use.")
     with pytest.raises(StateError, match="being cancelled"):
         job_actions.pause(job, actor="tom")
-    end(attempt, AttemptState.STOPPED, "stopped on request", Cause.STOPPED)
+    end_attempt(attempt, AttemptState.STOPPED, "stopped on request", Cause.STOPPED)
     assert (now(job).state, now(job).reason) == (JobState.CANCELLED, "No use.")
 
 
 def test_a_job_that_is_preempted_can_be_paused_meanwhile(make_job):
     job = make_job()
     attempt = running(job)
-    preemption.ask_back(attempt.id, actor="scheduler", reason="Preempted by job x")
+    preemption.request_yield(attempt.id, actor="scheduler", reason="Preempted by job x")
     job_actions.pause(job, actor="tom")
-    end(Attempt.objects.get(id=attempt.id), AttemptState.STOPPED, "stopped on request", Cause.STOPPED)
+    end_attempt(Attempt.objects.get(id=attempt.id), AttemptState.STOPPED, "stopped on request", Cause.STOPPED)
     assert (now(job).state, now(job).reason) == (
         JobState.PAUSED,
         "Paused by tom. It starts again from step 0.",
@@ -154,7 +154,7 @@ def test_a_lost_node_pauses_what_was_to_be_paused(make_job, node, settings):
     job = make_job()
     attempt = running(job)
     job_actions.pause(job, actor="tom")
-    loop._take_back(attempt)
+    loop._reclaim(attempt)
     assert now(job).state == JobState.PAUSED
 
 
@@ -199,6 +199,6 @@ def test_a_pause_and_a_cancel_end_it_whoever_comes_first(make_job):
         attempt = running(job)
         _, cancelled = at_once(tried(job_actions.pause, job, "olga"), tried(job_actions.cancel, job, "tom"))
         assert cancelled and now(job).wanted_state == JobState.CANCELLED
-        end(attempt, AttemptState.STOPPED, "stopped on request", Cause.STOPPED)
+        end_attempt(attempt, AttemptState.STOPPED, "stopped on request", Cause.STOPPED)
         assert now(job).state == JobState.CANCELLED
         assert_sound()

@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from jobs import series
-from jobs.lifecycle.ending import end
+from jobs.lifecycle.ending import end_attempt
 from jobs.models import Attempt, Event, Job, Pool
 from jobs.pools import pool_settings
 from jobs.queue import job_actions
@@ -70,8 +70,8 @@ def due(job: Job) -> None:
 
 def test_it_is_warned_once_with_the_time_at_which_it_is_stopped(job):
     measure(job, 0.0, 2.0)
-    idle.look_after_all()
-    idle.look_after_all()
+    idle.reconcile()
+    idle.reconcile()
     left_s = (now(job).idle_stop_at - timezone.now()).total_seconds()
     assert 590 < left_s <= 600
     (text,) = warnings(job)
@@ -83,16 +83,18 @@ def test_it_is_warned_once_with_the_time_at_which_it_is_stopped(job):
 
 def test_then_it_is_stopped_at_a_step_border_and_ends_with_the_reason(job):
     measure(job, 0.0)
-    idle.look_after_all()
+    idle.reconcile()
     due(job)
-    idle.look_after_all()
+    idle.reconcile()
     stopping = now(job)
     assert (stopping.state, stopping.wanted_state, stopping.idle_stop_at) == (
         JobState.STOPPING,
         "cancelled",
         None,
     )
-    end(Attempt.objects.select_related("node", "job__run").get(), AttemptState.STOPPED, "stopped", "stopped")
+    end_attempt(
+        Attempt.objects.select_related("node", "job__run").get(), AttemptState.STOPPED, "stopped", "stopped"
+    )
     assert now(job).state == JobState.CANCELLED
     assert now(job).reason.startswith("Holds 2 devices without using them") and now(job).reason.endswith(
         "It was warned."
@@ -102,7 +104,7 @@ def test_then_it_is_stopped_at_a_step_border_and_ends_with_the_reason(job):
 def test_nobody_is_warned_where_the_pool_does_not_ask_for_it(job, policy):
     pool_settings.change(policy, "ann", {"idle_after_s": ""})
     measure(job, 0.0)
-    idle.look_after_all()
+    idle.reconcile()
     assert not warnings(job)
 
 
@@ -117,45 +119,45 @@ def test_nobody_is_warned_where_the_pool_does_not_ask_for_it(job, policy):
 )
 def test_what_is_used_or_was_not_measured_all_the_time_is_never_called_idle(job, percents, measured):
     measure(job, *percents, **measured)
-    idle.look_after_all()
+    idle.reconcile()
     assert now(job).idle_stop_at is None and not warnings(job)
 
 
 def test_an_attempt_that_makes_steps_is_not_idle_however_low_its_utilisation(job):
     measure(job, 0.0)
     Job.objects.update(stepped_at=timezone.now() - WINDOW + timedelta(minutes=1))
-    idle.look_after_all()
+    idle.reconcile()
     assert not warnings(job)
 
 
 def test_an_attempt_younger_than_the_window_is_left_in_peace(job):
     measure(job, 0.0)
     Attempt.objects.update(started_at=timezone.now() - WINDOW + timedelta(minutes=1))
-    idle.look_after_all()
+    idle.reconcile()
     assert not warnings(job)
 
 
 def test_who_uses_its_devices_again_is_told_that_it_is_not_stopped(job):
     measure(job, 0.0)
-    idle.look_after_all()
+    idle.reconcile()
     Job.objects.update(stepped_at=timezone.now())
     due(job)
-    idle.look_after_all()
+    idle.reconcile()
     assert (now(job).state, now(job).idle_stop_at) == (JobState.RUNNING, None)
     assert "used again" in job.events.last().text
 
 
 def test_a_policy_that_is_taken_away_takes_its_warnings_along(job, policy):
     measure(job, 0.0)
-    idle.look_after_all()
+    idle.reconcile()
     pool_settings.change(policy, "ann", {"idle_after_s": ""})
-    idle.look_after_all()
+    idle.reconcile()
     assert now(job).idle_stop_at is None
 
 
 def test_a_person_puts_it_off_once_and_it_is_written_who(job):
     measure(job, 0.0)
-    idle.look_after_all()
+    idle.reconcile()
     before = now(job).idle_stop_at
     after = idle.extend(job, "olga")
     assert after.idle_stop_at - before == timedelta(hours=1)
@@ -163,7 +165,7 @@ def test_a_person_puts_it_off_once_and_it_is_written_who(job):
     with pytest.raises(StateError, match="extended once already, by olga"):
         idle.extend(job, "tom")
     due(job)
-    idle.look_after_all()
+    idle.reconcile()
     assert now(job).state == JobState.STOPPING
 
 
@@ -174,9 +176,9 @@ def test_there_is_nothing_to_put_off_without_a_warning(job):
 
 def test_the_next_attempt_may_be_put_off_again(job):
     measure(job, 0.0)
-    idle.look_after_all()
+    idle.reconcile()
     idle.extend(job, "olga")
-    end(
+    end_attempt(
         Attempt.objects.select_related("node", "job__run").get(),
         AttemptState.STOPPED,
         "shutdown",
@@ -194,7 +196,7 @@ def test_the_command_puts_it_off(job, capsys):
     with pytest.raises(CommandError, match="not been warned"):
         call_command("extend", job.id, "--user", "olga")
     measure(job, 0.0)
-    idle.look_after_all()
+    idle.reconcile()
     call_command("extend", job.id, "--user", "olga")
     assert now(job).idle_extended_by == "olga"
 
@@ -202,7 +204,7 @@ def test_the_command_puts_it_off(job, capsys):
 @pytest.mark.django_db(transaction=True)
 def test_two_schedulers_and_two_people_at_once_warn_and_extend_once(job):
     measure(job, 0.0)
-    at_once(*[idle.look_after_all] * 3)
+    at_once(*[idle.reconcile] * 3)
     assert len(warnings(job)) == 1
 
     def put_off() -> bool:
@@ -217,7 +219,7 @@ def test_two_schedulers_and_two_people_at_once_warn_and_extend_once(job):
 @pytest.mark.django_db(transaction=True)
 def test_who_puts_it_off_at_the_last_moment_is_not_stopped_as_well(job):
     measure(job, 0.0)
-    idle.look_after_all()
+    idle.reconcile()
     due(job)
 
     def put_off() -> bool:
@@ -226,13 +228,13 @@ def test_who_puts_it_off_at_the_last_moment_is_not_stopped_as_well(job):
         except StateError:
             return False
 
-    extended, *_ = at_once(put_off, idle.look_after_all, idle.look_after_all)
+    extended, *_ = at_once(put_off, idle.reconcile, idle.reconcile)
     assert (now(job).state == JobState.RUNNING) == extended
     assert job.events.filter(kind="job.stopping").count() == (0 if extended else 1)
 
 
 def test_a_cancel_ends_a_warning(job):
     measure(job, 0.0)
-    idle.look_after_all()
+    idle.reconcile()
     job_actions.cancel(now(job), actor="olga")
     assert now(job).idle_stop_at is None

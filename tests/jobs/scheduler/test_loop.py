@@ -225,7 +225,7 @@ class TestLostNodes:
         return job
 
     def test_the_attempt_is_lost_and_the_job_waits_again(self, lost):
-        assert loop.take_back_lost_attempts() == 1
+        assert loop.reclaim_lost_attempts() == 1
         attempt = lost.attempts.get()
         assert attempt.state == AttemptState.LOST and "silent for 600 s" in attempt.reason
         assert state(lost) == JobState.QUEUED
@@ -233,12 +233,12 @@ class TestLostNodes:
 
     def test_a_job_that_a_person_cancelled_ends_instead(self, lost):
         Job.objects.update(wanted_state="cancelled", state=JobState.STOPPING)
-        loop.take_back_lost_attempts()
+        loop.reclaim_lost_attempts()
         assert state(lost) == JobState.CANCELLED
 
     def test_a_short_silence_loses_nothing(self, lost):
         Node.objects.update(heartbeat_at=timezone.now() - timedelta(seconds=599))
-        assert loop.take_back_lost_attempts() == 0
+        assert loop.reclaim_lost_attempts() == 0
         assert state(lost) == JobState.SCHEDULED
 
     def test_after_its_own_start_the_scheduler_gives_nodes_time_to_show_that_they_live(self, lost, settings):

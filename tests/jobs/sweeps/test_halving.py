@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.lifecycle.ending import end
+from jobs.lifecycle.ending import end_attempt
 from jobs.models import Attempt, Job
 from jobs.queue import job_actions
 from jobs.states.jobs import AttemptState, Cause, JobState
@@ -133,5 +133,5 @@ def test_a_preemption_at_the_rung_itself_is_a_halt(halving):
     attempt = running(job)
     Attempt.objects.filter(id=attempt.id).update(yield_reason="Preempted by job x")
     Job.objects.filter(id=job.id).update(step=50)
-    end(Attempt.objects.get(id=attempt.id), AttemptState.STOPPED, "stopped", Cause.STOPPED)
+    end_attempt(Attempt.objects.get(id=attempt.id), AttemptState.STOPPED, "stopped", Cause.STOPPED)
     assert job_of(halving, 1).is_halted

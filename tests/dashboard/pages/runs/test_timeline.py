@@ -8,7 +8,7 @@ import pytest
 from django.urls import reverse
 
 from dashboard.pages.runs import timeline
-from jobs.models import StepTimeline, Trace, TraceFile, TracePiece
+from jobs.models import StepTimeline, Trace, TraceChunk, TraceFile
 from jobs.states.jobs import JobState
 from tests.dashboard.conftest import set_state
 
@@ -49,7 +49,7 @@ def file_of(job, content=b"packed") -> TraceFile:
         trace=trace, rank=0, node=trace.attempt.node, name="rank0-step7-1.json.gz", first_step=7,
         size_bytes=len(content),
     )  # fmt: skip
-    TracePiece.objects.create(file=file, seq=0, content=content)
+    TraceChunk.objects.create(file=file, seq=0, content=content)
     return file
 
 

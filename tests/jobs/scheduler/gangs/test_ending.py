@@ -12,7 +12,7 @@ from jobs.agent.loop import Agent
 from jobs.models import Device, Job, Lease, Node
 from jobs.queue import job_actions
 from jobs.scheduler import gangs, loop
-from jobs.states.jobs import AttemptState, JobState, MemberState
+from jobs.states.jobs import AttemptNodeState, AttemptState, JobState
 from tests.jobs.fake_supervisor import DEAD_PID, checkpoint, report, say, step
 from tests.jobs.placed_jobs import attempt_of, states
 from tests.jobs.scheduler.gangs.two_nodes import parts
@@ -56,19 +56,19 @@ def test_a_node_that_falls_silent_after_its_peers_failed_is_lost_and_costs_no_re
     silent = played.agents.pop("b")
     played.lose_peers("a")
     played.tick()
-    gangs.look_after_all()
+    gangs.reconcile()
     assert states(job)[1] == AttemptState.RUNNING, "its node may only be slow to report"
     Node.objects.filter(id=silent.node.id).update(heartbeat_at=timezone.now() - timedelta(seconds=46))
-    gangs.look_after_all()
+    gangs.reconcile()
     assert states(job) == (JobState.QUEUED, AttemptState.LOST)
     assert "resumes from step 5" in Job.objects.get().waiting_reason
-    assert parts(job) == [MemberState.FAILED, MemberState.LOST]
+    assert parts(job) == [AttemptNodeState.FAILED, AttemptNodeState.LOST]
 
 
 def test_a_short_silence_of_one_agent_stops_nobody(played, job):
     played.run()
     Node.objects.filter(id="node-b").update(heartbeat_at=timezone.now() - timedelta(seconds=300))
-    gangs.look_after_all()
+    gangs.reconcile()
     played.agents["a"].tick()
     assert played.controls() == {"a": "run", "b": "run"}
 
@@ -76,7 +76,7 @@ def test_a_short_silence_of_one_agent_stops_nobody(played, job):
 def test_a_node_silent_for_long_is_given_up_and_told_to_stop_when_it_comes_back(played, job):
     played.run()
     Node.objects.filter(id="node-b").update(heartbeat_at=timezone.now() - timedelta(seconds=601))
-    gangs.look_after_all()
+    gangs.reconcile()
     played.agents["a"].tick()
     assert played.controls()["a"] == "abort"
     report(played.started["a"], "stopped", "the gang was broken up")
@@ -108,7 +108,7 @@ def test_a_cancel_reaches_every_node(played, job):
 
 def test_a_node_that_leaves_gives_the_whole_job_back_to_the_queue(played, job):
     played.run()
-    played.agents["b"].why_stopping = "Interrupted by shutdown"
+    played.agents["b"].stop_reason = "Interrupted by shutdown"
     played.agents["b"].tick()
     assert played.controls() == {"a": "run", "b": "stop"}, "the ranks agree at a step border"
     played.all_report("stopped", "Stopped on request after step 7 of 200.")

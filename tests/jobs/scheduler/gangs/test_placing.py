@@ -8,7 +8,7 @@ from engine.spec.spec import SpecError
 from jobs.models import Job, Lease, Node, Pool
 from jobs.queue import job_actions
 from jobs.scheduler import loop
-from jobs.states.jobs import MemberState
+from jobs.states.jobs import AttemptNodeState
 from tests.jobs.placed_jobs import attempt_of
 from tests.jobs.scheduler.gangs.two_nodes import parts
 
@@ -20,7 +20,7 @@ def test_a_gang_that_no_node_holds_is_spread_where_the_pool_allows_it(job):
     assert (attempt.num_nodes, attempt.node_id) == (2, "node-a")
     leases = Lease.objects.order_by("rank").values_list("rank", "device_id")
     assert list(leases) == [(0, "a-0"), (1, "a-1"), (2, "b-0"), (3, "b-1")]
-    assert parts(job) == [MemberState.ASSIGNED] * 2
+    assert parts(job) == [AttemptNodeState.ASSIGNED] * 2
 
 
 def test_a_pool_that_does_not_allow_it_refuses_the_job(played, owner, team, make_spec):

@@ -7,7 +7,7 @@ import pytest
 from jobs.models import Event, Job, Lease
 from jobs.queue import job_actions
 from jobs.scheduler import gangs
-from jobs.states.jobs import AttemptState, JobState, MemberState
+from jobs.states.jobs import AttemptNodeState, AttemptState, JobState
 from tests.jobs.fake_supervisor import report
 from tests.jobs.placed_jobs import attempt_of, states
 from tests.jobs.scheduler.gangs.two_nodes import parts
@@ -26,7 +26,7 @@ def test_nodes_that_end_at_once_end_the_attempt_once(played, job):
     at_once(*(agent.tick for agent in played.agents.values()))
     played.tick()
     assert states(job) == (JobState.SUCCEEDED, AttemptState.SUCCEEDED)
-    assert parts(job) == [MemberState.SUCCEEDED] * 2
+    assert parts(job) == [AttemptNodeState.SUCCEEDED] * 2
     ends = ("attempt.succeeded", "job.succeeded", "member.succeeded")
     assert [count(job, kind) for kind in ends] == [1, 1, 2]
     assert not Lease.objects.filter(is_active=True).exists()
@@ -36,7 +36,7 @@ def test_nodes_that_fail_at_once_are_blamed_once(played, job):
     played.run()
     for directory in played.started.values():
         report(directory, "failed", "rank 0 ended with exit code 1", cause="workload")
-    at_once(*(agent.tick for agent in played.agents.values()), gangs.look_after_all)
+    at_once(*(agent.tick for agent in played.agents.values()), gangs.reconcile)
     played.tick()
     assert attempt_of(job).state == AttemptState.FAILED
     assert count(job, "attempt.failed") == 1 and count(job, "note.warning") == 1
@@ -45,7 +45,7 @@ def test_nodes_that_fail_at_once_are_blamed_once(played, job):
 def test_a_break_up_and_the_start_cannot_both_win(played, job):
     played.tick()
     attempt = attempt_of(job)
-    attempt.members.update(state=MemberState.ARMED)
+    attempt.attempt_nodes.update(state=AttemptNodeState.PREPARED)
     only_from = (AttemptState.ASSIGNED,)
     won = at_once(
         lambda: gangs.commit(attempt, {}, {}),

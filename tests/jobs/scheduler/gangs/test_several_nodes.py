@@ -25,7 +25,7 @@ import json
 from jobs.models import Job, AttemptNode
 job = Job.objects.get(id={job!r})
 print(json.dumps([job.state, job.step, job.attempt_number, job.reason or job.waiting_reason, [
-    [a.number, a.state, a.reason, a.num_nodes, a.resumed_from, sorted(m.node.name for m in a.members.all())]
+    [a.number, a.state, a.reason, a.num_nodes, a.resumed_from, sorted(m.node.name for m in a.attempt_nodes.all())]
     for a in job.attempts.all()]]))
 """
 LOSS = """

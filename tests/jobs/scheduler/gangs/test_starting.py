@@ -14,7 +14,7 @@ from jobs.agent.launch import LaunchError
 from jobs.models import Attempt, Job, Lease
 from jobs.queue import job_actions
 from jobs.scheduler import gangs, loop
-from jobs.states.jobs import AttemptState, JobState, MemberState
+from jobs.states.jobs import AttemptNodeState, AttemptState, JobState
 from tests.jobs.fake_supervisor import checkpoint, report, say
 from tests.jobs.placed_jobs import attempt_of, states
 from tests.jobs.scheduler.gangs.two_nodes import parts
@@ -82,7 +82,7 @@ def test_a_node_that_never_answers_breaks_the_gang_up_and_costs_no_retry(played,
     agent_b = played.agents.pop("b")
     played.arm("a")
     Attempt.objects.update(assigned_at=timezone.now() - timedelta(seconds=61))
-    gangs.look_after_all()
+    gangs.reconcile()
     played.tick()
     assert played.controls() == {"a": "abort"}
     report(played.started["a"], "stopped", "the gang was broken up, before the ranks were started")
@@ -111,17 +111,17 @@ def test_a_job_whose_gang_never_comes_together_fails_in_the_end(played, job, mon
         raise LaunchError("No memory.")
 
     monkeypatch.setattr(launch, "start", refuse)
-    for _ in range(gangs.PREPARE_FAILURES):
+    for _ in range(gangs.PREPARE_FAILURE_LIMIT):
         assert states(job)[0] == JobState.SCHEDULED
         played.tick()
-        gangs.look_after_all()
+        gangs.reconcile()
         loop.schedule(job.pool)
     assert states(job)[0] == JobState.FAILED
     assert "No memory. (5 times in a row)" in Job.objects.get().reason
 
 
 def test_a_device_that_is_still_held_is_waited_for_however_often_the_gang_meets_it(played, job):
-    for _ in range(2 * gangs.PREPARE_FAILURES):
+    for _ in range(2 * gangs.PREPARE_FAILURE_LIMIT):
         assert states(job)[0] == JobState.SCHEDULED
         played.arm("a")
         report(played.started["b"], "failed", "device b-0 is still held", cause="device_held")
@@ -140,4 +140,4 @@ def test_a_cancelled_gang_is_let_go(played, job):
     played.all_report("stopped", "the gang was broken up")
     played.tick()
     assert states(job) == (JobState.CANCELLED, AttemptState.STOPPED)
-    assert parts(job) == [MemberState.STOPPED] * 2
+    assert parts(job) == [AttemptNodeState.STOPPED] * 2

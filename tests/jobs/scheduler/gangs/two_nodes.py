@@ -68,4 +68,4 @@ class Played:
 
 
 def parts(job: Job) -> list[str]:
-    return list(attempt_of(job).members.order_by("node_id").values_list("state", flat=True))
+    return list(attempt_of(job).attempt_nodes.order_by("node_id").values_list("state", flat=True))

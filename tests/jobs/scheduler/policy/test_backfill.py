@@ -13,20 +13,20 @@ from tests.jobs.scheduler.policy.snapshots import (
     placed,
     pool,
     random_pool,
+    reason_and_start,
     running,
-    told,
     waiting,
 )
 
 
 def test_a_short_job_passes_if_it_ends_before_the_gang_can_start():
     snapshot = pool(node("a", 2, held=1), running=[running(1, {"a": 1}, 1000)], waiting=waiting(2))
-    short, long = waiting(1, lasts_s=900)[0], waiting(1, lasts_s=1100)[0]
+    short, long = waiting(1, max_duration_s=900)[0], waiting(1, max_duration_s=1100)[0]
     assert placed(replace(snapshot, waiting=[*snapshot.waiting, replace(short, job="s", since=NOW)])) == {
         "s": ("a-1",)
     }
     late = replace(snapshot, waiting=[*snapshot.waiting, replace(long, job="s", since=NOW)])
-    assert placed(late) == {} and told(late, "s") == ("RESERVED", 1000 + 3600)
+    assert placed(late) == {} and reason_and_start(late, "s") == ("RESERVED", 1000 + 3600)
 
 
 def test_a_long_job_passes_onto_other_nodes():
@@ -43,7 +43,7 @@ def test_a_long_job_may_take_what_the_gang_will_not_need():
 def test_nobody_passes_onto_devices_whose_holder_has_no_known_end():
     snapshot = pool(node("a", 2, held=1), running=[running(1, {"a": 1}, None)], waiting=waiting(2, 1))
     assert placed(snapshot) == {}
-    assert told(snapshot, "w0") == ("GANG_FIT", None)
+    assert reason_and_start(snapshot, "w0") == ("GANG_FIT", None)
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -51,17 +51,17 @@ def test_nobody_who_passes_delays_the_head(seed):
     snapshot = random_pool(seed)
     before = first_start(snapshot)
     after = decide(snapshot)
-    if before is None or before[0] not in after.standings:
+    if before is None or before[0] not in after.positions:
         return
-    assert after.standings[before[0]].expected_start == before[1]
+    assert after.positions[before[0]].expected_start == before[1]
 
 
 def test_in_order_each_job_starts_when_enough_has_ended():
     snapshot = pool(
         node("a", 2, held=2), running=[running(1, {"a": 1}, 100), running(2, {"a": 1}, 300)],
-        waiting=waiting(2, 1, 1, lasts_s=50),
+        waiting=waiting(2, 1, 1, max_duration_s=50),
     )  # fmt: skip
-    assert [told(snapshot, f"w{n}") for n in range(3)] == [
+    assert [reason_and_start(snapshot, f"w{n}") for n in range(3)] == [
         ("GANG_FIT", 300), ("AHEAD", 350), ("AHEAD", 350)
     ]  # fmt: skip
 
@@ -70,4 +70,4 @@ def test_it_does_not_move_while_nothing_happens():
     snapshot = pool(node("a", 1, held=1), running=[running(1, {"a": 1}, 500)], waiting=waiting(1, 1))
     later = replace(snapshot, now=NOW + 60)
     for job in ("w0", "w1"):
-        assert decide(snapshot).standings[job] == decide(later).standings[job]
+        assert decide(snapshot).positions[job] == decide(later).positions[job]
