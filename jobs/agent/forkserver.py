@@ -1,4 +1,4 @@
-"""Asks the warm parent, which has imported torch and deepspeed already, to fork a supervisor."""
+"""Asks the fork server, which has imported torch and deepspeed already, to fork a supervisor."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ FIRST_STATE_LIMIT_S = 3.0
 
 
 def build_supervisor(node_dir: Path, device_kind: str) -> ProcessSupervisor | None:
-    """Keeps the warm parent alive; None where no torch is installed for the ranks."""
+    """Keeps the fork server alive; None where no torch is installed for the ranks."""
     if not os.environ.get("TRAINER_PYTHON") and not importlib.util.find_spec("torch"):
         return None
     socket_path(node_dir).unlink(
         missing_ok=True
     )  # of an earlier parent: it would look ready and answer nobody
     command = [interpreter(), "-m", "engine.rank.run.forkserver", str(socket_path(node_dir))]
-    return ProcessSupervisor("warm", command, node_dir, {"DS_ACCELERATOR": device_kind})
+    return ProcessSupervisor("forkserver", command, node_dir, {"DS_ACCELERATOR": device_kind})
 
 
 def socket_path(node_dir: Path) -> Path:
-    return node_dir / "warm.sock"
+    return node_dir / "fork.sock"
 
 
 def is_starting(parent: ProcessSupervisor, node_dir: Path) -> bool:
@@ -43,7 +43,7 @@ def is_starting(parent: ProcessSupervisor, node_dir: Path) -> bool:
 
 
 def fork_supervisor(node_dir: Path, directory: Path) -> int | None:
-    """The pid of the forked supervisor; None while no warm parent is ready, or when it refuses."""
+    """The pid of the forked supervisor; None while no fork server is ready, or when it refuses."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(ANSWER_LIMIT_S)
@@ -53,13 +53,13 @@ def fork_supervisor(node_dir: Path, directory: Path) -> int | None:
     except (FileNotFoundError, ConnectionRefusedError):
         return None
     except OSError as error:
-        log.warning("The warm parent gave no answer for %s: %s", directory.name, error)
+        log.warning("The fork server gave no answer for %s: %s", directory.name, error)
         answer = ""
     word, _, rest = answer.partition(" ")
     if word == "ok":
         return int(rest)
     if word == "error":
-        log.warning("The warm parent refused %s: %s", directory.name, rest)
+        log.warning("The fork server refused %s: %s", directory.name, rest)
         return None
     return _wait_for_pid(directory)
 

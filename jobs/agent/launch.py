@@ -49,7 +49,7 @@ class Launched:
 
 ForkSupervisor = Callable[
     [Path], int | None
-]  # the attempt's folder -> pid, or None while no warm parent is ready
+]  # the attempt's folder -> pid, or None while no fork server is ready
 
 
 def prepare(attempt: Attempt, node_dir: Path, lease_until: float) -> AttemptDirectory | None:
@@ -116,7 +116,7 @@ def write_directory(
 
 
 def start(directory: AttemptDirectory, warm_start: ForkSupervisor) -> Launched:
-    """The supervisor, forked from the warm parent if one is ready. Raises LaunchError."""
+    """The supervisor, forked from the fork server if one is ready. Raises LaunchError."""
     pid = warm_start(directory.path)
     if pid is not None:
         found = procfs.stat(pid)

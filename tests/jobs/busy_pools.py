@@ -15,7 +15,9 @@ DEVICES = 8
 TEAMS = 10
 
 
-def crowd(owner: User, num_nodes: int, num_jobs: int, free_nodes: int = 0, name: str = "crowd") -> Pool:
+def make_busy_pool(
+    owner: User, num_nodes: int, num_jobs: int, free_nodes: int = 0, name: str = "crowd"
+) -> Pool:
     """All but `free_nodes` nodes are full of single-device attempts that end one after the other; jobs of ten teams
     with quotas and all priorities wait."""
     pool = Pool.objects.create(name=name)
@@ -45,7 +47,7 @@ def crowd(owner: User, num_nodes: int, num_jobs: int, free_nodes: int = 0, name:
     return pool
 
 
-def with_runs(pool: Pool) -> Pool:
+def add_runs(pool: Pool) -> Pool:
     """Pages lead from a job to its run."""
     Run.objects.bulk_create(
         Run(job=job, team_id=job.team_id, owner_id=job.owner_id, name=job.name)

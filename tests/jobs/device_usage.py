@@ -14,7 +14,7 @@ from jobs.series import Point
 from jobs.states.jobs import AttemptState
 
 
-def held(job: Job, began_at: datetime) -> Attempt:
+def hold_devices(job: Job, began_at: datetime) -> Attempt:
     """The job on its devices since a moment; its ranks have run since then too."""
     loop.schedule(job.pool)
     attempt = job.attempts.get()
@@ -25,7 +25,7 @@ def held(job: Job, began_at: datetime) -> Attempt:
     return attempt
 
 
-def measure(attempt: Attempt, *points: tuple[timedelta, float], devices: tuple[str, ...]) -> None:
+def add_energy(attempt: Attempt, *points: tuple[timedelta, float], devices: tuple[str, ...]) -> None:
     """What the devices' counters said so long after the begin, in joules; each device the same."""
     begin = Attempt.objects.get(id=attempt.id).assigned_at.timestamp()
     said = [
@@ -36,7 +36,7 @@ def measure(attempt: Attempt, *points: tuple[timedelta, float], devices: tuple[s
     series.append(attempt.job.run.id, attempt.number, "device.jsonl", 0, said)
 
 
-def end(attempt: Attempt, to: str = AttemptState.FAILED, at: datetime | None = None) -> Attempt:
+def end_attempt(attempt: Attempt, to: str = AttemptState.FAILED, at: datetime | None = None) -> Attempt:
     assert move_attempt(attempt.id, to, actor="test", ended_at=at or timezone.now())
     attempt.refresh_from_db()
     return attempt

@@ -12,7 +12,7 @@ from engine.telemetry.wire import Line, encode
 DEAD_PID = 2**22 + 1  # above the largest pid Linux gives out
 
 
-def report(
+def write_state(
     directory: AttemptDirectory,
     state: AttemptState,
     reason: str = "",
@@ -41,17 +41,17 @@ def report(
     )
 
 
-def say(directory: AttemptDirectory, *lines: Line | bytes, file: str = "rank0.jsonl") -> None:
+def write_spool(directory: AttemptDirectory, *lines: Line | bytes, file: str = "rank0.jsonl") -> None:
     """Append lines to a spool file; bytes as they are."""
     with (directory.spool / file).open("ab") as spool:
         spool.write(b"".join(line if isinstance(line, bytes) else encode(line) for line in lines))
 
 
-def step(number: int, loss: float | str = 2.0, at: float = 1000.0) -> Line:
+def step_line(number: int, loss: float | str = 2.0, at: float = 1000.0) -> Line:
     return Line("step", at + number, "run", step=number, metrics={"loss": loss, "tokens": 256.0 * number})
 
 
-def checkpoint(directory: AttemptDirectory, number: int) -> Line:
+def make_checkpoint(directory: AttemptDirectory, number: int) -> Line:
     """Make a complete checkpoint on disk, and the line that tells of it."""
     folder = directory.checkpoints / f"step-{number:08d}"
     folder.mkdir(parents=True)

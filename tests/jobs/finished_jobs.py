@@ -23,7 +23,7 @@ NUM_STEPS = 40
 LATENCY_S, BYTES_PER_S = 40e-6, 2e9  # of links
 
 
-def probed(device: Device, gflops: float = 50.0) -> DeviceProfile:
+def add_profile(device: Device, gflops: float = 50.0) -> DeviceProfile:
     """A profile of the device as a probe would leave it."""
     figures = {
         "gemm_fp32_flops_per_s": Figure(gflops * 1e9, 0.9 * gflops * 1e9, 1.1 * gflops * 1e9, 9),
@@ -34,7 +34,7 @@ def probed(device: Device, gflops: float = 50.0) -> DeviceProfile:
     return device_profiles.store(device, Probed(PROBE_VERSION, "2.13.0+cpu", "cpu", 1, 8.0, figures, {}, {}))
 
 
-def lived(
+def finish_job(
     job: Job,
     phases: Mapping[str, float] = MEASURED,
     *,
@@ -69,7 +69,7 @@ def lived(
     return job
 
 
-def measured_links(
+def finish_fabric_test(
     job: Job, num_sizes: int = MOST_SIZES, bytes_per_s: float = BYTES_PER_S, to: str = AttemptState.SUCCEEDED
 ) -> Job:
     """The job after an attempt that measured links of LATENCY_S and `bytes_per_s`."""

@@ -11,25 +11,25 @@ from jobs.models import Attempt, Job
 from jobs.scheduler import loop
 
 
-def attempt_of(job: Job) -> Attempt:
+def newest_attempt(job: Job) -> Attempt:
     """The newest attempt as the agent's loop would load it."""
     return Attempt.objects.select_related("node", "job__run").filter(job=job).latest("number")
 
 
 def states(job: Job) -> tuple[str, str]:
     """Of the job and of its newest attempt."""
-    return Job.objects.get(id=job.id).state, attempt_of(job).state
+    return Job.objects.get(id=job.id).state, newest_attempt(job).state
 
 
 def assign(job: Job) -> Attempt:
     """Let the scheduler place the job."""
     loop.schedule(job.pool)
-    return attempt_of(job)
+    return newest_attempt(job)
 
 
-def take(job: Job, node_dir: Path) -> tuple[Attempt, AttemptDirectory]:
+def claim(job: Job, node_dir: Path) -> tuple[Attempt, AttemptDirectory]:
     """The job on an attempt that the agent has taken over, with its directory; no supervisor has started."""
     attempt = assign(job)
     directory = launch.prepare(attempt, node_dir, lease_until=time.time() + 60)
     assert directory is not None
-    return attempt_of(job), directory
+    return newest_attempt(job), directory

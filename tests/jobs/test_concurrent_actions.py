@@ -17,7 +17,7 @@ from jobs.queue.ordering import Where, reorder
 from jobs.scheduler import loop
 from jobs.states.jobs import AttemptState, Cause, JobState, StateError
 from tests.jobs.placed_jobs import assign
-from tests.jobs.test_races import assert_sound, at_once
+from tests.jobs.test_races import assert_consistent, run_at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -54,7 +54,7 @@ def kinds(job: Job) -> list[str]:
 def test_two_cancels_of_a_waiting_job_are_one(make_job):
     for _ in range(ROUNDS):
         job = make_job(devices=1)
-        assert any(at_once(tried(job_actions.cancel, job, "olga"), tried(job_actions.cancel, job, "tom")))
+        assert any(run_at_once(tried(job_actions.cancel, job, "olga"), tried(job_actions.cancel, job, "tom")))
         assert Job.objects.get(id=job.id).state == JobState.CANCELLED
         assert kinds(job).count("job.cancelled") == 1
 
@@ -63,7 +63,7 @@ def test_two_cancels_of_an_assigned_job_take_its_attempt_back_once(make_job):
     for _ in range(ROUNDS):
         job = make_job(devices=1)
         assign(job)
-        assert any(at_once(tried(job_actions.cancel, job, "olga"), tried(job_actions.cancel, job, "tom")))
+        assert any(run_at_once(tried(job_actions.cancel, job, "olga"), tried(job_actions.cancel, job, "tom")))
         assert Job.objects.get(id=job.id).state == JobState.CANCELLED
         assert kinds(job).count("job.cancelled") == kinds(job).count("attempt.stopped") == 1
         assert not Lease.objects.filter(is_active=True).exists()
@@ -73,7 +73,7 @@ def test_two_cancels_of_a_running_job_are_one_wish(make_job):
     for _ in range(ROUNDS):
         job = make_job(devices=1)
         attempt = running(job)
-        assert at_once(tried(job_actions.cancel, job, "olga"), tried(job_actions.cancel, job, "tom")) == [
+        assert run_at_once(tried(job_actions.cancel, job, "olga"), tried(job_actions.cancel, job, "tom")) == [
             True,
             True,
         ]
@@ -87,7 +87,7 @@ def test_two_cancels_of_a_job_that_is_asked_back_are_one_wish(make_job):
         job = make_job(devices=1)
         attempt = running(job)
         assert request_yield(attempt.id, actor="scheduler", reason="Preempted")
-        assert at_once(tried(job_actions.cancel, job, "olga"), tried(job_actions.cancel, job, "tom")) == [
+        assert run_at_once(tried(job_actions.cancel, job, "olga"), tried(job_actions.cancel, job, "tom")) == [
             True,
             True,
         ]
@@ -101,34 +101,34 @@ def test_two_cancels_of_a_job_that_is_asked_back_are_one_wish(make_job):
 def test_a_cancel_and_a_scheduler_leave_no_device_held(make_job):
     for _ in range(ROUNDS):
         job = make_job(devices=2)
-        _, cancelled = at_once(
+        _, cancelled = run_at_once(
             lambda job=job: loop.schedule(job.pool), tried(job_actions.cancel, job, "olga")
         )
         assert cancelled
         assert Job.objects.get(id=job.id).state == JobState.CANCELLED
         assert not Lease.objects.filter(is_active=True).exists()
-        assert_sound()
+        assert_consistent()
 
 
 def test_a_cancel_and_the_end_of_the_ranks_make_one_end(make_job):
     for _ in range(ROUNDS):
         job = make_job(devices=1)
         attempt = running(job)
-        _, cancelled = at_once(
+        _, cancelled = run_at_once(
             lambda attempt=attempt: end_attempt(attempt, AttemptState.SUCCEEDED, "done", Cause.DONE),
             tried(job_actions.cancel, job, "olga"),
         )
         assert Job.objects.get(id=job.id).state == JobState.SUCCEEDED or cancelled
         assert len([kind for kind in kinds(job) if kind in FINAL_EVENTS]) == 1
         assert kinds(job).count("attempt.succeeded") == 1
-        assert_sound()
+        assert_consistent()
 
 
 def test_two_retries_queue_the_job_once(make_job):
     for _ in range(ROUNDS):
         job = job_actions.cancel(make_job(devices=1), actor="olga")
         assert sorted(
-            at_once(tried(job_actions.retry, job, "olga"), tried(job_actions.retry, job, "tom"))
+            run_at_once(tried(job_actions.retry, job, "olga"), tried(job_actions.retry, job, "tom"))
         ) == [
             False,
             True,
@@ -140,7 +140,7 @@ def test_two_retries_queue_the_job_once(make_job):
 def test_a_retry_and_a_cancel_end_in_the_order_in_which_they_won(make_job):
     for _ in range(ROUNDS):
         job = job_actions.cancel(make_job(devices=1), actor="olga")
-        retried, cancelled = at_once(
+        retried, cancelled = run_at_once(
             tried(job_actions.retry, job, "olga"), tried(job_actions.cancel, job, "tom")
         )
         assert retried
@@ -159,12 +159,12 @@ def test_a_retry_against_the_last_word_of_the_attempt_before_changes_nothing(mak
         Attempt.objects.filter(id=old.id).update(state=AttemptState.RUNNING)
         Job.objects.filter(id=job.id).update(state=JobState.FAILED)
         assert job_actions.retry(job, actor="olga").state == JobState.QUEUED
-        at_once(
+        run_at_once(
             lambda old=old: end_attempt(old, AttemptState.FAILED, "late", Cause.WORKLOAD),
             lambda job=job: loop.schedule(job.pool),
         )
         assert Job.objects.get(id=job.id).state in (JobState.QUEUED, JobState.SCHEDULED)
-        assert_sound()
+        assert_consistent()
         job_actions.cancel(job, actor="olga")
 
 
@@ -187,7 +187,7 @@ def test_many_moves_at_once_lose_and_double_no_place(make_job):
     places = sorted(job.queue_key for job in waiting)
     moves = list(zip(waiting, 3 * [Where.FRONT, Where.BACK], strict=True))
     for _ in range(ROUNDS):
-        at_once(*[granted(partial(reorder, job, "tom", where)) for job, where in moves])
+        run_at_once(*[granted(partial(reorder, job, "tom", where)) for job, where in moves])
         now = Job.objects.filter(id__in=[job.id for job in waiting]).values_list("queue_key", flat=True)
         assert sorted(now) == places
 
@@ -197,7 +197,7 @@ def test_of_a_move_and_a_cancel_the_cancelled_job_keeps_no_place(make_job):
     for _ in range(ROUNDS):
         first, second = (make_job(devices=2) for _ in range(2))
         loop.schedule(first.pool)
-        at_once(
+        run_at_once(
             granted(partial(reorder, second, "tom", Where.FRONT)), tried(job_actions.cancel, first, "lena")
         )
         cancelled = Job.objects.get(id=first.id)
@@ -209,5 +209,5 @@ def test_of_two_admins_who_drain_one_node_one_does(make_node):
     for round_ in range(ROUNDS):
         node = make_node(f"r{round_}")
         drains = [granted(partial(admin.drain, node, actor, "BIOS", "finish")) for actor in ("ada", "tom")]
-        assert sorted(at_once(*drains)) == [False, True]
+        assert sorted(run_at_once(*drains)) == [False, True]
         assert NodeEvent.objects.filter(node=node, kind="node.draining").count() == 1

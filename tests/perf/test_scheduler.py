@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from jobs.models import Job
 from jobs.scheduler import loop, positions, snapshot
 from jobs.scheduler.policy import decide
-from tests.jobs.busy_pools import crowd
+from tests.jobs.busy_pools import make_busy_pool
 
 pytestmark = [pytest.mark.perf, pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 
@@ -32,7 +32,7 @@ def timed(name: str, body):
 
 
 def test_a_tick_takes_less_than_a_second():
-    pool = crowd(User.objects.create_user("olga"), num_nodes=1000, num_jobs=10_000, free_nodes=2)
+    pool = make_busy_pool(User.objects.create_user("olga"), num_nodes=1000, num_jobs=10_000, free_nodes=2)
     print(f"\n{connection.vendor}: 10,000 waiting jobs, 1,000 nodes x 8 devices, 10 teams")
     placed, first_s = timed("first tick (tells everybody)", lambda: loop.schedule(pool))
     assert placed

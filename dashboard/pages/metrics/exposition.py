@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from dashboard.pages.nodes.devices import is_fresh, with_holders
 from engine.telemetry.metrics import METRICS
-from jobs.models import Batch, Device, Job, Node, Run, ComponentHeartbeat, SpoolOffset
+from jobs.models import Batch, ComponentHeartbeat, Device, Job, Node, Run, SpoolOffset
 from jobs.states.jobs import FINAL, JobState
 
 Labels = dict[str, str]

@@ -45,7 +45,7 @@ class Command(BaseCommand):
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: _leave(stop))
-        sampler, parent = _sampler(node_dir), _warm_parent(node, node_dir)
+        sampler, parent = _sampler(node_dir), _fork_server(node, node_dir)
         agent = Agent(node, node_dir, wakeup, [sampler, parent] if parent else [sampler], parent)
         # The loop starts the children: their death signal is tied to the thread that forked them.
         loop = threading.Thread(target=agent.run, args=(stop, stop_attempts), name="agent")
@@ -67,9 +67,9 @@ def _sampler(node_dir: Path) -> ProcessSupervisor:
     )
 
 
-def _warm_parent(node: Node, node_dir: Path) -> ProcessSupervisor | None:
+def _fork_server(node: Node, node_dir: Path) -> ProcessSupervisor | None:
     kind = node.devices.filter(is_present=True).values_list("kind", flat=True).first()
-    if kind is None or os.environ.get("FOURWALLS_WARM_PARENT", "1") == "0":
+    if kind is None or os.environ.get("FOURWALLS_FORK_SERVER", "1") == "0":
         return None
     return forkserver.build_supervisor(node_dir, kind)
 

@@ -35,7 +35,7 @@ def agent(node, settings, started) -> Agent:
 
 
 @pytest.fixture
-def taken(agent, started, make_job) -> tuple[Job, AttemptDirectory]:
+def claimed(agent, started, make_job) -> tuple[Job, AttemptDirectory]:
     """A job whose supervisor the agent has started, and its directory."""
     job = make_job()
     assign(job)

@@ -13,8 +13,8 @@ from jobs.agent.loop import Agent, lease_s
 from jobs.models import Attempt, Job, Node
 from jobs.scheduler import loop
 from jobs.states.jobs import AttemptState, JobState
-from tests.jobs.fake_supervisor import checkpoint, report, say, step
-from tests.jobs.placed_jobs import assign, attempt_of, states
+from tests.jobs.fake_supervisor import make_checkpoint, step_line, write_spool, write_state
+from tests.jobs.placed_jobs import assign, newest_attempt, states
 
 pytestmark = pytest.mark.django_db
 
@@ -24,9 +24,9 @@ def restarted(agent: Agent) -> Agent:
     return Agent(Node.objects.get(id=agent.node.id), agent.node_dir)
 
 
-def test_the_lease_is_renewed_only_with_a_heartbeat(agent, taken, settings):
-    _, directory = taken
-    report(directory, "running")
+def test_the_lease_is_renewed_only_with_a_heartbeat(agent, claimed, settings):
+    _, directory = claimed
+    write_state(directory, "running")
     agent.tick()
     directory.write_lease(5.0)
     agent.tick()
@@ -48,18 +48,18 @@ def test_the_heartbeat_is_written(agent):
     assert (agent.node_dir / "agent.alive").exists()
 
 
-def test_after_kill_nine_the_agent_follows_its_attempts_again(agent, taken, started):
-    job, directory = taken
-    report(directory, "running")
-    say(directory, step(1))
+def test_after_kill_nine_the_agent_follows_its_attempts_again(agent, claimed, started):
+    job, directory = claimed
+    write_state(directory, "running")
+    write_spool(directory, step_line(1))
     agent.tick()
-    say(directory, step(2))
+    write_spool(directory, step_line(2))
     later = restarted(agent)
     later.tick()
     assert states(job) == (JobState.RUNNING, AttemptState.RUNNING)
     assert Job.objects.get().step == 2
     assert len(started) == 1
-    report(directory, "succeeded", "done")
+    write_state(directory, "succeeded", "done")
     later.tick()
     assert states(job)[0] == JobState.SUCCEEDED
 
@@ -76,9 +76,9 @@ def test_killed_between_taking_and_starting_the_job_waits_again(agent, started, 
     assert directory.read_control() == "stop"  # should it come up late
 
 
-def test_a_supervisor_of_an_attempt_that_was_given_up_is_told_to_stop(agent, taken):
-    job, directory = taken
-    report(directory, "running")
+def test_a_supervisor_of_an_attempt_that_was_given_up_is_told_to_stop(agent, claimed):
+    job, directory = claimed
+    write_state(directory, "running")
     Node.objects.update(heartbeat_at=timezone.now() - timedelta(hours=1))
     loop.reclaim_lost_attempts()
     restarted(agent).tick()
@@ -86,14 +86,14 @@ def test_a_supervisor_of_an_attempt_that_was_given_up_is_told_to_stop(agent, tak
     assert states(job) == (JobState.QUEUED, AttemptState.LOST)
 
 
-def test_attempts_are_stopped_and_their_jobs_wait_again(agent, taken, monkeypatch):
-    job, directory = taken
-    report(directory, "running")
-    say(directory, checkpoint(directory, 40))
+def test_attempts_are_stopped_and_their_jobs_wait_again(agent, claimed, monkeypatch):
+    job, directory = claimed
+    write_state(directory, "running")
+    write_spool(directory, make_checkpoint(directory, 40))
 
     def pause(seconds: float) -> None:
         assert directory.read_control() == "stop"
-        report(directory, "stopped", "stopped on request")
+        write_state(directory, "stopped", "stopped on request")
 
     monkeypatch.setattr("jobs.agent.loop.time.sleep", pause)
     agent._stop_attempts()
@@ -109,4 +109,4 @@ def test_no_new_work_is_placed_or_taken_meanwhile(agent, started, make_job):
     agent._stop_attempts()
     assert not started
     assert loop.schedule(second.pool) == 0
-    assert attempt_of(first).state == AttemptState.ASSIGNED
+    assert newest_attempt(first).state == AttemptState.ASSIGNED

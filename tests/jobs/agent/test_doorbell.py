@@ -36,13 +36,11 @@ from jobs.tasks import wakeup
 SUPERVISOR = textwrap.dedent("""
     import sys, time
     from engine.directory import AttemptDirectory
-    from tests.jobs.fake_supervisor import report
-    from tests.jobs.fake_supervisor import say
-    from tests.jobs.fake_supervisor import step
+    from tests.jobs.fake_supervisor import step_line, write_spool, write_state
     directory = AttemptDirectory(sys.argv[1])
-    report(directory, "running")
-    say(directory, step(1), step(2))
-    report(directory, "succeeded", "every rank finished")
+    write_state(directory, "running")
+    write_spool(directory, step_line(1), step_line(2))
+    write_state(directory, "succeeded", "every rank finished")
 """)
 
 

@@ -1,4 +1,4 @@
-"""Helper processes of the agent: kept alive, given no credentials, stopped; and how the warm parent is asked."""
+"""Helper processes of the agent: kept alive, given no credentials, stopped; and how the fork server is asked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from engine.directory import AttemptDirectory
 from jobs.agent import forkserver, subprocesses
 from jobs.agent.subprocesses import ProcessSupervisor, terminate_orphan
-from tests.jobs.fake_supervisor import report
+from tests.jobs.fake_supervisor import write_state
 from tests.running import wait_until
 
 
@@ -48,7 +48,7 @@ def test_a_child_that_dies_is_started_again_with_a_growing_pause(folder, clock):
     child = keeper(folder, "print('started')")
 
     def wait_for_death() -> None:
-        wait_until(lambda: child._child is None or child._child.poll() is not None)
+        wait_until(lambda: child._process is None or child._process.poll() is not None)
         child.tick()
 
     child.tick()
@@ -83,7 +83,7 @@ def test_stopping_ends_the_child(folder):
     child = keeper(folder, "import time; print('started', flush=True); time.sleep(600)")
     child.tick()
     wait_until(lambda: starts(folder))
-    process = child._child
+    process = child._process
     child.stop()
     assert process.poll() is not None
     assert child.age_s is None
@@ -106,7 +106,7 @@ def test_a_program_that_cannot_be_started_is_tried_again_later(folder):
 
 
 class Parent:
-    """Plays the warm parent: gives one answer to one request."""
+    """Plays the fork server: gives one answer to one request."""
 
     def __init__(self, folder: Path, answer: bytes) -> None:
         self.request = b""
@@ -157,7 +157,7 @@ def test_a_socket_that_a_killed_parent_left_means_a_cold_start(folder):
 def test_a_parent_that_dies_after_forking_is_not_followed_by_a_second_supervisor(folder):
     directory = AttemptDirectory(folder / "attempts" / "j-1")
     directory.path.mkdir(parents=True)
-    report(directory, "starting")
+    write_state(directory, "starting")
     assert ask(folder, b"")[0] == directory.read_state().pid
 
 

@@ -19,7 +19,7 @@ from jobs.attempts import logs
 from jobs.models import Attempt, AttemptNode, Job, Node, Pool, UploadedLog
 from jobs.states.jobs import AttemptState
 from jobs.states.nodes import Health
-from tests.jobs.placed_jobs import take
+from tests.jobs.placed_jobs import claim
 
 pytestmark = pytest.mark.django_db
 
@@ -32,7 +32,7 @@ def job(make_job) -> Job:
 @pytest.fixture
 def log(job, tmp_path) -> Path:
     """Of rank 1, on the machine of its node."""
-    _, directory = take(job, tmp_path)
+    _, directory = claim(job, tmp_path)
     path = directory.log / "rank1.log"
     path.write_text("first\nsecond\n")
     return path
@@ -140,7 +140,7 @@ def test_ranks_of_a_gang_are_read_on_their_own_nodes(make_job, make_node, settin
     job = make_job(devices=2)
     Node.objects.update(facts=facts)
     Pool.objects.update(allows_several_nodes=True)
-    attempt, first = take(job, tmp_path / "a")
+    attempt, first = claim(job, tmp_path / "a")
     other = make_node("b", facts=facts)
     lease = attempt.leases.get(rank=1)
     lease.device = other.devices.first()

@@ -15,8 +15,8 @@ from jobs.lifecycle.transitions import move_attempt, move_job
 from jobs.models import Attempt, AttemptNode, Job
 from jobs.nodes import inventory
 from jobs.states.jobs import AttemptState, JobState
-from tests.jobs.fake_supervisor import checkpoint
-from tests.jobs.placed_jobs import take
+from tests.jobs.fake_supervisor import make_checkpoint
+from tests.jobs.placed_jobs import claim
 
 pytestmark = pytest.mark.django_db
 
@@ -32,9 +32,9 @@ def node_dir(settings, node) -> Path:
 
 def ended(job: Job, node_dir: Path, step: int | None = None) -> AttemptDirectory:
     """The folder of one more attempt, which failed after a checkpoint at `step`."""
-    attempt, directory = take(job, node_dir)
+    attempt, directory = claim(job, node_dir)
     if step is not None:
-        checkpoint(directory, step)
+        make_checkpoint(directory, step)
     move_attempt(attempt.id, AttemptState.FAILED, actor="test")
     move_job(job.id, JobState.QUEUED, actor="test")
     return directory
@@ -67,7 +67,7 @@ def test_the_newest_checkpoint_stays_however_old_its_attempt_is(node_dir, make_j
 def test_what_lives_stays(node_dir, make_job):
     job = make_job()
     first = ended(job, node_dir)
-    _, running = take(job, node_dir)
+    _, running = claim(job, node_dir)
     Attempt.objects.filter(number=1).update(state=AttemptState.RUNNING)
     clean_up(node_dir, keep=1)
     assert left(first, running) == [True, True]

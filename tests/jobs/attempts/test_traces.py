@@ -16,17 +16,17 @@ from jobs.attempts.ingest import ingest
 from jobs.lifecycle.transitions import move_attempt
 from jobs.models import AttemptNode, Event, SpoolOffset, StepTimeline, Trace, TraceFile
 from jobs.states.jobs import AttemptState, JobState, StateError
-from tests.jobs.fake_supervisor import say, step
-from tests.jobs.placed_jobs import take
+from tests.jobs.fake_supervisor import step_line, write_spool
+from tests.jobs.placed_jobs import claim
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def taken(make_job, settings):
+def claimed(make_job, settings):
     """(attempt, directory) of a job that makes its first step."""
-    attempt, directory = take(make_job("budget.steps=100"), settings.NODE_DIR)
-    say(directory, step(1, 3.0))
+    attempt, directory = claim(make_job("budget.steps=100"), settings.NODE_DIR)
+    write_spool(directory, step_line(1, 3.0))
     ingest(attempt)
     return attempt, directory
 
@@ -38,11 +38,13 @@ def ask(attempt, num_steps=2, ranks=(0,)) -> Trace:
 def answer(directory, number: int, name: str, content: bytes = b"packed", rank: int = 0) -> None:
     if name:
         (directory.trace / name).write_bytes(content)
-    say(directory, Line("trace", 1009.0, f"rank{rank}", step=7, text=name, number=number, seconds=0.5))
+    write_spool(
+        directory, Line("trace", 1009.0, f"rank{rank}", step=7, text=name, number=number, seconds=0.5)
+    )
 
 
-def test_a_wish_comes_to_the_ranks_and_its_profile_to_the_run(taken):
-    attempt, directory = taken
+def test_a_wish_comes_to_the_ranks_and_its_profile_to_the_run(claimed):
+    attempt, directory = claimed
     wish = ask(attempt)
     assert traces.get_open_trace(attempt.job) == wish
     traces.write_requests({attempt.id: directory})
@@ -59,8 +61,8 @@ def test_a_wish_comes_to_the_ranks_and_its_profile_to_the_run(taken):
     assert event.actor == "ada" and "2 steps of rank 0" in event.text
 
 
-def test_a_wish_is_written_once_and_costs_one_query(taken, django_assert_num_queries):
-    attempt, directory = taken
+def test_a_wish_is_written_once_and_costs_one_query(claimed, django_assert_num_queries):
+    attempt, directory = claimed
     ask(attempt)
     traces.write_requests({attempt.id: directory})
     before = (directory.trace / "request.json").stat().st_mtime_ns
@@ -71,8 +73,8 @@ def test_a_wish_is_written_once_and_costs_one_query(taken, django_assert_num_que
     assert (directory.trace / "request.json").stat().st_mtime_ns == before
 
 
-def test_the_next_wish_has_the_next_number_and_waits_for_the_one_before_it(taken):
-    attempt, directory = taken
+def test_the_next_wish_has_the_next_number_and_waits_for_the_one_before_it(claimed):
+    attempt, directory = claimed
     ask(attempt)
     with pytest.raises(StateError, match="under way"):
         ask(attempt)
@@ -90,9 +92,9 @@ def test_the_next_wish_has_the_next_number_and_waits_for_the_one_before_it(taken
         (1, (99,), "choose some"),
     ],
 )
-def test_what_cannot_be_traced_is_refused_with_the_reason(taken, num_steps, ranks, said):
+def test_what_cannot_be_traced_is_refused_with_the_reason(claimed, num_steps, ranks, said):
     with pytest.raises(StateError, match=said):
-        ask(taken[0], num_steps, ranks)
+        ask(claimed[0], num_steps, ranks)
     assert not Trace.objects.exists()
 
 
@@ -101,8 +103,8 @@ def test_only_steps_of_a_running_job_can_be_traced(make_job):
         traces.request_trace(make_job(), num_steps=1, ranks=[0], actor="ada")
 
 
-def test_a_rank_that_could_not_write_its_profile_has_answered_too(taken):
-    attempt, directory = taken
+def test_a_rank_that_could_not_write_its_profile_has_answered_too(claimed):
+    attempt, directory = claimed
     ask(attempt)
     answer(directory, 1, "")
     ingest(attempt)
@@ -111,8 +113,8 @@ def test_a_rank_that_could_not_write_its_profile_has_answered_too(taken):
     assert traces.upload(attempt.node) == 0
 
 
-def test_a_file_that_is_gone_or_too_large_is_told_as_such(taken):
-    attempt, directory = taken
+def test_a_file_that_is_gone_or_too_large_is_told_as_such(claimed):
+    attempt, directory = claimed
     for number in (1, 2):
         ask(attempt)
         answer(directory, number, f"{number}.json.gz")
@@ -124,19 +126,19 @@ def test_a_file_that_is_gone_or_too_large_is_told_as_such(taken):
     assert "No such file" in gone.reason and "more than are kept" in large.reason
 
 
-def test_a_name_cannot_lead_out_of_the_folder(taken, tmp_path):
-    attempt, directory = taken
+def test_a_name_cannot_lead_out_of_the_folder(claimed, tmp_path):
+    attempt, directory = claimed
     (directory.path / "spec.json").write_bytes(b"secret")
     ask(attempt)
-    say(directory, Line("trace", 1009.0, "rank0", step=7, text="../spec.json", number=1))
+    write_spool(directory, Line("trace", 1009.0, "rank0", step=7, text="../spec.json", number=1))
     ingest(attempt)
     assert (
         traces.upload(attempt.node) == 0 and "could not be read" in traces.list_files(attempt.job)[0].reason
     )
 
 
-def test_a_file_of_another_node_lies_in_that_nodes_folder(taken, make_node, tmp_path):
-    attempt, _ = taken
+def test_a_file_of_another_node_lies_in_that_nodes_folder(claimed, make_node, tmp_path):
+    attempt, _ = claimed
     other = AttemptDirectory(tmp_path / "other")
     other.trace.mkdir(parents=True)
     (other.trace / "rank1.json.gz").write_bytes(b"over there")
@@ -153,15 +155,15 @@ def test_a_file_of_another_node_lies_in_that_nodes_folder(taken, make_node, tmp_
     assert b"".join(traces.read_content(traces.list_files(attempt.job)[0])) == b"over there"
 
 
-def test_an_attempt_that_ends_first_leaves_no_wish_open(taken):
-    attempt, _ = taken
+def test_an_attempt_that_ends_first_leaves_no_wish_open(claimed):
+    attempt, _ = claimed
     ask(attempt)
     move_attempt(attempt.id, AttemptState.STOPPED, actor="agent", reason="stopped")
     assert traces.get_open_trace(attempt.job) is None
 
 
-def test_only_the_newest_files_are_kept(taken, monkeypatch):
-    attempt, directory = taken
+def test_only_the_newest_files_are_kept(claimed, monkeypatch):
+    attempt, directory = claimed
     monkeypatch.setattr(traces, "KEEP_FILES", 2)
     for number in range(1, 6):
         ask(attempt)
@@ -178,9 +180,9 @@ def drawn(rank: int, stage: int, *events: TimelineEvent, step: int = 10) -> Line
     return Line("timeline", 1005.0, f"rank{rank}", step=step, timeline=Timeline(stage, 0, 0.25, events))
 
 
-def test_a_timeline_is_kept_rank_by_rank(taken):
-    attempt, directory = taken
-    say(
+def test_a_timeline_is_kept_rank_by_rank(claimed):
+    attempt, directory = claimed
+    write_spool(
         directory,
         drawn(1, 1, FORWARD),
         drawn(0, 0, FORWARD, TimelineEvent("receive_gradient", 0, 3000, 500, 400)),
@@ -192,7 +194,7 @@ def test_a_timeline_is_kept_rank_by_rank(taken):
     first, second = timelines.list_ranks(run, place)
     assert (first.rank, first.stage, second.stage, first.step_s) == (0, 0, 1, 0.25)
     assert first.events == [["forward", 0, 10, 2000, 0], ["receive_gradient", 0, 3000, 500, 400]]
-    say(directory, drawn(0, 0, FORWARD))  # said twice: by a rank that was cut off in between
+    write_spool(directory, drawn(0, 0, FORWARD))  # said twice: by a rank that was cut off in between
     ingest(attempt)
     assert StepTimeline.objects.count() == 2
 
@@ -208,9 +210,9 @@ def test_a_timeline_is_kept_rank_by_rank(taken):
         Line("trace", 1005.0, "rank0", text="a"),
     ],
 )
-def test_a_line_that_is_none_is_counted_and_passed_by(taken, line):
-    attempt, directory = taken
-    say(directory, line, step(2, 2.5))
+def test_a_line_that_is_none_is_counted_and_passed_by(claimed, line):
+    attempt, directory = claimed
+    write_spool(directory, line, step_line(2, 2.5))
     ingest(attempt)
     assert SpoolOffset.objects.get().num_bad_lines == 1
     assert not StepTimeline.objects.exists() and not TraceFile.objects.exists()
@@ -222,8 +224,8 @@ def manage(*arguments: str) -> str:
     return out.getvalue()
 
 
-def test_a_trace_is_asked_for_and_fetched_from_a_shell(taken, tmp_path):
-    attempt, directory = taken
+def test_a_trace_is_asked_for_and_fetched_from_a_shell(claimed, tmp_path):
+    attempt, directory = claimed
     job = attempt.job.id
     assert "next 2 steps" in manage(job, "--steps", "2", "--rank", "0", "--user", "ada")
     with pytest.raises(CommandError, match="under way"):

@@ -14,8 +14,8 @@ from jobs.models.people import Role
 from jobs.queue import job_actions
 from jobs.scheduler import loop
 from jobs.states.jobs import AttemptState, JobState
-from tests.jobs.fake_supervisor import checkpoint, report, say
-from tests.jobs.placed_jobs import attempt_of, take
+from tests.jobs.fake_supervisor import make_checkpoint, write_spool, write_state
+from tests.jobs.placed_jobs import claim, newest_attempt
 
 pytestmark = pytest.mark.django_db
 
@@ -35,9 +35,9 @@ def agent(node, settings) -> Agent:
 def low(agent, make_job, settings):
     """A job of low priority that has been running on all devices for ten minutes; with its directory."""
     job = make_job("priority=low", devices=2)
-    _, directory = take(job, settings.NODE_DIR)
+    _, directory = claim(job, settings.NODE_DIR)
     Attempt.objects.update(started_at=timezone.now() - timedelta(minutes=10))
-    report(directory, "running")
+    write_state(directory, "running")
     agent.tick()
     return job, directory
 
@@ -53,18 +53,18 @@ def test_the_lower_job_stops_at_a_checkpoint_waits_again_and_resumes(agent, low,
     assert now(job).state == JobState.STOPPING
     agent.tick()
     assert directory.read_control() == "stop"
-    say(directory, checkpoint(directory, 40))
-    report(directory, "stopped", "stopped on request")
+    write_spool(directory, make_checkpoint(directory, 40))
+    write_state(directory, "stopped", "stopped on request")
     agent.tick()
     waiting = now(job)
     reason = f"Preempted by job {high.id} (priority high)"
     assert waiting.state == JobState.QUEUED
     assert waiting.waiting_reason == f"{reason}; resumes from step 40."
-    assert attempt_of(job).reason == f"{reason}."
+    assert newest_attempt(job).reason == f"{reason}."
     assert loop.schedule(high.pool) == 1
     assert (now(high).state, now(job).state) == (JobState.SCHEDULED, JobState.QUEUED)
     job_actions.cancel(now(high), actor="olga")
-    _, again = take(job, settings.NODE_DIR)
+    _, again = claim(job, settings.NODE_DIR)
     assert again.read_placement().resume_from == str(directory.checkpoints / "step-00000040")
 
 
@@ -73,7 +73,7 @@ def test_the_events_tell_the_story_in_both_jobs(agent, low, make_job):
     high = make_job("priority=high", devices=2)
     loop.schedule(high.pool)
     agent.tick()
-    report(directory, "stopped", "stopped on request")
+    write_state(directory, "stopped", "stopped on request")
     agent.tick()
     told = [(e.kind, e.actor, e.text) for e in job.events.order_by("id")][-3:]
     reason = f"Preempted by job {high.id} (priority high)"
@@ -89,7 +89,7 @@ def test_it_costs_no_retry(agent, low, make_job, settings):
     settings.RETRY_LIMIT = 0
     job, directory = low
     loop.schedule(make_job("priority=high", devices=2).pool)
-    report(directory, "stopped", "stopped on request")
+    write_state(directory, "stopped", "stopped on request")
     agent.tick()
     assert now(job).state == JobState.QUEUED
 
@@ -100,13 +100,13 @@ def test_it_is_asked_once_and_nobody_else_with_it(low, make_job):
     for _ in range(3):
         loop.schedule(high.pool)
     assert job.events.filter(kind="job.stopping").count() == 1
-    assert not preemption.request_yield(attempt_of(job).id, actor="tom", reason="Drained")
+    assert not preemption.request_yield(newest_attempt(job).id, actor="tom", reason="Drained")
 
 
 @pytest.mark.parametrize("change", ["preemptible=false", "priority=high"])
 def test_some_jobs_are_never_sent_back(agent, make_job, settings, change):
     job = make_job(change, devices=2)
-    take(job, settings.NODE_DIR)
+    claim(job, settings.NODE_DIR)
     Attempt.objects.update(started_at=timezone.now() - timedelta(minutes=10))
     loop.schedule(make_job("priority=high", devices=2).pool)
     assert now(job).state == JobState.STARTING
@@ -123,15 +123,15 @@ def test_a_person_may_cancel_what_is_being_sent_back(agent, low, make_job):
     job, directory = low
     loop.schedule(make_job("priority=high", devices=2).pool)
     job_actions.cancel(now(job), actor="tom", reason="Not worth it.")
-    report(directory, "stopped", "stopped on request")
+    write_state(directory, "stopped", "stopped on request")
     agent.tick()
     assert (now(job).state, now(job).reason) == (JobState.CANCELLED, "Not worth it.")
-    assert attempt_of(job).state == AttemptState.STOPPED
+    assert newest_attempt(job).state == AttemptState.STOPPED
 
 
 def test_an_attempt_that_ended_meanwhile_is_not_asked(low):
     job, _ = low
-    attempt = attempt_of(job)
+    attempt = newest_attempt(job)
     Attempt.objects.update(state=AttemptState.SUCCEEDED)
     assert not preemption.request_yield(attempt.id, actor="scheduler", reason="Preempted")
-    assert attempt_of(job).yield_reason == ""
+    assert newest_attempt(job).yield_reason == ""

@@ -19,9 +19,9 @@ from jobs.nodes import admin
 from jobs.scheduler import loop
 from jobs.states.jobs import AttemptState, JobState, StateError
 from jobs.states.nodes import AdminState, DrainPolicy, Health
-from tests.jobs.fake_supervisor import checkpoint, report, say
-from tests.jobs.placed_jobs import assign, attempt_of
-from tests.jobs.test_races import assert_sound, at_once
+from tests.jobs.fake_supervisor import make_checkpoint, write_spool, write_state
+from tests.jobs.placed_jobs import assign, newest_attempt
+from tests.jobs.test_races import assert_consistent, run_at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -40,7 +40,7 @@ def running(agent: Agent, make_job, **values) -> tuple[Job, object]:
     job = make_job(**values)
     assign(job)
     agent.tick()
-    report(agent.started[-1], "running")
+    write_state(agent.started[-1], "running")
     agent.tick()
     return job, agent.started[-1]
 
@@ -50,7 +50,7 @@ def node_now() -> Node:
 
 
 def free(job: Job) -> None:
-    move_attempt(attempt_of(job).id, AttemptState.STOPPED, actor="test")
+    move_attempt(newest_attempt(job).id, AttemptState.STOPPED, actor="test")
 
 
 def test_a_cordoned_node_gets_no_new_work_and_keeps_what_it_has(agent, make_job, node):
@@ -60,7 +60,7 @@ def test_a_cordoned_node_gets_no_new_work_and_keeps_what_it_has(agent, make_job,
     assert loop.schedule(second.pool) == 0
     agent.tick()
     assert directory.read_control() == "run"
-    assert attempt_of(first).state == AttemptState.RUNNING
+    assert newest_attempt(first).state == AttemptState.RUNNING
 
 
 def test_every_move_has_an_event_with_actor_reason_and_until(node):
@@ -92,7 +92,7 @@ class TestDraining:
         admin.reconcile()
         assert directory.read_control() == "run"
         assert node_now().admin_state == AdminState.DRAINING
-        report(directory, "succeeded", "done")
+        write_state(directory, "succeeded", "done")
         agent.tick()
         admin.reconcile()
         assert node_now().admin_state == AdminState.DRAINED
@@ -100,11 +100,11 @@ class TestDraining:
 
     def test_by_checkpoint_gives_jobs_back_to_the_queue(self, agent, make_job, node):
         job, directory = running(agent, make_job)
-        say(directory, checkpoint(directory, 40))
+        write_spool(directory, make_checkpoint(directory, 40))
         admin.drain(node, "tom", "new disks", DrainPolicy.CHECKPOINT)
         agent.tick()
         assert directory.read_control() == "stop"
-        report(directory, "stopped", "stopped on request")
+        write_state(directory, "stopped", "stopped on request")
         agent.tick()
         job.refresh_from_db()
         assert job.state == JobState.QUEUED
@@ -213,7 +213,7 @@ class TestMarkedDevices:
         admin.set_device_health(node.devices.get(index=1), "failed", "tom", "smells")
         agent.tick()
         assert directory.read_control() == "run"
-        assert attempt_of(job).state == AttemptState.RUNNING
+        assert newest_attempt(job).state == AttemptState.RUNNING
 
     def test_neither_a_program_nor_readmitting_the_node_makes_it_better(self, node):
         device = node.devices.get(index=1)
@@ -267,7 +267,7 @@ class TestRaces:
             except StateError as error:
                 return str(error)
 
-        said = at_once(*[lambda name=name: drain(name) for name in ("tom", "ann", "joe")])
+        said = run_at_once(*[lambda name=name: drain(name) for name in ("tom", "ann", "joe")])
         winner = node_now().admin_reason
         assert sorted(said)[-1] == winner or winner in said
         assert sum(answer == winner for answer in said) == 1
@@ -282,8 +282,8 @@ class TestRaces:
                 admin.drain(node, "tom", "disks", DrainPolicy.FINISH)
                 admin.reconcile()
 
-            at_once(empty, lambda pool=pool: loop.schedule(pool), admin.reconcile)
-            assert_sound()
+            run_at_once(empty, lambda pool=pool: loop.schedule(pool), admin.reconcile)
+            assert_consistent()
             held = Lease.objects.filter(is_active=True).exists()
             assert not (held and node_now().admin_state == AdminState.DRAINED)
             for attempt in Attempt.objects.filter(state=AttemptState.ASSIGNED):

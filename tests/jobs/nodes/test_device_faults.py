@@ -16,7 +16,7 @@ from jobs.nodes import admin, device_faults
 from jobs.queue import job_actions
 from jobs.scheduler import loop
 from jobs.states.jobs import AttemptState, Cause, JobState
-from tests.jobs.placed_jobs import attempt_of
+from tests.jobs.placed_jobs import newest_attempt
 
 pytestmark = pytest.mark.django_db
 
@@ -28,7 +28,7 @@ CUDA = (
 def fail(job: Job, reason: str, cause: str = Cause.WORKLOAD) -> None:
     """The job's next attempt, which fails for that reason."""
     loop.schedule(job.pool)
-    end_attempt(attempt_of(job), AttemptState.FAILED, reason, cause)
+    end_attempt(newest_attempt(job), AttemptState.FAILED, reason, cause)
 
 
 def suspects() -> dict[str, str]:
@@ -50,7 +50,7 @@ class TestFailedAttempts:
         first, second = make_job(), make_job()
         fail(first, CUDA)
         loop.schedule(second.pool)
-        end_attempt(attempt_of(second), AttemptState.SUCCEEDED, "done", Cause.DONE)
+        end_attempt(newest_attempt(second), AttemptState.SUCCEEDED, "done", Cause.DONE)
         job_actions.retry(first, "tom")
         fail(first, CUDA)
         assert not suspects()
@@ -82,7 +82,7 @@ class TestFailedAttempts:
         fail(job, held, Cause.DEVICE_HELD)
         assert suspects() == {"a-0": f"unkillable: {held}"}
         loop.schedule(job.pool)
-        assert attempt_of(job).leases.get().device_id == "a-1"
+        assert newest_attempt(job).leases.get().device_id == "a-1"
 
 
 class TestReadings:
@@ -147,7 +147,7 @@ class TestLocks:
     def monitor(self, node, tmp_path, make_job) -> device_faults.DeviceMonitor:
         job = make_job(devices=1)
         loop.schedule(job.pool)
-        end_attempt(attempt_of(job), AttemptState.STOPPED, "over", Cause.STOPPED)
+        end_attempt(newest_attempt(job), AttemptState.STOPPED, "over", Cause.STOPPED)
         Job.objects.update(state=JobState.CANCELLED)
         return device_faults.DeviceMonitor(node, tmp_path / "locks")
 

@@ -15,7 +15,7 @@ from jobs.nodes import admin, node_faults
 from jobs.scheduler import leases, loop
 from jobs.states.jobs import AttemptState, Cause, JobState
 from jobs.states.nodes import Health
-from tests.jobs.placed_jobs import attempt_of
+from tests.jobs.placed_jobs import newest_attempt
 
 pytestmark = pytest.mark.django_db
 
@@ -40,7 +40,7 @@ def health() -> tuple[str, str]:
 def fail(job: Job, cause: str = Cause.LAUNCH) -> None:
     """The job's next attempt, which ends for that cause a moment ago."""
     leases.assign(Job.objects.get(id=job.id), "node-a", ["a-0", "a-1"], "test")
-    end_attempt(attempt_of(job), AttemptState.FAILED, "it did not start", cause)
+    end_attempt(newest_attempt(job), AttemptState.FAILED, "it did not start", cause)
 
 
 def age(seconds: float) -> None:

@@ -24,8 +24,8 @@ from jobs.nodes import inventory
 from jobs.queue import job_actions
 from jobs.states.jobs import AttemptState, Cause, JobState, StateError
 from tests.engine.checkpoints.made import small, write_checkpoint
-from tests.jobs.fake_supervisor import checkpoint, say
-from tests.jobs.placed_jobs import take
+from tests.jobs.fake_supervisor import make_checkpoint, write_spool
+from tests.jobs.placed_jobs import claim
 
 pytestmark = pytest.mark.django_db
 
@@ -42,12 +42,12 @@ def node_dir(settings: Any, node: Any) -> Path:
 def parent(make_job, node_dir) -> Job:
     """A job whose run has checkpoints at steps 20 (the best), 40 and 60, and has ended."""
     job = make_job(name="parent")
-    attempt, directory = take(job, node_dir)
+    attempt, directory = claim(job, node_dir)
     for step, loss in ((20, 1.5), (40, 1.9), (60, 1.7)):
-        line = checkpoint(directory, step)
+        line = make_checkpoint(directory, step)
         manifest = {"format": 2, "step": step, "files": {}, "spec": job.spec, "layout": {}}
         (directory.checkpoints / line.text / "manifest.json").write_text(json.dumps(manifest))
-        say(directory, judged(line, loss))
+        write_spool(directory, judged(line, loss))
     ingest(attempt)
     end_attempt(attempt, AttemptState.SUCCEEDED, "Finished.", Cause.DONE)
     return Job.objects.get(id=job.id)
@@ -76,7 +76,7 @@ def test_a_run_its_best_and_a_step_are_found_and_pinned(parent, make_job, text, 
 
 def test_ranks_are_told_the_folder_and_what_it_is(parent, make_job, node_dir):
     job = make_job(f"start_from={parent.run.id}@40")
-    _, directory = take(job, node_dir)
+    _, directory = claim(job, node_dir)
     placement = directory.read_placement()
     assert placement.start_from == parent.run.checkpoints.get(step=40).path
     assert placement.start_title == f"run parent ({parent.run.id}) at step 40"
@@ -145,8 +145,8 @@ def test_tidying_leaves_what_a_job_starts_from(parent, make_job, node_dir):
     for number in (2, 3):
         move_job(parent.id, JobState.FAILED, actor="test")
         Job.objects.filter(id=parent.id).update(state=JobState.QUEUED)
-        attempt, directory = take(Job.objects.get(id=parent.id), node_dir)
-        say(directory, checkpoint(directory, 60 + number))
+        attempt, directory = claim(Job.objects.get(id=parent.id), node_dir)
+        write_spool(directory, make_checkpoint(directory, 60 + number))
         end_attempt(attempt, AttemptState.FAILED, "boom", Cause.WORKLOAD)
     clean_up(node_dir, keep=1)
     assert Path(job.start_checkpoint.path).is_dir()
@@ -172,7 +172,7 @@ def test_a_hugging_face_folder_inside_the_data_folder_will_do(make_job, settings
     ]
     job = make_job("start_from=gpt", "data.tokenizer=bytes", *changes)
     assert (job.start_checkpoint, job.spec["start_from"]) == (None, "gpt")
-    _, directory = take(job, node_dir)
+    _, directory = claim(job, node_dir)
     assert directory.read_placement().start_from == str(settings.CORPUS_ROOT / "gpt")
     problems = refused(make_job, "start_from=gpt", "data.tokenizer=bytes", *changes, "model.layers=3")
     assert "The weights of the folder gpt have model.layers 2 and not 3" in problems[0].message
@@ -182,7 +182,7 @@ def test_a_folder_that_this_node_lacks_ends_the_attempt_with_the_reason(parent, 
     job = make_job(f"start_from={parent.run.id}@20")
     Checkpoint.objects.filter(step=20).update(path="/gone")
     with pytest.raises(LaunchError, match="there is no folder /gone"):
-        take(job, node_dir)
+        claim(job, node_dir)
 
 
 def test_the_rows_tell_size_loss_and_place(parent):

@@ -16,8 +16,8 @@ from jobs.queue import job_actions
 from jobs.scheduler import idle, loop
 from jobs.series import Point
 from jobs.states.jobs import AttemptState, JobState, StateError
-from tests.jobs.device_usage import held
-from tests.jobs.test_races import at_once
+from tests.jobs.device_usage import hold_devices
+from tests.jobs.test_races import run_at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -36,7 +36,7 @@ def policy(pool):
 def job(make_job, policy, node):
     """Running on both devices for two hours, and not measured yet."""
     made = make_job(devices=2)
-    held(made, timezone.now() - timedelta(hours=2))
+    hold_devices(made, timezone.now() - timedelta(hours=2))
     Job.objects.filter(id=made.id).update(state=JobState.RUNNING)
     return Job.objects.get(id=made.id)
 
@@ -204,7 +204,7 @@ def test_the_command_puts_it_off(job, capsys):
 @pytest.mark.django_db(transaction=True)
 def test_two_schedulers_and_two_people_at_once_warn_and_extend_once(job):
     measure(job, 0.0)
-    at_once(*[idle.reconcile] * 3)
+    run_at_once(*[idle.reconcile] * 3)
     assert len(warnings(job)) == 1
 
     def put_off() -> bool:
@@ -213,7 +213,7 @@ def test_two_schedulers_and_two_people_at_once_warn_and_extend_once(job):
         except StateError:
             return False
 
-    assert sorted(at_once(put_off, put_off)) == [False, True]
+    assert sorted(run_at_once(put_off, put_off)) == [False, True]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -228,7 +228,7 @@ def test_who_puts_it_off_at_the_last_moment_is_not_stopped_as_well(job):
         except StateError:
             return False
 
-    extended, *_ = at_once(put_off, idle.reconcile, idle.reconcile)
+    extended, *_ = run_at_once(put_off, idle.reconcile, idle.reconcile)
     assert (now(job).state == JobState.RUNNING) == extended
     assert job.events.filter(kind="job.stopping").count() == (0 if extended else 1)
 

@@ -11,7 +11,7 @@ from jobs.planning import calibration, plans
 from jobs.queue import job_actions
 from jobs.states.jobs import AttemptState
 from jobs.verdicts import forecasts
-from tests.jobs.finished_jobs import MEASURED, lived, probed
+from tests.jobs.finished_jobs import MEASURED, add_profile, finish_job
 
 pytestmark = pytest.mark.django_db
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def known(node) -> None:
     """The node's devices have been probed."""
-    probed(Device.objects.get(id="a-0"))
+    add_profile(Device.objects.get(id="a-0"))
 
 
 def of(job: Job) -> dict[str, Forecast]:
@@ -35,7 +35,7 @@ def test_the_plan_is_kept_with_the_run_before_it_starts(known, make_job):
 
 
 def test_a_run_that_has_ended_is_judged_by_the_median_of_its_steady_steps(known, make_job):
-    job = lived(make_job("precision.dtype=fp32"), joules_a_step=5.0)
+    job = finish_job(make_job("precision.dtype=fp32"), joules_a_step=5.0)
     assert forecasts.judge_all() == 1
     rows = of(job)
     assert rows.keys() == set(forecasts.BY_NAME)
@@ -53,18 +53,18 @@ def test_a_run_that_has_ended_is_judged_by_the_median_of_its_steady_steps(known,
 
 
 def test_what_was_not_measured_says_why_and_is_not_nought(known, make_job):
-    rows = of(_judged(lived(make_job("precision.dtype=fp32"), rss_bytes=None)))
+    rows = of(_judged(finish_job(make_job("precision.dtype=fp32"), rss_bytes=None)))
     assert (rows["energy_j"].measured, rows["energy_j"].status) == (None, "absent")
     assert "energy counter" in rows["energy_j"].reason
     assert "memory" in rows["memory_bytes"].reason
-    few = of(_judged(lived(make_job(name="short"), num_steps=6)))
+    few = of(_judged(finish_job(make_job(name="short"), num_steps=6)))
     assert few["step_s"].measured is None
     assert "Only 4 steady steps" in few["step_s"].reason
     assert few["memory_bytes"].measured == 600e6 + 1
 
 
 def test_a_device_that_nobody_has_probed_is_not_predicted_but_measured(node, make_job):
-    row = of(_judged(lived(make_job())))["step_s"]
+    row = of(_judged(finish_job(make_job())))["step_s"]
     assert (row.point, row.raw) == (None, None)
     assert "not been probed" in row.why_not
     assert row.measured == pytest.approx(0.1)
@@ -76,7 +76,7 @@ def test_a_device_that_nobody_has_probed_is_not_predicted_but_measured(node, mak
 def test_the_next_plan_is_put_right_by_what_the_first_run_taught_and_the_first_keeps_its_own(known, make_job):
     first = make_job("precision.dtype=fp32")
     before = first.run.plan
-    lived(first)
+    finish_job(first)
     forecasts.judge_all()
     second = make_job("precision.dtype=fp32", name="second")
     forward = second.run.plan["time"]["phases"]["forward_s"]
@@ -87,7 +87,7 @@ def test_the_next_plan_is_put_right_by_what_the_first_run_taught_and_the_first_k
     first.run.refresh_from_db()
     assert (first.run.plan["time"], first.run.plan["raw"]) == (before["time"], before["raw"])
     assert of(first)["forward_s"].learnt_from == 0
-    lived(second)
+    finish_job(second)
     forecasts.judge_all()
     assert of(second)["forward_s"].learnt_from == 1
     # Both sides without any correction: the second run teaches the same ratio again.
@@ -101,7 +101,7 @@ def test_a_correction_is_the_median_with_its_spread(known, make_job):
     for number, forward_s in enumerate([0.02, 0.03, 0.03, 0.04, 0.9]):
         job = make_job("precision.dtype=fp32", name=f"run {number}")
         raw = job.run.plan["raw"]["forward_s"]
-        _judged(lived(job, MEASURED | {"forward_s": forward_s}))
+        _judged(finish_job(job, MEASURED | {"forward_s": forward_s}))
     found = Correction.objects.get(phase="forward_s", dtype="fp32")
     assert (found.n, found.ratio) == (5, pytest.approx(0.03 / raw))
     assert found.low == pytest.approx(0.024 / raw, rel=0.05)
@@ -115,24 +115,24 @@ def test_times_of_a_contended_run_teach_only_where_no_quieter_run_has(known, mak
 
     first = make_job("precision.dtype=fp32", name="beside others")
     raw = first.run.plan["raw"]["forward_s"]
-    _judged(lived(first, MEASURED | {"forward_s": 0.3}, cpu_pressure_share=0.9))
+    _judged(finish_job(first, MEASURED | {"forward_s": 0.3}, cpu_pressure_share=0.9))
     assert of(first)["forward_s"].is_contended and not of(first)["memory_bytes"].is_contended
     assert taught() == (1, pytest.approx(0.3 / raw), 1)
-    _judged(lived(make_job("precision.dtype=fp32", name="alone")))
+    _judged(finish_job(make_job("precision.dtype=fp32", name="alone")))
     assert taught() == (1, pytest.approx(0.03 / raw), 2)
-    _judged(lived(make_job("precision.dtype=fp32", name="beside others again"), cpu_pressure_share=0.9))
+    _judged(finish_job(make_job("precision.dtype=fp32", name="beside others again"), cpu_pressure_share=0.9))
     assert taught() == (1, pytest.approx(0.03 / raw), 3)
 
 
 def test_another_version_of_the_planner_learns_anew(known, make_job):
-    _judged(lived(make_job("precision.dtype=fp32")))
+    _judged(finish_job(make_job("precision.dtype=fp32")))
     Forecast.objects.update(planner_version=PLANNER_VERSION - 1)
     assert calibration.recompute() == 0
     assert calibration.of_device("cpu share") is None
 
 
 def test_a_run_on_another_kind_of_device_than_it_was_planned_for_teaches_nothing(known, make_job):
-    job = lived(make_job("precision.dtype=fp32"))
+    job = finish_job(make_job("precision.dtype=fp32"))
     Device.objects.update(name="other share")
     _judged(job)
     assert of(job)["step_s"].device == "other share"
@@ -140,10 +140,10 @@ def test_a_run_on_another_kind_of_device_than_it_was_planned_for_teaches_nothing
 
 
 def test_a_run_that_was_retried_is_judged_by_its_last_end(known, make_job):
-    job = _judged(lived(make_job("precision.dtype=fp32"), num_steps=12, to=AttemptState.FAILED))
+    job = _judged(finish_job(make_job("precision.dtype=fp32"), num_steps=12, to=AttemptState.FAILED))
     assert of(job)["step_s"].num_steps == 8
     job_actions.retry(job, "olga")
-    lived(Job.objects.get(id=job.id))
+    finish_job(Job.objects.get(id=job.id))
     assert forecasts.judge_all() == 1
     assert of(job)["step_s"].num_steps > 8
     assert Forecast.objects.filter(run=job.run, field="step_s").count() == 1
@@ -152,7 +152,7 @@ def test_a_run_that_was_retried_is_judged_by_its_last_end(known, make_job):
 def test_the_command_shows_and_learns_anew(known, make_job, capsys):
     call_command("calibration")
     assert "Nothing is learnt yet" in capsys.readouterr().out
-    _judged(lived(make_job("precision.dtype=fp32")))
+    _judged(finish_job(make_job("precision.dtype=fp32")))
     Correction.objects.all().delete()
     call_command("calibration", "--recompute")
     text = capsys.readouterr().out
@@ -162,11 +162,11 @@ def test_the_command_shows_and_learns_anew(known, make_job, capsys):
 
 def test_the_profile_of_a_pool_is_that_of_its_least_device(node, make_node, pool):
     assert plans.profile_of(pool) is None
-    probed(Device.objects.get(id="a-0"), gflops=50)
+    add_profile(Device.objects.get(id="a-0"), gflops=50)
     make_node("b", devices=1)
     Device.objects.filter(id="b-0").update(memory_bytes=2**30, name="small share")
     assert plans.profile_of(pool) is None  # the least one has not been probed
-    probed(Device.objects.get(id="b-0"), gflops=20)
+    add_profile(Device.objects.get(id="b-0"), gflops=20)
     profile = plans.profile_of(pool)
     assert (profile.name, profile.memory_bytes, profile.flops_per_s["fp32"]) == ("small share", 2**30, 20e9)
 

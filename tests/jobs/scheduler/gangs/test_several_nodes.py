@@ -57,7 +57,7 @@ def fourwalls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fourwalls]:
             lambda: shell(running, "from jobs.models import Device; print(Device.objects.count())") == 6
         )
         for folder in (home / "node", *(node.folder for node in others)):
-            wait_until((folder / "warm.sock").exists, limit_s=90, said=f"the warm parent in {folder}")
+            wait_until((folder / "fork.sock").exists, limit_s=90, said=f"the fork server in {folder}")
         running.others = {node.name: node for node in others}  # type: ignore[attr-defined]
         yield running
     finally:

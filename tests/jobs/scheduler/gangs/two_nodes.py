@@ -10,11 +10,11 @@ from engine.directory import AttemptDirectory
 from engine.directory import AttemptState as State
 from jobs.agent.loop import Agent
 from jobs.models import Job, Node
-from tests.jobs.fake_supervisor import report
-from tests.jobs.placed_jobs import attempt_of
+from tests.jobs.fake_supervisor import write_state
+from tests.jobs.placed_jobs import newest_attempt
 
 
-class Played:
+class TwoNodes:
     """Two nodes of two devices each, the agents of both, and the supervisors they started."""
 
     def __init__(self, nodes: dict[str, Node], folder: Path) -> None:
@@ -27,11 +27,11 @@ class Played:
         for agent in self.agents.values():
             agent.tick()
 
-    def arm(self, *names: str) -> None:
+    def prepare(self, *names: str) -> None:
         """The supervisors of these nodes hold their devices."""
         self.tick()
         for name in names or tuple(self.agents):
-            report(self.started[name], "armed")
+            write_state(self.started[name], "armed")
             state = self.started[name].read_state()
             port = 29500 if any(s.rank == 0 for s in self.started[name].read_placement().seats) else 0
             self.started[name].write_state(msgspec.structs.replace(state, master_port=port))
@@ -39,15 +39,15 @@ class Played:
 
     def run(self) -> None:
         """Both nodes train."""
-        self.arm()
+        self.prepare()
         for directory in self.started.values():
-            report(directory, "running")
+            write_state(directory, "running")
         self.tick()
         self.tick()
 
     def all_report(self, state: State, reason: str) -> None:
         for directory in self.started.values():
-            report(directory, state, reason)
+            write_state(directory, state, reason)
 
     def lose_peers(self, name: str) -> None:
         """The ranks of a node fail because others did."""
@@ -67,5 +67,5 @@ class Played:
         return {name: directory.read_control() for name, directory in self.started.items()}
 
 
-def parts(job: Job) -> list[str]:
-    return list(attempt_of(job).attempt_nodes.order_by("node_id").values_list("state", flat=True))
+def node_states(job: Job) -> list[str]:
+    return list(newest_attempt(job).attempt_nodes.order_by("node_id").values_list("state", flat=True))

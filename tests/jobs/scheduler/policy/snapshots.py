@@ -56,7 +56,7 @@ def placed(snapshot: PoolSnapshot) -> dict[str, tuple[str, ...]]:
     return {p.job: tuple(d for _, ids in p.node_devices for d in ids) for p in decide(snapshot).assignments}
 
 
-def reason_and_start(snapshot: PoolSnapshot, job: str) -> tuple[str, float | None]:
+def queued_as(snapshot: PoolSnapshot, job: str) -> tuple[str, float | None]:
     queue_position = decide(snapshot).positions[job]
     start = queue_position.expected_start
     return queue_position.reason.code, None if start is None else start - NOW
@@ -76,7 +76,7 @@ def random_pool(seed: int) -> PoolSnapshot:
     return pool(*nodes, running=runs, waiting=jobs)
 
 
-def first_start(snapshot: PoolSnapshot) -> tuple[str, float | None] | None:
+def first_queued(snapshot: PoolSnapshot) -> tuple[str, float | None] | None:
     """The first job that has to wait, and when it would start if nobody came behind it."""
     queue = list(snapshot.waiting)
     for last in range(1, len(queue) + 1):

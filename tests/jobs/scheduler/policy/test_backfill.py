@@ -8,12 +8,12 @@ from msgspec.structs import replace
 from jobs.scheduler.policy import decide
 from tests.jobs.scheduler.policy.snapshots import (
     NOW,
-    first_start,
+    first_queued,
     node,
     placed,
     pool,
+    queued_as,
     random_pool,
-    reason_and_start,
     running,
     waiting,
 )
@@ -26,7 +26,7 @@ def test_a_short_job_passes_if_it_ends_before_the_gang_can_start():
         "s": ("a-1",)
     }
     late = replace(snapshot, waiting=[*snapshot.waiting, replace(long, job="s", since=NOW)])
-    assert placed(late) == {} and reason_and_start(late, "s") == ("RESERVED", 1000 + 3600)
+    assert placed(late) == {} and queued_as(late, "s") == ("RESERVED", 1000 + 3600)
 
 
 def test_a_long_job_passes_onto_other_nodes():
@@ -43,13 +43,13 @@ def test_a_long_job_may_take_what_the_gang_will_not_need():
 def test_nobody_passes_onto_devices_whose_holder_has_no_known_end():
     snapshot = pool(node("a", 2, held=1), running=[running(1, {"a": 1}, None)], waiting=waiting(2, 1))
     assert placed(snapshot) == {}
-    assert reason_and_start(snapshot, "w0") == ("GANG_FIT", None)
+    assert queued_as(snapshot, "w0") == ("GANG_FIT", None)
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_nobody_who_passes_delays_the_head(seed):
     snapshot = random_pool(seed)
-    before = first_start(snapshot)
+    before = first_queued(snapshot)
     after = decide(snapshot)
     if before is None or before[0] not in after.positions:
         return
@@ -61,7 +61,7 @@ def test_in_order_each_job_starts_when_enough_has_ended():
         node("a", 2, held=2), running=[running(1, {"a": 1}, 100), running(2, {"a": 1}, 300)],
         waiting=waiting(2, 1, 1, max_duration_s=50),
     )  # fmt: skip
-    assert [reason_and_start(snapshot, f"w{n}") for n in range(3)] == [
+    assert [queued_as(snapshot, f"w{n}") for n in range(3)] == [
         ("GANG_FIT", 300), ("AHEAD", 350), ("AHEAD", 350)
     ]  # fmt: skip
 

@@ -13,8 +13,8 @@ from tests.jobs.scheduler.policy.snapshots import (
     node,
     placed,
     pool,
+    queued_as,
     random_pool,
-    reason_and_start,
     running,
     waiting,
 )
@@ -63,7 +63,7 @@ def test_a_gang_larger_than_any_node_says_so_and_holds_nobody_up():
 
 def test_a_closed_pool_starts_nothing():
     snapshot = pool(node("a", 2), waiting=waiting(1), is_open=False)
-    assert placed(snapshot) == {} and reason_and_start(snapshot, "w0") == ("POOL_CLOSED", None)
+    assert placed(snapshot) == {} and queued_as(snapshot, "w0") == ("POOL_CLOSED", None)
 
 
 def test_a_higher_class_goes_first_whatever_its_age():

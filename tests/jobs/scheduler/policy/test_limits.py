@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from jobs.accounting.budget import Budget
 from jobs.scheduler.policy import decide
 from jobs.scheduler.policy.snapshot import TeamShare
-from tests.jobs.scheduler.policy.snapshots import NOW, node, placed, pool, reason_and_start, running, waiting
+from tests.jobs.scheduler.policy.snapshots import NOW, node, placed, pool, queued_as, running, waiting
 
 
 def test_what_is_over_the_limit_waits_and_holds_nobody_up():
@@ -26,8 +26,8 @@ def test_a_job_behind_its_quota_starts_when_its_teams_devices_come_back():
     snapshot = pool(
         node("a", 4, held=2), running=[running(1, {"a": 2}, 500)], waiting=waiting(2, 1), shares=shares
     )
-    assert reason_and_start(snapshot, "w0") == ("QUOTA", 500)
-    assert reason_and_start(snapshot, "w1") == ("QUOTA", 500 + 3600)
+    assert queued_as(snapshot, "w0") == ("QUOTA", 500)
+    assert queued_as(snapshot, "w1") == ("QUOTA", 500 + 3600)
 
 
 def test_a_budget_covers_whole_time_limits_of_all_that_runs():
@@ -35,7 +35,7 @@ def test_a_budget_covers_whole_time_limits_of_all_that_runs():
     runs = running(1, {"a": 1}, committed_device_s=4000)
     snapshot = pool(node("a", 4, held=1), running=[runs], waiting=waiting(1, 1), shares=shares)
     assert set(placed(snapshot)) == {"w0"}
-    assert reason_and_start(snapshot, "w1") == ("BUDGET", None)
+    assert queued_as(snapshot, "w1") == ("BUDGET", None)
 
 
 def test_a_job_behind_a_budget_starts_with_the_next_month_before_those_behind_it():
@@ -45,14 +45,14 @@ def test_a_job_behind_a_budget_starts_with_the_next_month_before_those_behind_it
     mine, theirs = waiting(1)[0], waiting(1, team=2)[0]
     theirs = replace(theirs, job="o", since=mine.since + 1)
     snapshot = pool(node("a", 1, held=1), running=[runs], waiting=[mine, theirs], shares=shares, **month)
-    assert reason_and_start(snapshot, "w0") == ("BUDGET", 1000)
-    assert reason_and_start(snapshot, "o")[1] == 1000 + 3600
+    assert queued_as(snapshot, "w0") == ("BUDGET", 1000)
+    assert queued_as(snapshot, "o")[1] == 1000 + 3600
 
 
 def test_who_needs_more_than_a_whole_month_gives_has_no_expected_start():
     shares = {1: TeamShare("Research", budgets={"device_s": Budget(3599, 0)})}
     snapshot = pool(node("a", 1), waiting=waiting(1), shares=shares, month_ends_at=NOW + 500)
-    assert reason_and_start(snapshot, "w0") == ("BUDGET", None)
+    assert queued_as(snapshot, "w0") == ("BUDGET", None)
     assert "more than a whole month's budget" in decide(snapshot).positions["w0"].unknown_start
 
 
@@ -62,7 +62,7 @@ def test_what_runs_into_the_next_month_is_taken_from_its_budget():
     snapshot = pool(
         node("a", 2, held=1), running=[runs], waiting=waiting(1), shares=shares, month_ends_at=NOW + 500
     )
-    assert reason_and_start(snapshot, "w0") == ("BUDGET", None)
+    assert queued_as(snapshot, "w0") == ("BUDGET", None)
 
 
 @pytest.mark.parametrize(
