@@ -1,4 +1,4 @@
-"""Every table, one file per noun."""
+"""Database tables, one file per noun."""
 
 from jobs.models.artefacts import Artefact, RunInput, SavedModel
 from jobs.models.checkpoints import Checkpoint

@@ -1,4 +1,4 @@
-"""Signs of life of Fourwalls's own parts."""
+"""Heartbeats of Fourwalls's own processes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.db import models
 
 
 class ComponentHeartbeat(models.Model):
-    """When a part last came round its loop. Nodes have heartbeats of their own."""
+    """When a component last completed its loop. Nodes have their own heartbeat column."""
 
     component = models.CharField(primary_key=True, max_length=40)  # 'scheduler'
     at = models.DateTimeField()

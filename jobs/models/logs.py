@@ -1,4 +1,4 @@
-"""Lines of logs that lie on other machines than the web server's."""
+"""Log tails uploaded from other machines than the web server's."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ from jobs.models.work import Attempt
 
 
 class UploadedLog(models.Model):
-    """The last lines of one rank, asked for by whoever looks at them and brought by the agent of the rank's node."""
+    """The last log lines of one rank, requested by a viewer and uploaded by the agent of the rank's node."""
 
     attempt = models.ForeignKey(Attempt, on_delete=models.CASCADE, related_name="uploaded_logs")
     rank = models.PositiveIntegerField()
     node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="+")
     wanted_until = models.DateTimeField()
-    read_at = models.DateTimeField(
-        null=True
-    )  # when its lines were last found to be new; NULL: not brought yet
+    read_at = models.DateTimeField(null=True)  # when the agent last found new lines; NULL: not uploaded yet
     text = models.TextField(blank=True)
     is_cut = models.BooleanField(default=False)
-    size_bytes = models.BigIntegerField(null=True)  # of the file; NULL: there was none
+    size_bytes = models.BigIntegerField(null=True)  # of the file; NULL: no file
     reason = models.CharField(max_length=200, blank=True)  # why there are no lines
 
     class Meta:
