@@ -1,4 +1,4 @@
-"""Devices that become suspect because attempts failed on them."""
+"""Suspicion of devices on which attempts fail."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from jobs.states.nodes import DeviceHealth
 
 CONSECUTIVE_FAULTS = 2
 LEASE_HISTORY = 100
-RELEASE_LIMIT_S = 60.0  # how long after an attempt's end its processes may still hold a device
-# What a rank says when it is the device that failed. Running out of memory is the job's own doing.
+RELEASE_LIMIT_S = 60.0  # how long the processes of an ended attempt may still hold a device
+# Messages of a rank whose device failed. Running out of memory is the job's fault and not listed.
 _HELD = re.compile(r"device (\S+) is still held")
 _FAULT = re.compile(
     r"CUDA error|cudaError|uncorrectable|\bECC\b|\bXid\b|fallen off the bus|GPU is lost|unhandled cuda error"
@@ -26,8 +26,11 @@ _RANK = re.compile(r"\brank (\d+)\b")
 
 
 def record_failure(attempt: Attempt, reason: str, actor: str) -> list[str]:
-    """Note on the lease of the device that a failure points at; one that has failed twice in a row, or has been held
-    by an earlier attempt for a minute, becomes suspect. Returns the devices that are suspect now."""
+    """Mark the lease of the device that `reason` names as faulty. Returns the device if it becomes suspect.
+
+    A device becomes suspect after CONSECUTIVE_FAULTS failed attempts in a row, or when processes of an earlier attempt
+    have held it for RELEASE_LIMIT_S.
+    """
     lease = _find_lease(attempt, reason)
     if lease is None:
         return []
@@ -35,15 +38,15 @@ def record_failure(attempt: Attempt, reason: str, actor: str) -> list[str]:
     newest = Lease.objects.filter(device=lease.device_id).order_by("-id")[:LEASE_HISTORY]
     in_a_row = list(takewhile(lambda row: row.is_faulty, newest))
     if _HELD.search(reason):
-        # Its holder may be on the point of being stopped: a minute is given before it counts as unkillable.
+        # The processes that hold it may be stopping: they count as unkillable only after RELEASE_LIMIT_S.
         if timezone.now() - in_a_row[-1].began_at < timedelta(seconds=RELEASE_LIMIT_S):
             return []
-        said = f"unkillable: {reason}"
+        message = f"unkillable: {reason}"
     elif len(in_a_row) < CONSECUTIVE_FAULTS:
         return []
     else:
-        said = f"{CONSECUTIVE_FAULTS} attempts in a row failed on it, the last with: {reason}"
-    moved = mark_suspect(lease.device_id, actor, said)
+        message = f"{CONSECUTIVE_FAULTS} attempts in a row failed on it, the last with: {reason}"
+    moved = mark_suspect(lease.device_id, actor, message)
     return [lease.device_id] if moved else []
 
 
@@ -57,6 +60,6 @@ def _find_lease(attempt: Attempt, reason: str) -> Lease | None:
 
 
 def mark_suspect(device_id: str, actor: str, reason: str) -> bool:
-    """A device that a person has called failed stays that."""
+    """Make an ok device suspect. False: it was not ok; a device that a person marked as failed stays failed."""
     ok = (DeviceHealth.OK,)
     return move_device(device_id, DeviceHealth.SUSPECT, actor=actor, reason=reason, only_from=ok)

@@ -1,4 +1,4 @@
-"""The end of an attempt and what follows for its job."""
+"""The end of an attempt, and its consequence for the job."""
 
 from __future__ import annotations
 
@@ -17,11 +17,16 @@ from jobs.states.jobs import AttemptState, Cause
 def end_attempt(
     attempt: Attempt, to: str, reason: str, cause: str, stderr_tail: str = "", stop_reason: str = ""
 ) -> None:
-    """The attempt's terminal state, and what becomes of its job, in one transaction."""
+    """Move the attempt to the terminal state `to`, and its job to the next state, in one transaction.
+
+    `stop_reason`: why the agent stopped the attempt on its own account; '' otherwise.
+    """
     actor = f"agent:{attempt.node.name}"
     stop_reason = attempt.yield_reason or stop_reason
     if to == AttemptState.SUCCEEDED:
-        reason = attempt.reason or reason  # the rank's own words: all steps done, or the time limit reached
+        reason = (
+            attempt.reason or reason
+        )  # as reported by the rank: all steps done, or the time limit reached
     elif to == AttemptState.STOPPED and stop_reason and cause != Cause.TIME_LIMIT:
         reason = f"{stop_reason}."
     with transaction.atomic():

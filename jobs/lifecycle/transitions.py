@@ -1,4 +1,4 @@
-"""State changes of jobs, attempts and their nodes."""
+"""State changes of jobs, attempts and attempt nodes."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def move_job(
     only_from: Collection[str] | None = None,
     **fields: Any,
 ) -> bool:
-    """One conditional UPDATE and its event in one transaction. False: somebody else moved it first.
+    """Move a job by one conditional UPDATE, and record the event in the same transaction.
 
-    `attempt` fences: the move happens only while that attempt number is the job's current one.
-    `only_from` narrows the states that MOVES allows.
+    Returns False if another process has moved the job first. `attempt` is the fencing token: the job moves only while
+    this is its current attempt number. `only_from` narrows the states that MOVES allows. `fields` are further columns.
     """
 
     rows = Job.objects.filter(id=job_id)
@@ -51,7 +51,7 @@ def move_job(
 
 
 def _state_columns(to: str, reason: str) -> dict[str, Any]:
-    """What changes with the state. Where a job stands in the queue is nobody's news once it has left it."""
+    """Return the columns that change with the state. Clears the queue position when a job leaves the queue."""
     changes: dict[str, Any] = {"waiting_reason": "", **CLEARED_QUEUE_COLUMNS}
     if to not in (JobState.STARTING, JobState.RUNNING):
         changes |= {"idle_stop_at": None}
@@ -79,7 +79,7 @@ def move_attempt(
     only_from: Collection[str] | None = None,
     **fields: Any,
 ) -> bool:
-    """As move_job, for one attempt. A terminal move also releases its leases."""
+    """Move an attempt, as move_job moves a job. A terminal state also releases its leases and charges its team."""
 
     if to not in ATTEMPT_LIVE:
         fields = {"ended_at": timezone.now(), "reason": reason} | fields
@@ -106,7 +106,7 @@ def move_attempt_node(
     only_from: Collection[str] | None = None,
     **fields: Any,
 ) -> bool:
-    """As move_job, for one node's part of an attempt."""
+    """Move one node of a multi-node attempt, as move_job moves a job."""
 
     if to not in ATTEMPT_NODE_LIVE:
         fields = {"ended_at": timezone.now(), "reason": reason} | fields
@@ -116,8 +116,10 @@ def move_attempt_node(
         ):
             return False
         attempt_node = AttemptNode.objects.select_related("attempt", "node").get(id=attempt_node_id)
-        said = f"Node {attempt_node.node.name}: {reason}" if reason else f"Node {attempt_node.node.name}."
-        _record_event(attempt_node.attempt.job_id, attempt_node.attempt.number, actor, f"member.{to}", said)
+        message = f"Node {attempt_node.node.name}: {reason}" if reason else f"Node {attempt_node.node.name}."
+        _record_event(
+            attempt_node.attempt.job_id, attempt_node.attempt.number, actor, f"member.{to}", message
+        )
     return True
 
 
@@ -128,11 +130,10 @@ def _update_state(
     only_from: Collection[str] | None,
     changes: Mapping[str, Any],
 ) -> bool:
-    """The one conditional UPDATE of every move."""
+    """The conditional UPDATE that every move uses."""
     sources = [state for state in moves[to] if only_from is None or state in only_from]
     return bool(rows.filter(state__in=sources).update(state=to, **changes))
 
 
 def _record_event(job_id: str, number: int | None, actor: str, kind: str, text: str) -> None:
-
     Event.objects.create(job_id=job_id, attempt_number=number, actor=actor, kind=kind, text=text)

@@ -27,7 +27,7 @@ def ended(job: Job, state: str, cause: str, **fields: object) -> Job:
 def test_what_is_not_the_jobs_fault_costs_no_retry(make_job, cause):
     job = make_job()
     assert ended(job, AttemptState.FAILED, cause).state == JobState.QUEUED
-    assert "free of charge" in Job.objects.get().waiting_reason
+    assert "Retried without using up a retry" in Job.objects.get().waiting_reason
     assert Attempt.objects.get().cause == cause
 
 

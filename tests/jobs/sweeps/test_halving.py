@@ -19,7 +19,7 @@ def test_jobs_halt_at_the_rung_and_give_their_devices_back(halving):
     train(halving, 1, 3.0)
     job = job_of(halving, 1)
     assert (job.state, job.is_halted, job.reason) == (
-        JobState.PAUSED, True, "Reached step 50, where it was to halt.",
+        JobState.PAUSED, True, "Reached step 50, its halt step.",
     )  # fmt: skip
     advance.advance_all()
     assert now(halving).decisions == [], "the rung waits for the others"
