@@ -1,4 +1,7 @@
-"""This node's part of an attempt over several nodes: taken, passed the rank map, followed to its end."""
+"""This node's supervisor in an attempt over several nodes.
+
+The agent prepares it, hands over the rank map and follows it to its end.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,12 @@ from jobs.models import AttemptNode
 from jobs.scheduler import gangs
 from jobs.states.jobs import ATTEMPT_LIVE, AttemptNodeState, AttemptState, Cause
 
-# Each order overrides those before it.
+# Each value overrides those before it.
 CONTROL_ORDER: tuple[Control, ...] = ("prepare", "run", "stop", "abort")
 
 
 def get_target_control(attempt_node: AttemptNode, stop_reason: str) -> Control:
-    """What the rows want of this node's supervisor."""
+    """Return the control value that the database asks of this node's supervisor."""
     attempt = attempt_node.attempt
     if attempt.broken_because or attempt.state not in ATTEMPT_LIVE:
         return "abort"
@@ -31,27 +34,30 @@ def get_target_control(attempt_node: AttemptNode, stop_reason: str) -> Control:
     return "prepare" if attempt.state == AttemptState.ASSIGNED else "run"
 
 
-def write_control(attempt_node: AttemptNode, directory: AttemptDirectory, wanted: Control) -> None:
-    """Tell the supervisor; before 'run' the rank map, as the node of rank 0 wrote it down."""
-    said = directory.read_control()
-    if CONTROL_ORDER.index(wanted) <= CONTROL_ORDER.index(said):
+def write_control(attempt_node: AttemptNode, directory: AttemptDirectory, control: Control) -> None:
+    """Write `control` for the supervisor, unless a later value is there already.
+
+    Leaving 'prepare', it first completes this node's placement with the rank map that the node of rank 0 stored.
+    """
+    current = directory.read_control()
+    if CONTROL_ORDER.index(control) <= CONTROL_ORDER.index(current):
         return
-    if said == "prepare" and attempt_node.attempt.placement:
-        whole = msgspec.convert(attempt_node.attempt.placement, Placement)
-        mine = directory.read_placement()
+    if current == "prepare" and attempt_node.attempt.placement:
+        rank_map = msgspec.convert(attempt_node.attempt.placement, Placement)
+        own_placement = directory.read_placement()
         directory.write_placement(
             msgspec.structs.replace(
-                mine,
-                master_addr=whole.master_addr,
-                master_port=whole.master_port,
-                resume_from=whole.resume_from,
+                own_placement,
+                master_addr=rank_map.master_addr,
+                master_port=rank_map.master_port,
+                resume_from=rank_map.resume_from,
             )
         )
-    directory.write_control(wanted)
+    directory.write_control(control)
 
 
 def follow(attempt_node: AttemptNode, launched: Launched | None, stop_reason: str) -> bool:
-    """One look; True while the supervisor lives on."""
+    """Read the spool and the supervisor's state once. Returns False when this node's supervisor has ended."""
     attempt = attempt_node.attempt
     ingest(attempt, attempt_node)
     state, ending = observe(AttemptDirectory(attempt_node.directory), launched, attempt_node.began_at)
@@ -69,14 +75,14 @@ def follow(attempt_node: AttemptNode, launched: Launched | None, stop_reason: st
 
 
 def withdraw(attempt_node: AttemptNode, reason: str) -> None:
-    """A part that has no supervisor, and shall not get one."""
+    """End an attempt node whose supervisor has not been started."""
     gangs.end_attempt_node(attempt_node, AttemptNodeState.STOPPED, reason, Cause.STOPPED)
 
 
 def _mirror(attempt_node: AttemptNode, state: State) -> None:
     actor, is_first = f"agent:{attempt_node.node.name}", attempt_node.node_id == attempt_node.attempt.node_id
-    is_armed = attempt_node.state == AttemptNodeState.PREPARING and state.state in ("armed", "running")
-    if is_armed and move_attempt_node(
+    is_prepared = attempt_node.state == AttemptNodeState.PREPARING and state.state in ("armed", "running")
+    if is_prepared and move_attempt_node(
         attempt_node.id, AttemptNodeState.PREPARED, actor=actor, port=state.master_port
     ):
         attempt_node.state, attempt_node.port = AttemptNodeState.PREPARED, state.master_port
@@ -101,13 +107,13 @@ def _commit_gang(attempt_node: AttemptNode) -> None:
     placement = launch.build_placement(
         attempt, parse(attempt.job.spec), directory.path.parents[1], resume_from
     )
-    whole = msgspec.structs.replace(
+    rank_map = msgspec.structs.replace(
         placement,
         address=attempt_node.address,
         master_addr=attempt_node.address,
         master_port=attempt_node.port,
     )
     fields: dict[str, Any] = {"directory": attempt_node.directory, "resumed_from": str(resume_from or "")}
-    if gangs.commit(attempt, msgspec.to_builtins(whole), fields):
+    if gangs.commit(attempt, msgspec.to_builtins(rank_map), fields):
         attempt.refresh_from_db(fields=["state", "placement", "directory", "started_at", "resumed_from"])
         write_control(attempt_node, directory, "run")

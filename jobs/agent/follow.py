@@ -1,4 +1,4 @@
-"""What a supervisor reports, mirrored into the states of its attempt and job."""
+"""Mirroring of a supervisor's reports into the states of its attempt and job."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from jobs.lifecycle.transitions import move_attempt
 from jobs.models import Attempt, Event
 from jobs.states.jobs import AttemptState, Cause, JobState
 
-# How long a supervisor whose start we did not see (we were killed then) may take to write its first word.
+# How long a supervisor may take to write its first state, if this agent did not see its start (it was restarted).
 LAUNCH_GRACE = timedelta(seconds=30)
 TAIL_LINES = 40
-# What a supervisor of an older version, which names no cause, can only have meant.
+# Terminal state -> cause, for supervisors of older versions that report no cause.
 DEFAULT_CAUSES = {"succeeded": Cause.DONE, "stopped": Cause.STOPPED, "failed": Cause.WORKLOAD}
 
 
 @dataclass(frozen=True)
 class AttemptEnding:
-    """How a supervisor's work ended, by its own word or by what is left of it."""
+    """How a supervisor ended, as it reported or as concluded from its remains."""
 
     to: str
     reason: str
@@ -37,7 +37,10 @@ class AttemptEnding:
 
 
 def follow(attempt: Attempt, launched: Launched | None, stop_reason: str = "") -> bool:
-    """One look at a live attempt; True while it lives on. `stop_reason`: the agent itself asked for the stop."""
+    """Read the spool and the supervisor's state once. Returns False when the attempt has ended.
+
+    `stop_reason`: why the agent stops the attempt on its own account; '' otherwise.
+    """
     ingest(attempt)
     state, ending = observe(AttemptDirectory(attempt.directory), launched, attempt.started_at)
     if state is not None and (ending is None or state.is_terminal):
@@ -53,12 +56,12 @@ def follow(attempt: Attempt, launched: Launched | None, stop_reason: str = "") -
 def observe(
     directory: AttemptDirectory, launched: Launched | None, began_at: datetime | None
 ) -> tuple[State | None, AttemptEnding | None]:
-    """What the supervisor last said, and how it ended; (None, None) while its first word is waited for."""
+    """Return the supervisor's last state and its ending. Both are None until it writes its first state."""
     state = directory.read_state()
     if state is None:
         return None, _ending_without_state(directory, launched, began_at)
     if not state.is_terminal and not procfs.is_alive(state.pid, state.pid_started):
-        state = directory.read_state() or state  # it may have ended properly between the two looks
+        state = directory.read_state() or state  # it may have ended properly between the two checks
         if not state.is_terminal:
             return state, _ending_from_dead(directory, state)
     if not state.is_terminal:
@@ -70,11 +73,11 @@ def observe(
 
 
 def _ending_from_dead(directory: AttemptDirectory, state: State) -> AttemptEnding:
-    """A supervisor that is gone without a terminal state: killed, or its machine went down."""
+    """Conclude the ending of a supervisor that is gone without a terminal state: killed, or its machine went down."""
     booted_at = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     if state.updated_at < booted_at:
         return AttemptEnding(AttemptState.STOPPED, "the machine was restarted", Cause.RESTART)
-    reason = f"The supervisor (pid {state.pid}) died without a word."
+    reason = f"The supervisor (pid {state.pid}) died without a report."
     return AttemptEnding(AttemptState.FAILED, reason, Cause.SUPERVISOR, _supervisor_log_tail(directory))
 
 
@@ -89,11 +92,11 @@ def mirror_start(attempt: Attempt, state: State) -> None:
 
 
 def _queued_s(attempt: Attempt, state: State) -> float:
-    """From when the job began to wait (submitted, retried or interrupted) to the start of the supervisor."""
-    waited = Event.objects.filter(
+    """Seconds from when the job entered the queue (submitted, retried or interrupted) to the supervisor's start."""
+    queued_events = Event.objects.filter(
         job_id=attempt.job_id, kind=f"job.{JobState.QUEUED}", at__lt=attempt.assigned_at
     )
-    began = waited.order_by("-id").values_list("at", flat=True).first() or attempt.job.submitted_at
+    began = queued_events.order_by("-id").values_list("at", flat=True).first() or attempt.job.submitted_at
     return max(0.0, (datetime.fromtimestamp(state.started_at, UTC) - began).total_seconds())
 
 
@@ -107,8 +110,8 @@ def _ending_without_state(
         return AttemptEnding(AttemptState.FAILED, reason, Cause.LAUNCH, _supervisor_log_tail(directory))
     if began_at is None or timezone.now() - began_at < LAUNCH_GRACE:
         return None
-    # We were killed between taking the attempt and starting it. Should a supervisor come up late, it stops at once,
-    # and the lock on its devices keeps it apart from the next attempt.
+    # The agent was killed between claiming the attempt and starting it. A supervisor that starts late stops at once,
+    # and the device locks separate it from the next attempt.
     directory.write_control("stop")
     reason = "the agent was killed before the supervisor had started"
     return AttemptEnding(AttemptState.STOPPED, reason, Cause.LAUNCH)

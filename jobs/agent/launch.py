@@ -1,4 +1,7 @@
-"""From an assigned attempt to a running supervisor: the attempt directory, then a process that outlives us."""
+"""Launch of an assigned attempt: its directory, then its supervisor.
+
+The supervisor outlives the agent.
+"""
 
 from __future__ import annotations
 
@@ -29,16 +32,16 @@ from jobs.states.jobs import AttemptNodeState, AttemptState, JobState
 
 
 class LaunchError(Exception):
-    """The supervisor cannot be started; the message says why."""
+    """The supervisor cannot be started. The message gives the reason."""
 
 
 @dataclass
 class Launched:
-    """A supervisor that we started: enough to see it die before it has written a word."""
+    """A supervisor started by this agent, whose death is noticed even before it writes its first state."""
 
     pid: int
     started_ticks: float
-    child: subprocess.Popen[bytes] | None = None  # only of a cold start, to be reaped
+    child: subprocess.Popen[bytes] | None = None  # only after a cold start, so that it is reaped
 
     @property
     def is_alive(self) -> bool:
@@ -47,14 +50,16 @@ class Launched:
         return procfs.is_alive(self.pid, self.started_ticks)
 
 
-ForkSupervisor = Callable[
-    [Path], int | None
-]  # the attempt's folder -> pid, or None while no fork server is ready
+# The attempt's folder -> pid of its supervisor; None if no fork server is ready
+ForkSupervisor = Callable[[Path], int | None]
 
 
 def prepare(attempt: Attempt, node_dir: Path, lease_until: float) -> AttemptDirectory | None:
-    """Write the directory and take the attempt over (assigned -> starting). None: somebody else was first.
-    Raises LaunchError when the folder cannot be written."""
+    """Write the attempt's directory and claim the attempt (assigned -> starting).
+
+    Returns None if another process moved the attempt first. Raises LaunchError if the initial weights or the data are
+    not available here, or if the folder cannot be written.
+    """
     spec, resume_from = parse(attempt.job.spec), newest_checkpoint(attempt)
     if resume_from is None:
         _check_initial_weights(attempt.job)
@@ -67,16 +72,21 @@ def prepare(attempt: Attempt, node_dir: Path, lease_until: float) -> AttemptDire
 def prepare_attempt_node(
     attempt_node: AttemptNode, node_dir: Path, lease_until: float
 ) -> AttemptDirectory | None:
-    """As `prepare`, for this node's ranks of an attempt over several: the supervisor will hold the devices and wait."""
+    """Prepare this node's ranks of a multi-node attempt, as `prepare` does for a whole attempt.
+
+    The supervisor will lock the devices and wait for the other nodes.
+    """
     attempt = attempt_node.attempt
     spec = parse(attempt.job.spec)
     fetch_data(spec)
-    whole = build_placement(attempt, spec, node_dir, None)
-    mine = set(attempt.leases.filter(device__node_id=attempt_node.node_id).values_list("rank", flat=True))
+    full_placement = build_placement(attempt, spec, node_dir, None)
+    own_ranks = set(
+        attempt.leases.filter(device__node_id=attempt_node.node_id).values_list("rank", flat=True)
+    )
     devices = list(Device.objects.filter(leases__attempt=attempt, node_id=attempt_node.node_id))
     placement = msgspec.structs.replace(
-        whole, node=attempt_node.node_id, address=address.get_node_address(), master_addr="",
-        seats=tuple(seat for seat in whole.seats if seat.rank in mine),
+        full_placement, node=attempt_node.node_id, address=address.get_node_address(), master_addr="",
+        seats=tuple(seat for seat in full_placement.seats if seat.rank in own_ranks),
         threads_per_rank=threads_per_rank(attempt_node.node, devices),
     )  # fmt: skip
     directory = write_directory(attempt, spec, placement, node_dir, lease_until, "prepare")
@@ -93,7 +103,7 @@ def prepare_attempt_node(
 
 
 def fetch_data(spec: Spec) -> None:
-    """The data set that a spec names, onto this node's disk. Raises LaunchError."""
+    """Copy the data set that the spec names to this node's disk. Raises LaunchError."""
     try:
         datasets.bring(spec.data.corpus, Path(settings.DATA_DIR))
     except datasets.NotBrought as error:
@@ -103,7 +113,7 @@ def fetch_data(spec: Spec) -> None:
 def write_directory(
     attempt: Attempt, spec: Spec, placement: Placement, node_dir: Path, lease_until: float, control: Control
 ) -> AttemptDirectory:
-    """Raises LaunchError when the folder cannot be written."""
+    """Create and return the attempt's directory. Raises LaunchError if it cannot be written."""
     directory = AttemptDirectory(node_dir / "attempts" / f"{attempt.job_id}-{attempt.number}")
     shared = shared_checkpoints(attempt)
     try:
@@ -115,9 +125,9 @@ def write_directory(
     return directory
 
 
-def start(directory: AttemptDirectory, warm_start: ForkSupervisor) -> Launched:
-    """The supervisor, forked from the fork server if one is ready. Raises LaunchError."""
-    pid = warm_start(directory.path)
+def start(directory: AttemptDirectory, fork_supervisor: ForkSupervisor) -> Launched:
+    """Start the supervisor: forked by the fork server if it is ready, else as a new process. Raises LaunchError."""
+    pid = fork_supervisor(directory.path)
     if pid is not None:
         found = procfs.stat(pid)
         return Launched(pid, found.started_ticks if found else 0.0)
@@ -130,10 +140,10 @@ def start(directory: AttemptDirectory, warm_start: ForkSupervisor) -> Launched:
 
 
 def build_placement(attempt: Attempt, spec: Spec, node_dir: Path, resume_from: Path | None) -> Placement:
-    """Ranks on the leased devices, each at its place of the grid."""
+    """Place the ranks on the leased devices, each with its position in the parallel grid."""
     leases = list(attempt.leases.filter(is_active=True).select_related("device").order_by("rank"))
-    seen, places = Counter[str](), grid.places(spec.parallel)
-    local_ranks = [_next_local_rank(seen, lease.device.node_id) for lease in leases]
+    counts, positions = Counter[str](), grid.places(spec.parallel)
+    local_ranks = [_next_local_rank(counts, lease.device.node_id) for lease in leases]
     seats = tuple(
         Seat(
             rank=lease.rank,
@@ -141,9 +151,9 @@ def build_placement(attempt: Attempt, spec: Spec, node_dir: Path, resume_from: P
             device=lease.device_id,
             device_kind="cuda" if lease.device.kind == "cuda" else "cpu",
             device_index=lease.device.index,
-            data_rank=places[lease.rank].data_rank,
-            stage=places[lease.rank].stage,
-            tensor_rank=places[lease.rank].tensor_rank,
+            data_rank=positions[lease.rank].data_rank,
+            stage=positions[lease.rank].stage,
+            tensor_rank=positions[lease.rank].tensor_rank,
         )
         for lease, local_rank in zip(leases, local_ranks, strict=True)
     )
@@ -168,7 +178,7 @@ def build_placement(attempt: Attempt, spec: Spec, node_dir: Path, resume_from: P
 
 
 def _check_initial_weights(job: Job) -> None:
-    """Raises LaunchError where the first weights cannot be read on this node: no attempt here could begin."""
+    """Raise LaunchError if this node cannot read the job's initial weights."""
     path = initial_weights.path_of(job)
     if path is not None and not path.is_dir():
         raise LaunchError(
@@ -176,13 +186,13 @@ def _check_initial_weights(job: Job) -> None:
         )
 
 
-def _next_local_rank(seen: Counter[str], node_id: str) -> int:
-    seen[node_id] += 1
-    return seen[node_id] - 1
+def _next_local_rank(counts: Counter[str], node_id: str) -> int:
+    counts[node_id] += 1
+    return counts[node_id] - 1
 
 
 def threads_per_rank(node: Node, devices: list[Device]) -> int:
-    """The cores of the smallest share; beside GPUs, an equal share of the node's cores."""
+    """Return the cores of the smallest CPU device; for GPUs, an equal share of the node's cores."""
     allotted = [device.cores for device in devices if device.cores]
     if allotted:
         return max(1, int(min(allotted)))
@@ -191,8 +201,11 @@ def threads_per_rank(node: Node, devices: list[Device]) -> int:
 
 
 def newest_checkpoint(attempt: Attempt) -> Path | None:
-    """The complete checkpoint of the highest step among the job's earlier attempts on this node, or in the folder that
-    nodes share. One that lies on another node cannot be read from here: that is said, since steps are lost by it."""
+    """Return the complete checkpoint of the highest step among the job's earlier attempts.
+
+    Looks on this node and in the folder shared by the nodes. A checkpoint on another node cannot be read; a warning
+    event records it, because its steps are lost.
+    """
     found: list[Path] = []
     for earlier in Attempt.objects.filter(job_id=attempt.job_id, number__lt=attempt.number).exclude(
         directory=""

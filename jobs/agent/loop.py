@@ -1,4 +1,4 @@
-"""The agent's loop: one look at everything it is responsible for, a few times a second."""
+"""The agent's loop, which polls everything the agent is responsible for."""
 
 from __future__ import annotations
 
@@ -34,42 +34,42 @@ from jobs.states.jobs import ATTEMPT_LIVE, ATTEMPT_NODE_LIVE, AttemptNodeState, 
 log = logging.getLogger(__name__)
 
 BUSY_TICK_S = 0.2
-IDLE_TICK_S = 0.5  # the doorbell cuts it short
+IDLE_TICK_S = 0.5  # shortened by the doorbell
 ERROR_PAUSE_S = 2.0
 HEARTBEAT_EVERY_S = 5.0
 RECONCILE_EVERY_S = 10.0
 UPLOAD_EVERY_S = 2.0
 SHUTDOWN_LIMIT_S = 30.0
-MARGIN_SHARE = 0.1  # of the reassign time, for a slow machine
+MARGIN_SHARE = 0.1  # of the reassign time, reserved for slow machines
 
 
 def lease_s() -> float:
-    """How long a supervisor runs on without a heartbeat. When it is over, the ranks still get their grace, and all of
-    it must have passed before the scheduler gives the devices to somebody else."""
+    """Return how long a supervisor runs without a new heartbeat of its agent.
+
+    The ranks' grace period follows. Both must be over before the scheduler gives the devices to another job.
+    """
     return (1 - MARGIN_SHARE) * settings.REASSIGN_AFTER_S - settings.STOP_GRACE_S
 
 
 @dataclass
 class Agent:
-    """What one agent remembers; all of it can be found again after kill -9."""
+    """The agent of one node. After kill -9 it restores its state from the database and the disk."""
 
     node: Node
     node_dir: Path
     wakeup: threading.Event = field(default_factory=threading.Event)
     subprocesses: list[ProcessSupervisor] = field(default_factory=list)
-    fork_server: ProcessSupervisor | None = None  # one of the keepers
-    stop_reason: str = ""  # set while the agent stops its attempts itself
+    fork_server: ProcessSupervisor | None = None  # one of `subprocesses`
+    stop_reason: str = ""  # set while the agent stops its attempts on shutdown
     _launched: dict[int, Launched] = field(default_factory=dict)
     _heartbeat_at: float = 0.0
     _mirrored_at: float = 0.0
     _reconcile_at: float = 0.0
     _upload_at: float = 0.0
-    _lease_until: float = 0.0  # unix time up to which a successful heartbeat lets us vouch for our attempts
+    _lease_until: float = 0.0  # unix time until which the last heartbeat extends the supervisors' leases
     _leases: dict[int, float] = field(default_factory=dict)
     _ended: set[Path] = field(default_factory=set)
-    _live: dict[int, AttemptDirectory] = field(
-        default_factory=dict
-    )  # of attempts with ranks here, by their id
+    _live: dict[int, AttemptDirectory] = field(default_factory=dict)  # by id of attempts with ranks here
     _device_monitor: device_faults.DeviceMonitor = field(init=False)
     _node_monitor: node_faults.NodeMonitor = field(init=False)
     _prober: Prober = field(init=False)
@@ -80,7 +80,7 @@ class Agent:
         self._prober = Prober(self.node, self.node_dir)
 
     def run(self, stop: threading.Event, stops_attempts: bool) -> None:
-        """Until `stop` is set (ring the bell with it); then leave. Lives through any error."""
+        """Tick until `stop` is set, then shut down. To stop at once, set `wakeup` as well. Survives any error."""
         while not stop.is_set():
             self.wakeup.wait(self._guarded_tick())
             self.wakeup.clear()
@@ -91,7 +91,7 @@ class Agent:
             subprocess.stop()
 
     def tick(self) -> int:
-        """One look; returns how many attempts live."""
+        """Poll everything once. Returns the number of live attempts."""
         for subprocess in self.subprocesses:
             subprocess.tick()
         self._record_heartbeat()
@@ -118,7 +118,7 @@ class Agent:
         return alive
 
     def _guarded_tick(self) -> float:
-        """Seconds until the next look."""
+        """Tick once; returns the seconds until the next tick."""
         try:
             return BUSY_TICK_S if self.tick() else IDLE_TICK_S
         except DatabaseError as error:
@@ -128,10 +128,10 @@ class Agent:
         close_old_connections()
         return ERROR_PAUSE_S
 
-    def _guarded(self, attend: Callable[[Any], bool], attempt: Attempt, row: Attempt | AttemptNode) -> bool:
-        """One attempt that cannot be followed must not keep the agent from the others."""
+    def _guarded(self, poll: Callable[[Any], bool], attempt: Attempt, row: Attempt | AttemptNode) -> bool:
+        """Poll one attempt; an error in it does not keep the agent from the others."""
         try:
-            return attend(row)
+            return poll(row)
         except DatabaseError:
             raise
         except Exception:
@@ -143,22 +143,20 @@ class Agent:
             return self._start_attempt(attempt)
         directory = self._live[attempt.id] = AttemptDirectory(attempt.directory)
         self._renew_lease(attempt.id, directory)
-        is_asked = attempt.job.wanted_state or attempt.yield_reason or self.stop_reason
-        if is_asked and directory.read_control() != "stop":
+        must_stop = attempt.job.wanted_state or attempt.yield_reason or self.stop_reason
+        if must_stop and directory.read_control() != "stop":
             directory.write_control("stop")
         is_alive = follow(attempt, self._launched.get(attempt.id), self.stop_reason)
         return is_alive or self._forget(attempt.id)
 
     def _poll_attempt_node(self, attempt_node: AttemptNode) -> bool:
-        attempt, wanted = (
-            attempt_node.attempt,
-            attempt_nodes.get_target_control(attempt_node, self.stop_reason),
-        )
+        attempt = attempt_node.attempt
+        control = attempt_nodes.get_target_control(attempt_node, self.stop_reason)
         if attempt_node.state == AttemptNodeState.ASSIGNED:
-            return self._prepare_attempt_node(attempt_node, wanted)
+            return self._prepare_attempt_node(attempt_node, control)
         directory = self._live[attempt.id] = AttemptDirectory(attempt_node.directory)
         self._renew_lease(attempt.id, directory)
-        attempt_nodes.write_control(attempt_node, directory, wanted)
+        attempt_nodes.write_control(attempt_node, directory, control)
         is_alive = attempt_nodes.follow(attempt_node, self._launched.get(attempt.id), self.stop_reason)
         return is_alive or self._forget(attempt.id)
 
@@ -170,16 +168,16 @@ class Agent:
     def _forget(self, attempt_id: int) -> bool:
         self._launched.pop(attempt_id, None)
         self._leases.pop(attempt_id, None)
-        self._reconcile_at = 0.0  # it may have been refused a device that a stray of an earlier attempt holds
+        self._reconcile_at = 0.0  # it may have failed because orphans of an earlier attempt hold a device
         return False
 
     @property
     def _is_fork_server_starting(self) -> bool:
         return self.fork_server is not None and forkserver.is_starting(self.fork_server, self.node_dir)
 
-    def _prepare_attempt_node(self, attempt_node: AttemptNode, wanted: Control) -> bool:
-        if wanted != "prepare":
-            attempt_nodes.withdraw(attempt_node, "never taken up")
+    def _prepare_attempt_node(self, attempt_node: AttemptNode, control: Control) -> bool:
+        if control != "prepare":
+            attempt_nodes.withdraw(attempt_node, "never started")
             return False
         if self._is_fork_server_starting:
             return True
@@ -199,7 +197,7 @@ class Agent:
         if self.stop_reason:
             return False
         if self._is_fork_server_starting:
-            return True  # look again in a moment
+            return True  # the next tick tries again
         if attempt.job.wanted_state or attempt.yield_reason:
             end_attempt(attempt, AttemptState.STOPPED, "stopped before it was started", Cause.STOPPED)
             return False
@@ -218,17 +216,19 @@ class Agent:
     def _record_heartbeat(self) -> None:
         if self.stop_reason or time.monotonic() < self._heartbeat_at:
             return
-        vouched_until = time.time() + lease_s()
+        lease_until = time.time() + lease_s()  # before the UPDATE: a slow database must not extend it
         if not Node.objects.filter(id=self.node.id).update(heartbeat_at=Now()):
             self.node = inventory.register(self.node_dir)
         admin.record_heartbeat(self.node)
-        self._lease_until = vouched_until
+        self._lease_until = lease_until
         self._heartbeat_at = time.monotonic() + HEARTBEAT_EVERY_S
         (self.node_dir / "agent.alive").touch()
 
     def _reconcile(self) -> None:
-        """Supervisors of attempts that the database has given up (lost, or superseded) are told to stop; what a dead
-        one has left behind is killed."""
+        """Stop supervisors of attempts that are lost or superseded, and kill what dead supervisors left behind.
+
+        Also reconciles checkpoints and checks the health of devices and node. Runs every RECONCILE_EVERY_S.
+        """
         if time.monotonic() < self._reconcile_at:
             return
         self._reconcile_at = time.monotonic() + RECONCILE_EVERY_S
@@ -249,9 +249,9 @@ class Agent:
             elif not procfs.is_alive(state.pid, state.pid_started):
                 self._ended.add(path)
                 if killed := kill_tagged(str(path.resolve())):
-                    log.warning("Killed what the dead supervisor in %s had left behind: %s", path, killed)
+                    log.warning("Killed processes left by the dead supervisor in %s: %s", path, killed)
             elif not self._has_live_attempt(str(path)):
-                log.warning("The supervisor in %s belongs to no living attempt: it is told to stop", path)
+                log.warning("The supervisor in %s belongs to no live attempt and is stopped", path)
                 directory.write_control("stop")
 
     def _upload(self) -> None:
@@ -271,18 +271,19 @@ class Agent:
         return alone.exists() or gang_nodes.exists()
 
     def _stop_attempts(self) -> None:
-        """Stop what runs, at a step border and with a checkpoint, and give the jobs back to the queue."""
+        """Stop all attempts at a step boundary with a checkpoint; their jobs return to the queue."""
         self.stop_reason = "Interrupted by shutdown"
-        # No new work from now on, but no attempt taken for lost while it makes its checkpoint.
-        silent = settings.UNREACHABLE_AFTER_S
-        self._set_heartbeat(silent)
+        # Old enough that no new work comes, young enough that no attempt counts as lost while it saves its checkpoint.
+        self._set_heartbeat(settings.UNREACHABLE_AFTER_S)
         deadline = time.monotonic() + SHUTDOWN_LIMIT_S
         while time.monotonic() < deadline:
             if self._guarded_tick() == IDLE_TICK_S:
                 self._set_heartbeat(None)
                 return
             time.sleep(BUSY_TICK_S)
-        log.warning("Some attempts did not stop within %.0f s; they end by themselves", SHUTDOWN_LIMIT_S)
+        log.warning(
+            "Some attempts did not stop within %.0f s; they finish without the agent", SHUTDOWN_LIMIT_S
+        )
 
     def _set_heartbeat(self, seconds_ago: int | None) -> None:
         value = None if seconds_ago is None else Now() - timedelta(seconds=seconds_ago)

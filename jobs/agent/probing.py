@@ -1,9 +1,9 @@
-"""Probes the node's devices while they stand idle, in a process that gives way to any attempt at once.
+"""Probes of the node's idle devices, in a process that any attempt displaces.
 
-A device that is being probed may be leased all the same: the scheduler knows nothing of probes. The agent kills the
-probe in the very tick in which it sees the attempt, before it starts its supervisor, and the device's lock proves that
-nothing of the probe is left. A supervisor that the agent has not started (`python -m engine train`) gets the device
-between two measurements (engine.rank.bench.probe).
+A device may be leased while it is probed: the scheduler knows nothing of probes. The agent kills the probe in the tick
+in which it finds the attempt, before it starts the supervisor. The device's lock proves that the probe is gone. A
+supervisor that the agent did not start (`python -m engine train`) gets the device between two measurements
+(engine.rank.bench.probe).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ KILL_WAIT_S = 2.0
 
 @dataclass
 class Prober:
-    """What one agent remembers of its probes; after kill -9 it begins anew."""
+    """Runs the probes of one node. Its state is lost with the agent, and probing then starts again."""
 
     node: Node
     node_dir: Path
@@ -42,11 +42,11 @@ class Prober:
     _started_at: float = 0.0
     _idle_since: float | None = None
     _poll_at: float = 0.0
-    _torch_version: str | None = None  # the ranks' version; '' where they have none
+    _torch_version: str | None = None  # of the ranks; '' if they have no torch
     _tried: set[str] = field(default_factory=set)
 
     def poll(self, now: float, is_idle: bool) -> None:
-        """Call it in each tick, before attempts are attended to. `now` is monotonic."""
+        """Start, check or cancel a probe. Call it in each tick, before attempts are started. `now` is monotonic."""
         if not is_idle:
             self._idle_since = None
             return self.cancel()
@@ -60,13 +60,12 @@ class Prober:
         return None
 
     def cancel(self) -> None:
-        """End a probe that runs; its device is free when this returns, unless its driver hangs."""
+        """Kill a running probe. Its device is free on return, unless its driver hangs."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
-            with contextlib.suppress(
-                subprocess.TimeoutExpired
-            ):  # stuck in a driver: its supervisor will say so
+            # If it hangs in a driver, the supervisor of the attempt reports the held device.
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(KILL_WAIT_S)
 
     def _start_due_probe(self, now: float, idle_s: float) -> None:
@@ -114,7 +113,7 @@ class Prober:
         self._process = None
         output = process.communicate()[0]
         if process.returncode == EXIT_YIELDED:
-            self._poll_at = now + POLL_EVERY_S  # an attempt that is none of ours has the device
+            self._poll_at = now + POLL_EVERY_S  # an attempt that this agent did not start has the device
         elif process.returncode:
             self._record_failure(
                 device, f"The probe ended with {process.returncode}. {self._last_log_line()}"
@@ -138,7 +137,7 @@ class Prober:
         return lines[-1] if lines else ""
 
     def _ranks_torch(self) -> str:
-        """Asked once, of the interpreter that runs ranks; '' where it has no torch: there is nothing to probe with."""
+        """Torch version of the interpreter that runs ranks, read once; '' if it has no torch to probe with."""
         if self._torch_version is None:
             self._torch_version = _read_torch_version()
         return self._torch_version
@@ -157,6 +156,6 @@ def _read_torch_version() -> str:
             check=True,
         )
     except (OSError, subprocess.SubprocessError) as error:
-        log.warning("The ranks' torch cannot be asked for its version: %s", error)
+        log.warning("The torch version of the ranks cannot be read: %s", error)
         return ""
     return done.stdout.strip()

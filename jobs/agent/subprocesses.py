@@ -1,4 +1,4 @@
-"""Helper processes of the agent that must always run: started again when they die, with a growing pause."""
+"""Helper processes of the agent, restarted with a growing pause when they exit."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 60.0
-HEALTHY_AFTER_S = 30.0  # a child that lived this long starts again without a pause
+HEALTHY_AFTER_S = 30.0  # the pause is reset for a process that ran this long
 STOP_LIMIT_S = 5.0
 
 
 class ProcessSupervisor:
-    """One child process. It gets no credentials: what a rank may see, and the FOURWALLS_ settings."""
+    """Keeps one helper process running.
+
+    The process gets no credentials: only the environment that a rank may see, and the FOURWALLS_ settings.
+    """
 
     def __init__(
         self, name: str, command: Sequence[str], node_dir: Path, environment: Mapping[str, str] | None = None
@@ -39,11 +42,14 @@ class ProcessSupervisor:
 
     @property
     def age_s(self) -> float | None:
-        """How long the child has been running; None while there is none."""
+        """How long the process has been running; None if it does not run."""
         return time.monotonic() - self._started_at if self._process else None
 
     def tick(self) -> None:
-        """Start the child if it should run and does not. Call it from a thread that lives as long as the child may."""
+        """Start the process if it does not run and its pause is over.
+
+        Call it from a thread that lives as long as the process: the death signal is tied to the thread that forks it.
+        """
         now = time.monotonic()
         if self._process is not None and self._process.poll() is not None:
             self._record_exit(now)
@@ -65,7 +71,7 @@ class ProcessSupervisor:
     def _start(self, now: float) -> None:
         try:
             with self._log.open("ab") as output:
-                # A session of its own: Ctrl-C in a terminal reaches only the agent, which stops it in order.
+                # In its own session, so that Ctrl-C in a terminal reaches only the agent, which then stops it.
                 self._process = subprocess.Popen(
                     self._command,
                     stdin=subprocess.DEVNULL, stdout=output, stderr=output,
@@ -90,7 +96,7 @@ class ProcessSupervisor:
 
 
 def terminate_orphan(lock: Path) -> list[int]:
-    """SIGTERM to whoever holds `lock`: a child that outlived its agent, and would outlive us too. Returns the pids."""
+    """Send SIGTERM to the processes that hold `lock`: helpers that outlived their agent. Returns their pids."""
     pids = holders(lock)
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):

@@ -20,7 +20,7 @@ def started(monkeypatch) -> list[AttemptDirectory]:
     """Instead of a process, a note that one was started; it counts as alive."""
     directories: list[AttemptDirectory] = []
 
-    def start(directory, warm_start):
+    def start(directory, fork_supervisor):
         directories.append(directory)
         return Launched(os.getpid(), procfs.stat(os.getpid()).started_ticks)
 

@@ -27,7 +27,7 @@ def test_a_dead_supervisor_is_reported_with_what_it_wrote(agent, claimed):
     write_spool(directory, step_line(3))
     agent.tick()
     assert states(job) == (JobState.QUEUED, AttemptState.FAILED)
-    assert f"pid {DEAD_PID}) died without a word" in newest_attempt(job).reason
+    assert f"pid {DEAD_PID}) died without a report" in newest_attempt(job).reason
     assert newest_attempt(job).stderr_tail.endswith("MemoryError")
     assert Job.objects.get().step == 3
 

@@ -194,7 +194,7 @@ def test_from_submit_to_success_over_celery_and_a_real_broker(
     script = tmp_path / "supervisor.py"
     script.write_text(SUPERVISOR)
 
-    def start(directory, warm_start):
+    def start(directory, fork_supervisor):
         child = subprocess.Popen([sys.executable, str(script), str(directory.path)], env={"PYTHONPATH": "."})
         return Launched(child.pid, procfs.stat(child.pid).started_ticks, child)
 
