@@ -1,7 +1,8 @@
-"""From the spool of an attempt to the database: each line exactly once, whenever the reader is killed.
+"""Ingest of an attempt's spool files into the database, each line exactly once.
 
-How far a file is read (SpoolOffset) moves in the transaction that stores what was read, by a conditional UPDATE: a
-reader that was overtaken rolls back. A line that is not whole yet waits; one that cannot be read is counted.
+The read position of a file (SpoolOffset) moves by a conditional UPDATE in the transaction that stores what was read, so
+a reader whose position is stale rolls back, and one that is killed loses and repeats nothing. An incomplete last line
+waits for its end; a line that cannot be read is counted and skipped.
 """
 
 from __future__ import annotations
@@ -27,32 +28,32 @@ from jobs.lifecycle.transitions import move_job
 from jobs.models import Attempt, AttemptNode, Event, Job, Run, RunOutput, SpoolOffset, StepTimeline
 from jobs.states.jobs import JobState
 
-READ_BYTES = 1024 * 1024  # of one file in one transaction: some 5,000 lines
+READ_BYTES = 1024 * 1024  # of one file per transaction: about 5,000 lines
 TEXT_LIMIT = 2000  # of a note
-LATEST_AT = 253_402_300_799.0  # unix time at the end of the year 9999, the last that a datetime holds
+LATEST_AT = 253_402_300_799.0  # unix time of the end of the year 9999, the limit of datetime
 LARGEST_STEP = 2**31 - 1
 SOURCE = re.compile(r"run|rank\d{1,6}|device:[\w.:-]{1,80}")
 NUL = b"\\u0000"
 
 
 class StaleOffset(Exception):
-    """Another reader has moved an offset meanwhile."""
+    """Another reader has moved the offset since it was read."""
 
 
 @dataclass
 class SpoolChunk:
-    """New whole lines of one spool file, and what they say."""
+    """New complete lines of one spool file, parsed."""
 
     file: str
     start: int
     end: int
     points: list[series.Point] = field(default_factory=list)
-    bad: list[str] = field(default_factory=list)  # why each unreadable line was unreadable
+    errors: list[str] = field(default_factory=list)  # why each unreadable line was unreadable
 
 
 @dataclass
 class SpoolUpdate:
-    """What the lines of all files change outside the series."""
+    """Changes outside the series, collected from the new lines of all files."""
 
     missing: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     phases: dict[str, float] = field(default_factory=dict)
@@ -60,7 +61,7 @@ class SpoolUpdate:
     step: int | None = None
     first_step_at: float | None = None
     last_step_at: float = 0.0
-    readings: dict[str, list[utilisation.Reading]] = field(default_factory=dict)  # device -> its utilisation
+    utilisation: dict[str, list[utilisation.Reading]] = field(default_factory=dict)  # by device
     # folder, step, unix time, validation loss
     checkpoints: list[tuple[str, int, float, float | None]] = field(default_factory=list)
     ending: str = ""
@@ -70,42 +71,47 @@ class SpoolUpdate:
 
 
 def ingest(attempt: Attempt, attempt_node: AttemptNode | None = None) -> int:
-    """Bring in what the attempt's spool holds by now, at most READ_BYTES of each file; returns the bytes read.
-    `attempt` is brought up to date in place; its job and run are not. `part`: of several nodes, this one's spool."""
+    """Store the new lines of an attempt's spool, at most READ_BYTES of each file. Returns the number of bytes read.
+
+    Updates `attempt` in place, but not its job and run. In a multi-node attempt, `attempt_node` names the node whose
+    spool is read.
+    """
     is_first = attempt_node is None or attempt_node.node_id == attempt.node_id
     directory = AttemptDirectory(attempt_node.directory if attempt_node else attempt.directory)
     offsets = {row.file: row for row in SpoolOffset.objects.filter(attempt=attempt)}
-    news, pieces = SpoolUpdate(), []
+    update, chunks = SpoolUpdate(), []
     for path in sorted(directory.spool.glob("*.jsonl")):
-        # Rank files differ by their number; every node has a supervisor's and a device file.
+        # Names of rank files are unique; every node has a file of its supervisor and one of its devices.
         is_shared_name = not is_first and not path.name.startswith("rank")
         name = f"{attempt_node.node_id}-{path.name}" if attempt_node and is_shared_name else path.name
         start = offsets[name].offset_bytes if name in offsets else 0
         content = read_whole_lines(path, start)
         if content:
-            pieces.append(_parse_chunk(name, start, content, news))
-    if not pieces:
+            chunks.append(_parse_chunk(name, start, content, update))
+    if not chunks:
         return 0
-    # The row of the attempt is written by the node of rank 0 alone.
-    changes = _attempt_changes(attempt, directory, news) if is_first else {}
+    # Only the node of rank 0 writes the attempt's row.
+    changes = _attempt_changes(attempt, directory, update) if is_first else {}
     try:
         with transaction.atomic():
-            for piece in pieces:
-                _store_chunk(attempt, piece, offsets.get(piece.file), news)
-            _apply_update(attempt, news, changes)
-            traces.record_files(attempt, attempt_node.node if attempt_node else attempt.node, news.traces)
-            if is_first and news.checkpoints:
-                checkpoints.record(attempt, directory, news.checkpoints)
+            for chunk in chunks:
+                _store_chunk(attempt, chunk, offsets.get(chunk.file), update)
+            _apply_update(attempt, update, changes)
+            traces.record_files(attempt, attempt_node.node if attempt_node else attempt.node, update.traces)
+            if is_first and update.checkpoints:
+                checkpoints.record(attempt, directory, update.checkpoints)
     except (StaleOffset, IntegrityError):
         return 0
     for name, value in changes.items():
         setattr(attempt, name, value)
-    return sum(piece.end - piece.start for piece in pieces)
+    return sum(chunk.end - chunk.start for chunk in chunks)
 
 
 def read_whole_lines(path: Path, start: int) -> bytes:
-    """From `start` up to the last newline; b'' while there is none. A run of READ_BYTES without a newline is
-    nobody's line: it is given back whole, to be counted and passed by."""
+    """Return the bytes from `start` up to the last newline; b'' if there is no newline.
+
+    READ_BYTES without a newline cannot be a valid line: they are returned whole, to be counted and skipped.
+    """
     try:
         with path.open("rb") as file:
             file.seek(start)
@@ -116,32 +122,35 @@ def read_whole_lines(path: Path, start: int) -> bytes:
     return content if not whole and len(content) == READ_BYTES else whole
 
 
-def _parse_chunk(name: str, start: int, content: bytes, news: SpoolUpdate) -> SpoolChunk:
-    piece = SpoolChunk(name, start, start + len(content))
+def _parse_chunk(name: str, start: int, content: bytes, update: SpoolUpdate) -> SpoolChunk:
+    chunk = SpoolChunk(name, start, start + len(content))
     for text in content.split(b"\n"):
         if not text:
             continue
         try:
             if NUL in text:
-                raise ValueError("a NUL character")  # PostgreSQL stores none
+                raise ValueError("a NUL character")  # PostgreSQL cannot store it
             line = decode(text)
             points = _parse_points(line)
         except ValueError as error:
-            piece.bad.append(str(error))
+            chunk.errors.append(str(error))
             continue
-        piece.points += points
+        chunk.points += points
         if line.missing:
-            news.missing[line.source] = {metric: list(why) for metric, why in line.missing.items()}
-        LINE_HANDLERS[line.k](line, news)
-    return piece
+            update.missing[line.source] = {metric: list(why) for metric, why in line.missing.items()}
+        LINE_HANDLERS[line.k](line, update)
+    return chunk
 
 
 def _parse_points(line: Line) -> list[series.Point]:
-    """Raises ValueError for what no column could hold: such a line must not stop those behind it."""
+    """Return the points of a line. Raises ValueError for values that no column can store.
+
+    Such a line must not keep the lines after it from being stored.
+    """
     if line.k == "step" and line.step is None:
         raise ValueError("a step line without its step")
     if not 0 <= line.at <= LATEST_AT or not math.isfinite(line.seconds or 0.0):
-        raise ValueError("a time that is none")
+        raise ValueError("an invalid time")
     if not 0 <= (line.step or 0) <= LARGEST_STEP:
         raise ValueError(f"step {line.step} is out of range")
     if not SOURCE.fullmatch(line.source):
@@ -154,65 +163,65 @@ def _parse_points(line: Line) -> list[series.Point]:
     if line.k == "timeline":
         timelines.validate(line.timeline)
     if line.k == "checkpoint":
-        values.pop("validation_loss", None)  # which its own line has brought
+        values.pop("validation_loss", None)  # the validation line has stored it
     elif line.k not in ("step", "validation", "device"):
         return []
     return [series.Point(name, line.source, line.step, line.at, value) for name, value in values.items()]
 
 
-def _add_step(line: Line, news: SpoolUpdate) -> None:
-    news.step = max(news.step or 0, line.step or 0)  # a rank may tell of a step one step late
-    if news.first_step_at is None:
-        news.first_step_at = line.at
-    news.last_step_at = max(news.last_step_at, line.at)
+def _add_step(line: Line, update: SpoolUpdate) -> None:
+    update.step = max(update.step or 0, line.step or 0)  # a rank may report a step one step late
+    if update.first_step_at is None:
+        update.first_step_at = line.at
+    update.last_step_at = max(update.last_step_at, line.at)
 
 
-def _add_phase(line: Line, news: SpoolUpdate) -> None:
+def _add_phase(line: Line, update: SpoolUpdate) -> None:
     if line.seconds is not None:
-        news.phases[line.text] = line.seconds
+        update.phases[line.text] = line.seconds
 
 
-def _add_checkpoint(line: Line, news: SpoolUpdate) -> None:
+def _add_checkpoint(line: Line, update: SpoolUpdate) -> None:
     if line.step is None:
         return
     loss = number(line.metrics.get("validation_loss", math.nan))
-    news.checkpoints.append((line.text, line.step, line.at, loss if math.isfinite(loss) else None))
+    update.checkpoints.append((line.text, line.step, line.at, loss if math.isfinite(loss) else None))
     took = f", saved in {line.seconds:.2g} s" if line.seconds is not None else ""
     if "checkpoint_block_s" in line.metrics:
         took += f", for which training waited {number(line.metrics['checkpoint_block_s']):.2g} s"
-    news.events.append(
+    update.events.append(
         Event(actor=line.source, kind="checkpoint", text=f"Checkpoint at step {line.step}{took}.")
     )
 
 
-def _add_note(line: Line, news: SpoolUpdate) -> None:
-    news.events.append(Event(actor=line.source, kind=f"note.{line.level}", text=line.text[:TEXT_LIMIT]))
+def _add_note(line: Line, update: SpoolUpdate) -> None:
+    update.events.append(Event(actor=line.source, kind=f"note.{line.level}", text=line.text[:TEXT_LIMIT]))
 
 
-def _add_result(line: Line, news: SpoolUpdate) -> None:
-    news.ending = line.text[:TEXT_LIMIT]
+def _add_result(line: Line, update: SpoolUpdate) -> None:
+    update.ending = line.text[:TEXT_LIMIT]
 
 
-def _add_outputs(line: Line, news: SpoolUpdate) -> None:
-    news.outputs += outputs.parse_line(line)
+def _add_outputs(line: Line, update: SpoolUpdate) -> None:
+    update.outputs += outputs.parse_line(line)
 
 
-def _ignore(line: Line, news: SpoolUpdate) -> None:
-    del line, news
+def _ignore(line: Line, update: SpoolUpdate) -> None:
+    del line, update
 
 
-def _add_timeline(line: Line, news: SpoolUpdate) -> None:
-    news.timelines.append(timelines.build_row(line))
+def _add_timeline(line: Line, update: SpoolUpdate) -> None:
+    update.timelines.append(timelines.build_row(line))
 
 
-def _add_trace(line: Line, news: SpoolUpdate) -> None:
-    news.traces.append(line)
+def _add_trace(line: Line, update: SpoolUpdate) -> None:
+    update.traces.append(line)
 
 
-def _add_utilisation(line: Line, news: SpoolUpdate) -> None:
+def _add_utilisation(line: Line, update: SpoolUpdate) -> None:
     pct = number(line.metrics.get(utilisation.METRIC, math.nan))
     if math.isfinite(pct):
-        news.readings.setdefault(line.source.removeprefix("device:"), []).append((line.at, pct))
+        update.utilisation.setdefault(line.source.removeprefix("device:"), []).append((line.at, pct))
 
 
 LINE_HANDLERS: dict[str, Callable[[Line, SpoolUpdate], None]] = {
@@ -229,67 +238,67 @@ LINE_HANDLERS: dict[str, Callable[[Line, SpoolUpdate], None]] = {
 }
 
 
-def _store_chunk(attempt: Attempt, piece: SpoolChunk, row: SpoolOffset | None, news: SpoolUpdate) -> None:
-    """One file's points, with the offset that says they are here."""
+def _store_chunk(attempt: Attempt, chunk: SpoolChunk, row: SpoolOffset | None, update: SpoolUpdate) -> None:
+    """Store the points of one file and move its offset."""
     if row is None:
-        row = SpoolOffset.objects.create(attempt=attempt, file=piece.file)
-    moved = SpoolOffset.objects.filter(id=row.id, offset_bytes=piece.start).update(
-        offset_bytes=piece.end,
-        num_batches=F("num_batches") + (1 if piece.points else 0),
-        num_bad_lines=F("num_bad_lines") + len(piece.bad),
+        row = SpoolOffset.objects.create(attempt=attempt, file=chunk.file)
+    moved = SpoolOffset.objects.filter(id=row.id, offset_bytes=chunk.start).update(
+        offset_bytes=chunk.end,
+        num_batches=F("num_batches") + (1 if chunk.points else 0),
+        num_bad_lines=F("num_bad_lines") + len(chunk.errors),
     )
     if not moved:
         raise StaleOffset
-    if piece.points:
-        series.append(attempt.job.run.id, attempt.number, piece.file, row.num_batches, piece.points)
-    if piece.bad and not row.num_bad_lines:
-        text = f"{piece.file} holds lines that cannot be read; they are skipped. The first: {piece.bad[0]}."
-        news.events.append(Event(actor="ingest", kind="note.warning", text=text[:TEXT_LIMIT]))
+    if chunk.points:
+        series.append(attempt.job.run.id, attempt.number, chunk.file, row.num_batches, chunk.points)
+    if chunk.errors and not row.num_bad_lines:
+        text = f"{chunk.file} has lines that cannot be read; they are skipped. The first: {chunk.errors[0]}."
+        update.events.append(Event(actor="ingest", kind="note.warning", text=text[:TEXT_LIMIT]))
 
 
-def _attempt_changes(attempt: Attempt, directory: AttemptDirectory, news: SpoolUpdate) -> dict[str, Any]:
-    """The attempt's columns that the news change."""
+def _attempt_changes(attempt: Attempt, directory: AttemptDirectory, update: SpoolUpdate) -> dict[str, Any]:
+    """Return the columns of the attempt that the update changes."""
     changes: dict[str, Any] = {}
-    if news.phases:
-        changes["phases"] = attempt.phases | news.phases
-    if news.checkpoints:
-        folder, step, at, _ = news.checkpoints[-1]
+    if update.phases:
+        changes["phases"] = attempt.phases | update.phases
+    if update.checkpoints:
+        folder, step, at, _ = update.checkpoints[-1]
         changes["checkpoint"] = str(directory.checkpoints.resolve() / Path(folder).name)
         changes["checkpoint_step"] = step
         changes["checkpoint_at"] = datetime.fromtimestamp(at, UTC)
-    if news.ending:
-        changes["reason"] = news.ending
+    if update.ending:
+        changes["reason"] = update.ending
     return changes
 
 
-def _apply_update(attempt: Attempt, news: SpoolUpdate, changes: dict[str, Any]) -> None:
-    """Attempt before job before run, as everywhere: PostgreSQL never sees two of us wait for each other."""
+def _apply_update(attempt: Attempt, update: SpoolUpdate, changes: dict[str, Any]) -> None:
+    """Write the update. Locks attempt, job and run in this order, as everywhere, so that PostgreSQL never deadlocks."""
     if changes:
         Attempt.objects.filter(id=attempt.id).update(**changes)
-    if news.step is not None:
-        _apply_step(attempt, news.step, news)
-    if news.missing:
+    if update.step is not None:
+        _apply_step(attempt, update.step, update)
+    if update.missing:
         run = Run.objects.select_for_update().get(job_id=attempt.job_id)
-        run.missing = run.missing | news.missing
+        run.missing = run.missing | update.missing
         run.save(update_fields=["missing"])
-    if news.outputs:
-        outputs.store(attempt, news.outputs)
-    if news.readings:
-        utilisation.count(attempt, news.readings)
-    if news.timelines:
-        timelines.store(attempt, news.timelines)
-    for event in news.events:
+    if update.outputs:
+        outputs.store(attempt, update.outputs)
+    if update.utilisation:
+        utilisation.count(attempt, update.utilisation)
+    if update.timelines:
+        timelines.store(attempt, update.timelines)
+    for event in update.events:
         event.job_id, event.attempt_number = attempt.job_id, attempt.number
-    Event.objects.bulk_create(news.events)
+    Event.objects.bulk_create(update.events)
 
 
-def _apply_step(attempt: Attempt, step: int, news: SpoolUpdate) -> None:
+def _apply_step(attempt: Attempt, step: int, update: SpoolUpdate) -> None:
     rows = Job.objects.filter(id=attempt.job_id, attempt_number=attempt.number)
-    rows.update(step=step, stepped_at=datetime.fromtimestamp(news.last_step_at, UTC))
+    rows.update(step=step, stepped_at=datetime.fromtimestamp(update.last_step_at, UTC))
     job = rows.only("state", "started_at").first()
     if job is None:
         return
     if job.started_at is None:
-        rows.update(started_at=datetime.fromtimestamp(news.first_step_at or 0.0, UTC))
+        rows.update(started_at=datetime.fromtimestamp(update.first_step_at or 0.0, UTC))
     if job.state == JobState.STARTING:
         move_job(attempt.job_id, JobState.RUNNING, actor="ingest", attempt=attempt.number)

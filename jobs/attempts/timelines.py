@@ -1,4 +1,4 @@
-"""Timelines of single steps: kept as ranks send them, read one step at a time."""
+"""Timelines of single steps, stored as the ranks send them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from engine.telemetry.wire import TIMELINE_EVENTS, Line, Timeline
 from jobs.models import Attempt, Run, StepTimeline
 
-# What an event may be, in the order of a legend.
+# Kinds of events, in the order of the legend.
 KINDS = (
     "load", "forward", "backward", "reduce", "optimiser", "receive_activation", "send_activation",
     "receive_gradient", "send_gradient", "collective",
@@ -24,17 +24,17 @@ class RecordedStep:
 
 
 def validate(timeline: Timeline | None) -> None:
-    """Raises ValueError for what no column could hold or no page could draw."""
+    """Raise ValueError for a timeline that no column can store or no page can draw."""
     if timeline is None or len(timeline.events) > TIMELINE_EVENTS:
-        raise ValueError("a timeline without events, or with too many")
+        raise ValueError(f"a timeline without events, or with more than {TIMELINE_EVENTS}")
     for event in timeline.events:
         times = (event.begin_us, event.length_us, event.waited_us, event.number)
         if event.kind not in KINDS or not all(0 <= value <= LARGEST_US for value in times):
-            raise ValueError(f"no event of a timeline: {event.kind[:20]!r}")
+            raise ValueError(f"an invalid event of a timeline: {event.kind[:20]!r}")
 
 
 def build_row(line: Line) -> StepTimeline:
-    """As it will be kept, but for its run and attempt."""
+    """Return the row of a timeline line, without its run and attempt."""
     timeline = line.timeline
     assert timeline is not None
     return StepTimeline(
@@ -58,11 +58,11 @@ def store(attempt: Attempt, rows: list[StepTimeline]) -> None:
 
 
 def list_steps(run: Run) -> list[RecordedStep]:
-    """All recorded steps, in order."""
+    """Return all recorded steps of a run, in order."""
     found = StepTimeline.objects.filter(run=run).order_by().values_list("attempt_number", "step").distinct()
     return sorted(RecordedStep(*one) for one in found)
 
 
 def list_ranks(run: Run, place: RecordedStep) -> list[StepTimeline]:
-    """Its ranks: data rank by data rank, stage by stage."""
+    """Return the timelines of all ranks in one step, ordered by data rank, tensor rank and stage."""
     return list(StepTimeline.objects.filter(run=run, attempt_number=place.attempt, step=place.step))

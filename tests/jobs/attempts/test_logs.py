@@ -114,7 +114,7 @@ def test_a_folder_that_was_tidied_away_says_so(job, node, log):
     look(job, log)
     with elsewhere(log):
         logs.upload(node)
-        assert "tidied away" in logs.tail(job, 1).reason
+        assert "has been deleted" in logs.tail(job, 1).reason
 
 
 def test_a_rank_that_is_not_there_is_not_asked_for(job, node, log):

@@ -76,7 +76,7 @@ def test_a_wish_is_written_once_and_costs_one_query(claimed, django_assert_num_q
 def test_the_next_wish_has_the_next_number_and_waits_for_the_one_before_it(claimed):
     attempt, directory = claimed
     ask(attempt)
-    with pytest.raises(StateError, match="under way"):
+    with pytest.raises(StateError, match="in progress"):
         ask(attempt)
     answer(directory, 1, "a.json.gz")
     ingest(attempt)
@@ -86,10 +86,10 @@ def test_the_next_wish_has_the_next_number_and_waits_for_the_one_before_it(claim
 @pytest.mark.parametrize(
     ("num_steps", "ranks", "said"),
     [
-        (0, (0,), "Between 1 and 10"),
-        (11, (0,), "Between 1 and 10"),
-        (1, (), "choose some"),
-        (1, (99,), "choose some"),
+        (0, (0,), "choose 1 to 10"),
+        (11, (0,), "choose 1 to 10"),
+        (1, (), "choose at least one"),
+        (1, (99,), "choose at least one"),
     ],
 )
 def test_what_cannot_be_traced_is_refused_with_the_reason(claimed, num_steps, ranks, said):
@@ -123,7 +123,7 @@ def test_a_file_that_is_gone_or_too_large_is_told_as_such(claimed):
     os.truncate(directory.trace / "2.json.gz", TRACE_BYTES + 1)
     assert traces.upload(attempt.node) == 0
     large, gone = traces.list_files(attempt.job)
-    assert "No such file" in gone.reason and "more than are kept" in large.reason
+    assert "No such file" in gone.reason and "the limit is" in large.reason
 
 
 def test_a_name_cannot_lead_out_of_the_folder(claimed, tmp_path):
@@ -133,7 +133,7 @@ def test_a_name_cannot_lead_out_of_the_folder(claimed, tmp_path):
     write_spool(directory, Line("trace", 1009.0, "rank0", step=7, text="../spec.json", number=1))
     ingest(attempt)
     assert (
-        traces.upload(attempt.node) == 0 and "could not be read" in traces.list_files(attempt.job)[0].reason
+        traces.upload(attempt.node) == 0 and "cannot be read" in traces.list_files(attempt.job)[0].reason
     )
 
 
@@ -228,7 +228,7 @@ def test_a_trace_is_asked_for_and_fetched_from_a_shell(claimed, tmp_path):
     attempt, directory = claimed
     job = attempt.job.id
     assert "next 2 steps" in manage(job, "--steps", "2", "--rank", "0", "--user", "ada")
-    with pytest.raises(CommandError, match="under way"):
+    with pytest.raises(CommandError, match="in progress"):
         manage(job)
     with pytest.raises(CommandError, match="has no trace yet"):
         manage(job, "--fetch", str(tmp_path))

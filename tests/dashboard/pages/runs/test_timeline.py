@@ -141,7 +141,7 @@ def test_what_cannot_be_traced_is_refused_with_a_sentence(owner_browser, job, st
 def test_a_job_that_does_not_run_offers_no_trace(owner_browser, make_job):
     job = make_job()
     assert "Trace the next" not in part(owner_browser, job)
-    assert "only steps of a running job" in said(ask(owner_browser, job))
+    assert "only a running job can be traced" in said(ask(owner_browser, job))
 
 
 @pytest.mark.parametrize("who", ["viewer", "stranger"])
