@@ -1,7 +1,8 @@
-"""When a node is not to be trusted for a while: judged by its own agent, from what goes wrong on it again and again.
+"""Detection of faulty nodes from repeated faults, by the node's own agent.
 
-A suspect node gets no new work; what runs there goes on. It clears itself: once the evidence is gone, and after failed
-launches once a pause is over, which doubles with each further failure. A success, or a person's word, ends the count.
+A suspect node gets no new work; running attempts continue. It becomes ok again when the evidence is gone. After failed
+launches that takes a pause, which doubles with each further failure. A successful launch, or a person who readmits the
+node, resets the count.
 """
 
 from __future__ import annotations
@@ -23,27 +24,27 @@ from jobs.models import Attempt, AttemptNode, Node, NodeEvent
 from jobs.states.jobs import Cause
 from jobs.states.nodes import Health
 
-# Attempts in a row whose supervisor could not start or died, and of how many jobs: one can be the cause itself.
+# Attempts in a row whose supervisor could not start or died, of at least so many jobs: one job may be the cause itself.
 FAILURES, FAILED_JOBS = 3, 2
 NODE_CAUSES = (Cause.LAUNCH, Cause.SUPERVISOR)
 ATTEMPT_HISTORY = 16
 LONGEST_PAUSE = timedelta(hours=8)
 
-CLOCK_JUMP_S = 5.0  # a clock that is slewed moves by less
-CLOCK_JUMPS, CLOCK_WINDOW_S = 2, 3600.0  # one is a machine that has found its time server
+CLOCK_JUMP_S = 5.0  # slewing moves a clock by less
+CLOCK_JUMPS, CLOCK_WINDOW_S = 2, 3600.0  # one jump is normal, when a machine first reaches its time server
 
-SILENT_SAMPLER_S = 180.0  # three times the longest period that a sampler may have
-POLL_GAP_LIMIT_S = 15.0  # more than this between two looks was not watched: this process was stopped too
+SILENT_SAMPLER_S = 180.0  # three times the longest period of a sampler
+POLL_GAP_LIMIT_S = 15.0  # longer gaps between two polls do not count as silence: this process was stopped too
 
 
 def _wall_less_uptime_s() -> float:
-    """Changes only when somebody sets the clock: uptime counts the time in which the machine slept."""
+    """Return wall time minus uptime, which changes only when the clock is set. Uptime includes suspended time."""
     return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass
 class NodeMonitor:
-    """What one agent remembers of its own node; all but the failures starts anew with the agent."""
+    """Checks one agent's node. Its state, except failed launches, is lost when the agent restarts."""
 
     node: Node
     node_dir: Path
@@ -55,19 +56,19 @@ class NodeMonitor:
     _silent_s: float = 0.0
 
     def poll(self, now_s: float) -> str:
-        """Make the node suspect or clear it; returns why it is suspect. `now_s` is monotonic."""
+        """Make the node suspect or ok. Returns why it is suspect; '' if it is not. `now_s` is monotonic."""
         evidence = [
             _launch_failure_evidence(self.node),
             self._clock_jump_evidence(now_s),
             self._silent_sampler_evidence(now_s),
         ]
-        why = " ".join(evidence_text for evidence_text in evidence if evidence_text)
+        why = " ".join(sentence for sentence in evidence if sentence)
         actor = f"agent:{self.node.name}"
         if why:
             move_health(self.node.id, Health.SUSPECT, actor=actor, reason=why, only_from=(Health.OK,))
         else:
-            over = "What made it suspect is over."
-            move_health(self.node.id, Health.OK, actor=actor, reason=over, only_from=(Health.SUSPECT,))
+            reason = "The node shows no fault any more."
+            move_health(self.node.id, Health.OK, actor=actor, reason=reason, only_from=(Health.SUSPECT,))
         return why
 
     def _clock_jump_evidence(self, now_s: float) -> str:
@@ -81,7 +82,7 @@ class NodeMonitor:
         return f"Its clock was set by more than {CLOCK_JUMP_S:.0f} s {CLOCK_JUMPS} times within an hour."
 
     def _silent_sampler_evidence(self, now_s: float) -> str:
-        """A node that never had readings, as one without a sampler, is not judged by them."""
+        """Return evidence if the sampler's file has not changed for SILENT_SAMPLER_S; '' if there is no sampler."""
         elapsed_s = 0.0 if self._polled_at_s is None else min(now_s - self._polled_at_s, POLL_GAP_LIMIT_S)
         self._polled_at_s = now_s
         try:
@@ -96,7 +97,7 @@ class NodeMonitor:
 
 
 def _launch_failure_evidence(node: Node) -> str:
-    """'' too while the pause after the last of them is over: the next attempt is a trial."""
+    """Return evidence if the last attempts failed to launch; '' once the pause is over, to let one attempt try."""
     ends = _list_endings(node)
     in_a_row = list(takewhile(lambda end: end[1] in NODE_CAUSES, ends))
     if len(in_a_row) < FAILURES or len({job for _, _, job in in_a_row}) < FAILED_JOBS:
@@ -111,9 +112,9 @@ def _launch_failure_evidence(node: Node) -> str:
 
 
 def _list_endings(node: Node) -> list[tuple[datetime, str, str]]:
-    """When, cause and job of what ended on the node since a person last trusted it, newest first."""
-    trusted = NodeEvent.objects.filter(node=node, kind=f"health.{Health.OK}")
-    since = trusted.exclude(actor=f"agent:{node.name}").order_by("-id").values_list("at", flat=True).first()
+    """Return (end, cause, job) of attempts that ended here since a person last made the node ok, newest first."""
+    made_ok = NodeEvent.objects.filter(node=node, kind=f"health.{Health.OK}")
+    since = made_ok.exclude(actor=f"agent:{node.name}").order_by("-id").values_list("at", flat=True).first()
     after = {"ended_at__gt": since} if since else {"ended_at__isnull": False}
     alone = Attempt.objects.filter(node=node, num_nodes=1, **after).order_by("-ended_at")
     gang_nodes = AttemptNode.objects.filter(node=node, **after).order_by("-ended_at")

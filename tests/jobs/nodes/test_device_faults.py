@@ -96,7 +96,7 @@ class TestReadings:
         monitor.poll(129.0)
         assert not suspects()
         monitor.poll(131.0)
-        assert suspects() == {"a-0": "None of its readings succeeds: GPU is lost"}
+        assert suspects() == {"a-0": "All readings of the device fail: GPU is lost"}
 
     def test_one_good_reading_starts_the_count_again(self, node, tmp_path):
         monitor = device_faults.DeviceMonitor(node, tmp_path)

@@ -89,7 +89,7 @@ class TestFailedLaunches:
         age(601)
         monitor.poll(10.0)
         assert health() == (Health.OK, "")
-        assert NodeEvent.objects.latest("id").text == "What made it suspect is over."
+        assert NodeEvent.objects.latest("id").text == "The node shows no fault any more."
         fail(jobs[1])
         monitor.poll(20.0)
         assert "may try 1200 s after" in health()[1]
