@@ -1,9 +1,9 @@
-"""An attempt over several nodes: all nodes start together, and what ends one ends all.
+"""Multi-node attempts: all nodes start together, and all end when one does.
 
-PREPARE: each agent lets its supervisor hold the devices; the node of rank 0 keeps a port free (member: armed).
-COMMIT: once all are armed, the agent of rank 0 moves the attempt to 'starting' with the rank map; every agent then
-passes the map to its supervisor, which starts the ranks. A gang that is not complete in time is broken up, which
-costs no retry. Whoever breaks a gang writes the reason into its row once, and every agent acts on it within a tick.
+PREPARE: each agent's supervisor locks its devices, the one of rank 0 also a port (attempt node: prepared).
+COMMIT: once all nodes are prepared, the agent of rank 0 moves the attempt to 'starting' with the rank map. Each agent
+then gives the map to its supervisor, which starts the ranks. A gang that is not complete in time is broken up, which
+costs no retry. The reason is written into the attempt's row once, and every agent acts on it within a tick.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from jobs.lifecycle.transitions import move_attempt, move_attempt_node, move_job
 from jobs.models import Attempt, AttemptNode, Event, Node
 from jobs.states.jobs import ATTEMPT_LIVE, ATTEMPT_NODE_LIVE, AttemptNodeState, AttemptState, Cause, JobState
 
-STRAGGLER_LIMIT_S = 30.0  # after one node has ended in good order, how long the others may take
-PREPARE_FAILURE_LIMIT = (
-    5  # in a row, and the job fails: something stands in its way that waiting does not cure
-)
+STRAGGLER_LIMIT_S = 30.0  # how long the other nodes may run after one node has ended
+PREPARE_FAILURE_LIMIT = 5  # in a row, after which the job fails: waiting does not remove the cause
 
 
 def commit(attempt: Attempt, rank_map: dict[str, Any], fields: dict[str, Any]) -> bool:
-    """Let all nodes start, if every one is armed; `rank_map` becomes the attempt's placement. False: not yet, or the
-    gang has been broken up meanwhile."""
+    """Start all nodes, with `rank_map` as the attempt's placement.
+
+    Returns False if a node is not prepared, or if the gang has been broken up.
+    """
     actor = f"agent:{attempt.node.name}"
     with transaction.atomic():
         attempt_nodes = AttemptNode.objects.filter(attempt=attempt).exclude(state=AttemptNodeState.PREPARED)
-        # The row is locked before the members are counted: a break-up comes before or after, never between.
+        # The row is locked before the nodes are counted, so that no break-up comes in between.
         held = Attempt.objects.select_for_update().filter(id=attempt.id, broken_because="").exists()
         if not held or attempt_nodes.exists():
             return False
@@ -50,7 +50,7 @@ def commit(attempt: Attempt, rank_map: dict[str, Any], fields: dict[str, Any]) -
 
 
 def break_up(attempt: Attempt, reason: str, actor: str, *, only_from: tuple[str, ...] = ATTEMPT_LIVE) -> bool:
-    """Tell every node to end its part at once. False: it has ended, or is being broken up already."""
+    """Make every node abort. Returns False if the attempt has ended or is being broken up already."""
     with transaction.atomic():
         rows = Attempt.objects.filter(id=attempt.id, state__in=only_from, broken_because="")
         if not rows.update(broken_because=reason[:300]):
@@ -70,7 +70,7 @@ def end_attempt_node(
     stderr_tail: str = "",
     is_secondary_failure: bool = False,
 ) -> None:
-    """One node's part is over; if it ended badly, or before the others could start, so is theirs."""
+    """End one node of an attempt. If it failed, or ended before the others could start, the gang is broken up."""
     actor = f"agent:{attempt_node.node.name}"
     with transaction.atomic():
         fields: dict[str, Any] = {
@@ -97,7 +97,7 @@ def end_attempt_node(
 
 
 def end_if_complete(attempt_id: int) -> bool:
-    """The attempt ends when the last of its nodes has; whoever sees that first writes it down."""
+    """End the attempt if all its nodes have ended. Returns whether it did."""
     attempt = Attempt.objects.select_related("node", "job__run").get(id=attempt_id)
     attempt_nodes = list(attempt.attempt_nodes.select_related("node").order_by("ended_at", "id"))
     if attempt.state not in ATTEMPT_LIVE or any(
@@ -109,7 +109,10 @@ def end_if_complete(attempt_id: int) -> bool:
 
 
 def reconcile() -> int:
-    """What no agent can see to: nodes that never answer, fall silent, or lag behind. Returns how many have ended."""
+    """Handle nodes that do not answer, send no heartbeats or lag behind. Returns how many attempts have ended.
+
+    Called by the scheduler, for what no agent can detect.
+    """
     gangs = Attempt.objects.filter(state__in=ATTEMPT_LIVE, num_nodes__gt=1).select_related("node", "job__run")
     return sum(_reconcile_gang(attempt) for attempt in gangs)
 
@@ -136,24 +139,27 @@ def _reconcile_gang(attempt: Attempt) -> bool:
 
 
 def _give_up_node(attempt_node: AttemptNode, is_broken: bool) -> None:
-    """A part that nobody has taken is withdrawn from a broken gang; one whose node is silent is lost. Ranks that go
-    on there unseen can do no harm: without the others they make no step, and the device locks fence them."""
+    """End a node that no agent has started in a broken gang, or whose agent sends no heartbeats.
+
+    Ranks that still run on a lost node do no harm: they make no step without the others, and the device locks fence
+    them.
+    """
     if is_broken and move_attempt_node(
         attempt_node.id,
         AttemptNodeState.STOPPED,
         actor="scheduler",
-        reason="never taken up",
+        reason="never started",
         only_from=("assigned",),
     ):
         return
     silent_s = settings.UNREACHABLE_AFTER_S if is_broken else settings.REASSIGN_AFTER_S
     silent = Q(heartbeat_at=None) | Q(heartbeat_at__lt=Now() - timedelta(seconds=silent_s))
     if Node.objects.filter(silent, id=attempt_node.node_id).exists():
-        end_attempt_node(attempt_node, AttemptNodeState.LOST, f"silent for {silent_s} s", Cause.LOST)
+        end_attempt_node(attempt_node, AttemptNodeState.LOST, f"no heartbeat for {silent_s} s", Cause.LOST)
 
 
 def _combined_result(attempt: Attempt, attempt_nodes: list[AttemptNode]) -> tuple[str, str, str, str]:
-    """State, reason, cause and last lines of the attempt from those of its nodes, in the order in which they ended."""
+    """Return state, reason, cause and stderr tail of an attempt from those of its nodes, in the order of their end."""
     by_state = {state: [m for m in attempt_nodes if m.state == state] for state in AttemptNodeState.values}
     failed = by_state[AttemptNodeState.FAILED]
     if attempt.state == AttemptState.ASSIGNED:
@@ -169,7 +175,7 @@ def _combined_result(attempt: Attempt, attempt_nodes: list[AttemptNode]) -> tupl
     if not root_causes and first.state == AttemptNodeState.SUCCEEDED:
         return AttemptState.SUCCEEDED, first.reason, Cause.DONE, ""
     if not root_causes and (lost := by_state[AttemptNodeState.LOST]):
-        return AttemptState.LOST, f"Node {lost[0].node.name} was {lost[0].reason}", Cause.LOST, ""
+        return AttemptState.LOST, f"Node {lost[0].node.name}: {lost[0].reason}", Cause.LOST, ""
     if failed:
         chosen = (root_causes or failed)[0]
         return (
@@ -183,10 +189,13 @@ def _combined_result(attempt: Attempt, attempt_nodes: list[AttemptNode]) -> tupl
 
 
 def _count_prepare_failures(attempt: Attempt) -> int:
-    """How many of the job's newest attempts, this one first, could not prepare on some node. A device that an earlier
-    attempt still holds does not count: its holder is being stopped, or the device is taken out of use in a minute."""
+    """Count the job's newest attempts in a row, up to this one, that failed to prepare on some node.
+
+    Devices held by an earlier attempt do not count: the processes that hold them are being stopped, or the device
+    becomes suspect within a minute.
+    """
     newest = Attempt.objects.filter(job_id=attempt.job_id, number__lte=attempt.number).order_by("-number")
     failed = AttemptNode.objects.filter(attempt=OuterRef("pk"), state=AttemptNodeState.FAILED)
-    seen = newest.annotate(is_bad=Exists(failed.exclude(cause=Cause.DEVICE_HELD)))
-    rows = seen.values_list("started_at", "is_bad")[:PREPARE_FAILURE_LIMIT]
+    marked = newest.annotate(has_failed=Exists(failed.exclude(cause=Cause.DEVICE_HELD)))
+    rows = marked.values_list("started_at", "has_failed")[:PREPARE_FAILURE_LIMIT]
     return len(list(takewhile(lambda row: row[0] is None and row[1], rows)))

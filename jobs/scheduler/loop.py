@@ -1,9 +1,9 @@
-"""The scheduler's tick: carries out the decisions of `jobs.scheduler.policy`.
+"""The scheduler's loop, which carries out the decisions of jobs.scheduler.policy.
 
-Several schedulers may run. Decisions are made without any lock; whoever acts on a pool holds its row locked (SQLite:
-the one write lock) and looks again at what must hold: the job still waits (conditional UPDATE), its team's quota and
-budget, the node takes work, the device is free (unique index on active leases). So no leader is elected, and none
-can be lost.
+Several schedulers may run. Decisions are made without a lock. To act on a pool, a scheduler locks the pool's row
+(SQLite: its single write lock) and checks again that the job still waits (conditional UPDATE), its team is within quota
+and budget, the node takes work and the device is free (unique index on active leases). So there is no leader to elect
+or to lose.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ EXPIRY_EVERY_S = 2.0
 IDLE_EVERY_S = 30.0
 SWEEPS_EVERY_S = 1.0
 ERROR_PAUSE_S = 2.0
-PLACE_BATCH = 32  # gangs in one transaction: SQLite has one writer, and agents wait for it
-PLACING_LIMIT_S = 0.5  # in one tick; what is left over is decided anew
+PLACE_BATCH = 32  # gangs per transaction: SQLite has one writer, and agents wait for it
+PLACING_LIMIT_S = 0.5  # per tick; jobs left over are decided again in the next one
 
 
 @dataclass
@@ -63,18 +63,17 @@ class Scheduler:
         self.start_grace_period()
 
     def start_grace_period(self) -> None:
-        """After an outage of our own, nodes need time to show that they live."""
+        """Give nodes time to send heartbeats after an outage of the scheduler or the database."""
         self._grace_until = time.monotonic() + settings.UNREACHABLE_AFTER_S
 
     def run(self, stop: threading.Event) -> None:
-        """Until `stop` is set; lives through any error."""
+        """Tick until `stop` is set. Survives any error."""
         while not stop.is_set():
             began = time.monotonic()
             try:
                 self.tick()
-                pause = max(
-                    TICK_S, time.monotonic() - began
-                )  # half of a core at most, however long the queue
+                # At most half of a core, however long the queue
+                pause = max(TICK_S, time.monotonic() - began)
             except DatabaseError as error:
                 log.warning("The database does not answer: %s", error)
                 pause = self._pause_after_error()
@@ -112,7 +111,10 @@ class Scheduler:
 
 @contextlib.contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """A large pool is some 100,000 objects without a cycle; looking for cycles among them took a third of a tick."""
+    """Disable the garbage collector, which took a third of a tick to scan the 100,000 objects of a large pool.
+
+    These objects have no cycles.
+    """
     gc.disable()
     try:
         yield
@@ -122,11 +124,11 @@ def _no_garbage_collection() -> Iterator[None]:
 
 @_no_garbage_collection()
 def schedule(pool: Pool) -> int:
-    """One look at a pool and everything that follows from it; returns how many jobs were placed."""
-    state = snapshot.take_snapshot(pool)
-    if not state.waiting:
+    """Take a snapshot of a pool and carry out the decisions for it. Returns how many jobs were placed."""
+    pool_snapshot = snapshot.take_snapshot(pool)
+    if not pool_snapshot.waiting:
         return 0
-    decisions = decide(state)
+    decisions = decide(pool_snapshot)
     placed = _place(pool, decisions.assignments)
     for victim in decisions.preemptions:
         preemption.preempt(victim.attempt, by=victim.by, actor=ACTOR)
@@ -167,7 +169,7 @@ def _place_batch(pool: Pool, assignments: Sequence[Assignment]) -> int:
 
 
 def _list_available(pool: Pool, assignments: Sequence[Assignment]) -> set[str]:
-    """Of the devices to be leased, those that may take work at this moment."""
+    """Return those of the assigned devices that can take work now."""
     wanted = [
         device for assignment in assignments for _, devices in assignment.node_devices for device in devices
     ]
@@ -179,7 +181,10 @@ def _list_available(pool: Pool, assignments: Sequence[Assignment]) -> set[str]:
 
 
 def reclaim_lost_attempts() -> int:
-    """Attempts of nodes that have been silent for too long are lost; their jobs wait again, free of charge."""
+    """End attempts of nodes without heartbeats as lost; their jobs return to the queue without using up a retry.
+
+    Returns how many attempts have ended.
+    """
     limit = timedelta(seconds=settings.REASSIGN_AFTER_S)
     silent = Q(node__heartbeat_at__lt=Now() - limit) | Q(
         node__heartbeat_at=None, assigned_at__lt=Now() - limit
@@ -190,7 +195,7 @@ def reclaim_lost_attempts() -> int:
 
 @transaction.atomic
 def _reclaim(attempt: Attempt) -> bool:
-    reason = f"Node {attempt.node.name} has been silent for {settings.REASSIGN_AFTER_S} s."
+    reason = f"Node {attempt.node.name} has sent no heartbeat for {settings.REASSIGN_AFTER_S} s."
     if not move_attempt(attempt.id, AttemptState.LOST, actor=ACTOR, reason=reason, cause=Cause.LOST):
         return False
     job = Job.objects.select_for_update().get(id=attempt.job_id)

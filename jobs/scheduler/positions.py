@@ -1,4 +1,4 @@
-"""Writes down where waiting jobs stand in the queue: what has changed, in bulk."""
+"""Bulk updates of the queue positions of waiting jobs."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from jobs.scheduler.policy.decide import QueuePosition
 from jobs.states.jobs import JobState
 
 SENTENCE_LIMIT = 300
-START_TOLERANCE_S = 1.0  # a start that moves by less is not told anew
+START_TOLERANCE_S = 1.0  # an expected start that moves by less is not written
 
-# Thousands of rows may change with one job that starts; bulk_update takes seconds for that. SQLite is fastest row by
-# row in one prepared statement: joined with json_each, its planner walked all pairs (minutes for 10,000 jobs).
+# One started job may change thousands of rows, for which bulk_update takes seconds. SQLite is fastest row by row with
+# one prepared statement: joined with json_each, its planner compared all pairs (minutes for 10,000 jobs).
 UPDATE_ONE = """
     UPDATE jobs_job SET waiting_reason = %s, waiting_for = %s, position = %s,
         expected_start_at = strftime('%%Y-%%m-%%d %%H:%%M:%%f', %s, 'unixepoch')
     WHERE id = %s AND state = 'queued'"""
 UPDATE_MANY = """
     UPDATE jobs_job SET
-        waiting_reason = news.sentence, waiting_for = news.waiting_for, position = news.position,
-        expected_start_at = to_timestamp(news.start)
+        waiting_reason = changes.sentence, waiting_for = changes.waiting_for, position = changes.position,
+        expected_start_at = to_timestamp(changes.start)
     FROM jsonb_to_recordset(%s::jsonb)
-        AS news(sentence text, waiting_for jsonb, position int, start float8, id text)
-    WHERE jobs_job.id = news.id AND jobs_job.state = 'queued'"""
+        AS changes(sentence text, waiting_for jsonb, position int, start float8, id text)
+    WHERE jobs_job.id = changes.id AND jobs_job.state = 'queued'"""
 PositionRow = tuple[str, dict[str, Any], int, float | None, str]
 COLUMNS = ("sentence", "waiting_for", "position", "start", "id")
 
 
 def update_positions(pool: Pool, positions: Mapping[str, QueuePosition]) -> int:
-    """Returns how many jobs are told something new. A job that has left the queue meanwhile is passed by."""
+    """Write the changed queue positions. Returns how many jobs changed. Jobs that have left the queue are skipped."""
     queued = Job.objects.filter(pool=pool, state=JobState.QUEUED).order_by()
     changes = [
         _build_row(job, queue_position)

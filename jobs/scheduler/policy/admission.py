@@ -1,4 +1,7 @@
-"""What keeps a job from being looked at at all, however much is free: a closed pool, nodes, a quota, a budget."""
+"""Admission of jobs: closed pools, missing nodes, quotas and budgets.
+
+These keep a job waiting however many devices are free.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,11 @@ from jobs.scheduler.policy.snapshot import PoolSnapshot, WaitingJob
 
 
 class AdmissionControl:
-    """Counts what each team holds and may still use, with every job that is let through."""
+    """Counts what each team holds and has committed, including the jobs admitted in this pass."""
 
     def __init__(self, snapshot: PoolSnapshot) -> None:
         self._snapshot = snapshot
-        # Asked for tens of thousands of times in one look at a long queue.
+        # Read tens of thousands of times in one pass over a long queue.
         self._limits = {t: share.limit for t, share in snapshot.shares.items() if share.limit is not None}
         self._budgeted = {t for t, share in snapshot.shares.items() if share.budgets}
         self.held = count_held_by_team(snapshot)
@@ -30,7 +33,7 @@ class AdmissionControl:
         self._largest_group = max([self._largest, *groups.values()])
 
     def check(self, job: WaitingJob) -> WaitingReason | None:
-        """None: nothing but free devices is missing."""
+        """Return why the job cannot start; None if it waits for nothing but free devices."""
         pool = self._snapshot.pool
         if not self._snapshot.is_open:
             return WaitingReason("POOL_CLOSED", {"pool": pool})
@@ -79,9 +82,12 @@ class AdmissionControl:
     def check_budget(
         self, job: WaitingJob, committed: Mapping[int, float], is_next_month: bool = False
     ) -> WaitingReason | None:
-        """The first budget that is short for the whole time limit, beside what its team has `committed`
-        (device-seconds): so a month's device-hours and their price are never exceeded, whatever runs at once. Nobody
-        knows a job's joules before: an energy budget is short once it is used up."""
+        """Return the first budget that does not cover the job's whole time limit, beside what its team has `committed`.
+
+        `committed` is in device-seconds by team. So the device-hours of a month and their price are never exceeded,
+        whatever runs at once. A job's energy is not known beforehand, so an energy budget is short only once it is used
+        up.
+        """
         if job.team not in self._budgeted:
             return None
         share = self._snapshot.share(job.team)

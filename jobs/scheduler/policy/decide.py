@@ -1,4 +1,4 @@
-"""The decisions of one look at a pool: placings, preemptions, and where everybody else stands."""
+"""Decisions for one pool: assignments, preemptions and queue positions."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from jobs.scheduler.policy.snapshot import PoolSnapshot, WaitingJob
 
 @dataclass(frozen=True)
 class Assignment:
-    """All devices of a gang, in rank order."""
+    """The devices assigned to a job, in rank order."""
 
     job: str
     node_devices: tuple[tuple[str, tuple[str, ...]], ...]  # node, device ids
 
 
 class QueuePosition(msgspec.Struct, frozen=True):
-    """What a waiting job is told."""
+    """Position of a waiting job in the queue, with the reason and the expected start."""
 
     position: int  # 1 is served next
     reason: WaitingReason
-    expected_start: float | None  # at the latest, if nobody comes in ahead and all run to their time limits
+    expected_start: float | None  # latest start, if no job comes in ahead and all run to their time limits
     unknown_start: str = ""  # why there is no expected start
 
 
@@ -37,17 +37,23 @@ class QueuePosition(msgspec.Struct, frozen=True):
 class Decisions:
     assignments: list[Assignment] = field(default_factory=list)
     preemptions: list[Preemption] = field(default_factory=list)
-    positions: dict[str, QueuePosition] = field(default_factory=dict)  # of every job that goes on waiting
+    positions: dict[str, QueuePosition] = field(default_factory=dict)  # of every job that keeps waiting
 
 
 def decide(snapshot: PoolSnapshot) -> Decisions:
-    """A pure function: the same snapshot gives the same decisions. Costs O((jobs + devices) log nodes)."""
+    """Return the decisions for a snapshot. Pure: the same snapshot gives the same decisions.
+
+    Costs O((jobs + devices) log nodes).
+    """
     return _SchedulingPass(snapshot).decisions()
 
 
 class _SchedulingPass:
-    """One walk down the queue. The first job that only lacks free devices is the head: it gets a reservation, and
-    who comes behind it may pass only without delaying it (EASY backfill, Lifka 1995)."""
+    """One pass over the queue, with EASY backfill (Lifka 1995).
+
+    The first job that lacks nothing but free devices is the head. It gets a reservation, and a job behind it may start
+    only if that does not delay the head.
+    """
 
     def __init__(self, snapshot: PoolSnapshot) -> None:
         self.snapshot = snapshot
@@ -63,7 +69,7 @@ class _SchedulingPass:
         self.placed: set[str] = set()
         self.head: WaitingJob | None = None
         self.reservation: Reservation | None = None
-        self.held_back: set[str] = set()  # jobs that would fit, were it not for the reservation
+        self.held_back: set[str] = set()  # jobs that would fit without the reservation
 
     def decisions(self) -> Decisions:
         for job in self.queue:
@@ -87,8 +93,11 @@ class _SchedulingPass:
     def _find_without_delay(
         self, job: WaitingJob, reservation: Reservation, allocation: Allocation | None
     ) -> Allocation | None:
-        """A place that leaves the head's start where it is: off its nodes, over before it starts, or on devices of
-        its nodes that it will not need."""
+        """Return an allocation that does not delay the head; None if there is none.
+
+        It ends before the head starts, is on other nodes, or uses devices of the head's nodes that the head does not
+        need.
+        """
         if allocation is None or reservation.allows(allocation, self.snapshot.now + job.max_duration_s):
             return allocation
         removed = self.free_devices.remove(reservation.spare)
@@ -137,16 +146,16 @@ class _SchedulingPass:
 
     def _gang_fit(self, job: WaitingJob, reservation: Reservation) -> WaitingReason:
         nodes = {node.id: node for node in self.snapshot.nodes if not node.closed_reason}
-        on = list(reservation.spare)
-        one = nodes[on[0]] if len(on) == 1 else None
+        reserved = list(reservation.spare)
+        single_node = nodes[reserved[0]] if len(reserved) == 1 else None
         return WaitingReason(
             "GANG_FIT",
             {
                 "need": job.num_devices,
-                "have": sum(self.free_devices.by_node[node] for node in on),
-                "total": sum(nodes[node].devices for node in on),
-                "node": one.name if one else None,
-                "holders": self._holding_jobs(on),
+                "have": sum(self.free_devices.by_node[node] for node in reserved),
+                "total": sum(nodes[node].devices for node in reserved),
+                "node": single_node.name if single_node else None,
+                "holders": self._holding_jobs(reserved),
                 "freed_at": reservation.at,
             },
         )

@@ -1,4 +1,7 @@
-"""When devices come free, if everything runs to its time limit: the head's reservation, and expected starts."""
+"""Forecast of free devices: the head's reservation and expected starts.
+
+Assumes that every attempt runs to its time limit.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from jobs.scheduler.policy.snapshot import PoolSnapshot, WaitingJob
 
 
 class Release(msgspec.Struct, frozen=True):
-    """Devices that come back, at the latest at `at`."""
+    """Devices that become free at `at` at the latest."""
 
     at: float
     team: int
@@ -26,14 +29,13 @@ class Release(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Reservation:
-    """Where and when the head of the queue starts. `spare`: its nodes, with the devices of each that it does not
-    need then."""
+    """Where and when the head of the queue starts. `spare`: its nodes -> devices that it will not need there."""
 
-    at: float | None  # None: a job that holds its devices has no known end
+    at: float | None  # None: a job that holds the devices has no known end
     spare: Mapping[str, int]
 
     def allows(self, allocation: Allocation, until: float) -> bool:
-        """Whether work at `places` up to `until` leaves the head's start where it is."""
+        """Whether a job with this allocation until `until` does not delay the head."""
         if self.at is not None and until <= self.at:
             return True
         return all(needed <= self.spare.get(node, needed) for node, needed in allocation.items())
@@ -45,19 +47,19 @@ class Reservation:
         return None
 
     def reduced_by(self, allocation: Allocation, until: float) -> Reservation:
-        """The same reservation, with fewer spare devices once such work was let in."""
+        """Return the reservation after a job with this allocation was started, with fewer spare devices."""
         if self.at is not None and until <= self.at:
             return self
         return replace(self, spare={node: n - allocation.get(node, 0) for node, n in self.spare.items()})
 
 
 def reserve(head: WaitingJob, free_devices: FreeDevices, releases: Iterable[Release]) -> Reservation:
-    """The earliest place where the whole gang fits."""
+    """Return the earliest reservation at which the whole gang fits."""
     future = free_devices.copy()
     at = None
     allocation = None
     for release in sorted(releases, key=lambda release: release.at):
-        if at is not None and release.at > at:  # whatever comes free at one moment is looked at together
+        if at is not None and release.at > at:  # releases at the same time count together
             allocation = _choose_allocation(future, free_devices, head)
             if allocation is not None:
                 break
@@ -70,7 +72,7 @@ def reserve(head: WaitingJob, free_devices: FreeDevices, releases: Iterable[Rele
 
 
 def _choose_allocation(future: FreeDevices, now: FreeDevices, head: WaitingJob) -> Allocation | None:
-    """Of the nodes where the gang will fit, the one with most free already: least is kept idle for it."""
+    """Return an allocation for the gang, on the fitting node with most devices free now, so that fewest stay idle."""
     allocation = future.find(head.num_devices, head.home, head.may_span_nodes)
     if allocation is None or len(allocation) > 1 or head.home in allocation:
         return allocation
@@ -79,7 +81,7 @@ def _choose_allocation(future: FreeDevices, now: FreeDevices, head: WaitingJob) 
 
 
 def _fallback_nodes(free_devices: FreeDevices, head: WaitingJob) -> Mapping[str, int]:
-    """Without a known end: the node with most free devices, all of them kept; for a gang over nodes, all nodes."""
+    """Return the nodes to reserve if no end is known: the one with most free devices, or all for a gang over nodes."""
     if head.may_span_nodes:
         return {node: 0 for node in free_devices.by_node if free_devices.groups.get(node)}
     return (
@@ -97,15 +99,19 @@ def expected_starts(
     free_devices: FreeDevices,
     releases: Iterable[Release],
 ) -> dict[str, float]:
-    """Job -> start, for those that can be derived: strictly in order, nobody passing, everything to its limit. Jobs
-    behind their team's quota are started as soon as their team's devices come back, those behind a budget when the
-    next month begins."""
+    """Return job -> latest start, for jobs whose start can be derived.
+
+    Simulates the queue in order, without backfill, with every job running to its time limit. Jobs over their team's
+    quota start when devices of the team become free; jobs over a budget start with the next month.
+    """
     return _Simulation(snapshot, admission, free_devices, releases).run(
         job for job in waiting if (reason := reasons[job.job]) is None or reason.code in ("QUOTA", "BUDGET")
     )
 
 
 class _Simulation:
+    """Simulation of the queue up to the start of each job."""
+
     def __init__(
         self,
         snapshot: PoolSnapshot,
@@ -114,7 +120,7 @@ class _Simulation:
         releases: Iterable[Release],
     ) -> None:
         self.now = snapshot.now
-        self.month_ends_at = snapshot.month_ends_at  # None once the next one has begun
+        self.month_ends_at = snapshot.month_ends_at  # None once the next month has begun
         self.is_next_month = False
         self.admission = admission
         self.free_devices = free_devices.copy()
@@ -124,8 +130,8 @@ class _Simulation:
         self.releases = [(r.at, next(self.sequence), r.team, r.allocation) for r in releases]
         heapq.heapify(self.releases)
         self.queue: deque[WaitingJob] = deque()
-        self.over_quota: dict[int, deque[WaitingJob]] = defaultdict(deque)  # team -> jobs behind its quota
-        self.next_month: list[WaitingJob] = []  # jobs behind a budget
+        self.over_quota: dict[int, deque[WaitingJob]] = defaultdict(deque)  # team -> jobs over its quota
+        self.next_month: list[WaitingJob] = []  # jobs over a budget
         self.starts: dict[str, float] = {}
 
     def run(self, jobs: Iterable[WaitingJob]) -> dict[str, float]:
@@ -140,7 +146,7 @@ class _Simulation:
                 while self.queue[0] is job and not self._start(job):
                     if not self._advance():
                         return self.starts
-                if self.queue[0] is not job:  # a month has begun, and with it others come first
+                if self.queue[0] is not job:  # a month has begun, and other jobs now come first
                     continue
             self.queue.popleft()
         return self.starts
@@ -152,7 +158,7 @@ class _Simulation:
         return self._is_over_budget(job)
 
     def _is_over_budget(self, job: WaitingJob) -> bool:
-        """It waits for the next month then; what even that is short for has no known start."""
+        """Put a job over a budget aside until the next month. Over the next month's budget, it has no known start."""
         if self.admission.check_budget(job, self.committed, self.is_next_month) is None:
             return False
         if not self.is_next_month:
@@ -160,7 +166,7 @@ class _Simulation:
         return True
 
     def _advance(self) -> bool:
-        """On to the next moment at which devices come back, or a month begins. False: nothing more happens."""
+        """Advance to the next release of devices or the next month. Returns False if there is neither."""
         ends_at = self.month_ends_at
         if ends_at is not None and not (self.releases and self.releases[0][0] < ends_at):
             self._begin_month(ends_at)
@@ -179,7 +185,7 @@ class _Simulation:
         return True
 
     def _begin_month(self, at: float) -> None:
-        """Budgets are whole again, but for what runs on; who waited for it stands before all that still wait."""
+        """Restore the budgets, less what still runs. Jobs that waited for the month come before all others."""
         self.now, self.month_ends_at, self.is_next_month = max(self.now, at), None, True
         self.committed = defaultdict(float)
         for ends_at, _, team, allocation in self.releases:

@@ -1,4 +1,4 @@
-"""Free devices per node, as counts: finds a place without looking at every node."""
+"""Counts of free devices per node, with a fast best-fit search."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ Allocation = Mapping[str, int]  # node -> devices of it
 
 
 class FreeDevices:
-    """Nodes that take work. Best fit: the node that is left with the fewest free devices; of those, the one that has
-    had so many for longest, at first by name."""
+    """Free devices of the nodes that take work.
+
+    Best fit: the node that is left with the fewest free devices. Among equals, the one whose count changed longest ago;
+    at first, by name.
+    """
 
     def __init__(self, free: Mapping[str, int], groups: Mapping[str, str]) -> None:
-        """`groups`: of each node the set within which a gang may spread; '': none."""
+        """`free`: node -> free devices. `groups`: node -> group within which a gang may span nodes; '': none."""
         self.by_node = dict(free)
         self.groups = groups
         self.total = sum(self.by_node.values())
-        # For each count the nodes that have so many free, as the keys of a dict: a set that keeps their order.
+        # Count -> nodes with so many free devices, as keys of a dict, which is a set that keeps its order.
         self._nodes_by_count: dict[int, dict[str, None]] = {}
         for node, count in self.by_node.items():
             self._nodes_by_count.setdefault(count, {})[node] = None
@@ -26,8 +29,10 @@ class FreeDevices:
         return FreeDevices(self.by_node, self.groups)
 
     def find(self, count: int, home: str | None = None, may_span: bool = False) -> Allocation | None:
-        """Where `count` devices are free now: on `home` if they fit there, on one node, or (only if `may_span`) on
-        as few nodes as possible. None: nowhere."""
+        """Return an allocation of `count` free devices; None if there is none.
+
+        On `home` if they fit there, else on one node, else (only if `may_span`) on as few nodes as possible.
+        """
         if count > self.total:
             return None
         if home is not None and self.by_node.get(home, 0) >= count:
@@ -42,13 +47,13 @@ class FreeDevices:
             self._set(node, self.by_node[node] - count)
 
     def release(self, allocation: Allocation) -> None:
-        """Nodes that take no work are passed by."""
+        """Return devices. Nodes that take no work are skipped."""
         for node, count in allocation.items():
             if node in self.by_node:
                 self._set(node, self.by_node[node] + count)
 
     def remove(self, nodes: Iterable[str]) -> Allocation:
-        """Take nodes off the board; returns what was free on each."""
+        """Set the free devices of nodes to zero. Returns the devices that were free."""
         removed = {node: self.by_node[node] for node in nodes}
         for node in removed:
             self._set(node, 0)
@@ -65,11 +70,11 @@ class FreeDevices:
         self._nodes_by_count[count][node] = None
 
     def _spread(self, count: int) -> Allocation | None:
-        together: dict[str, list[str]] = {}
+        by_group: dict[str, list[str]] = {}
         for node, free in self.by_node.items():
             if free and self.groups.get(node):
-                together.setdefault(self.groups[node], []).append(node)
-        for nodes in together.values():
+                by_group.setdefault(self.groups[node], []).append(node)
+        for nodes in by_group.values():
             if sum(self.by_node[node] for node in nodes) >= count:
                 return self._spread_over(nodes, count)
         return None

@@ -1,4 +1,4 @@
-"""Who is served first: priority class, then the team that has had least of its share, then age."""
+"""Order of the queue: priority class, then fair share of the team, then age."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from jobs.scheduler.policy.snapshot import PoolSnapshot, WaitingJob
 
 
 def order_jobs(snapshot: PoolSnapshot) -> list[WaitingJob]:
-    """All waiting jobs. Teams take turns: each job that is put into the order is charged to its team at once, by
-    its devices x time limit, so a team that has used nothing yet does not get everything before the next one's
-    first job (weighted fair queueing). Within a priority class, jobs that keep a team within what it is guaranteed
-    come before all that borrow."""
+    """Return all waiting jobs in order, by weighted fair queueing within each priority class.
+
+    Each ordered job is charged to its team at once, with devices x time limit, so that teams take turns: a team without
+    usage does not get all its jobs before the first job of the next team. Jobs within their team's guarantee come
+    before all that borrow.
+    """
     held = count_held_by_team(snapshot)
     used = {team: snapshot.share(team).used_device_s for team in {job.team for job in snapshot.waiting}}
     ordered: list[WaitingJob] = []
@@ -38,7 +40,7 @@ def count_held_by_team(snapshot: PoolSnapshot) -> Counter[int]:
 
 
 def _by_priority(snapshot: PoolSnapshot) -> list[dict[int, list[WaitingJob]]]:
-    """Highest class first; in each, every team's jobs with the oldest last, to be popped."""
+    """Return the priority classes, highest first: team -> its jobs, the oldest last."""
     classes: dict[int, dict[int, list[WaitingJob]]] = defaultdict(lambda: defaultdict(list))
     for job in sorted(snapshot.waiting, key=lambda job: (job.since, job.job), reverse=True):
         classes[job.priority][job.team].append(job)

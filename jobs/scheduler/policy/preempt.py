@@ -1,4 +1,4 @@
-"""Whom the head of the queue may send back to the queue: who loses least by it."""
+"""Choice of the attempts that the head of the queue preempts."""
 
 from __future__ import annotations
 
@@ -20,16 +20,18 @@ class Preemption:
 
 @dataclass
 class NodeGroup:
-    """Where the gang might fit: one node, or nodes that may share a gang."""
+    """One node, or a group of nodes that may share a gang."""
 
     free: int
-    releasing: int = 0  # devices that are being given back, or will be in a moment
-    attempts: dict[int, int] = field(default_factory=dict)  # candidate -> its devices here
+    releasing: int = 0  # devices that are being released, or will be soon
+    attempts: dict[int, int] = field(default_factory=dict)  # candidate -> its devices in this group
 
 
 def choose_victims(snapshot: PoolSnapshot, head: WaitingJob, free_devices: FreeDevices) -> list[Preemption]:
-    """The attempts to stop so that the head's gang fits on one site; nothing where devices that are being given
-    back, or come free within the snapshot's patience, will do."""
+    """Return the preemptions that let the head's gang fit into one node group, with the least loss.
+
+    Empty if devices that are being released, or become free within the snapshot's patience, are enough.
+    """
     held = count_held_by_team(snapshot)
     candidates = {a.attempt: a for a in snapshot.running if _may_preempt(snapshot, head, a, held)}
     if not candidates:
@@ -44,15 +46,17 @@ def choose_victims(snapshot: PoolSnapshot, head: WaitingJob, free_devices: FreeD
 
 
 def loss_device_s(snapshot: PoolSnapshot, attempt: RunningAttempt) -> float:
-    """What stopping it costs at the most: device-seconds since its last checkpoint."""
+    """Return the largest loss of stopping an attempt: device-seconds since its last checkpoint."""
     return (snapshot.now - attempt.saved_at) * attempt.num_devices
 
 
 def _may_preempt(
     snapshot: PoolSnapshot, head: WaitingJob, attempt: RunningAttempt, held: Counter[int]
 ) -> bool:
-    """A lower class always; the same class only to take back what the head's team is guaranteed from a team that
-    borrows."""
+    """Whether the head may preempt an attempt.
+
+    A lower class always. The same class only if the head's team is within its guarantee and the other team borrows.
+    """
     if not attempt.is_preemptible or attempt.is_stopping:
         return False
     if snapshot.now - attempt.began_at < snapshot.min_runtime_s:
@@ -71,7 +75,7 @@ def _node_groups(
     free_devices: FreeDevices,
     candidates: Mapping[int, RunningAttempt],
 ) -> Sequence[NodeGroup]:
-    """One walk over what runs, however many nodes there are."""
+    """Return the node groups with their free devices and candidates, in one pass over the running attempts."""
     deadline = snapshot.now + snapshot.patience_s
     releasing: Counter[str] = Counter()
     attempts_here: defaultdict[str, dict[int, int]] = defaultdict(dict)
@@ -105,8 +109,11 @@ def _cheapest(
     candidates: Mapping[int, RunningAttempt],
     held: Counter[int],
 ) -> list[RunningAttempt]:
-    """Lowest class first, then least loss, until the gang fits; then nobody who was not needed after all. [] where
-    it cannot fit."""
+    """Return the cheapest candidates to stop in one group; [] if the gang cannot fit there.
+
+    Takes the lowest class first, then the least loss, until the gang fits. Then drops those that are not needed,
+    largest loss first.
+    """
     attempts_here = group.attempts
     missing = head.num_devices - group.free
     if sum(attempts_here.values()) < missing:
@@ -121,7 +128,7 @@ def _cheapest(
             break
         guaranteed = snapshot.share(attempt.team).guaranteed
         if attempt.priority == head.priority and borrowed[attempt.team] <= guaranteed:
-            continue  # this team keeps what it is guaranteed
+            continue  # the team keeps its guarantee
         chosen.append(attempt)
         borrowed[attempt.team] -= attempt.num_devices
         missing -= attempts_here[attempt.attempt]

@@ -1,4 +1,4 @@
-"""Why a job waits: a code with values for programs, and the sentence that people read."""
+"""Waiting reasons: a code with values for programs, and its sentence for users."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class WaitingReason(msgspec.Struct, frozen=True):
 
     @property
     def unknown_start(self) -> str:
-        """Why no start can be expected, where none can."""
-        return UNKNOWN_START.get(self.code, "What it waits for has no known end.")
+        """Why the start is not known."""
+        return UNKNOWN_START.get(self.code, "The jobs that it waits for have no known end.")
 
 
 def format_devices(count: int) -> str:
@@ -51,9 +51,9 @@ def _no_node(v: ReasonValues) -> str:
 
 
 def _node_drained(v: ReasonValues) -> str:
-    said = ", ".join(f"{count} {why}" for why, count in v["nodes"].items())
+    nodes = ", ".join(f"{count} {reason}" for reason, count in v["nodes"].items())
     large = f" with {format_devices(v['need'])}" if v["largest"] else ""
-    return f"No node of pool '{v['pool']}'{large} takes work: {said}."
+    return f"No node of pool '{v['pool']}'{large} takes work: {nodes}."
 
 
 def _quota(v: ReasonValues) -> str:

@@ -78,7 +78,7 @@ def test_it_is_warned_once_with_the_time_at_which_it_is_stopped(job):
     assert text.startswith(
         "Holds 2 devices without using them: 1.0 % at the most over 30 min, and no step. It is stopped at"
     )
-    assert "put off once, by 1 h" in text
+    assert "extended once, by 1 h" in text
 
 
 def test_then_it_is_stopped_at_a_step_border_and_ends_with_the_reason(job):

@@ -227,7 +227,7 @@ class TestLostNodes:
     def test_the_attempt_is_lost_and_the_job_waits_again(self, lost):
         assert loop.reclaim_lost_attempts() == 1
         attempt = lost.attempts.get()
-        assert attempt.state == AttemptState.LOST and "silent for 600 s" in attempt.reason
+        assert attempt.state == AttemptState.LOST and "no heartbeat for 600 s" in attempt.reason
         assert state(lost) == JobState.QUEUED
         assert not Lease.objects.filter(is_active=True).exists()
 

@@ -147,7 +147,7 @@ def test_a_lost_node_says_so(owner_browser, make_job):
     trained(attempt, 1, 25, 20)
     loop._reclaim(Attempt.objects.select_related("node").get(id=attempt.id))
     text = story(owner_browser, job)
-    assert "Node lost" in text and "has been silent for" in text and "5 steps lost" in text
+    assert "Node lost" in text and "has sent no heartbeat for" in text and "5 steps lost" in text
 
 
 def test_charts_name_the_borders_of_attempts(owner_browser, preempted):

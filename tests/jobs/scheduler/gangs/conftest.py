@@ -24,7 +24,7 @@ def two_nodes(make_node, settings, tmp_path, monkeypatch) -> TwoNodes:
     Pool.objects.update(allows_several_nodes=True)
     both = TwoNodes(nodes, tmp_path)
 
-    def start(directory, warm_start):
+    def start(directory, fork_supervisor):
         both.started[directory.path.parents[1].name] = directory
         return Launched(os.getpid(), procfs.stat(os.getpid()).started_ticks)
 

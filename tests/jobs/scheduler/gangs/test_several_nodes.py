@@ -153,7 +153,7 @@ def lose_a_node(fourwalls: Fourwalls, nodes: dict[str, NodeOf], undisturbed: dic
     state, step, attempt, reason, (first, second) = ended(fourwalls, found["job"])
     assert (state, step, attempt) == ("succeeded", STEPS, 2), reason
     assert (first[1], second[3]) == ("lost", 2)
-    assert first[2] == f"Node {victim} was silent for 8 s"
+    assert first[2] == f"Node {victim}: no heartbeat for 8 s"
     assert victim in first[-1] and victim not in second[-1]
     assert "/shared/" in second[4], "resumed from the checkpoint that both nodes can see"
     assert loss(fourwalls, found["run"]) == undisturbed
