@@ -48,7 +48,7 @@ class SpoolChunk:
     start: int
     end: int
     points: list[series.Point] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)  # why each unreadable line was unreadable
+    errors: list[str] = field(default_factory=list)  # one reason per unreadable line
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Suspicion of devices on which attempts fail."""
+"""Attribution of failed attempts to devices, which may become suspect."""
 
 from __future__ import annotations
 

@@ -38,6 +38,5 @@ def end_attempt(
         job_to, job_reason = decide_outcome(job, to, reason, cause, stop_reason)
         fields: dict[str, Any] = {"is_halted": True} if is_halt(job, to) else {}
         move_job(job.id, job_to, actor=actor, reason=job_reason, attempt=attempt.number, **fields)
-    series.close(
-        attempt.job.run.id, attempt.number
-    )  # tidies up; what a crash leaves unfolded is read all the same
+    # Only tidies up: readers also find what a crash leaves unfolded.
+    series.close(attempt.job.run.id, attempt.number)

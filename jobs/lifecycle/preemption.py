@@ -41,6 +41,6 @@ def preempt(attempt_id: int, by: str, actor: str) -> bool:
         return False
     Attempt.objects.filter(id=attempt_id).update(preempted_by=winner)
     loser = Attempt.objects.values_list("job_id", flat=True).get(id=attempt_id)
-    text = f"Job {loser} was asked to give its devices to this one."
+    text = f"Job {loser} was asked to give up its devices for this job."
     Event.objects.create(job_id=by, actor=actor, kind="note.info", text=text)
     return True

@@ -76,7 +76,7 @@ class Node(models.Model):
 
     @property
     def is_simulated(self) -> bool:
-        """Whether no real machine exists. Every page that shows the node marks it as simulated."""
+        """Whether there is no real machine. Every page that shows the node marks it as simulated."""
         return bool(self.facts.get("simulated"))
 
 

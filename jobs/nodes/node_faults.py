@@ -79,7 +79,7 @@ class NodeMonitor:
         recent = [at_s for at_s in self._jumped_at_s if now_s - at_s < CLOCK_WINDOW_S]
         if len(recent) < CLOCK_JUMPS:
             return ""
-        return f"Its clock was set by more than {CLOCK_JUMP_S:.0f} s {CLOCK_JUMPS} times within an hour."
+        return f"The clock was set by more than {CLOCK_JUMP_S:.0f} s, {CLOCK_JUMPS} times within an hour."
 
     def _silent_sampler_evidence(self, now_s: float) -> str:
         """Return evidence if the sampler's file has not changed for SILENT_SAMPLER_S; '' if there is no sampler."""
@@ -93,7 +93,7 @@ class NodeMonitor:
         self._written_at = written_at
         if self._silent_s < SILENT_SAMPLER_S:
             return ""
-        return f"Its sampler has written no readings for {SILENT_SAMPLER_S:.0f} s."
+        return f"The sampler has written no readings for {SILENT_SAMPLER_S:.0f} s."
 
 
 def _launch_failure_evidence(node: Node) -> str:

@@ -152,7 +152,7 @@ def _unchanged(job: Job) -> QuerySet[Job]:
 def _describe(pool: Pool, job: Job, most_pct: float) -> str:
     span = setting_types.said_span(pool.idle_after_s)
     held = format_devices(job.num_devices)
-    return f"Holds {held} without using them: {most_pct:.1f} % at the most over {span}, and no step."
+    return f"Holds {held} without using them: at most {most_pct:.1f} % over {span}, and no step."
 
 
 def _record_event(job: Job, actor: str, text: str, level: str = "info") -> None:

@@ -181,7 +181,7 @@ def _list_available(pool: Pool, assignments: Sequence[Assignment]) -> set[str]:
 
 
 def reclaim_lost_attempts() -> int:
-    """End attempts of nodes without heartbeats as lost; their jobs return to the queue without using up a retry.
+    """Mark attempts of nodes without heartbeats as lost; their jobs return to the queue without using up a retry.
 
     Returns how many attempts have ended.
     """

@@ -47,7 +47,7 @@ def _gang_fit(v: ReasonValues) -> str:
 def _no_node(v: ReasonValues) -> str:
     if not v["largest"]:
         return f"Pool '{v['pool']}' has no node with devices."
-    return f"Needs {format_devices(v['need'])} on {v['where']}; the most that take work have {v['largest']}."
+    return f"Needs {format_devices(v['need'])} on {v['where']}; the largest available has {v['largest']}."
 
 
 def _node_drained(v: ReasonValues) -> str:
@@ -59,7 +59,8 @@ def _node_drained(v: ReasonValues) -> str:
 def _quota(v: ReasonValues) -> str:
     if v["need"] > v["limit"]:
         return f"Team {v['team']} may hold {format_devices(v['limit'])} in this pool; this job needs {v['need']}."
-    return f"Team {v['team']} holds {v['held']} of the {format_devices(v['limit'])} it may; this job needs {v['need']}."
+    allowed = format_devices(v["limit"])
+    return f"Team {v['team']} holds {v['held']} of the {allowed} allowed; this job needs {v['need']}."
 
 
 def _budget(v: ReasonValues) -> str:
@@ -68,17 +69,17 @@ def _budget(v: ReasonValues) -> str:
     size, unit = (3600, "device-hours") if v["budget"] == "device_s" else (1, v["currency"])
     digits = 1 if v["budget"] == "device_s" else 2
     return (
-        f"Team {v['team']} has {max(0, v['left']) / size:.{digits}f} {unit} of this month's budget left that no "
-        f"running job may need; this job may need {v['need'] / size:.{digits}f}."
+        f"Team {v['team']} has {max(0, v['left']) / size:.{digits}f} {unit} of this month's budget left, besides what "
+        f"its running jobs may use; this job may use {v['need'] / size:.{digits}f}."
     )
 
 
 def _reserved(v: ReasonValues) -> str:
     if v["from"] is None:
-        return f"Free devices are kept for job {v['for']}, which is ahead."
+        return f"Free devices are reserved for job {v['for']}, which is ahead."
     return (
-        f"Free devices are kept for job {v['for']} from {format_time(v['from'])} on; "
-        "a job whose time limit ends before may pass."
+        f"Free devices are reserved for job {v['for']} from {format_time(v['from'])} on; "
+        "only jobs whose time limit ends before then may use them."
     )
 
 
@@ -97,6 +98,6 @@ UNKNOWN_START: dict[str, str] = {
     "NO_NODE": "It depends on when a larger node joins.",
     "NODE_DRAINED": "It depends on when a node takes work again.",
     "QUOTA": "It depends on when the team's own jobs end, or its quota is raised.",
-    "BUDGET": "It needs more than a whole month's budget gives, or devices with no known end.",
+    "BUDGET": "It needs more than a whole month's budget, or devices with no known end.",
     "GANG_FIT": "A job that holds the devices has run past its time limit.",
 }

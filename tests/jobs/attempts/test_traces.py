@@ -132,9 +132,7 @@ def test_a_name_cannot_lead_out_of_the_folder(claimed, tmp_path):
     ask(attempt)
     write_spool(directory, Line("trace", 1009.0, "rank0", step=7, text="../spec.json", number=1))
     ingest(attempt)
-    assert (
-        traces.upload(attempt.node) == 0 and "cannot be read" in traces.list_files(attempt.job)[0].reason
-    )
+    assert traces.upload(attempt.node) == 0 and "cannot be read" in traces.list_files(attempt.job)[0].reason
 
 
 def test_a_file_of_another_node_lies_in_that_nodes_folder(claimed, make_node, tmp_path):

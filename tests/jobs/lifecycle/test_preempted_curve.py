@@ -85,7 +85,10 @@ def test_preempted_and_resumed_equals_undisturbed(fourwalls: Fourwalls):
     reason = f"Preempted by job {high['job']} (priority high)"
     kinds = [kind for kind, _, _ in story]
     stopping = kinds.index("job.stopping")
-    assert story[stopping][1:] == ["scheduler", f"{reason}; it stops at a checkpoint and returns to the queue."]
+    assert story[stopping][1:] == [
+        "scheduler",
+        f"{reason}; it stops at a checkpoint and returns to the queue.",
+    ]
     back = kinds.index("job.queued", stopping)
     assert story[back][2] == f"{reason}; resumes from step {resumed_from}."
     assert kinds[-1] == "job.succeeded" and kinds.count("job.scheduled") == 2

@@ -141,7 +141,7 @@ class TestClock:
         monitor.poll(0.0)
         self.jump(monitor, 10.0)
         assert (
-            self.jump(monitor, 500.0, -60.0) == "Its clock was set by more than 5 s 2 times within an hour."
+            self.jump(monitor, 500.0, -60.0) == "The clock was set by more than 5 s, 2 times within an hour."
         )
         assert monitor.poll(3600.0)
         assert not monitor.poll(3611.0)
@@ -165,7 +165,7 @@ class TestSampler:
     def test_one_that_falls_silent_makes_the_node_suspect_until_it_speaks(self, monitor):
         self.write(monitor, 1000.0)
         assert not any(monitor.poll(10.0 * n) for n in range(18))
-        assert monitor.poll(180.0) == "Its sampler has written no readings for 180 s."
+        assert monitor.poll(180.0) == "The sampler has written no readings for 180 s."
         self.write(monitor, 2000.0)
         assert monitor.poll(190.0) == ""
         assert health()[0] == Health.OK

@@ -45,7 +45,7 @@ def test_a_team_holds_what_it_is_guaranteed_and_may_borrow_and_no_more(make_job,
     assert held(team) == 3
     waiting = Job.objects.filter(state=JobState.QUEUED)
     assert {job.waiting_for["code"] for job in waiting} == {"QUOTA"}
-    assert waiting[0].waiting_reason == "Team Research holds 3 of the 3 devices it may; this job needs 1."
+    assert waiting[0].waiting_reason == "Team Research holds 3 of the 3 devices allowed; this job needs 1."
     move_attempt(jobs[0].attempts.get().id, AttemptState.FAILED, actor="test")
     assert schedule() == 1 and held(team) == 3
 

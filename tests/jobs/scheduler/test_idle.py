@@ -76,7 +76,7 @@ def test_it_is_warned_once_with_the_time_at_which_it_is_stopped(job):
     assert 590 < left_s <= 600
     (text,) = warnings(job)
     assert text.startswith(
-        "Holds 2 devices without using them: 1.0 % at the most over 30 min, and no step. It is stopped at"
+        "Holds 2 devices without using them: at most 1.0 % over 30 min, and no step. It is stopped at"
     )
     assert "extended once, by 1 h" in text
 

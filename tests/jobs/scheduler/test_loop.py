@@ -93,7 +93,7 @@ def test_younger_jobs_do_not_take_the_node_that_the_oldest_waits_for(make_job):
     schedule()
     assert state(gang) == state(small) == JobState.QUEUED
     assert "Needs 2 devices; 1 of 2 on node a" in reason(gang)
-    assert reason(small).startswith(f"Free devices are kept for job {gang.id} from ")
+    assert reason(small).startswith(f"Free devices are reserved for job {gang.id} from ")
     end(running)
     schedule()
     assert (state(gang), state(small)) == (JobState.SCHEDULED, JobState.QUEUED)
@@ -138,7 +138,7 @@ def test_devices_that_have_gone_are_not_leased(make_job):
     job = make_job(devices=2)
     Device.objects.filter(id="a-1").update(is_present=False)
     schedule()
-    assert reason(job) == "Needs 2 devices on one node; the most that take work have 1."
+    assert reason(job) == "Needs 2 devices on one node; the largest available has 1."
 
 
 def test_where_a_job_stands_is_written_only_when_it_changes(make_job, django_assert_num_queries):

@@ -47,4 +47,4 @@ def test_younger_jobs_do_not_take_what_a_waiting_gang_collects(two_nodes, owner,
     gang, young = (job_actions.submit(spec=make_spec(devices=n), team=team, owner=owner) for n in (4, 1))
     assert loop.schedule(first.pool) == 0
     assert Job.objects.get(id=gang.id).waiting_reason == "Needs 4 devices on several nodes; 3 of 4 are free."
-    assert Job.objects.get(id=young.id).waiting_reason.startswith("Free devices are kept for job")
+    assert Job.objects.get(id=young.id).waiting_reason.startswith("Free devices are reserved for job")

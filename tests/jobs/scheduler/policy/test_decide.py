@@ -57,7 +57,7 @@ def test_a_gang_larger_than_any_node_says_so_and_holds_nobody_up():
     snapshot = pool(node("a", 2), waiting=waiting(4, 2))
     assert placed(snapshot) == {"w1": ("a-0", "a-1")}
     assert decide(snapshot).positions["w0"].reason.sentence == (
-        "Needs 4 devices on one node; the most that take work have 2."
+        "Needs 4 devices on one node; the largest available has 2."
     )
 
 

@@ -17,7 +17,7 @@ def test_what_is_over_the_limit_waits_and_holds_nobody_up():
     snapshot = pool(node("a", 4), waiting=[*waiting(1, 1, 1), other], shares=shares)
     assert set(placed(snapshot)) == {"w0", "w1", "other"}
     assert decide(snapshot).positions["w2"].reason.sentence == (
-        "Team Research holds 2 of the 2 devices it may; this job needs 1."
+        "Team Research holds 2 of the 2 devices allowed; this job needs 1."
     )
 
 
@@ -68,11 +68,11 @@ def test_what_runs_into_the_next_month_is_taken_from_its_budget():
 @pytest.mark.parametrize(
     ("kind", "budget", "said"),
     [
-        ("device_s", Budget(36_000, 1800), "has 0.5 device-hours of this month's budget left that no"),
+        ("device_s", Budget(36_000, 1800), "has 0.5 device-hours of this month's budget left, besides"),
         (
             "money",
             Budget(10, 0.5),
-            "has 0.50 EUR of this month's budget left that no running job may need; this job",
+            "has 0.50 EUR of this month's budget left, besides what its running jobs may use; this job",
         ),
         ("j", Budget(3.6e6, -1.0), "has used up this month's energy budget of 1 kWh."),
     ],
