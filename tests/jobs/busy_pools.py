@@ -1,4 +1,4 @@
-"""A pool with many nodes, all of them busy, and a long queue: real rows, written in bulk."""
+"""Large pools with busy nodes and a long queue, written in bulk."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ TEAMS = 10
 def make_busy_pool(
     owner: User, num_nodes: int, num_jobs: int, free_nodes: int = 0, name: str = "crowd"
 ) -> Pool:
-    """All but `free_nodes` nodes are full of single-device attempts that end one after the other; jobs of ten teams
-    with quotas and all priorities wait."""
+    """Create a pool in which all but `free_nodes` nodes are full of single-device attempts.
+
+    Jobs of ten teams with quotas and all priorities wait.
+    """
     pool = Pool.objects.create(name=name)
     teams = Team.objects.bulk_create(Team(name=f"{name} team {n}", slug=f"{name}-{n}") for n in range(TEAMS))
     Share.objects.bulk_create(
@@ -48,7 +50,7 @@ def make_busy_pool(
 
 
 def add_runs(pool: Pool) -> Pool:
-    """Pages lead from a job to its run."""
+    """Add a run to each job, for pages that link to it."""
     Run.objects.bulk_create(
         Run(job=job, team_id=job.team_id, owner_id=job.owner_id, name=job.name)
         for job in Job.objects.filter(pool=pool)

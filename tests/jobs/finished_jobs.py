@@ -1,4 +1,4 @@
-"""Plays runs and fabric tests from the queue to their end, with what their ranks measured."""
+"""Finished runs and fabric tests, with the points that their ranks measured."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LATENCY_S, BYTES_PER_S = 40e-6, 2e9  # of links
 
 
 def add_profile(device: Device, gflops: float = 50.0) -> DeviceProfile:
-    """A profile of the device as a probe would leave it."""
+    """Store a profile of the device, as a probe does."""
     figures = {
         "gemm_fp32_flops_per_s": Figure(gflops * 1e9, 0.9 * gflops * 1e9, 1.1 * gflops * 1e9, 9),
         "copy_bytes_per_s": Figure(12e9, 11e9, 13e9, 9),
@@ -44,7 +44,7 @@ def finish_job(
     cpu_pressure_share: float = 0.0,
     to: str = AttemptState.SUCCEEDED,
 ) -> Job:
-    """The job after an attempt whose steps took the sum of `phases`; the first ten took three times as long."""
+    """Run the job to its end. Its steps take the sum of `phases`; the first ten take three times as long."""
     attempt, run = assign(job), job.run
     Attempt.objects.filter(id=attempt.id).update(state=AttemptState.RUNNING)
     Job.objects.filter(id=job.id).update(state=JobState.RUNNING, step=num_steps)
@@ -72,7 +72,7 @@ def finish_job(
 def finish_fabric_test(
     job: Job, num_sizes: int = MOST_SIZES, bytes_per_s: float = BYTES_PER_S, to: str = AttemptState.SUCCEEDED
 ) -> Job:
-    """The job after an attempt that measured links of LATENCY_S and `bytes_per_s`."""
+    """Run a fabric test to its end, with links of LATENCY_S and `bytes_per_s`."""
     attempt, points = assign(job), []
     Attempt.objects.filter(id=attempt.id).update(state=AttemptState.RUNNING)
     Job.objects.filter(id=job.id).update(state=JobState.RUNNING, step=num_sizes)

@@ -1,4 +1,4 @@
-"""Migrations and models agree, and a recorded database needs only what is new."""
+"""Migrations: agreement with the models, upgrades of existing databases."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_migrations_make_the_tables_of_the_models():
 def test_a_database_that_recorded_the_replaced_migrations_runs_only_later_ones():
     recorder = MigrationRecorder(connection)
     later = [name for app, name in recorder.applied_migrations() if app == "jobs" and name != BASE]
-    recorder.record_applied("jobs", "0001_initial")  # as versions before the squash did
+    recorder.record_applied("jobs", "0001_initial")  # as in a database from before the squash
     recorder.record_applied("jobs", "0036_carbon")
     for name in later:
         recorder.record_unapplied("jobs", name)

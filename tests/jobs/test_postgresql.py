@@ -1,4 +1,4 @@
-"""The same tests on a real PostgreSQL."""
+"""Runs the tests of these rooms on a real PostgreSQL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several processes at once: whoever acts, no device is held twice and no job is moved twice."""
+"""Races between schedulers, agents and users over devices and jobs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def run_at_once(*bodies: Callable[[], object]) -> list[object]:
-    """Run all in threads that start together; their results, or the first error."""
+    """Run all functions in threads that start together. Returns their results, or raises the first error."""
     gate = threading.Barrier(len(bodies))
 
     def run(body: Callable[[], object]) -> object:
@@ -37,12 +37,12 @@ def run_at_once(*bodies: Callable[[], object]) -> list[object]:
 
 
 def assert_consistent() -> None:
-    """What must hold at every moment."""
+    """Check the invariants of leases and attempts."""
     held = list(Lease.objects.filter(is_active=True).values_list("device_id", flat=True))
     assert len(held) == len(set(held)), "a device is leased twice"
     for attempt in Attempt.objects.filter(state__in=ATTEMPT_LIVE).select_related("job"):
-        assert attempt.leases.filter(is_active=True).count() == attempt.job.num_devices, "half a gang"
-        assert attempt.number == attempt.job.attempt_number, "an old attempt lives"
+        assert attempt.leases.filter(is_active=True).count() == attempt.job.num_devices, "an incomplete gang"
+        assert attempt.number == attempt.job.attempt_number, "an old attempt is live"
     assert not Lease.objects.filter(is_active=True).exclude(attempt__state__in=ATTEMPT_LIVE).exists()
 
 
@@ -59,7 +59,7 @@ def test_two_schedulers_place_each_job_once(make_job, make_node):
     assert Lease.objects.filter(is_active=True).count() == 5
 
 
-def test_a_storm_of_schedulers_endings_and_cancels_leaves_everything_sound(make_job, make_node):
+def test_many_schedulers_endings_and_cancels_leave_a_consistent_state(make_job, make_node):
     make_node("b", devices=3)
     jobs = [make_job(devices=1 + n % 3) for n in range(12)]
     pool = Pool.objects.get()
@@ -92,7 +92,7 @@ def test_a_storm_of_schedulers_endings_and_cancels_leaves_everything_sound(make_
         assert finals == 1, "one end, one event"
 
 
-def test_a_cancel_and_the_agent_taking_over_cannot_both_win(make_job):
+def test_a_cancel_and_the_claim_of_the_agent_cannot_both_win(make_job):
     for _ in range(10):
         job = make_job(devices=1)
         loop.schedule(job.pool)
@@ -114,7 +114,7 @@ def test_a_cancel_and_the_agent_taking_over_cannot_both_win(make_job):
         move_attempt(attempt.id, AttemptState.STOPPED, actor="test")
 
 
-def test_two_dispatchers_ring_once(make_job):
+def test_two_dispatchers_send_one_message(make_job):
     loop.schedule(make_job().pool)
     rung: list[int] = []
     first, second = (Dispatcher(publish=lambda node, attempt: rung.append(attempt)) for _ in range(2))

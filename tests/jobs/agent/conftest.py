@@ -1,4 +1,4 @@
-"""The agent against a supervisor that is only files."""
+"""Fixtures for an agent with fake supervisors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.jobs.placed_jobs import assign
 
 @pytest.fixture
 def started(monkeypatch) -> list[AttemptDirectory]:
-    """Instead of a process, a note that one was started; it counts as alive."""
+    """Directories of the started supervisors. No process is started, and each counts as alive."""
     directories: list[AttemptDirectory] = []
 
     def start(directory, fork_supervisor):

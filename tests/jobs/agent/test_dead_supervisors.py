@@ -1,4 +1,4 @@
-"""Supervisors that died: reported, cleaned up behind, and told from other processes."""
+"""Dead supervisors: detection, reason and clean-up."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_what_a_dead_supervisor_left_behind_is_killed_and_nothing_else(agent, cl
     try:
         write_state(directory, "running", pid=DEAD_PID)
         agent.tick()  # the attempt ends
-        agent.tick()  # and its folder is looked at once more
+        agent.tick()  # its folder is checked again
         assert mine.wait(10) == -signal.SIGKILL
         assert other.poll() is None
     finally:
@@ -65,7 +65,7 @@ def test_a_restarted_machine_costs_no_job(agent, claimed):
     assert states(job) == (JobState.QUEUED, AttemptState.STOPPED)
 
 
-def test_a_supervisor_that_ends_before_its_first_word_fails_the_attempt(
+def test_a_supervisor_that_ends_before_its_first_state_fails_the_attempt(
     agent, started, make_job, monkeypatch
 ):
     child = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])

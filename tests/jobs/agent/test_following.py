@@ -1,4 +1,4 @@
-"""What a supervisor reports becomes the state of its job."""
+"""Mirroring of a supervisor's reports into the state of its job."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_time_in_the_queue_is_a_phase(agent, started, make_job):
     assert 30 <= newest_attempt(job).phases["queued"] < 60
 
 
-def test_a_failure_carries_its_reason_and_the_last_words_of_the_rank(agent, claimed):
+def test_a_failure_carries_its_reason_and_the_stderr_tail_of_the_rank(agent, claimed):
     job, directory = claimed
     write_state(directory, "failed", "rank 1 was killed by SIGKILL", stderr_tail=("Traceback", "boom"))
     agent.tick()
@@ -64,7 +64,7 @@ def test_a_failure_is_tried_again_only_as_often_as_allowed(agent, started, make_
         assert (newest_attempt(job).number, Job.objects.get().state) == (number, expected)
 
 
-def test_a_cancelled_job_is_stopped_at_a_step_border_and_ends_cancelled(agent, claimed):
+def test_a_cancelled_job_is_stopped_at_a_step_boundary_and_ends_cancelled(agent, claimed):
     job, directory = claimed
     write_state(directory, "running")
     job_actions.cancel(job, actor="tom", reason="Enough.")
@@ -76,7 +76,7 @@ def test_a_cancelled_job_is_stopped_at_a_step_border_and_ends_cancelled(agent, c
     assert Job.objects.get().reason == "Enough."
 
 
-def test_a_stop_that_nobody_asked_for_puts_the_job_back(agent, claimed):
+def test_a_stop_without_a_request_returns_the_job_to_the_queue(agent, claimed):
     job, directory = claimed
     write_spool(directory, make_checkpoint(directory, 20))
     write_state(directory, "stopped", "the agent went silent")

@@ -1,4 +1,4 @@
-"""An assigned attempt becomes a directory and a supervisor, once, or fails with the reason."""
+"""Launch of assigned attempts: the directory, the supervisor, failures."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_directory_holds_all_that_a_supervisor_needs(agent, started, make_jo
     assert newest_attempt(job).placement == json.loads(msgspec.json.encode(placement))
 
 
-def test_data_parallel_ranks_of_one_stage_stand_together(agent, started, make_node, make_job):
+def test_data_parallel_ranks_of_one_stage_are_adjacent(agent, started, make_node, make_job):
     make_node("b", devices=4)
     job = make_job("parallel.stages=2", devices=2)
     loop.schedule(job.pool)
@@ -59,7 +59,7 @@ def test_data_parallel_ranks_of_one_stage_stand_together(agent, started, make_no
     assert [(s.stage, s.data_rank) for s in placement.seats] == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
 
-def test_a_second_look_starts_nothing_twice(agent, claimed, started):
+def test_a_second_tick_starts_nothing_twice(agent, claimed, started):
     agent.tick()
     assert len(started) == 1
 
@@ -70,7 +70,7 @@ def test_the_next_attempt_resumes_from_the_newest_complete_checkpoint(agent, sta
     agent.tick()
     first = started[0]
     write_spool(first, make_checkpoint(first, 10), make_checkpoint(first, 20))
-    (first.checkpoints / "step-00000030").mkdir()  # never completed
+    (first.checkpoints / "step-00000030").mkdir()  # incomplete
     write_state(first, "failed", "boom")
     agent.tick()
     job_actions.retry(job, actor="tom")
@@ -81,7 +81,7 @@ def test_the_next_attempt_resumes_from_the_newest_complete_checkpoint(agent, sta
     assert newest_attempt(job).resumed_from == newest
 
 
-def test_a_checkpoint_on_another_node_is_told_not_silently_lost(agent, started, make_node, make_job):
+def test_a_checkpoint_on_another_node_is_recorded_as_unreachable(agent, started, make_node, make_job):
     elsewhere, job = make_node("b", devices=2), make_job()
     first = Attempt.objects.create(
         job=job,

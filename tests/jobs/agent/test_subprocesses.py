@@ -1,4 +1,4 @@
-"""Helper processes of the agent: kept alive, given no credentials, stopped; and how the fork server is asked."""
+"""Helper processes of the agent, and requests to the fork server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.running import wait_until
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that the test moves: clock.now += 1."""
+    """A clock that the test advances: clock.now += 1."""
 
     class Clock:
         now = 100.0
@@ -31,11 +31,11 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path_factory) -> Path:
-    """Short enough for a unix socket's path."""
+    """A folder with a path short enough for a unix socket."""
     return tmp_path_factory.mktemp("n")
 
 
-def keeper(folder: Path, code: str) -> ProcessSupervisor:
+def make_supervisor(folder: Path, code: str) -> ProcessSupervisor:
     return ProcessSupervisor("child", [sys.executable, "-c", code], folder)
 
 
@@ -44,52 +44,52 @@ def starts(folder: Path) -> int:
     return log.read_text().count("started") if log.exists() else 0
 
 
-def test_a_child_that_dies_is_started_again_with_a_growing_pause(folder, clock):
-    child = keeper(folder, "print('started')")
+def test_a_process_that_exits_is_restarted_with_a_growing_pause(folder, clock):
+    supervisor = make_supervisor(folder, "print('started')")
 
-    def wait_for_death() -> None:
-        wait_until(lambda: child._process is None or child._process.poll() is not None)
-        child.tick()
+    def wait_for_exit() -> None:
+        wait_until(lambda: supervisor._process is None or supervisor._process.poll() is not None)
+        supervisor.tick()
 
-    child.tick()
-    wait_for_death()
-    child.tick()
+    supervisor.tick()
+    wait_for_exit()
+    supervisor.tick()
     assert starts(folder) == 1, "not at once"
     clock.now += 0.6
-    child.tick()
-    wait_for_death()
+    supervisor.tick()
+    wait_for_exit()
     clock.now += 0.6
-    child.tick()
+    supervisor.tick()
     assert starts(folder) == 2, "the second pause is longer"
     clock.now += 0.6
-    child.tick()
-    wait_for_death()
+    supervisor.tick()
+    wait_for_exit()
     assert starts(folder) == 3
 
 
-def test_a_child_sees_no_credentials_but_settings_of_fourwalls(folder, monkeypatch):
+def test_a_process_sees_fourwalls_settings_but_no_credentials(folder, monkeypatch):
     monkeypatch.setenv("DATABASE_URL", "postgresql://u:secret@h/d")
     monkeypatch.setenv("SECRET_KEY", "secret")
     monkeypatch.setenv("FOURWALLS_CPU_DEVICES", "4")
-    child = keeper(folder, "import os; print(dict(os.environ), 'started')")
-    child.tick()
+    supervisor = make_supervisor(folder, "import os; print(dict(os.environ), 'started')")
+    supervisor.tick()
     wait_until(lambda: starts(folder))
-    said = (folder / "child.log").read_text()
-    assert "secret" not in said and "'FOURWALLS_CPU_DEVICES': '4'" in said
-    child.stop()
+    output = (folder / "child.log").read_text()
+    assert "secret" not in output and "'FOURWALLS_CPU_DEVICES': '4'" in output
+    supervisor.stop()
 
 
-def test_stopping_ends_the_child(folder):
-    child = keeper(folder, "import time; print('started', flush=True); time.sleep(600)")
-    child.tick()
+def test_stop_ends_the_process(folder):
+    supervisor = make_supervisor(folder, "import time; print('started', flush=True); time.sleep(600)")
+    supervisor.tick()
     wait_until(lambda: starts(folder))
-    process = child._process
-    child.stop()
+    process = supervisor._process
+    supervisor.stop()
     assert process.poll() is not None
-    assert child.age_s is None
+    assert supervisor.age_s is None
 
 
-def test_a_child_that_outlived_its_agent_is_ended_through_the_lock_it_holds(folder):
+def test_a_process_that_outlived_its_agent_is_terminated_through_its_lock(folder):
     hold = "import fcntl, time; f = open('lock', 'w'); fcntl.flock(f, fcntl.LOCK_EX)"
     code = f"{hold}; print(flush=True); time.sleep(600)"
     orphan = subprocess.Popen([sys.executable, "-c", code], cwd=folder, stdout=subprocess.PIPE)
@@ -100,13 +100,13 @@ def test_a_child_that_outlived_its_agent_is_ended_through_the_lock_it_holds(fold
 
 
 def test_a_program_that_cannot_be_started_is_tried_again_later(folder):
-    child = ProcessSupervisor("child", ["/nowhere/python"], folder)
-    child.tick()
-    assert child.age_s is None
+    supervisor = ProcessSupervisor("child", ["/nowhere/python"], folder)
+    supervisor.tick()
+    assert supervisor.age_s is None
 
 
-class Parent:
-    """Plays the fork server: gives one answer to one request."""
+class FakeForkServer:
+    """Answers one request."""
 
     def __init__(self, folder: Path, answer: bytes) -> None:
         self.request = b""
@@ -129,13 +129,13 @@ class Parent:
 
 
 def ask(folder: Path, answer: bytes) -> tuple[int | None, bytes]:
-    parent = Parent(folder, answer)
+    server = FakeForkServer(folder, answer)
     pid = forkserver.fork_supervisor(folder, folder / "attempts" / "j-1")
-    parent.close()
-    return pid, parent.request
+    server.close()
+    return pid, server.request
 
 
-def test_the_parent_is_given_the_directory_and_tells_the_pid(folder):
+def test_the_fork_server_gets_the_directory_and_returns_the_pid(folder):
     assert ask(folder, b"ok 4711\n") == (4711, f"{folder}/attempts/j-1\n".encode())
 
 
@@ -143,32 +143,32 @@ def test_a_refusal_means_a_cold_start(folder):
     assert ask(folder, b"error this parent forks cuda ranks\n")[0] is None
 
 
-def test_without_a_parent_the_start_is_cold(folder):
+def test_without_a_fork_server_the_start_is_cold(folder):
     assert forkserver.fork_supervisor(folder, folder) is None
 
 
-def test_a_socket_that_a_killed_parent_left_means_a_cold_start(folder):
+def test_the_socket_of_a_killed_fork_server_means_a_cold_start(folder):
     left = socket.socket(socket.AF_UNIX)
     left.bind(str(forkserver.socket_path(folder)))
     left.close()
     assert forkserver.fork_supervisor(folder, folder) is None
 
 
-def test_a_parent_that_dies_after_forking_is_not_followed_by_a_second_supervisor(folder):
+def test_a_fork_server_that_dies_after_forking_causes_no_second_supervisor(folder):
     directory = AttemptDirectory(folder / "attempts" / "j-1")
     directory.path.mkdir(parents=True)
     write_state(directory, "starting")
     assert ask(folder, b"")[0] == directory.read_state().pid
 
 
-def test_a_parent_that_is_still_importing_is_waited_for_but_not_for_ever(folder, clock):
-    parent = keeper(folder, "import time; time.sleep(600)")
-    assert not forkserver.is_starting(parent, folder)
-    parent.tick()
-    assert forkserver.is_starting(parent, folder)
+def test_a_starting_fork_server_is_waited_for_within_a_limit(folder, clock):
+    fork_server = make_supervisor(folder, "import time; time.sleep(600)")
+    assert not forkserver.is_starting(fork_server, folder)
+    fork_server.tick()
+    assert forkserver.is_starting(fork_server, folder)
     clock.now += forkserver.START_LIMIT_S
-    assert not forkserver.is_starting(parent, folder)
+    assert not forkserver.is_starting(fork_server, folder)
     clock.now -= 1
     forkserver.socket_path(folder).touch()
-    assert not forkserver.is_starting(parent, folder)
-    parent.stop()
+    assert not forkserver.is_starting(fork_server, folder)
+    fork_server.stop()

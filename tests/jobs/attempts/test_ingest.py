@@ -1,4 +1,4 @@
-"""From spool to database: every line once, whatever dies in between."""
+"""Ingest of spool files: every line once, whatever crashes in between."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def claimed(make_job, settings):
-    """(attempt, directory) of a job whose supervisor is about to start."""
+    """(attempt, directory) of a claimed job whose supervisor has not started."""
     return claim(make_job("budget.steps=100"), settings.NODE_DIR)
 
 
@@ -69,7 +69,7 @@ def test_a_torn_last_line_waits_for_its_end(claimed):
     assert SpoolOffset.objects.get().num_bad_lines == 0
 
 
-def test_a_second_look_at_the_same_bytes_doubles_nothing(claimed):
+def test_reading_the_same_bytes_again_duplicates_nothing(claimed):
     attempt, directory = claimed
     write_spool(directory, step_line(1), step_line(2))
     ingest(attempt)
@@ -79,7 +79,7 @@ def test_a_second_look_at_the_same_bytes_doubles_nothing(claimed):
 
 @pytest.mark.parametrize("fails_at", range(1, 30))
 def test_a_crash_between_any_two_writes_loses_and_doubles_nothing(claimed, fails_at):
-    """The database dies at the n-th write of the batch; the next reader starts from what was committed."""
+    """The database fails at the n-th write of the batch; the next reader continues from the committed state."""
     attempt, directory = claimed
     note = Line("note", 1.0, "rank0", text="hello")
     missing = Line("device", 1.0, "device:a-0", missing={"power_w": ("absent", "no counter")})
@@ -112,8 +112,8 @@ def test_a_crash_between_any_two_writes_loses_and_doubles_nothing(claimed, fails
     assert run_of(attempt).missing == {"device:a-0": {"power_w": ["absent", "no counter"]}}
 
 
-def test_the_crash_test_really_reaches_every_write(claimed):
-    """The range above must cover all writes of that batch, or it would prove less than it says."""
+def test_the_crash_test_covers_every_write(claimed):
+    """The range above must cover all writes of the batch."""
     attempt, directory = claimed
     write_spool(
         directory,
@@ -140,7 +140,7 @@ def test_the_crash_test_really_reaches_every_write(claimed):
     assert 8 <= len(writes) < 29
 
 
-def test_a_reader_that_was_overtaken_changes_nothing(claimed, monkeypatch):
+def test_a_reader_with_a_stale_offset_changes_nothing(claimed, monkeypatch):
     attempt, directory = claimed
     write_spool(directory, step_line(1))
     ingest(attempt)
@@ -153,7 +153,7 @@ def test_a_reader_that_was_overtaken_changes_nothing(claimed, monkeypatch):
             calls.append(1)
             ingest(
                 newest_attempt(attempt.job)
-            )  # another agent reads the same bytes between our look and our write
+            )  # another agent ingests the same bytes between the read and the write
         return content
 
     monkeypatch.setattr(module, "read_whole_lines", overtaken)
@@ -180,7 +180,7 @@ def test_a_reader_that_was_overtaken_changes_nothing(claimed, monkeypatch):
         b'{"k":"phase","at":1.0,"source":"rank0","text":"imports","seconds":1e999}\n',
     ],
 )
-def test_a_line_that_cannot_be_read_is_counted_and_told_once(claimed, line):
+def test_an_unreadable_line_is_counted_and_reported_once(claimed, line):
     attempt, directory = claimed
     write_spool(directory, step_line(1), line, step_line(2), line)
     ingest(attempt)
@@ -191,7 +191,7 @@ def test_a_line_that_cannot_be_read_is_counted_and_told_once(claimed, line):
     assert Event.objects.filter(kind="note.warning", text__contains="rank0.jsonl").count() == 1
 
 
-def test_a_megabyte_without_a_newline_is_passed_by(claimed):
+def test_a_megabyte_without_a_newline_is_skipped(claimed):
     attempt, directory = claimed
     write_spool(directory, b"x" * (module.READ_BYTES + 10), b"\n", step_line(1))
     ingest(attempt)
@@ -199,7 +199,7 @@ def test_a_megabyte_without_a_newline_is_passed_by(claimed):
     assert count(attempt) == 1
 
 
-def test_a_diverged_loss_arrives_as_what_it_is(claimed):
+def test_nan_and_infinite_losses_are_stored(claimed):
     attempt, directory = claimed
     write_spool(directory, step_line(1, math.nan), step_line(2, math.inf))
     ingest(attempt)
@@ -216,7 +216,7 @@ def test_device_readings_are_series_of_their_device(claimed):
     assert newest(attempt) == {}
 
 
-def test_phases_checkpoints_and_notes_stand_at_the_attempt(claimed):
+def test_phases_checkpoints_and_notes_are_stored_with_the_attempt(claimed):
     attempt, directory = claimed
     write_spool(
         directory, Line("phase", 1.0, "rank0", text="imports", seconds=8.5), make_checkpoint(directory, 10)
@@ -226,11 +226,11 @@ def test_phases_checkpoints_and_notes_stand_at_the_attempt(claimed):
     attempt = newest_attempt(attempt.job)
     assert attempt.phases == {"imports": 8.5}
     assert (attempt.checkpoint_step, attempt.checkpoint) == (10, str(directory.checkpoints / "step-00000010"))
-    told = [
+    events = [
         (e.actor, e.kind, e.attempt_number)
         for e in Event.objects.filter(kind__in=["checkpoint", "note.warning"])
     ]
-    assert told == [("run", "checkpoint", 1), ("rank1", "note.warning", 1)]
+    assert events == [("run", "checkpoint", 1), ("rank1", "note.warning", 1)]
 
 
 def test_a_checkpoint_line_cannot_point_outside_the_attempt(claimed):
@@ -260,22 +260,22 @@ def test_lines_of_an_older_attempt_do_not_move_the_job(claimed):
     assert Job.objects.get().state == JobState.STARTING
 
 
-def test_outputs_are_kept_by_example_and_step_and_the_newest_holds(claimed):
+def test_outputs_are_stored_by_example_and_step_and_the_newest_wins(claimed):
     attempt, directory = claimed
 
-    def said(step: int, number: int | None, output: str) -> Line:
+    def output_line(step: int, number: int | None, output: str) -> Line:
         texts = {"prompt": "a", "reference": "b", "output": output, "other": "x"}
         return Line("output", 9.0, "run", step=step, number=number, texts=texts)
 
     write_spool(
         directory,
-        said(2, 0, "early"),
-        said(4, 0, "late"),
-        said(4, 1, "c" * 5000),
-        said(4, 1000, "no example"),
+        output_line(2, 0, "early"),
+        output_line(4, 0, "late"),
+        output_line(4, 1, "c" * 5000),
+        output_line(4, 1000, "no example"),
     )
     ingest(attempt)
-    write_spool(directory, said(2, 0, "again"), said(4, None, "of none"))
+    write_spool(directory, output_line(2, 0, "again"), output_line(4, None, "of none"))
     ingest(attempt)
     found = list(run_of(attempt).outputs.values_list("number", "step", "output"))
     assert found == [(0, 2, "again"), (0, 4, "late"), (1, 4, "c" * 2000)]

@@ -1,4 +1,4 @@
-"""Old attempts' folders go; the newest ones, the newest checkpoint and whatever still lives stay."""
+"""Clean-up of the folders of old attempts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def node_dir(settings, node) -> Path:
-    """The folder of the node `node` on this machine."""
+    """The folder of node `node` on this machine."""
     settings.NODE_DIR.mkdir()
     (settings.NODE_DIR / "node_id").write_text(node.id)
     assert inventory.node_id(settings.NODE_DIR) == node.id
@@ -31,7 +31,7 @@ def node_dir(settings, node) -> Path:
 
 
 def ended(job: Job, node_dir: Path, step: int | None = None) -> AttemptDirectory:
-    """The folder of one more attempt, which failed after a checkpoint at `step`."""
+    """Return the folder of one more attempt, which failed after a checkpoint at `step`."""
     attempt, directory = claim(job, node_dir)
     if step is not None:
         make_checkpoint(directory, step)
@@ -64,7 +64,7 @@ def test_the_newest_checkpoint_stays_however_old_its_attempt_is(node_dir, make_j
     assert best.newest_checkpoint() is not None
 
 
-def test_what_lives_stays(node_dir, make_job):
+def test_the_folders_of_live_attempts_stay(node_dir, make_job):
     job = make_job()
     first = ended(job, node_dir)
     _, running = claim(job, node_dir)
@@ -81,7 +81,7 @@ def test_a_folder_that_a_supervisor_still_holds_stays_for_the_next_time(node_dir
     assert left(first) == [True] and lock
 
 
-def test_what_no_row_of_this_node_names_is_left_alone(node_dir, make_job):
+def test_folders_without_a_row_of_this_node_are_left_alone(node_dir, make_job):
     stranger = node_dir / "attempts" / "somebody-1"
     stranger.mkdir(parents=True)
     job = make_job()
@@ -91,13 +91,13 @@ def test_what_no_row_of_this_node_names_is_left_alone(node_dir, make_job):
     assert stranger.exists() and first.path.exists()
 
 
-def test_what_an_interrupted_call_left_is_finished(node_dir):
+def test_the_leftovers_of_an_interrupted_call_are_deleted(node_dir):
     (node_dir / "tidied" / "job-1").mkdir(parents=True)
     clean_up(node_dir)
     assert not (node_dir / "tidied").exists()
 
 
-def test_the_command_says_what_it_would_do_and_what_it_did(node_dir, make_job):
+def test_the_command_prints_what_it_would_delete_and_what_it_deleted(node_dir, make_job):
     job = make_job()
     first, _ = ended(job, node_dir), ended(job, node_dir)
     out = StringIO()
@@ -136,9 +136,9 @@ class TestSeveralNodes:
         Attempt.objects.update(directory="/on/another/machine")
         clean_up(node_dir, keep=1)
         assert [path.name for path in shared.iterdir()] == [f"{job.id}-2"]
-        assert first.path.exists(), "what lies on another machine is that machine's business"
+        assert first.path.exists(), "folders on another machine are not deleted from here"
 
-    def test_a_part_of_a_gang_leaves_a_folder_on_each_node(self, node_dir, node, make_node, make_job):
+    def test_a_gang_leaves_a_folder_on_each_node(self, node_dir, node, make_node, make_job):
         job, other = make_job(), make_node("b", devices=0)
         mine, theirs = ended(job, node_dir), node_dir / "attempts" / "theirs"
         theirs.mkdir()
@@ -151,7 +151,7 @@ class TestSeveralNodes:
         assert left(mine) == [False] and theirs.exists()
         assert list(done.removed) == [f"{job.id}/1"]
 
-    def test_a_folder_that_another_node_has_just_taken_is_passed_by(
+    def test_a_folder_that_another_node_just_removed_is_skipped(
         self, node_dir, shared, make_job, monkeypatch
     ):
         job = make_job()

@@ -1,4 +1,4 @@
-"""A wish for a profile: from a person to the ranks of an attempt, and the files back into the database."""
+"""Trace requests and uploads, and timelines of steps."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def claimed(make_job, settings):
-    """(attempt, directory) of a job that makes its first step."""
+    """(attempt, directory) of a job that has made its first step."""
     attempt, directory = claim(make_job("budget.steps=100"), settings.NODE_DIR)
     write_spool(directory, step_line(1, 3.0))
     ingest(attempt)
@@ -43,13 +43,13 @@ def answer(directory, number: int, name: str, content: bytes = b"packed", rank: 
     )
 
 
-def test_a_wish_comes_to_the_ranks_and_its_profile_to_the_run(claimed):
+def test_a_request_reaches_the_ranks_and_its_trace_the_run(claimed):
     attempt, directory = claimed
-    wish = ask(attempt)
-    assert traces.get_open_trace(attempt.job) == wish
+    trace = ask(attempt)
+    assert traces.get_open_trace(attempt.job) == trace
     traces.write_requests({attempt.id: directory})
     assert directory.read_trace_request() == TraceRequest(1, 2, (0,))
-    content = bytes(range(256)) * 5000  # more than one piece
+    content = bytes(range(256)) * 5000  # more than one chunk
     answer(directory, 1, "rank0-step7-1.json.gz", content)
     ingest(attempt)
     assert traces.get_open_trace(attempt.job) is None
@@ -61,7 +61,7 @@ def test_a_wish_comes_to_the_ranks_and_its_profile_to_the_run(claimed):
     assert event.actor == "ada" and "2 steps of rank 0" in event.text
 
 
-def test_a_wish_is_written_once_and_costs_one_query(claimed, django_assert_num_queries):
+def test_a_request_is_written_once_and_costs_one_query(claimed, django_assert_num_queries):
     attempt, directory = claimed
     ask(attempt)
     traces.write_requests({attempt.id: directory})
@@ -73,7 +73,7 @@ def test_a_wish_is_written_once_and_costs_one_query(claimed, django_assert_num_q
     assert (directory.trace / "request.json").stat().st_mtime_ns == before
 
 
-def test_the_next_wish_has_the_next_number_and_waits_for_the_one_before_it(claimed):
+def test_the_next_request_has_the_next_number_and_waits_for_the_open_one(claimed):
     attempt, directory = claimed
     ask(attempt)
     with pytest.raises(StateError, match="in progress"):
@@ -84,7 +84,7 @@ def test_the_next_wish_has_the_next_number_and_waits_for_the_one_before_it(claim
 
 
 @pytest.mark.parametrize(
-    ("num_steps", "ranks", "said"),
+    ("num_steps", "ranks", "reason"),
     [
         (0, (0,), "choose 1 to 10"),
         (11, (0,), "choose 1 to 10"),
@@ -92,8 +92,8 @@ def test_the_next_wish_has_the_next_number_and_waits_for_the_one_before_it(claim
         (1, (99,), "choose at least one"),
     ],
 )
-def test_what_cannot_be_traced_is_refused_with_the_reason(claimed, num_steps, ranks, said):
-    with pytest.raises(StateError, match=said):
+def test_what_cannot_be_traced_is_refused_with_the_reason(claimed, num_steps, ranks, reason):
+    with pytest.raises(StateError, match=reason):
         ask(claimed[0], num_steps, ranks)
     assert not Trace.objects.exists()
 
@@ -113,7 +113,7 @@ def test_a_rank_that_could_not_write_its_profile_has_answered_too(claimed):
     assert traces.upload(attempt.node) == 0
 
 
-def test_a_file_that_is_gone_or_too_large_is_told_as_such(claimed):
+def test_a_missing_or_too_large_file_gets_a_reason(claimed):
     attempt, directory = claimed
     for number in (1, 2):
         ask(attempt)
@@ -126,7 +126,7 @@ def test_a_file_that_is_gone_or_too_large_is_told_as_such(claimed):
     assert "No such file" in gone.reason and "the limit is" in large.reason
 
 
-def test_a_name_cannot_lead_out_of_the_folder(claimed, tmp_path):
+def test_a_file_name_cannot_leave_the_folder(claimed, tmp_path):
     attempt, directory = claimed
     (directory.path / "spec.json").write_bytes(b"secret")
     ask(attempt)
@@ -135,25 +135,27 @@ def test_a_name_cannot_lead_out_of_the_folder(claimed, tmp_path):
     assert traces.upload(attempt.node) == 0 and "cannot be read" in traces.list_files(attempt.job)[0].reason
 
 
-def test_a_file_of_another_node_lies_in_that_nodes_folder(claimed, make_node, tmp_path):
+def test_a_file_of_another_node_is_read_from_the_folder_of_that_node(claimed, make_node, tmp_path):
     attempt, _ = claimed
     other = AttemptDirectory(tmp_path / "other")
     other.trace.mkdir(parents=True)
     (other.trace / "rank1.json.gz").write_bytes(b"over there")
     node = make_node("far")
     AttemptNode.objects.create(attempt=attempt, node=node, directory=str(other.path))
-    wish = ask(attempt)
+    trace = ask(attempt)
     traces.write_requests({attempt.id: other})
-    assert other.read_trace_request().number == wish.number, "each node's agent writes it into its own folder"
-    traces.record_files(
-        attempt, node, [Line("trace", 1.0, "rank1", step=7, text="rank1.json.gz", number=wish.number)]
+    assert other.read_trace_request().number == trace.number, (
+        "each node's agent writes it into its own folder"
     )
-    assert traces.upload(attempt.node) == 0, "not this node's to bring"
+    traces.record_files(
+        attempt, node, [Line("trace", 1.0, "rank1", step=7, text="rank1.json.gz", number=trace.number)]
+    )
+    assert traces.upload(attempt.node) == 0, "the file is on another node"
     assert traces.upload(node) == 1
     assert b"".join(traces.read_content(traces.list_files(attempt.job)[0])) == b"over there"
 
 
-def test_an_attempt_that_ends_first_leaves_no_wish_open(claimed):
+def test_an_attempt_that_ends_first_leaves_no_request_open(claimed):
     attempt, _ = claimed
     ask(attempt)
     move_attempt(attempt.id, AttemptState.STOPPED, actor="agent", reason="stopped")
@@ -192,7 +194,7 @@ def test_a_timeline_is_kept_rank_by_rank(claimed):
     first, second = timelines.list_ranks(run, place)
     assert (first.rank, first.stage, second.stage, first.step_s) == (0, 0, 1, 0.25)
     assert first.events == [["forward", 0, 10, 2000, 0], ["receive_gradient", 0, 3000, 500, 400]]
-    write_spool(directory, drawn(0, 0, FORWARD))  # said twice: by a rank that was cut off in between
+    write_spool(directory, drawn(0, 0, FORWARD))  # sent again, by a rank that was interrupted
     ingest(attempt)
     assert StepTimeline.objects.count() == 2
 
@@ -208,7 +210,7 @@ def test_a_timeline_is_kept_rank_by_rank(claimed):
         Line("trace", 1005.0, "rank0", text="a"),
     ],
 )
-def test_a_line_that_is_none_is_counted_and_passed_by(claimed, line):
+def test_an_invalid_line_is_counted_and_skipped(claimed, line):
     attempt, directory = claimed
     write_spool(directory, line, step_line(2, 2.5))
     ingest(attempt)

@@ -1,4 +1,4 @@
-"""A higher priority sends a lower one back to the queue: who is asked, what it costs, and what the events tell."""
+"""Preemption by a job of higher priority: choice, cost and events."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def agent(node, settings) -> Agent:
 
 @pytest.fixture
 def low(agent, make_job, settings):
-    """A job of low priority that has been running on all devices for ten minutes; with its directory."""
+    """A job of low priority that has run on all devices for ten minutes, and its directory."""
     job = make_job("priority=low", devices=2)
     _, directory = claim(job, settings.NODE_DIR)
     Attempt.objects.update(started_at=timezone.now() - timedelta(minutes=10))
@@ -46,7 +46,7 @@ def now(job: Job) -> Job:
     return Job.objects.get(id=job.id)
 
 
-def test_the_lower_job_stops_at_a_checkpoint_waits_again_and_resumes(agent, low, make_job, settings):
+def test_the_lower_job_stops_at_a_checkpoint_returns_to_the_queue_and_resumes(agent, low, make_job, settings):
     job, directory = low
     high = make_job("priority=high", devices=2)
     assert loop.schedule(high.pool) == 0
@@ -68,16 +68,16 @@ def test_the_lower_job_stops_at_a_checkpoint_waits_again_and_resumes(agent, low,
     assert again.read_placement().resume_from == str(directory.checkpoints / "step-00000040")
 
 
-def test_the_events_tell_the_story_in_both_jobs(agent, low, make_job):
+def test_both_jobs_record_the_events(agent, low, make_job):
     job, directory = low
     high = make_job("priority=high", devices=2)
     loop.schedule(high.pool)
     agent.tick()
     write_state(directory, "stopped", "stopped on request")
     agent.tick()
-    told = [(e.kind, e.actor, e.text) for e in job.events.order_by("id")][-3:]
+    events = [(e.kind, e.actor, e.text) for e in job.events.order_by("id")][-3:]
     reason = f"Preempted by job {high.id} (priority high)"
-    assert told == [
+    assert events == [
         ("job.stopping", "scheduler", f"{reason}; {preemption.YIELD_NOTE}."),
         ("attempt.stopped", "agent:a", f"{reason}."),
         ("job.queued", "agent:a", f"{reason}; starts again from step 0."),
@@ -94,7 +94,7 @@ def test_it_costs_no_retry(agent, low, make_job, settings):
     assert now(job).state == JobState.QUEUED
 
 
-def test_it_is_asked_once_and_nobody_else_with_it(low, make_job):
+def test_an_attempt_is_asked_to_yield_only_once(low, make_job):
     job, _ = low
     high = make_job("priority=high", devices=1)
     for _ in range(3):
@@ -104,7 +104,7 @@ def test_it_is_asked_once_and_nobody_else_with_it(low, make_job):
 
 
 @pytest.mark.parametrize("change", ["preemptible=false", "priority=high"])
-def test_some_jobs_are_never_sent_back(agent, make_job, settings, change):
+def test_some_jobs_are_never_preempted(agent, make_job, settings, change):
     job = make_job(change, devices=2)
     claim(job, settings.NODE_DIR)
     Attempt.objects.update(started_at=timezone.now() - timedelta(minutes=10))
@@ -112,14 +112,14 @@ def test_some_jobs_are_never_sent_back(agent, make_job, settings, change):
     assert now(job).state == JobState.STARTING
 
 
-def test_a_job_that_has_hardly_begun_is_left_alone(low, make_job):
+def test_a_job_that_has_just_started_is_not_preempted(low, make_job):
     job, _ = low
     Attempt.objects.update(started_at=timezone.now() - timedelta(seconds=10))
     loop.schedule(make_job("priority=high", devices=2).pool)
     assert now(job).state != JobState.STOPPING
 
 
-def test_a_person_may_cancel_what_is_being_sent_back(agent, low, make_job):
+def test_a_person_may_cancel_a_job_that_is_being_preempted(agent, low, make_job):
     job, directory = low
     loop.schedule(make_job("priority=high", devices=2).pool)
     job_actions.cancel(now(job), actor="tom", reason="Not worth it.")

@@ -1,4 +1,4 @@
-"""When a device is taken out of use: what failed on it, what it reads, what still holds it."""
+"""Suspect devices: failed attempts, failing readings, driver faults, held locks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CUDA = (
 
 
 def fail(job: Job, reason: str, cause: str = Cause.WORKLOAD) -> None:
-    """The job's next attempt, which fails for that reason."""
+    """Let the job's next attempt fail for this reason."""
     loop.schedule(job.pool)
     end_attempt(newest_attempt(job), AttemptState.FAILED, reason, cause)
 
@@ -42,7 +42,7 @@ class TestFailedAttempts:
         assert not suspects()
         job_actions.retry(job, "tom")
         fail(job, CUDA)
-        assert list(suspects()) == ["a-1"], "the device of rank 1 alone"
+        assert list(suspects()) == ["a-1"], "only the device of rank 1"
         assert "2 attempts in a row" in suspects()["a-1"]
         assert NodeEvent.objects.get().kind == "device.suspect"
 
@@ -63,7 +63,7 @@ class TestFailedAttempts:
             "rank 1 ended with exit code 76: DivergedError: The loss is nan at step 3",
         ],
     )
-    def test_what_is_the_jobs_own_doing_is_not_the_devices(self, make_job, reason):
+    def test_failures_caused_by_the_job_do_not_count_against_the_device(self, make_job, reason):
         job = make_job()
         for _ in range(2):
             fail(job, reason)
@@ -76,7 +76,7 @@ class TestFailedAttempts:
         for _ in range(3):
             fail(job, held, Cause.DEVICE_HELD)
             assert Job.objects.get().state == JobState.QUEUED
-        assert not suspects(), "its holder may be on the point of being stopped"
+        assert not suspects(), "the process that holds it may be stopping"
         oldest = Lease.objects.order_by("id").first()
         Lease.objects.filter(id=oldest.id).update(began_at=timezone.now() - timedelta(seconds=61))
         fail(job, held, Cause.DEVICE_HELD)
@@ -116,21 +116,21 @@ class TestReadings:
 
 class TestFaults:
     def report(self, *found: tuple[str, bool], at: float = 1000.0) -> None:
-        told = [{"code": code, "text": f"{code}.", "at": at, "is_hardware": hard} for code, hard in found]
-        Device.objects.filter(id="a-0").update(latest={"metrics": {"power_w": 90.0}, "faults": told})
+        faults = [{"code": code, "text": f"{code}.", "at": at, "is_hardware": hard} for code, hard in found]
+        Device.objects.filter(id="a-0").update(latest={"metrics": {"power_w": 90.0}, "faults": faults})
 
-    def test_what_means_hardware_takes_the_device_out_with_the_drivers_words(self, node, tmp_path):
+    def test_hardware_faults_make_the_device_suspect_with_the_text_of_the_driver(self, node, tmp_path):
         self.report(("xid 79", True), ("xid 31", False), ("ecc", True))
         device_faults.DeviceMonitor(node, tmp_path).poll(0.0)
         assert suspects() == {"a-0": "xid 79. ecc."}
         assert NodeEvent.objects.get().text == "xid 79. ecc."
 
-    def test_what_a_program_did_wrong_does_not(self, node, tmp_path):
+    def test_program_faults_do_not(self, node, tmp_path):
         self.report(("xid 31", False), ("xid 13", False))
         device_faults.DeviceMonitor(node, tmp_path).poll(0.0)
         assert not suspects()
 
-    def test_a_person_who_readmits_it_has_seen_the_old_faults(self, node, tmp_path):
+    def test_old_faults_do_not_count_after_the_device_is_readmitted(self, node, tmp_path):
         monitor = device_faults.DeviceMonitor(node, tmp_path)
         self.report(("xid 79", True))
         monitor.poll(0.0)
@@ -153,7 +153,7 @@ class TestLocks:
 
     @pytest.fixture
     def holder(self, monitor):
-        """A process that an attempt has left behind with the lock of its device."""
+        """A process left behind by an attempt, which holds the lock of its device."""
         (descriptor,) = hold_devices(monitor.lock_dir, ["a-0"], 0)
         process = subprocess.Popen(
             [sys.executable, "-c", "import time; time.sleep(60)"], pass_fds=[descriptor]
@@ -174,7 +174,7 @@ class TestLocks:
         monitor.poll(10.0)
         assert suspects()["a-0"].startswith(f"unkillable: pid {holder.pid} still holds it")
 
-    def test_a_lock_that_was_free_in_between_belongs_to_somebody_else(self, monitor):
+    def test_a_lock_that_was_free_in_between_belongs_to_another_process(self, monitor):
         monitor.poll(0.0)
         locks = hold_devices(monitor.lock_dir, ["a-0"], 0)
         self.ended(61)

@@ -1,4 +1,4 @@
-"""When a node gets no new work for a while: what went wrong on it again and again, and what clears it."""
+"""Suspect nodes: repeated faults that make them suspect, and what clears them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def health() -> tuple[str, str]:
 
 
 def fail(job: Job, cause: str = Cause.LAUNCH) -> None:
-    """The job's next attempt, which ends for that cause a moment ago."""
+    """Let the job's next attempt fail with this cause."""
     leases.assign(Job.objects.get(id=job.id), "node-a", ["a-0", "a-1"], "test")
     end_attempt(newest_attempt(job), AttemptState.FAILED, "it did not start", cause)
 
@@ -49,7 +49,7 @@ def age(seconds: float) -> None:
 
 
 class TestFailedLaunches:
-    def test_three_in_a_row_of_two_jobs_make_a_node_suspect_and_say_why(self, monitor, make_job):
+    def test_three_in_a_row_of_two_jobs_make_a_node_suspect_with_the_reason(self, monitor, make_job):
         first, second = make_job(), make_job()
         for job in (first, second):
             fail(job)
@@ -62,17 +62,17 @@ class TestFailedLaunches:
             "the next one may try 600 s after the last.",
         )
         assert loop.schedule(first.pool) == 0
-        told = NodeEvent.objects.values_list("kind", "actor", "text").get()
-        assert told == ("health.suspect", "agent:a", health()[1])
+        event = NodeEvent.objects.values_list("kind", "actor", "text").get()
+        assert event == ("health.suspect", "agent:a", health()[1])
 
-    def test_one_job_alone_may_be_the_cause_itself(self, monitor, make_job):
+    def test_failures_of_one_job_alone_do_not_count(self, monitor, make_job):
         job = make_job()
         for _ in range(4):
             fail(job)
         assert monitor.poll(0.0) == ""
 
     @pytest.mark.parametrize("cause", [Cause.WORKLOAD, Cause.DONE, Cause.STOPPED, Cause.DEVICE_HELD])
-    def test_whatever_shows_that_supervisors_start_here_ends_the_count(self, monitor, make_job, cause):
+    def test_any_started_supervisor_resets_the_count(self, monitor, make_job, cause):
         first, second = make_job(), make_job()
         for job in (first, second):
             fail(job)
@@ -81,7 +81,7 @@ class TestFailedLaunches:
         fail(second)
         assert monitor.poll(0.0) == ""
 
-    def test_after_the_pause_one_attempt_may_try_and_its_failure_doubles_the_pause(self, monitor, make_job):
+    def test_after_the_pause_one_attempt_may_start_and_its_failure_doubles_the_pause(self, monitor, make_job):
         jobs = [make_job(), make_job()]
         for number in range(3):
             fail(jobs[number % 2])
@@ -98,7 +98,7 @@ class TestFailedLaunches:
         age(101)
         assert not monitor.poll(40.0)
 
-    def test_a_person_who_trusts_it_ends_the_count(self, monitor, node, make_job):
+    def test_readmitting_the_node_resets_the_count(self, monitor, node, make_job):
         jobs = [make_job(), make_job()]
         for number in range(3):
             fail(jobs[number % 2])
@@ -107,7 +107,7 @@ class TestFailedLaunches:
         assert monitor.poll(10.0) == ""
         assert health()[0] == Health.OK
 
-    def test_parts_of_gangs_count(self, monitor, node, make_job, make_node):
+    def test_attempt_nodes_of_gangs_count(self, monitor, node, make_job, make_node):
         jobs = [make_job(), make_job()]
         for number in range(2):
             fail(jobs[number])
@@ -133,11 +133,11 @@ class TestClock:
         monitor.clock.offset_s += seconds  # type: ignore[attr-defined]
         return monitor.poll(at_s)
 
-    def test_a_clock_that_is_set_once_has_found_its_time_server(self, monitor):
+    def test_a_clock_that_is_set_once_is_no_fault(self, monitor):
         monitor.poll(0.0)
         assert self.jump(monitor, 10.0) == ""
 
-    def test_one_that_is_set_again_and_again_makes_the_node_suspect_for_an_hour(self, monitor):
+    def test_a_clock_that_is_set_repeatedly_makes_the_node_suspect_for_an_hour(self, monitor):
         monitor.poll(0.0)
         self.jump(monitor, 10.0)
         assert (
@@ -147,7 +147,7 @@ class TestClock:
         assert not monitor.poll(3611.0)
         assert health()[0] == Health.OK
 
-    def test_a_clock_that_is_slewed_is_well(self, monitor):
+    def test_a_clock_that_is_slewed_is_no_fault(self, monitor):
         monitor.poll(0.0)
         for second in range(1, 100):
             assert self.jump(monitor, 10.0 * second, 0.5) == ""
@@ -162,7 +162,7 @@ class TestSampler:
     def test_a_node_without_a_sampler_is_not_judged(self, monitor):
         assert not any(monitor.poll(10.0 * n) for n in range(20))
 
-    def test_one_that_falls_silent_makes_the_node_suspect_until_it_speaks(self, monitor):
+    def test_a_silent_sampler_makes_the_node_suspect_until_it_writes_again(self, monitor):
         self.write(monitor, 1000.0)
         assert not any(monitor.poll(10.0 * n) for n in range(18))
         assert monitor.poll(180.0) == "The sampler has written no readings for 180 s."
@@ -170,7 +170,7 @@ class TestSampler:
         assert monitor.poll(190.0) == ""
         assert health()[0] == Health.OK
 
-    def test_a_machine_that_was_stopped_is_given_time(self, monitor):
+    def test_a_machine_that_was_suspended_gets_time(self, monitor):
         self.write(monitor, 1000.0)
         monitor.poll(10.0)
         assert monitor.poll(10_000.0) == ""

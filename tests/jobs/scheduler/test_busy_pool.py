@@ -1,4 +1,4 @@
-"""A busy pool with a long queue, small enough for every test run: as tests/perf/test_scheduler.py measures it."""
+"""A busy pool with a long queue, smaller than in tests/perf/test_scheduler.py."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def quiet_tick(pool: Pool) -> int:
-    """Queries of a look at a pool in which nothing moves any more."""
+    """Return the number of queries of a tick in which nothing changes."""
     Job.objects.update(is_preemptible=False)
     for _ in range(3):
         loop.schedule(pool)
@@ -32,7 +32,7 @@ def test_a_tick_asks_the_database_the_same_however_long_the_queue_and_large_the_
     assert small == large
 
 
-def test_every_waiting_job_has_a_place_a_reason_and_a_start(owner):
+def test_every_waiting_job_has_a_position_a_reason_and_a_start(owner):
     pool = make_busy_pool(owner, num_nodes=10, num_jobs=300)
     loop.schedule(pool)
     waiting = Job.objects.filter(pool=pool, state=JobState.QUEUED)

@@ -1,4 +1,4 @@
-"""Idle culling: who holds devices and uses none is warned, may put it off once, and is then stopped."""
+"""Idle culling: the warning, one extension, and the stop."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def policy(pool):
 
 @pytest.fixture
 def job(make_job, policy, node):
-    """Running on both devices for two hours, and not measured yet."""
+    """A job that has run on both devices for two hours, without readings."""
     made = make_job(devices=2)
     hold_devices(made, timezone.now() - timedelta(hours=2))
     Job.objects.filter(id=made.id).update(state=JobState.RUNNING)
@@ -44,7 +44,7 @@ def job(make_job, policy, node):
 def measure(
     job: Job, *percents: float, devices: tuple[str, ...] = ("a-0", "a-1"), gap: tuple[int, int] = (0, 0)
 ):
-    """A reading every 20 s of the window, in turn from `percents`; none between the seconds of `gap`."""
+    """Append a reading every 20 s of the window, cycling through `percents`, except between the seconds of `gap`."""
     begin = (timezone.now() - WINDOW).timestamp()
     points = [
         Point("utilisation_pct", f"device:{device}", None, begin + second, percents[index % len(percents)])
@@ -64,7 +64,7 @@ def warnings(job: Job) -> list[str]:
 
 
 def due(job: Job) -> None:
-    """Let the time of the warning pass."""
+    """Move the stop time of the warning into the past."""
     Job.objects.filter(id=job.id).update(idle_stop_at=timezone.now() - timedelta(seconds=1))
 
 
@@ -81,7 +81,7 @@ def test_it_is_warned_once_with_the_time_at_which_it_is_stopped(job):
     assert "extended once, by 1 h" in text
 
 
-def test_then_it_is_stopped_at_a_step_border_and_ends_with_the_reason(job):
+def test_then_it_is_stopped_at_a_step_boundary_and_ends_with_the_reason(job):
     measure(job, 0.0)
     idle.reconcile()
     due(job)
@@ -101,7 +101,7 @@ def test_then_it_is_stopped_at_a_step_border_and_ends_with_the_reason(job):
     )
 
 
-def test_nobody_is_warned_where_the_pool_does_not_ask_for_it(job, policy):
+def test_no_job_is_warned_if_the_pool_does_not_check(job, policy):
     pool_settings.change(policy, "ann", {"idle_after_s": ""})
     measure(job, 0.0)
     idle.reconcile()
@@ -113,11 +113,11 @@ def test_nobody_is_warned_where_the_pool_does_not_ask_for_it(job, policy):
     [
         ((0.0, 20.0), {}),  # used in between
         ((0.0,), {"devices": ("a-0",)}),  # one of its devices is not measured
-        ((0.0,), {"gap": (600, 900)}),  # nor was the window, for five minutes
+        ((0.0,), {"gap": (600, 900)}),  # five minutes of the window are not measured
         ((0.0,), {"devices": ()}),
     ],
 )
-def test_what_is_used_or_was_not_measured_all_the_time_is_never_called_idle(job, percents, measured):
+def test_used_or_unmeasured_devices_never_count_as_idle(job, percents, measured):
     measure(job, *percents, **measured)
     idle.reconcile()
     assert now(job).idle_stop_at is None and not warnings(job)
@@ -130,14 +130,14 @@ def test_an_attempt_that_makes_steps_is_not_idle_however_low_its_utilisation(job
     assert not warnings(job)
 
 
-def test_an_attempt_younger_than_the_window_is_left_in_peace(job):
+def test_an_attempt_younger_than_the_window_is_not_warned(job):
     measure(job, 0.0)
     Attempt.objects.update(started_at=timezone.now() - WINDOW + timedelta(minutes=1))
     idle.reconcile()
     assert not warnings(job)
 
 
-def test_who_uses_its_devices_again_is_told_that_it_is_not_stopped(job):
+def test_a_job_that_uses_its_devices_again_is_not_stopped(job):
     measure(job, 0.0)
     idle.reconcile()
     Job.objects.update(stepped_at=timezone.now())
@@ -147,7 +147,7 @@ def test_who_uses_its_devices_again_is_told_that_it_is_not_stopped(job):
     assert "used again" in job.events.last().text
 
 
-def test_a_policy_that_is_taken_away_takes_its_warnings_along(job, policy):
+def test_switching_the_check_off_withdraws_its_warnings(job, policy):
     measure(job, 0.0)
     idle.reconcile()
     pool_settings.change(policy, "ann", {"idle_after_s": ""})
@@ -155,7 +155,7 @@ def test_a_policy_that_is_taken_away_takes_its_warnings_along(job, policy):
     assert now(job).idle_stop_at is None
 
 
-def test_a_person_puts_it_off_once_and_it_is_written_who(job):
+def test_a_person_extends_the_time_once_and_is_recorded(job):
     measure(job, 0.0)
     idle.reconcile()
     before = now(job).idle_stop_at
@@ -169,12 +169,12 @@ def test_a_person_puts_it_off_once_and_it_is_written_who(job):
     assert now(job).state == JobState.STOPPING
 
 
-def test_there_is_nothing_to_put_off_without_a_warning(job):
+def test_a_job_without_a_warning_cannot_be_extended(job):
     with pytest.raises(StateError, match="has not been warned"):
         idle.extend(job, "olga")
 
 
-def test_the_next_attempt_may_be_put_off_again(job):
+def test_the_next_attempt_may_be_extended_again(job):
     measure(job, 0.0)
     idle.reconcile()
     idle.extend(job, "olga")
@@ -192,7 +192,7 @@ def test_the_next_attempt_may_be_put_off_again(job):
     assert now(job).idle_extended_by == ""
 
 
-def test_the_command_puts_it_off(job, capsys):
+def test_the_command_extends_the_time(job, capsys):
     with pytest.raises(CommandError, match="not been warned"):
         call_command("extend", job.id, "--user", "olga")
     measure(job, 0.0)
@@ -217,7 +217,7 @@ def test_two_schedulers_and_two_people_at_once_warn_and_extend_once(job):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_puts_it_off_at_the_last_moment_is_not_stopped_as_well(job):
+def test_a_job_extended_at_the_last_moment_is_not_stopped(job):
     measure(job, 0.0)
     idle.reconcile()
     due(job)

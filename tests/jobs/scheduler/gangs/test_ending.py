@@ -1,4 +1,4 @@
-"""One node ends all: success, failure, silence, cancel and leaving of a gang."""
+"""Ends of gangs: success, failure, missing heartbeats, cancel and shutdown."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_the_attempt_succeeds_when_the_last_node_has(two_nodes, job):
     assert not Lease.objects.filter(is_active=True).exists()
 
 
-def test_a_node_that_fails_stops_the_others_and_is_the_one_to_blame(two_nodes, job):
+def test_a_node_that_fails_stops_the_others_and_is_the_root_cause(two_nodes, job):
     two_nodes.run()
     write_state(two_nodes.started["b"], "failed", "rank 2 was killed by SIGKILL", stderr_tail=("boom",))
     two_nodes.lose_peers("a")
@@ -42,7 +42,7 @@ def test_a_node_that_fails_stops_the_others_and_is_the_one_to_blame(two_nodes, j
     assert newest_attempt(job).stderr_tail == "boom"
 
 
-def test_within_a_tick_of_a_failure_every_other_node_is_told(two_nodes, job):
+def test_within_a_tick_of_a_failure_every_other_node_aborts(two_nodes, job):
     two_nodes.run()
     write_state(two_nodes.started["b"], "failed", "rank 2 was killed by SIGKILL")
     two_nodes.agents["b"].tick()
@@ -50,7 +50,7 @@ def test_within_a_tick_of_a_failure_every_other_node_is_told(two_nodes, job):
     assert two_nodes.controls()["a"] == "abort"
 
 
-def test_a_node_that_falls_silent_after_its_peers_failed_is_lost_and_costs_no_retry(two_nodes, job):
+def test_a_node_without_heartbeats_after_its_peers_failed_is_lost_and_costs_no_retry(two_nodes, job):
     two_nodes.run()
     write_spool(two_nodes.started["a"], step_line(7), make_checkpoint(two_nodes.started["a"], 5))
     silent = two_nodes.agents.pop("b")
@@ -65,7 +65,7 @@ def test_a_node_that_falls_silent_after_its_peers_failed_is_lost_and_costs_no_re
     assert node_states(job) == [AttemptNodeState.FAILED, AttemptNodeState.LOST]
 
 
-def test_a_short_silence_of_one_agent_stops_nobody(two_nodes, job):
+def test_a_few_missing_heartbeats_stop_no_node(two_nodes, job):
     two_nodes.run()
     Node.objects.filter(id="node-b").update(heartbeat_at=timezone.now() - timedelta(seconds=300))
     gangs.reconcile()
@@ -73,7 +73,7 @@ def test_a_short_silence_of_one_agent_stops_nobody(two_nodes, job):
     assert two_nodes.controls() == {"a": "run", "b": "run"}
 
 
-def test_a_node_silent_for_long_is_given_up_and_told_to_stop_when_it_comes_back(two_nodes, job):
+def test_a_node_without_heartbeats_for_long_is_lost_and_stopped_when_it_returns(two_nodes, job):
     two_nodes.run()
     Node.objects.filter(id="node-b").update(heartbeat_at=timezone.now() - timedelta(seconds=601))
     gangs.reconcile()
@@ -106,18 +106,18 @@ def test_a_cancel_reaches_every_node(two_nodes, job):
     assert Job.objects.get().reason == "Enough."
 
 
-def test_a_node_that_leaves_gives_the_whole_job_back_to_the_queue(two_nodes, job):
+def test_a_node_that_shuts_down_returns_the_whole_job_to_the_queue(two_nodes, job):
     two_nodes.run()
     two_nodes.agents["b"].stop_reason = "Interrupted by shutdown"
     two_nodes.agents["b"].tick()
-    assert two_nodes.controls() == {"a": "run", "b": "stop"}, "the ranks agree at a step border"
+    assert two_nodes.controls() == {"a": "run", "b": "stop"}, "the ranks agree at a step boundary"
     two_nodes.all_report("stopped", "Stopped on request after step 7 of 200.")
     two_nodes.agents["b"].tick()
     two_nodes.agents["a"].tick()
     assert states(job) == (JobState.QUEUED, AttemptState.STOPPED)
 
 
-def test_what_every_node_spools_arrives_once_under_its_own_name(two_nodes, job):
+def test_the_spool_of_every_node_is_stored_once_under_its_own_name(two_nodes, job):
     two_nodes.run()
     for name, directory in two_nodes.started.items():
         rank = 0 if name == "a" else 2

@@ -1,4 +1,4 @@
-"""Nodes in network namespaces of their own, as separate hosts: no loopback in common, only a switch between them."""
+"""Nodes in separate network namespaces, connected only by a switch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def namespace(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def switch() -> Iterator[None]:
-    """A cable from each namespace to a bridge in one of its own. Skips where this user may not make them."""
+    """Connect each namespace to a bridge in another one. Skips the tests if this user may not create namespaces."""
     if os.getuid() or not shutil.which("ip"):
         pytest.skip("network namespaces need root and iproute2")
     try:

@@ -1,4 +1,4 @@
-"""Where a gang that no single node holds is placed, and who else gets devices meanwhile."""
+"""Placement of gangs larger than one node."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_job_that_fits_on_one_node_is_not_spread(two_nodes, owner, team, make_
     assert newest_attempt(small).num_nodes == 1
 
 
-def test_younger_jobs_do_not_take_what_a_waiting_gang_collects(two_nodes, owner, team, make_spec):
+def test_younger_jobs_do_not_get_devices_reserved_for_a_waiting_gang(two_nodes, owner, team, make_spec):
     first = job_actions.submit(spec=make_spec(devices=1), team=team, owner=owner)
     loop.schedule(first.pool)
     gang, young = (job_actions.submit(spec=make_spec(devices=n), team=team, owner=owner) for n in (4, 1))

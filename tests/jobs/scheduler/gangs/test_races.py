@@ -1,4 +1,4 @@
-"""Agents of two nodes, the scheduler and people at the same moment."""
+"""Races between the agents of two nodes, the scheduler and users."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_nodes_that_end_at_once_end_the_attempt_once(two_nodes, job):
     assert not Lease.objects.filter(is_active=True).exists()
 
 
-def test_nodes_that_fail_at_once_are_blamed_once(two_nodes, job):
+def test_nodes_that_fail_at_once_are_recorded_once(two_nodes, job):
     two_nodes.run()
     for directory in two_nodes.started.values():
         write_state(directory, "failed", "rank 0 ended with exit code 1", cause="workload")
@@ -64,7 +64,9 @@ def test_a_cancel_and_the_start_of_a_gang_end_in_one_cancelled_job(two_nodes, jo
         *(agent.tick for agent in two_nodes.agents.values()), lambda: job_actions.cancel(job, actor="olga")
     )
     two_nodes.tick()
-    assert set(two_nodes.controls().values()) in ({"stop"}, {"abort"}), "both nodes are told, and the same"
+    assert set(two_nodes.controls().values()) in ({"stop"}, {"abort"}), (
+        "both nodes get the same control value"
+    )
     two_nodes.all_report("stopped", "stopped on request")
     run_at_once(*(agent.tick for agent in two_nodes.agents.values()))
     two_nodes.tick()

@@ -1,4 +1,4 @@
-"""A gang starts on all its nodes together, or on none."""
+"""Start of gangs on all their nodes, or on none."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tests.jobs.scheduler.gangs.two_nodes import node_states
 pytestmark = pytest.mark.django_db
 
 
-def test_no_rank_starts_before_every_node_is_armed(two_nodes, job):
+def test_no_rank_starts_before_every_node_is_prepared(two_nodes, job):
     two_nodes.prepare("a")
     assert two_nodes.controls() == {"a": "prepare", "b": "prepare"}
     assert states(job) == (JobState.SCHEDULED, AttemptState.ASSIGNED)
 
 
-def test_all_start_with_one_rank_map_once_every_node_is_armed(two_nodes, job):
+def test_all_start_with_one_rank_map_once_every_node_is_prepared(two_nodes, job):
     two_nodes.prepare()
     two_nodes.tick()
     assert two_nodes.controls() == {"a": "run", "b": "run"}
@@ -42,7 +42,7 @@ def test_all_start_with_one_rank_map_once_every_node_is_armed(two_nodes, job):
     assert [seat["rank"] for seat in newest_attempt(job).placement["seats"]] == [0, 1, 2, 3]
 
 
-def test_a_restarted_agent_goes_on_where_it_was(two_nodes, job):
+def test_a_restarted_agent_continues_its_attempts(two_nodes, job):
     two_nodes.prepare("a")
     two_nodes.restart("a")
     two_nodes.restart("b")
@@ -91,7 +91,7 @@ def test_a_node_that_never_answers_breaks_the_gang_up_and_costs_no_retry(two_nod
     assert "node b was not ready within 60 s" in Job.objects.get().waiting_reason
     assert not Lease.objects.filter(is_active=True).exists()
     agent_b.tick()
-    assert "b" not in two_nodes.started, "an agent that wakes up late starts nothing"
+    assert "b" not in two_nodes.started, "a late agent starts nothing"
 
 
 def test_a_node_that_cannot_hold_its_devices_breaks_the_gang_up_at_once(two_nodes, job):
@@ -106,7 +106,7 @@ def test_a_node_that_cannot_hold_its_devices_breaks_the_gang_up_at_once(two_node
     assert "node b: device b-0 is still held" in Job.objects.get().waiting_reason
 
 
-def test_a_job_whose_gang_never_comes_together_fails_in_the_end(two_nodes, job, monkeypatch):
+def test_a_job_whose_gang_never_starts_fails_in_the_end(two_nodes, job, monkeypatch):
     def refuse(*_):
         raise LaunchError("No memory.")
 
@@ -120,7 +120,7 @@ def test_a_job_whose_gang_never_comes_together_fails_in_the_end(two_nodes, job, 
     assert "No memory. (5 times in a row)" in Job.objects.get().reason
 
 
-def test_a_device_that_is_still_held_is_waited_for_however_often_the_gang_meets_it(two_nodes, job):
+def test_a_gang_waits_for_a_held_device_any_number_of_times(two_nodes, job):
     for _ in range(2 * gangs.PREPARE_FAILURE_LIMIT):
         assert states(job)[0] == JobState.SCHEDULED
         two_nodes.prepare("a")
@@ -132,7 +132,7 @@ def test_a_device_that_is_still_held_is_waited_for_however_often_the_gang_meets_
         loop.schedule(job.pool)
 
 
-def test_a_cancelled_gang_is_let_go(two_nodes, job):
+def test_a_cancelled_gang_ends(two_nodes, job):
     two_nodes.prepare("a")
     job_actions.cancel(job, actor="tom")
     two_nodes.tick()

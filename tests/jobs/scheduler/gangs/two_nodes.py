@@ -1,4 +1,4 @@
-"""Several nodes for one attempt, their agents real, their supervisors played by files."""
+"""Two nodes for one attempt, with real agents and fake supervisors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TwoNodes:
             agent.tick()
 
     def prepare(self, *names: str) -> None:
-        """The supervisors of these nodes hold their devices."""
+        """Let the supervisors of these nodes hold their devices."""
         self.tick()
         for name in names or tuple(self.agents):
             write_state(self.started[name], "armed")
@@ -38,7 +38,7 @@ class TwoNodes:
         self.tick()
 
     def run(self) -> None:
-        """Both nodes train."""
+        """Let both nodes train."""
         self.prepare()
         for directory in self.started.values():
             write_state(directory, "running")
@@ -50,7 +50,7 @@ class TwoNodes:
             write_state(directory, state, reason)
 
     def lose_peers(self, name: str) -> None:
-        """The ranks of a node fail because others did."""
+        """Let the ranks of a node fail because ranks on the other one failed."""
         state = self.started[name].read_state()
         self.started[name].write_state(
             msgspec.structs.replace(
@@ -59,7 +59,7 @@ class TwoNodes:
         )
 
     def restart(self, name: str) -> None:
-        """The agent after kill -9: a new one, which knows only the database and the disk."""
+        """Replace an agent, as after kill -9, by a new one with only the database and the disk."""
         old = self.agents[name]
         self.agents[name] = Agent(Node.objects.get(id=old.node.id), old.node_dir)
 

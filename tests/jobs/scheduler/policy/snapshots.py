@@ -1,4 +1,4 @@
-"""Pools drawn in a line: nodes with free devices, what runs, what waits; and what is decided for them."""
+"""Builders of pool snapshots, and short forms of the decisions for them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOW, NORMAL, HIGH = 0, 1, 2
 
 
 def node(name: str, devices: int, held: int = 0, **fields: Any) -> NodeView:
-    """A node whose first `held` devices are taken."""
+    """Return a node whose first `held` devices are held."""
     free = tuple(f"{name}-{index}" for index in range(held, devices))
     return NodeView(id=name, name=name, devices=devices, free=free, **fields)
 
@@ -23,7 +23,7 @@ def node(name: str, devices: int, held: int = 0, **fields: Any) -> NodeView:
 def running(
     number: int, places: dict[str, int], ends_in: float | None = 1000.0, **fields: Any
 ) -> RunningAttempt:
-    """Attempt `number` of job j<number>, which began and saved long ago."""
+    """Return attempt `number`, of job j<number>, which started 5000 s ago and has saved 10 s ago."""
     values: dict[str, Any] = {"team": 1, "priority": NORMAL, "began_at": NOW - 5000, "saved_at": NOW - 10}
     return RunningAttempt(
         attempt=number, job=f"j{number}", devices=places,
@@ -32,7 +32,7 @@ def running(
 
 
 def waiting(*counts: int, max_duration_s: float = 3600.0, **fields: Any) -> list[WaitingJob]:
-    """Jobs w0, w1, ... in the order of their age, needing so many devices."""
+    """Return jobs w0, w1, ... in order of age, which need so many devices."""
     values: dict[str, Any] = {"team": 1, "priority": NORMAL}
     return [
         WaitingJob(
@@ -52,7 +52,7 @@ def pool(*nodes: NodeView, **fields: Any) -> PoolSnapshot:
 
 
 def placed(snapshot: PoolSnapshot) -> dict[str, tuple[str, ...]]:
-    """job -> device ids."""
+    """Return the assignments: job -> device ids."""
     return {p.job: tuple(d for _, ids in p.node_devices for d in ids) for p in decide(snapshot).assignments}
 
 
@@ -77,7 +77,7 @@ def random_pool(seed: int) -> PoolSnapshot:
 
 
 def first_queued(snapshot: PoolSnapshot) -> tuple[str, float | None] | None:
-    """The first job that has to wait, and when it would start if nobody came behind it."""
+    """Return the first job that has to wait, with its expected start if no job came behind it."""
     queue = list(snapshot.waiting)
     for last in range(1, len(queue) + 1):
         positions = decide(replace(snapshot, waiting=queue[:last])).positions

@@ -1,4 +1,4 @@
-"""Who may pass a gang that waits, and when everybody is expected to start."""
+"""Backfill behind a waiting gang, and expected starts."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def test_a_long_job_may_take_what_the_gang_will_not_need():
     assert placed(snapshot) == {"w1": ("a-2",)}
 
 
-def test_nobody_passes_onto_devices_whose_holder_has_no_known_end():
+def test_no_job_passes_onto_devices_without_a_known_end():
     snapshot = pool(node("a", 2, held=1), running=[running(1, {"a": 1}, None)], waiting=waiting(2, 1))
     assert placed(snapshot) == {}
     assert queued_as(snapshot, "w0") == ("GANG_FIT", None)
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_nobody_who_passes_delays_the_head(seed):
+def test_no_job_that_passes_delays_the_head(seed):
     snapshot = random_pool(seed)
     before = first_queued(snapshot)
     after = decide(snapshot)
@@ -66,7 +66,7 @@ def test_in_order_each_job_starts_when_enough_has_ended():
     ]  # fmt: skip
 
 
-def test_it_does_not_move_while_nothing_happens():
+def test_the_expected_start_is_stable_while_nothing_happens():
     snapshot = pool(node("a", 1, held=1), running=[running(1, {"a": 1}, 500)], waiting=waiting(1, 1))
     later = replace(snapshot, now=NOW + 60)
     for job in ("w0", "w1"):

@@ -1,4 +1,4 @@
-"""Who gets which devices, in which order, however the pool looks."""
+"""Assignments of devices and order of the queue."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_job_goes_back_to_the_node_that_keeps_its_checkpoints():
     assert placed(pool(node("a", 4), node("b", 2), waiting=waiting(2, home="a"))) == {"w0": ("a-0", "a-1")}
 
 
-def test_a_node_that_takes_no_work_is_not_used_and_named():
+def test_a_node_that_takes_no_work_is_not_used_and_is_named_in_the_reason():
     snapshot = pool(node("a", 4, closed_reason="draining"), node("b", 1), waiting=waiting(4))
     queue_position = decide(snapshot).positions["w0"]
     assert queue_position.reason.code == "NODE_DRAINED"
@@ -53,7 +53,7 @@ def test_a_node_that_takes_no_work_is_not_used_and_named():
     assert queue_position.expected_start is None and queue_position.unknown_start
 
 
-def test_a_gang_larger_than_any_node_says_so_and_holds_nobody_up():
+def test_a_gang_larger_than_any_node_waits_and_delays_no_other_job():
     snapshot = pool(node("a", 2), waiting=waiting(4, 2))
     assert placed(snapshot) == {"w1": ("a-0", "a-1")}
     assert decide(snapshot).positions["w0"].reason.sentence == (
@@ -100,7 +100,7 @@ def test_a_team_within_its_guarantee_goes_before_one_that_borrows():
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_whatever_the_pool_no_device_is_given_twice_and_each_gang_is_whole(seed):
+def test_no_device_is_assigned_twice_and_each_gang_is_complete(seed):
     snapshot = random_pool(seed)
     decisions = decide(snapshot)
     given = [d for p in decisions.assignments for _, ids in p.node_devices for d in ids]

@@ -1,4 +1,4 @@
-"""Quotas and budgets: who waits for them, and until when."""
+"""Quotas and budgets, and expected starts of jobs that wait for them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jobs.scheduler.policy.snapshot import TeamShare
 from tests.jobs.scheduler.policy.snapshots import NOW, node, placed, pool, queued_as, running, waiting
 
 
-def test_what_is_over_the_limit_waits_and_holds_nobody_up():
+def test_a_job_over_the_quota_waits_and_delays_no_other_job():
     other = replace(waiting(1)[0], job="other", team=2, since=NOW)
     shares = {1: TeamShare("Research", guaranteed=1, borrowable=1), 2: TeamShare()}
     snapshot = pool(node("a", 4), waiting=[*waiting(1, 1, 1), other], shares=shares)
@@ -49,14 +49,14 @@ def test_a_job_behind_a_budget_starts_with_the_next_month_before_those_behind_it
     assert queued_as(snapshot, "o")[1] == 1000 + 3600
 
 
-def test_who_needs_more_than_a_whole_month_gives_has_no_expected_start():
+def test_a_job_that_needs_more_than_a_whole_month_has_no_expected_start():
     shares = {1: TeamShare("Research", budgets={"device_s": Budget(3599, 0)})}
     snapshot = pool(node("a", 1), waiting=waiting(1), shares=shares, month_ends_at=NOW + 500)
     assert queued_as(snapshot, "w0") == ("BUDGET", None)
     assert "more than a whole month's budget" in decide(snapshot).positions["w0"].unknown_start
 
 
-def test_what_runs_into_the_next_month_is_taken_from_its_budget():
+def test_jobs_that_run_into_the_next_month_use_its_budget():
     shares = {1: TeamShare("Research", budgets={"device_s": Budget(4000, 0)})}
     runs = running(1, {"a": 1}, 1000, committed_device_s=1000)
     snapshot = pool(
@@ -66,7 +66,7 @@ def test_what_runs_into_the_next_month_is_taken_from_its_budget():
 
 
 @pytest.mark.parametrize(
-    ("kind", "budget", "said"),
+    ("kind", "budget", "text"),
     [
         ("device_s", Budget(36_000, 1800), "has 0.5 device-hours of this month's budget left, besides"),
         (
@@ -77,13 +77,13 @@ def test_what_runs_into_the_next_month_is_taken_from_its_budget():
         ("j", Budget(3.6e6, -1.0), "has used up this month's energy budget of 1 kWh."),
     ],
 )
-def test_the_reason_names_the_budget_that_is_short(kind, budget, said):
+def test_the_reason_names_the_budget_that_is_short(kind, budget, text):
     shares = {1: TeamShare("Research", budgets={kind: budget})}
     snapshot = pool(
         node("a", 1), waiting=waiting(1), shares=shares, price_per_device_s=1 / 3600, currency="EUR"
     )
     queue_position = decide(snapshot).positions["w0"]
-    assert said in queue_position.reason.sentence
+    assert text in queue_position.reason.sentence
     assert queue_position.reason.values["budget"] == kind
 
 
