@@ -62,8 +62,7 @@ class SpoolUpdate:
     first_step_at: float | None = None
     last_step_at: float = 0.0
     utilisation: dict[str, list[utilisation.Reading]] = field(default_factory=dict)  # by device
-    # folder, step, unix time, validation loss
-    checkpoints: list[tuple[str, int, float, float | None]] = field(default_factory=list)
+    checkpoints: list[checkpoints.SavedCheckpoint] = field(default_factory=list)
     ending: str = ""
     timelines: list[StepTimeline] = field(default_factory=list)
     traces: list[Line] = field(default_factory=list)
@@ -73,8 +72,7 @@ class SpoolUpdate:
 def ingest(attempt: Attempt, attempt_node: AttemptNode | None = None) -> int:
     """Store the new lines of an attempt's spool, at most READ_BYTES of each file. Returns the number of bytes read.
 
-    Updates `attempt` in place, but not its job and run. In a multi-node attempt, `attempt_node` names the node whose
-    spool is read.
+    Updates `attempt` in place, but not its job and run. `attempt_node`: node of a multi-node attempt whose spool is read.
     """
     is_first = attempt_node is None or attempt_node.node_id == attempt.node_id
     directory = AttemptDirectory(attempt_node.directory if attempt_node else attempt.directory)
@@ -143,10 +141,7 @@ def _parse_chunk(name: str, start: int, content: bytes, update: SpoolUpdate) -> 
 
 
 def _parse_points(line: Line) -> list[series.Point]:
-    """Return the points of a line. Raises ValueError for values that no column can store.
-
-    Such a line must not keep the lines after it from being stored.
-    """
+    """Return the points of a line. Raises ValueError for values that no column can store: the line is skipped."""
     if line.k == "step" and line.step is None:
         raise ValueError("a step line without its step")
     if not 0 <= line.at <= LATEST_AT or not math.isfinite(line.seconds or 0.0):

@@ -13,7 +13,7 @@ from jobs.scheduler import loop
 from jobs.states.jobs import AttemptState, Cause, JobState, StateError
 from tests.jobs.fake_supervisor import make_checkpoint, write_spool, write_state
 from tests.jobs.placed_jobs import assign, claim, newest_attempt
-from tests.jobs.test_concurrent_actions import ROUNDS, kinds, running, tried
+from tests.jobs.test_concurrent_actions import ROUNDS, job_action, kinds, running
 from tests.jobs.test_races import assert_consistent, run_at_once
 
 pytestmark = pytest.mark.django_db
@@ -174,7 +174,9 @@ def test_a_job_that_waits_cannot_be_resumed(make_job):
 def test_two_resumes_queue_the_job_once(make_job):
     for _ in range(ROUNDS):
         job = job_actions.pause(make_job(devices=1), actor="olga")
-        assert sorted(run_at_once(*[tried(job_actions.resume, job, who) for who in ("olga", "tom")])) == [
+        assert sorted(
+            run_at_once(*[job_action(job_actions.resume, job, who) for who in ("olga", "tom")])
+        ) == [
             False,
             True,
         ]
@@ -187,7 +189,7 @@ def test_a_pause_and_a_scheduler_leave_no_device_held(make_job):
     for _ in range(ROUNDS):
         job = make_job(devices=2)
         _, paused = run_at_once(
-            lambda job=job: loop.schedule(job.pool), tried(job_actions.pause, job, "olga")
+            lambda job=job: loop.schedule(job.pool), job_action(job_actions.pause, job, "olga")
         )
         assert paused and now(job).state == JobState.PAUSED
         assert not Lease.objects.filter(is_active=True).exists()
@@ -200,7 +202,7 @@ def test_a_pause_and_a_cancel_end_it_whoever_comes_first(make_job):
         job = make_job(devices=1)
         attempt = running(job)
         _, cancelled = run_at_once(
-            tried(job_actions.pause, job, "olga"), tried(job_actions.cancel, job, "tom")
+            job_action(job_actions.pause, job, "olga"), job_action(job_actions.cancel, job, "tom")
         )
         assert cancelled and now(job).wanted_state == JobState.CANCELLED
         end_attempt(attempt, AttemptState.STOPPED, "stopped on request", Cause.STOPPED)
