@@ -72,7 +72,7 @@ class SpoolUpdate:
 def ingest(attempt: Attempt, attempt_node: AttemptNode | None = None) -> int:
     """Store the new lines of an attempt's spool, at most READ_BYTES of each file. Returns the number of bytes read.
 
-    Updates `attempt` in place, but not its job and run. `attempt_node`: node of a multi-node attempt whose spool is read.
+    Updates `attempt` in place, but not its job and run. `attempt_node`: the node, in a multi-node attempt, to read.
     """
     is_first = attempt_node is None or attempt_node.node_id == attempt.node_id
     directory = AttemptDirectory(attempt_node.directory if attempt_node else attempt.directory)
