@@ -24,9 +24,8 @@ def end_attempt(
     actor = f"agent:{attempt.node.name}"
     stop_reason = attempt.yield_reason or stop_reason
     if to == AttemptState.SUCCEEDED:
-        reason = (
-            attempt.reason or reason
-        )  # as reported by the rank: all steps done, or the time limit reached
+        # As reported by the rank: all steps done, or the time limit reached
+        reason = attempt.reason or reason
     elif to == AttemptState.STOPPED and stop_reason and cause != Cause.TIME_LIMIT:
         reason = f"{stop_reason}."
     with transaction.atomic():

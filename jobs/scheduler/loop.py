@@ -25,7 +25,7 @@ from django.db.models.functions import Now
 from jobs.lifecycle import preemption
 from jobs.lifecycle.transitions import move_attempt, move_job
 from jobs.models import Attempt, ComponentHeartbeat, Device, Job, Pool
-from jobs.nodes.admin import mark_silent_nodes, reconcile
+from jobs.nodes import admin
 from jobs.nodes.heartbeat import alive_since
 from jobs.scheduler import gangs, idle, positions, snapshot
 from jobs.scheduler.dispatch import Dispatcher
@@ -98,9 +98,9 @@ class Scheduler:
         if now >= self._expire_at:
             self._expire_at = now + EXPIRY_EVERY_S
             ComponentHeartbeat.objects.update_or_create(component="scheduler", defaults={"at": Now()})
-            reconcile()
+            admin.reconcile()
             if now >= self._grace_until:
-                mark_silent_nodes()
+                admin.mark_silent_nodes()
                 reclaim_lost_attempts()
                 external_runs.end_silent()
         if now >= self._idle_at:
