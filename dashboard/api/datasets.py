@@ -101,5 +101,5 @@ def delete(request: HttpRequest, dataset_id: str) -> Status:
     """A draft goes altogether; of a data set that is ready the content goes, and runs still name it."""
     who = caller(request)
     found = who.writable_dataset(dataset_id)
-    (datasets.delete if found.state == Dataset.UploadState.READY else datasets.discard)(found, who.user)
+    (datasets.delete if found.state == Dataset.State.READY else datasets.discard)(found, who.user)
     return Status(204, None)

@@ -29,8 +29,8 @@ def keep(dataset: Dataset, actor: User) -> None:
     if not dataset.num_good:
         raise DatasetError("Not one line of this file can be used, so there is nothing to keep.")
     with transaction.atomic():
-        drafts = Dataset.objects.filter(id=dataset.id, state=Dataset.UploadState.DRAFT)
-        if not drafts.update(state=Dataset.UploadState.READY, ready_at=timezone.now()):
+        drafts = Dataset.objects.filter(id=dataset.id, state=Dataset.State.DRAFT)
+        if not drafts.update(state=Dataset.State.READY, ready_at=timezone.now()):
             raise DatasetError(f"'{dataset.name}' is no draft any more.")
         _tell(dataset, actor, f"{dataset.num_good:,} lines kept without {dataset.num_bad:,} refused ones.")
 
@@ -38,7 +38,7 @@ def keep(dataset: Dataset, actor: User) -> None:
 def discard(dataset: Dataset, actor: User) -> None:
     """A draft goes away with everything that came with it. Raises DatasetError when it is none."""
     with transaction.atomic():
-        if not Dataset.objects.filter(id=dataset.id).exclude(state=Dataset.UploadState.READY).exists():
+        if not Dataset.objects.filter(id=dataset.id).exclude(state=Dataset.State.READY).exists():
             raise DatasetError(f"'{dataset.name}' is no draft any more.")
         DatasetEvent.objects.create(
             team=dataset.team,

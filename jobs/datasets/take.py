@@ -87,7 +87,7 @@ def _finish(made: Dataset, owner: User) -> None:
     """All of it is stored: only now can anybody see it as more than something that is being received."""
     with transaction.atomic():
         is_whole = not made.num_bad
-        made.state = Dataset.UploadState.READY if is_whole else Dataset.UploadState.DRAFT
+        made.state = Dataset.State.READY if is_whole else Dataset.State.DRAFT
         made.ready_at = timezone.now() if is_whole else None
         made.save(update_fields=["state", "ready_at"])
         said = f"'{made.file_name}' was taken: {made.num_good:,} good lines, {made.num_bad:,} refused."
@@ -138,7 +138,7 @@ def _same(team: Team, found: Reading) -> Dataset | None:
     if found.bad:
         return None
     same = team.datasets.filter(sha256=found.digest.hexdigest(), kind=found.kind, archived_at=None)
-    return same.filter(state=Dataset.UploadState.READY).first()
+    return same.filter(state=Dataset.State.READY).first()
 
 
 def _printable(text: str) -> str:

@@ -75,9 +75,9 @@ class Command(BaseCommand):
             self.stderr.write(f"line {told['number']}: {told['reason']}")
         if made.num_bad > REFUSED_SHOWN:
             self.stderr.write(f"and {made.num_bad - REFUSED_SHOWN:,} more lines")
-        if made.state == Dataset.UploadState.DRAFT and keep:
+        if made.state == Dataset.State.DRAFT and keep:
             datasets.keep(made, person)
-        elif made.state == Dataset.UploadState.DRAFT:
+        elif made.state == Dataset.State.DRAFT:
             self.stderr.write(
                 f"{made.num_good:,} lines are good. To train on them: manage.py data keep {made.id}"
             )
@@ -87,7 +87,7 @@ class Command(BaseCommand):
         found = team.datasets.filter(id=dataset_id.removeprefix(DATASET_PREFIX)).first()
         if found is None:
             raise CommandError(f"Team {team.name} has no data set '{dataset_id}'.")
-        is_ready = found.state == Dataset.UploadState.READY
+        is_ready = found.state == Dataset.State.READY
         act = datasets.keep if verb == "keep" else datasets.delete if is_ready else datasets.discard
         act(found, person)
         self.stdout.write(f"'{found.name}' is {'ready' if verb == 'keep' else 'deleted'}.")
