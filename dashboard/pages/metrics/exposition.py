@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from dashboard.pages.nodes.devices import is_fresh, with_holders
 from engine.telemetry.metrics import METRICS
-from jobs.models import Batch, Device, Job, Node, Run, Sign, SpoolOffset
+from jobs.models import Batch, ComponentHeartbeat, Device, Job, Node, Run, SpoolOffset
 from jobs.states.jobs import FINAL, JobState
 
 Labels = dict[str, str]
@@ -157,7 +157,8 @@ def _parts(now: datetime) -> Iterator[Family]:
         "fourwalls_agents", "Agents, by whether they have been heard of.",
         [Line({"pool": pool, "state": state}, count) for (pool, state), count in sorted(counts.items())],
     )  # fmt: skip
-    ages = {sign.part: (now - sign.at).total_seconds() for sign in Sign.objects.filter(part="scheduler")}
+    beats = ComponentHeartbeat.objects.filter(component="scheduler")
+    ages = {beat.component: (now - beat.at).total_seconds() for beat in beats}
     yield Family(
         "fourwalls_scheduler_tick_age_s", "Since the scheduler last came round; it writes that down every two seconds.",
         [Line({}, age) for age in ages.values()],

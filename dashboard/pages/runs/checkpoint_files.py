@@ -42,7 +42,7 @@ class Shown:
 
 
 def listing(run: Run) -> list[Shown]:
-    rows = list(checkpoints.of_run(run)[:SHOWN])
+    rows = list(checkpoints.list_checkpoints(run)[:SHOWN])
     judged = [row for row in rows if row.validation_loss is not None]
     best = min(judged, key=lambda row: (row.validation_loss, row.step), default=None)
     unfit = _unfit(run) if rows else ""
@@ -61,7 +61,7 @@ def plain(shown: Shown) -> dict[str, Any]:
 
 def download(row: Checkpoint, form: str) -> TarDownload:
     """Raises NotHere."""
-    path = checkpoints.path_here(row)
+    path = checkpoints.get_local_path(row)
     if path is None:
         raise NotHere(_away(row))
     name = f"{row.run_id}-step-{row.step}"
@@ -82,7 +82,7 @@ def download(row: Checkpoint, form: str) -> TarDownload:
 
 
 def _away(row: Checkpoint) -> str:
-    if checkpoints.path_here(row) is not None:
+    if checkpoints.get_local_path(row) is not None:
         return ""
     return f"Its files lie on node {row.attempt.node.name}, which this server cannot read: {row.path}"
 

@@ -10,7 +10,7 @@ from django.http import QueryDict
 
 from dashboard.charts import plots
 from jobs.attempts import timelines
-from jobs.attempts.timelines import Place
+from jobs.attempts.timelines import RecordedStep
 from jobs.models import Run, StepTimeline
 
 ROWS_SHOWN = 32
@@ -65,7 +65,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Picture:
-    place: Place
+    place: RecordedStep
     rows: list[Row]
     num_hidden: int  # ranks that are not drawn
     num_short: int  # events that are not drawn, since they are the shortest of too many
@@ -86,12 +86,12 @@ class Picture:
 
 def of(run: Run, wanted: QueryDict | dict[str, Any]) -> dict[str, Any]:
     """For the template. `wanted["at"]`: 'attempt-step'; without, the newest attempt's first recorded step."""
-    places = timelines.places(run)
+    places = timelines.list_steps(run)
     here = _wanted(places, str(wanted.get("at", "")))
-    return {"places": places[::-1], "picture": draw(here, timelines.of(run, here)) if here else None}
+    return {"places": places[::-1], "picture": draw(here, timelines.list_ranks(run, here)) if here else None}
 
 
-def _wanted(places: list[Place], said: str) -> Place | None:
+def _wanted(places: list[RecordedStep], said: str) -> RecordedStep | None:
     attempt, _, step = said.partition("-")
     named = [place for place in places if (str(place.attempt), str(place.step)) == (attempt, step)]
     if named:
@@ -100,7 +100,7 @@ def _wanted(places: list[Place], said: str) -> Place | None:
     return next((place for place in places if place.attempt == newest), None)
 
 
-def draw(place: Place, ranks: list[StepTimeline]) -> Picture | None:
+def draw(place: RecordedStep, ranks: list[StepTimeline]) -> Picture | None:
     if not ranks:
         return None
     began_at = min(rank.began_at for rank in ranks)

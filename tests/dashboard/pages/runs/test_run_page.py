@@ -12,7 +12,7 @@ from django.urls import reverse
 from dashboard.charts.panels import SECTIONS
 from engine.telemetry.metrics import FABRIC_METRICS, METRICS
 from jobs import series
-from jobs.models import Attempt, BroughtLog, Event, Lease, Node, Run
+from jobs.models import Attempt, Event, Lease, Node, Run, UploadedLog
 from jobs.series import Point
 from jobs.states.jobs import AttemptState, JobState
 from tests.dashboard.conftest import set_state
@@ -233,7 +233,7 @@ def test_a_log_that_lies_on_another_machine_says_where_and_as_of_when(owner_brow
     assert f"The log is on node {node.name}; its agent has been asked for it." in text
     assert "data-log-again" in text, "the page looks again by itself"
     at = datetime(2026, 11, 23, 14, 5, 6, tzinfo=UTC)
-    BroughtLog.objects.update(text="step 7\nstep <8>", read_at=at, size_bytes=99)
+    UploadedLog.objects.update(text="step 7\nstep <8>", read_at=at, size_bytes=99)
     text = owner_browser.get(address).text
     assert "step &lt;8&gt;" in text
     assert f"From node {node.name}, as it stood at 14:05:06 UTC." in text
