@@ -11,7 +11,7 @@ from jobs.planning import calibration, plans
 from jobs.queue import job_actions
 from jobs.states.jobs import AttemptState
 from jobs.verdicts import forecasts
-from tests.jobs.lived import MEASURED
+from tests.jobs.finished_jobs import MEASURED, add_profile, finish_job
 
 pytestmark = pytest.mark.django_db
 
