@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from engine.spec.optimisers import DEFAULT_NAME, OPTIMISERS, OptimiserName, OptimiserRow
+
 DEFAULT_TIME_LIMIT_S = 3600  # where neither the spec nor its pool says one
 
 
@@ -161,8 +163,8 @@ class Precision(Part):
 
 
 class Optimiser(Part):
-    name: Literal["adamw", "adam", "sgd", "adafactor", "lbfgs"] = Field(
-        "adamw", title="Optimiser", description="How gradients become updates; its state costs memory"
+    name: OptimiserName = Field(
+        DEFAULT_NAME, title="Optimiser", description="The update rule; its state takes memory"
     )
     learning_rate: Real = Field(
         1e-3, gt=0, le=10, title="Learning rate", description="At the end of the warm-up"
@@ -173,7 +175,7 @@ class Optimiser(Part):
         description="After the warm-up; wsd: constant, then down over the last fifth",
     )
     warmup_steps: int = Field(20, ge=0, le=1_000_000, title="Warm-up steps", description="Linear from zero")
-    momentum: Real = Field(0.9, ge=0, lt=1, title="Momentum", description="SGD only; 0 is plain SGD")
+    momentum: Real = Field(0.9, ge=0, lt=1, title="Momentum", description="Of the update; 0 switches it off")
     weight_decay: Real = Field(0.1, ge=0, le=10, title="Weight decay", description="Not on norms and biases")
     gradient_clip: Real = Field(
         1.0, ge=0, le=1e6, title="Gradient clipping", description="Largest norm; 0 switches it off"
@@ -185,6 +187,10 @@ class Optimiser(Part):
         title="Label smoothing",
         description="Share of each target spread over the vocabulary",
     )
+
+    @property
+    def row(self) -> OptimiserRow:
+        return OPTIMISERS[self.name]
 
 
 class Guard(Part):

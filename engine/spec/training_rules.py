@@ -3,43 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from engine.spec.problems import Problem
 from engine.spec.spec import Spec, flatten
 
-# What L-BFGS needs, field by field, and why.
-LBFGS_NEEDS: dict[str, tuple[tuple[Any, ...], str]] = {
-    "parallel.data": ((1,), "one rank, since its line search asks for the loss again and again"),
-    "parallel.tensor": ((1,), "one rank"),
-    "parallel.stages": ((1,), "one rank"),
-    "parallel.zero_stage": ((0,), "ZeRO 0, since its curvature spans all parameters"),
-    "batch.full_batch": ((True,), "full batches, since it compares the losses of steps"),
-    "model.dropout": ((0,), "no dropout, which makes each evaluation another function"),
-    "optimiser.gradient_clip": ((0,), "no clipping, since the line search chooses the length of a step"),
-    "guard.on_broken_step": (("stop", "roll_back"), "no step left out, since it has stepped before anybody knows"),
-    "precision.dtype": (("fp32", "auto", "tf32"), "fp32"),
-}  # fmt: skip
-# What Adafactor needs: its second moments are factored by the rows and columns of whole matrices.
-ADAFACTOR_NEEDS: dict[str, tuple[tuple[Any, ...], str]] = {
-    "parallel.zero_stage": ((0,), "ZeRO 0, since the other stages flatten matrices into one vector"),
-    "parallel.tensor": ((1,), "whole matrices, and tensor ranks hold shares of them"),
-    "precision.dtype": (("fp32", "auto", "tf32"), "fp32, since DeepSpeed flattens matrices for 16-bit formats"),
-}  # fmt: skip
-NEEDS = {"lbfgs": ("L-BFGS", LBFGS_NEEDS), "adafactor": ("Adafactor", ADAFACTOR_NEEDS)}
-
 
 def refused_optimiser(spec: Spec) -> Iterator[Problem]:
-    """All that is in the way of an optimiser is one problem, with one fix."""
-    if spec.optimiser.name not in NEEDS:
-        return
-    values = flatten(spec.model_dump())
-    name, needs = NEEDS[spec.optimiser.name]
-    wrong = {path: needed for path, needed in needs.items() if values[path] not in needed[0]}
-    if wrong:
-        reasons = dict.fromkeys(reason for _, reason in wrong.values())
-        fix = {path: allowed[0] for path, (allowed, _) in wrong.items()}
-        yield Problem("optimiser.name", f"{name} needs {'; and '.join(reasons)}.", fix)
+    """All unmet needs of the optimiser are one problem with one fix."""
+    row, values = spec.optimiser.row, flatten(spec.model_dump())
+    unmet = {path: need for path, need in row.needs.items() if values[path] not in need.allowed}
+    if unmet:
+        reasons = dict.fromkeys(need.reason for need in unmet.values())
+        fix = {path: need.allowed[0] for path, need in unmet.items()}
+        yield Problem("optimiser.name", f"{row.title} needs {'; and '.join(reasons)}.", fix)
 
 
 def refused_guard(spec: Spec) -> Iterator[Problem]:

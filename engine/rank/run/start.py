@@ -145,7 +145,7 @@ def open_session(directory: AttemptDirectory, rank: int, began: float) -> Sessio
 def _trainer_for(spec: Spec) -> type[PlainTrainer | PipelineTrainer]:
     if spec.parallel.stages > 1:
         return PipelineTrainer
-    return QuasiNewtonTrainer if spec.optimiser.name == "lbfgs" else PlainTrainer
+    return QuasiNewtonTrainer if spec.optimiser.row.has_closure else PlainTrainer
 
 
 def _set_up_process(placement: Placement, seat: Seat) -> torch.device:

@@ -65,7 +65,7 @@ def build_engine(
         grid = mpu = grid_of(spec.parallel)
         model = Whole(spec, shard_of(grid))
     optimiser = build_optimiser(spec, model)
-    if spec.optimiser.name != "lbfgs":
+    if not spec.optimiser.row.has_closure:
         update.stand_before(optimiser, grid, _norm_is_ours(spec, dtype))
     engine, *_ = deepspeed.initialize(
         model=model,

@@ -21,8 +21,8 @@ def resolve_dtype(spec: Spec, device_kind: str, data_dir: Path) -> tuple[str, st
     """The format, a sentence saying why, and the sentence's level. Raises SpecError for fp16 on a CPU.
     All ranks of a node decide alike: they read one calibration."""
     wanted = spec.precision.dtype
-    if wanted == "auto" and spec.optimiser.name in ("lbfgs", "adafactor"):
-        return "fp32", f"Number format fp32, which {spec.optimiser.name} needs.", "info"
+    if wanted == "auto" and spec.optimiser.row.needs_fp32:
+        return "fp32", f"Number format fp32, which {spec.optimiser.row.title} needs.", "info"
     if device_kind == "cuda":
         if wanted != "auto":
             return wanted, f"Number format {wanted}, as the spec says.", "info"

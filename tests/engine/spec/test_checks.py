@@ -8,16 +8,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from engine.model_math.counts import parameters
 from engine.spec import checks, training_rules
 from engine.spec.checks import Hardware, refuse_impossible
+from engine.spec.optimisers import OPTIMISERS, Need
 from engine.spec.presets import PRESETS, preset
-from engine.spec.spec import Problem, SpecError, nested, parse, with_changes
-from engine.spec.training_rules import NEEDS
+from engine.spec.spec import Problem, Spec, SpecError, nested, parse, with_changes
 
 CPU2, GPU8 = Hardware("cpu", 2), Hardware("cuda", 8)
 
@@ -33,12 +33,12 @@ CASES: list[tuple[dict[str, Any], Hardware | None, str, str]] = [
     ({"parallel": {"tensor": 3, "data": 1}}, None, "parallel.tensor", "cannot share heads = 4 evenly; 4 can"),
     ({"parallel": {"tensor": 4, "data": 1}, "model": {"kv_heads": 2}}, None, "parallel.tensor", "kv_heads = 2"),
     ({"parallel": {"tensor": 4, "data": 2}}, CPU2, "parallel.stages", "4 tensor x 1 stages = 8 ranks need 8"),
-    ({"optimiser": {"name": "lbfgs"}}, None, "optimiser.name", "L-BFGS needs one rank, since its line search"),
-    ({"optimiser": {"name": "lbfgs"}, "model": {"dropout": 0.1}}, None, "optimiser.name", "another function"),
+    ({"optimiser": {"name": "lbfgs"}}, None, "optimiser.name", "L-BFGS needs one rank, because its line search"),
+    ({"optimiser": {"name": "lbfgs"}, "model": {"dropout": 0.1}}, None, "optimiser.name", "the same function"),
     ({"optimiser": {"name": "adafactor"}}, None, "optimiser.name", "Adafactor needs ZeRO 0"),
     (
         {"optimiser": {"name": "adafactor"}, "precision": {"dtype": "bf16"}, "parallel": {"zero_stage": 0}},
-        None, "optimiser.name", "needs fp32, since DeepSpeed",
+        None, "optimiser.name", "needs fp32, because DeepSpeed",
     ),
     ({"guard": {"spike_factor": 0.5}}, None, "guard.spike_factor", "it must be more than 1"),
     (
@@ -119,24 +119,31 @@ def sentences_of(module: ModuleType) -> Iterator[tuple[str, int]]:
             yield module.__file__, node.lineno
 
 
-# For each need of an optimiser, a value that does not meet it.
-UNMET: dict[str, Any] = {
-    "parallel.data": 2, "parallel.tensor": 2, "parallel.stages": 2, "parallel.zero_stage": 1,
-    "batch.full_batch": False, "model.dropout": 0.1, "optimiser.gradient_clip": 1.0,
-    "guard.on_broken_step": "skip", "precision.dtype": "bf16",
-}  # fmt: skip
+def value_outside(path: str, need: Need) -> Any:
+    """A value of the field that does not meet the need: its default, or another one that the field accepts."""
+    part, leaf = path.split(".")
+    info = type(getattr(Spec(), part)).model_fields[leaf]
+    for value in (info.default, *get_args(info.annotation), True, False, 2, 1, 0.1, 1.0):
+        if value in need.allowed:
+            continue
+        try:
+            parse(nested({path: value}))
+        except SpecError:
+            continue
+        return value
+    pytest.fail(f"every value of {path} meets the need")
 
 
 @pytest.mark.parametrize(
-    ("name", "path"), [(name, path) for name, (_, needs) in NEEDS.items() for path in needs]
+    ("name", "path"), [(row.name, path) for row in OPTIMISERS.values() for path in row.needs]
 )
-def test_every_single_need_of_an_optimiser_is_told_by_itself(name: str, path: str):
-    needs = NEEDS[name][1]
-    met = {"optimiser.name": name} | {need: allowed[0] for need, (allowed, _) in needs.items()}
+def test_each_need_of_an_optimiser_has_its_own_reason_and_fix(name: str, path: str):
+    needs = OPTIMISERS[name].needs
+    met = {"optimiser.name": name} | {other: need.allowed[0] for other, need in needs.items()}
     refuse_impossible(parse(nested(met)))
-    [problem] = problems_of(nested(met | {path: UNMET[path]}), None)
-    assert (problem.field, problem.fix) == ("optimiser.name", {path: needs[path][0][0]})
-    assert needs[path][1] in problem.message
+    [problem] = problems_of(nested(met | {path: value_outside(path, needs[path])}), None)
+    assert (problem.field, problem.fix) == ("optimiser.name", {path: needs[path].allowed[0]})
+    assert needs[path].reason in problem.message
 
 
 def test_several_broken_rules_are_all_told():

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engine.spec.spec import Spec
+from engine.model_math.counts import parameters
+from engine.rank.train import optimisers as factories
+from engine.spec.optimisers import OPTIMISERS, OptimiserRow
+from engine.spec.spec import Spec, merged, nested, parse
 from tests.engine.rank.attempts import Attempt, tiny
 
 pytestmark = pytest.mark.ranks
@@ -17,7 +21,7 @@ STEPS = 20
 SMALL = "small.txt"
 DATA = {"corpus": SMALL, "validation_share": 0.1}
 
-OPTIMISERS: dict[str, dict[str, Any]] = {
+CASES: dict[str, dict[str, Any]] = {
     "adam": {"name": "adam", "weight_decay": 0.0},
     "plain SGD": {"name": "sgd", "momentum": 0.0, "learning_rate": 0.3},
     "SGD with momentum": {"name": "sgd", "momentum": 0.9, "learning_rate": 0.05},
@@ -37,19 +41,45 @@ def spec_of(optimiser: dict[str, Any], **parts: dict[str, Any]) -> Spec:
     )
 
 
-@pytest.mark.parametrize("name", OPTIMISERS)
+@pytest.mark.parametrize("name", CASES)
 def test_an_optimiser_lowers_the_loss(name: str, start: Callable[..., Attempt]) -> None:
-    losses = start(spec_of(OPTIMISERS[name])).succeeded().series("loss")
+    losses = start(spec_of(CASES[name])).succeeded().series("loss")
     assert losses[STEPS] < losses[1] - 0.5
+
+
+@pytest.mark.parametrize("row", OPTIMISERS.values(), ids=OPTIMISERS)
+def test_every_row_of_the_table_lowers_the_loss_with_the_state_it_declares(
+    row: OptimiserRow, start: Callable[..., Attempt]
+) -> None:
+    batch = {"global_batch_size": 64, "micro_batch_size": 64}
+    base = spec_of({"name": row.name, "learning_rate": 0.03}, batch=batch, data=DATA)
+    needed = nested({path: need.allowed[0] for path, need in row.needs.items()})
+    spec = parse(merged(base.model_dump(), needed))
+    attempt = start(spec).succeeded()
+    losses, state = attempt.series("loss"), attempt.series("optimiser_state_bytes", "rank0")
+    assert losses[STEPS] < losses[1] - 0.5
+    assert state[STEPS] / parameters(spec) == pytest.approx(row.state_bytes(spec), rel=0.1, abs=0.5)
+
+
+def test_a_row_without_a_factory_is_refused_at_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(OPTIMISERS, "lion", OptimiserRow("lion", "Lion", lambda spec: 4.0))
+    with pytest.raises(AssertionError, match=r"only a row or only a factory: \['lion'\]"):
+        runpy.run_path(factories.__file__)
+
+
+def test_a_factory_without_a_row_is_refused_at_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(OPTIMISERS, "sgd")
+    with pytest.raises(AssertionError, match=r"only a row or only a factory: \['sgd'\]"):
+        runpy.run_path(factories.__file__)
 
 
 def test_adafactor_in_a_pipeline_has_the_curve_of_one_rank_and_resumes_exactly(
     start: Callable[..., Attempt],
 ) -> None:
-    staged = spec_of(OPTIMISERS["adafactor"], parallel={"stages": 2})
+    staged = spec_of(CASES["adafactor"], parallel={"stages": 2})
     staged = staged.model_copy(update={"budget": staged.budget.model_copy(update={"checkpoint_every": 10})})
     alone, whole = (
-        start(spec_of(OPTIMISERS["adafactor"]), "alone").succeeded(),
+        start(spec_of(CASES["adafactor"]), "alone").succeeded(),
         start(staged, "whole").succeeded(),
     )
     assert list(whole.series("loss").values()) == pytest.approx(list(alone.series("loss").values()), rel=1e-5)
