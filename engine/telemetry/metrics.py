@@ -1,4 +1,7 @@
-"""Every metric there is: one row each, read by ranks, sampler, ingest, pages and exports.
+"""Table of metrics, one row each.
+
+To add one: write its row here, measure it in engine/rank/ (run, rank) or engine/telemetry/ (device), and test it in
+tests/engine/. Ingest, charts, tables, API and the Prometheus export read the row.
 
 Scopes: `run` one value for the whole run, `rank` one per rank, `device` one per device and tick.
 Units are SI; shares run from 0 to 1, percentages (as drivers report them) from 0 to 100.
@@ -12,22 +15,27 @@ from typing import Literal
 from engine.hardware.fabric_test import ALGORITHMS
 
 Scope = Literal["run", "rank", "device"]
+Section = Literal["Learning", "Speed", "Compute", "Memory", "Bandwidth", "Power"]
 
 
 @dataclass(frozen=True)
 class Metric:
     name: str
-    unit: str  # "" counts or pure numbers; share, pct, s, bytes, bytes_per_s, w, j, celsius, hz, tokens, tokens_per_s
+    unit: str  # "" counts or pure numbers; share, pct, s, bytes, bytes_per_s, w, j, celsius, hz, tokens, tokens_per_s, flops_per_s
     scope: Scope
     label: str
     meaning: str
+    section: Section | None = (
+        None  # of its chart, where dashboard.charts.panels has no panel for it; None: by scope
+    )
+    is_charted: bool = True
 
 
-# Of a fabric test, once a size, which is its step.
+# Of a fabric test, once a size, which is its step. The pool page draws them.
 FABRIC_METRICS: tuple[Metric, ...] = (
-    Metric("message_bytes", "bytes", "run", "Message", "Size of what each rank brings in"),
+    Metric("message_bytes", "bytes", "run", "Message", "Size of what each rank brings in", is_charted=False),
     *(
-        Metric(f"{one.name}_{name}", unit, "run", f"{one.title}{label}", meaning)
+        Metric(f"{one.name}_{name}", unit, "run", f"{one.title}{label}", meaning, is_charted=False)
         for one in ALGORITHMS
         for name, unit, label, meaning in (
             ("s", "s", ": time", "Median over repetitions, of the slowest rank"),
@@ -55,7 +63,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("grad_norm", "", "run", "Gradient norm", "Global L2 norm before clipping"),
     Metric("loss_scale", "", "run", "Loss scale", "fp16 only"),
     Metric("broken_steps", "", "run", "Broken steps", "Steps so far without a finite loss or gradient, or with a spike: left out or rolled back, by policy"),
-    Metric("tokens", "tokens", "run", "Tokens seen", "Training tokens up to and including this step"),
+    Metric("tokens", "tokens", "run", "Tokens seen", "Training tokens up to and including this step", is_charted=False),
     Metric("step_s", "s", "run", "Step time", "Wall time of the step, slowest rank not waited for"),
     Metric("tokens_per_s", "tokens_per_s", "run", "Throughput", "Tokens of the step over its wall time"),
     Metric("flops_per_s", "flops_per_s", "run", "Model FLOP/s", "Model FLOPs (causal halved, no recompute) over wall time"),

@@ -11,10 +11,6 @@ from engine.telemetry.faults import Fault
 from engine.telemetry.metrics import METRICS, Status
 
 DEVICE_METRICS = tuple(metric.name for metric in METRICS if metric.scope == "device")
-# Read every ten seconds only: a tick in between neither has them nor lacks them.
-SLOW_METRICS = (
-    "memory_pss_bytes", "memory_limit_bytes", "pcie_link_share", "pcie_replays", "memory_errors_corrected",
-)  # fmt: skip
 
 FIRST = "a rate needs two readings, and this was the first"
 BACKWARDS = "the counter went backwards: the driver was reset, or the counter wrapped"
@@ -46,7 +42,7 @@ class Reading(msgspec.Struct):
         str, tuple[Status, str]
     ] = {}  # which kinds of faults it cannot be asked for, and why
 
-    slow: dict[str, float] = {}  # newest values of SLOW_METRICS
+    slow: dict[str, float] = {}  # newest values of what is read every ten seconds only
     has_new_slow: bool = False  # they were read at this very tick
     facts: dict[str, str | int] = {}  # for people: links, processes
     sources: dict[str, str] = {}  # metric -> where its value comes from

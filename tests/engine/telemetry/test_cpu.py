@@ -173,6 +173,33 @@ def test_pressure_and_network_are_read_as_the_kernel_writes_them(tmp_path: Path)
     assert host.network_bytes(tmp_path / "dev") is None, "loopback alone is no network"
 
 
+def test_each_device_has_the_readings_of_the_whole_machine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(host, "pressure_share", {"cpu": 0.25, "memory": 0.5, "io": 0.75}.get)
+    monkeypatch.setattr(cgroup, "memory_limit_bytes", lambda: 2**30)
+    cpu = Cpu(2, tmp_path)
+    for now_s, sent_bytes, received_bytes, throttled_s in ((1.0, 0, 0, 0.0), (3.0, 200, 100, 0.5)):
+        monkeypatch.setattr(host, "network_bytes", lambda counts=(sent_bytes, received_bytes): counts)
+        monkeypatch.setattr(cgroup, "throttled_s", lambda seconds=throttled_s: seconds)
+        readings = cpu.read(now_s, {}).values()
+    for reading in readings:
+        assert reading.slow == {"memory_limit_bytes": 2**30}
+        del reading.metrics["sampling_s"]
+        assert reading.metrics == {
+            "cpu_pressure_share": 0.25, "memory_pressure_share": 0.5, "io_pressure_share": 0.75,
+            "network_tx_bytes_per_s": 100, "network_rx_bytes_per_s": 50, "cpu_throttle_share": 0.25,
+        }  # fmt: skip
+
+
+def test_every_reading_names_its_source(worker: int) -> None:
+    cpu = Cpu(1)
+    (device,) = cpu.devices()
+    for now_s in (1.0, 2.0):
+        reading = cpu.read(now_s, {device.id: [worker]})[device.id]
+        assert reading.metrics.keys() | reading.slow.keys() <= reading.sources.keys() | {"sampling_s"}
+
+
 def test_a_rank_that_is_gone_counts_as_none() -> None:
     gone = subprocess.Popen(["true"])
     gone.wait()
