@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from engine.spec import grid
 from engine.spec.spec import Problem, Spec, SpecError, flatten
-from engine.spec.training_rules import refused_guard, refused_offload, refused_optimiser
+from engine.spec.training_rules import guard_problems, offload_problems, optimiser_problems
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def refuse_impossible(spec: Spec, hardware: Hardware | None = None) -> None:
 
 
 def _training(spec: Spec) -> Iterator[Problem]:
-    for rules in (_shape, _layout, _budget, refused_optimiser, refused_guard, refused_offload):
+    for rules in (_shape, _layout, _budget, optimiser_problems, guard_problems, offload_problems):
         yield from rules(spec)
 
 

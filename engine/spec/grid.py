@@ -7,17 +7,17 @@ from typing import NamedTuple
 from engine.spec.parts import Parallel
 
 
-class Place(NamedTuple):
+class RankCoordinates(NamedTuple):
     stage: int
     data_rank: int
     tensor_rank: int
 
 
-def places(parallel: Parallel) -> list[Place]:
+def rank_coordinates(parallel: Parallel) -> list[RankCoordinates]:
     """By rank: rank = (stage x data + data rank) x tensor + tensor rank, DeepSpeed's order. Tensor ranks, which talk
     most, sit side by side; stages, which talk least, are furthest apart."""
     return [
-        Place(stage, data_rank, tensor_rank)
+        RankCoordinates(stage, data_rank, tensor_rank)
         for stage in range(parallel.stages)
         for data_rank in range(parallel.data)
         for tensor_rank in range(parallel.tensor)

@@ -11,7 +11,7 @@ from engine.spec.optimisers import DEFAULT_NAME, OPTIMISERS, OptimiserName, Opti
 DEFAULT_TIME_LIMIT_S = 3600  # where neither the spec nor its pool says one
 
 
-class Part(BaseModel):
+class SpecPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
 
@@ -19,7 +19,7 @@ class Part(BaseModel):
 Real = Annotated[float, Field(strict=False)]
 
 
-class Model(Part):
+class Model(SpecPart):
     """A Transformer of pre-norm blocks: a decoder, an encoder, or both."""
 
     family: Literal["decoder", "encoder", "encoder-decoder"] = Field(
@@ -76,7 +76,7 @@ class Model(Part):
 Objective = Literal["next_token", "masked", "classes", "pairs"]
 
 
-class Data(Part):
+class Data(SpecPart):
     corpus: str = Field(
         "python-docs", min_length=1, max_length=200, title="Corpus",
         description="A built-in corpus, an uploaded data set, or a file inside the data folder",
@@ -100,7 +100,7 @@ class Data(Part):
     )
 
 
-class Batch(Part):
+class Batch(SpecPart):
     global_batch_size: int = Field(
         16, ge=1, le=65536, title="Global batch", description="Sequences a step, over all ranks"
     )
@@ -118,7 +118,7 @@ Recompute = Literal["none", "selective", "full"]
 Offload = Literal["none", "host", "disk"]
 
 
-class Parallel(Part):
+class Parallel(SpecPart):
     data: int = Field(2, ge=1, le=1024, title="Data parallel", description="Copies of the model")
     tensor: int = Field(
         1,
@@ -156,13 +156,13 @@ class Parallel(Part):
         return self.data * self.tensor * self.stages
 
 
-class Precision(Part):
+class Precision(SpecPart):
     dtype: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = Field(
         "auto", title="Number format", description="auto: bf16 where the device is fast at it, else fp32"
     )
 
 
-class Optimiser(Part):
+class Optimiser(SpecPart):
     name: OptimiserName = Field(
         DEFAULT_NAME, title="Optimiser", description="The update rule; its state takes memory"
     )
@@ -193,7 +193,7 @@ class Optimiser(Part):
         return OPTIMISERS[self.name]
 
 
-class Guard(Part):
+class Guard(SpecPart):
     """What happens when training goes wrong, or goes nowhere."""
 
     on_broken_step: Literal["stop", "skip", "roll_back"] = Field(
@@ -210,7 +210,7 @@ class Guard(Part):
     )  # fmt: skip
 
 
-class Budget(Part):
+class Budget(SpecPart):
     steps: int = Field(200, ge=1, le=100_000_000, title="Steps", description="Optimiser updates")
     validate_every: int = Field(
         50, ge=0, le=100_000_000, title="Validate every", description="Steps; 0: only at the end"

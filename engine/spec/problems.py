@@ -31,7 +31,7 @@ class SpecError(ValueError):
         )
 
 
-def kind_of(value: Any) -> str:
+def describe_type(value: Any) -> str:
     names = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false"}
     return names.get(type(value), type(value).__name__)
 
@@ -41,7 +41,7 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def problem_of(error: Mapping[str, Any], root: type[BaseModel]) -> Problem:
+def problem_from_error(error: Mapping[str, Any], root: type[BaseModel]) -> Problem:
     """One pydantic error about a `root` as a sentence that names the value, the limit and a way out."""
     location = tuple(str(part) for part in error["loc"])
     path, value, context = ".".join(location), error["input"], error.get("ctx", {})
@@ -63,7 +63,7 @@ def problem_of(error: Mapping[str, Any], root: type[BaseModel]) -> Problem:
     if kind.startswith("bool_"):
         return Problem(path, f"{_shown(value)} is neither true nor false.")
     if kind in ("model_type", "model_attributes_type"):
-        return Problem(path, f"This holds fields of its own; {kind_of(value)} was given.")
+        return Problem(path, f"This holds fields of its own; {describe_type(value)} was given.")
     return Problem(path, f"{_shown(value)}: {error['msg']}.")
 
 

@@ -9,14 +9,14 @@ import yaml
 from pydantic import Field, ValidationError
 
 from engine.hardware.fabric_test import MOST_SIZES
-from engine.spec.parts import Batch, Budget, Data, Guard, Model, Optimiser, Parallel, Part, Precision
-from engine.spec.problems import Problem, SpecError, kind_of, problem_of
+from engine.spec.parts import Batch, Budget, Data, Guard, Model, Optimiser, Parallel, Precision, SpecPart
+from engine.spec.problems import Problem, SpecError, describe_type, problem_from_error
 
 SPEC_BYTES_LIMIT = 64 * 1024
 SPEC_DEPTH_LIMIT = 6
 
 
-class Spec(Part):
+class Spec(SpecPart):
     name: str = Field(
         "untitled", min_length=1, max_length=100, title="Name", description="How the run is called"
     )
@@ -77,11 +77,11 @@ class Spec(Part):
 def parse(values: Any) -> Spec:
     """A spec from nested plain values. Raises SpecError naming each field, its value and what is allowed."""
     if not isinstance(values, Mapping):
-        raise SpecError([Problem("", f"A spec is a mapping of fields, not {kind_of(values)}.")])
+        raise SpecError([Problem("", f"A spec is a mapping of fields, not {describe_type(values)}.")])
     try:
         return Spec.model_validate(values)
     except ValidationError as error:
-        raise SpecError(problem_of(e, Spec) for e in error.errors()) from None
+        raise SpecError(problem_from_error(e, Spec) for e in error.errors()) from None
 
 
 def from_yaml(text: str | bytes) -> Spec:

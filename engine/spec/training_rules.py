@@ -8,7 +8,7 @@ from engine.spec.problems import Problem
 from engine.spec.spec import Spec, flatten
 
 
-def refused_optimiser(spec: Spec) -> Iterator[Problem]:
+def optimiser_problems(spec: Spec) -> Iterator[Problem]:
     """All unmet needs of the optimiser are one problem with one fix."""
     row, values = spec.optimiser.row, flatten(spec.model_dump())
     unmet = {path: need for path, need in row.needs.items() if values[path] not in need.allowed}
@@ -18,7 +18,7 @@ def refused_optimiser(spec: Spec) -> Iterator[Problem]:
         yield Problem("optimiser.name", f"{row.title} needs {'; and '.join(reasons)}.", fix)
 
 
-def refused_guard(spec: Spec) -> Iterator[Problem]:
+def guard_problems(spec: Spec) -> Iterator[Problem]:
     guard, budget = spec.guard, spec.budget
     if 0 < guard.spike_factor <= 1:
         yield Problem(
@@ -42,7 +42,7 @@ def refused_guard(spec: Spec) -> Iterator[Problem]:
         )
 
 
-def refused_offload(spec: Spec) -> Iterator[Problem]:
+def offload_problems(spec: Spec) -> Iterator[Problem]:
     parallel = spec.parallel
     for field in ("offload_optimiser", "offload_parameters"):
         if getattr(parallel, field) == "disk":

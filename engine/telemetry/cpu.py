@@ -9,7 +9,7 @@ from pathlib import Path
 
 from engine import procfs
 from engine.telemetry import cgroup, host
-from engine.telemetry.readings import FIRST, DeviceInfo, Rates, Reading
+from engine.telemetry.readings import FIRST, DeviceInfo, DeviceReading, Rates
 
 NO_RANK = "no rank on this device"
 NOT_A_GPU = "a CPU device has no such counter"
@@ -41,12 +41,12 @@ class Cpu:
         self._rates = Rates()
         self._last: dict[int, tuple[float, float, float]] = {}  # pid -> start, CPU seconds, when
         self._slow_at_s = float("-inf")
-        self._slow: dict[str, Reading] = {}  # device -> its slow readings
+        self._slow: dict[str, DeviceReading] = {}  # device -> its slow readings
 
     def devices(self) -> list[DeviceInfo]:
         return self._devices
 
-    def read(self, now_s: float, pids: Mapping[str, Sequence[int]]) -> dict[str, Reading]:
+    def read(self, now_s: float, pids: Mapping[str, Sequence[int]]) -> dict[str, DeviceReading]:
         began_s, seen = time.perf_counter(), dict[int, tuple[float, float, float]]()
         shared, readings = self._read_shared(now_s), {}
         is_slow_tick = now_s - self._slow_at_s >= SLOW_EVERY_S
@@ -54,7 +54,7 @@ class Cpu:
             self._slow_at_s = now_s
             self._slow = {one.id: self._read_slow(pids.get(one.id, ())) for one in self._devices}
         for device in self._devices:
-            reading = Reading(dict(shared.metrics), dict(shared.missing), shared.energy_counter_j)
+            reading = DeviceReading(dict(shared.metrics), dict(shared.missing), shared.energy_counter_j)
             reading.sources, reading.has_new_slow = SOURCES, is_slow_tick
             reading.slow = dict(self._slow[device.id].metrics)
             reading.missing |= self._slow[device.id].missing
@@ -64,66 +64,68 @@ class Cpu:
         cost_s = (time.perf_counter() - began_s) / len(self._devices)
         for reading in readings.values():
             reading.metrics["sampling_s"] = cost_s
-            reading.complete(NOT_A_GPU)
+            reading.fill_unsupported(NOT_A_GPU)
         return readings
 
     def close(self) -> None:
         self._last = {}
 
     def _read_ranks(
-        self, reading: Reading, device: DeviceInfo, now_s: float, pids: Sequence[int],
+        self, reading: DeviceReading, device: DeviceInfo, now_s: float, pids: Sequence[int],
         seen: dict[int, tuple[float, float, float]],
     ) -> None:  # fmt: skip
         found = {pid: stat for pid in pids if (stat := procfs.stat(pid))}
         if not found:
-            return reading.lack("absent", NO_RANK, "utilisation_pct", "cores_used", "memory_used_bytes")
+            return reading.set_missing(
+                "absent", NO_RANK, "utilisation_pct", "cores_used", "memory_used_bytes"
+            )
         reading.metrics["memory_used_bytes"] = sum(stat.rss_bytes for stat in found.values())
         cores_used = 0.0
         for pid, stat in found.items():
             seen[pid] = (stat.started_ticks, stat.cpu_s, now_s)
             started, cpu_s, at_s = self._last.get(pid, (None, 0.0, now_s))
             if started != stat.started_ticks or now_s <= at_s:
-                return reading.lack("absent", FIRST, "utilisation_pct", "cores_used")
+                return reading.set_missing("absent", FIRST, "utilisation_pct", "cores_used")
             cores_used += (stat.cpu_s - cpu_s) / (now_s - at_s)
         reading.metrics["cores_used"] = cores_used
         reading.metrics["utilisation_pct"] = 100 * cores_used / (device.cores or 1.0)
         return None
 
-    def _read_slow(self, pids: Sequence[int]) -> Reading:
-        reading = Reading()
+    def _read_slow(self, pids: Sequence[int]) -> DeviceReading:
+        reading = DeviceReading()
         resident = [stat.rss_bytes for pid in pids if (stat := procfs.stat(pid))]
         is_dear = sum(resident) > PSS_LIMIT_BYTES
         parts = [] if is_dear else [pss for pid in pids if (pss := procfs.pss_bytes(pid)) is not None]
         if is_dear:
-            reading.lack(
+            reading.set_missing(
                 "unsupported", "the ranks have too much memory to walk all of it", "memory_pss_bytes"
             )
         elif parts:
             reading.metrics["memory_pss_bytes"] = float(sum(parts))
         else:
-            reading.lack("absent", NO_RANK, "memory_pss_bytes")
+            reading.set_missing("absent", NO_RANK, "memory_pss_bytes")
         if (limit := cgroup.memory_limit_bytes()) is not None:
             reading.metrics["memory_limit_bytes"] = float(limit)
         else:
-            reading.lack("absent", "no control group limits the memory", "memory_limit_bytes")
+            reading.set_missing("absent", "no control group limits the memory", "memory_limit_bytes")
         return reading
 
-    def _read_shared(self, now_s: float) -> Reading:
+    def _read_shared(self, now_s: float) -> DeviceReading:
         """What is read once for the machine and holds for each of its CPU devices."""
-        reading = Reading()
+        reading = DeviceReading()
         self._read_energy(reading, now_s)
         clocks_hz = [1000.0 * value for path in self._clocks if (value := _number(path)) is not None]
         temperatures = [value / 1000 for path in self._thermometers if (value := _number(path)) is not None]
         if clocks_hz:
             reading.metrics["sm_clock_hz"] = sum(clocks_hz) / len(clocks_hz)
         else:
-            reading.lack(
+            reading.set_missing(
                 "absent", "this machine shows no core clock (usual in virtual machines)", "sm_clock_hz"
             )
         if temperatures:
             reading.metrics["temperature_celsius"] = max(temperatures)
         else:
-            reading.lack(
+            reading.set_missing(
                 "absent",
                 "this machine shows no thermometer (usual in virtual machines)",
                 "temperature_celsius",
@@ -132,39 +134,39 @@ class Cpu:
             if (pressure := host.pressure_share(what)) is not None:
                 reading.metrics[f"{what}_pressure_share"] = pressure
             else:
-                reading.lack(
+                reading.set_missing(
                     "absent", "this kernel keeps no pressure figures (PSI)", f"{what}_pressure_share"
                 )
         self._read_counters(reading, now_s)
         return reading
 
-    def _read_counters(self, reading: Reading, now_s: float) -> None:
+    def _read_counters(self, reading: DeviceReading, now_s: float) -> None:
         """Of the machine's network and of the control group's quota."""
         carried = host.network_bytes()
         for way, metric in enumerate(("network_tx_bytes_per_s", "network_rx_bytes_per_s")):
             if carried is None:
-                reading.lack("absent", "this machine has no network but its own loopback", metric)
+                reading.set_missing("absent", "this machine has no network but its own loopback", metric)
             else:
                 self._rates.put(reading, metric, metric, carried[way], now_s)
         throttled_s = cgroup.throttled_s()
         if throttled_s is None:
-            reading.lack("absent", "no control group counts it here", "cpu_throttle_share")
+            reading.set_missing("absent", "no control group counts it here", "cpu_throttle_share")
         else:
             self._rates.put(reading, "cpu_throttle_share", "throttled", throttled_s, now_s)
 
-    def _read_energy(self, reading: Reading, now_s: float) -> None:
+    def _read_energy(self, reading: DeviceReading, now_s: float) -> None:
         try:
             energy_j = self._rapl.energy_j()
         except PermissionError:
-            return reading.lack(
+            return reading.set_missing(
                 "denied", "only root may read the energy counter (RAPL)", "power_w", "energy_j"
             )
         if energy_j is None:
             reason = "this machine has no energy counter (RAPL), as usual in virtual machines"
-            return reading.lack("absent", reason, "power_w", "energy_j")
+            return reading.set_missing("absent", reason, "power_w", "energy_j")
         if len(self._devices) > 1:  # what one share of the cores draws is not measured, and is not guessed
             reason = f"the energy counter covers the whole machine, which {len(self._devices)} devices share"
-            return reading.lack("unsupported", reason, "power_w", "energy_j")
+            return reading.set_missing("unsupported", reason, "power_w", "energy_j")
         reading.energy_counter_j = energy_j
         return self._rates.put(reading, "power_w", "energy", energy_j, now_s)
 

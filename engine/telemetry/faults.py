@@ -41,17 +41,17 @@ XIDS: dict[int, tuple[str, bool]] = {
 }
 
 
-def of_xid(number: int, at: float) -> Fault:
+def fault_from_xid(number: int, at: float) -> Fault:
     """One that is not in the table is told, and takes nothing out of use."""
     said, is_hardware = XIDS.get(number, ("see NVIDIA's Xid catalog", False))
     return Fault(f"xid {number}", f"Xid {number}: {said}.", at, is_hardware)
 
 
-def of_ecc(count: int, at: float) -> Fault:
+def fault_from_ecc_count(count: int, at: float) -> Fault:
     """Memory errors since the driver was loaded or the GPU reset; that also sets the count to 0 again."""
     errors = "1 memory error" if count == 1 else f"{count} memory errors"
     return Fault("ecc", f"{errors} that ECC could not correct since the GPU was last reset.", at, True)
 
 
-def of_failed_remap(at: float) -> Fault:
+def failed_remap_fault(at: float) -> Fault:
     return Fault("row remap", "It has no spare rows left to replace bad memory.", at, True)

@@ -36,7 +36,7 @@ class Beat(NamedTuple):
     micro: int = 0
 
 
-class Heart:
+class Heartbeat:
     """The writing side. A beat costs a microsecond and no system call."""
 
     def __init__(self, folder: Path, rank: int) -> None:

@@ -18,7 +18,7 @@ from engine.telemetry.metrics import Status
 from engine.telemetry.nvml_faults import NvmlFaults
 from engine.telemetry.nvml_gpm import ID_OF, SHARES, Gpm
 from engine.telemetry.nvml_slow import SlowPoll
-from engine.telemetry.readings import DeviceInfo, Rates, Reading
+from engine.telemetry.readings import DeviceInfo, DeviceReading, Rates
 
 NOT_A_CPU = "of a host's cores, not of a GPU"
 
@@ -52,7 +52,7 @@ CALLS = {  # metric -> the call behind it, for people who want to know
     "temperature_celsius": "nvmlDeviceGetTemperature", "sm_clock_hz": "nvmlDeviceGetClockInfo",
 }  # fmt: skip
 
-STANDING: dict[int, Status] = {3: "unsupported", 13: "unsupported", 25: "unsupported", 26: "unsupported",
+STATUS_OF_CODE: dict[int, Status] = {3: "unsupported", 13: "unsupported", 25: "unsupported", 26: "unsupported",
                                4: "denied", 9: "absent", 12: "absent", 21: "absent"}  # fmt: skip
 
 Answer = float | tuple[Status, str]
@@ -81,7 +81,7 @@ class Nvml:
     def devices(self) -> list[DeviceInfo]:
         return [gpu.info for gpu in self._gpus]
 
-    def read(self, now_s: float, pids: Mapping[str, Sequence[int]]) -> dict[str, Reading]:
+    def read(self, now_s: float, pids: Mapping[str, Sequence[int]]) -> dict[str, DeviceReading]:
         self._faults.poll(now_s)
         return {gpu.info.id: self._read(gpu, now_s) for gpu in self._gpus}
 
@@ -114,8 +114,8 @@ class Nvml:
             detail={key: value for key, value in detail.items() if not isinstance(value, tuple)},
         )
 
-    def _read(self, gpu: Gpu, now_s: float) -> Reading:
-        nvml, reading, began_s = self._nvml, Reading(sources=dict(CALLS)), time.perf_counter()
+    def _read(self, gpu: Gpu, now_s: float) -> DeviceReading:
+        nvml, reading, began_s = self._nvml, DeviceReading(sources=dict(CALLS)), time.perf_counter()
         fields, gpm = self._fields(gpu), self._gpm.read(gpu.info.id, now_s)
         self._put_power(reading, fields)
         self._put_energy(reading, fields[ENERGY_MJ])
@@ -143,10 +143,10 @@ class Nvml:
         slow, reading.has_new_slow = self._slow.read(gpu.info.id, gpu.handle, now_s)
         reading.slow, reading.facts = dict(slow.metrics), dict(slow.facts)
         reading.missing |= slow.missing
-        reading.faults = self._faults.of(gpu.info.id)
+        reading.faults = self._faults.newest(gpu.info.id)
         reading.faults_missing = dict(self._faults.missing[gpu.info.id])
         reading.metrics["sampling_s"] = time.perf_counter() - began_s
-        return reading.complete(NOT_A_CPU)
+        return reading.fill_unsupported(NOT_A_CPU)
 
     def _memory(self, handle: Any) -> Any:
         """Version 2: the first one counts what the driver reserves as used."""
@@ -162,7 +162,7 @@ class Nvml:
     def _entry(self, entry: Any) -> Answer:
         return self._refusal(entry.nvmlReturn) if entry.nvmlReturn else _value(entry)
 
-    def _put_power(self, reading: Reading, fields: dict[tuple[int, int], Answer]) -> None:
+    def _put_power(self, reading: DeviceReading, fields: dict[tuple[int, int], Answer]) -> None:
         """The first that answers; where none does, the first one's reason."""
         for kind, asked in POWER_MW.items():
             if not isinstance(fields[asked], tuple):
@@ -170,7 +170,7 @@ class Nvml:
                 return _put(reading, "power_w", fields[asked], 1e-3)
         return _put(reading, "power_w", fields[POWER_MW["instant"]])
 
-    def _put_in_place(self, reading: Reading, metric: str, share: Answer) -> None:
+    def _put_in_place(self, reading: DeviceReading, metric: str, share: Answer) -> None:
         """GPM's rate where the driver refuses the byte counter itself."""
         status = reading.missing.get(metric, ("", ""))[0]
         if status not in ("", "absent", "error") and not isinstance(share, tuple):
@@ -178,17 +178,17 @@ class Nvml:
             reading.metrics[metric] = share
             reading.sources[metric] = f"nvml.gpm.{ID_OF[metric]}"
 
-    def _put_energy(self, reading: Reading, millijoules: Answer) -> None:
+    def _put_energy(self, reading: DeviceReading, millijoules: Answer) -> None:
         if isinstance(millijoules, tuple):
-            reading.lack(*millijoules, "energy_j")
+            reading.set_missing(*millijoules, "energy_j")
         else:
             reading.energy_counter_j = millijoules * 1e-3
 
     def _put_rate(
-        self, reading: Reading, gpu: Gpu, metric: str, counter: Answer, now_s: float, scale: float
+        self, reading: DeviceReading, gpu: Gpu, metric: str, counter: Answer, now_s: float, scale: float
     ) -> None:
         if isinstance(counter, tuple):
-            reading.lack(*counter, metric)
+            reading.set_missing(*counter, metric)
         else:
             self._rates.put(reading, metric, (gpu.info.id, metric), counter, now_s, scale)
 
@@ -200,7 +200,7 @@ class Nvml:
             return self._refusal(error.value)
 
     def _refusal(self, code: int) -> tuple[Status, str]:
-        return STANDING.get(code, "error"), f"NVML: {_text(self._nvml.nvmlErrorString(code))}"
+        return STATUS_OF_CODE.get(code, "error"), f"NVML: {_text(self._nvml.nvmlErrorString(code))}"
 
 
 def _value(entry: Any) -> float:
@@ -215,9 +215,9 @@ def _sum(answers: list[Answer]) -> Answer:
     return refusal or sum((answer for answer in answers if not isinstance(answer, tuple)), 0.0)
 
 
-def _put(reading: Reading, metric: str, answer: Answer, scale: float = 1.0) -> None:
+def _put(reading: DeviceReading, metric: str, answer: Answer, scale: float = 1.0) -> None:
     if isinstance(answer, tuple):
-        reading.lack(*answer, metric)
+        reading.set_missing(*answer, metric)
     else:
         reading.metrics[metric] = answer * scale
 

@@ -42,7 +42,7 @@ class NvmlFaults:
             if refused := self._register(handle):
                 self.missing[gpu]["xid"] = refused
 
-    def of(self, gpu: str) -> list[Fault]:
+    def newest(self, gpu: str) -> list[Fault]:
         """The newest ones, oldest first."""
         return list(self._seen[gpu])
 
@@ -76,7 +76,7 @@ class NvmlFaults:
                 return
             found = self._seen.get(gpu.decode() if isinstance(gpu, bytes) else gpu)
             if found is not None:
-                found.append(faults.of_xid(int(event.eventData), time.time()))
+                found.append(faults.fault_from_xid(int(event.eventData), time.time()))
 
     def _count(self, gpu: str, handle: Any) -> None:
         answer = self._ask(lambda: self._nvml.nvmlDeviceGetFieldValues(handle, FIELDS))
@@ -95,7 +95,11 @@ class NvmlFaults:
         """A count that grew; one that a reset has set back starts anew."""
         if count > self._counts.get((gpu, field), 0):
             at = time.time()
-            fault = faults.of_ecc(count, at) if field == UNCORRECTED[0] else faults.of_failed_remap(at)
+            fault = (
+                faults.fault_from_ecc_count(count, at)
+                if field == UNCORRECTED[0]
+                else faults.failed_remap_fault(at)
+            )
             self._seen[gpu].append(fault)
         self._counts[gpu, field] = count
 

@@ -28,7 +28,7 @@ class DeviceInfo(msgspec.Struct, frozen=True):
     detail: dict[str, Any] = {}
 
 
-class Reading(msgspec.Struct):
+class DeviceReading(msgspec.Struct):
     """One device at one moment: every device metric stands in exactly one of the two tables, but for energy_j, which
     the sampler settles for each attempt, and for the slow ones, which stand in `slow` or in `missing`."""
 
@@ -47,11 +47,11 @@ class Reading(msgspec.Struct):
     facts: dict[str, str | int] = {}  # for people: links, processes
     sources: dict[str, str] = {}  # metric -> where its value comes from
 
-    def lack(self, status: Status, reason: str, *names: str) -> None:
+    def set_missing(self, status: Status, reason: str, *names: str) -> None:
         for name in names:
             self.missing[name] = (status, reason)
 
-    def complete(self, reason: str) -> Reading:
+    def fill_unsupported(self, reason: str) -> DeviceReading:
         """Whatever a kind of device has no reading for is unsupported by it."""
         known = (
             self.metrics.keys()
@@ -59,16 +59,16 @@ class Reading(msgspec.Struct):
             | self.slow.keys()
             | ({"energy_j"} if self.energy_counter_j is not None else set())
         )
-        self.lack("unsupported", reason, *(name for name in DEVICE_METRICS if name not in known))
+        self.set_missing("unsupported", reason, *(name for name in DEVICE_METRICS if name not in known))
         return self
 
 
-class Source(Protocol):
+class DeviceSource(Protocol):
     """One kind of device. `pids` names the rank processes on each device that is held."""
 
     def devices(self) -> list[DeviceInfo]: ...
 
-    def read(self, now_s: float, pids: Mapping[str, Sequence[int]]) -> dict[str, Reading]: ...
+    def read(self, now_s: float, pids: Mapping[str, Sequence[int]]) -> dict[str, DeviceReading]: ...
 
     def close(self) -> None: ...
 
@@ -79,7 +79,7 @@ class NoDevices:
     def devices(self) -> list[DeviceInfo]:
         return []
 
-    def read(self, now_s: float, pids: Mapping[str, Sequence[int]]) -> dict[str, Reading]:
+    def read(self, now_s: float, pids: Mapping[str, Sequence[int]]) -> dict[str, DeviceReading]:
         return {}
 
     def close(self) -> None:
@@ -93,14 +93,20 @@ class Rates:
         self._last: dict[Hashable, tuple[float, float]] = {}
 
     def put(
-        self, reading: Reading, metric: str, key: Hashable, counter: float, now_s: float, scale: float = 1.0
+        self,
+        reading: DeviceReading,
+        metric: str,
+        key: Hashable,
+        counter: float,
+        now_s: float,
+        scale: float = 1.0,
     ) -> None:
         """Set `metric` to the counter's growth per second times `scale`, or say why there is none."""
         last, at_s = self._last.get(key, (counter, now_s))
         self._last[key] = (counter, now_s)
         if now_s <= at_s:
-            reading.lack("absent", FIRST, metric)
+            reading.set_missing("absent", FIRST, metric)
         elif counter < last:
-            reading.lack("error", BACKWARDS, metric)
+            reading.set_missing("error", BACKWARDS, metric)
         else:
             reading.metrics[metric] = (counter - last) / (now_s - at_s) * scale

@@ -23,12 +23,12 @@ from typing import Any
 import msgspec
 
 from engine.directory import write_atomically
-from engine.telemetry.attempts import Attempt, Attempts
+from engine.telemetry.attempts import LocalAttempt, LocalAttempts
 from engine.telemetry.energy import Energy
 from engine.telemetry.host import Host
-from engine.telemetry.readings import Reading, Source
+from engine.telemetry.readings import DeviceReading, DeviceSource
 from engine.telemetry.sources import open_source
-from engine.telemetry.wire import Line
+from engine.telemetry.wire import SpoolLine
 
 PERIOD_LIMITS_S = (0.2, 60.0)
 ABANDONED_S = 15 * 60.0
@@ -36,20 +36,22 @@ ABANDONED_S = 15 * 60.0
 log = logging.getLogger(__name__)
 
 
-class Sampler:
+class DeviceSampler:
     """What one tick does; when it does it is the business of `ticks`."""
 
     def __init__(
-        self, file: Path, live: Callable[[], list[Attempt]], source: Source, period_s: float
+        self, file: Path, live: Callable[[], list[LocalAttempt]], source: DeviceSource, period_s: float
     ) -> None:
         self._file = file
         self._live = live
         self._source = source
         self._host = Host()
-        self._energy = Energy(_bases_of(self._file))
-        self._told: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}  # what was said to be missing
-        self._faults_told: dict[tuple[str, str], float] = {}  # unix time of the newest
-        self._cost = Cost(period_s)
+        self._energy = Energy(_read_bases(self._file))
+        self._sent_missing: dict[
+            tuple[str, str], dict[str, tuple[str, str]]
+        ] = {}  # what was said to be missing
+        self._newest_fault_at: dict[tuple[str, str], float] = {}  # unix time of the newest
+        self._cost = SamplingCost(period_s)
         self.has_live_attempts = False
 
     def guarded_tick(self, now_s: float) -> None:
@@ -66,52 +68,60 @@ class Sampler:
         """Read, write, append. `now_s` is monotonic, `at` is unix time."""
         live = self._live()
         self.has_live_attempts = bool(live)
-        holders = {device: attempt for attempt in live for device in attempt.pids}
-        pids = {device: attempt.pids[device] for device, attempt in holders.items()}
+        attempt_by_device = {device: attempt for attempt in live for device in attempt.pids}
+        pids = {device: attempt.pids[device] for device, attempt in attempt_by_device.items()}
         readings = self._source.read(now_s, pids)
         for device, reading in readings.items():
-            self._settle_energy(reading, device, holders.get(device), at)
+            self._settle_energy(reading, device, attempt_by_device.get(device), at)
         for attempt in live:
-            self._tell(attempt, [device for device in attempt.pids if device in readings], readings, at)
+            self._append_lines(
+                attempt, [device for device in attempt.pids if device in readings], readings, at
+            )
         self._forget({attempt.name for attempt in live})
         self._write(readings, at, sum(attempt.spool.dropped for attempt in live))
 
-    def _settle_energy(self, reading: Reading, device: str, holder: Attempt | None, at: float) -> None:
-        if holder and holder.state:
-            self._energy.put(reading, holder.name, device, at - holder.state.started_at)
+    def _settle_energy(
+        self, reading: DeviceReading, device: str, attempt: LocalAttempt | None, at: float
+    ) -> None:
+        if attempt and attempt.state:
+            self._energy.put(reading, attempt.name, device, at - attempt.state.started_at)
         elif "energy_j" not in reading.missing:
-            reading.lack("absent", "no attempt on this device", "energy_j")
+            reading.set_missing("absent", "no attempt on this device", "energy_j")
 
-    def _tell(self, attempt: Attempt, devices: list[str], readings: dict[str, Reading], at: float) -> None:
+    def _append_lines(
+        self, attempt: LocalAttempt, devices: list[str], readings: dict[str, DeviceReading], at: float
+    ) -> None:
         lines = []
         for device in devices:
             reading, key = readings[device], (attempt.name, device)
-            news = reading.missing if reading.missing != self._told.get(key) else {}
+            news = reading.missing if reading.missing != self._sent_missing.get(key) else {}
             values = reading.metrics | (reading.slow if reading.has_new_slow else {})
-            lines.append(Line("device", at, f"device:{device}", metrics=dict(values), missing=news))
+            lines.append(SpoolLine("device", at, f"device:{device}", metrics=dict(values), missing=news))
             lines += self._new_faults(attempt, device, reading)
         if attempt.spool.write(lines):
-            self._told |= {(attempt.name, device): readings[device].missing for device in devices}
+            self._sent_missing |= {(attempt.name, device): readings[device].missing for device in devices}
 
-    def _new_faults(self, attempt: Attempt, device: str, reading: Reading) -> list[Line]:
+    def _new_faults(self, attempt: LocalAttempt, device: str, reading: DeviceReading) -> list[SpoolLine]:
         """For the story of the attempt that holds the device, each once."""
-        since = self._faults_told.get(
+        since = self._newest_fault_at.get(
             (attempt.name, device), attempt.state.started_at if attempt.state else 0.0
         )
         news = [fault for fault in reading.faults if fault.at > since]
         if news:
-            self._faults_told[attempt.name, device] = news[-1].at
+            self._newest_fault_at[attempt.name, device] = news[-1].at
         return [
-            Line("note", fault.at, f"device:{device}", text=f"Device {device}: {fault.text}", level="error")
+            SpoolLine(
+                "note", fault.at, f"device:{device}", text=f"Device {device}: {fault.text}", level="error"
+            )
             for fault in news
         ]
 
     def _forget(self, live: set[str]) -> None:
-        self._told = {key: missing for key, missing in self._told.items() if key[0] in live}
-        self._faults_told = {key: at for key, at in self._faults_told.items() if key[0] in live}
+        self._sent_missing = {key: missing for key, missing in self._sent_missing.items() if key[0] in live}
+        self._newest_fault_at = {key: at for key, at in self._newest_fault_at.items() if key[0] in live}
         self._energy.forget_all_but(live)
 
-    def _write(self, readings: dict[str, Reading], at: float, dropped_lines: int) -> None:
+    def _write(self, readings: dict[str, DeviceReading], at: float, dropped_lines: int) -> None:
         content: dict[str, Any] = {
             device: {
                 "metrics": reading.metrics | reading.slow,
@@ -135,7 +145,7 @@ class Sampler:
         write_atomically(self._file, msgspec.json.encode(content))
 
 
-class Cost:
+class SamplingCost:
     """What sampling costs: wall time of a tick, and the share of one core."""
 
     def __init__(self, period_s: float) -> None:
@@ -188,8 +198,8 @@ def run(node_dir: Path, period_s: float) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     source, _ = open_source()
-    attempts = Attempts(node_dir / "attempts")
-    sampler, began_at = Sampler(node_dir / "devices.json", attempts.live, source, period_s), time.time()
+    attempts = LocalAttempts(node_dir / "attempts")
+    sampler, began_at = DeviceSampler(node_dir / "devices.json", attempts.live, source, period_s), time.time()
     for now_s in ticks(period_s, time.monotonic, stop.wait):
         sampler.guarded_tick(now_s)
         if not node_dir.is_dir():
@@ -208,7 +218,7 @@ def _agent_silence_s(node_dir: Path, began_at: float) -> float:
         return time.time() - began_at
 
 
-def _bases_of(file: Path) -> dict[str, dict[str, float | None]]:
+def _read_bases(file: Path) -> dict[str, dict[str, float | None]]:
     """What an earlier sampler of this node left, so that an attempt's energy goes on where it was."""
     try:
         return dict(msgspec.json.decode(file.read_bytes())["sampler"]["energy_base_j"])

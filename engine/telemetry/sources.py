@@ -8,10 +8,10 @@ import pynvml
 
 from engine.telemetry.cpu import Cpu
 from engine.telemetry.nvml import Nvml
-from engine.telemetry.readings import Source
+from engine.telemetry.readings import DeviceSource
 
 
-def open_source() -> tuple[Source, dict[str, str]]:
+def open_source() -> tuple[DeviceSource, dict[str, str]]:
     """The source, and what is to say of the GPU driver: its versions, or why there is none."""
     gpus, driver = open_gpus()
     if gpus and gpus.devices():

@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from engine.telemetry.wire import Line, encode
+from engine.telemetry.wire import SpoolLine, encode
 
 
-class Spool:
+class SpoolWriter:
     """A full disk costs lines, never the process that measures; `dropped` counts them."""
 
     def __init__(self, path: Path) -> None:
@@ -17,7 +17,7 @@ class Spool:
         self.dropped = 0
         self._is_torn = False  # the last write got half a line onto the disk
 
-    def write(self, lines: Iterable[Line]) -> bool:
+    def write(self, lines: Iterable[SpoolLine]) -> bool:
         encoded = [encode(line) for line in lines]
         content = (b"\n" if self._is_torn else b"") + b"".join(encoded)
         written = self._append(content)

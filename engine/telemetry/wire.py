@@ -42,7 +42,7 @@ class Timeline(msgspec.Struct, frozen=True):
     tensor_rank: int = 0
 
 
-class Line(msgspec.Struct, frozen=True, omit_defaults=True):
+class SpoolLine(msgspec.Struct, frozen=True, omit_defaults=True):
     """`source` says who speaks: 'run', 'rank<r>' or 'device:<id>'.
 
     step, validation, device, result: `metrics` by name, in the units of the metrics table.
@@ -72,17 +72,17 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Line)
+_decoder = msgspec.json.Decoder(SpoolLine)
 
 
-def encode(line: Line) -> bytes:
+def encode(line: SpoolLine) -> bytes:
     """One line with its newline. NaN and infinities become the texts 'NaN', 'Infinity', '-Infinity'."""
     if any(isinstance(x, float) and not math.isfinite(x) for x in line.metrics.values()):
         line = msgspec.structs.replace(line, metrics={k: _named(x) for k, x in line.metrics.items()})
     return _encoder.encode(line) + b"\n"
 
 
-def decode(text: bytes) -> Line:
+def decode(text: bytes) -> SpoolLine:
     """Raises ValueError for anything that is not one line of version 1."""
     try:
         line = _decoder.decode(text)

@@ -126,7 +126,7 @@ def start(directory: AttemptDirectory, warm_start: WarmStart) -> Launched:
 def place(attempt: Attempt, spec: Spec, node_dir: Path, resume_from: Path | None) -> Placement:
     """Ranks on the leased devices, each at its place of the grid."""
     leases = list(attempt.leases.filter(is_active=True).select_related("device").order_by("rank"))
-    seen, places = Counter[str](), grid.places(spec.parallel)
+    seen, places = Counter[str](), grid.rank_coordinates(spec.parallel)
     local_ranks = [_next(seen, lease.device.node_id) for lease in leases]
     seats = tuple(
         Seat(

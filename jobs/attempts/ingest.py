@@ -19,7 +19,7 @@ from django.db.models import F
 
 from engine.directory import AttemptDirectory
 from engine.telemetry.metrics import BY_NAME
-from engine.telemetry.wire import Line, decode, number
+from engine.telemetry.wire import SpoolLine, decode, number
 from jobs import series
 from jobs.accounting import utilisation
 from jobs.attempts import checkpoints, outputs, timelines, traces
@@ -65,7 +65,7 @@ class News:
     checkpoints: list[tuple[str, int, float, float | None]] = field(default_factory=list)
     ending: str = ""
     timelines: list[StepTimeline] = field(default_factory=list)
-    traces: list[Line] = field(default_factory=list)
+    traces: list[SpoolLine] = field(default_factory=list)
     outputs: list[RunOutput] = field(default_factory=list)
 
 
@@ -136,7 +136,7 @@ def _understand(name: str, start: int, content: bytes, news: News) -> Piece:
     return piece
 
 
-def _points(line: Line) -> list[series.Point]:
+def _points(line: SpoolLine) -> list[series.Point]:
     """Raises ValueError for what no column could hold: such a line must not stop those behind it."""
     if line.k == "step" and line.step is None:
         raise ValueError("a step line without its step")
@@ -160,19 +160,19 @@ def _points(line: Line) -> list[series.Point]:
     return [series.Point(name, line.source, line.step, line.at, value) for name, value in values.items()]
 
 
-def _step_news(line: Line, news: News) -> None:
+def _step_news(line: SpoolLine, news: News) -> None:
     news.step = max(news.step or 0, line.step or 0)  # a rank may tell of a step one step late
     if news.first_step_at is None:
         news.first_step_at = line.at
     news.last_step_at = max(news.last_step_at, line.at)
 
 
-def _phase_news(line: Line, news: News) -> None:
+def _phase_news(line: SpoolLine, news: News) -> None:
     if line.seconds is not None:
         news.phases[line.text] = line.seconds
 
 
-def _checkpoint_news(line: Line, news: News) -> None:
+def _checkpoint_news(line: SpoolLine, news: News) -> None:
     if line.step is None:
         return
     loss = number(line.metrics.get("validation_loss", math.nan))
@@ -185,37 +185,37 @@ def _checkpoint_news(line: Line, news: News) -> None:
     )
 
 
-def _note_news(line: Line, news: News) -> None:
+def _note_news(line: SpoolLine, news: News) -> None:
     news.events.append(Event(actor=line.source, kind=f"note.{line.level}", text=line.text[:TEXT_LIMIT]))
 
 
-def _result_news(line: Line, news: News) -> None:
+def _result_news(line: SpoolLine, news: News) -> None:
     news.ending = line.text[:TEXT_LIMIT]
 
 
-def _output_news(line: Line, news: News) -> None:
+def _output_news(line: SpoolLine, news: News) -> None:
     news.outputs += outputs.read(line)
 
 
-def _no_news(line: Line, news: News) -> None:
+def _no_news(line: SpoolLine, news: News) -> None:
     del line, news
 
 
-def _timeline_news(line: Line, news: News) -> None:
+def _timeline_news(line: SpoolLine, news: News) -> None:
     news.timelines.append(timelines.row_of(line))
 
 
-def _trace_news(line: Line, news: News) -> None:
+def _trace_news(line: SpoolLine, news: News) -> None:
     news.traces.append(line)
 
 
-def _device_news(line: Line, news: News) -> None:
+def _device_news(line: SpoolLine, news: News) -> None:
     pct = number(line.metrics.get(utilisation.METRIC, math.nan))
     if math.isfinite(pct):
         news.readings.setdefault(line.source.removeprefix("device:"), []).append((line.at, pct))
 
 
-NEWS_OF: dict[str, Callable[[Line, News], None]] = {
+NEWS_OF: dict[str, Callable[[SpoolLine, News], None]] = {
     "step": _step_news,
     "validation": _no_news,
     "device": _device_news,

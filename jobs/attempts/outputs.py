@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from engine.telemetry.wire import Line
+from engine.telemetry.wire import SpoolLine
 from jobs.models import Attempt, Run, RunOutput
 
 TEXT_LIMIT = 2000  # characters of a prompt, a reference or an output
 EXAMPLES_LIMIT = 100  # of one step
 
 
-def read(line: Line) -> list[RunOutput]:
+def read(line: SpoolLine) -> list[RunOutput]:
     """The row that a line says; none if it does not say of which step and example."""
     if line.step is None or line.number is None or not 0 <= line.number < EXAMPLES_LIMIT:
         return []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.telemetry.wire import TIMELINE_EVENTS, Line, Timeline
+from engine.telemetry.wire import TIMELINE_EVENTS, SpoolLine, Timeline
 from jobs.models import Attempt, Run, StepTimeline
 
 # What an event may be, in the order of a legend.
@@ -33,7 +33,7 @@ def refuse_bad(timeline: Timeline | None) -> None:
             raise ValueError(f"no event of a timeline: {event.kind[:20]!r}")
 
 
-def row_of(line: Line) -> StepTimeline:
+def row_of(line: SpoolLine) -> StepTimeline:
     """As it will be kept, but for its run and attempt."""
     timeline = line.timeline
     assert timeline is not None

@@ -10,7 +10,7 @@ from django.db.models import Max, Q
 from django.utils import timezone
 
 from engine.directory import TRACE_BYTES, TRACE_STEPS, AttemptDirectory, TraceRequest
-from engine.telemetry.wire import Line
+from engine.telemetry.wire import SpoolLine
 from jobs.models import Attempt, AttemptNode, Event, Job, Node, Trace, TraceFile, TracePiece
 from jobs.states.jobs import ATTEMPT_LIVE, JobState, StateError
 
@@ -68,7 +68,7 @@ def pass_on(live: dict[int, AttemptDirectory]) -> None:
             directory.ask_for_trace(request)
 
 
-def heard(attempt: Attempt, node: Node, lines: Iterable[Line]) -> None:
+def heard(attempt: Attempt, node: Node, lines: Iterable[SpoolLine]) -> None:
     """Ranks have written their files, or could not. In the transaction that reads their lines."""
     for line in lines:
         trace = Trace.objects.filter(attempt=attempt, number=line.number or 0).first()

@@ -17,7 +17,7 @@ import pytest
 
 from engine import follow, procfs
 from engine.directory import AttemptDirectory, TraceRequest
-from engine.telemetry.wire import Line, decode, encode
+from engine.telemetry.wire import SpoolLine, decode, encode
 from tests.engine.supervised import ROOT, STEP_UNTIL_TOLD, until
 
 pytestmark = pytest.mark.slow
@@ -225,7 +225,7 @@ def test_devices_lists_this_machine_as_json(machine: Machine) -> None:
 def test_a_tail_waits_for_whole_lines_and_passes_over_broken_ones(tmp_path: Path) -> None:
     file, tail = tmp_path / "rank0.jsonl", follow.Tail(tmp_path / "rank0.jsonl")
     assert list(tail.new_lines()) == []
-    line = encode(Line("note", time.time(), "run", text="hello"))
+    line = encode(SpoolLine("note", time.time(), "run", text="hello"))
     file.write_bytes(b'{"torn\n' + line + line[:10])
     assert [found.text for found in tail.new_lines()] == ["hello"]
     file.write_bytes(b'{"torn\n' + line + line)

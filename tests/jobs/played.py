@@ -7,7 +7,7 @@ import time
 
 from engine import procfs
 from engine.directory import AttemptDirectory, AttemptState, Cause, State
-from engine.telemetry.wire import Line, encode
+from engine.telemetry.wire import SpoolLine, encode
 
 DEAD_PID = 2**22 + 1  # above the largest pid Linux gives out
 
@@ -41,19 +41,21 @@ def report(
     )
 
 
-def say(directory: AttemptDirectory, *lines: Line | bytes, file: str = "rank0.jsonl") -> None:
+def say(directory: AttemptDirectory, *lines: SpoolLine | bytes, file: str = "rank0.jsonl") -> None:
     """Append lines to a spool file; bytes as they are."""
     with (directory.spool / file).open("ab") as spool:
         spool.write(b"".join(line if isinstance(line, bytes) else encode(line) for line in lines))
 
 
-def step(number: int, loss: float | str = 2.0, at: float = 1000.0) -> Line:
-    return Line("step", at + number, "run", step=number, metrics={"loss": loss, "tokens": 256.0 * number})
+def step(number: int, loss: float | str = 2.0, at: float = 1000.0) -> SpoolLine:
+    return SpoolLine(
+        "step", at + number, "run", step=number, metrics={"loss": loss, "tokens": 256.0 * number}
+    )
 
 
-def checkpoint(directory: AttemptDirectory, number: int) -> Line:
+def checkpoint(directory: AttemptDirectory, number: int) -> SpoolLine:
     """Make a complete checkpoint on disk, and the line that tells of it."""
     folder = directory.checkpoints / f"step-{number:08d}"
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text("{}")
-    return Line("checkpoint", 1000.0 + number, "run", step=number, text=folder.name, seconds=0.5)
+    return SpoolLine("checkpoint", 1000.0 + number, "run", step=number, text=folder.name, seconds=0.5)

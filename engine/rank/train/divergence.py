@@ -7,12 +7,15 @@ from collections import deque
 
 from engine.spec.spec import Spec
 
-RECENT, ENOUGH = 50, 10  # losses in the running mean, and how many there must be before one can be a spike
-IN_A_ROW = 10  # broken steps after one another that end the run under any policy
-CURE = "A lower learning rate, a longer warm-up or gradient clipping may help."
+WINDOW_LOSSES, MIN_LOSSES = (
+    50,
+    10,
+)  # losses in the running mean, and how many there must be before one can be a spike
+CONSECUTIVE_LIMIT = 10  # broken steps after one another that end the run under any policy
+ADVICE = "A lower learning rate, a longer warm-up or gradient clipping may help."
 
 
-class Guard:
+class DivergenceGuard:
     """Judges the agreed loss of each step, so that every rank comes to the same answer by itself."""
 
     def __init__(self, spec: Spec) -> None:
@@ -23,18 +26,18 @@ class Guard:
         )
         self.num_broken = 0
         self._in_a_row = 0
-        self._recent: deque[float] = deque(maxlen=RECENT)
+        self._recent: deque[float] = deque(maxlen=WINDOW_LOSSES)
         self._best = math.inf
         self._since_best = 0
 
-    def what_is_wrong(self, loss: float, has_broken_gradients: bool = False) -> str:
+    def detect_divergence(self, loss: float, has_broken_gradients: bool = False) -> str:
         """Of a step with this loss; empty: nothing. Changes nothing, so it may be asked before the update and after."""
         if has_broken_gradients:
             return "The gradient norm is not finite"
         if not math.isfinite(loss):
             return f"The loss is {loss}"
         mean = sum(self._recent) / len(self._recent) if self._recent else math.inf
-        if self._factor and len(self._recent) >= ENOUGH and loss > self._factor * mean:
+        if self._factor and len(self._recent) >= MIN_LOSSES and loss > self._factor * mean:
             return f"The loss {loss:.4g} is {loss / mean:.3g} times its running mean"
         return ""
 
@@ -48,9 +51,9 @@ class Guard:
             self._recent.append(loss)
 
     @property
-    def is_at_its_end(self) -> bool:
+    def is_beyond_recovery(self) -> bool:
         """Whether what is done about broken steps does not help."""
-        return self._in_a_row >= IN_A_ROW
+        return self._in_a_row >= CONSECUTIVE_LIMIT
 
     def is_out_of_patience(self, validation_loss: float) -> bool:
         """Whether so many validations in a row were no better than the best. Counted anew after a resume."""

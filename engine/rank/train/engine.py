@@ -66,7 +66,7 @@ def build_engine(
         model = Whole(spec, shard_of(grid))
     optimiser = build_optimiser(spec, model)
     if not spec.optimiser.row.has_closure:
-        update.stand_before(optimiser, grid, _norm_is_ours(spec, dtype))
+        update.attach(optimiser, grid, _norm_is_ours(spec, dtype))
     engine, *_ = deepspeed.initialize(
         model=model,
         optimizer=optimiser,

@@ -33,7 +33,7 @@ class QuasiNewtonTrainer(PlainTrainer):
             self._engine.module.zero_grad()
             losses.append(self._all_rows(source))
             if len(losses) == 1:
-                self._update.set(torch.nn.utils.get_total_norm([p.grad for p in self._parameters]))
+                self._update.set_gradient_norm(torch.nn.utils.get_total_norm([p.grad for p in self._parameters]))
             return losses[-1] + self._decay()
 
         self._engine.optimizer.step(evaluate)
@@ -42,7 +42,7 @@ class QuasiNewtonTrainer(PlainTrainer):
     def _all_rows(self, source: TrainingSource) -> Tensor:
         """The mean loss over all rows; its gradients are left in the parameters."""
         phase, total = self._breakdown.phase, torch.zeros((), device=self._engine.device)
-        micro_batches = self._micro_batches.of(source, 0)
+        micro_batches = self._micro_batches.load(source, 0)
         for _ in range(self._spec.accumulation):
             with phase("data_wait_s", "load"):
                 inputs, targets = next(micro_batches)

@@ -10,13 +10,13 @@ import pytest
 from engine.telemetry import sources
 from engine.telemetry.nvml import FIELDS, NOT_A_CPU, Nvml
 from engine.telemetry.nvml_gpm import SHARES
-from engine.telemetry.readings import DEVICE_METRICS, Reading
+from engine.telemetry.readings import DEVICE_METRICS, DeviceReading
 from tests.engine.telemetry.fake_nvml import GPU_IS_LOST, NO_PERMISSION, NOT_SUPPORTED, FakeNvml
 
 GPU = "GPU-handle0"
 
 
-def read(nvml: Nvml, now_s: float) -> Reading:
+def read(nvml: Nvml, now_s: float) -> DeviceReading:
     return nvml.read(now_s, {})[GPU]
 
 

@@ -8,17 +8,17 @@ import pytest
 from engine.telemetry import faults
 from engine.telemetry.nvml import Nvml
 from engine.telemetry.nvml_faults import EVERY_S, FIELDS, KEPT
-from engine.telemetry.readings import Reading
+from engine.telemetry.readings import DeviceReading
 from tests.engine.telemetry.fake_nvml import GPU_IS_LOST, NO_PERMISSION, NOT_SUPPORTED, FakeNvml
 
 GPU = "GPU-handle0"
 
 
-def read(nvml: Nvml, now_s: float, gpu: str = GPU) -> Reading:
+def read(nvml: Nvml, now_s: float, gpu: str = GPU) -> DeviceReading:
     return nvml.read(now_s, {})[gpu]
 
 
-def codes(reading: Reading) -> list[str]:
+def codes(reading: DeviceReading) -> list[str]:
     return [fault.code for fault in reading.faults]
 
 
@@ -107,6 +107,6 @@ def test_the_field_ids_are_those_of_the_binding() -> None:
     ("number", "is_hardware"), [(13, False), (31, False), (48, True), (79, True), (999, False)]
 )
 def test_only_what_is_known_to_be_the_hardware_takes_a_device_out(number: int, is_hardware: bool) -> None:
-    fault = faults.of_xid(number, 5.0)
+    fault = faults.fault_from_xid(number, 5.0)
     assert fault.is_hardware is is_hardware
     assert fault.text.startswith(f"Xid {number}: ")

@@ -13,13 +13,13 @@ import pytest
 
 from engine.telemetry.nvml import Nvml
 from engine.telemetry.nvml_record import Replay, record
-from engine.telemetry.readings import DEVICE_METRICS, Reading
+from engine.telemetry.readings import DEVICE_METRICS, DeviceReading
 from tests.engine.telemetry.fake_nvml import NO_PERMISSION, FakeNvml
 
 FILES = sorted((Path(__file__).parent / "recorded").glob("*.jsonl"))
 
 
-def replayed(path: Path) -> list[dict[str, Reading]]:
+def replayed(path: Path) -> list[dict[str, DeviceReading]]:
     binding = Replay(path)
     nvml = Nvml(binding)
     return [nvml.read(float(second), {}) for second in range(binding.about["ticks"])]

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from engine.telemetry import wire
-from engine.telemetry.faults import of_xid
-from engine.telemetry.sampler import Sampler, ticks
+from engine.telemetry.faults import fault_from_xid
+from engine.telemetry.sampler import DeviceSampler, ticks
 from tests.engine.telemetry.sampled import Meter, attempt, devices_json, lines, report
 
 
-def test_each_attempt_gets_the_lines_of_its_own_devices(tmp_path: Path, node: Sampler) -> None:
+def test_each_attempt_gets_the_lines_of_its_own_devices(tmp_path: Path, node: DeviceSampler) -> None:
     one, other = attempt(tmp_path, "one", "cpu-0"), attempt(tmp_path, "other", "cpu-1")
     node.tick(1.0, 1000.0)
     assert [line.source for line in lines(one)] == ["device:cpu-0"]
@@ -25,20 +25,22 @@ def test_each_attempt_gets_the_lines_of_its_own_devices(tmp_path: Path, node: Sa
     assert lines(one)[0].metrics["utilisation_pct"] == 50.0
 
 
-def test_the_source_is_told_the_processes_on_each_device(tmp_path: Path, node: Sampler, meter: Meter) -> None:
+def test_the_source_is_told_the_processes_on_each_device(
+    tmp_path: Path, node: DeviceSampler, meter: Meter
+) -> None:
     attempt(tmp_path, "one", "cpu-1", "cpu-0")
     node.tick(1.0, 1000.0)
     assert meter.pids == {"cpu-1": [1000], "cpu-0": [1001]}
 
 
 def test_a_fault_of_a_device_is_told_once_to_the_attempt_that_holds_it(
-    tmp_path: Path, node: Sampler, meter: Meter
+    tmp_path: Path, node: DeviceSampler, meter: Meter
 ) -> None:
     one, other = attempt(tmp_path, "one", "cpu-0"), attempt(tmp_path, "other", "cpu-1")
-    before = of_xid(48, time.time() - 100.0)  # somebody else's
+    before = fault_from_xid(48, time.time() - 100.0)  # somebody else's
     meter.values["cpu-0"].faults = [before]
     node.tick(1.0, 1000.0)
-    fault = of_xid(79, time.time() + 1.0)
+    fault = fault_from_xid(79, time.time() + 1.0)
     meter.values["cpu-0"].faults = [before, fault]
     for second in (2.0, 3.0):
         node.tick(second, 1000.0 + second)
@@ -52,13 +54,13 @@ def test_a_fault_of_a_device_is_told_once_to_the_attempt_that_holds_it(
 
 
 @pytest.mark.parametrize("state", ["succeeded", "stopped", "failed"])
-def test_an_ended_attempt_gets_no_line(tmp_path: Path, node: Sampler, state: str) -> None:
+def test_an_ended_attempt_gets_no_line(tmp_path: Path, node: DeviceSampler, state: str) -> None:
     ended = attempt(tmp_path, "one", "cpu-0", state=state)
     node.tick(1.0, 1000.0)
     assert lines(ended) == [] and not node.has_live_attempts
 
 
-def test_an_attempt_whose_supervisor_was_killed_gets_no_line(tmp_path: Path, node: Sampler) -> None:
+def test_an_attempt_whose_supervisor_was_killed_gets_no_line(tmp_path: Path, node: DeviceSampler) -> None:
     gone = subprocess.Popen(["true"])
     gone.wait()
     left = attempt(tmp_path, "one", "cpu-0", pid=gone.pid)
@@ -66,7 +68,7 @@ def test_an_attempt_whose_supervisor_was_killed_gets_no_line(tmp_path: Path, nod
     assert lines(left) == [] and not node.has_live_attempts
 
 
-def test_attempts_are_found_and_left_while_the_sampler_runs(tmp_path: Path, node: Sampler) -> None:
+def test_attempts_are_found_and_left_while_the_sampler_runs(tmp_path: Path, node: DeviceSampler) -> None:
     node.tick(1.0, 1000.0)
     late = attempt(tmp_path, "late", "cpu-0")
     node.tick(2.0, 1001.0)
@@ -75,7 +77,7 @@ def test_attempts_are_found_and_left_while_the_sampler_runs(tmp_path: Path, node
     assert [line.at for line in lines(late)] == [1001.0]
 
 
-def test_a_directory_that_is_still_being_written_is_waited_for(tmp_path: Path, node: Sampler) -> None:
+def test_a_directory_that_is_still_being_written_is_waited_for(tmp_path: Path, node: DeviceSampler) -> None:
     half = tmp_path / "attempts" / "half"
     half.mkdir(parents=True)
     node.tick(1.0, 1000.0)
@@ -85,7 +87,7 @@ def test_a_directory_that_is_still_being_written_is_waited_for(tmp_path: Path, n
 
 
 def test_what_is_missing_is_told_at_first_and_when_it_changes(
-    tmp_path: Path, node: Sampler, meter: Meter
+    tmp_path: Path, node: DeviceSampler, meter: Meter
 ) -> None:
     run = attempt(tmp_path, "one", "cpu-0")
     reading = meter.values["cpu-0"]
@@ -98,7 +100,9 @@ def test_what_is_missing_is_told_at_first_and_when_it_changes(
     assert told == [{"power_w": ("denied", "only root may")}, {}, {"power_w": ("error", "lost")}]
 
 
-def test_devices_json_holds_the_newest_readings_the_host_and_the_cost(tmp_path: Path, node: Sampler) -> None:
+def test_devices_json_holds_the_newest_readings_the_host_and_the_cost(
+    tmp_path: Path, node: DeviceSampler
+) -> None:
     node.guarded_tick(time.monotonic() - 0.5)
     node.tick(2.0, 1001.0)
     found = devices_json(tmp_path)
@@ -109,7 +113,7 @@ def test_devices_json_holds_the_newest_readings_the_host_and_the_cost(tmp_path: 
 
 
 def test_slow_readings_are_a_point_when_they_are_new_and_stay_in_the_file(
-    tmp_path: Path, node: Sampler, meter: Meter
+    tmp_path: Path, node: DeviceSampler, meter: Meter
 ) -> None:
     run, reading = attempt(tmp_path, "one", "cpu-0"), meter.values["cpu-0"]
     reading.slow, reading.facts, reading.sources = (
@@ -129,7 +133,7 @@ def test_slow_readings_are_a_point_when_they_are_new_and_stay_in_the_file(
     )
 
 
-def test_the_host_tells_what_sampling_costs(tmp_path: Path, node: Sampler) -> None:
+def test_the_host_tells_what_sampling_costs(tmp_path: Path, node: DeviceSampler) -> None:
     node.guarded_tick(time.monotonic() - 0.5)
     node.tick(2.0, 1001.0)
     told = devices_json(tmp_path)
@@ -138,7 +142,7 @@ def test_the_host_tells_what_sampling_costs(tmp_path: Path, node: Sampler) -> No
 
 
 def test_a_full_disk_drops_lines_and_leaves_no_half_line_behind(
-    tmp_path: Path, node: Sampler, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, node: DeviceSampler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = attempt(tmp_path, "one", "cpu-0")
     real = os.write
@@ -154,7 +158,7 @@ def test_a_full_disk_drops_lines_and_leaves_no_half_line_behind(
 
 
 def test_a_tick_that_fails_is_a_gap_that_is_counted_and_not_the_end(
-    tmp_path: Path, node: Sampler, meter: Meter, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, node: DeviceSampler, meter: Meter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(meter, "read", lambda *_: 1 / 0)
     node.guarded_tick(time.monotonic())

@@ -7,7 +7,7 @@ import math
 import pytest
 from django.db import DatabaseError, connection
 
-from engine.telemetry.wire import Line
+from engine.telemetry.wire import SpoolLine
 from jobs import series
 from jobs.attempts import ingest as module
 from jobs.attempts.ingest import ingest
@@ -81,8 +81,8 @@ def test_a_second_look_at_the_same_bytes_doubles_nothing(taken):
 def test_a_crash_between_any_two_writes_loses_and_doubles_nothing(taken, fails_at):
     """The database dies at the n-th write of the batch; the next reader starts from what was committed."""
     attempt, directory = taken
-    note = Line("note", 1.0, "rank0", text="hello")
-    missing = Line("device", 1.0, "device:a-0", missing={"power_w": ("absent", "no counter")})
+    note = SpoolLine("note", 1.0, "rank0", text="hello")
+    missing = SpoolLine("device", 1.0, "device:a-0", missing={"power_w": ("absent", "no counter")})
     say(directory, step(1), step(2), note, checkpoint(directory, 2), b"rubbish\n")
     say(directory, missing, file="device.jsonl")
     writes = 0
@@ -119,13 +119,13 @@ def test_the_crash_test_really_reaches_every_write(taken):
         directory,
         step(1),
         step(2),
-        Line("note", 1.0, "rank0", text="hello"),
+        SpoolLine("note", 1.0, "rank0", text="hello"),
         checkpoint(directory, 2),
         b"rubbish\n",
     )
     say(
         directory,
-        Line("device", 1.0, "device:a-0", missing={"power_w": ("absent", "-")}),
+        SpoolLine("device", 1.0, "device:a-0", missing={"power_w": ("absent", "-")}),
         file="device.jsonl",
     )
     writes = []
@@ -209,7 +209,7 @@ def test_a_diverged_loss_arrives_as_what_it_is(taken):
 
 def test_device_readings_are_series_of_their_device(taken):
     attempt, directory = taken
-    line = Line("device", 5.0, "device:a-0", metrics={"power_w": 80.0})
+    line = SpoolLine("device", 5.0, "device:a-0", metrics={"power_w": 80.0})
     say(directory, line, file="device.jsonl")
     ingest(attempt)
     assert count(attempt, "power_w", "device:a-0") == 1
@@ -218,8 +218,8 @@ def test_device_readings_are_series_of_their_device(taken):
 
 def test_phases_checkpoints_and_notes_stand_at_the_attempt(taken):
     attempt, directory = taken
-    say(directory, Line("phase", 1.0, "rank0", text="imports", seconds=8.5), checkpoint(directory, 10))
-    say(directory, Line("note", 2.0, "rank1", text="Careful.", level="warning"))
+    say(directory, SpoolLine("phase", 1.0, "rank0", text="imports", seconds=8.5), checkpoint(directory, 10))
+    say(directory, SpoolLine("note", 2.0, "rank1", text="Careful.", level="warning"))
     ingest(attempt)
     attempt = attempt_of(attempt.job)
     assert attempt.phases == {"imports": 8.5}
@@ -233,14 +233,16 @@ def test_phases_checkpoints_and_notes_stand_at_the_attempt(taken):
 
 def test_a_checkpoint_line_cannot_point_outside_the_attempt(taken):
     attempt, directory = taken
-    say(directory, Line("checkpoint", 1.0, "run", step=1, text="../../../etc"))
+    say(directory, SpoolLine("checkpoint", 1.0, "run", step=1, text="../../../etc"))
     ingest(attempt)
     assert attempt_of(attempt.job).checkpoint == str(directory.checkpoints / "etc")
 
 
 def test_a_result_line_repeats_figures_and_adds_no_points(taken):
     attempt, directory = taken
-    say(directory, Line("result", 9.0, "run", step=9, text="Finished.", metrics={"validation_loss": 1.5}))
+    say(
+        directory, SpoolLine("result", 9.0, "run", step=9, text="Finished.", metrics={"validation_loss": 1.5})
+    )
     ingest(attempt)
     assert newest(attempt) == {}
     assert attempt_of(attempt.job).reason == "Finished."
@@ -259,9 +261,9 @@ def test_lines_of_an_older_attempt_do_not_move_the_job(taken):
 def test_outputs_are_kept_by_example_and_step_and_the_newest_holds(taken):
     attempt, directory = taken
 
-    def said(step: int, number: int | None, output: str) -> Line:
+    def said(step: int, number: int | None, output: str) -> SpoolLine:
         texts = {"prompt": "a", "reference": "b", "output": output, "other": "x"}
-        return Line("output", 9.0, "run", step=step, number=number, texts=texts)
+        return SpoolLine("output", 9.0, "run", step=step, number=number, texts=texts)
 
     say(
         directory,

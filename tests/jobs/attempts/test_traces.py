@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from engine.directory import TRACE_BYTES, AttemptDirectory, TraceRequest
-from engine.telemetry.wire import Line, Timeline, TimelineEvent
+from engine.telemetry.wire import SpoolLine, Timeline, TimelineEvent
 from jobs.attempts import timelines, traces
 from jobs.attempts.ingest import ingest
 from jobs.lifecycle.transitions import move_attempt
@@ -38,7 +38,7 @@ def ask(attempt, num_steps=2, ranks=(0,)) -> Trace:
 def answer(directory, number: int, name: str, content: bytes = b"packed", rank: int = 0) -> None:
     if name:
         (directory.trace / name).write_bytes(content)
-    say(directory, Line("trace", 1009.0, f"rank{rank}", step=7, text=name, number=number, seconds=0.5))
+    say(directory, SpoolLine("trace", 1009.0, f"rank{rank}", step=7, text=name, number=number, seconds=0.5))
 
 
 def test_a_wish_comes_to_the_ranks_and_its_profile_to_the_run(taken):
@@ -128,7 +128,7 @@ def test_a_name_cannot_lead_out_of_the_folder(taken, tmp_path):
     attempt, directory = taken
     (directory.path / "spec.json").write_bytes(b"secret")
     ask(attempt)
-    say(directory, Line("trace", 1009.0, "rank0", step=7, text="../spec.json", number=1))
+    say(directory, SpoolLine("trace", 1009.0, "rank0", step=7, text="../spec.json", number=1))
     ingest(attempt)
     assert traces.bring(attempt.node) == 0 and "could not be read" in traces.files_of(attempt.job)[0].reason
 
@@ -144,7 +144,7 @@ def test_a_file_of_another_node_lies_in_that_nodes_folder(taken, make_node, tmp_
     traces.pass_on({attempt.id: other})
     assert other.read_trace_request().number == wish.number, "each node's agent writes it into its own folder"
     traces.heard(
-        attempt, node, [Line("trace", 1.0, "rank1", step=7, text="rank1.json.gz", number=wish.number)]
+        attempt, node, [SpoolLine("trace", 1.0, "rank1", step=7, text="rank1.json.gz", number=wish.number)]
     )
     assert traces.bring(attempt.node) == 0, "not this node's to bring"
     assert traces.bring(node) == 1
@@ -172,8 +172,8 @@ def test_only_the_newest_files_are_kept(taken, monkeypatch):
 FORWARD = TimelineEvent("forward", 0, 10, 2000)
 
 
-def drawn(rank: int, stage: int, *events: TimelineEvent, step: int = 10) -> Line:
-    return Line("timeline", 1005.0, f"rank{rank}", step=step, timeline=Timeline(stage, 0, 0.25, events))
+def drawn(rank: int, stage: int, *events: TimelineEvent, step: int = 10) -> SpoolLine:
+    return SpoolLine("timeline", 1005.0, f"rank{rank}", step=step, timeline=Timeline(stage, 0, 0.25, events))
 
 
 def test_a_timeline_is_kept_rank_by_rank(taken):
@@ -201,9 +201,9 @@ def test_a_timeline_is_kept_rank_by_rank(taken):
         drawn(0, 0, TimelineEvent("dance", 0, 0, 1)),
         drawn(0, 0, TimelineEvent("forward", 0, -1, 1)),
         drawn(0, 0, *[FORWARD] * 5000),
-        Line("timeline", 1005.0, "rank0", step=3),
-        Line("timeline", 1005.0, "run", step=3, timeline=Timeline(0, 0, 1.0, ())),
-        Line("trace", 1005.0, "rank0", text="a"),
+        SpoolLine("timeline", 1005.0, "rank0", step=3),
+        SpoolLine("timeline", 1005.0, "run", step=3, timeline=Timeline(0, 0, 1.0, ())),
+        SpoolLine("trace", 1005.0, "rank0", text="a"),
     ],
 )
 def test_a_line_that_is_none_is_counted_and_passed_by(taken, line):

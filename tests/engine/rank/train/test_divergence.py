@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from engine.rank.run.exit_codes import EXIT_DIVERGED
-from engine.rank.train.divergence import ENOUGH, IN_A_ROW, Guard
+from engine.rank.train.divergence import CONSECUTIVE_LIMIT, MIN_LOSSES, DivergenceGuard
 from engine.spec.spec import Spec
 from tests.engine.rank.attempts import Attempt, tiny
 
@@ -92,7 +92,7 @@ def test_what_stays_broken_ends_the_run_under_any_policy(start: Start) -> None:
     spec = tiny(guard={"on_broken_step": "skip"}, optimiser=mad)
     attempt = start(spec)
     assert attempt.exit_codes == [EXIT_DIVERGED]
-    assert f"as in {IN_A_ROW} steps in a row, at step" in attempt.log()
+    assert f"as in {CONSECUTIVE_LIMIT} steps in a row, at step" in attempt.log()
 
 
 @pytest.mark.ranks
@@ -115,16 +115,16 @@ def test_a_run_without_progress_ends_early_and_has_succeeded(start: Start) -> No
 
 
 def judged(factor: float, losses: list[float]) -> list[str]:
-    guard = Guard(tiny(guard={"spike_factor": factor}))
+    guard = DivergenceGuard(tiny(guard={"spike_factor": factor}))
     found = []
     for loss in losses:
-        found.append(guard.what_is_wrong(loss))
+        found.append(guard.detect_divergence(loss))
         guard.record(loss, found[-1])
     return found
 
 
 def test_a_spike_is_told_from_the_running_mean_once_there_is_one() -> None:
-    calm = [2.0] * ENOUGH
+    calm = [2.0] * MIN_LOSSES
     assert judged(2.0, [*calm, 3.9])[-1] == ""
     assert judged(2.0, [*calm, 4.1])[-1] == "The loss 4.1 is 2.05 times its running mean"
     assert judged(2.0, [*calm, 9.0, 9.0])[-1].endswith("4.5 times its running mean"), (
@@ -136,10 +136,13 @@ def test_a_spike_is_told_from_the_running_mean_once_there_is_one() -> None:
 
 
 def test_gradients_that_are_no_numbers_break_a_step_with_any_loss() -> None:
-    assert Guard(tiny()).what_is_wrong(1.0, has_broken_gradients=True) == "The gradient norm is not finite"
+    assert (
+        DivergenceGuard(tiny()).detect_divergence(1.0, has_broken_gradients=True)
+        == "The gradient norm is not finite"
+    )
 
 
 def test_patience_counts_validations_since_the_best() -> None:
-    guard = Guard(tiny(guard={"patience": 2}, budget={"validate_every": 1}))
+    guard = DivergenceGuard(tiny(guard={"patience": 2}, budget={"validate_every": 1}))
     assert [guard.is_out_of_patience(loss) for loss in (3.0, 2.0, 2.5, 1.9, 2.0, 1.9)] == [False] * 5 + [True]
-    assert not any(Guard(tiny()).is_out_of_patience(loss) for loss in (1.0, 2.0, 3.0))
+    assert not any(DivergenceGuard(tiny()).is_out_of_patience(loss) for loss in (1.0, 2.0, 3.0))
