@@ -1,4 +1,4 @@
-"""The grid of ranks, stages x data x tensor, and which place in it a rank takes."""
+"""Grid of ranks: stages x data x tensor."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class RankCoordinates(NamedTuple):
 
 
 def rank_coordinates(parallel: Parallel) -> list[RankCoordinates]:
-    """By rank: rank = (stage x data + data rank) x tensor + tensor rank, DeepSpeed's order. Tensor ranks, which talk
-    most, sit side by side; stages, which talk least, are furthest apart."""
+    """Coordinates by rank, in DeepSpeed's order: rank = (stage x data + data rank) x tensor + tensor rank. Tensor ranks
+    communicate most and are neighbours; stages communicate least and are furthest apart."""
     return [
         RankCoordinates(stage, data_rank, tensor_rank)
         for stage in range(parallel.stages)
@@ -25,6 +25,6 @@ def rank_coordinates(parallel: Parallel) -> list[RankCoordinates]:
 
 
 def product(parallel: Parallel) -> str:
-    """'2 data x 2 tensor x 1 stages = 4 ranks', as refusals print it."""
+    """'2 data x 2 tensor x 1 stages = 4 ranks', for messages."""
     factors = f"{parallel.data} data x {parallel.tensor} tensor x {parallel.stages} stages"
     return f"{factors} = {parallel.world_size} ranks"

@@ -1,4 +1,4 @@
-"""Rules about how a model is trained: optimiser, guard and offload, each with its reason and what works instead."""
+"""Rules about optimiser, guard and offload, each with a reason and an alternative."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ def guard_problems(spec: Spec) -> Iterator[Problem]:
     if 0 < guard.spike_factor <= 1:
         yield Problem(
             "guard.spike_factor",
-            f"A factor of {guard.spike_factor:g} would call every ordinary loss a spike; it must be more than 1. "
-            "Losses seldom double from one step to the next: 2 tells a spike from noise.",
+            f"A factor of {guard.spike_factor:g} treats every ordinary loss as a spike; it must be more than 1. "
+            "A loss rarely doubles from one step to the next, so 2 separates spikes from noise.",
             {"guard.spike_factor": 2.0},
         )
     if guard.on_broken_step == "roll_back" and budget.checkpoint_every == 0:
         yield Problem(
             "guard.on_broken_step",
-            "There is no checkpoint to go back to before the end: 'checkpoint every' is 0.",
+            "There is no checkpoint to roll back to before the end: 'checkpoint every' is 0.",
             {"budget.checkpoint_every": max(1, budget.steps // 10)},
         )
     if guard.patience and budget.validate_every == 0:
         yield Problem(
             "guard.patience",
-            f"Nobody can wait for {guard.patience} validations without progress: 'validate every' is 0, so "
-            "there is one, at the end.",
+            f"Early stopping needs more than {guard.patience} validations, but 'validate every' is 0, so the only "
+            "validation is at the end.",
             {"budget.validate_every": max(1, budget.steps // 20)},
         )
 
@@ -48,19 +48,19 @@ def offload_problems(spec: Spec) -> Iterator[Problem]:
         if getattr(parallel, field) == "disk":
             yield Problem(
                 f"parallel.{field}",
-                "Offloading to disk needs DeepSpeed's async_io op, which must be compiled against libaio for some ten "
-                "minutes and is not part of this engine; the host's memory works.",
+                "Offloading to disk needs DeepSpeed's async_io op, which takes about ten minutes to compile against "
+                "libaio and is not part of this engine; host memory works.",
                 {f"parallel.{field}": "host"},
             )
     if parallel.offload_optimiser != "none" and parallel.zero_stage == 0:
         yield Problem(
             "parallel.offload_optimiser",
-            "DeepSpeed offloads the optimiser's state as ZeRO 1, 2 and 3 keep it; ZeRO 0 cannot.",
+            "DeepSpeed offloads optimiser state with ZeRO 1, 2 and 3 only; this is ZeRO 0.",
             {"parallel.zero_stage": 1},
         )
     if parallel.offload_parameters != "none" and parallel.zero_stage != 3:
         yield Problem(
             "parallel.offload_parameters",
-            f"Parameters can be away between uses only where ZeRO 3 fetches them; this is ZeRO {parallel.zero_stage}.",
+            f"DeepSpeed offloads parameters with ZeRO 3 only; this is ZeRO {parallel.zero_stage}.",
             {"parallel.zero_stage": 3} if parallel.stages == 1 else {"parallel.offload_parameters": "none"},
         )

@@ -33,7 +33,9 @@ class QuasiNewtonTrainer(PlainTrainer):
             self._engine.module.zero_grad()
             losses.append(self._all_rows(source))
             if len(losses) == 1:
-                self._update.set_gradient_norm(torch.nn.utils.get_total_norm([p.grad for p in self._parameters]))
+                self._update.set_gradient_norm(
+                    torch.nn.utils.get_total_norm([p.grad for p in self._parameters])
+                )
             return losses[-1] + self._decay()
 
         self._engine.optimizer.step(evaluate)
