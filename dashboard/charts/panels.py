@@ -108,7 +108,7 @@ SHARED: tuple[tuple[Section, tuple[Panel, ...]], ...] = (
         Panel("Power", ("power_w",), floor=0),
         Panel("Energy", ("energy_j",), floor=0),
         Panel("Temperature", ("temperature_celsius", "memory_temperature_celsius")),
-        Panel("Slowed down", THROTTLES, floor=0, ceiling=1),
+        Panel("Throttling", THROTTLES, floor=0, ceiling=1),
     )),
 )  # fmt: skip
 SECTION_OF_SCOPE: dict[Scope, Section] = {"run": "Learning", "rank": "Speed", "device": "Compute"}

@@ -1,4 +1,4 @@
-"""Which attempts live on this node right now, on which devices, with which processes."""
+"""Live attempts of this node, with their devices and processes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from engine import procfs
 from engine.directory import AttemptDirectory, Placement, State
 from engine.telemetry.spool import SpoolWriter
 
-RECENT_S = 2.0  # a folder changed so lately may change again without a newer time stamp
+RECENT_S = 2.0  # a folder that changed within this time may change again with the same time stamp
 
 
 @dataclass
 class LocalAttempt:
-    """One attempt directory, its state read anew only when the file has changed."""
+    """One attempt directory. Its state is read again only after the file has changed."""
 
     name: str
     directory: AttemptDirectory
@@ -28,13 +28,13 @@ class LocalAttempt:
 
     @property
     def is_live(self) -> bool:
-        """Starting or running, with a supervisor that really is there: a killed one leaves its last state behind."""
+        """Starting or running, with a supervisor that is alive: a killed supervisor leaves its last state behind."""
         state = self.state
         return state is not None and not state.is_terminal and procfs.is_alive(state.pid, state.pid_started)
 
     @property
     def pids(self) -> dict[str, list[int]]:
-        """Processes of the ranks by device id."""
+        """Rank processes by device id."""
         if not (self.state and self.placement):
             return {}
         running = {rank.rank: rank.pid for rank in self.state.ranks if rank.exit_code is None}
@@ -54,7 +54,7 @@ class LocalAttempt:
             self.placement = self.placement or self.directory.read_placement()
             self._stamp = stamp
         except (OSError, msgspec.MsgspecError):
-            return  # not written yet, or being removed
+            return  # not written yet, or being deleted
 
 
 def local_attempt(folder: Path) -> LocalAttempt:
@@ -63,7 +63,7 @@ def local_attempt(folder: Path) -> LocalAttempt:
 
 
 class LocalAttempts:
-    """The folder of all attempts. Looked through only when it has changed; ended attempts are never looked at again."""
+    """The folder of all attempts. It is listed only after it has changed; ended attempts are never read again."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

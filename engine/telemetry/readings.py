@@ -1,4 +1,4 @@
-"""What a source of readings gives: devices, values, and for each value it lacks the standing and the reason."""
+"""Devices and their readings: values, or status and reason for each missing value."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from engine.telemetry.metrics import METRICS, Status
 
 DEVICE_METRICS = tuple(metric.name for metric in METRICS if metric.scope == "device")
 
-FIRST = "a rate needs two readings, and this was the first"
+FIRST = "a rate needs two readings, and this is the first"
 BACKWARDS = "the counter went backwards: the driver was reset, or the counter wrapped"
 
 
 class DeviceInfo(msgspec.Struct, frozen=True):
-    """One GPU, or one share of a machine's cores. `id` is the same after every restart."""
+    """One GPU, or one share of the machine's cores. `id` stays the same after a restart."""
 
     id: str
     kind: Literal["cpu", "cuda"]
@@ -29,30 +29,30 @@ class DeviceInfo(msgspec.Struct, frozen=True):
 
 
 class DeviceReading(msgspec.Struct):
-    """One device at one moment: every device metric stands in exactly one of the two tables, but for energy_j, which
-    the sampler settles for each attempt, and for the slow ones, which stand in `slow` or in `missing`."""
+    """One device at one time. Every device metric is in exactly one of `metrics`, `slow` and `missing`, except
+    energy_j, which the sampler computes per attempt."""
 
     metrics: dict[str, float] = {}
     missing: dict[str, tuple[str, str]] = {}
     energy_counter_j: float | None = (
         None  # since the driver was loaded; energy_j is its difference over an attempt
     )
-    faults: list[Fault] = []  # the newest that its driver has reported
+    faults: list[Fault] = []  # the newest that the driver has reported
     faults_missing: dict[
         str, tuple[Status, str]
     ] = {}  # which kinds of faults it cannot be asked for, and why
 
-    slow: dict[str, float] = {}  # newest values of what is read every ten seconds only
-    has_new_slow: bool = False  # they were read at this very tick
-    facts: dict[str, str | int] = {}  # for people: links, processes
-    sources: dict[str, str] = {}  # metric -> where its value comes from
+    slow: dict[str, float] = {}  # newest values of the metrics that are read every ten seconds
+    has_new_slow: bool = False  # whether they were read at this tick
+    facts: dict[str, str | int] = {}  # shown on pages: links, processes
+    sources: dict[str, str] = {}  # metric -> file or call it is read from
 
     def set_missing(self, status: Status, reason: str, *names: str) -> None:
         for name in names:
             self.missing[name] = (status, reason)
 
     def fill_unsupported(self, reason: str) -> DeviceReading:
-        """Whatever a kind of device has no reading for is unsupported by it."""
+        """Mark every device metric without a reading as unsupported."""
         known = (
             self.metrics.keys()
             | self.missing.keys()
@@ -64,7 +64,7 @@ class DeviceReading(msgspec.Struct):
 
 
 class DeviceSource(Protocol):
-    """One kind of device. `pids` names the rank processes on each device that is held."""
+    """Reader of one kind of device. `pids` holds the rank processes by occupied device."""
 
     def devices(self) -> list[DeviceInfo]: ...
 
@@ -74,7 +74,7 @@ class DeviceSource(Protocol):
 
 
 class NoDevices:
-    """A machine, or a moment, without any device to read."""
+    """A source without devices."""
 
     def devices(self) -> list[DeviceInfo]:
         return []
@@ -87,7 +87,7 @@ class NoDevices:
 
 
 class Rates:
-    """Rates from counters that only grow, by differencing consecutive polls: no moment goes unseen."""
+    """Rates from counters that only grow: differences of consecutive polls, so that no time is missed."""
 
     def __init__(self) -> None:
         self._last: dict[Hashable, tuple[float, float]] = {}
@@ -101,7 +101,7 @@ class Rates:
         now_s: float,
         scale: float = 1.0,
     ) -> None:
-        """Set `metric` to the counter's growth per second times `scale`, or say why there is none."""
+        """Set `metric` to the growth of the counter per second times `scale`, or the reason why it is missing."""
         last, at_s = self._last.get(key, (counter, now_s))
         self._last[key] = (counter, now_s)
         if now_s <= at_s:

@@ -1,9 +1,9 @@
-"""The node's sampler: at a fixed cadence, every device read once and told to the attempts that hold it.
+"""Sampler of a node: reads every device at a fixed period.
 
-`python -m engine.telemetry.sampler NODE_DIR [--period 1.0]`. Writes NODE_DIR/devices.json, which holds the newest
-reading by device id and, beside the devices, "host" (the machine) and "sampler" (what sampling itself costs); appends
-one line per device to spool/device.jsonl of every live attempt in NODE_DIR/attempts. One sampler per node: a second
-one finds the lock held and leaves.
+`python -m engine.telemetry.sampler NODE_DIR [--period 1.0]`. Writes NODE_DIR/devices.json with the newest reading by
+device id, and with "host" (the machine) and "sampler" (the cost of sampling). Appends one line per device to
+spool/device.jsonl of each live attempt in NODE_DIR/attempts. A node has one sampler: a second one finds the lock held
+and exits.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 class DeviceSampler:
-    """What one tick does; when it does it is the business of `ticks`."""
+    """The work of one tick; `ticks` decides when ticks happen."""
 
     def __init__(
         self, file: Path, live: Callable[[], list[LocalAttempt]], source: DeviceSource, period_s: float
@@ -47,15 +47,14 @@ class DeviceSampler:
         self._source = source
         self._host = Host()
         self._energy = Energy(_read_bases(self._file))
-        self._sent_missing: dict[
-            tuple[str, str], dict[str, tuple[str, str]]
-        ] = {}  # what was said to be missing
-        self._newest_fault_at: dict[tuple[str, str], float] = {}  # unix time of the newest
+        # Of each attempt and device: missing metrics and unix time of the newest fault in the lines so far
+        self._sent_missing: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}
+        self._newest_fault_at: dict[tuple[str, str], float] = {}
         self._cost = SamplingCost(period_s)
         self.has_live_attempts = False
 
     def guarded_tick(self, now_s: float) -> None:
-        """A tick that may fail: the loop must live, and devices.json says how often it did and why."""
+        """A tick whose failure does not end the loop; devices.json holds the number of failures and the last error."""
         try:
             self.tick(now_s, time.time())
         except Exception as error:
@@ -65,7 +64,7 @@ class DeviceSampler:
         self._cost.add(time.monotonic() - now_s)
 
     def tick(self, now_s: float, at: float) -> None:
-        """Read, write, append. `now_s` is monotonic, `at` is unix time."""
+        """Read devices, write devices.json, append lines. `now_s` is monotonic, `at` is unix time."""
         live = self._live()
         self.has_live_attempts = bool(live)
         attempt_by_device = {device: attempt for attempt in live for device in attempt.pids}
@@ -102,7 +101,7 @@ class DeviceSampler:
             self._sent_missing |= {(attempt.name, device): readings[device].missing for device in devices}
 
     def _new_faults(self, attempt: LocalAttempt, device: str, reading: DeviceReading) -> list[SpoolLine]:
-        """For the story of the attempt that holds the device, each once."""
+        """Faults for the events of the attempt on the device, each once."""
         since = self._newest_fault_at.get(
             (attempt.name, device), attempt.state.started_at if attempt.state else 0.0
         )
@@ -146,7 +145,7 @@ class DeviceSampler:
 
 
 class SamplingCost:
-    """What sampling costs: wall time of a tick, and the share of one core."""
+    """Cost of sampling: wall time of a tick, and share of one core."""
 
     def __init__(self, period_s: float) -> None:
         self._period_s = period_s
@@ -176,8 +175,8 @@ class SamplingCost:
 
 
 def ticks(period_s: float, clock: Callable[[], float], wait: Callable[[float], bool]) -> Iterator[float]:
-    """Monotonic times begin, begin + period, ...: a slow tick delays none of the others, and the ones it ran over are
-    left out, not made up for. Ends when `wait` says so."""
+    """Monotonic times begin, begin + period, ... A slow tick delays no later tick; ticks that it overlaps are skipped.
+    Ends when `wait` returns true."""
     begin, number = clock(), 0
     while True:
         yield clock()
@@ -187,13 +186,13 @@ def ticks(period_s: float, clock: Callable[[], float], wait: Callable[[float], b
 
 
 def run(node_dir: Path, period_s: float) -> int:
-    """Until SIGTERM, or until neither an agent nor an attempt is left to sample for."""
+    """Sample until SIGTERM, or until neither an agent nor an attempt is left."""
     node_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = os.open(node_dir / "sampler.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return 0  # another one samples this node
+        return 0  # another sampler runs on this node
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -203,15 +202,15 @@ def run(node_dir: Path, period_s: float) -> int:
     for now_s in ticks(period_s, time.monotonic, stop.wait):
         sampler.guarded_tick(now_s)
         if not node_dir.is_dir():
-            break  # the node's folder was removed: there is nobody to sample for
-        if not sampler.has_live_attempts and _agent_silence_s(node_dir, began_at) > ABANDONED_S:
+            break  # the folder of the node was deleted
+        if not sampler.has_live_attempts and _agent_absence_s(node_dir, began_at) > ABANDONED_S:
             break
     source.close()
     return 0
 
 
-def _agent_silence_s(node_dir: Path, began_at: float) -> float:
-    """Since the agent last touched its file; since our own start where it never did."""
+def _agent_absence_s(node_dir: Path, began_at: float) -> float:
+    """Seconds since the agent last touched its file, or since the start of the sampler if it never did."""
     try:
         return time.time() - (node_dir / "agent.alive").stat().st_mtime
     except FileNotFoundError:
@@ -219,7 +218,7 @@ def _agent_silence_s(node_dir: Path, began_at: float) -> float:
 
 
 def _read_bases(file: Path) -> dict[str, dict[str, float | None]]:
-    """What an earlier sampler of this node left, so that an attempt's energy goes on where it was."""
+    """Energy bases that an earlier sampler of this node wrote, so that the energy of attempts continues."""
     try:
         return dict(msgspec.json.decode(file.read_bytes())["sampler"]["energy_base_j"])
     except (OSError, msgspec.MsgspecError, KeyError, TypeError):

@@ -91,7 +91,7 @@ def test_a_run_that_fails_says_why_and_shows_the_last_words(machine: Machine) ->
     ("arguments", "expected"),
     [
         (("no-such-file.yaml",), "'no-such-file.yaml' is neither a preset (demo,"),
-        (("demo", "--set", "model.heads=3"), "model.heads: 3 heads do not divide the width 128; 4 would."),
+        (("demo", "--set", "model.heads=3"), "model.heads: 3 heads do not divide the width 128; use 4."),
         (
             ("demo", "--set", "model.layrs=3"),
             "model.layrs: 'layrs' is not a field of a spec. Did you mean 'layers'?",
@@ -100,8 +100,8 @@ def test_a_run_that_fails_says_why_and_shows_the_last_words(machine: Machine) ->
             ("demo", "--set", "parallel.data=64", "--set", "batch.global_batch_size=512"),
             "64 ranks need 64 devices",
         ),
-        (("demo", "--set", "precision.dtype=fp16"), "precision.dtype: fp16 is not supported on CPU"),
-        (("demo", "--set", "nonsense"), "'nonsense' is not of the form field=value"),
+        (("demo", "--set", "precision.dtype=fp16"), "precision.dtype: DeepSpeed does not support fp16 on CPU"),
+        (("demo", "--set", "nonsense"), "'nonsense' does not have the form field=value"),
         (("demo", "--resume"), "holds no complete checkpoint to resume from."),
     ],
 )

@@ -35,7 +35,7 @@ def test_an_xid_is_told_of_the_gpu_it_happened_on_until_others_have_taken_its_pl
     fake.xids = [(1, 79), (0, 13)]
     assert codes(read(nvml, 0.0)) == ["xid 13"]
     (fault,) = read(nvml, 1.0, "GPU-handle1").faults
-    assert fault.text == "Xid 79: it has fallen off the bus." and fault.is_hardware
+    assert fault.text == "Xid 79: the GPU has fallen off the bus." and fault.is_hardware
     fake.xids = [(1, 31)] * KEPT
     assert codes(read(nvml, EVERY_S, "GPU-handle1")) == ["xid 31"] * KEPT
 

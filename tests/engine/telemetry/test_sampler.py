@@ -46,7 +46,7 @@ def test_a_fault_of_a_device_is_told_once_to_the_attempt_that_holds_it(
         node.tick(second, 1000.0 + second)
     notes = [line for line in lines(one) if line.k == "note"]
     assert [(n.text, n.level) for n in notes] == [
-        ("Device cpu-0: Xid 79: it has fallen off the bus.", "error")
+        ("Device cpu-0: Xid 79: the GPU has fallen off the bus.", "error")
     ]
     assert not [line for line in lines(other) if line.k == "note"]
     told = devices_json(tmp_path)["cpu-0"]["faults"]
