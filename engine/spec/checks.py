@@ -1,4 +1,4 @@
-"""Rules that refuse an impossible spec, each with a reason and the nearest alternative."""
+"""Rules that refuse an impossible spec, each with a reason and an alternative."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults that a device driver reports, and whether they need a check of the hardware.
+"""Faults that a device driver reports, and which of them are hardware faults.
 
 Source of the Xids: NVIDIA, "Xid Errors" and its catalog of resolutions (docs.nvidia.com/deploy/xid-errors). A fault
 counts as hardware if its immediate resolution there is to reset or replace the GPU, or to restart the machine; not if

@@ -100,7 +100,10 @@ def test_a_run_that_fails_says_why_and_shows_the_last_words(machine: Machine) ->
             ("demo", "--set", "parallel.data=64", "--set", "batch.global_batch_size=512"),
             "64 ranks need 64 devices",
         ),
-        (("demo", "--set", "precision.dtype=fp16"), "precision.dtype: DeepSpeed does not support fp16 on CPU"),
+        (
+            ("demo", "--set", "precision.dtype=fp16"),
+            "precision.dtype: DeepSpeed does not support fp16 on CPU",
+        ),
         (("demo", "--set", "nonsense"), "'nonsense' does not have the form field=value"),
         (("demo", "--resume"), "holds no complete checkpoint to resume from."),
     ],

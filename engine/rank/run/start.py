@@ -42,9 +42,9 @@ from engine.rank.parallel.gloo_gather import gather_by_broadcasts
 from engine.rank.parallel.transfers import Transfers
 from engine.rank.run.loop import train
 from engine.rank.run.session import Session
+from engine.rank.train.closure import ClosureTrainer
 from engine.rank.train.divergence import DivergenceGuard
 from engine.rank.train.engine import build_engine
-from engine.rank.train.lbfgs import QuasiNewtonTrainer
 from engine.rank.train.precision import resolve_dtype
 from engine.rank.train.trainers import MicroBatches, PipelineTrainer, PlainTrainer
 from engine.rank.train.update import Update
@@ -145,7 +145,7 @@ def open_session(directory: AttemptDirectory, rank: int, began: float) -> Sessio
 def _trainer_for(spec: Spec) -> type[PlainTrainer | PipelineTrainer]:
     if spec.parallel.stages > 1:
         return PipelineTrainer
-    return QuasiNewtonTrainer if spec.optimiser.row.has_closure else PlainTrainer
+    return ClosureTrainer if spec.optimiser.row.has_closure else PlainTrainer
 
 
 def _set_up_process(placement: Placement, seat: Seat) -> torch.device:

@@ -1,4 +1,4 @@
-"""When a step is broken, and what then: stop, leave it out, or go back to the last checkpoint."""
+"""Detection of broken steps, and early stopping."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from collections import deque
 
 from engine.spec.spec import Spec
 
-WINDOW_LOSSES, MIN_LOSSES = (
-    50,
-    10,
-)  # losses in the running mean, and how many there must be before one can be a spike
-CONSECUTIVE_LIMIT = 10  # broken steps after one another that end the run under any policy
+WINDOW_LOSSES = 50  # in the running mean
+MIN_LOSSES = 10  # in the running mean before a loss can be a spike
+CONSECUTIVE_LIMIT = 10  # consecutive broken steps that end the run under any policy
 ADVICE = "A lower learning rate, a longer warm-up or gradient clipping may help."
 
 
 class DivergenceGuard:
-    """Judges the agreed loss of each step, so that every rank comes to the same answer by itself."""
+    """Judges the global loss of each step, so that every rank reaches the same result without communication."""
 
     def __init__(self, spec: Spec) -> None:
         self.policy, self._factor, self._patience = (
@@ -31,7 +29,7 @@ class DivergenceGuard:
         self._since_best = 0
 
     def detect_divergence(self, loss: float, has_broken_gradients: bool = False) -> str:
-        """Of a step with this loss; empty: nothing. Changes nothing, so it may be asked before the update and after."""
+        """What is wrong with a step of this loss, or an empty text. Has no side effects."""
         if has_broken_gradients:
             return "The gradient norm is not finite"
         if not math.isfinite(loss):
@@ -42,7 +40,7 @@ class DivergenceGuard:
         return ""
 
     def record(self, loss: float, wrong: str) -> None:
-        """Count a step, once a step."""
+        """Count the step. Called once per step."""
         if wrong:
             self.num_broken += 1
             self._in_a_row += 1
@@ -52,11 +50,11 @@ class DivergenceGuard:
 
     @property
     def is_beyond_recovery(self) -> bool:
-        """Whether what is done about broken steps does not help."""
+        """Whether the policy has failed: too many consecutive steps are broken."""
         return self._in_a_row >= CONSECUTIVE_LIMIT
 
     def is_out_of_patience(self, validation_loss: float) -> bool:
-        """Whether so many validations in a row were no better than the best. Counted anew after a resume."""
+        """Whether `patience` consecutive validations were not better than the best. A resume resets the count."""
         self._since_best = 0 if validation_loss < self._best else self._since_best + 1
         self._best = min(self._best, validation_loss)
         return 0 < self._patience <= self._since_best

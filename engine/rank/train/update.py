@@ -1,4 +1,4 @@
-"""The moment of the update: the gradient norm before clipping, and updates that are held back."""
+"""Gradient norm before clipping, and skipped updates."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from engine.rank.train.divergence import DivergenceGuard
 
 
 class Update:
-    """Stands before the optimiser's own step, which DeepSpeed's wrappers call once gradients are averaged.
+    """Wraps the optimiser's step, which DeepSpeed's wrappers call with averaged gradients.
 
     Reads the global gradient norm from the engine, or measures and clips where DeepSpeed 0.19.8 reports none (ZeRO 0
-    in fp32). Under the policy 'skip' the ranks agree on the loss first: one all-reduce of one number a step.
+    in fp32). Under the policy 'skip' the ranks first agree on the loss: one all-reduce of one number per step.
     """
 
     def __init__(self, clip: float, guard: DivergenceGuard) -> None:
@@ -30,7 +30,7 @@ class Update:
         self._is_skipped = False
 
     def attach(self, optimiser: torch.optim.Optimizer, grid: Any | None, measures: bool) -> None:
-        """Before DeepSpeed wraps anything. Stages and tensor ranks each hold their own part of the gradients."""
+        """Called before DeepSpeed wraps the optimiser. Each stage and tensor rank has its own part of the gradients."""
         self._optimiser, self._measures = optimiser, measures
         if grid is not None:
             self._model_group = grid.get_model_parallel_group()
@@ -45,19 +45,19 @@ class Update:
         optimiser.step = step  # type: ignore[method-assign]
 
     def agree_on_loss(self, loss_share: Tensor) -> None:
-        """Before the update, once all of a step's losses are known: whether it may happen. Collective under 'skip'."""
+        """Decide whether to skip the update, once all losses of the step are known. Collective under 'skip'."""
         if self._guard.policy == "skip":
             loss = loss_share.detach().double()
             comm.all_reduce(loss)
             self._is_skipped = bool(self._guard.detect_divergence(float(loss)))
 
     def gradient_norm(self) -> float | None:
-        """The last step's norm; None where the engine has none to give (a step skipped in fp16)."""
+        """The norm of the last step; None if the engine has none (a step that fp16 skipped)."""
         norm = self._measured if self._measures else self.engine.get_global_grad_norm()
         return None if norm is None else float(norm)
 
     def set_gradient_norm(self, norm: Tensor) -> None:
-        """For a trainer that has no gradients left when its step is done."""
+        """For a trainer whose gradients are gone after its step."""
         self._measures, self._measured = True, norm
 
     def _skips(self) -> bool:
@@ -78,7 +78,8 @@ class Update:
         self._measured = norm
 
     def _counts(self, parameter: Tensor) -> bool:
-        """Once in the sum: of a tied pair the first stage's copy, of what every tensor rank has, the first one's."""
+        """Whether this copy counts in the norm: of tied weights only the copy of the first stage, of replicated weights
+        only the copy of the first tensor rank."""
         if getattr(parameter, "ds_pipe_replicated", False):
             return False
         return self._is_first_shard or getattr(parameter, "tensor_model_parallel", False)

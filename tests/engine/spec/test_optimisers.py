@@ -45,6 +45,21 @@ def test_a_spec_that_meets_the_needs_of_a_row_is_accepted(row: OptimiserRow):
 
 
 @ROWS
+def test_an_optimiser_with_a_closure_needs_what_its_trainer_supports(row: OptimiserRow):
+    """ClosureTrainer runs one rank in fp32, and does not clip gradients."""
+    supported = {
+        "parallel.data",
+        "parallel.tensor",
+        "parallel.stages",
+        "parallel.zero_stage",
+        "batch.full_batch",
+    }
+    if row.has_closure:
+        assert row.needs.keys() >= supported | {"optimiser.gradient_clip", "guard.on_broken_step"}
+        assert row.needs_fp32
+
+
+@ROWS
 def test_every_field_that_a_row_reads_exists(row: OptimiserRow):
     assert row.fields <= Optimiser.model_fields.keys() - {"name"}
 

@@ -59,5 +59,5 @@ def test_a_real_calibration_gives_a_positive_figure(tmp_path: Path) -> None:
 
 
 def test_fp16_on_a_cpu_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="fp16 is not for CPU devices"):
+    with pytest.raises(SpecError, match="CPU devices do not support fp16"):
         resolve("fp16", tmp_path)
