@@ -75,9 +75,8 @@ def build_engine(
         dist_init_required=False,
     )
     if spec.parallel.data == 1 and _measures_norm(spec, dtype):
-        engine.enable_backward_allreduce = (
-            False  # with one rank it only copies every gradient three times, 1 % of a step
-        )
+        # With one rank the all-reduce only copies every gradient three times, 1 % of a step.
+        engine.enable_backward_allreduce = False
     update.engine = engine
     return engine, optimiser
 

@@ -1,4 +1,4 @@
-"""Impossible combinations: refused with the reason, and the proposed fix really works."""
+"""Refusal of impossible specs: reasons and fixes."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_it_refuses_with_the_reason_at_the_field(values, hardware, field, words)
 
 
 @pytest.mark.parametrize(("values", "hardware", "field", "words"), CASES)
-def test_the_proposed_fix_really_works(values, hardware, field, words):
+def test_the_proposed_fix_works(values, hardware, field, words):
     fixed = values
     for _ in range(3):  # one fix may uncover the next rule
         fixed = with_changes(
@@ -97,22 +97,22 @@ def test_the_proposed_fix_really_works(values, hardware, field, words):
 
 
 def test_every_sentence_of_the_rules_has_a_case(monkeypatch: pytest.MonkeyPatch):
-    told: set[tuple[str, int]] = set()
+    reported: set[tuple[str, int]] = set()
 
     def noting(*parts: Any) -> Problem:
         caller = sys._getframe(1)
-        told.add((caller.f_code.co_filename, caller.f_lineno))
+        reported.add((caller.f_code.co_filename, caller.f_lineno))
         return Problem(*parts)
 
     for module in (checks, training_rules):
         monkeypatch.setattr(module, "Problem", noting)
     for values, hardware, _, _ in CASES:
         problems_of(values, hardware)
-    assert told == {place for module in (checks, training_rules) for place in sentences_of(module)}
+    assert reported == {place for module in (checks, training_rules) for place in sentences_of(module)}
 
 
 def sentences_of(module: ModuleType) -> Iterator[tuple[str, int]]:
-    """File and line of every problem that a module can tell of."""
+    """File and line of every problem that a module can report."""
     assert module.__file__
     for node in ast.walk(ast.parse(Path(module.__file__).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Problem":
@@ -146,7 +146,7 @@ def test_each_need_of_an_optimiser_has_its_own_reason_and_fix(name: str, path: s
     assert needs[path].reason in problem.message
 
 
-def test_several_broken_rules_are_all_told():
+def test_all_broken_rules_are_reported_at_once():
     fields = {p.field for p in problems_of({"model": {"heads": 3}, "batch": {"global_batch_size": 17}}, None)}
     assert fields == {"model.heads", "batch.global_batch_size"}
 

@@ -1,4 +1,4 @@
-"""A node of two devices and its sampler, which ticks when a test says so."""
+"""A node of two devices and its sampler, which ticks on request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attempt directories beside a sampler, whose source a test sets, and what it wrote about them."""
+"""Attempt directories for a sampler, a source that a test sets, and readers of what the sampler wrote."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Meter:
 def attempt(
     node_dir: Path, name: str, *devices: str, state: str = "running", pid: int = 0, age_s: float = 0.0
 ) -> AttemptDirectory:
-    """An attempt directory as a supervisor with this pid (ours, if none is given) would have written it."""
+    """An attempt directory as written by a supervisor with this pid (default: this process)."""
     directory = AttemptDirectory(node_dir / "attempts" / name)
     seats = tuple(Seat(r, r, device, "cpu", r, r, 0) for r, device in enumerate(devices))
     placement = Placement("j", "r", 1, "n", len(seats), "127.0.0.1", 0, seats, 1, "locks", "data", "corpora")

@@ -1,4 +1,4 @@
-"""Broken steps on real ranks: a few strange lines in a text break a run that has learned the rest."""
+"""Broken steps on real ranks, caused by a few unusual lines in a text."""
 
 from __future__ import annotations
 
@@ -44,32 +44,32 @@ def warnings_of(attempt: Attempt) -> list[str]:
 
 
 @pytest.mark.ranks
-def test_a_spike_is_left_out_at_the_same_steps_in_every_layout(start: Start) -> None:
+def test_a_spike_is_skipped_at_the_same_steps_in_every_layout(start: Start) -> None:
     alone = start(of_policy("skip"), "alone").succeeded()
-    said = warnings_of(alone)
-    assert said and all(
-        "was left out: the loss" in text and "times its running mean" in text for text in said
+    warnings = warnings_of(alone)
+    assert warnings and all(
+        "was left out: the loss" in text and "times its running mean" in text for text in warnings
     )
-    assert alone.series("broken_steps")[60] == len(said)
+    assert alone.series("broken_steps")[60] == len(warnings)
     for name, parallel in {"ZeRO 2": {"data": 2, "zero_stage": 2}, "stages": {"stages": 2}}.items():
         other = start(of_policy("skip", parallel=parallel), name).succeeded()
-        assert warnings_of(other) == said
+        assert warnings_of(other) == warnings
         assert list(other.series("loss").values()) == pytest.approx(
             list(alone.series("loss").values()), rel=1e-4
         )
 
 
 @pytest.mark.ranks
-def test_a_spike_rolls_the_state_back_and_steps_go_on(start: Start) -> None:
+def test_a_spike_rolls_the_state_back_and_steps_continue(start: Start) -> None:
     attempt = start(of_policy("roll_back", parallel={"data": 2, "zero_stage": 1})).succeeded()
-    said = warnings_of(attempt)
+    warnings = warnings_of(attempt)
     assert (
-        said
-        and said[0].startswith("Back to the state of step ")
-        and said[0].endswith("Steps and data go on.")
+        warnings
+        and warnings[0].startswith("Back to the state of step ")
+        and warnings[0].endswith("Steps and data go on.")
     )
     assert list(attempt.series("loss")) == list(range(1, 61))
-    assert attempt.series("broken_steps")[60] == len(said)
+    assert attempt.series("broken_steps")[60] == len(warnings)
 
 
 @pytest.mark.ranks
@@ -80,8 +80,8 @@ def test_by_default_a_spike_ends_the_run(start: Start) -> None:
 
 
 @pytest.mark.ranks
-def test_what_stays_broken_ends_the_run_under_any_policy(start: Start) -> None:
-    """Gradients beyond fp32 at every step: nothing is left to train with."""
+def test_a_run_that_stays_broken_ends_under_any_policy(start: Start) -> None:
+    """Gradients beyond fp32 at every step."""
     mad = {
         "name": "sgd",
         "learning_rate": 10.0,
@@ -106,9 +106,9 @@ def test_a_run_without_progress_ends_early_and_has_succeeded(start: Start) -> No
     )
     spec = spec.model_copy(update={"optimiser": spec.optimiser.model_copy(update={"learning_rate": 1e-12})})
     attempt = start(spec).succeeded()
-    [said] = [line.text for line in attempt.lines("result")]
-    assert said.startswith("Stopped early after step ")
-    assert "in 2 validations in a row" in said
+    [text] = [line.text for line in attempt.lines("result")]
+    assert text.startswith("Stopped early after step ")
+    assert "in 2 validations in a row" in text
     assert max(attempt.series("loss")) < 50
     newest = attempt.directory.newest_checkpoint()
     assert newest and newest.name == f"step-{max(attempt.series('loss')):08d}"
@@ -123,7 +123,7 @@ def judged(factor: float, losses: list[float]) -> list[str]:
     return found
 
 
-def test_a_spike_is_told_from_the_running_mean_once_there_is_one() -> None:
+def test_a_spike_is_detected_once_there_is_a_running_mean() -> None:
     calm = [2.0] * MIN_LOSSES
     assert judged(2.0, [*calm, 3.9])[-1] == ""
     assert judged(2.0, [*calm, 4.1])[-1] == "The loss 4.1 is 2.05 times its running mean"
@@ -135,7 +135,7 @@ def test_a_spike_is_told_from_the_running_mean_once_there_is_one() -> None:
     assert judged(0.0, [NAN])[-1] == "The loss is nan"
 
 
-def test_gradients_that_are_no_numbers_break_a_step_with_any_loss() -> None:
+def test_non_finite_gradients_break_a_step_with_any_loss() -> None:
     assert (
         DivergenceGuard(tiny()).detect_divergence(1.0, has_broken_gradients=True)
         == "The gradient norm is not finite"
