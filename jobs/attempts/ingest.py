@@ -20,7 +20,7 @@ from django.db.models import F
 
 from engine.directory import AttemptDirectory
 from engine.telemetry.metrics import BY_NAME
-from engine.telemetry.wire import Line, decode, number
+from engine.telemetry.wire import SpoolLine, decode, number
 from jobs import series
 from jobs.accounting import utilisation
 from jobs.attempts import checkpoints, outputs, timelines, traces
@@ -65,7 +65,7 @@ class SpoolUpdate:
     checkpoints: list[checkpoints.SavedCheckpoint] = field(default_factory=list)
     ending: str = ""
     timelines: list[StepTimeline] = field(default_factory=list)
-    traces: list[Line] = field(default_factory=list)
+    traces: list[SpoolLine] = field(default_factory=list)
     outputs: list[RunOutput] = field(default_factory=list)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.telemetry.wire import Line
+from engine.telemetry.wire import SpoolLine
 from jobs.models import Attempt, Run, RunOutput
 
 TEXT_LIMIT = 2000  # characters of a prompt, a reference or an output

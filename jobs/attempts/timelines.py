@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.telemetry.wire import TIMELINE_EVENTS, Line, Timeline
+from engine.telemetry.wire import TIMELINE_EVENTS, SpoolLine, Timeline
 from jobs.models import Attempt, Run, StepTimeline
 
 # Kinds of events, in the order of the legend.

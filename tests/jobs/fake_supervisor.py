@@ -10,7 +10,7 @@ import time
 
 from engine import procfs
 from engine.directory import AttemptDirectory, AttemptState, Cause, State
-from engine.telemetry.wire import Line, encode
+from engine.telemetry.wire import SpoolLine, encode
 
 DEAD_PID = 2**22 + 1  # above the largest pid Linux gives out
 
@@ -59,4 +59,4 @@ def make_checkpoint(directory: AttemptDirectory, number: int) -> Line:
     folder = directory.checkpoints / f"step-{number:08d}"
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text("{}")
-    return Line("checkpoint", 1000.0 + number, "run", step=number, text=folder.name, seconds=0.5)
+    return SpoolLine("checkpoint", 1000.0 + number, "run", step=number, text=folder.name, seconds=0.5)

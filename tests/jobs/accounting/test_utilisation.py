@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from engine.telemetry.wire import Line
+from engine.telemetry.wire import SpoolLine
 from jobs.accounting import totals, utilisation
 from jobs.attempts.ingest import ingest
 from jobs.lifecycle.transitions import move_attempt
@@ -21,9 +21,9 @@ pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 11, 10, 12, tzinfo=UTC)
 
 
-def reading(after_s: float, pct: float | str | None, device: str = "a-0") -> Line:
+def reading(after_s: float, pct: float | str | None, device: str = "a-0") -> SpoolLine:
     metrics = {} if pct is None else {"utilisation_pct": pct}
-    return Line("device", NOON.timestamp() + after_s, f"device:{device}", metrics=metrics)
+    return SpoolLine("device", NOON.timestamp() + after_s, f"device:{device}", metrics=metrics)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import math
 import pytest
 from django.db import DatabaseError, connection
 
-from engine.telemetry.wire import Line
+from engine.telemetry.wire import SpoolLine
 from jobs import series
 from jobs.attempts import ingest as module
 from jobs.attempts.ingest import ingest
@@ -125,7 +125,7 @@ def test_the_crash_test_covers_every_write(claimed):
     )
     write_spool(
         directory,
-        Line("device", 1.0, "device:a-0", missing={"power_w": ("absent", "-")}),
+        SpoolLine("device", 1.0, "device:a-0", missing={"power_w": ("absent", "-")}),
         file="device.jsonl",
     )
     writes = []
@@ -265,7 +265,7 @@ def test_outputs_are_stored_by_example_and_step_and_the_newest_wins(claimed):
 
     def output_line(step: int, number: int | None, output: str) -> Line:
         texts = {"prompt": "a", "reference": "b", "output": output, "other": "x"}
-        return Line("output", 9.0, "run", step=step, number=number, texts=texts)
+        return SpoolLine("output", 9.0, "run", step=step, number=number, texts=texts)
 
     write_spool(
         directory,

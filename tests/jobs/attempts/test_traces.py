@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from engine.directory import TRACE_BYTES, AttemptDirectory, TraceRequest
-from engine.telemetry.wire import Line, Timeline, TimelineEvent
+from engine.telemetry.wire import SpoolLine, Timeline, TimelineEvent
 from jobs.attempts import timelines, traces
 from jobs.attempts.ingest import ingest
 from jobs.lifecycle.transitions import move_attempt
@@ -176,8 +176,8 @@ def test_only_the_newest_files_are_kept(claimed, monkeypatch):
 FORWARD = TimelineEvent("forward", 0, 10, 2000)
 
 
-def drawn(rank: int, stage: int, *events: TimelineEvent, step: int = 10) -> Line:
-    return Line("timeline", 1005.0, f"rank{rank}", step=step, timeline=Timeline(stage, 0, 0.25, events))
+def drawn(rank: int, stage: int, *events: TimelineEvent, step: int = 10) -> SpoolLine:
+    return SpoolLine("timeline", 1005.0, f"rank{rank}", step=step, timeline=Timeline(stage, 0, 0.25, events))
 
 
 def test_a_timeline_is_kept_rank_by_rank(claimed):
@@ -205,9 +205,9 @@ def test_a_timeline_is_kept_rank_by_rank(claimed):
         drawn(0, 0, TimelineEvent("dance", 0, 0, 1)),
         drawn(0, 0, TimelineEvent("forward", 0, -1, 1)),
         drawn(0, 0, *[FORWARD] * 5000),
-        Line("timeline", 1005.0, "rank0", step=3),
-        Line("timeline", 1005.0, "run", step=3, timeline=Timeline(0, 0, 1.0, ())),
-        Line("trace", 1005.0, "rank0", text="a"),
+        SpoolLine("timeline", 1005.0, "rank0", step=3),
+        SpoolLine("timeline", 1005.0, "run", step=3, timeline=Timeline(0, 0, 1.0, ())),
+        SpoolLine("trace", 1005.0, "rank0", text="a"),
     ],
 )
 def test_an_invalid_line_is_counted_and_skipped(claimed, line):
