@@ -142,7 +142,7 @@ def start(directory: AttemptDirectory, fork_supervisor: ForkSupervisor) -> Launc
 def build_placement(attempt: Attempt, spec: Spec, node_dir: Path, resume_from: Path | None) -> Placement:
     """Place the ranks on the leased devices, each with its position in the parallel grid."""
     leases = list(attempt.leases.filter(is_active=True).select_related("device").order_by("rank"))
-    counts, positions = Counter[str](), grid.places(spec.parallel)
+    counts, positions = Counter[str](), grid.rank_coordinates(spec.parallel)
     local_ranks = [_next_local_rank(counts, lease.device.node_id) for lease in leases]
     seats = tuple(
         Seat(

@@ -140,7 +140,7 @@ def _parse_chunk(name: str, start: int, content: bytes, update: SpoolUpdate) -> 
     return chunk
 
 
-def _parse_points(line: Line) -> list[series.Point]:
+def _parse_points(line: SpoolLine) -> list[series.Point]:
     """Return the points of a line. Raises ValueError for values that no column can store: the line is skipped."""
     if line.k == "step" and line.step is None:
         raise ValueError("a step line without its step")
@@ -164,19 +164,19 @@ def _parse_points(line: Line) -> list[series.Point]:
     return [series.Point(name, line.source, line.step, line.at, value) for name, value in values.items()]
 
 
-def _add_step(line: Line, update: SpoolUpdate) -> None:
+def _add_step(line: SpoolLine, update: SpoolUpdate) -> None:
     update.step = max(update.step or 0, line.step or 0)  # a rank may report a step one step late
     if update.first_step_at is None:
         update.first_step_at = line.at
     update.last_step_at = max(update.last_step_at, line.at)
 
 
-def _add_phase(line: Line, update: SpoolUpdate) -> None:
+def _add_phase(line: SpoolLine, update: SpoolUpdate) -> None:
     if line.seconds is not None:
         update.phases[line.text] = line.seconds
 
 
-def _add_checkpoint(line: Line, update: SpoolUpdate) -> None:
+def _add_checkpoint(line: SpoolLine, update: SpoolUpdate) -> None:
     if line.step is None:
         return
     loss = number(line.metrics.get("validation_loss", math.nan))
@@ -189,37 +189,37 @@ def _add_checkpoint(line: Line, update: SpoolUpdate) -> None:
     )
 
 
-def _add_note(line: Line, update: SpoolUpdate) -> None:
+def _add_note(line: SpoolLine, update: SpoolUpdate) -> None:
     update.events.append(Event(actor=line.source, kind=f"note.{line.level}", text=line.text[:TEXT_LIMIT]))
 
 
-def _add_result(line: Line, update: SpoolUpdate) -> None:
+def _add_result(line: SpoolLine, update: SpoolUpdate) -> None:
     update.ending = line.text[:TEXT_LIMIT]
 
 
-def _add_outputs(line: Line, update: SpoolUpdate) -> None:
+def _add_outputs(line: SpoolLine, update: SpoolUpdate) -> None:
     update.outputs += outputs.parse_line(line)
 
 
-def _ignore(line: Line, update: SpoolUpdate) -> None:
+def _ignore(line: SpoolLine, update: SpoolUpdate) -> None:
     del line, update
 
 
-def _add_timeline(line: Line, update: SpoolUpdate) -> None:
+def _add_timeline(line: SpoolLine, update: SpoolUpdate) -> None:
     update.timelines.append(timelines.build_row(line))
 
 
-def _add_trace(line: Line, update: SpoolUpdate) -> None:
+def _add_trace(line: SpoolLine, update: SpoolUpdate) -> None:
     update.traces.append(line)
 
 
-def _add_utilisation(line: Line, update: SpoolUpdate) -> None:
+def _add_utilisation(line: SpoolLine, update: SpoolUpdate) -> None:
     pct = number(line.metrics.get(utilisation.METRIC, math.nan))
     if math.isfinite(pct):
         update.utilisation.setdefault(line.source.removeprefix("device:"), []).append((line.at, pct))
 
 
-LINE_HANDLERS: dict[str, Callable[[Line, SpoolUpdate], None]] = {
+LINE_HANDLERS: dict[str, Callable[[SpoolLine, SpoolUpdate], None]] = {
     "step": _add_step,
     "validation": _ignore,
     "device": _add_utilisation,

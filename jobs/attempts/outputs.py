@@ -9,7 +9,7 @@ TEXT_LIMIT = 2000  # characters of a prompt, a reference or an output
 EXAMPLES_LIMIT = 100  # of one step
 
 
-def parse_line(line: Line) -> list[RunOutput]:
+def parse_line(line: SpoolLine) -> list[RunOutput]:
     """Return the row of an output line; an empty list if the line has no step or no valid example number."""
     if line.step is None or line.number is None or not 0 <= line.number < EXAMPLES_LIMIT:
         return []

@@ -33,7 +33,7 @@ def validate(timeline: Timeline | None) -> None:
             raise ValueError(f"an invalid event of a timeline: {event.kind[:20]!r}")
 
 
-def build_row(line: Line) -> StepTimeline:
+def build_row(line: SpoolLine) -> StepTimeline:
     """Return the row of a timeline line, without its run and attempt."""
     timeline = line.timeline
     assert timeline is not None

@@ -13,7 +13,7 @@ from django.db.models import Max, Q
 from django.utils import timezone
 
 from engine.directory import TRACE_BYTES, TRACE_STEPS, AttemptDirectory, TraceRequest
-from engine.telemetry.wire import Line
+from engine.telemetry.wire import SpoolLine
 from jobs.models import Attempt, AttemptNode, Event, Job, Node, Trace, TraceChunk, TraceFile
 from jobs.states.jobs import ATTEMPT_LIVE, JobState, StateError
 
@@ -76,7 +76,7 @@ def write_requests(live: dict[int, AttemptDirectory]) -> None:
             directory.ask_for_trace(request)
 
 
-def record_files(attempt: Attempt, node: Node, lines: Iterable[Line]) -> None:
+def record_files(attempt: Attempt, node: Node, lines: Iterable[SpoolLine]) -> None:
     """Record the files that ranks wrote, or failed to write. Called in the transaction that ingests their lines."""
     for line in lines:
         trace = Trace.objects.filter(attempt=attempt, number=line.number or 0).first()

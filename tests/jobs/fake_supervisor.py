@@ -44,14 +44,16 @@ def write_state(
     )
 
 
-def write_spool(directory: AttemptDirectory, *lines: Line | bytes, file: str = "rank0.jsonl") -> None:
+def write_spool(directory: AttemptDirectory, *lines: SpoolLine | bytes, file: str = "rank0.jsonl") -> None:
     """Append lines to a spool file; bytes are written unchanged."""
     with (directory.spool / file).open("ab") as spool:
         spool.write(b"".join(line if isinstance(line, bytes) else encode(line) for line in lines))
 
 
-def step_line(number: int, loss: float | str = 2.0, at: float = 1000.0) -> Line:
-    return Line("step", at + number, "run", step=number, metrics={"loss": loss, "tokens": 256.0 * number})
+def step_line(number: int, loss: float | str = 2.0, at: float = 1000.0) -> SpoolLine:
+    return SpoolLine(
+        "step", at + number, "run", step=number, metrics={"loss": loss, "tokens": 256.0 * number}
+    )
 
 
 def make_checkpoint(directory: AttemptDirectory, number: int) -> Line:

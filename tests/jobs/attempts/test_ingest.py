@@ -81,8 +81,8 @@ def test_reading_the_same_bytes_again_duplicates_nothing(claimed):
 def test_a_crash_between_any_two_writes_loses_and_doubles_nothing(claimed, fails_at):
     """The database fails at the n-th write of the batch; the next reader continues from the committed state."""
     attempt, directory = claimed
-    note = Line("note", 1.0, "rank0", text="hello")
-    missing = Line("device", 1.0, "device:a-0", missing={"power_w": ("absent", "no counter")})
+    note = SpoolLine("note", 1.0, "rank0", text="hello")
+    missing = SpoolLine("device", 1.0, "device:a-0", missing={"power_w": ("absent", "no counter")})
     write_spool(directory, step_line(1), step_line(2), note, make_checkpoint(directory, 2), b"rubbish\n")
     write_spool(directory, missing, file="device.jsonl")
     writes = 0
@@ -119,7 +119,7 @@ def test_the_crash_test_covers_every_write(claimed):
         directory,
         step_line(1),
         step_line(2),
-        Line("note", 1.0, "rank0", text="hello"),
+        SpoolLine("note", 1.0, "rank0", text="hello"),
         make_checkpoint(directory, 2),
         b"rubbish\n",
     )
@@ -209,7 +209,7 @@ def test_nan_and_infinite_losses_are_stored(claimed):
 
 def test_device_readings_are_series_of_their_device(claimed):
     attempt, directory = claimed
-    line = Line("device", 5.0, "device:a-0", metrics={"power_w": 80.0})
+    line = SpoolLine("device", 5.0, "device:a-0", metrics={"power_w": 80.0})
     write_spool(directory, line, file="device.jsonl")
     ingest(attempt)
     assert count(attempt, "power_w", "device:a-0") == 1
@@ -219,9 +219,11 @@ def test_device_readings_are_series_of_their_device(claimed):
 def test_phases_checkpoints_and_notes_are_stored_with_the_attempt(claimed):
     attempt, directory = claimed
     write_spool(
-        directory, Line("phase", 1.0, "rank0", text="imports", seconds=8.5), make_checkpoint(directory, 10)
+        directory,
+        SpoolLine("phase", 1.0, "rank0", text="imports", seconds=8.5),
+        make_checkpoint(directory, 10),
     )
-    write_spool(directory, Line("note", 2.0, "rank1", text="Careful.", level="warning"))
+    write_spool(directory, SpoolLine("note", 2.0, "rank1", text="Careful.", level="warning"))
     ingest(attempt)
     attempt = newest_attempt(attempt.job)
     assert attempt.phases == {"imports": 8.5}
@@ -235,7 +237,7 @@ def test_phases_checkpoints_and_notes_are_stored_with_the_attempt(claimed):
 
 def test_a_checkpoint_line_cannot_point_outside_the_attempt(claimed):
     attempt, directory = claimed
-    write_spool(directory, Line("checkpoint", 1.0, "run", step=1, text="../../../etc"))
+    write_spool(directory, SpoolLine("checkpoint", 1.0, "run", step=1, text="../../../etc"))
     ingest(attempt)
     assert newest_attempt(attempt.job).checkpoint == str(directory.checkpoints / "etc")
 
@@ -243,7 +245,7 @@ def test_a_checkpoint_line_cannot_point_outside_the_attempt(claimed):
 def test_a_result_line_repeats_figures_and_adds_no_points(claimed):
     attempt, directory = claimed
     write_spool(
-        directory, Line("result", 9.0, "run", step=9, text="Finished.", metrics={"validation_loss": 1.5})
+        directory, SpoolLine("result", 9.0, "run", step=9, text="Finished.", metrics={"validation_loss": 1.5})
     )
     ingest(attempt)
     assert newest(attempt) == {}

@@ -39,7 +39,7 @@ def answer(directory, number: int, name: str, content: bytes = b"packed", rank: 
     if name:
         (directory.trace / name).write_bytes(content)
     write_spool(
-        directory, Line("trace", 1009.0, f"rank{rank}", step=7, text=name, number=number, seconds=0.5)
+        directory, SpoolLine("trace", 1009.0, f"rank{rank}", step=7, text=name, number=number, seconds=0.5)
     )
 
 
@@ -130,7 +130,7 @@ def test_a_file_name_cannot_leave_the_folder(claimed, tmp_path):
     attempt, directory = claimed
     (directory.path / "spec.json").write_bytes(b"secret")
     ask(attempt)
-    write_spool(directory, Line("trace", 1009.0, "rank0", step=7, text="../spec.json", number=1))
+    write_spool(directory, SpoolLine("trace", 1009.0, "rank0", step=7, text="../spec.json", number=1))
     ingest(attempt)
     assert traces.upload(attempt.node) == 0 and "cannot be read" in traces.list_files(attempt.job)[0].reason
 
@@ -148,7 +148,7 @@ def test_a_file_of_another_node_is_read_from_the_folder_of_that_node(claimed, ma
         "each node's agent writes it into its own folder"
     )
     traces.record_files(
-        attempt, node, [Line("trace", 1.0, "rank1", step=7, text="rank1.json.gz", number=trace.number)]
+        attempt, node, [SpoolLine("trace", 1.0, "rank1", step=7, text="rank1.json.gz", number=trace.number)]
     )
     assert traces.upload(attempt.node) == 0, "the file is on another node"
     assert traces.upload(node) == 1
