@@ -56,7 +56,7 @@ def step_line(number: int, loss: float | str = 2.0, at: float = 1000.0) -> Spool
     )
 
 
-def make_checkpoint(directory: AttemptDirectory, number: int) -> Line:
+def make_checkpoint(directory: AttemptDirectory, number: int) -> SpoolLine:
     """Create a complete checkpoint on disk; returns its spool line."""
     folder = directory.checkpoints / f"step-{number:08d}"
     folder.mkdir(parents=True)

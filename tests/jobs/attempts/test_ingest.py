@@ -265,7 +265,7 @@ def test_lines_of_an_older_attempt_do_not_move_the_job(claimed):
 def test_outputs_are_stored_by_example_and_step_and_the_newest_wins(claimed):
     attempt, directory = claimed
 
-    def output_line(step: int, number: int | None, output: str) -> Line:
+    def output_line(step: int, number: int | None, output: str) -> SpoolLine:
         texts = {"prompt": "a", "reference": "b", "output": output, "other": "x"}
         return SpoolLine("output", 9.0, "run", step=step, number=number, texts=texts)
 
