@@ -8,7 +8,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from engine.hardware.fabric_test import MOST_SIZES
+from engine.hardware.fabric_test import MAX_SIZES
 from engine.spec.parts import Batch, Budget, Data, Guard, Model, Optimiser, Parallel, Part, Precision
 from engine.spec.problems import Problem, SpecError, kind_of, problem_of
 
@@ -59,7 +59,7 @@ class Spec(Part):
     @property
     def num_steps(self) -> int:
         """A fabric test measures one message size a step."""
-        return min(self.budget.steps, MOST_SIZES) if self.kind == "fabric_test" else self.budget.steps
+        return min(self.budget.steps, MAX_SIZES) if self.kind == "fabric_test" else self.budget.steps
 
     def zero_stage_in(self, dtype: str) -> int:
         """The ZeRO stage that runs. Alone there is nobody to share with, and in 32 bits no master copy to keep: stage 0

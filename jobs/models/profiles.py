@@ -16,7 +16,7 @@ class DeviceProfile(models.Model):
     kind = models.CharField(max_length=10)  # cpu or cuda
     cores = models.FloatField(null=True)  # CPU devices: cores allotted
     torch = models.CharField(max_length=40)
-    # {name: {"value", "low", "high", "n"}}, names from engine.hardware.probe_results.SOUGHT; {name: [status, reason]}
+    # {name: {"value", "low", "high", "n"}} and {name: [status, reason]}, names from probe_results.PROBE_FIGURES
     figures = models.JSONField(default=dict)
     missing = models.JSONField(default=dict)
     curves = models.JSONField(default=dict)  # {number format: [[size, FLOP/s], ...]} of square products

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from engine.hardware.probe_results import Probed
+from engine.hardware.probe_results import ProbeReport
 from jobs.models import Device, DeviceProfile, Node, NodeEvent
 from jobs.states.jobs import StateError
 from jobs.states.nodes import AdminState, DeviceHealth
@@ -76,7 +76,7 @@ def ask(node: Node, actor: str) -> list[Device]:
 
 
 @transaction.atomic
-def store(device: Device, probed: Probed) -> DeviceProfile:
+def store(device: Device, probed: ProbeReport) -> DeviceProfile:
     """What a probe found, in the place of what an earlier one did."""
     key: dict[str, Any] = {
         "name": device.name, "kind": device.kind, "cores": device.cores, "torch": probed.torch,

@@ -29,7 +29,7 @@ def record(job: Job) -> list[LinkProfile]:
         return []
     rows = []
     for algorithm in fabric_test.ALGORITHMS:
-        found = fabric_test.fit(algorithm, job.num_devices, times_of(points, algorithm))
+        found = fabric_test.fit_link(algorithm, job.num_devices, times_of(points, algorithm))
         if found is None:
             continue
         rows.append(
@@ -52,7 +52,7 @@ def measured(run: Run) -> list[dict[str, float]]:
     for algorithm in fabric_test.ALGORITHMS:
         names += [f"{algorithm.name}_{what}" for what in ("s", "bus_bytes_per_s", "sent_bytes")]
     rows: dict[int, dict[str, float]] = {}
-    for line in series.read([run.id], names, points=fabric_test.MOST_SIZES, sources={"run"}):
+    for line in series.read([run.id], names, points=fabric_test.MAX_SIZES, sources={"run"}):
         for step, value in zip(line.x.tolist(), line.mean.tolist(), strict=True):
             rows.setdefault(int(step), {})[line.metric] = float(value)
     return [row for _, row in sorted(rows.items()) if "message_bytes" in row]

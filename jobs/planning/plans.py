@@ -98,7 +98,7 @@ def num_devices(pool: Pool) -> int:
 
 def of_device(name: str, kind: str, cores: float | None, memory_bytes: int | None) -> DeviceProfile | None:
     """What a probe has measured, completed by the table of peaks where that knows the device."""
-    peak = peaks.peak_of(name) if kind == "cuda" else None
+    peak = peaks.find_peak(name) if kind == "cuda" else None
     base = dataclasses.replace(planner.profile_of(peak), name=name) if peak else None
     stored = _newest(name, kind, cores)
     if stored is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dashboard.html.format import as_bytes, as_count, as_figure
-from engine.hardware.probe_results import SOUGHT
+from engine.hardware.probe_results import PROBE_FIGURES
 from jobs.models import DeviceProfile, Node
 from jobs.planning import device_profiles
 from jobs.planning.device_profiles import Kind
@@ -57,10 +57,10 @@ def _card(kind: Kind) -> Card:
 def rows(profile: DeviceProfile) -> list[Row]:
     """In the order of the table of figures; one that no probe of this version knows is left out."""
     return [
-        _row(sought.label, sought.meaning, WRITERS[sought.unit], profile.figures.get(sought.name),
-             profile.missing.get(sought.name))
-        for sought in SOUGHT
-        if sought.name in profile.figures or sought.name in profile.missing
+        _row(figure.label, figure.meaning, WRITERS[figure.unit], profile.figures.get(figure.name),
+             profile.missing.get(figure.name))
+        for figure in PROBE_FIGURES
+        if figure.name in profile.figures or figure.name in profile.missing
     ]  # fmt: skip
 
 

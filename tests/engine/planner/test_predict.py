@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine import planner
-from engine.hardware.peaks import PEAKS, peak_of
+from engine.hardware.peaks import PEAKS, find_peak
 from engine.model_math import counts
 from engine.planner import Calibration, Correction, DeviceProfile, Link, Plan, Range, change, plan, profile_of
 from engine.spec.presets import preset
@@ -210,7 +210,7 @@ def test_profiles_survive_being_kept():
     ],
 )
 def test_a_known_device_has_its_dense_peak(device: str, tflops: float):
-    peak = peak_of(device)
+    peak = find_peak(device)
     assert peak and peak.tflops["bf16"] == tflops
 
 
@@ -226,7 +226,7 @@ def test_a_known_device_has_its_dense_peak(device: str, tflops: float):
     ],
 )
 def test_an_unknown_device_has_no_peak(device: str):
-    assert peak_of(device) is None
+    assert find_peak(device) is None
 
 
 def test_the_planner_has_one_door():

@@ -9,7 +9,7 @@ import time
 import pytest
 from django.core.management import CommandError, call_command
 
-from engine.hardware.probe_results import EXIT_YIELDED, PROBE_VERSION, Figure, Probed, encode
+from engine.hardware.probe_results import EXIT_YIELDED, PROBE_VERSION, MeasuredFigure, ProbeReport, encode
 from jobs.agent.probing import Prober
 from jobs.models import Device, DeviceProfile, NodeEvent
 from jobs.nodes import admin
@@ -19,8 +19,8 @@ from tests.running import wait_until
 
 pytestmark = pytest.mark.django_db
 
-FOUND = Probed(
-    PROBE_VERSION, "2.13.0+cpu", "cpu", 1, 8.0, {"copy_bytes_per_s": Figure(12e9, 11e9, 13e9, 9)},
+FOUND = ProbeReport(
+    PROBE_VERSION, "2.13.0+cpu", "cpu", 1, 8.0, {"copy_bytes_per_s": MeasuredFigure(12e9, 11e9, 13e9, 9)},
     {"launch_s": ("unsupported", "no such thing")}, {"fp32": [(128, 4e10)]},
 )  # fmt: skip
 
