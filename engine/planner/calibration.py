@@ -1,4 +1,4 @@
-"""How far predictions were off on one kind of device, learnt from runs that have ended."""
+"""Corrections of predictions, learnt from ended runs on one device."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from engine.planner.ranges import Range
+from engine.planner.estimate import Estimate
 
 PHASES = (
     "data_wait_s",
@@ -18,16 +18,18 @@ PHASES = (
     "optimiser_s",
     "other_s",
 )
-MEMORY = "memory"  # the phase under which the peak's ratio is kept
+MEMORY = "memory"  # stored as a phase: the correction of peak memory
 
 
 @dataclass(frozen=True)
-class Correction:
-    """Measured over predicted of one phase in one number format: the median of `n` runs, and its 10th and 90th
-    percentile. Both sides without any correction, so that corrections do not pile up."""
+class PhaseCorrection:
+    """Measured over predicted of one phase in one number format: median of `n` runs, 10th and 90th percentile.
+
+    Predictions are taken without corrections, so that corrections do not accumulate.
+    """
 
     dtype: str
-    phase: str  # of PHASES, or MEMORY
+    phase: str  # one of PHASES, or MEMORY
     ratio: float
     low: float
     high: float
@@ -36,20 +38,20 @@ class Correction:
 
 @dataclass(frozen=True)
 class Calibration:
-    """All corrections of one device. Never made from the run that is judged by it."""
+    """All corrections of one device. A run is never judged by corrections learnt from itself."""
 
     device: str
-    corrections: tuple[Correction, ...] = ()
+    corrections: tuple[PhaseCorrection, ...] = ()
 
-    def of(self, dtype: str, phase: str) -> Correction | None:
+    def get_correction(self, dtype: str, phase: str) -> PhaseCorrection | None:
         return next((c for c in self.corrections if c.dtype == dtype and c.phase == phase), None)
 
-    def applied(self, dtype: str, phase: str, raw: Range) -> Range:
-        """A raw prediction put right: its point by the median; its span is the one that the runs showed."""
-        found = self.of(dtype, phase)
+    def correct(self, dtype: str, phase: str, raw: Estimate) -> Estimate:
+        """Scale an uncorrected prediction by the median and the percentiles of the runs."""
+        found = self.get_correction(dtype, phase)
         if found is None:
             return raw
-        return Range(raw.point * found.low, raw.point * found.ratio, raw.point * found.high)
+        return Estimate(raw.point * found.low, raw.point * found.ratio, raw.point * found.high)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -24,7 +24,7 @@ UNSURE_SHARE = 0.25
 def of_device(device: str) -> Calibration | None:
     """None where no run on such a device has ended yet, or none that this version of the planner had planned."""
     rows = Correction.objects.filter(device=device, planner_version=PLANNER_VERSION)
-    found = tuple(planner.Correction(r.dtype, r.phase, r.ratio, r.low, r.high, r.n) for r in rows)
+    found = tuple(planner.PhaseCorrection(r.dtype, r.phase, r.ratio, r.low, r.high, r.n) for r in rows)
     return Calibration(device, found) if found else None
 
 

@@ -65,7 +65,7 @@ def times_of(points: list[dict[str, float]], algorithm: fabric_test.Algorithm) -
 
 
 def of_pool(pool: Pool, device: str) -> Mapping[str, Any]:
-    """The newest links within and between nodes, by the names of planner.DeviceProfile; none that nobody measured."""
+    """The newest links within and between nodes, by the names of planner.HardwareProfile; none that nobody measured."""
     rows = LinkProfile.objects.filter(pool=pool, device=device, algorithm__in=BEST)
     found: dict[str, Link] = {}
     for name, is_between in (("within_node", False), ("between_nodes", True)):

@@ -9,10 +9,9 @@ from django.db.models import Count, Min
 
 from engine import planner
 from engine.hardware import peaks
-from engine.planner import Calibration, DeviceProfile, Plan
+from engine.planner import Calibration, HardwareProfile, Plan
 from engine.spec.spec import Spec
-from jobs.models import Device, Pool
-from jobs.models import DeviceProfile as Stored
+from jobs.models import Device, DeviceProfile, Pool
 from jobs.planning import calibration, links
 
 # Figure of a probe -> what the planner calls it.
@@ -48,7 +47,7 @@ def raw_of(plan: Plan) -> dict[str, float]:
     return points
 
 
-def profile_of(pool: Pool) -> DeviceProfile | None:
+def profile_of(pool: Pool) -> HardwareProfile | None:
     """Of the device with the least memory in the pool, which any of its jobs may get; None where nobody has measured
     it and no table knows it."""
     rows = (
@@ -73,7 +72,7 @@ def profile_of(pool: Pool) -> DeviceProfile | None:
     )
 
 
-def known_of(pool: Pool) -> DeviceProfile | None:
+def known_of(pool: Pool) -> HardwareProfile | None:
     """As `profile_of`, and of a device that nobody has measured at least kind and memory; None for an empty pool."""
     profile = profile_of(pool)
     if profile is not None:
@@ -81,7 +80,7 @@ def known_of(pool: Pool) -> DeviceProfile | None:
     device = Device.objects.filter(node__pool=pool, is_present=True).order_by("memory_bytes", "id").first()
     if device is None:
         return None
-    return DeviceProfile(
+    return HardwareProfile(
         name=device.name, kind="cuda" if device.kind == "cuda" else "cpu", standing="estimated",
         source="what the node says of it", flops_per_s={}, memory_bytes=device.memory_bytes,
         price_per_device_hour=pool.price_per_device_hour, currency=pool.currency,
@@ -96,27 +95,29 @@ def num_devices(pool: Pool) -> int:
     return min(most, pool.max_gang or most)
 
 
-def of_device(name: str, kind: str, cores: float | None, memory_bytes: int | None) -> DeviceProfile | None:
+def of_device(name: str, kind: str, cores: float | None, memory_bytes: int | None) -> HardwareProfile | None:
     """What a probe has measured, completed by the table of peaks where that knows the device."""
     peak = peaks.find_peak(name) if kind == "cuda" else None
-    base = dataclasses.replace(planner.profile_of(peak), name=name) if peak else None
+    base = dataclasses.replace(planner.profile_from_peak(peak), name=name) if peak else None
     stored = _newest(name, kind, cores)
     if stored is None:
         return base and dataclasses.replace(base, memory_bytes=memory_bytes or base.memory_bytes)
     return _measured(stored, base, memory_bytes)
 
 
-def calibration_of(profile: DeviceProfile) -> Calibration | None:
+def calibration_of(profile: HardwareProfile) -> Calibration | None:
     """What ended runs have taught of such devices; None before the first."""
     return calibration.of_device(profile.name)
 
 
-def _newest(name: str, kind: str, cores: float | None) -> Stored | None:
-    rows = Stored.objects.filter(name=name, kind=kind)
+def _newest(name: str, kind: str, cores: float | None) -> DeviceProfile | None:
+    rows = DeviceProfile.objects.filter(name=name, kind=kind)
     return rows.filter(cores=cores).first() if cores is not None else rows.filter(cores__isnull=True).first()
 
 
-def _measured(stored: Stored, base: DeviceProfile | None, memory_bytes: int | None) -> DeviceProfile:
+def _measured(
+    stored: DeviceProfile, base: HardwareProfile | None, memory_bytes: int | None
+) -> HardwareProfile:
     figures = {name: float(figure["value"]) for name, figure in stored.figures.items()}
     flops = {dtype: figures[name] for dtype, name in GEMM.items() if name in figures}
     about: dict[str, Any] = {
@@ -138,4 +139,4 @@ def _measured(stored: Stored, base: DeviceProfile | None, memory_bytes: int | No
         about["operation_s"] = figures["launch_s"]
     if base is not None:
         return dataclasses.replace(base, **about)
-    return DeviceProfile(**about)
+    return HardwareProfile(**about)

@@ -51,7 +51,7 @@ def with_plans(run: Run, verdict: Verdict) -> Verdict:
             return remedy
         try:
             other = spec_edits.changed(run.spec, remedy.changes)
-            change = planner.change(spec, other, profile, learnt)
+            change = planner.predict_change(spec, other, profile, learnt)
         except (SpecError, ValueError) as error:
             return _unplanned(remedy, str(error))
         if change is None:

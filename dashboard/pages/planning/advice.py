@@ -22,8 +22,8 @@ from dashboard.html.format import as_duration, as_kwh, as_money
 from engine import planner
 from engine.hardware import peaks
 from engine.model_math import counts
-from engine.planner import Calibration, DeviceProfile, Range
-from engine.planner.search import Found, Search
+from engine.planner import Calibration, Estimate, HardwareProfile
+from engine.planner.search import PlanCandidate, SearchResult
 from engine.spec import presets
 from engine.spec.spec import Spec, SpecError, parse, with_changes
 from jobs.planning import plans
@@ -61,7 +61,7 @@ class Place:
 
     title: str
     pool: str  # '' for planned devices
-    profile: DeviceProfile | None
+    profile: HardwareProfile | None
     calibration: Calibration | None
     devices: int  # at the most
     why_not: str = ""
@@ -70,11 +70,11 @@ class Place:
 @dataclass(frozen=True)
 class Row:
     place: Place
-    found: Found | None
+    found: PlanCandidate | None
     scheme: str
-    time_s: Range | None
-    energy_j: Range | None
-    money: Range | None
+    time_s: Estimate | None
+    energy_j: Estimate | None
+    money: Estimate | None
     tokens_per_s: float | None
     why_not: str  # why it is none: nothing fits, or the budget does not do
     url: str
@@ -129,7 +129,7 @@ def places(user: AbstractBaseUser | AnonymousUser, most: int) -> list[Place]:
             "" if profile else "Not available: its devices have not been probed, and no table knows them."
         )
         found.append(Place(title, pool.name, profile, learnt, min(most, here), why_not))
-    rows = [Place(peak.name, "", planner.profile_of(peak), None, most) for peak in peaks.PEAKS]
+    rows = [Place(peak.name, "", planner.profile_from_peak(peak), None, most) for peak in peaks.PEAKS]
     return found + rows
 
 
@@ -201,7 +201,7 @@ def _of_place(asked: Asked, spec: Spec, place: Place, schemes: int) -> list[Row]
     return [_row(asked, place, found) for found in searched.best[:schemes]]
 
 
-def _row(asked: Asked, place: Place, found: Found) -> Row:
+def _row(asked: Asked, place: Place, found: PlanCandidate) -> Row:
     steps, spec = found.spec.budget.steps, found.spec
     time_s = found.step_s.scaled(steps) if found.step_s else None
     energy_j = found.energy_j.scaled(steps) if found.energy_j else None
@@ -214,7 +214,7 @@ def _row(asked: Asked, place: Place, found: Found) -> Row:
     )
 
 
-def _beyond(asked: Asked, time_s: Range | None, energy_j: Range | None, money: Range | None) -> str:
+def _beyond(asked: Asked, time_s: Estimate | None, energy_j: Estimate | None, money: Estimate | None) -> str:
     """What of the budget it would break."""
     if asked.deadline_s and time_s and time_s.point > asked.deadline_s:
         return f"Takes {as_duration(time_s.point)}; there are {as_duration(asked.deadline_s)}."
@@ -245,7 +245,7 @@ def scheme_of(spec: Spec) -> str:
     return ", ".join(parts)
 
 
-def _address(asked: Asked, place: Place, found: Found) -> str:
+def _address(asked: Asked, place: Place, found: PlanCandidate) -> str:
     """The submit form with all of it: the preset, what was typed, and the scheme."""
     sets = [f"{path}={text}" for path in CHANGES if (text := asked.texts.get(path))]
     sets += [f"{path}={value}" for path, value in found.changes.items()]
@@ -261,18 +261,18 @@ def _price(row: Row, by: str) -> float:
 
 
 def _searched(
-    spec: Spec, profile: DeviceProfile, calibration: Calibration | None, devices: int, by: str, most: int
-) -> Search:
+    spec: Spec, profile: HardwareProfile, calibration: Calibration | None, devices: int, by: str, most: int
+) -> SearchResult:
     learnt = json.dumps(calibration.to_json()) if calibration else ""
     return _search(spec.model_dump_json(), json.dumps(profile.to_json()), learnt, devices, by, most)
 
 
 @functools.lru_cache(maxsize=256)
-def _search(spec: str, profile: str, calibration: str, devices: int, by: Any, most: int) -> Search:
+def _search(spec: str, profile: str, calibration: str, devices: int, by: Any, most: int) -> SearchResult:
     """Kept by what it depends on: another deadline, or the way back, asks for no new search."""
     learnt = Calibration.from_json(json.loads(calibration)) if calibration else None
-    whole = DeviceProfile.from_json(json.loads(profile))
-    return planner.search(parse(json.loads(spec)), whole, learnt, devices=devices, by=by, most=most)
+    whole = HardwareProfile.from_json(json.loads(profile))
+    return planner.search(parse(json.loads(spec)), whole, learnt, devices=devices, goal=by, limit=most)
 
 
 def _spec(base: Spec, texts: Mapping[str, str], problems: dict[str, str]) -> Spec | None:

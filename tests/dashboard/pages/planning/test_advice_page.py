@@ -84,7 +84,7 @@ def test_money_counts_where_a_pool_has_a_price(owner_browser, node):
     text = owner_browser.get(PAGE, {"preset": "demo", "by": "money"}).text
     [ours] = [row for row in rows_of(text) if "pool default" in row]
     assert "EUR" in ours
-    assert text.count("nobody has said what a device costs") == len(PEAKS)
+    assert text.count("no price is set for this device") == len(PEAKS)
 
 
 @pytest.mark.parametrize(
