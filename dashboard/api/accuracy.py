@@ -91,7 +91,7 @@ def figures(
 def measured_profiles(request: HttpRequest) -> dict[str, Any]:
     """What devices can do, as their probes have measured it."""
     found = DeviceProfile.objects.order_by("name", "cores", "torch")
-    return {"items": [device_profiles.to_json(profile) for profile in found]}
+    return {"items": [device_profiles.serialize(profile) for profile in found]}
 
 
 def _choice(asked: dict[str, str]) -> accuracy.Choice:

@@ -28,7 +28,7 @@ from dashboard.pages.submit.spec_fields import SpecField
 from engine.data.lines import KIND_TITLES
 from engine.telemetry.metrics import BY_NAME
 from jobs.models import Job, Node
-from jobs.planning.calibration import FIELD_OF
+from jobs.planning.calibration import FIELD_BY_PHASE
 from jobs.verdicts.forecasts import BY_NAME as FORECAST_FIELDS
 
 register = template.Library()
@@ -128,7 +128,7 @@ def field_title(name: str) -> str:
 @register.filter
 def phase_title(phase: str) -> str:
     """What the field of a correction's phase is called."""
-    return FORECAST_FIELDS[FIELD_OF[phase]].title
+    return FORECAST_FIELDS[FIELD_BY_PHASE[phase]].title
 
 
 @register.filter

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.planner.calibration import PHASES, Calibration, PhaseCorrection
+from engine.planner.calibration import PHASES, Calibration, PhaseCorrection, fit_correction, outer_deciles
 from engine.planner.estimate import Estimate
 from engine.planner.plan import PLANNER_VERSION, Plan, PlanChange, StageMemory, StepTime
 from engine.planner.predict import plan, predict_change
@@ -26,8 +26,10 @@ __all__ = [
     "SearchResult",
     "StageMemory",
     "StepTime",
+    "fit_correction",
     "layout_changes",
     "nearest_fit",
+    "outer_deciles",
     "plan",
     "predict_change",
     "profile_from_peak",

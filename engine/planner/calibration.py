@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,6 +20,8 @@ PHASES = (
     "optimiser_s",
     "other_s",
 )
+# Margin for few runs: 25 % after one run, falling with the square root of their number.
+FEW_RUNS_MARGIN = 0.25
 MEMORY = "memory"  # stored as a phase: the correction of peak memory
 
 
@@ -34,6 +38,23 @@ class PhaseCorrection:
     low: float
     high: float
     n: int
+
+
+def fit_correction(dtype: str, phase: str, ratios: Sequence[float]) -> PhaseCorrection:
+    """Build the correction of one phase from measured / predicted of each run; widened where there are few runs."""
+    ratio, margin = statistics.median(ratios), 1 + FEW_RUNS_MARGIN / len(ratios) ** 0.5
+    low, high = outer_deciles(ratios)
+    return PhaseCorrection(
+        dtype, phase, ratio, min(low, ratio / margin), max(high, ratio * margin), len(ratios)
+    )
+
+
+def outer_deciles(values: Sequence[float]) -> tuple[float, float]:
+    """Return the 10th and 90th percentile, interpolated between neighbours."""
+    if len(values) == 1:
+        return values[0], values[0]
+    cuts = statistics.quantiles(values, n=10, method="inclusive")
+    return cuts[0], cuts[-1]
 
 
 @dataclass(frozen=True)

@@ -72,9 +72,9 @@ class Prober:
     def _begin(self, now: float, idle_s: float) -> None:
         after_s = settings.PROBE_AFTER_IDLE_S
         is_long_idle = bool(after_s) and idle_s >= after_s
-        if not (is_long_idle or device_profiles.is_wanted(self.node)) or not self._torch_of_ranks():
+        if not (is_long_idle or device_profiles.is_probe_requested(self.node)) or not self._torch_of_ranks():
             return
-        device = device_profiles.due(self.node, self._torch or "", self._tried, is_long_idle)
+        device = device_profiles.next_to_probe(self.node, self._torch or "", self._tried, is_long_idle)
         if device is None:
             return
         try:
@@ -123,13 +123,13 @@ class Prober:
             except ValueError as error:
                 return self._end(device, f"The probe's report cannot be read: {error}.")
             self._tried.add(device.id)
-            device_profiles.store(device, probed)
+            device_profiles.store_probe(device, probed)
         return None
 
     def _end(self, device: Device, reason: str) -> None:
         log.warning("Device %s: %s", device.id, reason)
         self._tried.add(device.id)
-        device_profiles.fail(device, reason)
+        device_profiles.record_probe_failure(device, reason)
 
     def _last_line(self) -> str:
         lines = (self.node_dir / "probe.log").read_text(errors="replace").strip().splitlines()

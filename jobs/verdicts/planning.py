@@ -11,7 +11,7 @@ from engine.verdict.facts import Facts
 from engine.verdict.results import Remedy, Verdict
 from engine.verdict.whatif import gain_of
 from jobs.models import Run
-from jobs.planning import plans
+from jobs.planning import calibration, plans
 
 # What gives speed back that was given up for memory.
 RELEASES = (spec_edits.no_recompute, spec_edits.larger_micro_batch)
@@ -20,7 +20,7 @@ RELEASES = (spec_edits.no_recompute, spec_edits.larger_micro_batch)
 def unlimited_gain(run: Run, facts: Facts) -> float | None:
     """Share of the time a token that memory costs: what the run would save by the changes that only memory refuses, by
     its own phases. None where memory refuses none, or nobody knows what fits."""
-    profile = plans.profile_of(run.job.pool) if run.job and facts.num_steps else None
+    profile = plans.get_profile(run.job.pool) if run.job and facts.num_steps else None
     if profile is None:
         return None
     spec, gains = parse(run.spec), []
@@ -38,12 +38,12 @@ def with_plans(run: Run, verdict: Verdict) -> Verdict:
     """The verdict with the planner's word on every remedy that a spec can say."""
     if run.job is None or not any(remedy.changes for remedy in verdict.remedies):
         return verdict
-    profile = plans.profile_of(run.job.pool)
+    profile = plans.get_profile(run.job.pool)
     if profile is None:
         why = "nobody has measured the pool's devices, and no table knows them"
         told = [_unplanned(remedy, why) for remedy in verdict.remedies]
         return msgspec.structs.replace(verdict, remedies=tuple(told))
-    learnt = plans.calibration_of(profile)
+    learnt = calibration.get_calibration(profile.name)
     spec = parse(run.spec)
 
     def plan(remedy: Remedy) -> Remedy:

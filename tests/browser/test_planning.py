@@ -22,7 +22,7 @@ member = Membership.objects.select_related("team", "user").first()
 device = Device.objects.first()
 names = ("gemm_fp32_flops_per_s", "copy_bytes_per_s", "optimiser_bytes_per_s", "launch_s")
 figures = {n: MeasuredFigure(v, v, v, 9) for n, v in zip(names, (5e10, 1e10, 1e10, 3e-6))}
-device_profiles.store(device, ProbeReport(PROBE_VERSION, "2.13.0+cpu", "cpu", 1, 8.0, figures, {}, {}))
+device_profiles.store_probe(device, ProbeReport(PROBE_VERSION, "2.13.0+cpu", "cpu", 1, 8.0, figures, {}, {}))
 for number in range(3):
     run = Run.objects.create(team=member.team, owner=member.user, name=f"judged {number}")
     for field, point in (("step_s", 0.1), ("memory_bytes", 5e8)):

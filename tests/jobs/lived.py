@@ -31,7 +31,7 @@ def probed(device: Device, gflops: float = 50.0) -> DeviceProfile:
         "optimiser_bytes_per_s": MeasuredFigure(10e9, 9e9, 11e9, 9),
         "launch_s": MeasuredFigure(2.5e-6, 2.4e-6, 2.7e-6, 9),
     }
-    return device_profiles.store(
+    return device_profiles.store_probe(
         device, ProbeReport(PROBE_VERSION, "2.13.0+cpu", "cpu", 1, 8.0, figures, {}, {})
     )
 

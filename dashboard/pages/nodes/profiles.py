@@ -10,7 +10,7 @@ from dashboard.html.format import as_bytes, as_count, as_figure
 from engine.hardware.probe_results import PROBE_FIGURES
 from jobs.models import DeviceProfile, Node
 from jobs.planning import device_profiles
-from jobs.planning.device_profiles import Kind
+from jobs.planning.device_profiles import DeviceKind
 
 WRITERS: dict[str, Callable[[float], str]] = {
     "flops_per_s": lambda value: as_count(value, "FLOP/s"),
@@ -35,20 +35,20 @@ class Row:
 class Card:
     """Devices that are alike: what their probe found."""
 
-    kind: Kind
+    kind: DeviceKind
     name: str
     indexes: str  # '#0, #1'
     rows: list[Row]
 
 
 def cards(node: Node) -> list[Card]:
-    return [_card(kind) for kind in device_profiles.of_node(node)]
+    return [_card(kind) for kind in device_profiles.get_device_kinds(node)]
 
 
-def _card(kind: Kind) -> Card:
+def _card(kind: DeviceKind) -> Card:
     device = kind.devices[0]
     name = (
-        device.name if device.cores is None else f"{device.name}, {device_profiles.said_cores(device.cores)}"
+        device.name if device.cores is None else f"{device.name}, {device_profiles.cores_text(device.cores)}"
     )
     indexes = ", ".join(f"#{one.index}" for one in kind.devices)
     return Card(kind, name, indexes, rows(kind.profile) if kind.profile else [])

@@ -97,7 +97,7 @@ def probe(request: HttpRequest, node_id: str) -> HttpResponse:
     node = get_object_or_404(Node, id=node_id)
     page = reverse("node", args=[node_id])
     try:
-        probes.ask(node, request.user.get_username())
+        probes.request_probe(node, request.user.get_username())
     except StateError as error:
         return answer(request, str(error), page, is_refused=True)
     return answer(request, f"The devices of {node.name} are probed as soon as it is idle.", page)
@@ -122,7 +122,7 @@ def _standing(request: HttpRequest, node: Node) -> dict[str, Any]:
         "events": Paginator(events, EVENTS_A_PAGE).get_page(request.GET.get("page")),
         "ended": _ended(node, told),
         "profiles": profiles.cards(node),
-        "may_probe": access.is_admin(request.user) and node.admin_state not in probes.CLOSED,
+        "may_probe": access.is_admin(request.user) and node.admin_state not in probes.CLOSED_STATES,
         "healths": DeviceHealth.values,
         "is_admin": access.is_admin(request.user),
     }

@@ -26,7 +26,7 @@ from engine.planner import Calibration, Estimate, HardwareProfile
 from engine.planner.search import PlanCandidate, SearchResult
 from engine.spec import presets
 from engine.spec.spec import Spec, SpecError, parse, with_changes
-from jobs.planning import plans
+from jobs.planning import calibration, plans
 from jobs.pools import pool_settings
 
 MOST_DEVICES = 1024
@@ -122,9 +122,9 @@ def places(user: AbstractBaseUser | AnonymousUser, most: int) -> list[Place]:
     for pool in pool_settings.open_to(None):
         if teams and not any(pool_settings.is_allowed(pool, team) for team in teams):
             continue
-        profile = plans.profile_of(pool)
-        title, here = (profile.name if profile else "unknown device"), plans.num_devices(pool)
-        learnt = plans.calibration_of(profile) if profile else None
+        profile = plans.get_profile(pool)
+        title, here = (profile.name if profile else "unknown device"), plans.max_devices_per_job(pool)
+        learnt = calibration.get_calibration(profile.name) if profile else None
         why_not = (
             "" if profile else "Not available: its devices have not been probed, and no table knows them."
         )

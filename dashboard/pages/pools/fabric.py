@@ -34,7 +34,7 @@ def is_test(run: Run) -> bool:
 
 def of(run: Run) -> dict[str, Any]:
     """For the run's page; while it runs, what there is so far."""
-    points = links.measured(run)
+    points = links.get_points(run)
     num_devices = run.job.num_devices if run.job else 0
     fits = {row.algorithm: row for row in LinkProfile.objects.filter(run=run)}
     rows = [

@@ -15,7 +15,7 @@ from engine.planner import Calibration, Estimate, HardwareProfile, Plan, PlanCan
 from engine.spec.checks import Hardware, refuse_impossible
 from engine.spec.spec import Spec, SpecError
 from jobs.models import Pool
-from jobs.planning import plans
+from jobs.planning import calibration, plans
 from jobs.queue import job_actions
 
 # Components of a device's memory, as planner.StageMemory names them.
@@ -86,7 +86,7 @@ def place_of(spec: Spec, post: Mapping[str, str]) -> Place:
             planner.profile_from_peak(peak), None, Hardware("cuda", spans_nodes=True), devices, peak.name
         )
     pool = Pool.objects.filter(name=spec.pool).first()
-    profile = plans.known_of(pool) if pool else None
+    profile = plans.get_profile_or_capacity(pool) if pool else None
     if pool is None or profile is None:
         return Place(None, None, None, spec.parallel.world_size)
     try:
@@ -94,7 +94,7 @@ def place_of(spec: Spec, post: Mapping[str, str]) -> Place:
     except SpecError:
         return Place(profile, None, None, spec.parallel.world_size)
     devices = min(limits.gang_limit or 1, MOST_DEVICES)
-    return Place(profile, plans.calibration_of(profile), limits, devices)
+    return Place(profile, calibration.get_calibration(profile.name), limits, devices)
 
 
 def phases_of(plan: Plan) -> list[tuple[str, Estimate, float]]:

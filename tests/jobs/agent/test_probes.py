@@ -106,15 +106,15 @@ def test_devices_that_are_alike_are_probed_once_after_the_node_stood_idle(prober
 
 
 def test_a_device_whose_like_is_known_is_left_alone_until_somebody_asks(prober, started, node):
-    device_profiles.store(Device.objects.get(id="a-1"), FOUND)
+    device_profiles.store_probe(Device.objects.get(id="a-1"), FOUND)
     clock = Clock(prober())
     clock.idle(60)
     assert started() == []
-    assert [device.id for device in device_profiles.ask(node, "ada")] == ["a-0"]
+    assert [device.id for device in device_profiles.request_probe(node, "ada")] == ["a-0"]
     clock.idle(3)
     clock.until_settled()
     assert len(started()) == 1
-    assert not device_profiles.is_wanted(node)
+    assert not device_profiles.is_probe_requested(node)
     assert DeviceProfile.objects.get().device == "a-0"
 
 
@@ -203,7 +203,7 @@ def test_nothing_is_probed_while_somebody_works_on_the_node(prober, started, nod
 
 
 def test_the_command_lists_what_is_known(node, capsys):
-    device_profiles.store(Device.objects.get(id="a-0"), FOUND)
+    device_profiles.store_probe(Device.objects.get(id="a-0"), FOUND)
     call_command("probe")
     text = capsys.readouterr().out
     assert "cpu share, 1 core, torch 2.13.0+cpu" in text
@@ -218,7 +218,7 @@ def test_a_node_with_work_is_not_idle(prober, started, node, make_job, settings)
     agent = Agent(node, settings.NODE_DIR)
     job = make_job()
     loop.schedule(job.pool)
-    device_profiles.ask(node, "ada")
+    device_profiles.request_probe(node, "ada")
     agent._beat_at = float("inf")
     agent.why_stopping = "leaving"  # so that the attempt is seen and not started
     agent.tick()

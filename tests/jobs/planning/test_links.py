@@ -37,9 +37,9 @@ def test_its_fits_are_the_links_of_the_pool(fabric_job, pool):
         assert (row.latency_s, row.bytes_per_s) == (pytest.approx(LATENCY_S), pytest.approx(BYTES_PER_S))
         assert (row.pool, row.device, row.num_devices, row.is_between_nodes) == (pool, "cpu share", 2, False)
     assert Forecast.objects.count() == 0
-    assert plans.profile_of(pool) is None  # its devices have not been probed
+    assert plans.get_profile(pool) is None  # its devices have not been probed
     probed(Device.objects.get(id="a-0"))
-    profile = plans.profile_of(pool)
+    profile = plans.get_profile(pool)
     assert profile.within_node.latency_s == pytest.approx(LATENCY_S)
     assert profile.within_node.bytes_per_s == pytest.approx(BYTES_PER_S)
     assert profile.between_nodes is None
@@ -49,7 +49,7 @@ def test_the_newest_test_counts_and_the_older_one_stays(fabric_job, pool):
     measured_links(fabric_job())
     measured_links(fabric_job(), bytes_per_s=4e9)
     probed(Device.objects.get(id="a-0"))
-    assert plans.profile_of(pool).within_node.bytes_per_s == pytest.approx(4e9)
+    assert plans.get_profile(pool).within_node.bytes_per_s == pytest.approx(4e9)
     assert LinkProfile.objects.filter(algorithm="backend").count() == 2
 
 

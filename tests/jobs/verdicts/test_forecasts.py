@@ -68,8 +68,8 @@ def test_a_device_that_nobody_has_probed_is_not_predicted_but_measured(node, mak
     assert (row.point, row.raw) == (None, None)
     assert "not been probed" in row.why_not
     assert row.measured == pytest.approx(0.1)
-    assert calibration.of_device("cpu share") is None or not [
-        c for c in calibration.of_device("cpu share").corrections if c.phase != "memory"
+    assert calibration.get_calibration("cpu share") is None or not [
+        c for c in calibration.get_calibration("cpu share").corrections if c.phase != "memory"
     ]
 
 
@@ -127,8 +127,8 @@ def test_times_of_a_contended_run_teach_only_where_no_quieter_run_has(known, mak
 def test_another_version_of_the_planner_learns_anew(known, make_job):
     _judged(lived(make_job("precision.dtype=fp32")))
     Forecast.objects.update(planner_version=PLANNER_VERSION - 1)
-    assert calibration.recompute() == 0
-    assert calibration.of_device("cpu share") is None
+    assert calibration.recompute_corrections() == 0
+    assert calibration.get_calibration("cpu share") is None
 
 
 def test_a_run_on_another_kind_of_device_than_it_was_planned_for_teaches_nothing(known, make_job):
@@ -161,20 +161,20 @@ def test_the_command_shows_and_learns_anew(known, make_job, capsys):
 
 
 def test_the_profile_of_a_pool_is_that_of_its_least_device(node, make_node, pool):
-    assert plans.profile_of(pool) is None
+    assert plans.get_profile(pool) is None
     probed(Device.objects.get(id="a-0"), gflops=50)
     make_node("b", devices=1)
     Device.objects.filter(id="b-0").update(memory_bytes=2**30, name="small share")
-    assert plans.profile_of(pool) is None  # the least one has not been probed
+    assert plans.get_profile(pool) is None  # the least one has not been probed
     probed(Device.objects.get(id="b-0"), gflops=20)
-    profile = plans.profile_of(pool)
+    profile = plans.get_profile(pool)
     assert (profile.name, profile.memory_bytes, profile.flops_per_s["fp32"]) == ("small share", 2**30, 20e9)
 
 
 def test_a_gpu_that_nobody_has_probed_is_planned_by_its_table_row(make_node, pool):
     make_node("g", devices=2, kind="cuda")
     Device.objects.update(name="NVIDIA H200", memory_bytes=140 * 2**30)
-    profile = plans.profile_of(pool)
+    profile = plans.get_profile(pool)
     assert (profile.standing, profile.name, profile.memory_bytes) == ("estimated", "NVIDIA H200", 140 * 2**30)
     assert profile.flops_per_s["bf16"] == pytest.approx(989.4e12)
 

@@ -148,7 +148,7 @@ def test_memory_is_the_limit_where_it_alone_refuses_what_would_be_faster(
     """Recomputing costs a quarter of this step; whether memory asks for it is what the planner says."""
     profile = planner.profile_from_peak(peaks.find_peak("NVIDIA T4"))
     small = dataclasses.replace(profile, memory_bytes=memory_bytes)
-    monkeypatch.setattr("jobs.planning.plans.profile_of", lambda pool: small)
+    monkeypatch.setattr("jobs.planning.plans.get_profile", lambda pool: small)
     job = trained({}, {}, changes=("parallel.activation_checkpointing=full",))
     kept = verdicts.judge_run(job.run)
     assert (kept.name, kept.limit) == (name, "memory" if name == "capacity" else "compute")

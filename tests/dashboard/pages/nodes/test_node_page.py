@@ -221,7 +221,7 @@ def test_what_its_devices_can_do_stands_there_with_standing_and_date(owner_brows
     }
     missing = {"gemm_fp16_flops_per_s": ("unsupported", "nothing trains in fp16 on a CPU")}
     found = ProbeReport(1, "2.13.0+cpu", "cpu", 1, 8.0, figures, missing, {})
-    device_profiles.store(Device.objects.get(id="a-0"), found)
+    device_profiles.store_probe(Device.objects.get(id="a-0"), found)
     text = owner_browser.get(NODE).text
     for said in (
         "12 GiB/s",
