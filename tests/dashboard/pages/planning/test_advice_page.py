@@ -61,8 +61,8 @@ def test_a_row_opens_the_submit_form_with_that_plan(owner_browser, node):
 def test_what_is_beyond_the_budget_stands_last_and_says_why(owner_browser, node):
     text = owner_browser.get(PAGE, {"preset": "1.3b", "tokens": "26e9", "deadline_h": "48"}).text
     rows = rows_of(text)
-    said = ["; there are" in row or "not been probed" in row or "fits" not in row for row in rows]
-    assert any("; there are" in row for row in rows)
+    said = ["; the limit is" in row or "not been probed" in row or "fits" not in row for row in rows]
+    assert any("; the limit is" in row for row in rows)
     assert not said[0]
     assert said == sorted(said)
     none = owner_browser.get(PAGE, {"preset": "1.3b", "tokens": "26e9", "deadline_h": "0.01"}).text
@@ -90,15 +90,15 @@ def test_money_counts_where_a_pool_has_a_price(owner_browser, node):
 @pytest.mark.parametrize(
     "query, said",
     [
-        ({"tokens": "many"}, "is no number above 0"),
-        ({"devices": "-1"}, "is no number above 0"),
+        ({"tokens": "many"}, "is not a number above 0"),
+        ({"devices": "-1"}, "is not a number above 0"),
         ({"model.layers": "0"}, "model.layers"),
     ],
 )
 def test_what_cannot_be_is_said_beside_its_field(owner_browser, node, query, said):
     answer = owner_browser.get(PAGE, {"preset": "demo", **query})
     assert answer.status_code == 200
-    assert "Something typed cannot be" in answer.text
+    assert "A field is not valid" in answer.text
     if said != "model.layers":
         assert said in html.unescape(answer.text)
 
