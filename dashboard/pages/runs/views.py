@@ -52,7 +52,7 @@ def detail(request: HttpRequest, run_id: str) -> HttpResponse:
     there, origin = series.names(run.id), context["origin"]
     measured = {name.metric for name in there}
     is_over = run.job is not None and run.job.state in FINAL
-    predicted = accuracy.of_run(run)
+    predicted = accuracy.format_run_forecasts(run)
     context |= {
         "sections": panels.readings(run.missing, measured, is_over=is_over)
         if run.job

@@ -54,7 +54,7 @@ def test_errors_are_told_with_and_without_what_was_learnt(owner_browser, two_run
     assert "n = 1" in step
     assert text.count('class="plot"') == 3  # memory, step time, throughput; no energy was measured
     assert f'href="/runs/{two_runs[0].id}/"' in text
-    assert "Learnt so far" in text
+    assert "Corrections</h2>" in text
     assert Correction.objects.get(phase="forward_s").n == 2
 
 
