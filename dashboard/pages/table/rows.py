@@ -17,6 +17,7 @@ from dashboard.pages.table.columns import Column
 from dashboard.pages.table.query import State
 from jobs import runs
 from jobs.models import Run, RunMetric, RunParam, RunTag
+from jobs.runs.directions import best_value
 
 ROWS_A_PAGE = 100
 DIFFERING_LIMIT = 20
@@ -86,7 +87,7 @@ def _of(
         ):
             columns[n] = replace(column, is_number=True)
     best = [
-        looks.best_value(column, (cells[n].value for _, _, cells in chosen)) if is_page else None
+        best_value(column.best, (cells[n].value for _, _, cells in chosen)) if is_page else None
         for n, column in enumerate(columns)
     ]
     rows = [
