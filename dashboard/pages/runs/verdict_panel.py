@@ -15,9 +15,8 @@ from engine.verdict import results
 from engine.verdict.results import Remedy, Verdict
 from engine.verdict.rules import RULES
 from jobs import verdicts
-from jobs.models import CheckState, Run, VerdictCheck
+from jobs.models import Run, VerdictCheck
 
-HOLDS_WITHIN = 0.05  # points of the step between what a verdict claims and what a twin shows
 # Severity -> its look; '' is the good case.
 SEVERITIES = {
     "": Badge("good", "check-circle-fill"),
@@ -71,12 +70,12 @@ def _form(run: Run, remedy: Remedy) -> str:
 
 
 def _check(check: VerdictCheck) -> CheckShown:
-    off = None if check.observed_share is None else abs(check.observed_share - check.predicted_share)
+    off = check.difference_share
     return CheckShown(
         check=check,
         title=RULES[check.rule].title if check.rule in RULES else check.rule,
-        is_live=check.state in (CheckState.BASELINE, CheckState.TWIN),
-        holds=None if off is None else off <= HOLDS_WITHIN,
+        is_live=check.is_live,
+        holds=check.holds,
         off_points=None if off is None else 100 * off,
     )
 
@@ -84,6 +83,6 @@ def _check(check: VerdictCheck) -> CheckShown:
 def _heard_for(run: Run, check: VerdictCheck | None) -> str:
     """What makes the panel refresh: the run itself, and the short runs of a check."""
     jobs = [run.job_id or run.id]
-    if check is not None and check.state in (CheckState.BASELINE, CheckState.TWIN):
+    if check is not None and check.is_live:
         jobs += [one.job_id for one in (check.baseline, check.twin) if one is not None and one.job_id]
     return " ".join([f"run:{run.id}", *(f"job:{job}" for job in jobs)])

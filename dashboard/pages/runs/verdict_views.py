@@ -30,5 +30,5 @@ def check(request: HttpRequest, run_id: str) -> HttpResponse:
 def why(request: HttpRequest) -> HttpResponse:
     """The bars of steps on the compare page, and in one sentence a run why it is faster or slower than the first."""
     runs = selection.chosen(request.user, request.GET.getlist("run"), request.GET.get("filter", "")).runs
-    context = {"why": breakdown.of_runs(runs), "names": run_labels.of_runs(runs)}
+    context = {"why": breakdown.build_breakdown(runs), "names": run_labels.of_runs(runs)}
     return render(request, "compare/_breakdown.html", context)
