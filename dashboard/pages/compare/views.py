@@ -1,4 +1,4 @@
-"""The compare page: chosen runs, all their metrics laid over each other, and where they differ."""
+"""Compare page: metrics of chosen runs overlaid, and their differences."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from django.views.decorators.http import require_safe
 
 from dashboard import access
 from dashboard.charts import chart_sections, run_labels, selection
-from dashboard.pages.compare import bars, differences
+from dashboard.pages.compare import bars
 from jobs import series
 from jobs.models import Device, Run
+from jobs.runs.differences import find_differences
 from jobs.states.jobs import FINAL
 
 OTHERS_SHOWN = 50
-TABLE_RUNS = 8  # of so many a difference is read across; of more, down
+TABLE_RUNS = 8  # the table of differences has a column per run up to this number, else a row
 
 
 @require_safe
@@ -23,10 +24,10 @@ def compare(request: HttpRequest) -> HttpResponse:
     runs = choice.runs
     metrics = [name for name in dict.fromkeys(request.GET.getlist("metric")) if name]
     there = series.metrics_of([run.id for run in runs])
-    may_grow = any(_goes_on(run) for run in runs)
+    may_grow = any(_is_live(run) for run in runs)
     found = chart_sections.chosen(metrics) if metrics else chart_sections.sections(there, may_grow=may_grow)
     sections, num_dropped = chart_sections.cut(found)
-    differ = differences.of_runs(runs)
+    differences = find_differences(runs)
     names = run_labels.of_runs(runs)
     context = {
         "filter": choice.text,
@@ -37,9 +38,9 @@ def compare(request: HttpRequest) -> HttpResponse:
         "sections": sections,
         "num_dropped": num_dropped,
         "is_chosen": bool(metrics),
-        "differences": differ,
+        "differences": differences,
         "reads_down": len(runs) > TABLE_RUNS,
-        "names": {"runs": names, "devices": _device_names(runs), "facets": differ.facets},
+        "names": {"runs": names, "devices": _device_names(runs), "facets": differences.facets},
         "runs_limit": selection.RUNS_LIMIT,
     }
     return render(request, "compare/page.html", context)
@@ -47,11 +48,11 @@ def compare(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def figures(request: HttpRequest) -> HttpResponse:
-    """The bars of the compare page, once somebody comes to where they stand."""
+    """Return the bars of the compare page, loaded when they scroll into view."""
     runs = _choice(request).runs
     context = {
-        "rows": bars.of_runs(runs),
-        "figures": list(bars.FIGURES.values()),
+        "rows": bars.build_bars(runs),
+        "figures": list(bars.COLUMNS.values()),
         "names": run_labels.of_runs(runs),
     }
     return render(request, "compare/_figures.html", context)
@@ -62,12 +63,12 @@ def _choice(request: HttpRequest) -> selection.Choice:
 
 
 def _others(request: HttpRequest, runs: list[Run]) -> list[Run]:
-    """The newest that could be added."""
+    """The newest other runs, offered for adding."""
     rest = access.runs_of(request.user).filter(archived_at=None).exclude(id__in=[run.id for run in runs])
     return list(rest.select_related("job", "owner")[:OTHERS_SHOWN])
 
 
-def _goes_on(run: Run) -> bool:
+def _is_live(run: Run) -> bool:
     return (run.job.state if run.job else run.state) not in FINAL
 
 

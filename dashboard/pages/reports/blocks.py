@@ -14,10 +14,10 @@ from dashboard import access
 from dashboard.charts import chart_sections, run_labels, selection
 from dashboard.charts.panels import Panel
 from dashboard.html import markdown
-from dashboard.pages.compare import differences
 from jobs import series
 from jobs.models import Run, SavedView
 from jobs.models.sharing import SavedPage
+from jobs.runs.differences import find_differences
 
 BLOCKS_LIMIT = 12  # of charts in one report
 PANELS_LIMIT = 4  # of charts in one block, unless the address names its metrics
@@ -68,7 +68,7 @@ def names_of(found: list[Piece]) -> dict[str, object]:
     return {
         "runs": run_labels.of_runs(shown),
         "devices": {},
-        "facets": differences.of_runs(shown).facets,
+        "facets": find_differences(shown).facets,
     }
 
 
