@@ -8,10 +8,11 @@ from typing import Any
 from django.contrib.auth.models import User
 
 from dashboard import access
-from dashboard.pages.runs import attempts, checkpoint_files, costs, lineage
+from dashboard.pages.runs import attempts, checkpoint_files, lineage
 from dashboard.pages.submit import spec_fields
 from engine.spec.spec import flatten
 from engine.telemetry.metrics import START_PHASES
+from jobs.accounting.run_cost import get_run_cost
 from jobs.models import Attempt, Device, Event, Run
 from jobs.queue import relayout
 
@@ -46,7 +47,7 @@ def of(run: Run, user: User) -> dict[str, Any]:
     events = list(run.job.events.order_by("-id")[:EVENTS_SHOWN])
     newest = told[0].attempt if told else None
     return {
-        "cost": costs.of(run),
+        "cost": get_run_cost(run),
         "chapters": told,
         "lost_steps": sum(chapter.lost_steps or 0 for chapter in told),
         "events": _without_echoes([event for event in events if event.kind != "checkpoint"]),
