@@ -19,11 +19,21 @@ from jobs.states.jobs import StateError
 from jobs.states.nodes import AdminState
 
 TOKEN_LIFE = timedelta(hours=24)
+LEAST_LIFE_HOURS, MAX_LIFE_HOURS = 0.01, 24 * 365
 TOKEN_MARK = "fwn_"  # makes a leaked token findable by secret scanners
 
 
 class JoinError(Exception):
     """This node may not join; the message says why and what to do."""
+
+
+def token_life(hours: float) -> timedelta:
+    """Return the life of a token. Raises StateError outside the limits."""
+    if not LEAST_LIFE_HOURS <= hours <= MAX_LIFE_HOURS:
+        raise StateError(
+            f"'{hours:g}' is not between {LEAST_LIFE_HOURS:g} and {MAX_LIFE_HOURS:,} hours; try 24."
+        )
+    return timedelta(hours=hours)
 
 
 def make_token(pool_name: str, actor: str, life: timedelta = TOKEN_LIFE) -> str:

@@ -18,10 +18,10 @@ from django.views.decorators.http import require_POST, require_safe
 from dashboard import access
 from dashboard.html.responses import answer
 from jobs.accounting import utilisation
+from jobs.lifecycle.deadlines import LATEST_END_S, ends_by
 from jobs.models import Attempt, Job, Pool, Priority
 from jobs.queue import ordering
 from jobs.queue.ordering import Reach, Rights, Where
-from jobs.scheduler.deadlines import LATEST_END_S, ends_by
 from jobs.states.jobs import ATTEMPT_LIVE, JobState, StateError
 
 PAGE = "queue"

@@ -16,7 +16,7 @@ from dashboard.html import badges
 from dashboard.html.markup import SPRITE
 from dashboard.html.navigation import PLACES
 from dashboard.pages.jobs.actions import WISHES
-from dashboard.pages.nodes.actions import VERBS
+from dashboard.pages.nodes.actions import TEXTS
 from dashboard.pages.runs.attempts import ENDINGS
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -57,7 +57,7 @@ def test_the_sprite_holds_the_icons_that_are_used_and_no_others():
     used |= {
         badge.icon for table in vars(badges).values() if isinstance(table, dict) for badge in looks(table)
     }
-    used |= {verb.icon for verb in VERBS.values()}
+    used |= {text.icon for text in TEXTS.values()}
     used |= {place.icon for place in PLACES}
     assert held == used
 
