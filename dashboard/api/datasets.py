@@ -100,6 +100,5 @@ def keep(request: HttpRequest, dataset_id: str) -> Dataset:
 def delete(request: HttpRequest, dataset_id: str) -> Status:
     """A draft goes altogether; of a data set that is ready the content goes, and runs still name it."""
     who = caller(request)
-    found = who.writable_dataset(dataset_id)
-    (datasets.delete if found.state == Dataset.State.READY else datasets.discard)(found, who.user)
+    datasets.remove(who.writable_dataset(dataset_id), who.user)
     return Status(204, None)

@@ -63,6 +63,12 @@ def places(run: Run) -> list[Place]:
     return sorted(Place(*one) for one in found)
 
 
+def find_newest(run: Run, attempt: int | None = None, step: int | None = None) -> Place | None:
+    """Return the last recorded step of a run, or of one attempt, or the one with this number."""
+    found = [one for one in places(run) if attempt in (None, one.attempt) and step in (None, one.step)]
+    return found[-1] if found else None
+
+
 def of(run: Run, place: Place) -> list[StepTimeline]:
     """Its ranks: data rank by data rank, stage by stage."""
     return list(StepTimeline.objects.filter(run=run, attempt_number=place.attempt, step=place.step))

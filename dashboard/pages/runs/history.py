@@ -8,13 +8,15 @@ from typing import Any
 from django.contrib.auth.models import User
 
 from dashboard import access
-from dashboard.pages.runs import attempts, checkpoint_files, lineage
+from dashboard.pages.runs import attempts
 from dashboard.pages.submit import spec_fields
 from engine.spec.spec import flatten
 from engine.telemetry.metrics import START_PHASES
 from jobs.accounting.run_cost import get_run_cost
+from jobs.attempts.checkpoint_files import list_checkpoints
 from jobs.models import Attempt, Device, Event, Run
 from jobs.queue import relayout
+from jobs.runs.lineage import get_lineage
 
 EVENTS_SHOWN = 200
 LAYOUT_SHOWN = (
@@ -62,7 +64,7 @@ def of(run: Run, user: User) -> dict[str, Any]:
 
 def _checkpoints(run: Run, user: User) -> dict[str, Any]:
     """Those that are kept, who begins with them, and the layout to go on in, where that may change."""
-    shown = checkpoint_files.listing(run)
+    shown = list_checkpoints(run)
     may_change = (
         run.job is not None and run.job.state in relayout.OPEN and access.writes_in(user)(run.team_id)
     )
@@ -70,7 +72,7 @@ def _checkpoints(run: Run, user: User) -> dict[str, Any]:
     return {
         "checkpoints": shown,
         "unfit": shown[0].unfit if shown else "",
-        "lineage": lineage.of(run, user),
+        "lineage": get_lineage(run, access.runs_open_to(user)),
         "layout_fields": [(spec_fields.FIELDS[path], flat[path]) for path in LAYOUT_SHOWN if path in flat],
     }
 
