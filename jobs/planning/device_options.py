@@ -1,4 +1,4 @@
-"""Devices that a person's job could run on: pools open to the teams, then known devices."""
+"""Devices that a job could run on, of open pools and of the table of peaks."""
 
 from __future__ import annotations
 

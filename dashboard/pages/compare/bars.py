@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dashboard.charts.panels import metric_of
+from dashboard.charts.panels import get_metric
 from jobs.models import Run
 from jobs.runs.hardware_figures import HardwareFigure, get_hardware_figures
 from jobs.series import Spread
@@ -58,6 +58,6 @@ def build_bars(runs: Sequence[Run]) -> list[tuple[Run, list[FigureBar]]]:
 def _build_bar(name: str, figure: HardwareFigure, highest: float) -> FigureBar:
     if figure.spread is None:
         return FigureBar(None, figure.reason)
-    label = metric_of(figure.metric).label if name == "memory" else ""
+    label = get_metric(figure.metric).label if name == "memory" else ""
     scale = 100 / highest if highest > 0 else 0.0
     return FigureBar(figure.spread, label, *(round(max(0.0, value) * scale, 2) for value in figure.spread))

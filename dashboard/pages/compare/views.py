@@ -20,19 +20,19 @@ TABLE_RUNS = 8  # the table of differences has a column per run up to this numbe
 
 @require_safe
 def compare(request: HttpRequest) -> HttpResponse:
-    choice = _choice(request)
-    runs = choice.runs
+    selected = _selected(request)
+    runs = selected.runs
     metrics = [name for name in dict.fromkeys(request.GET.getlist("metric")) if name]
-    there = series.metrics_of([run.id for run in runs])
+    recorded = series.metrics_of([run.id for run in runs])
     may_grow = any(_is_live(run) for run in runs)
-    found = chart_sections.chosen(metrics) if metrics else chart_sections.sections(there, may_grow=may_grow)
-    sections, num_dropped = chart_sections.cut(found)
+    found = chart_sections.select_sections(metrics, recorded, may_grow=may_grow)
+    sections, num_dropped = chart_sections.limit_panels(found)
     differences = find_differences(runs)
-    names = run_labels.of_runs(runs)
+    names = run_labels.label_runs(runs)
     context = {
-        "filter": choice.text,
-        "problem": choice.problem,
-        "num_left_out": choice.num_left_out,
+        "filter": selected.text,
+        "problem": selected.problem,
+        "num_left_out": selected.num_left_out,
         "runs": [(run, names[run.id]) for run in runs],
         "others": _others(request, runs),
         "sections": sections,
@@ -41,7 +41,7 @@ def compare(request: HttpRequest) -> HttpResponse:
         "differences": differences,
         "reads_down": len(runs) > TABLE_RUNS,
         "names": {"runs": names, "devices": _device_names(runs), "facets": differences.facets},
-        "runs_limit": selection.RUNS_LIMIT,
+        "runs_limit": selection.MAX_RUNS,
     }
     return render(request, "compare/page.html", context)
 
@@ -49,17 +49,17 @@ def compare(request: HttpRequest) -> HttpResponse:
 @require_safe
 def figures(request: HttpRequest) -> HttpResponse:
     """Return the bars of the compare page, loaded when they scroll into view."""
-    runs = _choice(request).runs
+    runs = _selected(request).runs
     context = {
         "rows": bars.build_bars(runs),
         "figures": list(bars.COLUMNS.values()),
-        "names": run_labels.of_runs(runs),
+        "names": run_labels.label_runs(runs),
     }
     return render(request, "compare/_figures.html", context)
 
 
-def _choice(request: HttpRequest) -> selection.Choice:
-    return selection.chosen(request.user, request.GET.getlist("run"), request.GET.get("filter", ""))
+def _selected(request: HttpRequest) -> selection.RunSelection:
+    return selection.select_runs(request.user, request.GET.getlist("run"), request.GET.get("filter", ""))
 
 
 def _others(request: HttpRequest, runs: list[Run]) -> list[Run]:

@@ -43,7 +43,7 @@ def detail(request: HttpRequest, node_id: str) -> HttpResponse:
         if drawn
         else [],
         "names": {
-            "runs": run_labels.of_runs([occupant.job.run for occupant in drawn]),
+            "runs": run_labels.label_runs([occupant.job.run for occupant in drawn]),
             "devices": {card.device.id: f"#{card.device.index}" for card in context["cards"]},
         },
     }

@@ -83,7 +83,7 @@ def build_data(selection: TradeoffSelection) -> dict[str, Any]:
             "id": run.id,
             "name": run.name,
             "url": reverse("run", args=[run.id]),
-            "stroke": colours.colour_of(run),
+            "stroke": colours.get_colour(run),
             "values": [_json_value(value) for value in values[run.id]],
         }
         for run in selection.runs

@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import F, QuerySet
 
 from dashboard.charts import chart_sections, panels
-from dashboard.charts.panels import Reading
+from dashboard.charts.panels import PanelState
 from jobs.models import Artefact, Run, RunMetric
 from jobs.states.jobs import FINAL, JobState
 from jobs.tracking import external_runs
@@ -50,13 +50,13 @@ def figures(run: Run) -> list[RunMetric]:
     return sorted(rows, key=lambda row: (_rank(row.key), row.key))[:FIGURES]
 
 
-def sections(run: Run, there: Set[str]) -> list[tuple[str, list[Reading]]]:
+def sections(run: Run, there: Set[str]) -> list[tuple[str, list[PanelState]]]:
     """A chart for each metric that was logged, as the page that compares runs lays them out, and a line for each that
     could not be read, with the reason."""
     said = {name for about in run.missing.values() for name in about}
-    found, _ = chart_sections.cut(chart_sections.sections(there | said, may_grow=False))
+    found, _ = chart_sections.limit_panels(chart_sections.build_sections(there | said, may_grow=False))
     return [
-        (title, [panels.reading(panel, run.missing, there, is_over=False) for panel in row])
+        (title, [panels.build_panel_state(panel, run.missing, there, is_over=False) for panel in row])
         for title, row in found
     ]
 

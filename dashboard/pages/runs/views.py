@@ -54,7 +54,7 @@ def detail(request: HttpRequest, run_id: str) -> HttpResponse:
     is_over = run.job is not None and run.job.state in FINAL
     predicted = accuracy.format_run_forecasts(run)
     context |= {
-        "sections": panels.readings(run.missing, measured, is_over=is_over)
+        "sections": panels.build_panel_states(run.missing, measured, is_over=is_over)
         if run.job
         else external.sections(run, measured),
         "sources": _sources(there),
@@ -152,7 +152,7 @@ def _names(run: Run, seats: list[history.Seat]) -> dict[str, Any]:
     found = [seat.device for seat in seats if seat.device]
     is_alike = len({device.name for device in found}) == 1
     devices = {device.id: f"#{device.index}" if is_alike else str(device) for device in found}
-    return {"runs": run_labels.of_runs([run]), "devices": devices}
+    return {"runs": run_labels.label_runs([run]), "devices": devices}
 
 
 def _ranks(run: Run) -> range:

@@ -57,7 +57,7 @@ def detail(request: HttpRequest, sweep_id: str) -> HttpResponse:
     names = dict.fromkeys(("loss", context["definition"].metric))
     context |= {
         "drawn": drawn,
-        "names": {"runs": run_labels.of_runs([row.run for row in drawn if row.run]), "devices": {}},
+        "names": {"runs": run_labels.label_runs([row.run for row in drawn if row.run]), "devices": {}},
         "panels": [Panel(BY_NAME[name].label, (name,)) for name in reversed(names)],
     }
     return render(request, "sweeps/page.html", context)

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db.models import Count, QuerySet
 
-from dashboard.charts.colours import colour_of
+from dashboard.charts.colours import get_colour
 from dashboard.pages.table import columns as looks
 from dashboard.pages.table.cells import Cell, cell_of
 from dashboard.pages.table.columns import Column
@@ -93,7 +93,7 @@ def _of(
     rows = [
         Row(
             run=run,
-            colour=colour_of(run),
+            colour=get_colour(run),
             cells=[
                 cell._replace(is_best=best[n] is not None and cell.value == best[n])
                 for n, cell in enumerate(cells)
