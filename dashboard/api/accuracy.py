@@ -94,5 +94,5 @@ def measured_profiles(request: HttpRequest) -> dict[str, Any]:
 def _build_query(field: str, by: str, device: str) -> accuracy.AccuracyQuery:
     try:
         return accuracy.build_query(field, by, device, includes_phases=True)
-    except accuracy.UnknownChoice as error:
+    except accuracy.UnknownField as error:
         raise SpecError([Problem("by", str(error))]) from None

@@ -1,4 +1,4 @@
-"""Lineage of a run: the runs its initial weights come from, and those that start from its own."""
+"""Lineage of a run: origin of its initial weights, and runs that start from it."""
 
 from __future__ import annotations
 

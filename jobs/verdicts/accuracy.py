@@ -28,7 +28,7 @@ FIGURES = (
 )  # fmt: skip
 
 
-class UnknownChoice(ValueError):
+class UnknownField(ValueError):
     """A field or group that does not exist; the message names those that do."""
 
 
@@ -106,11 +106,11 @@ def relative_error(predicted: float, measured: float) -> float:
 def build_query(
     field: str = "", by: str = "field", device: str = "", *, includes_phases: bool = False
 ) -> AccuracyQuery:
-    """Check a field and comma-separated groups. Raises UnknownChoice."""
+    """Check a field and comma-separated groups. Raises UnknownField."""
     groups = tuple(filter(None, by.split(",")))
     if (field and field not in forecasts.BY_NAME) or not groups or not set(groups) <= set(GROUPS):
         known = f"by: {', '.join(GROUPS)}; field: {', '.join(forecasts.BY_NAME)}"
-        raise UnknownChoice(f"Unknown field or group. Known: {known}.")
+        raise UnknownField(f"Unknown field or group. Known: {known}.")
     return AccuracyQuery(field, groups, device, includes_phases)
 
 

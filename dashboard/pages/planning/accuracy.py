@@ -30,7 +30,7 @@ def read_query(query: Mapping[str, str]) -> AccuracyQuery:
     field, by, device = query.get("field", ""), query.get("by", "field"), query.get("device", "")
     try:
         return accuracy.build_query(field, by, device, includes_phases=query.get("phases") == "1")
-    except accuracy.UnknownChoice as error:
+    except accuracy.UnknownField as error:
         raise Http404(str(error)) from None
 
 

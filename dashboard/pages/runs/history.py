@@ -14,6 +14,7 @@ from engine.spec.spec import flatten
 from engine.telemetry.metrics import START_PHASES
 from jobs.accounting.run_cost import get_run_cost
 from jobs.attempts.checkpoint_files import list_checkpoints
+from jobs.attempts.history import get_attempt_history
 from jobs.models import Attempt, Device, Event, Run
 from jobs.queue import relayout
 from jobs.runs.lineage import get_lineage
@@ -42,16 +43,16 @@ class Seat:
 
 
 def of(run: Run, user: User) -> dict[str, Any]:
-    """The template's context; a run without a job has no story."""
+    """The template's context; a run without a job has no attempts."""
     if run.job is None:
-        return {"cost": None, "chapters": [], "events": [], "phases": [], "seats": [], "checkpoints": []}
-    told = attempts.of(run, run.job, user)
+        return {"cost": None, "attempts": [], "events": [], "phases": [], "seats": [], "checkpoints": []}
+    records = get_attempt_history(run, run.job, access.runs_of(user))
     events = list(run.job.events.order_by("-id")[:EVENTS_SHOWN])
-    newest = told[0].attempt if told else None
+    newest = records[0].attempt if records else None
     return {
         "cost": get_run_cost(run),
-        "chapters": told,
-        "lost_steps": sum(chapter.lost_steps or 0 for chapter in told),
+        "attempts": [attempts.AttemptCard(record) for record in records],
+        "lost_steps": sum(record.lost_steps or 0 for record in records),
         "events": _without_echoes([event for event in events if event.kind != "checkpoint"]),
         "checkpoint_events": [event for event in events if event.kind == "checkpoint"],
         **_checkpoints(run, user),

@@ -68,7 +68,7 @@ def detail(request: HttpRequest, run_id: str) -> HttpResponse:
         "ranks": _ranks(run),
         "predicted": predicted,
         "was_contended": any(one["row"].is_contended for one in predicted),
-        "names": _names(run, context["seats"]) | {"attempts": attempts.names(context["chapters"])},
+        "names": _names(run, context["seats"]) | {"attempts": attempts.chart_names(context["attempts"])},
     }
     if fabric.is_test(run):
         context |= fabric.of(run) | {"sections": fabric.device_sections(context["sections"])}

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from jobs.models import Device
 from jobs.verdicts import accuracy, forecasts
-from jobs.verdicts.accuracy import JudgedForecast, UnknownChoice
+from jobs.verdicts.accuracy import JudgedForecast, UnknownField
 from tests.jobs.lived import lived, probed
 
 FIGURE = JudgedForecast(
@@ -55,7 +55,7 @@ def test_groups_are_ordered_by_the_table_of_fields_and_then_by_name():
 
 @pytest.mark.parametrize(("field", "by"), [("nonsense", "field"), ("", "owner"), ("", ""), ("", ",")])
 def test_an_unknown_field_or_group_is_refused_with_the_known_ones(field: str, by: str):
-    with pytest.raises(UnknownChoice, match=r"planner_version.*memory_bytes"):
+    with pytest.raises(UnknownField, match=r"planner_version.*memory_bytes"):
         accuracy.build_query(field, by)
 
 
