@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Set
-from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import F, QuerySet
@@ -12,36 +10,10 @@ from django.db.models import F, QuerySet
 from dashboard.charts import chart_sections, panels
 from dashboard.charts.panels import PanelState
 from jobs.models import Artefact, Run, RunMetric
-from jobs.states.jobs import FINAL, JobState
-from jobs.tracking import external_runs
 
-SILENT_AFTER = timedelta(
-    minutes=5
-)  # a writer that trains says something more often, or at least once an epoch
 FIGURES = 6
 FIRST = ("loss", "validation_loss", "val_loss", "accuracy")  # shown before others
 SHOWN = 1000  # rows of one kind on the page; the API has them all
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How a run stands as far as anybody knows: what its writer said last, and when it was last heard."""
-
-    state: str
-    silent_since: datetime | None  # it says it runs, and has said nothing for a while
-    took_s: float | None  # None: it has not begun
-    lost_because: str = ""  # it was taken for killed
-
-
-def standing(run: Run, now: datetime) -> Standing:
-    is_over = run.state in FINAL
-    heard_at = run.heard_at or run.created_at
-    is_silent = run.state == JobState.RUNNING and now - heard_at > SILENT_AFTER
-    end = run.ended_at if is_over else heard_at if is_silent else now
-    took_s = (end - run.started_at).total_seconds() if run.started_at and end else None
-    lost_because = external_runs.lost_because(run) if run.state == JobState.FAILED else ""
-    took_s = None if took_s is None else max(0.0, took_s)
-    return Standing(run.state, heard_at if is_silent else None, took_s, lost_because)
 
 
 def figures(run: Run) -> list[RunMetric]:

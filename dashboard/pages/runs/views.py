@@ -22,7 +22,6 @@ from dashboard.pages.runs import (
     comment_views,
     external,
     history,
-    outputs,
     trace_views,
     verdict_panel,
 )
@@ -31,9 +30,11 @@ from engine.spec.spec import SpecError, parse, to_yaml
 from engine.telemetry.metrics import STEP_PHASES
 from jobs import series
 from jobs.attempts import logs
+from jobs.attempts.outputs import get_output_histories
 from jobs.models import Job, Run
 from jobs.states.jobs import FINAL
 from jobs.tracking import artefacts
+from jobs.tracking.run_status import get_status
 
 LOG_LINES = 400
 PARTS = {
@@ -60,7 +61,7 @@ def detail(request: HttpRequest, run_id: str) -> HttpResponse:
         "sources": _sources(there),
         **comment_views.of(request, run),
         **trace_views.of(request, run),
-        "outputs": outputs.of(run) if run.job else [],
+        "outputs": get_output_histories(run) if run.job else [],
         **about_views.of(request, run),
         **verdict_panel.of(run, request.user),
         "spec_yaml": _spec_yaml(run),
@@ -86,7 +87,7 @@ def part(request: HttpRequest, run_id: str, name: str) -> HttpResponse:
         "story": lambda: history.of(run, request.user) | external.brought(run),
         "verdict": lambda: verdict_panel.of(run, request.user),
         "links": lambda: fabric.of(run),
-        "outputs": lambda: {"outputs": outputs.of(run)},
+        "outputs": lambda: {"outputs": get_output_histories(run)},
     }
     if name == "links" and not fabric.is_test(run):
         raise Http404
@@ -128,7 +129,7 @@ def _head(request: HttpRequest, run: Run) -> dict[str, Any]:
         "figures": progress.key_figures(run, newest) if job else [],
         "own_figures": [] if job else external.figures(run),
         "num_metrics": 0 if job else run.metrics.count(),
-        "standing": None if job else external.standing(run, timezone.now()),
+        "standing": None if job else get_status(run, timezone.now()),
         "written": access.written_ids(request.user),
     }
 
