@@ -9,6 +9,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 from ninja import Query, Router, Schema, Status
 
 from dashboard.api.auth import caller
+from dashboard.api.paging import page
 from dashboard.api.shapes import Refusal
 from dashboard.files.uploads import pieces_of
 from engine.data.corpora import DATASET_PREFIX
@@ -57,8 +58,7 @@ def listing(
     request: HttpRequest, limit: int = Query(100, ge=1, le=1000), offset: int = Query(0, ge=0)
 ) -> dict[str, Any]:
     """Newest first."""
-    rows = list(caller(request).datasets()[offset : offset + limit + 1])
-    return {"items": rows[:limit], "next_offset": offset + limit if len(rows) > limit else None}
+    return page(caller(request).datasets(), limit, offset)
 
 
 @router.post("/datasets", response={201: DatasetOut, 422: Refusal}, openapi_extra=BODY)

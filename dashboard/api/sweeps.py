@@ -11,6 +11,7 @@ from ninja import Query, Router, Status
 from dashboard.api.auth import caller
 from dashboard.api.bodies import json_or_yaml_body
 from dashboard.api.jobs import values_of
+from dashboard.api.paging import page
 from dashboard.api.shapes import Refusal, SweepDetail, SweepPage, SweepPreview
 from engine.spec.problems import Problem, SpecError
 from engine.spec.spec import SPEC_BYTES_LIMIT, parse
@@ -61,11 +62,7 @@ def listing(
     found = caller(request).sweeps()
     if state:
         found = found.filter(state=state)
-    rows = list(found.order_by("-created_at", "id")[offset : offset + limit + 1])
-    return {
-        "items": [plain(sweep) for sweep in rows[:limit]],
-        "next_offset": offset + limit if len(rows) > limit else None,
-    }
+    return page(found.order_by("-created_at", "id"), limit, offset, plain)
 
 
 @router.get("/sweeps/{sweep_id}", response={200: SweepDetail, 404: Refusal})
