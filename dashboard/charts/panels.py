@@ -171,7 +171,7 @@ def build_panel_states(
 
 def build_panel_state(panel: Panel, missing: MissingMetrics, measured: Set[str], is_over: bool) -> PanelState:
     absences = _absences(panel, missing)
-    if measured.intersection(panel.metrics):
+    if not measured.isdisjoint(panel.metrics):
         return PanelState(panel, "loading", absences)
     return PanelState(panel, "absent" if absences else "empty" if is_over else "loading", absences)
 
