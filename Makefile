@@ -6,9 +6,9 @@ PORT ?= 8000
 export PORT
 # Processes that run tests side by side; most tests wait for processes of their own.
 TESTERS ?= 3
-TEST := $(BIN)/python -m pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder
+TEST = $(BIN)/python -m pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: run test check bench chaos format clean
+.PHONY: run test quick check shape bench chaos format clean
 
 run: $(VENV)/.engine
 	@exec $(BIN)/python manage.py up
@@ -16,12 +16,23 @@ run: $(VENV)/.engine
 test: $(VENV)/.dev
 	@$(TEST) $(ARGS)
 
+# Before each commit: no ranks, databases, browsers or slow files; under two minutes on two cores.
+quick: TESTERS = logical --maxprocesses 8
+quick: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	@$(TEST) -q -m "not (ranks or services or browser or gpu or chaos or perf or slow)" $(ARGS)
+
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(TEST) $(ARGS)
+
+# Structure figures: of this tree, or of others side by side with ARGS="TREE TREE".
+shape:
+	@$(PYTHON) -m tests.structure $(ARGS)
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m pytest -q -s -m perf tests/perf $(ARGS)
@@ -39,11 +50,9 @@ clean:
 $(VENV)/.engine: pyproject.toml constraints.txt
 	@$(PYTHON) dashboard/server/preflight.py
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing pinned packages into $(VENV); this takes a few minutes the first time."
-	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt ".[engine,parquet]" $(PIP_ARGS) || \
-	  { echo "Installing failed; the lines above say why. Nothing was started." >&2; exit 1; }
+	@$(BIN)/python dashboard/server/install.py ".[engine,parquet]" $(PIP_ARGS)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.engine
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt ".[engine,parquet,dev]" $(PIP_ARGS)
+	@$(BIN)/python dashboard/server/install.py ".[engine,parquet,dev]" $(PIP_ARGS)
 	@touch $@

@@ -30,8 +30,8 @@ from engine.spec.spec import SpecError
 from engine.supervisor.root_cause import read_tail
 from engine.supervisor.supervise import EXIT_CODES, start_cold
 from engine.telemetry import inventory
-from engine.telemetry.attempts import attempt_in
-from engine.telemetry.sampler import Sampler
+from engine.telemetry.attempts import local_attempt
+from engine.telemetry.sampler import DeviceSampler
 from engine.telemetry.sources import open_source
 
 EXIT_USAGE = 2
@@ -121,8 +121,8 @@ def _follow(
 ) -> None:
     """Show progress, renew the lease and sample the devices until the supervisor has ended."""
     source, _ = open_source()
-    attempt = attempt_in(directory.path)
-    sampler = Sampler(directory.path / "devices.json", lambda: _if_live(attempt), source, SAMPLE_S)
+    attempt = local_attempt(directory.path)
+    sampler = DeviceSampler(directory.path / "devices.json", lambda: _if_live(attempt), source, SAMPLE_S)
     sample_at_s = time.monotonic()
     while supervisor.poll() is None:
         if time.monotonic() >= sample_at_s:

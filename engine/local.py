@@ -94,7 +94,9 @@ def build_seats(spec: Spec, devices: Sequence[DeviceInfo]) -> tuple[RankSeat, ..
         RankSeat(
             rank, rank, device.id, device.kind, device.index, place.data_rank, place.stage, place.tensor_rank
         )
-        for rank, (device, place) in enumerate(zip(devices, grid.places(spec.parallel), strict=True))
+        for rank, (device, place) in enumerate(
+            zip(devices, grid.rank_coordinates(spec.parallel), strict=True)
+        )
     )
 
 

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from engine.spec.parts import Part, Real
-from engine.spec.problems import Problem, SpecError, problem_of
+from engine.spec.parts import Real, SpecPart
+from engine.spec.problems import Problem, SpecError, problem_from_error
 from engine.spec.spec import Spec, flatten, merged, nested, parse
 from engine.telemetry.metrics import BY_NAME
 
@@ -28,7 +28,7 @@ FIXED_FIELDS = {"name": "the sweep names its runs"}  # field that cannot vary ->
 Scale = Literal["linear", "log", "int"]
 
 
-class SweepRange(Part):
+class SweepRange(SpecPart):
     """A range of numbers that includes both ends."""
 
     low: Real = Field(alias="from")
@@ -40,7 +40,7 @@ class SweepRange(Part):
 Vary = list[Any] | SweepRange
 
 
-class SweepDefinition(Part):
+class SweepDefinition(SpecPart):
     """Definition of a sweep over a base spec."""
 
     strategy: Literal["grid", "random", "halving"] = "grid"
@@ -173,8 +173,8 @@ def _read_values(values: Iterable[Any]) -> list[Any]:
     return [_parse_value(value) if isinstance(value, str) else value for value in values]
 
 
-def _problems_at(prefix: str, error: ValidationError, root: type[Part]) -> list[Problem]:
-    found = [problem_of(one, root) for one in error.errors()]
+def _problems_at(prefix: str, error: ValidationError, root: type[SpecPart]) -> list[Problem]:
+    found = [problem_from_error(one, root) for one in error.errors()]
     return [Problem(f"{prefix}.{p.field}" if p.field else prefix, p.message, p.fix) for p in found]
 
 

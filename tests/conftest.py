@@ -18,11 +18,11 @@ from jobs.models.people import Role
 from jobs.queue import job_actions
 from tests.services import postgresql, redis_url  # noqa: F401  (fixtures)
 
-SLOW = ("services", "ranks", "browser", "chaos")
+SLOW = ("services", "ranks", "browser", "chaos", "slow")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that start processes of their own come first: at the end the quick ones fill every tester alike."""
+    """Slow files and files that start processes come first: at the end the quick ones fill every tester alike."""
     slow = {item.path for item in items if any(item.get_closest_marker(name) for name in SLOW)}
     items.sort(key=lambda item: item.path not in slow)
 

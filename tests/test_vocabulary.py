@@ -1,8 +1,11 @@
-"""One word per thing: the synonyms that the vocabulary forbids stand nowhere in names people meet."""
+"""Vocabulary of names and page texts: one word per thing, the word of the field."""
 
 from __future__ import annotations
 
 import re
+import subprocess
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,8 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from engine.spec.spec import Spec, flatten
 from engine.telemetry.metrics import METRICS
+from tests.names import Name, defined_names, page_texts, words_of
+from tests.source_tree import source_modules
 
 ROOT = Path(__file__).resolve().parent.parent
 # word -> what to say instead
@@ -26,6 +31,45 @@ FORBIDDEN = {
     "curve": "series",
     "config": "spec",
     "hyperparameter": "spec",
+}
+# word -> the field's word; also in its other forms (says, saying)
+BANNED = {
+    "told": "serialize, record_event or message",
+    "said": "text, label or message",
+    "tell": "record_event, notify or print",
+    "say": "log, print or message",
+    "wish": "action or target state",
+    "hear": "record_heartbeat or touch",
+    "heard": "last_seen",
+    "mend": "recover",
+    "story": "history",
+    "chapter": "attempt",
+    "anew": "again",
+    "nobody": "no one, or name what is missing",
+    "whoever": "anyone who",
+    "culprit": "root_cause",
+    "witness": "secondary_failure",
+    "knob": "spec_edit",
+    "idea": "remedy",
+    "keeper": "supervisor",
+    "brought": "uploaded",
+    "unborn": "unsubmitted",
+    "begun": "started",
+    "narrate": "progress log",
+    "tally": "counts",
+    "arming": "prepare",
+    "lean": "name what is left out",
+}
+# name -> why it stays
+KEPT_NAMES = {
+    "is_witness": "a column of an attempt's nodes and a field of state.json",
+}
+# class name -> why several classes may have it
+SHARED_CLASS_NAMES = {
+    "Meta": "Django: options of a model or form",
+    "Command": "Django: a management command has this name",
+    "Migration": "Django: a migration has this name",
+    "Run": "fourwalls.Run is what a training script holds of a row of jobs.models.Run",
 }
 UNITS = ("_bytes", "_bytes_per_s", "_s", "_w", "_j", "_pct", "_share", "_hz", "_celsius", "_per_s")
 UNIT_OF = {
@@ -85,3 +129,102 @@ def test_zero_stage_is_always_written_in_full():
         f"{m.__name__}.{f.name}" for m in apps.get_models() for f in m._meta.get_fields() if f.name == "zero"
     ]
     assert not bare
+
+
+def forms_of(word: str) -> set[str]:
+    """A word with its regular endings: story, stories; narrate, narrating, narrator."""
+    stem = word.removesuffix("e")
+    plural = f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
+    return {word, plural, f"{word}es", f"{stem}ed", f"{stem}ing", f"{stem}or"}
+
+
+BANNED_FORMS = {form: word for word in BANNED for form in forms_of(word)}
+
+
+def broken_rules(name: Name) -> list[str]:
+    rules = [f"{form}: {BANNED[BANNED_FORMS[form]]}" for form in sorted(name.words & set(BANNED_FORMS))]
+    if name.kind == "module" and "marks" in name.words:
+        rules.append("marks: annotations or timers")
+    if name.kind == "class" and name.text == "Sign" and "models" in name.path.parts:
+        rules.append("sign: ComponentHeartbeat")
+    if name.kind == "function" and name.text == "of":
+        rules.append("of: build_x, get_x or x_from_y")
+    if name.text.startswith("_of_"):
+        rules.append("_of_: build_x, get_x or x_from_y")
+    return rules
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "path", "rules"),
+    [
+        ("function", "told_of", "jobs/a.py", ["told"]),
+        ("class", "StoryKeepers", "jobs/a.py", ["keepers", "story"]),
+        ("function", "of", "jobs/a.py", ["of"]),
+        ("attribute", "of", "jobs/a.py", []),
+        ("function", "_of_grid", "jobs/a.py", ["_of_"]),
+        ("module", "run_marks", "jobs/run_marks.py", ["marks"]),
+        ("variable", "marks", "jobs/a.py", []),
+        ("class", "Sign", "jobs/models/a.py", ["sign"]),
+        ("class", "Sign", "jobs/a.py", []),
+        ("function", "clean_header_essay", "jobs/a.py", []),
+    ],
+)
+def test_rules_look_at_whole_words_and_kinds(kind: str, text: str, path: str, rules: list[str]):
+    found = broken_rules(Name(kind, text, Path(path), 1))
+    assert [rule.partition(":")[0] for rule in found] == rules
+
+
+def listed(found: Iterable[str]) -> str:
+    lines = list(found)
+    return f"{len(lines)} findings:\n" + "\n".join(lines)
+
+
+@pytest.mark.parametrize("kind", ["module", "class", "function", "attribute", "variable"])
+def test_names_in_the_source_are_the_words_of_the_field(kind: str):
+    names = [n for n in defined_names(source_modules()) if n.kind == kind and n.text not in KEPT_NAMES]
+    wrong = [f"{name} -> {rule}" for name in names for rule in broken_rules(name)]
+    assert not wrong, listed(wrong)
+
+
+def test_names_that_are_kept_still_exist():
+    assert set(KEPT_NAMES) <= {name.text for name in defined_names(source_modules())}
+
+
+def test_no_two_public_classes_have_one_name():
+    places: dict[str, list[Name]] = defaultdict(list)
+    for name in defined_names(source_modules()):
+        if name.kind == "class" and not name.text.startswith("_") and name.text not in SHARED_CLASS_NAMES:
+            places[name.text].append(name)
+    wrong = [
+        f"{name} -> one of {len(same)} classes of this name"
+        for _, same in sorted(places.items())
+        for name in same
+        if len(same) > 1
+    ]
+    assert not wrong, listed(wrong)
+
+
+def test_pages_use_the_words_of_the_field():
+    wrong = [
+        f"{path.relative_to(ROOT)}:{number} {line.strip()} -> {form}: {BANNED[BANNED_FORMS[form]]}"
+        for path in sorted((ROOT / "templates").rglob("*.html"))
+        for number, line in enumerate(page_texts(path.read_text()).splitlines(), 1)
+        for form in sorted(words_of(line) & set(BANNED_FORMS))
+    ]
+    assert not wrong, listed(wrong)
+
+
+def test_the_old_product_name_stands_in_one_decision_only():
+    """Among the tracked files; the word is put together here so that this file is none of its places."""
+    old = "head" + "room"
+    tracked = subprocess.run(
+        ["git", "grep", "-I", "-i", "-n", old], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if tracked.returncode not in (0, 1):
+        pytest.skip("not a git checkout")
+    paths = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    lines = tracked.stdout.splitlines()
+    decisions = [line for line in lines if line.startswith("docs/decisions")]
+    assert [line for line in lines if line not in decisions] == []
+    assert [path for path in paths.splitlines() if old in path.lower()] == []
+    assert len(decisions) == 1

@@ -12,8 +12,8 @@ import msgspec
 from engine import procfs
 from engine.directory import AttemptDirectory, AttemptState, Cause, RankExit, SupervisorState
 from engine.supervisor.root_cause import read_tail
-from engine.telemetry.spool import Spool
-from engine.telemetry.wire import Line, decode
+from engine.telemetry.spool import SpoolWriter
+from engine.telemetry.wire import SpoolLine, decode
 
 REFRESH_S = 2.0
 END_RETRIES = 30
@@ -25,7 +25,7 @@ class StateWriter:
     def __init__(self, directory: AttemptDirectory, sleep: Callable[[float], None] = time.sleep) -> None:
         self._directory = directory
         self._sleep = sleep
-        self._spool = Spool(directory.spool / "supervisor.jsonl")
+        self._spool = SpoolWriter(directory.spool / "supervisor.jsonl")
         found = procfs.stat(os.getpid())
         started_ticks = found.started_ticks if found else 0.0
         self.state = SupervisorState(
@@ -50,10 +50,10 @@ class StateWriter:
         """Record that all ranks are spawned, which ends the phase 'starting' of this process."""
         self._change(state="running")
         seconds = max(0.0, time.time() - self.state.started_at)
-        self._spool.write([Line("phase", time.time(), "run", text="starting", seconds=seconds)])
+        self._spool.write([SpoolLine("phase", time.time(), "run", text="starting", seconds=seconds)])
 
     def note(self, text: str, level: Literal["info", "warning", "error"] = "info") -> None:
-        self._spool.write([Line("note", time.time(), "run", text=text, level=level)])
+        self._spool.write([SpoolLine("note", time.time(), "run", text=text, level=level)])
 
     def refresh(self) -> bool:
         """Write the state if the last write is older than REFRESH_S; return whether it was written."""
@@ -108,7 +108,7 @@ def last_result_text(directory: AttemptDirectory, since: float) -> str:
     return max(results, key=lambda line: line.at).text if results else ""
 
 
-def _decode_or_none(text: str) -> Line | None:
+def _decode_or_none(text: str) -> SpoolLine | None:
     try:
         return decode(text.encode())
     except ValueError:

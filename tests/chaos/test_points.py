@@ -27,6 +27,8 @@ from tests.chaos.crowd import spec
 from tests.running import ROOT, wait_until
 from tests.services import Postgresql
 
+pytestmark = pytest.mark.slow
+
 KILLS = int(os.environ.get("CHAOS_KILLS", "200"))
 POINTS = int(os.environ.get("CHAOS_POINTS", "1000000"))
 PAUSES_S = (0.2, 1.2)  # between two kills

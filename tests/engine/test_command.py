@@ -17,8 +17,10 @@ import pytest
 
 from engine import follow, procfs
 from engine.directory import AttemptDirectory, TraceRequest
-from engine.telemetry.wire import Line, decode, encode
+from engine.telemetry.wire import SpoolLine, decode, encode
 from tests.engine.supervised import ROOT, STEP_UNTIL_STOPPED, until
+
+pytestmark = pytest.mark.slow
 
 WRITE_STEPS = """
 [ $RANK = 0 ] && cat >> "$DIR/spool/rank0.jsonl" <<END
@@ -89,7 +91,7 @@ def test_a_failed_run_prints_its_reason_and_its_last_log_lines(machine: Machine)
     ("arguments", "expected"),
     [
         (("no-such-file.yaml",), "'no-such-file.yaml' is neither a preset (demo,"),
-        (("demo", "--set", "model.heads=3"), "model.heads: 3 heads do not divide the width 128; 4 would."),
+        (("demo", "--set", "model.heads=3"), "model.heads: 3 heads do not divide the width 128; use 4."),
         (
             ("demo", "--set", "model.layrs=3"),
             "model.layrs: 'layrs' is not a field of a spec. Did you mean 'layers'?",
@@ -98,8 +100,11 @@ def test_a_failed_run_prints_its_reason_and_its_last_log_lines(machine: Machine)
             ("demo", "--set", "parallel.data=64", "--set", "batch.global_batch_size=512"),
             "64 ranks need 64 devices",
         ),
-        (("demo", "--set", "precision.dtype=fp16"), "precision.dtype: fp16 is not supported on CPU"),
-        (("demo", "--set", "nonsense"), "'nonsense' is not of the form field=value"),
+        (
+            ("demo", "--set", "precision.dtype=fp16"),
+            "precision.dtype: DeepSpeed does not support fp16 on CPU",
+        ),
+        (("demo", "--set", "nonsense"), "'nonsense' does not have the form field=value"),
         (("demo", "--resume"), "has no complete checkpoint to resume from."),
     ],
 )
@@ -223,7 +228,7 @@ def test_devices_lists_this_machine_as_json(machine: Machine) -> None:
 def test_a_spool_tail_reads_whole_lines_and_skips_invalid_ones(tmp_path: Path) -> None:
     file, tail = tmp_path / "rank0.jsonl", follow.SpoolTail(tmp_path / "rank0.jsonl")
     assert list(tail.new_lines()) == []
-    line = encode(Line("note", time.time(), "run", text="hello"))
+    line = encode(SpoolLine("note", time.time(), "run", text="hello"))
     file.write_bytes(b'{"torn\n' + line + line[:10])
     assert [found.text for found in tail.new_lines()] == ["hello"]
     file.write_bytes(b'{"torn\n' + line + line)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import hashlib
 import signal
 
+import pytest
+
 from tests.fourwalls.test_sync import sync
 from tests.running import wait_until
+
+pytestmark = pytest.mark.slow
 
 SAVES = """
 import pathlib

@@ -9,9 +9,13 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from fourwalls import frames
 from fourwalls.spool import Place, Spool
 from tests.running import ROOT, wait_until
+
+pytestmark = pytest.mark.slow
 
 LOGS = """
 run = fourwalls.init(name="mine")

@@ -25,10 +25,10 @@ from transformers import (
 
 class ByTurns(TrainerCallback):
     def __init__(self, turns: Turns) -> None:
-        self._rotary_tables = turns
+        self._turns = turns
 
     def on_step_begin(self, args: Any, state: Any, control: TrainerControl, **_: Any) -> None:
-        control.should_training_stop = self._rotary_tables.before_step()
+        control.should_training_stop = self._turns.before_step()
 
 
 class Rows(torch.utils.data.Dataset[dict[str, torch.Tensor]]):

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from engine.planner.constants import SIZES, TABLE, TABLE_VERSION, key_of
+from engine.planner.constants import SIZES, TABLE, TABLE_VERSION, row_key
 from engine.rank.model import tensor_parallel
 from engine.rank.model.blocks import CrossBlock, DecoderBlock, EncoderBlock
 from engine.spec.spec import Spec, parse
@@ -55,7 +55,7 @@ def main() -> int:
 
 
 def measure_table(only: str | None = None) -> dict[str, dict[str, int]]:
-    """Return key (engine.planner.constants.key_of) -> bytes per token by size, operations forward and backward."""
+    """Return key (engine.planner.constants.row_key) -> bytes per token by size, operations forward and backward."""
     found = {}
     choices = itertools.product(
         ("attention", "masked_attention", "cross_attention", "feed_forward"), DTYPES, ("layernorm", "rmsnorm"),
@@ -66,7 +66,7 @@ def measure_table(only: str | None = None) -> dict[str, dict[str, int]]:
             continue
         if sublayer == "cross_attention" and is_special:
             continue  # cross-attention has no positions
-        key = key_of(sublayer, dtype, norm, is_special, has_dropout, is_shared)
+        key = row_key(sublayer, dtype, norm, is_special, has_dropout, is_shared)
         if only is None or only == key:
             found[key] = _solve_sublayer(sublayer, dtype, norm, is_special, has_dropout, is_shared)
     return found

@@ -93,7 +93,7 @@ class CheckpointSaver:
         """Copy the state and start to write it. Collective; waits for the previous save."""
         start = time.perf_counter()
         self.wait()
-        snapshot = take_snapshot(self._engine, self._position, self._copy_to_host)
+        snapshot = take_snapshot(self._engine, self._spec, self._position, self._copy_to_host)
         if self._engine.device.type == "cuda":
             torch.cuda.synchronize()
         self._writing = PendingSave(step, validation_loss, time.perf_counter() - start)

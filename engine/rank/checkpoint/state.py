@@ -67,12 +67,14 @@ def describe_layout(spec: Spec, dtype: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def take_snapshot(engine: Any, position: RankPosition, copy: Callable[[str, Tensor], Tensor]) -> RankSnapshot:
+def take_snapshot(
+    engine: Any, spec: Spec, position: RankPosition, copy: Callable[[str, Tensor], Tensor]
+) -> RankSnapshot:
     """Return this rank's state; `copy` receives the key and values of each tensor and returns the copy.
 
     State that data ranks replicate is divided among them. State that tensor ranks replicate is saved by the first one.
     """
-    parameters, states = named_parameters(engine), _optimiser_states(engine)
+    parameters, states = named_parameters(engine), _optimiser_states(engine, spec)
     found, tables, scalars, shapes, splits = {}, {}, {}, {}, collect_tensor_splits(engine)
     for name, parameter in parameters.items():
         split = splits.get(id(parameter))
@@ -217,10 +219,9 @@ def _has_other_shape(shard: Shard, value: Any) -> bool:
     return isinstance(value, Tensor) and value.dim() > 0 and value.numel() != shard.holder.numel()
 
 
-def _optimiser_states(engine: Any) -> Mapping[Tensor, Mapping[str, Any]]:
-    """Return the optimiser state by parameter. The history of L-BFGS is not saved; a resumed run rebuilds it."""
-    optimiser = get_base_optimiser(engine)
-    return {} if isinstance(optimiser, torch.optim.LBFGS) else optimiser.state
+def _optimiser_states(engine: Any, spec: Spec) -> Mapping[Tensor, Mapping[str, Any]]:
+    """Return the optimiser state by parameter; empty for an optimiser whose state is not saved."""
+    return get_base_optimiser(engine).state if spec.optimiser.row.is_state_saved else {}
 
 
 @torch.no_grad()

@@ -22,7 +22,7 @@ from engine.rank.run.exit_codes import EXIT_DIVERGED, EXIT_DONE
 from engine.rank.run.recovery import recover
 from engine.rank.run.session import TrainingSession
 from engine.rank.run.step_metrics import StepMetrics
-from engine.rank.train.divergence import CURE
+from engine.rank.train.divergence import ADVICE
 from engine.rank.train.schedule import learning_rate
 from engine.telemetry.heartbeat import Stage
 
@@ -102,7 +102,7 @@ def take_step(
     for group in session.optimiser.param_groups:
         group["lr"] = rate
     loss_share = session.trainer.step(source, step)
-    norm = session.update.read()
+    norm = session.update.gradient_norm()
     # Shows a rank that waits for the others in the all-reduce below as ahead of one that lags.
     session.heartbeat.beat(step, Stage.FIRST_STEP if step == session.first_step else Stage.STEP)
     counts = (*session.saver.flags(), session.tracer.poll_request())
@@ -162,7 +162,7 @@ def find_training_end(
     `divergence` describes a divergence from which the run has not recovered.
     """
     if divergence:
-        return TrainingEnd(EXIT_DIVERGED, f"{divergence} at step {done}: training has diverged. {CURE}")
+        return TrainingEnd(EXIT_DIVERGED, f"{divergence} at step {done}: training has diverged. {ADVICE}")
     if done >= steps:
         return TrainingEnd(EXIT_DONE, f"Finished all {steps} steps.")
     if done >= last_step:

@@ -9,7 +9,7 @@ from engine.directory import checkpoint_name, checkpoint_step
 from engine.rank.checkpoint import state
 from engine.rank.checkpoint.position import RankPosition
 from engine.rank.run.session import TrainingSession
-from engine.rank.train.divergence import IN_A_ROW
+from engine.rank.train.divergence import CONSECUTIVE_LIMIT
 
 
 def recover(session: TrainingSession, done: int, divergence: str) -> str:
@@ -17,8 +17,8 @@ def recover(session: TrainingSession, done: int, divergence: str) -> str:
     guard = session.guard
     if not divergence or guard.policy == "stop":
         return divergence
-    if guard.is_at_its_end:
-        return f"{divergence}, as in {IN_A_ROW} steps in a row,"
+    if guard.is_beyond_recovery:
+        return f"{divergence}, as in {CONSECUTIVE_LIMIT} steps in a row,"
     reason = f"{divergence[0].lower()}{divergence[1:]}"
     if guard.policy == "skip":
         message = f"Step {done} was skipped: {reason}."

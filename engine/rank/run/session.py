@@ -16,7 +16,7 @@ from engine.rank.measure.breakdown import Breakdown
 from engine.rank.measure.progress_log import ProgressLog
 from engine.rank.measure.recorder import Recorder
 from engine.rank.measure.tracer import Tracer
-from engine.rank.train.divergence import Guard
+from engine.rank.train.divergence import DivergenceGuard
 from engine.rank.train.trainers import Trainer
 from engine.rank.train.update import Update
 from engine.spec.spec import Spec
@@ -38,7 +38,7 @@ class TrainingSession:
     optimiser: torch.optim.Optimizer
     trainer: Trainer
     update: Update
-    guard: Guard
+    guard: DivergenceGuard
     breakdown: Breakdown
     recorder: Recorder
     saver: CheckpointSaver

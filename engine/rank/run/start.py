@@ -43,9 +43,9 @@ from engine.rank.parallel.gloo_gather import replace_all_gather
 from engine.rank.parallel.transfers import TransferTimes
 from engine.rank.run.loop import train
 from engine.rank.run.session import TrainingSession
-from engine.rank.train.divergence import Guard
+from engine.rank.train.closure import ClosureTrainer
+from engine.rank.train.divergence import DivergenceGuard
 from engine.rank.train.engine import build_engine
-from engine.rank.train.lbfgs import QuasiNewtonTrainer
 from engine.rank.train.precision import resolve_dtype
 from engine.rank.train.trainers import MicroBatches, PipelineTrainer, PlainTrainer
 from engine.rank.train.update import Update
@@ -123,7 +123,7 @@ def open_session(directory: AttemptDirectory, rank: int, process_start_s: float)
         # Weights are initialised from their own seeds.
         torch.manual_seed(spec.seed * 1_000_003 + seat.stage * spec.parallel.data + seat.data_rank)
         loss = Loss(spec.optimiser.label_smoothing)
-        guard = Guard(spec)
+        guard = DivergenceGuard(spec)
         update = Update(spec.optimiser.gradient_clip, guard)
         engine, optimiser = build_engine(spec, dtype, seat.device_kind, loss, update)
         micro_batches = MicroBatches(spec, seat.data_rank, device, heartbeat)
@@ -147,7 +147,7 @@ def open_session(directory: AttemptDirectory, rank: int, process_start_s: float)
 def _trainer_class(spec: Spec) -> type[PlainTrainer | PipelineTrainer]:
     if spec.parallel.stages > 1:
         return PipelineTrainer
-    return QuasiNewtonTrainer if spec.optimiser.name == "lbfgs" else PlainTrainer
+    return ClosureTrainer if spec.optimiser.row.has_closure else PlainTrainer
 
 
 def _set_up_process(placement: Placement, seat: RankSeat) -> torch.device:

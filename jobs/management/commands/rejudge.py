@@ -1,4 +1,4 @@
-"""`manage.py rejudge RUN...`: judge runs again by the rules of today; what older rules have said of them is kept."""
+"""`manage.py rejudge RUN...`: judge runs again by the current rules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jobs.verdicts import judge_run
 
 
 class Command(BaseCommand):
-    help = "Judge runs again by the rules of today, from what is stored of them."
+    help = "Judge runs again by the current rules; verdicts of older rules are kept."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -26,6 +26,6 @@ class Command(BaseCommand):
         if missing := set(run) - set(found.values_list("id", flat=True)):
             raise CommandError(f"There is no run {', '.join(sorted(missing))}.")
         for one in found.iterator(chunk_size=100):
-            kept = judge_run(one)
-            share = f" {100 * kept.share:.0f} %" if kept.share is not None else ""
-            self.stdout.write(f"{one.id}  {kept.name or 'no verdict'}{share}  {kept.severity}".rstrip())
+            judged = judge_run(one)
+            share = f" {100 * judged.share:.0f} %" if judged.share is not None else ""
+            self.stdout.write(f"{one.id}  {judged.name or 'no verdict'}{share}  {judged.severity}".rstrip())

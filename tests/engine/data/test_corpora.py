@@ -14,6 +14,8 @@ from engine.data.readers import python
 from engine.spec.parts import Data, Objective
 from engine.spec.spec import SpecError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:

@@ -12,6 +12,8 @@ import pytest
 from engine import procfs
 from tests.engine.supervised import STEP_UNTIL_STOPPED, Supervised, until
 
+pytestmark = pytest.mark.slow
+
 Attempt = Callable[..., Supervised]
 
 

@@ -12,6 +12,8 @@ from jobs import series
 from jobs.series import Point
 from tests.jobs.series.reference import Stored, deliver, training
 
+pytestmark = pytest.mark.slow
+
 
 def fill(run, attempt, batches, stream="rank0", close=False):
     deliver(run.id, [(attempt, stream, seq, points) for seq, points in enumerate(batches)])

@@ -10,6 +10,8 @@ from jobs.models import Batch
 from jobs.series import codec, write
 from jobs.series.codec import Columns
 
+pytestmark = pytest.mark.slow
+
 TRIALS = 100  # of each of ten seeds
 POINTS = 100  # so that 64 times as many are read as summaries
 ZOOMS = (1, 7, 40, 200)  # the whole run, a seventh of it, ... each window anywhere around the spike

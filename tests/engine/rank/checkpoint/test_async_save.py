@@ -79,6 +79,7 @@ def test_the_best_checkpoint_is_kept_with_the_newest(start: Start) -> None:
     assert names(attempt) == [f"step-{best:08d}", "step-00000012"]
     manifest = read_manifest(attempt.directory.checkpoints / f"step-{best:08d}")
     assert manifest["validation_loss"] == losses[best]
+    assert all(line.metrics["checkpoint_block_s"] >= 0 for line in attempt.lines("checkpoint"))
 
 
 def kill_at_random_moments(start: Start, kills: int) -> None:
