@@ -1,4 +1,4 @@
-"""python -m engine: train, trace and list devices without a dashboard.
+"""Command `python -m engine`: training, traces, devices, without a dashboard.
 
     python -m engine train FILE.yaml|PRESET --dir DIR [--set model.layers=4 ...] [--resume]
     python -m engine trace --dir DIR [--steps N] [--rank R ...]

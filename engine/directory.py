@@ -1,4 +1,4 @@
-"""The attempt directory: the one contract between agent, supervisor, ranks and readers.
+"""Attempt directory: the files that agent, supervisor, ranks, readers share.
 
     spec.json        the frozen spec
     plan.json        the plan made before the start

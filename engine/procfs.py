@@ -1,4 +1,4 @@
-"""Process information from /proc: parents, CPU time, memory, start times, environments."""
+"""Processes in /proc: parents, CPU time, memory, start times, environments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""python -m engine.rank DIR RANK: one rank in a new process (cold start)."""
+"""Command `python -m engine.rank DIR RANK`: cold start of one rank."""
 
 from __future__ import annotations
 

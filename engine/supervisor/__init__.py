@@ -1,1 +1,1 @@
-"""Supervisor of an attempt: device locks, rank processes, hangs, root cause, cleanup."""
+"""Supervisor of an attempt: locks, rank processes, hangs, root cause, cleanup."""

@@ -1,4 +1,4 @@
-"""python -m engine.supervisor DIR: supervise the attempt in this directory."""
+"""Command `python -m engine.supervisor DIR`: supervision of one attempt."""
 
 from __future__ import annotations
 

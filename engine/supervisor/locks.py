@@ -1,4 +1,4 @@
-"""Device locks: one kernel lock per device shows that no earlier attempt still runs on it."""
+"""Device locks: a free kernel lock shows that no attempt runs on the device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attempts with shell scripts as ranks, under the real supervisor in its own process."""
+"""Attempts with shell scripts as ranks under the real supervisor."""
 
 from __future__ import annotations
 

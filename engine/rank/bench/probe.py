@@ -1,4 +1,6 @@
-"""python -m engine.rank.bench.probe LOCK_DIR DEVICE KIND THREADS: speeds of a device.
+"""Device probe: measured speeds of a device.
+
+Command: python -m engine.rank.bench.probe LOCK_DIR DEVICE KIND THREADS
 
 A probe takes about 10 s. It locks the device for one measurement at a time, each shorter than the time that a
 supervisor waits for a lock. An attempt can take the device between two measurements; the probe then exits with

@@ -1,4 +1,6 @@
-"""python -m engine.rank.bench.trace_constants: writes the table of activation memory.
+"""Measurement of the table of activation memory.
+
+Command: python -m engine.rank.bench.trace_constants
 
 Saved-tensor hooks count every tensor that autograd saves for the backward pass. Each sublayer runs at a dozen sizes,
 with one and two sequences; the difference excludes what does not grow with the batch. Bytes per token are a linear

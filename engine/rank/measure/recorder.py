@@ -1,4 +1,4 @@
-"""Spool file writer of a rank; a write error never stops training."""
+"""Spool file writer of a rank, which never stops training on a write error."""
 
 from __future__ import annotations
 

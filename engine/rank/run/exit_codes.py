@@ -1,4 +1,4 @@
-"""Exit codes of a rank, in addition to EXIT_STOPPED and EXIT_LATE of engine.directory."""
+"""Exit codes of a rank, in addition to those of engine.directory."""
 
 EXIT_DONE = 0
 EXIT_FAILED = 1

@@ -1,4 +1,6 @@
-"""python -m engine.rank.run.forkserver SOCKET: fork server of supervisors and ranks.
+"""Fork server of supervisors with their ranks.
+
+Command: python -m engine.rank.run.forkserver SOCKET
 
 A cold rank spends seconds on imports; a forked rank starts with all modules imported. The fork server must have no
 threads and must not initialise CUDA. A request is one line with the directory of the attempt; the answer is `ok <pid

@@ -1,4 +1,4 @@
-"""Export and import of Hugging Face folders, compared with the library's own results."""
+"""Export to Hugging Face folders, import from them, compared with transformers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parsing of uploaded files: good lines become records, bad lines are reported by number."""
+"""Parsing of uploaded files into records, with bad lines reported by number."""
 
 from __future__ import annotations
 

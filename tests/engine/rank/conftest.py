@@ -1,4 +1,4 @@
-"""Fixtures of rank tests: one process that forks ranks, one folder of prepared data."""
+"""Fixtures of rank tests: process that forks ranks, folder of prepared data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Injection of a known slowness into a rank: sleeps in data, blocks, collectives or loop.
+"""Injected slowness of a rank: sleeps in data, blocks, collectives, loop.
 
 Sleeps take the same time on a busy and an idle host. The product does not use this module.
 """

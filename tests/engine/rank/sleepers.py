@@ -1,4 +1,4 @@
-"""Fork server for ranks whose pipeline stages sleep for a known time in every pass.
+"""Fork server for ranks whose pipeline stages sleep for a known time.
 
 So the bubble is known in advance. Everything else is real: DeepSpeed's schedule, gloo, the layers, the optimiser.
 """

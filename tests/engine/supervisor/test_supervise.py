@@ -1,4 +1,4 @@
-"""Ends of an attempt by its ranks, its agent or its supervisor, with state and reason."""
+"""Ends of an attempt by ranks, agent or supervisor, with state and reason."""
 
 from __future__ import annotations
 

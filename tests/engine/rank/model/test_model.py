@@ -1,4 +1,4 @@
-"""The model: parameter counts, initial weights, attention masks, checkpointing, loss."""
+"""Model: parameter counts, initial weights, attention masks, checkpointing, loss."""
 
 from __future__ import annotations
 

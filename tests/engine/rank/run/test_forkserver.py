@@ -1,4 +1,4 @@
-"""The fork server: forks supervisors, survives bad requests, ends without ending them."""
+"""Fork server: start of supervisors, bad requests, end with its parent."""
 
 from __future__ import annotations
 
