@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from dashboard import access
-from dashboard.files.uploads import pieces_of
+from dashboard.files.uploads import read_chunks
 from engine.data import corpora, files
 from jobs import datasets
 from jobs.models import Dataset
@@ -50,7 +50,7 @@ def upload(request: HttpRequest) -> HttpResponse:
         return render(request, "data/upload.html", context)
     said = {name: request.GET.get(name, "") for name in ("name", "file_name", "licence")}
     try:
-        made = datasets.take(team=team, owner=request.user, pieces=pieces_of(request), **said)
+        made = datasets.take(team=team, owner=request.user, pieces=read_chunks(request), **said)
     except datasets.DatasetError as error:
         return JsonResponse({"problem": str(error), "field": error.field}, status=422)
     return JsonResponse({"url": reverse("dataset", args=[made.id])})

@@ -124,9 +124,9 @@ def test_more_of_everything_asks_no_more_of_the_database(owner_browser, run):
 
 
 def test_events_of_a_logged_run_are_told_to_who_listens(run):
-    from dashboard.live.watcher import Watch
+    from dashboard.live.watcher import DatabaseWatcher
 
-    watch = Watch()
+    watch = DatabaseWatcher()
     watch.changes()
     external_runs.set_state(run, "failed", actor="olga")
     [change] = [change for change in watch.changes() if change.event == "job"]
