@@ -7,7 +7,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from dashboard.pages.planning import tradeoffs
-from dashboard.pages.table.columns import title_of
+from dashboard.pages.table.columns import get_title
 
 
 @require_safe
@@ -16,9 +16,9 @@ def page(request: HttpRequest) -> HttpResponse:
     context = {
         "shown": shown,
         "data": tradeoffs.figures(shown),
-        "choices": [(str(field), title_of(field)) for field in shown.fields],
+        "choices": [(str(field), get_title(field)) for field in shown.fields],
         "chosen": request.GET.getlist("run"),
-        "axes": [(str(field), title_of(field)) for field in shown.axes],
+        "axes": [(str(field), get_title(field)) for field in shown.axes],
         "runs_limit": tradeoffs.RUNS_LIMIT,
     }
     return render(request, "planning/tradeoffs.html", context)

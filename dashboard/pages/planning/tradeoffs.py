@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from dashboard import access
 from dashboard.charts import colours
-from dashboard.pages.table.columns import best_of, title_of
+from dashboard.pages.table.columns import better_direction, get_title
 from engine.telemetry.metrics import BY_NAME
 from jobs import runs
 from jobs.models import Run
@@ -93,8 +93,8 @@ def _about(field: runs.Field) -> dict[str, Any]:
     unit = BY_NAME[field.key].unit if field.kind == "metric" and field.key in BY_NAME else ""
     if field.kind == "attribute":
         unit = {"seconds": "s", "time": "time", "share": "share"}.get(runs.ATTRIBUTES[field.key].type, "")
-    best = best_of(field) or "low"  # a guess where nothing is known; a person turns it round
-    return {"text": str(field), "label": title_of(field), "unit": unit, "best": best}
+    best = better_direction(field) or "low"  # a guess where nothing is known; a person turns it round
+    return {"text": str(field), "label": get_title(field), "unit": unit, "best": best}
 
 
 def _there(found: QuerySet[Run]) -> list[runs.Field]:

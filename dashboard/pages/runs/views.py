@@ -119,13 +119,15 @@ def _whole(text: str | None) -> int | None:
 
 def _head(request: HttpRequest, run: Run) -> dict[str, Any]:
     job: Job | None = run.job
-    newest = series.newest([run.id], (*progress.KEY_FIGURES, *progress.OF_LINKS, "step_s")).get(run.id, {})
+    newest = series.newest([run.id], (*progress.KEY_METRICS, *progress.LINK_METRICS, "step_s")).get(
+        run.id, {}
+    )
     return {
         "run": run,
         "job": job,
         "origin": origins.of_job(request.user, job) if job else None,
-        "progress": progress.progress(job, timezone.now(), newest.get("step_s")) if job else None,
-        "figures": progress.key_figures(run, newest) if job else [],
+        "progress": progress.build_progress(job, timezone.now(), newest.get("step_s")) if job else None,
+        "figures": progress.build_key_figures(run, newest) if job else [],
         "own_figures": [] if job else external.figures(run),
         "num_metrics": 0 if job else run.metrics.count(),
         "standing": None if job else external.standing(run, timezone.now()),
