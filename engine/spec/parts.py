@@ -156,7 +156,7 @@ class Parallel(Part):
 
 class Precision(Part):
     dtype: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = Field(
-        "auto", title="Number format", description="auto: bf16 where the device is fast at it, else fp32"
+        "auto", title="Precision", description="auto: bf16 where the device is fast at it, else fp32"
     )
 
 
