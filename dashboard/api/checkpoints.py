@@ -23,7 +23,10 @@ router = Router(tags=["checkpoints"])
 @router.get("/runs/{run_id}/checkpoints", response={200: list[CheckpointOut], 404: Refusal})
 def listing(request: HttpRequest, run_id: str) -> list[dict[str, Any]]:
     """Those that are still there, newest first."""
-    return [checkpoint_files.plain(one) for one in checkpoint_files.listing(caller(request).run(run_id))]
+    return [
+        checkpoint_files.serialize(one)
+        for one in checkpoint_files.list_checkpoints(caller(request).run(run_id))
+    ]
 
 
 @router.get(
@@ -41,7 +44,7 @@ def files(
         raise Http404
     try:
         return checkpoint_files.download(row, form)
-    except checkpoint_files.NotHere as error:
+    except checkpoint_files.FilesUnavailable as error:
         return Status(409, {"detail": str(error)})
 
 
@@ -49,10 +52,10 @@ def files(
 def family(request: HttpRequest, run_id: str) -> dict[str, Any]:
     """Whose weights the run began with, upwards, and which runs began with its own, each with the checkpoint's step."""
     who = caller(request)
-    found = lineage.of(who.run(run_id), who.user)
+    found = lineage.build_lineage(who.run(run_id), who.user)
     return {
-        "ancestors": [kin.plain() for kin in found.ancestors],
-        "children": [kin.plain() for kin in found.children],
+        "ancestors": [kin.serialize() for kin in found.ancestors],
+        "children": [kin.serialize() for kin in found.children],
         "num_children": found.num_children,
     }
 

@@ -1,4 +1,4 @@
-"""Checkpoints as a person sees them: what can be done with each, and its files to take away."""
+"""Checkpoints on the run page, and downloads of their files."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ FORMS = ("checkpoint", "huggingface")
 SHOWN = 50
 
 
-class NotHere(Exception):
-    """Files that cannot be had from this machine, or not in this form; the message says why."""
+class FilesUnavailable(Exception):
+    """The files cannot be read on this machine or not exported in this form; the message gives the reason."""
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A row of the run page. `away`: why its files cannot be had here; `unfit`: why not in Hugging Face's form."""
+class CheckpointRow:
+    """A checkpoint of the run page. `away`: why its files are not readable here; `unfit`: why they cannot be exported
+    for Hugging Face."""
 
     row: Checkpoint
     is_best: bool
@@ -41,15 +42,16 @@ class Shown:
         return f"{self.row.run_id}@{self.row.step}"
 
 
-def listing(run: Run) -> list[Shown]:
+def list_checkpoints(run: Run) -> list[CheckpointRow]:
     rows = list(checkpoints.of_run(run)[:SHOWN])
-    judged = [row for row in rows if row.validation_loss is not None]
-    best = min(judged, key=lambda row: (row.validation_loss, row.step), default=None)
-    unfit = _unfit(run) if rows else ""
-    return [Shown(row, row is best, row is rows[0], _away(row), unfit) for row in rows]
+    validated = [row for row in rows if row.validation_loss is not None]
+    best = min(validated, key=lambda row: (row.validation_loss, row.step), default=None)
+    unfit = _export_problem(run) if rows else ""
+    return [CheckpointRow(row, row is best, row is rows[0], _away_reason(row), unfit) for row in rows]
 
 
-def plain(shown: Shown) -> dict[str, Any]:
+def serialize(shown: CheckpointRow) -> dict[str, Any]:
+    """Return a checkpoint as JSON values."""
     row = shown.row
     return {
         "step": row.step, "attempt": row.attempt.number, "node": row.attempt.node.name, "path": row.path,
@@ -60,34 +62,36 @@ def plain(shown: Shown) -> dict[str, Any]:
 
 
 def download(row: Checkpoint, form: str) -> TarDownload:
-    """Raises NotHere."""
+    """Return the files of a checkpoint as a tar. Raises FilesUnavailable."""
     path = checkpoints.path_here(row)
     if path is None:
-        raise NotHere(_away(row))
+        raise FilesUnavailable(_away_reason(row))
     name = f"{row.run_id}-step-{row.step}"
     if form == "checkpoint":
         return TarDownload(path, name)
     Path(settings.ARTEFACT_ROOT).mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=settings.ARTEFACT_ROOT, prefix="export-"))
+    folder = Path(tempfile.mkdtemp(dir=settings.ARTEFACT_ROOT, prefix="export-"))
 
     def done() -> None:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
     try:
-        export(path, aside)
-        return TarDownload(aside, f"{name}-huggingface", done)
+        export(path, folder)
+        return TarDownload(folder, f"{name}-huggingface", done)
     except (ShapeError, ResumeError, OSError) as error:
         done()
-        raise NotHere(str(error)) from None
+        raise FilesUnavailable(str(error)) from None
 
 
-def _away(row: Checkpoint) -> str:
+def _away_reason(row: Checkpoint) -> str:
+    """Return why the files are not readable on this machine; '' if they are."""
     if checkpoints.path_here(row) is not None:
         return ""
-    return f"Its files lie on node {row.attempt.node.name}, which this server cannot read: {row.path}"
+    return f"Its files are on node {row.attempt.node.name}, which this server cannot read: {row.path}"
 
 
-def _unfit(run: Run) -> str:
+def _export_problem(run: Run) -> str:
+    """Return why the run cannot be exported for Hugging Face; '' if it can."""
     try:
         refuse_unfit(parse(run.spec))
     except (ShapeError, SpecError) as error:

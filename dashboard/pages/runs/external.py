@@ -1,4 +1,4 @@
-"""What the page of a run without a job shows: how it stands, its newest values, and what its writer brought along."""
+"""Page of a logged run: status, newest values, charts, uploaded files and inputs."""
 
 from __future__ import annotations
 
@@ -15,25 +15,23 @@ from jobs.models import Artefact, Run, RunMetric
 from jobs.states.jobs import FINAL, JobState
 from jobs.tracking import external_runs
 
-SILENT_AFTER = timedelta(
-    minutes=5
-)  # a writer that trains says something more often, or at least once an epoch
-FIGURES = 6
+SILENT_AFTER = timedelta(minutes=5)  # a writer that trains logs more often
+METRICS_SHOWN = 6
 FIRST = ("loss", "validation_loss", "val_loss", "accuracy")  # shown before others
-SHOWN = 1000  # rows of one kind on the page; the API has them all
+SHOWN = 1000  # rows of one kind on the page; the API returns all
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How a run stands as far as anybody knows: what its writer said last, and when it was last heard."""
+class RunStatus:
+    """Last known status of a logged run."""
 
     state: str
-    silent_since: datetime | None  # it says it runs, and has said nothing for a while
-    took_s: float | None  # None: it has not begun
-    lost_because: str = ""  # it was taken for killed
+    silent_since: datetime | None  # set if it is running but its writer is silent
+    took_s: float | None  # None: not started
+    lost_because: str = ""  # why the run counts as killed
 
 
-def standing(run: Run, now: datetime) -> Standing:
+def get_status(run: Run, now: datetime) -> RunStatus:
     is_over = run.state in FINAL
     heard_at = run.heard_at or run.created_at
     is_silent = run.state == JobState.RUNNING and now - heard_at > SILENT_AFTER
@@ -41,37 +39,36 @@ def standing(run: Run, now: datetime) -> Standing:
     took_s = (end - run.started_at).total_seconds() if run.started_at and end else None
     lost_because = external_runs.lost_because(run) if run.state == JobState.FAILED else ""
     took_s = None if took_s is None else max(0.0, took_s)
-    return Standing(run.state, heard_at if is_silent else None, took_s, lost_because)
+    return RunStatus(run.state, heard_at if is_silent else None, took_s, lost_because)
 
 
-def figures(run: Run) -> list[RunMetric]:
-    """The newest values that say most: loss and accuracy, then by name; readings of the machine never."""
+def get_key_metrics(run: Run) -> list[RunMetric]:
+    """Return the newest values of the main metrics: loss and accuracy first, then by name, without system metrics."""
     rows = list(run.metrics.exclude(key__startswith="system/").order_by("key")[:SHOWN])
-    return sorted(rows, key=lambda row: (_rank(row.key), row.key))[:FIGURES]
+    return sorted(rows, key=lambda row: (_rank(row.key), row.key))[:METRICS_SHOWN]
 
 
-def sections(run: Run, there: Set[str]) -> list[tuple[str, list[Reading]]]:
-    """A chart for each metric that was logged, as the page that compares runs lays them out, and a line for each that
-    could not be read, with the reason."""
-    said = {name for about in run.missing.values() for name in about}
-    found, _ = chart_sections.cut(chart_sections.sections(there | said, may_grow=False))
+def build_sections(run: Run, recorded: Set[str]) -> list[tuple[str, list[Reading]]]:
+    """Return a panel per logged metric, in the sections of the compare page, and the reasons of absent metrics."""
+    missing = {name for reasons in run.missing.values() for name in reasons}
+    found, _ = chart_sections.cut(chart_sections.sections(recorded | missing, may_grow=False))
     return [
-        (title, [panels.reading(panel, run.missing, there, is_over=False) for panel in row])
+        (title, [panels.reading(panel, run.missing, recorded, is_over=False) for panel in row])
         for title, row in found
     ]
 
 
-def brought(run: Run) -> dict[str, Any]:
-    """The template's context; a constant number of queries."""
+def build_uploads(run: Run) -> dict[str, Any]:
+    """Return the context of runs/_uploaded.html. The number of queries is constant."""
     return {
         "inputs": run.inputs.all()[:SHOWN],
-        "artefacts": artefacts(run),
+        "artefacts": group_artefacts(run),
         "children": _with_state(run.children.filter(team=run.team)).order_by("-created_at")[:SHOWN],
     }
 
 
-def artefacts(run: Run) -> list[tuple[str, list[Artefact]]]:
-    """By the folder they lie in, the run's own first."""
+def group_artefacts(run: Run) -> list[tuple[str, list[Artefact]]]:
+    """Return the artefacts by folder, the top folder first."""
     folders: dict[str, list[Artefact]] = {}
     for artefact in run.artefacts.order_by("path")[:SHOWN]:
         folders.setdefault(artefact.path.rpartition("/")[0], []).append(artefact)

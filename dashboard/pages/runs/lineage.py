@@ -1,4 +1,4 @@
-"""Where a run's weights come from, and which runs have begun with its own: a small family tree."""
+"""Lineage of a run: where its initial weights come from, and which runs start from its weights."""
 
 from __future__ import annotations
 
@@ -7,67 +7,70 @@ from typing import Any
 
 from dashboard import access
 from dashboard.access import User
-from jobs.models import Job, Run
+from jobs.models import Checkpoint, Job, Run
 
-DEPTH = 8  # generations that are followed upwards
-CHILDREN = 12  # shown of those that began with this run's weights
+DEPTH = 8  # generations of ancestors
+CHILDREN_SHOWN = 12
 
 
 @dataclass(frozen=True)
-class Kin:
-    """One run of the tree, or a folder. `step`: of the checkpoint that the one below it began with."""
+class LineageNode:
+    """A run or a folder. `step`: step of its checkpoint that the next run in the lineage starts from."""
 
     title: str
     run: Run | None  # None: a Hugging Face folder, or a run of another team
     step: int | None
 
-    def plain(self) -> dict[str, Any]:
+    def serialize(self) -> dict[str, Any]:
         return {"run": self.run.id if self.run else None, "name": self.title, "step": self.step}
 
 
 @dataclass(frozen=True)
 class Lineage:
-    ancestors: tuple[Kin, ...]  # the oldest first
-    is_longer: bool  # there are older ones
-    children: tuple[Kin, ...]  # the newest first, with the step of this run's checkpoint
+    ancestors: tuple[LineageNode, ...]  # oldest first
+    is_longer: bool  # there are more ancestors
+    children: tuple[LineageNode, ...]  # newest first, with the step of this run's checkpoint
     num_children: int
 
     def __bool__(self) -> bool:
         return bool(self.ancestors or self.num_children)
 
 
-def of(run: Run, user: User) -> Lineage:
-    seen = access.runs_open_to(user)
-    begun = Job.objects.filter(start_checkpoint__run=run, run__in=seen).select_related(
+def build_lineage(run: Run, user: User) -> Lineage:
+    """Return ancestors and children of a run, with the names that the user may see."""
+    visible = access.runs_open_to(user)
+    started = Job.objects.filter(start_checkpoint__run=run, run__in=visible).select_related(
         "run", "start_checkpoint"
     )
-    shown = list(begun.order_by("-submitted_at")[: CHILDREN + 1])
-    count = len(shown) if len(shown) <= CHILDREN else begun.count()
-    children = tuple(Kin(job.run.name, job.run, job.start_checkpoint.step) for job in shown[:CHILDREN])
-    ancestors, is_longer = _above(run, set(seen.filter(id__in=_ids_above(run)).values_list("id", flat=True)))
+    shown = list(started.order_by("-submitted_at")[: CHILDREN_SHOWN + 1])
+    count = len(shown) if len(shown) <= CHILDREN_SHOWN else started.count()
+    children = tuple(
+        LineageNode(job.run.name, job.run, job.start_checkpoint.step if job.start_checkpoint else None)
+        for job in shown[:CHILDREN_SHOWN]
+    )
+    starts = _list_start_checkpoints(run)
+    visible_ids = set(visible.filter(id__in=[start.run_id for start in starts]).values_list("id", flat=True))
+    ancestors, is_longer = _build_ancestors(run, starts, visible_ids)
     return Lineage(ancestors, is_longer, children, count)
 
 
-def _ids_above(run: Run) -> list[str]:
-    return [checkpoint.run_id for checkpoint in _starts(run)]
-
-
-def _starts(run: Run) -> list[Any]:
-    """The checkpoint that a run began with, the one that its run began with, and so on."""
-    found, job = [], run.job
-    while job is not None and job.start_checkpoint_id and len(found) <= DEPTH:
-        checkpoint = job.start_checkpoint
-        found.append(checkpoint)
-        job = checkpoint.run.job
+def _list_start_checkpoints(run: Run) -> list[Checkpoint]:
+    """Return the checkpoint that a run starts from, the one that that checkpoint's run starts from, and so on."""
+    found: list[Checkpoint] = []
+    job = run.job
+    while job is not None and job.start_checkpoint is not None and len(found) <= DEPTH:
+        found.append(job.start_checkpoint)
+        job = job.start_checkpoint.run.job
     return found
 
 
-def _above(run: Run, seen: set[str]) -> tuple[tuple[Kin, ...], bool]:
-    starts = _starts(run)
-    kin = [
-        Kin(start.run.name, start.run, start.step)
-        if start.run_id in seen
-        else Kin("a run of another team", None, start.step)
+def _build_ancestors(
+    run: Run, starts: list[Checkpoint], visible_ids: set[str]
+) -> tuple[tuple[LineageNode, ...], bool]:
+    nodes = [
+        LineageNode(start.run.name, start.run, start.step)
+        if start.run_id in visible_ids
+        else LineageNode("a run of another team", None, start.step)
         for start in starts[:DEPTH]
     ]
     oldest = starts[-1].run if starts else run
@@ -75,5 +78,5 @@ def _above(run: Run, seen: set[str]) -> tuple[tuple[Kin, ...], bool]:
         oldest.job.spec.get("start_from", "") if oldest.job and not oldest.job.start_checkpoint_id else ""
     )
     if folder and len(starts) <= DEPTH:
-        kin.append(Kin(f"Hugging Face folder {folder}", None, None))
-    return tuple(reversed(kin)), len(starts) > DEPTH
+        nodes.append(LineageNode(f"Hugging Face folder {folder}", None, None))
+    return tuple(reversed(nodes)), len(starts) > DEPTH

@@ -1,4 +1,4 @@
-"""What a run's model makes of held-out examples, as the run page tells it: each with how its output evolved."""
+"""Sample outputs of a run's model for held-out examples, over the steps."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 from jobs.models import Run, RunOutput
 
-ROWS_LIMIT = 400  # of all examples together, the newest
+ROWS_LIMIT = 400  # newest rows of all examples together
 
 
 @dataclass(frozen=True)
-class Example:
-    """One held-out example. `outputs`, (step, text), newest first; steps that said the same as the one before are
-    left out."""
+class SampleOutput:
+    """A held-out example. `outputs`: (step, text), newest first, without steps that repeat the previous text."""
 
     prompt: str
     reference: str
@@ -20,19 +19,19 @@ class Example:
     num_steps: int
 
 
-def of(run: Run) -> list[Example]:
+def list_outputs(run: Run) -> list[SampleOutput]:
     by_number: dict[int, list[RunOutput]] = {}
     for one in run.outputs.order_by("-step", "number")[:ROWS_LIMIT]:
         by_number.setdefault(one.number, []).append(one)
-    return [_example(by_number[number]) for number in sorted(by_number)]
+    return [_build_output(by_number[number]) for number in sorted(by_number)]
 
 
-def _example(rows: list[RunOutput]) -> Example:
-    """`rows`: newest first. Of equal outputs in a row the earliest step stands."""
-    told: list[tuple[int, str]] = []
+def _build_output(rows: list[RunOutput]) -> SampleOutput:
+    """Build an example from rows that are sorted newest first. Of equal consecutive outputs the earliest is shown."""
+    outputs: list[tuple[int, str]] = []
     for row in rows:
-        if told and told[-1][1] == row.output:
-            told[-1] = (row.step, row.output)
+        if outputs and outputs[-1][1] == row.output:
+            outputs[-1] = (row.step, row.output)
         else:
-            told.append((row.step, row.output))
-    return Example(rows[0].prompt, rows[0].reference, tuple(told), len(rows))
+            outputs.append((row.step, row.output))
+    return SampleOutput(rows[0].prompt, rows[0].reference, tuple(outputs), len(rows))
