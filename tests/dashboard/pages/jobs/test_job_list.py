@@ -65,7 +65,7 @@ def test_a_viewer_sees_no_buttons(viewer_browser, make_job):
         ({"state": "nonsense"}, {"alpha", "beta", "gamma"}),
     ],
 )
-def test_the_address_filters(owner_browser, make_job, query, shown):
+def test_the_query_filters_the_list(owner_browser, make_job, query, shown):
     make_job(name="alpha")
     set_state(make_job(name="beta"), JobState.FAILED)
     set_state(make_job(name="gamma"), JobState.RUNNING)
