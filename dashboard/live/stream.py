@@ -1,4 +1,4 @@
-"""Live stream: server-sent events for browsers, fed by one database watcher per process.
+"""Live stream of server-sent events, fed by one database watcher per process.
 
 Events announce changes and carry the newest numbers. Charts fetch their points themselves, so a lost event costs
 nothing. A message costs 0.1 ms per stream (measured 2026-11-22 with 100 clients); a poll by the browser costs 6 to 12.
@@ -22,7 +22,7 @@ from django.views.decorators.http import require_GET
 
 from dashboard import access
 from dashboard.live import sessions
-from dashboard.live.watcher import LOOK_BACK, Change, DatabaseWatcher
+from dashboard.live.watcher import LOOK_BACK, LiveChange, DatabaseWatcher
 
 POLL_S = 0.25
 POLL_LIMIT_S = 0.7  # a point reaches an open page within a second
@@ -49,7 +49,7 @@ class Listener:
         self.woken = asyncio.Event()
         self.is_closed = False
 
-    def offer(self, changes: Iterable[Change]) -> None:
+    def offer(self, changes: Iterable[LiveChange]) -> None:
         """Add the changes that this listener may receive. Called in the event loop, as all methods here."""
         for change in changes:
             if self._may_receive(change) and self.subscription.include(change):
@@ -72,7 +72,7 @@ class Listener:
         waiting, self.pending = b"".join(self.pending.values()), {}
         return waiting
 
-    def _may_receive(self, change: Change) -> bool:
+    def _may_receive(self, change: LiveChange) -> bool:
         return change.team_id is None or change.team_id in self.teams
 
 
@@ -83,7 +83,7 @@ class Subscription(msgspec.Struct, frozen=True):
     has_jobs: bool
     has_pools: bool
 
-    def include(self, change: Change) -> bool:
+    def include(self, change: LiveChange) -> bool:
         if change.event == "pools":
             return self.has_pools
         if change.event == "run":
@@ -96,7 +96,7 @@ class Hub:
 
     def __init__(self) -> None:
         self.listeners: set[Listener] = set()
-        self.recent: dict[tuple[str, str], tuple[float, Change]] = {}
+        self.recent: dict[tuple[str, str], tuple[float, LiveChange]] = {}
         self.lock = threading.Lock()
         self.is_watching = False
 
@@ -133,7 +133,7 @@ class Hub:
                 has_pools = has_pools or any(change.event == "pools" for change in changes)
                 changes = [change for change in changes if change.event != "pools"]
                 if has_pools and time.monotonic() - pools_sent >= POOLS_S:
-                    changes.append(Change("pools", "", None, {}))
+                    changes.append(LiveChange("pools", "", None, {}))
                     has_pools, pools_sent = False, time.monotonic()
                 self._publish(changes)
                 time.sleep(pause_s(time.monotonic() - started))
@@ -148,7 +148,7 @@ class Hub:
                 self.recent.clear()
             return self.is_watching
 
-    def _publish(self, changes: list[Change]) -> None:
+    def _publish(self, changes: list[LiveChange]) -> None:
         if not changes:
             return
         now = time.monotonic()
@@ -248,5 +248,5 @@ def _call_in_loop(listener: Listener, call: Callable[..., None], *arguments: Any
         listener.loop.call_soon_threadsafe(call, *arguments)
 
 
-def _message(change: Change) -> bytes:
+def _message(change: LiveChange) -> bytes:
     return b"event: %s\ndata: %s\n\n" % (change.event.encode(), encode(change.data))

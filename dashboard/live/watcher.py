@@ -24,7 +24,7 @@ LOOK_BACK = timedelta(seconds=15)  # covered by the first poll: events during th
 EVENTS_LIMIT = 1000
 
 
-class Change(NamedTuple):
+class LiveChange(NamedTuple):
     """A change that listeners of team `team_id` receive; None: every logged-in user."""
 
     event: Literal["run", "job", "pools"]
@@ -46,7 +46,7 @@ class DatabaseWatcher:
         self.pools: tuple[Any, ...] | None = None
         self.counter = itertools.count(1)
 
-    def poll(self) -> list[Change]:
+    def poll(self) -> list[LiveChange]:
         """Return the changes since the last poll. One query if there was no commit."""
         with connection.cursor() as cursor:
             cursor.execute(VERSION[connection.vendor])
@@ -56,7 +56,7 @@ class DatabaseWatcher:
         self.version = version
         return self.changes()
 
-    def changes(self) -> list[Change]:
+    def changes(self) -> list[LiveChange]:
         """Return the changes since the last call, whether or not there was a commit."""
         return [
             *self._job_changes(),
@@ -65,7 +65,7 @@ class DatabaseWatcher:
             *self._pool_changes(),
         ]
 
-    def _job_changes(self) -> Iterator[Change]:
+    def _job_changes(self) -> Iterator[LiveChange]:
         """Yield jobs with a new state or a new event. Their steps are left out: they come with the run's points."""
         is_first = self.last_event is None
         with_events = self._jobs_with_events()
@@ -80,9 +80,9 @@ class DatabaseWatcher:
                 self.jobs[job_id] = tuple(status)
             if job_id in with_events or (not is_first and known.get(job_id) != tuple(status)):
                 data = {"id": job_id, "run": run_id, "state": state, "step": step, "attempt": attempt}
-                yield Change("job", job_id, team_id, {**data, "waiting_reason": waiting_reason})
+                yield LiveChange("job", job_id, team_id, {**data, "waiting_reason": waiting_reason})
 
-    def _logged_run_changes(self) -> Iterator[Change]:
+    def _logged_run_changes(self) -> Iterator[LiveChange]:
         """Yield runs without a job that have a new event. Listeners get them as changes of a job."""
         rows = RunEvent.objects.filter(run__job__isnull=True)
         if self.last_run_event is None:
@@ -102,7 +102,7 @@ class DatabaseWatcher:
                 "attempt": 0,
                 "waiting_reason": "",
             }
-            yield Change("job", run_id, team_id, data)
+            yield LiveChange("job", run_id, team_id, data)
 
     def _jobs_with_events(self) -> set[str]:
         """Return the ids of jobs with new events."""
@@ -118,7 +118,7 @@ class DatabaseWatcher:
             self.last_event = rows[-1][0]
         return {job_id for _, job_id in rows}
 
-    def _run_changes(self) -> Iterator[Change]:
+    def _run_changes(self) -> Iterator[LiveChange]:
         rows = Run.objects.filter(id__in=self._grown_runs()).values_list(
             "id", "team_id", "job__step", Coalesce("job__state", "state")
         )
@@ -129,7 +129,7 @@ class DatabaseWatcher:
                 "step": step,
                 "state": state,
             }
-            yield Change("run", run_id, team_id, data)
+            yield LiveChange("run", run_id, team_id, data)
 
     def _grown_runs(self) -> set[str]:
         """Return the ids of runs with new batches, in the journal or folded out of it since the last poll."""
@@ -150,7 +150,7 @@ class DatabaseWatcher:
             self.newest_stream = max(self.newest_stream, stream_id)
         return grown
 
-    def _pool_changes(self) -> Iterable[Change]:
+    def _pool_changes(self) -> Iterable[LiveChange]:
         devices = Device.objects.aggregate(
             Max("latest_at"), Count("id"), present=Count("id", filter=Q(is_present=True))
         )
@@ -161,4 +161,4 @@ class DatabaseWatcher:
         leases = Lease.objects.filter(is_active=True).aggregate(Count("id"), Max("id"))
         found = tuple(value for totals in (devices, nodes, pools, leases) for value in totals.values())
         known, self.pools = self.pools, found
-        return [Change("pools", "", None, {})] if known is not None and known != found else []
+        return [LiveChange("pools", "", None, {})] if known is not None and known != found else []

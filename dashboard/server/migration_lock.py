@@ -1,4 +1,7 @@
-"""Lock that is held while migrations run; pages are served once it is free."""
+"""Lock that is held while migrations run.
+
+Pages are served once it is free.
+"""
 
 from __future__ import annotations
 

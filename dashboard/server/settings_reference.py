@@ -1,4 +1,4 @@
-"""Reference of all environment variables: default, unit and readers (docs/settings.md)."""
+"""Reference of all environment variables (docs/settings.md)."""
 
 from __future__ import annotations
 

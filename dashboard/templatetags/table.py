@@ -1,4 +1,4 @@
-"""Template tags of the run table: rows, links, titles and the pointer into a filter."""
+"""Template tags of the run table."""
 
 from __future__ import annotations
 

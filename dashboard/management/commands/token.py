@@ -1,4 +1,4 @@
-"""`manage.py token NAME [USER]`: make an API token; it is shown once."""
+"""`manage.py token NAME [USER]`: make an API token, which is shown once."""
 
 from __future__ import annotations
 

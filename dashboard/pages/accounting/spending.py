@@ -1,4 +1,4 @@
-"""Selection of the accounting page: month, team, pool and grouping, with its rows and charts."""
+"""Selection of the accounting page, with its rows and charts."""
 
 from __future__ import annotations
 

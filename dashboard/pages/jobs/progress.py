@@ -17,7 +17,7 @@ LINK_METRICS = ("message_bytes", "backend_bus_bytes_per_s", "ring_bus_bytes_per_
 
 
 @dataclass(frozen=True)
-class Progress:
+class JobProgress:
     share: float
     eta_s: float | None  # None: cannot be derived
     elapsed_s: float | None  # since the first step, or None before it
@@ -31,16 +31,16 @@ class KeyFigure:
     reason: str = ""  # why the value is absent; empty while a value may still come
 
 
-def build_progress(job: Job, now: datetime, step_s: float | None) -> Progress:
+def build_progress(job: Job, now: datetime, step_s: float | None) -> JobProgress:
     """Return the share of the steps that are done, and the remaining time. `step_s`: time of the newest step."""
     if job.started_at is None:
-        return Progress(job.progress_share, None, None)
+        return JobProgress(job.progress_share, None, None)
     elapsed_s = max(0.0, ((job.ended_at or now) - job.started_at).total_seconds())
     eta_s = None
     if job.state == JobState.RUNNING and 0 < job.step < job.num_steps:
         pace_s = _pace_s(job, step_s, elapsed_s)
         eta_s = None if pace_s is None else pace_s * (job.num_steps - job.step)
-    return Progress(job.progress_share, eta_s, elapsed_s)
+    return JobProgress(job.progress_share, eta_s, elapsed_s)
 
 
 def build_key_figures(run: Run, newest: Mapping[str, float]) -> list[KeyFigure]:

@@ -1,4 +1,4 @@
-"""Queue page: waiting jobs in order, running jobs, and changes of position and priority."""
+"""Queue page with waiting and running jobs, and changes of position and priority."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def _count_by_filter(jobs: QuerySet[Job]) -> list[tuple[str, int]]:
     return [(name, sum(by_state[state] for state in states)) for name, states in FILTERS.items()]
 
 
-def _with_progress(jobs: list[Job]) -> list[tuple[Job, progress.Progress]]:
+def _with_progress(jobs: list[Job]) -> list[tuple[Job, progress.JobProgress]]:
     newest, now = series.newest([job.run.id for job in jobs], ["step_s"]), timezone.now()
     return [
         (job, progress.build_progress(job, now, newest.get(job.run.id, {}).get("step_s"))) for job in jobs

@@ -1,4 +1,4 @@
-"""Results of a fabric test: bus bandwidth over message size, and the fit of each collective."""
+"""Results of a fabric test: bandwidth over message size, fit of each collective."""
 
 from __future__ import annotations
 

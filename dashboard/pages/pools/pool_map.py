@@ -1,4 +1,4 @@
-"""Data of the pool map in columns: every device with its occupant, readings and health.
+"""Data of the pool map in columns: devices with occupant, readings and health.
 
 The map is fetched again every few seconds. With 8,000 devices, model objects would take seconds; here each row is a
 tuple, and only the four readings that are drawn are decoded.

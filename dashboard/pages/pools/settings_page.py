@@ -1,4 +1,4 @@
-"""Contents of a pool's settings page: fields with texts and problems, quotas of teams."""
+"""Contents of a pool's settings page: fields, problems, quotas of teams."""
 
 from __future__ import annotations
 

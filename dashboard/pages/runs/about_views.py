@@ -1,4 +1,4 @@
-"""About section of the run page: name, note, tags, archive state, parameters and changes."""
+"""About section of the run page: name, note, tags, parameters and changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changes of runs from the table and the run page: name, note, colour, tags, archive state."""
+"""Changes of runs: name, note, colour, tags, archive state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""History section of the run page: attempts, start-up, placement, checkpoints and events."""
+"""History section of the run page: attempts, start-up, placement, events."""
 
 from __future__ import annotations
 

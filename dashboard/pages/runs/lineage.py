@@ -1,4 +1,4 @@
-"""Lineage of a run: where its initial weights come from, and which runs start from its weights."""
+"""Lineage of a run: runs that its weights come from, and runs that start from it."""
 
 from __future__ import annotations
 

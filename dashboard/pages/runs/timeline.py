@@ -1,4 +1,4 @@
-"""Timeline of one recorded step: a row of events per rank, and the pipeline bubble."""
+"""Timeline of one recorded step: events of each rank, and the pipeline bubble."""
 
 from __future__ import annotations
 

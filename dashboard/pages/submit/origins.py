@@ -1,4 +1,7 @@
-"""Origins of specs on the submit page (preset, template or run), and differences from them."""
+"""Origins of specs on the submit page, and differences from them.
+
+An origin is a preset, a template or a run.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of a spec while it is edited: fields and YAML in sync, problems, capacity and cost."""
+"""Checks of a spec while it is edited: problems, capacity and cost."""
 
 from __future__ import annotations
 

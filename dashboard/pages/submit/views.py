@@ -1,4 +1,4 @@
-"""Views of the submit page: a spec as fields and as YAML, checked while it is edited."""
+"""Views of the submit page, which checks a spec while it is edited."""
 
 from __future__ import annotations
 

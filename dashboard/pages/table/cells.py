@@ -1,4 +1,4 @@
-"""Cells of a table row: value and text of each attribute, metric, parameter and tag."""
+"""Cells of a table row: attributes, metrics, parameters and tags of a run."""
 
 from __future__ import annotations
 

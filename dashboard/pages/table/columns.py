@@ -1,4 +1,4 @@
-"""Columns of the run table: title, sort link, best direction and formatting of values."""
+"""Columns of the run table: title, sort link, best direction, formatting."""
 
 from __future__ import annotations
 

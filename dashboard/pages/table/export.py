@@ -1,4 +1,4 @@
-"""Export of the run table with its columns, filter and order; all pages."""
+"""Export of all pages of the run table with its columns, filter and order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Column picker: every attribute, metric, parameter and tag with its number of runs."""
+"""Column picker: all fields of the runs, with the number of runs that have them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""TableState of the run table in the address: filter, order, columns, groups, pinned and hidden runs."""
+"""State of the run table in the address.
+
+It holds filter, order, columns, groups, pinned and hidden runs.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""HTML of table rows. All values of runs are escaped.
+"""HTML of table rows.
 
-A template took 50 ms of CPU for 100 rows x 9 columns. With cells rendered here it took 32 ms, with whole rows less
+All values of runs are escaped. A template took 50 ms of CPU for 100 rows x 9 columns. With cells rendered here it took 32 ms, with whole rows less
 (tests/perf/test_run_table.py; 2026-11-22).
 """
 

@@ -1,4 +1,4 @@
-"""Views of the run table: page, refreshed parts, filter completion, column picker, export."""
+"""Views of the run table: page, refreshed parts, completion, picker, export."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from dashboard.live import stream as live
 from dashboard.live.stream import Hub, Listener, Subscription
-from dashboard.live.watcher import Change, DatabaseWatcher
+from dashboard.live.watcher import LiveChange, DatabaseWatcher
 from jobs import series
 from jobs.lifecycle import transitions
 from jobs.models import Device, Event, Job, Membership, Node, Pool, Run, Team
@@ -21,8 +21,8 @@ from jobs.series import Point
 ALL = Subscription(None, True, True)
 
 
-def run_change(run_id: str, seq: int, team: int = 1) -> Change:
-    return Change("run", run_id, team, {"id": run_id, "seq": seq})
+def run_change(run_id: str, seq: int, team: int = 1) -> LiveChange:
+    return LiveChange("run", run_id, team, {"id": run_id, "seq": seq})
 
 
 def run_with_listener(do, subscription: Subscription = ALL):
