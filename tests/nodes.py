@@ -44,7 +44,7 @@ class NodeOf:
 
     @property
     def pids(self) -> list[int]:
-        """Agent, sampler and warm parent by their environment; supervisors and ranks by what they wrote down."""
+        """Agent, sampler and fork server by their environment; supervisors and ranks by what they wrote down."""
         found = [p.pid for p in psutil.process_iter() if self._is_here(p)]
         for path in (self.folder / "attempts").glob("*"):
             state = AttemptDirectory(path).read_state()

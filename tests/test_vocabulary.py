@@ -62,7 +62,6 @@ BANNED = {
 }
 # name -> why it stays
 KEPT_NAMES = {
-    "heard_at": "a column of Run, and columns keep their names",
     "is_witness": "a column of an attempt's nodes and a field of state.json",
 }
 # class name -> why several classes may have it

@@ -74,7 +74,7 @@ def mark(request: HttpRequest, node_id: str, device_id: str, body: Marked) -> di
         raise SpecError([Problem("health", said)])
     if body.health != DeviceHealth.OK and not body.reason.strip():
         raise SpecError([Problem("reason", "Say why: whoever wonders where the device went reads it.")])
-    admin.mark(device, body.health, actor, body.reason.strip()[:300])
+    admin.set_device_health(device, body.health, actor, body.reason.strip()[:300])
     return _detail(request, node_id)
 
 
@@ -114,7 +114,7 @@ def _detail(request: HttpRequest, node_id: str) -> dict[str, Any]:
     return {
         **out,
         "pool": node.pool.name,
-        "allocation": admin.allocation(len(out["devices"]) - held, held),
+        "allocation": admin.get_allocation(len(out["devices"]) - held, held),
         "events": [
             {**{name: getattr(event, name) for name in columns}, "device": event.device_id}
             for event in node.events.order_by("-id")[:EVENTS_LIMIT]

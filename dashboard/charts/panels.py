@@ -1,12 +1,12 @@
-"""Which metrics share a chart, in which section and order: one row a chart."""
+"""Panels of the run page, one row each, by section."""
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.telemetry.metrics import BY_NAME, STEP_PHASES, Metric
+from engine.telemetry.metrics import BY_NAME, METRICS, STEP_PHASES, Metric, Scope, Section
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ PAYLOADS = (
 )  # fmt: skip
 PRESSURES = ("cpu_pressure_share", "memory_pressure_share", "io_pressure_share")
 THROTTLES = ("power_throttle_share", "thermal_throttle_share", "sync_throttle_share", "cpu_throttle_share")
-SECTIONS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
+SHARED: tuple[tuple[Section, tuple[Panel, ...]], ...] = (
     ("Learning", (
         Panel("Loss", ("loss", "validation_loss")),
         Panel("Generalisation gap", ("loss_gap",), is_optional=True),
@@ -108,9 +108,34 @@ SECTIONS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         Panel("Power", ("power_w",), floor=0),
         Panel("Energy", ("energy_j",), floor=0),
         Panel("Temperature", ("temperature_celsius", "memory_temperature_celsius")),
-        Panel("Slowed down", THROTTLES, floor=0, ceiling=1),
+        Panel("Throttling", THROTTLES, floor=0, ceiling=1),
     )),
 )  # fmt: skip
+SECTION_OF_SCOPE: dict[Scope, Section] = {"run": "Learning", "rank": "Speed", "device": "Compute"}
+CEILINGS = {"share": 1.0, "pct": 100.0}
+
+
+def own_panels(section: Section, metrics: Iterable[Metric]) -> tuple[Panel, ...]:
+    """A panel for each charted metric of a section that no row above draws."""
+    drawn = {name for _, row in SHARED for panel in row for name in panel.metrics}
+    return tuple(
+        Panel(
+            metric.label,
+            (metric.name,),
+            floor=0 if metric.unit else None,
+            ceiling=CEILINGS.get(metric.unit),
+            is_optional=True,
+        )
+        for metric in metrics
+        if metric.is_charted
+        and metric.name not in drawn
+        and section == (metric.section or SECTION_OF_SCOPE[metric.scope])
+    )
+
+
+SECTIONS: tuple[tuple[str, tuple[Panel, ...]], ...] = tuple(
+    (section, (*row, *own_panels(section, METRICS))) for section, row in SHARED
+)
 
 
 @dataclass(frozen=True)

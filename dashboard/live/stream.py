@@ -22,7 +22,7 @@ from django.views.decorators.http import require_GET
 
 from dashboard import access
 from dashboard.live import sessions
-from dashboard.live.watcher import LOOK_BACK, LiveChange, DatabaseWatcher
+from dashboard.live.watcher import LOOK_BACK, DatabaseWatcher, LiveChange
 
 POLL_S = 0.25
 POLL_LIMIT_S = 0.7  # a point reaches an open page within a second

@@ -31,17 +31,6 @@ PREFETCH_ELEMENTS = (
 LEFT_GATHERED = 0.28  # of the parameters, between ZeRO 3 steps; measured, the cause not found
 
 
-def state_bytes(spec: Spec) -> float:
-    """Bytes of optimiser state for each parameter, in fp32 whatever the model computes in."""
-    optimiser, zero = spec.optimiser, spec.parallel.zero_stage
-    if optimiser.name == "adafactor":
-        # Rows and columns of a matrix instead of the matrix; ZeRO flattens them away, and the whole is kept.
-        return 4.0 if zero else 8 / spec.model.width
-    return {"adamw": 8.0, "adam": 8.0, "sgd": 4.0 if optimiser.momentum else 0.0, "lbfgs": 4.0 * 24}[
-        optimiser.name
-    ]
-
-
 @dataclass(frozen=True, slots=True)
 class States:
     """Bytes on one device that do not depend on the batch."""
@@ -61,7 +50,7 @@ class States:
 
 def states_of(spec: Spec, dtype: str, count: int, on_cuda: bool) -> States:
     zero, n, width = spec.zero_stage_in(dtype), spec.parallel.data, BYTES[dtype]
-    state = state_bytes(spec)
+    state = spec.optimiser.row.state_bytes(spec)
     whole, share = float(count * width), count / n
     # While it is reduced beside the backward pass (CUDA) a second one is filled.
     bucket = float(min(BUCKET_ELEMENTS, count) * width) * (2 if on_cuda else 1)

@@ -8,7 +8,7 @@ from engine.model_math import counts, flops
 from engine.planner import collectives
 from engine.planner.activations import StageShape, held_by, stage_shapes
 from engine.planner.calibration import PHASES, Calibration
-from engine.planner.memory import BYTES, FLAT_ELEMENTS, state_bytes
+from engine.planner.memory import BYTES, FLAT_ELEMENTS
 from engine.planner.plan import StepTime
 from engine.planner.profile import DeviceProfile, Link
 from engine.planner.ranges import NOTHING, Range, total
@@ -175,7 +175,7 @@ def _update(spec: Spec, dtype: str, profile: DeviceProfile, shapes: tuple[StageS
     count = max(shape.parameters for shape in shapes)
     owned = count / spec.parallel.data if zero else count
     master = 4 if zero or BYTES[dtype] == 2 else 0
-    each = UPDATE_BYTES + 2 * state_bytes(spec) + (ZERO_BYTES if zero else 0) + 2 * master
+    each = UPDATE_BYTES + 2 * spec.optimiser.row.state_bytes(spec) + (ZERO_BYTES if zero else 0) + 2 * master
     clipping = CLIP_BYTES if spec.optimiser.gradient_clip > 0 else 4
     size = owned * (each + clipping)
     tensors = max(shape.num_tensors for shape in shapes)

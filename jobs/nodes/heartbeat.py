@@ -1,4 +1,4 @@
-"""Which nodes are alive, by the age of their heartbeat."""
+"""Liveness of nodes by the age of their heartbeat."""
 
 from __future__ import annotations
 
@@ -10,5 +10,8 @@ from django.db.models.functions import Now
 
 
 def alive_since() -> CombinedExpression:
-    """Heartbeats younger than this count, by the database's clock: the nodes' own clocks may differ."""
+    """Return the oldest heartbeat time of a node that counts as alive.
+
+    By the database's clock, since the clocks of nodes may differ.
+    """
     return Now() - timedelta(seconds=settings.UNREACHABLE_AFTER_S)

@@ -104,7 +104,7 @@ def _checkpoint(run: Run, which: str) -> Checkpoint:
     row = found(run) if found else checkpoints.at_step(run, step) if step is not None else None
     if row is not None:
         return row
-    steps = sorted({str(one.step) for one in checkpoints.of_run(run)[:50]}, key=int)
+    steps = sorted({str(one.step) for one in checkpoints.list_checkpoints(run)[:50]}, key=int)
     if not steps:
         raise SpecError([Problem("start_from", f"Run {run.name} ({run.id}) has no checkpoint any more.")])
     said = f"Run {run.name} ({run.id}) has no checkpoint '{which}'; there are steps {', '.join(steps)}."
@@ -144,7 +144,7 @@ def _out_of_reach(checkpoint: Checkpoint, pool: Pool | None) -> list[Problem]:
 
 
 def _unreadable(checkpoint: Checkpoint) -> list[Problem]:
-    path = checkpoints.path_here(checkpoint)
+    path = checkpoints.get_local_path(checkpoint)
     if path is None:
         return []  # on another machine: its agent says so, if it must
     try:

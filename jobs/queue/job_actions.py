@@ -176,7 +176,7 @@ def resume(job: Job, actor: str) -> Job:
 
     def attempt(current: Job) -> bool:
         if current.state == JobState.STOPPING and current.wanted_state == JobState.PAUSED:
-            return stopping.rewish(current, "", actor, f"Resumed by {actor} before it had stopped.")
+            return stopping.set_target_state(current, "", actor, f"Resumed by {actor} before it had stopped.")
         if current.state != JobState.PAUSED:
             raise StateError(f"Job {job.id} is {current.state}; only a paused job can be resumed.")
         return move_job(

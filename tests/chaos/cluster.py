@@ -55,7 +55,7 @@ class Cluster:
         self.manage("prepare")
         self.token = self.manage("token", "chaos").stdout.strip()
         common = self.groups[""] = SubprocessGroup(self.home / "log", self.environment)
-        common.start(Subprocess("broker", broker.command(self.socket)))
+        common.start(Subprocess("broker", broker.build_command(self.socket)))
         common.start(Subprocess("web", [*MANAGE, "web", "--port", str(self.port)]))
         for number in range(SCHEDULERS):
             common.start(Subprocess(f"scheduler{number}", [*MANAGE, "scheduler"]))
@@ -90,7 +90,7 @@ class Cluster:
                 "DJANGO_SETTINGS_MODULE": "dashboard.settings",
                 "PYTHONPATH": str(ROOT),
                 "TRAINER_PYTHON": str(self.home / "trainer"),
-                "FOURWALLS_WARM_PARENT": "0",
+                "FOURWALLS_FORK_SERVER": "0",
                 "FOURWALLS_RETRY_LIMIT": "1000",  # a killed rank is a failure like any other; here it is our own doing
                 "FOURWALLS_UNREACHABLE_AFTER_S": str(UNREACHABLE_AFTER_S),
                 "FOURWALLS_REASSIGN_AFTER_S": str(REASSIGN_AFTER_S),

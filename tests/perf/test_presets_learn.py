@@ -38,7 +38,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("data")
 
 
-def trained(preset: str, folder: Path, data_dir: Path) -> list[wire.Line]:
+def trained(preset: str, folder: Path, data_dir: Path) -> list[wire.SpoolLine]:
     """What rank 0 said of a run of the preset, by the command that a person would give."""
     command = [sys.executable, "-m", "engine", "train", preset, "--dir", str(folder / "run")]
     own = {"FOURWALLS_HOME": str(folder), "FOURWALLS_DATA_DIR": str(data_dir)}
@@ -50,7 +50,7 @@ def trained(preset: str, folder: Path, data_dir: Path) -> list[wire.Line]:
     return [wire.decode(line) for line in spool.read_bytes().splitlines()]
 
 
-def trivial_of(lines: list[wire.Line]) -> dict[str, float]:
+def trivial_of(lines: list[wire.SpoolLine]) -> dict[str, float]:
     [told] = [line.text for line in lines if line.k == "note" and line.text.startswith("To beat")]
     pairs = (pair.rsplit(" ", 1) for pair in told.partition(": ")[2].rstrip(".").split(", "))
     return {name: float(value) for name, value in pairs}

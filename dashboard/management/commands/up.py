@@ -82,8 +82,8 @@ class Command(BaseCommand):
 
     def _start_work(self, group: SubprocessGroup) -> None:
         if settings.IS_BROKER_EMBEDDED:
-            group.start(Subprocess("broker", broker.command(settings.BROKER_SOCKET)))
-            broker.wait_until_it_answers(settings.BROKER_SOCKET)
+            group.start(Subprocess("broker", broker.build_command(settings.BROKER_SOCKET)))
+            broker.wait_until_ready(settings.BROKER_SOCKET)
         # The agent's limit covers the checkpoints of the attempts that it stops.
         group.start(Subprocess("scheduler", [*MANAGE, "scheduler"]))
         group.start(Subprocess("agent", [*MANAGE, "agent", "--stop-attempts"], stop_s=60.0))

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from dashboard.pages.nodes.devices import is_fresh, with_holders
 from engine.telemetry.metrics import METRICS
-from jobs.models import Batch, Device, Job, Node, Run, Sign, SpoolOffset
+from jobs.models import Batch, ComponentHeartbeat, Device, Job, Node, Run, SpoolOffset
 from jobs.states.jobs import FINAL, JobState
 
 Labels = dict[str, str]
@@ -177,7 +177,8 @@ def _component_metrics(now: datetime) -> Iterator[MetricFamily]:
         "fourwalls_agents", "Agents, by whether their heartbeat is recent.",
         [Sample({"pool": pool, "state": state}, count) for (pool, state), count in sorted(counts.items())],
     )  # fmt: skip
-    ages = {sign.part: (now - sign.at).total_seconds() for sign in Sign.objects.filter(part="scheduler")}
+    heartbeats = ComponentHeartbeat.objects.filter(component="scheduler")
+    ages = {heartbeat.component: (now - heartbeat.at).total_seconds() for heartbeat in heartbeats}
     yield MetricFamily(
         "fourwalls_scheduler_tick_age_s", "Time since the scheduler's last tick; it records one every two seconds.",
         [Sample({}, age) for age in ages.values()],

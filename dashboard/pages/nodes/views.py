@@ -84,7 +84,7 @@ def mark(request: HttpRequest, node_id: str, device_id: str) -> HttpResponse:
             request, "Say why: whoever wonders where the device went reads it.", page, is_refused=True
         )
     try:
-        admin.mark(device, health, request.user.get_username(), reason)
+        admin.set_device_health(device, health, request.user.get_username(), reason)
     except StateError as error:
         return answer(request, str(error), page, is_refused=True)
     return answer(request, f"Device {device.index} of {device.node.name} is {health}.", page)
@@ -117,7 +117,7 @@ def _standing(request: HttpRequest, node: Node) -> dict[str, Any]:
         "holders": occupants.on_node(node, told),
         "host": devices.host_figures(node, now),
         "num_held": num_held,
-        "allocation": admin.allocation(len(cards) - num_held, num_held),
+        "allocation": admin.get_allocation(len(cards) - num_held, num_held),
         "verbs": open_to(node, any(card.device.health == DeviceHealth.SUSPECT for card in cards)),
         "events": Paginator(events, EVENTS_A_PAGE).get_page(request.GET.get("page")),
         "ended": _ended(node, told),

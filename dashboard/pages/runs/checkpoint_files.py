@@ -43,7 +43,7 @@ class CheckpointRow:
 
 
 def list_checkpoints(run: Run) -> list[CheckpointRow]:
-    rows = list(checkpoints.of_run(run)[:SHOWN])
+    rows = list(checkpoints.list_checkpoints(run)[:SHOWN])
     validated = [row for row in rows if row.validation_loss is not None]
     best = min(validated, key=lambda row: (row.validation_loss, row.step), default=None)
     unfit = _export_problem(run) if rows else ""
@@ -63,7 +63,7 @@ def serialize(shown: CheckpointRow) -> dict[str, Any]:
 
 def download(row: Checkpoint, form: str) -> TarDownload:
     """Return the files of a checkpoint as a tar. Raises FilesUnavailable."""
-    path = checkpoints.path_here(row)
+    path = checkpoints.get_local_path(row)
     if path is None:
         raise FilesUnavailable(_away_reason(row))
     name = f"{row.run_id}-step-{row.step}"
@@ -85,7 +85,7 @@ def download(row: Checkpoint, form: str) -> TarDownload:
 
 def _away_reason(row: Checkpoint) -> str:
     """Return why the files are not readable on this machine; '' if they are."""
-    if checkpoints.path_here(row) is not None:
+    if checkpoints.get_local_path(row) is not None:
         return ""
     return f"Its files are on node {row.attempt.node.name}, which this server cannot read: {row.path}"
 

@@ -33,13 +33,13 @@ class RunStatus:
 
 def get_status(run: Run, now: datetime) -> RunStatus:
     is_over = run.state in FINAL
-    heard_at = run.heard_at or run.created_at
-    is_silent = run.state == JobState.RUNNING and now - heard_at > SILENT_AFTER
-    end = run.ended_at if is_over else heard_at if is_silent else now
+    last_seen_at = run.last_seen_at or run.created_at
+    is_silent = run.state == JobState.RUNNING and now - last_seen_at > SILENT_AFTER
+    end = run.ended_at if is_over else last_seen_at if is_silent else now
     took_s = (end - run.started_at).total_seconds() if run.started_at and end else None
     lost_because = external_runs.lost_because(run) if run.state == JobState.FAILED else ""
     took_s = None if took_s is None else max(0.0, took_s)
-    return RunStatus(run.state, heard_at if is_silent else None, took_s, lost_because)
+    return RunStatus(run.state, last_seen_at if is_silent else None, took_s, lost_because)
 
 
 def get_key_metrics(run: Run) -> list[RunMetric]:

@@ -10,7 +10,7 @@ from django.http import QueryDict
 
 from dashboard.charts import plots
 from jobs.attempts import timelines
-from jobs.attempts.timelines import Place
+from jobs.attempts.timelines import RecordedStep
 from jobs.models import Run, StepTimeline
 
 ROWS_SHOWN = 32
@@ -67,7 +67,7 @@ class TimelineRow:
 
 @dataclass(frozen=True)
 class TimelinePicture:
-    recorded: Place
+    recorded: RecordedStep
     rows: list[TimelineRow]
     num_hidden: int  # ranks that are not drawn
     num_short: int  # shortest events, which are not drawn beyond EVENTS_SHOWN
@@ -91,13 +91,13 @@ def build_context(run: Run, query: QueryDict | dict[str, Any]) -> dict[str, Any]
 
     `query["at"]` is 'attempt-step'; the default is the first recorded step of the newest attempt.
     """
-    steps = timelines.places(run)
+    steps = timelines.list_steps(run)
     selected = _select_step(steps, str(query.get("at", "")))
-    picture = draw(selected, timelines.of(run, selected)) if selected else None
+    picture = draw(selected, timelines.list_ranks(run, selected)) if selected else None
     return {"recorded_steps": steps[::-1], "picture": picture}
 
 
-def _select_step(steps: list[Place], text: str) -> Place | None:
+def _select_step(steps: list[RecordedStep], text: str) -> RecordedStep | None:
     attempt, _, step = text.partition("-")
     named = [one for one in steps if (str(one.attempt), str(one.step)) == (attempt, step)]
     if named:
@@ -106,7 +106,7 @@ def _select_step(steps: list[Place], text: str) -> Place | None:
     return next((one for one in steps if one.attempt == newest), None)
 
 
-def draw(recorded: Place, ranks: list[StepTimeline]) -> TimelinePicture | None:
+def draw(recorded: RecordedStep, ranks: list[StepTimeline]) -> TimelinePicture | None:
     """Return the picture of one step; None if no rank recorded it."""
     if not ranks:
         return None

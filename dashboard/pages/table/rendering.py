@@ -1,7 +1,7 @@
 """HTML of table rows.
 
-All values of runs are escaped. A template took 50 ms of CPU for 100 rows x 9 columns. With cells rendered here it took 32 ms, with whole rows less
-(tests/perf/test_run_table.py; 2026-11-22).
+All values of runs are escaped. A template took 50 ms of CPU for 100 rows x 9 columns. With cells rendered here it took
+32 ms, with whole rows less (tests/perf/test_run_table.py; 2026-11-22).
 """
 
 from __future__ import annotations

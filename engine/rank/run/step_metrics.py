@@ -12,13 +12,13 @@ from engine.model_math import counts, flops
 from engine.rank.measure.recorder import Absences
 from engine.rank.run.evaluate import absent_scores
 from engine.rank.run.session import Session
-from engine.rank.train.optimisers import HISTORY
+from engine.spec.optimisers import OPTIMISERS
 
 ALLOCATOR_METRICS = (
     "memory_allocated_bytes", "memory_reserved_bytes", "memory_peak_bytes", "alloc_retries", "alloc_failures",
 )  # fmt: skip
-# L-BFGS gathers its history in so many steps; every other state is there after the first.
-GROWING_STEPS = HISTORY + 1
+# After so many steps the state of every optimiser has its full size.
+GROWING_STEPS = max(row.growth_steps for row in OPTIMISERS.values())
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 

@@ -33,7 +33,7 @@ class Command(BaseCommand):
         if run is None:
             raise CommandError(f"There is no run '{options['run']}'.")
         if options["verb"] == "list":
-            for row in checkpoints.of_run(run):
+            for row in checkpoints.list_checkpoints(run):
                 loss = "" if row.validation_loss is None else f"  validation loss {row.validation_loss:.4g}"
                 self.stdout.write(f"{row.step}  {row.path}{loss}")
         else:
@@ -46,12 +46,12 @@ class Command(BaseCommand):
             step = options["step"]
             row = checkpoints.newest(run) if step is None else checkpoints.at_step(run, step)
         if row is None:
-            steps = ", ".join(str(one.step) for one in checkpoints.of_run(run)) or "none"
+            steps = ", ".join(str(one.step) for one in checkpoints.list_checkpoints(run)) or "none"
             raise CommandError(f"Run {run.id} has no such checkpoint; there are steps: {steps}.")
         return row
 
     def _export(self, run: Run, row: Checkpoint, folder: Path) -> None:
-        path = checkpoints.path_here(row)
+        path = checkpoints.get_local_path(row)
         if path is None:
             raise CommandError(f"It lies on node {row.attempt.node.name}, in {row.path}; export it there.")
         if folder.exists() and any(folder.iterdir()):

@@ -58,7 +58,7 @@ class Command(BaseCommand):
             self.stdout.write(joining.make_token(options["pool"], options["user"], life))
         else:
             try:
-                self._act(verb, admin.find(options["node"]), options)
+                self._act(verb, admin.get_node(options["node"]), options)
             except StateError as error:
                 raise CommandError(str(error)) from None
 
@@ -104,7 +104,7 @@ def _line(node: Any) -> dict[str, Any]:
         "pool": node.pool.name,
         "admin_state": node.admin_state,
         "health": node.health,
-        "allocation": admin.allocation(node.num_devices - node.num_held, node.num_held),
+        "allocation": admin.get_allocation(node.num_devices - node.num_held, node.num_held),
         "devices": f"{node.num_held}/{node.num_devices} held",
         "suspect": f"{node.num_suspect} suspect" if node.num_suspect else "",
         "reason": node.admin_reason or node.health_reason,

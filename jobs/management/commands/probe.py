@@ -26,7 +26,7 @@ class Command(BaseCommand):
         if node is None:
             return self._list(as_json)
         try:
-            asked = device_profiles.ask(admin.find(node), user)
+            asked = device_profiles.ask(admin.get_node(node), user)
         except StateError as error:
             raise CommandError(str(error)) from None
         for device in asked:

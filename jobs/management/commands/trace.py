@@ -44,7 +44,7 @@ class Command(BaseCommand):
         if fetch is not None:
             return self._fetch(found, fetch)
         try:
-            made = traces.ask(found, num_steps=steps, ranks=rank or [0], actor=user)
+            made = traces.request_trace(found, num_steps=steps, ranks=rank or [0], actor=user)
         except StateError as error:
             raise CommandError(str(error)) from None
         which = ", ".join(map(str, made.ranks))
@@ -53,10 +53,10 @@ class Command(BaseCommand):
 
     def _fetch(self, job: Job, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        there = [file for file in traces.files_of(job) if file.size_bytes is not None]
+        there = [file for file in traces.list_files(job) if file.size_bytes is not None]
         for file in there:
             path = folder / file.name
-            path.write_bytes(b"".join(traces.content_of(file)))
+            path.write_bytes(b"".join(traces.read_content(file)))
             self.stdout.write(str(path))
         if not there:
             raise CommandError(f"Job {job.id} has no trace yet.")

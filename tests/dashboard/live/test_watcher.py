@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from dashboard.live import stream as live
 from dashboard.live.stream import Hub, Listener, Subscription
-from dashboard.live.watcher import LiveChange, DatabaseWatcher
+from dashboard.live.watcher import DatabaseWatcher, LiveChange
 from jobs import series
 from jobs.lifecycle import transitions
 from jobs.models import Device, Event, Job, Membership, Node, Pool, Run, Team

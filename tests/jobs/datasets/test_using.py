@@ -14,7 +14,7 @@ from jobs.datasets import DatasetError
 from jobs.models import Job
 from jobs.queue import job_actions
 from jobs.states.jobs import JobState
-from tests.jobs.stage import assign
+from tests.jobs.placed_jobs import assign
 
 pytestmark = pytest.mark.django_db
 PAIRS = "".join(f"{json.dumps({'source': f's {n}', 'target': 't'})}\n" for n in range(40)).encode()

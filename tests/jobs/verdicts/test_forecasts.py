@@ -11,7 +11,7 @@ from jobs.planning import calibration, plans
 from jobs.queue import job_actions
 from jobs.states.jobs import AttemptState
 from jobs.verdicts import forecasts
-from tests.jobs.lived import MEASURED, lived, probed
+from tests.jobs.finished_jobs import MEASURED, add_profile, finish_job
 
 pytestmark = pytest.mark.django_db
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def known(node) -> None:
     """The node's devices have been probed."""
-    probed(Device.objects.get(id="a-0"))
+    add_profile(Device.objects.get(id="a-0"))
 
 
 def get_forecasts(job: Job) -> dict[str, Forecast]:
@@ -35,7 +35,7 @@ def test_the_plan_is_kept_with_the_run_before_it_starts(known, make_job):
 
 
 def test_a_run_that_has_ended_is_judged_by_the_median_of_its_steady_steps(known, make_job):
-    job = lived(make_job("precision.dtype=fp32"), joules_a_step=5.0)
+    job = finish_job(make_job("precision.dtype=fp32"), joules_a_step=5.0)
     assert forecasts.judge_all() == 1
     rows = get_forecasts(job)
     assert rows.keys() == set(forecasts.BY_NAME)
@@ -53,18 +53,18 @@ def test_a_run_that_has_ended_is_judged_by_the_median_of_its_steady_steps(known,
 
 
 def test_unmeasured_figures_have_a_reason_and_are_not_zero(known, make_job):
-    rows = get_forecasts(_judged(lived(make_job("precision.dtype=fp32"), rss_bytes=None)))
+    rows = get_forecasts(_judged(finish_job(make_job("precision.dtype=fp32"), rss_bytes=None)))
     assert (rows["energy_j"].measured, rows["energy_j"].status) == (None, "absent")
     assert "energy counter" in rows["energy_j"].reason
     assert "memory" in rows["memory_bytes"].reason
-    few = get_forecasts(_judged(lived(make_job(name="short"), num_steps=6)))
+    few = get_forecasts(_judged(finish_job(make_job(name="short"), num_steps=6)))
     assert few["step_s"].measured is None
     assert "Only 4 steady steps" in few["step_s"].reason
     assert few["memory_bytes"].measured == 600e6 + 1
 
 
 def test_an_unprobed_device_is_measured_but_not_predicted(node, make_job):
-    row = get_forecasts(_judged(lived(make_job())))["step_s"]
+    row = get_forecasts(_judged(finish_job(make_job())))["step_s"]
     assert (row.point, row.raw) == (None, None)
     assert "not been probed" in row.why_not
     assert row.measured == pytest.approx(0.1)
@@ -76,7 +76,7 @@ def test_an_unprobed_device_is_measured_but_not_predicted(node, make_job):
 def test_the_next_plan_is_corrected_by_the_first_run_and_the_first_keeps_its_own(known, make_job):
     first = make_job("precision.dtype=fp32")
     before = first.run.plan
-    lived(first)
+    finish_job(first)
     forecasts.judge_all()
     second = make_job("precision.dtype=fp32", name="second")
     forward = second.run.plan["time"]["phases"]["forward_s"]
@@ -87,7 +87,7 @@ def test_the_next_plan_is_corrected_by_the_first_run_and_the_first_keeps_its_own
     first.run.refresh_from_db()
     assert (first.run.plan["time"], first.run.plan["raw"]) == (before["time"], before["raw"])
     assert get_forecasts(first)["forward_s"].learnt_from == 0
-    lived(second)
+    finish_job(second)
     forecasts.judge_all()
     assert get_forecasts(second)["forward_s"].learnt_from == 1
     # Both sides without any correction: the second run teaches the same ratio again.
@@ -101,7 +101,7 @@ def test_a_correction_is_the_median_with_its_spread(known, make_job):
     for number, forward_s in enumerate([0.02, 0.03, 0.03, 0.04, 0.9]):
         job = make_job("precision.dtype=fp32", name=f"run {number}")
         raw = job.run.plan["raw"]["forward_s"]
-        _judged(lived(job, MEASURED | {"forward_s": forward_s}))
+        _judged(finish_job(job, MEASURED | {"forward_s": forward_s}))
     found = Correction.objects.get(phase="forward_s", dtype="fp32")
     assert (found.n, found.ratio) == (5, pytest.approx(0.03 / raw))
     assert found.low == pytest.approx(0.024 / raw, rel=0.05)
@@ -115,27 +115,27 @@ def test_times_of_a_contended_run_count_only_without_an_uncontended_one(known, m
 
     first = make_job("precision.dtype=fp32", name="beside others")
     raw = first.run.plan["raw"]["forward_s"]
-    _judged(lived(first, MEASURED | {"forward_s": 0.3}, cpu_pressure_share=0.9))
+    _judged(finish_job(first, MEASURED | {"forward_s": 0.3}, cpu_pressure_share=0.9))
     assert (
         get_forecasts(first)["forward_s"].is_contended
         and not get_forecasts(first)["memory_bytes"].is_contended
     )
     assert get_learnt() == (1, pytest.approx(0.3 / raw), 1)
-    _judged(lived(make_job("precision.dtype=fp32", name="alone")))
+    _judged(finish_job(make_job("precision.dtype=fp32", name="alone")))
     assert get_learnt() == (1, pytest.approx(0.03 / raw), 2)
-    _judged(lived(make_job("precision.dtype=fp32", name="beside others again"), cpu_pressure_share=0.9))
+    _judged(finish_job(make_job("precision.dtype=fp32", name="beside others again"), cpu_pressure_share=0.9))
     assert get_learnt() == (1, pytest.approx(0.03 / raw), 3)
 
 
 def test_another_version_of_the_planner_learns_from_scratch(known, make_job):
-    _judged(lived(make_job("precision.dtype=fp32")))
+    _judged(finish_job(make_job("precision.dtype=fp32")))
     Forecast.objects.update(planner_version=PLANNER_VERSION - 1)
     assert calibration.recompute() == 0
     assert calibration.of_device("cpu share") is None
 
 
 def test_a_run_on_another_kind_of_device_than_planned_is_not_learnt_from(known, make_job):
-    job = lived(make_job("precision.dtype=fp32"))
+    job = finish_job(make_job("precision.dtype=fp32"))
     Device.objects.update(name="other share")
     _judged(job)
     assert get_forecasts(job)["step_s"].device == "other share"
@@ -143,10 +143,10 @@ def test_a_run_on_another_kind_of_device_than_planned_is_not_learnt_from(known, 
 
 
 def test_a_run_that_was_retried_is_judged_by_its_last_end(known, make_job):
-    job = _judged(lived(make_job("precision.dtype=fp32"), num_steps=12, to=AttemptState.FAILED))
+    job = _judged(finish_job(make_job("precision.dtype=fp32"), num_steps=12, to=AttemptState.FAILED))
     assert get_forecasts(job)["step_s"].num_steps == 8
     job_actions.retry(job, "olga")
-    lived(Job.objects.get(id=job.id))
+    finish_job(Job.objects.get(id=job.id))
     assert forecasts.judge_all() == 1
     assert get_forecasts(job)["step_s"].num_steps > 8
     assert Forecast.objects.filter(run=job.run, field="step_s").count() == 1
@@ -155,7 +155,7 @@ def test_a_run_that_was_retried_is_judged_by_its_last_end(known, make_job):
 def test_the_command_shows_and_recomputes(known, make_job, capsys):
     call_command("calibration")
     assert "Nothing is learnt yet" in capsys.readouterr().out
-    _judged(lived(make_job("precision.dtype=fp32")))
+    _judged(finish_job(make_job("precision.dtype=fp32")))
     Correction.objects.all().delete()
     call_command("calibration", "--recompute")
     text = capsys.readouterr().out
@@ -165,11 +165,11 @@ def test_the_command_shows_and_recomputes(known, make_job, capsys):
 
 def test_the_profile_of_a_pool_is_that_of_its_least_device(node, make_node, pool):
     assert plans.profile_of(pool) is None
-    probed(Device.objects.get(id="a-0"), gflops=50)
+    add_profile(Device.objects.get(id="a-0"), gflops=50)
     make_node("b", devices=1)
     Device.objects.filter(id="b-0").update(memory_bytes=2**30, name="small share")
     assert plans.profile_of(pool) is None  # the least one has not been probed
-    probed(Device.objects.get(id="b-0"), gflops=20)
+    add_profile(Device.objects.get(id="b-0"), gflops=20)
     profile = plans.profile_of(pool)
     assert (profile.name, profile.memory_bytes, profile.flops_per_s["fp32"]) == ("small share", 2**30, 20e9)
 

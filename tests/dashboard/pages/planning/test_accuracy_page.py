@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from jobs.models import Correction, Device, Forecast
 from jobs.verdicts import forecasts
-from tests.jobs.lived import MEASURED, lived, probed
+from tests.jobs.finished_jobs import MEASURED, add_profile, finish_job
 
 pytestmark = pytest.mark.django_db
 
@@ -24,11 +24,11 @@ FP32 = "precision.dtype=fp32"
 def two_runs(node, make_job):
     """One whose plan nothing had corrected, and one that was planned with what it taught; the second took a tenth
     longer than the first."""
-    probed(Device.objects.get(id="a-0"))
+    add_profile(Device.objects.get(id="a-0"))
     runs = []
     for number, slower in enumerate((1.0, 1.1), start=1):
         job = make_job(FP32, name=f"run {number}")
-        lived(job, {name: slower * value for name, value in MEASURED.items()})
+        finish_job(job, {name: slower * value for name, value in MEASURED.items()})
         forecasts.judge_all()
         runs.append(job.run)
     return runs
@@ -116,7 +116,7 @@ def test_twice_the_runs_take_the_same_number_of_queries(owner_browser, two_runs,
     count()  # what is looked up once for a session
     before = count()
     for number in range(2):
-        lived(make_job(FP32, name=f"more {number}"))
+        finish_job(make_job(FP32, name=f"more {number}"))
     forecasts.judge_all()
     assert count() == before
 
@@ -133,7 +133,7 @@ def test_a_runs_own_page_sets_its_figures_side_by_side(owner_browser, two_runs, 
 
 
 def test_what_was_not_predicted_says_why(owner_browser, node, make_job):
-    job = lived(make_job())
+    job = finish_job(make_job())
     forecasts.judge_all()
     section = owner_browser.get(f"/runs/{job.run.id}/").text
     assert "not predicted" in section

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from engine.hardware.peaks import PEAKS
 from jobs.models import Device, Pool
-from tests.jobs.lived import probed
+from tests.jobs.finished_jobs import add_profile
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
@@ -27,7 +27,7 @@ def address_in(row: str) -> str:
 
 
 def test_every_known_and_planned_device_is_a_row_with_its_standing(owner_browser, node):
-    probed(Device.objects.get(id="a-0"))
+    add_profile(Device.objects.get(id="a-0"))
     text = owner_browser.get(PAGE, {"preset": "demo"}).text
     rows = rows_of(text)
     assert len(rows) == len(PEAKS) + 1
@@ -47,7 +47,7 @@ def test_a_device_that_nobody_has_probed_is_said_to_be_unknown(owner_browser, no
 
 
 def test_a_row_opens_the_submit_form_with_that_plan(owner_browser, node):
-    probed(Device.objects.get(id="a-0"))
+    add_profile(Device.objects.get(id="a-0"))
     query = {"preset": "demo", "model.layers": "2", "tokens": "1e6"}
     [ours] = [row for row in rows_of(owner_browser.get(PAGE, query).text) if "pool default" in row]
     address = address_in(ours)
@@ -79,7 +79,7 @@ def test_one_device_is_told_by_its_parallel_schemes(owner_browser, node):
 
 
 def test_money_counts_where_a_pool_has_a_price(owner_browser, node):
-    probed(Device.objects.get(id="a-0"))
+    add_profile(Device.objects.get(id="a-0"))
     Pool.objects.update(price_per_device_hour=3.6)
     text = owner_browser.get(PAGE, {"preset": "demo", "by": "money"}).text
     [ours] = [row for row in rows_of(text) if "pool default" in row]
@@ -108,7 +108,7 @@ def test_a_preset_that_is_none_is_no_page(owner_browser):
 
 
 def test_a_pool_that_takes_no_jobs_of_the_readers_teams_is_left_out(owner_browser, team, other_team, node):
-    probed(Device.objects.get(id="a-0"))
+    add_profile(Device.objects.get(id="a-0"))
     Pool.objects.get().allowed_teams.add(other_team)
     assert "pool default" not in owner_browser.get(PAGE, {"preset": "demo"}).text
     assert reverse("advice") == PAGE

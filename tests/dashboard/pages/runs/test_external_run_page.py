@@ -76,7 +76,7 @@ def test_the_newest_values_are_shown_with_their_range(owner_browser, run):
 
 def test_a_run_with_a_silent_writer_is_shown_as_silent(owner_browser, run):
     assert "running, silent" not in page(owner_browser, run)
-    Run.objects.filter(id=run.id).update(heard_at=timezone.now() - timedelta(minutes=47))
+    Run.objects.filter(id=run.id).update(last_seen_at=timezone.now() - timedelta(minutes=47))
     text = page(owner_browser, run)
     assert "running, silent" in text and "has been silent since" in text
     external_runs.set_state(run, "succeeded", actor="olga")
@@ -85,9 +85,9 @@ def test_a_run_with_a_silent_writer_is_shown_as_silent(owner_browser, run):
 
 def test_the_duration_of_a_silent_run_ends_with_its_last_log(run):
     now = timezone.now()
-    run.started_at, run.heard_at = now - timedelta(hours=3), now - timedelta(hours=1)
+    run.started_at, run.last_seen_at = now - timedelta(hours=3), now - timedelta(hours=1)
     assert external.get_status(run, now).took_s == pytest.approx(7200)
-    run.heard_at = now
+    run.last_seen_at = now
     assert external.get_status(run, now).took_s == pytest.approx(10800)
 
 
@@ -137,7 +137,7 @@ def test_events_of_a_logged_run_reach_listeners(run):
 
 
 def test_a_run_that_counts_as_killed_shows_the_reason(owner_browser, run):
-    Run.objects.filter(id=run.id).update(heard_at=timezone.now() - timedelta(days=1))
+    Run.objects.filter(id=run.id).update(last_seen_at=timezone.now() - timedelta(days=1))
     external_runs.end_silent()
     text = page(owner_browser, run)
     assert "said nothing for 6 h" in text and "taken for killed" in text and "running, silent" not in text

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from jobs import series
 from jobs.lifecycle import preemption
-from jobs.lifecycle.ending import end
+from jobs.lifecycle.ending import end_attempt
 from jobs.models import Attempt, Event, Job, Membership
 from jobs.models.people import Role
 from jobs.nodes import admin
@@ -18,7 +18,7 @@ from jobs.queue import job_actions
 from jobs.scheduler import loop
 from jobs.series import Point
 from jobs.states.jobs import AttemptState, Cause
-from tests.jobs.test_races_of_people import running
+from tests.jobs.test_concurrent_actions import running
 
 
 @pytest.fixture(autouse=True)
@@ -41,10 +41,10 @@ def record_steps(attempt: Attempt, first: int, last: int, checkpoint: int | None
     Attempt.objects.filter(id=attempt.id).update(checkpoint_step=checkpoint, checkpoint_at=at)
 
 
-def end_attempt(
+def end(
     attempt: Attempt, to: str = AttemptState.STOPPED, reason: str = "stopped", cause: str = Cause.STOPPED
 ):
-    end(Attempt.objects.select_related("node", "job__run").get(id=attempt.id), to, reason, cause)
+    end_attempt(Attempt.objects.select_related("node", "job__run").get(id=attempt.id), to, reason, cause)
 
 
 def resume(job: Job, step: int) -> Attempt:
@@ -63,7 +63,7 @@ def preempted(make_job):
     record_steps(attempt, 1, 52, 40)
     high = make_job("priority=high", name="urgent")
     assert preemption.preempt(attempt.id, by=high.id, actor="scheduler")
-    end_attempt(attempt)
+    end(attempt)
     return low, high
 
 
@@ -81,7 +81,7 @@ def test_a_preempted_attempt_shows_the_other_job_the_time_and_the_loss(owner_bro
 
 def test_a_resumed_attempt_shows_its_checkpoint(owner_browser, preempted):
     low, high = preempted
-    end_attempt(running(high), AttemptState.SUCCEEDED, "Finished all steps.", Cause.DONE)
+    end(running(high), AttemptState.SUCCEEDED, "Finished all steps.", Cause.DONE)
     record_steps(resume(low, 40), 41, 60, None)
     text = history(owner_browser, low)
     assert "Steps 41 to 60 on a; resumed from the checkpoint at step 40." in text
@@ -110,7 +110,7 @@ def test_an_attempt_that_stops_at_a_checkpoint_loses_no_step(owner_browser, make
     attempt = running(job)
     record_steps(attempt, 1, 30, 30)
     job_actions.pause(job, actor="tom", reason="Lunch.")
-    end_attempt(attempt)
+    end(attempt)
     text = history(owner_browser, job)
     assert "Paused" in text and "Lunch. It resumes from step 30." in text
     assert "No step was lost: the checkpoint is from its last step, 30." in text
@@ -120,7 +120,7 @@ def test_a_pause_shows_its_duration_and_user(owner_browser, make_job):
     job = make_job()
     attempt = running(job)
     job_actions.pause(job, actor="tom")
-    end_attempt(attempt)
+    end(attempt)
     job_actions.resume(job, actor="olga")
     paused = job.events.get(kind="job.paused")
     for event in Event.objects.filter(job=job, id__lte=paused.id):
@@ -135,8 +135,8 @@ def test_a_pause_shows_its_duration_and_user(owner_browser, make_job):
 def test_a_drain_shows_the_node_and_user(owner_browser, make_job, node):
     job = make_job()
     attempt = running(job)
-    admin._ask_back(node, "olga")
-    end_attempt(attempt)
+    admin._request_yields(node, "olga")
+    end(attempt)
     text = history(owner_browser, job)
     assert "Devices reclaimed" in text and "olga," in text and "Node a is being drained" in text
 
@@ -145,14 +145,14 @@ def test_a_lost_node_is_shown(owner_browser, make_job):
     job = make_job()
     attempt = running(job)
     record_steps(attempt, 1, 25, 20)
-    loop._take_back(Attempt.objects.select_related("node").get(id=attempt.id))
+    loop._reclaim(Attempt.objects.select_related("node").get(id=attempt.id))
     text = history(owner_browser, job)
-    assert "Node lost" in text and "has been silent for" in text and "5 steps lost" in text
+    assert "Node lost" in text and "has sent no heartbeat for" in text and "5 steps lost" in text
 
 
 def test_charts_label_the_starts_of_attempts(owner_browser, preempted):
     low, high = preempted
-    end_attempt(running(high), AttemptState.SUCCEEDED, "Finished all steps.", Cause.DONE)
+    end(running(high), AttemptState.SUCCEEDED, "Finished all steps.", Cause.DONE)
     record_steps(resume(low, 40), 41, 60, None)
     names = owner_browser.get(reverse("run", args=[low.run.id])).context["names"]
     assert names["attempts"] == {2: "attempt 2, after a preemption"}
@@ -169,7 +169,7 @@ def test_a_longer_history_takes_the_same_number_of_queries(
         attempt = running(job)
         record_steps(attempt, 1, 10, 5)
         preemption.preempt(attempt.id, by=other.id, actor="scheduler")
-        end_attempt(attempt)
+        end(attempt)
         with django_assert_max_num_queries(20):
             history(owner_browser, job)
         assert number < 4

@@ -8,7 +8,7 @@ import pytest
 from django.urls import reverse
 
 from dashboard.pages.runs import timeline
-from jobs.models import StepTimeline, Trace, TraceFile, TracePiece
+from jobs.models import StepTimeline, Trace, TraceChunk, TraceFile
 from jobs.states.jobs import JobState
 from tests.dashboard.conftest import set_state
 
@@ -49,7 +49,7 @@ def file_of(job, content=b"packed") -> TraceFile:
         trace=trace, rank=0, node=trace.attempt.node, name="rank0-step7-1.json.gz", first_step=7,
         size_bytes=len(content),
     )  # fmt: skip
-    TracePiece.objects.create(file=file, seq=0, content=content)
+    TraceChunk.objects.create(file=file, seq=0, content=content)
     return file
 
 
@@ -141,7 +141,7 @@ def test_an_impossible_trace_is_refused_with_a_message(owner_browser, job, steps
 def test_a_job_that_does_not_run_cannot_be_traced(owner_browser, make_job):
     job = make_job()
     assert "Trace the next" not in part(owner_browser, job)
-    assert "only steps of a running job" in message_of(request_trace(owner_browser, job))
+    assert "only a running job can be traced" in message_of(request_trace(owner_browser, job))
 
 
 @pytest.mark.parametrize("who", ["viewer", "stranger"])

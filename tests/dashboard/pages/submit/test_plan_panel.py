@@ -13,7 +13,7 @@ from engine.spec.presets import preset
 from engine.spec.spec import Spec
 from jobs.models import Device
 from tests.dashboard.pages.submit.test_submit_job import CHECK, fields_of
-from tests.jobs.lived import probed
+from tests.jobs.finished_jobs import add_profile
 
 pytestmark = pytest.mark.django_db
 
@@ -33,7 +33,7 @@ def test_a_device_without_a_probe_has_memory_and_no_time(owner_browser, node):
 
 
 def test_a_probed_device_has_time_by_phase(owner_browser, node):
-    probed(Device.objects.get(id="a-0"))
+    add_profile(Device.objects.get(id="a-0"))
     text = panel(owner_browser, preset("demo"), **{"precision.dtype": "fp32"})
     assert "Tokens per second" in text and "Backward" in text and "measured speeds" in text
     assert "MFU" not in text  # no peak is known of a CPU

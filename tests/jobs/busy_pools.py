@@ -1,4 +1,4 @@
-"""A pool with many nodes, all of them busy, and a long queue: real rows, written in bulk."""
+"""Large pools with busy nodes and a long queue, written in bulk."""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ DEVICES = 8
 TEAMS = 10
 
 
-def crowd(owner: User, num_nodes: int, num_jobs: int, free_nodes: int = 0, name: str = "crowd") -> Pool:
-    """All but `free_nodes` nodes are full of single-device attempts that end one after the other; jobs of ten teams
-    with quotas and all priorities wait."""
+def make_busy_pool(
+    owner: User, num_nodes: int, num_jobs: int, free_nodes: int = 0, name: str = "crowd"
+) -> Pool:
+    """Create a pool in which all but `free_nodes` nodes are full of single-device attempts.
+
+    Jobs of ten teams with quotas and all priorities wait.
+    """
     pool = Pool.objects.create(name=name)
     teams = Team.objects.bulk_create(Team(name=f"{name} team {n}", slug=f"{name}-{n}") for n in range(TEAMS))
     Share.objects.bulk_create(
@@ -45,8 +49,8 @@ def crowd(owner: User, num_nodes: int, num_jobs: int, free_nodes: int = 0, name:
     return pool
 
 
-def with_runs(pool: Pool) -> Pool:
-    """Pages lead from a job to its run."""
+def add_runs(pool: Pool) -> Pool:
+    """Add a run to each job, for pages that link to it."""
     Run.objects.bulk_create(
         Run(job=job, team_id=job.team_id, owner_id=job.owner_id, name=job.name)
         for job in Job.objects.filter(pool=pool)

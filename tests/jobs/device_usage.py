@@ -1,4 +1,4 @@
-"""Plays attempts that have held devices for so long and used so much, through the door that books them."""
+"""Attempts with a given time on their devices and a given use of energy."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from jobs.series import Point
 from jobs.states.jobs import AttemptState
 
 
-def held(job: Job, began_at: datetime) -> Attempt:
-    """The job on its devices since a moment; its ranks have run since then too."""
+def hold_devices(job: Job, began_at: datetime) -> Attempt:
+    """Place the job and let it hold its devices, and run, since `began_at`."""
     loop.schedule(job.pool)
     attempt = job.attempts.get()
     Attempt.objects.filter(id=attempt.id).update(
@@ -25,18 +25,18 @@ def held(job: Job, began_at: datetime) -> Attempt:
     return attempt
 
 
-def measure(attempt: Attempt, *points: tuple[timedelta, float], devices: tuple[str, ...]) -> None:
-    """What the devices' counters said so long after the begin, in joules; each device the same."""
+def add_energy(attempt: Attempt, *points: tuple[timedelta, float], devices: tuple[str, ...]) -> None:
+    """Append readings of the energy counters (time after the start, joules), the same for each device."""
     begin = Attempt.objects.get(id=attempt.id).assigned_at.timestamp()
-    said = [
+    readings = [
         Point("energy_j", f"device:{device}", None, begin + after.total_seconds(), joules)
         for after, joules in points
         for device in devices
     ]
-    series.append(attempt.job.run.id, attempt.number, "device.jsonl", 0, said)
+    series.append(attempt.job.run.id, attempt.number, "device.jsonl", 0, readings)
 
 
-def end(attempt: Attempt, to: str = AttemptState.FAILED, at: datetime | None = None) -> Attempt:
+def end_attempt(attempt: Attempt, to: str = AttemptState.FAILED, at: datetime | None = None) -> Attempt:
     assert move_attempt(attempt.id, to, actor="test", ended_at=at or timezone.now())
     attempt.refresh_from_db()
     return attempt

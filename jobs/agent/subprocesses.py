@@ -1,4 +1,4 @@
-"""Helper processes of the agent that must always run: started again when they die, with a growing pause."""
+"""Helper processes of the agent, restarted with a growing pause when they exit."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 60.0
-HEALTHY_AFTER_S = 30.0  # a child that lived this long starts again without a pause
+HEALTHY_AFTER_S = 30.0  # the pause is reset for a process that ran this long
 STOP_LIMIT_S = 5.0
 
 
-class Keeper:
-    """One child process. It gets no credentials: what a rank may see, and the FOURWALLS_ settings."""
+class ProcessSupervisor:
+    """Keeps one helper process running.
+
+    The process gets no credentials: only the environment that a rank may see, and the FOURWALLS_ settings.
+    """
 
     def __init__(
         self, name: str, command: Sequence[str], node_dir: Path, environment: Mapping[str, str] | None = None
@@ -32,41 +35,44 @@ class Keeper:
         self._command = list(command)
         self._log = node_dir / f"{name}.log"
         self._environment = _environment() | dict(environment or {})
-        self._child: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self._start_at = 0.0
         self._pause_s = FIRST_PAUSE_S
 
     @property
     def age_s(self) -> float | None:
-        """How long the child has been running; None while there is none."""
-        return time.monotonic() - self._started_at if self._child else None
+        """How long the process has been running; None if it does not run."""
+        return time.monotonic() - self._started_at if self._process else None
 
     def tick(self) -> None:
-        """Start the child if it should run and does not. Call it from a thread that lives as long as the child may."""
+        """Start the process if it does not run and its pause is over.
+
+        Call it from a thread that lives as long as the process: the death signal is tied to the thread that forks it.
+        """
         now = time.monotonic()
-        if self._child is not None and self._child.poll() is not None:
-            self._note_death(now)
-        if self._child is None and now >= self._start_at:
+        if self._process is not None and self._process.poll() is not None:
+            self._record_exit(now)
+        if self._process is None and now >= self._start_at:
             self._started_at = now
             self._start(now)
 
     def stop(self) -> None:
-        if self._child is None:
+        if self._process is None:
             return
-        self._child.terminate()
+        self._process.terminate()
         try:
-            self._child.wait(STOP_LIMIT_S)
+            self._process.wait(STOP_LIMIT_S)
         except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait()
-        self._child = None
+            self._process.kill()
+            self._process.wait()
+        self._process = None
 
     def _start(self, now: float) -> None:
         try:
             with self._log.open("ab") as output:
-                # A session of its own: Ctrl-C in a terminal reaches only the agent, which stops it in order.
-                self._child = subprocess.Popen(
+                # In its own session, so that Ctrl-C in a terminal reaches only the agent, which then stops it.
+                self._process = subprocess.Popen(
                     self._command,
                     stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                     env=self._environment, start_new_session=True,
@@ -75,9 +81,9 @@ class Keeper:
             self._back_off(now)
             log.warning("%s cannot be started: %s", self.name, error)
 
-    def _note_death(self, now: float) -> None:
-        assert self._child is not None
-        code, self._child = self._child.returncode, None
+    def _record_exit(self, now: float) -> None:
+        assert self._process is not None
+        code, self._process = self._process.returncode, None
         if now - self._started_at > HEALTHY_AFTER_S:
             self._pause_s = FIRST_PAUSE_S
         self._back_off(now)
@@ -89,8 +95,8 @@ class Keeper:
         self._pause_s = min(LONGEST_PAUSE_S, 2 * self._pause_s)
 
 
-def end_orphan(lock: Path) -> list[int]:
-    """SIGTERM to whoever holds `lock`: a child that outlived its agent, and would outlive us too. Returns the pids."""
+def terminate_orphan(lock: Path) -> list[int]:
+    """Send SIGTERM to the processes that hold `lock`: helpers that outlived their agent. Returns their pids."""
     pids = holders(lock)
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):

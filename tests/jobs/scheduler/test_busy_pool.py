@@ -1,4 +1,4 @@
-"""A busy pool with a long queue, small enough for every test run: as tests/perf/test_scheduler.py measures it."""
+"""A busy pool with a long queue, smaller than in tests/perf/test_scheduler.py."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from django.test.utils import CaptureQueriesContext
 from jobs.models import Job, Pool
 from jobs.scheduler import loop
 from jobs.states.jobs import JobState
-from tests.jobs.crowds import crowd
+from tests.jobs.busy_pools import make_busy_pool
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def quiet_tick(pool: Pool) -> int:
-    """Queries of a look at a pool in which nothing moves any more."""
+    """Return the number of queries of a tick in which nothing changes."""
     Job.objects.update(is_preemptible=False)
     for _ in range(3):
         loop.schedule(pool)
@@ -25,15 +25,15 @@ def quiet_tick(pool: Pool) -> int:
 
 
 def test_a_tick_asks_the_database_the_same_however_long_the_queue_and_large_the_pool(owner):
-    small = quiet_tick(crowd(owner, num_nodes=4, num_jobs=40))
+    small = quiet_tick(make_busy_pool(owner, num_nodes=4, num_jobs=40))
     Job.objects.all().delete()
     Pool.objects.update(name="small")
-    large = quiet_tick(crowd(owner, num_nodes=20, num_jobs=400, name="large"))
+    large = quiet_tick(make_busy_pool(owner, num_nodes=20, num_jobs=400, name="large"))
     assert small == large
 
 
-def test_every_waiting_job_has_a_place_a_reason_and_a_start(owner):
-    pool = crowd(owner, num_nodes=10, num_jobs=300)
+def test_every_waiting_job_has_a_position_a_reason_and_a_start(owner):
+    pool = make_busy_pool(owner, num_nodes=10, num_jobs=300)
     loop.schedule(pool)
     waiting = Job.objects.filter(pool=pool, state=JobState.QUEUED)
     assert sorted(waiting.values_list("position", flat=True)) == list(range(1, waiting.count() + 1))
@@ -42,7 +42,7 @@ def test_every_waiting_job_has_a_place_a_reason_and_a_start(owner):
 
 
 def test_free_nodes_are_filled_within_a_few_ticks_and_no_device_twice(owner):
-    pool = crowd(owner, num_nodes=12, num_jobs=200, free_nodes=10)
+    pool = make_busy_pool(owner, num_nodes=12, num_jobs=200, free_nodes=10)
     placed = 0
     while some := loop.schedule(pool):
         placed += some

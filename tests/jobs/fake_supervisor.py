@@ -1,4 +1,7 @@
-"""Plays the supervisor: no Django, only files and a pid, so that a process of its own can do it too."""
+"""Fake supervisor that writes only files.
+
+It needs no Django, so that a subprocess can use it too.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,12 @@ import time
 
 from engine import procfs
 from engine.directory import AttemptDirectory, AttemptState, Cause, State
-from engine.telemetry.wire import Line, encode
+from engine.telemetry.wire import SpoolLine, encode
 
 DEAD_PID = 2**22 + 1  # above the largest pid Linux gives out
 
 
-def report(
+def write_state(
     directory: AttemptDirectory,
     state: AttemptState,
     reason: str = "",
@@ -22,7 +25,7 @@ def report(
     stderr_tail: tuple[str, ...] = (),
     cause: Cause = "",
 ) -> None:
-    """What a supervisor would write. By default it is this very process, so it lives."""
+    """Write the state of a supervisor. By default its pid is this process, so it counts as alive."""
     pid = os.getpid() if pid is None else pid
     found = procfs.stat(pid)
     now = time.time()
@@ -41,19 +44,21 @@ def report(
     )
 
 
-def say(directory: AttemptDirectory, *lines: Line | bytes, file: str = "rank0.jsonl") -> None:
-    """Append lines to a spool file; bytes as they are."""
+def write_spool(directory: AttemptDirectory, *lines: SpoolLine | bytes, file: str = "rank0.jsonl") -> None:
+    """Append lines to a spool file; bytes are written unchanged."""
     with (directory.spool / file).open("ab") as spool:
         spool.write(b"".join(line if isinstance(line, bytes) else encode(line) for line in lines))
 
 
-def step(number: int, loss: float | str = 2.0, at: float = 1000.0) -> Line:
-    return Line("step", at + number, "run", step=number, metrics={"loss": loss, "tokens": 256.0 * number})
+def step_line(number: int, loss: float | str = 2.0, at: float = 1000.0) -> SpoolLine:
+    return SpoolLine(
+        "step", at + number, "run", step=number, metrics={"loss": loss, "tokens": 256.0 * number}
+    )
 
 
-def checkpoint(directory: AttemptDirectory, number: int) -> Line:
-    """Make a complete checkpoint on disk, and the line that tells of it."""
+def make_checkpoint(directory: AttemptDirectory, number: int) -> SpoolLine:
+    """Create a complete checkpoint on disk; returns its spool line."""
     folder = directory.checkpoints / f"step-{number:08d}"
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text("{}")
-    return Line("checkpoint", 1000.0 + number, "run", step=number, text=folder.name, seconds=0.5)
+    return SpoolLine("checkpoint", 1000.0 + number, "run", step=number, text=folder.name, seconds=0.5)

@@ -1,4 +1,4 @@
-"""An assigned attempt becomes a directory and a supervisor, once, or fails with the reason."""
+"""Launch of assigned attempts: the directory, the supervisor, failures."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from jobs.models import Attempt, Job, Node
 from jobs.queue import job_actions
 from jobs.scheduler import loop
 from jobs.states.jobs import AttemptState, JobState
-from tests.jobs.played import checkpoint, report, say
-from tests.jobs.stage import assign, attempt_of, states
+from tests.jobs.fake_supervisor import make_checkpoint, write_spool, write_state
+from tests.jobs.placed_jobs import assign, newest_attempt, states
 
 pytestmark = pytest.mark.django_db
 
@@ -47,19 +47,19 @@ def test_the_directory_holds_all_that_a_supervisor_needs(agent, started, make_jo
     assert placement.resume_from is None
     assert directory.read_control() == "run"
     assert directory.read_lease() > time.time() + 300
-    assert attempt_of(job).placement == json.loads(msgspec.json.encode(placement))
+    assert newest_attempt(job).placement == json.loads(msgspec.json.encode(placement))
 
 
-def test_data_parallel_ranks_of_one_stage_stand_together(agent, started, make_node, make_job):
+def test_data_parallel_ranks_of_one_stage_are_adjacent(agent, started, make_node, make_job):
     make_node("b", devices=4)
     job = make_job("parallel.stages=2", devices=2)
     loop.schedule(job.pool)
-    attempt = attempt_of(job)
-    placement = launch.place(attempt, parse(job.spec), agent.node_dir, None)
+    attempt = newest_attempt(job)
+    placement = launch.build_placement(attempt, parse(job.spec), agent.node_dir, None)
     assert [(s.stage, s.data_rank) for s in placement.seats] == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
 
-def test_a_second_look_starts_nothing_twice(agent, taken, started):
+def test_a_second_tick_starts_nothing_twice(agent, claimed, started):
     agent.tick()
     assert len(started) == 1
 
@@ -69,19 +69,19 @@ def test_the_next_attempt_resumes_from_the_newest_complete_checkpoint(agent, sta
     assign(job)
     agent.tick()
     first = started[0]
-    say(first, checkpoint(first, 10), checkpoint(first, 20))
-    (first.checkpoints / "step-00000030").mkdir()  # never completed
-    report(first, "failed", "boom")
+    write_spool(first, make_checkpoint(first, 10), make_checkpoint(first, 20))
+    (first.checkpoints / "step-00000030").mkdir()  # incomplete
+    write_state(first, "failed", "boom")
     agent.tick()
     job_actions.retry(job, actor="tom")
     assign(job)
     agent.tick()
     newest = str(first.checkpoints / "step-00000020")
     assert started[1].read_placement().resume_from == newest
-    assert attempt_of(job).resumed_from == newest
+    assert newest_attempt(job).resumed_from == newest
 
 
-def test_a_checkpoint_on_another_node_is_told_not_silently_lost(agent, started, make_node, make_job):
+def test_a_checkpoint_on_another_node_is_recorded_as_unreachable(agent, started, make_node, make_job):
     elsewhere, job = make_node("b", devices=2), make_job()
     first = Attempt.objects.create(
         job=job,
@@ -119,4 +119,4 @@ def test_a_folder_that_cannot_be_written_fails_the_attempt_with_the_reason(agent
     assign(job)
     agent.tick()
     assert states(job) == (JobState.QUEUED, AttemptState.FAILED)
-    assert "cannot be written" in attempt_of(job).reason
+    assert "cannot be written" in newest_attempt(job).reason

@@ -1,4 +1,4 @@
-"""Plays runs and fabric tests from the queue to their end, with what their ranks measured."""
+"""Finished runs and fabric tests, with the points that their ranks measured."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from engine.hardware.fabric_test import ALGORITHMS, MOST_SIZES, bus_bytes_per_s, sizes, whole_bytes
 from engine.hardware.probe_results import PROBE_VERSION, Figure, Probed
 from jobs import series
-from jobs.lifecycle.ending import end
+from jobs.lifecycle.ending import end_attempt
 from jobs.models import Attempt, Device, DeviceProfile, Job
 from jobs.planning import device_profiles
 from jobs.series import Point
 from jobs.states.jobs import AttemptState, Cause, JobState
 from jobs.verdicts import forecasts
-from tests.jobs.stage import assign
+from tests.jobs.placed_jobs import assign
 
 MEASURED = {
     "data_wait_s": 0.001, "forward_s": 0.03, "backward_s": 0.06, "communication_s": 0.004, "optimiser_s": 0.004,
@@ -23,8 +23,8 @@ NUM_STEPS = 40
 LATENCY_S, BYTES_PER_S = 40e-6, 2e9  # of links
 
 
-def probed(device: Device, gflops: float = 50.0) -> DeviceProfile:
-    """A profile of the device as a probe would leave it."""
+def add_profile(device: Device, gflops: float = 50.0) -> DeviceProfile:
+    """Store a profile of the device, as a probe does."""
     figures = {
         "gemm_fp32_flops_per_s": Figure(gflops * 1e9, 0.9 * gflops * 1e9, 1.1 * gflops * 1e9, 9),
         "copy_bytes_per_s": Figure(12e9, 11e9, 13e9, 9),
@@ -34,7 +34,7 @@ def probed(device: Device, gflops: float = 50.0) -> DeviceProfile:
     return device_profiles.store(device, Probed(PROBE_VERSION, "2.13.0+cpu", "cpu", 1, 8.0, figures, {}, {}))
 
 
-def lived(
+def finish_job(
     job: Job,
     phases: Mapping[str, float] = MEASURED,
     *,
@@ -44,7 +44,7 @@ def lived(
     cpu_pressure_share: float = 0.0,
     to: str = AttemptState.SUCCEEDED,
 ) -> Job:
-    """The job after an attempt whose steps took the sum of `phases`; the first ten took three times as long."""
+    """Run the job to its end. Its steps take the sum of `phases`; the first ten take three times as long."""
     attempt, run = assign(job), job.run
     Attempt.objects.filter(id=attempt.id).update(state=AttemptState.RUNNING)
     Job.objects.filter(id=job.id).update(state=JobState.RUNNING, step=num_steps)
@@ -64,15 +64,15 @@ def lived(
         if joules_a_step is not None:
             points.append(Point("energy_j", "device:a-0", None, at, joules_a_step * step))
     series.append(run.id, attempt.number, "rank0.jsonl", 0, points)
-    end(attempt, to, "it ended", Cause.DONE if to == AttemptState.SUCCEEDED else Cause.WORKLOAD)
+    end_attempt(attempt, to, "it ended", Cause.DONE if to == AttemptState.SUCCEEDED else Cause.WORKLOAD)
     job.refresh_from_db()
     return job
 
 
-def measured_links(
+def finish_fabric_test(
     job: Job, num_sizes: int = MOST_SIZES, bytes_per_s: float = BYTES_PER_S, to: str = AttemptState.SUCCEEDED
 ) -> Job:
-    """The job after an attempt that measured links of LATENCY_S and `bytes_per_s`."""
+    """Run a fabric test to its end, with links of LATENCY_S and `bytes_per_s`."""
     attempt, points = assign(job), []
     Attempt.objects.filter(id=attempt.id).update(state=AttemptState.RUNNING)
     Job.objects.filter(id=job.id).update(state=JobState.RUNNING, step=num_sizes)
@@ -87,6 +87,6 @@ def measured_links(
                 found[f"{one.name}_sent_bytes"] = one.sent(2) * size
         points += [Point(name, "run", step, 1e9 + step, value) for name, value in found.items()]
     series.append(job.run.id, attempt.number, "rank0.jsonl", 0, points)
-    end(attempt, to, "it ended", Cause.DONE if to == AttemptState.SUCCEEDED else Cause.WORKLOAD)
+    end_attempt(attempt, to, "it ended", Cause.DONE if to == AttemptState.SUCCEEDED else Cause.WORKLOAD)
     forecasts.judge_all()
     return Job.objects.get(id=job.id)

@@ -1,4 +1,4 @@
-"""One step of L-BFGS: the whole training part, as often as the line search asks."""
+"""Trainer of optimisers with a closure, such as L-BFGS."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from engine.rank.train.update import Update
 from engine.spec.spec import Spec
 
 
-class QuasiNewtonTrainer(PlainTrainer):
-    """One rank, ZeRO 0, fp32, every step on the same rows (Liu and Nocedal, Math. Programming 45, 1989). DeepSpeed's
-    engine holds the model and takes no part in the step, since it has no place for a loss that is asked for again."""
+class ClosureTrainer(PlainTrainer):
+    """One rank, ZeRO 0, fp32, every step on the same rows (L-BFGS: Liu and Nocedal, Math. Programming 45, 1989).
+    DeepSpeed's engine holds the model but does not run the step, because it cannot evaluate the loss again."""
 
     def __init__(
         self, spec: Spec, engine: Any, loss: Loss, micro_batches: MicroBatches, breakdown: Breakdown, update: Update
@@ -33,16 +33,18 @@ class QuasiNewtonTrainer(PlainTrainer):
             self._engine.module.zero_grad()
             losses.append(self._all_rows(source))
             if len(losses) == 1:
-                self._update.set(torch.nn.utils.get_total_norm([p.grad for p in self._parameters]))
+                self._update.set_gradient_norm(
+                    torch.nn.utils.get_total_norm([p.grad for p in self._parameters])
+                )
             return losses[-1] + self._decay()
 
         self._engine.optimizer.step(evaluate)
         return losses[0]
 
     def _all_rows(self, source: TrainingSource) -> Tensor:
-        """The mean loss over all rows; its gradients are left in the parameters."""
+        """The mean loss over all rows. Leaves its gradients in the parameters."""
         phase, total = self._breakdown.phase, torch.zeros((), device=self._engine.device)
-        micro_batches = self._micro_batches.of(source, 0)
+        micro_batches = self._micro_batches.load(source, 0)
         for _ in range(self._spec.accumulation):
             with phase("data_wait_s", "load"):
                 inputs, targets = next(micro_batches)
@@ -54,7 +56,7 @@ class QuasiNewtonTrainer(PlainTrainer):
         return total
 
     def _decay(self) -> Tensor:
-        """Half the decay times the squares of all matrices, and its gradient added to theirs."""
+        """The L2 penalty of all matrices, half the decay times their squares. Adds its gradient to theirs."""
         decay, total = self._spec.optimiser.weight_decay, torch.zeros((), device=self._engine.device)
         if decay:
             for parameter in self._parameters:

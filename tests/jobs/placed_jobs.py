@@ -1,4 +1,4 @@
-"""Brings a job to where a supervisor would start: placed by the scheduler, taken over by the agent."""
+"""Jobs placed by the scheduler and claimed by the agent, ready for a supervisor."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from jobs.models import Attempt, Job
 from jobs.scheduler import loop
 
 
-def attempt_of(job: Job) -> Attempt:
-    """The newest attempt as the agent's loop would load it."""
+def newest_attempt(job: Job) -> Attempt:
+    """Return the newest attempt, as the agent's loop loads it."""
     return Attempt.objects.select_related("node", "job__run").filter(job=job).latest("number")
 
 
 def states(job: Job) -> tuple[str, str]:
-    """Of the job and of its newest attempt."""
-    return Job.objects.get(id=job.id).state, attempt_of(job).state
+    """Return the states of the job and of its newest attempt."""
+    return Job.objects.get(id=job.id).state, newest_attempt(job).state
 
 
 def assign(job: Job) -> Attempt:
     """Let the scheduler place the job."""
     loop.schedule(job.pool)
-    return attempt_of(job)
+    return newest_attempt(job)
 
 
-def take(job: Job, node_dir: Path) -> tuple[Attempt, AttemptDirectory]:
-    """The job on an attempt that the agent has taken over, with its directory; no supervisor has started."""
+def claim(job: Job, node_dir: Path) -> tuple[Attempt, AttemptDirectory]:
+    """Place the job and claim its attempt; returns the attempt and its directory. No supervisor is started."""
     attempt = assign(job)
     directory = launch.prepare(attempt, node_dir, lease_until=time.time() + 60)
     assert directory is not None
-    return attempt_of(job), directory
+    return newest_attempt(job), directory

@@ -1,4 +1,4 @@
-"""Several nodes for one attempt, their agents real, their supervisors played by files."""
+"""Two nodes for one attempt, with real agents and fake supervisors."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from engine.directory import AttemptDirectory
 from engine.directory import AttemptState as State
 from jobs.agent.loop import Agent
 from jobs.models import Job, Node
-from tests.jobs.played import report
-from tests.jobs.stage import attempt_of
+from tests.jobs.fake_supervisor import write_state
+from tests.jobs.placed_jobs import newest_attempt
 
 
-class Played:
+class TwoNodes:
     """Two nodes of two devices each, the agents of both, and the supervisors they started."""
 
     def __init__(self, nodes: dict[str, Node], folder: Path) -> None:
@@ -27,30 +27,30 @@ class Played:
         for agent in self.agents.values():
             agent.tick()
 
-    def arm(self, *names: str) -> None:
-        """The supervisors of these nodes hold their devices."""
+    def prepare(self, *names: str) -> None:
+        """Let the supervisors of these nodes hold their devices."""
         self.tick()
         for name in names or tuple(self.agents):
-            report(self.started[name], "armed")
+            write_state(self.started[name], "armed")
             state = self.started[name].read_state()
             port = 29500 if any(s.rank == 0 for s in self.started[name].read_placement().seats) else 0
             self.started[name].write_state(msgspec.structs.replace(state, master_port=port))
         self.tick()
 
     def run(self) -> None:
-        """Both nodes train."""
-        self.arm()
+        """Let both nodes train."""
+        self.prepare()
         for directory in self.started.values():
-            report(directory, "running")
+            write_state(directory, "running")
         self.tick()
         self.tick()
 
     def all_report(self, state: State, reason: str) -> None:
         for directory in self.started.values():
-            report(directory, state, reason)
+            write_state(directory, state, reason)
 
     def lose_peers(self, name: str) -> None:
-        """The ranks of a node fail because others did."""
+        """Let the ranks of a node fail because ranks on the other one failed."""
         state = self.started[name].read_state()
         self.started[name].write_state(
             msgspec.structs.replace(
@@ -59,7 +59,7 @@ class Played:
         )
 
     def restart(self, name: str) -> None:
-        """The agent after kill -9: a new one, which knows only the database and the disk."""
+        """Replace an agent, as after kill -9, by a new one with only the database and the disk."""
         old = self.agents[name]
         self.agents[name] = Agent(Node.objects.get(id=old.node.id), old.node_dir)
 
@@ -67,5 +67,5 @@ class Played:
         return {name: directory.read_control() for name, directory in self.started.items()}
 
 
-def parts(job: Job) -> list[str]:
-    return list(attempt_of(job).members.order_by("node_id").values_list("state", flat=True))
+def node_states(job: Job) -> list[str]:
+    return list(newest_attempt(job).attempt_nodes.order_by("node_id").values_list("state", flat=True))

@@ -1,4 +1,4 @@
-"""Who is stopped so that another may start, and who is spared."""
+"""Choice of the attempts to preempt."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from msgspec.structs import replace
 
 from jobs.scheduler.policy import decide
 from jobs.scheduler.policy.snapshot import TeamShare
-from tests.jobs.scheduler.policy.pools import HIGH, LOW, NORMAL, NOW, node, pool, running, waiting
+from tests.jobs.scheduler.policy.snapshots import HIGH, LOW, NORMAL, NOW, node, pool, running, waiting
 
 
-def test_a_higher_class_takes_from_the_lower_one_who_loses_least():
+def test_a_higher_class_preempts_the_lower_attempt_with_the_least_loss():
     runs = [
         running(1, {"a": 1}, priority=LOW, saved_at=NOW - 500),
         running(2, {"a": 1}, priority=LOW, saved_at=NOW - 5),
@@ -33,7 +33,7 @@ def test_some_are_spared(fields):
     assert decide(snapshot).preemptions == []
 
 
-def test_nobody_is_stopped_while_devices_are_being_given_back():
+def test_no_attempt_is_stopped_while_devices_are_being_released():
     runs = [running(1, {"a": 1}, priority=LOW, is_stopping=True), running(2, {"a": 1}, priority=LOW)]
     snapshot = pool(node("a", 2, held=2), running=runs, waiting=waiting(1, priority=HIGH))
     assert decide(snapshot).preemptions == []
@@ -41,7 +41,7 @@ def test_nobody_is_stopped_while_devices_are_being_given_back():
     assert decide(replace(snapshot, running=soon)).preemptions == []
 
 
-def test_nobody_is_stopped_in_vain():
+def test_no_attempt_is_stopped_if_the_gang_would_not_fit():
     runs = [running(1, {"a": 1}, priority=LOW), running(2, {"a": 1}, priority=HIGH)]
     snapshot = pool(node("a", 2, held=2), running=runs, waiting=waiting(2, priority=HIGH))
     assert decide(snapshot).preemptions == []
