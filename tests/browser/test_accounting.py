@@ -47,7 +47,7 @@ def test_the_charts_are_drawn_and_follow_a_choice(page_like: Callable[..., Page]
     expect(page.locator(".accounting-table tbody tr")).to_have_count(2)
     expect(page).to_have_url(re.compile("by=attempt"))
     page.get_by_label("Month").select_option("all")
-    expect(page.get_by_role("heading", name="Device-hours a month")).to_be_visible()
+    expect(page.get_by_role("heading", name="Device-hours per month")).to_be_visible()
     expect(page.locator("[data-chart='wasted'] canvas")).to_have_count(1)
 
 

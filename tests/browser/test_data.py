@@ -39,13 +39,13 @@ def test_a_file_is_sent_decided_on_and_trained_on(
     page: Page, page_like: Callable[..., Page], file: Path
 ) -> None:
     page.goto("/data/")
-    page.get_by_role("link", name="Upload the first").click()
+    page.get_by_role("link", name="Upload a file").click()
     page.locator("input[type=file]").set_input_files(file)
     expect(page.locator("[data-chosen]")).to_contain_text("numbers.jsonl")
     page.get_by_label("Licence or source").fill("CC0, made for a test")
     page.get_by_role("button", name="Upload").click()
     page.wait_for_url(re.compile(r"/data/\w{12}/$"))
-    expect(page.get_by_text("2 of 102 lines cannot be used.")).to_be_visible()
+    expect(page.get_by_text("2 of 102 lines are invalid.")).to_be_visible()
     refused = page.locator("section", has=page.get_by_role("heading", name="Refused lines"))
     expect(refused.get_by_role("row")).to_have_count(3)
     with page.expect_download() as download:
@@ -56,7 +56,7 @@ def test_a_file_is_sent_decided_on_and_trained_on(
         "52,",
     ]
 
-    page.get_by_role("button", name="Keep the 100 good lines").click()
+    page.get_by_role("button", name="Keep 100 valid lines").click()
     expect(page.get_by_text("is ready: runs can train on it")).to_be_visible()
     corpus = page.locator("#data-corpus").inner_text()
     address = page.url
@@ -74,7 +74,7 @@ def test_a_file_is_sent_decided_on_and_trained_on(
     for place in (address, "/data/", "/data/upload/"):
         narrow.goto(place)
         assert narrow.evaluate("document.documentElement.scrollWidth") <= 360, place
-    expect(narrow.get_by_role("heading", name="What a file looks like")).to_be_visible()
+    expect(narrow.get_by_role("heading", name="File formats")).to_be_visible()
     page.goto(address)
     expect(page.get_by_role("link", name="numbered", exact=True)).to_be_visible()
 

@@ -91,7 +91,7 @@ def test_one_step_is_looked_at_closely_and_the_next_ones_are_traced(page: Page, 
     download.value.save_as(tmp_path / "trace.json.gz")
     assert b'"traceEvents"' in gzip.decompress((tmp_path / "trace.json.gz").read_bytes())
     stack = page.locator("[data-metrics~='forward_s']")
-    stack.get_by_role("button", name="Shares of the whole").click()
+    stack.get_by_role("button", name="Shares of the total").click()
     expect(stack.locator(".legend")).to_contain_text("%")
     page.locator("#run-head").get_by_role("button", name=re.compile("Cancel")).click()
     page.locator("#confirm button[value='yes']").click()

@@ -34,7 +34,7 @@ def test_a_run_that_the_client_logs_is_live_from_its_first_point_to_its_end(
         expect(odd).to_have_attribute("data-state", "drawn", timeout=15_000)
         mlflow.log_text("hello", "notes.txt")
     expect(page.locator("#run-head")).to_contain_text("succeeded", timeout=10_000)
-    expect(page.locator("#run-story")).to_contain_text("notes.txt")
+    expect(page.locator("#run-history")).to_contain_text("notes.txt")
     page.goto(f"/#/experiments/1/runs/{run.info.run_id}")
     page.wait_for_url(f"**/runs/{run.info.run_id}/")
     page.goto("/runs/")

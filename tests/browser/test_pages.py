@@ -102,7 +102,7 @@ def test_a_missing_page_has_a_way_out(person: BrowserContext):
     page = person.new_page()  # the console names the 404 itself, and should
     answer = page.goto("/runs/nothere/")
     assert answer and answer.status == 404
-    page.get_by_role("link", name="To the jobs").click()
+    page.get_by_role("link", name="Back to the jobs").click()
     page.wait_for_url("**/jobs/")
     page.close()
 
@@ -258,7 +258,7 @@ def test_a_question_mark_shows_the_keys(page: Page, trained: str):
 def test_on_a_phone_a_strip_leads_to_each_part_of_the_run(page_like: Callable[..., Page], trained: str):
     page = page_like(viewport={"width": 390, "height": 844})
     page.goto(trained)
-    for name, part in {"Story": "#story", "Log": "#logs", "Spec": "#spec"}.items():
+    for name, part in {"History": "#history", "Log": "#logs", "Spec": "#spec"}.items():
         page.locator(".run-strip").get_by_role("link", name=name).click()
         expect(page.locator(part)).to_be_in_viewport()
         expect(page.locator(".run-strip")).to_be_in_viewport()

@@ -80,7 +80,7 @@ def test_the_menu_of_a_row_changes_its_priority_and_asks_before_it_cancels(page:
     page.locator("#row-menu").get_by_role("button", name="normal").click()
     expect(rows).to_have_text(NAMES)
     page.locator("[data-menu]").nth(0).click()
-    page.locator("#row-menu").get_by_role("button", name="Cancel the job").click()
+    page.locator("#row-menu").get_by_role("button", name="Cancel job").click()
     expect(page.locator("#confirm-text")).to_contain_text("Cancel first?")
     page.locator("#confirm button[value='no']").click()
     expect(rows).to_have_text(NAMES)

@@ -36,7 +36,7 @@ def run_id(fourwalls: tuple[Fourwalls, str]) -> str:
 
 def test_an_address_becomes_a_live_chart(page: Page, run_id: str, fourwalls: tuple[Fourwalls, str]) -> None:
     page.goto("/reports/")
-    page.get_by_role("link", name="Write the first").click()
+    page.get_by_role("link", name="Write a report").click()
     page.get_by_label("Title").fill("What we found")
     page.get_by_label("Text (Markdown").fill(
         f"It **falls**:\n\n/compare/?run={run_id}&metric=loss\n\nSo be it."

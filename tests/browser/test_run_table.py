@@ -77,7 +77,7 @@ def test_the_address_gives_the_same_table_again(table: Page):
     first.focus()
     for _ in range(10):
         table.keyboard.press("Alt+ArrowLeft")
-    table.get_by_role("button", name="Show", exact=True).click()
+    table.get_by_role("button", name="Apply", exact=True).click()
     heads = table.locator("#runs th[data-key]")
     expect(heads.nth(1)).to_have_attribute("data-key", "param:model.layers")
     before, address = names(table), table.url
@@ -150,7 +150,7 @@ def test_groups_open_to_their_runs(table: Page):
     table.get_by_role("button", name="Group").click()
     table.locator("[data-pane=groups] [data-picker-find]").fill("layers")
     table.locator("[data-pane=groups] label[data-offer='param:model.layers']").click()
-    table.get_by_role("button", name="Show", exact=True).click()
+    table.get_by_role("button", name="Apply", exact=True).click()
     expect(table.locator("#runs tr[data-group]")).to_have_count(3)
     table.locator("#runs [data-expand]").first.click()
     expect(table.locator("#runs tr.is-in-group")).to_have_count(4)

@@ -23,7 +23,7 @@ def test_a_spec_is_saved_as_a_template_and_used_again(page: Page):
     page.goto("/submit/")
     page.get_by_role("link", name=re.compile("seventy-seven")).click()
     expect(page.locator("[name='seed']")).to_have_value("77")
-    expect(page.locator("#differs")).to_contain_text("nothing has been changed yet")
+    expect(page.locator("#differs")).to_contain_text("No changes from")
 
 
 def test_what_a_clone_changes_is_listed_and_can_be_undone(page: Page):
@@ -33,7 +33,7 @@ def test_what_a_clone_changes_is_listed_and_can_be_undone(page: Page):
     expect(page.locator("#differs")).to_contain_text("1 field differs from run original")
     page.locator("#differs [data-undo='seed']").click()
     expect(page.locator("[name='seed']")).to_have_value("1")
-    expect(page.locator("#differs")).to_contain_text("nothing has been changed yet")
+    expect(page.locator("#differs")).to_contain_text("No changes from")
     page.locator("[name='seed']").fill("6")
     expect(page.locator("#verdict")).to_have_text("Ready")
     page.locator("#go").click()

@@ -79,7 +79,7 @@ def test_a_saved_view_brings_the_brush_back(page: Page) -> None:
     expect(page.locator("[data-kept]")).to_contain_text("of 20 runs kept")
     said = page.locator("[data-kept]").inner_text()
     page.locator("[data-saved] summary").click()
-    page.get_by_label("Save what is seen now as").fill("the better half")
+    page.get_by_label("Save this view as").fill("the better half")
     page.locator(".saved-form button").click()
     expect(page.locator(".messages")).to_contain_text("the better half is saved")
     expect(page.locator("[data-kept]")).to_have_text(said)
