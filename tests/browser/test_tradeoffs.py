@@ -68,7 +68,7 @@ def test_axes_are_moved_and_left_out(page: Page) -> None:
     page.goto("/trade-offs/?axis=param:lr&axis=param:optimiser&axis=last(loss)")
     page.get_by_role("button", name="Move optimiser one to the left").click()
     expect(page.locator(".axis-chip").first).to_contain_text("optimiser")
-    page.get_by_role("button", name="Leave out lr").click()
+    page.get_by_role("button", name="Remove lr").click()
     expect(page.locator(".axis-chip")).to_have_count(2)
 
 

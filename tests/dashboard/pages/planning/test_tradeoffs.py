@@ -85,7 +85,7 @@ def test_what_cannot_be_read_is_said_where_it_was_given(owner_browser, make_run)
 
 def test_there_is_a_page_without_runs(owner_browser):
     assert "No run yet" in owner_browser.get("/trade-offs/").text
-    assert "No run is like that" in owner_browser.get("/trade-offs/?filter=loss+<+2").text
+    assert "No run matches" in owner_browser.get("/trade-offs/?filter=loss+<+2").text
 
 
 def test_a_stranger_sees_no_run_of_another_team(stranger_browser, make_run):
