@@ -1,4 +1,4 @@
-"""A sweep in a real browser: counted while it is typed, submitted and cancelled; one that has ended, looked at."""
+"""Sweeps in a real browser: preview, submit, cancel, and an ended sweep."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_sweep_from_the_form_to_its_page(page: Page):
     expect(body).to_contain_text("Cancelled by admin.", timeout=30_000)
 
 
-def test_its_dots_and_series_lead_to_its_runs(page: Page, fourwalls: tuple[Fourwalls, str]):
+def test_dots_and_series_of_a_sweep_link_to_its_runs(page: Page, fourwalls: tuple[Fourwalls, str]):
     printed = fourwalls[0].manage("shell", "-v0", "-c", ENDED).stdout
     found = re.search(r"sweep:(\w+)", printed)
     assert found, printed

@@ -1,4 +1,4 @@
-"""Templates and clones in a real browser: saved, started from, changed and put back."""
+"""Templates and clones in a real browser."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_spec_is_saved_as_a_template_and_used_again(page: Page):
     expect(page.locator("#differs")).to_contain_text("No changes from")
 
 
-def test_what_a_clone_changes_is_listed_and_can_be_undone(page: Page):
+def test_changes_of_a_clone_are_listed_and_can_be_undone(page: Page):
     submit(page, "original", "5")
     page.get_by_role("link", name="Clone").first.click()
     page.locator("[name='seed']").fill("5")
