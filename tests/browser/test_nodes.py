@@ -58,7 +58,7 @@ def test_a_device_is_marked_and_readmitted(here: Page):
     here.locator("[data-mark]").first.click()
     here.locator("#mark").get_by_label("suspect").check()
     here.locator("#mark-reason").fill("smells")
-    here.get_by_role("button", name="Mark device").click()
+    here.get_by_role("button", name="Mark device", exact=True).click()
     expect(here.locator("#mark")).to_be_hidden()
     expect(here.locator(".device").first).to_contain_text("smells")
     here.get_by_role("link", name="Readmit").click()
