@@ -13,7 +13,6 @@ from dashboard.api.shapes import Refusal
 from dashboard.pages.runs.trace_views import download
 from engine.directory import TRACE_STEPS
 from jobs.attempts import timelines, traces
-from jobs.attempts.timelines import RecordedStep
 from jobs.models import TraceFile
 
 router = Router(tags=["runs"])
@@ -92,11 +91,8 @@ def drawn(
 ) -> list[dict[str, Any]]:
     """All ranks of one recorded step: the given one, else the newest attempt's last."""
     run = caller(request).run(run_id)
-    there = [
-        place for place in timelines.list_steps(run)
-        if attempt in (None, place.attempt) and step in (None, place.step)
-    ]  # fmt: skip
-    rows = timelines.list_ranks(run, RecordedStep(there[-1].attempt, there[-1].step)) if there else []
+    place = timelines.find_newest(run, attempt, step)
+    rows = timelines.list_ranks(run, place) if place else []
     return [
         {name: getattr(row, name) for name in TimelineOut.model_fields if name != "attempt"}
         | {"attempt": row.attempt_number}

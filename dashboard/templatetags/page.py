@@ -23,12 +23,12 @@ from dashboard.html.badges import (
 from dashboard.html.markup import ago, ahead, badge_markup, icon, job_badge, tone_badge
 from dashboard.html.navigation import NAVIGATION, NavigationItem
 from dashboard.pages.jobs.actions import JobAction, list_actions
-from dashboard.pages.nodes.devices import is_fresh
 from dashboard.pages.submit.spec_fields import SpecField
 from engine.data.lines import KIND_TITLES
 from engine.telemetry.metrics import BY_NAME
 from jobs.models import Job, Node
-from jobs.planning.calibration import FIELD_OF
+from jobs.nodes.heartbeat import is_fresh
+from jobs.planning.calibration import FIELD_BY_PHASE
 from jobs.verdicts.forecasts import BY_NAME as FORECAST_FIELDS
 
 register = template.Library()
@@ -133,7 +133,7 @@ def field_title(name: str) -> str:
 @register.filter
 def phase_title(phase: str) -> str:
     """Return the title of the predicted field that a correction's phase belongs to."""
-    return FORECAST_FIELDS[FIELD_OF[phase]].title
+    return FORECAST_FIELDS[FIELD_BY_PHASE[phase]].title
 
 
 @register.filter

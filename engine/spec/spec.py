@@ -8,7 +8,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from engine.hardware.fabric_test import MOST_SIZES
+from engine.hardware.fabric_test import MAX_SIZES
 from engine.spec.parts import Batch, Budget, Data, Guard, Model, Optimiser, Parallel, Precision, SpecPart
 from engine.spec.problems import Problem, SpecError, describe_type, problem_from_error
 
@@ -57,7 +57,7 @@ class Spec(SpecPart):
     @property
     def num_steps(self) -> int:
         """Steps of the budget; a fabric test runs one message size per step."""
-        return min(self.budget.steps, MOST_SIZES) if self.kind == "fabric_test" else self.budget.steps
+        return min(self.budget.steps, MAX_SIZES) if self.kind == "fabric_test" else self.budget.steps
 
     def zero_stage_in(self, dtype: str) -> int:
         """The ZeRO stage that runs. One data rank in a 32-bit format shards nothing and keeps no master copy, so

@@ -71,9 +71,11 @@ class Prober:
     def _start_due_probe(self, now: float, idle_s: float) -> None:
         after_s = settings.PROBE_AFTER_IDLE_S
         is_long_idle = bool(after_s) and idle_s >= after_s
-        if not (is_long_idle or device_profiles.is_wanted(self.node)) or not self._ranks_torch():
+        if not (is_long_idle or device_profiles.is_probe_requested(self.node)) or not self._ranks_torch():
             return
-        device = device_profiles.due(self.node, self._torch_version or "", self._tried, is_long_idle)
+        device = device_profiles.next_to_probe(
+            self.node, self._torch_version or "", self._tried, is_long_idle
+        )
         if device is None:
             return
         try:
@@ -124,13 +126,13 @@ class Prober:
             except ValueError as error:
                 return self._record_failure(device, f"The probe's report cannot be read: {error}.")
             self._tried.add(device.id)
-            device_profiles.store(device, probed)
+            device_profiles.store_probe(device, probed)
         return None
 
     def _record_failure(self, device: Device, reason: str) -> None:
         log.warning("Device %s: %s", device.id, reason)
         self._tried.add(device.id)
-        device_profiles.fail(device, reason)
+        device_profiles.record_probe_failure(device, reason)
 
     def _last_log_line(self) -> str:
         lines = (self.node_dir / "probe.log").read_text(errors="replace").strip().splitlines()

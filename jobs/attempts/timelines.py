@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.telemetry.wire import TIMELINE_EVENTS, SpoolLine, Timeline
@@ -13,6 +15,7 @@ KINDS = (
     "receive_gradient", "send_gradient", "collective",
 )  # fmt: skip
 LARGEST_US = 10**12
+UNEVEN_FROM = 1.3  # times the ideal bubble
 
 
 @dataclass(frozen=True, order=True)
@@ -21,6 +24,41 @@ class RecordedStep:
 
     attempt: int
     step: int
+
+
+@dataclass(frozen=True)
+class Bubble:
+    """Pipeline bubble of one recorded step: measured, and in theory for stages that take the same time."""
+
+    share: float  # mean over the ranks
+    ideal_share: float  # (p - 1) / (m + p - 1) for p stages and m micro-batches
+    stages: int
+    micro_batches: int
+
+    @property
+    def is_uneven(self) -> bool:
+        """Whether it is well above theory."""
+        return self.share > UNEVEN_FROM * self.ideal_share
+
+
+def waiting_share(rank: StepTimeline) -> float:
+    """Share of a step in which a rank waited for another stage."""
+    waited_us = sum(event[4] for event in rank.events)
+    return waited_us / 1e6 / rank.step_s if rank.step_s else 0.0
+
+
+def measure_bubble(ranks: Sequence[StepTimeline]) -> Bubble | None:
+    """Measure the bubble of a step from the timelines of all its ranks; None without a pipeline."""
+    stages = 1 + max((rank.stage for rank in ranks), default=0)
+    micro_batches = max((_num_micro_batches(rank) for rank in ranks), default=0)
+    if stages == 1 or not micro_batches:
+        return None
+    share = statistics.mean(map(waiting_share, ranks))
+    return Bubble(share, (stages - 1) / (micro_batches + stages - 1), stages, micro_batches)
+
+
+def _num_micro_batches(rank: StepTimeline) -> int:
+    return sum(event[0] == "forward" for event in rank.events)
 
 
 def validate(timeline: Timeline | None) -> None:
@@ -61,6 +99,12 @@ def list_steps(run: Run) -> list[RecordedStep]:
     """Return all recorded steps of a run, in order."""
     found = StepTimeline.objects.filter(run=run).order_by().values_list("attempt_number", "step").distinct()
     return sorted(RecordedStep(*one) for one in found)
+
+
+def find_newest(run: Run, attempt: int | None = None, step: int | None = None) -> RecordedStep | None:
+    """Return the last recorded step of a run, or of one attempt, or the one with this number."""
+    found = [one for one in list_steps(run) if attempt in (None, one.attempt) and step in (None, one.step)]
+    return found[-1] if found else None
 
 
 def list_ranks(run: Run, place: RecordedStep) -> list[StepTimeline]:

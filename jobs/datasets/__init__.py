@@ -2,7 +2,7 @@
 
 from jobs.datasets.bring import NotBrought, bring
 from jobs.datasets.find import Row, choices, dataset_named, refuse_unusable, rows, runs_of
-from jobs.datasets.keep import DatasetError, change, delete, discard, keep
+from jobs.datasets.keep import DatasetError, change, delete, discard, keep, remove
 from jobs.datasets.report import as_csv, refused
 from jobs.datasets.take import take
 
@@ -20,6 +20,7 @@ __all__ = [
     "keep",
     "refuse_unusable",
     "refused",
+    "remove",
     "rows",
     "runs_of",
     "take",

@@ -73,6 +73,11 @@ def delete(dataset: Dataset, actor: User) -> None:
         _tell(dataset, actor, "Its content was deleted.")
 
 
+def remove(dataset: Dataset, actor: User) -> None:
+    """Discard a draft, or delete the content of a data set that is ready. Raises DatasetError."""
+    (delete if dataset.state == Dataset.State.READY else discard)(dataset, actor)
+
+
 def clean_name(name: str) -> str:
     """Raises DatasetError for an empty, overlong or unprintable one."""
     clean = " ".join(unicodedata.normalize("NFC", name).split())

@@ -16,7 +16,7 @@ class DeviceProfile(models.Model):
     kind = models.CharField(max_length=10)  # cpu or cuda
     cores = models.FloatField(null=True)  # CPU devices: number of cores
     torch = models.CharField(max_length=40)
-    # figures: {name: {"value", "low", "high", "n"}}, names from engine.hardware.probe_results.SOUGHT
+    # figures: {name: {"value", "low", "high", "n"}}, names from engine.hardware.probe_results.PROBE_FIGURES
     # missing: {name: [status, reason]}
     figures = models.JSONField(default=dict)
     missing = models.JSONField(default=dict)

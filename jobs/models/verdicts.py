@@ -44,6 +44,9 @@ class CheckState(models.TextChoices):
     FAILED = "failed"  # with the reason in `reason`
 
 
+HOLDS_WITHIN = 0.05  # largest difference between a verdict's claim and a twin's result, as a share
+
+
 class VerdictCheck(models.Model):
     """A test of a verdict: one change of the spec with its predicted and its observed saving per token.
 
@@ -69,3 +72,17 @@ class VerdictCheck(models.Model):
 
     def __str__(self) -> str:
         return f"check of {self.run_id}: {self.state}"
+
+    @property
+    def is_live(self) -> bool:
+        return self.state in (CheckState.BASELINE, CheckState.TWIN)
+
+    @property
+    def difference_share(self) -> float | None:
+        """Observed against predicted share; None until both runs have ended."""
+        return None if self.observed_share is None else abs(self.observed_share - self.predicted_share)
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the twin confirms the verdict; None until both runs have ended."""
+        return None if self.difference_share is None else self.difference_share <= HOLDS_WITHIN

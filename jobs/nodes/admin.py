@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
+from engine.spec.problems import Problem
 from jobs.lifecycle import preemption
 from jobs.lifecycle.node_transitions import move_device, move_health, move_node
 from jobs.models import Attempt, Device, Lease, Node, Pool
@@ -19,6 +20,7 @@ from jobs.states.jobs import ATTEMPT_LIVE, StateError
 from jobs.states.nodes import AdminState, DeviceHealth, DrainPolicy, Health
 
 SCHEDULER = "scheduler"
+REASON_LIMIT = 300
 
 
 def get_node(name_or_id: str) -> Node:
@@ -71,9 +73,19 @@ def set_device_health(device: Device, health: str, actor: str, reason: str) -> D
 
     Raises StateError if the device has this health already.
     """
-    if not move_device(device.id, health, actor=actor, reason=reason):
+    if not move_device(device.id, health, actor=actor, reason=reason.strip()[:REASON_LIMIT]):
         raise StateError(f"Device {device.index} of node {device.node.name} is {health} already.")
     return Device.objects.select_related("node").get(id=device.id)
+
+
+def mark_problems(health: str, reason: str) -> list[Problem]:
+    """Return what is wrong with a request to mark a device, by field."""
+    if health not in DeviceHealth.values:
+        known = ", ".join(DeviceHealth.values)
+        return [Problem("health", f"'{health}' is not a state of a device. Known: {known}.")]
+    if health != DeviceHealth.OK and not reason.strip():
+        return [Problem("reason", "A reason is needed: it explains to others why the device is out of use.")]
+    return []
 
 
 def readmit(node: Node, actor: str, reason: str = "") -> Node:

@@ -1,8 +1,8 @@
-"""Liveness of nodes by the age of their heartbeat."""
+"""Liveness of nodes by the age of their heartbeat; age of readings."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db.models.expressions import CombinedExpression
@@ -15,3 +15,8 @@ def alive_since() -> CombinedExpression:
     By the database's clock, since the clocks of nodes may differ.
     """
     return Now() - timedelta(seconds=settings.UNREACHABLE_AFTER_S)
+
+
+def is_fresh(at: datetime | None, now: datetime) -> bool:
+    """Whether a heartbeat or a reading is young enough to count."""
+    return at is not None and now - at < timedelta(seconds=settings.UNREACHABLE_AFTER_S)

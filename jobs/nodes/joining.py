@@ -19,11 +19,21 @@ from jobs.states.jobs import StateError
 from jobs.states.nodes import AdminState
 
 TOKEN_TTL = timedelta(hours=24)
+LEAST_TTL_HOURS, MAX_TTL_HOURS = 0.01, 24 * 365
 TOKEN_PREFIX = "fwn_"  # makes a leaked token findable by secret scanners
 
 
 class JoinError(Exception):
     """This node may not join. The message gives the reason and what to do."""
+
+
+def token_ttl(hours: float) -> timedelta:
+    """Return the lifetime of a token. Raises StateError outside the limits."""
+    if not LEAST_TTL_HOURS <= hours <= MAX_TTL_HOURS:
+        raise StateError(
+            f"'{hours:g}' is not between {LEAST_TTL_HOURS:g} and {MAX_TTL_HOURS:,} hours; try 24."
+        )
+    return timedelta(hours=hours)
 
 
 def make_token(pool_name: str, actor: str, life: timedelta = TOKEN_TTL) -> str:

@@ -46,7 +46,7 @@ def submit(
     begun = initial_weights.find(spec, team, pool)
     if begun is not None:
         spec = spec.model_copy(update={"start_from": begun.text})
-    plan = plans.plan_of(spec, pool)
+    plan = plans.build_plan(spec, pool)
     values = spec.model_dump()
     with transaction.atomic():
         job = Job.objects.create(

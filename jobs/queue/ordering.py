@@ -77,6 +77,28 @@ class Moved:
     undo_other: str = ""  # a job's id
 
 
+class UnknownChoice(StateError):
+    """A move or priority that does not exist; `field` is the one that holds it."""
+
+    def __init__(self, field: str, value: str, known: Sequence[str]) -> None:
+        super().__init__(f"'{value}' is not known as {field}. Known: {', '.join(known)}.")
+        self.field = field
+
+
+def parse_where(text: str) -> Where:
+    """Raises UnknownChoice."""
+    if text not in Where.values:
+        raise UnknownChoice("where", text, Where.values)
+    return Where(text)
+
+
+def parse_priority(text: str) -> Priority:
+    """Raises UnknownChoice."""
+    if text not in Priority.labels:
+        raise UnknownChoice("priority", text, Priority.labels)
+    return Priority[text.upper()]
+
+
 @dataclass(frozen=True)
 class Slot:
     """A place in a line."""

@@ -115,6 +115,9 @@ def cancel(sweep: Sweep, actor: str, reason: str = "") -> Sweep:
     return _move(sweep, froms, SweepState.CANCELLED, actor, said, each)
 
 
+ACTIONS: dict[str, Callable[[Sweep, str], Sweep]] = {"pause": pause, "resume": resume, "cancel": cancel}
+
+
 @transaction.atomic
 def _move(
     sweep: Sweep, froms: tuple[str, ...], to: str, actor: str, said: str, each: Callable[[Job], None]

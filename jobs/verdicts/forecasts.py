@@ -75,7 +75,7 @@ def judge_all() -> int:
     for job in waiting:
         try:
             if job.spec.get("kind") == "fabric_test":
-                links.record(job)
+                links.record_links(job)
             else:
                 judge_job(job)
         except DatabaseError:
@@ -113,7 +113,7 @@ def judge_job(job: Job) -> list[Forecast]:
     with transaction.atomic():
         Forecast.objects.filter(run=job.run).delete()
         Forecast.objects.bulk_create(rows)
-    calibration.learn_from([device.name])
+    calibration.update_corrections([device.name])
     return rows
 
 
@@ -133,7 +133,7 @@ def get_predictions(plan: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             span = plan.get("memory_range") or dict.fromkeys(("low", "point", "high"), plan["peak_bytes"])
             if not _counts_the_process(plan):
                 span, reason = None, WITHOUT_PROCESS
-        n = int(learnt.get(calibration.PHASE_OF.get(field.name, ""), 0))
+        n = int(learnt.get(calibration.PHASE_BY_FIELD.get(field.name, ""), 0))
         if field.name in ("step_s", "tokens_per_s"):
             n = max((int(one) for one in learnt.values()), default=0)
         numbers = {key: float(span[key]) if span else None for key in ("low", "point", "high")}

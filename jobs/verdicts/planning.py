@@ -12,13 +12,13 @@ from engine.verdict.results import ProposedRemedy, Verdict
 from engine.verdict.rules.capacity import SPEED_EDITS
 from engine.verdict.whatif import predict_gain
 from jobs.models import Run
-from jobs.planning import plans
+from jobs.planning import calibration, plans
 
 
 def get_unlimited_gain(run: Run, facts: Facts) -> float | None:
     """Share of the time per token that memory costs: the saving of the changes that only memory refuses, from the run's
     own phases. None if memory refuses none, or if the pool's devices are unknown."""
-    profile = plans.profile_of(run.job.pool) if run.job and facts.num_steps else None
+    profile = plans.get_profile(run.job.pool) if run.job and facts.num_steps else None
     if profile is None:
         return None
     spec, gains = parse(run.spec), []
@@ -36,12 +36,12 @@ def add_plans(run: Run, verdict: Verdict) -> Verdict:
     """The verdict with the planner's prediction for each remedy that changes the spec."""
     if run.job is None or not any(remedy.changes for remedy in verdict.remedies):
         return verdict
-    profile = plans.profile_of(run.job.pool)
+    profile = plans.get_profile(run.job.pool)
     if profile is None:
         reason = "the pool's devices have not been measured, and no table has them"
         unplanned = [_mark_unplanned(remedy, reason) for remedy in verdict.remedies]
         return msgspec.structs.replace(verdict, remedies=tuple(unplanned))
-    learnt = plans.calibration_of(profile)
+    learnt = calibration.get_calibration(profile.name)
     spec = parse(run.spec)
 
     def plan(remedy: ProposedRemedy) -> ProposedRemedy:
@@ -49,7 +49,7 @@ def add_plans(run: Run, verdict: Verdict) -> Verdict:
             return remedy
         try:
             other = spec_edits.apply_changes(run.spec, remedy.changes)
-            change = planner.change(spec, other, profile, learnt)
+            change = planner.predict_change(spec, other, profile, learnt)
         except (SpecError, ValueError) as error:
             return _mark_unplanned(remedy, str(error))
         if change is None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from engine.hardware.fabric_test import ALGORITHMS, MOST_SIZES, bus_bytes_per_s, sizes, whole_bytes
-from engine.hardware.probe_results import PROBE_VERSION, Figure, Probed
+from engine.hardware.fabric_test import ALGORITHMS, MAX_SIZES, bus_bytes_per_s, message_sizes, total_bytes
+from engine.hardware.probe_results import PROBE_VERSION, MeasuredFigure, ProbeReport
 from jobs import series
 from jobs.lifecycle.ending import end_attempt
 from jobs.models import Attempt, Device, DeviceProfile, Job
@@ -26,12 +26,14 @@ LATENCY_S, BYTES_PER_S = 40e-6, 2e9  # of links
 def add_profile(device: Device, gflops: float = 50.0) -> DeviceProfile:
     """Store a profile of the device, as a probe does."""
     figures = {
-        "gemm_fp32_flops_per_s": Figure(gflops * 1e9, 0.9 * gflops * 1e9, 1.1 * gflops * 1e9, 9),
-        "copy_bytes_per_s": Figure(12e9, 11e9, 13e9, 9),
-        "optimiser_bytes_per_s": Figure(10e9, 9e9, 11e9, 9),
-        "launch_s": Figure(2.5e-6, 2.4e-6, 2.7e-6, 9),
+        "gemm_fp32_flops_per_s": MeasuredFigure(gflops * 1e9, 0.9 * gflops * 1e9, 1.1 * gflops * 1e9, 9),
+        "copy_bytes_per_s": MeasuredFigure(12e9, 11e9, 13e9, 9),
+        "optimiser_bytes_per_s": MeasuredFigure(10e9, 9e9, 11e9, 9),
+        "launch_s": MeasuredFigure(2.5e-6, 2.4e-6, 2.7e-6, 9),
     }
-    return device_profiles.store(device, Probed(PROBE_VERSION, "2.13.0+cpu", "cpu", 1, 8.0, figures, {}, {}))
+    return device_profiles.store_probe(
+        device, ProbeReport(PROBE_VERSION, "2.13.0+cpu", "cpu", 1, 8.0, figures, {}, {})
+    )
 
 
 def finish_job(
@@ -70,16 +72,16 @@ def finish_job(
 
 
 def finish_fabric_test(
-    job: Job, num_sizes: int = MOST_SIZES, bytes_per_s: float = BYTES_PER_S, to: str = AttemptState.SUCCEEDED
+    job: Job, num_sizes: int = MAX_SIZES, bytes_per_s: float = BYTES_PER_S, to: str = AttemptState.SUCCEEDED
 ) -> Job:
     """Run a fabric test to its end, with links of LATENCY_S and `bytes_per_s`."""
     attempt, points = assign(job), []
     Attempt.objects.filter(id=attempt.id).update(state=AttemptState.RUNNING)
     Job.objects.filter(id=job.id).update(state=JobState.RUNNING, step=num_sizes)
-    for step, size in enumerate(sizes(num_sizes), start=1):
+    for step, size in enumerate(message_sizes(num_sizes), start=1):
         found = {"message_bytes": float(size)}
         for one in ALGORITHMS[:-1]:
-            whole = whole_bytes(one, 2, size)
+            whole = total_bytes(one, 2, size)
             seconds = one.hops(2) * LATENCY_S + one.share(2) * whole / bytes_per_s
             found[f"{one.name}_s"] = seconds
             found[f"{one.name}_bus_bytes_per_s"] = bus_bytes_per_s(one, 2, size, seconds)

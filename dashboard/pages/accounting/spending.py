@@ -16,9 +16,9 @@ from django.utils import timezone
 
 from dashboard import access
 from jobs.accounting import charges, table, totals
+from jobs.accounting.run_cost import held_by_live_attempts
 from jobs.accounting.totals import Line
 from jobs.models import Attempt, Charge, Pool, Run, Team
-from jobs.states.jobs import ATTEMPT_LIVE
 
 # Grouping -> name columns of its rows
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -94,17 +94,12 @@ def list_months(selection: UsageSelection) -> list[str]:
 
 def sum_running(selection: UsageSelection) -> tuple[int, float]:
     """Return the number of live attempts and their device-seconds, which are booked when they end."""
-    live = Attempt.objects.filter(state__in=ATTEMPT_LIVE)
+    attempts = Attempt.objects.all()
     if selection.team or not selection.sees_all:
-        live = live.filter(job__team__in=[selection.team] if selection.team else selection.teams)
+        attempts = attempts.filter(job__team__in=[selection.team] if selection.team else selection.teams)
     if selection.pool:
-        live = live.filter(job__pool__name=selection.pool)
-    now = timezone.now()
-    held = [
-        (now - since).total_seconds() * num_devices
-        for since, num_devices in live.values_list("assigned_at", "job__num_devices")
-    ]
-    return len(held), sum(held)
+        attempts = attempts.filter(job__pool__name=selection.pool)
+    return held_by_live_attempts(attempts, timezone.now())
 
 
 def run_by_attempt(lines: Sequence[Line]) -> dict[str, str]:

@@ -19,10 +19,10 @@ from dashboard import access
 from dashboard.html.responses import answer
 from dashboard.server.requests import UserRequest
 from jobs.accounting import utilisation
+from jobs.lifecycle.deadlines import LATEST_END_S, ends_by
 from jobs.models import Attempt, Job, Pool, Priority
 from jobs.queue import ordering
-from jobs.queue.ordering import Reach, Rights, Where
-from jobs.scheduler.deadlines import LATEST_END_S, ends_by
+from jobs.queue.ordering import Reach, Rights
 from jobs.states.jobs import ATTEMPT_LIVE, JobState, StateError
 
 PAGE = "queue"
@@ -97,7 +97,8 @@ def move(request: UserRequest, job_id: str) -> HttpResponse:
     job = access.writable_job(request.user, job_id)
     try:
         reach = Rights.of(request.user).must_reach(job)
-        where, other = _read_move(request)
+        where = ordering.parse_where(request.POST.get("where", ""))
+        other = Job.objects.filter(id=request.POST["other"]).first() if request.POST.get("other") else None
         moved = ordering.reorder(job, request.user.get_username(), where, other, reach)
     except StateError as error:
         return answer(request, str(error), PAGE, is_refused=True)
@@ -114,7 +115,8 @@ def prioritise(request: UserRequest, job_id: str) -> HttpResponse:
     job = access.writable_job(request.user, job_id)
     try:
         reach = Rights.of(request.user).must_reach(job)
-        ordering.prioritise(job, request.user.get_username(), _read_priority(request), reach)
+        priority = ordering.parse_priority(request.POST.get("priority", ""))
+        ordering.prioritise(job, request.user.get_username(), priority, reach)
     except StateError as error:
         return answer(request, str(error), PAGE, is_refused=True)
     undo = {"path": request.path, "values": {"priority": job.get_priority_display()}}
@@ -173,19 +175,3 @@ def _build_row(
     whose = f"-{job.owner_id}" if reach is Reach.OWN else ""
     line = f"{job.pool_id}-{job.team_id}-{job.priority}{whose}" if reach else ""
     return QueueRow(job, can_see(job.team_id), line, written(job.team_id))
-
-
-def _read_move(request: UserRequest) -> tuple[Where, Job | None]:
-    """Read the posted move. Raises StateError if it is unknown."""
-    where, other = request.POST.get("where", ""), request.POST.get("other", "")
-    if where not in Where.values:
-        raise StateError(f"'{where}' is not a position. Use one of {', '.join(Where.values)}.")
-    return Where(where), Job.objects.filter(id=other).first() if other else None
-
-
-def _read_priority(request: UserRequest) -> Priority:
-    """Read the posted priority. Raises StateError if it is unknown."""
-    label = request.POST.get("priority", "")
-    if label not in Priority.labels:
-        raise StateError(f"'{label}' is not a priority. Use one of {', '.join(Priority.labels)}.")
-    return Priority[label.upper()]

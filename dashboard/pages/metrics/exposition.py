@@ -13,9 +13,10 @@ from typing import NamedTuple
 from django.db.models import Count, Min, Sum
 from django.utils import timezone
 
-from dashboard.pages.nodes.devices import is_fresh, with_holders
 from engine.telemetry.metrics import METRICS
 from jobs.models import Batch, ComponentHeartbeat, Device, Job, Node, Run, SpoolOffset
+from jobs.nodes.heartbeat import is_fresh
+from jobs.nodes.occupants import devices_with_leases, get_lease
 from jobs.states.jobs import FINAL, JobState
 
 Labels = dict[str, str]
@@ -71,7 +72,8 @@ def render_metrics(can_see: Callable[[int], bool]) -> str:
 
 def _device_metrics(can_see: Callable[[int], bool], now: datetime) -> Iterator[MetricFamily]:
     known = [
-        (device, _build_labels(device, can_see)) for device in with_holders().select_related("node__pool")
+        (device, _build_labels(device, can_see))
+        for device in devices_with_leases().select_related("node__pool")
     ]
     fresh = [(device, labels) for device, labels in known if is_fresh(device.latest_at, now)]
     gpus = [(device, labels) for device, labels in fresh if device.kind == "cuda"]
@@ -83,7 +85,7 @@ def _device_metrics(can_see: Callable[[int], bool], now: datetime) -> Iterator[M
             yield MetricFamily(
                 f"fourwalls_device_{metric.name}", metric.meaning, _read_samples(fresh, metric.name, 1)
             )
-    held = [Sample(labels, float(bool(device.held_by))) for device, labels in known]  # type: ignore[attr-defined]
+    held = [Sample(labels, float(get_lease(device) is not None)) for device, labels in known]
     yield MetricFamily("fourwalls_device_held", "1 where an attempt holds the device.", held)
     ages = [
         Sample(labels, (now - device.latest_at).total_seconds())
@@ -98,7 +100,7 @@ def _device_metrics(can_see: Callable[[int], bool], now: datetime) -> Iterator[M
 
 
 def _build_labels(device: Device, can_see: Callable[[int], bool]) -> Labels:
-    lease = device.held_by[0] if device.held_by else None  # type: ignore[attr-defined]
+    lease = get_lease(device)
     job = lease.attempt.job if lease and can_see(lease.attempt.job.team_id) else None
     return {
         "gpu": str(device.index),

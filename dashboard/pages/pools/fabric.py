@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dashboard.charts import panels, plots
-from dashboard.charts.plots import Dot, Line, Plot
+from dashboard.charts.plots import Dot, Plot, PlotLine
 from dashboard.html.format import as_bytes, as_small_time
 from engine.hardware.fabric_test import ALGORITHMS, Algorithm
 from jobs.models import LinkProfile, Run
@@ -36,7 +36,7 @@ def is_fabric_test(run: Run) -> bool:
 
 def build_context(run: Run) -> dict[str, Any]:
     """Return the context of runs/_links.html. A running test shows the sizes that are measured."""
-    points = links.measured(run)
+    points = links.get_points(run)
     num_devices = run.job.num_devices if run.job else 0
     fits = {row.algorithm: row for row in LinkProfile.objects.filter(run=run)}
     rows = [
@@ -54,7 +54,9 @@ def build_context(run: Run) -> dict[str, Any]:
     }
 
 
-def device_sections(found: list[tuple[str, list[panels.Reading]]]) -> list[tuple[str, list[panels.Reading]]]:
+def device_sections(
+    found: list[tuple[str, list[panels.PanelState]]],
+) -> list[tuple[str, list[panels.PanelState]]]:
     """Return the device panels of a training run's sections: a fabric test has no training steps."""
     sections = [(title, [one for one in row if one.panel.scope == "device"]) for title, row in found]
     return [(title, row) for title, row in sections if row]
@@ -85,15 +87,15 @@ def _build_plot(rows: list[CollectiveRow], points: Points) -> Plot | None:
 
 
 def _build_line(
-    row: CollectiveRow, rates: Mapping[str, str], points: Points, x: plots.Axis, y: plots.Axis
-) -> Line:
+    row: CollectiveRow, rates: Mapping[str, str], points: Points, x: plots.PlotAxis, y: plots.PlotAxis
+) -> PlotLine:
     key = rates[row.algorithm.name]
     dots = [
         Dot(x.at(point["message_bytes"]), y.at(point[key]), _format_point(row.algorithm, point, key))
         for point in points
         if point.get(key, 0) > 0
     ]
-    return Line(row.algorithm.title, row.tone, plots.polyline(dots), dots)
+    return PlotLine(row.algorithm.title, row.tone, plots.polyline(dots), dots)
 
 
 def _format_point(algorithm: Algorithm, point: Mapping[str, float], key: str) -> str:

@@ -17,10 +17,10 @@ from dashboard import access
 from dashboard.charts import chart_sections, run_labels, selection
 from dashboard.charts.panels import Panel
 from dashboard.html import markdown
-from dashboard.pages.compare import differences
 from jobs import series
 from jobs.models import Run, SavedView
 from jobs.models.sharing import SavedPage
+from jobs.runs.differences import find_differences
 
 CHART_BLOCKS_LIMIT = 12  # per report
 PANELS_LIMIT = 4  # charts per block, unless the address names its metrics
@@ -76,9 +76,9 @@ def build_chart_names(blocks: list[ReportBlock]) -> dict[str, object]:
     runs = {run.id: run for block in blocks if block.charts for run in block.charts.runs}
     shown = list(runs.values())
     return {
-        "runs": run_labels.of_runs(shown),
+        "runs": run_labels.label_runs(shown),
         "devices": {},
-        "facets": differences.of_runs(shown).facets,
+        "facets": find_differences(shown).facets,
     }
 
 
@@ -106,7 +106,7 @@ def _build_chart_block(address: str, reader: User) -> ChartBlock:
             return ChartBlock(address, problem="This saved view does not exist, or you have no access.")
         query = view.query
     values = parse_qs(query)
-    selected = selection.chosen(reader, values.get("run", []), values.get("filter", [""])[0])
+    selected = selection.select_runs(reader, values.get("run", []), values.get("filter", [""])[0])
     values.pop("open", None)  # a chart in full-window mode would cover the text
     block = ChartBlock(address, urlencode(values, doseq=True), selected.runs, problem=selected.problem)
     if not block.runs:
@@ -116,7 +116,7 @@ def _build_chart_block(address: str, reader: User) -> ChartBlock:
         block.problem = f"{selected.num_left_out} runs are left out: deleted, without access, or too many."
     named = [name for name in dict.fromkeys(values.get("metric", [])) if name]
     recorded = series.metrics_of([run.id for run in block.runs])
-    sections = chart_sections.chosen(named) if named else chart_sections.sections(recorded, may_grow=False)
+    sections = chart_sections.select_sections(named, recorded, may_grow=False)
     panels = [panel for _, row in sections for panel in row if panel.kind == "lines"]
     block.panels = panels if named else panels[:PANELS_LIMIT]
     return block

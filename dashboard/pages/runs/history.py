@@ -8,12 +8,16 @@ from typing import Any
 from django.contrib.auth.models import User
 
 from dashboard import access
-from dashboard.pages.runs import attempts, checkpoint_files, costs, lineage
+from dashboard.pages.runs import attempts
 from dashboard.pages.submit import spec_fields
 from engine.spec.spec import flatten
 from engine.telemetry.metrics import START_PHASES
+from jobs.accounting.run_cost import get_run_cost
+from jobs.attempts.checkpoint_files import list_checkpoints
+from jobs.attempts.history import get_attempt_history
 from jobs.models import Attempt, Device, Event, Run
 from jobs.queue import relayout
+from jobs.runs.lineage import get_lineage
 
 EVENTS_SHOWN = 200
 LAYOUT_SHOWN = (
@@ -42,13 +46,13 @@ def build_context(run: Run, user: User) -> dict[str, Any]:
     """Return the context of runs/_history.html; empty for a run without a job."""
     if run.job is None:
         return {"cost": None, "attempts": [], "events": [], "phases": [], "placement": [], "checkpoints": []}
-    summaries = attempts.list_attempts(run, run.job, user)
+    records = get_attempt_history(run, run.job, access.runs_of(user))
     events = list(run.job.events.order_by("-id")[:EVENTS_SHOWN])
-    newest = summaries[0].attempt if summaries else None
+    newest = records[0].attempt if records else None
     return {
-        "cost": costs.of(run),
-        "attempts": summaries,
-        "lost_steps": sum(summary.lost_steps or 0 for summary in summaries),
+        "cost": get_run_cost(run),
+        "attempts": [attempts.AttemptCard(record) for record in records],
+        "lost_steps": sum(record.lost_steps or 0 for record in records),
         "events": _without_repetitions([event for event in events if event.kind != "checkpoint"]),
         "checkpoint_events": [event for event in events if event.kind == "checkpoint"],
         **_build_checkpoints(run, user),
@@ -61,7 +65,7 @@ def build_context(run: Run, user: User) -> dict[str, Any]:
 
 def _build_checkpoints(run: Run, user: User) -> dict[str, Any]:
     """Return the existing checkpoints, the lineage, and the layout fields if the layout may be changed."""
-    shown = checkpoint_files.list_checkpoints(run)
+    shown = list_checkpoints(run)
     may_change = (
         run.job is not None and run.job.state in relayout.OPEN and access.writes_in(user)(run.team_id)
     )
@@ -69,7 +73,7 @@ def _build_checkpoints(run: Run, user: User) -> dict[str, Any]:
     return {
         "checkpoints": shown,
         "unfit": shown[0].unfit if shown else "",
-        "lineage": lineage.build_lineage(run, user),
+        "lineage": get_lineage(run, access.runs_open_to(user)),
         "layout_fields": [(spec_fields.FIELDS[path], flat[path]) for path in LAYOUT_SHOWN if path in flat],
     }
 

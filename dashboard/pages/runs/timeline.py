@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +9,7 @@ from django.http import QueryDict
 
 from dashboard.charts import plots
 from jobs.attempts import timelines
-from jobs.attempts.timelines import RecordedStep
+from jobs.attempts.timelines import Bubble, RecordedStep
 from jobs.models import Run, StepTimeline
 
 ROWS_SHOWN = 32
@@ -20,7 +19,6 @@ EVENTS_SHOWN = (
 NUMBERED_PCT = 1.5  # of the width: a narrower event has no room for its number
 MIN_WIDTH_PCT = 0.1
 NUM_TICKS = 5
-UNEVEN_RATIO = 1.3
 
 # Kind -> CSS class (one colour per phase, as in the charts), label, whether it is numbered
 EVENT_STYLES: dict[str, tuple[str, str, bool]] = {
@@ -42,7 +40,7 @@ LEGEND = (
 
 
 @dataclass(frozen=True)
-class TimelineEvent:
+class DrawnEvent:
     """A rectangle; position and width in percent of the picture's width."""
 
     kind: str
@@ -61,7 +59,7 @@ class TimelineEvent:
 class TimelineRow:
     name: str
     rank: int
-    events: list[TimelineEvent]
+    events: list[DrawnEvent]
     bubble_share: float
 
 
@@ -74,16 +72,8 @@ class TimelinePicture:
     span_s: float
     ticks: list[tuple[float, float]]  # percent, seconds
     legend: list[tuple[str, str]]
-    bubble_share: float | None  # None: no pipeline
-    ideal_share: float | None
-    stages: int
-    micro_batches: int
+    bubble: Bubble | None  # None: no pipeline
     is_cut: bool
-
-    @property
-    def is_uneven(self) -> bool:
-        """Whether the bubble is well above the formula, which assumes stages of equal time."""
-        return (self.bubble_share or 0.0) > UNEVEN_RATIO * (self.ideal_share or 1.0)
 
 
 def build_context(run: Run, query: QueryDict | dict[str, Any]) -> dict[str, Any]:
@@ -114,9 +104,6 @@ def draw(recorded: RecordedStep, ranks: list[StepTimeline]) -> TimelinePicture |
     span_s = max(rank.began_at - started_at + rank.step_s for rank in ranks) or 1.0
     rows = [_build_row(rank, ranks, started_at, span_s) for rank in ranks]
     shown = [_limit_events(row, EVENTS_SHOWN // len(rows[:ROWS_SHOWN])) for row in rows[:ROWS_SHOWN]]
-    stages = 1 + max(rank.stage for rank in ranks)
-    micro_batches = max(sum(event[0] == "forward" for event in rank.events) for rank in ranks)
-    is_pipeline = stages > 1 and micro_batches > 0
     kinds = {event.kind for row in rows for event in row.events}
     return TimelinePicture(
         recorded=recorded,
@@ -128,10 +115,7 @@ def draw(recorded: RecordedStep, ranks: list[StepTimeline]) -> TimelinePicture |
         span_s=span_s,
         ticks=[(100 * at_s / span_s, at_s) for at_s in plots.round_steps(0.0, span_s, NUM_TICKS)],
         legend=[entry for entry in LEGEND if entry[0] in kinds],
-        bubble_share=statistics.mean(row.bubble_share for row in rows) if is_pipeline else None,
-        ideal_share=(stages - 1) / (micro_batches + stages - 1) if is_pipeline else None,
-        stages=stages,
-        micro_batches=micro_batches,
+        bubble=timelines.measure_bubble(ranks),
         is_cut=any(rank.is_cut for rank in ranks),
     )
 
@@ -153,10 +137,7 @@ def _build_row(
             shown = number if is_numbered else None
             text = f"{label}: {_format_ms(rest_s)}"
             events.append(_build_event(css_class, begin_s + waited_s, rest_s, text, span_s, shown, is_nested))
-    waited = sum(event[4] for event in rank.events) / 1e6
-    return TimelineRow(
-        _label_rank(rank, ranks), rank.rank, events, waited / rank.step_s if rank.step_s else 0.0
-    )
+    return TimelineRow(_label_rank(rank, ranks), rank.rank, events, timelines.waiting_share(rank))
 
 
 def _limit_events(row: TimelineRow, limit: int) -> TimelineRow:
@@ -175,11 +156,11 @@ def _build_event(
     span_s: float,
     number: int | None = None,
     is_nested: bool = False,
-) -> TimelineEvent:
+) -> DrawnEvent:
     width = 100 * seconds / span_s
     shown = number if width >= NUMBERED_PCT else None
     width_pct = round(max(MIN_WIDTH_PCT, width), 3)
-    return TimelineEvent(kind, round(100 * begin_s / span_s, 3), width_pct, label, shown, is_nested)
+    return DrawnEvent(kind, round(100 * begin_s / span_s, 3), width_pct, label, shown, is_nested)
 
 
 def _label_rank(rank: StepTimeline, ranks: list[StepTimeline]) -> str:

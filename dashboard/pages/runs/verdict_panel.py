@@ -15,7 +15,7 @@ from engine.verdict import results
 from engine.verdict.results import ProposedRemedy, StateFinding, Verdict
 from engine.verdict.rules import BY_ID, STATES
 from jobs import verdicts
-from jobs.models import CheckState, Run, VerdictCheck
+from jobs.models import Run, VerdictCheck
 
 HOLDS_WITHIN = 0.05  # largest difference between a verdict's claim and a twin's result, as a share
 # Severity -> badge; '' is the good case.
@@ -80,12 +80,12 @@ def _get_form_address(run: Run, remedy: ProposedRemedy) -> str:
 
 
 def _build_check(check: VerdictCheck) -> CheckShown:
-    off = None if check.observed_share is None else abs(check.observed_share - check.predicted_share)
+    off = check.difference_share
     return CheckShown(
         check=check,
         title=BY_ID[check.rule].title if check.rule in BY_ID else check.rule,
-        is_live=check.state in (CheckState.BASELINE, CheckState.TWIN),
-        holds=None if off is None else off <= HOLDS_WITHIN,
+        is_live=check.is_live,
+        holds=check.holds,
         off_points=None if off is None else 100 * off,
     )
 
@@ -93,6 +93,6 @@ def _build_check(check: VerdictCheck) -> CheckShown:
 def _get_live_topics(run: Run, check: VerdictCheck | None) -> str:
     """Topics that refresh the panel: the run, and the short runs of a check under way."""
     jobs = [run.job_id or run.id]
-    if check is not None and check.state in (CheckState.BASELINE, CheckState.TWIN):
+    if check is not None and check.is_live:
         jobs += [one.job_id for one in (check.baseline, check.twin) if one is not None and one.job_id]
     return " ".join([f"run:{run.id}", *(f"job:{job}" for job in jobs)])

@@ -22,7 +22,6 @@ from dashboard.pages.runs import (
     comment_views,
     external,
     history,
-    outputs,
     trace_views,
     verdict_panel,
 )
@@ -32,9 +31,11 @@ from engine.spec.spec import SpecError, parse, to_yaml
 from engine.telemetry.metrics import STEP_PHASES
 from jobs import series
 from jobs.attempts import logs
+from jobs.attempts.outputs import get_output_histories
 from jobs.models import Job, Run
 from jobs.states.jobs import FINAL
 from jobs.tracking import artefacts
+from jobs.tracking.run_status import get_status
 
 LOG_LINES = 400
 PARTS = {
@@ -55,15 +56,15 @@ def detail(request: UserRequest, run_id: str) -> HttpResponse:
     recorded, origin = series.names(run.id), context["origin"]
     measured = {name.metric for name in recorded}
     is_over = run.job is not None and run.job.state in FINAL
-    predicted = accuracy.of_run(run)
+    predicted = accuracy.format_run_forecasts(run)
     context |= {
-        "sections": panels.readings(run.missing, measured, is_over=is_over)
+        "sections": panels.build_panel_states(run.missing, measured, is_over=is_over)
         if run.job
         else external.build_sections(run, measured),
         "sources": _list_sources(recorded),
         **comment_views.build_context(request, run),
         **trace_views.build_context(request, run),
-        "outputs": outputs.list_outputs(run) if run.job else [],
+        "outputs": get_output_histories(run) if run.job else [],
         **about_views.build_context(request, run),
         **verdict_panel.build_context(run, request.user),
         "spec_yaml": _spec_yaml(run),
@@ -90,7 +91,7 @@ def part(request: UserRequest, run_id: str, name: str) -> HttpResponse:
         "history": lambda: history.build_context(run, request.user) | external.build_uploads(run),
         "verdict": lambda: verdict_panel.build_context(run, request.user),
         "links": lambda: fabric.build_context(run),
-        "outputs": lambda: {"outputs": outputs.list_outputs(run)},
+        "outputs": lambda: {"outputs": get_output_histories(run)},
     }
     if name == "links" and not fabric.is_fabric_test(run):
         raise Http404
@@ -136,7 +137,7 @@ def _build_head(request: UserRequest, run: Run) -> dict[str, Any]:
         "figures": progress.build_key_figures(run, newest) if job else [],
         "logged_metrics": [] if job else external.get_key_metrics(run),
         "num_metrics": 0 if job else run.metrics.count(),
-        "status": None if job else external.get_status(run, timezone.now()),
+        "status": None if job else get_status(run, timezone.now()),
         "written": access.written_ids(request.user),
     }
 
@@ -160,7 +161,7 @@ def _build_chart_names(run: Run, placement: list[history.RankPlacement]) -> dict
     found = [rank.device for rank in placement if rank.device]
     is_one_type = len({device.name for device in found}) == 1
     devices = {device.id: f"#{device.index}" if is_one_type else str(device) for device in found}
-    return {"runs": run_labels.of_runs([run]), "devices": devices}
+    return {"runs": run_labels.label_runs([run]), "devices": devices}
 
 
 def _rank_range(run: Run) -> range:

@@ -11,11 +11,11 @@ from dashboard.pages.submit import spec_check, spec_fields
 from dashboard.pages.submit.spec_check import Draft
 from engine import planner
 from engine.hardware import peaks
-from engine.planner import Calibration, DeviceProfile, Found, Plan, Range, StageMemory
+from engine.planner import Calibration, Estimate, HardwareProfile, Plan, PlanCandidate, StageMemory
 from engine.spec.checks import Hardware, refuse_impossible
 from engine.spec.spec import Spec, SpecError
 from jobs.models import Pool
-from jobs.planning import plans
+from jobs.planning import calibration, plans
 from jobs.queue import job_actions
 
 # Components of a device's memory, named as in planner.StageMemory
@@ -36,7 +36,7 @@ LAYOUT = ("data", "tensor", "stages")
 class PlanTarget:
     """Devices that a plan is made for: those of the pool, or devices of another type (`what_if`)."""
 
-    profile: DeviceProfile | None
+    profile: HardwareProfile | None
     calibration: Calibration | None
     hardware: Hardware | None
     devices: int
@@ -70,9 +70,9 @@ def build_context(draft: Draft, post: Mapping[str, str]) -> dict[str, object]:
         ],
         "nearest": find_nearest(spec, target) if verdict in ("tight", "will not fit") else None,
         "phases": list_phases(plan),
-        "run_s": plan.of_all_steps(plan.time.step_s) if plan.time else None,
-        "run_energy_j": plan.of_all_steps(plan.time.energy_j) if plan.time else None,
-        "run_money": plan.of_all_steps(plan.time.money) if plan.time else None,
+        "run_s": plan.over_all_steps(plan.time.step_s) if plan.time else None,
+        "run_energy_j": plan.over_all_steps(plan.time.energy_j) if plan.time else None,
+        "run_money": plan.over_all_steps(plan.time.money) if plan.time else None,
         "by": by,
         "search": search_plans(spec, target, by) if "plan.search" in post else None,
     }
@@ -83,10 +83,10 @@ def get_target(spec: Spec, post: Mapping[str, str]) -> PlanTarget:
     if peak is not None:
         devices = _parse_count(post.get("plan.devices"), max(WHAT_IF_DEVICES, spec.parallel.world_size))
         return PlanTarget(
-            planner.profile_of(peak), None, Hardware("cuda", spans_nodes=True), devices, peak.name
+            planner.profile_from_peak(peak), None, Hardware("cuda", spans_nodes=True), devices, peak.name
         )
     pool = Pool.objects.filter(name=spec.pool).first()
-    profile = plans.known_of(pool) if pool else None
+    profile = plans.get_profile_or_capacity(pool) if pool else None
     if pool is None or profile is None:
         return PlanTarget(None, None, None, spec.parallel.world_size)
     try:
@@ -94,10 +94,10 @@ def get_target(spec: Spec, post: Mapping[str, str]) -> PlanTarget:
     except SpecError:
         return PlanTarget(profile, None, None, spec.parallel.world_size)
     devices = min(limits.gang_limit or 1, MOST_DEVICES)
-    return PlanTarget(profile, plans.calibration_of(profile), limits, devices)
+    return PlanTarget(profile, calibration.get_calibration(profile.name), limits, devices)
 
 
-def list_phases(plan: Plan) -> list[tuple[str, Range, float]]:
+def list_phases(plan: Plan) -> list[tuple[str, Estimate, float]]:
     """Return (phase, seconds, percent of the step) of the phases that take time."""
     if plan.time is None:
         return []
@@ -110,11 +110,11 @@ def list_phases(plan: Plan) -> list[tuple[str, Range, float]]:
 def find_nearest(spec: Spec, target: PlanTarget) -> dict[str, object] | None:
     if target.profile is None:
         return None
-    found = planner.nearest(spec, target.profile, target.hardware)
+    found = planner.nearest_fit(spec, target.profile, target.hardware)
     if found is None:
         return {"none": True}
     other, plan = found
-    changes = planner.changes_of(spec, other)
+    changes = planner.layout_changes(spec, other)
     before = planner.plan(spec, target.profile, target.calibration).time
     after = planner.plan(other, target.profile, target.calibration).time
     slower = after.step_s.point / before.step_s.point if before and after else None
@@ -130,14 +130,14 @@ def search_plans(spec: Spec, target: PlanTarget, by: str) -> dict[str, object]:
     """Search for better plans and return their table. Each row can fill the form."""
     if target.profile is None:
         return {"why_not": "The pool has no device to plan for.", "rows": []}
-    kind: Any = by if by in get_args(planner.By) else "time"
+    kind: Any = by if by in get_args(planner.Goal) else "time"
     found = planner.search(
-        spec, target.profile, target.calibration, devices=target.devices, by=kind, hardware=target.hardware
+        spec, target.profile, target.calibration, devices=target.devices, goal=kind, hardware=target.hardware
     )
     return {"why_not": found.why_not, "found": found, "rows": [build_row(one) for one in found.best]}
 
 
-def build_row(found: Found) -> dict[str, object]:
+def build_row(found: PlanCandidate) -> dict[str, object]:
     parallel = found.spec.parallel
     return {
         "found": found,

@@ -9,7 +9,7 @@ from typing import Any
 from django.urls import reverse
 
 from dashboard.charts import plots
-from dashboard.charts.plots import SMALL, Choices, Dot, Plot
+from dashboard.charts.plots import SMALL, CategoryAxis, Dot, Plot
 from dashboard.html.badges import JOB_BADGES
 from engine.sweep import Range, Sweep
 from jobs.sweeps.ranking import Row
@@ -40,9 +40,9 @@ def _build_plot(definition: Sweep, path: str, rows: list[Row]) -> Plot:
     return Plot(x, y, [_build_dot(row, path, x, y) for row in rows], frame=SMALL)
 
 
-def _build_x_axis(vary: Any, values: Sequence[Any]) -> plots.Axis | Choices:
+def _build_x_axis(vary: Any, values: Sequence[Any]) -> plots.PlotAxis | CategoryAxis:
     if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        return Choices(tuple(dict.fromkeys(values)), *SMALL.along(is_x=True))
+        return CategoryAxis(tuple(dict.fromkeys(values)), *SMALL.along(is_x=True))
     is_log = vary.scale == "log" if isinstance(vary, Range) else _has_wide_range(values)
     return plots.axis(values, _format_value, is_x=True, base=_base(is_log and min(values) > 0), frame=SMALL)
 
@@ -59,7 +59,7 @@ def _format_value(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _build_dot(row: Row, path: str, x: plots.Axis | Choices, y: plots.Axis) -> Dot:
+def _build_dot(row: Row, path: str, x: plots.PlotAxis | CategoryAxis, y: plots.PlotAxis) -> Dot:
     assert row.run is not None and row.value is not None
     tone = f"is-{JOB_BADGES[row.state].tone}" + (" is-best" if row.place == 1 else "")
     title = f"#{row.number}, {row.state}: {path} {row.values[path]}, {row.value:.4g}"

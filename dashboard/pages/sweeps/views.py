@@ -25,14 +25,13 @@ from engine.spec.problems import SpecError
 from engine.telemetry.metrics import BY_NAME
 from jobs.models import Sweep
 from jobs.states.jobs import FINAL, StateError
-from jobs.sweeps import advance, ranking, sweep_actions
+from jobs.sweeps import advance, progress, ranking, sweep_actions
 from jobs.sweeps.ranking import Row
 
 SWEEPS_A_PAGE, ROWS_A_PAGE = 50, 100
 COMPARED = 20  # limit of the compare page
 DRAWN = 30  # best runs whose series are drawn
 LEFT_OUT = ("refused", "not submitted")
-ACTIONS = {"pause": sweep_actions.pause, "resume": sweep_actions.resume, "cancel": sweep_actions.cancel}
 
 
 @require_safe
@@ -59,7 +58,7 @@ def detail(request: UserRequest, sweep_id: str) -> HttpResponse:
     names = dict.fromkeys(("loss", context["definition"].metric))
     context |= {
         "drawn": drawn,
-        "names": {"runs": run_labels.of_runs([row.run for row in drawn if row.run]), "devices": {}},
+        "names": {"runs": run_labels.label_runs([row.run for row in drawn if row.run]), "devices": {}},
         "panels": [Panel(BY_NAME[name].label, (name,)) for name in reversed(names)],
     }
     return render(request, "sweeps/page.html", context)
@@ -86,10 +85,10 @@ def act(request: UserRequest, sweep_id: str, name: str) -> HttpResponse:
     """Pause, resume or cancel a sweep."""
     sweep = access.writable_sweep(request.user, sweep_id)
     page = reverse("sweep", args=[sweep.id])
-    if name not in ACTIONS:
+    if name not in sweep_actions.ACTIONS:
         raise Http404
     try:
-        now = ACTIONS[name](sweep, request.user.get_username())
+        now = sweep_actions.ACTIONS[name](sweep, request.user.get_username())
     except StateError as error:
         return answer(request, str(error), page, is_refused=True)
     return answer(request, f"{sweep.name} is {now.state}.", page)
@@ -110,9 +109,9 @@ def _build_context(request: UserRequest, sweep: Sweep) -> dict[str, Any]:
         "best": rows[0] if rows and rows[0].place == 1 else None,
         "counts": _count_states(rows),
         "num_steps": num_steps,
-        "share": _compute_progress(sweep, rows),
+        "share": progress.completed_share(sweep, rows),
         "scatters": scatter.build_scatters(definition, rows),
-        "rungs": _build_rungs(sweep, rows),
+        "rungs": progress.decided_rungs(sweep, rows),
         "compared": [row.run.id for row in rows if row.run and row.place][:COMPARED],
         "history": sweep.events.order_by("-id")[:50],
         "may_write": access.writes_in(request.user)(sweep.team_id),
@@ -125,28 +124,3 @@ def _count_states(rows: list[Row]) -> list[tuple[str, int]]:
     return sorted(
         ((state, states.count(state)) for state in set(states)), key=lambda pair: (-pair[1], pair[0])
     )
-
-
-def _compute_progress(sweep: Sweep, rows: list[Row]) -> float:
-    """Return the share of the sweep that is done: decided rungs, and runs that have reached the current rung."""
-    if sweep.state in sweep_actions.OVER:
-        return 1.0
-    members = set(advance.members_of(sweep))
-    steps = sweep.rungs[min(len(sweep.decisions), len(sweep.rungs) - 1)]
-    current = [row for row in rows if row.number in members]
-    at_rung = sum(row.state in FINAL or row.step >= steps for row in current)
-    return (len(sweep.decisions) + (at_rung / len(current) if current else 0.0)) / len(sweep.rungs)
-
-
-def _build_rungs(sweep: Sweep, rows: list[Row]) -> list[dict[str, Any]]:
-    """Return each decided rung with its runs, their values, and whether they were promoted."""
-    by_number = {row.number: row for row in rows}
-    found = []
-    for decision in sweep.decisions:
-        values = {int(number): value for number, value in decision["values"].items()}
-        order = sorted(
-            decision["members"], key=lambda n: (n not in decision["promoted"], values.get(n) is None, n)
-        )
-        runs = [(by_number[n], values.get(n), n in decision["promoted"]) for n in order]
-        found.append({"steps": decision["steps"], "runs": runs, "num_promoted": len(decision["promoted"])})
-    return found

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,15 +9,8 @@ from dashboard.html import format as units
 from dashboard.pages.table.query import TableState
 from engine.telemetry.metrics import BY_NAME
 from jobs import runs
+from jobs.runs.directions import better_direction
 
-# Words in the name of a metric that tell which direction is better
-LOWER = ("loss", "error", "err", "perplexity", "ppl", "mae", "mse", "rmse", "wer", "cer", "latency", "step_s",
-         "bits_per_byte")  # fmt: skip
-HIGHER = ("acc", "accuracy", "f1", "auc", "bleu", "rouge", "score", "mfu", "tokens_per_s", "flops_per_s",
-          "throughput", "reward", "precision", "recall", "match")  # fmt: skip
-LOWER_IS_BETTER, HIGHER_IS_BETTER = (
-    re.compile(rf"(^|[^a-z])({'|'.join(words)})([^a-z]|$)") for words in (LOWER, HIGHER)
-)
 STAT_PREFIXES = {"last": "", "min": "lowest ", "max": "highest ", "mean": "mean "}
 
 
@@ -63,14 +53,6 @@ def get_title(field: runs.Field) -> str:
     return field.key
 
 
-def better_direction(field: runs.Field) -> str:
-    """Return low, high, or '' if the better direction is not known."""
-    if field.kind != "metric":
-        return ""
-    name = field.key.lower()
-    return "low" if LOWER_IS_BETTER.search(name) else "high" if HIGHER_IS_BETTER.search(name) else ""
-
-
 def format_value(field: runs.Field, value: Any) -> str:
     """Format a value in the unit of its field."""
     if value is None:
@@ -86,14 +68,6 @@ def format_value(field: runs.Field, value: Any) -> str:
         if kind == "number":
             return units.as_whole(int(value)) if value == int(value) else units.as_figure(value)
     return str(value)
-
-
-def best_value(column: TableColumn, values: Iterable[Any]) -> float | None:
-    """Return the best of the values; None if they do not differ or the better direction is not known."""
-    finite = [value for value in values if isinstance(value, int | float) and math.isfinite(value)]
-    if not column.best or len(finite) < 2 or min(finite) == max(finite):
-        return None
-    return min(finite) if column.best == "low" else max(finite)
 
 
 def build_column(field: runs.Field, state: TableState) -> TableColumn:

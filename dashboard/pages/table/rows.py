@@ -13,13 +13,14 @@ from typing import Any
 
 from django.db.models import Count, QuerySet
 
-from dashboard.charts.colours import colour_of
+from dashboard.charts.colours import get_colour
 from dashboard.pages.table import columns
 from dashboard.pages.table.cells import Cell, build_cell
 from dashboard.pages.table.columns import TableColumn
 from dashboard.pages.table.query import TableState
 from jobs import runs
 from jobs.models import Run, RunMetric, RunParam, RunTag
+from jobs.runs.directions import best_value
 
 ROWS_A_PAGE = 100
 DIFFERING_LIMIT = 20
@@ -96,13 +97,13 @@ def _build_rows(
         ):
             shown[n] = replace(column, is_number=True)
     best = [
-        columns.best_value(column, (cells[n].value for _, _, cells in cells_by_run)) if is_page else None
+        best_value(column.best, (cells[n].value for _, _, cells in cells_by_run)) if is_page else None
         for n, column in enumerate(shown)
     ]
     rows = [
         TableRow(
             run=run,
-            colour=colour_of(run),
+            colour=get_colour(run),
             cells=[
                 cell._replace(is_best=best[n] is not None and cell.value == best[n])
                 for n, cell in enumerate(cells)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch import distributed as dist
 
 from engine.directory import EXIT_LATE, EXIT_STOPPED, AttemptDirectory, Placement, Seat
-from engine.hardware.fabric_test import ALGORITHMS, BY_NAME, Algorithm, bus_bytes_per_s, sizes
+from engine.hardware.fabric_test import ALGORITHMS, BY_NAME, Algorithm, bus_bytes_per_s, message_sizes
 from engine.rank.bench.fabric_algorithms import OWN, Wire, ping
 from engine.rank.measure import progress_log
 from engine.rank.measure.recorder import Recorder
@@ -155,7 +155,7 @@ def measure(
     Raises WrongResult."""
     rank, size = dist.get_rank(), dist.get_world_size()
     fabric = Fabric(Wire(rank, size), device, *_neighbours(placement, size))
-    wanted = sizes(spec.budget.steps)
+    wanted = message_sizes(spec.budget.steps)
     for number, size_bytes in enumerate(wanted, start=1):
         metrics = {"message_bytes": float(size_bytes)}
         for algorithm in ALGORITHMS:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from engine.hardware.peaks import peak_of
+from engine.hardware.peaks import find_peak
 from engine.model_math import counts, flops
 from engine.rank.measure.recorder import Absences
 from engine.rank.run.evaluate import absent_scores
@@ -42,7 +42,7 @@ class Readings:
 
     def _peak(self) -> float | None:
         """Dense FLOP/s of all devices together; None where the table does not know the device."""
-        peak = peak_of(self._device_name) if self._on_cuda else None
+        peak = find_peak(self._device_name) if self._on_cuda else None
         tflops = peak.tflops.get(self._session.dtype) if peak else None
         return tflops * 1e12 * self._session.spec.parallel.world_size if tflops else None
 

@@ -87,9 +87,7 @@ class Command(BaseCommand):
         found = team.datasets.filter(id=dataset_id.removeprefix(DATASET_PREFIX)).first()
         if found is None:
             raise CommandError(f"Team {team.name} has no data set '{dataset_id}'.")
-        is_ready = found.state == Dataset.State.READY
-        act = datasets.keep if verb == "keep" else datasets.delete if is_ready else datasets.discard
-        act(found, person)
+        (datasets.keep if verb == "keep" else datasets.remove)(found, person)
         self.stdout.write(f"'{found.name}' is {'ready' if verb == 'keep' else 'deleted'}.")
 
 

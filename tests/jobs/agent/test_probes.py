@@ -9,7 +9,7 @@ import time
 import pytest
 from django.core.management import CommandError, call_command
 
-from engine.hardware.probe_results import EXIT_YIELDED, PROBE_VERSION, Figure, Probed, encode
+from engine.hardware.probe_results import EXIT_YIELDED, PROBE_VERSION, MeasuredFigure, ProbeReport, encode
 from jobs.agent.probing import Prober
 from jobs.models import Device, DeviceProfile, NodeEvent
 from jobs.nodes import admin
@@ -19,8 +19,8 @@ from tests.running import wait_until
 
 pytestmark = pytest.mark.django_db
 
-FOUND = Probed(
-    PROBE_VERSION, "2.13.0+cpu", "cpu", 1, 8.0, {"copy_bytes_per_s": Figure(12e9, 11e9, 13e9, 9)},
+FOUND = ProbeReport(
+    PROBE_VERSION, "2.13.0+cpu", "cpu", 1, 8.0, {"copy_bytes_per_s": MeasuredFigure(12e9, 11e9, 13e9, 9)},
     {"launch_s": ("unsupported", "no such thing")}, {"fp32": [(128, 4e10)]},
 )  # fmt: skip
 
@@ -106,15 +106,15 @@ def test_devices_of_one_kind_are_probed_once_after_the_node_was_idle(prober, sta
 
 
 def test_a_device_of_a_known_kind_is_probed_only_on_request(prober, started, node):
-    device_profiles.store(Device.objects.get(id="a-1"), FOUND)
+    device_profiles.store_probe(Device.objects.get(id="a-1"), FOUND)
     clock = Clock(prober())
     clock.idle(60)
     assert started() == []
-    assert [device.id for device in device_profiles.ask(node, "ada")] == ["a-0"]
+    assert [device.id for device in device_profiles.request_probe(node, "ada")] == ["a-0"]
     clock.idle(3)
     clock.until_settled()
     assert len(started()) == 1
-    assert not device_profiles.is_wanted(node)
+    assert not device_profiles.is_probe_requested(node)
     assert DeviceProfile.objects.get().device == "a-0"
 
 
@@ -203,7 +203,7 @@ def test_nothing_is_probed_during_maintenance(prober, started, node):
 
 
 def test_the_command_lists_the_known_profiles(node, capsys):
-    device_profiles.store(Device.objects.get(id="a-0"), FOUND)
+    device_profiles.store_probe(Device.objects.get(id="a-0"), FOUND)
     call_command("probe")
     text = capsys.readouterr().out
     assert "cpu share, 1 core, torch 2.13.0+cpu" in text
@@ -218,7 +218,7 @@ def test_a_node_with_work_is_not_idle(prober, started, node, make_job, settings)
     agent = Agent(node, settings.NODE_DIR)
     job = make_job()
     loop.schedule(job.pool)
-    device_profiles.ask(node, "ada")
+    device_profiles.request_probe(node, "ada")
     agent._heartbeat_at = float("inf")
     agent.stop_reason = "leaving"  # so that the attempt is found but not started
     agent.tick()

@@ -191,6 +191,8 @@ def test_a_timeline_is_kept_rank_by_rank(claimed):
     run = attempt.job.run
     [place] = timelines.list_steps(run)
     assert place == timelines.RecordedStep(attempt.number, 10)
+    assert timelines.find_newest(run) == timelines.find_newest(run, attempt.number, 10) == place
+    assert timelines.find_newest(run, step=11) is timelines.find_newest(run, attempt.number + 1) is None
     first, second = timelines.list_ranks(run, place)
     assert (first.rank, first.stage, second.stage, first.step_s) == (0, 0, 1, 0.25)
     assert first.events == [["forward", 0, 10, 2000, 0], ["receive_gradient", 0, 3000, 500, 400]]

@@ -68,6 +68,15 @@ def test_drafts_other_objectives_and_more_labels_are_refused_at_their_field(make
     assert "has 5 classes" in refusal(spec, team, owner)["model.classes"]
 
 
+def test_removing_discards_a_draft_and_deletes_the_content_of_what_is_ready(dataset, team, owner):
+    draft = taken(team, owner, PAIRS + b"nonsense\n")
+    datasets.remove(draft, owner)
+    assert not type(draft).objects.filter(file_name=draft.file_name, state="draft").exists()
+    datasets.remove(dataset, owner)
+    dataset.refresh_from_db()
+    assert dataset.archived_at
+
+
 def test_data_that_a_waiting_job_needs_cannot_be_deleted(make_spec, dataset, team, owner, node):
     job = job_actions.submit(spec=spec_for(make_spec, dataset), team=team, owner=owner)
     with pytest.raises(DatasetError, match="has not ended"):

@@ -68,8 +68,8 @@ def test_an_unprobed_device_is_measured_but_not_predicted(node, make_job):
     assert (row.point, row.raw) == (None, None)
     assert "not been probed" in row.why_not
     assert row.measured == pytest.approx(0.1)
-    assert calibration.of_device("cpu share") is None or not [
-        c for c in calibration.of_device("cpu share").corrections if c.phase != "memory"
+    assert calibration.get_calibration("cpu share") is None or not [
+        c for c in calibration.get_calibration("cpu share").corrections if c.phase != "memory"
     ]
 
 
@@ -130,8 +130,8 @@ def test_times_of_a_contended_run_count_only_without_an_uncontended_one(known, m
 def test_another_version_of_the_planner_learns_from_scratch(known, make_job):
     _judged(finish_job(make_job("precision.dtype=fp32")))
     Forecast.objects.update(planner_version=PLANNER_VERSION - 1)
-    assert calibration.recompute() == 0
-    assert calibration.of_device("cpu share") is None
+    assert calibration.recompute_corrections() == 0
+    assert calibration.get_calibration("cpu share") is None
 
 
 def test_a_run_on_another_kind_of_device_than_planned_is_not_learnt_from(known, make_job):
@@ -164,20 +164,20 @@ def test_the_command_shows_and_recomputes(known, make_job, capsys):
 
 
 def test_the_profile_of_a_pool_is_that_of_its_least_device(node, make_node, pool):
-    assert plans.profile_of(pool) is None
+    assert plans.get_profile(pool) is None
     add_profile(Device.objects.get(id="a-0"), gflops=50)
     make_node("b", devices=1)
     Device.objects.filter(id="b-0").update(memory_bytes=2**30, name="small share")
-    assert plans.profile_of(pool) is None  # the least one has not been probed
+    assert plans.get_profile(pool) is None  # the least one has not been probed
     add_profile(Device.objects.get(id="b-0"), gflops=20)
-    profile = plans.profile_of(pool)
+    profile = plans.get_profile(pool)
     assert (profile.name, profile.memory_bytes, profile.flops_per_s["fp32"]) == ("small share", 2**30, 20e9)
 
 
 def test_an_unprobed_gpu_is_planned_by_its_table_row(make_node, pool):
     make_node("g", devices=2, kind="cuda")
     Device.objects.update(name="NVIDIA H200", memory_bytes=140 * 2**30)
-    profile = plans.profile_of(pool)
+    profile = plans.get_profile(pool)
     assert (profile.standing, profile.name, profile.memory_bytes) == ("estimated", "NVIDIA H200", 140 * 2**30)
     assert profile.flops_per_s["bf16"] == pytest.approx(989.4e12)
 

@@ -144,9 +144,9 @@ def test_rejudge_names_unknown_runs(db):
 @pytest.mark.parametrize(("memory_bytes", "name"), [(1, "capacity"), (10**15, "compute")])
 def test_memory_is_the_limit_if_it_alone_refuses_a_faster_plan(trained, monkeypatch, memory_bytes, name):
     """Recomputing costs a quarter of this step; the planner says whether memory requires it."""
-    profile = planner.profile_of(peaks.peak_of("NVIDIA T4"))
+    profile = planner.profile_from_peak(peaks.find_peak("NVIDIA T4"))
     small = dataclasses.replace(profile, memory_bytes=memory_bytes)
-    monkeypatch.setattr("jobs.planning.plans.profile_of", lambda pool: small)
+    monkeypatch.setattr("jobs.planning.plans.get_profile", lambda pool: small)
     job = trained({}, {}, changes=("parallel.activation_checkpointing=full",))
     kept = verdicts.judge_run(job.run)
     assert (kept.name, kept.limit) == (name, "memory" if name == "capacity" else "compute")

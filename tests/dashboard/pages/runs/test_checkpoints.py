@@ -93,7 +93,9 @@ def test_a_stranger_gets_404_for_files_and_layout(stranger_browser, parent):
 
 def test_files_on_another_machine_show_their_node(owner_browser, parent):
     Checkpoint.objects.filter(step=20).update(path="/elsewhere/step-00000020")
-    assert "Its files are on node a, which this server cannot read: /elsewhere" in page(owner_browser, parent)
+    assert "Its files are on node a, which this machine cannot read: /elsewhere" in page(
+        owner_browser, parent
+    )
     answer = owner_browser.get(reverse("run-checkpoint", args=[parent.run.id, 20, "checkpoint"]), follow=True)
     assert "Its files are on node a" in answer.text
 

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from engine.planner import plan, profile_of
+from engine.planner import plan, profile_from_peak
 from engine.spec.presets import preset
 from engine.spec.spec import Spec
 from jobs.models import Device
@@ -76,5 +76,5 @@ def test_the_panel_and_the_planner_agree(owner_browser, node):
     text = panel(owner_browser, preset("1.3b"), **{"plan.device": "T4"})
     from engine.hardware.peaks import PEAKS
 
-    t4 = profile_of(next(peak for peak in PEAKS if peak.name == "T4"))
+    t4 = profile_from_peak(next(peak for peak in PEAKS if peak.name == "T4"))
     assert plan(preset("1.3b"), t4).fits() in text
