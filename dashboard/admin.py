@@ -1,4 +1,4 @@
-"""What has no page of its own because it is rare: people, teams and who is in them."""
+"""Django admin of teams and their members, which have no page of their own."""
 
 from __future__ import annotations
 

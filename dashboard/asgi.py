@@ -1,4 +1,4 @@
-"""The ASGI entry point that uvicorn serves."""
+"""ASGI application that uvicorn serves."""
 
 import os
 
@@ -8,6 +8,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.settings")
 _django = get_asgi_application()
 
 from dashboard.api.short_way import beside  # noqa: E402  (needs the apps to be ready)
-from dashboard.server.threads import kept  # noqa: E402
+from dashboard.server.threads import reuse_threads  # noqa: E402
 
-application = beside(kept(_django))
+application = beside(reuse_threads(_django))

@@ -1,4 +1,7 @@
-"""All settings. Values that differ between machines come from environment variables (docs/settings.md)."""
+"""Django settings.
+
+Values that differ between machines come from environment variables (docs/settings.md).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 HOME_DIR = env.folder(
     "FOURWALLS_HOME",
     BASE_DIR / ".fourwalls",
-    "Everything that a running Fourwalls writes: database, broker socket, nodes, attempts, corpora.",
+    "All files that a running Fourwalls writes: database, broker socket, nodes, attempts, corpora.",
     shown=".fourwalls in the checkout",
 )
 
@@ -29,7 +32,7 @@ ALLOWED_HOSTS = env.words(
 CSRF_TRUSTED_ORIGINS = env.words(
     "CSRF_TRUSTED_ORIGINS", [], "Origins behind a TLS proxy, each with its scheme, e.g. https://lab.example."
 )
-# `up` writes its address here, so that commands in another shell print links that work.
+# `up` writes its address here, so that commands in another shell print working links.
 URL_FILE = HOME_DIR / "url"
 PREPARING_FILE = HOME_DIR / "preparing.lock"  # held while migrations run
 BASE_URL = env.text(
@@ -120,14 +123,16 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
 STATIC_URL = "static/"
 STATIC_ROOT = HOME_DIR / "static"
-WHITENOISE_KEEP_ONLY_HASHED_FILES = True  # only hashed names are requested; halves the files of a first start
+WHITENOISE_KEEP_ONLY_HASHED_FILES = (
+    True  # only hashed names are requested; halves the files of the first start
+)
 STATICFILES_DIRS = [BASE_DIR / "dashboard" / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "dashboard.server.storage.HashedStaticFiles"},
 }
 
-# Broker: a Redis or Valkey elsewhere, or the embedded one on a unix socket that only this user can open.
+# Broker: an external Redis or Valkey, or the embedded one on a unix socket that only this user can open.
 BROKER_SOCKET = env.socket(HOME_DIR / "broker" / "broker.sock")
 BROKER_URL = env.text(
     "BROKER_URL",

@@ -1,4 +1,4 @@
-"""All routes: one line a page family, then the APIs."""
+"""All routes: one line per page family, then the APIs."""
 
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
@@ -11,7 +11,7 @@ from dashboard.live.stream import live
 from dashboard.mlflow import routes as mlflow
 from dashboard.pages.people import error_views
 
-# The run table stands before the run page: both begin with runs/.
+# The run table comes before the run page: both routes begin with runs/.
 FAMILIES = (
     "people",
     "submit",

@@ -12,7 +12,7 @@ from dashboard.api.auth import caller
 from dashboard.api.paging import page
 from dashboard.api.shapes import Refusal
 from dashboard.files.downloads import FileDownload
-from dashboard.files.uploads import pieces_of
+from dashboard.files.uploads import read_chunks
 from jobs.tracking import artefacts, external_runs
 
 router = Router(tags=["runs"])
@@ -51,7 +51,7 @@ def save(request: HttpRequest, run_id: str, path: str) -> Any:
     said = request.headers.get("Content-Length", "")
     if said.isdigit():
         artefacts.refuse_too_big(path, int(said))
-    made = artefacts.save(run, path, pieces_of(request), actor=who.user.get_username())
+    made = artefacts.save(run, path, read_chunks(request), actor=who.user.get_username())
     external_runs.hear(run)
     return made
 

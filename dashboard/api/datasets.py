@@ -11,7 +11,7 @@ from ninja import Query, Router, Schema, Status
 from dashboard.api.auth import caller
 from dashboard.api.paging import page
 from dashboard.api.shapes import Refusal
-from dashboard.files.uploads import pieces_of
+from dashboard.files.uploads import read_chunks
 from engine.data.corpora import DATASET_PREFIX
 from jobs import datasets
 from jobs.models import Dataset
@@ -69,7 +69,7 @@ def upload(
     who = caller(request)
     made = datasets.take(
         team=who.writable_team(team), owner=who.user, name=name, file_name=file_name, licence=licence,
-        pieces=pieces_of(request),
+        pieces=read_chunks(request),
     )  # fmt: skip
     return Status(201, made)
 

@@ -120,7 +120,7 @@ def _caller(credential: str) -> Caller | None:
     if kind:
         found = accounts.user_of_token(token)
         return Caller(*found) if found else None
-    user = sessions.user_of(credential)
+    user = sessions.get_user_of_session(credential)
     return Caller(user) if user else None
 
 

@@ -1,1 +1,1 @@
-"""Uploads, downloads and tar streams in pieces."""
+"""Uploads, downloads and tar streams in chunks."""

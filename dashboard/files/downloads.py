@@ -1,30 +1,38 @@
-"""A file on its way to a client, in pieces: never whole in memory, and no thread is held while the client is slow."""
+"""Downloads of single files in chunks.
+
+A file is never held in memory as a whole, and a slow client holds no thread.
+"""
 
 from __future__ import annotations
 
 import mimetypes
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import quote
 
 from asgiref.sync import sync_to_async
 from django.http import Http404, StreamingHttpResponse
 
-PIECE_BYTES = 512 * 1024
-# Only these are shown in the browser under their own type; all others are bytes to save: a page somebody logged must
-# not run as one of ours.
-PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
+CHUNK_BYTES = 512 * 1024
+# Types that a browser may display. All others are saved as bytes: a logged HTML page must not run as one of ours.
+IMAGE_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 
 
 class FileDownload(StreamingHttpResponse):
-    """Works under ASGI, where Django reads synchronous iterators into memory, and under WSGI. Raises Http404."""
+    """A file to save. Works under WSGI and under ASGI, where Django would read a synchronous iterator into memory.
+
+    Raises Http404 if the file does not exist.
+    """
 
     def __init__(self, path: Path, name: str, size_bytes: int) -> None:
         if not path.is_file():
             raise Http404
         self.path = path
-        kind = mimetypes.guess_type(name)[0]
-        super().__init__((), content_type=kind if kind in PICTURES else "application/octet-stream")
+        content_type = mimetypes.guess_type(name)[0]
+        if content_type not in IMAGE_TYPES:
+            content_type = "application/octet-stream"
+        super().__init__((), content_type=content_type)
         self["Content-Length"] = str(size_bytes)
         self["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(name)}"
         self["Content-Security-Policy"] = "default-src 'none'; sandbox"
@@ -32,13 +40,17 @@ class FileDownload(StreamingHttpResponse):
 
     def __iter__(self) -> Iterator[bytes]:
         with open(self.path, "rb") as file:
-            while piece := file.read(PIECE_BYTES):
-                yield piece
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        file = await sync_to_async(open, thread_sensitive=False)(self.path, "rb")
+        file = await sync_to_async(_open, thread_sensitive=False)(self.path)
         try:
-            while piece := await sync_to_async(file.read, thread_sensitive=False)(PIECE_BYTES):
-                yield piece
+            while chunk := await sync_to_async(file.read, thread_sensitive=False)(CHUNK_BYTES):
+                yield chunk
         finally:
             await sync_to_async(file.close, thread_sensitive=False)()
+
+
+def _open(path: Path) -> BinaryIO:
+    return path.open("rb")

@@ -1,4 +1,4 @@
-"""A request's body in pieces, so that no file is whole in memory."""
+"""Request bodies in chunks, so that no file is held in memory as a whole."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from django.http import HttpRequest
 
-PIECE_BYTES = 512 * 1024
+CHUNK_BYTES = 512 * 1024
 
 
-def pieces_of(request: HttpRequest) -> Iterator[bytes]:
-    while piece := request.read(PIECE_BYTES):
-        yield piece
+def read_chunks(request: HttpRequest) -> Iterator[bytes]:
+    while chunk := request.read(CHUNK_BYTES):
+        yield chunk

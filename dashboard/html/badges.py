@@ -1,4 +1,7 @@
-"""How each state looks: a tone and an icon, so that colour never speaks alone."""
+"""Tone and icon of each state.
+
+Each badge has an icon and a text, so that no state is shown by colour alone.
+"""
 
 from __future__ import annotations
 
@@ -40,9 +43,9 @@ ATTEMPT_BADGES: dict[str, Badge] = {
     AttemptState.FAILED: Badge("bad", "exclamation-circle-fill"),
     AttemptState.LOST: Badge("bad", "eye-slash"),
 }
-# What a waiting job waits for: the code of its reason -> its look and its short name.
-WAITING: dict[str, tuple[Badge, str]] = {
-    "AHEAD": (Badge("calm", "hourglass-split"), "in line"),
+# Code of a waiting reason -> badge and short name
+WAITING_BADGES: dict[str, tuple[Badge, str]] = {
+    "AHEAD": (Badge("calm", "hourglass-split"), "queued"),
     "GANG_FIT": (Badge("busy", "hdd-stack"), "devices"),
     "RESERVED": (Badge("calm", "bookmark-check"), "reserved"),
     "QUOTA": (Badge("warn", "slash-circle"), "quota"),

@@ -1,4 +1,4 @@
-"""Formatting of SI values as short texts with units."""
+"""Short texts with units for SI values."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from engine.telemetry.metrics import BY_NAME
 ABSENT = "–"
 _COUNT = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _BYTES = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
-SPANS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+DURATION_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 def _number(value: Any) -> float | None:
-    """A finite or infinite number, also from the texts NaN and Infinity; None for what is no number."""
+    """Return the value as a float, also from the texts NaN and Infinity; None if it is not a number."""
     if value is None or isinstance(value, bool):
         return None
     try:
@@ -23,7 +23,7 @@ def _number(value: Any) -> float | None:
         return None
 
 
-def _odd(value: float) -> str | None:
+def _format_non_finite(value: float) -> str | None:
     if math.isnan(value):
         return "NaN"
     return None if math.isfinite(value) else "∞" if value > 0 else "−∞"
@@ -40,8 +40,8 @@ def _scaled(value: Any, table: tuple[tuple[float, str], ...], unit: str) -> str:
     number = _number(value)
     if number is None:
         return ABSENT
-    if odd := _odd(number):
-        return odd
+    if text := _format_non_finite(number):
+        return text
     for size, prefix in table:
         if abs(number) >= size:
             return f"{_three_digits(number / size)} {prefix}{unit}"
@@ -58,8 +58,8 @@ def as_whole(value: int) -> str:
     return f"{value:,}"
 
 
-def as_rough(seconds: float) -> str:
-    """A time left, which nobody knows to the tenth of a second."""
+def as_eta(seconds: float) -> str:
+    """Format a remaining time. It is an estimate, so it is rounded to whole seconds."""
     return as_duration(round(seconds))
 
 
@@ -70,12 +70,12 @@ def as_bytes(value: Any) -> str:
 
 
 def as_figure(value: Any) -> str:
-    """A pure number to four significant digits: 3.1416 -> '3.142', 0.00012 -> '1.2e-04'."""
+    """Format a number without a unit to four significant digits: 3.1416 -> '3.142', 0.00012 -> '0.00012'."""
     number = _number(value)
     if number is None:
         return ABSENT
-    if odd := _odd(number):
-        return odd
+    if text := _format_non_finite(number):
+        return text
     if number and (abs(number) < 1e-3 or abs(number) >= 1e6):
         return f"{number:.3g}"
     return f"{number:,.4g}" if abs(number) < 1e4 else f"{number:,.0f}"
@@ -87,7 +87,7 @@ def as_share(value: Any) -> str:
 
 
 def as_width(share: float) -> str:
-    """Percent for a style, at most 100, whatever the language of the page."""
+    """Format a share as percent for a CSS style, from 0 to 100 and without localisation."""
     return f"{100 * min(1.0, max(0.0, share)):.2f}"
 
 
@@ -100,12 +100,12 @@ def as_saving(value: Any) -> str:
 
 
 def as_small_time(value: Any) -> str:
-    """Seconds where they are few: '24.1 ms', '38 µs'."""
+    """Format a short time: '24.1 ms', '38 µs'."""
     number = _number(value)
     if number is None:
         return ABSENT
-    if odd := _odd(number):
-        return odd
+    if text := _format_non_finite(number):
+        return text
     if not number:
         return "0 s"
     unit, scale = next(
@@ -115,29 +115,32 @@ def as_small_time(value: Any) -> str:
 
 
 def as_signed_share(value: Any) -> str:
-    """An error: 0.123 -> '+12.3 %', -0.04 -> '−4.0 %'."""
+    """Format a relative error: 0.123 -> '+12.3 %', -0.04 -> '−4.0 %'."""
     number = _number(value)
-    return ABSENT if number is None else _odd(number) or f"{number * 100:+.1f} %".replace("-", "−")
+    return (
+        ABSENT if number is None else _format_non_finite(number) or f"{number * 100:+.1f} %".replace("-", "−")
+    )
 
 
 def as_pct(value: Any) -> str:
     number = _number(value)
-    return ABSENT if number is None else _odd(number) or f"{number:.1f} %"
+    return ABSENT if number is None else _format_non_finite(number) or f"{number:.1f} %"
 
 
 def as_duration(value: Any) -> str:
-    """Seconds as the two largest units: 3725 -> '1 h 2 min'; below a minute '12.4 s', below a second '40 ms'."""
+    """Format seconds in the two largest units: 3725 -> '1 h 2 min', 12.4 -> '12.4 s', 0.04 -> '40 ms'."""
     seconds = _number(value)
     if seconds is None:
         return ABSENT
-    if odd := _odd(seconds):
-        return odd
+    if text := _format_non_finite(seconds):
+        return text
     if abs(seconds) < 1:
         return f"{seconds * 1000:.0f} ms"
     if abs(seconds) < 59.95:
         return f"{seconds:.1f} s".replace(".0 s", " s")
-    rest, parts = round(seconds), []
-    for size, name in SPANS:
+    rest = round(seconds)
+    parts: list[str] = []
+    for size, name in DURATION_UNITS:
         if rest >= size or parts:
             parts.append(f"{rest // size} {name}")
             rest %= size
@@ -145,24 +148,24 @@ def as_duration(value: Any) -> str:
 
 
 def as_hours(seconds: Any) -> str:
-    """Device-seconds as device-hours: 9000 -> '2.50'."""
+    """Format device-seconds as device-hours: 9000 -> '2.50'."""
     hours = (_number(seconds) or 0.0) / 3600
     return _three_digits(hours) if not hours or hours >= 0.01 else f"{hours:.2g}"
 
 
 def as_kwh(joules: Any) -> str:
-    """Joules as kWh, or in Wh where there are less than a tenth of one."""
+    """Format joules in kWh, or in Wh below 100 Wh."""
     wh = (_number(joules) or 0.0) / 3600
     return f"{_three_digits(wh / 1000)} kWh" if wh >= 100 else f"{_three_digits(wh)} Wh"
 
 
 def as_money(value: Any, currency: str = "") -> str:
-    """1234.5 -> '1,234.50 EUR'; below a hundredth three significant digits, so that nothing that costs reads 0.00."""
+    """1234.5 -> '1,234.50 EUR'. Amounts below 0.01 get three significant digits, so that no cost reads 0.00."""
     number = _number(value)
     if number is None:
         return ABSENT
-    if odd := _odd(number):
-        return odd
+    if text := _format_non_finite(number):
+        return text
     text = (
         f"{number:,.2f}" if not number or abs(number) >= 0.01 else f"{float(f'{number:.3g}'):f}".rstrip("0")
     )
@@ -186,14 +189,14 @@ _BY_UNIT = {
 
 
 def as_unit(value: Any, unit: str) -> str:
-    """A value in one of the units of the metrics table; small joules as they are, not as '0.00 J'."""
+    """Format a value in a unit of the metrics table. Less than 1 J is shown in mJ, not as '0.00 J'."""
     if unit == "j" and _number(value) is not None and abs(float(value)) < 1:
         return f"{float(value) * 1e3:.3g} mJ"
     return ABSENT if _number(value) is None else _BY_UNIT.get(unit, as_figure)(value)
 
 
 def as_metric(value: Any, name: str) -> str:
-    """A metric's value in its own unit, as the metrics table names it."""
+    """Format a metric's value in the unit that the metrics table gives it."""
     if _number(value) is None:
         return ABSENT
     return _BY_UNIT.get(BY_NAME[name].unit, as_figure)(value)

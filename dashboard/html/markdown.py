@@ -1,12 +1,15 @@
-"""Markdown that people write, as HTML that can do no harm: no HTML of their own, no pictures from elsewhere."""
+"""Safe HTML from Markdown that people write.
+
+Raw HTML stays text, and images are not rendered.
+"""
 
 from __future__ import annotations
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-# CommonMark with tables and strike-through. Raw HTML stays text; links may only be http(s), mailto or relative: the
-# library refuses javascript:, vbscript:, file: and data:.
+# CommonMark with tables and strike-through. Links are http(s), mailto or relative: the library refuses javascript:,
+# vbscript:, file: and data:.
 PARSER = (
     MarkdownIt("commonmark", {"html": False, "breaks": True})
     .enable(["table", "strikethrough"])
@@ -15,9 +18,10 @@ PARSER = (
 
 
 def to_html(text: str) -> str:
-    """Safe to show as it is."""
+    """Render Markdown as HTML that is safe to insert."""
     return render(PARSER.parse(text))
 
 
 def render(tokens: list[Token]) -> str:
+    """Render parsed Markdown as HTML."""
     return PARSER.renderer.render(tokens, PARSER.options, {})

@@ -1,4 +1,4 @@
-"""Small pieces of markup: icons, badges and relative times."""
+"""HTML of icons, badges and relative times."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from dashboard.html.badges import JOB_BADGES, Badge
-from dashboard.html.format import ABSENT, SPANS, as_rough
+from dashboard.html.format import ABSENT, DURATION_UNITS, as_eta
 
 SPRITE = "vendor/bootstrap-icons-1.13.2/sprite.svg"
 
@@ -22,7 +22,7 @@ def icon(name: str) -> SafeString:
 
 
 def tone_badge(tone: str, icon_name: str, text: str) -> SafeString:
-    """A badge of no state: a tone of app.css, an icon and a word."""
+    """Render a badge that shows no state: a tone of app.css, an icon and a text."""
     return badge_markup(text, Badge(tone, icon_name))
 
 
@@ -31,31 +31,31 @@ def job_badge(state: str) -> SafeString:
 
 
 def ahead(at: datetime | None) -> SafeString:
-    """How long until then, kept up to date by app.js; the instant itself is in the title."""
+    """Render the time left until `at`. app.js updates it; the title holds the exact time."""
     if at is None:
         return format_html('<span class="quiet">{}</span>', ABSENT)
     seconds = (at - timezone.now()).total_seconds()
-    said = f"in {as_rough(seconds)}" if seconds >= 1 else "any moment"
+    text = f"in {as_eta(seconds)}" if seconds >= 1 else "any moment"
     return format_html(
         '<time data-ahead datetime="{}" title="{}">{}</time>',
         at.isoformat(),
         f"{at:%Y-%m-%d %H:%M:%S} UTC",
-        said,
+        text,
     )
 
 
 def ago(at: datetime | None) -> SafeString:
-    """How long ago, kept up to date by app.js; the instant itself is in the title."""
+    """Render the time since `at`. app.js updates it; the title holds the exact time."""
     if at is None:
         return format_html('<span class="quiet">{}</span>', ABSENT)
     seconds = max(0.0, (timezone.now() - at).total_seconds())
-    size, name = next((span for span in SPANS if seconds >= span[0]), SPANS[-1])
-    said = "just now" if seconds < 10 else f"{seconds // size:.0f} {name} ago"
+    size, name = next((span for span in DURATION_UNITS if seconds >= span[0]), DURATION_UNITS[-1])
+    text = "just now" if seconds < 10 else f"{seconds // size:.0f} {name} ago"
     return format_html(
         '<time data-ago datetime="{}" title="{}">{}</time>',
         at.isoformat(),
         f"{at:%Y-%m-%d %H:%M:%S} UTC",
-        said,
+        text,
     )
 
 

@@ -1,29 +1,31 @@
-"""Where the bar at the top leads: one row a page."""
+"""Items of the navigation bar, one per page."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 
-class Place(NamedTuple):
-    route: str  # its name in dashboard.urls
+class NavigationItem(NamedTuple):
+    route: str  # name of the URL
     title: str
     icon: str
-    also: tuple[str, ...] = ()  # routes of pages that belong to it
-    is_main: bool = False  # stays in sight where there is little room; the others are under "More"
+    child_routes: tuple[str, ...] = ()  # pages that mark this item as current
+    is_main: bool = False  # stays visible on narrow screens; the others move into "More"
 
 
-PLACES = (
-    Place("jobs", "Jobs", "list-task", is_main=True),
-    Place("queue", "Queue", "hourglass-split", is_main=True),
-    Place("runs", "Runs", "graph-down", ("run",), is_main=True),
-    Place("sweeps", "Sweeps", "grid-3x3-gap", ("sweep",)),
-    Place("compare", "Compare", "layout-split"),
-    Place("tradeoffs", "Trade-offs", "graph-down"),
-    Place("reports", "Reports", "files", ("report", "report-write", "report-change")),
-    Place("advice", "Advice", "lightning-charge"),
-    Place("accuracy", "Accuracy", "check-circle-fill"),
-    Place("data", "Data", "collection", ("dataset", "data-upload", "dataset-change")),
-    Place("accounting", "Accounting", "table"),
-    Place("pools", "Pools", "hdd-stack", ("pool-settings", "node", "node-ask", "pool-tokens"), is_main=True),
+NAVIGATION = (
+    NavigationItem("jobs", "Jobs", "list-task", is_main=True),
+    NavigationItem("queue", "Queue", "hourglass-split", is_main=True),
+    NavigationItem("runs", "Runs", "graph-down", ("run",), is_main=True),
+    NavigationItem("sweeps", "Sweeps", "grid-3x3-gap", ("sweep",)),
+    NavigationItem("compare", "Compare", "layout-split"),
+    NavigationItem("tradeoffs", "Trade-offs", "graph-down"),
+    NavigationItem("reports", "Reports", "files", ("report", "report-write", "report-change")),
+    NavigationItem("advice", "Advice", "lightning-charge"),
+    NavigationItem("accuracy", "Accuracy", "check-circle-fill"),
+    NavigationItem("data", "Data", "collection", ("dataset", "data-upload", "dataset-change")),
+    NavigationItem("accounting", "Accounting", "table"),
+    NavigationItem(
+        "pools", "Pools", "hdd-stack", ("pool-settings", "node", "node-ask", "pool-tokens"), is_main=True
+    ),
 )

@@ -1,4 +1,4 @@
-"""What a page is told after a person did something: a sentence, and the way back where there is one."""
+"""Responses to actions: a message, with undo where it is possible."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ def answer(
     is_refused: bool = False,
     undo: dict[str, Any] | None = None,
 ) -> HttpResponse:
-    """A toast for htmx, which then refreshes what changed; else a message on the page `to`. `undo` is the address and
-    the values that take it back: {"path": ..., "values": {...}}."""
+    """Answer an action with a message.
+
+    htmx gets a toast and an event that refreshes the changed parts; other clients are redirected to the page `to`.
+    `undo` is the request that reverts the action: {"path": ..., "values": {...}}.
+    """
     if request.headers.get("HX-Request"):
         said = {"text": sentence, "tone": "warn" if is_refused else "good"} | ({"undo": undo} if undo else {})
         headers = {"HX-Trigger": json.dumps({"said": said, "changed": {}})}

@@ -1,4 +1,4 @@
-"""Who a session belongs to, where there is no request that Django's middleware has seen."""
+"""Users of sessions, without a request that went through Django's middleware."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 
 
-def user_of(session_key: str) -> User | None:
-    """None once nobody is logged in by this session any more."""
+def get_user_of_session(session_key: str) -> User | None:
+    """Return the active user who is logged in by a session; None if there is none."""
     request = HttpRequest()
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
     user = get_user(request)

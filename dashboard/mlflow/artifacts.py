@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from django.http import Http404, HttpRequest
 
 from dashboard.files.downloads import FileDownload
-from dashboard.files.uploads import pieces_of
+from dashboard.files.uploads import read_chunks
 from dashboard.mlflow import models, shapes
 from dashboard.mlflow.answers import info
 from dashboard.mlflow.door import DEFAULT, Caller, endpoint, one_of
@@ -29,7 +29,7 @@ def upload(caller: Caller, request: HttpRequest, path: str) -> None:
     said = request.headers.get("Content-Length", "")
     if said.isdigit():
         artefacts.refuse_too_big(spot.path, int(said))
-    artefacts.save(spot.run, spot.path, pieces_of(request), actor=caller.name)
+    artefacts.save(spot.run, spot.path, read_chunks(request), actor=caller.name)
     external_runs.hear(spot.run)
 
 

@@ -1,1 +1,1 @@
-"""Processes, threads, environment and static files of the web side."""
+"""Processes, threads, environment and static files of the web server."""

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
-CONNECTION_AGE_S = 300  # threads are kept over requests: dashboard.server.threads
+CONNECTION_AGE_S = 300  # threads are reused by requests: dashboard.server.threads
 STUCK_TRANSACTION_MS = 15_000
 
 
@@ -79,7 +79,7 @@ def words(name: str, default: list[str], meaning: str) -> list[str]:
 
 
 def secret(name: str, file: Path, meaning: str, *, shown: str) -> str:
-    """The variable, the content of the file that NAME_FILE names, or a private file made at first use."""
+    """The variable, or the content of the file named by NAME_FILE, or of a private file that is made at first use."""
     _record(name, "text", shown, meaning)
     _record(f"{name}_FILE", "path", "", f"A file that holds {name}.")
     if value := os.environ.get(name):
@@ -95,13 +95,13 @@ def secret(name: str, file: Path, meaning: str, *, shown: str) -> str:
 def _new_secret(file: Path) -> str:
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     value = secrets.token_urlsafe(50)
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as handle:
-        handle.write(value)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
+        stream.write(value)
     return value
 
 
 def socket(path: Path) -> Path:
-    """The path itself, or a short private one where it would not fit a unix address (108 bytes)."""
+    """The path itself, or a short private one if it does not fit into a unix socket's address (108 bytes)."""
     if len(str(path)) <= 100:
         return path
     digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
@@ -109,7 +109,7 @@ def socket(path: Path) -> Path:
 
 
 def database(url: str, sqlite_file: Path) -> dict[str, object]:
-    """Django's settings for a postgresql:// URL, or for the SQLite file when there is none."""
+    """Django's settings for a postgresql:// URL, or for the SQLite file if the URL is empty."""
     if not url:
         return {
             "ENGINE": "django.db.backends.sqlite3",
@@ -118,7 +118,7 @@ def database(url: str, sqlite_file: Path) -> dict[str, object]:
             "OPTIONS": {
                 "transaction_mode": "IMMEDIATE",
                 "timeout": 20,
-                # FULL: a power cut loses nothing acknowledged, for 15 to 22 % of the ingest rate.
+                # FULL: a power cut loses no acknowledged write, at the cost of 15 to 22 % of the ingest rate.
                 "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; "
                 "PRAGMA cache_size=-65536; PRAGMA mmap_size=268435456",
             },
@@ -126,7 +126,7 @@ def database(url: str, sqlite_file: Path) -> dict[str, object]:
     parts = urlsplit(url)
     if parts.scheme not in ("postgres", "postgresql"):
         raise ImproperlyConfigured(
-            f"DATABASE_URL: '{parts.scheme}' is not supported; say postgresql://user:password@host/name."
+            f"DATABASE_URL: '{parts.scheme}' is not supported; use postgresql://user:password@host/name."
         )
     return {
         "ENGINE": "django.db.backends.postgresql",
@@ -139,9 +139,10 @@ def database(url: str, sqlite_file: Path) -> dict[str, object]:
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             "server_side_binding": True,
-            # A process that is stopped, or whose machine is gone, in the middle of a transaction holds row locks, such
-            # as a pool's, for which every other scheduler waits: the server lets go of them.
-            # Compiling a statement takes longer than any of ours runs: a filter with `or` took 86 ms of CPU, now 56.
+            # A process that stops in the middle of a transaction, or loses its machine, holds row locks that other
+            # schedulers wait for, such as a pool's: the server ends the transaction after this time.
+            # JIT compilation takes longer than any of our statements: a filter with `or` takes 86 ms of CPU with it
+            # and 56 ms without.
             "options": f"-c idle_in_transaction_session_timeout={STUCK_TRANSACTION_MS} -c jit=off",
         },
     }

@@ -1,7 +1,7 @@
 """Package installation with one line of progress and a log file.
 
-`make` runs this file with the Python of the virtual environment before any package is there: standard library only.
-The arguments are passed on to `pip install`.
+`make` runs this file with the virtual environment's Python before any package is installed, so it uses the standard
+library only. The arguments are passed to `pip install`.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from typing import TextIO
 PIP = ["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "-c", "constraints.txt"]
 TICK_S = 0.2
 TAIL_LINES = 20
-STEP = re.compile(
+STEP_LINE = re.compile(
     r"\s*(Collecting|Processing|Downloading|Using cached|Building wheel for|Requirement already satisfied:)\s+(\S+)"
 )
 VERSION = re.compile(r"(-\d|[<>=!~;\[(]).*")
 
 
-def step_of(line: str) -> str:
-    """What a line of pip's log says it is doing; empty for other lines."""
+def describe_step(line: str) -> str:
+    """Return the step that a line of pip's log reports; empty for other lines."""
     if line.startswith("Installing collected packages:"):
         return f"unpacking {line.count(',') + 1} packages"
-    if not (found := STEP.match(line)):
+    if not (found := STEP_LINE.match(line)):
         return ""
     verb, name = found.groups()
     size = re.search(r"\([\d.]+ [kMG]?B\)", line)
@@ -38,7 +38,7 @@ def step_of(line: str) -> str:
 
 
 def run_logged(command: list[str], log: Path) -> Iterator[str]:
-    """Runs a command with its output appended to the log; yields each new line, and "" at every tick without one.
+    """Run a command with its output appended to the log. Yield each new line, and "" at every tick without one.
 
     Raises subprocess.CalledProcessError when the command fails.
     """
@@ -59,11 +59,11 @@ def run_logged(command: list[str], log: Path) -> Iterator[str]:
 
 
 def install(command: list[str], log: Path, screen: TextIO) -> str:
-    """Runs pip and returns the closing sentence; a terminal shows the current step and the seconds so far."""
+    """Run pip and return the closing sentence. A terminal shows the current step and the elapsed seconds."""
     started = time.monotonic()
     step, closing = "starting pip", "All packages are installed already."
     for line in run_logged(command, log):
-        step = step_of(line) or step
+        step = describe_step(line) or step
         elapsed_s = time.monotonic() - started
         if line.startswith("Successfully installed"):
             closing = f"Installed {len(line.split()) - 2} packages in {elapsed_s:.0f} s."

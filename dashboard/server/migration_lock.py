@@ -1,4 +1,7 @@
-"""The lock that is held while a database is brought up to date: pages are served once it is free."""
+"""Lock that is held while migrations run.
+
+Pages are served once it is free.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,14 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def preparing(path: Path) -> Iterator[None]:
+def hold_lock(path: Path) -> Iterator[None]:
+    """Hold the lock in the context. It is freed too if the process ends."""
     with open(path, "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield  # closing it, or the end of this process, frees it
+        yield
 
 
-def wait(path: Path) -> None:
-    """Returns at once where nobody prepares anything."""
+def wait_for_migrations(path: Path) -> None:
+    """Return when no migration runs."""
     with open(path, "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)

@@ -1,4 +1,7 @@
-"""What must hold before anything starts; run as a file by `make` with the system's Python, so standard library only."""
+"""Checks before the start: Python version, disk space, port.
+
+`make` runs this file with the system's Python, so it uses the standard library only.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ RUN_BYTES = 200 * 1024**2
 
 
 class PreflightError(Exception):
-    """One clear sentence that says what is wrong and what to do."""
+    """A condition for the start does not hold; the message is a sentence with the way out."""
 
 
 def check_python() -> None:
@@ -32,7 +35,7 @@ def check_python() -> None:
 
 
 def check_folder(folder: Path, need_bytes: int) -> None:
-    """Raises PreflightError when the folder cannot be made, written, or has too little room."""
+    """Raise PreflightError if the folder cannot be made or written, or its disk is nearly full."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.NamedTemporaryFile(dir=folder) as probe:
@@ -50,6 +53,7 @@ def check_folder(folder: Path, need_bytes: int) -> None:
 
 
 def check_port(host: str, port: int) -> None:
+    """Raise PreflightError if the port is in use or not allowed."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

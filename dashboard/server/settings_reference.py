@@ -1,4 +1,4 @@
-"""docs/settings.md: every environment variable with its default, unit and readers."""
+"""Reference of all environment variables (docs/settings.md)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dashboard.server.env import VARIABLES, Variable
 PACKAGES = ("engine", "jobs", "dashboard", "fourwalls")
 
 # Read outside dashboard/settings.py: by code that runs without Django.
-OTHERS = (
+OTHER_VARIABLES = (
     Variable("HOST", "text", "127.0.0.1", "Address that `manage.py up` listens on."),
     Variable("PORT", "whole number", "8000", "Port that `manage.py up` listens on."),
     Variable("TRAINER_PYTHON", "path", "this interpreter", "Python that runs ranks and probes."),
@@ -39,9 +39,9 @@ OTHERS = (
 INTERNAL = ("FOURWALLS_ATTEMPT",)
 
 
-def render() -> str:
-    """The text of docs/settings.md."""
-    readers = _readers()
+def render_reference() -> str:
+    """Render docs/settings.md."""
+    readers = _find_readers()
     return (
         "# Settings\n\n"
         "Every environment variable that Fourwalls reads. `manage.py settings` makes this page; a test compares them.\n"
@@ -49,7 +49,7 @@ def render() -> str:
         "## Server and nodes\n\n"
         + _table(VARIABLES.values(), readers)
         + "\n## Command line, ranks and client\n\n"
-        + _table(OTHERS, readers)
+        + _table(OTHER_VARIABLES, readers)
     )
 
 
@@ -63,12 +63,12 @@ def _table(rows: Iterable[Variable], readers: dict[str, set[str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _readers() -> dict[str, set[str]]:
-    """Variable -> the packages that read it, directly or as an attribute of the settings."""
+def _find_readers() -> dict[str, set[str]]:
+    """Return variable -> packages that read it, directly or as an attribute of the settings."""
     by_setting = _settings_by_variable()
     found: dict[str, set[str]] = defaultdict(set)
     for path, tree in _sources():
-        room = _room(path)
+        package = _package_of(path)
         for node in ast.walk(tree):
             if (
                 isinstance(node, ast.Attribute)
@@ -76,18 +76,18 @@ def _readers() -> dict[str, set[str]]:
                 and node.value.id == "settings"
             ):
                 for variable in by_setting.get(node.attr, ()):
-                    found[variable].add(room)
+                    found[variable].add(package)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _is_variable(node.value):
-                found[node.value].add(room)
+                found[node.value].add(package)
     for variable in VARIABLES:
         found[variable] = found[variable] or {"Django"}
-    for row in OTHERS:  # the client builds its variables' names
+    for row in OTHER_VARIABLES:  # the client builds the names of its variables
         found[row.name] = found[row.name] or {"fourwalls"}
     return found
 
 
 def variables_in_source() -> set[str]:
-    """Names of variables that stand as string constants anywhere in the source."""
+    """Return the names of variables that are string constants in the source."""
     return {
         node.value
         for _, tree in _sources()
@@ -97,7 +97,7 @@ def variables_in_source() -> set[str]:
 
 
 def _is_variable(text: str) -> bool:
-    known = {row.name for row in OTHERS}
+    known = {row.name for row in OTHER_VARIABLES}
     return text in known or bool(re.fullmatch(r"FOURWALLS_[A-Z_]*[A-Z]", text))
 
 
@@ -113,12 +113,12 @@ def _sources() -> Iterator[tuple[Path, ast.Module]]:
                 yield relative, ast.parse(path.read_text())
 
 
-def _room(path: Path) -> str:
+def _package_of(path: Path) -> str:
     return "/".join(path.parts[:2]) if len(path.parts) > 2 else path.parts[0]
 
 
 def _settings_by_variable() -> dict[str, set[str]]:
-    """Attribute of the settings -> variables named in its assignment."""
+    """Return attribute of the settings -> variables named in its assignment."""
     tree = ast.parse((Path(settings.BASE_DIR) / "dashboard" / "settings.py").read_text())
     found: dict[str, set[str]] = {}
     for node in tree.body:

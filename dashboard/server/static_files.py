@@ -1,4 +1,4 @@
-"""Static files gathered under hashed names, again only when one of them changed."""
+"""Collection of static files under hashed names, only after a change."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 
 
-def gather() -> None:
-    """collectstatic, if the files differ from those gathered last (by path, size and time of change)."""
+def collect_changed() -> None:
+    """Run collectstatic if a file has another path, size or modification time than at the last collection."""
     stamp = settings.STATIC_ROOT / ".stamp"
-    now = _fingerprint()
-    if stamp.exists() and stamp.read_text() == now:
+    fingerprint = _fingerprint()
+    if stamp.exists() and stamp.read_text() == fingerprint:
         return
     call_command("collectstatic", verbosity=0, interactive=False, clear=True)
-    stamp.write_text(now)
+    stamp.write_text(fingerprint)
 
 
 def _fingerprint() -> str:

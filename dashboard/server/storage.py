@@ -1,4 +1,4 @@
-"""Static files under hashed names, imports inside ES modules included."""
+"""Storage of static files under hashed names, imports in ES modules included."""
 
 from whitenoise.storage import CompressedManifestStaticFilesStorage
 

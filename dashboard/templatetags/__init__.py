@@ -1,1 +1,1 @@
-"""Formatting for templates."""
+"""Template tags and filters."""

@@ -1,4 +1,4 @@
-"""Small pieces of markup that every page uses: icons, state badges, links that keep the query."""
+"""Template tags of all pages: icons, state badges, links that keep the query."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from dashboard.html.badges import (
     JOB_BADGES,
     NODE_BADGES,
     SWEEP_BADGES,
-    WAITING,
+    WAITING_BADGES,
     Badge,
 )
 from dashboard.html.markup import ago, ahead, badge_markup, icon, job_badge, tone_badge
-from dashboard.html.navigation import PLACES, Place
-from dashboard.pages.jobs.actions import Wish, open_to
+from dashboard.html.navigation import NAVIGATION, NavigationItem
+from dashboard.pages.jobs.actions import JobAction, list_actions
 from dashboard.pages.submit.spec_fields import SpecField
 from engine.data.lines import KIND_TITLES
 from engine.telemetry.metrics import BY_NAME
@@ -38,7 +38,7 @@ for _tag in (icon, tone_badge, job_badge, ahead, ago):
 
 @register.simple_tag
 def data_kind(kind: str) -> str:
-    """What a corpus holds, in words."""
+    """Return the title of a corpus's kind of lines."""
     return KIND_TITLES.get(kind, "not known yet")
 
 
@@ -49,7 +49,7 @@ def sweep_badge(state: str) -> SafeString:
 
 @register.simple_tag
 def silent_badge(state: str) -> SafeString:
-    """Of a run whose writer has gone quiet: what it said last, and that nobody knows whether it still holds."""
+    """Render the last known state of a run whose writer is silent."""
     return badge_markup(f"{state}, silent", Badge("warn", "eye-slash"))
 
 
@@ -60,8 +60,10 @@ def attempt_badge(state: str) -> SafeString:
 
 @register.simple_tag
 def node_badges(node: Node) -> SafeString:
-    """What an admin wants of it, and how it is where that is not well; a healthy open node is 'ready'. A silent one is
-    called so at once, whether or not a scheduler has noted it yet."""
+    """Render the admin state and the health of a node; a healthy open node is 'ready'.
+
+    A silent node is 'unreachable' at once, whether or not a scheduler has recorded it.
+    """
     health = node.health
     if (
         health in ("ok", "suspect")
@@ -84,15 +86,17 @@ def device_badge(health: str) -> SafeString:
 
 @register.simple_tag
 def waiting_badge(waiting_for: dict[str, Any]) -> SafeString:
-    """What a waiting job waits for; a code that nobody has drawn yet is spelt out."""
+    """Render what a waiting job waits for; a code without a badge is shown as text."""
     code = waiting_for.get("code", "")
-    badge, name = WAITING.get(code, (JOB_BADGES["queued"], code.lower().replace("_", " ") or "scheduler"))
+    badge, name = WAITING_BADGES.get(
+        code, (JOB_BADGES["queued"], code.lower().replace("_", " ") or "scheduler")
+    )
     return badge_markup(name, badge)
 
 
 @register.simple_tag(takes_context=True)
 def query(context: dict[str, Any], **changes: Any) -> str:
-    """This page's address with some query values changed; None takes one out."""
+    """Return this page's query with some values changed; None removes one."""
     values = context["request"].GET.copy()
     for name, value in changes.items():
         values.pop(name, None)
@@ -102,16 +106,17 @@ def query(context: dict[str, Any], **changes: Any) -> str:
 
 
 @register.simple_tag(takes_context=True)
-def places(context: dict[str, Any]) -> list[tuple[Place, bool]]:
-    """The pages of the bar, each with whether the reader is there."""
+def navigation_items(context: dict[str, Any]) -> list[tuple[NavigationItem, bool]]:
+    """Return the items of the navigation bar, each with whether it is the current page."""
     match = context["request"].resolver_match
-    here = match.url_name if match else None
-    return [(place, here == place.route or here in place.also) for place in PLACES]
+    current = match.url_name if match else None
+    return [(item, current == item.route or current in item.child_routes) for item in NAVIGATION]
 
 
 @register.filter
-def wishes(job: Job) -> list[Wish]:
-    return open_to(job)
+def actions(job: Job) -> list[JobAction]:
+    """Return the actions that a job's state allows."""
+    return list_actions(job)
 
 
 @register.filter
@@ -121,19 +126,19 @@ def metric_label(name: str) -> str:
 
 @register.filter
 def field_title(name: str) -> str:
-    """What a predicted field is called."""
+    """Return the title of a predicted field."""
     return FORECAST_FIELDS[name].title
 
 
 @register.filter
 def phase_title(phase: str) -> str:
-    """What the field of a correction's phase is called."""
+    """Return the title of the predicted field that a correction's phase belongs to."""
     return FORECAST_FIELDS[FIELD_BY_PHASE[phase]].title
 
 
 @register.filter
 def human_kind(kind: str) -> str:
-    """An event's kind for people: 'job.running' -> 'job running', 'note.warning' -> 'warning'."""
+    """Return an event's kind as text: 'job.running' -> 'job running', 'note.warning' -> 'warning'."""
     return "note" if kind == "note.info" else kind.removeprefix("note.").replace(".", " ")
 
 
@@ -149,11 +154,11 @@ def basename(path: str) -> str:
 
 @register.filter
 def at(values: Mapping[str, Any], key: str) -> Any:
-    """What a table has at a key that is only known here."""
+    """Return the value at a key that only the template knows."""
     return values[key]
 
 
 @register.filter
-def offers(field: SpecField, text: str) -> bool:
-    """Whether a choice has this text; one that it has not is kept, so that its problem can be seen."""
+def has_choice(field: SpecField, text: str) -> bool:
+    """Whether the field has a choice with this text. The form also shows a text without a choice, with its problem."""
     return text in map(str, field.choices)

@@ -1,4 +1,4 @@
-"""What templates say of the runs table: its rows, links, titles, and the pointer into a filter."""
+"""Template tags of the run table."""
 
 from __future__ import annotations
 
@@ -7,38 +7,38 @@ from collections.abc import Container
 from django import template
 from django.utils.safestring import SafeString, mark_safe
 
-from dashboard.pages.table.columns import title_of
-from dashboard.pages.table.query import State
-from dashboard.pages.table.rendering import Pen
-from dashboard.pages.table.rows import Rows
+from dashboard.pages.table.columns import get_title
+from dashboard.pages.table.query import TableState
+from dashboard.pages.table.rendering import RowRenderer
+from dashboard.pages.table.rows import TablePage
 from jobs import runs
 
 register = template.Library()
 
 
 @register.filter
-def without_filter(state: State) -> str:
+def without_filter(state: TableState) -> str:
     return state.address(filter="")
 
 
 @register.filter
-def only_group(state: State, text: str) -> str:
-    """The runs of one group as a list."""
+def only_group(state: TableState, text: str) -> str:
+    """Return the address of the runs of one group as a list."""
     return state.address(filter=text, group=[])
 
 
 @register.filter
 def field_title(field: runs.Field) -> str:
-    return title_of(field)
+    return get_title(field)
 
 
 @register.simple_tag
-def rows_of(page: Rows, written: Container[int]) -> SafeString:
-    """The rows of a page; `written`: teams on whose runs the reader may write. Each row is escaped by who draws it."""
-    pen = Pen()
+def render_rows(page: TablePage, written: Container[int]) -> SafeString:
+    """Render the rows of a page. `written`: teams on whose runs the user may write. The renderer escapes each row."""
+    renderer = RowRenderer()
     return mark_safe(
         "".join(
-            pen.row(
+            renderer.render_row(
                 row.run,
                 row.colour,
                 row.cells,
@@ -55,11 +55,11 @@ def rows_of(page: Rows, written: Container[int]) -> SafeString:
 
 @register.filter
 def as_name(key: str) -> str:
-    """A key as it stands in a filter."""
+    """Return a key as it is written in a filter."""
     return runs.quoted(key)
 
 
 @register.filter
-def pointed(refusal: runs.FilterError, text: str) -> str:
-    """The filter, and under it what is meant."""
-    return f"{text}\n{' ' * refusal.start}{'^' * (refusal.end - refusal.start)}"
+def with_pointer(error: runs.FilterError, text: str) -> str:
+    """Return the filter with a pointer below the part that is wrong."""
+    return f"{text}\n{' ' * error.start}{'^' * (error.end - error.start)}"

@@ -1,4 +1,4 @@
-"""Template filters for values with units."""
+"""Template filters of values with units."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ register = template.Library()
 for _name in (
     "as_count",
     "as_whole",
-    "as_rough",
+    "as_eta",
     "as_bytes",
     "as_figure",
     "as_share",
@@ -31,5 +31,5 @@ for _name in (
 
 @register.filter
 def unbroken(text: str) -> str:
-    """A sentence with a non-breaking space before each per cent sign."""
+    """Put a non-breaking space before each per cent sign."""
     return text.replace(" %", "\u00a0%")

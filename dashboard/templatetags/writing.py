@@ -1,4 +1,4 @@
-"""What people wrote, on pages: Markdown, and the menu of saved views."""
+"""Template tags of texts by users: Markdown and the menu of saved views."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ register = template.Library()
 
 @register.filter
 def as_markdown(text: str) -> SafeString:
-    return mark_safe(markdown.to_html(text))  # the parser lets no HTML of the writer's through
+    return mark_safe(markdown.to_html(text))  # the parser escapes raw HTML
 
 
 @register.inclusion_tag("parts/saved.html", takes_context=True)
 def saved_views(context: Any, page: str) -> dict[str, Any]:
-    """The menu of a page's saved views, and the form that saves the next one."""
+    """Show a page's saved views, and the form that saves a new one."""
     request = context["request"]
     teams = access.teams_of(request.user)
     views = list(SavedView.objects.filter(page=page, team__in=teams).select_related("team", "owner"))
-    here = next((view for view in views if view.id == request.GET.get("view")), None)
+    current = next((view for view in views if view.id == request.GET.get("view")), None)
     return {
         "request": request,
         "csrf_token": context.get("csrf_token"),
         "page": page,
         "views": views,
-        "here": here,
-        "may_change": here is not None
-        and (here.owner_id == request.user.pk or sharing.answers_for(request.user, here.team)),
+        "current": current,
+        "may_change": current is not None
+        and (current.owner_id == request.user.pk or sharing.answers_for(request.user, current.team)),
         "teams": list(access.teams_written_by(request.user)),
     }

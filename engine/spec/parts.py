@@ -164,7 +164,7 @@ class Parallel(SpecPart):
 
 class Precision(SpecPart):
     dtype: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = Field(
-        "auto", title="Number format", description="auto: bf16 if the device computes it fast, else fp32"
+        "auto", title="Precision", description="auto: bf16 if the device computes it fast, else fp32"
     )
 
 

@@ -1,4 +1,4 @@
-"""A real Fourwalls with a real browser in front of it, shared by the tests of one module."""
+"""Chromium and a running Fourwalls, shared by the tests of one module."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TINY = {
 def fourwalls(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Fourwalls, str]]:
-    """The running Fourwalls and its one-time link; warm only for modules that train, as torch costs seconds."""
+    """A running Fourwalls and its one-time link, with a fork server for modules that train."""
     warm = {"FOURWALLS_FORK_SERVER": "1" if request.node.get_closest_marker("ranks") else "0"}
     running = Fourwalls(tmp_path_factory.mktemp("browser"), free_port(), warm).start("--no-demo")
     try:
@@ -52,7 +52,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def person(chromium: Browser, fourwalls: tuple[Fourwalls, str]) -> BrowserContext:
-    """Logged in by the one-time link, on a desk, in light."""
+    """A browser context logged in by the one-time link, with a desktop screen and the light theme."""
     context = chromium.new_context(viewport={"width": 1440, "height": 900}, base_url=fourwalls[0].url)
     page = context.new_page()
     page.goto(fourwalls[1])
@@ -61,23 +61,23 @@ def person(chromium: Browser, fourwalls: tuple[Fourwalls, str]) -> BrowserContex
 
 
 @pytest.fixture
-def complaints() -> Iterator[list[str]]:
-    """What the consoles of this test's pages complained of; nothing may be in it at the end."""
+def console_errors() -> Iterator[list[str]]:
+    """Console errors of this test's pages; there must be none at the end."""
     heard: list[str] = []
     yield heard
     assert heard == []
 
 
 @pytest.fixture
-def page(person: BrowserContext, complaints: list[str]) -> Iterator[Page]:
-    page = listened(person.new_page(), complaints)
+def page(person: BrowserContext, console_errors: list[str]) -> Iterator[Page]:
+    page = collect_console_errors(person.new_page(), console_errors)
     yield page
     page.close()
 
 
 @pytest.fixture
 def page_like(
-    chromium: Browser, person: BrowserContext, fourwalls: tuple[Fourwalls, str], complaints: list[str]
+    chromium: Browser, person: BrowserContext, fourwalls: tuple[Fourwalls, str], console_errors: list[str]
 ) -> Iterator[Callable[..., Page]]:
     """page_like(color_scheme='dark'): a page of the same person on another device."""
     contexts: list[BrowserContext] = []
@@ -86,20 +86,20 @@ def page_like(
         values = {"viewport": {"width": 1440, "height": 900}, "base_url": fourwalls[0].url} | device
         context = chromium.new_context(storage_state=person.storage_state(), **values)
         contexts.append(context)
-        return listened(context.new_page(), complaints)
+        return collect_console_errors(context.new_page(), console_errors)
 
     yield make
     for context in contexts:
         context.close()
 
 
-def listened(page: Page, complaints: list[str]) -> Page:
+def collect_console_errors(page: Page, console_errors: list[str]) -> Page:
     def hear(message) -> None:
         if message.type == "error":
-            complaints.append(f"{message.text} {message.location}")
+            console_errors.append(f"{message.text} {message.location}")
 
     page.on("console", hear)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("pageerror", lambda error: console_errors.append(str(error)))
     return page
 
 

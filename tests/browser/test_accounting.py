@@ -1,4 +1,4 @@
-"""The accounting page in a real browser: charts drawn, chosen anew without a reload, and read by keyboard."""
+"""Accounting page in a real browser: charts, filter without a reload, keyboard."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def spent(fourwalls: tuple[Fourwalls, str]) -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_charts_are_drawn_and_follow_a_choice(page_like: Callable[..., Page], spent: None, theme: str):
+def test_charts_are_drawn_and_follow_the_filter(page_like: Callable[..., Page], spent: None, theme: str):
     page = page_like(color_scheme=theme)
     page.goto("/accounting/")
     expect(page.locator("[data-chart='held'] canvas")).to_be_visible()
@@ -47,7 +47,7 @@ def test_the_charts_are_drawn_and_follow_a_choice(page_like: Callable[..., Page]
     expect(page.locator(".accounting-table tbody tr")).to_have_count(2)
     expect(page).to_have_url(re.compile("by=attempt"))
     page.get_by_label("Month").select_option("all")
-    expect(page.get_by_role("heading", name="Device-hours a month")).to_be_visible()
+    expect(page.get_by_role("heading", name="Device-hours per month")).to_be_visible()
     expect(page.locator("[data-chart='wasted'] canvas")).to_have_count(1)
 
 
@@ -62,7 +62,7 @@ def test_a_chart_is_read_by_keyboard(page: Page, spent: None):
     )
 
 
-def test_a_narrow_screen_is_not_wider_than_itself(page_like: Callable[..., Page], spent: None):
+def test_a_narrow_screen_does_not_scroll_sideways(page_like: Callable[..., Page], spent: None):
     page = page_like(viewport={"width": 360, "height": 740})
     page.goto("/accounting/?by=attempt")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -1,4 +1,4 @@
-"""The compare page in a real browser: reading, zooming, smoothing, hiding, grouping, and points that come meanwhile."""
+"""Compare page in a real browser: zoom, smoothing, selection, groups, live points."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def rows_of(page: Page, panel: Locator) -> list[dict[str, str]]:
     return list(csv.DictReader(saved(page, panel, "csv").read_text().splitlines()))
 
 
-def test_a_spike_is_marked_at_the_edge_and_one_click_shows_it(compared: Page):
+def test_an_outlier_is_marked_at_the_edge_and_shown_by_one_click(compared: Page):
     loss = chart(compared, "loss")
     outside = loss.locator("[data-outside]")
     expect(outside).to_have_text("1 outside · show")
@@ -95,7 +95,7 @@ def test_a_spike_is_marked_at_the_edge_and_one_click_shows_it(compared: Page):
     ]
 
 
-def test_dragging_reaches_raw_points_on_all_charts_and_a_reload_shows_the_same(compared: Page):
+def test_dragging_zooms_all_charts_to_raw_points_and_survives_a_reload(compared: Page):
     loss, other = chart(compared, "loss"), chart(compared, "eval/f1")
     drag(compared, loss.locator(".u-over"), 0.25, 0.35)
     for panel in (loss, other):
@@ -109,7 +109,7 @@ def test_dragging_reaches_raw_points_on_all_charts_and_a_reload_shows_the_same(c
     expect(loss.locator("[data-note]")).to_contain_text("points a bucket")
 
 
-def test_shift_and_drag_moves_the_span(compared: Page):
+def test_shift_and_drag_moves_the_range(compared: Page):
     loss = chart(compared, "loss")
     drag(compared, loss.locator(".u-over"), 0.4, 0.6)
     compared.wait_for_url(re.compile("lo="))
@@ -121,7 +121,7 @@ def test_shift_and_drag_moves_the_span(compared: Page):
     assert int(re.search(r"[?&]lo=(\d+)", compared.url)[1]) < lo
 
 
-def test_smoothing_keeps_the_raw_line_behind_and_stands_in_the_address(compared: Page):
+def test_smoothing_keeps_the_raw_line_and_is_in_the_address(compared: Page):
     loss = chart(compared, "loss")
     before = picture(loss)
     compared.locator("[data-field=smooth]").fill("0.9")
@@ -151,7 +151,7 @@ def test_the_list_of_runs_hides_shows_and_isolates_lines_of_all_charts(compared:
     assert drawn() == set(runs)
 
 
-def test_groups_have_a_mean_and_a_spread_and_the_spike_still_shows(compared: Page):
+def test_groups_have_mean_and_spread_and_show_outliers(compared: Page):
     compared.locator("[data-field=group]").select_option("model.layers")
     loss = chart(compared, "loss")
     expect(loss.locator(".legend-item")).to_have_count(2)
@@ -170,7 +170,7 @@ def test_groups_have_a_mean_and_a_spread_and_the_spike_still_shows(compared: Pag
     compared.wait_for_url(re.compile("hide=model.layers%3D2"))
 
 
-def test_the_cursor_is_one_over_all_charts_and_the_tooltip_is_in_order_of_values(compared: Page):
+def test_all_charts_share_a_cursor_and_the_tooltip_is_sorted_by_value(compared: Page):
     loss, other = chart(compared, "loss"), chart(compared, "eval/f1")
     other.locator(".u-over").hover(position={"x": 120, "y": 60})
     tip = other.locator(".tip")
@@ -181,7 +181,7 @@ def test_the_cursor_is_one_over_all_charts_and_the_tooltip_is_in_order_of_values
     assert loss.evaluate(transform) != "" and "-10px" not in loss.evaluate(transform)
 
 
-def test_logarithms_sections_search_and_the_whole_window_stand_in_the_address(compared: Page):
+def test_log_scales_sections_search_and_full_window_are_in_the_address(compared: Page):
     compared.locator("[data-flag=logx]").click()
     compared.locator("[data-flag=logy]").click()
     compared.locator("[data-flag=range]").click()
@@ -205,14 +205,14 @@ def test_logarithms_sections_search_and_the_whole_window_stand_in_the_address(co
 
 
 @pytest.mark.parametrize("axis", ["relative", "time", "tokens", "energy"])
-def test_every_axis_can_be_chosen_and_says_so_where_it_has_nothing(compared: Page, axis: str):
+def test_every_axis_can_be_selected_and_an_empty_one_is_explained(compared: Page, axis: str):
     compared.locator(f"[data-axis={axis}]").click()
     compared.wait_for_url(re.compile(f"x={axis}"))
     loss = compared.locator("[data-metrics=loss]")
     expect(loss).to_have_attribute("data-state", "drawn" if axis in ("relative", "time") else "waiting")
 
 
-def test_pictures_and_drawings_hold_what_is_on_the_screen(compared: Page):
+def test_exported_images_hold_what_is_on_the_screen(compared: Page):
     loss = chart(compared, "loss")
     png = saved(compared, loss, "png").read_bytes()
     assert png[:8] == b"\x89PNG\r\n\x1a\n" and len(png) > 10_000
@@ -223,7 +223,7 @@ def test_pictures_and_drawings_hold_what_is_on_the_screen(compared: Page):
     assert svg.count("<path") > 20 and "NaN" not in svg and "undefined" not in svg
 
 
-def test_the_keyboard_reads_points_aloud_and_a_table_shows_them(compared: Page):
+def test_points_are_read_by_keyboard_and_shown_in_a_table(compared: Page):
     loss = chart(compared, "loss")
     loss.locator(".chart").focus()
     compared.keyboard.press("Home")
@@ -235,7 +235,7 @@ def test_the_keyboard_reads_points_aloud_and_a_table_shows_them(compared: Page):
     compared.keyboard.press("Escape")
 
 
-def test_runs_are_added_and_taken_out(page: Page, runs: list[str]):
+def test_runs_are_added_and_removed(page: Page, runs: list[str]):
     page.goto(address(runs[:2], "&smooth=0.5"))
     chart(page, "loss")
     row = page.locator("[data-run-list] li[data-run]").first
@@ -270,9 +270,7 @@ print("at:" + repr(time.time()))
 """
 
 
-def test_a_point_is_on_the_open_page_soon_after_it_is_written(
-    page: Page, runs: list[str], fourwalls: tuple[Fourwalls, str]
-):
+def test_a_new_point_appears_on_the_open_page(page: Page, runs: list[str], fourwalls: tuple[Fourwalls, str]):
     page.goto(address(runs[:2]))
     chart(page, "loss")
     expect(page.locator("[data-link-state]")).to_have_attribute("data-state", "live")

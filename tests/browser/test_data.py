@@ -1,4 +1,4 @@
-"""A file from a disk to a run that trains on it: sent with progress, decided on, used, and its outputs read."""
+"""Upload of a file in a real browser, and training on it."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_file_is_sent_decided_on_and_trained_on(
+def test_a_file_is_uploaded_reviewed_and_used_for_training(
     page: Page, page_like: Callable[..., Page], file: Path
 ) -> None:
     page.goto("/data/")
-    page.get_by_role("link", name="Upload the first").click()
+    page.get_by_role("link", name="Upload a file").click()
     page.locator("input[type=file]").set_input_files(file)
     expect(page.locator("[data-chosen]")).to_contain_text("numbers.jsonl")
     page.get_by_label("Licence or source").fill("CC0, made for a test")
     page.get_by_role("button", name="Upload").click()
     page.wait_for_url(re.compile(r"/data/\w{12}/$"))
-    expect(page.get_by_text("2 of 102 lines cannot be used.")).to_be_visible()
+    expect(page.get_by_text("2 of 102 lines are invalid.")).to_be_visible()
     refused = page.locator("section", has=page.get_by_role("heading", name="Refused lines"))
     expect(refused.get_by_role("row")).to_have_count(3)
     with page.expect_download() as download:
@@ -56,7 +56,7 @@ def test_a_file_is_sent_decided_on_and_trained_on(
         "52,",
     ]
 
-    page.get_by_role("button", name="Keep the 100 good lines").click()
+    page.get_by_role("button", name="Keep 100 valid lines").click()
     expect(page.get_by_text("is ready: runs can train on it")).to_be_visible()
     corpus = page.locator("#data-corpus").inner_text()
     address = page.url
@@ -68,19 +68,19 @@ def test_a_file_is_sent_decided_on_and_trained_on(
     expect(outputs).to_contain_text("Since step")
     for name in ("bleu", "rouge_1_share", "loss_gap"):
         expect(page.locator(f"[data-metrics~='{name}']")).to_be_visible()
-    begin_with_its_weights(page)
+    fine_tune(page)
 
     narrow = page_like(viewport={"width": 360, "height": 800}, color_scheme="dark")
     for place in (address, "/data/", "/data/upload/"):
         narrow.goto(place)
         assert narrow.evaluate("document.documentElement.scrollWidth") <= 360, place
-    expect(narrow.get_by_role("heading", name="What a file looks like")).to_be_visible()
+    expect(narrow.get_by_role("heading", name="File formats")).to_be_visible()
     page.goto(address)
     expect(page.get_by_role("link", name="numbered", exact=True)).to_be_visible()
 
 
-def begin_with_its_weights(page: Page) -> None:
-    """From the list of checkpoints over the form to a run that stands below this one, without waiting for it."""
+def fine_tune(page: Page) -> None:
+    """Submit a run that starts from a checkpoint of this one, without waiting for it."""
     parent = page.url
     newest = page.locator(".checkpoint-list li", has_text="newest")
     expect(newest).to_contain_text("Step 20")
@@ -113,8 +113,8 @@ def train(page: Page, corpus: str) -> None:
     page.wait_for_url("**/runs/*/")
 
 
-def test_what_cannot_be_taken_is_said_beside_the_form(
-    page: Page, tmp_path: Path, complaints: list[str]
+def test_a_refused_file_has_a_message_beside_the_form(
+    page: Page, tmp_path: Path, console_errors: list[str]
 ) -> None:
     page.goto("/data/upload/")
     packed = tmp_path / "packed.txt"
@@ -123,4 +123,4 @@ def test_what_cannot_be_taken_is_said_beside_the_form(
     page.get_by_role("button", name="Upload").click()
     expect(page.get_by_role("alert")).to_contain_text("a ZIP archive")
     expect(page.get_by_role("button", name="Upload")).to_be_enabled()
-    complaints.clear()  # the browser itself tells of every answer above 400
+    console_errors.clear()  # the browser reports every status above 400

@@ -1,4 +1,4 @@
-"""A person in a real browser: logs in, submits, watches the loss appear, cancels; no console error anywhere."""
+"""A user in a real browser: logs in, submits, watches the loss, cancels."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_form_refuses_at_the_field_and_offers_what_works(page: Page):
     assert 128 % int(page.locator("[name='model.heads']").input_value()) == 0
 
 
-def test_the_yaml_changes_the_fields_and_the_other_way_round(page: Page):
+def test_yaml_and_fields_change_each_other(page: Page):
     page.goto("/submit/")
     yaml = page.locator("#yaml")
     yaml.fill(re.sub(r"layers: \d+", "layers: 7", yaml.input_value()))
@@ -43,7 +43,7 @@ def test_the_yaml_changes_the_fields_and_the_other_way_round(page: Page):
     expect(yaml).to_have_value(re.compile(r"layers: 5"))
 
 
-def test_the_form_shows_what_means_something_and_what_was_changed(page: Page):
+def test_the_form_shows_fields_that_apply_and_changes(page: Page):
     page.goto("/submit/")
     classes, norm = page.locator("[data-field='model.classes']"), page.locator("[data-field='model.norm']")
     expect(classes).to_be_hidden()
@@ -56,7 +56,7 @@ def test_the_form_shows_what_means_something_and_what_was_changed(page: Page):
     expect(norm).to_be_visible()  # it is part of the spec now
 
 
-def test_the_loss_appears_live_and_the_page_ends_with_the_run(page: Page):
+def test_the_loss_appears_live_until_the_run_ends(page: Page):
     submit(page, "watched", "400")
     loss = page.locator("[data-metrics~='loss']").first
     expect(loss.locator("canvas").first).to_be_visible(timeout=60_000)
@@ -77,7 +77,7 @@ def test_a_running_job_is_cancelled_from_the_list(page: Page):
     expect(row).to_contain_text("cancelled", timeout=60_000)
 
 
-def test_one_step_is_looked_at_closely_and_the_next_ones_are_traced(page: Page, tmp_path: Path):
+def test_a_step_timeline_is_shown_and_the_next_steps_are_traced(page: Page, tmp_path: Path):
     submit(page, "traced", "100000")
     closely = page.locator("#timeline")
     expect(closely.locator(".timeline-strip").first).to_be_visible(timeout=90_000)
@@ -91,7 +91,7 @@ def test_one_step_is_looked_at_closely_and_the_next_ones_are_traced(page: Page, 
     download.value.save_as(tmp_path / "trace.json.gz")
     assert b'"traceEvents"' in gzip.decompress((tmp_path / "trace.json.gz").read_bytes())
     stack = page.locator("[data-metrics~='forward_s']")
-    stack.get_by_role("button", name="Shares of the whole").click()
+    stack.get_by_role("button", name="Shares of the total").click()
     expect(stack.locator(".legend")).to_contain_text("%")
     page.locator("#run-head").get_by_role("button", name=re.compile("Cancel")).click()
     page.locator("#confirm button[value='yes']").click()

@@ -1,4 +1,4 @@
-"""The map of pools in a real browser: hover, keys and click, colours by each limit, and no noise in the console."""
+"""Pool map in a real browser: hover, keys, click, colours."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def drawn(page: Page) -> Page:
     return page
 
 
-def test_a_cell_tells_of_its_device_and_opens_its_node(drawn: Page):
+def test_a_cell_shows_its_device_and_opens_its_node(drawn: Page):
     canvas = drawn.locator("#map canvas").first
     canvas.focus()
     tip = drawn.locator(".map-tip")
@@ -38,7 +38,7 @@ def test_a_cell_tells_of_its_device_and_opens_its_node(drawn: Page):
     drawn.wait_for_url(re.compile(r"/nodes/[^/]+/$"))
 
 
-def test_each_colour_is_drawn_and_stands_in_the_address(drawn: Page):
+def test_each_colouring_is_drawn_and_in_the_address(drawn: Page):
     for colour in COLOURS[1:]:
         drawn.locator(f"[data-colour={colour}]").click()
         expect(drawn.locator(f"[data-colour={colour}]")).to_have_attribute("aria-pressed", "true")
@@ -49,7 +49,7 @@ def test_each_colour_is_drawn_and_stands_in_the_address(drawn: Page):
     expect(drawn.locator("[data-legend]")).to_contain_text("ok 2")
 
 
-def test_what_is_not_measured_is_named_with_its_reason(drawn: Page):
+def test_absent_readings_are_shown_with_their_reason(drawn: Page):
     drawn.locator("[data-colour=bandwidth]").click()
     expect(drawn.locator("[data-legend]")).to_contain_text("not measured on 2")
 

@@ -1,4 +1,4 @@
-"""What MLflow's own client logs appears while it logs: in the list, on the run's page, and under the link it prints."""
+"""Runs of MLflow's own client, live on the pages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ mlflow = pytest.importorskip("mlflow")
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 
-def test_a_run_that_the_client_logs_is_live_from_its_first_point_to_its_end(
+def test_a_run_logged_by_mlflow_is_live_until_its_end(
     page: Page, fourwalls: tuple[Fourwalls, str], monkeypatch: pytest.MonkeyPatch
 ):
     running = fourwalls[0]
@@ -34,7 +34,7 @@ def test_a_run_that_the_client_logs_is_live_from_its_first_point_to_its_end(
         expect(odd).to_have_attribute("data-state", "drawn", timeout=15_000)
         mlflow.log_text("hello", "notes.txt")
     expect(page.locator("#run-head")).to_contain_text("succeeded", timeout=10_000)
-    expect(page.locator("#run-story")).to_contain_text("notes.txt")
+    expect(page.locator("#run-history")).to_contain_text("notes.txt")
     page.goto(f"/#/experiments/1/runs/{run.info.run_id}")
     page.wait_for_url(f"**/runs/{run.info.run_id}/")
     page.goto("/runs/")

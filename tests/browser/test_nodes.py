@@ -1,4 +1,4 @@
-"""A node's page in a real browser: dialogs keep what was typed while news come in, and close once it is done."""
+"""Node page in a real browser: dialogs keep typed texts during updates."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_node_is_cordoned_in_a_dialog_and_opened_again(here: Page):
     expect(here.locator(".node-head")).to_contain_text("ready")
 
 
-def test_a_refused_drain_stays_open_with_what_was_typed_and_why(here: Page):
+def test_a_refused_drain_stays_open_with_the_typed_text_and_reason(here: Page):
     here.get_by_role("link", name="Drain").click()
     dialog = here.locator("#ask")
     dialog.get_by_role("radio", name="By a deadline").check()
@@ -58,7 +58,7 @@ def test_a_device_is_marked_and_readmitted(here: Page):
     here.locator("[data-mark]").first.click()
     here.locator("#mark").get_by_label("suspect").check()
     here.locator("#mark-reason").fill("smells")
-    here.get_by_role("button", name="Mark it").click()
+    here.get_by_role("button", name="Mark device", exact=True).click()
     expect(here.locator("#mark")).to_be_hidden()
     expect(here.locator(".device").first).to_contain_text("smells")
     here.get_by_role("link", name="Readmit").click()
@@ -67,14 +67,14 @@ def test_a_device_is_marked_and_readmitted(here: Page):
 
 
 @pytest.mark.ranks
-def test_what_runs_there_is_drawn_live(here: Page, node: str, fourwalls: tuple[Fourwalls, str]):
+def test_running_jobs_are_shown_live(here: Page, node: str, fourwalls: tuple[Fourwalls, str]):
     fourwalls[0].manage("submit", "demo", *changes([*TINY, "name=drawn", "budget.steps=100000"]))
     row = here.locator("#node tr", has_text="drawn")
     expect(row).to_contain_text("running", timeout=60_000)
     expect(row).to_contain_text("at the latest")
     here.goto(node)
     panel = here.locator("[data-metrics~='utilisation_pct']")
-    panel.scroll_into_view_if_needed()  # what nobody sees is not read
+    panel.scroll_into_view_if_needed()  # charts out of view do not load
     expect(panel).to_have_attribute("data-state", "drawn", timeout=30_000)
     expect(panel.locator("canvas").first).to_be_visible()
     here.get_by_role("link", name="Drain").click()

@@ -1,4 +1,4 @@
-"""Every page with real rows in it, in both themes: nothing may be in the console, whatever is done with the charts."""
+"""All pages with rows in both themes: no console errors, whatever is done with charts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from tests.browser.conftest import listened, submit
+from tests.browser.conftest import collect_console_errors, submit
 from tests.running import Fourwalls
 
 pytestmark = [pytest.mark.browser, pytest.mark.ranks, pytest.mark.timeout(300)]
@@ -34,8 +34,8 @@ print("run:" + run.id)
 
 @pytest.fixture(scope="module")
 def trained(person: BrowserContext) -> str:
-    """The address of a run that has really trained to its end."""
-    page = listened(person.new_page(), [])
+    """Address of a run that has trained to its end."""
+    page = collect_console_errors(person.new_page(), [])
     submit(page, "trained", "60")
     expect(page.locator("#run-head")).to_contain_text("succeeded", timeout=120_000)
     address = page.url
@@ -102,12 +102,12 @@ def test_a_missing_page_has_a_way_out(person: BrowserContext):
     page = person.new_page()  # the console names the 404 itself, and should
     answer = page.goto("/runs/nothere/")
     assert answer and answer.status == 404
-    page.get_by_role("link", name="To the jobs").click()
+    page.get_by_role("link", name="Back to the jobs").click()
     page.wait_for_url("**/jobs/")
     page.close()
 
 
-def test_the_charts_of_a_run_end_with_what_was_not_measured(page: Page, trained: str):
+def test_absent_metrics_of_a_run_are_shown_in_their_charts(page: Page, trained: str):
     page.goto(trained)
     chart(page, "tokens_per_s")
     absent = page.locator(".panel[data-state='absent']").first
@@ -117,7 +117,7 @@ def test_the_charts_of_a_run_end_with_what_was_not_measured(page: Page, trained:
     assert box and drawn and box["height"] < drawn["height"] / 2
 
 
-def test_dragging_zooms_to_every_point_and_the_address_shows_the_same_part(page: Page, long: str):
+def test_dragging_zooms_to_raw_points_and_the_address_restores_it(page: Page, long: str):
     page.goto(long)
     loss = chart(page, "loss")
     expect(loss.locator("[data-note]")).to_contain_text("points a bucket")
@@ -192,7 +192,7 @@ def test_no_page_with_rows_scrolls_sideways(
         ("share", 0, 0.005, ["0", "0.5 %", "1.0 %", "1.5 %"]),
     ],
 )
-def test_ticks_of_an_axis_share_a_unit_and_never_say_the_same_twice(
+def test_ticks_of_an_axis_share_a_unit_and_differ(
     page: Page, long: str, unit: str, start: float, step: float, texts: list[str]
 ):
     page.goto(long)
@@ -230,7 +230,7 @@ def test_two_fingers_zoom_and_one_reads(page_like: Callable[..., Page], long: st
     assert LONG_STEPS / 5 < hi - lo < LONG_STEPS / 2
 
 
-def test_runs_are_put_in_order_and_chosen_by_keys(page: Page, trained: str, long: str):
+def test_runs_are_sorted_and_selected_by_keys(page: Page, trained: str, long: str):
     page.goto("/runs/")
     page.get_by_role("link", name="Steps").click()
     expect(page.locator("th[aria-sort=descending]")).to_contain_text("Steps")
@@ -247,7 +247,7 @@ def test_runs_are_put_in_order_and_chosen_by_keys(page: Page, trained: str, long
     page.wait_for_url(re.compile(r"/compare/\?run=\w+&run=\w+"))
 
 
-def test_a_question_mark_shows_the_keys(page: Page, trained: str):
+def test_a_question_mark_shows_the_keyboard_shortcuts(page: Page, trained: str):
     page.goto("/jobs/")
     page.keyboard.press("?")
     expect(page.locator("#keys")).to_be_visible()
@@ -255,10 +255,10 @@ def test_a_question_mark_shows_the_keys(page: Page, trained: str):
     expect(page.locator("#keys")).to_be_hidden()
 
 
-def test_on_a_phone_a_strip_leads_to_each_part_of_the_run(page_like: Callable[..., Page], trained: str):
+def test_on_a_phone_a_strip_links_to_each_part_of_the_run(page_like: Callable[..., Page], trained: str):
     page = page_like(viewport={"width": 390, "height": 844})
     page.goto(trained)
-    for name, part in {"Story": "#story", "Log": "#logs", "Spec": "#spec"}.items():
+    for name, part in {"History": "#history", "Log": "#logs", "Spec": "#spec"}.items():
         page.locator(".run-strip").get_by_role("link", name=name).click()
         expect(page.locator(part)).to_be_in_viewport()
         expect(page.locator(".run-strip")).to_be_in_viewport()
@@ -269,8 +269,8 @@ def test_on_a_phone_a_strip_leads_to_each_part_of_the_run(page_like: Callable[..
 LOG_WITHOUT_POWER = """
 from jobs.models import Membership, Run
 member = Membership.objects.select_related("team", "user").first()
-said = {"device:a-0": {"power_w": ["denied", "Only root may read it."]}}
-run = Run.objects.create(team=member.team, owner=member.user, name="quiet", missing=said)
+missing = {"device:a-0": {"power_w": ["denied", "Only root may read it."]}}
+run = Run.objects.create(team=member.team, owner=member.user, name="quiet", missing=missing)
 print("run:" + run.id)
 """
 POWER_COMES = """
@@ -281,9 +281,7 @@ series.append("{run}", 0, "test", 0, points)
 """
 
 
-def test_a_line_of_what_is_not_measured_becomes_a_chart_when_a_value_comes(
-    page: Page, fourwalls: tuple[Fourwalls, str]
-):
+def test_an_absent_metric_becomes_a_chart_when_a_value_arrives(page: Page, fourwalls: tuple[Fourwalls, str]):
     printed = fourwalls[0].manage("shell", "-c", LOG_WITHOUT_POWER).stdout
     run = re.search(r"run:(\w+)", printed)[1]
     page.goto(f"/runs/{run}/")

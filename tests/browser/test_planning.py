@@ -1,4 +1,4 @@
-"""Accuracy, advice and a fabric test in a real browser: seen on every screen, chosen anew without a reload."""
+"""Accuracy, advice and a fabric test in a real browser."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def judged(fourwalls: tuple[Fourwalls, str]) -> None:
     fourwalls[0].manage("shell", "-c", JUDGED)
 
 
-def test_errors_are_told_apart_anew_without_a_reload(page: Page, judged: None):
+def test_errors_are_regrouped_without_a_reload(page: Page, judged: None):
     page.goto("/accuracy/")
     expect(page.locator("svg.plot")).to_have_count(2)
     page.get_by_role("link", name="by device").click()
@@ -59,12 +59,14 @@ def test_links_are_measured_and_drawn(page: Page):
     page.wait_for_url("**/runs/*/")
     expect(page.locator("#links polyline")).to_have_count(8, timeout=90_000)
     expect(page.locator("#links table")).to_contain_text("All-reduce, parameter server")
-    expect(page.locator("#run-story")).to_contain_text("every result was right", timeout=60_000)
+    expect(page.locator("#run-history")).to_contain_text("every result was right", timeout=60_000)
 
 
 @pytest.mark.parametrize("width", [360, 1440])
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_they_fit_every_screen(page_like: Callable[..., Page], judged: None, width: int, theme: str):
+def test_the_planning_pages_fit_every_screen(
+    page_like: Callable[..., Page], judged: None, width: int, theme: str
+):
     page = page_like(viewport={"width": width, "height": 844}, color_scheme=theme)
     for path in ("/accuracy/", "/advice/?preset=demo"):
         page.goto(path)

@@ -1,4 +1,4 @@
-"""The settings page of a pool in a real browser: a row is saved in its place, and a refusal keeps what was typed."""
+"""Settings page of a pool in a real browser."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ SETTINGS = "/pools/default/settings/"
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_a_quota_is_edited_in_its_row_and_the_history_follows(page_like: Callable[..., Page], theme: str):
+def test_a_quota_is_edited_in_its_row_and_the_history_is_refreshed(
+    page_like: Callable[..., Page], theme: str
+):
     page = page_like(color_scheme=theme)
     page.goto("/pools/")
     page.get_by_role("link", name="Settings and quotas").first.click()
@@ -30,7 +32,7 @@ def test_a_quota_is_edited_in_its_row_and_the_history_follows(page_like: Callabl
     expect(page.locator("#pool-changes")).to_contain_text("Guaranteed to all teams: 1 of")
 
 
-def test_the_pools_form_says_at_its_field_what_is_wrong(page: Page, complaints: list[str]):
+def test_a_problem_is_shown_at_its_field(page: Page, console_errors: list[str]):
     page.goto(SETTINGS)
     page.get_by_label("Largest gang").fill("lots")
     page.get_by_role("button", name="Save", exact=True).click()
@@ -39,10 +41,12 @@ def test_the_pools_form_says_at_its_field_what_is_wrong(page: Page, complaints: 
     page.get_by_label("Largest gang").fill("64")
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.locator("#pool-changes")).to_contain_text("Largest gang: no limit → 64 devices")
-    complaints[:] = [said for said in complaints if "422" not in said]  # the browser names the refusal itself
+    console_errors[:] = [
+        message for message in console_errors if "422" not in message
+    ]  # the browser reports the refusal
 
 
-def test_a_narrow_screen_is_not_wider_than_itself(page_like: Callable[..., Page]):
+def test_a_narrow_screen_does_not_scroll_sideways(page_like: Callable[..., Page]):
     page = page_like(viewport={"width": 360, "height": 740})
     page.goto(SETTINGS)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

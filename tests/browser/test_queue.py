@@ -1,4 +1,4 @@
-"""The queue in a real browser: moved by hand and by keys, with a way back, and what is held stays still."""
+"""Queue page in a real browser: moves by mouse and keys, undo, updates during a drag."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def submit(fourwalls: Fourwalls, name: str) -> None:
 
 @pytest.fixture(scope="module")
 def waiting(fourwalls: tuple[Fourwalls, str]) -> Fourwalls:
-    """Three jobs in a pool whose only node takes no work."""
+    """Three jobs in a pool whose only node takes no jobs."""
     running = fourwalls[0]
     node = wait_until(
         lambda: re.search(r'"node": "([^"]+)"', running.manage("node", "list", "--json").stdout),
@@ -41,8 +41,8 @@ def rows(page: Page, waiting: Fourwalls) -> Locator:
     return rows
 
 
-def take(page: Page, number: int) -> None:
-    """Press on the grip of a row."""
+def press_grip(page: Page, number: int) -> None:
+    """Press the grip of a row."""
     page.locator(".grip").nth(number).hover()
     page.mouse.down()
 
@@ -51,8 +51,8 @@ def drag_over(page: Page, number: int) -> None:
     page.locator("tr[data-job]").nth(number).hover(position={"x": 40, "y": 4})
 
 
-def test_a_row_is_dragged_to_another_place_and_brought_back(page: Page, rows: Locator):
-    take(page, 2)
+def test_a_row_is_dragged_to_another_position_and_back(page: Page, rows: Locator):
+    press_grip(page, 2)
     drag_over(page, 0)
     expect(page.locator(".is-gap-before")).to_have_count(1)
     page.mouse.up()
@@ -61,7 +61,7 @@ def test_a_row_is_dragged_to_another_place_and_brought_back(page: Page, rows: Lo
     expect(rows).to_have_text(NAMES)
 
 
-def test_keys_move_the_row_that_is_held_and_keep_hold_of_it(page: Page, rows: Locator):
+def test_keys_move_the_focused_row_and_keep_the_focus(page: Page, rows: Locator):
     rows.nth(2).focus()
     page.keyboard.press("Alt+ArrowUp")
     expect(rows).to_have_text(["first", "third", "second"])
@@ -70,7 +70,7 @@ def test_keys_move_the_row_that_is_held_and_keep_hold_of_it(page: Page, rows: Lo
     expect(rows).to_have_text(NAMES)
 
 
-def test_the_menu_of_a_row_changes_its_priority_and_asks_before_it_cancels(page: Page, rows: Locator):
+def test_the_menu_of_a_row_changes_its_priority_and_confirms_a_cancel(page: Page, rows: Locator):
     page.locator("[data-menu]").nth(0).click()
     page.locator("#row-menu").get_by_role("button", name="low").click()
     expect(rows).to_have_text(["second", "third", "first"])
@@ -80,18 +80,18 @@ def test_the_menu_of_a_row_changes_its_priority_and_asks_before_it_cancels(page:
     page.locator("#row-menu").get_by_role("button", name="normal").click()
     expect(rows).to_have_text(NAMES)
     page.locator("[data-menu]").nth(0).click()
-    page.locator("#row-menu").get_by_role("button", name="Cancel the job").click()
+    page.locator("#row-menu").get_by_role("button", name="Cancel job").click()
     expect(page.locator("#confirm-text")).to_contain_text("Cancel first?")
     page.locator("#confirm button[value='no']").click()
     expect(rows).to_have_text(NAMES)
 
 
-def test_news_already_on_their_way_wait_too(page: Page, rows: Locator):
+def test_updates_in_flight_wait_during_a_drag(page: Page, rows: Locator):
     held: list[Route] = []
     page.route("**/queue/", lambda route: route.continue_() if held else held.append(route))
     page.evaluate("document.body.dispatchEvent(new Event('changed'))")
     wait_until(lambda: page.wait_for_timeout(20) or held, said="the part is asked for")
-    take(page, 2)
+    press_grip(page, 2)
     drag_over(page, 0)
     page.locator("#queue").evaluate("part => { part.dataset.seen = 'yes' }")
     with page.expect_event("requestfinished"):
@@ -104,14 +104,14 @@ def test_news_already_on_their_way_wait_too(page: Page, rows: Locator):
     page.unroute_all(behavior="wait")
 
 
-def test_news_wait_while_a_row_is_dragged(page: Page, rows: Locator, waiting: Fourwalls):
-    take(page, 2)
+def test_updates_wait_while_a_row_is_dragged(page: Page, rows: Locator, waiting: Fourwalls):
+    press_grip(page, 2)
     drag_over(page, 0)
     page.locator("#queue").evaluate("part => { part.dataset.seen = 'yes' }")
     with page.expect_event("console", lambda message: message.text == "heard"):
         page.evaluate("document.addEventListener('live:job', () => console.log('heard'))")
         submit(waiting, "late")
-    page.wait_for_timeout(1500)  # longer than a part waits before it is drawn anew
+    page.wait_for_timeout(1500)  # longer than the delay of a refresh
     expect(page.locator("#queue[data-seen]")).to_have_count(1)
     page.keyboard.press("Escape")
     page.mouse.up()

@@ -1,4 +1,4 @@
-"""A report in a real browser: the pasted address of a compare page is a live chart, while writing and when read."""
+"""Reports in a real browser: pasted addresses of compare pages become live charts."""
 
 from __future__ import annotations
 
@@ -34,9 +34,11 @@ def run_id(fourwalls: tuple[Fourwalls, str]) -> str:
     return found.group(1)
 
 
-def test_an_address_becomes_a_live_chart(page: Page, run_id: str, fourwalls: tuple[Fourwalls, str]) -> None:
+def test_an_address_is_replaced_by_a_live_chart(
+    page: Page, run_id: str, fourwalls: tuple[Fourwalls, str]
+) -> None:
     page.goto("/reports/")
-    page.get_by_role("link", name="Write the first").click()
+    page.get_by_role("link", name="Write a report").click()
     page.get_by_label("Title").fill("What we found")
     page.get_by_label("Text (Markdown").fill(
         f"It **falls**:\n\n/compare/?run={run_id}&metric=loss\n\nSo be it."

@@ -1,4 +1,4 @@
-"""The table of runs in a real browser: filter, columns, keys, tags, live rows; the address is its state."""
+"""Run table in a real browser: filter, columns, keys, tags, live rows, address."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def names(page: Page) -> list[str]:
     return page.locator("#runs .title").all_text_contents()
 
 
-def test_a_filter_is_typed_with_completion_and_its_mistakes_are_pointed_at(table: Page):
+def test_a_filter_has_completion_and_points_at_errors(table: Page):
     table.keyboard.press("/")
     table.keyboard.type("lay")
     expect(table.locator("#filter-offers li").first).to_contain_text("model.layers")
@@ -67,7 +67,7 @@ def test_a_filter_is_typed_with_completion_and_its_mistakes_are_pointed_at(table
     expect(table.locator("#runs .title")).to_have_text(["run-09", "run-06"])  # the last good table stays
 
 
-def test_the_address_gives_the_same_table_again(table: Page):
+def test_the_address_restores_the_table(table: Page):
     table.locator("th[data-key='last(loss)'] .sort").click()
     expect(table.locator("#runs .title").first).to_have_text("run-11")
     table.get_by_role("button", name="Columns").click()
@@ -77,7 +77,7 @@ def test_the_address_gives_the_same_table_again(table: Page):
     first.focus()
     for _ in range(10):
         table.keyboard.press("Alt+ArrowLeft")
-    table.get_by_role("button", name="Show", exact=True).click()
+    table.get_by_role("button", name="Apply", exact=True).click()
     heads = table.locator("#runs th[data-key]")
     expect(heads.nth(1)).to_have_attribute("data-key", "param:model.layers")
     before, address = names(table), table.url
@@ -89,7 +89,7 @@ def test_the_address_gives_the_same_table_again(table: Page):
     assert names(table) == before
 
 
-def test_keys_choose_rename_pin_and_hide(table: Page):
+def test_keys_select_rename_pin_and_hide(table: Page):
     for key in ("j", "x", "j", "j", "x"):
         table.keyboard.press(key)
     expect(table.locator("[data-chosen]")).to_have_text("2")
@@ -107,7 +107,7 @@ def test_keys_choose_rename_pin_and_hide(table: Page):
     expect(table.locator("[data-choose]")).to_be_hidden()
 
 
-def test_tags_go_on_what_is_chosen_and_find_it(table: Page):
+def test_selected_runs_are_tagged_and_found_by_tag(table: Page):
     table.goto("/runs/?filter=model.layers+%3D+5")
     table.locator("[data-tick-all]").check()
     table.keyboard.press("t")
@@ -120,7 +120,7 @@ def test_tags_go_on_what_is_chosen_and_find_it(table: Page):
     expect(table.locator("#runs .title")).to_have_count(4)
 
 
-def test_archiving_asks_with_the_number_and_can_be_taken_back(table: Page):
+def test_archiving_is_confirmed_and_can_be_undone(table: Page):
     table.goto("/runs/?filter=model.layers+%3D+6")
     table.locator("[data-tick-all]").check()
     table.keyboard.press("a")
@@ -134,7 +134,7 @@ def test_archiving_asks_with_the_number_and_can_be_taken_back(table: Page):
     expect(table.locator("#runs")).to_contain_text("No run matches")
 
 
-def test_a_row_changes_in_place_and_nothing_is_lost(table: Page, fourwalls: tuple[Fourwalls, str]):
+def test_a_row_is_updated_in_place(table: Page, fourwalls: tuple[Fourwalls, str]):
     table.goto("/runs/?sort=name&filter=seed+%3D+2")
     table.keyboard.press("j")
     table.keyboard.press("x")
@@ -146,11 +146,11 @@ def test_a_row_changes_in_place_and_nothing_is_lost(table: Page, fourwalls: tupl
     expect(table.locator("[data-chosen]")).to_have_text("1")
 
 
-def test_groups_open_to_their_runs(table: Page):
+def test_a_group_expands_to_its_runs(table: Page):
     table.get_by_role("button", name="Group").click()
     table.locator("[data-pane=groups] [data-picker-find]").fill("layers")
     table.locator("[data-pane=groups] label[data-offer='param:model.layers']").click()
-    table.get_by_role("button", name="Show", exact=True).click()
+    table.get_by_role("button", name="Apply", exact=True).click()
     expect(table.locator("#runs tr[data-group]")).to_have_count(3)
     table.locator("#runs [data-expand]").first.click()
     expect(table.locator("#runs tr.is-in-group")).to_have_count(4)
@@ -160,7 +160,7 @@ def test_groups_open_to_their_runs(table: Page):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440])
-def test_it_fits_a_phone_and_a_desk(page_like: Callable[..., Page], theme: str, width: int):
+def test_the_table_fits_phone_and_desktop(page_like: Callable[..., Page], theme: str, width: int):
     page = page_like(color_scheme=theme, viewport={"width": width, "height": 844})
     page.goto("/runs/?page=1")
     expect(page.locator("#runs .title").first).to_be_visible()

@@ -1,4 +1,4 @@
-"""A sweep in a real browser: counted while it is typed, submitted and cancelled; one that has ended, looked at."""
+"""Sweeps in a real browser: preview, submit, cancel, and an ended sweep."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ def test_a_sweep_from_the_form_to_its_page(page: Page):
     preview = page.locator("#sweep-preview")
     expect(preview).to_contain_text("2 runs of 4; 2 left out", timeout=30_000)
     expect(preview).to_contain_text("3 heads do not divide the width")
-    page.get_by_role("button", name="Submit the sweep").click()
+    page.get_by_role("button", name="Submit sweep").click()
     page.wait_for_url("**/sweeps/*/")
     body = page.locator("#sweep-body")
-    expect(body).to_contain_text("4 runs, 4 at once")
-    body.get_by_role("button", name="Cancel").click()
+    expect(body).to_contain_text("4 runs, 4 in parallel")
+    body.get_by_role("button", name="Cancel sweep").click()
     page.locator("#confirm").get_by_role("button", name="Go on").click()
     expect(body).to_contain_text("Cancelled by admin.", timeout=30_000)
 
 
-def test_its_dots_and_series_lead_to_its_runs(page: Page, fourwalls: tuple[Fourwalls, str]):
+def test_dots_and_series_of_a_sweep_link_to_its_runs(page: Page, fourwalls: tuple[Fourwalls, str]):
     printed = fourwalls[0].manage("shell", "-v0", "-c", ENDED).stdout
     found = re.search(r"sweep:(\w+)", printed)
     assert found, printed

@@ -1,4 +1,4 @@
-"""Trade-offs in a real browser: brushing keeps runs everywhere, the address brings it back, a saved view too."""
+"""Trade-offs page in a real browser: brush, address, saved view."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def twenty_runs(fourwalls: tuple[Fourwalls, str], person: BrowserContext) -> Non
 
 
 def brush_last_axis(page: Page) -> None:
-    """Over the lower half of the axis at the right."""
+    """Brush the lower half of the rightmost axis."""
     page.locator("[data-parallel]").scroll_into_view_if_needed()
     frame = page.locator("[data-parallel]").bounding_box()
     assert frame
@@ -41,22 +41,22 @@ def brush_last_axis(page: Page) -> None:
     page.mouse.up()
 
 
-def test_what_is_brushed_is_kept_in_table_and_address(page: Page) -> None:
+def test_a_brush_selects_runs_in_table_and_address(page: Page) -> None:
     page.goto("/trade-offs/?y=last(loss)&x=last(tokens_per_s)&axis=param:lr&axis=last(loss)")
     expect(page.locator("[data-scatter-note]")).to_contain_text("20 of 20 on the front")
     brush_last_axis(page)
     expect(page.locator("[data-kept]")).to_contain_text("of 20 runs kept")
-    said = page.locator("[data-kept]").inner_text()
-    kept = int(said.split(" ")[0])
+    text = page.locator("[data-kept]").inner_text()
+    kept = int(text.split(" ")[0])
     assert 5 <= kept <= 15
     expect(page.locator("[data-table] tbody tr")).to_have_count(kept)
     page.reload()
-    expect(page.locator("[data-kept]")).to_have_text(said)
+    expect(page.locator("[data-kept]")).to_have_text(text)
     page.locator("[data-clear]").click()
     expect(page.locator("[data-table] tbody tr")).to_have_count(20)
 
 
-def test_goals_turn_round_and_the_front_follows(page: Page) -> None:
+def test_goals_are_reversed_and_the_pareto_front_follows(page: Page) -> None:
     page.goto("/trade-offs/?y=last(loss)&x=last(tokens_per_s)")
     page.locator("[data-best=y]").click()
     expect(page.locator("[data-best=y]")).to_have_text("more is better")
@@ -64,30 +64,30 @@ def test_goals_turn_round_and_the_front_follows(page: Page) -> None:
     expect(page.locator("[data-table] tbody tr").first).to_contain_text("trial 19")
 
 
-def test_axes_are_moved_and_left_out(page: Page) -> None:
+def test_axes_are_moved_and_removed(page: Page) -> None:
     page.goto("/trade-offs/?axis=param:lr&axis=param:optimiser&axis=last(loss)")
     page.get_by_role("button", name="Move optimiser one to the left").click()
     expect(page.locator(".axis-chip").first).to_contain_text("optimiser")
-    page.get_by_role("button", name="Leave out lr").click()
+    page.get_by_role("button", name="Remove lr").click()
     expect(page.locator(".axis-chip")).to_have_count(2)
 
 
-def test_a_saved_view_brings_the_brush_back(page: Page) -> None:
+def test_a_saved_view_restores_the_brush(page: Page) -> None:
     page.goto("/trade-offs/?axis=param:lr&axis=last(loss)")
     expect(page.locator("[data-table] tbody tr")).to_have_count(20)
     brush_last_axis(page)
     expect(page.locator("[data-kept]")).to_contain_text("of 20 runs kept")
-    said = page.locator("[data-kept]").inner_text()
+    text = page.locator("[data-kept]").inner_text()
     page.locator("[data-saved] summary").click()
-    page.get_by_label("Save what is seen now as").fill("the better half")
+    page.get_by_label("Save this view as").fill("the better half")
     page.locator(".saved-form button").click()
     expect(page.locator(".messages")).to_contain_text("the better half is saved")
-    expect(page.locator("[data-kept]")).to_have_text(said)
+    expect(page.locator("[data-kept]")).to_have_text(text)
 
 
 @pytest.mark.parametrize("device", [{"width": 390, "height": 844}, {"width": 1440, "height": 900}])
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])
-def test_it_fits_every_screen(page_like, device, color_scheme) -> None:
+def test_the_page_fits_every_screen(page_like, device, color_scheme) -> None:
     page = page_like(viewport=device, color_scheme=color_scheme)
     page.goto("/trade-offs/?colour=param:optimiser")
     expect(page.locator("[data-colours]")).to_contain_text("adamw")

@@ -1,4 +1,4 @@
-"""The verdict of a run that has really trained: evidence, the form with a change made, and a twin that checks it."""
+"""Verdict of a trained run in a real browser: evidence, form, check by a twin."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import re
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.conftest import listened, submit
+from tests.browser.conftest import collect_console_errors, submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.ranks, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
 def trained(person: BrowserContext) -> str:
-    """The address of a run that has made its steps and was judged."""
-    page = listened(person.new_page(), [])
+    """Address of a run with a verdict."""
+    page = collect_console_errors(person.new_page(), [])
     submit(page, "judged", "40")
     expect(page.locator("#run-head")).to_contain_text("succeeded", timeout=120_000)
     expect(page.locator("#run-verdict")).to_contain_text("of each step", timeout=60_000)
@@ -35,7 +35,7 @@ def test_the_verdict_opens_its_evidence_and_a_form_with_the_change(page: Page, t
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_a_check_goes_from_the_button_to_what_was_observed(page: Page, trained: str):
+def test_a_check_shows_the_observed_saving(page: Page, trained: str):
     page.goto(trained)
     panel = page.locator("#run-verdict")
     panel.locator("#check-verdict").click()
@@ -51,7 +51,7 @@ def test_a_check_goes_from_the_button_to_what_was_observed(page: Page, trained: 
         expect(panel.locator("#check-verdict")).to_contain_text("Check again")
 
 
-def test_the_compare_page_says_why_two_runs_differ(page: Page, trained: str):
+def test_the_compare_page_explains_the_difference_of_two_runs(page: Page, trained: str):
     submit(page, "other", "40")
     expect(page.locator("#run-verdict")).to_contain_text("of each step", timeout=150_000)
     ids = [re.findall(r"/runs/(\w+)/", address)[0] for address in (trained, page.url)]

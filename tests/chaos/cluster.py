@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 
-from dashboard.server.processes import Group, Process
+from dashboard.server.processes import Subprocess, SubprocessGroup
 from engine import procfs
 from engine.directory import AttemptDirectory, SupervisorState
 from jobs import broker
@@ -46,7 +46,7 @@ class Cluster:
     nodes: dict[str, int] = field(default_factory=lambda: dict(NODES))
     port: int = field(default_factory=free_port)
     token: str = ""
-    groups: dict[str, Group] = field(default_factory=dict)  # "" is all but the agents
+    groups: dict[str, SubprocessGroup] = field(default_factory=dict)  # "" is all but the agents
     _database_at: float = 0.0
 
     def start(self) -> Cluster:
@@ -54,16 +54,16 @@ class Cluster:
         self._write_trainer()
         self.manage("prepare")
         self.token = self.manage("token", "chaos").stdout.strip()
-        common = self.groups[""] = Group(self.home / "log", self.environment)
-        common.start(Process("broker", broker.build_command(self.socket)))
-        common.start(Process("web", [*MANAGE, "web", "--port", str(self.port)]))
+        common = self.groups[""] = SubprocessGroup(self.home / "log", self.environment)
+        common.start(Subprocess("broker", broker.build_command(self.socket)))
+        common.start(Subprocess("web", [*MANAGE, "web", "--port", str(self.port)]))
         for number in range(SCHEDULERS):
-            common.start(Process(f"scheduler{number}", [*MANAGE, "scheduler"]))
+            common.start(Subprocess(f"scheduler{number}", [*MANAGE, "scheduler"]))
         for name, devices in self.nodes.items():
             own = {"FOURWALLS_NODE_NAME": name, "CHAOS_DEVICES": str(devices),
                    "FOURWALLS_NODE_DIR": str(self.node_dir(name))}  # fmt: skip
-            group = self.groups[name] = Group(self.home / "log", {**self.environment, **own})
-            group.start(Process(f"agent-{name}", [sys.executable, str(HERE / "agent.py")]))
+            group = self.groups[name] = SubprocessGroup(self.home / "log", {**self.environment, **own})
+            group.start(Subprocess(f"agent-{name}", [sys.executable, str(HERE / "agent.py")]))
         wait_until(lambda: len(self.nodes_now()) == len(self.nodes), said="all nodes")
         self.manage("shell", "-v0", "-c", SPREAD)
         return self
@@ -155,10 +155,10 @@ class Cluster:
         if kind in ("supervisor", "rank"):
             return [pid for _, state in self.live_states() for pid in _pids(kind, state)]
         processes = [p for group in self.groups.values() for p in group.processes if p.name.startswith(kind)]
-        return [p.child.pid for p in processes if p.child and p.child.poll() is None]
+        return [p.popen.pid for p in processes if p.popen and p.popen.poll() is None]
 
     def agent_of(self, node: str) -> int | None:
-        child = self.groups[node].processes[0].child
+        child = self.groups[node].processes[0].popen
         return child.pid if child and child.poll() is None else None
 
     def pids_on(self, node: str) -> list[int]:
@@ -198,7 +198,7 @@ class Cluster:
         for name in reversed(list(self.groups)):
             self.groups[name].stop(is_impatient=lambda: False)
 
-    def processes(self) -> list[psutil.Process]:
+    def processes(self) -> list[psutil.Subprocess]:
         """Every living process that says this home in its environment or on its command line."""
         return [p for p in psutil.process_iter() if p.pid != os.getpid() and str(self.home) in _traces(p)]
 
@@ -228,7 +228,7 @@ def _is_running(pid: int | None) -> bool:
     return pid is not None and procfs.stat(pid) is not None
 
 
-def _traces(process: psutil.Process) -> str:
+def _traces(process: psutil.Subprocess) -> str:
     try:
         if process.status() == psutil.STATUS_ZOMBIE:
             return ""

@@ -1,4 +1,4 @@
-"""Browsers for the cast, each logged in, and static files without a gathering step."""
+"""Logged-in browsers of the test users, and static files without collectstatic."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from jobs.states.jobs import AttemptState, JobState
 
 @pytest.fixture(autouse=True)
 def plain_static_files(settings: Any) -> None:
-    """Pages name static files as they lie in the source; that they can be hashed is tested on its own."""
+    """Use the names of static files in the source. Hashed names have their own test."""
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
 
@@ -49,7 +49,7 @@ def stranger_browser(stranger: User, browser_of: Callable[[User], Client]) -> Cl
 
 @pytest.fixture
 def make_attempt() -> Callable[..., Attempt]:
-    """make_attempt(job, node): a row as the scheduler and the agent would leave it."""
+    """make_attempt(job, node): an attempt as the scheduler and the agent create it."""
 
     def make(job: Job, node: Node, number: int = 1, **fields: Any) -> Attempt:
         values = {"state": AttemptState.RUNNING} | fields
@@ -59,7 +59,7 @@ def make_attempt() -> Callable[..., Attempt]:
 
 
 def fields_of(spec: Spec, **changes: str) -> dict[str, str]:
-    """What a browser posts for a spec: an unticked switch is left out. `model__layers="3"` changes a field."""
+    """Return the form that a browser posts for a spec, without unticked switches. `model__layers="3"` sets a field."""
     texts = {
         path: spec_fields.FIELDS[path].text_of(value) for path, value in flatten(spec.model_dump()).items()
     }
@@ -73,7 +73,7 @@ def fields_of(spec: Spec, **changes: str) -> dict[str, str]:
 
 
 def set_state(job: Job, state: str, **fields: Any) -> Job:
-    """A job as other parts would leave it, without playing them all."""
+    """Put a job into a state without running the processes that lead to it."""
     assert state in JobState.values
     Job.objects.filter(id=job.id).update(state=state, **fields)
     job.refresh_from_db()

@@ -1,4 +1,4 @@
-"""A web process with a writer beside it, and browsers that read its live stream."""
+"""A web process, a writer in another process, and browsers that read the live stream."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.running import ROOT, free_port, wait_until
 
 LIMIT_S = 20.0
 
-# Runs whatever it is sent, one JSON text a line, and answers with the JSON of `answer`.
+# Runs the code it gets, one JSON text per line, and returns the JSON of `answer`.
 WRITER = """
 import json, os, sys, time
 import django
@@ -32,7 +32,7 @@ from jobs.series import Point
 scope = globals()
 for line in sys.stdin:
     answer = None
-    exec(compile(json.loads(line), "told", "exec"), scope)
+    exec(compile(json.loads(line), "sent", "exec"), scope)
     print(json.dumps(scope.get("answer")), flush=True)
 """
 
@@ -57,7 +57,7 @@ answer = {name: person(name, team) for name, team in (("ann", "blue"), ("ben", "
 
 
 class Server:
-    """A Fourwalls web process without the rest of Fourwalls."""
+    """The web process of Fourwalls without its other processes."""
 
     def __init__(self, home: Path) -> None:
         self.port = free_port()
@@ -100,7 +100,7 @@ class Server:
         return job_id, run_id
 
     def append(self, run_id: str, seq: int) -> float:
-        """One batch; returns when it was committed."""
+        """Append one batch and return the time of its commit."""
         return self.do(
             f"series.append({run_id!r}, 1, 'rank0', {seq}, [Point('loss', 'run', {seq}, 1.0, 2.0)]);"
             "answer = time.time()"
@@ -113,7 +113,7 @@ class Server:
 
 
 class Browser:
-    """Reads one stream in a thread; `events` fills with (name, data, when it came)."""
+    """Reads one stream in a thread and fills `events` with (name, data, time of arrival)."""
 
     def __init__(self, server: Server, person: str, query: str = "") -> None:
         request = urllib.request.Request(
@@ -138,14 +138,14 @@ class Browser:
         self.is_over.set()
 
     def wait_for(self, name: str, **fields: Any) -> tuple[dict[str, Any], float]:
-        """The next event of that name with these fields; others on the way are passed by."""
+        """Return the next event of that name with these fields, and skip others."""
         deadline = time.monotonic() + LIMIT_S
         while True:
             found, data, at = self.events.get(timeout=max(0.01, deadline - time.monotonic()))
             if found == name and fields.items() <= data.items():
                 return data, at
 
-    def heard(self) -> list[tuple[str, dict[str, Any]]]:
+    def received(self) -> list[tuple[str, dict[str, Any]]]:
         found = []
         while not self.events.empty():
             found.append(self.events.get()[:2])

@@ -1,4 +1,4 @@
-"""Every route there is: nobody gets in without signing in, and no stranger reads another team's objects."""
+"""Access to every route: login required, and no access for strangers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def addresses(resolver: URLResolver | None = None, prefix: str = "") -> list[str
 @pytest.mark.django_db
 @pytest.mark.parametrize("address", sorted(set(addresses()) - OPEN))
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_nobody_gets_in_without_signing_in(address, method):
+def test_every_route_requires_a_login(address, method):
     answer = getattr(Client(), method)(f"/{address}")
     if answer.status_code == 302:
         assert answer.url.startswith("/login/")
@@ -41,7 +41,7 @@ def test_the_list_of_routes_is_not_empty():
 
 
 @pytest.mark.parametrize("address", ["/jobs/", "/runs/", "/submit/", "/compare/", "/pools/"])
-def test_pages_forbid_scripts_that_are_not_ours(owner_browser, node, address):
+def test_pages_forbid_scripts_of_other_hosts(owner_browser, node, address):
     answer = owner_browser.get(address)
     assert "default-src 'self'" in answer["Content-Security-Policy"]
     assert not re.search(r"<script(?![^>]*\b(src|type=\"application/json\"))", answer.text)
@@ -49,13 +49,13 @@ def test_pages_forbid_scripts_that_are_not_ours(owner_browser, node, address):
 
 
 @pytest.mark.django_db
-def test_what_is_not_there_gets_a_page_of_ours(owner_browser):
+def test_an_unknown_address_gets_our_404_page(owner_browser):
     answer = owner_browser.get("/nowhere/")
     assert answer.status_code == 404
     assert "There is no such page" in answer.text
 
 
-def test_a_page_that_breaks_says_so_without_details(owner, monkeypatch):
+def test_a_server_error_page_has_no_details(owner, monkeypatch):
     from dashboard.pages.jobs import views
 
     def broken(*arguments):

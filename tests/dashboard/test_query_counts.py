@@ -1,4 +1,4 @@
-"""Twice the rows, the same number of queries."""
+"""Constant number of queries for more rows."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def queries(browser, address: str) -> int:
         "/compare/",
     ],
 )
-def test_lists_do_not_ask_once_a_row(owner_browser, make_job, make_node, make_attempt, address):
+def test_lists_take_a_constant_number_of_queries(owner_browser, make_job, make_node, make_attempt, address):
     def add(name: str) -> None:
         node = make_node(name, devices=2)
         for device in node.devices.all():
@@ -45,14 +45,16 @@ def test_lists_do_not_ask_once_a_row(owner_browser, make_job, make_node, make_at
     assert queries(owner_browser, address) == few
 
 
-def test_comparing_more_runs_asks_no_more(owner_browser, make_job):
+def test_comparing_more_runs_takes_the_same_number_of_queries(owner_browser, make_job):
     runs = [make_job().run.id for _ in range(8)]
     for page in ("/compare/", "/compare/figures/", "/compare/why/"):
         few, many = (f"{page}?" + "&".join(f"run={run}" for run in some) for some in (runs[:2], runs))
         assert queries(owner_browser, few) == queries(owner_browser, many)
 
 
-def test_a_run_with_more_attempts_and_events_asks_no_more(owner_browser, make_job, node, make_attempt):
+def test_more_attempts_and_events_take_the_same_number_of_queries(
+    owner_browser, make_job, node, make_attempt
+):
     job: Job = make_job()
     make_attempt(job, node, number=1)
     few = queries(owner_browser, f"/runs/{job.run.id}/")

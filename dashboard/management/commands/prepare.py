@@ -1,4 +1,4 @@
-"""`manage.py prepare`: migrations, the first team and user; what a fresh database needs before anything starts."""
+"""`manage.py prepare`: migrations, the first team and user, free pools."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jobs.people import accounts
 
 
 class Command(BaseCommand):
-    help = "Bring the database up to date; make the first team and user if there are none."
+    help = "Migrate the database; make the first team and user if there are none."
 
     def handle(self, **options: Any) -> None:
         call_command("migrate", verbosity=1, interactive=False)

@@ -1,4 +1,4 @@
-"""manage.py settings: prints docs/settings.md."""
+"""`manage.py settings`: print docs/settings.md."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from dashboard.server.settings_reference import render
+from dashboard.server.settings_reference import render_reference
 
 
 class Command(BaseCommand):
     help = "Print the reference of all environment variables (docs/settings.md)."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.stdout.write(render(), ending="")
+        self.stdout.write(render_reference(), ending="")

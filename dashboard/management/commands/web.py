@@ -1,4 +1,4 @@
-"""`manage.py web`: the ASGI server, with its static files gathered and its pages loaded first."""
+"""`manage.py web`: the ASGI server."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=8000)
 
     def handle(self, *, host: str, port: int, **options: Any) -> None:
-        static_files.gather()
-        import_module(settings.ROOT_URLCONF)  # every page and the API: now, and not within the first request
-        migration_lock.wait(settings.PREPARING_FILE)
+        static_files.collect_changed()
+        import_module(settings.ROOT_URLCONF)  # imports all pages and the API now, not in the first request
+        migration_lock.wait_for_migrations(settings.PREPARING_FILE)
         uvicorn.run(
             "dashboard.asgi:application", host=host, port=port, lifespan="off", access_log=False, log_level="warning",
-            timeout_graceful_shutdown=2,  # live streams never end by themselves
+            timeout_graceful_shutdown=2,  # live streams do not end by themselves
             server_header=False,
         )  # fmt: skip

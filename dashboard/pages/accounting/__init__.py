@@ -1,1 +1,1 @@
-"""Pages of cost and use."""
+"""Accounting page: costs and use of devices."""

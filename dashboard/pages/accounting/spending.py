@@ -1,4 +1,4 @@
-"""What of the accounting a person has chosen to see: one month or all, one way to add up, and the lines of that."""
+"""Selection of the accounting page, with its rows and charts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jobs.accounting.run_cost import held_by_live_attempts
 from jobs.accounting.totals import Line
 from jobs.models import Attempt, Charge, Pool, Run, Team
 
-# What a line is -> what it is added up by: the columns of names that its row has.
+# Grouping -> name columns of its rows
 GROUPS: dict[str, tuple[str, ...]] = {
     "team": ("team",),
     "pool": ("pool",),
@@ -30,19 +30,19 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 ALL = "all"
 MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
-LINES_DRAWN = 8  # colours that can be told apart; what is left over is one area of its own
+AREAS_LIMIT = 8  # colours that can be distinguished; the rest is one area
 SECONDS = 3600
 
 
 @dataclass(frozen=True)
-class Choice:
-    """Read from an address. Raises Http404 for a team that the person is not in, a pool or a month that is none."""
+class UsageSelection:
+    """What the page shows, as its address says."""
 
     group: str
     month: str  # 2026-11, or ALL
     pool: str
     team: Team | None
-    teams: Sequence[Team]  # that the person may see
+    teams: Sequence[Team]  # that the user may see
     sees_all: bool
 
     def charges(self) -> QuerySet[Charge]:
@@ -51,108 +51,111 @@ class Choice:
         return totals.charges(None if self.month == ALL else self.month, ids, self.pool or None)
 
     def lines(self, window: slice | None = None) -> list[Line]:
-        """Days in their order, everything else by what it held, most first."""
+        """Return the rows: days in order, other groupings by device-seconds, most first."""
         if self.group == "attempt":
             return totals.lines(self.charges(), GROUPS[self.group], window or slice(None))
         found = totals.lines(self.charges(), GROUPS[self.group])
         return found if self.group == "day" else sorted(found, key=lambda line: -line.device_s)
 
 
-class Attempts:
-    """The lines of a choice by attempt, read only as far as a page shows them: a month may have 100,000."""
+class AttemptRows(Sequence[Line]):
+    """Rows of a selection by attempt, read one page at a time: a month may have 100,000."""
 
-    def __init__(self, chosen: Choice, count: int) -> None:
-        self.chosen, self.count = chosen, count
+    def __init__(self, selection: UsageSelection, num_attempts: int) -> None:
+        self.selection, self.num_attempts = selection, num_attempts
 
     def __len__(self) -> int:
-        return self.count
+        return self.num_attempts
 
-    def __getitem__(self, window: slice) -> list[Line]:
-        return self.chosen.lines(window)
+    def __getitem__(self, window: Any) -> Any:
+        return self.selection.lines(window)
 
 
-def choice(user: AbstractBaseUser | AnonymousUser, asked: Mapping[str, str]) -> Choice:
+def read_selection(user: AbstractBaseUser | AnonymousUser, query: Mapping[str, str]) -> UsageSelection:
+    """Read a selection from the query. Raises Http404 for an unknown grouping, month, team or pool."""
     teams = list(access.known_teams(user))
-    month = asked.get("month") or charges.month_of(timezone.now())
-    chosen = next((team for team in teams if team.slug == asked.get("team")), None)
-    pool, group = asked.get("pool", ""), asked.get("by") or "team"
+    month = query.get("month") or charges.month_of(timezone.now())
+    selected = next((team for team in teams if team.slug == query.get("team")), None)
+    pool, group = query.get("pool", ""), query.get("by") or "team"
     is_known = group in GROUPS and (month == ALL or MONTH.fullmatch(month))
-    if not is_known or (asked.get("team") and chosen is None):
+    if not is_known or (query.get("team") and selected is None):
         raise Http404
     if pool and not Pool.objects.filter(name=pool).exists():
         raise Http404
-    return Choice(group, month, pool, chosen, teams, access.is_admin(user))
+    return UsageSelection(group, month, pool, selected, teams, access.is_admin(user))
 
 
-def months(chosen: Choice) -> list[str]:
-    """Those with something in them, the current one and the chosen one; newest first."""
-    ids = None if chosen.sees_all else [team.id for team in chosen.teams]
-    shown = {*totals.months(ids), charges.month_of(timezone.now()), chosen.month} - {ALL}
+def list_months(selection: UsageSelection) -> list[str]:
+    """Return the months with charges, the current and the selected one; newest first."""
+    ids = None if selection.sees_all else [team.id for team in selection.teams]
+    shown = {*totals.months(ids), charges.month_of(timezone.now()), selection.month} - {ALL}
     return sorted(shown, reverse=True)
 
 
-def running(chosen: Choice) -> tuple[int, float]:
-    """Live attempts and the device-seconds they have held, which are booked when they end."""
+def sum_running(selection: UsageSelection) -> tuple[int, float]:
+    """Return the number of live attempts and their device-seconds, which are booked when they end."""
     attempts = Attempt.objects.all()
-    if chosen.team or not chosen.sees_all:
-        attempts = attempts.filter(job__team__in=[chosen.team] if chosen.team else chosen.teams)
-    if chosen.pool:
-        attempts = attempts.filter(job__pool__name=chosen.pool)
+    if selection.team or not selection.sees_all:
+        attempts = attempts.filter(job__team__in=[selection.team] if selection.team else selection.teams)
+    if selection.pool:
+        attempts = attempts.filter(job__pool__name=selection.pool)
     return held_by_live_attempts(attempts, timezone.now())
 
 
-def runs_of(lines: Sequence[Line]) -> dict[str, str]:
-    """attempt -> its run's id, for links."""
+def run_by_attempt(lines: Sequence[Line]) -> dict[str, str]:
+    """Return attempt -> id of its run, for links."""
     jobs = {attempt: attempt.split("/")[0] for line in lines if (attempt := line.keys.get("attempt"))}
     runs = dict(Run.objects.filter(job__in=set(jobs.values())).values_list("job_id", "id"))
     return {attempt: runs[job] for attempt, job in jobs.items() if job in runs}
 
 
-def drawing(chosen: Choice) -> dict[str, Any]:
-    """The charts: device-hours a day (over all months: a month), stacked by team, or by pool where there is one team
-    only, and the share of them that was wasted."""
-    step = "month" if chosen.month == ALL else "day"
-    by = "pool" if chosen.team or len(chosen.teams) < 2 else "team"
-    lines = totals.lines(chosen.charges(), (step, by))
-    places = _months_between(lines) if step == "month" else _days_of(chosen.month)
+def build_charts(selection: UsageSelection) -> dict[str, Any]:
+    """Return the charts: device-hours per day, or per month for all months, and their wasted share.
+
+    The device-hours are stacked by team, or by pool if there is only one team.
+    """
+    step = "month" if selection.month == ALL else "day"
+    by = "pool" if selection.team or len(selection.teams) < 2 else "team"
+    lines = totals.lines(selection.charges(), (step, by))
+    dates = _months_between(lines) if step == "month" else _days_of_month(selection.month)
     held: dict[str, dict[str, float]] = {}
-    whole, wasted = dict.fromkeys(places, 0.0), dict.fromkeys(places, 0.0)
+    total, wasted = dict.fromkeys(dates, 0.0), dict.fromkeys(dates, 0.0)
     for line in lines:
-        place = line.keys[step]
-        held.setdefault(line.keys[by], {})[place] = line.device_s
-        whole[place] += line.device_s
-        wasted[place] += line.wasted_device_s
+        date_text = line.keys[step]
+        held.setdefault(line.keys[by], {})[date_text] = line.device_s
+        total[date_text] += line.device_s
+        wasted[date_text] += line.wasted_device_s
     return {
-        "x": [datetime.fromisoformat(f"{place}-01"[:10]).replace(tzinfo=UTC).timestamp() for place in places],
+        "x": [datetime.fromisoformat(f"{text}-01"[:10]).replace(tzinfo=UTC).timestamp() for text in dates],
         "step": step,
         "stack": [
-            {"name": name, "values": [values.get(place, 0.0) / SECONDS for place in places]}
-            for name, values in _drawn(held, by)
+            {"name": name, "values": [values.get(text, 0.0) / SECONDS for text in dates]}
+            for name, values in _limit_areas(held, by)
         ],
-        "wasted": [wasted[place] / whole[place] if whole[place] else None for place in places],
+        "wasted": [wasted[text] / total[text] if total[text] else None for text in dates],
     }
 
 
-def shown(chosen: Choice, lines: Sequence[Line], total: Line) -> table.Table:
-    """Every page of a list has the columns of the whole."""
-    return table.of(lines, GROUPS[chosen.group], total)
+def build_table(selection: UsageSelection, lines: Sequence[Line], total: Line) -> table.Table:
+    """Return the table of one page of rows; every page has the same columns."""
+    return table.of(lines, GROUPS[selection.group], total)
 
 
-def _drawn(held: Mapping[str, dict[str, float]], by: str) -> list[tuple[str, dict[str, float]]]:
-    """Most first; what has no colour of its own is added up."""
+def _limit_areas(held: Mapping[str, dict[str, float]], by: str) -> list[tuple[str, dict[str, float]]]:
+    """Return the largest areas first; areas without a colour of their own are added up."""
     ordered = sorted(held.items(), key=lambda item: -sum(item[1].values()))
-    if len(ordered) <= LINES_DRAWN:
+    if len(ordered) <= AREAS_LIMIT:
         return ordered
-    kept, others = ordered[: LINES_DRAWN - 1], ordered[LINES_DRAWN - 1 :]
+    largest, others = ordered[: AREAS_LIMIT - 1], ordered[AREAS_LIMIT - 1 :]
     rest: dict[str, float] = {}
     for _, values in others:
-        for place, seconds in values.items():
-            rest[place] = rest.get(place, 0.0) + seconds
-    return [*kept, (f"{len(others)} other {by}s", rest)]
+        for date_text, seconds in values.items():
+            rest[date_text] = rest.get(date_text, 0.0) + seconds
+    return [*largest, (f"{len(others)} other {by}s", rest)]
 
 
-def _days_of(month: str) -> list[str]:
-    """Up to today, for what is to come has not been held by anybody."""
+def _days_of_month(month: str) -> list[str]:
+    """Return the days of a month up to today."""
     year, number = int(month[:4]), int(month[5:])
     last = date(year, number, calendar.monthrange(year, number)[1])
     today = timezone.now().date()

@@ -1,4 +1,4 @@
-"""The accounting page: what attempts have cost, as charts, as a table, and as the file of that table."""
+"""Accounting page: costs of attempts as charts, table and CSV file."""
 
 from __future__ import annotations
 
@@ -18,28 +18,29 @@ ROWS_A_PAGE = 100
 
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
-    chosen = spending.choice(request.user, request.GET)
-    total = totals.total(chosen.charges())
-    found = spending.Attempts(chosen, total.attempts) if chosen.group == "attempt" else chosen.lines()
-    part = Paginator(found, ROWS_A_PAGE).get_page(request.GET.get("page"))
+    selection = spending.read_selection(request.user, request.GET)
+    total = totals.total(selection.charges())
+    is_by_attempt = selection.group == "attempt"
+    rows = spending.AttemptRows(selection, total.attempts) if is_by_attempt else selection.lines()
+    part = Paginator(rows, ROWS_A_PAGE).get_page(request.GET.get("page"))
     lines = list(part)
-    shown = spending.shown(chosen, lines, total)
+    shown = spending.build_table(selection, lines, total)
     num_names = len(shown.heads) - shown.num_figures
     context = {
-        "chosen": chosen,
+        "selection": selection,
         "groups": spending.GROUPS,
-        "months": spending.months(chosen),
+        "months": spending.list_months(selection),
         "pools": Pool.objects.order_by("name").values_list("name", flat=True),
         "total": total,
-        "running": spending.running(chosen),
-        "drawing": spending.drawing(chosen),
+        "running": spending.sum_running(selection),
+        "charts": spending.build_charts(selection),
         "page": part,
         "rows": [
             (line, row[:num_names], row[num_names:]) for line, row in zip(lines, shown.rows, strict=True)
         ],
         "names": shown.heads[:num_names],
         "figures": shown.heads[num_names:],
-        "runs": spending.runs_of(lines),
+        "runs": spending.run_by_attempt(lines),
     }
     is_part = request.headers.get("HX-Request")
     return render(request, "accounting/_body.html" if is_part else "accounting/page.html", context)
@@ -47,10 +48,10 @@ def page(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def save(request: HttpRequest) -> HttpResponse:
-    """The table of the page with the same address, all of its rows."""
-    chosen = spending.choice(request.user, request.GET)
-    shown = spending.shown(chosen, chosen.lines(), totals.total(chosen.charges()))
-    name = f"accounting-{chosen.month}-by-{chosen.group}.csv"
+    """Export all rows of the page with the same query as CSV."""
+    selection = spending.read_selection(request.user, request.GET)
+    shown = spending.build_table(selection, selection.lines(), totals.total(selection.charges()))
+    name = f"accounting-{selection.month}-by-{selection.group}.csv"
     answer = HttpResponse(
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},

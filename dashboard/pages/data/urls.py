@@ -11,7 +11,7 @@ urlpatterns = [
     path("data/<str:dataset_id>/change/", views.change, name="dataset-change"),
     path("data/<str:dataset_id>/refused/", views.refused, name="dataset-refused"),
     *[
-        path(f"data/<str:dataset_id>/{name}/", views.wish, {"name": name}, name=f"dataset-{name}")
-        for name in views.WISHES
+        path(f"data/<str:dataset_id>/{name}/", views.act, {"name": name}, name=f"dataset-{name}")
+        for name in views.ACTIONS
     ],
 ]

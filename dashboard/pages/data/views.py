@@ -1,4 +1,4 @@
-"""Data: built-in corpora and uploaded data sets, an upload, and one data set with what stands in it."""
+"""Views of data: list of corpora and data sets, upload, data set page and actions."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from dashboard import access
-from dashboard.files.uploads import pieces_of
+from dashboard.files.uploads import read_chunks
+from dashboard.server.requests import UserRequest
 from engine.data import corpora, files
 from jobs import datasets
 from jobs.models import Dataset
@@ -22,12 +23,12 @@ from jobs.models import Dataset
 DATASETS_LIMIT, RUNS_SHOWN, ROWS_SHOWN, REFUSED_SHOWN, CLASSES_SHOWN = 500, 20, 5, 200, 30
 
 
-# The kind of a data set's lines -> the preset whose model reads them.
-PRESET_OF = {"text": "demo", "pairs": "translation", "classes": "classification"}
+# Kind of a data set's lines -> preset with a model for them
+PRESET_BY_KIND = {"text": "demo", "pairs": "translation", "classes": "classification"}
 
 
 @require_safe
-def listing(request: HttpRequest) -> HttpResponse:
+def listing(request: UserRequest) -> HttpResponse:
     found = access.datasets_of(request.user).filter(archived_at=None)
     context = {
         "datasets": found.select_related("team", "owner")[:DATASETS_LIMIT],
@@ -38,8 +39,8 @@ def listing(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def upload(request: HttpRequest) -> HttpResponse:
-    """GET: the form. POST: the file's bytes as the body, all else in the address; answers where to go on."""
+def upload(request: UserRequest) -> HttpResponse:
+    """GET: show the form. POST: store the body as a file, with the details in the query; return the next page."""
     team = access.writable_team(request.user, request.GET.get("team"))
     if request.method != "POST":
         context = {
@@ -48,74 +49,75 @@ def upload(request: HttpRequest) -> HttpResponse:
             "limit_bytes": settings.DATASET_LIMIT_BYTES,
         }
         return render(request, "data/upload.html", context)
-    said = {name: request.GET.get(name, "") for name in ("name", "file_name", "licence")}
+    details = {name: request.GET.get(name, "") for name in ("name", "file_name", "licence")}
     try:
-        made = datasets.take(team=team, owner=request.user, pieces=pieces_of(request), **said)
+        made = datasets.take(team=team, owner=request.user, pieces=read_chunks(request), **details)
     except datasets.DatasetError as error:
         return JsonResponse({"problem": str(error), "field": error.field}, status=422)
     return JsonResponse({"url": reverse("dataset", args=[made.id])})
 
 
 @require_safe
-def detail(request: HttpRequest, dataset_id: str) -> HttpResponse:
-    return render(request, "data/detail.html", _of(request, access.dataset_for(request.user, dataset_id)))
+def detail(request: UserRequest, dataset_id: str) -> HttpResponse:
+    context = _build_context(request, access.dataset_for(request.user, dataset_id))
+    return render(request, "data/detail.html", context)
 
 
 @require_POST
-def change(request: HttpRequest, dataset_id: str) -> HttpResponse:
+def change(request: UserRequest, dataset_id: str) -> HttpResponse:
     found = access.writable_dataset(request.user, dataset_id)
-    said = {name: request.POST.get(name, "") for name in ("name", "licence", "note")}
+    details = {name: request.POST.get(name, "") for name in ("name", "licence", "note")}
     try:
-        datasets.change(found, request.user, **said)
+        datasets.change(found, request.user, **details)
     except datasets.DatasetError as error:
-        context = _of(request, found) | {"problem": error, "said": said}
+        context = _build_context(request, found) | {"problem": error, "details": details}
         return render(request, "data/detail.html", context, status=422)
     return redirect("dataset", found.id)
 
 
 @require_POST
-def wish(request: HttpRequest, dataset_id: str, name: str) -> HttpResponse:
-    """Keep a draft, throw it away, or delete what is there."""
+def act(request: UserRequest, dataset_id: str, name: str) -> HttpResponse:
+    """Accept or discard a draft, or delete the content of a data set."""
     found = access.writable_dataset(request.user, dataset_id)
-    ask, goes_to = WISHES[name]
+    action, next_page = ACTIONS[name]
     try:
-        ask(found, request.user)
+        action(found, request.user)
     except datasets.DatasetError as error:
         messages.error(request, str(error))
         return redirect("dataset", found.id)
     messages.success(request, DONE[name].format(name=found.name))
-    return redirect(goes_to, found.id) if goes_to == "dataset" else redirect(goes_to)
+    return redirect(next_page, found.id) if next_page == "dataset" else redirect(next_page)
 
 
-WISHES: dict[str, tuple[Callable[..., None], str]] = {
+ACTIONS: dict[str, tuple[Callable[..., None], str]] = {
     "keep": (datasets.keep, "dataset"), "discard": (datasets.discard, "data"), "delete": (datasets.delete, "data"),
 }  # fmt: skip
 DONE = {
     "keep": "{name} is ready: runs can train on it.",
-    "discard": "The draft {name} is gone.",
+    "discard": "The draft {name} is discarded.",
     "delete": "The content of {name} is deleted. Runs that read it still name it.",
 }
 
 
 @require_safe
-def refused(request: HttpRequest, dataset_id: str) -> HttpResponse:
-    """Every refused line, to save."""
+def refused(request: UserRequest, dataset_id: str) -> StreamingHttpResponse:
+    """Export all refused lines as CSV."""
     found = access.dataset_for(request.user, dataset_id)
-    answer = StreamingHttpResponse(datasets.as_csv(found), content_type="text/csv; charset=utf-8")
-    answer["Content-Disposition"] = f'attachment; filename="refused-{found.id}.csv"'
-    return answer
+    response = StreamingHttpResponse(datasets.as_csv(found), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="refused-{found.id}.csv"'
+    return response
 
 
 def _train_address(found: Dataset) -> str:
-    """The submit page with a model that reads such data."""
+    """Return the address of the submit page with a model for this data set."""
     changes = [f"data.corpus={corpora.DATASET_PREFIX}{found.id}"]
     if found.kind == "classes":
         changes.append(f"model.classes={max(2, len(found.statistics['classes']))}")
-    preset = PRESET_OF.get(found.kind, "demo")
+    preset = PRESET_BY_KIND.get(found.kind, "demo")
     return f"{reverse('submit')}?{urlencode({'preset': preset, 'set': changes}, doseq=True)}"
 
 
-def _of(request: HttpRequest, found: Dataset) -> dict[str, Any]:
+def _build_context(request: UserRequest, found: Dataset) -> dict[str, Any]:
     runs = datasets.runs_of(found)
     classes = list(found.statistics.get("classes", {}).items())
     most = max((count for _, count in classes), default=0)
@@ -133,5 +135,5 @@ def _of(request: HttpRequest, found: Dataset) -> dict[str, Any]:
         "num_runs": runs.count(),
         "events": found.events.order_by("-id")[:RUNS_SHOWN],
         "may_write": access.writes_in(request.user)(found.team_id),
-        "said": {name: getattr(found, name) for name in ("name", "licence", "note")},
+        "details": {name: getattr(found, name) for name in ("name", "licence", "note")},
     }

@@ -1,4 +1,4 @@
-"""What a person may ask of a job: one row a wish, read by buttons and by the view behind them."""
+"""Actions on a job, read by the buttons and by their view."""
 
 from __future__ import annotations
 
@@ -10,47 +10,49 @@ from jobs.queue import job_actions
 from jobs.scheduler import idle
 from jobs.states.jobs import JobState
 
-LATER = "will stop at the next step border."
+STOPS_LATER = "will stop after the current step."
 
 
 @dataclass(frozen=True)
-class Wish:
+class JobAction:
     name: str  # in the address
     title: str
     icon: str
-    ask: Callable[..., Job]
-    done: str  # what is said of the job, once it is so
-    states: tuple[str, ...]  # in which it is offered
+    act: Callable[..., Job]
+    done: str  # follows the job's name in the message
+    states: tuple[str, ...]  # that allow it
     tone: str = "plain"
-    question: str = ""  # asked first
-    needs: Callable[[Job], bool] = lambda job: True  # beside the state
+    question: str = ""  # to confirm it
+    condition: Callable[[Job], bool] = lambda job: True  # beside the state
 
-    def is_open_to(self, job: Job) -> bool:
-        """A job that stops already can be resumed, if it was to be paused, and cancelled, unless it is."""
+    def is_allowed(self, job: Job) -> bool:
+        """A stopping job can be resumed if it was to be paused, and cancelled if it was not to be cancelled."""
         if job.state == JobState.STOPPING:
             return {"resume": job.wanted_state == "paused", "cancel": job.wanted_state != "cancelled"}.get(
                 self.name, False
             )
-        return job.state in self.states and self.needs(job)
+        return job.state in self.states and self.condition(job)
 
 
-UNDER_WAY = (JobState.QUEUED, JobState.SCHEDULED, JobState.STARTING, JobState.RUNNING)
-WAITS = "waits in the queue again."
-WISHES = {
-    wish.name: wish
-    for wish in (
-        Wish("extend", "Keep devices", "clock", idle.extend, "keeps its devices for longer.", idle.HOLDING,
-             needs=lambda job: job.idle_stop_at is not None and not job.idle_extended_by),
-        Wish("retry", "Retry", "arrow-clockwise", job_actions.retry, WAITS, (JobState.FAILED, JobState.CANCELLED)),
-        Wish("resume", "Resume", "play-fill", job_actions.resume, WAITS, (JobState.PAUSED,)),
-        Wish("pause", "Pause", "pause-fill", job_actions.pause, "is paused.", UNDER_WAY),
-        Wish(
-            "cancel", "Cancel", "x-lg", job_actions.cancel, "is cancelled.", (*UNDER_WAY, JobState.PAUSED), "bad",
-            "It stops at the next step border and keeps its run.",
+ACTIVE = (JobState.QUEUED, JobState.SCHEDULED, JobState.STARTING, JobState.RUNNING)
+QUEUED_AGAIN = "waits in the queue again."
+ACTIONS = {
+    action.name: action
+    for action in (
+        JobAction("extend", "Keep devices", "clock", idle.extend, "keeps its devices for longer.", idle.HOLDING,
+                  condition=lambda job: job.idle_stop_at is not None and not job.idle_extended_by),
+        JobAction("retry", "Retry job", "arrow-clockwise", job_actions.retry, QUEUED_AGAIN,
+                  (JobState.FAILED, JobState.CANCELLED)),
+        JobAction("resume", "Resume job", "play-fill", job_actions.resume, QUEUED_AGAIN, (JobState.PAUSED,)),
+        JobAction("pause", "Pause job", "pause-fill", job_actions.pause, "is paused.", ACTIVE),
+        JobAction(
+            "cancel", "Cancel job", "x-lg", job_actions.cancel, "is cancelled.", (*ACTIVE, JobState.PAUSED), "bad",
+            "It stops after the current step, and its run is kept.",
         ),
     )
 }  # fmt: skip
 
 
-def open_to(job: Job) -> list[Wish]:
-    return [wish for wish in WISHES.values() if wish.is_open_to(job)]
+def list_actions(job: Job) -> list[JobAction]:
+    """Return the actions that the job's state allows."""
+    return [action for action in ACTIONS.values() if action.is_allowed(job)]

@@ -1,4 +1,4 @@
-"""The queue: every waiting job in the order it will be served, what runs now, and the moves people make there."""
+"""Queue page with waiting and running jobs, and changes of position and priority."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import datetime
 
 from django.core.paginator import Paginator
 from django.db.models import Count, F, QuerySet, Sum
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
@@ -17,6 +17,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from dashboard import access
 from dashboard.html.responses import answer
+from dashboard.server.requests import UserRequest
 from jobs.accounting import utilisation
 from jobs.lifecycle.deadlines import LATEST_END_S, ends_by
 from jobs.models import Attempt, Job, Pool, Priority
@@ -26,31 +27,31 @@ from jobs.states.jobs import ATTEMPT_LIVE, JobState, StateError
 
 PAGE = "queue"
 ROWS_A_PAGE = 100
-RUNNING_SHOWN = 6  # those that end first
-# Kilobytes a row, which no list shows.
-HEAVY_OF_JOB = ("spec", "plan")
-HEAVY_OF_RUN = ("spec", "plan", "missing")
+RUNNING_SHOWN = 6  # jobs that end first
+# Columns of some kilobytes that the page does not show
+LARGE_JOB_COLUMNS = ("spec", "plan")
+LARGE_RUN_COLUMNS = ("spec", "plan", "missing")
 
 
 @dataclass(frozen=True)
-class Row:
+class QueueRow:
     job: Job
-    is_told: bool  # False: another team's, of which only its size and place are shown
-    line: str  # rows of one line may change places; '' where the reader may move nothing
+    can_see_details: bool  # False: another team's job, shown with its size and position only
+    line: str  # jobs of one line can change positions; '' if the user may not move this job
     may_cancel: bool
 
 
 @dataclass(frozen=True)
 class RunningRow:
     attempt: Attempt
-    is_told: bool
+    can_see_details: bool
     ends_by: datetime
     is_over: bool  # past its time limit
 
 
 @dataclass(frozen=True)
-class PoolLine:
-    """One pool's part of the queue, as a choice of the filter."""
+class PoolOption:
+    """A pool with its totals, as an option of the filter."""
 
     pool: Pool
     num_waiting: int
@@ -59,26 +60,30 @@ class PoolLine:
 
 
 @require_safe
-def listing(request: HttpRequest) -> HttpResponse:
-    told = access.told_of(request.user)
-    pools = _pools()
-    here = request.GET.get("pool", "") or (pools[0].pool.name if len(pools) == 1 else "")
-    page = Paginator(_waiting(request, here), ROWS_A_PAGE).get_page(request.GET.get("page"))
+def listing(request: UserRequest) -> HttpResponse:
+    can_see = access.told_of(request.user)
+    pools = _list_pools()
+    pool_name = request.GET.get("pool", "") or (pools[0].pool.name if len(pools) == 1 else "")
+    page = Paginator(_list_waiting(request, pool_name), ROWS_A_PAGE).get_page(request.GET.get("page"))
     rights = Rights.of(request.user)
     written = access.writes_in(request.user)
-    running = Attempt.objects.filter(state__in=ATTEMPT_LIVE, **({"job__pool__name": here} if here else {}))
-    unused = utilisation.unused(timezone.now()).filter(**({"device__node__pool__name": here} if here else {}))
+    running = Attempt.objects.filter(
+        state__in=ATTEMPT_LIVE, **({"job__pool__name": pool_name} if pool_name else {})
+    )
+    unused = utilisation.unused(timezone.now()).filter(
+        **({"device__node__pool__name": pool_name} if pool_name else {})
+    )
     context = {
         "page": page,
         "num_unused": unused.count(),
-        "rows": [_row(job, told, rights, written) for job in _jobs(list(page))],
+        "rows": [_build_row(job, can_see, rights, written) for job in _get_jobs(list(page))],
         "pools": pools,
-        "here": here,
+        "pool_name": pool_name,
         "teams": access.known_teams(request.user),
         "team": request.GET.get("team", ""),
         "is_mine": request.GET.get("mine") == "1",
-        "running": _running(running, told),
-        "num_running": sum(line.num_running for line in pools if here in ("", line.pool.name)),
+        "running": _list_running(running, can_see),
+        "num_running": sum(option.num_running for option in pools if pool_name in ("", option.pool.name)),
         "priorities": Priority.choices,
     }
     return render(
@@ -87,8 +92,8 @@ def listing(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-def move(request: HttpRequest, job_id: str) -> HttpResponse:
-    """Another place in its line: before or after `other`, or up, down, to the front or back."""
+def move(request: UserRequest, job_id: str) -> HttpResponse:
+    """Move a job in its line: before or after `other`, or up, down, to the front or to the back."""
     job = access.writable_job(request.user, job_id)
     try:
         reach = Rights.of(request.user).must_reach(job)
@@ -101,11 +106,12 @@ def move(request: HttpRequest, job_id: str) -> HttpResponse:
         "path": reverse("queue-move", args=[job.id]),
         "values": {"where": moved.undo, "other": moved.undo_other},
     }
-    return answer(request, f"{job.name} has another place.", PAGE, undo=undo)
+    return answer(request, f"{job.name} has a new position.", PAGE, undo=undo)
 
 
 @require_POST
-def prioritise(request: HttpRequest, job_id: str) -> HttpResponse:
+def prioritise(request: UserRequest, job_id: str) -> HttpResponse:
+    """Change the priority of a waiting job."""
     job = access.writable_job(request.user, job_id)
     try:
         reach = Rights.of(request.user).must_reach(job)
@@ -117,8 +123,8 @@ def prioritise(request: HttpRequest, job_id: str) -> HttpResponse:
     return answer(request, f"{job.name} has priority {request.POST['priority']}.", PAGE, undo=undo)
 
 
-def _waiting(request: HttpRequest, pool: str) -> QuerySet[Job, str]:
-    """Their ids, in order: thousands of whole rows would be sorted on disk."""
+def _list_waiting(request: UserRequest, pool: str) -> QuerySet[Job, str]:
+    """Return the ids of the waiting jobs in order. Thousands of whole rows would be sorted on disk."""
     found = Job.objects.filter(state=JobState.QUEUED)
     if pool:
         found = found.filter(pool__name=pool)
@@ -126,18 +132,17 @@ def _waiting(request: HttpRequest, pool: str) -> QuerySet[Job, str]:
         found = found.filter(team__in=access.known_teams(request.user).filter(slug=team))
     if request.GET.get("mine") == "1":
         found = found.filter(owner=request.user)
-    place = F("position").asc(nulls_last=True)
-    return found.order_by("pool__name", place, "queue_key", "id").values_list("id", flat=True)
+    position = F("position").asc(nulls_last=True)
+    return found.order_by("pool__name", position, "queue_key", "id").values_list("id", flat=True)
 
 
-def _jobs(ids: Sequence[str]) -> list[Job]:
-    heavy = [*HEAVY_OF_JOB, *(f"run__{name}" for name in HEAVY_OF_RUN)]
-    found = Job.objects.select_related("pool", "owner", "team", "run").defer(*heavy).in_bulk(ids)
+def _get_jobs(ids: Sequence[str]) -> list[Job]:
+    large = [*LARGE_JOB_COLUMNS, *(f"run__{name}" for name in LARGE_RUN_COLUMNS)]
+    found = Job.objects.select_related("pool", "owner", "team", "run").defer(*large).in_bulk(ids)
     return [found[one] for one in ids if one in found]
 
 
-def _pools() -> list[PoolLine]:
-    """What waits and what runs in each pool."""
+def _list_pools() -> list[PoolOption]:
     waiting = Counter(
         dict(Job.objects.filter(state=JobState.QUEUED).order_by().values_list("pool").annotate(Count("id")))
     )
@@ -146,25 +151,27 @@ def _pools() -> list[PoolLine]:
         pool: (count, held) for pool, count, held in live.annotate(Count("id"), Sum("job__num_devices"))
     }
     return [
-        PoolLine(pool, waiting[pool.id], *running.get(pool.id, (0, 0)))
+        PoolOption(pool, waiting[pool.id], *running.get(pool.id, (0, 0)))
         for pool in Pool.objects.order_by("name")
     ]
 
 
-def _running(attempts: QuerySet[Attempt], told: Callable[[int], bool]) -> Sequence[RunningRow]:
+def _list_running(attempts: QuerySet[Attempt], can_see: Callable[[int], bool]) -> Sequence[RunningRow]:
     now = timezone.now()
-    heavy = [f"job__{name}" for name in (*HEAVY_OF_JOB, *(f"run__{name}" for name in HEAVY_OF_RUN))]
-    parts = ("job__owner", "job__team", "job__pool", "job__run", "node")
-    rows = attempts.select_related(*parts).defer(*heavy, "node__facts", "node__host")
+    large = [f"job__{name}" for name in (*LARGE_JOB_COLUMNS, *(f"run__{name}" for name in LARGE_RUN_COLUMNS))]
+    related = ("job__owner", "job__team", "job__pool", "job__run", "node")
+    rows = attempts.select_related(*related).defer(*large, "node__facts", "node__host")
     first = rows.order_by(LATEST_END_S, "id")[:RUNNING_SHOWN]
     return [
-        RunningRow(attempt, told(attempt.job.team_id), ends_by(attempt), ends_by(attempt) < now)
+        RunningRow(attempt, can_see(attempt.job.team_id), ends_by(attempt), ends_by(attempt) < now)
         for attempt in first
     ]
 
 
-def _row(job: Job, told: Callable[[int], bool], rights: Rights, written: Callable[[int], bool]) -> Row:
+def _build_row(
+    job: Job, can_see: Callable[[int], bool], rights: Rights, written: Callable[[int], bool]
+) -> QueueRow:
     reach = rights.reach(job)
     whose = f"-{job.owner_id}" if reach is Reach.OWN else ""
     line = f"{job.pool_id}-{job.team_id}-{job.priority}{whose}" if reach else ""
-    return Row(job, told(job.team_id), line, written(job.team_id))
+    return QueueRow(job, can_see(job.team_id), line, written(job.team_id))

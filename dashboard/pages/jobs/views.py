@@ -1,4 +1,4 @@
-"""The job list, and what a person can do to a job there."""
+"""Job list and actions on jobs."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from django.views.decorators.http import require_POST, require_safe
 from dashboard import access
 from dashboard.html.responses import answer
 from dashboard.pages.jobs import progress
-from dashboard.pages.jobs.actions import LATER, WISHES
+from dashboard.pages.jobs.actions import ACTIONS, STOPS_LATER
 from jobs import series
 from jobs.models import Job
 from jobs.states.jobs import ACTIVE, JobState, StateError
 
 ROWS_A_PAGE = 50
-# Filter in the address -> the states it shows.
+# Filter in the address -> states that it shows
 FILTERS: dict[str, tuple[str, ...]] = {
     "all": tuple(JobState.values),
     "waiting": (JobState.QUEUED,),
@@ -36,16 +36,16 @@ FILTERS: dict[str, tuple[str, ...]] = {
 @require_safe
 def listing(request: HttpRequest) -> HttpResponse:
     state = request.GET.get("state", "all")
-    found = _found(access.jobs_of(request.user), request.GET.get("q", ""))
+    found = _search(access.jobs_of(request.user), request.GET.get("q", ""))
     rows = found.filter(state__in=FILTERS.get(state, FILTERS["all"]))
     page = Paginator(rows.select_related("pool", "owner", "team", "run"), ROWS_A_PAGE).get_page(
         request.GET.get("page")
     )
     context = {
         "page": page,
-        "rows": _rows(list(page)),
+        "rows": _with_progress(list(page)),
         "state": state,
-        "filters": _counts(found),
+        "filters": _count_by_filter(found),
         "q": request.GET.get("q", ""),
         "written": access.written_ids(request.user),
     }
@@ -55,19 +55,19 @@ def listing(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-def wish(request: HttpRequest, job_id: str, name: str) -> HttpResponse:
-    """Cancel, pause, resume, retry, or keep its devices."""
-    row = WISHES[name]
+def act(request: HttpRequest, job_id: str, name: str) -> HttpResponse:
+    """Cancel, pause, resume or retry a job, or keep its devices."""
+    action = ACTIONS[name]
     job = access.writable_job(request.user, job_id)
     page = reverse("run", args=[job.run.id])
     try:
-        state = row.ask(job, actor=request.user.get_username()).state
+        state = action.act(job, actor=request.user.get_username()).state
     except StateError as error:
         return answer(request, str(error), page, is_refused=True)
-    return answer(request, f"{job.name} {LATER if state == JobState.STOPPING else row.done}", page)
+    return answer(request, f"{job.name} {STOPS_LATER if state == JobState.STOPPING else action.done}", page)
 
 
-def _found(jobs: QuerySet[Job], text: str) -> QuerySet[Job]:
+def _search(jobs: QuerySet[Job], text: str) -> QuerySet[Job]:
     for word in text.split()[:5]:
         jobs = jobs.filter(
             Q(name__icontains=word)
@@ -78,11 +78,13 @@ def _found(jobs: QuerySet[Job], text: str) -> QuerySet[Job]:
     return jobs
 
 
-def _counts(jobs: QuerySet[Job]) -> list[tuple[str, int]]:
+def _count_by_filter(jobs: QuerySet[Job]) -> list[tuple[str, int]]:
     by_state = Counter(dict(jobs.order_by().values_list("state").annotate(Count("id"))))
     return [(name, sum(by_state[state] for state in states)) for name, states in FILTERS.items()]
 
 
-def _rows(jobs: list[Job]) -> list[tuple[Job, progress.Progress]]:
+def _with_progress(jobs: list[Job]) -> list[tuple[Job, progress.JobProgress]]:
     newest, now = series.newest([job.run.id for job in jobs], ["step_s"]), timezone.now()
-    return [(job, progress.progress(job, now, newest.get(job.run.id, {}).get("step_s"))) for job in jobs]
+    return [
+        (job, progress.build_progress(job, now, newest.get(job.run.id, {}).get("step_s"))) for job in jobs
+    ]

@@ -1,7 +1,7 @@
-"""What Prometheus scrapes at /metrics: devices as they are now, the queue, and how points come in. No history.
+"""Prometheus metrics of devices, queue, points and agents at /metrics.
 
-A reading that cannot be had has no line. Device figures bear the names, units and labels of NVIDIA's dcgm-exporter
-where it has one, and Fourwalls's own, in SI units, for every kind of device.
+They hold current values, no history. An absent reading has no sample. Metrics of devices have the names, units and
+labels of NVIDIA's dcgm-exporter where it defines them; every kind of device also has Fourwalls's own, in SI units.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ Labels = dict[str, str]
 MEGA, MIB = 1e-6, 1 / 2**20
 
 
-class Line(NamedTuple):
+class Sample(NamedTuple):
     labels: Labels
     value: float
 
 
-class Family(NamedTuple):
+class MetricFamily(NamedTuple):
     name: str
     help: str
-    lines: list[Line]
+    samples: list[Sample]
 
 
-# name, our metric, factor, what dcgm-exporter says of it
+# Name, our metric, factor, help text of dcgm-exporter
 DCGM: tuple[tuple[str, str, float, str], ...] = (
     ("DCGM_FI_DEV_GPU_UTIL", "utilisation_pct", 1, "GPU utilization (in %)."),
     ("DCGM_FI_DEV_FB_USED", "memory_used_bytes", MIB, "Framebuffer memory used (in MiB)."),
@@ -55,36 +55,53 @@ DCGM: tuple[tuple[str, str, float, str], ...] = (
 )  # fmt: skip
 
 
-def text(told: Callable[[int], bool]) -> str:
-    """`told`: whether the caller may know whose a job is, by its team's id. A constant number of queries."""
+def render_metrics(can_see: Callable[[int], bool]) -> str:
+    """Render all metrics. `can_see`: whether the caller may see the jobs of a team, by its id.
+
+    The number of queries is constant.
+    """
     now = timezone.now()
-    families = [*_devices(told, now), *_queue(now), *_points(), *_parts(now)]
-    return "".join(_lines(family) for family in families if family.lines)
+    families = [
+        *_device_metrics(can_see, now),
+        *_queue_metrics(now),
+        *_point_metrics(),
+        *_component_metrics(now),
+    ]
+    return "".join(_render_family(family) for family in families if family.samples)
 
 
-def _devices(told: Callable[[int], bool], now: datetime) -> Iterator[Family]:
-    known = [(device, _labels(device, told)) for device in devices_with_leases().select_related("node__pool")]
+def _device_metrics(can_see: Callable[[int], bool], now: datetime) -> Iterator[MetricFamily]:
+    known = [
+        (device, _build_labels(device, can_see))
+        for device in devices_with_leases().select_related("node__pool")
+    ]
     fresh = [(device, labels) for device, labels in known if is_fresh(device.latest_at, now)]
     gpus = [(device, labels) for device, labels in fresh if device.kind == "cuda"]
-    for name, metric, factor, said in DCGM:
-        yield Family(name, said, _read(gpus, metric, factor))
-    yield Family("DCGM_FI_DEV_XID_ERRORS", "Value of the last XID error encountered.", _last_xids(gpus))
+    for name, metric_name, factor, help_text in DCGM:
+        yield MetricFamily(name, help_text, _read_samples(gpus, metric_name, factor))
+    yield MetricFamily("DCGM_FI_DEV_XID_ERRORS", "Value of the last XID error encountered.", _last_xids(gpus))
     for metric in METRICS:
         if metric.scope == "device":
-            yield Family(f"fourwalls_device_{metric.name}", metric.meaning, _read(fresh, metric.name, 1))
-    held = [Line(labels, float(get_lease(device) is not None)) for device, labels in known]
-    yield Family("fourwalls_device_held", "1 where an attempt holds the device.", held)
+            yield MetricFamily(
+                f"fourwalls_device_{metric.name}", metric.meaning, _read_samples(fresh, metric.name, 1)
+            )
+    held = [Sample(labels, float(get_lease(device) is not None)) for device, labels in known]
+    yield MetricFamily("fourwalls_device_held", "1 where an attempt holds the device.", held)
     ages = [
-        Line(labels, (now - device.latest_at).total_seconds()) for device, labels in known if device.latest_at
+        Sample(labels, (now - device.latest_at).total_seconds())
+        for device, labels in known
+        if device.latest_at
     ]
-    yield Family(
-        "fourwalls_device_reading_age_s", "Since the device was last read; old readings have no lines.", ages
+    yield MetricFamily(
+        "fourwalls_device_reading_age_s",
+        "Time since the device was last read; old readings have no samples.",
+        ages,
     )
 
 
-def _labels(device: Device, told: Callable[[int], bool]) -> Labels:
+def _build_labels(device: Device, can_see: Callable[[int], bool]) -> Labels:
     lease = get_lease(device)
-    job = lease.attempt.job if lease and told(lease.attempt.job.team_id) else None
+    job = lease.attempt.job if lease and can_see(lease.attempt.job.team_id) else None
     return {
         "gpu": str(device.index),
         "UUID": device.id,
@@ -98,89 +115,93 @@ def _labels(device: Device, told: Callable[[int], bool]) -> Labels:
     }
 
 
-def _read(devices: Iterable[tuple[Device, Labels]], metric: str, factor: float) -> list[Line]:
-    read = ((device.latest.get("metrics", {}).get(metric), labels) for device, labels in devices)
-    return [Line(labels, value * factor) for value, labels in read if value is not None]
+def _read_samples(devices: Iterable[tuple[Device, Labels]], metric: str, factor: float) -> list[Sample]:
+    values = ((device.latest.get("metrics", {}).get(metric), labels) for device, labels in devices)
+    return [Sample(labels, value * factor) for value, labels in values if value is not None]
 
 
-def _last_xids(gpus: Iterable[tuple[Device, Labels]]) -> list[Line]:
-    """0 for a GPU that has told of none; no line for one that cannot be asked."""
-    lines = []
+def _last_xids(gpus: Iterable[tuple[Device, Labels]]) -> list[Sample]:
+    """Return the last XID error of each GPU: 0 if it reported none, no sample if it cannot report any."""
+    samples = []
     for device, labels in gpus:
         codes = [fault["code"].split() for fault in device.latest.get("faults", [])]
         numbers = [int(code[1]) for code in codes if len(code) == 2 and code[0] == "xid"]
         if "xid" not in device.latest.get("faults_missing", {"xid": ""}):
-            lines.append(Line(labels, numbers[-1] if numbers else 0))
-    return lines
+            samples.append(Sample(labels, numbers[-1] if numbers else 0))
+    return samples
 
 
-def _queue(now: datetime) -> Iterator[Family]:
+def _queue_metrics(now: datetime) -> Iterator[MetricFamily]:
     alive = Job.objects.exclude(state__in=FINAL).order_by()
     counts = alive.values_list("pool__name", "state").annotate(Count("id"))
-    yield Family(
+    yield MetricFamily(
         "fourwalls_jobs", "Jobs that have not ended.",
-        [Line({"pool": pool, "state": state}, count) for pool, state, count in counts],
+        [Sample({"pool": pool, "state": state}, count) for pool, state, count in counts],
     )  # fmt: skip
     waiting = alive.filter(state=JobState.QUEUED)
     reasons = waiting.values_list("pool__name", "waiting_for__code").annotate(Count("id"))
-    yield Family(
-        "fourwalls_jobs_waiting", "Jobs in the queue, by what they wait for.",
-        [Line({"pool": pool, "reason": reason or "unseen"}, count) for pool, reason, count in reasons],
+    yield MetricFamily(
+        "fourwalls_jobs_waiting", "Jobs in the queue, by waiting reason.",
+        [Sample({"pool": pool, "reason": reason or "unseen"}, count) for pool, reason, count in reasons],
     )  # fmt: skip
     oldest = waiting.values_list("pool__name").annotate(Min("submitted_at"))
-    yield Family(
-        "fourwalls_oldest_wait_s", "How long the job that was submitted first has been waiting.",
-        [Line({"pool": pool}, (now - at).total_seconds()) for pool, at in oldest],
+    yield MetricFamily(
+        "fourwalls_oldest_wait_s", "Waiting time of the job that was submitted first.",
+        [Sample({"pool": pool}, (now - at).total_seconds()) for pool, at in oldest],
     )  # fmt: skip
 
 
-def _points() -> Iterator[Family]:
+def _point_metrics() -> Iterator[MetricFamily]:
     journal = Batch.objects.aggregate(batches=Count("seq"), streams=Count("stream_id", distinct=True))
-    yield Family(
-        "fourwalls_journal_batches", "Batches that are not folded yet.", [Line({}, journal["batches"])]
+    yield MetricFamily(
+        "fourwalls_journal_batches", "Batches that are not folded yet.", [Sample({}, journal["batches"])]
     )
-    yield Family("fourwalls_journal_streams", "Writers with such batches.", [Line({}, journal["streams"])])
+    yield MetricFamily(
+        "fourwalls_journal_streams", "Writers with such batches.", [Sample({}, journal["streams"])]
+    )
     bad = SpoolOffset.objects.aggregate(lines=Sum("num_bad_lines"))["lines"] or 0
-    yield Family(
-        "fourwalls_bad_lines", "Lines of spools that could not be read, of all attempts.", [Line({}, bad)]
+    yield MetricFamily(
+        "fourwalls_bad_lines", "Invalid lines in the spools of all attempts.", [Sample({}, bad)]
     )
     logged = Run.objects.filter(job=None, state=JobState.RUNNING).count()
-    yield Family("fourwalls_logged_runs", "Runs of other scripts that have not ended.", [Line({}, logged)])
+    yield MetricFamily(
+        "fourwalls_logged_runs", "Runs of other scripts that have not ended.", [Sample({}, logged)]
+    )
 
 
-def _parts(now: datetime) -> Iterator[Family]:
+def _component_metrics(now: datetime) -> Iterator[MetricFamily]:
     nodes = Node.objects.values_list("pool__name", "heartbeat_at")
     counts: dict[tuple[str, str], int] = {}
     for pool, at in nodes:
         key = (pool, "alive" if is_fresh(at, now) else "silent")
         counts[key] = counts.get(key, 0) + 1
-    yield Family(
-        "fourwalls_agents", "Agents, by whether they have been heard of.",
-        [Line({"pool": pool, "state": state}, count) for (pool, state), count in sorted(counts.items())],
+    yield MetricFamily(
+        "fourwalls_agents", "Agents, by whether their heartbeat is recent.",
+        [Sample({"pool": pool, "state": state}, count) for (pool, state), count in sorted(counts.items())],
     )  # fmt: skip
-    beats = ComponentHeartbeat.objects.filter(component="scheduler")
-    ages = {beat.component: (now - beat.at).total_seconds() for beat in beats}
-    yield Family(
-        "fourwalls_scheduler_tick_age_s", "Since the scheduler last came round; it writes that down every two seconds.",
-        [Line({}, age) for age in ages.values()],
+    heartbeats = ComponentHeartbeat.objects.filter(component="scheduler")
+    ages = {heartbeat.component: (now - heartbeat.at).total_seconds() for heartbeat in heartbeats}
+    yield MetricFamily(
+        "fourwalls_scheduler_tick_age_s", "Time since the scheduler's last tick; it records one every two seconds.",
+        [Sample({}, age) for age in ages.values()],
     )  # fmt: skip
 
 
-def _lines(family: Family) -> str:
-    head = f"# HELP {family.name} {_escaped(family.help)}\n# TYPE {family.name} gauge\n"
-    return head + "".join(
-        f"{family.name}{_braced(line.labels)} {float(line.value)!r}\n" for line in family.lines
+def _render_family(family: MetricFamily) -> str:
+    header = f"# HELP {family.name} {_escape(family.help)}\n# TYPE {family.name} gauge\n"
+    return header + "".join(
+        f"{family.name}{_render_labels(sample.labels)} {float(sample.value)!r}\n" for sample in family.samples
     )
 
 
-def _braced(labels: Labels) -> str:
-    inside = ",".join(f'{name}="{_quoted(value)}"' for name, value in labels.items())
-    return f"{{{inside}}}" if inside else ""
+def _render_labels(labels: Labels) -> str:
+    pairs = ",".join(f'{name}="{_escape_label(value)}"' for name, value in labels.items())
+    return f"{{{pairs}}}" if pairs else ""
 
 
-def _quoted(value: str) -> str:
-    return _escaped(value).replace('"', '\\"')
+def _escape_label(value: str) -> str:
+    return _escape(value).replace('"', '\\"')
 
 
-def _escaped(value: str) -> str:
+def _escape(value: str) -> str:
     return value.replace("\\", "\\\\").replace("\n", "\\n")

@@ -1,4 +1,4 @@
-"""What Prometheus asks for, by token or session."""
+"""View of the Prometheus metrics, by token or session."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from ninja.errors import AuthenticationError, HttpError
 from dashboard.api.auth import known
 from dashboard.pages.metrics import exposition
 
-TEXT = "text/plain; version=0.0.4; charset=utf-8"
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 @login_not_required
 @require_GET
 def metrics(request: HttpRequest) -> HttpResponse:
-    """A job is named on its devices' lines only to those who may see it."""
+    """Return all metrics. Samples of a device name its job only to users caller may see it."""
     try:
-        who = known(request)
+        caller = known(request)
     except (AuthenticationError, HttpError):
-        who = None
-    if who is None:
-        sentence = "Send a token of the API: Authorization: Bearer ...\n"
-        return HttpResponse(sentence, status=401, content_type="text/plain; charset=utf-8")
-    return HttpResponse(exposition.text(who.is_told_of), content_type=TEXT)
+        caller = None
+    if caller is None:
+        message = "Send a token of the API: Authorization: Bearer ...\n"
+        return HttpResponse(message, status=401, content_type="text/plain; charset=utf-8")
+    return HttpResponse(exposition.render_metrics(caller.is_told_of), content_type=CONTENT_TYPE)

@@ -1,4 +1,7 @@
-"""Signing in by a one-time link; password sign-in and sign-out are Django's own."""
+"""Sign-in by a one-time link.
+
+Sign-in by password and sign-out are Django's own.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +16,17 @@ from django.views.decorators.http import require_GET
 
 from jobs.people import accounts
 
-SPENT = "This link does not work any more: it was used, is older than 15 minutes, or was never given out."
+LINK_INVALID = "This link is not valid: it was used, is older than 15 minutes, or was never issued."
 
 
 @login_not_required
 @never_cache
 @require_GET
 def login_by_link(request: HttpRequest, token: str) -> HttpResponse:
-    """GET only: a HEAD request of a link preview must not use the link up."""
+    """Sign in by a link. GET only: a HEAD request of a link preview must not consume it."""
     user = accounts.redeem_login_link(token)
     if user is None:
-        context = {"form": AuthenticationForm(), "link_problem": SPENT}
+        context = {"form": AuthenticationForm(), "link_problem": LINK_INVALID}
         return render(request, "registration/login.html", context, status=404)
     login(request, user, backend="django.contrib.auth.backends.ModelBackend")
     return redirect(settings.LOGIN_REDIRECT_URL)

@@ -7,7 +7,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from dashboard.pages.planning import tradeoffs
-from dashboard.pages.table.columns import title_of
+from dashboard.pages.table.columns import get_title
 
 
 @require_safe
@@ -16,9 +16,9 @@ def page(request: HttpRequest) -> HttpResponse:
     context = {
         "shown": selection,
         "data": tradeoffs.build_data(selection),
-        "choices": [(str(field), title_of(field)) for field in selection.fields],
+        "choices": [(str(field), get_title(field)) for field in selection.fields],
         "chosen": request.GET.getlist("run"),
-        "axes": [(str(field), title_of(field)) for field in selection.axes],
+        "axes": [(str(field), get_title(field)) for field in selection.axes],
         "runs_limit": tradeoffs.MAX_RUNS,
     }
     return render(request, "planning/tradeoffs.html", context)

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from dashboard import access
 from dashboard.charts import colours
-from dashboard.pages.table.columns import title_of
+from dashboard.pages.table.columns import get_title
 from jobs import runs, series
 from jobs.models import Run
 from jobs.runs.directions import better_direction
@@ -100,7 +100,7 @@ def build_data(selection: TradeoffSelection) -> dict[str, Any]:
 def _describe_field(field: Field) -> dict[str, Any]:
     """`best` is a default where the better direction is unknown; the page lets a person change it."""
     best = better_direction(field) or "low"
-    return {"text": str(field), "label": title_of(field), "unit": field_unit(field), "best": best}
+    return {"text": str(field), "label": get_title(field), "unit": field_unit(field), "best": best}
 
 
 def _read_field(text: str, refused: list[str]) -> Field | None:

@@ -1,1 +1,1 @@
-"""Pages of pools and their settings."""
+"""Pages of pools and of their settings."""

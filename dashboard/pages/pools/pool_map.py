@@ -1,8 +1,7 @@
-"""The map of all pools, column by column: every device with its holder, readings and health, small enough to be read
-again every few seconds.
+"""Data of the pool map in columns: devices with occupant, readings and health.
 
-With 8,000 devices model objects would take seconds; here each row is a tuple, and of the readings only the four that
-are drawn are decoded.
+The map is fetched again every few seconds. With 8,000 devices, model objects would take seconds; here each row is a
+tuple, and only the four readings that are drawn are decoded.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ NO_READING = ("absent", "The node has sent no reading yet.")
 STALE = ("stale", "The last reading is too old.")
 
 
-class Metrics(msgspec.Struct):
-    """Of a device's newest readings, the four limits."""
+class LimitReadings(msgspec.Struct):
+    """The newest readings of a device for the four limits."""
 
     utilisation_pct: Any = None
     memory_used_bytes: Any = None
@@ -34,37 +33,40 @@ class Metrics(msgspec.Struct):
     power_w: Any = None
 
 
-class Latest(msgspec.Struct):
-    metrics: Metrics = msgspec.field(default_factory=Metrics)
+class LatestReadings(msgspec.Struct):
+    metrics: LimitReadings = msgspec.field(default_factory=LimitReadings)
     missing: dict[str, tuple[str, str]] = {}
 
 
-# key of the column -> metric, and what makes a drawn number of its value and the device's memory
+# Column -> metric, and the conversion of its value and the device's memory to the drawn number
 LIMITS: dict[str, tuple[str, Callable[[float, int | None], float | None]]] = {
     "compute": ("utilisation_pct", lambda value, memory: round(value)),
     "memory": ("memory_used_bytes", lambda value, memory: round(100 * value / memory) if memory else None),
     "bandwidth": ("memory_bandwidth_share", lambda value, memory: round(100 * value)),
     "power": ("power_w", lambda value, memory: round(value)),
 }
-NO_CAPACITY = ("absent", "The device does not say how much memory it has.")
-decode = msgspec.json.Decoder(Latest).decode
+NO_CAPACITY = ("absent", "The device does not report its memory size.")
+decode = msgspec.json.Decoder(LatestReadings).decode
 
 
-def of(told: Callable[[int], bool]) -> dict[str, Any]:
-    """Six queries, whatever there is. Numbers are percent (compute, memory, bandwidth) and watts; one that is absent
-    is the negative index, less one, of its reason in `reasons`."""
+def build_map(can_see: Callable[[int], bool]) -> dict[str, Any]:
+    """Return the map in six queries.
+
+    Numbers are percent (compute, memory, bandwidth) and watts. An absent number is -1 - i, where i is the index of its
+    reason in `reasons`.
+    """
     pools = list(Pool.objects.order_by("name").values_list("id", "name"))
-    nodes = _nodes({pool: index for index, (pool, _) in enumerate(pools)})
-    holders, holder_of = _holders(told)
+    nodes = _read_nodes({pool: index for index, (pool, _) in enumerate(pools)})
+    occupants, occupant_by_device = _read_occupants(can_see)
     return {
         "pools": [name for _, name in pools],
         "nodes": nodes,
-        "holders": holders,
-        **_devices({node: index for index, node in enumerate(nodes["id"])}, holder_of),
+        "holders": occupants,
+        **_read_devices({node: index for index, node in enumerate(nodes["id"])}, occupant_by_device),
     }
 
 
-def _nodes(pool_index: dict[int, int]) -> dict[str, list[Any]]:
+def _read_nodes(pool_index: dict[int, int]) -> dict[str, list[Any]]:
     silent_before = timezone.now().timestamp() - settings.UNREACHABLE_AFTER_S
     rows = Node.objects.exclude(admin_state=AdminState.RETIRED).order_by("pool__name", "name", "id")
     found: dict[str, list[Any]] = {"id": [], "name": [], "pool": [], "state": [], "is_simulated": []}
@@ -79,27 +81,27 @@ def _nodes(pool_index: dict[int, int]) -> dict[str, list[Any]]:
 
 
 def _state(admin_state: str, health: str, is_silent: bool) -> str:
-    """What keeps work from it, in one word; 'open' where nothing does."""
+    """Return the state that keeps jobs from the node; 'open' if none does."""
     if is_silent and health in (Health.OK, Health.SUSPECT):
         return str(Health.UNREACHABLE)
     return str(admin_state) if health == Health.OK else str(health)
 
 
-def _holders(told: Callable[[int], bool]) -> tuple[list[list[str] | None], dict[str, int]]:
-    """Each attempt that holds something (job, owner, team, run; None for another team's), and device -> its index."""
+def _read_occupants(can_see: Callable[[int], bool]) -> tuple[list[list[str] | None], dict[str, int]]:
+    """Return the live attempts (job, owner, team, run; None for another team's), and device -> index of its attempt."""
     index: dict[int, int] = {}
-    holders: list[list[str] | None] = []
+    occupants: list[list[str] | None] = []
     columns = ("id", "job__team_id", "job__name", "job__owner__username", "job__team__name", "job__run__id")
     for attempt, team, *names in (
         Attempt.objects.filter(state__in=ATTEMPT_LIVE).order_by().values_list(*columns)
     ):
-        index[attempt] = len(holders)
-        holders.append(names if told(team) else None)
+        index[attempt] = len(occupants)
+        occupants.append(names if can_see(team) else None)
     leases = Lease.objects.filter(is_active=True).order_by().values_list("device_id", "attempt_id")
-    return holders, {device: index[attempt] for device, attempt in leases if attempt in index}
+    return occupants, {device: index[attempt] for device, attempt in leases if attempt in index}
 
 
-def _devices(node_index: dict[str, int], holder_of: dict[str, int]) -> dict[str, Any]:
+def _read_devices(node_index: dict[str, int], occupant_by_device: dict[str, int]) -> dict[str, Any]:
     fresh_after = timezone.now().timestamp() - settings.UNREACHABLE_AFTER_S
     reasons: dict[tuple[str, str], int] = {}
     columns: dict[str, list[Any]] = {name: [] for name in ("node", "index", "health", "holder", *LIMITS)}
@@ -121,18 +123,18 @@ def _devices(node_index: dict[str, int], holder_of: dict[str, int]) -> dict[str,
         columns["node"].append(node_index[node])
         columns["index"].append(number)
         columns["health"].append(health)
-        columns["holder"].append(holder_of.get(device, -1))
+        columns["holder"].append(occupant_by_device.get(device, -1))
         readings = decode(latest)
         is_stale = at is not None and at < fresh_after
-        for name, (metric, drawn) in LIMITS.items():
+        for name, (metric, convert) in LIMITS.items():
             value = getattr(readings.metrics, metric)
-            number_drawn = drawn(value, memory) if isinstance(value, int | float) and not is_stale else None
-            if number_drawn is None:
-                why = (
+            drawn = convert(value, memory) if isinstance(value, int | float) and not is_stale else None
+            if drawn is None:
+                status, text = (
                     STALE
                     if is_stale
                     else readings.missing.get(metric, NO_READING if value is None else NO_CAPACITY)
                 )
-                number_drawn = -1 - reasons.setdefault(tuple(why), len(reasons))
-            columns[name].append(number_drawn)
-    return {"devices": columns, "reasons": [": ".join(why) for why in reasons]}
+                drawn = -1 - reasons.setdefault((status, text), len(reasons))
+            columns[name].append(drawn)
+    return {"devices": columns, "reasons": [": ".join(reason) for reason in reasons]}

@@ -1,4 +1,4 @@
-"""What the settings page of a pool shows: fields with what was typed and what is wrong, and what each team may have."""
+"""Contents of a pool's settings page: fields, problems, quotas of teams."""
 
 from __future__ import annotations
 
@@ -23,38 +23,38 @@ User = AbstractBaseUser | AnonymousUser
 
 
 @dataclass(frozen=True)
-class Field:
+class SettingField:
     setting: Setting
     text: str
     problems: Sequence[str] = ()
 
     @property
-    def chosen(self) -> set[str]:
-        """Of a field with several choices, those that are ticked."""
+    def selected(self) -> set[str]:
+        """Ticked values of a field with several choices."""
         return set(self.text.split())
 
 
 @dataclass(frozen=True)
-class Used:
-    """How far one budget of this month is used; `share` above 1 is possible with energy only."""
+class BudgetUse:
+    """Use of one budget in this month. `share` can exceed 1 for energy only."""
 
     text: str
     share: float
 
 
 @dataclass(frozen=True)
-class Row:
-    """One team's share: the fields of its form, and what is used of its budgets."""
+class QuotaRow:
+    """Quotas of one team: the fields of its form, and the use of its budgets."""
 
     team: Team
-    fields: list[Field]
-    seen: int  # newest event about it
-    used: Mapping[str, Used] = field(default_factory=dict)
+    fields: list[SettingField]
+    seen: int  # id of the newest event about the team
+    used: Mapping[str, BudgetUse] = field(default_factory=dict)
     stale: str = ""
 
 
-def texts_of(post: QueryDict) -> dict[str, str]:
-    """Every setting of the pool as it was posted: an unticked box is not posted at all."""
+def read_posted_texts(post: QueryDict) -> dict[str, str]:
+    """Return the posted text of every setting. An unticked box is not posted."""
     readers = {
         "switch": lambda name: str(name in post).lower(),
         "teams": lambda name: " ".join(post.getlist(name)),
@@ -64,22 +64,25 @@ def texts_of(post: QueryDict) -> dict[str, str]:
     }
 
 
-def fields(
+def build_fields(
     settings: Iterable[Setting], texts: Mapping[str, str], problems: Iterable[Problem] = ()
-) -> list[Field]:
-    said: dict[str, list[str]] = {}
+) -> list[SettingField]:
+    messages: dict[str, list[str]] = {}
     for problem in problems:
-        said.setdefault(problem.field, []).append(problem.message)
-    return [Field(setting, texts.get(setting.name, ""), said.get(setting.name, ())) for setting in settings]
+        messages.setdefault(problem.field, []).append(problem.message)
+    return [
+        SettingField(setting, texts.get(setting.name, ""), messages.get(setting.name, ()))
+        for setting in settings
+    ]
 
 
-def teams_shown(user: User, text: str) -> QuerySet[Team]:
+def search_teams(user: User, text: str) -> QuerySet[Team]:
     found = access.known_teams(user)
     return found.filter(Q(name__icontains=text) | Q(slug__icontains=text)) if text else found
 
 
-def rows(pool: Pool, teams: Sequence[Team]) -> list[Row]:
-    """Two queries, however many teams."""
+def build_rows(pool: Pool, teams: Sequence[Team]) -> list[QuotaRow]:
+    """Return a row per team. Two queries for any number of teams."""
     shares = {
         share.team_id: share
         for share in Share.objects.filter(pool=pool, team__in=teams).select_related("team")
@@ -87,26 +90,29 @@ def rows(pool: Pool, teams: Sequence[Team]) -> list[Row]:
     newest = dict(
         PoolEvent.objects.filter(pool=pool, team__in=teams).order_by().values_list("team").annotate(Max("id"))
     )
-    return [row(shares.get(team.id) or Share(team=team, pool=pool), newest.get(team.id, 0)) for team in teams]
+    return [
+        build_row(shares.get(team.id) or Share(team=team, pool=pool), newest.get(team.id, 0))
+        for team in teams
+    ]
 
 
-def row(
+def build_row(
     share: Share,
     seen: int,
     texts: Mapping[str, str] | None = None,
     problems: Iterable[Problem] = (),
     stale: str = "",
-) -> Row:
-    shown = fields(quotas.SETTINGS, texts or quotas.texts_of(share), problems)
-    return Row(share.team, shown, seen, _used(share), stale)
+) -> QuotaRow:
+    shown = build_fields(quotas.SETTINGS, texts or quotas.texts_of(share), problems)
+    return QuotaRow(share.team, shown, seen, _compute_use(share), stale)
 
 
-def newest(pool: Pool, team: Team | None) -> int:
+def newest_event_id(pool: Pool, team: Team | None) -> int:
     return PoolEvent.objects.filter(pool=pool, team=team).aggregate(n=Max("id"))["n"] or 0
 
 
-def changes(user: User, pool: Pool) -> dict[str, Any]:
-    """What has been changed, as far as it is the person's business, and how much is guaranteed by now."""
+def build_changes(user: User, pool: Pool) -> dict[str, Any]:
+    """Return the changes that the user may see, and the number of guaranteed devices."""
     events = PoolEvent.objects.filter(pool=pool).select_related("team").order_by("-id")
     if not access.is_admin(user):
         events = events.filter(Q(team=None) | Q(team__in=access.teams_of(user)))
@@ -117,8 +123,8 @@ def changes(user: User, pool: Pool) -> dict[str, Any]:
     }
 
 
-def _used(share: Share) -> dict[str, Used]:
-    """Of those budgets that there are, what has been booked this month."""
+def _compute_use(share: Share) -> dict[str, BudgetUse]:
+    """Return the use of each budget in this month."""
     is_now = share.month == charges.month_of(timezone.now())
     booked = {
         "monthly_budget_device_s": share.month_device_s,
@@ -130,7 +136,7 @@ def _used(share: Share) -> dict[str, Used]:
         whole, value = getattr(share, name), value if is_now else 0.0
         if whole is not None:
             text = quotas.BY_NAME[name].write(value)
-            found[name] = Used(
+            found[name] = BudgetUse(
                 setting_types.said_number(float(f"{float(text):.4g}")),
                 value / whole if whole else float(value > 0),
             )

@@ -1,4 +1,7 @@
-"""The settings page of a pool: its limits and prices, and what each team may have of it. Only admins write."""
+"""Settings page of a pool: limits, prices, quotas of teams.
+
+Only admins may change settings.
+"""
 
 from __future__ import annotations
 
@@ -28,82 +31,82 @@ SAVED, UNCHANGED = "Saved.", "Nothing was changed."
 def settings(request: HttpRequest, name: str) -> HttpResponse:
     pool = get_object_or_404(Pool, name=name)
     if request.method != "POST":
-        return _page(request, pool, pools.texts_of(pool))
+        return _render_page(request, pool, pools.texts_of(pool))
     access.admin_only(request.user)
-    texts = settings_page.texts_of(request.POST)
+    texts = settings_page.read_posted_texts(request.POST)
     try:
-        event = pools.change(pool, request.user.get_username(), texts, _seen(request))
+        event = pools.change(pool, request.user.get_username(), texts, _read_seen(request))
     except SettingsError as error:
-        return _page(request, pool, texts, error.problems, status=422)
+        return _render_page(request, pool, texts, error.problems, status=422)
     except pools.Stale as error:
-        return _page(request, pool, texts, stale=str(error), status=409)
+        return _render_page(request, pool, texts, stale=str(error), status=409)
     messages.success(request, SAVED if event else UNCHANGED)
     return redirect("pool-settings", pool.name)
 
 
 @require_POST
-def quota(request: HttpRequest, name: str, team: str) -> HttpResponse:
-    """One team's row. It comes back with what was typed where that is refused."""
+def quota(request: HttpRequest, name: str, slug: str) -> HttpResponse:
+    """Change the quotas of one team. A refused change returns the row with the typed texts."""
     access.admin_only(request.user)
-    pool, whose = get_object_or_404(Pool, name=name), get_object_or_404(Team, slug=team)
+    pool, team = get_object_or_404(Pool, name=name), get_object_or_404(Team, slug=slug)
     texts = {setting.name: request.POST.get(setting.name, "") for setting in quotas.SETTINGS}
     try:
-        event = quotas.change(whose, pool, request.user.get_username(), texts, _seen(request))
+        event = quotas.change(team, pool, request.user.get_username(), texts, _read_seen(request))
     except SettingsError as error:
-        return _row(request, pool, whose, texts, error.problems)
+        return _render_row(request, pool, team, texts, error.problems)
     except pools.Stale as error:
-        return _row(request, pool, whose, texts, stale=str(error))
+        return _render_row(request, pool, team, texts, stale=str(error))
     if not request.headers.get("HX-Request"):
         messages.success(request, SAVED if event else UNCHANGED)
         return redirect("pool-settings", pool.name)
-    answer = _row(request, pool, whose)
-    said = {"said": {"text": SAVED if event else UNCHANGED, "tone": "good"}, "pool-changed": {}}
-    answer["HX-Trigger"] = json.dumps(said)
-    return answer
+    response = _render_row(request, pool, team)
+    events = {"said": {"text": SAVED if event else UNCHANGED, "tone": "good"}, "pool-changed": {}}
+    response["HX-Trigger"] = json.dumps(events)
+    return response
 
 
 @require_safe
 def changes(request: HttpRequest, name: str) -> HttpResponse:
     pool = get_object_or_404(Pool, name=name)
-    context = {"pool": pool, **settings_page.changes(request.user, pool)}
+    context = {"pool": pool, **settings_page.build_changes(request.user, pool)}
     return render(request, "pools/settings/_changes.html", context)
 
 
-def _page(
+def _render_page(
     request: HttpRequest, pool: Pool, texts: Mapping[str, str], problems: Iterable[Problem] = (),
     stale: str = "", status: int = 200,
 ) -> HttpResponse:  # fmt: skip
     text = request.GET.get("q", "")
-    page = Paginator(settings_page.teams_shown(request.user, text), ROWS_A_PAGE).get_page(
+    page = Paginator(settings_page.search_teams(request.user, text), ROWS_A_PAGE).get_page(
         request.GET.get("page")
     )
     context: dict[str, Any] = {
         "pool": pool,
-        "fields": settings_page.fields(pools.SETTINGS, texts, problems),
-        "seen": settings_page.newest(pool, None),
+        "fields": settings_page.build_fields(pools.SETTINGS, texts, problems),
+        "seen": settings_page.newest_event_id(pool, None),
         "stale": stale,
-        "heads": quotas.SETTINGS,
+        "headers": quotas.SETTINGS,
         "page": page,
         "q": text,
-        "rows": settings_page.rows(pool, list(page)),
+        "rows": settings_page.build_rows(pool, list(page)),
         "teams": Team.objects.order_by("name"),
         "is_admin": access.is_admin(request.user),
-        **settings_page.changes(request.user, pool),
+        **settings_page.build_changes(request.user, pool),
     }
     return render(request, "pools/settings/page.html", context, status=status)
 
 
-def _row(
+def _render_row(
     request: HttpRequest, pool: Pool, team: Team, texts: Mapping[str, str] | None = None,
     problems: Iterable[Problem] = (), stale: str = "",
 ) -> HttpResponse:  # fmt: skip
-    seen = settings_page.newest(pool, team)
-    row = settings_page.row(quotas.of(team, pool), seen, texts, problems, stale)
+    seen = settings_page.newest_event_id(pool, team)
+    row = settings_page.build_row(quotas.of(team, pool), seen, texts, problems, stale)
     context = {"row": row, "pool": pool, "is_admin": True}
-    # 200 for a refusal too: htmx puts nothing else in the row's place.
+    # 200 for a refusal too: htmx swaps no other status into the row.
     return render(request, "pools/settings/_quota.html", context)
 
 
-def _seen(request: HttpRequest) -> int | None:
+def _read_seen(request: HttpRequest) -> int | None:
     text = request.POST.get("seen", "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None

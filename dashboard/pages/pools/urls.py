@@ -1,4 +1,4 @@
-"""Routes of pools and their settings."""
+"""Routes of pools and of their settings."""
 
 from django.urls import path
 
@@ -9,5 +9,5 @@ urlpatterns = [
     path("pools/map/", views.map_data, name="pools-map"),
     path("pools/<str:name>/settings/", settings_views.settings, name="pool-settings"),
     path("pools/<str:name>/settings/changes/", settings_views.changes, name="pool-changes"),
-    path("pools/<str:name>/settings/quotas/<str:team>/", settings_views.quota, name="pool-quota"),
+    path("pools/<str:name>/settings/quotas/<str:slug>/", settings_views.quota, name="pool-quota"),
 ]

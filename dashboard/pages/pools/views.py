@@ -1,4 +1,4 @@
-"""The pools page: the map of every device, and each pool with its nodes and what keeps work from them."""
+"""Pools page: map of all devices, and each pool with its nodes."""
 
 from __future__ import annotations
 
@@ -28,11 +28,10 @@ from jobs.nodes.occupants import devices_with_leases
 from jobs.states.jobs import JobState
 from jobs.states.nodes import AdminState, Health
 
-CARDS_LIMIT = 6  # nodes in all, up to which each one's devices are shown as cards
-TROUBLED_SHOWN = 12  # of a pool
-LINKS_TESTED = (
-    8  # ranks that a fabric test begins with: enough for rings and trees to differ; the form takes others
-)
+CARDS_LIMIT = 6  # largest number of nodes whose devices are shown as cards
+UNAVAILABLE_SHOWN = 12  # unavailable nodes shown per pool
+# Default ranks of a fabric test: enough for rings and trees to differ. The form allows other numbers.
+TEST_RANKS = 8
 
 
 @dataclass(frozen=True)
@@ -43,21 +42,21 @@ class NodeCard:
 
 
 @dataclass
-class PoolPart:
+class PoolSummary:
     pool: Pool
     num_waiting: int
     num_nodes: int = 0
     num_devices: int = 0
     num_held: int = 0
-    num_unused: int = 0  # of those, held but unused
-    num_troubled: int = 0
+    num_unused: int = 0  # held devices that are idle
+    num_unavailable: int = 0
     cards: list[NodeCard] = field(default_factory=list)
-    troubled: list[Node] = field(default_factory=list)  # nodes that take no work
+    unavailable: list[Node] = field(default_factory=list)  # nodes that take no jobs
 
     @property
-    def links_test(self) -> str:
-        """The submit form that begins with a test of this pool's links; '' where no two devices may be taken."""
-        ranks = min(self.num_devices, self.pool.max_gang or LINKS_TESTED, LINKS_TESTED)
+    def fabric_test_address(self) -> str:
+        """Address of the submit form for a fabric test of this pool; '' if a job may not use two devices."""
+        ranks = min(self.num_devices, self.pool.max_gang or TEST_RANKS, TEST_RANKS)
         if ranks < 2:
             return ""
         changes = ("kind=fabric_test", f"pool={self.pool.name}", f"parallel.data={ranks}")
@@ -66,63 +65,67 @@ class PoolPart:
 
 @require_safe
 def listing(request: HttpRequest) -> HttpResponse:
-    parts = _parts()
-    if sum(part.num_nodes for part in parts.values()) <= CARDS_LIMIT:
-        _add_cards(parts, access.told_of(request.user))
+    summaries = _summarise_pools()
+    if sum(summary.num_nodes for summary in summaries.values()) <= CARDS_LIMIT:
+        _add_cards(summaries, access.told_of(request.user))
     else:
-        _add_troubled(parts)
-    context = {"parts": list(parts.values()), "is_admin": access.is_admin(request.user)}
+        _add_unavailable_nodes(summaries)
+    context = {"pools": list(summaries.values()), "is_admin": access.is_admin(request.user)}
     return render(
         request, "pools/_list.html" if request.headers.get("HX-Request") else "pools/page.html", context
     )
 
 
 @require_safe
-@gzip_page  # nothing in it is secret and chosen by somebody else at once
+@gzip_page  # safe from BREACH: the response mixes no secret with input of others
 def map_data(request: HttpRequest) -> HttpResponse:
-    """What the map draws."""
-    found = pool_map.of(access.told_of(request.user))
+    """Return the data of the map as JSON."""
+    found = pool_map.build_map(access.told_of(request.user))
     return HttpResponse(msgspec.json.encode(found), content_type="application/json")
 
 
-def _parts() -> dict[int, PoolPart]:
+def _summarise_pools() -> dict[int, PoolSummary]:
     waiting = Count("jobs", filter=Q(jobs__state=JobState.QUEUED))
     pools = Pool.objects.order_by("name").annotate(num_waiting=waiting).prefetch_related("allowed_teams")
-    parts = {pool.id: PoolPart(pool, pool.num_waiting) for pool in pools}
-    nodes = _counted(Node.objects.exclude(admin_state=AdminState.RETIRED), "pool")
-    here = _counted(Device.objects.filter(is_present=True), "node__pool")
-    held = _counted(Lease.objects.filter(is_active=True), "device__node__pool")
-    unused = _counted(utilisation.unused(timezone.now()), "device__node__pool")
-    for pool, part in parts.items():
-        part.num_unused = unused[pool]
-        part.num_nodes, part.num_devices, part.num_held = nodes[pool], here[pool], held[pool]
-    return parts
+    summaries = {pool.id: PoolSummary(pool, pool.num_waiting) for pool in pools}
+    nodes = _count_by(Node.objects.exclude(admin_state=AdminState.RETIRED), "pool")
+    devices_by_pool = _count_by(Device.objects.filter(is_present=True), "node__pool")
+    held = _count_by(Lease.objects.filter(is_active=True), "device__node__pool")
+    unused = _count_by(utilisation.unused(timezone.now()), "device__node__pool")
+    for pool, summary in summaries.items():
+        summary.num_unused = unused[pool]
+        summary.num_nodes, summary.num_devices, summary.num_held = (
+            nodes[pool],
+            devices_by_pool[pool],
+            held[pool],
+        )
+    return summaries
 
 
-def _counted(rows: QuerySet[Any], by: str) -> Counter[int]:
+def _count_by(rows: QuerySet[Any], by: str) -> Counter[int]:
     return Counter(dict(rows.order_by().values_list(by).annotate(Count("pk"))))
 
 
-def _add_cards(parts: dict[int, PoolPart], told: Callable[[int], bool]) -> None:
+def _add_cards(summaries: dict[int, PoolSummary], can_see: Callable[[int], bool]) -> None:
     now = timezone.now()
     nodes = Node.objects.exclude(admin_state=AdminState.RETIRED).order_by("name")
     for node in nodes.prefetch_related(Prefetch("devices", devices_with_leases())):
-        parts[node.pool_id].cards.append(_card(node, told, now))
+        summaries[node.pool_id].cards.append(_build_card(node, can_see, now))
 
 
-def _card(node: Node, told: Callable[[int], bool], now: datetime) -> NodeCard:
-    cards = [devices.card(device, told, now) for device in node.devices.all()]
+def _build_card(node: Node, can_see: Callable[[int], bool], now: datetime) -> NodeCard:
+    cards = [devices.card(device, can_see, now) for device in node.devices.all()]
     return NodeCard(node, cards, devices.facts_of(node.facts))
 
 
-def _add_troubled(parts: dict[int, PoolPart]) -> None:
-    """Nodes that take no work, and why, those that an admin did not ask for first."""
+def _add_unavailable_nodes(summaries: dict[int, PoolSummary]) -> None:
+    """Add nodes that take no jobs; nodes that no admin has closed come first."""
     silent = ~Q(heartbeat_at__gt=alive_since()) | Q(heartbeat_at=None)
     nodes = Node.objects.exclude(admin_state=AdminState.RETIRED).filter(
         silent | Q(is_cordoned=True) | ~Q(health=Health.OK)
     )
     for node in nodes.defer("host").order_by("is_cordoned", "name"):
-        part = parts[node.pool_id]
-        part.num_troubled += 1
-        if len(part.troubled) < TROUBLED_SHOWN:
-            part.troubled.append(node)
+        summary = summaries[node.pool_id]
+        summary.num_unavailable += 1
+        if len(summary.unavailable) < UNAVAILABLE_SHOWN:
+            summary.unavailable.append(node)

@@ -1,4 +1,7 @@
-"""A report as it is read: Markdown, with the address of a compare page on a line of its own turned into live charts."""
+"""Rendering of reports: Markdown, with live charts for addresses of compare pages.
+
+An address on a line of its own is replaced by the charts of that page.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +22,14 @@ from jobs.models import Run, SavedView
 from jobs.models.sharing import SavedPage
 from jobs.runs.differences import find_differences
 
-BLOCKS_LIMIT = 12  # of charts in one report
-PANELS_LIMIT = 4  # of charts in one block, unless the address names its metrics
+CHART_BLOCKS_LIMIT = 12  # per report
+PANELS_LIMIT = 4  # charts per block, unless the address names its metrics
 SAVED = re.compile(r"^/v/(\w{1,12})/$")
 
 
 @dataclass
-class Block:
-    """Charts where an address stood. `problem` is what a reader is told instead, or beside them."""
+class ChartBlock:
+    """Charts of one address. `problem` is a message that is shown instead of them or beside them."""
 
     address: str
     query: str = ""
@@ -36,34 +39,41 @@ class Block:
 
 
 @dataclass
-class Piece:
+class ReportBlock:
+    """Either HTML or charts."""
+
     html: str = ""
-    block: Block | None = None
+    charts: ChartBlock | None = None
 
 
-def pieces(text: str, reader: User) -> list[Piece]:
-    """What the reader sees, from top to bottom: only runs of the reader's own teams are drawn."""
-    found: list[Piece] = []
+def build_blocks(text: str, reader: User) -> list[ReportBlock]:
+    """Split a report into blocks. Charts show only runs of the reader's teams."""
+    found: list[ReportBlock] = []
     plain: list[Token] = []
     tokens = markdown.PARSER.parse(text)
     num_blocks = 0
     for index, token in enumerate(tokens):
         address = _address(token) if token.type == "inline" and tokens[index - 1].level == 0 else None
-        if address is None or num_blocks == BLOCKS_LIMIT:
+        if address is None or num_blocks == CHART_BLOCKS_LIMIT:
             plain.append(token)
             continue
         num_blocks += 1
-        plain.pop()  # the paragraph that held nothing else
-        found += [Piece(html=markdown.render(plain)), Piece(block=_block(address, reader))]
+        plain.pop()  # the opening of the paragraph that holds the address only
+        found += [
+            ReportBlock(html=markdown.render(plain)),
+            ReportBlock(charts=_build_chart_block(address, reader)),
+        ]
         plain = []
         tokens[index + 1].hidden = True
-    found.append(Piece(html=markdown.render([token for token in plain if not _is_rest(token)])))
-    return [piece for piece in found if piece.block or piece.html.strip()]
+    found.append(
+        ReportBlock(html=markdown.render([token for token in plain if not _closes_chart_paragraph(token)]))
+    )
+    return [block for block in found if block.charts or block.html.strip()]
 
 
-def names_of(found: list[Piece]) -> dict[str, object]:
-    """What the scripts call the runs of all blocks, and their colours."""
-    runs = {run.id: run for piece in found if piece.block for run in piece.block.runs}
+def build_chart_names(blocks: list[ReportBlock]) -> dict[str, object]:
+    """Return names and colours of the runs of all blocks, for the charts."""
+    runs = {run.id: run for block in blocks if block.charts for run in block.charts.runs}
     shown = list(runs.values())
     return {
         "runs": run_labels.label_runs(shown),
@@ -72,39 +82,39 @@ def names_of(found: list[Piece]) -> dict[str, object]:
     }
 
 
-def _is_rest(token: Token) -> bool:
-    """The closing of a paragraph that became charts."""
+def _closes_chart_paragraph(token: Token) -> bool:
+    """Whether the token closes a paragraph that became charts."""
     return token.type == "paragraph_close" and token.hidden and token.level == 0
 
 
 def _address(token: Token) -> str | None:
-    """The text of a paragraph that is nothing but the address of a compare page or a saved view."""
+    """Return the address if a paragraph holds only the address of a compare page or a saved view."""
     text = token.content.strip()
     text = text[1:-1] if text.startswith("<") and text.endswith(">") else text
-    if not text or any(mark.isspace() for mark in text):
+    if not text or any(character.isspace() for character in text):
         return None
     path = urlsplit(text).path
     return text if path == reverse("compare") or SAVED.match(path) else None
 
 
-def _block(address: str, reader: User) -> Block:
+def _build_chart_block(address: str, reader: User) -> ChartBlock:
     parts = urlsplit(address)
     query = parts.query
     if saved := SAVED.match(parts.path):
         view = SavedView.objects.filter(id=saved[1], team__in=access.teams_of(reader)).first()
         if view is None or view.page != SavedPage.COMPARE:
-            return Block(address, problem="This view of a compare page is gone, or not for you.")
+            return ChartBlock(address, problem="This saved view does not exist, or you have no access.")
         query = view.query
-    asked = parse_qs(query)
-    choice = selection.select_runs(reader, asked.get("run", []), asked.get("filter", [""])[0])
-    asked.pop("open", None)  # a chart that fills the window would cover the text
-    block = Block(address, urlencode(asked, doseq=True), choice.runs, problem=choice.problem)
+    values = parse_qs(query)
+    selected = selection.select_runs(reader, values.get("run", []), values.get("filter", [""])[0])
+    values.pop("open", None)  # a chart in full-window mode would cover the text
+    block = ChartBlock(address, urlencode(values, doseq=True), selected.runs, problem=selected.problem)
     if not block.runs:
-        block.problem = block.problem or "None of its runs is there, or none is for you."
+        block.problem = block.problem or "No run of this page exists, or you have no access."
         return block
-    if choice.num_left_out:
-        block.problem = f"{choice.num_left_out} of its runs are left out: gone, not for you, or too many."
-    named = [name for name in dict.fromkeys(asked.get("metric", [])) if name]
+    if selected.num_left_out:
+        block.problem = f"{selected.num_left_out} runs are left out: deleted, without access, or too many."
+    named = [name for name in dict.fromkeys(values.get("metric", [])) if name]
     recorded = series.metrics_of([run.id for run in block.runs])
     sections = chart_sections.select_sections(named, recorded, may_grow=False)
     panels = [panel for _, row in sections for panel in row if panel.kind == "lines"]

@@ -1,33 +1,34 @@
-"""Reports: a list, one to read, one to write, and how it would look while it is written."""
+"""Views of reports: list, report, editor and preview."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from dashboard import access
 from dashboard.pages.reports import blocks
+from dashboard.server.requests import UserRequest
 from jobs.people import sharing
 
 ROWS_LIMIT = 200
 
 
 @require_safe
-def listing(request: HttpRequest) -> HttpResponse:
+def listing(request: UserRequest) -> HttpResponse:
     found = access.reports_of(request.user)[:ROWS_LIMIT]
     may_write = access.teams_written_by(request.user).exists()
     return render(request, "reports/list.html", {"reports": found, "may_write": may_write})
 
 
 @require_safe
-def show(request: HttpRequest, report_id: str) -> HttpResponse:
+def show(request: UserRequest, report_id: str) -> HttpResponse:
     report = access.report_for(request.user, report_id)
-    context = _text(request, report.text) | {
+    context = _build_context(request, report.text) | {
         "report": report,
         "may_write": access.writes_in(request.user)(report.team_id),
         "may_delete": report.owner_id == request.user.pk or sharing.answers_for(request.user, report.team),
@@ -35,8 +36,8 @@ def show(request: HttpRequest, report_id: str) -> HttpResponse:
     return render(request, "reports/show.html", context)
 
 
-def write(request: HttpRequest) -> HttpResponse:
-    """A new one."""
+def write(request: UserRequest) -> HttpResponse:
+    """Write a new report."""
     team = access.writable_team(request.user, request.POST.get("team"))
     teams = access.teams_written_by(request.user)
     if request.method != "POST":
@@ -50,42 +51,42 @@ def write(request: HttpRequest) -> HttpResponse:
     return redirect("report", report.id)
 
 
-def change(request: HttpRequest, report_id: str) -> HttpResponse:
+def change(request: UserRequest, report_id: str) -> HttpResponse:
     report = access.writable_report(request.user, report_id)
     context = {"report": report, "title": report.title, "text": report.text, "seen": report.version}
     if request.method != "POST":
         return render(request, "reports/edit.html", context)
-    said = {name: request.POST.get(name, "") for name in ("title", "text")}
+    texts = {name: request.POST.get(name, "") for name in ("title", "text")}
     seen = request.POST.get("seen", "")
     try:
         version = int(seen) if seen.isdecimal() and len(seen) < 10 else 0
-        sharing.change_report(report, actor=request.user, seen=version, **said)
+        sharing.change_report(report, actor=request.user, seen=version, **texts)
     except sharing.SharingError as error:
         return render(
-            request, "reports/edit.html", context | said | {"seen": seen, "problem": error}, status=422
+            request, "reports/edit.html", context | texts | {"seen": seen, "problem": error}, status=422
         )
     return redirect("report", report.id)
 
 
 @require_POST
-def preview(request: HttpRequest) -> HttpResponse:
-    """The text as readers would see it; nothing is kept."""
+def preview(request: UserRequest) -> HttpResponse:
+    """Render the posted text as readers will see it. Nothing is stored."""
     text = request.POST.get("text", "")[: sharing.REPORT_LIMIT]
-    return render(request, "reports/_text.html", _text(request, text))
+    return render(request, "reports/_text.html", _build_context(request, text))
 
 
 @require_POST
-def delete(request: HttpRequest, report_id: str) -> HttpResponse:
+def delete(request: UserRequest, report_id: str) -> HttpResponse:
     report = access.writable_report(request.user, report_id)
     try:
         sharing.delete_report(report, actor=request.user)
     except sharing.SharingError as error:
         messages.error(request, str(error))
         return redirect("report", report.id)
-    messages.success(request, f"Report {report.title} is deleted. Its runs are untouched.")
+    messages.success(request, f"Report {report.title} is deleted. Its runs are kept.")
     return redirect(reverse("reports"))
 
 
-def _text(request: HttpRequest, text: str) -> dict[str, Any]:
-    found = blocks.pieces(text, request.user)
-    return {"pieces": found, "names": blocks.names_of(found)}
+def _build_context(request: UserRequest, text: str) -> dict[str, Any]:
+    found = blocks.build_blocks(text, request.user)
+    return {"blocks": found, "names": blocks.build_chart_names(found)}

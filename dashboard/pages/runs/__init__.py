@@ -1,1 +1,1 @@
-"""The run page and its parts."""
+"""Run page and its parts."""

@@ -1,4 +1,4 @@
-"""What people say of one run: name, note, tags, archive, and who changed what; a part of the run page."""
+"""About section of the run page: name, note, tags, parameters and changes."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ FIELDS = ("name", "note", "colour")
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def about(request: HttpRequest, run_id: str) -> HttpResponse:
-    """GET: the part as it stands; POST: with what was written, or with the reason why it could not be."""
+    """GET: show the section. POST: write the posted values, and show the section with them or with the problem."""
     if request.method != "POST":
-        return _shown(request, access.run_for(request.user, run_id))
+        return _render(request, access.run_for(request.user, run_id))
     run = access.writable_run(request.user, run_id)
     try:
         _write(request, run)
     except TrackingError as error:
         field = next((field for field in (*FIELDS, "add") if field in request.POST), "")
-        return _shown(request, run, refused=str(error), field=field, draft=request.POST.get(field, ""))
+        return _render(request, run, problem=str(error), field=field, draft=request.POST.get(field, ""))
     run.refresh_from_db()
-    answer = _shown(request, run)
-    answer.headers["HX-Trigger"] = json.dumps({"changed": {}})  # the head shows the name as well
-    return answer
+    response = _render(request, run)
+    response.headers["HX-Trigger"] = json.dumps({"changed": {}})  # the head of the page shows the name too
+    return response
 
 
 def _write(request: HttpRequest, run: Run) -> None:
@@ -42,16 +42,18 @@ def _write(request: HttpRequest, run: Run) -> None:
     values = {field: request.POST[field].strip() for field in FIELDS if field in request.POST}
     if values:
         run_annotations.change(run, actor=actor, **values)
-    one = Run.objects.filter(id=run.id)
+    queryset = Run.objects.filter(id=run.id)
     add, drop = run_annotations.tags_of(request.POST.get("add", "")), request.POST.getlist("drop")
     if add or drop:
-        run_annotations.tag(one, add, drop, actor=actor)
+        run_annotations.tag(queryset, add, drop, actor=actor)
     if "archive" in request.POST:
-        (run_annotations.archive if request.POST["archive"] else run_annotations.restore)(one, actor=actor)
+        (run_annotations.archive if request.POST["archive"] else run_annotations.restore)(
+            queryset, actor=actor
+        )
 
 
-def of(request: HttpRequest, run: Run) -> dict[str, Any]:
-    """What the part's template needs."""
+def build_context(request: HttpRequest, run: Run) -> dict[str, Any]:
+    """Return the context of runs/_about.html."""
     params = list(run.params.order_by("key")[: PARAMS_LIMIT + 1])
     return {
         "about_tags": list(run.tags.exclude(key__startswith="mlflow.").order_by("key")),
@@ -63,5 +65,5 @@ def of(request: HttpRequest, run: Run) -> dict[str, Any]:
     }
 
 
-def _shown(request: HttpRequest, run: Run, **more: Any) -> HttpResponse:
-    return render(request, "runs/_about.html", {"run": run, **of(request, run), **more})
+def _render(request: HttpRequest, run: Run, **more: Any) -> HttpResponse:
+    return render(request, "runs/_about.html", {"run": run, **build_context(request, run), **more})

@@ -1,4 +1,4 @@
-"""What people write on runs from the table and the run page: name, note, colour, tags, archive; one run or many."""
+"""Changes of runs: name, note, colour, tags, archive state."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from jobs.tracking import run_annotations
 from jobs.tracking.external_runs import TrackingError
 
 FIELDS = ("name", "note", "colour")
-ACTS = ("tag", "archive", "restore")
+ACTIONS = ("tag", "archive", "restore")
 
 
 @require_POST
 def change(request: HttpRequest, run_id: str) -> HttpResponse:
-    """Rename a run, write its note, choose its colour."""
+    """Change the name, note or colour of a run."""
     run = access.writable_run(request.user, run_id)
     values = {field: request.POST[field] for field in FIELDS if field in request.POST}
     try:
         run_annotations.change(run, actor=request.user.get_username(), **values)
     except TrackingError as error:
-        return _refused(request, str(error))
+        return _refuse(request, str(error))
     return answer(request, f"{run.name}: {', '.join(values)} saved.", "runs")
 
 
 @require_POST
 def many(request: HttpRequest, act: str) -> HttpResponse:
-    """Tag, archive or restore the runs that are named, or with `all` every run that `filter` finds."""
-    if act not in ACTS:
+    """Tag, archive or restore the named runs, or with `all` every run that `filter` finds."""
+    if act not in ACTIONS:
         return HttpResponse(status=404)
     try:
-        found = _chosen(request)
+        found = _select_runs(request)
         add, drop = (
             run_annotations.tags_of(request.POST.get("add", "")),
             run_annotations.tags_of(request.POST.get("drop", "")),
@@ -52,7 +52,7 @@ def many(request: HttpRequest, act: str) -> HttpResponse:
             else run_annotations.restore(found, actor=actor)
         )
     except (TrackingError, runs.FilterError) as error:
-        return _refused(request, str(error))
+        return _refuse(request, str(error))
     done = {"tag": "tagged", "archive": "archived", "restore": "restored"}[act]
     return answer(
         request, f"{number:,} run{'' if number == 1 else 's'} {done}.", "runs", undo=_undo(request, act)
@@ -60,33 +60,33 @@ def many(request: HttpRequest, act: str) -> HttpResponse:
 
 
 def count(request: HttpRequest) -> JsonResponse:
-    """How many runs an act upon all that match would change: only those that the person may write."""
-    return JsonResponse({"count": _chosen(request).count()})
+    """Return the number of matching runs that the user may change."""
+    return JsonResponse({"count": _select_runs(request).count()})
 
 
-def _chosen(request: HttpRequest) -> QuerySet[Run]:
-    """Raises FilterError. Runs of others, and of teams in which the person may only look, are left out."""
-    mine = access.writable_runs(request.user)
+def _select_runs(request: HttpRequest) -> QuerySet[Run]:
+    """Return the selected runs that the user may change. Raises FilterError."""
+    writable = access.writable_runs(request.user)
     values = request.POST if request.method == "POST" else request.GET
     if not values.get("all"):
-        return mine.filter(id__in=values.getlist("run")[: run_annotations.RUNS_LIMIT])
+        return writable.filter(id__in=values.getlist("run")[: run_annotations.RUNS_LIMIT])
     asker = runs.Asker(access.runs_of(request.user), request.user.get_username(), timezone.now())
     found = runs.filtered(asker.runs, values.get("filter", ""), asker)
-    return mine.filter(id__in=found.order_by().values("id"))
+    return writable.filter(id__in=found.order_by().values("id"))
 
 
 def _undo(request: HttpRequest, act: str) -> dict[str, object] | None:
-    """The way back, where naming the runs says it: not for tags, whose old values are gone."""
+    """Return the request that reverts an action on one named run; None for tags, whose old values are lost."""
     ids = request.POST.getlist("run")
-    back = {"archive": "restore", "restore": "archive"}.get(act)
-    if back is None or request.POST.get("all") or len(ids) != 1:
+    inverse = {"archive": "restore", "restore": "archive"}.get(act)
+    if inverse is None or request.POST.get("all") or len(ids) != 1:
         return None
-    return {"path": f"/runs/many/{back}/", "values": {"run": ids[0]}}
+    return {"path": f"/runs/many/{inverse}/", "values": {"run": ids[0]}}
 
 
-def _refused(request: HttpRequest, sentence: str) -> HttpResponse:
-    """409 with the sentence: what was typed stays where it is."""
-    said = {"said": {"text": sentence, "tone": "bad"}}
+def _refuse(request: HttpRequest, message: str) -> HttpResponse:
+    """Return 409 with the message, so that the typed text stays in its field."""
+    events = {"said": {"text": message, "tone": "bad"}}
     return HttpResponse(
-        sentence, status=409, content_type="text/plain", headers={"HX-Trigger": json.dumps(said)}
+        message, status=409, content_type="text/plain", headers={"HX-Trigger": json.dumps(events)}
     )

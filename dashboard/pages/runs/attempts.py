@@ -14,15 +14,17 @@ class OutcomeText:
     title: str
     tone: str
     icon: str
-    after: str  # how charts describe the next attempt
+    next_label: str  # of the next attempt in charts
 
 
 OUTCOMES: dict[Outcome, OutcomeText] = {
-    "live": OutcomeText("Under way", "busy", "play-fill", ""),
+    "live": OutcomeText("Running", "busy", "play-fill", ""),
     "succeeded": OutcomeText("Finished", "good", "check-circle-fill", "after its end"),
     "late": OutcomeText("Time limit", "good", "clock", "after its time limit"),
     "preempted": OutcomeText("Preempted", "warn", "chevron-double-down", "after a preemption"),
-    "asked_back": OutcomeText("Gave its devices back", "warn", "box-arrow-right", "after giving way"),
+    "asked_back": OutcomeText(
+        "Devices reclaimed", "warn", "box-arrow-right", "after its devices were reclaimed"
+    ),
     "paused": OutcomeText("Paused", "warn", "pause-fill", "after a pause"),
     "cancelled": OutcomeText("Cancelled", "calm", "slash-circle", "after a cancel"),
     "lost": OutcomeText("Node lost", "bad", "eye-slash", "after a lost node"),
@@ -42,12 +44,14 @@ class AttemptCard:
         return OUTCOMES[self.record.outcome]
 
 
-def chart_names(cards: Iterable[AttemptCard]) -> dict[int, str]:
-    """Attempt number -> label of the boundary at which it starts on charts."""
+def build_boundary_labels(cards: Iterable[AttemptCard]) -> dict[int, str]:
+    """Return attempt number -> label that charts show where the attempt starts."""
     in_order = sorted((card.record for card in cards), key=lambda record: record.attempt.number)
     return {
-        record.attempt.number: f"attempt {record.attempt.number}, {OUTCOMES[before.outcome].after}".rstrip(
-            ", "
-        )
+        record.attempt.number: _label(record.attempt.number, OUTCOMES[before.outcome].next_label)
         for before, record in itertools.pairwise(in_order)
     }
+
+
+def _label(number: int, reason: str) -> str:
+    return f"attempt {number}, {reason}".rstrip(", ")

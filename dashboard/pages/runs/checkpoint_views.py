@@ -1,4 +1,4 @@
-"""A run's checkpoints: files to take away, and another layout to go on in."""
+"""Views of a run's checkpoints: download, and resuming in another layout."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from jobs.states.jobs import JobState, StateError
 
 @require_safe
 def files(request: HttpRequest, run_id: str, step: int, form: str) -> HttpResponseBase:
-    """One checkpoint as a tar: as it is, or as Hugging Face's folder."""
+    """Download a checkpoint as a tar: as it is, or exported for Hugging Face."""
     run = access.run_for(request.user, run_id)
     row = checkpoints.at_step(run, step)
     if row is None or form not in checkpoint_files.FORMS:
@@ -32,19 +32,19 @@ def files(request: HttpRequest, run_id: str, step: int, form: str) -> HttpRespon
 
 @require_POST
 def layout(request: HttpRequest, run_id: str) -> HttpResponse:
-    """Change how a job that stands still is laid out, and let it go on from its newest checkpoint."""
+    """Change the layout of a paused or ended job and resume it from its newest checkpoint."""
     run = access.run_for(request.user, run_id)
     if run.job is None:
         raise Http404
     job, page = access.writable_job(request.user, run.job.id), reverse("run", args=[run.id])
     posted, actor = request.POST, request.user.get_username()
-    asked = {
+    values = {
         path: spec_fields.FIELDS[path].value_of(posted[path]) for path in relayout.FIELDS if path in posted
     }
     try:
-        job = relayout.change(job, nested(asked), actor)
+        job = relayout.change(job, nested(values), actor)
         job = (job_actions.resume if job.state == JobState.PAUSED else job_actions.retry)(job, actor)
     except (SpecError, StateError) as error:
-        said = error.problems[0].message if isinstance(error, SpecError) else str(error)
-        return answer(request, said, page, is_refused=True)
+        message = error.problems[0].message if isinstance(error, SpecError) else str(error)
+        return answer(request, message, page, is_refused=True)
     return answer(request, f"{job.name} waits in the queue again, for {job.num_devices} devices.", page)

@@ -1,4 +1,4 @@
-"""What the page of a run without a job shows: how it stands, its newest values, and what its writer brought along."""
+"""Page of a logged run: newest values, charts, uploaded files and inputs."""
 
 from __future__ import annotations
 
@@ -11,39 +11,38 @@ from dashboard.charts import chart_sections, panels
 from dashboard.charts.panels import PanelState
 from jobs.models import Artefact, Run, RunMetric
 
-FIGURES = 6
+METRICS_SHOWN = 6
 FIRST = ("loss", "validation_loss", "val_loss", "accuracy")  # shown before others
-SHOWN = 1000  # rows of one kind on the page; the API has them all
+SHOWN = 1000  # rows of one kind on the page; the API returns all
 
 
-def figures(run: Run) -> list[RunMetric]:
-    """The newest values that say most: loss and accuracy, then by name; readings of the machine never."""
+def get_key_metrics(run: Run) -> list[RunMetric]:
+    """Return the newest values of the main metrics: loss and accuracy first, then by name, without system metrics."""
     rows = list(run.metrics.exclude(key__startswith="system/").order_by("key")[:SHOWN])
-    return sorted(rows, key=lambda row: (_rank(row.key), row.key))[:FIGURES]
+    return sorted(rows, key=lambda row: (_rank(row.key), row.key))[:METRICS_SHOWN]
 
 
-def sections(run: Run, there: Set[str]) -> list[tuple[str, list[PanelState]]]:
-    """A chart for each metric that was logged, as the page that compares runs lays them out, and a line for each that
-    could not be read, with the reason."""
-    said = {name for about in run.missing.values() for name in about}
-    found, _ = chart_sections.limit_panels(chart_sections.build_sections(there | said, may_grow=False))
+def build_sections(run: Run, recorded: Set[str]) -> list[tuple[str, list[PanelState]]]:
+    """Return a panel per logged metric, in the sections of the compare page, and the reasons of absent metrics."""
+    missing = {name for reasons in run.missing.values() for name in reasons}
+    found, _ = chart_sections.limit_panels(chart_sections.build_sections(recorded | missing, may_grow=False))
     return [
-        (title, [panels.build_panel_state(panel, run.missing, there, is_over=False) for panel in row])
+        (title, [panels.build_panel_state(panel, run.missing, recorded, is_over=False) for panel in row])
         for title, row in found
     ]
 
 
-def brought(run: Run) -> dict[str, Any]:
-    """The template's context; a constant number of queries."""
+def build_uploads(run: Run) -> dict[str, Any]:
+    """Return the context of runs/_uploaded.html. The number of queries is constant."""
     return {
         "inputs": run.inputs.all()[:SHOWN],
-        "artefacts": artefacts(run),
+        "artefacts": group_artefacts(run),
         "children": _with_state(run.children.filter(team=run.team)).order_by("-created_at")[:SHOWN],
     }
 
 
-def artefacts(run: Run) -> list[tuple[str, list[Artefact]]]:
-    """By the folder they lie in, the run's own first."""
+def group_artefacts(run: Run) -> list[tuple[str, list[Artefact]]]:
+    """Return the artefacts by folder, the top folder first."""
     folders: dict[str, list[Artefact]] = {}
     for artefact in run.artefacts.order_by("path")[:SHOWN]:
         folders.setdefault(artefact.path.rpartition("/")[0], []).append(artefact)

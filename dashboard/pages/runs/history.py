@@ -1,4 +1,4 @@
-"""What happened to a run: its attempts, start-up, placement, checkpoints and events, as the run page tells it."""
+"""History section of the run page: attempts, start-up, placement, events."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ LAYOUT_SHOWN = (
 
 
 @dataclass(frozen=True)
-class Phase:
+class StartPhase:
     name: str
     seconds: float | None  # None: not reached yet, or not reported
     share: float
 
 
 @dataclass(frozen=True)
-class Seat:
+class RankPlacement:
     rank: int
     stage: int
     data_rank: int
     tensor_rank: int
-    device: Device | None  # None: the device's row is gone
+    device: Device | None  # None: the device was deleted
     device_id: str
 
 
-def of(run: Run, user: User) -> dict[str, Any]:
-    """The template's context; a run without a job has no attempts."""
+def build_context(run: Run, user: User) -> dict[str, Any]:
+    """Return the context of runs/_history.html; empty for a run without a job."""
     if run.job is None:
-        return {"cost": None, "attempts": [], "events": [], "phases": [], "seats": [], "checkpoints": []}
+        return {"cost": None, "attempts": [], "events": [], "phases": [], "placement": [], "checkpoints": []}
     records = get_attempt_history(run, run.job, access.runs_of(user))
     events = list(run.job.events.order_by("-id")[:EVENTS_SHOWN])
     newest = records[0].attempt if records else None
@@ -53,18 +53,18 @@ def of(run: Run, user: User) -> dict[str, Any]:
         "cost": get_run_cost(run),
         "attempts": [attempts.AttemptCard(record) for record in records],
         "lost_steps": sum(record.lost_steps or 0 for record in records),
-        "events": _without_echoes([event for event in events if event.kind != "checkpoint"]),
+        "events": _without_repetitions([event for event in events if event.kind != "checkpoint"]),
         "checkpoint_events": [event for event in events if event.kind == "checkpoint"],
-        **_checkpoints(run, user),
-        "phases": phases(newest) if newest else [],
+        **_build_checkpoints(run, user),
+        "phases": build_phases(newest) if newest else [],
         "phases_total_s": sum(newest.phases.values()) if newest else None,
-        "seats": _seats(newest) if newest else [],
+        "placement": _build_placement(newest) if newest else [],
         "newest": newest,
     }
 
 
-def _checkpoints(run: Run, user: User) -> dict[str, Any]:
-    """Those that are kept, who begins with them, and the layout to go on in, where that may change."""
+def _build_checkpoints(run: Run, user: User) -> dict[str, Any]:
+    """Return the existing checkpoints, the lineage, and the layout fields if the layout may be changed."""
     shown = list_checkpoints(run)
     may_change = (
         run.job is not None and run.job.state in relayout.OPEN and access.writes_in(user)(run.team_id)
@@ -78,40 +78,45 @@ def _checkpoints(run: Run, user: User) -> dict[str, Any]:
     }
 
 
-def phases(attempt: Attempt) -> list[Phase]:
+def build_phases(attempt: Attempt) -> list[StartPhase]:
     total = sum(attempt.phases.values()) or 1.0
     return [
-        Phase(name.replace("_", " "), attempt.phases.get(name), 100 * attempt.phases.get(name, 0.0) / total)
+        StartPhase(
+            name.replace("_", " "), attempt.phases.get(name), 100 * attempt.phases.get(name, 0.0) / total
+        )
         for name in START_PHASES
     ]
 
 
-def _without_echoes(events: list[Event]) -> list[Event]:
-    """Newest first, as given. What a rank says at its end is also why its attempt and then its job ended: the sentence
-    stands once, at the newest of them, and a note that says nothing else is left out."""
-    told: set[tuple[int | None, str]] = set()
-    kept = []
+def _without_repetitions(events: list[Event]) -> list[Event]:
+    """Remove repeated texts from `events`, which are sorted newest first.
+
+    The last message of a rank is also the reason why its attempt and its job ended. The text stays at the newest of
+    these events; notes without another text are left out.
+    """
+    seen: set[tuple[int | None, str]] = set()
+    shown = []
     for event in events:
-        sentence = (event.attempt_number, event.text)
-        if event.text and sentence in told:
+        key = (event.attempt_number, event.text)
+        if event.text and key in seen:
             if event.kind.startswith("note."):
                 continue
             event.text = ""
-        told.add(sentence)
-        kept.append(event)
-    return kept
+        seen.add(key)
+        shown.append(event)
+    return shown
 
 
-def _seats(attempt: Attempt) -> list[Seat]:
-    """Ranks in order with their devices. Before the agent has answered, the leases say who will sit where."""
+def _build_placement(attempt: Attempt) -> list[RankPlacement]:
+    """Return the ranks in order with their devices. Before the agent reports the placement, the leases give it."""
     leases = {lease.rank: lease.device for lease in attempt.leases.select_related("device")}
-    said = attempt.placement.get("seats")
-    if not said:
-        return [Seat(rank, 0, rank, 0, device, device.id) for rank, device in sorted(leases.items())]
+    reported = attempt.placement.get("seats")
+    if not reported:
+        return [RankPlacement(rank, 0, rank, 0, device, device.id) for rank, device in sorted(leases.items())]
     return [
-        Seat(
+        RankPlacement(
             seat["rank"], seat["stage"], seat["data_rank"], seat.get("tensor_rank", 0),
             leases.get(seat["rank"]), seat["device"],
         )
-        for seat in sorted(said, key=lambda seat: seat["rank"])
+        for seat in sorted(reported, key=lambda seat: seat["rank"])
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Single steps of a run, closely: their timelines, and profiles that people ask for."""
+"""Views of single steps of a run: timelines and requested profiler traces."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ STEPS_OFFERED = (1, 2, 3, 5, 10)
 
 @require_safe
 def part(request: HttpRequest, run_id: str) -> HttpResponse:
-    """The picture of the step that `at` names, and the traces."""
+    """Show the timeline of the step that `at` names, and the traces."""
     run = access.run_for(request.user, run_id)
     if run.job is None:
         raise Http404
-    return render(request, "runs/_timeline.html", of(request, run))
+    return render(request, "runs/_timeline.html", build_context(request, run))
 
 
 @require_POST
-def ask(request: HttpRequest, run_id: str) -> HttpResponse:
+def request_trace(request: HttpRequest, run_id: str) -> HttpResponse:
+    """Request a profiler trace of the next steps."""
     run = access.writable_run(request.user, run_id)
     if run.job is None:
         raise Http404
@@ -38,7 +39,7 @@ def ask(request: HttpRequest, run_id: str) -> HttpResponse:
     try:
         traces.request_trace(
             run.job, num_steps=int(num_steps) if num_steps.isdigit() else 0,
-            ranks=_ranks(run.job, rank), actor=request.user.get_username(),
+            ranks=_parse_ranks(run.job, rank), actor=request.user.get_username(),
         )  # fmt: skip
     except StateError as error:
         return answer(request, str(error), page, is_refused=True)
@@ -47,7 +48,7 @@ def ask(request: HttpRequest, run_id: str) -> HttpResponse:
 
 @require_safe
 def file(request: HttpRequest, run_id: str, file_id: int) -> HttpResponse:
-    """A profile as Chrome's trace format, packed; Perfetto opens it as it is."""
+    """Download a trace in Chrome's format, compressed with gzip; Perfetto opens it directly."""
     run = access.run_for(request.user, run_id)
     found = TraceFile.objects.filter(id=file_id, trace__attempt__job=run.job_id).first()
     if found is None or found.size_bytes is None:
@@ -62,15 +63,15 @@ def download(run: Run, found: TraceFile) -> HttpResponse:
     return reply
 
 
-def of(request: HttpRequest, run: Run) -> dict[str, Any]:
-    """What the part shows; nothing of it for a run that was logged."""
+def build_context(request: HttpRequest, run: Run) -> dict[str, Any]:
+    """Return the context of runs/_timeline.html; empty for a logged run."""
     job = run.job
     if job is None:
         return {}
     return {
         "run": run,
         "job": job,
-        **timeline.of(run, request.GET),
+        **timeline.build_context(run, request.GET),
         "trace_files": traces.list_files(job),
         "open_trace": traces.get_open_trace(job),
         "is_running": job.state in traces.TRACEABLE,
@@ -80,8 +81,8 @@ def of(request: HttpRequest, run: Run) -> dict[str, Any]:
     }
 
 
-def _ranks(job: Job, said: str) -> list[int]:
-    """One rank, or all of them for 'all'."""
-    if said == "all":
+def _parse_ranks(job: Job, text: str) -> list[int]:
+    """Parse one rank, or 'all'."""
+    if text == "all":
         return list(range(job.num_devices))
-    return [int(said)] if said.isdigit() and len(said) < 6 else []
+    return [int(text)] if text.isdigit() and len(text) < 6 else []

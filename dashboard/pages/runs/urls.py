@@ -30,12 +30,12 @@ urlpatterns = [
     path("runs/<str:run_id>/log/", views.log, name="run-log"),
     path("runs/<str:run_id>/artefacts/<str:artefact_id>/", views.artefact, name="run-artefact"),
     path("runs/<str:run_id>/timeline/", trace_views.part, name="run-timeline"),
-    path("runs/<str:run_id>/trace/", trace_views.ask, name="run-trace"),
+    path("runs/<str:run_id>/trace/", trace_views.request_trace, name="run-trace"),
     path("runs/<str:run_id>/traces/<int:file_id>/", trace_views.file, name="run-trace-file"),
     path("runs/<str:run_id>/layout/", checkpoint_views.layout, name="run-layout"),
     path(
         "runs/<str:run_id>/checkpoints/<int:step>/<str:form>/", checkpoint_views.files, name="run-checkpoint"
     ),
     path("runs/<str:run_id>/<str:name>/", views.part, name="run-part"),
-    path("compare/why/", verdict_views.why, name="compare-why"),
+    path("compare/why/", verdict_views.differences, name="compare-why"),
 ]

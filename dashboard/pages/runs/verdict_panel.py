@@ -26,7 +26,7 @@ SEVERITIES = {
 
 
 @dataclass(frozen=True)
-class Advice:
+class RemedyRow:
     """A remedy with the address of the submit form that applies it; '' if no field of a spec describes it."""
 
     remedy: ProposedRemedy
@@ -52,7 +52,7 @@ def build_context(run: Run, user: User) -> dict[str, Any]:
         "verdict_title": _get_title(verdict),
         "verdict_badge": SEVERITIES[verdict.severity],
         "notices": _get_notices(verdict),
-        "advice": [Advice(remedy, _get_form_address(run, remedy)) for remedy in verdict.remedies],
+        "remedies": [RemedyRow(remedy, _get_form_address(run, remedy)) for remedy in verdict.remedies],
         "check": _build_check(check) if check else None,
         "may_check": access.writes_in(user)(run.team_id) and run.job is not None,
         "live_topics": _get_live_topics(run, check),

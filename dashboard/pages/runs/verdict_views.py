@@ -1,8 +1,8 @@
-"""Checking the verdict of a run by a twin, and why the runs of a comparison differ."""
+"""Views that check a verdict by a twin run and compare the step times of runs."""
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
@@ -11,12 +11,14 @@ from dashboard import access
 from dashboard.charts import run_labels, selection
 from dashboard.html.responses import answer
 from dashboard.pages.compare import breakdown
+from dashboard.server.requests import UserRequest
 from engine.spec.spec import SpecError
 from jobs import verdicts
 
 
 @require_POST
-def check(request: HttpRequest, run_id: str) -> HttpResponse:
+def check(request: UserRequest, run_id: str) -> HttpResponse:
+    """Submit the runs that check the verdict."""
     run = access.writable_run(request.user, run_id)
     page = f"{reverse('run', args=[run.id])}#run-verdict"
     try:
@@ -27,8 +29,8 @@ def check(request: HttpRequest, run_id: str) -> HttpResponse:
 
 
 @require_safe
-def why(request: HttpRequest) -> HttpResponse:
-    """The bars of steps on the compare page, and in one sentence a run why it is faster or slower than the first."""
+def differences(request: UserRequest) -> HttpResponse:
+    """Show the parts of each run's step time, and why each run is faster or slower than the first."""
     runs = selection.select_runs(request.user, request.GET.getlist("run"), request.GET.get("filter", "")).runs
     context = {"why": breakdown.build_breakdown(runs), "names": run_labels.label_runs(runs)}
     return render(request, "compare/_breakdown.html", context)

@@ -1,11 +1,11 @@
-"""One run's page, and the parts of it that refresh."""
+"""Views of the run page and of its refreshed parts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
@@ -26,6 +26,7 @@ from dashboard.pages.runs import (
     verdict_panel,
 )
 from dashboard.pages.submit import origins
+from dashboard.server.requests import UserRequest
 from engine.spec.spec import SpecError, parse, to_yaml
 from engine.telemetry.metrics import STEP_PHASES
 from jobs import series
@@ -39,7 +40,7 @@ from jobs.tracking.run_status import get_status
 LOG_LINES = 400
 PARTS = {
     "head": "runs/_head_part.html",
-    "story": "runs/_history.html",
+    "history": "runs/_history.html",
     "verdict": "runs/_verdict.html",
     "links": "runs/_links.html",
     "outputs": "runs/_outputs.html",
@@ -47,114 +48,121 @@ PARTS = {
 
 
 @require_safe
-def detail(request: HttpRequest, run_id: str) -> HttpResponse:
+def detail(request: UserRequest, run_id: str) -> HttpResponse:
     run = access.run_for(request.user, run_id)
-    context = _head(request, run) | history.of(run, request.user) | external.brought(run)
-    there, origin = series.names(run.id), context["origin"]
-    measured = {name.metric for name in there}
+    context = (
+        _build_head(request, run) | history.build_context(run, request.user) | external.build_uploads(run)
+    )
+    recorded, origin = series.names(run.id), context["origin"]
+    measured = {name.metric for name in recorded}
     is_over = run.job is not None and run.job.state in FINAL
     predicted = accuracy.format_run_forecasts(run)
     context |= {
         "sections": panels.build_panel_states(run.missing, measured, is_over=is_over)
         if run.job
-        else external.sections(run, measured),
-        "sources": _sources(there),
-        **comment_views.of(request, run),
-        **trace_views.of(request, run),
+        else external.build_sections(run, measured),
+        "sources": _list_sources(recorded),
+        **comment_views.build_context(request, run),
+        **trace_views.build_context(request, run),
         "outputs": get_output_histories(run) if run.job else [],
-        **about_views.of(request, run),
+        **about_views.build_context(request, run),
         **verdict_panel.build_context(run, request.user),
         "spec_yaml": _spec_yaml(run),
-        "differences": origins.differences(origin.values, run.spec) if origin else [],
-        "ranks": _ranks(run),
+        "differences": origins.find_differences(origin.values, run.spec) if origin else [],
+        "ranks": _rank_range(run),
         "predicted": predicted,
         "was_contended": any(one["row"].is_contended for one in predicted),
-        "names": _names(run, context["seats"]) | {"attempts": attempts.chart_names(context["attempts"])},
+        "names": _build_chart_names(run, context["placement"])
+        | {"attempts": attempts.build_boundary_labels(context["attempts"])},
     }
-    if fabric.is_test(run):
-        context |= fabric.of(run) | {"sections": fabric.device_sections(context["sections"])}
+    if fabric.is_fabric_test(run):
+        context |= fabric.build_context(run) | {"sections": fabric.device_sections(context["sections"])}
     return render(request, "runs/detail.html", context)
 
 
 @require_safe
-def part(request: HttpRequest, run_id: str, name: str) -> HttpResponse:
-    """One partial of the run page, as the page itself shows it."""
+def part(request: UserRequest, run_id: str, name: str) -> HttpResponse:
+    """Show one part of the run page."""
     if name not in PARTS:
         raise Http404
     run = access.run_for(request.user, run_id)
     contexts: dict[str, Callable[[], dict[str, Any]]] = {
-        "head": lambda: _head(request, run),
-        "story": lambda: history.of(run, request.user) | external.brought(run),
+        "head": lambda: _build_head(request, run),
+        "history": lambda: history.build_context(run, request.user) | external.build_uploads(run),
         "verdict": lambda: verdict_panel.build_context(run, request.user),
-        "links": lambda: fabric.of(run),
+        "links": lambda: fabric.build_context(run),
         "outputs": lambda: {"outputs": get_output_histories(run)},
     }
-    if name == "links" and not fabric.is_test(run):
+    if name == "links" and not fabric.is_fabric_test(run):
         raise Http404
     return render(request, PARTS[name], {"run": run, "job": run.job} | contexts[name]())
 
 
 @require_safe
-def log(request: HttpRequest, run_id: str) -> HttpResponse:
-    """The last lines of one rank."""
+def log(request: UserRequest, run_id: str) -> HttpResponse:
+    """Show the last lines of one rank's log."""
     run = access.run_for(request.user, run_id)
     if run.job is None:
         raise Http404
-    rank = _whole(request.GET.get("rank")) or 0
-    tail = logs.tail(run.job, rank, lines=LOG_LINES, attempt=_whole(request.GET.get("attempt")))
-    return render(request, "runs/_log.html", {"run": run, "job": run.job, "tail": tail, "ranks": _ranks(run)})
+    rank = _parse_whole(request.GET.get("rank")) or 0
+    tail = logs.tail(run.job, rank, lines=LOG_LINES, attempt=_parse_whole(request.GET.get("attempt")))
+    return render(
+        request, "runs/_log.html", {"run": run, "job": run.job, "tail": tail, "ranks": _rank_range(run)}
+    )
 
 
 @require_safe
-def artefact(request: HttpRequest, run_id: str, artefact_id: str) -> FileDownload:
-    """One file of the run, as it was saved."""
+def artefact(request: UserRequest, run_id: str, artefact_id: str) -> FileDownload:
+    """Download one file of the run."""
     found = access.run_for(request.user, run_id).artefacts.filter(id=artefact_id).first()
     if found is None:
         raise Http404
     return FileDownload(artefacts.file_of(found), found.path.rpartition("/")[2], found.size_bytes)
 
 
-def _whole(text: str | None) -> int | None:
+def _parse_whole(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
-def _head(request: HttpRequest, run: Run) -> dict[str, Any]:
+def _build_head(request: UserRequest, run: Run) -> dict[str, Any]:
     job: Job | None = run.job
-    newest = series.newest([run.id], (*progress.KEY_FIGURES, *progress.OF_LINKS, "step_s")).get(run.id, {})
+    newest = series.newest([run.id], (*progress.KEY_METRICS, *progress.LINK_METRICS, "step_s")).get(
+        run.id, {}
+    )
     return {
         "run": run,
         "job": job,
-        "origin": origins.of_job(request.user, job) if job else None,
-        "progress": progress.progress(job, timezone.now(), newest.get("step_s")) if job else None,
-        "figures": progress.key_figures(run, newest) if job else [],
-        "own_figures": [] if job else external.figures(run),
+        "origin": origins.get_job_origin(request.user, job) if job else None,
+        "progress": progress.build_progress(job, timezone.now(), newest.get("step_s")) if job else None,
+        "figures": progress.build_key_figures(run, newest) if job else [],
+        "logged_metrics": [] if job else external.get_key_metrics(run),
         "num_metrics": 0 if job else run.metrics.count(),
-        "standing": None if job else get_status(run, timezone.now()),
+        "status": None if job else get_status(run, timezone.now()),
         "written": access.written_ids(request.user),
     }
 
 
-def _sources(there: Iterable[series.Name]) -> list[tuple[str, str]]:
-    """The ranks that have reported the parts of a step, with what their choice is called."""
-    ranks = {name.source.removeprefix("rank") for name in there if name.metric in STEP_PHASES}
+def _list_sources(recorded: Iterable[series.Name]) -> list[tuple[str, str]]:
+    """Return the ranks that reported step phases, with the titles of their options."""
+    ranks = {name.source.removeprefix("rank") for name in recorded if name.metric in STEP_PHASES}
     return [(f"rank{rank}", f"rank {rank}") for rank in sorted(ranks, key=lambda rank: (len(rank), rank))]
 
 
 def _spec_yaml(run: Run) -> str:
-    """The spec as YAML; empty for a run that was logged without one of ours."""
+    """Return the spec as YAML; empty for a logged run without a spec of ours."""
     try:
         return to_yaml(parse(run.spec)) if run.spec else ""
     except SpecError:
         return ""
 
 
-def _names(run: Run, seats: list[history.Seat]) -> dict[str, Any]:
-    """What the charts call runs and devices; of devices that are all alike only the number is worth its place."""
-    found = [seat.device for seat in seats if seat.device]
-    is_alike = len({device.name for device in found}) == 1
-    devices = {device.id: f"#{device.index}" if is_alike else str(device) for device in found}
+def _build_chart_names(run: Run, placement: list[history.RankPlacement]) -> dict[str, Any]:
+    """Return the names of runs and devices in charts. Devices of one type are shown by their number only."""
+    found = [rank.device for rank in placement if rank.device]
+    is_one_type = len({device.name for device in found}) == 1
+    devices = {device.id: f"#{device.index}" if is_one_type else str(device) for device in found}
     return {"runs": run_labels.label_runs([run]), "devices": devices}
 
 
-def _ranks(run: Run) -> range:
+def _rank_range(run: Run) -> range:
     return range(run.job.num_devices if run.job else 0)

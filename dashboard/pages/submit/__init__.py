@@ -1,1 +1,1 @@
-"""The submit page, its form and templates of specs."""
+"""Submit page, its form, and spec templates."""

@@ -1,4 +1,7 @@
-"""Where the spec on the submit page comes from (a preset, a template, another run), and how it differs from there."""
+"""Origins of specs on the submit page, and differences from them.
+
+An origin is a preset, a template or a run.
+"""
 
 from __future__ import annotations
 
@@ -20,41 +23,40 @@ DEFAULT_PRESET = "demo"
 
 
 @dataclass(frozen=True)
-class Origin:
+class SpecOrigin:
     kind: str  # preset, template or run
     id: str
     title: str
     values: Mapping[str, Any]
-    address: str  # of the submit page that begins there
+    address: str  # of the submit page with this origin
     run: Run | None = None
     template: Template | None = None
 
     @property
     def key(self) -> str:
-        """How a form names it."""
+        """Value of the form field `origin`."""
         return f"{self.kind}:{self.id}"
 
 
 @dataclass(frozen=True)
-class Difference:
+class SpecDifference:
     path: str
     title: str
     before: str
     now: str
 
 
-def asked(user: User, query: QueryDict) -> Origin:
-    """By the address of the submit page. Raises Http404 for what is not there, or not for this person."""
+def origin_from_query(user: User, query: QueryDict) -> SpecOrigin:
+    """Return the origin named by the query. Raises Http404 if it does not exist or the user has no access."""
     if run_id := query.get("from"):
-        return of(user, f"run:{run_id}")
+        return get_origin(user, f"run:{run_id}")
     if template_id := query.get("template"):
-        return of(user, f"template:{template_id}")
-    return of(user, f"preset:{query.get('preset', DEFAULT_PRESET)}")
+        return get_origin(user, f"template:{template_id}")
+    return get_origin(user, f"preset:{query.get('preset', DEFAULT_PRESET)}")
 
 
-def changed(origin: Origin, changes: Sequence[str]) -> dict[str, Any]:
-    """The values to begin with: the origin's, with changes such as 'parallel.zero_stage=2' of the address. Raises
-    Http404 for what is no change of a field."""
+def apply_changes(origin: SpecOrigin, changes: Sequence[str]) -> dict[str, Any]:
+    """Return the origin's values with changes such as 'parallel.zero_stage=2'. Raises Http404 for an unknown field."""
     try:
         values = with_changes(dict(origin.values), changes)
     except SpecError:
@@ -64,8 +66,8 @@ def changed(origin: Origin, changes: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def of(user: User, key: str) -> Origin:
-    """Raises Http404."""
+def get_origin(user: User, key: str) -> SpecOrigin:
+    """Return the origin with this key. Raises Http404 if it does not exist or the user has no access."""
     kind, _, name = key.partition(":")
     submit = reverse("submit")
     if kind == "run":
@@ -73,33 +75,37 @@ def of(user: User, key: str) -> Origin:
         try:
             parse(run.spec)
         except SpecError:
-            raise Http404 from None  # a run that was logged from outside has no spec of ours
-        return Origin(kind, run.id, run.name, run.spec, f"{submit}?from={run.id}", run=run)
+            raise Http404 from None  # a logged run has no spec of ours
+        return SpecOrigin(kind, run.id, run.name, run.spec, f"{submit}?from={run.id}", run=run)
     if kind == "template":
         found = access.template_for(user, name)
-        return Origin(kind, found.id, found.name, found.spec, f"{submit}?template={found.id}", template=found)
+        return SpecOrigin(
+            kind, found.id, found.name, found.spec, f"{submit}?template={found.id}", template=found
+        )
     if kind != "preset" or name not in presets.PRESETS:
         raise Http404
-    return Origin(kind, name, name, presets.preset(name).model_dump(), f"{submit}?preset={name}")
+    return SpecOrigin(kind, name, name, presets.preset(name).model_dump(), f"{submit}?preset={name}")
 
 
-def of_job(user: User, job: Job) -> Origin | None:
-    """What a job was made from, if this person may see it."""
+def get_job_origin(user: User, job: Job) -> SpecOrigin | None:
+    """Return the origin of a job; None if it has none or the user has no access."""
     if not (job.cloned_from_id or job.template_id):
         return None
     try:
-        return of(user, f"run:{job.cloned_from_id}" if job.cloned_from_id else f"template:{job.template_id}")
+        return get_origin(
+            user, f"run:{job.cloned_from_id}" if job.cloned_from_id else f"template:{job.template_id}"
+        )
     except Http404:
         return None
 
 
-def differences(before: Mapping[str, Any], now: Any) -> list[Difference]:
-    """Field by field, in the order of the form; values that cannot be read differ from nothing."""
+def find_differences(before: Mapping[str, Any], now: Any) -> list[SpecDifference]:
+    """Return the fields that differ, in the order of the form; none if the values cannot be read."""
     if not isinstance(now, Mapping):
         return []
     was, flat = flatten(before), flatten(now)
     return [
-        Difference(path, field.title, field.text_of(old), field.text_of(new))
+        SpecDifference(path, field.title, field.text_of(old), field.text_of(new))
         for path, field in spec_fields.FIELDS.items()
         if (old := was.get(path, field.default)) != (new := flat.get(path, field.default))
     ]

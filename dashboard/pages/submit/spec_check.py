@@ -1,4 +1,4 @@
-"""What the submit page says of a spec while it is typed: both notations in step, problems, and the estimate."""
+"""Checks of a spec while it is edited: problems, capacity and cost."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from jobs.models import Device, Pool, Team
 from jobs.pools import pool_settings
 from jobs.queue import job_actions
 
-LEFT_ALONE = "It was left as you typed it; the fields count."
+YAML_KEPT = "It was left as you typed it; the fields are used."
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A spec as it was posted: the text of both notations, the values they stand for, and what is wrong."""
+    """A posted spec: YAML text, values and problems."""
 
     yaml: str
     values: Any
     problems: tuple[Problem, ...] = ()
     spec: Spec | None = None
-    note: str = ""  # why the YAML was left alone
+    note: str = ""  # why the YAML was not changed
 
     @property
     def is_ready(self) -> bool:
@@ -44,16 +44,16 @@ class Draft:
 
 
 @dataclass(frozen=True)
-class Capacity:
-    """The smallest device of a pool, which is the one an estimate must fit into."""
+class DeviceCapacity:
+    """The smallest device of a pool, which a spec must fit into."""
 
     name: str
     memory_bytes: int | None
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What a job may cost at the most, where its pool has a price: its devices until its time limit."""
+class CostLimit:
+    """Largest possible cost of a job in a pool with a price: its devices until its time limit."""
 
     money: float
     currency: str
@@ -61,25 +61,25 @@ class Cost:
     limit_s: int
 
 
-def draft_of(values: Mapping[str, Any], team: Team) -> Draft:
-    """Of what was saved or submitted before; it may break rules that are newer."""
+def draft_from_values(values: Mapping[str, Any], team: Team) -> Draft:
+    """Return the draft of saved or submitted values. They may violate rules that are newer."""
     try:
         text = to_yaml(parse(values))
     except SpecError:
         text = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)
-    return checked(Draft(text, yaml_values(text)), team)
+    return check_draft(Draft(text, yaml_values(text)), team)
 
 
-def draft_from(post: Mapping[str, str], team: Team) -> Draft:
-    """The posted draft. `source` names the side that was edited last: it counts, the other follows."""
+def draft_from_post(post: Mapping[str, str], team: Team) -> Draft:
+    """Return the posted draft. `source` names the side that was edited last; the other side is updated from it."""
     text = post.get("yaml", "").replace("\r\n", "\n")
     if post.get("source") == "yaml":
         return _from_yaml(text, team)
-    return _from_fields(spec_fields.values_of(post), text, team)
+    return _from_fields(spec_fields.values_from_post(post), text, team)
 
 
-def checked(draft: Draft, team: Team) -> Draft:
-    """The draft with every problem of its values, for a team that would submit it."""
+def check_draft(draft: Draft, team: Team) -> Draft:
+    """Return the draft with all problems of its values, for the team that would submit it."""
     try:
         spec = parse(draft.values)
     except SpecError as error:
@@ -91,30 +91,35 @@ def checked(draft: Draft, team: Team) -> Draft:
     return Draft(draft.yaml, draft.values, (), spec, draft.note)
 
 
-def capacity_of(pool: str) -> Capacity | None:
-    """None while the pool has no device. A device whose memory is unknown makes the capacity unknown."""
+def get_capacity(pool: str) -> DeviceCapacity | None:
+    """Return the smallest device of a pool; None if the pool has no device.
+
+    If the memory of one of its devices is unknown, the capacity is unknown too.
+    """
     rows = (
         Device.objects.filter(node__pool__name=pool, is_present=True)
         .order_by()
         .values("name")
         .annotate(memory=Min("memory_bytes"), count=Count("id"), known=Count("memory_bytes"))
     )
-    found = [Capacity(row["name"], row["memory"] if row["known"] == row["count"] else None) for row in rows]
+    found = [
+        DeviceCapacity(row["name"], row["memory"] if row["known"] == row["count"] else None) for row in rows
+    ]
     return min(found, key=lambda one: one.memory_bytes or 0, default=None)
 
 
-def cost_of(spec: Spec) -> Cost | None:
-    """None where the pool is unknown or has no price."""
+def get_cost_limit(spec: Spec) -> CostLimit | None:
+    """Return the largest possible cost; None if the pool is unknown or has no price."""
     pool = Pool.objects.filter(name=spec.pool).first()
     price = pool.price_per_device_hour if pool else None
     if pool is None or price is None:
         return None
     limit_s = pool_settings.complete(spec, pool).budget.limit_s
-    return Cost(price * spec.parallel.world_size * limit_s / 3600, pool.currency, price, limit_s)
+    return CostLimit(price * spec.parallel.world_size * limit_s / 3600, pool.currency, price, limit_s)
 
 
-def problems_shown(draft: Draft) -> list[dict[str, Any]]:
-    """Each problem with the field it is shown at, its line in the YAML, and its way out."""
+def list_problems(draft: Draft) -> list[dict[str, Any]]:
+    """Return each problem with its field, its line in the YAML, and its fix."""
     return [
         {
             "field": problem.field,
@@ -141,32 +146,32 @@ def _fix_label(problem: Problem) -> str:
 
 def _from_yaml(text: str, team: Team) -> Draft:
     try:
-        return checked(Draft(text, yaml_values(text)), team)
+        return check_draft(Draft(text, yaml_values(text)), team)
     except SpecError as error:
         return Draft(text, None, error.problems)
 
 
 def _from_fields(fields: dict[str, Any], text: str, team: Team) -> Draft:
-    """The YAML with every field written into it that differs. Where that fails, it stays as it was typed."""
+    """Write the fields that differ into the YAML. If that fails, the YAML stays as typed."""
     values = nested(fields)
     if not text.strip():
-        return checked(Draft(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), values), team)
+        return check_draft(Draft(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), values), team)
     try:
         known = yaml_values(text)
     except SpecError:
-        return checked(Draft(text, values, note=f"This YAML cannot be read. {LEFT_ALONE}"), team)
+        return check_draft(Draft(text, values, note=f"This YAML cannot be read. {YAML_KEPT}"), team)
     known = flatten(known) if isinstance(known, Mapping) else {}
     for path, value in fields.items():
         if _is_same(spec_fields.FIELDS[path], known.get(path, spec_fields.FIELDS[path].default), value):
             continue
         changed = yaml_text.with_value(text, path, value)
         if changed is None:
-            note = f"'{path}' could not be written into this YAML. {LEFT_ALONE}"
-            return checked(Draft(text, values, note=note), team)
+            note = f"'{path}' could not be written into this YAML. {YAML_KEPT}"
+            return check_draft(Draft(text, values, note=note), team)
         text = changed
     return _from_yaml(text, team)
 
 
 def _is_same(field: spec_fields.SpecField, before: Any, value: Any) -> bool:
-    """Also true for 3e-4, which YAML reads as a text, against 0.0003: what was typed stays."""
+    """Whether a value is unchanged. 3e-4, which YAML reads as a text, equals 0.0003: the typed text stays."""
     return before == value or (field.kind == "number" and field.value_of(field.text_of(before)) == value)

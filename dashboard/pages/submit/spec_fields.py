@@ -1,4 +1,7 @@
-"""The submit form, made from the spec's own fields: a field added to engine.spec.spec appears here by itself."""
+"""Fields of the submit form, made from the fields of the spec.
+
+A field that is added to engine.spec.spec appears in the form without changes here.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from engine.spec.spec import Spec, flatten
 Kind = Literal["whole", "number", "choice", "switch", "text"]
 TRUE_TEXTS = ("on", "true")
 
-# Fields that most people leave as they are: behind "more" of their group until they are changed.
+# Fields that are rarely changed: hidden behind "more" of their group until they differ from their default
 RARE = {
     "preemptible", "requires", "kind", "start_from",
     "model.kv_heads", "model.positions", "model.norm", "model.feed_forward", "model.biases", "model.tied_embeddings",
@@ -31,7 +34,7 @@ RARE = {
 
 
 def _optimiser_fields() -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Fields that some optimisers do not read, each with the optimisers that do."""
+    """Return the fields that only some optimisers read, each with these optimisers."""
     readers = {
         name: tuple(row.name for row in OPTIMISERS.values() if name in row.fields)
         for name in Optimiser.model_fields.keys() - {"name"}
@@ -43,7 +46,7 @@ def _optimiser_fields() -> dict[str, tuple[str, tuple[str, ...]]]:
     }
 
 
-# field -> (another field, the values of that one with which it means something)
+# Field -> (another field, values of that field for which this one applies)
 WHEN: dict[str, tuple[str, tuple[str, ...]]] = {
     "model.encoder_layers": ("model.family", ("encoder-decoder",)),
     "model.classes": ("data.objective", ("classes",)),
@@ -51,7 +54,7 @@ WHEN: dict[str, tuple[str, tuple[str, ...]]] = {
     **_optimiser_fields(),
     "parallel.offload_parameters": ("parallel.zero_stage", ("3",)),
     "parallel.offload_optimiser": ("parallel.zero_stage", ("1", "2", "3")),
-    # A fabric test has no model: nothing to split, to share out, to recompute, to validate or to save.
+    # A fabric test has no model: these fields do not apply to it.
     **dict.fromkeys(
         (
             "seed",
@@ -68,12 +71,14 @@ WHEN: dict[str, tuple[str, tuple[str, ...]]] = {
         ("kind", ("training",)),
     ),
 }
-TRAINING_GROUPS = ("Model", "Data", "Batch", "Precision", "Optimiser", "Guard")
+# Section of the spec -> title of its group; others have the section's name
+GROUP_TITLES = {"Guard": "Loss spikes and NaN"}
+TRAINING_GROUPS = ("Model", "Data", "Batch", "Precision", "Optimiser", "Loss spikes and NaN")
 
 
 @dataclass(frozen=True)
 class SpecField:
-    """One input: its dotted path in the spec, what stands beside it, and how its text is read."""
+    """One input: its dotted path in the spec, its texts, and the conversion of its value."""
 
     path: str
     title: str
@@ -81,7 +86,7 @@ class SpecField:
     kind: Kind
     default: Any
     choices: tuple[Any, ...] = ()
-    is_optional: bool = False  # nothing typed is None
+    is_optional: bool = False  # an empty text is None
 
     @property
     def is_rare(self) -> bool:
@@ -89,7 +94,7 @@ class SpecField:
 
     @property
     def when(self) -> str:
-        """'path=value value': shown only while that field has one of these values; '' is always."""
+        """'path=value value': the field is shown if that field has one of these values; '': always."""
         path, values = WHEN.get(self.path, ("", ()))
         return f"{path}={' '.join(values)}" if path else ""
 
@@ -102,7 +107,7 @@ class SpecField:
         return "field-" + self.path.replace(".", "-").replace("_", "-")
 
     def value_of(self, text: str) -> Any:
-        """The plain value a text stands for; a text that is none is kept, for the spec's check to refuse."""
+        """Convert a text to a value. An invalid text is returned as it is, so that the spec's check refuses it."""
         readers: dict[str, Any] = {"whole": int, "number": _finite}
         if self.is_optional and not text.strip():
             return None
@@ -116,14 +121,14 @@ class SpecField:
             return text
 
     def text_of(self, value: Any) -> str:
-        """What the input shows for a value of any type, so that a wrong one can be seen and mended."""
+        """Convert a value of any type to the text of the input, so that an invalid value can be seen and corrected."""
         if value is None:
             return ""
         return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _finite(text: str) -> float:
-    """Raises ValueError for 1e999 too: read as infinity, what was typed would be lost."""
+    """Parse a finite number. Raises ValueError for 1e999 too: as infinity, the typed text would be lost."""
     value = float(text)
     if not math.isfinite(value):
         raise ValueError(text)
@@ -131,14 +136,14 @@ def _finite(text: str) -> float:
 
 
 @dataclass(frozen=True)
-class Group:
+class FieldGroup:
     title: str
     help: str
     fields: tuple[SpecField, ...]
 
     @property
     def when(self) -> str:
-        """As a field's: the groups that only training reads."""
+        """Condition to show the group, as `SpecField.when`."""
         return "kind=training" if self.title in TRAINING_GROUPS else ""
 
     @property
@@ -146,44 +151,45 @@ class Group:
         return sum(field.is_rare for field in self.fields)
 
 
-def _field(path: str, info: FieldInfo, default: Any) -> SpecField:
+def _build_field(path: str, info: FieldInfo, default: Any) -> SpecField:
     kinds: dict[Any, Kind] = {int: "whole", float: "number", bool: "switch", str: "text"}
     is_choice = get_origin(info.annotation) is Literal
-    kept = [part for part in get_args(info.annotation) if part is not NoneType]
-    is_optional = not is_choice and len(kept) < len(get_args(info.annotation))
+    types = [part for part in get_args(info.annotation) if part is not NoneType]
+    is_optional = not is_choice and len(types) < len(get_args(info.annotation))
     return SpecField(
         path=path,
         title=info.title or path,
         help=info.description or "",
-        kind="choice" if is_choice else kinds[kept[0] if is_optional else info.annotation],
+        kind="choice" if is_choice else kinds[types[0] if is_optional else info.annotation],
         default=default,
         choices=get_args(info.annotation) if is_choice else (),
         is_optional=is_optional,
     )
 
 
-def _groups() -> tuple[Group, ...]:
+def _build_groups() -> tuple[FieldGroup, ...]:
     top: list[SpecField] = []
     groups = []
     for name, info in Spec.model_fields.items():
-        part = info.annotation
-        if isinstance(part, type) and issubclass(part, BaseModel):
+        section = info.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
             fields = tuple(
-                _field(f"{name}.{leaf}", leaf_info, leaf_info.default)
-                for leaf, leaf_info in part.model_fields.items()
+                _build_field(f"{name}.{leaf}", leaf_info, leaf_info.default)
+                for leaf, leaf_info in section.model_fields.items()
             )
-            groups.append(Group(part.__name__, (part.__doc__ or "").strip().split("\n")[0], fields))
+            help_text = (section.__doc__ or "").strip().split("\n")[0]
+            groups.append(FieldGroup(GROUP_TITLES.get(section.__name__, section.__name__), help_text, fields))
         else:
-            top.append(_field(name, info, info.default))
-    return (Group("Run", "", tuple(top)), *groups)
+            top.append(_build_field(name, info, info.default))
+    return (FieldGroup("Run", "", tuple(top)), *groups)
 
 
-GROUPS: tuple[Group, ...] = _groups()
+GROUPS: tuple[FieldGroup, ...] = _build_groups()
 FIELDS: dict[str, SpecField] = {field.path: field for group in GROUPS for field in group.fields}
 
 
-def values_of(post: Mapping[str, str]) -> dict[str, Any]:
-    """{dotted path: value} of a posted form. An unticked switch is not posted, which means false."""
+def values_from_post(post: Mapping[str, str]) -> dict[str, Any]:
+    """Return {dotted path: value} of a posted form. An unticked switch is not posted and means false."""
     return {
         path: field.value_of(post.get(path, ""))
         for path, field in FIELDS.items()
@@ -191,7 +197,7 @@ def values_of(post: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def texts_of(values: Any) -> dict[str, str]:
-    """{dotted path: what its input shows} for nested values; a field that is not given shows its default."""
+def texts_from_values(values: Any) -> dict[str, str]:
+    """Return {dotted path: text of its input} for nested values; a missing field has its default."""
     flat = flatten(values) if isinstance(values, Mapping) else {}
     return {path: field.text_of(flat.get(path, field.default)) for path, field in FIELDS.items()}

@@ -1,4 +1,4 @@
-"""The part of the submit page that makes a sweep of a spec: what is asked, and what a person's texts stand for."""
+"""Sweep section of the submit page: form and posted values."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from engine.sweep import FIELDS_LIMIT, FIXED_FIELDS, SweepDefinition, parse_vary
 from engine.telemetry.metrics import FABRIC_METRICS, METRICS
 
 ROWS_SHOWN = 2
-WHOLE = ("count", "seed", "parallel", "eta", "first_steps")
+WHOLE_NUMBERS = ("count", "seed", "parallel", "eta", "first_steps")
 TITLES = {
-    "grid": "every combination",
-    "random": "drawn at random",
-    "halving": "drawn, and halved at rungs",
+    "grid": "grid: every combination",
+    "random": "random search",
+    "halving": "successive halving",
 }
 
 
 @dataclass(frozen=True)
 class SweepForm:
-    """What the page shows: texts as they were typed."""
+    """Contents of the form, with the texts as typed."""
 
     is_on: bool
     rows: list[tuple[str, str]]  # field, its values
@@ -32,29 +32,30 @@ class SweepForm:
     metrics = [metric for metric in METRICS if metric.scope == "run" and metric not in FABRIC_METRICS]
 
 
-def of(post: Mapping[str, str]) -> SweepForm:
-    rows = [(path, text) for path, text in _rows(post) if path or text]
+def build_form(post: Mapping[str, str]) -> SweepForm:
+    """Build the form from the posted values."""
+    rows = [(path, text) for path, text in _posted_rows(post) if path or text]
     blank = [("", "")] * max(1, ROWS_SHOWN - len(rows))
     defaults = {name: field.default for name, field in SweepDefinition.model_fields.items() if name != "vary"}
     texts = {name: str(post.get(f"sweep.{name}", default)) for name, default in defaults.items()}
     return SweepForm("sweep.on" in post, (rows or [("optimiser.learning_rate", "")]) + blank, texts)
 
 
-def values_of(post: Mapping[str, str]) -> dict[str, Any]:
-    """As engine.sweep.parse_sweep reads it; a text that is no number is kept for it to refuse."""
+def values_from_post(post: Mapping[str, str]) -> dict[str, Any]:
+    """Return the values for engine.sweep.parse_sweep. A text that is not a number stays, and is refused there."""
     values: dict[str, Any] = {
-        "vary": {path: parse_vary(text) for path, text in _rows(post) if path and text.strip()}
+        "vary": {path: parse_vary(text) for path, text in _posted_rows(post) if path and text.strip()}
     }
-    for name in ("strategy", "metric", "goal", *WHOLE):
+    for name in ("strategy", "metric", "goal", *WHOLE_NUMBERS):
         text = post.get(f"sweep.{name}", "").strip()
         if text:
-            values[name] = int(text) if name in WHOLE and text.isascii() and text.isdigit() else text
+            values[name] = int(text) if name in WHOLE_NUMBERS and text.isascii() and text.isdigit() else text
     return values
 
 
-def _rows(post: Mapping[str, str]) -> list[tuple[str, str]]:
+def _posted_rows(post: Mapping[str, str]) -> list[tuple[str, str]]:
     return [
-        (post.get(f"sweep.path.{at}", ""), post.get(f"sweep.values.{at}", ""))
-        for at in range(FIELDS_LIMIT)
-        if f"sweep.path.{at}" in post
+        (post.get(f"sweep.path.{index}", ""), post.get(f"sweep.values.{index}", ""))
+        for index in range(FIELDS_LIMIT)
+        if f"sweep.path.{index}" in post
     ]

@@ -1,4 +1,4 @@
-"""Templates: saved, changed and deleted from the submit page."""
+"""Views that save, change and delete spec templates."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import dataclasses
 from collections.abc import Callable
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from dashboard import access
 from dashboard.pages.submit import spec_check, views
+from dashboard.server.requests import UserRequest
 from engine.spec.spec import Problem, Spec, SpecError
 from jobs.models import Team, Template
 from jobs.queue import templates
@@ -20,49 +21,49 @@ from jobs.states.jobs import StateError
 
 
 @require_POST
-def save(request: HttpRequest) -> HttpResponse:
+def save(request: UserRequest) -> HttpResponse:
     team = access.writable_team(request.user, request.POST.get("team"))
-    return _kept(request, team, lambda spec: templates.save(team=team, spec=spec, **_said(request)))
+    return _store(request, team, lambda spec: templates.save(team=team, spec=spec, **_read_details(request)))
 
 
 @require_POST
-def change(request: HttpRequest, template_id: str) -> HttpResponse:
+def change(request: UserRequest, template_id: str) -> HttpResponse:
     found = access.writable_template(request.user, template_id)
     seen = request.POST.get("template_version", "")
     version = int(seen) if seen.isdecimal() and len(seen) < 9 else None
-    return _kept(
-        request, found.team, lambda spec: templates.change(found, spec=spec, seen=version, **_said(request))
+    return _store(
+        request,
+        found.team,
+        lambda spec: templates.change(found, spec=spec, seen=version, **_read_details(request)),
     )
 
 
 @require_POST
-def delete(request: HttpRequest, template_id: str) -> HttpResponse:
+def delete(request: UserRequest, template_id: str) -> HttpResponse:
     found = access.writable_template(request.user, template_id)
     templates.delete(found, request.user.get_username())
-    messages.success(
-        request, f"Template {found.name} is deleted. Jobs that were made from it keep their spec."
-    )
+    messages.success(request, f"Template {found.name} is deleted. Jobs made from it keep their spec.")
     return redirect("submit")
 
 
-def _kept(request: HttpRequest, team: Team, keep: Callable[[Spec], Template]) -> HttpResponse:
-    """A spec that no pool could run just now may be kept all the same: only what cannot be read is refused."""
-    draft = spec_check.draft_from(request.POST, team)
+def _store(request: UserRequest, team: Team, store: Callable[[Spec], Template]) -> HttpResponse:
+    """Store the posted spec. A spec that no pool can run now is stored too; only an invalid one is refused."""
+    draft = spec_check.draft_from_post(request.POST, team)
     try:
         if draft.spec is None:
             raise SpecError(draft.problems)
-        template = keep(draft.spec)
+        template = store(draft.spec)
     except SpecError as error:
-        wrong = dataclasses.replace(draft, problems=error.problems)
-        return views.page(request, wrong, views.posted_origin(request), status=422)
+        refused = dataclasses.replace(draft, problems=error.problems)
+        return views.render_page(request, refused, views.posted_origin(request), status=422)
     except StateError as error:
-        wrong = dataclasses.replace(draft, problems=(Problem("", str(error)),))
-        return views.page(request, wrong, views.posted_origin(request), status=409)
+        refused = dataclasses.replace(draft, problems=(Problem("", str(error)),))
+        return views.render_page(request, refused, views.posted_origin(request), status=409)
     messages.success(request, f"Template {template.name} is saved.")
     return redirect(f"{reverse('submit')}?template={template.id}")
 
 
-def _said(request: HttpRequest) -> dict[str, str]:
+def _read_details(request: UserRequest) -> dict[str, str]:
     return {
         "name": request.POST.get("template_name", ""),
         "description": request.POST.get("template_description", ""),

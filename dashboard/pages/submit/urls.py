@@ -1,4 +1,4 @@
-"""Routes of the submit page and templates."""
+"""Routes of the submit page and of spec templates."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""The submit page: a spec as fields and as YAML, checked while it is typed."""
+"""Views of the submit page, which checks a spec while it is edited."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import dataclasses
 
 from django.conf import settings
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.views.decorators.http import require_http_methods, require_POST
 
 from dashboard import access
 from dashboard.pages.submit import origins, plan_panel, spec_check, spec_fields, sweep_form
-from dashboard.pages.submit.origins import Origin
+from dashboard.pages.submit.origins import SpecOrigin
 from dashboard.pages.submit.spec_check import Draft
+from dashboard.server.requests import UserRequest
 from engine.data import corpora
 from engine.hardware import fabric_test
 from engine.spec import presets
@@ -25,60 +26,64 @@ from jobs.queue import job_actions
 from jobs.sweeps import sweep_actions
 
 HISTORY_SHOWN = 10
-SHOWN = 50  # points of a sweep
+POINTS_SHOWN = 50  # of a sweep
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def submit(request: HttpRequest) -> HttpResponse:
+def submit(request: UserRequest) -> HttpResponse:
     team = access.writable_team(request.user, request.POST.get("team"))
     if request.method != "POST":
-        origin = origins.asked(request.user, request.GET)
-        values = origins.changed(origin, request.GET.getlist("set"))
-        return page(request, spec_check.draft_of(values, team), origin)
-    draft, origin = spec_check.draft_from(request.POST, team), posted_origin(request)
-    if not draft.is_ready:
-        return page(request, draft, origin, status=422)
+        origin = origins.origin_from_query(request.user, request.GET)
+        values = origins.apply_changes(origin, request.GET.getlist("set"))
+        return render_page(request, spec_check.draft_from_values(values, team), origin)
+    draft, origin = spec_check.draft_from_post(request.POST, team), posted_origin(request)
+    if draft.spec is None or draft.problems:
+        return render_page(request, draft, origin, status=422)
     try:
         job = job_actions.submit(
             spec=draft.spec, team=team, owner=request.user, cloned_from=origin.run, template=origin.template
         )
-    except SpecError as error:  # the pool changed between the check and the queue
-        return page(request, dataclasses.replace(draft, problems=error.problems), origin, status=422)
+    except SpecError as error:  # the pool changed after the check
+        return render_page(request, dataclasses.replace(draft, problems=error.problems), origin, status=422)
     messages.success(request, f"{job.name} is in the queue of pool {job.pool.name}.")
     return redirect("run", job.run.id)
 
 
 @require_POST
-def check(request: HttpRequest) -> JsonResponse:
-    """What the page needs to follow an edit, as JSON: both notations, the problems and the estimate."""
+def check(request: UserRequest) -> JsonResponse:
+    """Return the updated page contents after an edit as JSON: both notations, problems and plan."""
     team = access.writable_team(request.user, request.POST.get("team"))
-    draft = spec_check.draft_from(request.POST, team)
+    draft = spec_check.draft_from_post(request.POST, team)
     return JsonResponse(
         {
             "yaml": draft.yaml,
-            "values": None if draft.values is None else spec_fields.texts_of(draft.values),
-            "problems": spec_check.problems_shown(draft),
+            "values": None if draft.values is None else spec_fields.texts_from_values(draft.values),
+            "problems": spec_check.list_problems(draft),
             "note": draft.note,
-            "plan": render_to_string("submit/_plan.html", _plan(request, draft)),
-            "sweep": render_to_string("submit/_sweep_preview.html", _preview(request, draft, team)),
-            "differs": render_to_string("submit/_differs.html", _differs(draft, posted_origin(request))),
+            "plan": render_to_string("submit/_plan.html", _build_plan(request, draft)),
+            "sweep": render_to_string("submit/_sweep_preview.html", _build_preview(request, draft, team)),
+            "differs": render_to_string(
+                "submit/_differs.html", _build_differences(draft, posted_origin(request))
+            ),
         }
     )
 
 
-def posted_origin(request: HttpRequest) -> Origin:
-    """Where the posted spec began; what is gone since (a deleted template) counts as the default preset."""
+def posted_origin(request: UserRequest) -> SpecOrigin:
+    """Return the origin of the posted spec, or the default preset if it was deleted meanwhile."""
     try:
-        return origins.of(request.user, request.POST.get("origin", ""))
+        return origins.get_origin(request.user, request.POST.get("origin", ""))
     except Http404:
-        return origins.of(request.user, f"preset:{origins.DEFAULT_PRESET}")
+        return origins.get_origin(request.user, f"preset:{origins.DEFAULT_PRESET}")
 
 
-def page(request: HttpRequest, draft: Draft, origin: Origin, status: int = 200) -> HttpResponse:
-    texts = spec_fields.texts_of(draft.values) if draft.values is not None else _posted_texts(request)
+def render_page(request: UserRequest, draft: Draft, origin: SpecOrigin, status: int = 200) -> HttpResponse:
+    texts = (
+        spec_fields.texts_from_values(draft.values) if draft.values is not None else _posted_texts(request)
+    )
     context = {
         "draft": draft,
-        "problems": spec_check.problems_shown(draft),
+        "problems": spec_check.list_problems(draft),
         "groups": [
             (group, [(field, texts[field.path]) for field in group.fields]) for group in spec_fields.GROUPS
         ],
@@ -90,46 +95,52 @@ def page(request: HttpRequest, draft: Draft, origin: Origin, status: int = 200) 
         "corpora": corpora.list_corpora(settings.CORPUS_ROOT)
         + datasets.choices(access.teams_of(request.user)),
         "teams": access.teams_written_by(request.user),
-        "sweep": sweep_form.of(request.POST),
+        "sweep": sweep_form.build_form(request.POST),
         "template": {
             name: request.POST.get(f"template_{name}", getattr(origin.template, name, ""))
             for name in ("name", "description")
         },
     }
     team = access.writable_team(request.user, request.POST.get("team"))
-    context |= _plan(request, draft) | _differs(draft, origin) | _preview(request, draft, team)
+    context |= (
+        _build_plan(request, draft) | _build_differences(draft, origin) | _build_preview(request, draft, team)
+    )
     return render(request, "submit/page.html", context, status=status)
 
 
-def _preview(request: HttpRequest, draft: Draft, team: Team) -> dict[str, object]:
-    """The runs that a sweep of this spec would make; nothing while none is asked for."""
+def _build_preview(request: UserRequest, draft: Draft, team: Team) -> dict[str, object]:
+    """Return the runs of the sweep; nothing if no sweep is requested."""
     if "sweep.on" not in request.POST or draft.spec is None:
         return {"preview": {}}
     try:
-        seen = sweep_actions.preview(
-            spec=draft.spec, values=sweep_form.values_of(request.POST), team=team, owner=request.user
+        preview = sweep_actions.preview(
+            spec=draft.spec, values=sweep_form.values_from_post(request.POST), team=team, owner=request.user
         )
     except SpecError as error:
         return {"preview": {"problems": error.problems}}
-    refused = list(seen.refused.items())[:SHOWN]
     return {
-        "preview": {"seen": seen, "rungs": seen.rungs[:-1], "points": seen.points[:SHOWN], "refused": refused}
+        "preview": {
+            "sweep": preview,
+            "rungs": preview.rungs[:-1],
+            "points": preview.points[:POINTS_SHOWN],
+            "refused": list(preview.refused.items())[:POINTS_SHOWN],
+        }
     }
 
 
-def _differs(draft: Draft, origin: Origin) -> dict[str, object]:
-    return {"origin": origin, "differences": origins.differences(origin.values, draft.values)}
+def _build_differences(draft: Draft, origin: SpecOrigin) -> dict[str, object]:
+    return {"origin": origin, "differences": origins.find_differences(origin.values, draft.values)}
 
 
-def _posted_texts(request: HttpRequest) -> dict[str, str]:
-    return spec_fields.texts_of(nested(spec_fields.values_of(request.POST)))
+def _posted_texts(request: UserRequest) -> dict[str, str]:
+    return spec_fields.texts_from_values(nested(spec_fields.values_from_post(request.POST)))
 
 
-def _plan(request: HttpRequest, draft: Draft) -> dict[str, object]:
+def _build_plan(request: UserRequest, draft: Draft) -> dict[str, object]:
     if draft.spec is not None and draft.spec.kind == "fabric_test":
         return {
             "plan": None,
             "fabric_sizes": fabric_test.message_sizes(draft.spec.budget.steps),
             "spec": draft.spec,
         }
-    return plan_panel.of(draft, request.POST)
+    return plan_panel.build_context(draft, request.POST)

@@ -1,4 +1,7 @@
-"""Edits of one value inside a YAML text that leave everything else as the person typed it, comments included."""
+"""Edits of single values in a YAML text.
+
+The rest of the text, comments included, stays as it was typed.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import yaml
 
 
 def with_value(text: str, path: str, value: Any) -> str | None:
-    """The text with the scalar at a dotted path replaced or added; None where it cannot be done in place."""
+    """Return the text with the scalar at a dotted path replaced or added; None if that is not possible in place."""
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         changed = _edited(text, root, path.split("."), value) if isinstance(root, yaml.MappingNode) else None
@@ -18,7 +21,7 @@ def with_value(text: str, path: str, value: Any) -> str | None:
 
 
 def line_of(text: str, path: str) -> int | None:
-    """The line (from 1) on which the field at a dotted path, or its nearest parent, stands."""
+    """Return the line (from 1) of the field at a dotted path, or of its nearest parent."""
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
@@ -34,7 +37,7 @@ def line_of(text: str, path: str) -> int | None:
 
 
 def scalar_text(value: Any) -> str:
-    """One value as YAML writes it in a line."""
+    """Return a value as YAML in one line."""
     return (
         yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000)
         .removesuffix("...\n")
@@ -55,12 +58,12 @@ def _edited(text: str, node: yaml.MappingNode, names: list[str], value: Any) -> 
     if len(names) > 1:
         return _edited(text, pair[1], names[1:], value) if isinstance(pair[1], yaml.MappingNode) else None
     start, end = pair[1].start_mark.index, pair[1].end_mark.index
-    gap = " " if start == end else ""  # `layers:` with nothing behind it
+    gap = " " if start == end else ""  # `layers:` without a value
     return text[:start] + gap + scalar_text(value) + text[end:]
 
 
 def _added(text: str, node: yaml.MappingNode, names: list[str], value: Any) -> str | None:
-    """The field on a line of its own behind the last one of its block."""
+    """Add the field on a new line after the last one of its block."""
     if node.flow_style or not node.value:
         return None
     indent = node.value[0][0].start_mark.column

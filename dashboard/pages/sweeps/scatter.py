@@ -1,4 +1,4 @@
-"""How a sweep's metric lies over each field that it varied: one small drawing a field."""
+"""Scatter plots of a sweep: its metric over each varied field."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dashboard.html.badges import JOB_BADGES
 from engine.sweep import SweepDefinition, SweepRange
 from jobs.sweeps.ranking import Row
 
-LOG_FROM = 50.0  # what spans more than this many times is drawn on a logarithmic axis
+LOG_RATIO = 50.0  # values with a larger ratio of highest to lowest are drawn on a logarithmic axis
 
 
 @dataclass(frozen=True)
@@ -27,40 +27,40 @@ class Scatter:
         return self.plot.y.base is not None
 
 
-def of(definition: SweepDefinition, rows: Iterable[Row]) -> list[Scatter]:
-    """One picture a field; runs without a value have no dot in it."""
+def build_scatters(definition: SweepDefinition, rows: Iterable[Row]) -> list[Scatter]:
+    """Return a plot per field; runs without a value have no dot."""
     shown = [row for row in rows if row.value is not None and row.run is not None]
-    return [Scatter(path, _plot(definition, path, shown)) for path in definition.vary] if shown else []
+    return [Scatter(path, _build_plot(definition, path, shown)) for path in definition.vary] if shown else []
 
 
-def _plot(definition: SweepDefinition, path: str, rows: list[Row]) -> Plot:
+def _build_plot(definition: SweepDefinition, path: str, rows: list[Row]) -> Plot:
     metric = [row.value for row in rows if row.value is not None]
-    x = _x_axis(definition.vary[path], [row.values[path] for row in rows])
-    y = plots.axis(metric, _written, is_x=False, base=_base(_spans_far(metric)), frame=SMALL)
-    return Plot(x, y, [_dot(row, path, x, y) for row in rows], frame=SMALL)
+    x = _build_x_axis(definition.vary[path], [row.values[path] for row in rows])
+    y = plots.axis(metric, _format_value, is_x=False, base=_base(_has_wide_range(metric)), frame=SMALL)
+    return Plot(x, y, [_build_dot(row, path, x, y) for row in rows], frame=SMALL)
 
 
-def _x_axis(vary: Any, values: Sequence[Any]) -> plots.PlotAxis | CategoryAxis:
+def _build_x_axis(vary: Any, values: Sequence[Any]) -> plots.PlotAxis | CategoryAxis:
     if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         return CategoryAxis(tuple(dict.fromkeys(values)), *SMALL.along(is_x=True))
-    is_log = vary.scale == "log" if isinstance(vary, SweepRange) else _spans_far(values)
-    return plots.axis(values, _written, is_x=True, base=_base(is_log and min(values) > 0), frame=SMALL)
+    is_log = vary.scale == "log" if isinstance(vary, SweepRange) else _has_wide_range(values)
+    return plots.axis(values, _format_value, is_x=True, base=_base(is_log and min(values) > 0), frame=SMALL)
 
 
-def _spans_far(values: Sequence[float]) -> bool:
-    return min(values) > 0 and max(values) / min(values) > LOG_FROM
+def _has_wide_range(values: Sequence[float]) -> bool:
+    return min(values) > 0 and max(values) / min(values) > LOG_RATIO
 
 
 def _base(is_log: bool) -> int | None:
     return 10 if is_log else None
 
 
-def _written(value: float) -> str:
+def _format_value(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _dot(row: Row, path: str, x: plots.PlotAxis | CategoryAxis, y: plots.PlotAxis) -> Dot:
+def _build_dot(row: Row, path: str, x: plots.PlotAxis | CategoryAxis, y: plots.PlotAxis) -> Dot:
     assert row.run is not None and row.value is not None
     tone = f"is-{JOB_BADGES[row.state].tone}" + (" is-best" if row.place == 1 else "")
-    said = f"#{row.number}, {row.state}: {path} {row.values[path]}, {row.value:.4g}"
-    return Dot(x.at(row.values[path]), y.at(row.value), said, tone, reverse("run", args=[row.run.id]))
+    title = f"#{row.number}, {row.state}: {path} {row.values[path]}, {row.value:.4g}"
+    return Dot(x.at(row.values[path]), y.at(row.value), title, tone, reverse("run", args=[row.run.id]))

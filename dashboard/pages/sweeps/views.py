@@ -1,24 +1,26 @@
-"""Sweeps: the list, one of them with its runs, and what a person can ask of it."""
+"""Views of sweeps: list, sweep page and actions."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import Count, Q
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from dashboard import access
 from dashboard.charts import run_labels
 from dashboard.charts.panels import Panel
+from dashboard.html.responses import answer
 from dashboard.pages.submit import spec_check, sweep_form
 from dashboard.pages.submit import views as submit_page
 from dashboard.pages.sweeps import scatter
+from dashboard.server.requests import UserRequest
 from engine.spec.problems import SpecError
 from engine.telemetry.metrics import BY_NAME
 from jobs.models import Sweep
@@ -27,16 +29,16 @@ from jobs.sweeps import advance, progress, ranking, sweep_actions
 from jobs.sweeps.ranking import Row
 
 SWEEPS_A_PAGE, ROWS_A_PAGE = 50, 100
-COMPARED = 20  # as many as the compare page takes
-DRAWN = 30  # best runs whose series are laid over each other
+COMPARED = 20  # limit of the compare page
+DRAWN = 30  # best runs whose series are drawn
 LEFT_OUT = ("refused", "not submitted")
 
 
 @require_safe
-def listing(request: HttpRequest) -> HttpResponse:
-    over = Count("jobs", filter=Q(jobs__state__in=FINAL))
+def listing(request: UserRequest) -> HttpResponse:
+    ended = Count("jobs", filter=Q(jobs__state__in=FINAL))
     found = access.sweeps_of(request.user).select_related("owner", "team")
-    page = Paginator(found.annotate(num_over=over).order_by("-created_at", "id"), SWEEPS_A_PAGE).get_page(
+    page = Paginator(found.annotate(num_ended=ended).order_by("-created_at", "id"), SWEEPS_A_PAGE).get_page(
         request.GET.get("page")
     )
     return render(
@@ -47,9 +49,9 @@ def listing(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-def detail(request: HttpRequest, sweep_id: str) -> HttpResponse:
+def detail(request: UserRequest, sweep_id: str) -> HttpResponse:
     sweep = access.sweep_for(request.user, sweep_id)
-    context = _standing(request, sweep)
+    context = _build_context(request, sweep)
     if request.headers.get("HX-Request"):
         return render(request, "sweeps/_body.html", context)
     drawn = [row for row in context["rows"] if row.run and row.step][:DRAWN]
@@ -63,36 +65,38 @@ def detail(request: HttpRequest, sweep_id: str) -> HttpResponse:
 
 
 @require_POST
-def submit(request: HttpRequest) -> HttpResponse:
+def submit(request: UserRequest) -> HttpResponse:
     team = access.writable_team(request.user, request.POST.get("team"))
-    draft = spec_check.draft_from(request.POST, team)
+    draft = spec_check.draft_from_post(request.POST, team)
     try:
         if draft.spec is None:
             raise SpecError(draft.problems)
-        values = sweep_form.values_of(request.POST)
+        values = sweep_form.values_from_post(request.POST)
         sweep = sweep_actions.submit(spec=draft.spec, values=values, team=team, owner=request.user)
     except SpecError as error:
-        wrong = dataclasses.replace(draft, problems=error.problems)
-        return submit_page.page(request, wrong, submit_page.posted_origin(request), status=422)
-    messages.success(request, f"Sweep {sweep.name} has begun.")
+        refused = dataclasses.replace(draft, problems=error.problems)
+        return submit_page.render_page(request, refused, submit_page.posted_origin(request), status=422)
+    messages.success(request, f"Sweep {sweep.name} has started.")
     return redirect("sweep", sweep.id)
 
 
 @require_POST
-def act(request: HttpRequest, sweep_id: str, name: str) -> HttpResponse:
+def act(request: UserRequest, sweep_id: str, name: str) -> HttpResponse:
+    """Pause, resume or cancel a sweep."""
     sweep = access.writable_sweep(request.user, sweep_id)
+    page = reverse("sweep", args=[sweep.id])
     if name not in sweep_actions.ACTIONS:
         raise Http404
     try:
         now = sweep_actions.ACTIONS[name](sweep, request.user.get_username())
     except StateError as error:
-        return _answer(request, sweep, str(error), is_refused=True)
-    return _answer(request, sweep, f"{sweep.name} is {now.state}.")
+        return answer(request, str(error), page, is_refused=True)
+    return answer(request, f"{sweep.name} is {now.state}.", page)
 
 
-def _standing(request: HttpRequest, sweep: Sweep) -> dict[str, Any]:
+def _build_context(request: UserRequest, sweep: Sweep) -> dict[str, Any]:
     rows, definition = ranking.of(sweep), advance.definition_of(sweep)
-    done = sum(row.step for row in rows)
+    num_steps = sum(row.step for row in rows)
     page = Paginator(rows, ROWS_A_PAGE).get_page(request.GET.get("page"))
     metric = BY_NAME[definition.metric]
     return {
@@ -103,10 +107,10 @@ def _standing(request: HttpRequest, sweep: Sweep) -> dict[str, Any]:
         "page": page,
         "paths": list(definition.vary),
         "best": rows[0] if rows and rows[0].place == 1 else None,
-        "counts": _counts(rows),
-        "num_steps": done,
+        "counts": _count_states(rows),
+        "num_steps": num_steps,
         "share": progress.completed_share(sweep, rows),
-        "scatters": scatter.of(definition, rows),
+        "scatters": scatter.build_scatters(definition, rows),
         "rungs": progress.decided_rungs(sweep, rows),
         "compared": [row.run.id for row in rows if row.run and row.place][:COMPARED],
         "history": sweep.events.order_by("-id")[:50],
@@ -114,17 +118,9 @@ def _standing(request: HttpRequest, sweep: Sweep) -> dict[str, Any]:
     }
 
 
-def _counts(rows: list[Row]) -> list[tuple[str, int]]:
-    """(state, how many), the most first."""
+def _count_states(rows: list[Row]) -> list[tuple[str, int]]:
+    """Return (state, number of runs), the most first."""
     states = [row.state for row in rows]
     return sorted(
         ((state, states.count(state)) for state in set(states)), key=lambda pair: (-pair[1], pair[0])
     )
-
-
-def _answer(request: HttpRequest, sweep: Sweep, sentence: str, *, is_refused: bool = False) -> HttpResponse:
-    if request.headers.get("HX-Request"):
-        said = {"said": {"text": sentence, "tone": "warn" if is_refused else "good"}, "changed": {}}
-        return HttpResponse(status=409 if is_refused else 204, headers={"HX-Trigger": json.dumps(said)})
-    (messages.error if is_refused else messages.success)(request, sentence)
-    return redirect("sweep", sweep.id)

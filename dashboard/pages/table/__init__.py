@@ -1,1 +1,1 @@
-"""The table of runs: what an address asks of it, its columns, rows and groups."""
+"""The run table: its query, columns, rows and groups."""

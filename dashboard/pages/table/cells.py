@@ -1,4 +1,4 @@
-"""What stands in the cells of a row: how each attribute, metric, parameter and tag of a run is read and said."""
+"""Cells of a table row: attributes, metrics, parameters and tags of a run."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from dashboard.html import format as units
-from dashboard.pages.table import columns as looks
-from dashboard.pages.table.columns import Column
+from dashboard.pages.table import columns
+from dashboard.pages.table.columns import TableColumn
 from jobs import runs
 from jobs.models import Run
 
@@ -16,20 +16,22 @@ Values = Mapping[tuple[str, runs.Field], Any]
 
 
 class Cell(NamedTuple):
-    """`kind` says how it is drawn: text, number, state, time."""
+    """`kind` selects the markup: text, number, state or time."""
 
-    column: Column
+    column: TableColumn
     kind: str
     text: str
     value: Any = None
     is_best: bool = False
 
 
-def cell_of(run: Run, column: Column, values: Values, tags: Mapping[str, str], now: datetime) -> Cell:
+def build_cell(run: Run, column: TableColumn, values: Values, tags: Mapping[str, str], now: datetime) -> Cell:
     field = column.field
     if field.kind == "attribute":
         kind, value = ATTRIBUTE_CELLS[field.key](run, now)
-        return Cell(column, kind, looks.said(field, value) if kind == "number" else str(value or ""), value)
+        return Cell(
+            column, kind, columns.format_value(field, value) if kind == "number" else str(value or ""), value
+        )
     if field.kind == "tag":
         value = tags.get(field.key)
         return Cell(
@@ -37,10 +39,10 @@ def cell_of(run: Run, column: Column, values: Values, tags: Mapping[str, str], n
         )
     value = values.get((run.id, field))
     is_number = field.kind == "metric" or (value is not None and _is_number(value))
-    return Cell(column, "number" if is_number else "text", looks.said(field, value), value)
+    return Cell(column, "number" if is_number else "text", columns.format_value(field, value), value)
 
 
-def state_of(run: Run) -> str:
+def get_state(run: Run) -> str:
     return run.job.state if run.job else run.state
 
 
@@ -62,10 +64,10 @@ def _duration(run: Run, now: datetime) -> tuple[str, Any]:
     return "number", None if started is None else max(0.0, ((ended or now) - started).total_seconds())
 
 
-# How each attribute is read from a row that is there already, as jobs.runs.ATTRIBUTES reads it in the database.
+# Attribute -> kind and value of a loaded run. jobs.runs.ATTRIBUTES reads the same values in the database.
 ATTRIBUTE_CELLS: dict[str, Any] = {
     "name": lambda run, now: ("text", run.name),
-    "state": lambda run, now: ("state", state_of(run)),
+    "state": lambda run, now: ("state", get_state(run)),
     "owner": lambda run, now: ("text", run.owner.username),
     "project": lambda run, now: ("text", run.project.name if run.project else ""),
     "pool": lambda run, now: ("text", run.job.pool.name if run.job else ""),
@@ -76,10 +78,10 @@ ATTRIBUTE_CELLS: dict[str, Any] = {
     "started": lambda run, now: ("time", (run.job.started_at if run.job else None) or run.started_at),
     "ended": lambda run, now: ("time", (run.job.ended_at if run.job else None) or run.ended_at),
     "duration": _duration,
-    "verdict": lambda run, now: ("text", run.of_verdict),
-    "limit": lambda run, now: ("text", run.of_limit),
-    "share": lambda run, now: ("number", run.of_share),
-    "severity": lambda run, now: ("text", run.of_severity),
+    "verdict": lambda run, now: ("text", run.verdict_text),
+    "limit": lambda run, now: ("text", run.verdict_limit),
+    "share": lambda run, now: ("number", run.verdict_share),
+    "severity": lambda run, now: ("text", run.verdict_severity),
     "note": lambda run, now: ("text", run.note.split("\n", 1)[0][:120]),
     "origin": lambda run, now: ("text", run.origin),
     "parent": lambda run, now: ("text", run.parent.name if run.parent else ""),

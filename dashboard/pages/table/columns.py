@@ -1,4 +1,4 @@
-"""How a column of the table looks: its title, where its head leads, which direction is better, how a value is said."""
+"""Columns of the run table: title, sort link, best direction, formatting."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from dashboard.html import format as units
-from dashboard.pages.table.query import State
+from dashboard.pages.table.query import TableState
 from engine.telemetry.metrics import BY_NAME
 from jobs import runs
 from jobs.runs.directions import better_direction
 
-STAT_WORDS = {"last": "", "min": "lowest ", "max": "highest ", "mean": "mean "}
+STAT_PREFIXES = {"last": "", "min": "lowest ", "max": "highest ", "mean": "mean "}
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     field: runs.Field
     title: str
     hint: str
     is_number: bool
-    best: str  # low, high or '' where it is not known which way is better
-    order: str  # the aria-sort of its head
-    link: str  # where a press leads
+    best: str  # low, high, or '' if the better direction is not known
+    order: str  # aria-sort of the head
+    link: str  # address of the table sorted by this column
     source: str  # metric, parameter, tag or ''
 
     @property
@@ -30,21 +30,21 @@ class Column:
         return str(self.field)
 
 
-def columns_of(state: State) -> list[Column]:
-    return [column_of(field, state) for field in state.columns]
+def build_columns(state: TableState) -> list[TableColumn]:
+    return [build_column(field, state) for field in state.columns]
 
 
-def name_column(state: State) -> Column:
-    """The first one, which no picker takes away."""
-    return column_of(runs.Field("attribute", "name"), state)
+def name_column(state: TableState) -> TableColumn:
+    """Return the first column, which cannot be removed."""
+    return build_column(runs.Field("attribute", "name"), state)
 
 
-def title_of(field: runs.Field) -> str:
+def get_title(field: runs.Field) -> str:
     if field.kind == "attribute":
         return runs.ATTRIBUTES[field.key].title
     if field.kind == "metric":
         label = BY_NAME[field.key].label if field.key in BY_NAME else field.key
-        stat = STAT_WORDS[field.stat]
+        stat = STAT_PREFIXES[field.stat]
         return (
             f"{stat}{label[0].lower()}{label[1:]}".capitalize()
             if stat and field.key in BY_NAME
@@ -53,8 +53,8 @@ def title_of(field: runs.Field) -> str:
     return field.key
 
 
-def said(field: runs.Field, value: Any) -> str:
-    """A number in its unit, as the table of metrics names it."""
+def format_value(field: runs.Field, value: Any) -> str:
+    """Format a value in the unit of its field."""
     if value is None:
         return units.ABSENT
     if field.kind == "metric":
@@ -70,19 +70,19 @@ def said(field: runs.Field, value: Any) -> str:
     return str(value)
 
 
-def column_of(field: runs.Field, state: State) -> Column:
+def build_column(field: runs.Field, state: TableState) -> TableColumn:
     best = better_direction(field)
-    is_here = state.sort == field
+    is_sorted = state.sort == field
     starts_high = best == "high" or (field.kind == "attribute" and runs.ATTRIBUTES[field.key].type != "text")
-    turned = not state.is_descending if is_here else starts_high
-    return Column(
+    is_descending_next = not state.is_descending if is_sorted else starts_high
+    return TableColumn(
         field=field,
-        title=title_of(field),
+        title=get_title(field),
         hint=_hint(field),
         is_number=field.is_number,
         best=best,
-        order=("descending" if state.is_descending else "ascending") if is_here else "",
-        link=state.address(sort=f"{'-' if turned else ''}{field}"),
+        order=("descending" if state.is_descending else "ascending") if is_sorted else "",
+        link=state.address(sort=f"{'-' if is_descending_next else ''}{field}"),
         source={"metric": "metric", "param": "parameter", "tag": "tag"}.get(field.kind, ""),
     )
 

@@ -1,4 +1,4 @@
-"""Runs in groups: each with its count, and of every column of numbers mean, extremes and spread."""
+"""RunGroups of runs: count, and statistics of each numeric column."""
 
 from __future__ import annotations
 
@@ -9,68 +9,70 @@ from typing import Any
 import numpy as np
 from django.db.models import F, QuerySet
 
-from dashboard.pages.table import columns as looks
-from dashboard.pages.table.columns import Column
-from dashboard.pages.table.query import State
+from dashboard.pages.table import columns
+from dashboard.pages.table.columns import TableColumn
+from dashboard.pages.table.query import TableState
 from jobs import runs
 from jobs.models import Run
 
 GROUPS_LIMIT = 200
-Key = tuple[Any, ...]
+GroupKey = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
-class Figures:
-    """One column of one group; all None where no run of it has a finite value."""
+class GroupStatistics:
+    """One column of one group; all None if no run of the group has a finite value."""
 
-    column: Column
+    column: TableColumn
     count: int = 0  # of finite values: NaN and infinities are left out
     mean: float | None = None
     low: float | None = None
     high: float | None = None
-    spread: float | None = None  # standard deviation of a sample; None of a single value
+    spread: float | None = None  # sample standard deviation; None for a single value
 
     @property
-    def said(self) -> dict[str, str]:
+    def texts(self) -> dict[str, str]:
         field = self.column.field
-        figures = {"mean": self.mean, "low": self.low, "high": self.high, "spread": self.spread}
-        return {name: looks.said(field, value) for name, value in figures.items()}
+        values = {"mean": self.mean, "low": self.low, "high": self.high, "spread": self.spread}
+        return {name: columns.format_value(field, value) for name, value in values.items()}
 
 
 @dataclass(frozen=True)
-class Group:
+class RunGroup:
     names: list[tuple[str, str]]  # title of the field, its value
     count: int
-    figures: list[Figures]
-    filter: str  # that finds its runs
+    statistics: list[GroupStatistics]
+    filter: str  # finds the runs of this group
 
 
 @dataclass(frozen=True)
-class Groups:
-    groups: list[Group]
-    columns: list[Column]
-    total: int  # runs in all of them
+class RunGroups:
+    groups: list[RunGroup]
+    columns: list[TableColumn]
+    total: int  # runs in all groups
     is_cut: bool
 
 
-def of_state(found: QuerySet[Run], state: State, limit: int | None = GROUPS_LIMIT) -> Groups:
-    """One query, however many runs there are; the figures are made here, because SQLite has no standard deviation
-    and PostgreSQL no mean of huge values. The largest groups first, or in the order of a column."""
-    columns = [column for column in looks.columns_of(state) if column.field.is_number]
-    members: dict[Key, list[Sequence[Any]]] = {}
+def build_groups(matching: QuerySet[Run], state: TableState, limit: int | None = GROUPS_LIMIT) -> RunGroups:
+    """Return the groups of the matching runs, the largest first or in the order of a column. One query.
+
+    The statistics are computed here, because SQLite has no standard deviation and PostgreSQL no mean of huge values.
+    """
+    numeric = [column for column in columns.build_columns(state) if column.field.is_number]
+    members: dict[GroupKey, list[Sequence[Any]]] = {}
     num_fields = len(state.groups)
-    for row in _values(found, [*state.groups, *(column.field for column in columns)]):
+    for row in _read_values(matching, [*state.groups, *(column.field for column in numeric)]):
         members.setdefault(tuple(row[:num_fields]), []).append(row[num_fields:])
-    groups = [_group(key, rows, state, columns) for key, rows in members.items()]
+    groups = [_build_group(key, rows, state, numeric) for key, rows in members.items()]
     groups.sort(key=lambda group: (-group.count, group.names))
-    _put_in_order(groups, state, columns)
+    _sort_groups(groups, state, numeric)
     shown = groups[:limit]
-    return Groups(shown, columns, sum(group.count for group in groups), len(groups) > len(shown))
+    return RunGroups(shown, numeric, sum(group.count for group in groups), len(groups) > len(shown))
 
 
-def _values(found: QuerySet[Run], fields: list[runs.Field]) -> Iterable[Sequence[Any]]:
-    """One value of each field for every run."""
-    rows: Any = found.order_by()
+def _read_values(matching: QuerySet[Run], fields: list[runs.Field]) -> Iterable[Sequence[Any]]:
+    """Read the fields of every run."""
+    rows: Any = matching.order_by()
     names = []
     for n, field in enumerate(fields):
         if field.kind == "attribute":
@@ -82,41 +84,47 @@ def _values(found: QuerySet[Run], fields: list[runs.Field]) -> Iterable[Sequence
     return rows.values_list(*(F(name) for name in names))
 
 
-def _group(key: Key, rows: list[Sequence[Any]], state: State, columns: list[Column]) -> Group:
+def _build_group(
+    key: GroupKey, rows: list[Sequence[Any]], state: TableState, numeric: list[TableColumn]
+) -> RunGroup:
     values = list(zip(state.groups, key, strict=True))
     own = " and ".join(f"{field} = {_literal(field, value)}" for field, value in values)
-    return Group(
-        names=[(looks.title_of(field), _shown(field, value)) for field, value in values],
+    return RunGroup(
+        names=[(columns.get_title(field), _format_key(field, value)) for field, value in values],
         count=len(rows),
-        figures=[_figures(column, [row[n] for row in rows]) for n, column in enumerate(columns)],
+        statistics=[
+            _compute_statistics(column, [row[n] for row in rows]) for n, column in enumerate(numeric)
+        ],
         filter=f"({state.filter}) and {own}" if state.filter else own,
     )
 
 
-def _figures(column: Column, values: list[Any]) -> Figures:
+def _compute_statistics(column: TableColumn, values: list[Any]) -> GroupStatistics:
     numbers = np.array(values, dtype=float)  # None becomes NaN
     finite = numbers[np.isfinite(numbers)]
     if not len(finite):
-        return Figures(column)
+        return GroupStatistics(column)
     with np.errstate(
         over="ignore", invalid="ignore"
-    ):  # squares of huge values: no spread, rather than a wrong one
+    ):  # squares of huge values: no spread instead of a wrong one
         spread = float(finite.std(ddof=1)) if len(finite) > 1 else np.nan
         mean = float((finite / len(finite)).sum())
     spread_or_none = spread if np.isfinite(spread) else None
-    return Figures(column, len(finite), mean, float(finite.min()), float(finite.max()), spread_or_none)
+    return GroupStatistics(
+        column, len(finite), mean, float(finite.min()), float(finite.max()), spread_or_none
+    )
 
 
-def _put_in_order(groups: list[Group], state: State, columns: list[Column]) -> None:
-    """By the mean of the column by which the table is sorted, or by a field that makes the groups."""
-    fields = [column.field for column in columns]
+def _sort_groups(groups: list[RunGroup], state: TableState, numeric: list[TableColumn]) -> None:
+    """Sort by the mean of the sorted column, or by a field of the groups."""
+    fields = [column.field for column in numeric]
     if state.sort in fields:
-        at = fields.index(state.sort)
+        index = fields.index(state.sort)
         sign = -1 if state.is_descending else 1
-        groups.sort(key=lambda group: _last_if_none(group.figures[at].mean, sign))
+        groups.sort(key=lambda group: _last_if_none(group.statistics[index].mean, sign))
     elif state.sort in state.groups:
-        at = state.groups.index(state.sort)
-        groups.sort(key=lambda group: group.names[at][1], reverse=state.is_descending)
+        index = state.groups.index(state.sort)
+        groups.sort(key=lambda group: group.names[index][1], reverse=state.is_descending)
 
 
 def _last_if_none(value: float | None, sign: int) -> tuple[bool, float]:
@@ -128,5 +136,5 @@ def _literal(field: runs.Field, value: Any) -> str:
     return "none" if is_absent else runs.quoted(str(value))
 
 
-def _shown(field: runs.Field, value: Any) -> str:
-    return "none" if value is None else "(empty)" if value == "" else looks.said(field, value)
+def _format_key(field: runs.Field, value: Any) -> str:
+    return "none" if value is None else "(empty)" if value == "" else columns.format_value(field, value)

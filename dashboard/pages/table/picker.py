@@ -1,4 +1,4 @@
-"""What the choice of columns offers: every attribute, metric, parameter and tag, with how many runs have it."""
+"""Column picker: all fields of the runs, with the number of runs that have them."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import NamedTuple
 
 from django.db.models import QuerySet
 
-from dashboard.pages.table.columns import title_of
-from dashboard.pages.table.query import State, is_groupable
+from dashboard.pages.table.columns import get_title
+from dashboard.pages.table.query import TableState, is_groupable
 from jobs import runs
 from jobs.models import Run
 
 KINDS = (("metric", "Metrics"), ("param", "Parameters"), ("tag", "Tags"))
 
 
-class Offer(NamedTuple):
+class FieldOption(NamedTuple):
     field: runs.Field
     title: str
     num_runs: int | None
-    is_chosen: bool
+    is_selected: bool
     is_groupable: bool
 
     @property
@@ -29,22 +29,23 @@ class Offer(NamedTuple):
 
 @dataclass(frozen=True)
 class Picker:
-    chosen: list[Offer]  # in the order of the table
-    sections: list[tuple[str, list[Offer]]]
-    groupable: list[Offer]
-
-    @classmethod
-    def of(cls, state: State, found: QuerySet[Run]) -> Picker:
-        own = [runs.Field("attribute", name) for name in runs.ATTRIBUTES if name != "name"]
-        sections = [("Run", [_offer(field, state, None) for field in own])]
-        for kind, title in KINDS:
-            stat = "last" if kind == "metric" else ""
-            offers = [_offer(runs.Field(kind, key, stat), state, n) for key, n in runs.keys(found, kind)]  # type: ignore[arg-type]
-            sections.append((title, offers))
-        chosen = [_offer(field, state, None) for field in state.columns]
-        groupable = [offer for _, offers in sections for offer in offers if offer.is_groupable]
-        return cls(chosen, [(title, offers) for title, offers in sections if offers], groupable)
+    selected: list[FieldOption]  # in the order of the table
+    sections: list[tuple[str, list[FieldOption]]]
+    groupable: list[FieldOption]
 
 
-def _offer(field: runs.Field, state: State, num_runs: int | None) -> Offer:
-    return Offer(field, title_of(field), num_runs, field in state.columns, is_groupable(field))
+def build_picker(state: TableState, found: QuerySet[Run]) -> Picker:
+    """List the fields of the runs that the user may see."""
+    attributes = [runs.Field("attribute", name) for name in runs.ATTRIBUTES if name != "name"]
+    sections = [("Run", [_build_option(field, state, None) for field in attributes])]
+    for kind, title in KINDS:
+        stat = "last" if kind == "metric" else ""
+        options = [_build_option(runs.Field(kind, key, stat), state, n) for key, n in runs.keys(found, kind)]  # type: ignore[arg-type]
+        sections.append((title, options))
+    selected = [_build_option(field, state, None) for field in state.columns]
+    groupable = [option for _, options in sections for option in options if option.is_groupable]
+    return Picker(selected, [(title, options) for title, options in sections if options], groupable)
+
+
+def _build_option(field: runs.Field, state: TableState, num_runs: int | None) -> FieldOption:
+    return FieldOption(field, get_title(field), num_runs, field in state.columns, is_groupable(field))

@@ -1,4 +1,7 @@
-"""What an address asks of the table of runs: filter, order, columns, groups, pinned and hidden runs."""
+"""State of the run table in the address.
+
+It holds filter, order, columns, groups, pinned and hidden runs.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,13 @@ DEFAULT_COLUMNS = (
     "owner",
     "created",
 )
-AS_IT_COMES = {"page": "1"}  # an address without a query leads to the table as this person left it
+# Query of the default table: an address without a query opens the table in the user's last state.
+DEFAULT_QUERY = {"page": "1"}
 COLUMNS_LIMIT, GROUPS_LIMIT, MARKED_LIMIT = 40, 3, 200
 
 
 @dataclass(frozen=True)
-class State:
+class TableState:
     filter: str
     sort: runs.Field | None
     is_descending: bool
@@ -33,21 +37,21 @@ class State:
     hidden: frozenset[str]
     differs: bool
     page: int
-    problems: tuple[str, ...]  # what of the address could not be understood, and is left out
+    problems: tuple[str, ...]  # parts of the address that are invalid and left out
 
     @property
     def has_own_columns(self) -> bool:
         return tuple(map(str, self.columns)) != DEFAULT_COLUMNS
 
     @property
-    def own_query(self) -> str:
-        """What of it is not as usual; '' for the table as it comes."""
+    def changed_query(self) -> str:
+        """Return the query of what differs from the default table; '' for the default table."""
         query = self.address().removeprefix("?")
-        return "" if query == urlencode(AS_IT_COMES) else query
+        return "" if query == urlencode(DEFAULT_QUERY) else query
 
     def address(self, **changes: str | list[str] | None) -> str:
-        """The query of this table with some of it changed; what is as usual is left out."""
-        said: dict[str, str | list[str] | None] = {
+        """Return this table's query with some values changed. Default values are left out."""
+        values: dict[str, str | list[str] | None] = {
             "filter": self.filter,
             "sort": ("-" if self.is_descending else "") + str(self.sort) if self.sort else "",
             "col": [str(field) for field in self.columns] if self.has_own_columns else [],
@@ -56,36 +60,40 @@ class State:
             "hide": sorted(self.hidden),
             "differs": "1" if self.differs else "",
         }
-        kept = {name: value for name, value in (said | changes).items() if value}
-        return f"?{urlencode(kept or AS_IT_COMES, doseq=True, safe='():,')}"
+        query = {name: value for name, value in (values | changes).items() if value}
+        return f"?{urlencode(query or DEFAULT_QUERY, doseq=True, safe='():,')}"
 
 
-def state_of(query: QueryDict) -> State:
-    """Never refuses: what cannot be understood is left out, and said."""
+def parse_state(query: QueryDict) -> TableState:
+    """Parse a query. It is never refused: invalid parts are left out and listed in `problems`."""
     problems: list[str] = []
     sort = query.get("sort", "")
-    return State(
+    return TableState(
         filter=query.get("filter", "").strip(),
-        sort=next(iter(_fields([sort.removeprefix("-")] if sort else [], problems, 1)), None),
+        sort=next(iter(_parse_fields([sort.removeprefix("-")] if sort else [], problems, 1)), None),
         is_descending=sort.startswith("-"),
-        columns=_fields(query.getlist("col") or DEFAULT_COLUMNS, problems, COLUMNS_LIMIT),
-        groups=tuple(f for f in _fields(query.getlist("group"), problems, GROUPS_LIMIT) if is_groupable(f)),
-        pinned=tuple(dict.fromkeys(map(_id, query.getlist("pin")[:MARKED_LIMIT]))),
-        hidden=frozenset(map(_id, query.getlist("hide")[:MARKED_LIMIT])),
+        columns=_parse_fields(query.getlist("col") or DEFAULT_COLUMNS, problems, COLUMNS_LIMIT),
+        groups=tuple(
+            f for f in _parse_fields(query.getlist("group"), problems, GROUPS_LIMIT) if is_groupable(f)
+        ),
+        pinned=tuple(dict.fromkeys(map(_parse_id, query.getlist("pin")[:MARKED_LIMIT]))),
+        hidden=frozenset(map(_parse_id, query.getlist("hide")[:MARKED_LIMIT])),
         differs=bool(query.get("differs")),
-        page=_page(query.get("page", "")),
+        page=_parse_page(query.get("page", "")),
         problems=tuple(problems),
     )
 
 
 def is_groupable(field: runs.Field) -> bool:
-    """What has few values: not a metric, not a time."""
+    """Whether the field has few values: not a metric, not a time."""
     if field.kind == "attribute":
         return runs.ATTRIBUTES[field.key].type in ("text", "number") and field.key not in ("id", "note")
     return field.kind in ("param", "tag")
 
 
-def _fields(texts: list[str] | tuple[str, ...], problems: list[str], limit: int) -> tuple[runs.Field, ...]:
+def _parse_fields(
+    texts: list[str] | tuple[str, ...], problems: list[str], limit: int
+) -> tuple[runs.Field, ...]:
     found: dict[runs.Field, None] = {}
     for text in texts:
         try:
@@ -97,9 +105,9 @@ def _fields(texts: list[str] | tuple[str, ...], problems: list[str], limit: int)
     return tuple(found)[:limit]
 
 
-def _id(text: str) -> str:
+def _parse_id(text: str) -> str:
     return text[:12]
 
 
-def _page(text: str) -> int:
+def _parse_page(text: str) -> int:
     return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) < 8 else 1

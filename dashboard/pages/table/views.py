@@ -1,18 +1,19 @@
-"""The table of runs: the page, its parts that refresh, what completes its filter, the choice of columns, its file."""
+"""Views of the run table: page, refreshed parts, completion, picker, export."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from dashboard import access
 from dashboard.pages.table import columns, export, groups, rows
-from dashboard.pages.table.picker import Picker
-from dashboard.pages.table.query import State, state_of
+from dashboard.pages.table.picker import build_picker
+from dashboard.pages.table.query import TableState, parse_state
+from dashboard.server.requests import UserRequest
 from jobs import exports, runs
 from jobs.people import last_queries
 
@@ -20,58 +21,58 @@ PAGE = "runs"
 
 
 @require_safe
-def listing(request: HttpRequest) -> HttpResponse:
-    """Without a query: as this person left it."""
+def listing(request: UserRequest) -> HttpResponse:
+    """Show the table; without a query, in the user's last state."""
     if not request.GET and (last := last_queries.read(request.user, PAGE)):
         return redirect(f"{request.path}?{last}")
-    state, asker = state_of(request.GET), _asker(request)
+    state, asker = parse_state(request.GET), _build_asker(request)
     context: dict[str, Any] = {
         "state": state,
         "name_column": columns.name_column(state),
         "page": None,
         "grouped": None,
-        "refusal": None,
+        "filter_error": None,
         "total": 0,
     }
     try:
         found = runs.filtered(asker.runs, state.filter, asker)
     except runs.FilterError as error:
-        context["refusal"] = error
+        context["filter_error"] = error
     else:
-        context |= _content(request, found, state, asker)
+        context |= _build_content(request, found, state, asker)
         if "only" not in request.GET and "part" not in request.GET:
-            last_queries.remember(request.user, PAGE, state.own_query)
+            last_queries.remember(request.user, PAGE, state.changed_query)
     context["written"] = access.writes_runs_in(request.user)
-    return render(request, _template(request), context)
+    return render(request, _choose_template(request), context)
 
 
-def _content(request: HttpRequest, found: Any, state: State, asker: runs.Asker) -> dict[str, Any]:
+def _build_content(request: UserRequest, found: Any, state: TableState, asker: runs.Asker) -> dict[str, Any]:
     if only := request.GET.getlist("only"):
-        return {"page": rows.of_ids(only, state, asker.runs, asker.now)}
+        return {"page": rows.build_rows_by_id(only, state, asker.runs, asker.now)}
     if state.groups and "part" not in request.GET:
-        grouped = groups.of_state(found, state)
+        grouped = groups.build_groups(found, state)
         return {"grouped": grouped, "total": grouped.total}
-    page = rows.of_page(found, state, asker.runs, asker.now)
+    page = rows.build_page(found, state, asker.runs, asker.now)
     return {"page": page, "total": page.total}
 
 
-def _template(request: HttpRequest) -> str:
+def _choose_template(request: UserRequest) -> str:
     if "only" in request.GET or "part" in request.GET:
         return "table/_rows.html"
     return "table/_table.html" if request.headers.get("HX-Request") else "table/page.html"
 
 
 @require_safe
-def save(request: HttpRequest) -> HttpResponse:
-    """What the table shows by the same query, as a file in `format`."""
-    state, asker, form = state_of(request.GET), _asker(request), request.GET.get("format", "")
+def save(request: UserRequest) -> HttpResponse:
+    """Export the table of the same query as a file in `format`."""
+    state, asker, form = parse_state(request.GET), _build_asker(request), request.GET.get("format", "")
     if form not in exports.FORMATS:
         raise Http404
     try:
         found = runs.filtered(asker.runs, state.filter, asker)
-        table = export.of_state(found, state, asker.runs, asker.now)
+        table = export.build_table(found, state, asker.runs, asker.now)
         data = b"".join(exports.write(table, form))
-    except (runs.FilterError, export.TooMany, exports.NoParquet) as error:
+    except (runs.FilterError, export.TooManyRuns, exports.NoParquet) as error:
         return HttpResponse(str(error), status=422, content_type="text/plain; charset=utf-8")
     response = HttpResponse(data, content_type=exports.CONTENT_TYPES[form])
     response["Content-Disposition"] = f'attachment; filename="{table.name}.{form}"'
@@ -79,18 +80,18 @@ def save(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-def complete(request: HttpRequest) -> JsonResponse:
-    """What may come next in the filter `text`, which ends at the caret."""
-    found = runs.complete(request.GET.get("text", "")[:4000], _asker(request))
+def complete(request: UserRequest) -> JsonResponse:
+    """Suggest what may come next in the filter `text`, which ends at the caret."""
+    found = runs.complete(request.GET.get("text", "")[:4000], _build_asker(request))
     return JsonResponse({"start": found.start, "items": [item._asdict() for item in found.items]})
 
 
 @require_safe
-def picker(request: HttpRequest) -> HttpResponse:
-    """The choice of columns and of what makes groups, fetched when somebody opens it."""
-    state, asker = state_of(request.GET), _asker(request)
-    return render(request, "table/_picker.html", {"state": state, "picker": Picker.of(state, asker.runs)})
+def picker(request: UserRequest) -> HttpResponse:
+    """Show the picker of columns and groups, fetched when it is opened."""
+    state, asker = parse_state(request.GET), _build_asker(request)
+    return render(request, "table/_picker.html", {"state": state, "picker": build_picker(state, asker.runs)})
 
 
-def _asker(request: HttpRequest) -> runs.Asker:
+def _build_asker(request: UserRequest) -> runs.Asker:
     return runs.Asker(access.runs_of(request.user), request.user.get_username(), timezone.now())

@@ -1,4 +1,4 @@
-"""How figures are written, and that what is absent stays absent."""
+"""Formatting of values, and of absent ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dashboard.templatetags.units import unbroken
 
 
 @pytest.mark.parametrize(
-    ("write", "value", "text"),
+    ("format_value", "value", "text"),
     [
         (units.as_count, 1_400_000, "1.40 M"),
         (units.as_count, 999, "999"),
@@ -24,30 +24,30 @@ from dashboard.templatetags.units import unbroken
         (units.as_duration, 59.97, "1 min"),
         (units.as_duration, 3725, "1 h 2 min"),
         (units.as_duration, 86400, "1 d"),
-        (units.as_rough, 98.6, "1 min 39 s"),
+        (units.as_eta, 98.6, "1 min 39 s"),
         (units.as_whole, 4000, "4,000"),
         (units.as_money, 1234.5, "1,234.50"),
         (units.as_money, 0, "0.00"),
         (units.as_money, 0.00123456, "0.00123"),
     ],
 )
-def test_a_value_is_short_and_has_its_unit(write, value, text):
-    assert write(value) == text
+def test_a_value_is_short_and_has_its_unit(format_value, value, text):
+    assert format_value(value) == text
 
 
 @pytest.mark.parametrize(
-    "write",
+    "format_value",
     [units.as_count, units.as_bytes, units.as_figure, units.as_share, units.as_pct, units.as_duration],
 )
-def test_an_absent_value_is_a_dash_and_never_nought(write):
-    assert write(None) == "–"
-    assert write("") == "–"
+def test_an_absent_value_is_a_dash_and_never_0(format_value):
+    assert format_value(None) == "–"
+    assert format_value("") == "–"
 
 
 @pytest.mark.parametrize(("value", "text"), [("NaN", "NaN"), (float("inf"), "∞"), ("-Infinity", "−∞")])
-@pytest.mark.parametrize("write", [units.as_count, units.as_figure, units.as_duration, units.as_share])
-def test_what_is_not_finite_is_named(write, value, text):
-    assert write(value) == text
+@pytest.mark.parametrize("format_value", [units.as_count, units.as_figure, units.as_duration, units.as_share])
+def test_a_value_that_is_not_finite_is_named(format_value, value, text):
+    assert format_value(value) == text
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_what_is_not_finite_is_named(write, value, text):
         ("loss", None, "–"),
     ],
 )
-def test_a_metric_is_written_in_its_own_unit(name, value, text):
+def test_a_metric_is_formatted_in_its_unit(name, value, text):
     assert units.as_metric(value, name) == text
 
 

@@ -1,4 +1,4 @@
-"""The bar of every page: each place once in sight, once under More where there is little room, and where one is."""
+"""Navigation bar: every item is reachable and the current page is marked."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import re
 import pytest
 from django.urls import reverse
 
-from dashboard.html.navigation import PLACES
+from dashboard.html.navigation import NAVIGATION
 
 
-@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.route)
-def test_a_place_leads_to_its_page_which_says_that_one_is_there(owner_browser, place):
-    answer = owner_browser.get(reverse(place.route))
+@pytest.mark.parametrize("item", NAVIGATION, ids=lambda item: item.route)
+def test_an_item_opens_its_page_which_marks_the_item(owner_browser, item):
+    answer = owner_browser.get(reverse(item.route))
     assert answer.status_code == 200
     marked = re.findall(r'href="([^"]+)" aria-current="page"', answer.text)
-    assert set(marked) == {reverse(place.route)}
+    assert set(marked) == {reverse(item.route)}
 
 
-def test_the_main_places_fit_a_phone():
-    assert len([place for place in PLACES if place.is_main]) <= 5
+def test_the_main_items_fit_on_a_phone():
+    assert len([item for item in NAVIGATION if item.is_main]) <= 5
 
 
-def test_a_run_belongs_to_the_runs(owner_browser, make_job):
+def test_a_run_page_marks_the_item_of_the_runs(owner_browser, make_job):
     text = owner_browser.get(f"/runs/{make_job().run.id}/").text
     assert f'href="{reverse("runs")}" aria-current="page"' in text

@@ -1,4 +1,4 @@
-"""The live stream, from outside: a real uvicorn, a database file, writers in another process, two browsers."""
+"""Live stream from outside: a real uvicorn, a database file, writers in another process, two browsers."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ def server(tmp_path_factory) -> Iterator[Server]:
 
 
 def test_a_committed_point_reaches_both_browsers_within_a_second(server):
-    """The quickest of five: a busy machine may be slow once, a hub that looks too rarely is slow always."""
+    """Check the fastest of five: a busy machine may be slow once, a hub that polls too rarely is always slow."""
     _, run_id = server.job("ann", "blue")
     ann, ben = Browser(server, "ann"), Browser(server, "ben", f"?run={run_id}")
     server.append(run_id, 0)
     ann.wait_for("run", id=run_id), ben.wait_for("run", id=run_id)
     delays = []
     for seq in range(1, 6):
-        ann.heard(), ben.heard()
+        ann.received(), ben.received()
         committed = server.append(run_id, seq)
         delays.append([one.wait_for("run", id=run_id)[1] - committed for one in (ann, ben)])
     assert min(max(pair) for pair in delays) < 1.0, delays
     ann.close(), ben.close()
 
 
-def test_a_run_event_says_how_far_the_run_is(server):
+def test_a_run_event_holds_the_step_and_state(server):
     job_id, run_id = server.job("ann", "blue")
     ann = Browser(server, "ann")
     server.do(f"Job.objects.filter(id={job_id!r}).update(step=3)")
@@ -49,7 +49,7 @@ def test_a_run_event_says_how_far_the_run_is(server):
     ann.close()
 
 
-def test_a_job_that_moves_is_told_to_its_team_and_not_to_a_stranger(server):
+def test_a_changed_job_reaches_its_team_and_not_a_stranger(server):
     job_id, run_id = server.job("ann", "blue")
     _, other = server.job("eve", "red")
     ann, eve = Browser(server, "ann"), Browser(server, "eve", f"?jobs=1&run={run_id}&run={other}")
@@ -60,11 +60,11 @@ def test_a_job_that_moves_is_told_to_its_team_and_not_to_a_stranger(server):
     ann.wait_for("run", id=run_id)
     server.append(other, 0)
     eve.wait_for("run", id=other)
-    assert {data["id"] for _, data in eve.heard()} <= {other}
+    assert {data["id"] for _, data in eve.received()} <= {other}
     ann.close(), eve.close()
 
 
-def test_a_browser_hears_only_what_it_asked_for(server):
+def test_a_browser_receives_only_what_it_subscribed_to(server):
     _, wanted = server.job("ann", "blue")
     _, unwanted = server.job("ann", "blue")
     ann = Browser(server, "ann", f"?run={wanted}")
@@ -76,7 +76,7 @@ def test_a_browser_hears_only_what_it_asked_for(server):
     ann.close()
 
 
-def test_a_reading_of_a_device_is_told_to_everybody_who_looks_at_pools(server):
+def test_a_device_reading_reaches_every_user_who_watches_pools(server):
     eve = Browser(server, "eve", "?pools=1")
     server.do(
         "from django.utils import timezone;"
@@ -89,7 +89,7 @@ def test_a_reading_of_a_device_is_told_to_everybody_who_looks_at_pools(server):
     eve.close()
 
 
-def test_who_comes_late_is_told_what_happened_while_the_page_was_on_its_way(server):
+def test_a_late_listener_receives_the_events_of_the_page_load(server):
     job_id, _ = server.job("ann", "blue")
     server.do(f"transitions.move_job({job_id!r}, 'stopping', actor='ann')")
     ann = Browser(server, "ann")
@@ -99,7 +99,7 @@ def test_who_comes_late_is_told_what_happened_while_the_page_was_on_its_way(serv
     ann.close(), ben.close()
 
 
-def test_nobody_who_is_not_logged_in_gets_a_stream(server):
+def test_a_user_who_is_not_logged_in_gets_no_stream(server):
     link = http.client.HTTPConnection("127.0.0.1", server.port, timeout=LIMIT_S)
     link.request("GET", "/live")
     answer = link.getresponse()
@@ -107,7 +107,7 @@ def test_nobody_who_is_not_logged_in_gets_a_stream(server):
     link.close()
 
 
-def test_many_streams_come_and_go_and_leave_no_thread_and_no_connection_behind(server):
+def test_closed_streams_leave_no_thread_and_no_connection(server):
     web = psutil.Process(server.web.pid)
     _, run_id = server.job("ann", "blue")
     first = Browser(server, "ann")
@@ -141,7 +141,7 @@ def test_pages_are_answered_while_streams_are_open(server):
         one.close()
 
 
-def test_the_slower_a_look_the_longer_until_the_next_but_never_a_second():
-    assert stream.pause_s(0.001) == stream.LOOK_S
+def test_the_pause_grows_with_the_time_of_a_poll_up_to_a_limit():
+    assert stream.pause_s(0.001) == stream.POLL_S
     assert stream.pause_s(0.1) == pytest.approx(0.5)
-    assert stream.pause_s(30.0) == stream.LOOK_LIMIT_S < 1.0
+    assert stream.pause_s(30.0) == stream.POLL_LIMIT_S < 1.0

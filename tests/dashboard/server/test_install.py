@@ -1,4 +1,4 @@
-"""What `make run` shows while it installs packages; pip is played by small scripts."""
+"""Output of `make run` while it installs packages; small scripts stand in for pip."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import pytest
 from dashboard.server import install
 from tests.running import ROOT
 
-FINE = """
+SUCCEEDS = """
 print("Collecting torch==2.13.0 (from fourwalls)")
 print("  Downloading torch-2.13.0-cp311-cp311-manylinux_2_28_x86_64.whl (1.2 GB)")
 print("Installing collected packages: numpy, torch")
 print("Successfully installed numpy-2.4.0 torch-2.13.0")
 """
-BROKEN = """
+FAILS = """
 for number in range(100):
     print("line", number)
 print("ERROR: No matching distribution found for torch")
@@ -32,7 +32,7 @@ Installer = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def installer(tmp_path: Path) -> Installer:
-    """installer(FINE, '--pre'): install.main in a process of its own, with that script as its pip."""
+    """installer(SUCCEEDS, '--pre'): run install.main in a subprocess, with that script as its pip."""
 
     def run(pip: str, *arguments: str, **where: int) -> subprocess.CompletedProcess[str]:
         (tmp_path / "pip.py").write_text("import sys\nprint('arguments:', sys.argv[1:])\n" + pip)
@@ -49,7 +49,7 @@ def installer(tmp_path: Path) -> Installer:
 
 
 def test_two_lines_are_printed_and_the_rest_is_in_the_log(installer: Installer, tmp_path: Path):
-    done = installer(FINE, ".[engine]", "--find-links", "wheels")
+    done = installer(SUCCEEDS, ".[engine]", "--find-links", "wheels")
     first, last = done.stdout.splitlines()
     assert done.returncode == 0 and done.stderr == ""
     assert first.startswith("Installing pinned packages") and first.endswith("install.log")
@@ -61,7 +61,7 @@ def test_two_lines_are_printed_and_the_rest_is_in_the_log(installer: Installer, 
 
 def test_a_failure_shows_the_end_of_the_log_and_one_sentence(installer: Installer, tmp_path: Path):
     (tmp_path / "install.log").write_text("of an earlier installation\n")
-    done = installer(BROKEN)
+    done = installer(FAILS)
     lines = done.stderr.splitlines()
     assert done.returncode == 1
     assert lines[1:-1] == [
@@ -79,11 +79,11 @@ def test_a_short_failure_shows_nothing_of_an_earlier_installation(installer: Ins
 
 
 def test_a_terminal_shows_the_current_step_on_one_line(installer: Installer):
-    ours, theirs = pty.openpty()
-    installer(FINE, stdout=theirs)
-    os.close(theirs)
-    shown = os.read(ours, 65536).decode()
-    os.close(ours)
+    reader, writer = pty.openpty()
+    installer(SUCCEEDS, stdout=writer)
+    os.close(writer)
+    shown = os.read(reader, 65536).decode()
+    os.close(reader)
     assert "s: unpacking 2 packages" in shown
     assert shown.count("\n") == 2
 
@@ -106,7 +106,7 @@ def test_a_terminal_shows_the_current_step_on_one_line(installer: Installer):
     ],
 )
 def test_the_step_is_read_from_pips_log(line: str, step: str):
-    assert install.step_of(line) == step
+    assert install.describe_step(line) == step
 
 
 def test_it_runs_on_the_standard_library_alone():

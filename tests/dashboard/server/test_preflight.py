@@ -1,4 +1,4 @@
-"""What `make run` refuses before anything starts."""
+"""Conditions that `make run` checks before the start."""
 
 from __future__ import annotations
 

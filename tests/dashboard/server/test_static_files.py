@@ -1,4 +1,4 @@
-"""Front-end files: those of others are what they were when taken, and all can be served under hashed names."""
+"""Front-end files: vendored ones are unchanged, and all can be served under hashed names."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from django.core.management import call_command
 
 from dashboard.html import badges
 from dashboard.html.markup import SPRITE
-from dashboard.html.navigation import PLACES
-from dashboard.pages.jobs.actions import WISHES
+from dashboard.html.navigation import NAVIGATION
+from dashboard.pages.jobs.actions import ACTIONS
 from dashboard.pages.nodes.actions import TEXTS
 from dashboard.pages.runs.attempts import OUTCOMES
 
@@ -25,7 +25,7 @@ LOCK = json.loads((STATIC / "vendor" / "lock.json").read_text())
 
 
 @pytest.mark.parametrize("row", LOCK, ids=lambda row: row["folder"])
-def test_a_vendored_file_is_what_the_lock_says(row):
+def test_a_vendored_file_matches_the_lock(row):
     folder = STATIC / "vendor" / row["folder"]
     found = {
         path.name: base64.b64encode(hashlib.sha384(path.read_bytes()).digest()).decode()
@@ -36,13 +36,13 @@ def test_a_vendored_file_is_what_the_lock_says(row):
     assert row["licence"] in ("MIT", "0BSD", "OFL-1.1")
 
 
-def test_nothing_is_vendored_without_a_row():
+def test_every_vendored_folder_has_a_row():
     folders = {path.name for path in (STATIC / "vendor").iterdir() if path.is_dir()}
     assert folders == {row["folder"] for row in LOCK}
 
 
-def looks(table: dict) -> list[badges.Badge]:
-    """The badges in one table of dashboard.html.badges, whose rows may say more than a badge."""
+def badges_of(table: dict) -> list[badges.Badge]:
+    """Return the badges in one table of dashboard.html.badges, whose rows may hold more than a badge."""
     parts = [part for row in table.values() for part in (row if type(row) is tuple else (row,))]
     return [part for part in parts if isinstance(part, badges.Badge)]
 
@@ -52,13 +52,13 @@ def test_the_sprite_holds_the_icons_that_are_used_and_no_others():
     pages = "".join(path.read_text() for path in (ROOT / "templates").rglob("*.html"))
     used = set(re.findall(r'{% icon "([^"]+)"', pages))
     used |= set(re.findall(r'icon\("([^"]+)"\)', (ROOT / "dashboard/pages/table/rendering.py").read_text()))
-    used |= {ending.icon for ending in OUTCOMES.values()}
-    used |= {wish.icon for wish in WISHES.values()}
+    used |= {outcome.icon for outcome in OUTCOMES.values()}
+    used |= {action.icon for action in ACTIONS.values()}
     used |= {
-        badge.icon for table in vars(badges).values() if isinstance(table, dict) for badge in looks(table)
+        badge.icon for table in vars(badges).values() if isinstance(table, dict) for badge in badges_of(table)
     }
     used |= {text.icon for text in TEXTS.values()}
-    used |= {place.icon for place in PLACES}
+    used |= {item.icon for item in NAVIGATION}
     assert held == used
 
 
@@ -91,6 +91,6 @@ def test_the_compare_page_ships_little_javascript(owner_browser):
 
 
 def imported(path: Path) -> set[Path]:
-    """A file and all the modules that it needs."""
+    """Return a file and all modules that it imports."""
     names = re.findall(r'^import .* from "([^"]+)"', path.read_text(), re.MULTILINE)
     return {path}.union(*(imported((path.parent / name).resolve()) for name in names))

@@ -1,4 +1,4 @@
-"""Requests take turns in a few threads that keep their connection; nobody waits behind what another has left there."""
+"""Reused request threads: each keeps its connection, and no request waits for work that another left behind."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ async def call(view, path="/runs/"):
     async def django(scope, receive, send):
         await sync_to_async(view)()
 
-    await threads.kept(django)({"type": "http", "path": path}, None, None)
+    await threads.reuse_threads(django)({"type": "http", "path": path}, None, None)
 
 
-def seen_by(found):
+def record_thread(found):
     return lambda: found.append(threading.current_thread())
 
 
-async def all_given_back(number):
+async def wait_for_idle(number):
     while len(threads._idle) < number:
         await asyncio.sleep(0.001)
 
@@ -40,9 +40,9 @@ def test_the_next_request_runs_in_the_thread_of_the_last():
     found = []
 
     async def twice():
-        await call(seen_by(found))
-        await all_given_back(1)
-        await call(seen_by(found))
+        await call(record_thread(found))
+        await wait_for_idle(1)
+        await call(record_thread(found))
 
     asyncio.run(twice())
     assert found[0] is found[1]
@@ -62,27 +62,27 @@ def test_requests_at_the_same_time_have_threads_of_their_own():
     assert found[0] is not found[1]
 
 
-def test_a_thread_that_still_works_for_a_caller_who_hung_up_is_not_lent_again():
-    found, goes_on, has_begun = [], threading.Event(), threading.Event()
+def test_a_thread_that_still_works_for_a_disconnected_client_is_not_reused():
+    found, may_continue, has_started = [], threading.Event(), threading.Event()
 
     def slow():
-        has_begun.set()
-        goes_on.wait(30)
+        has_started.set()
+        may_continue.wait(30)
 
-    async def hang_up_and_call():
+    async def disconnect_and_call():
         gone = asyncio.create_task(call(slow))
-        await asyncio.to_thread(has_begun.wait, 30)
+        await asyncio.to_thread(has_started.wait, 30)
         gone.cancel()
-        await call(seen_by(found))  # would wait for ever behind the slow one
-        goes_on.set()
-        await all_given_back(2)
+        await call(record_thread(found))  # would wait for ever behind the slow one
+        may_continue.set()
+        await wait_for_idle(2)
 
-    asyncio.run(hang_up_and_call())
+    asyncio.run(disconnect_and_call())
     assert len(found) == 1
 
 
-def test_only_so_many_are_kept_and_the_others_close_their_connections(monkeypatch):
-    monkeypatch.setattr(threads, "KEPT", 1)
+def test_threads_beyond_the_limit_close_their_connections(monkeypatch):
+    monkeypatch.setattr(threads, "IDLE_LIMIT", 1)
     closed, both = threading.Event(), threading.Barrier(2, timeout=30)
     monkeypatch.setattr(threads.connections, "close_all", closed.set)
 
@@ -93,7 +93,7 @@ def test_only_so_many_are_kept_and_the_others_close_their_connections(monkeypatc
     assert closed.wait(30) and len(threads._idle) == 1
 
 
-def test_a_live_stream_keeps_none():
+def test_a_live_stream_uses_no_thread():
     found = []
-    asyncio.run(call(seen_by(found), threads.LIVE))
+    asyncio.run(call(record_thread(found), threads.LIVE_PATH))
     assert found and not threads._idle

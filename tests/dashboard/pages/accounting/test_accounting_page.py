@@ -1,4 +1,4 @@
-"""The accounting page: who sees whose, how it is added up, and that the saved file says the same."""
+"""Accounting page: access, groupings, charts and the exported file."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def drawing(text: str) -> dict:
     )
 
 
-def test_a_member_sees_their_team_only_and_an_admin_all(
+def test_a_member_sees_their_team_and_an_admin_sees_all(
     spent, owner_browser, stranger_browser, admin_browser
 ):
     assert [row[0] for row in table(owner_browser.get(ACCOUNTING).text)[1:]] == ["Research"]
@@ -65,19 +65,19 @@ def test_a_member_sees_their_team_only_and_an_admin_all(
 
 
 @pytest.mark.parametrize("address", ["/accounting/", "/accounting/csv/"])
-def test_another_teams_accounting_is_not_there(spent, stranger_browser, owner_browser, address):
+def test_the_accounting_of_another_team_is_not_found(spent, stranger_browser, owner_browser, address):
     assert owner_browser.get(f"{address}?team=research").status_code == 200
     assert stranger_browser.get(f"{address}?team=research").status_code == 404
     assert stranger_browser.get(f"{address}?team=nowhere").status_code == 404
 
 
 @pytest.mark.parametrize("wrong", ["month=2026-13", "month=x", "by=nothing", "pool=nowhere"])
-def test_an_address_that_means_nothing_is_not_found(owner_browser, wrong):
+def test_an_invalid_query_is_not_found(owner_browser, wrong):
     assert owner_browser.get(f"/accounting/?{wrong}").status_code == 404
 
 
 @pytest.mark.parametrize("by", ["team", "pool", "person", "attempt", "day"])
-def test_the_saved_file_says_exactly_what_the_page_says(spent, admin_browser, by):
+def test_the_exported_file_equals_the_page(spent, admin_browser, by):
     page = table(admin_browser.get(f"{ACCOUNTING}&by={by}").text)
     answer = admin_browser.get(f"/accounting/csv/?month=2026-11&by={by}")
     assert answer["Content-Disposition"] == f'attachment; filename="accounting-2026-11-by-{by}.csv"'
@@ -85,14 +85,14 @@ def test_the_saved_file_says_exactly_what_the_page_says(spent, admin_browser, by
     assert len(page) > 1
 
 
-def test_a_name_that_a_spreadsheet_would_run_is_saved_as_a_text(spent, team, owner_browser):
+def test_a_name_that_a_spreadsheet_would_run_is_exported_as_text(spent, team, owner_browser):
     team.name = "@SUM(1+1)"
     team.save()
     rows = list(csv.reader(io.StringIO(owner_browser.get("/accounting/csv/?month=2026-11").text)))
     assert rows[1][0] == "'@SUM(1+1)"
 
 
-def test_figures_say_what_they_cover(spent, owner_browser):
+def test_totals_show_how_much_was_measured(spent, owner_browser):
     text = " ".join(owner_browser.get(ACCOUNTING).text.split())
     assert "<dt>Device-hours</dt><dd>2</dd>" in text
     assert "0.50 kWh" in text
@@ -100,7 +100,7 @@ def test_figures_say_what_they_cover(spent, owner_browser):
     assert "4.00 EUR" in text
 
 
-def test_what_was_not_measured_and_has_no_price_is_no_number(make_job, node, owner_browser):
+def test_values_without_measurement_or_price_are_not_numbers(make_job, node, owner_browser):
     end_attempt(hold_devices(make_job(), NOON), at=NOON + HOUR)
     text = owner_browser.get(ACCOUNTING).text
     assert "no price" in text and "not measured" in text and "EUR" not in text
@@ -115,7 +115,7 @@ def test_the_charts_add_up_to_the_table_day_by_day(spent, admin_browser, owner_b
     assert [line["name"] for line in drawing(owner_browser.get(ACCOUNTING).text)["stack"]] == ["default"]
 
 
-def test_over_all_months_the_charts_have_a_bar_a_month(spent, make_job, admin_browser):
+def test_charts_of_all_months_have_a_bar_per_month(spent, make_job, admin_browser):
     end_attempt(
         hold_devices(make_job(devices=1), NOON - timedelta(days=60)), at=NOON - timedelta(days=60) + HOUR
     )
@@ -128,7 +128,7 @@ def test_over_all_months_the_charts_have_a_bar_a_month(spent, make_job, admin_br
     ]
 
 
-def test_many_teams_share_the_last_colour_and_none_is_left_out(spent, make_spec, admin_browser, owner):
+def test_teams_beyond_the_limit_share_the_last_area(spent, make_spec, admin_browser, owner):
     from jobs.models import Team
 
     for number in range(9):
@@ -140,20 +140,20 @@ def test_many_teams_share_the_last_colour_and_none_is_left_out(spent, make_spec,
     assert sum(sum(line["values"]) for line in said["stack"]) == pytest.approx(12.0)
 
 
-def test_what_runs_now_is_named_and_not_booked(make_job, node, owner_browser):
+def test_running_attempts_are_counted_and_not_booked(make_job, node, owner_browser):
     hold_devices(make_job(), timezone.now() - HOUR)
     text = " ".join(owner_browser.get("/accounting/").text.split())
     assert "<dd>1<small>2.00 device-hours so far, not booked yet" in text
     assert "Nothing was booked" in text and "1 runs now" in text
 
 
-def test_an_attempt_leads_to_its_run(spent, owner_browser):
+def test_an_attempt_links_to_its_run(spent, owner_browser):
     job = Job.objects.get(id=spent.job_id)
     assert f"/runs/{job.run.id}/" in owner_browser.get(f"{ACCOUNTING}&by=attempt").text
 
 
 @pytest.mark.parametrize("by", ["team", "attempt", "day"])
-def test_twice_the_attempts_ask_no_more(spent, make_job, admin_browser, by):
+def test_more_attempts_take_the_same_number_of_queries(spent, make_job, admin_browser, by):
     address = f"{ACCOUNTING}&by={by}"
     few = queries(admin_browser, address)
     for _ in range(3):
@@ -161,7 +161,7 @@ def test_twice_the_attempts_ask_no_more(spent, make_job, admin_browser, by):
     assert queries(admin_browser, address) == few
 
 
-def test_attempts_come_in_pages_and_are_saved_all(spent, make_job, admin_browser, monkeypatch):
+def test_attempts_are_paged_and_all_are_exported(spent, make_job, admin_browser, monkeypatch):
     monkeypatch.setattr("dashboard.pages.accounting.views.ROWS_A_PAGE", 2)
     end_attempt(hold_devices(make_job(devices=1), NOON), at=NOON + HOUR / 2)
     pages = [table(admin_browser.get(f"{ACCOUNTING}&by=attempt&page={number}").text)[1:] for number in (1, 2)]

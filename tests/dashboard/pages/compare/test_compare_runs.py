@@ -36,7 +36,7 @@ def names_of(answer) -> list[str]:
 def test_without_a_choice_the_page_explains_how_to_choose(owner_browser, make_job):
     make_job(name="candidate")
     text = owner_browser.get(COMPARE).text
-    assert "Choose runs to compare" in text
+    assert "Select runs to compare" in text
     assert "candidate" in text
 
 
@@ -143,7 +143,7 @@ def test_an_invalid_filter_is_refused_at_its_field_and_kept(owner_browser, make_
 
 def test_a_filter_without_matches_has_its_own_page(owner_browser, make_run):
     make_run("a", lr="1")
-    assert "No run is found by this filter" in owner_browser.get(COMPARE, {"filter": "lr > 5"}).text
+    assert "No run matches this filter" in owner_browser.get(COMPARE, {"filter": "lr > 5"}).text
 
 
 def test_a_strangers_run_is_left_out(stranger_browser, make_run):

@@ -1,4 +1,4 @@
-"""The pages of data: an upload, what was refused and why, and a door for the team alone."""
+"""Pages of data: upload, refused lines, access for the team only."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def draft(team, owner):
     )
 
 
-def test_a_good_file_goes_straight_to_its_page(owner_browser):
+def test_a_valid_file_opens_its_page(owner_browser):
     answer = upload(owner_browser, name="Cats", licence="CC0")
     made = Dataset.objects.get()
     assert answer.json() == {"url": f"/data/{made.id}/"}
@@ -54,7 +54,7 @@ def test_a_good_file_goes_straight_to_its_page(owner_browser):
     assert f"dataset:{made.id}" in owner_browser.get("/submit/").text
 
 
-def test_training_on_it_begins_with_a_model_that_reads_it(team, owner, owner_browser, node):
+def test_training_on_a_data_set_starts_with_a_suitable_model(team, owner, owner_browser, node):
     rows = "".join(f"{json.dumps({'text': str(n), 'label': str(n % 3)})}\n" for n in range(30)).encode()
     made = datasets.take(team=team, owner=owner, name="", file_name="a.jsonl", pieces=[rows])
     address = re.search(r'href="(/submit/[^"]+)"', owner_browser.get(f"/data/{made.id}/").text).group(1)
@@ -64,16 +64,16 @@ def test_training_on_it_begins_with_a_model_that_reads_it(team, owner, owner_bro
     assert page.context["problems"] == []
 
 
-def test_a_file_that_is_refused_says_why_and_keeps_nothing(owner_browser):
+def test_a_refused_file_has_a_message_and_is_not_stored(owner_browser):
     answer = upload(owner_browser, b"PK\x03\x04", file_name="cats.jsonl")
     assert answer.status_code == 422
     assert "a ZIP archive" in answer.json()["problem"]
     assert not Dataset.objects.exists()
 
 
-def test_refused_lines_stand_on_the_page_as_text_and_in_a_csv(draft, owner_browser):
+def test_refused_lines_are_listed_and_exported_as_csv(draft, owner_browser):
     page = owner_browser.get(f"/data/{draft.id}/").text
-    assert "1 of 10 lines cannot be used" in page
+    assert "1 of 10 lines are invalid" in page
     assert "&lt;script&gt;alert(1)" in page and "<script>alert" not in page
     answer = owner_browser.get(f"/data/{draft.id}/refused/")
     assert answer["Content-Type"].startswith("text/csv")
@@ -82,13 +82,13 @@ def test_refused_lines_stand_on_the_page_as_text_and_in_a_csv(draft, owner_brows
     )
 
 
-def test_good_lines_are_kept_when_somebody_says_so(draft, owner_browser):
+def test_a_draft_is_accepted_with_its_valid_lines(draft, owner_browser):
     assert owner_browser.post(f"/data/{draft.id}/keep/").url == f"/data/{draft.id}/"
     draft.refresh_from_db()
     assert draft.state == "ready"
 
 
-def test_a_draft_is_thrown_away(draft, owner_browser):
+def test_a_draft_is_discarded(draft, owner_browser):
     assert owner_browser.post(f"/data/{draft.id}/discard/").url == "/data/"
     assert owner_browser.get(f"/data/{draft.id}/").status_code == 404
 
@@ -103,7 +103,7 @@ def test_name_licence_and_note_can_be_changed(draft, owner_browser):
     assert "A name has 1 to 100" in answer.text and "of Tuesday" in answer.text
 
 
-def test_content_is_deleted_and_the_page_says_so(team, owner, owner_browser):
+def test_content_is_deleted_and_the_page_shows_it(team, owner, owner_browser):
     made = datasets.take(team=team, owner=owner, name="", file_name="a.jsonl", pieces=[PAIRS])
     owner_browser.post(f"/data/{made.id}/delete/")
     page = owner_browser.get(f"/data/{made.id}/").text
@@ -112,7 +112,7 @@ def test_content_is_deleted_and_the_page_says_so(team, owner, owner_browser):
 
 
 @pytest.mark.parametrize("act", ["", "refused/", "keep/", "discard/", "delete/", "change/"])
-def test_a_stranger_finds_nothing(act, draft, stranger_browser):
+def test_a_stranger_gets_404(act, draft, stranger_browser):
     method = stranger_browser.get if act in ("", "refused/") else stranger_browser.post
     assert method(f"/data/{draft.id}/{act}").status_code == 404
     assert Dataset.objects.get().state == "draft"
@@ -120,7 +120,7 @@ def test_a_stranger_finds_nothing(act, draft, stranger_browser):
 
 
 @pytest.mark.parametrize("act", ["keep/", "discard/", "delete/", "change/"])
-def test_a_viewer_looks_and_changes_nothing(act, draft, viewer_browser):
+def test_a_viewer_can_read_and_not_change(act, draft, viewer_browser):
     assert viewer_browser.get(f"/data/{draft.id}/").status_code == 200
     assert viewer_browser.post(f"/data/{draft.id}/{act}").status_code == 404
     assert upload(viewer_browser).status_code == 404
@@ -132,20 +132,20 @@ def test_an_upload_for_another_team_is_refused(owner_browser, other_team):
     assert not Dataset.objects.exists()
 
 
-def test_an_upload_needs_the_sites_own_token(owner):
+def test_an_upload_needs_a_csrf_token(owner):
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(owner)
     assert upload(browser).status_code == 403
     assert not Dataset.objects.exists()
 
 
-def test_built_in_corpora_stand_with_their_licences(owner_browser):
+def test_built_in_corpora_are_listed_with_their_licences(owner_browser):
     page = owner_browser.get("/data/").text
     for text in ("python-docs", "PSF-2.0", "messages-en-fr", "debian-en-fr", "Nothing uploaded yet"):
         assert text in page
 
 
-def test_twice_the_data_sets_take_the_same_number_of_queries(
+def test_more_data_sets_take_the_same_number_of_queries(
     team, owner, owner_browser, django_assert_max_num_queries
 ):
     for number in range(8):

@@ -30,15 +30,15 @@ def test_a_waiting_job_is_cancelled_and_the_event_names_who(owner_browser, job, 
     assert "is cancelled" in answer.text
 
 
-def test_a_running_job_is_asked_to_stop(owner_browser, job):
+def test_a_running_job_is_stopping_until_its_current_step_ends(owner_browser, job):
     set_state(job, JobState.RUNNING, attempt_number=1)
     answer = cancel(owner_browser, job, headers=HTMX)
     job.refresh_from_db()
     assert (answer.status_code, job.state, job.wanted_state) == (204, JobState.STOPPING, "cancelled")
-    assert "next step border" in json.loads(answer["HX-Trigger"])["said"]["text"]
+    assert "after the current step" in json.loads(answer["HX-Trigger"])["said"]["text"]
 
 
-def test_a_job_that_has_ended_is_left_alone_with_the_reason(owner_browser, job):
+def test_an_ended_job_cannot_be_cancelled(owner_browser, job):
     set_state(job, JobState.SUCCEEDED)
     answer = cancel(owner_browser, job, headers=HTMX)
     assert answer.status_code == 409
@@ -52,11 +52,11 @@ def test_a_team_mate_may_cancel(browser_of, team_mate, job):
 
 
 @pytest.mark.parametrize("who", ["viewer", "stranger"])
-def test_who_may_not_write_gets_404_and_changes_nothing(request, browser_of, job, who):
+def test_a_user_who_may_not_write_gets_404_and_changes_nothing(request, browser_of, job, who):
     answer = cancel(browser_of(request.getfixturevalue(who)), job)
     job.refresh_from_db()
     assert (answer.status_code, job.state) == (404, JobState.QUEUED)
 
 
-def test_a_link_cannot_cancel(owner_browser, job):
+def test_a_get_request_cannot_cancel(owner_browser, job):
     assert owner_browser.get(reverse("job-cancel", args=[job.id])).status_code == 405

@@ -1,4 +1,4 @@
-"""A job whose devices stand idle: what its people see of it, and how they put its end off."""
+"""Jobs with idle devices: the warning, and extending the time until they stop."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ def extend(browser, job, **options):
     return browser.post(reverse("job-extend", args=[job.id]), **options)
 
 
-def test_the_run_page_and_the_list_say_when_it_is_stopped(owner_browser, job, stop_at):
+def test_the_run_page_and_the_list_show_when_it_stops(owner_browser, job, stop_at):
     page = " ".join(owner_browser.get(f"/runs/{job.run.id}/").text.split())
     assert f"with a checkpoint, at {stop_at:%Y-%m-%d %H:%M} UTC unless they are used again" in page
     assert "Keep devices" in page
     listing = owner_browser.get("/jobs/").text
-    assert f"stopped at {stop_at:%Y-%m-%d %H:%M} UTC" in listing and "Keep devices" in listing
+    assert f"it stops at {stop_at:%Y-%m-%d %H:%M} UTC" in listing and "Keep devices" in listing
 
 
-def test_a_team_mate_puts_it_off_once(browser_of, team_mate, job, stop_at):
+def test_a_team_mate_extends_it_once(browser_of, team_mate, job, stop_at):
     browser = browser_of(team_mate)
-    said = json.loads(extend(browser, job, headers=HTMX)["HX-Trigger"])["said"]
-    assert said == {"text": f"{job.name} keeps its devices for longer.", "tone": "good"}
+    notice = json.loads(extend(browser, job, headers=HTMX)["HX-Trigger"])["said"]
+    assert notice == {"text": f"{job.name} keeps its devices for longer.", "tone": "good"}
     job.refresh_from_db()
     assert job.idle_stop_at - stop_at == timedelta(hours=1)
     page = browser.get(f"/runs/{job.run.id}/").text
-    assert "Put off once already, by tom." in page and "Keep devices" not in page
+    assert "Extended once by tom." in page and "Keep devices" not in page
     assert extend(browser, job, headers=HTMX).status_code == 409
 
 
-def test_who_may_not_write_cannot_put_it_off(viewer_browser, stranger_browser, job):
+def test_a_user_who_may_not_write_cannot_extend_it(viewer_browser, stranger_browser, job):
     assert "Keep devices" not in viewer_browser.get(f"/runs/{job.run.id}/").text
     for browser in (viewer_browser, stranger_browser):
         assert extend(browser, job).status_code == 404
@@ -58,18 +58,18 @@ def test_who_may_not_write_cannot_put_it_off(viewer_browser, stranger_browser, j
     assert job.idle_extended_by == ""
 
 
-def test_a_job_that_was_not_warned_is_not_offered_it(owner_browser, make_job):
+def test_a_job_without_a_warning_cannot_be_extended(owner_browser, make_job):
     job = set_state(make_job(), JobState.RUNNING, attempt_number=1)
     assert "Keep devices" not in owner_browser.get(f"/runs/{job.run.id}/").text
 
 
-def test_the_pools_page_counts_what_is_held_but_unused(owner_browser, make_job, pool):
+def test_the_pools_page_counts_idle_allocated_devices(owner_browser, make_job, pool):
     make_job(devices=2)
     loop.schedule(pool)
     now = timezone.now()
-    assert "held but unused" not in owner_browser.get("/pools/").text
+    assert "allocated device" not in owner_browser.get("/pools/").text
     Lease.objects.filter(device="a-0").update(read_at=now, used_at=now - timedelta(minutes=20))
     Lease.objects.filter(device="a-1").update(read_at=now, used_at=now)
     text = owner_browser.get("/pools/").text
-    assert "1 device held but unused" in text and "unused for 20 min" in text
-    assert "1 device held but unused" in owner_browser.get("/queue/").text
+    assert "1 allocated device idle" in text and "idle for 20 min" in text
+    assert "1 allocated device idle" in owner_browser.get("/queue/").text

@@ -1,4 +1,4 @@
-"""The list of jobs: states, progress, reasons, filters in the address."""
+"""Job list: states, progress, reasons, filters in the address."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ def test_an_empty_list_offers_the_demo(owner_browser):
     assert "No job yet" in owner_browser.get(JOBS).text
 
 
-def test_a_waiting_job_says_what_it_waits_for(owner_browser, make_job):
+def test_a_waiting_job_shows_its_waiting_reason(owner_browser, make_job):
     set_state(make_job(name="patient"), JobState.QUEUED, waiting_reason="Waits for 2 devices.")
     text = owner_browser.get(JOBS).text
     assert "patient" in text
     assert "Waits for 2 devices." in text
 
 
-def test_a_running_job_shows_how_long_it_still_takes(owner_browser, make_job):
-    began = timezone.now() - timedelta(seconds=100)
-    set_state(make_job("budget.steps=200"), JobState.RUNNING, step=101, started_at=began, attempt_number=1)
+def test_a_running_job_shows_its_remaining_time(owner_browser, make_job):
+    started = timezone.now() - timedelta(seconds=100)
+    set_state(make_job("budget.steps=200"), JobState.RUNNING, step=101, started_at=started, attempt_number=1)
     text = owner_browser.get(JOBS).text
     assert "101 / 200 steps" in text
     assert "about 1 min 39 s left" in text
 
 
-def test_before_the_second_step_no_time_is_guessed(owner_browser, make_job):
+def test_before_the_second_step_no_remaining_time_is_shown(owner_browser, make_job):
     set_state(make_job(), JobState.RUNNING, step=1, started_at=timezone.now(), attempt_number=1)
     assert "left" not in owner_browser.get(JOBS).text
 
 
-def test_a_failed_job_says_why_and_can_be_retried(owner_browser, make_job):
+def test_a_failed_job_shows_its_reason_and_can_be_retried(owner_browser, make_job):
     job = set_state(make_job(), JobState.FAILED, reason="Rank 1 was killed by signal 9.")
     text = owner_browser.get(JOBS).text
     assert "Rank 1 was killed by signal 9." in text
@@ -65,7 +65,7 @@ def test_a_viewer_sees_no_buttons(viewer_browser, make_job):
         ({"state": "nonsense"}, {"alpha", "beta", "gamma"}),
     ],
 )
-def test_the_address_filters(owner_browser, make_job, query, shown):
+def test_the_query_filters_the_list(owner_browser, make_job, query, shown):
     make_job(name="alpha")
     set_state(make_job(name="beta"), JobState.FAILED)
     set_state(make_job(name="gamma"), JobState.RUNNING)
@@ -83,7 +83,7 @@ def test_a_refresh_is_the_same_partial_as_the_page(owner_browser, make_job):
     )
 
 
-def test_a_stranger_sees_none_of_it(stranger_browser, make_job):
+def test_a_stranger_sees_no_job(stranger_browser, make_job):
     make_job(name="secret")
     answer = stranger_browser.get(JOBS)
     assert "secret" not in answer.text

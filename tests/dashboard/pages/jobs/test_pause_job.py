@@ -18,26 +18,26 @@ def job(make_job):
     return make_job()
 
 
-def ask(browser, job, wish, **options):
-    return browser.post(reverse(f"job-{wish}", args=[job.id]), **options)
+def act(browser, job, action, **options):
+    return browser.post(reverse(f"job-{action}", args=[job.id]), **options)
 
 
 def test_a_waiting_job_is_paused_and_resumed_and_the_events_name_who(
     owner_browser, browser_of, team_mate, job
 ):
-    answer = ask(owner_browser, job, "pause", follow=True)
+    answer = act(owner_browser, job, "pause", follow=True)
     assert "is paused." in answer.text and "Paused by olga." in answer.text
-    answer = ask(browser_of(team_mate), job, "resume", follow=True)
+    answer = act(browser_of(team_mate), job, "resume", follow=True)
     assert "waits in the queue again" in answer.text
     assert [event.actor for event in job.events.order_by("id")] == ["olga", "olga", "tom"]
 
 
-def test_a_running_job_is_asked_to_stop_first(owner_browser, job):
+def test_a_running_job_stops_first(owner_browser, job):
     set_state(job, JobState.RUNNING, attempt_number=1)
-    answer = ask(owner_browser, job, "pause", headers=HTMX)
-    assert "next step border" in json.loads(answer["HX-Trigger"])["said"]["text"]
+    answer = act(owner_browser, job, "pause", headers=HTMX)
+    assert "after the current step" in json.loads(answer["HX-Trigger"])["said"]["text"]
     page = owner_browser.get(reverse("run", args=[job.run.id]))
-    assert "Asked to stop at the next step border, to be paused." in page.text
+    assert "Stops after the current step, to be paused." in page.text
 
 
 @pytest.mark.parametrize(
@@ -53,25 +53,25 @@ def test_a_running_job_is_asked_to_stop_first(owner_browser, job):
         (JobState.SUCCEEDED, "", set()),
     ],
 )
-def test_each_state_offers_what_it_allows(owner_browser, job, state, wanted, offered):
+def test_each_state_shows_the_actions_that_it_allows(owner_browser, job, state, wanted, offered):
     set_state(job, state, wanted_state=wanted)
     page = owner_browser.get(reverse("jobs")).text
-    wishes = ("cancel", "pause", "resume", "retry")
-    assert {wish for wish in wishes if reverse(f"job-{wish}", args=[job.id]) in page} == offered
+    actions = ("cancel", "pause", "resume", "retry")
+    assert {action for action in actions if reverse(f"job-{action}", args=[job.id]) in page} == offered
 
 
-def test_paused_jobs_have_a_filter_of_their_own(owner_browser, job, make_job):
+def test_paused_jobs_have_a_filter(owner_browser, job, make_job):
     set_state(job, JobState.PAUSED, reason="Paused by tom.")
     other = make_job(name="another")
     page = owner_browser.get(reverse("jobs"), {"state": "paused"}).text
     assert job.id in page and other.id not in page and "Paused by tom." in page
 
 
-@pytest.mark.parametrize("wish", ["pause", "resume"])
+@pytest.mark.parametrize("action", ["pause", "resume"])
 @pytest.mark.parametrize("who", ["viewer", "stranger"])
-def test_who_may_not_write_gets_404_and_changes_nothing(request, browser_of, job, who, wish):
-    set_state(job, JobState.PAUSED if wish == "resume" else JobState.QUEUED)
+def test_a_user_who_may_not_write_gets_404_and_changes_nothing(request, browser_of, job, who, action):
+    set_state(job, JobState.PAUSED if action == "resume" else JobState.QUEUED)
     before = job.state
-    answer = ask(browser_of(request.getfixturevalue(who)), job, wish)
+    answer = act(browser_of(request.getfixturevalue(who)), job, action)
     job.refresh_from_db()
     assert (answer.status_code, job.state) == (404, before)

@@ -1,4 +1,4 @@
-"""The queue: who waits in which order and for what, what runs until when, and who may move what."""
+"""Queue page: order and reasons of waiting jobs, latest end of running jobs, moves and who may make them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HTMX = {"HX-Request": "true"}
 
 @pytest.fixture
 def waiting(make_job) -> list[Job]:
-    """Three jobs of olga behind one that holds all devices."""
+    """Three jobs of olga behind one that uses all devices."""
     jobs = [make_job(devices=2, name=name) for name in ("holder", "first", "second", "third")]
     loop.schedule(jobs[0].pool)
     return [Job.objects.get(id=job.id) for job in jobs[1:]]
@@ -39,37 +39,37 @@ def move(browser, job: Job, where: str, other: Job | None = None):
 
 
 @pytest.mark.django_db
-def test_an_empty_queue_says_so(owner_browser):
-    assert "Nothing waits" in owner_browser.get(QUEUE).text
+def test_an_empty_queue_is_explained(owner_browser):
+    assert "No job is waiting" in owner_browser.get(QUEUE).text
 
 
-def test_jobs_stand_in_the_order_in_which_they_are_served(owner_browser, waiting, make_job):
+def test_jobs_are_listed_in_the_order_in_which_they_start(owner_browser, waiting, make_job):
     make_job("priority=low", devices=1, name="last")
     loop.schedule(waiting[0].pool)
     assert names_in_order(owner_browser) == ["first", "second", "third", "last"]
 
 
-def test_each_says_for_what_it_waits_and_when_it_starts(owner_browser, waiting):
+def test_each_job_shows_its_waiting_reason_and_latest_start(owner_browser, waiting):
     text = owner_browser.get(QUEUE).text
     assert "Needs 2 devices; 2 of 2 on node a are held by job" in text
     assert "Behind 1 job." in text
     assert "data-ahead" in text
 
 
-def test_what_runs_is_shown_with_its_latest_end(owner_browser, waiting):
+def test_running_jobs_show_their_latest_end(owner_browser, waiting):
     text = owner_browser.get(QUEUE).text
     assert "Running now" in text
     assert "holder" in text
     assert "at the latest" in text
 
 
-def test_what_runs_past_its_time_limit_is_not_promised_an_end(owner_browser, waiting):
+def test_a_job_past_its_time_limit_shows_no_end(owner_browser, waiting):
     Job.objects.filter(name="holder").update(time_limit_s=0)
     assert Attempt.objects.count() == 1
     assert "past its time limit" in owner_browser.get(QUEUE).text
 
 
-def test_a_job_that_cannot_be_promised_a_start_says_why(owner_browser, waiting):
+def test_a_job_without_a_latest_start_shows_the_reason(owner_browser, waiting):
     Pool.objects.update(is_open=False)
     loop.schedule(waiting[0].pool)
     text = owner_browser.get(QUEUE).text
@@ -77,18 +77,18 @@ def test_a_job_that_cannot_be_promised_a_start_says_why(owner_browser, waiting):
     assert "pool closed" in text
 
 
-def test_a_job_of_another_team_shows_its_place_and_size_and_nothing_else(stranger_browser, waiting):
+def test_a_job_of_another_team_shows_only_its_position_and_size(stranger_browser, waiting):
     text = stranger_browser.get(QUEUE).text
     assert text.count("Another team&#x27;s job") + text.count("Another team's job") == 4
     for secret in ("second", "olga", "Research", waiting[0].id, waiting[0].run.id, "Behind"):
         assert secret not in text
 
 
-def test_an_admin_sees_whose_every_job_is(admin_client, waiting):
+def test_an_admin_sees_the_details_of_every_job(admin_client, waiting):
     assert names_in_order(admin_client) == ["first", "second", "third"]
 
 
-def test_filters_narrow_it_and_places_stay_what_they_are(owner_browser, waiting, make_node, make_job):
+def test_filters_narrow_the_queue_and_keep_positions(owner_browser, waiting, make_node, make_job):
     make_node("g", pool="big")
     make_job(devices=2, name="elsewhere", pool="big")
     loop.schedule(Pool.objects.get(name="big"))
@@ -96,14 +96,14 @@ def test_filters_narrow_it_and_places_stay_what_they_are(owner_browser, waiting,
     assert names_in_order(owner_browser, f"{QUEUE}?pool=big") == ["behind"]
     assert names_in_order(owner_browser, f"{QUEUE}?mine=1&pool=default") == ["first", "second", "third"]
     assert names_in_order(owner_browser, f"{QUEUE}?team=nobody") == []
-    assert "Nothing of this waits" in owner_browser.get(f"{QUEUE}?team=nobody").text
+    assert "No job matches" in owner_browser.get(f"{QUEUE}?team=nobody").text
 
 
-def test_mine_are_not_those_of_a_team_mate(browser_of, team_mate, waiting):
+def test_only_mine_excludes_jobs_of_team_mates(browser_of, team_mate, waiting):
     assert names_in_order(browser_of(team_mate), f"{QUEUE}?mine=1") == []
 
 
-def test_an_owner_moves_their_job_and_can_take_it_back(owner_browser, waiting):
+def test_an_owner_moves_a_job_and_undoes_it(owner_browser, waiting):
     answer = move(owner_browser, waiting[2], "before", waiting[0])
     assert answer.status_code == 204
     assert names_in_order(owner_browser) == ["third", "first", "second"]
@@ -114,7 +114,7 @@ def test_an_owner_moves_their_job_and_can_take_it_back(owner_browser, waiting):
     assert names_in_order(owner_browser) == ["first", "second", "third"]
 
 
-def test_a_team_mate_may_not_and_is_told_who_may(browser_of, team_mate, waiting):
+def test_a_team_mate_may_not_move_a_job_and_learns_who_may(browser_of, team_mate, waiting):
     answer = move(browser_of(team_mate), waiting[2], "front")
     assert answer.status_code == 409
     assert "a lead of team Research or an admin" in answer.headers["HX-Trigger"]
@@ -122,7 +122,7 @@ def test_a_team_mate_may_not_and_is_told_who_may(browser_of, team_mate, waiting)
 
 
 @pytest.mark.parametrize("kind", ["lead", "admin"])
-def test_a_lead_and_an_admin_may(request, browser_of, lead, waiting, kind):
+def test_a_lead_and_an_admin_may_move_a_job(request, browser_of, lead, waiting, kind):
     browser = browser_of(lead) if kind == "lead" else request.getfixturevalue("admin_client")
     assert move(browser, waiting[2], "front").status_code == 204
     assert names_in_order(browser) == ["third", "first", "second"]
@@ -130,19 +130,19 @@ def test_a_lead_and_an_admin_may(request, browser_of, lead, waiting, kind):
 
 @pytest.mark.parametrize("who", ["stranger", "viewer"])
 @pytest.mark.parametrize("what", ["move", "priority"])
-def test_strangers_and_viewers_find_nothing_to_move(request, browser_of, waiting, who, what):
+def test_strangers_and_viewers_get_404_for_a_move(request, browser_of, waiting, who, what):
     browser = browser_of(request.getfixturevalue(who))
     values = {"where": "front", "priority": "low"}
     assert browser.post(f"/queue/{waiting[2].id}/{what}/", values, headers=HTMX).status_code == 404
     assert Job.objects.get(id=waiting[2].id).priority == Priority.NORMAL
 
 
-def test_a_viewer_is_offered_nothing(viewer_browser, waiting):
+def test_a_viewer_sees_no_actions(viewer_browser, waiting):
     assert "data-menu" not in viewer_browser.get(QUEUE).text
 
 
 @pytest.mark.parametrize("values", [{"where": "nowhere"}, {"where": "before", "other": "nothere"}, {}])
-def test_a_place_that_there_is_not_is_refused_in_words(owner_browser, waiting, values):
+def test_an_unknown_position_is_refused_with_a_message(owner_browser, waiting, values):
     answer = owner_browser.post(f"/queue/{waiting[0].id}/move/", values, headers=HTMX)
     assert answer.status_code == 409
     assert '"tone": "warn"' in answer.headers["HX-Trigger"]
@@ -159,19 +159,19 @@ def test_an_owner_lowers_the_priority_but_high_is_for_leads(owner_browser, brows
     assert owner_browser.post(address, {"priority": "urgent"}, headers=HTMX).status_code == 409
 
 
-def test_without_a_script_one_lands_on_the_queue_with_the_sentence(owner_browser, waiting):
+def test_without_scripts_the_message_appears_on_the_queue_page(owner_browser, waiting):
     answer = owner_browser.post(f"/queue/{waiting[2].id}/move/", {"where": "front"}, follow=True)
-    assert "third has another place." in answer.text
+    assert "third has a new position." in answer.text
 
 
-def test_a_job_that_has_left_is_refused(owner_browser, waiting):
+def test_a_job_that_left_the_queue_cannot_be_moved(owner_browser, waiting):
     job_actions.cancel(waiting[2], actor="olga")
     answer = move(owner_browser, waiting[2], "front")
     assert answer.status_code == 409
     assert "does not wait any more" in answer.headers["HX-Trigger"]
 
 
-def test_a_page_has_a_hundred_rows_and_leads_on(owner_browser, waiting, team, owner):
+def test_a_page_has_a_hundred_rows_and_a_next_page(owner_browser, waiting, team, owner):
     pool = waiting[0].pool
     Job.objects.bulk_create(
         Job(

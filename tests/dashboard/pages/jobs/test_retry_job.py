@@ -35,7 +35,7 @@ def test_a_job_that_succeeded_is_not_retried(owner_browser, failed):
 
 
 @pytest.mark.parametrize("who", ["viewer", "stranger"])
-def test_who_may_not_write_gets_404_and_changes_nothing(request, browser_of, failed, who):
+def test_a_user_who_may_not_write_gets_404_and_changes_nothing(request, browser_of, failed, who):
     answer = retry(browser_of(request.getfixturevalue(who)), failed)
     failed.refresh_from_db()
     assert (answer.status_code, failed.state) == (404, JobState.FAILED)

@@ -1,4 +1,4 @@
-"""/metrics: read by Prometheus's own parser, true to the rows, and closed to everybody without a token."""
+"""/metrics, read by Prometheus's parser: values, labels and access."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def hold(device, job):
     Lease.objects.create(attempt=attempt, device=device, rank=0)
 
 
-def test_figures_of_a_gpu_have_dcgms_names_and_units(scraper, gpus):
+def test_gpu_metrics_have_the_names_and_units_of_dcgm(scraper, gpus):
     found = scraped(scraper)
     (labels, value), _ = found["DCGM_FI_DEV_GPU_UTIL"]
     assert value == 87.0
@@ -65,7 +65,7 @@ def test_figures_of_a_gpu_have_dcgms_names_and_units(scraper, gpus):
     assert found["fourwalls_device_sm_clock_hz"][0][1] == 1.98e9
 
 
-def test_the_slower_figures_of_a_gpu_have_dcgms_names_too(scraper, gpus):
+def test_slow_gpu_metrics_have_the_names_of_dcgm(scraper, gpus):
     figures = {"sm_occupancy_share": 0.25, "memory_temperature_celsius": 74.0, "pcie_replays": 5.0}
     faults = [{"code": "ecc"}, {"code": "xid 63"}]
     first, second = gpus.devices.order_by("index")
@@ -82,33 +82,33 @@ def test_the_slower_figures_of_a_gpu_have_dcgms_names_too(scraper, gpus):
     assert [(labels["gpu"], value) for labels, value in found["DCGM_FI_DEV_XID_ERRORS"]] == [("0", 63.0)]
 
 
-def test_a_reading_that_cannot_be_had_has_no_line(scraper, gpus):
+def test_an_absent_reading_has_no_sample(scraper, gpus):
     found = scraped(scraper)
     assert "DCGM_FI_DEV_GPU_TEMP" not in found
     assert "fourwalls_device_temperature_celsius" not in found
 
 
-def test_old_readings_have_no_lines_but_their_age(scraper, gpus):
+def test_an_old_reading_has_no_sample_except_its_age(scraper, gpus):
     gpus.devices.update(latest_at=timezone.now() - timedelta(hours=1))
     found = scraped(scraper)
     assert "DCGM_FI_DEV_GPU_UTIL" not in found
     assert found["fourwalls_device_reading_age_s"][0][1] >= 3600
 
 
-def test_a_cpu_is_no_gpu(scraper, node):
+def test_a_cpu_has_no_gpu_metrics(scraper, node):
     node.devices.update(latest={"metrics": READINGS}, latest_at=timezone.now())
     found = scraped(scraper)
     assert "DCGM_FI_DEV_GPU_UTIL" not in found
     assert len(found["fourwalls_device_utilisation_pct"]) == 2
 
 
-def test_a_simulated_node_says_so(scraper, gpus):
+def test_a_simulated_node_has_a_label(scraper, gpus):
     gpus.facts = {"simulated": True}
     gpus.save()
     assert all(labels["simulated"] == "true" for labels, _ in scraped(scraper)["DCGM_FI_DEV_GPU_UTIL"])
 
 
-def test_a_job_is_named_to_its_team_only(scraper, gpus, make_job, stranger, other_team):
+def test_only_its_team_sees_the_id_of_a_job(scraper, gpus, make_job, stranger, other_team):
     job = make_job()
     hold(Device.objects.get(id="g-0"), job)
     ((labels, held),) = [row for row in scraped(scraper)["fourwalls_device_held"] if row[0]["UUID"] == "g-0"]
@@ -134,9 +134,7 @@ def test_the_queue_is_counted_by_pool_state_and_reason(scraper, make_job, node):
     assert found["fourwalls_oldest_wait_s"][0][1] >= 0
 
 
-def test_points_on_their_way_and_lines_that_could_not_be_read_are_counted(
-    scraper, make_job, node, owner, team
-):
+def test_journal_batches_and_bad_lines_are_counted(scraper, make_job, node, owner, team):
     run = external_runs.create(team=team, owner=owner, name="x", origin="api")
     for seq in range(3):
         series.append(run.id, 1, "w", seq, [series.Point("loss", "run", seq, 1e9, 1.0)])
@@ -148,7 +146,7 @@ def test_points_on_their_way_and_lines_that_could_not_be_read_are_counted(
     assert found["fourwalls_logged_runs"] == [({}, 1.0)]
 
 
-def test_parts_that_live_are_told_from_silent_ones(scraper, make_node):
+def test_live_agents_are_distinguished_from_silent_ones(scraper, make_node):
     make_node("b", heartbeat_at=timezone.now() - timedelta(hours=1))
     make_node("a")
     assert "fourwalls_scheduler_tick_age_s" not in scraped(scraper)
@@ -160,26 +158,28 @@ def test_parts_that_live_are_told_from_silent_ones(scraper, make_node):
     assert 0 <= found["fourwalls_scheduler_tick_age_s"][0][1] < 60
 
 
-def test_odd_names_are_quoted(scraper, gpus):
+def test_special_characters_in_labels_are_escaped(scraper, gpus):
     Device.objects.filter(id="g-0").update(name='H200 "SXM"\n\\')
     assert scraped(scraper)["DCGM_FI_DEV_GPU_UTIL"][0][0]["modelName"] == 'H200 "SXM"\n\\'
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer fw_nothing"}])
-def test_without_a_token_there_is_nothing_to_see(headers):
+def test_a_request_without_a_token_is_refused(headers):
     answer = Client(headers=headers).get("/metrics")
     assert answer.status_code == 401
     assert "DCGM" not in answer.text
 
 
-def test_a_session_may_look_too(owner, gpus):
+def test_a_session_may_read_the_metrics(owner, gpus):
     browser = Client()
     browser.force_login(owner)
     assert "DCGM_FI_DEV_GPU_UTIL" in browser.get("/metrics").text
 
 
-def test_twice_the_devices_cost_the_same_queries(scraper, make_node, make_job, django_assert_max_num_queries):
+def test_more_devices_take_the_same_number_of_queries(
+    scraper, make_node, make_job, django_assert_max_num_queries
+):
     make_node("c", devices=2)
     with django_assert_max_num_queries(14) as few:
         scraped(scraper)

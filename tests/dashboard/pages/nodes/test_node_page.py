@@ -240,6 +240,6 @@ def test_only_an_admin_has_it_probed_again(owner_browser, admin_browser, node):
     assert owner_browser.post(f"{NODE}probe/").status_code == 404
     answer = admin_browser.post(f"{NODE}probe/", headers=HTMX)
     assert answer.status_code == 204
-    assert "wanted by ada" in owner_browser.get(NODE).text
+    assert "requested by ada" in owner_browser.get(NODE).text
     admin.begin_maintenance(node_now(), "ada", "new fan")
     assert admin_browser.post(f"{NODE}probe/", headers=HTMX).status_code == 409

@@ -1,4 +1,4 @@
-"""Pages for what went wrong: they say what it means and where to go on."""
+"""Error pages: meaning and way out."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def test_a_problem_page_needs_no_context_and_has_a_way_out(code):
     assert text.count("<h1>") == 1
 
 
-def test_a_broken_view_is_told_without_a_database(rf):
+def test_a_server_error_page_needs_no_database(rf):
     answer = server_error(rf.get("/runs/"))
     assert answer.status_code == 500
-    assert "Training goes on" in answer.content.decode()
+    assert "Training continues" in answer.content.decode()
 
 
-def test_a_missing_run_says_what_it_may_mean(owner_browser):
+def test_a_missing_run_page_gives_possible_reasons(owner_browser):
     answer = owner_browser.get("/runs/nothere/")
     assert answer.status_code == 404
     assert "a team that you are not in" in answer.text

@@ -1,4 +1,4 @@
-"""Signing in by password and by a one-time link, and signing out."""
+"""Sign-in by password and by a one-time link, and sign-out."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def test_a_password_opens_the_job_list(client, owner):
     assert answer.url == reverse("jobs")
 
 
-def test_a_wrong_password_says_so_and_keeps_the_name(client, owner):
+def test_a_wrong_password_has_a_message_and_keeps_the_name(client, owner):
     answer = client.post(reverse("login"), {"username": owner.username, "password": "nonsense"})
     assert answer.status_code == 200
     assert owner.username in answer.text
     assert "correct username and password" in answer.text
 
 
-def test_ten_wrong_passwords_lock_the_door_with_a_sentence(client, owner):
+def test_ten_wrong_passwords_lock_the_sign_in_with_a_message(client, owner):
     for _ in range(10):
         answer = client.post(reverse("login"), {"username": owner.username, "password": "nonsense"})
     assert answer.status_code == 429
@@ -39,17 +39,17 @@ def test_a_link_signs_in_once_only(client, owner):
     assert client.get(reverse("jobs")).status_code == 200
     second = Client().get(address)
     assert second.status_code == 404
-    assert "does not work any more" in second.text
+    assert "is not valid" in second.text
 
 
-def test_a_preview_of_the_link_does_not_use_it_up(client, owner):
+def test_a_link_preview_does_not_consume_the_link(client, owner):
     address = reverse("login-link", args=[accounts.make_login_link(owner)])
     assert client.head(address).status_code == 405
     assert client.get(address).status_code == 302
 
 
 @pytest.mark.django_db
-def test_an_invented_link_signs_nobody_in(client):
+def test_an_unknown_link_does_not_sign_in(client):
     assert client.get(reverse("login-link", args=["invented"])).status_code == 404
     assert "_auth_user_id" not in client.session
 

@@ -1,4 +1,4 @@
-"""Django's admin: people and teams, for admins, in our colours."""
+"""Django admin of people and teams."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PAGES = ["/admin/", "/admin/jobs/team/", "/admin/jobs/team/add/", "/admin/auth/u
 
 
 @pytest.mark.parametrize("address", PAGES)
-def test_an_admin_finds_people_and_teams(admin_client, address):
+def test_an_admin_opens_people_and_teams(admin_client, address):
     answer = admin_client.get(address)
     assert answer.status_code == 200
     assert "css/admin.css" in answer.text
@@ -18,7 +18,7 @@ def test_an_admin_finds_people_and_teams(admin_client, address):
 
 @pytest.mark.parametrize("address", PAGES)
 @pytest.mark.parametrize("who", ["owner", "viewer", "stranger"])
-def test_nobody_else_gets_in(request, browser_of, who, address):
+def test_other_users_have_no_access(request, browser_of, who, address):
     browser = browser_of(request.getfixturevalue(who))
     assert browser.get(address).status_code == 302
     assert "/admin/" not in browser.get("/jobs/").text

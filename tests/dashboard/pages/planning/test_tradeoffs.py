@@ -85,7 +85,7 @@ def test_an_invalid_filter_or_field_is_refused_where_it_was_given(owner_browser,
 
 def test_there_is_a_page_without_runs(owner_browser):
     assert "No run yet" in owner_browser.get("/trade-offs/").text
-    assert "No run is like that" in owner_browser.get("/trade-offs/?filter=loss+<+2").text
+    assert "No run matches" in owner_browser.get("/trade-offs/?filter=loss+<+2").text
 
 
 def test_a_stranger_sees_no_run_of_another_team(stranger_browser, make_run):

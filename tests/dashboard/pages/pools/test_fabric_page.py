@@ -1,4 +1,4 @@
-"""The pages of a fabric test: submitted with what matters only, drawn while it runs, fitted at its end."""
+"""Pages of a fabric test: submit form, chart while it runs, fits at its end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_it_is_submitted_from_the_form(owner_browser, make_spec, node):
     assert job.spec["kind"] == "fabric_test"
 
 
-def test_the_form_opens_with_a_change_of_the_address_and_says_what_is_measured_links(owner_browser, node):
+def test_the_form_opens_for_a_fabric_test_and_lists_what_is_measured(owner_browser, node):
     text = owner_browser.get(reverse("submit"), {"set": ["kind=fabric_test", "parallel.data=2"]}).text
     assert "Measures the links between 2 devices" in text
     assert "1 KiB to 16 MiB" in text
@@ -32,14 +32,14 @@ def test_the_form_opens_with_a_change_of_the_address_and_says_what_is_measured_l
     assert owner_browser.get(reverse("submit"), {"set": "kind"}).status_code == 404
 
 
-def test_before_the_first_size_it_says_what_it_waits_for(owner_browser, fabric_job):
+def test_before_the_first_size_the_page_shows_what_the_test_waits_for(owner_browser, fabric_job):
     text = owner_browser.get(page_of(fabric_job())).text
     assert "Nothing measured yet" in text
-    assert "It waits for its devices." in text
+    assert "The job waits for devices." in text
     assert "Training loss" not in text
 
 
-def test_its_page_has_the_chart_the_fits_and_the_bytes(owner_browser, fabric_job):
+def test_the_page_has_chart_fits_and_bytes(owner_browser, fabric_job):
     job = finish_fabric_test(fabric_job())
     for path in (page_of(job), reverse("run-part", args=[job.run.id, "links"])):
         text = owner_browser.get(path).text
@@ -49,17 +49,17 @@ def test_its_page_has_the_chart_the_fits_and_the_bytes(owner_browser, fabric_job
         assert "1.86 GiB/s" in text
         assert (
             "16 MiB <span" in text
-        )  # what a ring of two sends of the largest message, counted and by the formula
+        )  # bytes that a ring of two sends of the largest message, counted and by formula
         assert "The backend moves these bytes itself" in text
     assert "send_far" not in text
 
 
-def test_one_that_ended_too_early_says_why_nothing_is_fitted(owner_browser, fabric_job):
+def test_a_test_that_ended_too_early_shows_why_it_has_no_fit(owner_browser, fabric_job):
     job = finish_fabric_test(fabric_job(), num_sizes=2, to=AttemptState.FAILED)
-    assert "It takes three sizes" in owner_browser.get(page_of(job)).text
+    assert "A fit needs three sizes" in owner_browser.get(page_of(job)).text
 
 
-def test_a_stranger_sees_none_of_it_and_a_training_run_has_no_links(
+def test_a_stranger_gets_404_and_a_training_run_has_no_links(
     stranger_browser, owner_browser, fabric_job, make_job
 ):
     job = finish_fabric_test(fabric_job())

@@ -1,4 +1,4 @@
-"""Pools, nodes and devices: readings, who holds what, and what cannot be read."""
+"""Pools page: nodes and devices with readings, occupants and absent values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ POOLS = "/pools/"
 
 
 @pytest.mark.django_db
-def test_an_empty_place_says_how_a_pool_comes_to_be(owner_browser):
+def test_an_empty_page_explains_how_to_make_a_pool(owner_browser):
     assert "No pool yet" in owner_browser.get(POOLS).text
 
 
@@ -31,14 +31,14 @@ def test_a_device_shows_its_readings_and_why_others_are_missing(owner_browser, n
     assert "denied: Only root may read it." in text
 
 
-def test_a_device_that_never_reported_has_no_value_at_all(owner_browser, node):
+def test_a_device_without_a_reading_has_no_value(owner_browser, node):
     text = owner_browser.get(POOLS).text
     assert "not measured" in text
     assert "0.0 %" not in text
     assert "stale" in text
 
 
-def test_old_readings_are_called_stale_and_a_silent_node_unreachable(owner_browser, node):
+def test_old_readings_are_stale_and_a_silent_node_is_unreachable(owner_browser, node):
     old = timezone.now() - timedelta(minutes=5)
     Node.objects.update(heartbeat_at=old)
     Device.objects.update(latest={"metrics": {"utilisation_pct": 50.0}}, latest_at=old)
@@ -47,45 +47,45 @@ def test_old_readings_are_called_stale_and_a_silent_node_unreachable(owner_brows
     assert "unreachable" in text
 
 
-def test_a_held_device_names_the_job(owner_browser, make_job, node, make_attempt):
+def test_a_used_device_shows_its_job(owner_browser, make_job, node, make_attempt):
     job = make_job(name="holder")
     Lease.objects.create(attempt=make_attempt(job, node), device=node.devices.first(), rank=0)
     assert "holder" in owner_browser.get(POOLS).text
 
 
-def test_who_holds_a_device_is_not_told_to_strangers(stranger_browser, make_job, node, make_attempt):
+def test_the_job_of_a_device_is_hidden_from_strangers(stranger_browser, make_job, node, make_attempt):
     job = make_job(name="secret")
     Lease.objects.create(attempt=make_attempt(job, node), device=node.devices.first(), rank=0)
     text = stranger_browser.get(POOLS).text
     assert "secret" not in text
-    assert "Held by another team" in text
+    assert "Used by another team" in text
 
 
-def test_a_device_that_is_gone_is_not_shown(owner_browser, node):
+def test_a_removed_device_is_not_shown(owner_browser, node):
     Device.objects.filter(id="a-1").update(is_present=False)
     text = owner_browser.get(POOLS).text
     assert "Device 0" in text
     assert "Device 1" not in text
 
 
-def test_what_a_pool_allows_stands_beside_its_name(owner_browser, node, pool):
-    assert "a device-hour" not in owner_browser.get(POOLS).text
+def test_limits_and_prices_are_shown_beside_the_name_of_a_pool(owner_browser, node, pool):
+    assert "per device-hour" not in owner_browser.get(POOLS).text
     pool_settings.change(pool, "ann", {"labels": "gpu=h200", "max_gang": "4", "max_time_limit_s": "12 h",
                                "price_per_device_hour": "2.5", "allowed_teams": "research"})  # fmt: skip
     text = owner_browser.get(POOLS).text
     for said in (
         "gpu=h200",
-        "at most 4 devices a job",
+        "at most 4 devices per job",
         "at most 12 h",
-        "2.50 EUR a device-hour",
+        "2.50 EUR per device-hour",
         "only for Research",
     ):
         assert said in text
 
 
 @pytest.mark.django_db
-def test_links_are_tested_by_a_form_that_begins_with_the_devices_of_the_pool(owner_browser, node, pool):
-    found = re.search(r'href="([^"]+)"[^>]*>Test the links', owner_browser.get(POOLS).text)
+def test_a_link_opens_the_form_of_a_fabric_test_for_the_pool(owner_browser, node, pool):
+    found = re.search(r'href="([^"]+)"[^>]*>Benchmark interconnect', owner_browser.get(POOLS).text)
     assert "Measures the links between 2 devices" in owner_browser.get(html.unescape(found[1])).text
     pool_settings.change(pool, "ann", {"max_gang": "1"})
-    assert "Test the links" not in owner_browser.get(POOLS).text
+    assert "Benchmark interconnect" not in owner_browser.get(POOLS).text

@@ -1,4 +1,4 @@
-"""The settings page of a pool: admins change limits, prices and quotas; others read what applies to them."""
+"""Settings page of a pool: admins change limits, prices and quotas, others see what applies to them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _newest(team: Team | None) -> int:
     return PoolEvent.objects.filter(team=team).order_by("-id").values_list("id", flat=True).first() or 0
 
 
-def test_an_admin_changes_limits_and_prices_and_it_is_written_who_did(save, admin_browser, other_team):
+def test_an_admin_changes_limits_and_prices_and_the_event_names_the_admin(save, admin_browser, other_team):
     answer = save(
         max_gang="2",
         max_time_limit_s="12 h",
@@ -86,7 +86,7 @@ def test_a_pool_is_closed_by_unticking_it(admin_browser, pool, node):
     assert PoolEvent.objects.get().text == "Open: true → false"
 
 
-def test_what_is_refused_stands_at_its_field_with_what_was_typed(save):
+def test_a_refused_setting_is_shown_at_its_field_with_the_typed_text(save):
     answer = save(max_gang="lots", labels="gpu=h200", default_time_limit_s="soon")
     assert answer.status_code == 422 and not PoolEvent.objects.exists()
     for said in (
@@ -99,7 +99,7 @@ def test_what_is_refused_stands_at_its_field_with_what_was_typed(save):
         assert said in answer.text
 
 
-def test_who_has_not_seen_another_admins_change_is_told_and_keeps_what_was_typed(save, admin_browser, pool):
+def test_an_outdated_form_is_refused_with_the_typed_texts(save, admin_browser, pool):
     pool_settings.change(pool, "bea", {"max_gang": "8"})
     answer = save(seen="0", max_gang="3")
     assert answer.status_code == 409
@@ -108,7 +108,7 @@ def test_who_has_not_seen_another_admins_change_is_told_and_keeps_what_was_typed
     assert save(max_gang="3").status_code == 302
 
 
-def test_a_share_is_changed_in_its_row_and_the_history_told_to_look_again(save_quota, team, pool):
+def test_a_quota_is_changed_in_its_row_and_the_history_is_refreshed(save_quota, team, pool):
     answer = save_quota(
         weight="2", guaranteed="1", borrowable="1", monthly_budget_device_s="10", monthly_budget_j="1.5"
     )
@@ -124,7 +124,7 @@ def test_a_share_is_changed_in_its_row_and_the_history_told_to_look_again(save_q
     assert "Nothing was changed." in save_quota()["HX-Trigger"]
 
 
-def test_guarantees_beyond_the_pools_devices_are_refused_with_what_is_left(save_quota, other_team, pool):
+def test_guarantees_beyond_the_devices_of_a_pool_are_refused_with_the_rest(save_quota, other_team, pool):
     Share.objects.create(team=other_team, pool=pool, guaranteed=1)
     answer = save_quota(guaranteed="2")
     assert "2 and the 1 guaranteed to other teams are more than the 2 devices" in answer.text
@@ -142,19 +142,19 @@ def test_guarantees_beyond_the_pools_devices_are_refused_with_what_is_left(save_
         ("monthly_budget_money", "1e99", "at most 1000000000"),
     ],
 )
-def test_a_share_that_makes_no_sense_is_refused_in_its_row(save_quota, field, text, said):
+def test_an_invalid_quota_is_refused_in_its_row(save_quota, field, text, said):
     answer = save_quota(**{field: text})
     assert said in answer.text and f'name="{field}" value="{text}"' in answer.text
     assert not Share.objects.exists()
 
 
-def test_two_admins_on_one_row_do_not_undo_each_other(save_quota, team, pool):
+def test_two_admins_cannot_overwrite_each_other(save_quota, team, pool):
     quotas.change(team, pool, "bea", {"weight": "3"})
     assert "bea has changed this meanwhile" in save_quota(seen="0", weight="9").text
     assert Share.objects.get().weight == 3
 
 
-def test_what_is_used_of_a_budget_stands_beside_it(admin_browser, team, pool, node):
+def test_the_use_of_a_budget_is_shown_beside_it(admin_browser, team, pool, node):
     from django.utils import timezone
 
     month = timezone.now().strftime("%Y-%m")
@@ -166,7 +166,7 @@ def test_what_is_used_of_a_budget_stands_beside_it(admin_browser, team, pool, no
     assert "0 used" in admin_browser.get(SETTINGS).text
 
 
-def test_a_member_reads_what_applies_to_their_team_and_nothing_of_others(
+def test_a_member_sees_the_quotas_of_their_team_only(
     owner_browser, stranger_browser, team, other_team, pool, node
 ):
     quotas.change(team, pool, "ann", {"borrowable": "7"})
@@ -182,20 +182,20 @@ def test_a_member_reads_what_applies_to_their_team_and_nothing_of_others(
 
 
 @pytest.mark.parametrize("browser", ["owner_browser", "viewer_browser", "stranger_browser"])
-def test_nobody_but_an_admin_can_write(request, browser, node, team):
+def test_only_an_admin_can_write(request, browser, node, team):
     asks = request.getfixturevalue(browser)
     assert asks.post(SETTINGS, {"max_gang": "1", "currency": "EUR"}).status_code == 404
     assert asks.post(f"{SETTINGS}quotas/{team.slug}/", {"weight": "9"}).status_code == 404
     assert not PoolEvent.objects.exists() and not Share.objects.exists()
 
 
-def test_a_pool_or_team_that_is_not_there_is_not_found(admin_browser):
+def test_an_unknown_pool_or_team_is_not_found(admin_browser):
     assert admin_browser.get("/pools/nowhere/settings/").status_code == 404
     assert admin_browser.get("/pools/nowhere/settings/changes/").status_code == 404
     assert admin_browser.post(f"{SETTINGS}quotas/nobody/", {}).status_code == 404
 
 
-def test_many_teams_are_paged_and_found_and_ask_no_more(admin_browser, pool, node):
+def test_many_teams_are_paged_and_take_the_same_number_of_queries(admin_browser, pool, node):
     few = queries(admin_browser, SETTINGS)
     for number in range(60):
         team = Team.objects.create(name=f"Team {number:02}", slug=f"t{number:02}")

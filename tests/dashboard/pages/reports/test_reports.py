@@ -1,4 +1,4 @@
-"""Reports: text with live charts, that show each reader only what that reader may see."""
+"""Reports: text with live charts of the runs that the reader may see."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def blocks(answer):
     return re.findall(r'data-charts data-query="([^"]*)" data-runs="([^"]*)"', answer.text)
 
 
-def test_text_is_written_read_and_changed(owner_browser, team):
+def test_a_report_is_written_read_and_changed(owner_browser, team):
     made = owner_browser.post("/reports/write/", {"title": "First", "text": "It is **faster**."})
     page = owner_browser.get(made.url)
     assert "<strong>faster</strong>" in page.text and "First" in page.text
@@ -50,7 +50,7 @@ def test_text_is_written_read_and_changed(owner_browser, team):
     assert (report.title, report.text, report.version) == ("Second", "Slower.", 2)
 
 
-def test_the_address_of_a_compare_page_becomes_its_charts(owner_browser, make_run, make_report):
+def test_the_address_of_a_compare_page_is_replaced_by_its_charts(owner_browser, make_run, make_report):
     run = make_run()
     report = make_report(
         f"Before.\n\nhttp://host/compare/?run={run.id}&metric=loss&smooth=0.6&open=loss\n\nAfter."
@@ -63,7 +63,7 @@ def test_the_address_of_a_compare_page_becomes_its_charts(owner_browser, make_ru
     assert names["runs"][run.id]["name"] == "trial"
 
 
-def test_a_saved_view_and_a_filter_become_charts_too(owner_browser, owner, team, make_run, make_report):
+def test_a_saved_view_and_a_filter_are_replaced_by_charts(owner_browser, owner, team, make_run, make_report):
     run = make_run()
     view = sharing.save_view(team=team, owner=owner, page="compare", name="v", query=f"run={run.id}")
     report = make_report(f"/v/{view.id}/\n\n/compare/?filter=loss+<+3\n")
@@ -78,20 +78,20 @@ def test_an_address_within_a_text_stays_text(owner_browser, make_report, line):
 
 
 @pytest.mark.parametrize(
-    ("address", "said"),
+    ("address", "message"),
     [
-        ("/compare/?run=nonsense", "None of its runs is there"),
+        ("/compare/?run=nonsense", "No run of this page exists"),
         ("/compare/?filter=loss+<", "a value is missing"),
-        ("/v/nonsense/", "is gone, or not for you"),
+        ("/v/nonsense/", "does not exist, or you have no access"),
     ],
 )
-def test_what_cannot_be_drawn_says_why_in_its_place(owner_browser, make_run, make_report, address, said):
+def test_charts_that_cannot_be_drawn_show_the_reason(owner_browser, make_run, make_report, address, message):
     make_run()
     page = owner_browser.get(f"/reports/{make_report(address).id}/").text
-    assert said in page
+    assert message in page
 
 
-def test_a_reader_sees_only_runs_of_the_own_teams(stranger_browser, viewer_browser, make_run, make_report):
+def test_a_reader_sees_only_runs_of_their_teams(stranger_browser, viewer_browser, make_run, make_report):
     run = make_run("secret")
     report = make_report(f"/compare/?run={run.id}")
     assert blocks(viewer_browser.get(f"/reports/{report.id}/"))
@@ -102,7 +102,7 @@ def test_a_reader_sees_only_runs_of_the_own_teams(stranger_browser, viewer_brows
     assert blocks(tried) == [] and "secret" not in tried.text
 
 
-def test_two_writers_never_overwrite_each_other(owner_browser, browser_of, team_mate, make_report):
+def test_two_writers_cannot_overwrite_each_other(owner_browser, browser_of, team_mate, make_report):
     report = make_report("start")
     browser_of(team_mate).post(f"/reports/{report.id}/change/", {"title": "T", "text": "mate's", "seen": "1"})
     answer = owner_browser.post(f"/reports/{report.id}/change/", {"title": "T", "text": "mine", "seen": "1"})
@@ -113,22 +113,22 @@ def test_two_writers_never_overwrite_each_other(owner_browser, browser_of, team_
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [({"title": " "}, "1 to 200 characters"), ({"text": "x" * 100_001}, "at most 100000 are kept")],
 )
-def test_what_is_refused_stays_in_its_field(owner_browser, team, fields, said):
+def test_a_refused_text_stays_in_its_field(owner_browser, team, fields, message):
     answer = owner_browser.post("/reports/write/", {"title": "T", "text": "kept text"} | fields)
-    assert answer.status_code == 422 and said in answer.text
+    assert answer.status_code == 422 and message in answer.text
     assert (fields.get("text") or "kept text") in answer.text
     assert not Report.objects.exists()
 
 
-def test_a_report_cannot_do_harm(owner_browser, make_report):
+def test_a_report_is_sanitised(owner_browser, make_report):
     page = owner_browser.get(f"/reports/{make_report('<script>alert(1)</script>').id}/").text
     assert "<script>alert" not in page
 
 
-def test_viewers_read_and_write_nothing(viewer_browser, make_report):
+def test_viewers_can_read_and_not_write(viewer_browser, make_report):
     report = make_report("for all")
     assert "for all" in viewer_browser.get(f"/reports/{report.id}/").text
     fields = {"title": "x", "text": "x", "seen": "1"}
@@ -138,7 +138,7 @@ def test_viewers_read_and_write_nothing(viewer_browser, make_report):
     assert report.text == "for all"
 
 
-def test_only_its_owner_or_a_lead_deletes_it(owner_browser, browser_of, team_mate, make_report):
+def test_only_the_owner_or_a_lead_may_delete_a_report(owner_browser, browser_of, team_mate, make_report):
     report = make_report("mine")
     assert (
         "Only olga or a lead" in browser_of(team_mate).post(f"/reports/{report.id}/delete/", follow=True).text
@@ -147,7 +147,7 @@ def test_only_its_owner_or_a_lead_deletes_it(owner_browser, browser_of, team_mat
     assert not Report.objects.exists()
 
 
-def test_more_reports_and_runs_cost_no_more_queries(owner_browser, make_run, make_report):
+def test_more_reports_and_runs_take_the_same_number_of_queries(owner_browser, make_run, make_report):
     def queries(path):
         with CaptureQueriesContext(connection) as seen:
             owner_browser.get(path)

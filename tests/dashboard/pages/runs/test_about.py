@@ -1,4 +1,4 @@
-"""What people say of one run, on its page: name, note, tags, archive, and who changed what."""
+"""About section of the run page: name, note, tags, archive state and changes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def write(browser, run, **values):
     return browser.post(f"/runs/{run.id}/about/", values, headers={"HX-Request": "true"})
 
 
-def test_a_name_and_a_note_are_written_and_the_note_is_drawn_safely(owner_browser, run):
+def test_a_name_and_a_note_are_written_and_the_note_is_sanitised(owner_browser, run):
     answer = write(owner_browser, run, name="better", note="**bold** <script>alert(1)</script>")
     assert "<strong>bold</strong>" in answer.text
     assert "<script>" not in answer.text
@@ -28,20 +28,20 @@ def test_a_name_and_a_note_are_written_and_the_note_is_drawn_safely(owner_browse
     assert set(RunEvent.objects.values_list("actor", "kind")) == {("olga", "run.name"), ("olga", "run.note")}
 
 
-def test_tags_go_on_and_off(owner_browser, run):
+def test_tags_are_added_and_removed(owner_browser, run):
     assert "baseline" in write(owner_browser, run, add="baseline, stage=final").text
     assert dict(run.tags.values_list("key", "value")) == {"baseline": "", "stage": "final"}
     write(owner_browser, run, drop="baseline")
     assert dict(run.tags.values_list("key", "value")) == {"stage": "final"}
 
 
-def test_a_tag_with_a_comma_in_its_name_can_be_taken_off(owner_browser, run):
+def test_a_tag_with_a_comma_can_be_removed(owner_browser, run):
     external_runs.set_tags(run, {"a, b": "1"})
     write(owner_browser, run, drop="a, b")
     assert not run.tags.exists()
 
 
-def test_archiving_and_restoring_are_told(owner_browser, run):
+def test_archiving_and_restoring_are_recorded(owner_browser, run):
     assert "Restore" in write(owner_browser, run, archive="1").text
     assert "Archive" in write(owner_browser, run, archive="").text
     assert [event.kind for event in run.events.all()] == ["run.archived", "run.restored"]
@@ -52,7 +52,7 @@ def test_archiving_and_restoring_are_told(owner_browser, run):
     ("values", "kept"),
     [({"note": "x" * 20_001}, "x" * 20_001), ({"add": "=odd"}, 'value="=odd"'), ({"name": " "}, "1 to 250")],
 )
-def test_what_cannot_be_kept_is_refused_and_nothing_typed_is_lost(owner_browser, run, values, kept):
+def test_an_invalid_text_is_refused_and_stays_in_its_field(owner_browser, run, values, kept):
     answer = write(owner_browser, run, **values)
     assert 'role="alert"' in answer.text
     assert kept in answer.text

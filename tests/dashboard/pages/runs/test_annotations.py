@@ -1,4 +1,4 @@
-"""What people write on runs: names, notes, colours, tags, the archive; on one or on all that a filter finds."""
+"""Names, notes, colours, tags and archive state of one run or of all matching runs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def told(run: Run) -> list[tuple[str, str]]:
     return list(RunEvent.objects.filter(run=run).values_list("actor", "kind"))
 
 
-def test_a_run_is_renamed_and_it_is_told_who_did_it(owner_browser, run):
+def test_a_run_is_renamed_and_the_event_names_the_user(owner_browser, run):
     assert change(owner_browser, run, name="better").status_code == 204
     run.refresh_from_db()
     assert run.name == "better"
@@ -43,21 +43,21 @@ def test_a_run_is_renamed_and_it_is_told_who_did_it(owner_browser, run):
         ({"colour": "red"}, "'red' is no colour"),
     ],
 )
-def test_what_cannot_be_kept_is_refused_with_its_reason(owner_browser, run, values, sentence):
+def test_an_invalid_value_is_refused_with_its_reason(owner_browser, run, values, sentence):
     answer = change(owner_browser, run, **values)
     assert answer.status_code == 409
     assert sentence in answer.text
     assert told(run) == []
 
 
-def test_a_colour_is_chosen_and_given_back(owner_browser, run):
+def test_a_colour_is_set_and_reset(owner_browser, run):
     change(owner_browser, run, colour="#12ab34")
     assert "--stroke: #12ab34" in owner_browser.get("/runs/").text
     change(owner_browser, run, colour="")
     assert "--stroke: oklch" in owner_browser.get("/runs/?page=1").text
 
 
-def test_tags_go_on_and_off_many_runs_at_once(owner_browser, make_job):
+def test_tags_are_added_to_and_removed_from_many_runs(owner_browser, make_job):
     runs = [make_job().run for _ in range(3)]
     answer = many(owner_browser, "tag", run=[run.id for run in runs[:2]], add="baseline, stage=final")
     assert "2 runs tagged." in answer.headers["HX-Trigger"]
@@ -68,7 +68,7 @@ def test_tags_go_on_and_off_many_runs_at_once(owner_browser, make_job):
     assert told(runs[2]) == []
 
 
-def test_all_that_match_a_filter_are_meant_with_their_number(owner_browser, make_job):
+def test_all_matching_runs_are_counted_and_changed(owner_browser, make_job):
     for name in ("alpha-1", "alpha-2", "beta"):
         make_job(name=name)
     assert owner_browser.get("/runs/count/", {"all": "1", "filter": "alpha"}).json() == {"count": 2}
@@ -80,7 +80,7 @@ def test_all_that_match_a_filter_are_meant_with_their_number(owner_browser, make
     assert RunEvent.objects.filter(kind="run.archived", actor="olga").count() == 2
 
 
-def test_archiving_twice_tells_once(owner_browser, run):
+def test_archiving_twice_records_one_event(owner_browser, run):
     first, second = (many(owner_browser, "archive", run=[run.id]) for _ in range(2))
     assert "1 run archived." in first.headers["HX-Trigger"]
     assert "0 runs archived." in second.headers["HX-Trigger"]
@@ -88,7 +88,7 @@ def test_archiving_twice_tells_once(owner_browser, run):
     assert '"undo"' in first.headers["HX-Trigger"]
 
 
-def test_a_filter_or_tag_that_is_none_is_refused_and_nothing_is_changed(owner_browser, run):
+def test_an_invalid_filter_or_tag_is_refused_and_changes_nothing(owner_browser, run):
     assert many(owner_browser, "archive", all="1", filter="loss <").status_code == 409
     refused = many(owner_browser, "tag", run=[run.id], add="=x")
     assert (refused.status_code, "is no tag" in refused.text) == (409, True)
@@ -105,14 +105,14 @@ def test_a_stranger_gets_404_and_changes_nothing(stranger_browser, run):
     assert told(run) == []
 
 
-def test_a_viewer_reads_and_does_not_write(viewer_browser, run):
+def test_a_viewer_cannot_write(viewer_browser, run):
     assert change(viewer_browser, run, name="mine").status_code == 404
     assert "0 runs" in many(viewer_browser, "archive", all="1").headers["HX-Trigger"]
     assert viewer_browser.get("/runs/count/", {"all": "1"}).json() == {"count": 0}
     assert told(run) == []
 
 
-def test_more_runs_at_once_ask_no_more(owner_browser, make_job, django_assert_max_num_queries):
+def test_more_runs_take_the_same_number_of_queries(owner_browser, make_job, django_assert_max_num_queries):
     ids = [make_job().run.id for _ in range(12)]
     with django_assert_max_num_queries(14):
         many(owner_browser, "tag", run=ids, add="a,b", drop="c")

@@ -1,4 +1,4 @@
-"""Checkpoints on the page and in the API: taken away, fine-tuned from, gone on from in another layout; lineage."""
+"""Checkpoints on the page and in the API: download, fine-tuning, resuming in another layout, lineage."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def names_in(answer: Any) -> list[str]:
         return sorted(tar.getnames())
 
 
-def test_the_page_lists_what_is_kept_with_its_loss_size_and_verbs(owner_browser, parent):
+def test_the_page_lists_checkpoints_with_loss_size_and_actions(owner_browser, parent):
     text = page(owner_browser, parent)
     section = text[text.index('id="checkpoints-title"') : text.index('id="events-title"')]
     assert section.index("Step 20") < section.index("Step 10")
@@ -77,13 +77,13 @@ def test_fine_tune_opens_the_form_with_the_checkpoint_in_it(owner_browser, paren
         ("huggingface", ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]),
     ],
 )
-def test_its_files_come_as_one_tar(owner_browser, parent, form, found, settings):
+def test_its_files_are_downloaded_as_one_tar(owner_browser, parent, form, found, settings):
     answer = owner_browser.get(reverse("run-checkpoint", args=[parent.run.id, 20, form]))
     assert [name.split("/")[1] for name in names_in(answer)] == found
     assert not list(Path(settings.ARTEFACT_ROOT).glob("export-*")), "what was made for it is gone"
 
 
-def test_a_stranger_finds_no_files_and_no_layout(stranger_browser, parent):
+def test_a_stranger_gets_404_for_files_and_layout(stranger_browser, parent):
     assert (
         stranger_browser.get(reverse("run-checkpoint", args=[parent.run.id, 20, "checkpoint"])).status_code
         == 404
@@ -91,7 +91,7 @@ def test_a_stranger_finds_no_files_and_no_layout(stranger_browser, parent):
     assert stranger_browser.post(reverse("run-layout", args=[parent.run.id])).status_code == 404
 
 
-def test_files_on_another_machine_have_its_name_and_path(owner_browser, parent):
+def test_files_on_another_machine_show_their_node(owner_browser, parent):
     Checkpoint.objects.filter(step=20).update(path="/elsewhere/step-00000020")
     assert "Its files are on node a, which this machine cannot read: /elsewhere" in page(
         owner_browser, parent
@@ -100,7 +100,7 @@ def test_files_on_another_machine_have_its_name_and_path(owner_browser, parent):
     assert "Its files are on node a" in answer.text
 
 
-def test_a_model_of_no_shape_says_so_instead_of_a_button(owner_browser, parent):
+def test_a_model_that_cannot_be_exported_shows_the_reason(owner_browser, parent):
     parent.run.spec["model"]["positions"] = "sinusoidal"
     parent.run.save()
     text = page(owner_browser, parent)
@@ -108,7 +108,7 @@ def test_a_model_of_no_shape_says_so_instead_of_a_button(owner_browser, parent):
     assert "The model matches neither GPT-2 nor Llama" in text
 
 
-def test_a_failed_job_goes_on_in_another_layout(owner_browser, parent):
+def test_a_failed_job_resumes_in_another_layout(owner_browser, parent):
     assert "Retry in another layout" in page(owner_browser, parent)
     values = {
         "parallel.data": "1",
@@ -125,7 +125,7 @@ def test_a_failed_job_goes_on_in_another_layout(owner_browser, parent):
     assert said.text == "Another layout: parallel.data 2 -> 1, parallel.zero_stage 1 -> 3."
 
 
-def test_a_layout_that_cannot_be_is_refused_with_the_reason(owner_browser, parent):
+def test_an_impossible_layout_is_refused_with_the_reason(owner_browser, parent):
     answer = owner_browser.post(
         reverse("run-layout", args=[parent.run.id]), {"parallel.data": "7"}, follow=True
     )
@@ -133,7 +133,7 @@ def test_a_layout_that_cannot_be_is_refused_with_the_reason(owner_browser, paren
     assert Job.objects.get(id=parent.id).state == JobState.FAILED
 
 
-def test_who_began_with_whose_weights_is_drawn_and_told(owner_browser, parent, make_job):
+def test_the_lineage_is_shown_on_the_page_and_in_the_api(owner_browser, parent, make_job):
     child = make_job(*SMALL, f"start_from={parent.run.id}@10", name="child")
     text = page(owner_browser, child)
     section = text[text.index('id="lineage-title"') :]
@@ -146,11 +146,11 @@ def test_who_began_with_whose_weights_is_drawn_and_told(owner_browser, parent, m
     assert told["ancestors"] == [{"run": parent.run.id, "name": "parent", "step": 10}]
 
 
-def test_a_run_without_kin_has_no_tree(owner_browser, parent):
+def test_a_run_without_relatives_has_no_lineage(owner_browser, parent):
     assert "lineage-title" not in page(owner_browser, parent)
 
 
-def test_the_api_lists_them_with_what_a_spec_says_to_begin_there(owner_browser, parent):
+def test_the_api_lists_checkpoints_with_the_spec_value_to_start_from(owner_browser, parent):
     rows = owner_browser.get(f"/api/v1/runs/{parent.run.id}/checkpoints").json()
     assert [(row["step"], row["is_best"], row["start_from"]) for row in rows] == [
         (20, False, f"{parent.run.id}@20"),
@@ -161,7 +161,7 @@ def test_the_api_lists_them_with_what_a_spec_says_to_begin_there(owner_browser, 
     assert len(names_in(answer)) == 4
 
 
-def test_the_api_gives_another_layout_and_refuses_other_fields(owner_browser, parent):
+def test_the_api_changes_the_layout_and_refuses_other_fields(owner_browser, parent):
     def ask(body: dict[str, Any]) -> Any:
         return owner_browser.post(
             f"/api/v1/jobs/{parent.id}/layout", json.dumps(body), content_type="application/json"
@@ -173,7 +173,7 @@ def test_the_api_gives_another_layout_and_refuses_other_fields(owner_browser, pa
     assert "A job that has begun keeps its optimiser.learning_rate" in refused.text
 
 
-def test_the_command_exports_one_and_names_what_there_is(parent, tmp_path):
+def test_the_command_exports_a_checkpoint_and_lists_the_steps(parent, tmp_path):
     said = io.StringIO()
     call_command("checkpoint", "export", parent.run.id, str(tmp_path / "out"), "--step", "10", stdout=said)
     assert (tmp_path / "out" / "model.safetensors").is_file()

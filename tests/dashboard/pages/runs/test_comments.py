@@ -17,7 +17,7 @@ def post(browser, run, path="write/", text="Looks **good**."):
     return browser.post(f"/runs/{run.id}/comments/{path}", {"text": text}, headers={"HX-Request": "true"})
 
 
-def test_a_comment_stands_on_the_page_as_markdown(owner_browser, run, owner):
+def test_a_comment_is_shown_as_markdown(owner_browser, run, owner):
     answer = post(owner_browser, run)
     assert "<strong>good</strong>" in answer.text
     assert "<strong>good</strong>" in owner_browser.get(f"/runs/{run.id}/").text
@@ -34,14 +34,14 @@ def test_a_comment_stands_on_the_page_as_markdown(owner_browser, run, owner):
         "[x](data:text/html;base64,PHNjcmlwdD4=)",
     ],
 )
-def test_a_comment_cannot_do_harm(owner_browser, run, attack):
+def test_a_comment_is_sanitised(owner_browser, run, attack):
     text = post(owner_browser, run, text=attack).text
     shown = text.split('class="written small">')[1].split("</div>")[0]
     assert not any(harm in shown for harm in ("<script", "<img", 'href="javascript', 'href="data'))
 
 
 @pytest.mark.parametrize(("text", "said"), [("  ", "is empty"), ("x" * 10_001, "at most 10000")])
-def test_what_is_refused_stays_in_the_field(owner_browser, run, text, said):
+def test_a_refused_text_stays_in_its_field(owner_browser, run, text, said):
     answer = post(owner_browser, run, text=text)
     assert said in answer.text
     assert text.strip() in answer.text
@@ -69,7 +69,7 @@ def test_a_comment_is_deleted_by_its_author_and_leaves_an_event(
     assert [event.kind for event in RunEvent.objects.all()] == ["run.commented", "run.comment_deleted"]
 
 
-def test_viewers_read_and_strangers_find_nothing(viewer_browser, stranger_browser, owner, run):
+def test_viewers_can_read_and_strangers_get_404(viewer_browser, stranger_browser, owner, run):
     comment = sharing.comment(run, owner, "for the team")
     page = viewer_browser.get(f"/runs/{run.id}/").text
     assert "for the team" in page and "comments/write/" not in page
@@ -79,17 +79,17 @@ def test_viewers_read_and_strangers_find_nothing(viewer_browser, stranger_browse
     assert Comment.objects.get().text == "for the team"
 
 
-def test_a_comment_of_another_run_is_not_reached_through_this_one(owner_browser, owner, run, make_job):
+def test_a_comment_of_another_run_is_not_found(owner_browser, owner, run, make_job):
     comment = sharing.comment(make_job(name="other").run, owner, "there")
     assert post(owner_browser, run, f"{comment.id}/delete/").status_code == 404
 
 
-def test_without_scripts_the_page_comes_back(owner_browser, run):
+def test_without_scripts_the_user_returns_to_the_page(owner_browser, run):
     answer = owner_browser.post(f"/runs/{run.id}/comments/write/", {"text": "plain"})
     assert answer.url == f"/runs/{run.id}/#comments"
 
 
-def test_many_comments_cost_as_many_queries_as_few(owner_browser, owner, run):
+def test_more_comments_take_the_same_number_of_queries(owner_browser, owner, run):
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
 

@@ -1,4 +1,4 @@
-"""What a run has cost, on its page: booked, running, and never a figure that was not measured or priced."""
+"""Costs on the run page: booked and running, only with measured values and set prices."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def page(owner_browser):
     return page
 
 
-def test_a_run_that_has_held_nothing_has_no_cost(make_job, page, node):
+def test_a_run_without_devices_has_no_cost(make_job, page, node):
     assert "cost-title" not in page(make_job())
 
 
-def test_what_ended_says_device_hours_waste_energy_and_money_a_token(make_job, page, node, pool):
+def test_ended_attempts_show_device_hours_waste_energy_and_cost_per_token(make_job, page, node, pool):
     pool_settings.change(pool, "ann", {"price_per_device_hour": "3"})
     job = make_job(devices=2)
     attempt = hold_devices(job, NOON)
@@ -36,15 +36,15 @@ def test_what_ended_says_device_hours_waste_energy_and_money_a_token(make_job, p
     series.append(job.run.id, 1, "rank0", 0, [Point("tokens", "run", 10, NOON.timestamp(), 2e6)])
     end_attempt(attempt, at=NOON + HOUR)
     text = page(job)
-    for said in (
+    for expected in (
         "<dd>2.00, 100.0 % of them wasted</dd>", "0.50 kWh, measured on 50.0 % of the device-time", "6.00 EUR",
-        "3.00 EUR a million tokens",
+        "3.00 EUR per million tokens",
     ):  # fmt: skip
-        assert said.replace("2.00,", "2,") in text or said in text
-    assert 'Held but unused</dt> <dd><span class="absent"' in text
+        assert expected.replace("2.00,", "2,") in text or expected in text
+    assert 'Idle allocation</dt> <dd><span class="absent"' in text
 
 
-def test_what_runs_is_said_apart_and_is_not_booked(make_job, page, node, pool):
+def test_a_running_attempt_is_shown_separately_and_is_not_booked(make_job, page, node, pool):
     job = make_job(devices=2)
     hold_devices(job, timezone.now() - HOUR)
     assert "2.00 device-hours so far; booked when it ends" in page(job)
@@ -52,7 +52,7 @@ def test_what_runs_is_said_apart_and_is_not_booked(make_job, page, node, pool):
     assert "2.00 device-hours so far, 6.00 EUR; booked when it ends" in page(job)
 
 
-def test_carbon_is_an_estimate_of_measured_energy_and_there_is_none_unless_the_pool_says_what_a_kwh_emits(
+def test_carbon_is_estimated_from_measured_energy_if_the_pool_has_an_emission_factor(
     make_job, page, node, pool, owner_browser
 ):
     first = hold_devices(make_job(devices=2), NOON)

@@ -1,4 +1,4 @@
-"""The page of a run that training code logs by itself: charts by section, what it brought along, and how it stands."""
+"""Page of a logged run: charts by section, uploads and status."""
 
 from __future__ import annotations
 
@@ -38,16 +38,18 @@ def page(browser, run):
     return answer.text
 
 
-def test_metrics_with_a_slash_make_sections_and_odd_names_keep_their_charts(owner_browser, run):
+def test_metrics_with_a_slash_make_sections_and_other_names_keep_their_charts(owner_browser, run):
     log(run, "train/loss", "train/acc", "eval/word error rate", "loss", "speed of light", "system/cpu")
-    titles = [title for title, _ in external.sections(run, {name.metric for name in series.names(run.id)})]
+    titles = [
+        title for title, _ in external.build_sections(run, {name.metric for name in series.names(run.id)})
+    ]
     assert {"Learning", "train", "eval", "system"} <= set(titles)
     text = page(owner_browser, run)
     assert 'data-metrics="eval/word%20error%20rate"' in text and 'data-metrics="train/loss"' in text
     assert 'data-metrics="tokens_per_s"' not in text
 
 
-def test_what_the_run_brought_along_is_on_its_page(owner_browser, run):
+def test_uploads_and_inputs_are_on_the_page(owner_browser, run):
     params.store(run, {"lr": "0.0003"})
     external_runs.add_inputs(run, [RunInput(name="wiki", digest="abc", context="training")])
     saved = artefacts.save(run, "plots/loss.png", [b"12", b"345"], actor="olga")
@@ -59,30 +61,30 @@ def test_what_the_run_brought_along_is_on_its_page(owner_browser, run):
     assert f"/runs/{run.id}/" in page(owner_browser, child)
 
 
-def test_a_run_that_has_nothing_yet_says_so(owner_browser, run):
+def test_a_run_without_metrics_is_explained(owner_browser, run):
     text = page(owner_browser, run)
     assert "No metric yet" in text
 
 
-def test_the_newest_values_stand_at_the_head_with_their_range(owner_browser, run):
+def test_the_newest_values_are_shown_with_their_range(owner_browser, run):
     log(run, "zeta", "val/loss")
     external_runs.hear(run)
     series.append(run.id, 1, "late", 0, [Point("val/loss", "run", 3, 2e9, float("nan"))])
-    assert [row.key for row in external.figures(run)] == ["val/loss", "zeta"]
+    assert [row.key for row in external.get_key_metrics(run)] == ["val/loss", "zeta"]
     text = page(owner_browser, run)
     assert "NaN" in text and "1.5 to 1.5 in 3 points" in text
 
 
-def test_a_writer_that_went_quiet_is_not_called_dead_nor_alive(owner_browser, run):
+def test_a_run_with_a_silent_writer_is_shown_as_silent(owner_browser, run):
     assert "running, silent" not in page(owner_browser, run)
     Run.objects.filter(id=run.id).update(last_seen_at=timezone.now() - timedelta(minutes=47))
     text = page(owner_browser, run)
-    assert "running, silent" in text and "has said nothing since" in text
+    assert "running, silent" in text and "has been silent since" in text
     external_runs.set_state(run, "succeeded", actor="olga")
     assert "silent" not in page(owner_browser, run)
 
 
-def test_how_long_a_run_took_ends_with_its_writers_last_word(run):
+def test_the_duration_of_a_silent_run_ends_with_its_last_log(run):
     now = timezone.now()
     run.started_at, run.last_seen_at = now - timedelta(hours=3), now - timedelta(hours=1)
     assert get_status(run, now).took_s == pytest.approx(7200)
@@ -90,9 +92,7 @@ def test_how_long_a_run_took_ends_with_its_writers_last_word(run):
     assert get_status(run, now).took_s == pytest.approx(10800)
 
 
-def test_a_file_is_downloaded_by_the_team_and_by_nobody_else(
-    owner_browser, viewer_browser, stranger_browser, client, run
-):
+def test_only_the_team_can_download_a_file(owner_browser, viewer_browser, stranger_browser, client, run):
     saved = artefacts.save(run, "deep/notes.html", [b"<b>hello</b>"], actor="olga")
     address = f"/runs/{run.id}/artefacts/{saved.id}/"
     for browser in (owner_browser, viewer_browser):
@@ -105,7 +105,7 @@ def test_a_file_is_downloaded_by_the_team_and_by_nobody_else(
     assert owner_browser.get(f"/runs/{run.id}/artefacts/nonsense/").status_code == 404
 
 
-def test_more_of_everything_asks_no_more_of_the_database(owner_browser, run):
+def test_more_rows_take_the_same_number_of_queries(owner_browser, run):
     def add(number):
         params.store(run, {f"p{number}": "1"})
         external_runs.set_tags(run, {f"t{number}": "1"})
@@ -124,10 +124,10 @@ def test_more_of_everything_asks_no_more_of_the_database(owner_browser, run):
     assert len(many) == len(few)
 
 
-def test_events_of_a_logged_run_are_told_to_who_listens(run):
-    from dashboard.live.watcher import Watch
+def test_events_of_a_logged_run_reach_listeners(run):
+    from dashboard.live.watcher import DatabaseWatcher
 
-    watch = Watch()
+    watch = DatabaseWatcher()
     watch.changes()
     external_runs.set_state(run, "failed", actor="olga")
     [change] = [change for change in watch.changes() if change.event == "job"]
@@ -137,7 +137,7 @@ def test_events_of_a_logged_run_are_told_to_who_listens(run):
     assert not [change for change in watch.changes() if change.event == "job"]
 
 
-def test_a_run_that_was_taken_for_killed_says_so_and_why(owner_browser, run):
+def test_a_run_that_counts_as_killed_shows_the_reason(owner_browser, run):
     Run.objects.filter(id=run.id).update(last_seen_at=timezone.now() - timedelta(days=1))
     external_runs.end_silent()
     text = page(owner_browser, run)

@@ -1,4 +1,4 @@
-"""What a run's model writes, on its page: as it evolved, as text, for the team alone."""
+"""Sample outputs on the run page: over the steps, escaped, for the team only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def told(make_job):
     return run
 
 
-def test_outputs_stand_newest_first_and_what_did_not_change_stands_once(told, owner_browser):
+def test_outputs_are_listed_newest_first_without_repetitions(told, owner_browser):
     page = owner_browser.get(f"/runs/{told.id}/").text
     part = page[page.index('id="outputs"') :]
     assert "the cat sleeps" in part
@@ -30,11 +30,11 @@ def test_outputs_stand_newest_first_and_what_did_not_change_stands_once(told, ow
     assert owner_browser.get(f"/runs/{told.id}/outputs/").text.strip() in page
 
 
-def test_a_run_without_outputs_has_no_heading_for_them(make_job, owner_browser):
+def test_a_run_without_outputs_has_no_heading(make_job, owner_browser):
     assert "What it writes" not in owner_browser.get(f"/runs/{make_job().run.id}/").text
 
 
-def test_strangers_do_not_read_them(told, stranger_browser):
+def test_strangers_see_no_outputs(told, stranger_browser):
     assert stranger_browser.get(f"/runs/{told.id}/outputs/").status_code == 404
 
 

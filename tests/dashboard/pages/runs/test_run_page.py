@@ -1,4 +1,4 @@
-"""One run's page: figures, charts, what could not be measured, and the story of its attempts."""
+"""Run page: key figures, charts, absent metrics and the history of attempts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def panel_of(text: str, metric: str) -> str:
     return text[start : text.index("</article>", start)]
 
 
-def test_newest_figures_stand_in_their_units(owner_browser, job, give_metrics):
+def test_newest_values_are_shown_with_units(owner_browser, job, give_metrics):
     give_metrics(job.run, loss=2.34567, tokens_per_s=2390.0, step_s=0.857)
     text = page(owner_browser, job.run)
     assert "2.346" in text
@@ -42,19 +42,19 @@ def test_newest_figures_stand_in_their_units(owner_browser, job, give_metrics):
     assert "857 ms" in text
 
 
-def test_a_diverged_loss_is_shown_as_what_it_is(owner_browser, job, give_metrics):
+def test_a_diverged_loss_is_shown_as_nan(owner_browser, job, give_metrics):
     give_metrics(job.run, loss=math.nan)
     assert "<dd>NaN" in page(owner_browser, job.run)
 
 
-def test_a_figure_that_cannot_be_measured_says_why(owner_browser, job):
+def test_a_value_that_is_not_measured_shows_the_reason(owner_browser, job):
     Run.objects.update(missing={"run": {"mfu_share": ["unsupported", "No peak is known for this CPU."]}})
     text = page(owner_browser, job.run)
     assert "not measured" in text
     assert "No peak is known for this CPU." in text
 
 
-def test_a_chart_without_a_reading_is_a_panel_that_says_why(owner_browser, job):
+def test_a_chart_without_readings_shows_the_reason(owner_browser, job):
     said = {"power_w": ["denied", "Only root may read it."]}
     Run.objects.update(missing={"device:a-0": said, "device:a-1": said})
     panel = panel_of(page(owner_browser, job.run), "power_w")
@@ -64,18 +64,18 @@ def test_a_chart_without_a_reading_is_a_panel_that_says_why(owner_browser, job):
     assert "(2 devices)" in panel
 
 
-def test_a_chart_with_points_is_drawn_even_where_one_device_has_none(owner_browser, job):
+def test_a_chart_is_drawn_if_one_device_has_no_points(owner_browser, job):
     Run.objects.update(missing={"device:a-0": {"power_w": ["error", "The driver hangs."]}})
     series.append(job.run.id, 1, "node", 0, [Point("power_w", "device:a-1", None, time.time(), 55.0)])
     assert 'data-state="loading"' in panel_of(page(owner_browser, job.run), "power_w")
 
 
-def test_a_run_that_is_over_waits_for_no_more_points(owner_browser, job):
+def test_an_ended_run_waits_for_no_points(owner_browser, job):
     set_state(job, JobState.SUCCEEDED)
     assert 'data-state="empty"' in panel_of(page(owner_browser, job.run), "loss")
 
 
-def test_every_metric_has_its_place_in_a_panel():
+def test_every_metric_is_in_a_panel():
     shown = {name for _, row in SECTIONS for panel in row for name in panel.metrics}
     assert shown == {metric.name for metric in METRICS if metric.is_charted}
     others = {metric.name for metric in METRICS} - shown - {metric.name for metric in FABRIC_METRICS}
@@ -94,12 +94,12 @@ def test_start_up_is_shown_by_phase(owner_browser, job, node, make_attempt):
     assert "250 ms" in text
 
 
-def test_a_start_that_is_under_way_says_so_far(owner_browser, job, node, make_attempt):
+def test_an_unfinished_start_up_shows_the_time_so_far(owner_browser, job, node, make_attempt):
     make_attempt(job, node, phases={"queued": 0.25})
     assert "250 ms so far" in page(owner_browser, job.run)
 
 
-def test_a_failed_attempt_shows_its_reason_and_last_words(owner_browser, job, node, make_attempt):
+def test_a_failed_attempt_shows_its_reason_and_last_log_lines(owner_browser, job, node, make_attempt):
     said = {"reason": "Rank 1 was killed by signal 9.", "stderr_tail": "Traceback <most> recent"}
     make_attempt(job, node, state=AttemptState.FAILED, **said)
     text = page(owner_browser, job.run)
@@ -122,7 +122,7 @@ def test_ranks_are_shown_on_their_devices(owner_browser, job, node, make_attempt
     assert "cpu share #1" in page(owner_browser, job.run)
 
 
-def test_events_name_actor_and_reason_and_checkpoints_stand_apart(owner_browser, job):
+def test_events_show_actor_and_reason_and_checkpoints_are_separate(owner_browser, job):
     Event.objects.create(job=job, actor="agent:a", kind="note.warning", text="The loss is not finite.")
     Event.objects.create(job=job, actor="rank0", kind="checkpoint", text="step-00000010", attempt_number=1)
     context = owner_browser.get(reverse("run", args=[job.run.id])).context
@@ -132,7 +132,7 @@ def test_events_name_actor_and_reason_and_checkpoints_stand_apart(owner_browser,
     ]
 
 
-def test_a_sentence_that_ends_rank_attempt_and_job_stands_once(owner_browser, job):
+def test_the_final_message_of_rank_attempt_and_job_is_shown_once(owner_browser, job):
     for kind in ("note.info", "attempt.succeeded", "job.succeeded"):
         Event.objects.create(job=job, actor="a", kind=kind, text="Finished all 20 steps.", attempt_number=1)
     Event.objects.create(
@@ -147,14 +147,14 @@ def test_a_sentence_that_ends_rank_attempt_and_job_stands_once(owner_browser, jo
     assert "note.info" not in [event.kind for event in events]
 
 
-def test_kinds_of_events_are_words(owner_browser, job):
+def test_kinds_of_events_are_shown_as_text(owner_browser, job):
     Event.objects.create(job=job, actor="a", kind="note.warning", text="The loss is not finite.")
     text = page(owner_browser, job.run)
     assert ">job queued</b>" in text
     assert ">warning</b>" in text
 
 
-def test_a_stack_knows_its_ranks_before_it_asks_for_one(owner_browser, job):
+def test_a_stacked_chart_lists_its_ranks(owner_browser, job):
     for rank in (0, 1, 10):
         series.append(
             job.run.id, 1, f"rank{rank}", 0, [Point("forward_s", f"rank{rank}", 1, time.time(), 0.5)]
@@ -163,26 +163,26 @@ def test_a_stack_knows_its_ranks_before_it_asks_for_one(owner_browser, job):
     assert sources == [("rank0", "rank 0"), ("rank1", "rank 1"), ("rank10", "rank 10")]
 
 
-def test_a_part_of_the_head_brings_the_strip_along(owner_browser, job):
+def test_the_refreshed_head_includes_the_navigation_strip(owner_browser, job):
     part = owner_browser.get(reverse("run-part", args=[job.run.id, "head"])).text
     assert 'hx-swap-oob="true"' in part
     assert "hx-swap-oob" not in page(owner_browser, job.run)
 
 
-def test_the_spec_can_be_taken_away_and_cloned(owner_browser, job):
+def test_the_spec_can_be_copied_and_cloned(owner_browser, job):
     text = page(owner_browser, job.run)
     assert "layers: 4" in text
     assert f"{reverse('submit')}?from={job.run.id}" in text
 
 
-def test_a_run_without_a_job_has_a_page_too(owner_browser, owner, team):
+def test_a_run_without_a_job_has_a_page(owner_browser, owner, team):
     run = Run.objects.create(team=team, owner=owner, name="logged from outside", spec={"lr": 0.1})
     assert "No metric yet" in page(owner_browser, run)
     assert owner_browser.get(reverse("run-log", args=[run.id])).status_code == 404
 
 
-@pytest.mark.parametrize("name", ["head", "story"])
-def test_a_part_refreshes_by_itself(owner_browser, job, name):
+@pytest.mark.parametrize("name", ["head", "history"])
+def test_a_part_can_be_refreshed(owner_browser, job, name):
     part = owner_browser.get(reverse("run-part", args=[job.run.id, name]))
     assert part.status_code == 200
     assert f'id="run-{name}"' in part.text
@@ -196,7 +196,7 @@ def test_an_unknown_part_is_not_found(owner_browser, job):
 @pytest.mark.parametrize(
     "query", [{}, {"rank": "7"}, {"rank": "../../etc/passwd"}, {"rank": "9" * 400, "attempt": "x"}]
 )
-def test_a_log_that_is_not_there_says_so(owner_browser, job, query):
+def test_a_missing_log_is_explained(owner_browser, job, query):
     answer = owner_browser.get(reverse("run-log", args=[job.run.id]), query)
     assert answer.status_code == 200
     assert "No attempt has begun yet." in answer.text
@@ -208,21 +208,21 @@ def test_a_stranger_gets_404(stranger_browser, job, name):
     assert stranger_browser.get(reverse("run-part", args=[job.run.id, "head"])).status_code == 404
 
 
-def test_a_waiting_job_says_its_place_and_when_it_starts_or_why_nobody_knows(owner_browser, make_job):
+def test_a_waiting_job_shows_its_position_and_latest_start_or_the_reason(owner_browser, make_job):
     job = set_state(
         make_job(), JobState.QUEUED, position=3, waiting_reason="Behind 2 jobs.",
         expected_start_at=datetime(2026, 11, 23, 14, 5, tzinfo=UTC),
     )  # fmt: skip
     text = page(owner_browser, job.run)
     assert "Behind 2 jobs." in text
-    assert "Place 3 in the queue; starts by 2026-11-23 14:05 UTC at the latest" in text
+    assert "Position 3 in the queue; starts no later than 2026-11-23 14:05 UTC" in text
     unknown = {"code": "QUOTA", "values": {}, "unknown_start": "It depends on the quota."}
     set_state(job, JobState.QUEUED, expected_start_at=None, waiting_for=unknown)
     text = page(owner_browser, job.run)
-    assert "When it starts is not known: It depends on the quota." in text and "at the latest" not in text
+    assert "Its start time is not known: It depends on the quota." in text and "no later than" not in text
 
 
-def test_a_log_that_lies_on_another_machine_says_where_and_as_of_when(owner_browser, make_job):
+def test_a_log_from_another_machine_shows_node_and_time(owner_browser, make_job):
     job = make_job()
     node = Node.objects.get()
     attempt = Attempt.objects.create(job=job, number=1, node=node, directory="/on/its/node")
@@ -235,4 +235,4 @@ def test_a_log_that_lies_on_another_machine_says_where_and_as_of_when(owner_brow
     UploadedLog.objects.update(text="step 7\nstep <8>", read_at=at, size_bytes=99)
     text = owner_browser.get(address).text
     assert "step &lt;8&gt;" in text
-    assert f"From node {node.name}, as it stood at 14:05:06 UTC." in text
+    assert f"From node {node.name}, read at 14:05:06 UTC." in text

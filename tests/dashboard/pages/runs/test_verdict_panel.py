@@ -1,4 +1,4 @@
-"""The verdict on the run page: sentence, bars, evidence, remedies that open the form, and the check by a twin."""
+"""Verdict on the run page: sentence, bars, evidence, remedies that open the form, and the check by a twin."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def panel(browser, run: Run) -> str:
     return " ".join(answer.content.decode().split())
 
 
-def test_the_sentence_the_four_bars_and_the_evidence_stand_on_the_page(owner_browser, trained):  # noqa: F811
+def test_the_page_shows_the_sentence_four_bars_and_evidence(owner_browser, trained):  # noqa: F811
     run = trained(*SLOW_LINK, state=JobState.SUCCEEDED).run
     text = " ".join(owner_browser.get(f"/runs/{run.id}/").content.decode().split())
     assert "Exposed communication takes 33 % of each step." in text
@@ -36,10 +36,10 @@ def test_the_sentence_the_four_bars_and_the_evidence_stand_on_the_page(owner_bro
     assert alone[: alone.index("csrfmiddlewaretoken")] in text
 
 
-def test_a_run_that_goes_on_is_provisional_and_its_panel_refreshes(owner_browser, trained):  # noqa: F811
+def test_the_verdict_of_a_running_job_is_preliminary_and_refreshes(owner_browser, trained):  # noqa: F811
     job = trained(*SLOW_LINK, steps=20)
     text = panel(owner_browser, job.run)
-    assert "provisional" in text and "steady steps so far" in text
+    assert "preliminary" in text and "steady steps so far" in text
     assert f'data-live="run:{job.run.id} job:{job.id}"' in text
 
 
@@ -50,7 +50,7 @@ def test_a_run_that_goes_on_is_provisional_and_its_panel_refreshes(owner_browser
 def test_states_are_notices_unless_they_are_provisional_reasons(owner_browser, trained, readings, title):  # noqa: F811
     text = panel(owner_browser, trained({}, {}, readings=readings).run)
     assert ("verdict-state notice" in text) == bool(title) and f"<b>{title}" in text
-    assert title or "Provisional: Other work competes for the cores" in text
+    assert title or "Preliminary: Other work competes for the cores" in text
 
 
 def test_remedies_open_the_form_with_the_change_made(owner_browser, trained):  # noqa: F811
@@ -64,41 +64,41 @@ def test_remedies_open_the_form_with_the_change_made(owner_browser, trained):  #
 
 
 @pytest.mark.parametrize("change", ["nonsense", "=4", "budget.steps.more=3"])
-def test_a_change_that_is_none_is_not_found(owner_browser, trained, change):  # noqa: F811
+def test_an_unknown_change_is_not_found(owner_browser, trained, change):  # noqa: F811
     assert owner_browser.get(f"/submit/?from={trained({}).run.id}&set={change}").status_code == 404
 
 
-def test_a_change_to_an_impossible_value_is_said_by_the_form(owner_browser, trained):  # noqa: F811
+def test_a_change_to_an_impossible_value_is_refused_by_the_form(owner_browser, trained):  # noqa: F811
     answer = owner_browser.get(f"/submit/?from={trained({}).run.id}&set=model.layers=-3")
     assert answer.status_code == 200 and "out of range" in answer.content.decode()
 
 
-def test_what_no_spec_can_say_has_no_button(owner_browser, trained):  # noqa: F811
+def test_a_remedy_without_a_spec_field_has_no_button(owner_browser, trained):  # noqa: F811
     text = panel(owner_browser, trained(*SLOW_DATA).run)
     assert "Feed it faster" in text and "at most" in text and "Try it" not in text
 
 
-def test_runs_without_a_verdict_say_why(owner_browser, make_job, team, owner):
+def test_a_run_without_a_verdict_shows_the_reason(owner_browser, make_job, team, owner):
     logged = external_runs.create(team=team, owner=owner, name="logged", origin="mlflow")
     assert "did not launch this run" in panel(owner_browser, logged)
     assert "No step has been made yet." in panel(owner_browser, make_job().run)
     assert "Check this verdict" not in panel(owner_browser, logged)
 
 
-def test_the_check_is_queued_and_told_while_it_goes_on(owner_browser, trained, owner):  # noqa: F811
+def test_a_check_is_queued_and_shown_while_it_runs(owner_browser, trained, owner):  # noqa: F811
     run = trained(*SLOW_LINK, state=JobState.SUCCEEDED).run
     assert "Check this verdict" in panel(owner_browser, run)
     answer = owner_browser.post(f"/runs/{run.id}/check-verdict/", headers={"HX-Request": "true"})
     assert answer.status_code == 204
     text, check = panel(owner_browser, run), VerdictCheck.objects.get()
-    assert "being checked" in text and f"/runs/{check.baseline_id}/" in text
+    assert "checking" in text and f"/runs/{check.baseline_id}/" in text
     assert f"job:{check.baseline.job_id}" in text  # the panel moves on when that run does
     assert "Check this verdict" not in text
     again = owner_browser.post(f"/runs/{run.id}/check-verdict/", headers={"HX-Request": "true"})
     assert again.status_code == 409 and "under way" in again.headers["HX-Trigger"]
 
 
-def test_a_check_that_is_done_holds_its_claim_against_what_was_seen(owner_browser, trained, owner):  # noqa: F811
+def test_a_finished_check_compares_prediction_and_observation(owner_browser, trained, owner):  # noqa: F811
     run = trained(*SLOW_LINK, state=JobState.SUCCEEDED).run
     check = verdicts.check_verdict(run, owner)
     VerdictCheck.objects.update(state="done", observed_share=check.predicted_share - 0.02)
@@ -116,14 +116,14 @@ def test_a_check_that_is_done_holds_its_claim_against_what_was_seen(owner_browse
     assert "The twin was cancelled: by olga" in panel(owner_browser, run)
 
 
-def test_a_verdict_that_nothing_can_test_is_refused_with_the_reason(owner_browser, trained):  # noqa: F811
+def test_a_verdict_that_cannot_be_checked_is_refused_with_the_reason(owner_browser, trained):  # noqa: F811
     run = trained(*SLOW_DATA).run
     answer = owner_browser.post(f"/runs/{run.id}/check-verdict/", follow=True)
     assert "no field of a spec changes how fast batches come" in answer.content.decode()
     assert Job.objects.count() == 1
 
 
-def test_only_who_may_submit_may_check(viewer_browser, stranger_browser, trained):  # noqa: F811
+def test_only_users_who_may_submit_may_check(viewer_browser, stranger_browser, trained):  # noqa: F811
     run = trained(*SLOW_LINK).run
     assert "Check this verdict" not in panel(viewer_browser, run)
     for browser in (viewer_browser, stranger_browser):
@@ -132,7 +132,7 @@ def test_only_who_may_submit_may_check(viewer_browser, stranger_browser, trained
     assert Job.objects.count() == 1
 
 
-def test_a_panel_of_a_kept_verdict_asks_little(owner_browser, trained):  # noqa: F811
+def test_the_panel_of_a_stored_verdict_takes_few_queries(owner_browser, trained):  # noqa: F811
     run = trained(*SLOW_LINK, state=JobState.SUCCEEDED).run
     panel(owner_browser, run)
     with CaptureQueriesContext(connection) as seen:
@@ -140,7 +140,7 @@ def test_a_panel_of_a_kept_verdict_asks_little(owner_browser, trained):  # noqa:
     assert not [query for query in seen if "jobs_chunk" in query["sql"]]
 
 
-def test_verdicts_stand_in_the_table_of_runs(owner_browser, trained):  # noqa: F811
+def test_verdicts_are_columns_of_the_run_table(owner_browser, trained):  # noqa: F811
     verdicts.judge_run(trained(*SLOW_LINK).run)
     columns = "col=verdict&col=limit&col=share&col=severity"
     text = owner_browser.get(f"/runs/?{columns}&filter=limit%20%3D%20bandwidth").content.decode()
@@ -148,6 +148,6 @@ def test_verdicts_stand_in_the_table_of_runs(owner_browser, trained):  # noqa: F
 
 
 def test_the_origin_keeps_its_own_values(owner, trained):  # noqa: F811
-    origin = origins.of(owner, f"run:{trained({}).run.id}")
-    values = origins.changed(origin, ["model.layers=8"])
+    origin = origins.get_origin(owner, f"run:{trained({}).run.id}")
+    values = origins.apply_changes(origin, ["model.layers=8"])
     assert values["model"]["layers"] == 8 and origin.values["model"]["layers"] != 8

@@ -9,7 +9,7 @@ from jobs.models import Job, Membership, Run
 from tests.dashboard.conftest import fields_of
 
 
-def test_the_form_begins_with_the_spec_of_the_run(owner_browser, make_job):
+def test_the_form_starts_with_the_spec_of_the_run(owner_browser, make_job):
     run = make_job("model.layers=3", "seed=41").run
     answer = owner_browser.get(reverse("submit"), {"from": run.id})
     assert 'value="41"' in answer.text
@@ -17,21 +17,21 @@ def test_the_form_begins_with_the_spec_of_the_run(owner_browser, make_job):
     assert run.id in answer.text
 
 
-def test_a_clone_with_a_change_is_a_job_of_its_own(owner_browser, make_job, make_spec):
+def test_a_clone_with_a_change_is_a_new_job(owner_browser, make_job, make_spec):
     origin = make_job("model.layers=3")
     owner_browser.post(reverse("submit"), fields_of(make_spec("model.layers=3", devices=2), seed="5"))
     clone = Job.objects.exclude(id=origin.id).get()
     assert clone.spec == origin.spec | {"seed": 5}
 
 
-def test_the_form_says_what_differs_from_the_run(owner_browser, make_job):
+def test_the_form_shows_the_differences_from_the_run(owner_browser, make_job):
     run = make_job("seed=41").run
     data = fields_of(parse(run.spec), seed="5") | {"origin": f"run:{run.id}"}
     answer = owner_browser.post(reverse("submit-check"), data).json()["differs"]
     assert "1 field differs from run" in answer and f"?from={run.id}" in answer
     assert "<del>41</del> → <ins>5</ins>" in answer
     untouched = owner_browser.get(reverse("submit"), {"from": run.id}).text
-    assert "nothing has been changed yet" in untouched
+    assert "No changes from run" in untouched
 
 
 def test_a_clone_keeps_its_lineage_and_its_page_shows_the_changes(owner_browser, make_job, make_spec):
@@ -45,7 +45,7 @@ def test_a_clone_keeps_its_lineage_and_its_page_shows_the_changes(owner_browser,
     assert "<del>41</del> → <ins>5</ins>" in page
 
 
-def test_lineage_tells_nobody_of_a_run_that_they_may_not_see(
+def test_the_origin_is_hidden_from_users_without_access(
     owner_browser, owner, other_team, stranger_browser, make_job, make_spec
 ):
     """Somebody in two teams clones from one into the other."""
@@ -59,7 +59,7 @@ def test_lineage_tells_nobody_of_a_run_that_they_may_not_see(
     assert "secret" not in page and run.id not in page and "<del>41</del>" not in page
 
 
-def test_an_origin_that_is_not_there_or_not_mine_is_no_lineage(
+def test_an_unknown_origin_or_one_without_access_is_ignored(
     stranger_browser, make_job, make_spec, other_team
 ):
     run = make_job().run
@@ -77,6 +77,6 @@ def test_a_stranger_cannot_read_a_spec_by_cloning(stranger_browser, make_job):
     assert stranger_browser.get(reverse("submit"), {"from": run.id}).status_code == 404
 
 
-def test_a_run_that_was_logged_without_a_spec_of_ours_cannot_be_cloned(owner_browser, owner, team):
+def test_a_logged_run_without_a_spec_cannot_be_cloned(owner_browser, owner, team):
     run = Run.objects.create(team=team, owner=owner, name="logged", spec={"lr": 1})
     assert owner_browser.get(reverse("submit"), {"from": run.id}).status_code == 404

@@ -1,4 +1,4 @@
-"""The plan beside the submit form: time where devices are known, what-if devices, the nearest plan, better ones."""
+"""Plan beside the submit form: step time of probed devices, other devices, nearest plan, search."""
 
 from __future__ import annotations
 
@@ -26,55 +26,55 @@ def fills(text: str) -> list[dict[str, str]]:
     return [json.loads(html.unescape(found)) for found in re.findall(r'data-fill="([^"]+)"', text)]
 
 
-def test_a_device_that_was_not_probed_has_memory_and_no_time(owner_browser, node):
-    said = panel(owner_browser, preset("demo"))
-    assert "framework" in said and "fits" in said
-    assert "has not been probed" in said and "Tokens a second" not in said
+def test_a_device_without_a_probe_has_memory_and_no_time(owner_browser, node):
+    text = panel(owner_browser, preset("demo"))
+    assert "framework" in text and "fits" in text
+    assert "has not been probed" in text and "Tokens a second" not in text
 
 
 def test_a_probed_device_has_time_by_phase(owner_browser, node):
     add_profile(Device.objects.get(id="a-0"))
-    said = panel(owner_browser, preset("demo"), **{"precision.dtype": "fp32"})
-    assert "Tokens a second" in said and "Backward" in said and "measured to do" in said
-    assert "MFU" not in said  # no peak is known of a CPU
+    text = panel(owner_browser, preset("demo"), **{"precision.dtype": "fp32"})
+    assert "Tokens per second" in text and "Backward" in text and "measured speeds" in text
+    assert "MFU" not in text  # no peak is known of a CPU
 
 
-def test_what_if_devices_are_estimated_and_leave_the_pool_alone(owner_browser, node):
-    said = panel(owner_browser, preset("1.3b"), **{"plan.device": "H100 SXM"})
-    assert "From its data sheet" in said and "MFU" in said and "kWh" in said
-    assert "The job still goes to pool default" in said
-    assert "80 GiB of a H100 SXM" in said
+def test_other_devices_are_estimated_and_do_not_change_the_pool(owner_browser, node):
+    text = panel(owner_browser, preset("1.3b"), **{"plan.device": "H100 SXM"})
+    assert "from its data sheet" in text and "MFU" in text and "kWh" in text
+    assert "The job still runs in pool default" in text
+    assert "80 GiB of a H100 SXM" in text
 
 
 def test_the_nearest_plan_that_fits_is_a_button(owner_browser, node):
-    said = panel(owner_browser, preset("7b"), **{"plan.device": "H100 SXM", "parallel.zero_stage": "0"})
-    assert "will not fit" in said
-    [found] = fills(said)
+    text = panel(owner_browser, preset("7b"), **{"plan.device": "H100 SXM", "parallel.zero_stage": "0"})
+    assert "will not fit" in text
+    [found] = fills(text)
     assert found["parallel.zero_stage"] in "123"
     again = panel(owner_browser, preset("7b"), **{"plan.device": "H100 SXM"}, **found)
     assert "will not fit" not in again and ">fits<" in again.replace("</svg>", "")
 
 
-def test_better_plans_are_searched_only_when_asked_for(owner_browser, node):
+def test_plans_are_searched_only_on_request(owner_browser, node):
     asked = {"plan.device": "H100 SXM", "plan.devices": "4"}
     assert "plans tried" not in panel(owner_browser, preset("1.3b"), **asked)
-    said = panel(owner_browser, preset("1.3b"), **asked, **{"plan.search": "true"})
-    assert "plans tried" in said
-    rows = fills(said)
+    text = panel(owner_browser, preset("1.3b"), **asked, **{"plan.search": "true"})
+    assert "plans tried" in text
+    rows = fills(text)
     assert len(rows) > 2
     best = panel(owner_browser, preset("1.3b"), **asked, **{"plan.search": "true"}, **rows[0])
     assert ">now<" in best
 
 
 @pytest.mark.parametrize("wrong", [{"plan.devices": "many"}, {"plan.device": "abacus"}, {"plan.by": "luck"}])
-def test_odd_wishes_are_answered_as_if_they_were_not_made(owner_browser, node, wrong):
-    said = panel(owner_browser, preset("demo"), **{"plan.search": "true"}, **wrong)
-    assert "Memory on each device" in said
+def test_invalid_values_are_ignored(owner_browser, node, wrong):
+    text = panel(owner_browser, preset("demo"), **{"plan.search": "true"}, **wrong)
+    assert "Memory per device" in text
 
 
 def test_the_panel_and_the_planner_agree(owner_browser, node):
-    said = panel(owner_browser, preset("1.3b"), **{"plan.device": "T4"})
+    text = panel(owner_browser, preset("1.3b"), **{"plan.device": "T4"})
     from engine.hardware.peaks import PEAKS
 
     t4 = profile_from_peak(next(peak for peak in PEAKS if peak.name == "T4"))
-    assert plan(preset("1.3b"), t4).fits() in said
+    assert plan(preset("1.3b"), t4).fits() in text

@@ -1,4 +1,4 @@
-"""The fields and the YAML follow each other, and nothing that was typed is lost."""
+"""Fields and YAML of a spec in sync; no typed text is lost."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def test_changed_yaml_fills_the_fields(check):
     assert values["model.width"] == "128"  # not said: the default
 
 
-def test_a_learning_rate_keeps_the_notation_it_was_typed_in(check):
+def test_a_learning_rate_keeps_its_typed_notation(check):
     text = to_yaml(preset("demo")).replace("learning_rate: 0.001", "learning_rate: 3e-4")
     assert check("fields", text, optimiser__learning_rate="3e-4", seed="9")["yaml"] == text.replace(
         "seed: 1", "seed: 9"
     )
 
 
-def test_unreadable_yaml_is_left_alone_when_a_field_changes(check):
+def test_invalid_yaml_is_kept_when_a_field_changes(check):
     said = check("fields", "model: [1,\nname: {", model__layers="6")
     assert said["yaml"] == "model: [1,\nname: {"
     assert "cannot be read" in said["note"]
@@ -60,7 +60,7 @@ def test_unreadable_yaml_is_left_alone_when_a_field_changes(check):
     assert said["values"]["model.layers"] == "6"
 
 
-def test_unreadable_yaml_leaves_the_fields_alone(check):
+def test_invalid_yaml_does_not_change_the_fields(check):
     said = check("yaml", "model: [1,\nname: {")
     assert said["values"] is None
     assert said["problems"][0]["line"] == 2
@@ -72,12 +72,12 @@ def test_a_wrong_value_in_yaml_is_shown_in_its_field(check):
     assert said["problems"][0] | {"field": "model.layers", "line": 2} == said["problems"][0]
 
 
-def test_empty_yaml_is_written_anew_from_the_fields(check):
+def test_empty_yaml_is_written_from_the_fields(check):
     assert parse(yaml.safe_load(check("fields", "")["yaml"])) == preset("demo")
 
 
 @pytest.mark.parametrize("text", ["- a\n- b\n", "just words", "3"])
-def test_yaml_that_is_no_mapping_is_refused_with_a_sentence(check, text):
+def test_yaml_that_is_not_a_mapping_is_refused_with_a_message(check, text):
     assert "A spec is a mapping of fields" in check("yaml", text)["problems"][0]["message"]
 
 
@@ -98,5 +98,5 @@ def test_one_value_is_set_in_place(text, path, value, wanted):
 @pytest.mark.parametrize(
     ("text", "path"), [("m: {x: 1}\n", "m.y"), ("m: 3\n", "m.x"), ("", "a"), ("a: [", "a")]
 )
-def test_what_cannot_be_set_in_place_is_said(text, path):
+def test_a_value_that_cannot_be_set_in_place_is_reported(text, path):
     assert yaml_text.with_value(text, path, 1) is None

@@ -1,4 +1,4 @@
-"""Templates: saved from the submit page, used, changed and deleted; who did it; what is refused."""
+"""Spec templates: saved from the submit page, used, changed and deleted."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def change(browser, template, **more):
     return browser.post(reverse("template-change", args=[template.id]), data, follow=True)
 
 
-def test_what_stands_in_the_form_is_saved_under_a_name(browser, team):
+def test_the_form_is_saved_as_a_template(browser, team):
     data = posted(preset("demo"), model__layers="3", template_name=" my  start ", template_description="Ours")
     answer = browser.post(reverse("template-save"), data, follow=True)
     kept = Template.objects.get()
@@ -44,14 +44,14 @@ def test_what_stands_in_the_form_is_saved_under_a_name(browser, team):
     assert kept.events.get().actor == "olga"
 
 
-def test_team_mates_see_it_beside_the_presets_and_start_from_it(browser_of, team_mate, template):
+def test_team_mates_see_a_template_and_start_from_it(browser_of, team_mate, template):
     page = browser_of(team_mate).get(SUBMIT).text
     assert f"{SUBMIT}?template={template.id}" in page and "For trying out" in page
     page = browser_of(team_mate).get(SUBMIT, {"template": template.id}).text
     assert 'value="41"' in page and "layers: 3" in page
 
 
-def test_a_job_remembers_its_template_and_its_page_says_so(browser, template, make_spec):
+def test_a_job_shows_its_template(browser, template, make_spec):
     origin = {"origin": f"template:{template.id}"}
     browser.post(SUBMIT, fields_of(make_spec("model.layers=3", seed=7)) | origin)
     job = Job.objects.get()
@@ -60,7 +60,7 @@ def test_a_job_remembers_its_template_and_its_page_says_so(browser, template, ma
     assert f'template <a href="{SUBMIT}?template={template.id}">small</a>' in page
 
 
-def test_a_team_mate_changes_it_and_the_history_says_what(browser_of, team_mate, template):
+def test_a_team_mate_changes_a_template_and_the_history_shows_it(browser_of, team_mate, template):
     page = change(browser_of(team_mate), template, template_description="Better")
     template.refresh_from_db()
     assert (template.version, template.created_by, template.changed_by) == (2, "olga", "tom")
@@ -70,7 +70,7 @@ def test_a_team_mate_changes_it_and_the_history_says_what(browser_of, team_mate,
     assert "model.layers: 3 → 4" in page.text
 
 
-def test_a_change_of_what_somebody_else_has_changed_meanwhile_is_refused_and_nothing_is_lost(
+def test_a_change_of_an_outdated_template_is_refused_and_the_text_is_kept(
     browser, browser_of, team_mate, template
 ):
     change(browser_of(team_mate), template)
@@ -81,7 +81,7 @@ def test_a_change_of_what_somebody_else_has_changed_meanwhile_is_refused_and_not
     assert template.version == 2
 
 
-def test_a_name_that_is_taken_is_refused_with_a_way_out(browser, template):
+def test_a_used_name_is_refused_with_a_way_out(browser, template):
     answer = browser.post(reverse("template-save"), posted(preset("demo"), template_name="small", seed="77"))
     assert answer.status_code == 422
     assert "has a template" in answer.text and 'value="77"' in answer.text
@@ -89,24 +89,24 @@ def test_a_name_that_is_taken_is_refused_with_a_way_out(browser, template):
 
 
 @pytest.mark.parametrize(("name", "said"), [("", "needs a name"), ("x" * 61, "limit is 60")])
-def test_a_name_that_is_none_is_refused(browser, name, said):
+def test_an_invalid_name_is_refused(browser, name, said):
     answer = browser.post(reverse("template-save"), posted(preset("demo"), template_name=name))
     assert answer.status_code == 422 and said in answer.text
 
 
-def test_a_spec_that_cannot_be_read_is_not_kept(browser):
+def test_an_invalid_spec_is_not_stored(browser):
     answer = browser.post(
         reverse("template-save"), posted(preset("demo"), template_name="x", model__layers="many")
     )
     assert answer.status_code == 422 and not Template.objects.exists()
 
 
-def test_a_spec_that_no_pool_can_run_just_now_is_kept(browser):
+def test_a_spec_that_no_pool_can_run_now_is_stored(browser):
     data = posted(preset("demo"), template_name="big", parallel__data="64", batch__global_batch_size="512")
     assert browser.post(reverse("template-save"), data).status_code == 302
 
 
-def test_deleting_leaves_jobs_and_a_trace(browser, template, make_spec):
+def test_deleting_a_template_keeps_its_jobs_and_an_event(browser, template, make_spec):
     browser.post(SUBMIT, fields_of(make_spec()) | {"origin": f"template:{template.id}"})
     answer = browser.post(reverse("template-delete", args=[template.id]), follow=True)
     assert "is deleted" in answer.text
@@ -116,19 +116,21 @@ def test_deleting_leaves_jobs_and_a_trace(browser, template, make_spec):
 
 @pytest.mark.parametrize("who", ["viewer", "stranger"])
 @pytest.mark.parametrize("action", ["template-change", "template-delete"])
-def test_who_may_not_write_gets_404_and_changes_nothing(request, browser_of, template, who, action):
+def test_a_user_who_may_not_write_gets_404_and_changes_nothing(request, browser_of, template, who, action):
     browser = browser_of(request.getfixturevalue(who))
     answer = browser.post(reverse(action, args=[template.id]), posted(preset("demo"), template_name="mine"))
     template.refresh_from_db()
     assert (answer.status_code, template.version) == (404, 1)
 
 
-def test_a_stranger_cannot_start_from_it_nor_see_its_name(stranger_browser, template):
+def test_a_stranger_cannot_use_or_see_a_template(stranger_browser, template):
     assert stranger_browser.get(SUBMIT, {"template": template.id}).status_code == 404
     assert "For trying out" not in stranger_browser.get(SUBMIT).text
 
 
-def test_more_templates_ask_no_more(browser, team, make_spec, django_assert_max_num_queries):
+def test_more_templates_take_the_same_number_of_queries(
+    browser, team, make_spec, django_assert_max_num_queries
+):
     browser.get(SUBMIT)
     for number in range(3):
         for extra in "abcd":

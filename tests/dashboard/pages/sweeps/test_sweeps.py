@@ -1,4 +1,4 @@
-"""Sweeps on pages: made on the submit page, counted before they start, followed and steered on a page of their own."""
+"""Sweeps on pages: preview on the submit page, sweep page and actions."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def page_of(browser, sweep: Sweep):
     return browser.get(reverse("sweep", args=[sweep.id]))
 
 
-def test_what_a_person_types_becomes_a_sweep(browser):
+def test_the_typed_values_become_a_sweep(browser):
     data = posted((LR, "1e-4..1e-2 log"), ("model.layers", "2, 4"), strategy="random", count=5, parallel=2)
     answer = browser.post(reverse("sweep-submit"), data, follow=True)
     sweep = Sweep.objects.get()
@@ -58,18 +58,18 @@ def test_what_a_person_types_becomes_a_sweep(browser):
     assert sweep.jobs.count() == 2 and sweep.events.get().actor == "olga"
 
 
-def test_the_runs_are_counted_before_anything_starts_with_those_that_no_pool_could_run(browser):
+def test_the_preview_counts_runs_and_refused_points(browser):
     said = browser.post(reverse("submit-check"), posted(("model.heads", "2, 3, 4"))).json()["sweep"]
     assert "2 runs</b> of 3; 1 left out" in said
     assert "#2" in said and "do not divide the width" in said
     assert not Sweep.objects.exists()
 
 
-def test_rungs_and_the_most_steps_are_told_before(browser):
+def test_the_preview_shows_rungs_and_the_largest_number_of_steps(browser):
     data = posted((LR, "1e-4..1e-2 log"), strategy="halving", count=8, eta=2, first_steps=50, budget="")
     said = browser.post(reverse("submit-check"), data | {"budget.steps": "200"}).json()["sweep"]
     # 8 x 50 to the first rung, 4 x 50 to the second, 2 x 100 to the end
-    assert "8 runs" in said and "800 steps at the most" in said and "compared after 50, 100" in said
+    assert "8 runs" in said and "800 steps at most" in said and "compared after 50, 100" in said
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_rungs_and_the_most_steps_are_told_before(browser):
         ([("model.heads", "3, 5")], {}, "None of 2 runs could run"),
     ],
 )
-def test_what_cannot_be_is_refused_and_what_was_typed_stays(browser, rows, options, said):
+def test_an_invalid_sweep_is_refused_with_the_typed_texts(browser, rows, options, said):
     answer = browser.post(reverse("sweep-submit"), posted(*rows, **options) | {"seed": "4711"})
     assert answer.status_code == 422
     assert said in answer.text and 'value="4711"' in answer.text
@@ -91,22 +91,22 @@ def test_what_cannot_be_is_refused_and_what_was_typed_stays(browser, rows, optio
     assert not Sweep.objects.exists() and not Job.objects.exists()
 
 
-def test_the_page_has_the_runs_best_first_with_their_values(browser, sweep):
+def test_the_page_lists_runs_best_first_with_their_values(browser, sweep):
     for number, loss in ((1, 3.0), (5, 1.5), (4, 2.0)):
         recorded(sweep, number, loss)
     answer = page_of(browser, sweep)
     assert [row.number for row in answer.context["rows"]] == [5, 4, 1, 2, 3, 6]
     assert answer.context["best"].values == {LR: 0.2, "model.heads": 4}
-    assert "Best so far" in answer.text and "6 runs, 6 at once" in answer.text
+    assert "Best so far" in answer.text and "6 runs, 6 in parallel" in answer.text
 
 
-def test_a_point_that_was_refused_stands_in_the_table_with_the_reason(browser, make_spec, team, owner):
+def test_a_refused_point_is_listed_with_the_reason(browser, make_spec, team, owner):
     values = {"vary": {"model.heads": [2, 3]}}
     sweep = sweep_actions.submit(spec=make_spec(devices=1), values=values, team=team, owner=owner)
     assert "do not divide the width" in page_of(browser, sweep).text
 
 
-def test_dots_lie_where_the_values_are(browser, sweep):
+def test_dots_are_at_the_positions_of_their_values(browser, sweep):
     for number, loss in ((1, 4.0), (2, 2.0), (3, 1.0)):
         recorded(sweep, number, loss)
     heads, lr = page_of(browser, sweep).context["scatters"]
@@ -117,7 +117,7 @@ def test_dots_lie_where_the_values_are(browser, sweep):
     assert xs == sorted(xs, reverse=True) and ys == sorted(ys, reverse=True), "lower is further down"
 
 
-def test_a_diverged_run_keeps_its_row_and_takes_no_dot(browser, sweep):
+def test_a_diverged_run_has_a_row_and_no_dot(browser, sweep):
     recorded(sweep, 1, 2.0)
     run = Run.objects.get(job__sweep=sweep, job__sweep_number=2)
     RunMetric.objects.create(run=run, key="loss", last=None, last_step=3, last_at_us=1)
@@ -126,7 +126,7 @@ def test_a_diverged_run_keeps_its_row_and_takes_no_dot(browser, sweep):
     assert next(row.number for row in answer.context["rows"]) == 1
 
 
-def test_rungs_tell_who_went_on_and_why_not(browser, make_spec, team, owner):
+def test_rungs_show_which_runs_were_promoted_and_why_others_were_not(browser, make_spec, team, owner):
     values = {
         "strategy": "halving",
         "vary": {LR: [0.1, 0.2]},
@@ -139,51 +139,53 @@ def test_rungs_tell_who_went_on_and_why_not(browser, make_spec, team, owner):
     Sweep.objects.filter(id=sweep.id).update(decisions=[decision])
     Job.objects.filter(sweep_number=1).update(state="cancelled", reason="Stopped at step 50: place 2 of 2.")
     text = page_of(browser, sweep).text
-    assert "1 of 2 went on" in text and 'title="Stopped at step 50: place 2 of 2."' in text
-    assert "go on from their checkpoint, as the same run" in text
+    assert "1 of 2 promoted" in text and 'title="Stopped at step 50: place 2 of 2."' in text
+    assert "continues from its checkpoint as the same run" in text
 
 
-def test_the_best_lead_to_the_compare_page(browser, sweep):
+def test_the_best_runs_open_in_the_compare_page(browser, sweep):
     runs = [recorded(sweep, number, float(number)).id for number in (2, 1)]
     address = f"{reverse('compare')}?run={runs[1]}&amp;run={runs[0]}"
     text = page_of(browser, sweep).text
     assert address in text and "Compare the best 2" in text
 
 
-def test_a_run_of_a_sweep_leads_back_to_it(browser, sweep):
+def test_a_run_links_to_its_sweep(browser, sweep):
     run = Run.objects.get(job__sweep=sweep, job__sweep_number=2)
     text = browser.get(reverse("run", args=[run.id])).text
     assert f'<a href="{reverse("sweep", args=[sweep.id])}">run #2 of a sweep</a>' in text
 
 
-def test_it_is_paused_resumed_and_cancelled_and_events_say_by_whom(browser, browser_of, team_mate, sweep):
-    ask = lambda who, wish: who.post(reverse("sweep-wish", args=[sweep.id, wish]), headers=HTMX)  # noqa: E731
-    for who, wish in ((browser, "pause"), (browser_of(team_mate), "resume"), (browser, "cancel")):
-        assert ask(who, wish).status_code == 204
-    answer = ask(browser, "pause")
+def test_a_sweep_is_paused_resumed_and_cancelled_and_events_name_the_user(
+    browser, browser_of, team_mate, sweep
+):
+    act = lambda who, action: who.post(reverse("sweep-action", args=[sweep.id, action]), headers=HTMX)  # noqa: E731
+    for who, action in ((browser, "pause"), (browser_of(team_mate), "resume"), (browser, "cancel")):
+        assert act(who, action).status_code == 204
+    answer = act(browser, "pause")
     assert answer.status_code == 409 and "is cancelled" in json.loads(answer["HX-Trigger"])["said"]["text"]
     said = list(sweep.events.values_list("actor", "text"))[1:]
     assert said == [("olga", "Paused by olga."), ("tom", "Resumed by tom."), ("olga", "Cancelled by olga.")]
 
 
-def test_a_part_refreshes_by_itself(browser, sweep):
+def test_a_part_can_be_refreshed(browser, sweep):
     part = browser.get(reverse("sweep", args=[sweep.id]), headers=HTMX)
     assert 'id="sweep-body"' in part.text and "<html" not in part.text
 
 
-def test_the_list_shows_how_they_stand(browser, sweep):
+def test_the_list_shows_state_and_progress(browser, sweep):
     text = browser.get(reverse("sweeps")).text
     assert "0 of 6 ended" in text and sweep.id in text
 
 
-def test_an_empty_list_says_what_a_sweep_is(owner_browser):
+def test_an_empty_list_explains_sweeps(owner_browser):
     assert "No sweep yet" in owner_browser.get(reverse("sweeps")).text
 
 
 @pytest.mark.parametrize("who", ["viewer", "stranger"])
-@pytest.mark.parametrize("wish", ["pause", "resume", "cancel"])
-def test_who_may_not_write_gets_404_and_changes_nothing(request, browser_of, sweep, who, wish):
-    answer = browser_of(request.getfixturevalue(who)).post(reverse("sweep-wish", args=[sweep.id, wish]))
+@pytest.mark.parametrize("action", ["pause", "resume", "cancel"])
+def test_a_user_who_may_not_write_gets_404_and_changes_nothing(request, browser_of, sweep, who, action):
+    answer = browser_of(request.getfixturevalue(who)).post(reverse("sweep-action", args=[sweep.id, action]))
     assert (answer.status_code, Sweep.objects.get().state) == (404, "running")
 
 
@@ -192,16 +194,18 @@ def test_a_stranger_sees_neither_page_nor_row(stranger_browser, sweep):
     assert sweep.id not in stranger_browser.get(reverse("sweeps")).text
 
 
-def test_a_viewer_looks_and_has_no_buttons(viewer_browser, sweep):
+def test_a_viewer_sees_no_buttons(viewer_browser, sweep):
     text = page_of(viewer_browser, sweep).text
-    assert reverse("sweep-wish", args=[sweep.id, "pause"]) not in text
+    assert reverse("sweep-action", args=[sweep.id, "pause"]) not in text
 
 
-def test_a_wish_that_is_none_is_not_found(browser, sweep):
-    assert browser.post(reverse("sweep-wish", args=[sweep.id, "explode"])).status_code == 404
+def test_an_unknown_action_is_not_found(browser, sweep):
+    assert browser.post(reverse("sweep-action", args=[sweep.id, "explode"])).status_code == 404
 
 
-def test_more_runs_ask_no_more(browser, make_spec, team, owner, django_assert_max_num_queries):
+def test_more_runs_take_the_same_number_of_queries(
+    browser, make_spec, team, owner, django_assert_max_num_queries
+):
     for count in (3, 30):
         values = {"vary": {LR: {"from": 0.1, "to": 1, "points": count}}, "parallel": count, "metric": "loss"}
         sweep = sweep_actions.submit(spec=make_spec(devices=1), values=values, team=team, owner=owner)

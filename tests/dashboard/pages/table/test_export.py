@@ -1,4 +1,4 @@
-"""The table of runs as a file: the same columns, filter and order as on screen, all of its pages, exact figures."""
+"""Export of the run table: columns, filter and order as on screen, all pages, exact numbers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def three(team, owner, give_metrics):
     return made
 
 
-def saved(browser, form="json", **query):
+def download(browser, form="json", **query):
     answer = browser.get(SAVE, {"format": form} | query)
     assert answer.status_code == 200, answer.text
     assert answer["Content-Disposition"].endswith(f'.{form}"')
@@ -48,7 +48,7 @@ QUERY = {
 
 
 def test_columns_filter_and_order_are_those_of_the_address(owner_browser, three):
-    rows = json.loads(saved(owner_browser, **QUERY))
+    rows = json.loads(download(owner_browser, **QUERY))
     assert [row["name"] for row in rows] == ["first", "=second"]
     assert list(rows[0]) == ["run", "name", "tags", "last(loss)", "param:layers", "param:lr", "tag:baseline"]
     assert rows[1] == {
@@ -57,19 +57,22 @@ def test_columns_filter_and_order_are_those_of_the_address(owner_browser, three)
     }  # fmt: skip
 
 
-def test_every_format_says_the_same(owner_browser, three):
-    rows = json.loads(saved(owner_browser, "json", **QUERY))
-    lines = [json.loads(line) for line in saved(owner_browser, "jsonl", **QUERY).splitlines()]
-    table = parquet.read_table(io.BytesIO(saved(owner_browser, "parquet", **QUERY))).to_pylist()
-    sheet = list(csv.DictReader(io.StringIO(saved(owner_browser, "csv", **QUERY).decode())))
+def test_every_format_holds_the_same_rows(owner_browser, three):
+    rows = json.loads(download(owner_browser, "json", **QUERY))
+    lines = [json.loads(line) for line in download(owner_browser, "jsonl", **QUERY).splitlines()]
+    table = parquet.read_table(io.BytesIO(download(owner_browser, "parquet", **QUERY))).to_pylist()
+    sheet = list(csv.DictReader(io.StringIO(download(owner_browser, "csv", **QUERY).decode())))
     assert rows == lines == table
-    assert [row["name"] for row in sheet] == ["first", "'=second"]  # no spreadsheet runs it
+    assert [row["name"] for row in sheet] == [
+        "first",
+        "'=second",
+    ]  # a spreadsheet does not run it as a formula
     assert [float(row["last(loss)"]) for row in sheet] == [row["last(loss)"] for row in rows]
 
 
-def test_a_parameter_that_is_not_always_a_number_stays_as_it_was_written(owner_browser, three):
+def test_a_parameter_that_is_not_always_a_number_stays_a_text(owner_browser, three):
     rows = json.loads(
-        saved(owner_browser, sort="created", col=["param:lr", "last(loss)", "param:seed", "created"])
+        download(owner_browser, sort="created", col=["param:lr", "last(loss)", "param:seed", "created"])
     )
     assert [row["param:lr"] for row in rows] == ["0.10", "3e-4", "no"]
     assert [row["last(loss)"] for row in rows] == [0.3, 0.1, "NaN"]
@@ -77,19 +80,19 @@ def test_a_parameter_that_is_not_always_a_number_stays_as_it_was_written(owner_b
     assert [row["created"] for row in rows] == [run.created_at.isoformat() for run in three.values()]
 
 
-def test_all_pages_are_in_it_and_pinned_runs_go_first(owner_browser, three, monkeypatch):
-    monkeypatch.setattr(export, "AT_A_TIME", 2)
-    rows = json.loads(saved(owner_browser, sort="name", page="7", pin=three["third"].id))
+def test_all_pages_are_exported_with_pinned_runs_first(owner_browser, three, monkeypatch):
+    monkeypatch.setattr(export, "CHUNK_RUNS", 2)
+    rows = json.loads(download(owner_browser, sort="name", page="7", pin=three["third"].id))
     assert [row["name"] for row in rows] == ["third", "=second", "first"]
 
 
 def test_parameters_that_differ_are_columns_too(owner_browser, three):
-    rows = json.loads(saved(owner_browser, col="name", differs="1"))
+    rows = json.loads(download(owner_browser, col="name", differs="1"))
     assert set(rows[0]) == {"run", "name", "tags", "param:lr", "param:layers", "param:seed"}
 
 
-def test_groups_are_saved_as_groups(owner_browser, three):
-    rows = json.loads(saved(owner_browser, group="param:layers", col="last(loss)"))
+def test_groups_are_exported_as_groups(owner_browser, three):
+    rows = json.loads(download(owner_browser, group="param:layers", col="last(loss)"))
     assert [(row["param:layers"], row["runs"], row["last(loss) mean"]) for row in rows] == [
         ("8", 2, 0.3),
         ("12", 1, 0.1),
@@ -99,8 +102,8 @@ def test_groups_are_saved_as_groups(owner_browser, three):
 
 @pytest.mark.parametrize("form", ["csv", "json", "jsonl", "parquet"])
 def test_a_table_without_runs_is_a_file_without_rows(stranger_browser, three, form):
-    """Which a stranger's is, also of a run whose id he knows."""
-    data = saved(stranger_browser, form, pin=three["first"].id)
+    """A stranger's table has no runs, even if the stranger knows an id."""
+    data = download(stranger_browser, form, pin=three["first"].id)
     assert b"first" not in data
     if form == "json":
         assert json.loads(data) == []
@@ -108,7 +111,7 @@ def test_a_table_without_runs_is_a_file_without_rows(stranger_browser, three, fo
         assert parquet.read_table(io.BytesIO(data)).num_rows == 0
 
 
-def test_what_cannot_be_saved_says_why(owner_browser, three, monkeypatch):
+def test_an_export_that_is_not_possible_has_a_message(owner_browser, three, monkeypatch):
     assert owner_browser.get(SAVE, {"format": "xls"}).status_code == 404
     wrong = owner_browser.get(SAVE, {"format": "csv", "filter": "stat:running"})
     assert (wrong.status_code, "The nearest is state:." in wrong.text) == (422, True)
@@ -118,6 +121,6 @@ def test_what_cannot_be_saved_says_why(owner_browser, three, monkeypatch):
     assert "Narrow the filter" in owner_browser.get(SAVE, {"format": "csv"}).text
 
 
-def test_the_page_links_to_what_it_shows(owner_browser, three):
+def test_the_page_links_to_the_export_of_its_query(owner_browser, three):
     text = owner_browser.get("/runs/", {"filter": "loss < 1", "sort": "name"}).text
     assert 'href="/runs/save/?filter=loss+%3C+1&amp;sort=name&amp;format=csv"' in text

@@ -1,4 +1,4 @@
-"""The table of runs: filter, order, columns, groups, pinned and hidden runs, all of it in the address."""
+"""Run table: filter, order, columns, groups, pinned and hidden runs in the address."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def cells(answer) -> list[list[str]]:
     return [[str(cell.text) for cell in row.cells] for row in answer.context["page"].rows]
 
 
-def test_runs_stand_with_their_newest_figures_in_their_units(owner_browser, make_job, give_metrics):
+def test_runs_show_their_newest_values_with_units(owner_browser, make_job, give_metrics):
     run = make_job(name="first").run
     give_metrics(run, loss=2.5, tokens_per_s=1500.0)
     text = owner_browser.get(RUNS).text
@@ -43,22 +43,22 @@ def test_a_filter_finds_runs_with_a_job_and_without(owner_browser, make_job, giv
     assert "No run matches" in owner_browser.get(RUNS, {"filter": "nothing"}).text
 
 
-def test_a_filter_that_cannot_be_understood_points_at_the_character(owner_browser, make_job):
+def test_an_invalid_filter_points_at_the_character(owner_browser, make_job):
     make_job()
     text = owner_browser.get(RUNS, {"filter": "stat:running and x"}).text
     assert "The nearest is state:." in text
     assert "stat:running and x\n^^^^^" in text
-    assert 'value="stat:running and x"' in text  # nothing typed is lost
+    assert 'value="stat:running and x"' in text  # the typed text is kept
 
 
-def test_an_address_that_names_no_column_leaves_it_out_and_says_so(owner_browser, make_job):
+def test_an_unknown_column_in_the_address_is_left_out_with_a_message(owner_browser, make_job):
     make_job(name="there")
     answer = owner_browser.get(RUNS, {"col": ["state", "nonsense"], "sort": "drop table"})
     assert "&#x27;nonsense&#x27; is no column" in answer.text
     assert names(answer) == ["there"]
 
 
-def test_a_stranger_sees_none_and_completes_nothing(stranger_browser, make_job, give_metrics):
+def test_a_stranger_sees_no_run_and_no_completion(stranger_browser, make_job, give_metrics):
     run = make_job(name="secret").run
     params.store(run, {"secret_key": "1"})
     assert "secret" not in stranger_browser.get(RUNS).text
@@ -77,16 +77,14 @@ def test_a_stranger_sees_none_and_completes_nothing(stranger_browser, make_job, 
         ("", ["new", "odd", "absent", "low", "high"]),
     ],
 )
-def test_any_column_puts_the_runs_in_order_and_what_is_absent_comes_last(
-    owner_browser, make_job, give_metrics, sort, wanted
-):
+def test_runs_sort_by_any_column_with_absent_values_last(owner_browser, make_job, give_metrics, sort, wanted):
     losses = {"high": 10.5, "low": 9.0, "absent": None, "odd": math.nan, "new": 11.0}
     for name, loss in losses.items():
         give_metrics(make_job(name=name).run, **({} if loss is None else {"loss": loss}))
     assert names(owner_browser.get(RUNS, {"sort": sort, "page": "1"})) == wanted
 
 
-def test_a_head_sorts_and_the_next_press_turns_it_round(owner_browser, make_job):
+def test_a_column_head_sorts_and_reverses_the_order(owner_browser, make_job):
     make_job()
     assert "?sort=last(loss)" in owner_browser.get(RUNS).text
     text = owner_browser.get(RUNS, {"sort": "last(loss)", "filter": "tiny"}).text
@@ -96,7 +94,7 @@ def test_a_head_sorts_and_the_next_press_turns_it_round(owner_browser, make_job)
     assert "Runs without a value come last" in text
 
 
-def test_the_order_outlives_the_pages(owner_browser, make_job):
+def test_the_order_is_kept_on_other_pages(owner_browser, make_job):
     for number in range(3):
         make_job(name=f"run-{number}")
     with patch("dashboard.pages.table.rows.ROWS_A_PAGE", 2):
@@ -107,12 +105,12 @@ def test_the_order_outlives_the_pages(owner_browser, make_job):
     assert names(second) == ["run-2"]
 
 
-def test_anything_a_run_has_can_be_a_column(owner_browser, make_job, give_metrics):
+def test_every_field_of_a_run_can_be_a_column(owner_browser, make_job, give_metrics):
     run = make_job("model.layers=3", name="one").run
     give_metrics(run, loss=2.0, **{"train/acc": 0.5})
     params.store(run, {"my flag": "on"})
     external_runs.set_tags(run, {"stage": "final", "good": ""})
-    asked = [
+    query = [
         "param:model.layers",
         "min(loss)",
         'last("train/acc")',
@@ -122,7 +120,7 @@ def test_anything_a_run_has_can_be_a_column(owner_browser, make_job, give_metric
         "devices",
         "pool",
     ]
-    answer = owner_browser.get(RUNS, {"col": asked})
+    answer = owner_browser.get(RUNS, {"col": query})
     assert cells(answer) == [["3", "2", "0.5", "on", "final", "✓", "2", "default"]]
     assert "Lowest training loss" in answer.text
     heads = {column.key: column.is_number for column in answer.context["page"].columns}
@@ -134,8 +132,8 @@ def test_the_best_value_of_a_column_is_marked_where_the_better_direction_is_know
 ):
     for name, loss, speed in (("a", 1.0, 10.0), ("b", 2.0, 20.0), ("c", math.nan, 15.0)):
         give_metrics(make_job(name=name).run, loss=loss, tokens_per_s=speed, oddity=speed)
-    asked = {"col": ["last(loss)", "last(tokens_per_s)", "last(oddity)"]}
-    rows = owner_browser.get(RUNS, asked).context["page"].rows
+    query = {"col": ["last(loss)", "last(tokens_per_s)", "last(oddity)"]}
+    rows = owner_browser.get(RUNS, query).context["page"].rows
     best = {(row.run.name, cell.column.key) for row in rows for cell in row.cells if cell.is_best}
     assert best == {("a", "last(loss)"), ("b", "last(tokens_per_s)")}
 
@@ -146,16 +144,14 @@ def test_only_parameters_that_differ_can_be_shown(owner_browser, make_job):
     assert [column.key for column in columns] == ["state", "param:model.layers", "param:name"]
 
 
-def test_pinned_runs_stand_on_top_and_hidden_ones_are_marked(owner_browser, make_job):
+def test_pinned_runs_come_first_and_hidden_runs_are_marked(owner_browser, make_job):
     made = {name: make_job(name=name).run.id for name in ("a", "b", "c")}
     answer = owner_browser.get(RUNS, {"sort": "name", "pin": made["c"], "hide": made["a"], "filter": "not c"})
     assert names(answer) == ["c", "a", "b"]
     assert [row.is_hidden for row in answer.context["page"].rows] == [False, True, False]
 
 
-def test_the_table_comes_back_as_it_was_left_for_this_person_alone(
-    owner_browser, browser_of, team_mate, make_job
-):
+def test_the_last_state_of_the_table_is_restored_per_user(owner_browser, browser_of, team_mate, make_job):
     make_job()
     owner_browser.get(
         RUNS, {"filter": "tiny", "sort": "-name", "col": ["state", "param:seed"], "group": "pool"}
@@ -170,7 +166,7 @@ def test_the_table_comes_back_as_it_was_left_for_this_person_alone(
     assert owner_browser.get(RUNS).status_code == 200
 
 
-def test_a_row_alone_does_not_claim_to_be_the_best(owner_browser, make_job, give_metrics):
+def test_refreshed_rows_are_not_marked_as_the_best(owner_browser, make_job, give_metrics):
     runs = [make_job().run for _ in range(3)]
     for run, loss in zip(runs, (1.0, 2.0, 3.0), strict=True):
         give_metrics(run, loss=loss)
@@ -178,7 +174,7 @@ def test_a_row_alone_does_not_claim_to_be_the_best(owner_browser, make_job, give
     assert "is-best" not in owner_browser.get(RUNS, {"only": [run.id for run in runs[1:]]}).text
 
 
-def test_rows_refresh_alone(owner_browser, make_job):
+def test_single_rows_can_be_refreshed(owner_browser, make_job):
     one, _ = make_job(name="one").run, make_job(name="two")
     text = owner_browser.get(RUNS, {"only": one.id, "filter": "nothing matches"}).text
     assert re.findall(r'<tr id="run-(\w+)"', text) == [one.id]
@@ -188,10 +184,12 @@ def test_groups_have_count_mean_extremes_and_spread(owner_browser, make_job, giv
     for layers, loss in ((3, 1.0), (3, 3.0), (4, 7.0), (4, math.inf), (5, math.nan)):
         give_metrics(make_job(f"model.layers={layers}").run, loss=loss)
     answer = owner_browser.get(RUNS, {"group": "param:model.layers", "col": ["last(loss)", "state"]})
-    found = {group.names[0][1]: (group.count, group.figures[0]) for group in answer.context["grouped"].groups}
-    count, figures = found["3"]
-    assert (count, figures.mean, figures.low, figures.high) == (2, 2.0, 1.0, 3.0)
-    assert figures.spread == pytest.approx(math.sqrt(2))
+    found = {
+        group.names[0][1]: (group.count, group.statistics[0]) for group in answer.context["grouped"].groups
+    }
+    count, statistics = found["3"]
+    assert (count, statistics.mean, statistics.low, statistics.high) == (2, 2.0, 1.0, 3.0)
+    assert statistics.spread == pytest.approx(math.sqrt(2))
     assert (found["4"][0], found["4"][1].mean, found["4"][1].spread, found["4"][1].count) == (2, 7.0, None, 1)
     assert found["5"][1].mean is None
     assert "param:model.layers = 3" in answer.text
@@ -201,10 +199,10 @@ def test_groups_of_several_fields_find_their_runs(owner_browser, make_job, give_
     give_metrics(make_job("model.layers=3").run, loss=1.0)
     external_runs.set_tags(make_job("model.layers=3").run, {"stage": "a b"})
     external_runs.create(team=team, owner=owner, name="bare", origin="test")
-    asked = {"group": ["tag:stage", "state", "devices"], "col": "last(loss)", "sort": "-last(loss)"}
-    groups = owner_browser.get(RUNS, asked).context["grouped"].groups
+    query = {"group": ["tag:stage", "state", "devices"], "col": "last(loss)", "sort": "-last(loss)"}
+    groups = owner_browser.get(RUNS, query).context["grouped"].groups
     assert sum(group.count for group in groups) == 3
-    assert groups[0].figures[0].mean == 1.0
+    assert groups[0].statistics[0].mean == 1.0
     for group in groups:
         found = owner_browser.get(RUNS, {"filter": group.filter, "part": "rows"})
         assert len(names(found)) == group.count, group.filter
@@ -221,9 +219,7 @@ def test_a_group_of_odd_values_finds_its_runs(owner_browser, make_job):
         )
 
 
-def test_the_choice_of_columns_offers_all_there_is_with_how_many_runs_have_it(
-    owner_browser, make_job, give_metrics
-):
+def test_the_column_picker_lists_all_fields_with_their_number_of_runs(owner_browser, make_job, give_metrics):
     run = make_job().run
     give_metrics(run, loss=1.0)
     external_runs.set_tags(run, {"stage": "final"})
@@ -233,18 +229,18 @@ def test_the_choice_of_columns_offers_all_there_is_with_how_many_runs_have_it(
     assert '<li draggable="true" tabindex="0" data-key="param:seed">' in text
 
 
-def test_runs_below_another_and_archived_ones_are_told(owner_browser, make_job, team, owner):
+def test_child_runs_and_archived_runs_are_marked(owner_browser, make_job, team, owner):
     parent = make_job(name="parent").run
     child = external_runs.create(team=team, owner=owner, name="child", origin="test", parent=parent)
     text = owner_browser.get(RUNS).text
-    assert "1 below" in text
+    assert "1 child run" in text
     assert f"↳ {parent.name}" in text
     run_annotations.archive(Run.objects.filter(id=child.id), actor="olga")
     assert names(owner_browser.get(RUNS, {"page": "1"})) == ["parent"]
     assert names(owner_browser.get(RUNS, {"filter": "is:archived"})) == ["child"]
 
 
-def test_a_viewer_sees_everything_and_no_way_to_write(viewer_browser, make_job):
+def test_a_viewer_sees_runs_and_no_write_actions(viewer_browser, make_job):
     make_job(name="seen")
     text = viewer_browser.get(RUNS).text
     assert "seen" in text
@@ -252,15 +248,15 @@ def test_a_viewer_sees_everything_and_no_way_to_write(viewer_browser, make_job):
     assert 'data-act="tag"' not in text
 
 
-def test_what_people_and_programs_wrote_is_never_markup(owner_browser, team, owner):
+def test_texts_of_users_and_programs_are_escaped(owner_browser, team, owner):
     bad = '<img src=x onerror="x">'
     parent = external_runs.create(team=team, owner=owner, name=bad, origin="test")
     run = external_runs.create(team=team, owner=owner, name=bad, origin="test", parent=parent)
     external_runs.set_tags(run, {bad: bad})
     params.store(run, {bad: bad})
-    asked = {"col": [f'param:"{bad}"'.replace('"x"', '\\"x\\"'), "parent", "origin"], "filter": bad}
-    assert "<img" not in owner_browser.get(RUNS, asked).text
-    assert "<img" not in owner_browser.get(RUNS, {"col": asked["col"]}).text
+    query = {"col": [f'param:"{bad}"'.replace('"x"', '\\"x\\"'), "parent", "origin"], "filter": bad}
+    assert "<img" not in owner_browser.get(RUNS, query).text
+    assert "<img" not in owner_browser.get(RUNS, {"col": query["col"]}).text
     assert "<img" not in owner_browser.get("/runs/columns/", {"page": "1"}).text
-    assert "<img" not in owner_browser.get(RUNS, {"group": asked["col"][0]}).text
+    assert "<img" not in owner_browser.get(RUNS, {"group": query["col"][0]}).text
     assert "<img" not in owner_browser.get(f"/runs/{run.id}/about/").text
