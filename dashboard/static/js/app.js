@@ -1,7 +1,7 @@
 // What every page does: theme, menus, questions, short notices, ages, and the live connection.
-import { ago, ahead } from "./format.js";
-import { listenToKeys } from "./keys.js";
-import { listen } from "./live.js";
+import { ago, ahead } from "./shared/format.js";
+import { listenToKeys } from "./shared/keyboard.js";
+import { listen } from "./shared/live.js";
 
 // MLflow's client prints links to runs as MLflow's own pages have them.
 const printed = location.hash.match(/^#\/experiments\/\d+(?:\/runs\/(\w+))?$/);

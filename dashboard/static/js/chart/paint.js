@@ -1,5 +1,5 @@
 // Draws lines, bands and marks onto a pen: a canvas for the page, or SVG for a file. Both show the same.
-import { rowsWithin } from "./scales.js";
+import { rowsWithin } from "./extents.js";
 
 export const DASHES = [[], [7, 4], [2, 3], [10, 4, 2, 4], [4, 2], [1, 2]];
 const FEW = 40; // points so few that each is a dot

@@ -2,10 +2,10 @@
 import { ofSeries, resolved } from "./colours.js";
 import { linesOf, note, stackOf } from "./lines.js";
 import { makePlot } from "./plot.js";
-import { placeOf, spokenOf, valuesAt, writeLegend, writeTip } from "./reading.js";
+import { placeOf, spokenOf, valuesAt, writeLegend, writeTip } from "./tooltip.js";
 import { pointsFor, version } from "./series.js";
-import { csvOf, jsonOf, savePicture, saveText, showTable, svgOf } from "./take.js";
-import { metric } from "../format.js";
+import { csvOf, jsonOf, savePicture, saveText, showTable, svgOf } from "./export.js";
+import { metric } from "../shared/format.js";
 
 const LEGEND_MOST = 12;
 const PLOT_MARGIN = 82;

@@ -1,9 +1,9 @@
 // One chart: uPlot draws axes and follows the pointer, chart/paint.js draws the lines.
 import { token } from "./colours.js";
-import { followFingers } from "./fingers.js";
+import { followFingers } from "./touch.js";
 import { paintBorders, paintLines, paintOdd, paintOutside } from "./paint.js";
-import { canvasPen } from "./pens.js";
-import { outsideOf, withoutOutliers, xExtent, yExtent } from "./scales.js";
+import { canvasPen } from "./renderers.js";
+import { outsideOf, withoutOutliers, xExtent, yExtent } from "./extents.js";
 import { increments, logRange, logTexts, tickTexts } from "./ticks.js";
 
 export const X_UNITS = { step: "step", tokens: "tokens", relative: "s", energy: "j" };

@@ -1,5 +1,5 @@
 // Where an axis has its ticks and what stands at them: one unit and one number of decimals for the whole axis.
-import { BYTES, COUNT, duration, metric } from "../format.js";
+import { BYTES, COUNT, duration, metric } from "../shared/format.js";
 
 const TENS = powers(10, -9, 15, [1, 2, 5]);
 const WHOLE = powers(10, 0, 15, [1, 2, 5]);

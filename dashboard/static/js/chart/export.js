@@ -1,8 +1,8 @@
 // Taking a chart away exactly as it is on the screen: as a table, a CSV file, a picture or a drawing.
-import { exact, position } from "../format.js";
-import { canvasPen, svgPen } from "./pens.js";
+import { exact, position } from "../shared/format.js";
+import { canvasPen, svgPen } from "./renderers.js";
 import { DASHES } from "./paint.js";
-import { rowsWithin } from "./scales.js";
+import { rowsWithin } from "./extents.js";
 import { token } from "./colours.js";
 
 const ROWS_SHOWN = 1000;

@@ -1,6 +1,6 @@
 // The charts of the accounting page: bars a day (or a month), stacked, and the share that was wasted.
-import { ofSeries as colour, token } from "./chart/colours.js";
-import { increments, tickTexts } from "./chart/ticks.js";
+import { ofSeries as colour, token } from "../chart/colours.js";
+import { increments, tickTexts } from "../chart/ticks.js";
 
 const DAY_S = 86400;
 let charts = [];

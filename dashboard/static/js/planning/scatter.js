@@ -1,5 +1,5 @@
 // Runs as points between two goals, with the front: those that no other run beats in both.
-import { fitted, makeCanvas } from "./canvas.js";
+import { fitted, makeCanvas } from "../shared/canvas.js";
 import { makeScale } from "./scale.js";
 
 const EDGE = { left: 74, right: 16, top: 14, bottom: 40 };

@@ -1,4 +1,4 @@
 // The charts of the page of a run or a node.
-import { startCharts } from "./chart/page.js";
+import { startCharts } from "./page.js";
 
 for (const root of document.querySelectorAll("[data-charts]")) startCharts(root);

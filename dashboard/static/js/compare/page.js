@@ -1,5 +1,5 @@
 // The compare page: the list of its runs is the legend of all its charts.
-import { startCharts } from "./chart/page.js";
+import { startCharts } from "../chart/page.js";
 
 const list = document.querySelector("[data-run-list]");
 const root = document.querySelector("[data-charts]");

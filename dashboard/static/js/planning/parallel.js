@@ -1,5 +1,5 @@
 // Runs as lines over several axes; dragging along an axis keeps the runs within.
-import { fitted, makeCanvas } from "./canvas.js";
+import { fitted, makeCanvas } from "../shared/canvas.js";
 import { makeScale } from "./scale.js";
 
 const EDGE = { left: 40, right: 40, top: 34, bottom: 16 };

@@ -1,6 +1,6 @@
 // The table's address is its state: parts are fetched and put in place without losing focus or scroll.
 import { say } from "../app.js";
-import { fitWidths } from "./widths.js";
+import { fitWidths } from "./column-widths.js";
 
 export const section = () => document.getElementById("runs");
 let asked = 0;

@@ -1,7 +1,7 @@
 // What people write on runs from the table: names in place, tags, colours, the archive; one run or all that are chosen.
 import { say } from "../app.js";
-import { choice, clear } from "./choice.js";
-import { refreshRows } from "./live.js";
+import { choice, clear } from "./selection.js";
+import { refreshRows } from "./live-rows.js";
 import { address, section, show, toggled } from "./state.js";
 
 const rowHere = () => document.activeElement?.closest("#runs tr[data-run]");

@@ -1,5 +1,5 @@
 // Reports: starts the charts of each block, also of those that a preview brings; says so before a text is left unsaved.
-import { startCharts } from "./chart/page.js";
+import { startCharts } from "../chart/page.js";
 
 const start = (place) => place.querySelectorAll("[data-charts]").forEach((root) => startCharts(root));
 

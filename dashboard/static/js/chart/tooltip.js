@@ -1,7 +1,7 @@
 // What stands under the cursor of a chart: as a tooltip, in its legend, and as a spoken sentence.
-import { exact, metric, position } from "../format.js";
+import { exact, metric, position } from "../shared/format.js";
 import { DASHES } from "./paint.js";
-import { firstFrom } from "./scales.js";
+import { firstFrom } from "./extents.js";
 
 const ROWS = 14;
 const NEAR = 0.03; // of the width: a line that ended longer ago has nothing to say here

@@ -1,5 +1,5 @@
 // The menu of saved views: what is saved or copied is the address as it stands at that moment.
-import { say } from "./app.js";
+import { say } from "../app.js";
 
 const menu = document.querySelector("[data-saved]");
 menu?.addEventListener("submit", ({ target }) => {

@@ -1,5 +1,5 @@
 // Sending a file: how much of it is there yet, what the server says of it, and a way to stop.
-import { metric, parsed } from "./format.js";
+import { metric, parsed } from "../shared/format.js";
 
 const form = document.querySelector("[data-upload]");
 const drop = form.querySelector("[data-drop]");

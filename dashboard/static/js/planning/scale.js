@@ -1,6 +1,6 @@
 // Where a value of a field stands between 0 and 1, and the ticks of its axis: numbers, their logarithm, or words in order.
-import { exact, metric } from "./format.js";
-import { increments, tickTexts } from "./chart/ticks.js";
+import { exact, metric } from "../shared/format.js";
+import { increments, tickTexts } from "../chart/ticks.js";
 
 const ROOM = 0.04; // left free at both ends, so that no point lies on the edge
 

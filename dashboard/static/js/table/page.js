@@ -1,11 +1,11 @@
 // The table of runs: links, toggles and groups; the rest of it listens from its own files.
-import { listenToChoice } from "./choice.js";
+import { listenToChoice } from "./selection.js";
 import { listenToFilter } from "./filter.js";
-import { listenToLive } from "./live.js";
-import { listenToMarks } from "./marks.js";
-import { listenToPicker } from "./picker.js";
+import { listenToLive } from "./live-rows.js";
+import { listenToMarks } from "./annotations.js";
+import { listenToPicker } from "./column-picker.js";
 import { address, changed, parsedRows, section, show, toggled } from "./state.js";
-import { fitWidths, listenToWidths } from "./widths.js";
+import { fitWidths, listenToWidths } from "./column-widths.js";
 
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[data-soft]");

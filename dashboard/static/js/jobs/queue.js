@@ -1,5 +1,5 @@
 // Moves of waiting jobs: by dragging the grip of a row, by Alt and the arrows, or from the row's menu.
-import { ask, send } from "./app.js";
+import { ask, send } from "../app.js";
 
 const EDGE_PX = 70; // so near the upper or lower edge a drag scrolls the page
 const menu = document.getElementById("row-menu");
