@@ -1,91 +1,213 @@
-// What lines are drawn with: a canvas, or the text of an SVG file. Colours are CSS colours that need no variables.
-export function canvasPen(context) {
-  return {
-    path: () => Object.assign(new Path2D(), { circle(x, y, r) { this.moveTo(x + r, y); this.arc(x, y, r, 0, 7); } }),
-    stroke(path, { colour, alpha, width, dash = [] }) {
-      context.globalAlpha = alpha;
-      context.strokeStyle = colour;
-      context.lineWidth = width;
-      context.lineJoin = "bevel";
-      context.setLineDash(dash);
-      context.stroke(path);
-      context.globalAlpha = 1;
-    },
-    fill(path, { colour, alpha }) {
-      context.globalAlpha = alpha;
-      context.fillStyle = colour;
-      context.fill(path);
-      context.globalAlpha = 1;
-    },
-    clip(left, top, width, height) {
-      context.save();
-      context.beginPath();
-      context.rect(left, top, width, height);
-      context.clip();
-    },
-    unclip: () => context.restore(),
-    shift(down) {
-      context.save();
-      context.translate(0, down);
-    },
-    unshift: () => context.restore(),
-    text(text, x, y, { colour, size, align = "left", weight = 400 }) {
-      context.font = `${weight} ${size}px "Inter", sans-serif`;
-      context.fillStyle = colour;
-      context.textAlign = align;
-      context.textBaseline = "alphabetic";
-      context.fillText(text, x, y);
-    },
-    widthOf(text, size) {
-      context.font = `${size}px "Inter", sans-serif`;
-      return context.measureText(text).width;
-    },
-    rect(left, top, width, height, colour) {
-      context.fillStyle = colour;
-      context.fillRect(left, top, width, height);
-    },
-  };
+// What lines are drawn with: a canvas, or the text of an SVG file. Colours are CSS colours without variables.
+/** @import { PaintStyle, Renderer, StrokeStyle, TextStyle } from "./types.d.ts" */
+import { context2d } from "../shared/dom.js";
+
+const FONT = "Inter, sans-serif";
+const TEXT_ANCHORS = { left: "start", right: "end", center: "middle" };
+
+class CanvasPath extends Path2D {
+  /** @param {number} x @param {number} y @param {number} radius */
+  circle(x, y, radius) {
+    this.moveTo(x + radius, y);
+    this.arc(x, y, radius, 0, 7); // more than a full turn
+  }
 }
 
-const round = (value) => Math.round(value * 100) / 100;
-const ANCHORS = { left: "start", right: "end", center: "middle" };
-const plain = (text) => String(text).replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`);
-const measuring = document.createElement("canvas").getContext("2d");
+/** @implements {Renderer} */
+export class CanvasRenderer {
+  /** @param {CanvasRenderingContext2D} context */
+  constructor(context) {
+    this.context = context;
+  }
 
-export function svgPen(width, height) {
-  const parts = [];
-  const attributes = (values) => Object.entries(values).filter(([, value]) => value !== undefined && value !== "").map(([name, value]) => `${name}="${value}"`).join(" ");
-  let clips = 0;
-  const pen = {
-    path: () => ({
-      d: "",
-      moveTo(x, y) { this.d += `M${round(x)} ${round(y)}`; },
-      lineTo(x, y) { this.d += `L${round(x)} ${round(y)}`; },
-      circle(x, y, r) { this.d += `M${round(x + r)} ${round(y)}a${r} ${r} 0 1 0 ${-2 * r} 0a${r} ${r} 0 1 0 ${2 * r} 0`; },
-      closePath() { this.d += "Z"; },
-    }),
-    stroke({ d }, { colour, alpha, width: line, dash = [] }) {
-      if (d) parts.push(`<path ${attributes({ d, fill: "none", stroke: colour, "stroke-opacity": round(alpha), "stroke-width": line, "stroke-dasharray": dash.join(" "), "stroke-linejoin": "bevel" })}/>`);
-    },
-    fill({ d }, { colour, alpha }) {
-      if (d) parts.push(`<path ${attributes({ d, fill: colour, "fill-opacity": round(alpha) })}/>`);
-    },
-    clip(left, top, wide, high) {
-      clips += 1;
-      parts.push(`<clipPath id="clip${clips}"><rect ${attributes({ x: left, y: top, width: wide, height: high })}/></clipPath><g clip-path="url(#clip${clips})">`);
-    },
-    unclip: () => parts.push("</g>"),
-    shift: (down) => parts.push(`<g transform="translate(0 ${down})">`),
-    unshift: () => parts.push("</g>"),
-    text(text, x, y, { colour, size, align = "left", weight }) {
-      parts.push(`<text ${attributes({ x: round(x), y: round(y), fill: colour, "font-size": size, "font-weight": weight, "text-anchor": ANCHORS[align] })}>${plain(text)}</text>`);
-    },
-    widthOf(text, size) {
-      measuring.font = `${size}px "Inter", sans-serif`;
-      return measuring.measureText(text).width;
-    },
-    rect: (left, top, wide, high, colour) => parts.push(`<rect ${attributes({ x: round(left), y: round(top), width: round(wide), height: round(high), fill: colour })}/>`),
-    file: () => `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="Inter, sans-serif">${parts.join("")}</svg>\n`,
-  };
-  return pen;
+  path() {
+    return new CanvasPath();
+  }
+
+  /** @param {CanvasPath} path @param {StrokeStyle} style */
+  stroke(path, { colour, alpha, width, dash = [] }) {
+    this.context.globalAlpha = alpha;
+    this.context.strokeStyle = colour;
+    this.context.lineWidth = width;
+    this.context.lineJoin = "bevel";
+    this.context.setLineDash(dash);
+    this.context.stroke(path);
+    this.context.globalAlpha = 1;
+  }
+
+  /** @param {CanvasPath} path @param {PaintStyle} style */
+  fill(path, { colour, alpha }) {
+    this.context.globalAlpha = alpha;
+    this.context.fillStyle = colour;
+    this.context.fill(path);
+    this.context.globalAlpha = 1;
+  }
+
+  /** @param {number} left @param {number} top @param {number} width @param {number} height */
+  clip(left, top, width, height) {
+    this.context.save();
+    this.context.beginPath();
+    this.context.rect(left, top, width, height);
+    this.context.clip();
+  }
+
+  unclip() {
+    this.context.restore();
+  }
+
+  /** @param {number} distance */
+  moveDown(distance) {
+    this.context.save();
+    this.context.translate(0, distance);
+  }
+
+  moveBack() {
+    this.context.restore();
+  }
+
+  /** @param {string} text @param {number} x @param {number} y @param {TextStyle} style */
+  text(text, x, y, { colour, size, align = "left", weight = 400 }) {
+    this.context.font = `${weight} ${size}px ${FONT}`;
+    this.context.fillStyle = colour;
+    this.context.textAlign = align;
+    this.context.textBaseline = "alphabetic";
+    this.context.fillText(text, x, y);
+  }
+
+  /** @param {string} text @param {number} size */
+  textWidth(text, size) {
+    return measureText(this.context, text, size);
+  }
+
+  /** @param {number} left @param {number} top @param {number} width @param {number} height @param {string} colour */
+  rect(left, top, width, height, colour) {
+    this.context.fillStyle = colour;
+    this.context.fillRect(left, top, width, height);
+  }
+}
+
+class SvgPath {
+  d = "";
+
+  /** @param {number} x @param {number} y */
+  moveTo(x, y) {
+    this.d += `M${round(x)} ${round(y)}`;
+  }
+
+  /** @param {number} x @param {number} y */
+  lineTo(x, y) {
+    this.d += `L${round(x)} ${round(y)}`;
+  }
+
+  /** @param {number} x @param {number} y @param {number} radius */
+  circle(x, y, radius) {
+    const [r, d] = [radius, 2 * radius];
+    this.d += `M${round(x + r)} ${round(y)}a${r} ${r} 0 1 0 ${-d} 0a${r} ${r} 0 1 0 ${d} 0`;
+  }
+
+  closePath() {
+    this.d += "Z";
+  }
+}
+
+/** @implements {Renderer} */
+export class SvgRenderer {
+  /** @param {number} width @param {number} height */
+  constructor(width, height) {
+    this.width = width;
+    this.height = height;
+    /** @type {string[]} */
+    this.parts = [];
+    this.numClips = 0;
+    this.measuring = context2d(document.createElement("canvas"));
+  }
+
+  path() {
+    return new SvgPath();
+  }
+
+  /** @param {SvgPath} path @param {StrokeStyle} style */
+  stroke({ d }, { colour, alpha, width, dash = [] }) {
+    if (!d) return;
+    this.parts.push(element("path", {
+      d, fill: "none", stroke: colour, "stroke-opacity": round(alpha), "stroke-width": width,
+      "stroke-dasharray": dash.join(" "), "stroke-linejoin": "bevel",
+    }));
+  }
+
+  /** @param {SvgPath} path @param {PaintStyle} style */
+  fill({ d }, { colour, alpha }) {
+    if (d) this.parts.push(element("path", { d, fill: colour, "fill-opacity": round(alpha) }));
+  }
+
+  /** @param {number} left @param {number} top @param {number} width @param {number} height */
+  clip(left, top, width, height) {
+    this.numClips += 1;
+    const id = `clip${this.numClips}`;
+    const rect = element("rect", { x: left, y: top, width, height });
+    this.parts.push(`<clipPath id="${id}">${rect}</clipPath><g clip-path="url(#${id})">`);
+  }
+
+  unclip() {
+    this.parts.push("</g>");
+  }
+
+  /** @param {number} distance */
+  moveDown(distance) {
+    this.parts.push(`<g transform="translate(0 ${distance})">`);
+  }
+
+  moveBack() {
+    this.parts.push("</g>");
+  }
+
+  /** @param {string} text @param {number} x @param {number} y @param {TextStyle} style */
+  text(text, x, y, { colour, size, align = "left", weight }) {
+    const values = {
+      x: round(x), y: round(y), fill: colour, "font-size": size, "font-weight": weight,
+      "text-anchor": TEXT_ANCHORS[align],
+    };
+    this.parts.push(`<text ${attributes(values)}>${escapeText(text)}</text>`);
+  }
+
+  /** @param {string} text @param {number} size */
+  textWidth(text, size) {
+    return measureText(this.measuring, text, size);
+  }
+
+  /** @param {number} left @param {number} top @param {number} width @param {number} height @param {string} colour */
+  rect(left, top, width, height, colour) {
+    const place = { x: round(left), y: round(top), width: round(width), height: round(height) };
+    this.parts.push(element("rect", { ...place, fill: colour }));
+  }
+
+  /** @returns {string} The whole file. */
+  file() {
+    const { width, height } = this;
+    const root = attributes({
+      xmlns: "http://www.w3.org/2000/svg", width, height, viewBox: `0 0 ${width} ${height}`, "font-family": FONT,
+    });
+    return `<svg ${root}>${this.parts.join("")}</svg>\n`;
+  }
+}
+
+/** @param {CanvasRenderingContext2D} context @param {string} text @param {number} size */
+function measureText(context, text, size) {
+  context.font = `${size}px ${FONT}`;
+  return context.measureText(text).width;
+}
+
+/** @param {number} value */
+const round = (value) => Math.round(value * 100) / 100;
+
+/** @param {string} text */
+const escapeText = (text) => String(text).replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`);
+
+/** @param {string} name @param {Record<string, string | number | undefined>} values */
+const element = (name, values) => `<${name} ${attributes(values)}/>`;
+
+/** @param {Record<string, string | number | undefined>} values */
+function attributes(values) {
+  const given = Object.entries(values).filter(([, value]) => value !== undefined && value !== "");
+  return given.map(([name, value]) => `${name}="${value}"`).join(" ");
 }

@@ -1,96 +1,163 @@
-// What stands under the cursor of a chart: as a tooltip, in its legend, and as a spoken sentence.
-import { exact, metric, position } from "../shared/format.js";
+// What lies under the cursor of a chart: as a tooltip, in its legend, and as a sentence for screen readers.
+/** @import { Column, CursorEntry, LegendItem, Line, LineStyle, Span, XAxis } from "./types.d.ts" */
+import { create } from "../shared/dom.js";
+import { formatExact, formatMetric, formatPosition } from "../shared/format.js";
+import { lowerBound } from "./extents.js";
 import { DASHES } from "./paint.js";
-import { firstFrom } from "./extents.js";
 
-const ROWS = 14;
-const NEAR = 0.03; // of the width: a line that ended longer ago has nothing to say here
+const MAX_ROWS = 14;
+const NEAR = 0.03; // of the width: a line that ended further away has no value under the cursor
+const GAP_PX = 14; // between the cursor and the tooltip
 
-// One entry a line that has a point near x, greatest value first.
+/**
+ * One entry a line that has a point near x, greatest value first.
+ * @param {Line[]} lines
+ * @param {number} x
+ * @param {Span} extent of the x axis
+ * @returns {CursorEntry[]}
+ */
 export function valuesAt(lines, x, { lo, hi }) {
-  const found = [];
+  /** @type {CursorEntry[]} */
+  const entries = [];
   for (const line of lines) {
-    const row = nearest(line.x, x);
-    if (row < 0 || Math.abs(line.x[row] - x) > Math.max((hi - lo) * NEAR, gapAt(line.x, row))) continue;
-    const value = line.part ? line.part[row] : line.y[row];
-    const odd = Number.isNaN(value) ? line.odd.find(([at]) => at === line.x[row])?.[1] : undefined;
-    if (!Number.isNaN(value) || odd) found.push({ line, row, value, odd, low: line.part ? undefined : line.low?.[row], high: line.high?.[row] });
+    const row = nearestRow(line.x, x);
+    if (row < 0 || Math.abs(line.x[row] - x) > Math.max((hi - lo) * NEAR, halfGap(line.x, row))) continue;
+    const value = line.ownValues ? line.ownValues[row] : line.y[row];
+    const nonFinite = Number.isNaN(value) ? line.nonFinite.find(([at]) => at === line.x[row])?.[1] : undefined;
+    if (Number.isNaN(value) && !nonFinite) continue;
+    const band = line.ownValues ? undefined : line;
+    entries.push({ line, row, value, nonFinite, low: band?.low?.[row], high: band?.high?.[row] });
   }
-  return found.sort((a, b) => (Number.isNaN(a.value) ? 1 : Number.isNaN(b.value) ? -1 : b.value - a.value));
+  return entries.sort((a, b) => (Number.isNaN(a.value) ? 1 : Number.isNaN(b.value) ? -1 : b.value - a.value));
 }
 
-function nearest(xs, x) {
-  const after = firstFrom(xs, x);
+/** @param {Column} xs @param {number} x */
+function nearestRow(xs, x) {
+  const after = lowerBound(xs, x);
   if (after >= xs.length) return xs.length - 1;
   return after > 0 && x - xs[after - 1] < xs[after] - x ? after - 1 : after;
 }
 
-const gapAt = (xs, row) => Math.max(row ? xs[row] - xs[row - 1] : 0, row + 1 < xs.length ? xs[row + 1] - xs[row] : 0) / 2;
-
-export function placeOf(entries, x) {
-  return entries.length ? entries.reduce((best, entry) => (Math.abs(entry.line.x[entry.row] - x) < Math.abs(best - x) ? entry.line.x[entry.row] : best), Infinity) : x;
+/** @param {Column} xs @param {number} row */
+function halfGap(xs, row) {
+  return Math.max(row ? xs[row] - xs[row - 1] : 0, row + 1 < xs.length ? xs[row + 1] - xs[row] : 0) / 2;
 }
 
-// The rows around the pointer's height: of two hundred lines these are the ones that are looked at.
-export function writeTip(tip, entries, { x, kind, unit, yAt, place, isOrdered }) {
-  const near = entries.reduce((best, entry, index) => (Math.abs(entry.value - yAt) < Math.abs(entries[best].value - yAt) ? index : best), 0);
-  const first = Math.max(0, Math.min(near - ROWS / 2, entries.length - ROWS));
-  const shown = entries.slice(first, first + ROWS);
-  const more = [first, entries.length - first - shown.length];
-  tip.replaceChildren(
-    span("tip-x", position(x, kind)),
-    ...(more[0] ? [span("tip-more", `${more[0]} above`)] : []),
-    ...shown.map((entry, index) => tipRow(entry, unit, isOrdered && entries.length > 1 && first + index === near)),
-    ...(more[1] > 0 ? [span("tip-more", `${more[1]} below`)] : []),
+/**
+ * The position nearest to x at which an entry has its point.
+ * @param {CursorEntry[]} entries
+ * @param {number} x
+ * @returns {number}
+ */
+export function nearestPosition(entries, x) {
+  if (!entries.length) return x;
+  const positions = entries.map(({ line, row }) => line.x[row]);
+  return positions.reduce((best, one) => (Math.abs(one - x) < Math.abs(best - x) ? one : best), Infinity);
+}
+
+/**
+ * @typedef {object} CursorPlace
+ * @property {number} x
+ * @property {XAxis} axis
+ * @property {string} unit
+ * @property {number} y the value at the height of the pointer
+ * @property {number} left pixels from the left edge of the plot
+ * @property {number} width of the plot
+ */
+
+/**
+ * Fills the tooltip with the rows around the pointer's height: of many lines these are the ones that are looked at.
+ * @param {HTMLElement} tooltip
+ * @param {CursorEntry[]} entries
+ * @param {CursorPlace} place
+ */
+export function renderTooltip(tooltip, entries, { x, axis, unit, y, left, width }) {
+  const isNearer = (/** @type {number} */ one, /** @type {number} */ other) =>
+    Math.abs(entries[one].value - y) < Math.abs(entries[other].value - y);
+  const nearest = entries.reduce((best, _, index) => (isNearer(index, best) ? index : best), 0);
+  const first = Math.max(0, Math.min(nearest - MAX_ROWS / 2, entries.length - MAX_ROWS));
+  const shown = entries.slice(first, first + MAX_ROWS);
+  const numBelow = entries.length - first - shown.length;
+  tooltip.replaceChildren(
+    span("tip-x", formatPosition(x, axis)),
+    ...(first ? [span("tip-more", `${first} above`)] : []),
+    ...shown.map((entry, index) => tooltipRow(entry, unit, entries.length > 1 && first + index === nearest)),
+    ...(numBelow > 0 ? [span("tip-more", `${numBelow} below`)] : []),
   );
-  const isRight = place.left > place.width / 2;
-  tip.style.left = isRight ? "" : `${place.left + 14}px`;
-  tip.style.right = isRight ? `${place.width - place.left + 14}px` : "";
+  placeTooltip(tooltip, left, width);
 }
 
-function tipRow({ line, value, odd, low, high }, unit, isNear) {
-  const row = span(odd ? "tip-row tip-odd" : "tip-row", "");
-  row.toggleAttribute("data-near", isNear);
-  const range = low === undefined || low === null || odd ? "" : ` (${metric(low, unit)} to ${metric(high, unit)})`;
-  row.append(swatch(line), span("tip-name", line.label), span("tip-value", odd ?? `${exact(value, unit)}${range}`));
+/**
+ * Puts a tooltip beside the cursor, on the side with more room.
+ * @param {HTMLElement} tooltip
+ * @param {number} left of the cursor
+ * @param {number} width of the plot
+ */
+export function placeTooltip(tooltip, left, width) {
+  const isRight = left > width / 2;
+  tooltip.style.left = isRight ? "" : `${left + GAP_PX}px`;
+  tooltip.style.right = isRight ? `${width - left + GAP_PX}px` : "";
+}
+
+/** @param {CursorEntry} entry @param {string} unit @param {boolean} isNearest */
+function tooltipRow({ line, value, nonFinite, low, high }, unit, isNearest) {
+  const row = span(nonFinite ? "tip-row tip-odd" : "tip-row", "");
+  row.toggleAttribute("data-near", isNearest);
+  const hasRange = low !== undefined && !nonFinite;
+  const range = hasRange ? ` (${formatMetric(low, unit)} to ${formatMetric(high, unit)})` : "";
+  const text = nonFinite ?? `${formatExact(value, unit)}${range}`;
+  row.append(dashSwatch(line), span("tip-name", line.label), span("tip-value", text));
   return row;
 }
 
-export function spokenOf(entries, { x, kind, unit }) {
-  const said = entries.slice(0, ROWS).map(({ line, value, odd }) => `${line.label} ${odd ?? metric(value, unit)}`);
-  if (entries.length > ROWS) said.push(`and ${entries.length - ROWS} more`);
-  return `${position(x, kind)}: ${said.join(", ")}`;
+/**
+ * The values under the cursor as a sentence.
+ * @param {CursorEntry[]} entries
+ * @param {{ x: number, axis: XAxis, unit: string }} place
+ * @returns {string}
+ */
+export function announcement(entries, { x, axis, unit }) {
+  const parts = entries.slice(0, MAX_ROWS).map(({ line, value, nonFinite }) =>
+    `${line.label} ${nonFinite ?? formatMetric(value, unit)}`);
+  if (entries.length > MAX_ROWS) parts.push(`and ${entries.length - MAX_ROWS} more`);
+  return `${formatPosition(x, axis)}: ${parts.join(", ")}`;
 }
 
-// items: {key, label, colour, dash, isShown, value}; a click tells the key.
-export function writeLegend(legend, items, onToggle) {
-  const shape = JSON.stringify(items.map(({ key, label, colour, dash, isShown }) => [key, label, colour, dash, isShown]));
+/**
+ * Writes the legend; its buttons are replaced only where more than a value differs.
+ * @param {HTMLElement} legend
+ * @param {LegendItem[]} items
+ * @param {(key: string) => void} onToggle
+ */
+export function renderLegend(legend, items, onToggle) {
+  const shape = JSON.stringify(items.map(({ key, label, colour, dash, isShown }) =>
+    [key, label, colour, dash, isShown]));
   if (legend.dataset.shape !== shape) {
     legend.dataset.shape = shape;
-    legend.replaceChildren(...items.map((item) => {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.className = "legend-item";
-      button.setAttribute("aria-pressed", String(item.isShown));
-      button.append(swatch(item), span("legend-name", item.label), span("legend-value", ""));
-      button.addEventListener("click", () => onToggle(item.key));
-      return button;
-    }));
+    legend.replaceChildren(...items.map((item) => legendButton(item, onToggle)));
   }
-  items.forEach((item, index) => { legend.children[index].lastElementChild.textContent = item.value ?? ""; });
+  items.forEach((item, index) => {
+    const value = legend.children[index].lastElementChild;
+    if (value) value.textContent = item.value ?? "";
+  });
 }
 
-function swatch({ colour, dash }) {
-  const mark = document.createElement("i");
-  mark.className = "swatch";
-  mark.style.setProperty("--stroke", colour);
-  mark.dataset.dash = dash % DASHES.length;
-  return mark;
+/** @param {LegendItem} item @param {(key: string) => void} onToggle */
+function legendButton(item, onToggle) {
+  const parts = [dashSwatch(item), span("legend-name", item.label), span("legend-value", "")];
+  const button = create("button", { type: "button", className: "legend-item" }, ...parts);
+  button.setAttribute("aria-pressed", String(item.isShown));
+  button.addEventListener("click", () => onToggle(item.key));
+  return button;
 }
 
-export function span(name, text) {
-  const made = document.createElement("span");
-  made.className = name;
-  made.textContent = text;
-  return made;
+/** @param {LineStyle} style */
+function dashSwatch({ colour, dash }) {
+  const swatch = create("i", { className: "swatch" });
+  swatch.style.setProperty("--stroke", colour);
+  swatch.dataset.dash = String(dash % DASHES.length);
+  return swatch;
 }
+
+/** @param {string} className @param {string} text */
+const span = (className, text) => create("span", { className, textContent: text });

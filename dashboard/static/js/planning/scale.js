@@ -1,68 +1,125 @@
-// Where a value of a field stands between 0 and 1, and the ticks of its axis: numbers, their logarithm, or words in order.
-import { exact, metric } from "../shared/format.js";
-import { increments, tickTexts } from "../chart/ticks.js";
+// Places values of a field between 0 and 1, with the ticks of its axis: numbers, their logarithm, or words in order.
+/** @import { Field, Scale, Value } from "./types.d.ts" */
+import { tickIncrements, tickLabels } from "../chart/ticks.js";
+import { formatExact, formatMetric } from "../shared/format.js";
 
-const ROOM = 0.04; // left free at both ends, so that no point lies on the edge
+const MARGIN = 0.04; // left free at both ends, so that no point lies on the edge
+const AUTO_LOG_RATIO = 100; // from this ratio of most to least on, "auto" is logarithmic
+const MAX_WORD_TICKS = 12;
 
-// log: true, false, or "auto" for values that are all positive and span two powers of ten.
-export function makeScale(field, values, { log = false, ticks = 5 } = {}) {
-  const known = values.filter((value) => value !== null && !isOdd(value));
-  if (!known.length) return { place: () => null, ticks: [], write: String, exactly: String, read: Number, find: Number };
-  if (known.some((value) => typeof value === "string")) return ofWords(known);
-  const isPositive = log && known.every((value) => value > 0);
-  return ofNumbers(field, known, isPositive && (log !== "auto" || spread(known) >= 100), ticks);
+/** @param {number} fraction of the room between the margins */
+const withMargin = (fraction) => MARGIN + (1 - 2 * MARGIN) * fraction;
+/** @param {number} at */
+const withoutMargin = (at) => (at - MARGIN) / (1 - 2 * MARGIN);
+
+/**
+ * @param {Field} field
+ * @param {Value[]} values of all runs
+ * @param {{ log?: boolean | "auto", ticks?: number }} [options] auto: where all are positive and span two powers of ten
+ * @returns {Scale}
+ */
+export function createScale(field, values, { log = false, ticks = 5 } = {}) {
+  const known = values.filter((value) => value !== null && !isNonFinite(value));
+  const numbers = known.filter((value) => typeof value === "number");
+  if (!known.length) {
+    return { place: () => null, ticks: [], format: String, formatExact: String, read: String, find: Number };
+  }
+  if (numbers.length < known.length) return wordScale(known.map(String));
+  const isLog = log !== false && numbers.every((value) => value > 0) && (log !== "auto" || isWide(numbers));
+  return numberScale(field, numbers, isLog, ticks);
 }
 
-const spread = (values) => values.reduce((most, value) => Math.max(most, value)) / values.reduce((least, value) => Math.min(least, value));
+/** @param {number[]} values */
+function isWide(values) {
+  const [least, most] = extentOf(values);
+  return most / least >= AUTO_LOG_RATIO;
+}
 
-// What cannot be placed: a metric that is not finite comes as a text.
-export const isOdd = (value) => value === "NaN" || value === "Infinity" || value === "-Infinity";
+/** @param {number[]} values @returns {[least: number, most: number]} */
+function extentOf(values) {
+  let [least, most] = [Infinity, -Infinity];
+  for (const value of values) {
+    least = Math.min(least, value);
+    most = Math.max(most, value);
+  }
+  return [least, most];
+}
 
-function ofWords(known) {
-  const words = [...new Set(known.map(String))].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
-  const at = new Map(words.map((word, index) => [word, words.length === 1 ? 0.5 : ROOM + (1 - 2 * ROOM) * index / (words.length - 1)]));
-  const every = Math.ceil(words.length / 12);
+/** @param {Value} value Whether it is the word for a number without a place. */
+const isNonFinite = (value) => value === "NaN" || value === "Infinity" || value === "-Infinity";
+
+/** @param {string[]} known @returns {Scale} */
+function wordScale(known) {
+  const words = [...new Set(known)].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+  const placeAt = (/** @type {number} */ index) => (words.length === 1 ? 0.5 : withMargin(index / (words.length - 1)));
+  const places = new Map(words.map((word, index) => [word, placeAt(index)]));
+  const every = Math.ceil(words.length / MAX_WORD_TICKS);
+  const ticks = words.map((text, index) => ({ at: placeAt(index), text }));
   return {
-    place: (value) => (value === null || isOdd(value) ? null : at.get(String(value)) ?? null),
-    ticks: words.filter((_, index) => index % every === 0).map((word) => ({ at: at.get(word), text: word })),
-    write: String,
-    exactly: String,
+    place: (value) => (value === null || isNonFinite(value) ? null : places.get(String(value)) ?? null),
+    ticks: ticks.filter((_, index) => index % every === 0),
+    format: String,
+    formatExact: String,
     read: (at) => at.toFixed(4), // between words there is no value to name
     find: Number,
   };
 }
 
-function ofNumbers(field, known, log, count) {
-  const bend = log ? Math.log10 : (value) => value;
-  let [low, high] = known.reduce(([least, most], value) => [Math.min(least, value), Math.max(most, value)], [Infinity, -Infinity]).map(bend);
+/** @param {Field} field @param {number[]} known @param {boolean} isLog @param {number} maxTicks @returns {Scale} */
+function numberScale(field, known, isLog, maxTicks) {
+  const toAxis = isLog ? Math.log10 : (/** @type {number} */ value) => value;
+  let [low, high] = extentOf(known).map(toAxis);
   if (low === high) [low, high] = [low - (Math.abs(low) || 1) / 2, high + (Math.abs(high) || 1) / 2];
-  const place = (value) => (value === null || typeof value === "string" || (log && value <= 0) ? null : ROOM + (1 - 2 * ROOM) * (bend(value) - low) / (high - low));
-  const step = log ? null : stepOf(low, high, increments(field.unit === "time" ? "s" : field.unit), count);
-  const splits = log ? powers(low, high) : regular(low, high, step);
-  const texts = log ? splits.map((value) => metric(value, field.unit)) : written(splits, field.unit, step);
+  const isTime = field.unit === "time";
+  const placeOf = (/** @type {number} */ value) => withMargin((toAxis(value) - low) / (high - low));
   return {
-    place,
-    read: (at) => { const value = low + (high - low) * (at - ROOM) / (1 - 2 * ROOM); return String(Number((log ? 10 ** value : value).toPrecision(6))); },
-    find: (text) => Math.min(1, Math.max(0, place(Number(text)) ?? 0)),
-    ticks: splits.map((value, index) => ({ at: place(value), text: texts[index] })),
-    write: (value) => (field.unit === "time" ? date(value) : metric(value, field.unit)),
-    exactly: (value) => (field.unit === "time" ? date(value) : exact(value, field.unit)),
+    place: (value) => (typeof value !== "number" || (isLog && value <= 0) ? null : placeOf(value)),
+    ticks: numberTicks(field.unit, low, high, isLog, maxTicks).map(({ value, text }) => ({ at: placeOf(value), text })),
+    format: (value) => (isTime ? formatDate(Number(value)) : formatMetric(Number(value), field.unit)),
+    formatExact: (value) => (isTime ? formatDate(Number(value)) : formatExact(Number(value), field.unit)),
+    read: (at) => {
+      const value = low + (high - low) * withoutMargin(at);
+      return String(Number((isLog ? 10 ** value : value).toPrecision(6)));
+    },
+    find: (text) => (isLog && Number(text) <= 0 ? 0 : Math.min(1, Math.max(0, placeOf(Number(text))))),
   };
 }
 
-const written = (splits, unit, step) => (unit === "time" ? splits.map(date) : tickTexts(splits, unit, step));
+/**
+ * @param {string} unit
+ * @param {number} low
+ * @param {number} high
+ * @param {boolean} isLog
+ * @param {number} maxTicks
+ * @returns {{ value: number, text: string }[]}
+ */
+function numberTicks(unit, low, high, isLog, maxTicks) {
+  if (isLog) return powersOfTen(low, high).map((value) => ({ value, text: formatMetric(value, unit) }));
+  const step = stepBetween(low, high, tickIncrements(unit === "time" ? "s" : unit), maxTicks);
+  const values = multiples(low, high, step);
+  const texts = unit === "time" ? values.map(formatDate) : tickLabels(values, unit, step);
+  return values.map((value, index) => ({ value, text: texts[index] }));
+}
 
-const date = (seconds) => new Date(seconds * 1000).toLocaleString([], { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
+/** @param {number} seconds */
+function formatDate(seconds) {
+  const parts = /** @type {const} */ ({ month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
+  return new Date(seconds * 1000).toLocaleString([], parts);
+}
 
-const stepOf = (low, high, sizes, count) => sizes.find((size) => (high - low) / size <= count) ?? sizes.at(-1);
+/** @param {number} low @param {number} high @param {number[]} sizes @param {number} maxTicks */
+const stepBetween = (low, high, sizes, maxTicks) =>
+  sizes.find((size) => (high - low) / size <= maxTicks) ?? sizes[sizes.length - 1];
 
-function regular(low, high, step) {
+/** @param {number} low @param {number} high @param {number} step */
+function multiples(low, high, step) {
   const found = [];
   for (let value = Math.ceil(low / step) * step; value <= high + step * 1e-9; value += step) found.push(value);
   return found;
 }
 
-function powers(low, high) {
+/** @param {number} low @param {number} high as logarithms */
+function powersOfTen(low, high) {
   const found = [];
   for (let power = Math.floor(low); power <= Math.ceil(high); power += 1) {
     for (const digit of high - low < 2 ? [1, 2, 5] : [1]) {

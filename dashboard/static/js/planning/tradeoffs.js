@@ -1,204 +1,183 @@
-// The trade-offs page: two pictures and a table of the same runs; what is brushed in one holds in all, and stands in the address.
-import { makeParallel } from "./parallel.js";
-import { makeScale } from "./scale.js";
-import { makeScatter } from "./scatter.js";
+// The trade-offs page: two pictures and a table of the same runs. Runs that are left out in one are left out in all.
+/** @import { Axis, Goal, Point, RunRow, TradeoffData, TradeoffState } from "./types.d.ts" */
+import { closest, create, readJson, required } from "../shared/dom.js";
+import { startFieldForm } from "./field-form.js";
+import { renderTable, scaleOf, shownFields, swatch, valueElement } from "./kept-table.js";
+import { Parallel } from "./parallel.js";
+import { Scatter } from "./scatter.js";
+import { readBrushes, writeAddress } from "./tradeoffs-address.js";
 
-const TABLE_ROWS = 200;
-const form = document.querySelector("[data-choices]");
-const asked = new URL(location.href).searchParams;
+const MAX_COMPARED = 200;
+const NO_COLOUR = "--ink-3"; // of a run without a value for the colour
+const GAP_PX = 14; // between the pointer and the tooltip
+const GOAL_TEXTS = { low: "less is better", high: "more is better" };
 
-for (const field of form.elements) if (field.matches("select, [type=search]")) field.addEventListener("change", () => form.requestSubmit());
-// Empty choices are left out of the address.
-form.addEventListener("formdata", ({ formData }) => {
-  for (const name of [...new Set(formData.keys())]) {
-    const values = formData.getAll(name).filter(Boolean);
-    formData.delete(name);
-    for (const value of values) formData.append(name, value);
-  }
-  for (const name of ["xbest", "ybest", "xlog", "ylog"]) if (asked.has(name)) formData.set(name, asked.get(name));
-});
-form.addEventListener("click", ({ target }) => {
-  const chip = target.closest(".axis-chip");
-  if (!chip || target.tagName !== "BUTTON") return;
-  if ("dropAxis" in target.dataset) chip.remove();
-  else chip.previousElementSibling.before(chip);
-  form.requestSubmit();
-});
+/**
+ * A colour for a place between 0 and 1: from one hue to another, and lighter, so that it reads without colour too.
+ * @param {number} at
+ */
+const blend = (at) => `oklch(${0.52 + 0.26 * at} 0.15 ${265 - 205 * at})`;
 
-const data = JSON.parse(document.getElementById("tradeoffs-data").textContent);
-
-function show() {
+/** @param {TradeoffData} data @param {number} x @param {number} y @returns {TradeoffState} */
+function initialState(data, x, y) {
+  const query = new URL(location.href).searchParams;
+  const goal = (/** @type {Axis} */ axis, /** @type {number} */ field) =>
+    /** @type {Goal | null} */ (query.get(`${axis}best`)) ?? data.fields[field].best;
   const state = {
     ...data,
+    x,
+    y,
     kept: new Set(data.rows.map((row) => row.id)),
-    brushes: new Map(),
-    boxed: null, // ids within the rectangle, or all
+    brushes: readBrushes(query, data),
+    boxed: null,
     hovered: null,
-    best: { x: asked.get("xbest") ?? data.fields[data.x].best, y: asked.get("ybest") ?? data.fields[data.y].best },
-    log: { x: asked.has("xlog"), y: asked.has("ylog") },
-    stroke: colouring(),
+    best: { x: goal("x", x), y: goal("y", y) },
+    log: { x: query.has("xlog"), y: query.has("ylog") },
+    stroke: (/** @type {RunRow} */ row) => row.stroke,
   };
-  for (const text of asked.getAll("brush")) {
-    const [place, low, high] = text.split("~");
-    const field = data.fields.findIndex((one) => one.text === place);
-    if (field < 0) continue;
-    const scale = axisScale(field);
-    if (scale.find(low) < scale.find(high)) state.brushes.set(field, [scale.find(low), scale.find(high)]);
-  }
-  const table = document.querySelector("[data-table]");
-  const tip = Object.assign(document.createElement("div"), { className: "tip", hidden: true });
-  const tell = {
-    hover(row, spot) { hover(row, spot, this.place); },
-    open: (row) => { location.href = row.url; },
-    brush: (ids) => { if (ids) state.boxed = new Set(ids); keep(); },
+  const { colour } = data;
+  if (colour === null) return state;
+  const scale = scaleOf(state, colour);
+  const stroke = (/** @type {RunRow} */ row) => {
+    const at = scale.place(row.values[colour]);
+    return at === null ? NO_COLOUR : blend(at);
   };
-  const [scatterPlace, parallelPlace] = [document.querySelector("[data-scatter]"), document.querySelector("[data-parallel]")];
-  const scatter = makeScatter(scatterPlace, state, { ...tell, place: scatterPlace });
-  const parallel = makeParallel(parallelPlace, state, { ...tell, place: parallelPlace });
+  return { ...state, stroke };
+}
 
-  function keep() {
-    state.kept = new Set(data.rows.filter((row) => (!state.boxed || state.boxed.has(row.id)) && parallel.isWithin(row)).map((row) => row.id));
-    remember();
-    redraw();
+class TradeoffsPage {
+  /** @param {TradeoffState} state */
+  constructor(state) {
+    this.state = state;
+    const [scatterArea, parallelArea] = [required(document, "[data-scatter]"), required(document, "[data-parallel]")];
+    this.tooltip = create("div", { className: "tip", hidden: true });
+    const onOpen = (/** @type {RunRow} */ row) => {
+      location.href = row.url;
+    };
+    this.scatter = new Scatter(scatterArea, state, {
+      onOpen,
+      onHover: (row, at) => this.showTooltip(row, at, scatterArea),
+      onBox: (ids) => {
+        state.boxed = new Set(ids);
+        this.filter();
+      },
+    });
+    this.parallel = new Parallel(parallelArea, state, {
+      onOpen,
+      onHover: (row, at) => this.showTooltip(row, at, parallelArea),
+      onBrush: () => this.filter(),
+    });
   }
 
-  function redraw() {
-    scatter.redraw();
-    parallel.redraw();
-    requestAnimationFrame(() => requestAnimationFrame(tellNumbers));
+  start() {
+    document.addEventListener("click", (event) => this.onClick(event));
+    this.redraw();
+    if (this.state.brushes.size) afterDrawing(() => this.filter());
   }
 
-  function tellNumbers() {
-    const front = scatter.front();
-    const missing = data.rows.length - scatter.numPlaced();
-    document.querySelector("[data-scatter-note]").textContent = [
-      front.size ? `${front.size} of ${state.kept.size} on the front: no other run is better in both.` : "",
-      missing ? `${missing} run${missing === 1 ? " has" : "s have"} no finite value for one of the two and cannot be placed.` : "",
-    ].filter(Boolean).join(" ");
-    const isCut = state.kept.size < data.rows.length;
-    document.querySelector("[data-kept]").textContent = isCut ? `${state.kept.size} of ${data.rows.length} runs kept.` : "Drag along an axis, or over the points above, to keep some runs.";
-    document.querySelector("[data-clear]").hidden = !isCut && !state.brushes.size;
-    drawTable(front);
-    const compare = document.querySelector("[data-compare]");
+  /** Keeps the runs within the rectangle and all ranges. */
+  filter() {
+    const { rows, boxed } = this.state;
+    const kept = rows.filter((row) => (!boxed || boxed.has(row.id)) && this.parallel.isWithin(row));
+    this.state.kept = new Set(kept.map((row) => row.id));
+    writeAddress(this.state);
+    this.redraw();
+  }
+
+  redraw() {
+    this.scatter.redraw();
+    this.parallel.redraw();
+    afterDrawing(() => this.showNumbers());
+  }
+
+  /** What the texts and controls around the pictures show. */
+  showNumbers() {
+    const { state, scatter } = this;
+    const isCut = state.kept.size < state.rows.length;
+    required(document, "[data-scatter-note]").textContent = frontNote(state, scatter);
+    required(document, "[data-kept]").textContent = isCut
+      ? `${state.kept.size} of ${state.rows.length} runs kept.`
+      : "Drag along an axis, or over the points above, to keep some runs.";
+    required(document, "[data-clear]").hidden = !isCut && !state.brushes.size;
+    renderTable(state, scatter.front, (id) => this.hover(id));
+    const compare = required(document, "[data-compare]", HTMLAnchorElement);
     const address = new URL(compare.href);
     address.search = "";
-    for (const id of [...state.kept].slice(0, 200)) address.searchParams.append("run", id);
-    compare.href = address;
-    for (const axis of ["x", "y"]) {
-      const button = document.querySelector(`[data-best=${axis}]`);
-      button.textContent = state.best[axis] === "low" ? "less is better" : "more is better";
-      document.querySelector(`[data-log=${axis}]`).setAttribute("aria-pressed", String(state.log[axis]));
+    for (const id of [...state.kept].slice(0, MAX_COMPARED)) address.searchParams.append("run", id);
+    compare.href = address.href;
+    for (const axis of /** @type {const} */ (["x", "y"])) {
+      required(document, `[data-best=${axis}]`).textContent = GOAL_TEXTS[state.best[axis]];
+      required(document, `[data-log=${axis}]`).setAttribute("aria-pressed", String(state.log[axis]));
     }
   }
 
-  function drawTable(front) {
-    const columns = [...new Set([data.y, data.x, ...data.axes])];
-    const scales = columns.map((field) => makeScale(data.fields[field], data.rows.map((row) => row.values[field])));
-    const sign = state.best.y === "low" ? 1 : -1;
-    const good = (row) => (typeof row.values[data.y] === "number" ? sign * row.values[data.y] : Infinity);
-    const rows = data.rows.filter((row) => state.kept.has(row.id)).sort((a, b) => good(a) - good(b));
-    const head = element("tr", [element("th", ["Run"]), ...columns.map((field) => element("th", [data.fields[field].label], "right"))]);
-    const body = rows.slice(0, TABLE_ROWS).map((row) => {
-      const link = Object.assign(element("a", [row.name], "title"), { href: row.url });
-      const swatch = element("i", [], "swatch");
-      swatch.style.setProperty("--stroke", state.stroke(row).startsWith("--") ? `var(${state.stroke(row)})` : state.stroke(row));
-      const first = element("td", [swatch, " ", link, ...(front.has(row.id) ? [" ", element("span", ["on the front"], "badge-state is-busy")] : [])]);
-      const line = element("tr", [first, ...columns.map((field, index) => written("td", row.values[field], scales[index], "right"))]);
-      line.addEventListener("pointerenter", () => point(row.id));
-      line.addEventListener("focusin", () => point(row.id));
-      line.addEventListener("pointerleave", () => point(null));
-      return line;
-    });
-    const more = rows.length > TABLE_ROWS ? [element("tr", [Object.assign(element("td", [`and ${rows.length - TABLE_ROWS} more`], "quiet"), { colSpan: columns.length + 1 })])] : [];
-    table.replaceChildren(element("thead", [head]), element("tbody", [...body, ...more]));
+  /** @param {string | null} id The run whose line stands out. */
+  hover(id) {
+    this.state.hovered = id;
+    this.parallel.redraw();
   }
 
-  function point(id) {
-    state.hovered = id;
-    parallel.redraw();
+  /** @param {RunRow | null} row @param {Point | null} at @param {HTMLElement} area */
+  showTooltip(row, at, area) {
+    const { state, tooltip } = this;
+    if (state.hovered !== (row?.id ?? null)) this.hover(row?.id ?? null);
+    tooltip.hidden = !row || !at;
+    if (!row || !at) return;
+    const lines = shownFields(state).map((field) => create("div", { className: "tip-row" },
+      create("span", { className: "tip-name" }, state.fields[field].label),
+      valueElement("span", row.values[field], scaleOf(state, field), "tip-value")));
+    tooltip.replaceChildren(create("b", {}, row.name), ...lines);
+    area.append(tooltip);
+    const isRight = at.left > area.clientWidth / 2;
+    const left = isRight ? at.left - tooltip.offsetWidth - GAP_PX : at.left + GAP_PX;
+    tooltip.style.left = `${Math.max(4, left)}px`;
+    tooltip.style.top = `${Math.max(4, Math.min(at.top, area.clientHeight - tooltip.offsetHeight - 4))}px`;
   }
 
-  function hover(row, spot, place) {
-    if (state.hovered !== (row?.id ?? null)) point(row?.id ?? null);
-    tip.hidden = !row;
-    if (!row) return;
-    const lines = [...new Set([data.y, data.x, ...data.axes])].map((field) => {
-      const scale = makeScale(data.fields[field], data.rows.map((one) => one.values[field]));
-      return element("div", [element("span", [data.fields[field].label], "tip-name"), written("span", row.values[field], scale, "tip-value")], "tip-row");
-    });
-    tip.replaceChildren(element("b", [row.name]), ...lines);
-    place.append(tip);
-    tip.style.left = `${Math.max(4, spot.left > place.clientWidth / 2 ? spot.left - tip.offsetWidth - 14 : spot.left + 14)}px`;
-    tip.style.top = `${Math.max(4, Math.min(spot.top, place.clientHeight - tip.offsetHeight - 4))}px`;
-  }
-
-  function tellColours() {
-    const note = document.querySelector("[data-colours]");
-    if (data.colour === null) return;
-    const scale = makeScale(data.fields[data.colour], data.rows.map((row) => row.values[data.colour]));
-    note.replaceChildren(...scale.ticks.map((tick) => {
-      const swatch = element("i", [], "swatch");
-      swatch.style.setProperty("--stroke", blend(tick.at));
-      return element("span", [swatch, " ", tick.text]);
-    }));
-  }
-
-  // What a link must show again: the ranges, which goal is which, the scales. A rectangle becomes two ranges only where both are axes.
-  function remember() {
-    const url = new URL(location.href);
-    url.searchParams.delete("brush");
-    for (const [field, [low, high]] of state.brushes) url.searchParams.append("brush", [data.fields[field].text, axisScale(field).read(low), axisScale(field).read(high)].join("~"));
-    for (const axis of ["x", "y"]) {
-      set(url, `${axis}best`, state.best[axis] === data.fields[data[axis]].best ? null : state.best[axis]);
-      set(url, `${axis}log`, state.log[axis] ? "1" : null);
-    }
-    history.replaceState(null, "", url);
-  }
-
-  function colouring() {
-    if (data.colour === null) return (row) => row.stroke;
-    const scale = makeScale(data.fields[data.colour], data.rows.map((row) => row.values[data.colour]));
-    return (row) => {
-      const at = scale.place(row.values[data.colour]);
-      return at === null ? "--ink-3" : blend(at);
-    };
-  }
-
-  document.addEventListener("click", ({ target }) => {
-    const button = target.closest("[data-best], [data-log], [data-clear]");
+  /** @param {Event} event */
+  onClick(event) {
+    const button = closest(event, "[data-best], [data-log], [data-clear]");
     if (!button) return;
-    if (button.dataset.best) state.best[button.dataset.best] = state.best[button.dataset.best] === "low" ? "high" : "low";
-    else if (button.dataset.log) state.log[button.dataset.log] = !state.log[button.dataset.log];
+    const { state } = this;
+    const best = /** @type {Axis | undefined} */ (button.dataset.best);
+    const log = /** @type {Axis | undefined} */ (button.dataset.log);
+    if (best) state.best[best] = state.best[best] === "low" ? "high" : "low";
+    else if (log) state.log[log] = !state.log[log];
     else {
       state.brushes.clear();
       state.boxed = null;
     }
-    keep();
-  });
-  tellColours();
-  redraw();
-  if (state.brushes.size) requestAnimationFrame(() => requestAnimationFrame(keep));
+    this.filter();
+  }
 }
 
-function written(name, value, scale, className) {
-  const text = value === null ? "–" : typeof value === "number" ? scale.write(value) : value;
-  return Object.assign(element(name, [text], className), { title: typeof value === "number" ? scale.exactly(value) : "" });
+/** @param {() => void} action Runs once the canvases have been drawn, which takes the next frame. */
+function afterDrawing(action) {
+  requestAnimationFrame(() => requestAnimationFrame(action));
 }
 
-const axisScale = (field) => makeScale(data.fields[field], data.rows.map((row) => row.values[field]), { log: "auto" });
-// From one hue to another through lightness too, so that it reads without colour.
-const blend = (at) => `oklch(${0.52 + 0.26 * at} 0.15 ${265 - 205 * at})`;
-
-function set(url, name, value) {
-  if (value === null) url.searchParams.delete(name);
-  else url.searchParams.set(name, value);
+/** @param {TradeoffState} state @param {Scatter} scatter */
+function frontNote({ rows, kept }, { front, points }) {
+  const numMissing = rows.length - points.length;
+  const missing = `${numMissing} run${numMissing === 1 ? " has" : "s have"}`;
+  return [
+    front.size ? `${front.size} of ${kept.size} on the front: no other run is better in both.` : "",
+    numMissing ? `${missing} no finite value for one of the two and cannot be placed.` : "",
+  ].filter(Boolean).join(" ");
 }
 
-function element(name, children, className = "") {
-  const made = document.createElement(name);
-  made.className = className;
-  made.append(...children);
-  return made;
+/** @param {TradeoffState} state @param {number | null} field The legend of the colours, where they are a field's. */
+function showColours(state, field) {
+  if (field === null) return;
+  const items = scaleOf(state, field).ticks.map(({ at, text }) => create("span", {}, swatch(blend(at)), " ", text));
+  required(document, "[data-colours]").replaceChildren(...items);
 }
 
-if (data.rows.length && data.x !== null && data.y !== null) show();
+startFieldForm(new URL(location.href).searchParams);
+/** @type {TradeoffData} */
+const data = readJson("tradeoffs-data");
+if (data.rows.length && data.x !== null && data.y !== null) {
+  const state = initialState(data, data.x, data.y);
+  showColours(state, data.colour);
+  new TradeoffsPage(state).start();
+}

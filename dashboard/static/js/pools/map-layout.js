@@ -1,45 +1,94 @@
-// Where each node and device of a pool stands on its canvas: nodes side by side, as many as fit, their devices in a row.
-const LABEL_LIMIT_PX = 118;
-const SIZES = [[8, 28], [60, 17], [Infinity, 11]]; // up to so many nodes, cells are this wide
+// Where each node and device of a pool lies on its canvas: nodes side by side, as many as fit, their devices in a row.
+/** @import { Cell, Layout, MapData, NodePlace } from "./types.d.ts" */
+const MAX_LABEL_PX = 118;
+const GAP_PX = 16; // between two nodes
+const LARGE_PX = 20; // cells larger than this have wider gaps
 
-// `pen` draws on the canvas itself: another one may have another font.
-export function layOut({ devices, nodes }, pool, width, pen) {
-  const mine = [];
-  const byNode = new Map();
-  nodes.pool.forEach((one, node) => { if (one === pool) { mine.push(node); byNode.set(node, []); } });
-  devices.node.forEach((node, device) => byNode.get(node)?.push(device));
-  const size = SIZES.find(([limit]) => mine.length <= limit)[1];
-  const step = size + (size > 20 ? 4 : 2);
-  const font = `${size > 12 ? 12 : 10.5}px ${getComputedStyle(document.body).fontFamily}`;
-  pen.font = font;
-  const label = Math.min(LABEL_LIMIT_PX, Math.max(0, ...mine.map((node) => Math.ceil(pen.measureText(nodes.name[node]).width) + 2))) + 8;
-  const most = Math.max(1, ...mine.map((node) => byNode.get(node).length));
-  const inLine = Math.max(1, Math.min(most, Math.floor((width - label) / step)));
-  const tile = { width: label + inLine * step + 16, height: Math.max(14, Math.ceil(most / inLine) * step) + (size > 20 ? 8 : 4) };
-  const columns = Math.max(1, Math.floor((width + 16) / tile.width));
+/** @type {[maxNodes: number, size: number][]} How wide cells are in a pool of so many nodes. */
+const CELL_SIZES = [[8, 28], [60, 17], [Infinity, 11]];
 
-  const cells = [];
-  const places = mine.map((node, index) => {
-    const x = (index % columns) * tile.width;
-    const y = Math.floor(index / columns) * tile.height;
-    byNode.get(node).forEach((device, number) => cells.push({ device, size, x: x + label + (number % inLine) * step, y: y + Math.floor(number / inLine) * step + 2 }));
-    return { node, x, y, width: label - 8, count: byNode.get(node).length };
+/** @param {number} numNodes */
+const cellSize = (numNodes) => CELL_SIZES.find(([maxNodes]) => numNodes <= maxNodes)?.[1] ?? 0;
+
+/**
+ * The devices of each node of a pool.
+ * @param {MapData} data
+ * @param {number} pool
+ */
+function devicesByNode({ devices, nodes }, pool) {
+  /** @type {Map<number, number[]>} */
+  const found = new Map();
+  nodes.pool.forEach((one, node) => {
+    if (one === pool) found.set(node, []);
   });
-  return {
-    cells, nodes: places, size, step, font, label, inLine, height: Math.ceil(mine.length / columns) * tile.height + 2,
-    at: (x, y) => cells.find((cell) => x >= cell.x && x < cell.x + step && y >= cell.y && y < cell.y + step)?.device ?? -1,
-    // The nearest cell in the line above or below; the same one where there is none.
-    beside: (at, by) => {
-      const here = cells[at];
-      let best = at;
-      let least = Infinity;
-      cells.forEach((cell, index) => {
-        const far = (cell.y - here.y) * by;
-        if (far <= 0) return;
-        const distance = far * 1000 + Math.abs(cell.x - here.x);
-        if (distance < least) { least = distance; best = index; }
-      });
-      return best;
-    },
-  };
+  devices.node.forEach((node, device) => found.get(node)?.push(device));
+  return found;
+}
+
+/**
+ * @param {MapData} data
+ * @param {number} pool
+ * @param {number} width in CSS pixels
+ * @param {CanvasRenderingContext2D} context of the canvas itself, as it measures the names in its font
+ * @returns {Layout}
+ */
+export function layOut(data, pool, width, context) {
+  const byNode = devicesByNode(data, pool);
+  const size = cellSize(byNode.size);
+  const step = size + (size > LARGE_PX ? 4 : 2);
+  const font = `${size > 12 ? 12 : 10.5}px ${getComputedStyle(document.body).fontFamily}`;
+  context.font = font;
+  const names = [...byNode.keys()].map((node) => Math.ceil(context.measureText(data.nodes.name[node]).width) + 2);
+  const label = Math.min(MAX_LABEL_PX, Math.max(0, ...names)) + 8;
+  const most = Math.max(1, ...[...byNode.values()].map((devices) => devices.length));
+  const perLine = Math.max(1, Math.min(most, Math.floor((width - label) / step)));
+  const tileWidth = label + perLine * step + GAP_PX;
+  const tileHeight = Math.max(14, Math.ceil(most / perLine) * step) + (size > LARGE_PX ? 8 : 4);
+  const columns = Math.max(1, Math.floor((width + GAP_PX) / tileWidth));
+
+  /** @type {Cell[]} */
+  const cells = [];
+  /** @type {NodePlace[]} */
+  const nodes = [...byNode].map(([node, devices], index) => {
+    const [x, y] = [(index % columns) * tileWidth, Math.floor(index / columns) * tileHeight];
+    devices.forEach((device, number) => {
+      const [column, line] = [number % perLine, Math.floor(number / perLine)];
+      cells.push({ device, size, x: x + label + column * step, y: y + line * step + 2 });
+    });
+    return { node, x, y, width: label - 8, count: devices.length };
+  });
+  const height = Math.ceil(byNode.size / columns) * tileHeight + 2;
+  return { cells, nodes, size, step, font, label, perLine, height };
+}
+
+/**
+ * The device at a point of the canvas; -1 where there is none.
+ * @param {Layout} layout
+ * @param {number} x
+ * @param {number} y
+ * @returns {number}
+ */
+export function deviceAt({ cells, step }, x, y) {
+  const cell = cells.find((one) => x >= one.x && x < one.x + step && y >= one.y && y < one.y + step);
+  return cell ? cell.device : -1;
+}
+
+/**
+ * Index of the nearest cell in a line below (by = 1) or above (-1); of the cell itself where there is none.
+ * @param {Layout} layout
+ * @param {number} from index of a cell
+ * @param {1 | -1} by
+ * @returns {number}
+ */
+export function cellBeyond({ cells }, from, by) {
+  const start = cells[from];
+  let nearest = from;
+  let least = Infinity;
+  if (start) cells.forEach((cell, index) => {
+    const lines = (cell.y - start.y) * by;
+    if (lines <= 0) return;
+    const distance = lines * 1000 + Math.abs(cell.x - start.x); // the line counts first
+    if (distance < least) [nearest, least] = [index, distance];
+  });
+  return nearest;
 }

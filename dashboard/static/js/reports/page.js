@@ -1,17 +1,27 @@
-// Reports: starts the charts of each block, also of those that a preview brings; says so before a text is left unsaved.
+// Reports: starts the charts of each block, those of a preview included, and warns before a text is left unsaved.
 import { startCharts } from "../chart/page.js";
+import { find, findAll } from "../shared/dom.js";
 
-const start = (place) => place.querySelectorAll("[data-charts]").forEach((root) => startCharts(root));
-
-for (const place of document.querySelectorAll("[data-report]")) {
-  start(place);
-  place.addEventListener("htmx:afterSettle", () => start(place));
+/** @param {HTMLElement} report */
+function startAll(report) {
+  for (const root of findAll(report, "[data-charts]")) startCharts(root);
 }
 
-const form = document.querySelector("[data-report-edit]");
+for (const report of findAll(document, "[data-report]")) {
+  startAll(report);
+  report.addEventListener("htmx:afterSettle", () => startAll(report));
+}
+
+const form = find(document, "[data-report-edit]");
 if (form) {
   let isChanged = false;
-  form.addEventListener("input", () => { isChanged = true; });
-  form.addEventListener("submit", () => { isChanged = false; });
-  window.addEventListener("beforeunload", (event) => { if (isChanged) event.preventDefault(); });
+  form.addEventListener("input", () => {
+    isChanged = true;
+  });
+  form.addEventListener("submit", () => {
+    isChanged = false;
+  });
+  window.addEventListener("beforeunload", (event) => {
+    if (isChanged) event.preventDefault();
+  });
 }

@@ -1,34 +1,47 @@
-// Holds the one EventSource of all tabs: browsers allow six connections a host, and a stream would take one each.
-const NAMES = ["run", "job", "pools"];
+// Shares one event stream between all tabs: browsers allow six connections to a host, and each stream would take one.
+const EVENTS = ["run", "job", "pools"];
+/** @type {Set<MessagePort>} */
 const ports = new Set();
+/** @type {EventSource | null} */
 let source = null;
 let state = "connecting";
 
-function tell(message) {
+/** @param {{ state?: string, name?: string, data?: string }} message */
+function broadcast(message) {
   for (const port of ports) port.postMessage(message);
 }
 
-function say(next) {
+/** @param {string} next */
+function setState(next) {
   state = next;
-  tell({ state });
+  broadcast({ state });
 }
 
-function open(url) {
-  source = new EventSource(url);
-  source.onopen = () => say("live");
-  source.onerror = () => say("lost");
-  for (const name of NAMES) source.addEventListener(name, (event) => tell({ name, data: event.data }));
+/** @param {string} url */
+function connect(url) {
+  const opened = new EventSource(url);
+  opened.onopen = () => setState("live");
+  opened.onerror = () => setState("lost");
+  for (const name of EVENTS) opened.addEventListener(name, ({ data }) => broadcast({ name, data }));
+  source = opened;
 }
 
-onconnect = ({ ports: [port] }) => {
+/** @param {MessagePort} port */
+function disconnect(port) {
+  ports.delete(port);
+  if (ports.size || !source) return;
+  source.close();
+  source = null;
+}
+
+globalThis.onconnect = ({ ports: [port] }) => {
   ports.add(port);
   port.onmessage = ({ data }) => {
     if (data.close) {
-      ports.delete(port);
-      if (!ports.size && source) { source.close(); source = null; }
+      disconnect(port);
       return;
     }
-    if (!source || source.readyState === EventSource.CLOSED) open(data.url);
+    if (!source || source.readyState === EventSource.CLOSED) connect(data.url);
     port.postMessage({ state });
   };
 };

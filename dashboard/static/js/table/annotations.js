@@ -1,61 +1,67 @@
-// What people write on runs from the table: names in place, tags, colours, the archive; one run or all that are chosen.
-import { say } from "../app.js";
-import { choice, clear } from "./selection.js";
+// What people write on runs from the table: names in place, tags, colours, the archive; one run or all that are
+// selected.
+import { around, byId, closest, create, find, findAll, required } from "../shared/dom.js";
+import { listenToKeys } from "../shared/keyboard.js";
+import { confirmed, showNotice } from "../shared/notices.js";
+import { postForAnswer } from "../shared/requests.js";
+import { annotationTarget, countRuns, formatRuns } from "./annotation-target.js";
 import { refreshRows } from "./live-rows.js";
-import { address, section, show, toggled } from "./state.js";
+import { currentFilter, queryToggling, queryWith, runOfRow, showTable } from "./section.js";
+import { clearSelection, selection } from "./selection.js";
+import { openTagDialog } from "./tag-dialog.js";
 
-const rowHere = () => document.activeElement?.closest("#runs tr[data-run]");
+const MAX_NAME = 250;
+const DEFAULT_COLOUR = "#2f5bd7";
 
-export async function post(path, values) {
-  const headers = { ...JSON.parse(document.body.getAttribute("hx-headers")), "HX-Request": "true" };
-  const answer = await fetch(path, { method: "POST", headers, body: new URLSearchParams(values) }).catch(() => null);
-  if (!answer) { say("The server does not answer. Nothing was changed.", "bad"); return { isDone: false, sentence: "" }; }
-  const { said } = JSON.parse(answer.headers.get("HX-Trigger") ?? "{}");
-  return { isDone: answer.ok, sentence: answer.ok ? "" : await answer.text(), said };
-}
+const focusedRow = () => around(document.activeElement, "#runs tr[data-run]");
 
-export function listenToMarks() {
-  document.addEventListener("click", ({ target }) => {
-    const dot = target.closest("[data-colour]");
-    if (dot && dot.closest("tr")?.hasAttribute("data-writable")) chooseColour(dot);
-    const act = target.closest("[data-act]");
-    if (act?.closest("[data-choose]")) ({ tag: tagChosen, archive: archiveChosen })[act.dataset.act]();
-  });
-  document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-    if (event.target.closest("textarea, select, dialog[open], input:not([type=checkbox])")) return;
-    const act = KEYS[event.key];
-    if (act && act() !== false) event.preventDefault();
-  });
-}
+/** @param {string} run @param {Record<string, string>} values */
+const changeRun = (run, values) => postForAnswer(`/runs/${run}/change/`, values);
 
+/**
+ * Keys of the table; false where a key does nothing.
+ * @type {Record<string, () => unknown>}
+ */
 const KEYS = {
-  e: () => { const row = rowHere(); return row?.hasAttribute("data-writable") ? rename(row) : false; },
-  t: () => (choice().count || rowHere() ? tagChosen() : false),
-  a: () => (choice().count || rowHere() ? archiveChosen() : false),
-  p: () => toggle("pin"),
-  h: () => toggle("hide"),
-  X: () => { document.querySelector("[data-tick-all]")?.click(); },
-  Escape: () => (choice().count ? clear() : false),
+  e: () => renameRow(focusedRow()),
+  t: () => (selection().count || focusedRow() ? tagRuns() : false),
+  a: () => (selection().count || focusedRow() ? archiveRuns() : false),
+  p: () => toggleRow("pin", focusedRow()),
+  h: () => toggleRow("hide", focusedRow()),
+  X: () => find(document, "[data-tick-all]")?.click(),
+  Escape: () => (selection().count ? clearSelection() : false),
 };
 
-function toggle(name) {
-  const row = rowHere();
-  if (!row) return false;
-  show(toggled(name, row.dataset.run));
+export function listenToAnnotations() {
+  document.addEventListener("click", (event) => {
+    const dot = closest(event, "[data-colour]");
+    if (dot && around(dot, "tr")?.hasAttribute("data-writable")) openColourDialog(dot);
+    const button = closest(event, "[data-choose] [data-act]");
+    if (button?.dataset.act === "tag") tagRuns();
+    if (button?.dataset.act === "archive") archiveRuns();
+  });
+  listenToKeys(KEYS);
 }
 
-function rename(row) {
-  const link = row.querySelector(".title");
-  const input = document.createElement("input");
-  Object.assign(input, { className: "form-control form-control-sm rename", value: link.textContent, maxLength: 250 });
+/** @param {"pin" | "hide"} name @param {HTMLElement | null} row */
+function toggleRow(name, row) {
+  return row ? showTable(queryToggling(name, row.dataset.run ?? "")) : false;
+}
+
+/** @param {HTMLElement | null} row Its name becomes an input; Enter saves, Escape leaves the name as it is. */
+function renameRow(row) {
+  if (!row?.hasAttribute("data-writable")) return false;
+  const link = required(row, ".title");
+  const input = create("input", {
+    className: "form-control form-control-sm rename", value: link.textContent ?? "", maxLength: MAX_NAME,
+  });
   input.setAttribute("aria-label", "New name");
   link.hidden = true;
   link.after(input);
   input.select();
   let isOver = false;
   const end = () => {
-    if (isOver) return; // taking the field away blurs it, which ends it again
+    if (isOver) return; // removing the input blurs it, which calls this again
     isOver = true;
     link.hidden = false;
     link.focus({ preventScroll: true });
@@ -66,104 +72,62 @@ function rename(row) {
     if (event.key === "Escape") end();
     if (event.key !== "Enter") return;
     event.preventDefault();
-    const { isDone, sentence } = await post(`/runs/${row.dataset.run}/change/`, { name: input.value });
-    if (!isDone) { say(sentence, "bad"); return; }
+    const { isDone, problem } = await changeRun(row.dataset.run ?? "", { name: input.value });
+    if (!isDone) {
+      showNotice(problem, "bad");
+      return;
+    }
     link.textContent = input.value.trim();
     end();
   });
-  input.addEventListener("blur", () => { if (input.value === link.textContent) end(); });
-}
-
-// What an act is upon: the chosen runs, else the row that is held.
-function meant() {
-  const { ids, isAll, count, filter } = choice();
-  if (isAll) return { count, values: [["all", "1"], ["filter", filter]], ids: [] };
-  const some = ids.length ? ids : rowHere() ? [rowHere().dataset.run] : [];
-  return { count: some.length, values: some.map((id) => ["run", id]), ids: some };
-}
-
-const runs = (count) => `${count.toLocaleString("en")} run${count === 1 ? "" : "s"}`;
-
-async function writable({ count, values, ids }) {
-  if (ids.length) return count;
-  const answer = await fetch(`/runs/count/?${new URLSearchParams(values)}`);
-  return answer.ok ? (await answer.json()).count : count;
-}
-
-function tagChosen() {
-  const upon = meant();
-  if (!upon.count) return false;
-  const dialog = document.getElementById("tag-dialog");
-  const form = dialog.querySelector("form");
-  const problem = form.querySelector("[data-tag-problem]");
-  const dropped = new Set();
-  problem.hidden = true;
-  form.reset();
-  form.querySelector("[data-tag-of]").textContent = `On ${runs(upon.count)}.`;
-  writable(upon).then((count) => { form.querySelector("[data-tag-of]").textContent = `On ${runs(count)}.`; });
-  const known = new Map([...document.querySelectorAll("#runs tr[data-run]")]
-    .filter((row) => !upon.ids.length || upon.ids.includes(row.dataset.run))
-    .flatMap((row) => [...row.querySelectorAll("[data-tag]")].map((chip) => [chip.dataset.tag, chip.dataset.value])));
-  form.querySelector("[data-tag-list]").replaceChildren(...[...known].map(([key, value]) => chip(key, value, dropped)));
-  form.querySelector("datalist").replaceChildren(...[...document.querySelectorAll("#runs [data-tag]")].map((one) => new Option(one.dataset.tag)));
-  form.onsubmit = async (event) => {
-    event.preventDefault();
-    const { isDone, sentence, said } = await post("/runs/many/tag/", [...upon.values, ["add", form.add.value], ["drop", [...dropped].join(",")]]);
-    problem.hidden = isDone;
-    problem.textContent = sentence;
-    if (!isDone) return;
-    dialog.close();
-    say(said.text, said.tone);
-    refreshRows();
-  };
-  dialog.showModal();
-  form.add.focus();
-}
-
-function chip(key, value, dropped) {
-  const button = document.createElement("button");
-  Object.assign(button, { type: "button", className: "chip is-tag", textContent: value ? `${key}=${value} ×` : `${key} ×`, title: "Take this tag off" });
-  button.setAttribute("aria-pressed", "false");
-  button.addEventListener("click", () => {
-    dropped.has(key) ? dropped.delete(key) : dropped.add(key);
-    button.setAttribute("aria-pressed", String(dropped.has(key)));
+  input.addEventListener("blur", () => {
+    if (input.value === link.textContent) end();
   });
-  return button;
+  return true;
 }
 
-async function archiveChosen() {
-  const upon = meant();
-  if (!upon.count || !document.querySelector("[data-act=archive]")) return;
-  const act = section().dataset.filterNow.includes("is:archived") ? "restore" : "archive";
-  const number = await writable(upon);
-  if (number > 1 && !(await asked(`${act === "archive" ? "Archive" : "Restore"} ${runs(number)}? Nothing is deleted: is:archived finds what is archived.`))) return;
-  const { isDone, sentence, said } = await post(`/runs/many/${act}/`, upon.values);
-  if (!isDone) { say(sentence, "bad"); return; }
-  clear();
-  say(said.text, said.tone, said.undo);
-  show(address({}), { keep: true });
+/** @returns {boolean} false where there is no run to tag */
+function tagRuns() {
+  const target = annotationTarget(focusedRow());
+  if (!target.count) return false;
+  openTagDialog(target, findAll(document, "#runs tr[data-run]"));
+  return true;
 }
 
-function asked(question) {
-  const dialog = document.getElementById("confirm");
-  document.getElementById("confirm-text").textContent = question;
-  dialog.returnValue = "";
-  dialog.showModal();
-  return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true }));
+async function archiveRuns() {
+  const target = annotationTarget(focusedRow());
+  if (!target.count || !find(document, "[data-act=archive]")) return;
+  const action = currentFilter().includes("is:archived") ? "restore" : "archive";
+  const count = await countRuns(target);
+  const verb = action === "archive" ? "Archive" : "Restore";
+  const question = `${verb} ${formatRuns(count)}? Nothing is deleted: is:archived finds what is archived.`;
+  if (count > 1 && !(await confirmed(question))) return;
+  const { isDone, problem, notice } = await postForAnswer(`/runs/many/${action}/`, target.values);
+  if (!isDone) {
+    showNotice(problem, "bad");
+    return;
+  }
+  clearSelection();
+  if (notice) showNotice(notice.text, notice.tone, notice.undo);
+  showTable(queryWith({}), { keepsAddress: true });
 }
 
-function chooseColour(dot) {
-  const dialog = document.getElementById("colour-dialog");
-  const form = dialog.querySelector("form");
-  const id = dot.closest("tr").dataset.run;
-  const save = async (colour) => {
+/** @param {HTMLElement} dot of the run whose colour is chosen */
+function openColourDialog(dot) {
+  const dialog = byId("colour-dialog", HTMLDialogElement);
+  const form = required(dialog, "form", HTMLFormElement);
+  const colourInput = required(form, "[name=colour]", HTMLInputElement);
+  const save = async (/** @type {string} */ colour) => {
     dialog.close();
-    const { isDone, sentence } = await post(`/runs/${id}/change/`, { colour });
-    if (!isDone) say(sentence, "bad");
+    const { isDone, problem } = await changeRun(runOfRow(dot), { colour });
+    if (!isDone) showNotice(problem, "bad");
     refreshRows();
   };
-  form.colour.value = dot.dataset.colour || "#2f5bd7";
-  form.onsubmit = (event) => { event.preventDefault(); save(form.colour.value); };
-  form.querySelector("[data-derived]").onclick = () => save("");
+  colourInput.value = dot.dataset.colour || DEFAULT_COLOUR;
+  form.onsubmit = (event) => {
+    event.preventDefault();
+    save(colourInput.value);
+  };
+  required(form, "[data-derived]").onclick = () => save("");
   dialog.showModal();
 }

@@ -1,130 +1,183 @@
 // The choice of columns and groups: found by typing, ordered by drag or with Alt and the arrows.
-import { address, show } from "./state.js";
+import { around, byId, closest, create, find, findAll, required } from "../shared/dom.js";
+import { fetchFragment } from "../shared/requests.js";
+import { queryWith, showTable } from "./section.js";
 
-const dialog = () => document.getElementById("picker");
+const MAX_GROUPS = 3;
+const COLUMN_BOXES = "[data-pane=columns] input[type=checkbox]";
+const CHOSEN = "[data-chosen-columns] > li";
 
-export function listenToPicker() {
-  document.addEventListener("click", ({ target }) => {
-    const opener = target.closest("[data-open-picker]");
-    if (opener) open(opener);
-    const tab = target.closest("#picker [data-tab]");
-    if (tab) turn(tab.dataset.tab);
-    const drop = target.closest("#picker [data-drop]");
-    if (drop) set(drop.closest("li").dataset.key, false);
-    if (target.closest("#picker [data-usual]")) { dialog().close(); show(address({ col: null, group: null })); }
+const dialog = byId("picker", HTMLDialogElement);
+const chosenList = () => required(dialog, "[data-chosen-columns]");
+const chosenItems = () => findAll(chosenList(), ":scope > li");
+const columnBoxes = () => findAll(dialog, COLUMN_BOXES, HTMLInputElement);
+
+export function startColumnPicker() {
+  document.addEventListener("click", onClick);
+  dialog.addEventListener("input", ({ target }) => {
+    if (target instanceof HTMLInputElement && target.matches("[data-picker-find]")) showFound(target);
   });
-  dialog().addEventListener("input", ({ target }) => { if (target.matches("[data-picker-find]")) find(target); });
-  dialog().addEventListener("change", ({ target }) => {
-    if (target.matches("[data-pane=columns] input[type=checkbox]")) set(target.value, target.checked, target.dataset.title);
-    if (target.matches("[data-stat]")) changeStat(target);
-    if (target.matches("input[name=group]")) limitGroups(target);
+  dialog.addEventListener("change", ({ target }) => onChange(target));
+  dialog.addEventListener("submit", ({ submitter }) => {
+    if (submitter instanceof HTMLButtonElement && submitter.value === "yes") apply();
   });
-  dialog().addEventListener("submit", (event) => { if (event.submitter?.value === "yes") apply(); });
-  dialog().addEventListener("keydown", move);
-  dialog().addEventListener("keydown", takeFirst);
+  dialog.addEventListener("keydown", onChosenKey);
+  dialog.addEventListener("keydown", onFindKey);
   listenToDrag();
 }
 
+/** @param {MouseEvent} event */
+function onClick(event) {
+  const opener = closest(event, "[data-open-picker]");
+  if (opener) open(opener);
+  const tab = closest(event, "#picker [data-tab]");
+  if (tab) showPane(tab.dataset.tab ?? "");
+  const dropped = around(closest(event, "#picker [data-drop]"), "li");
+  if (dropped) removeColumn(dropped.dataset.key ?? "");
+  if (closest(event, "#picker [data-usual]")) {
+    dialog.close();
+    showTable(queryWith({ col: null, group: null }));
+  }
+}
+
+/** @param {EventTarget | null} target */
+function onChange(target) {
+  if (target instanceof HTMLSelectElement && target.matches("[data-stat]")) changeStatistic(target);
+  if (!(target instanceof HTMLInputElement)) return;
+  if (target.matches(COLUMN_BOXES)) {
+    if (target.checked) addColumn(target.value, target.dataset.title);
+    else removeColumn(target.value);
+  }
+  if (target.matches("input[name=group]")) limitGroups(target);
+}
+
+/** @param {HTMLElement} opener */
 async function open(opener) {
-  const answer = await fetch(`${opener.dataset.url}${address({})}`);
-  if (!answer.ok) return;
-  dialog().innerHTML = await answer.text();
-  turn(opener.dataset.openPicker);
-  dialog().showModal();
-  dialog().querySelector("[data-pane]:not([hidden]) [data-picker-find]").focus();
+  const html = await fetchFragment(`${opener.dataset.url}${queryWith({})}`);
+  if (html === null) return;
+  dialog.innerHTML = html;
+  showPane(opener.dataset.openPicker ?? "");
+  dialog.showModal();
+  find(dialog, "[data-pane]:not([hidden]) [data-picker-find]")?.focus();
 }
 
-function turn(name) {
-  for (const tab of dialog().querySelectorAll("[data-tab]")) { tab.setAttribute("aria-selected", String(tab.dataset.tab === name)); tab.setAttribute("aria-pressed", String(tab.dataset.tab === name)); }
-  for (const pane of dialog().querySelectorAll("[data-pane]")) pane.hidden = pane.dataset.pane !== name;
+/** @param {string} name */
+function showPane(name) {
+  for (const tab of findAll(dialog, "[data-tab]")) {
+    tab.setAttribute("aria-selected", String(tab.dataset.tab === name));
+    tab.setAttribute("aria-pressed", String(tab.dataset.tab === name));
+  }
+  for (const pane of findAll(dialog, "[data-pane]")) pane.hidden = pane.dataset.pane !== name;
 }
 
-function find(input) {
-  const words = input.value.toLowerCase().split(/\s+/);
-  for (const part of input.closest("[data-pane]").querySelectorAll("[data-section]")) {
-    let seen = 0;
-    for (const offer of part.querySelectorAll("[data-offer]")) {
+/** @param {HTMLInputElement} field Shows the offers that have all words of its text. */
+function showFound(field) {
+  const words = field.value.toLowerCase().split(/\s+/);
+  for (const section of findAll(paneOf(field), "[data-section]")) {
+    const offers = findAll(section, "[data-offer]");
+    for (const offer of offers) {
       const text = `${offer.dataset.offer} ${offer.textContent}`.toLowerCase();
       offer.hidden = !words.every((word) => text.includes(word));
-      seen += !offer.hidden;
     }
-    part.hidden = !seen;
+    section.hidden = offers.every((offer) => offer.hidden);
   }
 }
 
-const list = () => dialog().querySelector("[data-chosen-columns]");
-const items = () => [...list().children];
+/** @param {Element} element */
+const paneOf = (element) => around(element, "[data-pane]") ?? dialog;
 
-function set(key, isWanted, title) {
-  const there = items().find((item) => item.dataset.key === key);
-  if (isWanted && !there) {
-    const item = document.createElement("li");
-    Object.assign(item, { draggable: true, tabIndex: 0 });
-    item.dataset.key = key;
-    const name = Object.assign(document.createElement("span"), { className: "clip", textContent: title ?? key });
-    const drop = Object.assign(document.createElement("button"), { type: "button", className: "btn-quiet push", textContent: "×" });
-    drop.dataset.drop = "";
-    drop.setAttribute("aria-label", `Take ${title ?? key} away`);
-    item.append(name, drop);
-    list().append(item);
-    item.scrollIntoView({ block: "nearest" });
-  }
-  if (!isWanted) {
-    there?.remove();
-    const box = [...dialog().querySelectorAll("[data-pane=columns] input[type=checkbox]")].find((one) => one.value === key);
-    if (box) box.checked = false;
-  }
+/** @param {string} key @param {string} [title] */
+function addColumn(key, title = key) {
+  if (chosenItems().some((item) => item.dataset.key === key)) return;
+  const drop = create("button", { type: "button", className: "btn-quiet push", textContent: "×" });
+  drop.dataset.drop = "";
+  drop.setAttribute("aria-label", `Take ${title} away`);
+  const name = create("span", { className: "clip", textContent: title });
+  const item = create("li", { draggable: true, tabIndex: 0 }, name, drop);
+  item.dataset.key = key;
+  chosenList().append(item);
+  item.scrollIntoView({ block: "nearest" });
 }
 
-// last(loss) becomes min(loss): another column, which may stand beside the first.
-function changeStat(select) {
-  const box = select.closest("label").querySelector("input");
-  const inner = box.value.slice(box.value.indexOf("("));
-  box.value = `${select.value}${inner}`;
+/** @param {string} key */
+function removeColumn(key) {
+  chosenItems().find((item) => item.dataset.key === key)?.remove();
+  const box = columnBoxes().find((one) => one.value === key);
+  if (box) box.checked = false;
+}
+
+/** @param {HTMLSelectElement} select last(loss) becomes min(loss): another column, which may be shown beside it. */
+function changeStatistic(select) {
+  const box = required(around(select, "label") ?? dialog, "input", HTMLInputElement);
+  const metric = box.value.slice(box.value.indexOf("("));
+  const { title = "" } = box.dataset;
+  box.value = `${select.value}${metric}`;
   box.checked = true;
-  set(box.value, true, select.value === "last" ? box.dataset.title : `${select.value} ${box.dataset.title}`);
+  addColumn(box.value, select.value === "last" ? title : `${select.value} ${title}`);
 }
 
+/** @param {HTMLInputElement} box */
 function limitGroups(box) {
-  const ticked = [...dialog().querySelectorAll("input[name=group]:checked")];
-  if (ticked.length > 3) box.checked = false;
+  if (findAll(dialog, "input[name=group]:checked").length > MAX_GROUPS) box.checked = false;
 }
 
 function apply() {
-  const col = items().map((item) => item.dataset.key);
-  const group = [...dialog().querySelectorAll("input[name=group]:checked")].map((box) => box.value);
-  show(address({ col, group }));
+  const col = chosenItems().map((item) => item.dataset.key ?? "");
+  const group = findAll(dialog, "input[name=group]:checked", HTMLInputElement).map((box) => box.value);
+  showTable(queryWith({ col, group }));
 }
 
-// Enter in the search field takes the first that is found.
-function takeFirst(event) {
-  if (event.key !== "Enter" || !event.target.matches("[data-picker-find]")) return;
+/** @param {KeyboardEvent} event Enter in the search field takes the first offer that is found. */
+function onFindKey(event) {
+  const field = closest(event, "[data-picker-find]");
+  if (event.key !== "Enter" || !field) return;
   event.preventDefault();
-  event.target.closest("[data-pane]").querySelector("[data-section]:not([hidden]) [data-offer]:not([hidden]) input")?.click();
+  find(paneOf(field), "[data-section]:not([hidden]) [data-offer]:not([hidden]) input")?.click();
 }
 
-function move(event) {
-  const item = event.target.closest("[data-chosen-columns] > li");
+/** @param {KeyboardEvent} event Arrows go from column to column, with Alt they move one; Delete removes it. */
+function onChosenKey(event) {
+  const item = closest(event, CHOSEN);
   if (!item) return;
-  const by = { ArrowUp: -1, ArrowDown: 1, ArrowLeft: -1, ArrowRight: 1 }[event.key];
-  if (event.key === "Delete") { event.preventDefault(); (item.nextElementSibling ?? item.previousElementSibling)?.focus(); set(item.dataset.key, false); }
-  if (!by) return;
+  const isBack = event.key === "ArrowUp" || event.key === "ArrowLeft";
+  const isForward = event.key === "ArrowDown" || event.key === "ArrowRight";
+  const [previous, next] = [item.previousElementSibling, item.nextElementSibling];
+  if (event.key === "Delete") {
+    event.preventDefault();
+    focus(next ?? previous);
+    removeColumn(item.dataset.key ?? "");
+  }
+  if (!isBack && !isForward) return;
   event.preventDefault();
-  const other = by < 0 ? item.previousElementSibling : item.nextElementSibling;
+  const other = isBack ? previous : next;
   if (!other) return;
-  if (event.altKey) by < 0 ? other.before(item) : other.after(item);
-  (event.altKey ? item : other).focus();
+  if (event.altKey && isBack) other.before(item);
+  else if (event.altKey) other.after(item);
+  focus(event.altKey ? item : other);
+}
+
+/** @param {Element | null} element */
+function focus(element) {
+  if (element instanceof HTMLElement) element.focus();
 }
 
 function listenToDrag() {
-  let held = null;
-  dialog().addEventListener("dragstart", (event) => { held = event.target.closest("[data-chosen-columns] > li"); held?.classList.add("is-held"); });
-  dialog().addEventListener("dragover", (event) => {
-    const over = event.target.closest("[data-chosen-columns] > li");
-    if (!held || !over || over === held) return;
+  /** @type {HTMLElement | null} */
+  let dragged = null;
+  dialog.addEventListener("dragstart", (event) => {
+    dragged = closest(event, CHOSEN);
+    dragged?.classList.add("is-held");
+  });
+  dialog.addEventListener("dragover", (event) => {
+    const over = closest(event, CHOSEN);
+    if (!dragged || !over || over === dragged) return;
     event.preventDefault();
     const { left, width } = over.getBoundingClientRect();
-    event.clientX < left + width / 2 ? over.before(held) : over.after(held);
+    if (event.clientX < left + width / 2) over.before(dragged);
+    else over.after(dragged);
   });
-  dialog().addEventListener("dragend", () => { held?.classList.remove("is-held"); held = null; });
+  dialog.addEventListener("dragend", () => {
+    dragged?.classList.remove("is-held");
+    dragged = null;
+  });
 }

@@ -1,111 +1,170 @@
-// The filter's input: completion of names and values by the server, and a mark at what cannot be understood.
-import { address, section, show } from "./state.js";
+// The filter's input: completion of names and values by the server, and a mark at what it does not understand.
+import { byId, closest, create, find, required } from "../shared/dom.js";
+import { currentFilter, queryWith, showTable, tableSection } from "./section.js";
 
-const WAIT_MS = 180; // once nothing more is offered
-const UNSURE_MS = 900; // while half a name may stand there: it would find nothing, and the table would flicker
-let input, list, problem, place, waiting, start, items = [], chosen = -1, turn = 0;
+const WAIT_MS = 180; // after the last key, once a term is complete
+const UNSURE_MS = 900; // while half a name may have been typed: it finds nothing, and the table would flicker
+const CLOSE_MS = 150; // after the input has lost the focus, so that a click on an offer still counts
 
-export function listenToFilter() {
-  input = document.querySelector("[data-filter] input");
-  list = document.getElementById("filter-offers");
-  problem = document.getElementById("filter-problem");
-  place = document.querySelector("[data-filter]").dataset.complete;
-  input.addEventListener("input", () => { later(UNSURE_MS); offer(); });
-  input.addEventListener("focus", () => { if (!input.value) offer(); });
-  input.addEventListener("click", offer);
-  input.addEventListener("blur", () => setTimeout(close, 150));
-  input.addEventListener("keydown", press);
-  list.addEventListener("mousedown", (event) => {
-    const item = event.target.closest("li");
-    if (item) { event.preventDefault(); take(Number(item.dataset.at)); }
+/**
+ * One offer of the completion.
+ * @typedef {object} Offer
+ * @property {string} text
+ * @property {string} kind
+ * @property {string} [meaning]
+ * @property {number | null} num_runs
+ */
+
+const form = required(document, "[data-filter]", HTMLFormElement);
+const input = required(form, "input", HTMLInputElement);
+const list = byId("filter-offers");
+const problem = byId("filter-problem");
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let timer;
+/** @type {Offer[]} */
+let offers = [];
+let offersFrom = 0; // where in the text the offers begin
+let active = -1; // index of the active offer
+let lastRequest = 0; // answers to older requests are dropped
+
+export function startFilter() {
+  input.addEventListener("input", () => {
+    applyAfter(UNSURE_MS);
+    complete();
   });
-  input.form.addEventListener("submit", (event) => { event.preventDefault(); close(); clearTimeout(waiting); apply(); });
-  document.addEventListener("filter-refused", ({ detail }) => refuse(detail));
-  document.addEventListener("runs-shown", () => { if (document.activeElement !== input) input.value = section().dataset.filterNow; });
-  const first = section().querySelector("[data-refusal]");
-  if (first) refuse(first.dataset);
+  input.addEventListener("focus", () => {
+    if (!input.value) complete();
+  });
+  input.addEventListener("click", complete);
+  input.addEventListener("blur", () => setTimeout(closeOffers, CLOSE_MS));
+  input.addEventListener("keydown", onKey);
+  list.addEventListener("mousedown", (event) => {
+    const item = closest(event, "li");
+    if (!item) return;
+    event.preventDefault();
+    accept(Number(item.dataset.index));
+  });
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    closeOffers();
+    clearTimeout(timer);
+    apply();
+  });
+  document.addEventListener("filter-refused", ({ detail }) => showRefusal(detail));
+  document.addEventListener("runs-shown", () => {
+    if (document.activeElement !== input) input.value = currentFilter();
+  });
+  const refusal = find(tableSection(), "[data-refusal]");
+  if (refusal) showRefusal(refusal.dataset);
 }
 
-function later(wait) {
-  clearTimeout(waiting);
-  waiting = setTimeout(apply, wait);
+/** @param {number} wait milliseconds */
+function applyAfter(wait) {
+  clearTimeout(timer);
+  timer = setTimeout(apply, wait);
 }
 
 function apply() {
-  if (input.value.trim() !== section().dataset.filterNow || !problem.hidden) show(address({ filter: input.value.trim() || null }));
+  const filter = input.value.trim();
+  if (filter !== currentFilter() || !problem.hidden) showTable(queryWith({ filter: filter || null }));
 }
 
-function refuse(what) {
-  problem.hidden = !what;
-  input.toggleAttribute("aria-invalid", Boolean(what));
+/** @param {DOMStringMap | null} refusal null: the filter is understood */
+function showRefusal(refusal) {
+  problem.hidden = !refusal;
+  input.toggleAttribute("aria-invalid", Boolean(refusal));
   problem.textContent = "";
-  if (!what) return;
-  const text = input.value.trim() || section().dataset.filterNow;
-  const [from, to] = [Number(what.start), Number(what.end)];
-  const mark = document.createElement("mark");
-  mark.textContent = text.slice(from, to) || "␣";
-  const said = document.createElement("code");
-  said.append(text.slice(0, from), mark, text.slice(to));
-  problem.append(said, ` ${what.sentence}`);
+  if (!refusal) return;
+  const text = input.value.trim() || currentFilter();
+  const [start, end] = [Number(refusal.start), Number(refusal.end)];
+  const mark = create("mark", {}, text.slice(start, end) || "␣");
+  problem.append(create("code", {}, text.slice(0, start), mark, text.slice(end)), ` ${refusal.sentence}`);
 }
 
-async function offer() {
-  const mine = ++turn;
+/** Asks the server what may come next, and offers it. */
+async function complete() {
+  lastRequest += 1;
+  const current = lastRequest;
   const caret = input.selectionStart ?? input.value.length;
-  const answer = await fetch(`${place}?${new URLSearchParams({ text: input.value.slice(0, caret) })}`).catch(() => null);
-  if (!answer?.ok || mine !== turn || document.activeElement !== input) return;
-  ({ start, items } = await answer.json());
-  const typed = input.value.slice(start, caret);
-  if (items.length === 1 && items[0].text === typed) items = [];
-  chosen = -1;
-  if (!typed || !items.length) later(WAIT_MS);
-  draw();
+  const query = new URLSearchParams({ text: input.value.slice(0, caret) });
+  const response = await fetch(`${form.dataset.complete}?${query}`).catch(() => null);
+  if (!response?.ok || current !== lastRequest || document.activeElement !== input) return;
+  const answer = await response.json();
+  offers = answer.items;
+  offersFrom = answer.start;
+  const typed = input.value.slice(offersFrom, caret);
+  if (offers.length === 1 && offers[0].text === typed) offers = [];
+  active = -1;
+  if (!typed || !offers.length) applyAfter(WAIT_MS);
+  showOffers();
 }
 
-function draw() {
-  list.hidden = !items.length;
-  input.setAttribute("aria-expanded", String(items.length > 0));
-  list.replaceChildren(...items.map((item, at) => {
-    const row = document.createElement("li");
-    Object.assign(row, { id: `offer-${at}`, role: "option" });
-    row.dataset.at = at;
-    row.setAttribute("aria-selected", String(at === chosen));
-    const said = document.createElement("b");
-    said.textContent = item.text;
-    const more = document.createElement("small");
-    more.textContent = [item.meaning || item.kind, item.num_runs === null ? "" : `${item.num_runs.toLocaleString("en")} runs`].filter(Boolean).join(" · ");
-    row.append(said, more);
-    return row;
-  }));
-  const here = list.children[chosen];
-  here?.scrollIntoView({ block: "nearest" });
-  if (here) input.setAttribute("aria-activedescendant", here.id); else input.removeAttribute("aria-activedescendant");
+function showOffers() {
+  list.hidden = !offers.length;
+  input.setAttribute("aria-expanded", String(offers.length > 0));
+  list.replaceChildren(...offers.map(offerItem));
+  const current = list.children[active];
+  current?.scrollIntoView({ block: "nearest" });
+  if (current) input.setAttribute("aria-activedescendant", current.id);
+  else input.removeAttribute("aria-activedescendant");
 }
 
-function press(event) {
-  if (event.key === "Escape" && !list.hidden) { event.preventDefault(); event.stopPropagation(); close(); return; }
-  if (event.key === "Escape") { input.blur(); return; }
-  if (event.key === " " && event.ctrlKey) { event.preventDefault(); offer(); return; }
-  if (list.hidden || !items.length) return;
-  const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-  if (by) { event.preventDefault(); chosen = (chosen + by + items.length) % items.length; draw(); }
-  else if (event.key === "Tab" && !event.shiftKey) { event.preventDefault(); take(Math.max(0, chosen)); }
-  else if (event.key === "Enter" && chosen >= 0) { event.preventDefault(); take(chosen); }
+/** @param {Offer} offer @param {number} index */
+function offerItem({ text, meaning, kind, num_runs: numRuns }, index) {
+  const details = [meaning || kind, numRuns === null ? "" : `${numRuns.toLocaleString("en")} runs`];
+  const item = create("li", { id: `offer-${index}`, role: "option" },
+    create("b", {}, text), create("small", {}, details.filter(Boolean).join(" · ")));
+  item.dataset.index = String(index);
+  item.setAttribute("aria-selected", String(index === active));
+  return item;
 }
 
-// A name or a word goes in with a space behind it, so that the next thing can be typed at once.
-function take(at) {
+/** @param {KeyboardEvent} event */
+function onKey(event) {
+  if (event.key === "Escape" && list.hidden) {
+    input.blur();
+    return;
+  }
+  const action = actionOf(event);
+  if (!action) return;
+  event.preventDefault();
+  if (event.key === "Escape") event.stopPropagation(); // it closes the offers and nothing else
+  action();
+}
+
+/** @param {KeyboardEvent} event @returns {(() => void) | null} What a key does in the input. */
+function actionOf({ key, ctrlKey, shiftKey }) {
+  if (key === "Escape") return closeOffers;
+  if (key === " " && ctrlKey) return complete;
+  if (list.hidden || !offers.length) return null;
+  if (key === "ArrowDown") return () => moveActive(1);
+  if (key === "ArrowUp") return () => moveActive(-1);
+  if (key === "Tab" && !shiftKey) return () => accept(Math.max(0, active));
+  if (key === "Enter" && active >= 0) return () => accept(active);
+  return null;
+}
+
+/** @param {1 | -1} by */
+function moveActive(by) {
+  active = (active + by + offers.length) % offers.length;
+  showOffers();
+}
+
+/**
+ * Puts an offer into the input, with a space behind a complete name or word, so that typing can go on at once.
+ * @param {number} index
+ */
+function accept(index) {
   const caret = input.selectionStart ?? input.value.length;
-  const { text } = items[at];
-  const said = text + (text.endsWith("(") || text.endsWith(":") ? "" : " ");
-  input.setRangeText(said, start, caret, "end");
-  clearTimeout(waiting);
-  later(WAIT_MS);
-  offer();
+  const { text } = offers[index];
+  const isComplete = !text.endsWith("(") && !text.endsWith(":");
+  input.setRangeText(isComplete ? `${text} ` : text, offersFrom, caret, "end");
+  applyAfter(WAIT_MS);
+  complete();
 }
 
-function close() {
-  turn += 1;
-  items = [];
-  draw();
+function closeOffers() {
+  lastRequest += 1;
+  offers = [];
+  showOffers();
 }

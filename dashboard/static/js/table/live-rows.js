@@ -1,99 +1,125 @@
-// Rows change in place while runs go on: only cells that differ are touched, so focus, choice and scroll stay.
-import { address, changed, parsedRows, section, show } from "./state.js";
+// Rows change in place while runs go on: only cells that differ are touched, so that focus, selection and scroll stay.
+import { find, findAll } from "../shared/dom.js";
+import { announceRows, fetchHtml, parseRows, parseSection, queryWith } from "./section.js";
+import { runRows, showTable, tableSection } from "./section.js";
 
-const GAP_MS = 1500;
-const grown = new Set();
-let isNew = false, timer = null, last = 0;
+const GAP_MS = 1500; // between two refreshes
+const MIN_WAIT_MS = 50; // changes within this time are read together
+/** @type {Set<string>} */
+const changedRuns = new Set();
+let mayHaveNewRuns = false;
+/** @type {ReturnType<typeof setTimeout> | null} */
+let timer = null;
+let lastRefresh = 0;
 
-const rowOf = (id) => document.getElementById(`run-${id}`);
+/** @param {string} run */
+const rowOf = (run) => document.getElementById(`run-${run}`);
 
-export function listenToLive() {
-  document.addEventListener("live:run", ({ detail }) => hear(detail.id, false));
-  document.addEventListener("live:job", ({ detail }) => hear(detail.run, true));
-  document.body.addEventListener("changed", () => refreshRows());
+export function startLiveRows() {
+  document.addEventListener("live:run", ({ detail }) => onChange(detail.id, false));
+  document.addEventListener("live:job", ({ detail }) => onChange(detail.run, true));
+  document.body.addEventListener("changed", refreshRows);
 }
 
-function hear(id, mayBeNew) {
-  if (id && rowOf(id)) grown.add(id);
-  else if (id && !mayBeNew) return;
-  else isNew = true;
-  later();
+/** @param {string | undefined} run undefined: any @param {boolean} mayBeNew whether it may be missing in the table */
+function onChange(run, mayBeNew) {
+  if (run && rowOf(run)) changedRuns.add(run);
+  else if (run && !mayBeNew) return;
+  else mayHaveNewRuns = true;
+  refreshSoon();
 }
 
-function later() {
-  timer ??= setTimeout(refresh, Math.max(50, last + GAP_MS - Date.now()));
+function refreshSoon() {
+  timer ??= setTimeout(refresh, Math.max(MIN_WAIT_MS, lastRefresh + GAP_MS - Date.now()));
 }
 
-// All rows that are shown, whatever has changed.
+/** Refreshes all rows that are shown. */
 export function refreshRows() {
-  for (const row of section().querySelectorAll("tr[data-run][id]")) grown.add(row.dataset.run);
-  later();
+  for (const row of runRows()) changedRuns.add(row.dataset.run ?? "");
+  refreshSoon();
 }
 
 async function refresh() {
   timer = null;
-  if (document.hidden) { isNew = true; return; }
-  last = Date.now();
-  const ids = [...grown];
-  grown.clear();
-  // A run that is not there yet may belong into the table: the page is looked at once more, if nobody is in the middle.
-  if (isNew && !document.querySelector(".rename, dialog[open]")) {
-    isNew = false;
-    await look();
-  } else if (ids.length) {
-    const only = ids.map((id) => `only=${id}`).join("&");
-    const query = address({});
-    await patch(await text(`${location.pathname}${query}&${only}`));
+  if (document.hidden) {
+    mayHaveNewRuns = true;
+    return;
+  }
+  lastRefresh = Date.now();
+  const runs = [...changedRuns];
+  changedRuns.clear();
+  // A run that is missing may belong into the table: the whole page is read, unless a person is in the middle of it.
+  if (mayHaveNewRuns && !document.querySelector(".rename, dialog[open]")) {
+    mayHaveNewRuns = false;
+    await refreshPage();
+  } else if (runs.length) {
+    const only = runs.map((run) => `only=${run}`).join("&");
+    await refreshSome(await fetchHtml(`${queryWith({})}&${only}`));
   }
 }
 
-async function look() {
-  if ("grouped" in section().dataset) return;
-  const page = new URLSearchParams(location.search).get("page");
-  const query = address({ page });
-  const html = await text(`${location.pathname}${query}`, { "HX-Request": "true" });
-  const fresh = html && new DOMParser().parseFromString(html, "text/html").getElementById("runs");
+async function refreshPage() {
+  if ("grouped" in tableSection().dataset) return;
+  const query = queryWith({ page: new URLSearchParams(location.search).get("page") });
+  const html = await fetchHtml(query, { "HX-Request": "true" });
+  const fresh = html && parseSection(html);
   if (!fresh || fresh.querySelector("[data-refusal]")) return;
-  const body = section().querySelector("tbody[data-rows]");
-  const rows = [...fresh.querySelectorAll("tr[data-run]")];
-  if (!body || !rows.length) { if (rows.length || body) show(query, { keep: true }); return; }
-  section().dataset.total = fresh.dataset.total;
-  section().querySelector(".pages")?.replaceWith(fresh.querySelector(".pages"));
-  const wanted = new Set(rows.map((row) => row.id));
-  for (const row of [...body.children]) if (!wanted.has(row.id) && !row.contains(document.activeElement)) row.remove();
-  rows.forEach((row, at) => {
-    const here = rowOf(row.dataset.run);
-    if (here) fill(here, row);
-    const placed = here ?? row;
-    if (body.children[at] !== placed) body.insertBefore(placed, body.children[at] ?? null);
-  });
-  changed();
-}
-
-async function text(path, headers = {}) {
-  const answer = await fetch(path, { headers }).catch(() => null);
-  return answer?.ok ? answer.text() : null;
-}
-
-async function patch(html) {
-  if (!html) return;
-  for (const row of parsedRows(html)) {
-    const here = rowOf(row.dataset.run);
-    if (here) fill(here, row);
+  const body = find(tableSection(), "tbody[data-rows]");
+  const rows = findAll(fresh, "tr[data-run]");
+  if (!body || !rows.length) {
+    if (rows.length || body) showTable(query, { keepsAddress: true });
+    return;
   }
-  changed();
+  tableSection().dataset.total = fresh.dataset.total;
+  const pages = find(fresh, ".pages");
+  if (pages) find(tableSection(), ".pages")?.replaceWith(pages);
+  arrangeRows(body, rows);
+  announceRows();
 }
 
-// Cell by cell; the one that somebody is in stays as it is, and so does the box that chooses the run.
-function fill(here, fresh) {
-  here.className = fresh.className;
-  [...fresh.children].forEach((cell, at) => {
-    const old = here.children[at];
+/**
+ * Updates the rows that stay, adds and removes the others; the row with the focus stays.
+ * @param {HTMLElement} body
+ * @param {HTMLElement[]} rows
+ */
+function arrangeRows(body, rows) {
+  const wanted = new Set(rows.map((row) => row.id));
+  for (const row of [...body.children]) {
+    if (!wanted.has(row.id) && !row.contains(document.activeElement)) row.remove();
+  }
+  rows.forEach((row, index) => {
+    const current = rowOf(row.dataset.run ?? "");
+    if (current) updateCells(current, row);
+    const placed = current ?? row;
+    if (body.children[index] !== placed) body.insertBefore(placed, body.children[index] ?? null);
+  });
+}
+
+/** @param {string | null} html */
+async function refreshSome(html) {
+  if (!html) return;
+  for (const row of parseRows(html)) {
+    const current = rowOf(row.dataset.run ?? "");
+    if (current) updateCells(current, row);
+  }
+  announceRows();
+}
+
+/**
+ * Cell by cell; the one with the focus stays as it is, and so does the box that selects the run.
+ * @param {HTMLElement} current
+ * @param {HTMLElement} fresh
+ */
+function updateCells(current, fresh) {
+  current.className = fresh.className;
+  [...fresh.children].forEach((cell, index) => {
+    const old = current.children[index];
     if (!old || old.classList.contains("tick-col") || old.contains(document.activeElement)) return;
     // A row alone does not know whether its value is the best of the page: the mark stays as long as the value does.
     const isBest = old.classList.contains("is-best") && old.textContent === cell.textContent;
     if (old.innerHTML !== cell.innerHTML) old.innerHTML = cell.innerHTML;
     old.className = cell.className;
-    if (isBest) old.classList.add("is-best"); else if (!cell.title) old.removeAttribute("title");
+    if (isBest) old.classList.add("is-best");
+    else if (!cell.getAttribute("title")) old.removeAttribute("title");
   });
 }

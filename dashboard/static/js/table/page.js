@@ -1,52 +1,83 @@
-// The table of runs: links, toggles and groups; the rest of it listens from its own files.
-import { listenToChoice } from "./selection.js";
-import { listenToFilter } from "./filter.js";
-import { listenToLive } from "./live-rows.js";
-import { listenToMarks } from "./annotations.js";
-import { listenToPicker } from "./column-picker.js";
-import { address, changed, parsedRows, section, show, toggled } from "./state.js";
+// The page of the table of runs: links, toggles and groups; the other modules of this folder listen for themselves.
+import { around, byId, closest, create, findAll } from "../shared/dom.js";
+import { listenToAnnotations } from "./annotations.js";
+import { startColumnPicker } from "./column-picker.js";
 import { fitWidths, listenToWidths } from "./column-widths.js";
+import { startFilter } from "./filter.js";
+import { startLiveRows } from "./live-rows.js";
+import { announceRows, currentQuery, fetchHtml, parseRows, queryToggling, queryWith } from "./section.js";
+import { runOfRow, showTable, tableSection } from "./section.js";
+import { startSelection } from "./selection.js";
 
-document.addEventListener("click", (event) => {
-  const link = event.target.closest("a[data-soft]");
+/** @param {MouseEvent} event */
+function onClick(event) {
+  const link = closest(event, "a[data-soft]");
   if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
     event.preventDefault();
-    show(link.dataset.narrow ? address({ filter: link.dataset.narrow }) : link.getAttribute("href"));
+    const { narrow } = link.dataset;
+    showTable(narrow ? queryWith({ filter: narrow }) : link.getAttribute("href") ?? "");
     return;
   }
-  const toggle = event.target.closest("[data-toggle]");
-  if (toggle) show(toggled(toggle.dataset.toggle, toggle.closest("tr").dataset.run));
-  if (event.target.closest("[data-differs]")) show(address({ differs: new URLSearchParams(section().dataset.state.slice(1)).has("differs") ? null : "1" }));
-  if (event.target.closest("[data-show-archived]")) show(address({ filter: "is:archived" }));
-  if (event.target.closest("[data-filter-help]")) document.getElementById("filter-help").showModal();
-  event.target.closest("[data-leave]")?.closest("dialog").close();
-  const expander = event.target.closest("[data-expand]");
-  if (expander) expand(expander);
-});
-
-// The runs of a group under its row.
-async function expand(button) {
-  const row = button.closest("tr");
-  const isOpen = button.getAttribute("aria-expanded") === "true";
-  button.setAttribute("aria-expanded", String(!isOpen));
-  if (isOpen) { while (row.nextElementSibling?.dataset.run !== undefined) row.nextElementSibling.remove(); changed(); return; }
-  const query = address({ filter: row.dataset.group, group: null, pin: null, col: numbersShown() });
-  const answer = await fetch(`${location.pathname}${query}&part=rows`);
-  if (!answer.ok) return;
-  const rows = parsedRows(await answer.text());
-  for (const one of rows) { one.querySelector(".tick-col").remove(); one.insertBefore(document.createElement("td"), one.children[1] ?? null); one.removeAttribute("id"); one.classList.add("is-in-group"); }
-  row.after(...rows);
-  changed();
+  const toggle = closest(event, "[data-toggle]");
+  if (toggle) showTable(queryToggling(toggle.dataset.toggle ?? "", runOfRow(toggle)));
+  if (closest(event, "[data-differs]")) showTable(queryWith({ differs: currentQuery().has("differs") ? null : "1" }));
+  if (closest(event, "[data-show-archived]")) showTable(queryWith({ filter: "is:archived" }));
+  if (closest(event, "[data-filter-help]")) byId("filter-help", HTMLDialogElement).showModal();
+  around(closest(event, "[data-leave]"), "dialog", HTMLDialogElement)?.close();
+  const expander = closest(event, "[data-expand]");
+  if (expander) toggleGroup(expander);
 }
 
-const numbersShown = () => [...section().querySelectorAll("th[data-key]")].map((head) => head.dataset.key);
+/**
+ * Shows the runs of a group under its row, or hides them again.
+ * @param {HTMLElement} button
+ */
+async function toggleGroup(button) {
+  const row = around(button, "tr");
+  if (!row) return;
+  const isOpen = button.getAttribute("aria-expanded") === "true";
+  button.setAttribute("aria-expanded", String(!isOpen));
+  if (isOpen) {
+    removeRunsAfter(row);
+    announceRows();
+    return;
+  }
+  const columns = findAll(tableSection(), "th[data-key]").map((head) => head.dataset.key ?? "");
+  const query = queryWith({ filter: row.dataset.group ?? "", group: null, pin: null, col: columns });
+  const html = await fetchHtml(`${query}&part=rows`);
+  if (html === null) return;
+  const rows = parseRows(html);
+  rows.forEach(fitIntoGroup);
+  row.after(...rows);
+  announceRows();
+}
 
-addEventListener("popstate", () => { show(location.search, { keep: true }); });
+/** @param {HTMLElement} row of a group */
+function removeRunsAfter(row) {
+  let next = row.nextElementSibling;
+  while (next instanceof HTMLElement && next.dataset.run !== undefined) {
+    next.remove();
+    next = row.nextElementSibling;
+  }
+}
 
-listenToFilter();
-listenToChoice();
-listenToMarks();
-listenToPicker();
+/** @param {HTMLTableRowElement} row A group's table has no box to select a run, but the number of runs. */
+function fitIntoGroup(row) {
+  row.querySelector(".tick-col")?.remove();
+  row.insertBefore(create("td"), row.children[1] ?? null);
+  row.removeAttribute("id");
+  row.classList.add("is-in-group");
+}
+
+document.addEventListener("click", onClick);
+addEventListener("popstate", () => {
+  showTable(location.search, { keepsAddress: true });
+});
+
+startFilter();
+startSelection();
+listenToAnnotations();
+startColumnPicker();
 listenToWidths();
-listenToLive();
+startLiveRows();
 fitWidths();

@@ -1,69 +1,105 @@
-// Which runs are chosen: kept over pages, filters and refreshes; or all that match, however many.
-import { section } from "./state.js";
+// Which runs are selected: kept over pages, filters and refreshes; or all that match, however many.
+import { around, create, find, findAll, required } from "../shared/dom.js";
+import { currentFilter, currentQuery, totalRuns } from "./section.js";
 
-export const chosen = new Set();
+/**
+ * @typedef {object} Selection
+ * @property {string[]} ids
+ * @property {boolean} isAll every run that matches the filter, instead of the ids
+ * @property {number} count
+ * @property {string} filter
+ */
+
+/** @type {Set<string>} */
+const selected = new Set();
 let isAll = false;
-let bar;
+const bar = required(document, "[data-choose]", HTMLFormElement);
 
-export const choice = () => ({ ids: [...chosen], isAll, count: isAll ? Number(section().dataset.total) : chosen.size, filter: section().dataset.filterNow });
-
-const boxes = () => [...document.querySelectorAll("#runs input[name=run]")];
-
-export function listenToChoice() {
-  bar = document.querySelector("[data-choose]");
-  document.addEventListener("change", ({ target }) => {
-    if (target.matches("#runs input[name=run]")) {
-      isAll = false;
-      target.checked ? chosen.add(target.value) : chosen.delete(target.value);
-    } else if (target.matches("[data-tick-all]")) {
-      isAll = false;
-      for (const box of boxes()) target.checked ? chosen.add(box.value) : chosen.delete(box.value);
-    } else return;
-    count();
-  });
-  bar.querySelector("[data-clear]").addEventListener("click", clear);
-  bar.querySelector("[data-choose-all]").addEventListener("click", () => { isAll = true; count(); });
-  bar.addEventListener("submit", () => {
-    bar.querySelectorAll("input[type=hidden]").forEach((unseen) => unseen.remove());
-    const hidden = new Set(new URLSearchParams(section().dataset.state.slice(1)).getAll("hide"));
-    for (const id of chosen) add("run", id);
-    for (const id of hidden) if (chosen.has(id)) add("hide", id);
-  });
-  document.addEventListener("runs-shown", () => { isAll = false; });
-  document.addEventListener("runs-changed", count);
-  document.addEventListener("compare-chosen", () => chosen.size && bar.requestSubmit());
-  for (const box of boxes()) if (box.checked) chosen.add(box.value); // as the browser remembers them
-  count();
+/** @returns {Selection} */
+export function selection() {
+  return { ids: [...selected], isAll, count: isAll ? totalRuns() : selected.size, filter: currentFilter() };
 }
 
-function add(name, value) {
-  const input = document.createElement("input");
-  Object.assign(input, { type: "hidden", name, value });
-  bar.append(input);
+const boxes = () => findAll(document, "#runs input[name=run]", HTMLInputElement);
+
+/** @param {HTMLInputElement} box */
+function takeOver(box) {
+  if (box.checked) selected.add(box.value);
+  else selected.delete(box.value);
 }
 
-export function clear() {
-  chosen.clear();
+/** @param {Event} event */
+function onChange({ target }) {
+  if (!(target instanceof HTMLInputElement)) return;
+  if (target.matches("#runs input[name=run]")) takeOver(target);
+  else if (target.matches("[data-tick-all]")) {
+    for (const box of boxes()) {
+      box.checked = target.checked;
+      takeOver(box);
+    }
+  } else return;
   isAll = false;
-  count();
+  showSelection();
 }
 
-export function count() {
+/** The form of the bar sends the selected runs, and which of them are hidden in charts. */
+function writeForm() {
+  for (const input of findAll(bar, "input[type=hidden]")) input.remove();
+  const hidden = currentQuery().getAll("hide").filter((id) => selected.has(id));
+  for (const value of selected) bar.append(create("input", { type: "hidden", name: "run", value }));
+  for (const value of new Set(hidden)) bar.append(create("input", { type: "hidden", name: "hide", value }));
+}
+
+export function startSelection() {
+  document.addEventListener("change", onChange);
+  required(bar, "[data-clear]").addEventListener("click", clearSelection);
+  required(bar, "[data-choose-all]").addEventListener("click", () => {
+    isAll = true;
+    showSelection();
+  });
+  bar.addEventListener("submit", writeForm);
+  document.addEventListener("runs-shown", () => {
+    isAll = false;
+  });
+  document.addEventListener("runs-changed", showSelection);
+  document.addEventListener("compare-chosen", () => {
+    if (selected.size) bar.requestSubmit();
+  });
+  for (const box of boxes()) if (box.checked) selected.add(box.value); // as the browser remembers them
+  showSelection();
+}
+
+export function clearSelection() {
+  selected.clear();
+  isAll = false;
+  showSelection();
+}
+
+/** Shows the selection in the rows and in the bar below the table. */
+function showSelection() {
   const all = boxes();
   for (const box of all) {
-    box.checked = isAll || chosen.has(box.value);
-    box.closest("tr").classList.toggle("is-chosen", box.checked);
+    box.checked = isAll || selected.has(box.value);
+    around(box, "tr")?.classList.toggle("is-chosen", box.checked);
   }
-  bar.querySelector("[data-compare]").hidden = isAll; // a chart of thousands is none
-  const head = document.querySelector("[data-tick-all]");
-  const ticked = all.filter((box) => box.checked).length;
-  if (head) { head.checked = all.length > 0 && ticked === all.length; head.indeterminate = ticked > 0 && ticked < all.length; }
-  bar.hidden = !chosen.size && !isAll;
-  bar.querySelector("[data-chosen]").textContent = choice().count.toLocaleString("en");
-  const total = Number(section().dataset.total);
-  const more = bar.querySelector("[data-choose-all]");
-  more.hidden = isAll || !all.length || ticked < all.length || total <= all.length;
-  more.textContent = `Choose all ${total.toLocaleString("en")} that match`;
-  const word = bar.querySelector("[data-archive-word]");
-  if (word) word.textContent = section().dataset.filterNow.includes("is:archived") ? "Restore" : "Archive";
+  const numTicked = all.filter((box) => box.checked).length;
+  const areAllTicked = all.length > 0 && numTicked === all.length;
+  const head = find(document, "[data-tick-all]", HTMLInputElement);
+  if (head) {
+    head.checked = areAllTicked;
+    head.indeterminate = numTicked > 0 && numTicked < all.length;
+  }
+  showBar(areAllTicked && totalRuns() > all.length);
+}
+
+/** @param {boolean} hasMore whether more runs match than those of the page, all of which are selected */
+function showBar(hasMore) {
+  bar.hidden = !selected.size && !isAll;
+  required(bar, "[data-compare]").hidden = isAll; // a chart of thousands of runs shows nothing
+  required(bar, "[data-chosen]").textContent = selection().count.toLocaleString("en");
+  const more = required(bar, "[data-choose-all]");
+  more.hidden = isAll || !hasMore;
+  more.textContent = `Choose all ${totalRuns().toLocaleString("en")} that match`;
+  const archive = find(bar, "[data-archive-word]");
+  if (archive) archive.textContent = currentFilter().includes("is:archived") ? "Restore" : "Archive";
 }
