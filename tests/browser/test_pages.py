@@ -200,8 +200,8 @@ def test_ticks_of_an_axis_share_a_unit_and_never_say_the_same_twice(
     (ticks,) = [address for address in loaded if re.search(r"chart/ticks\.\w+\.js$", address)]
     found = page.evaluate(
         """async ([address, unit, start, step]) => {
-            const { tickTexts } = await import(address);
-            return tickTexts([0, 1, 2, 3].map((count) => start + count * step), unit, step);
+            const { tickLabels } = await import(address);
+            return tickLabels([0, 1, 2, 3].map((count) => start + count * step), unit, step);
         }""",
         [ticks, unit, start, step],
     )
