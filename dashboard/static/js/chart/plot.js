@@ -59,19 +59,27 @@ export class Plot {
   }
 
   /** @param {Display} display @returns {{ x: Extent, y: Extent }} What the axes reach. */
-  endsOf({ span, logX, logY, cut, ceiling }) {
-    /** @type {Extent} */
-    const x = span
-      ? [logX ? Math.max(span.lo, Number.MIN_VALUE) : span.lo, span.hi]
-      : xExtent(this.lines, logX) ?? [0, 1];
+  endsOf(display) {
+    const x = this.xEnds(display);
+    return { x, y: this.yEnds(x, display) };
+  }
+
+  /** @param {Display} display @returns {Extent} */
+  xEnds({ span, logX }) {
+    if (span) return [logX ? Math.max(span.lo, Number.MIN_VALUE) : span.lo, span.hi];
+    return xExtent(this.lines, logX) ?? (logX ? [1, 10] : [0, 1]);
+  }
+
+  /** @param {Extent} x @param {Display} display @returns {Extent} */
+  yEnds(x, { logY, cut, ceiling }) {
     const { floor } = this.options;
     const whole = yExtent(this.lines, x, logY);
-    if (!whole) return { x, y: logY ? [1, 10] : [floor ?? 0, this.options.ceiling ?? 1] };
+    if (!whole) return logY ? [1, 10] : [floor ?? 0, this.options.ceiling ?? 1];
     const inner = cut ? inlierExtent(this.lines, x, whole, logY) : null;
-    if (inner && floor !== null && whole.lo >= floor) inner.lo = floor;
-    if (inner) return { x, y: [inner.lo, inner.hi] };
-    if (logY) return { x, y: logRange(whole.lo, whole.hi, logBase(this.options.unit)) };
-    return { x, y: this.padded(whole, ceiling ?? this.options.ceiling) };
+    const reachesFloor = !logY && floor !== null && whole.lo >= floor; // 0 has no place on a logarithmic axis
+    if (inner) return [reachesFloor ? floor : inner.lo, inner.hi];
+    if (logY) return logRange(whole.lo, whole.hi, logBase(this.options.unit));
+    return this.padded(whole, ceiling ?? this.options.ceiling);
   }
 
   /** @param {Span} extent @param {number | null} ceiling @returns {Extent} */
