@@ -37,7 +37,7 @@ def make_report(owner, team):
 
 
 def blocks(answer):
-    return re.findall(r'data-charts data-query="([^"]*)" data-runs="([^"]*)"', answer.text)
+    return re.findall(r'data-charts data-query="([^"]*)"\s+data-runs="([^"]*)"', answer.text)
 
 
 def test_a_report_is_written_read_and_changed(owner_browser, team):
