@@ -60,7 +60,9 @@ class News:
     step: int | None = None
     first_step_at: float | None = None
     last_step_at: float = 0.0
-    readings: dict[str, list[utilisation.Reading]] = field(default_factory=dict)  # device -> its utilisation
+    readings: dict[str, list[utilisation.UtilisationReading]] = field(
+        default_factory=dict
+    )  # device -> its utilisation
     # folder, step, unix time, validation loss
     checkpoints: list[tuple[str, int, float, float | None]] = field(default_factory=list)
     ending: str = ""
@@ -275,7 +277,7 @@ def _apply(attempt: Attempt, news: News, changes: dict[str, Any]) -> None:
     if news.outputs:
         outputs.keep(attempt, news.outputs)
     if news.readings:
-        utilisation.count(attempt, news.readings)
+        utilisation.record_readings(attempt, news.readings)
     if news.timelines:
         timelines.keep(attempt, news.timelines)
     for event in news.events:

@@ -24,7 +24,9 @@ def as_csv(dataset: Dataset) -> Iterator[str]:
     yield _row(["line", "reason", "beginning"])
     for line in content.lines(dataset, content.REFUSED):
         told = json.loads(line)
-        yield _row([told["number"], table.harmless(told["reason"]), table.harmless(told["beginning"])])
+        yield _row(
+            [told["number"], table.escape_formula(told["reason"]), table.escape_formula(told["beginning"])]
+        )
 
 
 def _row(cells: list[Any]) -> str:

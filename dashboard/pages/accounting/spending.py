@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from dashboard import access
 from jobs.accounting import charges, table, totals
-from jobs.accounting.totals import Line
+from jobs.accounting.totals import UsageRow
 from jobs.models import Attempt, Charge, Pool, Run, Team
 from jobs.states.jobs import ATTEMPT_LIVE
 
@@ -50,11 +50,11 @@ class Choice:
         ids = None if teams is None else [team.id for team in teams]
         return totals.charges(None if self.month == ALL else self.month, ids, self.pool or None)
 
-    def lines(self, window: slice | None = None) -> list[Line]:
+    def lines(self, window: slice | None = None) -> list[UsageRow]:
         """Days in their order, everything else by what it held, most first."""
         if self.group == "attempt":
-            return totals.lines(self.charges(), GROUPS[self.group], window or slice(None))
-        found = totals.lines(self.charges(), GROUPS[self.group])
+            return totals.usage_rows(self.charges(), GROUPS[self.group], window or slice(None))
+        found = totals.usage_rows(self.charges(), GROUPS[self.group])
         return found if self.group == "day" else sorted(found, key=lambda line: -line.device_s)
 
 
@@ -67,7 +67,7 @@ class Attempts:
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, window: slice) -> list[Line]:
+    def __getitem__(self, window: slice) -> list[UsageRow]:
         return self.chosen.lines(window)
 
 
@@ -106,7 +106,7 @@ def running(chosen: Choice) -> tuple[int, float]:
     return len(held), sum(held)
 
 
-def runs_of(lines: Sequence[Line]) -> dict[str, str]:
+def runs_of(lines: Sequence[UsageRow]) -> dict[str, str]:
     """attempt -> its run's id, for links."""
     jobs = {attempt: attempt.split("/")[0] for line in lines if (attempt := line.keys.get("attempt"))}
     runs = dict(Run.objects.filter(job__in=set(jobs.values())).values_list("job_id", "id"))
@@ -118,7 +118,7 @@ def drawing(chosen: Choice) -> dict[str, Any]:
     only, and the share of them that was wasted."""
     step = "month" if chosen.month == ALL else "day"
     by = "pool" if chosen.team or len(chosen.teams) < 2 else "team"
-    lines = totals.lines(chosen.charges(), (step, by))
+    lines = totals.usage_rows(chosen.charges(), (step, by))
     places = _months_between(lines) if step == "month" else _days_of(chosen.month)
     held: dict[str, dict[str, float]] = {}
     whole, wasted = dict.fromkeys(places, 0.0), dict.fromkeys(places, 0.0)
@@ -138,9 +138,9 @@ def drawing(chosen: Choice) -> dict[str, Any]:
     }
 
 
-def shown(chosen: Choice, lines: Sequence[Line], total: Line) -> table.Table:
+def shown(chosen: Choice, lines: Sequence[UsageRow], total: UsageRow) -> table.AccountingTable:
     """Every page of a list has the columns of the whole."""
-    return table.of(lines, GROUPS[chosen.group], total)
+    return table.build_table(lines, GROUPS[chosen.group], total)
 
 
 def _drawn(held: Mapping[str, dict[str, float]], by: str) -> list[tuple[str, dict[str, float]]]:
@@ -165,7 +165,7 @@ def _days_of(month: str) -> list[str]:
     return [date(year, number, day).isoformat() for day in range(1, until + 1)]
 
 
-def _months_between(lines: Sequence[Line]) -> list[str]:
+def _months_between(lines: Sequence[UsageRow]) -> list[str]:
     found = [line.keys["month"] for line in lines]
     if not found:
         return []

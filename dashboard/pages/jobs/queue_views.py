@@ -67,7 +67,9 @@ def listing(request: HttpRequest) -> HttpResponse:
     rights = Rights.of(request.user)
     written = access.writes_in(request.user)
     running = Attempt.objects.filter(state__in=ATTEMPT_LIVE, **({"job__pool__name": here} if here else {}))
-    unused = utilisation.unused(timezone.now()).filter(**({"device__node__pool__name": here} if here else {}))
+    unused = utilisation.unused_leases(timezone.now()).filter(
+        **({"device__node__pool__name": here} if here else {})
+    )
     context = {
         "page": page,
         "num_unused": unused.count(),

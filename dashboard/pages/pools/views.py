@@ -91,7 +91,7 @@ def _parts() -> dict[int, PoolPart]:
     nodes = _counted(Node.objects.exclude(admin_state=AdminState.RETIRED), "pool")
     here = _counted(Device.objects.filter(is_present=True), "node__pool")
     held = _counted(Lease.objects.filter(is_active=True), "device__node__pool")
-    unused = _counted(utilisation.unused(timezone.now()), "device__node__pool")
+    unused = _counted(utilisation.unused_leases(timezone.now()), "device__node__pool")
     for pool, part in parts.items():
         part.num_unused = unused[pool]
         part.num_nodes, part.num_devices, part.num_held = nodes[pool], here[pool], held[pool]

@@ -8,14 +8,14 @@ from django.utils import timezone
 
 from jobs import series
 from jobs.accounting import totals
-from jobs.accounting.totals import Line
+from jobs.accounting.totals import UsageRow
 from jobs.models import Charge, Run
 from jobs.states.jobs import ATTEMPT_LIVE
 
 
 @dataclass(frozen=True)
 class Cost:
-    booked: Line
+    booked: UsageRow
     held_device_s: float | None  # by the attempt that runs, of which nothing is booked yet; None: none runs
     held_money: float | None  # at today's price; None: no price
     currency: str
@@ -41,7 +41,7 @@ def of(run: Run) -> Cost | None:
     )
 
 
-def _per_million_tokens(run: Run, booked: Line) -> dict[str, float]:
+def _per_million_tokens(run: Run, booked: UsageRow) -> dict[str, float]:
     """Empty while something of it is not booked yet: tokens of an attempt that runs on have no price."""
     tokens = series.newest([run.id], ("tokens",)).get(run.id, {}).get("tokens")
     return {currency: amount / tokens * 1e6 for currency, amount in booked.money.items()} if tokens else {}
