@@ -58,7 +58,7 @@ def with_devices() -> QuerySet[Node]:
 
 def _labels(text: str) -> dict[str, str]:
     try:
-        return setting_types.labels(text)
+        return setting_types.parse_labels(text)
     except ValueError as error:
         raise SpecError([Problem("requires", str(error))]) from None
 

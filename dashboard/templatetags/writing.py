@@ -34,6 +34,6 @@ def saved_views(context: Any, page: str) -> dict[str, Any]:
         "views": views,
         "here": here,
         "may_change": here is not None
-        and (here.owner_id == request.user.pk or sharing.answers_for(request.user, here.team)),
+        and (here.owner_id == request.user.pk or sharing.is_lead_or_admin(request.user, here.team)),
         "teams": list(access.teams_written_by(request.user)),
     }

@@ -42,7 +42,7 @@ def submit(
     from. After `halt_at_step` it is paused until somebody resumes it. Raises SpecError with every reason against it."""
     pool = check(spec, team)
     refuse_priority(spec, team, owner)
-    spec = pool_settings.complete(spec, pool)
+    spec = pool_settings.with_pool_defaults(spec, pool)
     begun = initial_weights.find(spec, team, pool)
     if begun is not None:
         spec = spec.model_copy(update={"start_from": begun.text})

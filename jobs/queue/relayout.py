@@ -39,7 +39,13 @@ def change(job: Job, values: Mapping[str, Any], actor: str) -> Job:
     if not changed:
         return job
     pool = job_actions.check(spec, job.team, is_begun=True)
-    _store(job, pool_settings.complete(spec, pool), plans.plan_of(spec, pool), ", ".join(changed), actor)
+    _store(
+        job,
+        pool_settings.with_pool_defaults(spec, pool),
+        plans.plan_of(spec, pool),
+        ", ".join(changed),
+        actor,
+    )
     return Job.objects.get(id=job.id)
 
 

@@ -113,7 +113,7 @@ def _warn(pool: Pool, job: Job, most_pct: float, now: datetime) -> None:
     if _standing(job).update(idle_stop_at=stop_at):
         said = (
             f"{_found(pool, job, most_pct)} It is stopped at {_clock(stop_at)}, with a checkpoint, unless they are "
-            f"used again; that can be put off once, by {setting_types.said_span(pool.idle_extension_s)}."
+            f"used again; that can be put off once, by {setting_types.format_duration(pool.idle_extension_s)}."
         )
         _note(job, ACTOR, said, "warning")
 
@@ -139,7 +139,7 @@ def _standing(job: Job) -> QuerySet[Job]:
 
 
 def _found(pool: Pool, job: Job, most_pct: float) -> str:
-    span = setting_types.said_span(pool.idle_after_s)
+    span = setting_types.format_duration(pool.idle_after_s)
     held = devices(job.num_devices)
     return f"Holds {held} without using them: {most_pct:.1f} % at the most over {span}, and no step."
 

@@ -119,7 +119,7 @@ def places(user: AbstractBaseUser | AnonymousUser, most: int) -> list[Place]:
     """The pools that take jobs of the person's teams, then every row of the table."""
     teams = list(access.teams_of(user))
     found = []
-    for pool in pool_settings.open_to(None):
+    for pool in pool_settings.pools_open_to(None):
         if teams and not any(pool_settings.is_allowed(pool, team) for team in teams):
             continue
         profile = plans.profile_of(pool)

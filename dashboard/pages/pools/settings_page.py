@@ -97,7 +97,7 @@ def row(
     problems: Iterable[Problem] = (),
     stale: str = "",
 ) -> Row:
-    shown = fields(quotas.SETTINGS, texts or quotas.texts_of(share), problems)
+    shown = fields(quotas.SETTINGS, texts or quotas.setting_texts(share), problems)
     return Row(share.team, shown, seen, _used(share), stale)
 
 
@@ -112,7 +112,7 @@ def changes(user: User, pool: Pool) -> dict[str, Any]:
         events = events.filter(Q(team=None) | Q(team__in=access.teams_of(user)))
     return {
         "events": list(events[:EVENTS_SHOWN]),
-        "guaranteed": quotas.guaranteed_in_all(pool),
+        "guaranteed": quotas.total_guaranteed(pool),
         "num_devices": quotas.num_devices(pool),
     }
 
@@ -129,9 +129,9 @@ def _used(share: Share) -> dict[str, Used]:
     for name, value in booked.items():
         whole, value = getattr(share, name), value if is_now else 0.0
         if whole is not None:
-            text = quotas.BY_NAME[name].write(value)
+            text = quotas.BY_NAME[name].format(value)
             found[name] = Used(
-                setting_types.said_number(float(f"{float(text):.4g}")),
+                setting_types.format_number(float(f"{float(text):.4g}")),
                 value / whole if whole else float(value > 0),
             )
     return found

@@ -28,14 +28,14 @@ SAVED, UNCHANGED = "Saved.", "Nothing was changed."
 def settings(request: HttpRequest, name: str) -> HttpResponse:
     pool = get_object_or_404(Pool, name=name)
     if request.method != "POST":
-        return _page(request, pool, pools.texts_of(pool))
+        return _page(request, pool, pools.setting_texts(pool))
     access.admin_only(request.user)
     texts = settings_page.texts_of(request.POST)
     try:
         event = pools.change(pool, request.user.get_username(), texts, _seen(request))
     except SettingsError as error:
         return _page(request, pool, texts, error.problems, status=422)
-    except pools.Stale as error:
+    except pools.StaleSettings as error:
         return _page(request, pool, texts, stale=str(error), status=409)
     messages.success(request, SAVED if event else UNCHANGED)
     return redirect("pool-settings", pool.name)
@@ -51,7 +51,7 @@ def quota(request: HttpRequest, name: str, team: str) -> HttpResponse:
         event = quotas.change(whose, pool, request.user.get_username(), texts, _seen(request))
     except SettingsError as error:
         return _row(request, pool, whose, texts, error.problems)
-    except pools.Stale as error:
+    except pools.StaleSettings as error:
         return _row(request, pool, whose, texts, stale=str(error))
     if not request.headers.get("HX-Request"):
         messages.success(request, SAVED if event else UNCHANGED)
@@ -98,7 +98,7 @@ def _row(
     problems: Iterable[Problem] = (), stale: str = "",
 ) -> HttpResponse:  # fmt: skip
     seen = settings_page.newest(pool, team)
-    row = settings_page.row(quotas.of(team, pool), seen, texts, problems, stale)
+    row = settings_page.row(quotas.get_share(team, pool), seen, texts, problems, stale)
     context = {"row": row, "pool": pool, "is_admin": True}
     # 200 for a refusal too: htmx puts nothing else in the row's place.
     return render(request, "pools/settings/_quota.html", context)

@@ -22,7 +22,7 @@ def write(request: HttpRequest, run_id: str) -> HttpResponse:
     run = access.writable_run(request.user, run_id)
     text = request.POST.get("text", "")
     try:
-        sharing.comment(run, request.user, text)
+        sharing.add_comment(run, request.user, text)
     except sharing.SharingError as error:
         return _shown(request, run, refused=str(error), draft=text)
     return _shown(request, run)
@@ -73,5 +73,5 @@ def of(request: HttpRequest, run: Run) -> dict[str, object]:
         "run": run,
         "comments": run.comments.select_related("author"),
         "may_write": access.writes_in(request.user)(run.team_id),
-        "may_delete": sharing.answers_for(request.user, run.team),
+        "may_delete": sharing.is_lead_or_admin(request.user, run.team),
     }

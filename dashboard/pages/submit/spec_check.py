@@ -109,7 +109,7 @@ def cost_of(spec: Spec) -> Cost | None:
     price = pool.price_per_device_hour if pool else None
     if pool is None or price is None:
         return None
-    limit_s = pool_settings.complete(spec, pool).budget.limit_s
+    limit_s = pool_settings.with_pool_defaults(spec, pool).budget.limit_s
     return Cost(price * spec.parallel.world_size * limit_s / 3600, pool.currency, price, limit_s)
 
 

@@ -22,7 +22,7 @@ PAGE = "runs"
 @require_safe
 def listing(request: HttpRequest) -> HttpResponse:
     """Without a query: as this person left it."""
-    if not request.GET and (last := last_queries.read(request.user, PAGE)):
+    if not request.GET and (last := last_queries.get_last_query(request.user, PAGE)):
         return redirect(f"{request.path}?{last}")
     state, asker = state_of(request.GET), _asker(request)
     context: dict[str, Any] = {
@@ -40,7 +40,7 @@ def listing(request: HttpRequest) -> HttpResponse:
     else:
         context |= _content(request, found, state, asker)
         if "only" not in request.GET and "part" not in request.GET:
-            last_queries.remember(request.user, PAGE, state.own_query)
+            last_queries.store_last_query(request.user, PAGE, state.own_query)
     context["written"] = access.writes_runs_in(request.user)
     return render(request, _template(request), context)
 

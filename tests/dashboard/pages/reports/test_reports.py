@@ -31,7 +31,7 @@ def make_run(owner, team):
 @pytest.fixture
 def make_report(owner, team):
     def make(text, title="Findings"):
-        return sharing.write_report(team=team, owner=owner, title=title, text=text)
+        return sharing.create_report(team=team, owner=owner, title=title, text=text)
 
     return make
 
@@ -107,14 +107,16 @@ def test_two_writers_never_overwrite_each_other(owner_browser, browser_of, team_
     browser_of(team_mate).post(f"/reports/{report.id}/change/", {"title": "T", "text": "mate's", "seen": "1"})
     answer = owner_browser.post(f"/reports/{report.id}/change/", {"title": "T", "text": "mine", "seen": "1"})
     assert answer.status_code == 422
-    assert "tom changed this report while you wrote" in answer.text and ">mine</textarea>" in answer.text
+    assert (
+        "tom changed this report while you were editing" in answer.text and ">mine</textarea>" in answer.text
+    )
     report.refresh_from_db()
     assert report.text == "mate's"
 
 
 @pytest.mark.parametrize(
     ("fields", "said"),
-    [({"title": " "}, "1 to 200 characters"), ({"text": "x" * 100_001}, "at most 100000 are kept")],
+    [({"title": " "}, "1 to 200 characters"), ({"text": "x" * 100_001}, "the limit is 100000")],
 )
 def test_what_is_refused_stays_in_its_field(owner_browser, team, fields, said):
     answer = owner_browser.post("/reports/write/", {"title": "T", "text": "kept text"} | fields)

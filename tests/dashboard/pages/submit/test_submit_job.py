@@ -202,9 +202,9 @@ def test_what_the_pool_refuses_stands_at_its_field_and_nothing_typed_is_lost(bro
     answer = browser.post(SUBMIT, posted)
     assert answer.status_code == 422 and not Job.objects.exists()
     said = problems_in(answer)
-    assert "7200 s are more than pool" in said["budget.time_limit_s"]
-    assert "gives one job 1 at the most" in said["parallel.data"]
-    assert "has not gpu=h200" in said["requires"]
+    assert "7200 s exceed the limit of pool" in said["budget.time_limit_s"]
+    assert "allows at most 1 per job" in said["parallel.data"]
+    assert "does not have gpu=h200" in said["requires"]
     assert 'value="keep me"' in answer.text and 'value="7200"' in answer.text
 
 
