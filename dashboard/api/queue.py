@@ -13,7 +13,7 @@ from dashboard.api.shapes import Chosen, JobDetail, Place, Refusal
 from engine.spec.spec import Problem, SpecError
 from jobs.models import Job, Priority
 from jobs.queue import ordering
-from jobs.queue.ordering import Rights, Where
+from jobs.queue.ordering import MoveTarget, QueueRights
 
 router = Router(tags=["jobs"])
 
@@ -24,12 +24,12 @@ def move(request: HttpRequest, job_id: str, body: Place) -> dict[str, Any]:
     lead and an admin all."""
     who = caller(request)
     job = who.writable_job(job_id)
-    if body.where not in Where.values:
-        said = f"'{body.where}' is no place; say one of {', '.join(Where.values)}."
+    if body.where not in MoveTarget.values:
+        said = f"'{body.where}' is no place; say one of {', '.join(MoveTarget.values)}."
         raise SpecError([Problem("where", said)])
     other = Job.objects.filter(id=body.other).first() if body.other else None
-    reach = Rights.of(who.user).must_reach(job)
-    moved = ordering.reorder(job, who.user.get_username(), Where(body.where), other, reach)
+    reach = QueueRights.from_user(who.user).require_scope(job)
+    moved = ordering.reorder(job, who.user.get_username(), MoveTarget(body.where), other, reach)
     return detailed(who.job(moved.job.id))
 
 
@@ -41,6 +41,6 @@ def prioritise(request: HttpRequest, job_id: str, body: Chosen) -> dict[str, Any
     if body.priority not in Priority.labels:
         said = f"'{body.priority}' is no priority; say one of {', '.join(Priority.labels)}."
         raise SpecError([Problem("priority", said)])
-    reach = Rights.of(who.user).must_reach(job)
-    ordering.prioritise(job, who.user.get_username(), Priority[body.priority.upper()], reach)
+    reach = QueueRights.from_user(who.user).require_scope(job)
+    ordering.set_priority(job, who.user.get_username(), Priority[body.priority.upper()], reach)
     return detailed(who.job(job.id))

@@ -156,17 +156,17 @@ def place(attempt: Attempt, spec: Spec, node_dir: Path, resume_from: Path | None
         corpus_root=str(settings.CORPUS_ROOT),
         resume_from=str(resume_from) if resume_from else None,
         halt_at_step=attempt.job.halt_at_step,
-        start_from=str(initial_weights.path_of(attempt.job) or "") or None,
-        start_title=initial_weights.titled(attempt.job),
+        start_from=str(initial_weights.path_for_job(attempt.job) or "") or None,
+        start_title=initial_weights.title_for_job(attempt.job),
     )
 
 
 def _refuse_missing_start(job: Job) -> None:
     """Raises LaunchError where the first weights cannot be read on this node: no attempt here could begin."""
-    path = initial_weights.path_of(job)
+    path = initial_weights.path_for_job(job)
     if path is not None and not path.is_dir():
         raise LaunchError(
-            f"{initial_weights.titled(job)} cannot be started from here: there is no folder {path}."
+            f"{initial_weights.title_for_job(job)} cannot be started from here: there is no folder {path}."
         )
 
 

@@ -20,7 +20,7 @@ from dashboard.html.responses import answer
 from jobs.accounting import utilisation
 from jobs.models import Attempt, Job, Pool, Priority
 from jobs.queue import ordering
-from jobs.queue.ordering import Reach, Rights, Where
+from jobs.queue.ordering import MoveTarget, QueueRights, ReorderScope
 from jobs.scheduler.deadlines import LATEST_END_S, ends_by
 from jobs.states.jobs import ATTEMPT_LIVE, JobState, StateError
 
@@ -64,7 +64,7 @@ def listing(request: HttpRequest) -> HttpResponse:
     pools = _pools()
     here = request.GET.get("pool", "") or (pools[0].pool.name if len(pools) == 1 else "")
     page = Paginator(_waiting(request, here), ROWS_A_PAGE).get_page(request.GET.get("page"))
-    rights = Rights.of(request.user)
+    rights = QueueRights.from_user(request.user)
     written = access.writes_in(request.user)
     running = Attempt.objects.filter(state__in=ATTEMPT_LIVE, **({"job__pool__name": here} if here else {}))
     unused = utilisation.unused_leases(timezone.now()).filter(
@@ -93,7 +93,7 @@ def move(request: HttpRequest, job_id: str) -> HttpResponse:
     """Another place in its line: before or after `other`, or up, down, to the front or back."""
     job = access.writable_job(request.user, job_id)
     try:
-        reach = Rights.of(request.user).must_reach(job)
+        reach = QueueRights.from_user(request.user).require_scope(job)
         where, other = _place(request)
         moved = ordering.reorder(job, request.user.get_username(), where, other, reach)
     except StateError as error:
@@ -109,8 +109,8 @@ def move(request: HttpRequest, job_id: str) -> HttpResponse:
 def prioritise(request: HttpRequest, job_id: str) -> HttpResponse:
     job = access.writable_job(request.user, job_id)
     try:
-        reach = Rights.of(request.user).must_reach(job)
-        ordering.prioritise(job, request.user.get_username(), _priority(request), reach)
+        reach = QueueRights.from_user(request.user).require_scope(job)
+        ordering.set_priority(job, request.user.get_username(), _priority(request), reach)
     except StateError as error:
         return answer(request, str(error), PAGE, is_refused=True)
     undo = {"path": request.path, "values": {"priority": job.get_priority_display()}}
@@ -163,19 +163,19 @@ def _running(attempts: QuerySet[Attempt], told: Callable[[int], bool]) -> Sequen
     ]
 
 
-def _row(job: Job, told: Callable[[int], bool], rights: Rights, written: Callable[[int], bool]) -> Row:
-    reach = rights.reach(job)
-    whose = f"-{job.owner_id}" if reach is Reach.OWN else ""
+def _row(job: Job, told: Callable[[int], bool], rights: QueueRights, written: Callable[[int], bool]) -> Row:
+    reach = rights.scope_for(job)
+    whose = f"-{job.owner_id}" if reach is ReorderScope.OWN else ""
     line = f"{job.pool_id}-{job.team_id}-{job.priority}{whose}" if reach else ""
     return Row(job, told(job.team_id), line, written(job.team_id))
 
 
-def _place(request: HttpRequest) -> tuple[Where, Job | None]:
+def _place(request: HttpRequest) -> tuple[MoveTarget, Job | None]:
     """Raises StateError for a place that there is not."""
     where, other = request.POST.get("where", ""), request.POST.get("other", "")
-    if where not in Where.values:
-        raise StateError(f"'{where}' is no place; say one of {', '.join(Where.values)}.")
-    return Where(where), Job.objects.filter(id=other).first() if other else None
+    if where not in MoveTarget.values:
+        raise StateError(f"'{where}' is no place; say one of {', '.join(MoveTarget.values)}.")
+    return MoveTarget(where), Job.objects.filter(id=other).first() if other else None
 
 
 def _priority(request: HttpRequest) -> Priority:

@@ -63,7 +63,9 @@ def _checkpoints(run: Run, user: User) -> dict[str, Any]:
     """Those that are kept, who begins with them, and the layout to go on in, where that may change."""
     shown = checkpoint_files.listing(run)
     may_change = (
-        run.job is not None and run.job.state in relayout.OPEN and access.writes_in(user)(run.team_id)
+        run.job is not None
+        and run.job.state in relayout.CHANGEABLE_STATES
+        and access.writes_in(user)(run.team_id)
     )
     flat = flatten(run.job.spec) if run.job is not None and may_change else {}
     return {

@@ -31,7 +31,9 @@ def change(request: HttpRequest, template_id: str) -> HttpResponse:
     seen = request.POST.get("template_version", "")
     version = int(seen) if seen.isdecimal() and len(seen) < 9 else None
     return _kept(
-        request, found.team, lambda spec: templates.change(found, spec=spec, seen=version, **_said(request))
+        request,
+        found.team,
+        lambda spec: templates.change(found, spec=spec, base_version=version, **_said(request)),
     )
 
 

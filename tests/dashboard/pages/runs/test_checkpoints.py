@@ -120,7 +120,7 @@ def test_a_failed_job_goes_on_in_another_layout(owner_browser, parent):
     assert job.run.params.get(key="parallel.data").value == "1"
     said = job.events.get(kind="job.layout")
     assert said.actor == "olga"
-    assert said.text == "Another layout: parallel.data 2 -> 1, parallel.zero_stage 1 -> 3."
+    assert said.text == "Layout changed: parallel.data 2 -> 1, parallel.zero_stage 1 -> 3."
 
 
 def test_a_layout_that_cannot_be_is_refused_with_the_reason(owner_browser, parent):
@@ -168,7 +168,7 @@ def test_the_api_gives_another_layout_and_refuses_other_fields(owner_browser, pa
     assert ask({"parallel": {"data": 1}}).json()["num_devices"] == 1
     refused = ask({"optimiser": {"learning_rate": 1.0}})
     assert refused.status_code == 422
-    assert "A job that has begun keeps its optimiser.learning_rate" in refused.text
+    assert "A started job cannot change optimiser.learning_rate" in refused.text
 
 
 def test_the_command_exports_one_and_names_what_there_is(parent, tmp_path):
