@@ -12,7 +12,7 @@ from dashboard.charts import plots
 from dashboard.charts.plots import SMALL, Choices, Dot, Plot
 from dashboard.html.badges import JOB_BADGES
 from engine.sweep import Range, Sweep
-from jobs.sweeps.ranking import Row
+from jobs.sweeps.ranking import RankedRun
 
 LOG_FROM = 50.0  # what spans more than this many times is drawn on a logarithmic axis
 
@@ -27,13 +27,13 @@ class Scatter:
         return self.plot.y.base is not None
 
 
-def of(definition: Sweep, rows: Iterable[Row]) -> list[Scatter]:
+def of(definition: Sweep, rows: Iterable[RankedRun]) -> list[Scatter]:
     """One picture a field; runs without a value have no dot in it."""
     shown = [row for row in rows if row.value is not None and row.run is not None]
     return [Scatter(path, _plot(definition, path, shown)) for path in definition.vary] if shown else []
 
 
-def _plot(definition: Sweep, path: str, rows: list[Row]) -> Plot:
+def _plot(definition: Sweep, path: str, rows: list[RankedRun]) -> Plot:
     metric = [row.value for row in rows if row.value is not None]
     x = _x_axis(definition.vary[path], [row.values[path] for row in rows])
     y = plots.axis(metric, _written, is_x=False, base=_base(_spans_far(metric)), frame=SMALL)
@@ -59,8 +59,8 @@ def _written(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _dot(row: Row, path: str, x: plots.Axis | Choices, y: plots.Axis) -> Dot:
+def _dot(row: RankedRun, path: str, x: plots.Axis | Choices, y: plots.Axis) -> Dot:
     assert row.run is not None and row.value is not None
-    tone = f"is-{JOB_BADGES[row.state].tone}" + (" is-best" if row.place == 1 else "")
+    tone = f"is-{JOB_BADGES[row.state].tone}" + (" is-best" if row.position == 1 else "")
     said = f"#{row.number}, {row.state}: {path} {row.values[path]}, {row.value:.4g}"
     return Dot(x.at(row.values[path]), y.at(row.value), said, tone, reverse("run", args=[row.run.id]))

@@ -24,7 +24,7 @@ from engine.telemetry.metrics import BY_NAME
 from jobs.models import Sweep
 from jobs.states.jobs import FINAL, StateError
 from jobs.sweeps import advance, ranking, sweep_actions
-from jobs.sweeps.ranking import Row
+from jobs.sweeps.ranking import RankedRun
 
 SWEEPS_A_PAGE, ROWS_A_PAGE = 50, 100
 COMPARED = 20  # as many as the compare page takes
@@ -92,7 +92,7 @@ def wish(request: HttpRequest, sweep_id: str, name: str) -> HttpResponse:
 
 
 def _standing(request: HttpRequest, sweep: Sweep) -> dict[str, Any]:
-    rows, definition = ranking.of(sweep), advance.definition_of(sweep)
+    rows, definition = ranking.build_ranking(sweep), advance.definition_of(sweep)
     done = sum(row.step for row in rows)
     page = Paginator(rows, ROWS_A_PAGE).get_page(request.GET.get("page"))
     metric = BY_NAME[definition.metric]
@@ -103,19 +103,19 @@ def _standing(request: HttpRequest, sweep: Sweep) -> dict[str, Any]:
         "rows": rows,
         "page": page,
         "paths": list(definition.vary),
-        "best": rows[0] if rows and rows[0].place == 1 else None,
+        "best": rows[0] if rows and rows[0].position == 1 else None,
         "counts": _counts(rows),
         "num_steps": done,
         "share": _share(sweep, rows),
         "scatters": scatter.of(definition, rows),
         "rungs": _rungs(sweep, rows),
-        "compared": [row.run.id for row in rows if row.run and row.place][:COMPARED],
+        "compared": [row.run.id for row in rows if row.run and row.position][:COMPARED],
         "history": sweep.events.order_by("-id")[:50],
         "may_write": access.writes_in(request.user)(sweep.team_id),
     }
 
 
-def _counts(rows: list[Row]) -> list[tuple[str, int]]:
+def _counts(rows: list[RankedRun]) -> list[tuple[str, int]]:
     """(state, how many), the most first."""
     states = [row.state for row in rows]
     return sorted(
@@ -123,18 +123,18 @@ def _counts(rows: list[Row]) -> list[tuple[str, int]]:
     )
 
 
-def _share(sweep: Sweep, rows: list[Row]) -> float:
+def _share(sweep: Sweep, rows: list[RankedRun]) -> float:
     """Of the runs that are to be made, how many have ended; of a rung, how many stand at it."""
-    if sweep.state in sweep_actions.OVER:
+    if sweep.state in sweep_actions.ENDED_STATES:
         return 1.0
-    members = set(advance.members_of(sweep))
+    members = set(advance.rung_members(sweep))
     steps = sweep.rungs[min(len(sweep.decisions), len(sweep.rungs) - 1)]
     here = [row for row in rows if row.number in members]
     at_rung = sum(row.state in FINAL or row.step >= steps for row in here)
     return (len(sweep.decisions) + (at_rung / len(here) if here else 0.0)) / len(sweep.rungs)
 
 
-def _rungs(sweep: Sweep, rows: list[Row]) -> list[dict[str, Any]]:
+def _rungs(sweep: Sweep, rows: list[RankedRun]) -> list[dict[str, Any]]:
     """Each decided rung with who came, with what value, and who went on; then the one that is under way."""
     by_number = {row.number: row for row in rows}
     found = []

@@ -1,4 +1,4 @@
-"""Sweeps in a pool with room for all of their runs."""
+"""Fixtures: sweeps in a pool with room for all of their runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.jobs.sweeps.swept import LR, VALUES
 
 @pytest.fixture
 def submit(make_spec, make_node, team, owner):
-    """submit(strategy='halving', ...): a sweep over four learning rates, in a pool with room for all of its runs."""
+    """submit(strategy='halving', ...): a sweep over four learning rates in a pool with room for all of its runs."""
     make_node("big", devices=16)
 
     def make(*changes: str, **values: Any) -> Sweep:

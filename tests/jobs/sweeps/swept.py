@@ -1,4 +1,4 @@
-"""Sweeps over four learning rates, and their jobs as if they had trained."""
+"""Helpers: sweeps over four learning rates, whose jobs are marked as trained."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def numbers(sweep: Sweep, *states: str) -> list[int]:
 
 
 def train(sweep: Sweep, number: int, loss: float, to: str = AttemptState.STOPPED, cause: str = Cause.STOPPED):
-    """Its job runs to where it halts, or to its end, with this loss."""
+    """Take the job to the step where it halts, or to its end, with this loss."""
     job = job_of(sweep, number)
     attempt = running(job)
     last = job.halt_at_step or job.num_steps

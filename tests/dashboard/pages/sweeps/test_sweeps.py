@@ -77,9 +77,9 @@ def test_rungs_and_the_most_steps_are_told_before(browser):
     [
         ([], {}, "Nothing varies"),
         ([(LR, "")], {}, "Nothing varies"),
-        ([("model.layers", "many")], {}, "None of 1 runs could run"),
+        ([("model.layers", "many")], {}, "None of 1 runs can run"),
         ([(LR, "1..2 log")], {"strategy": "random", "count": "lots"}, "is not a whole number"),
-        ([("model.heads", "3, 5")], {}, "None of 2 runs could run"),
+        ([("model.heads", "3, 5")], {}, "None of 2 runs can run"),
     ],
 )
 def test_what_cannot_be_is_refused_and_what_was_typed_stays(browser, rows, options, said):
