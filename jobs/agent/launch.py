@@ -89,8 +89,8 @@ def prepare_part(part: AttemptNode, node_dir: Path, lease_until: float) -> Attem
 def bring_data(spec: Spec) -> None:
     """The data set that a spec names, onto this node's disk. Raises LaunchError."""
     try:
-        datasets.bring(spec.data.corpus, Path(settings.DATA_DIR))
-    except datasets.NotBrought as error:
+        datasets.fetch_dataset(spec.data.corpus, Path(settings.DATA_DIR))
+    except datasets.FetchError as error:
         raise LaunchError(str(error)) from None
 
 

@@ -50,7 +50,7 @@ def upload(request: HttpRequest) -> HttpResponse:
         return render(request, "data/upload.html", context)
     said = {name: request.GET.get(name, "") for name in ("name", "file_name", "licence")}
     try:
-        made = datasets.take(team=team, owner=request.user, pieces=pieces_of(request), **said)
+        made = datasets.store_upload(team=team, owner=request.user, chunks=pieces_of(request), **said)
     except datasets.DatasetError as error:
         return JsonResponse({"problem": str(error), "field": error.field}, status=422)
     return JsonResponse({"url": reverse("dataset", args=[made.id])})
@@ -66,7 +66,7 @@ def change(request: HttpRequest, dataset_id: str) -> HttpResponse:
     found = access.writable_dataset(request.user, dataset_id)
     said = {name: request.POST.get(name, "") for name in ("name", "licence", "note")}
     try:
-        datasets.change(found, request.user, **said)
+        datasets.change_details(found, request.user, **said)
     except datasets.DatasetError as error:
         context = _of(request, found) | {"problem": error, "said": said}
         return render(request, "data/detail.html", context, status=422)
@@ -88,7 +88,8 @@ def wish(request: HttpRequest, dataset_id: str, name: str) -> HttpResponse:
 
 
 WISHES: dict[str, tuple[Callable[..., None], str]] = {
-    "keep": (datasets.keep, "dataset"), "discard": (datasets.discard, "data"), "delete": (datasets.delete, "data"),
+    "keep": (datasets.accept_draft, "dataset"), "discard": (datasets.discard_draft, "data"),
+    "delete": (datasets.delete_content, "data"),
 }  # fmt: skip
 DONE = {
     "keep": "{name} is ready: runs can train on it.",
@@ -101,7 +102,7 @@ DONE = {
 def refused(request: HttpRequest, dataset_id: str) -> HttpResponse:
     """Every refused line, to save."""
     found = access.dataset_for(request.user, dataset_id)
-    answer = StreamingHttpResponse(datasets.as_csv(found), content_type="text/csv; charset=utf-8")
+    answer = StreamingHttpResponse(datasets.refused_csv(found), content_type="text/csv; charset=utf-8")
     answer["Content-Disposition"] = f'attachment; filename="refused-{found.id}.csv"'
     return answer
 
@@ -124,8 +125,8 @@ def _of(request: HttpRequest, found: Dataset) -> dict[str, Any]:
         "corpus": f"{corpora.DATASET_PREFIX}{found.id}",
         "train_address": _train_address(found),
         "objectives": [one for one, kind in corpora.KIND_OF.items() if kind == found.kind],
-        "rows": datasets.rows(found, ROWS_SHOWN),
-        "refused": datasets.refused(found, REFUSED_SHOWN) if found.num_bad else [],
+        "rows": datasets.first_rows(found, ROWS_SHOWN),
+        "refused": datasets.refused_lines(found, REFUSED_SHOWN) if found.num_bad else [],
         "refused_left": max(0, found.num_bad - REFUSED_SHOWN),
         "classes": [(name, count, 100 * count / most) for name, count in classes[:CLASSES_SHOWN]],
         "classes_left": max(0, len(classes) - CLASSES_SHOWN),

@@ -8,7 +8,7 @@ import pytest
 
 from jobs.models import Sweep
 from jobs.sweeps import sweep_actions
-from tests.jobs.sweeps.swept import LR, VALUES
+from tests.jobs.sweeps.helpers import LR, VALUES
 
 
 @pytest.fixture

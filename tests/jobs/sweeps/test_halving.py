@@ -9,7 +9,7 @@ from jobs.models import Attempt, Job
 from jobs.queue import job_actions
 from jobs.states.jobs import AttemptState, Cause, JobState
 from jobs.sweeps import advance
-from tests.jobs.sweeps.swept import job_of, now, numbers, train
+from tests.jobs.sweeps.helpers import job_of, now, numbers, train
 from tests.jobs.test_races_of_people import running
 
 pytestmark = pytest.mark.django_db

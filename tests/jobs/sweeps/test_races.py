@@ -8,7 +8,7 @@ from django.db.models import Max
 from jobs.queue import job_actions
 from jobs.states.jobs import FINAL
 from jobs.sweeps import advance, sweep_actions
-from tests.jobs.sweeps.swept import LR, job_of, now, train
+from tests.jobs.sweeps.helpers import LR, job_of, now, train
 from tests.jobs.test_races import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)

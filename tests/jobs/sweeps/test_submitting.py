@@ -9,7 +9,7 @@ from jobs.models import Sweep
 from jobs.queue import job_actions
 from jobs.states.jobs import AttemptState, Cause
 from jobs.sweeps import advance
-from tests.jobs.sweeps.swept import VALUES, job_of, now, numbers, train
+from tests.jobs.sweeps.helpers import VALUES, job_of, now, numbers, train
 
 pytestmark = pytest.mark.django_db
 

@@ -1,4 +1,4 @@
-"""Runs name data sets of their own team, and nodes get them from the database."""
+"""Runs read data sets of their own team; nodes copy them from the database."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ PAIRS = "".join(f"{json.dumps({'source': f's {n}', 'target': 't'})}\n" for n in 
 LABELS = "".join(f"{json.dumps({'text': f's {n}', 'label': str(n % 5)})}\n" for n in range(40)).encode()
 
 
-def taken(team, owner, content=PAIRS):
-    return datasets.take(team=team, owner=owner, name="", file_name="a.jsonl", pieces=[content])
+def store(team, owner, content=PAIRS):
+    return datasets.store_upload(team=team, owner=owner, name="", file_name="a.jsonl", chunks=[content])
 
 
 @pytest.fixture
 def dataset(team, owner):
-    return taken(team, owner)
+    return store(team, owner)
 
 
 def spec_for(make_spec, dataset, *changes):
@@ -42,7 +42,7 @@ def refusal(spec, team, owner) -> dict[str, str]:
     return {problem.field: problem.message for problem in caught.value.problems}
 
 
-def test_a_team_trains_on_its_own_data_and_the_node_has_it_before_the_ranks(
+def test_the_node_fetches_the_data_set_before_the_ranks_start(
     make_spec, dataset, team, owner, node, settings
 ):
     job = job_actions.submit(spec=spec_for(make_spec, dataset), team=team, owner=owner)
@@ -51,7 +51,7 @@ def test_a_team_trains_on_its_own_data_and_the_node_has_it_before_the_ranks(
     assert [run.id for run in datasets.runs_of(dataset)] == [job.run.id]
 
 
-def test_another_teams_data_is_not_there(make_spec, dataset, other_team, stranger, node):
+def test_a_data_set_of_another_team_is_refused(make_spec, dataset, other_team, stranger, node):
     said = refusal(spec_for(make_spec, dataset), other_team, stranger)
     assert "has no data set" in said["data.corpus"]
     assert said == refusal(spec_for(make_spec, type("", (), {"id": "nonsense"})), other_team, stranger) | {
@@ -59,28 +59,28 @@ def test_another_teams_data_is_not_there(make_spec, dataset, other_team, strange
     }
 
 
-def test_drafts_other_objectives_and_more_labels_are_refused_at_their_field(make_spec, team, owner, node):
-    draft = taken(team, owner, PAIRS + b"nonsense\n")
+def test_drafts_other_objectives_and_too_many_labels_are_refused_at_their_field(make_spec, team, owner, node):
+    draft = store(team, owner, PAIRS + b"nonsense\n")
     assert "is a draft" in refusal(spec_for(make_spec, draft), team, owner)["data.corpus"]
-    labels = taken(team, owner, LABELS)
+    labels = store(team, owner, LABELS)
     assert "holds texts with labels" in refusal(spec_for(make_spec, labels), team, owner)["data.objective"]
     spec = make_spec(f"data.corpus=dataset:{labels.id}", "data.objective=classes", "model.family=encoder")
     assert "has 5 classes" in refusal(spec, team, owner)["model.classes"]
 
 
-def test_data_that_a_waiting_job_needs_cannot_be_deleted(make_spec, dataset, team, owner, node):
+def test_data_of_a_waiting_job_cannot_be_deleted(make_spec, dataset, team, owner, node):
     job = job_actions.submit(spec=spec_for(make_spec, dataset), team=team, owner=owner)
     with pytest.raises(DatasetError, match="has not ended"):
-        datasets.delete(dataset, owner)
+        datasets.delete_content(dataset, owner)
     Job.objects.filter(id=job.id).update(state=JobState.SUCCEEDED)
-    datasets.delete(dataset, owner)
+    datasets.delete_content(dataset, owner)
     dataset.refresh_from_db()
     assert dataset.archived_at and not dataset.parts.exists()
     assert "was deleted" in refusal(spec_for(make_spec, dataset), team, owner)["data.corpus"]
 
 
-def test_a_node_that_cannot_get_the_data_says_so(make_spec, dataset, team, owner, node, settings):
+def test_a_failed_fetch_fails_the_launch_with_the_reason(make_spec, dataset, team, owner, node, settings):
     job = job_actions.submit(spec=spec_for(make_spec, dataset), team=team, owner=owner)
     type(dataset).objects.filter(id=dataset.id).update(sha256="0" * 64)
-    with pytest.raises(LaunchError, match="did not come whole"):
+    with pytest.raises(LaunchError, match="does not match its SHA-256"):
         prepare(assign(job), Path(settings.NODE_DIR), 0.0)
