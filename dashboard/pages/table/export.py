@@ -27,7 +27,9 @@ class TooMany(ValueError):
     """More runs than a file takes; the message says how many and what to do."""
 
 
-def of_state(found: QuerySet[Run], state: State, all_runs: QuerySet[Run], now: datetime) -> exports.Table:
+def of_state(
+    found: QuerySet[Run], state: State, all_runs: QuerySet[Run], now: datetime
+) -> exports.ExportTable:
     """A row for each run that the filter has `found`, pinned ones first as on screen; of a grouped table for each
     group. Figures are exact, not as rounded on screen. Raises TooMany."""
     if state.groups:
@@ -49,10 +51,10 @@ def of_state(found: QuerySet[Run], state: State, all_runs: QuerySet[Run], now: d
     typed = [_typed(column, values) for column, values in zip(columns, made[3:], strict=True)]
     kinds = dict.fromkeys(("run", "name", "tags"), "text")
     kinds |= {str(column.field): kind for column, (kind, _) in zip(columns, typed, strict=True)}
-    return exports.Table("runs", kinds, [[*made[:3], *(values for _, values in typed)]])
+    return exports.ExportTable("runs", kinds, [[*made[:3], *(values for _, values in typed)]])
 
 
-def _of_groups(found: groups.Groups, state: State) -> exports.Table:
+def _of_groups(found: groups.Groups, state: State) -> exports.ExportTable:
     kinds = {str(field): "text" for field in state.groups} | {"runs": "int"}
     for column in found.columns:
         kinds |= {f"{column.field} {what}": "int" if what == "count" else "float" for what in FIGURES}
@@ -64,7 +66,7 @@ def _of_groups(found: groups.Groups, state: State) -> exports.Table:
         ]
         for group in found.groups
     ]
-    return exports.Table("groups", kinds, [list(zip(*lines, strict=True))] if lines else [])
+    return exports.ExportTable("groups", kinds, [list(zip(*lines, strict=True))] if lines else [])
 
 
 def _tags_said(tags: list[tuple[str, str]]) -> str:

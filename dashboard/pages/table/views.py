@@ -70,8 +70,8 @@ def save(request: HttpRequest) -> HttpResponse:
     try:
         found = runs.filtered(asker.runs, state.filter, asker)
         table = export.of_state(found, state, asker.runs, asker.now)
-        data = b"".join(exports.write(table, form))
-    except (runs.FilterError, export.TooMany, exports.NoParquet) as error:
+        data = b"".join(exports.write_table(table, form))
+    except (runs.FilterError, export.TooMany, exports.ParquetUnavailable) as error:
         return HttpResponse(str(error), status=422, content_type="text/plain; charset=utf-8")
     response = HttpResponse(data, content_type=exports.CONTENT_TYPES[form])
     response["Content-Disposition"] = f'attachment; filename="{table.name}.{form}"'
