@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from engine.data.corpora import CORPORA, DATASET_PREFIX
 from jobs import datasets
-from jobs.management.owner import team_of, user_called
+from jobs.management.lookup import get_team, get_user
 from jobs.models import Dataset, Team
 
 CHUNK_BYTES = 1024 * 1024
@@ -35,8 +35,8 @@ class Command(BaseCommand):
             verbs.add_parser(verb).add_argument("dataset", help="its id")
 
     def handle(self, *, verb: str, user: str | None, **options: Any) -> None:
-        person = user_called(user)
-        team = team_of(person)
+        person = get_user(user)
+        team = get_team(person)
         try:
             if verb == "list":
                 self._list(team)
@@ -59,7 +59,7 @@ class Command(BaseCommand):
         self, team: Team, person: User, *, file: str, name: str, licence: str, keep: bool, **_: Any
     ) -> None:
         try:
-            made = datasets.store_upload(
+            dataset = datasets.store_upload(
                 team=team,
                 owner=person,
                 name=name,
@@ -69,31 +69,31 @@ class Command(BaseCommand):
             )
         except OSError as error:
             raise CommandError(f"{file} cannot be read: {error.strerror}.") from None
-        for refused in datasets.refused_lines(made, REFUSED_SHOWN):
+        for refused in datasets.refused_lines(dataset, REFUSED_SHOWN):
             self.stderr.write(f"line {refused['number']}: {refused['reason']}")
-        if made.num_bad > REFUSED_SHOWN:
-            self.stderr.write(f"and {made.num_bad - REFUSED_SHOWN:,} more lines")
-        if made.state == Dataset.State.DRAFT and keep:
-            datasets.accept_draft(made, person)
-        elif made.state == Dataset.State.DRAFT:
+        if dataset.num_bad > REFUSED_SHOWN:
+            self.stderr.write(f"and {dataset.num_bad - REFUSED_SHOWN:,} more lines")
+        if dataset.state == Dataset.State.DRAFT and keep:
+            datasets.accept_draft(dataset, person)
+        elif dataset.state == Dataset.State.DRAFT:
             self.stderr.write(
-                f"{made.num_good:,} lines are good. To train on them, run: manage.py data keep {made.id}"
+                f"{dataset.num_good:,} lines are good. To train on them, run: manage.py data keep {dataset.id}"
             )
-        self.stdout.write(f"{DATASET_PREFIX}{made.id}")
+        self.stdout.write(f"{DATASET_PREFIX}{dataset.id}")
 
     def _change(self, team: Team, person: User, verb: str, dataset_id: str) -> None:
         found = team.datasets.filter(id=dataset_id.removeprefix(DATASET_PREFIX)).first()
         if found is None:
             raise CommandError(f"Team {team.name} has no data set '{dataset_id}'.")
         is_ready = found.state == Dataset.State.READY
-        act = (
+        action = (
             datasets.accept_draft
             if verb == "keep"
             else datasets.delete_content
             if is_ready
             else datasets.discard_draft
         )
-        act(found, person)
+        action(found, person)
         self.stdout.write(f"'{found.name}' is {'ready' if verb == 'keep' else 'deleted'}.")
 
 

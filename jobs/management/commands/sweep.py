@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from engine.spec.problems import SpecError
 from engine.spec.spec import Spec, parse, yaml_values
-from jobs.management.owner import team_of, user_called
+from jobs.management.lookup import get_team, get_user
 from jobs.models import Sweep
 from jobs.states.jobs import StateError
 from jobs.sweeps import ranking, sweep_actions
@@ -48,14 +48,14 @@ class Command(BaseCommand):
             self._show(sweep, options["as_json"])
             return
         try:
-            now = ACTIONS[verb](sweep, user_called(user).get_username())
+            now = ACTIONS[verb](sweep, get_user(user).get_username())
         except StateError as error:
             raise CommandError(str(error)) from None
         self.stdout.write(f"Sweep {now.id} is {now.state}.")
 
     def _submit(self, user: str | None, path: Path, is_dry: bool, as_json: bool) -> None:
-        owner = user_called(user)
-        team = team_of(owner)
+        owner = get_user(user)
+        team = get_team(owner)
         try:
             spec, values = _read(path)
             if is_dry:

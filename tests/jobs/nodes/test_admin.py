@@ -252,7 +252,7 @@ class TestCommand:
         assert node_now().admin_state == AdminState.OPEN
 
     def test_wants_a_reason_and_a_node_that_exists(self, node):
-        with pytest.raises(CommandError, match="Say why"):
+        with pytest.raises(CommandError, match="A reason is required"):
             call_command("node", "cordon", "a")
         with pytest.raises(CommandError, match=r"no node 'z'. Known: a"):
             call_command("node", "cordon", "z", "--reason", "x")

@@ -97,7 +97,7 @@ def test_yaml_that_was_edited_last_becomes_the_spec(browser):
         ("optimiser.learning_rate", "1e999", "'1e999': Input should be a finite number"),
         ("precision.dtype", "fp16", "fp16 is not supported on CPU devices"),
         ("data.corpus", "../../etc/passwd", "etc/passwd"),
-        ("pool", "nonsense", "There is no pool"),
+        ("pool", "nonsense", "does not exist"),
     ],
 )
 def test_a_bad_field_is_refused_where_it_stands(browser, field, text, sentence):

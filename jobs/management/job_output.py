@@ -1,4 +1,4 @@
-"""What the command line says of a job: plain values for scripts, one line for people."""
+"""Output of commands about a job: plain values for scripts, one line for people."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from jobs.models import Attempt, Job, Run
 SHOWN_METRICS = ("loss", "validation_loss", "tokens_per_s")
 
 
-def short(job: Job) -> dict[str, Any]:
-    """Who it is, how it stands, where it is shown."""
+def job_summary(job: Job) -> dict[str, Any]:
+    """Ids, state and URL of a job."""
     return {
         "job": job.id,
         "run": job.run.id,
@@ -25,8 +25,8 @@ def short(job: Job) -> dict[str, Any]:
     }
 
 
-def of_run(run: Run) -> dict[str, Any]:
-    """A run that has no job."""
+def run_summary(run: Run) -> dict[str, Any]:
+    """Ids, state, URL and metrics of a run without a job."""
     return {
         "job": None,
         "run": run.id,
@@ -34,19 +34,19 @@ def of_run(run: Run) -> dict[str, Any]:
         "url": f"{settings.BASE_URL}/runs/{run.id}/",
         "name": run.name,
         "owner": run.owner.get_username(),
-        "metrics": metrics(run),
+        "metrics": newest_metrics(run),
     }
 
 
-def metrics(run: Run) -> dict[str, float | str]:
+def newest_metrics(run: Run) -> dict[str, float | str]:
     """The newest value of each metric."""
     return series.plain(series.newest([run.id]).get(run.id, {}))
 
 
-def full(job: Job, attempt: Attempt | None) -> dict[str, Any]:
-    """All that scripts ask for; `attempt` is the newest one."""
+def job_details(job: Job, attempt: Attempt | None) -> dict[str, Any]:
+    """All values that scripts need; `attempt` is the newest one."""
     phases = attempt.phases if attempt else {}
-    return short(job) | {
+    return job_summary(job) | {
         "name": job.name,
         "pool": job.pool.name,
         "owner": job.owner.get_username(),
@@ -61,17 +61,17 @@ def full(job: Job, attempt: Attempt | None) -> dict[str, Any]:
         "position": job.position,
         "expected_start_at": job.expected_start_at.isoformat() if job.expected_start_at else None,
         "reason": job.reason,
-        "metrics": metrics(job.run),
+        "metrics": newest_metrics(job.run),
     }
 
 
-def progress(job: Job) -> str:
-    """'running 40/150  loss 4.21', or why it waits."""
+def progress_line(job: Job) -> str:
+    """'running 40/150  loss 4.21', or why the job waits."""
     if job.waiting_reason and not job.step:
         return f"{job.state}: {job.waiting_reason}"
-    return "  ".join([f"{job.state} {job.step}/{job.num_steps}", *metrics_of(job.run)])
+    return "  ".join([f"{job.state} {job.step}/{job.num_steps}", *metric_texts(job.run)])
 
 
-def metrics_of(run: Run) -> list[str]:
+def metric_texts(run: Run) -> list[str]:
     found = series.newest([run.id], SHOWN_METRICS).get(run.id, {})
     return [f"{name} {found[name]:.4g}" for name in SHOWN_METRICS if name in found]
