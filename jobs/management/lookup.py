@@ -10,7 +10,7 @@ from jobs.people import accounts
 
 
 def get_user(name: str | None) -> User:
-    """The active user of that name; admin for None. Raises CommandError if the user does not exist."""
+    """The active user of that name; for None admin, created if missing. Raises CommandError for an unknown name."""
     if name is None:
         return accounts.ensure_first_team_and_user()
     found = User.objects.filter(username=name, is_active=True).first()

@@ -175,8 +175,8 @@ def test_the_command_exports_one_and_names_what_there_is(parent, tmp_path):
     said = io.StringIO()
     call_command("checkpoint", "export", parent.run.id, str(tmp_path / "out"), "--step", "10", stdout=said)
     assert (tmp_path / "out" / "model.safetensors").is_file()
-    assert "step 10, is exported to" in said.getvalue() and "shape of GPT-2" in said.getvalue()
-    with pytest.raises(CommandError, match="there are steps: 20, 10"):
+    assert "step 10, is exported to" in said.getvalue() and "layout of GPT-2" in said.getvalue()
+    with pytest.raises(CommandError, match="it has steps: 20, 10"):
         call_command("checkpoint", "export", parent.run.id, str(tmp_path / "other"), "--step", "11")
     with pytest.raises(CommandError, match="is not empty"):
         call_command("checkpoint", "export", parent.run.id, str(tmp_path / "out"), "--best")
