@@ -1,4 +1,4 @@
-"""Files that a run saves: each arrives as it was when it was saved, whatever happens to the script or the server."""
+"""Files saved by a run: each arrives as it was when it was saved, despite kills of script or server."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_killed_script_loses_no_file_that_was_saved(script, server, spools, tm
     assert digests(server, run_id) == WANTED
 
 
-def test_a_file_that_the_server_never_takes_is_kept_and_holds_up_nothing(finished, server, spools, tmp_path):
+def test_a_file_that_the_server_refuses_is_kept_and_delays_no_other(finished, server, spools, tmp_path):
     code = SAVES.format(folder=str(tmp_path / "made"))
     code = code.replace('"figures")', '"a//b")') + "run.finish()"
     run_id = finished(code)
@@ -77,13 +77,13 @@ def test_a_file_that_the_server_never_takes_is_kept_and_holds_up_nothing(finishe
     assert kept.with_suffix("").read_bytes() == b"<svg/>"
 
 
-def test_files_arrive_while_the_run_goes_on(script, server, spools, tmp_path):
+def test_files_arrive_during_the_run(script, server, spools, tmp_path):
     code = SAVES.format(folder=str(tmp_path / "made"))
     process = script(code + "print('saved', flush=True); input(); run.finish()")
     run_id = process.stdout.readline().strip()
     process.stdout.readline()
     wait_until(lambda: run_id in {run["id"] for run in server.get("/runs")["items"]})
-    wait_until(lambda: digests(server, run_id) == WANTED, said="the files are there while the run goes on")
+    wait_until(lambda: digests(server, run_id) == WANTED, said="the files arrive during the run")
     assert server.points(run_id) == [(0.0, 1.0)]
     process.communicate("\n")
     assert process.returncode == 0

@@ -1,41 +1,44 @@
-"""From the spool to the server: a thread that ships what is on disk, and waits when the server is away."""
+"""Thread that ships a spool and waits while the server is unavailable."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 
-from fourwalls.saying import Sayer
-from fourwalls.server import Away, Refused
-from fourwalls.shipping import Shipper
+from fourwalls.server import RequestRefused, ServerUnavailable
+from fourwalls.shipper import Shipper
+from fourwalls.throttled_log import ThrottledLog
 
 PAUSES_S = (0.5, 30.0)  # between two tries while the server is away
-REFUSED_PAUSE_S = 60.0  # a token may be mended while the run goes on
+REFUSED_PAUSE_S = 60.0  # a token may become valid while the run continues
 
 
-class Sender:
-    """`has_news` is set by the writer; `every_s` gathers what is logged meanwhile into one batch;
-    `first` is done before anything is shipped."""
+class ShipperThread:
+    """Ships a spool in the background.
+
+    The writer sets `has_data`; `every_s` collects what is logged meanwhile into one batch; `first` is called
+    before anything is shipped.
+    """
 
     def __init__(
         self, shipper: Shipper, has_news: threading.Event, every_s: float, first: Callable[[], object]
     ) -> None:
-        self.begun = threading.Event()  # the server knows the run, or has refused it
-        self.failure = ""  # why nothing is shipped now
-        self.is_shipped = False  # the server has everything, the end included
-        self._shipper, self._has_news, self._every_s = shipper, has_news, every_s
+        self.registered = threading.Event()  # the server knows the run, or has refused it
+        self.failure = ""  # why nothing is shipped at present
+        self.is_shipped = False  # the server has everything, including the end
+        self._shipper, self._has_data, self._every_s = shipper, has_news, every_s
         self._is_closing = threading.Event()
         self._first: Callable[[], object] | None = first
         self._after: Callable[[], None] | None = None
         self._handover = threading.Lock()
-        self._sayer = Sayer()
+        self._log = ThrottledLog()
         self._thread = threading.Thread(target=self._work, name="fourwalls-ship", daemon=True)
         self._thread.start()
 
     def close(self, finish_s: float, after: Callable[[], None]) -> None:
-        """Waits up to `finish_s`; `after` is called once all is shipped, be it here or later by the thread."""
+        """Wait up to `finish_s`; `after` is called once everything is shipped, here or later by the thread."""
         self._is_closing.set()
-        self._has_news.set()
+        self._has_data.set()
         self._thread.join(finish_s)
         with self._handover:
             if self._thread.is_alive() and not self.is_shipped:
@@ -47,45 +50,45 @@ class Sender:
         pause_s = PAUSES_S[0]
         while True:
             is_last = self._is_closing.is_set()
-            self._has_news.clear()
-            wait_s = self._try()
+            self._has_data.clear()
+            wait_s = self._try_ship()
             if wait_s is None:
                 pause_s = PAUSES_S[0]
                 if is_last:
-                    return self._end()
+                    return self._finish()
                 self._is_closing.wait(self._every_s)
-                self._has_news.wait()
+                self._has_data.wait()
                 continue
             if is_last and wait_s:
-                return None  # the server would say the same again; `fourwalls sync` may, later
+                return None  # the server would refuse again; `fourwalls sync` may succeed later
             self._is_closing.wait(wait_s or pause_s)
             pause_s = min(2 * pause_s, PAUSES_S[1])
             if is_last:
                 threading.Event().wait(PAUSES_S[0])
 
-    def _try(self) -> float | None:
-        """None when all is shipped; else how long to wait, 0: as long as the server is away."""
+    def _try_ship(self) -> float | None:
+        """Return None once everything is shipped, else the seconds to wait; 0 means until the server answers."""
         try:
             if self._first:
                 self._first()
                 self._first = None
             while self._shipper.ship():
                 if self._shipper.is_open:
-                    self.begun.set()
+                    self.registered.set()
             self.failure = ""
             return None
-        except Away as error:
+        except ServerUnavailable as error:
             self._fail("away", str(error))
             return 0.0
-        except Refused as error:
+        except RequestRefused as error:
             self._fail("refused", f"{error} ({error.status})")
-            self.begun.set()
+            self.registered.set()
             return REFUSED_PAUSE_S
-        except Exception as error:  # noqa: BLE001 - training goes on, whatever becomes of its log
+        except Exception as error:  # noqa: BLE001 - training continues if shipping fails
             self._fail("broken", repr(error))
             return REFUSED_PAUSE_S
 
-    def _end(self) -> None:
+    def _finish(self) -> None:
         with self._handover:
             self.is_shipped = True
             after = self._after
@@ -94,6 +97,6 @@ class Sender:
 
     def _fail(self, kind: str, why: str) -> None:
         self.failure = why
-        self._sayer.say(
-            kind, "Points stay in %s until the server takes them: %s", self._shipper.spool.folder, why
+        self._log.warn(
+            kind, "Points stay in %s until the server accepts them: %s", self._shipper.spool.folder, why
         )

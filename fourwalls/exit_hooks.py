@@ -1,4 +1,4 @@
-"""How runs end where their script does not say so: as the process does; and what becomes of them in a forked child."""
+"""Hooks that finish runs at process exit and detach them in a forked child."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _live: weakref.WeakSet[Any] = weakref.WeakSet()  # of Runs
 _has_crashed = False
 
 
-def watch(run: Any) -> None:
-    """It ends with this process, if not before."""
+def finish_at_exit(run: Any) -> None:
+    """Finish the run when this process exits, unless it has finished before."""
     _live.add(run)
 
 
@@ -23,10 +23,10 @@ def _finish_all() -> None:
         run.finish("failed" if _has_crashed else "succeeded")
 
 
-def _note_crash(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
+def _record_crash(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
     global _has_crashed
     _has_crashed = True
-    _say_crash(kind, error, at)
+    _previous_excepthook(kind, error, at)
 
 
 def _after_fork_in_child() -> None:
@@ -34,6 +34,6 @@ def _after_fork_in_child() -> None:
         run.after_fork()
 
 
-_say_crash, sys.excepthook = sys.excepthook, _note_crash
+_previous_excepthook, sys.excepthook = sys.excepthook, _record_crash
 atexit.register(_finish_all)
 os.register_at_fork(after_in_child=_after_fork_in_child)
