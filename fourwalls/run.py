@@ -16,8 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from fourwalls import exit_hooks, host_sampler, launch, options, sync, values
+from fourwalls import exit_hooks, launch, options, sync, values
 from fourwalls.artefacts import ArtefactUploader
+from fourwalls.host_sampler import HostSampler
 from fourwalls.launch import Launch
 from fourwalls.options import Options
 from fourwalls.server import Server
@@ -92,9 +93,9 @@ class Run:
         self._suffix = str(process.rank)
         self._step = 0
         self._writer: SpoolWriter | None = None
-        self._shipper_thread: ShipperThread | None = None
+        self._thread: ShipperThread | None = None
         self._spool: FrameSpool | None = None
-        self._sampler: host_sampler.HostSampler | None = None
+        self._sampler: HostSampler | None = None
         self._artefacts: ArtefactUploader | None = None
         self._start_message: dict[str, Any] = {}
         self._has_ended = False
@@ -122,11 +123,8 @@ class Run:
         return self._launch.rank == 0 and not self._is_child and not self._start_message.get("joins")
 
     def log(self, metrics: Mapping[str, Any], step: int | None = None, *, at: float | None = None) -> None:
-        """Log numbers of one step, nested or not; without `step`, of the step after the last.
-
-        `at` is in unix seconds, by default now. Never waits and never raises; what cannot be logged is
-        reported once.
-        """
+        """Log numbers of one step, nested or not; without `step`, of the step after the last. `at` is in unix
+        seconds, by default now. Never waits or raises; what cannot be logged is reported once."""
         try:
             now_us = time.time_ns() // 1000
             if step is None:
@@ -163,11 +161,9 @@ class Run:
         self._queue_message("change", {"note": str(text)})
 
     def save(self, path: str | os.PathLike[str], name: str = "") -> None:
-        """Save a file, or a folder with all its files, with the run, under `name` or its own name.
-
-        The copy is complete when this returns, so the original may change or be deleted. Waits for the disk,
-        never for the network. Never raises; a file that cannot be read is reported.
-        """
+        """Save a file, or a folder with all its files, with the run, under `name` or its own name. The copy is
+        complete when this returns, so the original may change. Waits for the disk, never for the network. Never
+        raises; a file that cannot be read is reported."""
         try:
             if (self._writer or self._child_writer()) and self._artefacts:
                 self.flush()  # a kill must not leave a file without its run
@@ -180,10 +176,8 @@ class Run:
         return self._writer is not None and self._writer.flush(limit_s)
 
     def finish(self, state: str = "succeeded") -> None:
-        """End the run: write everything to disk and wait up to FOURWALLS_FINISH_S for the server.
-
-        The rest is shipped by the next init() in the same folder, or by `python -m fourwalls sync`.
-        """
+        """End the run: write everything to disk and wait up to FOURWALLS_FINISH_S for the server. The rest is
+        shipped by the next init() in the same folder, or by `python -m fourwalls sync`."""
         with self._lock:
             if self._has_ended:
                 return
@@ -201,11 +195,11 @@ class Run:
         writer.queue.append(("end", ended) if self._owns_run_state else ("leave", {}))
         if not writer.close():
             log.error("The disk does not respond; the end of the log may be missing.")
-        elif self._shipper_thread:
+        elif self._thread:
             until = time.monotonic() + self._options.finish_s
             if self._artefacts:
                 self._artefacts.close(self._options.finish_s)
-            self._shipper_thread.close(max(0.0, until - time.monotonic()), self._close_spool)
+            self._thread.close(max(0.0, until - time.monotonic()), self._close_spool)
         elif self._spool:
             self._spool.close()
 
@@ -222,16 +216,12 @@ class Run:
         self._start_message = message
         if self._options.mode == "disabled" or not self._open():
             return
-        if self._shipper_thread and is_resumed:
-            self._shipper_thread.registered.wait(START_WAIT_S)
+        if self._thread and is_resumed:
+            self._thread.registered.wait(START_WAIT_S)
             self._step = self._shipper_step()
         if self._launch.local_rank == 0 and self._options.system_s > 0:
-            self._sampler = host_sampler.HostSampler(
-                self._queue_message,
-                self._writer,  # type: ignore[arg-type]
-                self._options.system_s,
-            )
-        if self._shipper_thread and self._launch.rank == 0:
+            self._sampler = HostSampler(self._queue_message, self._writer, self._options.system_s)  # type: ignore[arg-type]
+        if self._thread and self._launch.rank == 0:
             sync.sync_in_background(self._options)
 
     def _open(self) -> bool:
@@ -240,7 +230,7 @@ class Run:
         try:
             self._spool = FrameSpool(self._options.folder / self.id / stream)
             description = {"run": self.id, "stream": stream, "launch": self._launch_id, "speaks": self._owns_run_state,
-                     "host": socket.gethostname(), "is_locked": self._spool.is_locked}  # fmt: skip
+                           "host": socket.gethostname(), "is_locked": self._spool.is_locked}  # fmt: skip
             write_atomically(self._spool.folder / "about.json", description, durably=True)
         except (OSError, SpoolLocked) as error:
             log.error("Nothing will be logged: %s cannot be written (%r).", self._options.folder, error)
@@ -249,13 +239,12 @@ class Run:
         writer.queue.append(("begin", self._start_message))
         if self._options.mode == "online":
             self._shipper = Shipper(self._spool, self._server(), self.id, stream, self._launch_id)
-            self._shipper_thread = ShipperThread(
-                self._shipper, writer.has_data, self._options.ship_s, first=self._ship_earlier
+            self._thread = ShipperThread(
+                self._shipper, writer.has_data, self._options.ship_s, self._ship_earlier
             )
-        registered = self._shipper_thread.registered if self._shipper_thread else None
-        self._artefacts = ArtefactUploader(
-            self._spool.folder, self._server() if registered else None, self.id, registered
-        )
+        registered = self._thread.registered if self._thread else None
+        server = self._server() if registered else None
+        self._artefacts = ArtefactUploader(self._spool.folder, server, self.id, registered)
         self._writer = writer
         return True
 
@@ -271,10 +260,10 @@ class Run:
         sync.sync(self._options.folder, self._server(), only=self.id, is_automatic=True)
 
     def _close_spool(self) -> None:
-        if not self._spool or not self._shipper_thread:
+        if not self._spool or not self._thread:
             return
         is_left = self._shipper.num_refused or (self._artefacts and self._artefacts.files.has_any())
-        if self._shipper_thread.is_shipped and not is_left:
+        if self._thread.is_shipped and not is_left:
             self._spool.delete()
         else:
             self._spool.close()
@@ -307,5 +296,5 @@ class Run:
         if self._spool:
             self._spool.close()  # only this process's descriptors; the parent keeps the spool and its lock
         self._is_child, self._suffix = True, launch.random_id()
-        self._writer = self._shipper_thread = self._spool = self._sampler = self._artefacts = None
+        self._writer = self._thread = self._spool = self._sampler = self._artefacts = None
         self._lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""Delivery of a spool to the server, once and in order, across kills of either side.
+"""Delivery of a spool to the server, once and in order, despite kills.
 
 The end of batch `seq` is stored durably before the batch is sent. A repeated batch is therefore identical to
 the byte, and the server, which identifies batches by number, stores it once.

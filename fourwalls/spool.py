@@ -1,4 +1,4 @@
-"""Spool of one writer: frames in files of its own folder, kept until the server has them.
+"""Spool of one writer: frames in files, kept until the server has them.
 
     FOLDER/<run>/<stream>/  lock  about.json  frames-000000 frames-000001 ...  position.json
 

@@ -64,6 +64,7 @@ BANNED = {
 KEPT_NAMES = {
     "heard_at": "a column of Run, and columns keep their names",
     "is_witness": "a column of an attempt's nodes and a field of state.json",
+    "tell": "the method of a file object that returns its position",
 }
 # class name -> why several classes may have it
 SHARED_CLASS_NAMES = {

@@ -1,4 +1,4 @@
-"""Lifecycle of a data set: accept or discard a draft, change details, delete content."""
+"""Lifecycle of a data set: draft, ready, changed, deleted."""
 
 from __future__ import annotations
 

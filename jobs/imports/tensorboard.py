@@ -1,4 +1,4 @@
-"""TensorBoard event files; each folder with event files is a run.
+"""TensorBoard event files, where each folder with event files is a run.
 
 Scalars are read in both forms, simple_value and tensor.
 """

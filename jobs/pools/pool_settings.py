@@ -1,4 +1,4 @@
-"""Settings of a pool: the table of settings, changes to them, and the specs they refuse."""
+"""Settings of a pool: table, changes, and checks of specs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Initial weights of a job (`start_from`): lookup, checks against the spec, and path."""
+"""Initial weights of a job (`start_from`): lookup, checks and path."""
 
 from __future__ import annotations
 

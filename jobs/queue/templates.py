@@ -1,4 +1,4 @@
-"""Spec templates of a team: save, change and delete, with an event for each change."""
+"""Spec templates of a team, with an event for each change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`manage.py reorder JOB --before OTHER`: change the order of a team's waiting jobs."""
+"""`manage.py reorder JOB --before OTHER`: move a waiting job."""
 
 from __future__ import annotations
 
