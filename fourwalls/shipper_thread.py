@@ -16,7 +16,7 @@ REFUSED_PAUSE_S = 60.0  # a token may become valid while the run continues
 class ShipperThread:
     """Ships a spool in the background.
 
-    The writer sets `has_data`; `every_s` collects what is logged meanwhile into one batch; `first` is called
+    The writer sets `has_data`; `every_s` is the time over which rows are collected into one batch; `first` is called
     before anything is shipped.
     """
 

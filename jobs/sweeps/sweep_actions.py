@@ -142,7 +142,7 @@ def _change_state(
     Sweep.objects.filter(id=sweep.id).update(**changes)
     _record_event(current, actor, reason)
     for job in Job.objects.filter(sweep=sweep).exclude(state__in=FINAL).order_by("sweep_number"):
-        with contextlib.suppress(StateError):  # the job has ended meanwhile
+        with contextlib.suppress(StateError):  # the job has just ended
             act(job)
     return Sweep.objects.get(id=sweep.id)
 

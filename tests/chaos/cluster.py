@@ -64,7 +64,7 @@ class Cluster:
                    "FOURWALLS_NODE_DIR": str(self.node_dir(name))}  # fmt: skip
             group = self.groups[name] = Group(self.home / "log", {**self.environment, **own})
             group.start(Process(f"agent-{name}", [sys.executable, str(HERE / "agent.py")]))
-        wait_until(lambda: len(self.nodes_now()) == len(self.nodes), said="all nodes")
+        wait_until(lambda: len(self.nodes_now()) == len(self.nodes), description="all nodes")
         self.manage("shell", "-v0", "-c", SPREAD)
         return self
 

@@ -45,7 +45,7 @@ def test_all_fifty_run(cluster: Cluster):
         answer = cluster.get("/jobs?limit=100")
         return Counter(job["state"] for job in answer["items"]) if answer else Counter()
 
-    wait_until(lambda: states()["succeeded"] == WAITING, limit_s=120, said="fifty successes")
+    wait_until(lambda: states()["succeeded"] == WAITING, limit_s=120, description="fifty successes")
     ledger = read_ledger(cluster)
     assert_each_ended_once(ledger, jobs)
     assert len(ledger["attempts"]) == WAITING, "once each"

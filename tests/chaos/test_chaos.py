@@ -42,7 +42,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]
     server = Postgresql() if request.param == "postgresql" else None
     if server:
         assert server.start()
-        server.create()
+        server.create_database()
     cluster = Cluster(tmp_path, server)
     try:
         yield cluster.start()

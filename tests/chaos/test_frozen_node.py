@@ -40,20 +40,22 @@ def begun(cluster: Cluster) -> int:
 @pytest.mark.services
 def test_the_lock_keeps_the_next_attempt_off_until_the_old_ranks_are_gone(cluster: Cluster):
     job = cluster.post("/jobs", spec("sleeper", devices=2, steps=60))["id"]
-    wait_until(lambda: begun(cluster) == 2, said="two ranks at work")
+    wait_until(lambda: begun(cluster) == 2, description="two ranks at work")
     frozen = list(cluster.nodes)[-1]
     agent, attempt = [cluster.agent_of(frozen)], cluster.pids_on(frozen)
     send(agent + attempt, signal.SIGSTOP)
     wait_until(
         lambda: (cluster.get(f"/jobs/{job}") or {}).get("state") == "queued",
         limit_s=120,  # seen to take more than 60 on a busy host
-        said="the attempt given up",
+        description="the attempt given up",
     )
     send(agent, signal.SIGCONT)
     # The second attempt is refused its devices, and others are made at no cost.
-    wait_until(lambda: (cluster.get(f"/jobs/{job}") or {}).get("attempt", 0) >= 3, said="a third attempt")
+    wait_until(
+        lambda: (cluster.get(f"/jobs/{job}") or {}).get("attempt", 0) >= 3, description="a third attempt"
+    )
     send(attempt, signal.SIGCONT)
-    wait_until(lambda: (cluster.get(f"/jobs/{job}") or {}).get("state") == "succeeded", said="success")
+    wait_until(lambda: (cluster.get(f"/jobs/{job}") or {}).get("state") == "succeeded", description="success")
     ledger = read_ledger(cluster)
     cluster.stop()
     assert_no_device_was_shared(read_journal(cluster.journal))

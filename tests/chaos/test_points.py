@@ -112,7 +112,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Quick]:
     server = Postgresql() if request.param == "postgresql" else None
     if server:
         assert server.start()
-        server.create()
+        server.create_database()
     cluster = Quick(tmp_path, server, nodes={"a": 1})
     try:
         yield cluster.start()

@@ -83,7 +83,7 @@ def test_files_arrive_during_the_run(script, server, spools, tmp_path):
     run_id = process.stdout.readline().strip()
     process.stdout.readline()
     wait_until(lambda: run_id in {run["id"] for run in server.get("/runs")["items"]})
-    wait_until(lambda: digests(server, run_id) == WANTED, said="the files arrive during the run")
+    wait_until(lambda: digests(server, run_id) == WANTED, description="the files arrive during the run")
     assert server.points(run_id) == [(0.0, 1.0)]
     process.communicate("\n")
     assert process.returncode == 0

@@ -111,7 +111,7 @@ def served(home: Path) -> Iterator[Served]:
     command = [sys.executable, "manage.py", "web", "--port", str(fourwalls.port)]
     process = subprocess.Popen(command, cwd=ROOT, env=fourwalls.env)
     try:
-        wait_until(lambda: _answers(fourwalls.port), said="the web server")
+        wait_until(lambda: _answers(fourwalls.port), description="the web server")
         yield Served(fourwalls, psutil.Process(process.pid), token)
     finally:
         process.terminate()

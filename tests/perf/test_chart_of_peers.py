@@ -51,7 +51,7 @@ def charts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Chart
         postgresql = Postgresql()
         stack.callback(postgresql.close)
         assert postgresql.start()
-        postgresql.create()
+        postgresql.create_database()
         lite = stack.enter_context(mlflow_server.mlflow_server(tmp_path_factory.mktemp("lite")))
         big = stack.enter_context(mlflow_server.mlflow_server(tmp_path_factory.mktemp("big"), postgresql))
         files = tmp_path_factory.mktemp("files")

@@ -120,7 +120,7 @@ def test_a_hundred_open_tabs(server: Served, runs: list[str], reads: bool):
     call = WRITE.format(writes=writes, run=runs[0], gap=1 / WRITES_PER_S, first=first, stream=f"live{reads}")
     writer = threading.Thread(target=server.fourwalls.manage, args=("shell", "-v0", "-c", call))
     writer.start()
-    wait_until(lambda: all(tab.events for tab in tabs), said="the first event on every page")
+    wait_until(lambda: all(tab.events for tab in tabs), description="the first event on every page")
     told, read = sum(tab.events for tab in tabs), sum(tab.reads for tab in tabs)
     began, before = time.monotonic(), server.process.cpu_times()
     writer.join()

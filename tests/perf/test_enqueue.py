@@ -49,7 +49,7 @@ def fourwalls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[
     try:
         running.start("--no-demo").wait_for_link()
         if request.param == "warm":
-            wait_until(lambda: (running.home / "node" / "warm.sock").exists(), said="the warm parent")
+            wait_until(lambda: (running.home / "node" / "warm.sock").exists(), description="the warm parent")
         yield request.param, running
     finally:
         running.interrupt()
@@ -65,7 +65,7 @@ def submit_and_wait(running: Fourwalls, token: str) -> None:
             return json.load(answer)
 
     job = ask("/api/v1/jobs", json.dumps(spec.model_dump()).encode())["id"]
-    wait_until(lambda: ask(f"/api/v1/jobs/{job}")["state"] == "succeeded", said="success")
+    wait_until(lambda: ask(f"/api/v1/jobs/{job}")["state"] == "succeeded", description="success")
 
 
 def test_enqueue_to_rank_process_started(fourwalls: tuple[str, Fourwalls]):

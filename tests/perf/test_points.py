@@ -73,7 +73,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     database = Postgresql() if request.param == "postgresql" else None
     if database:
         assert database.start()
-        database.create()
+        database.create_database()
     server = Bench(tmp_path, database.url if database else "")
     server.postgresql = database
     try:

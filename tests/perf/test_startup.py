@@ -51,7 +51,7 @@ def test_submit_to_first_step(started: tuple[str, Fourwalls]):
     kind, running = started
     first_step_of(running)  # prepares the corpus; its time is told apart, not hidden
     if kind == "warm":
-        wait_until(lambda: (running.home / "node" / "warm.sock").exists(), said="the warm parent")
+        wait_until(lambda: (running.home / "node" / "warm.sock").exists(), description="the warm parent")
     rounds = [first_step_of(running) for _ in range(ROUNDS[kind])]
     total = statistics.median(sum(phases.values()) for phases in rounds)
     print(f"\n{kind}: submit -> first step, median of {len(rounds)}, load {os.getloadavg()[0]:.1f}")

@@ -52,11 +52,11 @@ def test_the_node_fetches_the_data_set_before_the_ranks_start(
 
 
 def test_a_data_set_of_another_team_is_refused(make_spec, dataset, other_team, stranger, node):
-    said = refusal(spec_for(make_spec, dataset), other_team, stranger)
-    assert "has no data set" in said["data.corpus"]
-    assert said == refusal(spec_for(make_spec, type("", (), {"id": "nonsense"})), other_team, stranger) | {
-        "data.corpus": said["data.corpus"]
-    }
+    problems = refusal(spec_for(make_spec, dataset), other_team, stranger)
+    assert "has no data set" in problems["data.corpus"]
+    assert problems == refusal(
+        spec_for(make_spec, type("", (), {"id": "nonsense"})), other_team, stranger
+    ) | {"data.corpus": problems["data.corpus"]}
 
 
 def test_drafts_other_objectives_and_too_many_labels_are_refused_at_their_field(make_spec, team, owner, node):

@@ -29,15 +29,15 @@ def test_its_output_can_be_used_as_its_input(pool):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "sentence"),
     [
         (["--set", "max_gang=0"], "at least 1"),
         (["--set", "size=3"], "Setting 'size' is unknown"),
         (["--set", "x"], "NAME=VALUE"),
     ],
 )
-def test_an_invalid_setting_is_named(pool, arguments, said):
-    with pytest.raises(CommandError, match=said):
+def test_an_invalid_setting_is_named(pool, arguments, sentence):
+    with pytest.raises(CommandError, match=sentence):
         run_command(*arguments)
 
 

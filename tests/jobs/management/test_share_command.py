@@ -34,8 +34,8 @@ def test_each_value_is_changed_alone_and_the_use_stays(team, pool, make_node):
     )
     assert Share.objects.get().used_device_s == 77
     assert share("--budget", "none").endswith("no monthly budget.")
-    said = share("--budget", "1.5", "--budget-kwh", "0.1", "--budget-money", "250")
-    assert said.endswith("1.5 device-hours, 0.1 kWh, 250 EUR a month.")
+    text = share("--budget", "1.5", "--budget-kwh", "0.1", "--budget-money", "250")
+    assert text.endswith("1.5 device-hours, 0.1 kWh, 250 EUR a month.")
     assert Share.objects.get().monthly_budget_j == 360_000
 
 

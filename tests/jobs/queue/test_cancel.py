@@ -65,12 +65,12 @@ def test_cancelling_twice_is_one_action(make_job):
 
 
 @pytest.mark.parametrize(
-    ("state", "word"),
+    ("state", "participle"),
     [(JobState.SUCCEEDED, "succeeded"), (JobState.FAILED, "failed"), (JobState.CANCELLED, "been cancelled")],
 )
-def test_a_job_that_has_ended_cannot_be_cancelled(make_job, state, word):
+def test_a_job_that_has_ended_cannot_be_cancelled(make_job, state, participle):
     job = to_state(make_job(), state)
-    with pytest.raises(StateError, match=f"already {word}"):
+    with pytest.raises(StateError, match=f"already {participle}"):
         job_actions.cancel(job, actor="tom")
     assert Job.objects.get(id=job.id).state == state
 

@@ -97,7 +97,7 @@ def test_the_new_order_is_visible_before_the_next_scheduler_tick(waiting):
 
 
 def test_an_owner_moves_past_own_jobs_only(waiting, make_spec, team, team_mate):
-    """Places: a, b, c of olga, and tom's in between; olga's last to her front leaves tom's where it stands."""
+    """Order: olga's a, tom's t, olga's b and c. Moving c to olga's front leaves t where it is."""
     theirs = job_actions.submit(spec=make_spec(devices=2, name="t"), team=team, owner=team_mate)
     reorder(theirs, "admin", MoveTarget.BEFORE, waiting["b"])
     assert line(waiting["a"].pool) == ["a", "t", "b", "c"]
