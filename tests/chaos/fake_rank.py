@@ -1,10 +1,12 @@
-"""The rank program of the chaos suite: no torch, next to no CPU, but a whole rank to everybody outside.
+"""Rank program of the chaos tests: no torch, almost no CPU time, and the files of a real rank.
 
-`python rank.py JOURNAL_DIR ATTEMPT_DIR RANK` steps, reports, saves checkpoints, resumes and stops at a step border. A
-gang makes each step together, on however many nodes, and agrees at its border whether to stop, as real ranks do.
-Beside that it bears witness, knowing nothing of our tables and locks: as long as it lives it holds a lock of its own
-on JOURNAL_DIR/<device>.use, and it appends what it does to JOURNAL_DIR/<device>.jsonl, by the monotonic clock.
-Only the standard library: it starts in a few hundredths of a second.
+    python fake_rank.py JOURNAL_DIR ATTEMPT_DIR RANK
+
+It steps, reports, saves checkpoints, resumes and stops at a step boundary. A gang makes each step together,
+on any number of nodes, and agrees at its boundary whether to stop, like real ranks. It also records device
+use without our tables and locks: while it lives it holds a lock of its own on JOURNAL_DIR/<device>.use, and
+it appends its actions to JOURNAL_DIR/<device>.jsonl, with the monotonic clock. It uses only the standard
+library, to start in a few hundredths of a second.
 """
 
 from __future__ import annotations
@@ -23,15 +25,13 @@ STEP_S = 0.25
 CHECKPOINT_EVERY = 4
 EXIT_STOPPED = 75
 EXIT_OVERLAP = 3
-LOOK_S = 0.03
+POLL_S = 0.03
 
 
-class Meeting:
-    """Where the ranks of an attempt wait for each other: a file with one slot a rank, whose lock says that it lives."""
+class Barrier:
+    """Barrier of an attempt's ranks: a file with one slot per rank, whose lock shows that the rank is alive."""
 
-    SLOT = struct.Struct(
-        "<qq"
-    )  # 1 + steps done, 0 before it has come; 1 + the step at which it wants to stop, or 0
+    SLOT = struct.Struct("<qq")  # 1 + steps done, or 0 before the start; 1 + the step at which to stop, or 0
 
     def __init__(self, path: Path, rank: int, size: int) -> None:
         path.parent.mkdir(exist_ok=True)
@@ -39,16 +39,19 @@ class Meeting:
         self.file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.lockf(self.file, fcntl.LOCK_EX, self.SLOT.size, rank * self.SLOT.size)
 
-    def shall_stop(self, step: int, is_told: bool) -> bool:
-        """Once every rank has made `step`: the same answer on all of them. Raises ConnectionError when one is dead."""
-        if is_told and not self.stop_at:
+    def wait_and_check_stop(self, step: int, is_requested: bool) -> bool:
+        """Wait until every rank has made `step`, and return the same decision on all of them.
+
+        Raises ConnectionError if a rank is dead.
+        """
+        if is_requested and not self.stop_at:
             self.stop_at = 1 + step
         os.pwrite(self.file, self.SLOT.pack(1 + step, self.stop_at), self.rank * self.SLOT.size)
         while late := [rank for rank, (done, _) in enumerate(self.slots()) if done < 1 + step]:
             for rank in late:
                 if self.slots()[rank][0] and self.is_dead(rank) and self.slots()[rank][0] < 1 + step:
                     raise ConnectionError(f"Connection closed by peer (rank {rank})")
-            time.sleep(LOOK_S)
+            time.sleep(POLL_S)
         return any(0 < stop_at <= 1 + step for _, stop_at in self.slots())
 
     def slots(self) -> list[tuple[int, ...]]:
@@ -65,41 +68,46 @@ class Meeting:
         return True
 
 
-class Rank:
+class FakeRank:
     def __init__(self, journal: Path, attempt: Path, rank: int) -> None:
         self.attempt, self.rank = attempt, rank
         self.placement = json.loads((attempt / "placement.json").read_bytes())
         self.device = next(seat["device"] for seat in self.placement["seats"] if seat["rank"] == rank)
         self.num_steps = json.loads((attempt / "spec.json").read_bytes())["budget"]["steps"]
-        self.journal, self.use = journal / f"{self.device}.jsonl", journal / f"{self.device}.use"
-        self.meeting = journal / "meetings" / f"{self.placement['job']}-{self.placement['attempt']}"
-        self.is_told_to_stop = False
+        self.journal, self.lock_path = journal / f"{self.device}.jsonl", journal / f"{self.device}.use"
+        self.barrier_path = journal / "meetings" / f"{self.placement['job']}-{self.placement['attempt']}"
+        self.is_stop_requested = False
         signal.signal(signal.SIGTERM, self.stop)
 
     def run(self) -> int:
-        if not self.bear_witness():
-            self.note("overlap")
+        if not self.acquire_device_lock():
+            self.write_journal("overlap")
             return EXIT_OVERLAP
         step = self.resumed_from()
-        self.note("begin", step=step)
-        gang = Meeting(self.meeting, self.rank, self.placement["world_size"])
-        while not gang.shall_stop(step, self.is_told_to_stop) and step < self.num_steps:
+        self.write_journal("begin", step=step)
+        barrier = Barrier(self.barrier_path, self.rank, self.placement["world_size"])
+        while not barrier.wait_and_check_stop(step, self.is_stop_requested) and step < self.num_steps:
             time.sleep(STEP_S)
             step += 1
-            self.note("step", step=step)
+            self.write_journal("step", step=step)
             self.report("step", step=step, metrics={"loss": 10.0 / step, "tokens": 256.0 * step})
             if step % CHECKPOINT_EVERY == 0:
                 self.save(step)
         if step < self.num_steps:
             self.save(step)
-        self.report("result", text="stopped at a step border" if step < self.num_steps else "all steps done")
-        self.note("end", step=step)
+        self.report(
+            "result", text="stopped at a step boundary" if step < self.num_steps else "all steps done"
+        )
+        self.write_journal("end", step=step)
         return EXIT_STOPPED if step < self.num_steps else 0
 
-    def bear_witness(self) -> bool:
-        """False: another process uses the device now. The lock takes descriptor 0: a dying process closes its files in
-        order, so this lock is free before the device's own, which came by inheritance and a higher number."""
-        descriptor = os.open(self.use, os.O_RDWR | os.O_CREAT, 0o600)
+    def acquire_device_lock(self) -> bool:
+        """Lock the device; return False if another process uses it.
+
+        The lock has descriptor 0: a dying process closes its files in order, so this lock is released before
+        the device's own lock, which is inherited and has a higher number.
+        """
+        descriptor = os.open(self.lock_path, os.O_RDWR | os.O_CREAT, 0o600)
         os.dup2(descriptor, 0)
         os.close(descriptor)
         try:
@@ -111,7 +119,7 @@ class Rank:
     def resumed_from(self) -> int:
         return int((self.placement["resume_from"] or "-0").rpartition("-")[2])
 
-    def note(self, what: str, **more: Any) -> None:
+    def write_journal(self, what: str, **more: Any) -> None:
         line = {"what": what, "t": time.monotonic(), "job": self.placement["job"], "attempt": self.placement["attempt"],
                 "rank": self.rank, "world_size": self.placement["world_size"], "pid": os.getpid(), **more}  # fmt: skip
         append(self.journal, line)
@@ -127,22 +135,22 @@ class Rank:
         folder = self.attempt / "checkpoints" / f"step-{step:08d}"
         if self.rank or folder.exists():
             return
-        aside = folder.with_name(f".saving-{folder.name}")
-        aside.mkdir(parents=True, exist_ok=True)
-        (aside / "manifest.json").write_text(json.dumps({"format": 1, "step": step, "files": {}}))
-        os.rename(aside, folder)
+        scratch = folder.with_name(f".saving-{folder.name}")
+        scratch.mkdir(parents=True, exist_ok=True)
+        (scratch / "manifest.json").write_text(json.dumps({"format": 1, "step": step, "files": {}}))
+        os.rename(scratch, folder)
         self.report("checkpoint", step=step, text=folder.name, seconds=0.0)
 
     def stop(self, *_: object) -> None:
-        self.is_told_to_stop = True
+        self.is_stop_requested = True
 
 
 def append(path: Path, line: dict[str, Any]) -> None:
-    """One write of one line: several processes may append to the file."""
+    """Append one line with one write, since several processes may append to the file."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.write(descriptor, json.dumps(line).encode() + b"\n")
     os.close(descriptor)
 
 
 if __name__ == "__main__":
-    sys.exit(Rank(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])).run())
+    sys.exit(FakeRank(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])).run())

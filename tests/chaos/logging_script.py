@@ -1,6 +1,8 @@
-"""A training script that logs: `python logger.py RUN START TOTAL JOURNAL_FILE CALLS_PER_S`, ten metrics a call.
+"""Training script that logs ten metrics a call.
 
-It writes down each block before it logs it ("from N") and once flush() has said that it is on disk ("disk N").
+    python logging_script.py RUN START TOTAL JOURNAL_FILE CALLS_PER_S
+
+It appends "from N" to the journal before it logs a block, and "disk N" once flush() has returned.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""People who submit, pause, resume and cancel through the API, whatever happens to it."""
+"""User thread that submits, pauses, resumes and cancels jobs through the API."""
 
 from __future__ import annotations
 
@@ -27,31 +27,33 @@ def spec(name: str, devices: int, steps: int, priority: str = "normal") -> dict[
     }
 
 
-class Crowd(threading.Thread):
-    """They keep `waiting` jobs in the queue, and wait for every answer; one that does not come says nothing about the
-    job."""
+class UserLoad(threading.Thread):
+    """Keeps `waiting` jobs in the queue.
 
-    def __init__(self, cluster: Cluster, pick: random.Random, waiting: int) -> None:
+    It waits for every response; a missing response leaves the state of the job unknown.
+    """
+
+    def __init__(self, cluster: Cluster, rng: random.Random, waiting: int) -> None:
         super().__init__(daemon=True)
-        self.cluster, self.pick, self.waiting = cluster, pick, waiting
-        self.acknowledged: set[str] = set()
+        self.cluster, self.rng, self.waiting = cluster, rng, waiting
+        self.submitted: set[str] = set()
         self.num_pauses = 0
-        self.go_home = threading.Event()
+        self.stop_requested = threading.Event()
 
     def run(self) -> None:
-        while not self.go_home.wait(0.3):
+        while not self.stop_requested.wait(0.3):
             self._pause_and_resume()
             waiting = self.jobs("queued")
             if waiting is None or len(waiting) >= self.waiting:
                 continue
             job = self.submit()
-            if job and self.pick.random() < CANCEL_SHARE:
+            if job and self.rng.random() < CANCEL_SHARE:
                 self.cluster.post(f"/jobs/{job}/cancel")
 
     def _pause_and_resume(self) -> None:
-        if self.pick.random() < PAUSE_SHARE and (running := self.jobs("running")):
-            self.num_pauses += self.cluster.post(f"/jobs/{self.pick.choice(running)['id']}/pause") is not None
-        if self.pick.random() < PAUSE_SHARE:
+        if self.rng.random() < PAUSE_SHARE and (running := self.jobs("running")):
+            self.num_pauses += self.cluster.post(f"/jobs/{self.rng.choice(running)['id']}/pause") is not None
+        if self.rng.random() < PAUSE_SHARE:
             self.resume_all()
 
     def resume_all(self) -> None:
@@ -59,17 +61,17 @@ class Crowd(threading.Thread):
             self.cluster.post(f"/jobs/{job['id']}/resume")
 
     def submit(self) -> str | None:
-        name = f"chaos {len(self.acknowledged)}"
-        wish = spec(
+        name = f"chaos {len(self.submitted)}"
+        body = spec(
             name,
-            self.pick.choice(GANGS),
-            steps=self.pick.randint(2, 24),
-            priority=self.pick.choice(PRIORITIES),
+            self.rng.choice(GANGS),
+            steps=self.rng.randint(2, 24),
+            priority=self.rng.choice(PRIORITIES),
         )
-        job = self.cluster.post("/jobs", wish)
+        job = self.cluster.post("/jobs", body)
         if job is None:
-            return None  # it may stand in the queue all the same: then it must end as well
-        self.acknowledged.add(job["id"])
+            return None  # the job may be in the queue; then it has to end as well
+        self.submitted.add(job["id"])
         return job["id"]
 
     def jobs(self, state: str = "") -> list[dict[str, Any]] | None:

@@ -1,4 +1,4 @@
-"""Prints, as JSON, what the database says at the end: jobs, attempts, terminal events. Run as a script."""
+"""Prints as JSON the final jobs, attempts and terminal events of the database. Run as a script."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import django
 
 
-def ledger() -> dict[str, Any]:
+def job_records() -> dict[str, Any]:
     from jobs.models import Attempt, AttemptNode, Event, Job, Lease
     from jobs.states.jobs import ATTEMPT_LIVE, FINAL, MEMBER_LIVE, AttemptState, MemberState
 
@@ -36,4 +36,4 @@ def ledger() -> dict[str, Any]:
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.settings")
     django.setup()
-    json.dump(ledger(), sys.stdout)
+    json.dump(job_records(), sys.stdout)

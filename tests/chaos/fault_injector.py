@@ -1,4 +1,4 @@
-"""The storm: every second something at random is killed or stopped, and what was stopped goes on later."""
+"""Random faults: every second something is killed or stopped, and stopped processes resume later."""
 
 from __future__ import annotations
 
@@ -25,71 +25,71 @@ KINDS = (
     "node killed",
 )
 SHORT_STOP_S = (0.3, 4.0)
-LONG_STOP_S = (REASSIGN_AFTER_S + 4.0, REASSIGN_AFTER_S + 12.0)  # long enough for attempts to be given up
+LONG_STOP_S = (REASSIGN_AFTER_S + 4.0, REASSIGN_AFTER_S + 12.0)  # long enough for attempts to be reassigned
 WRITE_LOCK_S = (0.2, 1.5)
 LONG_SHARE = 0.3
 LATE_S = 15.0
 
 
 @dataclass
-class Storm:
-    """Call `blow` as often as you like: it strikes once a second."""
+class FaultInjector:
+    """Injects one fault per second, however often `inject` is called."""
 
     cluster: Cluster
-    pick: random.Random
+    rng: random.Random
     counts: Counter[str] = field(default_factory=Counter)
     _next_at: float = 0.0
-    _frozen_until: float = 0.0  # one machine at a time: the others are to get on with the work
-    _stopped: dict[int, float] = field(default_factory=dict)  # pid -> when it goes on
+    _frozen_until: float = 0.0  # one node at a time, so that the others can work
+    _stopped: dict[int, float] = field(default_factory=dict)  # pid -> time to resume
 
-    def blow(self) -> None:
-        self._go_on()
+    def inject(self) -> None:
+        self._resume_due()
         if time.monotonic() < self._next_at:
             return
         self._next_at = time.monotonic() + 1.0
         kinds = list(KINDS)
-        self.pick.shuffle(kinds)
-        next(kind for kind in kinds if self._strike(kind))
+        self.rng.shuffle(kinds)
+        next(kind for kind in kinds if self._inject_kind(kind))
 
     def wipe_broker(self) -> None:
         self.cluster.wipe_broker()
         self.counts["broker wiped"] += 1
 
-    def calm(self) -> None:
-        """Everything that was stopped goes on."""
-        self._go_on(everything=True)
+    def resume_processes(self) -> None:
+        """Resume everything that was stopped."""
+        self._resume_due(all_processes=True)
 
-    def _strike(self, kind: str) -> bool:
-        """False: there is nothing of this kind just now."""
+    def _inject_kind(self, kind: str) -> bool:
+        """Return False if there is no process of this kind at present."""
         if kind.startswith("node"):
-            node = self.pick.choice(list(self.cluster.nodes))
+            node = self.rng.choice(list(self.cluster.nodes))
             return self._freeze(node) if kind == "node frozen" else self._kill_node(node)
         if kind == "database" and self.cluster.server is None:
             self.counts["database locked"] += 1
-            threading.Thread(target=self._hold_write_lock, args=(self.pick.uniform(*WRITE_LOCK_S),)).start()
+            threading.Thread(target=self._hold_write_lock, args=(self.rng.uniform(*WRITE_LOCK_S),)).start()
             return True
         pids = sorted(set(self.cluster.pids(kind)))
         if not pids:
             return False
-        pid = self.pick.choice(pids)
-        if self.pick.random() < 0.5:
+        pid = self.rng.choice(pids)
+        if self.rng.random() < 0.5:
             self.counts[f"{kind} killed"] += _send(pid, signal.SIGKILL)
         else:
-            is_long = kind in ("agent", "supervisor") and self.pick.random() < LONG_SHARE
+            is_long = kind in ("agent", "supervisor") and self.rng.random() < LONG_SHARE
             self._stop(
-                [pid], time.monotonic() + self.pick.uniform(*(LONG_STOP_S if is_long else SHORT_STOP_S))
+                [pid], time.monotonic() + self.rng.uniform(*(LONG_STOP_S if is_long else SHORT_STOP_S))
             )
             self.counts[f"{kind} stopped"] += 1
         return True
 
     def _freeze(self, node: str) -> bool:
-        """A whole machine that sleeps: its agent, its supervisors and its ranks, past the time of reassignment."""
+        """Stop a whole node (agent, supervisors, ranks) until its work is reassigned."""
         agent, pids = self.cluster.agent_of(node), self.cluster.pids_on(node)
         if agent is None or not pids or time.monotonic() < self._frozen_until:
             return False
-        until = time.monotonic() + self.pick.uniform(*LONG_STOP_S)
-        # Now and then the attempts wake up later than their agent: its devices are given to others meanwhile.
-        late_s = self.pick.choice((0.0, LATE_S))
+        until = time.monotonic() + self.rng.uniform(*LONG_STOP_S)
+        # Sometimes the attempts resume later than their agent, when their devices are already reassigned.
+        late_s = self.rng.choice((0.0, LATE_S))
         self._frozen_until = until + late_s
         self._stop([agent], until)
         self._stop(pids, until + late_s)
@@ -97,7 +97,7 @@ class Storm:
         return True
 
     def _kill_node(self, node: str) -> bool:
-        """As when the power goes, and comes back: agent, supervisors and ranks at once."""
+        """Kill agent, supervisors and ranks at once, as in a power failure."""
         agent, pids = self.cluster.agent_of(node), self.cluster.pids_on(node)
         if agent is None or not pids:
             return False
@@ -111,9 +111,9 @@ class Storm:
             if _send(pid, signal.SIGSTOP):
                 self._stopped[pid] = max(until, self._stopped.get(pid, 0.0))
 
-    def _go_on(self, everything: bool = False) -> None:
+    def _resume_due(self, all_processes: bool = False) -> None:
         for pid, until in list(self._stopped.items()):
-            if everything or time.monotonic() >= until:
+            if all_processes or time.monotonic() >= until:
                 del self._stopped[pid]
                 _send(pid, signal.SIGCONT)
 

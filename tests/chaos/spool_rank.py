@@ -1,6 +1,9 @@
-"""A rank that only writes its spool: `python scribe.py JOURNAL_DIR ATTEMPT_DIR RANK`, five metrics a step, in bursts.
+"""Rank program that only writes its spool, five metrics a step, in bursts.
 
-Its steps end when its spec's do, or when JOURNAL_DIR/enough exists. The last line of JOURNAL_DIR/scribe says how many.
+    python spool_rank.py JOURNAL_DIR ATTEMPT_DIR RANK
+
+It ends with the steps of its spec, or once JOURNAL_DIR/enough exists, and writes their number to
+JOURNAL_DIR/spool_rank.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ def main() -> int:
                 lines.append(json.dumps(line).encode() + b"\n")
             spool.write(b"".join(lines))
             time.sleep(PAUSE_S)
-        (journal / "scribe").write_text(str(step))
+        (journal / "spool_rank").write_text(str(step))
         spool.write(b'{"k":"result","at":%f,"source":"run","text":"all steps done"}\n' % time.time())
     return 0
 
