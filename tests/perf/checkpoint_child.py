@@ -1,4 +1,4 @@
-"""Saves of one rank in turns: DeepSpeed's own, which training waits for, and ours, of which it waits for a copy."""
+"""Alternate saves of one rank: DeepSpeed's own, which blocks training, and ours, which blocks for a copy."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def main() -> None:
     os.environ["MASTER_PORT"] = str(free_port("127.0.0.1"))
     session = open_session(AttemptDirectory(Path(sys.argv[1])), 0, time.perf_counter())
     source = training_batches(session)
-    session.trainer.step(source, 0)  # the optimiser's state comes with the first step
+    session.trainer.step(source, 0)  # the first step creates the optimiser's state
     found: dict[str, list[float]] = {"deepspeed": [], "ours_block": [], "ours_whole": []}
     theirs = session.directory.path / "theirs"
     for turn in range(1, ROUNDS + 1):
         start = time.perf_counter()
         session.engine.save_checkpoint(str(theirs), tag="state", save_latest=False)
-        for path in theirs.rglob("*"):  # as safe as ours: on the disk before training goes on
+        for path in theirs.rglob("*"):  # as durable as ours: on disk before training continues
             sync(path)
         found["deepspeed"].append(time.perf_counter() - start)
         shutil.rmtree(theirs)

@@ -1,4 +1,4 @@
-"""Steps of our loop, and what its telemetry alone takes, in one process."""
+"""Time of training steps, and of their telemetry alone, in one process."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def telemetry_s(session: Session) -> float:
-    """Seconds a step spends in telemetry alone: its marks, readings and lines, around no work at all."""
+    """Seconds per step of telemetry alone: timers, step metrics and lines, without any work."""
     breakdown, readings = Breakdown(HostMarks()), Readings(session)
     payload = Payload("all_reduce", "all_reduce_bytes", 0)
     start = time.perf_counter()

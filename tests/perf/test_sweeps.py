@@ -1,4 +1,4 @@
-"""What a sweep of 1,000 points costs: counted, looked at by the scheduler, shown."""
+"""Cost of a sweep of 1,000 points: preview, submission, scheduler ticks and page."""
 
 from __future__ import annotations
 

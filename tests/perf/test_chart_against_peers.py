@@ -1,6 +1,7 @@
-"""One chart of 20 runs x 100,000 steps: ours beside mlflow on SQLite, mlflow on PostgreSQL, and TensorBoard.
+"""CPU time of one chart of 20 runs x 100,000 steps: ours, MLflow (SQLite and PostgreSQL), TensorBoard.
 
-Each through the endpoint that its own page asks. Compared is CPU of the servers' processes, PostgreSQL's among them.
+Each chart uses the endpoint of the peer's own page. The CPU time covers the server's processes, including
+PostgreSQL's.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ import pytest
 
 from tests.dashboard.api.test_packed_series import unpack
 from tests.perf import mlflow_server, tensorboard_server
-from tests.perf.peer import Peer
-from tests.perf.served import served
+from tests.perf.bench_server import bench_server
+from tests.perf.peer_server import PeerServer
 from tests.services import Postgresql
 
 pytestmark = [pytest.mark.perf, pytest.mark.timeout(1800)]
@@ -31,16 +32,20 @@ SPIKE = 99.0
 TARGET_MS = 50
 ROUNDS = 3
 OURS = "ours"
-TARGETS = {"mlflow, SQLite": 300, "mlflow, PostgreSQL": 60, "tensorboard": 5}  # times less CPU than theirs
-TIMES = {"mlflow, SQLite": 1, "mlflow, PostgreSQL": 1, "tensorboard": 10, OURS: 20}  # questions a round
-ONCE = "mlflow, SQLite"  # in the first round only: a question takes half a minute
+TARGETS = {
+    "mlflow, SQLite": 300,
+    "mlflow, PostgreSQL": 60,
+    "tensorboard": 5,
+}  # how many times less CPU than the peer
+TIMES = {"mlflow, SQLite": 1, "mlflow, PostgreSQL": 1, "tensorboard": 10, OURS: 20}  # requests per round
+ONCE = "mlflow, SQLite"  # only in the first round: a request takes half a minute
 INTERVAL = "/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval"
 
 
 class Chart(NamedTuple):
-    """What a page asks a server, and what of the answer is drawn: a line's values for each run."""
+    """The request of a page and the part of the response that is drawn: a line's values for each run."""
 
-    peer: Peer
+    peer: PeerServer
     ask: Callable[[], bytes]
     lines: Callable[[], list[np.ndarray]]
 
@@ -57,20 +62,20 @@ def charts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Chart
         files = tmp_path_factory.mktemp("files")
         tags = tensorboard_server.fill_series(files, "loss", _curves())
         board = stack.enter_context(tensorboard_server.tensorboard_server(files))
-        home = stack.enter_context(served(tmp_path_factory.mktemp("ours")))
-        own = Peer(home.fourwalls.port, home.process, token=home.token)
+        home = stack.enter_context(bench_server(tmp_path_factory.mktemp("ours")))
+        own = PeerServer(home.fourwalls.port, home.process, token=home.token)
         yield {
-            "mlflow, SQLite": _of_mlflow(lite, mlflow_server.fill_series(lite, "loss", _lists())),
-            "mlflow, PostgreSQL": _of_mlflow(big, mlflow_server.fill_series(big, "loss", _lists())),
-            "tensorboard": _of_tensorboard(board, tags),
-            OURS: _of_ours(own, home.fill(NUM_RUNS, ["loss"], STEPS)),
+            "mlflow, SQLite": _mlflow_chart(lite, mlflow_server.fill_series(lite, "loss", _lists())),
+            "mlflow, PostgreSQL": _mlflow_chart(big, mlflow_server.fill_series(big, "loss", _lists())),
+            "tensorboard": _tensorboard_chart(board, tags),
+            OURS: _own_chart(own, home.fill(NUM_RUNS, ["loss"], STEPS)),
         }
 
 
 def test_one_chart_of_twenty_runs_beside_peers(charts: dict[str, Chart], capsys: pytest.CaptureFixture[str]):
     cpus: dict[str, list[float]] = {name: [] for name in charts}
     walls: dict[str, list[float]] = {name: [] for name in charts}
-    drawn = {name: chart.lines() for name, chart in charts.items()}  # and warm by now
+    drawn = {name: chart.lines() for name, chart in charts.items()}  # also warms the caches
     for turn in range(ROUNDS):
         for name, (peer, ask, _lines) in charts.items():
             if name == ONCE and turn:
@@ -98,7 +103,7 @@ def test_one_chart_of_twenty_runs_beside_peers(charts: dict[str, Chart], capsys:
         assert statistics.median(cpus[name]) / own >= target, name
 
 
-def _of_mlflow(peer: Peer, runs: list[str]) -> Chart:
+def _mlflow_chart(peer: PeerServer, runs: list[str]) -> Chart:
     query = [("metric_key", "loss"), ("max_results", "320"), *(("run_ids", run) for run in runs)]
     path = f"{INTERVAL}?{urlencode(query)}"
 
@@ -111,8 +116,8 @@ def _of_mlflow(peer: Peer, runs: list[str]) -> Chart:
     return Chart(peer, lambda: peer.fetch("GET", path), lines)
 
 
-def _of_tensorboard(peer: Peer, runs: list[str]) -> Chart:
-    """As its first page, Time Series, does."""
+def _tensorboard_chart(peer: PeerServer, runs: list[str]) -> Chart:
+    """The request of its first page, Time Series."""
     asked = urlencode({"requests": json.dumps([{"plugin": "scalars", "tag": "loss"}])}).encode()
 
     def ask() -> bytes:
@@ -125,8 +130,8 @@ def _of_tensorboard(peer: Peer, runs: list[str]) -> Chart:
     return Chart(peer, ask, lines)
 
 
-def _of_ours(peer: Peer, runs: list[str]) -> Chart:
-    """A bucket more each time: the same question again would be answered with what is kept for other open pages."""
+def _own_chart(peer: PeerServer, runs: list[str]) -> Chart:
+    """Each request asks for one bucket more, since the same request would be answered from the cache."""
     points = itertools.count(1000)
 
     def ask() -> bytes:
@@ -140,7 +145,7 @@ def _of_ours(peer: Peer, runs: list[str]) -> Chart:
 
 
 def _curves() -> Iterator[np.ndarray]:
-    """As tests.perf.served makes ours."""
+    """The curves of tests.perf.bench_server."""
     for seed in range(NUM_RUNS):
         dice = np.random.default_rng(seed)
         values = 5 * np.exp(-3 * np.arange(STEPS) / STEPS) + dice.normal(size=STEPS) * 0.1

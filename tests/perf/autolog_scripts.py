@@ -1,7 +1,8 @@
-"""Trainings that never heard of Fourwalls, logged by what their libraries do by themselves: `python autolog.py NAME`.
+"""Training scripts that log through their libraries' own MLflow support.
 
-Run by the bench in the virtual environment of tests.perf.peers, with MLFLOW_TRACKING_URI and a token. Prints the id of
-its run.
+    python autolog_scripts.py NAME
+
+The bench runs them in the environment of the peers, with MLFLOW_TRACKING_URI and a token. Each prints its run's id.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def transformers() -> str:
 
 
 def torch() -> str:
-    """A plain loop in torch that writes for TensorBoard; `mlflow.pytorch.autolog` takes its scalars too."""
+    """A plain torch loop that writes for TensorBoard; `mlflow.pytorch.autolog` logs its scalars too."""
     import mlflow
     import torch
     from torch.utils.tensorboard import SummaryWriter
@@ -50,18 +51,18 @@ def torch() -> str:
 
 
 def sklearn() -> str:
-    """`mlflow.sklearn.autolog`: parameters, scores, and the model itself as an artefact."""
+    """`mlflow.sklearn.autolog`: parameters, scores, and the model as an artefact."""
     import mlflow
     import numpy as np
     from sklearn.linear_model import LogisticRegression
 
     mlflow.sklearn.autolog()
-    dice = np.random.default_rng(0)
-    x = dice.normal(size=(60, 3))
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 3))
     LogisticRegression(C=0.5).fit(x, x[:, 0] > 0)
     run_id = mlflow.last_active_run().info.run_id
-    again = mlflow.sklearn.load_model(f"runs:/{run_id}/model")
-    assert again.C == 0.5
+    loaded = mlflow.sklearn.load_model(f"runs:/{run_id}/model")
+    assert loaded.C == 0.5
     return run_id
 
 

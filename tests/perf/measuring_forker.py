@@ -1,4 +1,4 @@
-"""A forker whose ranks measure themselves, or only leave validation out: tests.perf.memory_ranks."""
+"""Forker whose ranks measure their memory, or only skip validation (tests.perf.memory_ranks)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tests.engine.rank.attempts import ROOT, Forker
 
 
 class MeasuringForker(Forker):
-    def __init__(self, wishes: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.perf.memory_ranks"], cwd=ROOT, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, env=os.environ | dict(wishes),
+            stdout=subprocess.PIPE, env=os.environ | dict(environment),
         )  # fmt: skip
         self._last = None
         assert self._answer(120) == "ready"

@@ -1,4 +1,7 @@
-"""Peers in a virtual environment of their own: FOURWALLS_PEERS names its Python, or it is made at first use."""
+"""Virtual environment of the peers.
+
+FOURWALLS_PEERS names its Python; otherwise it is created at first use.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,10 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def python() -> Path:
-    """Takes some minutes the first time, and where another package has come in."""
-    if told := os.environ.get("FOURWALLS_PEERS"):
-        return Path(told)
+def peer_python() -> Path:
+    """Python of the peers' environment; creating or updating it takes some minutes."""
+    if path := os.environ.get("FOURWALLS_PEERS"):
+        return Path(path)
     folder = ROOT / ".venv-peers"
     installed, wanted = folder / ".installed", "\n".join(PACKAGES)
     if not installed.exists() or installed.read_text() != wanted:

@@ -1,4 +1,4 @@
-"""A server that is measured: what it answers over one kept connection, and what that costs its processes."""
+"""Client of a measured server: responses over a persistent connection, and their CPU cost."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.services import Postgresql
 
 
 @dataclass
-class Peer:
-    """A server, its process tree, and the database behind it where a bench fills that."""
+class PeerServer:
+    """A server, its process tree, and the database behind it."""
 
     port: int
     process: psutil.Process
@@ -27,14 +27,15 @@ class Peer:
     token: str = ""
 
     def cpu_s(self, work: Callable[[], object]) -> float:
-        """CPU seconds of all its processes, PostgreSQL's too, while `work` is done."""
-        self._connection.close()  # the server may have given it up since; it opens by itself
-        before = self._spent()
+        """CPU seconds of all its processes, including PostgreSQL's, during `work`."""
+        self._connection.close()  # the server may have closed it; it opens again on use
+        before = self._cpu_s_total()
         work()
-        return self._spent() - before
+        return self._cpu_s_total() - before
 
     def cost(self, work: Callable[[], object], times: int) -> tuple[float, float]:
-        """CPU seconds and median wall seconds a call, once warm. Many at once: the kernel counts CPU in hundredths."""
+        """CPU seconds and median wall seconds per call, once warm; many calls, since the kernel counts CPU in
+        hundredths."""
         walls: list[float] = []
 
         def timed() -> None:
@@ -47,7 +48,7 @@ class Peer:
 
     @cached_property
     def _connection(self) -> http.client.HTTPConnection:
-        """Kept open, as the clients of all do."""
+        """A persistent connection, as all clients use."""
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
 
     def send(self, method: str, path: str, body: object = None, kind: str = "application/json") -> dict:
@@ -59,24 +60,24 @@ class Peer:
             headers["Authorization"] = f"Bearer {self.token}"
         data = body if isinstance(body, bytes | None) else msgspec.json.encode(body)
         try:
-            answer = self._answer(method, path, data, headers)
+            answer = self._request(method, path, data, headers)
         except (
             ConnectionError,
             http.client.RemoteDisconnected,
-        ):  # it gives up what was quiet for five seconds
+        ):  # the server closes connections that are idle for five seconds
             self._connection.close()
-            answer = self._answer(method, path, data, headers)
-        said = answer.read()
-        assert answer.status < 300, said[:500]
-        return said
+            answer = self._request(method, path, data, headers)
+        body_bytes = answer.read()
+        assert answer.status < 300, body_bytes[:500]
+        return body_bytes
 
-    def _answer(
+    def _request(
         self, method: str, path: str, data: bytes | None, headers: dict[str, str]
     ) -> http.client.HTTPResponse:
         self._connection.request(method, path, data, headers)
         return self._connection.getresponse()
 
-    def _spent(self) -> float:
+    def _cpu_s_total(self) -> float:
         total = self.database.cpu_s() if isinstance(self.database, Postgresql) else 0.0
         for process in [self.process, *self.process.children(recursive=True)]:
             with contextlib.suppress(psutil.NoSuchProcess):

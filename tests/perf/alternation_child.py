@@ -1,4 +1,4 @@
-"""The side of a contender's process: waits before a step for its turn, and answers with the CPU seconds of the last."""
+"""Child side of an alternation: waits for its turn and reports the CPU seconds of the last one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import time
 WARM_UP_STEPS = 3
 
 
-class Turns:
-    """Speaks with tests.perf.turns over stdin and stdout; whatever else writes to stdout goes to stderr from now on."""
+class AlternationClient:
+    """Talks to tests.perf.alternation over stdin and stdout; other writes to stdout are redirected to stderr."""
 
     def __init__(self) -> None:
         self._answers = os.fdopen(os.dup(1), "w")
@@ -18,7 +18,7 @@ class Turns:
         self._left, self._began_s = WARM_UP_STEPS, time.process_time()
 
     def before_step(self) -> bool:
-        """Whether there will be no more turns."""
+        """Wait for the turn of the next step; return True once there are no more turns."""
         if self._left == 0:
             self._answers.write(f"{time.process_time() - self._began_s}\n")
             self._answers.flush()

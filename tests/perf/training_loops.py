@@ -1,4 +1,7 @@
-"""One rank of a contender, as `python -m tests.perf.contenders NAME ATTEMPT`: our loop, a plain one, or torch's DDP."""
+"""One rank of a competitor: our loop, a plain loop, or torch's DDP.
+
+python -m tests.perf.training_loops NAME ATTEMPT
+"""
 
 from __future__ import annotations
 
@@ -22,21 +25,23 @@ from engine.rank.run.loop import train
 from engine.rank.run.start import open_session
 from engine.rank.train.optimisers import build_optimiser
 from engine.rank.train.schedule import learning_rate
-from tests.perf.taking_turns import Turns
+from tests.perf.alternation_child import AlternationClient
 
 
 def main() -> None:
     name, directory = sys.argv[1], AttemptDirectory(Path(sys.argv[2]))
     torch.set_num_threads(1)
-    turns, rank = Turns(), int(os.environ.get("RANK", 0))
+    alternation, rank = AlternationClient(), int(os.environ.get("RANK", 0))
     if name == "ours":
-        train(open_session(directory, rank, time.perf_counter()), turns.before_step)
+        train(open_session(directory, rank, time.perf_counter()), alternation.before_step)
     else:
-        by_hand(directory, rank, turns, with_ddp=name == "ddp")
+        train_plain(directory, rank, alternation, with_ddp=name == "ddp")
 
 
-def by_hand(directory: AttemptDirectory, rank: int, turns: Turns, with_ddp: bool) -> None:
-    """What anyone would write without an engine: same layers, rows, optimiser, schedule and clipping."""
+def train_plain(
+    directory: AttemptDirectory, rank: int, alternation: AlternationClient, with_ddp: bool
+) -> None:
+    """The same training without an engine: same layers, rows, optimiser, schedule and clipping."""
     spec, placement = directory.read_spec(), directory.read_placement()
     source = objectives.training(
         spec, prepare(spec.data, Path(placement.corpus_root), Path(placement.data_dir))
@@ -48,7 +53,7 @@ def by_hand(directory: AttemptDirectory, rank: int, turns: Turns, with_ddp: bool
         model = nn.parallel.DistributedDataParallel(model)
     size, count = spec.batch.micro_batch_size, spec.accumulation
     for number in itertools.count():
-        if turns.before_step():
+        if alternation.before_step():
             break
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(spec, number)

@@ -1,4 +1,4 @@
-"""A served Fourwalls with long runs in it, for figures of the server's own process."""
+"""A web server with long runs, for measurements of its process."""
 
 from __future__ import annotations
 
@@ -24,22 +24,25 @@ BATCH = 50_000
 EPOCH_US = 1_700_000_000 * 10**6
 
 
-def fill(name: str, metrics: Sequence[str], steps: int, *, seed: int) -> str:
-    """Run in the home's own process: a run with float32 noise on a falling curve, as ended attempts leave it.
-    Every series has one step that stands out, a millionth of it told apart by height."""
+def fill_run(name: str, metrics: Sequence[str], steps: int, *, seed: int) -> str:
+    """Create a run with float32 noise on a falling curve, as ended attempts leave it; runs in the home's own
+    process.
+
+    Every series has one spike: one step in a million that is distinct by its height.
+    """
     from jobs.people.accounts import ensure_first_team_and_user
 
     owner = ensure_first_team_and_user()
     team = owner.memberships.get().team
     run = Run.objects.create(team=team, owner=owner, name=name, origin="bench", state="succeeded")
-    dice = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     stream_id, _ = write._stream(run.id, 0, "bench")
-    at = dice.integers(steps, size=len(metrics))
+    at = rng.integers(steps, size=len(metrics))
     for seq, start in enumerate(range(0, steps, BATCH)):
         k = np.arange(start, min(start + BATCH, steps))
         groups = {}
         for metric, spike in zip(metrics, at, strict=True):
-            noise = dice.normal(size=len(k)) * 0.1
+            noise = rng.normal(size=len(k)) * 0.1
             values = (5 * np.exp(-3 * k / steps) + noise).astype(np.float32).astype(np.float64)
             values[k == spike] = 99.0
             groups[metric, "run"] = Columns(k, EPOCH_US + k * 10**5, values)
@@ -53,8 +56,8 @@ def fill(name: str, metrics: Sequence[str], steps: int, *, seed: int) -> str:
 
 
 @dataclass
-class Served:
-    """`manage.py web` in a home of its own, without scheduler and agent: nothing else takes CPU time of it."""
+class BenchServer:
+    """`manage.py web` with its own home, without scheduler and agent, which would use CPU time."""
 
     fourwalls: Fourwalls
     process: psutil.Process
@@ -62,8 +65,8 @@ class Served:
 
     def fill(self, num_runs: int, metrics: Sequence[str], steps: int) -> list[str]:
         call = (
-            "import json; from tests.perf.served import fill; "
-            f"print('runs:' + json.dumps([fill(f'run {{n}}', {list(metrics)!r}, {steps}, seed=n) "
+            "import json; from tests.perf.bench_server import fill_run; "
+            f"print('runs:' + json.dumps([fill_run(f'run {{n}}', {list(metrics)!r}, {steps}, seed=n) "
             f"for n in range({num_runs})]))"
         )
         printed = self.fourwalls.manage("shell", "-v0", "-c", call).stdout
@@ -73,7 +76,7 @@ class Served:
         return self.fourwalls.manage("login").stdout.strip()
 
     def cookie(self) -> str:
-        """Of a new session, as a browser sends it."""
+        """Cookie of a new session, as a browser sends it."""
         connection = self.connection()
         connection.request("GET", "/" + self.login_link().split("/", 3)[3])
         answer = connection.getresponse()
@@ -83,14 +86,14 @@ class Served:
         return next(cookie for cookie in cookies if cookie.startswith("fourwalls_"))
 
     def cpu_s(self, work: Callable[[], object]) -> float:
-        """CPU seconds of the server's process while `work` is done."""
+        """CPU seconds of the server's process during `work`."""
         before = self.process.cpu_times()
         work()
         after = self.process.cpu_times()
         return after.user + after.system - before.user - before.system
 
     def connection(self) -> http.client.HTTPConnection:
-        """Kept open over requests, as a browser does."""
+        """A persistent connection, as a browser uses."""
         return http.client.HTTPConnection("127.0.0.1", self.fourwalls.port, timeout=60)
 
     def get(self, connection: http.client.HTTPConnection, path: str) -> bytes:
@@ -102,7 +105,7 @@ class Served:
 
 
 @contextlib.contextmanager
-def served(home: Path) -> Iterator[Served]:
+def bench_server(home: Path) -> Iterator[BenchServer]:
     fourwalls = Fourwalls(home, free_port())
     fourwalls.manage("migrate", "-v0")
     key = "from jobs.people.accounts import *; u = ensure_first_team_and_user(); "
@@ -112,7 +115,7 @@ def served(home: Path) -> Iterator[Served]:
     process = subprocess.Popen(command, cwd=ROOT, env=fourwalls.env)
     try:
         wait_until(lambda: _answers(fourwalls.port), description="the web server")
-        yield Served(fourwalls, psutil.Process(process.pid), token)
+        yield BenchServer(fourwalls, psutil.Process(process.pid), token)
     finally:
         process.terminate()
         process.wait(timeout=20)
