@@ -58,8 +58,7 @@ class ArtefactSpool:
         return any(self.folder.glob("[0-9]*.json")) or any(self.folder.glob("[0-9]*.refused"))
 
     def ship(self, server: Server, run_id: str) -> None:
-        """Upload all waiting files in order. Raises ServerUnavailable, RequestRefused; a repeated call
-        continues there."""
+        """Upload all waiting files in order; a repeated call continues. Raises ServerUnavailable, RequestRefused."""
         for description in self.waiting():
             copy, name = description.with_suffix(""), json.loads(description.read_bytes())["path"]
             try:

@@ -36,10 +36,9 @@ class Options:
 
 
 def read_options(**overrides: object) -> Options:
-    """Options from FOURWALLS_URL, _TOKEN, _MODE, _DIR, _FINISH_S, _SYSTEM_S and _FSYNC_S; `overrides` take
-    precedence.
+    """Read options from FOURWALLS_URL, _TOKEN, _MODE, _DIR, _FINISH_S, _SYSTEM_S and _FSYNC_S.
 
-    Raises OptionError.
+    `overrides` take precedence. Raises OptionError.
     """
     values = {name: value for name, value in overrides.items() if value is not None}
     for name, variable in (("url", "URL"), ("token", "TOKEN"), ("mode", "MODE"), ("folder", "DIR")):

@@ -46,8 +46,10 @@ class Server:
         )
 
     def put_file(self, path: str, file: Path) -> Any:
-        """Stream a file and return the decoded response. Raises ServerUnavailable, RequestRefused; OSError if
-        it is gone."""
+        """Stream a file and return the decoded response.
+
+        Raises ServerUnavailable, RequestRefused, and OSError if the file is gone.
+        """
         size = str(file.stat().st_size)
         headers = {"Content-Type": "application/octet-stream", "Content-Length": size}
         headers["Authorization"] = f"Bearer {self._token}"
@@ -73,8 +75,7 @@ class Server:
     def _request(
         self, method: str, path: str, body: bytes | Path, headers: dict[str, str]
     ) -> tuple[int, bytes]:
-        """Send a request; every request is idempotent, so a dead connection is replaced and the request sent
-        again."""
+        """Send a request, again over a new connection if the old one is dead; every request is idempotent."""
         for is_last in (self._connection is None, True):
             try:
                 connection = self._connection = self._connection or self._connect()

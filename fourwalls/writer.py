@@ -93,8 +93,7 @@ class SpoolWriter:
             values["mark"].set()
 
     def _append_rows(self, rows: list[frames.LogRow]) -> None:
-        """Append rows, without those that could not be decoded again: one of them would block everything
-        behind it."""
+        """Append rows, without those that cannot be decoded again, which would block everything behind them."""
         try:
             content = frames.encode_rows(rows)
             is_good = all(map(self._is_good, frames.decode_rows(content) or ()))

@@ -17,8 +17,7 @@ MakeTree = Callable[..., Modules]
 
 @pytest.fixture
 def make_tree(tmp_path: Path) -> MakeTree:
-    """make_tree({'jobs/a.py': 'import jobs.b'}): the modules of that tree, with an empty __init__.py in each
-    package."""
+    """make_tree({'jobs/a.py': 'import jobs.b'}): the modules of that tree; packages get an empty __init__.py."""
 
     def make(files: dict[str, str]) -> Modules:
         for name, text in files.items():

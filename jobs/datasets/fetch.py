@@ -17,8 +17,7 @@ class FetchError(Exception):
 
 
 def fetch_dataset(corpus: str, data_dir: Path) -> Path | None:
-    """Return the file of the data set that a spec's corpus names, copied here once; None for another kind of
-    corpus.
+    """Return the local file of the data set that `corpus` names, copied if needed; None for other corpora.
 
     Agents read the database anyway, so no folder has to be shared between nodes. The file gets its name only
     once it is complete and its SHA-256 matches. Raises FetchError.

@@ -53,8 +53,7 @@ class UploadStatistics:
 def store_upload(
     *, team: Team, owner: User, name: str, file_name: str, chunks: Iterable[bytes], licence: str = ""
 ) -> Dataset:
-    """Store a file as a data set: ready if all lines are good, else a draft until someone accepts or discards
-    it.
+    """Store a file as a data set: ready if all lines are good, else a draft until it is accepted or discarded.
 
     The same content is stored once per team: an existing data set with it is returned. Raises DatasetError.
     """

@@ -124,8 +124,7 @@ def _write_parquet(table: ExportTable) -> Iterator[bytes]:
 
 
 class _ChunkSink(io.RawIOBase):
-    """A write-only file whose content is taken in chunks; it still knows its position, which Parquet's footer
-    needs."""
+    """A write-only file whose content is taken in chunks; it still knows its position, for Parquet's footer."""
 
     def __init__(self) -> None:
         self.chunks: list[bytes] = []

@@ -28,8 +28,7 @@ DEFAULT_PROJECT = "Default"
 
 
 def runs(root: Path) -> Iterator[ForeignRun]:
-    """Read all runs of a store. Raises ImportRefused if `root` is neither a folder of experiments nor
-    MLflow's SQLite file."""
+    """Read all runs of a store, which is a folder of experiments or MLflow's SQLite file. Raises ImportRefused."""
     if root.is_file():
         yield from _runs_from_sqlite(root)
         return

@@ -13,8 +13,7 @@ Value = int | bytes
 
 
 def iter_fields(data: bytes) -> Iterator[tuple[int, Value]]:
-    """(number, value) of each field: an int for varints, the raw bytes otherwise. Raises ValueError if the
-    data is cut."""
+    """(number, value) of each field: an int for varints, else the raw bytes. Raises ValueError for cut data."""
     offset = 0
     while offset < len(data):
         tag, offset = _read_varint(data, offset)

@@ -148,8 +148,10 @@ def _flatten(config: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, A
 
 
 def _read_records(path: Path) -> Iterator[bytes]:
-    """Complete records. A truncated end belongs to a killed run and is skipped; a wrong checksum before the
-    end is damage."""
+    """Complete records; a truncated end belongs to a killed run and is skipped.
+
+    Raises ImportRefused for a wrong checksum before the end, which is damage.
+    """
     data = path.read_bytes()
     if data[:4] != MAGIC:
         raise ImportRefused(f"{path} is not a file of a W&B offline run.")

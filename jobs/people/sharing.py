@@ -100,8 +100,7 @@ def create_report(*, team: Team, owner: User, title: str, text: str) -> Report:
 
 
 def change_report(report: Report, *, actor: User, title: str, text: str, base_version: int) -> None:
-    """Change a report. Raises SharingError if its version is no longer `base_version`, so that no edit is
-    overwritten."""
+    """Change a report. Raises SharingError if its version is not `base_version`: no edit is overwritten."""
     rows = Report.objects.filter(id=report.id, version=base_version)
     changes = {"title": _title(title), "text": _text(text, REPORT_LIMIT, "The report", may_be_empty=True)}
     username = actor.get_username()

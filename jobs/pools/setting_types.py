@@ -50,8 +50,7 @@ class Setting:
 
 
 def parse_all(settings: Iterable[Setting], texts: Mapping[str, str]) -> dict[str, Any]:
-    """Setting name -> value, for the settings in `texts`. Raises SettingsError with every text that cannot be
-    parsed."""
+    """Setting name -> value, for the settings in `texts`. Raises SettingsError with every invalid text."""
     values, problems = {}, []
     for setting in settings:
         if setting.name not in texts:

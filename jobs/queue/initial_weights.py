@@ -29,8 +29,7 @@ class InitialWeights:
 
 
 def find(spec: Spec, team: Team, pool: Pool | None) -> InitialWeights | None:
-    """Find the weights that a spec starts from; None if it starts from new ones. Raises SpecError with every
-    problem."""
+    """Find the weights that a spec starts from; None for new ones. Raises SpecError with every problem."""
     if not spec.start_from:
         return None
     run = _find_run(spec.start_from, team)
@@ -57,8 +56,7 @@ def checkpoint_title(checkpoint: Checkpoint) -> str:
 
 
 def hold_checkpoint(job: Job) -> None:
-    """Protect the checkpoint of a new job from deletion until the job has ended. Raises SpecError if it was
-    deleted."""
+    """Protect the checkpoint of a new job from deletion until the job ends. Raises SpecError if it is gone."""
     try:
         checkpoints.hold(job)
     except (ResumeError, OSError) as error:

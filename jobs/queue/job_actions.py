@@ -79,11 +79,10 @@ def submit(
 
 
 def check(spec: Spec, team: Team | None = None, *, has_started: bool = False) -> Pool:
-    """Return the pool that would run `spec` for `team`. Raises SpecError with every problem, each at its
-    field.
+    """Return the pool that would run `spec` for `team`.
 
-    Without a team, only problems that hold for every team are found. A job that `has_started` no longer needs
-    its initial weights.
+    Raises SpecError with every problem, each at its field. Without a team, only problems that hold for every
+    team are found. A job that `has_started` no longer needs its initial weights.
     """
     from engine.data import corpora  # imports the tokeniser library, which readers of the queue do not need
 
@@ -141,8 +140,7 @@ def hardware_of(pool: Pool) -> Hardware:
 
 
 def refuse_priority(spec: Spec, team: Team, owner: User) -> None:
-    """Raise SpecError for priority high unless `owner` is a lead of the team or an admin: high goes before
-    other teams."""
+    """Raise SpecError for priority high unless `owner` is a lead or an admin: high goes before other teams."""
     if spec.priority != "high" or owner.is_staff:
         return
     if not Membership.objects.filter(user=owner, team=team, role=Role.LEAD).exists():
@@ -151,10 +149,9 @@ def refuse_priority(spec: Spec, team: Team, owner: User) -> None:
 
 
 def cancel(job: Job, actor: str, reason: str = "") -> Job:
-    """Cancel a job at once if it does not run, else request a stop at a step boundary; return the current
-    job.
+    """Cancel a job at once if it does not run, else request a stop at a step boundary.
 
-    Raises StateError if the job has ended.
+    Returns the current job. Raises StateError if the job has ended.
     """
     text = reason or f"Cancelled by {actor}."
 

@@ -185,8 +185,10 @@ def _new_index(
 
 
 def _store_order(slots: Sequence[Slot], order: Sequence[str]) -> None:
-    """Store the order with one prepared UPDATE per changed row: thousands may shift by one (see
-    jobs.scheduler.positions)."""
+    """Store the order with one prepared UPDATE per changed row (see jobs.scheduler.positions).
+
+    Thousands of rows may shift by one.
+    """
     moved = [
         (connection.ops.adapt_datetimefield_value(slot.key), slot.position, job)
         for slot, job in zip(slots, order, strict=True)

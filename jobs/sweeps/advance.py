@@ -117,8 +117,7 @@ def actor_of(sweep: Sweep) -> str:
 
 
 def values_at_step(runs: Mapping[int, str], metric: str, step: int | None) -> dict[int, float]:
-    """Number of a point -> the newest value of the metric of its run up to a step; runs without a value are
-    left out."""
+    """Number of a point -> the newest value of its run's metric up to a step, for runs that have one."""
     numbers = {run: number for number, run in runs.items()}
     all_series = (
         series.read(list(numbers), [metric], hi=step, points=POINTS_READ, sources={"run"}) if numbers else []

@@ -121,20 +121,22 @@ def cancel(sweep: Sweep, actor: str, reason: str = "") -> Sweep:
     def cancel_job(job: Job) -> None:
         job_actions.cancel(job, actor, f"Cancelled with its sweep: {text}")
 
-    froms = (SweepState.RUNNING, SweepState.PAUSED)
-    return _change_state(sweep, froms, SweepState.CANCELLED, actor, text, cancel_job)
+    from_states = (SweepState.RUNNING, SweepState.PAUSED)
+    return _change_state(sweep, from_states, SweepState.CANCELLED, actor, text, cancel_job)
 
 
 @transaction.atomic
 def _change_state(
-    sweep: Sweep, froms: tuple[str, ...], to: str, actor: str, reason: str, act: Callable[[Job], None]
+    sweep: Sweep, from_states: tuple[str, ...], to: str, actor: str, reason: str, act: Callable[[Job], None]
 ) -> Sweep:
-    """Change the state of a sweep and of its live jobs in one transaction, under its lock, so no scheduler
-    tick interferes."""
+    """Change the state of a sweep and of its live jobs in one transaction.
+
+    The lock of the sweep's row keeps scheduler ticks out.
+    """
     current = Sweep.objects.select_for_update(no_key=True).get(id=sweep.id)
-    if current.state not in froms:
+    if current.state not in from_states:
         raise StateError(
-            f"Sweep {sweep.id} is {current.state}; this action needs a sweep that is {' or '.join(froms)}."
+            f"Sweep {sweep.id} is {current.state}; this action needs a sweep that is {' or '.join(from_states)}."
         )
     changes: dict[str, Any] = {"state": to}
     if to in ENDED_STATES:

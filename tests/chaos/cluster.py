@@ -139,7 +139,7 @@ class Cluster:
 
     def restart_dead(self) -> None:
         """Restart ended processes, as `up` does several times a second, and the database, as a service
-        manager does."""
+        manager would."""
         for group in self.groups.values():
             group.watch()
         if self.server and time.monotonic() > self._database_at and not _is_running(self.server.pid):

@@ -56,8 +56,7 @@ class PointsCluster(Cluster):
 
 @dataclass
 class Script:
-    """The logging script; after a kill it continues behind the block it had started, as a new process of the
-    same run."""
+    """The logging script; after a kill a new process of the same run continues behind the last block."""
 
     cluster: Cluster
     run: str

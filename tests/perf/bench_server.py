@@ -25,8 +25,7 @@ EPOCH_US = 1_700_000_000 * 10**6
 
 
 def fill_run(name: str, metrics: Sequence[str], steps: int, *, seed: int) -> str:
-    """Create a run with float32 noise on a falling curve, as ended attempts leave it; runs in the home's own
-    process.
+    """Create a run with float32 noise on a falling curve, as ended attempts leave it, in the home's process.
 
     Every series has one spike: one step in a million that is distinct by its height.
     """

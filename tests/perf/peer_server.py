@@ -34,8 +34,10 @@ class PeerServer:
         return self._cpu_s_total() - before
 
     def cost(self, work: Callable[[], object], times: int) -> tuple[float, float]:
-        """CPU seconds and median wall seconds per call, once warm; many calls, since the kernel counts CPU in
-        hundredths."""
+        """CPU seconds and median wall seconds per call, once warm.
+
+        Many calls are needed, since the kernel counts CPU in hundredths of a second.
+        """
         walls: list[float] = []
 
         def timed() -> None:
