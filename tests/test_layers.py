@@ -74,7 +74,7 @@ def imports_of(path: Path) -> set[str]:
         (
             "fourwalls",
             HEAVY | WEB | {"jobs", "dashboard"},
-        ),  # and of engine, what reads the machine, if it is there
+        ),  # of engine, only the readers of host metrics are imported, if installed
     ],
 )
 def test_no_import_violates_the_direction(package: str, forbidden: set[str]):

@@ -9,4 +9,4 @@ class MonthlyBudget(msgspec.Struct, frozen=True):
     """Budget of a team for one month (UTC), in device-seconds, joules or money."""
 
     total: float
-    remaining: float  # of this month; joules include running attempts, device-seconds and money do not
+    remaining: float  # of this month, less the measured energy but not the device time of running attempts

@@ -135,7 +135,7 @@ def test_old_runs_keep_what_older_rules_said_and_can_be_judged_again(trained, ca
 
 
 def test_rejudge_says_which_runs_are_not_there(db):
-    with pytest.raises(CommandError, match="no run nobody"):
+    with pytest.raises(CommandError, match="Unknown runs: nobody"):
         call_command("rejudge", "nobody")
     with pytest.raises(CommandError, match="Name runs"):
         call_command("rejudge")
