@@ -29,8 +29,8 @@ from engine.spec.spec import SpecError
 from engine.supervisor.root_cause import tail_of
 from engine.supervisor.supervise import EXIT_CODES, start_cold
 from engine.telemetry import inventory
-from engine.telemetry.attempts import attempt_in
-from engine.telemetry.sampler import Sampler
+from engine.telemetry.attempts import local_attempt
+from engine.telemetry.sampler import DeviceSampler
 from engine.telemetry.sources import open_source
 
 EXIT_USAGE = 2
@@ -116,8 +116,8 @@ def _train(source: str, changes: list[str], directory: AttemptDirectory, is_resu
 def _follow(directory: AttemptDirectory, follower: Follower, supervisor: subprocess.Popen[bytes]) -> None:
     """Until the supervisor has ended: show progress, renew the lease, sample the devices."""
     source, _ = open_source()
-    attempt = attempt_in(directory.path)
-    sampler = Sampler(directory.path / "devices.json", lambda: _if_live(attempt), source, SAMPLE_S)
+    attempt = local_attempt(directory.path)
+    sampler = DeviceSampler(directory.path / "devices.json", lambda: _if_live(attempt), source, SAMPLE_S)
     sample_at_s = time.monotonic()
     while supervisor.poll() is None:
         if time.monotonic() >= sample_at_s:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.directory import AttemptDirectory
-from engine.telemetry.wire import Line, decode, number
+from engine.telemetry.wire import SpoolLine, decode, number
 
 
 class Tail:
@@ -16,7 +16,7 @@ class Tail:
     def __init__(self, path: Path, offset: int = 0) -> None:
         self._path, self._offset = path, offset
 
-    def new_lines(self) -> Iterator[Line]:
+    def new_lines(self) -> Iterator[SpoolLine]:
         """Lines that cannot be read, such as one cut short by a full disk, are left out."""
         try:
             with self._path.open("rb") as file:
@@ -41,12 +41,12 @@ class Progress:
     step: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
     phase: str = "starting"
-    result: Line | None = None
+    result: SpoolLine | None = None
     notes: list[str] = field(default_factory=list)  # not shown yet
     _first: tuple[int, float] | None = None  # step and time from which the pace is taken
     _last_at: float = 0.0
 
-    def take(self, line: Line) -> None:
+    def take(self, line: SpoolLine) -> None:
         if line.k == "phase":
             self.phase = line.text
         elif line.k == "note" and line.level != "info":

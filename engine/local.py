@@ -88,7 +88,9 @@ def seats(spec: Spec, devices: Sequence[DeviceInfo]) -> tuple[Seat, ...]:
         Seat(
             rank, rank, device.id, device.kind, device.index, place.data_rank, place.stage, place.tensor_rank
         )
-        for rank, (device, place) in enumerate(zip(devices, grid.places(spec.parallel), strict=True))
+        for rank, (device, place) in enumerate(
+            zip(devices, grid.rank_coordinates(spec.parallel), strict=True)
+        )
     )
 
 

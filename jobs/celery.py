@@ -1,4 +1,7 @@
-"""The Celery app: a doorbell for agents. Every task lasts milliseconds, no result is kept, rows are the truth."""
+"""Celery app that wakes the agents.
+
+A message is only a doorbell: its task takes milliseconds and keeps no result. The database rows are the truth.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.settings")
 
 from django.conf import settings
 
-MESSAGE_LIFE_S = 60  # an older doorbell has been rung again, or the poll has found its attempt
+MESSAGE_TTL_S = 60  # by then the doorbell has been rung again, or the agent's poll has found the attempt
 
 app = Celery("fourwalls", set_as_current=True)
 app.conf.update(
@@ -22,7 +25,7 @@ app.conf.update(
     task_serializer="json",
     result_backend=None,
     task_ignore_result=True,
-    # Late acknowledgement: a doorbell that a dying worker held rings again. The task is idempotent.
+    # Late acknowledgement: the message of a worker that dies is delivered again. The task is idempotent.
     task_acks_late=True,
     task_reject_on_worker_lost=True,
     # A prefetched message is stranded when the broker dies, until the visibility timeout.
@@ -33,7 +36,7 @@ app.conf.update(
     broker_connection_max_retries=None,
     broker_transport_options={
         "visibility_timeout": 120,
-        # The sweep for unacknowledged messages looks every interval x throttle seconds (default 10 x 10).
+        # Unacknowledged messages are restored every interval x throttle seconds (default 10 x 10).
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,
         "socket_timeout": 10,
@@ -43,7 +46,7 @@ app.conf.update(
         "global_keyprefix": "fourwalls.",
     },
     worker_soft_shutdown_timeout=10.0,
-    # Whoever reaches the broker could shut workers down by remote control.
+    # Remote control would let anyone who reaches the broker shut workers down.
     worker_enable_remote_control=False,
     worker_send_task_events=False,
     task_send_sent_event=False,
@@ -53,6 +56,6 @@ app.conf.update(
 
 
 def node_queue(node_id: str) -> Queue:
-    """The queue of one node's agent."""
+    """Return the queue of one node's agent."""
     name = f"node.{node_id}"
     return Queue(name, Exchange("nodes", type="direct"), routing_key=name)

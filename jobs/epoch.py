@@ -1,4 +1,7 @@
-"""Times as unix seconds, computed by the database: where thousands are read, making datetimes of them costs most."""
+"""Unix seconds of datetime columns, computed by the database.
+
+For queries that return thousands of times, where most of the cost is making datetime objects.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,20 @@ from django.db.models import FloatField, Func
 
 
 class Epoch(Func):
-    """Unix seconds of a DateTimeField, to the microsecond; NULL stays None. 36,000 times: 20 ms of CPU instead of 110
-    on SQLite, where Django keeps times as text."""
+    """Unix seconds of a DateTimeField, exact to the microsecond; None for NULL.
+
+    36,000 values take 20 ms of CPU instead of 110 ms on SQLite, where Django stores times as text.
+    """
 
     output_field = FloatField()
     arity = 1
 
     def get_db_converters(self, connection: Any) -> list[Any]:
-        return []  # both databases answer with a float; Django would call float() on each once more
+        return []  # both databases return floats; Django would call float() on each again
 
     def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
-        # 'YYYY-MM-DD HH:MM:SS.ffffff': whole seconds, and the fraction if there is one. strftime alone would round
-        # .9996 up to the next second.
+        # 'YYYY-MM-DD HH:MM:SS.ffffff': whole seconds plus the optional fraction. strftime alone rounds .9996 up to
+        # the next second.
         column, values = compiler.compile(self.source_expressions[0])
         seconds, fraction = f"strftime('%%s', substr({column}, 1, 19))", f"'0' || substr({column}, 20)"
         return f"({seconds} + ({fraction}) + 0.0)", [*values, *values]

@@ -1,4 +1,4 @@
-"""Opaque ids: 12 characters, 60 bits, nothing in them to guess or count."""
+"""Random ids of 12 characters (60 bits) that cannot be guessed or counted."""
 
 import secrets
 

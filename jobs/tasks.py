@@ -1,4 +1,4 @@
-"""The one Celery task: a doorbell that wakes the agent's loop."""
+"""Celery task that wakes the agent's loop."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import threading
 
 from jobs.celery import app
 
-bell = threading.Event()  # the loop of the agent in this process waits on it
+wakeup = threading.Event()  # the agent's loop in this process waits for it
 
 
 @app.task(name="jobs.ring", expires=60)
 def ring(attempt_id: int) -> None:
-    """The message is a hint: what is to be done stands in the database, so a forged one starts nothing."""
+    """Wake the agent. The agent reads its work from the database, so a forged message starts nothing."""
     del attempt_id
-    bell.set()
+    wakeup.set()

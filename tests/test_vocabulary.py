@@ -62,7 +62,6 @@ BANNED = {
 }
 # name -> reason to keep it
 KEPT_NAMES = {
-    "heard_at": "a column of Run, and columns keep their names",
     "is_witness": "a column of an attempt's nodes and a field of state.json",
     "tell": "the method of a file object that returns its position",
 }

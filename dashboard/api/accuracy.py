@@ -1,20 +1,19 @@
-"""Predicted against measured over HTTP: errors summed up, the figures behind them, and what devices can do."""
+"""Accuracy of predictions and device profiles over HTTP."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from django.http import Http404, HttpRequest
+from django.http import HttpRequest
 from ninja import Query, Router, Schema
 
 from dashboard.api.auth import caller
 from dashboard.api.shapes import Refusal
-from dashboard.pages.planning import accuracy
 from engine.spec.spec import Problem, SpecError
 from jobs.models import DeviceProfile
 from jobs.planning import device_profiles
-from jobs.verdicts import forecasts
+from jobs.verdicts import accuracy
 
 router = Router(tags=["accuracy"])
 
@@ -36,7 +35,7 @@ class AccuracyOut(Schema):
 
 
 class JudgedOut(Schema):
-    run: str  # '' for a run of a team that the caller is not in
+    run: str  # '' for a run of another team
     field: str
     unit: str
     device: str
@@ -66,10 +65,9 @@ class ProfilesOut(Schema):
 @router.get("/accuracy", response={200: AccuracyOut, 422: Refusal})
 def errors(request: HttpRequest, by: str = "field", field: str = "", device: str = "") -> dict[str, Any]:
     """Over all judged runs. `by` names some of field, device, dtype and planner_version."""
-    chosen = _choice({"by": by, "field": field, "device": device, "phases": "1"})
-    rows = accuracy.judged(caller(request).is_told_of, chosen)
-    found = accuracy.summaries(rows, chosen.by)
-    return {"lines": [{"keys": one.keys, **one.to_json()} for one in found]}
+    query = _build_query(field, by, device)
+    found = accuracy.summarise(accuracy.get_judged(query, caller(request).is_told_of), query.by)
+    return {"lines": [{"keys": one.keys, **accuracy.serialize_summary(one)} for one in found]}
 
 
 @router.get("/accuracy/figures", response={200: JudgedPage, 422: Refusal})
@@ -77,28 +75,24 @@ def figures(
     request: HttpRequest, field: str = "", device: str = "", limit: int = Query(100, ge=1, le=1000),
     offset: int = Query(0, ge=0),
 ) -> dict[str, Any]:  # fmt: skip
-    """What the errors are made of, newest first."""
-    chosen = _choice({"field": field, "device": device, "phases": "1"})
-    rows = accuracy.judged(caller(request).is_told_of, chosen)
+    """The judged figures behind the errors, newest first."""
+    rows = accuracy.get_judged(_build_query(field, "field", device), caller(request).is_told_of)
     shown, end = rows[offset : offset + limit], offset + limit
     return {
-        "items": [accuracy.to_json(row) for row in shown],
+        "items": [accuracy.serialize_judged(row) for row in shown],
         "next_offset": end if end < len(rows) else None,
     }
 
 
 @router.get("/profiles", response=ProfilesOut)
 def measured_profiles(request: HttpRequest) -> dict[str, Any]:
-    """What devices can do, as their probes have measured it."""
+    """Speeds of devices as measured by probes."""
     found = DeviceProfile.objects.order_by("name", "cores", "torch")
-    return {"items": [device_profiles.to_json(profile) for profile in found]}
+    return {"items": [device_profiles.serialize(profile) for profile in found]}
 
 
-def _choice(asked: dict[str, str]) -> accuracy.Choice:
+def _build_query(field: str, by: str, device: str) -> accuracy.AccuracyQuery:
     try:
-        return accuracy.choice(asked)
-    except Http404:
-        known = f"by: {', '.join(accuracy.GROUPS)}; field: {', '.join(forecasts.BY_NAME)}"
-        raise SpecError(
-            [Problem("by", f"No such field, or nothing to tell them apart by. Known: {known}.")]
-        ) from None
+        return accuracy.build_query(field, by, device, includes_phases=True)
+    except accuracy.UnknownField as error:
+        raise SpecError([Problem("by", str(error))]) from None

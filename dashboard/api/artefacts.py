@@ -9,6 +9,7 @@ from django.http import Http404, HttpRequest
 from ninja import Query, Router, Schema
 
 from dashboard.api.auth import caller
+from dashboard.api.paging import page
 from dashboard.api.shapes import Refusal
 from dashboard.files.downloads import FileDownload
 from dashboard.files.uploads import pieces_of
@@ -39,8 +40,7 @@ def listing(
     offset: int = Query(0, ge=0),
 ) -> dict[str, Any]:
     """By path."""
-    rows = list(caller(request).run(run_id).artefacts.all()[offset : offset + limit + 1])
-    return {"items": rows[:limit], "next_offset": offset + limit if len(rows) > limit else None}
+    return page(caller(request).run(run_id).artefacts.all(), limit, offset)
 
 
 @router.put("/runs/{run_id}/artefacts", response={200: ArtefactOut, 404: Refusal, 413: Refusal, 422: Refusal})

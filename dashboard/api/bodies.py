@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from typing import Any
 
 import zstandard
 
@@ -17,6 +18,15 @@ class BodyError(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+
+def json_or_yaml_body(description: str) -> dict[str, Any]:
+    """Describe a request body for OpenAPI that is read by hand: an object as JSON, or a text as YAML."""
+    content = {
+        "application/json": {"schema": {"type": "object"}},
+        "application/yaml": {"schema": {"type": "string"}},
+    }
+    return {"requestBody": {"required": True, "description": description, "content": content}}
 
 
 def is_msgpack(content_type: str) -> bool:

@@ -8,14 +8,16 @@ from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from ninja import Router, Status
 
+from dashboard import access
 from dashboard.api.auth import caller
 from dashboard.api.checkpoint_shapes import CheckpointOut, LineageOut
 from dashboard.api.jobs import detailed, values_of
 from dashboard.api.shapes import JobDetail, Refusal
-from dashboard.pages.runs import checkpoint_files, lineage
+from dashboard.files.checkpoints import download_checkpoint
 from engine.spec.spec import Problem, SpecError
-from jobs.attempts import checkpoints
+from jobs.attempts import checkpoint_files, checkpoints
 from jobs.queue import relayout
+from jobs.runs import lineage
 
 router = Router(tags=["checkpoints"])
 
@@ -23,7 +25,8 @@ router = Router(tags=["checkpoints"])
 @router.get("/runs/{run_id}/checkpoints", response={200: list[CheckpointOut], 404: Refusal})
 def listing(request: HttpRequest, run_id: str) -> list[dict[str, Any]]:
     """Those that are still there, newest first."""
-    return [checkpoint_files.plain(one) for one in checkpoint_files.listing(caller(request).run(run_id))]
+    run = caller(request).run(run_id)
+    return [checkpoint_files.serialize(one) for one in checkpoint_files.list_checkpoints(run)]
 
 
 @router.get(
@@ -40,8 +43,8 @@ def files(
     if row is None:
         raise Http404
     try:
-        return checkpoint_files.download(row, form)
-    except checkpoint_files.NotHere as error:
+        return download_checkpoint(row, form)
+    except checkpoint_files.FilesUnavailable as error:
         return Status(409, {"detail": str(error)})
 
 
@@ -49,10 +52,10 @@ def files(
 def family(request: HttpRequest, run_id: str) -> dict[str, Any]:
     """Whose weights the run began with, upwards, and which runs began with its own, each with the checkpoint's step."""
     who = caller(request)
-    found = lineage.of(who.run(run_id), who.user)
+    found = lineage.get_lineage(who.run(run_id), access.runs_open_to(who.user))
     return {
-        "ancestors": [kin.plain() for kin in found.ancestors],
-        "children": [kin.plain() for kin in found.children],
+        "ancestors": [lineage.serialize(one) for one in found.ancestors],
+        "children": [lineage.serialize(one) for one in found.children],
         "num_children": found.num_children,
     }
 

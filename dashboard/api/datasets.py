@@ -9,6 +9,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 from ninja import Query, Router, Schema, Status
 
 from dashboard.api.auth import caller
+from dashboard.api.paging import page
 from dashboard.api.shapes import Refusal
 from dashboard.files.uploads import pieces_of
 from engine.data.corpora import DATASET_PREFIX
@@ -57,8 +58,7 @@ def listing(
     request: HttpRequest, limit: int = Query(100, ge=1, le=1000), offset: int = Query(0, ge=0)
 ) -> dict[str, Any]:
     """Newest first."""
-    rows = list(caller(request).datasets()[offset : offset + limit + 1])
-    return {"items": rows[:limit], "next_offset": offset + limit if len(rows) > limit else None}
+    return page(caller(request).datasets(), limit, offset)
 
 
 @router.post("/datasets", response={201: DatasetOut, 422: Refusal}, openapi_extra=BODY)
@@ -100,8 +100,5 @@ def keep(request: HttpRequest, dataset_id: str) -> Dataset:
 def delete(request: HttpRequest, dataset_id: str) -> Status:
     """A draft goes altogether; of a data set that is ready the content goes, and runs still name it."""
     who = caller(request)
-    found = who.writable_dataset(dataset_id)
-    (datasets.delete_content if found.state == Dataset.State.READY else datasets.discard_draft)(
-        found, who.user
-    )
+    datasets.remove(who.writable_dataset(dataset_id), who.user)
     return Status(204, None)

@@ -12,6 +12,7 @@ from django.urls import NoReverseMatch, reverse
 from ninja import Query, Router, Status
 
 from dashboard.api.auth import caller
+from dashboard.api.bodies import json_or_yaml_body
 from dashboard.api.paging import page
 from dashboard.api.shapes import JobDetail, JobPage, Refusal
 from engine.spec.spec import SPEC_BYTES_LIMIT, Problem, Spec, SpecError, merged, parse, yaml_values
@@ -20,16 +21,7 @@ from jobs.queue import job_actions
 from jobs.scheduler import idle
 
 router = Router(tags=["jobs"])
-BODY = {
-    "requestBody": {
-        "required": True,
-        "description": "A spec, as a JSON object or as YAML text",
-        "content": {
-            "application/json": {"schema": {"type": "object"}},
-            "application/yaml": {"schema": {"type": "string"}},
-        },
-    }
-}
+BODY = json_or_yaml_body("A spec, as a JSON object or as YAML text")
 
 
 @router.post("/jobs", response={201: JobDetail, 413: Refusal, 422: Refusal}, openapi_extra=BODY)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from django.http import Http404, HttpRequest
@@ -13,13 +12,15 @@ from ninja import Query, Router, Status
 from dashboard.api.auth import caller
 from dashboard.api.node_shapes import Asked, Life, Marked, NodeDetail, NodePage, TokenMade, TokenOut, Tokens
 from dashboard.api.paging import page
-from dashboard.api.pools import node_out, with_devices
+from dashboard.api.pools import node_out
 from dashboard.api.shapes import Refusal
-from dashboard.pages.nodes.actions import HOURS_LIMIT, VERBS, VerbForm
+from dashboard.pages.nodes.actions import ActionForm
 from engine.spec.spec import Problem, SpecError
 from jobs.models import Device, Node, NodeToken, Pool
 from jobs.nodes import admin, joining
-from jobs.states.nodes import DeviceHealth
+from jobs.nodes.actions import ACTIONS
+from jobs.nodes.occupants import nodes_with_devices
+from jobs.states.jobs import StateError
 
 router = Router(tags=["nodes"])
 EVENTS_LIMIT = 100
@@ -34,7 +35,7 @@ def listing(
 ) -> dict[str, Any]:
     """By name."""
     now, told = timezone.now(), caller(request).is_told_of
-    found = with_devices()
+    found = nodes_with_devices()
     if pool is not None:
         found = found.filter(pool__name=pool)
     return page(found.order_by("name", "id"), limit, offset, lambda node: node_out(node, told, now))
@@ -50,14 +51,14 @@ def ask(request: HttpRequest, node_id: str, verb: str, body: Asked) -> dict[str,
     """cordon, drain, maintenance, uncordon, readmit or retire; for admins. Drain policies: finish, checkpoint,
     deadline. 422 with every problem of what goes with it, 409 where the node's state does not allow it."""
     actor = caller(request).must_be_admin()
-    if verb not in VERBS:
+    if verb not in ACTIONS:
         raise Http404
     node = get_object_or_404(Node, id=node_id)
     values = {name: value for name, value in body.dict().items() if value is not None}
-    form = VerbForm(VERBS[verb], values)
+    form = ActionForm(ACTIONS[verb], values)
     if not form.is_valid():
-        raise SpecError([Problem(name, str(said)) for name, all_ in form.errors.items() for said in all_])
-    form.ask(node, actor)
+        raise SpecError([Problem(name, str(one)) for name, found in form.errors.items() for one in found])
+    form.perform(node, actor)
     return _detail(request, node_id)
 
 
@@ -69,12 +70,9 @@ def mark(request: HttpRequest, node_id: str, device_id: str, body: Marked) -> di
     """Call a device suspect or failed, which keeps new work from it, or ok again; for admins."""
     actor = caller(request).must_be_admin()
     device = get_object_or_404(Device.objects.select_related("node"), id=device_id, node=node_id)
-    if body.health not in DeviceHealth.values:
-        said = f"'{body.health}' is no state of a device; say one of {', '.join(DeviceHealth.values)}."
-        raise SpecError([Problem("health", said)])
-    if body.health != DeviceHealth.OK and not body.reason.strip():
-        raise SpecError([Problem("reason", "Say why: whoever wonders where the device went reads it.")])
-    admin.mark(device, body.health, actor, body.reason.strip()[:300])
+    if problems := admin.mark_problems(body.health, body.reason):
+        raise SpecError(problems)
+    admin.set_device_health(device, body.health, actor, body.reason)
     return _detail(request, node_id)
 
 
@@ -91,10 +89,11 @@ def make_token(request: HttpRequest, name: str, body: Life) -> Status:
     """A token that lets one node join, once; this answer is the only time its text is seen. For admins."""
     actor = caller(request).must_be_admin()
     pool = get_object_or_404(Pool, name=name)
-    if not 0 < body.hours <= HOURS_LIMIT:
-        said = f"{body.hours:g} hours are not between 0 and {HOURS_LIMIT:,}; say 24."
-        raise SpecError([Problem("hours", said)])
-    text = joining.make_token(pool.name, actor, timedelta(hours=body.hours))
+    try:
+        life = joining.token_ttl(body.hours)
+    except StateError as error:
+        raise SpecError([Problem("hours", str(error))]) from None
+    text = joining.make_token(pool.name, actor, life)
     return Status(201, {**_token(pool.node_tokens.select_related("pool").latest("id")), "token": text})
 
 
@@ -107,14 +106,14 @@ def revoke(request: HttpRequest, name: str, token_id: int) -> dict[str, Any]:
 
 
 def _detail(request: HttpRequest, node_id: str) -> dict[str, Any]:
-    node = get_object_or_404(with_devices().select_related("pool"), id=node_id)
+    node = get_object_or_404(nodes_with_devices().select_related("pool"), id=node_id)
     out = node_out(node, caller(request).is_told_of, timezone.now())
     held = sum(device["is_held"] for device in out["devices"])
     columns = ("at", "actor", "kind", "text", "until")
     return {
         **out,
         "pool": node.pool.name,
-        "allocation": admin.allocation(len(out["devices"]) - held, held),
+        "allocation": admin.get_allocation(len(out["devices"]) - held, held),
         "events": [
             {**{name: getattr(event, name) for name in columns}, "device": event.device_id}
             for event in node.events.order_by("-id")[:EVENTS_LIMIT]

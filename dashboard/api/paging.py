@@ -1,4 +1,4 @@
-"""A page of a list: what was asked for, and where the next page begins."""
+"""One page of a list, with the offset of the next."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from django.db.models import QuerySet
 
 
 def page(
-    rows: QuerySet[Any], limit: int, offset: int, plain: Callable[[Any], dict[str, Any]]
+    rows: QuerySet[Any], limit: int, offset: int, plain: Callable[[Any], Any] = lambda row: row
 ) -> dict[str, Any]:
-    """One row more than asked for is read instead of counting them all."""
+    """Read one row more than asked for, instead of counting them all."""
     found = list(rows[offset : offset + limit + 1])
     return {
         "items": [plain(row) for row in found[:limit]],

@@ -6,16 +6,17 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Prefetch, Q, QuerySet
+from django.db.models import Count, Prefetch, Q
 from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Router
 
 from dashboard.api.auth import caller
 from dashboard.api.shapes import Pools
-from dashboard.pages.nodes.devices import is_fresh
 from engine.spec.spec import Problem, SpecError
-from jobs.models import Device, Lease, Node, Pool
+from jobs.models import Device, Node, Pool
+from jobs.nodes.heartbeat import is_fresh
+from jobs.nodes.occupants import get_lease, nodes_with_devices
 from jobs.pools import pool_settings, setting_types
 from jobs.states.jobs import JobState
 
@@ -32,7 +33,7 @@ def listing(request: HttpRequest, requires: str = "") -> dict[str, Any]:
     found = (
         Pool.objects.order_by("name")
         .annotate(num_waiting=waiting)
-        .prefetch_related(Prefetch("nodes", with_devices()), "allowed_teams")
+        .prefetch_related(Prefetch("nodes", nodes_with_devices()), "allowed_teams")
     )
     return {
         "pools": [
@@ -45,15 +46,6 @@ def listing(request: HttpRequest, requires: str = "") -> dict[str, Any]:
             if wanted.items() <= pool.labels.items()
         ]
     }
-
-
-def with_devices() -> QuerySet[Node]:
-    """Nodes by name, each with its present devices and what holds them: three queries, however many there are."""
-    held = Lease.objects.filter(is_active=True).select_related("attempt__job")
-    devices = Device.objects.filter(is_present=True).prefetch_related(
-        Prefetch("leases", queryset=held, to_attr="held_by")
-    )
-    return Node.objects.order_by("name").prefetch_related(Prefetch("devices", queryset=devices))
 
 
 def _labels(text: str) -> dict[str, str]:
@@ -94,7 +86,8 @@ def node_out(node: Node, told: Callable[[int], bool], now: datetime) -> dict[str
 
 
 def _device(device: Device, told: Callable[[int], bool], now: datetime) -> dict[str, Any]:
-    job = device.held_by[0].attempt.job if device.held_by else None  # type: ignore[attr-defined]
+    lease = get_lease(device)
+    job = lease.attempt.job if lease else None
     return {
         "id": device.id,
         "index": device.index,

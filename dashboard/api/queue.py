@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from django.http import HttpRequest
 from ninja import Router
@@ -11,11 +12,12 @@ from dashboard.api.auth import caller
 from dashboard.api.jobs import detailed
 from dashboard.api.shapes import Chosen, JobDetail, Place, Refusal
 from engine.spec.spec import Problem, SpecError
-from jobs.models import Job, Priority
+from jobs.models import Job
 from jobs.queue import ordering
-from jobs.queue.ordering import MoveTarget, QueueRights
+from jobs.queue.ordering import QueueRights, UnknownChoice
 
 router = Router(tags=["jobs"])
+Parsed = TypeVar("Parsed")
 
 
 @router.post("/jobs/{job_id}/move", response={200: JobDetail, 404: Refusal, 409: Refusal, 422: Refusal})
@@ -24,12 +26,10 @@ def move(request: HttpRequest, job_id: str, body: Place) -> dict[str, Any]:
     lead and an admin all."""
     who = caller(request)
     job = who.writable_job(job_id)
-    if body.where not in MoveTarget.values:
-        said = f"'{body.where}' is no place; say one of {', '.join(MoveTarget.values)}."
-        raise SpecError([Problem("where", said)])
+    where = _checked(ordering.parse_where, body.where)
     other = Job.objects.filter(id=body.other).first() if body.other else None
     reach = QueueRights.from_user(who.user).require_scope(job)
-    moved = ordering.reorder(job, who.user.get_username(), MoveTarget(body.where), other, reach)
+    moved = ordering.reorder(job, who.user.get_username(), where, other, reach)
     return detailed(who.job(moved.job.id))
 
 
@@ -38,9 +38,14 @@ def prioritise(request: HttpRequest, job_id: str, body: Chosen) -> dict[str, Any
     """low, normal or high, of a waiting job; high is for leads and admins."""
     who = caller(request)
     job = who.writable_job(job_id)
-    if body.priority not in Priority.labels:
-        said = f"'{body.priority}' is no priority; say one of {', '.join(Priority.labels)}."
-        raise SpecError([Problem("priority", said)])
+    priority = _checked(ordering.parse_priority, body.priority)
     reach = QueueRights.from_user(who.user).require_scope(job)
-    ordering.set_priority(job, who.user.get_username(), Priority[body.priority.upper()], reach)
+    ordering.set_priority(job, who.user.get_username(), priority, reach)
     return detailed(who.job(job.id))
+
+
+def _checked(parse: Callable[[str], Parsed], text: str) -> Parsed:
+    try:
+        return parse(text)
+    except UnknownChoice as error:
+        raise SpecError([Problem(error.field, str(error))]) from None

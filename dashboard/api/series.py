@@ -17,20 +17,15 @@ from dashboard.api.shapes import Drawn, Refusal
 from engine.telemetry.metrics import BY_NAME
 from jobs import series
 from jobs.models import Run
+from jobs.series.absence import absent_series, lacks_energy
+from jobs.series.axis import X
 
 router = Router(tags=["series"])
 encoder = msgspec.json.Encoder()  # writes NaN as null; typed serialisation costs several times the read
 
-X = Literal["step", "time", "relative", "tokens", "energy"]
 Names = Annotated[list[str], Field(min_length=1, max_length=200)]
 CELLS_LIMIT = 4_000_000  # lines x buckets of one answer: 80 MB packed, half a second to draw
 Place = Annotated[float, Field(allow_inf_nan=False)]
-NOTHING_YET = ("absent", "No value has been recorded.")
-NO_ENERGY = ("absent", "No device of this run has told the energy it used.")
-PART_OF_ENERGY = ("absent", "Not all devices of this run tell the energy they used.")
-NO_TOKENS = ("absent", "This run has not told how many tokens it has seen.")
-NO_STEPS = ("absent", "Its readings have no step: they are taken by the clock. Choose time.")
-WITHOUT = {"energy": NO_ENERGY, "tokens": NO_TOKENS}
 
 
 class Window(Schema):
@@ -79,7 +74,7 @@ def drawn(runs: Sequence[Run], window: Window) -> HttpResponse:
     """Raises series.TooMuch."""
     metrics = list(dict.fromkeys(window.metric))
     lines = series.read(
-        [run.id for run in runs if not (window.x == "energy" and _lacks_energy(run))],
+        [run.id for run in runs if not (window.x == "energy" and lacks_energy(run))],
         metrics,
         x=window.x,
         points=window.points,
@@ -88,7 +83,7 @@ def drawn(runs: Sequence[Run], window: Window) -> HttpResponse:
         sources=set(window.source) or None,
         limit=CELLS_LIMIT,
     )
-    head = {"x": window.x, "missing": _missing(runs, metrics, lines, window.x)}
+    head = {"x": window.x, "missing": absent_series(runs, metrics, lines, window.x)}
     if window.format == "packed":
         response = HttpResponse(packed.pack(head, lines, _words), content_type=packed.CONTENT_TYPE)
     else:
@@ -96,11 +91,6 @@ def drawn(runs: Sequence[Run], window: Window) -> HttpResponse:
         response = HttpResponse(encoder.encode(body), content_type="application/json")
     response["Cache-Control"] = "no-store"
     return response
-
-
-def _lacks_energy(run: Run) -> bool:
-    """What only some of its devices used is not what the run used."""
-    return any("energy_j" in said for said in run.missing.values())
 
 
 def _columns(line: series.Series) -> dict[str, Any]:
@@ -128,28 +118,3 @@ def _words(line: series.Series) -> dict[str, Any]:
         "border_attempts": line.border_attempts,
         "superseded": line.superseded,
     }
-
-
-def _missing(
-    runs: Sequence[Run], metrics: list[str], drawn: list[series.Series], x: X
-) -> dict[str, dict[str, dict[str, tuple[str, str]]]]:
-    """Why each thing that was asked for has no line."""
-    there = {(line.run, line.metric) for line in drawn}
-    found: dict[str, dict[str, dict[str, tuple[str, str]]]] = {}
-    for run in runs:
-        for metric in metrics:
-            reasons = {source: said[metric] for source, said in run.missing.items() if metric in said}
-            if not reasons and (run.id, metric) not in there:
-                reasons = {
-                    "": PART_OF_ENERGY if x == "energy" and _lacks_energy(run) else _why_not(metric, x)
-                }
-            if reasons:
-                found.setdefault(run.id, {})[metric] = reasons
-    return found
-
-
-def _why_not(metric: str, x: X) -> tuple[str, str]:
-    row = BY_NAME.get(metric)
-    if row and row.scope == "device" and x in ("step", "tokens"):
-        return NO_STEPS
-    return WITHOUT.get(x, NOTHING_YET)

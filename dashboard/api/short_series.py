@@ -28,17 +28,12 @@ from dashboard.api.auth import Caller
 from dashboard.live import sessions
 from jobs import series
 from jobs.people import accounts
+from jobs.series.version import series_version
 
 PATH = re.compile(r"/api/v1/(?:runs/([0-9a-z]{1,12})/)?series")
 REMEMBERED_S = 5.0  # so long who has logged out still sees charts
 KEPT_S = 10.0  # so long a roll-up of old points, which nobody waits for, may stay unseen
 KEPT, KEPT_BYTES = 500, 1024 * 1024
-# What an answer is made of: which batches of a run are here, folded or not (a late one may fill a hole), and which
-# readings it cannot have.
-VERSION = """
-SELECT s.id, s.last_seq, COUNT(b.seq), MAX(b.seq) FROM jobs_stream s LEFT JOIN jobs_batch b ON b.stream_id = s.id
-WHERE s.run_id IN ({marks}) GROUP BY s.id, s.last_seq ORDER BY s.id"""
-MISSING = "SELECT id, CAST(missing AS text) FROM jobs_run WHERE id IN ({marks}) ORDER BY id"
 
 
 class Asked(NamedTuple):
@@ -131,7 +126,7 @@ def _caller(credential: str) -> Caller | None:
 
 def _shared(run_id: str | None, query: bytes, asked: Asked) -> Answer:
     """The version is read before the points: an answer is never older than it says."""
-    now, key, version = time.monotonic(), (run_id, query), _version(asked.runs)
+    now, key, version = time.monotonic(), (run_id, query), series_version(asked.runs)
     kept = _kept.get(key)
     if kept is not None and kept[0] > now and kept[1] == version:
         return kept[2]
@@ -142,12 +137,3 @@ def _shared(run_id: str | None, query: bytes, asked: Asked) -> Answer:
             _kept.clear()
         _kept[key] = (now + KEPT_S, version, answer)
     return answer
-
-
-def _version(runs: tuple[str, ...]) -> list[tuple[Any, ...]]:
-    marks = ", ".join(["%s"] * len(runs))
-    with connection.cursor() as cursor:
-        cursor.execute(VERSION.format(marks=marks), runs)
-        streams = cursor.fetchall()
-        cursor.execute(MISSING.format(marks=marks), runs)
-        return [*streams, *cursor.fetchall()]

@@ -9,7 +9,9 @@ from django.http import HttpRequest
 from ninja import Query, Router, Status
 
 from dashboard.api.auth import caller
+from dashboard.api.bodies import json_or_yaml_body
 from dashboard.api.jobs import values_of
+from dashboard.api.paging import page
 from dashboard.api.shapes import Refusal, SweepDetail, SweepPage, SweepPreview
 from engine.spec.problems import Problem, SpecError
 from engine.spec.spec import SPEC_BYTES_LIMIT, parse
@@ -17,16 +19,9 @@ from jobs.models import Sweep
 from jobs.sweeps import ranking, sweep_actions
 
 router = Router(tags=["sweeps"])
-BODY = {
-    "requestBody": {
-        "required": True,
-        "description": "{'spec': ..., 'sweep': {'strategy', 'vary', 'count', 'parallel', ...}}, as JSON or YAML",
-        "content": {
-            "application/json": {"schema": {"type": "object"}},
-            "application/yaml": {"schema": {"type": "string"}},
-        },
-    }
-}
+BODY = json_or_yaml_body(
+    "{'spec': ..., 'sweep': {'strategy', 'vary', 'count', 'parallel', ...}}, as JSON or YAML"
+)
 
 
 @router.post("/sweeps", response={201: SweepDetail, 413: Refusal, 422: Refusal}, openapi_extra=BODY)
@@ -67,11 +62,7 @@ def listing(
     found = caller(request).sweeps()
     if state:
         found = found.filter(state=state)
-    rows = list(found.order_by("-created_at", "id")[offset : offset + limit + 1])
-    return {
-        "items": [plain(sweep) for sweep in rows[:limit]],
-        "next_offset": offset + limit if len(rows) > limit else None,
-    }
+    return page(found.order_by("-created_at", "id"), limit, offset, plain)
 
 
 @router.get("/sweeps/{sweep_id}", response={200: SweepDetail, 404: Refusal})
@@ -102,12 +93,7 @@ def cancel(request: HttpRequest, sweep_id: str, reason: str = Query("", max_leng
 
 def plain(sweep: Sweep) -> dict[str, Any]:
     return {
-        "id": sweep.id,
-        "name": sweep.name,
-        "team": sweep.team.slug,
-        "owner": sweep.owner.get_username(),
-        "state": sweep.state,
-        "reason": sweep.reason,
+        **ranking.summary(sweep),
         "num_points": len(sweep.points),
         "created_at": sweep.created_at,
         "ended_at": sweep.ended_at,

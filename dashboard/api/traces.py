@@ -13,7 +13,6 @@ from dashboard.api.shapes import Refusal
 from dashboard.pages.runs.trace_views import download
 from engine.directory import TRACE_STEPS
 from jobs.attempts import timelines, traces
-from jobs.attempts.timelines import Place
 from jobs.models import TraceFile
 
 router = Router(tags=["runs"])
@@ -63,7 +62,9 @@ def ask(
 ) -> Status:
     """Profile the next steps of a running job by the given ranks."""
     who = caller(request)
-    made = traces.ask(who.writable_job(job_id), num_steps=steps, ranks=rank, actor=who.user.get_username())
+    made = traces.request_trace(
+        who.writable_job(job_id), num_steps=steps, ranks=rank, actor=who.user.get_username()
+    )
     return Status(201, {"number": made.number, "steps": made.num_steps, "ranks": made.ranks})
 
 
@@ -71,7 +72,7 @@ def ask(
 def listing(request: HttpRequest, run_id: str) -> list[dict[str, Any]]:
     """Newest first."""
     run = caller(request).run(run_id)
-    return [_plain(file) for file in traces.files_of(run.job)] if run.job else []
+    return [_plain(file) for file in traces.list_files(run.job)] if run.job else []
 
 
 @router.get("/runs/{run_id}/traces/{trace_id}", response={404: Refusal})
@@ -90,11 +91,8 @@ def drawn(
 ) -> list[dict[str, Any]]:
     """All ranks of one recorded step: the given one, else the newest attempt's last."""
     run = caller(request).run(run_id)
-    there = [
-        place for place in timelines.places(run)
-        if attempt in (None, place.attempt) and step in (None, place.step)
-    ]  # fmt: skip
-    rows = timelines.of(run, Place(there[-1].attempt, there[-1].step)) if there else []
+    place = timelines.find_newest(run, attempt, step)
+    rows = timelines.list_ranks(run, place) if place else []
     return [
         {name: getattr(row, name) for name in TimelineOut.model_fields if name != "attempt"}
         | {"attempt": row.attempt_number}

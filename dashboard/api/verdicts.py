@@ -53,7 +53,7 @@ class VerdictOut(Schema):
 def one(request: HttpRequest, run_id: str) -> dict[str, Any]:
     """As the run's page shows it; of a run that goes on, at most five seconds old."""
     run = caller(request).run(run_id)
-    return _plain(verdicts.current(run), verdicts.newest_check(run))
+    return _plain(verdicts.get_current(run), verdicts.get_newest_check(run))
 
 
 @router.post(

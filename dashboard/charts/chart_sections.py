@@ -1,19 +1,18 @@
-"""The sections of the compare page: panels by topic, for metrics of the engine and for those that anybody logs."""
+"""Sections of charts by topic, for metrics of the engine and of users."""
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
-from dashboard.charts.panels import SECTIONS, Panel, metric_of
+from dashboard.charts.panels import SECTIONS, Panel, get_metric
 from engine.telemetry.metrics import BY_NAME
 
 Section = tuple[str, list[Panel]]
 
-# Section -> words in the name of a metric that belong there, for metrics that no row of the engine knows. The first
-# that fits; a name with a slash makes a section of its own: train/loss stands under 'train'.
+# Section -> words in the names of users' own metrics that belong there; the first match applies. A name with a slash
+# has its own section: train/loss belongs to 'train'.
 WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Learning", ("loss", "acc", "accuracy", "perplexity", "ppl", "f1", "bleu", "rouge", "lr", "grad", "error")),
     ("Speed", ("throughput", "tokens", "samples", "second", "seconds", "time", "speed", "steps", "epoch")),
@@ -23,23 +22,35 @@ WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Compute", ("gpu", "cpu", "utilization", "utilisation", "flops", "mfu")),
 )  # fmt: skip
 OTHER = "Other"
-PANELS_LIMIT = 300  # a page of a thousand charts is found by nobody; the rest is chosen by name
+MAX_PANELS = 300  # further metrics can be chosen by name
 
 
-def sections(there: Collection[str], *, may_grow: bool) -> list[Section]:
-    """Panels of the metrics that are `there`. `may_grow`: some run goes on, so that panels of devices wait unseen."""
+def select_sections(chosen: Collection[str], recorded: Collection[str], *, may_grow: bool) -> list[Section]:
+    """Return the chosen metrics as one section; without any, the sections of all recorded metrics."""
+    return build_chosen_section(chosen) if chosen else build_sections(recorded, may_grow=may_grow)
+
+
+def build_sections(recorded: Collection[str], *, may_grow: bool) -> list[Section]:
+    """Return panels of the recorded metrics. `may_grow`: a run is live, so panels of devices are added hidden."""
     found: dict[str, list[Panel]] = {title: [] for title, _ in SECTIONS}
     for title, row in SECTIONS:
         for panel in row:
-            found[title].extend(_laid_over(panel, there, may_grow))
-    for name in sorted(set(there) - set(BY_NAME)):
-        found.setdefault(section_of(name), []).append(Panel(_title(name), (name,)))
+            found[title].extend(_panels_of_metrics(panel, recorded, may_grow))
+    for name in sorted(set(recorded) - set(BY_NAME)):
+        found.setdefault(get_section(name), []).append(Panel(_title(name), (name,)))
     return [(title, row) for title, row in found.items() if row]
 
 
-def cut(found: list[Section]) -> tuple[list[Section], int]:
-    """At most PANELS_LIMIT panels, and how many were left out."""
-    left, shown, dropped = PANELS_LIMIT, [], 0
+def build_chosen_section(names: Collection[str]) -> list[Section]:
+    """Return one section of these metrics, each in its panel."""
+    known = {panel.key: panel for _, row in SECTIONS for whole in row for panel in _split(whole)}
+    panels = [known.get(name) or Panel(get_metric(name).label, (name,)) for name in names]
+    return [("Chosen", panels)] if panels else []
+
+
+def limit_panels(found: list[Section]) -> tuple[list[Section], int]:
+    """Return at most MAX_PANELS panels, and the number left out."""
+    left, shown, dropped = MAX_PANELS, [], 0
     for title, row in found:
         shown.append((title, row[:left]))
         dropped += len(row[left:])
@@ -47,18 +58,17 @@ def cut(found: list[Section]) -> tuple[list[Section], int]:
     return [(title, row) for title, row in shown if row], dropped
 
 
-def section_of(name: str) -> str:
+def get_section(name: str) -> str:
     if "/" in name:
         return name.split("/")[0] or OTHER
     words = set(re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()))
     return next((title for title, some in WORDS if words & set(some)), OTHER)
 
 
-def _laid_over(panel: Panel, there: Collection[str], may_grow: bool) -> Iterator[Panel]:
-    """One chart a metric where several would make a knot of lines; a stack of several runs cannot be drawn."""
-    alone = [panel] if len(panel.metrics) == 1 else _split(panel)
-    for one in alone:
-        if one.key in there:
+def _panels_of_metrics(panel: Panel, recorded: Collection[str], may_grow: bool) -> Iterator[Panel]:
+    """Split a panel into one per metric: lines of several metrics and runs would overlap, and stacks cannot."""
+    for one in [panel] if len(panel.metrics) == 1 else _split(panel):
+        if one.key in recorded:
             yield replace(one, is_optional=False)
         elif may_grow and one.scope != "run":
             yield replace(one, is_optional=True)
@@ -66,18 +76,9 @@ def _laid_over(panel: Panel, there: Collection[str], may_grow: bool) -> Iterator
 
 def _split(panel: Panel) -> list[Panel]:
     return [
-        replace(panel, title=metric_of(name).label, metrics=(name,), kind="lines") for name in panel.metrics
+        replace(panel, title=get_metric(name).label, metrics=(name,), kind="lines") for name in panel.metrics
     ]
 
 
 def _title(name: str) -> str:
     return name.partition("/")[2] or name
-
-
-def chosen(names: Collection[str]) -> list[Section]:
-    """Just these metrics, each in its panel."""
-    ready = {panel.key: panel for _, row in SECTIONS for whole in row for panel in (_split(whole))}
-    by_section: dict[str, list[Panel]] = defaultdict(list)
-    for name in names:
-        by_section["Chosen"].append(ready.get(name) or Panel(metric_of(name).label, (name,)))
-    return list(by_section.items())

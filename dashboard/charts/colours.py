@@ -1,4 +1,4 @@
-"""The colour of a run: the one a person chose, else one that its id alone decides, the same on every page."""
+"""Colour of a run: chosen by a person, else derived from its id."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from zlib import crc32
 
 from jobs.models import Run
 
-HUES = 18  # degrees of 20 apart: closer ones are not told apart on a chart of thin lines
-TIERS = 2  # of lightness, which css/tokens.css sets for each theme
+HUES = 18  # 20 degrees apart: closer hues look alike on thin lines
+TIERS = 2  # of lightness, defined for each theme in css/tokens.css
 CHOSEN = re.compile(r"#[0-9a-fA-F]{6}")
 
 
-def colour_of(run: Run) -> str:
-    """A colour in CSS for both themes. Two runs may share one (of 36): on a chart dashes tell them apart too."""
+def get_colour(run: Run) -> str:
+    """Return a CSS colour for both themes. Two runs may share one of the 36; charts add dashes."""
     chosen = getattr(run, "colour", "")
-    return chosen if CHOSEN.fullmatch(chosen) else colour_of_id(run.id)
+    return chosen if CHOSEN.fullmatch(chosen) else colour_from_id(run.id)
 
 
-def colour_of_id(run_id: str) -> str:
+def colour_from_id(run_id: str) -> str:
     number = crc32(run_id.encode()) % (HUES * TIERS)
     tier, hue = divmod(number, HUES)
     return f"oklch(var(--run-light-{tier + 1}) var(--run-chroma) {hue * 360 // HUES + 15})"

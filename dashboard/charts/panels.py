@@ -1,50 +1,52 @@
-"""Which metrics share a chart, in which section and order: one row a chart."""
+"""Panels of the run page, one row each, by section."""
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.telemetry.metrics import BY_NAME, STEP_PHASES, Metric
+from engine.telemetry.metrics import BY_NAME, METRICS, STEP_PHASES, Metric, Scope, Section
+
+MissingMetrics = dict[str, dict[str, list[str]]]  # source -> metric -> status and reason
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One chart of the run page. All metrics of a panel have one unit and one scope."""
+    """One chart. All its metrics have one unit and one scope."""
 
     title: str
     metrics: tuple[str, ...]
     kind: Literal["lines", "stack"] = "lines"
-    floor: float | None = None  # the y axis reaches down to this value
-    ceiling: float | None = None  # and up to this one
-    is_optional: bool = False  # shown only where it was measured, or where a device says why it cannot be
+    floor: float | None = None  # the y axis includes this value
+    ceiling: float | None = None  # and this one
+    is_optional: bool = False  # shown only if it was measured, or a device reports why it was not
 
     @property
     def key(self) -> str:
         return self.metrics[0]
 
     @property
-    def words(self) -> str:
-        """Its metrics for a script, which takes them apart at the spaces: their own stand as %20."""
+    def joined_metrics(self) -> str:
+        """Metrics for a script, separated by spaces; spaces within a name are written as %20."""
         return " ".join(name.replace("%", "%25").replace(" ", "%20") for name in self.metrics)
 
     @property
     def scope(self) -> str:
-        return metric_of(self.key).scope
+        return get_metric(self.key).scope
 
     @property
     def unit(self) -> str:
-        return metric_of(self.key).unit
+        return get_metric(self.key).unit
 
     @property
     def meaning(self) -> str:
-        rows = [metric_of(name) for name in self.metrics]
+        rows = [get_metric(name) for name in self.metrics]
         return "; ".join(f"{row.label}: {row.meaning}" if row.meaning else row.label for row in rows)
 
 
-def metric_of(name: str) -> Metric:
-    """Its row; one without unit and meaning for a metric that training code of its own logs."""
+def get_metric(name: str) -> Metric:
+    """Return the row of a metric; for a user's own metric one without unit and meaning."""
     return BY_NAME.get(name) or Metric(name, "", "run", name, "")
 
 
@@ -54,7 +56,7 @@ PAYLOADS = (
 )  # fmt: skip
 PRESSURES = ("cpu_pressure_share", "memory_pressure_share", "io_pressure_share")
 THROTTLES = ("power_throttle_share", "thermal_throttle_share", "sync_throttle_share", "cpu_throttle_share")
-SECTIONS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
+SHARED: tuple[tuple[Section, tuple[Panel, ...]], ...] = (
     ("Learning", (
         Panel("Loss", ("loss", "validation_loss")),
         Panel("Generalisation gap", ("loss_gap",), is_optional=True),
@@ -108,14 +110,39 @@ SECTIONS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         Panel("Power", ("power_w",), floor=0),
         Panel("Energy", ("energy_j",), floor=0),
         Panel("Temperature", ("temperature_celsius", "memory_temperature_celsius")),
-        Panel("Slowed down", THROTTLES, floor=0, ceiling=1),
+        Panel("Throttling", THROTTLES, floor=0, ceiling=1),
     )),
 )  # fmt: skip
+SECTION_OF_SCOPE: dict[Scope, Section] = {"run": "Learning", "rank": "Speed", "device": "Compute"}
+CEILINGS = {"share": 1.0, "pct": 100.0}
+
+
+def own_panels(section: Section, metrics: Iterable[Metric]) -> tuple[Panel, ...]:
+    """A panel for each charted metric of a section that no row above draws."""
+    drawn = {name for _, row in SHARED for panel in row for name in panel.metrics}
+    return tuple(
+        Panel(
+            metric.label,
+            (metric.name,),
+            floor=0 if metric.unit else None,
+            ceiling=CEILINGS.get(metric.unit),
+            is_optional=True,
+        )
+        for metric in metrics
+        if metric.is_charted
+        and metric.name not in drawn
+        and section == (metric.section or SECTION_OF_SCOPE[metric.scope])
+    )
+
+
+SECTIONS: tuple[tuple[str, tuple[Panel, ...]], ...] = tuple(
+    (section, (*row, *own_panels(section, METRICS))) for section, row in SHARED
+)
 
 
 @dataclass(frozen=True)
 class Absence:
-    """Metrics that cannot be had for one reason, on how many sources."""
+    """Metrics that are absent for one reason, with the number of sources."""
 
     labels: tuple[str, ...]
     num_sources: int
@@ -124,38 +151,39 @@ class Absence:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """A panel on one run's page: what it shows at first, and why some of its metrics are absent."""
+class PanelState:
+    """A panel on the page of a run: its first state, and why some of its metrics are absent."""
 
     panel: Panel
     state: Literal["loading", "absent", "empty"]
     absences: tuple[Absence, ...]
 
 
-def readings(
-    missing: dict[str, dict[str, list[str]]], measured: set[str], *, is_over: bool
-) -> list[tuple[str, list[Reading]]]:
-    """Every panel by section. `measured` names the metrics that have points; a run that is over gets no more."""
-    return [(title, [reading(panel, missing, measured, is_over) for panel in row]) for title, row in SECTIONS]
+def build_panel_states(
+    missing: MissingMetrics, measured: Set[str], *, is_over: bool
+) -> list[tuple[str, list[PanelState]]]:
+    """Return every panel by section. `measured`: metrics that have points; an ended run gets no more."""
+    return [
+        (title, [build_panel_state(panel, missing, measured, is_over) for panel in row])
+        for title, row in SECTIONS
+    ]
 
 
-def reading(
-    panel: Panel, missing: dict[str, dict[str, list[str]]], measured: Set[str], is_over: bool
-) -> Reading:
+def build_panel_state(panel: Panel, missing: MissingMetrics, measured: Set[str], is_over: bool) -> PanelState:
     absences = _absences(panel, missing)
-    if measured.intersection(panel.metrics):
-        return Reading(panel, "loading", absences)
-    return Reading(panel, "absent" if absences else "empty" if is_over else "loading", absences)
+    if not measured.isdisjoint(panel.metrics):
+        return PanelState(panel, "loading", absences)
+    return PanelState(panel, "absent" if absences else "empty" if is_over else "loading", absences)
 
 
-def _absences(panel: Panel, missing: dict[str, dict[str, list[str]]]) -> tuple[Absence, ...]:
-    """One entry a reason, however many devices and metrics share it."""
+def _absences(panel: Panel, missing: MissingMetrics) -> tuple[Absence, ...]:
+    """One entry per reason, which several devices and metrics may share."""
     found: dict[tuple[str, str], tuple[dict[str, None], set[str]]] = {}
-    for source, said in missing.items():
+    for source, reasons in missing.items():
         for name in panel.metrics:
-            if name in said:
-                labels, sources = found.setdefault((said[name][0], said[name][1]), ({}, set()))
-                labels[metric_of(name).label] = None
+            if name in reasons:
+                labels, sources = found.setdefault((reasons[name][0], reasons[name][1]), ({}, set()))
+                labels[get_metric(name).label] = None
                 sources.add(source)
     return tuple(
         Absence(tuple(labels), len(sources), status, reason)

@@ -1,4 +1,4 @@
-"""Points and lines on two axes, each straight, logarithmic or of choices, as places in a drawing with their ticks."""
+"""Drawings of points and lines on linear, logarithmic or category axes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-FEWEST_TICKS = 3  # of a logarithmic axis, before the steps between its powers are drawn too
+FEWEST_TICKS = 3  # of a logarithmic axis; with fewer, steps between its powers are added
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
-# Round numbers of seconds, and of joules as people read energy.
+# Round numbers of seconds, and of joules in watt-hours.
 DURATIONS = (
     *(m * 10.0**power for power in (-6, -5, -4, -3, -2, -1) for m in (1, 2, 5)), 1.0, 2.0, 5.0, 10.0, 30.0,
     MINUTE, 2 * MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR,
@@ -23,7 +23,7 @@ Writer = Callable[[float], str]
 
 @dataclass(frozen=True)
 class Frame:
-    """How large a drawing is, and where its axes stand in it: what is left around them is for their texts."""
+    """Size of a drawing and position of its axes; the margins hold their texts."""
 
     width: float
     height: float
@@ -31,7 +31,7 @@ class Frame:
     right: float
     top: float
     bottom: float
-    num_ticks: int  # about so many have room along an axis
+    num_ticks: int  # approximate number that an axis has room for
 
     @property
     def middle_x(self) -> float:
@@ -42,6 +42,7 @@ class Frame:
         return (self.top + self.bottom) / 2
 
     def along(self, is_x: bool) -> tuple[float, float]:
+        """Start and end of an axis."""
         return (self.left, self.right) if is_x else (self.bottom, self.top)
 
 
@@ -59,24 +60,24 @@ class Tick:
 class Dot:
     x: float
     y: float
-    said: str  # for the pointer and for screen readers
-    tone: str = ""  # a class of its mark
+    label: str  # tooltip, also for screen readers
+    tone: str = ""  # CSS class of the mark
     url: str = ""
 
 
 @dataclass(frozen=True)
-class Line:
-    """`places` as an svg polyline has them; its marks are dots."""
+class PlotLine:
+    """`points` is the attribute of an SVG polyline."""
 
     name: str
     tone: str
-    places: str
+    points: str
     dots: list[Dot]
 
 
 @dataclass(frozen=True)
-class Axis:
-    """From values to places. `base` of a logarithmic one: 10, or 2 for sizes in bytes; None is straight."""
+class PlotAxis:
+    """Axis of numbers. `base`: 10, or 2 for sizes in bytes; None for a linear axis."""
 
     low: float
     high: float
@@ -85,26 +86,26 @@ class Axis:
     base: int | None
     write: Writer
     num_ticks: int
-    round_numbers: tuple[float, ...] = ()  # that may be ticks; none: powers of the base
+    round_numbers: tuple[float, ...] = ()  # candidates for ticks; without them powers of the base
 
     def at(self, value: float) -> float:
-        low, high = self._of(self.low), self._of(self.high)
-        share = (self._of(value) - low) / (high - low) if high > low else 0.5
+        """Return the coordinate of a value in the drawing."""
+        low, high = self._scaled(self.low), self._scaled(self.high)
+        share = (self._scaled(value) - low) / (high - low) if high > low else 0.5
         return round(self.start + (0.02 + 0.96 * share) * (self.end - self.start), 1)
 
     def ticks(self) -> list[Tick]:
-        return [Tick(self.at(value), self.write(value)) for value in self._marks()]
+        return [Tick(self.at(value), self.write(value)) for value in self._tick_values()]
 
-    def _of(self, value: float) -> float:
+    def _scaled(self, value: float) -> float:
         return math.log(value, self.base) if self.base else value
 
-    def _marks(self) -> list[float]:
+    def _tick_values(self) -> list[float]:
         if self.base is None:
             return round_steps(self.low, self.high, self.num_ticks)
         if self.round_numbers:
-            there = [value for value in self.round_numbers if self.low <= value <= self.high]
-            return self._thinned(there)
-        first, last = math.ceil(self._of(self.low) - 1e-9), math.floor(self._of(self.high) + 1e-9)
+            return self._thinned([value for value in self.round_numbers if self.low <= value <= self.high])
+        first, last = math.ceil(self._scaled(self.low) - 1e-9), math.floor(self._scaled(self.high) + 1e-9)
         step = max(1, math.ceil((last - first + 1) / (self.num_ticks + 2)))
         found = [float(self.base) ** power for power in range(first, last + 1, step)]
         if len(found) >= FEWEST_TICKS or self.base != 10:
@@ -112,13 +113,13 @@ class Axis:
         fine = [m * 10.0**power for power in range(first - 1, last + 1) for m in (1, 2, 5)]
         return self._thinned([value for value in fine if self.low <= value <= self.high])
 
-    def _thinned(self, marks: list[float]) -> list[float]:
-        return marks[:: max(1, math.ceil(len(marks) / (self.num_ticks + 2)))] or [self.low, self.high]
+    def _thinned(self, values: list[float]) -> list[float]:
+        return values[:: max(1, math.ceil(len(values) / (self.num_ticks + 2)))] or [self.low, self.high]
 
 
 @dataclass(frozen=True)
-class Choices:
-    """One place a value, in the order in which they first came."""
+class CategoryAxis:
+    """Axis with one position per value, in the given order."""
 
     values: tuple[Any, ...]
     start: float
@@ -134,15 +135,15 @@ class Choices:
 
 @dataclass(frozen=True)
 class Plot:
-    """One drawing: what templates/parts/plot.html shows."""
+    """One drawing, as templates/parts/plot.html shows it."""
 
-    x: Axis | Choices
-    y: Axis
+    x: PlotAxis | CategoryAxis
+    y: PlotAxis
     dots: list[Dot]
-    lines: Sequence[Line] = ()
+    lines: Sequence[PlotLine] = ()
     x_title: str = ""
     y_title: str = ""
-    diagonal: tuple[float, float, float, float] | None = None  # where y = x
+    diagonal: tuple[float, float, float, float] | None = None  # ends of the line y = x
     frame: Frame = WIDE
 
 
@@ -154,13 +155,13 @@ def axis(
     base: int | None = 10,
     round_numbers: tuple[float, ...] = (),
     frame: Frame = WIDE,
-) -> Axis:
-    """Over all values that can stand on it: a logarithmic one has no place for 0."""
+) -> PlotAxis:
+    """Build an axis over the finite values; a logarithmic axis leaves out values up to 0."""
     found = [value for value in values if math.isfinite(value) and (value > 0 or base is None)]
     low, high = (min(found), max(found)) if found else (1.0, 10.0)
     if low == high:
         low, high = (low / 2, high * 2) if base else (low - 1, high + 1)
-    return Axis(low, high, *frame.along(is_x), base, write, frame.num_ticks, round_numbers)
+    return PlotAxis(low, high, *frame.along(is_x), base, write, frame.num_ticks, round_numbers)
 
 
 def polyline(points: Sequence[Dot]) -> str:
@@ -168,7 +169,7 @@ def polyline(points: Sequence[Dot]) -> str:
 
 
 def round_steps(low: float, high: float, num_ticks: int) -> list[float]:
-    """At most one number more than that, of one digit's steps, between the two."""
+    """Return multiples of 1, 2 or 5 times a power of ten between the two, about `num_ticks`."""
     span = high - low
     step = 10.0 ** math.floor(math.log10(span / num_ticks)) if span > 0 else 1.0
     step = next(step * times for times in (1, 2, 5, 10) if span / (step * times) <= num_ticks)

@@ -21,7 +21,7 @@ OTHERS = (
     Variable("TRAINER_PYTHON", "path", "this interpreter", "Python that runs ranks and probes."),
     Variable("FOURWALLS_CPU_DEVICES", "whole number", "2", "CPU devices of a node without GPUs."),
     Variable("FOURWALLS_MACHINE_ID", "text", "/etc/machine-id", "Identity of the machine for joining."),
-    Variable("FOURWALLS_WARM_PARENT", "flag", "1", "Start ranks from a pre-forked process, 0.5 s to the first step."),
+    Variable("FOURWALLS_FORK_SERVER", "flag", "1", "Start ranks from a pre-forked process, 0.5 s to the first step."),
     Variable("FOURWALLS_BUILD_LIMIT_S", "number", "900", "Longest build of the engine without progress.", "s"),
     Variable("FOURWALLS_FIRST_STEP_LIMIT_S", "number", "600", "Longest first step.", "s"),
     Variable("FOURWALLS_HUNG_AFTER_S", "number", "120", "Longest time without progress in a step.", "s"),

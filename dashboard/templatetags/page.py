@@ -23,12 +23,12 @@ from dashboard.html.badges import (
 from dashboard.html.markup import ago, ahead, badge_markup, icon, job_badge, tone_badge
 from dashboard.html.navigation import PLACES, Place
 from dashboard.pages.jobs.actions import Wish, open_to
-from dashboard.pages.nodes.devices import is_fresh
 from dashboard.pages.submit.spec_fields import SpecField
 from engine.data.lines import KIND_TITLES
 from engine.telemetry.metrics import BY_NAME
 from jobs.models import Job, Node
-from jobs.planning.calibration import FIELD_OF
+from jobs.nodes.heartbeat import is_fresh
+from jobs.planning.calibration import FIELD_BY_PHASE
 from jobs.verdicts.forecasts import BY_NAME as FORECAST_FIELDS
 
 register = template.Library()
@@ -128,7 +128,7 @@ def field_title(name: str) -> str:
 @register.filter
 def phase_title(phase: str) -> str:
     """What the field of a correction's phase is called."""
-    return FORECAST_FIELDS[FIELD_OF[phase]].title
+    return FORECAST_FIELDS[FIELD_BY_PHASE[phase]].title
 
 
 @register.filter

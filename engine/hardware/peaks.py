@@ -1,4 +1,7 @@
-"""Peaks of known devices. A device that is not in this table has no peak: never a guess."""
+"""Peak rates of known devices.
+
+A device without a row has no peak; none is estimated from its name.
+"""
 
 from __future__ import annotations
 
@@ -8,34 +11,33 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Peak:
-    """Dense tensor peaks in TFLOP/s by dtype, memory in bytes and bytes/s, board power limit in watts, and the links
-    of one device, one way: to its neighbours in a node, to the host, and its share of the node's network."""
+    """One device: dense tensor TFLOP/s by dtype, memory size and bandwidth, board power limit in watts, and one-way
+    link bandwidths to neighbours in the node, to the host, and its share of the node's network."""
 
-    name: str  # as users call it
-    match: tuple[str, ...]  # words of the driver's device name, all of which must be there
+    name: str  # marketing name
+    match: tuple[str, ...]  # words that must all occur in the driver's device name
     tflops: dict[str, float]
     memory_bytes: int
     memory_bytes_per_s: float
     power_limit_w: float
-    link: str  # nvlink or pcie: what joins the devices of a node
+    link: str  # between devices of a node: nvlink or pcie
     link_bytes_per_s: float
     host_bytes_per_s: float
     network_bytes_per_s: float
-    reference_clock_hz: (
-        float | None
-    )  # at which the peaks are quoted: peak / (SMs x FLOPs of an SM in a clock)
+    # Clock at which the peaks are quoted: peak / (number of SMs x FLOPs per SM and clock)
+    reference_clock_hz: float | None
     source: str
     date: str = "2026-11"
 
 
 GIB = 1024**3
 _WHITEPAPER = "vendor data sheet, dense (not sparse), fp32 accumulate"
-# Time before the first byte of a message arrives, as NCCL shows it. Published figures vary by a factor of two.
+# Latency of a message as NCCL reports it. Published figures vary by a factor of two.
 LATENCY_S = {"nvlink": 6e-6, "pcie": 10e-6, "network": 20e-6}
 _HOPPER = {"fp32": 67, "tf32": 494.7, "bf16": 989.4, "fp16": 989.4}
 _AMPERE = {"fp32": 19.5, "tf32": 156, "bf16": 312, "fp16": 312}
 
-# The first row whose words all match wins, so narrower names stand above wider ones.
+# The first row whose words all match applies, so narrower names come before wider ones.
 PEAKS: tuple[Peak, ...] = (
     Peak("B200 SXM", ("b200",), {"fp32": 80, "tf32": 1125, "bf16": 2250, "fp16": 2250}, 180 * GIB, 8.0e12, 1000,
          "nvlink", 900e9, 63e9, 50e9, None, _WHITEPAPER),
@@ -57,7 +59,7 @@ PEAKS: tuple[Peak, ...] = (
     Peak("L4", ("l4",), {"fp32": 30.3, "tf32": 60, "bf16": 121, "fp16": 121}, 24 * GIB, 0.3e12, 72,
          "pcie", 31e9, 31e9, 3e9, 2.04e9, _WHITEPAPER),
     Peak("RTX 4090", ("4090",), {"fp32": 82.6, "tf32": 82.6, "bf16": 165.2, "fp16": 165.2}, 24 * GIB, 1.008e12, 450,
-         "pcie", 15e9, 31e9, 1.2e9, 2.52e9, _WHITEPAPER),  # no peer to peer: each byte crosses the host
+         "pcie", 15e9, 31e9, 1.2e9, 2.52e9, _WHITEPAPER),  # no peer-to-peer access: every byte crosses the host
     Peak("T4", ("t4",), {"fp32": 8.1, "fp16": 65}, 16 * GIB, 0.32e12, 70,
          "pcie", 16e9, 16e9, 3e9, 1.59e9, _WHITEPAPER),
     Peak("V100 SXM2", ("v100", "sxm2"), {"fp32": 15.7, "fp16": 125}, 32 * GIB, 0.9e12, 300,
@@ -65,12 +67,12 @@ PEAKS: tuple[Peak, ...] = (
 )  # fmt: skip
 
 
-# Variants with less silicon than the name they carry: without a row of their own they have no peak.
+# Variants slower than the device they are named after: without a row of their own they have no peak.
 OTHER_VARIANTS = {"laptop", "nvl", "d", "max", "q"}
 
 
-def peak_of(device_name: str) -> Peak | None:
-    """The table's row for a device name as the driver reports it, or None: then MFU is 'not available'."""
+def find_peak(device_name: str) -> Peak | None:
+    """Return the row for a device name as the driver reports it. None: MFU is not available."""
     words = set(re.split(r"[\s-]+", device_name.lower()))
     if words & OTHER_VARIANTS:
         return None

@@ -1,4 +1,4 @@
-"""Exact counts of a model: layers, parameters and tokens. FLOPs: engine.model_math.flops."""
+"""Exact counts of layers, parameters and tokens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LayerKind = Literal[
 
 
 class Count(NamedTuple):
-    """Parameters of a layer: those that tensor parallelism shares out, and those that every tensor rank has."""
+    """Parameters of a layer: those that tensor parallelism splits, and those that every tensor rank holds."""
 
     split: int
     whole: int
@@ -22,7 +22,7 @@ class Count(NamedTuple):
 
 
 def layer_kinds(spec: Spec) -> list[LayerKind]:
-    """The model as every layout cuts it: one kind per layer, in order."""
+    """The kind of each layer in order, the same in every layout."""
     encoder: list[LayerKind] = ["encoder_block"] * spec.model.num_encoder_layers
     if spec.model.family == "encoder-decoder":
         encoder.append("source_norm")
@@ -40,7 +40,7 @@ def count_of(spec: Spec, kind: LayerKind) -> Count:
     h, f, bias = model.width, model.ffn_width, int(model.biases)
     keys = model.num_kv_heads * (h // model.heads)
     norm = h if model.norm == "rmsnorm" else 2 * h
-    # Query, key, value and output; a bias per output, the last one's on every tensor rank.
+    # Query, key, value and output, each with a bias; every tensor rank holds the bias of the output.
     attention = Count(2 * h * (h + keys) + bias * (h + 2 * keys), bias * h)
     ways_in = 2 if model.feed_forward == "swiglu" else 1
     feed_forward = Count(ways_in * (h * f + bias * f) + f * h, bias * h)
@@ -59,7 +59,7 @@ def count_of(spec: Spec, kind: LayerKind) -> Count:
 
 
 def layer_parameters(spec: Spec) -> list[int]:
-    """Parameters of each layer in build order; a tied head has none of its own."""
+    """Parameters of each layer in build order; a tied head counts 0."""
     kinds = layer_kinds(spec)
     known = {kind: sum(count_of(spec, kind)) for kind in set(kinds)}
     counts = [known[kind] for kind in kinds]
@@ -75,8 +75,8 @@ def parameters(spec: Spec) -> int:
 
 
 def stage_bounds(spec: Spec) -> list[tuple[int, int]]:
-    """First and one-past-last layer index of each pipeline stage; blocks are spread evenly, every other layer goes
-    with the block before it, and the embedding with the first."""
+    """First and one-past-last layer index of each pipeline stage. Blocks are spread evenly; every other layer stays
+    with the block before it, and the embedding with the first block."""
     kinds = layer_kinds(spec)
     blocks = [index for index, kind in enumerate(kinds) if kind.endswith("_block")]
     base, extra = divmod(len(blocks), spec.parallel.stages)
@@ -90,7 +90,7 @@ def stage_bounds(spec: Spec) -> list[tuple[int, int]]:
 
 
 def stage_parameters(spec: Spec) -> list[int]:
-    """Parameters that each rank of a stage holds. In a pipeline the last stage has a copy of a tied embedding."""
+    """Parameters that each rank of a stage holds. In a pipeline the last stage holds a copy of a tied embedding."""
     kinds, tensor = layer_kinds(spec), spec.parallel.tensor
     known = {kind: count_of(spec, kind).on_a_rank(tensor) for kind in set(kinds)}
     held = [known[kind] for kind in kinds]

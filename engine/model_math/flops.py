@@ -1,8 +1,12 @@
-"""FLOPs of a model, exact to the last one for every family; one multiply-add is 2.
+"""Exact FLOPs of a model of any family.
 
-A matrix runs once forward and twice backward. Three conventions are in use, and all three are kept: model FLOPs count
-causal attention's scores by the half that is needed, and nothing that is recomputed (Megatron-LM); PaLM's appendix B
-counts the scores in full; what the hardware does includes what is recomputed. Checked against torch's FlopCounterMode.
+A multiply-add counts as 2. A matrix product runs once forward and twice backward. Three conventions are in use:
+
+model FLOPs      causal attention scores count half, recomputation counts nothing (Megatron-LM)
+PaLM FLOPs       attention scores count in full (PaLM, appendix B)
+hardware FLOPs   model FLOPs and recomputation
+
+Checked against torch's FlopCounterMode.
 """
 
 from __future__ import annotations
@@ -18,11 +22,11 @@ BACKWARD = 2  # times the forward pass
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """One layer's forward FLOPs over one sequence. `again` is the part that selective recomputation repeats."""
+    """Forward FLOPs of one layer over one sequence. `again` is the part that selective recomputation repeats."""
 
     matrices: float = 0.0
-    scores: float = 0.0  # attention in full
-    needed_scores: float = 0.0  # what a causal mask leaves of it
+    scores: float = 0.0  # of attention, in full
+    needed_scores: float = 0.0  # without those that a causal mask hides
     again: float = 0.0
 
     @property
@@ -50,7 +54,7 @@ def forward_of(spec: Spec, kind: LayerKind) -> Forward:
 
 
 def layers(spec: Spec) -> list[Forward]:
-    """Of each layer in build order."""
+    """Forward FLOPs of each layer in build order."""
     kinds = counts.layer_kinds(spec)
     known = {kind: forward_of(spec, kind) for kind in set(kinds)}
     return [known[kind] for kind in kinds]
@@ -66,7 +70,7 @@ def palm_per_step(spec: Spec) -> float:
 
 
 def hardware_per_step(spec: Spec) -> float:
-    """Model FLOPs, and those of the forward pass that run once more in the backward pass."""
+    """Model FLOPs plus the part of the forward pass that the backward pass recomputes."""
     kinds, known = counts.layer_kinds(spec), layers(spec)
     recompute = spec.parallel.activation_checkpointing
     again = {
@@ -78,5 +82,5 @@ def hardware_per_step(spec: Spec) -> float:
 
 
 def per_token(spec: Spec) -> float:
-    """Model FLOPs of forward and backward per token."""
+    """Model FLOPs per token, forward and backward."""
     return model_per_step(spec) / counts.tokens_per_step(spec)

@@ -1,35 +1,37 @@
-"""What a spec will take, before it is submitted: memory, time, energy, money. The one door to engine.planning."""
+"""Predictions for a spec before it runs: memory, time, energy and money."""
 
 from __future__ import annotations
 
-from engine.planner.calibration import PHASES, Calibration, Correction
-from engine.planner.plan import PLANNER_VERSION, Change, Plan, StageMemory, StepTime
-from engine.planner.predict import change, plan
-from engine.planner.profile import PROBED_REACH, DeviceProfile, Link, PowerLevels, profile_of
-from engine.planner.ranges import Range
-from engine.planner.search import By, Found, Search, changes_of, nearest, search
+from engine.planner.calibration import PHASES, Calibration, PhaseCorrection, fit_correction, outer_deciles
+from engine.planner.estimate import Estimate
+from engine.planner.plan import PLANNER_VERSION, Plan, PlanChange, StageMemory, StepTime
+from engine.planner.predict import plan, predict_change
+from engine.planner.profile import PROBED_REACH, HardwareProfile, Link, PowerLevels, profile_from_peak
+from engine.planner.search import Goal, PlanCandidate, SearchResult, layout_changes, nearest_fit, search
 
 __all__ = [
     "PHASES",
     "PLANNER_VERSION",
     "PROBED_REACH",
-    "By",
     "Calibration",
-    "Change",
-    "Correction",
-    "DeviceProfile",
-    "Found",
+    "Estimate",
+    "Goal",
+    "HardwareProfile",
     "Link",
+    "PhaseCorrection",
     "Plan",
+    "PlanCandidate",
+    "PlanChange",
     "PowerLevels",
-    "Range",
-    "Search",
+    "SearchResult",
     "StageMemory",
     "StepTime",
-    "change",
-    "changes_of",
-    "nearest",
+    "fit_correction",
+    "layout_changes",
+    "nearest_fit",
+    "outer_deciles",
     "plan",
-    "profile_of",
+    "predict_change",
+    "profile_from_peak",
     "search",
 ]

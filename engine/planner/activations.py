@@ -1,4 +1,4 @@
-"""What a stage's layers hold for the backward pass, from the table that was traced from our own blocks."""
+"""Activation memory of a pipeline stage, from the table in `constants`."""
 
 from __future__ import annotations
 
@@ -19,35 +19,37 @@ SUBLAYERS: dict[str, tuple[str, ...]] = {
     "cross_block": ("attention", "cross_attention", "feed_forward"),
 }
 TABLE_DTYPE = {"fp32": "fp32", "tf32": "fp32", "bf16": "bf16", "fp16": "bf16"}
-# Of each logit: its log-probability, the gradient of that, and its own gradient, all in 32 bits whatever the model
-# computes in (the loss is); two of the three in the forward pass.
+# For each logit its log-probability, the gradient of that, and its own gradient. All are fp32, as the loss is; two of
+# the three exist in the forward pass.
 LOGITS_BYTES = 12
 
 
 @dataclass(frozen=True, slots=True)
 class StageShape:
-    """What one rank of a pipeline stage has to hold and to compute."""
+    """Parameters and work of one pipeline stage."""
 
     stage: int
     blocks: dict[LayerKind, int]  # kind -> how many
-    ends: tuple[LayerKind, ...]  # layers that are no blocks
+    ends: tuple[LayerKind, ...]  # other layers: embedding, norm, head
     parameters: int
-    forward: flops.Forward  # of all its layers, one sequence, all tensor ranks together
+    forward: flops.Forward  # all layers, one sequence, all tensor ranks together
     num_tensors: int  # parameter tensors
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    micro_batch: float  # bytes of activations of each micro-batch in flight
-    passing: float  # of one block while it runs forward and nothing is kept of it but its input
-    working: float  # of one recomputed block, and the gradients that pass through it
-    buffers: float  # of the pipeline, for what is sent and received
-    logits: float  # when the backward pass begins
-    operations: tuple[int, int]  # forward, backward: what eager torch is asked to do for a micro-batch
+class ActivationMemory:
+    """Bytes on one device, and the operations behind them."""
+
+    micro_batch: float  # activations of each micro-batch in flight
+    passing: float  # one block in the forward pass when only its input is kept
+    working: float  # one recomputed block in the backward pass, with its gradients
+    buffers: float  # pipeline send and receive buffers
+    logits: float  # at the start of the backward pass
+    operations: tuple[int, int]  # eager torch operations of a micro-batch: forward, backward
 
 
 def stage_shapes(spec: Spec) -> tuple[StageShape, ...]:
-    """Of a model cut into stages and tensor ranks; a search asks for the same few again and again."""
+    """Return the shape of every stage. Cached, because a search asks for the same few repeatedly."""
     return _shapes(spec.model, spec.data, spec.parallel.stages, spec.parallel.tensor)
 
 
@@ -71,8 +73,8 @@ def _shapes(model: Model, data: Data, stages: int, tensor: int) -> tuple[StageSh
     return tuple(found)
 
 
-def held_by(spec: Spec, dtype: str, shape: StageShape, on_cuda: bool) -> Held:
-    """Bytes on one device, from the sizes of one micro-batch."""
+def activation_memory(spec: Spec, dtype: str, shape: StageShape, on_cuda: bool) -> ActivationMemory:
+    """Compute the activation memory of one micro-batch on one device of the stage."""
     model, recompute = spec.model, spec.parallel.activation_checkpointing
     tokens = spec.batch.micro_batch_size * model.context
     width = 2 if TABLE_DTYPE[dtype] == "bf16" else 4
@@ -80,21 +82,21 @@ def held_by(spec: Spec, dtype: str, shape: StageShape, on_cuda: bool) -> Held:
     micro = working = passing = 0.0
     forward = backward = 0
     for kind, many in shape.blocks.items():
-        each = {name: row_of(spec, dtype, name) for name in SUBLAYERS[kind]}
-        whole = {name: bytes_of(spec, row, on_cuda) for name, row in each.items()}
+        each = {name: table_row(spec, dtype, name) for name in SUBLAYERS[kind]}
+        whole = {name: bytes_per_token(spec, row, on_cuda) for name, row in each.items()}
         ahead = sum(row["forward"] for row in each.values())
         back = sum(row["backward"] for row in each.values())
-        # Two tensors of the feed-forward's width, two of the stream's: of a block that runs, or their gradients.
+        # A running block holds two tensors of feed-forward width and two of model width, or their gradients.
         alive = width * (2 * model.ffn_width / spec.parallel.tensor + 2 * model.width)
         if recompute == "full":
             held, again = float(stream), sum(whole.values())
             passing = max(passing, alive)
             back += ahead
         elif recompute == "selective":
-            looks = [name for name in each if name != "feed_forward"]
-            held = whole["feed_forward"] + stream * len(looks)
-            again = max(whole[name] for name in looks)
-            back += sum(each[name]["forward"] for name in looks)
+            attentions = [name for name in each if name != "feed_forward"]
+            held = whole["feed_forward"] + stream * len(attentions)
+            again = max(whole[name] for name in attentions)
+            back += sum(each[name]["forward"] for name in attentions)
         else:
             held, again = sum(whole.values()), 0.0
         micro += many * held
@@ -102,24 +104,24 @@ def held_by(spec: Spec, dtype: str, shape: StageShape, on_cuda: bool) -> Held:
         working = max(working, again + alive)
     micro += sum(_end_bytes(spec, kind, stream) for kind in shape.ends)
     forward, backward = forward + 6 * len(shape.ends), backward + 10 * len(shape.ends)
-    return Held(
+    return ActivationMemory(
         tokens * micro, tokens * passing, tokens * working, tokens * _pipe_bytes(spec, shape, stream),
         tokens * _logits_bytes(spec, shape), (forward, backward),
     )  # fmt: skip
 
 
-def row_of(spec: Spec, dtype: str, sublayer: str) -> dict[str, int]:
+def table_row(spec: Spec, dtype: str, sublayer: str) -> dict[str, int]:
     model = spec.model
     special = model.feed_forward == "swiglu" if sublayer == "feed_forward" else model.positions == "rotary"
-    key = constants.key_of(
+    key = constants.row_key(
         sublayer, TABLE_DTYPE[dtype], model.norm, special, model.dropout > 0, model.num_kv_heads < model.heads
     )
     return constants.rows()[key]
 
 
-def bytes_of(spec: Spec, row: dict[str, int], on_cuda: bool) -> float:
-    """Bytes per token of one sublayer on one tensor rank. On CUDA fused attention drops out inside its kernel and
-    keeps one number per head and token, where a CPU keeps all scores."""
+def bytes_per_token(spec: Spec, row: dict[str, int], on_cuda: bool) -> float:
+    """Bytes per token of one sublayer on one tensor rank. Fused attention on CUDA applies dropout in its kernel and
+    keeps one number per head and token; a CPU keeps all scores."""
     model, tensor = spec.model, spec.parallel.tensor
     keys = model.num_kv_heads * (model.width // model.heads)
     heads = model.heads / tensor
@@ -133,7 +135,7 @@ def bytes_of(spec: Spec, row: dict[str, int], on_cuda: bool) -> float:
 
 
 def _end_bytes(spec: Spec, kind: LayerKind, stream: int) -> float:
-    """Ids of the embedding; the input of a norm with its mean and deviation; the input of a head."""
+    """Embedding: token ids. Norm: input, mean and deviation. Head: input."""
     dropped = spec.model.width if spec.model.dropout else 0
     return {"embed": 8 + dropped, "head": stream, "class_head": stream}.get(kind, stream + 8)
 
@@ -143,12 +145,12 @@ def _logits_bytes(spec: Spec, shape: StageShape) -> float:
         return 0.0
     if spec.parallel.stages == 1:
         return LOGITS_BYTES * spec.vocab_size
-    # DeepSpeed's pipeline also keeps each micro-batch's output until its buffer is used again.
+    # DeepSpeed's pipeline also keeps the output of each micro-batch until its buffer is reused.
     return (LOGITS_BYTES + 4 * min(2, spec.accumulation)) * spec.vocab_size
 
 
 def _pipe_bytes(spec: Spec, shape: StageShape, stream: int) -> float:
-    """Outputs that wait to be sent and gradients that were received, one for each of the schedule's buffers."""
+    """Outputs to send and gradients received, one for each buffer of the schedule."""
     stages = spec.parallel.stages
     if stages == 1:
         return 0.0

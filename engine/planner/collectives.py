@@ -1,11 +1,14 @@
-"""What collectives take on a link, by the ring that NCCL and gloo run. S bytes, n ranks, latency A, bandwidth B."""
+"""Time of ring collectives on a link.
+
+NCCL and gloo use the ring. S bytes, n ranks, latency A, bandwidth B.
+"""
 
 from __future__ import annotations
 
-from engine.planner.profile import DeviceProfile, Link
+from engine.planner.profile import HardwareProfile, Link
 
-# CPU ranks of one node meet in its memory. Until a fabric test has measured them: gloo took 20 ms for 16 MiB between
-# two ranks, 0.3 ms for nothing, where a copy ran at 4.5 GB/s.
+# Link between CPU ranks of one node until a fabric test has measured it. gloo took 20 ms for 16 MiB between two
+# ranks and 0.3 ms for an empty message where memory copies ran at 4.5 GB/s.
 LOOPBACK_LATENCY_S, LOOPBACK_COPIES = 3e-4, 5.5
 
 
@@ -17,7 +20,7 @@ def all_reduce_s(size: float, ranks: int, link: Link) -> float:
 
 
 def gather_s(size: float, ranks: int, link: Link) -> float:
-    """All-gather of S bytes in all, and reduce-scatter: (n-1) A + (n-1)/n S/B"""
+    """All-gather to S bytes, or reduce-scatter of S bytes: (n-1) A + (n-1)/n S/B"""
     return all_reduce_s(size, ranks, link) / 2
 
 
@@ -25,8 +28,8 @@ def send_s(size: float, link: Link) -> float:
     return link.latency_s + size / link.bytes_per_s
 
 
-def link_of(profile: DeviceProfile, ranks: int) -> Link | None:
-    """The slowest link that a group of neighbouring ranks crosses; None where it is not known."""
+def slowest_link(profile: HardwareProfile, ranks: int) -> Link | None:
+    """Return the slowest link within a group of neighbouring ranks; None where it is unknown."""
     per_node = profile.devices_per_node
     if per_node is not None and ranks > per_node:
         return profile.between_nodes

@@ -1,4 +1,7 @@
-"""The table of what blocks hold for the backward pass, as engine.rank.bench.trace_constants has traced our own."""
+"""Table of the activations that each kind of block keeps for the backward pass.
+
+engine.rank.bench.trace_constants measures it on the blocks of engine.rank.model.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,21 @@ from pathlib import Path
 
 TABLE_VERSION = 1
 TABLE = Path(__file__).with_name("blocks.json")
-# What the bytes per token are a linear function of: the stream's width, and one rank's share of the queries' width, of
-# the keys' width, of the feed-forward width, of the heads, of heads x places; and the token itself.
+# Bytes per token are linear in these: width of the residual stream, and per tensor rank the width of queries, keys
+# and feed-forward, the number of heads, heads x context, and a constant.
 SIZES = ("width", "queries", "keys", "ffn", "heads", "scores", "token")
 
 
-def key_of(sublayer: str, dtype: str, norm: str, is_special: bool, has_dropout: bool, is_shared: bool) -> str:
-    """`is_special`: rotary positions of an attention, the gate of a feed-forward; `is_shared`: key/value heads are."""
-    marks = (
+def row_key(
+    sublayer: str, dtype: str, norm: str, is_special: bool, has_dropout: bool, is_shared: bool
+) -> str:
+    """`is_special`: rotary positions or a gated feed-forward; `is_shared`: queries share key/value heads."""
+    options = (
         ("special", is_special and sublayer != "cross_attention"),
         ("dropout", has_dropout),
         ("shared", is_shared and sublayer != "feed_forward"),
     )
-    return " ".join((sublayer, dtype, norm, *(mark for mark, is_on in marks if is_on)))
+    return " ".join((sublayer, dtype, norm, *(option for option, is_on in options if is_on)))
 
 
 @lru_cache(maxsize=1)

@@ -1,74 +1,61 @@
-"""Memory of each pipeline stage's devices, component by component, at the moments that can bind.
+"""Memory of a pipeline stage's devices by component, at each possible peak.
 
-What DeepSpeed 0.19.8 holds was measured on real ranks with 20 MB of parameters (tests/perf/test_planner_memory.py), in
-units of the fp32 parameters P, and agrees with its source; n data-parallel ranks:
+Measured for DeepSpeed 0.19.8 on real ranks with 20 MB of parameters (tests/perf/test_planner_memory.py) and checked
+against its source. P: fp32 parameters; n: data-parallel ranks.
 
     between steps   ZeRO 0: P + states      1, 2: P + (P + states) / n      3: (P + P + states + P) / n + bucket
     reduction       ZeRO 0: + P, + a flat copy     1: + P + bucket     2: + P / n + 2 buckets     3: + 2 gathered
     update          ZeRO 0: + P    1, 2: + 2 P / n (averaged gradients, and their flat copy)    3: + P / n
 
-In bf16 P and gradients take half, copy and states stay in 32 bits, an update still holds 8 / n bytes a parameter.
+In bf16 P and gradients take half; master copy and states stay fp32; an update still takes 8 / n bytes per parameter.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from engine.planner.activations import Held, StageShape, held_by, stage_shapes
+from engine.planner.activations import ActivationMemory, StageShape, activation_memory, stage_shapes
 from engine.planner.plan import StageMemory
-from engine.planner.profile import DeviceProfile
+from engine.planner.profile import HardwareProfile
 from engine.spec.spec import Spec
 
 BYTES = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2}
-BUCKET_ELEMENTS = 50_000_000  # engine.rank.train.engine's
-FLAT_ELEMENTS = (
-    500_000_000  # DeepSpeed's all-reduce of ZeRO 0 copies gradients into flat pieces of at most this
-)
-LIVE_ELEMENTS = 1_000_000_000  # ZeRO 3 keeps gathered parameters that are used again within so many
-PREFETCH_ELEMENTS = (
-    50_000_000  # and what it gathers at once stays beside its copies until the last of them is used
-)
-LEFT_GATHERED = 0.28  # of the parameters, between ZeRO 3 steps; measured, the cause not found
-
-
-def state_bytes(spec: Spec) -> float:
-    """Bytes of optimiser state for each parameter, in fp32 whatever the model computes in."""
-    optimiser, zero = spec.optimiser, spec.parallel.zero_stage
-    if optimiser.name == "adafactor":
-        # Rows and columns of a matrix instead of the matrix; ZeRO flattens them away, and the whole is kept.
-        return 4.0 if zero else 8 / spec.model.width
-    return {"adamw": 8.0, "adam": 8.0, "sgd": 4.0 if optimiser.momentum else 0.0, "lbfgs": 4.0 * 24}[
-        optimiser.name
-    ]
+BUCKET_ELEMENTS = 50_000_000  # as set in engine.rank.train.engine
+# DeepSpeed's all-reduce of ZeRO 0 copies gradients into flat pieces of at most this size.
+FLAT_ELEMENTS = 500_000_000
+# ZeRO 3 keeps gathered parameters that are reused within this many elements, and prefetches up to the second limit.
+LIVE_ELEMENTS = 1_000_000_000
+PREFETCH_ELEMENTS = 50_000_000
+LEFT_GATHERED = 0.28  # share of the parameters that stays between ZeRO 3 steps; measured, cause unknown
 
 
 @dataclass(frozen=True, slots=True)
-class States:
-    """Bytes on one device that do not depend on the batch."""
+class ModelStates:
+    """Bytes on one device that are independent of the batch (the model states of the ZeRO paper) and buffers."""
 
     parameters: float
     optimiser: float  # with the fp32 master copy
     gradients: float  # while they accumulate
-    whole_gradients: float  # when the last micro-batch's are complete
+    whole_gradients: float  # after the last micro-batch
     averaged_gradients: float  # at the update
-    resting: float = 0.0  # buffers that stay
+    resting: float = 0.0  # permanent buffers
     forward: float = 0.0  # buffers at the end of the forward pass
-    backward: float = 0.0  # buffers when the backward pass begins
+    backward: float = 0.0  # buffers at the start of the backward pass
     reduction: float = 0.0
     update: float = 0.0
     host: float = 0.0
 
 
-def states_of(spec: Spec, dtype: str, count: int, on_cuda: bool) -> States:
+def model_states(spec: Spec, dtype: str, count: int, on_cuda: bool) -> ModelStates:
     zero, n, width = spec.zero_stage_in(dtype), spec.parallel.data, BYTES[dtype]
-    state = state_bytes(spec)
+    state = spec.optimiser.row.state_bytes(spec)
     whole, share = float(count * width), count / n
-    # While it is reduced beside the backward pass (CUDA) a second one is filled.
+    # On CUDA a second bucket fills while the first is reduced during the backward pass.
     bucket = float(min(BUCKET_ELEMENTS, count) * width) * (2 if on_cuda else 1)
     accumulates = spec.accumulation > 1
     if zero == 0:
         master, copy = (0.0, 0.0) if width == 4 else (4.0, 4.0 * count)
-        return States(
+        return ModelStates(
             parameters=whole,
             optimiser=count * (state + master),
             gradients=whole if accumulates else 0.0,
@@ -80,7 +67,7 @@ def states_of(spec: Spec, dtype: str, count: int, on_cuda: bool) -> States:
     optimiser = share * (4 + state)
     if zero == 3:
         live = float(min(LIVE_ELEMENTS, count) * width)
-        return States(
+        return ModelStates(
             parameters=share * width,
             optimiser=optimiser,
             gradients=share * width,
@@ -93,21 +80,21 @@ def states_of(spec: Spec, dtype: str, count: int, on_cuda: bool) -> States:
             update=share * (4 if width == 4 else 6),
         )
     alive = share * width + float(min(BUCKET_ELEMENTS, count) * width) if zero == 2 else whole
-    return States(
+    return ModelStates(
         parameters=whole,
         optimiser=optimiser,
         gradients=(share * width if zero == 2 else whole) if accumulates else 0.0,
         whole_gradients=alive if accumulates or zero == 1 else whole,
         averaged_gradients=share * width,
-        # Taken with the first gradient. On a CPU its pages are touched as far as they are filled: at first not at all.
+        # Allocated with the first gradient. On a CPU its pages become resident only as they fill.
         backward=bucket if on_cuda and spec.parallel.stages == 1 else 0.0,
         reduction=bucket,
         update=share * (8 - width),
     )
 
 
-def offloaded(spec: Spec, dtype: str, count: int, states: States) -> States:
-    """What ZeRO keeps in the host's memory is not on the device: states and the update, or parameters too."""
+def offload_states(spec: Spec, dtype: str, count: int, states: ModelStates) -> ModelStates:
+    """Move what ZeRO offloads to host memory: optimiser state and update, with ZeRO 3 also parameters."""
     parallel, share = spec.parallel, count / spec.parallel.data
     if parallel.offload_optimiser != "none":
         moved = states.optimiser + 4 * share
@@ -117,13 +104,13 @@ def offloaded(spec: Spec, dtype: str, count: int, states: States) -> States:
     return states
 
 
-def stage_memory(spec: Spec, dtype: str, stage: int, profile: DeviceProfile | None) -> StageMemory:
-    """The stage's components at the moment at which they add up to most."""
+def stage_memory(spec: Spec, dtype: str, stage: int, profile: HardwareProfile | None) -> StageMemory:
+    """Return the components of a stage at its peak."""
     on_cuda = profile is None or profile.kind == "cuda"
     shape = stage_shapes(spec)[stage]
-    states = states_of(spec, dtype, shape.parameters, on_cuda)
-    states = offloaded(spec, dtype, shape.parameters, states)
-    held = held_by(spec, dtype, shape, on_cuda)
+    states = model_states(spec, dtype, shape.parameters, on_cuda)
+    states = offload_states(spec, dtype, shape.parameters, states)
+    held = activation_memory(spec, dtype, shape, on_cuda)
     framework = float(profile.resident_bytes) if profile else 0.0
     moments = _moments(spec, dtype, shape, states, held)
     totals = {name: sum(parts) + framework for name, parts in moments.items()}
@@ -135,19 +122,19 @@ def stage_memory(spec: Spec, dtype: str, stage: int, profile: DeviceProfile | No
     )  # fmt: skip
 
 
-def peak_bytes(spec: Spec, dtype: str, profile: DeviceProfile | None) -> float:
-    """Of the fullest device. The first stage has most micro-batches in flight and the last one the logits; those
+def peak_bytes(spec: Spec, dtype: str, profile: HardwareProfile | None) -> float:
+    """Peak of the fullest device. The first stage has most micro-batches in flight and the last one the logits; stages
     between hold less than the first."""
     ends = {0, spec.parallel.stages - 1}
     return max(stage_memory(spec, dtype, stage, profile).total_bytes for stage in ends)
 
 
 def _moments(
-    spec: Spec, dtype: str, shape: StageShape, states: States, held: Held
+    spec: Spec, dtype: str, shape: StageShape, states: ModelStates, held: ActivationMemory
 ) -> dict[str, tuple[float, float, float, float, float, float]]:
-    """Moment -> bytes of parameters, gradients, optimiser state, activations, logits, buffers. A backward pass gives
-    activations back while gradients grow, so it is fullest where it begins (with gradients of earlier micro-batches
-    only) or where it ends: at the reduction."""
+    """Moment -> bytes of parameters, gradients, optimiser state, activations, logits, buffers. A backward pass frees
+    activations while gradients grow, so its peak is at its start (with gradients of earlier micro-batches only) or at
+    its end, the reduction."""
     in_flight = min(spec.parallel.stages - shape.stage, spec.accumulation)
     kept = in_flight * held.micro_batch + held.buffers
     p, o, g = states.parameters, states.optimiser, states.gradients

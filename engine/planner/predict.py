@@ -1,31 +1,31 @@
-"""From a spec and a device to a plan, and from two specs to what the change would do."""
+"""Prediction of a spec's plan and of the effect of a change."""
 
 from __future__ import annotations
 
 from engine.model_math import counts, flops
 from engine.planner.calibration import MEMORY, Calibration
+from engine.planner.estimate import Estimate
 from engine.planner.memory import stage_memory
-from engine.planner.plan import PLANNER_VERSION, Change, Plan
-from engine.planner.profile import DeviceProfile
-from engine.planner.ranges import Range
-from engine.planner.steptime import step_time, why_no_time
+from engine.planner.plan import PLANNER_VERSION, Plan, PlanChange
+from engine.planner.profile import HardwareProfile
+from engine.planner.steptime import step_time, time_unavailable_reason
 from engine.spec.spec import Spec
 
 
 def plan(
     spec: Spec,
-    profile: DeviceProfile | None = None,
+    profile: HardwareProfile | None = None,
     calibration: Calibration | None = None,
     *,
     dtype: str | None = None,
 ) -> Plan:
     """Predict a spec that passed `checks`: memory always, time only for a known device.
-    `dtype` says what precision 'auto' becomes, where the caller knows."""
-    chosen = dtype or dtype_of(spec, profile)
-    why_not = why_no_time(spec, chosen, profile)
+    `dtype` overrides what precision 'auto' resolves to."""
+    chosen = dtype or resolve_dtype(spec, profile)
+    why_not = time_unavailable_reason(spec, chosen, profile)
     time = None if why_not or profile is None else step_time(spec, chosen, profile, calibration)
     stages = tuple(stage_memory(spec, chosen, stage, profile) for stage in range(spec.parallel.stages))
-    peak = Range.exactly(max(stage.total_bytes for stage in stages))
+    peak = Estimate.exactly(max(stage.total_bytes for stage in stages))
     return Plan(
         version=PLANNER_VERSION,
         dtype=chosen,
@@ -38,15 +38,15 @@ def plan(
         num_steps=spec.budget.steps,
         flops_palm_per_step=flops.palm_per_step(spec),
         flops_hardware_per_step=flops.hardware_per_step(spec),
-        memory_range=calibration.applied(chosen, MEMORY, peak) if calibration else peak,
+        memory_range=calibration.correct(chosen, MEMORY, peak) if calibration else peak,
         memory_bytes=profile.memory_bytes if profile else None,
         time=time,
         why_not=why_not,
     )
 
 
-def dtype_of(spec: Spec, profile: DeviceProfile | None) -> str:
-    """What precision 'auto' becomes, as engine.rank.train.precision decides it: bf16 where the device is fast at it."""
+def resolve_dtype(spec: Spec, profile: HardwareProfile | None) -> str:
+    """Resolve precision 'auto' as engine.rank.train.precision does: bf16 where the device is faster in it."""
     if spec.precision.dtype != "auto":
         return spec.precision.dtype
     rates = profile.flops_per_s if profile else {}
@@ -54,10 +54,10 @@ def dtype_of(spec: Spec, profile: DeviceProfile | None) -> str:
     return "bf16" if rates.get("bf16", 0) >= faster_by * rates.get("fp32", float("inf")) else "fp32"
 
 
-def change(
-    spec: Spec, other: Spec, profile: DeviceProfile | None, calibration: Calibration | None = None
-) -> Change | None:
-    """What `other` would do instead of `spec` on the same device; None where no time can be predicted."""
+def predict_change(
+    spec: Spec, other: Spec, profile: HardwareProfile | None, calibration: Calibration | None = None
+) -> PlanChange | None:
+    """Compare `other` with `spec` on the same device; None where no time can be predicted."""
     before, after = plan(spec, profile, calibration), plan(other, profile, calibration)
     if before.time is None or after.time is None:
         return None
@@ -66,7 +66,7 @@ def change(
         name: new.phases[name].point / span.point if span.point > 0 else None
         for name, span in old.phases.items()
     }
-    return Change(
+    return PlanChange(
         step=new.step_s.point / old.step_s.point,
         phases=phases,
         throughput=new.tokens_per_s.point / old.tokens_per_s.point,

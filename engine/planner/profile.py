@@ -1,4 +1,4 @@
-"""What a plan needs to know of the devices it would run on: speeds, links, memory, power and price."""
+"""Hardware profile of a device: speeds, links, memory, power and price."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from engine.hardware import peaks
-from engine.planner.ranges import Range
+from engine.planner.estimate import Estimate
 
 GIB = 1024**3
 MIB = 1024**2
-# CPU: a process that has imported torch 2.13 and DeepSpeed 0.19.8 (276 MB), with what its first steps load and gloo's
-# buffers (33 MB); measured 2026-11-27. CUDA: context and NCCL, 1 to 4 GiB by all reports; not measured here.
+# CPU: a process after importing torch 2.13 and DeepSpeed 0.19.8 (276 MB), with gloo's buffers and what the first steps
+# load (33 MB); measured 2026-11-27. CUDA: context and NCCL, reported as 1 to 4 GiB; not measured here.
 FRAMEWORK_BYTES = {"cpu": 309_000_000, "cuda": int(1.5 * GIB)}
-# The hooks with which ZeRO 3 gathers a parameter (323 ms a step for 150 uses against 71 ms with ZeRO 0 on a CPU), and
-# what the loop does in a step beside training. CUDA's are guesses of the same work on a faster core.
+# Python hooks of one ZeRO 3 parameter gather (323 ms a step for 150 uses against 71 ms with ZeRO 0 on a CPU), and loop
+# overhead of a step. The CUDA values assume the same work on a faster core.
 GATHER_S = {"cpu": 1e-3, "cuda": 2e-4}
 STEP_S = {"cpu": 3e-3, "cuda": 2e-3}
-# Of rates that a probe has measured on products and copies of the right size
-PROBED_REACH = Range(0.6, 0.85, 1.0)
-# Shares of a data sheet's two rates that the matrices and the streams of a Transformer reach.
-MATRICES_REACH = Range(0.45, 0.65, 0.85)
-STREAMS_REACH = Range(0.6, 0.8, 0.92)
+# Share of rates that a probe measured on products and copies of the right size.
+PROBED_REACH = Estimate(0.6, 0.85, 1.0)
+# Shares of data sheet compute and bandwidth that a Transformer reaches.
+MATRICES_REACH = Estimate(0.45, 0.65, 0.85)
+STREAMS_REACH = Estimate(0.6, 0.8, 0.92)
 
 
 @dataclass(frozen=True)
 class Link:
-    """Cost of a message of S bytes over it: latency_s + S / bytes_per_s; one way, as one device sees it."""
+    """One-way link of one device: S bytes take latency_s + S / bytes_per_s."""
 
     latency_s: float
     bytes_per_s: float
@@ -36,7 +36,7 @@ class Link:
 
 @dataclass(frozen=True)
 class PowerLevels:
-    """Watts of one device while it computes, while it communicates, and while it waits."""
+    """Watts of one device while computing, communicating and waiting."""
 
     compute_w: float
     communication_w: float
@@ -44,38 +44,38 @@ class PowerLevels:
 
 
 @dataclass(frozen=True)
-class DeviceProfile:
-    """One kind of device. `standing` says where the speeds come from: `measured` by a probe on that very device,
-    `estimated` from its table row (engine.hardware.peaks). None: not known, and what depends on it is not predicted."""
+class HardwareProfile:
+    """One kind of device. `standing` is the source of the speeds: `measured` by a probe of that device, `estimated`
+    from its row in engine.hardware.peaks. None: unknown, and what depends on it is not predicted."""
 
-    name: str  # as the driver reports it, or the table's row
+    name: str  # as the driver reports it, or of the row in the table of peaks
     kind: Literal["cpu", "cuda"]
     standing: Literal["measured", "estimated"]
-    source: str  # of the figures, with its date
+    source: str  # of the figures, with the date
     flops_per_s: dict[
         str, float
     ]  # by number format: dense peak (estimated), or a large product's rate (measured)
-    memory_bytes: int | None = None  # what all that lives on the device must fit into
+    memory_bytes: int | None = None  # capacity
     memory_bytes_per_s: float | None = None
-    compute_share: Range = MATRICES_REACH  # of flops_per_s
-    memory_share: Range = STREAMS_REACH  # of memory_bytes_per_s
-    # Square products by number format, (size, FLOP/s) from small to large, where a probe has measured them.
+    compute_share: Estimate = MATRICES_REACH  # of flops_per_s
+    memory_share: Estimate = STREAMS_REACH  # of memory_bytes_per_s
+    # Square products by number format: (size, FLOP/s) from small to large, where a probe measured them.
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
-    optimiser_bytes_per_s: float | None = None  # of fused AdamW; None: as any stream
-    # What one operation of eager torch takes before it does any work, one parameter's ZeRO-3 gather, and one step.
+    optimiser_bytes_per_s: float | None = None  # of fused AdamW; None: as memory_bytes_per_s
+    # Overheads: one eager torch operation, one parameter gather of ZeRO 3, one step.
     operation_s: float = 6e-6
     gather_s: float | None = None  # None: GATHER_S
     step_s: float | None = None  # None: STEP_S
     within_node: Link | None = None
     between_nodes: Link | None = None
     devices_per_node: int | None = None
-    host_link: Link | None = None  # to the host's memory, for what is offloaded
+    host_link: Link | None = None  # to host memory, for offloading
     disk_bytes_per_s: float | None = None
-    framework_bytes: int | None = None  # resident before a model is there; None: FRAMEWORK_BYTES
+    framework_bytes: int | None = None  # resident before the model; None: FRAMEWORK_BYTES
     power: PowerLevels | None = None
     price_per_device_hour: float | None = None
     currency: str = ""
-    notes: dict[str, str] = field(default_factory=dict)  # what else the probe has to say, for people
+    notes: dict[str, str] = field(default_factory=dict)  # remarks of the probe for people
 
     @property
     def one_gather_s(self) -> float:
@@ -93,19 +93,19 @@ class DeviceProfile:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> DeviceProfile:
-        """Raises pydantic.ValidationError (a ValueError) for anything else than `to_json` gave."""
+    def from_json(cls, values: dict[str, Any]) -> HardwareProfile:
+        """Read the result of `to_json`. Raises pydantic.ValidationError (a ValueError)."""
         return _PROFILE.validate_python(values)
 
 
-_PROFILE = TypeAdapter(DeviceProfile)
+_PROFILE = TypeAdapter(HardwareProfile)
 
 
-def profile_of(peak: peaks.Peak) -> DeviceProfile:
-    """The profile of a device that nobody here has measured, from its row in the table."""
+def profile_from_peak(peak: peaks.Peak) -> HardwareProfile:
+    """Build the estimated profile of a device from its row in the table of peaks."""
     within = Link(peaks.LATENCY_S[peak.link], peak.link_bytes_per_s)
     limit_w = peak.power_limit_w
-    return DeviceProfile(
+    return HardwareProfile(
         name=peak.name,
         kind="cuda",
         standing="estimated",

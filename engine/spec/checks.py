@@ -1,4 +1,4 @@
-"""What makes a spec impossible: one rule each, with the reason and the nearest thing that works."""
+"""Rules that refuse an impossible spec, each with a reason and an alternative."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from dataclasses import dataclass
 
 from engine.spec import grid
 from engine.spec.spec import Problem, Spec, SpecError, flatten
-from engine.spec.training_rules import refused_guard, refused_offload, refused_optimiser
+from engine.spec.training_rules import guard_problems, offload_problems, optimiser_problems
 
 
 @dataclass(frozen=True)
 class Hardware:
-    """What the rules need to know of the devices a spec would run on."""
+    """What the rules need to know about the devices of a spec."""
 
     kind: str = "cpu"  # cpu or cuda
-    gang_limit: int | None = None  # devices of the largest gang the pool can hold; None: not known here
+    gang_limit: int | None = None  # devices of the largest gang that the pool can hold; None: unknown
     spans_nodes: bool = False  # whether a gang may sit on several nodes; else its limit is the largest node
 
 
 def refuse_impossible(spec: Spec, hardware: Hardware | None = None) -> None:
-    """Raise SpecError with every rule that the spec breaks. Without hardware, only what holds everywhere."""
+    """Raise SpecError with every rule that the spec breaks. Without hardware, only rules that hold everywhere."""
     rules = _fabric if spec.kind == "fabric_test" else _training
     problems = [*rules(spec), *(_hardware(spec, hardware) if hardware else ())]
     if problems:
@@ -29,26 +29,26 @@ def refuse_impossible(spec: Spec, hardware: Hardware | None = None) -> None:
 
 
 def _training(spec: Spec) -> Iterator[Problem]:
-    for rules in (_shape, _layout, _budget, refused_optimiser, refused_guard, refused_offload):
+    for rules in (_shape, _layout, _budget, optimiser_problems, guard_problems, offload_problems):
         yield from rules(spec)
 
 
 def _fabric(spec: Spec) -> Iterator[Problem]:
-    """Only its layout matters: it trains nothing, so that model and batch may be anything."""
+    """Checks the layout only: a fabric test ignores model and batch."""
     for path in ("parallel.tensor", "parallel.stages"):
         if (value := flatten(spec.model_dump())[path]) != 1:
             message = (
-                f"A fabric test has no model to split in {value}; its devices are counted by data parallel."
+                f"A fabric test has no model to split into {value} parts; set its devices with data parallel."
             )
             yield Problem(path, message, {path: 1})
     if spec.parallel.data < 2:
         yield Problem(
-            "parallel.data", "A fabric test measures links between devices: it needs two at the least.",
+            "parallel.data", "A fabric test measures links between devices, so it needs at least two.",
             {"parallel.data": 2},
         )  # fmt: skip
 
 
-# What each family can be trained on; of several, the first is the one to choose.
+# Objectives of each family. The first family with an objective is the one to propose.
 OBJECTIVES: dict[str, tuple[str, ...]] = {
     "encoder-decoder": ("pairs",),
     "encoder": ("masked", "classes"),
@@ -62,42 +62,42 @@ def _shape(spec: Spec) -> Iterator[Problem]:
         family = next(family for family, served in OBJECTIVES.items() if objective in served)
         yield Problem(
             "model.family",
-            f"The objective '{objective}' is learned by the family '{family}', not by '{model.family}', which learns "
-            f"{' or '.join(OBJECTIVES[model.family])}.",
+            f"The objective '{objective}' needs the family '{family}'; the family '{model.family}' supports "
+            f"{' and '.join(OBJECTIVES[model.family])}.",
             {"model.family": family},
         )
     if model.encoder_layers is not None and model.family != "encoder-decoder":
         yield Problem(
             "model.encoder_layers",
-            f"Only an encoder-decoder has layers of two kinds; a model of the family '{model.family}' has "
-            f"{model.layers} layers. Leave the field empty.",
+            f"Only an encoder-decoder has separate encoder layers; the family '{model.family}' uses 'layers', which is "
+            f"{model.layers}. Leave the field empty.",
             {"model.encoder_layers": None},
         )
     if model.width % model.heads:
         near = _nearest_divisor(model.width, model.heads)
         yield Problem(
             "model.heads",
-            f"{model.heads} heads do not divide the width {model.width}; {near} would.",
+            f"{model.heads} heads do not divide the width {model.width}; use {near}.",
             {"model.heads": near},
         )
     elif model.positions == "rotary" and (model.width // model.heads) % 2:
         yield Problem(
             "model.positions",
-            f"Rotary positions turn pairs of features, and a head has {model.width // model.heads} of them, an odd "
-            "number; learned positions work.",
+            "Rotary positions rotate pairs of features, so a head needs an even number of them; here it has "
+            f"{model.width // model.heads}. Learned positions work.",
             {"model.positions": "learned"},
         )
     if model.heads % model.num_kv_heads:
         near = _nearest_divisor(model.heads, model.num_kv_heads)
         yield Problem(
             "model.kv_heads",
-            f"{model.kv_heads} key/value heads cannot be shared evenly by {model.heads} heads; {near} can.",
+            f"{model.kv_heads} key/value heads do not divide {model.heads} heads; use {near}.",
             {"model.kv_heads": near},
         )
     if model.tied_embeddings and objective == "classes":
         yield Problem(
             "model.tied_embeddings",
-            "A head for classes has no row per token, so it cannot be the token embedding.",
+            "A classification head has no row per token, so it cannot be tied to the token embedding.",
             {"model.tied_embeddings": False},
         )
 
@@ -114,16 +114,16 @@ def _layout(spec: Spec) -> Iterator[Problem]:
     if parallel.stages > 1 and parallel.zero_stage > 1:
         yield Problem(
             "parallel.zero_stage",
-            f"ZeRO stage {parallel.zero_stage} shares out gradients, which a pipeline must keep whole across "
-            "micro-batches: DeepSpeed refuses it. Stage 1 works.",
+            f"ZeRO stage {parallel.zero_stage} shards gradients, but a pipeline keeps whole gradients across "
+            "micro-batches, so DeepSpeed refuses it. Stage 1 works.",
             {"parallel.zero_stage": 1},
         )
-    for path, size in _cut_by_tensor_ranks(spec).items():
+    for path, size in _split_by_tensor_ranks(spec).items():
         if size % parallel.tensor:
-            near = _nearest_divisor(math.gcd(*_cut_by_tensor_ranks(spec).values()), parallel.tensor)
+            near = _nearest_divisor(math.gcd(*_split_by_tensor_ranks(spec).values()), parallel.tensor)
             yield Problem(
                 "parallel.tensor",
-                f"{parallel.tensor} tensor ranks cannot share {path} = {size} evenly; {near} can.",
+                f"{parallel.tensor} tensor ranks cannot split {path} = {size} evenly; use {near}.",
                 {"parallel.tensor": near},
             )
             break
@@ -138,7 +138,7 @@ def _layout(spec: Spec) -> Iterator[Problem]:
         )
 
 
-def _cut_by_tensor_ranks(spec: Spec) -> dict[str, int]:
+def _split_by_tensor_ranks(spec: Spec) -> dict[str, int]:
     model = spec.model
     return {"heads": model.heads, "kv_heads": model.num_kv_heads, "ffn_width": model.ffn_width}
 
@@ -147,8 +147,8 @@ def _budget(spec: Spec) -> Iterator[Problem]:
     if spec.budget.keep_best and not spec.budget.validate_every:
         yield Problem(
             "budget.keep_best",
-            "The best checkpoint is the one with the lowest validation loss, and with 'validate every' 0 there is one "
-            f"validation only, at the end. Every {max(1, spec.budget.steps // 10)} steps would do.",
+            "The best checkpoint is the one with the lowest validation loss, but 'validate every' is 0, so the only "
+            f"validation is at the end. Validate every {max(1, spec.budget.steps // 10)} steps.",
             {"budget.validate_every": max(1, spec.budget.steps // 10)},
         )
     if spec.optimiser.warmup_steps > spec.budget.steps:
@@ -163,13 +163,13 @@ def _hardware(spec: Spec, hardware: Hardware) -> Iterator[Problem]:
     if hardware.kind == "cpu" and spec.precision.dtype == "fp16" and spec.kind == "training":
         yield Problem(
             "precision.dtype",
-            "fp16 is not supported on CPU devices by DeepSpeed; fp32 is.",
+            "DeepSpeed does not support fp16 on CPU devices; fp32 works.",
             {"precision.dtype": "fp32"},
         )
     if hardware.kind == "cpu" and spec.precision.dtype == "tf32":
         yield Problem(
             "precision.dtype",
-            "tf32 is a format of NVIDIA's tensor cores, from Ampere on; a CPU has none. fp32 is the same numbers.",
+            "tf32 is a format of NVIDIA tensor cores (Ampere and later), which a CPU does not have; fp32 works.",
             {"precision.dtype": "fp32"},
         )
     limit, need = hardware.gang_limit, spec.parallel.world_size

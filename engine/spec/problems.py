@@ -1,4 +1,4 @@
-"""What is wrong with a spec: each problem with its field, a sentence for people, and changes that would cure it."""
+"""Problems of a spec, each with its field, a message and a proposed fix."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 @dataclass(frozen=True)
 class Problem:
-    """One reason why a spec cannot run: where, the sentence to show, and changes that would cure it."""
+    """One reason why a spec cannot run. `fix` holds changes by dotted field that solve it."""
 
     field: str
     message: str
@@ -22,7 +22,7 @@ class Problem:
 
 
 class SpecError(ValueError):
-    """A user's mistake in a spec; carries every problem found, each with its field."""
+    """A user's mistake in a spec, with every problem found."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
@@ -31,8 +31,8 @@ class SpecError(ValueError):
         )
 
 
-def kind_of(value: Any) -> str:
-    names = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false"}
+def describe_type(value: Any) -> str:
+    names = {list: "a list", str: "text", int: "a number", float: "a number", bool: "true or false"}
     return names.get(type(value), type(value).__name__)
 
 
@@ -41,8 +41,8 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def problem_of(error: Mapping[str, Any], root: type[BaseModel]) -> Problem:
-    """One pydantic error about a `root` as a sentence that names the value, the limit and a way out."""
+def problem_from_error(error: Mapping[str, Any], root: type[BaseModel]) -> Problem:
+    """The problem of one pydantic error in a model of class `root`, with value, limit and alternative."""
     location = tuple(str(part) for part in error["loc"])
     path, value, context = ".".join(location), error["input"], error.get("ctx", {})
     kind = str(error["type"])
@@ -63,7 +63,7 @@ def problem_of(error: Mapping[str, Any], root: type[BaseModel]) -> Problem:
     if kind.startswith("bool_"):
         return Problem(path, f"{_shown(value)} is neither true nor false.")
     if kind in ("model_type", "model_attributes_type"):
-        return Problem(path, f"This holds fields of its own; {kind_of(value)} was given.")
+        return Problem(path, f"This is a group of fields, not {describe_type(value)}.")
     return Problem(path, f"{_shown(value)}: {error['msg']}.")
 
 
@@ -72,5 +72,5 @@ def _unknown_field(location: tuple[str, ...], root: type[BaseModel]) -> str:
     for name in location[:-1]:
         part = part.model_fields[name].annotation  # type: ignore[assignment]
     near = difflib.get_close_matches(location[-1], part.model_fields, n=1)
-    hint = f"Did you mean '{near[0]}'?" if near else f"Known here: {', '.join(part.model_fields)}."
+    hint = f"Did you mean '{near[0]}'?" if near else f"Known fields: {', '.join(part.model_fields)}."
     return f"'{location[-1]}' is not a field of a spec. {hint}"

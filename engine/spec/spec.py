@@ -1,4 +1,4 @@
-"""The spec: the frozen description of one training run, and the one door it comes in by."""
+"""Spec of a training run, and the functions that parse it."""
 
 from __future__ import annotations
 
@@ -8,36 +8,34 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from engine.hardware.fabric_test import MOST_SIZES
-from engine.spec.parts import Batch, Budget, Data, Guard, Model, Optimiser, Parallel, Part, Precision
-from engine.spec.problems import Problem, SpecError, kind_of, problem_of
+from engine.hardware.fabric_test import MAX_SIZES
+from engine.spec.parts import Batch, Budget, Data, Guard, Model, Optimiser, Parallel, Precision, SpecPart
+from engine.spec.problems import Problem, SpecError, describe_type, problem_from_error
 
 SPEC_BYTES_LIMIT = 64 * 1024
 SPEC_DEPTH_LIMIT = 6
 
 
-class Spec(Part):
-    name: str = Field(
-        "untitled", min_length=1, max_length=100, title="Name", description="How the run is called"
-    )
+class Spec(SpecPart):
+    name: str = Field("untitled", min_length=1, max_length=100, title="Name", description="Name of the run")
     pool: str = Field(
-        "default", min_length=1, max_length=50, title="Pool", description="Where the job waits for devices"
+        "default", min_length=1, max_length=50, title="Pool", description="Devices the job may use"
     )
     seed: int = Field(1, ge=0, le=2**31 - 1, title="Seed", description="Of weights, dropout and data order")
     priority: Literal["low", "normal", "high"] = Field(
-        "normal", title="Priority", description="A higher one goes first; only team leads may set high"
+        "normal", title="Priority", description="Higher priorities start first; only team leads may set high"
     )
     preemptible: bool = Field(
         True,
         title="Preemptible",
-        description="A higher priority may send it back to the queue, with a checkpoint",
+        description="A job of higher priority may return it to the queue, with a checkpoint",
     )
     kind: Literal["training", "fabric_test"] = Field(
-        "training", title="Kind", description="Train, or measure the links between the devices it gets"
+        "training", title="Kind", description="Train, or measure the links between the devices"
     )
     start_from: str = Field(
         "", max_length=300, title="Start from",
-        description="Weights to begin with: a run, run@step, or a Hugging Face folder in the data folder",
+        description="Initial weights: a run, run@step, or a Hugging Face folder in the data folder",
     )  # fmt: skip
     requires: str = Field(
         "", max_length=200, title="Requires", description="Labels the pool must have: gpu=h200, site=north"
@@ -53,17 +51,17 @@ class Spec(Part):
 
     @property
     def accumulation(self) -> int:
-        """Micro-batches a rank runs per step (gradient accumulation; the pipeline's micro-batches)."""
+        """Micro-batches per rank and step: gradient accumulation steps, or micro-batches of the pipeline."""
         return self.batch.global_batch_size // (self.batch.micro_batch_size * self.parallel.data)
 
     @property
     def num_steps(self) -> int:
-        """A fabric test measures one message size a step."""
-        return min(self.budget.steps, MOST_SIZES) if self.kind == "fabric_test" else self.budget.steps
+        """Steps of the budget; a fabric test runs one message size per step."""
+        return min(self.budget.steps, MAX_SIZES) if self.kind == "fabric_test" else self.budget.steps
 
     def zero_stage_in(self, dtype: str) -> int:
-        """The ZeRO stage that runs. Alone there is nobody to share with, and in 32 bits no master copy to keep: stage 0
-        does the same without ZeRO's copies of every gradient."""
+        """The ZeRO stage that runs. One data rank in a 32-bit format shards nothing and keeps no master copy, so
+        stage 0 gives the same result without ZeRO's copies of every gradient."""
         parallel = self.parallel
         stays = parallel.offload_optimiser == "none" and parallel.offload_parameters == "none"
         is_alone = parallel.data == 1 and stays and dtype in ("fp32", "tf32")
@@ -75,22 +73,22 @@ class Spec(Part):
 
 
 def parse(values: Any) -> Spec:
-    """A spec from nested plain values. Raises SpecError naming each field, its value and what is allowed."""
+    """A spec from nested plain values. Raises SpecError with each wrong field, its value and what is allowed."""
     if not isinstance(values, Mapping):
-        raise SpecError([Problem("", f"A spec is a mapping of fields, not {kind_of(values)}.")])
+        raise SpecError([Problem("", f"A spec is a mapping of fields, not {describe_type(values)}.")])
     try:
         return Spec.model_validate(values)
     except ValidationError as error:
-        raise SpecError(problem_of(e, Spec) for e in error.errors()) from None
+        raise SpecError(problem_from_error(e, Spec) for e in error.errors()) from None
 
 
 def from_yaml(text: str | bytes) -> Spec:
-    """A spec from YAML (or JSON, which is YAML). Refuses aliases, deep nesting and more than 64 KiB."""
+    """A spec from YAML or JSON. Refuses aliases, deep nesting and more than 64 KiB."""
     return parse(yaml_values(text))
 
 
 def yaml_values(text: str | bytes) -> Any:
-    """The plain values of a YAML text, before any field is looked at."""
+    """The plain values of a YAML text, before any field is checked."""
     size = len(text.encode("utf-8", "surrogatepass")) if isinstance(text, str) else len(text)
     if size > SPEC_BYTES_LIMIT:
         raise SpecError([Problem("", f"The spec is {size:,} bytes; the limit is {SPEC_BYTES_LIMIT:,}.")])
@@ -115,20 +113,20 @@ def with_changes(values: Mapping[str, Any], changes: Iterable[str]) -> dict[str,
         path, equals, text = change.partition("=")
         if not equals or not path:
             raise SpecError(
-                [Problem("", f"'{change}' is not of the form field=value, such as model.layers=4.")]
+                [Problem("", f"'{change}' does not have the form field=value, as in model.layers=4.")]
             )
         *parents, leaf = path.strip().split(".")
         target = changed
         for parent in parents:
             target = target.setdefault(parent, {})
             if not isinstance(target, dict):
-                raise SpecError([Problem(path, f"'{parent}' holds no fields.")])
+                raise SpecError([Problem(path, f"'{parent}' is not a group of fields.")])
         target[leaf] = None if text.strip() == "null" else yaml_values(text) if text.strip() else ""
     return changed
 
 
 def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain values with those of `changes` in their place, part by part."""
+    """`values` with `changes` applied, part by part."""
     found = _deep_copy(values)
     for key, value in changes.items():
         known = found.get(key)

@@ -12,8 +12,8 @@ import msgspec
 from engine import procfs
 from engine.directory import AttemptDirectory, AttemptState, Cause, RankExit, State
 from engine.supervisor.root_cause import tail_of
-from engine.telemetry.spool import Spool
-from engine.telemetry.wire import Line, decode
+from engine.telemetry.spool import SpoolWriter
+from engine.telemetry.wire import SpoolLine, decode
 
 BEAT_S = 2.0
 ENDING_TRIES = 30
@@ -25,7 +25,7 @@ class Report:
     def __init__(self, directory: AttemptDirectory, sleep: Callable[[float], None] = time.sleep) -> None:
         self._directory = directory
         self._sleep = sleep
-        self._spool = Spool(directory.spool / "supervisor.jsonl")
+        self._spool = SpoolWriter(directory.spool / "supervisor.jsonl")
         found = procfs.stat(os.getpid())
         started_ticks = found.started_ticks if found else 0.0
         self.state = State(
@@ -50,10 +50,10 @@ class Report:
         """All ranks are spawned: ends the phase 'starting', which began with this process."""
         self._change(state="running")
         seconds = max(0.0, time.time() - self.state.started_at)
-        self._spool.write([Line("phase", time.time(), "run", text="starting", seconds=seconds)])
+        self._spool.write([SpoolLine("phase", time.time(), "run", text="starting", seconds=seconds)])
 
     def note(self, text: str, level: Literal["info", "warning", "error"] = "info") -> None:
-        self._spool.write([Line("note", time.time(), "run", text=text, level=level)])
+        self._spool.write([SpoolLine("note", time.time(), "run", text=text, level=level)])
 
     def beat(self) -> bool:
         """Write when it is time to; True when it was."""
@@ -108,7 +108,7 @@ def last_words(directory: AttemptDirectory, since: float) -> str:
     return max(results, key=lambda line: line.at).text if results else ""
 
 
-def _decoded(text: str) -> Line | None:
+def _decoded(text: str) -> SpoolLine | None:
     try:
         return decode(text.encode())
     except ValueError:

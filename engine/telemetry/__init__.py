@@ -1,1 +1,1 @@
-"""What is measured, how it is read, and the one line format it travels in."""
+"""Metrics, their sources on a node, and the line format of the spool."""

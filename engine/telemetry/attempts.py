@@ -1,4 +1,4 @@
-"""Which attempts live on this node right now, on which devices, with which processes."""
+"""Live attempts of this node, with their devices and processes."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ import msgspec
 
 from engine import procfs
 from engine.directory import AttemptDirectory, Placement, State
-from engine.telemetry.spool import Spool
+from engine.telemetry.spool import SpoolWriter
 
-RECENT_S = 2.0  # a folder changed so lately may change again without a newer time stamp
+RECENT_S = 2.0  # a folder that changed within this time may change again with the same time stamp
 
 
 @dataclass
-class Attempt:
-    """One attempt directory, its state read anew only when the file has changed."""
+class LocalAttempt:
+    """One attempt directory. Its state is read again only after the file has changed."""
 
     name: str
     directory: AttemptDirectory
-    spool: Spool
+    spool: SpoolWriter
     state: State | None = None
     placement: Placement | None = None
     _stamp: tuple[int, int] | None = field(default=None, repr=False)
 
     @property
     def is_live(self) -> bool:
-        """Starting or running, with a supervisor that really is there: a killed one leaves its last state behind."""
+        """Starting or running, with a supervisor that is alive: a killed supervisor leaves its last state behind."""
         state = self.state
         return state is not None and not state.is_terminal and procfs.is_alive(state.pid, state.pid_started)
 
     @property
     def pids(self) -> dict[str, list[int]]:
-        """Processes of the ranks by device id."""
+        """Rank processes by device id."""
         if not (self.state and self.placement):
             return {}
         running = {rank.rank: rank.pid for rank in self.state.ranks if rank.exit_code is None}
@@ -54,25 +54,25 @@ class Attempt:
             self.placement = self.placement or self.directory.read_placement()
             self._stamp = stamp
         except (OSError, msgspec.MsgspecError):
-            return  # not written yet, or being removed
+            return  # not written yet, or being deleted
 
 
-def attempt_in(folder: Path) -> Attempt:
+def local_attempt(folder: Path) -> LocalAttempt:
     directory = AttemptDirectory(folder)
-    return Attempt(folder.name, directory, Spool(directory.spool / "device.jsonl"))
+    return LocalAttempt(folder.name, directory, SpoolWriter(directory.spool / "device.jsonl"))
 
 
-class Attempts:
-    """The folder of all attempts. Looked through only when it has changed; ended attempts are never looked at again."""
+class LocalAttempts:
+    """The folder of all attempts. It is listed only after it has changed; ended attempts are never read again."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._open: dict[str, Attempt] = {}
+        self._open: dict[str, LocalAttempt] = {}
         self._ended: set[str] = set()
         self._folder_stamp = 0
 
-    def live(self) -> list[Attempt]:
-        self._look_for_new()
+    def live(self) -> list[LocalAttempt]:
+        self._scan()
         for attempt in list(self._open.values()):
             attempt.refresh()
             if attempt.state and attempt.state.is_terminal:
@@ -80,7 +80,7 @@ class Attempts:
                 del self._open[attempt.name]
         return [attempt for attempt in self._open.values() if attempt.is_live]
 
-    def _look_for_new(self) -> None:
+    def _scan(self) -> None:
         try:
             stamp = self._folder.stat().st_mtime_ns
         except FileNotFoundError:
@@ -91,6 +91,6 @@ class Attempts:
         self._ended &= names
         self._open = {name: attempt for name, attempt in self._open.items() if name in names}
         for name in names - self._ended - self._open.keys():
-            self._open[name] = attempt_in(self._folder / name)
+            self._open[name] = local_attempt(self._folder / name)
         is_settled = time.time() - stamp / 1e9 > RECENT_S
         self._folder_stamp = stamp if is_settled else 0

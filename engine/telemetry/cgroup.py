@@ -1,4 +1,4 @@
-"""What the control group around us allows, and how long it held our processes back: version 2, and version 1."""
+"""Limits and throttling of the control group, versions 1 and 2."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ UNLIMITED_BYTES = 1 << 60  # version 1 writes "no limit" as a huge number
 
 
 def cores(root: Path = ROOT) -> float | None:
-    """The quota in cores; None without one."""
+    """The CPU quota in cores; None without a quota."""
     quota, _, period = _text(root / "cpu.max").strip().partition(" ")
     if quota.isdigit():
         return int(quota) / int(period)
@@ -18,14 +18,14 @@ def cores(root: Path = ROOT) -> float | None:
 
 
 def memory_limit_bytes(root: Path = ROOT) -> int | None:
-    """None without a limit."""
+    """The memory limit; None without a limit."""
     found = (_whole(root / "memory.max"), _whole(root / "memory/memory.limit_in_bytes"))
     return min((limit for limit in found if limit and limit < UNLIMITED_BYTES), default=None)
 
 
 def throttled_s(root: Path = ROOT) -> float | None:
-    """Time in which processes had to wait because the quota was used up, since the group began; None where the kernel
-    counts none (no quota, no CPU controller)."""
+    """Time in which processes waited because the quota was used up, since the group was created. None if the kernel
+    does not count it (no quota, no CPU controller)."""
     for path, key, scale in (
         (root / "cpu.stat", "throttled_usec", 1e-6),
         (root / "cpu/cpu.stat", "throttled_time", 1e-9),

@@ -1,4 +1,4 @@
-"""CPU devices: equal shares of this machine's cores, read from /proc and, where there is any, from RAPL."""
+"""CPU devices: equal shares of the machine's cores, read from /proc and RAPL."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from pathlib import Path
 
 from engine import procfs
 from engine.telemetry import cgroup, host
-from engine.telemetry.readings import FIRST, DeviceInfo, Rates, Reading
+from engine.telemetry.readings import FIRST, DeviceInfo, DeviceReading, Rates
 
 NO_RANK = "no rank on this device"
 NOT_A_GPU = "a CPU device has no such counter"
-CORES_LOOKED_AT = 8  # for the clock: reading it can interrupt a core
-SLOW_EVERY_S = 10.0  # for what is dear: the kernel walks all pages of a process to tell its PSS
-PSS_LIMIT_BYTES = (
-    2 * 2**30
-)  # 20 ms of CPU a GiB (measured 2026-11-27), in which a rank's own allocations wait
+CLOCK_CORES = 8  # whose clock is read: reading it can interrupt a core
+SLOW_EVERY_S = 10.0  # for expensive readings: for PSS the kernel walks all pages of a process
+# Reading PSS takes 20 ms of CPU per GiB (measured 2026-11-27) and blocks allocations of the rank meanwhile.
+PSS_LIMIT_BYTES = 2 * 2**30
 SOURCES = {
     "utilisation_pct": "/proc/<pid>/stat", "cores_used": "/proc/<pid>/stat", "memory_used_bytes": "/proc/<pid>/stat",
     "memory_pss_bytes": "/proc/<pid>/smaps_rollup", "memory_limit_bytes": "cgroup memory limit",
@@ -29,148 +28,150 @@ SOURCES = {
 
 
 class Cpu:
-    """The ranks' own processes are read, not what they fork: walking a process tree costs 14 ms a tick."""
+    """Reads the processes of the ranks, but not their children: walking a process tree takes 14 ms per tick."""
 
     def __init__(self, count: int | None = None, system: Path = Path("/sys")) -> None:
         self._devices = cpu_devices(count)
         self._rapl = Rapl(system / "class/powercap")
         self._thermometers = _thermometers(system)
         self._clocks = sorted(system.glob("devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq"))[
-            :CORES_LOOKED_AT
+            :CLOCK_CORES
         ]
         self._rates = Rates()
-        self._last: dict[int, tuple[float, float, float]] = {}  # pid -> start, CPU seconds, when
+        self._last: dict[int, tuple[float, float, float]] = {}  # pid -> start, CPU seconds, time of reading
         self._slow_at_s = float("-inf")
-        self._slow: dict[str, Reading] = {}  # device -> its slow readings
+        self._slow: dict[str, DeviceReading] = {}  # device -> its slow readings
 
     def devices(self) -> list[DeviceInfo]:
         return self._devices
 
-    def read(self, now_s: float, pids: Mapping[str, Sequence[int]]) -> dict[str, Reading]:
-        began_s, seen = time.perf_counter(), dict[int, tuple[float, float, float]]()
+    def read(self, now_s: float, pids: Mapping[str, Sequence[int]]) -> dict[str, DeviceReading]:
+        start_s, seen = time.perf_counter(), dict[int, tuple[float, float, float]]()
         shared, readings = self._read_shared(now_s), {}
         is_slow_tick = now_s - self._slow_at_s >= SLOW_EVERY_S
         if is_slow_tick:
             self._slow_at_s = now_s
             self._slow = {one.id: self._read_slow(pids.get(one.id, ())) for one in self._devices}
         for device in self._devices:
-            reading = Reading(dict(shared.metrics), dict(shared.missing), shared.energy_counter_j)
+            reading = DeviceReading(dict(shared.metrics), dict(shared.missing), shared.energy_counter_j)
             reading.sources, reading.has_new_slow = SOURCES, is_slow_tick
             reading.slow = dict(self._slow[device.id].metrics)
             reading.missing |= self._slow[device.id].missing
             self._read_ranks(reading, device, now_s, pids.get(device.id, ()), seen)
             readings[device.id] = reading
         self._last = seen
-        cost_s = (time.perf_counter() - began_s) / len(self._devices)
+        cost_s = (time.perf_counter() - start_s) / len(self._devices)
         for reading in readings.values():
             reading.metrics["sampling_s"] = cost_s
-            reading.complete(NOT_A_GPU)
+            reading.fill_unsupported(NOT_A_GPU)
         return readings
 
     def close(self) -> None:
         self._last = {}
 
     def _read_ranks(
-        self, reading: Reading, device: DeviceInfo, now_s: float, pids: Sequence[int],
+        self, reading: DeviceReading, device: DeviceInfo, now_s: float, pids: Sequence[int],
         seen: dict[int, tuple[float, float, float]],
     ) -> None:  # fmt: skip
         found = {pid: stat for pid in pids if (stat := procfs.stat(pid))}
         if not found:
-            return reading.lack("absent", NO_RANK, "utilisation_pct", "cores_used", "memory_used_bytes")
+            return reading.set_missing(
+                "absent", NO_RANK, "utilisation_pct", "cores_used", "memory_used_bytes"
+            )
         reading.metrics["memory_used_bytes"] = sum(stat.rss_bytes for stat in found.values())
         cores_used = 0.0
         for pid, stat in found.items():
             seen[pid] = (stat.started_ticks, stat.cpu_s, now_s)
             started, cpu_s, at_s = self._last.get(pid, (None, 0.0, now_s))
             if started != stat.started_ticks or now_s <= at_s:
-                return reading.lack("absent", FIRST, "utilisation_pct", "cores_used")
+                return reading.set_missing("absent", FIRST, "utilisation_pct", "cores_used")
             cores_used += (stat.cpu_s - cpu_s) / (now_s - at_s)
         reading.metrics["cores_used"] = cores_used
         reading.metrics["utilisation_pct"] = 100 * cores_used / (device.cores or 1.0)
         return None
 
-    def _read_slow(self, pids: Sequence[int]) -> Reading:
-        reading = Reading()
+    def _read_slow(self, pids: Sequence[int]) -> DeviceReading:
+        reading = DeviceReading()
         resident = [stat.rss_bytes for pid in pids if (stat := procfs.stat(pid))]
-        is_dear = sum(resident) > PSS_LIMIT_BYTES
-        parts = [] if is_dear else [pss for pid in pids if (pss := procfs.pss_bytes(pid)) is not None]
-        if is_dear:
-            reading.lack(
-                "unsupported", "the ranks have too much memory to walk all of it", "memory_pss_bytes"
+        is_too_large = sum(resident) > PSS_LIMIT_BYTES
+        parts = [] if is_too_large else [pss for pid in pids if (pss := procfs.pss_bytes(pid)) is not None]
+        if is_too_large:
+            reading.set_missing(
+                "unsupported", "PSS is not read for ranks with more than 2 GiB of memory", "memory_pss_bytes"
             )
         elif parts:
             reading.metrics["memory_pss_bytes"] = float(sum(parts))
         else:
-            reading.lack("absent", NO_RANK, "memory_pss_bytes")
+            reading.set_missing("absent", NO_RANK, "memory_pss_bytes")
         if (limit := cgroup.memory_limit_bytes()) is not None:
             reading.metrics["memory_limit_bytes"] = float(limit)
         else:
-            reading.lack("absent", "no control group limits the memory", "memory_limit_bytes")
+            reading.set_missing("absent", "no control group limits memory", "memory_limit_bytes")
         return reading
 
-    def _read_shared(self, now_s: float) -> Reading:
-        """What is read once for the machine and holds for each of its CPU devices."""
-        reading = Reading()
+    def _read_shared(self, now_s: float) -> DeviceReading:
+        """Readings of the whole machine, which apply to each of its CPU devices."""
+        reading = DeviceReading()
         self._read_energy(reading, now_s)
         clocks_hz = [1000.0 * value for path in self._clocks if (value := _number(path)) is not None]
         temperatures = [value / 1000 for path in self._thermometers if (value := _number(path)) is not None]
         if clocks_hz:
             reading.metrics["sm_clock_hz"] = sum(clocks_hz) / len(clocks_hz)
         else:
-            reading.lack(
-                "absent", "this machine shows no core clock (usual in virtual machines)", "sm_clock_hz"
+            reading.set_missing(
+                "absent", "this machine exposes no core clock (usual in virtual machines)", "sm_clock_hz"
             )
         if temperatures:
             reading.metrics["temperature_celsius"] = max(temperatures)
         else:
-            reading.lack(
+            reading.set_missing(
                 "absent",
-                "this machine shows no thermometer (usual in virtual machines)",
+                "this machine exposes no temperature sensor (usual in virtual machines)",
                 "temperature_celsius",
             )
         for what in ("cpu", "memory", "io"):
             if (pressure := host.pressure_share(what)) is not None:
                 reading.metrics[f"{what}_pressure_share"] = pressure
             else:
-                reading.lack(
-                    "absent", "this kernel keeps no pressure figures (PSI)", f"{what}_pressure_share"
+                reading.set_missing(
+                    "absent", "this kernel has no pressure stall information (PSI)", f"{what}_pressure_share"
                 )
         self._read_counters(reading, now_s)
         return reading
 
-    def _read_counters(self, reading: Reading, now_s: float) -> None:
-        """Of the machine's network and of the control group's quota."""
+    def _read_counters(self, reading: DeviceReading, now_s: float) -> None:
+        """Rates from the counters of the network and of the control group."""
         carried = host.network_bytes()
-        for way, metric in enumerate(("network_tx_bytes_per_s", "network_rx_bytes_per_s")):
+        for direction, metric in enumerate(("network_tx_bytes_per_s", "network_rx_bytes_per_s")):
             if carried is None:
-                reading.lack("absent", "this machine has no network but its own loopback", metric)
+                reading.set_missing("absent", "this machine has no network interface but loopback", metric)
             else:
-                self._rates.put(reading, metric, metric, carried[way], now_s)
+                self._rates.put(reading, metric, metric, carried[direction], now_s)
         throttled_s = cgroup.throttled_s()
         if throttled_s is None:
-            reading.lack("absent", "no control group counts it here", "cpu_throttle_share")
+            reading.set_missing("absent", "no control group counts throttling", "cpu_throttle_share")
         else:
             self._rates.put(reading, "cpu_throttle_share", "throttled", throttled_s, now_s)
 
-    def _read_energy(self, reading: Reading, now_s: float) -> None:
+    def _read_energy(self, reading: DeviceReading, now_s: float) -> None:
         try:
             energy_j = self._rapl.energy_j()
         except PermissionError:
-            return reading.lack(
+            return reading.set_missing(
                 "denied", "only root may read the energy counter (RAPL)", "power_w", "energy_j"
             )
         if energy_j is None:
-            reason = "this machine has no energy counter (RAPL), as usual in virtual machines"
-            return reading.lack("absent", reason, "power_w", "energy_j")
-        if len(self._devices) > 1:  # what one share of the cores draws is not measured, and is not guessed
-            reason = f"the energy counter covers the whole machine, which {len(self._devices)} devices share"
-            return reading.lack("unsupported", reason, "power_w", "energy_j")
+            reason = "this machine has no energy counter (RAPL), which is usual in virtual machines"
+            return reading.set_missing("absent", reason, "power_w", "energy_j")
+        if len(self._devices) > 1:  # the power of one share of the cores cannot be measured
+            reason = f"the energy counter covers the whole machine, which has {len(self._devices)} devices"
+            return reading.set_missing("unsupported", reason, "power_w", "energy_j")
         reading.energy_counter_j = energy_j
         return self._rates.put(reading, "power_w", "energy", energy_j, now_s)
 
 
 class Rapl:
-    """The energy counters of all CPU packages. They wrap at a range of their own, often within the hour."""
+    """Energy counters of all CPU packages. Each wraps at its own range, often within an hour."""
 
     def __init__(self, folder: Path) -> None:
         names = {path: _text(path / "name") for path in sorted(folder.glob("intel-rapl:*"))}
@@ -179,7 +180,7 @@ class Rapl:
         self._wrapped_uj = 0.0
 
     def energy_j(self) -> float | None:
-        """Joules of all packages, wraps added. None where there is no counter. Raises PermissionError."""
+        """Joules of all packages, corrected for wraps. None without a counter. Raises PermissionError."""
         total_uj = 0.0
         for package in self._packages:
             now_uj = float((package / "energy_uj").read_text())
@@ -191,7 +192,7 @@ class Rapl:
 
 
 def cpu_devices(count: int | None = None) -> list[DeviceInfo]:
-    """This machine's cores and memory in `count` equal shares (FOURWALLS_CPU_DEVICES, else 2), a core each at least."""
+    """The machine in `count` equal shares (default FOURWALLS_CPU_DEVICES, else 2), each of at least one core."""
     cores, memory_bytes = host.cores(), host.memory_bytes()
     wanted = count if count is not None else int(os.environ.get("FOURWALLS_CPU_DEVICES", "2"))
     shares = max(1, min(wanted, int(cores)))
@@ -209,7 +210,7 @@ def cpu_devices(count: int | None = None) -> list[DeviceInfo]:
 
 
 def _thermometers(system: Path) -> list[Path]:
-    """Files in thousandths of a degree: the chip's own sensors, else the package's thermal zone."""
+    """Sensor files in thousandths of a degree: those of the chip, else the thermal zone of the package."""
     chips = [
         p
         for p in system.glob("class/hwmon/hwmon*")

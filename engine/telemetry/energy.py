@@ -1,26 +1,26 @@
-"""Energy since an attempt began, from counters that count since the driver was loaded."""
+"""Energy of an attempt, from counters that start when the driver is loaded."""
 
 from __future__ import annotations
 
-from engine.telemetry.readings import BACKWARDS, Reading
+from engine.telemetry.readings import BACKWARDS, DeviceReading
 
 LATE_S = 10.0
-TOO_LATE = "the sampler was not running when the attempt began"
+TOO_LATE = "the sampler was not running when the attempt started"
 
 Bases = dict[
     str, dict[str, float | None]
-]  # attempt -> device -> counter at the attempt's begin; None: not known
+]  # attempt -> device -> counter at the start of the attempt; None: unknown
 
 
 class Energy:
-    """Keeps the base of each attempt on each device. `bases` outlives a restart of the sampler, in devices.json."""
+    """Keeps the base of each attempt on each device. devices.json preserves `bases` over a restart of the sampler."""
 
     def __init__(self, bases: Bases | None = None) -> None:
         self.bases: Bases = bases or {}
         self._last_j: dict[tuple[str, str], float] = {}
 
-    def put(self, reading: Reading, attempt: str, device: str, attempt_age_s: float) -> None:
-        """Set energy_j, or say why not. A reading without a counter keeps its own reason."""
+    def put(self, reading: DeviceReading, attempt: str, device: str, attempt_age_s: float) -> None:
+        """Set energy_j or the reason why it is missing. A reading without a counter keeps its own reason."""
         counter_j = reading.energy_counter_j
         if counter_j is None:
             return None
@@ -29,11 +29,11 @@ class Energy:
             known[device] = counter_j if attempt_age_s <= LATE_S else None
         base_j = known[device]
         if base_j is None:
-            return reading.lack("absent", TOO_LATE, "energy_j")
+            return reading.set_missing("absent", TOO_LATE, "energy_j")
         if counter_j < base_j + self._last_j.get((attempt, device), 0.0):
-            # Goes on from what was known: only the energy between the last reading and the reset is lost.
+            # Continues from the last value: only the energy between the last reading and the reset is lost.
             known[device] = counter_j - self._last_j.get((attempt, device), 0.0)
-            return reading.lack("error", BACKWARDS, "energy_j")
+            return reading.set_missing("error", BACKWARDS, "energy_j")
         energy_j = self._last_j[attempt, device] = counter_j - base_j
         reading.metrics["energy_j"] = energy_j
         return None

@@ -1,6 +1,7 @@
-"""The heartbeat of a rank: a few bytes of shared memory, written at every step, by which a hung rank is told.
+"""Heartbeat of a rank: a few bytes of shared memory, written at every step.
 
-The spool would not do: it falls silent with a full disk, while the rank trains on.
+The supervisor detects a hung rank by it. The spool cannot serve this purpose: with a full disk it stops while the rank
+continues to train.
 """
 
 from __future__ import annotations
@@ -17,18 +18,18 @@ NAME = "heartbeat"
 
 
 class Stage(IntEnum):
-    """What a rank is at: each has its own limit (engine.supervisor.hang_detection)."""
+    """The activity of a rank. Each has its own time limit (engine.supervisor.hang_detection)."""
 
-    DATA = 0  # a large corpus is read and tokenised for as long as it takes
-    BUILD = 1  # meets its peers, builds the engine
-    FIRST_STEP = 2  # kernels are compiled, communicators opened
+    DATA = 0  # reads and tokenises the corpus
+    BUILD = 1  # connects to the other ranks, builds the engine
+    FIRST_STEP = 2  # compiles kernels, opens communicators
     STEP = 3
-    LONG = 4  # loads or saves a checkpoint, validates
+    LONG = 4  # loads or saves a checkpoint, validates, traces
 
 
 class Beat(NamedTuple):
-    """The latest of a rank's beats. `step` counts steps done; `number` grows with every beat but those between
-    micro-batches, which `micro` counts: not all stages of a pipeline fetch them."""
+    """The latest beat of a rank. `step` counts completed steps. `number` grows with every beat except those between
+    micro-batches, which `micro` counts, because not all stages of a pipeline load micro-batches."""
 
     step: int
     number: int
@@ -36,8 +37,8 @@ class Beat(NamedTuple):
     micro: int = 0
 
 
-class Heart:
-    """The writing side. A beat costs a microsecond and no system call."""
+class Heartbeat:
+    """Writer of the heartbeat. A beat takes a microsecond and no system call."""
 
     def __init__(self, folder: Path, rank: int) -> None:
         descriptor = os.open(_path(folder, rank), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -52,7 +53,7 @@ class Heart:
         self._write(Beat(step, self._last.number + 1, stage, self._last.micro))
 
     def beat_micro(self) -> None:
-        """Between two micro-batches: a step of many is not quiet while it lasts."""
+        """A beat between two micro-batches, so that a long step is not taken for a hang."""
         self._write(self._last._replace(micro=self._last.micro + 1))
 
     def _write(self, beat: Beat) -> None:

@@ -1,4 +1,4 @@
-"""The machine as a whole: its cores and memory, how busy they are, and who it is."""
+"""Readings and identity of the whole machine."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from engine.telemetry import cgroup
 
 
 def cores() -> float:
-    """Cores this process may use: its affinity, or less where a cgroup sets a quota."""
+    """Cores this process may use: its affinity, or the quota of the control group if that is less."""
     allowed = float(len(os.sched_getaffinity(0)))
     quota = cgroup.cores()
     return min(allowed, quota) if quota else allowed
 
 
 def memory_bytes() -> int:
-    """The memory of the machine, or the cgroup's limit where that is less."""
+    """Memory of the machine, or the limit of the control group if that is less."""
     return min(_meminfo()["MemTotal"], cgroup.memory_limit_bytes() or sys.maxsize)
 
 
@@ -33,18 +33,18 @@ def cpu_name() -> str:
 
 
 def machine_id() -> str:
-    """Twelve hexadecimal digits that stay the same until the system is installed anew."""
-    # FOURWALLS_MACHINE_ID: for several nodes on one machine, which must not take each other's devices for their own.
-    told = (
+    """Twelve hexadecimal digits that stay the same until the system is reinstalled."""
+    # FOURWALLS_MACHINE_ID distinguishes several nodes on one machine.
+    identity = (
         os.environ.get("FOURWALLS_MACHINE_ID")
         or _text(Path("/etc/machine-id")).strip()
         or socket.gethostname()
     )
-    return hashlib.sha256(told.encode()).hexdigest()[:12]
+    return hashlib.sha256(identity.encode()).hexdigest()[:12]
 
 
 def pressure_share(what: str, folder: Path = Path("/proc/pressure")) -> float | None:
-    """Share of the last 10 s in which some process waited for `what` (cpu, memory, io); None on kernels without PSI."""
+    """Share of the last 10 s in which some process waited for `what` (cpu, memory, io); None without PSI."""
     first = _text(folder / what).partition("\n")[0]
     values = dict(word.partition("=")[::2] for word in first.split()[1:])
     return float(values["avg10"]) / 100 if "avg10" in values else None
@@ -57,7 +57,7 @@ class Host:
         self._busy, self._total = _cpu_ticks()
 
     def read(self) -> dict[str, Any]:
-        """Values by name; one that cannot be had is None."""
+        """Values by name; None for a value that cannot be read."""
         last_busy, last_total = self._busy, self._total
         self._busy, self._total = _cpu_ticks()
         elapsed = self._total - last_total
@@ -74,20 +74,20 @@ class Host:
 
 
 def _cpu_ticks() -> tuple[int, int]:
-    """(busy, all) clock ticks of all cores since boot. Guest time is within user time, so it is left out."""
+    """(busy, all) clock ticks of all cores since boot. User time includes guest time."""
     with Path("/proc/stat").open("rb") as file:
         ticks = [int(word) for word in file.readline().split()[1:9]]
     return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
 
 
 def _meminfo() -> dict[str, int]:
-    """MemTotal and MemAvailable in bytes; they stand in the first lines."""
+    """MemTotal, MemFree and MemAvailable in bytes, from the first three lines."""
     lines = _text(Path("/proc/meminfo")).splitlines()[:3]
     return {key: int(value.split()[0]) * 1024 for key, _, value in (line.partition(":") for line in lines)}
 
 
 def network_bytes(path: Path = Path("/proc/net/dev")) -> tuple[int, int] | None:
-    """(sent, received) by all interfaces but loopback since boot; None where there are none to read."""
+    """(sent, received) by all interfaces but loopback since boot; None without such an interface."""
     rows = [line.split(":", 1) for line in _text(path).splitlines()[2:] if ":" in line]
     counts = [list(map(int, values.split())) for name, values in rows if name.strip() != "lo"]
     return (sum(row[8] for row in counts), sum(row[0] for row in counts)) if counts else None

@@ -1,4 +1,4 @@
-"""What this machine is: its devices, and the facts of its host."""
+"""Inventory of the machine: devices and host facts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["DeviceInfo", "devices", "node_facts"]
 
 
 def devices() -> list[DeviceInfo]:
-    """The NVIDIA GPUs by UUID; on a machine without any, its cores in FOURWALLS_CPU_DEVICES shares (2)."""
+    """NVIDIA GPUs by UUID; on a machine without GPUs, its cores in FOURWALLS_CPU_DEVICES shares (default 2)."""
     source, _ = open_source()
     try:
         return source.devices()
@@ -25,7 +25,7 @@ def devices() -> list[DeviceInfo]:
 
 
 def node_facts() -> dict[str, Any]:
-    """The host in plain values. Packages are named by their metadata: nothing heavy is imported."""
+    """Facts of the host in plain values. Versions come from package metadata, so that torch is not imported."""
     source, driver = open_source()
     source.close()
     return {

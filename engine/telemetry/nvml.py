@@ -1,8 +1,8 @@
-"""NVIDIA GPUs through NVML, with GPM where the chip has it.
+"""NVIDIA GPUs through NVML, with GPM on chips that have it.
 
-Written against NVML's header and the binding (nvidia-ml-py 13.615). Not yet run on a GPU: the support of single
-fields per chip, the cost per call, and GPM without root. Each is asked for and answered by itself, so that one
-refusal costs one metric.
+Written against NVML's header and the binding (nvidia-ml-py 13.615). Not yet run on a GPU. Unknown: which fields each
+chip supports, the cost per call, and GPM without root. Each metric is read by itself, so that one error costs one
+metric.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from engine.telemetry.metrics import Status
 from engine.telemetry.nvml_faults import NvmlFaults
 from engine.telemetry.nvml_gpm import ID_OF, SHARES, Gpm
 from engine.telemetry.nvml_slow import SlowPoll
-from engine.telemetry.readings import DeviceInfo, Rates, Reading
+from engine.telemetry.readings import DeviceInfo, DeviceReading, Rates
 
-NOT_A_CPU = "of a host's cores, not of a GPU"
+NOT_A_CPU = "a GPU has no such counter"
 
 CHIP, SM_CLOCK = 0, 1  # NVML_TEMPERATURE_GPU, NVML_CLOCK_SM
 
 # Field ids of nvmlDeviceGetFieldValues, each with its scope
 ENERGY_MJ, MEMORY_CELSIUS = (83, 0), (82, 0)
-# In the order in which they stand in for each other. On Grace-Hopper only the module (GPU and CPU together) may answer.
+# In order of preference. On Grace-Hopper only the module (GPU and CPU together) may be supported.
 POWER_MW = {"instant": (186, 0), "1 s mean": (185, 0), "module, instant": (186, 1)}
 PCIE_TX_BYTES, PCIE_RX_BYTES = (197, 0), (198, 0)
 ALL_LINKS = 0xFFFFFFFF
@@ -36,7 +36,7 @@ THROTTLED_NS = {
     "thermal_throttle_share": ((269, 0), (270, 0)),  # software and hardware thermal slowdown
     "sync_throttle_share": ((76, 0),),  # sync boost
 }
-COUNTERS = (  # metric, field, units of the metric in one of the counter
+COUNTERS = (  # metric, field, units of the metric per unit of the counter
     ("pcie_tx_bytes_per_s", PCIE_TX_BYTES, 1.0),
     ("pcie_rx_bytes_per_s", PCIE_RX_BYTES, 1.0),
     ("nvlink_tx_bytes_per_s", NVLINK_TX_KIB, 1024.0),
@@ -47,12 +47,12 @@ FIELDS = [
     *(entry for entries in THROTTLED_NS.values() for entry in entries),
 ]  # fmt: skip
 
-CALLS = {  # metric -> the call behind it, for people who want to know
+CALLS = {  # metric -> the call that reads it
     "utilisation_pct": "nvmlDeviceGetUtilizationRates", "memory_used_bytes": "nvmlDeviceGetMemoryInfo_v2",
     "temperature_celsius": "nvmlDeviceGetTemperature", "sm_clock_hz": "nvmlDeviceGetClockInfo",
 }  # fmt: skip
 
-STANDING: dict[int, Status] = {3: "unsupported", 13: "unsupported", 25: "unsupported", 26: "unsupported",
+STATUS_OF_CODE: dict[int, Status] = {3: "unsupported", 13: "unsupported", 25: "unsupported", 26: "unsupported",
                                4: "denied", 9: "absent", 12: "absent", 21: "absent"}  # fmt: skip
 
 Answer = float | tuple[Status, str]
@@ -65,7 +65,7 @@ class Gpu:
 
 
 class Nvml:
-    """Handles are fetched once: that is dearer than most readings. Raises the binding's NVMLError without a driver."""
+    """Fetches handles once, because that takes longer than most readings. Raises NVMLError without a driver."""
 
     def __init__(self, binding: Any = pynvml) -> None:
         self._nvml = binding
@@ -81,7 +81,7 @@ class Nvml:
     def devices(self) -> list[DeviceInfo]:
         return [gpu.info for gpu in self._gpus]
 
-    def read(self, now_s: float, pids: Mapping[str, Sequence[int]]) -> dict[str, Reading]:
+    def read(self, now_s: float, pids: Mapping[str, Sequence[int]]) -> dict[str, DeviceReading]:
         self._faults.poll(now_s)
         return {gpu.info.id: self._read(gpu, now_s) for gpu in self._gpus}
 
@@ -91,7 +91,7 @@ class Nvml:
         self._nvml.nvmlShutdown()
 
     def versions(self) -> dict[str, str]:
-        """Of the driver, and the newest CUDA it serves."""
+        """Versions of the driver and of the newest CUDA that it supports."""
         cuda = int(self._nvml.nvmlSystemGetCudaDriverVersion_v2())
         return {
             "driver": _text(self._nvml.nvmlSystemGetDriverVersion()),
@@ -114,8 +114,8 @@ class Nvml:
             detail={key: value for key, value in detail.items() if not isinstance(value, tuple)},
         )
 
-    def _read(self, gpu: Gpu, now_s: float) -> Reading:
-        nvml, reading, began_s = self._nvml, Reading(sources=dict(CALLS)), time.perf_counter()
+    def _read(self, gpu: Gpu, now_s: float) -> DeviceReading:
+        nvml, reading, began_s = self._nvml, DeviceReading(sources=dict(CALLS)), time.perf_counter()
         fields, gpm = self._fields(gpu), self._gpm.read(gpu.info.id, now_s)
         self._put_power(reading, fields)
         self._put_energy(reading, fields[ENERGY_MJ])
@@ -143,17 +143,17 @@ class Nvml:
         slow, reading.has_new_slow = self._slow.read(gpu.info.id, gpu.handle, now_s)
         reading.slow, reading.facts = dict(slow.metrics), dict(slow.facts)
         reading.missing |= slow.missing
-        reading.faults = self._faults.of(gpu.info.id)
+        reading.faults = self._faults.newest(gpu.info.id)
         reading.faults_missing = dict(self._faults.missing[gpu.info.id])
         reading.metrics["sampling_s"] = time.perf_counter() - began_s
-        return reading.complete(NOT_A_CPU)
+        return reading.fill_unsupported(NOT_A_CPU)
 
     def _memory(self, handle: Any) -> Any:
-        """Version 2: the first one counts what the driver reserves as used."""
+        """Version 2, because version 1 counts memory that the driver reserves as used."""
         return self._nvml.nvmlDeviceGetMemoryInfo(handle, version=self._nvml.nvmlMemory_v2)
 
     def _fields(self, gpu: Gpu) -> dict[tuple[int, int], Answer]:
-        """One driver call for all; each entry has its own return code."""
+        """All fields in one driver call; each entry has its own return code."""
         answer = self._ask(lambda: self._nvml.nvmlDeviceGetFieldValues(gpu.handle, FIELDS))
         if isinstance(answer, tuple):
             return dict.fromkeys(FIELDS, answer)
@@ -162,62 +162,62 @@ class Nvml:
     def _entry(self, entry: Any) -> Answer:
         return self._refusal(entry.nvmlReturn) if entry.nvmlReturn else _value(entry)
 
-    def _put_power(self, reading: Reading, fields: dict[tuple[int, int], Answer]) -> None:
-        """The first that answers; where none does, the first one's reason."""
+    def _put_power(self, reading: DeviceReading, fields: dict[tuple[int, int], Answer]) -> None:
+        """The first supported kind of power; if none is supported, the reason for the first kind."""
         for kind, asked in POWER_MW.items():
             if not isinstance(fields[asked], tuple):
                 reading.sources["power_w"] = f"nvml.field.{asked[0]} ({kind})"
                 return _put(reading, "power_w", fields[asked], 1e-3)
         return _put(reading, "power_w", fields[POWER_MW["instant"]])
 
-    def _put_in_place(self, reading: Reading, metric: str, share: Answer) -> None:
-        """GPM's rate where the driver refuses the byte counter itself."""
+    def _put_in_place(self, reading: DeviceReading, metric: str, share: Answer) -> None:
+        """Use the rate from GPM if the driver refuses the byte counter."""
         status = reading.missing.get(metric, ("", ""))[0]
         if status not in ("", "absent", "error") and not isinstance(share, tuple):
             del reading.missing[metric]
             reading.metrics[metric] = share
             reading.sources[metric] = f"nvml.gpm.{ID_OF[metric]}"
 
-    def _put_energy(self, reading: Reading, millijoules: Answer) -> None:
+    def _put_energy(self, reading: DeviceReading, millijoules: Answer) -> None:
         if isinstance(millijoules, tuple):
-            reading.lack(*millijoules, "energy_j")
+            reading.set_missing(*millijoules, "energy_j")
         else:
             reading.energy_counter_j = millijoules * 1e-3
 
     def _put_rate(
-        self, reading: Reading, gpu: Gpu, metric: str, counter: Answer, now_s: float, scale: float
+        self, reading: DeviceReading, gpu: Gpu, metric: str, counter: Answer, now_s: float, scale: float
     ) -> None:
         if isinstance(counter, tuple):
-            reading.lack(*counter, metric)
+            reading.set_missing(*counter, metric)
         else:
             self._rates.put(reading, metric, (gpu.info.id, metric), counter, now_s, scale)
 
     def _ask(self, call: Callable[[], Any]) -> Any:
-        """The call's answer, or the standing and the reason of its refusal."""
+        """The result of the call, or the status and reason of its error."""
         try:
             return call()
         except self._nvml.NVMLError as error:
             return self._refusal(error.value)
 
     def _refusal(self, code: int) -> tuple[Status, str]:
-        return STANDING.get(code, "error"), f"NVML: {_text(self._nvml.nvmlErrorString(code))}"
+        return STATUS_OF_CODE.get(code, "error"), f"NVML: {_text(self._nvml.nvmlErrorString(code))}"
 
 
 def _value(entry: Any) -> float:
-    """The member of the union that the entry's type names."""
+    """The member of the union that the type of the entry selects."""
     members = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
     return float(getattr(entry.value, members[entry.valueType]))
 
 
 def _sum(answers: list[Answer]) -> Answer:
-    """All or nothing: a share of which one part is unknown is unknown."""
+    """The sum, or the first error: with one unknown part the sum is unknown."""
     refusal = next((answer for answer in answers if isinstance(answer, tuple)), None)
     return refusal or sum((answer for answer in answers if not isinstance(answer, tuple)), 0.0)
 
 
-def _put(reading: Reading, metric: str, answer: Answer, scale: float = 1.0) -> None:
+def _put(reading: DeviceReading, metric: str, answer: Answer, scale: float = 1.0) -> None:
     if isinstance(answer, tuple):
-        reading.lack(*answer, metric)
+        reading.set_missing(*answer, metric)
     else:
         reading.metrics[metric] = answer * scale
 

@@ -1,7 +1,7 @@
-"""Faults of NVIDIA GPUs: Xid events, uncorrected ECC errors and failed row remaps, read every few seconds.
+"""Faults of NVIDIA GPUs: Xid events, uncorrected ECC errors, failed row remaps.
 
-Written against NVML's header; not yet run on a GPU. Each source of faults is asked for by itself, and one that refuses
-says why.
+Read every ten seconds. Written against NVML's header; not yet run on a GPU. Each kind of fault is read by itself and
+has its own reason if it cannot be read.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from engine.telemetry.faults import Fault
 from engine.telemetry.metrics import Status
 
 EVERY_S = 10.0
-KEPT = 8  # newest of each device: who reads the file once a second misses none
+KEPT = 8  # newest faults per device; a reader that polls once a second misses none
 EVENTS_AT_ONCE = 64
-WAIT_MS = 1  # for an event that is there already; none is waited for
+WAIT_MS = 1  # returns pending events; does not wait for new ones
 NO_EVENT = 10  # NVML_ERROR_TIMEOUT
 
-# Field ids of nvmlDeviceGetFieldValues: double-bit errors since the driver was loaded; a row that could not be remapped
+# Field ids of nvmlDeviceGetFieldValues: double-bit errors since the driver was loaded; a failed row remap
 UNCORRECTED, REMAP_FAILED = (4, 0), (145, 0)
 FIELDS = [UNCORRECTED, REMAP_FAILED]
 
@@ -29,7 +29,7 @@ Refusal = tuple[Status, str]
 
 
 class NvmlFaults:
-    """What has gone wrong with each GPU so far. `gpus`: UUID -> handle; `refusal` puts an error code into words."""
+    """Faults of each GPU so far. `gpus`: UUID -> handle; `refusal` gives status and reason of an error code."""
 
     def __init__(self, binding: Any, gpus: Mapping[str, Any], refusal: Callable[[int], Refusal]) -> None:
         self._nvml, self._gpus, self._refusal = binding, gpus, refusal
@@ -42,15 +42,15 @@ class NvmlFaults:
             if refused := self._register(handle):
                 self.missing[gpu]["xid"] = refused
 
-    def of(self, gpu: str) -> list[Fault]:
-        """The newest ones, oldest first."""
+    def newest(self, gpu: str) -> list[Fault]:
+        """The newest faults, oldest first."""
         return list(self._seen[gpu])
 
     def poll(self, now_s: float) -> None:
         if now_s - self._at_s < EVERY_S:
             return
         self._at_s = now_s
-        self._take_events()
+        self._read_events()
         for gpu, handle in self._gpus.items():
             self._count(gpu, handle)
 
@@ -64,8 +64,8 @@ class NvmlFaults:
         kind = self._nvml.nvmlEventTypeXidCriticalError
         return self._ask(lambda: self._nvml.nvmlDeviceRegisterEvents(handle, kind, self._events))
 
-    def _take_events(self) -> None:
-        """A GPU that is lost answers with an error, which its readings show as well."""
+    def _read_events(self) -> None:
+        """Read pending events. A lost GPU gives an error, which its readings show too."""
         if _is_refusal(self._events):
             return
         for _ in range(EVENTS_AT_ONCE):
@@ -76,7 +76,7 @@ class NvmlFaults:
                 return
             found = self._seen.get(gpu.decode() if isinstance(gpu, bytes) else gpu)
             if found is not None:
-                found.append(faults.of_xid(int(event.eventData), time.time()))
+                found.append(faults.fault_from_xid(int(event.eventData), time.time()))
 
     def _count(self, gpu: str, handle: Any) -> None:
         answer = self._ask(lambda: self._nvml.nvmlDeviceGetFieldValues(handle, FIELDS))
@@ -89,13 +89,17 @@ class NvmlFaults:
                 self.missing[gpu][name] = self._refusal(entry.nvmlReturn)
                 continue
             self.missing[gpu].pop(name, None)
-            self._note(gpu, field, int(entry.value.ullVal if entry.valueType == 3 else entry.value.uiVal))
+            self._compare(gpu, field, int(entry.value.ullVal if entry.valueType == 3 else entry.value.uiVal))
 
-    def _note(self, gpu: str, field: int, count: int) -> None:
-        """A count that grew; one that a reset has set back starts anew."""
+    def _compare(self, gpu: str, field: int, count: int) -> None:
+        """Add a fault if the count has grown. After a reset, counting starts from the new count."""
         if count > self._counts.get((gpu, field), 0):
             at = time.time()
-            fault = faults.of_ecc(count, at) if field == UNCORRECTED[0] else faults.of_failed_remap(at)
+            fault = (
+                faults.fault_from_ecc_count(count, at)
+                if field == UNCORRECTED[0]
+                else faults.failed_remap_fault(at)
+            )
             self._seen[gpu].append(fault)
         self._counts[gpu, field] = count
 

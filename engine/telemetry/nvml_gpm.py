@@ -1,6 +1,7 @@
-"""GPM, the activity counters of Hopper and later: shares of the time since the poll before, so that none goes unseen.
+"""GPM, the activity counters of Hopper and later chips.
 
-Written against NVML's header; not yet run on a GPU.
+Each share covers the time since the previous poll, so that no time is missed. Written against NVML's header; not yet
+run on a GPU.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ SHARES = {
     5: "tensor_active_share",
     10: "memory_bandwidth_share",
 }
-# In MiB/s; used where the byte counters of the fields are refused. Directions are the GPU's: TX is device to host.
+# In MiB/s; used if the driver refuses the byte counters of the fields. TX is device to host.
 RATES = {
     20: "pcie_tx_bytes_per_s",
     21: "pcie_rx_bytes_per_s",
@@ -29,13 +30,13 @@ RATES = {
 SCALES = dict.fromkeys(SHARES, 0.01) | dict.fromkeys(RATES, float(2**20))
 NAMES = SHARES | RATES
 ID_OF = {name: number for number, name in NAMES.items()}
-INTERVAL_S = 0.15  # the header asks for more than 100 ms between two samples
-FIRST: tuple[Status, str] = ("absent", "a share needs two samples, and this was the first")
+INTERVAL_S = 0.15  # the header requires more than 100 ms between two samples
+FIRST: tuple[Status, str] = ("absent", "a share needs two samples, and this is the first")
 
 
 @dataclass
 class _Pair:
-    """The two samples of one GPU, the older first; or why there are none."""
+    """The two samples of one GPU, the older first, or the reason why there are none."""
 
     handle: Any
     samples: list[Any] = field(default_factory=list)
@@ -45,7 +46,7 @@ class _Pair:
 
 
 class Gpm:
-    """`gpus`: UUID -> handle; `refusal` puts an error code into words."""
+    """`gpus`: UUID -> handle; `refusal` gives status and reason of an error code."""
 
     def __init__(
         self, binding: Any, gpus: Mapping[str, Any], refusal: Callable[[int], tuple[Status, str]]
@@ -54,14 +55,14 @@ class Gpm:
         self._pairs = {gpu: self._open(handle) for gpu, handle in gpus.items()}
 
     def read(self, gpu: str, now_s: float) -> dict[str, Answer]:
-        """Every metric of NAMES: its value in SI units, or its standing and the reason."""
+        """Every metric of NAMES: its value in SI units, or status and reason."""
         pair = self._pairs[gpu]
         if pair.refusal:
             return dict.fromkeys(NAMES.values(), pair.refusal)
         if now_s - pair.at_s < INTERVAL_S:
             return pair.answers
         older, newer = pair.samples
-        # Fill the older of the two samples: it becomes the newer one.
+        # Overwrite the older of the two samples, which becomes the newer one.
         taken = self._ask(lambda: self._nvml.nvmlGpmSampleGet(pair.handle, older))
         if isinstance(taken, tuple):
             return dict.fromkeys(NAMES.values(), taken)
@@ -82,14 +83,14 @@ class Gpm:
             return _Pair(handle, refusal=support)
         if not support:
             return _Pair(
-                handle, refusal=("unsupported", "this chip has no GPM counters (Hopper and later do)")
+                handle, refusal=("unsupported", "this chip has no GPM counters (only Hopper and later)")
             )
         return _Pair(handle, [nvml.nvmlGpmSampleAlloc(), nvml.nvmlGpmSampleAlloc()])
 
     def _between(self, begin: Any, end: Any) -> dict[str, Answer]:
         request = self._nvml.c_nvmlGpmMetricsGet_t()
         request.version = self._nvml.NVML_GPM_METRICS_GET_VERSION
-        request.numMetrics = len(NAMES)  # the array's own length changes with the binding's version
+        request.numMetrics = len(NAMES)  # the length of the array depends on the version of the binding
         request.sample1, request.sample2 = begin, end
         for position, number in enumerate(NAMES):
             request.metrics[position].metricId = number

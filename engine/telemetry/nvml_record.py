@@ -1,8 +1,8 @@
-"""What a driver answered, written down call by call, so that machines without a GPU can be told the same again.
+"""Recording and replay of NVML calls, for tests on machines without a GPU.
 
-`python -m engine.telemetry.nvml_record FILE [--ticks 30]` on a machine with NVIDIA GPUs reads them as the sampler does,
-once a second, and writes FILE: a first line that says what was recorded where and when, then a line a call. `Replay`
-answers from such a file in the place of the binding.
+`python -m engine.telemetry.nvml_record FILE [--ticks 30]` on a machine with NVIDIA GPUs reads them like the sampler,
+once a second, and writes FILE: a first line with device, driver and date, then one line per call. `Replay` replaces the
+binding and returns the recorded results.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from types import SimpleNamespace
 from typing import Any
 
 FORMAT = 1
-VALUES = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")  # by NVML's type of a field's value
-# Members of an answer that is a struct; everything else is a plain value, or a handle.
+VALUES = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")  # by NVML's value type
+# Members of results that are structs; every other result is a plain value or a handle.
 STRUCTS: dict[str, tuple[str, ...]] = {
     "nvmlDeviceGetMemoryInfo": ("total", "reserved", "free", "used"),
     "nvmlDeviceGetUtilizationRates": ("gpu", "memory"),
     "nvmlGpmQueryDeviceSupport": ("isSupportedDevice",),
     "nvmlEventSetWait_v2": ("eventType", "eventData"),
 }
-ARRAYS = {"nvmlDeviceGetComputeRunningProcesses_v3"}  # only how many: who computes there is nobody's business
+ARRAYS = {"nvmlDeviceGetComputeRunningProcesses_v3"}  # only their number is recorded, not the processes
 
 
 class Recording:
-    """A binding that passes everything on and writes down what came back."""
+    """A binding that forwards every call and records its result."""
 
     def __init__(self, binding: Any, write: Callable[[dict[str, Any]], None]) -> None:
         self._binding, self._write = binding, write
@@ -47,14 +47,14 @@ class Recording:
             except self.NVMLError as error:
                 self._write({"call": name, "error": error.value})
                 raise
-            self._write({"call": name, "answer": _plain(name, answer)})
+            self._write({"call": name, "answer": _to_plain(name, answer)})
             return answer
 
         return recorded
 
 
 class ReplayError(Exception):
-    """Shaped as the binding's error."""
+    """Has the form of the binding's error."""
 
     def __init__(self, value: int) -> None:
         super().__init__(f"NVML error {value}, replayed")
@@ -62,8 +62,8 @@ class ReplayError(Exception):
 
 
 class Replay:
-    """A binding that gives the recorded answers in their order. Raises AssertionError for a call that was not made
-    then: the code asks otherwise now, and the recording must be made again."""
+    """A binding that returns the recorded results in order. Raises AssertionError for a call that differs from the
+    recorded one: the code has changed, and a new recording is needed."""
 
     NVMLError = ReplayError
     nvmlMemory_v2 = 0x02000028
@@ -92,18 +92,18 @@ class Replay:
         return SimpleNamespace(version=0, numMetrics=0, sample1=None, sample2=None, metrics=entries)
 
     def _answer(self, name: str) -> Any:
-        assert self._next < len(self._calls), f"{name}: the recording is over"
-        told = self._calls[self._next]
-        assert told["call"] == name, (
-            f"call {self._next + 1} was {told['call']} when it was recorded, now {name}"
+        assert self._next < len(self._calls), f"{name}: the recording has no more calls"
+        recorded = self._calls[self._next]
+        assert recorded["call"] == name, (
+            f"call {self._next + 1} was {recorded['call']} when it was recorded, now {name}"
         )
         self._next += 1
-        if "error" in told:
-            raise ReplayError(told["error"])
-        return _shaped(name, told["answer"])
+        if "error" in recorded:
+            raise ReplayError(recorded["error"])
+        return _from_plain(name, recorded["answer"])
 
 
-def _plain(name: str, answer: Any) -> Any:
+def _to_plain(name: str, answer: Any) -> Any:
     if name == "nvmlDeviceGetFieldValues":
         return [
             [entry.fieldId, entry.nvmlReturn, entry.valueType, getattr(entry.value, VALUES[entry.valueType])]
@@ -120,24 +120,24 @@ def _plain(name: str, answer: Any) -> Any:
     return answer if isinstance(answer, int | float | str | tuple | None) else "handle"
 
 
-def _shaped(name: str, told: Any) -> Any:
+def _from_plain(name: str, plain: Any) -> Any:
     if name == "nvmlDeviceGetFieldValues":
         return [
             SimpleNamespace(fieldId=f, nvmlReturn=r, valueType=t, value=SimpleNamespace(**{VALUES[t]: value}))
-            for f, r, t, value in told
+            for f, r, t, value in plain
         ]
     if name == "nvmlGpmMetricsGet":
-        entries = [SimpleNamespace(metricId=i, nvmlReturn=r, value=value) for i, r, value in told]
+        entries = [SimpleNamespace(metricId=i, nvmlReturn=r, value=value) for i, r, value in plain]
         return SimpleNamespace(metrics=entries)
     if name in STRUCTS:
-        return SimpleNamespace(**told, device="handle")
-    return [None] * told if name in ARRAYS else told
+        return SimpleNamespace(**plain, device="handle")
+    return [None] * plain if name in ARRAYS else plain
 
 
 def record(
     binding: Any, path: Path, about: dict[str, Any], ticks: int, wait: Callable[[float], None]
 ) -> None:
-    """Read all GPUs `ticks` times, a second apart, and write down every call."""
+    """Read all GPUs `ticks` times, one second apart, and record every call."""
     from engine.telemetry.nvml import Nvml
 
     with path.open("w") as file:
@@ -157,7 +157,7 @@ def main(arguments: list[str]) -> int:
     import pynvml
 
     parser = argparse.ArgumentParser(
-        prog="python -m engine.telemetry.nvml_record", description="Record a driver's answers."
+        prog="python -m engine.telemetry.nvml_record", description="Record the results of NVML calls."
     )
     parser.add_argument("file", type=Path)
     parser.add_argument("--ticks", type=int, default=30, help="seconds to record (default 30)")

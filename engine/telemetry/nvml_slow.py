@@ -1,6 +1,6 @@
-"""What changes slowly about a GPU, or is dear to ask: its links, corrected errors, and processes, every ten seconds.
+"""GPU readings every ten seconds: links, corrected errors, processes.
 
-Written against NVML's header; not yet run on a GPU.
+These change slowly or take long to read. Written against NVML's header; not yet run on a GPU.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ LINKS_LIMIT = 18  # NVLinks of one GPU, at most
 CORRECTED, REPLAYS = (3, 0), (94, 0)  # single-bit errors since the driver was loaded; PCIe packets sent again
 FIELDS = {"memory_errors_corrected": CORRECTED, "pcie_replays": REPLAYS}
 
-Answer = Any  # a value, or the standing and the reason of a refusal
+Answer = Any  # a value, or status and reason of an error
 
 
 @dataclass
 class Slow:
-    """`facts` are for people: no metric, and not kept over time."""
+    """`facts` are shown on pages: they are no metrics and have no history."""
 
     metrics: dict[str, float] = field(default_factory=dict)
     missing: dict[str, tuple[Status, str]] = field(default_factory=dict)
@@ -30,7 +30,7 @@ class Slow:
 
 
 class SlowPoll:
-    """`ask` makes a call and gives its answer or its refusal; `value_of` reads a field's entry."""
+    """`ask` makes a call and returns its result or its error; `value_of` reads the entry of a field."""
 
     def __init__(
         self, binding: Any, ask: Callable[[Callable[[], Any]], Answer], value_of: Callable[[Any], Answer]
@@ -40,7 +40,7 @@ class SlowPoll:
         self._last: dict[str, Slow] = {}
 
     def read(self, gpu: str, handle: Any, now_s: float) -> tuple[Slow, bool]:
-        """The newest readings, and whether they are new."""
+        """The newest readings, and whether this call read them."""
         if now_s - self._at_s.get(gpu, float("-inf")) < EVERY_S:
             return self._last[gpu], False
         self._at_s[gpu] = now_s
@@ -58,7 +58,7 @@ class SlowPoll:
             _put(slow, name, value)
 
     def _read_pcie(self, slow: Slow, handle: Any) -> None:
-        """A link rests while nothing is sent: below its best it means something only under load."""
+        """A link slows down while it is idle, so a share below 1 is meaningful only under load."""
         nvml = self._nvml
         calls = (
             nvml.nvmlDeviceGetCurrPcieLinkGeneration, nvml.nvmlDeviceGetCurrPcieLinkWidth,
@@ -70,7 +70,7 @@ class SlowPoll:
             slow.missing["pcie_link_share"] = refusal
             return
         generation, width, best_generation, best_width = answers
-        # Each generation doubles the rate of a lane.
+        # Each generation doubles the rate per lane.
         share = 2.0 ** (generation - best_generation) * width / best_width
         slow.metrics["pcie_link_share"] = share
         slow.facts["PCIe"] = f"generation {generation} x{width} of {best_generation} x{best_width}"
@@ -86,7 +86,7 @@ class SlowPoll:
             slow.facts["NVLinks"] = active
 
     def _read_processes(self, slow: Slow, handle: Any) -> None:
-        """How many there are: inside a container their numbers match nothing that we know."""
+        """The number of processes. Inside a container their ids match no known process."""
         found = self._ask(lambda: self._nvml.nvmlDeviceGetComputeRunningProcesses_v3(handle))
         if not isinstance(found, tuple):
             slow.facts["processes"] = len(found)

@@ -1,4 +1,4 @@
-"""What a source of readings gives: devices, values, and for each value it lacks the standing and the reason."""
+"""Devices and their readings: values, or status and reason for each missing value."""
 
 from __future__ import annotations
 
@@ -11,17 +11,13 @@ from engine.telemetry.faults import Fault
 from engine.telemetry.metrics import METRICS, Status
 
 DEVICE_METRICS = tuple(metric.name for metric in METRICS if metric.scope == "device")
-# Read every ten seconds only: a tick in between neither has them nor lacks them.
-SLOW_METRICS = (
-    "memory_pss_bytes", "memory_limit_bytes", "pcie_link_share", "pcie_replays", "memory_errors_corrected",
-)  # fmt: skip
 
-FIRST = "a rate needs two readings, and this was the first"
+FIRST = "a rate needs two readings, and this is the first"
 BACKWARDS = "the counter went backwards: the driver was reset, or the counter wrapped"
 
 
 class DeviceInfo(msgspec.Struct, frozen=True):
-    """One GPU, or one share of a machine's cores. `id` is the same after every restart."""
+    """One GPU, or one share of the machine's cores. `id` stays the same after a restart."""
 
     id: str
     kind: Literal["cpu", "cuda"]
@@ -32,58 +28,58 @@ class DeviceInfo(msgspec.Struct, frozen=True):
     detail: dict[str, Any] = {}
 
 
-class Reading(msgspec.Struct):
-    """One device at one moment: every device metric stands in exactly one of the two tables, but for energy_j, which
-    the sampler settles for each attempt, and for the slow ones, which stand in `slow` or in `missing`."""
+class DeviceReading(msgspec.Struct):
+    """One device at one time. Every device metric is in exactly one of `metrics`, `slow` and `missing`, except
+    energy_j, which the sampler computes per attempt."""
 
     metrics: dict[str, float] = {}
     missing: dict[str, tuple[str, str]] = {}
     energy_counter_j: float | None = (
         None  # since the driver was loaded; energy_j is its difference over an attempt
     )
-    faults: list[Fault] = []  # the newest that its driver has reported
+    faults: list[Fault] = []  # the newest that the driver has reported
     faults_missing: dict[
         str, tuple[Status, str]
     ] = {}  # which kinds of faults it cannot be asked for, and why
 
-    slow: dict[str, float] = {}  # newest values of SLOW_METRICS
-    has_new_slow: bool = False  # they were read at this very tick
-    facts: dict[str, str | int] = {}  # for people: links, processes
-    sources: dict[str, str] = {}  # metric -> where its value comes from
+    slow: dict[str, float] = {}  # newest values of the metrics that are read every ten seconds
+    has_new_slow: bool = False  # whether they were read at this tick
+    facts: dict[str, str | int] = {}  # shown on pages: links, processes
+    sources: dict[str, str] = {}  # metric -> file or call it is read from
 
-    def lack(self, status: Status, reason: str, *names: str) -> None:
+    def set_missing(self, status: Status, reason: str, *names: str) -> None:
         for name in names:
             self.missing[name] = (status, reason)
 
-    def complete(self, reason: str) -> Reading:
-        """Whatever a kind of device has no reading for is unsupported by it."""
+    def fill_unsupported(self, reason: str) -> DeviceReading:
+        """Mark every device metric without a reading as unsupported."""
         known = (
             self.metrics.keys()
             | self.missing.keys()
             | self.slow.keys()
             | ({"energy_j"} if self.energy_counter_j is not None else set())
         )
-        self.lack("unsupported", reason, *(name for name in DEVICE_METRICS if name not in known))
+        self.set_missing("unsupported", reason, *(name for name in DEVICE_METRICS if name not in known))
         return self
 
 
-class Source(Protocol):
-    """One kind of device. `pids` names the rank processes on each device that is held."""
+class DeviceSource(Protocol):
+    """Reader of one kind of device. `pids` holds the rank processes by occupied device."""
 
     def devices(self) -> list[DeviceInfo]: ...
 
-    def read(self, now_s: float, pids: Mapping[str, Sequence[int]]) -> dict[str, Reading]: ...
+    def read(self, now_s: float, pids: Mapping[str, Sequence[int]]) -> dict[str, DeviceReading]: ...
 
     def close(self) -> None: ...
 
 
 class NoDevices:
-    """A machine, or a moment, without any device to read."""
+    """A source without devices."""
 
     def devices(self) -> list[DeviceInfo]:
         return []
 
-    def read(self, now_s: float, pids: Mapping[str, Sequence[int]]) -> dict[str, Reading]:
+    def read(self, now_s: float, pids: Mapping[str, Sequence[int]]) -> dict[str, DeviceReading]:
         return {}
 
     def close(self) -> None:
@@ -91,20 +87,26 @@ class NoDevices:
 
 
 class Rates:
-    """Rates from counters that only grow, by differencing consecutive polls: no moment goes unseen."""
+    """Rates from counters that only grow: differences of consecutive polls, so that no time is missed."""
 
     def __init__(self) -> None:
         self._last: dict[Hashable, tuple[float, float]] = {}
 
     def put(
-        self, reading: Reading, metric: str, key: Hashable, counter: float, now_s: float, scale: float = 1.0
+        self,
+        reading: DeviceReading,
+        metric: str,
+        key: Hashable,
+        counter: float,
+        now_s: float,
+        scale: float = 1.0,
     ) -> None:
-        """Set `metric` to the counter's growth per second times `scale`, or say why there is none."""
+        """Set `metric` to the growth of the counter per second times `scale`, or the reason why it is missing."""
         last, at_s = self._last.get(key, (counter, now_s))
         self._last[key] = (counter, now_s)
         if now_s <= at_s:
-            reading.lack("absent", FIRST, metric)
+            reading.set_missing("absent", FIRST, metric)
         elif counter < last:
-            reading.lack("error", BACKWARDS, metric)
+            reading.set_missing("error", BACKWARDS, metric)
         else:
             reading.metrics[metric] = (counter - last) / (now_s - at_s) * scale

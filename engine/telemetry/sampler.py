@@ -1,9 +1,9 @@
-"""The node's sampler: at a fixed cadence, every device read once and told to the attempts that hold it.
+"""Sampler of a node: reads every device at a fixed period.
 
-`python -m engine.telemetry.sampler NODE_DIR [--period 1.0]`. Writes NODE_DIR/devices.json, which holds the newest
-reading by device id and, beside the devices, "host" (the machine) and "sampler" (what sampling itself costs); appends
-one line per device to spool/device.jsonl of every live attempt in NODE_DIR/attempts. One sampler per node: a second
-one finds the lock held and leaves.
+`python -m engine.telemetry.sampler NODE_DIR [--period 1.0]`. Writes NODE_DIR/devices.json with the newest reading by
+device id, and with "host" (the machine) and "sampler" (the cost of sampling). Appends one line per device to
+spool/device.jsonl of each live attempt in NODE_DIR/attempts. A node has one sampler: a second one finds the lock held
+and exits.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from typing import Any
 import msgspec
 
 from engine.directory import write_atomically
-from engine.telemetry.attempts import Attempt, Attempts
+from engine.telemetry.attempts import LocalAttempt, LocalAttempts
 from engine.telemetry.energy import Energy
 from engine.telemetry.host import Host
-from engine.telemetry.readings import Reading, Source
+from engine.telemetry.readings import DeviceReading, DeviceSource
 from engine.telemetry.sources import open_source
-from engine.telemetry.wire import Line
+from engine.telemetry.wire import SpoolLine
 
 PERIOD_LIMITS_S = (0.2, 60.0)
 ABANDONED_S = 15 * 60.0
@@ -36,24 +36,25 @@ ABANDONED_S = 15 * 60.0
 log = logging.getLogger(__name__)
 
 
-class Sampler:
-    """What one tick does; when it does it is the business of `ticks`."""
+class DeviceSampler:
+    """The work of one tick; `ticks` decides when ticks happen."""
 
     def __init__(
-        self, file: Path, live: Callable[[], list[Attempt]], source: Source, period_s: float
+        self, file: Path, live: Callable[[], list[LocalAttempt]], source: DeviceSource, period_s: float
     ) -> None:
         self._file = file
         self._live = live
         self._source = source
         self._host = Host()
-        self._energy = Energy(_bases_of(self._file))
-        self._told: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}  # what was said to be missing
-        self._faults_told: dict[tuple[str, str], float] = {}  # unix time of the newest
-        self._cost = Cost(period_s)
+        self._energy = Energy(_read_bases(self._file))
+        # Of each attempt and device: missing metrics and unix time of the newest fault in the lines so far
+        self._sent_missing: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}
+        self._newest_fault_at: dict[tuple[str, str], float] = {}
+        self._cost = SamplingCost(period_s)
         self.has_live_attempts = False
 
     def guarded_tick(self, now_s: float) -> None:
-        """A tick that may fail: the loop must live, and devices.json says how often it did and why."""
+        """A tick whose failure does not end the loop; devices.json holds the number of failures and the last error."""
         try:
             self.tick(now_s, time.time())
         except Exception as error:
@@ -63,55 +64,63 @@ class Sampler:
         self._cost.add(time.monotonic() - now_s)
 
     def tick(self, now_s: float, at: float) -> None:
-        """Read, write, append. `now_s` is monotonic, `at` is unix time."""
+        """Read devices, write devices.json, append lines. `now_s` is monotonic, `at` is unix time."""
         live = self._live()
         self.has_live_attempts = bool(live)
-        holders = {device: attempt for attempt in live for device in attempt.pids}
-        pids = {device: attempt.pids[device] for device, attempt in holders.items()}
+        attempt_by_device = {device: attempt for attempt in live for device in attempt.pids}
+        pids = {device: attempt.pids[device] for device, attempt in attempt_by_device.items()}
         readings = self._source.read(now_s, pids)
         for device, reading in readings.items():
-            self._settle_energy(reading, device, holders.get(device), at)
+            self._settle_energy(reading, device, attempt_by_device.get(device), at)
         for attempt in live:
-            self._tell(attempt, [device for device in attempt.pids if device in readings], readings, at)
+            self._append_lines(
+                attempt, [device for device in attempt.pids if device in readings], readings, at
+            )
         self._forget({attempt.name for attempt in live})
         self._write(readings, at, sum(attempt.spool.dropped for attempt in live))
 
-    def _settle_energy(self, reading: Reading, device: str, holder: Attempt | None, at: float) -> None:
-        if holder and holder.state:
-            self._energy.put(reading, holder.name, device, at - holder.state.started_at)
+    def _settle_energy(
+        self, reading: DeviceReading, device: str, attempt: LocalAttempt | None, at: float
+    ) -> None:
+        if attempt and attempt.state:
+            self._energy.put(reading, attempt.name, device, at - attempt.state.started_at)
         elif "energy_j" not in reading.missing:
-            reading.lack("absent", "no attempt on this device", "energy_j")
+            reading.set_missing("absent", "no attempt on this device", "energy_j")
 
-    def _tell(self, attempt: Attempt, devices: list[str], readings: dict[str, Reading], at: float) -> None:
+    def _append_lines(
+        self, attempt: LocalAttempt, devices: list[str], readings: dict[str, DeviceReading], at: float
+    ) -> None:
         lines = []
         for device in devices:
             reading, key = readings[device], (attempt.name, device)
-            news = reading.missing if reading.missing != self._told.get(key) else {}
+            news = reading.missing if reading.missing != self._sent_missing.get(key) else {}
             values = reading.metrics | (reading.slow if reading.has_new_slow else {})
-            lines.append(Line("device", at, f"device:{device}", metrics=dict(values), missing=news))
+            lines.append(SpoolLine("device", at, f"device:{device}", metrics=dict(values), missing=news))
             lines += self._new_faults(attempt, device, reading)
         if attempt.spool.write(lines):
-            self._told |= {(attempt.name, device): readings[device].missing for device in devices}
+            self._sent_missing |= {(attempt.name, device): readings[device].missing for device in devices}
 
-    def _new_faults(self, attempt: Attempt, device: str, reading: Reading) -> list[Line]:
-        """For the story of the attempt that holds the device, each once."""
-        since = self._faults_told.get(
+    def _new_faults(self, attempt: LocalAttempt, device: str, reading: DeviceReading) -> list[SpoolLine]:
+        """Faults for the events of the attempt on the device, each once."""
+        since = self._newest_fault_at.get(
             (attempt.name, device), attempt.state.started_at if attempt.state else 0.0
         )
         news = [fault for fault in reading.faults if fault.at > since]
         if news:
-            self._faults_told[attempt.name, device] = news[-1].at
+            self._newest_fault_at[attempt.name, device] = news[-1].at
         return [
-            Line("note", fault.at, f"device:{device}", text=f"Device {device}: {fault.text}", level="error")
+            SpoolLine(
+                "note", fault.at, f"device:{device}", text=f"Device {device}: {fault.text}", level="error"
+            )
             for fault in news
         ]
 
     def _forget(self, live: set[str]) -> None:
-        self._told = {key: missing for key, missing in self._told.items() if key[0] in live}
-        self._faults_told = {key: at for key, at in self._faults_told.items() if key[0] in live}
+        self._sent_missing = {key: missing for key, missing in self._sent_missing.items() if key[0] in live}
+        self._newest_fault_at = {key: at for key, at in self._newest_fault_at.items() if key[0] in live}
         self._energy.forget_all_but(live)
 
-    def _write(self, readings: dict[str, Reading], at: float, dropped_lines: int) -> None:
+    def _write(self, readings: dict[str, DeviceReading], at: float, dropped_lines: int) -> None:
         content: dict[str, Any] = {
             device: {
                 "metrics": reading.metrics | reading.slow,
@@ -135,8 +144,8 @@ class Sampler:
         write_atomically(self._file, msgspec.json.encode(content))
 
 
-class Cost:
-    """What sampling costs: wall time of a tick, and the share of one core."""
+class SamplingCost:
+    """Cost of sampling: wall time of a tick, and share of one core."""
 
     def __init__(self, period_s: float) -> None:
         self._period_s = period_s
@@ -166,8 +175,8 @@ class Cost:
 
 
 def ticks(period_s: float, clock: Callable[[], float], wait: Callable[[float], bool]) -> Iterator[float]:
-    """Monotonic times begin, begin + period, ...: a slow tick delays none of the others, and the ones it ran over are
-    left out, not made up for. Ends when `wait` says so."""
+    """Monotonic times begin, begin + period, ... A slow tick delays no later tick; ticks that it overlaps are skipped.
+    Ends when `wait` returns true."""
     begin, number = clock(), 0
     while True:
         yield clock()
@@ -177,39 +186,39 @@ def ticks(period_s: float, clock: Callable[[], float], wait: Callable[[float], b
 
 
 def run(node_dir: Path, period_s: float) -> int:
-    """Until SIGTERM, or until neither an agent nor an attempt is left to sample for."""
+    """Sample until SIGTERM, or until neither an agent nor an attempt is left."""
     node_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = os.open(node_dir / "sampler.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return 0  # another one samples this node
+        return 0  # another sampler runs on this node
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     source, _ = open_source()
-    attempts = Attempts(node_dir / "attempts")
-    sampler, began_at = Sampler(node_dir / "devices.json", attempts.live, source, period_s), time.time()
+    attempts = LocalAttempts(node_dir / "attempts")
+    sampler, began_at = DeviceSampler(node_dir / "devices.json", attempts.live, source, period_s), time.time()
     for now_s in ticks(period_s, time.monotonic, stop.wait):
         sampler.guarded_tick(now_s)
         if not node_dir.is_dir():
-            break  # the node's folder was removed: there is nobody to sample for
-        if not sampler.has_live_attempts and _agent_silence_s(node_dir, began_at) > ABANDONED_S:
+            break  # the folder of the node was deleted
+        if not sampler.has_live_attempts and _agent_absence_s(node_dir, began_at) > ABANDONED_S:
             break
     source.close()
     return 0
 
 
-def _agent_silence_s(node_dir: Path, began_at: float) -> float:
-    """Since the agent last touched its file; since our own start where it never did."""
+def _agent_absence_s(node_dir: Path, began_at: float) -> float:
+    """Seconds since the agent last touched its file, or since the start of the sampler if it never did."""
     try:
         return time.time() - (node_dir / "agent.alive").stat().st_mtime
     except FileNotFoundError:
         return time.time() - began_at
 
 
-def _bases_of(file: Path) -> dict[str, dict[str, float | None]]:
-    """What an earlier sampler of this node left, so that an attempt's energy goes on where it was."""
+def _read_bases(file: Path) -> dict[str, dict[str, float | None]]:
+    """Energy bases that an earlier sampler of this node wrote, so that the energy of attempts continues."""
     try:
         return dict(msgspec.json.decode(file.read_bytes())["sampler"]["energy_base_j"])
     except (OSError, msgspec.MsgspecError, KeyError, TypeError):

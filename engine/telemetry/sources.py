@@ -1,4 +1,4 @@
-"""Which source serves this machine: its NVIDIA GPUs, else its CPU."""
+"""Choice of the device source: NVIDIA GPUs, else the CPU."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pynvml
 
 from engine.telemetry.cpu import Cpu
 from engine.telemetry.nvml import Nvml
-from engine.telemetry.readings import Source
+from engine.telemetry.readings import DeviceSource
 
 
-def open_source() -> tuple[Source, dict[str, str]]:
-    """The source, and what is to say of the GPU driver: its versions, or why there is none."""
+def open_source() -> tuple[DeviceSource, dict[str, str]]:
+    """The source, and facts about the GPU driver: its versions, or why it is absent."""
     gpus, driver = open_gpus()
     if gpus and gpus.devices():
         return gpus, driver
@@ -20,7 +20,7 @@ def open_source() -> tuple[Source, dict[str, str]]:
 
 
 def open_gpus(binding: Any = pynvml) -> tuple[Nvml | None, dict[str, str]]:
-    """(None, reason) without a driver; GPUs of a driver that answers are never passed over in silence."""
+    """The GPUs and the versions of their driver; (None, reason) without a driver."""
     try:
         gpus = Nvml(binding)
         return gpus, gpus.versions()

@@ -1,4 +1,4 @@
-"""One writer's spool file: whole lines appended, never an error to the caller."""
+"""Writer of a spool file, which appends whole lines and never raises."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from engine.telemetry.wire import Line, encode
+from engine.telemetry.wire import SpoolLine, encode
 
 
-class Spool:
-    """A full disk costs lines, never the process that measures; `dropped` counts them."""
+class SpoolWriter:
+    """A full disk drops lines and does not stop the caller; `dropped` counts them."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.dropped = 0
-        self._is_torn = False  # the last write got half a line onto the disk
+        self._is_torn = False  # the last write ended within a line
 
-    def write(self, lines: Iterable[Line]) -> bool:
+    def write(self, lines: Iterable[SpoolLine]) -> bool:
         encoded = [encode(line) for line in lines]
         content = (b"\n" if self._is_torn else b"") + b"".join(encoded)
         written = self._append(content)

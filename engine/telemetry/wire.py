@@ -1,6 +1,6 @@
-"""One line of a spool file: one sample, one event of a rank, or the standing of a device's readings.
+"""Line format of spool files.
 
-JSON has no NaN, and a diverged loss must arrive as what it is: non-finite values travel as text.
+JSON has no NaN, so non-finite values, such as a diverged loss, are written as text.
 """
 
 from __future__ import annotations
@@ -20,40 +20,40 @@ Kind = Literal[
 
 
 class TimelineEvent(msgspec.Struct, frozen=True, array_like=True):
-    """Something a rank did in a step, in microseconds since the step's begin. `kind`: load, forward, backward, reduce,
-    optimiser, send_activation, receive_activation, send_gradient, receive_gradient, collective. `number`: of its
-    kind in the step, from 0, which for the passes of a pipeline is the micro-batch."""
+    """One activity of a rank in a step, in microseconds since the start of the step. `kind`: load, forward, backward,
+    reduce, optimiser, send_activation, receive_activation, send_gradient, receive_gradient, collective. `number`
+    counts each kind from 0; for the passes of a pipeline it is the micro-batch."""
 
     kind: str
     number: int
     begin_us: int
     length_us: int
-    waited_us: int = 0  # the part in which another stage was not ready: the bubble
+    waited_us: int = 0  # waiting for another stage: the bubble
 
 
 class Timeline(msgspec.Struct, frozen=True):
-    """One step of one rank; the line's `at` is when it began."""
+    """One step of one rank; `at` of its line is the start of the step."""
 
     stage: int
     data_rank: int
     step_s: float
     events: tuple[TimelineEvent, ...]
-    is_cut: bool = False  # collectives were left out
+    is_cut: bool = False  # without collectives, to keep it small
     tensor_rank: int = 0
 
 
-class Line(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`source` says who speaks: 'run', 'rank<r>' or 'device:<id>'.
+class SpoolLine(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`source` is 'run', 'rank<r>' or 'device:<id>'.
 
     step, validation, device, result: `metrics` by name, in the units of the metrics table.
-    phase: `text` is one of START_PHASES, `seconds` how long it took.
-    checkpoint: `text` is the folder's name, `step` its step, `seconds` how long saving took beside training; of
-    `metrics`, checkpoint_block_s is a series, and validation_loss says how good the weights are.
-    output: `texts` has the prompt, reference and output of held-out example `number` at a step.
-    note: `text` is a sentence for the run's events, `level` info, warning or error.
-    timeline: `timeline` is what the rank did in `step`, and when.
-    trace: `text` is a file in the attempt's trace/, `step` the first of the steps in it, `number` the request's.
-    device lines carry `missing` {metric: [status, reason]} on the first tick and whenever it changes.
+    phase: `text` is one of START_PHASES, `seconds` its duration.
+    checkpoint: `text` is the name of the folder, `step` its step, `seconds` the duration of saving beside training. Of
+    `metrics`, checkpoint_block_s is a series, and validation_loss is that of the saved weights.
+    output: `texts` holds prompt, reference and output of held-out example `number` at a step.
+    note: `text` is a message for the events of the run, `level` info, warning or error.
+    timeline: `timeline` holds the activities of the rank in `step`.
+    trace: `text` is a file in trace/ of the attempt, `step` its first step, `number` that of the request.
+    device lines carry `missing` {metric: [status, reason]} at the first tick and after each change.
     """
 
     k: Kind
@@ -72,29 +72,29 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Line)
+_decoder = msgspec.json.Decoder(SpoolLine)
 
 
-def encode(line: Line) -> bytes:
+def encode(line: SpoolLine) -> bytes:
     """One line with its newline. NaN and infinities become the texts 'NaN', 'Infinity', '-Infinity'."""
     if any(isinstance(x, float) and not math.isfinite(x) for x in line.metrics.values()):
         line = msgspec.structs.replace(line, metrics={k: _named(x) for k, x in line.metrics.items()})
     return _encoder.encode(line) + b"\n"
 
 
-def decode(text: bytes) -> Line:
-    """Raises ValueError for anything that is not one line of version 1."""
+def decode(text: bytes) -> SpoolLine:
+    """Parse one line. Raises ValueError for anything but a line of version 1."""
     try:
         line = _decoder.decode(text)
     except msgspec.MsgspecError as error:
         raise ValueError(str(error)) from None
     if line.v != WIRE_VERSION:
-        raise ValueError(f"wire version {line.v}, this reads {WIRE_VERSION}")
+        raise ValueError(f"wire version {line.v}; supported is {WIRE_VERSION}")
     return line
 
 
 def number(value: float | str) -> float:
-    """A metric's value as a float again. Raises ValueError for any other text."""
+    """The value of a metric as a float. Raises ValueError for any other text."""
     return float(value)
 
 

@@ -1,1 +1,1 @@
-"""The parts of a verdict: facts, rules, shares, states, bars and remedies; the door is engine.verdict.judge."""
+"""Verdicts of runs: facts, rules, findings and remedies; entry: `judge.judge`."""

@@ -1,70 +1,79 @@
-"""The four limits as bars: how far each is used up, and by what."""
+"""The four limits as bars: the used share of each, by part."""
 
 from __future__ import annotations
 
-from engine.verdict import phrases
-from engine.verdict.compute_bound import mean_of
 from engine.verdict.facts import Facts
-from engine.verdict.results import Bar, Finding, Part
+from engine.verdict.formatting import format_bytes, format_share
+from engine.verdict.readings import get_fullest_device, get_greatest, get_mean
+from engine.verdict.results import BarPart, Finding, LimitBar
+from engine.verdict.rules import BY_ID
 from engine.verdict.shares import Shares
-from engine.verdict.states import fullest, greatest
+from engine.verdict.throttling import HEAT, POWER
 
-LOST = ("input", "bubble", "imbalance", "host")  # lost compute, as the four limits count it
-
-
-def bars_of(facts: Facts, shares: Shares, losses: tuple[Finding, ...]) -> tuple[Bar, ...]:
-    return (_compute(shares, losses), _memory(facts), _bandwidth(facts, shares), _power(facts))
+LEAST_PART = 0.005  # smaller losses are not drawn
 
 
-def _compute(shares: Shares, losses: tuple[Finding, ...]) -> Bar:
-    useful = shares.share("compute")
-    parts = [Part("Model's arithmetic", useful)]
-    parts += [
-        Part(loss.title, loss.share, True) for loss in losses if loss.rule in LOST and loss.share >= 0.005
-    ]
-    lost = sum(part.share for part in parts if part.is_lost)
-    said = f"{phrases.share(useful)} of each step is the model's arithmetic, {phrases.share(lost)} is lost around it."
-    return Bar("compute", "Compute", min(1.0, useful + lost), tuple(parts), said, "derived")
+def build_bars(facts: Facts, shares: Shares, losses: tuple[Finding, ...]) -> tuple[LimitBar, ...]:
+    """Losses count towards the bar of their rule's limit."""
+    return (
+        _build_compute_bar(shares, losses),
+        _build_memory_bar(facts),
+        _build_bandwidth_bar(facts, losses),
+        _build_power_bar(facts),
+    )
 
 
-def _memory(facts: Facts) -> Bar:
-    found = fullest(facts)
-    busy = mean_of(facts, "memory_bandwidth_share")
-    beside = f" Its bandwidth is used to {phrases.share(busy)}." if busy is not None else ""
+def _build_compute_bar(shares: Shares, losses: tuple[Finding, ...]) -> LimitBar:
+    useful = shares.compute_share
+    lost_parts = [part for part in _get_lost_parts("compute", losses) if part.share >= LEAST_PART]
+    lost = sum(part.share for part in lost_parts)
+    sentence = f"{format_share(useful)} of each step is the model's arithmetic, {format_share(lost)} is lost around it."
+    parts = (BarPart("Model's arithmetic", useful), *lost_parts)
+    return LimitBar("compute", "Compute", min(1.0, useful + lost), parts, sentence, "derived")
+
+
+def _build_memory_bar(facts: Facts) -> LimitBar:
+    found = get_fullest_device(facts)
+    busy = get_mean(facts, "memory_bandwidth_share")
+    bandwidth = f" Its bandwidth is used to {format_share(busy)}." if busy is not None else ""
     if found is None:
-        said = "no device of this run has told both what it used and what it has."
-        return Bar("memory", "Memory", None, (), said + beside, "absent")
+        sentence = "no device of this run reports both its memory in use and its capacity."
+        return LimitBar("memory", "Memory", None, (), sentence + bandwidth, "absent")
     device, share = found
-    said = (
-        f"At most {phrases.size(device.peak_bytes or 0)} of {phrases.size(device.capacity_bytes or 0)} in use "
-        f"on {'the fullest device' if len(facts.devices) > 1 else 'its device'}.{beside}"
+    sentence = (
+        f"At most {format_bytes(device.peak_bytes or 0)} of {format_bytes(device.capacity_bytes or 0)} in use "
+        f"on {'the fullest device' if len(facts.devices) > 1 else 'its device'}.{bandwidth}"
     )
-    return Bar("memory", "Memory", min(1.0, share), (Part("In use", min(1.0, share)),), said, "measured")
+    parts = (BarPart("In use", min(1.0, share)),)
+    return LimitBar("memory", "Memory", min(1.0, share), parts, sentence, "measured")
 
 
-def _bandwidth(facts: Facts, shares: Shares) -> Bar:
+def _build_bandwidth_bar(facts: Facts, losses: tuple[Finding, ...]) -> LimitBar:
     if not any("communication_s" in rank.phases for rank in facts.ranks):
-        return Bar("bandwidth", "Bandwidth", None, (), "no rank has told its communication.", "absent")
-    share = shares.share("communication")
+        sentence = "no rank recorded its communication."
+        return LimitBar("bandwidth", "Bandwidth", None, (), sentence, "absent")
+    parts = _get_lost_parts("bandwidth", losses)
+    share = sum(part.share for part in parts)
     if facts.world_size == 1:
-        said = "One rank: nothing is sent."
+        sentence = "One rank: nothing is sent."
     else:
-        said = f"{phrases.share(share)} of each step is communication that nothing hides."
-    return Bar(
-        "bandwidth", "Bandwidth", share, (Part("Exposed communication", share, True),), said, "derived"
-    )
+        sentence = f"{format_share(share)} of each step is communication that nothing hides."
+    return LimitBar("bandwidth", "Bandwidth", share, tuple(parts), sentence, "derived")
 
 
-def _power(facts: Facts) -> Bar:
-    held = greatest(facts.devices, "power_throttle_share")
-    heat = greatest(facts.devices, "thermal_throttle_share")
-    if held is None and heat is None:
-        why = next((d.missing["power_w"] for d in facts.devices if "power_w" in d.missing), "")
-        said = why.rstrip(".") or "no device has told its power, or why it cannot"
-        return Bar("power", "Power", None, (), f"{said}.", "absent")
-    power, hot = held[1] if held else 0.0, heat[1] if heat else 0.0
-    parts = (Part("Held back by power", power, True), Part("Held back by heat", hot, True))
-    said = (
-        f"Clocks were held back {phrases.share(power)} of the time by power and {phrases.share(hot)} by heat."
+def _build_power_bar(facts: Facts) -> LimitBar:
+    power, heat = (get_greatest(facts.devices, throttle.metric) for throttle in (POWER, HEAT))
+    if power is None and heat is None:
+        reason = next((d.missing["power_w"] for d in facts.devices if "power_w" in d.missing), "")
+        sentence = reason.rstrip(".") or "no device reports its power, or why it cannot"
+        return LimitBar("power", "Power", None, (), f"{sentence}.", "absent")
+    power, heat = power or 0.0, heat or 0.0
+    parts = (BarPart("Held back by power", power, True), BarPart("Held back by heat", heat, True))
+    sentence = (
+        f"Clocks were held back {format_share(power)} of the time by power and {format_share(heat)} by heat."
     )
-    return Bar("power", "Power", min(1.0, power + hot), parts, said, "measured")
+    return LimitBar("power", "Power", min(1.0, power + heat), parts, sentence, "measured")
+
+
+def _get_lost_parts(limit: str, losses: tuple[Finding, ...]) -> list[BarPart]:
+    return [BarPart(BY_ID[loss.rule].part_name, loss.share, True) for loss in losses if loss.limit == limit]

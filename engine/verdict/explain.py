@@ -1,25 +1,22 @@
-"""Why one run is faster than another: where each spends the time of a token, and what makes the difference."""
+"""Difference in speed between two runs, by part of the time per token."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.verdict import phrases
+from engine.verdict.formatting import format_share
 from engine.verdict.results import Verdict
-from engine.verdict.rules import LOSSES
+from engine.verdict.rules import COMPUTE, LOSSES, Rule
 
-# Parts of a step as the shares have them, in the order in which bars are stacked.
-PARTS: dict[str, str] = {"compute": "compute", "communication": "exposed communication"} | {
-    rule.id: rule.title.lower() for rule in LOSSES if rule.id != "communication"
-}
-SAID_FROM = 0.01  # of the first run's time a token; smaller differences are not told
+PARTS: tuple[Rule, ...] = (COMPUTE, *LOSSES)  # rules whose shares are parts of a step
+LEAST_DIFFERENCE = 0.01  # of the first run's time per token; smaller differences are not listed
 SAME_WITHIN = 0.02
-PARTS_SAID = 4
+PARTS_LISTED = 4
 
 
 @dataclass(frozen=True)
-class Spent:
-    """Seconds a token, by part; `other` is what stands in no phase."""
+class TokenTime:
+    """Seconds per token, by rule id; `other_s` is in no phase."""
 
     parts: dict[str, float]
     token_s: float
@@ -29,38 +26,36 @@ class Spent:
         return max(0.0, self.token_s - sum(self.parts.values()))
 
 
-def spent(verdict: Verdict, tokens_per_step: int) -> Spent | None:
-    """None where the run was never judged on steps."""
+def get_token_time(verdict: Verdict, tokens_per_step: int) -> TokenTime | None:
+    """None if the run was never judged on steps."""
     if verdict.step_s is None or not verdict.findings:
         return None
     losses = {rule.id for rule in LOSSES}
-    parts = {f.rule: f.seconds for f in verdict.findings if f.rule in losses}
-    found = {"compute": verdict.compute_s or 0.0, **parts}
-    return Spent(
-        {name: value / tokens_per_step for name, value in found.items()}, verdict.step_s / tokens_per_step
-    )
+    seconds = {COMPUTE.id: verdict.compute_s or 0.0}
+    seconds |= {finding.rule: finding.seconds for finding in verdict.findings if finding.rule in losses}
+    parts = {rule_id: value / tokens_per_step for rule_id, value in seconds.items()}
+    return TokenTime(parts, verdict.step_s / tokens_per_step)
 
 
-def sentence(first: Spent, other: Spent) -> str:
-    """What `other` does differently, in points of the first run's time a token."""
+def explain_difference(first: TokenTime, other: TokenTime) -> str:
+    """How `other` differs from `first`, in points of the first run's time per token."""
     change = other.token_s / first.token_s - 1
-    points = {
-        name: (other.parts.get(name, 0.0) - first.parts.get(name, 0.0)) / first.token_s
-        for name in PARTS
-        if name in first.parts or name in other.parts
-    }
-    told = sorted(
-        (name for name in points if abs(points[name]) >= SAID_FROM), key=lambda name: -abs(points[name])
-    )
-    parts = [
-        f"{100 * abs(points[name]):.0f} point{'' if round(100 * abs(points[name])) == 1 else 's'} "
-        f"{'less' if points[name] < 0 else 'more'} {PARTS[name]}"
-        for name in told[:PARTS_SAID]
+    points = [
+        ((other.parts.get(rule.id, 0.0) - first.parts.get(rule.id, 0.0)) / first.token_s, rule)
+        for rule in PARTS
     ]
+    listed = [(value, rule) for value, rule in points if abs(value) >= LEAST_DIFFERENCE]
+    listed.sort(key=lambda pair: -abs(pair[0]))
+    parts = [_format_points(value, rule.part_name.lower()) for value, rule in listed[:PARTS_LISTED]]
     if abs(change) < SAME_WITHIN:
         head = "takes the same time a token"
         return (
             f"{head}, made up differently: {', '.join(parts)}." if parts else f"{head}, for the same reasons."
         )
-    head = f"is {phrases.share(abs(change))} {'faster' if change < 0 else 'slower'}"
-    return f"{head}: {', '.join(parts)}." if parts else f"{head}; no single part of the step says why."
+    head = f"is {format_share(abs(change))} {'faster' if change < 0 else 'slower'}"
+    return f"{head}: {', '.join(parts)}." if parts else f"{head}; no single part of the step explains it."
+
+
+def _format_points(value: float, part: str) -> str:
+    number = round(100 * abs(value))
+    return f"{number} point{'' if number == 1 else 's'} {'less' if value < 0 else 'more'} {part}"

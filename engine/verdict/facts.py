@@ -1,9 +1,10 @@
-"""What a verdict is made from: steady steps of every rank, readings of devices, the spec, and what is missing."""
+"""Facts behind a verdict: steady steps of each rank, device readings and the spec."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -13,29 +14,29 @@ from engine.telemetry.metrics import STEP_PHASES
 
 Floats = NDArray[np.float64]
 FACTS_VERSION = 1
+# A step without these is not recorded completely. Only pipelines record bubble_s.
+NEEDED_PHASES = tuple(name for name in STEP_PHASES if name not in ("bubble_s", "host_gap_s"))
 
 
 @dataclass(frozen=True)
-class Rank:
-    """One rank: its place in the layout, and by phase its seconds in each steady step."""
+class RankFacts:
+    """One rank: its position in the layout, and its seconds in each steady step by phase."""
 
     rank: int
     stage: int
     data_rank: int
     device: str
-    phases: Mapping[
-        str, Floats
-    ]  # each of the length of Facts.num_steps; a phase that was not measured is not there
-    payload_bytes: float | None = None  # a step, handed to collectives
+    phases: Mapping[str, Floats]  # [Facts.num_steps] each; phases that were not measured are missing
+    payload_bytes: float | None = None  # per step, handed to collectives
 
     @property
-    def is_whole(self) -> bool:
-        return all(name in self.phases for name in NEEDED)
+    def is_complete(self) -> bool:
+        return all(name in self.phases for name in NEEDED_PHASES)
 
 
 @dataclass(frozen=True)
-class Device:
-    """One device while the steady steps were made: means by metric, and how full its memory was at most."""
+class DeviceFacts:
+    """One device during the steady steps: means by metric, and its peak memory."""
 
     device: str
     kind: str  # cpu or cuda
@@ -43,18 +44,18 @@ class Device:
     peak_bytes: float | None = None
     capacity_bytes: float | None = None
     alloc_retries: float | None = None
-    clock_reference_hz: float | None = None  # what it runs at when nothing holds it back
-    missing: Mapping[str, str] = field(default_factory=dict)  # metric -> why it has no value
+    clock_reference_hz: float | None = None  # highest clock seen
+    missing: Mapping[str, str] = field(default_factory=dict)  # metric -> reason for having no value
 
 
 @dataclass(frozen=True)
 class Facts:
-    """`step_s` of each steady step in seconds; `coverage` the share of the window's steps of which every rank told
-    every phase; `nothing` says why there is nothing to judge."""
+    """`step_s`: seconds of each steady step. `coverage`: share of the window's steps that every rank recorded
+    completely. `nothing`: reason if there is nothing to judge."""
 
     spec: Mapping[str, Any]
-    ranks: tuple[Rank, ...] = ()
-    devices: tuple[Device, ...] = ()
+    ranks: tuple[RankFacts, ...] = ()
+    devices: tuple[DeviceFacts, ...] = ()
     step_s: Floats = field(default_factory=lambda: np.empty(0))
     first_step: int = 0
     last_step: int = 0
@@ -64,9 +65,7 @@ class Facts:
     ofu_share: float | None = None
     faults: tuple[str, ...] = ()  # Xid, uncorrectable ECC, a lost device: sentences
     ran_out_of_memory: bool = False  # in an earlier attempt
-    unlimited_gain_share: float | None = (
-        None  # saved by changes that only memory refuses, as the planner sees it
-    )
+    unlimited_gain_share: float | None = None  # saved by changes that only memory refuses, by the planner
     nothing: str = ""
 
     @property
@@ -79,50 +78,49 @@ class Facts:
 
     @property
     def micro_batches(self) -> int:
-        """A data rank's micro-batches a step."""
+        """Micro-batches per step of one data rank."""
         batch, parallel = self.spec.get("batch", {}), self.spec.get("parallel", {})
-        one = batch.get("micro_batch_size", 1) * parallel.get("data", 1)
-        return max(1, int(batch.get("global_batch_size", 1)) // max(1, int(one)))
+        sequences = batch.get("micro_batch_size", 1) * parallel.get("data", 1)
+        return max(1, int(batch.get("global_batch_size", 1)) // max(1, int(sequences)))
 
     @property
     def on_cpu(self) -> bool:
-        """Whether nothing tells arithmetic and memory bandwidth apart: no device with counters."""
+        """Whether no device has counters that separate arithmetic from memory bandwidth."""
         return not any(device.kind == "cuda" for device in self.devices)
 
-    def without(self, **changes: Any) -> Facts:
-        return replace(self, **changes)
-
-
-# Without these a step is not told to its end. bubble_s is told by pipelines only.
-NEEDED = tuple(name for name in STEP_PHASES if name not in ("bubble_s", "host_gap_s"))
+    def replace(self, **changes: Any) -> Facts:
+        return dataclasses.replace(self, **changes)
 
 
 def to_json(facts: Facts) -> dict[str, Any]:
-    """For fixtures and exports; numbers to a tenth of a microsecond."""
-    found = {f.name: getattr(facts, f.name) for f in fields(Facts)}
-    found |= {"version": FACTS_VERSION, "step_s": _listed(facts.step_s), "faults": list(facts.faults)}
-    found["ranks"] = [
-        {f.name: getattr(rank, f.name) for f in fields(Rank)}
-        | {"phases": {name: _listed(values) for name, values in rank.phases.items()}}
+    """For fixtures and exports; times are rounded to a tenth of a microsecond."""
+    values = {f.name: getattr(facts, f.name) for f in fields(Facts)}
+    values |= {"version": FACTS_VERSION, "step_s": _round(facts.step_s), "faults": list(facts.faults)}
+    values["ranks"] = [
+        {f.name: getattr(rank, f.name) for f in fields(RankFacts)}
+        | {"phases": {name: _round(seconds) for name, seconds in rank.phases.items()}}
         for rank in facts.ranks
     ]
-    found["devices"] = [{f.name: getattr(device, f.name) for f in fields(Device)} for device in facts.devices]
-    return found
+    values["devices"] = [
+        {f.name: getattr(device, f.name) for f in fields(DeviceFacts)} for device in facts.devices
+    ]
+    return values
 
 
 def from_json(values: Mapping[str, Any]) -> Facts:
     known = {f.name for f in fields(Facts)}
     kept = {name: value for name, value in values.items() if name in known}
     ranks = tuple(
-        Rank(
-            **rank | {"phases": {name: np.array(some, dtype=float) for name, some in rank["phases"].items()}}
+        RankFacts(
+            **rank
+            | {"phases": {name: np.array(seconds, dtype=float) for name, seconds in rank["phases"].items()}}
         )
         for rank in values["ranks"]
     )
-    devices = tuple(Device(**device) for device in values["devices"])
+    devices = tuple(DeviceFacts(**device) for device in values["devices"])
     kept |= {"ranks": ranks, "devices": devices, "step_s": np.array(values["step_s"], dtype=float)}
     return Facts(**kept | {"faults": tuple(values["faults"])})
 
 
-def _listed(values: Floats) -> list[float]:
+def _round(values: Floats) -> list[float]:
     return [round(float(value), 7) for value in values]

@@ -1,4 +1,4 @@
-"""What a verdict says, as it is stored and shown."""
+"""The verdict of a run, as it is stored and shown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from engine.telemetry.metrics import Status
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """One figure behind a claim. `value` None: there is none, and `said` tells why."""
+    """One figure behind a claim. Without a `value`, `message` gives the reason."""
 
     figure: str
     value: float | None
@@ -18,11 +18,11 @@ class Evidence(msgspec.Struct, frozen=True):
     standing: Status
     threshold: str = ""
     formula: str = ""
-    said: str = ""
+    message: str = msgspec.field(default="", name="said")
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One limit, and the share of a step that would be saved if it were gone."""
+    """One limit, and the share of a step that its removal would save."""
 
     rule: str
     limit: str
@@ -34,8 +34,8 @@ class Finding(msgspec.Struct, frozen=True):
     evidence: tuple[Evidence, ...] = ()
 
 
-class State(msgspec.Struct, frozen=True):
-    """Something that is true beside the shares."""
+class StateFinding(msgspec.Struct, frozen=True):
+    """A condition beside the shares."""
 
     rule: str
     limit: str
@@ -45,26 +45,26 @@ class State(msgspec.Struct, frozen=True):
     evidence: tuple[Evidence, ...] = ()
 
 
-class Part(msgspec.Struct, frozen=True):
+class BarPart(msgspec.Struct, frozen=True):
     name: str
     share: float
-    is_lost: bool = False  # time that no arithmetic of the model needs
+    is_lost: bool = False  # time that the model's arithmetic does not need
 
 
-class Bar(msgspec.Struct, frozen=True):
-    """One of the four limits: how far it is used up. `share` None: not measured, and `sentence` tells why."""
+class LimitBar(msgspec.Struct, frozen=True):
+    """The used share of one of the four limits. Without a `share`, `sentence` gives the reason."""
 
     limit: str
     title: str
     share: float | None
-    parts: tuple[Part, ...]
+    parts: tuple[BarPart, ...]
     sentence: str
     standing: Status
 
 
-class Remedy(msgspec.Struct, frozen=True):
-    """A change that may help. `changes` by path of the spec; empty: nothing that a spec can say. `gain_share`: time a
-    token that it should save; None: not predicted, and `said` tells why."""
+class ProposedRemedy(msgspec.Struct, frozen=True):
+    """A change that may help. `changes` are by path of the spec, empty if no field describes it. `gain_share` is the
+    time per token that it should save; without one, `message` gives the reason."""
 
     id: str
     rule: str
@@ -73,34 +73,34 @@ class Remedy(msgspec.Struct, frozen=True):
     changes: dict[str, Any]
     gain_share: float | None = None
     standing: Status = "absent"
-    said: str = ""
-    # What the planner says of it for the pool's devices, beside what the run's own phases say
+    message: str = msgspec.field(default="", name="said")
+    # The planner's prediction for the pool's devices, beside the one from the run's own phases
     planned_share: float | None = None
-    planned_said: str = ""
+    planned_message: str = msgspec.field(default="", name="planned_said")
     fits: str = ""
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """`rules`: one winner, or the two of a mixed verdict; none where there is nothing to judge (`nothing` says why).
-    `provisional`: every reason for not being sure."""
+    """`rules` has one winner, or the two of a mixed verdict; without steps it is empty and `nothing` gives the reason.
+    `provisional` has every reason for doubt."""
 
     rules_version: int
     rules: tuple[str, ...] = ()
-    limit: str = ""  # of the winner; 'mixed' where two winners are of two limits
+    limit: str = ""  # of the winner; 'mixed' if two winners have two limits
     share: float | None = None
     severity: str = ""
     sentence: str = ""
     provisional: tuple[str, ...] = ()
     nothing: str = ""
     step_s: float | None = None
-    compute_s: float | None = None  # of a step, whatever holds it back
+    compute_s: float | None = None  # of a step, whatever bounds it
     num_steps: int = 0
     first_step: int = 0
     last_step: int = 0
-    findings: tuple[Finding, ...] = ()  # the greatest share first; compute last
-    states: tuple[State, ...] = ()
-    bars: tuple[Bar, ...] = ()
-    remedies: tuple[Remedy, ...] = ()
+    findings: tuple[Finding, ...] = ()  # losses by descending share, then the bound on compute
+    states: tuple[StateFinding, ...] = ()
+    bars: tuple[LimitBar, ...] = ()
+    remedies: tuple[ProposedRemedy, ...] = ()
 
     @property
     def name(self) -> str:
@@ -111,13 +111,13 @@ class Verdict(msgspec.Struct, frozen=True):
     def is_sure(self) -> bool:
         return bool(self.rules) and not self.provisional
 
-    def share_of(self, rule: str) -> float:
-        return next((finding.share for finding in self.findings if finding.rule == rule), 0.0)
+    def get_share(self, rule_id: str) -> float:
+        return next((finding.share for finding in self.findings if finding.rule == rule_id), 0.0)
 
 
 def to_json(verdict: Verdict) -> dict[str, Any]:
-    found: dict[str, Any] = msgspec.to_builtins(verdict)
-    return found
+    values: dict[str, Any] = msgspec.to_builtins(verdict)
+    return values
 
 
 def from_json(values: Any) -> Verdict:

@@ -1,1 +1,1 @@
-"""The agent of a node: starts, follows and stops the attempts that the database assigns to it."""
+"""Agent of a node, which starts, follows and stops the attempts assigned to it."""

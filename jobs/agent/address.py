@@ -1,4 +1,4 @@
-"""The address by which other nodes reach this one."""
+"""Address at which other nodes reach this one."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import socket
 from django.conf import settings
 
 
-def of_this_node() -> str:
-    """FOURWALLS_NODE_ADDRESS, else the address of the interface that the default route leads through."""
+def get_node_address() -> str:
+    """Return FOURWALLS_NODE_ADDRESS, or the address of the default route's interface if it is not set."""
     if settings.NODE_ADDRESS:
         return str(settings.NODE_ADDRESS)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))  # kept for documentation (RFC 5737); UDP sends nothing here
+            probe.connect(
+                ("192.0.2.1", 9)
+            )  # a documentation address (RFC 5737); connecting a UDP socket sends nothing
             return str(probe.getsockname()[0])
         except OSError:
             return "127.0.0.1"

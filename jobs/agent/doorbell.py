@@ -1,4 +1,4 @@
-"""The agent's ear: a Celery worker in the main thread, on the node's own queue."""
+"""Celery worker of the agent, in the main thread, on the node's queue."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ RESTART_PAUSE_S = 5.0
 
 
 def listen(node_id: str, stop: threading.Event) -> None:
-    """Until `stop` is set through `hang_up`. A broker that is away is waited for; the loop polls meanwhile."""
+    """Run the worker until request_stop(stop). While the broker is away, it reconnects and the agent's loop polls."""
     queue = node_queue(node_id)
     app.amqp.queues.add(queue)
     while not stop.is_set():
-        # The embeddable worker has no signal handlers: SIGTERM must reach the agent, whatever the worker is doing.
+        # The embeddable worker installs no signal handlers, so SIGTERM always reaches the agent.
         worker = app.WorkController(
             pool="solo",
             queues=[queue.name],
@@ -31,11 +31,11 @@ def listen(node_id: str, stop: threading.Event) -> None:
         )
         worker.start()
         if not stop.is_set():
-            log.warning("The doorbell's worker ended with %s; it starts again", worker.exitcode)
+            log.warning("The Celery worker ended with %s; it is restarted", worker.exitcode)
             stop.wait(RESTART_PAUSE_S)
 
 
-def hang_up(stop: threading.Event) -> None:
-    """Safe in a signal handler: sets flags only."""
+def request_stop(stop: threading.Event) -> None:
+    """Make `listen` return. Safe in a signal handler, as it only sets flags."""
     stop.set()
     state.should_stop = 0

@@ -1,4 +1,4 @@
-"""What a supervisor reports, mirrored into the states of its attempt and job."""
+"""Mirroring of a supervisor's reports into the states of its attempt and job."""
 
 from __future__ import annotations
 
@@ -13,31 +13,34 @@ from engine import procfs
 from engine.directory import AttemptDirectory, State
 from jobs.agent.launch import Launched
 from jobs.attempts.ingest import ingest
-from jobs.lifecycle.ending import end
+from jobs.lifecycle.ending import end_attempt
 from jobs.lifecycle.transitions import move_attempt
 from jobs.models import Attempt, Event
 from jobs.states.jobs import AttemptState, Cause, JobState
 
-# How long a supervisor whose start we did not see (we were killed then) may take to write its first word.
+# How long a supervisor may take to write its first state, if this agent did not see its start (it was restarted).
 LAUNCH_GRACE = timedelta(seconds=30)
 TAIL_LINES = 40
-# What a supervisor of an older version, which names no cause, can only have meant.
-CAUSE_OF = {"succeeded": Cause.DONE, "stopped": Cause.STOPPED, "failed": Cause.WORKLOAD}
+# Terminal state -> cause, for supervisors of older versions that report no cause.
+DEFAULT_CAUSES = {"succeeded": Cause.DONE, "stopped": Cause.STOPPED, "failed": Cause.WORKLOAD}
 
 
 @dataclass(frozen=True)
-class Ending:
-    """How a supervisor's work ended, by its own word or by what is left of it."""
+class AttemptEnding:
+    """How a supervisor ended, as it reported or as concluded from its remains."""
 
     to: str
     reason: str
     cause: str
     stderr_tail: str = ""
-    is_witness: bool = False
+    is_secondary_failure: bool = False
 
 
-def follow(attempt: Attempt, launched: Launched | None, why_stopping: str = "") -> bool:
-    """One look at a live attempt; True while it lives on. `why_stopping`: the agent itself asked for the stop."""
+def follow(attempt: Attempt, launched: Launched | None, stop_reason: str = "") -> bool:
+    """Read the spool and the supervisor's state once. Returns False when the attempt has ended.
+
+    `stop_reason`: why the agent stops the attempt on its own account; '' otherwise.
+    """
     ingest(attempt)
     state, ending = observe(AttemptDirectory(attempt.directory), launched, attempt.started_at)
     if state is not None and (ending is None or state.is_terminal):
@@ -46,34 +49,36 @@ def follow(attempt: Attempt, launched: Launched | None, why_stopping: str = "") 
         return True
     while ingest(attempt):
         pass
-    end(attempt, ending.to, ending.reason, ending.cause, ending.stderr_tail, why_stopping)
+    end_attempt(attempt, ending.to, ending.reason, ending.cause, ending.stderr_tail, stop_reason)
     return False
 
 
 def observe(
     directory: AttemptDirectory, launched: Launched | None, began_at: datetime | None
-) -> tuple[State | None, Ending | None]:
-    """What the supervisor last said, and how it ended; (None, None) while its first word is waited for."""
+) -> tuple[State | None, AttemptEnding | None]:
+    """Return the supervisor's last state and its ending. Both are None until it writes its first state."""
     state = directory.read_state()
     if state is None:
-        return None, _without_a_word(directory, launched, began_at)
+        return None, _ending_without_state(directory, launched, began_at)
     if not state.is_terminal and not procfs.is_alive(state.pid, state.pid_started):
-        state = directory.read_state() or state  # it may have ended properly between the two looks
+        state = directory.read_state() or state  # it may have ended properly between the two checks
         if not state.is_terminal:
-            return state, _of_dead(directory, state)
+            return state, _ending_from_dead(directory, state)
     if not state.is_terminal:
         return state, None
-    cause = state.cause or CAUSE_OF[state.state]
-    return state, Ending(state.state, state.reason, cause, "\n".join(state.stderr_tail), state.is_witness)
+    cause = state.cause or DEFAULT_CAUSES[state.state]
+    return state, AttemptEnding(
+        state.state, state.reason, cause, "\n".join(state.stderr_tail), state.is_witness
+    )
 
 
-def _of_dead(directory: AttemptDirectory, state: State) -> Ending:
-    """A supervisor that is gone without a terminal state: killed, or its machine went down."""
+def _ending_from_dead(directory: AttemptDirectory, state: State) -> AttemptEnding:
+    """Conclude the ending of a supervisor that is gone without a terminal state: killed, or its machine went down."""
     booted_at = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     if state.updated_at < booted_at:
-        return Ending(AttemptState.STOPPED, "the machine was restarted", Cause.RESTART)
-    reason = f"The supervisor (pid {state.pid}) died without a word."
-    return Ending(AttemptState.FAILED, reason, Cause.SUPERVISOR, _tail(directory))
+        return AttemptEnding(AttemptState.STOPPED, "the machine was restarted", Cause.RESTART)
+    reason = f"The supervisor (pid {state.pid}) died without a report."
+    return AttemptEnding(AttemptState.FAILED, reason, Cause.SUPERVISOR, _supervisor_log_tail(directory))
 
 
 def mirror_start(attempt: Attempt, state: State) -> None:
@@ -87,32 +92,32 @@ def mirror_start(attempt: Attempt, state: State) -> None:
 
 
 def _queued_s(attempt: Attempt, state: State) -> float:
-    """From when the job began to wait (submitted, retried or interrupted) to the start of the supervisor."""
-    waited = Event.objects.filter(
+    """Seconds from when the job entered the queue (submitted, retried or interrupted) to the supervisor's start."""
+    queued_events = Event.objects.filter(
         job_id=attempt.job_id, kind=f"job.{JobState.QUEUED}", at__lt=attempt.assigned_at
     )
-    began = waited.order_by("-id").values_list("at", flat=True).first() or attempt.job.submitted_at
+    began = queued_events.order_by("-id").values_list("at", flat=True).first() or attempt.job.submitted_at
     return max(0.0, (datetime.fromtimestamp(state.started_at, UTC) - began).total_seconds())
 
 
-def _without_a_word(
+def _ending_without_state(
     directory: AttemptDirectory, launched: Launched | None, began_at: datetime | None
-) -> Ending | None:
+) -> AttemptEnding | None:
     if launched is not None:
         if launched.is_alive or directory.read_state() is not None:
             return None
         reason = "The supervisor ended before it reported anything."
-        return Ending(AttemptState.FAILED, reason, Cause.LAUNCH, _tail(directory))
+        return AttemptEnding(AttemptState.FAILED, reason, Cause.LAUNCH, _supervisor_log_tail(directory))
     if began_at is None or timezone.now() - began_at < LAUNCH_GRACE:
         return None
-    # We were killed between taking the attempt and starting it. Should a supervisor come up late, it stops at once,
-    # and the lock on its devices keeps it apart from the next attempt.
+    # The agent was killed between claiming the attempt and starting it. A supervisor that starts late stops at once,
+    # and the device locks separate it from the next attempt.
     directory.write_control("stop")
     reason = "the agent was killed before the supervisor had started"
-    return Ending(AttemptState.STOPPED, reason, Cause.LAUNCH)
+    return AttemptEnding(AttemptState.STOPPED, reason, Cause.LAUNCH)
 
 
-def _tail(directory: AttemptDirectory) -> str:
+def _supervisor_log_tail(directory: AttemptDirectory) -> str:
     return "\n".join(_last_lines(directory.log / "supervisor.log"))
 
 

@@ -1,4 +1,7 @@
-"""From an assigned attempt to a running supervisor: the attempt directory, then a process that outlives us."""
+"""Launch of an assigned attempt: its directory, then its supervisor.
+
+The supervisor outlives the agent.
+"""
 
 from __future__ import annotations
 
@@ -22,23 +25,23 @@ from engine.supervisor.supervise import start_cold
 from jobs import datasets
 from jobs.agent import address
 from jobs.attempts.shared import shared_checkpoints
-from jobs.lifecycle.transitions import move_attempt, move_job, move_member
+from jobs.lifecycle.transitions import move_attempt, move_attempt_node, move_job
 from jobs.models import Attempt, AttemptNode, Device, Event, Job, Node
 from jobs.queue import initial_weights
-from jobs.states.jobs import AttemptState, JobState, MemberState
+from jobs.states.jobs import AttemptNodeState, AttemptState, JobState
 
 
 class LaunchError(Exception):
-    """The supervisor cannot be started; the message says why."""
+    """The supervisor cannot be started. The message gives the reason."""
 
 
 @dataclass
 class Launched:
-    """A supervisor that we started: enough to see it die before it has written a word."""
+    """A supervisor started by this agent, whose death is noticed even before it writes its first state."""
 
     pid: int
     started_ticks: float
-    child: subprocess.Popen[bytes] | None = None  # only of a cold start, to be reaped
+    child: subprocess.Popen[bytes] | None = None  # only after a cold start, so that it is reaped
 
     @property
     def is_alive(self) -> bool:
@@ -47,33 +50,44 @@ class Launched:
         return procfs.is_alive(self.pid, self.started_ticks)
 
 
-WarmStart = Callable[[Path], int | None]  # the attempt's folder -> pid, or None while no warm parent is ready
+# The attempt's folder -> pid of its supervisor; None if no fork server is ready
+ForkSupervisor = Callable[[Path], int | None]
 
 
 def prepare(attempt: Attempt, node_dir: Path, lease_until: float) -> AttemptDirectory | None:
-    """Write the directory and take the attempt over (assigned -> starting). None: somebody else was first.
-    Raises LaunchError when the folder cannot be written."""
+    """Write the attempt's directory and claim the attempt (assigned -> starting).
+
+    Returns None if another process moved the attempt first. Raises LaunchError if the initial weights or the data are
+    not available here, or if the folder cannot be written.
+    """
     spec, resume_from = parse(attempt.job.spec), newest_checkpoint(attempt)
     if resume_from is None:
-        _refuse_missing_start(attempt.job)
-    bring_data(spec)
-    placement = place(attempt, spec, node_dir, resume_from)
+        _check_initial_weights(attempt.job)
+    fetch_data(spec)
+    placement = build_placement(attempt, spec, node_dir, resume_from)
     directory = write_directory(attempt, spec, placement, node_dir, lease_until, "run")
-    return directory if _take_over(attempt, directory, placement, resume_from) else None
+    return directory if _claim(attempt, directory, placement, resume_from) else None
 
 
-def prepare_part(part: AttemptNode, node_dir: Path, lease_until: float) -> AttemptDirectory | None:
-    """As `prepare`, for this node's ranks of an attempt over several: the supervisor will hold the devices and wait."""
-    attempt = part.attempt
+def prepare_attempt_node(
+    attempt_node: AttemptNode, node_dir: Path, lease_until: float
+) -> AttemptDirectory | None:
+    """Prepare this node's ranks of a multi-node attempt, as `prepare` does for a whole attempt.
+
+    The supervisor will lock the devices and wait for the other nodes.
+    """
+    attempt = attempt_node.attempt
     spec = parse(attempt.job.spec)
-    bring_data(spec)
-    whole = place(attempt, spec, node_dir, None)
-    mine = set(attempt.leases.filter(device__node_id=part.node_id).values_list("rank", flat=True))
-    devices = list(Device.objects.filter(leases__attempt=attempt, node_id=part.node_id))
+    fetch_data(spec)
+    full_placement = build_placement(attempt, spec, node_dir, None)
+    own_ranks = set(
+        attempt.leases.filter(device__node_id=attempt_node.node_id).values_list("rank", flat=True)
+    )
+    devices = list(Device.objects.filter(leases__attempt=attempt, node_id=attempt_node.node_id))
     placement = msgspec.structs.replace(
-        whole, node=part.node_id, address=address.of_this_node(), master_addr="",
-        seats=tuple(seat for seat in whole.seats if seat.rank in mine),
-        threads_per_rank=threads_per_rank(part.node, devices),
+        full_placement, node=attempt_node.node_id, address=address.get_node_address(), master_addr="",
+        seats=tuple(seat for seat in full_placement.seats if seat.rank in own_ranks),
+        threads_per_rank=threads_per_rank(attempt_node.node, devices),
     )  # fmt: skip
     directory = write_directory(attempt, spec, placement, node_dir, lease_until, "prepare")
     fields: dict[str, Any] = {
@@ -81,13 +95,15 @@ def prepare_part(part: AttemptNode, node_dir: Path, lease_until: float) -> Attem
         "address": placement.address,
         "began_at": timezone.now(),
     }
-    if not move_member(part.id, MemberState.PREPARING, actor=f"agent:{part.node.name}", **fields):
+    if not move_attempt_node(
+        attempt_node.id, AttemptNodeState.PREPARING, actor=f"agent:{attempt_node.node.name}", **fields
+    ):
         return None
     return directory
 
 
-def bring_data(spec: Spec) -> None:
-    """The data set that a spec names, onto this node's disk. Raises LaunchError."""
+def fetch_data(spec: Spec) -> None:
+    """Copy the data set that the spec names to this node's disk. Raises LaunchError."""
     try:
         datasets.fetch_dataset(spec.data.corpus, Path(settings.DATA_DIR))
     except datasets.FetchError as error:
@@ -97,7 +113,7 @@ def bring_data(spec: Spec) -> None:
 def write_directory(
     attempt: Attempt, spec: Spec, placement: Placement, node_dir: Path, lease_until: float, control: Control
 ) -> AttemptDirectory:
-    """Raises LaunchError when the folder cannot be written."""
+    """Create and return the attempt's directory. Raises LaunchError if it cannot be written."""
     directory = AttemptDirectory(node_dir / "attempts" / f"{attempt.job_id}-{attempt.number}")
     shared = shared_checkpoints(attempt)
     try:
@@ -109,9 +125,9 @@ def write_directory(
     return directory
 
 
-def start(directory: AttemptDirectory, warm_start: WarmStart) -> Launched:
-    """The supervisor, forked from the warm parent if one is ready. Raises LaunchError."""
-    pid = warm_start(directory.path)
+def start(directory: AttemptDirectory, fork_supervisor: ForkSupervisor) -> Launched:
+    """Start the supervisor: forked by the fork server if it is ready, else as a new process. Raises LaunchError."""
+    pid = fork_supervisor(directory.path)
     if pid is not None:
         found = procfs.stat(pid)
         return Launched(pid, found.started_ticks if found else 0.0)
@@ -123,11 +139,11 @@ def start(directory: AttemptDirectory, warm_start: WarmStart) -> Launched:
     return Launched(child.pid, found.started_ticks if found else 0.0, child)
 
 
-def place(attempt: Attempt, spec: Spec, node_dir: Path, resume_from: Path | None) -> Placement:
-    """Ranks on the leased devices, each at its place of the grid."""
+def build_placement(attempt: Attempt, spec: Spec, node_dir: Path, resume_from: Path | None) -> Placement:
+    """Place the ranks on the leased devices, each with its position in the parallel grid."""
     leases = list(attempt.leases.filter(is_active=True).select_related("device").order_by("rank"))
-    seen, places = Counter[str](), grid.places(spec.parallel)
-    local_ranks = [_next(seen, lease.device.node_id) for lease in leases]
+    counts, positions = Counter[str](), grid.rank_coordinates(spec.parallel)
+    local_ranks = [_next_local_rank(counts, lease.device.node_id) for lease in leases]
     seats = tuple(
         Seat(
             rank=lease.rank,
@@ -135,9 +151,9 @@ def place(attempt: Attempt, spec: Spec, node_dir: Path, resume_from: Path | None
             device=lease.device_id,
             device_kind="cuda" if lease.device.kind == "cuda" else "cpu",
             device_index=lease.device.index,
-            data_rank=places[lease.rank].data_rank,
-            stage=places[lease.rank].stage,
-            tensor_rank=places[lease.rank].tensor_rank,
+            data_rank=positions[lease.rank].data_rank,
+            stage=positions[lease.rank].stage,
+            tensor_rank=positions[lease.rank].tensor_rank,
         )
         for lease, local_rank in zip(leases, local_ranks, strict=True)
     )
@@ -161,8 +177,8 @@ def place(attempt: Attempt, spec: Spec, node_dir: Path, resume_from: Path | None
     )
 
 
-def _refuse_missing_start(job: Job) -> None:
-    """Raises LaunchError where the first weights cannot be read on this node: no attempt here could begin."""
+def _check_initial_weights(job: Job) -> None:
+    """Raise LaunchError if this node cannot read the job's initial weights."""
     path = initial_weights.path_for_job(job)
     if path is not None and not path.is_dir():
         raise LaunchError(
@@ -170,13 +186,13 @@ def _refuse_missing_start(job: Job) -> None:
         )
 
 
-def _next(seen: Counter[str], node_id: str) -> int:
-    seen[node_id] += 1
-    return seen[node_id] - 1
+def _next_local_rank(counts: Counter[str], node_id: str) -> int:
+    counts[node_id] += 1
+    return counts[node_id] - 1
 
 
 def threads_per_rank(node: Node, devices: list[Device]) -> int:
-    """The cores of the smallest share; beside GPUs, an equal share of the node's cores."""
+    """Return the cores of the smallest CPU device; for GPUs, an equal share of the node's cores."""
     allotted = [device.cores for device in devices if device.cores]
     if allotted:
         return max(1, int(min(allotted)))
@@ -185,8 +201,11 @@ def threads_per_rank(node: Node, devices: list[Device]) -> int:
 
 
 def newest_checkpoint(attempt: Attempt) -> Path | None:
-    """The complete checkpoint of the highest step among the job's earlier attempts on this node, or in the folder that
-    nodes share. One that lies on another node cannot be read from here: that is said, since steps are lost by it."""
+    """Return the complete checkpoint of the highest step among the job's earlier attempts.
+
+    Looks on this node and in the folder shared by the nodes. A checkpoint on another node cannot be read; a warning
+    event records it, because its steps are lost.
+    """
     found: list[Path] = []
     for earlier in Attempt.objects.filter(job_id=attempt.job_id, number__lt=attempt.number).exclude(
         directory=""
@@ -199,12 +218,12 @@ def newest_checkpoint(attempt: Attempt) -> Path | None:
             newest = AttemptDirectory(earlier.directory).newest_checkpoint()
             found += [newest] if newest else []
         elif earlier.checkpoint:
-            _say_unreachable(attempt, earlier)
+            _record_unreachable(attempt, earlier)
     return max(found, key=lambda path: path.name, default=None)
 
 
 @transaction.atomic
-def _take_over(
+def _claim(
     attempt: Attempt, directory: AttemptDirectory, placement: Placement, resume_from: Path | None
 ) -> bool:
     fields: dict[str, Any] = {
@@ -225,7 +244,7 @@ def _take_over(
     return True
 
 
-def _say_unreachable(attempt: Attempt, earlier: Attempt) -> None:
+def _record_unreachable(attempt: Attempt, earlier: Attempt) -> None:
     text = (
         f"The checkpoint at step {earlier.checkpoint_step} of attempt {earlier.number} lies on another node."
     )

@@ -1,4 +1,4 @@
-"""The agent's loop: one look at everything it is responsible for, a few times a second."""
+"""The agent's loop, which polls everything the agent is responsible for."""
 
 from __future__ import annotations
 
@@ -19,103 +19,106 @@ from django.db.models.functions import Now
 from engine import procfs
 from engine.directory import AttemptDirectory, Control
 from engine.supervisor.cleanup import kill_tagged
-from jobs.agent import launch, part, warm
-from jobs.agent.children import Keeper
+from jobs.agent import attempt_nodes, forkserver, launch
 from jobs.agent.follow import follow
 from jobs.agent.launch import Launched, LaunchError
 from jobs.agent.probing import Prober
+from jobs.agent.subprocesses import ProcessSupervisor
 from jobs.attempts import checkpoints, logs, traces
-from jobs.lifecycle.ending import end
+from jobs.lifecycle.ending import end_attempt
 from jobs.models import Attempt, AttemptNode, Node
 from jobs.nodes import admin, device_faults, inventory, node_faults
 from jobs.scheduler import gangs
-from jobs.states.jobs import ATTEMPT_LIVE, MEMBER_LIVE, AttemptState, Cause, MemberState
+from jobs.states.jobs import ATTEMPT_LIVE, ATTEMPT_NODE_LIVE, AttemptNodeState, AttemptState, Cause
 
 log = logging.getLogger(__name__)
 
 BUSY_TICK_S = 0.2
-IDLE_TICK_S = 0.5  # the doorbell cuts it short
+IDLE_TICK_S = 0.5  # shortened by the doorbell
 ERROR_PAUSE_S = 2.0
-BEAT_EVERY_S = 5.0
-STRAYS_EVERY_S = 10.0
-LOGS_EVERY_S = 2.0
-LEAVE_LIMIT_S = 30.0
-MARGIN_SHARE = 0.1  # of the reassign time, for a slow machine
+HEARTBEAT_EVERY_S = 5.0
+RECONCILE_EVERY_S = 10.0
+UPLOAD_EVERY_S = 2.0
+SHUTDOWN_LIMIT_S = 30.0
+MARGIN_SHARE = 0.1  # of the reassign time, reserved for slow machines
 
 
 def lease_s() -> float:
-    """How long a supervisor runs on without a heartbeat. When it is over, the ranks still get their grace, and all of
-    it must have passed before the scheduler gives the devices to somebody else."""
+    """Return how long a supervisor runs without a new heartbeat of its agent.
+
+    The ranks' grace period follows. Both must be over before the scheduler gives the devices to another job.
+    """
     return (1 - MARGIN_SHARE) * settings.REASSIGN_AFTER_S - settings.STOP_GRACE_S
 
 
 @dataclass
 class Agent:
-    """What one agent remembers; all of it can be found again after kill -9."""
+    """The agent of one node. After kill -9 it restores its state from the database and the disk."""
 
     node: Node
     node_dir: Path
-    bell: threading.Event = field(default_factory=threading.Event)
-    keepers: list[Keeper] = field(default_factory=list)
-    warm_parent: Keeper | None = None  # one of the keepers
-    why_stopping: str = ""  # set while the agent stops its attempts itself
+    wakeup: threading.Event = field(default_factory=threading.Event)
+    subprocesses: list[ProcessSupervisor] = field(default_factory=list)
+    fork_server: ProcessSupervisor | None = None  # one of `subprocesses`
+    stop_reason: str = ""  # set while the agent stops its attempts on shutdown
     _launched: dict[int, Launched] = field(default_factory=dict)
-    _beat_at: float = 0.0
+    _heartbeat_at: float = 0.0
     _mirrored_at: float = 0.0
-    _strays_at: float = 0.0
-    _logs_at: float = 0.0
-    _vouched_until: float = 0.0  # unix time up to which a successful heartbeat lets us vouch for our attempts
+    _reconcile_at: float = 0.0
+    _upload_at: float = 0.0
+    _lease_until: float = 0.0  # unix time until which the last heartbeat extends the supervisors' leases
     _leases: dict[int, float] = field(default_factory=dict)
     _ended: set[Path] = field(default_factory=set)
-    _live: dict[int, AttemptDirectory] = field(
-        default_factory=dict
-    )  # of attempts with ranks here, by their id
-    _devices: device_faults.Watch = field(init=False)
-    _suspicion: node_faults.Watch = field(init=False)
+    _live: dict[int, AttemptDirectory] = field(default_factory=dict)  # by id of attempts with ranks here
+    _device_monitor: device_faults.DeviceMonitor = field(init=False)
+    _node_monitor: node_faults.NodeMonitor = field(init=False)
     _prober: Prober = field(init=False)
 
     def __post_init__(self) -> None:
-        self._devices = device_faults.Watch(self.node, self.node_dir / "locks")
-        self._suspicion = node_faults.Watch(self.node, self.node_dir)
+        self._device_monitor = device_faults.DeviceMonitor(self.node, self.node_dir / "locks")
+        self._node_monitor = node_faults.NodeMonitor(self.node, self.node_dir)
         self._prober = Prober(self.node, self.node_dir)
 
     def run(self, stop: threading.Event, stops_attempts: bool) -> None:
-        """Until `stop` is set (ring the bell with it); then leave. Lives through any error."""
+        """Tick until `stop` is set, then shut down. To stop at once, set `wakeup` as well. Survives any error."""
         while not stop.is_set():
-            self.bell.wait(self._guarded_tick())
-            self.bell.clear()
-        self._prober.give_way()
+            self.wakeup.wait(self._guarded_tick())
+            self.wakeup.clear()
+        self._prober.cancel()
         if stops_attempts:
             self._stop_attempts()
-        for keeper in self.keepers:
-            keeper.stop()
+        for subprocess in self.subprocesses:
+            subprocess.stop()
 
     def tick(self) -> int:
-        """One look; returns how many attempts live."""
-        for keeper in self.keepers:
-            keeper.tick()
-        self._beat()
+        """Poll everything once. Returns the number of live attempts."""
+        for subprocess in self.subprocesses:
+            subprocess.tick()
+        self._record_heartbeat()
         self._mirrored_at = inventory.mirror(self.node, self.node_dir, self._mirrored_at)
-        self._stop_strays()
+        self._reconcile()
         attempts = (
             Attempt.objects.filter(node=self.node, state__in=ATTEMPT_LIVE, num_nodes=1)
             .select_related("node", "job__run")
             .order_by("id")
         )
-        parts = (
-            AttemptNode.objects.filter(node=self.node, state__in=MEMBER_LIVE)
+        gang_nodes = (
+            AttemptNode.objects.filter(node=self.node, state__in=ATTEMPT_NODE_LIVE)
             .select_related("node", "attempt__node", "attempt__job__run")
             .order_by("id")
         )
-        self._prober.look(time.monotonic(), is_idle=not (attempts or parts or self.why_stopping))
+        self._prober.poll(time.monotonic(), is_idle=not (attempts or gang_nodes or self.stop_reason))
         self._live.clear()
-        alive = sum(self._guarded(self._attend, attempt, attempt) for attempt in attempts)
-        alive += sum(self._guarded(self._attend_part, part.attempt, part) for part in parts)
-        self._bring_logs()
+        alive = sum(self._guarded(self._poll_attempt, attempt, attempt) for attempt in attempts)
+        alive += sum(
+            self._guarded(self._poll_attempt_node, attempt_node.attempt, attempt_node)
+            for attempt_node in gang_nodes
+        )
+        self._upload()
         return alive
 
     def _guarded_tick(self) -> float:
-        """Seconds until the next look."""
+        """Tick once; returns the seconds until the next tick."""
         try:
             return BUSY_TICK_S if self.tick() else IDLE_TICK_S
         except DatabaseError as error:
@@ -125,108 +128,113 @@ class Agent:
         close_old_connections()
         return ERROR_PAUSE_S
 
-    def _guarded(self, attend: Callable[[Any], bool], attempt: Attempt, row: Attempt | AttemptNode) -> bool:
-        """One attempt that cannot be followed must not keep the agent from the others."""
+    def _guarded(self, poll: Callable[[Any], bool], attempt: Attempt, row: Attempt | AttemptNode) -> bool:
+        """Poll one attempt; an error in it does not keep the agent from the others."""
         try:
-            return attend(row)
+            return poll(row)
         except DatabaseError:
             raise
         except Exception:
             log.exception("Attempt %s of job %s cannot be followed", attempt.number, attempt.job_id)
             return True
 
-    def _attend(self, attempt: Attempt) -> bool:
+    def _poll_attempt(self, attempt: Attempt) -> bool:
         if attempt.state == AttemptState.ASSIGNED:
-            return self._take(attempt)
+            return self._start_attempt(attempt)
         directory = self._live[attempt.id] = AttemptDirectory(attempt.directory)
-        self._vouch(attempt.id, directory)
-        is_asked = attempt.job.wanted_state or attempt.yield_reason or self.why_stopping
-        if is_asked and directory.read_control() != "stop":
+        self._renew_lease(attempt.id, directory)
+        must_stop = attempt.job.wanted_state or attempt.yield_reason or self.stop_reason
+        if must_stop and directory.read_control() != "stop":
             directory.write_control("stop")
-        is_alive = follow(attempt, self._launched.get(attempt.id), self.why_stopping)
+        is_alive = follow(attempt, self._launched.get(attempt.id), self.stop_reason)
         return is_alive or self._forget(attempt.id)
 
-    def _attend_part(self, member: AttemptNode) -> bool:
-        attempt, wanted = member.attempt, part.order(member, self.why_stopping)
-        if member.state == MemberState.ASSIGNED:
-            return self._take_part(member, wanted)
-        directory = self._live[attempt.id] = AttemptDirectory(member.directory)
-        self._vouch(attempt.id, directory)
-        part.pass_on(member, directory, wanted)
-        is_alive = part.follow(member, self._launched.get(attempt.id), self.why_stopping)
+    def _poll_attempt_node(self, attempt_node: AttemptNode) -> bool:
+        attempt = attempt_node.attempt
+        control = attempt_nodes.get_target_control(attempt_node, self.stop_reason)
+        if attempt_node.state == AttemptNodeState.ASSIGNED:
+            return self._prepare_attempt_node(attempt_node, control)
+        directory = self._live[attempt.id] = AttemptDirectory(attempt_node.directory)
+        self._renew_lease(attempt.id, directory)
+        attempt_nodes.write_control(attempt_node, directory, control)
+        is_alive = attempt_nodes.follow(attempt_node, self._launched.get(attempt.id), self.stop_reason)
         return is_alive or self._forget(attempt.id)
 
-    def _vouch(self, attempt_id: int, directory: AttemptDirectory) -> None:
-        if self._leases.get(attempt_id) != self._vouched_until:
-            directory.write_lease(self._vouched_until)
-            self._leases[attempt_id] = self._vouched_until
+    def _renew_lease(self, attempt_id: int, directory: AttemptDirectory) -> None:
+        if self._leases.get(attempt_id) != self._lease_until:
+            directory.write_lease(self._lease_until)
+            self._leases[attempt_id] = self._lease_until
 
     def _forget(self, attempt_id: int) -> bool:
         self._launched.pop(attempt_id, None)
         self._leases.pop(attempt_id, None)
-        self._strays_at = 0.0  # it may have been refused a device that a stray of an earlier attempt holds
+        self._reconcile_at = 0.0  # it may have failed because orphans of an earlier attempt hold a device
         return False
 
     @property
-    def _is_warming_up(self) -> bool:
-        return self.warm_parent is not None and warm.is_warming_up(self.warm_parent, self.node_dir)
+    def _is_fork_server_starting(self) -> bool:
+        return self.fork_server is not None and forkserver.is_starting(self.fork_server, self.node_dir)
 
-    def _take_part(self, member: AttemptNode, wanted: Control) -> bool:
-        if wanted != "prepare":
-            part.withdraw(member, "never taken up")
+    def _prepare_attempt_node(self, attempt_node: AttemptNode, control: Control) -> bool:
+        if control != "prepare":
+            attempt_nodes.withdraw(attempt_node, "never started")
             return False
-        if self._is_warming_up:
+        if self._is_fork_server_starting:
             return True
         try:
-            directory = launch.prepare_part(member, self.node_dir, self._vouched_until)
+            directory = launch.prepare_attempt_node(attempt_node, self.node_dir, self._lease_until)
             if directory is None:
                 return False
-            self._launched[member.attempt_id] = launch.start(
-                directory, lambda path: warm.start(self.node_dir, path)
+            self._launched[attempt_node.attempt_id] = launch.start(
+                directory, lambda path: forkserver.fork_supervisor(self.node_dir, path)
             )
         except LaunchError as error:
-            gangs.end_member(member, MemberState.FAILED, str(error), Cause.LAUNCH)
+            gangs.end_attempt_node(attempt_node, AttemptNodeState.FAILED, str(error), Cause.LAUNCH)
             return False
         return True
 
-    def _take(self, attempt: Attempt) -> bool:
-        if self.why_stopping:
+    def _start_attempt(self, attempt: Attempt) -> bool:
+        if self.stop_reason:
             return False
-        if self._is_warming_up:
-            return True  # look again in a moment
+        if self._is_fork_server_starting:
+            return True  # the next tick tries again
         if attempt.job.wanted_state or attempt.yield_reason:
-            end(attempt, AttemptState.STOPPED, "stopped before it was started", Cause.STOPPED)
+            end_attempt(attempt, AttemptState.STOPPED, "stopped before it was started", Cause.STOPPED)
             return False
         try:
-            directory = launch.prepare(attempt, self.node_dir, self._vouched_until)
+            directory = launch.prepare(attempt, self.node_dir, self._lease_until)
             if directory is None:
                 return False
-            self._launched[attempt.id] = launch.start(directory, lambda path: warm.start(self.node_dir, path))
+            self._launched[attempt.id] = launch.start(
+                directory, lambda path: forkserver.fork_supervisor(self.node_dir, path)
+            )
         except LaunchError as error:
-            end(attempt, AttemptState.FAILED, str(error), Cause.LAUNCH)
+            end_attempt(attempt, AttemptState.FAILED, str(error), Cause.LAUNCH)
             return False
         return True
 
-    def _beat(self) -> None:
-        if self.why_stopping or time.monotonic() < self._beat_at:
+    def _record_heartbeat(self) -> None:
+        if self.stop_reason or time.monotonic() < self._heartbeat_at:
             return
-        vouched_until = time.time() + lease_s()
+        lease_until = time.time() + lease_s()  # before the UPDATE: a slow database must not extend it
         if not Node.objects.filter(id=self.node.id).update(heartbeat_at=Now()):
             self.node = inventory.register(self.node_dir)
-        admin.heard(self.node)
-        self._vouched_until = vouched_until
-        self._beat_at = time.monotonic() + BEAT_EVERY_S
+        admin.record_heartbeat(self.node)
+        self._lease_until = lease_until
+        self._heartbeat_at = time.monotonic() + HEARTBEAT_EVERY_S
         (self.node_dir / "agent.alive").touch()
 
-    def _stop_strays(self) -> None:
-        """Supervisors of attempts that the database has given up (lost, or superseded) are told to stop; what a dead
-        one has left behind is killed."""
-        if time.monotonic() < self._strays_at:
+    def _reconcile(self) -> None:
+        """Stop supervisors of attempts that are lost or superseded, and kill what dead supervisors left behind.
+
+        Also reconciles checkpoints and checks the health of devices and node. Runs every RECONCILE_EVERY_S.
+        """
+        if time.monotonic() < self._reconcile_at:
             return
-        self._strays_at = time.monotonic() + STRAYS_EVERY_S
-        checkpoints.look_after(self.node)
-        self._devices.look(time.monotonic())
-        self._suspicion.look(time.monotonic())
+        self._reconcile_at = time.monotonic() + RECONCILE_EVERY_S
+        checkpoints.reconcile(self.node)
+        self._device_monitor.poll(time.monotonic())
+        self._node_monitor.poll(time.monotonic())
         for path in set((self.node_dir / "attempts").glob("*")) - self._ended:
             directory = AttemptDirectory(path)
             try:
@@ -241,40 +249,43 @@ class Agent:
             elif not procfs.is_alive(state.pid, state.pid_started):
                 self._ended.add(path)
                 if killed := kill_tagged(str(path.resolve())):
-                    log.warning("Killed what the dead supervisor in %s had left behind: %s", path, killed)
-            elif not self._is_ours(str(path)):
-                log.warning("The supervisor in %s belongs to no living attempt: it is told to stop", path)
+                    log.warning("Killed processes left by the dead supervisor in %s: %s", path, killed)
+            elif not self._has_live_attempt(str(path)):
+                log.warning("The supervisor in %s belongs to no live attempt and is stopped", path)
                 directory.write_control("stop")
 
-    def _bring_logs(self) -> None:
-        if time.monotonic() >= self._logs_at:
-            self._logs_at = time.monotonic() + LOGS_EVERY_S
-            logs.bring(self.node)
-            traces.pass_on(self._live)
-            traces.bring(self.node)
+    def _upload(self) -> None:
+        if time.monotonic() >= self._upload_at:
+            self._upload_at = time.monotonic() + UPLOAD_EVERY_S
+            logs.upload(self.node)
+            traces.write_requests(self._live)
+            traces.upload(self.node)
 
-    def _is_ours(self, directory: str) -> bool:
+    def _has_live_attempt(self, directory: str) -> bool:
         alone = Attempt.objects.filter(
             node=self.node, directory=directory, state__in=ATTEMPT_LIVE, num_nodes=1
         )
-        parts = AttemptNode.objects.filter(node=self.node, directory=directory, state__in=MEMBER_LIVE)
-        return alone.exists() or parts.exists()
+        gang_nodes = AttemptNode.objects.filter(
+            node=self.node, directory=directory, state__in=ATTEMPT_NODE_LIVE
+        )
+        return alone.exists() or gang_nodes.exists()
 
     def _stop_attempts(self) -> None:
-        """Stop what runs, at a step border and with a checkpoint, and give the jobs back to the queue."""
-        self.why_stopping = "Interrupted by shutdown"
-        # No new work from now on, but no attempt taken for lost while it makes its checkpoint.
-        silent = settings.UNREACHABLE_AFTER_S
-        self._say_heartbeat(silent)
-        deadline = time.monotonic() + LEAVE_LIMIT_S
+        """Stop all attempts at a step boundary with a checkpoint; their jobs return to the queue."""
+        self.stop_reason = "Interrupted by shutdown"
+        # Old enough that no new work comes, young enough that no attempt counts as lost while it saves its checkpoint.
+        self._set_heartbeat(settings.UNREACHABLE_AFTER_S)
+        deadline = time.monotonic() + SHUTDOWN_LIMIT_S
         while time.monotonic() < deadline:
             if self._guarded_tick() == IDLE_TICK_S:
-                self._say_heartbeat(None)
+                self._set_heartbeat(None)
                 return
             time.sleep(BUSY_TICK_S)
-        log.warning("Some attempts did not stop within %.0f s; they end by themselves", LEAVE_LIMIT_S)
+        log.warning(
+            "Some attempts did not stop within %.0f s; they finish without the agent", SHUTDOWN_LIMIT_S
+        )
 
-    def _say_heartbeat(self, seconds_ago: int | None) -> None:
+    def _set_heartbeat(self, seconds_ago: int | None) -> None:
         value = None if seconds_ago is None else Now() - timedelta(seconds=seconds_ago)
         try:
             Node.objects.filter(id=self.node.id).update(heartbeat_at=value)

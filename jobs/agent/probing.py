@@ -1,9 +1,9 @@
-"""Probes the node's devices while they stand idle, in a process that gives way to any attempt at once.
+"""Probes of the node's idle devices, in a process that any attempt displaces.
 
-A device that is being probed may be leased all the same: the scheduler knows nothing of probes. The agent kills the
-probe in the very tick in which it sees the attempt, before it starts its supervisor, and the device's lock proves that
-nothing of the probe is left. A supervisor that the agent has not started (`python -m engine train`) gets the device
-between two measurements (engine.rank.bench.probe).
+A device may be leased while it is probed: the scheduler knows nothing of probes. The agent kills the probe in the tick
+in which it finds the attempt, before it starts the supervisor. The device's lock proves that the probe is gone. A
+supervisor that the agent did not start (`python -m engine train`) gets the device between two measurements
+(engine.rank.bench.probe).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from jobs.planning import device_profiles
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 2.0
+POLL_EVERY_S = 2.0
 PROBE_LIMIT_S = 90.0
 VERSION_LIMIT_S = 20.0
 KILL_WAIT_S = 2.0
@@ -33,56 +33,57 @@ KILL_WAIT_S = 2.0
 
 @dataclass
 class Prober:
-    """What one agent remembers of its probes; after kill -9 it begins anew."""
+    """Runs the probes of one node. Its state is lost with the agent, and probing then starts again."""
 
     node: Node
     node_dir: Path
-    _child: subprocess.Popen[bytes] | None = None
+    _process: subprocess.Popen[bytes] | None = None
     _device: Device | None = None
     _started_at: float = 0.0
     _idle_since: float | None = None
-    _look_at: float = 0.0
-    _torch: str | None = None  # the ranks' version; '' where they have none
+    _poll_at: float = 0.0
+    _torch_version: str | None = None  # of the ranks; '' if they have no torch
     _tried: set[str] = field(default_factory=set)
 
-    def look(self, now: float, is_idle: bool) -> None:
-        """Call it in each tick, before attempts are attended to. `now` is monotonic."""
+    def poll(self, now: float, is_idle: bool) -> None:
+        """Start, check or cancel a probe. Call it in each tick, before attempts are started. `now` is monotonic."""
         if not is_idle:
             self._idle_since = None
-            return self.give_way()
+            return self.cancel()
         if self._idle_since is None:
             self._idle_since = now
-        if self._child is not None:
-            return self._follow(now)
-        if now >= self._look_at:
-            self._look_at = now + LOOK_EVERY_S
-            self._begin(now, now - self._idle_since)
+        if self._process is not None:
+            return self._poll_process(now)
+        if now >= self._poll_at:
+            self._poll_at = now + POLL_EVERY_S
+            self._start_due_probe(now, now - self._idle_since)
         return None
 
-    def give_way(self) -> None:
-        """End a probe that runs; its device is free when this returns, unless its driver hangs."""
-        child, self._child = self._child, None
-        if child is not None:
-            child.kill()
-            with contextlib.suppress(
-                subprocess.TimeoutExpired
-            ):  # stuck in a driver: its supervisor will say so
-                child.wait(KILL_WAIT_S)
+    def cancel(self) -> None:
+        """Kill a running probe. Its device is free on return, unless its driver hangs."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            # If it hangs in a driver, the supervisor of the attempt reports the held device.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(KILL_WAIT_S)
 
-    def _begin(self, now: float, idle_s: float) -> None:
+    def _start_due_probe(self, now: float, idle_s: float) -> None:
         after_s = settings.PROBE_AFTER_IDLE_S
         is_long_idle = bool(after_s) and idle_s >= after_s
-        if not (is_long_idle or device_profiles.is_wanted(self.node)) or not self._torch_of_ranks():
+        if not (is_long_idle or device_profiles.is_probe_requested(self.node)) or not self._ranks_torch():
             return
-        device = device_profiles.due(self.node, self._torch or "", self._tried, is_long_idle)
+        device = device_profiles.next_to_probe(
+            self.node, self._torch_version or "", self._tried, is_long_idle
+        )
         if device is None:
             return
         try:
-            self._child, self._device, self._started_at = self._start(device), device, now
+            self._process, self._device, self._started_at = self._start_process(device), device, now
         except OSError as error:
-            self._end(device, f"The probe could not be started: {error}.")
+            self._record_failure(device, f"The probe could not be started: {error}.")
 
-    def _start(self, device: Device) -> subprocess.Popen[bytes]:
+    def _start_process(self, device: Device) -> subprocess.Popen[bytes]:
         kind, threads = "cuda" if device.kind == "cuda" else "cpu", max(1, int(device.cores or 1))
         environment = allowed(os.environ) | {
             "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", "")))),
@@ -103,46 +104,48 @@ class Prober:
                 env=environment, start_new_session=True,
             )  # fmt: skip
 
-    def _follow(self, now: float) -> None:
-        child, device = self._child, self._device
-        assert child is not None and device is not None
-        if child.poll() is None:
+    def _poll_process(self, now: float) -> None:
+        process, device = self._process, self._device
+        assert process is not None and device is not None
+        if process.poll() is None:
             if now - self._started_at > PROBE_LIMIT_S:
-                self.give_way()
-                self._end(device, f"The probe took longer than {PROBE_LIMIT_S:.0f} s.")
+                self.cancel()
+                self._record_failure(device, f"The probe took longer than {PROBE_LIMIT_S:.0f} s.")
             return
-        self._child = None
-        said = child.communicate()[0]
-        if child.returncode == EXIT_YIELDED:
-            self._look_at = now + LOOK_EVERY_S  # an attempt that is none of ours has the device
-        elif child.returncode:
-            self._end(device, f"The probe ended with {child.returncode}. {self._last_line()}")
+        self._process = None
+        output = process.communicate()[0]
+        if process.returncode == EXIT_YIELDED:
+            self._poll_at = now + POLL_EVERY_S  # an attempt that this agent did not start has the device
+        elif process.returncode:
+            self._record_failure(
+                device, f"The probe ended with {process.returncode}. {self._last_log_line()}"
+            )
         else:
             try:
-                probed = decode(said)
+                probed = decode(output)
             except ValueError as error:
-                return self._end(device, f"The probe's report cannot be read: {error}.")
+                return self._record_failure(device, f"The probe's report cannot be read: {error}.")
             self._tried.add(device.id)
-            device_profiles.store(device, probed)
+            device_profiles.store_probe(device, probed)
         return None
 
-    def _end(self, device: Device, reason: str) -> None:
+    def _record_failure(self, device: Device, reason: str) -> None:
         log.warning("Device %s: %s", device.id, reason)
         self._tried.add(device.id)
-        device_profiles.fail(device, reason)
+        device_profiles.record_probe_failure(device, reason)
 
-    def _last_line(self) -> str:
+    def _last_log_line(self) -> str:
         lines = (self.node_dir / "probe.log").read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else ""
 
-    def _torch_of_ranks(self) -> str:
-        """Asked once, of the interpreter that runs ranks; '' where it has no torch: there is nothing to probe with."""
-        if self._torch is None:
-            self._torch = _version_of_torch()
-        return self._torch
+    def _ranks_torch(self) -> str:
+        """Torch version of the interpreter that runs ranks, read once; '' if it has no torch to probe with."""
+        if self._torch_version is None:
+            self._torch_version = _read_torch_version()
+        return self._torch_version
 
 
-def _version_of_torch() -> str:
+def _read_torch_version() -> str:
     if not os.environ.get("TRAINER_PYTHON") and not importlib.util.find_spec("torch"):
         return ""
     program = "from importlib.metadata import version; print(version('torch'))"
@@ -155,6 +158,6 @@ def _version_of_torch() -> str:
             check=True,
         )
     except (OSError, subprocess.SubprocessError) as error:
-        log.warning("The ranks' torch cannot be asked for its version: %s", error)
+        log.warning("The torch version of the ranks cannot be read: %s", error)
         return ""
     return done.stdout.strip()

@@ -1,1 +1,1 @@
-"""What an attempt leaves behind: points, logs, checkpoints, traces."""
+"""Data of attempts: points, logs, checkpoints, traces, folders."""

@@ -1,4 +1,4 @@
-"""Checkpoints of runs: which there are, which is meant, and which must stay because a job will start from it."""
+"""Checkpoints of runs: recording, lookup, and holds for jobs that start from them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from engine.directory import AttemptDirectory
 from jobs.models import Attempt, Checkpoint, Job, Node, Run
 from jobs.states.jobs import FINAL
 
-Saved = tuple[str, int, float, float | None]  # folder, step, unix time, validation loss
+SavedCheckpoint = tuple[str, int, float, float | None]  # folder, step, unix time, validation loss
 
 
-def record(attempt: Attempt, directory: AttemptDirectory, found: Iterable[Saved]) -> None:
-    """New ones, and those that have gone meanwhile. On their node."""
+def record(attempt: Attempt, directory: AttemptDirectory, found: Iterable[SavedCheckpoint]) -> None:
+    """Record saved checkpoints of an attempt, and mark those that were deleted. Runs on the attempt's node."""
     home = directory.checkpoints.resolve()
     for name, step, at, loss in found:
         path = home / Path(name).name
@@ -36,48 +36,53 @@ def record(attempt: Attempt, directory: AttemptDirectory, found: Iterable[Saved]
 
 
 def mark_gone(rows: QuerySet[Checkpoint]) -> None:
-    """Those of `rows` whose folders are not complete any more; asked on the machine where they lie."""
-    there = rows.filter(gone_at=None).values_list("id", "path")
-    gone = [pk for pk, path in there if not (Path(path) / MANIFEST).exists()]
+    """Mark those of `rows` whose folders are not complete any more. Runs on the machine that stores them."""
+    present = rows.filter(gone_at=None).values_list("id", "path")
+    gone = [pk for pk, path in present if not (Path(path) / MANIFEST).exists()]
     if gone:
         Checkpoint.objects.filter(id__in=gone).update(gone_at=timezone.now())
 
 
-def of_run(run: Run) -> QuerySet[Checkpoint]:
-    """Those that are still there, newest first."""
+def list_checkpoints(run: Run) -> QuerySet[Checkpoint]:
+    """Return the run's existing checkpoints, newest first."""
     return Checkpoint.objects.filter(run=run, gone_at=None).select_related("attempt__node", "run")
 
 
 def newest(run: Run) -> Checkpoint | None:
-    return of_run(run).first()
+    return list_checkpoints(run).first()
 
 
 def best(run: Run) -> Checkpoint | None:
-    """The one with the lowest validation loss; the earlier of equals."""
-    return of_run(run).exclude(validation_loss=None).order_by("validation_loss", "step").first()
+    """Return the checkpoint with the lowest validation loss; among equals the one with the lowest step."""
+    return list_checkpoints(run).exclude(validation_loss=None).order_by("validation_loss", "step").first()
 
 
 def at_step(run: Run, step: int) -> Checkpoint | None:
-    return of_run(run).filter(step=step).first()
+    return list_checkpoints(run).filter(step=step).first()
 
 
-def path_here(checkpoint: Checkpoint) -> Path | None:
-    """Its folder where this machine can read it; None: it lies on another one."""
+def get_local_path(checkpoint: Checkpoint) -> Path | None:
+    """Return the checkpoint's folder if this machine can read it; None if it is on another machine."""
     path = Path(checkpoint.path)
     return path if (path / MANIFEST).is_file() else None
 
 
 def hold(job: Job) -> None:
-    """Keep what a job will start from from being pruned, where this machine can reach it; else its node's agent does
-    within seconds. Raises ResumeError where it has just gone."""
-    path = path_here(job.start_checkpoint) if job.start_checkpoint else None
+    """Protect the checkpoint that a job starts from against pruning.
+
+    If this machine cannot read it, the agent of its node protects it within seconds (`reconcile`). Raises ResumeError
+    if it has just been deleted.
+    """
+    path = get_local_path(job.start_checkpoint) if job.start_checkpoint else None
     if path is not None:
         folder.hold(path, job.id)
 
 
-def look_after(node: Node) -> None:
-    """Of what lies on this node: hold what waiting and running jobs start from, let go of the rest, and see what has
-    gone. By the node's agent, now and then."""
+def reconcile(node: Node) -> None:
+    """Update the holds on this node's checkpoints, and mark those that were deleted. Called by the node's agent.
+
+    Checkpoints from which waiting and running jobs start are held; those of ended jobs are released.
+    """
     mark_gone(Checkpoint.objects.filter(attempt__node=node))
     rows = Checkpoint.objects.filter(attempt__node=node, gone_at=None, started__isnull=False)
     for path, job, state in rows.values_list("path", F("started__id"), F("started__state")):

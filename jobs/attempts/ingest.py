@@ -1,7 +1,8 @@
-"""From the spool of an attempt to the database: each line exactly once, whenever the reader is killed.
+"""Ingest of an attempt's spool files into the database, each line exactly once.
 
-How far a file is read (SpoolOffset) moves in the transaction that stores what was read, by a conditional UPDATE: a
-reader that was overtaken rolls back. A line that is not whole yet waits; one that cannot be read is counted.
+The read position of a file (SpoolOffset) moves by a conditional UPDATE in the transaction that stores what was read, so
+a reader whose position is stale rolls back, and one that is killed loses and repeats nothing. An incomplete last line
+waits for its end; a line that cannot be read is counted and skipped.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from django.db.models import F
 
 from engine.directory import AttemptDirectory
 from engine.telemetry.metrics import BY_NAME
-from engine.telemetry.wire import Line, decode, number
+from engine.telemetry.wire import SpoolLine, decode, number
 from jobs import series
 from jobs.accounting import utilisation
 from jobs.attempts import checkpoints, outputs, timelines, traces
@@ -27,32 +28,32 @@ from jobs.lifecycle.transitions import move_job
 from jobs.models import Attempt, AttemptNode, Event, Job, Run, RunOutput, SpoolOffset, StepTimeline
 from jobs.states.jobs import JobState
 
-READ_BYTES = 1024 * 1024  # of one file in one transaction: some 5,000 lines
+READ_BYTES = 1024 * 1024  # of one file per transaction: about 5,000 lines
 TEXT_LIMIT = 2000  # of a note
-LATEST_AT = 253_402_300_799.0  # unix time at the end of the year 9999, the last that a datetime holds
+LATEST_AT = 253_402_300_799.0  # unix time of the end of the year 9999, the limit of datetime
 LARGEST_STEP = 2**31 - 1
 SOURCE = re.compile(r"run|rank\d{1,6}|device:[\w.:-]{1,80}")
 NUL = b"\\u0000"
 
 
-class Overtaken(Exception):
-    """Another reader has moved an offset meanwhile."""
+class StaleOffset(Exception):
+    """Another reader has moved the offset since it was read."""
 
 
 @dataclass
-class Piece:
-    """New whole lines of one spool file, and what they say."""
+class SpoolChunk:
+    """New complete lines of one spool file, parsed."""
 
     file: str
     start: int
     end: int
     points: list[series.Point] = field(default_factory=list)
-    bad: list[str] = field(default_factory=list)  # why each unreadable line was unreadable
+    errors: list[str] = field(default_factory=list)  # one reason per unreadable line
 
 
 @dataclass
-class News:
-    """What the lines of all files change outside the series."""
+class SpoolUpdate:
+    """Changes outside the series, collected from the new lines of all files."""
 
     missing: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     phases: dict[str, float] = field(default_factory=dict)
@@ -60,54 +61,55 @@ class News:
     step: int | None = None
     first_step_at: float | None = None
     last_step_at: float = 0.0
-    readings: dict[str, list[utilisation.UtilisationReading]] = field(
-        default_factory=dict
-    )  # device -> its utilisation
-    # folder, step, unix time, validation loss
-    checkpoints: list[tuple[str, int, float, float | None]] = field(default_factory=list)
+    utilisation: dict[str, list[utilisation.UtilisationReading]] = field(default_factory=dict)  # by device
+    checkpoints: list[checkpoints.SavedCheckpoint] = field(default_factory=list)
     ending: str = ""
     timelines: list[StepTimeline] = field(default_factory=list)
-    traces: list[Line] = field(default_factory=list)
+    traces: list[SpoolLine] = field(default_factory=list)
     outputs: list[RunOutput] = field(default_factory=list)
 
 
-def ingest(attempt: Attempt, part: AttemptNode | None = None) -> int:
-    """Bring in what the attempt's spool holds by now, at most READ_BYTES of each file; returns the bytes read.
-    `attempt` is brought up to date in place; its job and run are not. `part`: of several nodes, this one's spool."""
-    is_first = part is None or part.node_id == attempt.node_id
-    directory = AttemptDirectory(part.directory if part else attempt.directory)
+def ingest(attempt: Attempt, attempt_node: AttemptNode | None = None) -> int:
+    """Store the new lines of an attempt's spool, at most READ_BYTES of each file. Returns the number of bytes read.
+
+    Updates `attempt` in place, but not its job and run. `attempt_node`: the node, in a multi-node attempt, to read.
+    """
+    is_first = attempt_node is None or attempt_node.node_id == attempt.node_id
+    directory = AttemptDirectory(attempt_node.directory if attempt_node else attempt.directory)
     offsets = {row.file: row for row in SpoolOffset.objects.filter(attempt=attempt)}
-    news, pieces = News(), []
+    update, chunks = SpoolUpdate(), []
     for path in sorted(directory.spool.glob("*.jsonl")):
-        # Rank files differ by their number; every node has a supervisor's and a device file.
+        # Names of rank files are unique; every node has a file of its supervisor and one of its devices.
         is_shared_name = not is_first and not path.name.startswith("rank")
-        name = f"{part.node_id}-{path.name}" if part and is_shared_name else path.name
+        name = f"{attempt_node.node_id}-{path.name}" if attempt_node and is_shared_name else path.name
         start = offsets[name].offset_bytes if name in offsets else 0
         content = read_whole_lines(path, start)
         if content:
-            pieces.append(_understand(name, start, content, news))
-    if not pieces:
+            chunks.append(_parse_chunk(name, start, content, update))
+    if not chunks:
         return 0
-    # The row of the attempt is written by the node of rank 0 alone.
-    changes = _of_attempt(attempt, directory, news) if is_first else {}
+    # Only the node of rank 0 writes the attempt's row.
+    changes = _attempt_changes(attempt, directory, update) if is_first else {}
     try:
         with transaction.atomic():
-            for piece in pieces:
-                _store(attempt, piece, offsets.get(piece.file), news)
-            _apply(attempt, news, changes)
-            traces.heard(attempt, part.node if part else attempt.node, news.traces)
-            if is_first and news.checkpoints:
-                checkpoints.record(attempt, directory, news.checkpoints)
-    except (Overtaken, IntegrityError):
+            for chunk in chunks:
+                _store_chunk(attempt, chunk, offsets.get(chunk.file), update)
+            _apply_update(attempt, update, changes)
+            traces.record_files(attempt, attempt_node.node if attempt_node else attempt.node, update.traces)
+            if is_first and update.checkpoints:
+                checkpoints.record(attempt, directory, update.checkpoints)
+    except (StaleOffset, IntegrityError):
         return 0
     for name, value in changes.items():
         setattr(attempt, name, value)
-    return sum(piece.end - piece.start for piece in pieces)
+    return sum(chunk.end - chunk.start for chunk in chunks)
 
 
 def read_whole_lines(path: Path, start: int) -> bytes:
-    """From `start` up to the last newline; b'' while there is none. A run of READ_BYTES without a newline is
-    nobody's line: it is given back whole, to be counted and passed by."""
+    """Return the bytes from `start` up to the last newline; b'' if there is no newline.
+
+    READ_BYTES without a newline cannot be a valid line: they are returned whole, to be counted and skipped.
+    """
     try:
         with path.open("rb") as file:
             file.seek(start)
@@ -118,32 +120,32 @@ def read_whole_lines(path: Path, start: int) -> bytes:
     return content if not whole and len(content) == READ_BYTES else whole
 
 
-def _understand(name: str, start: int, content: bytes, news: News) -> Piece:
-    piece = Piece(name, start, start + len(content))
+def _parse_chunk(name: str, start: int, content: bytes, update: SpoolUpdate) -> SpoolChunk:
+    chunk = SpoolChunk(name, start, start + len(content))
     for text in content.split(b"\n"):
         if not text:
             continue
         try:
             if NUL in text:
-                raise ValueError("a NUL character")  # PostgreSQL stores none
+                raise ValueError("a NUL character")  # PostgreSQL cannot store it
             line = decode(text)
-            points = _points(line)
+            points = _parse_points(line)
         except ValueError as error:
-            piece.bad.append(str(error))
+            chunk.errors.append(str(error))
             continue
-        piece.points += points
+        chunk.points += points
         if line.missing:
-            news.missing[line.source] = {metric: list(why) for metric, why in line.missing.items()}
-        NEWS_OF[line.k](line, news)
-    return piece
+            update.missing[line.source] = {metric: list(why) for metric, why in line.missing.items()}
+        LINE_HANDLERS[line.k](line, update)
+    return chunk
 
 
-def _points(line: Line) -> list[series.Point]:
-    """Raises ValueError for what no column could hold: such a line must not stop those behind it."""
+def _parse_points(line: SpoolLine) -> list[series.Point]:
+    """Return the points of a line. Raises ValueError for values that no column can store: the line is skipped."""
     if line.k == "step" and line.step is None:
         raise ValueError("a step line without its step")
     if not 0 <= line.at <= LATEST_AT or not math.isfinite(line.seconds or 0.0):
-        raise ValueError("a time that is none")
+        raise ValueError("an invalid time")
     if not 0 <= (line.step or 0) <= LARGEST_STEP:
         raise ValueError(f"step {line.step} is out of range")
     if not SOURCE.fullmatch(line.source):
@@ -154,144 +156,144 @@ def _points(line: Line) -> list[series.Point]:
     if line.k in ("timeline", "trace") and (line.step is None or not line.source.startswith("rank")):
         raise ValueError(f"a {line.k} line without its step or rank")
     if line.k == "timeline":
-        timelines.refuse_bad(line.timeline)
+        timelines.validate(line.timeline)
     if line.k == "checkpoint":
-        values.pop("validation_loss", None)  # which its own line has brought
+        values.pop("validation_loss", None)  # the validation line has stored it
     elif line.k not in ("step", "validation", "device"):
         return []
     return [series.Point(name, line.source, line.step, line.at, value) for name, value in values.items()]
 
 
-def _step_news(line: Line, news: News) -> None:
-    news.step = max(news.step or 0, line.step or 0)  # a rank may tell of a step one step late
-    if news.first_step_at is None:
-        news.first_step_at = line.at
-    news.last_step_at = max(news.last_step_at, line.at)
+def _add_step(line: SpoolLine, update: SpoolUpdate) -> None:
+    update.step = max(update.step or 0, line.step or 0)  # a rank may report a step one step late
+    if update.first_step_at is None:
+        update.first_step_at = line.at
+    update.last_step_at = max(update.last_step_at, line.at)
 
 
-def _phase_news(line: Line, news: News) -> None:
+def _add_phase(line: SpoolLine, update: SpoolUpdate) -> None:
     if line.seconds is not None:
-        news.phases[line.text] = line.seconds
+        update.phases[line.text] = line.seconds
 
 
-def _checkpoint_news(line: Line, news: News) -> None:
+def _add_checkpoint(line: SpoolLine, update: SpoolUpdate) -> None:
     if line.step is None:
         return
     loss = number(line.metrics.get("validation_loss", math.nan))
-    news.checkpoints.append((line.text, line.step, line.at, loss if math.isfinite(loss) else None))
+    update.checkpoints.append((line.text, line.step, line.at, loss if math.isfinite(loss) else None))
     took = f", saved in {line.seconds:.2g} s" if line.seconds is not None else ""
     if "checkpoint_block_s" in line.metrics:
         took += f", for which training waited {number(line.metrics['checkpoint_block_s']):.2g} s"
-    news.events.append(
+    update.events.append(
         Event(actor=line.source, kind="checkpoint", text=f"Checkpoint at step {line.step}{took}.")
     )
 
 
-def _note_news(line: Line, news: News) -> None:
-    news.events.append(Event(actor=line.source, kind=f"note.{line.level}", text=line.text[:TEXT_LIMIT]))
+def _add_note(line: SpoolLine, update: SpoolUpdate) -> None:
+    update.events.append(Event(actor=line.source, kind=f"note.{line.level}", text=line.text[:TEXT_LIMIT]))
 
 
-def _result_news(line: Line, news: News) -> None:
-    news.ending = line.text[:TEXT_LIMIT]
+def _add_result(line: SpoolLine, update: SpoolUpdate) -> None:
+    update.ending = line.text[:TEXT_LIMIT]
 
 
-def _output_news(line: Line, news: News) -> None:
-    news.outputs += outputs.read(line)
+def _add_outputs(line: SpoolLine, update: SpoolUpdate) -> None:
+    update.outputs += outputs.parse_line(line)
 
 
-def _no_news(line: Line, news: News) -> None:
-    del line, news
+def _ignore(line: SpoolLine, update: SpoolUpdate) -> None:
+    del line, update
 
 
-def _timeline_news(line: Line, news: News) -> None:
-    news.timelines.append(timelines.row_of(line))
+def _add_timeline(line: SpoolLine, update: SpoolUpdate) -> None:
+    update.timelines.append(timelines.build_row(line))
 
 
-def _trace_news(line: Line, news: News) -> None:
-    news.traces.append(line)
+def _add_trace(line: SpoolLine, update: SpoolUpdate) -> None:
+    update.traces.append(line)
 
 
-def _device_news(line: Line, news: News) -> None:
+def _add_utilisation(line: SpoolLine, update: SpoolUpdate) -> None:
     pct = number(line.metrics.get(utilisation.METRIC, math.nan))
     if math.isfinite(pct):
-        news.readings.setdefault(line.source.removeprefix("device:"), []).append((line.at, pct))
+        update.utilisation.setdefault(line.source.removeprefix("device:"), []).append((line.at, pct))
 
 
-NEWS_OF: dict[str, Callable[[Line, News], None]] = {
-    "step": _step_news,
-    "validation": _no_news,
-    "device": _device_news,
-    "phase": _phase_news,
-    "checkpoint": _checkpoint_news,
-    "note": _note_news,
-    "result": _result_news,
-    "timeline": _timeline_news,
-    "trace": _trace_news,
-    "output": _output_news,
+LINE_HANDLERS: dict[str, Callable[[SpoolLine, SpoolUpdate], None]] = {
+    "step": _add_step,
+    "validation": _ignore,
+    "device": _add_utilisation,
+    "phase": _add_phase,
+    "checkpoint": _add_checkpoint,
+    "note": _add_note,
+    "result": _add_result,
+    "timeline": _add_timeline,
+    "trace": _add_trace,
+    "output": _add_outputs,
 }
 
 
-def _store(attempt: Attempt, piece: Piece, row: SpoolOffset | None, news: News) -> None:
-    """One file's points, with the offset that says they are here."""
+def _store_chunk(attempt: Attempt, chunk: SpoolChunk, row: SpoolOffset | None, update: SpoolUpdate) -> None:
+    """Store the points of one file and move its offset."""
     if row is None:
-        row = SpoolOffset.objects.create(attempt=attempt, file=piece.file)
-    moved = SpoolOffset.objects.filter(id=row.id, offset_bytes=piece.start).update(
-        offset_bytes=piece.end,
-        num_batches=F("num_batches") + (1 if piece.points else 0),
-        num_bad_lines=F("num_bad_lines") + len(piece.bad),
+        row = SpoolOffset.objects.create(attempt=attempt, file=chunk.file)
+    moved = SpoolOffset.objects.filter(id=row.id, offset_bytes=chunk.start).update(
+        offset_bytes=chunk.end,
+        num_batches=F("num_batches") + (1 if chunk.points else 0),
+        num_bad_lines=F("num_bad_lines") + len(chunk.errors),
     )
     if not moved:
-        raise Overtaken
-    if piece.points:
-        series.append(attempt.job.run.id, attempt.number, piece.file, row.num_batches, piece.points)
-    if piece.bad and not row.num_bad_lines:
-        text = f"{piece.file} holds lines that cannot be read; they are skipped. The first: {piece.bad[0]}."
-        news.events.append(Event(actor="ingest", kind="note.warning", text=text[:TEXT_LIMIT]))
+        raise StaleOffset
+    if chunk.points:
+        series.append(attempt.job.run.id, attempt.number, chunk.file, row.num_batches, chunk.points)
+    if chunk.errors and not row.num_bad_lines:
+        text = f"{chunk.file} has lines that cannot be read; they are skipped. The first: {chunk.errors[0]}."
+        update.events.append(Event(actor="ingest", kind="note.warning", text=text[:TEXT_LIMIT]))
 
 
-def _of_attempt(attempt: Attempt, directory: AttemptDirectory, news: News) -> dict[str, Any]:
-    """The attempt's columns that the news change."""
+def _attempt_changes(attempt: Attempt, directory: AttemptDirectory, update: SpoolUpdate) -> dict[str, Any]:
+    """Return the columns of the attempt that the update changes."""
     changes: dict[str, Any] = {}
-    if news.phases:
-        changes["phases"] = attempt.phases | news.phases
-    if news.checkpoints:
-        folder, step, at, _ = news.checkpoints[-1]
+    if update.phases:
+        changes["phases"] = attempt.phases | update.phases
+    if update.checkpoints:
+        folder, step, at, _ = update.checkpoints[-1]
         changes["checkpoint"] = str(directory.checkpoints.resolve() / Path(folder).name)
         changes["checkpoint_step"] = step
         changes["checkpoint_at"] = datetime.fromtimestamp(at, UTC)
-    if news.ending:
-        changes["reason"] = news.ending
+    if update.ending:
+        changes["reason"] = update.ending
     return changes
 
 
-def _apply(attempt: Attempt, news: News, changes: dict[str, Any]) -> None:
-    """Attempt before job before run, as everywhere: PostgreSQL never sees two of us wait for each other."""
+def _apply_update(attempt: Attempt, update: SpoolUpdate, changes: dict[str, Any]) -> None:
+    """Write the update. Locks attempt, job and run in this order, as everywhere, so that PostgreSQL never deadlocks."""
     if changes:
         Attempt.objects.filter(id=attempt.id).update(**changes)
-    if news.step is not None:
-        _apply_step(attempt, news.step, news)
-    if news.missing:
+    if update.step is not None:
+        _apply_step(attempt, update.step, update)
+    if update.missing:
         run = Run.objects.select_for_update().get(job_id=attempt.job_id)
-        run.missing = run.missing | news.missing
+        run.missing = run.missing | update.missing
         run.save(update_fields=["missing"])
-    if news.outputs:
-        outputs.keep(attempt, news.outputs)
-    if news.readings:
-        utilisation.record_readings(attempt, news.readings)
-    if news.timelines:
-        timelines.keep(attempt, news.timelines)
-    for event in news.events:
+    if update.outputs:
+        outputs.store(attempt, update.outputs)
+    if update.utilisation:
+        utilisation.record_readings(attempt, update.utilisation)
+    if update.timelines:
+        timelines.store(attempt, update.timelines)
+    for event in update.events:
         event.job_id, event.attempt_number = attempt.job_id, attempt.number
-    Event.objects.bulk_create(news.events)
+    Event.objects.bulk_create(update.events)
 
 
-def _apply_step(attempt: Attempt, step: int, news: News) -> None:
+def _apply_step(attempt: Attempt, step: int, update: SpoolUpdate) -> None:
     rows = Job.objects.filter(id=attempt.job_id, attempt_number=attempt.number)
-    rows.update(step=step, stepped_at=datetime.fromtimestamp(news.last_step_at, UTC))
+    rows.update(step=step, stepped_at=datetime.fromtimestamp(update.last_step_at, UTC))
     job = rows.only("state", "started_at").first()
     if job is None:
         return
     if job.started_at is None:
-        rows.update(started_at=datetime.fromtimestamp(news.first_step_at or 0.0, UTC))
+        rows.update(started_at=datetime.fromtimestamp(update.first_step_at or 0.0, UTC))
     if job.state == JobState.STARTING:
         move_job(attempt.job_id, JobState.RUNNING, actor="ingest", attempt=attempt.number)

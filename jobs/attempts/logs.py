@@ -1,7 +1,7 @@
-"""The last lines that a rank printed: read from its attempt's directory, or brought by the agent of its node.
+"""Log tails of ranks, read from disk or uploaded by the agent of their node.
 
-A log that lies on another machine is not sent anywhere until somebody looks at it. Then a row asks for it, the node's
-agent brings its end within seconds, and again when it has grown, for as long as somebody keeps looking.
+A log on another machine is uploaded only while a person views it: a row requests it, and the node's agent uploads the
+end of the file within seconds, and again when the file has grown, until the request expires.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ import msgspec
 from django.utils import timezone
 
 from engine.directory import AttemptDirectory
-from jobs.models import Attempt, AttemptNode, BroughtLog, Job, Lease, Node
+from jobs.models import Attempt, AttemptNode, Job, Lease, Node, UploadedLog
 from jobs.states.jobs import ATTEMPT_LIVE
 from jobs.states.nodes import Health
 
-TAIL_BYTES = 256 * 1024  # never more of a file, however long its lines
+TAIL_BYTES = 256 * 1024  # limit of one read, however long the lines
 LINES_LIMIT = 5000
-BROUGHT_BYTES = 32 * 1024
-BROUGHT_LINES = 400
-WANTED_S = 60.0  # how long one look keeps a log coming
-KEPT = timedelta(days=1)  # after the last look
+UPLOAD_BYTES = 32 * 1024
+UPLOAD_LINES = 400
+REQUEST_LIFE_S = 60.0  # how long one view keeps a log uploaded
+KEEP_FOR = timedelta(days=1)  # after the request has expired
 
 
 @dataclass(frozen=True)
-class Tail:
-    """`reason` says why there are no lines; `is_cut`: the log is longer than this."""
+class LogTail:
+    """The last lines of one rank's log. `reason`: why there are none. `is_cut`: the log is longer."""
 
     attempt: int
     rank: int
@@ -36,28 +36,31 @@ class Tail:
     is_cut: bool = False
     size_bytes: int | None = None
     reason: str = ""
-    node: str = ""  # the machine it was brought from; '': this one
-    read_at: datetime | None = None  # of a log that was brought: when its lines were new
-    is_coming: bool = False  # it lies on another machine, whose agent brings what is new
+    node: str = ""  # the node that uploaded it; '': read on this machine
+    read_at: datetime | None = None  # of an uploaded log: when its lines were new
+    is_coming: bool = False  # it is on another machine, whose agent uploads new lines
 
 
-def tail(job: Job, rank: int, lines: int = 200, attempt: int | None = None) -> Tail:
-    """Of the newest attempt, or of the given one. The file's name is made of whole numbers alone."""
+def tail(job: Job, rank: int, lines: int = 200, attempt: int | None = None) -> LogTail:
+    """Return the log tail of a rank in the newest attempt, or in the given one.
+
+    The file's name is built from integers only, so a request cannot name another file.
+    """
     attempts = Attempt.objects.filter(job=job).select_related("node").order_by("-number")
     found = (attempts if attempt is None else attempts.filter(number=attempt)).first()
     if found is None:
         reason = "No attempt has begun yet." if attempt is None else f"There is no attempt {attempt}."
-        return Tail(attempt or 0, rank, [], reason=reason)
-    node, directory = _home(found, rank)
-    if not directory or not _is_of(found, rank, directory):
-        return _brought(found, rank, lines, node, directory)
+        return LogTail(attempt or 0, rank, [], reason=reason)
+    node, directory = _locate(found, rank)
+    if not directory or not _belongs_to(found, rank, directory):
+        return _read_uploaded(found, rank, lines, node, directory)
     return read(directory, found.number, rank, max(1, min(lines, LINES_LIMIT)))
 
 
 def read(
-    directory: str, attempt: int, rank: int, lines: int = BROUGHT_LINES, limit_bytes: int = TAIL_BYTES
-) -> Tail:
-    """The end of a file on this machine."""
+    directory: str, attempt: int, rank: int, lines: int = UPLOAD_LINES, limit_bytes: int = TAIL_BYTES
+) -> LogTail:
+    """Return the end of a log file on this machine."""
     try:
         with (AttemptDirectory(directory).log / f"rank{int(rank)}.log").open("rb") as file:
             size = file.seek(0, os.SEEK_END)
@@ -65,17 +68,17 @@ def read(
             file.seek(start)
             content = file.read(limit_bytes)
     except FileNotFoundError:
-        return Tail(attempt, rank, [], reason=f"Rank {rank} has not written anything yet.")
+        return LogTail(attempt, rank, [], reason=f"Rank {rank} has not written anything yet.")
     except OSError as error:
-        return Tail(attempt, rank, [], reason=f"The log cannot be read: {error.strerror}.")
+        return LogTail(attempt, rank, [], reason=f"The log cannot be read: {error.strerror}.")
     whole = content.decode("utf-8", "replace").splitlines()
     if start and len(whole) > 1:
-        del whole[0]  # its beginning is missing
-    return Tail(attempt, rank, whole[-lines:], is_cut=bool(start) or len(whole) > lines, size_bytes=size)
+        del whole[0]  # its start was not read
+    return LogTail(attempt, rank, whole[-lines:], is_cut=bool(start) or len(whole) > lines, size_bytes=size)
 
 
-def _home(attempt: Attempt, rank: int) -> tuple[Node, str]:
-    """The rank's node, and the attempt's folder there; '' before it has one."""
+def _locate(attempt: Attempt, rank: int) -> tuple[Node, str]:
+    """Return the rank's node and the attempt's folder on it; '' if there is no folder yet."""
     lease = Lease.objects.filter(attempt=attempt, rank=rank).select_related("device__node").first()
     if lease is None or attempt.num_nodes == 1:
         return attempt.node, attempt.directory
@@ -84,8 +87,8 @@ def _home(attempt: Attempt, rank: int) -> tuple[Node, str]:
     return node, part or ""
 
 
-def _is_of(attempt: Attempt, rank: int, directory: str) -> bool:
-    """The directory is really this attempt's: another machine may use the same path for another one."""
+def _belongs_to(attempt: Attempt, rank: int, directory: str) -> bool:
+    """Whether `directory` on this machine belongs to the attempt: two machines may use one path for two attempts."""
     try:
         placement = AttemptDirectory(directory).read_placement()
     except (OSError, msgspec.MsgspecError):
@@ -94,20 +97,20 @@ def _is_of(attempt: Attempt, rank: int, directory: str) -> bool:
     return is_same and (attempt.num_nodes == 1 or any(seat.rank == rank for seat in placement.seats))
 
 
-def _brought(attempt: Attempt, rank: int, lines: int, node: Node, directory: str) -> Tail:
-    none = Tail(attempt.number, rank, [])
+def _read_uploaded(attempt: Attempt, rank: int, lines: int, node: Node, directory: str) -> LogTail:
+    none = LogTail(attempt.number, rank, [])
     if not Lease.objects.filter(attempt=attempt, rank=rank).exists():
         return replace(none, reason=f"Attempt {attempt.number} has no rank {rank}.")
     if not directory:
-        return replace(none, reason=f"Node {node.name} has not taken up attempt {attempt.number} yet.")
-    row = _ask(attempt, rank, node)
+        return replace(none, reason=f"Node {node.name} has not started attempt {attempt.number} yet.")
+    row = _request(attempt, rank, node)
     if row.read_at is None:
         if node.health in (Health.UNREACHABLE, Health.FAILED):
             return replace(none, reason=f"The log is on node {node.name}, which is {node.health}.")
-        said = f"The log is on node {node.name}; its agent has been asked for it."
-        return replace(none, reason=said, is_coming=True)
+        message = f"The log is on node {node.name}; its agent has been asked for it."
+        return replace(none, reason=message, is_coming=True)
     whole = row.text.splitlines()
-    return Tail(
+    return LogTail(
         attempt=attempt.number,
         rank=rank,
         lines=whole[-lines:],
@@ -120,35 +123,37 @@ def _brought(attempt: Attempt, rank: int, lines: int, node: Node, directory: str
     )
 
 
-def _ask(attempt: Attempt, rank: int, node: Node) -> BroughtLog:
-    """Keeps the log coming; writes only once in a while, however often somebody looks."""
+def _request(attempt: Attempt, rank: int, node: Node) -> UploadedLog:
+    """Create or extend the request for a log. Writes at most once in REQUEST_LIFE_S / 2, however often it is called."""
     now = timezone.now()
-    row, is_new = BroughtLog.objects.get_or_create(
-        attempt=attempt, rank=rank, defaults={"node": node, "wanted_until": now + timedelta(seconds=WANTED_S)}
+    row, is_new = UploadedLog.objects.get_or_create(
+        attempt=attempt,
+        rank=rank,
+        defaults={"node": node, "wanted_until": now + timedelta(seconds=REQUEST_LIFE_S)},
     )
     if is_new:
-        BroughtLog.objects.filter(wanted_until__lt=now - KEPT).delete()
-    elif row.wanted_until < now + timedelta(seconds=WANTED_S / 2):
-        BroughtLog.objects.filter(id=row.id).update(wanted_until=now + timedelta(seconds=WANTED_S))
+        UploadedLog.objects.filter(wanted_until__lt=now - KEEP_FOR).delete()
+    elif row.wanted_until < now + timedelta(seconds=REQUEST_LIFE_S / 2):
+        UploadedLog.objects.filter(id=row.id).update(wanted_until=now + timedelta(seconds=REQUEST_LIFE_S))
     return row
 
 
-def bring(node: Node) -> int:
-    """What the agent of `node` does for those who look: brings what is new. Returns how many logs were."""
-    wanted = BroughtLog.objects.filter(node=node, wanted_until__gt=timezone.now()).select_related("attempt")
-    return sum(_bring(row) for row in wanted.defer("text"))
+def upload(node: Node) -> int:
+    """Upload the requested logs of `node` that have grown. Called by its agent. Returns how many were uploaded."""
+    wanted = UploadedLog.objects.filter(node=node, wanted_until__gt=timezone.now()).select_related("attempt")
+    return sum(_upload(row) for row in wanted.defer("text"))
 
 
-def _bring(row: BroughtLog) -> bool:
-    _, directory = _home(row.attempt, row.rank)
-    if _is_of(row.attempt, row.rank, directory):
-        found = read(directory, row.attempt.number, row.rank, limit_bytes=BROUGHT_BYTES)
+def _upload(row: UploadedLog) -> bool:
+    _, directory = _locate(row.attempt, row.rank)
+    if _belongs_to(row.attempt, row.rank, directory):
+        found = read(directory, row.attempt.number, row.rank, limit_bytes=UPLOAD_BYTES)
     else:
-        found = Tail(row.attempt.number, row.rank, [], reason="The attempt's folder has been tidied away.")
+        found = LogTail(row.attempt.number, row.rank, [], reason="The attempt's folder has been deleted.")
     if row.read_at is not None and (found.size_bytes, found.reason) == (row.size_bytes, row.reason):
         return False
-    BroughtLog.objects.filter(id=row.id).update(
-        text="\n".join(found.lines).replace("\0", ""),  # which PostgreSQL does not store
+    UploadedLog.objects.filter(id=row.id).update(
+        text="\n".join(found.lines).replace("\0", ""),  # PostgreSQL cannot store NUL
         is_cut=found.is_cut, size_bytes=found.size_bytes, reason=found.reason, read_at=timezone.now(),
     )  # fmt: skip
     return True

@@ -1,7 +1,7 @@
-"""What stays of old attempts: their folders hold logs and checkpoints, which nothing else deletes.
+"""Clean-up of old attempts' folders, which hold logs and checkpoints.
 
-Two places: what lies on this machine, of every attempt that had ranks here, and the folder of checkpoints that nodes
-share, which any of them may tidy.
+Covers the folders on this machine, of every attempt that had ranks here, and the checkpoint folder shared by the nodes,
+which any node may clean up.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from jobs.models import Attempt, AttemptNode
 from jobs.nodes.inventory import node_id
 from jobs.states.jobs import ATTEMPT_LIVE
 
-KEEP = 3  # newest attempts of each job
+KEEP_ATTEMPTS = 3  # newest attempts of each job
 
 
 @dataclass(frozen=True)
-class Tidied:
-    """`removed` by attempt (job/number, of shared checkpoints with that word) -> bytes that its files took."""
+class CleanupResult:
+    """Result of one clean-up. `removed`: name of the folder (job/number, marked if shared) -> size in bytes."""
 
     removed: dict[str, int]
     num_kept: int
@@ -40,51 +40,55 @@ class Tidied:
 
 
 @dataclass(frozen=True)
-class Folder:
-    """What one attempt has left in one place."""
+class AttemptFolder:
+    """Folder of one attempt, on this machine or among the shared checkpoints."""
 
     attempt: Attempt
     path: Path
-    checkpoint: str  # name of the newest complete one in it; '' without one
+    checkpoint: str  # name of the newest complete checkpoint in it; '': none
     is_shared: bool = False
-    is_needed: bool = False  # a job will start from a checkpoint in it, or it holds its job's best
+    is_needed: bool = False  # a job will start from a checkpoint in it, or it holds the job's best one
 
     def __str__(self) -> str:
         return f"{self.attempt} (shared checkpoints)" if self.is_shared else str(self.attempt)
 
 
-def tidy(node_dir: Path, keep: int = KEEP, dry_run: bool = False) -> Tidied:
-    """Delete the folders of attempts that have ended, but for the newest `keep` of each job and the one that holds its
-    newest checkpoint. Rows, series and events stay. Folders that no row names are left alone."""
-    places = [(node_dir / "tidied", list(_here(node_dir)))]
+def clean_up(node_dir: Path, keep: int = KEEP_ATTEMPTS, dry_run: bool = False) -> CleanupResult:
+    """Delete the folders of ended attempts. The newest `keep` of each job and the one with its newest checkpoint stay.
+
+    Rows, series and events stay. Folders that no row names are left alone.
+    """
+    roots = [(node_dir / "tidied", list(_list_local(node_dir)))]
     if settings.CHECKPOINT_ROOT:
-        places.append((Path(settings.CHECKPOINT_ROOT) / ".tidied", list(_shared())))
+        roots.append((Path(settings.CHECKPOINT_ROOT) / ".tidied", list(_list_shared())))
     removed: dict[str, int] = {}
-    for aside, folders in places:
-        shutil.rmtree(aside, ignore_errors=True)  # what an interrupted call left
-        for folder in _superfluous(folders, keep):
+    for trash, folders in roots:
+        shutil.rmtree(trash, ignore_errors=True)  # leftovers of an interrupted call
+        for folder in _select_removable(folders, keep):
             size = _size_bytes(folder.path)
-            if dry_run or _remove(folder.path, aside):
+            if dry_run or _remove(folder.path, trash):
                 removed[str(folder)] = size
-    return Tidied(removed, sum(len(folders) for _, folders in places) - len(removed))
+    return CleanupResult(removed, sum(len(folders) for _, folders in roots) - len(removed))
 
 
-def _here(node_dir: Path) -> Iterator[Folder]:
-    """Of all attempts that had ranks on this node, and of which there is something left."""
+def _list_local(node_dir: Path) -> Iterator[AttemptFolder]:
+    """Yield the existing folders of all attempts that had ranks on this node."""
     node, home = node_id(node_dir), (node_dir / "attempts").resolve()
     alone = Attempt.objects.filter(node_id=node, num_nodes=1).exclude(directory="").select_related("job__run")
-    parts = AttemptNode.objects.filter(node_id=node).exclude(directory="").select_related("attempt__job__run")
+    gang_nodes = (
+        AttemptNode.objects.filter(node_id=node).exclude(directory="").select_related("attempt__job__run")
+    )
     rows = [(attempt, attempt.directory) for attempt in alone]
-    rows += [(part.attempt, part.directory) for part in parts]
+    rows += [(attempt_node.attempt, attempt_node.directory) for attempt_node in gang_nodes]
     for attempt, directory in rows:
         path = Path(directory).resolve()
         if path.parent == home and path.is_dir():
             newest = AttemptDirectory(path).newest_checkpoint()
             needed = _is_needed(attempt, path / "checkpoints")
-            yield Folder(attempt, path, newest.name if newest else "", is_needed=needed)
+            yield AttemptFolder(attempt, path, newest.name if newest else "", is_needed=needed)
 
 
-def _shared() -> Iterator[Folder]:
+def _list_shared() -> Iterator[AttemptFolder]:
     names = {path.name for path in Path(settings.CHECKPOINT_ROOT).glob("*") if path.is_dir()}
     jobs = {name.rpartition("-")[0] for name in names}
     for attempt in Attempt.objects.filter(job__in=jobs).select_related("job__run"):
@@ -92,7 +96,9 @@ def _shared() -> Iterator[Folder]:
         if path is not None and path.name in names:
             newest = newest_in(path)
             needed = _is_needed(attempt, path)
-            yield Folder(attempt, path, newest.name if newest else "", is_shared=True, is_needed=needed)
+            yield AttemptFolder(
+                attempt, path, newest.name if newest else "", is_shared=True, is_needed=needed
+            )
 
 
 def _is_needed(attempt: Attempt, folder: Path) -> bool:
@@ -103,41 +109,43 @@ def _is_needed(attempt: Attempt, folder: Path) -> bool:
     return best is not None and best.attempt_id == attempt.id
 
 
-def _superfluous(folders: Iterable[Folder], keep: int) -> list[Folder]:
-    of_job: dict[str, list[Folder]] = defaultdict(list)
+def _select_removable(folders: Iterable[AttemptFolder], keep: int) -> list[AttemptFolder]:
+    by_job: dict[str, list[AttemptFolder]] = defaultdict(list)
     for folder in folders:
-        of_job[folder.attempt.job_id].append(folder)
-    found: list[Folder] = []
-    for group in of_job.values():
+        by_job[folder.attempt.job_id].append(folder)
+    removable: list[AttemptFolder] = []
+    for group in by_job.values():
         group.sort(key=lambda folder: folder.attempt.number)
-        # By what lies on the disk: that is what the next attempt will look at.
+        # Judged by the disk, which is what the next attempt reads.
         holder = max(group, key=lambda folder: (folder.checkpoint, folder.attempt.number))
         old = group[: max(0, len(group) - keep)]
-        found += [
+        removable += [
             f
             for f in old
             if f.attempt.state not in ATTEMPT_LIVE
             and not f.is_needed
             and (f is not holder or not f.checkpoint)
         ]
-    return found
+    return removable
 
 
-def _remove(path: Path, aside: Path) -> bool:
-    """False: a supervisor still has the folder, or another node tidies it. It is moved away first, so that nobody
-    finds half a checkpoint."""
+def _remove(path: Path, trash: Path) -> bool:
+    """Delete a folder. Returns False if a supervisor still uses it or another node is deleting it.
+
+    The folder is moved to `trash` first, so that no reader finds half a checkpoint.
+    """
     try:
         lock = hold_folder(path)
         if lock is None:
             return False
         try:
-            aside.mkdir(exist_ok=True, mode=0o700)
-            os.rename(path, aside / path.name)
+            trash.mkdir(exist_ok=True, mode=0o700)
+            os.rename(path, trash / path.name)
         finally:
             os.close(lock)
     except FileNotFoundError:
         return False
-    shutil.rmtree(aside, ignore_errors=True)
+    shutil.rmtree(trash, ignore_errors=True)
     return True
 
 

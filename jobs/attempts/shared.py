@@ -1,4 +1,4 @@
-"""Where attempts keep checkpoints that several nodes share."""
+"""Location of checkpoints shared by several nodes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from jobs.models import Attempt
 
 
 def shared_checkpoints(attempt: Attempt) -> Path | None:
-    """Where an attempt's checkpoints go in the folder that nodes share; None: they stay on its node."""
+    """Return the attempt's folder below CHECKPOINT_ROOT; None if its checkpoints stay on its node."""
     root = settings.CHECKPOINT_ROOT
     return Path(root) / f"{attempt.job_id}-{attempt.number}" if root else None

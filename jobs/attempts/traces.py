@@ -1,4 +1,7 @@
-"""Profiles on request: a person's wish, passed on to the ranks by their node's agent, and the files that come back."""
+"""Profiler traces on request.
+
+A person requests a trace; the node's agent forwards the request to the ranks, and later uploads the files they write.
+"""
 
 from __future__ import annotations
 
@@ -10,34 +13,39 @@ from django.db.models import Max, Q
 from django.utils import timezone
 
 from engine.directory import TRACE_BYTES, TRACE_STEPS, AttemptDirectory, TraceRequest
-from engine.telemetry.wire import Line
-from jobs.models import Attempt, AttemptNode, Event, Job, Node, Trace, TraceFile, TracePiece
+from engine.telemetry.wire import SpoolLine
+from jobs.models import Attempt, AttemptNode, Event, Job, Node, Trace, TraceChunk, TraceFile
 from jobs.states.jobs import ATTEMPT_LIVE, JobState, StateError
 
-PIECE_BYTES = 512 * 1024
-KEPT = 24  # newest files of a job: at most 0.75 GiB, and mostly some MiB
+CHUNK_BYTES = 512 * 1024
+KEEP_FILES = 24  # newest files of a job: at most 0.75 GiB, usually a few MiB
 NAME_LIMIT = 100
-TRACED = (JobState.STARTING, JobState.RUNNING)
+TRACEABLE = (JobState.STARTING, JobState.RUNNING)
 
 
 @transaction.atomic
-def ask(job: Job, *, num_steps: int, ranks: Iterable[int], actor: str) -> Trace:
-    """Profile the next steps of the job's attempt by these ranks. Raises StateError with the sentence that a page
-    shows: nothing runs, one wish is still open, or there are no such ranks or steps."""
+def request_trace(job: Job, *, num_steps: int, ranks: Iterable[int], actor: str) -> Trace:
+    """Request a trace of the next `num_steps` steps of the given ranks of the job's current attempt.
+
+    Raises StateError, with the sentence for the user, if nothing runs, a request is still open, or a rank or the number
+    of steps is out of range.
+    """
     current = Job.objects.select_for_update().get(id=job.id)
     chosen = sorted(set(ranks))
     attempt = Attempt.objects.filter(
         job=current, number=current.attempt_number, state__in=ATTEMPT_LIVE
     ).first()
-    if current.state not in TRACED or attempt is None:
-        raise StateError(f"Job {job.id} is {current.state}; only steps of a running job can be traced.")
+    if current.state not in TRACEABLE or attempt is None:
+        raise StateError(f"Job {job.id} is {current.state}; only a running job can be traced.")
     if not 1 <= num_steps <= TRACE_STEPS:
-        raise StateError(f"Between 1 and {TRACE_STEPS} steps can be traced at once, not {num_steps}.")
+        raise StateError(f"{num_steps} steps cannot be traced; choose 1 to {TRACE_STEPS}.")
     if not chosen or chosen[0] < 0 or chosen[-1] >= current.num_devices:
-        raise StateError(f"Job {job.id} has ranks 0 to {current.num_devices - 1}; choose some of them.")
+        raise StateError(
+            f"Job {job.id} has ranks 0 to {current.num_devices - 1}; choose at least one of these."
+        )
     _close_stale(current)
     if Trace.objects.filter(attempt__job=current, ended_at=None).exists():
-        raise StateError(f"A trace of job {job.id} is under way; ask again when it is done.")
+        raise StateError(f"A trace of job {job.id} is in progress; try again when it is done.")
     number = (Trace.objects.filter(attempt__job=current).aggregate(most=Max("number"))["most"] or 0) + 1
     made = Trace.objects.create(
         attempt=attempt,
@@ -50,26 +58,26 @@ def ask(job: Job, *, num_steps: int, ranks: Iterable[int], actor: str) -> Trace:
     _drop_old(current)
     which = f"rank {chosen[0]}" if len(chosen) == 1 else f"{len(chosen)} ranks"
     what = "step" if num_steps == 1 else f"{num_steps} steps"
-    text = f"Tracing the next {what} of {which}, which will take longer than others."
+    text = f"Tracing the next {what} of {which}. Traced steps take longer than others."
     Event.objects.create(
         job=current, attempt_number=attempt.number, actor=actor, kind="trace.asked", text=text
     )
     return made
 
 
-def pass_on(live: dict[int, AttemptDirectory]) -> None:
-    """What an agent does for its live attempts, by id: the open wish lies in the attempt's directory. One query."""
+def write_requests(live: dict[int, AttemptDirectory]) -> None:
+    """Write the open requests of live attempts (by id) into their directories. Called by the agent. One query."""
     if not live:
         return
     for trace in Trace.objects.filter(attempt__in=live, ended_at=None):
         directory = live[trace.attempt_id]
         request = TraceRequest(trace.number, trace.num_steps, tuple(trace.ranks))
-        if _number_in(directory) < trace.number:
+        if _requested_number(directory) < trace.number:
             directory.ask_for_trace(request)
 
 
-def heard(attempt: Attempt, node: Node, lines: Iterable[Line]) -> None:
-    """Ranks have written their files, or could not. In the transaction that reads their lines."""
+def record_files(attempt: Attempt, node: Node, lines: Iterable[SpoolLine]) -> None:
+    """Record the files that ranks wrote, or failed to write. Called in the transaction that ingests their lines."""
     for line in lines:
         trace = Trace.objects.filter(attempt=attempt, number=line.number or 0).first()
         if trace is None:
@@ -81,56 +89,56 @@ def heard(attempt: Attempt, node: Node, lines: Iterable[Line]) -> None:
                 "node": node,
                 "name": line.text[:NAME_LIMIT],
                 "first_step": line.step or 0,
-                "reason": "" if line.text else "The rank could not write it; the events say why.",
+                "reason": "" if line.text else "The rank could not write it; see the events of the run.",
             },
         )
-        _end_if_answered(trace)
+        _end_if_complete(trace)
 
 
-def bring(node: Node) -> int:
-    """What an agent does with files of its node: their bytes into the database. Returns how many were brought."""
+def upload(node: Node) -> int:
+    """Upload the trace files of `node` into the database. Called by its agent. Returns how many were uploaded."""
     waiting = TraceFile.objects.filter(node=node, size_bytes=None, reason="").select_related("trace__attempt")
-    return sum(_bring(file) for file in waiting)
+    return sum(_upload(file) for file in waiting)
 
 
-def files_of(job: Job) -> list[TraceFile]:
-    """Newest first."""
+def list_files(job: Job) -> list[TraceFile]:
+    """Return the trace files of a job, newest first."""
     rows = TraceFile.objects.filter(trace__attempt__job=job).select_related("trace__attempt")
     return list(rows.order_by("-trace__id", "rank"))
 
 
-def open_of(job: Job) -> Trace | None:
-    """The wish that is under way."""
+def get_open_trace(job: Job) -> Trace | None:
+    """Return the open request of a job, if there is one."""
     live = Trace.objects.filter(attempt__job=job, ended_at=None, attempt__state__in=ATTEMPT_LIVE)
     return live.select_related("attempt").first()
 
 
-def content_of(file: TraceFile) -> Iterator[bytes]:
-    """Its bytes, piece by piece: never whole in memory."""
-    for number in TracePiece.objects.filter(file=file).values_list("id", flat=True):
-        yield bytes(TracePiece.objects.values_list("content", flat=True).get(id=number))
+def read_content(file: TraceFile) -> Iterator[bytes]:
+    """Yield the bytes of a trace file in chunks, so that the file is never whole in memory."""
+    for number in TraceChunk.objects.filter(file=file).values_list("id", flat=True):
+        yield bytes(TraceChunk.objects.values_list("content", flat=True).get(id=number))
 
 
-def _bring(file: TraceFile) -> bool:
+def _upload(file: TraceFile) -> bool:
     path = _folder(file) / Path(file.name).name
     try:
         size = path.stat().st_size
         if size > TRACE_BYTES:
-            raise OSError(f"it has {size:,} bytes, more than are kept")
+            raise OSError(f"it has {size:,} bytes, the limit is {TRACE_BYTES:,}")
         content = path.read_bytes()
     except OSError as error:
-        reason = f"Its file could not be read: {error.strerror or error}."[:200]
+        reason = f"The file cannot be read: {error.strerror or error}."[:200]
         TraceFile.objects.filter(id=file.id).update(reason=reason)
         return False
-    starts = range(0, len(content), PIECE_BYTES)
-    pieces = [
-        TracePiece(file=file, seq=seq, content=content[at : at + PIECE_BYTES])
+    starts = range(0, len(content), CHUNK_BYTES)
+    chunks = [
+        TraceChunk(file=file, seq=seq, content=content[at : at + CHUNK_BYTES])
         for seq, at in enumerate(starts)
     ]
     with transaction.atomic():
         if not TraceFile.objects.filter(id=file.id, size_bytes=None).update(size_bytes=len(content)):
             return False
-        TracePiece.objects.bulk_create(pieces)
+        TraceChunk.objects.bulk_create(chunks)
         attempt = file.trace.attempt
         text = f"Rank {file.rank}'s trace from step {file.first_step} on can be downloaded."
         Event.objects.create(
@@ -144,31 +152,35 @@ def _bring(file: TraceFile) -> bool:
 
 
 def _folder(file: TraceFile) -> Path:
-    """trace/ of the attempt's directory on the file's node."""
+    """Return the folder trace/ of the attempt's directory on the file's node."""
     attempt = file.trace.attempt
-    part = AttemptNode.objects.filter(attempt=attempt, node_id=file.node_id).first()
-    return AttemptDirectory(part.directory if part and part.directory else attempt.directory).trace
+    attempt_node = AttemptNode.objects.filter(attempt=attempt, node_id=file.node_id).first()
+    return AttemptDirectory(
+        attempt_node.directory if attempt_node and attempt_node.directory else attempt.directory
+    ).trace
 
 
-def _number_in(directory: AttemptDirectory) -> int:
+def _requested_number(directory: AttemptDirectory) -> int:
     found = directory.read_trace_request()
     return found.number if found else 0
 
 
-def _end_if_answered(trace: Trace) -> None:
+def _end_if_complete(trace: Trace) -> None:
     answered = set(TraceFile.objects.filter(trace=trace).values_list("rank", flat=True))
     if answered >= set(trace.ranks):
         Trace.objects.filter(id=trace.id, ended_at=None).update(ended_at=timezone.now())
 
 
 def _close_stale(job: Job) -> None:
-    """Wishes of attempts that have ended get no answer any more."""
-    over = Trace.objects.filter(attempt__job=job, ended_at=None).exclude(attempt__state__in=ATTEMPT_LIVE)
-    over.update(ended_at=timezone.now(), reason="The attempt ended first.")
+    """Close the open requests of attempts that have ended."""
+    stale = Trace.objects.filter(attempt__job=job, ended_at=None).exclude(attempt__state__in=ATTEMPT_LIVE)
+    stale.update(ended_at=timezone.now(), reason="The attempt ended first.")
 
 
 def _drop_old(job: Job) -> None:
     kept = (
-        TraceFile.objects.filter(trace__attempt__job=job).order_by("-id").values_list("id", flat=True)[:KEPT]
+        TraceFile.objects.filter(trace__attempt__job=job)
+        .order_by("-id")
+        .values_list("id", flat=True)[:KEEP_FILES]
     )
     TraceFile.objects.filter(trace__attempt__job=job).exclude(Q(id__in=list(kept))).delete()

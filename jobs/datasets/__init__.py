@@ -2,7 +2,14 @@
 
 from jobs.datasets.fetch import FetchError, fetch_dataset
 from jobs.datasets.find import DatasetRow, corpus_choices, first_rows, get_dataset, refuse_unusable, runs_of
-from jobs.datasets.lifecycle import DatasetError, accept_draft, change_details, delete_content, discard_draft
+from jobs.datasets.lifecycle import (
+    DatasetError,
+    accept_draft,
+    change_details,
+    delete_content,
+    discard_draft,
+    remove,
+)
 from jobs.datasets.report import refused_csv, refused_lines
 from jobs.datasets.store import store_upload
 
@@ -21,6 +28,7 @@ __all__ = [
     "refuse_unusable",
     "refused_csv",
     "refused_lines",
+    "remove",
     "runs_of",
     "store_upload",
 ]

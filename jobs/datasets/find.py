@@ -26,7 +26,7 @@ class DatasetRow(NamedTuple):
 
 
 def usable_datasets(teams: Iterable[Team]) -> QuerySet[Dataset]:
-    return Dataset.objects.filter(team__in=teams, state=Dataset.State.READY, archived_at=None)
+    return Dataset.objects.filter(team__in=teams, state=Dataset.UploadState.READY, archived_at=None)
 
 
 def corpus_choices(teams: Iterable[Team]) -> list[Choice]:
@@ -53,7 +53,7 @@ def refuse_unusable(spec: Spec, team: Team) -> None:
         raise refusal(f"Team {team.name} has no data set '{spec.data.corpus}'. See the Data page.")
     if found.archived_at is not None:
         raise refusal(f"The content of data set '{found.name}' was deleted. Choose another data set.")
-    if found.state != Dataset.State.READY:
+    if found.state != Dataset.UploadState.READY:
         raise refusal(f"Data set '{found.name}' is a draft. Keep its good lines on its page first.")
     refuse_other_kind(found.name, found.kind, spec.data.objective)  # type: ignore[arg-type]
     refuse_more_classes(found.name, len(found.statistics.get("classes", ())), spec.model.classes)

@@ -29,8 +29,8 @@ def accept_draft(dataset: Dataset, actor: User) -> None:
     if not dataset.num_good:
         raise DatasetError("No line of this file is usable, so there is nothing to keep.")
     with transaction.atomic():
-        drafts = Dataset.objects.filter(id=dataset.id, state=Dataset.State.DRAFT)
-        if not drafts.update(state=Dataset.State.READY, ready_at=timezone.now()):
+        drafts = Dataset.objects.filter(id=dataset.id, state=Dataset.UploadState.DRAFT)
+        if not drafts.update(state=Dataset.UploadState.READY, ready_at=timezone.now()):
             raise DatasetError(f"'{dataset.name}' is no longer a draft.")
         _record_event(
             dataset, actor, f"Kept {dataset.num_good:,} lines; left out {dataset.num_bad:,} refused lines."
@@ -40,7 +40,7 @@ def accept_draft(dataset: Dataset, actor: User) -> None:
 def discard_draft(dataset: Dataset, actor: User) -> None:
     """Delete a draft and its content. Raises DatasetError if it is not a draft."""
     with transaction.atomic():
-        if not Dataset.objects.filter(id=dataset.id).exclude(state=Dataset.State.READY).exists():
+        if not Dataset.objects.filter(id=dataset.id).exclude(state=Dataset.UploadState.READY).exists():
             raise DatasetError(f"'{dataset.name}' is no longer a draft.")
         DatasetEvent.objects.create(
             team=dataset.team,
@@ -77,6 +77,11 @@ def delete_content(dataset: Dataset, actor: User) -> None:
         Dataset.objects.filter(id=dataset.id).update(archived_at=timezone.now())
         dataset.parts.all().delete()
         _record_event(dataset, actor, "Deleted the content.")
+
+
+def remove(dataset: Dataset, actor: User) -> None:
+    """Discard a draft, or delete the content of a data set that is ready. Raises DatasetError."""
+    (delete_content if dataset.state == Dataset.UploadState.READY else discard_draft)(dataset, actor)
 
 
 def clean_name(name: str) -> str:

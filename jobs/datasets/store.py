@@ -92,7 +92,7 @@ def _finish(dataset: Dataset, owner: User) -> None:
     """Set the final state, after all content is stored; until then the data set is shown as being received."""
     with transaction.atomic():
         is_whole = not dataset.num_bad
-        dataset.state = Dataset.State.READY if is_whole else Dataset.State.DRAFT
+        dataset.state = Dataset.UploadState.READY if is_whole else Dataset.UploadState.DRAFT
         dataset.ready_at = timezone.now() if is_whole else None
         dataset.save(update_fields=["state", "ready_at"])
         text = f"Stored '{dataset.file_name}': {dataset.num_good:,} good lines, {dataset.num_bad:,} refused."
@@ -145,7 +145,7 @@ def _find_duplicate(team: Team, stats: UploadStatistics) -> Dataset | None:
     if stats.bad:
         return None
     same = team.datasets.filter(sha256=stats.digest.hexdigest(), kind=stats.kind, archived_at=None)
-    return same.filter(state=Dataset.State.READY).first()
+    return same.filter(state=Dataset.UploadState.READY).first()
 
 
 def _printable(text: str) -> str:

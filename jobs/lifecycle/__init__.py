@@ -1,1 +1,1 @@
-"""The functions that change states, and what follows from each change."""
+"""State changes of jobs, attempts, nodes and devices, with their consequences."""

@@ -22,9 +22,12 @@ def move_node(
     only_from: Collection[str] | None = None,
     **fields: Any,
 ) -> bool:
-    """One conditional UPDATE of the admin state and its event in one transaction. False: not from the state it is
-    in, or it holds leases where `to` allows none. Whoever calls this holds the pool's row locked, as a scheduler
-    does while it places jobs: no lease appears between the look and the move."""
+    """Move the admin state by one conditional UPDATE, and record the event in the same transaction.
+
+    Returns False if the current state does not allow the move, or if the node holds leases and `to` allows none.
+    The caller must hold the lock on the pool's row, as a scheduler does while it places jobs, so that no lease appears
+    between the check and the move.
+    """
 
     with transaction.atomic():
         allowed = [s for s in ADMIN_MOVES[to] if only_from is None or s in only_from]
@@ -40,7 +43,7 @@ def move_node(
 def move_health(
     node_id: str, to: str, *, actor: str, reason: str, only_from: Collection[str] | None = None
 ) -> bool:
-    """As move_node, on the axis of health."""
+    """Move the health of a node, as move_node moves its admin state."""
 
     with transaction.atomic():
         allowed = [s for s in HEALTH_MOVES[to] if only_from is None or s in only_from]
@@ -54,7 +57,7 @@ def move_health(
 def move_device(
     device_id: str, to: str, *, actor: str, reason: str, only_from: Collection[str] | None = None
 ) -> bool:
-    """As move_node, for one device. What runs on it goes on."""
+    """Move the health of one device, as move_node moves a node. Attempts that run on it continue."""
 
     with transaction.atomic():
         allowed = [s for s in DEVICE_MOVES[to] if only_from is None or s in only_from]

@@ -1,4 +1,4 @@
-"""What becomes of a job when its attempt ends: over, or back to the queue, and at whose cost."""
+"""Next state of a job whose attempt has ended."""
 
 from __future__ import annotations
 
@@ -6,71 +6,73 @@ from django.conf import settings
 from django.db.models import Max
 
 from jobs.models import Attempt, Event, Job
-from jobs.states.jobs import NOT_THE_JOBS_FAULT, AttemptState, Cause, JobState
+from jobs.states.jobs import INFRASTRUCTURE_CAUSES, AttemptState, Cause, JobState
 
-# Supervisors that die, or cannot start, in so many attempts in a row without a new checkpoint: trying again is of no
-# use, a person must look. A device that is still held is different: its holder is being stopped.
-IN_VAIN_LIMIT = 5
-IN_VAIN = (Cause.SUPERVISOR, Cause.LAUNCH)
+# After so many attempts in a row whose supervisor died or could not start, without a new checkpoint, the job fails
+# and needs a person. Cause.DEVICE_HELD is not counted: the processes that hold the device are being stopped.
+NO_PROGRESS_LIMIT = 5
+NO_PROGRESS_CAUSES = (Cause.SUPERVISOR, Cause.LAUNCH)
 
 
-def outcome(job: Job, to: str, reason: str, cause: str, why_stopping: str) -> tuple[str, str]:
-    """The job's next state and the sentence that goes with it. The attempt's own row says already how it ended."""
+def decide_outcome(job: Job, to: str, reason: str, cause: str, stop_reason: str) -> tuple[str, str]:
+    """Return the job's next state and its reason. `to`, `reason` and `cause` are those of the ended attempt."""
     if to == AttemptState.SUCCEEDED:
         return JobState.SUCCEEDED, reason
     if job.wanted_state == JobState.CANCELLED:
-        return JobState.CANCELLED, _wish(job) or reason
-    if halts(job, to):
-        return JobState.PAUSED, f"Reached step {job.halt_at_step}, where it was to halt."
-    state, said = _unasked(job, to, reason, cause, why_stopping)
+        return JobState.CANCELLED, _stop_reason(job) or reason
+    if is_halt(job, to):
+        return JobState.PAUSED, f"Reached step {job.halt_at_step}, its halt step."
+    state, message = _unrequested_outcome(job, to, reason, cause, stop_reason)
     if state == JobState.QUEUED and job.wanted_state == JobState.PAUSED:
-        return JobState.PAUSED, f"{_wish(job)} It {_resumes(job)}"
-    return state, said
+        return JobState.PAUSED, f"{_stop_reason(job)} It {_resume_note(job)}"
+    return state, message
 
 
-def halts(job: Job, to: str) -> bool:
-    """Whether it has come to where it shall halt, and nobody wants anything else of it."""
+def is_halt(job: Job, to: str) -> bool:
+    """Whether the attempt stopped because the job reached its halt step, and no other request is pending."""
     return to == AttemptState.STOPPED and job.has_halted and not job.wanted_state
 
 
-def _wish(job: Job) -> str:
-    """What the person who asked it to stop has said."""
-    said = Event.objects.filter(job=job, kind=f"job.{JobState.STOPPING}").order_by("-id").first()
-    return said.text if said else ""
+def _stop_reason(job: Job) -> str:
+    """Return the reason given by the person who asked the job to stop."""
+    event = Event.objects.filter(job=job, kind=f"job.{JobState.STOPPING}").order_by("-id").first()
+    return event.text if event else ""
 
 
-def _unasked(job: Job, to: str, reason: str, cause: str, why_stopping: str) -> tuple[str, str]:
-    """The same where nobody wants anything of the job."""
+def _unrequested_outcome(job: Job, to: str, reason: str, cause: str, stop_reason: str) -> tuple[str, str]:
+    """Return next state and reason of a job without a pending request."""
     if cause == Cause.TIME_LIMIT:
-        return JobState.SUCCEEDED, reason  # a budget used up; what was trained is kept
+        return JobState.SUCCEEDED, reason  # the time budget is used up; the trained model is kept
     if to in (AttemptState.STOPPED, AttemptState.LOST):
-        return JobState.QUEUED, f"{why_stopping or f'Interrupted: {reason}'}; {_resumes(job)}"
-    if cause in NOT_THE_JOBS_FAULT:
-        if cause in IN_VAIN and _is_in_vain(job):
-            return JobState.FAILED, f"{reason} So ended {IN_VAIN_LIMIT} attempts in a row."
-        return JobState.QUEUED, f"Tried again, free of charge ({reason}); {_resumes(job)}"
-    failures = _failures(job)
+        return JobState.QUEUED, f"{stop_reason or f'Interrupted: {reason}'}; {_resume_note(job)}"
+    if cause in INFRASTRUCTURE_CAUSES:
+        if cause in NO_PROGRESS_CAUSES and _makes_no_progress(job):
+            return JobState.FAILED, f"{reason} {NO_PROGRESS_LIMIT} attempts in a row ended like this."
+        return JobState.QUEUED, f"Retried without using up a retry ({reason}); {_resume_note(job)}"
+    failures = _count_failures(job)
     if failures <= settings.RETRY_LIMIT:
         tries = f"Retry {failures} of {settings.RETRY_LIMIT}"
-        return JobState.QUEUED, f"{tries} after a failure ({reason}); {_resumes(job)}"
+        return JobState.QUEUED, f"{tries} after a failure ({reason}); {_resume_note(job)}"
     return JobState.FAILED, reason
 
 
-def _failures(job: Job) -> int:
-    """How often the job itself failed since it was submitted, or retried by a person."""
+def _count_failures(job: Job) -> int:
+    """Count the failures that the job caused since it was submitted, or last retried by a person."""
     ends = Event.objects.filter(job=job, kind__in=(f"job.{JobState.FAILED}", f"job.{JobState.CANCELLED}"))
     earlier = ends.aggregate(last=Max("attempt_number"))["last"] or 0
     failed = Attempt.objects.filter(job=job, state=AttemptState.FAILED, number__gt=earlier)
-    return failed.exclude(cause__in=NOT_THE_JOBS_FAULT).count()
+    return failed.exclude(cause__in=INFRASTRUCTURE_CAUSES).count()
 
 
-def _is_in_vain(job: Job) -> bool:
+def _makes_no_progress(job: Job) -> bool:
     newest = Attempt.objects.filter(job=job).order_by("-number").values_list("cause", "checkpoint_step")
-    last = list(newest[:IN_VAIN_LIMIT])
-    return len(last) == IN_VAIN_LIMIT and all(cause in IN_VAIN and step is None for cause, step in last)
+    last = list(newest[:NO_PROGRESS_LIMIT])
+    return len(last) == NO_PROGRESS_LIMIT and all(
+        cause in NO_PROGRESS_CAUSES and step is None for cause, step in last
+    )
 
 
-def _resumes(job: Job) -> str:
+def _resume_note(job: Job) -> str:
     earlier = Attempt.objects.filter(job=job).exclude(checkpoint_step=None)
     newest = earlier.order_by("-checkpoint_step").values_list("checkpoint_step", flat=True).first()
     return "starts again from step 0." if newest is None else f"resumes from step {newest}."

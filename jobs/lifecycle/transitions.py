@@ -1,4 +1,4 @@
-"""State changes of jobs, attempts and their nodes."""
+"""State changes of jobs, attempts and attempt nodes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,17 @@ from django.utils import timezone
 
 from jobs.accounting.charges import book_charges
 from jobs.models import Attempt, AttemptNode, Event, Job, Lease
-from jobs.states.jobs import ATTEMPT_LIVE, ATTEMPT_MOVES, FINAL, MEMBER_LIVE, MEMBER_MOVES, MOVES, JobState
+from jobs.states.jobs import (
+    ATTEMPT_LIVE,
+    ATTEMPT_MOVES,
+    ATTEMPT_NODE_LIVE,
+    ATTEMPT_NODE_MOVES,
+    FINAL,
+    MOVES,
+    JobState,
+)
 
-OUT_OF_QUEUE: dict[str, Any] = {"waiting_for": {}, "position": None, "expected_start_at": None}
+CLEARED_QUEUE_COLUMNS: dict[str, Any] = {"waiting_for": {}, "position": None, "expected_start_at": None}
 
 
 def move_job(
@@ -26,25 +34,25 @@ def move_job(
     only_from: Collection[str] | None = None,
     **fields: Any,
 ) -> bool:
-    """One conditional UPDATE and its event in one transaction. False: somebody else moved it first.
+    """Move a job by one conditional UPDATE, and record the event in the same transaction.
 
-    `attempt` fences: the move happens only while that attempt number is the job's current one.
-    `only_from` narrows the states that MOVES allows.
+    Returns False if another process has moved the job first. `attempt` is the fencing token: the job moves only while
+    this is its current attempt number. `only_from` narrows the states that MOVES allows. `fields` are further columns.
     """
 
     rows = Job.objects.filter(id=job_id)
     if attempt is not None:
         rows = rows.filter(attempt_number=attempt)
     with transaction.atomic():
-        if not _moved(rows, to, MOVES, only_from, _columns(to, reason) | fields):
+        if not _update_state(rows, to, MOVES, only_from, _state_columns(to, reason) | fields):
             return False
-        _tell(job_id, fields.get("attempt_number", attempt), actor, f"job.{to}", reason)
+        _record_event(job_id, fields.get("attempt_number", attempt), actor, f"job.{to}", reason)
     return True
 
 
-def _columns(to: str, reason: str) -> dict[str, Any]:
-    """What changes with the state. Where a job stands in the queue is nobody's news once it has left it."""
-    changes: dict[str, Any] = {"waiting_reason": "", **OUT_OF_QUEUE}
+def _state_columns(to: str, reason: str) -> dict[str, Any]:
+    """Return the columns that change with the state. Clears the queue position when a job leaves the queue."""
+    changes: dict[str, Any] = {"waiting_reason": "", **CLEARED_QUEUE_COLUMNS}
     if to not in (JobState.STARTING, JobState.RUNNING):
         changes |= {"idle_stop_at": None}
     if to == JobState.SCHEDULED:
@@ -71,12 +79,12 @@ def move_attempt(
     only_from: Collection[str] | None = None,
     **fields: Any,
 ) -> bool:
-    """As move_job, for one attempt. A terminal move also releases its leases."""
+    """Move an attempt, as move_job moves a job. A terminal state also releases its leases and charges its team."""
 
     if to not in ATTEMPT_LIVE:
         fields = {"ended_at": timezone.now(), "reason": reason} | fields
     with transaction.atomic():
-        if not _moved(Attempt.objects.filter(id=attempt_id), to, ATTEMPT_MOVES, only_from, fields):
+        if not _update_state(Attempt.objects.filter(id=attempt_id), to, ATTEMPT_MOVES, only_from, fields):
             return False
         if to not in ATTEMPT_LIVE:
             Lease.objects.filter(attempt_id=attempt_id, is_active=True).update(
@@ -85,12 +93,12 @@ def move_attempt(
         attempt = Attempt.objects.select_related("job").get(id=attempt_id)
         if to not in ATTEMPT_LIVE:
             book_charges(attempt)
-        _tell(attempt.job_id, attempt.number, actor, f"attempt.{to}", reason)
+        _record_event(attempt.job_id, attempt.number, actor, f"attempt.{to}", reason)
     return True
 
 
-def move_member(
-    member_id: int,
+def move_attempt_node(
+    attempt_node_id: int,
     to: str,
     *,
     actor: str,
@@ -98,31 +106,34 @@ def move_member(
     only_from: Collection[str] | None = None,
     **fields: Any,
 ) -> bool:
-    """As move_job, for one node's part of an attempt."""
+    """Move one node of a multi-node attempt, as move_job moves a job."""
 
-    if to not in MEMBER_LIVE:
+    if to not in ATTEMPT_NODE_LIVE:
         fields = {"ended_at": timezone.now(), "reason": reason} | fields
     with transaction.atomic():
-        if not _moved(AttemptNode.objects.filter(id=member_id), to, MEMBER_MOVES, only_from, fields):
+        if not _update_state(
+            AttemptNode.objects.filter(id=attempt_node_id), to, ATTEMPT_NODE_MOVES, only_from, fields
+        ):
             return False
-        member = AttemptNode.objects.select_related("attempt", "node").get(id=member_id)
-        said = f"Node {member.node.name}: {reason}" if reason else f"Node {member.node.name}."
-        _tell(member.attempt.job_id, member.attempt.number, actor, f"member.{to}", said)
+        attempt_node = AttemptNode.objects.select_related("attempt", "node").get(id=attempt_node_id)
+        message = f"Node {attempt_node.node.name}: {reason}" if reason else f"Node {attempt_node.node.name}."
+        _record_event(
+            attempt_node.attempt.job_id, attempt_node.attempt.number, actor, f"member.{to}", message
+        )
     return True
 
 
-def _moved(
+def _update_state(
     rows: QuerySet[Any],
     to: str,
     moves: Mapping[str, Collection[str]],
     only_from: Collection[str] | None,
     changes: Mapping[str, Any],
 ) -> bool:
-    """The one conditional UPDATE of every move."""
+    """The conditional UPDATE that every move uses."""
     sources = [state for state in moves[to] if only_from is None or state in only_from]
     return bool(rows.filter(state__in=sources).update(state=to, **changes))
 
 
-def _tell(job_id: str, number: int | None, actor: str, kind: str, text: str) -> None:
-
+def _record_event(job_id: str, number: int | None, actor: str, kind: str, text: str) -> None:
     Event.objects.create(job_id=job_id, attempt_number=number, actor=actor, kind=kind, text=text)

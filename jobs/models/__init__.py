@@ -1,24 +1,24 @@
-"""Every table, one file per noun."""
+"""Database tables, one file per noun."""
 
 from jobs.models.artefacts import Artefact, RunInput, SavedModel
 from jobs.models.checkpoints import Checkpoint
 from jobs.models.cluster import Device, Node, Pool
+from jobs.models.component_heartbeats import ComponentHeartbeat
 from jobs.models.datasets import Dataset, DatasetEvent, DatasetPart
 from jobs.models.forecasts import Correction, Forecast
-from jobs.models.logs import BroughtLog
+from jobs.models.logs import UploadedLog
 from jobs.models.nodes import NodeEvent, NodeToken
 from jobs.models.outputs import RunOutput
-from jobs.models.people import ApiToken, LastView, LoginLink, Membership, Team
+from jobs.models.people import ApiToken, LastQuery, LoginLink, Membership, Team
 from jobs.models.pools import PoolEvent
 from jobs.models.profiles import DeviceProfile, LinkProfile
 from jobs.models.runs import Project, ProjectEvent, Run, RunEvent, RunMetric, RunParam, RunTag
 from jobs.models.series import Batch, Chunk, ChunkData, Delivery, Segment, StoredSeries, Stream
 from jobs.models.shares import Charge, Share
 from jobs.models.sharing import Comment, Report, SavedView
-from jobs.models.signs import Sign
 from jobs.models.sweeps import Sweep, SweepEvent
 from jobs.models.templates import Template, TemplateEvent
-from jobs.models.traces import StepTimeline, Trace, TraceFile, TracePiece
+from jobs.models.traces import StepTimeline, Trace, TraceChunk, TraceFile
 from jobs.models.verdicts import CheckState, RunVerdict, VerdictCheck
 from jobs.models.work import Attempt, AttemptNode, Event, Job, Lease, Priority, SpoolOffset
 
@@ -28,13 +28,13 @@ __all__ = [
     "Attempt",
     "AttemptNode",
     "Batch",
-    "BroughtLog",
     "Charge",
     "CheckState",
     "Checkpoint",
     "Chunk",
     "ChunkData",
     "Comment",
+    "ComponentHeartbeat",
     "Correction",
     "Dataset",
     "DatasetEvent",
@@ -45,7 +45,7 @@ __all__ = [
     "Event",
     "Forecast",
     "Job",
-    "LastView",
+    "LastQuery",
     "Lease",
     "LinkProfile",
     "LoginLink",
@@ -71,7 +71,6 @@ __all__ = [
     "SavedView",
     "Segment",
     "Share",
-    "Sign",
     "SpoolOffset",
     "StepTimeline",
     "StoredSeries",
@@ -82,7 +81,8 @@ __all__ = [
     "Template",
     "TemplateEvent",
     "Trace",
+    "TraceChunk",
     "TraceFile",
-    "TracePiece",
+    "UploadedLog",
     "VerdictCheck",
 ]

@@ -1,4 +1,4 @@
-"""What a run brought along: the files its code saved, and the data sets it read."""
+"""Files, models and data set references that a run's code logged."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ PATH_LIMIT = 500
 
 
 class Artefact(models.Model):
-    """One file of a run. On disk it is named by its id: what a client calls it never becomes a path of ours."""
+    """One file of a run. Its name on disk is its id, so the client's path is never used as a path here."""
 
     id = models.CharField(primary_key=True, max_length=12, default=new_id, editable=False)
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="artefacts")
-    path = models.CharField(max_length=PATH_LIMIT)  # 'plots/loss.png', as its writer calls it
+    path = models.CharField(max_length=PATH_LIMIT)  # 'plots/loss.png', as the client names it
     size_bytes = models.BigIntegerField()
     sha256 = models.CharField(max_length=64)
     saved_at = models.DateTimeField()
@@ -30,7 +30,7 @@ class Artefact(models.Model):
 
 
 class RunInput(models.Model):
-    """A data set that a run read, as its code described it."""
+    """A data set that a run read, as described by the run's code."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="inputs")
     name = models.CharField(max_length=500)
@@ -56,13 +56,13 @@ def new_model_id() -> str:
 
 
 class SavedModel(models.Model):
-    """A model that a run saved whole; its files are the run's artefacts below `models/<id>`."""
+    """A complete model that a run saved. Its files are the run's artefacts below `models/<id>`."""
 
     id = models.CharField(primary_key=True, max_length=14, default=new_model_id, editable=False)
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="models")
     name = models.CharField(max_length=250)
     kind = models.CharField(max_length=250, blank=True)
-    state = models.CharField(max_length=40)  # as its writer says: pending, ready, upload_failed
+    state = models.CharField(max_length=40)  # as the client reports it: pending, ready, upload_failed
     params = models.JSONField(default=dict)
     tags = models.JSONField(default=dict)
     actor = models.CharField(max_length=150)

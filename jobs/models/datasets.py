@@ -1,4 +1,4 @@
-"""Data sets that people upload: what each is, its content in parts, and what was done to it by whom."""
+"""Uploaded data sets, with their content in parts and their events."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ FILE_NAME_LIMIT = 255
 
 
 class Dataset(models.Model):
-    """One upload, from its first bytes to a data set that runs can name. Written only by jobs.datasets."""
+    """One upload, from its first bytes to a data set that runs can use. Written only by jobs.datasets."""
 
-    class State(models.TextChoices):
-        RECEIVING = "receiving"  # bytes still come
-        DRAFT = "draft"  # read; somebody has to say whether the good lines shall be kept without the bad ones
+    class UploadState(models.TextChoices):
+        RECEIVING = "receiving"  # the upload has not finished
+        DRAFT = "draft"  # some lines are bad; a person decides whether to keep the good ones
         READY = "ready"
 
     id = models.CharField(primary_key=True, max_length=12, default=new_id, editable=False)
@@ -27,21 +27,21 @@ class Dataset(models.Model):
     name = models.CharField(max_length=NAME_LIMIT)
     file_name = models.CharField(
         max_length=FILE_NAME_LIMIT
-    )  # as it was on the uploader's disk; never a path of ours
+    )  # on the uploader's disk; never used as a path here
     suffix = models.CharField(max_length=10)
     licence = models.CharField(max_length=LICENCE_LIMIT, blank=True)
     note = models.TextField(blank=True)
-    state = models.CharField(max_length=10, choices=State, default=State.RECEIVING)
+    state = models.CharField(max_length=10, choices=UploadState, default=UploadState.RECEIVING)
     kind = models.CharField(max_length=10, blank=True)  # text, pairs or classes
-    sha256 = models.CharField(max_length=64, blank=True)  # of the good lines in normal form
-    size_bytes = models.BigIntegerField(default=0)  # of those
-    received_bytes = models.BigIntegerField(default=0)  # of the file as it came
+    sha256 = models.CharField(max_length=64, blank=True)  # of the normalised good lines
+    size_bytes = models.BigIntegerField(default=0)  # of the normalised good lines
+    received_bytes = models.BigIntegerField(default=0)  # of the uploaded file
     num_good = models.IntegerField(default=0)
     num_bad = models.IntegerField(default=0)
     statistics = models.JSONField(default=dict)
     created_at = models.DateTimeField(auto_now_add=True)
     ready_at = models.DateTimeField(null=True)
-    archived_at = models.DateTimeField(null=True)  # no new run may use it; those that did still name it
+    archived_at = models.DateTimeField(null=True)  # new runs cannot use it; older runs still refer to it
 
     class Meta:
         ordering = ["-created_at"]
@@ -51,10 +51,10 @@ class Dataset(models.Model):
 
 
 class DatasetPart(models.Model):
-    """A piece of a data set's content, compressed. Agents on every node read it here, so no folder is shared."""
+    """A compressed part of a data set's content. Agents read it from the database, so nodes share no folder for it."""
 
     dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="parts")
-    role = models.CharField(max_length=10)  # lines, or the report on refused ones
+    role = models.CharField(max_length=10)  # the lines, or the report on refused lines
     number = models.IntegerField()
     content = models.BinaryField()
 
@@ -68,7 +68,7 @@ class DatasetPart(models.Model):
 
 
 class DatasetEvent(models.Model):
-    """What was done to a data set, by whom. Only ever added to."""
+    """One change of a data set: who and what. Append-only."""
 
     dataset = models.ForeignKey(Dataset, on_delete=models.SET_NULL, related_name="events", null=True)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="dataset_events")

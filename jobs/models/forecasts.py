@@ -1,4 +1,4 @@
-"""What was predicted of runs, what was then measured, and the corrections that follow from it."""
+"""Forecasts of runs, their measured values, and the corrections learnt from both."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ class Forecast(models.Model):
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="forecasts")
     field = models.CharField(max_length=40)  # one of jobs.verdicts.forecasts.FIELDS
-    # As the plan that was made before the start has it; NULL: not predicted, and `why_not` says why
+    # From the plan made before the start; NULL: not predicted, with the reason in `why_not`
     low = models.FloatField(null=True)
     point = models.FloatField(null=True)
     high = models.FloatField(null=True)
     raw = models.FloatField(null=True)  # the point without any correction
     learnt_from = models.PositiveIntegerField(default=0)  # runs behind the correction; 0: none was applied
     why_not = models.CharField(max_length=200, blank=True)
-    measured = models.FloatField(null=True)  # NULL: `status` and `reason` say why
+    measured = models.FloatField(null=True)  # NULL: the reason is in `status` and `reason`
     status = models.CharField(max_length=12)
     reason = models.CharField(max_length=200, blank=True)
-    # Of the run, kept here so that a table over thousands of runs is one query
+    # Copied from the run, so that a table over thousands of runs is one query
     device = models.CharField(max_length=120)  # of rank 0
-    planned_device = models.CharField(max_length=120, blank=True)  # what the plan took it for
+    planned_device = models.CharField(max_length=120, blank=True)  # the device that the plan assumed
     dtype = models.CharField(max_length=10)
     planner_version = models.PositiveIntegerField(null=True)
-    num_steps = models.PositiveIntegerField()  # steady ones, over which the median was taken
-    is_contended = models.BooleanField(default=False)  # a time, while others competed for the cores
+    num_steps = models.PositiveIntegerField()  # steady steps, over which the median was taken
+    is_contended = models.BooleanField(default=False)  # a time measured while other processes used the cores
     judged_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -46,15 +46,15 @@ class Forecast(models.Model):
 
 
 class Correction(models.Model):
-    """Measured over predicted of one phase, the median over runs. Written by jobs.planning.calibration."""
+    """Ratio of measured to predicted time of one phase, median over runs. Written by jobs.planning.calibration."""
 
     device = models.CharField(max_length=120)
     dtype = models.CharField(max_length=10)
     phase = models.CharField(max_length=40)
     planner_version = models.PositiveIntegerField()
     ratio = models.FloatField()
-    low = models.FloatField()  # 10th percentile, and
-    high = models.FloatField()  # 90th, widened where there are few runs
+    low = models.FloatField()  # 10th percentile, widened where there are few runs
+    high = models.FloatField()  # 90th percentile, widened likewise
     n = models.PositiveIntegerField()
     changed_at = models.DateTimeField(auto_now=True)
 

@@ -1,4 +1,4 @@
-"""Lines of logs that lie on other machines than the web server's."""
+"""Log tails uploaded from other machines than the web server's."""
 
 from __future__ import annotations
 
@@ -8,24 +8,22 @@ from jobs.models.cluster import Node
 from jobs.models.work import Attempt
 
 
-class BroughtLog(models.Model):
-    """The last lines of one rank, asked for by whoever looks at them and brought by the agent of the rank's node."""
+class UploadedLog(models.Model):
+    """The last log lines of one rank, requested by a viewer and uploaded by the agent of the rank's node."""
 
-    attempt = models.ForeignKey(Attempt, on_delete=models.CASCADE, related_name="brought_logs")
+    attempt = models.ForeignKey(Attempt, on_delete=models.CASCADE, related_name="uploaded_logs")
     rank = models.PositiveIntegerField()
     node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="+")
     wanted_until = models.DateTimeField()
-    read_at = models.DateTimeField(
-        null=True
-    )  # when its lines were last found to be new; NULL: not brought yet
+    read_at = models.DateTimeField(null=True)  # when the agent last found new lines; NULL: not uploaded yet
     text = models.TextField(blank=True)
     is_cut = models.BooleanField(default=False)
-    size_bytes = models.BigIntegerField(null=True)  # of the file; NULL: there was none
+    size_bytes = models.BigIntegerField(null=True)  # of the file; NULL: no file
     reason = models.CharField(max_length=200, blank=True)  # why there are no lines
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["attempt", "rank"], name="one_brought_log_per_attempt_and_rank")
+            models.UniqueConstraint(fields=["attempt", "rank"], name="one_uploaded_log_per_attempt_and_rank")
         ]
         indexes = [models.Index(fields=["node", "wanted_until"])]
 

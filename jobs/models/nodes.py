@@ -1,4 +1,4 @@
-"""How nodes come and go: one-time join tokens, and the events that tell a node's story."""
+"""Join tokens and events of nodes."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from jobs.models.cluster import Device, Node, Pool
 
 
 class NodeToken(models.Model):
-    """Lets one node join one pool, once, for a limited time. Only its SHA-256 is kept."""
+    """A token that lets one node join one pool, once, before it expires. Only its SHA-256 is stored."""
 
     pool = models.ForeignKey(Pool, on_delete=models.CASCADE, related_name="node_tokens")
     sha256 = models.CharField(max_length=64, unique=True)
-    prefix = models.CharField(max_length=12)  # shown in lists, so that a person can tell tokens apart
-    actor = models.CharField(max_length=150)  # who made it
+    prefix = models.CharField(max_length=12)  # shown in lists to distinguish tokens
+    actor = models.CharField(max_length=150)  # user who created it
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True)
-    revoked_by = models.CharField(max_length=150, blank=True)  # who has taken it back, unused
+    revoked_by = models.CharField(max_length=150, blank=True)  # user who revoked it before it was used
     node = models.ForeignKey(Node, on_delete=models.SET_NULL, null=True, related_name="join_tokens")
 
     def __str__(self) -> str:
@@ -25,7 +25,7 @@ class NodeToken(models.Model):
 
 
 class NodeEvent(models.Model):
-    """Something that happened to a node or one of its devices: who, what, why. Only ever added to."""
+    """One event of a node or of one of its devices: who, what, why. Append-only."""
 
     node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="events")
     device = models.ForeignKey(Device, on_delete=models.CASCADE, null=True, related_name="events")

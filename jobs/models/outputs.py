@@ -1,4 +1,4 @@
-"""What a run's model made of held-out examples, at each validation."""
+"""Outputs of a run's model on held-out examples, one set per validation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from jobs.models.runs import Run
 
 
 class RunOutput(models.Model):
-    """One held-out example at one step: what the model was given, what it should have said, what it said."""
+    """One held-out example at one step: prompt, reference and the model's output."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="outputs")
     step = models.IntegerField()

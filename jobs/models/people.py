@@ -1,4 +1,4 @@
-"""Who may see and do what: teams, memberships, API tokens and one-time login links."""
+"""Teams, memberships, API tokens, login links and last page queries."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Membership(models.Model):
 
 
 class ApiToken(models.Model):
-    """A person's key for scripts, acting in one team. Only its SHA-256 is kept."""
+    """A user's key for scripts, valid in one team. Only its SHA-256 is stored."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_tokens")
     team = models.ForeignKey(Team, on_delete=models.CASCADE)
     name = models.CharField(max_length=100)
-    prefix = models.CharField(max_length=12)  # shown in lists, so that a person can tell tokens apart
+    prefix = models.CharField(max_length=12)  # shown in lists to distinguish tokens
     sha256 = models.CharField(max_length=64, unique=True)
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True, blank=True)
@@ -51,19 +51,19 @@ class ApiToken(models.Model):
         return f"{self.prefix}... ({self.name})"
 
 
-class LastView(models.Model):
-    """How a person left a page: its query, to which the page comes back."""
+class LastQuery(models.Model):
+    """The last query of a user on one page; the page opens with it again."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
     page = models.CharField(max_length=40)
     query = models.TextField(blank=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["user", "page"], name="one_last_view_per_page")]
+        constraints = [models.UniqueConstraint(fields=["user", "page"], name="one_last_query_per_page")]
 
 
 class LoginLink(models.Model):
-    """A link that logs one user in, once, for a short time. Only its SHA-256 is kept."""
+    """A link that logs one user in, once, before it expires. Only its SHA-256 is stored."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
     sha256 = models.CharField(max_length=64, unique=True)

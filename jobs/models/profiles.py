@@ -1,4 +1,4 @@
-"""What devices and the links between them can do, as it was measured."""
+"""Measured speeds of devices and of the links between them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from jobs.models.runs import Run
 
 
 class DeviceProfile(models.Model):
-    """Newest probe results of one kind of device under one torch. Written by jobs.planning.device_profiles."""
+    """Newest probe results of one kind of device with one torch version. Written by jobs.planning.device_profiles."""
 
     name = models.CharField(max_length=120)  # as the driver reports it
     kind = models.CharField(max_length=10)  # cpu or cuda
-    cores = models.FloatField(null=True)  # CPU devices: cores allotted
+    cores = models.FloatField(null=True)  # CPU devices: number of cores
     torch = models.CharField(max_length=40)
-    # {name: {"value", "low", "high", "n"}}, names from engine.hardware.probe_results.SOUGHT; {name: [status, reason]}
+    # figures: {name: {"value", "low", "high", "n"}}, names from engine.hardware.probe_results.PROBE_FIGURES
+    # missing: {name: [status, reason]}
     figures = models.JSONField(default=dict)
     missing = models.JSONField(default=dict)
     curves = models.JSONField(default=dict)  # {number format: [[size, FLOP/s], ...]} of square products
     took_s = models.FloatField()
     node = models.ForeignKey(Node, on_delete=models.SET_NULL, related_name="+", null=True)
-    device = models.CharField(max_length=80)  # the very one that was measured
+    device = models.CharField(max_length=80)  # id of the measured device
     measured_at = models.DateTimeField()
 
     class Meta:
@@ -46,7 +47,9 @@ class DeviceProfile(models.Model):
 
 class LinkProfile(models.Model):
     """Latency and bandwidth of the links between a pool's devices, fitted to one collective of one fabric test.
-    Written by jobs.planning.links."""
+
+    Written by jobs.planning.links.
+    """
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="links")
     pool = models.ForeignKey(Pool, on_delete=models.CASCADE, related_name="links")
@@ -56,7 +59,7 @@ class LinkProfile(models.Model):
     num_devices = models.PositiveIntegerField()
     latency_s = models.FloatField()  # of one hop
     bytes_per_s = models.FloatField()
-    error_share = models.FloatField()  # median of what the fit is off by
+    error_share = models.FloatField()  # median error of the fit
     num_sizes = models.PositiveIntegerField()
     measured_at = models.DateTimeField()
 

@@ -1,4 +1,4 @@
-"""The history that charts show: runs in projects, with their parameters, tags, metrics in short, and events."""
+"""Runs and their projects, with parameters, tags, metric summaries and events."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from jobs.ids import new_id
 from jobs.models.people import Team
 from jobs.models.work import Job
 
-PARAM_LIMIT = 6000  # characters, as MLflow's clients know it
+PARAM_LIMIT = 6000  # characters, the limit of MLflow's clients
 TAG_LIMIT = 8000
 KEY_LIMIT = 250
 
 
 class Project(models.Model):
-    """What a team gathers runs under; MLflow calls it an experiment. A run without one is in the team's default."""
+    """A group of a team's runs; MLflow's experiment. A run without a project belongs to the team's default one."""
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="projects")
     name = models.CharField(max_length=500)
@@ -38,7 +38,7 @@ class Project(models.Model):
 
 
 class ProjectEvent(models.Model):
-    """Something a person or program did to a project: who, what. Only ever added to."""
+    """One change of a project: who and what. Append-only."""
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="events")
     at = models.DateTimeField(auto_now_add=True)
@@ -51,7 +51,7 @@ class ProjectEvent(models.Model):
 
 
 class Run(models.Model):
-    """One per job, kept across its attempts; or without a job, logged through the API."""
+    """The history that charts show: one per job, kept across its attempts, or logged through the API without a job."""
 
     id = models.CharField(primary_key=True, max_length=12, default=new_id, editable=False)
     job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="run", null=True)
@@ -61,18 +61,20 @@ class Run(models.Model):
     parent = models.ForeignKey("self", on_delete=models.SET_NULL, related_name="children", null=True)
     name = models.CharField(max_length=250)
     note = models.TextField(blank=True)
-    colour = models.CharField(max_length=7, blank=True)  # '#rrggbb', chosen by a person; '': by its place
+    colour = models.CharField(
+        max_length=7, blank=True
+    )  # '#rrggbb', chosen by a person; '': by its position in the list
     spec = models.JSONField(default=dict)
     plan = models.JSONField(default=dict)
     created_at = models.DateTimeField(auto_now_add=True)
     archived_at = models.DateTimeField(null=True)  # hidden from lists; nothing is deleted
-    # Of a run without a job: who logs it ('mlflow', 'fourwalls', ...), and how it stands as its writer last said.
+    # For a run without a job: the client that logs it ('mlflow', 'fourwalls', ...) and the state that it last sent.
     origin = models.CharField(max_length=40, blank=True)
     state = models.CharField(max_length=10, blank=True)  # one of jobs.tracking.external_runs.TRACKED_STATES
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
-    heard_at = models.DateTimeField(null=True)  # newest word of its writer
-    # Readings that cannot be had: {source: {metric: [status, reason]}}
+    last_seen_at = models.DateTimeField(null=True)  # last request of its client
+    # Readings that are not available: {source: {metric: [status, reason]}}
     missing = models.JSONField(default=dict)
 
     class Meta:
@@ -87,12 +89,12 @@ class Run(models.Model):
 
 
 class RunParam(models.Model):
-    """One thing that was chosen for a run. A job's spec stands here by its paths: model.layers."""
+    """One parameter of a run. A job's spec is stored with its paths as keys, as in `model.layers`."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="params")
     key = models.CharField(max_length=KEY_LIMIT)
     value = models.TextField()  # at most PARAM_LIMIT
-    number = models.FloatField(null=True)  # the value where it is a finite number
+    number = models.FloatField(null=True)  # the value, if it is a finite number
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["run", "key"], name="one_value_per_run_and_param")]
@@ -100,7 +102,7 @@ class RunParam(models.Model):
 
 
 class RunTag(models.Model):
-    """A word that people or programs put on a run; with '' as value it is just a label."""
+    """One tag of a run. With the value '' it is a label."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="tags")
     key = models.CharField(max_length=KEY_LIMIT)
@@ -112,11 +114,11 @@ class RunTag(models.Model):
 
 
 class RunMetric(models.Model):
-    """A series of the run itself (source 'run') in short, over all that was ever recorded. Written by jobs.series."""
+    """Summary of one series of the run itself (source 'run') over all recorded points. Written by jobs.series."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="metrics")
     key = models.CharField(max_length=KEY_LIMIT)
-    last = models.FloatField(null=True)  # newest by time, then by step; NULL is NaN, which SQLite cannot hold
+    last = models.FloatField(null=True)  # newest by time, then by step; NULL: NaN, which SQLite cannot store
     last_step = models.BigIntegerField(null=True)
     last_at_us = models.BigIntegerField()
     low = models.FloatField(null=True)  # of the finite values; NULL: there is none
@@ -126,7 +128,7 @@ class RunMetric(models.Model):
     count = models.BigIntegerField(default=0)
 
     class Meta:
-        # No index holds a value that changes: PostgreSQL then updates in place (HOT), batch after batch.
+        # No index contains a column that changes, so PostgreSQL updates rows in place (HOT).
         constraints = [models.UniqueConstraint(fields=["key", "run"], name="one_row_per_run_and_metric")]
 
     @property
@@ -135,7 +137,7 @@ class RunMetric(models.Model):
 
 
 class RunEvent(models.Model):
-    """Something a person or program did to a run: who, what. Only ever added to."""
+    """One change of a run: who and what. Append-only."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events")
     at = models.DateTimeField(auto_now_add=True)

@@ -1,6 +1,7 @@
-"""The series: a journal of batches, folded into segments, sealed into chunks. Written only by jobs.series.
+"""Storage of series.
 
-Times are whole microseconds since 1970, values float64; a point never has a row of its own.
+A journal of batches is folded into segments; full segments are sealed into chunks. Written only by jobs.series. Times
+are whole microseconds since 1970, values float64. No point has a row of its own.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from jobs.models.runs import Run
 
 
 class Stream(models.Model):
-    """What one writer of one attempt says, in batches numbered from 0."""
+    """The points of one writer of one attempt, in batches numbered from 0."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="streams")
     attempt = models.PositiveIntegerField()
     name = models.CharField(max_length=100)
-    last_seq = models.BigIntegerField(default=-1)  # newest batch that is folded; older ones are known
-    first_step = models.BigIntegerField(null=True)  # lowest folded so far
+    last_seq = models.BigIntegerField(default=-1)  # newest folded batch; older ones are folded too
+    first_step = models.BigIntegerField(null=True)  # lowest folded step
     first_at_us = models.BigIntegerField(null=True)
 
     class Meta:
@@ -27,7 +28,7 @@ class Stream(models.Model):
 
 
 class Batch(models.Model):
-    """The journal: one delivered batch as one blob, until the fold takes it."""
+    """The journal: one delivered batch as one blob, until it is folded."""
 
     pk = models.CompositePrimaryKey("stream_id", "seq")
     stream = models.ForeignKey(Stream, on_delete=models.CASCADE, related_name="batches")
@@ -38,7 +39,7 @@ class Batch(models.Model):
 
 
 class Delivery(models.Model):
-    """A request of a writer that does not number its batches, by its digest: a retry of it finds this row."""
+    """Digest of a request whose writer does not number its batches, so that a retry of the request is recognised."""
 
     pk = models.CompositePrimaryKey("stream_id", "digest")
     stream = models.ForeignKey(Stream, on_delete=models.CASCADE, related_name="deliveries")
@@ -47,7 +48,7 @@ class Delivery(models.Model):
 
 
 class StoredSeries(models.Model):
-    """One metric of one source within a stream; counts what is folded."""
+    """One metric of one source in a stream. Counts folded points only."""
 
     stream = models.ForeignKey(Stream, on_delete=models.CASCADE, related_name="series")
     metric = models.CharField(max_length=250)
@@ -57,7 +58,7 @@ class StoredSeries(models.Model):
     chunks = models.PositiveIntegerField(default=0)
     last_step = models.BigIntegerField(null=True)
     last_at_us = models.BigIntegerField(default=0)
-    last_value = models.FloatField(null=True)  # NULL is NaN, which SQLite cannot hold
+    last_value = models.FloatField(null=True)  # NULL: NaN, which SQLite cannot store
 
     class Meta:
         constraints = [
@@ -68,7 +69,7 @@ class StoredSeries(models.Model):
 
 
 class Segment(models.Model):
-    """Raw columns of the open tail of a series."""
+    """Raw columns of the unsealed tail of a series."""
 
     pk = models.CompositePrimaryKey("series_id", "seq")
     series = models.ForeignKey(StoredSeries, on_delete=models.CASCADE, related_name="segments")
@@ -78,12 +79,12 @@ class Segment(models.Model):
 
 
 class Chunk(models.Model):
-    """Up to 4,096 points, sealed and never changed: their extremes, and a summary of each 64 points."""
+    """Extremes of up to 4,096 sealed points that never change, and a summary of each 64 points."""
 
     series = models.ForeignKey(StoredSeries, on_delete=models.CASCADE, related_name="sealed")
     index = models.PositiveIntegerField()
     count = models.PositiveIntegerField()
-    first_step = models.BigIntegerField(null=True)  # lowest and highest, whatever the order; NULL: no steps
+    first_step = models.BigIntegerField(null=True)  # lowest and highest step in any order; NULL: no steps
     last_step = models.BigIntegerField(null=True)
     first_at_us = models.BigIntegerField()
     last_at_us = models.BigIntegerField()
@@ -92,7 +93,7 @@ class Chunk(models.Model):
     mean = models.FloatField(null=True)
     num_finite = models.PositiveIntegerField()
     num_nan = models.PositiveIntegerField()
-    num_plus = models.PositiveIntegerField()  # +infinity; what is left is -infinity
+    num_plus = models.PositiveIntegerField()  # +infinity; the remaining points are -infinity
     summary = models.BinaryField()
 
     class Meta:

@@ -1,4 +1,4 @@
-"""What people write for each other: comments on runs, saved views of pages, reports."""
+"""Comments on runs, saved views of pages, and reports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jobs.models.runs import Run
 
 
 class Comment(models.Model):
-    """Markdown by one person about one run."""
+    """Markdown text by one user about one run."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="comments")
     author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="comments")
@@ -24,7 +24,7 @@ class Comment(models.Model):
 
 
 class SavedPage(models.TextChoices):
-    """Pages whose whole state stands in their address."""
+    """Pages whose address contains their whole state."""
 
     RUNS = "runs"
     COMPARE = "compare"
@@ -32,7 +32,7 @@ class SavedPage(models.TextChoices):
 
 
 class SavedView(models.Model):
-    """A page as somebody saw it, under a name, for the whole team. Its id is its short link: /v/<id>/."""
+    """A named page state, saved for the whole team. Its short link is /v/<id>/."""
 
     id = models.CharField(primary_key=True, max_length=12, default=new_id, editable=False)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="saved_views")
@@ -54,7 +54,7 @@ class SavedView(models.Model):
 
 
 class Report(models.Model):
-    """Text with live charts in it. `version` counts changes, so that two writers never overwrite each other."""
+    """Text with live charts. `version` counts changes, so that two writers do not overwrite each other."""
 
     id = models.CharField(primary_key=True, max_length=12, default=new_id, editable=False)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="reports")

@@ -1,4 +1,4 @@
-"""Sweeps: one spec run with many values, as one object; its runs are ordinary jobs."""
+"""Sweeps: one spec with many values, run as ordinary jobs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jobs.models.people import Team
 
 
 class SweepState(models.TextChoices):
-    RUNNING = "running"  # jobs are submitted and compared as others end
+    RUNNING = "running"  # jobs are submitted, and compared at each rung
     PAUSED = "paused"
     FINISHED = "finished"
     CANCELLED = "cancelled"
@@ -23,12 +23,12 @@ class Sweep(models.Model):
     team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="sweeps")
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="sweeps")
     name = models.CharField(max_length=100)
-    spec = models.JSONField()  # that all points begin with
+    spec = models.JSONField()  # common to all points
     definition = models.JSONField()  # engine.sweep.Sweep
-    points = models.JSONField()  # [{field: value}, ...]; the number of a point begins with 1
-    refused = models.JSONField(default=dict)  # number of a point -> why no job was made of it
-    rungs = models.JSONField()  # after which steps jobs are compared; the last is the end
-    # One row a decided rung: {"steps", "at", "members", "promoted", "stopped", "values"}; numbers of points
+    points = models.JSONField()  # [{field: value}, ...]; points are numbered from 1
+    refused = models.JSONField(default=dict)  # number of a point -> why it has no job
+    rungs = models.JSONField()  # steps after which jobs are compared; the last is the end
+    # One entry per decided rung: {"steps", "at", "members", "promoted", "stopped", "values"}; numbers of points
     decisions = models.JSONField(default=list)
     state = models.CharField(
         max_length=10, choices=SweepState.choices, default=SweepState.RUNNING, db_index=True
@@ -46,7 +46,7 @@ class Sweep(models.Model):
 
 
 class SweepEvent(models.Model):
-    """Something that happened to a sweep: who, what. Only ever added to."""
+    """One event of a sweep: who and what. Append-only."""
 
     sweep = models.ForeignKey(Sweep, on_delete=models.CASCADE, related_name="events")
     at = models.DateTimeField(auto_now_add=True)

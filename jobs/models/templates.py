@@ -1,4 +1,4 @@
-"""Specs that a team keeps by name, and what was done to them by whom."""
+"""Named specs of a team, and their events."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from jobs.models.people import Team
 
 
 class Template(models.Model):
-    """A named spec to start from. Written only by jobs.queue.templates."""
+    """A named spec that new jobs can start from. Written only by jobs.queue.templates."""
 
     id = models.CharField(primary_key=True, max_length=12, default=new_id, editable=False)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="templates")
     name = models.CharField(max_length=60)
     description = models.CharField(max_length=300, blank=True)
     spec = models.JSONField()
-    version = models.PositiveIntegerField(default=1)  # rises with every change
+    version = models.PositiveIntegerField(default=1)  # incremented with every change
     created_by = models.CharField(max_length=150)
     created_at = models.DateTimeField(auto_now_add=True)
     changed_by = models.CharField(max_length=150)
@@ -33,7 +33,7 @@ class Template(models.Model):
 
 
 class TemplateEvent(models.Model):
-    """One template saved, changed or deleted. Only ever added to; it outlives the template."""
+    """One change of a template. Append-only; kept after the template is deleted."""
 
     template = models.ForeignKey(Template, on_delete=models.SET_NULL, related_name="events", null=True)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="template_events")

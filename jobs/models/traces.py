@@ -1,4 +1,4 @@
-"""What ranks recorded of single steps: timelines of chosen steps, and profiles that people asked for."""
+"""Recordings of single steps: timelines, and profiler traces on request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jobs.models.work import Attempt
 
 
 class StepTimeline(models.Model):
-    """One step of one rank: what it did when (engine.telemetry.wire.TimelineEvent, as lists)."""
+    """Events of one rank in one step (engine.telemetry.wire.TimelineEvent, as lists)."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="timelines")
     attempt_number = models.PositiveIntegerField()
@@ -19,7 +19,7 @@ class StepTimeline(models.Model):
     stage = models.PositiveIntegerField()
     data_rank = models.PositiveIntegerField()
     tensor_rank = models.PositiveIntegerField(default=0)
-    began_at = models.FloatField()  # unix seconds; a JSON of events counts from here
+    began_at = models.FloatField()  # unix seconds; the times in `events` are relative to it
     step_s = models.FloatField()
     events = models.JSONField()
     is_cut = models.BooleanField(default=False)
@@ -34,16 +34,16 @@ class StepTimeline(models.Model):
 
 
 class Trace(models.Model):
-    """A wish to profile the next steps of a running attempt. Written only by jobs.attempts.traces."""
+    """A request to profile the next steps of a running attempt. Written only by jobs.attempts.traces."""
 
     attempt = models.ForeignKey(Attempt, on_delete=models.CASCADE, related_name="traces")
-    number = models.PositiveIntegerField()  # grows with every wish of the job
+    number = models.PositiveIntegerField()  # counts the requests of the job
     num_steps = models.PositiveIntegerField()
-    ranks = models.JSONField()  # list of their numbers
+    ranks = models.JSONField()  # list of rank numbers
     actor = models.CharField(max_length=150)
     asked_at = models.DateTimeField()
-    ended_at = models.DateTimeField(null=True)  # every rank has answered, or cannot any more
-    reason = models.CharField(max_length=200, blank=True)  # why there is no profile
+    ended_at = models.DateTimeField(null=True)  # every rank has answered, or the attempt has ended
+    reason = models.CharField(max_length=200, blank=True)  # why there is no trace
 
     class Meta:
         ordering = ["id"]
@@ -51,15 +51,15 @@ class Trace(models.Model):
 
 
 class TraceFile(models.Model):
-    """One rank's profile of one wish: named when the rank has written it, brought by the agent of its node."""
+    """One rank's trace for one request. Created when the rank has written it; uploaded by the agent of its node."""
 
     trace = models.ForeignKey(Trace, on_delete=models.CASCADE, related_name="files")
     rank = models.PositiveIntegerField()
     node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="+")
-    name = models.CharField(max_length=100, blank=True)  # '': it could not be written
+    name = models.CharField(max_length=100, blank=True)  # '': the rank could not write it
     first_step = models.PositiveIntegerField()
-    size_bytes = models.BigIntegerField(null=True)  # NULL: not brought yet
-    reason = models.CharField(max_length=200, blank=True)  # why it never will be
+    size_bytes = models.BigIntegerField(null=True)  # NULL: not uploaded
+    reason = models.CharField(max_length=200, blank=True)  # why it cannot be uploaded
 
     class Meta:
         ordering = ["rank"]
@@ -70,10 +70,10 @@ class TraceFile(models.Model):
         return self.first_step + self.trace.num_steps - 1
 
 
-class TracePiece(models.Model):
-    """A part of a file. In the database, since a node's disk is not the web server's, and is tidied up."""
+class TraceChunk(models.Model):
+    """A part of a trace file. Stored in the database because the web server cannot read the node's disk."""
 
-    file = models.ForeignKey(TraceFile, on_delete=models.CASCADE, related_name="pieces")
+    file = models.ForeignKey(TraceFile, on_delete=models.CASCADE, related_name="chunks")
     seq = models.PositiveIntegerField()
     content = models.BinaryField()
 

@@ -1,4 +1,4 @@
-"""What waits and what runs: jobs, their attempts, leases on devices, and the events that tell the story."""
+"""Jobs, attempts, leases on devices, and job events."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from jobs.models.cluster import Device, Node, Pool
 from jobs.models.people import Team
 from jobs.models.sweeps import Sweep
 from jobs.models.templates import Template
-from jobs.states.jobs import AttemptState, Cause, JobState, MemberState
+from jobs.states.jobs import AttemptNodeState, AttemptState, Cause, JobState
 
 
 class Priority(models.IntegerChoices):
-    """Classes of service; a higher one goes first and may send lower ones back to the queue."""
+    """Priority classes. A higher one is served first and may preempt lower ones."""
 
     LOW = 0, "low"
     NORMAL = 1, "normal"
@@ -23,7 +23,7 @@ class Priority(models.IntegerChoices):
 
 
 class Job(models.Model):
-    """What a person submits and what waits. Written only by jobs.queue, jobs.scheduler and jobs.lifecycle."""
+    """A training job in the queue. Written only by jobs.queue, jobs.scheduler and jobs.lifecycle."""
 
     id = models.CharField(primary_key=True, max_length=12, default=new_id, editable=False)
     team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="jobs")
@@ -35,38 +35,42 @@ class Job(models.Model):
     num_devices = models.PositiveIntegerField()
     time_limit_s = models.PositiveIntegerField(default=3600)  # of each attempt
     priority = models.PositiveSmallIntegerField(choices=Priority.choices, default=Priority.NORMAL)
-    is_preemptible = models.BooleanField(default=True)  # a higher priority may send it back to the queue
+    is_preemptible = models.BooleanField(default=True)  # a job of higher priority may preempt it
     state = models.CharField(max_length=10, choices=JobState.choices, default=JobState.QUEUED, db_index=True)
-    # Where a person wants it once its attempt has stopped: cancelled or paused; '' where nobody has asked
+    # Target state once the attempt has stopped: cancelled or paused; '': no request
     wanted_state = models.CharField(max_length=10, blank=True)
     stopping_since = models.DateTimeField(null=True)
-    # Of the current attempt, when it will be stopped because its devices stand idle, and who has put that off
+    # When the current attempt will be stopped because its devices are idle, and the user who extended that time
     idle_stop_at = models.DateTimeField(null=True)
     idle_extended_by = models.CharField(max_length=150, blank=True)
-    # How it stands in the queue, as the scheduler last saw it; written only by jobs.scheduler.positions.
+    # Position in the queue at the scheduler's last tick; written only by jobs.scheduler.positions.
     waiting_reason = models.CharField(max_length=300, blank=True)
-    waiting_for = models.JSONField(default=dict)  # {"code": ..., "values": {...}} behind that sentence
+    waiting_for = models.JSONField(default=dict)  # {"code": ..., "values": {...}} of that sentence
     position = models.PositiveIntegerField(null=True)  # 1 is served next
-    expected_start_at = models.DateTimeField(null=True)  # at the latest; NULL: waiting_for["unknown_start"]
-    queue_key = models.DateTimeField(default=timezone.now)  # age in the queue, once; a reordering moves it
+    expected_start_at = models.DateTimeField(
+        null=True
+    )  # latest start; NULL: see waiting_for["unknown_start"]
+    queue_key = models.DateTimeField(
+        default=timezone.now
+    )  # order within the team's queue; changed by a reordering
     reason = models.TextField(blank=True)  # of the final state, one sentence
-    attempt_number = models.PositiveIntegerField(default=0)  # of the current attempt: the fencing token
-    step = models.PositiveIntegerField(default=0)  # newest step seen, for progress bars
-    stepped_at = models.DateTimeField(null=True)  # when that step was made
+    attempt_number = models.PositiveIntegerField(default=0)  # of the current attempt; the fencing token
+    step = models.PositiveIntegerField(default=0)  # newest known step, for progress bars
+    stepped_at = models.DateTimeField(null=True)  # when that step ended
     num_steps = models.PositiveIntegerField()
     cloned_from = models.ForeignKey("jobs.Run", on_delete=models.SET_NULL, related_name="clones", null=True)
     start_checkpoint = models.ForeignKey(
         "jobs.Checkpoint", on_delete=models.SET_NULL, related_name="started", null=True
-    )  # whose weights it begins with
+    )  # source of the initial weights
     template = models.ForeignKey(Template, on_delete=models.SET_NULL, related_name="jobs", null=True)
     sweep = models.ForeignKey(Sweep, on_delete=models.PROTECT, related_name="jobs", null=True)
-    sweep_number = models.PositiveIntegerField(null=True)  # of its point in the sweep, from 1
-    halt_at_step = models.PositiveIntegerField(null=True)  # after which it pauses by itself
-    is_halted = models.BooleanField(default=False)  # paused because it came there
+    sweep_number = models.PositiveIntegerField(null=True)  # number of its point in the sweep, from 1
+    halt_at_step = models.PositiveIntegerField(null=True)  # the job pauses after this step
+    is_halted = models.BooleanField(default=False)  # paused because it reached halt_at_step
     submitted_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True)  # of the first step
     ended_at = models.DateTimeField(null=True)
-    is_judged = models.BooleanField(default=False)  # whether its forecasts were held against this end of it
+    is_judged = models.BooleanField(default=False)  # whether its forecasts were compared with this end
 
     class Meta:
         ordering = ["-submitted_at"]
@@ -100,18 +104,18 @@ class Attempt(models.Model):
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempts")
     number = models.PositiveIntegerField()
     node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="attempts")  # of rank 0
-    num_nodes = models.PositiveIntegerField(default=1)  # more than one: each has its AttemptNode
+    num_nodes = models.PositiveIntegerField(default=1)  # more than one: each node has an AttemptNode
     state = models.CharField(
         max_length=10, choices=AttemptState.choices, default=AttemptState.ASSIGNED, db_index=True
     )
     reason = models.TextField(blank=True)
     cause = models.CharField(max_length=20, choices=Cause.choices, blank=True)  # '' while it lives
     stderr_tail = models.TextField(blank=True)  # of the rank that failed first
-    # Several nodes: why all are told to end at once
+    # Multi-node attempts: why all nodes must abort
     broken_because = models.CharField(max_length=300, blank=True)
     yield_reason = models.CharField(
         max_length=300, blank=True
-    )  # why it must give its devices back, if it must
+    )  # why it must give up its devices; '': it need not
     preempted_by = models.ForeignKey(Job, on_delete=models.SET_NULL, related_name="preemptions", null=True)
     directory = models.CharField(max_length=500, blank=True)  # on its node
     placement = models.JSONField(default=dict)
@@ -121,7 +125,7 @@ class Attempt(models.Model):
     checkpoint_at = models.DateTimeField(null=True)
     phases = models.JSONField(default=dict)  # START_PHASES -> seconds
     assigned_at = models.DateTimeField(auto_now_add=True)
-    rung_at = models.DateTimeField(null=True)  # when the agent's doorbell was last rung
+    rung_at = models.DateTimeField(null=True)  # when the last doorbell message was sent
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
 
@@ -136,25 +140,27 @@ class Attempt(models.Model):
 class AttemptNode(models.Model):
     """One node of a multi-node attempt. Written only by jobs.lifecycle and jobs.scheduler.gangs."""
 
-    attempt = models.ForeignKey(Attempt, on_delete=models.CASCADE, related_name="members")
-    node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="memberships")
+    attempt = models.ForeignKey(Attempt, on_delete=models.CASCADE, related_name="attempt_nodes")
+    node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="attempt_nodes")
     state = models.CharField(
-        max_length=10, choices=MemberState.choices, default=MemberState.ASSIGNED, db_index=True
+        max_length=10, choices=AttemptNodeState.choices, default=AttemptNodeState.ASSIGNED, db_index=True
     )
     reason = models.TextField(blank=True)
     cause = models.CharField(max_length=20, choices=Cause.choices, blank=True)  # '' while it lives
     stderr_tail = models.TextField(blank=True)
-    is_witness = models.BooleanField(default=False)  # failed only because ranks on another node had gone
+    is_secondary_failure = models.BooleanField(
+        default=False
+    )  # failed only because ranks on another node failed
     directory = models.CharField(max_length=500, blank=True)  # on its node
-    address = models.CharField(max_length=100, blank=True)  # where the other nodes reach it
-    port = models.PositiveIntegerField(default=0)  # of the node of rank 0: where the ranks meet
+    address = models.CharField(max_length=100, blank=True)  # at which other nodes reach it
+    port = models.PositiveIntegerField(default=0)  # rendezvous port, on the node of rank 0
     began_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["id"]
         constraints = [
-            models.UniqueConstraint(fields=["attempt", "node"], name="one_part_per_attempt_and_node")
+            models.UniqueConstraint(fields=["attempt", "node"], name="one_row_per_attempt_and_node")
         ]
 
     def __str__(self) -> str:
@@ -162,19 +168,19 @@ class AttemptNode(models.Model):
 
 
 class Lease(models.Model):
-    """An attempt's hold on one device. The index makes two active holds on one device impossible."""
+    """An attempt's hold on one device. A partial unique index allows one active lease per device."""
 
     attempt = models.ForeignKey(Attempt, on_delete=models.CASCADE, related_name="leases")
     device = models.ForeignKey(Device, on_delete=models.PROTECT, related_name="leases")
     rank = models.PositiveIntegerField()
     is_active = models.BooleanField(default=True)
-    is_faulty = models.BooleanField(default=False)  # the attempt failed, and the reason points at this device
+    is_faulty = models.BooleanField(default=False)  # the attempt failed and its reason names this device
     began_at = models.DateTimeField(auto_now_add=True)
     ended_at = models.DateTimeField(null=True)
-    # Written by jobs.accounting.utilisation: {"2026-11-22": [seconds measured, seconds unused]}, newest readings
+    # Written by jobs.accounting.utilisation. use: {"2026-11-22": [seconds measured, seconds unused]}
     use = models.JSONField(default=dict)
-    read_at = models.DateTimeField(null=True)
-    used_at = models.DateTimeField(null=True)  # the last one that was not below the pool's threshold
+    read_at = models.DateTimeField(null=True)  # newest reading
+    used_at = models.DateTimeField(null=True)  # newest reading that was not below the pool's threshold
 
     class Meta:
         constraints = [
@@ -185,7 +191,7 @@ class Lease(models.Model):
 
 
 class Event(models.Model):
-    """Something that happened to a job: who, what, why. Only ever added to."""
+    """One event of a job: who, what, why. Append-only."""
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="events")
     attempt_number = models.PositiveIntegerField(null=True)
@@ -199,12 +205,12 @@ class Event(models.Model):
 
 
 class SpoolOffset(models.Model):
-    """How far one spool file of an attempt is read; moves in the transaction that stores what was read."""
+    """Read position in one spool file of an attempt, updated in the transaction that stores what was read."""
 
     attempt = models.ForeignKey(Attempt, on_delete=models.CASCADE, related_name="spool_offsets")
     file = models.CharField(max_length=100)
     offset_bytes = models.BigIntegerField(default=0)
-    num_batches = models.PositiveIntegerField(default=0)  # handed to jobs.series; the next batch's number
+    num_batches = models.PositiveIntegerField(default=0)  # appended to jobs.series; number of the next batch
     num_bad_lines = models.PositiveIntegerField(default=0)
 
     class Meta:

@@ -1,4 +1,4 @@
-"""Devices that are not to be trusted: found by what failed on them, taken out of use with the reason."""
+"""Detection of faulty devices by driver faults, failing readings and held locks."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from engine.supervisor.locks import holders, is_free, lock_path
-from jobs.lifecycle.device_blame import FREE_AFTER_S, suspect
+from jobs.lifecycle.device_failures import RELEASE_LIMIT_S, mark_suspect
 from jobs.models import Device, Lease, Node, NodeEvent
 from jobs.states.nodes import DeviceHealth
 
-ERRORS_S = 30.0  # how long all readings of a device may fail
+READING_ERRORS_S = 30.0  # a device is suspect if all its readings fail for this long
 
 
-def _faulty(device: Device) -> str:
-    """What the driver has reported of the hardware since a person last readmitted the device; '' if nothing."""
+def _hardware_faults(device: Device) -> str:
+    """Return the hardware faults that the driver reported since a person last readmitted the device; '' if none."""
     found = [fault for fault in device.latest.get("faults", []) if fault["is_hardware"]]
     if not found:
         return ""
@@ -30,52 +30,55 @@ def _faulty(device: Device) -> str:
 
 
 @dataclass
-class Watch:
-    """What one agent remembers of the devices of its node."""
+class DeviceMonitor:
+    """Checks the devices of one agent's node."""
 
     node: Node
     lock_dir: Path
     _failing_since: dict[str, float] = field(default_factory=dict)
-    _freed: set[int] = field(default_factory=set)  # leases after whose end the lock was seen free
+    _freed: set[int] = field(default_factory=set)  # ended leases whose lock has been free since
 
-    def look(self, now_s: float) -> None:
-        """Faults that its driver reports, readings that fail and locks that are not freed. `now_s` is monotonic."""
+    def poll(self, now_s: float) -> None:
+        """Make devices suspect that have driver faults, failing readings or held locks. `now_s` is monotonic."""
         for device in Device.objects.filter(node=self.node, is_present=True, health=DeviceHealth.OK):
-            if why := _faulty(device) or self._failing(device, now_s):
-                self._suspect(device.id, why)
-        self._look_at_locks()
+            if why := _hardware_faults(device) or self._failing_readings(device, now_s):
+                self._mark_suspect(device.id, why)
+        self._check_locks()
 
-    def _failing(self, device: Device, now_s: float) -> str:
-        """Why every reading of the device has failed for a while; '' if not."""
+    def _failing_readings(self, device: Device, now_s: float) -> str:
+        """Return the error if all readings of the device have failed for READING_ERRORS_S; '' otherwise."""
         missing = device.latest.get("missing", {})
         errors = [reason for status, reason in missing.values() if status == "error"]
         if device.latest.get("metrics") or not errors:
             self._failing_since.pop(device.id, None)
             return ""
         since = self._failing_since.setdefault(device.id, now_s)
-        return f"None of its readings succeeds: {errors[0]}" if now_s - since >= ERRORS_S else ""
+        return f"All readings of the device fail: {errors[0]}" if now_s - since >= READING_ERRORS_S else ""
 
-    def _look_at_locks(self) -> None:
-        """A lock that was never free since the lease's end is held by what that attempt left behind. One that was free
-        in between belongs to somebody who trains here without the queue."""
+    def _check_locks(self) -> None:
+        """Make a device suspect whose lock has stayed held for RELEASE_LIMIT_S after its lease ended.
+
+        Such a lock is held by processes that the attempt left behind. A lock that was free in between belongs to a
+        training without the queue.
+        """
         held = Lease.objects.filter(device=OuterRef("device"), is_active=True)
         newer = Lease.objects.filter(device=OuterRef("device"), id__gt=OuterRef("id"))
         idle = Lease.objects.filter(
             ~Exists(held), ~Exists(newer), device__node=self.node, device__health=DeviceHealth.OK,
-            is_active=False, ended_at__gt=timezone.now() - timedelta(seconds=10 * FREE_AFTER_S),
+            is_active=False, ended_at__gt=timezone.now() - timedelta(seconds=10 * RELEASE_LIMIT_S),
         )  # fmt: skip
         for lease in idle:
             if lease.id in self._freed:
                 continue
             if is_free(self.lock_dir, lease.device_id):
                 self._freed.add(lease.id)
-            elif lease.ended_at and timezone.now() - lease.ended_at > timedelta(seconds=FREE_AFTER_S):
+            elif lease.ended_at and timezone.now() - lease.ended_at > timedelta(seconds=RELEASE_LIMIT_S):
                 pids = holders(lock_path(self.lock_dir, lease.device_id))
                 who = f"pid {', '.join(map(str, pids))}" if pids else "a process that cannot be seen"
-                self._suspect(
+                self._mark_suspect(
                     lease.device_id,
-                    f"unkillable: {who} still holds it {FREE_AFTER_S:.0f} s after the attempt's end",
+                    f"unkillable: {who} still holds it {RELEASE_LIMIT_S:.0f} s after the attempt's end",
                 )
 
-    def _suspect(self, device_id: str, reason: str) -> None:
-        suspect(device_id, f"agent:{self.node.name}", reason)
+    def _mark_suspect(self, device_id: str, reason: str) -> None:
+        mark_suspect(device_id, f"agent:{self.node.name}", reason)

@@ -1,8 +1,8 @@
-"""Which nodes are alive, by the age of their heartbeat."""
+"""Liveness of nodes by the age of their heartbeat; age of readings."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db.models.expressions import CombinedExpression
@@ -10,5 +10,13 @@ from django.db.models.functions import Now
 
 
 def alive_since() -> CombinedExpression:
-    """Heartbeats younger than this count, by the database's clock: the nodes' own clocks may differ."""
+    """Return the oldest heartbeat time of a node that counts as alive.
+
+    By the database's clock, since the clocks of nodes may differ.
+    """
     return Now() - timedelta(seconds=settings.UNREACHABLE_AFTER_S)
+
+
+def is_fresh(at: datetime | None, now: datetime) -> bool:
+    """Whether a heartbeat or a reading is young enough to count."""
+    return at is not None and now - at < timedelta(seconds=settings.UNREACHABLE_AFTER_S)

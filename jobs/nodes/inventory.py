@@ -1,4 +1,4 @@
-"""This machine's rows: its node and devices as they are registered, and their newest readings."""
+"""Registration of this machine as a node, and its newest readings."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ MIRROR_EVERY_S = 1.0
 
 
 def register(node_dir: Path) -> Node:
-    """Write down what this machine has now; devices that have gone are marked, never deleted.
-    Raises OSError when the node's folder cannot be written, JoinError when this node may not join."""
+    """Create or update the rows of this node and its devices. Missing devices are marked, never deleted.
+
+    Raises OSError if the node's folder cannot be written, JoinError if this node may not join.
+    """
     node_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     facts, found = node_facts() | {"checkpoint_root": settings.CHECKPOINT_ROOT}, devices()
-    own_id, secret = node_id(node_dir), _kept(node_dir / "node_secret", 32)
+    own_id, secret = node_id(node_dir), _read_or_create(node_dir / "node_secret", 32)
     with transaction.atomic():
         pool = joining.admit(own_id, secret, facts)
         name = settings.NODE_NAME or str(facts.get("hostname") or "node")
@@ -44,12 +46,12 @@ def register(node_dir: Path) -> Node:
 
 
 def node_id(node_dir: Path) -> str:
-    """Made once and kept in the node's folder: a renamed machine is still the same node."""
-    return _kept(node_dir / "node_id", 8)
+    """Return the node's id, created once and stored in its folder, so that a renamed machine stays the same node."""
+    return _read_or_create(node_dir / "node_id", 8)
 
 
-def _kept(path: Path, num_bytes: int) -> str:
-    """Random hexadecimal digits, made once; only this user can read them."""
+def _read_or_create(path: Path, num_bytes: int) -> str:
+    """Return the hexadecimal digits in a file that only this user can read; created at random if it does not exist."""
     if not path.exists():
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
@@ -58,8 +60,10 @@ def _kept(path: Path, num_bytes: int) -> str:
 
 
 def mirror(node: Node, node_dir: Path, seen_at: float) -> float:
-    """Bring the sampler's newest readings into the rows, if its file is newer than `seen_at` (the file's time as the
-    last call returned it) by a second. Returns the time up to which the rows now stand."""
+    """Copy the sampler's newest readings into the rows, if its file is newer than `seen_at` by MIRROR_EVERY_S.
+
+    Returns the modification time of the file that the rows now reflect, which is `seen_at` for the next call.
+    """
     path = node_dir / "devices.json"
     try:
         written_at = os.stat(path).st_mtime

@@ -1,7 +1,8 @@
-"""When a node is not to be trusted for a while: judged by its own agent, from what goes wrong on it again and again.
+"""Detection of faulty nodes from repeated faults, by the node's own agent.
 
-A suspect node gets no new work; what runs there goes on. It clears itself: once the evidence is gone, and after failed
-launches once a pause is over, which doubles with each further failure. A success, or a person's word, ends the count.
+A suspect node gets no new work; running attempts continue. It becomes ok again when the evidence is gone. After failed
+launches that takes a pause, which doubles with each further failure. A successful launch, or a person who readmits the
+node, resets the count.
 """
 
 from __future__ import annotations
@@ -23,50 +24,54 @@ from jobs.models import Attempt, AttemptNode, Node, NodeEvent
 from jobs.states.jobs import Cause
 from jobs.states.nodes import Health
 
-# Attempts in a row whose supervisor could not start or died, and of how many jobs: one can be the cause itself.
+# Attempts in a row whose supervisor could not start or died, of at least so many jobs: one job may be the cause itself.
 FAILURES, FAILED_JOBS = 3, 2
-BLAMED = (Cause.LAUNCH, Cause.SUPERVISOR)
-ENDS_LOOKED_AT = 16
+NODE_CAUSES = (Cause.LAUNCH, Cause.SUPERVISOR)
+ATTEMPT_HISTORY = 16
 LONGEST_PAUSE = timedelta(hours=8)
 
-CLOCK_JUMP_S = 5.0  # a clock that is slewed moves by less
-CLOCK_JUMPS, CLOCK_WINDOW_S = 2, 3600.0  # one is a machine that has found its time server
+CLOCK_JUMP_S = 5.0  # slewing moves a clock by less
+CLOCK_JUMPS, CLOCK_WINDOW_S = 2, 3600.0  # one jump is normal, when a machine first reaches its time server
 
-SILENT_SAMPLER_S = 180.0  # three times the longest period that a sampler may have
-LOOK_LIMIT_S = 15.0  # more than this between two looks was not watched: this process was stopped too
+SILENT_SAMPLER_S = 180.0  # three times the longest period of a sampler
+POLL_GAP_LIMIT_S = 15.0  # longer gaps between two polls do not count as silence: this process was stopped too
 
 
 def _wall_less_uptime_s() -> float:
-    """Changes only when somebody sets the clock: uptime counts the time in which the machine slept."""
+    """Return wall time minus uptime, which changes only when the clock is set. Uptime includes suspended time."""
     return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass
-class Watch:
-    """What one agent remembers of its own node; all but the failures starts anew with the agent."""
+class NodeMonitor:
+    """Checks one agent's node. Its state, except failed launches, is lost when the agent restarts."""
 
     node: Node
     node_dir: Path
     clock: Callable[[], float] = _wall_less_uptime_s
     _offset_s: float | None = None
     _jumped_at_s: deque[float] = field(default_factory=lambda: deque(maxlen=CLOCK_JUMPS))
-    _looked_at_s: float | None = None
+    _polled_at_s: float | None = None
     _written_at: float | None = None
-    _quiet_s: float = 0.0
+    _silent_s: float = 0.0
 
-    def look(self, now_s: float) -> str:
-        """Make the node suspect or clear it; returns why it is suspect. `now_s` is monotonic."""
-        evidence = [_failed_launches(self.node), self._jumps(now_s), self._silent_sampler(now_s)]
-        why = " ".join(said for said in evidence if said)
+    def poll(self, now_s: float) -> str:
+        """Make the node suspect or ok. Returns why it is suspect; '' if it is not. `now_s` is monotonic."""
+        evidence = [
+            _launch_failure_evidence(self.node),
+            self._clock_jump_evidence(now_s),
+            self._silent_sampler_evidence(now_s),
+        ]
+        why = " ".join(sentence for sentence in evidence if sentence)
         actor = f"agent:{self.node.name}"
         if why:
             move_health(self.node.id, Health.SUSPECT, actor=actor, reason=why, only_from=(Health.OK,))
         else:
-            over = "What made it suspect is over."
-            move_health(self.node.id, Health.OK, actor=actor, reason=over, only_from=(Health.SUSPECT,))
+            reason = "The node shows no fault any more."
+            move_health(self.node.id, Health.OK, actor=actor, reason=reason, only_from=(Health.SUSPECT,))
         return why
 
-    def _jumps(self, now_s: float) -> str:
+    def _clock_jump_evidence(self, now_s: float) -> str:
         offset_s, before_s = self.clock(), self._offset_s
         self._offset_s = offset_s
         if before_s is not None and abs(offset_s - before_s) > CLOCK_JUMP_S:
@@ -74,27 +79,27 @@ class Watch:
         recent = [at_s for at_s in self._jumped_at_s if now_s - at_s < CLOCK_WINDOW_S]
         if len(recent) < CLOCK_JUMPS:
             return ""
-        return f"Its clock was set by more than {CLOCK_JUMP_S:.0f} s {CLOCK_JUMPS} times within an hour."
+        return f"The clock was set by more than {CLOCK_JUMP_S:.0f} s, {CLOCK_JUMPS} times within an hour."
 
-    def _silent_sampler(self, now_s: float) -> str:
-        """A node that never had readings, as one without a sampler, is not judged by them."""
-        elapsed_s = 0.0 if self._looked_at_s is None else min(now_s - self._looked_at_s, LOOK_LIMIT_S)
-        self._looked_at_s = now_s
+    def _silent_sampler_evidence(self, now_s: float) -> str:
+        """Return evidence if the sampler's file has not changed for SILENT_SAMPLER_S; '' if there is no sampler."""
+        elapsed_s = 0.0 if self._polled_at_s is None else min(now_s - self._polled_at_s, POLL_GAP_LIMIT_S)
+        self._polled_at_s = now_s
         try:
             written_at = os.stat(self.node_dir / "devices.json").st_mtime
         except FileNotFoundError:
             return ""
-        self._quiet_s = self._quiet_s + elapsed_s if written_at == self._written_at else 0.0
+        self._silent_s = self._silent_s + elapsed_s if written_at == self._written_at else 0.0
         self._written_at = written_at
-        if self._quiet_s < SILENT_SAMPLER_S:
+        if self._silent_s < SILENT_SAMPLER_S:
             return ""
-        return f"Its sampler has written no readings for {SILENT_SAMPLER_S:.0f} s."
+        return f"The sampler has written no readings for {SILENT_SAMPLER_S:.0f} s."
 
 
-def _failed_launches(node: Node) -> str:
-    """'' too while the pause after the last of them is over: the next attempt is a trial."""
-    ends = _ends(node)
-    in_a_row = list(takewhile(lambda end: end[1] in BLAMED, ends))
+def _launch_failure_evidence(node: Node) -> str:
+    """Return evidence if the last attempts failed to launch; '' once the pause is over, to let one attempt try."""
+    ends = _list_endings(node)
+    in_a_row = list(takewhile(lambda end: end[1] in NODE_CAUSES, ends))
     if len(in_a_row) < FAILURES or len({job for _, _, job in in_a_row}) < FAILED_JOBS:
         return ""
     pause = timedelta(seconds=settings.SUSPECT_PAUSE_S) * 2 ** (len(in_a_row) - FAILURES)
@@ -106,15 +111,15 @@ def _failed_launches(node: Node) -> str:
     )
 
 
-def _ends(node: Node) -> list[tuple[datetime, str, str]]:
-    """When, cause and job of what ended on the node since a person last trusted it, newest first."""
-    trusted = NodeEvent.objects.filter(node=node, kind=f"health.{Health.OK}")
-    since = trusted.exclude(actor=f"agent:{node.name}").order_by("-id").values_list("at", flat=True).first()
+def _list_endings(node: Node) -> list[tuple[datetime, str, str]]:
+    """Return (end, cause, job) of attempts that ended here since a person last made the node ok, newest first."""
+    made_ok = NodeEvent.objects.filter(node=node, kind=f"health.{Health.OK}")
+    since = made_ok.exclude(actor=f"agent:{node.name}").order_by("-id").values_list("at", flat=True).first()
     after = {"ended_at__gt": since} if since else {"ended_at__isnull": False}
     alone = Attempt.objects.filter(node=node, num_nodes=1, **after).order_by("-ended_at")
-    parts = AttemptNode.objects.filter(node=node, **after).order_by("-ended_at")
+    gang_nodes = AttemptNode.objects.filter(node=node, **after).order_by("-ended_at")
     rows = [
-        *alone.values_list("ended_at", "cause", "job_id")[:ENDS_LOOKED_AT],
-        *parts.values_list("ended_at", "cause", "attempt__job_id")[:ENDS_LOOKED_AT],
+        *alone.values_list("ended_at", "cause", "job_id")[:ATTEMPT_HISTORY],
+        *gang_nodes.values_list("ended_at", "cause", "attempt__job_id")[:ATTEMPT_HISTORY],
     ]
     return sorted(((at, cause, job) for at, cause, job in rows if at), reverse=True)

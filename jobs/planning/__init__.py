@@ -1,1 +1,1 @@
-"""Plans of jobs: device profiles, links and calibration."""
+"""Plans of jobs, device profiles, links and calibration."""

@@ -1,4 +1,4 @@
-"""What devices can do: which ones are to be probed, and what probes of them have found."""
+"""Probe requests and results of devices."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from engine.hardware.probe_results import Probed
+from engine.hardware.probe_results import ProbeReport
 from jobs.models import Device, DeviceProfile, Node, NodeEvent
 from jobs.states.jobs import StateError
 from jobs.states.nodes import AdminState, DeviceHealth
 
 FAILURE_LIMIT = 300
-# Somebody works on these; nothing may run there.
-CLOSED = (AdminState.MAINTENANCE, AdminState.RETIRED)
+# Nothing may run on a node in these states.
+CLOSED_STATES = (AdminState.MAINTENANCE, AdminState.RETIRED)
 
 
 @dataclass(frozen=True)
-class Kind:
-    """Devices of one node that share a profile, and the newest one that there is."""
+class DeviceKind:
+    """Devices of one node that share a profile, and the newest profile."""
 
     devices: tuple[Device, ...]
     profile: DeviceProfile | None
@@ -37,15 +37,15 @@ class Kind:
         return next((device.probe_failure for device in self.devices if device.probe_failure), "")
 
 
-def due(node: Node, torch: str, tried: Iterable[str], is_long_idle: bool) -> Device | None:
-    """The device that the node's agent probes next: one that somebody asks for, else, on a node that has been idle for
-    long enough, the first whose like has no profile under this torch."""
-    if Node.objects.filter(id=node.id, admin_state__in=CLOSED).exists():
+def next_to_probe(node: Node, torch: str, tried: Iterable[str], is_long_idle: bool) -> Device | None:
+    """Return the device that the node's agent probes next: a requested one, else, on a node that is idle for long
+    enough, the first whose kind has no profile under this torch version."""
+    if Node.objects.filter(id=node.id, admin_state__in=CLOSED_STATES).exists():
         return None
     devices = _usable(node)
-    asked = next((device for device in devices if device.probe_wanted_by), None)
-    if asked is not None or not is_long_idle:
-        return asked
+    requested = next((device for device in devices if device.probe_wanted_by), None)
+    if requested is not None or not is_long_idle:
+        return requested
     passed = set(tried)
     for device in devices:
         if device.id not in passed and not _profiles(device).filter(torch=torch).exists():
@@ -53,22 +53,22 @@ def due(node: Node, torch: str, tried: Iterable[str], is_long_idle: bool) -> Dev
     return None
 
 
-def is_wanted(node: Node) -> bool:
-    """Whether somebody has asked for a probe of one of its devices."""
+def is_probe_requested(node: Node) -> bool:
+    """Whether a probe of one of the node's devices is requested."""
     return Device.objects.filter(node=node, is_present=True).exclude(probe_wanted_by="").exists()
 
 
-def ask(node: Node, actor: str) -> list[Device]:
-    """Have one device of each kind probed anew, as soon as the node is idle. Raises StateError."""
-    if node.admin_state in CLOSED:
+def request_probe(node: Node, actor: str) -> list[Device]:
+    """Request a probe of one device of each kind, made as soon as the node is idle. Raises StateError."""
+    if node.admin_state in CLOSED_STATES:
         raise StateError(f"Node {node.name} is in {node.admin_state}; nothing may run on it.")
-    firsts = [kind.devices[0] for kind in of_node(node)]
+    firsts = [kind.devices[0] for kind in get_device_kinds(node)]
     if not firsts:
         raise StateError(f"Node {node.name} has no usable device.")
     with transaction.atomic():
         for device in firsts:
             Device.objects.filter(id=device.id).update(probe_wanted_by=actor, probe_failure="")
-            text = f"Device {device.index} is to be probed anew, once the node is idle."
+            text = f"Device {device.index} will be probed again when the node is idle."
             NodeEvent.objects.create(
                 node=node, device=device, actor=actor, kind="node.probe_wanted", text=text
             )
@@ -76,48 +76,48 @@ def ask(node: Node, actor: str) -> list[Device]:
 
 
 @transaction.atomic
-def store(device: Device, probed: Probed) -> DeviceProfile:
-    """What a probe found, in the place of what an earlier one did."""
+def store_probe(device: Device, report: ProbeReport) -> DeviceProfile:
+    """Store a probe's result in place of an earlier one."""
     key: dict[str, Any] = {
-        "name": device.name, "kind": device.kind, "cores": device.cores, "torch": probed.torch,
+        "name": device.name, "kind": device.kind, "cores": device.cores, "torch": report.torch,
     }  # fmt: skip
     found: dict[str, Any] = {
-        "figures": msgspec.to_builtins(probed.figures),
-        "missing": msgspec.to_builtins(probed.missing),
-        "curves": msgspec.to_builtins(probed.curves),
-        "took_s": probed.took_s,
+        "figures": msgspec.to_builtins(report.figures),
+        "missing": msgspec.to_builtins(report.missing),
+        "curves": msgspec.to_builtins(report.curves),
+        "took_s": report.took_s,
         "node_id": device.node_id,
         "device": device.id,
         "measured_at": timezone.now(),
     }
     profile, _ = DeviceProfile.objects.update_or_create(**key, defaults=found)
     Device.objects.filter(id=device.id).update(probe_wanted_by="", probe_failure="")
-    text = f"Device {device.index} was probed in {probed.took_s:.0f} s."
+    text = f"Device {device.index} was probed in {report.took_s:.0f} s."
     NodeEvent.objects.create(
         node_id=device.node_id, device=device, actor="agent", kind="node.probed", text=text
     )
     return profile
 
 
-def fail(device: Device, reason: str) -> None:
-    """A probe that came to nothing; it is not tried again by itself while the agent lives."""
+def record_probe_failure(device: Device, reason: str) -> None:
+    """Record a failed probe. The agent does not repeat it unless it is requested or the agent restarts."""
     Device.objects.filter(id=device.id).update(probe_wanted_by="", probe_failure=reason[:FAILURE_LIMIT])
 
 
-def of_device(device: Device) -> DeviceProfile | None:
-    """The newest profile of its like, under whatever torch."""
+def get_profile(device: Device) -> DeviceProfile | None:
+    """Return the newest profile of the device's kind under any torch version."""
     return _profiles(device).first()
 
 
-def of_node(node: Node) -> list[Kind]:
-    """The node's usable devices, those that are alike together."""
+def get_device_kinds(node: Node) -> list[DeviceKind]:
+    """Group the node's usable devices by kind."""
     found: dict[tuple[Any, ...], list[Device]] = {}
     for device in _usable(node):
         found.setdefault((device.name, device.kind, device.cores), []).append(device)
-    return [Kind(tuple(devices), of_device(devices[0])) for devices in found.values()]
+    return [DeviceKind(tuple(devices), get_profile(devices[0])) for devices in found.values()]
 
 
-def to_json(profile: DeviceProfile) -> dict[str, Any]:
+def serialize(profile: DeviceProfile) -> dict[str, Any]:
     columns = ("name", "kind", "cores", "torch", "figures", "missing", "curves", "took_s", "device")
     return {column: getattr(profile, column) for column in columns} | {
         "node": profile.node_id,
@@ -126,7 +126,7 @@ def to_json(profile: DeviceProfile) -> dict[str, Any]:
     }
 
 
-def said_cores(cores: float) -> str:
+def cores_text(cores: float) -> str:
     return f"{cores:g} core{'' if cores == 1 else 's'}"
 
 
@@ -136,5 +136,5 @@ def _usable(node: Node) -> list[Device]:
 
 
 def _profiles(device: Device) -> Any:
-    alike = Q(cores=device.cores) if device.cores is not None else Q(cores__isnull=True)
-    return DeviceProfile.objects.filter(alike, name=device.name, kind=device.kind)
+    same_cores = Q(cores=device.cores) if device.cores is not None else Q(cores__isnull=True)
+    return DeviceProfile.objects.filter(same_cores, name=device.name, kind=device.kind)

@@ -1,4 +1,4 @@
-"""What fabric tests have found of the links between a pool's devices."""
+"""Links between the devices of a pool, as measured by fabric tests."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from engine.planner import Link
 from jobs import series
 from jobs.models import Job, Lease, LinkProfile, Pool, Run
 
-# Which collective's fit stands for the links: what training itself uses, else plain sends.
-BEST = ("backend", "send_far", "send")
+# Algorithms whose fit is used for planning, best first: the one of training, else plain sends.
+PREFERRED = ("backend", "send_far", "send")
 
 
-def record(job: Job) -> list[LinkProfile]:
-    """Fit the sizes that a fabric test has measured, in the place of what an earlier end of it left."""
+def record_links(job: Job) -> list[LinkProfile]:
+    """Fit the points of an ended fabric test and store the fits in place of those of an earlier end."""
     lease = (
         Lease.objects.filter(attempt__job=job, rank=0)
         .order_by("-attempt__number")
         .select_related("device", "attempt")
     )
-    last, points = lease.first(), measured(job.run)
+    last, points = lease.first(), get_points(job.run)
     if last is None:
         return []
     rows = []
     for algorithm in fabric_test.ALGORITHMS:
-        found = fabric_test.fit(algorithm, job.num_devices, times_of(points, algorithm))
+        found = fabric_test.fit_link(algorithm, job.num_devices, get_times(points, algorithm))
         if found is None:
             continue
         rows.append(
@@ -46,33 +46,33 @@ def record(job: Job) -> list[LinkProfile]:
     return rows
 
 
-def measured(run: Run) -> list[dict[str, float]]:
-    """One row a message size, in their order: what was measured there, by metric."""
+def get_points(run: Run) -> list[dict[str, float]]:
+    """Return the measured values of a fabric test by metric, one row per message size, smallest first."""
     names = ["message_bytes"]
     for algorithm in fabric_test.ALGORITHMS:
-        names += [f"{algorithm.name}_{what}" for what in ("s", "bus_bytes_per_s", "sent_bytes")]
+        names += [f"{algorithm.name}_{suffix}" for suffix in ("s", "bus_bytes_per_s", "sent_bytes")]
     rows: dict[int, dict[str, float]] = {}
-    for line in series.read([run.id], names, points=fabric_test.MOST_SIZES, sources={"run"}):
+    for line in series.read([run.id], names, points=fabric_test.MAX_SIZES, sources={"run"}):
         for step, value in zip(line.x.tolist(), line.mean.tolist(), strict=True):
             rows.setdefault(int(step), {})[line.metric] = float(value)
     return [row for _, row in sorted(rows.items()) if "message_bytes" in row]
 
 
-def times_of(points: list[dict[str, float]], algorithm: fabric_test.Algorithm) -> list[tuple[float, float]]:
-    """(message bytes, seconds) of one algorithm."""
+def get_times(points: list[dict[str, float]], algorithm: fabric_test.Algorithm) -> list[tuple[float, float]]:
+    """Return (message bytes, seconds) of one algorithm."""
     name = f"{algorithm.name}_s"
     return [(row["message_bytes"], row[name]) for row in points if name in row]
 
 
-def of_pool(pool: Pool, device: str) -> Mapping[str, Any]:
-    """The newest links within and between nodes, by the names of planner.DeviceProfile; none that nobody measured."""
-    rows = LinkProfile.objects.filter(pool=pool, device=device, algorithm__in=BEST)
+def get_links(pool: Pool, device: str) -> Mapping[str, Any]:
+    """Return the newest measured links by the field names of planner.HardwareProfile."""
+    rows = LinkProfile.objects.filter(pool=pool, device=device, algorithm__in=PREFERRED)
     found: dict[str, Link] = {}
     for name, is_between in (("within_node", False), ("between_nodes", True)):
         newest = rows.filter(is_between_nodes=is_between).first()
         if newest is None:
             continue
         fits = {row.algorithm: row for row in rows.filter(run=newest.run_id, is_between_nodes=is_between)}
-        best = next(fits[algorithm] for algorithm in BEST if algorithm in fits)
+        best = next(fits[algorithm] for algorithm in PREFERRED if algorithm in fits)
         found[name] = Link(best.latency_s, best.bytes_per_s)
     return found

@@ -1,4 +1,4 @@
-"""What the planner is told of a pool's devices, and the plan of a spec there as it is kept with a run."""
+"""Hardware profiles of pools and the plan that is stored with a run."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from django.db.models import Count, Min
 
 from engine import planner
 from engine.hardware import peaks
-from engine.planner import Calibration, DeviceProfile, Plan
+from engine.planner import HardwareProfile, Plan
 from engine.spec.spec import Spec
-from jobs.models import Device, Pool
-from jobs.models import DeviceProfile as Stored
+from jobs.models import Device, DeviceProfile, Pool
 from jobs.planning import calibration, links
 
-# Figure of a probe -> what the planner calls it.
+# Number format -> figure of a probe.
 GEMM = {dtype: f"gemm_{dtype}_flops_per_s" for dtype in ("fp32", "tf32", "bf16", "fp16")}
 
 
-def plan_of(spec: Spec, pool: Pool) -> dict[str, Any]:
-    """The plan of a spec in a pool, with what it would be without any correction: a job keeps both from before its
-    start, so that what is learnt later changes nothing of what it is judged by. Without a correction `raw` is the
-    plan's own; `learnt_from` counts the runs behind each correction, by phase. A fabric test has no plan: it is what
-    plans are made of."""
+def build_plan(spec: Spec, pool: Pool) -> dict[str, Any]:
+    """Plan a spec in a pool, with and without corrections.
+
+    A job stores both before it starts, so that later corrections do not change what it is judged by. `raw` holds the
+    uncorrected figures, `learnt_from` the number of runs behind each correction by phase. A fabric test has no plan.
+    """
     if spec.kind == "fabric_test":
         return {}
-    profile = known_of(pool)
+    profile = get_profile_or_capacity(pool)
     if profile is None:
         return planner.plan(spec).to_json()
-    learnt = calibration_of(profile)
+    learnt = calibration.get_calibration(profile.name)
     plan = planner.plan(spec, profile, learnt)
     return plan.to_json() | {
-        "raw": raw_of(planner.plan(spec, profile, dtype=plan.dtype)),
+        "raw": point_estimates(planner.plan(spec, profile, dtype=plan.dtype)),
         "learnt_from": {c.phase: c.n for c in learnt.corrections if c.dtype == plan.dtype} if learnt else {},
     }
 
 
-def raw_of(plan: Plan) -> dict[str, float]:
-    """The points of a plan by the fields of jobs.verdicts.forecasts."""
+def point_estimates(plan: Plan) -> dict[str, float]:
+    """Return the point estimates of a plan by the fields of jobs.verdicts.forecasts."""
     points: dict[str, float] = {"memory_bytes": plan.peak.total_bytes}
     if plan.time is not None:
         points |= {name: span.point for name, span in plan.time.phases.items()}
@@ -48,9 +48,9 @@ def raw_of(plan: Plan) -> dict[str, float]:
     return points
 
 
-def profile_of(pool: Pool) -> DeviceProfile | None:
-    """Of the device with the least memory in the pool, which any of its jobs may get; None where nobody has measured
-    it and no table knows it."""
+def get_profile(pool: Pool) -> HardwareProfile | None:
+    """Return the profile of the pool's device with the least memory, which any of its jobs may get; None where it is
+    neither probed nor in the table of peaks."""
     rows = (
         Device.objects.filter(node__pool=pool, is_present=True)
         .order_by()
@@ -61,7 +61,7 @@ def profile_of(pool: Pool) -> DeviceProfile | None:
     if not found:
         return None
     row, per_node = found[0], max(row["count"] for row in found)
-    profile = of_device(row["name"], row["kind"], row["cores"], row["memory"])
+    profile = build_profile(row["name"], row["kind"], row["cores"], row["memory"])
     if profile is None:
         return None
     return dataclasses.replace(
@@ -69,54 +69,53 @@ def profile_of(pool: Pool) -> DeviceProfile | None:
         devices_per_node=per_node,
         price_per_device_hour=pool.price_per_device_hour,
         currency=pool.currency,
-        **links.of_pool(pool, row["name"]),
+        **links.get_links(pool, row["name"]),
     )
 
 
-def known_of(pool: Pool) -> DeviceProfile | None:
-    """As `profile_of`, and of a device that nobody has measured at least kind and memory; None for an empty pool."""
-    profile = profile_of(pool)
+def get_profile_or_capacity(pool: Pool) -> HardwareProfile | None:
+    """As `get_profile`; for an unknown device a profile of kind and memory only. None for an empty pool."""
+    profile = get_profile(pool)
     if profile is not None:
         return profile
     device = Device.objects.filter(node__pool=pool, is_present=True).order_by("memory_bytes", "id").first()
     if device is None:
         return None
-    return DeviceProfile(
+    return HardwareProfile(
         name=device.name, kind="cuda" if device.kind == "cuda" else "cpu", standing="estimated",
-        source="what the node says of it", flops_per_s={}, memory_bytes=device.memory_bytes,
+        source="what the node reports", flops_per_s={}, memory_bytes=device.memory_bytes,
         price_per_device_hour=pool.price_per_device_hour, currency=pool.currency,
     )  # fmt: skip
 
 
-def num_devices(pool: Pool) -> int:
-    """That one job could hold at once."""
+def max_devices_per_job(pool: Pool) -> int:
+    """Number of devices that one job could hold at once."""
     rows = Device.objects.filter(node__pool=pool, is_present=True).order_by().values("node_id")
     counts = [row["count"] for row in rows.annotate(count=Count("id"))]
     most = sum(counts) if pool.allows_several_nodes else max(counts, default=0)
     return min(most, pool.max_gang or most)
 
 
-def of_device(name: str, kind: str, cores: float | None, memory_bytes: int | None) -> DeviceProfile | None:
-    """What a probe has measured, completed by the table of peaks where that knows the device."""
-    peak = peaks.peak_of(name) if kind == "cuda" else None
-    base = dataclasses.replace(planner.profile_of(peak), name=name) if peak else None
-    stored = _newest(name, kind, cores)
+def build_profile(
+    name: str, kind: str, cores: float | None, memory_bytes: int | None
+) -> HardwareProfile | None:
+    """Combine the newest probe of a device with its row in the table of peaks; None without either."""
+    peak = peaks.find_peak(name) if kind == "cuda" else None
+    base = dataclasses.replace(planner.profile_from_peak(peak), name=name) if peak else None
+    stored = _newest_probe(name, kind, cores)
     if stored is None:
         return base and dataclasses.replace(base, memory_bytes=memory_bytes or base.memory_bytes)
-    return _measured(stored, base, memory_bytes)
+    return _measured_profile(stored, base, memory_bytes)
 
 
-def calibration_of(profile: DeviceProfile) -> Calibration | None:
-    """What ended runs have taught of such devices; None before the first."""
-    return calibration.of_device(profile.name)
-
-
-def _newest(name: str, kind: str, cores: float | None) -> Stored | None:
-    rows = Stored.objects.filter(name=name, kind=kind)
+def _newest_probe(name: str, kind: str, cores: float | None) -> DeviceProfile | None:
+    rows = DeviceProfile.objects.filter(name=name, kind=kind)
     return rows.filter(cores=cores).first() if cores is not None else rows.filter(cores__isnull=True).first()
 
 
-def _measured(stored: Stored, base: DeviceProfile | None, memory_bytes: int | None) -> DeviceProfile:
+def _measured_profile(
+    stored: DeviceProfile, base: HardwareProfile | None, memory_bytes: int | None
+) -> HardwareProfile:
     figures = {name: float(figure["value"]) for name, figure in stored.figures.items()}
     flops = {dtype: figures[name] for dtype, name in GEMM.items() if name in figures}
     about: dict[str, Any] = {
@@ -138,4 +137,4 @@ def _measured(stored: Stored, base: DeviceProfile | None, memory_bytes: int | No
         about["operation_s"] = figures["launch_s"]
     if base is not None:
         return dataclasses.replace(base, **about)
-    return DeviceProfile(**about)
+    return HardwareProfile(**about)

@@ -110,7 +110,7 @@ def _find_checkpoint(run: Run, which: str) -> Checkpoint:
     row = finder(run) if finder else checkpoints.at_step(run, step) if step is not None else None
     if row is not None:
         return row
-    steps = sorted({str(one.step) for one in checkpoints.of_run(run)[:50]}, key=int)
+    steps = sorted({str(one.step) for one in checkpoints.list_checkpoints(run)[:50]}, key=int)
     if not steps:
         raise SpecError([Problem("start_from", f"Run {run.name} ({run.id}) has no checkpoint left.")])
     message = f"Run {run.name} ({run.id}) has no checkpoint '{which}'; it has steps {', '.join(steps)}."
@@ -151,7 +151,7 @@ def _reach_problems(checkpoint: Checkpoint, pool: Pool | None) -> list[Problem]:
 
 
 def _manifest_problems(checkpoint: Checkpoint) -> list[Problem]:
-    path = checkpoints.path_here(checkpoint)
+    path = checkpoints.get_local_path(checkpoint)
     if path is None:
         return []  # on another machine: its agent reports the problem
     try:

@@ -49,7 +49,7 @@ def submit(
     initial = initial_weights.find(spec, team, pool)
     if initial is not None:
         spec = spec.model_copy(update={"start_from": initial.text})
-    plan = plans.plan_of(spec, pool)
+    plan = plans.build_plan(spec, pool)
     values = spec.model_dump()
     with transaction.atomic():
         job = Job.objects.create(
@@ -192,7 +192,7 @@ def resume(job: Job, actor: str) -> Job:
 
     def try_resume(current: Job) -> bool:
         if current.state == JobState.STOPPING and current.wanted_state == JobState.PAUSED:
-            return stopping.rewish(current, "", actor, f"Resumed by {actor} before it had stopped.")
+            return stopping.set_target_state(current, "", actor, f"Resumed by {actor} before it had stopped.")
         if current.state != JobState.PAUSED:
             raise StateError(f"Job {job.id} is {current.state}; only a paused job can be resumed.")
         return move_job(

@@ -78,6 +78,28 @@ class MoveResult:
     undo_other: str = ""  # a job's id
 
 
+class UnknownChoice(StateError):
+    """A move or priority is unknown; `field` names the field that holds it."""
+
+    def __init__(self, field: str, value: str, known: Sequence[str]) -> None:
+        super().__init__(f"'{value}' is not known as {field}. Known: {', '.join(known)}.")
+        self.field = field
+
+
+def parse_where(text: str) -> MoveTarget:
+    """Raises UnknownChoice."""
+    if text not in MoveTarget.values:
+        raise UnknownChoice("where", text, MoveTarget.values)
+    return MoveTarget(text)
+
+
+def parse_priority(text: str) -> Priority:
+    """Raises UnknownChoice."""
+    if text not in Priority.labels:
+        raise UnknownChoice("priority", text, Priority.labels)
+    return Priority[text.upper()]
+
+
 @dataclass(frozen=True)
 class Slot:
     """A position in a line."""

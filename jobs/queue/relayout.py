@@ -48,7 +48,7 @@ def change_layout(job: Job, values: Mapping[str, Any], actor: str) -> Job:
     _store(
         job,
         pool_settings.with_pool_defaults(spec, pool),
-        plans.plan_of(spec, pool),
+        plans.build_plan(spec, pool),
         ", ".join(changed),
         actor,
     )

@@ -1,1 +1,1 @@
-"""The scheduler: loop, snapshot, leases and dispatch."""
+"""Scheduler: loop, pool snapshots, leases, gangs and dispatch."""

@@ -1,4 +1,7 @@
-"""Rings the agents' doorbells for attempts that wait to be picked up; a lost ring is rung again."""
+"""Doorbell messages to agents for attempts that wait to be started.
+
+A message is sent again until the agent has claimed the attempt.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from django.db.models import Q
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from jobs.celery import MESSAGE_LIFE_S, app, node_queue
+from jobs.celery import MESSAGE_TTL_S, app, node_queue
 from jobs.models import Attempt, AttemptNode
 from jobs.states.jobs import AttemptState
 
@@ -21,23 +24,23 @@ log = logging.getLogger(__name__)
 
 RING_AGAIN = timedelta(seconds=2)
 CONNECT_LIMIT_S = 1.0
-PAUSE_S = 5.0  # after a failure; the agents poll meanwhile
+PAUSE_S = 5.0  # after a failure; agents poll in the meantime
 
 
 def publish(node_id: str, attempt_id: int) -> None:
-    """One message to the node's queue. Raises OperationalError when the broker cannot be reached in a second."""
+    """Send one message to the node's queue. Raises OperationalError if the broker cannot be reached in a second."""
     with app.connection_for_write() as connection:
         connection.transport_options = {
             **connection.transport_options,
             "socket_timeout": CONNECT_LIMIT_S,
             "socket_connect_timeout": CONNECT_LIMIT_S,
-            "max_retries": 0,  # kombu's default is four seconds of tries
+            "max_retries": 0,  # by default kombu retries for four seconds
         }
         app.send_task(
             "jobs.ring",
             args=[attempt_id],
             queue=node_queue(node_id),
-            expires=MESSAGE_LIFE_S,
+            expires=MESSAGE_TTL_S,
             retry=False,
             connection=connection,
         )
@@ -45,20 +48,23 @@ def publish(node_id: str, attempt_id: int) -> None:
 
 @dataclass
 class Dispatcher:
-    """Remembers one thing: whether the broker answered last time."""
+    """Sends the due doorbell messages. Its only state is whether the broker answered last time."""
 
     publish: Callable[[str, int], Any] = publish
     is_broker_down: bool = False
-    _quiet_until: float = field(default=0.0, repr=False)
+    _retry_at: float = field(default=0.0, repr=False)
 
     def ring_all(self) -> int:
-        """Ring for each attempt that is due; returns how many. Never raises because of the broker, and costs at
-        most one connection timeout in each PAUSE_S while it is away."""
-        if time.monotonic() < self._quiet_until:
+        """Send a message for each due attempt; returns how many attempts.
+
+        Never raises because of the broker. While the broker is away, it costs at most one connection timeout per
+        PAUSE_S.
+        """
+        if time.monotonic() < self._retry_at:
             return 0
         rung = 0
         for attempt_id, node_id, num_nodes in _due().values_list("id", "node_id", "num_nodes"):
-            # The conditional UPDATE keeps two dispatchers from ringing for the same attempt at once.
+            # The conditional UPDATE keeps two dispatchers from sending for the same attempt at once.
             if not _due().filter(id=attempt_id).update(rung_at=timezone.now()):
                 continue
             if not all(self._ring(node, attempt_id) for node in _nodes(attempt_id, node_id, num_nodes)):
@@ -70,7 +76,7 @@ class Dispatcher:
         try:
             self.publish(node_id, attempt_id)
         except (OperationalError, OSError) as error:
-            self._quiet_until = time.monotonic() + PAUSE_S
+            self._retry_at = time.monotonic() + PAUSE_S
             if not self.is_broker_down:
                 log.warning("The broker does not answer (%s); agents find their attempts by polling", error)
             self.is_broker_down = True

@@ -1,4 +1,4 @@
-"""Devices for a gang: an attempt that takes all it needs or none."""
+"""Assignment of devices to a job's next attempt, all or none."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from jobs.states.jobs import JobState
 
 
 def assign(job: Job, node_id: str, devices: Sequence[str], actor: str) -> Attempt | None:
-    """The job's next attempt with a lease on each device, in rank order; all or nothing. None: somebody else was
-    first, to the job or to a device (the partial unique index on active leases decides). Where the devices sit on
-    several nodes, `node_id` is the one of rank 0, and each node has its part."""
+    """Create the job's next attempt, with a lease on each device in rank order; all or nothing.
+
+    Returns None if another process has moved the job or leased a device first (decided by the partial unique index on
+    active leases). If the devices are on several nodes, `node_id` is the one of rank 0, and each node gets an
+    AttemptNode.
+    """
     number = job.attempt_number + 1
-    homes = dict(Device.objects.filter(id__in=devices).values_list("id", "node_id"))
-    nodes = list(dict.fromkeys(homes[device] for device in devices if device in homes))
+    node_ids = dict(Device.objects.filter(id__in=devices).values_list("id", "node_id"))
+    nodes = list(dict.fromkeys(node_ids[device] for device in devices if device in node_ids))
     try:
         with transaction.atomic():
             names = ", ".join(

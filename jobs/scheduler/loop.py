@@ -1,9 +1,9 @@
-"""The scheduler's tick: carries out the decisions of `jobs.scheduler.policy`.
+"""The scheduler's loop, which carries out the decisions of jobs.scheduler.policy.
 
-Several schedulers may run. Decisions are made without any lock; whoever acts on a pool holds its row locked (SQLite:
-the one write lock) and looks again at what must hold: the job still waits (conditional UPDATE), its team's quota and
-budget, the node takes work, the device is free (unique index on active leases). So no leader is elected, and none
-can be lost.
+Several schedulers may run. Decisions are made without a lock. To act on a pool, a scheduler locks the pool's row
+(SQLite: its single write lock) and checks again that the job still waits (conditional UPDATE), its team is within quota
+and budget, the node takes work and the device is free (unique index on active leases). So there is no leader to elect
+or to lose.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from django.db.models.functions import Now
 
 from jobs.lifecycle import preemption
 from jobs.lifecycle.transitions import move_attempt, move_job
-from jobs.models import Attempt, Device, Job, Pool, Sign
-from jobs.nodes.admin import note_silence, settle
+from jobs.models import Attempt, ComponentHeartbeat, Device, Job, Pool
+from jobs.nodes import admin
 from jobs.nodes.heartbeat import alive_since
 from jobs.scheduler import gangs, idle, positions, snapshot
 from jobs.scheduler.dispatch import Dispatcher
 from jobs.scheduler.leases import assign
 from jobs.scheduler.policy import decide
-from jobs.scheduler.policy.admission import Gates
-from jobs.scheduler.policy.decide import Placing
+from jobs.scheduler.policy.admission import AdmissionControl
+from jobs.scheduler.policy.decide import Assignment
 from jobs.states.jobs import ATTEMPT_LIVE, AttemptState, Cause, JobState
 from jobs.states.nodes import DeviceHealth, Health
 from jobs.sweeps import advance
@@ -47,45 +47,44 @@ EXPIRY_EVERY_S = 2.0
 IDLE_EVERY_S = 30.0
 SWEEPS_EVERY_S = 1.0
 ERROR_PAUSE_S = 2.0
-PLACED_AT_ONCE = 32  # gangs in one transaction: SQLite has one writer, and agents wait for it
-PLACING_LIMIT_S = 0.5  # in one tick; what is left over is decided anew
+PLACE_BATCH = 32  # gangs per transaction: SQLite has one writer, and agents wait for it
+PLACING_LIMIT_S = 0.5  # per tick; jobs left over are decided again in the next one
 
 
 @dataclass
 class Scheduler:
     dispatcher: Dispatcher = field(default_factory=Dispatcher)
-    _patient_until: float = 0.0
+    _grace_until: float = 0.0
     _expire_at: float = 0.0
     _idle_at: float = 0.0
     _sweeps_at: float = 0.0
 
     def __post_init__(self) -> None:
-        self.be_patient()
+        self.start_grace_period()
 
-    def be_patient(self) -> None:
-        """After an outage of our own, nodes need time to show that they live."""
-        self._patient_until = time.monotonic() + settings.UNREACHABLE_AFTER_S
+    def start_grace_period(self) -> None:
+        """Give nodes time to send heartbeats after an outage of the scheduler or the database."""
+        self._grace_until = time.monotonic() + settings.UNREACHABLE_AFTER_S
 
     def run(self, stop: threading.Event) -> None:
-        """Until `stop` is set; lives through any error."""
+        """Tick until `stop` is set. Survives any error."""
         while not stop.is_set():
             began = time.monotonic()
             try:
                 self.tick()
-                pause = max(
-                    TICK_S, time.monotonic() - began
-                )  # half of a core at most, however long the queue
+                # At most half of a core, however long the queue
+                pause = max(TICK_S, time.monotonic() - began)
             except DatabaseError as error:
                 log.warning("The database does not answer: %s", error)
-                pause = self._recover()
+                pause = self._pause_after_error()
             except Exception:
                 log.exception("A tick of the scheduler failed")
-                pause = self._recover()
+                pause = self._pause_after_error()
             stop.wait(pause)
 
-    def _recover(self) -> float:
+    def _pause_after_error(self) -> float:
         close_old_connections()
-        self.be_patient()
+        self.start_grace_period()
         return ERROR_PAUSE_S
 
     def tick(self) -> None:
@@ -98,21 +97,24 @@ class Scheduler:
             forecasts.judge_all()
         if now >= self._expire_at:
             self._expire_at = now + EXPIRY_EVERY_S
-            Sign.objects.update_or_create(part="scheduler", defaults={"at": Now()})
-            settle()
-            if now >= self._patient_until:
-                note_silence()
-                take_back_lost_attempts()
+            ComponentHeartbeat.objects.update_or_create(component="scheduler", defaults={"at": Now()})
+            admin.reconcile()
+            if now >= self._grace_until:
+                admin.mark_silent_nodes()
+                reclaim_lost_attempts()
                 external_runs.end_silent()
         if now >= self._idle_at:
             self._idle_at = now + IDLE_EVERY_S
-            idle.look_after_all()
+            idle.reconcile()
         self.dispatcher.ring_all()
 
 
 @contextlib.contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """A large pool is some 100,000 objects without a cycle; looking for cycles among them took a third of a tick."""
+    """Disable the garbage collector, which took a third of a tick to scan the 100,000 objects of a large pool.
+
+    These objects have no cycles.
+    """
     gc.disable()
     try:
         yield
@@ -122,53 +124,55 @@ def _no_garbage_collection() -> Iterator[None]:
 
 @_no_garbage_collection()
 def schedule(pool: Pool) -> int:
-    """One look at a pool and everything that follows from it; returns how many jobs were placed."""
-    seen = snapshot.of(pool)
-    if not seen.waiting:
+    """Take a snapshot of a pool and carry out the decisions for it. Returns how many jobs were placed."""
+    pool_snapshot = snapshot.take_snapshot(pool)
+    if not pool_snapshot.waiting:
         return 0
-    decisions = decide(seen)
-    placed = _place(pool, decisions.placings)
+    decisions = decide(pool_snapshot)
+    placed = _place(pool, decisions.assignments)
     for victim in decisions.preemptions:
         preemption.preempt(victim.attempt, by=victim.by, actor=ACTOR)
-    positions.tell(pool, decisions.standings)
+    positions.update_positions(pool, decisions.positions)
     return placed
 
 
-def _place(pool: Pool, placings: Sequence[Placing]) -> int:
+def _place(pool: Pool, assignments: Sequence[Assignment]) -> int:
     until = time.monotonic() + PLACING_LIMIT_S
     placed = 0
-    for first in range(0, len(placings), PLACED_AT_ONCE):
-        placed += _place_some(pool, placings[first : first + PLACED_AT_ONCE])
+    for first in range(0, len(assignments), PLACE_BATCH):
+        placed += _place_batch(pool, assignments[first : first + PLACE_BATCH])
         if time.monotonic() > until:
             break
     return placed
 
 
 @transaction.atomic
-def _place_some(pool: Pool, placings: Sequence[Placing]) -> int:
+def _place_batch(pool: Pool, assignments: Sequence[Assignment]) -> int:
     if not Pool.objects.select_for_update(no_key=True).get(id=pool.id).is_open:
         return 0
-    ready = _ready(pool, placings)
-    jobs = Job.objects.in_bulk([placing.job for placing in placings])
-    gates = Gates(snapshot.of_teams(pool, {job.team_id for job in jobs.values()}))
+    ready = _list_available(pool, assignments)
+    jobs = Job.objects.in_bulk([assignment.job for assignment in assignments])
+    admission = AdmissionControl(snapshot.take_team_snapshot(pool, {job.team_id for job in jobs.values()}))
     placed = 0
-    for placing in placings:
-        job = jobs.get(placing.job)
-        devices = [device for _, some in placing.seats for device in some]
+    for assignment in assignments:
+        job = jobs.get(assignment.job)
+        devices = [device for _, some in assignment.node_devices for device in some]
         if job is None or not ready.issuperset(devices):
             continue
-        wish = snapshot.wish(job)
-        if gates.check_team(wish) is not None:
+        waiting_job = snapshot.build_waiting_job(job)
+        if admission.check_team(waiting_job) is not None:
             continue
-        if assign(job, placing.seats[0][0], devices, ACTOR) is not None:
-            gates.enter(wish)
+        if assign(job, assignment.node_devices[0][0], devices, ACTOR) is not None:
+            admission.admit(waiting_job)
             placed += 1
     return placed
 
 
-def _ready(pool: Pool, placings: Sequence[Placing]) -> set[str]:
-    """Of the devices to be leased, those that may take work at this moment."""
-    wanted = [device for placing in placings for _, devices in placing.seats for device in devices]
+def _list_available(pool: Pool, assignments: Sequence[Assignment]) -> set[str]:
+    """Return those of the assigned devices that can take work now."""
+    wanted = [
+        device for assignment in assignments for _, devices in assignment.node_devices for device in devices
+    ]
     found = Device.objects.filter(
         id__in=wanted, is_present=True, health=DeviceHealth.OK,
         node__pool=pool, node__is_cordoned=False, node__heartbeat_at__gt=alive_since(),
@@ -176,19 +180,22 @@ def _ready(pool: Pool, placings: Sequence[Placing]) -> set[str]:
     return set(found.values_list("id", flat=True))
 
 
-def take_back_lost_attempts() -> int:
-    """Attempts of nodes that have been silent for too long are lost; their jobs wait again, free of charge."""
+def reclaim_lost_attempts() -> int:
+    """Mark attempts of nodes without heartbeats as lost; their jobs return to the queue without using up a retry.
+
+    Returns how many attempts have ended.
+    """
     limit = timedelta(seconds=settings.REASSIGN_AFTER_S)
     silent = Q(node__heartbeat_at__lt=Now() - limit) | Q(
         node__heartbeat_at=None, assigned_at__lt=Now() - limit
     )
     lost = Attempt.objects.filter(silent, state__in=ATTEMPT_LIVE, num_nodes=1).select_related("node")
-    return sum(_take_back(attempt) for attempt in lost) + gangs.look_after_all()
+    return sum(_reclaim(attempt) for attempt in lost) + gangs.reconcile()
 
 
 @transaction.atomic
-def _take_back(attempt: Attempt) -> bool:
-    reason = f"Node {attempt.node.name} has been silent for {settings.REASSIGN_AFTER_S} s."
+def _reclaim(attempt: Attempt) -> bool:
+    reason = f"Node {attempt.node.name} has sent no heartbeat for {settings.REASSIGN_AFTER_S} s."
     if not move_attempt(attempt.id, AttemptState.LOST, actor=ACTOR, reason=reason, cause=Cause.LOST):
         return False
     job = Job.objects.select_for_update().get(id=attempt.job_id)

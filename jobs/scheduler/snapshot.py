@@ -1,4 +1,4 @@
-"""Reads what the scheduler must know of one pool: a constant number of queries, however much there is."""
+"""Snapshots of pools, read from the database with a constant number of queries."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from jobs.accounting.budget import MonthlyBudget
 from jobs.epoch import Epoch
 from jobs.models import Attempt, Device, Job, Lease, Node, Pool, Share
 from jobs.nodes.heartbeat import alive_since
-from jobs.scheduler.policy.snapshot import NodeView, Running, Snapshot, TeamShare, Waiting
+from jobs.scheduler.policy.snapshot import NodeView, PoolSnapshot, RunningAttempt, TeamShare, WaitingJob
 from jobs.states.jobs import ATTEMPT_LIVE, JobState
 from jobs.states.nodes import AdminState, DeviceHealth, Health
 
-# Between its time limit and the end of an attempt: the last checkpoint, and the release of its devices.
+# Time from an attempt's time limit to its end, for the last checkpoint and the release of its devices.
 END_MARGIN_S = 60.0
-LIMITED = (
+HAS_LIMIT = (
     Q(borrowable__isnull=False) | Q(monthly_budget_device_s__isnull=False)
     | Q(monthly_budget_j__isnull=False) | Q(monthly_budget_money__isnull=False)
 )  # fmt: skip
-SETTLED_EVERY_S = 300.0  # how often the teams' use of a pool is counted anew
+USAGE_PERIOD_S = 300.0  # period after which the usage of running attempts is counted again
 
 
-def of(pool: Pool) -> Snapshot:
+def take_snapshot(pool: Pool) -> PoolSnapshot:
     now = timezone.now()
-    places = _places(pool)
-    nodes = _nodes(pool, {device for held in places.values() for device in held})
+    held_devices = _held_devices(pool)
+    nodes = _nodes(pool, {device for held in held_devices.values() for device in held})
     waiting = _waiting(pool, nodes)
-    # Before the shares: an attempt that ends in between is then counted twice, never missed.
-    running = _running(pool, now, places)
+    # Read before the shares: an attempt that ends in between is counted twice, never missed.
+    running = _running(pool, now, held_devices)
     shares = _shares(pool, now, running)
-    return Snapshot(
+    return PoolSnapshot(
         now=now.timestamp(),
         pool=pool.name,
         is_open=pool.is_open,
@@ -51,20 +51,20 @@ def of(pool: Pool) -> Snapshot:
     )
 
 
-def of_teams(pool: Pool, teams: Iterable[int]) -> Snapshot:
-    """Only what the quotas and budgets of some teams depend on; empty where they have none."""
+def take_team_snapshot(pool: Pool, teams: Iterable[int]) -> PoolSnapshot:
+    """Return a snapshot for checking quotas and budgets of some teams; empty if they have none."""
     now = timezone.now()
-    held = list(Share.objects.filter(LIMITED, pool=pool, team__in=teams).values_list("team_id", flat=True))
+    held = list(Share.objects.filter(HAS_LIMIT, pool=pool, team__in=teams).values_list("team_id", flat=True))
     if not held:
-        return Snapshot(now.timestamp(), pool.name, nodes=())
-    rows = _live(pool).filter(job__team__in=held)
-    running = [_one_running(now.timestamp(), {str(n): str(n) for n in range(row[7])}, *row) for row in rows]
+        return PoolSnapshot(now.timestamp(), pool.name, nodes=())
+    rows = _live_rows(pool).filter(job__team__in=held)
+    running = [_build_running(now.timestamp(), {str(n): str(n) for n in range(row[7])}, *row) for row in rows]
     shares = _shares(pool, now, running)
     prices = _prices(pool, now, shares)
-    return Snapshot(now.timestamp(), pool.name, nodes=(), running=running, shares=shares, **prices)
+    return PoolSnapshot(now.timestamp(), pool.name, nodes=(), running=running, shares=shares, **prices)
 
 
-def lasts_s(time_limit_s: int) -> float:
+def max_duration_s(time_limit_s: int) -> float:
     return time_limit_s + END_MARGIN_S
 
 
@@ -72,7 +72,7 @@ def _nodes(pool: Pool, held: set[str]) -> list[NodeView]:
     is_alive = ExpressionWrapper(Q(heartbeat_at__gt=alive_since()), output_field=BooleanField())
     rows = Node.objects.filter(pool=pool).annotate(is_alive=is_alive).order_by("name", "id")
     devices: defaultdict[str, list[str]] = defaultdict(list)
-    # A thousand nodes' facts are a lot of JSON: read only where they matter.
+    # The facts of a thousand nodes are much JSON, so they are read only if needed.
     columns = ["id", "name", "admin_state", "health", *(["facts"] if pool.allows_several_nodes else [])]
     kinds: dict[str, str] = {}
     usable = Device.objects.filter(node__pool=pool, is_present=True, health=DeviceHealth.OK)
@@ -85,7 +85,7 @@ def _nodes(pool: Pool, held: set[str]) -> list[NodeView]:
             name=node.name,
             devices=len(devices[node.id]),
             free=tuple(device for device in devices[node.id] if device not in held),
-            closed_because=_closed_because(node, bool(node.is_alive)),
+            closed_reason=_closed_reason(node, bool(node.is_alive)),
             group=_group(pool, node, kinds.get(node.id, "")),
         )
         for node in rows.only(*columns)
@@ -93,12 +93,12 @@ def _nodes(pool: Pool, held: set[str]) -> list[NodeView]:
 
 
 def _group(pool: Pool, node: Node, kind: str) -> str:
-    """Nodes share a gang only if their devices are of one kind and they see one folder of checkpoints."""
+    """Return the gang group of a node: nodes can share a gang if device kind and checkpoint folder are the same."""
     root = node.facts.get("checkpoint_root") if pool.allows_several_nodes else ""
     return f"{kind} {root}" if root else ""
 
 
-def _closed_because(node: Node, is_alive: bool) -> str:
+def _closed_reason(node: Node, is_alive: bool) -> str:
     if node.admin_state != AdminState.OPEN:
         return str(node.admin_state)
     if not is_alive:
@@ -106,21 +106,21 @@ def _closed_because(node: Node, is_alive: bool) -> str:
     return "suspect" if node.health == Health.SUSPECT else ""
 
 
-def _places(pool: Pool) -> dict[int, dict[str, str]]:
-    """attempt -> device -> node, of all that is held."""
-    places: defaultdict[int, dict[str, str]] = defaultdict(dict)
+def _held_devices(pool: Pool) -> dict[int, dict[str, str]]:
+    """Return the held devices: attempt -> device -> node."""
+    held_devices: defaultdict[int, dict[str, str]] = defaultdict(dict)
     leases = Lease.objects.filter(is_active=True, device__node__pool=pool)
     for attempt, device, node in leases.values_list("attempt_id", "device_id", "device__node_id"):
-        places[attempt][device] = node
-    return places
+        held_devices[attempt][device] = node
+    return held_devices
 
 
-def _running(pool: Pool, now: datetime, places: dict[int, dict[str, str]]) -> list[Running]:
-    return [_one_running(now.timestamp(), places.get(row[0], {}), *row) for row in _live(pool)]
+def _running(pool: Pool, now: datetime, held_devices: dict[int, dict[str, str]]) -> list[RunningAttempt]:
+    return [_build_running(now.timestamp(), held_devices.get(row[0], {}), *row) for row in _live_rows(pool)]
 
 
-def _live(pool: Pool) -> Any:
-    """Tuples, since thousands of model objects would take half of a tick."""
+def _live_rows(pool: Pool) -> Any:
+    """Return live attempts as tuples, since thousands of model objects would take half of a tick."""
     return (
         Attempt.objects.filter(state__in=ATTEMPT_LIVE, job__pool=pool)
         .order_by()
@@ -132,22 +132,24 @@ def _live(pool: Pool) -> Any:
     )  # fmt: skip
 
 
-def _one_running(
-    now_s: float, places: dict[str, str], attempt: int, held_since: float, started_at: float | None,
+def _build_running(
+    now_s: float, held_devices: dict[str, str], attempt: int, held_since: float, started_at: float | None,
     checkpoint_at: float | None, job: str, team: int, priority: int, num_devices: int, time_limit_s: int,
     is_preemptible: bool, state: str, stopping_since: float | None,
-) -> Running:  # fmt: skip
+) -> RunningAttempt:  # fmt: skip
     began_at = started_at or held_since
     is_stopping = state == JobState.STOPPING
-    ends_at = began_at + lasts_s(time_limit_s)
+    ends_at = began_at + max_duration_s(time_limit_s)
     if is_stopping and stopping_since:
         ends_at = min(ends_at, stopping_since + END_MARGIN_S)
-    return Running(
+    return RunningAttempt(
         attempt=attempt,
         job=job,
         team=team,
         priority=priority,
-        devices=Counter(places.values()) if len(places) > 1 else dict.fromkeys(places.values(), 1),
+        devices=Counter(held_devices.values())
+        if len(held_devices) > 1
+        else dict.fromkeys(held_devices.values(), 1),
         ends_at=ends_at if ends_at > now_s else None,
         began_at=began_at,
         saved_at=checkpoint_at or began_at,
@@ -158,24 +160,26 @@ def _one_running(
     )
 
 
-def wish(job: Job) -> Waiting:
-    """What one job asks for."""
+def build_waiting_job(job: Job) -> WaitingJob:
+    """Return the waiting job as the policy sees it."""
     since = job.queue_key.timestamp()
-    return Waiting(job.id, job.team_id, job.priority, job.num_devices, lasts_s(job.time_limit_s), since)
+    return WaitingJob(
+        job.id, job.team_id, job.priority, job.num_devices, max_duration_s(job.time_limit_s), since
+    )
 
 
-def _waiting(pool: Pool, nodes: Sequence[NodeView]) -> list[Waiting]:
-    """Only a gang that no node could hold alone is spread over several."""
-    homes = _homes(pool)
-    largest = max((node.devices for node in nodes if not node.closed_because), default=0)
+def _waiting(pool: Pool, nodes: Sequence[NodeView]) -> list[WaitingJob]:
+    """Return the waiting jobs. Only a gang larger than every open node may span nodes."""
+    homes = _home_nodes(pool)
+    largest = max((node.devices for node in nodes if not node.closed_reason), default=0)
     rows = Job.objects.filter(pool=pool, state=JobState.QUEUED).order_by()
     return [
-        Waiting(
+        WaitingJob(
             job,
             team,
             priority,
             num_devices,
-            lasts_s(limit_s),
+            max_duration_s(limit_s),
             since,
             homes.get(job),
             pool.allows_several_nodes and num_devices > largest,
@@ -186,29 +190,32 @@ def _waiting(pool: Pool, nodes: Sequence[NodeView]) -> list[Waiting]:
     ]
 
 
-def _homes(pool: Pool) -> dict[str, str]:
-    """Where each waiting job that has run before ran last: its checkpoints lie there."""
+def _home_nodes(pool: Pool) -> dict[str, str]:
+    """Return job -> node of its last attempt, where its checkpoints are, for waiting jobs that have run before."""
     later = Attempt.objects.filter(job=OuterRef("job"), number__gt=OuterRef("number"))
     last = Attempt.objects.filter(job__pool=pool, job__state=JobState.QUEUED).filter(~Exists(later))
     return dict(last.order_by().values_list("job_id", "node_id"))
 
 
-def _shares(pool: Pool, now: datetime, running: Iterable[Running]) -> dict[int, TeamShare]:
-    """Of the teams that have a row or hold something. What is held right now counts as used, up to the end of the
-    current period: a team does not run for nothing until its attempts end, and the order does not change with every
-    second that passes (with 8,000 devices held, thousands of jobs changed places between two ticks)."""
-    settled = now.timestamp() // SETTLED_EVERY_S * SETTLED_EVERY_S + SETTLED_EVERY_S
-    settled_at = datetime.fromtimestamp(settled, UTC)
+def _shares(pool: Pool, now: datetime, running: Iterable[RunningAttempt]) -> dict[int, TeamShare]:
+    """Return the shares of teams that have a row or hold devices.
+
+    Devices held now count as used up to the end of the current period. So running attempts count before they end, and
+    the order of the queue does not change every second (with 8,000 devices held, thousands of jobs changed positions
+    between two ticks).
+    """
+    period_end_s = now.timestamp() // USAGE_PERIOD_S * USAGE_PERIOD_S + USAGE_PERIOD_S
+    period_end = datetime.fromtimestamp(period_end_s, UTC)
     holding: Counter[int] = Counter()
     for attempt in running:
-        holding[attempt.team] += round(attempt.num_devices * (settled - attempt.held_since))
+        holding[attempt.team] += round(attempt.num_devices * (period_end_s - attempt.held_since))
     rows = {share.team_id: share for share in Share.objects.filter(pool=pool).select_related("team")}
     running_j = _running_j(pool, [share for share in rows.values() if _counts_energy(share)])
     tariff_per_j = (pool.tariff_per_kwh or 0.0) / charges.J_PER_KWH
     return {
         team: _share(
             rows[team],
-            settled_at,
+            period_end,
             holding[team],
             charges.monthly_budgets(rows[team], now, running_j[team], tariff_per_j),
         )
@@ -219,12 +226,12 @@ def _shares(pool: Pool, now: datetime, running: Iterable[Running]) -> dict[int, 
 
 
 def _share(
-    share: Share, settled_at: datetime, held_device_s: float, budgets: Mapping[str, MonthlyBudget]
+    share: Share, period_end: datetime, held_device_s: float, budgets: Mapping[str, MonthlyBudget]
 ) -> TeamShare:
     return TeamShare(
         name=share.team.name,
         weight=share.weight,
-        used_device_s=charges.decayed_device_s(share, settled_at) + held_device_s,
+        used_device_s=charges.decayed_device_s(share, period_end) + held_device_s,
         guaranteed=share.guaranteed,
         borrowable=share.borrowable,
         budgets=budgets,
@@ -236,8 +243,10 @@ def _counts_energy(share: Share) -> bool:
 
 
 def _running_j(pool: Pool, shares: Sequence[Share]) -> Mapping[int, float]:
-    """Team -> joules that its running attempts have used, as far as their devices are measured: each device's newest
-    reading counts since its attempt began. One query, and none where no budget asks for it."""
+    """Return team -> joules used by its running attempts, as far as their devices are measured.
+
+    The newest reading of a device counts joules since its attempt began. One query, none without a budget for energy.
+    """
     found: defaultdict[int, float] = defaultdict(float)
     if not shares:
         return found
@@ -251,7 +260,7 @@ def _running_j(pool: Pool, shares: Sequence[Share]) -> Mapping[int, float]:
 
 
 def _prices(pool: Pool, now: datetime, shares: Mapping[int, TeamShare]) -> dict[str, Any]:
-    """Only where a budget asks for them."""
+    """Return the prices and the end of the month; empty if no team has a budget."""
     if not any(share.budgets for share in shares.values()):
         return {}
     return {

@@ -1,1 +1,1 @@
-"""States of jobs, attempts, nodes and devices, and the allowed moves."""
+"""States of jobs, attempts, nodes and devices, with the allowed moves."""

@@ -1,4 +1,7 @@
-"""States of jobs and attempts, the moves that are allowed, and the one function that makes them."""
+"""States of jobs and attempts, with the allowed moves.
+
+jobs.lifecycle.transitions makes the moves.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,12 @@ from django.db.models import TextChoices
 
 
 class JobState(TextChoices):
-    QUEUED = "queued"  # waits for devices; Job.waiting_reason says for what
-    SCHEDULED = "scheduled"  # devices are leased, the agent has not answered yet
+    QUEUED = "queued"  # waits for devices; the reason is Job.waiting_reason
+    SCHEDULED = "scheduled"  # devices are leased; the agent has not started the attempt yet
     STARTING = "starting"  # the supervisor starts the ranks
-    RUNNING = "running"  # steps are made
-    STOPPING = "stopping"  # asked to stop at a step border
-    PAUSED = "paused"  # holds nothing and waits for nobody, until somebody resumes it
+    RUNNING = "running"  # the ranks make steps
+    STOPPING = "stopping"  # was asked to stop at the next step boundary
+    PAUSED = "paused"  # holds no device and is not in the queue until a person resumes it
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -20,9 +23,9 @@ class JobState(TextChoices):
 ACTIVE = (JobState.SCHEDULED, JobState.STARTING, JobState.RUNNING, JobState.STOPPING)
 FINAL = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
-# From where each state may be entered.
+# State -> the states from which a job may enter it.
 MOVES: dict[str, tuple[str, ...]] = {
-    # Given back, resumed, or retried by a person
+    # Returned to the queue, resumed, or retried by a person
     JobState.QUEUED: (*ACTIVE, JobState.PAUSED, JobState.FAILED, JobState.CANCELLED),
     JobState.SCHEDULED: (JobState.QUEUED,),
     JobState.STARTING: (JobState.SCHEDULED,),
@@ -56,12 +59,12 @@ ATTEMPT_MOVES: dict[str, tuple[str, ...]] = {
 }
 
 
-class MemberState(TextChoices):
-    """One node's part of an attempt over several nodes."""
+class AttemptNodeState(TextChoices):
+    """State of one node of a multi-node attempt."""
 
     ASSIGNED = "assigned"
-    PREPARING = "preparing"  # its supervisor takes the devices
-    ARMED = "armed"  # it holds them and waits for the other nodes
+    PREPARING = "preparing"  # its supervisor locks the devices
+    PREPARED = "armed"  # its supervisor holds them and waits for the other nodes
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     STOPPED = "stopped"
@@ -69,20 +72,25 @@ class MemberState(TextChoices):
     LOST = "lost"
 
 
-MEMBER_LIVE = (MemberState.ASSIGNED, MemberState.PREPARING, MemberState.ARMED, MemberState.RUNNING)
-MEMBER_MOVES: dict[str, tuple[str, ...]] = {
-    MemberState.PREPARING: (MemberState.ASSIGNED,),
-    MemberState.ARMED: (MemberState.PREPARING,),
-    MemberState.RUNNING: (MemberState.ARMED,),
-    MemberState.SUCCEEDED: (MemberState.ARMED, MemberState.RUNNING),
-    MemberState.STOPPED: MEMBER_LIVE,
-    MemberState.FAILED: MEMBER_LIVE,
-    MemberState.LOST: MEMBER_LIVE,
+ATTEMPT_NODE_LIVE = (
+    AttemptNodeState.ASSIGNED,
+    AttemptNodeState.PREPARING,
+    AttemptNodeState.PREPARED,
+    AttemptNodeState.RUNNING,
+)
+ATTEMPT_NODE_MOVES: dict[str, tuple[str, ...]] = {
+    AttemptNodeState.PREPARING: (AttemptNodeState.ASSIGNED,),
+    AttemptNodeState.PREPARED: (AttemptNodeState.PREPARING,),
+    AttemptNodeState.RUNNING: (AttemptNodeState.PREPARED,),
+    AttemptNodeState.SUCCEEDED: (AttemptNodeState.PREPARED, AttemptNodeState.RUNNING),
+    AttemptNodeState.STOPPED: ATTEMPT_NODE_LIVE,
+    AttemptNodeState.FAILED: ATTEMPT_NODE_LIVE,
+    AttemptNodeState.LOST: ATTEMPT_NODE_LIVE,
 }
 
 
 class Cause(TextChoices):
-    """Why an attempt ended, for programs: engine.directory.Cause, and what only agent and scheduler can see."""
+    """Why an attempt ended: the values of engine.directory.Cause, and causes that only agent and scheduler see."""
 
     DONE = "done"
     WORKLOAD = "workload"
@@ -91,16 +99,16 @@ class Cause(TextChoices):
     AGENT_SILENT = "agent_silent"
     DEVICE_HELD = "device_held"
     SUPERVISOR = "supervisor"
-    LAUNCH = "launch"  # the supervisor could not be started, or ended before its first word
+    LAUNCH = "launch"  # the supervisor could not be started, or ended before it wrote a state
     RESTART = "restart"  # the machine was restarted
-    LOST = "lost"  # the node has been silent for too long
-    HUNG = "hung"  # no rank made progress any more
-    GANG = "gang"  # its nodes did not come together
+    LOST = "lost"  # the node sent no heartbeat for too long
+    HUNG = "hung"  # no rank made progress
+    GANG = "gang"  # the nodes of the gang did not start together
 
 
-# Failures that are not the job's own doing: they cost nothing of its retry budget.
-NOT_THE_JOBS_FAULT = (Cause.DEVICE_HELD, Cause.SUPERVISOR, Cause.LAUNCH)
+# Failures that the job did not cause. They do not count against its retries.
+INFRASTRUCTURE_CAUSES = (Cause.DEVICE_HELD, Cause.SUPERVISOR, Cause.LAUNCH)
 
 
 class StateError(Exception):
-    """A user asked for a move that the job's state does not allow; the message says which and why."""
+    """A user asked for a change that the current state does not allow. The message is shown to the user."""

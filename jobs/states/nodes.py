@@ -1,6 +1,7 @@
-"""States of nodes and devices, the moves that are allowed, and one function for each kind.
+"""States of nodes and devices, with the allowed moves.
 
-A node stands on two axes: what an admin wants of it, and how it is. What it holds is derived from its leases.
+A node has two states: the one set by admins and its health. What it holds follows from its leases.
+jobs.lifecycle.node_transitions makes the moves.
 """
 
 from __future__ import annotations
@@ -10,33 +11,33 @@ from django.db.models import TextChoices
 
 class AdminState(TextChoices):
     OPEN = "open"
-    CORDONED = "cordoned"  # no new work; what runs goes on
-    DRAINING = "draining"  # no new work, and what runs shall end
-    DRAINED = "drained"  # nothing runs any more
-    MAINTENANCE = "maintenance"  # somebody works on it
-    RETIRED = "retired"  # gone for good; its rows tell the story of old attempts
+    CORDONED = "cordoned"  # no new work; running attempts continue
+    DRAINING = "draining"  # no new work; running attempts are to end
+    DRAINED = "drained"  # no attempt runs
+    MAINTENANCE = "maintenance"  # a person works on it
+    RETIRED = "retired"  # removed for good; its row stays for the history of old attempts
 
 
 class Health(TextChoices):
     OK = "ok"
-    SUSPECT = "suspect"  # something went wrong here more than once: no new work for a while (jobs.nodes.node_faults)
-    UNREACHABLE = "unreachable"  # silent: no new work, what it runs is left alone
-    FAILED = "failed"  # silent for so long that its work was given to others
+    SUSPECT = "suspect"  # repeated faults: no new work for a while (jobs.nodes.node_faults)
+    UNREACHABLE = "unreachable"  # no heartbeat: no new work; running attempts are left alone
+    FAILED = "failed"  # no heartbeat for so long that its attempts are lost
 
 
 class DrainPolicy(TextChoices):
-    FINISH = "finish"  # jobs end by themselves
-    CHECKPOINT = "checkpoint"  # jobs stop at a step border, wait again and resume elsewhere
-    DEADLINE = "deadline"  # finish until the deadline, then checkpoint
+    FINISH = "finish"  # wait until the jobs end
+    CHECKPOINT = "checkpoint"  # jobs stop at a step boundary, return to the queue and resume elsewhere
+    DEADLINE = "deadline"  # FINISH until the deadline, then CHECKPOINT
 
 
 class DeviceHealth(TextChoices):
     OK = "ok"
     SUSPECT = "suspect"  # no new work until a person readmits it
-    FAILED = "failed"  # a person has found it broken; no program changes that
+    FAILED = "failed"  # marked as broken by a person; programs do not change it
 
 
-# From where each state may be entered.
+# State -> the states from which a node may enter it.
 ADMIN_MOVES: dict[str, tuple[str, ...]] = {
     AdminState.OPEN: (
         AdminState.CORDONED,
@@ -55,7 +56,7 @@ ADMIN_MOVES: dict[str, tuple[str, ...]] = {
         AdminState.MAINTENANCE,
     ),
 }
-# These may be entered only while no attempt holds a device of the node.
+# States that a node may enter only while no attempt holds one of its devices.
 NEEDS_NO_LEASE = (AdminState.DRAINED, AdminState.MAINTENANCE, AdminState.RETIRED)
 
 HEALTH_MOVES: dict[str, tuple[str, ...]] = {

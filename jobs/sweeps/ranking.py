@@ -64,18 +64,24 @@ def build_ranking(sweep: Sweep) -> list[RankedRun]:
 
 def to_json(sweep: Sweep, rows: list[RankedRun]) -> dict[str, Any]:
     return {
-        "id": sweep.id,
-        "name": sweep.name,
-        "team": sweep.team.slug,
-        "owner": sweep.owner.get_username(),
-        "state": sweep.state,
-        "reason": sweep.reason,
+        **summary(sweep),
         "definition": sweep.definition,
         "rungs": sweep.rungs,
         "decisions": sweep.decisions,
         "created_at": sweep.created_at.isoformat(),
         "ended_at": sweep.ended_at.isoformat() if sweep.ended_at else None,
         "runs": [_row_json(row) for row in rows],
+    }
+
+
+def summary(sweep: Sweep) -> dict[str, Any]:
+    return {
+        "id": sweep.id,
+        "name": sweep.name,
+        "team": sweep.team.slug,
+        "owner": sweep.owner.get_username(),
+        "state": sweep.state,
+        "reason": sweep.reason,
     }
 
 

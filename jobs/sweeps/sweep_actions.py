@@ -125,6 +125,9 @@ def cancel(sweep: Sweep, actor: str, reason: str = "") -> Sweep:
     return _change_state(sweep, from_states, SweepState.CANCELLED, actor, text, cancel_job)
 
 
+ACTIONS: dict[str, Callable[[Sweep, str], Sweep]] = {"pause": pause, "resume": resume, "cancel": cancel}
+
+
 @transaction.atomic
 def _change_state(
     sweep: Sweep, from_states: tuple[str, ...], to: str, actor: str, reason: str, act: Callable[[Job], None]

@@ -58,7 +58,7 @@ def create(
             origin=origin,
             state=JobState.RUNNING,
             started_at=started_at or now,
-            heard_at=now,
+            last_seen_at=now,
         )
         set_tags(run, tags or {})
         _tell(run, owner.get_username(), "created", f"Logged by {origin}.")
@@ -92,7 +92,7 @@ def set_state(run: Run, state: str, *, actor: str, ended_at: datetime | None = N
     ended = (ended_at or timezone.now()) if state in FINAL else None
     with transaction.atomic():
         moved = Run.objects.filter(id=run.id).exclude(state=state)
-        if moved.update(state=state, ended_at=ended, heard_at=timezone.now()):
+        if moved.update(state=state, ended_at=ended, last_seen_at=timezone.now()):
             _tell(run, actor, state)
         elif ended_at is not None:
             Run.objects.filter(id=run.id).update(ended_at=ended_at)
@@ -117,9 +117,9 @@ def set_parent(run: Run, parent: Run, *, actor: str) -> None:
 def hear(run: Run) -> None:
     """Its writer has just said something; at most one write in HEARD_EVERY."""
     now = timezone.now()
-    if run.heard_at is None or now - run.heard_at > HEARD_EVERY:
-        Run.objects.filter(id=run.id).update(heard_at=now)
-        run.heard_at = now
+    if run.last_seen_at is None or now - run.last_seen_at > HEARD_EVERY:
+        Run.objects.filter(id=run.id).update(last_seen_at=now)
+        run.last_seen_at = now
         if run.state == JobState.FAILED:
             _go_on_after_all(run)
 
@@ -131,14 +131,14 @@ def end_silent() -> int:
     if limit_s == 0:
         return 0
     since = timezone.now() - timedelta(seconds=limit_s)
-    silent = Run.objects.filter(job=None, state=JobState.RUNNING, heard_at__lt=since)
+    silent = Run.objects.filter(job=None, state=JobState.RUNNING, last_seen_at__lt=since)
     return sum(_lose(run, limit_s) for run in silent[:LOST_AT_ONCE])
 
 
 @transaction.atomic
 def _lose(run: Run, limit_s: int) -> bool:
-    unheard = Run.objects.filter(id=run.id, state=JobState.RUNNING, heard_at=run.heard_at)
-    if not unheard.update(state=JobState.FAILED, ended_at=run.heard_at):
+    unheard = Run.objects.filter(id=run.id, state=JobState.RUNNING, last_seen_at=run.last_seen_at)
+    if not unheard.update(state=JobState.FAILED, ended_at=run.last_seen_at):
         return False
     reason = f"Its writer said nothing for {limit_s / 3600:g} h and never said that it had ended: taken for killed."
     _tell(run, "scheduler", LOST.removeprefix("run."), reason)

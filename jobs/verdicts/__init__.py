@@ -1,18 +1,18 @@
-"""Verdicts of runs: gathering, storage, lookup and checks by twins."""
+"""Verdicts of runs: facts, storage, lookup and checks by twins."""
 
-from jobs.verdicts.checks import CannotCheck, advance_checks, check_verdict, newest_check
-from jobs.verdicts.gather import facts_of
-from jobs.verdicts.judging import current, judge_run, verdicts_of
-from jobs.verdicts.watching import Judge
+from jobs.verdicts.checks import CannotCheck, advance_checks, check_verdict, get_newest_check
+from jobs.verdicts.gather import collect_facts
+from jobs.verdicts.judging import get_current, get_verdicts, judge_run
+from jobs.verdicts.loop import JudgeLoop
 
 __all__ = [
     "CannotCheck",
-    "Judge",
+    "JudgeLoop",
     "advance_checks",
     "check_verdict",
-    "current",
-    "facts_of",
+    "collect_facts",
+    "get_current",
+    "get_newest_check",
+    "get_verdicts",
     "judge_run",
-    "newest_check",
-    "verdicts_of",
 ]

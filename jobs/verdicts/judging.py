@@ -1,4 +1,4 @@
-"""Judging a run and keeping what came out; a run that goes on is judged anew when it has gone on far enough."""
+"""Verdicts of runs as stored rows, renewed as a run goes on."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ from engine.verdict.facts import Facts
 from engine.verdict.judge import RULES_VERSION, Verdict, judge
 from jobs.models import Run, RunVerdict
 from jobs.states.jobs import FINAL
-from jobs.verdicts.gather import facts_of
-from jobs.verdicts.planning import unlimited_gain, with_plans
+from jobs.verdicts.gather import collect_facts
+from jobs.verdicts.planning import add_plans, get_unlimited_gain
 
 FRESH = timedelta(seconds=5)  # a page that refreshes faster gets the same verdict
 
 
 def judge_run(run: Run, facts: Facts | None = None) -> RunVerdict:
-    """By the rules of today, kept beside what older rules have said."""
-    facts = facts or facts_of(run)
-    facts = facts.without(unlimited_gain_share=unlimited_gain(run, facts))
-    return _keep(run, with_plans(run, judge(facts)))
+    """Judge by the current rules. Verdicts of older rules are kept."""
+    facts = facts or collect_facts(run)
+    facts = facts.replace(unlimited_gain_share=get_unlimited_gain(run, facts))
+    return _store(run, add_plans(run, judge(facts)))
 
 
-def current(run: Run) -> RunVerdict:
-    """The verdict by the newest rules that have judged it; of a run that has gone on since, a new one."""
-    kept = run.verdicts.order_by("-rules_version").first()
-    return judge_run(run) if kept is None or _is_stale(run, kept) else kept
+def get_current(run: Run) -> RunVerdict:
+    """The stored verdict by the newest rules that have judged the run; a new one if it is stale."""
+    stored = run.verdicts.order_by("-rules_version").first()
+    return judge_run(run) if stored is None or _is_stale(run, stored) else stored
 
 
-def verdicts_of(run_ids: Collection[str]) -> dict[str, Verdict]:
-    """Run -> its kept verdict; runs that were never judged are left out. One query."""
+def get_verdicts(run_ids: Collection[str]) -> dict[str, Verdict]:
+    """Run -> its stored verdict; runs that were never judged are left out. One query."""
     rows = RunVerdict.objects.filter(run__in=list(run_ids)).order_by("rules_version")
     return {run_id: results.from_json(body) for run_id, body in rows.values_list("run_id", "body")}
 
 
-def _is_stale(run: Run, kept: RunVerdict) -> bool:
+def _is_stale(run: Run, stored: RunVerdict) -> bool:
     job = run.job
     if job is None:
         return False
-    if kept.is_final:  # unless it was taken up again
-        return job.state not in FINAL and job.step != kept.step
-    has_moved = job.state in FINAL or job.step != kept.step or job.attempt_number != kept.attempt
-    return has_moved and (job.state in FINAL or timezone.now() - kept.at >= FRESH)
+    if stored.is_final:  # unless the job was resumed
+        return job.state not in FINAL and job.step != stored.step
+    has_moved = job.state in FINAL or job.step != stored.step or job.attempt_number != stored.attempt
+    return has_moved and (job.state in FINAL or timezone.now() - stored.at >= FRESH)
 
 
-def _keep(run: Run, verdict: Verdict) -> RunVerdict:
+def _store(run: Run, verdict: Verdict) -> RunVerdict:
     job = run.job
     values = {
         "at": timezone.now(),
@@ -64,9 +64,9 @@ def _keep(run: Run, verdict: Verdict) -> RunVerdict:
     }
     try:
         with transaction.atomic():
-            kept, _ = RunVerdict.objects.update_or_create(
+            stored, _ = RunVerdict.objects.update_or_create(
                 run=run, rules_version=verdict.rules_version, defaults=values
             )
-    except IntegrityError:  # somebody else judged it at the same moment, from the same rows
+    except IntegrityError:  # another process judged it at the same moment, from the same rows
         return RunVerdict.objects.get(run=run, rules_version=RULES_VERSION)
-    return kept
+    return stored

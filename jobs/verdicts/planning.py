@@ -1,4 +1,4 @@
-"""What the planner knows beside a run's own phases: what fits the pool's devices, and what remedies should save."""
+"""The planner's part of a verdict: what fits the pool, and what remedies save."""
 
 from __future__ import annotations
 
@@ -8,54 +8,52 @@ from engine import planner
 from engine.spec.spec import SpecError, parse
 from engine.verdict import spec_edits
 from engine.verdict.facts import Facts
-from engine.verdict.results import Remedy, Verdict
-from engine.verdict.whatif import gain_of
+from engine.verdict.results import ProposedRemedy, Verdict
+from engine.verdict.rules.capacity import SPEED_EDITS
+from engine.verdict.whatif import predict_gain
 from jobs.models import Run
-from jobs.planning import plans
-
-# What gives speed back that was given up for memory.
-RELEASES = (spec_edits.no_recompute, spec_edits.larger_micro_batch)
+from jobs.planning import calibration, plans
 
 
-def unlimited_gain(run: Run, facts: Facts) -> float | None:
-    """Share of the time a token that memory costs: what the run would save by the changes that only memory refuses, by
-    its own phases. None where memory refuses none, or nobody knows what fits."""
-    profile = plans.profile_of(run.job.pool) if run.job and facts.num_steps else None
+def get_unlimited_gain(run: Run, facts: Facts) -> float | None:
+    """Share of the time per token that memory costs: the saving of the changes that only memory refuses, from the run's
+    own phases. None if memory refuses none, or if the pool's devices are unknown."""
+    profile = plans.get_profile(run.job.pool) if run.job and facts.num_steps else None
     if profile is None:
         return None
     spec, gains = parse(run.spec), []
-    for release in RELEASES:
-        changes = release(spec)
-        if not changes or not spec_edits.works(run.spec, changes):
+    for edit in SPEED_EDITS:
+        changes = edit(spec)
+        if not changes or not spec_edits.is_possible(run.spec, changes):
             continue
-        other = spec_edits.changed(run.spec, changes)
+        other = spec_edits.apply_changes(run.spec, changes)
         if planner.plan(other, profile).fits() == "will not fit":
-            gains.append(gain_of(facts, other).share or 0.0)
+            gains.append(predict_gain(facts, other).share or 0.0)
     return max(gains, default=None)
 
 
-def with_plans(run: Run, verdict: Verdict) -> Verdict:
-    """The verdict with the planner's word on every remedy that a spec can say."""
+def add_plans(run: Run, verdict: Verdict) -> Verdict:
+    """The verdict with the planner's prediction for each remedy that changes the spec."""
     if run.job is None or not any(remedy.changes for remedy in verdict.remedies):
         return verdict
-    profile = plans.profile_of(run.job.pool)
+    profile = plans.get_profile(run.job.pool)
     if profile is None:
-        why = "nobody has measured the pool's devices, and no table knows them"
-        told = [_unplanned(remedy, why) for remedy in verdict.remedies]
-        return msgspec.structs.replace(verdict, remedies=tuple(told))
-    learnt = plans.calibration_of(profile)
+        reason = "the pool's devices have not been measured, and no table has them"
+        unplanned = [_mark_unplanned(remedy, reason) for remedy in verdict.remedies]
+        return msgspec.structs.replace(verdict, remedies=tuple(unplanned))
+    learnt = calibration.get_calibration(profile.name)
     spec = parse(run.spec)
 
-    def plan(remedy: Remedy) -> Remedy:
+    def plan(remedy: ProposedRemedy) -> ProposedRemedy:
         if not remedy.changes:
             return remedy
         try:
-            other = spec_edits.changed(run.spec, remedy.changes)
-            change = planner.change(spec, other, profile, learnt)
+            other = spec_edits.apply_changes(run.spec, remedy.changes)
+            change = planner.predict_change(spec, other, profile, learnt)
         except (SpecError, ValueError) as error:
-            return _unplanned(remedy, str(error))
+            return _mark_unplanned(remedy, str(error))
         if change is None:
-            return _unplanned(remedy, planner.plan(other, profile, learnt).why_not)
+            return _mark_unplanned(remedy, planner.plan(other, profile, learnt).why_not)
         return msgspec.structs.replace(
             remedy, planned_share=1 - 1 / change.throughput, fits=change.after.fits()
         )
@@ -63,5 +61,5 @@ def with_plans(run: Run, verdict: Verdict) -> Verdict:
     return msgspec.structs.replace(verdict, remedies=tuple(map(plan, verdict.remedies)))
 
 
-def _unplanned(remedy: Remedy, why: str) -> Remedy:
-    return msgspec.structs.replace(remedy, planned_said=why) if remedy.changes else remedy
+def _mark_unplanned(remedy: ProposedRemedy, reason: str) -> ProposedRemedy:
+    return msgspec.structs.replace(remedy, planned_message=reason) if remedy.changes else remedy

@@ -30,7 +30,7 @@ def fourwalls(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Fourwalls, str]]:
     """The running Fourwalls and its one-time link; warm only for modules that train, as torch costs seconds."""
-    warm = {"FOURWALLS_WARM_PARENT": "1" if request.node.get_closest_marker("ranks") else "0"}
+    warm = {"FOURWALLS_FORK_SERVER": "1" if request.node.get_closest_marker("ranks") else "0"}
     running = Fourwalls(tmp_path_factory.mktemp("browser"), free_port(), warm).start("--no-demo")
     try:
         yield running, running.wait_for_link()

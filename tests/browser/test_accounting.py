@@ -18,7 +18,8 @@ from datetime import timedelta
 from django.db import transaction
 from django.utils import timezone
 from jobs.models import Attempt, Job, Membership, Node, Pool, Run
-from jobs.states.jobs import AttemptState, move_attempt
+from jobs.lifecycle.transitions import move_attempt
+from jobs.states.jobs import AttemptState
 member = Membership.objects.select_related("team", "user").first()
 node = Node.objects.first()
 for name in ("one", "two"):

@@ -45,7 +45,7 @@ def test_a_refused_drain_stays_open_with_what_was_typed_and_why(here: Page):
     dialog.get_by_label("Deadline, in hours").fill("soon")
     dialog.get_by_role("button", name="Drain").click()
     expect(dialog).to_contain_text("'soon' is not between")
-    expect(dialog).to_contain_text("Say why")
+    expect(dialog).to_contain_text("A reason is needed")
     expect(dialog.get_by_label("Deadline, in hours")).to_have_value("soon")
     here.wait_for_timeout(2500)  # heartbeats redraw the page behind it
     expect(dialog.get_by_label("Deadline, in hours")).to_have_value("soon")

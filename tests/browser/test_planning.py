@@ -14,15 +14,15 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 # A profile and three judged runs, through the doors that write them.
 JUDGED = """
-from engine.hardware.probe_results import PROBE_VERSION, Figure, Probed
+from engine.hardware.probe_results import PROBE_VERSION, MeasuredFigure, ProbeReport
 from engine.planner import PLANNER_VERSION
 from jobs.planning import device_profiles
 from jobs.models import Device, Forecast, Membership, Run
 member = Membership.objects.select_related("team", "user").first()
 device = Device.objects.first()
 names = ("gemm_fp32_flops_per_s", "copy_bytes_per_s", "optimiser_bytes_per_s", "launch_s")
-figures = {n: Figure(v, v, v, 9) for n, v in zip(names, (5e10, 1e10, 1e10, 3e-6))}
-device_profiles.store(device, Probed(PROBE_VERSION, "2.13.0+cpu", "cpu", 1, 8.0, figures, {}, {}))
+figures = {n: MeasuredFigure(v, v, v, 9) for n, v in zip(names, (5e10, 1e10, 1e10, 3e-6))}
+device_profiles.store_probe(device, ProbeReport(PROBE_VERSION, "2.13.0+cpu", "cpu", 1, 8.0, figures, {}, {}))
 for number in range(3):
     run = Run.objects.create(team=member.team, owner=member.user, name=f"judged {number}")
     for field, point in (("step_s", 0.1), ("memory_bytes", 5e8)):

@@ -55,7 +55,7 @@ class Cluster:
         self.manage("prepare")
         self.token = self.manage("token", "chaos").stdout.strip()
         common = self.groups[""] = Group(self.home / "log", self.environment)
-        common.start(Process("broker", broker.command(self.socket)))
+        common.start(Process("broker", broker.build_command(self.socket)))
         common.start(Process("web", [*MANAGE, "web", "--port", str(self.port)]))
         for number in range(SCHEDULERS):
             common.start(Process(f"scheduler{number}", [*MANAGE, "scheduler"]))
@@ -88,7 +88,7 @@ class Cluster:
             "DJANGO_SETTINGS_MODULE": "dashboard.settings",
             "PYTHONPATH": str(ROOT),
             "TRAINER_PYTHON": str(self.home / "trainer"),
-            "FOURWALLS_WARM_PARENT": "0",
+            "FOURWALLS_FORK_SERVER": "0",
             "FOURWALLS_RETRY_LIMIT": "1000",  # a killed rank counts as a failure
             "FOURWALLS_UNREACHABLE_AFTER_S": str(UNREACHABLE_AFTER_S),
             "FOURWALLS_REASSIGN_AFTER_S": str(REASSIGN_AFTER_S),

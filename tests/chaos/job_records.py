@@ -12,10 +12,10 @@ import django
 
 def job_records() -> dict[str, Any]:
     from jobs.models import Attempt, AttemptNode, Event, Job, Lease
-    from jobs.states.jobs import ATTEMPT_LIVE, FINAL, MEMBER_LIVE, AttemptState, MemberState
+    from jobs.states.jobs import ATTEMPT_LIVE, ATTEMPT_NODE_LIVE, FINAL, AttemptNodeState, AttemptState
 
     ends = [f"attempt.{state}" for state in AttemptState if state not in ATTEMPT_LIVE]
-    member_ends = [f"member.{state}" for state in MemberState if state not in MEMBER_LIVE]
+    member_ends = [f"member.{state}" for state in AttemptNodeState if state not in ATTEMPT_NODE_LIVE]
     events = Event.objects.values("job_id", "attempt_number", "kind")
     return {
         "jobs": list(Job.objects.values("id", "name", "state", "reason", "num_devices", "step", "num_steps")),

@@ -88,7 +88,7 @@ class Supervised:
         return [rank.pid for rank in self.state.ranks]
 
     @property
-    def lines(self) -> list[wire.Line]:
+    def lines(self) -> list[wire.SpoolLine]:
         return [
             wire.decode(line)
             for line in (self.directory.spool / "supervisor.jsonl").read_bytes().splitlines()

@@ -17,7 +17,7 @@ import pytest
 
 from engine import follow, procfs
 from engine.directory import AttemptDirectory, TraceRequest
-from engine.telemetry.wire import Line, decode, encode
+from engine.telemetry.wire import SpoolLine, decode, encode
 from tests.engine.supervised import ROOT, STEP_UNTIL_TOLD, until
 
 pytestmark = pytest.mark.slow
@@ -91,7 +91,7 @@ def test_a_run_that_fails_says_why_and_shows_the_last_words(machine: Machine) ->
     ("arguments", "expected"),
     [
         (("no-such-file.yaml",), "'no-such-file.yaml' is neither a preset (demo,"),
-        (("demo", "--set", "model.heads=3"), "model.heads: 3 heads do not divide the width 128; 4 would."),
+        (("demo", "--set", "model.heads=3"), "model.heads: 3 heads do not divide the width 128; use 4."),
         (
             ("demo", "--set", "model.layrs=3"),
             "model.layrs: 'layrs' is not a field of a spec. Did you mean 'layers'?",
@@ -100,8 +100,11 @@ def test_a_run_that_fails_says_why_and_shows_the_last_words(machine: Machine) ->
             ("demo", "--set", "parallel.data=64", "--set", "batch.global_batch_size=512"),
             "64 ranks need 64 devices",
         ),
-        (("demo", "--set", "precision.dtype=fp16"), "precision.dtype: fp16 is not supported on CPU"),
-        (("demo", "--set", "nonsense"), "'nonsense' is not of the form field=value"),
+        (
+            ("demo", "--set", "precision.dtype=fp16"),
+            "precision.dtype: DeepSpeed does not support fp16 on CPU",
+        ),
+        (("demo", "--set", "nonsense"), "'nonsense' does not have the form field=value"),
         (("demo", "--resume"), "holds no complete checkpoint to resume from."),
     ],
 )
@@ -225,7 +228,7 @@ def test_devices_lists_this_machine_as_json(machine: Machine) -> None:
 def test_a_tail_waits_for_whole_lines_and_passes_over_broken_ones(tmp_path: Path) -> None:
     file, tail = tmp_path / "rank0.jsonl", follow.Tail(tmp_path / "rank0.jsonl")
     assert list(tail.new_lines()) == []
-    line = encode(Line("note", time.time(), "run", text="hello"))
+    line = encode(SpoolLine("note", time.time(), "run", text="hello"))
     file.write_bytes(b'{"torn\n' + line + line[:10])
     assert [found.text for found in tail.new_lines()] == ["hello"]
     file.write_bytes(b'{"torn\n' + line + line)

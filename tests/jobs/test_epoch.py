@@ -1,4 +1,4 @@
-"""Unix seconds computed by the database are those of the datetime, to the microsecond."""
+"""Unix seconds computed by the database, compared with datetimes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.parametrize("microsecond", [0, 1, 123_456, 500_000, 999_999])
-def test_they_agree_with_the_datetime(make_job, microsecond: int):
+def test_unix_seconds_agree_with_the_datetime(make_job, microsecond: int):
     at = datetime(2031, 2, 28, 23, 59, 59, microsecond, UTC)
     job = make_job()
     Job.objects.filter(id=job.id).update(queue_key=at)

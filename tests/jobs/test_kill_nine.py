@@ -1,4 +1,7 @@
-"""kill -9 of each process but the ranks', while a job trains for real: it goes on, and no point is lost or doubled."""
+"""Real training while agent, scheduler or broker are killed.
+
+It continues, and no point is lost or duplicated.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ def fourwalls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fourwalls]:
     running = Fourwalls(tmp_path_factory.mktemp("kill"), free_port()).start("--no-demo")
     try:
         running.wait_for_link()
-        running.request("/jobs")  # makes the token now, and not while a job trains
+        running.request("/jobs")  # creates the token before a job trains
         yield running
     finally:
         running.interrupt()
@@ -28,7 +31,7 @@ def fourwalls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fourwalls]:
 
 
 def processes(running: Fourwalls, kind: str) -> list[psutil.Process]:
-    """The agent and the scheduler carry the home in their environment; the broker names its socket in its title."""
+    """Agent and scheduler are found by the home in their environment, the broker by the socket in its command line."""
     if kind == "broker":
         return [p for p in psutil.process_iter(["name", "cmdline"])
                 if p.info["name"] == "valkey-server" and str(running.home) in " ".join(p.info["cmdline"])]  # fmt: skip
@@ -55,7 +58,7 @@ def test_training_goes_on(fourwalls: Fourwalls, victim: str):
 
 
 def points(running: Fourwalls, run: str) -> int:
-    """Points of the loss as stored."""
+    """Return the number of stored points of the loss."""
     code = (
         f"from jobs import series; print([n.count for n in series.names({run!r}) if n.metric == 'loss'][0])"
     )

@@ -1,4 +1,4 @@
-"""The same tests on a real PostgreSQL."""
+"""Runs the tests of these rooms on a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 HERE = Path(__file__).resolve().parent
 ROOMS = (
     "accounting", "attempts", "exports", "lifecycle", "management", "nodes", "people", "planning", "pools",
-    "queue", "runs", "tracking", "agent/test_children.py", "agent/test_doorbell.py", "agent/test_probes.py",
-    "scheduler/test_crowd.py", "scheduler/test_idle.py", "scheduler/test_loop.py", "verdicts/test_forecasts.py",
+    "queue", "runs", "tracking", "agent/test_subprocesses.py", "agent/test_doorbell.py", "agent/test_probes.py",
+    "scheduler/test_busy_pool.py", "scheduler/test_idle.py", "scheduler/test_loop.py", "verdicts/test_forecasts.py",
 )  # fmt: skip
 
 

@@ -1,4 +1,7 @@
-"""A process that is stopped in the middle of a transaction on PostgreSQL: the others wait for it, but not for ever."""
+"""A process stopped in the middle of a transaction on PostgreSQL.
+
+Other processes wait for its locks only up to a limit.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ SHORT_MS = 300
 
 
 def connect(url: str) -> psycopg.Connection[Any]:
-    """As Django would, with the settings' own options."""
+    """Connect as Django does, with the options of the settings."""
     options = env.database(url, Path("unused"))["OPTIONS"]["options"]
     return psycopg.connect(url, options=options)
 

@@ -44,12 +44,12 @@ def fourwalls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[
     trainer = tmp_path / "trainer"
     trainer.write_text("#!/bin/sh\nexit 0\n")
     trainer.chmod(0o700)
-    cold = {"FOURWALLS_WARM_PARENT": "0", "TRAINER_PYTHON": str(trainer)}
+    cold = {"FOURWALLS_FORK_SERVER": "0", "TRAINER_PYTHON": str(trainer)}
     running = Fourwalls(tmp_path / "home", free_port(), cold if request.param == "cold" else {})
     try:
         running.start("--no-demo").wait_for_link()
         if request.param == "warm":
-            wait_until(lambda: (running.home / "node" / "warm.sock").exists(), description="the warm parent")
+            wait_until(lambda: (running.home / "node" / "fork.sock").exists(), description="the fork server")
         yield request.param, running
     finally:
         running.interrupt()

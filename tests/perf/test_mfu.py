@@ -21,7 +21,7 @@ from engine.hardware.peaks import PEAKS
 from engine.local import spec_of
 from engine.model_math import counts
 from engine.planner import plan
-from engine.planner.profile import profile_of
+from engine.planner.profile import profile_from_peak
 from engine.spec import checks
 from engine.telemetry import inventory, wire
 from tests.running import ROOT
@@ -78,7 +78,7 @@ def test_mfu_on_one_gpu(name: str, tmp_path: Path) -> None:
 def test_the_spec_file_is_valid_for_a_gpu(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     spec = spec_of(str(SPECS / f"{name}.yaml"), [])
     checks.refuse_impossible(spec, checks.Hardware("cuda", 1))
-    profile = profile_of(next(peak for peak in PEAKS if peak.name == "H100 SXM"))
+    profile = profile_from_peak(next(peak for peak in PEAKS if peak.name == "H100 SXM"))
     planned = plan(spec, profile)
     assert planned.time and planned.time.mfu_share
     with capsys.disabled():

@@ -19,7 +19,7 @@ from django.utils import timezone
 from jobs.models import Device
 from jobs.scheduler import loop
 from tests.dashboard.conftest import plain_static_files  # noqa: F401  (fixture)
-from tests.jobs.crowds import crowd, with_runs
+from tests.jobs.busy_pools import add_runs, make_busy_pool
 
 pytestmark = [pytest.mark.perf, pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 
@@ -66,10 +66,12 @@ def browser_of(name: str) -> Client:
 
 def test_the_queue_page_takes_less_than_200_ms():
     browser = browser_of("admin")
-    loop.schedule(with_runs(crowd(User.objects.create_user("few"), num_nodes=4, num_jobs=40, name="small")))
+    loop.schedule(
+        add_runs(make_busy_pool(User.objects.create_user("few"), num_nodes=4, num_jobs=40, name="small"))
+    )
     print(f"\n{connection.vendor}: 40 waiting jobs, 4 nodes x 8 devices")
     *_, few = best(browser, "/queue/?pool=small")
-    loop.schedule(with_runs(crowd(User.objects.create_user("many"), num_nodes=1000, num_jobs=10_000)))
+    loop.schedule(add_runs(make_busy_pool(User.objects.create_user("many"), num_nodes=1000, num_jobs=10_000)))
     print(f"{connection.vendor}: 10,000 waiting jobs more, 1,000 nodes x 8 devices")
     for address in ("/queue/?pool=crowd", "/queue/?pool=crowd&page=95", "/queue/"):
         _, cpu, many = best(browser, address)
@@ -80,10 +82,10 @@ def test_the_queue_page_takes_less_than_200_ms():
 def test_the_map_of_8000_devices_is_small_and_quick():
     """Page and data are smaller than 200 kB gzipped and need as many queries as with 4 nodes."""
     browser = browser_of("admin")
-    with_runs(crowd(User.objects.create_user("few"), num_nodes=4, num_jobs=0, name="small"))
+    add_runs(make_busy_pool(User.objects.create_user("few"), num_nodes=4, num_jobs=0, name="small"))
     print(f"\n{connection.vendor}: 4 nodes x 8 devices")
     few = [best(browser, address)[2] for address in ("/pools/map/", "/nodes/small-0000/")]
-    with_runs(crowd(User.objects.create_user("many"), num_nodes=1000, num_jobs=0))
+    add_runs(make_busy_pool(User.objects.create_user("many"), num_nodes=1000, num_jobs=0))
     Device.objects.update(latest=READINGS, latest_at=timezone.now())
     print(f"{connection.vendor}: 1,000 nodes x 8 devices more, all held")
     many = [best(browser, address)[2] for address in ("/pools/map/", "/nodes/crowd-0000/")]

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from engine.model_math import counts
-from engine.planner import DeviceProfile, plan
+from engine.planner import HardwareProfile, plan
 from engine.spec.spec import Spec, parse
 from tests.engine.rank import attempts
 from tests.engine.rank.attempts import write_attempt
@@ -58,7 +58,7 @@ CONFIGURATIONS: dict[str, tuple[dict[str, Any], dict[str, Any], int, int, dict[s
     "large, 1 rank, ZeRO 0": (LARGE, {"zero_stage": 0}, 2, 1, {}),
     "large, 2 ranks, ZeRO 2": (LARGE, {"data": 2, "zero_stage": 2}, 2, 1, {}),
 }  # fmt: skip
-CPU = DeviceProfile("this machine", "cpu", "measured", "a test", {"fp32": 1e10})
+CPU = HardwareProfile("this machine", "cpu", "measured", "a test", {"fp32": 1e10})
 
 
 def spec_of(name: str) -> Spec:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from engine.hardware import probe_results
-from engine.planner import PHASES, PROBED_REACH, Calibration, Correction, DeviceProfile, plan
+from engine.planner import PHASES, PROBED_REACH, Calibration, HardwareProfile, PhaseCorrection, plan
 from engine.spec.spec import Spec, parse
 from tests.engine.rank import attempts
 from tests.engine.rank.attempts import ROOT, write_attempt
@@ -52,12 +52,12 @@ def spec_of(name: str) -> Spec:
     })  # fmt: skip
 
 
-def profile_of_this_machine(folder: Path) -> DeviceProfile:
+def profile_of_this_machine(folder: Path) -> HardwareProfile:
     command = [sys.executable, "-m", "engine.rank.bench.probe", str(folder), "cpu-test", "cpu", "1"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=300, check=True)
     found = probe_results.decode(done.stdout.splitlines()[-1])
     values = {name: figure.value for name, figure in found.figures.items()}
-    return DeviceProfile(
+    return HardwareProfile(
         "this machine", "cpu", "measured", "a probe", {"fp32": values["gemm_fp32_flops_per_s"]},
         memory_bytes_per_s=values["copy_bytes_per_s"], compute_share=PROBED_REACH, memory_share=PROBED_REACH,
         curves=found.curves, optimiser_bytes_per_s=values["optimiser_bytes_per_s"], operation_s=values["launch_s"],
@@ -92,7 +92,7 @@ def test_step_time_after_one_calibrating_run(tmp_path: Path, monkeypatch: pytest
                 ratios = {
                     p: phases[p] / raw.phases[p].point for p in PHASES if raw.phases[p].point and phases[p]
                 }
-                rows = (Correction("fp32", p, r, 0.8 * r, 1.25 * r, 1) for p, r in ratios.items())
+                rows = (PhaseCorrection("fp32", p, r, 0.8 * r, 1.25 * r, 1) for p, r in ratios.items())
                 learnt = Calibration("this machine", tuple(rows))
                 print(
                     f"\nload {os.getloadavg()[0]:.1f}; calibrating run: {whole:.3f} s, raw {raw.step_s.point:.3f} s; "

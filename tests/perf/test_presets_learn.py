@@ -38,7 +38,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("data")
 
 
-def trained(preset: str, folder: Path, data_dir: Path) -> list[wire.Line]:
+def trained(preset: str, folder: Path, data_dir: Path) -> list[wire.SpoolLine]:
     """The baseline line and metrics of rank 0, from the command that a user would run."""
     command = [sys.executable, "-m", "engine", "train", preset, "--dir", str(folder / "run")]
     own = {"FOURWALLS_HOME": str(folder), "FOURWALLS_DATA_DIR": str(data_dir)}
@@ -50,7 +50,7 @@ def trained(preset: str, folder: Path, data_dir: Path) -> list[wire.Line]:
     return [wire.decode(line) for line in spool.read_bytes().splitlines()]
 
 
-def trivial_of(lines: list[wire.Line]) -> dict[str, float]:
+def trivial_of(lines: list[wire.SpoolLine]) -> dict[str, float]:
     [sentence] = [line.text for line in lines if line.k == "note" and line.text.startswith("To beat")]
     pairs = (pair.rsplit(" ", 1) for pair in sentence.partition(": ")[2].rstrip(".").split(", "))
     return {name: float(value) for name, value in pairs}

@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 import pytest
 
-from engine.telemetry.attempts import Attempts
+from engine.telemetry.attempts import LocalAttempts
 from engine.telemetry.cpu import Cpu
 from engine.telemetry.nvml import Nvml
-from engine.telemetry.readings import Source
-from engine.telemetry.sampler import Sampler
+from engine.telemetry.readings import DeviceSource
+from engine.telemetry.sampler import DeviceSampler
 from tests.engine.telemetry.fake_nvml import FakeNvml
 from tests.engine.telemetry.sampled import attempt
 
@@ -33,11 +33,11 @@ class Cost(NamedTuple):
     num_devices: int
 
 
-def cost_of(node_dir: Path, source: Source) -> Cost:
+def cost_of(node_dir: Path, source: DeviceSource) -> Cost:
     """Cost of ticks of one second each, with one live attempt on all devices."""
     devices = [device.id for device in source.devices()]
     attempt(node_dir, "one", *devices)
-    sampler = Sampler(node_dir / "devices.json", Attempts(node_dir / "attempts").live, source, 1.0)
+    sampler = DeviceSampler(node_dir / "devices.json", LocalAttempts(node_dir / "attempts").live, source, 1.0)
     walls_s, began_cpu_s = [], time.process_time()
     for second in range(TICKS):
         began_s = time.perf_counter()
@@ -51,7 +51,9 @@ def cost_of(node_dir: Path, source: Source) -> Cost:
     ("name", "make"),
     [("8 fake GPUs", lambda: Nvml(FakeNvml(count=8))), ("this machine's cores", lambda: Cpu())],
 )
-def test_sampling_stays_below_its_targets(name: str, make: Callable[[], Source], tmp_path: Path) -> None:
+def test_sampling_stays_below_its_targets(
+    name: str, make: Callable[[], DeviceSource], tmp_path: Path
+) -> None:
     source = make()
     cost = cost_of(tmp_path, source)
     source.close()

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from jobs.models import Job
 from jobs.scheduler import loop, positions, snapshot
 from jobs.scheduler.policy import decide
-from tests.jobs.crowds import crowd
+from tests.jobs.busy_pools import make_busy_pool
 
 pytestmark = [pytest.mark.perf, pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 
@@ -32,7 +32,7 @@ def timed(name: str, body):
 
 
 def test_a_tick_takes_less_than_a_second():
-    pool = crowd(User.objects.create_user("olga"), num_nodes=1000, num_jobs=10_000, free_nodes=2)
+    pool = make_busy_pool(User.objects.create_user("olga"), num_nodes=1000, num_jobs=10_000, free_nodes=2)
     print(f"\n{connection.vendor}: 10,000 waiting jobs, 1,000 nodes x 8 devices, 10 teams")
     placed, first_s = timed("first tick (tells everybody)", lambda: loop.schedule(pool))
     assert placed
@@ -41,8 +41,8 @@ def test_a_tick_takes_less_than_a_second():
     with CaptureQueriesContext(connection) as queries:
         _, quiet_s = timed("tick in which nothing moves", lambda: loop.schedule(pool))
     print(f"  queries in it: {len(queries)}")
-    seen, _ = timed("of this: read the snapshot", lambda: snapshot.of(pool))
+    seen, _ = timed("of this: read the snapshot", lambda: snapshot.take_snapshot(pool))
     decisions, _ = timed("of this: decide", lambda: decide(seen))
-    timed("of this: compare what is told", lambda: positions.tell(pool, decisions.standings))
-    assert len(decisions.standings) > 9_900
+    timed("of this: compare what is told", lambda: positions.update_positions(pool, decisions.positions))
+    assert len(decisions.positions) > 9_900
     assert max(first_s, quiet_s) < TARGET_S

@@ -26,7 +26,7 @@ HOMES = 3
 def started(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, Fourwalls]]:
-    environment = {"FOURWALLS_WARM_PARENT": "0" if request.param == "cold" else "1"}
+    environment = {"FOURWALLS_FORK_SERVER": "0" if request.param == "cold" else "1"}
     running = Fourwalls(tmp_path_factory.mktemp("startup"), free_port(), environment).start("--no-demo")
     try:
         running.wait_for_link()
@@ -51,7 +51,7 @@ def test_submit_to_first_step(started: tuple[str, Fourwalls]):
     kind, running = started
     first_step_of(running)  # prepares the corpus; its time is printed separately
     if kind == "warm":
-        wait_until(lambda: (running.home / "node" / "warm.sock").exists(), description="the warm parent")
+        wait_until(lambda: (running.home / "node" / "fork.sock").exists(), description="the fork server")
     rounds = [first_step_of(running) for _ in range(ROUNDS[kind])]
     total = statistics.median(sum(phases.values()) for phases in rounds)
     print(f"\n{kind}: submit -> first step, median of {len(rounds)}, load {os.getloadavg()[0]:.1f}")

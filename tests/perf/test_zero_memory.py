@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from engine.model_math import counts
-from engine.planner import DeviceProfile, memory, plan
+from engine.planner import HardwareProfile, memory, plan
 from engine.spec.spec import Spec, parse
 from tests.engine.rank import attempts
 from tests.engine.rank.attempts import write_attempt
@@ -27,7 +27,7 @@ from tests.perf.memory_ranks import ATTEMPT_LIMIT_S
 pytestmark = [pytest.mark.perf, pytest.mark.ranks, pytest.mark.timeout(1500)]
 
 MODEL = {"layers": 6, "width": 384, "heads": 6, "ffn_width": 1536, "context": 32}
-CPU = DeviceProfile("this machine", "cpu", "measured", "a test", {"fp32": 1e10})
+CPU = HardwareProfile("this machine", "cpu", "measured", "a test", {"fp32": 1e10})
 BUCKET_ELEMENTS = 1_000_000
 WITHIN = 0.15  # of the planned ratio
 

@@ -78,8 +78,8 @@ class Command(BaseCommand):
 
     def _start_work(self, group: Group) -> None:
         if settings.IS_BROKER_EMBEDDED:
-            group.start(Process("broker", broker.command(settings.BROKER_SOCKET)))
-            broker.wait_until_it_answers(settings.BROKER_SOCKET)
+            group.start(Process("broker", broker.build_command(settings.BROKER_SOCKET)))
+            broker.wait_until_ready(settings.BROKER_SOCKET)
         # The agent's limit covers the checkpoints of the attempts it stops.
         group.start(Process("scheduler", [*MANAGE, "scheduler"]))
         group.start(Process("agent", [*MANAGE, "agent", "--stop-attempts"], stop_s=60.0))

@@ -16,9 +16,9 @@ from django.utils import timezone
 
 from dashboard import access
 from jobs.accounting import charges, table, totals
+from jobs.accounting.run_cost import held_by_live_attempts
 from jobs.accounting.totals import UsageRow
 from jobs.models import Attempt, Charge, Pool, Run, Team
-from jobs.states.jobs import ATTEMPT_LIVE
 
 # What a line is -> what it is added up by: the columns of names that its row has.
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -92,18 +92,13 @@ def months(chosen: Choice) -> list[str]:
 
 
 def running(chosen: Choice) -> tuple[int, float]:
-    """Attempts that run now, and the device-seconds they have held: nothing of it is booked before they end."""
-    live = Attempt.objects.filter(state__in=ATTEMPT_LIVE)
+    """Live attempts and the device-seconds they have held, which are booked when they end."""
+    attempts = Attempt.objects.all()
     if chosen.team or not chosen.sees_all:
-        live = live.filter(job__team__in=[chosen.team] if chosen.team else chosen.teams)
+        attempts = attempts.filter(job__team__in=[chosen.team] if chosen.team else chosen.teams)
     if chosen.pool:
-        live = live.filter(job__pool__name=chosen.pool)
-    now = timezone.now()
-    held = [
-        (now - since).total_seconds() * num_devices
-        for since, num_devices in live.values_list("assigned_at", "job__num_devices")
-    ]
-    return len(held), sum(held)
+        attempts = attempts.filter(job__pool__name=chosen.pool)
+    return held_by_live_attempts(attempts, timezone.now())
 
 
 def runs_of(lines: Sequence[UsageRow]) -> dict[str, str]:

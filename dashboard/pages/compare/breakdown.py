@@ -1,86 +1,75 @@
-"""Why runs that are compared differ: the time of a token as stacked bars, and a sentence for each after the first."""
+"""Time per token of compared runs, as stacked bars with a sentence each."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.model_math import counts
-from engine.spec.spec import SpecError, parse
 from engine.verdict import explain
-from engine.verdict.explain import Spent
-from engine.verdict.results import Verdict
-from jobs import verdicts
 from jobs.models import Run
+from jobs.verdicts.time_comparison import RunTime, compare_times
 
-OTHER = "other"
+OTHER, OTHER_COLOUR = "other", "var(--line-strong)"
+# Rule id -> CSS colour of its part of the bar
+COLOURS = {rule.id: f"var(--{rule.colour})" for rule in explain.PARTS} | {OTHER: OTHER_COLOUR}
 NOT_JUDGED = "Not judged yet: open its page, or wait until it ends."
+SMALLEST_SHARE = 0.002  # smaller parts are invisible
 
 
 @dataclass(frozen=True)
-class Part:
+class TimePart:
     name: str
     width: float  # percent of the longest bar
     share: float  # of this run's own time
+    colour: str
 
 
 @dataclass(frozen=True)
-class Line:
-    """One run. `parts` are empty where nothing is known of its steps, and `said` tells why."""
+class BreakdownLine:
+    """One run. Without known steps `parts` is empty, and `message` gives the reason."""
 
     run: Run
-    parts: list[Part]
+    parts: list[TimePart]
     token_s: float | None
-    said: str
+    message: str
     verdict: str
 
 
 @dataclass(frozen=True)
-class Why:
-    lines: list[Line]
-    legend: list[tuple[str, str]]  # parts that some run has: name, what it is called
-    first: Run | None  # against which the others are told
+class LegendEntry:
+    title: str
+    colour: str
+
+
+@dataclass(frozen=True)
+class TimeBreakdown:
+    lines: list[BreakdownLine]
+    legend: list[LegendEntry]  # parts that some run has
+    first: Run | None  # the run that the others are compared with
 
     @property
     def is_known(self) -> bool:
         return self.first is not None
 
 
-def of_runs(runs: Sequence[Run]) -> Why:
-    """One query, however many runs; live runs as they were last judged."""
-    kept = verdicts.verdicts_of([run.id for run in runs])
-    found = {run.id: _spent(run, kept.get(run.id)) for run in runs}
-    known = [run for run in runs if found[run.id]]
-    first = known[0] if known else None
-    longest = max((spent.token_s for spent in found.values() if spent), default=0.0)
-    lines = [_line(run, kept.get(run.id), found, first, longest) for run in runs]
-    there = {part.name for line in lines for part in line.parts}
-    names = {**explain.PARTS, OTHER: "not in any phase"}
-    return Why(lines, [(name, title) for name, title in names.items() if name in there], first)
+def build_breakdown(runs: Sequence[Run]) -> TimeBreakdown:
+    """One query for any number of runs; live runs by their stored verdict."""
+    found = compare_times(runs)
+    longest = max((row.spent.token_s for row in found.rows if row.spent), default=0.0)
+    lines = [_build_line(row, longest) for row in found.rows]
+    names = {part.name for line in lines for part in line.parts}
+    titles = {rule.id: rule.part_name.lower() for rule in explain.PARTS} | {OTHER: "not in any phase"}
+    legend = [LegendEntry(title, COLOURS[name]) for name, title in titles.items() if name in names]
+    return TimeBreakdown(lines, legend, found.first)
 
 
-def _spent(run: Run, verdict: Verdict | None) -> Spent | None:
-    if verdict is None:
-        return None
-    try:
-        return explain.spent(verdict, counts.tokens_per_step(parse(run.spec)))
-    except SpecError:
-        return None
-
-
-def _line(
-    run: Run, verdict: Verdict | None, found: dict[str, Spent | None], first: Run | None, longest: float
-) -> Line:
-    spent = found[run.id]
-    if spent is None or first is None:
-        return Line(run, [], None, (verdict.nothing if verdict else "") or NOT_JUDGED, "")
-    base = found[first.id]
-    assert base is not None
-    said = "" if run is first else explain.sentence(base, spent)
-    seconds = {**spent.parts, OTHER: spent.other_s}
+def _build_line(row: RunTime, longest: float) -> BreakdownLine:
+    if row.spent is None:
+        return BreakdownLine(row.run, [], None, row.message or NOT_JUDGED, "")
+    token_s = row.spent.token_s
     parts = [
-        Part(name, round(100 * value / longest, 2), value / spent.token_s)
-        for name, value in seconds.items()
-        if value / spent.token_s >= 0.002
+        TimePart(name, round(100 * value / longest, 2), value / token_s, COLOURS[name])
+        for name, value in {**row.spent.parts, OTHER: row.spent.other_s}.items()
+        if value / token_s >= SMALLEST_SHARE
     ]
-    return Line(run, parts, spent.token_s, said, verdict.name if verdict else "")
+    return BreakdownLine(row.run, parts, token_s, row.message, row.verdict)

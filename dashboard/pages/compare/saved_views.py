@@ -1,4 +1,4 @@
-"""Saved views: a page as somebody saw it, under a name and a short address."""
+"""Saved views: the state of a page under a name and a short address."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from jobs.people import sharing
 
 @require_safe
 def show(request: HttpRequest, view_id: str) -> HttpResponse:
-    """To the page, as it was saved."""
+    """Redirect to the page in its saved state."""
     return redirect(address(access.view_for(request.user, view_id)))
 
 
 @require_POST
 def save(request: HttpRequest) -> HttpResponse:
-    """A new view of the page that the request names; back to where it came from when it is refused."""
+    """Save a view of a page; return to the page when it is refused."""
     page, query = request.POST.get("page", ""), request.POST.get("query", "")
     team = access.writable_team(request.user, request.POST.get("team"))
     try:

@@ -1,4 +1,4 @@
-"""The compare page: chosen runs, all their metrics laid over each other, and where they differ."""
+"""Compare page: metrics of chosen runs overlaid, and their differences."""
 
 from __future__ import annotations
 
@@ -8,66 +8,67 @@ from django.views.decorators.http import require_safe
 
 from dashboard import access
 from dashboard.charts import chart_sections, run_labels, selection
-from dashboard.pages.compare import bars, differences
+from dashboard.pages.compare import bars
 from jobs import series
 from jobs.models import Device, Run
+from jobs.runs.differences import find_differences
 from jobs.states.jobs import FINAL
 
 OTHERS_SHOWN = 50
-TABLE_RUNS = 8  # of so many a difference is read across; of more, down
+TABLE_RUNS = 8  # the table of differences has a column per run up to this number, else a row
 
 
 @require_safe
 def compare(request: HttpRequest) -> HttpResponse:
-    choice = _choice(request)
-    runs = choice.runs
+    selected = _selected(request)
+    runs = selected.runs
     metrics = [name for name in dict.fromkeys(request.GET.getlist("metric")) if name]
-    there = series.metrics_of([run.id for run in runs])
-    may_grow = any(_goes_on(run) for run in runs)
-    found = chart_sections.chosen(metrics) if metrics else chart_sections.sections(there, may_grow=may_grow)
-    sections, num_dropped = chart_sections.cut(found)
-    differ = differences.of_runs(runs)
-    names = run_labels.of_runs(runs)
+    recorded = series.metrics_of([run.id for run in runs])
+    may_grow = any(_is_live(run) for run in runs)
+    found = chart_sections.select_sections(metrics, recorded, may_grow=may_grow)
+    sections, num_dropped = chart_sections.limit_panels(found)
+    differences = find_differences(runs)
+    names = run_labels.label_runs(runs)
     context = {
-        "filter": choice.text,
-        "problem": choice.problem,
-        "num_left_out": choice.num_left_out,
+        "filter": selected.text,
+        "problem": selected.problem,
+        "num_left_out": selected.num_left_out,
         "runs": [(run, names[run.id]) for run in runs],
         "others": _others(request, runs),
         "sections": sections,
         "num_dropped": num_dropped,
         "is_chosen": bool(metrics),
-        "differences": differ,
+        "differences": differences,
         "reads_down": len(runs) > TABLE_RUNS,
-        "names": {"runs": names, "devices": _device_names(runs), "facets": differ.facets},
-        "runs_limit": selection.RUNS_LIMIT,
+        "names": {"runs": names, "devices": _device_names(runs), "facets": differences.facets},
+        "runs_limit": selection.MAX_RUNS,
     }
     return render(request, "compare/page.html", context)
 
 
 @require_safe
 def figures(request: HttpRequest) -> HttpResponse:
-    """The bars of the compare page, once somebody comes to where they stand."""
-    runs = _choice(request).runs
+    """Return the bars of the compare page, loaded when they scroll into view."""
+    runs = _selected(request).runs
     context = {
-        "rows": bars.of_runs(runs),
-        "figures": list(bars.FIGURES.values()),
-        "names": run_labels.of_runs(runs),
+        "rows": bars.build_bars(runs),
+        "figures": list(bars.COLUMNS.values()),
+        "names": run_labels.label_runs(runs),
     }
     return render(request, "compare/_figures.html", context)
 
 
-def _choice(request: HttpRequest) -> selection.Choice:
-    return selection.chosen(request.user, request.GET.getlist("run"), request.GET.get("filter", ""))
+def _selected(request: HttpRequest) -> selection.RunSelection:
+    return selection.select_runs(request.user, request.GET.getlist("run"), request.GET.get("filter", ""))
 
 
 def _others(request: HttpRequest, runs: list[Run]) -> list[Run]:
-    """The newest that could be added."""
+    """The newest other runs, offered for adding."""
     rest = access.runs_of(request.user).filter(archived_at=None).exclude(id__in=[run.id for run in runs])
     return list(rest.select_related("job", "owner")[:OTHERS_SHOWN])
 
 
-def _goes_on(run: Run) -> bool:
+def _is_live(run: Run) -> bool:
     return (run.job.state if run.job else run.state) not in FINAL
 
 

@@ -18,10 +18,10 @@ from django.views.decorators.http import require_POST, require_safe
 from dashboard import access
 from dashboard.html.responses import answer
 from jobs.accounting import utilisation
+from jobs.lifecycle.deadlines import LATEST_END_S, ends_by
 from jobs.models import Attempt, Job, Pool, Priority
 from jobs.queue import ordering
-from jobs.queue.ordering import MoveTarget, QueueRights, ReorderScope
-from jobs.scheduler.deadlines import LATEST_END_S, ends_by
+from jobs.queue.ordering import QueueRights, ReorderScope
 from jobs.states.jobs import ATTEMPT_LIVE, JobState, StateError
 
 PAGE = "queue"
@@ -94,7 +94,8 @@ def move(request: HttpRequest, job_id: str) -> HttpResponse:
     job = access.writable_job(request.user, job_id)
     try:
         reach = QueueRights.from_user(request.user).require_scope(job)
-        where, other = _place(request)
+        where = ordering.parse_where(request.POST.get("where", ""))
+        other = Job.objects.filter(id=request.POST["other"]).first() if request.POST.get("other") else None
         moved = ordering.reorder(job, request.user.get_username(), where, other, reach)
     except StateError as error:
         return answer(request, str(error), PAGE, is_refused=True)
@@ -110,7 +111,8 @@ def prioritise(request: HttpRequest, job_id: str) -> HttpResponse:
     job = access.writable_job(request.user, job_id)
     try:
         reach = QueueRights.from_user(request.user).require_scope(job)
-        ordering.set_priority(job, request.user.get_username(), _priority(request), reach)
+        priority = ordering.parse_priority(request.POST.get("priority", ""))
+        ordering.set_priority(job, request.user.get_username(), priority, reach)
     except StateError as error:
         return answer(request, str(error), PAGE, is_refused=True)
     undo = {"path": request.path, "values": {"priority": job.get_priority_display()}}
@@ -168,18 +170,3 @@ def _row(job: Job, told: Callable[[int], bool], rights: QueueRights, written: Ca
     whose = f"-{job.owner_id}" if reach is ReorderScope.OWN else ""
     line = f"{job.pool_id}-{job.team_id}-{job.priority}{whose}" if reach else ""
     return Row(job, told(job.team_id), line, written(job.team_id))
-
-
-def _place(request: HttpRequest) -> tuple[MoveTarget, Job | None]:
-    """Raises StateError for a place that there is not."""
-    where, other = request.POST.get("where", ""), request.POST.get("other", "")
-    if where not in MoveTarget.values:
-        raise StateError(f"'{where}' is no place; say one of {', '.join(MoveTarget.values)}.")
-    return MoveTarget(where), Job.objects.filter(id=other).first() if other else None
-
-
-def _priority(request: HttpRequest) -> Priority:
-    said = request.POST.get("priority", "")
-    if said not in Priority.labels:
-        raise StateError(f"'{said}' is no priority; say one of {', '.join(Priority.labels)}.")
-    return Priority[said.upper()]

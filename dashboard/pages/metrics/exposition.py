@@ -13,9 +13,10 @@ from typing import NamedTuple
 from django.db.models import Count, Min, Sum
 from django.utils import timezone
 
-from dashboard.pages.nodes.devices import is_fresh, with_holders
 from engine.telemetry.metrics import METRICS
-from jobs.models import Batch, Device, Job, Node, Run, Sign, SpoolOffset
+from jobs.models import Batch, ComponentHeartbeat, Device, Job, Node, Run, SpoolOffset
+from jobs.nodes.heartbeat import is_fresh
+from jobs.nodes.occupants import devices_with_leases, get_lease
 from jobs.states.jobs import FINAL, JobState
 
 Labels = dict[str, str]
@@ -62,7 +63,7 @@ def text(told: Callable[[int], bool]) -> str:
 
 
 def _devices(told: Callable[[int], bool], now: datetime) -> Iterator[Family]:
-    known = [(device, _labels(device, told)) for device in with_holders().select_related("node__pool")]
+    known = [(device, _labels(device, told)) for device in devices_with_leases().select_related("node__pool")]
     fresh = [(device, labels) for device, labels in known if is_fresh(device.latest_at, now)]
     gpus = [(device, labels) for device, labels in fresh if device.kind == "cuda"]
     for name, metric, factor, said in DCGM:
@@ -71,7 +72,7 @@ def _devices(told: Callable[[int], bool], now: datetime) -> Iterator[Family]:
     for metric in METRICS:
         if metric.scope == "device":
             yield Family(f"fourwalls_device_{metric.name}", metric.meaning, _read(fresh, metric.name, 1))
-    held = [Line(labels, float(bool(device.held_by))) for device, labels in known]  # type: ignore[attr-defined]
+    held = [Line(labels, float(get_lease(device) is not None)) for device, labels in known]
     yield Family("fourwalls_device_held", "1 where an attempt holds the device.", held)
     ages = [
         Line(labels, (now - device.latest_at).total_seconds()) for device, labels in known if device.latest_at
@@ -82,7 +83,7 @@ def _devices(told: Callable[[int], bool], now: datetime) -> Iterator[Family]:
 
 
 def _labels(device: Device, told: Callable[[int], bool]) -> Labels:
-    lease = device.held_by[0] if device.held_by else None  # type: ignore[attr-defined]
+    lease = get_lease(device)
     job = lease.attempt.job if lease and told(lease.attempt.job.team_id) else None
     return {
         "gpu": str(device.index),
@@ -157,7 +158,8 @@ def _parts(now: datetime) -> Iterator[Family]:
         "fourwalls_agents", "Agents, by whether they have been heard of.",
         [Line({"pool": pool, "state": state}, count) for (pool, state), count in sorted(counts.items())],
     )  # fmt: skip
-    ages = {sign.part: (now - sign.at).total_seconds() for sign in Sign.objects.filter(part="scheduler")}
+    beats = ComponentHeartbeat.objects.filter(component="scheduler")
+    ages = {beat.component: (now - beat.at).total_seconds() for beat in beats}
     yield Family(
         "fourwalls_scheduler_tick_age_s", "Since the scheduler last came round; it writes that down every two seconds.",
         [Line({}, age) for age in ages.values()],

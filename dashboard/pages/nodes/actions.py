@@ -1,18 +1,19 @@
-"""What an admin may ask of a node: one row a verb, read by buttons, dialogs and the API."""
+"""Texts and form of the actions on a node."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Literal
+from datetime import timedelta
+from typing import Any
 
 from django import forms
 from django.utils import timezone
 
 from jobs.models import Node
-from jobs.nodes import admin
-from jobs.states.nodes import ADMIN_MOVES, AdminState, DrainPolicy, Health
+from jobs.nodes.actions import ACTIONS, NodeAction, perform
+from jobs.nodes.admin import REASON_LIMIT
+from jobs.states.nodes import DrainPolicy
 
 HOURS_LIMIT = 24 * 365
 POLICIES = {
@@ -22,102 +23,102 @@ POLICIES = {
     ),
     DrainPolicy.CHECKPOINT: (
         "Checkpoint and requeue",
-        "Every job stops at its next step border, keeps a checkpoint, and resumes on another node.",
+        "Every job stops at its next step boundary, keeps a checkpoint, and resumes on another node.",
     ),
     DrainPolicy.DEADLINE: (
         "By a deadline",
-        "Jobs may finish until then; what still runs is checkpointed and requeued.",
+        "Jobs may finish until then; those that still run are checkpointed and requeued.",
     ),
 }
 
 
 @dataclass(frozen=True)
-class Verb:
-    name: str  # in the address
+class ActionText:
+    """An action as buttons and dialogs show it."""
+
+    action: NodeAction
     title: str
     icon: str
-    says: str  # what follows from it
-    done: str  # what is said of the node, once it is so
-    ask: Callable[..., Node]
-    to: str = ""  # the admin state that it leads to; '': see is_open_to
-    needs_reason: bool = True
-    takes: Literal["", "until", "policy"] = ""  # beside the reason
+    effect: str
+    done: str  # follows the node's name once it is done
     tone: str = "plain"
 
-    def is_open_to(self, node: Node, has_suspects: bool) -> bool:
-        if not self.to:
-            return node.health == Health.SUSPECT or has_suspects
-        return node.admin_state in ADMIN_MOVES[self.to]
+    @property
+    def name(self) -> str:
+        return self.action.name
+
+    @property
+    def needs_reason(self) -> bool:
+        return self.action.needs_reason
+
+    @property
+    def takes(self) -> str:
+        return self.action.takes
 
 
-VERBS = {
-    verb.name: verb
-    for verb in (
-        Verb("cordon", "Cordon", "slash-circle", "No new work. What runs goes on. A cordon ends a drain.",
-             "takes no new work.", admin.cordon, AdminState.CORDONED, takes="until"),
-        Verb("drain", "Drain", "box-arrow-right", "No new work, and what runs is brought to an end.",
-             "is being drained.", admin.drain, AdminState.DRAINING, takes="policy"),
-        Verb("maintenance", "Maintenance", "tools", "Somebody works on it: nothing may run, so drain it first.",
-             "is in maintenance.", admin.begin_maintenance, AdminState.MAINTENANCE, takes="until"),
-        Verb("uncordon", "Open again", "play-fill", "New work again. This ends a cordon, a drain or maintenance.",
-             "takes work again.", admin.uncordon, AdminState.OPEN, needs_reason=False),
-        Verb("readmit", "Readmit", "check-circle-fill", "The node and its suspect devices are trusted again.",
-             "is trusted again.", admin.readmit, needs_reason=False),
-        Verb("retire", "Retire", "x-lg",
-             "For good: this node's key is not accepted again. The machine may join anew from an empty folder.",
-             "is retired.", admin.retire, AdminState.RETIRED, tone="bad"),
+TEXTS = {
+    text.name: text
+    for text in (
+        ActionText(ACTIONS["cordon"], "Cordon", "slash-circle",
+                   "No new work; running jobs continue. A cordon ends a drain.", "takes no new work."),
+        ActionText(ACTIONS["drain"], "Drain", "box-arrow-right",
+                   "No new work, and running jobs are brought to an end.", "is being drained."),
+        ActionText(ACTIONS["maintenance"], "Maintenance", "tools",
+                   "Nothing may run during maintenance, so drain the node first.", "is in maintenance."),
+        ActionText(ACTIONS["uncordon"], "Open again", "play-fill",
+                   "New work again. This ends a cordon, a drain or maintenance.", "takes work again."),
+        ActionText(ACTIONS["readmit"], "Readmit", "check-circle-fill",
+                   "The node and its suspect devices are trusted again.", "is trusted again."),
+        ActionText(ACTIONS["retire"], "Retire", "x-lg",
+                   "Permanent: this node's key is not accepted again. The machine may join again from an empty folder.",
+                   "is retired.", tone="bad"),
     )
 }  # fmt: skip
 
 
-def open_to(node: Node, has_suspects: bool) -> list[Verb]:
-    return [verb for verb in VERBS.values() if verb.is_open_to(node, has_suspects)]
+def open_actions(node: Node, has_suspects: bool) -> list[ActionText]:
+    return [text for text in TEXTS.values() if text.action.is_open_to(node, has_suspects)]
 
 
-class VerbForm(forms.Form):
-    """What goes with a verb. A time is given in hours from now: the admin's clock and the server's may differ."""
+class ActionForm(forms.Form):
+    """Fields of an action. A time is in hours from now, because the clocks of admin and server may differ."""
 
-    reason = forms.CharField(max_length=300, required=False)
+    reason = forms.CharField(max_length=REASON_LIMIT, required=False)
     policy = forms.ChoiceField(choices=DrainPolicy.choices, required=False)
     hours = forms.FloatField(min_value=0.01, max_value=HOURS_LIMIT, required=False)
 
-    def __init__(self, verb: Verb, *arguments: Any, **named: Any) -> None:
+    def __init__(self, action: NodeAction, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self.verb = verb
+        self.action = action
 
     def clean(self) -> dict[str, Any]:
-        """Each problem names what was said, the limit and a way out."""
+        """Replace Django's messages with ones that name the value, the limit and a way out."""
         values = super().clean() or self.cleaned_data
-        for name, sentence in self._problems(values):
+        for name, message in self._problems(values):
             self.errors.pop(name, None)
-            self.add_error(name, sentence)
+            self.add_error(name, message)
         return values
 
     def _problems(self, values: dict[str, Any]) -> Iterator[tuple[str, str]]:
-        said = {name: self.data.get(name, "") for name in self.fields}
+        typed = {name: self.data.get(name, "") for name in self.fields}
         if "reason" in self.errors:
-            yield "reason", f"{len(said['reason'])} characters; the limit is 300. Say it shorter."
-        elif self.verb.needs_reason and not values.get("reason"):
-            yield "reason", "Say why: whoever waits for this node reads it."
+            yield "reason", f"{len(typed['reason'])} characters; the limit is {REASON_LIMIT}. Shorten it."
+        elif self.action.needs_reason and not values.get("reason"):
+            yield "reason", "A reason is needed: people who wait for this node read it."
         if "policy" in self.errors:
-            yield "policy", f"'{said['policy']}' is no policy; say one of {', '.join(DrainPolicy.values)}."
-        elif self.verb.takes == "policy" and not values.get("policy"):
-            yield "policy", "Choose what becomes of the jobs that run here."
+            known = ", ".join(DrainPolicy.values)
+            yield "policy", f"'{typed['policy']}' is not a policy. Known: {known}."
+        elif self.action.takes == "policy" and not values.get("policy"):
+            yield "policy", "Choose what happens to the jobs that run here."
         if "hours" in self.errors:
-            yield "hours", f"'{said['hours']}' is not between 0.01 and {HOURS_LIMIT:,} hours; say 4 or 0.5."
+            yield "hours", f"'{typed['hours']}' is not between 0.01 and {HOURS_LIMIT:,} hours; try 4 or 0.5."
         elif values.get("policy") == DrainPolicy.DEADLINE and values.get("hours") is None:
-            yield "hours", "A deadline needs a time: say in how many hours it is."
+            yield "hours", "A deadline needs a time in hours from now."
 
-    def ask(self, node: Node, actor: str) -> Node:
-        """Carry it out. Raises StateError when the node's state, or what it runs, does not allow it."""
-        values, given = self.cleaned_data, {}
-        if self.verb.takes == "until":
-            given = {"until": self._until()}
-        elif self.verb.takes == "policy":
-            is_deadline = values["policy"] == DrainPolicy.DEADLINE
-            given = {"policy": values["policy"], "until": self._until() if is_deadline else None}
-        return self.verb.ask(node, actor, values["reason"], **given)
-
-    def _until(self) -> datetime | None:
-        hours = self.cleaned_data["hours"]
-        return None if hours is None else timezone.now() + timedelta(hours=hours)
+    def perform(self, node: Node, actor: str) -> Node:
+        """Perform the action. Raises StateError when the node's state, or what runs on it, does not allow it."""
+        values, until = self.cleaned_data, None
+        takes_time = self.action.takes == "until" or values["policy"] == DrainPolicy.DEADLINE
+        if takes_time and values["hours"] is not None:
+            until = timezone.now() + timedelta(hours=values["hours"])
+        return perform(self.action, node, actor, values["reason"], policy=values["policy"], until=until)

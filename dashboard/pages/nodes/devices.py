@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
-
-from django.conf import settings
-from django.db.models import Prefetch, QuerySet
 
 from dashboard.html.format import as_bytes, as_figure, as_pct, as_share
 from engine.spec.spec import flatten
 from jobs.accounting import utilisation
-from jobs.models import Device, Job, Lease, Node
+from jobs.models import Device, Job, Node
+from jobs.nodes.heartbeat import is_fresh
+from jobs.nodes.occupants import get_lease
 
 # Shown on every device's card, in this order; each is a metric of scope device.
 SHOWN = ("utilisation_pct", "memory_used_bytes", "power_w", "temperature_celsius")
@@ -38,17 +37,9 @@ class DeviceCard:
     unused_for_s: float | None = None  # held and measured, but not used; None: used, or not measured
 
 
-def with_holders() -> QuerySet[Device]:
-    """Present devices, each with the lease that holds it in `held_by`."""
-    held = Lease.objects.filter(is_active=True).select_related("attempt__job__run", "attempt__job__owner")
-    return Device.objects.filter(is_present=True).prefetch_related(
-        Prefetch("leases", held, to_attr="held_by")
-    )
-
-
-def card(device: Device, told: Callable[[int], bool], now: datetime) -> DeviceCard:
-    lease = device.held_by[0] if device.held_by else None
-    job = lease.attempt.job if lease and told(lease.attempt.job.team_id) else None
+def card(device: Device, can_see: Callable[[int], bool], now: datetime) -> DeviceCard:
+    lease = get_lease(device)
+    job = lease.attempt.job if lease and can_see(lease.attempt.job.team_id) else None
     figures = [_figure(name, device) for name in SHOWN]
     since = utilisation.unused_since(lease, now) if lease else None
     is_stale = not is_fresh(device.latest_at, now)
@@ -108,7 +99,3 @@ def _fact(name: str, value: Any) -> tuple[str, Any]:
     if name.endswith("_bytes"):
         return name.removesuffix("_bytes").replace("_", " "), as_bytes(value)
     return name.replace("_", " "), int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def is_fresh(at: datetime | None, now: datetime) -> bool:
-    return at is not None and now - at < timedelta(seconds=settings.UNREACHABLE_AFTER_S)

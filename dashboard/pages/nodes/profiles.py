@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from dashboard.html.format import as_bytes, as_count, as_figure
-from engine.hardware.probe_results import SOUGHT
+from engine.hardware.probe_results import PROBE_FIGURES
 from jobs.models import DeviceProfile, Node
 from jobs.planning import device_profiles
-from jobs.planning.device_profiles import Kind
+from jobs.planning.device_profiles import DeviceKind
 
 WRITERS: dict[str, Callable[[float], str]] = {
     "flops_per_s": lambda value: as_count(value, "FLOP/s"),
@@ -35,20 +35,20 @@ class Row:
 class Card:
     """Devices that are alike: what their probe found."""
 
-    kind: Kind
+    kind: DeviceKind
     name: str
     indexes: str  # '#0, #1'
     rows: list[Row]
 
 
 def cards(node: Node) -> list[Card]:
-    return [_card(kind) for kind in device_profiles.of_node(node)]
+    return [_card(kind) for kind in device_profiles.get_device_kinds(node)]
 
 
-def _card(kind: Kind) -> Card:
+def _card(kind: DeviceKind) -> Card:
     device = kind.devices[0]
     name = (
-        device.name if device.cores is None else f"{device.name}, {device_profiles.said_cores(device.cores)}"
+        device.name if device.cores is None else f"{device.name}, {device_profiles.cores_text(device.cores)}"
     )
     indexes = ", ".join(f"#{one.index}" for one in kind.devices)
     return Card(kind, name, indexes, rows(kind.profile) if kind.profile else [])
@@ -57,10 +57,10 @@ def _card(kind: Kind) -> Card:
 def rows(profile: DeviceProfile) -> list[Row]:
     """In the order of the table of figures; one that no probe of this version knows is left out."""
     return [
-        _row(sought.label, sought.meaning, WRITERS[sought.unit], profile.figures.get(sought.name),
-             profile.missing.get(sought.name))
-        for sought in SOUGHT
-        if sought.name in profile.figures or sought.name in profile.missing
+        _row(figure.label, figure.meaning, WRITERS[figure.unit], profile.figures.get(figure.name),
+             profile.missing.get(figure.name))
+        for figure in PROBE_FIGURES
+        if figure.name in profile.figures or figure.name in profile.missing
     ]  # fmt: skip
 
 

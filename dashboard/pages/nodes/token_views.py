@@ -13,7 +13,6 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from dashboard import access
 from dashboard.html.responses import answer
-from dashboard.pages.nodes.actions import HOURS_LIMIT
 from jobs.models import NodeToken, Pool
 from jobs.nodes import joining
 from jobs.states.jobs import StateError
@@ -31,11 +30,11 @@ def listing(request: HttpRequest, name: str) -> HttpResponse:
     hours = request.POST.get("hours", LIFE_HOURS).strip()
     made = problem = ""
     if request.method == "POST":
-        life = _hours(hours)
-        problem = "" if life else f"'{hours}' is not between 0.01 and {HOURS_LIMIT:,} hours; say 24."
-        made = (
-            joining.make_token(pool.name, request.user.get_username(), timedelta(hours=life)) if life else ""
-        )
+        if life := _read_life(hours):
+            made = joining.make_token(pool.name, request.user.get_username(), life)
+        else:
+            limits = f"{joining.LEAST_TTL_HOURS:g} and {joining.MAX_TTL_HOURS:,}"
+            problem = f"'{hours}' is not between {limits} hours; try 24."
     tokens = pool.node_tokens.select_related("node").order_by("-id")[:SHOWN]
     context = {
         "pool": pool,
@@ -60,9 +59,8 @@ def revoke(request: HttpRequest, name: str, token_id: int) -> HttpResponse:
     return answer(request, f"Token {token.prefix}... lets nobody in any more.", page)
 
 
-def _hours(text: str) -> float | None:
+def _read_life(text: str) -> timedelta | None:
     try:
-        hours = float(text)
-    except ValueError:
+        return joining.token_ttl(float(text))
+    except (ValueError, StateError):
         return None
-    return hours if 0.01 <= hours <= HOURS_LIMIT else None

@@ -1,4 +1,4 @@
-"""One node's page: how it stands, what it holds and until when, its story; and what an admin may ask of it."""
+"""Page of a node: state, devices, occupants, history and actions."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from dashboard import access
 from dashboard.charts import panels, run_labels
 from dashboard.html.responses import answer
-from dashboard.pages.nodes import devices, occupants, profiles
-from dashboard.pages.nodes.actions import POLICIES, VERBS, Verb, VerbForm, open_to
-from jobs.models import Attempt, Device, Node
+from dashboard.pages.nodes import devices, profiles
+from dashboard.pages.nodes.actions import POLICIES, TEXTS, ActionForm, ActionText, open_actions
+from jobs.models import Device, Node
 from jobs.nodes import admin
+from jobs.nodes.occupants import devices_with_leases, get_ended_attempts, get_occupants
 from jobs.planning import device_profiles as probes
-from jobs.states.jobs import ATTEMPT_LIVE, StateError
+from jobs.states.jobs import StateError
 from jobs.states.nodes import DeviceHealth
 
 EVENTS_A_PAGE = 30
@@ -35,14 +36,14 @@ def detail(request: HttpRequest, node_id: str) -> HttpResponse:
     context = _standing(request, node)
     if request.headers.get("HX-Request"):
         return render(request, "nodes/_standing.html", context)
-    drawn = [holder for holder in context["holders"] if holder.is_told][:CHARTED]
+    drawn = [occupant for occupant in context["occupants"] if occupant.can_see_details][:CHARTED]
     context |= {
         "facts": devices.facts_of(node.facts),
         "panels": [panel for _, row in panels.SECTIONS for panel in row if panel.key in PANELS]
         if drawn
         else [],
         "names": {
-            "runs": run_labels.of_runs([holder.job.run for holder in drawn]),
+            "runs": run_labels.label_runs([occupant.job.run for occupant in drawn]),
             "devices": {card.device.id: f"#{card.device.index}" for card in context["cards"]},
         },
     }
@@ -51,40 +52,36 @@ def detail(request: HttpRequest, node_id: str) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def ask(request: HttpRequest, node_id: str, verb: str) -> HttpResponse:
-    """The dialog of a verb with what it would touch, and carrying it out."""
+    """Show the dialog of an action with the jobs it would affect, or perform it."""
     access.admin_only(request.user)
-    row = VERBS.get(verb)
-    if row is None:
+    text = TEXTS.get(verb)
+    if text is None:
         raise Http404
     node = get_object_or_404(Node.objects.select_related("pool"), id=node_id)
     if request.method != "POST":
-        return _dialog(request, node, row, VerbForm(row))
-    form = VerbForm(row, request.POST)
+        return _dialog(request, node, text, ActionForm(text.action))
+    form = ActionForm(text.action, request.POST)
     if not form.is_valid():
-        return _dialog(request, node, row, form, status=422)
+        return _dialog(request, node, text, form, status=422)
     page = reverse("node", args=[node.id])
     try:
-        form.ask(node, request.user.get_username())
+        form.perform(node, request.user.get_username())
     except StateError as error:
         return answer(request, str(error), page, is_refused=True)
-    return answer(request, f"{node.name} {row.done}", page)
+    return answer(request, f"{node.name} {text.done}", page)
 
 
 @require_POST
 def mark(request: HttpRequest, node_id: str, device_id: str) -> HttpResponse:
-    """Call a device suspect, failed or ok, with the reason."""
+    """Mark a device suspect, failed or ok, with the reason."""
     access.admin_only(request.user)
     device = get_object_or_404(Device.objects.select_related("node"), id=device_id, node=node_id)
-    health, reason = request.POST.get("health", ""), request.POST.get("reason", "").strip()[:300]
+    health, reason = request.POST.get("health", ""), request.POST.get("reason", "")
     page = reverse("node", args=[node_id])
-    if health not in DeviceHealth.values:
-        return answer(request, f"'{health}' is no state of a device.", page, is_refused=True)
-    if health != DeviceHealth.OK and not reason:
-        return answer(
-            request, "Say why: whoever wonders where the device went reads it.", page, is_refused=True
-        )
+    if problems := admin.mark_problems(health, reason):
+        return answer(request, problems[0].message, page, is_refused=True)
     try:
-        admin.mark(device, health, request.user.get_username(), reason)
+        admin.set_device_health(device, health, request.user.get_username(), reason)
     except StateError as error:
         return answer(request, str(error), page, is_refused=True)
     return answer(request, f"Device {device.index} of {device.node.name} is {health}.", page)
@@ -92,60 +89,53 @@ def mark(request: HttpRequest, node_id: str, device_id: str) -> HttpResponse:
 
 @require_POST
 def probe(request: HttpRequest, node_id: str) -> HttpResponse:
-    """Have the node's devices measured anew."""
+    """Request a new probe of the node's devices."""
     access.admin_only(request.user)
     node = get_object_or_404(Node, id=node_id)
     page = reverse("node", args=[node_id])
     try:
-        probes.ask(node, request.user.get_username())
+        probes.request_probe(node, request.user.get_username())
     except StateError as error:
         return answer(request, str(error), page, is_refused=True)
     return answer(request, f"The devices of {node.name} are probed as soon as it is idle.", page)
 
 
 def _standing(request: HttpRequest, node: Node) -> dict[str, Any]:
-    """What changes while one looks."""
-    now, told = timezone.now(), access.told_of(request.user)
+    """The part of the page that refreshes."""
+    now, can_see = timezone.now(), access.told_of(request.user)
     cards = [
-        devices.card(one, told, now) for one in devices.with_holders().filter(node=node).order_by("index")
+        devices.card(one, can_see, now) for one in devices_with_leases().filter(node=node).order_by("index")
     ]
     num_held = sum(card.is_held for card in cards)
     events = node.events.select_related("device").order_by("-id")
     return {
         "node": node,
         "cards": cards,
-        "holders": occupants.on_node(node, told),
+        "occupants": get_occupants(node, can_see),
         "host": devices.host_figures(node, now),
         "num_held": num_held,
-        "allocation": admin.allocation(len(cards) - num_held, num_held),
-        "verbs": open_to(node, any(card.device.health == DeviceHealth.SUSPECT for card in cards)),
+        "allocation": admin.get_allocation(len(cards) - num_held, num_held),
+        "verbs": open_actions(node, any(card.device.health == DeviceHealth.SUSPECT for card in cards)),
         "events": Paginator(events, EVENTS_A_PAGE).get_page(request.GET.get("page")),
-        "ended": _ended(node, told),
+        "ended": [(one, can_see(one.job.team_id)) for one in get_ended_attempts(node, ENDED_SHOWN)],
         "profiles": profiles.cards(node),
-        "may_probe": access.is_admin(request.user) and node.admin_state not in probes.CLOSED,
+        "may_probe": access.is_admin(request.user) and node.admin_state not in probes.CLOSED_STATES,
         "healths": DeviceHealth.values,
         "is_admin": access.is_admin(request.user),
     }
 
 
-def _ended(node: Node, told: Any) -> list[tuple[Attempt, bool]]:
-    """The newest attempts that had rank 0 here and are over."""
-    rows = (
-        Attempt.objects.filter(node=node).exclude(state__in=ATTEMPT_LIVE).order_by("-ended_at")
-        .select_related("job__run", "job__owner").defer("job__spec", "job__plan", "job__run__spec", "job__run__plan")
-    )  # fmt: skip
-    return [(attempt, told(attempt.job.team_id)) for attempt in rows[:ENDED_SHOWN]]
-
-
-def _dialog(request: HttpRequest, node: Node, verb: Verb, form: VerbForm, status: int = 200) -> HttpResponse:
-    found = occupants.on_node(node, access.told_of(request.user))
+def _dialog(
+    request: HttpRequest, node: Node, text: ActionText, form: ActionForm, status: int = 200
+) -> HttpResponse:
+    occupants = get_occupants(node, access.told_of(request.user))
     context = {
         "node": node,
-        "verb": verb,
+        "verb": text,
         "form": form,
         "policies": [(key, *texts) for key, texts in POLICIES.items()],
-        "holders": found,
-        "last_end": max((holder.ends_by for holder in found), default=None),
+        "occupants": occupants,
+        "last_end": max((occupant.ends_by for occupant in occupants), default=None),
         "soon": timezone.now() + timedelta(seconds=60),
     }
     if request.headers.get("HX-Request"):  # which swaps in only what is called good

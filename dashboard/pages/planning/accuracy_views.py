@@ -1,4 +1,4 @@
-"""The accuracy page: predicted against measured over all runs, as drawings, as a table, and as files."""
+"""Accuracy page: predicted against measured figures of all runs."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from dashboard import access
-from dashboard.pages.planning import accuracy
+from dashboard.pages.planning import accuracy as texts
 from engine.planner import PLANNER_VERSION
 from jobs.models import Correction
-from jobs.verdicts import forecasts
+from jobs.verdicts import accuracy, forecasts
 
 RECENT = 50
 
 
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
-    chosen = accuracy.choice(request.GET)
-    rows = accuracy.judged(access.told_of(request.user), chosen)
+    query = texts.read_query(request.GET)
+    rows = accuracy.get_judged(query, access.told_of(request.user))
     context = {
-        "chosen": chosen,
-        "groups": accuracy.GROUPS_SHOWN,
+        "chosen": query,
+        "groups": texts.GROUP_TITLES,
         "fields": forecasts.FIELDS,
-        "devices": accuracy.devices(),
-        "num_runs": accuracy.num_runs(),
-        "summaries": accuracy.summaries(rows, chosen.by),
-        "drawings": accuracy.drawings(rows, chosen.field),
-        "recent": [accuracy.shown(row) for row in rows[:RECENT]],
+        "devices": accuracy.judged_devices(),
+        "num_runs": accuracy.count_judged_runs(),
+        "summaries": accuracy.summarise(rows, query.by),
+        "drawings": texts.build_drawings(rows, query.field),
+        "recent": [texts.format_judged(row) for row in rows[:RECENT]],
         "num_rows": len(rows),
-        "drawn": accuracy.DRAWN,
+        "drawn": texts.MAX_DOTS,
         "corrections": Correction.objects.filter(planner_version=PLANNER_VERSION),
         "version": PLANNER_VERSION,
     }
@@ -41,12 +41,13 @@ def page(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def save(request: HttpRequest) -> HttpResponse:
-    """Every judged figure of the page with the same address, one a line."""
-    rows = accuracy.judged(access.told_of(request.user), accuracy.choice(request.GET))
+    """Return every judged figure of the page with the same address as CSV."""
+    rows = accuracy.get_judged(texts.read_query(request.GET), access.told_of(request.user))
     answer = HttpResponse(
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": 'attachment; filename="accuracy.csv"'},
     )
     heads = list(accuracy.FIGURES)
-    csv.writer(answer).writerows([heads, *([accuracy.to_json(row)[name] for name in heads] for row in rows)])
+    lines = ([accuracy.serialize_judged(row)[name] for name in heads] for row in rows)
+    csv.writer(answer).writerows([heads, *lines])
     return answer

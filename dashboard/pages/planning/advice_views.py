@@ -1,4 +1,4 @@
-"""The advice page: which device, and which parallel scheme on one, for a model and a budget."""
+"""Advice page: the best devices and layouts for a model within a budget."""
 
 from __future__ import annotations
 
@@ -8,35 +8,39 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from dashboard import access
 from dashboard.pages.planning import advice
 from dashboard.pages.submit import spec_fields
 from engine.model_math import counts
+from engine.planner.advice import LAYOUTS_PER_DEVICE, rank_choices
 from engine.spec import presets
+from jobs.planning.device_options import get_device_options
 
 
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
-    asked = advice.asked(request.GET)
-    over = advice.places(request.user, asked.devices)
-    keys = [f"pool:{place.pool}" if place.pool else place.title for place in over]
-    chosen = request.GET.get("on", "") if request.GET.get("on") in keys else ""
+    form = advice.read_form(request.GET)
+    options = get_device_options(access.teams_of(request.user), form.devices)
+    by_key = {f"pool:{option.pool}" if option.pool else option.title: option for option in options}
+    chosen = request.GET.get("on", "") if request.GET.get("on") in by_key else ""
     context: dict[str, Any] = {
-        "asked": asked,
+        "form": form,
         "presets": presets.PRESETS,
-        "fields": [(spec_fields.FIELDS[path], asked.texts[path]) for path in advice.CHANGES],
-        "places": list(zip(keys, over, strict=True)),
+        "fields": [(spec_fields.FIELDS[path], form.texts[path]) for path in advice.SPEC_FIELDS],
+        "options": by_key,
         "chosen": chosen,
-        "goals": advice.BY,
+        "goals": advice.GOALS,
     }
-    if asked.spec is not None:
-        wanted = [place for key, place in zip(keys, over, strict=True) if not chosen or key == chosen]
-        rows = advice.rows(asked, wanted, advice.SCHEMES if chosen else 1)
-        drawn = rows if chosen else advice.rows(asked, wanted, 2)
+    if form.spec is not None:
+        wanted = [by_key[chosen]] if chosen else options
+        listed, drawn = (LAYOUTS_PER_DEVICE, LAYOUTS_PER_DEVICE) if chosen else (1, 2)  # plans of each option
+        rows = advice.build_rows(form, rank_choices(form.spec, wanted, form.goal, form.budget, listed))
+        drawn_rows = advice.build_rows(form, rank_choices(form.spec, wanted, form.goal, form.budget, drawn))
         context |= {
             "rows": rows,
-            "plot": advice.drawing(drawn, asked.by),
-            "num_parameters": counts.parameters(asked.spec),
-            "num_tokens": counts.tokens_per_step(asked.spec) * asked.spec.budget.steps,
+            "plot": advice.build_plot(drawn_rows, form.goal),
+            "num_parameters": counts.parameters(form.spec),
+            "num_tokens": counts.tokens_per_step(form.spec) * form.spec.budget.steps,
             "num_able": sum(not row.why_not for row in rows),
         }
     is_part = request.headers.get("HX-Request")

@@ -1,4 +1,4 @@
-"""The trade-offs page: runs as points between two goals, as lines over several fields, and the front among them."""
+"""Trade-offs page: runs between two goals and over several fields."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from dashboard.pages.table.columns import title_of
 
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
-    shown = tradeoffs.asked_for(request)
+    selection = tradeoffs.read_selection(request)
     context = {
-        "shown": shown,
-        "data": tradeoffs.figures(shown),
-        "choices": [(str(field), title_of(field)) for field in shown.fields],
+        "shown": selection,
+        "data": tradeoffs.build_data(selection),
+        "choices": [(str(field), title_of(field)) for field in selection.fields],
         "chosen": request.GET.getlist("run"),
-        "axes": [(str(field), title_of(field)) for field in shown.axes],
-        "runs_limit": tradeoffs.RUNS_LIMIT,
+        "axes": [(str(field), title_of(field)) for field in selection.axes],
+        "runs_limit": tradeoffs.MAX_RUNS,
     }
     return render(request, "planning/tradeoffs.html", context)

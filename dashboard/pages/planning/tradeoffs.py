@@ -1,4 +1,4 @@
-"""What the trade-offs page shows: which runs, which of their fields, and what is better in each."""
+"""Runs, fields and data of the trade-offs page."""
 
 from __future__ import annotations
 
@@ -6,116 +6,104 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
 from dashboard import access
 from dashboard.charts import colours
-from dashboard.pages.table.columns import best_of, title_of
-from engine.telemetry.metrics import BY_NAME
-from jobs import runs
+from dashboard.pages.table.columns import title_of
+from jobs import runs, series
 from jobs.models import Run
-from jobs.runs.matrix import differing, matrix
+from jobs.runs.directions import better_direction
+from jobs.runs.fields import Field
+from jobs.runs.matrix import Cell, matrix
+from jobs.runs.tradeoffs import available_fields, choose_goals, field_unit, varied_parameters
 
-RUNS_LIMIT = 1000
-AXES_LIMIT = 12
-AXES_AT_FIRST = 4
-NAME = runs.Field("param", "name")  # differs in every run, and nobody turns it
-# The first of these that any run has stands along y, the next along x.
-GOALS = ("validation_loss", "loss", "tokens_per_s", "step_s")
-NUMBERS = ("number", "seconds", "time")
+MAX_RUNS = 1000
+MAX_AXES = 12
+DEFAULT_AXES = 4
 
 
 @dataclass(frozen=True)
-class Shown:
+class TradeoffSelection:
+    """Runs and fields of the page; `axes` are those of the parallel coordinates."""
+
     runs: list[Run]
     num_found: int
     text: str  # the filter
     problem: str  # of the filter
-    fields: list[runs.Field]  # those that may be chosen
-    axes: list[runs.Field]  # those that are read: x, y and colour among them
-    x: runs.Field | None
-    y: runs.Field | None
-    colour: runs.Field | None
-    refused: list[str]  # sentences about fields of the address that are none
+    fields: list[Field]
+    axes: list[Field]
+    x: Field | None
+    y: Field | None
+    colour: Field | None
+    refused: list[str]  # messages about unknown fields in the address
 
 
-def asked_for(request: HttpRequest) -> Shown:
-    """The page that an address asks for; what it leaves open is chosen by what the runs have."""
+def read_selection(request: HttpRequest) -> TradeoffSelection:
+    """Read runs and fields from the address; the runs decide what it leaves out."""
     found = access.runs_of(request.user).select_related("job", "owner")
     text, problem = request.GET.get("filter", ""), ""
     if chosen := request.GET.getlist("run"):
-        found = found.filter(id__in=chosen[:RUNS_LIMIT])
+        found = found.filter(id__in=chosen[:MAX_RUNS])
     try:
         found = runs.filtered(found, text, runs.Asker(found, request.user.get_username(), timezone.now()))
     except runs.FilterError as error:
         problem, found = str(error), found.none()
     refused: list[str] = []
-    there = _there(found)
-    x, y, colour = (_field(request.GET.get(name, ""), refused) for name in ("x", "y", "colour"))
-    goals = _goals(there)
-    y = y or next(iter(goals), None)
-    x = x or next((field for field in goals if field != y), None)
-    axes = [field for text in request.GET.getlist("axis") if (field := _field(text, refused))]
-    turned = [field for field in differing(found) if field != NAME]
-    axes = axes[:AXES_LIMIT] or [*turned[:AXES_AT_FIRST], *(field for field in (x, y) if field)]
-    shown = list(found.order_by("-created_at", "id")[: RUNS_LIMIT + 1])
-    num_found = found.count() if len(shown) > RUNS_LIMIT else len(shown)
-    return Shown(shown[:RUNS_LIMIT], num_found, text, problem, there, axes, x, y, colour, refused)
+    fields = available_fields(found)
+    x, y, colour = (_read_field(request.GET.get(name, ""), refused) for name in ("x", "y", "colour"))
+    x, y = choose_goals(fields, x, y)
+    axes = [field for text in request.GET.getlist("axis") if (field := _read_field(text, refused))]
+    default_axes = [*varied_parameters(found)[:DEFAULT_AXES], *(field for field in (x, y) if field)]
+    shown = list(found.order_by("-created_at", "id")[: MAX_RUNS + 1])
+    num_found = found.count() if len(shown) > MAX_RUNS else len(shown)
+    return TradeoffSelection(
+        shown[:MAX_RUNS],
+        num_found,
+        text,
+        problem,
+        fields,
+        axes[:MAX_AXES] or default_axes,
+        x,
+        y,
+        colour,
+        refused,
+    )
 
 
-def figures(shown: Shown) -> dict[str, Any]:
-    """For the scripts: fields and rows of values; None where a run has none, a text where a value is no number."""
-    fields = list(dict.fromkeys(field for field in (*shown.axes, shown.x, shown.y, shown.colour) if field))
-    values = matrix([run.id for run in shown.runs], fields)
+def build_data(selection: TradeoffSelection) -> dict[str, Any]:
+    """Fields and rows for the page's script. A run without a value has None, values that are not numbers are texts."""
+    drawn = (*selection.axes, selection.x, selection.y, selection.colour)
+    fields = list(dict.fromkeys(field for field in drawn if field))
+    values = matrix([run.id for run in selection.runs], fields)
     rows = [
         {
             "id": run.id,
             "name": run.name,
             "url": reverse("run", args=[run.id]),
-            "stroke": colours.colour_of(run),
-            "values": [_plain(value) for value in values[run.id]],
+            "stroke": colours.get_colour(run),
+            "values": [_json_value(value) for value in values[run.id]],
         }
-        for run in shown.runs
+        for run in selection.runs
     ]
-    place = {field: index for index, field in enumerate(fields)}
+    index = {field: number for number, field in enumerate(fields)}
     return {
-        "fields": [_about(field) for field in fields],
+        "fields": [_describe_field(field) for field in fields],
         "rows": rows,
-        "axes": [place[field] for field in shown.axes],
-        **{name: place.get(getattr(shown, name)) for name in ("x", "y", "colour")},
+        "axes": [index[field] for field in selection.axes],
+        **{name: index.get(getattr(selection, name)) for name in ("x", "y", "colour")},
     }
 
 
-def _about(field: runs.Field) -> dict[str, Any]:
-    unit = BY_NAME[field.key].unit if field.kind == "metric" and field.key in BY_NAME else ""
-    if field.kind == "attribute":
-        unit = {"seconds": "s", "time": "time", "share": "share"}.get(runs.ATTRIBUTES[field.key].type, "")
-    best = best_of(field) or "low"  # a guess where nothing is known; a person turns it round
-    return {"text": str(field), "label": title_of(field), "unit": unit, "best": best}
+def _describe_field(field: Field) -> dict[str, Any]:
+    """`best` is a default where the better direction is unknown; the page lets a person change it."""
+    best = better_direction(field) or "low"
+    return {"text": str(field), "label": title_of(field), "unit": field_unit(field), "best": best}
 
 
-def _there(found: QuerySet[Run]) -> list[runs.Field]:
-    metrics = [runs.Field("metric", key, "last") for key, _ in runs.keys(found, "metric")]
-    params = [runs.Field("param", key) for key, _ in runs.keys(found, "param")]
-    tags = [runs.Field("tag", key) for key, _ in runs.keys(found, "tag")]
-    named = [
-        runs.Field("attribute", key)
-        for key, row in runs.ATTRIBUTES.items()
-        if row.type in NUMBERS or key in ("owner", "state", "project", "pool")
-    ]
-    return [*metrics, *params, *named, *tags]
-
-
-def _goals(there: list[runs.Field]) -> list[runs.Field]:
-    metrics = [field for field in there if field.kind == "metric"]
-    ranked = sorted(metrics, key=lambda f: GOALS.index(f.key) if f.key in GOALS else len(GOALS))
-    return [*ranked, *(field for field in there if field.kind == "param")]
-
-
-def _field(text: str, refused: list[str]) -> runs.Field | None:
+def _read_field(text: str, refused: list[str]) -> Field | None:
     if not text:
         return None
     try:
@@ -125,7 +113,5 @@ def _field(text: str, refused: list[str]) -> runs.Field | None:
         return None
 
 
-def _plain(value: float | str | None) -> float | str | None:
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return value
+def _json_value(value: Cell) -> Cell:
+    return series.kind_of(value) if isinstance(value, float) and not math.isfinite(value) else value

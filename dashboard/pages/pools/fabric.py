@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dashboard.charts import panels, plots
-from dashboard.charts.plots import Dot, Line, Plot
+from dashboard.charts.plots import Dot, Plot, PlotLine
 from dashboard.html.format import as_bytes, as_small_time
 from engine.hardware.fabric_test import ALGORITHMS, Algorithm
 from jobs.models import LinkProfile, Run
@@ -34,7 +34,7 @@ def is_test(run: Run) -> bool:
 
 def of(run: Run) -> dict[str, Any]:
     """For the run's page; while it runs, what there is so far."""
-    points = links.measured(run)
+    points = links.get_points(run)
     num_devices = run.job.num_devices if run.job else 0
     fits = {row.algorithm: row for row in LinkProfile.objects.filter(run=run)}
     rows = [
@@ -47,7 +47,9 @@ def of(run: Run) -> dict[str, Any]:
     }
 
 
-def device_sections(found: list[tuple[str, list[panels.Reading]]]) -> list[tuple[str, list[panels.Reading]]]:
+def device_sections(
+    found: list[tuple[str, list[panels.PanelState]]],
+) -> list[tuple[str, list[panels.PanelState]]]:
     """Of the sections of a training run, the panels of devices: a fabric test has no steps of training."""
     kept = [(title, [one for one in row if one.panel.scope == "device"]) for title, row in found]
     return [(title, row) for title, row in kept if row]
@@ -75,14 +77,16 @@ def _plot(rows: list[Row], points: Points) -> Plot | None:
     return Plot(x, y, [], [_line(row, rates, points, x, y) for row in rows], "message size", "bus bandwidth")
 
 
-def _line(row: Row, rates: Mapping[str, str], points: Points, x: plots.Axis, y: plots.Axis) -> Line:
+def _line(
+    row: Row, rates: Mapping[str, str], points: Points, x: plots.PlotAxis, y: plots.PlotAxis
+) -> PlotLine:
     key = rates[row.algorithm.name]
     dots = [
         Dot(x.at(point["message_bytes"]), y.at(point[key]), _said(row.algorithm, point, key))
         for point in points
         if point.get(key, 0) > 0
     ]
-    return Line(row.algorithm.title, row.tone, plots.polyline(dots), dots)
+    return PlotLine(row.algorithm.title, row.tone, plots.polyline(dots), dots)
 
 
 def _said(algorithm: Algorithm, point: Mapping[str, float], key: str) -> str:

@@ -24,6 +24,7 @@ from dashboard.pages.pools import pool_map
 from jobs.accounting import utilisation
 from jobs.models import Device, Lease, Node, Pool
 from jobs.nodes.heartbeat import alive_since
+from jobs.nodes.occupants import devices_with_leases
 from jobs.states.jobs import JobState
 from jobs.states.nodes import AdminState, Health
 
@@ -105,7 +106,7 @@ def _counted(rows: QuerySet[Any], by: str) -> Counter[int]:
 def _add_cards(parts: dict[int, PoolPart], told: Callable[[int], bool]) -> None:
     now = timezone.now()
     nodes = Node.objects.exclude(admin_state=AdminState.RETIRED).order_by("name")
-    for node in nodes.prefetch_related(Prefetch("devices", devices.with_holders())):
+    for node in nodes.prefetch_related(Prefetch("devices", devices_with_leases())):
         parts[node.pool_id].cards.append(_card(node, told, now))
 
 

@@ -14,10 +14,10 @@ from dashboard import access
 from dashboard.charts import chart_sections, run_labels, selection
 from dashboard.charts.panels import Panel
 from dashboard.html import markdown
-from dashboard.pages.compare import differences
 from jobs import series
 from jobs.models import Run, SavedView
 from jobs.models.sharing import SavedPage
+from jobs.runs.differences import find_differences
 
 BLOCKS_LIMIT = 12  # of charts in one report
 PANELS_LIMIT = 4  # of charts in one block, unless the address names its metrics
@@ -66,9 +66,9 @@ def names_of(found: list[Piece]) -> dict[str, object]:
     runs = {run.id: run for piece in found if piece.block for run in piece.block.runs}
     shown = list(runs.values())
     return {
-        "runs": run_labels.of_runs(shown),
+        "runs": run_labels.label_runs(shown),
         "devices": {},
-        "facets": differences.of_runs(shown).facets,
+        "facets": find_differences(shown).facets,
     }
 
 
@@ -96,7 +96,7 @@ def _block(address: str, reader: User) -> Block:
             return Block(address, problem="This view of a compare page is gone, or not for you.")
         query = view.query
     asked = parse_qs(query)
-    choice = selection.chosen(reader, asked.get("run", []), asked.get("filter", [""])[0])
+    choice = selection.select_runs(reader, asked.get("run", []), asked.get("filter", [""])[0])
     asked.pop("open", None)  # a chart that fills the window would cover the text
     block = Block(address, urlencode(asked, doseq=True), choice.runs, problem=choice.problem)
     if not block.runs:
@@ -105,8 +105,8 @@ def _block(address: str, reader: User) -> Block:
     if choice.num_left_out:
         block.problem = f"{choice.num_left_out} of its runs are left out: gone, not for you, or too many."
     named = [name for name in dict.fromkeys(asked.get("metric", [])) if name]
-    there = series.metrics_of([run.id for run in block.runs])
-    sections = chart_sections.chosen(named) if named else chart_sections.sections(there, may_grow=False)
+    recorded = series.metrics_of([run.id for run in block.runs])
+    sections = chart_sections.select_sections(named, recorded, may_grow=False)
     panels = [panel for _, row in sections for panel in row if panel.kind == "lines"]
     block.panels = panels if named else panels[:PANELS_LIMIT]
     return block

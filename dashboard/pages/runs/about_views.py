@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_http_methods
 
 from dashboard import access
-from dashboard.charts.colours import colour_of
+from dashboard.charts.colours import get_colour
 from jobs.models import Run
 from jobs.tracking import run_annotations
 from jobs.tracking.external_runs import TrackingError
@@ -58,7 +58,7 @@ def of(request: HttpRequest, run: Run) -> dict[str, Any]:
         "about_events": list(run.events.order_by("-id")[:EVENTS_LIMIT]),
         "about_params": params[:PARAMS_LIMIT],
         "has_more_params": len(params) > PARAMS_LIMIT,
-        "colour": colour_of(run),
+        "colour": get_colour(run),
         "may_write": access.writes_in(request.user)(run.team_id),
     }
 

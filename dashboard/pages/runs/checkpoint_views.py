@@ -8,11 +8,11 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from dashboard import access
+from dashboard.files.checkpoints import download_checkpoint
 from dashboard.html.responses import answer
-from dashboard.pages.runs import checkpoint_files
 from dashboard.pages.submit import spec_fields
 from engine.spec.spec import SpecError, nested
-from jobs.attempts import checkpoints
+from jobs.attempts import checkpoint_files, checkpoints
 from jobs.queue import job_actions, relayout
 from jobs.states.jobs import JobState, StateError
 
@@ -25,8 +25,8 @@ def files(request: HttpRequest, run_id: str, step: int, form: str) -> HttpRespon
     if row is None or form not in checkpoint_files.FORMS:
         raise Http404
     try:
-        return checkpoint_files.download(row, form)
-    except checkpoint_files.NotHere as error:
+        return download_checkpoint(row, form)
+    except checkpoint_files.FilesUnavailable as error:
         return answer(request, str(error), reverse("run", args=[run.id]), is_refused=True)
 
 

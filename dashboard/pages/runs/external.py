@@ -3,45 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Set
-from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import F, QuerySet
 
 from dashboard.charts import chart_sections, panels
-from dashboard.charts.panels import Reading
+from dashboard.charts.panels import PanelState
 from jobs.models import Artefact, Run, RunMetric
-from jobs.states.jobs import FINAL, JobState
-from jobs.tracking import external_runs
 
-SILENT_AFTER = timedelta(
-    minutes=5
-)  # a writer that trains says something more often, or at least once an epoch
 FIGURES = 6
 FIRST = ("loss", "validation_loss", "val_loss", "accuracy")  # shown before others
 SHOWN = 1000  # rows of one kind on the page; the API has them all
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How a run stands as far as anybody knows: what its writer said last, and when it was last heard."""
-
-    state: str
-    silent_since: datetime | None  # it says it runs, and has said nothing for a while
-    took_s: float | None  # None: it has not begun
-    lost_because: str = ""  # it was taken for killed
-
-
-def standing(run: Run, now: datetime) -> Standing:
-    is_over = run.state in FINAL
-    heard_at = run.heard_at or run.created_at
-    is_silent = run.state == JobState.RUNNING and now - heard_at > SILENT_AFTER
-    end = run.ended_at if is_over else heard_at if is_silent else now
-    took_s = (end - run.started_at).total_seconds() if run.started_at and end else None
-    lost_because = external_runs.lost_because(run) if run.state == JobState.FAILED else ""
-    took_s = None if took_s is None else max(0.0, took_s)
-    return Standing(run.state, heard_at if is_silent else None, took_s, lost_because)
 
 
 def figures(run: Run) -> list[RunMetric]:
@@ -50,13 +22,13 @@ def figures(run: Run) -> list[RunMetric]:
     return sorted(rows, key=lambda row: (_rank(row.key), row.key))[:FIGURES]
 
 
-def sections(run: Run, there: Set[str]) -> list[tuple[str, list[Reading]]]:
+def sections(run: Run, there: Set[str]) -> list[tuple[str, list[PanelState]]]:
     """A chart for each metric that was logged, as the page that compares runs lays them out, and a line for each that
     could not be read, with the reason."""
     said = {name for about in run.missing.values() for name in about}
-    found, _ = chart_sections.cut(chart_sections.sections(there | said, may_grow=False))
+    found, _ = chart_sections.limit_panels(chart_sections.build_sections(there | said, may_grow=False))
     return [
-        (title, [panels.reading(panel, run.missing, there, is_over=False) for panel in row])
+        (title, [panels.build_panel_state(panel, run.missing, there, is_over=False) for panel in row])
         for title, row in found
     ]
 

@@ -8,12 +8,16 @@ from typing import Any
 from django.contrib.auth.models import User
 
 from dashboard import access
-from dashboard.pages.runs import attempts, checkpoint_files, costs, lineage
+from dashboard.pages.runs import attempts
 from dashboard.pages.submit import spec_fields
 from engine.spec.spec import flatten
 from engine.telemetry.metrics import START_PHASES
+from jobs.accounting.run_cost import get_run_cost
+from jobs.attempts.checkpoint_files import list_checkpoints
+from jobs.attempts.history import get_attempt_history
 from jobs.models import Attempt, Device, Event, Run
 from jobs.queue import relayout
+from jobs.runs.lineage import get_lineage
 
 EVENTS_SHOWN = 200
 LAYOUT_SHOWN = (
@@ -39,16 +43,16 @@ class Seat:
 
 
 def of(run: Run, user: User) -> dict[str, Any]:
-    """The template's context; a run without a job has no story."""
+    """The template's context; a run without a job has no attempts."""
     if run.job is None:
-        return {"cost": None, "chapters": [], "events": [], "phases": [], "seats": [], "checkpoints": []}
-    told = attempts.of(run, run.job, user)
+        return {"cost": None, "attempts": [], "events": [], "phases": [], "seats": [], "checkpoints": []}
+    records = get_attempt_history(run, run.job, access.runs_of(user))
     events = list(run.job.events.order_by("-id")[:EVENTS_SHOWN])
-    newest = told[0].attempt if told else None
+    newest = records[0].attempt if records else None
     return {
-        "cost": costs.of(run),
-        "chapters": told,
-        "lost_steps": sum(chapter.lost_steps or 0 for chapter in told),
+        "cost": get_run_cost(run),
+        "attempts": [attempts.AttemptCard(record) for record in records],
+        "lost_steps": sum(record.lost_steps or 0 for record in records),
         "events": _without_echoes([event for event in events if event.kind != "checkpoint"]),
         "checkpoint_events": [event for event in events if event.kind == "checkpoint"],
         **_checkpoints(run, user),
@@ -61,7 +65,7 @@ def of(run: Run, user: User) -> dict[str, Any]:
 
 def _checkpoints(run: Run, user: User) -> dict[str, Any]:
     """Those that are kept, who begins with them, and the layout to go on in, where that may change."""
-    shown = checkpoint_files.listing(run)
+    shown = list_checkpoints(run)
     may_change = (
         run.job is not None
         and run.job.state in relayout.CHANGEABLE_STATES
@@ -71,7 +75,7 @@ def _checkpoints(run: Run, user: User) -> dict[str, Any]:
     return {
         "checkpoints": shown,
         "unfit": shown[0].unfit if shown else "",
-        "lineage": lineage.of(run, user),
+        "lineage": get_lineage(run, access.runs_open_to(user)),
         "layout_fields": [(spec_fields.FIELDS[path], flat[path]) for path in LAYOUT_SHOWN if path in flat],
     }
 

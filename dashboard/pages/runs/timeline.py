@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +9,7 @@ from django.http import QueryDict
 
 from dashboard.charts import plots
 from jobs.attempts import timelines
-from jobs.attempts.timelines import Place
+from jobs.attempts.timelines import Bubble, RecordedStep
 from jobs.models import Run, StepTimeline
 
 ROWS_SHOWN = 32
@@ -18,7 +17,6 @@ MARKS_SHOWN = 6000  # of all rows together: a page of more is slow, and its shor
 NUMBERED_PCT = 1.5  # of the width: a narrower event has no room for its number
 THIN_PCT = 0.1  # drawn at least this wide
 TICKS = 5
-UNEVEN = 1.3
 
 # kind -> the class that colours it (one colour a phase, as in the charts), what people call it, whether it is numbered
 LOOKS: dict[str, tuple[str, str, bool]] = {
@@ -65,33 +63,25 @@ class Row:
 
 @dataclass(frozen=True)
 class Picture:
-    place: Place
+    place: RecordedStep
     rows: list[Row]
     num_hidden: int  # ranks that are not drawn
     num_short: int  # events that are not drawn, since they are the shortest of too many
     span_s: float
     ticks: list[tuple[float, float]]  # percent, seconds
     legend: list[tuple[str, str]]
-    bubble_share: float | None  # None: no pipeline
-    ideal_share: float | None
-    stages: int
-    micro_batches: int
+    bubble: Bubble | None  # None: no pipeline
     is_cut: bool
-
-    @property
-    def is_uneven(self) -> bool:
-        """Well above the formula, which is that of stages that all take the same time."""
-        return (self.bubble_share or 0.0) > UNEVEN * (self.ideal_share or 1.0)
 
 
 def of(run: Run, wanted: QueryDict | dict[str, Any]) -> dict[str, Any]:
     """For the template. `wanted["at"]`: 'attempt-step'; without, the newest attempt's first recorded step."""
-    places = timelines.places(run)
+    places = timelines.list_steps(run)
     here = _wanted(places, str(wanted.get("at", "")))
-    return {"places": places[::-1], "picture": draw(here, timelines.of(run, here)) if here else None}
+    return {"places": places[::-1], "picture": draw(here, timelines.list_ranks(run, here)) if here else None}
 
 
-def _wanted(places: list[Place], said: str) -> Place | None:
+def _wanted(places: list[RecordedStep], said: str) -> RecordedStep | None:
     attempt, _, step = said.partition("-")
     named = [place for place in places if (str(place.attempt), str(place.step)) == (attempt, step)]
     if named:
@@ -100,16 +90,13 @@ def _wanted(places: list[Place], said: str) -> Place | None:
     return next((place for place in places if place.attempt == newest), None)
 
 
-def draw(place: Place, ranks: list[StepTimeline]) -> Picture | None:
+def draw(place: RecordedStep, ranks: list[StepTimeline]) -> Picture | None:
     if not ranks:
         return None
     began_at = min(rank.began_at for rank in ranks)
     span_s = max(rank.began_at - began_at + rank.step_s for rank in ranks) or 1.0
     rows = [_row(rank, ranks, began_at, span_s) for rank in ranks]
     shown = [_with_longest(row, MARKS_SHOWN // len(rows[:ROWS_SHOWN])) for row in rows[:ROWS_SHOWN]]
-    stages = 1 + max(rank.stage for rank in ranks)
-    micro_batches = max(sum(event[0] == "forward" for event in rank.events) for rank in ranks)
-    is_pipeline = stages > 1 and micro_batches > 0
     kinds = {mark.kind for row in rows for mark in row.marks}
     return Picture(
         place=place,
@@ -119,10 +106,7 @@ def draw(place: Place, ranks: list[StepTimeline]) -> Picture | None:
         span_s=span_s,
         ticks=[(100 * at_s / span_s, at_s) for at_s in plots.round_steps(0.0, span_s, TICKS)],
         legend=[entry for entry in LEGEND if entry[0] in kinds],
-        bubble_share=statistics.mean(row.bubble_share for row in rows) if is_pipeline else None,
-        ideal_share=(stages - 1) / (micro_batches + stages - 1) if is_pipeline else None,
-        stages=stages,
-        micro_batches=micro_batches,
+        bubble=timelines.measure_bubble(ranks),
         is_cut=any(rank.is_cut for rank in ranks),
     )
 
@@ -142,8 +126,7 @@ def _row(rank: StepTimeline, ranks: list[StepTimeline], began_at: float, span_s:
             marks.append(
                 _mark(look, begin_s + waited_s, rest_s, f"{says}: {_ms(rest_s)}", span_s, shown, is_low)
             )
-    waited = sum(event[4] for event in rank.events) / 1e6
-    return Row(_name(rank, ranks), rank.rank, marks, waited / rank.step_s if rank.step_s else 0.0)
+    return Row(_name(rank, ranks), rank.rank, marks, timelines.waiting_share(rank))
 
 
 def _with_longest(row: Row, limit: int) -> Row:

@@ -36,7 +36,7 @@ def ask(request: HttpRequest, run_id: str) -> HttpResponse:
     page = reverse("run", args=[run.id])
     num_steps, rank = request.POST.get("steps", ""), request.POST.get("rank", "")
     try:
-        traces.ask(
+        traces.request_trace(
             run.job, num_steps=int(num_steps) if num_steps.isdigit() else 0,
             ranks=_ranks(run.job, rank), actor=request.user.get_username(),
         )  # fmt: skip
@@ -56,7 +56,7 @@ def file(request: HttpRequest, run_id: str, file_id: int) -> HttpResponse:
 
 
 def download(run: Run, found: TraceFile) -> HttpResponse:
-    reply = HttpResponse(b"".join(traces.content_of(found)), content_type="application/gzip")
+    reply = HttpResponse(b"".join(traces.read_content(found)), content_type="application/gzip")
     reply["Content-Disposition"] = f'attachment; filename="{run.id}-{found.name}"'
     reply["X-Content-Type-Options"] = "nosniff"
     return reply
@@ -71,10 +71,10 @@ def of(request: HttpRequest, run: Run) -> dict[str, Any]:
         "run": run,
         "job": job,
         **timeline.of(run, request.GET),
-        "trace_files": traces.files_of(job),
-        "open_trace": traces.open_of(job),
-        "is_running": job.state in traces.TRACED,
-        "may_trace": job.state in traces.TRACED and job.team_id in access.written_ids(request.user),
+        "trace_files": traces.list_files(job),
+        "open_trace": traces.get_open_trace(job),
+        "is_running": job.state in traces.TRACEABLE,
+        "may_trace": job.state in traces.TRACEABLE and job.team_id in access.written_ids(request.user),
         "trace_ranks": range(job.num_devices),
         "steps_offered": STEPS_OFFERED,
     }

@@ -1,4 +1,4 @@
-"""What the run page shows of a verdict: the sentence, four bars, evidence, remedies, and the check by a twin."""
+"""Verdict panel of the run page: sentence, bars, evidence, remedies and check."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from dashboard import access
 from dashboard.access import User
 from dashboard.html.badges import Badge
 from engine.verdict import results
-from engine.verdict.results import Remedy, Verdict
-from engine.verdict.rules import RULES
+from engine.verdict.results import ProposedRemedy, StateFinding, Verdict
+from engine.verdict.rules import BY_ID, STATES
 from jobs import verdicts
-from jobs.models import CheckState, Run, VerdictCheck
+from jobs.models import Run, VerdictCheck
 
-HOLDS_WITHIN = 0.05  # points of the step between what a verdict claims and what a twin shows
-# Severity -> its look; '' is the good case.
+# Severity -> badge; '' is the good case.
 SEVERITIES = {
     "": Badge("good", "check-circle-fill"),
     "notable": Badge("warn", "exclamation-triangle"),
@@ -28,9 +27,9 @@ SEVERITIES = {
 
 @dataclass(frozen=True)
 class Advice:
-    """A remedy with the address of the form in which it is made; '' for what no spec can say."""
+    """A remedy with the address of the submit form that applies it; '' if no field of a spec describes it."""
 
-    remedy: Remedy
+    remedy: ProposedRemedy
     address: str
 
 
@@ -39,51 +38,60 @@ class CheckShown:
     check: VerdictCheck
     title: str
     is_live: bool
-    holds: bool | None  # None: not known yet
+    holds: bool | None  # None until both runs have ended
     off_points: float | None
 
 
-def of(run: Run, user: User) -> dict[str, Any]:
+def build_context(run: Run, user: User) -> dict[str, Any]:
     """The context of runs/_verdict.html."""
-    kept = verdicts.current(run)
-    verdict, check = results.from_json(kept.body), verdicts.newest_check(run)
+    stored = verdicts.get_current(run)
+    verdict, check = results.from_json(stored.body), verdicts.get_newest_check(run)
     return {
         "verdict": verdict,
-        "verdict_row": kept,
-        "verdict_title": _title(verdict),
+        "verdict_row": stored,
+        "verdict_title": _get_title(verdict),
         "verdict_badge": SEVERITIES[verdict.severity],
-        "advice": [Advice(remedy, _form(run, remedy)) for remedy in verdict.remedies],
-        "check": _check(check) if check else None,
+        "notices": _get_notices(verdict),
+        "advice": [Advice(remedy, _get_form_address(run, remedy)) for remedy in verdict.remedies],
+        "check": _build_check(check) if check else None,
         "may_check": access.writes_in(user)(run.team_id) and run.job is not None,
-        "heard_for": _heard_for(run, check),
+        "live_topics": _get_live_topics(run, check),
     }
 
 
-def _title(verdict: Verdict) -> str:
-    return " and ".join(RULES[rule].title for rule in verdict.rules if rule in RULES) or "No verdict"
+def _get_title(verdict: Verdict) -> str:
+    return " and ".join(BY_ID[rule].title for rule in verdict.rules if rule in BY_ID) or "No verdict"
 
 
-def _form(run: Run, remedy: Remedy) -> str:
+def _get_notices(verdict: Verdict) -> list[StateFinding]:
+    """States shown as notices. Beside a verdict, some are only among the provisional reasons."""
+    if not verdict.rules:
+        return list(verdict.states)
+    hidden = {rule.id for rule in STATES if not rule.shows_notice}
+    return [state for state in verdict.states if state.rule not in hidden]
+
+
+def _get_form_address(run: Run, remedy: ProposedRemedy) -> str:
     if not remedy.changes:
         return ""
     changes = [("set", f"{path}={value}") for path, value in remedy.changes.items()]
     return f"{reverse('submit')}?{urlencode([('from', run.id), *changes])}"
 
 
-def _check(check: VerdictCheck) -> CheckShown:
-    off = None if check.observed_share is None else abs(check.observed_share - check.predicted_share)
+def _build_check(check: VerdictCheck) -> CheckShown:
+    off = check.difference_share
     return CheckShown(
         check=check,
-        title=RULES[check.rule].title if check.rule in RULES else check.rule,
-        is_live=check.state in (CheckState.BASELINE, CheckState.TWIN),
-        holds=None if off is None else off <= HOLDS_WITHIN,
+        title=BY_ID[check.rule].title if check.rule in BY_ID else check.rule,
+        is_live=check.is_live,
+        holds=check.holds,
         off_points=None if off is None else 100 * off,
     )
 
 
-def _heard_for(run: Run, check: VerdictCheck | None) -> str:
-    """What makes the panel refresh: the run itself, and the short runs of a check."""
+def _get_live_topics(run: Run, check: VerdictCheck | None) -> str:
+    """Topics that refresh the panel: the run, and the short runs of a check under way."""
     jobs = [run.job_id or run.id]
-    if check is not None and check.state in (CheckState.BASELINE, CheckState.TWIN):
+    if check is not None and check.is_live:
         jobs += [one.job_id for one in (check.baseline, check.twin) if one is not None and one.job_id]
     return " ".join([f"run:{run.id}", *(f"job:{job}" for job in jobs)])

@@ -29,6 +29,6 @@ def check(request: HttpRequest, run_id: str) -> HttpResponse:
 @require_safe
 def why(request: HttpRequest) -> HttpResponse:
     """The bars of steps on the compare page, and in one sentence a run why it is faster or slower than the first."""
-    runs = selection.chosen(request.user, request.GET.getlist("run"), request.GET.get("filter", "")).runs
-    context = {"why": breakdown.of_runs(runs), "names": run_labels.of_runs(runs)}
+    runs = selection.select_runs(request.user, request.GET.getlist("run"), request.GET.get("filter", "")).runs
+    context = {"why": breakdown.build_breakdown(runs), "names": run_labels.label_runs(runs)}
     return render(request, "compare/_breakdown.html", context)

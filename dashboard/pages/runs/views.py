@@ -22,7 +22,6 @@ from dashboard.pages.runs import (
     comment_views,
     external,
     history,
-    outputs,
     trace_views,
     verdict_panel,
 )
@@ -31,9 +30,11 @@ from engine.spec.spec import SpecError, parse, to_yaml
 from engine.telemetry.metrics import STEP_PHASES
 from jobs import series
 from jobs.attempts import logs
+from jobs.attempts.outputs import get_output_histories
 from jobs.models import Job, Run
 from jobs.states.jobs import FINAL
 from jobs.tracking import artefacts
+from jobs.tracking.run_status import get_status
 
 LOG_LINES = 400
 PARTS = {
@@ -52,23 +53,23 @@ def detail(request: HttpRequest, run_id: str) -> HttpResponse:
     there, origin = series.names(run.id), context["origin"]
     measured = {name.metric for name in there}
     is_over = run.job is not None and run.job.state in FINAL
-    predicted = accuracy.of_run(run)
+    predicted = accuracy.format_run_forecasts(run)
     context |= {
-        "sections": panels.readings(run.missing, measured, is_over=is_over)
+        "sections": panels.build_panel_states(run.missing, measured, is_over=is_over)
         if run.job
         else external.sections(run, measured),
         "sources": _sources(there),
         **comment_views.of(request, run),
         **trace_views.of(request, run),
-        "outputs": outputs.of(run) if run.job else [],
+        "outputs": get_output_histories(run) if run.job else [],
         **about_views.of(request, run),
-        **verdict_panel.of(run, request.user),
+        **verdict_panel.build_context(run, request.user),
         "spec_yaml": _spec_yaml(run),
         "differences": origins.differences(origin.values, run.spec) if origin else [],
         "ranks": _ranks(run),
         "predicted": predicted,
         "was_contended": any(one["row"].is_contended for one in predicted),
-        "names": _names(run, context["seats"]) | {"attempts": attempts.names(context["chapters"])},
+        "names": _names(run, context["seats"]) | {"attempts": attempts.chart_names(context["attempts"])},
     }
     if fabric.is_test(run):
         context |= fabric.of(run) | {"sections": fabric.device_sections(context["sections"])}
@@ -84,9 +85,9 @@ def part(request: HttpRequest, run_id: str, name: str) -> HttpResponse:
     contexts: dict[str, Callable[[], dict[str, Any]]] = {
         "head": lambda: _head(request, run),
         "story": lambda: history.of(run, request.user) | external.brought(run),
-        "verdict": lambda: verdict_panel.of(run, request.user),
+        "verdict": lambda: verdict_panel.build_context(run, request.user),
         "links": lambda: fabric.of(run),
-        "outputs": lambda: {"outputs": outputs.of(run)},
+        "outputs": lambda: {"outputs": get_output_histories(run)},
     }
     if name == "links" and not fabric.is_test(run):
         raise Http404
@@ -128,7 +129,7 @@ def _head(request: HttpRequest, run: Run) -> dict[str, Any]:
         "figures": progress.key_figures(run, newest) if job else [],
         "own_figures": [] if job else external.figures(run),
         "num_metrics": 0 if job else run.metrics.count(),
-        "standing": None if job else external.standing(run, timezone.now()),
+        "standing": None if job else get_status(run, timezone.now()),
         "written": access.written_ids(request.user),
     }
 
@@ -152,7 +153,7 @@ def _names(run: Run, seats: list[history.Seat]) -> dict[str, Any]:
     found = [seat.device for seat in seats if seat.device]
     is_alike = len({device.name for device in found}) == 1
     devices = {device.id: f"#{device.index}" if is_alike else str(device) for device in found}
-    return {"runs": run_labels.of_runs([run]), "devices": devices}
+    return {"runs": run_labels.label_runs([run]), "devices": devices}
 
 
 def _ranks(run: Run) -> range:

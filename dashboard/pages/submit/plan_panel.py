@@ -11,11 +11,11 @@ from dashboard.pages.submit import spec_check, spec_fields
 from dashboard.pages.submit.spec_check import Draft
 from engine import planner
 from engine.hardware import peaks
-from engine.planner import Calibration, DeviceProfile, Found, Plan, Range, StageMemory
+from engine.planner import Calibration, Estimate, HardwareProfile, Plan, PlanCandidate, StageMemory
 from engine.spec.checks import Hardware, refuse_impossible
 from engine.spec.spec import Spec, SpecError
 from jobs.models import Pool
-from jobs.planning import plans
+from jobs.planning import calibration, plans
 from jobs.queue import job_actions
 
 # Components of a device's memory, as planner.StageMemory names them.
@@ -36,7 +36,7 @@ LAYOUT = ("data", "tensor", "stages")
 class Place:
     """The devices that a plan is made for: those of the pool, or ones that somebody asks 'what if' about."""
 
-    profile: DeviceProfile | None
+    profile: HardwareProfile | None
     calibration: Calibration | None
     hardware: Hardware | None
     devices: int
@@ -70,9 +70,9 @@ def of(draft: Draft, post: Mapping[str, str]) -> dict[str, object]:
         ],
         "nearest": nearest_of(spec, place) if verdict in ("tight", "will not fit") else None,
         "phases": phases_of(plan),
-        "run_s": plan.of_all_steps(plan.time.step_s) if plan.time else None,
-        "run_energy_j": plan.of_all_steps(plan.time.energy_j) if plan.time else None,
-        "run_money": plan.of_all_steps(plan.time.money) if plan.time else None,
+        "run_s": plan.over_all_steps(plan.time.step_s) if plan.time else None,
+        "run_energy_j": plan.over_all_steps(plan.time.energy_j) if plan.time else None,
+        "run_money": plan.over_all_steps(plan.time.money) if plan.time else None,
         "by": by,
         "search": best_of(spec, place, by) if "plan.search" in post else None,
     }
@@ -82,9 +82,11 @@ def place_of(spec: Spec, post: Mapping[str, str]) -> Place:
     peak = next((peak for peak in peaks.PEAKS if peak.name == post.get("plan.device")), None)
     if peak is not None:
         devices = _count(post.get("plan.devices"), max(WHAT_IF_DEVICES, spec.parallel.world_size))
-        return Place(planner.profile_of(peak), None, Hardware("cuda", spans_nodes=True), devices, peak.name)
+        return Place(
+            planner.profile_from_peak(peak), None, Hardware("cuda", spans_nodes=True), devices, peak.name
+        )
     pool = Pool.objects.filter(name=spec.pool).first()
-    profile = plans.known_of(pool) if pool else None
+    profile = plans.get_profile_or_capacity(pool) if pool else None
     if pool is None or profile is None:
         return Place(None, None, None, spec.parallel.world_size)
     try:
@@ -92,10 +94,10 @@ def place_of(spec: Spec, post: Mapping[str, str]) -> Place:
     except SpecError:
         return Place(profile, None, None, spec.parallel.world_size)
     devices = min(limits.gang_limit or 1, MOST_DEVICES)
-    return Place(profile, plans.calibration_of(profile), limits, devices)
+    return Place(profile, calibration.get_calibration(profile.name), limits, devices)
 
 
-def phases_of(plan: Plan) -> list[tuple[str, Range, float]]:
+def phases_of(plan: Plan) -> list[tuple[str, Estimate, float]]:
     """(phase, seconds, percent of the step) of those that take time."""
     if plan.time is None:
         return []
@@ -108,11 +110,11 @@ def phases_of(plan: Plan) -> list[tuple[str, Range, float]]:
 def nearest_of(spec: Spec, place: Place) -> dict[str, object] | None:
     if place.profile is None:
         return None
-    found = planner.nearest(spec, place.profile, place.hardware)
+    found = planner.nearest_fit(spec, place.profile, place.hardware)
     if found is None:
         return {"none": True}
     other, plan = found
-    changes = planner.changes_of(spec, other)
+    changes = planner.layout_changes(spec, other)
     before = planner.plan(spec, place.profile, place.calibration).time
     after = planner.plan(other, place.profile, place.calibration).time
     slower = after.step_s.point / before.step_s.point if before and after else None
@@ -128,14 +130,14 @@ def best_of(spec: Spec, place: Place, by: str) -> dict[str, object]:
     """The search's table; each row fills the form."""
     if place.profile is None:
         return {"why_not": "The pool has no device to plan for.", "rows": []}
-    kind: Any = by if by in get_args(planner.By) else "time"
+    kind: Any = by if by in get_args(planner.Goal) else "time"
     found = planner.search(
-        spec, place.profile, place.calibration, devices=place.devices, by=kind, hardware=place.hardware
+        spec, place.profile, place.calibration, devices=place.devices, goal=kind, hardware=place.hardware
     )
     return {"why_not": found.why_not, "found": found, "rows": [row(one) for one in found.best]}
 
 
-def row(found: Found) -> dict[str, object]:
+def row(found: PlanCandidate) -> dict[str, object]:
     parallel = found.spec.parallel
     return {
         "found": found,

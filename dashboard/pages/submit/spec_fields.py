@@ -11,6 +11,8 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from engine.spec.optimisers import OPTIMISERS
+from engine.spec.parts import Optimiser
 from engine.spec.spec import Spec, flatten
 
 Kind = Literal["whole", "number", "choice", "switch", "text"]
@@ -26,13 +28,27 @@ RARE = {
     "guard.on_broken_step", "guard.spike_factor", "guard.patience",
     "budget.keep_checkpoints", "budget.keep_best", "budget.time_limit_s",
 }  # fmt: skip
+
+
+def _optimiser_fields() -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Fields that some optimisers do not read, each with the optimisers that do."""
+    readers = {
+        name: tuple(row.name for row in OPTIMISERS.values() if name in row.fields)
+        for name in Optimiser.model_fields.keys() - {"name"}
+    }
+    return {
+        f"optimiser.{name}": ("optimiser.name", names)
+        for name, names in readers.items()
+        if len(names) < len(OPTIMISERS)
+    }
+
+
 # field -> (another field, the values of that one with which it means something)
 WHEN: dict[str, tuple[str, tuple[str, ...]]] = {
     "model.encoder_layers": ("model.family", ("encoder-decoder",)),
     "model.classes": ("data.objective", ("classes",)),
     "data.vocab_size": ("data.tokenizer", ("bpe",)),
-    "optimiser.momentum": ("optimiser.name", ("sgd",)),
-    "optimiser.warmup_steps": ("optimiser.name", ("adamw", "adam", "sgd", "adafactor")),
+    **_optimiser_fields(),
     "parallel.offload_parameters": ("parallel.zero_stage", ("3",)),
     "parallel.offload_optimiser": ("parallel.zero_stage", ("1", "2", "3")),
     # A fabric test has no model: nothing to split, to share out, to recompute, to validate or to save.

@@ -127,5 +127,9 @@ def _posted_texts(request: HttpRequest) -> dict[str, str]:
 
 def _plan(request: HttpRequest, draft: Draft) -> dict[str, object]:
     if draft.spec is not None and draft.spec.kind == "fabric_test":
-        return {"plan": None, "fabric_sizes": fabric_test.sizes(draft.spec.budget.steps), "spec": draft.spec}
+        return {
+            "plan": None,
+            "fabric_sizes": fabric_test.message_sizes(draft.spec.budget.steps),
+            "spec": draft.spec,
+        }
     return plan_panel.of(draft, request.POST)

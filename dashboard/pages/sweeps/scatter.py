@@ -9,7 +9,7 @@ from typing import Any
 from django.urls import reverse
 
 from dashboard.charts import plots
-from dashboard.charts.plots import SMALL, Choices, Dot, Plot
+from dashboard.charts.plots import SMALL, CategoryAxis, Dot, Plot
 from dashboard.html.badges import JOB_BADGES
 from engine.sweep import Range, Sweep
 from jobs.sweeps.ranking import RankedRun
@@ -40,9 +40,9 @@ def _plot(definition: Sweep, path: str, rows: list[RankedRun]) -> Plot:
     return Plot(x, y, [_dot(row, path, x, y) for row in rows], frame=SMALL)
 
 
-def _x_axis(vary: Any, values: Sequence[Any]) -> plots.Axis | Choices:
+def _x_axis(vary: Any, values: Sequence[Any]) -> plots.PlotAxis | CategoryAxis:
     if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        return Choices(tuple(dict.fromkeys(values)), *SMALL.along(is_x=True))
+        return CategoryAxis(tuple(dict.fromkeys(values)), *SMALL.along(is_x=True))
     is_log = vary.scale == "log" if isinstance(vary, Range) else _spans_far(values)
     return plots.axis(values, _written, is_x=True, base=_base(is_log and min(values) > 0), frame=SMALL)
 
@@ -59,7 +59,7 @@ def _written(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _dot(row: RankedRun, path: str, x: plots.Axis | Choices, y: plots.Axis) -> Dot:
+def _dot(row: RankedRun, path: str, x: plots.PlotAxis | CategoryAxis, y: plots.PlotAxis) -> Dot:
     assert row.run is not None and row.value is not None
     tone = f"is-{JOB_BADGES[row.state].tone}" + (" is-best" if row.position == 1 else "")
     said = f"#{row.number}, {row.state}: {path} {row.values[path]}, {row.value:.4g}"

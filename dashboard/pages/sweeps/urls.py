@@ -8,5 +8,5 @@ urlpatterns = [
     path("sweeps/", views.listing, name="sweeps"),
     path("sweeps/submit/", views.submit, name="sweep-submit"),
     path("sweeps/<str:sweep_id>/", views.detail, name="sweep"),
-    path("sweeps/<str:sweep_id>/<str:name>/", views.wish, name="sweep-wish"),
+    path("sweeps/<str:sweep_id>/<str:name>/", views.act, name="sweep-wish"),
 ]

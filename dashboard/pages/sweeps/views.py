@@ -23,14 +23,13 @@ from engine.spec.problems import SpecError
 from engine.telemetry.metrics import BY_NAME
 from jobs.models import Sweep
 from jobs.states.jobs import FINAL, StateError
-from jobs.sweeps import advance, ranking, sweep_actions
+from jobs.sweeps import advance, progress, ranking, sweep_actions
 from jobs.sweeps.ranking import RankedRun
 
 SWEEPS_A_PAGE, ROWS_A_PAGE = 50, 100
 COMPARED = 20  # as many as the compare page takes
 DRAWN = 30  # best runs whose series are laid over each other
 LEFT_OUT = ("refused", "not submitted")
-WISHES = {"pause": sweep_actions.pause, "resume": sweep_actions.resume, "cancel": sweep_actions.cancel}
 
 
 @require_safe
@@ -57,7 +56,7 @@ def detail(request: HttpRequest, sweep_id: str) -> HttpResponse:
     names = dict.fromkeys(("loss", context["definition"].metric))
     context |= {
         "drawn": drawn,
-        "names": {"runs": run_labels.of_runs([row.run for row in drawn if row.run]), "devices": {}},
+        "names": {"runs": run_labels.label_runs([row.run for row in drawn if row.run]), "devices": {}},
         "panels": [Panel(BY_NAME[name].label, (name,)) for name in reversed(names)],
     }
     return render(request, "sweeps/page.html", context)
@@ -80,12 +79,12 @@ def submit(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-def wish(request: HttpRequest, sweep_id: str, name: str) -> HttpResponse:
+def act(request: HttpRequest, sweep_id: str, name: str) -> HttpResponse:
     sweep = access.writable_sweep(request.user, sweep_id)
-    if name not in WISHES:
+    if name not in sweep_actions.ACTIONS:
         raise Http404
     try:
-        now = WISHES[name](sweep, request.user.get_username())
+        now = sweep_actions.ACTIONS[name](sweep, request.user.get_username())
     except StateError as error:
         return _answer(request, sweep, str(error), is_refused=True)
     return _answer(request, sweep, f"{sweep.name} is {now.state}.")
@@ -106,9 +105,9 @@ def _standing(request: HttpRequest, sweep: Sweep) -> dict[str, Any]:
         "best": rows[0] if rows and rows[0].position == 1 else None,
         "counts": _counts(rows),
         "num_steps": done,
-        "share": _share(sweep, rows),
+        "share": progress.completed_share(sweep, rows),
         "scatters": scatter.of(definition, rows),
-        "rungs": _rungs(sweep, rows),
+        "rungs": progress.decided_rungs(sweep, rows),
         "compared": [row.run.id for row in rows if row.run and row.position][:COMPARED],
         "history": sweep.events.order_by("-id")[:50],
         "may_write": access.writes_in(request.user)(sweep.team_id),
@@ -121,31 +120,6 @@ def _counts(rows: list[RankedRun]) -> list[tuple[str, int]]:
     return sorted(
         ((state, states.count(state)) for state in set(states)), key=lambda pair: (-pair[1], pair[0])
     )
-
-
-def _share(sweep: Sweep, rows: list[RankedRun]) -> float:
-    """Of the runs that are to be made, how many have ended; of a rung, how many stand at it."""
-    if sweep.state in sweep_actions.ENDED_STATES:
-        return 1.0
-    members = set(advance.rung_members(sweep))
-    steps = sweep.rungs[min(len(sweep.decisions), len(sweep.rungs) - 1)]
-    here = [row for row in rows if row.number in members]
-    at_rung = sum(row.state in FINAL or row.step >= steps for row in here)
-    return (len(sweep.decisions) + (at_rung / len(here) if here else 0.0)) / len(sweep.rungs)
-
-
-def _rungs(sweep: Sweep, rows: list[RankedRun]) -> list[dict[str, Any]]:
-    """Each decided rung with who came, with what value, and who went on; then the one that is under way."""
-    by_number = {row.number: row for row in rows}
-    found = []
-    for decision in sweep.decisions:
-        values = {int(number): value for number, value in decision["values"].items()}
-        order = sorted(
-            decision["members"], key=lambda n: (n not in decision["promoted"], values.get(n) is None, n)
-        )
-        came = [(by_number[n], values.get(n), n in decision["promoted"]) for n in order]
-        found.append({"steps": decision["steps"], "came": came, "num_promoted": len(decision["promoted"])})
-    return found
 
 
 def _answer(request: HttpRequest, sweep: Sweep, sentence: str, *, is_refused: bool = False) -> HttpResponse:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,15 +9,8 @@ from dashboard.html import format as units
 from dashboard.pages.table.query import State
 from engine.telemetry.metrics import BY_NAME
 from jobs import runs
+from jobs.runs.directions import better_direction
 
-# Words in the name of a metric that say which way it should go.
-LOWER = ("loss", "error", "err", "perplexity", "ppl", "mae", "mse", "rmse", "wer", "cer", "latency", "step_s",
-         "bits_per_byte")  # fmt: skip
-HIGHER = ("acc", "accuracy", "f1", "auc", "bleu", "rouge", "score", "mfu", "tokens_per_s", "flops_per_s",
-          "throughput", "reward", "precision", "recall", "match")  # fmt: skip
-LOWER_IS_BETTER, HIGHER_IS_BETTER = (
-    re.compile(rf"(^|[^a-z])({'|'.join(words)})([^a-z]|$)") for words in (LOWER, HIGHER)
-)
 STAT_WORDS = {"last": "", "min": "lowest ", "max": "highest ", "mean": "mean "}
 
 
@@ -63,13 +53,6 @@ def title_of(field: runs.Field) -> str:
     return field.key
 
 
-def best_of(field: runs.Field) -> str:
-    if field.kind != "metric":
-        return ""
-    name = field.key.lower()
-    return "low" if LOWER_IS_BETTER.search(name) else "high" if HIGHER_IS_BETTER.search(name) else ""
-
-
 def said(field: runs.Field, value: Any) -> str:
     """A number in its unit, as the table of metrics names it."""
     if value is None:
@@ -87,16 +70,8 @@ def said(field: runs.Field, value: Any) -> str:
     return str(value)
 
 
-def best_value(column: Column, values: Iterable[Any]) -> float | None:
-    """Of the runs on this page; None where there is nothing to choose from."""
-    finite = [value for value in values if isinstance(value, int | float) and math.isfinite(value)]
-    if not column.best or len(finite) < 2 or min(finite) == max(finite):
-        return None
-    return min(finite) if column.best == "low" else max(finite)
-
-
 def column_of(field: runs.Field, state: State) -> Column:
-    best = best_of(field)
+    best = better_direction(field)
     is_here = state.sort == field
     starts_high = best == "high" or (field.kind == "attribute" and runs.ATTRIBUTES[field.key].type != "text")
     turned = not state.is_descending if is_here else starts_high

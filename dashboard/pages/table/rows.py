@@ -10,13 +10,14 @@ from typing import Any
 
 from django.db.models import Count, QuerySet
 
-from dashboard.charts.colours import colour_of
+from dashboard.charts.colours import get_colour
 from dashboard.pages.table import columns as looks
 from dashboard.pages.table.cells import Cell, cell_of
 from dashboard.pages.table.columns import Column
 from dashboard.pages.table.query import State
 from jobs import runs
 from jobs.models import Run, RunMetric, RunParam, RunTag
+from jobs.runs.directions import best_value
 
 ROWS_A_PAGE = 100
 DIFFERING_LIMIT = 20
@@ -86,13 +87,13 @@ def _of(
         ):
             columns[n] = replace(column, is_number=True)
     best = [
-        looks.best_value(column, (cells[n].value for _, _, cells in chosen)) if is_page else None
+        best_value(column.best, (cells[n].value for _, _, cells in chosen)) if is_page else None
         for n, column in enumerate(columns)
     ]
     rows = [
         Row(
             run=run,
-            colour=colour_of(run),
+            colour=get_colour(run),
             cells=[
                 cell._replace(is_best=best[n] is not None and cell.value == best[n])
                 for n, cell in enumerate(cells)

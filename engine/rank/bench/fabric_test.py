@@ -13,13 +13,13 @@ from torch import Tensor
 from torch import distributed as dist
 
 from engine.directory import EXIT_LATE, EXIT_STOPPED, AttemptDirectory, Placement, Seat
-from engine.hardware.fabric_test import ALGORITHMS, BY_NAME, Algorithm, bus_bytes_per_s, sizes
+from engine.hardware.fabric_test import ALGORITHMS, BY_NAME, Algorithm, bus_bytes_per_s, message_sizes
 from engine.rank.bench.fabric_algorithms import OWN, Wire, ping
 from engine.rank.measure import progress_log
 from engine.rank.measure.recorder import Recorder
 from engine.spec.spec import Spec
 from engine.supervisor.hang_detection import PEER_TIMEOUT_S
-from engine.telemetry.heartbeat import Heart, Stage
+from engine.telemetry.heartbeat import Heartbeat, Stage
 
 POINT_S = 0.12  # what is spent on one size of one algorithm, warm-up not counted
 FEWEST, MOST = 3, 60  # repetitions
@@ -128,8 +128,8 @@ def run(
     progress_log.begin()
     spec, placement = directory.read_spec(), directory.read_placement()
     seat = next(seat for seat in placement.seats if seat.rank == rank)
-    recorder, heart = Recorder(directory.spool, rank), Heart(directory.path, rank)
-    heart.beat(0, Stage.BUILD)
+    recorder, heartbeat = Recorder(directory.spool, rank), Heartbeat(directory.path, rank)
+    heartbeat.beat(0, Stage.BUILD)
     if rank == 0:
         recorder.phase("imports", time.perf_counter() - began)
     begin = time.perf_counter()
@@ -141,25 +141,25 @@ def run(
     if rank == 0:
         recorder.phase("build", time.perf_counter() - begin)
     try:
-        return measure(spec, placement, recorder, heart, device, stop, started_at + spec.budget.limit_s)
+        return measure(spec, placement, recorder, heartbeat, device, stop, started_at + spec.budget.limit_s)
     finally:
         recorder.close()
         dist.destroy_process_group()
 
 
 def measure(
-    spec: Spec, placement: Placement, recorder: Recorder, heart: Heart, device: torch.device,
+    spec: Spec, placement: Placement, recorder: Recorder, heartbeat: Heartbeat, device: torch.device,
     stop: Callable[[], bool], deadline: float,
 ) -> int:  # fmt: skip
     """All sizes from small to large; returns the exit code. `deadline`: of time.monotonic(). Collective.
     Raises WrongResult."""
     rank, size = dist.get_rank(), dist.get_world_size()
     fabric = Fabric(Wire(rank, size), device, *_neighbours(placement, size))
-    wanted = sizes(spec.budget.steps)
+    wanted = message_sizes(spec.budget.steps)
     for number, size_bytes in enumerate(wanted, start=1):
         metrics = {"message_bytes": float(size_bytes)}
         for algorithm in ALGORITHMS:
-            heart.beat(number, Stage.LONG)
+            heartbeat.beat(number, Stage.LONG)
             metrics |= fabric.measure(algorithm, size_bytes) or {}
         recorder.step(number, metrics if rank == 0 else None, {}, {})
         _narrate(rank, size_bytes, metrics)

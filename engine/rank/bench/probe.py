@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from engine.hardware.probe_results import EXIT_YIELDED, PROBE_VERSION, Figure, Probed, encode
+from engine.hardware.probe_results import EXIT_YIELDED, PROBE_VERSION, MeasuredFigure, ProbeReport, encode
 from engine.supervisor.locks import RETRY_S, DeviceHeld, hold_devices, release
 from engine.supervisor.spawn import PR_SET_PDEATHSIG
 
@@ -52,11 +52,11 @@ class Probe:
     def __init__(self, lock_dir: Path, device: str, kind: str, threads: int) -> None:
         self._lock_dir, self._id, self.kind, self.threads = lock_dir, device, kind, threads
         self.device = torch.device("cuda", 0) if kind == "cuda" else torch.device("cpu")
-        self.figures: dict[str, Figure] = {}
+        self.figures: dict[str, MeasuredFigure] = {}
         self.missing: dict[str, tuple[str, str]] = {}
         self.curves: dict[str, list[tuple[int, float]]] = {}
 
-    def run(self) -> Probed:
+    def run(self) -> ProbeReport:
         """Raises Yielded."""
         began = time.perf_counter()
         for dtype in TORCH_DTYPES:
@@ -65,7 +65,7 @@ class Probe:
         self._optimiser()
         self._host()
         self._launch()
-        return Probed(
+        return ProbeReport(
             PROBE_VERSION, str(torch.__version__), self.kind, self.threads, time.perf_counter() - began,
             self.figures, self.missing, self.curves,
         )  # fmt: skip
@@ -162,11 +162,11 @@ class Probe:
         return torch.randn(*shape, device=self.device)
 
 
-def _figure(values: list[float]) -> Figure:
+def _figure(values: list[float]) -> MeasuredFigure:
     low, middle, high = (
         statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else 3 * values
     )
-    return Figure(middle, low, high, len(values))
+    return MeasuredFigure(middle, low, high, len(values))
 
 
 def main(arguments: list[str]) -> int:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from engine.planner.constants import SIZES, TABLE, TABLE_VERSION, key_of
+from engine.planner.constants import SIZES, TABLE, TABLE_VERSION, row_key
 from engine.rank.model import shard as sharding
 from engine.rank.model.blocks import CrossBlock, DecoderBlock, EncoderBlock
 from engine.spec.spec import Spec, parse
@@ -44,7 +44,7 @@ def main() -> int:
 
 
 def traced(only: str | None = None) -> dict[str, dict[str, int]]:
-    """Key (engine.planner.constants.key_of) -> bytes per token by size, and operations forward and backward."""
+    """Key (engine.planner.constants.row_key) -> bytes per token by size, and operations forward and backward."""
     found = {}
     choices = itertools.product(
         ("attention", "masked_attention", "cross_attention", "feed_forward"), DTYPES, ("layernorm", "rmsnorm"),
@@ -55,7 +55,7 @@ def traced(only: str | None = None) -> dict[str, dict[str, int]]:
             continue
         if sublayer == "cross_attention" and is_special:
             continue  # no positions there
-        key = key_of(sublayer, dtype, norm, is_special, has_dropout, is_shared)
+        key = row_key(sublayer, dtype, norm, is_special, has_dropout, is_shared)
         if only is None or only == key:
             found[key] = _solved(sublayer, dtype, norm, is_special, has_dropout, is_shared)
     return found

@@ -92,7 +92,7 @@ class Saver:
         """Copy the state and begin to write it. Collective; waits for the save before."""
         start = time.perf_counter()
         self.settle()
-        taken = snapshot(self._engine, self._place, self._copied)
+        taken = snapshot(self._engine, self._spec, self._place, self._copied)
         if self._engine.device.type == "cuda":
             torch.cuda.synchronize()
         self._writing = Pending(step, validation_loss, time.perf_counter() - start)

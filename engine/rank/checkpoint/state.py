@@ -78,10 +78,10 @@ def layout(spec: Spec, dtype: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def snapshot(engine: Any, place: Place, copy: Callable[[str, Tensor], Tensor]) -> Snapshot:
+def snapshot(engine: Any, spec: Spec, place: Place, copy: Callable[[str, Tensor], Tensor]) -> Snapshot:
     """This rank's state, each tensor passed through `copy` with its key. Of what several ranks keep alike, each data
     rank takes a share, and of what tensor ranks keep alike, the first takes it all."""
-    parameters, states = named_parameters(engine), _states(engine)
+    parameters, states = named_parameters(engine), _states(engine, spec)
     found, tables, scalars, shapes, cut_of = {}, {}, {}, {}, cuts(engine)
     for name, parameter in parameters.items():
         cut = cut_of.get(id(parameter))
@@ -210,10 +210,9 @@ def _has_own_shape(fragment: Fragment, value: Any) -> bool:
     return isinstance(value, Tensor) and value.dim() > 0 and value.numel() != fragment.holder.numel()
 
 
-def _states(engine: Any) -> Mapping[Tensor, Mapping[str, Any]]:
-    """What L-BFGS keeps of earlier steps is not saved: a resumed run learns its curvature anew."""
-    optimiser = base_optimiser(engine)
-    return {} if isinstance(optimiser, torch.optim.LBFGS) else optimiser.state
+def _states(engine: Any, spec: Spec) -> Mapping[Tensor, Mapping[str, Any]]:
+    """The optimiser's state by parameter; empty for an optimiser whose state is not saved."""
+    return base_optimiser(engine).state if spec.optimiser.row.is_state_saved else {}
 
 
 @torch.no_grad()

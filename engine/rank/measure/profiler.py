@@ -16,7 +16,7 @@ import torch
 from engine.directory import TRACE_BYTES, AttemptDirectory, TraceRequest
 from engine.rank.measure.breakdown import Breakdown
 from engine.rank.measure.recorder import Recorder
-from engine.telemetry.heartbeat import Heart, Stage
+from engine.telemetry.heartbeat import Heartbeat, Stage
 
 
 class Tracer:
@@ -28,14 +28,14 @@ class Tracer:
         world_size: int,
         recorder: Recorder,
         breakdown: Breakdown,
-        heart: Heart,
+        heartbeat: Heartbeat,
         early_step: int,
     ) -> None:
         """`early_step`: the one whose timeline is kept of every attempt."""
         self._directory, self._folder = directory, directory.trace
         self._path = self._folder / TraceRequest.NAME
         self._world_size, self._recorder, self._breakdown = world_size, recorder, breakdown
-        self._heart = heart
+        self._heartbeat = heartbeat
         self._drawn = {early_step}  # numbers of the steps whose timelines are kept
         self._stamp = 0
         self._served = 0  # number of the newest served request, which an agent that restarts writes again
@@ -75,13 +75,13 @@ class Tracer:
             and step == self._steps[0]
             and self._recorder.rank in self._asked.ranks
         ):
-            self._heart.beat(step - 1, Stage.LONG)
+            self._heartbeat.beat(step - 1, Stage.LONG)
             self._start()
 
     def step_done(self, done: int) -> None:
         """Writes the profile after its last step."""
         if self._steps is not None and done >= self._steps[-1]:
-            self._heart.beat(done, Stage.LONG)
+            self._heartbeat.beat(done, Stage.LONG)
             self.finish()
 
     def finish(self) -> None:

@@ -48,12 +48,14 @@ class Recorder:
         lines = []
         for done, metrics in rank:
             lines.append(
-                wire.Line("step", now, f"rank{self.rank}", step=done, metrics=metrics, missing=self._unsaid)
+                wire.SpoolLine(
+                    "step", now, f"rank{self.rank}", step=done, metrics=metrics, missing=self._unsaid
+                )
             )
             self._unsaid = {}
         if run is not None:
             common = absences.get("run", {})
-            lines.insert(0, wire.Line("step", now, "run", step=step, metrics=run, missing=common))
+            lines.insert(0, wire.SpoolLine("step", now, "run", step=step, metrics=run, missing=common))
         self._write(*lines)
 
     def validation(self, step: int, metrics: dict[str, float]) -> None:
@@ -77,7 +79,7 @@ class Recorder:
         self._say("checkpoint", "run", step=step, text=folder, seconds=seconds, metrics=metrics)
 
     def timeline(self, step: int, began_at: float, timeline: wire.Timeline) -> None:
-        self._write(wire.Line("timeline", began_at, f"rank{self.rank}", step=step, timeline=timeline))
+        self._write(wire.SpoolLine("timeline", began_at, f"rank{self.rank}", step=step, timeline=timeline))
 
     def trace(self, number: int, step: int, file: str, seconds: float) -> None:
         """A profile that lies in the attempt's trace/ now; '' where it failed, which a note has told."""
@@ -94,12 +96,12 @@ class Recorder:
         os.close(self._file)
 
     def _say(self, kind: Any, source: str, **fields: Any) -> None:
-        self._write(wire.Line(kind, time.time(), source, **fields))
+        self._write(wire.SpoolLine(kind, time.time(), source, **fields))
 
-    def _write(self, *lines: wire.Line) -> None:
+    def _write(self, *lines: wire.SpoolLine) -> None:
         if self.dropped_lines and self._put(b""):
             text = f"{self.dropped_lines} lines of rank {self.rank} were dropped: the spool could not be written."
-            note = wire.Line("note", time.time(), f"rank{self.rank}", text=text, level="warning")
+            note = wire.SpoolLine("note", time.time(), f"rank{self.rank}", text=text, level="warning")
             if self._put(wire.encode(note)):
                 self.dropped_lines = 0
         if not self._put(b"".join(wire.encode(line) for line in lines)):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 # Its autotuner takes mlflow where that is installed: seconds of CPU, and by pyarrow a thread, which no process that
-# forks ranks may have (the warm parent died of it again and again; seen with mlflow 3.17 and pyarrow 26, 2026-11-22).
+# forks ranks may have (the fork server died of it again and again; seen with mlflow 3.17 and pyarrow 26, 2026-11-22).
 UNWANTED = ("mlflow",)
 
 

@@ -63,7 +63,7 @@ class Evaluation:
     def at(self, done: int, training_loss: float | None) -> dict[str, float]:
         """Measure after step `done`, and record what was found; returns the metrics. Collective."""
         session = self._session
-        session.heart.beat(done, Stage.LONG)
+        session.heartbeat.beat(done, Stage.LONG)
         loss, share = self._loss_and_share()
         metrics = {"validation_loss": loss} | self._derived(loss, share)
         if training_loss is not None and not self._spec.optimiser.label_smoothing:
@@ -84,7 +84,7 @@ class Evaluation:
     def _loss_and_share(self) -> tuple[float, float | None]:
         """The mean held-out loss, and the share of targets that were the likeliest."""
         share_of_loss = self._session.trainer.validate(self._held_out)
-        right, judged = self._session.trainer.tally()
+        right, judged = self._session.trainer.token_accuracy_counts()
         sums = torch.tensor([0.0, right, judged], dtype=torch.float64, device=share_of_loss.device)
         sums[0] = share_of_loss
         comm.all_reduce(sums)
@@ -115,7 +115,7 @@ class Evaluation:
         for turn in range(rounds):
             if turn and self._is_over(began):
                 break
-            self._session.heart.beat(done, Stage.LONG)
+            self._session.heartbeat.beat(done, Stage.LONG)
             first = (turn * data + self._session.seat.data_rank) * TOGETHER
             # A rank with nothing left decodes the last ones again: every forward pass may be a collective.
             mine = chosen[first : first + TOGETHER] or chosen[-1:]

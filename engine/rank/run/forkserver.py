@@ -122,7 +122,7 @@ def listen(path: Path) -> socket.socket:
 
 
 def fork_spawn(directory: AttemptDirectory) -> Spawn:
-    """The warm way: a rank is a fork of its supervisor, which is a fork of the warm parent."""
+    """The warm way: a rank is a fork of its supervisor, which is a fork of the fork server."""
 
     def spawn(seat: Seat, environment: dict[str, str]) -> int:
         return start_child(

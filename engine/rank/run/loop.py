@@ -22,7 +22,7 @@ from engine.rank.run.exit_codes import EXIT_DIVERGED, EXIT_DONE
 from engine.rank.run.recovery import mend
 from engine.rank.run.session import Session
 from engine.rank.run.step_metrics import Readings
-from engine.rank.train.divergence import CURE
+from engine.rank.train.divergence import ADVICE
 from engine.rank.train.schedule import learning_rate
 from engine.telemetry.heartbeat import Stage
 
@@ -94,23 +94,23 @@ def take_step(
     """One update, measured and recorded; and what is wrong with it, if anything."""
     session.tracer.begin(step + 1)
     session.breakdown.begin()
-    session.heart.beat(step, Stage.FIRST_STEP if step == session.first_step else Stage.STEP)
+    session.heartbeat.beat(step, Stage.FIRST_STEP if step == session.first_step else Stage.STEP)
     rate = learning_rate(session.spec, step)
     for group in session.optimiser.param_groups:
         group["lr"] = rate
     loss_share = session.trainer.step(source, step)
-    norm = session.update.read()
+    norm = session.update.gradient_norm()
     # A rank that waits for the others in the next line is ahead of one that lags.
-    session.heart.beat(step, Stage.FIRST_STEP if step == session.first_step else Stage.STEP)
+    session.heartbeat.beat(step, Stage.FIRST_STEP if step == session.first_step else Stage.STEP)
     extras = (*session.saver.flags(), session.tracer.asked())
     border = _agree(loss_share, stop, session.is_late(), session.is_broken(norm), extras)
     session.saver.take(border.num_written, border.num_failed)
-    session.heart.beat(step + 1)
+    session.heartbeat.beat(step + 1)
     step_s = session.breakdown.end(step + 1, readings.of_rank())
     if step == session.first_step:
         session.breakdown.learn(backends.cdb)
 
-    wrong = session.guard.what_is_wrong(border.loss, border.broken)
+    wrong = session.guard.detect_divergence(border.loss, border.broken)
     session.guard.record(border.loss, wrong)
     run = readings.of_run(step + 1, border.loss, rate, norm, step_s)
     _record(session, step + 1, run, readings.absences() if step == session.first_step else {})
@@ -151,7 +151,7 @@ def ending_of(steps: int, done: int, border: Border, last_step: int, wrong: str 
     """Whether the attempt ends after step `done`, and how; the same on every rank, since the border is. `wrong`: what
     is wrong with the step and was not mended."""
     if wrong:
-        return Ending(EXIT_DIVERGED, f"{wrong} at step {done}: training has diverged. {CURE}")
+        return Ending(EXIT_DIVERGED, f"{wrong} at step {done}: training has diverged. {ADVICE}")
     if done >= steps:
         return Ending(EXIT_DONE, f"Finished all {steps} steps.")
     if done >= last_step:
@@ -177,7 +177,7 @@ def _due(done: int, every: int) -> bool:
 
 def _save(session: Session, done: int, validation_loss: float | None, is_last: bool) -> None:
     start = time.perf_counter()
-    session.heart.beat(done, Stage.LONG)
+    session.heartbeat.beat(done, Stage.LONG)
     save = session.saver.finish if is_last else session.saver.begin
     save(done, validation_loss)
     name, waited_s = checkpoint_name(done), time.perf_counter() - start

@@ -8,7 +8,7 @@ from deepspeed import comm
 from engine.directory import checkpoint_name, step_of_checkpoint
 from engine.rank.checkpoint import state
 from engine.rank.run.session import Session
-from engine.rank.train.divergence import IN_A_ROW
+from engine.rank.train.divergence import CONSECUTIVE_LIMIT
 
 
 def mend(session: Session, done: int, wrong: str) -> str:
@@ -17,8 +17,8 @@ def mend(session: Session, done: int, wrong: str) -> str:
     guard = session.guard
     if not wrong or guard.policy == "stop":
         return wrong
-    if guard.is_at_its_end:
-        return f"{wrong}, as in {IN_A_ROW} steps in a row,"
+    if guard.is_beyond_recovery:
+        return f"{wrong}, as in {CONSECUTIVE_LIMIT} steps in a row,"
     why = f"{wrong[0].lower()}{wrong[1:]}"
     if guard.policy == "skip":
         said = f"Step {done} was left out: {why}."

@@ -16,11 +16,11 @@ from engine.rank.measure.breakdown import Breakdown
 from engine.rank.measure.profiler import Tracer
 from engine.rank.measure.progress_log import Narrator
 from engine.rank.measure.recorder import Recorder
-from engine.rank.train.divergence import Guard
+from engine.rank.train.divergence import DivergenceGuard
 from engine.rank.train.trainers import Trainer
 from engine.rank.train.update import Update
 from engine.spec.spec import Spec
-from engine.telemetry.heartbeat import Heart
+from engine.telemetry.heartbeat import Heartbeat
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Session:
     optimiser: torch.optim.Optimizer
     trainer: Trainer
     update: Update
-    guard: Guard
+    guard: DivergenceGuard
     breakdown: Breakdown
     recorder: Recorder
     saver: Saver
-    heart: Heart
+    heartbeat: Heartbeat
     narrator: Narrator
     seat: Seat
     tracer: Tracer

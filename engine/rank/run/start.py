@@ -42,16 +42,16 @@ from engine.rank.parallel.gloo_gather import gather_by_broadcasts
 from engine.rank.parallel.transfers import Transfers
 from engine.rank.run.loop import train
 from engine.rank.run.session import Session
-from engine.rank.train.divergence import Guard
+from engine.rank.train.closure import ClosureTrainer
+from engine.rank.train.divergence import DivergenceGuard
 from engine.rank.train.engine import build_engine
-from engine.rank.train.lbfgs import QuasiNewtonTrainer
 from engine.rank.train.precision import resolve_dtype
 from engine.rank.train.trainers import MicroBatches, PipelineTrainer, PlainTrainer
 from engine.rank.train.update import Update
 from engine.spec import checks
 from engine.spec.spec import Spec
 from engine.supervisor.hang_detection import DUMP_SIGNAL, PEER_TIMEOUT_S
-from engine.telemetry.heartbeat import Heart, Stage
+from engine.telemetry.heartbeat import Heartbeat, Stage
 
 # DeepSpeed 0.19.8 calls names that torch 2.13 has renamed; neither is ours to change.
 warnings.filterwarnings("ignore", r"`torch\.distributed\.", FutureWarning)
@@ -96,8 +96,8 @@ def open_session(directory: AttemptDirectory, rank: int, began: float) -> Sessio
     progress_log.begin()
     spec, placement = directory.read_spec(), directory.read_placement()
     seat = next(seat for seat in placement.seats if seat.rank == rank)
-    recorder, heart = Recorder(directory.spool, rank), Heart(directory.path, rank)
-    heart.beat(0, Stage.DATA)
+    recorder, heartbeat = Recorder(directory.spool, rank), Heartbeat(directory.path, rank)
+    heartbeat.beat(0, Stage.DATA)
     if rank == 0:
         recorder.phase("imports", time.perf_counter() - began)
     checks.refuse_impossible(spec, checks.Hardware(seat.device_kind))
@@ -108,7 +108,7 @@ def open_session(directory: AttemptDirectory, rank: int, began: float) -> Sessio
         if spec.batch.full_batch:
             spec = with_full_batch(spec, tokens)
     with _phase(recorder, "build"):
-        heart.beat(0, Stage.BUILD)
+        heartbeat.beat(0, Stage.BUILD)
         transfers = Transfers(rank, device) if spec.parallel.stages > 1 else None
         breakdown = Breakdown(marks_of(seat.device_kind), transfers)
         dtype = _choose_dtype(spec, seat, placement, recorder)
@@ -121,12 +121,12 @@ def open_session(directory: AttemptDirectory, rank: int, began: float) -> Sessio
         # weights come from seeds of their own.
         torch.manual_seed(spec.seed * 1_000_003 + seat.stage * spec.parallel.data + seat.data_rank)
         loss = Loss(spec.optimiser.label_smoothing)
-        guard = Guard(spec)
+        guard = DivergenceGuard(spec)
         update = Update(spec.optimiser.gradient_clip, guard)
         engine, optimiser = build_engine(spec, dtype, seat.device_kind, loss, update)
-        micro_batches = MicroBatches(spec, seat.data_rank, device, heart)
+        micro_batches = MicroBatches(spec, seat.data_rank, device, heartbeat)
         trainer = _trainer_for(spec)(spec, engine, loss, micro_batches, breakdown, update)
-        heart.beat(0, Stage.LONG)
+        heartbeat.beat(0, Stage.LONG)
         saver, first_step = _saver(directory, engine, spec, dtype, seat, placement, recorder, tokens)
     narrator = Narrator(rank, spec.budget.steps)
     where = f"{seat.device_kind} #{seat.device_index}, stage {seat.stage}, data rank {seat.data_rank}"
@@ -135,17 +135,17 @@ def open_session(directory: AttemptDirectory, rank: int, began: float) -> Sessio
                      placement.threads_per_rank)  # fmt: skip
     last_step = min(placement.halt_at_step or spec.budget.steps, spec.budget.steps)
     early = early_step(first_step, last_step)
-    tracer = Tracer(directory, placement.world_size, recorder, breakdown, heart, early)
+    tracer = Tracer(directory, placement.world_size, recorder, breakdown, heartbeat, early)
     return Session(
         directory, spec, dtype, device, started_at, first_step, tokens, engine, optimiser, trainer, update, guard,
-        breakdown, recorder, saver, heart, narrator, seat, tracer, placement.halt_at_step,
+        breakdown, recorder, saver, heartbeat, narrator, seat, tracer, placement.halt_at_step,
     )  # fmt: skip
 
 
 def _trainer_for(spec: Spec) -> type[PlainTrainer | PipelineTrainer]:
     if spec.parallel.stages > 1:
         return PipelineTrainer
-    return QuasiNewtonTrainer if spec.optimiser.name == "lbfgs" else PlainTrainer
+    return ClosureTrainer if spec.optimiser.row.has_closure else PlainTrainer
 
 
 def _set_up_process(placement: Placement, seat: Seat) -> torch.device:

@@ -7,18 +7,18 @@ from typing import Any
 
 import torch
 
-from engine.hardware.peaks import peak_of
+from engine.hardware.peaks import find_peak
 from engine.model_math import counts, flops
 from engine.rank.measure.recorder import Absences
 from engine.rank.run.evaluate import absent_scores
 from engine.rank.run.session import Session
-from engine.rank.train.optimisers import HISTORY
+from engine.spec.optimisers import OPTIMISERS
 
 ALLOCATOR_METRICS = (
     "memory_allocated_bytes", "memory_reserved_bytes", "memory_peak_bytes", "alloc_retries", "alloc_failures",
 )  # fmt: skip
-# L-BFGS gathers its history in so many steps; every other state is there after the first.
-GROWING_STEPS = HISTORY + 1
+# After so many steps the state of every optimiser has its full size.
+GROWING_STEPS = max(row.growth_steps for row in OPTIMISERS.values())
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -42,7 +42,7 @@ class Readings:
 
     def _peak(self) -> float | None:
         """Dense FLOP/s of all devices together; None where the table does not know the device."""
-        peak = peak_of(self._device_name) if self._on_cuda else None
+        peak = find_peak(self._device_name) if self._on_cuda else None
         tflops = peak.tflops.get(self._session.dtype) if peak else None
         return tflops * 1e12 * self._session.spec.parallel.world_size if tflops else None
 

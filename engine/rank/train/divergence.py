@@ -1,4 +1,4 @@
-"""When a step is broken, and what then: stop, leave it out, or go back to the last checkpoint."""
+"""Detection of broken steps, and early stopping."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections import deque
 
 from engine.spec.spec import Spec
 
-RECENT, ENOUGH = 50, 10  # losses in the running mean, and how many there must be before one can be a spike
-IN_A_ROW = 10  # broken steps after one another that end the run under any policy
-CURE = "A lower learning rate, a longer warm-up or gradient clipping may help."
+WINDOW_LOSSES = 50  # in the running mean
+MIN_LOSSES = 10  # in the running mean before a loss can be a spike
+CONSECUTIVE_LIMIT = 10  # consecutive broken steps that end the run under any policy
+ADVICE = "A lower learning rate, a longer warm-up or gradient clipping may help."
 
 
-class Guard:
-    """Judges the agreed loss of each step, so that every rank comes to the same answer by itself."""
+class DivergenceGuard:
+    """Judges the global loss of each step, so that every rank reaches the same result without communication."""
 
     def __init__(self, spec: Spec) -> None:
         self.policy, self._factor, self._patience = (
@@ -23,23 +24,23 @@ class Guard:
         )
         self.num_broken = 0
         self._in_a_row = 0
-        self._recent: deque[float] = deque(maxlen=RECENT)
+        self._recent: deque[float] = deque(maxlen=WINDOW_LOSSES)
         self._best = math.inf
         self._since_best = 0
 
-    def what_is_wrong(self, loss: float, has_broken_gradients: bool = False) -> str:
-        """Of a step with this loss; empty: nothing. Changes nothing, so it may be asked before the update and after."""
+    def detect_divergence(self, loss: float, has_broken_gradients: bool = False) -> str:
+        """What is wrong with a step of this loss, or an empty text. Has no side effects."""
         if has_broken_gradients:
             return "The gradient norm is not finite"
         if not math.isfinite(loss):
             return f"The loss is {loss}"
         mean = sum(self._recent) / len(self._recent) if self._recent else math.inf
-        if self._factor and len(self._recent) >= ENOUGH and loss > self._factor * mean:
+        if self._factor and len(self._recent) >= MIN_LOSSES and loss > self._factor * mean:
             return f"The loss {loss:.4g} is {loss / mean:.3g} times its running mean"
         return ""
 
     def record(self, loss: float, wrong: str) -> None:
-        """Count a step, once a step."""
+        """Count the step. Called once per step."""
         if wrong:
             self.num_broken += 1
             self._in_a_row += 1
@@ -48,12 +49,12 @@ class Guard:
             self._recent.append(loss)
 
     @property
-    def is_at_its_end(self) -> bool:
-        """Whether what is done about broken steps does not help."""
-        return self._in_a_row >= IN_A_ROW
+    def is_beyond_recovery(self) -> bool:
+        """Whether the policy has failed: too many consecutive steps are broken."""
+        return self._in_a_row >= CONSECUTIVE_LIMIT
 
     def is_out_of_patience(self, validation_loss: float) -> bool:
-        """Whether so many validations in a row were no better than the best. Counted anew after a resume."""
+        """Whether `patience` consecutive validations were not better than the best. A resume resets the count."""
         self._since_best = 0 if validation_loss < self._best else self._since_best + 1
         self._best = min(self._best, validation_loss)
         return 0 < self._patience <= self._since_best

@@ -1,4 +1,4 @@
-"""From a spec to a DeepSpeed engine: plain, ZeRO 0-3, or a pipeline."""
+"""DeepSpeed engine of a spec: plain, ZeRO 0-3, or a pipeline."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from engine.rank.train.optimisers import build_optimiser
 from engine.rank.train.update import Update
 from engine.spec.spec import Spec
 
-# DeepSpeed keeps flat buffers of this many elements for reductions; its default of 5e8 takes 2 GB a rank.
+# Elements of DeepSpeed's flat reduction buffers; its default of 5e8 takes 2 GB per rank.
 BUCKET_ELEMENTS = 50_000_000
 
 
 def deepspeed_config(spec: Spec, dtype: str, device_kind: str) -> dict[str, Any]:
-    """The one place where DeepSpeed's key names stand."""
+    """DeepSpeed's configuration. No other function uses its key names."""
     bucket = max(100_000, min(BUCKET_ELEMENTS, counts.parameters(spec)))
     return {
         "train_batch_size": spec.batch.global_batch_size,
         "train_micro_batch_size_per_gpu": spec.batch.micro_batch_size,
         "gradient_accumulation_steps": spec.accumulation,
-        "gradient_clipping": 0.0 if _norm_is_ours(spec, dtype) else spec.optimiser.gradient_clip,
+        "gradient_clipping": 0.0 if _measures_norm(spec, dtype) else spec.optimiser.gradient_clip,
         "bf16": {"enabled": dtype == "bf16"},
         "fp16": {"enabled": dtype == "fp16", "initial_scale_power": 16},
         "zero_optimization": {
@@ -36,17 +36,17 @@ def deepspeed_config(spec: Spec, dtype: str, device_kind: str) -> dict[str, Any]
             "reduce_bucket_size": bucket,
             "allgather_bucket_size": bucket,
             "overlap_comm": device_kind == "cuda",
-            # Over gloo it is an all-reduce all the same, with two more copies of every gradient.
+            # With gloo, reduce-scatter is an all-reduce with two more copies of every gradient.
             "reduce_scatter": device_kind == "cuda",
-            # Smaller parameters stay whole on every rank. DeepSpeed's default of 1e5 would leave small models
-            # unshared; ten rows' width keeps only norms and biases whole (the rule of Hugging Face's "auto").
+            # Smaller parameters are not sharded. DeepSpeed's default of 1e5 would not shard small models at all;
+            # ten times the width leaves only norms and biases whole (the rule of Hugging Face's "auto").
             "stage3_param_persistence_threshold": 10 * spec.model.width,
             **_offload(spec, device_kind),
         },
-        # What flows between stages is sent whole, not cut over tensor ranks: DeepSpeed can cut one tensor only.
+        # Stages exchange whole tensors: DeepSpeed can partition a single tensor only.
         "pipeline": {"pipe_partitioned": False, "grad_partitioned": False},
         "zero_allow_untested_optimizer": True,
-        "zero_force_ds_cpu_optimizer": False,  # theirs must be compiled; torch's fused one is as fast
+        "zero_force_ds_cpu_optimizer": False,  # it needs compilation; torch's fused optimisers are as fast
         "steps_per_print": None,
         "wall_clock_breakdown": False,
     }
@@ -55,18 +55,18 @@ def deepspeed_config(spec: Spec, dtype: str, device_kind: str) -> dict[str, Any]
 def build_engine(
     spec: Spec, dtype: str, device_kind: str, loss: Loss, update: Update
 ) -> tuple[Any, torch.optim.Optimizer]:
-    """DeepSpeed's engine, and the optimiser whose param_groups carry the learning rate. Collective: every rank calls
-    it once, after init_distributed."""
+    """DeepSpeed's engine, and the optimiser whose param_groups hold the learning rate. Collective: every rank calls it
+    once, after init_distributed."""
     model: nn.Module
     if spec.parallel.stages > 1:
         model = Stages(spec, loss)
-        grid, mpu = model.mpu(), None  # which DeepSpeed asks the model for
+        grid, mpu = model.mpu(), None  # DeepSpeed gets it from the model
     else:
         grid = mpu = grid_of(spec.parallel)
         model = Whole(spec, shard_of(grid))
     optimiser = build_optimiser(spec, model)
-    if spec.optimiser.name != "lbfgs":
-        update.stand_before(optimiser, grid, _norm_is_ours(spec, dtype))
+    if not spec.optimiser.row.has_closure:
+        update.attach(optimiser, grid, _measures_norm(spec, dtype))
     engine, *_ = deepspeed.initialize(
         model=model,
         optimizer=optimiser,
@@ -74,14 +74,15 @@ def build_engine(
         config=deepspeed_config(spec, dtype, device_kind),
         dist_init_required=False,
     )
-    if spec.parallel.data == 1 and _norm_is_ours(spec, dtype):
-        engine.enable_backward_allreduce = False  # with itself: three copies of every gradient, 1 % of a step
+    if spec.parallel.data == 1 and _measures_norm(spec, dtype):
+        # With one rank the all-reduce only copies every gradient three times, 1 % of a step.
+        engine.enable_backward_allreduce = False
     update.engine = engine
     return engine, optimiser
 
 
 def _offload(spec: Spec, device_kind: str) -> dict[str, Any]:
-    """Locked pages are for copies to a GPU; on a CPU they would need an op to be compiled."""
+    """Pinned memory speeds up copies to a GPU; on a CPU it would need a compiled op."""
     parts = {
         "offload_optimizer": spec.parallel.offload_optimiser,
         "offload_param": spec.parallel.offload_parameters,
@@ -90,6 +91,6 @@ def _offload(spec: Spec, device_kind: str) -> dict[str, Any]:
     return {key: {"device": "cpu", "pin_memory": pinned} for key, place in parts.items() if place == "host"}
 
 
-def _norm_is_ours(spec: Spec, dtype: str) -> bool:
-    """ZeRO 0 in fp32 reports no gradient norm (DeepSpeed 0.19.8 keeps it to itself), so there we take it."""
+def _measures_norm(spec: Spec, dtype: str) -> bool:
+    """Whether our code measures the gradient norm: DeepSpeed 0.19.8 does not report it for ZeRO 0 in fp32."""
     return spec.zero_stage_in(dtype) == 0 and dtype in ("fp32", "tf32")

@@ -1,4 +1,4 @@
-"""The loss scale of fp16, wherever DeepSpeed keeps it."""
+"""Loss scale of fp16 in DeepSpeed's wrappers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SCALE_FIELDS = ("cur_scale", "cur_iter", "last_overflow_iter", "cur_hysteresis")
 
 
 def scale_holders(engine: Any) -> list[Any]:
-    """Where a wrapper keeps the loss scale of fp16: in an object of its own, or in its configuration."""
+    """The objects that hold the loss scale: a loss scaler, or a configuration."""
     names = ("loss_scaler", "loss_scale_config")
     return [getattr(engine.optimizer, name) for name in names if hasattr(engine.optimizer, name)]
 

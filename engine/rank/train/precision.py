@@ -1,4 +1,4 @@
-"""Which number format a run computes in, decided by measuring where that matters."""
+"""Choice of the number format of a run."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from engine.data.once import built_once
 from engine.spec.spec import Problem, Spec, SpecError
 
 CALIBRATION_VERSION = 1
-# bf16 on a CPU must pay for the fp32 master copy of the weights before it is worth choosing.
+# On a CPU the speed of bf16 must compensate for the fp32 master copy of the weights.
 FASTER_BY = 1.2
 
 
 def resolve_dtype(spec: Spec, device_kind: str, data_dir: Path) -> tuple[str, str, str]:
-    """The format, a sentence saying why, and the sentence's level. Raises SpecError for fp16 on a CPU.
-    All ranks of a node decide alike: they read one calibration."""
+    """The format, a message with the reason, and the level of the message. Raises SpecError for fp16 on a CPU. All
+    ranks of a node choose the same format, because they read one calibration."""
     wanted = spec.precision.dtype
-    if wanted == "auto" and spec.optimiser.name in ("lbfgs", "adafactor"):
-        return "fp32", f"Number format fp32, which {spec.optimiser.name} needs.", "info"
+    if wanted == "auto" and spec.optimiser.row.needs_fp32:
+        return "fp32", f"Number format fp32, which {spec.optimiser.row.title} needs.", "info"
     if device_kind == "cuda":
         if wanted != "auto":
-            return wanted, f"Number format {wanted}, as the spec says.", "info"
+            return wanted, f"Number format {wanted}, as in the spec.", "info"
         if torch.cuda.is_bf16_supported(including_emulation=False):
-            return "bf16", "Number format bf16: the GPU computes in it.", "info"
-        return "fp32", "Number format fp32: this GPU does not compute in bf16.", "info"
+            return "bf16", "Number format bf16, which the GPU supports.", "info"
+        return "fp32", "Number format fp32: this GPU does not support bf16.", "info"
     if wanted in ("fp16", "tf32"):
-        raise SpecError([Problem("precision.dtype", f"{wanted} is not for CPU devices; fp32 is.")])
+        raise SpecError([Problem("precision.dtype", f"CPU devices do not support {wanted}; fp32 works.")])
     if wanted == "fp32":
-        return wanted, "Number format fp32, as the spec says.", "info"
+        return wanted, "Number format fp32, as in the spec.", "info"
     speed = _bf16_speed(data_dir)
     measured = f"a bf16 matrix product runs at {speed:.2g} x the speed of fp32 on this CPU"
     if wanted == "bf16":
         return (
             "bf16",
-            f"Number format bf16, as the spec says; {measured}.",
+            f"Number format bf16, as in the spec; {measured}.",
             "info" if speed >= 1 else "warning",
         )
     chosen = "bf16" if speed >= FASTER_BY else "fp32"
@@ -46,7 +46,7 @@ def resolve_dtype(spec: Spec, device_kind: str, data_dir: Path) -> tuple[str, st
 
 
 def _bf16_speed(data_dir: Path) -> float:
-    """Time of an fp32 product over the time of the same in bf16, from the one calibration of this machine."""
+    """Time of an fp32 matrix product divided by that in bf16, from the calibration of this machine."""
     machine = f"{platform.node()}-{platform.machine()}-torch{torch.__version__}-{CALIBRATION_VERSION}"
     folder = built_once(data_dir / "calibration" / machine, _calibrate)
     return float(json.loads((folder / "matmul.json").read_text())["bf16_speed"])
@@ -59,7 +59,7 @@ def _calibrate(folder: Path) -> None:
 
 
 def _product_s(dtype: torch.dtype) -> float:
-    """Best of five; random values, because zeros are faster than any real matrix."""
+    """Best time of five. Random values, because zeros are faster than real matrices."""
     left, right = (torch.randn(rows, 256).to(dtype) for rows in (128, 256))
     best = float("inf")
     for _ in range(5):

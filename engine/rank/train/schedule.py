@@ -1,4 +1,4 @@
-"""The learning rate as a pure function of the step."""
+"""Learning rate schedules."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import math
 
 from engine.spec.spec import Spec
 
-FLOOR = 0.1  # of the peak, where a cosine ends: GPT-3's, arXiv 2005.14165, app. B
+FLOOR = 0.1  # share of the peak at the end of cosine, as in GPT-3: arXiv 2005.14165, app. B
 DECAY_SHARE = (
     0.2  # of all steps, at the end of wsd: what Hägele et al. found enough, arXiv 2405.18392, sec. 4
 )
 
 
 def learning_rate(spec: Spec, step: int) -> float:
-    """Rate of step 0, 1, ...: linear to the peak over the warm-up, then the schedule's share of the peak.
+    """Rate of step 0, 1, ...: linear to the peak over the warm-up, then a share of the peak by schedule.
 
-    constant      all of it
-    cosine        half a cosine down to a tenth at the last step
-    linear        a line that would reach 0 one step behind the last
-    wsd           all of it, then over the last fifth of all steps 1 - sqrt of what is done of that fifth
-    inverse_sqrt  sqrt(warm-up / steps taken): Vaswani et al., arXiv 1706.03762, eq. 3
+    constant      1
+    cosine        half a cosine, down to a tenth at the last step
+    linear        a line that reaches 0 one step after the last
+    wsd           1, then 1 - sqrt(done share) over the last fifth of all steps
+    inverse_sqrt  sqrt(warm-up / steps): Vaswani et al., arXiv 1706.03762, eq. 3
     """
     optimiser, warmup = spec.optimiser, spec.optimiser.warmup_steps
     if step < warmup:

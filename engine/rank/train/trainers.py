@@ -1,4 +1,4 @@
-"""One step and one validation, for the plain engine and for the pipeline engine."""
+"""Trainers: one step and one validation, on a plain or a pipeline engine."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from engine.rank.model.embed import Stream
 from engine.rank.model.loss import Loss
 from engine.rank.train.update import Update
 from engine.spec.spec import Spec
-from engine.telemetry.heartbeat import Heart
+from engine.telemetry.heartbeat import Heartbeat
 
 
-class Source(Protocol):
-    """Rows start..stop of a step's global batch: inputs (one array, or source and target of pairs) and targets. All
-    steps have the same shapes; what is short is filled up with PADDING in inputs and IGNORED in targets."""
+class RowSource(Protocol):
+    """Rows start..stop of the global batch of a step: inputs (one array, or source and target of pairs) and targets.
+    All steps have the same shapes: short rows are filled with PADDING in inputs and IGNORED in targets."""
 
     def rows(self, step: int, start: int, stop: int) -> tuple[Any, Any]: ...
 
 
-class TrainingSource(Source, Protocol):
+class TrainingSource(RowSource, Protocol):
     def correction(self, step: int) -> float:
-        """All slots of the step's global batch over those with a real target."""
+        """Positions of the global batch divided by those with a target."""
         ...
 
 
-class HeldOut(Source, Protocol):
+class HeldOutSource(RowSource, Protocol):
     @property
     def batches(self) -> int: ...
 
@@ -42,14 +42,14 @@ class HeldOut(Source, Protocol):
 class MicroBatches:
     """The rows of one data rank: its contiguous slice of each global batch, micro-batch by micro-batch."""
 
-    def __init__(self, spec: Spec, data_rank: int, device: torch.device, heart: Heart) -> None:
-        self._heart = heart
+    def __init__(self, spec: Spec, data_rank: int, device: torch.device, heartbeat: Heartbeat) -> None:
+        self._heartbeat = heartbeat
         self._count, self._size, self._device = spec.accumulation, spec.batch.micro_batch_size, device
         self._first = data_rank * self._count * self._size
 
-    def of(self, source: Source, step: int) -> Iterator[tuple[Stream, Tensor]]:
+    def load(self, source: RowSource, step: int) -> Iterator[tuple[Stream, Tensor]]:
         for micro in range(self._count):
-            self._heart.beat_micro()
+            self._heartbeat.beat_micro()
             start = self._first + micro * self._size
             inputs, targets = source.rows(step, start, start + self._size)
             yield self._tensors(inputs), self._tensors(targets)
@@ -68,16 +68,16 @@ class PlainTrainer:
     ) -> None:  # fmt: skip
         self._spec, self._engine, self._loss = spec, engine, loss
         self._micro_batches, self._breakdown, self._update = micro_batches, breakdown, update
-        # Shares of the mean over a global batch: each rank's sum of its micro-batches' means over this. Tensor ranks
-        # see the same rows.
+        # Divides the sum of a rank's micro-batch means, so that all ranks add up to the mean over the global batch.
+        # Tensor ranks process the same rows.
         self._shares = spec.accumulation * spec.parallel.data * spec.parallel.tensor
 
     def step(self, source: TrainingSource, step: int) -> Tensor:
-        """One update; returns this rank's share of the global mean loss (the shares add up to it)."""
+        """One update. Returns this rank's share of the global mean loss; the shares of all ranks add up to it."""
         engine, phase = self._engine, self._breakdown.phase
         engine.train()
         self._loss.training(source.correction(step))
-        micro_batches, total = self._micro_batches.of(source, step), torch.zeros((), device=engine.device)
+        micro_batches, total = self._micro_batches.load(source, step), torch.zeros((), device=engine.device)
         for micro in range(1, self._spec.accumulation + 1):
             with phase("data_wait_s", "load"):
                 inputs, targets = next(micro_batches)
@@ -88,28 +88,28 @@ class PlainTrainer:
             total += loss.detach()
             with phase("optimiser_s"):
                 if micro == self._spec.accumulation:
-                    self._update.agree(total / self._shares)
-                engine.step()  # does something only after the last micro-batch
+                    self._update.agree_on_loss(total / self._shares)
+                engine.step()  # updates after the last micro-batch only
         return total / self._shares
 
     @torch.no_grad()
-    def validate(self, source: HeldOut) -> Tensor:
-        """This rank's share of the mean loss over the held-out sequences."""
+    def validate(self, source: HeldOutSource) -> Tensor:
+        """This rank's share of the mean loss over held-out sequences."""
         self._engine.eval()
         self._loss.judging(source.correction)
         total = torch.zeros((), device=self._engine.device)
         for batch in range(source.batches):
-            for inputs, targets in self._micro_batches.of(source, batch):
+            for inputs, targets in self._micro_batches.load(source, batch):
                 total += self._loss(self._engine(inputs), targets)
         return total / (self._shares * source.batches)
 
-    def tally(self) -> tuple[float, float]:
-        """Of the newest validation: how many of this rank's targets were the likeliest, and how many there were."""
+    def token_accuracy_counts(self) -> tuple[float, float]:
+        """Correctly predicted targets and all targets of this rank in the newest validation."""
         return float(self._loss.right), float(self._loss.judged)
 
 
 class PipelineTrainer:
-    """Pipeline: DeepSpeed's schedule moves micro-batches through the stages and gives every rank the same loss."""
+    """Pipeline: DeepSpeed's schedule moves micro-batches through the stages and returns the same loss on every rank."""
 
     def __init__(
         self, spec: Spec, engine: Any, loss: Loss, micro_batches: MicroBatches, breakdown: Breakdown, update: Update
@@ -117,34 +117,34 @@ class PipelineTrainer:
         self._engine, self._loss, self._micro_batches = engine, loss, micro_batches
         self._world_size = spec.parallel.world_size
         self._shares = spec.accumulation * spec.parallel.data * spec.parallel.tensor
-        _time_instructions(engine, breakdown, lambda: update.agree(self._loss_share()))
+        _time_instructions(engine, breakdown, lambda: update.agree_on_loss(self._loss_share()))
 
     def step(self, source: TrainingSource, step: int) -> Tensor:
         self._loss.training(source.correction(step))
-        return self._engine.train_batch(self._micro_batches.of(source, step)) / self._world_size
+        return self._engine.train_batch(self._micro_batches.load(source, step)) / self._world_size
 
     def _loss_share(self) -> Tensor:
-        """Before the update, when only the last stage knows its losses."""
+        """This rank's share of the loss before the update, when only the last stage has losses."""
         engine = self._engine
         if not engine.is_last_stage():
             return torch.zeros((), device=engine.device)
         return engine.total_loss / self._shares
 
-    def validate(self, source: HeldOut) -> Tensor:
+    def validate(self, source: HeldOutSource) -> Tensor:
         self._loss.judging(source.correction)
         total = torch.zeros((), device=self._engine.device)
         for batch in range(source.batches):
-            total += self._engine.eval_batch(self._micro_batches.of(source, batch)).squeeze()
+            total += self._engine.eval_batch(self._micro_batches.load(source, batch)).squeeze()
         return total / (self._world_size * source.batches)
 
-    def tally(self) -> tuple[float, float]:
-        """As of a plain trainer; 0 and 0 on all but the last stage, where the loss is computed."""
+    def token_accuracy_counts(self) -> tuple[float, float]:
+        """As for PlainTrainer; 0 and 0 except on the last stage, which computes the loss."""
         return float(self._loss.right), float(self._loss.judged)
 
 
 Trainer = PlainTrainer | PipelineTrainer
 
-# Instruction -> the phase in which it counts, and what the timeline calls it.
+# Instruction -> its phase, and its name in the timeline.
 _PHASE_OF = {
     schedule.LoadMicroBatch: ("data_wait_s", "load"),
     schedule.ForwardPass: ("forward_s", "forward"),
@@ -159,7 +159,7 @@ _PHASE_OF = {
 
 
 def _time_instructions(engine: Any, breakdown: Breakdown, before_update: Callable[[], None]) -> None:
-    """Put a phase around the engine's instructions, through the table from which it runs them."""
+    """Wrap a phase around each instruction in the engine's table of instructions."""
 
     def timed(instruction: Any, phase: str, name: str) -> Any:
         def run(self: Any, **kwargs: Any) -> None:

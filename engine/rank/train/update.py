@@ -1,4 +1,4 @@
-"""The moment of the update: the gradient norm before clipping, and updates that are held back."""
+"""Gradient norm before clipping, and skipped updates."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import torch
 from deepspeed import comm
 from torch import Tensor
 
-from engine.rank.train.divergence import Guard
+from engine.rank.train.divergence import DivergenceGuard
 
 
 class Update:
-    """Stands before the optimiser's own step, which DeepSpeed's wrappers call once gradients are averaged.
+    """Wraps the optimiser's step, which DeepSpeed's wrappers call with averaged gradients.
 
     Reads the global gradient norm from the engine, or measures and clips where DeepSpeed 0.19.8 reports none (ZeRO 0
-    in fp32). Under the policy 'skip' the ranks agree on the loss first: one all-reduce of one number a step.
+    in fp32). Under the policy 'skip' the ranks first agree on the loss: one all-reduce of one number per step.
     """
 
-    def __init__(self, clip: float, guard: Guard) -> None:
+    def __init__(self, clip: float, guard: DivergenceGuard) -> None:
         self.engine: Any = None
         self._clip, self._guard = clip, guard
         self._optimiser: Any = None
@@ -27,10 +27,10 @@ class Update:
         self._measured: Tensor | None = None
         self._model_group: Any = None
         self._is_first_shard = True
-        self._is_held = False
+        self._is_skipped = False
 
-    def stand_before(self, optimiser: torch.optim.Optimizer, grid: Any | None, measures: bool) -> None:
-        """Before DeepSpeed wraps anything. Stages and tensor ranks each hold their own part of the gradients."""
+    def attach(self, optimiser: torch.optim.Optimizer, grid: Any | None, measures: bool) -> None:
+        """Called before DeepSpeed wraps the optimiser. Each stage and tensor rank has its own part of the gradients."""
         self._optimiser, self._measures = optimiser, measures
         if grid is not None:
             self._model_group = grid.get_model_parallel_group()
@@ -40,30 +40,30 @@ class Update:
         def step(*arguments: Any, **named: Any) -> Any:
             if self._measures:
                 self._measure_and_clip()
-            return None if self._holds() else original(*arguments, **named)
+            return None if self._skips() else original(*arguments, **named)
 
         optimiser.step = step  # type: ignore[method-assign]
 
-    def agree(self, loss_share: Tensor) -> None:
-        """Before the update, once all of a step's losses are known: whether it may happen. Collective under 'skip'."""
+    def agree_on_loss(self, loss_share: Tensor) -> None:
+        """Decide whether to skip the update, once all losses of the step are known. Collective under 'skip'."""
         if self._guard.policy == "skip":
             loss = loss_share.detach().double()
             comm.all_reduce(loss)
-            self._is_held = bool(self._guard.what_is_wrong(float(loss)))
+            self._is_skipped = bool(self._guard.detect_divergence(float(loss)))
 
-    def read(self) -> float | None:
-        """The last step's norm; None where the engine has none to give (a step skipped in fp16)."""
+    def gradient_norm(self) -> float | None:
+        """The norm of the last step; None if the engine has none (a step that fp16 skipped)."""
         norm = self._measured if self._measures else self.engine.get_global_grad_norm()
         return None if norm is None else float(norm)
 
-    def set(self, norm: Tensor) -> None:
-        """For a trainer that has no gradients left when its step is done."""
+    def set_gradient_norm(self, norm: Tensor) -> None:
+        """For a trainer whose gradients are gone after its step."""
         self._measures, self._measured = True, norm
 
-    def _holds(self) -> bool:
+    def _skips(self) -> bool:
         if self._guard.policy != "skip":
             return False
-        return self._is_held or (self._measured is not None and not math.isfinite(float(self._measured)))
+        return self._is_skipped or (self._measured is not None and not math.isfinite(float(self._measured)))
 
     def _measure_and_clip(self) -> None:
         groups = self._optimiser.param_groups
@@ -78,7 +78,8 @@ class Update:
         self._measured = norm
 
     def _counts(self, parameter: Tensor) -> bool:
-        """Once in the sum: of a tied pair the first stage's copy, of what every tensor rank has, the first one's."""
+        """Whether this copy counts in the norm: of tied weights only the copy of the first stage, of replicated weights
+        only the copy of the first tensor rank."""
         if getattr(parameter, "ds_pipe_replicated", False):
             return False
         return self._is_first_shard or getattr(parameter, "tensor_model_parallel", False)

@@ -13,13 +13,13 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from jobs.agent import doorbell, warm
-from jobs.agent.children import Keeper, end_orphan
+from jobs.agent import doorbell, forkserver
 from jobs.agent.loop import Agent
+from jobs.agent.subprocesses import ProcessSupervisor, terminate_orphan
 from jobs.models import Node
 from jobs.nodes import inventory
 from jobs.nodes.joining import JoinError
-from jobs.tasks import bell
+from jobs.tasks import wakeup
 
 
 class Command(BaseCommand):
@@ -45,8 +45,8 @@ class Command(BaseCommand):
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: _stop_agent(stop))
-        sampler, parent = _sampler(node_dir), _warm_parent(node, node_dir)
-        agent = Agent(node, node_dir, bell, [sampler, parent] if parent else [sampler], parent)
+        sampler, parent = _sampler(node_dir), _fork_server(node, node_dir)
+        agent = Agent(node, node_dir, wakeup, [sampler, parent] if parent else [sampler], parent)
         # The loop's thread starts the subprocesses: their death signal is bound to the thread that forked them.
         loop = threading.Thread(target=agent.run, args=(stop, stop_attempts), name="agent")
         loop.start()
@@ -56,20 +56,22 @@ class Command(BaseCommand):
 
 
 def _stop_agent(stop: threading.Event) -> None:
-    doorbell.hang_up(stop)
-    bell.set()
+    doorbell.request_stop(stop)
+    wakeup.set()
 
 
-def _sampler(node_dir: Path) -> Keeper:
-    end_orphan(node_dir / "sampler.lock")
-    return Keeper("sampler", [sys.executable, "-m", "engine.telemetry.sampler", str(node_dir)], node_dir)
+def _sampler(node_dir: Path) -> ProcessSupervisor:
+    terminate_orphan(node_dir / "sampler.lock")
+    return ProcessSupervisor(
+        "sampler", [sys.executable, "-m", "engine.telemetry.sampler", str(node_dir)], node_dir
+    )
 
 
-def _warm_parent(node: Node, node_dir: Path) -> Keeper | None:
+def _fork_server(node: Node, node_dir: Path) -> ProcessSupervisor | None:
     kind = node.devices.filter(is_present=True).values_list("kind", flat=True).first()
-    if kind is None or os.environ.get("FOURWALLS_WARM_PARENT", "1") == "0":
+    if kind is None or os.environ.get("FOURWALLS_FORK_SERVER", "1") == "0":
         return None
-    return warm.keeper(node_dir, kind)
+    return forkserver.build_supervisor(node_dir, kind)
 
 
 def _acquire_lock(node_dir: Path) -> Any:

@@ -24,7 +24,7 @@ class Command(BaseCommand):
 
     def handle(self, *, recompute: bool, as_json: bool, **options: Any) -> None:
         if recompute:
-            calibration.recompute()
+            calibration.recompute_corrections()
         columns = ("device", "dtype", "phase", "ratio", "low", "high", "n")
         rows = Correction.objects.filter(planner_version=PLANNER_VERSION).values(*columns)
         for row in rows:

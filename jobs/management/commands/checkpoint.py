@@ -35,7 +35,7 @@ class Command(BaseCommand):
         if run is None:
             raise CommandError(f"Run '{options['run']}' does not exist.")
         if options["verb"] == "list":
-            for row in checkpoints.of_run(run):
+            for row in checkpoints.list_checkpoints(run):
                 loss = "" if row.validation_loss is None else f"  validation loss {row.validation_loss:.4g}"
                 self.stdout.write(f"{row.step}  {row.path}{loss}")
         else:
@@ -48,12 +48,12 @@ class Command(BaseCommand):
             step = options["step"]
             row = checkpoints.newest(run) if step is None else checkpoints.at_step(run, step)
         if row is None:
-            steps = ", ".join(str(one.step) for one in checkpoints.of_run(run)) or "none"
+            steps = ", ".join(str(one.step) for one in checkpoints.list_checkpoints(run)) or "none"
             raise CommandError(f"Run {run.id} does not have that checkpoint; it has steps: {steps}.")
         return row
 
     def _export(self, run: Run, row: Checkpoint, folder: Path) -> None:
-        path = checkpoints.path_here(row)
+        path = checkpoints.get_local_path(row)
         if path is None:
             raise CommandError(
                 f"The checkpoint is on node {row.attempt.node.name}, in {row.path}; export it there."

@@ -73,9 +73,9 @@ class Command(BaseCommand):
             self.stderr.write(f"line {refused['number']}: {refused['reason']}")
         if dataset.num_bad > REFUSED_SHOWN:
             self.stderr.write(f"and {dataset.num_bad - REFUSED_SHOWN:,} more lines")
-        if dataset.state == Dataset.State.DRAFT and keep:
+        if dataset.state == Dataset.UploadState.DRAFT and keep:
             datasets.accept_draft(dataset, person)
-        elif dataset.state == Dataset.State.DRAFT:
+        elif dataset.state == Dataset.UploadState.DRAFT:
             self.stderr.write(
                 f"{dataset.num_good:,} lines are good. To train on them, run: manage.py data keep {dataset.id}"
             )
@@ -85,15 +85,7 @@ class Command(BaseCommand):
         found = team.datasets.filter(id=dataset_id.removeprefix(DATASET_PREFIX)).first()
         if found is None:
             raise CommandError(f"Team {team.name} has no data set '{dataset_id}'.")
-        is_ready = found.state == Dataset.State.READY
-        action = (
-            datasets.accept_draft
-            if verb == "keep"
-            else datasets.delete_content
-            if is_ready
-            else datasets.discard_draft
-        )
-        action(found, person)
+        (datasets.accept_draft if verb == "keep" else datasets.remove)(found, person)
         self.stdout.write(f"'{found.name}' is {'ready' if verb == 'keep' else 'deleted'}.")
 
 

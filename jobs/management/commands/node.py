@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from jobs.models import Node
 from jobs.nodes import admin, joining
+from jobs.nodes.actions import ACTIONS, perform
 from jobs.states.jobs import StateError
 from jobs.states.nodes import DrainPolicy
 
@@ -55,30 +56,26 @@ class Command(BaseCommand):
                 )
 
     def handle(self, *, verb: str, **options: Any) -> None:
+        try:
+            self._handle(verb, options)
+        except StateError as error:
+            raise CommandError(str(error)) from None
+
+    def _handle(self, verb: str, options: dict[str, Any]) -> None:
         if verb == "list":
             self._list(options["as_json"])
         elif verb == "token":
-            life = timedelta(hours=options["hours"])
+            life = joining.token_ttl(options["hours"])
             self.stdout.write(joining.make_token(options["pool"], options["user"], life))
         else:
-            try:
-                self._act(verb, admin.find(options["node"]), options)
-            except StateError as error:
-                raise CommandError(str(error)) from None
+            self._act(verb, admin.get_node(options["node"]), options)
 
     def _act(self, verb: str, node: Node, options: dict[str, Any]) -> None:
-        actor, reason, until = options["user"], options["reason"], _until(options.get("hours"))
-        if verb in ("cordon", "drain", "maintenance", "retire") and not reason:
+        action, reason, until = ACTIONS[verb], options["reason"], _until(options.get("hours"))
+        if action.needs_reason and not reason:
             raise StateError(f"A reason is required: manage.py node {verb} {node.name} --reason '...'")
-        if verb == "readmit":
-            admin.readmit(node, actor, reason)
-        elif verb == "drain":
-            policy = options["policy"] or (DrainPolicy.DEADLINE if until else DrainPolicy.FINISH)
-            admin.drain(node, actor, reason, policy, until)
-        elif verb in ("cordon", "maintenance"):
-            (admin.cordon if verb == "cordon" else admin.begin_maintenance)(node, actor, reason, until)
-        else:
-            (admin.uncordon if verb == "uncordon" else admin.retire)(node, actor, reason)
+        policy = options.get("policy") or (DrainPolicy.DEADLINE if until else DrainPolicy.FINISH)
+        perform(action, node, options["user"], reason, policy=policy, until=until)
         now = Node.objects.get(id=node.id)
         self.stdout.write(f"Node {now.name} is {now.admin_state}, {now.health}.")
 
@@ -108,7 +105,7 @@ def _summary(node: Any) -> dict[str, Any]:
         "pool": node.pool.name,
         "admin_state": node.admin_state,
         "health": node.health,
-        "allocation": admin.allocation(node.num_devices - node.num_held, node.num_held),
+        "allocation": admin.get_allocation(node.num_devices - node.num_held, node.num_held),
         "devices": f"{node.num_held}/{node.num_devices} held",
         "suspect": f"{node.num_suspect} suspect" if node.num_suspect else "",
         "reason": node.admin_reason or node.health_reason,

@@ -26,7 +26,7 @@ class Command(BaseCommand):
         if node is None:
             return self._list(as_json)
         try:
-            devices = device_profiles.ask(admin.find(node), user)
+            devices = device_profiles.request_probe(admin.get_node(node), user)
         except StateError as error:
             raise CommandError(str(error)) from None
         for device in devices:
@@ -37,11 +37,11 @@ class Command(BaseCommand):
 
     def _list(self, as_json: bool) -> None:
         for profile in DeviceProfile.objects.order_by("name", "cores", "torch"):
-            line = device_profiles.to_json(profile)
+            line = device_profiles.serialize(profile)
             if as_json:
                 self.stdout.write(json.dumps(line))
                 continue
-            cores = "" if profile.cores is None else f", {device_profiles.said_cores(profile.cores)}"
+            cores = "" if profile.cores is None else f", {device_profiles.cores_text(profile.cores)}"
             self.stdout.write(
                 f"{profile.name}{cores}, torch {profile.torch}, {profile.measured_at:%Y-%m-%d %H:%M} UTC"
             )

@@ -14,7 +14,7 @@ from jobs.verdicts import judge_run
 
 
 class Command(BaseCommand):
-    help = "Judge runs again by the current rules, from stored data."
+    help = "Judge runs again by the current rules, from stored data; verdicts of older rules are kept."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:

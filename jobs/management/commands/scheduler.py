@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from jobs.scheduler.loop import Scheduler
-from jobs.verdicts import Judge
+from jobs.verdicts import JudgeLoop
 
 
 class Command(BaseCommand):
@@ -21,7 +21,7 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         # Verdicts are computed in a thread of their own, so that they do not delay the scheduler's ticks.
-        judge = threading.Thread(target=Judge().run, args=[stop], name="judge", daemon=True)
+        judge = threading.Thread(target=JudgeLoop().run, args=[stop], name="judge", daemon=True)
         judge.start()
         Scheduler().run(stop)
         judge.join(timeout=5.0)

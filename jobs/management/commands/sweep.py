@@ -17,7 +17,6 @@ from jobs.states.jobs import StateError
 from jobs.sweeps import ranking, sweep_actions
 
 EXIT_REFUSED = 2
-ACTIONS = {"pause": sweep_actions.pause, "resume": sweep_actions.resume, "cancel": sweep_actions.cancel}
 
 
 class Command(BaseCommand):
@@ -34,7 +33,7 @@ class Command(BaseCommand):
         show = verbs.add_parser("show", help="print its runs, best first")
         show.add_argument("sweep")
         show.add_argument("--json", dest="as_json", action="store_true")
-        for verb in ACTIONS:
+        for verb in sweep_actions.ACTIONS:
             verbs.add_parser(verb).add_argument("sweep")
 
     def handle(self, *, verb: str, user: str | None, **options: Any) -> None:
@@ -48,7 +47,7 @@ class Command(BaseCommand):
             self._show(sweep, options["as_json"])
             return
         try:
-            now = ACTIONS[verb](sweep, get_user(user).get_username())
+            now = sweep_actions.ACTIONS[verb](sweep, get_user(user).get_username())
         except StateError as error:
             raise CommandError(str(error)) from None
         self.stdout.write(f"Sweep {now.id} is {now.state}.")

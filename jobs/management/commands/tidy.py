@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from jobs.attempts.retention import KEEP, tidy
+from jobs.attempts.retention import KEEP_ATTEMPTS, clean_up
 
 
 class Command(BaseCommand):
@@ -19,7 +19,10 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--keep", type=int, default=KEEP, help=f"newest attempts of each job (default {KEEP})"
+            "--keep",
+            type=int,
+            default=KEEP_ATTEMPTS,
+            help=f"newest attempts of each job (default {KEEP_ATTEMPTS})",
         )
         parser.add_argument("--dry-run", action="store_true", help="only print what would be deleted")
 
@@ -29,7 +32,7 @@ class Command(BaseCommand):
                 "--keep must be at least 1, so that the reason why a job ended stays available."
             )
         try:
-            done = tidy(settings.NODE_DIR, keep, dry_run)
+            done = clean_up(settings.NODE_DIR, keep, dry_run)
         except OSError as error:
             raise CommandError(f"The node's folder {settings.NODE_DIR} cannot be tidied: {error}.") from None
         for name, size_bytes in done.removed.items():

@@ -46,7 +46,7 @@ class Command(BaseCommand):
         if fetch is not None:
             return self._fetch(found, fetch)
         try:
-            request = traces.ask(found, num_steps=steps, ranks=rank or [0], actor=user)
+            request = traces.request_trace(found, num_steps=steps, ranks=rank or [0], actor=user)
         except StateError as error:
             raise CommandError(str(error)) from None
         which = ", ".join(map(str, request.ranks))
@@ -55,10 +55,10 @@ class Command(BaseCommand):
 
     def _fetch(self, job: Job, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        uploaded = [file for file in traces.files_of(job) if file.size_bytes is not None]
+        uploaded = [file for file in traces.list_files(job) if file.size_bytes is not None]
         for file in uploaded:
             path = folder / file.name
-            path.write_bytes(b"".join(traces.content_of(file)))
+            path.write_bytes(b"".join(traces.read_content(file)))
             self.stdout.write(str(path))
         if not uploaded:
             raise CommandError(f"Job {job.id} has no trace yet.")

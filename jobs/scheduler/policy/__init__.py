@@ -1,4 +1,4 @@
-"""Who gets which devices, and what everybody else waits for: a pure function from a snapshot to decisions."""
+"""Scheduling policy: a pure function from a pool snapshot to decisions."""
 
 from jobs.scheduler.policy.decide import decide
 

@@ -1,4 +1,4 @@
-"""The decisions of one look at a pool: placings, preemptions, and where everybody else stands."""
+"""Decisions for one pool: assignments, preemptions and queue positions."""
 
 from __future__ import annotations
 
@@ -7,148 +7,161 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from jobs.scheduler.policy.admission import Gates
+from jobs.scheduler.policy.admission import AdmissionControl
 from jobs.scheduler.policy.forecast import Release, Reservation, expected_starts, reserve
-from jobs.scheduler.policy.free_devices import Board, Places
-from jobs.scheduler.policy.order import in_order
-from jobs.scheduler.policy.preempt import Preemption, victims
-from jobs.scheduler.policy.reasons import Reason
-from jobs.scheduler.policy.snapshot import Snapshot, Waiting
+from jobs.scheduler.policy.free_devices import Allocation, FreeDevices
+from jobs.scheduler.policy.order import order_jobs
+from jobs.scheduler.policy.preempt import Preemption, choose_victims
+from jobs.scheduler.policy.reasons import WaitingReason
+from jobs.scheduler.policy.snapshot import PoolSnapshot, WaitingJob
 
 
 @dataclass(frozen=True)
-class Placing:
-    """All devices of a gang, in rank order."""
+class Assignment:
+    """The devices assigned to a job, in rank order."""
 
     job: str
-    seats: tuple[tuple[str, tuple[str, ...]], ...]  # node, device ids
+    node_devices: tuple[tuple[str, tuple[str, ...]], ...]  # node, device ids
 
 
-class Standing(msgspec.Struct, frozen=True):
-    """What a waiting job is told."""
+class QueuePosition(msgspec.Struct, frozen=True):
+    """Position of a waiting job in the queue, with the reason and the expected start."""
 
     position: int  # 1 is served next
-    reason: Reason
-    expected_start: float | None  # at the latest, if nobody comes in ahead and all run to their time limits
+    reason: WaitingReason
+    expected_start: float | None  # latest start, if no job comes in ahead and all run to their time limits
     unknown_start: str = ""  # why there is no expected start
 
 
 @dataclass
 class Decisions:
-    placings: list[Placing] = field(default_factory=list)
+    assignments: list[Assignment] = field(default_factory=list)
     preemptions: list[Preemption] = field(default_factory=list)
-    standings: dict[str, Standing] = field(default_factory=dict)  # of every job that goes on waiting
+    positions: dict[str, QueuePosition] = field(default_factory=dict)  # of every job that keeps waiting
 
 
-def decide(snapshot: Snapshot) -> Decisions:
-    """A pure function: the same snapshot gives the same decisions. Costs O((jobs + devices) log nodes)."""
-    return _Round(snapshot).decisions()
+def decide(snapshot: PoolSnapshot) -> Decisions:
+    """Return the decisions for a snapshot. Pure: the same snapshot gives the same decisions.
+
+    Costs O((jobs + devices) log nodes).
+    """
+    return _SchedulingPass(snapshot).decisions()
 
 
-class _Round:
-    """One walk down the queue. The first job that only lacks free devices is the head: it gets a reservation, and
-    who comes behind it may pass only without delaying it (EASY backfill, Lifka 1995)."""
+class _SchedulingPass:
+    """One pass over the queue, with EASY backfill (Lifka 1995).
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    The first job that lacks nothing but free devices is the head. It gets a reservation, and a job behind it may start
+    only if that does not delay the head.
+    """
+
+    def __init__(self, snapshot: PoolSnapshot) -> None:
         self.snapshot = snapshot
-        self.queue = in_order(snapshot)
-        self.gates = Gates(snapshot)
-        self.free = {node.id: list(node.free) for node in snapshot.nodes if not node.closed_because}
+        self.queue = order_jobs(snapshot)
+        self.admission = AdmissionControl(snapshot)
+        self.free = {node.id: list(node.free) for node in snapshot.nodes if not node.closed_reason}
         groups = {node.id: node.group for node in snapshot.nodes}
-        self.board = Board({node: len(free) for node, free in self.free.items()}, groups)
+        self.free_devices = FreeDevices({node: len(free) for node, free in self.free.items()}, groups)
         self.releases = [
             Release(a.ends_at, a.team, a.devices) for a in snapshot.running if a.ends_at is not None
         ]
-        self.placings: list[Placing] = []
+        self.assignments: list[Assignment] = []
         self.placed: set[str] = set()
-        self.head: Waiting | None = None
+        self.head: WaitingJob | None = None
         self.reservation: Reservation | None = None
-        self.held_back: set[str] = set()  # jobs that would fit, were it not for the reservation
+        self.held_back: set[str] = set()  # jobs that would fit without the reservation
 
     def decisions(self) -> Decisions:
         for job in self.queue:
-            if self.board.total == 0 and self.head is not None:
+            if self.free_devices.total == 0 and self.head is not None:
                 break
-            if self.gates.check(job) is None:
-                self._serve(job)
-        preemptions = [] if self.head is None else victims(self.snapshot, self.head, self.board)
-        return Decisions(self.placings, preemptions, self._standings())
+            if self.admission.check(job) is None:
+                self._place_or_reserve(job)
+        preemptions = [] if self.head is None else choose_victims(self.snapshot, self.head, self.free_devices)
+        return Decisions(self.assignments, preemptions, self._positions())
 
-    def _serve(self, job: Waiting) -> None:
-        places = self.board.find(job.num_devices, job.home, job.may_span_nodes)
+    def _place_or_reserve(self, job: WaitingJob) -> None:
+        allocation = self.free_devices.find(job.num_devices, job.home, job.may_span_nodes)
         if self.reservation is not None:
-            places = self._without_delay(job, self.reservation, places)
-        if places is not None:
-            self._place(job, places)
+            allocation = self._find_without_delay(job, self.reservation, allocation)
+        if allocation is not None:
+            self._assign(job, allocation)
         elif self.head is None:
             self.head = job
-            self.reservation = reserve(job, self.board, self.releases)
+            self.reservation = reserve(job, self.free_devices, self.releases)
 
-    def _without_delay(self, job: Waiting, kept: Reservation, places: Places | None) -> Places | None:
-        """A place that leaves the head's start where it is: off its nodes, over before it starts, or on devices of
-        its nodes that it will not need."""
-        if places is None or kept.allows(places, self.snapshot.now + job.lasts_s):
-            return places
-        off_limits = self.board.remove(kept.spare)
-        other = self.board.find(job.num_devices, None, job.may_span_nodes)
-        self.board.give(off_limits)
+    def _find_without_delay(
+        self, job: WaitingJob, reservation: Reservation, allocation: Allocation | None
+    ) -> Allocation | None:
+        """Return an allocation that does not delay the head; None if there is none.
+
+        It ends before the head starts, is on other nodes, or uses devices of the head's nodes that the head does not
+        need.
+        """
+        if allocation is None or reservation.allows(allocation, self.snapshot.now + job.max_duration_s):
+            return allocation
+        removed = self.free_devices.remove(reservation.spare)
+        other = self.free_devices.find(job.num_devices, None, job.may_span_nodes)
+        self.free_devices.release(removed)
         if other is None:
-            other = kept.spare_place(job.num_devices, off_limits)
+            other = reservation.find_spare(job.num_devices, removed)
         if other is None:
             self.held_back.add(job.job)
         return other
 
-    def _place(self, job: Waiting, places: Places) -> None:
-        ends_at = self.snapshot.now + job.lasts_s
-        seats = []
-        for node, count in places.items():
-            seats.append((node, tuple(self.free[node][:count])))
+    def _assign(self, job: WaitingJob, allocation: Allocation) -> None:
+        ends_at = self.snapshot.now + job.max_duration_s
+        node_devices = []
+        for node, count in allocation.items():
+            node_devices.append((node, tuple(self.free[node][:count])))
             del self.free[node][:count]
-        self.board.take(places)
-        self.gates.enter(job)
+        self.free_devices.allocate(allocation)
+        self.admission.admit(job)
         if self.reservation is not None:
-            self.reservation = self.reservation.after(places, ends_at)
-        self.releases.append(Release(ends_at, job.team, places))
-        self.placings.append(Placing(job.job, tuple(seats)))
+            self.reservation = self.reservation.reduced_by(allocation, ends_at)
+        self.releases.append(Release(ends_at, job.team, allocation))
+        self.assignments.append(Assignment(job.job, tuple(node_devices)))
         self.placed.add(job.job)
 
-    def _standings(self) -> dict[str, Standing]:
+    def _positions(self) -> dict[str, QueuePosition]:
         waiting = [job for job in self.queue if job.job not in self.placed]
-        why = {job.job: self.gates.check(job) for job in waiting}
-        starts = expected_starts(self.snapshot, waiting, why, self.gates, self.board, self.releases)
-        standings = {}
-        for ahead, job in enumerate(waiting):
-            reason = why[job.job] or self._why(job, ahead)
+        reasons = {job.job: self.admission.check(job) for job in waiting}
+        starts = expected_starts(
+            self.snapshot, waiting, reasons, self.admission, self.free_devices, self.releases
+        )
+        positions = {}
+        for num_ahead, job in enumerate(waiting):
+            reason = reasons[job.job] or self._waiting_reason(job, num_ahead)
             start = starts.get(job.job)
             unknown = "" if start is not None else reason.unknown_start
-            standings[job.job] = Standing(ahead + 1, reason, start, unknown)
-        return standings
+            positions[job.job] = QueuePosition(num_ahead + 1, reason, start, unknown)
+        return positions
 
-    def _why(self, job: Waiting, ahead: int) -> Reason:
+    def _waiting_reason(self, job: WaitingJob, num_ahead: int) -> WaitingReason:
         if job is self.head and self.reservation is not None:
             return self._gang_fit(job, self.reservation)
         if job.job in self.held_back and self.head is not None and self.reservation is not None:
-            return Reason("RESERVED", {"for": self.head.job, "from": self.reservation.at})
-        return Reason("AHEAD", {"n": ahead})
+            return WaitingReason("RESERVED", {"for": self.head.job, "from": self.reservation.at})
+        return WaitingReason("AHEAD", {"n": num_ahead})
 
-    def _gang_fit(self, job: Waiting, reservation: Reservation) -> Reason:
-        nodes = {node.id: node for node in self.snapshot.nodes if not node.closed_because}
-        on = list(reservation.spare)
-        one = nodes[on[0]] if len(on) == 1 else None
-        return Reason(
+    def _gang_fit(self, job: WaitingJob, reservation: Reservation) -> WaitingReason:
+        nodes = {node.id: node for node in self.snapshot.nodes if not node.closed_reason}
+        reserved = list(reservation.spare)
+        single_node = nodes[reserved[0]] if len(reserved) == 1 else None
+        return WaitingReason(
             "GANG_FIT",
             {
                 "need": job.num_devices,
-                "have": sum(self.board.free[node] for node in on),
-                "total": sum(nodes[node].devices for node in on),
-                "node": one.name if one else None,
-                "holders": self._holders(on),
+                "have": sum(self.free_devices.by_node[node] for node in reserved),
+                "total": sum(nodes[node].devices for node in reserved),
+                "node": single_node.name if single_node else None,
+                "holders": self._holding_jobs(reserved),
                 "freed_at": reservation.at,
             },
         )
 
-    def _holders(self, nodes: Sequence[str]) -> list[str]:
+    def _holding_jobs(self, nodes: Sequence[str]) -> list[str]:
         here = set(nodes)
         held: Mapping[str, bool] = {a.job: True for a in self.snapshot.running if here & a.devices.keys()}
-        placed = {p.job: True for p in self.placings if any(node in here for node, _ in p.seats)}
+        placed = {p.job: True for p in self.assignments if any(node in here for node, _ in p.node_devices)}
         return sorted({**held, **placed})

@@ -1,4 +1,7 @@
-"""When devices come free, if everything runs to its time limit: the head's reservation, and expected starts."""
+"""Forecast of free devices: the head's reservation and expected starts.
+
+Assumes that every attempt runs to its time limit.
+"""
 
 from __future__ import annotations
 
@@ -10,180 +13,195 @@ from itertools import count
 
 import msgspec
 
-from jobs.scheduler.policy.admission import Gates, cost_device_s
-from jobs.scheduler.policy.free_devices import Board, Places
-from jobs.scheduler.policy.reasons import Reason
-from jobs.scheduler.policy.snapshot import Snapshot, Waiting
+from jobs.scheduler.policy.admission import AdmissionControl, cost_device_s
+from jobs.scheduler.policy.free_devices import Allocation, FreeDevices
+from jobs.scheduler.policy.reasons import WaitingReason
+from jobs.scheduler.policy.snapshot import PoolSnapshot, WaitingJob
 
 
 class Release(msgspec.Struct, frozen=True):
-    """Devices that come back, at the latest at `at`."""
+    """Devices that become free at `at` at the latest."""
 
     at: float
     team: int
-    places: Places
+    allocation: Allocation
 
 
 @dataclass(frozen=True)
 class Reservation:
-    """Where and when the head of the queue starts. `spare`: its nodes, with the devices of each that it does not
-    need then."""
+    """Where and when the head of the queue starts. `spare`: its nodes -> devices that it will not need there."""
 
-    at: float | None  # None: a job that holds its devices has no known end
+    at: float | None  # None: a job that holds the devices has no known end
     spare: Mapping[str, int]
 
-    def allows(self, places: Places, until: float) -> bool:
-        """Whether work at `places` up to `until` leaves the head's start where it is."""
+    def allows(self, allocation: Allocation, until: float) -> bool:
+        """Whether a job with this allocation until `until` does not delay the head."""
         if self.at is not None and until <= self.at:
             return True
-        return all(needed <= self.spare.get(node, needed) for node, needed in places.items())
+        return all(needed <= self.spare.get(node, needed) for node, needed in allocation.items())
 
-    def spare_place(self, num_devices: int, free: Places) -> Places | None:
+    def find_spare(self, num_devices: int, free: Allocation) -> Allocation | None:
         for node, spare in self.spare.items():
             if min(spare, free[node]) >= num_devices:
                 return {node: num_devices}
         return None
 
-    def after(self, places: Places, until: float) -> Reservation:
-        """The same reservation, with fewer spare devices once such work was let in."""
+    def reduced_by(self, allocation: Allocation, until: float) -> Reservation:
+        """Return the reservation after a job with this allocation was started, with fewer spare devices."""
         if self.at is not None and until <= self.at:
             return self
-        return replace(self, spare={node: n - places.get(node, 0) for node, n in self.spare.items()})
+        return replace(self, spare={node: n - allocation.get(node, 0) for node, n in self.spare.items()})
 
 
-def reserve(head: Waiting, board: Board, releases: Iterable[Release]) -> Reservation:
-    """The earliest place where the whole gang fits."""
-    future = board.copy()
+def reserve(head: WaitingJob, free_devices: FreeDevices, releases: Iterable[Release]) -> Reservation:
+    """Return the earliest reservation at which the whole gang fits."""
+    future = free_devices.copy()
     at = None
-    places = None
+    allocation = None
     for release in sorted(releases, key=lambda release: release.at):
-        if at is not None and release.at > at:  # whatever comes free at one moment is looked at together
-            places = _fullest(future, board, head)
-            if places is not None:
+        if at is not None and release.at > at:  # releases at the same time count together
+            allocation = _choose_allocation(future, free_devices, head)
+            if allocation is not None:
                 break
-        future.give(release.places)
+        future.release(release.allocation)
         at = release.at
-    places = places or _fullest(future, board, head)
-    if places is None:
-        return Reservation(None, _most_promising(board, head))
-    return Reservation(at, {node: future.free[node] - needed for node, needed in places.items()})
+    allocation = allocation or _choose_allocation(future, free_devices, head)
+    if allocation is None:
+        return Reservation(None, _fallback_nodes(free_devices, head))
+    return Reservation(at, {node: future.by_node[node] - needed for node, needed in allocation.items()})
 
 
-def _fullest(future: Board, now: Board, head: Waiting) -> Places | None:
-    """Of the nodes where the gang will fit, the one with most free already: least is kept idle for it."""
-    places = future.find(head.num_devices, head.home, head.may_span_nodes)
-    if places is None or len(places) > 1 or head.home in places:
-        return places
-    fitting = [node for node, free in future.free.items() if free >= head.num_devices]
-    return {max(fitting, key=lambda node: now.free[node]): head.num_devices}
+def _choose_allocation(future: FreeDevices, now: FreeDevices, head: WaitingJob) -> Allocation | None:
+    """Return an allocation for the gang, on the fitting node with most devices free now, so that fewest stay idle."""
+    allocation = future.find(head.num_devices, head.home, head.may_span_nodes)
+    if allocation is None or len(allocation) > 1 or head.home in allocation:
+        return allocation
+    fitting = [node for node, free in future.by_node.items() if free >= head.num_devices]
+    return {max(fitting, key=lambda node: now.by_node[node]): head.num_devices}
 
 
-def _most_promising(board: Board, head: Waiting) -> Mapping[str, int]:
-    """Without a known end: the node with most free devices, all of them kept; for a gang over nodes, all nodes."""
+def _fallback_nodes(free_devices: FreeDevices, head: WaitingJob) -> Mapping[str, int]:
+    """Return the nodes to reserve if no end is known: the one with most free devices, or all for a gang over nodes."""
     if head.may_span_nodes:
-        return {node: 0 for node in board.free if board.groups.get(node)}
-    return {max(board.free, key=lambda node: board.free[node]): 0} if board.free else {}
+        return {node: 0 for node in free_devices.by_node if free_devices.groups.get(node)}
+    return (
+        {max(free_devices.by_node, key=lambda node: free_devices.by_node[node]): 0}
+        if free_devices.by_node
+        else {}
+    )
 
 
 def expected_starts(
-    snapshot: Snapshot,
-    waiting: Sequence[Waiting],
-    why: Mapping[str, Reason | None],
-    gates: Gates,
-    board: Board,
+    snapshot: PoolSnapshot,
+    waiting: Sequence[WaitingJob],
+    reasons: Mapping[str, WaitingReason | None],
+    admission: AdmissionControl,
+    free_devices: FreeDevices,
     releases: Iterable[Release],
 ) -> dict[str, float]:
-    """Job -> start, for those that can be derived: strictly in order, nobody passing, everything to its limit. Jobs
-    behind their team's quota are started as soon as their team's devices come back, those behind a budget when the
-    next month begins."""
-    return _Simulation(snapshot, gates, board, releases).run(
-        job for job in waiting if (reason := why[job.job]) is None or reason.code in ("QUOTA", "BUDGET")
+    """Return job -> latest start, for jobs whose start can be derived.
+
+    Simulates the queue in order, without backfill, with every job running to its time limit. Jobs over their team's
+    quota start when devices of the team become free; jobs over a budget start with the next month.
+    """
+    return _Simulation(snapshot, admission, free_devices, releases).run(
+        job for job in waiting if (reason := reasons[job.job]) is None or reason.code in ("QUOTA", "BUDGET")
     )
 
 
 class _Simulation:
-    def __init__(self, snapshot: Snapshot, gates: Gates, board: Board, releases: Iterable[Release]) -> None:
+    """Simulation of the queue up to the start of each job."""
+
+    def __init__(
+        self,
+        snapshot: PoolSnapshot,
+        admission: AdmissionControl,
+        free_devices: FreeDevices,
+        releases: Iterable[Release],
+    ) -> None:
         self.now = snapshot.now
-        self.month_ends_at = snapshot.month_ends_at  # None once the next one has begun
+        self.month_ends_at = snapshot.month_ends_at  # None once the next month has begun
         self.is_next_month = False
-        self.gates = gates
-        self.board = board.copy()
-        self.held: Counter[int] = Counter(gates.held)
-        self.committed = defaultdict(float, gates.committed)
-        self.tick = count()
-        self.ahead = [(r.at, next(self.tick), r.team, r.places) for r in releases]
-        heapq.heapify(self.ahead)
-        self.line: deque[Waiting] = deque()
-        self.put_off: dict[int, deque[Waiting]] = defaultdict(deque)  # team -> jobs behind its quota
-        self.next_month: list[Waiting] = []  # jobs behind a budget
+        self.admission = admission
+        self.free_devices = free_devices.copy()
+        self.held: Counter[int] = Counter(admission.held)
+        self.committed = defaultdict(float, admission.committed)
+        self.sequence = count()
+        self.releases = [(r.at, next(self.sequence), r.team, r.allocation) for r in releases]
+        heapq.heapify(self.releases)
+        self.queue: deque[WaitingJob] = deque()
+        self.over_quota: dict[int, deque[WaitingJob]] = defaultdict(deque)  # team -> jobs over its quota
+        self.next_month: list[WaitingJob] = []  # jobs over a budget
         self.starts: dict[str, float] = {}
 
-    def run(self, jobs: Iterable[Waiting]) -> dict[str, float]:
-        self.line.extend(jobs)
-        while self.line or self.next_month or any(self.put_off.values()):
-            if not self.line:
-                if not self._step():
+    def run(self, jobs: Iterable[WaitingJob]) -> dict[str, float]:
+        self.queue.extend(jobs)
+        while self.queue or self.next_month or any(self.over_quota.values()):
+            if not self.queue:
+                if not self._advance():
                     break
                 continue
-            job = self.line[0]
-            if not self._put_aside(job):
-                while self.line[0] is job and not self._start(job):
-                    if not self._step():
+            job = self.queue[0]
+            if not self._defer(job):
+                while self.queue[0] is job and not self._start(job):
+                    if not self._advance():
                         return self.starts
-                if self.line[0] is not job:  # a month has begun, and with it others come first
+                if self.queue[0] is not job:  # a month has begun, and other jobs now come first
                     continue
-            self.line.popleft()
+            self.queue.popleft()
         return self.starts
 
-    def _put_aside(self, job: Waiting) -> bool:
-        if self.put_off[job.team] or self.gates.is_over_quota(job, self.held):
-            self.put_off[job.team].append(job)
+    def _defer(self, job: WaitingJob) -> bool:
+        if self.over_quota[job.team] or self.admission.is_over_quota(job, self.held):
+            self.over_quota[job.team].append(job)
             return True
         return self._is_over_budget(job)
 
-    def _is_over_budget(self, job: Waiting) -> bool:
-        """It waits for the next month then; what even that is short for has no known start."""
-        if self.gates.over_budget(job, self.committed, self.is_next_month) is None:
+    def _is_over_budget(self, job: WaitingJob) -> bool:
+        """Put a job over a budget aside until the next month. Over the next month's budget, it has no known start."""
+        if self.admission.check_budget(job, self.committed, self.is_next_month) is None:
             return False
         if not self.is_next_month:
             self.next_month.append(job)
         return True
 
-    def _step(self) -> bool:
-        """On to the next moment at which devices come back, or a month begins. False: nothing more happens."""
+    def _advance(self) -> bool:
+        """Advance to the next release of devices or the next month. Returns False if there is neither."""
         ends_at = self.month_ends_at
-        if ends_at is not None and not (self.ahead and self.ahead[0][0] < ends_at):
+        if ends_at is not None and not (self.releases and self.releases[0][0] < ends_at):
             self._begin_month(ends_at)
             return True
-        if not self.ahead:
+        if not self.releases:
             return False
-        at, _, team, places = heapq.heappop(self.ahead)
+        at, _, team, allocation = heapq.heappop(self.releases)
         self.now = max(self.now, at)
-        self.board.give(places)
-        self.held[team] -= sum(places.values())
-        behind = self.put_off[team]
-        while behind and not self.gates.is_over_quota(behind[0], self.held):
-            if not (self._is_over_budget(behind[0]) or self._start(behind[0])):
+        self.free_devices.release(allocation)
+        self.held[team] -= sum(allocation.values())
+        deferred = self.over_quota[team]
+        while deferred and not self.admission.is_over_quota(deferred[0], self.held):
+            if not (self._is_over_budget(deferred[0]) or self._start(deferred[0])):
                 break
-            behind.popleft()
+            deferred.popleft()
         return True
 
     def _begin_month(self, at: float) -> None:
-        """Budgets are whole again, but for what runs on; who waited for it stands before all that still wait."""
+        """Restore the budgets, less what still runs. Jobs that waited for the month come before all others."""
         self.now, self.month_ends_at, self.is_next_month = max(self.now, at), None, True
         self.committed = defaultdict(float)
-        for ends_at, _, team, places in self.ahead:
-            self.committed[team] += (ends_at - at) * sum(places.values())
-        self.line.extendleft(reversed(self.next_month))
+        for ends_at, _, team, allocation in self.releases:
+            self.committed[team] += (ends_at - at) * sum(allocation.values())
+        self.queue.extendleft(reversed(self.next_month))
         self.next_month.clear()
 
-    def _start(self, job: Waiting) -> bool:
-        places = self.board.find(job.num_devices, job.home, job.may_span_nodes)
-        if places is None:
+    def _start(self, job: WaitingJob) -> bool:
+        allocation = self.free_devices.find(job.num_devices, job.home, job.may_span_nodes)
+        if allocation is None:
             return False
-        self.board.take(places)
+        self.free_devices.allocate(allocation)
         self.held[job.team] += job.num_devices
         self.committed[job.team] += cost_device_s(job)
         self.starts[job.job] = self.now
-        heapq.heappush(self.ahead, (self.now + job.lasts_s, next(self.tick), job.team, places))
+        heapq.heappush(
+            self.releases, (self.now + job.max_duration_s, next(self.sequence), job.team, allocation)
+        )
         return True

@@ -1,84 +1,89 @@
-"""Free devices per node, as counts: finds a place without looking at every node."""
+"""Counts of free devices per node, with a fast best-fit search."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-Places = Mapping[str, int]  # node -> devices of it
+Allocation = Mapping[str, int]  # node -> devices of it
 
 
-class Board:
-    """Nodes that take work. Best fit: the node that is left with the fewest free devices; of those, the one that has
-    had so many for longest, at first by name."""
+class FreeDevices:
+    """Free devices of the nodes that take work.
+
+    Best fit: the node that is left with the fewest free devices. Among equals, the one whose count changed longest ago;
+    at first, by name.
+    """
 
     def __init__(self, free: Mapping[str, int], groups: Mapping[str, str]) -> None:
-        """`groups`: of each node the set within which a gang may spread; '': none."""
-        self.free = dict(free)
+        """`free`: node -> free devices. `groups`: node -> group within which a gang may span nodes; '': none."""
+        self.by_node = dict(free)
         self.groups = groups
-        self.total = sum(self.free.values())
-        # For each count the nodes that have so many free, as the keys of a dict: a set that keeps their order.
-        self._with: dict[int, dict[str, None]] = {}
-        for node, count in self.free.items():
-            self._with.setdefault(count, {})[node] = None
-        self._counts = sorted(self._with)
+        self.total = sum(self.by_node.values())
+        # Count -> nodes with so many free devices, as keys of a dict, which is a set that keeps its order.
+        self._nodes_by_count: dict[int, dict[str, None]] = {}
+        for node, count in self.by_node.items():
+            self._nodes_by_count.setdefault(count, {})[node] = None
+        self._counts = sorted(self._nodes_by_count)
 
-    def copy(self) -> Board:
-        return Board(self.free, self.groups)
+    def copy(self) -> FreeDevices:
+        return FreeDevices(self.by_node, self.groups)
 
-    def find(self, count: int, home: str | None = None, may_span: bool = False) -> Places | None:
-        """Where `count` devices are free now: on `home` if they fit there, on one node, or (only if `may_span`) on
-        as few nodes as possible. None: nowhere."""
+    def find(self, count: int, home: str | None = None, may_span: bool = False) -> Allocation | None:
+        """Return an allocation of `count` free devices; None if there is none.
+
+        On `home` if they fit there, else on one node, else (only if `may_span`) on as few nodes as possible.
+        """
         if count > self.total:
             return None
-        if home is not None and self.free.get(home, 0) >= count:
+        if home is not None and self.by_node.get(home, 0) >= count:
             return {home: count}
         for free in self._counts:
-            if free >= count and self._with[free]:
-                return {next(iter(self._with[free])): count}
+            if free >= count and self._nodes_by_count[free]:
+                return {next(iter(self._nodes_by_count[free])): count}
         return self._spread(count) if may_span else None
 
-    def take(self, places: Places) -> None:
-        for node, count in places.items():
-            self._set(node, self.free[node] - count)
+    def allocate(self, allocation: Allocation) -> None:
+        for node, count in allocation.items():
+            self._set(node, self.by_node[node] - count)
 
-    def give(self, places: Places) -> None:
-        """Nodes that take no work are passed by."""
-        for node, count in places.items():
-            if node in self.free:
-                self._set(node, self.free[node] + count)
+    def release(self, allocation: Allocation) -> None:
+        """Return devices. Nodes that take no work are skipped."""
+        for node, count in allocation.items():
+            if node in self.by_node:
+                self._set(node, self.by_node[node] + count)
 
-    def remove(self, nodes: Iterable[str]) -> Places:
-        """Take nodes off the board; returns what was free on each."""
-        removed = {node: self.free[node] for node in nodes}
+    def remove(self, nodes: Iterable[str]) -> Allocation:
+        """Set the free devices of nodes to zero. Returns the devices that were free."""
+        removed = {node: self.by_node[node] for node in nodes}
         for node in removed:
             self._set(node, 0)
         return removed
 
     def _set(self, node: str, count: int) -> None:
-        before = self.free[node]
-        self.total += count - before
-        self.free[node] = count
-        del self._with[before][node]
-        if count not in self._with:
-            self._with[count] = {}
-            self._counts = sorted(self._with)
-        self._with[count][node] = None
+        previous = self.by_node[node]
+        self.total += count - previous
+        self.by_node[node] = count
+        del self._nodes_by_count[previous][node]
+        if count not in self._nodes_by_count:
+            self._nodes_by_count[count] = {}
+            self._counts = sorted(self._nodes_by_count)
+        self._nodes_by_count[count][node] = None
 
-    def _spread(self, count: int) -> Places | None:
-        together: dict[str, list[str]] = {}
-        for node, free in self.free.items():
+    def _spread(self, count: int) -> Allocation | None:
+        by_group: dict[str, list[str]] = {}
+        for node, free in self.by_node.items():
             if free and self.groups.get(node):
-                together.setdefault(self.groups[node], []).append(node)
-        for nodes in together.values():
-            if sum(self.free[node] for node in nodes) >= count:
-                return self._fewest(nodes, count)
+                by_group.setdefault(self.groups[node], []).append(node)
+        for nodes in by_group.values():
+            if sum(self.by_node[node] for node in nodes) >= count:
+                return self._spread_over(nodes, count)
         return None
 
-    def _fewest(self, nodes: list[str], count: int) -> Places:
-        places: dict[str, int] = {}
-        for node in sorted(nodes, key=lambda node: -self.free[node]):
-            places[node] = min(self.free[node], count)
-            count -= places[node]
+    def _spread_over(self, nodes: list[str], count: int) -> Allocation:
+        allocation: dict[str, int] = {}
+        for node in sorted(nodes, key=lambda node: -self.by_node[node]):
+            allocation[node] = min(self.by_node[node], count)
+            count -= allocation[node]
             if not count:
                 break
-        return places
+        return allocation

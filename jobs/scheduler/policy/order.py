@@ -1,52 +1,54 @@
-"""Who is served first: priority class, then the team that has had least of its share, then age."""
+"""Order of the queue: priority class, then fair share of the team, then age."""
 
 from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
 
-from jobs.scheduler.policy.snapshot import Snapshot, Waiting
+from jobs.scheduler.policy.snapshot import PoolSnapshot, WaitingJob
 
 
-def in_order(snapshot: Snapshot) -> list[Waiting]:
-    """All waiting jobs. Teams take turns: each job that is put into the order is charged to its team at once, by
-    its devices x time limit, so a team that has used nothing yet does not get everything before the next one's
-    first job (weighted fair queueing). Within a priority class, jobs that keep a team within what it is guaranteed
-    come before all that borrow."""
-    held = held_by_team(snapshot)
+def order_jobs(snapshot: PoolSnapshot) -> list[WaitingJob]:
+    """Return all waiting jobs in order, by weighted fair queueing within each priority class.
+
+    Each ordered job is charged to its team at once, with devices x time limit, so that teams take turns: a team without
+    usage does not get all its jobs before the first job of the next team. Jobs within their team's guarantee come
+    before all that borrow.
+    """
+    held = count_held_by_team(snapshot)
     used = {team: snapshot.share(team).used_device_s for team in {job.team for job in snapshot.waiting}}
-    ordered: list[Waiting] = []
+    ordered: list[WaitingJob] = []
     for queues in _by_priority(snapshot):
-        turns = [_turn(snapshot, jobs[-1], used, held) for jobs in queues.values()]
+        turns = [_sort_key(snapshot, jobs[-1], used, held) for jobs in queues.values()]
         heapq.heapify(turns)
         while turns:
             *_, team = heapq.heappop(turns)
             job = queues[team].pop()
             ordered.append(job)
-            used[team] += job.num_devices * job.lasts_s
+            used[team] += job.num_devices * job.max_duration_s
             held[team] += job.num_devices
             if queues[team]:
-                heapq.heappush(turns, _turn(snapshot, queues[team][-1], used, held))
+                heapq.heappush(turns, _sort_key(snapshot, queues[team][-1], used, held))
     return ordered
 
 
-def held_by_team(snapshot: Snapshot) -> Counter[int]:
+def count_held_by_team(snapshot: PoolSnapshot) -> Counter[int]:
     held: Counter[int] = Counter()
     for attempt in snapshot.running:
         held[attempt.team] += attempt.num_devices
     return held
 
 
-def _by_priority(snapshot: Snapshot) -> list[dict[int, list[Waiting]]]:
-    """Highest class first; in each, every team's jobs with the oldest last, to be popped."""
-    classes: dict[int, dict[int, list[Waiting]]] = defaultdict(lambda: defaultdict(list))
+def _by_priority(snapshot: PoolSnapshot) -> list[dict[int, list[WaitingJob]]]:
+    """Return the priority classes, highest first: team -> its jobs, the oldest last."""
+    classes: dict[int, dict[int, list[WaitingJob]]] = defaultdict(lambda: defaultdict(list))
     for job in sorted(snapshot.waiting, key=lambda job: (job.since, job.job), reverse=True):
         classes[job.priority][job.team].append(job)
     return [classes[priority] for priority in sorted(classes, reverse=True)]
 
 
-def _turn(
-    snapshot: Snapshot, job: Waiting, used: dict[int, float], held: Counter[int]
+def _sort_key(
+    snapshot: PoolSnapshot, job: WaitingJob, used: dict[int, float], held: Counter[int]
 ) -> tuple[bool, float, float, str, int]:
     share = snapshot.share(job.team)
     borrows = held[job.team] + job.num_devices > share.guaranteed

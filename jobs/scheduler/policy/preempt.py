@@ -1,4 +1,4 @@
-"""Whom the head of the queue may send back to the queue: who loses least by it."""
+"""Choice of the attempts that the head of the queue preempts."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from jobs.scheduler.policy.free_devices import Board
-from jobs.scheduler.policy.order import held_by_team
-from jobs.scheduler.policy.snapshot import Running, Snapshot, Waiting
+from jobs.scheduler.policy.free_devices import FreeDevices
+from jobs.scheduler.policy.order import count_held_by_team
+from jobs.scheduler.policy.snapshot import PoolSnapshot, RunningAttempt, WaitingJob
 
 
 @dataclass(frozen=True)
@@ -19,38 +19,44 @@ class Preemption:
 
 
 @dataclass
-class Site:
-    """Where the gang might fit: one node, or nodes that may share a gang."""
+class NodeGroup:
+    """One node, or a group of nodes that may share a gang."""
 
     free: int
-    coming: int = 0  # devices that are being given back, or will be in a moment
-    attempts: dict[int, int] = field(default_factory=dict)  # candidate -> its devices here
+    releasing: int = 0  # devices that are being released, or will be soon
+    attempts: dict[int, int] = field(default_factory=dict)  # candidate -> its devices in this group
 
 
-def victims(snapshot: Snapshot, head: Waiting, board: Board) -> list[Preemption]:
-    """The attempts to stop so that the head's gang fits on one site; nothing where devices that are being given
-    back, or come free within the snapshot's patience, will do."""
-    held = held_by_team(snapshot)
+def choose_victims(snapshot: PoolSnapshot, head: WaitingJob, free_devices: FreeDevices) -> list[Preemption]:
+    """Return the preemptions that let the head's gang fit into one node group, with the least loss.
+
+    Empty if devices that are being released, or become free within the snapshot's patience, are enough.
+    """
+    held = count_held_by_team(snapshot)
     candidates = {a.attempt: a for a in snapshot.running if _may_preempt(snapshot, head, a, held)}
     if not candidates:
         return []
-    sites = _sites(snapshot, head, board, candidates)
-    if any(site.free + site.coming >= head.num_devices for site in sites):
+    groups = _node_groups(snapshot, head, free_devices, candidates)
+    if any(group.free + group.releasing >= head.num_devices for group in groups):
         return []
-    found = [chosen for site in sites if (chosen := _cheapest(snapshot, head, site, candidates, held))]
-    if not found:
+    options = [chosen for group in groups if (chosen := _cheapest(snapshot, head, group, candidates, held))]
+    if not options:
         return []
-    return [Preemption(a.attempt, a.job, head.job) for a in min(found, key=lambda c: _cost(snapshot, c))]
+    return [Preemption(a.attempt, a.job, head.job) for a in min(options, key=lambda c: _cost(snapshot, c))]
 
 
-def loss_device_s(snapshot: Snapshot, attempt: Running) -> float:
-    """What stopping it costs at the most: device-seconds since its last checkpoint."""
+def loss_device_s(snapshot: PoolSnapshot, attempt: RunningAttempt) -> float:
+    """Return the largest loss of stopping an attempt: device-seconds since its last checkpoint."""
     return (snapshot.now - attempt.saved_at) * attempt.num_devices
 
 
-def _may_preempt(snapshot: Snapshot, head: Waiting, attempt: Running, held: Counter[int]) -> bool:
-    """A lower class always; the same class only to take back what the head's team is guaranteed from a team that
-    borrows."""
+def _may_preempt(
+    snapshot: PoolSnapshot, head: WaitingJob, attempt: RunningAttempt, held: Counter[int]
+) -> bool:
+    """Whether the head may preempt an attempt.
+
+    A lower class always. The same class only if the head's team is within its guarantee and the other team borrows.
+    """
     if not attempt.is_preemptible or attempt.is_stopping:
         return False
     if snapshot.now - attempt.began_at < snapshot.min_runtime_s:
@@ -63,65 +69,78 @@ def _may_preempt(snapshot: Snapshot, head: Waiting, attempt: Running, held: Coun
     )
 
 
-def _sites(
-    snapshot: Snapshot, head: Waiting, board: Board, candidates: Mapping[int, Running]
-) -> Sequence[Site]:
-    """One walk over what runs, however many nodes there are."""
-    soon = snapshot.now + snapshot.patience_s
-    coming: Counter[str] = Counter()
-    here: defaultdict[str, dict[int, int]] = defaultdict(dict)
+def _node_groups(
+    snapshot: PoolSnapshot,
+    head: WaitingJob,
+    free_devices: FreeDevices,
+    candidates: Mapping[int, RunningAttempt],
+) -> Sequence[NodeGroup]:
+    """Return the node groups with their free devices and candidates, in one pass over the running attempts."""
+    deadline = snapshot.now + snapshot.patience_s
+    releasing: Counter[str] = Counter()
+    attempts_here: defaultdict[str, dict[int, int]] = defaultdict(dict)
     for attempt in snapshot.running:
-        is_ending = attempt.is_stopping or (attempt.ends_at is not None and attempt.ends_at <= soon)
+        is_ending = attempt.is_stopping or (attempt.ends_at is not None and attempt.ends_at <= deadline)
         for node, count in attempt.devices.items():
             if is_ending:
-                coming[node] += count
+                releasing[node] += count
             elif attempt.attempt in candidates:
-                here[node][attempt.attempt] = count
+                attempts_here[node][attempt.attempt] = count
     if not head.may_span_nodes:
-        return [Site(free, coming[node], here[node]) for node, free in board.free.items()]
-    groups: dict[str, Site] = {}
-    for node, free in board.free.items():
-        if group := board.groups.get(node):
-            site = groups.setdefault(group, Site(0))
-            site.free += free
-            site.coming += coming[node]
-            for number, count in here[node].items():
-                site.attempts[number] = site.attempts.get(number, 0) + count
+        return [
+            NodeGroup(free, releasing[node], attempts_here[node])
+            for node, free in free_devices.by_node.items()
+        ]
+    groups: dict[str, NodeGroup] = {}
+    for node, free in free_devices.by_node.items():
+        if name := free_devices.groups.get(node):
+            group = groups.setdefault(name, NodeGroup(0))
+            group.free += free
+            group.releasing += releasing[node]
+            for number, count in attempts_here[node].items():
+                group.attempts[number] = group.attempts.get(number, 0) + count
     return list(groups.values())
 
 
 def _cheapest(
-    snapshot: Snapshot, head: Waiting, site: Site, candidates: Mapping[int, Running], held: Counter[int]
-) -> list[Running]:
-    """Lowest class first, then least loss, until the gang fits; then nobody who was not needed after all. [] where
-    it cannot fit."""
-    here = site.attempts
-    missing = head.num_devices - site.free
-    if sum(here.values()) < missing:
+    snapshot: PoolSnapshot,
+    head: WaitingJob,
+    group: NodeGroup,
+    candidates: Mapping[int, RunningAttempt],
+    held: Counter[int],
+) -> list[RunningAttempt]:
+    """Return the cheapest candidates to stop in one group; [] if the gang cannot fit there.
+
+    Takes the lowest class first, then the least loss, until the gang fits. Then drops those that are not needed,
+    largest loss first.
+    """
+    attempts_here = group.attempts
+    missing = head.num_devices - group.free
+    if sum(attempts_here.values()) < missing:
         return []
-    chosen: list[Running] = []
+    chosen: list[RunningAttempt] = []
     borrowed = Counter(held)
     for attempt in sorted(
-        (candidates[number] for number in here),
+        (candidates[number] for number in attempts_here),
         key=lambda a: (a.priority, loss_device_s(snapshot, a), a.attempt),
     ):
         if missing <= 0:
             break
         guaranteed = snapshot.share(attempt.team).guaranteed
         if attempt.priority == head.priority and borrowed[attempt.team] <= guaranteed:
-            continue  # this team keeps what it is guaranteed
+            continue  # the team keeps its guarantee
         chosen.append(attempt)
         borrowed[attempt.team] -= attempt.num_devices
-        missing -= here[attempt.attempt]
+        missing -= attempts_here[attempt.attempt]
     if missing > 0:
         return []
     for attempt in sorted(chosen, key=lambda a: -loss_device_s(snapshot, a)):
-        if missing + here[attempt.attempt] <= 0:
+        if missing + attempts_here[attempt.attempt] <= 0:
             chosen.remove(attempt)
-            missing += here[attempt.attempt]
+            missing += attempts_here[attempt.attempt]
     return chosen
 
 
-def _cost(snapshot: Snapshot, chosen: Sequence[Running]) -> tuple[int, float, int]:
+def _cost(snapshot: PoolSnapshot, chosen: Sequence[RunningAttempt]) -> tuple[int, float, int]:
     worst = max(a.priority for a in chosen)
     return worst, sum(loss_device_s(snapshot, a) for a in chosen), min(a.attempt for a in chosen)

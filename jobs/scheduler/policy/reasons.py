@@ -1,4 +1,4 @@
-"""Why a job waits: a code with values for programs, and the sentence that people read."""
+"""Waiting reasons: a code with values for programs, and its sentence for users."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 
-Values = Mapping[str, Any]
+ReasonValues = Mapping[str, Any]
 
 
-class Reason(msgspec.Struct, frozen=True):
+class WaitingReason(msgspec.Struct, frozen=True):
     code: str
-    values: Values = {}
+    values: ReasonValues = {}
 
     @property
     def sentence(self) -> str:
@@ -21,70 +21,69 @@ class Reason(msgspec.Struct, frozen=True):
 
     @property
     def unknown_start(self) -> str:
-        """Why no start can be expected, where none can."""
-        return UNKNOWN.get(self.code, "What it waits for has no known end.")
+        """Why the start is not known."""
+        return UNKNOWN_START.get(self.code, "The jobs that it waits for have no known end.")
 
 
-def devices(count: int) -> str:
+def format_devices(count: int) -> str:
     return "1 device" if count == 1 else f"{count} devices"
 
 
-def clock(at: float) -> str:
+def format_time(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _gang_fit(v: Values) -> str:
+def _gang_fit(v: ReasonValues) -> str:
     if v["node"] is None:
-        return f"Needs {devices(v['need'])} on several nodes; {v['have']} of {v['total']} are free."
+        return f"Needs {format_devices(v['need'])} on several nodes; {v['have']} of {v['total']} are free."
     held, holders = v["total"] - v["have"], v["holders"]
     if not holders:
-        return f"Needs {devices(v['need'])}; {v['have']} of {v['total']} on node {v['node']} are free."
+        return f"Needs {format_devices(v['need'])}; {v['have']} of {v['total']} on node {v['node']} are free."
     who = "job" if len(holders) == 1 else "jobs"
     by = ", ".join(holders[:3]) + (", ..." if len(holders) > 3 else "")
-    return f"Needs {devices(v['need'])}; {held} of {v['total']} on node {v['node']} are held by {who} {by}."
+    return f"Needs {format_devices(v['need'])}; {held} of {v['total']} on node {v['node']} are held by {who} {by}."
 
 
-def _no_node(v: Values) -> str:
+def _no_node(v: ReasonValues) -> str:
     if not v["largest"]:
         return f"Pool '{v['pool']}' has no node with devices."
-    return f"Needs {devices(v['need'])} on {v['where']}; the most that take work have {v['largest']}."
+    return f"Needs {format_devices(v['need'])} on {v['where']}; the largest available has {v['largest']}."
 
 
-def _node_drained(v: Values) -> str:
-    said = ", ".join(f"{count} {why}" for why, count in v["nodes"].items())
-    large = f" with {devices(v['need'])}" if v["largest"] else ""
-    return f"No node of pool '{v['pool']}'{large} takes work: {said}."
+def _node_drained(v: ReasonValues) -> str:
+    nodes = ", ".join(f"{count} {reason}" for reason, count in v["nodes"].items())
+    large = f" with {format_devices(v['need'])}" if v["largest"] else ""
+    return f"No node of pool '{v['pool']}'{large} takes work: {nodes}."
 
 
-def _quota(v: Values) -> str:
+def _quota(v: ReasonValues) -> str:
     if v["need"] > v["limit"]:
-        return f"Team {v['team']} may hold {devices(v['limit'])} in this pool; this job needs {v['need']}."
-    return (
-        f"Team {v['team']} holds {v['held']} of the {devices(v['limit'])} it may; this job needs {v['need']}."
-    )
+        return f"Team {v['team']} may hold {format_devices(v['limit'])} in this pool; this job needs {v['need']}."
+    allowed = format_devices(v["limit"])
+    return f"Team {v['team']} holds {v['held']} of the {allowed} allowed; this job needs {v['need']}."
 
 
-def _budget(v: Values) -> str:
+def _budget(v: ReasonValues) -> str:
     if v["budget"] == "j":
         return f"Team {v['team']} has used up this month's energy budget of {v['whole'] / 3.6e6:.4g} kWh."
     size, unit = (3600, "device-hours") if v["budget"] == "device_s" else (1, v["currency"])
     digits = 1 if v["budget"] == "device_s" else 2
     return (
-        f"Team {v['team']} has {max(0, v['left']) / size:.{digits}f} {unit} of this month's budget left that no "
-        f"running job may need; this job may need {v['need'] / size:.{digits}f}."
+        f"Team {v['team']} has {max(0, v['left']) / size:.{digits}f} {unit} of this month's budget left, besides what "
+        f"its running jobs may use; this job may use {v['need'] / size:.{digits}f}."
     )
 
 
-def _reserved(v: Values) -> str:
+def _reserved(v: ReasonValues) -> str:
     if v["from"] is None:
-        return f"Free devices are kept for job {v['for']}, which is ahead."
+        return f"Free devices are reserved for job {v['for']}, which is ahead."
     return (
-        f"Free devices are kept for job {v['for']} from {clock(v['from'])} on; "
-        "a job whose time limit ends before may pass."
+        f"Free devices are reserved for job {v['for']} from {format_time(v['from'])} on; "
+        "only jobs whose time limit ends before then may use them."
     )
 
 
-SENTENCES: dict[str, Callable[[Values], str]] = {
+SENTENCES: dict[str, Callable[[ReasonValues], str]] = {
     "POOL_CLOSED": lambda v: f"Pool '{v['pool']}' is closed.",
     "NO_NODE": _no_node,
     "NODE_DRAINED": _node_drained,
@@ -94,11 +93,11 @@ SENTENCES: dict[str, Callable[[Values], str]] = {
     "RESERVED": _reserved,
     "AHEAD": lambda v: f"Behind {v['n']} {'job' if v['n'] == 1 else 'jobs'}.",
 }
-UNKNOWN: dict[str, str] = {
+UNKNOWN_START: dict[str, str] = {
     "POOL_CLOSED": "It depends on when the pool is opened.",
     "NO_NODE": "It depends on when a larger node joins.",
     "NODE_DRAINED": "It depends on when a node takes work again.",
     "QUOTA": "It depends on when the team's own jobs end, or its quota is raised.",
-    "BUDGET": "It needs more than a whole month's budget gives, or devices with no known end.",
+    "BUDGET": "It needs more than a whole month's budget, or devices with no known end.",
     "GANG_FIT": "A job that holds the devices has run past its time limit.",
 }

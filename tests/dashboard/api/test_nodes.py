@@ -54,7 +54,7 @@ def test_nodes_come_by_name_and_in_pages(admin, pool):
 @pytest.mark.parametrize(
     ("verb", "body", "field", "said"),
     [
-        ("drain", {"policy": "finish"}, "reason", "Say why"),
+        ("drain", {"policy": "finish"}, "reason", "A reason is needed"),
         ("drain", {"reason": "x"}, "policy", "Choose"),
         ("drain", {"reason": "x", "policy": "deadline"}, "hours", "A deadline needs a time"),
         ("drain", {"reason": "x", "policy": "sometime"}, "policy", "sometime"),

@@ -147,7 +147,7 @@ def test_a_run_without_energy_has_no_place_on_that_axis_and_says_why(run, client
     said = both(client_of("mate"), run, "metric=loss&x=energy")[1]
     assert said["series"] == []
     assert said["missing"][run.id]["loss"] == {
-        "": ["absent", "No device of this run has told the energy it used."]
+        "": ["absent", "No device of this run reported the energy it used."]
     }
 
 

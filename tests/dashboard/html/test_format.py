@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dashboard.html import format as units
+from dashboard.templatetags.units import unbroken
 
 
 @pytest.mark.parametrize(
@@ -65,4 +66,4 @@ def test_a_metric_is_written_in_its_own_unit(name, value, text):
 
 
 def test_a_per_cent_sign_stays_with_its_number():
-    assert units.unbroken("costs 10 % or more") == "costs 10\u00a0% or more"
+    assert unbroken("costs 10 % or more") == "costs 10\u00a0% or more"

@@ -193,6 +193,6 @@ def test_readings_of_a_gpu_are_series_of_the_device_in_our_units(api):
 
 def test_the_writers_newest_word_is_noted(api):
     run_id = api.new_run()
-    Run.objects.update(heard_at=None)
+    Run.objects.update(last_seen_at=None)
     api.post("runs/log-metric", run_id=run_id, key="a", value=1, timestamp=1)
-    assert Run.objects.get().heard_at is not None
+    assert Run.objects.get().last_seen_at is not None

@@ -16,8 +16,8 @@ from dashboard.html import badges
 from dashboard.html.markup import SPRITE
 from dashboard.html.navigation import PLACES
 from dashboard.pages.jobs.actions import WISHES
-from dashboard.pages.nodes.actions import VERBS
-from dashboard.pages.runs.attempts import ENDINGS
+from dashboard.pages.nodes.actions import TEXTS
+from dashboard.pages.runs.attempts import OUTCOMES
 
 ROOT = Path(__file__).resolve().parents[3]
 STATIC = ROOT / "dashboard" / "static"
@@ -52,12 +52,12 @@ def test_the_sprite_holds_the_icons_that_are_used_and_no_others():
     pages = "".join(path.read_text() for path in (ROOT / "templates").rglob("*.html"))
     used = set(re.findall(r'{% icon "([^"]+)"', pages))
     used |= set(re.findall(r'icon\("([^"]+)"\)', (ROOT / "dashboard/pages/table/rendering.py").read_text()))
-    used |= {ending.icon for ending in ENDINGS.values()}
+    used |= {ending.icon for ending in OUTCOMES.values()}
     used |= {wish.icon for wish in WISHES.values()}
     used |= {
         badge.icon for table in vars(badges).values() if isinstance(table, dict) for badge in looks(table)
     }
-    used |= {verb.icon for verb in VERBS.values()}
+    used |= {text.icon for text in TEXTS.values()}
     used |= {place.icon for place in PLACES}
     assert held == used
 

@@ -16,7 +16,7 @@ def none_idle(monkeypatch):
     """Threads of its own for each test."""
     monkeypatch.setattr(threads, "_idle", type(threads._idle)())
     yield
-    for thread in threads._idle:
+    for thread in list(threads._idle):
         thread.shutdown()
 
 

@@ -1,4 +1,4 @@
-"""Formulas against torch: FLOPs exact for every family, and the table of what blocks hold still true of our blocks."""
+"""FLOP formulas and block constants, compared with torch."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_flops_are_those_that_torch_counts(name: str) -> None:
     assert flops.model_per_step(spec) <= flops.palm_per_step(spec)
 
 
-def test_recomputing_blocks_makes_four_passes_of_three() -> None:
+def test_recomputing_blocks_adds_a_fourth_pass_to_three() -> None:
     full = parse({"model": MODEL, "parallel": {"activation_checkpointing": "full"}})
     work = sum(layer.model for layer in flops.layers(full)[1:-2]) * full.batch.global_batch_size
     assert flops.hardware_per_step(full) - flops.model_per_step(full) == work
@@ -69,6 +69,6 @@ def test_recomputing_blocks_makes_four_passes_of_three() -> None:
         "feed_forward fp32 rmsnorm dropout",
     ],
 )
-def test_the_table_still_says_what_our_blocks_hold(key: str) -> None:
+def test_the_table_of_block_constants_is_up_to_date(key: str) -> None:
     """Otherwise: python -m engine.rank.bench.trace_constants."""
     assert trace_constants.traced(key) == {key: constants.rows()[key]}

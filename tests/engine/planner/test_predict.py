@@ -1,4 +1,4 @@
-"""Memory falls as each technique promises; nothing is said of a device that nobody knows; plans survive being kept."""
+"""Predictions of the planner: memory, time, corrections and stored plans."""
 
 from __future__ import annotations
 
@@ -7,14 +7,24 @@ from typing import Any
 import pytest
 
 from engine import planner
-from engine.hardware.peaks import PEAKS, peak_of
+from engine.hardware.peaks import PEAKS, find_peak
 from engine.model_math import counts
-from engine.planner import Calibration, Correction, DeviceProfile, Link, Plan, Range, change, plan, profile_of
+from engine.planner import (
+    Calibration,
+    Estimate,
+    HardwareProfile,
+    Link,
+    PhaseCorrection,
+    Plan,
+    plan,
+    predict_change,
+    profile_from_peak,
+)
 from engine.spec.presets import preset
 from engine.spec.spec import Spec, parse
 
-H100 = profile_of(next(peak for peak in PEAKS if peak.name == "H100 SXM"))
-CPU = DeviceProfile(
+H100 = profile_from_peak(next(peak for peak in PEAKS if peak.name == "H100 SXM"))
+CPU = HardwareProfile(
     "EPYC", "cpu", "measured", "a probe", {"fp32": 4e10}, memory_bytes=8 * 1024**3, memory_bytes_per_s=1e10,
     within_node=Link(3e-4, 8e8), devices_per_node=4,
 )  # fmt: skip
@@ -25,7 +35,7 @@ def planned(**parts: Any) -> Plan:
 
 
 def test_parameters_of_gpt_2_with_an_untied_head_are_exact():
-    """124,439,808 of GPT-2 small, plus its head once more (768 x 50,257), at this preset's vocabulary of 50,304."""
+    """124,439,808 of GPT-2 small plus an untied head, at this preset's vocabulary of 50,304."""
     spec = preset("124m")
     assert counts.parameters(spec) == 124_439_808 + 768 * (50_304 - 50_257) + 768 * 50_304
 
@@ -136,37 +146,37 @@ def test_equal_stages_wait_as_theory_says():
     assert time.phases["bubble_s"].point / pipeline == pytest.approx(3 / (8 + 3), rel=0.1)
 
 
-def test_an_unknown_device_has_no_time_and_says_why():
+def test_an_unknown_device_has_no_time_and_the_reason():
     without = plan(Spec())
     assert without.time is None and without.why_not.startswith("Not available")
     slow = plan(Spec(), CPU, dtype="bf16")
     assert slow.time is None and "bf16" in slow.why_not
-    alone = DeviceProfile("MI300X", "cuda", "measured", "a probe", {"fp32": 1e14})
+    alone = HardwareProfile("MI300X", "cuda", "measured", "a probe", {"fp32": 1e14})
     assert "links" in plan(Spec(), alone).why_not
 
 
 def test_corrections_replace_what_was_predicted():
     raw = plan(Spec(), CPU).time
-    learnt = Calibration("EPYC", (Correction("fp32", "forward_s", 2.0, 1.5, 3.0, 7),))
-    put_right = plan(Spec(), CPU, learnt).time
-    assert raw is not None and put_right is not None
-    before, after = raw.phases["forward_s"].point, put_right.phases["forward_s"]
-    assert after == Range(1.5 * before, 2.0 * before, 3.0 * before)
-    assert put_right.calibrated == {"forward_s": 7}
-    assert put_right.phases["backward_s"] == raw.phases["backward_s"]
+    learnt = Calibration("EPYC", (PhaseCorrection("fp32", "forward_s", 2.0, 1.5, 3.0, 7),))
+    corrected = plan(Spec(), CPU, learnt).time
+    assert raw is not None and corrected is not None
+    before, after = raw.phases["forward_s"].point, corrected.phases["forward_s"]
+    assert after == Estimate(1.5 * before, 2.0 * before, 3.0 * before)
+    assert corrected.calibrated == {"forward_s": 7}
+    assert corrected.phases["backward_s"] == raw.phases["backward_s"]
 
 
 def test_a_change_is_a_ratio_by_phase():
     more = parse({"batch": {"global_batch_size": 32}})
-    found = change(Spec(), more, CPU)
+    found = predict_change(Spec(), more, CPU)
     assert found is not None
     assert found.phases["forward_s"] == pytest.approx(2)
     assert found.phases["optimiser_s"] == pytest.approx(1)
     assert found.throughput == pytest.approx(2 / found.step)
-    assert change(Spec(), more, None) is None
+    assert predict_change(Spec(), more, None) is None
 
 
-def test_a_plan_survives_being_kept():
+def test_a_plan_survives_a_round_trip_through_json():
     whole = plan(parse({"parallel": {"stages": 2}}), H100, dtype="bf16")
     assert Plan.from_json(whole.to_json()) == whole
 
@@ -182,17 +192,17 @@ def test_a_plan_of_version_1_can_still_be_read():
     assert found.peak.total_bytes == 15 and found.time is None and found.why_not
 
 
-def test_fits_has_three_answers_and_one_for_the_unknown():
+def test_fits_has_three_labels_and_one_for_unknown_capacity():
     whole = plan(Spec())
     peak = whole.peak.total_bytes
     answers = [whole.fits(capacity) for capacity in (peak / 0.79, peak / 0.9, peak / 0.99, None)]
     assert answers == ["fits", "tight", "will not fit", "unknown"]
 
 
-def test_profiles_survive_being_kept():
+def test_profiles_survive_a_round_trip_through_json():
     for peak in PEAKS:
-        profile = profile_of(peak)
-        assert DeviceProfile.from_json(profile.to_json()) == profile
+        profile = profile_from_peak(peak)
+        assert HardwareProfile.from_json(profile.to_json()) == profile
         assert profile.standing == "estimated" and profile.within_node and profile.between_nodes
 
 
@@ -210,7 +220,7 @@ def test_profiles_survive_being_kept():
     ],
 )
 def test_a_known_device_has_its_dense_peak(device: str, tflops: float):
-    peak = peak_of(device)
+    peak = find_peak(device)
     assert peak and peak.tflops["bf16"] == tflops
 
 
@@ -226,8 +236,10 @@ def test_a_known_device_has_its_dense_peak(device: str, tflops: float):
     ],
 )
 def test_an_unknown_device_has_no_peak(device: str):
-    assert peak_of(device) is None
+    assert find_peak(device) is None
 
 
-def test_the_planner_has_one_door():
-    assert {"plan", "change", "Plan", "DeviceProfile", "Calibration", "Range"} <= set(planner.__all__)
+def test_the_package_exports_its_public_names():
+    assert {"plan", "predict_change", "Plan", "HardwareProfile", "Calibration", "Estimate"} <= set(
+        planner.__all__
+    )

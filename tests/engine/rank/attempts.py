@@ -46,7 +46,7 @@ def write_attempt(
     directory = AttemptDirectory(folder)
     seats = tuple(
         Seat(r, r, f"cpu-test-{r}", kind, r, place.data_rank, place.stage, place.tensor_rank)
-        for r, place in enumerate(grid.places(spec.parallel))
+        for r, place in enumerate(grid.rank_coordinates(spec.parallel))
     )
     placement = Placement(
         job="job", run="run", attempt=1, node="node", world_size=len(seats), master_addr="127.0.0.1", master_port=0,
@@ -72,7 +72,7 @@ class Attempt:
             self._exit_codes = self._finish()
         return self._exit_codes
 
-    def lines(self, kind: str, source: str = "run", rank: int = 0) -> list[wire.Line]:
+    def lines(self, kind: str, source: str = "run", rank: int = 0) -> list[wire.SpoolLine]:
         spool = self.directory.spool / f"rank{rank}.jsonl"
         text = spool.read_bytes() if spool.exists() else b""
         lines = [wire.decode(line) for line in text.splitlines()]

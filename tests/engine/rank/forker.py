@@ -1,4 +1,4 @@
-"""Forks the ranks of attempt directories named on stdin, as the warm parent's supervisors do, but without one.
+"""Forks the ranks of attempt directories named on stdin, as the fork server's supervisors do, but without one.
 
 For each directory: one line with the ranks' pids, then one with their exit codes, both as JSON.
 """
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def _spawn(directory: AttemptDirectory) -> Spawn:
-    """As the product's warm parent forks a rank, with what a test wants it to be slow in."""
+    """As the product's fork server forks a rank, with what a test wants it to be slow in."""
 
     def spawn(seat: Seat, environment: dict[str, str]) -> int:
         def body() -> None:

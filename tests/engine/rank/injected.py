@@ -12,11 +12,11 @@ import numpy as np
 from engine.directory import AttemptDirectory
 from engine.spec.spec import Spec
 from engine.telemetry.metrics import STEP_PHASES
-from engine.verdict.facts import Device, Facts
+from engine.verdict.facts import DeviceFacts, Facts
 from engine.verdict.results import Verdict
-from engine.verdict.spec_edits import changed
-from engine.verdict.steady import Told, facts_of
-from engine.verdict.whatif import gain_of
+from engine.verdict.spec_edits import apply_changes
+from engine.verdict.steady import RecordedSteps, build_facts
+from engine.verdict.whatif import predict_gain
 from tests.engine.rank import injection
 from tests.engine.rank.attempts import Attempt, Forker, tiny, write_attempt
 
@@ -71,11 +71,11 @@ class Bench:
 
     def run_without(self, case: Case) -> Facts:
         """The same with the cause gone, or the spec altered."""
-        spec = changed(case.spec.model_dump(), case.alter or {})
+        spec = apply_changes(case.spec.model_dump(), case.alter or {})
         return self._run(case, spec, case.inject if case.without is None else case.without, "without")
 
     def _run(self, case: Case, spec: Spec, inject: Mapping[str, Any], name: str) -> Facts:
-        spec = changed(spec.model_dump(), {"budget.steps": self.steps})
+        spec = apply_changes(spec.model_dump(), {"budget.steps": self.steps})
         directory = write_attempt(self.folder / f"{case.name} {name}", spec, self.data_dir)
         injection.put(directory.path, **inject)
         attempt = self.forker.start(directory).succeeded()
@@ -91,12 +91,12 @@ def is_named(case: Case, verdict: Verdict) -> bool:
 def claimed(case: Case, facts: Facts, verdict: Verdict) -> float:
     """Which share of the time a token the verdict of the case says will be saved."""
     if case.alter is not None:
-        share = gain_of(facts, changed(facts.spec, case.alter)).share
+        share = predict_gain(facts, apply_changes(facts.spec, case.alter)).share
         assert share is not None
         return share
     if case.removed_s is not None:
         return case.removed_s / float(facts.step_s.mean())
-    return verdict.share_of(*case.expected)
+    return verdict.get_share(*case.expected)
 
 
 def saved(before: Facts, after: Facts) -> float:
@@ -121,10 +121,10 @@ def facts_from(attempt: Attempt, directory: AttemptDirectory, spec: Spec, capaci
     }
     peaks = {rank: max(attempt.series("rss_bytes", f"rank{rank}", rank).values()) for rank in seats}
     devices = tuple(
-        Device(device, "cpu", {}, peaks[rank], capacity) for rank, (_, _, device) in seats.items()
+        DeviceFacts(device, "cpu", {}, peaks[rank], capacity) for rank, (_, _, device) in seats.items()
     )
-    return facts_of(
-        Told(
+    return build_facts(
+        RecordedSteps(
             spec=spec.model_dump(), first_step=1, last_step=spec.budget.steps, series=series,
             step_s=columns(attempt.series("step_s")), seats=seats, world_size=len(seats), devices=devices,
         )

@@ -39,17 +39,17 @@ def apply(directory: Path, rank: int) -> None:
 
 
 def _data(seconds: float) -> None:
-    """So long a sequence, in the iterator that hands out micro-batches."""
+    """Seconds per sequence, in the iterator of micro-batches."""
     from engine.rank.train import trainers
 
-    original = trainers.MicroBatches.of
+    original = trainers.MicroBatches.load
 
-    def of(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def load(self: Any, *args: Any, **kwargs: Any) -> Any:
         for item in original(self, *args, **kwargs):
             time.sleep(seconds * self._size)
             yield item
 
-    trainers.MicroBatches.of = of
+    trainers.MicroBatches.load = load
 
 
 def _block(seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""The one door for specs: what is refused, in which words, at which field."""
+"""Parsing of specs: refusals and their messages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def refusal(text: str | bytes) -> tuple[str, str]:
     ("text", "field", "words"),
     [
         ("model: {layer: 4}", "model.layer", "not a field of a spec. Did you mean 'layers'?"),
-        ("zebra: 1", "zebra", "Known here: name, pool, seed"),
+        ("zebra: 1", "zebra", "Known fields: name, pool, seed"),
         ("model: {layers: 0}", "model.layers", "0 is out of range: it must be at least 1."),
         ("model: {layers: -3}", "model.layers", "-3 is out of range"),
         ("model: {layers: 257}", "model.layers", "257 is out of range: it must be at most 256."),
@@ -29,7 +29,7 @@ def refusal(text: str | bytes) -> tuple[str, str]:
         ("model: {layers: true}", "model.layers", "True is not a whole number."),
         ("model: {layers: null}", "model.layers", "None is not a whole number."),
         ("model: {layers: 999999999999999999999999}", "model.layers", "must be at most 256"),
-        ("model: 7", "model", "This holds fields of its own; a number was given."),
+        ("model: 7", "model", "This is a group of fields, not a number."),
         ("optimiser: {learning_rate: .nan}", "optimiser.learning_rate", "nan is not a finite number."),
         ("optimiser: {learning_rate: .inf}", "optimiser.learning_rate", "inf is not a finite number."),
         ("optimiser: {learning_rate: 0}", "optimiser.learning_rate", "must be more than 0"),
@@ -45,7 +45,7 @@ def refusal(text: str | bytes) -> tuple[str, str]:
         ("precision: {dtype: fp8}", "precision.dtype", "'fp8' is not one of"),
         ("name: ''", "name", "at least 1 character"),
         ("[1, 2]", "", "A spec is a mapping of fields, not a list."),
-        ("just words", "", "A spec is a mapping of fields, not a text."),
+        ("just words", "", "A spec is a mapping of fields, not text."),
         ("model: {layers: 4", "", "not readable YAML in line 1, column"),
         ("a: &x 1\nb: *x", "", "aliases (*name) are not allowed"),
         ("a: " + "[" * 10 + "]" * 10, "", "nested deeper than 6 levels"),
@@ -61,7 +61,7 @@ def test_bad_input_is_refused_at_its_field_in_one_sentence(text: str | bytes, fi
     assert len(message) < 250
 
 
-def test_every_problem_is_told_at_once():
+def test_all_problems_are_reported_at_once():
     with pytest.raises(SpecError) as caught:
         from_yaml("model: {layers: 0, heads: x}\nseed: -1")
     assert [p.field for p in caught.value.problems] == ["seed", "model.layers", "model.heads"]
@@ -90,7 +90,7 @@ def test_changes_are_applied_by_dotted_names_without_touching_the_original():
 
 
 @pytest.mark.parametrize("change", ["model.layers", "=4", "name.first=4"])
-def test_a_change_that_is_none_is_refused(change: str):
+def test_a_malformed_change_is_refused(change: str):
     with pytest.raises(SpecError):
         with_changes({"name": "x"}, [change])
 
@@ -110,14 +110,14 @@ def test_flatten_keeps_the_order_of_the_fields():
     assert names[:4] == ["name", "pool", "seed", "priority"]
 
 
-def test_a_spec_from_when_activation_checkpointing_was_a_switch_still_means_the_same():
+def test_activation_checkpointing_as_an_old_switch_is_still_read():
     assert parse({"parallel": {"activation_checkpointing": True}}).parallel.activation_checkpointing == "full"
     assert (
         parse({"parallel": {"activation_checkpointing": False}}).parallel.activation_checkpointing == "none"
     )
 
 
-def test_zero_runs_only_where_there_is_somebody_to_share_with_or_somewhere_to_put_things():
+def test_zero_runs_only_with_several_ranks_16_bit_formats_or_offloading():
     def stage(dtype: str, **parallel: object) -> int:
         return parse({"parallel": {"data": 1, "zero_stage": 2} | parallel}).zero_stage_in(dtype)
 

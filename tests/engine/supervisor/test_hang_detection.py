@@ -14,7 +14,7 @@ from engine.directory import RankExit
 from engine.supervisor import hang_detection
 from engine.supervisor.hang_detection import Hang, Watch
 from engine.telemetry import heartbeat
-from engine.telemetry.heartbeat import Beat, Heart, Stage
+from engine.telemetry.heartbeat import Beat, Heartbeat, Stage
 from tests.engine.supervised import until
 
 RANKS = (RankExit(0, os.getpid()), RankExit(1, os.getpid()))
@@ -160,9 +160,9 @@ def test_a_rank_that_a_signal_stopped_is_the_one_that_lags(stopped):
 
 def test_a_heartbeat_is_read_by_another_process_as_it_was_written(tmp_path):
     assert heartbeat.read(tmp_path, 3) is None
-    heart = Heart(tmp_path, 3)
+    writer = Heartbeat(tmp_path, 3)
     assert heartbeat.read(tmp_path, 3) is None, "no beat yet"
-    heart.beat(7)
-    heart.beat(8, Stage.LONG)
-    heart.beat_micro()
+    writer.beat(7)
+    writer.beat(8, Stage.LONG)
+    writer.beat_micro()
     assert heartbeat.read(tmp_path, 3) == Beat(8, 2, Stage.LONG, micro=1)

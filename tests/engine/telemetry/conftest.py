@@ -1,4 +1,4 @@
-"""A node of two devices and its sampler, which ticks when a test says so."""
+"""A node of two devices and its sampler, which ticks on request."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.telemetry.sampler import Sampler
+from engine.telemetry.sampler import DeviceSampler
 from tests.engine.telemetry.sampled import Meter, sampler_of
 
 
@@ -16,5 +16,5 @@ def meter() -> Meter:
 
 
 @pytest.fixture
-def node(tmp_path: Path, meter: Meter) -> Sampler:
+def node(tmp_path: Path, meter: Meter) -> DeviceSampler:
     return sampler_of(tmp_path, meter)

@@ -1,6 +1,7 @@
-"""A FAKE of the NVML binding: answers shaped as the header documents them, for machines without a GPU.
+"""A FAKE of the NVML binding, for machines without a GPU.
 
-It proves what our code does with answers and refusals; it proves nothing about what a real driver answers.
+Its results have the form that the header documents. Tests with it check what our code does with results and errors,
+and nothing about a real driver.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class FakeNvml:
         self.registered: list[tuple[str, int]] = []
         self.event_sets = 0
         self.gpm = {2: 91.0, 3: 25.0, 5: 44.0, 10: 38.5, 20: 1.0, 21: 2.0, 60: 3.0, 61: 4.0}
-        self.pcie = [4, 8, 5, 16]  # generation and width, as they are and at best
+        self.pcie = [4, 8, 5, 16]  # generation and width: current, best
         self.links = 2
         self.calls: list[str] = []
         self.field_requests: list[list[tuple[int, int]]] = []
@@ -183,7 +184,7 @@ class FakeNvml:
         self.registered.append((handle, kinds))
 
     def nvmlEventSetWait_v2(self, events: str, timeout_ms: int) -> SimpleNamespace:
-        assert 0 < timeout_ms < 10  # the sampler's tick waits meanwhile
+        assert 0 < timeout_ms < 10  # it blocks the sampler's tick
         self._called("nvmlEventSetWait_v2")
         if not self.xids:
             raise NVMLError(TIMEOUT)

@@ -1,4 +1,4 @@
-"""Attempt directories beside a sampler, whose source a test sets, and what it wrote about them."""
+"""Attempt directories for a sampler, a source that a test sets, and readers of what the sampler wrote."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from engine import procfs
 from engine.directory import AttemptDirectory, Placement, RankExit, Seat, State
 from engine.spec.spec import parse
 from engine.telemetry import wire
-from engine.telemetry.attempts import Attempts
-from engine.telemetry.readings import DeviceInfo, Reading
-from engine.telemetry.sampler import Sampler
+from engine.telemetry.attempts import LocalAttempts
+from engine.telemetry.readings import DeviceInfo, DeviceReading
+from engine.telemetry.sampler import DeviceSampler
 
 
 class Meter:
     """A source whose readings the test sets."""
 
     def __init__(self, *devices: str) -> None:
-        self.values = {device: Reading({"utilisation_pct": 50.0}, {}, 100.0) for device in devices}
+        self.values = {device: DeviceReading({"utilisation_pct": 50.0}, {}, 100.0) for device in devices}
         self.pids: Mapping[str, Sequence[int]] = {}
 
     def devices(self) -> list[DeviceInfo]:
         return []
 
-    def read(self, now_s: float, pids: Mapping[str, Sequence[int]]) -> dict[str, Reading]:
+    def read(self, now_s: float, pids: Mapping[str, Sequence[int]]) -> dict[str, DeviceReading]:
         self.pids = pids
         return {
             k: msgspec.structs.replace(r, metrics=dict(r.metrics), missing=dict(r.missing))
@@ -43,7 +43,7 @@ class Meter:
 def attempt(
     node_dir: Path, name: str, *devices: str, state: str = "running", pid: int = 0, age_s: float = 0.0
 ) -> AttemptDirectory:
-    """An attempt directory as a supervisor with this pid (ours, if none is given) would have written it."""
+    """An attempt directory as written by a supervisor with this pid (default: this process)."""
     directory = AttemptDirectory(node_dir / "attempts" / name)
     seats = tuple(Seat(r, r, device, "cpu", r, r, 0) for r, device in enumerate(devices))
     placement = Placement("j", "r", 1, "n", len(seats), "127.0.0.1", 0, seats, 1, "locks", "data", "corpora")
@@ -59,7 +59,7 @@ def report(directory: AttemptDirectory, state: str, pid: int, age_s: float = 0.0
     directory.write_state(State(state, pid, ticks_, now - age_s, now, exits))  # type: ignore[arg-type]
 
 
-def lines(directory: AttemptDirectory) -> list[wire.Line]:
+def lines(directory: AttemptDirectory) -> list[wire.SpoolLine]:
     file = directory.spool / "device.jsonl"
     return [wire.decode(line) for line in file.read_bytes().splitlines()] if file.exists() else []
 
@@ -68,5 +68,5 @@ def devices_json(node_dir: Path) -> dict[str, Any]:
     return json.loads((node_dir / "devices.json").read_bytes())
 
 
-def sampler_of(node_dir: Path, meter: Meter) -> Sampler:
-    return Sampler(node_dir / "devices.json", Attempts(node_dir / "attempts").live, meter, 1.0)
+def sampler_of(node_dir: Path, meter: Meter) -> DeviceSampler:
+    return DeviceSampler(node_dir / "devices.json", LocalAttempts(node_dir / "attempts").live, meter, 1.0)

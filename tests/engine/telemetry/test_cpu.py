@@ -1,4 +1,4 @@
-"""CPU devices: shares of this machine's cores, read while real processes use them."""
+"""Readings of CPU devices while real processes use them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.engine.supervised import until
 
 @pytest.fixture
 def worker() -> Iterator[int]:
-    """A process that computes without end, once it has said that it is there."""
+    """A process that has started and computes without end."""
     code = "print(flush=True)\nwhile True: pass"
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     assert process.stdout and process.stdout.readline()
@@ -44,7 +44,7 @@ def powercap(system: Path, package: str = "package-0", energy_uj: int = 5_000_00
     return folder
 
 
-def test_the_cores_and_the_memory_are_shared_out_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cores_and_the_memory_are_split_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "cores", lambda: 8.0)
     devices = cpu_devices(3)
     assert [device.index for device in devices] == [0, 1, 2]
@@ -107,13 +107,13 @@ def test_cores_used_are_utilisation_without_the_share(worker: int) -> None:
     )
 
 
-def test_what_is_dear_is_read_every_ten_seconds(worker: int) -> None:
+def test_expensive_metrics_are_read_every_ten_seconds(worker: int) -> None:
     cpu = Cpu(1)
     (device,) = cpu.devices()
-    told = [cpu.read(at, {device.id: [worker]})[device.id] for at in (1.0, 2.0, 10.9, 11.0)]
-    assert [reading.has_new_slow for reading in told] == [True, False, False, True]
-    assert 1e6 < told[0].slow["memory_pss_bytes"] <= told[0].metrics["memory_used_bytes"] * 1.1
-    assert all(0 < reading.metrics["sampling_s"] < 10 for reading in told)
+    readings = [cpu.read(at, {device.id: [worker]})[device.id] for at in (1.0, 2.0, 10.9, 11.0)]
+    assert [reading.has_new_slow for reading in readings] == [True, False, False, True]
+    assert 1e6 < readings[0].slow["memory_pss_bytes"] <= readings[0].metrics["memory_used_bytes"] * 1.1
+    assert all(0 < reading.metrics["sampling_s"] < 10 for reading in readings)
 
 
 def cgroups(root: Path, files: dict[str, str]) -> Path:
@@ -151,7 +151,7 @@ VERSION_1 = {
         ({}, None, None, None),
     ],
 )
-def test_both_versions_of_control_groups_are_understood(
+def test_both_versions_of_control_groups_are_read(
     tmp_path: Path, files: dict[str, str], cores: float | None, limit: int | None, throttled_s: float | None
 ) -> None:
     root = cgroups(tmp_path, files)
@@ -173,7 +173,34 @@ def test_pressure_and_network_are_read_as_the_kernel_writes_them(tmp_path: Path)
     assert host.network_bytes(tmp_path / "dev") is None, "loopback alone is no network"
 
 
-def test_a_rank_that_is_gone_counts_as_none() -> None:
+def test_each_device_has_the_readings_of_the_whole_machine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(host, "pressure_share", {"cpu": 0.25, "memory": 0.5, "io": 0.75}.get)
+    monkeypatch.setattr(cgroup, "memory_limit_bytes", lambda: 2**30)
+    cpu = Cpu(2, tmp_path)
+    for now_s, sent_bytes, received_bytes, throttled_s in ((1.0, 0, 0, 0.0), (3.0, 200, 100, 0.5)):
+        monkeypatch.setattr(host, "network_bytes", lambda counts=(sent_bytes, received_bytes): counts)
+        monkeypatch.setattr(cgroup, "throttled_s", lambda seconds=throttled_s: seconds)
+        readings = cpu.read(now_s, {}).values()
+    for reading in readings:
+        assert reading.slow == {"memory_limit_bytes": 2**30}
+        del reading.metrics["sampling_s"]
+        assert reading.metrics == {
+            "cpu_pressure_share": 0.25, "memory_pressure_share": 0.5, "io_pressure_share": 0.75,
+            "network_tx_bytes_per_s": 100, "network_rx_bytes_per_s": 50, "cpu_throttle_share": 0.25,
+        }  # fmt: skip
+
+
+def test_every_reading_names_its_source(worker: int) -> None:
+    cpu = Cpu(1)
+    (device,) = cpu.devices()
+    for now_s in (1.0, 2.0):
+        reading = cpu.read(now_s, {device.id: [worker]})[device.id]
+        assert reading.metrics.keys() | reading.slow.keys() <= reading.sources.keys() | {"sampling_s"}
+
+
+def test_a_rank_that_has_ended_counts_as_none() -> None:
     gone = subprocess.Popen(["true"])
     gone.wait()
     cpu = Cpu(1)
@@ -196,7 +223,7 @@ def test_every_device_metric_is_a_value_or_has_a_reason(tmp_path: Path) -> None:
             assert all(reason for _, reason in reading.missing.values())
 
 
-def test_a_bare_virtual_machine_says_what_it_has_not(tmp_path: Path) -> None:
+def test_a_bare_virtual_machine_has_a_reason_for_each_missing_metric(tmp_path: Path) -> None:
     (reading,) = Cpu(1, tmp_path).read(1.0, {}).values()
     for metric in ("power_w", "energy_j", "temperature_celsius", "sm_clock_hz"):
         assert reading.missing[metric][0] == "absent"
@@ -213,7 +240,7 @@ def test_an_energy_counter_gives_power_and_energy(tmp_path: Path) -> None:
     assert (reading.metrics["power_w"], reading.energy_counter_j) == (60.0, 125.0)
 
 
-def test_a_counter_of_the_whole_machine_is_not_split_by_guess(tmp_path: Path) -> None:
+def test_a_counter_of_the_whole_machine_is_not_split(tmp_path: Path) -> None:
     powercap(tmp_path)
     cpu = Cpu(2, tmp_path)
     cpu.read(1.0, {})
@@ -236,7 +263,7 @@ def test_a_counter_that_only_root_may_read_is_denied(tmp_path: Path, monkeypatch
     assert reading.missing["power_w"][0] == reading.missing["energy_j"][0] == "denied"
 
 
-def test_a_wrapped_energy_counter_goes_on(tmp_path: Path) -> None:
+def test_a_wrapped_energy_counter_continues(tmp_path: Path) -> None:
     folder = powercap(tmp_path, energy_uj=262_143_000_000)
     rapl = Rapl(tmp_path / "class/powercap")
     before = rapl.energy_j()
@@ -249,7 +276,7 @@ def test_domains_within_a_package_are_not_counted_again(tmp_path: Path) -> None:
     assert Rapl(tmp_path / "class/powercap").energy_j() is None
 
 
-def test_clock_and_temperature_are_read_where_the_machine_shows_them(tmp_path: Path) -> None:
+def test_clock_and_temperature_are_read_where_the_machine_exposes_them(tmp_path: Path) -> None:
     for core, khz in (("cpu0", 3_000_000), ("cpu1", 2_000_000)):
         folder = tmp_path / "devices/system/cpu" / core / "cpufreq"
         folder.mkdir(parents=True)
@@ -263,7 +290,7 @@ def test_clock_and_temperature_are_read_where_the_machine_shows_them(tmp_path: P
     assert reading.metrics["temperature_celsius"] == 48.25
 
 
-def test_the_host_tells_its_busy_share_and_its_memory() -> None:
+def test_the_host_has_a_busy_share_and_its_memory() -> None:
     machine = host.Host()
     begin = os.times().elapsed
     until(lambda: os.times().elapsed > begin + 0.05)

@@ -1,4 +1,4 @@
-"""Energy of a device, counted from the begin of the attempt that holds it."""
+"""Energy of an attempt on a device."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import time
 from pathlib import Path
 
 from engine.telemetry.energy import Energy
-from engine.telemetry.readings import Reading
-from engine.telemetry.sampler import Sampler
+from engine.telemetry.readings import DeviceReading
+from engine.telemetry.sampler import DeviceSampler
 from tests.engine.telemetry.sampled import Meter, attempt, lines, sampler_of
 
 
-def test_energy_counts_from_the_begin_of_the_attempt(tmp_path: Path, node: Sampler, meter: Meter) -> None:
+def test_energy_counts_from_the_start_of_the_attempt(
+    tmp_path: Path, node: DeviceSampler, meter: Meter
+) -> None:
     run = attempt(tmp_path, "one", "cpu-0")
     for second, counter_j in enumerate((100.0, 130.0, 175.5)):
         meter.values["cpu-0"].energy_counter_j = counter_j
@@ -19,7 +21,9 @@ def test_energy_counts_from_the_begin_of_the_attempt(tmp_path: Path, node: Sampl
     assert [line.metrics["energy_j"] for line in lines(run)] == [0.0, 30.0, 75.5]
 
 
-def test_energy_goes_on_over_a_restart_of_the_sampler(tmp_path: Path, node: Sampler, meter: Meter) -> None:
+def test_energy_continues_over_a_restart_of_the_sampler(
+    tmp_path: Path, node: DeviceSampler, meter: Meter
+) -> None:
     run = attempt(tmp_path, "one", "cpu-0")
     node.tick(1.0, time.time())
     meter.values["cpu-0"].energy_counter_j = 140.0
@@ -27,7 +31,7 @@ def test_energy_goes_on_over_a_restart_of_the_sampler(tmp_path: Path, node: Samp
     assert [line.metrics["energy_j"] for line in lines(run)] == [0.0, 40.0]
 
 
-def test_a_sampler_that_came_late_does_not_pretend_to_know_the_energy(tmp_path: Path, node: Sampler) -> None:
+def test_a_sampler_that_started_late_reports_no_energy(tmp_path: Path, node: DeviceSampler) -> None:
     run = attempt(tmp_path, "one", "cpu-0", age_s=300)
     node.tick(1.0, time.time())
     (line,) = lines(run)
@@ -35,9 +39,9 @@ def test_a_sampler_that_came_late_does_not_pretend_to_know_the_energy(tmp_path: 
 
 
 def test_a_reset_energy_counter_is_an_error_once_and_never_negative() -> None:
-    energy, told = Energy(), []
+    energy, values = Energy(), []
     for counter_j in (100.0, 150.0, 10.0, 30.0):
-        reading = Reading(energy_counter_j=counter_j)
+        reading = DeviceReading(energy_counter_j=counter_j)
         energy.put(reading, "one", "gpu", attempt_age_s=1.0)
-        told.append(reading.metrics.get("energy_j", reading.missing.get("energy_j", [None])[0]))
-    assert told == [0.0, 50.0, "error", 70.0]
+        values.append(reading.metrics.get("energy_j", reading.missing.get("energy_j", [None])[0]))
+    assert values == [0.0, 50.0, "error", 70.0]

@@ -1,4 +1,4 @@
-"""The inventory of this very machine."""
+"""Inventory of this machine."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def test_the_facts_are_plain_values_that_name_the_host() -> None:
     assert ("driver" in facts) != ("driver_absent" in facts)
 
 
-def test_taking_stock_imports_nothing_heavy() -> None:
+def test_the_inventory_imports_nothing_heavy() -> None:
     code = (
         "import sys; from engine.telemetry import inventory, sampler; inventory.node_facts(); "
         "print([m for m in ('torch', 'deepspeed', 'django', 'celery', 'numpy') if m in sys.modules])"
     )
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     ).stdout
-    assert said.strip() == "[]"
+    assert output.strip() == "[]"

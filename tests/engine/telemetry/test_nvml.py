@@ -1,4 +1,4 @@
-"""What is made of a GPU's answers and refusals. The driver is a fake (see fake_nvml.py): no GPU is needed or proved."""
+"""Readings of GPUs from results and errors of a fake driver (fake_nvml.py)."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import pytest
 from engine.telemetry import sources
 from engine.telemetry.nvml import FIELDS, NOT_A_CPU, Nvml
 from engine.telemetry.nvml_gpm import SHARES
-from engine.telemetry.readings import DEVICE_METRICS, Reading
+from engine.telemetry.readings import DEVICE_METRICS, DeviceReading
 from tests.engine.telemetry.fake_nvml import GPU_IS_LOST, NO_PERMISSION, NOT_SUPPORTED, FakeNvml
 
 GPU = "GPU-handle0"
 
 
-def read(nvml: Nvml, now_s: float) -> Reading:
+def read(nvml: Nvml, now_s: float) -> DeviceReading:
     return nvml.read(now_s, {})[GPU]
 
 
-def test_gpus_are_known_by_uuid_with_what_the_driver_says_of_them() -> None:
+def test_gpus_have_their_uuid_and_the_facts_of_the_driver() -> None:
     (device,) = Nvml(FakeNvml()).devices()
     assert (device.id, device.kind, device.index) == (GPU, "cuda", 0)
     assert (device.name, device.memory_bytes, device.cores) == ("NVIDIA H100 80GB HBM3", 85_520_809_984, None)
@@ -31,13 +31,13 @@ def test_every_device_metric_is_a_value_or_has_a_reason() -> None:
     nvml = Nvml(FakeNvml())
     for now_s in (10.0, 11.0):
         reading = read(nvml, now_s)
-        told = [
+        names = [
             *reading.metrics,
             *reading.slow,
             *reading.missing,
             *(["energy_j"] if reading.energy_counter_j else []),
         ]
-        assert sorted(told) == sorted(DEVICE_METRICS)
+        assert sorted(names) == sorted(DEVICE_METRICS)
 
 
 def test_values_arrive_in_si_units() -> None:
@@ -60,14 +60,14 @@ def test_values_arrive_in_si_units() -> None:
     })  # fmt: skip
 
 
-def test_a_first_poll_has_no_rates_and_says_so() -> None:
+def test_a_first_poll_has_no_rates_but_a_reason() -> None:
     reading = read(Nvml(FakeNvml()), 10.0)
     assert reading.missing["pcie_tx_bytes_per_s"][0] == "absent"
     assert reading.missing["sm_active_share"][0] == "absent"
     assert "pcie_tx_bytes_per_s" not in reading.metrics
 
 
-def test_all_fields_are_asked_for_in_one_call_a_tick_and_handles_only_once() -> None:
+def test_all_fields_are_read_in_one_call_per_tick_and_handles_only_once() -> None:
     fake = FakeNvml()
     nvml = Nvml(fake)
     for now_s in (1.0, 2.0, 3.0):
@@ -81,7 +81,7 @@ def test_all_fields_are_asked_for_in_one_call_a_tick_and_handles_only_once() -> 
     ("code", "status"),
     [(NOT_SUPPORTED, "unsupported"), (NO_PERMISSION, "denied"), (GPU_IS_LOST, "error"), (999, "error")],
 )
-def test_one_refused_field_costs_one_metric_and_names_the_standing(code: int, status: str) -> None:
+def test_one_refused_field_costs_one_metric_and_gives_its_status(code: int, status: str) -> None:
     fake = FakeNvml()
     fake.refuse = {83: code, 138: code, 270: code, ("gpm", 61): code}
     nvml = Nvml(fake)
@@ -93,7 +93,7 @@ def test_one_refused_field_costs_one_metric_and_names_the_standing(code: int, st
     assert {"power_w", "nvlink_rx_bytes_per_s", "power_throttle_share"} <= reading.metrics.keys()
 
 
-def test_the_average_power_stands_in_where_the_instant_one_is_refused() -> None:
+def test_average_power_replaces_instant_power_that_is_refused() -> None:
     fake = FakeNvml()
     fake.refuse = {(186, 0): NOT_SUPPORTED}
     reading = read(Nvml(fake), 1.0)
@@ -106,7 +106,7 @@ def test_the_average_power_stands_in_where_the_instant_one_is_refused() -> None:
     assert read(Nvml(fake), 1.0).missing["power_w"][0] == "unsupported"
 
 
-def test_gpm_stands_in_for_a_byte_counter_that_is_refused() -> None:
+def test_gpm_replaces_a_byte_counter_that_is_refused() -> None:
     fake = FakeNvml()
     fake.refuse = {197: NOT_SUPPORTED, 139: NOT_SUPPORTED}
     nvml = Nvml(fake)
@@ -120,7 +120,7 @@ def test_gpm_stands_in_for_a_byte_counter_that_is_refused() -> None:
     assert reading.sources["pcie_rx_bytes_per_s"] == "nvml.field.198"
 
 
-def test_links_errors_and_processes_are_asked_for_every_ten_seconds() -> None:
+def test_links_errors_and_processes_are_read_every_ten_seconds() -> None:
     fake = FakeNvml()
     nvml = Nvml(fake)
     first, second = read(nvml, 1.0), read(nvml, 2.0)
@@ -164,7 +164,7 @@ def test_a_lost_gpu_is_an_error_in_every_metric_and_never_zero() -> None:
     assert {status for status, reason in reading.missing.values() if reason != NOT_A_CPU} == {"error"}
 
 
-def test_a_counter_that_went_backwards_is_an_error_once_and_then_counts_again() -> None:
+def test_a_counter_that_went_backwards_is_an_error_once_and_then_continues() -> None:
     fake = FakeNvml()
     nvml = Nvml(fake)
     read(nvml, 1.0)
@@ -174,7 +174,7 @@ def test_a_counter_that_went_backwards_is_an_error_once_and_then_counts_again() 
     assert read(nvml, 3.0).metrics["pcie_tx_bytes_per_s"] == 50
 
 
-def test_gpm_differences_each_poll_with_the_one_before_it() -> None:
+def test_gpm_subtracts_the_previous_poll_from_each_poll() -> None:
     fake = FakeNvml()
     nvml = Nvml(fake)
     for now_s in (1.0, 2.0, 3.0, 4.0):
@@ -182,7 +182,7 @@ def test_gpm_differences_each_poll_with_the_one_before_it() -> None:
     assert fake.gpm_pairs == [(1, 2), (2, 3), (3, 4)]
 
 
-def test_gpm_is_not_asked_again_within_a_tenth_of_a_second() -> None:
+def test_gpm_is_not_read_again_within_a_tenth_of_a_second() -> None:
     fake = FakeNvml()
     nvml = Nvml(fake)
     for now_s in (1.0, 2.0, 2.05):
@@ -191,7 +191,7 @@ def test_gpm_is_not_asked_again_within_a_tenth_of_a_second() -> None:
     assert reading.metrics["sm_active_share"] == 0.91
 
 
-def test_a_chip_without_gpm_says_so_and_is_not_asked_for_samples() -> None:
+def test_a_chip_without_gpm_has_a_reason_and_takes_no_samples() -> None:
     fake = FakeNvml(has_gpm=False)
     reading = read(Nvml(fake), 1.0)
     assert {reading.missing[name][0] for name in SHARES.values()} == {"unsupported"}
@@ -225,8 +225,8 @@ def test_the_driver_and_its_cuda_are_named() -> None:
     assert sources.open_gpus(FakeNvml())[1] == {"driver": "580.65.06", "cuda_driver": "13.1"}
 
 
-def test_the_binding_has_every_name_that_the_fake_answers_to() -> None:
-    """Otherwise the fake would prove code against names that do not exist."""
+def test_the_binding_has_every_name_of_the_fake() -> None:
+    """Without this, tests could pass with names that do not exist."""
     names = [name for name in dir(FakeNvml) if name.startswith(("nvml", "NVML", "c_nvml"))]
     assert [name for name in names if not hasattr(pynvml, name)] == []
     assert pynvml.NVML_TEMPERATURE_GPU == 0 and pynvml.NVML_CLOCK_SM == 1

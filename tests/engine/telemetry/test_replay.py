@@ -1,8 +1,7 @@
-"""Recorded drivers, told again: what is made of their answers must not change unseen.
+"""Replay of recorded NVML calls, whose readings must not change.
 
-Every file in recorded/ is replayed. Those whose first line says "constructed" come from no driver: they prove the way
-from a recording to readings, and nothing about a GPU. A real recording is made by engine.telemetry.nvml_record and
-dropped in beside them.
+Every file in recorded/ is replayed. A file with "constructed" in its first line comes from no driver: it checks the
+code from recording to readings, and nothing about a GPU. engine.telemetry.nvml_record makes a real recording.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ import pytest
 
 from engine.telemetry.nvml import Nvml
 from engine.telemetry.nvml_record import Replay, record
-from engine.telemetry.readings import DEVICE_METRICS, Reading
+from engine.telemetry.readings import DEVICE_METRICS, DeviceReading
 from tests.engine.telemetry.fake_nvml import NO_PERMISSION, FakeNvml
 
 FILES = sorted((Path(__file__).parent / "recorded").glob("*.jsonl"))
 
 
-def replayed(path: Path) -> list[dict[str, Reading]]:
+def replayed(path: Path) -> list[dict[str, DeviceReading]]:
     binding = Replay(path)
     nvml = Nvml(binding)
     return [nvml.read(float(second), {}) for second in range(binding.about["ticks"])]
@@ -29,14 +28,14 @@ def replayed(path: Path) -> list[dict[str, Reading]]:
 def test_a_recording_gives_a_value_or_a_reason_for_everything_at_every_tick(path: Path) -> None:
     for readings in replayed(path):
         for reading in readings.values():
-            told = {*reading.metrics, *reading.slow, *reading.missing} | {"energy_j"}
-            assert told == set(DEVICE_METRICS)
+            names = {*reading.metrics, *reading.slow, *reading.missing} | {"energy_j"}
+            assert names == set(DEVICE_METRICS)
             shares = {name: x for name, x in reading.metrics.items() if name.endswith("_share")}
             assert all(0 <= share <= 1.05 for share in shares.values()), shares
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_a_recording_says_where_it_comes_from(path: Path) -> None:
+def test_a_recording_states_its_origin(path: Path) -> None:
     about = Replay(path).about
     assert (
         about["kind"] in ("recorded", "constructed") and about["device"] and about["driver"] and about["date"]
@@ -44,7 +43,7 @@ def test_a_recording_says_where_it_comes_from(path: Path) -> None:
     assert (about["kind"] == "constructed") == path.stem.startswith("constructed-")
 
 
-def test_the_constructed_one_gives_what_was_put_into_it() -> None:
+def test_the_constructed_recording_gives_its_own_values() -> None:
     path = next(path for path in FILES if path.stem == "constructed-h100")
     ticks = [next(iter(readings.values())) for readings in replayed(path)]
     second = ticks[2]
@@ -75,7 +74,7 @@ def test_what_is_recorded_is_what_is_replayed(tmp_path: Path) -> None:
             assert {k: v[0] for k, v in one.missing.items()} == {k: v[0] for k, v in other.missing.items()}
 
 
-def test_code_that_asks_otherwise_is_told_to_record_again() -> None:
+def test_a_call_that_differs_from_the_recording_is_refused() -> None:
     binding = Replay(FILES[0])
     with pytest.raises(AssertionError, match="was nvmlInit when it was recorded, now nvmlShutdown"):
         binding.nvmlShutdown()

@@ -1,4 +1,4 @@
-"""The sampler as a process of its own: one a node, and when it leaves."""
+"""The sampler as a process: one per node, and its end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def started(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     process.communicate()
 
 
-def test_a_second_sampler_leaves_at_once_and_the_first_goes_on(
+def test_a_second_sampler_exits_at_once_and_the_first_continues(
     tmp_path: Path, started: subprocess.Popen[bytes]
 ) -> None:
     second = start(tmp_path)
@@ -41,7 +41,7 @@ def test_a_second_sampler_leaves_at_once_and_the_first_goes_on(
     until(lambda: devices_json(tmp_path)["sampler"]["ticks"] > seen, "another tick of the first")
 
 
-def test_sigterm_ends_it_in_good_order(tmp_path: Path, started: subprocess.Popen[bytes]) -> None:
+def test_sigterm_ends_it_cleanly(tmp_path: Path, started: subprocess.Popen[bytes]) -> None:
     started.send_signal(signal.SIGTERM)
     assert started.communicate(timeout=30)[1] == b"" and started.returncode == 0
 
@@ -52,7 +52,7 @@ def test_this_machines_devices_are_read(tmp_path: Path, started: subprocess.Pope
     assert devices and found["sampler"]["pid"] == started.pid and found["sampler"]["errors"] == 0
 
 
-def test_it_leaves_when_agent_and_attempts_are_gone_for_long(tmp_path: Path) -> None:
+def test_it_exits_long_after_agent_and_attempts_have_ended(tmp_path: Path) -> None:
     (tmp_path / "agent.alive").touch()
     long_ago = time.time() - sampler.ABANDONED_S - 60
     os.utime(tmp_path / "agent.alive", (long_ago, long_ago))
@@ -61,7 +61,7 @@ def test_it_leaves_when_agent_and_attempts_are_gone_for_long(tmp_path: Path) -> 
     assert process.returncode == 0
 
 
-def test_it_leaves_when_the_nodes_folder_is_removed(tmp_path: Path) -> None:
+def test_it_exits_when_the_folder_of_the_node_is_deleted(tmp_path: Path) -> None:
     node_dir = tmp_path / "node"
     process = start(node_dir)
     until((node_dir / "devices.json").exists, "a first tick")
@@ -70,7 +70,7 @@ def test_it_leaves_when_the_nodes_folder_is_removed(tmp_path: Path) -> None:
     assert process.returncode == 0
 
 
-def test_it_stays_for_a_live_attempt_although_the_agent_is_gone(tmp_path: Path) -> None:
+def test_it_runs_on_for_a_live_attempt_without_an_agent(tmp_path: Path) -> None:
     run = attempt(tmp_path, "one", inventory.devices()[0].id)
     (tmp_path / "agent.alive").touch()
     os.utime(tmp_path / "agent.alive", (1, 1))

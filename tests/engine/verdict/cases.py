@@ -1,4 +1,4 @@
-"""Facts made by hand: runs of which it is known what limits them."""
+"""Constructed facts of runs with a known limit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.spec.spec import parse
 from engine.telemetry.metrics import STEP_PHASES
-from engine.verdict.facts import Device, Facts, Rank
+from engine.verdict.facts import DeviceFacts, Facts, RankFacts
 
 STEPS = 40
 WORK = {"forward_s": 0.03, "backward_s": 0.06, "optimiser_s": 0.01, "other_s": 0.002}
@@ -26,8 +26,8 @@ def spec(**parts: dict[str, Any]) -> dict[str, Any]:
 
 
 def facts(*ranks: dict[str, float], steps: int = STEPS, noise: float = 0.01, **more: Any) -> Facts:
-    """One mapping of phases a rank, the time in collectives left out: each waits until the slowest has come, and all
-    take `communication_s` of the first one."""
+    """One mapping of phases per rank, without the time in collectives: each rank waits for the slowest one, then all
+    take the `communication_s` of the first one."""
     rng = np.random.default_rng(1)
     transfer = ranks[0].get("communication_s", 0.001)
     drawn = [
@@ -46,9 +46,9 @@ def facts(*ranks: dict[str, float], steps: int = STEPS, noise: float = 0.01, **m
     values: dict[str, Any] = {
         "spec": spec(parallel={"data": len(ranks)}, batch={"global_batch_size": 8 * len(ranks)}),
         "ranks": tuple(
-            Rank(n, 0, n, f"cpu-{n}", phases, payload_bytes=1e6) for n, phases in enumerate(drawn)
+            RankFacts(n, 0, n, f"cpu-{n}", phases, payload_bytes=1e6) for n, phases in enumerate(drawn)
         ),
-        "devices": tuple(Device(f"cpu-{n}", "cpu", {}, 2e9, 8e9) for n in range(len(ranks))),
+        "devices": tuple(DeviceFacts(f"cpu-{n}", "cpu", {}, 2e9, 8e9) for n in range(len(ranks))),
         "step_s": step_s, "first_step": 6, "last_step": 5 + steps, "world_size": len(ranks), "coverage": 1.0,
     }  # fmt: skip
     return Facts(**values | more)
@@ -58,23 +58,25 @@ def pipeline(
     stage_s: list[float],
     micro_batches: int,
     *,
-    told: bool = True,
+    records_bubble: bool = True,
     transfer_s: float = 0.0,
     steps: int = STEPS,
 ) -> Facts:
-    """Stages of so many seconds a micro-batch (forward a third of it), in a pipeline that does nothing else."""
+    """A pipeline of stages that take these seconds per micro-batch, a third of it forward, and do nothing else."""
     m, p = micro_batches, len(stage_s)
     step_s = sum(stage_s) + (m - 1) * max(stage_s) + transfer_s
     ranks = []
     for stage, seconds in enumerate(stage_s):
         idle = step_s - m * seconds - transfer_s
+        waits = {"communication_s": idle + transfer_s}
+        if records_bubble:
+            waits = {"communication_s": transfer_s, "bubble_s": idle}
         phases = {
             "data_wait_s": 0.0, "forward_s": m * seconds / 3, "backward_s": m * seconds * 2 / 3, "optimiser_s": 0.0,
-            "other_s": 0.0,
-            **({"communication_s": transfer_s, "bubble_s": idle} if told else {"communication_s": idle + transfer_s}),
+            "other_s": 0.0, **waits,
         }  # fmt: skip
         ranks.append(
-            Rank(
+            RankFacts(
                 stage,
                 stage,
                 0,
@@ -85,15 +87,15 @@ def pipeline(
     return Facts(
         spec=spec(parallel={"data": 1, "stages": p}, model={"layers": 2 * p},
                   batch={"global_batch_size": 2 * m, "micro_batch_size": 2}),
-        ranks=tuple(ranks), devices=tuple(Device(f"cpu-{n}", "cpu", {}, 2e9, 8e9) for n in range(p)),
+        ranks=tuple(ranks), devices=tuple(DeviceFacts(f"cpu-{n}", "cpu", {}, 2e9, 8e9) for n in range(p)),
         step_s=np.full(steps, step_s), first_step=6, last_step=5 + steps, world_size=p, coverage=1.0,
     )  # fmt: skip
 
 
 def on_gpu(found: Facts, **means: float) -> Facts:
-    """The same on GPUs with these readings."""
+    """The same facts on GPUs with these readings."""
     devices = tuple(
-        Device(
+        DeviceFacts(
             f"gpu-{n}",
             "cuda",
             {"power_throttle_share": 0.0, "thermal_throttle_share": 0.0} | means,
@@ -104,4 +106,34 @@ def on_gpu(found: Facts, **means: float) -> Facts:
         )
         for n in range(len(found.ranks))
     )
-    return found.without(devices=devices)
+    return found.replace(devices=devices)
+
+
+# Each rule is in the verdict of one of these, or a state of one of STATE_CASES.
+CASES = {
+    "clean": facts({}, {}),
+    "input": facts({"data_wait_s": 0.06}, {"data_wait_s": 0.05}),
+    "input beside communication": facts({"data_wait_s": 0.08, "communication_s": 0.04}, {"data_wait_s": 0.08}),
+    "communication": facts({"communication_s": 0.05}, {}),
+    "imbalance": facts({}, {"backward_s": 0.2}),
+    "slow rank and slow data": facts({"data_wait_s": 0.05}, {"backward_s": 0.2}),
+    "host": facts({"other_s": 0.06}, {"other_s": 0.06}),
+    "bubble": pipeline([0.01] * 4, 4),
+    "slow stage": pipeline([0.01, 0.03, 0.01, 0.01], 8),
+    "mixed": facts({"data_wait_s": 0.05, "communication_s": 0.05}, {"data_wait_s": 0.05}),
+    "power": on_gpu(facts({}, {}), power_throttle_share=0.9, sm_clock_hz=1.2e9),
+    "memory bandwidth": on_gpu(facts({}, {}), memory_bandwidth_share=0.8, tensor_active_share=0.1, sm_active_share=0.9),
+    "hot and bandwidth": on_gpu(facts({}, {}), memory_bandwidth_share=0.8, tensor_active_share=0.1,
+                                thermal_throttle_share=0.5, sm_clock_hz=1.0e9),
+    "kernels": on_gpu(facts({}, {}), memory_bandwidth_share=0.3, tensor_active_share=0.1, sm_active_share=0.9),
+    "heat": on_gpu(facts({}, {}), thermal_throttle_share=0.5, sm_clock_hz=1.2e9),
+    "capacity": facts({}, {}, unlimited_gain_share=0.3,
+                      spec=spec(batch={"global_batch_size": 16, "micro_batch_size": 1})),
+}  # fmt: skip
+STATE_CASES = {
+    "faulty device": facts({}, {}, faults=("Device cpu-0 is suspected: Xid 79",)),
+    "busy host": facts({}, {}, devices=(DeviceFacts("cpu-0", "cpu", {"cpu_pressure_share": 0.4}, 2e9, 8e9),)),
+    "full memory": facts({}, {}, devices=(DeviceFacts("cpu-0", "cpu", {}, 7.5e9, 8e9),)),
+    "power limit": on_gpu(facts({}, {}), power_throttle_share=0.3, sm_clock_hz=1.95e9),
+    "hot": on_gpu(facts({}, {}), thermal_throttle_share=0.05, sm_clock_hz=1.95e9),
+}  # fmt: skip

@@ -1,6 +1,7 @@
-"""Facts that real ranks left, kept as they were: the verdict of each stays what it was, or the rules get a new version.
+"""Golden verdicts of facts recorded from real ranks.
 
-Recorded from tests/engine/rank/bottlenecks.py; each file says when and on what.
+The facts are those of the cases of tests/engine/rank/bottlenecks.py; each file has its date and machine. A verdict
+changes only with a new version of the rules.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ RECORDED = sorted((Path(__file__).parent / "recorded").glob("*.json"))
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
-def test_recorded_facts_get_the_verdict_that_they_got(path: Path):
-    kept = json.loads(path.read_text())
-    verdict = judge(from_json(kept["facts"]))
-    was = kept["verdict"]
-    assert (verdict.name, verdict.limit, verdict.severity) == (was["name"], was["limit"], was["severity"])
-    assert verdict.share == pytest.approx(was["share"], abs=0.001)
-    assert [state.rule for state in verdict.states] == was["states"]
+def test_recorded_facts_keep_their_verdict(path: Path):
+    recorded = json.loads(path.read_text())
+    verdict, expected = judge(from_json(recorded["facts"])), recorded["verdict"]
+    assert (verdict.name, verdict.limit) == (expected["name"], expected["limit"])
+    assert verdict.severity == expected["severity"]
+    assert verdict.share == pytest.approx(expected["share"], abs=0.001)
+    assert [state.rule for state in verdict.states] == expected["states"]
     assert "not separable" in verdict.sentence or verdict.name != "compute"
 
 
-def test_they_are_of_the_rules_of_today():
-    """Whoever changes the rules so that one of these differs raises the version and records what is new."""
+def test_golden_verdicts_belong_to_the_current_rules():
+    """A change that alters one of them raises the version and records new ones."""
     assert RULES_VERSION == 1 and len(RECORDED) >= 12

@@ -16,7 +16,7 @@ from jobs.models import Attempt, Charge, Pool, Share
 from jobs.pools import pool_settings
 from jobs.queue import job_actions
 from jobs.states.jobs import AttemptState
-from tests.jobs.spent import end, held, measure
+from tests.jobs.device_usage import add_energy, end_attempt, hold_devices
 
 pytestmark = pytest.mark.django_db
 
@@ -39,8 +39,8 @@ def theirs(make_spec, make_node, other_team, stranger):
 @pytest.fixture
 def both_teams(make_job, theirs) -> tuple[Attempt, Attempt]:
     """Two devices for an hour in an attempt that succeeds, and one for an hour in an attempt that fails."""
-    mine = end(held(make_job(devices=2), NOON), AttemptState.SUCCEEDED, NOON + HOUR)
-    return mine, end(held(theirs, NOON), at=NOON + HOUR)
+    mine = end_attempt(hold_devices(make_job(devices=2), NOON), AttemptState.SUCCEEDED, NOON + HOUR)
+    return mine, end_attempt(hold_devices(theirs, NOON), at=NOON + HOUR)
 
 
 def by(*names: str, **chosen: object) -> dict[str, totals.UsageRow]:
@@ -68,27 +68,27 @@ def test_energy_that_was_not_measured_is_none(both_teams):
 
 
 def test_energy_shows_how_much_of_the_device_time_it_covers(make_job, node):
-    attempt = held(make_job(devices=2), NOON)
-    measure(attempt, (timedelta(minutes=1), 100.0), (timedelta(minutes=30), 9000.0), devices=("a-0",))
-    end(attempt, at=NOON + HOUR)
+    attempt = hold_devices(make_job(devices=2), NOON)
+    add_energy(attempt, (timedelta(minutes=1), 100.0), (timedelta(minutes=30), 9000.0), devices=("a-0",))
+    end_attempt(attempt, at=NOON + HOUR)
     line = by("team")["Research"]
     assert (line.energy_j, line.energy_share) == (9000.0, 0.25)  # half of the time of one of two devices
 
 
 def test_energy_in_folded_and_sealed_series_is_found(make_job, node):
-    attempt = held(make_job(devices=2), NOON)
-    measure(attempt, *[(timedelta(seconds=s), float(s)) for s in range(1, 3600)], devices=("a-0", "a-1"))
+    attempt = hold_devices(make_job(devices=2), NOON)
+    add_energy(attempt, *[(timedelta(seconds=s), float(s)) for s in range(1, 3600)], devices=("a-0", "a-1"))
     series.close(attempt.job.run.id, attempt.number)
-    end(attempt, at=NOON + HOUR)
+    end_attempt(attempt, at=NOON + HOUR)
     line = by("team")["Research"]
     assert (line.energy_j, round(line.energy_share, 2)) == (2 * 3599.0, 1.0)
 
 
 def test_an_attempt_across_days_and_months_is_split_and_counted_once(make_job, node):
     began = datetime(2026, 11, 29, 18, tzinfo=UTC)
-    attempt = held(make_job(devices=2), began)
-    measure(attempt, *[(h * HOUR, 100.0 * h) for h in range(1, 37)], devices=("a-0", "a-1"))
-    end(attempt, at=began + 36 * HOUR)
+    attempt = hold_devices(make_job(devices=2), began)
+    add_energy(attempt, *[(h * HOUR, 100.0 * h) for h in range(1, 37)], devices=("a-0", "a-1"))
+    end_attempt(attempt, at=began + 36 * HOUR)
     days = by("day")
     assert [line.device_s / 7200 for line in days.values()] == [6, 24, 6]
     assert [line.energy_j for line in days.values()] == [1200.0, 4800.0, 1200.0]
@@ -100,9 +100,9 @@ def test_an_attempt_across_days_and_months_is_split_and_counted_once(make_job, n
 
 def test_money_uses_the_prices_at_the_end_of_the_attempt(make_job, pool, node):
     pool_settings.change(pool, "ann", {"price_per_device_hour": "2", "tariff_per_kwh": "0.5"})
-    attempt = held(make_job(devices=2), NOON)
-    measure(attempt, (HOUR, 3.6e6), devices=("a-0", "a-1"))
-    end(attempt, at=NOON + HOUR)
+    attempt = hold_devices(make_job(devices=2), NOON)
+    add_energy(attempt, (HOUR, 3.6e6), devices=("a-0", "a-1"))
+    end_attempt(attempt, at=NOON + HOUR)
     assert by("team")["Research"].money == {"EUR": 2 * 2 + 2 * 0.5}
     pool_settings.change(pool, "ann", {"price_per_device_hour": "99"})
     assert by("team")["Research"].money == {"EUR": 5.0}
@@ -112,7 +112,7 @@ def test_money_uses_the_prices_at_the_end_of_the_attempt(make_job, pool, node):
 
 def test_time_without_a_price_is_unpriced_and_costs_no_money(both_teams, make_job, pool):
     pool_settings.change(pool, "ann", {"price_per_device_hour": "0"})
-    end(held(make_job(devices=1), NOON), at=NOON + HOUR)
+    end_attempt(hold_devices(make_job(devices=1), NOON), at=NOON + HOUR)
     line = by("team")["Research"]
     assert (line.money, line.unpriced_device_s) == ({"EUR": 0.0}, 2 * 3600)
     assert by("team")["Others"].money == {}
@@ -125,7 +125,7 @@ def test_currencies_are_never_added_up(make_job, make_node, pool):
         Pool.objects.get(name="overseas"), "ann", {"price_per_device_hour": "3", "currency": "USD"}
     )
     for where in ("default", "overseas"):
-        end(held(make_job(devices=1, pool=where), NOON), at=NOON + HOUR)
+        end_attempt(hold_devices(make_job(devices=1, pool=where), NOON), at=NOON + HOUR)
     assert by("team")["Research"].money == {"EUR": 1.0, "USD": 3.0}
     assert by("team")["Research"].attempts == 2
     table = list(csv.DictReader(run_command("--csv", "--by", "pool")))
@@ -136,7 +136,7 @@ def test_currencies_are_never_added_up(make_job, make_node, pool):
 
 def test_the_total_counts_each_attempt_once(make_job, node):
     began = datetime(2026, 11, 29, 18, tzinfo=UTC)
-    end(held(make_job(devices=1), began), at=began + 12 * HOUR)
+    end_attempt(hold_devices(make_job(devices=1), began), at=began + 12 * HOUR)
     chosen = totals.charges()
     assert len(totals.usage_rows(chosen, ("day",))) == 2
     whole = totals.total(chosen)

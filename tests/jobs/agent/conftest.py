@@ -1,4 +1,4 @@
-"""The agent against a supervisor that is only files."""
+"""Fixtures for an agent with fake supervisors."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from jobs.agent import launch
 from jobs.agent.launch import Launched
 from jobs.agent.loop import Agent
 from jobs.models import Job
-from tests.jobs.stage import assign
+from tests.jobs.placed_jobs import assign
 
 
 @pytest.fixture
 def started(monkeypatch) -> list[AttemptDirectory]:
-    """Instead of a process, a note that one was started; it counts as alive."""
+    """Directories of the started supervisors. No process is started, and each counts as alive."""
     directories: list[AttemptDirectory] = []
 
-    def start(directory, warm_start):
+    def start(directory, fork_supervisor):
         directories.append(directory)
         return Launched(os.getpid(), procfs.stat(os.getpid()).started_ticks)
 
@@ -35,7 +35,7 @@ def agent(node, settings, started) -> Agent:
 
 
 @pytest.fixture
-def taken(agent, started, make_job) -> tuple[Job, AttemptDirectory]:
+def claimed(agent, started, make_job) -> tuple[Job, AttemptDirectory]:
     """A job whose supervisor the agent has started, and its directory."""
     job = make_job()
     assign(job)

@@ -1,4 +1,7 @@
-"""The doorbell: rung until heard, and never needed for correctness."""
+"""Doorbell messages, sent until the attempt is claimed.
+
+The agent also works without them, by polling.
+"""
 
 from __future__ import annotations
 
@@ -30,17 +33,17 @@ from jobs.scheduler import dispatch, loop
 from jobs.scheduler.dispatch import Dispatcher
 from jobs.scheduler.loop import Scheduler
 from jobs.states.jobs import FINAL, JobState
-from jobs.tasks import bell
+from jobs.tasks import wakeup
 
-# Plays the supervisor of one attempt: two steps, then success.
+# Fake supervisor of one attempt: two steps, then success.
 SUPERVISOR = textwrap.dedent("""
     import sys, time
     from engine.directory import AttemptDirectory
-    from tests.jobs.played import report, say, step
+    from tests.jobs.fake_supervisor import step_line, write_spool, write_state
     directory = AttemptDirectory(sys.argv[1])
-    report(directory, "running")
-    say(directory, step(1), step(2))
-    report(directory, "succeeded", "every rank finished")
+    write_state(directory, "running")
+    write_spool(directory, step_line(1), step_line(2))
+    write_state(directory, "succeeded", "every rank finished")
 """)
 
 
@@ -61,12 +64,12 @@ def assigned(make_job) -> Attempt:
     return job.attempts.get()
 
 
-def test_an_assigned_attempt_is_rung_for(assigned, dispatcher, rung):
+def test_a_message_is_sent_for_an_assigned_attempt(assigned, dispatcher, rung):
     assert dispatcher.ring_all() == 1
     assert rung == [assigned.id]
 
 
-def test_it_is_rung_again_only_after_a_while(assigned, dispatcher, rung):
+def test_the_message_is_repeated_only_after_a_pause(assigned, dispatcher, rung):
     dispatcher.ring_all()
     dispatcher.ring_all()
     assert len(rung) == 1
@@ -75,13 +78,13 @@ def test_it_is_rung_again_only_after_a_while(assigned, dispatcher, rung):
     assert len(rung) == 2
 
 
-def test_an_attempt_that_was_taken_over_is_not_rung_for(assigned, dispatcher, rung):
+def test_no_message_is_sent_for_a_claimed_attempt(assigned, dispatcher, rung):
     move_attempt(assigned.id, "starting", actor="agent")
     dispatcher.ring_all()
     assert not rung
 
 
-def test_a_broker_that_is_away_is_said_once_and_costs_nothing_but_a_pause(assigned, caplog):
+def test_a_broker_that_is_away_is_logged_once_and_retried_after_a_pause(assigned, caplog):
     calls = []
 
     def fail(node: str, attempt: int) -> None:
@@ -94,14 +97,14 @@ def test_a_broker_that_is_away_is_said_once_and_costs_nothing_but_a_pause(assign
             Attempt.objects.update(rung_at=None)
             assert dispatcher.ring_all() == 0
         assert len(calls) == 1
-        dispatcher._quiet_until = 0.0
+        dispatcher._retry_at = 0.0
         dispatcher.ring_all()
     assert len(calls) == 2
     assert len(caplog.records) == 1
 
 
 @pytest.mark.parametrize("url", ["redis+socket:///nowhere/broker.sock", "redis://127.0.0.1:1/0"])
-def test_publishing_to_a_broker_that_is_not_there_fails_without_trying_for_long(url, monkeypatch):
+def test_publishing_to_a_missing_broker_fails_without_retries(url, monkeypatch):
     def no_second_try(seconds: float) -> None:
         raise AssertionError(f"waits {seconds} s for another try")
 
@@ -111,7 +114,7 @@ def test_publishing_to_a_broker_that_is_not_there_fails_without_trying_for_long(
         dispatch.publish("n1", 1)
 
 
-def test_a_message_says_nothing_but_which_attempt(monkeypatch):
+def test_a_message_contains_only_the_attempt_id(monkeypatch):
     sent = {}
     monkeypatch.setattr(app, "send_task", lambda name, **options: sent.update(options, name=name))
     dispatch.publish("n1", 7)
@@ -123,7 +126,7 @@ def test_a_message_says_nothing_but_which_attempt(monkeypatch):
     )
 
 
-def test_only_json_is_accepted_and_nobody_can_steer_workers_by_the_broker():
+def test_only_json_is_accepted_and_remote_control_is_disabled():
     assert app.conf.accept_content == ["json"]
     assert not app.conf.worker_enable_remote_control
     assert (
@@ -140,11 +143,11 @@ def use_broker(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
 
 @pytest.fixture
 def valkey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The embedded broker on a socket of its own, and the app pointed at it."""
+    """An embedded broker on its own socket, used by the app."""
     socket = tmp_path / "b" / "broker.sock"
-    server = subprocess.Popen(broker.command(socket), stdout=subprocess.DEVNULL)
+    server = subprocess.Popen(broker.build_command(socket), stdout=subprocess.DEVNULL)
     try:
-        broker.wait_until_it_answers(socket)
+        broker.wait_until_ready(socket)
         use_broker(monkeypatch, f"redis+socket://{socket}")
         yield socket
     finally:
@@ -153,12 +156,12 @@ def valkey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def with_worker(node_id: str, body: threading.Thread, limit_s: float = 60.0) -> None:
-    """Run the doorbell's worker in this (main) thread until `body` has ended."""
+    """Run the Celery worker in this (main) thread until `body` has ended."""
     stop = threading.Event()
 
     def hang_up_at_the_end() -> None:
         body.join(limit_s)
-        doorbell.hang_up(stop)
+        doorbell.request_stop(stop)
 
     body.start()
     watcher = threading.Thread(target=hang_up_at_the_end)
@@ -170,13 +173,13 @@ def with_worker(node_id: str, body: threading.Thread, limit_s: float = 60.0) -> 
 
 
 @pytest.mark.services
-def test_a_message_through_a_real_broker_rings_the_bell_of_that_node_only(valkey):
-    bell.clear()
-    heard = []
+def test_a_message_through_a_real_broker_wakes_only_its_node(valkey):
+    wakeup.clear()
+    woken = []
     dispatch.publish("other", 1)
     dispatch.publish("n1", 2)
-    with_worker("n1", threading.Thread(target=lambda: heard.append(bell.wait(30))))
-    assert heard == [True]
+    with_worker("n1", threading.Thread(target=lambda: woken.append(wakeup.wait(30))))
+    assert woken == [True]
     client = redis.Redis(unix_socket_path=str(valkey))
     waiting = {
         key.decode(): client.llen(key) for key in client.keys("*node.*") if client.type(key) == b"list"
@@ -190,20 +193,18 @@ def test_a_message_through_a_real_broker_rings_the_bell_of_that_node_only(valkey
 def test_from_submit_to_success_over_celery_and_a_real_broker(
     valkey, node, make_job, settings, monkeypatch, tmp_path
 ):
-    """Scheduler, dispatcher, broker, worker, agent, ingest: only the supervisor is played, by a real process."""
+    """All parts are real except the supervisor, which is a process that runs the fake one."""
     script = tmp_path / "supervisor.py"
     script.write_text(SUPERVISOR)
 
-    def start(directory, warm_start):
+    def start(directory, fork_supervisor):
         child = subprocess.Popen([sys.executable, str(script), str(directory.path)], env={"PYTHONPATH": "."})
         return Launched(child.pid, procfs.stat(child.pid).started_ticks, child)
 
     monkeypatch.setattr(launch, "start", start)
-    monkeypatch.setattr(
-        "jobs.agent.loop.IDLE_TICK_S", 30.0
-    )  # without the doorbell this test would take half a minute
+    monkeypatch.setattr("jobs.agent.loop.IDLE_TICK_S", 30.0)  # without the doorbell this test would take 30 s
     settings.NODE_DIR.mkdir()
-    bell.clear()
+    wakeup.clear()
     job = make_job()
     stop, began = threading.Event(), time.monotonic()
 
@@ -217,15 +218,15 @@ def test_from_submit_to_success_over_celery_and_a_real_broker(
         while time.monotonic() - began < 25 and Job.objects.get(id=job.id).state not in FINAL:
             time.sleep(0.05)
         stop.set()
-        bell.set()
+        wakeup.set()
 
-    agent = Agent(node, settings.NODE_DIR, bell)
+    agent = Agent(node, settings.NODE_DIR, wakeup)
     sides = [
         threading.Thread(target=run, args=(lambda: agent.run(stop, stops_attempts=False),)),
         threading.Thread(target=run, args=(lambda: Scheduler().run(stop),)),
     ]
     sides[0].start()
-    while agent._beat_at == 0.0:  # its first look is over: from here on only the doorbell wakes it in time
+    while agent._heartbeat_at == 0.0:  # after its first tick only the doorbell wakes it in time
         time.sleep(0.01)
     sides[1].start()
     with_worker(node.id, threading.Thread(target=run, args=(follow,)))

@@ -1,4 +1,4 @@
-"""What a supervisor reports becomes the state of its job."""
+"""Mirroring of a supervisor's reports into the state of its job."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from django.utils import timezone
 from jobs.models import Job, Lease
 from jobs.queue import job_actions
 from jobs.states.jobs import AttemptState, JobState
-from tests.jobs.played import checkpoint, report, say, step
-from tests.jobs.stage import assign, attempt_of, states
+from tests.jobs.fake_supervisor import make_checkpoint, step_line, write_spool, write_state
+from tests.jobs.placed_jobs import assign, newest_attempt, states
 
 pytestmark = pytest.mark.django_db
 
 
-def test_running_and_success_are_mirrored_with_the_last_lines(agent, taken):
-    job, directory = taken
-    report(directory, "running")
+def test_running_and_success_are_mirrored_with_the_last_lines(agent, claimed):
+    job, directory = claimed
+    write_state(directory, "running")
     agent.tick()
     assert states(job) == (JobState.STARTING, AttemptState.RUNNING)
-    say(directory, step(1))
+    write_spool(directory, step_line(1))
     agent.tick()
     assert states(job) == (JobState.RUNNING, AttemptState.RUNNING)
-    say(directory, step(2))
-    report(directory, "succeeded", "every rank finished")
+    write_spool(directory, step_line(2))
+    write_state(directory, "succeeded", "every rank finished")
     agent.tick()
     assert states(job) == (JobState.SUCCEEDED, AttemptState.SUCCEEDED)
     job.refresh_from_db()
@@ -39,18 +39,18 @@ def test_the_time_in_the_queue_is_a_phase(agent, started, make_job):
     job.events.update(at=timezone.now() - timedelta(seconds=30))
     assign(job)
     agent.tick()
-    report(started[0], "running")
+    write_state(started[0], "running")
     agent.tick()
-    assert 30 <= attempt_of(job).phases["queued"] < 60
+    assert 30 <= newest_attempt(job).phases["queued"] < 60
 
 
-def test_a_failure_carries_its_reason_and_the_last_words_of_the_rank(agent, taken):
-    job, directory = taken
-    report(directory, "failed", "rank 1 was killed by SIGKILL", stderr_tail=("Traceback", "boom"))
+def test_a_failure_carries_its_reason_and_the_stderr_tail_of_the_rank(agent, claimed):
+    job, directory = claimed
+    write_state(directory, "failed", "rank 1 was killed by SIGKILL", stderr_tail=("Traceback", "boom"))
     agent.tick()
     assert states(job) == (JobState.FAILED, AttemptState.FAILED)
-    assert Job.objects.get().reason == attempt_of(job).reason == "rank 1 was killed by SIGKILL"
-    assert attempt_of(job).stderr_tail == "Traceback\nboom"
+    assert Job.objects.get().reason == newest_attempt(job).reason == "rank 1 was killed by SIGKILL"
+    assert newest_attempt(job).stderr_tail == "Traceback\nboom"
 
 
 def test_a_failure_is_tried_again_only_as_often_as_allowed(agent, started, make_job, settings):
@@ -59,27 +59,27 @@ def test_a_failure_is_tried_again_only_as_often_as_allowed(agent, started, make_
     for number, expected in ((1, JobState.QUEUED), (2, JobState.FAILED)):
         assign(job)
         agent.tick()
-        report(started[-1], "failed", "out of memory")
+        write_state(started[-1], "failed", "out of memory")
         agent.tick()
-        assert (attempt_of(job).number, Job.objects.get().state) == (number, expected)
+        assert (newest_attempt(job).number, Job.objects.get().state) == (number, expected)
 
 
-def test_a_cancelled_job_is_stopped_at_a_step_border_and_ends_cancelled(agent, taken):
-    job, directory = taken
-    report(directory, "running")
+def test_a_cancelled_job_is_stopped_at_a_step_boundary_and_ends_cancelled(agent, claimed):
+    job, directory = claimed
+    write_state(directory, "running")
     job_actions.cancel(job, actor="tom", reason="Enough.")
     agent.tick()
     assert directory.read_control() == "stop"
-    report(directory, "stopped", "stopped on request")
+    write_state(directory, "stopped", "stopped on request")
     agent.tick()
     assert states(job) == (JobState.CANCELLED, AttemptState.STOPPED)
     assert Job.objects.get().reason == "Enough."
 
 
-def test_a_stop_that_nobody_asked_for_puts_the_job_back(agent, taken):
-    job, directory = taken
-    say(directory, checkpoint(directory, 20))
-    report(directory, "stopped", "the agent went silent")
+def test_a_stop_without_a_request_returns_the_job_to_the_queue(agent, claimed):
+    job, directory = claimed
+    write_spool(directory, make_checkpoint(directory, 20))
+    write_state(directory, "stopped", "the agent went silent")
     agent.tick()
     job.refresh_from_db()
     assert job.state == JobState.QUEUED
@@ -93,7 +93,7 @@ def test_one_attempt_that_cannot_be_followed_does_not_keep_the_agent_from_the_ot
     assign(broken), assign(healthy)
     agent.tick()
     (started[0].path / "state.json").write_text("{")
-    report(started[1], "succeeded", "done")
+    write_state(started[1], "succeeded", "done")
     agent.tick()
     assert states(healthy)[0] == JobState.SUCCEEDED
     assert states(broken)[0] == JobState.STARTING

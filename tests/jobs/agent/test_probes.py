@@ -1,4 +1,4 @@
-"""When an agent probes its devices: idle ones without a profile, or when somebody asks; never beside an attempt."""
+"""Probes of devices, when idle without a profile or on request."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 import pytest
 from django.core.management import CommandError, call_command
 
-from engine.hardware.probe_results import EXIT_YIELDED, PROBE_VERSION, Figure, Probed, encode
+from engine.hardware.probe_results import EXIT_YIELDED, PROBE_VERSION, MeasuredFigure, ProbeReport, encode
 from jobs.agent.probing import Prober
 from jobs.models import Device, DeviceProfile, NodeEvent
 from jobs.nodes import admin
@@ -19,12 +19,12 @@ from tests.running import wait_until
 
 pytestmark = pytest.mark.django_db
 
-FOUND = Probed(
-    PROBE_VERSION, "2.13.0+cpu", "cpu", 1, 8.0, {"copy_bytes_per_s": Figure(12e9, 11e9, 13e9, 9)},
+FOUND = ProbeReport(
+    PROBE_VERSION, "2.13.0+cpu", "cpu", 1, 8.0, {"copy_bytes_per_s": MeasuredFigure(12e9, 11e9, 13e9, 9)},
     {"launch_s": ("unsupported", "no such thing")}, {"fp32": [(128, 4e10)]},
 )  # fmt: skip
 
-# Stands for the ranks' interpreter: says torch's version, and plays a probe that writes its pid and does as told.
+# Fake interpreter of the ranks: prints a torch version, or runs a fake probe that writes its pid and executes {does}.
 INTERPRETER = """#!{python}
 import os, sys, time
 if sys.argv[1] == "-c":
@@ -39,7 +39,7 @@ REPORTS = f"print({encode(FOUND).decode()!r})"
 
 @pytest.fixture
 def prober(node, settings, tmp_path, monkeypatch):
-    """prober(does): of a node that has been idle for long; `does` is what its probes do."""
+    """prober(does): a prober whose fake probes execute the code `does`."""
     settings.NODE_DIR.mkdir()
     settings.PROBE_AFTER_IDLE_S = 20
 
@@ -55,7 +55,7 @@ def prober(node, settings, tmp_path, monkeypatch):
 
 @pytest.fixture
 def started(tmp_path):
-    """The probes that were started: their pid and the device."""
+    """Return the started probes: pid, device, ..."""
 
     def read() -> list[list[str]]:
         path = tmp_path / "started"
@@ -65,26 +65,26 @@ def started(tmp_path):
 
 
 class Clock:
-    """Monotonic time as the agent's ticks see it."""
+    """Monotonic time of the agent's ticks."""
 
     def __init__(self, prober: Prober) -> None:
         self.now, self.prober = 1000.0, prober
 
     def idle(self, seconds: float) -> None:
-        """Ticks of half a second, in which processes of the real world go on."""
+        """Advance in ticks of half a second; real processes continue."""
         for _ in range(int(seconds * 2)):
             self.now += 0.5
-            self.prober.look(self.now, is_idle=True)
+            self.prober.poll(self.now, is_idle=True)
 
     def until_settled(self) -> None:
         def settled() -> bool:
             self.idle(2.5)
-            return self.prober._child is None
+            return self.prober._process is None
 
         wait_until(settled, 30, "the probe's end")
 
 
-def test_devices_that_are_alike_are_probed_once_after_the_node_stood_idle(prober, started):
+def test_devices_of_one_kind_are_probed_once_after_the_node_was_idle(prober, started):
     clock = Clock(prober())
     clock.idle(19)
     assert started() == []
@@ -105,20 +105,20 @@ def test_devices_that_are_alike_are_probed_once_after_the_node_stood_idle(prober
     assert NodeEvent.objects.get(kind="node.probed").text == "Device 0 was probed in 8 s."
 
 
-def test_a_device_whose_like_is_known_is_left_alone_until_somebody_asks(prober, started, node):
-    device_profiles.store(Device.objects.get(id="a-1"), FOUND)
+def test_a_device_of_a_known_kind_is_probed_only_on_request(prober, started, node):
+    device_profiles.store_probe(Device.objects.get(id="a-1"), FOUND)
     clock = Clock(prober())
     clock.idle(60)
     assert started() == []
-    assert [device.id for device in device_profiles.ask(node, "ada")] == ["a-0"]
+    assert [device.id for device in device_profiles.request_probe(node, "ada")] == ["a-0"]
     clock.idle(3)
     clock.until_settled()
     assert len(started()) == 1
-    assert not device_profiles.is_wanted(node)
+    assert not device_profiles.is_probe_requested(node)
     assert DeviceProfile.objects.get().device == "a-0"
 
 
-def test_another_torch_makes_it_unknown_again(prober, started):
+def test_another_torch_version_needs_a_new_probe(prober, started):
     DeviceProfile.objects.create(
         name="cpu share", kind="cpu", cores=1.0, torch="2.12.0", took_s=9, device="a-0", measured_at="2026-01-01T00:00Z"
     )  # fmt: skip
@@ -129,14 +129,14 @@ def test_another_torch_makes_it_unknown_again(prober, started):
     assert DeviceProfile.objects.count() == 2
 
 
-def test_an_attempt_ends_the_probe_at_once_and_it_is_begun_anew_later(prober, started):
+def test_an_attempt_kills_the_probe_which_starts_again_later(prober, started):
     clock = Clock(prober("time.sleep(600)"))
     clock.idle(25)
     wait_until(lambda: started(), 20, "the probe's start")
-    child = clock.prober._child
+    child = clock.prober._process
     began = time.monotonic()
-    clock.prober.look(clock.now + 0.5, is_idle=False)
-    assert child.returncode == -9  # gone before the supervisor is started
+    clock.prober.poll(clock.now + 0.5, is_idle=False)
+    assert child.returncode == -9  # killed before the supervisor is started
     assert time.monotonic() - began < 2
     assert DeviceProfile.objects.count() == 0
     assert Device.objects.get(id="a-0").probe_failure == ""
@@ -144,10 +144,10 @@ def test_an_attempt_ends_the_probe_at_once_and_it_is_begun_anew_later(prober, st
     assert len(started()) == 1
     clock.idle(5)
     wait_until(lambda: len(started()) == 2, 20, "the second probe")
-    clock.prober.give_way()
+    clock.prober.cancel()
 
 
-def test_one_that_found_the_device_taken_is_tried_again(prober, started):
+def test_a_probe_that_finds_the_device_in_use_is_tried_again(prober, started):
     clock = Clock(prober(f"sys.exit({EXIT_YIELDED})"))
     clock.idle(25)
     wait_until(lambda: clock.idle(3) or len(started()) > 1, 30, "another try")
@@ -155,33 +155,33 @@ def test_one_that_found_the_device_taken_is_tried_again(prober, started):
 
 
 @pytest.mark.parametrize(
-    "does, said",
+    "does, reason",
     [
         ("print('CUDA error: out of luck', file=sys.stderr); sys.exit(3)", "ended with 3. CUDA error: out of luck"),
         ("print('not json')", "report cannot be read"),
     ],
 )  # fmt: skip
-def test_a_failure_is_said_and_not_repeated_by_itself(prober, started, does, said):
+def test_a_failure_is_recorded_and_not_retried_automatically(prober, started, does, reason):
     clock = Clock(prober(does))
     clock.idle(25)
     clock.until_settled()
-    assert said in Device.objects.get(id="a-0").probe_failure
+    assert reason in Device.objects.get(id="a-0").probe_failure
     clock.idle(60)
     clock.until_settled()
-    assert sorted(row[1] for row in started()) == ["a-0", "a-1"]  # its like may be better
+    assert sorted(row[1] for row in started()) == ["a-0", "a-1"]  # another device of this kind may work
     assert DeviceProfile.objects.count() == 0
 
 
-def test_one_that_takes_for_ever_is_ended(prober, started):
+def test_a_probe_that_takes_too_long_is_killed(prober, started):
     clock = Clock(prober("time.sleep(600)"))
     clock.idle(25)
     wait_until(lambda: started(), 20, "the probe's start")
     clock.idle(91)
     assert "took longer" in Device.objects.get(id="a-0").probe_failure
-    clock.prober.give_way()
+    clock.prober.cancel()
 
 
-def test_nothing_is_probed_by_itself_where_that_is_switched_off(prober, started, settings, node):
+def test_idle_devices_are_not_probed_if_the_setting_is_off(prober, started, settings, node):
     settings.PROBE_AFTER_IDLE_S = 0
     clock = Clock(prober())
     clock.idle(60)
@@ -192,7 +192,7 @@ def test_nothing_is_probed_by_itself_where_that_is_switched_off(prober, started,
     assert len(started()) == 1
 
 
-def test_nothing_is_probed_while_somebody_works_on_the_node(prober, started, node):
+def test_nothing_is_probed_during_maintenance(prober, started, node):
     admin.begin_maintenance(node, "ada", "new fan")
     clock = Clock(prober())
     clock.idle(60)
@@ -202,8 +202,8 @@ def test_nothing_is_probed_while_somebody_works_on_the_node(prober, started, nod
         call_command("probe", "a")
 
 
-def test_the_command_lists_what_is_known(node, capsys):
-    device_profiles.store(Device.objects.get(id="a-0"), FOUND)
+def test_the_command_lists_the_known_profiles(node, capsys):
+    device_profiles.store_probe(Device.objects.get(id="a-0"), FOUND)
     call_command("probe")
     text = capsys.readouterr().out
     assert "cpu share, 1 core, torch 2.13.0+cpu" in text
@@ -211,16 +211,16 @@ def test_the_command_lists_what_is_known(node, capsys):
 
 
 def test_a_node_with_work_is_not_idle(prober, started, node, make_job, settings):
-    """Through the agent's own tick."""
+    """Tested through the agent's tick."""
     from jobs.agent.loop import Agent
 
     prober()
     agent = Agent(node, settings.NODE_DIR)
     job = make_job()
     loop.schedule(job.pool)
-    device_profiles.ask(node, "ada")
-    agent._beat_at = float("inf")
-    agent.why_stopping = "leaving"  # so that the attempt is seen and not started
+    device_profiles.request_probe(node, "ada")
+    agent._heartbeat_at = float("inf")
+    agent.stop_reason = "leaving"  # so that the attempt is found but not started
     agent.tick()
-    assert agent._prober._child is None
+    assert agent._prober._process is None
     assert started() == []

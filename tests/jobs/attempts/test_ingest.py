@@ -1,4 +1,4 @@
-"""From spool to database: every line once, whatever dies in between."""
+"""Ingest of spool files: every line once, whatever crashes in between."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import math
 import pytest
 from django.db import DatabaseError, connection
 
-from engine.telemetry.wire import Line
+from engine.telemetry.wire import SpoolLine
 from jobs import series
 from jobs.attempts import ingest as module
 from jobs.attempts.ingest import ingest
 from jobs.models import Attempt, Event, Job, Run, SpoolOffset
 from jobs.states.jobs import JobState
-from tests.jobs.played import checkpoint, say, step
-from tests.jobs.stage import attempt_of, take
+from tests.jobs.fake_supervisor import make_checkpoint, step_line, write_spool
+from tests.jobs.placed_jobs import claim, newest_attempt
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def taken(make_job, settings):
-    """(attempt, directory) of a job whose supervisor is about to start."""
-    return take(make_job("budget.steps=100"), settings.NODE_DIR)
+def claimed(make_job, settings):
+    """(attempt, directory) of a claimed job whose supervisor has not started."""
+    return claim(make_job("budget.steps=100"), settings.NODE_DIR)
 
 
 def count(attempt: Attempt, metric: str = "loss", source: str = "run") -> int:
@@ -39,9 +39,9 @@ def newest(attempt):
     return series.newest([run.id]).get(run.id, {})
 
 
-def test_steps_become_points_metrics_and_progress(taken):
-    attempt, directory = taken
-    say(directory, step(1, 3.0), step(2, 2.5))
+def test_steps_become_points_metrics_and_progress(claimed):
+    attempt, directory = claimed
+    write_spool(directory, step_line(1, 3.0), step_line(2, 2.5))
     ingest(attempt)
     assert count(attempt) == count(attempt, "tokens") == 2
     assert newest(attempt) == {"loss": 2.5, "tokens": 512.0}
@@ -50,41 +50,41 @@ def test_steps_become_points_metrics_and_progress(taken):
     assert job.started_at.timestamp() == 1001.0
 
 
-def test_nothing_new_costs_one_query(taken, django_assert_num_queries):
-    attempt, directory = taken
-    say(directory, step(1))
+def test_nothing_new_costs_one_query(claimed, django_assert_num_queries):
+    attempt, directory = claimed
+    write_spool(directory, step_line(1))
     ingest(attempt)
     with django_assert_num_queries(1):
         assert ingest(attempt) == 0
 
 
-def test_a_torn_last_line_waits_for_its_end(taken):
-    attempt, directory = taken
-    say(directory, step(1), b'{"k":"step","at":1002.0,"source":"run","st')
+def test_a_torn_last_line_waits_for_its_end(claimed):
+    attempt, directory = claimed
+    write_spool(directory, step_line(1), b'{"k":"step","at":1002.0,"source":"run","st')
     ingest(attempt)
     assert count(attempt) == 1
-    say(directory, b'ep":2,"metrics":{"loss":2.0}}\n')
+    write_spool(directory, b'ep":2,"metrics":{"loss":2.0}}\n')
     ingest(attempt)
     assert count(attempt) == 2
     assert SpoolOffset.objects.get().num_bad_lines == 0
 
 
-def test_a_second_look_at_the_same_bytes_doubles_nothing(taken):
-    attempt, directory = taken
-    say(directory, step(1), step(2))
+def test_reading_the_same_bytes_again_duplicates_nothing(claimed):
+    attempt, directory = claimed
+    write_spool(directory, step_line(1), step_line(2))
     ingest(attempt)
-    assert ingest(attempt_of(attempt.job)) == 0
+    assert ingest(newest_attempt(attempt.job)) == 0
     assert count(attempt) == 2
 
 
 @pytest.mark.parametrize("fails_at", range(1, 30))
-def test_a_crash_between_any_two_writes_loses_and_doubles_nothing(taken, fails_at):
-    """The database dies at the n-th write of the batch; the next reader starts from what was committed."""
-    attempt, directory = taken
-    note = Line("note", 1.0, "rank0", text="hello")
-    missing = Line("device", 1.0, "device:a-0", missing={"power_w": ("absent", "no counter")})
-    say(directory, step(1), step(2), note, checkpoint(directory, 2), b"rubbish\n")
-    say(directory, missing, file="device.jsonl")
+def test_a_crash_between_any_two_writes_loses_and_doubles_nothing(claimed, fails_at):
+    """The database fails at the n-th write of the batch; the next reader continues from the committed state."""
+    attempt, directory = claimed
+    note = SpoolLine("note", 1.0, "rank0", text="hello")
+    missing = SpoolLine("device", 1.0, "device:a-0", missing={"power_w": ("absent", "no counter")})
+    write_spool(directory, step_line(1), step_line(2), note, make_checkpoint(directory, 2), b"rubbish\n")
+    write_spool(directory, missing, file="device.jsonl")
     writes = 0
 
     def die(execute, sql, params, many, context):
@@ -102,7 +102,7 @@ def test_a_crash_between_any_two_writes_loses_and_doubles_nothing(taken, fails_a
             assert not SpoolOffset.objects.exists()
         else:
             assert writes < fails_at, "the crash was swallowed"
-    ingest(attempt_of(attempt.job))
+    ingest(newest_attempt(attempt.job))
     assert count(attempt) == 2
     job_events = Event.objects.filter(kind__in=["note.info", "checkpoint", "note.warning", "job.running"])
     assert sorted(job_events.values_list("kind", flat=True)) == [
@@ -112,20 +112,20 @@ def test_a_crash_between_any_two_writes_loses_and_doubles_nothing(taken, fails_a
     assert run_of(attempt).missing == {"device:a-0": {"power_w": ["absent", "no counter"]}}
 
 
-def test_the_crash_test_really_reaches_every_write(taken):
-    """The range above must cover all writes of that batch, or it would prove less than it says."""
-    attempt, directory = taken
-    say(
+def test_the_crash_test_covers_every_write(claimed):
+    """The range above must cover all writes of the batch."""
+    attempt, directory = claimed
+    write_spool(
         directory,
-        step(1),
-        step(2),
-        Line("note", 1.0, "rank0", text="hello"),
-        checkpoint(directory, 2),
+        step_line(1),
+        step_line(2),
+        SpoolLine("note", 1.0, "rank0", text="hello"),
+        make_checkpoint(directory, 2),
         b"rubbish\n",
     )
-    say(
+    write_spool(
         directory,
-        Line("device", 1.0, "device:a-0", missing={"power_w": ("absent", "-")}),
+        SpoolLine("device", 1.0, "device:a-0", missing={"power_w": ("absent", "-")}),
         file="device.jsonl",
     )
     writes = []
@@ -140,11 +140,11 @@ def test_the_crash_test_really_reaches_every_write(taken):
     assert 8 <= len(writes) < 29
 
 
-def test_a_reader_that_was_overtaken_changes_nothing(taken, monkeypatch):
-    attempt, directory = taken
-    say(directory, step(1))
+def test_a_reader_with_a_stale_offset_changes_nothing(claimed, monkeypatch):
+    attempt, directory = claimed
+    write_spool(directory, step_line(1))
     ingest(attempt)
-    say(directory, step(2))
+    write_spool(directory, step_line(2))
     real, calls = module.read_whole_lines, []
 
     def overtaken(path, start):
@@ -152,8 +152,8 @@ def test_a_reader_that_was_overtaken_changes_nothing(taken, monkeypatch):
         if not calls:
             calls.append(1)
             ingest(
-                attempt_of(attempt.job)
-            )  # another agent reads the same bytes between our look and our write
+                newest_attempt(attempt.job)
+            )  # another agent ingests the same bytes between the read and the write
         return content
 
     monkeypatch.setattr(module, "read_whole_lines", overtaken)
@@ -180,98 +180,104 @@ def test_a_reader_that_was_overtaken_changes_nothing(taken, monkeypatch):
         b'{"k":"phase","at":1.0,"source":"rank0","text":"imports","seconds":1e999}\n',
     ],
 )
-def test_a_line_that_cannot_be_read_is_counted_and_told_once(taken, line):
-    attempt, directory = taken
-    say(directory, step(1), line, step(2), line)
+def test_an_unreadable_line_is_counted_and_reported_once(claimed, line):
+    attempt, directory = claimed
+    write_spool(directory, step_line(1), line, step_line(2), line)
     ingest(attempt)
-    say(directory, line, step(3))
+    write_spool(directory, line, step_line(3))
     ingest(attempt)
     assert count(attempt) == 3
     assert SpoolOffset.objects.get().num_bad_lines == 3
     assert Event.objects.filter(kind="note.warning", text__contains="rank0.jsonl").count() == 1
 
 
-def test_a_megabyte_without_a_newline_is_passed_by(taken):
-    attempt, directory = taken
-    say(directory, b"x" * (module.READ_BYTES + 10), b"\n", step(1))
+def test_a_megabyte_without_a_newline_is_skipped(claimed):
+    attempt, directory = claimed
+    write_spool(directory, b"x" * (module.READ_BYTES + 10), b"\n", step_line(1))
     ingest(attempt)
     ingest(attempt)
     assert count(attempt) == 1
 
 
-def test_a_diverged_loss_arrives_as_what_it_is(taken):
-    attempt, directory = taken
-    say(directory, step(1, math.nan), step(2, math.inf))
+def test_nan_and_infinite_losses_are_stored(claimed):
+    attempt, directory = claimed
+    write_spool(directory, step_line(1, math.nan), step_line(2, math.inf))
     ingest(attempt)
     assert count(attempt) == 2
     assert newest(attempt)["loss"] == math.inf
 
 
-def test_device_readings_are_series_of_their_device(taken):
-    attempt, directory = taken
-    line = Line("device", 5.0, "device:a-0", metrics={"power_w": 80.0})
-    say(directory, line, file="device.jsonl")
+def test_device_readings_are_series_of_their_device(claimed):
+    attempt, directory = claimed
+    line = SpoolLine("device", 5.0, "device:a-0", metrics={"power_w": 80.0})
+    write_spool(directory, line, file="device.jsonl")
     ingest(attempt)
     assert count(attempt, "power_w", "device:a-0") == 1
     assert newest(attempt) == {}
 
 
-def test_phases_checkpoints_and_notes_stand_at_the_attempt(taken):
-    attempt, directory = taken
-    say(directory, Line("phase", 1.0, "rank0", text="imports", seconds=8.5), checkpoint(directory, 10))
-    say(directory, Line("note", 2.0, "rank1", text="Careful.", level="warning"))
+def test_phases_checkpoints_and_notes_are_stored_with_the_attempt(claimed):
+    attempt, directory = claimed
+    write_spool(
+        directory,
+        SpoolLine("phase", 1.0, "rank0", text="imports", seconds=8.5),
+        make_checkpoint(directory, 10),
+    )
+    write_spool(directory, SpoolLine("note", 2.0, "rank1", text="Careful.", level="warning"))
     ingest(attempt)
-    attempt = attempt_of(attempt.job)
+    attempt = newest_attempt(attempt.job)
     assert attempt.phases == {"imports": 8.5}
     assert (attempt.checkpoint_step, attempt.checkpoint) == (10, str(directory.checkpoints / "step-00000010"))
-    told = [
+    events = [
         (e.actor, e.kind, e.attempt_number)
         for e in Event.objects.filter(kind__in=["checkpoint", "note.warning"])
     ]
-    assert told == [("run", "checkpoint", 1), ("rank1", "note.warning", 1)]
+    assert events == [("run", "checkpoint", 1), ("rank1", "note.warning", 1)]
 
 
-def test_a_checkpoint_line_cannot_point_outside_the_attempt(taken):
-    attempt, directory = taken
-    say(directory, Line("checkpoint", 1.0, "run", step=1, text="../../../etc"))
+def test_a_checkpoint_line_cannot_point_outside_the_attempt(claimed):
+    attempt, directory = claimed
+    write_spool(directory, SpoolLine("checkpoint", 1.0, "run", step=1, text="../../../etc"))
     ingest(attempt)
-    assert attempt_of(attempt.job).checkpoint == str(directory.checkpoints / "etc")
+    assert newest_attempt(attempt.job).checkpoint == str(directory.checkpoints / "etc")
 
 
-def test_a_result_line_repeats_figures_and_adds_no_points(taken):
-    attempt, directory = taken
-    say(directory, Line("result", 9.0, "run", step=9, text="Finished.", metrics={"validation_loss": 1.5}))
+def test_a_result_line_repeats_figures_and_adds_no_points(claimed):
+    attempt, directory = claimed
+    write_spool(
+        directory, SpoolLine("result", 9.0, "run", step=9, text="Finished.", metrics={"validation_loss": 1.5})
+    )
     ingest(attempt)
     assert newest(attempt) == {}
-    assert attempt_of(attempt.job).reason == "Finished."
+    assert newest_attempt(attempt.job).reason == "Finished."
 
 
-def test_lines_of_an_older_attempt_do_not_move_the_job(taken):
-    attempt, directory = taken
+def test_lines_of_an_older_attempt_do_not_move_the_job(claimed):
+    attempt, directory = claimed
     Job.objects.update(attempt_number=2, step=40)
-    say(directory, step(7))
+    write_spool(directory, step_line(7))
     ingest(attempt)
     assert count(attempt) == 1
     assert Job.objects.get().step == 40
     assert Job.objects.get().state == JobState.STARTING
 
 
-def test_outputs_are_kept_by_example_and_step_and_the_newest_holds(taken):
-    attempt, directory = taken
+def test_outputs_are_stored_by_example_and_step_and_the_newest_wins(claimed):
+    attempt, directory = claimed
 
-    def said(step: int, number: int | None, output: str) -> Line:
+    def output_line(step: int, number: int | None, output: str) -> SpoolLine:
         texts = {"prompt": "a", "reference": "b", "output": output, "other": "x"}
-        return Line("output", 9.0, "run", step=step, number=number, texts=texts)
+        return SpoolLine("output", 9.0, "run", step=step, number=number, texts=texts)
 
-    say(
+    write_spool(
         directory,
-        said(2, 0, "early"),
-        said(4, 0, "late"),
-        said(4, 1, "c" * 5000),
-        said(4, 1000, "no example"),
+        output_line(2, 0, "early"),
+        output_line(4, 0, "late"),
+        output_line(4, 1, "c" * 5000),
+        output_line(4, 1000, "no example"),
     )
     ingest(attempt)
-    say(directory, said(2, 0, "again"), said(4, None, "of none"))
+    write_spool(directory, output_line(2, 0, "again"), output_line(4, None, "of none"))
     ingest(attempt)
     found = list(run_of(attempt).outputs.values_list("number", "step", "output"))
     assert found == [(0, 2, "again"), (0, 4, "late"), (1, 4, "c" * 2000)]

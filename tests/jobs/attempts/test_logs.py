@@ -1,4 +1,4 @@
-"""A log that lies on another machine: brought while somebody looks, bounded, and never without saying where it is."""
+"""Logs on other machines, requested by views and uploaded by agents."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from django.utils import timezone
 from engine.directory import AttemptDirectory
 from jobs.agent.loop import Agent
 from jobs.attempts import logs
-from jobs.models import Attempt, AttemptNode, BroughtLog, Job, Node, Pool
+from jobs.models import Attempt, AttemptNode, Job, Node, Pool, UploadedLog
 from jobs.states.jobs import AttemptState
 from jobs.states.nodes import Health
-from tests.jobs.stage import take
+from tests.jobs.placed_jobs import claim
 
 pytestmark = pytest.mark.django_db
 
@@ -31,8 +31,8 @@ def job(make_job) -> Job:
 
 @pytest.fixture
 def log(job, tmp_path) -> Path:
-    """Of rank 1, on the machine of its node."""
-    _, directory = take(job, tmp_path)
+    """The log of rank 1 on its node."""
+    _, directory = claim(job, tmp_path)
     path = directory.log / "rank1.log"
     path.write_text("first\nsecond\n")
     return path
@@ -40,7 +40,7 @@ def log(job, tmp_path) -> Path:
 
 @contextlib.contextmanager
 def elsewhere(log: Path) -> Iterator[None]:
-    """As the web server's machine sees it: there is no such folder."""
+    """Hide the attempt's folder, as on the web server's machine."""
     home = log.parents[1]
     away = home.rename(home.with_name("away"))
     try:
@@ -49,89 +49,89 @@ def elsewhere(log: Path) -> Iterator[None]:
         away.rename(home)
 
 
-def look(job: Job, log: Path, rank: int = 1) -> logs.Tail:
+def view(job: Job, log: Path, rank: int = 1) -> logs.LogTail:
     with elsewhere(log):
         return logs.tail(job, rank)
 
 
-def test_the_first_look_asks_and_the_next_one_shows_what_was_brought(job, node, log):
-    asked = look(job, log)
+def test_the_first_view_requests_the_log_and_the_next_one_shows_it(job, node, log):
+    asked = view(job, log)
     assert (asked.lines, asked.is_coming) == ([], True)
     assert asked.reason == "The log is on node a; its agent has been asked for it."
-    assert logs.bring(node) == 1
-    brought = look(job, log)
-    assert (brought.lines, brought.node, brought.reason) == (["first", "second"], "a", "")
-    assert brought.read_at and brought.size_bytes == 13
+    assert logs.upload(node) == 1
+    uploaded = view(job, log)
+    assert (uploaded.lines, uploaded.node, uploaded.reason) == (["first", "second"], "a", "")
+    assert uploaded.read_at and uploaded.size_bytes == 13
 
 
-def test_the_agent_brings_it(job, node, log, tmp_path):
-    look(job, log)
-    Attempt.objects.update(state=AttemptState.STOPPED)  # an ended attempt's log is looked at most of all
+def test_the_agent_uploads_it(job, node, log, tmp_path):
+    view(job, log)
+    Attempt.objects.update(state=AttemptState.STOPPED)  # the logs of ended attempts are viewed most
     Agent(node, tmp_path).tick()
-    assert look(job, log).lines == ["first", "second"]
-    assert not look(job, log).is_coming, "nothing more is written"
+    assert view(job, log).lines == ["first", "second"]
+    assert not view(job, log).is_coming, "nothing more is written"
 
 
-def test_what_has_not_grown_is_not_brought_again(job, node, log):
-    look(job, log)
-    logs.bring(node)
-    assert logs.bring(node) == 0
+def test_a_log_that_has_not_grown_is_not_uploaded_again(job, node, log):
+    view(job, log)
+    logs.upload(node)
+    assert logs.upload(node) == 0
     with log.open("a") as file:
         file.write("third\n")
-    assert logs.bring(node) == 1
-    assert look(job, log).lines[-1] == "third"
+    assert logs.upload(node) == 1
+    assert view(job, log).lines[-1] == "third"
 
 
-def test_it_stops_when_nobody_looks_any_more(job, node, log):
-    look(job, log)
-    BroughtLog.objects.update(wanted_until=timezone.now() - timedelta(seconds=1))
-    assert logs.bring(node) == 0
-    look(job, log)
-    assert logs.bring(node) == 1
+def test_uploads_stop_when_the_request_has_expired(job, node, log):
+    view(job, log)
+    UploadedLog.objects.update(wanted_until=timezone.now() - timedelta(seconds=1))
+    assert logs.upload(node) == 0
+    view(job, log)
+    assert logs.upload(node) == 1
 
 
-def test_looking_often_writes_only_once_in_a_while(job, node, log):
-    look(job, log)
+def test_frequent_views_write_rarely(job, node, log):
+    view(job, log)
     with CaptureQueriesContext(connection) as queries:
-        look(job, log)
+        view(job, log)
     assert not [q for q in queries if q["sql"].startswith(("UPDATE", "INSERT", "DELETE"))]
 
 
-def test_a_long_log_is_brought_by_its_end(job, node, log):
+def test_only_the_end_of_a_long_log_is_uploaded(job, node, log):
     log.write_bytes(b"x" * 200_000 + b"\nlast\0 \xff\n")
-    look(job, log)
-    logs.bring(node)
-    brought = look(job, log)
-    assert brought.lines == ["last �"] and brought.is_cut and brought.size_bytes == 200_009
+    view(job, log)
+    logs.upload(node)
+    uploaded = view(job, log)
+    assert uploaded.lines == ["last �"] and uploaded.is_cut and uploaded.size_bytes == 200_009
 
 
-def test_a_silent_node_is_named(job, node, log):
+def test_an_unreachable_node_is_named(job, node, log):
     Node.objects.update(health=Health.UNREACHABLE)
-    assert look(job, log).reason == "The log is on node a, which is unreachable."
+    assert view(job, log).reason == "The log is on node a, which is unreachable."
 
 
-def test_a_folder_that_was_tidied_away_says_so(job, node, log):
-    look(job, log)
+def test_a_deleted_folder_is_given_as_the_reason(job, node, log):
+    view(job, log)
     with elsewhere(log):
-        logs.bring(node)
-        assert "tidied away" in logs.tail(job, 1).reason
+        logs.upload(node)
+        assert "has been deleted" in logs.tail(job, 1).reason
 
 
-def test_a_rank_that_is_not_there_is_not_asked_for(job, node, log):
-    assert look(job, log, rank=2).reason == "Attempt 1 has no rank 2."
-    assert not BroughtLog.objects.exists()
+def test_a_missing_rank_is_not_requested(job, node, log):
+    assert view(job, log, rank=2).reason == "Attempt 1 has no rank 2."
+    assert not UploadedLog.objects.exists()
 
 
-def test_an_agent_brings_only_what_lies_on_its_node(job, node, log, make_node):
-    look(job, log)
-    assert logs.bring(make_node("b")) == 0
+def test_an_agent_uploads_only_logs_of_its_node(job, node, log, make_node):
+    view(job, log)
+    assert logs.upload(make_node("b")) == 0
 
 
-def test_what_nobody_has_looked_at_for_a_day_is_dropped(job, node, log):
-    look(job, log)
-    BroughtLog.objects.update(wanted_until=timezone.now() - timedelta(days=2))
-    look(job, log, rank=0)
-    assert list(BroughtLog.objects.values_list("rank", flat=True)) == [0]
+def test_a_log_without_views_for_a_day_is_deleted(job, node, log):
+    view(job, log)
+    UploadedLog.objects.update(wanted_until=timezone.now() - timedelta(days=2))
+    view(job, log, rank=0)
+    assert list(UploadedLog.objects.values_list("rank", flat=True)) == [0]
 
 
 def test_ranks_of_a_gang_are_read_on_their_own_nodes(make_job, make_node, settings, tmp_path):
@@ -140,7 +140,7 @@ def test_ranks_of_a_gang_are_read_on_their_own_nodes(make_job, make_node, settin
     job = make_job(devices=2)
     Node.objects.update(facts=facts)
     Pool.objects.update(allows_several_nodes=True)
-    attempt, first = take(job, tmp_path / "a")
+    attempt, first = claim(job, tmp_path / "a")
     other = make_node("b", facts=facts)
     lease = attempt.leases.get(rank=1)
     lease.device = other.devices.first()

@@ -1,4 +1,4 @@
-"""Old attempts' folders go; the newest ones, the newest checkpoint and whatever still lives stay."""
+"""Clean-up of the folders of old attempts."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from django.core.management import CommandError, call_command
 
 from engine.directory import AttemptDirectory
 from engine.supervisor.locks import hold_folder
-from jobs.attempts.retention import tidy
+from jobs.attempts.retention import clean_up
 from jobs.lifecycle.transitions import move_attempt, move_job
 from jobs.models import Attempt, AttemptNode, Job
 from jobs.nodes import inventory
 from jobs.states.jobs import AttemptState, JobState
-from tests.jobs.played import checkpoint
-from tests.jobs.stage import take
+from tests.jobs.fake_supervisor import make_checkpoint
+from tests.jobs.placed_jobs import claim
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def node_dir(settings, node) -> Path:
-    """The folder of the node `node` on this machine."""
+    """The folder of node `node` on this machine."""
     settings.NODE_DIR.mkdir()
     (settings.NODE_DIR / "node_id").write_text(node.id)
     assert inventory.node_id(settings.NODE_DIR) == node.id
@@ -31,10 +31,10 @@ def node_dir(settings, node) -> Path:
 
 
 def ended(job: Job, node_dir: Path, step: int | None = None) -> AttemptDirectory:
-    """The folder of one more attempt, which failed after a checkpoint at `step`."""
-    attempt, directory = take(job, node_dir)
+    """Return the folder of one more attempt, which failed after a checkpoint at `step`."""
+    attempt, directory = claim(job, node_dir)
     if step is not None:
-        checkpoint(directory, step)
+        make_checkpoint(directory, step)
     move_attempt(attempt.id, AttemptState.FAILED, actor="test")
     move_job(job.id, JobState.QUEUED, actor="test")
     return directory
@@ -48,7 +48,7 @@ def test_the_newest_attempts_of_each_job_stay(node_dir, make_job):
     first, second = make_job(devices=1), make_job(devices=1)
     of_first = [ended(first, node_dir) for _ in range(4)]
     of_second = [ended(second, node_dir)]
-    done = tidy(node_dir, keep=2)
+    done = clean_up(node_dir, keep=2)
     assert left(*of_first) == [False, False, True, True]
     assert left(*of_second) == [True]
     assert list(done.removed) == [f"{first.id}/1", f"{first.id}/2"]
@@ -59,17 +59,17 @@ def test_the_newest_attempts_of_each_job_stay(node_dir, make_job):
 def test_the_newest_checkpoint_stays_however_old_its_attempt_is(node_dir, make_job):
     job = make_job()
     old, best, late, newest = (ended(job, node_dir, step) for step in (20, 80, 40, None))
-    tidy(node_dir, keep=1)
+    clean_up(node_dir, keep=1)
     assert left(old, best, late, newest) == [False, True, False, True]
     assert best.newest_checkpoint() is not None
 
 
-def test_what_lives_stays(node_dir, make_job):
+def test_the_folders_of_live_attempts_stay(node_dir, make_job):
     job = make_job()
     first = ended(job, node_dir)
-    _, running = take(job, node_dir)
+    _, running = claim(job, node_dir)
     Attempt.objects.filter(number=1).update(state=AttemptState.RUNNING)
-    tidy(node_dir, keep=1)
+    clean_up(node_dir, keep=1)
     assert left(first, running) == [True, True]
 
 
@@ -77,27 +77,27 @@ def test_a_folder_that_a_supervisor_still_holds_stays_for_the_next_time(node_dir
     job = make_job()
     first, _ = ended(job, node_dir), ended(job, node_dir)
     lock = hold_folder(first.path)
-    assert not tidy(node_dir, keep=1).removed
+    assert not clean_up(node_dir, keep=1).removed
     assert left(first) == [True] and lock
 
 
-def test_what_no_row_of_this_node_names_is_left_alone(node_dir, make_job):
+def test_folders_without_a_row_of_this_node_are_left_alone(node_dir, make_job):
     stranger = node_dir / "attempts" / "somebody-1"
     stranger.mkdir(parents=True)
     job = make_job()
     first, _ = ended(job, node_dir), ended(job, node_dir)
     Attempt.objects.filter(number=1).update(directory="/elsewhere")
-    tidy(node_dir, keep=1)
+    clean_up(node_dir, keep=1)
     assert stranger.exists() and first.path.exists()
 
 
-def test_what_an_interrupted_call_left_is_finished(node_dir):
+def test_the_leftovers_of_an_interrupted_call_are_deleted(node_dir):
     (node_dir / "tidied" / "job-1").mkdir(parents=True)
-    tidy(node_dir)
+    clean_up(node_dir)
     assert not (node_dir / "tidied").exists()
 
 
-def test_the_command_says_what_it_would_do_and_what_it_did(node_dir, make_job):
+def test_the_command_prints_what_it_would_delete_and_what_it_deleted(node_dir, make_job):
     job = make_job()
     first, _ = ended(job, node_dir), ended(job, node_dir)
     out = StringIO()
@@ -123,7 +123,7 @@ class TestSeveralNodes:
         for step in (20, 80, 40, 60):
             ended(job, node_dir, step)
         (shared / "somebody-1").mkdir()
-        done = tidy(node_dir, keep=1)
+        done = clean_up(node_dir, keep=1)
         there = sorted(path.name for path in shared.iterdir())
         assert there == sorted([f"{job.id}-2", f"{job.id}-4", "somebody-1"])
         assert f"{job.id}/1 (shared checkpoints)" in done.removed
@@ -134,11 +134,11 @@ class TestSeveralNodes:
         job = make_job()
         first, _ = (ended(job, tmp_path / "elsewhere", step) for step in (20, 80))
         Attempt.objects.update(directory="/on/another/machine")
-        tidy(node_dir, keep=1)
+        clean_up(node_dir, keep=1)
         assert [path.name for path in shared.iterdir()] == [f"{job.id}-2"]
-        assert first.path.exists(), "what lies on another machine is that machine's business"
+        assert first.path.exists(), "folders on another machine are not deleted from here"
 
-    def test_a_part_of_a_gang_leaves_a_folder_on_each_node(self, node_dir, node, make_node, make_job):
+    def test_a_gang_leaves_a_folder_on_each_node(self, node_dir, node, make_node, make_job):
         job, other = make_job(), make_node("b", devices=0)
         mine, theirs = ended(job, node_dir), node_dir / "attempts" / "theirs"
         theirs.mkdir()
@@ -147,11 +147,11 @@ class TestSeveralNodes:
         AttemptNode.objects.create(attempt=first, node=node, directory=str(mine.path))
         AttemptNode.objects.create(attempt=first, node=other, directory=str(theirs))
         ended(job, node_dir)
-        done = tidy(node_dir, keep=1)
+        done = clean_up(node_dir, keep=1)
         assert left(mine) == [False] and theirs.exists()
         assert list(done.removed) == [f"{job.id}/1"]
 
-    def test_a_folder_that_another_node_has_just_taken_is_passed_by(
+    def test_a_folder_that_another_node_just_removed_is_skipped(
         self, node_dir, shared, make_job, monkeypatch
     ):
         job = make_job()
@@ -165,4 +165,4 @@ class TestSeveralNodes:
             return hold_folder(path)
 
         monkeypatch.setattr("jobs.attempts.retention.hold_folder", hold_late)
-        assert list(tidy(node_dir, keep=1).removed) == [f"{job.id}/1"]
+        assert list(clean_up(node_dir, keep=1).removed) == [f"{job.id}/1"]

@@ -14,7 +14,7 @@ from jobs.datasets import DatasetError
 from jobs.models import Job
 from jobs.queue import job_actions
 from jobs.states.jobs import JobState
-from tests.jobs.stage import assign
+from tests.jobs.placed_jobs import assign
 
 pytestmark = pytest.mark.django_db
 PAIRS = "".join(f"{json.dumps({'source': f's {n}', 'target': 't'})}\n" for n in range(40)).encode()
@@ -66,6 +66,15 @@ def test_drafts_other_objectives_and_too_many_labels_are_refused_at_their_field(
     assert "holds texts with labels" in refusal(spec_for(make_spec, labels), team, owner)["data.objective"]
     spec = make_spec(f"data.corpus=dataset:{labels.id}", "data.objective=classes", "model.family=encoder")
     assert "has 5 classes" in refusal(spec, team, owner)["model.classes"]
+
+
+def test_removing_discards_a_draft_and_deletes_the_content_of_what_is_ready(dataset, team, owner):
+    draft = store(team, owner, PAIRS + b"nonsense\n")
+    datasets.remove(draft, owner)
+    assert not type(draft).objects.filter(file_name=draft.file_name, state="draft").exists()
+    datasets.remove(dataset, owner)
+    dataset.refresh_from_db()
+    assert dataset.archived_at
 
 
 def test_data_of_a_waiting_job_cannot_be_deleted(make_spec, dataset, team, owner, node):

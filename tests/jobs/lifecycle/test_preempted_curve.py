@@ -1,4 +1,7 @@
-"""A job that trains for real is preempted, or paused, and resumed: its curve is that of an undisturbed run."""
+"""Loss curve of a real training that is preempted or paused, and resumed.
+
+It equals the curve of an undisturbed run.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from tests.running import TINY, Fourwalls, changes, free_port, wait_until
 
 pytestmark = [pytest.mark.ranks, pytest.mark.timeout(300)]
 
-STEPS = 600  # some seconds: time enough to submit another on a busy machine
+STEPS = 600  # some seconds, enough to submit another job on a busy machine
 SPEC = [
     *TINY,
     f"budget.steps={STEPS}",
@@ -26,7 +29,7 @@ from jobs import series
 (line,) = series.read([{run!r}], ["loss"], points=100_000)
 print(json.dumps([list(map(int, line.x)), list(line.mean), line.superseded, line.is_raw]))
 """
-STORY = """
+EVENTS = """
 import json
 from jobs.models import Event
 print(json.dumps(list(Event.objects.filter(job={job!r}).exclude(kind__startswith="note").order_by("id")
@@ -40,7 +43,7 @@ def fourwalls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fourwalls]:
     running = Fourwalls(tmp_path_factory.mktemp("preempt"), free_port(), environment).start("--no-demo")
     try:
         running.wait_for_link()
-        running.request("/jobs")  # makes the token now, and not while a job trains
+        running.request("/jobs")  # creates the token before a job trains
         yield running
         running.interrupt()
     finally:
@@ -81,13 +84,16 @@ def test_preempted_and_resumed_equals_undisturbed(fourwalls: Fourwalls):
     assert disturbed == undisturbed, "the same seed on the same devices gives the same curve"
     assert disturbed[0] == list(range(1, STEPS + 1)) and disturbed[2] == 0
 
-    story = asked(fourwalls, STORY.format(job=low["job"]))
+    events = asked(fourwalls, EVENTS.format(job=low["job"]))
     reason = f"Preempted by job {high['job']} (priority high)"
-    kinds = [kind for kind, _, _ in story]
+    kinds = [kind for kind, _, _ in events]
     stopping = kinds.index("job.stopping")
-    assert story[stopping][1:] == ["scheduler", f"{reason}; it stops at a checkpoint and waits again."]
+    assert events[stopping][1:] == [
+        "scheduler",
+        f"{reason}; it stops at a checkpoint and returns to the queue.",
+    ]
     back = kinds.index("job.queued", stopping)
-    assert story[back][2] == f"{reason}; resumes from step {resumed_from}."
+    assert events[back][2] == f"{reason}; resumes from step {resumed_from}."
     assert kinds[-1] == "job.succeeded" and kinds.count("job.scheduled") == 2
 
 
@@ -99,7 +105,7 @@ def test_paused_and_resumed_equals_undisturbed(fourwalls: Fourwalls):
     paused = now(fourwalls, job)
     undisturbed = submit(fourwalls)
     assert ended(fourwalls, undisturbed)["state"] == "succeeded"
-    assert now(fourwalls, job)["state"] == "paused", "devices that come free tempt nobody"
+    assert now(fourwalls, job)["state"] == "paused", "free devices do not resume a paused job"
     fourwalls.request(f"/jobs/{job['job']}/resume", {})
     last = ended(fourwalls, job)
     assert (last["state"], last["attempt"], last["resumed_from_step"]) == ("succeeded", 2, paused["step"])

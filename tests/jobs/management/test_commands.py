@@ -18,8 +18,8 @@ from jobs.people import accounts
 from jobs.scheduler import loop
 from jobs.states.jobs import JobState
 from jobs.tracking import external_runs
-from tests.jobs.played import say, step
-from tests.jobs.stage import take
+from tests.jobs.fake_supervisor import step_line, write_spool
+from tests.jobs.placed_jobs import claim
 
 pytestmark = pytest.mark.django_db
 
@@ -117,7 +117,7 @@ def test_a_viewer_cannot_submit(node, viewer):
 
 
 def test_runs_prints_all_values_that_a_script_needs(make_job, settings, give_metrics):
-    attempt, _ = take(make_job(), settings.NODE_DIR)
+    attempt, _ = claim(make_job(), settings.NODE_DIR)
     attempt.phases = {"imports": 1.0, "queued": 0.5}
     attempt.resumed_from = "/somewhere/step-00000040"
     attempt.save()
@@ -244,7 +244,7 @@ class TestWait:
 
 
 def test_runs_prints_the_progress_of_a_job(make_job, settings):
-    attempt, directory = take(make_job("budget.steps=40"), settings.NODE_DIR)
-    say(directory, step(10, 3.25))
+    attempt, directory = claim(make_job("budget.steps=40"), settings.NODE_DIR)
+    write_spool(directory, step_line(10, 3.25))
     ingest(attempt)
     assert "running 10/40  loss 3.25" in manage("runs")[1]

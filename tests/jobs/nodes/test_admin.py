@@ -1,4 +1,4 @@
-"""Cordon, drain, maintenance, retirement and silence of nodes: each move once, with who and why."""
+"""Cordon, drain, maintenance, retirement and missing heartbeats of nodes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from jobs.nodes import admin
 from jobs.scheduler import loop
 from jobs.states.jobs import AttemptState, JobState, StateError
 from jobs.states.nodes import AdminState, DrainPolicy, Health
-from tests.jobs.played import checkpoint, report, say
-from tests.jobs.stage import assign, attempt_of
-from tests.jobs.test_races import assert_sound, at_once
+from tests.jobs.fake_supervisor import make_checkpoint, write_spool, write_state
+from tests.jobs.placed_jobs import assign, newest_attempt
+from tests.jobs.test_races import assert_consistent, run_at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -40,7 +40,7 @@ def running(agent: Agent, make_job, **values) -> tuple[Job, object]:
     job = make_job(**values)
     assign(job)
     agent.tick()
-    report(agent.started[-1], "running")
+    write_state(agent.started[-1], "running")
     agent.tick()
     return job, agent.started[-1]
 
@@ -50,7 +50,7 @@ def node_now() -> Node:
 
 
 def free(job: Job) -> None:
-    move_attempt(attempt_of(job).id, AttemptState.STOPPED, actor="test")
+    move_attempt(newest_attempt(job).id, AttemptState.STOPPED, actor="test")
 
 
 def test_a_cordoned_node_gets_no_new_work_and_keeps_what_it_has(agent, make_job, node):
@@ -60,15 +60,15 @@ def test_a_cordoned_node_gets_no_new_work_and_keeps_what_it_has(agent, make_job,
     assert loop.schedule(second.pool) == 0
     agent.tick()
     assert directory.read_control() == "run"
-    assert attempt_of(first).state == AttemptState.RUNNING
+    assert newest_attempt(first).state == AttemptState.RUNNING
 
 
 def test_every_move_has_an_event_with_actor_reason_and_until(node):
     until = timezone.now() + timedelta(hours=1)
     admin.cordon(node, "tom", "odd noises", until)
     admin.uncordon(node, "ann", "it was the fan")
-    told = NodeEvent.objects.values_list("kind", "actor", "text", "until")
-    assert list(told) == [
+    events = NodeEvent.objects.values_list("kind", "actor", "text", "until")
+    assert list(events) == [
         ("node.cordoned", "tom", "odd noises", until),
         ("node.open", "ann", "it was the fan", None),
     ]
@@ -76,10 +76,10 @@ def test_every_move_has_an_event_with_actor_reason_and_until(node):
 
 def test_a_cordon_with_an_end_lifts_itself(node):
     admin.cordon(node, "tom", "cleaning", timezone.now() + timedelta(hours=1))
-    admin.settle()
+    admin.reconcile()
     assert node_now().is_cordoned
     Node.objects.update(admin_until=timezone.now() - timedelta(seconds=1))
-    admin.settle()
+    admin.reconcile()
     assert not node_now().is_cordoned
     assert "cleaning" in NodeEvent.objects.latest("id").text
 
@@ -89,27 +89,27 @@ class TestDraining:
         job, directory = running(agent, make_job)
         admin.drain(node, "tom", "new disks", DrainPolicy.FINISH)
         agent.tick()
-        admin.settle()
+        admin.reconcile()
         assert directory.read_control() == "run"
         assert node_now().admin_state == AdminState.DRAINING
-        report(directory, "succeeded", "done")
+        write_state(directory, "succeeded", "done")
         agent.tick()
-        admin.settle()
+        admin.reconcile()
         assert node_now().admin_state == AdminState.DRAINED
         assert Job.objects.get(id=job.id).state == JobState.SUCCEEDED
 
     def test_by_checkpoint_gives_jobs_back_to_the_queue(self, agent, make_job, node):
         job, directory = running(agent, make_job)
-        say(directory, checkpoint(directory, 40))
+        write_spool(directory, make_checkpoint(directory, 40))
         admin.drain(node, "tom", "new disks", DrainPolicy.CHECKPOINT)
         agent.tick()
         assert directory.read_control() == "stop"
-        report(directory, "stopped", "stopped on request")
+        write_state(directory, "stopped", "stopped on request")
         agent.tick()
         job.refresh_from_db()
         assert job.state == JobState.QUEUED
         assert job.waiting_reason == "Node a is being drained (new disks); resumes from step 40."
-        admin.settle()
+        admin.reconcile()
         assert node_now().admin_state == AdminState.DRAINED
         assert loop.schedule(job.pool) == 0
 
@@ -119,7 +119,7 @@ class TestDraining:
         agent.tick()
         assert directory.read_control() == "run"
         Node.objects.update(admin_until=timezone.now() - timedelta(seconds=1))
-        admin.settle()
+        admin.reconcile()
         agent.tick()
         assert directory.read_control() == "stop"
 
@@ -127,7 +127,7 @@ class TestDraining:
         with pytest.raises(StateError, match="needs a time"):
             admin.drain(node, "tom", "new disks", DrainPolicy.DEADLINE)
 
-    def test_an_attempt_that_no_agent_has_taken_leaves_too(self, agent, make_job, node):
+    def test_an_attempt_that_no_agent_has_started_is_withdrawn(self, agent, make_job, node):
         job = make_job()
         assign(job)
         admin.drain(node, "tom", "new disks", DrainPolicy.CHECKPOINT)
@@ -140,7 +140,7 @@ class TestDraining:
         admin.drain(node, "tom", "new disks", DrainPolicy.DEADLINE, timezone.now() + timedelta(hours=1))
         admin.uncordon(node, "tom")
         Node.objects.update(admin_until=timezone.now() - timedelta(seconds=1))
-        admin.settle()
+        admin.reconcile()
         agent.tick()
         assert directory.read_control() == "run"
         assert node_now().admin_state == AdminState.OPEN
@@ -164,23 +164,23 @@ def test_a_node_that_holds_a_job_is_neither_retired_nor_worked_on(agent, make_jo
 
 
 class TestHealth:
-    def test_silence_is_noted_once_and_ends_with_the_next_heartbeat(self, agent):
+    def test_missing_heartbeats_are_recorded_once_until_the_next_heartbeat(self, agent):
         Node.objects.update(heartbeat_at=timezone.now() - timedelta(seconds=46))
-        admin.note_silence()
-        admin.note_silence()
+        admin.mark_silent_nodes()
+        admin.mark_silent_nodes()
         assert node_now().health == Health.UNREACHABLE
-        agent._beat_at = 0.0
+        agent._heartbeat_at = 0.0
         agent.tick()
         assert node_now().health == Health.OK
         assert list(NodeEvent.objects.values_list("kind", flat=True)) == ["health.unreachable", "health.ok"]
 
-    def test_a_long_silence_is_a_failure(self, node):
+    def test_a_node_without_heartbeats_for_long_has_failed(self, node):
         Node.objects.update(heartbeat_at=timezone.now() - timedelta(seconds=601))
-        admin.note_silence()
-        admin.note_silence()
+        admin.mark_silent_nodes()
+        admin.mark_silent_nodes()
         assert node_now().health == Health.FAILED
 
-    def test_a_suspect_node_gets_no_work_until_a_person_trusts_it(self, make_job, node):
+    def test_a_suspect_node_gets_no_work_until_a_person_readmits_it(self, make_job, node):
         job = make_job()
         Node.objects.update(health=Health.SUSPECT)
         assert loop.schedule(job.pool) == 0
@@ -200,34 +200,34 @@ class TestHealth:
 
 
 class TestMarkedDevices:
-    def test_a_failed_device_gets_no_work_until_a_person_says_ok(self, make_job, node):
+    def test_a_failed_device_gets_no_work_until_a_person_marks_it_ok(self, make_job, node):
         job = make_job(devices=2)
         device = node.devices.get(index=1)
-        assert admin.mark(device, "failed", "tom", "smells").health == "failed"
+        assert admin.set_device_health(device, "failed", "tom", "smells").health == "failed"
         assert loop.schedule(job.pool) == 0
-        admin.mark(device, "ok", "tom", "replaced")
+        admin.set_device_health(device, "ok", "tom", "replaced")
         assert loop.schedule(job.pool) == 1
 
-    def test_what_runs_on_it_goes_on(self, agent, make_job, node):
+    def test_running_attempts_on_the_device_continue(self, agent, make_job, node):
         job, directory = running(agent, make_job, devices=2)
-        admin.mark(node.devices.get(index=1), "failed", "tom", "smells")
+        admin.set_device_health(node.devices.get(index=1), "failed", "tom", "smells")
         agent.tick()
         assert directory.read_control() == "run"
-        assert attempt_of(job).state == AttemptState.RUNNING
+        assert newest_attempt(job).state == AttemptState.RUNNING
 
-    def test_neither_a_program_nor_readmitting_the_node_makes_it_better(self, node):
+    def test_neither_a_program_nor_readmitting_the_node_changes_a_failed_device(self, node):
         device = node.devices.get(index=1)
-        admin.mark(device, "failed", "tom", "smells")
+        admin.set_device_health(device, "failed", "tom", "smells")
         assert not move_device(device.id, "suspect", actor="agent:a", reason="again", only_from=("ok",))
         with pytest.raises(StateError, match="is suspect"):
             admin.readmit(node, "tom")
         with pytest.raises(StateError, match="Device 1 of node a is failed already"):
-            admin.mark(device, "failed", "tom", "still")
+            admin.set_device_health(device, "failed", "tom", "still")
 
 
-@pytest.mark.parametrize(("free_", "held", "said"), [(2, 0, "idle"), (1, 1, "mixed"), (0, 2, "full")])
-def test_allocation_follows_from_the_leases(free_, held, said):
-    assert admin.allocation(free_, held) == said
+@pytest.mark.parametrize(("free_", "held", "allocation"), [(2, 0, "idle"), (1, 1, "mixed"), (0, 2, "full")])
+def test_allocation_follows_from_the_leases(free_, held, allocation):
+    assert admin.get_allocation(free_, held) == allocation
 
 
 class TestCommand:
@@ -241,7 +241,7 @@ class TestCommand:
             "a", "cordoned", "mixed", "odd noises",
         )  # fmt: skip
 
-    def test_does_what_it_is_told_and_says_how_things_are(self, node):
+    def test_drains_and_uncordons_and_prints_the_state(self, node):
         out = StringIO()
         call_command(
             "node", "drain", "a", "--reason", "new disks", "--hours", "1", "--user", "tom", stdout=out
@@ -251,7 +251,7 @@ class TestCommand:
         call_command("node", "uncordon", "node-a", stdout=out)
         assert node_now().admin_state == AdminState.OPEN
 
-    def test_wants_a_reason_and_a_node_that_exists(self, node):
+    def test_needs_a_reason_and_an_existing_node(self, node):
         with pytest.raises(CommandError, match="A reason is required"):
             call_command("node", "cordon", "a")
         with pytest.raises(CommandError, match=r"no node 'z'. Known: a"):
@@ -267,10 +267,10 @@ class TestRaces:
             except StateError as error:
                 return str(error)
 
-        said = at_once(*[lambda name=name: drain(name) for name in ("tom", "ann", "joe")])
+        answers = run_at_once(*[lambda name=name: drain(name) for name in ("tom", "ann", "joe")])
         winner = node_now().admin_reason
-        assert sorted(said)[-1] == winner or winner in said
-        assert sum(answer == winner for answer in said) == 1
+        assert sorted(answers)[-1] == winner or winner in answers
+        assert sum(answer == winner for answer in answers) == 1
         assert NodeEvent.objects.count() == 1
 
     def test_drain_against_start_never_leaves_a_drained_node_with_work(self, make_job, node):
@@ -280,15 +280,15 @@ class TestRaces:
 
             def empty():
                 admin.drain(node, "tom", "disks", DrainPolicy.FINISH)
-                admin.settle()
+                admin.reconcile()
 
-            at_once(empty, lambda pool=pool: loop.schedule(pool), admin.settle)
-            assert_sound()
+            run_at_once(empty, lambda pool=pool: loop.schedule(pool), admin.reconcile)
+            assert_consistent()
             held = Lease.objects.filter(is_active=True).exists()
             assert not (held and node_now().admin_state == AdminState.DRAINED)
             for attempt in Attempt.objects.filter(state=AttemptState.ASSIGNED):
                 move_attempt(attempt.id, AttemptState.STOPPED, actor="test")
             Job.objects.filter(id=job.id).delete()
-            admin.settle()
+            admin.reconcile()
             assert node_now().admin_state == AdminState.DRAINED
             admin.uncordon(node, "tom")

@@ -1,4 +1,4 @@
-"""When a device is taken out of use: what failed on it, what it reads, what still holds it."""
+"""Suspect devices: failed attempts, failing readings, driver faults, held locks."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 from django.utils import timezone
 
 from engine.supervisor.locks import hold_devices, release
-from jobs.lifecycle.ending import end
+from jobs.lifecycle.ending import end_attempt
 from jobs.models import Device, Job, Lease, NodeEvent
 from jobs.nodes import admin, device_faults
 from jobs.queue import job_actions
 from jobs.scheduler import loop
 from jobs.states.jobs import AttemptState, Cause, JobState
-from tests.jobs.stage import attempt_of
+from tests.jobs.placed_jobs import newest_attempt
 
 pytestmark = pytest.mark.django_db
 
@@ -26,23 +26,23 @@ CUDA = (
 
 
 def fail(job: Job, reason: str, cause: str = Cause.WORKLOAD) -> None:
-    """The job's next attempt, which fails for that reason."""
+    """Let the job's next attempt fail for this reason."""
     loop.schedule(job.pool)
-    end(attempt_of(job), AttemptState.FAILED, reason, cause)
+    end_attempt(newest_attempt(job), AttemptState.FAILED, reason, cause)
 
 
 def suspects() -> dict[str, str]:
     return dict(Device.objects.filter(health="suspect").values_list("id", "health_reason"))
 
 
-class TestFailures:
+class TestFailedAttempts:
     def test_one_failure_makes_no_device_suspect_two_in_a_row_do(self, make_job):
         job = make_job()
         fail(job, CUDA)
         assert not suspects()
         job_actions.retry(job, "tom")
         fail(job, CUDA)
-        assert list(suspects()) == ["a-1"], "the device of rank 1 alone"
+        assert list(suspects()) == ["a-1"], "only the device of rank 1"
         assert "2 attempts in a row" in suspects()["a-1"]
         assert NodeEvent.objects.get().kind == "device.suspect"
 
@@ -50,7 +50,7 @@ class TestFailures:
         first, second = make_job(), make_job()
         fail(first, CUDA)
         loop.schedule(second.pool)
-        end(attempt_of(second), AttemptState.SUCCEEDED, "done", Cause.DONE)
+        end_attempt(newest_attempt(second), AttemptState.SUCCEEDED, "done", Cause.DONE)
         job_actions.retry(first, "tom")
         fail(first, CUDA)
         assert not suspects()
@@ -63,7 +63,7 @@ class TestFailures:
             "rank 1 ended with exit code 76: DivergedError: The loss is nan at step 3",
         ],
     )
-    def test_what_is_the_jobs_own_doing_is_not_the_devices(self, make_job, reason):
+    def test_failures_caused_by_the_job_do_not_count_against_the_device(self, make_job, reason):
         job = make_job()
         for _ in range(2):
             fail(job, reason)
@@ -76,13 +76,13 @@ class TestFailures:
         for _ in range(3):
             fail(job, held, Cause.DEVICE_HELD)
             assert Job.objects.get().state == JobState.QUEUED
-        assert not suspects(), "its holder may be on the point of being stopped"
+        assert not suspects(), "the process that holds it may be stopping"
         oldest = Lease.objects.order_by("id").first()
         Lease.objects.filter(id=oldest.id).update(began_at=timezone.now() - timedelta(seconds=61))
         fail(job, held, Cause.DEVICE_HELD)
         assert suspects() == {"a-0": f"unkillable: {held}"}
         loop.schedule(job.pool)
-        assert attempt_of(job).leases.get().device_id == "a-1"
+        assert newest_attempt(job).leases.get().device_id == "a-1"
 
 
 class TestReadings:
@@ -90,71 +90,71 @@ class TestReadings:
         Device.objects.filter(id="a-0").update(latest=latest)
 
     def test_a_device_whose_readings_all_fail_for_half_a_minute_is_suspect(self, node, tmp_path):
-        watch = device_faults.Watch(node, tmp_path)
+        monitor = device_faults.DeviceMonitor(node, tmp_path)
         self.read(metrics={}, missing={"power_w": ["error", "GPU is lost"]})
-        watch.look(100.0)
-        watch.look(129.0)
+        monitor.poll(100.0)
+        monitor.poll(129.0)
         assert not suspects()
-        watch.look(131.0)
-        assert suspects() == {"a-0": "None of its readings succeeds: GPU is lost"}
+        monitor.poll(131.0)
+        assert suspects() == {"a-0": "All readings of the device fail: GPU is lost"}
 
     def test_one_good_reading_starts_the_count_again(self, node, tmp_path):
-        watch = device_faults.Watch(node, tmp_path)
+        monitor = device_faults.DeviceMonitor(node, tmp_path)
         bad = {"power_w": ["error", "GPU is lost"]}
         for at, metrics in ((100.0, {}), (120.0, {"power_w": 90.0}), (131.0, {}), (140.0, {})):
             self.read(metrics=metrics, missing={} if metrics else bad)
-            watch.look(at)
+            monitor.poll(at)
         assert not suspects()
 
     def test_a_device_without_such_counters_is_not_broken(self, node, tmp_path):
-        watch = device_faults.Watch(node, tmp_path)
+        monitor = device_faults.DeviceMonitor(node, tmp_path)
         self.read(metrics={}, missing={"power_w": ["unsupported", "a CPU device has no such counter"]})
-        watch.look(100.0)
-        watch.look(200.0)
+        monitor.poll(100.0)
+        monitor.poll(200.0)
         assert not suspects()
 
 
 class TestFaults:
     def report(self, *found: tuple[str, bool], at: float = 1000.0) -> None:
-        told = [{"code": code, "text": f"{code}.", "at": at, "is_hardware": hard} for code, hard in found]
-        Device.objects.filter(id="a-0").update(latest={"metrics": {"power_w": 90.0}, "faults": told})
+        faults = [{"code": code, "text": f"{code}.", "at": at, "is_hardware": hard} for code, hard in found]
+        Device.objects.filter(id="a-0").update(latest={"metrics": {"power_w": 90.0}, "faults": faults})
 
-    def test_what_means_hardware_takes_the_device_out_with_the_drivers_words(self, node, tmp_path):
+    def test_hardware_faults_make_the_device_suspect_with_the_text_of_the_driver(self, node, tmp_path):
         self.report(("xid 79", True), ("xid 31", False), ("ecc", True))
-        device_faults.Watch(node, tmp_path).look(0.0)
+        device_faults.DeviceMonitor(node, tmp_path).poll(0.0)
         assert suspects() == {"a-0": "xid 79. ecc."}
         assert NodeEvent.objects.get().text == "xid 79. ecc."
 
-    def test_what_a_program_did_wrong_does_not(self, node, tmp_path):
+    def test_program_faults_do_not(self, node, tmp_path):
         self.report(("xid 31", False), ("xid 13", False))
-        device_faults.Watch(node, tmp_path).look(0.0)
+        device_faults.DeviceMonitor(node, tmp_path).poll(0.0)
         assert not suspects()
 
-    def test_a_person_who_readmits_it_has_seen_the_old_faults(self, node, tmp_path):
-        watch = device_faults.Watch(node, tmp_path)
+    def test_old_faults_do_not_count_after_the_device_is_readmitted(self, node, tmp_path):
+        monitor = device_faults.DeviceMonitor(node, tmp_path)
         self.report(("xid 79", True))
-        watch.look(0.0)
+        monitor.poll(0.0)
         admin.readmit(node, "tom", "reset")
-        watch.look(10.0)
+        monitor.poll(10.0)
         assert not suspects()
         self.report(("xid 79", True), at=timezone.now().timestamp() + 1)
-        watch.look(20.0)
+        monitor.poll(20.0)
         assert suspects()
 
 
 class TestLocks:
     @pytest.fixture
-    def watch(self, node, tmp_path, make_job) -> device_faults.Watch:
+    def monitor(self, node, tmp_path, make_job) -> device_faults.DeviceMonitor:
         job = make_job(devices=1)
         loop.schedule(job.pool)
-        end(attempt_of(job), AttemptState.STOPPED, "over", Cause.STOPPED)
+        end_attempt(newest_attempt(job), AttemptState.STOPPED, "over", Cause.STOPPED)
         Job.objects.update(state=JobState.CANCELLED)
-        return device_faults.Watch(node, tmp_path / "locks")
+        return device_faults.DeviceMonitor(node, tmp_path / "locks")
 
     @pytest.fixture
-    def holder(self, watch):
-        """A process that an attempt has left behind with the lock of its device."""
-        (descriptor,) = hold_devices(watch.lock_dir, ["a-0"], 0)
+    def holder(self, monitor):
+        """A process left behind by an attempt, which holds the lock of its device."""
+        (descriptor,) = hold_devices(monitor.lock_dir, ["a-0"], 0)
         process = subprocess.Popen(
             [sys.executable, "-c", "import time; time.sleep(60)"], pass_fds=[descriptor]
         )
@@ -166,18 +166,18 @@ class TestLocks:
     def ended(self, seconds_ago: float) -> None:
         Lease.objects.update(ended_at=timezone.now() - timedelta(seconds=seconds_ago))
 
-    def test_a_lock_that_is_not_freed_in_a_minute_makes_the_device_suspect(self, watch, holder):
+    def test_a_lock_that_is_not_freed_in_a_minute_makes_the_device_suspect(self, monitor, holder):
         self.ended(59)
-        watch.look(0.0)
+        monitor.poll(0.0)
         assert not suspects()
         self.ended(61)
-        watch.look(10.0)
+        monitor.poll(10.0)
         assert suspects()["a-0"].startswith(f"unkillable: pid {holder.pid} still holds it")
 
-    def test_a_lock_that_was_free_in_between_belongs_to_somebody_else(self, watch):
-        watch.look(0.0)
-        locks = hold_devices(watch.lock_dir, ["a-0"], 0)
+    def test_a_lock_that_was_free_in_between_belongs_to_another_process(self, monitor):
+        monitor.poll(0.0)
+        locks = hold_devices(monitor.lock_dir, ["a-0"], 0)
         self.ended(61)
-        watch.look(10.0)
+        monitor.poll(10.0)
         release(locks)
         assert not suspects()

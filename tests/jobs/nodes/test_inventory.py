@@ -1,4 +1,4 @@
-"""This machine's rows: registered once, corrected at each start, mirrored from the sampler."""
+"""Registration of this machine, and its readings from the sampler."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def cpu(index: int) -> DeviceInfo:
 
 @pytest.fixture
 def machine(monkeypatch):
-    """The devices that this machine says it has; change the list to change the machine."""
+    """The devices of this machine; change the list to change the machine."""
     found = [cpu(0), cpu(1)]
     monkeypatch.setattr(inventory, "devices", lambda: found)
     monkeypatch.setattr(inventory, "node_facts", lambda: {"hostname": "host-1", "cores": 2.0})

@@ -1,4 +1,4 @@
-"""Which machines may be nodes: a token once, the same folder again, nobody else's."""
+"""Admission of nodes: one-time tokens, known folders, copied folders."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def machine(monkeypatch) -> dict[str, str]:
-    """What the machine says of itself, to be changed by tests."""
+    """The facts of the machine, to be changed by tests."""
     facts = {"hostname": "box", "machine_id": "m1", "boot_id": "b1"}
     monkeypatch.setattr(inventory, "node_facts", lambda: dict(facts))
     monkeypatch.setattr(inventory, "devices", lambda: [DeviceInfo("cpu-m1-0", "cpu", 0, "CPU", 2**30, 1.0)])
@@ -29,7 +29,7 @@ def machine(monkeypatch) -> dict[str, str]:
 
 @pytest.fixture
 def elsewhere(settings, machine):
-    """Not the machine of an embedded Fourwalls."""
+    """Settings of a node without the embedded broker."""
     settings.IS_BROKER_EMBEDDED = False
     return settings
 
@@ -55,18 +55,18 @@ def test_a_token_lets_one_node_into_its_pool_and_no_second_one(elsewhere, tmp_pa
         inventory.register(tmp_path / "second")
 
 
-def test_an_expired_token_lets_nobody_in(elsewhere):
+def test_an_expired_token_is_refused(elsewhere):
     elsewhere.JOIN_TOKEN = joining.make_token("gpus", "tom", timedelta(seconds=-1))
     with pytest.raises(JoinError, match="expired"):
         inventory.register(elsewhere.NODE_DIR)
 
 
-def test_a_revoked_token_lets_nobody_in_and_is_revoked_once(elsewhere):
+def test_a_revoked_token_is_refused_and_revoked_only_once(elsewhere):
     elsewhere.JOIN_TOKEN = joining.make_token("gpus", "tom")
     joining.revoke(NodeToken.objects.get(), "lena")
     with pytest.raises(JoinError, match="revoked"):
         inventory.register(elsewhere.NODE_DIR)
-    with pytest.raises(StateError, match="lets nobody in any more"):
+    with pytest.raises(StateError, match="used, expired or revoked already"):
         joining.revoke(NodeToken.objects.get(), "lena")
     assert NodeToken.objects.get().revoked_by == "lena"
 
@@ -97,7 +97,7 @@ def test_a_pool_may_be_open_to_every_node(elsewhere):
     assert inventory.register(elsewhere.NODE_DIR).pool.name == "default"
 
 
-def test_nobody_takes_the_id_of_another_node(machine, settings, tmp_path):
+def test_the_id_of_another_node_is_refused(machine, settings, tmp_path):
     node = inventory.register(settings.NODE_DIR)
     thief = tmp_path / "thief"
     thief.mkdir()
@@ -113,7 +113,7 @@ def test_a_copied_folder_is_refused_while_the_original_lives(machine, settings):
         inventory.register(settings.NODE_DIR)
 
 
-def test_a_folder_that_moved_to_another_machine_is_the_same_node_and_its_story_says_so(machine, settings):
+def test_a_moved_folder_is_the_same_node_and_an_event_records_the_move(machine, settings):
     first = inventory.register(settings.NODE_DIR)
     silence()
     machine["machine_id"] = "m2"
@@ -121,7 +121,7 @@ def test_a_folder_that_moved_to_another_machine_is_the_same_node_and_its_story_s
     assert NodeEvent.objects.filter(kind="node.moved").count() == 1
 
 
-def test_a_restart_of_the_machine_is_told_once(machine, settings):
+def test_a_restart_of_the_machine_is_recorded_once(machine, settings):
     for boot_id in ("b1", "b1", "b2"):
         machine["boot_id"] = boot_id
         inventory.register(settings.NODE_DIR)
@@ -144,7 +144,7 @@ def test_the_command_shows_a_token_once(db):
     assert timedelta(hours=1.9) < token.expires_at - timezone.now() < timedelta(hours=2)
 
 
-def test_the_agent_says_why_it_may_not_join(elsewhere):
+def test_the_agent_prints_why_it_may_not_join(elsewhere):
     with pytest.raises(CommandError, match="needs a token"):
         call_command("agent")
 

@@ -1,4 +1,4 @@
-"""When a node gets no new work for a while: what went wrong on it again and again, and what clears it."""
+"""Suspect nodes: repeated faults that make them suspect, and what clears them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 from django.utils import timezone
 
 from jobs.agent.loop import Agent
-from jobs.lifecycle.ending import end
+from jobs.lifecycle.ending import end_attempt
 from jobs.models import Attempt, AttemptNode, Job, Node, NodeEvent
 from jobs.nodes import admin, node_faults
 from jobs.scheduler import leases, loop
 from jobs.states.jobs import AttemptState, Cause, JobState
 from jobs.states.nodes import Health
-from tests.jobs.stage import attempt_of
+from tests.jobs.placed_jobs import newest_attempt
 
 pytestmark = pytest.mark.django_db
 
@@ -28,8 +28,8 @@ class Clock:
 
 
 @pytest.fixture
-def watch(node, tmp_path) -> node_faults.Watch:
-    return node_faults.Watch(node, tmp_path, Clock())
+def monitor(node, tmp_path) -> node_faults.NodeMonitor:
+    return node_faults.NodeMonitor(node, tmp_path, Clock())
 
 
 def health() -> tuple[str, str]:
@@ -38,9 +38,9 @@ def health() -> tuple[str, str]:
 
 
 def fail(job: Job, cause: str = Cause.LAUNCH) -> None:
-    """The job's next attempt, which ends for that cause a moment ago."""
+    """Let the job's next attempt fail with this cause."""
     leases.assign(Job.objects.get(id=job.id), "node-a", ["a-0", "a-1"], "test")
-    end(attempt_of(job), AttemptState.FAILED, "it did not start", cause)
+    end_attempt(newest_attempt(job), AttemptState.FAILED, "it did not start", cause)
 
 
 def age(seconds: float) -> None:
@@ -49,65 +49,65 @@ def age(seconds: float) -> None:
 
 
 class TestFailedLaunches:
-    def test_three_in_a_row_of_two_jobs_make_a_node_suspect_and_say_why(self, watch, make_job):
+    def test_three_in_a_row_of_two_jobs_make_a_node_suspect_with_the_reason(self, monitor, make_job):
         first, second = make_job(), make_job()
         for job in (first, second):
             fail(job)
-        assert watch.look(0.0) == ""
+        assert monitor.poll(0.0) == ""
         fail(first, Cause.SUPERVISOR)
-        watch.look(10.0)
+        monitor.poll(10.0)
         assert health() == (
             Health.SUSPECT,
             "The last 3 attempts here ended because their supervisor could not start or died; "
             "the next one may try 600 s after the last.",
         )
         assert loop.schedule(first.pool) == 0
-        told = NodeEvent.objects.values_list("kind", "actor", "text").get()
-        assert told == ("health.suspect", "agent:a", health()[1])
+        event = NodeEvent.objects.values_list("kind", "actor", "text").get()
+        assert event == ("health.suspect", "agent:a", health()[1])
 
-    def test_one_job_alone_may_be_the_cause_itself(self, watch, make_job):
+    def test_failures_of_one_job_alone_do_not_count(self, monitor, make_job):
         job = make_job()
         for _ in range(4):
             fail(job)
-        assert watch.look(0.0) == ""
+        assert monitor.poll(0.0) == ""
 
     @pytest.mark.parametrize("cause", [Cause.WORKLOAD, Cause.DONE, Cause.STOPPED, Cause.DEVICE_HELD])
-    def test_whatever_shows_that_supervisors_start_here_ends_the_count(self, watch, make_job, cause):
+    def test_any_started_supervisor_resets_the_count(self, monitor, make_job, cause):
         first, second = make_job(), make_job()
         for job in (first, second):
             fail(job)
         fail(first, cause)
         Job.objects.update(state=JobState.QUEUED)
         fail(second)
-        assert watch.look(0.0) == ""
+        assert monitor.poll(0.0) == ""
 
-    def test_after_the_pause_one_attempt_may_try_and_its_failure_doubles_the_pause(self, watch, make_job):
+    def test_after_the_pause_one_attempt_may_start_and_its_failure_doubles_the_pause(self, monitor, make_job):
         jobs = [make_job(), make_job()]
         for number in range(3):
             fail(jobs[number % 2])
-        watch.look(0.0)
+        monitor.poll(0.0)
         age(601)
-        watch.look(10.0)
+        monitor.poll(10.0)
         assert health() == (Health.OK, "")
-        assert NodeEvent.objects.latest("id").text == "What made it suspect is over."
+        assert NodeEvent.objects.latest("id").text == "The node shows no fault any more."
         fail(jobs[1])
-        watch.look(20.0)
+        monitor.poll(20.0)
         assert "may try 1200 s after" in health()[1]
         age(1100)
-        assert watch.look(30.0)
+        assert monitor.poll(30.0)
         age(101)
-        assert not watch.look(40.0)
+        assert not monitor.poll(40.0)
 
-    def test_a_person_who_trusts_it_ends_the_count(self, watch, node, make_job):
+    def test_readmitting_the_node_resets_the_count(self, monitor, node, make_job):
         jobs = [make_job(), make_job()]
         for number in range(3):
             fail(jobs[number % 2])
-        watch.look(0.0)
+        monitor.poll(0.0)
         assert admin.readmit(node, "tom", "the disk was full")
-        assert watch.look(10.0) == ""
+        assert monitor.poll(10.0) == ""
         assert health()[0] == Health.OK
 
-    def test_parts_of_gangs_count(self, watch, node, make_job, make_node):
+    def test_attempt_nodes_of_gangs_count(self, monitor, node, make_job, make_node):
         jobs = [make_job(), make_job()]
         for number in range(2):
             fail(jobs[number])
@@ -117,7 +117,7 @@ class TestFailedLaunches:
         AttemptNode.objects.create(
             attempt=gang, node=node, state="failed", cause=Cause.SUPERVISOR, ended_at=timezone.now()
         )
-        assert watch.look(0.0).startswith("The last 3 attempts here")
+        assert monitor.poll(0.0).startswith("The last 3 attempts here")
 
     def test_the_agent_judges_its_own_node(self, make_job, node, settings):
         settings.NODE_DIR.mkdir()
@@ -129,46 +129,48 @@ class TestFailedLaunches:
 
 
 class TestClock:
-    def jump(self, watch: node_faults.Watch, at_s: float, seconds: float = 60.0) -> str:
-        watch.clock.offset_s += seconds  # type: ignore[attr-defined]
-        return watch.look(at_s)
+    def jump(self, monitor: node_faults.NodeMonitor, at_s: float, seconds: float = 60.0) -> str:
+        monitor.clock.offset_s += seconds  # type: ignore[attr-defined]
+        return monitor.poll(at_s)
 
-    def test_a_clock_that_is_set_once_has_found_its_time_server(self, watch):
-        watch.look(0.0)
-        assert self.jump(watch, 10.0) == ""
+    def test_a_clock_that_is_set_once_is_no_fault(self, monitor):
+        monitor.poll(0.0)
+        assert self.jump(monitor, 10.0) == ""
 
-    def test_one_that_is_set_again_and_again_makes_the_node_suspect_for_an_hour(self, watch):
-        watch.look(0.0)
-        self.jump(watch, 10.0)
-        assert self.jump(watch, 500.0, -60.0) == "Its clock was set by more than 5 s 2 times within an hour."
-        assert watch.look(3600.0)
-        assert not watch.look(3611.0)
+    def test_a_clock_that_is_set_repeatedly_makes_the_node_suspect_for_an_hour(self, monitor):
+        monitor.poll(0.0)
+        self.jump(monitor, 10.0)
+        assert (
+            self.jump(monitor, 500.0, -60.0) == "The clock was set by more than 5 s, 2 times within an hour."
+        )
+        assert monitor.poll(3600.0)
+        assert not monitor.poll(3611.0)
         assert health()[0] == Health.OK
 
-    def test_a_clock_that_is_slewed_is_well(self, watch):
-        watch.look(0.0)
+    def test_a_clock_that_is_slewed_is_no_fault(self, monitor):
+        monitor.poll(0.0)
         for second in range(1, 100):
-            assert self.jump(watch, 10.0 * second, 0.5) == ""
+            assert self.jump(monitor, 10.0 * second, 0.5) == ""
 
 
 class TestSampler:
-    def write(self, watch: node_faults.Watch, at: float) -> None:
-        path = watch.node_dir / "devices.json"
+    def write(self, monitor: node_faults.NodeMonitor, at: float) -> None:
+        path = monitor.node_dir / "devices.json"
         path.write_text("{}")
         os.utime(path, (at, at))
 
-    def test_a_node_without_a_sampler_is_not_judged(self, watch):
-        assert not any(watch.look(10.0 * n) for n in range(20))
+    def test_a_node_without_a_sampler_is_not_judged(self, monitor):
+        assert not any(monitor.poll(10.0 * n) for n in range(20))
 
-    def test_one_that_falls_silent_makes_the_node_suspect_until_it_speaks(self, watch):
-        self.write(watch, 1000.0)
-        assert not any(watch.look(10.0 * n) for n in range(18))
-        assert watch.look(180.0) == "Its sampler has written no readings for 180 s."
-        self.write(watch, 2000.0)
-        assert watch.look(190.0) == ""
+    def test_a_silent_sampler_makes_the_node_suspect_until_it_writes_again(self, monitor):
+        self.write(monitor, 1000.0)
+        assert not any(monitor.poll(10.0 * n) for n in range(18))
+        assert monitor.poll(180.0) == "The sampler has written no readings for 180 s."
+        self.write(monitor, 2000.0)
+        assert monitor.poll(190.0) == ""
         assert health()[0] == Health.OK
 
-    def test_a_machine_that_was_stopped_is_given_time(self, watch):
-        self.write(watch, 1000.0)
-        watch.look(10.0)
-        assert watch.look(10_000.0) == ""
+    def test_a_machine_that_was_suspended_gets_time(self, monitor):
+        self.write(monitor, 1000.0)
+        monitor.poll(10.0)
+        assert monitor.poll(10_000.0) == ""

@@ -1,4 +1,4 @@
-"""Fabric tests through the queue: no plan, one step a size, and in the end the pool's links as planners count them."""
+"""Fabric tests in the queue, and the links of a pool that they measure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jobs.models import Device, Forecast, Job, LinkProfile
 from jobs.planning import plans
 from jobs.queue import job_actions
 from jobs.states.jobs import AttemptState, JobState
-from tests.jobs.lived import BYTES_PER_S, LATENCY_S, measured_links, probed
+from tests.jobs.finished_jobs import BYTES_PER_S, LATENCY_S, add_profile, finish_fabric_test
 
 pytestmark = pytest.mark.django_db
 
@@ -21,7 +21,7 @@ def test_it_waits_like_any_job_with_a_step_for_each_size(fabric_job):
     assert fabric_job(budget__steps=4).num_steps == 4
 
 
-def test_what_it_cannot_be_is_refused_with_a_way_out(make_spec, node, team):
+def test_an_invalid_test_is_refused_with_a_fix(make_spec, node, team):
     for change, field in (("parallel.data=1", "parallel.data"), ("parallel.stages=2", "parallel.stages")):
         with pytest.raises(SpecError) as refused:
             job_actions.check(make_spec("kind=fabric_test", change), team)
@@ -30,37 +30,37 @@ def test_what_it_cannot_be_is_refused_with_a_way_out(make_spec, node, team):
 
 
 def test_its_fits_are_the_links_of_the_pool(fabric_job, pool):
-    job = measured_links(fabric_job())
+    job = finish_fabric_test(fabric_job())
     fits = {row.algorithm: row for row in LinkProfile.objects.filter(run=job.run)}
     assert fits.keys() == BY_NAME.keys() - {"send_far"}
     for row in fits.values():
         assert (row.latency_s, row.bytes_per_s) == (pytest.approx(LATENCY_S), pytest.approx(BYTES_PER_S))
         assert (row.pool, row.device, row.num_devices, row.is_between_nodes) == (pool, "cpu share", 2, False)
     assert Forecast.objects.count() == 0
-    assert plans.profile_of(pool) is None  # its devices have not been probed
-    probed(Device.objects.get(id="a-0"))
-    profile = plans.profile_of(pool)
+    assert plans.get_profile(pool) is None  # its devices have not been probed
+    add_profile(Device.objects.get(id="a-0"))
+    profile = plans.get_profile(pool)
     assert profile.within_node.latency_s == pytest.approx(LATENCY_S)
     assert profile.within_node.bytes_per_s == pytest.approx(BYTES_PER_S)
     assert profile.between_nodes is None
 
 
 def test_the_newest_test_counts_and_the_older_one_stays(fabric_job, pool):
-    measured_links(fabric_job())
-    measured_links(fabric_job(), bytes_per_s=4e9)
-    probed(Device.objects.get(id="a-0"))
-    assert plans.profile_of(pool).within_node.bytes_per_s == pytest.approx(4e9)
+    finish_fabric_test(fabric_job())
+    finish_fabric_test(fabric_job(), bytes_per_s=4e9)
+    add_profile(Device.objects.get(id="a-0"))
+    assert plans.get_profile(pool).within_node.bytes_per_s == pytest.approx(4e9)
     assert LinkProfile.objects.filter(algorithm="backend").count() == 2
 
 
-def test_one_that_ended_early_is_fitted_as_far_as_it_came(fabric_job):
-    job = measured_links(fabric_job(), num_sizes=4, to=AttemptState.FAILED)
+def test_a_test_that_ended_early_is_fitted_to_the_measured_sizes(fabric_job):
+    job = finish_fabric_test(fabric_job(), num_sizes=4, to=AttemptState.FAILED)
     assert {row.num_sizes for row in LinkProfile.objects.filter(run=job.run)} == {4}
     job_actions.retry(job, "olga")
-    measured_links(Job.objects.get(id=job.id))
+    finish_fabric_test(Job.objects.get(id=job.id))
     assert {row.num_sizes for row in LinkProfile.objects.filter(run=job.run)} == {15}
 
 
-def test_two_sizes_say_nothing(fabric_job, pool):
-    measured_links(fabric_job(), num_sizes=2)
+def test_two_sizes_give_no_fit(fabric_job, pool):
+    finish_fabric_test(fabric_job(), num_sizes=2)
     assert LinkProfile.objects.count() == 0

@@ -16,7 +16,7 @@ from jobs.pools import pool_settings
 from jobs.queue import job_actions
 from jobs.scheduler import loop, snapshot
 from jobs.states.jobs import AttemptState, JobState
-from tests.jobs.test_races import at_once
+from tests.jobs.test_races import run_at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -45,7 +45,7 @@ def test_a_team_holds_at_most_its_guaranteed_and_borrowable_devices(make_job, wi
     assert held(team) == 3
     waiting = Job.objects.filter(state=JobState.QUEUED)
     assert {job.waiting_for["code"] for job in waiting} == {"QUOTA"}
-    assert waiting[0].waiting_reason == "Team Research holds 3 of the 3 devices it may; this job needs 1."
+    assert waiting[0].waiting_reason == "Team Research holds 3 of the 3 devices allowed; this job needs 1."
     move_attempt(jobs[0].attempts.get().id, AttemptState.FAILED, actor="test")
     assert schedule() == 1 and held(team) == 3
 
@@ -71,7 +71,7 @@ def test_concurrent_schedulers_and_submits_never_exceed_the_quota(make_job, make
             loop.schedule(pool)
             assert held(team) <= 5
 
-    at_once(*[submit_and_schedule] * 6)
+    run_at_once(*[submit_and_schedule] * 6)
     assert held(team) == 4
     assert Job.objects.filter(state=JobState.QUEUED).count() == 24 - 2
 
@@ -83,7 +83,7 @@ def test_concurrent_schedulers_never_overspend_a_budget_of_device_time(make_job,
         make_job("budget.time_limit_s=940", devices=1)
     share(team, monthly_budget_device_s=5 * 1000)
     pool = Pool.objects.get(name="default")
-    at_once(*[lambda: loop.schedule(pool)] * 6)
+    run_at_once(*[lambda: loop.schedule(pool)] * 6)
     assert held(team) == 5
     assert Job.objects.filter(waiting_for__code="BUDGET").count() == 7
 
@@ -95,7 +95,7 @@ def test_concurrent_schedulers_never_overspend_a_budget_of_money(make_job, make_
     for _ in range(12):
         make_job("budget.time_limit_s=940", devices=1)  # with the margin 1000 s, so 1 EUR each
     share(team, monthly_budget_money=5.5)
-    at_once(*[lambda: loop.schedule(Pool.objects.get())] * 6)
+    run_at_once(*[lambda: loop.schedule(Pool.objects.get())] * 6)
     assert held(team) == 5
     waiting = Job.objects.filter(state=JobState.QUEUED)
     assert {job.waiting_for["values"]["budget"] for job in waiting} == {"money"}
@@ -126,7 +126,7 @@ def test_budgets_need_a_constant_number_of_queries(make_job, wide, team):
 
     def queries() -> int:
         with CaptureQueriesContext(connection) as seen:
-            snapshot.of(Pool.objects.get())
+            snapshot.take_snapshot(Pool.objects.get())
         return len(seen)
 
     few = queries()

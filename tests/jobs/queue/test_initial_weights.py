@@ -16,16 +16,16 @@ from engine.spec.problems import Problem, SpecError
 from jobs.agent.launch import LaunchError
 from jobs.attempts import checkpoints
 from jobs.attempts.ingest import ingest
-from jobs.attempts.retention import tidy
-from jobs.lifecycle.ending import end
+from jobs.attempts.retention import clean_up
+from jobs.lifecycle.ending import end_attempt
 from jobs.lifecycle.transitions import move_job
 from jobs.models import Checkpoint, Job
 from jobs.nodes import inventory
 from jobs.queue import job_actions
 from jobs.states.jobs import AttemptState, Cause, JobState, StateError
 from tests.engine.checkpoints.made import small, write_checkpoint
-from tests.jobs.played import checkpoint, say
-from tests.jobs.stage import take
+from tests.jobs.fake_supervisor import make_checkpoint, write_spool
+from tests.jobs.placed_jobs import claim
 
 pytestmark = pytest.mark.django_db
 
@@ -42,14 +42,14 @@ def node_dir(settings: Any, node: Any) -> Path:
 def parent(make_job, node_dir) -> Job:
     """A job whose run has checkpoints at steps 20 (the best), 40 and 60, and has ended."""
     job = make_job(name="parent")
-    attempt, directory = take(job, node_dir)
+    attempt, directory = claim(job, node_dir)
     for step, loss in ((20, 1.5), (40, 1.9), (60, 1.7)):
-        line = checkpoint(directory, step)
+        line = make_checkpoint(directory, step)
         manifest = {"format": 2, "step": step, "files": {}, "spec": job.spec, "layout": {}}
         (directory.checkpoints / line.text / "manifest.json").write_text(json.dumps(manifest))
-        say(directory, with_validation_loss(line, loss))
+        write_spool(directory, with_validation_loss(line, loss))
     ingest(attempt)
-    end(attempt, AttemptState.SUCCEEDED, "Finished.", Cause.DONE)
+    end_attempt(attempt, AttemptState.SUCCEEDED, "Finished.", Cause.DONE)
     return Job.objects.get(id=job.id)
 
 
@@ -76,7 +76,7 @@ def test_a_run_its_best_and_a_step_resolve_to_a_step(parent, make_job, text, ste
 
 def test_the_placement_names_the_folder_and_its_title(parent, make_job, node_dir):
     job = make_job(f"start_from={parent.run.id}@40")
-    _, directory = take(job, node_dir)
+    _, directory = claim(job, node_dir)
     placement = directory.read_placement()
     assert placement.start_from == parent.run.checkpoints.get(step=40).path
     assert placement.start_title == f"run parent ({parent.run.id}) at step 40"
@@ -133,10 +133,10 @@ def test_the_checkpoint_is_held_until_the_job_has_ended(parent, make_job, node, 
     path = Path(job.start_checkpoint.path)
     assert is_held(path), "at once, where this machine can reach it"
     (path / f"held-{job.id}").unlink()
-    checkpoints.look_after(node)
+    checkpoints.reconcile(node)
     assert is_held(path), "and by the agent of its node elsewhere"
     move_job(job.id, JobState.CANCELLED, actor="tom")
-    checkpoints.look_after(node)
+    checkpoints.reconcile(node)
     assert not is_held(path)
 
 
@@ -145,18 +145,18 @@ def test_tidy_keeps_the_checkpoint_that_a_job_starts_from(parent, make_job, node
     for number in (2, 3):
         move_job(parent.id, JobState.FAILED, actor="test")
         Job.objects.filter(id=parent.id).update(state=JobState.QUEUED)
-        attempt, directory = take(Job.objects.get(id=parent.id), node_dir)
-        say(directory, checkpoint(directory, 60 + number))
-        end(attempt, AttemptState.FAILED, "boom", Cause.WORKLOAD)
-    tidy(node_dir, keep=1)
+        attempt, directory = claim(Job.objects.get(id=parent.id), node_dir)
+        write_spool(directory, make_checkpoint(directory, 60 + number))
+        end_attempt(attempt, AttemptState.FAILED, "boom", Cause.WORKLOAD)
+    clean_up(node_dir, keep=1)
     assert Path(job.start_checkpoint.path).is_dir()
 
 
 def test_a_deleted_checkpoint_is_noticed_and_a_retry_that_needs_it_is_refused(parent, make_job, node):
     job = make_job(f"start_from={parent.run.id}@20")
     (Path(job.start_checkpoint.path) / "manifest.json").unlink()
-    checkpoints.look_after(node)
-    assert [one.step for one in checkpoints.of_run(parent.run)] == [60, 40]
+    checkpoints.reconcile(node)
+    assert [one.step for one in checkpoints.list_checkpoints(parent.run)] == [60, 40]
     move_job(job.id, JobState.CANCELLED, actor="tom")
     with pytest.raises(StateError, match="at step 20, but that checkpoint has been deleted"):
         job_actions.retry(Job.objects.get(id=job.id), actor="tom")
@@ -172,7 +172,7 @@ def test_a_hugging_face_folder_in_the_data_folder_is_accepted(make_job, settings
     ]
     job = make_job("start_from=gpt", "data.tokenizer=bytes", *changes)
     assert (job.start_checkpoint, job.spec["start_from"]) == (None, "gpt")
-    _, directory = take(job, node_dir)
+    _, directory = claim(job, node_dir)
     assert directory.read_placement().start_from == str(settings.CORPUS_ROOT / "gpt")
     problems = refused(make_job, "start_from=gpt", "data.tokenizer=bytes", *changes, "model.layers=3")
     assert "The weights of the folder gpt have model.layers 2 and not 3" in problems[0].message
@@ -182,11 +182,11 @@ def test_a_missing_folder_on_the_node_fails_the_launch_with_the_reason(parent, m
     job = make_job(f"start_from={parent.run.id}@20")
     Checkpoint.objects.filter(step=20).update(path="/gone")
     with pytest.raises(LaunchError, match="there is no folder /gone"):
-        take(job, node_dir)
+        claim(job, node_dir)
 
 
 def test_checkpoint_rows_have_size_loss_and_path(parent):
-    rows = list(checkpoints.of_run(parent.run))
+    rows = list(checkpoints.list_checkpoints(parent.run))
     assert [(one.step, one.validation_loss) for one in rows] == [(60, 1.7), (40, 1.9), (20, 1.5)]
     assert all(one.size_bytes > 0 and Path(one.path).is_dir() for one in rows)
     assert checkpoints.best(parent.run).step == 20

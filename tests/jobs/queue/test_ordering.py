@@ -7,7 +7,15 @@ from django.core.management import CommandError, call_command
 
 from jobs.models import Job, Priority
 from jobs.queue import job_actions
-from jobs.queue.ordering import MoveTarget, ReorderScope, reorder, set_priority
+from jobs.queue.ordering import (
+    MoveTarget,
+    ReorderScope,
+    UnknownChoice,
+    parse_priority,
+    parse_where,
+    reorder,
+    set_priority,
+)
 from jobs.scheduler import loop
 from jobs.states.jobs import StateError
 
@@ -24,6 +32,14 @@ def waiting(make_job) -> dict[str, Job]:
     """Three jobs behind one that holds all devices."""
     loop.schedule(make_job(devices=2).pool)
     return {name: make_job(devices=2, name=name) for name in ("a", "b", "c")}
+
+
+def test_moves_and_priorities_are_read_by_name_and_others_refused_with_the_known_ones():
+    assert (parse_where("front"), parse_priority("high")) == (MoveTarget.FRONT, Priority.HIGH)
+    for parse, field in ((parse_where, "where"), (parse_priority, "priority")):
+        with pytest.raises(UnknownChoice, match=f"'sideways' is not known as {field}. Known: ") as refused:
+            parse("sideways")
+        assert refused.value.field == field
 
 
 def test_a_job_moves_before_another_and_the_event_names_the_actor(waiting):

@@ -1,4 +1,4 @@
-"""Who gets which devices, and what everybody else is told to wait for."""
+"""Assignment of devices, and waiting reasons of the other jobs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jobs.states.jobs import AttemptState, JobState
 
 pytestmark = pytest.mark.django_db
 
-# Waiting jobs, where they ran last, leases, attempts, nodes, devices, shares, and what the jobs were told before.
+# Waiting jobs, their last nodes, leases, attempts, nodes, devices, shares, and stored queue positions.
 QUERIES = 8
 
 
@@ -33,7 +33,7 @@ def reason(job: Job) -> str:
 
 
 def end(job: Job, to: str = AttemptState.FAILED) -> None:
-    """Free the devices of the job's attempt."""
+    """End the job's attempt, which frees its devices."""
     assert move_attempt(job.attempts.latest("number").id, to, actor="test")
 
 
@@ -60,7 +60,7 @@ def test_a_gang_gets_all_its_devices_or_none(make_job, make_node):
     assert reason(gang) == f"Needs 3 devices; 1 of 3 on node b are held by job {other.id}."
 
 
-def test_a_device_taken_meanwhile_leaves_nothing_behind(make_job):
+def test_a_device_leased_in_the_meantime_leaves_no_attempt(make_job):
     first, second = make_job(devices=1), make_job(devices=2)
     assert assign(first, "node-a", ["a-1"], "test")
     assert assign(second, "node-a", ["a-0", "a-1"], "test") is None
@@ -93,13 +93,13 @@ def test_younger_jobs_do_not_take_the_node_that_the_oldest_waits_for(make_job):
     schedule()
     assert state(gang) == state(small) == JobState.QUEUED
     assert "Needs 2 devices; 1 of 2 on node a" in reason(gang)
-    assert reason(small).startswith(f"Free devices are kept for job {gang.id} from ")
+    assert reason(small).startswith(f"Free devices are reserved for job {gang.id} from ")
     end(running)
     schedule()
     assert (state(gang), state(small)) == (JobState.SCHEDULED, JobState.QUEUED)
 
 
-def test_younger_jobs_may_pass_onto_nodes_that_nobody_older_waits_for(make_job, make_node):
+def test_younger_jobs_may_pass_onto_nodes_that_no_older_job_waits_for(make_job, make_node):
     make_node("b", devices=2)
     assign(make_job(devices=1), "node-a", ["a-0"], "test")
     assign(make_job(devices=2), "node-b", ["b-0", "b-1"], "test")
@@ -120,14 +120,14 @@ def test_younger_jobs_may_pass_onto_nodes_that_nobody_older_waits_for(make_job, 
         ({"heartbeat_at": timezone.now() - timedelta(seconds=46)}, "1 unreachable"),
     ],
 )
-def test_a_node_that_takes_no_work_is_told_apart(make_job, node, fields, why):
+def test_the_reason_names_why_a_node_takes_no_work(make_job, node, fields, why):
     job = make_job()
     Node.objects.update(**fields)
     assert schedule() == 0
     assert reason(job) == f"No node of pool 'default' takes work: {why}."
 
 
-def test_a_closed_pool_says_so(make_job):
+def test_the_reason_names_a_closed_pool(make_job):
     job = make_job()
     Pool.objects.update(is_open=False)
     assert schedule() == 0
@@ -138,10 +138,10 @@ def test_devices_that_have_gone_are_not_leased(make_job):
     job = make_job(devices=2)
     Device.objects.filter(id="a-1").update(is_present=False)
     schedule()
-    assert reason(job) == "Needs 2 devices on one node; the most that take work have 1."
+    assert reason(job) == "Needs 2 devices on one node; the largest available has 1."
 
 
-def test_where_a_job_stands_is_written_only_when_it_changes(make_job, django_assert_num_queries):
+def test_queue_positions_are_written_only_when_they_change(make_job, django_assert_num_queries):
     make_job(devices=2), make_job(devices=2)
     schedule()
     schedule()
@@ -165,7 +165,7 @@ def test_twice_the_jobs_and_devices_cost_the_same_number_of_queries(
         loop.schedule(pool)
 
 
-def test_a_waiting_job_is_told_its_place_the_reason_and_when_it_starts(make_job):
+def test_a_waiting_job_has_a_position_a_reason_and_an_expected_start(make_job):
     running, second, third = make_job(devices=2), make_job(devices=2), make_job(devices=1)
     schedule()
     second.refresh_from_db(), third.refresh_from_db()
@@ -178,7 +178,7 @@ def test_a_waiting_job_is_told_its_place_the_reason_and_when_it_starts(make_job)
     assert third.expected_start_at - second.expected_start_at == limit
 
 
-def test_a_job_that_leaves_the_queue_has_no_place_in_it(make_job):
+def test_a_job_that_leaves_the_queue_has_no_position(make_job):
     running, second = make_job(devices=2), make_job(devices=2)
     schedule()
     end(running)
@@ -188,7 +188,7 @@ def test_a_job_that_leaves_the_queue_has_no_place_in_it(make_job):
     assert (second.waiting_reason, second.waiting_for) == ("", {})
 
 
-def test_a_start_that_cannot_be_known_says_why(make_job):
+def test_an_unknown_start_has_a_reason(make_job):
     make_job(devices=2), make_job(devices=2)
     schedule()
     Attempt.objects.update(assigned_at=timezone.now() - timedelta(days=1))
@@ -217,7 +217,7 @@ def test_pools_do_not_lend_each_other_devices(make_job, make_node):
 class TestLostNodes:
     @pytest.fixture
     def lost(self, make_job, settings):
-        """A job on a node that has been silent for longer than the limit."""
+        """A job on a node that has sent no heartbeat for longer than the limit."""
         settings.REASSIGN_AFTER_S = 600
         job = make_job()
         schedule()
@@ -225,20 +225,20 @@ class TestLostNodes:
         return job
 
     def test_the_attempt_is_lost_and_the_job_waits_again(self, lost):
-        assert loop.take_back_lost_attempts() == 1
+        assert loop.reclaim_lost_attempts() == 1
         attempt = lost.attempts.get()
-        assert attempt.state == AttemptState.LOST and "silent for 600 s" in attempt.reason
+        assert attempt.state == AttemptState.LOST and "no heartbeat for 600 s" in attempt.reason
         assert state(lost) == JobState.QUEUED
         assert not Lease.objects.filter(is_active=True).exists()
 
     def test_a_job_that_a_person_cancelled_ends_instead(self, lost):
         Job.objects.update(wanted_state="cancelled", state=JobState.STOPPING)
-        loop.take_back_lost_attempts()
+        loop.reclaim_lost_attempts()
         assert state(lost) == JobState.CANCELLED
 
     def test_a_short_silence_loses_nothing(self, lost):
         Node.objects.update(heartbeat_at=timezone.now() - timedelta(seconds=599))
-        assert loop.take_back_lost_attempts() == 0
+        assert loop.reclaim_lost_attempts() == 0
         assert state(lost) == JobState.SCHEDULED
 
     def test_after_its_own_start_the_scheduler_gives_nodes_time_to_show_that_they_live(self, lost, settings):

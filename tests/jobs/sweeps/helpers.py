@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from jobs import series
-from jobs.lifecycle.ending import end
+from jobs.lifecycle.ending import end_attempt
 from jobs.models import Attempt, Job, Sweep
 from jobs.series import Point
 from jobs.states.jobs import AttemptState, Cause
-from tests.jobs.test_races_of_people import running
+from tests.jobs.test_concurrent_actions import running
 
 LR = "optimiser.learning_rate"
 VALUES = [0.1, 0.2, 0.3, 0.4]
@@ -36,7 +36,7 @@ def train(sweep: Sweep, number: int, loss: float, to: str = AttemptState.STOPPED
     attempt = Attempt.objects.select_related("node", "job__run").get(id=attempt.id)
     if job.halt_at_step is None and to == AttemptState.STOPPED:
         to, cause = AttemptState.SUCCEEDED, Cause.DONE
-    end(attempt, to, "done", cause)
+    end_attempt(attempt, to, "done", cause)
 
 
 def now(sweep: Sweep) -> Sweep:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.lifecycle.ending import end
+from jobs.lifecycle.ending import end_attempt
 from jobs.models import Attempt, Job
 from jobs.queue import job_actions
 from jobs.states.jobs import AttemptState, Cause, JobState
 from jobs.sweeps import advance
 from tests.jobs.sweeps.helpers import job_of, now, numbers, train
-from tests.jobs.test_races_of_people import running
+from tests.jobs.test_concurrent_actions import running
 
 pytestmark = pytest.mark.django_db
 
@@ -19,7 +19,7 @@ def test_jobs_halt_at_the_rung_and_release_their_devices(halving):
     train(halving, 1, 3.0)
     job = job_of(halving, 1)
     assert (job.state, job.is_halted, job.reason) == (
-        JobState.PAUSED, True, "Reached step 50, where it was to halt.",
+        JobState.PAUSED, True, "Reached step 50, its halt step.",
     )  # fmt: skip
     advance.advance_all()
     assert now(halving).decisions == [], "the rung waits for the others"
@@ -136,5 +136,5 @@ def test_a_preemption_at_the_rung_counts_as_a_halt(halving):
     attempt = running(job)
     Attempt.objects.filter(id=attempt.id).update(yield_reason="Preempted by job x")
     Job.objects.filter(id=job.id).update(step=50)
-    end(Attempt.objects.get(id=attempt.id), AttemptState.STOPPED, "stopped", Cause.STOPPED)
+    end_attempt(Attempt.objects.get(id=attempt.id), AttemptState.STOPPED, "stopped", Cause.STOPPED)
     assert job_of(halving, 1).is_halted

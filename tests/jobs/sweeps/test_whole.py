@@ -9,7 +9,7 @@ from jobs.scheduler import loop
 from jobs.states.jobs import JobState, StateError
 from jobs.sweeps import advance, sweep_actions
 from tests.jobs.sweeps.helpers import LR, job_of, now, numbers, train
-from tests.jobs.test_races_of_people import running
+from tests.jobs.test_concurrent_actions import running
 
 pytestmark = pytest.mark.django_db
 

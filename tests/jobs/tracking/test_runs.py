@@ -101,7 +101,7 @@ def test_a_spec_is_flattened_by_its_paths():
 
 
 def silence(run, *, for_s):
-    Run.objects.filter(id=run.id).update(heard_at=timezone.now() - timedelta(seconds=for_s))
+    Run.objects.filter(id=run.id).update(last_seen_at=timezone.now() - timedelta(seconds=for_s))
     run.refresh_from_db()
 
 
@@ -111,9 +111,9 @@ def test_a_run_whose_writer_is_gone_has_failed_when_it_was_last_heard_and_says_w
     assert external_runs.end_silent() == 0
     silence(run, for_s=7300)
     assert (external_runs.end_silent(), external_runs.end_silent()) == (1, 0)
-    heard_at = run.heard_at
+    last_seen_at = run.last_seen_at
     run.refresh_from_db()
-    assert (run.state, run.ended_at) == ("failed", heard_at)
+    assert (run.state, run.ended_at) == ("failed", last_seen_at)
     assert "said nothing for 2 h" in external_runs.lost_because(run)
 
 

@@ -1,4 +1,4 @@
-"""A verdict is checked by a baseline and a twin, one after the other, and what they say is held against the claim."""
+"""Checks of a verdict by a baseline and a twin, one after the other."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from jobs import verdicts
 from jobs.models import Attempt, CheckState, Job, Run, RunVerdict, VerdictCheck
 from jobs.states.jobs import JobState
 from jobs.verdicts.checks import CannotCheck
-from tests.jobs.verdicts.played import play
+from tests.jobs.verdicts.recording import record_steps
 
 SLOW_LINK = ({"communication_s": 0.05}, {})
 
 
-def ended(run: Run, node, *ranks: dict[str, float], **more) -> None:
-    """The job of a short run, run to its end and judged."""
+def finish(run: Run, node, *ranks: dict[str, float], **more) -> None:
+    """Run the job of a short run to its end and judge it."""
     attempt = Attempt.objects.create(job=run.job, node=node, number=1)
-    play(run.job, attempt, *ranks, steps=30, state=JobState.SUCCEEDED, **more)
+    record_steps(run.job, attempt, *ranks, steps=30, state=JobState.SUCCEEDED, **more)
     verdicts.judge_run(Run.objects.select_related("job").get(id=run.id))
 
 
-def test_a_baseline_then_a_twin_then_what_was_saved(trained, node, owner):
+def test_a_check_runs_a_baseline_then_a_twin_and_compares_them(trained, node, owner):
     job = trained(*SLOW_LINK, state=JobState.SUCCEEDED)
     check = verdicts.check_verdict(job.run, owner)
     assert (check.state, check.rule) == (CheckState.BASELINE, "communication")
@@ -31,11 +31,11 @@ def test_a_baseline_then_a_twin_then_what_was_saved(trained, node, owner):
     assert baseline.job.cloned_from_id == job.run.id
     assert verdicts.advance_checks() == 0  # it has not run yet
 
-    ended(baseline, node, *SLOW_LINK)
+    finish(baseline, node, *SLOW_LINK)
     assert verdicts.advance_checks() == 1
     check.refresh_from_db()
     assert check.state == CheckState.TWIN and check.twin.spec["batch"]["global_batch_size"] == 32
-    ended(
+    finish(
         check.twin,
         node,
         *(
@@ -50,21 +50,21 @@ def test_a_baseline_then_a_twin_then_what_was_saved(trained, node, owner):
     assert check.predicted_share == pytest.approx(check.observed_share, abs=0.05)
 
 
-def test_what_is_predicted_is_of_the_conditions_of_the_baseline(trained, node, owner):
+def test_the_prediction_uses_the_phases_of_the_baseline(trained, node, owner):
     check = verdicts.check_verdict(trained(*SLOW_LINK, state=JobState.SUCCEEDED).run, owner)
-    was = check.predicted_share
-    ended(check.baseline, node, {"communication_s": 0.01}, {})
+    before = check.predicted_share
+    finish(check.baseline, node, {"communication_s": 0.01}, {})
     verdicts.advance_checks()
     check.refresh_from_db()
-    assert check.predicted_share < was / 2
+    assert check.predicted_share < before / 2
 
 
-def test_a_contended_host_makes_what_was_seen_doubtful(trained, node, owner):
+def test_a_contended_host_makes_the_result_inconclusive(trained, node, owner):
     check = verdicts.check_verdict(trained(*SLOW_LINK, state=JobState.SUCCEEDED).run, owner)
-    ended(check.baseline, node, *SLOW_LINK)
+    finish(check.baseline, node, *SLOW_LINK)
     verdicts.advance_checks()
     check.refresh_from_db()
-    ended(check.twin, node, *SLOW_LINK, readings={"cpu_pressure_share": 0.9})
+    finish(check.twin, node, *SLOW_LINK, readings={"cpu_pressure_share": 0.9})
     verdicts.advance_checks()
     check.refresh_from_db()
     assert check.state == CheckState.DONE and "competed" in check.reason
@@ -86,14 +86,14 @@ def test_only_one_check_at_a_time(trained, owner):
         (({"backward_s": 0.2}, {}), "how fast one rank is"),
     ],
 )
-def test_it_is_refused_where_no_knob_can_test_it(trained, owner, ranks, why):
+def test_a_check_is_refused_if_no_spec_edit_can_test_the_verdict(trained, owner, ranks, why):
     job = trained(*ranks)
     with pytest.raises(CannotCheck, match=why):
         verdicts.check_verdict(job.run, owner)
     assert Job.objects.count() == 1 and not VerdictCheck.objects.exists()
 
 
-def test_it_is_refused_where_there_is_no_verdict(make_job, owner):
+def test_a_check_is_refused_without_a_verdict(make_job, owner):
     with pytest.raises(CannotCheck, match="No step has been made yet"):
         verdicts.check_verdict(make_job().run, owner)
 
@@ -107,7 +107,7 @@ def test_a_short_run_that_does_not_finish_ends_the_check_with_its_reason(trained
     assert check.state == CheckState.FAILED and "Rank 0 was killed." in check.reason
 
 
-def test_a_run_on_devices_of_its_own_stands_for_itself(trained, owner, node):
+def test_a_run_on_its_own_devices_is_its_own_baseline(trained, owner, node):
     node.devices.update(kind="cuda")
     job = trained(*SLOW_LINK, state=JobState.SUCCEEDED)
     verdicts.judge_run(job.run)
@@ -120,7 +120,7 @@ def test_a_run_on_devices_of_its_own_stands_for_itself(trained, owner, node):
 
 def test_two_loops_make_one_twin(trained, node, owner):
     check = verdicts.check_verdict(trained(*SLOW_LINK).run, owner)
-    ended(check.baseline, node, *SLOW_LINK)
+    finish(check.baseline, node, *SLOW_LINK)
     stale = VerdictCheck.objects.select_related("run", "actor", "baseline__job").get(id=check.id)
     assert verdicts.advance_checks() == 1
     from jobs.verdicts.checks import _advance
@@ -131,7 +131,7 @@ def test_two_loops_make_one_twin(trained, node, owner):
 
 def test_a_twin_that_the_pool_refuses_ends_the_check_with_the_reason(trained, node, owner, pool):
     check = verdicts.check_verdict(trained(*SLOW_LINK).run, owner)
-    ended(check.baseline, node, *SLOW_LINK)
+    finish(check.baseline, node, *SLOW_LINK)
     pool.is_open = False
     pool.save()
     verdicts.advance_checks()

@@ -1,4 +1,4 @@
-"""Verdicts in the filter and in the order of the table of runs."""
+"""Verdict columns of the runs table: filter and order."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_runs_are_found_by_their_verdict(some, team, text, names):
     assert {run.name for run in runs.filtered(asker.runs, text, asker)} == names
 
 
-def test_runs_stand_in_the_order_of_what_their_limit_costs(some, team):
+def test_runs_are_sorted_by_the_cost_of_their_limit(some, team):
     found = runs.ordered(Run.objects.filter(team=team), runs.field_of("share"), is_descending=True)
     names = [run.name for run in found]
     assert (names[0], names[-1]) == ("clean", "empty")
@@ -52,7 +52,7 @@ def test_runs_stand_in_the_order_of_what_their_limit_costs(some, team):
 
 def test_the_newest_rules_count(some, team, monkeypatch):
     monkeypatch.setattr("engine.verdict.judge.RULES_VERSION", 2)
-    monkeypatch.setattr("jobs.verdicts.gather._nothing", lambda run, job: "not by these rules")
+    monkeypatch.setattr("jobs.verdicts.gather._get_absence_reason", lambda run, job: "not by these rules")
     verdicts.judge_run(some["link"].run)
     asker = runs.Asker(Run.objects.filter(team=team), "olga", timezone.now())
     assert {run.name for run in runs.filtered(asker.runs, "verdict:communication", asker)} == {"both"}

@@ -18,7 +18,7 @@ from jobs.pools import pool_settings
 from jobs.queue import job_actions
 from jobs.states.jobs import AttemptState
 from tests.dashboard.test_query_counts import queries
-from tests.jobs.spent import end, held, measure
+from tests.jobs.device_usage import add_energy, end_attempt, hold_devices
 
 ACCOUNTING = "/accounting/?month=2026-11"
 NOON = datetime(2026, 11, 10, 12, tzinfo=UTC)
@@ -35,11 +35,11 @@ def spent(make_job, make_node, make_spec, other_team, stranger, pool):
     """Two devices for an hour by one team, one by another; a price, and energy of the first."""
     pool_settings.change(pool, "ann", {"price_per_device_hour": "2"})
     make_node("b", devices=1)
-    mine = held(make_job(devices=2), NOON)
-    measure(mine, (HOUR, 1.8e6), devices=("a-0",))
+    mine = hold_devices(make_job(devices=2), NOON)
+    add_energy(mine, (HOUR, 1.8e6), devices=("a-0",))
     theirs = job_actions.submit(spec=make_spec(devices=1), team=other_team, owner=stranger)
-    end(held(theirs, NOON), at=NOON + HOUR)
-    return end(mine, AttemptState.SUCCEEDED, NOON + HOUR)
+    end_attempt(hold_devices(theirs, NOON), at=NOON + HOUR)
+    return end_attempt(mine, AttemptState.SUCCEEDED, NOON + HOUR)
 
 
 def table(text: str) -> list[list[str]]:
@@ -101,7 +101,7 @@ def test_figures_say_what_they_cover(spent, owner_browser):
 
 
 def test_what_was_not_measured_and_has_no_price_is_no_number(make_job, node, owner_browser):
-    end(held(make_job(), NOON), at=NOON + HOUR)
+    end_attempt(hold_devices(make_job(), NOON), at=NOON + HOUR)
     text = owner_browser.get(ACCOUNTING).text
     assert "no price" in text and "not measured" in text and "EUR" not in text
 
@@ -116,7 +116,9 @@ def test_the_charts_add_up_to_the_table_day_by_day(spent, admin_browser, owner_b
 
 
 def test_over_all_months_the_charts_have_a_bar_a_month(spent, make_job, admin_browser):
-    end(held(make_job(devices=1), NOON - timedelta(days=60)), at=NOON - timedelta(days=60) + HOUR)
+    end_attempt(
+        hold_devices(make_job(devices=1), NOON - timedelta(days=60)), at=NOON - timedelta(days=60) + HOUR
+    )
     said = drawing(admin_browser.get("/accounting/?month=all").text)
     assert said["step"] == "month"
     assert [datetime.fromtimestamp(x, UTC).strftime("%Y-%m") for x in said["x"]] == [
@@ -132,14 +134,14 @@ def test_many_teams_share_the_last_colour_and_none_is_left_out(spent, make_spec,
     for number in range(9):
         team = Team.objects.create(name=f"T{number}", slug=f"t{number}")
         job = job_actions.submit(spec=make_spec(devices=1), team=team, owner=owner)
-        end(held(job, NOON), at=NOON + HOUR)
+        end_attempt(hold_devices(job, NOON), at=NOON + HOUR)
     said = drawing(admin_browser.get(ACCOUNTING).text)
     assert len(said["stack"]) == 8 and said["stack"][-1]["name"] == "4 other teams"
     assert sum(sum(line["values"]) for line in said["stack"]) == pytest.approx(12.0)
 
 
 def test_what_runs_now_is_named_and_not_booked(make_job, node, owner_browser):
-    held(make_job(), timezone.now() - HOUR)
+    hold_devices(make_job(), timezone.now() - HOUR)
     text = " ".join(owner_browser.get("/accounting/").text.split())
     assert "<dd>1<small>2.00 device-hours so far, not booked yet" in text
     assert "Nothing was booked" in text and "1 runs now" in text
@@ -155,13 +157,13 @@ def test_twice_the_attempts_ask_no_more(spent, make_job, admin_browser, by):
     address = f"{ACCOUNTING}&by={by}"
     few = queries(admin_browser, address)
     for _ in range(3):
-        end(held(make_job(devices=1), NOON), at=NOON + HOUR)
+        end_attempt(hold_devices(make_job(devices=1), NOON), at=NOON + HOUR)
     assert queries(admin_browser, address) == few
 
 
 def test_attempts_come_in_pages_and_are_saved_all(spent, make_job, admin_browser, monkeypatch):
     monkeypatch.setattr("dashboard.pages.accounting.views.ROWS_A_PAGE", 2)
-    end(held(make_job(devices=1), NOON), at=NOON + HOUR / 2)
+    end_attempt(hold_devices(make_job(devices=1), NOON), at=NOON + HOUR / 2)
     pages = [table(admin_browser.get(f"{ACCOUNTING}&by=attempt&page={number}").text)[1:] for number in (1, 2)]
     assert [len(page) for page in pages] == [2, 1]
     saved = list(csv.reader(io.StringIO(admin_browser.get("/accounting/csv/?month=2026-11&by=attempt").text)))

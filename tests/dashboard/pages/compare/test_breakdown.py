@@ -1,4 +1,4 @@
-"""The compare page says why runs differ."""
+"""Time breakdown on the compare page."""
 
 from __future__ import annotations
 
@@ -23,35 +23,42 @@ def two(trained) -> list[Run]:  # noqa: F811
 
 
 def test_a_sentence_names_the_parts_that_make_the_difference(two):
-    why = breakdown.of_runs(two)
-    assert [line.said for line in why.lines] == ["", "is 32 % faster: 32 points less exposed communication."]
-    assert [line.said for line in breakdown.of_runs(two[::-1]).lines][1].startswith(
+    why = breakdown.build_breakdown(two)
+    assert [line.message for line in why.lines] == [
+        "",
+        "is 32 % faster: 32 points less exposed communication.",
+    ]
+    assert [line.message for line in breakdown.build_breakdown(two[::-1]).lines][1].startswith(
         "is 46 % slower: 46 points more"
     )
 
 
 def test_bars_are_as_long_as_the_time_of_a_token(two):
-    slow, quick = breakdown.of_runs(two).lines
+    slow, quick = breakdown.build_breakdown(two).lines
     assert sum(part.width for part in slow.parts) == pytest.approx(100, abs=0.5)
     assert sum(part.width for part in quick.parts) == pytest.approx(100 * 0.104 / 0.152, abs=1)
     assert {part.name for part in slow.parts} == {"compute", "communication", "host"}
+    assert {part.colour for part in slow.parts} == {"var(--series-1)", "var(--series-2)", "var(--series-8)"}
 
 
-def test_the_page_reads_it_once_somebody_comes_there(owner_browser, two, stranger_browser):
+def test_the_page_loads_it_when_it_scrolls_into_view(owner_browser, two, stranger_browser):
     query = "&".join(f"run={run.id}" for run in two)
     assert "/compare/why/" in owner_browser.get(f"/compare/?{query}").content.decode()
     text = owner_browser.get(f"/compare/why/?{query}").content.decode()
     assert "Is 32 % faster" in text and "a token" in text
+    assert '--spent: var(--series-2)"></i>exposed communication</li>' in text  # the legend
     assert two[0].name not in stranger_browser.get(f"/compare/why/?{query}").content.decode()
 
 
-def test_runs_that_were_never_judged_say_so(owner_browser, make_job, team, owner):
+def test_runs_that_were_never_judged_have_the_reason(owner_browser, make_job, team, owner):
     logged = external_runs.create(team=team, owner=owner, name="logged", origin="mlflow")
     verdicts.judge_run(logged)
     runs = [logged, make_job().run]
-    why = breakdown.of_runs(runs)
+    why = breakdown.build_breakdown(runs)
     assert (
-        not why.is_known and "did not launch" in why.lines[0].said and "Not judged yet" in why.lines[1].said
+        not why.is_known
+        and "did not launch" in why.lines[0].message
+        and "Not judged yet" in why.lines[1].message
     )
     query = "&".join(f"run={run.id}" for run in runs)
     assert "None of these runs" in owner_browser.get(f"/compare/why/?{query}").content.decode()
@@ -72,6 +79,6 @@ def test_one_run_alone_is_not_explained(owner_browser, two):
     ],
 )  # fmt: skip
 def test_points_are_of_the_first_runs_time(compute, communication, said):
-    first = explain.Spent({"compute": 1.0, "communication": 0.5}, 1.5)
-    other = explain.Spent({"compute": compute, "communication": communication}, compute + communication)
-    assert explain.sentence(first, other) == said
+    first = explain.TokenTime({"compute": 1.0, "communication": 0.5}, 1.5)
+    other = explain.TokenTime({"compute": compute, "communication": communication}, compute + communication)
+    assert explain.explain_difference(first, other) == said

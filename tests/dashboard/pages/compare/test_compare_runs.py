@@ -1,11 +1,11 @@
-"""Comparing runs: the address or a filter holds the choice, all their metrics have a place, differences stand apart."""
+"""Compare page: selection of runs, charts of their metrics and differences."""
 
 from __future__ import annotations
 
 import pytest
 
 from dashboard.charts import chart_sections
-from dashboard.charts.colours import colour_of
+from dashboard.charts.colours import get_colour
 from jobs import series
 from jobs.models import Run
 from jobs.series import Point
@@ -33,7 +33,7 @@ def names_of(answer) -> list[str]:
     return [run.name for run, _ in answer.context["runs"]]
 
 
-def test_without_a_choice_it_says_how_to_choose(owner_browser, make_job):
+def test_without_a_choice_the_page_explains_how_to_choose(owner_browser, make_job):
     make_job(name="candidate")
     text = owner_browser.get(COMPARE).text
     assert "Choose runs to compare" in text
@@ -47,7 +47,7 @@ def test_the_address_chooses_runs_and_metrics_in_order(owner_browser, make_run):
     assert panels_of(answer) == {"Chosen": ["step_s", "my/own"]}
 
 
-def test_every_metric_that_some_run_has_is_drawn_under_its_topic(owner_browser, make_run):
+def test_every_recorded_metric_is_drawn_under_its_topic(owner_browser, make_run):
     runs = [
         make_run("a", "loss", "train/f1", "tokens_per_s"),
         make_run("b", "val_accuracy", "oddity", "eval/f1"),
@@ -64,7 +64,7 @@ def test_every_metric_that_some_run_has_is_drawn_under_its_topic(owner_browser, 
     }
 
 
-def test_charts_of_devices_wait_unseen_while_a_run_goes_on(owner_browser, make_run):
+def test_charts_of_devices_are_hidden_while_a_run_is_live(owner_browser, make_run):
     run = make_run("a", "loss")
     sections = dict(owner_browser.get(COMPARE, {"run": run.id}).context["sections"])
     assert [panel.is_optional for panel in sections["Learning"]] == [False]
@@ -73,13 +73,11 @@ def test_charts_of_devices_wait_unseen_while_a_run_goes_on(owner_browser, make_r
     assert "Power" not in dict(owner_browser.get(COMPARE, {"run": run.id}).context["sections"])
 
 
-def test_of_a_thousand_metrics_so_many_are_drawn_and_the_page_says_that_there_are_more(
-    owner_browser, make_run
-):
-    run = make_run("a", *[f"m{number}" for number in range(chart_sections.PANELS_LIMIT + 7)])
+def test_metrics_beyond_the_limit_are_counted(owner_browser, make_run):
+    run = make_run("a", *[f"m{number}" for number in range(chart_sections.MAX_PANELS + 7)])
     external_runs.set_state(run, "succeeded", actor="test")
     answer = owner_browser.get(COMPARE, {"run": run.id})
-    assert sum(len(row) for _, row in answer.context["sections"]) == chart_sections.PANELS_LIMIT
+    assert sum(len(row) for _, row in answer.context["sections"]) == chart_sections.MAX_PANELS
     assert "7 more metrics" in answer.text
 
 
@@ -89,10 +87,10 @@ def test_of_a_thousand_metrics_so_many_are_drawn_and_the_page_says_that_there_ar
      ("/x", "Other"), ("glossary", "Other")],
 )  # fmt: skip
 def test_a_topic_is_found_by_whole_words(name, section):
-    assert chart_sections.section_of(name) == section
+    assert chart_sections.get_section(name) == section
 
 
-def test_what_differs_stands_apart_from_what_is_equal(owner_browser, make_run):
+def test_values_that_differ_are_apart_from_equal_ones(owner_browser, make_run):
     runs = [make_run("a", lr="1e-3", width="64"), make_run("b", lr="3e-4", width="64", tags={"base": "yes"})]
     found = owner_browser.get(COMPARE, {"run": [run.id for run in runs]}).context["differences"]
     assert found.differ == [("lr", ["1e-3", "3e-4"]), ("tag:base", [None, "yes"])]
@@ -116,26 +114,26 @@ def test_the_table_of_differences_names_every_run_and_value(owner_browser, make_
         assert f'title="{900 + number}"' in text
 
 
-def test_runs_of_one_name_are_told_apart_and_have_the_colour_they_have_everywhere(owner_browser, make_run):
+def test_runs_of_one_name_have_different_labels_and_their_usual_colours(owner_browser, make_run):
     runs = [make_run("same"), make_run("same")]
     names = owner_browser.get(COMPARE, {"run": [run.id for run in runs]}).context["names"]["runs"]
     assert len({said["name"] for said in names.values()}) == 2
-    assert [said["colour"] for said in names.values()] == [colour_of(run) for run in runs]
+    assert [label["colour"] for label in names.values()] == [get_colour(run) for run in runs]
 
 
-def test_two_hundred_runs_are_laid_over_each_other_and_more_are_left_out_with_a_word(owner_browser, make_run):
+def test_two_hundred_runs_are_overlaid_and_more_are_counted(owner_browser, make_run):
     runs = [make_run().id for _ in range(201)]
     answer = owner_browser.get(COMPARE, {"run": runs})
     assert len(answer.context["runs"]) == 200
     assert "1 left out" in answer.text
 
 
-def test_a_filter_chooses_runs_too(owner_browser, make_run):
+def test_a_filter_selects_runs(owner_browser, make_run):
     make_run("good", lr="1"), make_run("bad", lr="2")
     assert names_of(owner_browser.get(COMPARE, {"filter": "lr < 2"})) == ["good"]
 
 
-def test_a_filter_that_makes_no_sense_is_refused_at_its_field_and_kept(owner_browser, make_run):
+def test_an_invalid_filter_is_refused_at_its_field_and_kept(owner_browser, make_run):
     make_run("a", "loss")
     answer = owner_browser.get(COMPARE, {"filter": "loss <"})
     assert answer.status_code == 200 and names_of(answer) == []
@@ -143,7 +141,7 @@ def test_a_filter_that_makes_no_sense_is_refused_at_its_field_and_kept(owner_bro
     assert 'id="filter-problem"' in answer.text
 
 
-def test_a_filter_that_finds_nothing_says_so(owner_browser, make_run):
+def test_a_filter_without_matches_has_its_own_page(owner_browser, make_run):
     make_run("a", lr="1")
     assert "No run is found by this filter" in owner_browser.get(COMPARE, {"filter": "lr > 5"}).text
 

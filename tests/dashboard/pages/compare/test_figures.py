@@ -1,4 +1,4 @@
-"""Hardware figures as bars: what each is made of, how far it spreads, and why one is absent."""
+"""Hardware figures as bars, with spread and reasons for absence."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def bars(browser, *runs: Run) -> list[dict]:
     return [dict(zip(COLUMNS, row, strict=True)) for _, row in answer.context["rows"]]
 
 
-def test_throughput_is_a_mean_with_its_least_and_greatest(owner_browser, make_run):
+def test_throughput_is_a_mean_with_minimum_and_maximum(owner_browser, make_run):
     slow = make_run(*run_points("tokens_per_s", 100, 200, 300))
     fast = make_run(*run_points("tokens_per_s", 500, 500, 1000, float("nan")))
     first, second = bars(owner_browser, slow, fast)
@@ -55,12 +55,12 @@ def test_peak_memory_is_that_of_the_fullest_device(owner_browser, make_run):
     )
     (row,) = bars(owner_browser, run)
     assert row["memory"].spread == (70, 30, 70)
-    assert row["memory"].said == "Memory used"
+    assert row["memory"].label == "Memory used"
 
 
-def test_resident_memory_stands_in_where_no_device_was_read(owner_browser, make_run):
+def test_resident_memory_is_used_where_no_device_was_read(owner_browser, make_run):
     (row,) = bars(owner_browser, make_run(Point("rss_bytes", "rank0", 1, 1.0, 5.0)))
-    assert (row["memory"].spread.value, row["memory"].said) == (5, "Resident memory")
+    assert (row["memory"].spread.value, row["memory"].label) == (5, "Resident memory")
 
 
 def test_energy_per_token_is_all_joules_over_all_tokens(owner_browser, make_run):
@@ -73,7 +73,7 @@ def test_energy_per_token_is_all_joules_over_all_tokens(owner_browser, make_run)
     assert row["energy"].spread == pytest.approx((1.0, 1.0, 1.0))
 
 
-def test_a_stretch_that_costs_more_widens_the_spread(owner_browser, make_run):
+def test_an_expensive_phase_widens_the_spread(owner_browser, make_run):
     joules = [0, 10, 20, 30, 40, 50, 150, 160, 170, 180, 190]
     run = make_run(
         *run_points("tokens", *range(0, 1100, 100)), *device_points("energy_j", "device:a", *joules)
@@ -82,12 +82,12 @@ def test_a_stretch_that_costs_more_widens_the_spread(owner_browser, make_run):
     assert row["energy"].spread == pytest.approx((0.19, 0.1, 1.0))
 
 
-def test_what_is_absent_says_why_and_is_no_nought(owner_browser, make_run):
+def test_an_absent_figure_has_a_reason_and_is_not_zero(owner_browser, make_run):
     run = make_run(missing={"device:a": {"energy_j": ["denied", "Only root may read it."]}})
     (row,) = bars(owner_browser, run)
     assert [bar.spread for bar in row.values()] == [None] * 4
-    assert row["energy"].said == "denied: Only root may read it."
-    assert row["throughput"].said == "No value has been recorded."
+    assert row["energy"].label == "denied: Only root may read it."
+    assert row["throughput"].label == "No value has been recorded."
     text = owner_browser.get(FIGURES, {"run": run.id}).text
     assert "Only root may read it." in text and "0 B" not in text
 
@@ -96,7 +96,7 @@ def test_energy_of_only_some_devices_is_not_the_energy_of_the_run(owner_browser,
     points = [*run_points("tokens", 0, 100), *device_points("energy_j", "device:a", 0, 50)]
     run = make_run(*points, missing={"device:b": {"energy_j": ["unsupported", "No counter."]}})
     (row,) = bars(owner_browser, run)
-    assert (row["energy"].spread, row["energy"].said) == (None, "unsupported: No counter.")
+    assert (row["energy"].spread, row["energy"].label) == (None, "unsupported: No counter.")
 
 
 def test_a_run_without_tokens_has_no_energy_per_token(owner_browser, make_run):

@@ -1,4 +1,4 @@
-"""Saved views: a page as somebody saw it, for the team, under a short address."""
+"""Saved views of a page, shared with the team under a short address."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def view(owner, job):
     return sharing.save_view(team=job.team, owner=owner, page="runs", name="Best", query=QUERY)
 
 
-def test_what_was_seen_is_what_its_address_shows(owner_browser, job):
+def test_the_address_shows_the_saved_state(owner_browser, job):
     save(owner_browser)
     view = SavedView.objects.get()
     answer = owner_browser.get(f"/v/{view.id}/")
@@ -44,7 +44,7 @@ def test_views_of_one_page_are_not_offered_on_another(owner_browser, view):
     assert f"/v/{view.id}/" not in owner_browser.get("/compare/").text
 
 
-def test_a_name_is_taken_once_a_team_and_page_and_nothing_is_replaced(owner_browser, view):
+def test_a_name_is_unique_per_team_and_page(owner_browser, view):
     answer = save(owner_browser, query="q=other", follow=True)
     assert SavedView.objects.get().query == view.query
     assert answer.url == "/runs/?q=other"
@@ -53,7 +53,7 @@ def test_a_name_is_taken_once_a_team_and_page_and_nothing_is_replaced(owner_brow
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"name": "  "}, "1 to 100 characters"),
         ({"name": "x" * 101}, "1 to 100 characters"),
@@ -61,19 +61,19 @@ def test_a_name_is_taken_once_a_team_and_page_and_nothing_is_replaced(owner_brow
         ({"query": "run=" + "x" * 9000}, "Choose fewer runs"),
     ],
 )
-def test_what_cannot_be_saved_is_refused_with_the_reason(owner_browser, job, fields, said):
+def test_an_invalid_view_is_refused_with_the_reason(owner_browser, job, fields, message):
     answer = owner_browser.post("/v/save/", {"name": "n", "page": "runs", "query": ""} | fields, follow=True)
-    assert said in answer.text
+    assert message in answer.text
     assert not SavedView.objects.exists()
 
 
-def test_its_owner_lets_it_show_something_else(owner_browser, view):
+def test_the_owner_changes_what_it_shows(owner_browser, view):
     owner_browser.post(f"/v/{view.id}/change/", {"query": "?q=new&view=x&page=3"})
     view.refresh_from_db()
     assert view.query == "q=new"
 
 
-def test_a_mate_uses_a_view_but_neither_changes_nor_deletes_it(browser_of, team_mate, view):
+def test_a_team_mate_uses_a_view_but_neither_changes_nor_deletes_it(browser_of, team_mate, view):
     mates = browser_of(team_mate)
     assert mates.get(f"/v/{view.id}/").status_code == 302
     assert "Only olga or a lead" in mates.post(f"/v/{view.id}/delete/", follow=True).text
@@ -82,7 +82,7 @@ def test_a_mate_uses_a_view_but_neither_changes_nor_deletes_it(browser_of, team_
     assert view.query == QUERY
 
 
-def test_its_owner_deletes_it_and_stays_where_it_led(owner_browser, view):
+def test_the_owner_deletes_it_and_stays_on_its_page(owner_browser, view):
     assert owner_browser.post(f"/v/{view.id}/delete/").url == f"/runs/?{view.query}"
     assert not SavedView.objects.exists()
 
@@ -97,7 +97,7 @@ def test_a_stranger_finds_no_view_and_a_viewer_writes_none(stranger_browser, vie
     assert SavedView.objects.count() == 1
 
 
-def test_many_views_cost_as_many_queries_as_few(owner_browser, owner, view, job):
+def test_many_views_take_as_many_queries_as_few(owner_browser, owner, view, job):
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
 

@@ -10,7 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from engine.hardware.probe_results import Figure, Probed
+from engine.hardware.probe_results import MeasuredFigure, ProbeReport
 from jobs.models import Attempt, AttemptNode, Device, Job, Lease, Node, NodeEvent
 from jobs.nodes import admin
 from jobs.planning import device_profiles
@@ -216,12 +216,12 @@ def test_a_fuller_node_with_a_longer_story_asks_no_more(owner_browser, make_node
 def test_what_its_devices_can_do_stands_there_with_standing_and_date(owner_browser, admin_browser, node):
     assert "Not measured yet" in owner_browser.get(NODE).text
     figures = {
-        "copy_bytes_per_s": Figure(12 * 1024**3, 11e9, 13e9, 9),
-        "launch_s": Figure(2.5e-6, 2e-6, 3e-6, 9),
+        "copy_bytes_per_s": MeasuredFigure(12 * 1024**3, 11e9, 13e9, 9),
+        "launch_s": MeasuredFigure(2.5e-6, 2e-6, 3e-6, 9),
     }
     missing = {"gemm_fp16_flops_per_s": ("unsupported", "nothing trains in fp16 on a CPU")}
-    found = Probed(1, "2.13.0+cpu", "cpu", 1, 8.0, figures, missing, {})
-    device_profiles.store(Device.objects.get(id="a-0"), found)
+    found = ProbeReport(1, "2.13.0+cpu", "cpu", 1, 8.0, figures, missing, {})
+    device_profiles.store_probe(Device.objects.get(id="a-0"), found)
     text = owner_browser.get(NODE).text
     for said in (
         "12 GiB/s",

@@ -1,4 +1,4 @@
-"""The accuracy page: errors of all runs as drawings, tables and files; and each run's own figures on its page."""
+"""Accuracy page, its CSV file and API, and the forecasts on the page of a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from jobs.models import Correction, Device, Forecast
 from jobs.verdicts import forecasts
-from tests.jobs.lived import MEASURED, lived, probed
+from tests.jobs.finished_jobs import MEASURED, add_profile, finish_job
 
 pytestmark = pytest.mark.django_db
 
@@ -22,30 +22,29 @@ FP32 = "precision.dtype=fp32"
 
 @pytest.fixture
 def two_runs(node, make_job):
-    """One whose plan nothing had corrected, and one that was planned with what it taught; the second took a tenth
-    longer than the first."""
-    probed(Device.objects.get(id="a-0"))
+    """One with an uncorrected plan, and one whose plan the first had corrected; the second took 10 % longer."""
+    add_profile(Device.objects.get(id="a-0"))
     runs = []
     for number, slower in enumerate((1.0, 1.1), start=1):
         job = make_job(FP32, name=f"run {number}")
-        lived(job, {name: slower * value for name, value in MEASURED.items()})
+        finish_job(job, {name: slower * value for name, value in MEASURED.items()})
         forecasts.judge_all()
         runs.append(job.run)
     return runs
 
 
 def row_of(text: str, title: str) -> str:
-    """The first table row that begins with it."""
+    """The first table row with this title."""
     return next(row for row in text.split("<tr>") if f">{title}</td>" in row)
 
 
-def test_before_the_first_run_it_explains_itself(owner_browser):
+def test_without_runs_the_page_explains_itself(owner_browser):
     text = owner_browser.get(PAGE).text
     assert "No run has been judged yet" in text
     assert reverse("submit") in text
 
 
-def test_errors_are_told_with_and_without_what_was_learnt(owner_browser, two_runs):
+def test_errors_are_shown_with_and_without_corrections(owner_browser, two_runs):
     text = owner_browser.get(PAGE).text
     first, second = (Forecast.objects.get(run=run, field="step_s") for run in two_runs)
     assert second.raw == pytest.approx(first.point)
@@ -54,11 +53,11 @@ def test_errors_are_told_with_and_without_what_was_learnt(owner_browser, two_run
     assert "n = 1" in step
     assert text.count('class="plot"') == 3  # memory, step time, throughput; no energy was measured
     assert f'href="/runs/{two_runs[0].id}/"' in text
-    assert "Learnt so far" in text
+    assert "Corrections</h2>" in text
     assert Correction.objects.get(phase="forward_s").n == 2
 
 
-def test_it_is_told_apart_by_device_number_format_and_version(owner_browser, two_runs):
+def test_errors_are_grouped_by_device_number_format_and_version(owner_browser, two_runs):
     text = owner_browser.get(PAGE, {"by": "field,device,dtype"}).text
     assert "cpu share</td>" in text
     assert "fp32</td>" in text
@@ -69,11 +68,11 @@ def test_it_is_told_apart_by_device_number_format_and_version(owner_browser, two
 
 
 @pytest.mark.parametrize("query", [{"field": "nonsense"}, {"by": "owner"}, {"by": ","}])
-def test_an_address_that_asks_for_nothing_known_is_no_page(owner_browser, query):
+def test_an_unknown_field_or_group_is_not_found(owner_browser, query):
     assert owner_browser.get(PAGE, query).status_code == 404
 
 
-def test_a_stranger_learns_the_errors_and_not_whose_they_are(stranger_browser, two_runs):
+def test_a_stranger_sees_errors_without_names_of_runs(stranger_browser, two_runs):
     answer = stranger_browser.get(PAGE)
     assert "2 runs judged" in answer.text
     assert "another team&#x27;s run" in answer.text
@@ -93,7 +92,7 @@ def test_the_file_holds_every_figure(owner_browser, two_runs):
     assert (found["learnt_from"], found["unit"]) == ("0", "s")
 
 
-def test_the_same_over_http(owner_browser, two_runs):
+def test_the_api_has_the_same_errors_and_figures(owner_browser, two_runs):
     lines = owner_browser.get("/api/v1/accuracy", {"by": "field,device"}).json()["lines"]
     step = next(line for line in lines if line["keys"]["field"] == "step_s")
     assert (step["n"], step["n_calibrated"], step["keys"]["device"]) == (2, 1, "cpu share")
@@ -116,12 +115,12 @@ def test_twice_the_runs_take_the_same_number_of_queries(owner_browser, two_runs,
     count()  # what is looked up once for a session
     before = count()
     for number in range(2):
-        lived(make_job(FP32, name=f"more {number}"))
+        finish_job(make_job(FP32, name=f"more {number}"))
     forecasts.judge_all()
     assert count() == before
 
 
-def test_a_runs_own_page_sets_its_figures_side_by_side(owner_browser, two_runs, make_job):
+def test_the_page_of_a_run_shows_predicted_and_measured_figures(owner_browser, two_runs, make_job):
     text = owner_browser.get(f"/runs/{two_runs[0].id}/").text
     assert "Predicted and measured" in text
     section = text[text.index('id="predicted"') :]
@@ -132,8 +131,8 @@ def test_a_runs_own_page_sets_its_figures_side_by_side(owner_browser, two_runs, 
     assert "Predicted and measured" not in owner_browser.get(f"/runs/{waiting.run.id}/").text
 
 
-def test_what_was_not_predicted_says_why(owner_browser, node, make_job):
-    job = lived(make_job())
+def test_a_figure_that_was_not_predicted_has_the_reason(owner_browser, node, make_job):
+    job = finish_job(make_job())
     forecasts.judge_all()
     section = owner_browser.get(f"/runs/{job.run.id}/").text
     assert "not predicted" in section

@@ -1,4 +1,4 @@
-"""The advice page: the best plan on each device, held against a budget; each row opens the form that submits it."""
+"""Advice page: the best plans within a budget, each with its submit form."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from engine.hardware.peaks import PEAKS
 from jobs.models import Device, Pool
-from tests.jobs.lived import probed
+from tests.jobs.finished_jobs import add_profile
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
@@ -27,7 +27,7 @@ def address_in(row: str) -> str:
 
 
 def test_every_known_and_planned_device_is_a_row_with_its_standing(owner_browser, node):
-    probed(Device.objects.get(id="a-0"))
+    add_profile(Device.objects.get(id="a-0"))
     text = owner_browser.get(PAGE, {"preset": "demo"}).text
     rows = rows_of(text)
     assert len(rows) == len(PEAKS) + 1
@@ -38,7 +38,7 @@ def test_every_known_and_planned_device_is_a_row_with_its_standing(owner_browser
     assert '<svg class="plot"' in text
 
 
-def test_a_device_that_nobody_has_probed_is_said_to_be_unknown(owner_browser, node):
+def test_an_unprobed_pool_has_no_plan_and_the_reason(owner_browser, node):
     [ours] = [
         row for row in rows_of(owner_browser.get(PAGE, {"preset": "demo"}).text) if "pool default" in row
     ]
@@ -47,7 +47,7 @@ def test_a_device_that_nobody_has_probed_is_said_to_be_unknown(owner_browser, no
 
 
 def test_a_row_opens_the_submit_form_with_that_plan(owner_browser, node):
-    probed(Device.objects.get(id="a-0"))
+    add_profile(Device.objects.get(id="a-0"))
     query = {"preset": "demo", "model.layers": "2", "tokens": "1e6"}
     [ours] = [row for row in rows_of(owner_browser.get(PAGE, query).text) if "pool default" in row]
     address = address_in(ours)
@@ -58,18 +58,18 @@ def test_a_row_opens_the_submit_form_with_that_plan(owner_browser, node):
     assert 'name="model.layers" value="2"' in form.text
 
 
-def test_what_is_beyond_the_budget_stands_last_and_says_why(owner_browser, node):
+def test_plans_over_the_budget_come_last_with_the_reason(owner_browser, node):
     text = owner_browser.get(PAGE, {"preset": "1.3b", "tokens": "26e9", "deadline_h": "48"}).text
     rows = rows_of(text)
-    said = ["; there are" in row or "not been probed" in row or "fits" not in row for row in rows]
-    assert any("; there are" in row for row in rows)
-    assert not said[0]
-    assert said == sorted(said)
+    message = ["; the limit is" in row or "not been probed" in row or "fits" not in row for row in rows]
+    assert any("; the limit is" in row for row in rows)
+    assert not message[0]
+    assert message == sorted(message)
     none = owner_browser.get(PAGE, {"preset": "1.3b", "tokens": "26e9", "deadline_h": "0.01"}).text
     assert "None does it within the budget." in none
 
 
-def test_one_device_is_told_by_its_parallel_schemes(owner_browser, node):
+def test_one_device_is_listed_by_its_layouts(owner_browser, node):
     text = owner_browser.get(PAGE, {"preset": "1.3b", "on": "H100 SXM", "devices": "8"}).text
     rows = rows_of(text)
     assert "Which parallel scheme" in text
@@ -79,36 +79,36 @@ def test_one_device_is_told_by_its_parallel_schemes(owner_browser, node):
 
 
 def test_money_counts_where_a_pool_has_a_price(owner_browser, node):
-    probed(Device.objects.get(id="a-0"))
+    add_profile(Device.objects.get(id="a-0"))
     Pool.objects.update(price_per_device_hour=3.6)
     text = owner_browser.get(PAGE, {"preset": "demo", "by": "money"}).text
     [ours] = [row for row in rows_of(text) if "pool default" in row]
     assert "EUR" in ours
-    assert text.count("nobody has said what a device costs") == len(PEAKS)
+    assert text.count("no price is set for this device") == len(PEAKS)
 
 
 @pytest.mark.parametrize(
-    "query, said",
+    "query, message",
     [
-        ({"tokens": "many"}, "is no number above 0"),
-        ({"devices": "-1"}, "is no number above 0"),
+        ({"tokens": "many"}, "is not a number above 0"),
+        ({"devices": "-1"}, "is not a number above 0"),
         ({"model.layers": "0"}, "model.layers"),
     ],
 )
-def test_what_cannot_be_is_said_beside_its_field(owner_browser, node, query, said):
+def test_an_invalid_value_is_refused_beside_its_field(owner_browser, node, query, message):
     answer = owner_browser.get(PAGE, {"preset": "demo", **query})
     assert answer.status_code == 200
-    assert "Something typed cannot be" in answer.text
-    if said != "model.layers":
-        assert said in html.unescape(answer.text)
+    assert "A field is not valid" in answer.text
+    if message != "model.layers":
+        assert message in html.unescape(answer.text)
 
 
-def test_a_preset_that_is_none_is_no_page(owner_browser):
+def test_an_unknown_preset_is_not_found(owner_browser):
     assert owner_browser.get(PAGE, {"preset": "nonsense"}).status_code == 404
 
 
 def test_a_pool_that_takes_no_jobs_of_the_readers_teams_is_left_out(owner_browser, team, other_team, node):
-    probed(Device.objects.get(id="a-0"))
+    add_profile(Device.objects.get(id="a-0"))
     Pool.objects.get().allowed_teams.add(other_team)
     assert "pool default" not in owner_browser.get(PAGE, {"preset": "demo"}).text
     assert reverse("advice") == PAGE

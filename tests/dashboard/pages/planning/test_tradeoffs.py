@@ -1,4 +1,4 @@
-"""The trade-offs page: which runs and fields it gives to its pictures, and what it says of those it cannot."""
+"""Trade-offs page: runs, fields and values for its charts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_goals_and_differing_parameters_are_chosen_when_none_are(owner_browser, 
     assert not {"param:seed", "param:name"} & set(texts(data, data["axes"]))
 
 
-def test_values_are_numbers_texts_or_nothing(owner_browser, make_run):
+def test_values_are_numbers_texts_or_absent(owner_browser, make_run):
     make_run("a", loss=math.nan)
     make_run("b", lr="auto", loss=1.5, grad_norm=3.0)
     data = data_of(
@@ -65,7 +65,7 @@ def test_values_are_numbers_texts_or_nothing(owner_browser, make_run):
     ]
 
 
-def test_a_filter_and_chosen_runs_narrow_it(owner_browser, make_run):
+def test_a_filter_and_chosen_runs_limit_the_data(owner_browser, make_run):
     kept = make_run("kept", loss=1.0)
     make_run("bad", loss=9.0)
     assert [row["name"] for row in data_of(owner_browser.get("/trade-offs/?filter=loss+<+2"))["rows"]] == [
@@ -76,7 +76,7 @@ def test_a_filter_and_chosen_runs_narrow_it(owner_browser, make_run):
     ]
 
 
-def test_what_cannot_be_read_is_said_where_it_was_given(owner_browser, make_run):
+def test_an_invalid_filter_or_field_is_refused_where_it_was_given(owner_browser, make_run):
     make_run("a")
     answer = owner_browser.get("/trade-offs/?filter=loss+<&axis=nonsense!")
     assert 'aria-invalid="true"' in answer.text and 'value="loss &lt;"' in answer.text
@@ -94,12 +94,12 @@ def test_a_stranger_sees_no_run_of_another_team(stranger_browser, make_run):
         assert "secret" not in stranger_browser.get(address).text
 
 
-def test_a_name_cannot_leave_the_data(owner_browser, make_run):
+def test_a_name_cannot_escape_from_the_data(owner_browser, make_run):
     make_run("</script><script>alert(1)</script>")
     assert "<script>alert" not in owner_browser.get("/trade-offs/").text
 
 
-def test_twice_the_runs_cost_the_same_queries(owner_browser, make_run):
+def test_twice_the_runs_take_the_same_queries(owner_browser, make_run):
     def queries():
         with CaptureQueriesContext(connection) as seen:
             owner_browser.get("/trade-offs/")

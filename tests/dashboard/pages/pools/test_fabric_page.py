@@ -8,7 +8,7 @@ from django.urls import reverse
 from jobs.models import Job
 from jobs.states.jobs import AttemptState
 from tests.dashboard.conftest import fields_of
-from tests.jobs.lived import measured_links
+from tests.jobs.finished_jobs import finish_fabric_test
 
 pytestmark = pytest.mark.django_db
 
@@ -40,7 +40,7 @@ def test_before_the_first_size_it_says_what_it_waits_for(owner_browser, fabric_j
 
 
 def test_its_page_has_the_chart_the_fits_and_the_bytes(owner_browser, fabric_job):
-    job = measured_links(fabric_job())
+    job = finish_fabric_test(fabric_job())
     for path in (page_of(job), reverse("run-part", args=[job.run.id, "links"])):
         text = owner_browser.get(path).text
         assert "All-reduce, parameter server" in text
@@ -55,14 +55,14 @@ def test_its_page_has_the_chart_the_fits_and_the_bytes(owner_browser, fabric_job
 
 
 def test_one_that_ended_too_early_says_why_nothing_is_fitted(owner_browser, fabric_job):
-    job = measured_links(fabric_job(), num_sizes=2, to=AttemptState.FAILED)
+    job = finish_fabric_test(fabric_job(), num_sizes=2, to=AttemptState.FAILED)
     assert "It takes three sizes" in owner_browser.get(page_of(job)).text
 
 
 def test_a_stranger_sees_none_of_it_and_a_training_run_has_no_links(
     stranger_browser, owner_browser, fabric_job, make_job
 ):
-    job = measured_links(fabric_job())
+    job = finish_fabric_test(fabric_job())
     assert stranger_browser.get(reverse("run-part", args=[job.run.id, "links"])).status_code == 404
     other = make_job()
     assert owner_browser.get(reverse("run-part", args=[other.run.id, "links"])).status_code == 404

@@ -91,11 +91,13 @@ def test_a_stranger_finds_no_files_and_no_layout(stranger_browser, parent):
     assert stranger_browser.post(reverse("run-layout", args=[parent.run.id])).status_code == 404
 
 
-def test_files_on_another_machine_are_said_to_lie_there(owner_browser, parent):
+def test_files_on_another_machine_have_its_name_and_path(owner_browser, parent):
     Checkpoint.objects.filter(step=20).update(path="/elsewhere/step-00000020")
-    assert "Its files lie on node a, which this server cannot read: /elsewhere" in page(owner_browser, parent)
+    assert "Its files are on node a, which this machine cannot read: /elsewhere" in page(
+        owner_browser, parent
+    )
     answer = owner_browser.get(reverse("run-checkpoint", args=[parent.run.id, 20, "checkpoint"]), follow=True)
-    assert "Its files lie on node a" in answer.text
+    assert "Its files are on node a" in answer.text
 
 
 def test_a_model_of_no_shape_says_so_instead_of_a_button(owner_browser, parent):

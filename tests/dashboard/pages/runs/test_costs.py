@@ -10,7 +10,7 @@ from django.utils import timezone
 from jobs import series
 from jobs.pools import pool_settings
 from jobs.series import Point
-from tests.jobs.spent import end, held, measure
+from tests.jobs.device_usage import add_energy, end_attempt, hold_devices
 
 NOON = datetime(2026, 11, 10, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -31,10 +31,10 @@ def test_a_run_that_has_held_nothing_has_no_cost(make_job, page, node):
 def test_what_ended_says_device_hours_waste_energy_and_money_a_token(make_job, page, node, pool):
     pool_settings.change(pool, "ann", {"price_per_device_hour": "3"})
     job = make_job(devices=2)
-    attempt = held(job, NOON)
-    measure(attempt, (HOUR, 1.8e6), devices=("a-0",))
+    attempt = hold_devices(job, NOON)
+    add_energy(attempt, (HOUR, 1.8e6), devices=("a-0",))
     series.append(job.run.id, 1, "rank0", 0, [Point("tokens", "run", 10, NOON.timestamp(), 2e6)])
-    end(attempt, at=NOON + HOUR)
+    end_attempt(attempt, at=NOON + HOUR)
     text = page(job)
     for said in (
         "<dd>2.00, 100.0 % of them wasted</dd>", "0.50 kWh, measured on 50.0 % of the device-time", "6.00 EUR",
@@ -46,7 +46,7 @@ def test_what_ended_says_device_hours_waste_energy_and_money_a_token(make_job, p
 
 def test_what_runs_is_said_apart_and_is_not_booked(make_job, page, node, pool):
     job = make_job(devices=2)
-    held(job, timezone.now() - HOUR)
+    hold_devices(job, timezone.now() - HOUR)
     assert "2.00 device-hours so far; booked when it ends" in page(job)
     pool_settings.change(pool, "ann", {"price_per_device_hour": "3"})
     assert "2.00 device-hours so far, 6.00 EUR; booked when it ends" in page(job)
@@ -55,14 +55,14 @@ def test_what_runs_is_said_apart_and_is_not_booked(make_job, page, node, pool):
 def test_carbon_is_an_estimate_of_measured_energy_and_there_is_none_unless_the_pool_says_what_a_kwh_emits(
     make_job, page, node, pool, owner_browser
 ):
-    first = held(make_job(devices=2), NOON)
-    measure(first, (HOUR, 3.6e6), devices=("a-0",))
-    end(first, at=NOON + HOUR)
+    first = hold_devices(make_job(devices=2), NOON)
+    add_energy(first, (HOUR, 3.6e6), devices=("a-0",))
+    end_attempt(first, at=NOON + HOUR)
     assert "Carbon" not in page(first.job)
     pool_settings.change(pool, "ann", {"carbon_g_per_kwh": "400", "pue": "1.25"})
-    second = held(make_job(devices=2), NOON)
-    measure(second, (HOUR, 3.6e6), devices=("a-0",))
-    end(second, at=NOON + HOUR)
+    second = hold_devices(make_job(devices=2), NOON)
+    add_energy(second, (HOUR, 3.6e6), devices=("a-0",))
+    end_attempt(second, at=NOON + HOUR)
     assert '500 g CO₂e <span class="quiet">estimated</span>' in page(second.job)
     assert "500 g CO₂e" in owner_browser.get("/accounting/?month=2026-11").text
     assert "CO2e g, estimated" in owner_browser.get("/accounting/csv/?month=2026-11&by=team").text

@@ -14,6 +14,7 @@ from jobs import series
 from jobs.models import Run, RunInput
 from jobs.series import Point
 from jobs.tracking import artefacts, external_runs, params
+from jobs.tracking.run_status import get_status
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_the_newest_values_stand_at_the_head_with_their_range(owner_browser, run
 
 def test_a_writer_that_went_quiet_is_not_called_dead_nor_alive(owner_browser, run):
     assert "running, silent" not in page(owner_browser, run)
-    Run.objects.filter(id=run.id).update(heard_at=timezone.now() - timedelta(minutes=47))
+    Run.objects.filter(id=run.id).update(last_seen_at=timezone.now() - timedelta(minutes=47))
     text = page(owner_browser, run)
     assert "running, silent" in text and "has said nothing since" in text
     external_runs.set_state(run, "succeeded", actor="olga")
@@ -83,10 +84,10 @@ def test_a_writer_that_went_quiet_is_not_called_dead_nor_alive(owner_browser, ru
 
 def test_how_long_a_run_took_ends_with_its_writers_last_word(run):
     now = timezone.now()
-    run.started_at, run.heard_at = now - timedelta(hours=3), now - timedelta(hours=1)
-    assert external.standing(run, now).took_s == pytest.approx(7200)
-    run.heard_at = now
-    assert external.standing(run, now).took_s == pytest.approx(10800)
+    run.started_at, run.last_seen_at = now - timedelta(hours=3), now - timedelta(hours=1)
+    assert get_status(run, now).took_s == pytest.approx(7200)
+    run.last_seen_at = now
+    assert get_status(run, now).took_s == pytest.approx(10800)
 
 
 def test_a_file_is_downloaded_by_the_team_and_by_nobody_else(
@@ -137,7 +138,7 @@ def test_events_of_a_logged_run_are_told_to_who_listens(run):
 
 
 def test_a_run_that_was_taken_for_killed_says_so_and_why(owner_browser, run):
-    Run.objects.filter(id=run.id).update(heard_at=timezone.now() - timedelta(days=1))
+    Run.objects.filter(id=run.id).update(last_seen_at=timezone.now() - timedelta(days=1))
     external_runs.end_silent()
     text = page(owner_browser, run)
     assert "said nothing for 6 h" in text and "taken for killed" in text and "running, silent" not in text

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from jobs import series
 from jobs.lifecycle import preemption
-from jobs.lifecycle.ending import end
+from jobs.lifecycle.ending import end_attempt
 from jobs.models import Attempt, Event, Job, Membership
 from jobs.models.people import Role
 from jobs.nodes import admin
@@ -18,7 +18,7 @@ from jobs.queue import job_actions
 from jobs.scheduler import loop
 from jobs.series import Point
 from jobs.states.jobs import AttemptState, Cause
-from tests.jobs.test_races_of_people import running
+from tests.jobs.test_concurrent_actions import running
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def trained(attempt: Attempt, first: int, last: int, checkpoint: int | None) -> 
 def stop(
     attempt: Attempt, to: str = AttemptState.STOPPED, reason: str = "stopped", cause: str = Cause.STOPPED
 ):
-    end(Attempt.objects.select_related("node", "job__run").get(id=attempt.id), to, reason, cause)
+    end_attempt(Attempt.objects.select_related("node", "job__run").get(id=attempt.id), to, reason, cause)
 
 
 def resumed(job: Job, step: int) -> Attempt:
@@ -135,7 +135,7 @@ def test_a_pause_tells_how_long_and_who(owner_browser, make_job):
 def test_a_drain_says_which_node_and_who(owner_browser, make_job, node):
     job = make_job()
     attempt = running(job)
-    admin._ask_back(node, "olga")
+    admin._request_yields(node, "olga")
     stop(attempt)
     text = story(owner_browser, job)
     assert "Gave its devices back" in text and "olga," in text and "Node a is being drained" in text
@@ -145,9 +145,9 @@ def test_a_lost_node_says_so(owner_browser, make_job):
     job = make_job()
     attempt = running(job)
     trained(attempt, 1, 25, 20)
-    loop._take_back(Attempt.objects.select_related("node").get(id=attempt.id))
+    loop._reclaim(Attempt.objects.select_related("node").get(id=attempt.id))
     text = story(owner_browser, job)
-    assert "Node lost" in text and "has been silent for" in text and "5 steps lost" in text
+    assert "Node lost" in text and "has sent no heartbeat for" in text and "5 steps lost" in text
 
 
 def test_charts_name_the_borders_of_attempts(owner_browser, preempted):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from jobs.attempts.outputs import get_output_histories
 from jobs.models import RunOutput
 
 pytestmark = pytest.mark.django_db
@@ -40,13 +41,11 @@ def test_strangers_do_not_read_them(told, stranger_browser):
 def test_ten_times_the_outputs_take_the_same_number_of_queries(
     told, owner_browser, django_assert_num_queries
 ):
-    from dashboard.pages.runs import outputs
-
     with django_assert_num_queries(1):
-        outputs.of(told)
+        get_output_histories(told)
     RunOutput.objects.bulk_create(
         RunOutput(run=told, step=step, number=3, prompt="a", reference="b", output=str(step))
         for step in range(40)
     )
     with django_assert_num_queries(1):
-        assert len(outputs.of(told)) == 2
+        assert len(get_output_histories(told)) == 2

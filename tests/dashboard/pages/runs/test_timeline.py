@@ -8,7 +8,7 @@ import pytest
 from django.urls import reverse
 
 from dashboard.pages.runs import timeline
-from jobs.models import StepTimeline, Trace, TraceFile, TracePiece
+from jobs.models import StepTimeline, Trace, TraceChunk, TraceFile
 from jobs.states.jobs import JobState
 from tests.dashboard.conftest import set_state
 
@@ -49,7 +49,7 @@ def file_of(job, content=b"packed") -> TraceFile:
         trace=trace, rank=0, node=trace.attempt.node, name="rank0-step7-1.json.gz", first_step=7,
         size_bytes=len(content),
     )  # fmt: skip
-    TracePiece.objects.create(file=file, seq=0, content=content)
+    TraceChunk.objects.create(file=file, seq=0, content=content)
     return file
 
 
@@ -141,7 +141,7 @@ def test_what_cannot_be_traced_is_refused_with_a_sentence(owner_browser, job, st
 def test_a_job_that_does_not_run_offers_no_trace(owner_browser, make_job):
     job = make_job()
     assert "Trace the next" not in part(owner_browser, job)
-    assert "only steps of a running job" in said(ask(owner_browser, job))
+    assert "only a running job can be traced" in said(ask(owner_browser, job))
 
 
 @pytest.mark.parametrize("who", ["viewer", "stranger"])

@@ -43,6 +43,16 @@ def test_a_run_that_goes_on_is_provisional_and_its_panel_refreshes(owner_browser
     assert f'data-live="run:{job.run.id} job:{job.id}"' in text
 
 
+@pytest.mark.parametrize(
+    ("readings", "title"),
+    [({"memory_used_bytes": 7.9 * 2**30}, "Memory nearly full"), ({"cpu_pressure_share": 0.5}, "")],
+)
+def test_states_are_notices_unless_they_are_provisional_reasons(owner_browser, trained, readings, title):  # noqa: F811
+    text = panel(owner_browser, trained({}, {}, readings=readings).run)
+    assert ("verdict-state notice" in text) == bool(title) and f"<b>{title}" in text
+    assert title or "Provisional: Other work competes for the cores" in text
+
+
 def test_remedies_open_the_form_with_the_change_made(owner_browser, trained):  # noqa: F811
     run = trained(*SLOW_LINK).run
     text = panel(owner_browser, run)

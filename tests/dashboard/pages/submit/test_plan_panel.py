@@ -8,12 +8,12 @@ import re
 
 import pytest
 
-from engine.planner import plan, profile_of
+from engine.planner import plan, profile_from_peak
 from engine.spec.presets import preset
 from engine.spec.spec import Spec
 from jobs.models import Device
 from tests.dashboard.pages.submit.test_submit_job import CHECK, fields_of
-from tests.jobs.lived import probed
+from tests.jobs.finished_jobs import add_profile
 
 pytestmark = pytest.mark.django_db
 
@@ -33,7 +33,7 @@ def test_a_device_that_was_not_probed_has_memory_and_no_time(owner_browser, node
 
 
 def test_a_probed_device_has_time_by_phase(owner_browser, node):
-    probed(Device.objects.get(id="a-0"))
+    add_profile(Device.objects.get(id="a-0"))
     said = panel(owner_browser, preset("demo"), **{"precision.dtype": "fp32"})
     assert "Tokens a second" in said and "Backward" in said and "measured to do" in said
     assert "MFU" not in said  # no peak is known of a CPU
@@ -76,5 +76,5 @@ def test_the_panel_and_the_planner_agree(owner_browser, node):
     said = panel(owner_browser, preset("1.3b"), **{"plan.device": "T4"})
     from engine.hardware.peaks import PEAKS
 
-    t4 = profile_of(next(peak for peak in PEAKS if peak.name == "T4"))
+    t4 = profile_from_peak(next(peak for peak in PEAKS if peak.name == "T4"))
     assert plan(preset("1.3b"), t4).fits() in said

@@ -84,7 +84,7 @@ def test_yaml_that_was_edited_last_becomes_the_spec(browser):
 @pytest.mark.parametrize(
     ("field", "text", "sentence"),
     [
-        ("model.heads", "3", "3 heads do not divide the width 128; 4 would."),
+        ("model.heads", "3", "3 heads do not divide the width 128; use 4."),
         ("parallel.stages", "5", "5 stages need at least 5 layers; the model has 4."),
         ("batch.global_batch_size", "17", "17 is not a multiple"),
         ("model.layers", "0", "0 is out of range: it must be at least 1."),
@@ -95,7 +95,7 @@ def test_yaml_that_was_edited_last_becomes_the_spec(browser):
         ("budget.steps", "999999999999", "it must be at most 100,000,000"),
         ("optimiser.learning_rate", "nan", "'nan': Input should be a finite number"),
         ("optimiser.learning_rate", "1e999", "'1e999': Input should be a finite number"),
-        ("precision.dtype", "fp16", "fp16 is not supported on CPU devices"),
+        ("precision.dtype", "fp16", "does not support fp16 on CPU devices"),
         ("data.corpus", "../../etc/passwd", "etc/passwd"),
         ("pool", "nonsense", "does not exist"),
     ],

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.hardware.probe_results import EXIT_YIELDED, SOUGHT, decode
+from engine.hardware.probe_results import EXIT_YIELDED, PROBE_FIGURES, decode
 from engine.supervisor.locks import hold_devices, is_free, release
 from tests.engine.rank.attempts import ROOT
 
@@ -27,7 +27,7 @@ def test_every_figure_is_measured_or_says_why_not(tmp_path):
     done = probe(tmp_path)
     assert done.returncode == 0, done.stderr
     probed = decode(done.stdout.encode())
-    assert {sought.name for sought in SOUGHT} == probed.figures.keys() | probed.missing.keys()
+    assert {figure.name for figure in PROBE_FIGURES} == probed.figures.keys() | probed.missing.keys()
     assert probed.figures.keys() >= {"gemm_fp32_flops_per_s", "copy_bytes_per_s", "optimiser_bytes_per_s"}
     assert all(0 < figure.low <= figure.value <= figure.high for figure in probed.figures.values())
     assert probed.missing["gemm_fp16_flops_per_s"][0] == "unsupported"

@@ -79,6 +79,7 @@ def test_the_best_is_kept_beside_the_newest(start: Start) -> None:
     assert names(attempt) == [f"step-{best:08d}", "step-00000012"]
     manifest = read_manifest(attempt.directory.checkpoints / f"step-{best:08d}")
     assert manifest["validation_loss"] == losses[best]
+    assert all(line.metrics["checkpoint_block_s"] >= 0 for line in attempt.lines("checkpoint"))
 
 
 def killed_at_a_random_moment(start: Start, kills: int) -> None:

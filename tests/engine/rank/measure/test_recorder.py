@@ -43,7 +43,7 @@ def spool(tmp_path: Path) -> Iterator[tuple[Recorder, Path]]:
     writer.close()
 
 
-def read(path: Path) -> list[wire.Line]:
+def read(path: Path) -> list[wire.SpoolLine]:
     return [wire.decode(line) for line in path.read_bytes().splitlines()]
 
 

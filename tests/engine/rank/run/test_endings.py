@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.directory import EXIT_STOPPED
-from engine.model_math import counts
+from engine.model_math import counts, flops
 from engine.rank.parallel.collectives import PAYLOADS
 from engine.rank.run.exit_codes import EXIT_DIVERGED
 from engine.rank.run.step_metrics import ALLOCATOR_METRICS
@@ -57,6 +57,7 @@ def test_every_metric_is_in_the_table_with_its_scope(start: Start) -> None:
     assert not {"mfu_share", "loss_scale"} & set(run.metrics), "unknown on a CPU in fp32, so absent"
     assert not [name for name in rank.metrics if name.startswith("memory_")]
     assert rank.metrics["rss_bytes"] > 50e6
+    assert run.metrics["flops_per_s"] * run.metrics["step_s"] == pytest.approx(flops.model_per_step(tiny()))
     moments = 2 * 4 * counts.parameters(tiny())
     assert rank.metrics["optimiser_state_bytes"] == pytest.approx(moments / 2, rel=0.02), "ZeRO 1 shares it"
     assert attempt.lines("step", "run", rank=1) == [], "one rank speaks for the run"

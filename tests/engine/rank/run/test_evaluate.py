@@ -38,7 +38,7 @@ def outputs(attempt: Attempt) -> list[tuple[int | None, int, dict[str, str]]]:
     return [(line.step, line.number, line.texts) for line in attempt.lines("output")]
 
 
-def figures(line: wire.Line) -> dict[str, float]:
+def figures(line: wire.SpoolLine) -> dict[str, float]:
     return {name: wire.number(value) for name, value in line.metrics.items()}
 
 

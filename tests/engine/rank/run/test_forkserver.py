@@ -1,4 +1,4 @@
-"""The warm parent: forks supervisors, survives bad requests, and goes without taking them along."""
+"""The fork server: forks supervisors, survives bad requests, and goes without taking them along."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Warm:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "engine.rank.run.forkserver", str(self.socket)], cwd=ROOT
         )
-        until(self.socket.exists, "the warm parent")
+        until(self.socket.exists, "the fork server")
 
     def ask(self, request: bytes) -> str:
         with socket.socket(socket.AF_UNIX) as connection:
@@ -109,7 +109,7 @@ def test_when_its_parent_dies_it_goes_and_its_supervisors_stay(tmp_path: Path, r
     parent = subprocess.Popen(["/bin/sh", "-c", script], cwd=ROOT, stdout=subprocess.PIPE)
     assert parent.stdout
     warm_pid = int(parent.stdout.readline())
-    until(path.exists, "the warm parent")
+    until(path.exists, "the fork server")
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(path))
         connection.sendall(f"{attempt.path}\n".encode())
@@ -120,7 +120,7 @@ def test_when_its_parent_dies_it_goes_and_its_supervisors_stay(tmp_path: Path, r
 
     parent.kill()
     parent.wait()
-    until(lambda: not Path(f"/proc/{warm_pid}").exists(), "the end of the warm parent")
+    until(lambda: not Path(f"/proc/{warm_pid}").exists(), "the end of the fork server")
     assert not path.exists()
     os.kill(supervisor, signal.SIGTERM)
     until(lambda: (state := attempt.read_state()) and state.is_terminal, "the end of the attempt")

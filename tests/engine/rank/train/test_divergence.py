@@ -1,4 +1,4 @@
-"""Broken steps on real ranks: a few strange lines in a text break a run that has learned the rest."""
+"""Broken steps on real ranks, caused by a few unusual lines in a text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from engine.rank.run.exit_codes import EXIT_DIVERGED
-from engine.rank.train.divergence import ENOUGH, IN_A_ROW, Guard
+from engine.rank.train.divergence import CONSECUTIVE_LIMIT, MIN_LOSSES, DivergenceGuard
 from engine.spec.spec import Spec
 from tests.engine.rank.attempts import Attempt, tiny
 
@@ -44,32 +44,32 @@ def warnings_of(attempt: Attempt) -> list[str]:
 
 
 @pytest.mark.ranks
-def test_a_spike_is_left_out_at_the_same_steps_in_every_layout(start: Start) -> None:
+def test_a_spike_is_skipped_at_the_same_steps_in_every_layout(start: Start) -> None:
     alone = start(of_policy("skip"), "alone").succeeded()
-    said = warnings_of(alone)
-    assert said and all(
-        "was left out: the loss" in text and "times its running mean" in text for text in said
+    warnings = warnings_of(alone)
+    assert warnings and all(
+        "was left out: the loss" in text and "times its running mean" in text for text in warnings
     )
-    assert alone.series("broken_steps")[60] == len(said)
+    assert alone.series("broken_steps")[60] == len(warnings)
     for name, parallel in {"ZeRO 2": {"data": 2, "zero_stage": 2}, "stages": {"stages": 2}}.items():
         other = start(of_policy("skip", parallel=parallel), name).succeeded()
-        assert warnings_of(other) == said
+        assert warnings_of(other) == warnings
         assert list(other.series("loss").values()) == pytest.approx(
             list(alone.series("loss").values()), rel=1e-4
         )
 
 
 @pytest.mark.ranks
-def test_a_spike_rolls_the_state_back_and_steps_go_on(start: Start) -> None:
+def test_a_spike_rolls_the_state_back_and_steps_continue(start: Start) -> None:
     attempt = start(of_policy("roll_back", parallel={"data": 2, "zero_stage": 1})).succeeded()
-    said = warnings_of(attempt)
+    warnings = warnings_of(attempt)
     assert (
-        said
-        and said[0].startswith("Back to the state of step ")
-        and said[0].endswith("Steps and data go on.")
+        warnings
+        and warnings[0].startswith("Back to the state of step ")
+        and warnings[0].endswith("Steps and data go on.")
     )
     assert list(attempt.series("loss")) == list(range(1, 61))
-    assert attempt.series("broken_steps")[60] == len(said)
+    assert attempt.series("broken_steps")[60] == len(warnings)
 
 
 @pytest.mark.ranks
@@ -80,8 +80,8 @@ def test_by_default_a_spike_ends_the_run(start: Start) -> None:
 
 
 @pytest.mark.ranks
-def test_what_stays_broken_ends_the_run_under_any_policy(start: Start) -> None:
-    """Gradients beyond fp32 at every step: nothing is left to train with."""
+def test_a_run_that_stays_broken_ends_under_any_policy(start: Start) -> None:
+    """Gradients beyond fp32 at every step."""
     mad = {
         "name": "sgd",
         "learning_rate": 10.0,
@@ -92,7 +92,7 @@ def test_what_stays_broken_ends_the_run_under_any_policy(start: Start) -> None:
     spec = tiny(guard={"on_broken_step": "skip"}, optimiser=mad)
     attempt = start(spec)
     assert attempt.exit_codes == [EXIT_DIVERGED]
-    assert f"as in {IN_A_ROW} steps in a row, at step" in attempt.log()
+    assert f"as in {CONSECUTIVE_LIMIT} steps in a row, at step" in attempt.log()
 
 
 @pytest.mark.ranks
@@ -106,25 +106,25 @@ def test_a_run_without_progress_ends_early_and_has_succeeded(start: Start) -> No
     )
     spec = spec.model_copy(update={"optimiser": spec.optimiser.model_copy(update={"learning_rate": 1e-12})})
     attempt = start(spec).succeeded()
-    [said] = [line.text for line in attempt.lines("result")]
-    assert said.startswith("Stopped early after step ")
-    assert "in 2 validations in a row" in said
+    [text] = [line.text for line in attempt.lines("result")]
+    assert text.startswith("Stopped early after step ")
+    assert "in 2 validations in a row" in text
     assert max(attempt.series("loss")) < 50
     newest = attempt.directory.newest_checkpoint()
     assert newest and newest.name == f"step-{max(attempt.series('loss')):08d}"
 
 
 def judged(factor: float, losses: list[float]) -> list[str]:
-    guard = Guard(tiny(guard={"spike_factor": factor}))
+    guard = DivergenceGuard(tiny(guard={"spike_factor": factor}))
     found = []
     for loss in losses:
-        found.append(guard.what_is_wrong(loss))
+        found.append(guard.detect_divergence(loss))
         guard.record(loss, found[-1])
     return found
 
 
-def test_a_spike_is_told_from_the_running_mean_once_there_is_one() -> None:
-    calm = [2.0] * ENOUGH
+def test_a_spike_is_detected_once_there_is_a_running_mean() -> None:
+    calm = [2.0] * MIN_LOSSES
     assert judged(2.0, [*calm, 3.9])[-1] == ""
     assert judged(2.0, [*calm, 4.1])[-1] == "The loss 4.1 is 2.05 times its running mean"
     assert judged(2.0, [*calm, 9.0, 9.0])[-1].endswith("4.5 times its running mean"), (
@@ -135,11 +135,14 @@ def test_a_spike_is_told_from_the_running_mean_once_there_is_one() -> None:
     assert judged(0.0, [NAN])[-1] == "The loss is nan"
 
 
-def test_gradients_that_are_no_numbers_break_a_step_with_any_loss() -> None:
-    assert Guard(tiny()).what_is_wrong(1.0, has_broken_gradients=True) == "The gradient norm is not finite"
+def test_non_finite_gradients_break_a_step_with_any_loss() -> None:
+    assert (
+        DivergenceGuard(tiny()).detect_divergence(1.0, has_broken_gradients=True)
+        == "The gradient norm is not finite"
+    )
 
 
 def test_patience_counts_validations_since_the_best() -> None:
-    guard = Guard(tiny(guard={"patience": 2}, budget={"validate_every": 1}))
+    guard = DivergenceGuard(tiny(guard={"patience": 2}, budget={"validate_every": 1}))
     assert [guard.is_out_of_patience(loss) for loss in (3.0, 2.0, 2.5, 1.9, 2.0, 1.9)] == [False] * 5 + [True]
-    assert not any(Guard(tiny()).is_out_of_patience(loss) for loss in (1.0, 2.0, 3.0))
+    assert not any(DivergenceGuard(tiny()).is_out_of_patience(loss) for loss in (1.0, 2.0, 3.0))

@@ -1,4 +1,4 @@
-"""A preset's model learns, in seconds: it tells languages apart better than one who always says the most frequent."""
+"""Learning in seconds: a classifier of languages beats the most frequent class."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.engine.rank.attempts import Attempt, tiny
 pytestmark = pytest.mark.ranks
 
 
-def test_languages_are_told_apart_after_eighty_steps(start: Callable[..., Attempt]) -> None:
+def test_languages_are_classified_after_eighty_steps(start: Callable[..., Attempt]) -> None:
     values = PRESETS["classification"][1]
     attempt = start(
         tiny(
@@ -25,6 +25,6 @@ def test_languages_are_told_apart_after_eighty_steps(start: Callable[..., Attemp
         )
     ).succeeded()
     last = attempt.lines("validation")[-1].metrics
-    [told] = [line.text for line in attempt.lines("note", "rank0") if line.text.startswith("To beat")]
-    trivial = float(told.rpartition("accuracy_share ")[2].rstrip("."))
+    [note] = [line.text for line in attempt.lines("note", "rank0") if line.text.startswith("To beat")]
+    trivial = float(note.rpartition("accuracy_share ")[2].rstrip("."))
     assert wire.number(last["accuracy_share"]) > 2 * trivial

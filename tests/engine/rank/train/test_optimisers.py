@@ -1,14 +1,20 @@
-"""Every optimiser lowers the loss, those with conditions where the rules let them; full batches and single samples."""
+"""Training with every optimiser of the table, with full batches and with single samples."""
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engine.spec.spec import Spec
+from engine.directory import checkpoint_name
+from engine.model_math.counts import parameters
+from engine.rank.train import optimisers as factories
+from engine.spec.checks import refuse_impossible
+from engine.spec.optimisers import OPTIMISERS, OptimiserRow
+from engine.spec.spec import Spec, SpecError, merged, nested, parse
 from tests.engine.rank.attempts import Attempt, tiny
 
 pytestmark = pytest.mark.ranks
@@ -17,12 +23,14 @@ STEPS = 20
 SMALL = "small.txt"
 DATA = {"corpus": SMALL, "validation_share": 0.1}
 
-OPTIMISERS: dict[str, dict[str, Any]] = {
-    "adam": {"name": "adam", "weight_decay": 0.0},
-    "plain SGD": {"name": "sgd", "momentum": 0.0, "learning_rate": 0.3},
-    "SGD with momentum": {"name": "sgd", "momentum": 0.9, "learning_rate": 0.05},
-    "adafactor": {"name": "adafactor", "learning_rate": 0.03},
+ADAFACTOR = {"name": "adafactor", "learning_rate": 0.03}
+ROWS = pytest.mark.parametrize("row", OPTIMISERS.values(), ids=OPTIMISERS)
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "ZeRO 1 on two ranks": {"parallel": {"data": 2, "zero_stage": 1}},
+    "ZeRO 3 in bf16": {"parallel": {"data": 2, "zero_stage": 3}, "precision": {"dtype": "bf16"}},
+    "two stages": {"parallel": {"stages": 2}},
 }
+CURVE_TOLERANCES = {"ZeRO 1 on two ranks": 1e-3, "ZeRO 3 in bf16": 0.1, "two stages": 1e-3}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,19 +45,82 @@ def spec_of(optimiser: dict[str, Any], **parts: dict[str, Any]) -> Spec:
     )
 
 
-@pytest.mark.parametrize("name", OPTIMISERS)
-def test_an_optimiser_lowers_the_loss(name: str, start: Callable[..., Attempt]) -> None:
-    losses = start(spec_of(OPTIMISERS[name])).succeeded().series("loss")
+def spec_for(row: OptimiserRow, **parts: dict[str, Any]) -> Spec:
+    """A spec that meets the row's needs, but for the given parts."""
+    batch = {"global_batch_size": 64, "micro_batch_size": 32}
+    base = spec_of({"name": row.name, "learning_rate": 0.03}, batch=batch, data=DATA)
+    needed = nested({path: need.allowed[0] for path, need in row.needs.items()})
+    return parse(merged(merged(base.model_dump(), needed), parts))
+
+
+def is_allowed(row: OptimiserRow, layout: str) -> bool:
+    try:
+        refuse_impossible(spec_for(row, **LAYOUTS[layout]))
+    except SpecError:
+        return False
+    return True
+
+
+@ROWS
+def test_every_row_lowers_the_loss_with_the_state_that_it_declares(
+    row: OptimiserRow, start: Callable[..., Attempt]
+) -> None:
+    spec = spec_for(row)
+    attempt = start(spec).succeeded()
+    losses, state = attempt.series("loss"), attempt.series("optimiser_state_bytes", "rank0")
     assert losses[STEPS] < losses[1] - 0.5
+    assert state[STEPS] / parameters(spec) == pytest.approx(row.state_bytes(spec), rel=0.1, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "layout"),
+    [(row.name, layout) for row in OPTIMISERS.values() for layout in LAYOUTS if is_allowed(row, layout)],
+)
+def test_every_row_has_one_curve_in_each_layout_that_its_needs_allow(
+    name: str, layout: str, start: Callable[..., Attempt]
+) -> None:
+    row = OPTIMISERS[name]
+    alone = start(spec_for(row), "alone").succeeded().series("loss")
+    losses = start(spec_for(row, **LAYOUTS[layout]), "laid-out").succeeded().series("loss")
+    assert list(losses.values()) == pytest.approx(list(alone.values()), rel=CURVE_TOLERANCES[layout])
+
+
+@ROWS
+def test_every_row_resumes_exactly_if_its_state_is_saved(
+    row: OptimiserRow, start: Callable[..., Attempt]
+) -> None:
+    spec = spec_for(row, budget={"checkpoint_every": STEPS // 2})
+    whole = start(spec, "whole").succeeded()
+    checkpoint = whole.directory.checkpoints / checkpoint_name(STEPS // 2)
+    resumed = start(spec, "resumed", resume_from=checkpoint).succeeded().series("loss")
+    expected = {step: loss for step, loss in whole.series("loss").items() if step > STEPS // 2}
+    assert (resumed == expected) is row.is_state_saved
+
+
+def test_plain_sgd_lowers_the_loss(start: Callable[..., Attempt]) -> None:
+    losses = start(spec_of({"name": "sgd", "momentum": 0.0, "learning_rate": 0.3})).succeeded().series("loss")
+    assert losses[STEPS] < losses[1] - 0.5
+
+
+def test_a_row_without_a_factory_is_refused_at_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(OPTIMISERS, "lion", OptimiserRow("lion", "Lion", lambda spec: 4.0))
+    with pytest.raises(AssertionError, match=r"only a row or only a factory: \['lion'\]"):
+        runpy.run_path(factories.__file__)
+
+
+def test_a_factory_without_a_row_is_refused_at_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(OPTIMISERS, "sgd")
+    with pytest.raises(AssertionError, match=r"only a row or only a factory: \['sgd'\]"):
+        runpy.run_path(factories.__file__)
 
 
 def test_adafactor_in_a_pipeline_has_the_curve_of_one_rank_and_resumes_exactly(
     start: Callable[..., Attempt],
 ) -> None:
-    staged = spec_of(OPTIMISERS["adafactor"], parallel={"stages": 2})
+    staged = spec_of(ADAFACTOR, parallel={"stages": 2})
     staged = staged.model_copy(update={"budget": staged.budget.model_copy(update={"checkpoint_every": 10})})
     alone, whole = (
-        start(spec_of(OPTIMISERS["adafactor"]), "alone").succeeded(),
+        start(spec_of(ADAFACTOR), "alone").succeeded(),
         start(staged, "whole").succeeded(),
     )
     assert list(whole.series("loss").values()) == pytest.approx(list(alone.series("loss").values()), rel=1e-5)

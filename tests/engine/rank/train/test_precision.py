@@ -1,4 +1,4 @@
-"""How the number format is chosen on a CPU: measured once, then read."""
+"""Choice of the number format on a CPU, measured once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.engine.rank.attempts import tiny
 
 @pytest.fixture
 def seconds(monkeypatch: pytest.MonkeyPatch) -> dict[torch.dtype, float]:
-    """What one matrix product takes, by format."""
+    """Seconds of one matrix product, by format."""
     seconds = {torch.float32: 1.0, torch.bfloat16: 50.0}
     monkeypatch.setattr(precision, "_product_s", seconds.__getitem__)
     return seconds
@@ -34,7 +34,7 @@ def test_auto_takes_bf16_only_where_it_is_clearly_faster(
     assert chosen == {50.0: "fp32", 0.95: "fp32", 0.5: "bf16"}
 
 
-def test_the_choice_is_said_with_its_figure(seconds: dict[torch.dtype, float], tmp_path: Path) -> None:
+def test_the_message_has_the_measured_speed(seconds: dict[torch.dtype, float], tmp_path: Path) -> None:
     _, why, level = resolve("auto", tmp_path)
     assert why == "Number format fp32: a bf16 matrix product runs at 0.02 x the speed of fp32 on this CPU."
     assert level == "info"
@@ -59,5 +59,5 @@ def test_a_real_calibration_gives_a_positive_figure(tmp_path: Path) -> None:
 
 
 def test_fp16_on_a_cpu_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="fp16 is not for CPU devices"):
+    with pytest.raises(SpecError, match="CPU devices do not support fp16"):
         resolve("fp16", tmp_path)

@@ -1,4 +1,4 @@
-"""The learning rate over the steps."""
+"""Learning rate schedules."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_run_that_is_all_warm_up_has_no_division_by_zero() -> None:
     assert rates(warmup_steps=19)[-1] == pytest.approx(1.0)
 
 
-def test_linear_falls_evenly_and_would_reach_zero_one_step_on() -> None:
+def test_linear_falls_evenly_to_zero_one_step_after_the_last() -> None:
     after = rates(schedule="linear")[4:]
     assert after == pytest.approx([(16 - n) / 16 for n in range(16)])
 

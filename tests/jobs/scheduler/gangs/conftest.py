@@ -12,19 +12,19 @@ from jobs.agent.launch import Launched
 from jobs.models import Job, Pool
 from jobs.queue import job_actions
 from jobs.scheduler import loop
-from tests.jobs.scheduler.gangs.played import Played
+from tests.jobs.scheduler.gangs.two_nodes import TwoNodes
 
 
 @pytest.fixture
-def played(make_node, settings, tmp_path, monkeypatch) -> Played:
+def two_nodes(make_node, settings, tmp_path, monkeypatch) -> TwoNodes:
     settings.CHECKPOINT_ROOT = str(tmp_path / "shared")
     settings.NODE_ADDRESS = "10.0.0.7"
     facts = {"checkpoint_root": settings.CHECKPOINT_ROOT}
     nodes = {name: make_node(name, devices=2, facts=facts) for name in ("a", "b")}
     Pool.objects.update(allows_several_nodes=True)
-    both = Played(nodes, tmp_path)
+    both = TwoNodes(nodes, tmp_path)
 
-    def start(directory, warm_start):
+    def start(directory, fork_supervisor):
         both.started[directory.path.parents[1].name] = directory
         return Launched(os.getpid(), procfs.stat(os.getpid()).started_ticks)
 
@@ -33,7 +33,7 @@ def played(make_node, settings, tmp_path, monkeypatch) -> Played:
 
 
 @pytest.fixture
-def job(played, owner, team, make_spec) -> Job:
+def job(two_nodes, owner, team, make_spec) -> Job:
     placed = job_actions.submit(spec=make_spec(devices=4), team=team, owner=owner)
     loop.schedule(placed.pool)
     return placed

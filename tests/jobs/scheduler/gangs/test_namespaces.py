@@ -1,4 +1,4 @@
-"""Nodes in network namespaces of their own, as separate hosts: no loopback in common, only a switch between them."""
+"""Nodes in separate network namespaces, connected only by a switch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def namespace(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def switch() -> Iterator[None]:
-    """A cable from each namespace to a bridge in one of its own. Skips where this user may not make them."""
+    """Connect each namespace to a bridge in another one. Skips the tests if this user may not create namespaces."""
     if os.getuid() or not shutil.which("ip"):
         pytest.skip("network namespaces need root and iproute2")
     try:
@@ -71,13 +71,13 @@ def fourwalls(switch: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     environment = {
         "FOURWALLS_CPU_DEVICES": "2", "FOURWALLS_CHECKPOINT_ROOT": str(home / "shared"), "OMP_NUM_THREADS": "1",
         "FOURWALLS_NODE_NAME": "a", "FOURWALLS_POOL": "other", "FOURWALLS_UNREACHABLE_AFTER_S": "8",
-        "FOURWALLS_WARM_PARENT": "0",
+        "FOURWALLS_FORK_SERVER": "0",
     }  # fmt: skip
     running = Fourwalls(home, free_port(), environment).start("--no-demo")
     nodes = [
         ExtraNode(
             running, name,
-            {"FOURWALLS_NODE_ADDRESS": address, "FOURWALLS_POOL": "default", "FOURWALLS_WARM_PARENT": "1"},
+            {"FOURWALLS_NODE_ADDRESS": address, "FOURWALLS_POOL": "default", "FOURWALLS_FORK_SERVER": "1"},
             ("ip", "netns", "exec", namespace(name)),
         )
         for name, address in HOSTS.items()
@@ -93,7 +93,7 @@ def fourwalls(switch: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             running, "from jobs.models import Pool; Pool.objects.update(allows_several_nodes=True); print(1)"
         )
         for node in nodes:
-            wait_until((node.folder / "warm.sock").exists, limit_s=180, description="the warm parent")
+            wait_until((node.folder / "fork.sock").exists, limit_s=180, description="the fork server")
         running.others = {node.name: node for node in nodes}  # type: ignore[attr-defined]
         yield running
     finally:

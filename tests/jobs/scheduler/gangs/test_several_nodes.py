@@ -1,5 +1,7 @@
-"""Four ranks on two nodes, each an agent with its own identity, folder and devices, train for real: a killed node
-costs the steps since the last checkpoint and nothing else."""
+"""Real training of four ranks on two nodes.
+
+Each node has its own agent, folder and devices. A killed node costs only the steps since the last checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ import json
 from jobs.models import Job, AttemptNode
 job = Job.objects.get(id={job!r})
 print(json.dumps([job.state, job.step, job.attempt_number, job.reason or job.waiting_reason, [
-    [a.number, a.state, a.reason, a.num_nodes, a.resumed_from, sorted(m.node.name for m in a.members.all())]
+    [a.number, a.state, a.reason, a.num_nodes, a.resumed_from, sorted(m.node.name for m in a.attempt_nodes.all())]
     for a in job.attempts.all()]]))
 """
 LOSS = """
@@ -47,7 +49,7 @@ def fourwalls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fourwalls]:
     running = Fourwalls(home, free_port(), environment).start("--no-demo")
     others = [ExtraNode(running, name) for name in ("b", "c")]
     try:
-        running.wait_for_link()  # the tables are there now
+        running.wait_for_link()  # the tables exist now
         for node in others:
             node.start()
         shell(
@@ -57,7 +59,7 @@ def fourwalls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fourwalls]:
             lambda: shell(running, "from jobs.models import Device; print(Device.objects.count())") == 6
         )
         for folder in (home / "node", *(node.folder for node in others)):
-            wait_until((folder / "warm.sock").exists, limit_s=90, description=f"the warm parent in {folder}")
+            wait_until((folder / "fork.sock").exists, limit_s=90, description=f"the fork server in {folder}")
         running.others = {node.name: node for node in others}  # type: ignore[attr-defined]
         yield running
     finally:
@@ -77,19 +79,19 @@ def submit(running: Fourwalls, *more: str) -> dict[str, str]:
     )
 
 
-def state_of(running: Fourwalls, job: str):
+def read_state(running: Fourwalls, job: str):
     return shell(running, STATE.format(job=job))
 
 
-def step_of(running: Fourwalls, job: str) -> int:
-    """Straight from the file: a command would take longer than many steps."""
+def read_step(running: Fourwalls, job: str) -> int:
+    """Return the job's step, read from the database file: a command would take longer than many steps."""
     with contextlib.closing(sqlite3.connect(running.home / "fourwalls.sqlite3")) as database:
         return database.execute("select step from jobs_job where id = ?", (job,)).fetchone()[0]
 
 
 def ended(running: Fourwalls, job: str):
     return wait_until(
-        lambda: (now := state_of(running, job))[0] in ("succeeded", "failed", "cancelled") and now,
+        lambda: (now := read_state(running, job))[0] in ("succeeded", "failed", "cancelled") and now,
         limit_s=150,
         description="the end",
     )
@@ -102,7 +104,7 @@ def loss(running: Fourwalls, run: str) -> dict[int, float]:
 
 @pytest.fixture(scope="module")
 def whole(fourwalls: Fourwalls) -> dict[str, str]:
-    """A job that ran on two nodes from its begin to its end."""
+    """A job that ran on two nodes from start to end."""
     found = submit(fourwalls)
     state, step, attempt, reason, attempts = ended(fourwalls, found["job"])
     assert (state, step, attempt) == ("succeeded", STEPS, 1), (reason, attempts)
@@ -129,8 +131,8 @@ def test_a_run_on_two_nodes_begins_with_the_weights_that_another_has_learnt(
 
 def test_an_agent_killed_while_its_ranks_train_finds_them_again(fourwalls: Fourwalls, undisturbed):
     found = submit(fourwalls)
-    wait_until(lambda: step_of(fourwalls, found["job"]) > 75, description="75 steps", limit_s=90)
-    nodes = state_of(fourwalls, found["job"])[4][0][-1]
+    wait_until(lambda: read_step(fourwalls, found["job"]) > 75, description="75 steps", limit_s=90)
+    nodes = read_state(fourwalls, found["job"])[4][0][-1]
     victim = next(name for name in ("b", "c") if name in nodes)
     fourwalls.others[victim].restart_agent()  # type: ignore[attr-defined]
     state, step, attempt, reason, _ = ended(fourwalls, found["job"])
@@ -143,17 +145,16 @@ def test_a_killed_node_costs_only_the_steps_since_the_last_checkpoint(fourwalls:
 
 
 def lose_a_node(fourwalls: Fourwalls, nodes: dict[str, ExtraNode], undisturbed: dict[int, float]) -> None:
-    """Kill one of the two nodes in the middle of a run: it goes on from its checkpoint on another one, and its curve
-    is the undisturbed one."""
+    """Kill one of two nodes during a run. It resumes from its checkpoint on another node with the same loss curve."""
     found = submit(fourwalls)
-    wait_until(lambda: step_of(fourwalls, found["job"]) > 75, description="75 steps", limit_s=90)
-    held = state_of(fourwalls, found["job"])[4][0][-1]
+    wait_until(lambda: read_step(fourwalls, found["job"]) > 75, description="75 steps", limit_s=90)
+    held = read_state(fourwalls, found["job"])[4][0][-1]
     victim = next(name for name in nodes if name in held)
     nodes[victim].kill()
     state, step, attempt, reason, (first, second) = ended(fourwalls, found["job"])
     assert (state, step, attempt) == ("succeeded", STEPS, 2), reason
     assert (first[1], second[3]) == ("lost", 2)
-    assert first[2] == f"Node {victim} was silent for 8 s"
+    assert first[2] == f"Node {victim}: no heartbeat for 8 s"
     assert victim in first[-1] and victim not in second[-1]
     assert "/shared/" in second[4], "resumed from the checkpoint that both nodes can see"
     assert loss(fourwalls, found["run"]) == undisturbed

@@ -1,4 +1,4 @@
-"""A gang starts on all its nodes together, or on none."""
+"""Start of gangs on all their nodes, or on none."""
 
 from __future__ import annotations
 
@@ -14,130 +14,130 @@ from jobs.agent.launch import LaunchError
 from jobs.models import Attempt, Job, Lease
 from jobs.queue import job_actions
 from jobs.scheduler import gangs, loop
-from jobs.states.jobs import AttemptState, JobState, MemberState
-from tests.jobs.played import checkpoint, report, say
-from tests.jobs.scheduler.gangs.played import parts
-from tests.jobs.stage import attempt_of, states
+from jobs.states.jobs import AttemptNodeState, AttemptState, JobState
+from tests.jobs.fake_supervisor import make_checkpoint, write_spool, write_state
+from tests.jobs.placed_jobs import newest_attempt, states
+from tests.jobs.scheduler.gangs.two_nodes import node_states
 
 pytestmark = pytest.mark.django_db
 
 
-def test_no_rank_starts_before_every_node_is_armed(played, job):
-    played.arm("a")
-    assert played.controls() == {"a": "prepare", "b": "prepare"}
+def test_no_rank_starts_before_every_node_is_prepared(two_nodes, job):
+    two_nodes.prepare("a")
+    assert two_nodes.controls() == {"a": "prepare", "b": "prepare"}
     assert states(job) == (JobState.SCHEDULED, AttemptState.ASSIGNED)
 
 
-def test_all_start_with_one_rank_map_once_every_node_is_armed(played, job):
-    played.arm()
-    played.tick()
-    assert played.controls() == {"a": "run", "b": "run"}
+def test_all_start_with_one_rank_map_once_every_node_is_prepared(two_nodes, job):
+    two_nodes.prepare()
+    two_nodes.tick()
+    assert two_nodes.controls() == {"a": "run", "b": "run"}
     assert states(job) == (JobState.STARTING, AttemptState.STARTING)
     for name, ranks in (("a", [0, 1]), ("b", [2, 3])):
-        placement = played.started[name].read_placement()
+        placement = two_nodes.started[name].read_placement()
         assert (placement.master_addr, placement.master_port) == ("10.0.0.7", 29500)
         assert [(s.rank, s.local_rank) for s in placement.seats] == list(zip(ranks, [0, 1], strict=True))
         assert placement.world_size == 4
         assert placement.has_other_nodes
-    assert [seat["rank"] for seat in attempt_of(job).placement["seats"]] == [0, 1, 2, 3]
+    assert [seat["rank"] for seat in newest_attempt(job).placement["seats"]] == [0, 1, 2, 3]
 
 
-def test_a_restarted_agent_goes_on_where_it_was(played, job):
-    played.arm("a")
-    played.restart("a")
-    played.restart("b")
-    report(played.started["b"], "armed")
+def test_a_restarted_agent_continues_its_attempts(two_nodes, job):
+    two_nodes.prepare("a")
+    two_nodes.restart("a")
+    two_nodes.restart("b")
+    write_state(two_nodes.started["b"], "armed")
     for _ in range(3):
-        played.tick()
-    assert played.controls() == {"a": "run", "b": "run"}
+        two_nodes.tick()
+    assert two_nodes.controls() == {"a": "run", "b": "run"}
 
 
-def test_checkpoints_of_all_nodes_go_to_one_folder(played, job, settings):
-    played.tick()
-    folders = {directory.checkpoints.resolve() for directory in played.started.values()}
+def test_checkpoints_of_all_nodes_go_to_one_folder(two_nodes, job, settings):
+    two_nodes.tick()
+    folders = {directory.checkpoints.resolve() for directory in two_nodes.started.values()}
     assert folders == {Path(settings.CHECKPOINT_ROOT) / f"{job.id}-1"}
 
 
 def test_every_node_begins_with_the_weights_that_another_run_left_in_their_folder(
-    played, job, owner, team, make_spec
+    two_nodes, job, owner, team, make_spec
 ):
-    played.run()
-    line = checkpoint(played.started["a"], 20)
-    kept = played.started["a"].checkpoints.resolve() / line.text
+    two_nodes.run()
+    line = make_checkpoint(two_nodes.started["a"], 20)
+    kept = two_nodes.started["a"].checkpoints.resolve() / line.text
     manifest = {"format": 2, "step": 20, "files": {}, "spec": job.spec, "layout": {}}
     (kept / "manifest.json").write_text(json.dumps(manifest))
-    say(played.started["a"], line)
-    played.tick()
-    played.all_report("succeeded", "All 200 steps were done.")
-    played.tick()
+    write_spool(two_nodes.started["a"], line)
+    two_nodes.tick()
+    two_nodes.all_report("succeeded", "All 200 steps were done.")
+    two_nodes.tick()
     child = job_actions.submit(spec=make_spec(f"start_from={job.run.id}", devices=4), team=team, owner=owner)
     loop.schedule(child.pool)
-    played.tick()
+    two_nodes.tick()
     assert child.spec["start_from"] == f"{job.run.id}@20"
-    told = {directory.read_placement().start_from for directory in played.started.values()}
-    assert told == {str(kept)}
+    events = {directory.read_placement().start_from for directory in two_nodes.started.values()}
+    assert events == {str(kept)}
 
 
-def test_a_node_that_never_answers_breaks_the_gang_up_and_costs_no_retry(played, job):
-    agent_b = played.agents.pop("b")
-    played.arm("a")
+def test_a_node_that_never_answers_breaks_the_gang_up_and_costs_no_retry(two_nodes, job):
+    agent_b = two_nodes.agents.pop("b")
+    two_nodes.prepare("a")
     Attempt.objects.update(assigned_at=timezone.now() - timedelta(seconds=61))
-    gangs.look_after_all()
-    played.tick()
-    assert played.controls() == {"a": "abort"}
-    report(played.started["a"], "stopped", "the gang was broken up, before the ranks were started")
-    played.tick()
+    gangs.reconcile()
+    two_nodes.tick()
+    assert two_nodes.controls() == {"a": "abort"}
+    write_state(two_nodes.started["a"], "stopped", "the gang was broken up, before the ranks were started")
+    two_nodes.tick()
     assert states(job) == (JobState.QUEUED, AttemptState.STOPPED)
     assert "node b was not ready within 60 s" in Job.objects.get().waiting_reason
     assert not Lease.objects.filter(is_active=True).exists()
     agent_b.tick()
-    assert "b" not in played.started, "an agent that wakes up late starts nothing"
+    assert "b" not in two_nodes.started, "a late agent starts nothing"
 
 
-def test_a_node_that_cannot_hold_its_devices_breaks_the_gang_up_at_once(played, job):
-    played.arm("a")
-    report(played.started["b"], "failed", "device b-0 is still held")
-    played.tick()
-    played.tick()
-    assert played.controls()["a"] == "abort"
-    report(played.started["a"], "stopped", "the gang was broken up")
-    played.tick()
+def test_a_node_that_cannot_hold_its_devices_breaks_the_gang_up_at_once(two_nodes, job):
+    two_nodes.prepare("a")
+    write_state(two_nodes.started["b"], "failed", "device b-0 is still held")
+    two_nodes.tick()
+    two_nodes.tick()
+    assert two_nodes.controls()["a"] == "abort"
+    write_state(two_nodes.started["a"], "stopped", "the gang was broken up")
+    two_nodes.tick()
     assert states(job) == (JobState.QUEUED, AttemptState.STOPPED)
     assert "node b: device b-0 is still held" in Job.objects.get().waiting_reason
 
 
-def test_a_job_whose_gang_never_comes_together_fails_in_the_end(played, job, monkeypatch):
+def test_a_job_whose_gang_never_starts_fails_in_the_end(two_nodes, job, monkeypatch):
     def refuse(*_):
         raise LaunchError("No memory.")
 
     monkeypatch.setattr(launch, "start", refuse)
-    for _ in range(gangs.PREPARE_FAILURES):
+    for _ in range(gangs.PREPARE_FAILURE_LIMIT):
         assert states(job)[0] == JobState.SCHEDULED
-        played.tick()
-        gangs.look_after_all()
+        two_nodes.tick()
+        gangs.reconcile()
         loop.schedule(job.pool)
     assert states(job)[0] == JobState.FAILED
     assert "No memory. (5 times in a row)" in Job.objects.get().reason
 
 
-def test_a_device_that_is_still_held_is_waited_for_however_often_the_gang_meets_it(played, job):
-    for _ in range(2 * gangs.PREPARE_FAILURES):
+def test_a_gang_waits_for_a_held_device_any_number_of_times(two_nodes, job):
+    for _ in range(2 * gangs.PREPARE_FAILURE_LIMIT):
         assert states(job)[0] == JobState.SCHEDULED
-        played.arm("a")
-        report(played.started["b"], "failed", "device b-0 is still held", cause="device_held")
-        played.tick()
-        report(played.started["a"], "stopped", "the gang was broken up")
-        played.tick()
+        two_nodes.prepare("a")
+        write_state(two_nodes.started["b"], "failed", "device b-0 is still held", cause="device_held")
+        two_nodes.tick()
+        write_state(two_nodes.started["a"], "stopped", "the gang was broken up")
+        two_nodes.tick()
         assert states(job)[0] == JobState.QUEUED
         loop.schedule(job.pool)
 
 
-def test_a_cancelled_gang_is_let_go(played, job):
-    played.arm("a")
+def test_a_cancelled_gang_ends(two_nodes, job):
+    two_nodes.prepare("a")
     job_actions.cancel(job, actor="tom")
-    played.tick()
-    assert played.controls() == {"a": "abort", "b": "abort"}
-    played.all_report("stopped", "the gang was broken up")
-    played.tick()
+    two_nodes.tick()
+    assert two_nodes.controls() == {"a": "abort", "b": "abort"}
+    two_nodes.all_report("stopped", "the gang was broken up")
+    two_nodes.tick()
     assert states(job) == (JobState.CANCELLED, AttemptState.STOPPED)
-    assert parts(job) == [MemberState.STOPPED] * 2
+    assert node_states(job) == [AttemptNodeState.STOPPED] * 2

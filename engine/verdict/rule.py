@@ -1,0 +1,99 @@
+"""Types of verdict rules: losses, bounds on compute and states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from engine.verdict.facts import Facts
+from engine.verdict.remedies import Remedy
+from engine.verdict.results import Evidence
+from engine.verdict.spec_change import SpecChange
+from engine.verdict.spec_edits import SpecEdit
+from engine.verdict.step_model import StepModel
+
+Limit = Literal["compute", "memory", "bandwidth", "power"]
+
+
+class Claim(NamedTuple):
+    """What a bound on compute costs: a share of the step. `hint` ends its sentence."""
+
+    share: float
+    severity: str = ""
+    hint: str = ""
+
+
+class Observation(NamedTuple):
+    """What a state is about: `text` goes into its sentence."""
+
+    text: str
+    severity: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """Everything that verdicts, checks and pages know about one rule.
+
+    `sentence` is a format string, `formula` says how the figure is computed. A rule without remedies or without a twin
+    gives the reason.
+    """
+
+    id: str
+    limit: Limit
+    title: str
+    sentence: str
+    formula: str
+    remedies: tuple[Remedy, ...] = ()  # the most promising first
+    no_remedy_reason: str = ""
+    twin_edits: tuple[SpecEdit, ...] = ()  # edits that move the claimed share, the surest first
+    no_twin_reason: str = ""
+    colour: str = ""  # token of tokens.css for its part of a step; '' if it is not a part of a step
+    part_title: str = ""  # name of that part, if it is not the title
+    is_avoidable: bool = True  # whether its share could be saved; the model's own arithmetic could not
+    device_metrics: tuple[str, ...] = ()  # readings of devices that it needs; others are not collected
+
+    @property
+    def part_name(self) -> str:
+        return self.part_title or self.title
+
+
+def _no_words(model: StepModel) -> Mapping[str, object]:
+    return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossRule(Rule):
+    """Time of a step that the model's arithmetic does not need. Losses compete with each other.
+
+    `measure`: seconds of a step, from the model and the seconds that compute and the losses before it take; None if the
+    rule does not apply. `predict`: these seconds after a change of the spec. `describe`: values for its sentence.
+    """
+
+    measure: Callable[[StepModel, float], float | None]
+    predict: Callable[[float, SpecChange], float]
+    get_evidence: Callable[[StepModel, float], tuple[Evidence, ...]]
+    describe: Callable[[StepModel], Mapping[str, object]] = _no_words
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComputeBoundRule(Rule):
+    """What limits the model's own arithmetic. The first rule that applies is the finding.
+
+    `detect`: its claim, from the facts and the share of compute in the step; None if the rule does not apply.
+    """
+
+    detect: Callable[[Facts, float], Claim | None]
+    get_evidence: Callable[[Facts], tuple[Evidence, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateRule(Rule):
+    """A condition beside the verdict, independent of the shares."""
+
+    detect: Callable[[Facts], Observation | None]
+    get_evidence: Callable[[Facts], tuple[Evidence, ...]]
+    makes_provisional: bool = False
+    shows_notice: bool = (
+        True  # False: beside a verdict its sentence is shown among the provisional reasons only
+    )

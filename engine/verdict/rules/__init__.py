@@ -1,0 +1,52 @@
+"""The rules of a verdict, one module each."""
+
+from __future__ import annotations
+
+from engine.verdict.rule import ComputeBoundRule, LossRule, Rule, StateRule
+from engine.verdict.rules import (
+    bubble,
+    capacity,
+    communication,
+    compute,
+    contended,
+    heat,
+    heat_held,
+    host,
+    imbalance,
+    input,
+    kernels,
+    memory_bandwidth,
+    memory_full,
+    power,
+    power_held,
+    unhealthy,
+)
+
+# Raised when the same facts can lead to another verdict. Old runs keep the verdict of the version that judged them.
+RULES_VERSION = 1
+
+# In order of evaluation: a loss takes what the losses before it left, the first bound on compute that applies counts.
+RULES: tuple[Rule, ...] = (
+    input.RULE,
+    communication.RULE,
+    imbalance.RULE,
+    host.RULE,
+    bubble.RULE,  # the last loss: measured as the rest of the step
+    power.RULE,
+    heat.RULE,
+    capacity.RULE,
+    memory_bandwidth.RULE,
+    kernels.RULE,
+    compute.RULE,  # the last bound: always applies
+    unhealthy.RULE,
+    contended.RULE,
+    power_held.RULE,
+    heat_held.RULE,
+    memory_full.RULE,
+)
+BY_ID: dict[str, Rule] = {rule.id: rule for rule in RULES}
+LOSSES: tuple[LossRule, ...] = tuple(rule for rule in RULES if isinstance(rule, LossRule))
+COMPUTE_BOUNDS: tuple[ComputeBoundRule, ...] = tuple(r for r in RULES if isinstance(r, ComputeBoundRule))
+STATES: tuple[StateRule, ...] = tuple(rule for rule in RULES if isinstance(rule, StateRule))
+COMPUTE: ComputeBoundRule = compute.RULE
+DEVICE_METRICS: tuple[str, ...] = tuple(sorted({metric for rule in RULES for metric in rule.device_metrics}))

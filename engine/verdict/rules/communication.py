@@ -1,0 +1,74 @@
+"""Communication: transfers that no computation hides."""
+
+from __future__ import annotations
+
+from engine.verdict import remedies, spec_edits
+from engine.verdict.evidence import get_rank_evidence
+from engine.verdict.remedies import Remedy
+from engine.verdict.results import Evidence
+from engine.verdict.rule import LossRule
+from engine.verdict.spec_change import SpecChange
+from engine.verdict.step_model import StepModel
+
+
+def _measure(model: StepModel, taken_s: float) -> float:
+    """A pipeline that does not record its bubble records it as communication."""
+    if model.is_pipeline and not model.has_bubble_phase:
+        return max(0.0, float((model.facts.step_s - model.recorded_time).mean()))
+    return model.transfer_s
+
+
+def _predict(seconds: float, change: SpecChange) -> float:
+    return seconds * change.payload_ratio
+
+
+def _get_evidence(model: StepModel, seconds: float) -> tuple[Evidence, ...]:
+    rows = list(get_rank_evidence(model.facts, {"communication_s": "In collectives"}))
+    payloads = [rank.payload_bytes for rank in model.facts.ranks if rank.payload_bytes]
+    if payloads:
+        mean = sum(payloads) / len(payloads)
+        rows.append(Evidence("Payload of a rank and step", mean, "bytes", "measured", "", "collective_bytes"))
+        if seconds > 0:
+            rate = mean / seconds
+            rows.append(
+                Evidence("Payload over exposed time", rate, "bytes_per_s", "derived", "", "payload / exposed")
+            )
+    return tuple(rows)
+
+
+RULE = LossRule(
+    id="communication",
+    limit="bandwidth",
+    title="Communication",
+    sentence="Exposed communication takes {share} of each step.",
+    formula=(
+        "least communication_s over the ranks, step by step; pipelines: what stages and bubble leave of the step"
+    ),
+    measure=_measure,
+    predict=_predict,
+    get_evidence=_get_evidence,
+    remedies=(
+        Remedy(
+            "lower_zero", "Lower ZeRO stage",
+            "Fewer gathers and reductions, for more memory on each device.", spec_edits.lower_zero_stage,
+        ),
+        Remedy(
+            "less_tensor", "Half the tensor parallel ranks",
+            "Fewer reductions inside each layer, with copies of the model on the freed ranks, for more memory on each "
+            "device.",
+            spec_edits.halve_tensor_ranks,
+        ),
+        remedies.ACCUMULATE,
+        remedies.LARGER_MICRO_BATCH,
+        remedies.FEWER_STAGES,
+        Remedy(
+            "faster_link", "Faster link",
+            "Put the ranks of a gang on one node, or use a faster network between nodes.",
+        ),
+    ),
+    twin_edits=(
+        spec_edits.double_global_batch, spec_edits.lower_zero_stage, spec_edits.halve_tensor_ranks,
+    ),
+    colour="series-2",
+    part_title="Exposed communication",
+)  # fmt: skip

@@ -1,0 +1,37 @@
+"""Differences between the parameters and tags of chosen runs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jobs.models import Run, RunParam, RunTag
+
+DifferenceRow = tuple[str, list[str | None]]  # parameter or tag, and its value in each run; None: not set
+MAX_FACETS = 200
+TAG_PREFIX = "tag:"
+
+
+@dataclass(frozen=True)
+class RunDifferences:
+    differ: list[DifferenceRow]
+    same: list[tuple[str, str]]
+    facets: dict[str, dict[str, str]]  # parameter or tag -> run -> value, of those that make groups
+
+
+def find_differences(runs: Sequence[Run]) -> RunDifferences:
+    """Compare parameters and tags of the runs. Facets are those with fewer values than runs, or all that differ where
+    there are none. Two queries for any number of runs."""
+    ids = [run.id for run in runs]
+    values: dict[str, dict[str, str]] = defaultdict(dict)
+    for model, prefix in ((RunParam, ""), (RunTag, TAG_PREFIX)):
+        for run_id, key, value in model.objects.filter(run__in=ids).values_list("run_id", "key", "value"):
+            values[prefix + key][run_id] = value
+    order = sorted(values, key=lambda key: (key.startswith(TAG_PREFIX), key))
+    rows = [(key, [values[key].get(run_id) for run_id in ids]) for key in order]
+    differ = [row for row in rows if len(set(row[1])) > 1]
+    same = [(key, some[0]) for key, some in rows if len(set(some)) == 1 and some[0] is not None]
+    groups = [key for key, some in differ if 1 < len(set(some)) <= max(2, len(runs) - 1)]
+    facets = (groups or [key for key, _ in differ])[:MAX_FACETS]
+    return RunDifferences(differ, same, {key: values[key] for key in facets})

@@ -1,0 +1,31 @@
+"""Sections of charts."""
+
+from __future__ import annotations
+
+from dashboard.charts.chart_sections import MAX_PANELS, limit_panels, select_sections
+from dashboard.charts.panels import Panel
+
+
+def test_chosen_metrics_are_one_section_in_their_order():
+    [(title, panels)] = select_sections(["own/metric", "loss"], ["loss", "step_s"], may_grow=False)
+    assert title == "Chosen"
+    assert [panel.metrics for panel in panels] == [("own/metric",), ("loss",)]
+
+
+def test_without_a_choice_all_recorded_metrics_are_in_their_sections():
+    found = dict(select_sections([], ["loss", "train/own", "power_w"], may_grow=False))
+    assert {title: [panel.key for panel in row] for title, row in found.items()} == {
+        "Learning": ["loss"], "Power": ["power_w"], "train": ["train/own"],
+    }  # fmt: skip
+
+
+def test_panels_of_devices_are_hidden_until_they_are_measured_while_a_run_is_live():
+    found = dict(select_sections([], ["loss"], may_grow=True))
+    assert all(panel.is_optional and panel.scope == "device" for panel in found["Power"])
+    assert "Power" not in dict(select_sections([], ["loss"], may_grow=False))
+
+
+def test_panels_beyond_the_limit_are_counted():
+    many = [Panel(str(number), (str(number),)) for number in range(MAX_PANELS + 2)]
+    shown, dropped = limit_panels([("first", many[:5]), ("second", many[5:]), ("third", many[:1])])
+    assert (sum(len(row) for _, row in shown), dropped, len(shown)) == (MAX_PANELS, 3, 2)
