@@ -56,5 +56,5 @@ def save(request: HttpRequest) -> HttpResponse:
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
-    csv.writer(answer).writerows([shown.heads, *table.for_csv(shown)])
+    csv.writer(answer).writerows([shown.headers, *table.csv_rows(shown)])
     return answer

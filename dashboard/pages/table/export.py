@@ -69,7 +69,7 @@ def _build_group_table(found: groups.RunGroups, state: TableState) -> exports.Ta
         ]
         for group in found.groups
     ]
-    return exports.Table("groups", kinds, [list(zip(*lines, strict=True))] if lines else [])
+    return exports.ExportTable("groups", kinds, [list(zip(*lines, strict=True))] if lines else [])
 
 
 def _format_tags(tags: list[tuple[str, str]]) -> str:

@@ -23,7 +23,7 @@ PAGE = "runs"
 @require_safe
 def listing(request: UserRequest) -> HttpResponse:
     """Show the table; without a query, in the user's last state."""
-    if not request.GET and (last := last_queries.read(request.user, PAGE)):
+    if not request.GET and (last := last_queries.get_last_query(request.user, PAGE)):
         return redirect(f"{request.path}?{last}")
     state, asker = parse_state(request.GET), _build_asker(request)
     context: dict[str, Any] = {
@@ -41,7 +41,7 @@ def listing(request: UserRequest) -> HttpResponse:
     else:
         context |= _build_content(request, found, state, asker)
         if "only" not in request.GET and "part" not in request.GET:
-            last_queries.remember(request.user, PAGE, state.changed_query)
+            last_queries.store_last_query(request.user, PAGE, state.changed_query)
     context["written"] = access.writes_runs_in(request.user)
     return render(request, _choose_template(request), context)
 
