@@ -69,7 +69,7 @@ def upload(
     who = caller(request)
     made = datasets.store_upload(
         team=who.writable_team(team), owner=who.user, name=name, file_name=file_name, licence=licence,
-        pieces=read_chunks(request),
+        chunks=read_chunks(request),
     )  # fmt: skip
     return Status(201, made)
 

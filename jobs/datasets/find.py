@@ -29,8 +29,8 @@ def usable_datasets(teams: Iterable[Team]) -> QuerySet[Dataset]:
     return Dataset.objects.filter(team__in=teams, state=Dataset.UploadState.READY, archived_at=None)
 
 
-def choices(teams: Iterable[Team]) -> list[CorpusChoice]:
-    """What a form offers beside the built-in corpora."""
+def corpus_choices(teams: Iterable[Team]) -> list[CorpusChoice]:
+    """Usable data sets as choices of a form, to follow the built-in corpora."""
     return [
         CorpusChoice(
             f"{DATASET_PREFIX}{one.id}", f"{one.name} (uploaded, {one.num_good:,} {KIND_WORDS[one.kind]})"
@@ -52,13 +52,11 @@ def refuse_unusable(spec: Spec, team: Team) -> None:
         return
     found = get_dataset(spec.data.corpus)
     if found is None or found.team_id != team.id:
-        raise corpus_error(f"Team {team.name} has no data set '{spec.data.corpus}'. See the page Data.")
+        raise corpus_error(f"Team {team.name} has no data set '{spec.data.corpus}'. See the Data page.")
     if found.archived_at is not None:
-        raise corpus_error(f"The content of data set '{found.name}' was deleted. Choose another.")
-    if found.state != Dataset.State.READY:
-        raise corpus_error(
-            f"Data set '{found.name}' is a draft: say on its page whether its good lines are kept."
-        )
+        raise corpus_error(f"The content of data set '{found.name}' was deleted. Choose another data set.")
+    if found.state != Dataset.UploadState.READY:
+        raise corpus_error(f"Data set '{found.name}' is a draft. Keep its good lines on its page first.")
     refuse_other_kind(found.name, found.kind, spec.data.objective)  # type: ignore[arg-type]
     refuse_more_classes(found.name, len(found.statistics.get("classes", ())), spec.model.classes)
 

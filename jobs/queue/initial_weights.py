@@ -36,7 +36,7 @@ def find(spec: Spec, team: Team, pool: Pool | None) -> InitialWeights | None:
     if run is None:
         return InitialWeights(spec.start_from, folder=_find_folder(spec))
     checkpoint = _find_checkpoint(run, spec.start_from.partition("@")[2])
-    problems = [*WeightsOrigin.of_spec(checkpoint_title(checkpoint), parse(run.spec)).problems(spec)]
+    problems = [*WeightsOrigin.from_spec(checkpoint_title(checkpoint), parse(run.spec)).problems(spec)]
     problems += _reach_problems(checkpoint, pool) + _manifest_problems(checkpoint)
     if problems:
         raise SpecError(problems)

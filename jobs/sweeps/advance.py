@@ -209,7 +209,7 @@ def _decide_rung(sweep: Sweep) -> None:
 
 
 def _stop_reason(
-    definition: definitions.Sweep,
+    definition: definitions.SweepDefinition,
     step: int,
     number: int,
     order: list[int],

@@ -46,7 +46,7 @@ def build_ranking(sweep: Sweep) -> list[RankedRun]:
     values = {n: _finite(newest.get(run.id, {}).get(definition.metric)) for n, run in runs.items() if n}
     positions = {
         number: position
-        for position, number in enumerate(definitions.ranked(values, definition.goal), start=1)
+        for position, number in enumerate(definitions.rank_runs(values, definition.goal), start=1)
     }
     rows = [
         _row(

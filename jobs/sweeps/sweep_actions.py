@@ -55,7 +55,7 @@ def preview(*, spec: Spec, values: Any, team: Team, owner: User) -> Preview:
             steps.append(candidate.budget.steps)
         except SpecError as error:
             refused[number] = str(error)
-    rungs = definitions.rungs(definition, spec.budget.steps)
+    rungs = definitions.list_rungs(definition, spec.budget.steps)
     num_steps = sum(steps) if len(rungs) == 1 else _steps_of_halving(len(steps), rungs, definition.eta)
     return Preview(definition, points, refused, rungs, num_steps)
 
@@ -156,7 +156,7 @@ def _steps_of_halving(num_runs: int, rungs: list[int], eta: int) -> int:
     total, done_steps = 0, 0
     for steps in rungs:
         total += num_runs * (steps - done_steps)
-        num_runs, done_steps = min(num_runs, definitions.num_promoted(num_runs, eta)), steps
+        num_runs, done_steps = min(num_runs, definitions.count_promoted(num_runs, eta)), steps
     return total
 
 

@@ -51,7 +51,7 @@ def upload(request: UserRequest) -> HttpResponse:
         return render(request, "data/upload.html", context)
     details = {name: request.GET.get(name, "") for name in ("name", "file_name", "licence")}
     try:
-        made = datasets.store_upload(team=team, owner=request.user, pieces=read_chunks(request), **details)
+        made = datasets.store_upload(team=team, owner=request.user, chunks=read_chunks(request), **details)
     except datasets.DatasetError as error:
         return JsonResponse({"problem": str(error), "field": error.field}, status=422)
     return JsonResponse({"url": reverse("dataset", args=[made.id])})

@@ -65,7 +65,7 @@ def listing(request: UserRequest) -> HttpResponse:
     pools = _list_pools()
     pool_name = request.GET.get("pool", "") or (pools[0].pool.name if len(pools) == 1 else "")
     page = Paginator(_list_waiting(request, pool_name), ROWS_A_PAGE).get_page(request.GET.get("page"))
-    rights = QueueRights.of(request.user)
+    rights = QueueRights.from_user(request.user)
     written = access.writes_in(request.user)
     running = Attempt.objects.filter(
         state__in=ATTEMPT_LIVE, **({"job__pool__name": pool_name} if pool_name else {})
@@ -171,7 +171,7 @@ def _list_running(attempts: QuerySet[Attempt], can_see: Callable[[int], bool]) -
 def _build_row(
     job: Job, can_see: Callable[[int], bool], rights: QueueRights, written: Callable[[int], bool]
 ) -> QueueRow:
-    reach = rights.reach(job)
-    whose = f"-{job.owner_id}" if reach is ReorderScope.OWN else ""
-    line = f"{job.pool_id}-{job.team_id}-{job.priority}{whose}" if reach else ""
+    scope = rights.scope_for(job)
+    whose = f"-{job.owner_id}" if scope is ReorderScope.OWN else ""
+    line = f"{job.pool_id}-{job.team_id}-{job.priority}{whose}" if scope else ""
     return QueueRow(job, can_see(job.team_id), line, written(job.team_id))

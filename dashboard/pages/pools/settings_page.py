@@ -135,7 +135,7 @@ def _compute_use(share: Share) -> dict[str, BudgetUse]:
     for name, value in booked.items():
         whole, value = getattr(share, name), value if is_now else 0.0
         if whole is not None:
-            text = quotas.BY_NAME[name].write(value)
+            text = quotas.BY_NAME[name].format(value)
             found[name] = BudgetUse(
                 setting_types.format_number(float(f"{float(text):.4g}")),
                 value / whole if whole else float(value > 0),

@@ -61,7 +61,9 @@ def change(request: UserRequest, report_id: str) -> HttpResponse:
     seen = request.POST.get("seen", "")
     try:
         version = int(seen) if seen.isdecimal() and len(seen) < 10 else 0
-        sharing.change_report(report, actor=request.user, seen=version, **texts)
+        sharing.change_report(
+            report, actor=request.user, base_version=version, title=texts["title"], text=texts["text"]
+        )
     except sharing.SharingError as error:
         return render(
             request, "reports/edit.html", context | texts | {"seen": seen, "problem": error}, status=422

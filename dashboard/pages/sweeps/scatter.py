@@ -61,6 +61,6 @@ def _format_value(value: float) -> str:
 
 def _build_dot(row: RankedRun, path: str, x: plots.PlotAxis | CategoryAxis, y: plots.PlotAxis) -> Dot:
     assert row.run is not None and row.value is not None
-    tone = f"is-{JOB_BADGES[row.state].tone}" + (" is-best" if row.place == 1 else "")
+    tone = f"is-{JOB_BADGES[row.state].tone}" + (" is-best" if row.position == 1 else "")
     title = f"#{row.number}, {row.state}: {path} {row.values[path]}, {row.value:.4g}"
     return Dot(x.at(row.values[path]), y.at(row.value), title, tone, reverse("run", args=[row.run.id]))

@@ -106,7 +106,7 @@ def _build_context(request: UserRequest, sweep: Sweep) -> dict[str, Any]:
         "rows": rows,
         "page": page,
         "paths": list(definition.vary),
-        "best": rows[0] if rows and rows[0].place == 1 else None,
+        "best": rows[0] if rows and rows[0].position == 1 else None,
         "counts": _count_states(rows),
         "num_steps": num_steps,
         "share": progress.completed_share(sweep, rows),

@@ -71,8 +71,8 @@ def save(request: UserRequest) -> HttpResponse:
     try:
         found = runs.filtered(asker.runs, state.filter, asker)
         table = export.build_table(found, state, asker.runs, asker.now)
-        data = b"".join(exports.write(table, form))
-    except (runs.FilterError, export.TooManyRuns, exports.NoParquet) as error:
+        data = b"".join(exports.write_table(table, form))
+    except (runs.FilterError, export.TooManyRuns, exports.ParquetUnavailable) as error:
         return HttpResponse(str(error), status=422, content_type="text/plain; charset=utf-8")
     response = HttpResponse(data, content_type=exports.CONTENT_TYPES[form])
     response["Content-Disposition"] = f'attachment; filename="{table.name}.{form}"'
