@@ -17,7 +17,6 @@ from engine.verdict.rules import BY_ID, STATES
 from jobs import verdicts
 from jobs.models import Run, VerdictCheck
 
-HOLDS_WITHIN = 0.05  # largest difference between a verdict's claim and a twin's result, as a share
 # Severity -> badge; '' is the good case.
 SEVERITIES = {
     "": Badge("good", "check-circle-fill"),

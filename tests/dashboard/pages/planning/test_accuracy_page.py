@@ -22,8 +22,7 @@ FP32 = "precision.dtype=fp32"
 
 @pytest.fixture
 def two_runs(node, make_job):
-    """One whose plan nothing had corrected, and one that was planned with what it taught; the second took a tenth
-    longer than the first."""
+    """One with an uncorrected plan, and one whose plan the first had corrected; the second took 10 % longer."""
     add_profile(Device.objects.get(id="a-0"))
     runs = []
     for number, slower in enumerate((1.0, 1.1), start=1):
@@ -132,7 +131,7 @@ def test_the_page_of_a_run_shows_predicted_and_measured_figures(owner_browser, t
     assert "Predicted and measured" not in owner_browser.get(f"/runs/{waiting.run.id}/").text
 
 
-def test_what_was_not_predicted_says_why(owner_browser, node, make_job):
+def test_a_figure_that_was_not_predicted_has_the_reason(owner_browser, node, make_job):
     job = finish_job(make_job())
     forecasts.judge_all()
     section = owner_browser.get(f"/runs/{job.run.id}/").text
