@@ -8,7 +8,7 @@ export PORT
 TESTERS ?= 3
 TEST = $(BIN)/python -m pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: run test quick check shape bench chaos format clean
+.PHONY: run test quick check js node shape bench chaos format clean
 
 run: $(VENV)/.engine
 	@exec $(BIN)/python manage.py up
@@ -27,12 +27,21 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	@$(MAKE) --no-print-directory js
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(TEST) $(ARGS)
 
 # Structure figures: of this tree, or of others side by side with ARGS="TREE TREE".
 shape:
 	@$(PYTHON) -m tests.structure $(ARGS)
+
+# Types and lint of the front end. Node.js is needed for this check alone, never to build or to run.
+js: node_modules/.installed | node
+	node_modules/.bin/tsc
+	node_modules/.bin/eslint --max-warnings 0 dashboard/static/js eslint.config.js
+
+node:
+	@command -v npm >/dev/null || { echo "make js needs Node.js 20.19 or newer with npm; neither is needed to run Fourwalls." >&2; exit 1; }
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m pytest -q -s -m perf tests/perf $(ARGS)
@@ -45,7 +54,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build *.egg-info node_modules
 
 $(VENV)/.engine: pyproject.toml constraints.txt
 	@$(PYTHON) dashboard/server/preflight.py
@@ -55,4 +64,8 @@ $(VENV)/.engine: pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.engine
 	@$(BIN)/python dashboard/server/install.py ".[engine,parquet,dev]" $(PIP_ARGS)
+	@touch $@
+
+node_modules/.installed: package-lock.json | node
+	@npm ci --silent --no-fund --no-audit
 	@touch $@

@@ -1,10 +1,11 @@
-"""python -m engine: train a spec on this machine without a dashboard, or list its devices.
+"""Command `python -m engine`: training, traces, devices, without a dashboard.
 
     python -m engine train FILE.yaml|PRESET --dir DIR [--set model.layers=4 ...] [--resume]
+    python -m engine trace --dir DIR [--steps N] [--rank R ...]
     python -m engine devices
 
-`train` ends with one line of JSON on stdout and exits 0 only if the run succeeded: 1 failed, 2 could not be started,
-75 stopped at a step border.
+`train` ends with one line of JSON on stdout. Exit codes: 0 succeeded, 1 failed, 2 not started, 75 stopped at a step
+boundary.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from typing import Any
 
 import msgspec
 
-from engine.directory import TRACE_STEPS, AttemptDirectory, State, TraceRequest
-from engine.follow import Follower, Progress
-from engine.local import LEASE_S, Folders, prepare, spec_of
+from engine.directory import TRACE_STEPS, AttemptDirectory, SupervisorState, TraceRequest
+from engine.follow import RunProgress, SpoolFollower
+from engine.local import LEASE_S, LocalFolders, load_spec, prepare_attempt
 from engine.spec.spec import SpecError
-from engine.supervisor.root_cause import tail_of
+from engine.supervisor.root_cause import read_tail
 from engine.supervisor.supervise import EXIT_CODES, start_cold
 from engine.telemetry import inventory
 from engine.telemetry.attempts import local_attempt
@@ -34,24 +35,26 @@ from engine.telemetry.sampler import DeviceSampler
 from engine.telemetry.sources import open_source
 
 EXIT_USAGE = 2
-LOOK_S = 0.1
+POLL_S = 0.1
 SAMPLE_S = 1.0
 
 
-class Stop:
-    """Ctrl-C once: a stop at a step border, with a checkpoint. Twice: the ranks are killed."""
+class StopHandler:
+    """Handles Ctrl-C: the first stops at a step boundary with a checkpoint, the second kills the ranks."""
 
     def __init__(self, directory: AttemptDirectory, supervisor: subprocess.Popen[bytes]) -> None:
         self._directory, self._supervisor = directory, supervisor
-        self._asked = 0
+        self._num_requests = 0
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._take)
+            signal.signal(number, self._on_signal)
 
-    def _take(self, number: int, frame: FrameType | None) -> None:
-        self._asked += 1
-        if self._asked == 1:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._num_requests += 1
+        if self._num_requests == 1:
             self._directory.write_control("stop")
-            _say("\nStopping at a step border, with a checkpoint; Ctrl-C again kills the ranks.")
+            _print_message(
+                "\nStopping at a step boundary with a checkpoint. Press Ctrl-C again to kill the ranks."
+            )
         else:
             self._supervisor.kill()  # its ranks die with it
 
@@ -65,10 +68,10 @@ def main(arguments: list[str]) -> int:
     train.add_argument(
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="e.g. model.layers=4"
     )
-    train.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --dir")
+    train.add_argument("--resume", action="store_true", help="resume from the newest checkpoint in --dir")
     commands.add_parser("devices", help="list this machine's devices as JSON")
-    trace = commands.add_parser("trace", help="profile the next steps of what trains in a folder")
-    trace.add_argument("--dir", type=Path, required=True, help="the folder that 'train' was given")
+    trace = commands.add_parser("trace", help="trace the next steps of a running attempt")
+    trace.add_argument("--dir", type=Path, required=True, help="the --dir of 'train'")
     trace.add_argument("--steps", type=int, default=3, choices=range(1, TRACE_STEPS + 1), metavar="STEPS")
     trace.add_argument("--rank", type=int, action="append", help="may be repeated (default: 0)")
     options = parser.parse_args(arguments)
@@ -87,34 +90,36 @@ def _list_devices() -> int:
 
 def _trace(directory: AttemptDirectory, steps: int, ranks: tuple[int, ...]) -> int:
     if not directory.trace.is_dir():
-        _say(f"{directory.path} is no folder of a training run.")
+        _print_message(f"{directory.path} is not the folder of a run.")
         return EXIT_USAGE
     before = directory.read_trace_request()
-    directory.ask_for_trace(TraceRequest((before.number if before else 0) + 1, steps, ranks))
-    _say(f"The next {steps} steps are traced; the files will lie in {directory.trace}.")
+    directory.request_trace(TraceRequest((before.number if before else 0) + 1, steps, ranks))
+    _print_message(f"The next {steps} steps will be traced; the files go to {directory.trace}.")
     return 0
 
 
 def _train(source: str, changes: list[str], directory: AttemptDirectory, is_resumed: bool) -> int:
     try:
-        spec = spec_of(source, changes)
-        prepare(directory, spec, inventory.devices(), Folders.of_this_machine(), is_resumed)
+        spec = load_spec(source, changes)
+        prepare_attempt(directory, spec, inventory.devices(), LocalFolders.from_environment(), is_resumed)
     except SpecError as error:
         for problem in error.problems:
-            _say(f"{problem.field}: {problem.message}" if problem.field else problem.message)
+            _print_message(f"{problem.field}: {problem.message}" if problem.field else problem.message)
         return EXIT_USAGE
     except OSError as error:
-        _say(f"{directory.path} cannot be written: {error.strerror or error}.")
+        _print_message(f"{directory.path} cannot be written: {error.strerror or error}.")
         return EXIT_USAGE
-    follower = Follower(directory, spec.num_steps)
+    follower = SpoolFollower(directory, spec.num_steps)
     supervisor = start_cold(directory)
-    Stop(directory, supervisor)
+    StopHandler(directory, supervisor)
     _follow(directory, follower, supervisor)
-    return _report(directory, follower.look(), supervisor.returncode)
+    return _print_result(directory, follower.poll(), supervisor.returncode)
 
 
-def _follow(directory: AttemptDirectory, follower: Follower, supervisor: subprocess.Popen[bytes]) -> None:
-    """Until the supervisor has ended: show progress, renew the lease, sample the devices."""
+def _follow(
+    directory: AttemptDirectory, follower: SpoolFollower, supervisor: subprocess.Popen[bytes]
+) -> None:
+    """Show progress, renew the lease and sample the devices until the supervisor has ended."""
     source, _ = open_source()
     attempt = local_attempt(directory.path)
     sampler = DeviceSampler(directory.path / "devices.json", lambda: _if_live(attempt), source, SAMPLE_S)
@@ -124,8 +129,8 @@ def _follow(directory: AttemptDirectory, follower: Follower, supervisor: subproc
             sampler.guarded_tick(time.monotonic())
             directory.write_lease(time.time() + LEASE_S)
             sample_at_s += SAMPLE_S
-        _show(follower.look())
-        time.sleep(LOOK_S)
+        _show(follower.poll())
+        time.sleep(POLL_S)
     source.close()
 
 
@@ -134,25 +139,25 @@ def _if_live(attempt: Any) -> list[Any]:
     return [attempt] if attempt.is_live else []
 
 
-def _show(progress: Progress) -> None:
+def _show(progress: RunProgress) -> None:
     for note in progress.notes:
-        _say(note)
+        _print_message(note)
     progress.notes.clear()
     if sys.stdout.isatty():
         sys.stdout.write(f"\r\x1b[K{progress}")
         sys.stdout.flush()
 
 
-def _report(directory: AttemptDirectory, progress: Progress, exit_code: int) -> int:
-    """The end as one line of JSON; for people, the last words of the rank that failed first."""
+def _print_result(directory: AttemptDirectory, progress: RunProgress, exit_code: int) -> int:
+    """Print the result as one line of JSON on stdout, and the last log lines of the failed rank on stderr."""
     state = directory.read_state()
     if state is None or not state.is_terminal:
-        state = _died(directory, exit_code)
+        state = _state_of_dead_supervisor(directory, exit_code)
     _show(progress)
     if sys.stdout.isatty():
         sys.stdout.write("\n")
     for line in state.stderr_tail:
-        _say(line)
+        _print_message(line)
     checkpoint = directory.newest_checkpoint()
     result = {
         "state": state.state, "reason": state.reason, "step": progress.step, "steps": progress.steps,
@@ -163,14 +168,16 @@ def _report(directory: AttemptDirectory, progress: Progress, exit_code: int) -> 
     return EXIT_CODES[state.state]
 
 
-def _died(directory: AttemptDirectory, exit_code: int) -> State:
-    """What is to say of an attempt whose supervisor could say nothing."""
+def _state_of_dead_supervisor(directory: AttemptDirectory, exit_code: int) -> SupervisorState:
+    """Build the terminal state of an attempt whose supervisor ended without writing one."""
     how = f"was killed by {signal.Signals(-exit_code).name}" if exit_code < 0 else f"ended with {exit_code}"
-    now, tail = time.time(), tail_of(directory.log / "supervisor.log")
-    return State("failed", 0, 0.0, now, now, reason=f"the supervisor {how}", stderr_tail=tail, ended_at=now)
+    now, tail = time.time(), read_tail(directory.log / "supervisor.log")
+    return SupervisorState(
+        "failed", 0, 0.0, now, now, reason=f"the supervisor {how}", stderr_tail=tail, ended_at=now
+    )
 
 
-def _say(text: str) -> None:
+def _print_message(text: str) -> None:
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
 

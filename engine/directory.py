@@ -1,18 +1,18 @@
-"""The attempt directory: the one contract between agent, supervisor, ranks and readers.
+"""Attempt directory: the files that agent, supervisor, ranks, readers share.
 
     spec.json        the frozen spec
-    plan.json        what the planner said before the start
-    placement.json   Placement: which rank sits where, and what to resume from
+    plan.json        the plan made before the start
+    placement.json   Placement: the seat of each rank, and the checkpoint to resume from
     control          'prepare', 'run', 'stop' or 'abort', written by the agent, read by the supervisor
-    lease            unix time until which the agent vouches for this attempt; past it the supervisor stops the ranks
-    state.json       State, written by the supervisor only, replaced atomically
-    heartbeat<r>     written by rank r at every step (engine.telemetry.heartbeat), watched by the supervisor
+    lease            unix time of its end, renewed by the agent; once it has expired the supervisor stops the ranks
+    state.json       SupervisorState, written only by the supervisor, replaced atomically
+    heartbeat<r>     written by rank r at every step (engine.telemetry.heartbeat), read by the supervisor
     spool/           *.jsonl, one writer per file, lines as in engine.telemetry.wire
     log/             rank<r>.log (stdout and stderr of a rank), supervisor.log
-    checkpoints/     step-00000100/ ..., complete once manifest.json stands in it; a link where nodes share a folder
-    trace/           request.json (TraceRequest), written by the agent; profiles, written by the ranks
+    checkpoints/     step-00000100/ ..., complete once it has a manifest.json; a link if nodes share a folder
+    trace/           request.json (TraceRequest), written by the agent; traces, written by the ranks
 
-Every file but spool and log is replaced by rename, so a reader never sees half of one.
+Every file except spool and log is replaced by rename, so a reader never sees a partial file.
 """
 
 from __future__ import annotations
@@ -29,33 +29,34 @@ if TYPE_CHECKING:
     from engine.spec.spec import Spec
 
 AttemptState = Literal["starting", "armed", "running", "succeeded", "stopped", "failed"]
-# prepare: hold the devices and wait for the other nodes; stop: at a step border; abort: at once, the gang is broken
+# prepare: lock the devices and wait for the other nodes; stop: at a step boundary; abort: at once, since the attempt
+# has ended on another node.
 Control = Literal["prepare", "run", "stop", "abort"]
 CONTROLS: tuple[Control, ...] = ("prepare", "run", "stop", "abort")
 
-# Why an attempt ended, for programs; the reason says it to people.
+# Why an attempt ended, for programs; the reason is the text for people.
 Cause = Literal[
     "",  # it has not ended
     "done",  # every rank reached the end
-    "workload",  # a rank failed: the job's own doing
-    "hung",  # no rank made progress any more
-    "time_limit",  # the ranks ended at a step border because the time of the spec was up
-    "stopped",  # asked to stop
-    "agent_silent",  # the lease ran out
-    "device_held",  # something of an earlier attempt was still on a device
+    "workload",  # a rank failed because of the job itself
+    "hung",  # no rank made progress
+    "time_limit",  # the ranks ended at a step boundary because of the spec's time limit
+    "stopped",  # stopped on request
+    "agent_silent",  # the lease expired
+    "device_held",  # a process of an earlier attempt held a device
     "supervisor",  # the supervisor failed, or was killed
 ]
 
-TRACE_STEPS = 10  # of one request, at most
-TRACE_BYTES = 32 * 2**20  # of one rank's profile, packed: a browser opens no larger one in reasonable time
+TRACE_STEPS = 10  # limit of one request
+TRACE_BYTES = 32 * 2**20  # limit of a rank's compressed trace; a browser needs too long to open a larger one
 
-EXIT_STOPPED = 75  # a rank that ended at a step border because it was asked to
-EXIT_LATE = 77  # a rank that ended at a step border because the time of its spec was up
-BORDER_EXITS = (0, EXIT_STOPPED, EXIT_LATE)
+EXIT_STOPPED = 75  # the rank ended at a step boundary on request
+EXIT_LATE = 77  # the rank ended at a step boundary because of the spec's time limit
+STEP_BOUNDARY_EXITS = (0, EXIT_STOPPED, EXIT_LATE)
 
 
-class Seat(msgspec.Struct, frozen=True):
-    """Where one rank sits. `device` is the device's stable id; `device_index` its number on the node."""
+class RankSeat(msgspec.Struct, frozen=True):
+    """Device and grid position of one rank. `device` is its stable id, `device_index` its number on the node."""
 
     rank: int
     local_rank: int
@@ -68,7 +69,7 @@ class Seat(msgspec.Struct, frozen=True):
 
 
 class Placement(msgspec.Struct, frozen=True):
-    """One attempt's ranks on this node, and everything else they need that is not in the spec."""
+    """The ranks of an attempt on this node, and everything else that they need and the spec does not have."""
 
     job: str
     run: str
@@ -77,16 +78,16 @@ class Placement(msgspec.Struct, frozen=True):
     world_size: int
     master_addr: str
     master_port: int  # 0: the supervisor picks a free one
-    seats: tuple[Seat, ...]  # of this node; fewer than world_size where the ranks sit on several nodes
+    seats: tuple[RankSeat, ...]  # of this node; fewer than world_size if the attempt has several nodes
     threads_per_rank: int
-    lock_dir: str  # one lock file per device, flocked by the supervisor and inherited by its ranks
-    data_dir: str  # prepared corpora are cached here
-    corpus_root: str  # the only folder from which a spec may name its own text files
+    lock_dir: str  # one lock file per device, locked by the supervisor and inherited by its ranks
+    data_dir: str  # cache of prepared corpora
+    corpus_root: str  # the only folder with text files that a spec may name
     resume_from: str | None = None  # a complete checkpoint folder, of an earlier attempt or another run
-    halt_at_step: int | None = None  # the ranks end at this step border as if they were asked to stop
-    address: str = "127.0.0.1"  # of this node, as the other nodes of the attempt reach it
-    start_from: str | None = None  # a checkpoint or a Hugging Face folder: weights to begin with
-    start_title: str = ""  # and what people call it
+    halt_at_step: int | None = None  # the ranks end at this step boundary as if stopped on request
+    address: str = "127.0.0.1"  # address of this node for the other nodes of the attempt
+    start_from: str | None = None  # a checkpoint or a Hugging Face folder with the initial weights
+    start_title: str = ""  # name of start_from in messages
 
     @property
     def has_other_nodes(self) -> bool:
@@ -94,19 +95,20 @@ class Placement(msgspec.Struct, frozen=True):
 
 
 class RankExit(msgspec.Struct, frozen=True):
+    """A rank process with its exit code."""
+
     rank: int
     pid: int
-    exit_code: int | None = None  # None while alive; negative: killed by that signal
+    exit_code: int | None = None  # None while alive; negative for a signal
 
 
-class State(msgspec.Struct, frozen=True):
-    """What the supervisor knows. A terminal state always has a reason, one sentence for people."""
+class SupervisorState(msgspec.Struct, frozen=True):
+    """State of an attempt on this node. A terminal state always has a reason as a sentence."""
 
     state: AttemptState
     pid: int  # of the supervisor
-    pid_started: (
-        float  # its start time in clock ticks since boot (/proc/<pid>/stat field 22), against pid reuse
-    )
+    # Start time of the pid in clock ticks since boot (/proc/<pid>/stat field 22), to detect a reused pid.
+    pid_started: float
     started_at: float
     updated_at: float
     ranks: tuple[RankExit, ...] = ()
@@ -114,8 +116,9 @@ class State(msgspec.Struct, frozen=True):
     cause: Cause = ""
     stderr_tail: tuple[str, ...] = ()  # last lines of the rank that failed first
     ended_at: float | None = None
-    master_port: int = 0  # while armed, on the node of rank 0: where the ranks may meet
-    is_witness: bool = False  # failed only because ranks elsewhere had gone
+    master_port: int = 0  # in state 'armed' (prepared), on the node of rank 0: the reserved rendezvous port
+    # The ranks failed only because ranks on another node had ended.
+    is_secondary_failure: bool = msgspec.field(default=False, name="is_witness")
 
     @property
     def is_terminal(self) -> bool:
@@ -123,7 +126,7 @@ class State(msgspec.Struct, frozen=True):
 
 
 class TraceRequest(msgspec.Struct, frozen=True):
-    """Which steps shall be profiled: the next `steps` ones, by each of `ranks`. `number` grows with every request."""
+    """Request to trace the next `steps` steps on each of `ranks`. `number` increases with every request."""
 
     number: int
     steps: int
@@ -152,8 +155,10 @@ class AttemptDirectory:
         control: Control = "run",
         shared_checkpoints: Path | None = None,
     ) -> None:
-        """Write everything the supervisor needs. Checkpoints go to `shared_checkpoints` where that is given.
-        Raises OSError (disk full, not writable)."""
+        """Write everything the supervisor needs; checkpoints go to `shared_checkpoints` if that is given.
+
+        Raises OSError (disk full, not writable).
+        """
         for folder in (self.path, self.spool, self.log, self.trace):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if shared_checkpoints is None:
@@ -168,7 +173,7 @@ class AttemptDirectory:
         self.write_lease(lease_until)
 
     def read_spec(self) -> Spec:
-        # Here and not above: pydantic would be half of a supervisor's start, and a supervisor reads no spec.
+        # Imported here: a supervisor reads no spec, and pydantic would take half of its start time.
         from engine.spec.spec import parse
 
         return parse(json.loads((self.path / "spec.json").read_bytes()))
@@ -183,12 +188,12 @@ class AttemptDirectory:
         write_atomically(self.path / "control", wanted.encode())
 
     def read_control(self) -> Control:
-        """'run' while the file is missing: a stop is only ever said outright."""
+        """Return the control word; 'run' if the file is missing or has another content."""
         try:
-            said = (self.path / "control").read_bytes().strip().decode("ascii", "replace")
+            text = (self.path / "control").read_bytes().strip().decode("ascii", "replace")
         except FileNotFoundError:
             return "run"
-        return next((control for control in CONTROLS if control == said), "run")
+        return next((control for control in CONTROLS if control == text), "run")
 
     def write_lease(self, until: float) -> None:
         write_atomically(self.path / "lease", f"{until:.3f}".encode())
@@ -199,33 +204,33 @@ class AttemptDirectory:
         except (FileNotFoundError, ValueError):
             return None
 
-    def ask_for_trace(self, request: TraceRequest) -> None:
+    def request_trace(self, request: TraceRequest) -> None:
         write_atomically(self.trace / TraceRequest.NAME, msgspec.json.encode(request))
 
     def read_trace_request(self) -> TraceRequest | None:
-        """None while nobody has asked."""
+        """Return the newest trace request; None if there is none."""
         try:
             return msgspec.json.decode((self.trace / TraceRequest.NAME).read_bytes(), type=TraceRequest)
         except (OSError, msgspec.MsgspecError):
             return None
 
-    def write_state(self, state: State) -> None:
+    def write_state(self, state: SupervisorState) -> None:
         write_atomically(self.path / "state.json", msgspec.json.encode(state))
 
-    def read_state(self) -> State | None:
-        """None while no supervisor has reported."""
+    def read_state(self) -> SupervisorState | None:
+        """Return the state; None before the supervisor has written it."""
         try:
-            return msgspec.json.decode((self.path / "state.json").read_bytes(), type=State)
+            return msgspec.json.decode((self.path / "state.json").read_bytes(), type=SupervisorState)
         except FileNotFoundError:
             return None
 
     def newest_checkpoint(self) -> Path | None:
-        """The complete checkpoint of the highest step, or None."""
-        return newest_in(self.checkpoints.resolve())
+        """Return the complete checkpoint of the highest step, or None."""
+        return find_newest_checkpoint(self.checkpoints.resolve())
 
 
-def newest_in(checkpoints: Path) -> Path | None:
-    """The complete checkpoint of the highest step in a folder of them, or None."""
+def find_newest_checkpoint(checkpoints: Path) -> Path | None:
+    """Return the complete checkpoint of the highest step in a folder of checkpoints, or None."""
     complete = [manifest.parent for manifest in checkpoints.glob("step-*/manifest.json")]
     return max(complete, key=lambda path: path.name, default=None)
 
@@ -234,8 +239,8 @@ def checkpoint_name(step: int) -> str:
     return f"step-{step:08d}"
 
 
-def step_of_checkpoint(path: str) -> int | None:
-    """The step in a checkpoint's name or path; None for anything else."""
+def checkpoint_step(path: str) -> int | None:
+    """Return the step in the name or path of a checkpoint; None for any other text."""
     found = re.search(r"step-(\d+)/?$", path)
     return int(found.group(1)) if found else None
 

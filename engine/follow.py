@@ -1,4 +1,4 @@
-"""A run followed through its spool files: the newest figures, and one line that shows them."""
+"""Progress of a run, read from its spool files."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from engine.directory import AttemptDirectory
 from engine.telemetry.wire import SpoolLine, decode, number
 
 
-class Tail:
-    """New whole lines of one spool file, from its present end on."""
+class SpoolTail:
+    """Reads new whole lines of one spool file from an offset on."""
 
     def __init__(self, path: Path, offset: int = 0) -> None:
         self._path, self._offset = path, offset
 
     def new_lines(self) -> Iterator[SpoolLine]:
-        """Lines that cannot be read, such as one cut short by a full disk, are left out."""
+        """Yield the new lines; invalid lines, such as one truncated by a full disk, are left out."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._offset)
@@ -34,8 +34,8 @@ class Tail:
 
 
 @dataclass
-class Progress:
-    """What is known of a run so far."""
+class RunProgress:
+    """Present state of a run: step, metrics, phase, notes."""
 
     steps: int
     step: int = 0
@@ -43,10 +43,10 @@ class Progress:
     phase: str = "starting"
     result: SpoolLine | None = None
     notes: list[str] = field(default_factory=list)  # not shown yet
-    _first: tuple[int, float] | None = None  # step and time from which the pace is taken
+    _first: tuple[int, float] | None = None  # step and time of the first step, for the time left
     _last_at: float = 0.0
 
-    def take(self, line: SpoolLine) -> None:
+    def update(self, line: SpoolLine) -> None:
         if line.k == "phase":
             self.phase = line.text
         elif line.k == "note" and line.level != "info":
@@ -63,11 +63,11 @@ class Progress:
 
     @property
     def left_s(self) -> float | None:
-        """Seconds to the last step at the pace so far; None before the second step."""
+        """Seconds to the last step at the mean speed so far; None before the second step."""
         if self._first is None or self.step <= self._first[0]:
             return None
-        pace_s = (self._last_at - self._first[1]) / (self.step - self._first[0])
-        return pace_s * (self.steps - self.step)
+        step_s = (self._last_at - self._first[1]) / (self.step - self._first[0])
+        return step_s * (self.steps - self.step)
 
     def __str__(self) -> str:
         if not self.step:
@@ -83,19 +83,19 @@ class Progress:
         return "  ".join(words)
 
 
-class Follower:
-    """Reads every spool file of ranks and supervisor as it grows; what was there before is passed over."""
+class SpoolFollower:
+    """Reads new lines of all spool files of ranks and supervisor; skips the lines before its creation."""
 
     def __init__(self, directory: AttemptDirectory, steps: int) -> None:
         self._spool = directory.spool
-        self._tails = {path: Tail(path, path.stat().st_size) for path in self._files()}
-        self.progress = Progress(steps)
+        self._tails = {path: SpoolTail(path, path.stat().st_size) for path in self._files()}
+        self.progress = RunProgress(steps)
 
-    def look(self) -> Progress:
+    def poll(self) -> RunProgress:
         for path in self._files():
-            tail = self._tails.setdefault(path, Tail(path))
+            tail = self._tails.setdefault(path, SpoolTail(path))
             for line in tail.new_lines():
-                self.progress.take(line)
+                self.progress.update(line)
         return self.progress
 
     def _files(self) -> list[Path]:

@@ -1,4 +1,4 @@
-"""One attempt on this machine's own devices, without queue, agent or database."""
+"""Local attempts on this machine's devices, without queue, agent or database."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from engine import procfs
-from engine.checkpoints.start import open_start
-from engine.directory import AttemptDirectory, Placement, Seat
+from engine.checkpoints.initial_weights import open_initial_weights
+from engine.directory import AttemptDirectory, Placement, RankSeat
 from engine.planner import plan
 from engine.spec import grid
 from engine.spec.checks import Hardware, refuse_impossible
@@ -26,15 +26,15 @@ LEASE_S = 300.0
 
 
 @dataclass(frozen=True)
-class Folders:
-    """Shared with a dashboard on this machine, so that both see the same device locks and prepared corpora."""
+class LocalFolders:
+    """Folders shared with a dashboard on this machine, so that both use the same device locks and prepared corpora."""
 
     locks: Path
     data: Path
     corpora: Path
 
     @classmethod
-    def of_this_machine(cls) -> Folders:
+    def from_environment(cls) -> LocalFolders:
         home = Path(os.environ.get("FOURWALLS_HOME") or ROOT / ".fourwalls").resolve()
         node = Path(os.environ.get("FOURWALLS_NODE_DIR") or home / "node").resolve()
         data = Path(os.environ.get("FOURWALLS_DATA_DIR") or home / "data").resolve()
@@ -42,50 +42,56 @@ class Folders:
         return cls(node / "locks", data, corpora)
 
 
-def spec_of(source: str, changes: Sequence[str]) -> Spec:
-    """The spec of a preset's name or a YAML file, with changes such as model.layers=4. Raises SpecError."""
+def load_spec(source: str, changes: Sequence[str]) -> Spec:
+    """Load the spec of a preset or a YAML file, with changes such as model.layers=4. Raises SpecError."""
     if source in PRESETS:
         values: Any = {"name": source} | PRESETS[source][1]
     else:
-        values = yaml_values(_text_of(source))
+        values = yaml_values(_read_source(source))
     if not isinstance(values, Mapping):
-        return parse(values)  # raises with what it is instead
+        return parse(values)  # raises SpecError with the actual type
     return parse(with_changes(values, changes))
 
 
-def prepare(
-    directory: AttemptDirectory, spec: Spec, devices: Sequence[DeviceInfo], folders: Folders, is_resumed: bool
+def prepare_attempt(
+    directory: AttemptDirectory,
+    spec: Spec,
+    devices: Sequence[DeviceInfo],
+    folders: LocalFolders,
+    is_resumed: bool,
 ) -> None:
-    """Write the attempt directory. Raises SpecError for a spec or a folder that will not do, OSError for a bad disk."""
+    """Write the attempt directory. Raises SpecError for an invalid spec or folder, OSError if it cannot be written."""
     kind = devices[0].kind
     refuse_impossible(spec, Hardware(kind, len(devices)))
-    resume_from, attempt = _resumed(directory) if is_resumed else _fresh(directory)
+    resume_from, attempt = _find_resume_point(directory) if is_resumed else _start_fresh(directory)
     free_first = sorted(devices, key=lambda device: not is_free(folders.locks, device.id))
     chosen = sorted(free_first[: spec.parallel.world_size], key=lambda device: device.index)
     placement = Placement(
         job=spec.name, run=spec.name, attempt=attempt, node=host.machine_id(),
-        world_size=spec.parallel.world_size, master_addr="127.0.0.1", master_port=0, seats=seats(spec, chosen),
+        world_size=spec.parallel.world_size, master_addr="127.0.0.1", master_port=0, seats=build_seats(spec, chosen),
         threads_per_rank=_threads_per_rank(chosen, len(devices)), lock_dir=str(folders.locks),
         data_dir=str(folders.data), corpus_root=str(folders.corpora), resume_from=resume_from,
-        start_from=_start(spec, folders), start_title=spec.start_from,
+        start_from=_find_initial_weights(spec, folders), start_title=spec.start_from,
     )  # fmt: skip
     directory.create(spec, placement, plan(spec).to_json(), time.time() + LEASE_S)
 
 
-def _start(spec: Spec, folders: Folders) -> str | None:
-    """The folder that the spec names: a checkpoint's or Hugging Face's, in the corpora's folder or anywhere on this
-    machine. Raises SpecError."""
+def _find_initial_weights(spec: Spec, folders: LocalFolders) -> str | None:
+    """Return the folder of spec.start_from: a checkpoint or Hugging Face folder, relative to the folder of corpora.
+
+    Raises SpecError.
+    """
     if not spec.start_from:
         return None
     path = (folders.corpora / spec.start_from).resolve()
-    open_start(path, spec.start_from).refuse_misfit(spec)
+    open_initial_weights(path, spec.start_from).refuse_misfit(spec)
     return str(path)
 
 
-def seats(spec: Spec, devices: Sequence[DeviceInfo]) -> tuple[Seat, ...]:
-    """One rank a device, in the order of engine.spec.grid."""
+def build_seats(spec: Spec, devices: Sequence[DeviceInfo]) -> tuple[RankSeat, ...]:
+    """Assign one rank to each device, in the order of engine.spec.grid."""
     return tuple(
-        Seat(
+        RankSeat(
             rank, rank, device.id, device.kind, device.index, place.data_rank, place.stage, place.tensor_rank
         )
         for rank, (device, place) in enumerate(
@@ -94,37 +100,37 @@ def seats(spec: Spec, devices: Sequence[DeviceInfo]) -> tuple[Seat, ...]:
     )
 
 
-def _text_of(source: str) -> bytes:
+def _read_source(source: str) -> bytes:
     try:
         with open(source, "rb") as file:
             return file.read(SPEC_BYTES_LIMIT + 1)
     except OSError as error:
         names = ", ".join(PRESETS)
-        message = f"'{source}' is neither a preset ({names}) nor a file that can be read: {error.strerror}."
+        message = f"'{source}' is neither a preset ({names}) nor a readable file: {error.strerror}."
         raise SpecError([Problem("", message)]) from None
 
 
-def _fresh(directory: AttemptDirectory) -> tuple[None, int]:
+def _start_fresh(directory: AttemptDirectory) -> tuple[None, int]:
     if (directory.path / "placement.json").exists():
         message = (
-            f"{directory.path} holds an attempt already. --resume goes on with it; or name another folder."
+            f"{directory.path} already has an attempt. Use --resume to continue it, or choose another folder."
         )
         raise SpecError([Problem("", message)])
     return None, 1
 
 
-def _resumed(directory: AttemptDirectory) -> tuple[str, int]:
+def _find_resume_point(directory: AttemptDirectory) -> tuple[str, int]:
     checkpoint, state = directory.newest_checkpoint(), directory.read_state()
     if state and procfs.is_alive(state.pid, state.pid_started):
         raise SpecError([Problem("", f"{directory.path} is in use: its supervisor runs as pid {state.pid}.")])
     if checkpoint is None:
-        raise SpecError([Problem("", f"{directory.path} holds no complete checkpoint to resume from.")])
+        raise SpecError([Problem("", f"{directory.path} has no complete checkpoint to resume from.")])
     number = directory.read_placement().attempt + 1
-    (directory.path / "state.json").unlink(missing_ok=True)  # of the attempt before
+    (directory.path / "state.json").unlink(missing_ok=True)  # of the previous attempt
     return str(checkpoint), number
 
 
 def _threads_per_rank(chosen: Sequence[DeviceInfo], num_devices: int) -> int:
-    """The cores of the smallest share; beside GPUs, an equal share of the machine's cores."""
+    """Return the cores per rank: the fewest of any chosen device; with GPUs an equal share of the machine's cores."""
     cores = min(device.cores or host.cores() / num_devices for device in chosen)
     return max(1, int(cores))

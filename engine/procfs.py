@@ -1,4 +1,4 @@
-"""What /proc says of processes: parents, CPU time, memory, start times, environments."""
+"""Processes in /proc: parents, CPU time, memory, start times, environments."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class ProcessStat(NamedTuple):
-    """One read of /proc/<pid>/stat: a process's own figures, without its children's."""
+    """Values of one process from /proc/<pid>/stat, without its children."""
 
     parent: int
-    cpu_s: float  # user and system, since it began
+    cpu_s: float  # user and system time since its start
     rss_bytes: int
-    started_ticks: float  # since boot; together with the pid it names one process for ever
+    started_ticks: float  # since boot; with the pid it identifies one process
 
 
 def stat(pid: int) -> ProcessStat | None:
-    """None for a process that is gone, or is a zombie."""
+    """Read the stat values of a process; None if it has ended or is a zombie."""
     try:
         text = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
         return None
-    # The command name stands in parentheses and may hold anything, so count fields from its end (field 3 on).
+    # The command name is in parentheses and may contain any character, so fields are counted from its end (field 3).
     fields = text.rpartition(b") ")[2].split()
     if fields[0] in (b"Z", b"X"):
         return None
@@ -38,7 +38,7 @@ def stat(pid: int) -> ProcessStat | None:
 
 
 def pss_bytes(pid: int) -> int | None:
-    """Its memory with what it shares counted in parts. Dear: the kernel walks all its pages (some ms a GiB)."""
+    """Return the proportional set size. Expensive: the kernel walks all pages (some ms per GiB)."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
@@ -47,7 +47,7 @@ def pss_bytes(pid: int) -> int | None:
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether a signal, or a debugger, holds the process."""
+    """Whether the process is stopped by a signal or a debugger."""
     try:
         text = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
@@ -56,13 +56,13 @@ def is_stopped(pid: int) -> bool:
 
 
 def is_alive(pid: int, started_ticks: float) -> bool:
-    """Whether this very process lives: a pid alone may have gone to another one."""
+    """Whether exactly this process is alive; its pid alone may belong to a later process."""
     now = stat(pid)
     return now is not None and now.started_ticks == started_ticks
 
 
 def started_at(started_ticks: float) -> float:
-    """Unix time of a start given in clock ticks since boot; good to 10 ms."""
+    """Convert a start time in clock ticks since boot to unix time, exact to 10 ms."""
     return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - started_ticks / TICKS_PER_S)
 
 
@@ -71,7 +71,7 @@ def pids() -> Iterator[int]:
 
 
 def descendants(ancestor: int) -> list[int]:
-    """Every living process below `ancestor`."""
+    """Return the pids of all living descendants of `ancestor`."""
     parents = {pid: found.parent for pid in pids() if (found := stat(pid))}
     below = {ancestor}
     while new := {pid for pid, parent in parents.items() if parent in below} - below:
@@ -88,7 +88,7 @@ def is_below(pid: int, ancestor: int) -> bool:
 
 
 def environment_value(pid: int, name: str) -> str | None:
-    """A variable as the process was started with it; None where it has none or it may not be read."""
+    """Return a variable of the process's initial environment; None if it is unset or not readable."""
     try:
         entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:

@@ -1,4 +1,4 @@
-"""What a sweep is: which fields of a spec vary and how, which values that makes, and who goes on at a rung."""
+"""Sweeps: definition, points, rungs, ranking for successive halving."""
 
 from __future__ import annotations
 
@@ -20,98 +20,106 @@ RUNS_LIMIT = 1000
 NAME_LIMIT = 100  # as engine.spec.spec.Spec.name
 FIELDS_LIMIT = 8
 VALUES_LIMIT = 100
-TRIES = 50  # to draw something new from a small set of values
-SIGNIFICANT = 4  # digits of a drawn number: 0.0003162, not 0.00031622776601683794
-RANGE = re.compile(r"([^\s,]+?)\s*\.\.\s*([^\s,:]+)\s*:?\s*(\w+)?\s*(?:x\s*(\d+))?", re.IGNORECASE)
-NEVER = {"name": "the sweep names its runs itself"}
+DRAW_TRIES = 50  # attempts to draw a new point from a small set of values
+SIGNIFICANT_DIGITS = 4  # of a drawn number: 0.0003162, not 0.00031622776601683794
+RANGE_PATTERN = re.compile(r"([^\s,]+?)\s*\.\.\s*([^\s,:]+)\s*:?\s*(\w+)?\s*(?:x\s*(\d+))?", re.IGNORECASE)
+FIXED_FIELDS = {"name": "the sweep names its runs"}  # field that cannot vary -> reason
 
 Scale = Literal["linear", "log", "int"]
 
 
-class Range(SpecPart):
-    """From one number to another, both included."""
+class SweepRange(SpecPart):
+    """A range of numbers that includes both ends."""
 
     low: Real = Field(alias="from")
     high: Real = Field(alias="to")
     scale: Scale = "linear"
-    points: int = Field(5, ge=2, le=VALUES_LIMIT)  # of a grid
+    points: int = Field(5, ge=2, le=VALUES_LIMIT)  # number of values in a grid
 
 
-Vary = list[Any] | Range
+Vary = list[Any] | SweepRange
 
 
-class Sweep(SpecPart):
-    """The definition, beside the spec that it varies."""
+class SweepDefinition(SpecPart):
+    """Definition of a sweep over a base spec."""
 
     strategy: Literal["grid", "random", "halving"] = "grid"
-    vary: dict[str, Any]  # field of the spec -> a list of values, or a Range
-    count: int = Field(8, ge=1, le=RUNS_LIMIT)  # runs to draw; a grid has as many as it has
+    vary: dict[str, Any]  # field of the spec -> list of values or SweepRange
+    count: int = Field(8, ge=1, le=RUNS_LIMIT)  # number of runs to draw; unused for a grid
     seed: int = Field(1, ge=0, le=2**31 - 1)
-    parallel: int = Field(4, ge=1, le=RUNS_LIMIT)  # runs that wait or run at once
+    parallel: int = Field(4, ge=1, le=RUNS_LIMIT)  # number of runs that wait or run at the same time
     metric: str = "validation_loss"
     goal: Literal["min", "max"] = "min"
-    eta: int = Field(2, ge=2, le=10)  # one in eta goes on at a rung
-    first_steps: int = Field(50, ge=1, le=100_000_000)  # to the first rung
+    eta: int = Field(2, ge=2, le=10)  # one of eta runs is promoted at a rung
+    first_steps: int = Field(50, ge=1, le=100_000_000)  # steps to the first rung
 
 
-def parse_sweep(values: Any, base: Spec) -> Sweep:
-    """Raises SpecError with every problem, each at a field that begins with 'sweep.'."""
+def parse_sweep(values: Any, base: Spec) -> SweepDefinition:
+    """Parse a sweep definition. Raises SpecError with every problem, on fields that start with 'sweep.'."""
     if not isinstance(values, Mapping):
-        raise SpecError([Problem("sweep", "A sweep is a mapping of fields: strategy, vary and so on.")])
+        raise SpecError([Problem("sweep", "A sweep must be a mapping of fields such as strategy and vary.")])
     vary, problems = _read_vary(values.get("vary"))
     try:
-        sweep = Sweep.model_validate({**values, "vary": vary})
+        sweep = SweepDefinition.model_validate({**values, "vary": vary})
     except ValidationError as error:
-        raise SpecError([*problems, *_at("sweep", error, Sweep)]) from None
-    problems = problems or [*_problems(sweep, base)] or [*_too_many(sweep)]
+        raise SpecError([*problems, *_problems_at("sweep", error, SweepDefinition)]) from None
+    problems = problems or [*_problems(sweep, base)] or [*_size_problems(sweep)]
     if problems:
         raise SpecError(problems)
     return sweep
 
 
-def vary_of(text: str) -> Any:
-    """The plain value behind what a person types: '2, 4, 8' or '1e-4..1e-2 log' or '1..8 int x4'."""
-    found = RANGE.fullmatch(text.strip())
+def parse_vary(text: str) -> Any:
+    """Parse the text form of varied values: '2, 4, 8' or '1e-4..1e-2 log' or '1..8 int x4'."""
+    found = RANGE_PATTERN.fullmatch(text.strip())
     if found is None:
-        return [_plain(part) for part in text.split(",") if part.strip()]
+        return [_parse_value(part) for part in text.split(",") if part.strip()]
     low, high, scale, points = found.groups()
-    values: dict[str, Any] = {"from": _plain(low), "to": _plain(high), "scale": (scale or "linear").lower()}
+    values: dict[str, Any] = {
+        "from": _parse_value(low),
+        "to": _parse_value(high),
+        "scale": (scale or "linear").lower(),
+    }
     return values | ({"points": int(points)} if points else {})
 
 
-def said(vary: Vary) -> str:
-    """As vary_of reads it."""
-    if isinstance(vary, Range):
+def format_vary(vary: Vary) -> str:
+    """Return the text form of varied values, which parse_vary reads."""
+    if isinstance(vary, SweepRange):
         return f"{vary.low:g}..{vary.high:g} {vary.scale}"
     return ", ".join(str(value).lower() if isinstance(value, bool) else str(value) for value in vary)
 
 
-def points(sweep: Sweep) -> list[dict[str, Any]]:
-    """What each run changes, in order; the same definition gives the same points. Drawing stops early where a small
-    set of values has no new combination left."""
+def list_points(sweep: SweepDefinition) -> list[dict[str, Any]]:
+    """Return the changes of each run in order; the same definition gives the same points.
+
+    Random search ends early if a small set of values has no new combination left.
+    """
     if sweep.strategy == "grid":
-        axes = [[(path, value) for value in _axis(path, vary)] for path, vary in sweep.vary.items()]
+        axes = [[(path, value) for value in _grid_values(path, vary)] for path, vary in sweep.vary.items()]
         return [dict(combination) for combination in itertools.product(*axes)]
     found: list[dict[str, Any]] = []
-    dice = random.Random(sweep.seed)
+    generator = random.Random(sweep.seed)
     for _ in range(sweep.count):
-        fresh = next((p for p in _draws(sweep, dice) if p not in found), None)
+        fresh = next((p for p in _draw_points(sweep, generator) if p not in found), None)
         if fresh is None:
             break
         found.append(fresh)
     return found
 
 
-def num_points(sweep: Sweep) -> int:
-    """Without making them."""
+def count_points(sweep: SweepDefinition) -> int:
+    """Return the number of points without building them."""
     if sweep.strategy != "grid":
         return sweep.count
-    return math.prod(len(_axis(path, vary)) for path, vary in sweep.vary.items())
+    return math.prod(len(_grid_values(path, vary)) for path, vary in sweep.vary.items())
 
 
-def rungs(sweep: Sweep, steps: int) -> list[int]:
-    """After which steps the runs are compared; the last rung is the end. Successive halving: Jamieson and Talwalkar
-    2016 (arXiv:1502.07943), with the budget counted in steps."""
+def list_rungs(sweep: SweepDefinition, steps: int) -> list[int]:
+    """Return the steps at which runs are compared; the last rung is the end of a run.
+
+    Successive halving: Jamieson and Talwalkar 2016 (arXiv:1502.07943), with the budget counted in steps.
+    """
     found = []
     if sweep.strategy == "halving":
         at = sweep.first_steps
@@ -121,9 +129,11 @@ def rungs(sweep: Sweep, steps: int) -> list[int]:
     return [*found, steps]
 
 
-def ranked(values: Mapping[int, float | None], goal: str) -> list[int]:
-    """Numbers of runs from best to worst, of equals the earlier first; without those whose value is absent or not a
-    number."""
+def rank_runs(values: Mapping[int, float | None], goal: str) -> list[int]:
+    """Return numbers of runs from best to worst, the earlier first of equals.
+
+    Runs whose value is missing or not finite are left out.
+    """
     sign = 1 if goal == "min" else -1
     known = {
         number: sign * value for number, value in values.items() if value is not None and math.isfinite(value)
@@ -131,24 +141,26 @@ def ranked(values: Mapping[int, float | None], goal: str) -> list[int]:
     return sorted(known, key=lambda number: (known[number], number))
 
 
-def num_promoted(num_members: int, eta: int) -> int:
-    """One in eta of all who began the rung, at least one."""
+def count_promoted(num_members: int, eta: int) -> int:
+    """Return how many runs of a rung are promoted: one of eta, at least one."""
     return max(1, num_members // eta)
 
 
 def _read_vary(given: Any) -> tuple[dict[str, Vary], list[Problem]]:
-    """Lists as they are, mappings as ranges, and a text as a person types it."""
+    """Parse varied values given as lists, as mappings (ranges), or as text."""
     found: dict[str, Vary] = {}
     problems: list[Problem] = []
     if not isinstance(given, Mapping):
         return found, [] if given is None else [Problem("sweep.vary", "Name fields, each with its values.")]
-    # In the order of the spec: a database may keep the keys of JSON in another one.
+    # In the order of the spec, since a database may change the order of JSON keys.
     for path, value in sorted(given.items(), key=lambda pair: (ORDER.get(pair[0], len(ORDER)), str(pair[0]))):
-        value = vary_of(value) if isinstance(value, str) else value
+        value = parse_vary(value) if isinstance(value, str) else value
         try:
-            found[str(path)] = Range.model_validate(value) if isinstance(value, Mapping) else _read(value)
+            found[str(path)] = (
+                SweepRange.model_validate(value) if isinstance(value, Mapping) else _read_values(value)
+            )
         except ValidationError as error:
-            problems += _at(f"sweep.vary.{path}", error, Range)
+            problems += _problems_at(f"sweep.vary.{path}", error, SweepRange)
         except TypeError:
             problems.append(
                 Problem(f"sweep.vary.{path}", f"{value!r} is neither a list of values nor a range.")
@@ -156,20 +168,20 @@ def _read_vary(given: Any) -> tuple[dict[str, Vary], list[Problem]]:
     return found, problems
 
 
-def _read(values: Iterable[Any]) -> list[Any]:
-    """YAML takes 1e-4 for a text."""
-    return [_plain(value) if isinstance(value, str) else value for value in values]
+def _read_values(values: Iterable[Any]) -> list[Any]:
+    """Convert texts to numbers, since YAML reads 1e-4 as a text."""
+    return [_parse_value(value) if isinstance(value, str) else value for value in values]
 
 
-def _at(prefix: str, error: ValidationError, root: type[SpecPart]) -> list[Problem]:
+def _problems_at(prefix: str, error: ValidationError, root: type[SpecPart]) -> list[Problem]:
     found = [problem_from_error(one, root) for one in error.errors()]
     return [Problem(f"{prefix}.{p.field}" if p.field else prefix, p.message, p.fix) for p in found]
 
 
-def _problems(sweep: Sweep, base: Spec) -> Iterator[Problem]:
+def _problems(sweep: SweepDefinition, base: Spec) -> Iterator[Problem]:
     fields = flatten(base.model_dump())
     if not sweep.vary:
-        yield Problem("sweep.vary", "Nothing varies. Choose at least one field and give it values.")
+        yield Problem("sweep.vary", "No field varies. Choose at least one field and give it values.")
     if len(sweep.vary) > FIELDS_LIMIT:
         yield Problem("sweep.vary", f"{len(sweep.vary)} fields are too many; the limit is {FIELDS_LIMIT}.")
     for path, vary in sweep.vary.items():
@@ -177,82 +189,88 @@ def _problems(sweep: Sweep, base: Spec) -> Iterator[Problem]:
     metric = BY_NAME.get(sweep.metric)
     if metric is None or metric.scope != "run":
         yield Problem(
-            "sweep.metric", f"'{sweep.metric}' is no metric of a run. loss and validation_loss are."
+            "sweep.metric", f"'{sweep.metric}' is not a metric of a run. Use loss or validation_loss."
         )
     if sweep.strategy == "halving":
         if "budget.steps" in sweep.vary:
-            yield Problem("sweep.vary.budget.steps", "Halving itself decides how many steps a run gets.")
+            yield Problem(
+                "sweep.vary.budget.steps", "budget.steps cannot vary: halving sets the steps of a run."
+            )
         if sweep.first_steps >= base.budget.steps:
-            said = f"{sweep.first_steps} steps to the first rung are not less than the {base.budget.steps} of the spec."
-            near = max(1, base.budget.steps // sweep.eta**2)
-            yield Problem("sweep.first_steps", f"{said} {near} would leave room for rungs.")
+            steps, lower = base.budget.steps, max(1, base.budget.steps // sweep.eta**2)
+            message = (
+                f"{sweep.first_steps} steps to the first rung must be fewer than the {steps} of the spec."
+            )
+            yield Problem("sweep.first_steps", f"{message} Use {lower}, for example.")
 
 
-def _too_many(sweep: Sweep) -> Iterator[Problem]:
-    if (number := num_points(sweep)) > RUNS_LIMIT:
-        said = f"This grid has {number:,} runs; the limit is {RUNS_LIMIT:,}. Draw some of them: random."
-        yield Problem("sweep.vary", said)
+def _size_problems(sweep: SweepDefinition) -> Iterator[Problem]:
+    if (number := count_points(sweep)) > RUNS_LIMIT:
+        message = f"The grid has {number:,} runs; the limit is {RUNS_LIMIT:,}. Use the strategy random."
+        yield Problem("sweep.vary", message)
 
 
 def _field_problems(path: str, vary: Vary, fields: Mapping[str, Any]) -> Iterator[Problem]:
     at = f"sweep.vary.{path}"
-    if path in NEVER:
-        yield Problem(at, f"'{path}' cannot vary: {NEVER[path]}.")
+    if path in FIXED_FIELDS:
+        yield Problem(at, f"'{path}' cannot vary: {FIXED_FIELDS[path]}.")
     elif path not in fields:
         yield Problem(at, f"'{path}' is not a field of a spec, such as optimiser.learning_rate.")
-    elif isinstance(vary, Range):
-        yield from _one_range(path, vary, fields[path])
+    elif isinstance(vary, SweepRange):
+        yield from _range_problems(path, vary, fields[path])
     elif not vary:
-        yield Problem(at, "No value is given. Say 2, 4, 8 or 1e-4..1e-2 log.")
+        yield Problem(at, "The field has no values. Give values such as 2, 4, 8 or 1e-4..1e-2 log.")
     elif len(vary) > VALUES_LIMIT:
         yield Problem(at, f"{len(vary)} values are too many; the limit is {VALUES_LIMIT}.")
     elif any(value in vary[:index] for index, value in enumerate(vary)):
-        yield Problem(at, "A value stands here twice; each would be run twice.")
+        yield Problem(at, "A value occurs twice. Remove it, or it would be run twice.")
 
 
-def _one_range(path: str, vary: Range, default: Any) -> Iterator[Problem]:
+def _range_problems(path: str, vary: SweepRange, default: Any) -> Iterator[Problem]:
     at = f"sweep.vary.{path}"
     if isinstance(default, bool | str):
-        yield Problem(at, "This field holds no number; give its values, one after the other.")
+        yield Problem(at, "The field is not a number. Give a list of values instead of a range.")
     if vary.low >= vary.high:
-        yield Problem(at, f"A range goes up: {vary.low:g} is not less than {vary.high:g}.")
+        yield Problem(at, f"The range must increase: {vary.low:g} is not less than {vary.high:g}.")
     if vary.scale == "log" and vary.low <= 0:
-        yield Problem(at, f"A logarithmic range begins above 0, not at {vary.low:g}.")
+        yield Problem(at, f"A logarithmic range must start above 0; it starts at {vary.low:g}.")
 
 
-def _axis(path: str, vary: Vary) -> list[Any]:
-    if not isinstance(vary, Range):
+def _grid_values(path: str, vary: Vary) -> list[Any]:
+    if not isinstance(vary, SweepRange):
         return vary
     shares = [index / (vary.points - 1) for index in range(vary.points)]
-    return list(dict.fromkeys(_at_share(path, vary, share) for share in shares))
+    return list(dict.fromkeys(_interpolate(path, vary, share) for share in shares))
 
 
-def _draws(sweep: Sweep, dice: random.Random) -> Iterator[dict[str, Any]]:
-    for _ in range(TRIES):
+def _draw_points(sweep: SweepDefinition, generator: random.Random) -> Iterator[dict[str, Any]]:
+    for _ in range(DRAW_TRIES):
         yield {
-            path: _at_share(path, vary, dice.random()) if isinstance(vary, Range) else dice.choice(vary)
+            path: _interpolate(path, vary, generator.random())
+            if isinstance(vary, SweepRange)
+            else generator.choice(vary)
             for path, vary in sweep.vary.items()
         }
 
 
-def _at_share(path: str, vary: Range, share: float) -> Any:
-    """The number at this share of the way; whole where the field, or the scale, wants that."""
+def _interpolate(path: str, vary: SweepRange, share: float) -> Any:
+    """Return the number at this share of the range, as an integer if the field or the scale requires it."""
     if vary.scale == "log":
         value = math.exp(math.log(vary.low) + share * (math.log(vary.high) - math.log(vary.low)))
     else:
         value = vary.low + share * (vary.high - vary.low)
     if vary.scale == "int" or isinstance(DEFAULTS.get(path), int):
         return round(value)
-    return float(f"{value:.{SIGNIFICANT}g}")
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
 
 
-def spec_of(base: Spec, point: Mapping[str, Any], number: int) -> Spec:
-    """What the run of a point trains. Raises SpecError."""
+def build_spec(base: Spec, point: Mapping[str, Any], number: int) -> Spec:
+    """Build the spec of the run of a point. Raises SpecError."""
     name = f"{base.name[: NAME_LIMIT - 6]} #{number}"
     return parse(merged(base.model_dump(), nested({**point, "name": name})))
 
 
-def _plain(text: str) -> Any:
+def _parse_value(text: str) -> Any:
     """'4' -> 4, '1e-4' -> 0.0001, 'true' -> True, else the text."""
     text = text.strip()
     if text.lower() in ("true", "false"):

@@ -1,1 +1,1 @@
-"""Checkpoints as they lie on a disk: written and read without torch, in a form that no layout has a part in."""
+"""Checkpoint files: a format without torch that any parallel layout can read."""

@@ -1,4 +1,4 @@
-"""A checkpoint's folder: complete or not there, kept or pruned."""
+"""Checkpoint folders: manifest, atomic completion, pruning, holds."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-FORMAT = 2  # 1 was DeepSpeed's own, which only the layout that wrote it could read
+FORMAT = 2  # format 1 was DeepSpeed's own, which only the layout that wrote it could read
 MANIFEST = "manifest.json"
-HELD = "held-"  # an empty file of this beginning: a job will start from this checkpoint
+HOLD_PREFIX = "held-"  # prefix of an empty file that keeps the checkpoint for a job that will start from it
 TOKENIZER = "tokenizer.json"
 
 
 class ResumeError(ValueError):
-    """A checkpoint that this spec cannot go on from; the sentence says why."""
+    """The spec cannot resume from this checkpoint; the message gives the reason."""
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """Raises ResumeError unless the checkpoint is complete: manifest there, every file of its size."""
+    """Read the manifest. Raises ResumeError unless every file that it lists exists with its size."""
     try:
         manifest = json.loads((path / MANIFEST).read_bytes())
     except (OSError, ValueError):
         raise ResumeError(f"The checkpoint {path.name} is not complete: it has no manifest.") from None
     if manifest.get("format") != FORMAT:
         raise ResumeError(
-            f"The checkpoint {path.name} has format {manifest.get('format')}; this reads {FORMAT}."
+            f"The checkpoint {path.name} has format {manifest.get('format')}; the supported format is {FORMAT}."
         )
     for name, size_bytes in manifest["files"].items():
         if not (path / name).is_file() or (path / name).stat().st_size != size_bytes:
@@ -37,53 +37,53 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return dict(manifest)
 
 
-def complete(aside: Path, final: Path, described: dict[str, Any]) -> None:
-    """Make a folder whose files are written and synced a checkpoint: manifest last, then renamed. Raises OSError."""
-    files = sorted(path for path in aside.rglob("*") if path.is_file())
-    sizes = {path.relative_to(aside).as_posix(): path.stat().st_size for path in files}
-    manifest = {"format": FORMAT} | described | {"files": sizes}
-    (aside / MANIFEST).write_text(json.dumps(manifest, indent=1))
-    for path in (*files, aside / MANIFEST, aside):
-        sync(path)
-    if final.exists():  # an earlier attempt's checkpoint of the same step
+def complete_checkpoint(temporary: Path, final: Path, description: dict[str, Any]) -> None:
+    """Turn a folder of written files into a checkpoint: write the manifest, fsync, rename. Raises OSError."""
+    files = sorted(path for path in temporary.rglob("*") if path.is_file())
+    sizes = {path.relative_to(temporary).as_posix(): path.stat().st_size for path in files}
+    manifest = {"format": FORMAT} | description | {"files": sizes}
+    (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1))
+    for path in (*files, temporary / MANIFEST, temporary):
+        fsync_path(path)
+    if final.exists():  # a checkpoint of the same step by an earlier attempt
         shutil.rmtree(final)
-    os.rename(aside, final)
-    sync(final.parent)
+    os.rename(temporary, final)
+    fsync_path(final.parent)
 
 
-def prune(folder: Path, keep: int, keep_best: bool) -> None:
-    """Delete all complete checkpoints but the newest `keep`, the best if it is wanted, and those that jobs hold."""
+def prune_checkpoints(folder: Path, keep: int, keep_best: bool) -> None:
+    """Delete complete checkpoints except the newest `keep`, the best if `keep_best`, and those that jobs hold."""
     found = sorted(path.parent for path in folder.glob(f"step-*/{MANIFEST}"))
-    best = best_of(found) if keep_best else None
+    best = find_best(found) if keep_best else None
     for old in found[:-keep]:
         if old != best:
-            _remove(old)
+            _remove_unless_held(old)
 
 
-def best_of(found: Iterable[Path]) -> Path | None:
-    """The one with the lowest validation loss; the earlier of equals. None where none was validated."""
+def find_best(found: Iterable[Path]) -> Path | None:
+    """Return the checkpoint with the lowest validation loss, the earlier one of equals; None if none has a loss."""
     losses = {path: json.loads((path / MANIFEST).read_bytes()).get("validation_loss") for path in found}
-    judged = {path: loss for path, loss in losses.items() if loss is not None}
-    return min(judged, key=lambda path: judged[path], default=None)
+    known = {path: loss for path, loss in losses.items() if loss is not None}
+    return min(known, key=lambda path: known[path], default=None)
 
 
 def is_held(path: Path) -> bool:
-    return any(path.glob(f"{HELD}*"))
+    return any(path.glob(f"{HOLD_PREFIX}*"))
 
 
-def hold(path: Path, who: str) -> None:
-    """Keep it from being pruned until `release`. Raises OSError, ResumeError where it has gone already."""
-    (path / f"{HELD}{who}").touch(mode=0o600)
+def hold(path: Path, holder: str) -> None:
+    """Protect the checkpoint from pruning until `release`. Raises OSError, ResumeError if it is already deleted."""
+    (path / f"{HOLD_PREFIX}{holder}").touch(mode=0o600)
     if not (path / MANIFEST).exists():
         raise ResumeError(f"The checkpoint {path.name} has just been deleted.")
 
 
-def release(path: Path, who: str) -> None:
-    (path / f"{HELD}{who}").unlink(missing_ok=True)
+def release(path: Path, holder: str) -> None:
+    (path / f"{HOLD_PREFIX}{holder}").unlink(missing_ok=True)
 
 
-def sync(path: Path) -> None:
-    """See a file or folder onto the disk. Raises OSError."""
+def fsync_path(path: Path) -> None:
+    """Flush a file or folder to disk. Raises OSError."""
     file = os.open(path, os.O_RDONLY)
     try:
         os.fsync(file)
@@ -91,11 +91,11 @@ def sync(path: Path) -> None:
         os.close(file)
 
 
-def _remove(old: Path) -> None:
-    """Out of sight first: who wants to hold it finds it gone, or is seen here."""
-    aside = old.with_name(f".pruned-{old.name}")
-    os.rename(old, aside)
-    if is_held(aside):
-        os.rename(aside, old)
+def _remove_unless_held(old: Path) -> None:
+    """Rename the checkpoint, then delete it unless it is held. A concurrent `hold` either fails or is seen here."""
+    temporary = old.with_name(f".pruned-{old.name}")
+    os.rename(old, temporary)
+    if is_held(temporary):
+        os.rename(temporary, old)
     else:
-        shutil.rmtree(aside)
+        shutil.rmtree(temporary)

@@ -1,7 +1,7 @@
-"""Files of tensors in the safetensors format: a length, a header in JSON, the values one behind the other.
+"""Tensor files in the safetensors format: header length, JSON header, values.
 
-Written here and not through the library because that copies everything once more before the first byte is written and
-hides why a disk refused; and read here because numpy knows no bf16. Tests hold both against the library.
+Own code writes the files because the library copies all values before the first write and hides the reason of a
+disk error. Own code reads them because numpy has no bf16. Tests compare both with the library.
 Source: https://github.com/huggingface/safetensors, README, "Format".
 """
 
@@ -18,18 +18,18 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 
-HEADER_BYTES_LIMIT = 100_000_000  # the format's own
-# Name in the format -> numpy's, of what is read; bf16 is taken as the upper half of fp32.
+HEADER_BYTES_LIMIT = 100_000_000  # limit of the format
+# Name in the format -> numpy type that is read; bf16 is the upper half of fp32.
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "U8": "|u1"}
 NAMES = {np.dtype(kind): name for name, kind in DTYPES.items() if name != "BF16"}
 
 
-class BadFile(ValueError):
-    """Not a file of this format, or one that is cut short; the message says which."""
+class TensorFileError(ValueError):
+    """The file is truncated or has another format; the message gives the reason."""
 
 
-def write(path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
-    """Write the file and see it onto the disk; each tensor is asked for twice, and none is kept. Raises OSError."""
+def write_tensors(path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
+    """Write the file and fsync it. Looks up each tensor twice and keeps none in memory. Raises OSError."""
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     at = 0
     for key, values in tensors.items():
@@ -50,26 +50,26 @@ def write(path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str])
 
 
 class TensorFile:
-    """A file's tensors by name, mapped and not read before they are asked for."""
+    """Tensors of a file by name; values are read on request."""
 
     def __init__(self, path: Path) -> None:
-        """Raises BadFile, OSError."""
+        """Raises TensorFileError, OSError."""
         self.path = path
         size_bytes = path.stat().st_size
         with open(path, "rb") as file:
             start = file.read(8)
             length = struct.unpack("<Q", start)[0] if len(start) == 8 else HEADER_BYTES_LIMIT + 1
             if length > min(HEADER_BYTES_LIMIT, size_bytes):
-                raise BadFile(f"{path.name} is not a safetensors file.")
+                raise TensorFileError(f"{path.name} is not a safetensors file.")
             try:
                 header = json.loads(file.read(length))
                 self.metadata: dict[str, str] = header.pop("__metadata__", {})
                 end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
             except (ValueError, TypeError, KeyError, AttributeError):
-                raise BadFile(f"{path.name} has a header that cannot be read.") from None
+                raise TensorFileError(f"{path.name} has an invalid header.") from None
         self._entries, self._data = header, 8 + length
         if size_bytes < self._data + end:
-            raise BadFile(f"{path.name} is cut short: {size_bytes:,} of {self._data + end:,} bytes.")
+            raise TensorFileError(f"{path.name} is truncated: {size_bytes:,} of {self._data + end:,} bytes.")
 
     def keys(self) -> list[str]:
         return list(self._entries)
@@ -78,15 +78,19 @@ class TensorFile:
         return tuple(self._entries[key]["shape"])
 
     def dtype(self, key: str) -> str:
-        """As the format names it: F32, BF16, ..."""
+        """Return the name of the number type in the format: F32, BF16, ..."""
         return str(self._entries[key]["dtype"])
 
     def read(self, key: str, start: int = 0, stop: int | None = None) -> Array:
-        """Elements start..stop of the flattened tensor, or the whole in its shape; bf16 and fp16 come as fp32.
-        Raises BadFile for a number format that nothing here reads."""
+        """Return elements start..stop of the flattened tensor, or the whole tensor in its shape.
+
+        bf16 and fp16 are converted to fp32. Raises TensorFileError for an unsupported number type.
+        """
         entry = self._entries[key]
         if entry["dtype"] not in DTYPES:
-            raise BadFile(f"{self.path.name} holds {key} in {entry['dtype']}, which is not read here.")
+            raise TensorFileError(
+                f"{self.path.name} has {key} in {entry['dtype']}; the supported types are {', '.join(DTYPES)}."
+            )
         kind = np.dtype(DTYPES[entry["dtype"]])
         begin, end = entry["data_offsets"]
         count = (end - begin) // kind.itemsize

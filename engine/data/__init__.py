@@ -1,1 +1,1 @@
-"""Text to memory-mapped tokens: corpora, tokenizers, shards."""
+"""Training data: corpora, tokenizers, memory-mapped token files, batches."""

@@ -1,4 +1,4 @@
-"""Arrays of tokens as files: written onto the disk itself, mapped read-only."""
+"""Token arrays on disk: written with fsync, mapped read-only."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# The specification allows at most 65,536 tokens, so 16 bits always hold one.
+# The spec limits a vocabulary to 65,536 tokens, so 16 bits hold any token.
 Tokens = npt.NDArray[np.uint16]
 
 
 def write_array(path: Path, values: npt.NDArray[Any]) -> None:
+    """Write the values and fsync the file. Raises OSError."""
     with open(path, "wb") as file:
         values.tofile(file)
         file.flush()
         os.fsync(file.fileno())
 
 
-def mapped(path: Path, kind: type = np.uint16) -> npt.NDArray[Any]:
-    """The file's numbers."""
-    # An empty file cannot be mapped; a text of a few lines leaves the validation part empty.
+def map_array(path: Path, kind: type = np.uint16) -> npt.NDArray[Any]:
+    """Map the file as a read-only array of this number type."""
+    # An empty file cannot be mapped; a corpus of a few lines leaves the validation part empty.
     return np.memmap(path, kind, "r") if path.stat().st_size else np.zeros(0, kind)

@@ -1,4 +1,4 @@
-"""Pairs of texts on disk: token sequences of any length behind one another, with where each ends."""
+"""Examples on disk: concatenated token sequences with their end offsets."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from engine.data.arrays import Tokens, mapped, write_array
+from engine.data.arrays import Tokens, map_array, write_array
 
 
 @dataclass(frozen=True)
 class Example:
-    """One pair: a text and its translation, summary or answer, or a text and the name of its class."""
+    """A source text with its target: a translation, summary or answer, or the name of its class."""
 
     source: str
     target: str
@@ -41,7 +41,7 @@ class Sequences:
 
 @dataclass(frozen=True)
 class Examples:
-    """The sources of one part with their targets (pairs) or labels (classes, numbered by name); one is absent."""
+    """Sources of one part with either targets (pairs) or labels (classes, numbered in order of their names)."""
 
     sources: Sequences
     targets: Sequences | None
@@ -52,8 +52,11 @@ class Examples:
 
 
 def split(examples: Iterable[Example], validation_share: float) -> tuple[list[Example], list[Example]]:
-    """Training and validation examples in a stable order, without duplicates. All that shares a source goes to one
-    side, by the source's hash, so no held-out text was seen in training with another target."""
+    """Split examples into training and validation parts, in a stable order and without duplicates.
+
+    The hash of the source decides, so all examples with one source go to the same part and no held-out source occurs
+    in training with another target.
+    """
     unique = list(dict.fromkeys(examples))
     by_hash = {example.source: hashlib.sha256(example.source.encode()).digest() for example in unique}
     sources = sorted(by_hash, key=by_hash.__getitem__)
@@ -66,7 +69,7 @@ def split(examples: Iterable[Example], validation_share: float) -> tuple[list[Ex
 
 
 def write_sequences(folder: Path, name: str, sequences: Sequence[Tokens]) -> None:
-    """NAME.bin and NAME.ends in the folder, on the disk itself."""
+    """Write NAME.bin and NAME.ends into the folder, with fsync."""
     ends = np.cumsum([len(tokens) for tokens in sequences], dtype=np.int64)
     joined = np.concatenate(sequences) if sequences else np.zeros(0, np.uint16)
     write_array(folder / f"{name}.bin", joined.astype(np.uint16))
@@ -74,14 +77,14 @@ def write_sequences(folder: Path, name: str, sequences: Sequence[Tokens]) -> Non
 
 
 def read_sequences(folder: Path, name: str) -> Sequences:
-    return Sequences(mapped(folder / f"{name}.bin"), mapped(folder / f"{name}.ends", np.int64))
+    return Sequences(map_array(folder / f"{name}.bin"), map_array(folder / f"{name}.ends", np.int64))
 
 
 def read_examples(folder: Path, part: str) -> Examples:
-    """The examples of 'train' or 'validation'."""
+    """Read the examples of the part 'train' or 'validation'."""
     labels, has_targets = folder / f"{part}.labels", (folder / f"{part}.target.bin").exists()
     return Examples(
         read_sequences(folder, f"{part}.source"),
         read_sequences(folder, f"{part}.target") if has_targets else None,
-        mapped(labels, np.int64) if labels.exists() else None,
+        map_array(labels, np.int64) if labels.exists() else None,
     )

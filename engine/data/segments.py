@@ -1,16 +1,19 @@
-"""Text cut into a training and a validation part, by what it says and not by where it stands."""
+"""Split of text into training and validation parts, by content hash."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
 
-UNIT_CHARS = 4096  # the split goes by units of about this size, cut at line ends
+UNIT_CHARS = 4096  # approximate size of the units that the split assigns, cut at line ends
 
 
 def split(texts: Sequence[str], validation_share: float) -> tuple[list[str], list[str]]:
-    """Training and validation segments. Units go by the order of their hash, so that the choice depends on the
-    text alone and equal units (licence headers) land on one side; neighbours on one side stay one segment."""
+    """Split texts into training and validation segments.
+
+    Units are held out in the order of their hash, so the choice depends on the text alone and equal units (such as
+    licence headers) go to the same part. Adjacent units of one part form one segment.
+    """
     units = [list(_units(text)) for text in texts]
     size_of: dict[str, int] = {}
     for unit in (unit for group in units for unit in group):
@@ -39,7 +42,7 @@ def _unit_hash(unit: str) -> str:
 
 
 def _units(text: str) -> Iterator[str]:
-    """The text cut at line ends into pieces of about UNIT_CHARS; a longer line is cut where it must be."""
+    """Cut the text at line ends into units of about UNIT_CHARS; a longer line is cut in the middle."""
     start = 0
     while start < len(text):
         end = min(start + UNIT_CHARS, len(text))

@@ -1,4 +1,4 @@
-"""What training asks of its data: rows by step and position, and what the loss over them is worth."""
+"""Interfaces of training and validation data."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ from typing import Any, Protocol
 from engine.data.batches import Rows
 
 
-class Training(Protocol):
-    """Batches of the training part. A pure function of seed, step and position: no layout changes it."""
+class TrainingData(Protocol):
+    """Batches of the training part, a pure function of seed, step and position in any layout."""
 
     def rows(self, step: int, start: int, stop: int) -> tuple[Any, Rows]:
-        """Inputs and targets of positions start..stop of the step's global batch. Inputs are an array of ids
-        [n, context], or for an encoder-decoder two of them: the source, and the target as the decoder is given it.
-        Targets are [n, context], or [n] for classes; IGNORED ones count for nothing."""
+        """Return inputs and targets of positions start..stop of the step's global batch.
+
+        Inputs are ids [n, context], or for an encoder-decoder two such arrays: the source, and the target as the
+        decoder's input. Targets are [n, context], or [n] for classes; the loss leaves out IGNORED ones.
+        """
         ...
 
     def correction(self, step: int) -> float:
-        """Mean over all slots of the step's global batch x this = mean over its real targets."""
+        """Factor that turns the mean over all target slots of the global batch into the mean over real targets."""
         ...
 
 
-class Validation(Protocol):
-    """Batches of the held-out part, always the same, in whole global batches."""
+class ValidationData(Protocol):
+    """A fixed set of batches of the held-out part, in whole global batches."""
 
     batches: int
-    correction: float  # mean over all slots of all batches x this = mean over the real targets
+    correction: float  # turns the mean over all target slots of all batches into the mean over real targets
 
     def rows(self, batch: int, start: int, stop: int) -> tuple[Any, Rows]: ...

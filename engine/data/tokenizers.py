@@ -1,4 +1,4 @@
-"""Text to tokens and back: bytes, or a byte-level BPE trained on a corpus."""
+"""Tokenizers: bytes, and a byte-level BPE trained on a corpus."""
 
 from __future__ import annotations
 
@@ -9,48 +9,51 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from engine.data.arrays import Tokens
-from engine.data.specials import PADDING, Specials, specials
+from engine.data.special_tokens import PADDING, SpecialTokens, special_tokens
 
 BPE_FILE = "tokenizer.json"
 
 
 class Tokenizer(Protocol):
-    specials: Specials
+    """Converts text to tokens and back."""
+
+    specials: SpecialTokens
 
     def encode(self, texts: Sequence[str]) -> list[Tokens]:
-        """The tokens of each text, without special ones."""
+        """Return the tokens of each text, without special tokens."""
         ...
 
     def decode(self, tokens: Iterable[int]) -> str:
-        """The text up to the first end token; specials and broken characters never raise."""
+        """Return the text up to the first end token. Special tokens and invalid characters never raise."""
         ...
 
 
-class Bytes:
-    """One token a byte of UTF-8."""
+class ByteTokenizer:
+    """One token per UTF-8 byte."""
 
-    specials = specials("bytes")
+    specials = special_tokens("bytes")
 
     def encode(self, texts: Sequence[str]) -> list[Tokens]:
         return [np.frombuffer(text.encode(), np.uint8).astype(np.uint16) for text in texts]
 
     def decode(self, tokens: Iterable[int]) -> str:
-        kept = bytes(token for token in _until(self.specials.end, tokens) if 0 <= token < 0xF8)
+        kept = bytes(token for token in _take_until(self.specials.end, tokens) if 0 <= token < 0xF8)
         return kept.decode(errors="replace")
 
 
-class Bpe:
+class BpeTokenizer:
     """Byte-level BPE (Sennrich et al., arXiv 1508.07909; byte alphabet as in GPT-2)."""
 
-    specials = specials("bpe")
+    specials = special_tokens("bpe")
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
-        assert tokenizer.token_to_id("\u0100") == self.specials.end, "the alphabet is not in GPT-2's order"
+        assert tokenizer.token_to_id("\u0100") == self.specials.end, "alphabet is not in GPT-2's order"
         assert tokenizer.token_to_id("\u00ff") == self.specials.mask
 
     @classmethod
-    def trained(cls, texts: Iterable[str], vocab_size: int) -> Bpe:
+    def train(cls, texts: Iterable[str], vocab_size: int) -> BpeTokenizer:
+        """Train a BPE of `vocab_size` tokens on the texts."""
         from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
         tokenizer = Tokenizer(models.BPE())
@@ -62,7 +65,8 @@ class Bpe:
         return cls(tokenizer)
 
     @classmethod
-    def loaded(cls, folder: Path) -> Bpe:
+    def load(cls, folder: Path) -> BpeTokenizer:
+        """Load the BPE that `save` has written into the folder."""
         from tokenizers import Tokenizer
 
         return cls(Tokenizer.from_file(str(folder / BPE_FILE)))
@@ -76,16 +80,16 @@ class Bpe:
 
     def decode(self, tokens: Iterable[int]) -> str:
         special = {PADDING, self.specials.mask, self.specials.begin, self.specials.separator}
-        kept = [token for token in _until(self.specials.end, tokens) if token not in special]
+        kept = [token for token in _take_until(self.specials.end, tokens) if token not in special]
         return str(self._tokenizer.decode(kept))
 
 
-def tokenizer_in(folder: Path, kind: Literal["bytes", "bpe"]) -> Tokenizer:
-    """The tokenizer that a prepared folder's tokens were made with."""
-    return Bytes() if kind == "bytes" else Bpe.loaded(folder)
+def load_tokenizer(folder: Path, kind: Literal["bytes", "bpe"]) -> Tokenizer:
+    """Load the tokenizer of a prepared folder."""
+    return ByteTokenizer() if kind == "bytes" else BpeTokenizer.load(folder)
 
 
-def _until(end: int, tokens: Iterable[int]) -> Iterable[int]:
+def _take_until(end: int, tokens: Iterable[int]) -> Iterable[int]:
     for token in tokens:
         if token == end:
             return

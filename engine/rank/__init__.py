@@ -1,1 +1,1 @@
-"""What runs inside one rank of an attempt: the only package that imports torch and deepspeed."""
+"""Code of one rank, the only package that imports torch or deepspeed."""

@@ -1,4 +1,4 @@
-"""python -m engine.rank DIR RANK: one rank in a process of its own, from a cold start."""
+"""Command `python -m engine.rank DIR RANK`: cold start of one rank."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-BEGAN = time.perf_counter()
+PROCESS_START_S = time.perf_counter()
 
 
 def main() -> int:
@@ -17,7 +17,7 @@ def main() -> int:
 
     directory, rank = AttemptDirectory(sys.argv[1]), int(sys.argv[2])
     kind = next(seat.device_kind for seat in directory.read_placement().seats if seat.rank == rank)
-    # Both are read while torch and deepspeed are imported, so they are set first.
+    # The imports of torch and deepspeed read both variables.
     os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
     os.environ["DS_ACCELERATOR"] = kind
     from engine.rank.run.deepspeed_import import import_deepspeed
@@ -25,13 +25,13 @@ def main() -> int:
     import_deepspeed()
     from engine.rank.run.start import run_rank
 
-    return run_rank(directory, rank, BEGAN)
+    return run_rank(directory, rank, PROCESS_START_S)
 
 
 if __name__ == "__main__":
     code = main()
-    # As forked ranks leave: a thread of gloo or torch that outlives the interpreter aborts the process after all its
-    # work is done and saved (seen 2026-11-27 with runs of a few steps).
+    # Forked ranks exit in the same way: a thread of gloo or torch that outlives the interpreter aborts the process
+    # after all its work is done and saved (seen 2026-11-27 with runs of a few steps).
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -1,1 +1,1 @@
-"""The parts of a supervisor: device locks, rank processes, blame, the sweep afterwards, its reports."""
+"""Supervisor of an attempt: locks, rank processes, hangs, root cause, cleanup."""

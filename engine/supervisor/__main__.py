@@ -1,4 +1,4 @@
-"""python -m engine.supervisor DIR: supervise the attempt whose directory this is."""
+"""Command `python -m engine.supervisor DIR`: supervision of one attempt."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from engine.directory import AttemptDirectory
-from engine.supervisor.spawn import exec_spawn
+from engine.supervisor.spawn import build_exec_spawn
 from engine.supervisor.supervise import supervise
 
 
@@ -15,7 +15,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("usage: python -m engine.supervisor DIR\n")
         return 2
     directory = AttemptDirectory(Path(arguments[0]).resolve())
-    return supervise(directory, exec_spawn(directory))
+    return supervise(directory, build_exec_spawn(directory))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What an attempt may leave behind, found and removed: stray processes and shared memory of its own, nobody else's."""
+"""Cleanup after an attempt: its stray processes and shared memory."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ SHARED_MEMORY = Path("/dev/shm")
 
 
 def kill_strays(tag: str) -> list[int]:
-    """SIGKILL every process below this one, and every process that carries the attempt's tag; return their pids.
+    """SIGKILL all descendants of this process and all processes with the attempt's tag; return their pids.
 
-    The tag alone would miss ranks forked without exec, whose /proc/<pid>/environ is their parent's; descent alone
-    would miss what outlived an earlier supervisor of this attempt.
+    The tag alone misses ranks forked without exec, whose /proc/<pid>/environ is that of the parent. Descendants alone
+    miss processes that outlived an earlier supervisor of this attempt.
     """
     killed: list[int] = []
     deadline = time.monotonic() + WAIT_S
-    while (strays := _strays(tag)) and time.monotonic() < deadline:  # again: one may have forked meanwhile
+    while (strays := _find_strays(tag)) and time.monotonic() < deadline:  # repeated, since a stray may fork
         killed += [pid for pid in strays if _kill(pid, tag) and pid not in killed]
         reap_children()
         time.sleep(POLL_S)
@@ -33,18 +33,20 @@ def kill_strays(tag: str) -> list[int]:
 
 
 def kill_tagged(tag: str) -> list[int]:
-    """Of an attempt whose supervisor is dead: what its ranks had started, which did not die with them. For processes
-    that have children of their own, so none is reaped."""
+    """SIGKILL all processes with the tag of an attempt whose supervisor is dead; return their pids.
+
+    Reaps no children, so a process with children of its own can call it.
+    """
     killed: list[int] = []
     deadline = time.monotonic() + WAIT_S
-    while (strays := _tagged(tag)) and time.monotonic() < deadline:
+    while (strays := _find_tagged(tag)) and time.monotonic() < deadline:
         killed += [pid for pid in sorted(strays) if _kill(pid, tag) and pid not in killed]
         time.sleep(POLL_S)
     return killed
 
 
 def reap_children() -> list[tuple[int, int]]:
-    """(pid, exit code) of every child that has ended; negative codes are signals."""
+    """Reap all ended children and return their (pid, exit code); negative codes are signals."""
     ended: list[tuple[int, int]] = []
     with contextlib.suppress(ChildProcessError):
         while (found := os.waitpid(-1, os.WNOHANG))[0]:
@@ -53,7 +55,10 @@ def reap_children() -> list[tuple[int, int]]:
 
 
 def remove_shared_memory(port: int) -> list[str]:
-    """DeepSpeed's CPU all-reduce leaves 66 MiB a rank, named by the rendezvous port, even after a clean exit."""
+    """Remove the shared-memory files of this rendezvous port and return their names.
+
+    DeepSpeed's CPU all-reduce leaves 66 MiB per rank, also after a clean exit.
+    """
     removed = []
     for path in SHARED_MEMORY.glob(f"deepspeed_allreduce_buffer_*_{port}_*"):
         with contextlib.suppress(OSError):
@@ -62,17 +67,17 @@ def remove_shared_memory(port: int) -> list[str]:
     return removed
 
 
-def _strays(tag: str) -> list[int]:
+def _find_strays(tag: str) -> list[int]:
     below = set(procfs.descendants(os.getpid()))
-    return sorted((below | _tagged(tag)) - {os.getpid()})
+    return sorted((below | _find_tagged(tag)) - {os.getpid()})
 
 
-def _tagged(tag: str) -> set[int]:
+def _find_tagged(tag: str) -> set[int]:
     return {pid for pid in procfs.pids() if procfs.environment_value(pid, TAG) == tag}
 
 
 def _kill(pid: int, tag: str) -> bool:
-    """Hold the process by descriptor before looking again, so that a reused pid is never hit."""
+    """SIGKILL a process if it still belongs to the attempt; the pidfd rules out a reused pid."""
     try:
         descriptor = os.pidfd_open(pid)
     except OSError:

@@ -1,4 +1,4 @@
-"""The environment of a rank: an allow-list of the host's variables, and what the placement says."""
+"""Environment variables of a rank: allowed host variables, placement."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from engine.directory import Placement, Seat
+from engine.directory import Placement, RankSeat
 
 SIOCGIFADDR = 0x8915  # linux/sockios.h
-TAG = "FOURWALLS_ATTEMPT"  # its value, the attempt's directory, finds strays in /proc
+TAG = "FOURWALLS_ATTEMPT"  # its value is the attempt's directory; the cleanup finds strays by it
 
-# A rank runs the spec of whoever may submit jobs: it gets no credentials of the database, the broker or the web.
+# A rank runs specs of all users who submit jobs, so it gets no credentials of the database, the broker or the web.
 ALLOWED = frozenset({
     "PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH",
     "XDG_CACHE_HOME", "CC", "CXX",
@@ -26,27 +26,28 @@ ROOT = Path(__file__).resolve().parents[2]  # the folder that holds the package 
 
 
 def interpreter() -> str:
-    """The Python that runs ranks: TRAINER_PYTHON, else this one."""
+    """Return the Python interpreter of ranks: TRAINER_PYTHON, else the present one."""
     return os.environ.get("TRAINER_PYTHON") or sys.executable
 
 
-def allowed(environment: Mapping[str, str]) -> dict[str, str]:
+def filter_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that a rank may have."""
     return {k: v for k, v in environment.items() if k in ALLOWED or k.startswith(ALLOWED_PREFIXES)}
 
 
 def free_port(address: str) -> int:
-    """A TCP port that is free on this node right now."""
-    with socket.socket(family_of(address), socket.SOCK_STREAM) as probe:
+    """Return a TCP port that is free on this node at this moment."""
+    with socket.socket(address_family(address), socket.SOCK_STREAM) as probe:
         probe.bind((address, 0))
         return int(probe.getsockname()[1])
 
 
-def family_of(address: str) -> socket.AddressFamily:
+def address_family(address: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
-def interface_of(address: str) -> str | None:
-    """The network interface that has this IPv4 address; None where there is none, or it is an IPv6 one."""
+def find_interface(address: str) -> str | None:
+    """Return the network interface with this IPv4 address; None if there is none or the address is IPv6."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         for _, name in socket.if_nameindex():
             try:
@@ -58,9 +59,9 @@ def interface_of(address: str) -> str | None:
     return None
 
 
-def rank_environment(tag: str, placement: Placement, seat: Seat) -> dict[str, str]:
-    """All that a rank is told by environment; `placement.master_port` must be chosen by now."""
-    environment = allowed(os.environ)
+def rank_environment(tag: str, placement: Placement, seat: RankSeat) -> dict[str, str]:
+    """Build the environment of a rank. `placement.master_port` must be set."""
+    environment = filter_environment(os.environ)
     python = interpreter()
     environment |= {
         TAG: tag,
@@ -72,31 +73,31 @@ def rank_environment(tag: str, placement: Placement, seat: Seat) -> dict[str, st
         "MASTER_PORT": str(placement.master_port),
         "OMP_NUM_THREADS": str(placement.threads_per_rank),
         "DS_ACCELERATOR": seat.device_kind,
-        "CUDA_VISIBLE_DEVICES": _visible_devices(placement, seat),
-        "TORCHDYNAMO_DISABLE": "1",  # saves two seconds of imports; nothing here compiles
+        "CUDA_VISIBLE_DEVICES": _list_visible_devices(placement, seat),
+        "TORCHDYNAMO_DISABLE": "1",  # saves two seconds of imports; no rank compiles
         "TORCH_EXTENSIONS_DIR": str(_extensions_dir(placement)),
-        "PYTHONUNBUFFERED": "1",  # the last words of a killed rank reach its log
-        # ninja, which DeepSpeed wants to find, is installed beside the interpreter
+        "PYTHONUNBUFFERED": "1",  # the last output of a killed rank is in its log
+        # DeepSpeed searches ninja, which is installed next to the interpreter.
         "PATH": os.pathsep.join(filter(None, (os.path.dirname(python), environment.get("PATH", os.defpath)))),
         "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), environment.get("PYTHONPATH", "")))),
     }
-    # Rendezvous ports know no authentication: ranks listen on the interface of their address only, alone on loopback.
+    # Rendezvous ports have no authentication, so ranks listen only on the interface of their address or on loopback.
     if placement.address.startswith("127."):
         environment["GLOO_SOCKET_IFNAME"] = "lo"
-    elif interface := interface_of(placement.address):
+    elif interface := find_interface(placement.address):
         environment = {"GLOO_SOCKET_IFNAME": interface, "NCCL_SOCKET_IFNAME": interface} | environment
     return environment
 
 
-def _visible_devices(placement: Placement, seat: Seat) -> str:
-    """All devices of the attempt in local order, so that cuda:<LOCAL_RANK> is the rank's and peers can be reached."""
+def _list_visible_devices(placement: Placement, seat: RankSeat) -> str:
+    """Return all devices of the attempt in local order, so that cuda:<LOCAL_RANK> is that of the rank."""
     if seat.device_kind != "cuda":
         return ""
     return ",".join(s.device for s in sorted(placement.seats, key=lambda s: s.local_rank))
 
 
 def _extensions_dir(placement: Placement) -> Path:
-    """One folder per pair of versions: an op built for another torch is never loaded, nor its stale lock waited for."""
+    """Return a folder per pair of versions, so that an op or a stale lock of another torch is never used."""
     return Path(placement.data_dir) / f"extensions-torch{_version('torch')}-deepspeed{_version('deepspeed')}"
 
 

@@ -1,4 +1,4 @@
-"""One kernel-held lock per device: the proof that nothing of an earlier attempt still runs on it."""
+"""Device locks: a free kernel lock shows that no attempt runs on the device."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ RETRY_S = 0.1
 
 
 class DeviceHeld(Exception):
-    """Some process of an earlier attempt still holds a device."""
+    """A process of an earlier attempt still holds a device."""
 
 
-def hold_devices(lock_dir: Path, devices: Iterable[str], wait_s: float) -> list[int]:
+def lock_devices(lock_dir: Path, devices: Iterable[str], wait_s: float) -> list[int]:
     """Lock every device and return the descriptors, which ranks inherit.
 
-    flock belongs to the open file, not to the process: it stays held until the last rank, and the last process that
-    a rank forked, has closed it or died. Raises DeviceHeld when one is still held after `wait_s`; holds none then.
+    flock belongs to the open file and not to the process, so the lock is held until the last rank, and the last
+    process that a rank forked, has closed it or ended. Raises DeviceHeld if a device is still held after `wait_s`; then
+    no device is locked.
     """
     lock_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     deadline = time.monotonic() + wait_s
     held: list[int] = []
     try:
-        for device in sorted(set(devices)):  # sorted: two supervisors never wait for each other in a ring
-            held.append(_hold(lock_path(lock_dir, device), device, deadline))
+        for device in sorted(set(devices)):  # sorted, so that supervisors cannot deadlock
+            held.append(_lock(lock_path(lock_dir, device), device, deadline))
     except BaseException:
         release(held)
         raise
@@ -40,19 +41,19 @@ def lock_path(lock_dir: Path, device: str) -> Path:
 
 
 def release(descriptors: Iterable[int]) -> None:
-    """Close, never unlock: unlocking would also take the lock from a rank that outlived its supervisor."""
+    """Close the descriptors without unlocking: an unlock would also affect a rank that outlived its supervisor."""
     for descriptor in descriptors:
         os.close(descriptor)
 
 
 def holders(path: Path) -> list[int]:
-    """Pids of the processes through which the lock on `path` is held, as far as they may be looked at."""
+    """Return the pids of the visible processes that hold the lock on `path`."""
     wanted = os.path.realpath(path)
     return [pid for pid in procfs.pids() if any(_is_held_by(pid, fd, wanted) for fd in _descriptors(pid))]
 
 
-def hold_folder(folder: Path) -> int | None:
-    """A lock on the folder itself, so that one attempt never has two supervisors. None: another one holds it."""
+def lock_folder(folder: Path) -> int | None:
+    """Lock the folder of an attempt, so that it has only one supervisor; None if another process holds the lock."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -63,15 +64,15 @@ def hold_folder(folder: Path) -> int | None:
 
 
 def is_free(lock_dir: Path, device: str) -> bool:
-    """Whether a device could be held right now; a hint, not a promise."""
+    """Whether a device can be locked at this moment; this may change at any time."""
     try:
-        release(hold_devices(lock_dir, (device,), wait_s=0))
+        release(lock_devices(lock_dir, (device,), wait_s=0))
     except DeviceHeld:
         return False
     return True
 
 
-def _hold(path: Path, device: str, deadline: float) -> int:
+def _lock(path: Path, device: str, deadline: float) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     os.set_inheritable(descriptor, True)
     while True:
@@ -81,14 +82,14 @@ def _hold(path: Path, device: str, deadline: float) -> int:
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 os.close(descriptor)
-                raise DeviceHeld(_sentence(path, device)) from None
+                raise DeviceHeld(_held_message(path, device)) from None
         time.sleep(RETRY_S)
 
 
-def _sentence(path: Path, device: str) -> str:
+def _held_message(path: Path, device: str) -> str:
     found = holders(path)
-    who = f"pid {', '.join(map(str, found))}" if found else "its process cannot be seen from here"
-    return f"device {device} is still held by an earlier attempt ({who})"
+    holder = f"pid {', '.join(map(str, found))}" if found else "its process is not visible"
+    return f"device {device} is still held by an earlier attempt ({holder})"
 
 
 def _descriptors(pid: int) -> list[str]:
@@ -99,7 +100,7 @@ def _descriptors(pid: int) -> list[str]:
 
 
 def _is_held_by(pid: int, descriptor: str, path: str) -> bool:
-    """fdinfo names the locks that belong to this very open file, so one that merely waits is not counted."""
+    """Whether the descriptor holds the lock: fdinfo lists the locks of this open file, so a waiter does not count."""
     try:
         if os.readlink(f"/proc/{pid}/fd/{descriptor}") != path:
             return False

@@ -1,4 +1,4 @@
-"""The wait between PREPARE and COMMIT: this node's devices are held, the other nodes are not ready yet."""
+"""Wait between PREPARE and COMMIT: this node is ready, other nodes are not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from engine.directory import AttemptDirectory, Placement
-from engine.supervisor.environment import family_of
+from engine.supervisor.environment import address_family
 
 POLL_S = 0.02
 
@@ -16,24 +16,27 @@ POLL_S = 0.02
 def wait_for_commit(
     directory: AttemptDirectory,
     placement: Placement,
-    why_stop: Callable[[], str],
-    armed: Callable[[int], None],
+    stop_reason: Callable[[], str],
+    set_prepared: Callable[[int], None],
 ) -> Placement:
-    """Report that this node is ready, with the port it keeps free if rank 0 sits here, and return the placement with
-    the rank map once the agent says 'run'. Returns early, with the map unfinished, when it should stop instead."""
-    with contextlib.ExitStack() as kept:
+    """Report that this node is prepared, and return the placement with the rank map once the agent writes 'run'.
+
+    On the node of rank 0 the report has a port that is reserved until then. Returns early, with an incomplete rank map,
+    if the attempt should stop.
+    """
+    with contextlib.ExitStack() as stack:
         port = 0
         if any(seat.rank == 0 for seat in placement.seats):
-            port = kept.enter_context(_kept_port(placement.address)).getsockname()[1]
-        armed(port)
-        while directory.read_control() == "prepare" and not why_stop():
+            port = stack.enter_context(_reserve_port(placement.address)).getsockname()[1]
+        set_prepared(port)
+        while directory.read_control() == "prepare" and not stop_reason():
             time.sleep(POLL_S)
     return directory.read_placement()
 
 
-def _kept_port(address: str) -> socket.socket:
-    """A bound socket that nobody listens on: its port goes to no other program until rank 0 takes it."""
-    keeper = socket.socket(family_of(address), socket.SOCK_STREAM)
-    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    keeper.bind((address, 0))
-    return keeper
+def _reserve_port(address: str) -> socket.socket:
+    """Reserve a free port for rank 0 by a bound socket that does not listen."""
+    reserved = socket.socket(address_family(address), socket.SOCK_STREAM)
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind((address, 0))
+    return reserved

@@ -1,4 +1,4 @@
-"""Which rank failed first, and why, in one sentence."""
+"""Root cause of a failed attempt: the rank that failed first, and why."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TAIL_LINES = 40
 TAIL_BYTES = 64 * 1024
 LINE_CHARACTERS = 400
 
-# What a healthy rank says when a peer has gone; such a rank is a witness, not a culprit.
+# Messages of a healthy rank that has lost its peer; such a rank is a secondary failure and not the root cause.
 _LOST_CONNECTION = re.compile(
     r"connection (was )?(closed|reset|refused|aborted)|broken pipe|socket (is )?closed|remote process exited"
     r"|failed to (recv|send|connect)|timed out|ncclremoteerror|ncclsystemerror|peer .*(exited|died)",
@@ -30,34 +30,41 @@ _SIGNAL_HINTS: dict[int, str] = {
 
 
 @dataclass(frozen=True)
-class Death:
-    """One rank's end that nobody asked for. `exit_code` is negative for a signal; `at` is monotonic."""
+class UnexpectedExit:
+    """The end of a rank without a request. `exit_code` is negative for a signal; `at` is monotonic."""
 
     rank: int
     exit_code: int
     at: float
 
 
-def culprit(deaths: Iterable[Death], tails: Mapping[int, tuple[str, ...]]) -> Death:
-    """The rank to blame: one killed by a signal, else the earliest that did not merely lose its peer."""
-    return min(deaths, key=lambda death: (_suspicion(death, tails[death.rank]), death.at, death.rank))
+def find_root_cause(
+    unexpected_exits: Iterable[UnexpectedExit], tails: Mapping[int, tuple[str, ...]]
+) -> UnexpectedExit:
+    """Return the root cause: a rank killed by a signal, else the earliest one that did not only lose its peer."""
+    return min(
+        unexpected_exits,
+        key=lambda failure: (_blame_order(failure, tails[failure.rank]), failure.at, failure.rank),
+    )
 
 
-def sentence(death: Death, tail: tuple[str, ...]) -> str:
-    if death.exit_code < 0:
-        number = -death.exit_code
-        return f"rank {death.rank} was killed by {_signal_name(number)}{_SIGNAL_HINTS.get(number, '')}"
-    said = last_exception(tail)
-    return f"rank {death.rank} ended with exit code {death.exit_code}" + (f": {said}" if said else "")
+def describe_failure(failure: UnexpectedExit, tail: tuple[str, ...]) -> str:
+    if failure.exit_code < 0:
+        number = -failure.exit_code
+        return f"rank {failure.rank} was killed by {_signal_name(number)}{_SIGNAL_HINTS.get(number, '')}"
+    exception = last_exception(tail)
+    return f"rank {failure.rank} ended with exit code {failure.exit_code}" + (
+        f": {exception}" if exception else ""
+    )
 
 
 def last_exception(tail: tuple[str, ...]) -> str:
-    """The last line that names an exception, without torch's rank prefix; '' if there is none."""
+    """Return the last line that names an exception, without torch's rank prefix; empty if there is none."""
     return next((found[1] for line in reversed(tail) if (found := _EXCEPTION.match(line))), "")
 
 
-def tail_of(log: Path, characters: int | None = LINE_CHARACTERS) -> tuple[str, ...]:
-    """The last lines of a file, each cut to so many characters; () if it cannot be read."""
+def read_tail(log: Path, characters: int | None = LINE_CHARACTERS) -> tuple[str, ...]:
+    """Return the last lines of a file, each cut to `characters`; empty if the file cannot be read."""
     try:
         with log.open("rb") as file:
             file.seek(-min(TAIL_BYTES, os.fstat(file.fileno()).st_size), os.SEEK_END)
@@ -67,17 +74,17 @@ def tail_of(log: Path, characters: int | None = LINE_CHARACTERS) -> tuple[str, .
     return tuple(line[:characters] for line in text.splitlines()[-TAIL_LINES:])
 
 
-def is_witness(death: Death, tail: tuple[str, ...]) -> bool:
-    """Whether a rank merely lost its peer."""
-    return _suspicion(death, tail) == 2
+def is_secondary_failure(failure: UnexpectedExit, tail: tuple[str, ...]) -> bool:
+    """Whether a rank only lost its peer."""
+    return _blame_order(failure, tail) == 2
 
 
-def _suspicion(death: Death, tail: tuple[str, ...]) -> int:
-    # An abort is how native code reports a lost peer too, so it counts as an exit and not as a kill.
-    if death.exit_code < 0 and death.exit_code != -signal.SIGABRT:
+def _blame_order(failure: UnexpectedExit, tail: tuple[str, ...]) -> int:
+    # Native code also reports a lost peer by an abort, so SIGABRT counts as an exit and not as a kill.
+    if failure.exit_code < 0 and failure.exit_code != -signal.SIGABRT:
         return 0
-    said = last_exception(tail) or (tail[-1] if tail else "")
-    return 2 if _LOST_CONNECTION.search(said) else 1
+    line = last_exception(tail) or (tail[-1] if tail else "")
+    return 2 if _LOST_CONNECTION.search(line) else 1
 
 
 def _signal_name(number: int) -> str:

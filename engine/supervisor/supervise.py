@@ -1,8 +1,8 @@
 """Supervision of the ranks of one attempt on one node.
 
-`python -m engine.supervisor DIR` starts the ranks as fresh interpreters. The fork server calls `supervise` in a
-forked child instead, with a `spawn` that forks. Either way the process must be single-threaded (PR_SET_PDEATHSIG is
-tied to the thread that forks) and have no other children.
+`python -m engine.supervisor DIR` starts each rank as a new interpreter. The fork server calls `supervise` in a forked
+child with a `spawn` that forks. In both cases the process must be single-threaded (PR_SET_PDEATHSIG is tied to the
+thread that forks) and have no other children.
 """
 
 from __future__ import annotations
@@ -20,40 +20,44 @@ import msgspec
 from engine.directory import EXIT_LATE, EXIT_STOPPED, AttemptDirectory, AttemptState, Cause, Placement
 from engine.supervisor import hang_detection
 from engine.supervisor.cleanup import kill_strays, remove_shared_memory
-from engine.supervisor.environment import ROOT, allowed, free_port, rank_environment
+from engine.supervisor.environment import ROOT, filter_environment, free_port, rank_environment
 from engine.supervisor.hang_detection import Hang
-from engine.supervisor.locks import DeviceHeld, hold_devices, hold_folder, release
+from engine.supervisor.locks import DeviceHeld, lock_devices, lock_folder, release
 from engine.supervisor.prepare import wait_for_commit
-from engine.supervisor.rank_processes import Gang
-from engine.supervisor.report import Report, last_words
-from engine.supervisor.root_cause import culprit, is_witness, sentence, tail_of
-from engine.supervisor.spawn import Spawn, become_subreaper, rank_log
+from engine.supervisor.rank_processes import RankProcesses
+from engine.supervisor.root_cause import describe_failure, find_root_cause, is_secondary_failure, read_tail
+from engine.supervisor.spawn import Spawn, become_subreaper, rank_log_path
+from engine.supervisor.state_writer import StateWriter, last_result_text
 
 POLL_S = 0.05
 LOCK_WAIT_S = 3.0
-LOCK_WAIT_TOLD_S = 0.05
-ABORT_GRACE_S = 0.5  # ranks of a broken gang reach no step border: there is nothing to wait for
-WITNESS_S = 0.3  # how long peers of a dead rank get to end by themselves, which shows who was first
+LOCK_WAIT_NOTE_S = 0.05
+ABORT_GRACE_S = 0.5  # ranks of an aborted attempt reach no step boundary, so there is nothing to wait for
+PEER_EXIT_S = (
+    0.3  # time for the peers of a failed rank to exit by themselves, which helps to find the root cause
+)
 KILL_AFTER_S = 2.0
 LOG_LIMIT_BYTES = 64 * 1024**2
 LOG_KEPT_BYTES = 1024**2
 
-AGENT_SILENT = "the agent went silent"
+LEASE_EXPIRED = "the agent did not renew its lease"
 
 EXIT_CODES: dict[AttemptState, int] = {"succeeded": 0, "stopped": EXIT_STOPPED, "failed": 1}
 
 
 @dataclass(frozen=True)
-class Ending:
+class AttemptEnd:
+    """Terminal state of an attempt on this node, with its reason."""
+
     state: AttemptState
     reason: str
     cause: Cause
     stderr_tail: tuple[str, ...] = ()
-    is_witness: bool = False
+    is_secondary_failure: bool = False
 
 
-class Orders:
-    """Why the ranks should stop, if they should: a signal, the control file, or a lease that ran out."""
+class StopSignal:
+    """Reason to stop the ranks: a signal, the control file, or an expired lease."""
 
     def __init__(self, directory: AttemptDirectory) -> None:
         self._directory = directory
@@ -62,30 +66,33 @@ class Orders:
         self._lease_deadline = float("inf")
         self._grace_s = float(os.environ.get("FOURWALLS_STOP_GRACE_S", "60"))  # from the request to the kill
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._take)
+            signal.signal(number, self._on_signal)
 
-    def why_stop(self) -> str:
-        """'' while the ranks may go on."""
+    def reason(self) -> str:
+        """Return why the ranks should stop, empty while they should continue."""
         if self._signal:
-            return f"the supervisor was told to stop by {signal.Signals(self._signal).name}"
+            return f"the supervisor received {signal.Signals(self._signal).name}"
         control = self._directory.read_control()
         if control == "abort":
             self._grace_s = min(self._grace_s, ABORT_GRACE_S)
-            return "the gang was broken up"
+            return "aborted because the attempt has ended on another node"
         if control == "stop":
             return "stopped on request"
-        return AGENT_SILENT if self._is_lease_over() else ""
+        return LEASE_EXPIRED if self._has_lease_expired() else ""
 
     @property
     def grace_s(self) -> float:
+        """Seconds from the request to stop until the ranks are killed."""
         return self._grace_s
 
-    def _take(self, number: int, _frame: object) -> None:
+    def _on_signal(self, number: int, _frame: object) -> None:
         self._signal = number
 
-    def _is_lease_over(self) -> bool:
-        """What is left of a lease is counted on the monotonic clock from when it was first seen, so that a clock set
-        forward, or a laptop that slept, does not end a run whose agent is well."""
+    def _has_lease_expired(self) -> bool:
+        """Whether the lease has expired, by the monotonic clock since the lease was first read.
+
+        So a clock set forward, or a laptop that slept, does not end a run whose agent is alive.
+        """
         lease = self._directory.read_lease()
         if lease is not None and lease != self._lease:
             self._lease = lease
@@ -94,29 +101,31 @@ class Orders:
 
 
 def supervise(directory: AttemptDirectory, spawn: Spawn) -> int:
-    """Run one attempt to its end. Returns 0 succeeded, 75 stopped, 1 failed; state.json says why.
+    """Run one attempt to its end; return 0 for succeeded, 75 for stopped, 1 for failed. state.json has the reason.
 
-    An attempt is started once: for one that has a supervisor, or had one, this writes nothing and returns 1.
+    An attempt is started once: if it has or had a supervisor, this writes nothing and returns 1.
     """
-    lock = hold_folder(directory.path)
+    lock = lock_folder(directory.path)
     if lock is None or directory.read_state() is not None:
-        sys.stderr.write(f"{directory.path} has been started before; a new attempt needs a new folder.\n")
+        sys.stderr.write(f"{directory.path} was already started. Use a new folder for a new attempt.\n")
         return EXIT_CODES["failed"]
     become_subreaper()
-    report = Report(directory)
+    writer = StateWriter(directory)
     try:
-        ending = _run(directory, spawn, Orders(directory), report)
+        end = _run(directory, spawn, StopSignal(directory), writer)
     except BaseException as error:
-        report.end("failed", f"the supervisor itself failed: {type(error).__name__}: {error}", "supervisor")
+        writer.end("failed", f"the supervisor failed: {type(error).__name__}: {error}", "supervisor")
         raise
-    report.end(ending.state, ending.reason, ending.cause, ending.stderr_tail, ending.is_witness)
-    return EXIT_CODES[ending.state]
+    writer.end(end.state, end.reason, end.cause, end.stderr_tail, end.is_secondary_failure)
+    return EXIT_CODES[end.state]
 
 
 def start_cold(directory: AttemptDirectory) -> subprocess.Popen[bytes]:
-    """A supervisor in a session of its own, which outlives the caller; its output goes to log/supervisor.log."""
+    """Start a supervisor in a new session, so that it outlives the caller. It writes to log/supervisor.log."""
     settings = ("TRAINER_PYTHON", "FOURWALLS_STOP_GRACE_S", *hang_detection.SETTINGS)
-    environment = allowed(os.environ) | {name: os.environ[name] for name in settings if name in os.environ}
+    environment = filter_environment(os.environ) | {
+        name: os.environ[name] for name in settings if name in os.environ
+    }
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), environment.get("PYTHONPATH", ""))))
     with (directory.log / "supervisor.log").open("ab") as log:
         return subprocess.Popen(
@@ -125,117 +134,127 @@ def start_cold(directory: AttemptDirectory) -> subprocess.Popen[bytes]:
         )  # fmt: skip
 
 
-def _run(directory: AttemptDirectory, spawn: Spawn, orders: Orders, report: Report) -> Ending:
-    """Locks around ranks around the sweep: devices are free again before a terminal state is shown."""
+def _run(
+    directory: AttemptDirectory, spawn: Spawn, stop_signal: StopSignal, writer: StateWriter
+) -> AttemptEnd:
+    """Lock the devices, run the ranks, clean up and unlock, so that devices are free before the terminal state."""
     placement, began = directory.read_placement(), time.monotonic()
     try:
-        locks = hold_devices(Path(placement.lock_dir), (seat.device for seat in placement.seats), LOCK_WAIT_S)
+        locks = lock_devices(Path(placement.lock_dir), (seat.device for seat in placement.seats), LOCK_WAIT_S)
     except DeviceHeld as error:
-        return Ending("failed", str(error), "device_held")
-    if (waited_s := time.monotonic() - began) > LOCK_WAIT_TOLD_S:
-        report.note(f"Waited {waited_s:.1f} s for devices that something of an earlier attempt still held.")
-    gang, tag = Gang(), str(directory.path.resolve())
+        return AttemptEnd("failed", str(error), "device_held")
+    if (waited_s := time.monotonic() - began) > LOCK_WAIT_NOTE_S:
+        writer.note(f"Waited {waited_s:.1f} s for devices that an earlier attempt still held.")
+    processes, tag = RankProcesses(), str(directory.path.resolve())
     try:
         if directory.read_control() == "prepare":
-            placement = wait_for_commit(directory, placement, orders.why_stop, report.armed)
+            placement = wait_for_commit(directory, placement, stop_signal.reason, writer.set_prepared)
         elif not placement.master_port:
             placement = msgspec.structs.replace(placement, master_port=free_port(placement.master_addr))
-        if why := orders.why_stop():
-            return Ending("stopped", f"{why}, before the ranks were started", _cause(why))
-        gang.start(placement, spawn, lambda seat: rank_environment(tag, placement, seat))
-        report.ranks(gang.exits)
-        report.running()
-        stopped_because, hang = _watch(directory, gang, orders, report)
+        if reason := stop_signal.reason():
+            return AttemptEnd(
+                "stopped", f"{reason}, before the ranks were started", _cause_from_reason(reason)
+            )
+        processes.start(placement, spawn, lambda seat: rank_environment(tag, placement, seat))
+        writer.update_ranks(processes.exits)
+        writer.set_running()
+        stop_reason, hang = _wait_for_ranks(directory, processes, stop_signal, writer)
         if hang:
-            return _of_hang(directory, hang, placement)
-        return _ending(directory, gang, report, stopped_because)
+            return _end_from_hang(directory, hang, placement)
+        return _end_from_exits(directory, processes, writer, stop_reason)
     finally:
-        _clean(tag, placement, report)
+        _clean_up(tag, placement, writer)
         release(locks)
 
 
-def _watch(
-    directory: AttemptDirectory, gang: Gang, orders: Orders, report: Report
+def _wait_for_ranks(
+    directory: AttemptDirectory, processes: RankProcesses, stop_signal: StopSignal, writer: StateWriter
 ) -> tuple[str, Hang | None]:
-    """Until every rank has ended. Returns why they were asked to stop, '' if they were not, and how they hung."""
-    why, terminate_at, kill_at = "", float("inf"), float("inf")
-    pulse, hang = hang_detection.Watch(directory.path), None
-    while gang.alive:
+    """Wait until every rank has ended; return why they were asked to stop (empty if not) and the hang, if any."""
+    stop_reason, terminate_at, kill_at = "", float("inf"), float("inf")
+    detector, hang = hang_detection.HangDetector(directory.path), None
+    while processes.alive:
         time.sleep(POLL_S)
         now = time.monotonic()
-        gang.reap()
-        if gang.is_broken:
-            terminate_at = min(terminate_at, now + WITNESS_S)
-            kill_at = min(kill_at, now + WITNESS_S + KILL_AFTER_S)
-        elif order := orders.why_stop():
-            if not why:
-                report.note(f"Ranks are asked to stop at a step border: {order}.")
-            why = why or order
-            terminate_at, kill_at = min(terminate_at, now), min(kill_at, now + orders.grace_s)
-        elif not hang and (hang := pulse.look(gang.alive)):
-            report.note(f"{hang.reason}. The stacks of all ranks are in their logs.", "error")
-            hang_detection.ask_for_stacks(gang.alive)
+        processes.reap()
+        if processes.is_broken:
+            terminate_at = min(terminate_at, now + PEER_EXIT_S)
+            kill_at = min(kill_at, now + PEER_EXIT_S + KILL_AFTER_S)
+        elif reason := stop_signal.reason():
+            if not stop_reason:
+                writer.note(f"Ranks are asked to stop at a step boundary: {reason}.")
+            stop_reason = stop_reason or reason
+            terminate_at, kill_at = min(terminate_at, now), min(kill_at, now + stop_signal.grace_s)
+        elif not hang and (hang := detector.poll(processes.alive)):
+            writer.note(f"{hang.reason}. The stacks of all ranks are in their logs.", "error")
+            hang_detection.request_stacks(processes.alive)
             terminate_at, kill_at = now, now + KILL_AFTER_S
         if now >= kill_at:
-            gang.kill()
+            processes.kill()
         elif now >= terminate_at:
-            gang.terminate()
-        report.ranks(gang.exits)
-        if report.beat():
-            _cut_logs(directory, gang, report)
-    return why, hang
+            processes.terminate()
+        writer.update_ranks(processes.exits)
+        if writer.refresh():
+            _truncate_logs(directory, processes, writer)
+    return stop_reason, hang
 
 
-def _of_hang(directory: AttemptDirectory, hang: Hang, placement: Placement) -> Ending:
-    is_witness = placement.has_other_nodes and not hang.is_sure
-    return Ending("failed", hang.reason, "hung", tail_of(rank_log(directory, hang.rank)), is_witness)
+def _end_from_hang(directory: AttemptDirectory, hang: Hang, placement: Placement) -> AttemptEnd:
+    is_secondary = placement.has_other_nodes and not hang.is_certain
+    tail = read_tail(rank_log_path(directory, hang.rank))
+    return AttemptEnd("failed", hang.reason, "hung", tail, is_secondary)
 
 
-def _ending(directory: AttemptDirectory, gang: Gang, report: Report, stopped_because: str) -> Ending:
-    if gang.exit_codes == {0}:
-        said = last_words(directory, report.state.started_at)
-        return Ending("succeeded", said or "every rank finished", "done")
-    tails = {death.rank: tail_of(rank_log(directory, death.rank)) for death in gang.deaths}
-    # A rank told to stop while it still imports dies of it, and its peers of the lost connection: that is no failure.
-    failures = [d for d in gang.deaths if not (stopped_because and is_witness(d, tails[d.rank]))]
+def _end_from_exits(
+    directory: AttemptDirectory, processes: RankProcesses, writer: StateWriter, stop_reason: str
+) -> AttemptEnd:
+    if processes.exit_codes == {0}:
+        result = last_result_text(directory, writer.state.started_at)
+        return AttemptEnd("succeeded", result or "every rank finished", "done")
+    exits = processes.unexpected_exits
+    tails = {one.rank: read_tail(rank_log_path(directory, one.rank)) for one in exits}
+    # A rank that is stopped during its imports exits, and its peers lose the connection: that is not a failure.
+    failures = [one for one in exits if not (stop_reason and is_secondary_failure(one, tails[one.rank]))]
     if failures:
-        first = culprit(failures, tails)
+        first = find_root_cause(failures, tails)
         tail = tails[first.rank]
-        return Ending("failed", sentence(first, tail), "workload", tail, is_witness(first, tail))
-    why = stopped_because or last_words(directory, report.state.started_at) or "the ranks ended by themselves"
-    if gang.was_killed:
-        why += "; killed, since no step border came in time"
-    is_late = not stopped_because and EXIT_LATE in gang.exit_codes
-    return Ending("stopped", why, "time_limit" if is_late else _cause(stopped_because))
+        is_secondary = is_secondary_failure(first, tail)
+        return AttemptEnd("failed", describe_failure(first, tail), "workload", tail, is_secondary)
+    result = stop_reason or last_result_text(directory, writer.state.started_at)
+    reason = result or "the ranks ended by themselves"
+    if processes.was_killed:
+        reason += "; killed, since they reached no step boundary in time"
+    is_late = not stop_reason and EXIT_LATE in processes.exit_codes
+    return AttemptEnd("stopped", reason, "time_limit" if is_late else _cause_from_reason(stop_reason))
 
 
-def _cause(stopped_because: str) -> Cause:
-    return "agent_silent" if stopped_because == AGENT_SILENT else "stopped"
+def _cause_from_reason(stop_reason: str) -> Cause:
+    return "agent_silent" if stop_reason == LEASE_EXPIRED else "stopped"
 
 
-def _clean(tag: str, placement: Placement, report: Report) -> None:
+def _clean_up(tag: str, placement: Placement, writer: StateWriter) -> None:
     strays = kill_strays(tag)
     if strays:
-        report.note(f"Killed {len(strays)} processes that the ranks had left behind.", "warning")
-    if left := remove_shared_memory(placement.master_port):
-        report.note(f"Removed {len(left)} shared-memory files that the ranks had left behind.", "warning")
+        writer.note(f"Killed {len(strays)} processes that the ranks left running.", "warning")
+    if files := remove_shared_memory(placement.master_port):
+        writer.note(f"Removed {len(files)} shared-memory files that the ranks left.", "warning")
 
 
-def _cut_logs(directory: AttemptDirectory, gang: Gang, report: Report) -> None:
-    """Keep the end of a log that grew past the limit. Ranks append, so they write on behind what is kept."""
-    for rank in gang.ranks:
-        log = rank_log(directory, rank)
+def _truncate_logs(directory: AttemptDirectory, processes: RankProcesses, writer: StateWriter) -> None:
+    """Keep only the end of logs above the limit. Ranks append, so they continue after the part that is kept."""
+    for rank in processes.ranks:
+        log = rank_log_path(directory, rank)
         try:
             if log.stat().st_size <= LOG_LIMIT_BYTES:
                 continue
             with log.open("r+b") as file:
                 file.seek(-LOG_KEPT_BYTES, os.SEEK_END)
-                kept = file.read()
+                end = file.read()
                 file.truncate(0)
             with log.open("ab") as file:
-                file.write(b"[the log grew past its limit; older lines were cut]\n" + kept)
+                file.write(b"[log truncated: older lines were removed]\n" + end)
         except OSError:
             continue
-        report.note(
-            f"The log of rank {rank} grew past {LOG_LIMIT_BYTES // 1024**2} MiB and was cut.", "warning"
+        writer.note(
+            f"The log of rank {rank} exceeded {LOG_LIMIT_BYTES // 1024**2} MiB and was truncated.", "warning"
         )

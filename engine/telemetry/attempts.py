@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from engine import procfs
-from engine.directory import AttemptDirectory, Placement, State
+from engine.directory import AttemptDirectory, Placement, SupervisorState
 from engine.telemetry.spool import SpoolWriter
 
 RECENT_S = 2.0  # a folder that changed within this time may change again with the same time stamp
@@ -22,7 +22,7 @@ class LocalAttempt:
     name: str
     directory: AttemptDirectory
     spool: SpoolWriter
-    state: State | None = None
+    state: SupervisorState | None = None
     placement: Placement | None = None
     _stamp: tuple[int, int] | None = field(default=None, repr=False)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from engine.directory import AttemptDirectory, Control, Placement, State
+from engine.directory import AttemptDirectory, Control, Placement, SupervisorState
 from engine.spec.spec import parse
 from jobs.agent import launch
 from jobs.agent.follow import mirror_start, observe
@@ -79,7 +79,7 @@ def withdraw(attempt_node: AttemptNode, reason: str) -> None:
     gangs.end_attempt_node(attempt_node, AttemptNodeState.STOPPED, reason, Cause.STOPPED)
 
 
-def _mirror(attempt_node: AttemptNode, state: State) -> None:
+def _mirror(attempt_node: AttemptNode, state: SupervisorState) -> None:
     actor, is_first = f"agent:{attempt_node.node.name}", attempt_node.node_id == attempt_node.attempt.node_id
     is_prepared = attempt_node.state == AttemptNodeState.PREPARING and state.state in ("armed", "running")
     if is_prepared and move_attempt_node(

@@ -10,7 +10,7 @@ from pathlib import Path
 from django.utils import timezone
 
 from engine import procfs
-from engine.directory import AttemptDirectory, State
+from engine.directory import AttemptDirectory, SupervisorState
 from jobs.agent.launch import Launched
 from jobs.attempts.ingest import ingest
 from jobs.lifecycle.ending import end_attempt
@@ -55,7 +55,7 @@ def follow(attempt: Attempt, launched: Launched | None, stop_reason: str = "") -
 
 def observe(
     directory: AttemptDirectory, launched: Launched | None, began_at: datetime | None
-) -> tuple[State | None, AttemptEnding | None]:
+) -> tuple[SupervisorState | None, AttemptEnding | None]:
     """Return the supervisor's last state and its ending. Both are None until it writes its first state."""
     state = directory.read_state()
     if state is None:
@@ -68,11 +68,11 @@ def observe(
         return state, None
     cause = state.cause or DEFAULT_CAUSES[state.state]
     return state, AttemptEnding(
-        state.state, state.reason, cause, "\n".join(state.stderr_tail), state.is_witness
+        state.state, state.reason, cause, "\n".join(state.stderr_tail), state.is_secondary_failure
     )
 
 
-def _ending_from_dead(directory: AttemptDirectory, state: State) -> AttemptEnding:
+def _ending_from_dead(directory: AttemptDirectory, state: SupervisorState) -> AttemptEnding:
     """Conclude the ending of a supervisor that is gone without a terminal state: killed, or its machine went down."""
     booted_at = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     if state.updated_at < booted_at:
@@ -81,7 +81,7 @@ def _ending_from_dead(directory: AttemptDirectory, state: State) -> AttemptEndin
     return AttemptEnding(AttemptState.FAILED, reason, Cause.SUPERVISOR, _supervisor_log_tail(directory))
 
 
-def mirror_start(attempt: Attempt, state: State) -> None:
+def mirror_start(attempt: Attempt, state: SupervisorState) -> None:
     if "queued" not in attempt.phases:
         phases = attempt.phases | {"queued": _queued_s(attempt, state)}
         Attempt.objects.filter(id=attempt.id).update(phases=phases)
@@ -91,7 +91,7 @@ def mirror_start(attempt: Attempt, state: State) -> None:
         attempt.state = AttemptState.RUNNING
 
 
-def _queued_s(attempt: Attempt, state: State) -> float:
+def _queued_s(attempt: Attempt, state: SupervisorState) -> float:
     """Seconds from when the job entered the queue (submitted, retried or interrupted) to the supervisor's start."""
     queued_events = Event.objects.filter(
         job_id=attempt.job_id, kind=f"job.{JobState.QUEUED}", at__lt=attempt.assigned_at

@@ -18,7 +18,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from engine import procfs
-from engine.directory import AttemptDirectory, Control, Placement, Seat, newest_in
+from engine.directory import AttemptDirectory, Control, Placement, RankSeat, find_newest_checkpoint
 from engine.spec import grid
 from engine.spec.spec import Spec, parse
 from engine.supervisor.supervise import start_cold
@@ -105,8 +105,8 @@ def prepare_attempt_node(
 def fetch_data(spec: Spec) -> None:
     """Copy the data set that the spec names to this node's disk. Raises LaunchError."""
     try:
-        datasets.bring(spec.data.corpus, Path(settings.DATA_DIR))
-    except datasets.NotBrought as error:
+        datasets.fetch_dataset(spec.data.corpus, Path(settings.DATA_DIR))
+    except datasets.FetchError as error:
         raise LaunchError(str(error)) from None
 
 
@@ -145,7 +145,7 @@ def build_placement(attempt: Attempt, spec: Spec, node_dir: Path, resume_from: P
     counts, positions = Counter[str](), grid.rank_coordinates(spec.parallel)
     local_ranks = [_next_local_rank(counts, lease.device.node_id) for lease in leases]
     seats = tuple(
-        Seat(
+        RankSeat(
             rank=lease.rank,
             local_rank=local_rank,
             device=lease.device_id,
@@ -172,17 +172,17 @@ def build_placement(attempt: Attempt, spec: Spec, node_dir: Path, resume_from: P
         corpus_root=str(settings.CORPUS_ROOT),
         resume_from=str(resume_from) if resume_from else None,
         halt_at_step=attempt.job.halt_at_step,
-        start_from=str(initial_weights.path_of(attempt.job) or "") or None,
-        start_title=initial_weights.titled(attempt.job),
+        start_from=str(initial_weights.path_for_job(attempt.job) or "") or None,
+        start_title=initial_weights.title_for_job(attempt.job),
     )
 
 
 def _check_initial_weights(job: Job) -> None:
     """Raise LaunchError if this node cannot read the job's initial weights."""
-    path = initial_weights.path_of(job)
+    path = initial_weights.path_for_job(job)
     if path is not None and not path.is_dir():
         raise LaunchError(
-            f"{initial_weights.titled(job)} cannot be started from here: there is no folder {path}."
+            f"{initial_weights.title_for_job(job)} cannot be started from here: there is no folder {path}."
         )
 
 
@@ -212,7 +212,7 @@ def newest_checkpoint(attempt: Attempt) -> Path | None:
     ):
         shared = shared_checkpoints(earlier)
         if shared is not None and shared.is_dir():
-            newest = newest_in(shared)
+            newest = find_newest_checkpoint(shared)
             found += [newest] if newest else []
         elif earlier.node_id == attempt.node_id:
             newest = AttemptDirectory(earlier.directory).newest_checkpoint()

@@ -19,7 +19,7 @@ from pathlib import Path
 from django.conf import settings
 
 from engine.hardware.probe_results import EXIT_YIELDED, decode
-from engine.supervisor.environment import ROOT, allowed, interpreter
+from engine.supervisor.environment import ROOT, filter_environment, interpreter
 from jobs.models import Device, Node
 from jobs.planning import device_profiles
 
@@ -85,7 +85,7 @@ class Prober:
 
     def _start_process(self, device: Device) -> subprocess.Popen[bytes]:
         kind, threads = "cuda" if device.kind == "cuda" else "cpu", max(1, int(device.cores or 1))
-        environment = allowed(os.environ) | {
+        environment = filter_environment(os.environ) | {
             "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", "")))),
             "OMP_NUM_THREADS": str(threads),
             "CUDA_VISIBLE_DEVICES": device.id if kind == "cuda" else "",

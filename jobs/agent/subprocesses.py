@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from engine.supervisor.environment import ROOT, allowed
+from engine.supervisor.environment import ROOT, filter_environment
 from engine.supervisor.locks import holders
 
 log = logging.getLogger(__name__)
@@ -108,4 +108,4 @@ def _environment() -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if name.startswith("FOURWALLS_")}
     own.pop("FOURWALLS_JOIN_TOKEN", None)
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
-    return allowed(os.environ) | own | {"PYTHONPATH": path}
+    return filter_environment(os.environ) | own | {"PYTHONPATH": path}

@@ -11,8 +11,8 @@ from typing import Any
 from django.conf import settings
 
 from engine.checkpoints.folder import ResumeError
-from engine.checkpoints.huggingface.export import export, refuse_unfit
-from engine.checkpoints.huggingface.shapes import ShapeError
+from engine.checkpoints.huggingface.architectures import ArchitectureError
+from engine.checkpoints.huggingface.export import check_exportable, export
 from engine.spec.spec import SpecError, parse
 from jobs.attempts import checkpoints
 from jobs.models import Checkpoint, Run
@@ -80,7 +80,7 @@ def export_to_temporary_folder(row: Checkpoint) -> Path:
     target = Path(tempfile.mkdtemp(dir=settings.ARTEFACT_ROOT, prefix="export-"))
     try:
         export(path, target)
-    except (ShapeError, ResumeError, OSError) as error:
+    except (ArchitectureError, ResumeError, OSError) as error:
         shutil.rmtree(target, ignore_errors=True)
         raise FilesUnavailable(str(error)) from None
     return target
@@ -94,7 +94,7 @@ def unreachable_reason(row: Checkpoint) -> str:
 
 def _unfit_reason(run: Run) -> str:
     try:
-        refuse_unfit(parse(run.spec))
-    except (ShapeError, SpecError) as error:
+        check_exportable(parse(run.spec))
+    except (ArchitectureError, SpecError) as error:
         return str(error)
     return ""

@@ -9,7 +9,7 @@ from typing import Literal, TypedDict
 
 from django.db.models import QuerySet, Sum
 
-from engine.directory import step_of_checkpoint
+from engine.directory import checkpoint_step
 from jobs import series
 from jobs.models import Attempt, Charge, Event, Job, Run
 from jobs.states.jobs import ATTEMPT_LIVE, AttemptState, Cause, JobState
@@ -98,7 +98,7 @@ def get_attempt_history(run: Run, job: Job, visible: QuerySet[Run]) -> list[Atte
         AttemptRecord(
             attempt=attempt,
             outcome=_outcome(attempt, events),
-            resumed_step=step_of_checkpoint(attempt.resumed_from),
+            resumed_step=checkpoint_step(attempt.resumed_from),
             last_step=_last_step(attempt, steps),
             lost_steps=_lost_steps(attempt, after, _last_step(attempt, steps)),
             wasted_device_s=wasted.get(attempt.id),
@@ -145,7 +145,7 @@ def _lost_steps(attempt: Attempt, after: Attempt | None, last_step: int | None) 
         return 0
     kept = attempt.checkpoint_step
     if after is not None and after.started_at is not None:
-        kept = step_of_checkpoint(after.resumed_from)
+        kept = checkpoint_step(after.resumed_from)
     return max(0, last_step - (kept or 0))
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from django.conf import settings
 
 from engine.checkpoints.folder import is_held
-from engine.directory import AttemptDirectory, newest_in
-from engine.supervisor.locks import hold_folder
+from engine.directory import AttemptDirectory, find_newest_checkpoint
+from engine.supervisor.locks import lock_folder
 from jobs.attempts import checkpoints
 from jobs.attempts.shared import shared_checkpoints
 from jobs.models import Attempt, AttemptNode
@@ -94,7 +94,7 @@ def _list_shared() -> Iterator[AttemptFolder]:
     for attempt in Attempt.objects.filter(job__in=jobs).select_related("job__run"):
         path = shared_checkpoints(attempt)
         if path is not None and path.name in names:
-            newest = newest_in(path)
+            newest = find_newest_checkpoint(path)
             needed = _is_needed(attempt, path)
             yield AttemptFolder(
                 attempt, path, newest.name if newest else "", is_shared=True, is_needed=needed
@@ -135,7 +135,7 @@ def _remove(path: Path, trash: Path) -> bool:
     The folder is moved to `trash` first, so that no reader finds half a checkpoint.
     """
     try:
-        lock = hold_folder(path)
+        lock = lock_folder(path)
         if lock is None:
             return False
         try:

@@ -73,7 +73,7 @@ def write_requests(live: dict[int, AttemptDirectory]) -> None:
         directory = live[trace.attempt_id]
         request = TraceRequest(trace.number, trace.num_steps, tuple(trace.ranks))
         if _requested_number(directory) < trace.number:
-            directory.ask_for_trace(request)
+            directory.request_trace(request)
 
 
 def record_files(attempt: Attempt, node: Node, lines: Iterable[SpoolLine]) -> None:

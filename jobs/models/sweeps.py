@@ -24,7 +24,7 @@ class Sweep(models.Model):
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="sweeps")
     name = models.CharField(max_length=100)
     spec = models.JSONField()  # common to all points
-    definition = models.JSONField()  # engine.sweep.Sweep
+    definition = models.JSONField()  # engine.sweep.SweepDefinition
     points = models.JSONField()  # [{field: value}, ...]; points are numbered from 1
     refused = models.JSONField(default=dict)  # number of a point -> why it has no job
     rungs = models.JSONField()  # steps after which jobs are compared; the last is the end

@@ -196,16 +196,38 @@ def test_ticks_of_an_axis_share_a_unit_and_differ(
     page: Page, long: str, unit: str, start: float, step: float, texts: list[str]
 ):
     page.goto(long)
-    loaded = page.evaluate("performance.getEntriesByType('resource').map(one => one.name)")
-    (ticks,) = [address for address in loaded if re.search(r"chart/ticks\.\w+\.js$", address)]
     found = page.evaluate(
         """async ([address, unit, start, step]) => {
-            const { tickTexts } = await import(address);
-            return tickTexts([0, 1, 2, 3].map((count) => start + count * step), unit, step);
+            const { tickLabels } = await import(address);
+            return tickLabels([0, 1, 2, 3].map((count) => start + count * step), unit, step);
         }""",
-        [ticks, unit, start, step],
+        [loaded_module(page, "chart/ticks"), unit, start, step],
     )
     assert found == texts
+
+
+@pytest.mark.parametrize(("values", "is_cut"), [([5.0] * 100 + [1e9], True), ([], False)])
+def test_a_logarithmic_axis_never_reaches_zero(page: Page, long: str, values: list[float], is_cut: bool):
+    """Its ticks down to 0 are without end: the page would freeze, with a floor of 0 as with no line at all."""
+    page.goto(long)
+    ends = page.evaluate(
+        """async ([address, values, cut]) => {
+            const { Plot } = await import(address);
+            const plot = new Plot({ unit: "", floor: 0, ceiling: null }, {});
+            const y = Float64Array.from(values);
+            if (y.length) plot.lines = [{ x: y.map((_, row) => row + 1), y, unsmoothed: null, low: null, high: null }];
+            return plot.endsOf({ span: undefined, logX: true, logY: true, cut });
+        }""",
+        [loaded_module(page, "chart/plot"), values, is_cut],
+    )
+    assert ends["x"][0] > 0 and ends["y"][0] > 0
+
+
+def loaded_module(page: Page, name: str) -> str:
+    """The address of a module that the page has loaded, under its hashed name."""
+    loaded = page.evaluate("performance.getEntriesByType('resource').map(one => one.name)")
+    (address,) = [address for address in loaded if re.search(rf"{name}\.\w+\.js$", address)]
+    return address
 
 
 def test_two_fingers_zoom_and_one_reads(page_like: Callable[..., Page], long: str):

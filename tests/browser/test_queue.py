@@ -24,7 +24,7 @@ def waiting(fourwalls: tuple[Fourwalls, str]) -> Fourwalls:
     running = fourwalls[0]
     node = wait_until(
         lambda: re.search(r'"node": "([^"]+)"', running.manage("node", "list", "--json").stdout),
-        said="a node",
+        description="a node",
     )
     running.manage("node", "cordon", node[1], "--reason", "for a look at the queue")
     for name in NAMES:

@@ -1,4 +1,4 @@
-"""Attempts whose ranks are played by small shell scripts, under the real supervisor in its own process."""
+"""Attempts with shell scripts as ranks under the real supervisor."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine import procfs
-from engine.directory import AttemptDirectory, Placement, Seat, State
+from engine.directory import AttemptDirectory, Placement, RankSeat, SupervisorState
 from engine.spec.spec import parse
 from engine.telemetry import wire
 
 ROOT = Path(__file__).resolve().parents[2]
-STEP_UNTIL_TOLD = 'trap "exit 75" TERM; touch "$DIR/ready$RANK"; while :; do sleep 0.02; done'
+STEP_UNTIL_STOPPED = 'trap "exit 75" TERM; touch "$DIR/ready$RANK"; while :; do sleep 0.02; done'
 
 
 def until(condition: Callable[[], object], what: str = "the condition", timeout_s: float = 30) -> None:
@@ -45,7 +45,7 @@ class Supervised:
         self.trainer = folder / f"{name}-trainer"
         self.trainer.write_text(f'#!/bin/sh\nDIR="$3"; RANK="$4"\n{script}\n')
         self.trainer.chmod(0o700)
-        seats = tuple(Seat(r, r, devices[r], kind, r, r, 0) for r in range(ranks))
+        seats = tuple(RankSeat(r, r, devices[r], kind, r, r, 0) for r in range(ranks))
         self.placement = Placement(
             job="job", run="run", attempt=1, node="node", world_size=ranks, master_addr="127.0.0.1", master_port=port,
             seats=seats, threads_per_rank=1, lock_dir=str(folder / "locks"), data_dir=str(folder / "data"),
@@ -64,12 +64,12 @@ class Supervised:
         return self
 
     def ready(self) -> Supervised:
-        """Wait until every rank has said so and the supervisor has named them in its state."""
+        """Wait until every rank has written its ready file and the supervisor's state is running."""
         paths = [self.path(f"ready{seat.rank}") for seat in self.placement.seats]
         until(lambda: all(path.exists() for path in paths) and self.state.state == "running", "a start")
         return self
 
-    def end(self) -> State:
+    def end(self) -> SupervisorState:
         assert self.process is not None
         self.process.wait(timeout=60)
         return self.state
@@ -78,7 +78,7 @@ class Supervised:
         return self.directory.path / name
 
     @property
-    def state(self) -> State:
+    def state(self) -> SupervisorState:
         state = self.directory.read_state()
         assert state is not None
         return state

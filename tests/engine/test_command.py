@@ -1,4 +1,4 @@
-"""`python -m engine` as a person or a script meets it; the ranks are played by shell scripts, but for one real run."""
+"""The command `python -m engine`, with shell scripts as ranks and one real run."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ import pytest
 from engine import follow, procfs
 from engine.directory import AttemptDirectory, TraceRequest
 from engine.telemetry.wire import SpoolLine, decode, encode
-from tests.engine.supervised import ROOT, STEP_UNTIL_TOLD, until
+from tests.engine.supervised import ROOT, STEP_UNTIL_STOPPED, until
 
 pytestmark = pytest.mark.slow
 
-SAY_STEPS = """
+WRITE_STEPS = """
 [ $RANK = 0 ] && cat >> "$DIR/spool/rank0.jsonl" <<END
 {"k":"step","at":100.0,"source":"run","v":1,"step":1,"metrics":{"loss":3.5,"tokens_per_s":900}}
 {"k":"step","at":102.0,"source":"run","v":1,"step":2,"metrics":{"loss":"NaN","tokens_per_s":1000}}
@@ -31,7 +31,7 @@ END
 
 
 class Machine:
-    """A home folder of its own, and a trainer that is a script."""
+    """A home folder for a test, with a script as trainer."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.run_dir = folder, folder / "run"
@@ -71,8 +71,8 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
         os.kill(state.pid, signal.SIGKILL)
 
 
-def test_a_run_that_succeeds_ends_with_one_line_of_json(machine: Machine) -> None:
-    code, out, err = machine.trainer(SAY_STEPS + "exit 0").train("demo", *ONE_RANK)
+def test_a_successful_run_prints_one_line_of_json(machine: Machine) -> None:
+    code, out, err = machine.trainer(WRITE_STEPS + "exit 0").train("demo", *ONE_RANK)
     result = json.loads(out)
     assert (code, err, out.count("\n")) == (0, "", 1)
     assert (result["state"], result["step"], result["steps"]) == ("succeeded", 2, 2)
@@ -80,7 +80,7 @@ def test_a_run_that_succeeds_ends_with_one_line_of_json(machine: Machine) -> Non
     assert result["checkpoint"] is None and result["dir"] == str(machine.run_dir)
 
 
-def test_a_run_that_fails_says_why_and_shows_the_last_words(machine: Machine) -> None:
+def test_a_failed_run_prints_its_reason_and_its_last_log_lines(machine: Machine) -> None:
     code, out, err = machine.trainer("echo 'ValueError: no text'; exit 1").train("demo", *ONE_RANK)
     assert (code, json.loads(out)["state"]) == (1, "failed")
     assert json.loads(out)["reason"] == "rank 0 ended with exit code 1: ValueError: no text"
@@ -105,23 +105,21 @@ def test_a_run_that_fails_says_why_and_shows_the_last_words(machine: Machine) ->
             "precision.dtype: DeepSpeed does not support fp16 on CPU",
         ),
         (("demo", "--set", "nonsense"), "'nonsense' does not have the form field=value"),
-        (("demo", "--resume"), "holds no complete checkpoint to resume from."),
+        (("demo", "--resume"), "has no complete checkpoint to resume from."),
     ],
 )
-def test_a_spec_that_cannot_run_starts_nothing(
-    machine: Machine, arguments: tuple[str, ...], expected: str
-) -> None:
+def test_an_invalid_spec_starts_nothing(machine: Machine, arguments: tuple[str, ...], expected: str) -> None:
     code, out, err = machine.trainer('touch "$DIR/ready$RANK"').train(*arguments)
     assert (code, out) == (2, "") and expected in err
     assert not machine.run_dir.exists()
 
 
-def test_every_problem_of_a_spec_stands_on_its_own_line(machine: Machine) -> None:
+def test_every_problem_of_a_spec_has_its_own_line(machine: Machine) -> None:
     _, _, err = machine.train("demo", "--set", "model.heads=3", "--set", "parallel.stages=9")
     assert [line.partition(":")[0] for line in err.splitlines()][:2] == ["model.heads", "parallel.stages"]
 
 
-def test_a_spec_file_of_ten_megabytes_is_refused_unread(machine: Machine) -> None:
+def test_a_spec_file_of_ten_megabytes_is_refused_without_reading_it_all(machine: Machine) -> None:
     huge = machine.folder / "huge.yaml"
     huge.write_bytes(b"# " + b"x" * 10_000_000)
     assert "the limit is 65,536" in machine.train(str(huge))[2]
@@ -135,13 +133,13 @@ def test_a_yaml_file_is_trained_as_written(machine: Machine) -> None:
     assert (spec.name, spec.model.layers) == ("mine", 3)
 
 
-def test_a_folder_that_holds_an_attempt_is_not_overwritten(machine: Machine) -> None:
+def test_a_folder_with_an_attempt_is_not_overwritten(machine: Machine) -> None:
     machine.trainer("exit 0").train("demo", *ONE_RANK)
     code, _, err = machine.train("demo", *ONE_RANK)
-    assert code == 2 and "--resume goes on with it" in err
+    assert code == 2 and "Use --resume to continue it" in err
 
 
-def test_a_folder_that_cannot_be_written_is_one_sentence(machine: Machine) -> None:
+def test_an_unwritable_folder_prints_one_sentence(machine: Machine) -> None:
     machine.run_dir.write_text("a file in the way")
     code, _, err = machine.trainer("exit 0").train("demo", *ONE_RANK)
     assert code == 2 and err.count("\n") == 1 and "cannot be written" in err
@@ -157,8 +155,10 @@ def test_resume_starts_the_next_attempt_from_the_newest_checkpoint(machine: Mach
     assert placement.resume_from == str(machine.run_dir / "checkpoints/step-00000007")
 
 
-def test_a_running_attempt_is_not_resumed_beside_itself(machine: Machine) -> None:
-    first = machine.trainer(STEP_UNTIL_TOLD).start("train", "demo", *ONE_RANK, "--dir", str(machine.run_dir))
+def test_a_running_attempt_is_not_resumed(machine: Machine) -> None:
+    first = machine.trainer(STEP_UNTIL_STOPPED).start(
+        "train", "demo", *ONE_RANK, "--dir", str(machine.run_dir)
+    )
     until((machine.run_dir / "ready0").exists, "a start")
     code, _, err = machine.train("demo", *ONE_RANK, "--resume")
     assert code == 2 and "is in use" in err
@@ -166,23 +166,23 @@ def test_a_running_attempt_is_not_resumed_beside_itself(machine: Machine) -> Non
     first.communicate(timeout=60)
 
 
-def test_ctrl_c_stops_at_a_step_border(machine: Machine) -> None:
-    process = machine.trainer(STEP_UNTIL_TOLD).start(
+def test_ctrl_c_stops_at_a_step_boundary(machine: Machine) -> None:
+    process = machine.trainer(STEP_UNTIL_STOPPED).start(
         "train", "demo", *ONE_RANK, "--dir", str(machine.run_dir)
     )
     until((machine.run_dir / "ready0").exists, "a start")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, json.loads(out)["state"]) == (75, "stopped")
-    assert "Stopping at a step border" in err
+    assert "Stopping at a step boundary" in err
 
 
 def test_a_second_ctrl_c_kills_the_ranks(machine: Machine) -> None:
-    script = 'trap "touch $DIR/told" TERM; touch "$DIR/ready$RANK"; while :; do sleep 0.02; done'
+    script = 'trap "touch $DIR/signalled" TERM; touch "$DIR/ready$RANK"; while :; do sleep 0.02; done'
     process = machine.trainer(script).start("train", "demo", *ONE_RANK, "--dir", str(machine.run_dir))
     until((machine.run_dir / "ready0").exists, "a start")
     process.send_signal(signal.SIGINT)
-    until((machine.run_dir / "told").exists, "the first Ctrl-C")
+    until((machine.run_dir / "signalled").exists, "the first Ctrl-C")
     pids = machine.pids()
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
@@ -191,7 +191,7 @@ def test_a_second_ctrl_c_kills_the_ranks(machine: Machine) -> None:
 
 
 def test_devices_are_sampled_into_the_spool_of_the_run(machine: Machine) -> None:
-    process = machine.trainer(STEP_UNTIL_TOLD).start(
+    process = machine.trainer(STEP_UNTIL_STOPPED).start(
         "train", "demo", *ONE_RANK, "--dir", str(machine.run_dir)
     )
     file = machine.run_dir / "spool/device.jsonl"
@@ -203,19 +203,19 @@ def test_devices_are_sampled_into_the_spool_of_the_run(machine: Machine) -> None
     assert {"memory_used_bytes", "utilisation_pct"} <= second.metrics.keys()
 
 
-def test_a_terminal_sees_the_progress_in_one_line(machine: Machine) -> None:
-    until_read = SAY_STEPS + 'while [ ! -e "$DIR/seen" ]; do sleep 0.02; done; exit 0'
-    mine, theirs = pty.openpty()
+def test_a_terminal_shows_the_progress_in_one_line(machine: Machine) -> None:
+    until_read = WRITE_STEPS + 'while [ ! -e "$DIR/seen" ]; do sleep 0.02; done; exit 0'
+    reader, terminal = pty.openpty()
     process = machine.trainer(until_read).start(
-        "train", "demo", *ONE_RANK[:2], "--dir", str(machine.run_dir), stdout=theirs
+        "train", "demo", *ONE_RANK[:2], "--dir", str(machine.run_dir), stdout=terminal
     )
-    os.close(theirs)
+    os.close(terminal)
     shown = b""
     while b"left" not in shown:
-        shown += os.read(mine, 1024)
+        shown += os.read(reader, 1024)
     (machine.run_dir / "seen").touch()
     process.communicate(timeout=60)
-    os.close(mine)
+    os.close(reader)
     assert b"step 2/150  loss nan  1,000 tokens/s  4:56 left" in shown
 
 
@@ -225,8 +225,8 @@ def test_devices_lists_this_machine_as_json(machine: Machine) -> None:
     assert found["devices"][0]["id"] and found["node"]["kernel"] == os.uname().release
 
 
-def test_a_tail_waits_for_whole_lines_and_passes_over_broken_ones(tmp_path: Path) -> None:
-    file, tail = tmp_path / "rank0.jsonl", follow.Tail(tmp_path / "rank0.jsonl")
+def test_a_spool_tail_reads_whole_lines_and_skips_invalid_ones(tmp_path: Path) -> None:
+    file, tail = tmp_path / "rank0.jsonl", follow.SpoolTail(tmp_path / "rank0.jsonl")
     assert list(tail.new_lines()) == []
     line = encode(SpoolLine("note", time.time(), "run", text="hello"))
     file.write_bytes(b'{"torn\n' + line + line[:10])
@@ -236,7 +236,7 @@ def test_a_tail_waits_for_whole_lines_and_passes_over_broken_ones(tmp_path: Path
 
 
 @pytest.mark.ranks
-def test_a_real_run_succeeds_and_goes_on_from_its_checkpoint(machine: Machine) -> None:
+def test_a_real_run_succeeds_and_resumes_from_its_checkpoint(machine: Machine) -> None:
     tiny = (
         "--set",
         "model.layers=1",
@@ -261,18 +261,20 @@ def test_a_real_run_succeeds_and_goes_on_from_its_checkpoint(machine: Machine) -
     assert steps == [1, 2, 3, 4, 5]
 
 
-def test_a_trace_is_asked_for_in_the_folder_of_a_run(tmp_path: Path) -> None:
+def test_the_trace_command_writes_a_request_into_the_folder_of_a_run(tmp_path: Path) -> None:
     machine = Machine(tmp_path)
     (machine.run_dir / "trace").mkdir(parents=True)
     for number in (1, 2):
-        asked = machine.start("trace", "--dir", str(machine.run_dir), "--steps", "2", "--rank", "1")
-        assert "next 2 steps" in asked.communicate(timeout=60)[1] and asked.returncode == 0
+        process = machine.start("trace", "--dir", str(machine.run_dir), "--steps", "2", "--rank", "1")
+        assert "next 2 steps" in process.communicate(timeout=60)[1] and process.returncode == 0
         assert AttemptDirectory(machine.run_dir).read_trace_request() == TraceRequest(number, 2, (1,))
 
 
 @pytest.mark.parametrize(
-    ("steps", "said"), [("3", "is no folder of a training run"), ("99", "invalid choice")]
+    ("steps", "message"), [("3", "is not the folder of a run"), ("99", "invalid choice")]
 )
-def test_a_trace_of_nothing_or_of_too_much_is_refused(tmp_path: Path, steps: str, said: str) -> None:
-    asked = Machine(tmp_path).start("trace", "--dir", str(tmp_path / "nowhere"), "--steps", steps)
-    assert said in asked.communicate(timeout=60)[1] and asked.returncode == 2
+def test_a_trace_without_a_run_or_of_too_many_steps_is_refused(
+    tmp_path: Path, steps: str, message: str
+) -> None:
+    process = Machine(tmp_path).start("trace", "--dir", str(tmp_path / "nowhere"), "--steps", steps)
+    assert message in process.communicate(timeout=60)[1] and process.returncode == 2

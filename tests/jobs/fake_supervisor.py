@@ -9,7 +9,7 @@ import os
 import time
 
 from engine import procfs
-from engine.directory import AttemptDirectory, AttemptState, Cause, State
+from engine.directory import AttemptDirectory, AttemptState, Cause, SupervisorState
 from engine.telemetry.wire import SpoolLine, encode
 
 DEAD_PID = 2**22 + 1  # above the largest pid Linux gives out
@@ -30,7 +30,7 @@ def write_state(
     found = procfs.stat(pid)
     now = time.time()
     directory.write_state(
-        State(
+        SupervisorState(
             state=state,
             pid=pid,
             pid_started=found.started_ticks if found else 0.0,

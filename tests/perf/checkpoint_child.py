@@ -1,4 +1,4 @@
-"""Saves of one rank in turns: DeepSpeed's own, which training waits for, and ours, of which it waits for a copy."""
+"""Alternate saves of one rank: DeepSpeed's own, which blocks training, and ours, which blocks for a copy."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from engine.checkpoints.folder import sync
+from engine.checkpoints.folder import fsync_path
 from engine.directory import AttemptDirectory
 from engine.model_math import counts
-from engine.rank.run.loop import training_batches
+from engine.rank.run.loop import build_training_batches
 from engine.rank.run.start import open_session
 from engine.supervisor.environment import free_port
 
@@ -24,7 +24,7 @@ ROUNDS = 7
 def main() -> None:
     os.environ["MASTER_PORT"] = str(free_port("127.0.0.1"))
     session = open_session(AttemptDirectory(Path(sys.argv[1])), 0, time.perf_counter())
-    source = training_batches(session)
+    source = build_training_batches(session)
     session.trainer.step(source, 0)  # the optimiser's state comes with the first step
     found: dict[str, list[float]] = {"deepspeed": [], "ours_block": [], "ours_whole": []}
     theirs = session.directory.path / "theirs"
@@ -32,13 +32,13 @@ def main() -> None:
         start = time.perf_counter()
         session.engine.save_checkpoint(str(theirs), tag="state", save_latest=False)
         for path in theirs.rglob("*"):  # as safe as ours: on the disk before training goes on
-            sync(path)
+            fsync_path(path)
         found["deepspeed"].append(time.perf_counter() - start)
         shutil.rmtree(theirs)
         start = time.perf_counter()
         session.saver.begin(turn, None)
         found["ours_block"].append(time.perf_counter() - start)
-        session.saver.settle()
+        session.saver.wait()
         found["ours_whole"].append(time.perf_counter() - start)
     newest = session.directory.newest_checkpoint()
     assert newest

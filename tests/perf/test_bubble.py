@@ -1,4 +1,4 @@
-"""The measured bubble beside (p-1)/(m+p-1), over stages p and micro-batches m, with stages that sleep."""
+"""Measured pipeline bubble against (p-1)/(m+p-1), for stages p and micro-batches m that sleep."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.rank.bubbles import bubble_of, sleepers
+from tests.engine.rank.bubbles import measure_bubble, sleeping_forker
 
 pytestmark = [pytest.mark.perf, pytest.mark.timeout(900)]
 
 
 def test_the_bubble_is_measured_within_a_tenth(tmp_path: Path) -> None:
     rows = []
-    with sleepers() as forker:
+    with sleeping_forker() as forker:
         for stages in (2, 4):
             for micro_batches in (1, 2, 3, 4, 6, 8, 12, 16):
                 rows.append(
                     (
                         stages,
                         micro_batches,
-                        bubble_of(forker, tmp_path, stages, micro_batches),
+                        measure_bubble(forker, tmp_path, stages, micro_batches),
                         os.getloadavg()[0],
                     )
                 )

@@ -1,4 +1,4 @@
-"""What a checkpoint costs training against DeepSpeed's own, kills in the middle of saves, and all pairs of layouts."""
+"""Checkpoints: cost against DeepSpeed's own, kills during saves, and resumes between all layouts."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import pytest
 
 from engine.spec.spec import Spec, parse
 from tests.engine.rank.attempts import ROOT, Attempt, Forker, tiny, write_attempt
-from tests.engine.rank.checkpoint.test_async_save import killed_at_a_random_moment
+from tests.engine.rank.checkpoint.test_async_save import kill_at_random_moments
 from tests.engine.rank.parallel.test_other_layouts import (
     BUDGET,
     LAYOUTS,
     TOLERANCE,
-    curve_after_change,
-    farthest,
+    largest_difference,
+    losses_after_change,
 )
 
 pytestmark = [pytest.mark.perf, pytest.mark.timeout(1500)]
@@ -37,7 +37,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., At
     forker.close()
 
 
-def test_training_waits_for_a_copy_and_not_for_the_disk(tmp_path: Path) -> None:
+def test_training_waits_for_a_copy_but_not_for_the_disk(tmp_path: Path) -> None:
     spec: Spec = parse(
         {
             "name": "saves",
@@ -65,20 +65,20 @@ def test_training_waits_for_a_copy_and_not_for_the_disk(tmp_path: Path) -> None:
 
 
 def test_killed_twenty_times_the_newest_checkpoint_loads(start: Callable[..., Attempt]) -> None:
-    killed_at_a_random_moment(start, kills=20)
+    kill_at_random_moments(start, kills=20)
     print(
         "\n20 kills -9 at random moments of saves: each time the newest checkpoint loaded, the curve bit-equal"
     )
 
 
-def test_every_layout_goes_on_from_every_other(start: Callable[..., Attempt]) -> None:
+def test_every_layout_resumes_from_every_other(start: Callable[..., Attempt]) -> None:
     givers = {
         name: start(tiny(parallel=layout, budget=BUDGET), name).succeeded()
         for name, layout in LAYOUTS.items()
     }
     table = {
-        (giving, taking): farthest(
-            curve_after_change(start, givers[giving], taking), givers[giving].series("loss")
+        (giving, taking): largest_difference(
+            losses_after_change(start, givers[giving], taking), givers[giving].series("loss")
         )
         for giving, taking in itertools.product(LAYOUTS, LAYOUTS)
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dashboard.pages.submit import spec_fields
-from engine.sweep import FIELDS_LIMIT, NEVER, Sweep, vary_of
+from engine.sweep import FIELDS_LIMIT, FIXED_FIELDS, SweepDefinition, parse_vary
 from engine.telemetry.metrics import FABRIC_METRICS, METRICS
 
 ROWS_SHOWN = 2
@@ -27,7 +27,7 @@ class SweepForm:
     rows: list[tuple[str, str]]  # field, its values
     texts: dict[str, str]
 
-    fields = [path for path in spec_fields.FIELDS if path not in NEVER]
+    fields = [path for path in spec_fields.FIELDS if path not in FIXED_FIELDS]
     strategies = TITLES
     metrics = [metric for metric in METRICS if metric.scope == "run" and metric not in FABRIC_METRICS]
 
@@ -36,7 +36,7 @@ def build_form(post: Mapping[str, str]) -> SweepForm:
     """Build the form from the posted values."""
     rows = [(path, text) for path, text in _posted_rows(post) if path or text]
     blank = [("", "")] * max(1, ROWS_SHOWN - len(rows))
-    defaults = {name: field.default for name, field in Sweep.model_fields.items() if name != "vary"}
+    defaults = {name: field.default for name, field in SweepDefinition.model_fields.items() if name != "vary"}
     texts = {name: str(post.get(f"sweep.{name}", default)) for name, default in defaults.items()}
     return SweepForm("sweep.on" in post, (rows or [("optimiser.learning_rate", "")]) + blank, texts)
 
@@ -44,7 +44,7 @@ def build_form(post: Mapping[str, str]) -> SweepForm:
 def values_from_post(post: Mapping[str, str]) -> dict[str, Any]:
     """Return the values for engine.sweep.parse_sweep. A text that is not a number stays, and is refused there."""
     values: dict[str, Any] = {
-        "vary": {path: vary_of(text) for path, text in _posted_rows(post) if path and text.strip()}
+        "vary": {path: parse_vary(text) for path, text in _posted_rows(post) if path and text.strip()}
     }
     for name in ("strategy", "metric", "goal", *WHOLE_NUMBERS):
         text = post.get(f"sweep.{name}", "").strip()

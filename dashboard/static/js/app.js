@@ -1,87 +1,76 @@
-// What every page does: theme, menus, questions, short notices, ages, and the live connection.
-import { ago, ahead } from "./format.js";
-import { listenToKeys } from "./keys.js";
-import { listen } from "./live.js";
+// The entry point of every page: theme, menus, notices, questions, ages of times, keys, and the live connection.
+import { byId, closest, find, findAll } from "./shared/dom.js";
+import { formatAgo, formatUntil } from "./shared/format.js";
+import { startKeyboard } from "./shared/keyboard.js";
+import { startLive } from "./shared/live.js";
+import { confirmAndPost, showNotice } from "./shared/notices.js";
+import { NO_ANSWER } from "./shared/requests.js";
+
+const AGES_MS = 10_000;
 
 // MLflow's client prints links to runs as MLflow's own pages have them.
-const printed = location.hash.match(/^#\/experiments\/\d+(?:\/runs\/(\w+))?$/);
-if (printed) location.replace(printed[1] ? `/runs/${printed[1]}/` : "/runs/");
+const mlflowLink = location.hash.match(/^#\/experiments\/\d+(?:\/runs\/(\w+))?$/);
+if (mlflowLink) location.replace(mlflowLink[1] ? `/runs/${mlflowLink[1]}/` : "/runs/");
 
-for (const button of document.querySelectorAll("[data-theme-set]")) {
-  const mark = () => button.toggleAttribute("aria-current", document.documentElement.dataset.themeChoice === button.dataset.themeSet);
-  button.addEventListener("click", () => window.setTheme(button.dataset.themeSet));
+for (const button of findAll(document, "[data-theme-set]")) {
+  const choice = button.dataset.themeSet ?? "";
+  const mark = () => {
+    button.toggleAttribute("aria-current", document.documentElement.dataset.themeChoice === choice);
+  };
+  button.addEventListener("click", () => window.setTheme(choice));
   document.addEventListener("theme", mark);
   mark();
 }
 
+const openMenus = () => findAll(document, "details.menu[open]", HTMLDetailsElement);
+
 document.addEventListener("click", (event) => {
-  for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
-  const copied = event.target.closest("[data-copy]");
-  if (copied) copy(copied);
+  for (const menu of openMenus()) {
+    if (event.target instanceof Node && !menu.contains(event.target)) menu.open = false;
+  }
+  const copied = closest(event, "[data-copy]");
+  if (copied) copyText(copied.dataset.copy ?? "");
 });
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
-  for (const menu of document.querySelectorAll("details.menu[open]")) { menu.open = false; menu.querySelector("summary").focus(); }
-});
-
-async function copy(button) {
-  await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
-  say("Copied.", "good");
-}
-
-// `undo` is the address and the values that take back what was done.
-export function say(text, tone, undo) {
-  const notice = document.createElement("div");
-  notice.className = `notice is-${tone}`;
-  notice.textContent = text;
-  if (undo) {
-    const back = Object.assign(document.createElement("button"), { type: "button", className: "btn btn-plain btn-tiny push", textContent: "Undo" });
-    back.addEventListener("click", () => { notice.remove(); send(undo.path, undo.values); });
-    notice.append(back);
+  for (const menu of openMenus()) {
+    menu.open = false;
+    find(menu, "summary")?.focus();
   }
-  document.querySelector(".toasts").append(notice);
-  setTimeout(() => notice.remove(), tone === "good" && !undo ? 4000 : 9000);
-}
-
-// Sent from an element of its own: a live list may replace the row it is about, and htmx sends nothing for what has left
-// the page; and of several requests that one element makes at once, htmx sends the first and the last.
-export async function send(path, values) {
-  const source = document.body.appendChild(document.createElement("i"));
-  await htmx.ajax("POST", path, { source, swap: "none", values }).catch(() => {}); // what went wrong has been said
-  source.remove();
-}
-
-export function ask(question, path, values) {
-  const dialog = document.getElementById("confirm");
-  document.getElementById("confirm-text").textContent = question;
-  dialog.returnValue = "";
-  dialog.addEventListener("close", () => dialog.returnValue === "yes" && send(path, values), { once: true });
-  dialog.showModal();
-}
-
-document.body.addEventListener("said", ({ detail }) => say(detail.text, detail.tone, detail.undo));
-document.body.addEventListener("htmx:sendError", () => say("The server does not answer. Nothing was changed.", "bad"));
-document.body.addEventListener("htmx:responseError", ({ detail }) => {
-  if (detail.xhr.status !== 409) say(`The server refused this (${detail.xhr.status}).`, "bad");
 });
 
+/** @param {string} id The element whose text is copied. */
+async function copyText(id) {
+  await navigator.clipboard.writeText(byId(id).textContent ?? "");
+  showNotice("Copied.", "good");
+}
+
+document.body.addEventListener("said", ({ detail }) => showNotice(detail.text, detail.tone, detail.undo));
+document.body.addEventListener("htmx:sendError", () => {
+  showNotice(NO_ANSWER, "bad");
+});
+document.body.addEventListener("htmx:responseError", ({ detail }) => {
+  // A conflict brings its own notice.
+  if (detail.xhr.status !== 409) showNotice(`The server refused this (${detail.xhr.status}).`, "bad");
+});
 document.body.addEventListener("htmx:confirm", (event) => {
   const { question, path, elt } = event.detail;
   if (!question) return;
   event.preventDefault();
-  ask(question, path, elt instanceof HTMLFormElement ? Object.fromEntries(new FormData(elt)) : {});
+  const values = elt instanceof HTMLFormElement ? Object.fromEntries(new FormData(elt)) : {};
+  confirmAndPost(question, path, /** @type {Record<string, string>} */ (values));
 });
 
-function tellAges() {
-  for (const time of document.querySelectorAll("time[data-ago], time[data-ahead]")) {
+function updateAges() {
+  for (const time of findAll(document, "time[data-ago], time[data-ahead]", HTMLTimeElement)) {
     const date = new Date(time.dateTime);
-    time.textContent = "ago" in time.dataset ? ago(date) : ahead(date);
+    time.textContent = "ago" in time.dataset ? formatAgo(date) : formatUntil(date);
     time.title = date.toLocaleString([], { dateStyle: "medium", timeStyle: "long" });
   }
 }
-tellAges();
-setInterval(tellAges, 10_000);
-document.body.addEventListener("htmx:afterSettle", tellAges);
+updateAges();
+setInterval(updateAges, AGES_MS);
+document.body.addEventListener("htmx:afterSettle", updateAges);
 
-listenToKeys();
-listen();
+startKeyboard();
+startLive();

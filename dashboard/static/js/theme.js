@@ -1,18 +1,34 @@
-// Sets the theme before the first paint: the chosen one, else the system's. A classic script on purpose.
+// Sets the theme before the first paint: the chosen one, else the system's. A classic script, as modules run later.
 (function () {
-  var dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const KEY = "theme";
+  const prefersDark = window.matchMedia("(prefers-color-scheme: dark)");
+
+  // Storage may be forbidden; the theme then follows the system.
+  function storedChoice() {
+    try {
+      return localStorage.getItem(KEY);
+    } catch {
+      return null;
+    }
+  }
+
   function apply() {
-    var chosen = null;
-    try { chosen = localStorage.getItem("theme"); } catch (error) { /* storage may be forbidden: follow the system */ }
-    var theme = chosen === "light" || chosen === "dark" ? chosen : dark.matches ? "dark" : "light";
+    const choice = storedChoice();
+    const theme = choice === "light" || choice === "dark" ? choice : prefersDark.matches ? "dark" : "light";
     document.documentElement.setAttribute("data-bs-theme", theme);
-    document.documentElement.setAttribute("data-theme-choice", chosen || "system");
+    document.documentElement.setAttribute("data-theme-choice", choice || "system");
     document.dispatchEvent(new Event("theme"));
   }
+
   window.setTheme = function (choice) {
-    try { choice === "system" ? localStorage.removeItem("theme") : localStorage.setItem("theme", choice); } catch (error) { /* as above */ }
+    try {
+      if (choice === "system") localStorage.removeItem(KEY);
+      else localStorage.setItem(KEY, choice);
+    } catch {
+      // As above.
+    }
     apply();
   };
-  dark.addEventListener("change", apply);
+  prefersDark.addEventListener("change", apply);
   apply();
 })();

@@ -1,1 +1,1 @@
-"""Hugging Face's folders (config.json, tokenizer.json, model.safetensors), of the shapes that models here can take."""
+"""Hugging Face model folders: config.json, tokenizer.json, model.safetensors."""

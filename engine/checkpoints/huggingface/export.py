@@ -1,4 +1,4 @@
-"""From a checkpoint to a folder that `transformers` loads: config.json, tokenizer files, model.safetensors."""
+"""Export of a checkpoint to a folder that `transformers` loads."""
 
 from __future__ import annotations
 
@@ -12,62 +12,69 @@ import numpy as np
 
 from engine.checkpoints import tensors
 from engine.checkpoints.folder import TOKENIZER, read_manifest
-from engine.checkpoints.huggingface.shapes import Shape, shape_of
-from engine.checkpoints.pieces import WEIGHT, Pieces
-from engine.data.specials import specials
+from engine.checkpoints.huggingface.architectures import Architecture, find_architecture
+from engine.checkpoints.sharded_checkpoint import WEIGHT, ShardedCheckpoint
+from engine.data.special_tokens import special_tokens
 from engine.spec.spec import Spec, parse
 
 Array = np.ndarray[Any, Any]
 
 
-def refuse_unfit(spec: Spec) -> Shape:
-    """The shape that a run's model would be exported in. Raises ShapeError."""
-    return shape_of(spec.model)
+def check_exportable(spec: Spec) -> Architecture:
+    """Return the architecture of the export. Raises ArchitectureError if the model cannot be exported."""
+    return find_architecture(spec.model)
 
 
-def export(checkpoint: Path, folder: Path) -> Shape:
-    """Write the checkpoint's weights, in fp32, into an empty or new folder.
-    Raises ShapeError, ResumeError (an incomplete checkpoint), OSError."""
+def export(checkpoint: Path, folder: Path) -> Architecture:
+    """Write config, tokenizer and fp32 weights of a checkpoint into an empty or new folder.
+
+    Raises ArchitectureError, ResumeError (incomplete checkpoint), OSError.
+    """
     spec = parse(read_manifest(checkpoint)["spec"])
-    shape = refuse_unfit(spec)
+    architecture = check_exportable(spec)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(_config(shape, spec), indent=1))
+    (folder / "config.json").write_text(json.dumps(_build_config(architecture, spec), indent=1))
     _write_tokenizer(checkpoint, folder, spec)
-    tensors.write(folder / "model.safetensors", _Theirs(shape, spec, Pieces(checkpoint)), {"format": "pt"})
-    return shape
+    exported = _ExportedTensors(architecture, spec, ShardedCheckpoint(checkpoint))
+    tensors.write_tensors(folder / "model.safetensors", exported, {"format": "pt"})
+    return architecture
 
 
-class _Theirs(Mapping[str, Array]):
-    """Their tensors, each made when it is asked for: a model need not fit into memory twice."""
+class _ExportedTensors(Mapping[str, Array]):
+    """The exported tensors by their Hugging Face name, each built on request: the model is never in memory twice."""
 
-    def __init__(self, shape: Shape, spec: Spec, pieces: Pieces) -> None:
+    def __init__(self, architecture: Architecture, spec: Spec, sharded: ShardedCheckpoint) -> None:
         model = spec.model
-        self._pieces = pieces
-        self._entries = {theirs: (e, i) for e in shape.entries(model) for i, theirs in enumerate(e.theirs)}
+        self._sharded = sharded
+        self._mappings = {
+            hf_name: (mapping, index)
+            for mapping in architecture.mappings(model)
+            for index, hf_name in enumerate(mapping.hf_names)
+        }
         keys = model.width // model.heads * model.num_kv_heads
         self._sections = np.cumsum([model.width, keys])
 
     def __getitem__(self, name: str) -> Array:
-        entry, part = self._entries[name]
-        whole = self._pieces.whole(WEIGHT, entry.ours)
-        if len(entry.theirs) > 1:
+        mapping, part = self._mappings[name]
+        whole = self._sharded.whole(WEIGHT, mapping.name)
+        if len(mapping.hf_names) > 1:
             whole = np.split(whole, self._sections)[part]
-        return np.ascontiguousarray(whole.T if entry.is_transposed else whole)
+        return np.ascontiguousarray(whole.T if mapping.is_transposed else whole)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
+        return iter(self._mappings)
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._mappings)
 
 
-def _config(shape: Shape, spec: Spec) -> dict[str, Any]:
-    end = specials(spec.data.tokenizer).end
+def _build_config(architecture: Architecture, spec: Spec) -> dict[str, Any]:
+    end = special_tokens(spec.data.tokenizer).end
     common = {
-        "architectures": [shape.architecture], "model_type": shape.model_type, "torch_dtype": "float32",
+        "architectures": [architecture.class_name], "model_type": architecture.model_type, "torch_dtype": "float32",
         "tie_word_embeddings": spec.model.tied_embeddings, "bos_token_id": end, "eos_token_id": end,
     }  # fmt: skip
-    return common | shape.config(spec.model, spec.vocab_size)
+    return common | architecture.config(spec.model, spec.vocab_size)
 
 
 def _write_tokenizer(checkpoint: Path, folder: Path, spec: Spec) -> None:
@@ -83,7 +90,7 @@ def _write_tokenizer(checkpoint: Path, folder: Path, spec: Spec) -> None:
 
 
 def _bytes_tokenizer() -> Any:
-    """Bytes as a BPE without merges: token b is the byte b, written with the sign that byte-level BPEs have for it."""
+    """Build a BPE without merges whose token b is the byte b, written as the character of byte-level BPEs for it."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}  # GPT-2's bytes_to_unicode

@@ -1,4 +1,4 @@
-"""A folder that `transformers` has written, read as the weights of a model here."""
+"""Reader of a Hugging Face folder as weights of a model here."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ from typing import Any
 import numpy as np
 
 from engine.checkpoints.folder import TOKENIZER
-from engine.checkpoints.huggingface.shapes import Entry, Shape, ShapeError, shape_in
-from engine.checkpoints.tensors import BadFile, TensorFile
+from engine.checkpoints.huggingface.architectures import (
+    Architecture,
+    ArchitectureError,
+    WeightMapping,
+    read_config,
+)
+from engine.checkpoints.tensors import TensorFile, TensorFileError
 from engine.spec.parts import Model
 
 Array = np.ndarray[Any, Any]
@@ -19,69 +24,70 @@ INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 
 
-class Folder:
-    """Its model as fields of a spec, its tokenizer, and its weights under our names."""
+class HuggingFaceFolder:
+    """Model of the folder as spec fields, its tokenizer, and its weights under the parameter names here."""
 
     def __init__(self, path: Path) -> None:
-        """Raises ShapeError with what stands against the folder."""
+        """Raises ArchitectureError with the reason why the folder is not supported."""
         self.path = path
-        config = _json(path / "config.json")
-        self.shape: Shape
-        self.shape, fields = shape_in(config)
+        config = _read_json(path / "config.json")
+        self.architecture: Architecture
+        self.architecture, fields = read_config(config)
         self.fields: dict[str, Any] = fields
         self.vocab_size = int(config["vocab_size"])
         if not (path / TOKENIZER).is_file():
-            raise ShapeError(f"it has no {TOKENIZER}")
-        said = path / "tokenizer_config.json"
-        self.tokenizer = (_json(said) if said.is_file() else {}).get("fourwalls_tokenizer", "bpe")
+            raise ArchitectureError(f"it has no {TOKENIZER}")
+        tokenizer_config = path / "tokenizer_config.json"
+        values = _read_json(tokenizer_config) if tokenizer_config.is_file() else {}
+        self.tokenizer = values.get("fourwalls_tokenizer", "bpe")
         self._files = self._open(path)
-        self._entries = {entry.ours: entry for entry in self.shape.entries(Model(**fields))}
-        for entry in self._entries.values():
-            for name in entry.theirs:
-                self._found(name)
+        self._mappings = {mapping.name: mapping for mapping in self.architecture.mappings(Model(**fields))}
+        for mapping in self._mappings.values():
+            for name in mapping.hf_names:
+                self._file_with(name)
 
     def names(self) -> list[str]:
-        return list(self._entries)
+        return list(self._mappings)
 
     def whole(self, name: str) -> Array:
-        """One of our parameters, in fp32."""
-        entry: Entry = self._entries[name]
-        parts = [self._found(theirs).read(self._key(theirs)) for theirs in entry.theirs]
+        """Return the values of one parameter, by its name here, in fp32."""
+        mapping: WeightMapping = self._mappings[name]
+        parts = [self._file_with(hf_name).read(self._tensor_name(hf_name)) for hf_name in mapping.hf_names]
         whole = np.concatenate(parts) if len(parts) > 1 else parts[0]
-        return np.ascontiguousarray(whole.T if entry.is_transposed else whole, dtype=np.float32)
+        return np.ascontiguousarray(whole.T if mapping.is_transposed else whole, dtype=np.float32)
 
     def _open(self, path: Path) -> dict[str, TensorFile]:
-        """Name of a tensor -> the file that holds it."""
+        """Return tensor name -> file that contains it."""
         try:
             if (path / INDEX).is_file():
-                placed = _json(path / INDEX)["weight_map"]
-                files = {name: TensorFile(path / name) for name in set(placed.values())}
-                return {name: files[place] for name, place in placed.items()}
+                weight_map = _read_json(path / INDEX)["weight_map"]
+                files = {name: TensorFile(path / name) for name in set(weight_map.values())}
+                return {name: files[file_name] for name, file_name in weight_map.items()}
             if not (path / SINGLE).is_file():
-                raise ShapeError(f"it has no {SINGLE}; other formats of weights are not read here")
+                raise ArchitectureError(f"it has no {SINGLE}, the only supported format of weights")
             file = TensorFile(path / SINGLE)
             return dict.fromkeys(file.keys(), file)
-        except (BadFile, OSError, KeyError) as error:
-            raise ShapeError(f"its weights cannot be read: {error}") from None
+        except (TensorFileError, OSError, KeyError) as error:
+            raise ArchitectureError(f"its weights cannot be read: {error}") from None
 
-    def _key(self, theirs: str) -> str:
-        """As the folder has it: a bare model leaves the prefix out."""
-        return theirs if theirs in self._files else theirs.removeprefix(self.shape.prefix)
+    def _tensor_name(self, hf_name: str) -> str:
+        """Return the tensor's name in the folder; a folder of the bare model leaves the prefix out."""
+        return hf_name if hf_name in self._files else hf_name.removeprefix(self.architecture.prefix)
 
-    def _found(self, theirs: str) -> TensorFile:
+    def _file_with(self, hf_name: str) -> TensorFile:
         try:
-            return self._files[self._key(theirs)]
+            return self._files[self._tensor_name(hf_name)]
         except KeyError:
-            raise ShapeError(f"it has no tensor {theirs}") from None
+            raise ArchitectureError(f"it has no tensor {hf_name}") from None
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise ShapeError(f"it has no {path.name}") from None
+        raise ArchitectureError(f"it has no {path.name}") from None
     except (OSError, ValueError) as error:
-        raise ShapeError(f"its {path.name} cannot be read: {error}") from None
+        raise ArchitectureError(f"its {path.name} cannot be read: {error}") from None
     if not isinstance(values, dict):
-        raise ShapeError(f"its {path.name} is no JSON object")
+        raise ArchitectureError(f"its {path.name} is not a JSON object")
     return values

@@ -1,1 +1,1 @@
-"""Readers of the built-in corpora, one file a source."""
+"""Readers of the built-in corpora, one module per source."""

@@ -1,4 +1,4 @@
-"""Descriptions of Debian's packages, in English and translated, as apt keeps them."""
+"""Debian package descriptions, in English and translated, from apt's lists."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ from pathlib import Path
 from engine.data.examples import Example
 
 LISTS = Path("/var/lib/apt/lists")
-READER = "/usr/lib/apt/apt-helper"  # apt's own, which reads every compression it keeps lists in
+READER = "/usr/lib/apt/apt-helper"  # apt's own reader, which knows every compression that apt uses
 LIMIT_S = 120
 
 
-def summaries(lists: Path = LISTS) -> Iterator[Example]:
-    """Long descriptions and the one line that stands for them."""
-    for _, (short, long) in sorted(_described("en", lists).items()):
+def read_summaries(lists: Path = LISTS) -> Iterator[Example]:
+    """Yield long descriptions with their one-line summary."""
+    for _, (short, long) in sorted(_read_descriptions("en", lists).items()):
         if long:
             yield Example(long, short)
 
 
-def translated(language: str, lists: Path = LISTS) -> Iterator[Example]:
-    """Paragraphs of descriptions in English and in another language; where their numbers differ, nothing tells which
-    belong together."""
-    english, other = _described("en", lists), _described(language, lists)
+def read_translations(language: str, lists: Path = LISTS) -> Iterator[Example]:
+    """Yield paragraphs of descriptions in English and in another language.
+
+    Only the summary is used where the numbers of paragraphs differ, since they cannot be matched.
+    """
+    english, other = _read_descriptions("en", lists), _read_descriptions(language, lists)
     for key in sorted(english.keys() & other.keys()):
         (short, long), (other_short, other_long) = english[key], other[key]
         yield Example(short, other_short)
@@ -32,35 +34,37 @@ def translated(language: str, lists: Path = LISTS) -> Iterator[Example]:
             yield from map(Example, parts, other_parts)
 
 
-def versions(lists: Path = LISTS) -> str:
+def describe_versions(lists: Path = LISTS) -> str:
+    """Return names and sizes of apt's lists."""
     return " ".join(f"{path.name}:{path.stat().st_size}" for path in sorted(lists.glob("*_Translation-*")))
 
 
-def absent(*languages: str, lists: Path = LISTS) -> str:
+def missing_reason(*languages: str, lists: Path = LISTS) -> str:
+    """Return why the corpus is not on this machine and how to install it; empty if it is available."""
     missing = [one for one in languages if not list(lists.glob(f"*_Translation-{one}*"))]
     if not missing and Path(READER).exists():
         return ""
     return (
         "This corpus is not on this machine: it reads the package descriptions that apt keeps on Debian. "
-        f"`apt-get update -o Acquire::Languages={','.join(languages)}` brings them (20 MB)."
+        f"`apt-get update -o Acquire::Languages={','.join(languages)}` downloads them (20 MB)."
     )
 
 
-def _described(language: str, lists: Path) -> dict[str, tuple[str, str]]:
-    """Checksum of the English description -> (one line, paragraphs)."""
+def _read_descriptions(language: str, lists: Path) -> dict[str, tuple[str, str]]:
+    """Return checksum of the English description -> (summary, paragraphs)."""
     found: dict[str, tuple[str, str]] = {}
     for path in sorted(lists.glob(f"*_Translation-{language}*")):
         command = [READER, "cat-file", str(path)]
         text = subprocess.run(command, capture_output=True, check=True, timeout=LIMIT_S).stdout.decode()
         for stanza in text.split("\n\n"):
-            key, short, long = _fields(stanza, language)
+            key, short, long = _parse_stanza(stanza, language)
             if key and short:
                 found[key] = (short, long)
     return found
 
 
-def _fields(stanza: str, language: str) -> tuple[str, str, str]:
-    """The checksum, the one line and the paragraphs, whose lines are joined."""
+def _parse_stanza(stanza: str, language: str) -> tuple[str, str, str]:
+    """Return checksum, summary, and paragraphs with their lines joined."""
     key = short = ""
     paragraphs: list[list[str]] = [[]]
     for line in stanza.split("\n"):

@@ -1,4 +1,4 @@
-"""Documentation in source code: what functions and classes say of themselves, and of their parameters."""
+"""Docstrings of installed Python packages: summaries and parameters."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pathlib import Path
 from engine.data.examples import Example
 from engine.data.readers import python
 
-# Dependencies of a machine that trains, which document their code well; all under the BSD licence.
+# Well-documented dependencies of the engine, all under the BSD licence.
 PACKAGES = ("django", "networkx", "numpy", "sympy")
-NUMPY_STYLE = PACKAGES[1:]  # who documents each parameter; neither Django nor Python's own library does
+NUMPY_STYLE = PACKAGES[1:]  # packages that document each parameter; Django and the standard library do not
 LEFT_OUT = {"test", "tests", "testing", "benchmarks", "__pycache__"}
 BODY_CHARS = range(40, 2000)
 CODE_CHARS = range(20, 4000)
@@ -29,18 +29,18 @@ PARAMETER = re.compile(r"^(\w+) ?: ([^\n]{2,80})\n((?:[ \t]+\S[^\n]*\n?|\n)+)", 
 Documented = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
-def summaries() -> Iterator[Example]:
-    """The body of each docstring, and the line above it that says the same in short."""
-    for _, text in _docstrings(_files()):
-        summary, body = _parted(text)
+def read_summaries() -> Iterator[Example]:
+    """Yield the body of each docstring with its summary line as target."""
+    for _, text in _iterate_docstrings(_all_sources()):
+        summary, body = _split_summary(text)
         if len(summary) in SUMMARY_CHARS and len(body) in BODY_CHARS and not _is_markup(body):
             yield Example(body, summary)
 
 
-def code() -> Iterator[Example]:
-    """Functions without their documentation, and the first line of what it says."""
-    for node, text, lines in _documented(_files()):
-        summary, _ = _parted(text)
+def read_code_summaries() -> Iterator[Example]:
+    """Yield the source of each function without its docstring, with the summary line as target."""
+    for node, text, lines in _iterate_documented(_all_sources()):
+        summary, _ = _split_summary(text)
         source = _without_docstring(node, lines)
         if isinstance(node, ast.ClassDef) or UNDERLINE.search(summary):
             continue
@@ -48,79 +48,81 @@ def code() -> Iterator[Example]:
             yield Example(source, summary)
 
 
-def questions() -> Iterator[Example]:
-    """What a parameter is, asked with the words that describe it, and the answer that its documentation gives."""
-    for name, text in _docstrings(_of_packages(NUMPY_STYLE)):
+def read_questions() -> Iterator[Example]:
+    """Yield a question that quotes the description of a parameter, with the documented type as target."""
+    for name, text in _iterate_docstrings(_package_sources(NUMPY_STYLE)):
         for section in SECTION.findall(text):
-            for parameter, answer, told in PARAMETER.findall(section + "\n"):
-                described = " ".join(told.split())
-                if len(described) in BODY_CHARS:
-                    asked = f"What is {parameter} of {name}? {described}"
-                    yield Example(asked, answer.strip().rstrip("."))
+            for parameter, answer, text_lines in PARAMETER.findall(section + "\n"):
+                description = " ".join(text_lines.split())
+                if len(description) in BODY_CHARS:
+                    question = f"What is {parameter} of {name}? {description}"
+                    yield Example(question, answer.strip().rstrip("."))
 
 
-def versions() -> str:
+def describe_versions() -> str:
+    """Return the versions of the packages."""
     return " ".join(f"{name}={importlib.metadata.version(name)}" for name in PACKAGES)
 
 
-def absent() -> str:
+def missing_reason() -> str:
+    """Return why the corpus is not on this machine and how to install it; empty if it is available."""
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if not missing:
         return ""
     return (
         f"This corpus is not on this machine: it reads the documentation of {', '.join(PACKAGES)}, and "
-        f"{', '.join(missing)} is not installed. `pip install {' '.join(missing)}` brings it."
+        f"{', '.join(missing)} is not installed. Run `pip install {' '.join(missing)}`."
     )
 
 
 def _is_markup(body: str) -> bool:
-    """Whether it is a table of parameters or a session with the interpreter rather than a text."""
+    """Whether the text is a table of parameters or an interpreter session."""
     first = body.split("\n", 2)
     return body.startswith(">>>") or (len(first) > 1 and set(first[1]) <= {"-", "="} and bool(first[1]))
 
 
-def _parted(text: str) -> tuple[str, str]:
-    """What a docstring says first, in one line, and the rest."""
+def _split_summary(text: str) -> tuple[str, str]:
+    """Split a docstring into its first paragraph as one line, and the rest."""
     summary, _, body = text.partition("\n\n")
     return " ".join(summary.split()), body.strip()
 
 
 def _without_docstring(node: Documented, lines: list[str]) -> str:
-    """Decorators are left out too, and so is the indentation that all lines share."""
-    said = node.body[0]
-    assert said.end_lineno
-    head, body = lines[node.lineno - 1 : said.lineno - 1], lines[said.end_lineno : node.end_lineno]
+    """Return the source of a function without decorators, docstring and common indentation."""
+    docstring = node.body[0]
+    assert docstring.end_lineno
+    head, body = lines[node.lineno - 1 : docstring.lineno - 1], lines[docstring.end_lineno : node.end_lineno]
     return textwrap.dedent("\n".join(head + body)).strip()
 
 
-def _docstrings(files: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """(name, docstring) of every public function and class."""
-    for node, said, _ in _documented(files):
+def _iterate_docstrings(files: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield (name, docstring) of every public function and class."""
+    for node, docstring, _ in _iterate_documented(files):
         if not node.name.startswith("_"):
-            yield node.name, said
+            yield node.name, docstring
 
 
-def _documented(files: Iterable[str]) -> Iterator[tuple[Documented, str, list[str]]]:
-    """Every function and class with a docstring, and the lines of its file."""
+def _iterate_documented(files: Iterable[str]) -> Iterator[tuple[Documented, str, list[str]]]:
+    """Yield (node, docstring, lines of its file) of every function and class with a docstring."""
     for text in files:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of escapes in other people's strings
+            warnings.simplefilter("ignore")  # invalid escapes in the packages' strings
             try:
                 tree = ast.parse(text)
             except SyntaxError:
                 continue
         lines = text.split("\n")
         for node in ast.walk(tree):
-            if isinstance(node, Documented) and (said := ast.get_docstring(node, clean=False)):
-                yield node, inspect.cleandoc(said), lines
+            if isinstance(node, Documented) and (docstring := ast.get_docstring(node, clean=False)):
+                yield node, inspect.cleandoc(docstring), lines
 
 
-def _files() -> Iterator[str]:
-    yield from (text for _, text in python.modules())
-    yield from _of_packages(PACKAGES)
+def _all_sources() -> Iterator[str]:
+    yield from (text for _, text in python.read_modules())
+    yield from _package_sources(PACKAGES)
 
 
-def _of_packages(packages: Iterable[str]) -> Iterator[str]:
+def _package_sources(packages: Iterable[str]) -> Iterator[str]:
     for package in packages:
         spec = importlib.util.find_spec(package)
         assert spec is not None and spec.origin is not None

@@ -1,4 +1,4 @@
-"""What comes with every Python: its documentation topics, and the source of its standard library."""
+"""Texts that ship with Python: documentation topics, standard library source."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from engine.data.examples import Example
 LEFT_OUT = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"}
 
 
-def topics() -> Iterator[Example]:
+def read_topics() -> Iterator[Example]:
+    """Yield Python's documentation topics."""
     from pydoc_data.topics import topics as found  # 0.7 MB of literals, needed only while preparing
 
     for name in sorted(found):
         yield Example(found[name], "")
 
 
-def sources() -> Iterator[Example]:
-    for _, text in modules():
+def read_sources() -> Iterator[Example]:
+    """Yield the source files of the standard library."""
+    for _, text in read_modules():
         yield Example(text, "")
 
 
-def modules() -> Iterator[tuple[str, str]]:
-    """Path below the library and text of each file of the standard library that can be read, without its tests."""
+def read_modules() -> Iterator[tuple[str, str]]:
+    """Yield (relative path, text) of each readable file of the standard library, without its tests."""
     root = Path(sysconfig.get_paths()["stdlib"])
     for path in sorted(root.rglob("*.py"), key=lambda p: p.relative_to(root).as_posix()):
         if LEFT_OUT & set(path.relative_to(root).parts):
@@ -33,6 +35,6 @@ def modules() -> Iterator[tuple[str, str]]:
         try:
             text = importlib.util.decode_source(path.read_bytes())
         except (UnicodeDecodeError, SyntaxError):
-            continue  # the library ships a few files in broken encodings on purpose, for its own parser's sake
+            continue  # some files of the library have a broken encoding on purpose, to test its parser
         if text.strip():
             yield path.relative_to(root).as_posix(), text

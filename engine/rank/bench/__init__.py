@@ -1,1 +1,1 @@
-"""Measurements of devices and links that run inside a rank."""
+"""Benchmarks of devices and links, run in a rank."""

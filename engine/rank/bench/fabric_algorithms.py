@@ -1,6 +1,6 @@
-"""Collectives of our own over send and receive, for the fabric test: ring, tree, parameter server, fully connected.
+"""All-reduce algorithms over send and receive, for the fabric test.
 
-Legend: x [S] the rank's own values, flat; in the end the sum over all n ranks stands in it.
+Legend: x [S] is the flat input of the rank; each algorithm replaces it with the sum over all n ranks.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from torch import Tensor
 from torch import distributed as dist
 
 
-class Wire:
-    """Send and receive between ranks; counts the bytes that this rank sends."""
+class PeerLinks:
+    """Point-to-point messages between ranks; counts the bytes that this rank sends."""
 
     def __init__(self, rank: int, size: int) -> None:
         self.rank, self.size = rank, size
         self.sent_bytes = 0
 
-    def swap(self, sends: list[tuple[int, Tensor]], receives: list[tuple[int, Tensor]]) -> None:
-        """All at once, so that no two ranks wait for each other; returns when all of them are done."""
+    def exchange(self, sends: list[tuple[int, Tensor]], receives: list[tuple[int, Tensor]]) -> None:
+        """Start all messages at once, so that no two ranks wait for each other, and wait until all are done."""
         self.sent_bytes += sum(x.numel() * x.element_size() for _, x in sends)
         ops = [dist.P2POp(dist.isend, x, to) for to, x in sends if x.numel()]
         ops += [dist.P2POp(dist.irecv, x, source) for source, x in receives if x.numel()]
@@ -26,75 +26,75 @@ class Wire:
             work.wait()
 
     def send(self, to: int, x: Tensor) -> None:
-        self.swap([(to, x)], [])
+        self.exchange([(to, x)], [])
 
     def receive(self, source: int, x: Tensor) -> None:
-        self.swap([], [(source, x)])
+        self.exchange([], [(source, x)])
 
 
-def ring(wire: Wire, x: Tensor) -> None:
-    """n-1 rounds in which sums travel round, n-1 in which they are handed on (Patarasuk and Yuan 2009)."""
-    n, me, pieces = wire.size, wire.rank, list(x.tensor_split(wire.size))
+def ring(links: PeerLinks, x: Tensor) -> None:
+    """Ring: n-1 rounds of reduce-scatter, then n-1 rounds of all-gather (Patarasuk and Yuan 2009)."""
+    n, me, chunks = links.size, links.rank, list(x.tensor_split(links.size))
     right, left = (me + 1) % n, (me - 1) % n
     for number in range(n - 1):
-        mine, theirs = pieces[(me - number) % n], pieces[(me - number - 1) % n]
-        got = torch.empty_like(theirs)
-        wire.swap([(right, mine)], [(left, got)])
-        theirs += got
+        own_chunk, next_chunk = chunks[(me - number) % n], chunks[(me - number - 1) % n]
+        got = torch.empty_like(next_chunk)
+        links.exchange([(right, own_chunk)], [(left, got)])
+        next_chunk += got
     for number in range(n - 1):
-        wire.swap([(right, pieces[(me + 1 - number) % n])], [(left, pieces[(me - number) % n])])
+        links.exchange([(right, chunks[(me + 1 - number) % n])], [(left, chunks[(me - number) % n])])
 
 
-def tree(wire: Wire, x: Tensor) -> None:
-    """A binomial tree up to rank 0, and the same tree back down."""
-    n, me, got, gap = wire.size, wire.rank, torch.empty_like(x), 1
+def tree(links: PeerLinks, x: Tensor) -> None:
+    """Binomial tree: reduce to rank 0, then broadcast through the same tree."""
+    n, me, got, gap = links.size, links.rank, torch.empty_like(x), 1
     while gap < n:
         if me % (2 * gap) == gap:
-            wire.send(me - gap, x)
+            links.send(me - gap, x)
         elif me % (2 * gap) == 0 and me + gap < n:
-            wire.receive(me + gap, got)
+            links.receive(me + gap, got)
             x += got
         gap *= 2
     while gap > 1:
         gap //= 2
         if me % (2 * gap) == 0 and me + gap < n:
-            wire.send(me + gap, x)
+            links.send(me + gap, x)
         elif me % (2 * gap) == gap:
-            wire.receive(me - gap, x)
+            links.receive(me - gap, x)
 
 
-def server(wire: Wire, x: Tensor) -> None:
-    """Rank 0 is the parameter server."""
-    if wire.rank:
-        wire.send(0, x)
-        wire.receive(0, x)
+def parameter_server(links: PeerLinks, x: Tensor) -> None:
+    """Parameter server on rank 0: receives all inputs and sends the sum to all ranks."""
+    if links.rank:
+        links.send(0, x)
+        links.receive(0, x)
         return
-    got = [torch.empty_like(x) for _ in range(1, wire.size)]
-    wire.swap([], [(rank, one) for rank, one in enumerate(got, start=1)])
+    got = [torch.empty_like(x) for _ in range(1, links.size)]
+    links.exchange([], [(rank, one) for rank, one in enumerate(got, start=1)])
     for one in got:
         x += one
-    wire.swap([(rank, x) for rank in range(1, wire.size)], [])
+    links.exchange([(rank, x) for rank in range(1, links.size)], [])
 
 
-def full(wire: Wire, x: Tensor) -> None:
-    """Every rank has a link to every other: piece r is added up on rank r, which sends it to all."""
-    n, me, pieces = wire.size, wire.rank, list(x.tensor_split(wire.size))
-    others, own = [rank for rank in range(n) if rank != me], pieces[me]
+def fully_connected(links: PeerLinks, x: Tensor) -> None:
+    """Fully connected: rank r sums chunk r of all ranks and sends it to all ranks."""
+    n, me, chunks = links.size, links.rank, list(x.tensor_split(links.size))
+    others, own = [rank for rank in range(n) if rank != me], chunks[me]
     got = [torch.empty_like(own) for _ in others]
-    wire.swap([(rank, pieces[rank]) for rank in others], list(zip(others, got, strict=True)))
+    links.exchange([(rank, chunks[rank]) for rank in others], list(zip(others, got, strict=True)))
     for one in got:
         own += one
-    wire.swap([(rank, own) for rank in others], [(rank, pieces[rank]) for rank in others])
+    links.exchange([(rank, own) for rank in others], [(rank, chunks[rank]) for rank in others])
 
 
-def ping(wire: Wire, x: Tensor, far: int) -> None:
-    """From rank 0 to rank `far` and back; the others look on."""
-    if wire.rank == 0:
-        wire.send(far, x)
-        wire.receive(far, x)
-    elif wire.rank == far:
-        wire.receive(0, x)
-        wire.send(0, x)
+def ping(links: PeerLinks, x: Tensor, far: int) -> None:
+    """Send x from rank 0 to rank `far` and back; the other ranks do nothing."""
+    if links.rank == 0:
+        links.send(far, x)
+        links.receive(far, x)
+    elif links.rank == far:
+        links.receive(0, x)
+        links.send(0, x)
 
 
-OWN = {"ring": ring, "tree": tree, "server": server, "full": full}
+OWN_ALGORITHMS = {"ring": ring, "tree": tree, "server": parameter_server, "full": fully_connected}

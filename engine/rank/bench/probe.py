@@ -1,8 +1,10 @@
-"""python -m engine.rank.bench.probe LOCK_DIR DEVICE KIND THREADS: what a device can really do, measured in about 10 s.
+"""Device probe: measured speeds of a device.
 
-The device is held only for one measurement at a time, each shorter than a supervisor waits for a lock, and let go
-in between: an attempt that comes takes it there, and the probe ends with EXIT_YIELDED and reports nothing. Values
-are random: on zeros an H200 looked 12 % faster than it is.
+Command: python -m engine.rank.bench.probe LOCK_DIR DEVICE KIND THREADS
+
+A probe takes about 10 s. It locks the device for one measurement at a time, each shorter than the time that a
+supervisor waits for a lock. An attempt can take the device between two measurements; the probe then exits with
+EXIT_YIELDED and reports nothing. Values are random: with zeros an H200 measured 12 % faster than it is.
 """
 
 from __future__ import annotations
@@ -20,18 +22,19 @@ from pathlib import Path
 import torch
 
 from engine.hardware.probe_results import EXIT_YIELDED, PROBE_VERSION, MeasuredFigure, ProbeReport, encode
-from engine.supervisor.locks import RETRY_S, DeviceHeld, hold_devices, release
+from engine.supervisor.locks import RETRY_S, DeviceHeld, lock_devices, release
 from engine.supervisor.spawn import PR_SET_PDEATHSIG
 
-TURN_S = 0.8  # what one measurement may take before it counts what it has
-LET_GO_S = 1.5 * RETRY_S  # long enough for a waiting supervisor to try
-TRIES = 9
-TRY_S = 0.02  # a try repeats what is shorter: on a busy host a short product alone would fit between two interruptions
-SIZES = (128, 256, 512, 1024, 2048, 4096, 8192)  # of square products
-PRODUCT_S = 0.025  # a product that takes longer is large enough; the next size takes eight times as long
+MEASUREMENT_LIMIT_S = 0.8  # a measurement ends here with the repeats that it has
+RELEASE_S = 1.5 * RETRY_S  # long enough for a waiting supervisor to retry the lock
+REPEATS = 9
+# A repeat runs shorter work several times: on a busy host a single short product would fit between two interruptions.
+MIN_REPEAT_S = 0.02
+SIZES = (128, 256, 512, 1024, 2048, 4096, 8192)  # of square matrices
+LARGE_PRODUCT_S = 0.025  # a longer product is large enough; the next size would take eight times as long
 COPY_BYTES = {"cpu": 128 * 1024**2, "cuda": 1024**3}
 NUM_PARAMETERS = {"cpu": 4_000_000, "cuda": 100_000_000}
-ADAMW_BYTES = 28  # a parameter: reads gradient, parameter, two moments; writes the last three
+ADAMW_BYTES = 28  # per parameter: reads gradient, parameter and two moments; writes the last three
 HOST_COPY_BYTES = 256 * 1024**2
 LAUNCHES = 200
 TORCH_DTYPES = {
@@ -43,11 +46,11 @@ TORCH_DTYPES = {
 
 
 class Yielded(Exception):
-    """Somebody else holds the device."""
+    """Another process holds the device."""
 
 
 class Probe:
-    """One device, measured figure by figure."""
+    """Measures the speeds of one device."""
 
     def __init__(self, lock_dir: Path, device: str, kind: str, threads: int) -> None:
         self._lock_dir, self._id, self.kind, self.threads = lock_dir, device, kind, threads
@@ -57,46 +60,49 @@ class Probe:
         self.curves: dict[str, list[tuple[int, float]]] = {}
 
     def run(self) -> ProbeReport:
-        """Raises Yielded."""
+        """Run all measurements. Raises Yielded."""
         began = time.perf_counter()
         for dtype in TORCH_DTYPES:
-            self._product(dtype)
-        self._copy()
-        self._optimiser()
-        self._host()
-        self._launch()
+            self._measure_gemm(dtype)
+        self._measure_copy()
+        self._measure_optimiser()
+        self._measure_host_copy()
+        self._measure_launch()
         return ProbeReport(
             PROBE_VERSION, str(torch.__version__), self.kind, self.threads, time.perf_counter() - began,
             self.figures, self.missing, self.curves,
         )  # fmt: skip
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Alone with the device for one measurement."""
+    def _hold_device(self) -> Iterator[None]:
+        """Lock the device for one measurement, then leave it unlocked for RELEASE_S. Raises Yielded."""
         try:
-            held = hold_devices(self._lock_dir, (self._id,), wait_s=0)
+            held = lock_devices(self._lock_dir, (self._id,), wait_s=0)
         except DeviceHeld as error:
             raise Yielded(str(error)) from None
         try:
             yield
         finally:
             release(held)
-        time.sleep(LET_GO_S)
+        time.sleep(RELEASE_S)
 
-    def _seconds(self, body: Callable[[], object], tries: int = TRIES) -> list[float]:
-        """Of the body in each try, after two that warm up; fewer where they do not fit into the turn, one at least."""
-        deadline = time.perf_counter() + TURN_S
-        found = [self._once(body)]
+    def _time_repeats(self, body: Callable[[], object], repeats: int = REPEATS) -> list[float]:
+        """Return the seconds of `body` in each repeat, after two warm-up runs.
+
+        There are fewer repeats if they exceed the time limit, but at least one.
+        """
+        deadline = time.perf_counter() + MEASUREMENT_LIMIT_S
+        found = [self._time_once(body)]
         if time.perf_counter() + found[0] <= deadline:
-            found.append(self._once(body))
-        times = max(1, int(TRY_S / found[-1]))
-        for _ in range(tries):
+            found.append(self._time_once(body))
+        times = max(1, int(MIN_REPEAT_S / found[-1]))
+        for _ in range(repeats):
             if time.perf_counter() + times * found[-1] > deadline:
                 break
-            found.append(self._once(body, times))
+            found.append(self._time_once(body, times))
         return found[2:] or found[-1:]
 
-    def _once(self, body: Callable[[], object], times: int = 1) -> float:
+    def _time_once(self, body: Callable[[], object], times: int = 1) -> float:
         start = time.perf_counter()
         for _ in range(times):
             body()
@@ -104,7 +110,7 @@ class Probe:
             torch.cuda.synchronize()
         return (time.perf_counter() - start) / times
 
-    def _product(self, dtype: str) -> None:
+    def _measure_gemm(self, dtype: str) -> None:
         name = f"gemm_{dtype}_flops_per_s"
         if self.kind == "cpu" and dtype in ("tf32", "fp16"):
             self.missing[name] = ("unsupported", f"nothing trains in {dtype} on a CPU")
@@ -112,57 +118,57 @@ class Probe:
         torch.backends.cuda.matmul.allow_tf32 = dtype == "tf32"
         curve = self.curves[dtype] = []
         for size in SIZES:
-            with self._turn():
+            with self._hold_device():
                 left, right = (self._random(size, size).to(TORCH_DTYPES[dtype]) for _ in range(2))
-                seconds = self._seconds(lambda left=left, right=right: left @ right)
+                seconds = self._time_repeats(lambda left=left, right=right: left @ right)
             rates = [2 * size**3 / one for one in seconds]
             curve.append((size, statistics.median(rates)))
-            self.figures[name] = _figure(rates)
-            if statistics.median(seconds) > PRODUCT_S:
+            self.figures[name] = _build_figure(rates)
+            if statistics.median(seconds) > LARGE_PRODUCT_S:
                 break
 
-    def _copy(self) -> None:
+    def _measure_copy(self) -> None:
         count = COPY_BYTES[self.kind] // 4
-        with self._turn():
+        with self._hold_device():
             source = self._random(count)
             target = torch.empty_like(source)
-            seconds = self._seconds(lambda: target.copy_(source))
-        self.figures["copy_bytes_per_s"] = _figure([2 * 4 * count / one for one in seconds])
+            seconds = self._time_repeats(lambda: target.copy_(source))
+        self.figures["copy_bytes_per_s"] = _build_figure([2 * 4 * count / one for one in seconds])
 
-    def _optimiser(self) -> None:
+    def _measure_optimiser(self) -> None:
         count = NUM_PARAMETERS[self.kind]
-        with self._turn():
+        with self._hold_device():
             parameter = torch.nn.Parameter(self._random(count))
             parameter.grad = self._random(count)
             optimiser = torch.optim.AdamW([parameter], fused=True)
-            seconds = self._seconds(optimiser.step)
-        self.figures["optimiser_bytes_per_s"] = _figure([ADAMW_BYTES * count / one for one in seconds])
+            seconds = self._time_repeats(optimiser.step)
+        self.figures["optimiser_bytes_per_s"] = _build_figure([ADAMW_BYTES * count / one for one in seconds])
 
-    def _host(self) -> None:
+    def _measure_host_copy(self) -> None:
         if self.kind == "cpu":
             self.missing["host_copy_bytes_per_s"] = ("unsupported", "a CPU device's memory is the host's")
             return
-        with self._turn():
+        with self._hold_device():
             source = torch.randn(HOST_COPY_BYTES // 4).pin_memory()
             target = torch.empty_like(source, device=self.device)
-            seconds = self._seconds(lambda: target.copy_(source, non_blocking=True))
-        self.figures["host_copy_bytes_per_s"] = _figure([HOST_COPY_BYTES / one for one in seconds])
+            seconds = self._time_repeats(lambda: target.copy_(source, non_blocking=True))
+        self.figures["host_copy_bytes_per_s"] = _build_figure([HOST_COPY_BYTES / one for one in seconds])
 
-    def _launch(self) -> None:
-        def launches() -> None:
+    def _measure_launch(self) -> None:
+        def launch_all() -> None:
             for _ in range(LAUNCHES):
                 small.add_(1.0)
 
-        with self._turn():
+        with self._hold_device():
             small = self._random(16)
-            seconds = self._seconds(launches)
-        self.figures["launch_s"] = _figure([one / LAUNCHES for one in seconds])
+            seconds = self._time_repeats(launch_all)
+        self.figures["launch_s"] = _build_figure([one / LAUNCHES for one in seconds])
 
     def _random(self, *shape: int) -> torch.Tensor:
         return torch.randn(*shape, device=self.device)
 
 
-def _figure(values: list[float]) -> MeasuredFigure:
+def _build_figure(values: list[float]) -> MeasuredFigure:
     low, middle, high = (
         statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else 3 * values
     )
@@ -173,9 +179,9 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 4 or not arguments[3].isdigit():
         sys.stderr.write("usage: python -m engine.rank.bench.probe LOCK_DIR DEVICE KIND THREADS\n")
         return 2
-    # The agent that wanted it is its parent; a shell's `manage.py probe` waits for it in the same way.
+    # The parent is the agent, or `manage.py probe` in a shell; the probe ends with it.
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    os.nice(5)  # a page or a sampler that wants a core goes first
+    os.nice(5)  # web pages and samplers have priority
     lock_dir, device, kind, threads = arguments
     torch.set_num_threads(int(threads))
     try:

@@ -1,8 +1,8 @@
-"""Saving beside training: state is copied at a step border and written while the next steps run.
+"""Asynchronous checkpoints: copied at a step boundary, written during later steps.
 
-A save goes through three states: every rank writes its file in a thread of its own; once the all-reduce of a step
-border says that all have, rank 0 completes the folder in its thread; then it is there. A save that fails is given up on
-all ranks at the same border, and the checkpoint before it stays.
+A save has three phases. Every rank writes its file in a thread. Once the all-reduce of a step boundary shows that all
+ranks have written, rank 0 completes the folder in its thread. Then the checkpoint exists. All ranks give up a failed
+save at the same step boundary; the previous checkpoint is kept.
 """
 
 from __future__ import annotations
@@ -22,39 +22,40 @@ from deepspeed import comm
 from torch import Tensor
 
 from engine.checkpoints import tensors
-from engine.checkpoints.folder import TOKENIZER, complete, prune, sync
-from engine.checkpoints.pieces import rank_file
+from engine.checkpoints.folder import TOKENIZER, complete_checkpoint, fsync_path, prune_checkpoints
+from engine.checkpoints.sharded_checkpoint import rank_file_name
 from engine.directory import AttemptDirectory, checkpoint_name
-from engine.rank.checkpoint.state import Place, Snapshot, layout, snapshot
+from engine.rank.checkpoint.position import RankPosition
+from engine.rank.checkpoint.state import RankSnapshot, describe_layout, take_snapshot
 from engine.rank.measure.recorder import Recorder
 from engine.spec.spec import Spec
 
 
-class Pending:
-    """One save under way, as this rank sees it."""
+class PendingSave:
+    """One save in progress on this rank."""
 
     def __init__(self, step: int, validation_loss: float | None, block_s: float) -> None:
         self.step, self.validation_loss, self.block_s = step, validation_loss, block_s
-        self.began = time.perf_counter()
-        self.is_waited_for = False  # the last one of an attempt
+        self.began_s = time.perf_counter()
+        self.is_last = False  # of the attempt, which waits for it
         self.error: OSError | None = None
         self._thread: threading.Thread | None = None
 
-    def do(self, work: Callable[[], None]) -> None:
-        """In a thread of its own, one after the other."""
+    def run_in_thread(self, work: Callable[[], None]) -> None:
+        """Run `work` in a new thread once the previous one has ended; an OSError is kept in `error`."""
 
-        def guarded() -> None:
+        def run() -> None:
             try:
                 work()
             except OSError as error:
                 self.error = error
 
         self.wait()
-        self._thread = threading.Thread(target=guarded, name="checkpoint", daemon=True)
+        self._thread = threading.Thread(target=run, name="checkpoint", daemon=True)
         self._thread.start()
 
     @property
-    def is_at_work(self) -> bool:
+    def is_running(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
     def wait(self) -> None:
@@ -62,116 +63,116 @@ class Pending:
             self._thread.join()
 
 
-class Saver:
-    """All saves of one rank. Methods marked collective are called by every rank at the same border."""
+class CheckpointSaver:
+    """All saves of one rank. Every rank calls the methods marked collective at the same step boundary."""
 
     def __init__(
-        self, directory: AttemptDirectory, engine: Any, spec: Spec, dtype: str, place: Place, recorder: Recorder,
-        tokenizer: Path | None = None, best_loss: float | None = None,
+        self, directory: AttemptDirectory, engine: Any, spec: Spec, dtype: str, position: RankPosition,
+        recorder: Recorder, tokenizer: Path | None = None, best_loss: float | None = None,
     ) -> None:  # fmt: skip
         self._folder, self._engine, self._spec, self._dtype = directory.checkpoints, engine, spec, dtype
-        self._place, self._recorder, self._tokenizer = place, recorder, tokenizer
+        self._position, self._recorder, self._tokenizer = position, recorder, tokenizer
         self._best_loss = best_loss
-        self._writing: Pending | None = None  # some rank still writes its file
-        self._completing: Pending | None = (
-            None  # rank 0 only: all files are there, the folder is being closed
+        self._writing: PendingSave | None = None  # some rank still writes its file
+        self._completing: PendingSave | None = (
+            None  # rank 0 only: all files exist, the folder is being completed
         )
         self._buffers: dict[str, Tensor] = {}
-        if place.rank == 0:
+        if position.rank == 0:
             for unfinished in self._folder.glob(".*-step-*"):
                 shutil.rmtree(unfinished, ignore_errors=True)
 
     def is_best(self, validation_loss: float) -> bool:
-        """Whether this validation is better than every one before; only asked where the best is to be kept."""
+        """Whether this validation loss is the lowest so far; called only if the run keeps its best checkpoint."""
         is_better = self._best_loss is None or validation_loss < self._best_loss
         if is_better:
             self._best_loss = validation_loss
         return is_better
 
     def begin(self, step: int, validation_loss: float | None) -> None:
-        """Copy the state and begin to write it. Collective; waits for the save before."""
+        """Copy the state and start to write it. Collective; waits for the previous save."""
         start = time.perf_counter()
-        self.settle()
-        taken = snapshot(self._engine, self._spec, self._place, self._copied)
+        self.wait()
+        snapshot = take_snapshot(self._engine, self._spec, self._position, self._copy_to_host)
         if self._engine.device.type == "cuda":
             torch.cuda.synchronize()
-        self._writing = Pending(step, validation_loss, time.perf_counter() - start)
-        self._writing.do(lambda: self._write(step, taken))
+        self._writing = PendingSave(step, validation_loss, time.perf_counter() - start)
+        self._writing.run_in_thread(lambda: self._write(step, snapshot))
 
     def flags(self) -> tuple[float, float]:
-        """For the all-reduce of a border: whether this rank has nothing left to write, and whether it failed."""
-        if self._writing is None or self._writing.is_at_work:
+        """Return (has written, has failed) of this rank as 0 or 1, for the all-reduce of a step boundary."""
+        if self._writing is None or self._writing.is_running:
             return 0.0, 0.0
         return 1.0, float(self._writing.error is not None)
 
-    def take(self, num_written: float, num_failed: float) -> None:
-        """What the all-reduce gave. Collective; costs nothing while a rank still writes."""
+    def update(self, num_written: float, num_failed: float) -> None:
+        """Advance the save by the sums of `flags` over all ranks. Collective; does nothing while a rank writes."""
         if self._writing is not None and round(num_written) == comm.get_world_size():
-            self._conclude(num_failed > 0)
-        if self._completing is not None and not self._completing.is_at_work:
-            self._told()
+            self._end_writing(num_failed > 0)
+        if self._completing is not None and not self._completing.is_running:
+            self._record_completion()
 
-    def settle(self) -> None:
-        """Wait until no save is under way. Collective."""
+    def wait(self) -> None:
+        """Wait until no save is in progress. Collective."""
         if self._writing is not None:
             self._writing.wait()
-            self._conclude(self._any(self._writing.error))
+            self._end_writing(self._any_rank_failed(self._writing.error))
         if self._completing is not None:
             self._completing.wait()
-            self._told()
+            self._record_completion()
 
     def finish(self, step: int, validation_loss: float | None) -> None:
-        """The last save of an attempt. Collective. Raises OSError on every rank if it could not be made."""
+        """Save the last checkpoint of an attempt and wait for it. Collective. Raises OSError on every rank."""
         self.begin(step, validation_loss)
         pending = self._writing
         assert pending is not None
-        pending.is_waited_for = True
-        self.settle()
-        if self._any(pending.error):
-            why = pending.error or OSError("another rank could not write its part")
-            raise OSError(f"The last checkpoint, at step {step}, could not be written: {_said(why)}.")
+        pending.is_last = True
+        self.wait()
+        if self._any_rank_failed(pending.error):
+            error = pending.error or OSError("another rank could not write its file")
+            raise OSError(f"The last checkpoint (step {step}) could not be written: {_error_text(error)}.")
 
-    def _any(self, error: OSError | None) -> bool:
+    def _any_rank_failed(self, error: OSError | None) -> bool:
         failed = torch.tensor(float(error is not None), device=self._engine.device)
         comm.all_reduce(failed)
         return bool(failed > 0)
 
-    def _conclude(self, is_failed: bool) -> None:
-        """All ranks have written, or some could not. The same on every rank."""
+    def _end_writing(self, is_failed: bool) -> None:
+        """End the writing phase once all ranks have written or failed; every rank has the same `is_failed`."""
         pending, self._writing = self._writing, None
         assert pending is not None
         if pending.error is not None:
             self._warn(pending)
-        if self._place.rank == 0:
+        if self._position.rank == 0:
             if is_failed:
-                shutil.rmtree(self._aside(pending.step), ignore_errors=True)
+                shutil.rmtree(self._temporary_folder(pending.step), ignore_errors=True)
             else:
                 self._completing = pending
-                pending.do(lambda: self._complete(pending))
+                pending.run_in_thread(lambda: self._complete(pending))
 
-    def _told(self) -> None:
-        """Rank 0 has closed the folder, or could not."""
+    def _record_completion(self) -> None:
+        """Record a completed checkpoint, or warn if rank 0 could not complete the folder."""
         pending, self._completing = self._completing, None
         assert pending is not None
         if pending.error is not None:
             self._warn(pending)
-            shutil.rmtree(self._aside(pending.step), ignore_errors=True)
+            shutil.rmtree(self._temporary_folder(pending.step), ignore_errors=True)
             return
-        took_s = time.perf_counter() - pending.began
-        block_s = pending.block_s + (took_s if pending.is_waited_for else 0.0)
+        took_s = time.perf_counter() - pending.began_s
+        block_s = pending.block_s + (took_s if pending.is_last else 0.0)
         name = checkpoint_name(pending.step)
         self._recorder.checkpoint(pending.step, name, took_s, block_s, pending.validation_loss)
 
-    def _warn(self, pending: Pending) -> None:
+    def _warn(self, pending: PendingSave) -> None:
         assert pending.error is not None
         text = (
-            f"The checkpoint at step {pending.step} could not be written: {_said(pending.error)}. "
-            "The one before is kept."
+            f"The checkpoint at step {pending.step} could not be written: {_error_text(pending.error)}. "
+            "The previous checkpoint is kept."
         )
         self._recorder.note(text, "warning", step=pending.step)
 
-    def _copied(self, key: str, values: Tensor) -> Tensor:
-        """A copy in this host's memory, in the buffer of the save before: that one is written by now."""
+    def _copy_to_host(self, key: str, values: Tensor) -> Tensor:
+        """Copy values to host memory, into the buffer of the previous save, which is written by now."""
         buffer = self._buffers.get(key)
         if buffer is None or buffer.shape != values.shape:
             is_pinned = values.device.type == "cuda"
@@ -179,30 +180,32 @@ class Saver:
             self._buffers[key] = buffer
         return buffer.copy_(values, non_blocking=True)
 
-    def _aside(self, step: int) -> Path:
+    def _temporary_folder(self, step: int) -> Path:
         return self._folder / f".saving-{checkpoint_name(step)}"
 
-    def _write(self, step: int, taken: Snapshot) -> None:
-        aside = self._aside(step)
-        aside.mkdir(parents=True, exist_ok=True)
+    def _write(self, step: int, snapshot: RankSnapshot) -> None:
+        temporary = self._temporary_folder(step)
+        temporary.mkdir(parents=True, exist_ok=True)
         arrays: dict[str, np.ndarray[Any, Any]] = {
-            key: values.numpy() for key, values in taken.tensors.items()
+            key: values.numpy() for key, values in snapshot.tensors.items()
         }
-        tensors.write(aside / rank_file(self._place.rank), arrays, {"own": json.dumps(taken.own)})
+        tensors.write_tensors(
+            temporary / rank_file_name(self._position.rank), arrays, {"own": json.dumps(snapshot.own)}
+        )
 
-    def _complete(self, pending: Pending) -> None:
-        aside, budget = self._aside(pending.step), self._spec.budget
+    def _complete(self, pending: PendingSave) -> None:
+        temporary, budget = self._temporary_folder(pending.step), self._spec.budget
         if self._tokenizer is not None:
-            shutil.copyfile(self._tokenizer, aside / TOKENIZER)
-            sync(aside / TOKENIZER)
-        described = {
-            "step": pending.step, "layout": layout(self._spec, self._dtype), "spec": self._spec.model_dump(),
+            shutil.copyfile(self._tokenizer, temporary / TOKENIZER)
+            fsync_path(temporary / TOKENIZER)
+        description = {
+            "step": pending.step, "layout": describe_layout(self._spec, self._dtype), "spec": self._spec.model_dump(),
             "validation_loss": pending.validation_loss, "best_loss": self._best_loss,
         }  # fmt: skip
-        complete(aside, self._folder / checkpoint_name(pending.step), described)
-        with contextlib.suppress(OSError):  # the new one is there; what is left over goes at the next save
-            prune(self._folder, budget.keep_checkpoints, budget.keep_best)
+        complete_checkpoint(temporary, self._folder / checkpoint_name(pending.step), description)
+        with contextlib.suppress(OSError):  # the new checkpoint exists; the next save deletes what is left
+            prune_checkpoints(self._folder, budget.keep_checkpoints, budget.keep_best)
 
 
-def _said(error: OSError) -> str:
+def _error_text(error: OSError) -> str:
     return error.strerror or str(error)

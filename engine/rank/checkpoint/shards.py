@@ -1,4 +1,4 @@
-"""Which stretch of each parameter this rank keeps in fp32, with optimiser state, under any of DeepSpeed's wrappers."""
+"""Shards of parameters and optimiser state in DeepSpeed's optimiser wrappers."""
 
 from __future__ import annotations
 
@@ -9,29 +9,31 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.checkpoints.cut import Cut
+from engine.checkpoints.tensor_split import TensorSplit
 
 TIED_TO = "0.token.weight"
 
 
 @dataclass(frozen=True)
-class Fragment:
-    """A stretch of one parameter. The holder is the tensor that the optimiser steps: the parameter itself, an fp32 copy
-    of it, or a flat buffer of many."""
+class Shard:
+    """The range of one parameter that this rank holds in fp32.
+
+    `holder` is the tensor that the optimiser updates: the parameter itself, its fp32 copy, or a flat buffer of many.
+    """
 
     name: str
-    start: int  # in the flattened parameter, as this tensor rank has it
+    start: int  # offset in the flattened parameter of this tensor rank
     length: int
     holder: Tensor
-    offset: int  # in the flattened holder
+    offset: int  # offset in the flattened holder
 
-    def of(self, tensor: Tensor) -> Tensor:
-        """Its values in the holder, or in a state of the same size."""
+    def view_of(self, tensor: Tensor) -> Tensor:
+        """Return the view of this shard in the holder, or in optimiser state of the same size."""
         return tensor.detach().view(-1).narrow(0, self.offset, self.length)
 
 
 def named_parameters(engine: Any) -> dict[str, nn.Parameter]:
-    """What this rank has of the model, by the names that are the same in every layout."""
+    """Return the trainable parameters of this rank by names that are the same in every layout."""
     return {
         TIED_TO if is_replica(parameter) else name: parameter
         for name, parameter in engine.module.named_parameters()
@@ -40,23 +42,23 @@ def named_parameters(engine: Any) -> dict[str, nn.Parameter]:
 
 
 def is_replica(parameter: nn.Parameter) -> bool:
-    """Whether an earlier stage of the pipeline has the same weight: the head, where it is the token embedding."""
+    """Whether an earlier pipeline stage has the same weight: a head tied to the token embedding."""
     return getattr(parameter, "ds_pipe_replicated", False)
 
 
-def cuts(engine: Any) -> dict[int, Cut]:
-    """How tensor parallelism shares parameters, by their id(); all others are whole on every tensor rank."""
+def collect_tensor_splits(engine: Any) -> dict[int, TensorSplit]:
+    """Return the split of each tensor-parallel parameter by its id(); other parameters are whole on every rank."""
     found = {}
     for module in engine.module.modules():
         for leaf, split in getattr(module, "splits", {}).items():
             parameter = getattr(module, leaf)
             if parameter is not None:
-                found[id(parameter)] = Cut(split.dim, split.parts)
+                found[id(parameter)] = TensorSplit(split.dim, split.sections)
     return found
 
 
-def base_optimiser(engine: Any) -> torch.optim.Optimizer:
-    """The optimiser of torch inside DeepSpeed's wrapper."""
+def get_base_optimiser(engine: Any) -> torch.optim.Optimizer:
+    """Return the torch optimiser inside DeepSpeed's wrapper."""
     return (
         engine.optimizer
         if isinstance(engine.optimizer, torch.optim.Optimizer)
@@ -64,49 +66,50 @@ def base_optimiser(engine: Any) -> torch.optim.Optimizer:
     )
 
 
-def is_shared_out(engine: Any) -> bool:
-    """Whether the fragments of the data ranks differ; else each keeps everything."""
+def is_partitioned(engine: Any) -> bool:
+    """Whether each data rank holds its own shards; else every data rank holds all values."""
     return not isinstance(engine.optimizer, torch.optim.Optimizer) and not hasattr(
         engine.optimizer, "fp32_groups"
     )
 
 
-def fragments(engine: Any) -> Iterator[Fragment]:
-    """Of every parameter of which this rank keeps anything (DeepSpeed 0.19.8)."""
+def iterate_shards(engine: Any) -> Iterator[Shard]:
+    """Yield the shard of every parameter that this rank holds (DeepSpeed 0.19.8)."""
     wrapper, names = engine.optimizer, named_parameters(engine)
     if isinstance(wrapper, torch.optim.Optimizer):  # ZeRO 0 in fp32: no wrapper
         for name, parameter in names.items():
-            yield Fragment(name, 0, parameter.numel(), parameter, 0)
+            yield Shard(name, 0, parameter.numel(), parameter, 0)
     elif hasattr(wrapper, "fp16_partitioned_groups_flat"):
-        yield from _of_stage_3(wrapper, names)
+        yield from _shards_of_stage_3(wrapper, names)
     elif hasattr(wrapper, "fp32_groups"):  # ZeRO 0 in bf16 or fp16: a copy of each parameter
         copies = {
             id(parameter): copy
-            for group, of_group in zip(wrapper.fp16_groups, wrapper.fp32_groups, strict=True)
-            for parameter, copy in zip(group, of_group, strict=True)
+            for parameters, masters in zip(wrapper.fp16_groups, wrapper.fp32_groups, strict=True)
+            for parameter, copy in zip(parameters, masters, strict=True)
         }
         for name, parameter in names.items():
-            yield Fragment(name, 0, parameter.numel(), copies[id(parameter)], 0)
+            yield Shard(name, 0, parameter.numel(), copies[id(parameter)], 0)
     else:
-        yield from _of_flat_groups(wrapper, names)
+        yield from _shards_of_flat_groups(wrapper, names)
 
 
-def _of_flat_groups(wrapper: Any, names: dict[str, nn.Parameter]) -> Iterator[Fragment]:
-    """ZeRO 1 and 2, and a pipeline in bf16: one flat buffer per group of parameters, cut over the data ranks."""
+def _shards_of_flat_groups(wrapper: Any, names: dict[str, nn.Parameter]) -> Iterator[Shard]:
+    """ZeRO 1 and 2, and a pipeline in bf16: one flat buffer per parameter group, partitioned over the data ranks."""
     flat = getattr(wrapper, "single_partition_of_fp32_groups", None) or wrapper.fp32_groups_flat_partition
     for name, parameter in names.items():
-        place = parameter._hp_mapping
-        if place is not None:
-            kept, of = place.hp_fragment_address, place.lp_fragment_address
-            yield Fragment(name, of.start, kept.numel, flat[place.param_group_index], kept.start)
+        mapping = parameter._hp_mapping
+        if mapping is not None:
+            in_buffer, in_parameter = mapping.hp_fragment_address, mapping.lp_fragment_address
+            holder = flat[mapping.param_group_index]
+            yield Shard(name, in_parameter.start, in_buffer.numel, holder, in_buffer.start)
 
 
-def _of_stage_3(wrapper: Any, names: dict[str, nn.Parameter]) -> Iterator[Fragment]:
-    """ZeRO 3: every parameter is cut over the data ranks; the last share ends in padding."""
+def _shards_of_stage_3(wrapper: Any, names: dict[str, nn.Parameter]) -> Iterator[Shard]:
+    """ZeRO 3: every parameter is partitioned over the data ranks; the last partition ends in padding."""
     assert not getattr(wrapper, "swap_optimizer", False), "optimiser state on disk must be swapped in first"
     for name, parameter in names.items():
-        group, offset, share = wrapper.grad_position[wrapper.get_param_id(parameter)]
-        start = wrapper._get_param_partition_rank(parameter) * share
-        length = min(share, parameter.ds_numel - start)
+        group, offset, size = wrapper.grad_position[wrapper.get_param_id(parameter)]
+        start = wrapper._get_param_partition_rank(parameter) * size
+        length = min(size, parameter.ds_numel - start)
         if length > 0:
-            yield Fragment(name, start, length, wrapper.fp32_partitioned_groups_flat[group], offset)
+            yield Shard(name, start, length, wrapper.fp32_partitioned_groups_flat[group], offset)

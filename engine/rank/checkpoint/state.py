@@ -1,4 +1,4 @@
-"""A run's whole state out of an engine and into one: the values themselves, in the layout-free form."""
+"""State of a rank, saved from and loaded into an engine in any layout."""
 
 from __future__ import annotations
 
@@ -8,68 +8,57 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from deepspeed.runtime.zero.partition_parameters import ZeroParamStatus
 from torch import Tensor
 
-from engine.checkpoints.cut import Array, part_of, whole_shape
 from engine.checkpoints.folder import ResumeError, read_manifest
-from engine.checkpoints.pieces import RANDOM, WEIGHT, Pieces, key_of, rank_file
-from engine.checkpoints.start import Start
-from engine.directory import Seat
+from engine.checkpoints.initial_weights import InitialWeights
+from engine.checkpoints.sharded_checkpoint import (
+    RANDOM_STATE,
+    WEIGHT,
+    ShardedCheckpoint,
+    rank_file_name,
+    shard_key,
+)
+from engine.checkpoints.tensor_split import Array, extract_part, join_shape
+from engine.rank.checkpoint.position import RankPosition
+from engine.rank.checkpoint.random_states import read_random_states, restore_random_states
 from engine.rank.checkpoint.shards import (
-    Fragment,
-    base_optimiser,
-    cuts,
-    fragments,
+    Shard,
+    collect_tensor_splits,
+    get_base_optimiser,
+    is_partitioned,
     is_replica,
-    is_shared_out,
+    iterate_shards,
     named_parameters,
 )
 from engine.rank.train.loss_scale import loss_scale, scale_holders
 from engine.spec.spec import Spec, flatten
 
-# What the random states of its ranks depend on.
-RANDOM_DEPENDS_ON = ("parallel", "micro_batch_size", "dtype")
+# Fields of the layout that the random states of ranks depend on.
+RANDOM_STATE_FIELDS = ("parallel", "micro_batch_size", "dtype")
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a rank stands in the grid."""
-
-    rank: int
-    stage: int
-    data_rank: int
-    data: int
-    tensor_rank: int
-    tensor: int
-
-    @classmethod
-    def of(cls, seat: Seat, spec: Spec) -> Place:
-        parallel = spec.parallel
-        return cls(seat.rank, seat.stage, seat.data_rank, parallel.data, seat.tensor_rank, parallel.tensor)
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What one rank writes of a step border."""
+class RankSnapshot:
+    """State that one rank saves at a step boundary."""
 
     tensors: dict[str, Tensor]
     own: dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Resumed:
-    """What a resumed rank goes on with, and what is to be said of it."""
+class RestoredState:
+    """Result of loading a checkpoint or initial weights, with notes for the run."""
 
     step: int
     best_loss: float | None
     notes: tuple[str, ...]
 
 
-def layout(spec: Spec, dtype: str) -> dict[str, Any]:
-    """What a checkpoint says of the spec that wrote it."""
+def describe_layout(spec: Spec, dtype: str) -> dict[str, Any]:
+    """Return the part of a spec that decides whether a checkpoint fits."""
     model = spec.model.model_dump(exclude={"dropout"}) | {"vocab_size": spec.vocab_size}
     parallel = spec.parallel.model_dump(exclude={"activation_checkpointing"})
     return {
@@ -78,50 +67,59 @@ def layout(spec: Spec, dtype: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def snapshot(engine: Any, spec: Spec, place: Place, copy: Callable[[str, Tensor], Tensor]) -> Snapshot:
-    """This rank's state, each tensor passed through `copy` with its key. Of what several ranks keep alike, each data
-    rank takes a share, and of what tensor ranks keep alike, the first takes it all."""
-    parameters, states = named_parameters(engine), _states(engine, spec)
-    found, tables, scalars, shapes, cut_of = {}, {}, {}, {}, cuts(engine)
+def take_snapshot(
+    engine: Any, spec: Spec, position: RankPosition, copy: Callable[[str, Tensor], Tensor]
+) -> RankSnapshot:
+    """Return this rank's state; `copy` receives the key and values of each tensor and returns the copy.
+
+    State that data ranks replicate is divided among them. State that tensor ranks replicate is saved by the first one.
+    """
+    parameters, states = named_parameters(engine), _optimiser_states(engine, spec)
+    found, tables, scalars, shapes, splits = {}, {}, {}, {}, collect_tensor_splits(engine)
     for name, parameter in parameters.items():
-        cut = cut_of.get(id(parameter))
+        split = splits.get(id(parameter))
         shape = tuple(getattr(parameter, "ds_shape", parameter.shape))
-        tables[name] = {"shape": whole_shape(shape, cut), "cut": cut.to_json() if cut else None}
-    for fragment in fragments(engine):
-        parameter = parameters[fragment.name]
-        is_cut = id(parameter) in cut_of
-        if is_replica(parameter) or (place.tensor_rank and not is_cut):
+        tables[name] = {"shape": join_shape(shape, split), "cut": split.to_json() if split else None}
+    for shard in iterate_shards(engine):
+        parameter = parameters[shard.name]
+        is_split = id(parameter) in splits
+        if is_replica(parameter) or (position.tensor_rank and not is_split):
             continue
-        first, last = (0, fragment.length) if is_shared_out(engine) else _share(fragment.length, place)
+        first, last = (0, shard.length) if is_partitioned(engine) else _share_of_range(shard.length, position)
         if first == last:
             continue
-        part = place.tensor_rank if is_cut else 0
-        for kind, values in _kept_of(fragment, states.get(fragment.holder, {}), scalars).items():
-            key = key_of(kind, fragment.name, part, fragment.start + first)
+        part = position.tensor_rank if is_split else 0
+        for kind, values in _elementwise_state(shard, states.get(shard.holder, {}), scalars).items():
+            key = shard_key(kind, shard.name, part, shard.start + first)
             found[key] = copy(key, values[first:last])
-        if place.data_rank == 0:
-            for kind, value in _of_own_shape(fragment, states.get(fragment.holder, {})).items():
-                key = key_of(kind, fragment.name, 0, 0)
+        if position.data_rank == 0:
+            for kind, value in _other_shape_state(shard, states.get(shard.holder, {})).items():
+                key = shard_key(kind, shard.name, 0, 0)
                 found[key] = copy(key, value.detach().reshape(-1))
-                shapes[f"{kind}|{fragment.name}"] = list(value.shape)
-    found |= {f"{RANDOM}|{device}": copy(device, state) for device, state in _random_states(engine).items()}
+                shapes[f"{kind}|{shard.name}"] = list(value.shape)
+    found |= {
+        f"{RANDOM_STATE}|{device}": copy(device, state)
+        for device, state in read_random_states(engine).items()
+    }
     own = {"parameters": tables, "scalars": scalars, "shapes": shapes, "loss_scale": loss_scale(engine)}
     own["skipped_steps"] = engine.skipped_steps
     if hasattr(engine.module, "micro_offset"):
         own["micro_offset"] = engine.module.micro_offset
-    return Snapshot(found, own)
+    return RankSnapshot(found, own)
 
 
-def resume(path: Path, engine: Any, spec: Spec, dtype: str, place: Place) -> Resumed:
-    """Load a checkpoint of any layout into an engine; every rank for itself.
-    Raises ResumeError if it is incomplete, or of a model or an optimiser whose state does not fit."""
+def resume(path: Path, engine: Any, spec: Spec, dtype: str, position: RankPosition) -> RestoredState:
+    """Load a checkpoint of any layout into the engine of this rank.
+
+    Raises ResumeError if the checkpoint is incomplete or of another model or optimiser.
+    """
     manifest = read_manifest(path)
-    before, now = manifest["layout"], layout(spec, dtype)
+    before, now = manifest["layout"], describe_layout(spec, dtype)
     refuse_other_model(before, now, path.name)
-    pieces = Pieces(path)
-    own = pieces.own.get(rank_file(place.rank)) or pieces.own[rank_file(0)]
-    load_weights(engine, pieces.part, place)
-    _load_optimiser(engine, pieces, own["scalars"], place)
+    checkpoint = ShardedCheckpoint(path)
+    own = checkpoint.own.get(rank_file_name(position.rank)) or checkpoint.own[rank_file_name(0)]
+    load_weights(engine, checkpoint.part, position)
+    _load_optimiser(engine, checkpoint, own["scalars"], position)
     engine.global_steps = step = int(manifest["step"])
     engine.micro_steps = step * spec.accumulation
     engine.global_samples = step * spec.batch.global_batch_size
@@ -130,50 +128,56 @@ def resume(path: Path, engine: Any, spec: Spec, dtype: str, place: Place) -> Res
         for name, value in own["loss_scale"].items():
             if hasattr(holder, name):
                 setattr(holder, name, value)
-    is_same = all(before[key] == now[key] for key in RANDOM_DEPENDS_ON)
-    _restore_random(engine, pieces, place, own, spec, step, is_same)
-    notes = () if is_same else (_of_other_layout(before, now, spec.model.dropout > 0),)
-    return Resumed(step, manifest.get("best_loss"), notes)
+    is_same = all(before[key] == now[key] for key in RANDOM_STATE_FIELDS)
+    restore_random_states(engine, checkpoint, position, own, spec, step, is_same)
+    notes = () if is_same else (_layout_change_note(before, now, spec.model.dropout > 0),)
+    return RestoredState(step, manifest.get("best_loss"), notes)
 
 
-def start(begun: Start, engine: Any, spec: Spec, place: Place) -> str:
-    """Fill a fresh engine with weights alone; returns what is to be said of it. Raises SpecError where they misfit."""
-    begun.refuse_misfit(spec)
-    cut_of, parameters = cuts(engine), named_parameters(engine)
+def load_initial_weights(
+    initial_weights: InitialWeights, engine: Any, spec: Spec, position: RankPosition
+) -> str:
+    """Load weights without optimiser state into a new engine and return a note for the run.
+
+    Raises SpecError if the weights do not fit the spec.
+    """
+    initial_weights.refuse_misfit(spec)
+    splits, parameters = collect_tensor_splits(engine), named_parameters(engine)
 
     def read(kind: str, name: str, index: int, parts: int, first: int, last: int) -> Array | None:
-        if begun.is_fresh(name, spec):
+        if initial_weights.keeps_initial_values(name, spec):
             return None
-        cut = cut_of.get(id(parameters[name]))
-        return part_of(begun.whole(name), cut, index, parts).reshape(-1)[first:last]
+        split = splits.get(id(parameters[name]))
+        return extract_part(initial_weights.whole(name), split, index, parts).reshape(-1)[first:last]
 
-    load_weights(engine, read, place)
-    head = " Its head is new." if begun.origin.has_other_head(spec) else ""
-    return f"Begins with the weights of {begun.origin.title}; the optimiser begins anew.{head}"
+    load_weights(engine, read, position)
+    head = " The head is new." if initial_weights.origin.has_other_head(spec) else ""
+    return f"Started from the weights of {initial_weights.origin.title} with a new optimiser state.{head}"
 
 
-# kind, parameter, tensor part, number of parts, first and one past the last element -> the values, or None: leave them
-Read = Callable[[str, str, int, int, int, int], "Array | None"]
+# (kind, parameter, tensor part, number of parts, start, stop) -> values, or None to keep the present ones
+ReadValues = Callable[[str, str, int, int, int, int], "Array | None"]
 
 
 @torch.no_grad()
-def load_weights(engine: Any, read: Read, place: Place) -> None:
-    """Fill the model's weights, and the fp32 copies that the optimiser steps."""
+def load_weights(engine: Any, read: ReadValues, position: RankPosition) -> None:
+    """Load the weights of the model and the fp32 master copies of the optimiser."""
     for name, parameter in named_parameters(engine).items():
         if hasattr(parameter, "ds_id") and parameter.ds_status != ZeroParamStatus.AVAILABLE:
             continue
-        values = read(WEIGHT, name, place.tensor_rank, place.tensor, 0, parameter.numel())
+        values = read(WEIGHT, name, position.tensor_rank, position.tensor, 0, parameter.numel())
         if values is not None:
             parameter.copy_(torch.from_numpy(values).view(parameter.shape))
-    for fragment in fragments(engine):
-        stop = fragment.start + fragment.length
-        values = read(WEIGHT, fragment.name, place.tensor_rank, place.tensor, fragment.start, stop)
+    for shard in iterate_shards(engine):
+        stop = shard.start + shard.length
+        values = read(WEIGHT, shard.name, position.tensor_rank, position.tensor, shard.start, stop)
         if values is not None:
-            fragment.of(fragment.holder).copy_(torch.from_numpy(values))
-    _shares_from_masters(engine)
+            shard.view_of(shard.holder).copy_(torch.from_numpy(values))
+    _copy_masters_to_partitions(engine)
 
 
 def refuse_other_model(saved: Mapping[str, Any], wanted: Mapping[str, Any], name: str) -> None:
+    """Raise ResumeError if the layouts differ in the model or the optimiser. `name` is that of the checkpoint."""
     before, now = flatten(saved), flatten(wanted)
     fields = [key for key in now if key.startswith("model.") or key == "optimiser"]
     differing = [
@@ -181,67 +185,76 @@ def refuse_other_model(saved: Mapping[str, Any], wanted: Mapping[str, Any], name
     ]
     if differing:
         raise ResumeError(
-            f"The checkpoint {name} has {', '.join(differing)}: its state fits no other model or optimiser. Only the "
-            "layout (data, tensor, stages, ZeRO stage) may change; start_from takes over weights alone."
+            f"The checkpoint {name} has {', '.join(differing)}. A resumed run may change only the layout (data, "
+            "tensor, stages, ZeRO stage). To load weights alone, use start_from."
         )
 
 
-def _share(length: int, place: Place) -> tuple[int, int]:
-    return length * place.data_rank // place.data, length * (place.data_rank + 1) // place.data
+def _share_of_range(length: int, position: RankPosition) -> tuple[int, int]:
+    return length * position.data_rank // position.data, length * (position.data_rank + 1) // position.data
 
 
-def _kept_of(fragment: Fragment, state: Mapping[str, Any], scalars: dict[str, float]) -> dict[str, Tensor]:
-    """Weights and what the optimiser keeps element by element; what it keeps once (its step count) goes to scalars."""
-    found = {WEIGHT: fragment.of(fragment.holder)}
+def _elementwise_state(
+    shard: Shard, state: Mapping[str, Any], scalars: dict[str, float]
+) -> dict[str, Tensor]:
+    """Return weights and elementwise optimiser state; single values (the step count) are added to `scalars`."""
+    found = {WEIGHT: shard.view_of(shard.holder)}
     for kind, value in state.items():
-        if isinstance(value, Tensor) and value.numel() == fragment.holder.numel() and value.dim() > 0:
-            found[kind] = fragment.of(value)
-        elif value is not None and not _has_own_shape(fragment, value):
+        if isinstance(value, Tensor) and value.numel() == shard.holder.numel() and value.dim() > 0:
+            found[kind] = shard.view_of(value)
+        elif value is not None and not _has_other_shape(shard, value):
             scalars[kind] = float(value)
     return found
 
 
-def _of_own_shape(fragment: Fragment, state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Adafactor's row and column means: of a whole matrix, but not element by element. No layout cuts them."""
-    return {kind: value for kind, value in state.items() if _has_own_shape(fragment, value)}
+def _other_shape_state(shard: Shard, state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return optimiser state with another shape than the parameter (Adafactor's row and column means).
+
+    No layout splits it.
+    """
+    return {kind: value for kind, value in state.items() if _has_other_shape(shard, value)}
 
 
-def _has_own_shape(fragment: Fragment, value: Any) -> bool:
-    return isinstance(value, Tensor) and value.dim() > 0 and value.numel() != fragment.holder.numel()
+def _has_other_shape(shard: Shard, value: Any) -> bool:
+    return isinstance(value, Tensor) and value.dim() > 0 and value.numel() != shard.holder.numel()
 
 
-def _states(engine: Any, spec: Spec) -> Mapping[Tensor, Mapping[str, Any]]:
-    """The optimiser's state by parameter; empty for an optimiser whose state is not saved."""
-    return base_optimiser(engine).state if spec.optimiser.row.is_state_saved else {}
+def _optimiser_states(engine: Any, spec: Spec) -> Mapping[Tensor, Mapping[str, Any]]:
+    """Return the optimiser state by parameter; empty for an optimiser whose state is not saved."""
+    return get_base_optimiser(engine).state if spec.optimiser.row.is_state_saved else {}
 
 
 @torch.no_grad()
-def _load_optimiser(engine: Any, pieces: Pieces, scalars: Mapping[str, float], place: Place) -> None:
-    states = base_optimiser(engine).state
-    shapes = {key: shape for own in pieces.own.values() for key, shape in own.get("shapes", {}).items()}
-    for fragment in fragments(engine):
-        state = states[fragment.holder]
-        for kind in pieces.kinds(fragment.name):
+def _load_optimiser(
+    engine: Any, checkpoint: ShardedCheckpoint, scalars: Mapping[str, float], position: RankPosition
+) -> None:
+    states = get_base_optimiser(engine).state
+    shapes = {key: shape for own in checkpoint.own.values() for key, shape in own.get("shapes", {}).items()}
+    for shard in iterate_shards(engine):
+        state = states[shard.holder]
+        for kind in checkpoint.kinds(shard.name):
             if kind == WEIGHT:
                 continue
-            if shape := shapes.get(f"{kind}|{fragment.name}"):
-                values = pieces.part(kind, fragment.name, 0, 1, 0, math.prod(shape))
-                state[kind] = torch.from_numpy(values).reshape(shape).to(fragment.holder.device)
+            if shape := shapes.get(f"{kind}|{shard.name}"):
+                values = checkpoint.part(kind, shard.name, 0, 1, 0, math.prod(shape))
+                state[kind] = torch.from_numpy(values).reshape(shape).to(shard.holder.device)
                 continue
             if kind not in state:
-                state[kind] = torch.zeros_like(fragment.holder, requires_grad=False)
-            stop = fragment.start + fragment.length
-            values = pieces.part(kind, fragment.name, place.tensor_rank, place.tensor, fragment.start, stop)
-            fragment.of(state[kind]).copy_(torch.from_numpy(values))
+                state[kind] = torch.zeros_like(shard.holder, requires_grad=False)
+            stop = shard.start + shard.length
+            values = checkpoint.part(
+                kind, shard.name, position.tensor_rank, position.tensor, shard.start, stop
+            )
+            shard.view_of(state[kind]).copy_(torch.from_numpy(values))
         for kind, value in scalars.items():
-            # A tensor on the holder's device, as torch's fused optimisers keep their step count.
-            state[kind] = torch.tensor(value, dtype=torch.float32, device=fragment.holder.device)
+            # A tensor on the device of the holder, as torch's fused optimisers store their step count.
+            state[kind] = torch.tensor(value, dtype=torch.float32, device=shard.holder.device)
     if hasattr(engine.optimizer, "_hp_optimizer_states_linked"):
-        engine.optimizer._hp_optimizer_states_linked = False  # to be linked anew at the next step
+        engine.optimizer._hp_optimizer_states_linked = False  # the next step links them again
 
 
-def _shares_from_masters(engine: Any) -> None:
-    """ZeRO 3 trains on shares of the parameters beside the fp32 ones: the same values in the run's format."""
+def _copy_masters_to_partitions(engine: Any) -> None:
+    """Copy the fp32 partitions of ZeRO 3 into the partitions in the run's number format, which train."""
     wrapper = engine.optimizer
     for share, master in zip(
         getattr(wrapper, "fp16_partitioned_groups_flat", ()),
@@ -251,36 +264,10 @@ def _shares_from_masters(engine: Any) -> None:
         share.copy_(master)
 
 
-def _random_states(engine: Any) -> dict[str, Tensor]:
-    found = {"cpu": torch.get_rng_state()}
-    if engine.device.type == "cuda":
-        found["cuda"] = torch.cuda.get_rng_state()
-    return found
-
-
-def _restore_random(
-    engine: Any, pieces: Pieces, place: Place, own: Mapping[str, Any], spec: Spec, step: int, is_same: bool
-) -> None:
-    """The saved states where each rank does what it did; else new ones, the same at every try. They differ by stage and
-    data rank and not by tensor rank, as from the start."""
-    if is_same:
-        file = pieces.files[rank_file(place.rank)]
-        torch.set_rng_state(torch.from_numpy(file.read(f"{RANDOM}|cpu")))
-        if engine.device.type == "cuda" and f"{RANDOM}|cuda" in file.keys():  # noqa: SIM118
-            torch.cuda.set_rng_state(torch.from_numpy(file.read(f"{RANDOM}|cuda")))
-    else:
-        mixed = np.random.SeedSequence([spec.seed, step, place.stage, place.data_rank]).generate_state(
-            1, np.uint64
-        )
-        torch.manual_seed(int(mixed[0] >> np.uint64(1)))
-    if hasattr(engine.module, "micro_offset"):
-        engine.module.micro_offset = own["micro_offset"] if is_same else step * spec.accumulation
-
-
-def _of_other_layout(before: Mapping[str, Any], now: Mapping[str, Any], has_dropout: bool) -> str:
+def _layout_change_note(before: Mapping[str, Any], now: Mapping[str, Any], has_dropout: bool) -> str:
     old, new = (
-        {k: v for k, v in flatten(x).items() if k.split(".")[0] in RANDOM_DEPENDS_ON} for x in (before, now)
+        {k: v for k, v in flatten(x).items() if k.split(".")[0] in RANDOM_STATE_FIELDS} for x in (before, now)
     )
     changed = [f"{key} {old.get(key)} -> {new[key]}" for key in new if old.get(key) != new[key]]
-    dropout = " Dropout goes on with new random numbers." if has_dropout else ""
-    return f"Resumed in another layout than it was saved in: {', '.join(changed)}.{dropout}"
+    dropout = " Dropout continues with new random numbers." if has_dropout else ""
+    return f"Resumed in another layout than that of the checkpoint: {', '.join(changed)}.{dropout}"

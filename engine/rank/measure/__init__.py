@@ -1,1 +1,1 @@
-"""What a rank records about its own steps."""
+"""Measurement of a rank's steps: phases, timelines, traces, log lines."""

@@ -1,10 +1,10 @@
-"""Where the time of a step goes: its phases, which add up to it, and how many bytes its collectives carry.
+"""Breakdown of a step: times of its phases, bytes of its collectives.
 
-A phase is what its name says without the communication inside it. `bubble_s` is the time in which a stage of a
-pipeline waits for another: beyond the transfer time of the payload (engine.rank.parallel.transfers),
-and in the small collectives after its last backward, in which the stages that are done wait for those that are not.
-Waiting for other data ranks is communication: no rank knows by itself how much of it is transfer. `host_gap_s`, on a
-GPU only, is what the compute stream spends between two phases, with nothing but the host to wait for.
+The phases add up to the time of the step. Each phase excludes the communication within it. `bubble_s` is the time that
+a pipeline stage waits for another stage: beyond the transfer time of a payload (engine.rank.parallel.transfers), and
+in the small collectives after its last backward pass, where finished stages wait for the others. Waiting for other
+data ranks counts as communication, since a rank cannot separate it from the transfer. `host_gap_s` (GPU only) is the
+time between two phases in which the compute stream waits for the host.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.rank.measure.timers import Marks
+from engine.rank.measure.timers import Timers
 from engine.rank.parallel.collectives import Payload
-from engine.rank.parallel.transfers import SMALL_BYTES, Transfers
+from engine.rank.parallel.transfers import SMALL_BYTES, TransferTimes
 from engine.telemetry.metrics import STEP_PHASES
 
 
 @dataclass(slots=True)
 class Span:
-    """A phase, or a wait in a collective; `inside` is the phase around a wait."""
+    """A phase, or a wait in a collective with the phase that encloses it."""
 
-    kind: str  # of a phase: what the timeline calls it; of a wait: the collective's name
-    phase: str  # the metric to which it counts
-    number: int  # of its kind in the step: the micro-batch
+    kind: str  # of a phase: its name in the timeline; of a wait: the name of the collective
+    phase: str  # the metric that it counts for
+    number: int  # number within its kind and step: the micro-batch
     start: Any
     stop: Any = None
-    inside: Span | None = None
+    enclosing: Span | None = None
     payload: Payload | None = None
 
 
 @dataclass
-class Step:
-    """One step's spans, until its marks are past."""
+class TimedStep:
+    """Spans of one step, kept until its timestamps are complete."""
 
     number: int
     begin: Any
@@ -46,39 +46,40 @@ class Step:
     step_s: float = 0.0
     end: Any = None
     spans: list[Span] = field(default_factory=list)
-    beside: dict[str, float] = field(default_factory=dict)
+    extra_metrics: dict[str, float] = field(default_factory=dict)
 
 
 class Breakdown:
-    """Marks the phases and waits of one step after the other. On a GPU the marks are events, and a step is read when
-    its last one is past, be that a step later: nothing here synchronises."""
+    """Times the phases and waits of consecutive steps.
 
-    def __init__(self, marks: Marks, transfers: Transfers | None = None) -> None:
-        """`transfers`: of a pipeline's rank; without, there is no bubble to measure."""
-        self._marks, self.transfers = marks, transfers
-        self.annotate: Callable[[str], AbstractContextManager[Any]] | None = (
-            None  # names the phases in a profile
-        )
+    On a GPU the timestamps are CUDA events. A step is read once its last event is complete, which may be a step later,
+    so nothing here synchronises.
+    """
+
+    def __init__(self, timers: Timers, transfers: TransferTimes | None = None) -> None:
+        """`transfers` is given on ranks of a pipeline; without it no bubble is measured."""
+        self._timers, self.transfers = timers, transfers
+        self.annotate: Callable[[str], AbstractContextManager[Any]] | None = None  # labels phases in a trace
         self._phase: Span | None = None
         self._counts: Counter[str] = Counter()
-        self._kinds: set[str] = set()  # metrics of the collectives that this rank has used
+        self._used_metrics: set[str] = set()  # metrics of the collectives that this rank has used
         self._step = self._new_step()
-        self._ended: deque[Step] = deque()
+        self._pending: deque[TimedStep] = deque()
 
-    def _new_step(self) -> Step:
-        return Step(0, self._marks.take(), time.perf_counter(), time.time())
+    def _new_step(self) -> TimedStep:
+        return TimedStep(0, self._timers.record(), time.perf_counter(), time.time())
 
     def begin(self) -> None:
-        """A step starts here; what was marked since the last one (validation, checkpoints) is forgotten."""
-        self._give_back(self._step)
+        """Begin a step and drop the spans since the last one (validation, checkpoints)."""
+        self._release(self._step)
         self._counts.clear()
         self._step = self._new_step()
 
     @contextmanager
     def phase(self, name: str, kind: str = "") -> Iterator[None]:
-        """`name`: one of STEP_PHASES; `kind`: what the timeline calls it, where that is more than the phase."""
+        """Time a phase. `name` is one of STEP_PHASES, `kind` its name in the timeline if that is more specific."""
         kind = kind or name.removesuffix("_s")
-        span = Span(kind, name, self._counts[kind], self._marks.take())
+        span = Span(kind, name, self._counts[kind], self._timers.record())
         self._counts[kind] += 1
         self._phase = span
         try:
@@ -88,78 +89,79 @@ class Breakdown:
             else:
                 yield
         finally:
-            span.stop = self._marks.take()
+            span.stop = self._timers.record()
             self._step.spans.append(span)
             self._phase = None
 
     @contextmanager
     def communication(self, payload: Payload) -> Iterator[None]:
+        """Time a collective, or only count its bytes if it overlaps the computation."""
         if self.transfers:
-            self.transfers.note(payload)
-        is_overlapped = self._marks.is_overlapped()
+            self.transfers.record(payload)
+        is_overlapped = self._timers.is_overlapped()
         span = Span(
-            payload.name, "communication_s", 0, None if is_overlapped else self._marks.take(), None,
+            payload.name, "communication_s", 0, None if is_overlapped else self._timers.record(), None,
             self._phase, payload,
         )  # fmt: skip
         try:
             yield
         finally:
             if not is_overlapped:
-                span.stop = self._marks.take()
+                span.stop = self._timers.record()
             self._step.spans.append(span)
 
-    def end(self, number: int, beside: dict[str, float] | None = None) -> float:
-        """The step is done; its wall time. `beside`: other metrics of this moment, which `finished` gives with it."""
+    def end(self, number: int, extra_metrics: dict[str, float] | None = None) -> float:
+        """End the step and return its wall time; `pop_completed` returns `extra_metrics` with its metrics."""
         step = self._step
         step.step_s = time.perf_counter() - step.began_s
-        step.number, step.end, step.beside = number, self._marks.take(), beside or {}
-        self._ended.append(step)
+        step.number, step.end, step.extra_metrics = number, self._timers.record(), extra_metrics or {}
+        self._pending.append(step)
         self._step = self._new_step()
         return step.step_s
 
-    def settle(self) -> None:
-        """Wait for all marks, once, when the run is over."""
-        self._marks.settle()
+    def synchronize(self) -> None:
+        """Wait for all timestamps; called once, at the end of a run."""
+        self._timers.synchronize()
 
-    def finished(self) -> Iterator[tuple[Step, dict[str, float]]]:
-        """Steps whose marks are past, in order, each with its metrics."""
-        while self._ended and self._marks.is_past(self._ended[0].end):
-            step = self._ended.popleft()
-            yield step, self.metrics_of(step) | step.beside
-            self._give_back(step)
+    def pop_completed(self) -> Iterator[tuple[TimedStep, dict[str, float]]]:
+        """Yield the steps whose timestamps are complete, in order, with their metrics."""
+        while self._pending and self._timers.is_complete(self._pending[0].end):
+            step = self._pending.popleft()
+            yield step, self.compute_metrics(step) | step.extra_metrics
+            self._release(step)
 
-    def metrics_of(self, step: Step) -> dict[str, float]:
-        """The phases, which add up to step_s, and the payload, in all and by collective."""
-        spent = {name: 0.0 for name in STEP_PHASES if self._has(name)}
-        carried: Counter[str] = Counter()
+    def compute_metrics(self, step: TimedStep) -> dict[str, float]:
+        """Return the seconds of each phase, which add up to step_s, and the bytes in total and by collective."""
+        spent = {name: 0.0 for name in STEP_PHASES if self._is_measured(name)}
+        num_bytes: Counter[str] = Counter()
         for span in step.spans:
             if span.payload and span.payload.metric:
-                carried[span.payload.metric] += span.payload.num_bytes
+                num_bytes[span.payload.metric] += span.payload.num_bytes
             if span.start is None:
-                continue  # beside the computation, which did not wait
+                continue  # overlapped: the computation did not wait
             seconds, waited_s = self.seconds(span), self.waited_s(step, span)
             spent[span.phase] += seconds - waited_s
             if waited_s:
                 spent["bubble_s"] += waited_s
-            if span.inside is not None:
-                spent[span.inside.phase] -= seconds
-        if self._marks.is_of_stream:
+            if span.enclosing is not None:
+                spent[span.enclosing.phase] -= seconds
+        if self._timers.is_device_time:
             spent["host_gap_s"] = self._gaps_s(step)
         spent["other_s"] = max(0.0, step.step_s - sum(spent.values()))
-        total = float(sum(carried.values()))
-        # A kind that a step did not use carried nothing; one that no step has used so far is left out.
-        self._kinds |= {name for name, count in carried.items() if count}
-        by_kind = {name: float(carried[name]) for name in self._kinds}
+        total = float(sum(num_bytes.values()))
+        # A collective that this step did not use has 0 bytes; one that no step has used so far is left out.
+        self._used_metrics |= {name for name, count in num_bytes.items() if count}
+        by_kind = {name: float(num_bytes[name]) for name in self._used_metrics}
         return spent | by_kind | {"collective_bytes": total, "collective_bytes_per_s": total / step.step_s}
 
     def seconds(self, span: Span) -> float:
-        return self._marks.seconds(span.start, span.stop)
+        return self._timers.seconds(span.start, span.stop)
 
-    def since_begin_s(self, step: Step, mark: Any) -> float:
-        return self._marks.seconds(step.begin, mark)
+    def offset_s(self, step: TimedStep, timestamp: Any) -> float:
+        return self._timers.seconds(step.begin, timestamp)
 
-    def waited_s(self, step: Step, span: Span) -> float:
-        """The part of a wait in which another stage was not ready; 0 where that cannot be told."""
+    def waited_s(self, step: TimedStep, span: Span) -> float:
+        """Return the part of a wait in which another stage was not ready; 0 if that is unknown."""
         if self.transfers is None or span.payload is None:
             return 0.0
         is_exchange = span.payload.metric == "send_receive_bytes"
@@ -167,35 +169,37 @@ class Breakdown:
             return 0.0
         return self.transfers.waited_s(span.payload, self.seconds(span))
 
-    def learn(self, backend: Any) -> None:
-        """What the payloads of the first step take when nobody waits; before `finished` gives that step. Collective."""
+    def measure_transfers(self, backend: Any) -> None:
+        """Measure the transfer times of the first step's payloads, before that step is read. Collective."""
         if self.transfers:
-            self.transfers.learn(backend)
+            self.transfers.measure(backend)
 
-    def _has(self, phase: str) -> bool:
+    def _is_measured(self, phase: str) -> bool:
         if phase == "bubble_s":
             return self.transfers is not None
-        return phase != "host_gap_s" or self._marks.is_of_stream
+        return phase != "host_gap_s" or self._timers.is_device_time
 
-    def _gaps_s(self, step: Step) -> float:
-        """Between the step's begin, its phases and its waits outside of them."""
-        outer = [span for span in step.spans if span.inside is None and span.start is not None]
+    def _gaps_s(self, step: TimedStep) -> float:
+        """Return the sum of the gaps between the begin of the step, its phases, and its waits outside phases."""
+        outer = [span for span in step.spans if span.enclosing is None and span.start is not None]
         stops = [step.begin, *(span.stop for span in outer)]
         return sum(
-            max(0.0, self._marks.seconds(stop, span.start)) for stop, span in zip(stops, outer, strict=False)
+            max(0.0, self._timers.seconds(stop, span.start)) for stop, span in zip(stops, outer, strict=False)
         )
 
-    def _give_back(self, step: Step) -> None:
-        marks = [step.begin, step.end]
+    def _release(self, step: TimedStep) -> None:
+        timestamps = [step.begin, step.end]
         for span in step.spans:
-            marks += (span.start, span.stop)
-        self._marks.give_back(mark for mark in marks if mark is not None)
+            timestamps += (span.start, span.stop)
+        self._timers.release(one for one in timestamps if one is not None)
 
 
-def _is_after_backward(step: Step, span: Span) -> bool:
-    """Whether this stage had nothing left to pass on by then: the waits of its last backward's reduction, which are for
-    other data ranks, come before the optimiser's."""
-    if span.inside is not None and span.inside.kind == "reduce":
+def _is_after_backward(step: TimedStep, span: Span) -> bool:
+    """Whether the span is after the last backward pass, when this stage has nothing left to send.
+
+    The reduction of the last backward pass waits for other data ranks and does not count.
+    """
+    if span.enclosing is not None and span.enclosing.kind == "reduce":
         return False
     last = max((at for at, one in enumerate(step.spans) if one.kind == "backward"), default=None)
     return last is not None and any(one is span for one in step.spans[last:])

@@ -1,4 +1,4 @@
-"""Appends what a rank has to say to its spool file; never stops training."""
+"""Spool file writer of a rank, which never stops training on a write error."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any
 from engine.telemetry import wire
 
 # scope -> metric -> (status, reason)
-Absences = Mapping[str, dict[str, tuple[str, str]]]
+MissingMetrics = Mapping[str, dict[str, tuple[str, str]]]
 
 
 OUTPUT_CHARS = 2000  # of a prompt, a reference or an output
 
 
 class Recorder:
-    """One writer of DIR/spool/rank<r>.jsonl.
+    """The only writer of DIR/spool/rank<r>.jsonl.
 
     Each call is one write() of whole lines (about 5 us): a reader sees a step as soon as it is done, and a killed
-    rank loses nothing it has said. When the disk refuses, lines are dropped and counted, and the count is noted
-    once writing works again.
+    rank loses no recorded line. If a write fails, lines are dropped and counted; the count is recorded as a note once
+    writes succeed again.
     """
 
     def __init__(self, spool: Path, rank: int) -> None:
@@ -30,85 +30,87 @@ class Recorder:
             spool / f"rank{rank}.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
         )
         self.rank = rank
-        self._unfinished = b""  # rest of a line of which the disk took only a part
+        self._unfinished = b""  # rest of a line that was written in part
         self.dropped_lines = 0
-        self._unsaid: dict[str, tuple[str, str]] = {}  # absences that wait for a line of the rank
+        self._unreported: dict[str, tuple[str, str]] = {}  # metrics to report with the next line
 
     def step(
         self,
         step: int,
         run: dict[str, float] | None,
         rank: Iterable[tuple[int, dict[str, float]]],
-        absences: Absences,
+        missing: MissingMetrics,
     ) -> None:
-        """The metrics of one step: the run's where this rank speaks for it, and the rank's own of the steps that are
-        known by now. `absences` says by scope why some cannot be had; once is enough."""
+        """Record the run metrics of a step (on the rank that reports them) and the rank metrics of completed steps.
+
+        `missing` has the reasons for missing metrics by scope; it is given once.
+        """
         now = time.time()
-        self._unsaid = self._unsaid | absences.get("rank", {})
+        self._unreported = self._unreported | missing.get("rank", {})
         lines = []
         for done, metrics in rank:
             lines.append(
                 wire.SpoolLine(
-                    "step", now, f"rank{self.rank}", step=done, metrics=metrics, missing=self._unsaid
+                    "step", now, f"rank{self.rank}", step=done, metrics=metrics, missing=self._unreported
                 )
             )
-            self._unsaid = {}
+            self._unreported = {}
         if run is not None:
-            common = absences.get("run", {})
+            common = missing.get("run", {})
             lines.insert(0, wire.SpoolLine("step", now, "run", step=step, metrics=run, missing=common))
         self._write(*lines)
 
     def validation(self, step: int, metrics: dict[str, float]) -> None:
-        self._say("validation", "run", step=step, metrics=metrics)
+        self._record("validation", "run", step=step, metrics=metrics)
 
     def outputs(self, step: int, found: Sequence[Any]) -> None:
-        """What the model made of held-out examples: each with `prompt`, `reference` and `output`."""
+        """Record outputs for held-out examples, each with `prompt`, `reference` and `output`."""
         for number, one in enumerate(found):
-            told = {name: getattr(one, name)[:OUTPUT_CHARS] for name in ("prompt", "reference", "output")}
-            self._say("output", "run", step=step, number=number, texts=told)
+            texts = {name: getattr(one, name)[:OUTPUT_CHARS] for name in ("prompt", "reference", "output")}
+            self._record("output", "run", step=step, number=number, texts=texts)
 
     def phase(self, name: str, seconds: float) -> None:
-        self._say("phase", f"rank{self.rank}", text=name, seconds=seconds)
+        self._record("phase", f"rank{self.rank}", text=name, seconds=seconds)
 
     def checkpoint(
         self, step: int, folder: str, seconds: float, block_s: float, validation_loss: float | None
     ) -> None:
-        """A checkpoint that is there: how long it was under way, and how long the steps waited for it."""
-        judged = {} if validation_loss is None else {"validation_loss": validation_loss}
-        metrics = {"checkpoint_block_s": block_s} | judged
-        self._say("checkpoint", "run", step=step, text=folder, seconds=seconds, metrics=metrics)
+        """Record a complete checkpoint: the seconds that it took, and those that the steps waited for it."""
+        loss = {} if validation_loss is None else {"validation_loss": validation_loss}
+        metrics = {"checkpoint_block_s": block_s} | loss
+        self._record("checkpoint", "run", step=step, text=folder, seconds=seconds, metrics=metrics)
 
     def timeline(self, step: int, began_at: float, timeline: wire.Timeline) -> None:
         self._write(wire.SpoolLine("timeline", began_at, f"rank{self.rank}", step=step, timeline=timeline))
 
     def trace(self, number: int, step: int, file: str, seconds: float) -> None:
-        """A profile that lies in the attempt's trace/ now; '' where it failed, which a note has told."""
-        self._say("trace", f"rank{self.rank}", text=file, step=step, number=number, seconds=seconds)
+        """Record a trace file in the attempt's trace/; the name is empty if it failed, with the reason in a note."""
+        self._record("trace", f"rank{self.rank}", text=file, step=step, number=number, seconds=seconds)
 
     def note(self, text: str, level: str = "info", step: int | None = None) -> None:
-        self._say("note", f"rank{self.rank}", text=text, level=level, step=step)
+        self._record("note", f"rank{self.rank}", text=text, level=level, step=step)
 
     def result(self, step: int, text: str, metrics: dict[str, float]) -> None:
-        """How the run ended and its last figures."""
-        self._say("result", "run", step=step, text=text, metrics=metrics)
+        """Record how the run ended, with its last metrics."""
+        self._record("result", "run", step=step, text=text, metrics=metrics)
 
     def close(self) -> None:
         os.close(self._file)
 
-    def _say(self, kind: Any, source: str, **fields: Any) -> None:
+    def _record(self, kind: Any, source: str, **fields: Any) -> None:
         self._write(wire.SpoolLine(kind, time.time(), source, **fields))
 
     def _write(self, *lines: wire.SpoolLine) -> None:
-        if self.dropped_lines and self._put(b""):
+        if self.dropped_lines and self._append(b""):
             text = f"{self.dropped_lines} lines of rank {self.rank} were dropped: the spool could not be written."
             note = wire.SpoolLine("note", time.time(), f"rank{self.rank}", text=text, level="warning")
-            if self._put(wire.encode(note)):
+            if self._append(wire.encode(note)):
                 self.dropped_lines = 0
-        if not self._put(b"".join(wire.encode(line) for line in lines)):
+        if not self._append(b"".join(wire.encode(line) for line in lines)):
             self.dropped_lines += len(lines)
 
-    def _put(self, content: bytes) -> bool:
-        """Append, after the rest of a line that was cut short; False if the content was not begun."""
+    def _append(self, content: bytes) -> bool:
+        """Append the content after the rest of an unfinished line; return False if none of it was written."""
         rest = len(self._unfinished)
         whole = self._unfinished + content
         try:

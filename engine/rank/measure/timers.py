@@ -1,4 +1,4 @@
-"""Moments of a step: host times on a CPU, events of the compute stream on a GPU."""
+"""Timers of a step: host clock on a CPU, CUDA events on a GPU."""
 
 from __future__ import annotations
 
@@ -9,49 +9,54 @@ from typing import Any, Protocol
 import torch
 
 
-class Marks(Protocol):
-    """Makes moments, and tells the time between two of them once both are past."""
+class Timers(Protocol):
+    """Records timestamps and returns the seconds between two of them once both are complete."""
 
-    is_of_stream: bool  # the device's own time, in which gaps of the host can be seen
+    is_device_time: bool  # the timestamps are of the device, so gaps caused by the host are visible
 
-    def take(self) -> Any: ...
+    def record(self) -> Any: ...
     def is_overlapped(self) -> bool:
-        """Whether what is marked now runs beside the computation, so that nothing waits for it here."""
+        """Whether the present work overlaps the computation, so the compute stream does not wait for it."""
         ...
 
-    def is_past(self, mark: Any) -> bool: ...
-    def settle(self) -> None: ...
+    def is_complete(self, timestamp: Any) -> bool: ...
+    def synchronize(self) -> None: ...
     def seconds(self, start: Any, stop: Any) -> float: ...
-    def give_back(self, marks: Iterable[Any]) -> None: ...
+    def release(self, timestamps: Iterable[Any]) -> None: ...
 
 
-class HostMarks:
-    is_of_stream = False
+class HostTimers:
+    """Timestamps of the host clock."""
 
-    def take(self) -> float:
+    is_device_time = False
+
+    def record(self) -> float:
         return time.perf_counter()
 
     def is_overlapped(self) -> bool:
         return False
 
-    def is_past(self, mark: float) -> bool:
+    def is_complete(self, timestamp: float) -> bool:
         return True
 
-    def settle(self) -> None:
+    def synchronize(self) -> None:
         return None
 
     def seconds(self, start: float, stop: float) -> float:
         return stop - start
 
-    def give_back(self, marks: Iterable[float]) -> None:
-        del marks
+    def release(self, timestamps: Iterable[float]) -> None:
+        del timestamps
 
 
-class StreamMarks:
-    """Events are recorded in the order of the compute stream and asked, never waited for: no synchronisation. They
-    are used again, since making one costs more than recording it."""
+class StreamTimers:
+    """CUDA events on the compute stream.
 
-    is_of_stream = True
+    Events are queried and never waited for, so there is no synchronisation. They are reused, since creating an event
+    costs more than recording it.
+    """
+
+    is_device_time = True
 
     def __init__(
         self, make_event: Callable[[], Any] | None = None, stream_now: Callable[[], Any] | None = None
@@ -61,7 +66,7 @@ class StreamMarks:
         self._compute_stream = self._stream_now()
         self._free: list[Any] = []
 
-    def take(self) -> Any:
+    def record(self) -> Any:
         event = self._free.pop() if self._free else self._make()
         event.record()
         return event
@@ -69,18 +74,18 @@ class StreamMarks:
     def is_overlapped(self) -> bool:
         return bool(self._stream_now() != self._compute_stream)
 
-    def is_past(self, mark: Any) -> bool:
-        return bool(mark.query())
+    def is_complete(self, timestamp: Any) -> bool:
+        return bool(timestamp.query())
 
-    def settle(self) -> None:
+    def synchronize(self) -> None:
         self._compute_stream.synchronize()
 
     def seconds(self, start: Any, stop: Any) -> float:
         return float(start.elapsed_time(stop)) / 1e3
 
-    def give_back(self, marks: Iterable[Any]) -> None:
-        self._free.extend(marks)
+    def release(self, timestamps: Iterable[Any]) -> None:
+        self._free.extend(timestamps)
 
 
-def marks_of(device_kind: str) -> Marks:
-    return StreamMarks() if device_kind == "cuda" else HostMarks()
+def build_timers(device_kind: str) -> Timers:
+    return StreamTimers() if device_kind == "cuda" else HostTimers()

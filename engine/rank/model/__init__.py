@@ -1,1 +1,1 @@
-"""The model: one ordered list of layers that every family and every layout is made from."""
+"""Model layers: one ordered list from which every family and layout is built."""

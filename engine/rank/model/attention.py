@@ -1,7 +1,7 @@
-"""Attention: softmax(Q K^T / sqrt(D)) V over some heads (Vaswani et al., arXiv 1706.03762, eq. 1).
+"""Multi-head attention: softmax(Q K^T / sqrt(D)) V.
 
-Shapes: B sequences, S places, H width, A query heads, K key/value heads, D = H / A; a tensor rank has A / ranks and
-K / ranks of them.
+Source: Vaswani et al., arXiv 1706.03762, eq. 1. Shapes: B sequences, S positions, H width, A query heads,
+K key/value heads, D = H / A; a tensor rank has A / ranks and K / ranks of the heads.
 """
 
 from __future__ import annotations
@@ -9,45 +9,47 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.rank.model.positions import rotated
-from engine.rank.model.shard import ColumnLinear, RowLinear, Shard
+from engine.rank.model.positions import apply_rotary
+from engine.rank.model.tensor_parallel import ColumnLinear, RowLinear, TensorShard
 from engine.spec.spec import Spec
 
 
 class Attention(nn.Module):
-    """A sequence looks at itself: at what came before each place if `causal`, else at every real place."""
+    """Self-attention; if `causal`, each position attends to itself and earlier ones, else to all without padding."""
 
-    def __init__(self, spec: Spec, shard: Shard, causal: bool) -> None:
+    def __init__(self, spec: Spec, shard: TensorShard, causal: bool) -> None:
         super().__init__()
         model = spec.model
         self.size, self.dropout, self.causal = model.width // model.heads, model.dropout, causal
         self.rotary = model.positions == "rotary"
-        keys = model.num_kv_heads * self.size
-        # One matrix product for all three.
-        self.query_key_value = ColumnLinear(model.width, (model.width, keys, keys), model.biases, shard)
+        kv_width = model.num_kv_heads * self.size
+        # One matrix product for query, key and value.
+        self.query_key_value = ColumnLinear(
+            model.width, (model.width, kv_width, kv_width), model.biases, shard
+        )
         self.output = RowLinear(model.width, model.width, model.biases, shard)
-        self.widths = (model.width // shard.of, keys // shard.of, keys // shard.of)
+        self.widths = (model.width // shard.count, kv_width // shard.count, kv_width // shard.count)
 
     def forward(self, x_BSH: Tensor, keys_B11S: Tensor | None = None) -> Tensor:
         q_BASD, k_BKSD, v_BKSD = (
             _heads(part, self.size) for part in self.query_key_value(x_BSH).split(self.widths, -1)
         )
         if self.rotary:
-            q_BASD, k_BKSD = rotated(q_BASD), rotated(k_BKSD)
+            q_BASD, k_BKSD = apply_rotary(q_BASD), apply_rotary(k_BKSD)
         dropout = self.dropout if self.training else 0.0
         return self.output(_attend(q_BASD, k_BKSD, v_BKSD, keys_B11S, self.causal, dropout))
 
 
 class CrossAttention(nn.Module):
-    """The target's places look at the source's real places."""
+    """Cross-attention: positions of the target attend to positions of the source without padding."""
 
-    def __init__(self, spec: Spec, shard: Shard) -> None:
+    def __init__(self, spec: Spec, shard: TensorShard) -> None:
         super().__init__()
         model = spec.model
         self.size, self.dropout = model.width // model.heads, model.dropout
-        keys = model.num_kv_heads * self.size
+        kv_width = model.num_kv_heads * self.size
         self.query = ColumnLinear(model.width, (model.width,), model.biases, shard)
-        self.key_value = ColumnLinear(model.width, (keys, keys), model.biases, shard)
+        self.key_value = ColumnLinear(model.width, (kv_width, kv_width), model.biases, shard)
         self.output = RowLinear(model.width, model.width, model.biases, shard)
 
     def forward(self, x_BSH: Tensor, source_BSH: Tensor, keys_B11S: Tensor) -> Tensor:
@@ -63,8 +65,8 @@ def _heads(x_BSH: Tensor, size: int) -> Tensor:
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, keys: Tensor | None, causal: bool, dropout: float) -> Tensor:
-    """[B, A, S, D] queries -> [B, S, A x D]; query heads share key/value heads in groups of A / K neighbours
-    (Ainslie et al., arXiv 2305.13245)."""
+    """[B, A, S, D] queries -> [B, S, A x D]; groups of A / K adjacent query heads share a key/value head
+    (grouped-query attention: Ainslie et al., arXiv 2305.13245)."""
     grouped = q.shape[1] != k.shape[1]
     out_BASD = F.scaled_dot_product_attention(
         q, k, v, attn_mask=keys, dropout_p=dropout, is_causal=causal, enable_gqa=grouped

@@ -1,4 +1,4 @@
-"""Pre-norm blocks: what each adds to the residual stream, and what is recomputed in the backward pass."""
+"""Pre-norm transformer blocks with activation checkpointing."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from engine.rank.model.attention import Attention, CrossAttention
-from engine.rank.model.embed import Stream, real_keys
-from engine.rank.model.shard import ColumnLinear, RowLinear, Shard
+from engine.rank.model.embed import Stream, padding_mask
+from engine.rank.model.tensor_parallel import ColumnLinear, RowLinear, TensorShard
 from engine.spec.spec import Spec
 
 
-def norm(spec: Spec) -> nn.Module:
+def build_norm(spec: Spec) -> nn.Module:
     if spec.model.norm == "rmsnorm":
         return nn.RMSNorm(spec.model.width, eps=1e-5)  # Zhang and Sennrich, arXiv 1910.07467
     return nn.LayerNorm(spec.model.width)
 
 
 class FeedForward(nn.Module):
-    """GELU(x U) D, or the gated (SiLU(x G) * x U) D of Shazeer, arXiv 2002.05202, eq. 6."""
+    """GELU(x U) D, or SwiGLU: (SiLU(x G) * x U) D (Shazeer, arXiv 2002.05202, eq. 6)."""
 
-    def __init__(self, spec: Spec, shard: Shard) -> None:
+    def __init__(self, spec: Spec, shard: TensorShard) -> None:
         super().__init__()
         model = spec.model
         self.gated = model.feed_forward == "swiglu"
@@ -38,72 +38,74 @@ class FeedForward(nn.Module):
         return self.down(F.gelu(self.up(x_BSH), approximate="tanh"))
 
 
-class Block(nn.Module):
-    """Attention, cross-attention where there is a source, feed-forward. Recomputed in the backward pass: nothing, what
-    each attention holds (selective), or the whole block (full)."""
+class TransformerBlock(nn.Module):
+    """Attention, cross-attention if the model has a source, feed-forward.
 
-    def __init__(self, spec: Spec, shard: Shard, causal: bool, cross: bool = False) -> None:
+    Activation checkpointing recomputes nothing, each attention (selective), or the whole block (full).
+    """
+
+    def __init__(self, spec: Spec, shard: TensorShard, causal: bool, cross: bool = False) -> None:
         super().__init__()
         self.recompute = spec.parallel.activation_checkpointing
-        self.attention_norm = norm(spec)
+        self.attention_norm = build_norm(spec)
         self.attention = Attention(spec, shard, causal)
         if cross:
-            self.cross_attention_norm = norm(spec)
+            self.cross_attention_norm = build_norm(spec)
             self.cross_attention = CrossAttention(spec, shard)
-        self.feed_forward_norm = norm(spec)
+        self.feed_forward_norm = build_norm(spec)
         self.feed_forward = FeedForward(spec, shard)
         self.dropout = nn.Dropout(spec.model.dropout)
 
-    def through(self, x_BSH: Tensor, *context: Tensor) -> Tensor:
-        """One pass. `context`: the mask of an encoder's keys, or the source and its mask for cross-attention."""
-        return self._kept("full", self._all, x_BSH, *context)
+    def run_block(self, x_BSH: Tensor, *context: Tensor) -> Tensor:
+        """Run the block. `context` is the padding mask of an encoder, or source and padding mask of a decoder."""
+        return self._maybe_recompute("full", self._forward_block, x_BSH, *context)
 
-    def _all(self, x_BSH: Tensor, *context: Tensor) -> Tensor:
-        x_BSH = x_BSH + self._kept("selective", self._look, x_BSH, *context)
+    def _forward_block(self, x_BSH: Tensor, *context: Tensor) -> Tensor:
+        x_BSH = x_BSH + self._maybe_recompute("selective", self._self_attention, x_BSH, *context)
         if len(context) == 2:
-            x_BSH = x_BSH + self._kept("selective", self._look_across, x_BSH, *context)
+            x_BSH = x_BSH + self._maybe_recompute("selective", self._cross_attention, x_BSH, *context)
         return x_BSH + self.dropout(self.feed_forward(self.feed_forward_norm(x_BSH)))
 
-    def _look(self, x_BSH: Tensor, *context: Tensor) -> Tensor:
+    def _self_attention(self, x_BSH: Tensor, *context: Tensor) -> Tensor:
         keys_B11S = context[0] if len(context) == 1 else None
         return self.dropout(self.attention(self.attention_norm(x_BSH), keys_B11S))
 
-    def _look_across(self, x_BSH: Tensor, source_BSH: Tensor, keys_B11S: Tensor) -> Tensor:
+    def _cross_attention(self, x_BSH: Tensor, source_BSH: Tensor, keys_B11S: Tensor) -> Tensor:
         return self.dropout(self.cross_attention(self.cross_attention_norm(x_BSH), source_BSH, keys_B11S))
 
-    def _kept(self, what: str, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-        if self.training and self.recompute == what:
+    def _maybe_recompute(self, mode: str, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        if self.training and self.recompute == mode:
             return checkpoint(function, *inputs, use_reentrant=False)
         return function(*inputs)
 
 
-class DecoderBlock(Block):
-    """Of a decoder-only model: x -> x."""
+class DecoderBlock(TransformerBlock):
+    """Block of a decoder-only model: x -> x."""
 
-    def __init__(self, spec: Spec, shard: Shard) -> None:
+    def __init__(self, spec: Spec, shard: TensorShard) -> None:
         super().__init__(spec, shard, causal=True)
 
     def forward(self, x_BSH: Tensor) -> Tensor:
-        return self.through(x_BSH)
+        return self.run_block(x_BSH)
 
 
-class EncoderBlock(Block):
-    """The stream's first tensor looks at itself in both directions; the rest passes through."""
+class EncoderBlock(TransformerBlock):
+    """Block of an encoder: bidirectional self-attention on the first tensor; the other tensors do not change."""
 
-    def __init__(self, spec: Spec, shard: Shard) -> None:
+    def __init__(self, spec: Spec, shard: TensorShard) -> None:
         super().__init__(spec, shard, causal=False)
 
     def forward(self, stream: tuple[Tensor, ...]) -> Stream:
         x_BSH, *rest = stream
-        return (self.through(x_BSH, real_keys(rest[-1])), *rest)
+        return (self.run_block(x_BSH, padding_mask(rest[-1])), *rest)
 
 
-class CrossBlock(Block):
-    """Of an encoder-decoder's decoder: the target looks back at itself, then at the finished source."""
+class CrossBlock(TransformerBlock):
+    """Decoder block of an encoder-decoder: causal self-attention, then cross-attention to the encoded source."""
 
-    def __init__(self, spec: Spec, shard: Shard) -> None:
+    def __init__(self, spec: Spec, shard: TensorShard) -> None:
         super().__init__(spec, shard, causal=True, cross=True)
 
     def forward(self, stream: tuple[Tensor, ...]) -> Stream:
         source_BSH, x_BSH, ids_BS = stream
-        return source_BSH, self.through(x_BSH, source_BSH, real_keys(ids_BS)), ids_BS
+        return source_BSH, self.run_block(x_BSH, source_BSH, padding_mask(ids_BS)), ids_BS

@@ -1,8 +1,7 @@
-"""From a spec to layers with their initial weights, and the whole list as one module.
+"""Construction of layers with initial weights, from a spec.
 
-Every layout (plain, ZeRO, tensor, pipeline) is made from this list and names each layer by its place in it. Each
-layer is initialised from a seed of its own and cut afterwards, so the same spec starts from the same weights however
-it is laid out.
+Every layout (plain, ZeRO, tensor, pipeline) uses the same list of layers and names each layer by its index. Each layer
+is initialised from its own seed and then split, so a spec starts from the same weights in every layout.
 """
 
 from __future__ import annotations
@@ -15,35 +14,37 @@ from torch import Tensor, nn
 from engine.model_math import counts
 from engine.rank.model.blocks import CrossBlock, DecoderBlock, EncoderBlock
 from engine.rank.model.embed import Embed, Stream
-from engine.rank.model.ends import ClassHead, Head, LastNorm, SourceNorm
-from engine.rank.model.shard import WHOLE, Shard, splits_of
+from engine.rank.model.heads import ClassHead, FinalNorm, LanguageModelHead, SourceNorm
+from engine.rank.model.tensor_parallel import UNSHARDED, TensorShard, collect_splits
 from engine.spec.spec import Spec
 
-INIT_STD = 0.02  # GPT-2's
-INTO_THE_STREAM = ("output.weight", "down.weight")
+INIT_STD = 0.02  # as in GPT-2
+RESIDUAL_WEIGHTS = ("output.weight", "down.weight")
 
-KINDS: dict[counts.LayerKind, type[nn.Module]] = {
+LAYER_CLASSES: dict[counts.LayerKind, type[nn.Module]] = {
     "embed": Embed, "decoder_block": DecoderBlock, "encoder_block": EncoderBlock, "cross_block": CrossBlock,
-    "source_norm": SourceNorm, "norm": LastNorm, "head": Head, "class_head": ClassHead,
+    "source_norm": SourceNorm, "norm": FinalNorm, "head": LanguageModelHead, "class_head": ClassHead,
 }  # fmt: skip
 
 
-def layer_class(spec: Spec, index: int) -> type[nn.Module]:
-    return KINDS[counts.layer_kinds(spec)[index]]
+def get_layer_class(spec: Spec, index: int) -> type[nn.Module]:
+    return LAYER_CLASSES[counts.layer_kinds(spec)[index]]
 
 
-def build_layer(spec: Spec, index: int, shard: Shard = WHOLE) -> nn.Module:
-    """Layer `index` with its initial weights (or a tensor rank's share of them), on the CPU in fp32; torch's random
-    state is left as it was."""
-    whole = _empty(spec, index, WHOLE)
+def build_layer(spec: Spec, index: int, shard: TensorShard = UNSHARDED) -> nn.Module:
+    """Build layer `index` with its initial weights (of a tensor rank: its shard), on the CPU in fp32.
+
+    Does not change torch's random state.
+    """
+    whole = _build_empty(spec, index, UNSHARDED)
     _initialise(spec, index, whole)
-    return whole if shard.of == 1 else _cut(spec, index, whole, shard)
+    return whole if shard.count == 1 else _shard_layer(spec, index, whole, shard)
 
 
-class Whole(nn.Module):
-    """All layers as one module for plain and ZeRO engines, named "0", "1", ... as in a pipeline."""
+class WholeModel(nn.Module):
+    """All layers as one module for plain and ZeRO engines. Layers have the names "0", "1", ... as in a pipeline."""
 
-    def __init__(self, spec: Spec, shard: Shard = WHOLE) -> None:
+    def __init__(self, spec: Spec, shard: TensorShard = UNSHARDED) -> None:
         super().__init__()
         layers = [build_layer(spec, index, shard) for index in range(len(counts.layer_kinds(spec)))]
         if counts.is_tied(spec):
@@ -58,33 +59,33 @@ class Whole(nn.Module):
         return stream
 
 
-def _empty(spec: Spec, index: int, shard: Shard) -> nn.Module:
+def _build_empty(spec: Spec, index: int, shard: TensorShard) -> nn.Module:
     with torch.device("meta"):
-        layer = layer_class(spec, index)(spec, shard)
+        layer = get_layer_class(spec, index)(spec, shard)
     return layer.to_empty(device="cpu")
 
 
 @torch.no_grad()
 def _initialise(spec: Spec, index: int, layer: nn.Module) -> None:
-    tied = counts.is_tied(spec) and isinstance(layer, Head)
+    tied = counts.is_tied(spec) and isinstance(layer, LanguageModelHead)
     random = torch.Generator().manual_seed(spec.seed + (0 if tied else index))
-    # GPT-2's: keeps the stream's variance over depth, however many sublayers add to it.
+    # As in GPT-2: keeps the variance of the residual stream constant over any number of sublayers.
     depth = spec.model.num_encoder_layers if isinstance(layer, EncoderBlock) else spec.model.layers
     residual_std = INIT_STD / math.sqrt((3 if isinstance(layer, CrossBlock) else 2) * depth)
     for name, parameter in layer.named_parameters():
         if parameter.dim() >= 2:
-            into_stream = name.endswith(INTO_THE_STREAM)
-            parameter.normal_(0.0, residual_std if into_stream else INIT_STD, generator=random)
+            is_residual = name.endswith(RESIDUAL_WEIGHTS)
+            parameter.normal_(0.0, residual_std if is_residual else INIT_STD, generator=random)
         else:
             parameter.fill_(0.0 if name.endswith("bias") else 1.0)
 
 
 @torch.no_grad()
-def _cut(spec: Spec, index: int, whole: nn.Module, shard: Shard) -> nn.Module:
-    layer, splits = _empty(spec, index, shard), splits_of(whole)
+def _shard_layer(spec: Spec, index: int, whole: nn.Module, shard: TensorShard) -> nn.Module:
+    layer, splits = _build_empty(spec, index, shard), collect_splits(whole)
     for name, parameter in layer.named_parameters():
         full = whole.get_parameter(name)
-        parameter.copy_(splits[name].cut(full, shard) if name in splits else full)
-        # By this mark DeepSpeed counts a cut parameter on every tensor rank and a whole one once in gradient norms.
+        parameter.copy_(splits[name].split(full, shard) if name in splits else full)
+        # DeepSpeed's gradient norm counts parameters with this flag on every tensor rank and the others once.
         parameter.tensor_model_parallel = name in splits  # type: ignore[attr-defined]
     return layer

@@ -1,1 +1,1 @@
-"""Process groups, collectives and the pipeline module."""
+"""Parallelism: process groups, collectives, pipeline module."""

@@ -1,4 +1,4 @@
-"""Collectives of DeepSpeed's communication backend: what each carries, and a watch over all of them."""
+"""Instrumentation of the collectives of DeepSpeed's communication backend."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch import Tensor
 
 
 class Collective(NamedTuple):
-    """Which metric counts its bytes, and the name and place of the argument that holds them."""
+    """The metric that counts its bytes, and name and position of the argument with the tensors."""
 
     metric: str
     argument: str
-    place: int = 0
-    peer: str = ""  # the argument that names the rank at the other end, of send and receive
+    position: int = 0
+    peer: str = ""  # name of the argument with the other rank, for send and receive
 
 
-PAYLOADS: dict[str, Collective | None] = {
+COLLECTIVES: dict[str, Collective | None] = {
     "all_reduce": Collective("all_reduce_bytes", "tensor"),
     "all_reduce_coalesced": Collective("all_reduce_bytes", "tensors"),
     "reduce": Collective("all_reduce_bytes", "tensor"),
@@ -38,54 +38,62 @@ PAYLOADS: dict[str, Collective | None] = {
 
 
 class Payload(NamedTuple):
+    """Size of one call of a collective."""
+
     name: str  # of the collective
-    metric: str  # '' carries nothing
+    metric: str  # empty for collectives without data
     num_bytes: int
     peer: int | None = None
 
 
-class Watcher(Protocol):
+class CommunicationTimer(Protocol):
     def communication(self, payload: Payload) -> AbstractContextManager[None]: ...
 
 
-def watch(backend: Any, watcher: Watcher) -> None:
-    """Time and count every collective that goes through DeepSpeed's backend object (deepspeed.comm.comm.cdb), which
-    all of DeepSpeed 0.19.8's engines use."""
-    for name, carried in PAYLOADS.items():
-        setattr(backend, name, _watched(getattr(backend, name), name, carried, watcher))
+def instrument(backend: Any, timer: CommunicationTimer) -> None:
+    """Time and count every collective of DeepSpeed's backend object (deepspeed.comm.comm.cdb).
+
+    All engines of DeepSpeed 0.19.8 use this object.
+    """
+    for name, description in COLLECTIVES.items():
+        setattr(backend, name, _wrap(getattr(backend, name), name, description, timer))
 
 
-def _watched(
-    collective: Callable[..., Any], name: str, carried: Collective | None, watcher: Watcher
+def _wrap(
+    collective: Callable[..., Any], name: str, description: Collective | None, timer: CommunicationTimer
 ) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
-        payload = _payload(name, carried, args, kwargs)
-        with watcher.communication(payload):
+        payload = _payload_from_call(name, description, args, kwargs)
+        with timer.communication(payload):
             work = collective(*args, **kwargs)
-        return work if work is None else _WatchedWork(work, payload._replace(num_bytes=0), watcher)
+        return work if work is None else _TimedWork(work, payload._replace(num_bytes=0), timer)
 
-    call.unwatched = collective  # type: ignore[attr-defined]  # for probes, which are no part of a step
+    call.uninstrumented = collective  # type: ignore[attr-defined]  # for measurements outside a step
     return call
 
 
-class _WatchedWork:
+class _TimedWork:
     """A handle of an asynchronous collective whose wait counts as communication."""
 
-    def __init__(self, work: Any, payload: Payload, watcher: Watcher) -> None:
-        self._work, self._payload, self._watcher = work, payload, watcher
+    def __init__(self, work: Any, payload: Payload, timer: CommunicationTimer) -> None:
+        self._work, self._payload, self._timer = work, payload, timer
 
     def wait(self, *args: Any) -> Any:
-        with self._watcher.communication(self._payload):
+        with self._timer.communication(self._payload):
             return self._work.wait(*args)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._work, name)
 
 
-def _payload(name: str, carried: Collective | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Payload:
-    if carried is None:
+def _payload_from_call(
+    name: str, description: Collective | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Payload:
+    if description is None:
         return Payload(name, "", 0)
-    held = kwargs[carried.argument] if carried.argument in kwargs else args[carried.place]
-    tensors: list[Tensor] = [held] if isinstance(held, Tensor) else held
+    value = kwargs[description.argument] if description.argument in kwargs else args[description.position]
+    tensors: list[Tensor] = [value] if isinstance(value, Tensor) else value
     num_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-    return Payload(name, carried.metric, num_bytes, kwargs.get(carried.peer) if carried.peer else None)
+    return Payload(
+        name, description.metric, num_bytes, kwargs.get(description.peer) if description.peer else None
+    )

@@ -1,4 +1,4 @@
-"""DeepSpeed's own grid for a spec: its groups of ranks for data, tensor and pipeline."""
+"""DeepSpeed's process grid for a spec."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from deepspeed.runtime.pipe.topology import (
     ProcessTopology,
 )
 
-from engine.rank.model.shard import WHOLE, Shard
+from engine.rank.model.tensor_parallel import UNSHARDED, TensorShard
 from engine.spec.parts import Parallel
 
 
-def topology(parallel: Parallel) -> ProcessTopology:
-    """Axes in the order of engine.spec.grid; DeepSpeed calls the tensor axis 'model'."""
+def build_topology(parallel: Parallel) -> ProcessTopology:
+    """Build the topology, with axes in the order of engine.spec.grid. DeepSpeed calls the tensor axis 'model'."""
     if parallel.tensor == 1:
         return PipeDataParallelTopology(num_pp=parallel.stages, num_dp=parallel.data)
     return PipeModelDataParallelTopology(num_pp=parallel.stages, num_mp=parallel.tensor, num_dp=parallel.data)
 
 
-def grid_of(parallel: Parallel) -> Any | None:
-    """For engines without a pipeline; None where all ranks are data ranks. Collective."""
-    return PipelineParallelGrid(topology=topology(parallel)) if parallel.tensor > 1 else None
+def build_grid(parallel: Parallel) -> Any | None:
+    """Build the grid of an engine without a pipeline; None if all ranks are data ranks. Collective."""
+    return PipelineParallelGrid(topology=build_topology(parallel)) if parallel.tensor > 1 else None
 
 
-def shard_of(grid: Any | None) -> Shard:
+def get_tensor_shard(grid: Any | None) -> TensorShard:
+    """Return the tensor shard of this rank."""
     if grid is None or grid.get_slice_parallel_world_size() == 1:
-        return WHOLE
-    return Shard(
+        return UNSHARDED
+    return TensorShard(
         grid.get_slice_parallel_rank(), grid.get_slice_parallel_world_size(), grid.get_slice_parallel_group()
     )

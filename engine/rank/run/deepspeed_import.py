@@ -1,4 +1,4 @@
-"""DeepSpeed imported without what it would import for features that nothing here uses."""
+"""Import of DeepSpeed without packages of unused features."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Its autotuner takes mlflow where that is installed: seconds of CPU, and by pyarrow a thread, which no process that
-# forks ranks may have (the fork server died of it again and again; seen with mlflow 3.17 and pyarrow 26, 2026-11-22).
-UNWANTED = ("mlflow",)
+# DeepSpeed's autotuner imports mlflow if that is installed. This takes seconds of CPU, and pyarrow starts a thread,
+# which a process that forks ranks must not have: the fork server did not start (mlflow 3.17, pyarrow 26, 2026-11-22).
+HIDDEN_MODULES = ("mlflow",)
 
 
 def import_deepspeed() -> None:
-    with _hidden(UNWANTED):
+    """Import deepspeed without HIDDEN_MODULES."""
+    with _hide_modules(HIDDEN_MODULES):
         import deepspeed  # noqa: F401
 
 
 @contextmanager
-def _hidden(names: tuple[str, ...]) -> Iterator[None]:
-    """None in sys.modules is Python's own way to say that a module cannot be imported."""
+def _hide_modules(names: tuple[str, ...]) -> Iterator[None]:
+    """Make modules unimportable within the context: None in sys.modules has this effect in Python."""
     modules: dict[str, object] = sys.modules  # type: ignore[assignment]
     before = {name: modules[name] for name in names if name in modules}
     modules.update(dict.fromkeys(names))

@@ -1,4 +1,4 @@
-"""The training loop: what happens in a step, and between two steps."""
+"""Training loop of a rank."""
 
 from __future__ import annotations
 
@@ -12,87 +12,90 @@ from deepspeed import comm
 from deepspeed.comm import comm as backends
 
 from engine.data import objectives
-from engine.data.full import FullBatch
-from engine.data.sources import Training
-from engine.directory import BORDER_EXITS, EXIT_LATE, EXIT_STOPPED, checkpoint_name
-from engine.rank.measure.recorder import Absences
-from engine.rank.measure.timeline import timeline_of
+from engine.data.full_batch import FullBatch
+from engine.data.sources import TrainingData
+from engine.directory import EXIT_LATE, EXIT_STOPPED, STEP_BOUNDARY_EXITS, checkpoint_name
+from engine.rank.measure.recorder import MissingMetrics
+from engine.rank.measure.timeline import build_timeline
 from engine.rank.run.evaluate import Evaluation
 from engine.rank.run.exit_codes import EXIT_DIVERGED, EXIT_DONE
-from engine.rank.run.recovery import mend
-from engine.rank.run.session import Session
-from engine.rank.run.step_metrics import Readings
+from engine.rank.run.recovery import recover
+from engine.rank.run.session import TrainingSession
+from engine.rank.run.step_metrics import StepMetrics
 from engine.rank.train.divergence import ADVICE
 from engine.rank.train.schedule import learning_rate
 from engine.telemetry.heartbeat import Stage
 
 
 @dataclass(frozen=True)
-class Ending:
-    """Why the loop ended: the exit code, and a sentence for people."""
+class TrainingEnd:
+    """Result of the training loop: exit code, and the reason as a sentence."""
 
     exit_code: int
     text: str
 
 
 @dataclass(frozen=True)
-class Border:
-    """What all ranks agree on between two steps: the global mean loss, and whether any of them wants to stop, is
-    over time, or has gradients that are not numbers."""
+class StepSync:
+    """Values that all ranks agree on at a step boundary. Each flag is true if it is true on any rank."""
 
-    loss: float
-    stop: bool
-    late: bool
-    broken: bool
-    num_written: float = 0.0  # ranks that have written their part of a checkpoint under way
-    num_failed: float = 0.0  # and of these, such as could not
-    traces: float = 0.0  # sum of the numbers of the traces that the ranks have been asked for
+    loss: float  # global mean
+    is_stop_requested: bool
+    is_late: bool
+    is_broken: bool  # gradients are not finite
+    num_written: float = (
+        0.0  # ranks that have written, or failed to write, their file of a checkpoint in progress
+    )
+    num_failed: float = 0.0  # ranks of these that have failed
+    trace_requests: float = 0.0  # sum of the numbers of the trace requests of all ranks
 
 
-def train(session: Session, stop_wanted: Callable[[], bool]) -> Ending:
-    """Train from the session's first step to the end of the budget, or to where it shall halt. Collective; all ranks
-    end at the same step. Raises OSError when a checkpoint cannot be written."""
+def train(session: TrainingSession, is_stop_requested: Callable[[], bool]) -> TrainingEnd:
+    """Train from the first step of the session to its last step.
+
+    Collective; all ranks end at the same step. Raises OSError if the last checkpoint cannot be written.
+    """
     spec = session.spec
-    evaluation, readings = Evaluation(session), Readings(session)
-    source = training_batches(session)
-    steps, last_step, ending = spec.budget.steps, session.last_step, None
+    evaluation, step_metrics = Evaluation(session), StepMetrics(session)
+    source = build_training_batches(session)
+    steps, last_step, end = spec.budget.steps, session.last_step, None
 
     for step in range(session.first_step, last_step):
-        border, wrong = take_step(session, source, readings, step, stop_wanted())
+        sync, divergence = take_step(session, source, step_metrics, step, is_stop_requested())
         done = step + 1
         if step == session.first_step:
             session.first_step_done()
-        ending = ending_of(steps, done, border, last_step, mend(session, done, wrong))
-        if ending and ending.exit_code == EXIT_DIVERGED:
+        end = find_training_end(steps, done, sync, last_step, recover(session, done, divergence))
+        if end and end.exit_code == EXIT_DIVERGED:
             break
         validation_loss, is_best = None, False
-        if _due(done, spec.budget.validate_every) or done == last_step:
-            readings.held_out = evaluation.at(done, readings.mean_loss())
-            validation_loss = readings.held_out["validation_loss"]
+        if _is_due(done, spec.budget.validate_every) or done == last_step:
+            step_metrics.validation_metrics = evaluation.run(done, step_metrics.pop_mean_loss())
+            validation_loss = step_metrics.validation_metrics["validation_loss"]
             is_best = spec.budget.keep_best and session.saver.is_best(validation_loss)
-            ending = ending or _early_ending(session, done, validation_loss)
-        if _due(done, spec.budget.checkpoint_every) or ending or is_best:
-            _save(session, done, validation_loss, is_last=ending is not None)
-        if ending:
+            end = end or _early_stop(session, done, validation_loss)
+        if _is_due(done, spec.budget.checkpoint_every) or end or is_best:
+            _save(session, done, validation_loss, is_last=end is not None)
+        if end:
             break
-    session.saver.settle()
+    session.saver.wait()
 
     exit_code = EXIT_DONE if last_step == steps else EXIT_STOPPED
-    ending = ending or Ending(exit_code, f"All {last_step} steps had been done already.")
-    _report(session, ending, readings)
-    return ending
+    end = end or TrainingEnd(exit_code, f"All {last_step} steps were already done.")
+    _record_result(session, end, step_metrics)
+    return end
 
 
-def training_batches(session: Session) -> Training:
-    source = objectives.training(session.spec, session.tokens)
+def build_training_batches(session: TrainingSession) -> TrainingData:
+    source = objectives.build_training(session.spec, session.tokens)
     return FullBatch(source) if session.spec.batch.full_batch else source
 
 
 def take_step(
-    session: Session, source: Training, readings: Readings, step: int, stop: bool
-) -> tuple[Border, str]:
-    """One update, measured and recorded; and what is wrong with it, if anything."""
-    session.tracer.begin(step + 1)
+    session: TrainingSession, source: TrainingData, step_metrics: StepMetrics, step: int, stop: bool
+) -> tuple[StepSync, str]:
+    """Run, measure and record one step; also return the description of a divergence, empty without one."""
+    session.tracer.begin_step(step + 1)
     session.breakdown.begin()
     session.heartbeat.beat(step, Stage.FIRST_STEP if step == session.first_step else Stage.STEP)
     rate = learning_rate(session.spec, step)
@@ -100,100 +103,110 @@ def take_step(
         group["lr"] = rate
     loss_share = session.trainer.step(source, step)
     norm = session.update.gradient_norm()
-    # A rank that waits for the others in the next line is ahead of one that lags.
+    # Shows a rank that waits for the others in the all-reduce below as ahead of one that lags.
     session.heartbeat.beat(step, Stage.FIRST_STEP if step == session.first_step else Stage.STEP)
-    extras = (*session.saver.flags(), session.tracer.asked())
-    border = _agree(loss_share, stop, session.is_late(), session.is_broken(norm), extras)
-    session.saver.take(border.num_written, border.num_failed)
+    counts = (*session.saver.flags(), session.tracer.poll_request())
+    sync = _sync_step(loss_share, stop, session.is_late(), session.is_broken(norm), counts)
+    session.saver.update(sync.num_written, sync.num_failed)
     session.heartbeat.beat(step + 1)
-    step_s = session.breakdown.end(step + 1, readings.of_rank())
+    step_s = session.breakdown.end(step + 1, step_metrics.rank_metrics())
     if step == session.first_step:
-        session.breakdown.learn(backends.cdb)
+        session.breakdown.measure_transfers(backends.cdb)
 
-    wrong = session.guard.detect_divergence(border.loss, border.broken)
-    session.guard.record(border.loss, wrong)
-    run = readings.of_run(step + 1, border.loss, rate, norm, step_s)
-    _record(session, step + 1, run, readings.absences() if step == session.first_step else {})
-    session.narrator.step(step + 1, run)
-    session.tracer.step_done(step + 1)
-    session.tracer.agree(border.traces, step + 1)
-    return border, wrong
+    divergence = session.guard.detect_divergence(sync.loss, sync.is_broken)
+    session.guard.record(sync.loss, divergence)
+    run = step_metrics.run_metrics(step + 1, sync.loss, rate, norm, step_s)
+    _record(session, step + 1, run, step_metrics.missing_metrics() if step == session.first_step else {})
+    session.progress_log.step(step + 1, run)
+    session.tracer.end_step(step + 1)
+    session.tracer.agree(sync.trace_requests, step + 1)
+    return sync, divergence
 
 
-def _record(session: Session, done: int, run: dict[str, float] | None, absences: Absences) -> None:
-    recorder, of_rank = session.recorder, []
-    for step, metrics in session.breakdown.finished():
-        of_rank.append((step.number, metrics))
-        if session.tracer.is_drawn(step.number):
-            drawn = timeline_of(session.breakdown, step, session.seat)
+def _record(
+    session: TrainingSession, done: int, run: dict[str, float] | None, missing: MissingMetrics
+) -> None:
+    recorder, rank_metrics = session.recorder, []
+    for step, metrics in session.breakdown.pop_completed():
+        rank_metrics.append((step.number, metrics))
+        if session.tracer.has_timeline(step.number):
+            drawn = build_timeline(session.breakdown, step, session.seat)
             recorder.timeline(step.number, step.began_at, drawn)
-    recorder.step(done, run if recorder.rank == 0 else None, of_rank, absences)
+    recorder.step(done, run if recorder.rank == 0 else None, rank_metrics, missing)
 
 
-def _agree(
+def _sync_step(
     loss_share: torch.Tensor,
     stop: bool,
     late: bool,
     broken: bool,
     sums: tuple[float, float, float] = (0.0, 0.0, 0.0),
-) -> Border:
-    """One all-reduce of seven numbers, and the only place where the loop itself waits for the device. `sums`: this
-    rank's part of the border's last three."""
+) -> StepSync:
+    """Agree on a StepSync with one all-reduce of seven numbers; only here the loop itself waits for the device.
+
+    `sums` has this rank's values of the last three fields.
+    """
     flags = torch.tensor([0.0, stop, late, broken, *sums], dtype=torch.float64)
-    border = flags.to(loss_share.device)
-    border[0] = loss_share
-    comm.all_reduce(border)
-    loss, *flagged, num_written, num_failed, traces = border.tolist()
-    return Border(loss, *(flag > 0 for flag in flagged), num_written, num_failed, traces)
+    values = flags.to(loss_share.device)
+    values[0] = loss_share
+    comm.all_reduce(values)
+    loss, *flagged, num_written, num_failed, trace_requests = values.tolist()
+    return StepSync(loss, *(flag > 0 for flag in flagged), num_written, num_failed, trace_requests)
 
 
-def ending_of(steps: int, done: int, border: Border, last_step: int, wrong: str = "") -> Ending | None:
-    """Whether the attempt ends after step `done`, and how; the same on every rank, since the border is. `wrong`: what
-    is wrong with the step and was not mended."""
-    if wrong:
-        return Ending(EXIT_DIVERGED, f"{wrong} at step {done}: training has diverged. {ADVICE}")
+def find_training_end(
+    steps: int, done: int, sync: StepSync, last_step: int, divergence: str = ""
+) -> TrainingEnd | None:
+    """Return status the attempt ends after step `done`, or None; the same on every rank.
+
+    `divergence` describes a divergence from which the run has not recovered.
+    """
+    if divergence:
+        return TrainingEnd(EXIT_DIVERGED, f"{divergence} at step {done}: training has diverged. {ADVICE}")
     if done >= steps:
-        return Ending(EXIT_DONE, f"Finished all {steps} steps.")
+        return TrainingEnd(EXIT_DONE, f"Finished all {steps} steps.")
     if done >= last_step:
-        return Ending(EXIT_STOPPED, f"Halted after step {done} of {steps}, as planned.")
-    if border.stop:
-        return Ending(EXIT_STOPPED, f"Stopped on request after step {done} of {steps}.")
-    if border.late:
-        return Ending(EXIT_LATE, f"The time limit was reached after step {done} of {steps}.")
+        return TrainingEnd(EXIT_STOPPED, f"Halted after step {done} of {steps}, as planned.")
+    if sync.is_stop_requested:
+        return TrainingEnd(EXIT_STOPPED, f"Stopped on request after step {done} of {steps}.")
+    if sync.is_late:
+        return TrainingEnd(EXIT_LATE, f"The time limit was reached after step {done} of {steps}.")
     return None
 
 
-def _early_ending(session: Session, done: int, validation_loss: float) -> Ending | None:
+def _early_stop(session: TrainingSession, done: int, validation_loss: float) -> TrainingEnd | None:
     if not session.guard.is_out_of_patience(validation_loss):
         return None
     best, patience = session.guard.best, session.spec.guard.patience
-    said = f"no better than {best:.4f} in {patience} validations in a row"
-    return Ending(EXIT_DONE, f"Stopped early after step {done}: the validation loss was {said}.")
+    reason = f"the validation loss was not below {best:.4f} in {patience} validations in a row"
+    return TrainingEnd(EXIT_DONE, f"Stopped early after step {done}: {reason}.")
 
 
-def _due(done: int, every: int) -> bool:
+def _is_due(done: int, every: int) -> bool:
     return every > 0 and done % every == 0
 
 
-def _save(session: Session, done: int, validation_loss: float | None, is_last: bool) -> None:
+def _save(session: TrainingSession, done: int, validation_loss: float | None, is_last: bool) -> None:
     start = time.perf_counter()
     session.heartbeat.beat(done, Stage.LONG)
     save = session.saver.finish if is_last else session.saver.begin
     save(done, validation_loss)
     name, waited_s = checkpoint_name(done), time.perf_counter() - start
-    how = "saved" if is_last else "under way"
-    session.narrator.say("step %d  checkpoint %s %s; training waited %.3f s", done, name, how, waited_s)
+    status = "saved" if is_last else "in progress"
+    session.progress_log.info(
+        "step %d  checkpoint %s %s; training waited %.3f s", done, name, status, waited_s
+    )
 
 
-def _report(session: Session, ending: Ending, readings: Readings) -> None:
+def _record_result(session: TrainingSession, end: TrainingEnd, step_metrics: StepMetrics) -> None:
     session.tracer.finish()
-    session.breakdown.settle()
-    _record(session, readings.steps_done, None, {})
+    session.breakdown.synchronize()
+    _record(session, step_metrics.steps_done, None, {})
     if session.recorder.rank == 0:
-        level = dict.fromkeys(BORDER_EXITS, "info").get(ending.exit_code, "error")
-        session.recorder.note(ending.text, level, step=readings.steps_done)
-        session.recorder.result(readings.steps_done, ending.text, readings.final())
-    session.narrator.say("%s", ending.text)
-    if ending.exit_code == EXIT_DIVERGED:
-        # In the form in which the supervisor looks for a reason.
-        sys.stderr.write(f"DivergedError: {ending.text}\n")
+        level = dict.fromkeys(STEP_BOUNDARY_EXITS, "info").get(end.exit_code, "error")
+        session.recorder.note(end.text, level, step=step_metrics.steps_done)
+        session.recorder.result(step_metrics.steps_done, end.text, step_metrics.final_metrics())
+    session.progress_log.info("%s", end.text)
+    if end.exit_code == EXIT_DIVERGED:
+        # The supervisor searches the log for a line in this form.
+        sys.stderr.write(f"DivergedError: {end.text}\n")

@@ -1,50 +1,54 @@
-"""What is done about a broken step."""
+"""Recovery from a diverged step, by the policy of the spec."""
 
 from __future__ import annotations
 
 import torch
 from deepspeed import comm
 
-from engine.directory import checkpoint_name, step_of_checkpoint
+from engine.directory import checkpoint_name, checkpoint_step
 from engine.rank.checkpoint import state
-from engine.rank.run.session import Session
+from engine.rank.checkpoint.position import RankPosition
+from engine.rank.run.session import TrainingSession
 from engine.rank.train.divergence import CONSECUTIVE_LIMIT
 
 
-def mend(session: Session, done: int, wrong: str) -> str:
-    """Do what the spec says about step `done`, with which something is `wrong`; returns why the run cannot go on, or
-    nothing. Collective."""
+def recover(session: TrainingSession, done: int, divergence: str) -> str:
+    """Recover from a divergence at step `done`; return why the run cannot continue, or an empty text. Collective."""
     guard = session.guard
-    if not wrong or guard.policy == "stop":
-        return wrong
+    if not divergence or guard.policy == "stop":
+        return divergence
     if guard.is_beyond_recovery:
-        return f"{wrong}, as in {CONSECUTIVE_LIMIT} steps in a row,"
-    why = f"{wrong[0].lower()}{wrong[1:]}"
+        return f"{divergence}, as in {CONSECUTIVE_LIMIT} steps in a row,"
+    reason = f"{divergence[0].lower()}{divergence[1:]}"
     if guard.policy == "skip":
-        said = f"Step {done} was left out: {why}."
+        message = f"Step {done} was skipped: {reason}."
     else:
-        back = _roll_back(session)
-        if back is None:
-            return f"{wrong} and there is no checkpoint yet to go back to,"
-        said = f"Back to the state of step {back} after step {done}: {why}. Steps and data go on."
+        restored = _roll_back(session)
+        if restored is None:
+            return f"{divergence} and there is no checkpoint yet to roll back to,"
+        message = f"Rolled back to the state of step {restored} after step {done}: {reason}. Training continues with "
+        message += f"the data of step {done + 1}."
     if session.recorder.rank == 0:
-        session.recorder.note(said, "warning", step=done)
-    session.narrator.say("%s", said)
+        session.recorder.note(message, "warning", step=done)
+    session.progress_log.info("%s", message)
     return ""
 
 
-def _roll_back(session: Session) -> int | None:
-    """The step whose state all ranks went back to; None without a checkpoint. The count of steps and with it the data
-    go on, so that what broke the run is not met again and order stays a function of the step alone."""
-    session.saver.settle()
+def _roll_back(session: TrainingSession) -> int | None:
+    """Restore the newest checkpoint on all ranks and return its step; None without a checkpoint.
+
+    The step count, and with it the data, is not reset: the run does not meet the same batch again, and the order of
+    data remains a function of the step.
+    """
+    session.saver.wait()
     newest = session.directory.newest_checkpoint()
-    found = -1 if newest is None else step_of_checkpoint(newest.name)
+    found = -1 if newest is None else checkpoint_step(newest.name)
     agreed = torch.tensor(found, device=session.device)
     comm.broadcast(agreed, 0)
     step = int(agreed)
     if step < 0:
         return None
-    place = state.Place.of(session.seat, session.spec)
+    position = RankPosition.from_seat(session.seat, session.spec)
     path = session.directory.checkpoints / checkpoint_name(step)
-    state.resume(path, session.engine, session.spec, session.dtype, place)
+    state.resume(path, session.engine, session.spec, session.dtype, position)
     return step

@@ -1,4 +1,4 @@
-"""Everything one rank holds while it trains."""
+"""Session: the objects of one training rank."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from engine.data.prepare import Prepared
-from engine.directory import AttemptDirectory, Seat
-from engine.rank.checkpoint.async_save import Saver
+from engine.data.prepare import PreparedData
+from engine.directory import AttemptDirectory, RankSeat
+from engine.rank.checkpoint.async_save import CheckpointSaver
 from engine.rank.measure.breakdown import Breakdown
-from engine.rank.measure.profiler import Tracer
-from engine.rank.measure.progress_log import Narrator
+from engine.rank.measure.progress_log import ProgressLog
 from engine.rank.measure.recorder import Recorder
+from engine.rank.measure.tracer import Tracer
 from engine.rank.train.divergence import DivergenceGuard
 from engine.rank.train.trainers import Trainer
 from engine.rank.train.update import Update
@@ -24,14 +24,16 @@ from engine.telemetry.heartbeat import Heartbeat
 
 
 @dataclass(frozen=True)
-class Session:
+class TrainingSession:
+    """Objects and settings of one rank, from the build to the end of training."""
+
     directory: AttemptDirectory
     spec: Spec
     dtype: str
     device: torch.device
-    started_at: float  # time.monotonic() when the rank began
-    first_step: int  # steps that a resumed checkpoint has behind it
-    tokens: Prepared
+    started_at: float  # time.monotonic() at the start of the rank
+    first_step: int  # number of steps done by the resumed checkpoint
+    tokens: PreparedData
     engine: Any
     optimiser: torch.optim.Optimizer
     trainer: Trainer
@@ -39,23 +41,25 @@ class Session:
     guard: DivergenceGuard
     breakdown: Breakdown
     recorder: Recorder
-    saver: Saver
+    saver: CheckpointSaver
     heartbeat: Heartbeat
-    narrator: Narrator
-    seat: Seat
+    progress_log: ProgressLog
+    seat: RankSeat
     tracer: Tracer
     halt_at_step: int | None = None
     built_at: float = field(default_factory=time.perf_counter)
 
     @property
     def last_step(self) -> int:
-        """After which this attempt ends, unless it is asked to stop earlier."""
+        """The step after which this attempt ends, unless it is stopped earlier."""
         steps = self.spec.budget.steps
         return steps if self.halt_at_step is None else min(self.halt_at_step, steps)
 
     def is_broken(self, norm: float | None) -> bool:
-        """Whether the gradients are not numbers. ZeRO would skip such steps without a word, for ever; in fp16 that
-        is how the loss scale finds its level."""
+        """Whether the gradients are not finite. ZeRO would skip such steps silently and for ever.
+
+        In fp16 such steps are normal: they adjust the loss scale.
+        """
         return norm is not None and not math.isfinite(norm) and self.dtype != "fp16"
 
     def is_late(self) -> bool:

@@ -1,4 +1,4 @@
-"""From a process and an attempt directory to a training rank."""
+"""Start of a rank: from an attempt directory to a training session."""
 
 from __future__ import annotations
 
@@ -21,27 +21,28 @@ from deepspeed import comm
 from deepspeed.comm import comm as backends
 
 from engine.checkpoints.folder import TOKENIZER, read_manifest
-from engine.checkpoints.start import open_start
+from engine.checkpoints.initial_weights import open_initial_weights
 from engine.data import objectives
-from engine.data.full import with_full_batch
-from engine.data.prepare import Prepared, prepare
-from engine.directory import AttemptDirectory, Placement, Seat
+from engine.data.full_batch import use_full_batch
+from engine.data.prepare import PreparedData, prepare
+from engine.directory import AttemptDirectory, Placement, RankSeat
 from engine.rank.bench import fabric_test
 from engine.rank.checkpoint import state
-from engine.rank.checkpoint.async_save import Saver
+from engine.rank.checkpoint.async_save import CheckpointSaver
+from engine.rank.checkpoint.position import RankPosition
 from engine.rank.measure import progress_log
 from engine.rank.measure.breakdown import Breakdown
-from engine.rank.measure.profiler import Tracer
-from engine.rank.measure.progress_log import Narrator
+from engine.rank.measure.progress_log import ProgressLog
 from engine.rank.measure.recorder import Recorder
-from engine.rank.measure.timeline import early_step
-from engine.rank.measure.timers import marks_of
+from engine.rank.measure.timeline import choose_early_step
+from engine.rank.measure.timers import build_timers
+from engine.rank.measure.tracer import Tracer
 from engine.rank.model.loss import Loss
 from engine.rank.parallel import collectives
-from engine.rank.parallel.gloo_gather import gather_by_broadcasts
-from engine.rank.parallel.transfers import Transfers
+from engine.rank.parallel.gloo_gather import replace_all_gather
+from engine.rank.parallel.transfers import TransferTimes
 from engine.rank.run.loop import train
-from engine.rank.run.session import Session
+from engine.rank.run.session import TrainingSession
 from engine.rank.train.closure import ClosureTrainer
 from engine.rank.train.divergence import DivergenceGuard
 from engine.rank.train.engine import build_engine
@@ -53,103 +54,104 @@ from engine.spec.spec import Spec
 from engine.supervisor.hang_detection import DUMP_SIGNAL, PEER_TIMEOUT_S
 from engine.telemetry.heartbeat import Heartbeat, Stage
 
-# DeepSpeed 0.19.8 calls names that torch 2.13 has renamed; neither is ours to change.
+# DeepSpeed 0.19.8 uses names that torch 2.13 has renamed; this code can change neither.
 warnings.filterwarnings("ignore", r"`torch\.distributed\.", FutureWarning)
 
 DTYPES = ("fp32", "bf16", "fp16", "tf32")
 
 
 class StopFlag:
-    """Set by SIGTERM; the loop reads it at step borders."""
+    """Set by SIGTERM; the loop reads it at step boundaries."""
 
     def __init__(self) -> None:
-        self.wanted = False
+        self.is_set = False
         signal.signal(signal.SIGTERM, self._set)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor handles Ctrl-C
 
     def _set(self, number: int, frame: FrameType | None) -> None:
-        self.wanted = True
+        self.is_set = True
 
     def __call__(self) -> bool:
-        return self.wanted
+        return self.is_set
 
 
-def run_rank(directory: AttemptDirectory, rank: int, began: float) -> int:
-    """Train as rank `rank` of the attempt; returns the exit code. `began`: perf_counter() at process start.
-    Raises SpecError, ResumeError, OSError and what torch and deepspeed raise."""
+def run_rank(directory: AttemptDirectory, rank: int, process_start_s: float) -> int:
+    """Train as rank `rank` of the attempt and return the exit code.
+
+    `process_start_s` is perf_counter() at the start of the process. Raises SpecError, ResumeError, OSError and the
+    errors of torch and deepspeed.
+    """
     stop = StopFlag()
-    faulthandler.register(
-        DUMP_SIGNAL, all_threads=True
-    )  # in C, so that it answers out of a stuck collective too
+    faulthandler.register(DUMP_SIGNAL, all_threads=True)  # in C, so it also works inside a stuck collective
     if directory.read_spec().kind == "fabric_test":
-        return fabric_test.run(directory, rank, began, stop, _set_up_process)
-    session = open_session(directory, rank, began)
+        return fabric_test.run(directory, rank, process_start_s, stop, _set_up_process)
+    session = open_session(directory, rank, process_start_s)
     try:
         return train(session, stop).exit_code
     finally:
         session.recorder.close()
 
 
-def open_session(directory: AttemptDirectory, rank: int, began: float) -> Session:
-    """Everything up to the first step: data, peers, engine, resumed state. Collective; raises as run_rank does."""
+def open_session(directory: AttemptDirectory, rank: int, process_start_s: float) -> TrainingSession:
+    """Prepare data, process group, engine and state up to the first step. Collective; raises as run_rank does."""
     started_at = time.monotonic()
-    progress_log.begin()
+    progress_log.configure()
     spec, placement = directory.read_spec(), directory.read_placement()
     seat = next(seat for seat in placement.seats if seat.rank == rank)
     recorder, heartbeat = Recorder(directory.spool, rank), Heartbeat(directory.path, rank)
     heartbeat.beat(0, Stage.DATA)
     if rank == 0:
-        recorder.phase("imports", time.perf_counter() - began)
+        recorder.phase("imports", time.perf_counter() - process_start_s)
     checks.refuse_impossible(spec, checks.Hardware(seat.device_kind))
     device = _set_up_process(placement, seat)
 
-    with _phase(recorder, "data"):
-        tokens = _tokens(spec, placement, recorder)
+    with _record_phase(recorder, "data"):
+        tokens = _load_tokens(spec, placement, recorder)
         if spec.batch.full_batch:
-            spec = with_full_batch(spec, tokens)
-    with _phase(recorder, "build"):
+            spec = use_full_batch(spec, tokens)
+    with _record_phase(recorder, "build"):
         heartbeat.beat(0, Stage.BUILD)
-        transfers = Transfers(rank, device) if spec.parallel.stages > 1 else None
-        breakdown = Breakdown(marks_of(seat.device_kind), transfers)
+        transfers = TransferTimes(rank, device) if spec.parallel.stages > 1 else None
+        breakdown = Breakdown(build_timers(seat.device_kind), transfers)
         dtype = _choose_dtype(spec, seat, placement, recorder)
         if dtype == "tf32":
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-        _join(seat, breakdown)
+        _join_process_group(seat, breakdown)
         if placement.has_other_nodes:
-            dtype = _as_rank_0_chose(dtype, device)
-        # Dropout differs by stage and data rank, and is the same on tensor ranks, which hold the same stream; the
-        # weights come from seeds of their own.
+            dtype = _broadcast_dtype(dtype, device)
+        # Dropout differs by stage and data rank. It is the same on tensor ranks, which replicate the residual stream.
+        # Weights are initialised from their own seeds.
         torch.manual_seed(spec.seed * 1_000_003 + seat.stage * spec.parallel.data + seat.data_rank)
         loss = Loss(spec.optimiser.label_smoothing)
         guard = DivergenceGuard(spec)
         update = Update(spec.optimiser.gradient_clip, guard)
         engine, optimiser = build_engine(spec, dtype, seat.device_kind, loss, update)
         micro_batches = MicroBatches(spec, seat.data_rank, device, heartbeat)
-        trainer = _trainer_for(spec)(spec, engine, loss, micro_batches, breakdown, update)
+        trainer = _trainer_class(spec)(spec, engine, loss, micro_batches, breakdown, update)
         heartbeat.beat(0, Stage.LONG)
-        saver, first_step = _saver(directory, engine, spec, dtype, seat, placement, recorder, tokens)
-    narrator = Narrator(rank, spec.budget.steps)
-    where = f"{seat.device_kind} #{seat.device_index}, stage {seat.stage}, data rank {seat.data_rank}"
-    where += f", tensor rank {seat.tensor_rank}" if spec.parallel.tensor > 1 else ""
-    progress_log.log.info("rank %d of %d on %s; %s, %d threads", rank, placement.world_size, where, dtype,
+        saver, first_step = _build_saver(directory, engine, spec, dtype, seat, placement, recorder, tokens)
+    progress = ProgressLog(rank, spec.budget.steps)
+    device_text = f"{seat.device_kind} #{seat.device_index}, stage {seat.stage}, data rank {seat.data_rank}"
+    device_text += f", tensor rank {seat.tensor_rank}" if spec.parallel.tensor > 1 else ""
+    progress_log.log.info("rank %d of %d on %s; %s, %d threads", rank, placement.world_size, device_text, dtype,
                      placement.threads_per_rank)  # fmt: skip
     last_step = min(placement.halt_at_step or spec.budget.steps, spec.budget.steps)
-    early = early_step(first_step, last_step)
+    early = choose_early_step(first_step, last_step)
     tracer = Tracer(directory, placement.world_size, recorder, breakdown, heartbeat, early)
-    return Session(
+    return TrainingSession(
         directory, spec, dtype, device, started_at, first_step, tokens, engine, optimiser, trainer, update, guard,
-        breakdown, recorder, saver, heartbeat, narrator, seat, tracer, placement.halt_at_step,
+        breakdown, recorder, saver, heartbeat, progress, seat, tracer, placement.halt_at_step,
     )  # fmt: skip
 
 
-def _trainer_for(spec: Spec) -> type[PlainTrainer | PipelineTrainer]:
+def _trainer_class(spec: Spec) -> type[PlainTrainer | PipelineTrainer]:
     if spec.parallel.stages > 1:
         return PipelineTrainer
     return ClosureTrainer if spec.optimiser.row.has_closure else PlainTrainer
 
 
-def _set_up_process(placement: Placement, seat: Seat) -> torch.device:
-    """The environment DeepSpeed and torch.distributed read; MASTER_PORT comes from the supervisor."""
+def _set_up_process(placement: Placement, seat: RankSeat) -> torch.device:
+    """Set the environment of DeepSpeed and torch.distributed (the supervisor sets MASTER_PORT); return the device."""
     values = {
         "RANK": seat.rank, "LOCAL_RANK": seat.local_rank, "WORLD_SIZE": placement.world_size,
         "MASTER_ADDR": placement.master_addr, "OMP_NUM_THREADS": placement.threads_per_rank,
@@ -157,7 +159,7 @@ def _set_up_process(placement: Placement, seat: Seat) -> torch.device:
     if placement.master_port:
         os.environ.setdefault("MASTER_PORT", str(placement.master_port))
     os.environ.update({name: str(value) for name, value in values.items()})
-    os.environ.pop("LOCAL_SIZE", None)  # with it DeepSpeed leaves 66 MiB a rank in /dev/shm
+    os.environ.pop("LOCAL_SIZE", None)  # with it DeepSpeed leaves 66 MiB per rank in /dev/shm
     torch.set_num_threads(placement.threads_per_rank)
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
     if seat.device_kind == "cpu":
@@ -166,14 +168,14 @@ def _set_up_process(placement: Placement, seat: Seat) -> torch.device:
     return torch.device("cuda", seat.local_rank)
 
 
-def _tokens(spec: Spec, placement: Placement, recorder: Recorder) -> Prepared:
+def _load_tokens(spec: Spec, placement: Placement, recorder: Recorder) -> PreparedData:
 
-    def say(text: str) -> None:
+    def report_progress(text: str) -> None:
         recorder.note(text)
         progress_log.log.info(text)
 
     roots = Path(placement.corpus_root), Path(placement.data_dir)
-    tokens = prepare(spec.data, *roots, say, tokenizer=_tokenizer(spec, placement))
+    tokens = prepare(spec.data, *roots, report_progress, tokenizer=_find_tokenizer(spec, placement))
     objectives.refuse_unfit(spec, tokens)
     if recorder.rank == 0:
         recorder.note(
@@ -183,50 +185,57 @@ def _tokens(spec: Spec, placement: Placement, recorder: Recorder) -> Prepared:
     return tokens
 
 
-def _tokenizer(spec: Spec, placement: Placement) -> Path | None:
-    """The one that the weights know, where they were not made from this corpus; every checkpoint carries it on."""
-    known = placement.resume_from or placement.start_from
-    if not spec.start_from or not known or spec.data.tokenizer != "bpe":
+def _find_tokenizer(spec: Spec, placement: Placement) -> Path | None:
+    """Return the tokenizer of the initial weights, if they may come from another corpus; checkpoints contain it."""
+    source = placement.resume_from or placement.start_from
+    if not spec.start_from or not source or spec.data.tokenizer != "bpe":
         return None
-    return Path(known) / TOKENIZER
+    return Path(source) / TOKENIZER
 
 
-def _saver(
-    directory: AttemptDirectory, engine: Any, spec: Spec, dtype: str, seat: Seat, placement: Placement,
-    recorder: Recorder, tokens: Prepared,
-) -> tuple[Saver, int]:  # fmt: skip
-    """The rank's saver, and the steps that a resumed checkpoint has behind it."""
-    place = state.Place.of(seat, spec)
-    resumed = state.Resumed(0, None, ())
+def _build_saver(
+    directory: AttemptDirectory, engine: Any, spec: Spec, dtype: str, seat: RankSeat, placement: Placement,
+    recorder: Recorder, tokens: PreparedData,
+) -> tuple[CheckpointSaver, int]:  # fmt: skip
+    """Build the checkpoint saver and load the initial state; also return the number of steps already done."""
+    position = RankPosition.from_seat(seat, spec)
+    resumed = state.RestoredState(0, None, ())
     if placement.resume_from:
-        resumed = state.resume(Path(placement.resume_from), engine, spec, dtype, place)
+        resumed = state.resume(Path(placement.resume_from), engine, spec, dtype, position)
     elif placement.start_from:
-        begun = open_start(Path(placement.start_from), placement.start_title or placement.start_from)
-        resumed = state.Resumed(0, None, (state.start(begun, engine, spec, place),))
+        initial_weights = open_initial_weights(
+            Path(placement.start_from), placement.start_title or placement.start_from
+        )
+        resumed = state.RestoredState(
+            0, None, (state.load_initial_weights(initial_weights, engine, spec, position),)
+        )
     if recorder.rank == 0:
         for note in resumed.notes:
             recorder.note(note)
     tokenizer = tokens.folder / "tokenizer.json"
-    saver = Saver(directory, engine, spec, dtype, place, recorder,
+    saver = CheckpointSaver(directory, engine, spec, dtype, position, recorder,
                   tokenizer if tokenizer.exists() else None, resumed.best_loss)  # fmt: skip
     return saver, resumed.step
 
 
-def _choose_dtype(spec: Spec, seat: Seat, placement: Placement, recorder: Recorder) -> str:
+def _choose_dtype(spec: Spec, seat: RankSeat, placement: Placement, recorder: Recorder) -> str:
     if spec.precision.dtype == "auto" and placement.resume_from:
-        # Another node may decide otherwise; the run goes on as it began.
+        # Another node may choose differently; a resumed run keeps its number format.
         dtype = str(read_manifest(Path(placement.resume_from))["layout"]["dtype"])
-        why, level = f"Number format {dtype}, as in the checkpoint.", "info"
+        reason, level = f"Number format {dtype}, as in the checkpoint.", "info"
     else:
-        dtype, why, level = resolve_dtype(spec, seat.device_kind, Path(placement.data_dir))
+        dtype, reason, level = resolve_dtype(spec, seat.device_kind, Path(placement.data_dir))
     if recorder.rank == 0:
-        recorder.note(why, level)
+        recorder.note(reason, level)
     return dtype
 
 
-def _join(seat: Seat, breakdown: Breakdown) -> None:
-    """Meet the other ranks. The shared-memory op stays off: DeepSpeed would compile it here for minutes, a killed
-    build hangs every later one, and training never uses it (measured 2026-11)."""
+def _join_process_group(seat: RankSeat, breakdown: Breakdown) -> None:
+    """Join the process group. Collective.
+
+    Disables DeepSpeed's shared-memory op: its compilation takes minutes, a killed build hangs every later one, and
+    training never uses it (measured 2026-11).
+    """
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     deepspeed.init_distributed(
         "nccl" if seat.device_kind == "cuda" else "gloo",
@@ -235,20 +244,20 @@ def _join(seat: Seat, breakdown: Breakdown) -> None:
         timeout=timedelta(seconds=PEER_TIMEOUT_S),
     )
     if seat.device_kind == "cpu":
-        gather_by_broadcasts(backends.cdb)
-    collectives.watch(backends.cdb, breakdown)
+        replace_all_gather(backends.cdb)
+    collectives.instrument(backends.cdb, breakdown)
     comm.barrier()
 
 
-def _as_rank_0_chose(dtype: str, device: torch.device) -> str:
-    """Nodes measure for themselves which number format is faster here; the run has one. Collective."""
+def _broadcast_dtype(dtype: str, device: torch.device) -> str:
+    """Return the number format that rank 0 has chosen, since each node measures by itself. Collective."""
     chosen = torch.tensor(DTYPES.index(dtype), device=device)
     comm.broadcast(chosen, 0)
     return DTYPES[int(chosen)]
 
 
 @contextmanager
-def _phase(recorder: Recorder, name: str) -> Iterator[None]:
+def _record_phase(recorder: Recorder, name: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
     if recorder.rank == 0:

@@ -1,4 +1,4 @@
-"""The metrics of a step, by the names of engine.telemetry.metrics."""
+"""Metrics of a step, with the names of engine.telemetry.metrics."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 
 from engine.hardware.peaks import find_peak
 from engine.model_math import counts, flops
-from engine.rank.measure.recorder import Absences
-from engine.rank.run.evaluate import absent_scores
-from engine.rank.run.session import Session
+from engine.rank.measure.recorder import MissingMetrics
+from engine.rank.run.evaluate import missing_text_scores
+from engine.rank.run.session import TrainingSession
 from engine.spec.optimisers import OPTIMISERS
 
 ALLOCATOR_METRICS = (
@@ -22,10 +22,10 @@ GROWING_STEPS = max(row.growth_steps for row in OPTIMISERS.values())
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
-class Readings:
-    """Turns what the loop measured into metrics. What cannot be read here is left out, never 0."""
+class StepMetrics:
+    """Converts the measurements of the loop to metrics. Metrics that cannot be measured are left out, never 0."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: TrainingSession) -> None:
         spec = session.spec
         self._session = session
         self._tokens_per_step = counts.tokens_per_step(spec)
@@ -35,30 +35,30 @@ class Readings:
         self._peak_flops_per_s = self._peak()
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         self.steps_done = session.first_step
-        self.held_out: dict[str, float] = {}  # what the newest validation found
-        self._losses: list[float] = []  # since then
+        self.validation_metrics: dict[str, float] = {}  # of the newest validation
+        self._losses: list[float] = []  # of the steps since the last `pop_mean_loss`
         self._last: dict[str, float] = {}
         self._growing_steps, self._state_bytes = GROWING_STEPS, 0.0
 
     def _peak(self) -> float | None:
-        """Dense FLOP/s of all devices together; None where the table does not know the device."""
+        """Return the dense peak FLOP/s of all devices together; None if the table does not have the device."""
         peak = find_peak(self._device_name) if self._on_cuda else None
         tflops = peak.tflops.get(self._session.dtype) if peak else None
         return tflops * 1e12 * self._session.spec.parallel.world_size if tflops else None
 
-    def absences(self) -> Absences:
-        """Why some metrics of this run and its ranks cannot be had."""
-        run, rank = absent_scores(self._session.spec), {}
+    def missing_metrics(self) -> MissingMetrics:
+        """Return the reasons for missing metrics of this run and its ranks."""
+        run, rank = missing_text_scores(self._session.spec), {}
         if self._peak_flops_per_s is None:
-            what = f"{self._device_name} in {self._session.dtype}" if self._on_cuda else "a CPU"
-            run["mfu_share"] = ("unsupported", f"no peak is known for {what}, and none is guessed")
+            name = f"{self._device_name} in {self._session.dtype}" if self._on_cuda else "a CPU"
+            run["mfu_share"] = ("unsupported", f"no peak is known for {name}, and none is guessed")
         if not self._on_cuda:
-            why = ("unsupported", "torch keeps these figures for CUDA devices only; see resident memory")
-            rank = dict.fromkeys(ALLOCATOR_METRICS, why)
+            reason = ("unsupported", "torch keeps these figures for CUDA devices only; see resident memory")
+            rank = dict.fromkeys(ALLOCATOR_METRICS, reason)
             rank["host_gap_s"] = ("unsupported", "on a CPU the host is the device: its gaps are in 'other'")
         return {"run": run, "rank": rank}
 
-    def of_run(
+    def run_metrics(
         self, done: int, loss: float, rate: float, norm: float | None, step_s: float
     ) -> dict[str, float]:
         self.steps_done = done
@@ -83,36 +83,36 @@ class Readings:
         self._last = metrics
         return metrics
 
-    def of_rank(self) -> dict[str, float]:
-        """The memory of this rank, now."""
+    def rank_metrics(self) -> dict[str, float]:
+        """Return the present memory use of this rank."""
         if self._growing_steps:
             self._growing_steps -= 1
-            self._state_bytes = state_bytes(self._session.optimiser)
+            self._state_bytes = measure_state_bytes(self._session.optimiser)
         own = {"rss_bytes": self._rss_bytes(), "optimiser_state_bytes": self._state_bytes}
         return own | (allocator_metrics(torch.cuda) if self._on_cuda else {})
 
     def _rss_bytes(self) -> float:
         return float(os.pread(self._statm, 128, 0).split()[1]) * _PAGE_BYTES
 
-    def final(self) -> dict[str, float]:
-        """The last step's metrics, with the newest validation loss if there was one."""
-        return self._last | self.held_out
+    def final_metrics(self) -> dict[str, float]:
+        """Return the metrics of the last step and of the newest validation."""
+        return self._last | self.validation_metrics
 
-    def mean_loss(self) -> float | None:
-        """Of training since the last call; None where there was no step."""
+    def pop_mean_loss(self) -> float | None:
+        """Return the mean training loss since the last call; None if there was no step."""
         losses, self._losses = self._losses, []
         return sum(losses) / len(losses) if losses else None
 
 
-def state_bytes(optimiser: torch.optim.Optimizer) -> float:
-    """Of all tensors in its state, and in lists there, as L-BFGS keeps its history."""
+def measure_state_bytes(optimiser: torch.optim.Optimizer) -> float:
+    """Return the bytes of all tensors in the optimiser state, including lists (the history of L-BFGS)."""
     found = (value for state in optimiser.state.values() for value in state.values())
     flat = (one for value in found for one in (value if isinstance(value, list) else [value]))
     return float(sum(one.numel() * one.element_size() for one in flat if isinstance(one, torch.Tensor)))
 
 
 def allocator_metrics(cuda: Any) -> dict[str, float]:
-    """One reading of the allocator's counters; the peak is that of the step, since it is reset here."""
+    """Read the allocator's counters and reset the peak, so that the next reading has the peak of its step."""
     stats = cuda.memory_stats()
     cuda.reset_peak_memory_stats()
     return {

@@ -26,7 +26,7 @@ class ClosureTrainer(PlainTrainer):
 
     def step(self, source: TrainingSource, step: int) -> Tensor:
         self._engine.train()
-        self._loss.training(source.correction(step))
+        self._loss.set_training(source.correction(step))
         losses: list[Tensor] = []
 
         def evaluate() -> Tensor:

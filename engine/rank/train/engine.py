@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from engine.model_math import counts
-from engine.rank.model.build import Whole
+from engine.rank.model.build import WholeModel
 from engine.rank.model.loss import Loss
-from engine.rank.parallel.grid import grid_of, shard_of
-from engine.rank.parallel.pipeline import Stages
+from engine.rank.parallel.grid import build_grid, get_tensor_shard
+from engine.rank.parallel.pipeline import PipelineModel
 from engine.rank.train.optimisers import build_optimiser
 from engine.rank.train.update import Update
 from engine.spec.spec import Spec
@@ -59,11 +59,11 @@ def build_engine(
     once, after init_distributed."""
     model: nn.Module
     if spec.parallel.stages > 1:
-        model = Stages(spec, loss)
+        model = PipelineModel(spec, loss)
         grid, mpu = model.mpu(), None  # DeepSpeed gets it from the model
     else:
-        grid = mpu = grid_of(spec.parallel)
-        model = Whole(spec, shard_of(grid))
+        grid = mpu = build_grid(spec.parallel)
+        model = WholeModel(spec, get_tensor_shard(grid))
     optimiser = build_optimiser(spec, model)
     if not spec.optimiser.row.has_closure:
         update.attach(optimiser, grid, _measures_norm(spec, dtype))

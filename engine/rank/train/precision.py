@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from engine.data.once import built_once
+from engine.data.build_once import build_once
 from engine.spec.spec import Problem, Spec, SpecError
 
 CALIBRATION_VERSION = 1
@@ -48,7 +48,7 @@ def resolve_dtype(spec: Spec, device_kind: str, data_dir: Path) -> tuple[str, st
 def _bf16_speed(data_dir: Path) -> float:
     """Time of an fp32 matrix product divided by that in bf16, from the calibration of this machine."""
     machine = f"{platform.node()}-{platform.machine()}-torch{torch.__version__}-{CALIBRATION_VERSION}"
-    folder = built_once(data_dir / "calibration" / machine, _calibrate)
+    folder = build_once(data_dir / "calibration" / machine, _calibrate)
     return float(json.loads((folder / "matmul.json").read_text())["bf16_speed"])
 
 

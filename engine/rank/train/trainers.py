@@ -76,7 +76,7 @@ class PlainTrainer:
         """One update. Returns this rank's share of the global mean loss; the shares of all ranks add up to it."""
         engine, phase = self._engine, self._breakdown.phase
         engine.train()
-        self._loss.training(source.correction(step))
+        self._loss.set_training(source.correction(step))
         micro_batches, total = self._micro_batches.load(source, step), torch.zeros((), device=engine.device)
         for micro in range(1, self._spec.accumulation + 1):
             with phase("data_wait_s", "load"):
@@ -96,7 +96,7 @@ class PlainTrainer:
     def validate(self, source: HeldOutSource) -> Tensor:
         """This rank's share of the mean loss over held-out sequences."""
         self._engine.eval()
-        self._loss.judging(source.correction)
+        self._loss.set_evaluation(source.correction)
         total = torch.zeros((), device=self._engine.device)
         for batch in range(source.batches):
             for inputs, targets in self._micro_batches.load(source, batch):
@@ -105,7 +105,7 @@ class PlainTrainer:
 
     def token_accuracy_counts(self) -> tuple[float, float]:
         """Correctly predicted targets and all targets of this rank in the newest validation."""
-        return float(self._loss.right), float(self._loss.judged)
+        return float(self._loss.num_correct), float(self._loss.num_targets)
 
 
 class PipelineTrainer:
@@ -120,7 +120,7 @@ class PipelineTrainer:
         _time_instructions(engine, breakdown, lambda: update.agree_on_loss(self._loss_share()))
 
     def step(self, source: TrainingSource, step: int) -> Tensor:
-        self._loss.training(source.correction(step))
+        self._loss.set_training(source.correction(step))
         return self._engine.train_batch(self._micro_batches.load(source, step)) / self._world_size
 
     def _loss_share(self) -> Tensor:
@@ -131,7 +131,7 @@ class PipelineTrainer:
         return engine.total_loss / self._shares
 
     def validate(self, source: HeldOutSource) -> Tensor:
-        self._loss.judging(source.correction)
+        self._loss.set_evaluation(source.correction)
         total = torch.zeros((), device=self._engine.device)
         for batch in range(source.batches):
             total += self._engine.eval_batch(self._micro_batches.load(source, batch)).squeeze()
@@ -139,7 +139,7 @@ class PipelineTrainer:
 
     def token_accuracy_counts(self) -> tuple[float, float]:
         """As for PlainTrainer; 0 and 0 except on the last stage, which computes the loss."""
-        return float(self._loss.right), float(self._loss.judged)
+        return float(self._loss.num_correct), float(self._loss.num_targets)
 
 
 Trainer = PlainTrainer | PipelineTrainer

@@ -22,6 +22,8 @@ from dashboard.pages.runs.attempts import OUTCOMES
 ROOT = Path(__file__).resolve().parents[3]
 STATIC = ROOT / "dashboard" / "static"
 LOCK = json.loads((STATIC / "vendor" / "lock.json").read_text())
+IMPORT = r'^(?:import|\}) .*?from "([^"]+)"'  # the last line of an import statement
+HASHED = re.compile(r"\.[0-9a-f]{12}\.js$")
 
 
 @pytest.mark.parametrize("row", LOCK, ids=lambda row: row["folder"])
@@ -70,9 +72,13 @@ def test_all_files_can_be_hashed_and_modules_import_hashed_names(settings, tmp_p
     }
     call_command("collectstatic", verbosity=0, interactive=False)
     manifest = json.loads((tmp_path / "staticfiles.json").read_text())["paths"]
-    charts = (tmp_path / manifest["js/charts.js"]).read_text()
-    assert Path(manifest["js/chart/page.js"]).name in charts
-    assert not re.search(r'from "\./[a-z/-]+\.js"', charts)
+    modules = {name: hashed for name, hashed in manifest.items() if re.fullmatch(r"js/.*\.js", name)}
+    named = {
+        name: set(re.findall(IMPORT, (tmp_path / hashed).read_text(), re.MULTILINE))
+        for name, hashed in modules.items()
+    }
+    assert f"./{Path(modules['js/chart/page.js']).name}" in named["js/chart/start.js"]
+    assert not {target for targets in named.values() for target in targets if not HASHED.search(target)}
 
 
 COMPARE_LIMIT = 120_000  # bytes of JavaScript that the compare page ships, gzipped
@@ -83,7 +89,7 @@ def test_the_compare_page_ships_little_javascript(owner_browser):
     named = {
         STATIC / re.sub(r"^.*?static/", "", path) for path in re.findall(r'<script[^>]* src="([^"]+)"', page)
     }
-    shipped = set().union(*(imported(path) for path in named), imported(STATIC / "js/live-worker.js"))
+    shipped = set().union(*(imported(path) for path in named), imported(STATIC / "js/shared/live-worker.js"))
     assert {"uPlot.iife.min.js", "htmx.min.js", "page.js", "paint.js", "app.js"} <= {
         path.name for path in shipped
     }
@@ -92,5 +98,5 @@ def test_the_compare_page_ships_little_javascript(owner_browser):
 
 def imported(path: Path) -> set[Path]:
     """Return a file and all modules that it imports."""
-    names = re.findall(r'^import .* from "([^"]+)"', path.read_text(), re.MULTILINE)
+    names = re.findall(IMPORT, path.read_text(), re.MULTILINE)
     return {path}.union(*(imported((path.parent / name).resolve()) for name in names))

@@ -1,4 +1,4 @@
-"""What we export, Hugging Face's own library loads and computes alike; what it writes, we read."""
+"""Export to Hugging Face folders, import from them, compared with transformers."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import transformers
 from safetensors.torch import load_file
 from torch import Tensor
 
+from engine.checkpoints.huggingface.architectures import ArchitectureError, find_architecture
 from engine.checkpoints.huggingface.export import export
-from engine.checkpoints.huggingface.read import Folder
-from engine.checkpoints.huggingface.shapes import ShapeError, shape_of
-from engine.rank.model.build import Whole
+from engine.checkpoints.huggingface.read import HuggingFaceFolder
+from engine.rank.model.build import WholeModel
 from engine.spec.parts import Model
 from engine.spec.spec import Spec, parse
-from tests.engine.checkpoints.made import small, write_checkpoint
+from tests.engine.checkpoints.sample_checkpoints import small, write_checkpoint
 
 LLAMA = {"positions": "rotary", "norm": "rmsnorm", "feed_forward": "swiglu", "biases": False}
 MODELS: dict[str, dict[str, Any]] = {
@@ -32,16 +32,16 @@ TOLERANCE = 1e-5  # of a logit, in fp32
 IDS = torch.randint(0, 256, (2, 16), generator=torch.Generator().manual_seed(1))
 
 
-def model_of(spec: Spec) -> Whole:
-    """With weights far from those it begins with: a bias or a norm in the wrong place must show."""
-    model, random = Whole(spec), torch.Generator().manual_seed(2)
+def build_model(spec: Spec) -> WholeModel:
+    """Build a model with weights far from their initial values, so that a misplaced bias or norm changes the result."""
+    model, random = WholeModel(spec), torch.Generator().manual_seed(2)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=random), alpha=0.1)
     return model.eval()
 
 
-def arrays(model: Whole) -> dict[str, np.ndarray]:
+def arrays(model: WholeModel) -> dict[str, np.ndarray]:
     return {name: parameter.detach().numpy() for name, parameter in model.named_parameters()}
 
 
@@ -51,26 +51,26 @@ def logits(model: Any) -> Tensor:
     return out if isinstance(out, Tensor) else out.logits
 
 
-def loaded(folder: Path) -> Any:
+def load_transformers_model(folder: Path) -> Any:
     return transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_an_exported_model_computes_the_same_in_transformers(name: str, tmp_path: Path) -> None:
     spec = small(**MODELS[name])
-    ours = model_of(spec)
-    export(write_checkpoint(tmp_path, spec, arrays(ours)), tmp_path / "out")
-    theirs = loaded(tmp_path / "out")
-    assert (logits(ours) - logits(theirs)).abs().max() < TOLERANCE
-    assert logits(ours).std() > 0.1, "logits that are all alike would show nothing"
+    model = build_model(spec)
+    export(write_checkpoint(tmp_path, spec, arrays(model)), tmp_path / "out")
+    exported = load_transformers_model(tmp_path / "out")
+    assert (logits(model) - logits(exported)).abs().max() < TOLERANCE
+    assert logits(model).std() > 0.1, "the logits must differ for this test to show anything"
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_what_was_exported_comes_back_bit_by_bit(name: str, tmp_path: Path) -> None:
+def test_an_exported_model_is_read_back_bit_by_bit(name: str, tmp_path: Path) -> None:
     spec = small(**MODELS[name])
-    weights = arrays(model_of(spec))
+    weights = arrays(build_model(spec))
     export(write_checkpoint(tmp_path, spec, weights), tmp_path / "out")
-    back = Folder(tmp_path / "out")
+    back = HuggingFaceFolder(tmp_path / "out")
     assert set(back.names()) == set(weights)
     assert all(np.array_equal(back.whole(name), values) for name, values in weights.items())
     assert (Model(**{"dropout": 0.0} | back.fields), back.vocab_size, back.tokenizer) == (
@@ -80,9 +80,9 @@ def test_what_was_exported_comes_back_bit_by_bit(name: str, tmp_path: Path) -> N
     )
 
 
-def test_the_exported_tokenizer_is_the_runs(tmp_path: Path) -> None:
+def test_the_exported_tokenizer_is_that_of_the_run(tmp_path: Path) -> None:
     spec = small()
-    export(write_checkpoint(tmp_path, spec, arrays(model_of(spec))), tmp_path / "out")
+    export(write_checkpoint(tmp_path, spec, arrays(build_model(spec))), tmp_path / "out")
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
     text = "def f(x):\n\treturn 'ümlaut', 雪"
     assert tokenizer(text)["input_ids"] == list(text.encode())
@@ -100,59 +100,61 @@ LLAMA_CONFIG = transformers.LlamaConfig(
 
 @pytest.mark.parametrize("config", [GPT2_CONFIG, LLAMA_CONFIG], ids=["GPT-2", "Llama"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_folder_that_transformers_has_written_computes_the_same_here(
+def test_a_folder_written_by_transformers_gives_the_same_logits_here(
     config: Any, dtype: torch.dtype, tmp_path: Path
 ) -> None:
     torch.manual_seed(3)
     transformers.AutoModelForCausalLM.from_config(config).to(dtype).save_pretrained(tmp_path)
     (tmp_path / "tokenizer.json").write_text("{}")
-    folder = Folder(tmp_path)
+    folder = HuggingFaceFolder(tmp_path)
     spec = parse({"model": folder.fields, "data": {"tokenizer": "bytes"}})
-    ours = Whole(spec).eval()
+    model = WholeModel(spec).eval()
     with torch.no_grad():
-        for name, parameter in ours.named_parameters():
+        for name, parameter in model.named_parameters():
             parameter.copy_(torch.from_numpy(folder.whole(name)))
-    assert (logits(ours) - logits(loaded(tmp_path))).abs().max() < TOLERANCE
+    assert (logits(model) - logits(load_transformers_model(tmp_path))).abs().max() < TOLERANCE
 
 
-def test_the_file_is_what_the_library_reads(tmp_path: Path) -> None:
+def test_the_safetensors_library_reads_the_exported_file(tmp_path: Path) -> None:
     spec = small()
-    weights = arrays(model_of(spec))
+    weights = arrays(build_model(spec))
     export(write_checkpoint(tmp_path, spec, weights), tmp_path / "out")
     read = load_file(tmp_path / "out" / "model.safetensors")
     assert torch.equal(read["transformer.wte.weight"], torch.from_numpy(weights["0.token.weight"]))
 
 
 @pytest.mark.parametrize(
-    ("model", "said"),
+    ("model", "message"),
     [
-        ({"positions": "sinusoidal"}, "GPT-2 would need positions learned instead of sinusoidal"),
-        ({"biases": False}, "GPT-2 would need biases on instead of off"),
-        ({"kv_heads": 2}, "GPT-2 would need kv_heads 4 instead of 2"),
-        (LLAMA | {"positions": "learned"}, "Llama would need positions rotary instead of learned"),
-        ({"family": "encoder"}, "Llama would need family decoder instead of encoder"),
+        ({"positions": "sinusoidal"}, "GPT-2 needs positions learned instead of sinusoidal"),
+        ({"biases": False}, "GPT-2 needs biases on instead of off"),
+        ({"kv_heads": 2}, "GPT-2 needs kv_heads 4 instead of 2"),
+        (LLAMA | {"positions": "learned"}, "Llama needs positions rotary instead of learned"),
+        ({"family": "encoder"}, "Llama needs family decoder instead of encoder"),
     ],
 )
-def test_a_model_of_neither_shape_is_refused_with_what_is_missing(model: dict[str, Any], said: str) -> None:
-    with pytest.raises(ShapeError, match=said):
-        shape_of(small(**model).model)
+def test_a_model_of_no_supported_architecture_is_refused_with_the_mismatches(
+    model: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ArchitectureError, match=message):
+        find_architecture(small(**model).model)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
-        ({"model_type": "mamba"}, "its model type is 'mamba'; gpt2 and llama are read here"),
-        ({"activation_function": "relu"}, "its activation_function is relu; models here have gelu_new"),
+        ({"model_type": "mamba"}, "its model type is 'mamba'; the supported types are gpt2 and llama"),
+        ({"activation_function": "relu"}, "its activation_function is relu; the supported value is gelu_new"),
         ({"n_layer": 3}, "it has no tensor transformer.h.2.ln_1.weight"),
     ],
 )
-def test_a_folder_that_does_not_fit_is_refused_with_the_reason(
-    changes: dict[str, Any], said: str, tmp_path: Path
+def test_an_unsupported_folder_is_refused_with_the_reason(
+    changes: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     spec = small()
-    export(write_checkpoint(tmp_path, spec, arrays(model_of(spec))), tmp_path / "out")
+    export(write_checkpoint(tmp_path, spec, arrays(build_model(spec))), tmp_path / "out")
     config = tmp_path / "out" / "config.json"
     values = json.loads(config.read_text()) | changes
     config.write_text(json.dumps(values))
-    with pytest.raises(ShapeError, match=said):
-        Folder(tmp_path / "out")
+    with pytest.raises(ArchitectureError, match=message):
+        HuggingFaceFolder(tmp_path / "out")

@@ -1,4 +1,4 @@
-"""What takes no learning: the losses of frequencies, the accuracy of the most frequent class."""
+"""Baselines: the loss of frequencies, the accuracy of the most frequent class."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from engine.data import baselines, prepare
 from engine.spec.spec import parse
 
 
-def test_classes_have_the_loss_of_their_frequencies_and_the_share_of_the_most_frequent(
+def test_the_baseline_of_classes_is_their_entropy_and_the_share_of_the_most_frequent(
     tmp_path: Path,
 ) -> None:
     rows = [{"text": f"number {n}", "label": "rare" if n % 4 == 0 else "usual"} for n in range(400)]
@@ -28,16 +28,18 @@ def test_classes_have_the_loss_of_their_frequencies_and_the_share_of_the_most_fr
             },
         }
     )
-    found = baselines.of(spec, prepare.prepare(spec.data, tmp_path, tmp_path / "data"))
+    found = baselines.compute_baselines(spec, prepare.prepare(spec.data, tmp_path, tmp_path / "data"))
     assert found["accuracy_share"] == pytest.approx(0.75, abs=0.06)
     assert found["validation_loss"] == pytest.approx(-0.75 * math.log(0.75) - 0.25 * math.log(0.25), abs=0.06)
 
 
-def test_tokens_have_the_entropy_of_single_tokens(tmp_path: Path) -> None:
+def test_the_baseline_of_tokens_is_the_entropy_of_single_tokens(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("ab\nba\naa\nbb\n" * 4000)
     spec = parse({"data": {"corpus": "text.txt", "tokenizer": "bytes"}})
     prepared = prepare.prepare(spec.data, tmp_path, tmp_path / "data")
-    assert baselines.of(spec, prepared)["validation_loss"] == pytest.approx(math.log(3), abs=0.01)
+    assert baselines.compute_baselines(spec, prepared)["validation_loss"] == pytest.approx(
+        math.log(3), abs=0.01
+    )
 
 
 def test_bits_per_byte_do_not_depend_on_the_tokenizer() -> None:

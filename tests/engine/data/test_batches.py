@@ -1,4 +1,4 @@
-"""The order of sequences is a pure function of seed, step and position, and no layout changes it."""
+"""Order of sequences: a pure function of seed, step and position in any layout."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ def batches(seed: int = 1, global_batch: int = 8) -> TrainingBatches:
     return TrainingBatches(TOKENS, 16, global_batch, seed)
 
 
-def test_targets_are_the_inputs_one_on() -> None:
+def test_targets_are_the_inputs_shifted_by_one() -> None:
     inputs, targets = batches().rows(0, 0, 8)
     assert inputs.shape == targets.shape == (8, 16)
     assert inputs.dtype == np.int64
     assert (targets == inputs + 1).all()
 
 
-def test_slices_of_ranks_make_up_the_whole_batch_in_any_layout() -> None:
+def test_the_slices_of_all_ranks_form_the_whole_batch_in_any_layout() -> None:
     whole, _ = batches().rows(5, 0, 8)
     for ranks in (1, 2, 4, 8):
         size = 8 // ranks
@@ -29,19 +29,19 @@ def test_slices_of_ranks_make_up_the_whole_batch_in_any_layout() -> None:
         assert (np.concatenate(parts) == whole).all()
 
 
-def test_the_order_does_not_depend_on_what_was_asked_before() -> None:
+def test_the_order_does_not_depend_on_earlier_calls() -> None:
     used = batches()
     for step in (0, 40, 3, 200):
         used.rows(step, 0, 8)
     assert (used.rows(17, 0, 8)[0] == batches().rows(17, 0, 8)[0]).all()
 
 
-def test_the_curve_does_not_depend_on_how_positions_fall_into_steps() -> None:
+def test_the_order_does_not_depend_on_the_global_batch_size() -> None:
     two_steps = np.concatenate([batches(global_batch=8).rows(step, 0, 8)[0] for step in (0, 1)])
     assert (batches(global_batch=16).rows(0, 0, 16)[0] == two_steps).all()
 
 
-def test_an_epoch_shows_every_sequence_once_and_epochs_differ() -> None:
+def test_an_epoch_has_every_sequence_once_and_epochs_differ() -> None:
     per_epoch = (1000 - 16) // 16
     one = TrainingBatches(TOKENS, 16, per_epoch, 1)
     epochs = [one.rows(epoch, 0, per_epoch)[0] for epoch in (0, 1)]
@@ -55,7 +55,7 @@ def test_another_seed_gives_another_order() -> None:
     assert not (batches(1).rows(0, 0, 8)[0] == batches(2).rows(0, 0, 8)[0]).all()
 
 
-def test_a_text_of_just_one_sequence_serves_every_position() -> None:
+def test_a_text_of_one_sequence_fills_every_position() -> None:
     inputs, targets = TrainingBatches(TOKENS[:17], 16, 4, 1).rows(9, 0, 4)
     assert (inputs == TOKENS[:16]).all()
     assert (targets == TOKENS[1:17]).all()

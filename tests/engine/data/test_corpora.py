@@ -1,4 +1,4 @@
-"""Which texts may be named, and how the wrong ones are refused."""
+"""Validation of corpus names and files."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_built_in_corpora_need_no_folder() -> None:
     "name", ["../secret.txt", "sub/../../secret.txt", "/etc/hosts.txt", "..//secret.txt", "a\0b.txt"]
 )
 def test_a_path_that_leaves_the_folder_is_refused(name: str, root: Path) -> None:
-    assert "lies outside the data folder" in refusal(name, root)
+    assert "is outside the data folder" in refusal(name, root)
 
 
 def test_links_are_refused_as_file_and_as_folder(root: Path) -> None:
@@ -58,14 +58,14 @@ def test_links_are_refused_as_file_and_as_folder(root: Path) -> None:
 
 
 def test_a_missing_file_is_refused(root: Path) -> None:
-    assert refusal("none.txt", root) == "There is no file 'none.txt' in the data folder."
+    assert refusal("none.txt", root) == "The data folder has no file 'none.txt'."
 
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
         (b"", "is empty"),
-        (b" \n\t\n", "holds no text"),
+        (b" \n\t\n", "contains no text"),
         (b"good \xff\xfe bad", "is not UTF-8 text: near byte 5"),
         ("Zürich".encode()[:2], "ends in the middle of a character"),
     ],
@@ -75,7 +75,7 @@ def test_files_without_usable_text_are_refused(content: bytes, sentence: str, ro
     assert sentence in refusal("odd.txt", root)
 
 
-def test_what_is_not_a_regular_file_is_refused_without_waiting(root: Path) -> None:
+def test_pipes_and_folders_are_refused_without_waiting(root: Path) -> None:
     os.mkfifo(root / "pipe.txt")
     (root / "folder.txt").mkdir()
     assert "not a regular file" in refusal("pipe.txt", root)
@@ -87,26 +87,28 @@ def test_a_file_over_the_limit_is_refused(root: Path, monkeypatch: pytest.Monkey
     assert refusal("sub/letters.txt", root) == "'sub/letters.txt' has 26 bytes; the limit is 10."
 
 
-def test_a_corpus_that_is_not_here_says_how_to_get_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = "This corpus is not on this machine: `pip install it` brings it."
+def test_the_error_for_a_missing_corpus_names_the_command_that_installs_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reason = "This corpus is not on this machine. Run `pip install it`."
     monkeypatch.setitem(
-        corpora.BY_NAME, "languages", replace(corpora.BY_NAME["languages"], absent=lambda: said)
+        corpora.BY_NAME, "languages", replace(corpora.BY_NAME["languages"], missing_reason=lambda: reason)
     )
-    assert refusal("languages", root) == said
+    assert refusal("languages", root) == reason
     with pytest.raises(SpecError, match="pip install it"):
         prepare.prepare(Data(corpus="languages", objective="classes"), root, root)
 
 
-def test_fewer_classes_than_a_corpus_has_are_refused(root: Path) -> None:
+def test_a_spec_with_fewer_classes_than_the_corpus_is_refused(root: Path) -> None:
     corpora.check_corpus("languages", root, "classes", classes=16)
     with pytest.raises(SpecError) as caught:
         corpora.check_corpus("languages", root, "classes", classes=5)
     [problem] = caught.value.problems
-    assert problem.message == "'languages' has 16 classes; the model tells 5 apart."
+    assert problem.message == "'languages' has 16 classes; model.classes is 5. Raise it."
     assert problem.fix == {"model.classes": 16}
 
 
-def test_a_misspelt_corpus_is_told_the_near_one(root: Path) -> None:
+def test_the_error_for_a_misspelt_corpus_suggests_the_closest_name(root: Path) -> None:
     with pytest.raises(SpecError) as caught:
         corpora.check_corpus("python-doc", root)
     assert "Did you mean 'python-docs'?" in str(caught.value)
@@ -114,19 +116,19 @@ def test_a_misspelt_corpus_is_told_the_near_one(root: Path) -> None:
     assert "neither a built-in corpus" in refusal("model.bin", root)
 
 
-def test_the_listing_offers_built_in_corpora_and_text_files_only(root: Path) -> None:
+def test_the_list_has_built_in_corpora_and_text_files_only(root: Path) -> None:
     (root / "image.png").write_bytes(b"x")
     (root / "link.txt").symlink_to(root.parent / "secret.txt")
-    names = [choice.name for choice in corpora.listing(root)]
+    names = [choice.name for choice in corpora.list_corpora(root)]
     assert names == [*corpora.BY_NAME, "sub/letters.txt"]
-    assert [choice.name for choice in corpora.listing()] == names[:-1]
+    assert [choice.name for choice in corpora.list_corpora()] == names[:-1]
 
 
-def test_built_in_corpora_are_real_named_and_in_a_fixed_order() -> None:
+def test_built_in_corpora_have_a_licence_and_a_fixed_order() -> None:
     for corpus in corpora.CORPORA:
         assert corpus.licence
-        if said := corpus.absent():
-            assert "not on this machine" in said
+        if reason := corpus.missing_reason():
+            assert "not on this machine" in reason
             continue
         first, second = (list(itertools.islice(corpus.read(), 200)) for _ in range(2))
         assert first == second
@@ -136,7 +138,7 @@ def test_built_in_corpora_are_real_named_and_in_a_fixed_order() -> None:
 
 
 def test_the_standard_library_is_read_without_its_tests() -> None:
-    names = [name for name, _ in python.modules()]
+    names = [name for name, _ in python.read_modules()]
     assert "argparse.py" in names
     assert not [name for name in names if "test" in name.split("/")[:-1] or "site-packages" in name]
 
@@ -149,7 +151,7 @@ def test_the_standard_library_is_read_without_its_tests() -> None:
         ("a.jsonl", '{"text": "some words"}\n', "classes", "next_token"),
     ],
 )
-def test_an_objective_that_reads_something_else_is_refused(
+def test_an_objective_that_reads_another_kind_is_refused(
     name: str, content: str, objective: Objective, fix: Objective, root: Path
 ) -> None:
     (root / name).write_text(content)
@@ -170,12 +172,12 @@ def test_an_objective_that_reads_something_else_is_refused(
         ),
         (
             b'{"text": "fine"}\n\n{"source": "a", "target": "b"}\n',
-            "Line 3 of 'a.jsonl' holds pairs; the first holds",
+            "Line 3 of 'a.jsonl' contains pairs; the first line contains",
         ),
         (b'{"text": "fine"}\n{"text": "\xff"}\n', "Line 2 of 'a.jsonl' cannot be used: it is not UTF-8"),
-        (b"\n\n", "holds no text"),
+        (b"\n\n", "contains no text"),
     ],
 )
-def test_the_first_bad_line_of_a_file_is_named(content: bytes, sentence: str, root: Path) -> None:
+def test_the_error_names_the_first_bad_line_of_a_file(content: bytes, sentence: str, root: Path) -> None:
     (root / "a.jsonl").write_bytes(content)
     assert sentence in refusal("a.jsonl", root)

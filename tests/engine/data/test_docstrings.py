@@ -1,4 +1,4 @@
-"""What is read out of documented source code, and what of it is left out."""
+"""Examples read from documented source code."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ def silent(x):
 
 @pytest.fixture(autouse=True)
 def one_module(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(docstrings.python, "modules", lambda: [("reader.py", MODULE)])
+    monkeypatch.setattr(docstrings.python, "read_modules", lambda: [("reader.py", MODULE)])
     monkeypatch.setattr(docstrings, "PACKAGES", ())
 
 
-def test_code_is_read_without_its_documentation() -> None:
+def test_code_is_read_without_its_docstring() -> None:
     body = "    # The rest is not read.\n    return self.line_numbers[0]"
-    assert list(docstrings.code()) == [
+    assert list(docstrings.read_code_summaries()) == [
         Example(f"def _firstLine(self):\n{body}", "Return the first line of the file.")
     ]
 
 
-def test_a_summary_is_what_stands_above_the_rest() -> None:
+def test_a_summary_is_the_first_paragraph_of_a_docstring() -> None:
     rest = "Whatever the lines are long, they are kept whole until the end."
-    assert list(docstrings.summaries()) == [Example(rest, "Reads what a file holds, line by line.")]
+    assert list(docstrings.read_summaries()) == [Example(rest, "Reads what a file holds, line by line.")]

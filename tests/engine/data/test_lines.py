@@ -1,4 +1,4 @@
-"""Which lines of a data file are records, and why the others are not."""
+"""Parsing of lines of a data file, with the reasons for refusal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from engine.data.examples import Example
     ],
 )
 def test_good_lines_are_records_in_normal_form(line: bytes, suffix: str, kind: str, example: Example) -> None:
-    assert lines.parse(line, suffix) == lines.Record(kind, example)  # type: ignore[arg-type]
+    assert lines.parse_line(line, suffix) == lines.Record(kind, example)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -31,8 +31,8 @@ def test_good_lines_are_records_in_normal_form(line: bytes, suffix: str, kind: s
         (b"no json", ".jsonl", "it is not JSON"),
         (b"[" * 200_000, ".jsonl", "it is not JSON"),
         (b"[1, 2]", ".jsonl", "it is not an object"),
-        (b'{"txt": "a"}', ".jsonl", "it has the fields txt; known are"),
-        (b'{"text": "a", "text": "b"}', ".jsonl", "a field stands twice"),
+        (b'{"txt": "a"}', ".jsonl", "it has the fields txt; the allowed fields are"),
+        (b'{"text": "a", "text": "b"}', ".jsonl", "a field occurs twice"),
         (b'{"text": null}', ".jsonl", "its field text is not a text"),
         (b'{"text": "a", "label": true}', ".jsonl", "its field label is not a text"),
         (b'{"source": "a", "target": "  "}', ".jsonl", "its target is empty"),
@@ -45,6 +45,6 @@ def test_good_lines_are_records_in_normal_form(line: bytes, suffix: str, kind: s
         (b"x" * (lines.LINE_BYTES_LIMIT + 1), ".tsv", "it has 1,048,577 bytes"),
     ],
 )
-def test_bad_lines_say_why(line: bytes, suffix: str, reason: str) -> None:
+def test_bad_lines_are_refused_with_a_reason(line: bytes, suffix: str, reason: str) -> None:
     with pytest.raises(lines.LineError, match=reason.replace("(", r"\(")):
-        lines.parse(line, suffix)
+        lines.parse_line(line, suffix)

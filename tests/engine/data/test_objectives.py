@@ -1,4 +1,4 @@
-"""What each objective gives to the model, in an order and with masks that no layout changes."""
+"""Batches of each objective: content, order and masks in any layout."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.data import full, objectives, prepare
-from engine.data.prepare import Prepared
-from engine.data.specials import IGNORED, PADDING, specials
-from engine.data.tokenizers import Bytes
+from engine.data import full_batch, objectives, prepare
+from engine.data.prepare import PreparedData
+from engine.data.special_tokens import IGNORED, PADDING, special_tokens
+from engine.data.tokenizers import ByteTokenizer
 from engine.spec.spec import Spec, SpecError, parse
 
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
@@ -30,7 +30,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def ready(root: Path, objective: str, family: str, **data: Any) -> tuple[Spec, Prepared]:
+def ready(root: Path, objective: str, family: str, **data: Any) -> tuple[Spec, PreparedData]:
     file = {"pairs": "pairs.jsonl", "classes": "labels.jsonl"}.get(objective, "text.txt")
     spec = parse(
         {
@@ -59,14 +59,14 @@ def arrays(rows: tuple[Any, Any]) -> list[Any]:
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 @pytest.mark.parametrize(("objective", "family"), EVERY)
-def test_slices_of_ranks_make_up_the_whole_batch(
+def test_the_slices_of_all_ranks_form_the_whole_batch(
     objective: str, family: str, dropout: float, root: Path
 ) -> None:
     spec, prepared = ready(root, objective, family, token_dropout=dropout)
-    whole = arrays(objectives.training(spec, prepared).rows(5, 0, 8))
+    whole = arrays(objectives.build_training(spec, prepared).rows(5, 0, 8))
     for ranks in (1, 2, 4, 8):
-        size, again = 8 // ranks, objectives.training(spec, prepared)
-        again.rows(40, 0, 8)  # what was asked before changes nothing
+        size, again = 8 // ranks, objectives.build_training(spec, prepared)
+        again.rows(40, 0, 8)  # an earlier call changes nothing
         parts = [arrays(again.rows(5, rank * size, (rank + 1) * size)) for rank in range(ranks)]
         for position, expected in enumerate(whole):
             assert expected.dtype == np.int64
@@ -74,9 +74,9 @@ def test_slices_of_ranks_make_up_the_whole_batch(
 
 
 @pytest.mark.parametrize(("objective", "family"), EVERY)
-def test_the_correction_makes_means_over_real_targets(objective: str, family: str, root: Path) -> None:
+def test_the_correction_gives_the_mean_over_real_targets(objective: str, family: str, root: Path) -> None:
     spec, prepared = ready(root, objective, family)
-    source, held_out = objectives.training(spec, prepared), objectives.validation(spec, prepared)
+    source, held_out = objectives.build_training(spec, prepared), objectives.build_validation(spec, prepared)
     for step in (0, 3):
         _, targets = source.rows(step, 0, 8)
         assert source.correction(step) == pytest.approx(targets.size / (targets != IGNORED).sum())
@@ -88,17 +88,17 @@ def test_the_correction_makes_means_over_real_targets(objective: str, family: st
 def test_validation_is_the_same_every_time(objective: str, family: str, root: Path) -> None:
     spec, prepared = ready(root, objective, family)
     other = parse(spec.model_dump() | {"seed": 7})
-    first, second = (objectives.validation(one, prepared).rows(0, 0, 8) for one in (spec, other))
+    first, second = (objectives.build_validation(one, prepared).rows(0, 0, 8) for one in (spec, other))
     for one, two in zip(arrays(first), arrays(second), strict=True):
         assert (one == two).all()
 
 
-def test_masked_tokens_are_hidden_as_bert_hides_them(root: Path) -> None:
+def test_tokens_are_masked_with_the_shares_of_bert(root: Path) -> None:
     spec, prepared = ready(root, "masked", "encoder")
     spec = parse(spec.model_dump() | {"batch": {"global_batch_size": 500, "micro_batch_size": 2}})
-    source, mask = objectives.training(spec, prepared), specials("bytes").mask
+    source, mask = objectives.build_training(spec, prepared), special_tokens("bytes").mask
     inputs, targets = source.rows(0, 0, 500)
-    plain, _ = objectives.training(
+    plain, _ = objectives.build_training(
         parse(spec.model_dump() | {"data": spec.data.model_dump() | {"objective": "next_token"}}), prepared
     ).rows(0, 0, 500)
     predicted = targets != IGNORED
@@ -113,10 +113,10 @@ def test_masked_tokens_are_hidden_as_bert_hides_them(root: Path) -> None:
     assert (later == mask).sum(1).mean() == pytest.approx((inputs == mask).sum(1).mean(), abs=0.3)
 
 
-def test_a_pair_is_read_by_the_encoder_and_shifted_for_the_decoder(root: Path) -> None:
+def test_a_pair_becomes_encoder_input_and_shifted_decoder_input(root: Path) -> None:
     spec, prepared = ready(root, "pairs", "encoder-decoder")
-    (source, given), targets = objectives.training(spec, prepared).rows(0, 0, 8)
-    special, text = specials("bytes"), Bytes()
+    (source, given), targets = objectives.build_training(spec, prepared).rows(0, 0, 8)
+    special, text = special_tokens("bytes"), ByteTokenizer()
     for row in range(8):
         a, b = text.decode(source[row]).split(" and ")
         expected = f"{WORDS[int(a)]} {WORDS[int(b)]}"
@@ -131,43 +131,43 @@ def test_a_pair_is_read_by_the_encoder_and_shifted_for_the_decoder(root: Path) -
         assert (source[row, 8:] == PADDING).all()
 
 
-def test_a_decoder_alone_predicts_the_target_behind_the_separator(root: Path) -> None:
+def test_a_decoder_only_model_predicts_the_target_after_the_separator(root: Path) -> None:
     spec, prepared = ready(root, "pairs", "decoder")
-    ids, targets = objectives.training(spec, prepared).rows(0, 0, 8)
-    separator = specials("bytes").separator
+    ids, targets = objectives.build_training(spec, prepared).rows(0, 0, 8)
+    separator = special_tokens("bytes").separator
     for row in range(8):
-        [place] = np.flatnonzero(ids[row] == separator)
-        assert (targets[row, :place] == IGNORED).all()
-        a, b = Bytes().decode(ids[row, :place]).split(" and ")
-        assert Bytes().decode(targets[row, place:]) == f"{WORDS[int(a)]} {WORDS[int(b)]}"
+        [position] = np.flatnonzero(ids[row] == separator)
+        assert (targets[row, :position] == IGNORED).all()
+        a, b = ByteTokenizer().decode(ids[row, :position]).split(" and ")
+        assert ByteTokenizer().decode(targets[row, position:]) == f"{WORDS[int(a)]} {WORDS[int(b)]}"
 
 
-def test_long_pairs_are_cut_to_the_context_and_keep_their_end_only_where_it_is(tmp_path: Path) -> None:
+def test_long_pairs_are_truncated_to_the_context_and_lose_their_end_token(tmp_path: Path) -> None:
     rows = [{"source": chr(97 + n) * 90, "target": chr(65 + n) * 60} for n in range(8)]
     (tmp_path / "pairs.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     for family, kept in (("encoder-decoder", 24), ("decoder", 13)):
         spec, prepared = ready(tmp_path, "pairs", family)
-        source = objectives.training(spec, prepared)
+        source = objectives.build_training(spec, prepared)
         _, targets = source.rows(0, 0, 8)
         assert ((targets != IGNORED).sum(1) == kept).all()
-        assert not (targets == specials("bytes").end).any()
+        assert not (targets == special_tokens("bytes").end).any()
         assert source.correction(0) == pytest.approx(24 / kept)
 
 
-def test_a_class_is_the_place_of_its_name_among_the_sorted_names(root: Path) -> None:
+def test_a_class_is_numbered_by_the_sorted_names(root: Path) -> None:
     spec, prepared = ready(root, "classes", "encoder")
-    ids, targets = objectives.training(spec, prepared).rows(0, 0, 8)
+    ids, targets = objectives.build_training(spec, prepared).rows(0, 0, 8)
     assert prepared.meta["classes"] == ["even", "odd"]
     for row in range(8):
-        assert int(Bytes().decode(ids[row, 1:]).split()[1]) % 2 == targets[row]
+        assert int(ByteTokenizer().decode(ids[row, 1:]).split()[1]) % 2 == targets[row]
 
 
-def test_more_classes_than_the_model_knows_are_refused(root: Path) -> None:
+def test_a_corpus_with_more_classes_than_the_model_is_refused(root: Path) -> None:
     (root / "labels.jsonl").write_text(
         "".join(f"{json.dumps({'text': f'n {n}', 'label': str(n % 3)})}\n" for n in range(60))
     )
     spec, prepared = ready(root, "classes", "encoder")
-    with pytest.raises(SpecError, match="3 classes; the model tells 2 apart") as caught:
+    with pytest.raises(SpecError, match=r"3 classes; model\.classes is 2") as caught:
         objectives.refuse_unfit(spec, prepared)
     assert caught.value.problems[0].fix == {"model.classes": 3}
 
@@ -175,7 +175,7 @@ def test_more_classes_than_the_model_knows_are_refused(root: Path) -> None:
 def test_a_part_without_an_example_is_refused(root: Path) -> None:
     (root / "labels.jsonl").write_text(json.dumps({"text": "one", "label": "only"}))
     spec, prepared = ready(root, "classes", "encoder")
-    with pytest.raises(SpecError, match=r"part of the corpus has no example\. Give more"):
+    with pytest.raises(SpecError, match=r"part of the corpus has no example\. Add examples"):
         objectives.refuse_unfit(spec, prepared)
 
 
@@ -186,10 +186,10 @@ def test_a_full_batch_of_less_than_a_micro_batch_is_refused(root: Path) -> None:
     with pytest.raises(
         SpecError, match=f"{held} sequences, fewer than micro-batch x data parallel = {2 * held}"
     ):
-        full.with_full_batch(large, prepared)
+        full_batch.use_full_batch(large, prepared)
 
 
-def test_what_shares_a_source_lands_on_one_side_and_duplicates_go(root: Path) -> None:
+def test_examples_with_one_source_go_to_one_part_and_duplicates_are_dropped(root: Path) -> None:
     rows = [{"source": f"s {n % 30}", "target": f"t {n % 60}"} for n in range(240)]
     (root / "pairs.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     _, prepared = ready(root, "pairs", "encoder-decoder")
@@ -202,17 +202,17 @@ def test_what_shares_a_source_lands_on_one_side_and_duplicates_go(root: Path) ->
     assert len(prepared.train) + len(prepared.validation) == 60
 
 
-def test_token_dropout_blanks_inputs_only(root: Path) -> None:
+def test_token_dropout_masks_inputs_only(root: Path) -> None:
     for objective, family in EVERY:
         spec, prepared = ready(root, objective, family, token_dropout=0.3)
         plain = parse(spec.model_dump() | {"data": spec.data.model_dump() | {"token_dropout": 0}})
-        without = arrays(objectives.training(plain, prepared).rows(2, 0, 8))
-        *inputs, targets = arrays(objectives.training(spec, prepared).rows(2, 0, 8))
+        without = arrays(objectives.build_training(plain, prepared).rows(2, 0, 8))
+        *inputs, targets = arrays(objectives.build_training(spec, prepared).rows(2, 0, 8))
         assert (targets == without[-1]).all()
-        special = specials("bytes")
-        for blanked, whole in zip(inputs, without[:-1], strict=True):
-            changed = blanked != whole
-            assert (blanked[changed] == special.mask).all()
+        special = special_tokens("bytes")
+        for masked, whole in zip(inputs, without[:-1], strict=True):
+            changed = masked != whole
+            assert (masked[changed] == special.mask).all()
             assert not np.isin(whole[changed], (PADDING, special.begin, special.separator, special.end)).any()
             usual = ~np.isin(whole, (PADDING, special.begin, special.separator, special.end, special.mask))
             assert changed[usual].mean() == pytest.approx(0.3, abs=0.12)

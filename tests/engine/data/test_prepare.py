@@ -1,4 +1,4 @@
-"""From text to tokens: the split, the tokenizers, and that it happens once."""
+"""Prepared corpora: split, tokenizers, and one build per content."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from engine.data import files, objectives, once, prepare, segments
+from engine.data import build_once, files, objectives, prepare, segments
 from engine.spec.parts import Data
 from engine.spec.spec import SpecError, parse
 
@@ -25,7 +25,7 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_split_keeps_every_character_once_and_holds_out_the_share() -> None:
+def test_the_split_keeps_every_character_and_holds_out_the_requested_share() -> None:
     documents = ["".join(f"{n}.{line} some words\n" for line in range(900)) for n in range(20)]
     train, held_out = segments.split(documents, 0.1)
     whole = "".join(documents)
@@ -34,7 +34,7 @@ def test_the_split_keeps_every_character_once_and_holds_out_the_share() -> None:
     assert segments.split(documents, 0.1) == (train, held_out)
 
 
-def test_equal_units_land_on_one_side() -> None:
+def test_equal_units_go_to_one_part() -> None:
     header = "licence " * (segments.UNIT_CHARS // 8)
     documents = [header + f"tail {n} " * 300 for n in range(40)]
     for share in (0.1, 0.3, 0.5):
@@ -48,12 +48,12 @@ def test_a_text_of_one_unit_stays_in_training() -> None:
     assert segments.split(["short"], 0.5) == (["short"], [])
 
 
-def test_bytes_are_the_text_and_segments_end_with_nul(root: Path, tmp_path: Path) -> None:
+def test_byte_tokens_are_the_text_and_segments_end_with_nul(root: Path, tmp_path: Path) -> None:
     prepared = prepare.prepare(Data(corpus="song.txt", tokenizer="bytes"), root, tmp_path / "data")
     text = (root / "song.txt").read_text()
-    pieces = bytes(prepared.train.astype(np.uint8)).decode().split("\0")[:-1]
-    assert all(piece in text for piece in pieces)
-    assert len(prepared.train) == prepared.meta["train_bytes"] + len(pieces)
+    segments = bytes(prepared.train.astype(np.uint8)).decode().split("\0")[:-1]
+    assert all(segment in text for segment in segments)
+    assert len(prepared.train) == prepared.meta["train_bytes"] + len(segments)
     assert prepared.meta["train_bytes"] + prepared.meta["validation_bytes"] == len(text.encode())
 
 
@@ -77,7 +77,7 @@ def test_the_smallest_vocabulary_is_every_byte(root: Path, tmp_path: Path) -> No
     assert int(prepared.train.max()) < 256
 
 
-def test_a_second_time_reads_nothing_again(
+def test_a_second_call_does_not_read_the_corpus(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = Data(corpus="song.txt", tokenizer="bytes")
@@ -86,16 +86,16 @@ def test_a_second_time_reads_nothing_again(
     def must_not_run(*_: object) -> None:
         raise AssertionError("the text was read again")
 
-    monkeypatch.setattr(files, "examples", must_not_run)
+    monkeypatch.setattr(files, "iterate_examples", must_not_run)
     assert prepare.prepare(data, root, tmp_path / "data").folder == first.folder
 
 
-def test_the_builder_tells_what_it_does_and_a_second_time_is_silent(root: Path, tmp_path: Path) -> None:
-    said: list[str] = []
+def test_only_the_first_call_reports_progress(root: Path, tmp_path: Path) -> None:
+    messages: list[str] = []
     for _ in range(2):
-        prepare.prepare(Data(corpus="song.txt", vocab_size=300), root, tmp_path / "data", said.append)
-    assert [text.split()[0] for text in said] == ["Reading", "Training", "Tokenising"]
-    assert "a BPE of 300 tokens on" in said[1]
+        prepare.prepare(Data(corpus="song.txt", vocab_size=300), root, tmp_path / "data", messages.append)
+    assert [text.split()[0] for text in messages] == ["Reading", "Training", "Tokenising"]
+    assert "a BPE of 300 tokens on" in messages[1]
 
 
 def test_changed_text_or_settings_give_other_tokens(root: Path, tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_changed_text_or_settings_give_other_tokens(root: Path, tmp_path: Path) 
     assert len(set(seen)) == len(seen)
 
 
-def test_the_same_text_under_another_name_is_shared(root: Path, tmp_path: Path) -> None:
+def test_two_files_with_the_same_text_share_one_folder(root: Path, tmp_path: Path) -> None:
     shutil.copy(root / "song.txt", root / "copy.txt")
     folders = {
         prepare.prepare(Data(corpus=name, tokenizer="bytes"), root, tmp_path / "data").folder
@@ -122,13 +122,13 @@ def test_the_same_text_under_another_name_is_shared(root: Path, tmp_path: Path) 
     assert len(folders) == 1
 
 
-def test_the_built_in_corpus_names_its_licence_and_hash(tmp_path: Path) -> None:
+def test_a_prepared_built_in_corpus_has_its_licence_and_hash(tmp_path: Path) -> None:
     meta = prepare.prepare(Data(corpus="python-docs", tokenizer="bytes"), tmp_path, tmp_path / "data").meta
     assert meta["licence"] == "PSF-2.0"
     assert len(meta["content_sha256"]) == 64
 
 
-def test_too_small_a_text_is_refused_with_the_context_that_fits(root: Path, tmp_path: Path) -> None:
+def test_a_text_shorter_than_the_context_is_refused(root: Path, tmp_path: Path) -> None:
     (root / "note.txt").write_text("hello world " * 20)
     prepared = prepare.prepare(Data(corpus="note.txt", tokenizer="bytes"), root, tmp_path / "data")
     with pytest.raises(SpecError, match="validation part of the corpus has 0 tokens"):
@@ -136,12 +136,12 @@ def test_too_small_a_text_is_refused_with_the_context_that_fits(root: Path, tmp_
 
 
 def _count_builds(folder: str, log: str) -> None:
-    def build(aside: Path) -> None:
+    def build(temporary: Path) -> None:
         with open(log, "a") as file:
             file.write("built\n")
-        (aside / "whole").write_text("yes")
+        (temporary / "whole").write_text("yes")
 
-    assert (once.built_once(Path(folder) / "thing", build) / "whole").read_text() == "yes"
+    assert (build_once.build_once(Path(folder) / "thing", build) / "whole").read_text() == "yes"
 
 
 def test_many_processes_build_once(tmp_path: Path) -> None:
@@ -158,14 +158,14 @@ def test_many_processes_build_once(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text() == "built\n"
 
 
-def test_a_build_that_fails_leaves_nothing_and_may_be_tried_again(tmp_path: Path) -> None:
-    def fail(aside: Path) -> None:
-        (aside / "half").write_text("no")
+def test_a_failed_build_leaves_nothing_and_can_be_repeated(tmp_path: Path) -> None:
+    def fail(temporary: Path) -> None:
+        (temporary / "half").write_text("no")
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
-        once.built_once(tmp_path / "thing", fail)
+        build_once.build_once(tmp_path / "thing", fail)
     assert [path.name for path in tmp_path.iterdir()] == [".thing.lock"]
-    assert once.built_once(
-        tmp_path / "thing", lambda aside: (aside / "whole").write_text("yes") and None
+    assert build_once.build_once(
+        tmp_path / "thing", lambda temporary: (temporary / "whole").write_text("yes") and None
     ).is_dir()

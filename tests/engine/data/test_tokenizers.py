@@ -1,4 +1,4 @@
-"""Tokens become the text again, and special ids stand for no text."""
+"""Tokenizers: round trip of texts, special ids."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.data.specials import PADDING, specials
-from engine.data.tokenizers import Bpe, Bytes, Tokenizer, tokenizer_in
+from engine.data.special_tokens import PADDING, special_tokens
+from engine.data.tokenizers import BpeTokenizer, ByteTokenizer, Tokenizer, load_tokenizer
 
 TEXTS = ["über alles", "the cat sat on the mat " * 20, "日本語", "tab\tand\nline"]
 
@@ -15,12 +15,12 @@ TEXTS = ["über alles", "the cat sat on the mat " * 20, "日本語", "tab\tand\n
 @pytest.fixture(params=["bytes", "bpe"])
 def tokenizer(request: pytest.FixtureRequest, tmp_path: Path) -> Tokenizer:
     if request.param == "bytes":
-        return tokenizer_in(tmp_path, "bytes")
-    Bpe.trained(TEXTS, 300).save(tmp_path)
-    return tokenizer_in(tmp_path, "bpe")
+        return load_tokenizer(tmp_path, "bytes")
+    BpeTokenizer.train(TEXTS, 300).save(tmp_path)
+    return load_tokenizer(tmp_path, "bpe")
 
 
-def test_decoding_gives_the_text_again(tokenizer: Tokenizer) -> None:
+def test_decoding_reverses_encoding(tokenizer: Tokenizer) -> None:
     for text, tokens in zip(TEXTS, tokenizer.encode(TEXTS), strict=True):
         assert tokenizer.decode(tokens) == text
 
@@ -32,10 +32,10 @@ def test_no_text_uses_a_special_id(tokenizer: Tokenizer) -> None:
     assert not used & {special.mask, special.begin, special.separator, special.end}
 
 
-def test_decoding_ends_at_the_end_and_never_raises(tokenizer: Tokenizer) -> None:
+def test_decoding_stops_at_the_end_token_and_never_raises(tokenizer: Tokenizer) -> None:
     special = tokenizer.specials
     [tokens] = tokenizer.encode(["word"])
     assert tokenizer.decode([special.begin, *tokens, PADDING, special.mask, special.end, *tokens]) == "word"
-    assert "\ufffd" in tokenizer.decode(Bytes().encode(["ü"])[0][:1]) or tokenizer.specials != specials(
-        "bytes"
-    )
+    assert "\ufffd" in tokenizer.decode(
+        ByteTokenizer().encode(["ü"])[0][:1]
+    ) or tokenizer.specials != special_tokens("bytes")

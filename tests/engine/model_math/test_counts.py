@@ -12,8 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from engine.model_math import counts, flops
 from engine.planner import constants
 from engine.rank.bench import trace_constants
-from engine.rank.model.build import Whole
-from engine.rank.model.loss import loss_of
+from engine.rank.model.build import WholeModel
+from engine.rank.model.loss import cross_entropy
 from engine.spec.spec import Spec, parse
 
 pytestmark = pytest.mark.slow
@@ -44,9 +44,11 @@ def test_flops_are_those_that_torch_counts(name: str) -> None:
     torch.manual_seed(0)
     ids = torch.randint(0, spec.vocab_size, (2, spec.model.context))
     targets = torch.zeros(2, dtype=torch.long) if counts.has_classes(spec) else ids
-    model = Whole(spec)
+    model = WholeModel(spec)
     with FlopCounterMode(display=False) as counter, nn.attention.sdpa_kernel(nn.attention.SDPBackend.MATH):
-        loss_of(model((ids, ids) if spec.model.family == "encoder-decoder" else ids), targets).backward()
+        cross_entropy(
+            model((ids, ids) if spec.model.family == "encoder-decoder" else ids), targets
+        ).backward()
     assert counter.get_total_flops() == flops.palm_per_step(spec)
     assert sum(p.numel() for p in model.parameters()) == counts.parameters(spec)
     assert flops.model_per_step(spec) <= flops.palm_per_step(spec)
@@ -71,4 +73,4 @@ def test_recomputing_blocks_adds_a_fourth_pass_to_three() -> None:
 )
 def test_the_table_of_block_constants_is_up_to_date(key: str) -> None:
     """Otherwise: python -m engine.rank.bench.trace_constants."""
-    assert trace_constants.traced(key) == {key: constants.rows()[key]}
+    assert trace_constants.measure_table(key) == {key: constants.rows()[key]}

@@ -1,4 +1,4 @@
-"""Real gloo ranks for tests: attempt directories, and one warm process that forks their ranks."""
+"""Real gloo ranks for tests: attempt directories, and a process that forks ranks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from engine.directory import AttemptDirectory, Placement, Seat
+from engine.directory import AttemptDirectory, Placement, RankSeat
 from engine.spec import grid
 from engine.spec.spec import Spec, parse
 from engine.telemetry import wire
@@ -25,7 +25,7 @@ ATTEMPT_LIMIT_S = 110
 # Small enough that a step of two ranks takes some milliseconds.
 TINY: dict[str, dict[str, Any]] = {
     "model": {"layers": 2, "width": 32, "heads": 2, "ffn_width": 64, "context": 16},
-    "data": {"tokenizer": "bytes", "validation_share": 0.002},  # a validation of some milliseconds too
+    "data": {"tokenizer": "bytes", "validation_share": 0.002},  # a validation also takes some milliseconds
     "batch": {"global_batch_size": 8, "micro_batch_size": 2},
     "parallel": {"data": 1, "stages": 1, "zero_stage": 0},
     "precision": {"dtype": "fp32"},
@@ -35,7 +35,7 @@ TINY: dict[str, dict[str, Any]] = {
 
 
 def tiny(**parts: dict[str, Any]) -> Spec:
-    """The tiny spec with some fields changed: tiny(parallel={"data": 2})."""
+    """Return the tiny spec with some fields changed: tiny(parallel={"data": 2})."""
     return parse(TINY | {name: TINY.get(name, {}) | values for name, values in parts.items()})
 
 
@@ -45,7 +45,7 @@ def write_attempt(
 ) -> AttemptDirectory:  # fmt: skip
     directory = AttemptDirectory(folder)
     seats = tuple(
-        Seat(r, r, f"cpu-test-{r}", kind, r, place.data_rank, place.stage, place.tensor_rank)
+        RankSeat(r, r, f"cpu-test-{r}", kind, r, place.data_rank, place.stage, place.tensor_rank)
         for r, place in enumerate(grid.rank_coordinates(spec.parallel))
     )
     placement = Placement(
@@ -59,7 +59,7 @@ def write_attempt(
 
 
 class Attempt:
-    """Ranks that run or have run, and what they said."""
+    """Running or ended ranks of an attempt, with their spool lines and logs."""
 
     def __init__(self, directory: AttemptDirectory, pids: list[int], finish: Callable[[], list[int]]) -> None:
         self.directory, self.pids, self._finish = directory, pids, finish
@@ -67,7 +67,7 @@ class Attempt:
 
     @property
     def exit_codes(self) -> list[int]:
-        """By rank; waits for all of them."""
+        """Exit codes in the order of ranks; waits for all of them."""
         if self._exit_codes is None:
             self._exit_codes = self._finish()
         return self._exit_codes
@@ -95,7 +95,7 @@ class Attempt:
         until(lambda: step in self.series("loss"), f"step {step}")
 
     def end(self) -> None:
-        """Make sure that nothing of it runs any more; a test that failed half-way has not waited."""
+        """Kill the ranks unless they have been waited for; a failed test may not have waited."""
         if self._exit_codes is None:
             for pid in self.pids:
                 with contextlib.suppress(ProcessLookupError):
@@ -115,7 +115,7 @@ def until(condition: Callable[[], object], what: str, limit_s: float = 30) -> No
 
 
 class Forker:
-    """Talks to tests.engine.rank.forker, or to another `module` like it, which has torch and deepspeed loaded."""
+    """Client of tests.engine.rank.forker, or of another `module` like it, which has imported torch and deepspeed."""
 
     def __init__(
         self, environment: Mapping[str, str] | None = None, module: str = "tests.engine.rank.forker"

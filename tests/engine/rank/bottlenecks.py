@@ -1,4 +1,4 @@
-"""The table of injected bottlenecks: what is injected, and what the verdict must say of it."""
+"""Table of injected bottlenecks with their expected verdicts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _case(
 
 
 def _compute(name: str, times: int, sequences: int = 8, **more: Any) -> Case:
-    """Blocks `times` as slow, and as they were."""
+    """Blocks `times` as slow, compared with normal ones."""
     removed_s = (times - 1) * BLOCK_S * 2 * sequences
     return _case(name, "compute", {"block_s": times * BLOCK_S}, {}, removed_s=removed_s, **more)
 
@@ -29,7 +29,7 @@ def _compute(name: str, times: int, sequences: int = 8, **more: Any) -> Case:
 def _bubble(
     name: str, layout: dict[str, int], sequences: int, micro: int, times: int = 1, **more: Any
 ) -> Case:
-    """Equal stages; then half the micro-batch."""
+    """Equal stages, compared with half the micro-batch."""
     batch = {"global_batch_size": sequences, "micro_batch_size": micro}
     alter = {"batch.micro_batch_size": micro // 2}
     return _case(
@@ -38,7 +38,7 @@ def _bubble(
 
 
 def _slow(name: str, rank: int, times: int, ranks: int, **more: Any) -> Case:
-    """One rank does all the sleeping; then all share it."""
+    """One rank sleeps, compared with the same sleep divided over all ranks."""
     inject = {"block_s": times * BLOCK_S, "ranks": {"block_s": [rank]}}
     return _case(name, "imbalance", inject, {"block_s": times * BLOCK_S / ranks}, **more)
 
@@ -49,14 +49,14 @@ def _full(name: str, share: float, state: str) -> Case:
 
 
 CASES: tuple[Case, ...] = (
-    # Data: on every rank, or on one of two
+    # Data loading: on every rank, or on one of two
     _case("data, 5 ms a sequence", "input", {"data_s": 0.005}, {}),
     _case("data, 10 ms a sequence", "input", {"data_s": 0.010}, {}),
     _case("data, 30 ms a sequence", "input", {"data_s": 0.030}, {}),
     _case("data, on one rank of two", "input", {"data_s": 0.015, "ranks": {"data_s": [1]}}, {}),
     _case("data, ZeRO 2", "input", {"data_s": 0.012}, {}, layout={"zero_stage": 2}),
     _case("data, one rank alone", "input", {"data_s": 0.010}, {}, layout={"data": 1}),
-    # Compute: nothing else is named, and never strongly
+    # Compute: the verdict names no other cause
     _compute("compute, one rank alone", 2, 16, layout={"data": 1}),
     _compute("compute, two ranks", 2),
     _compute("compute, ZeRO 1", 2, layout={"zero_stage": 1}),
@@ -84,7 +84,7 @@ CASES: tuple[Case, ...] = (
     # Host
     _case("host, 60 ms a step", "host", {"host_s": 0.06}, {}),
     _case("host, one rank alone", "host", {"host_s": 0.12}, {}, layout={"data": 1}),
-    # Memory capacity, beside a verdict of compute
+    # Memory capacity, with a verdict of compute
     _full("memory 94 % full", 0.925, "notable"),
     _full("memory 99 % full", 0.98, "strong"),
     # Balanced: two causes of the same size, or none

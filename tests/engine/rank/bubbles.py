@@ -1,4 +1,4 @@
-"""Pipelines of sleeping stages, and what their ranks say of the bubble."""
+"""Pipelines of sleeping stages with their measured bubble."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STEPS = 6
 
 
 class Bubble(NamedTuple):
-    """Shares of the step, mean over the stages, in the step that the host disturbed least."""
+    """Shares of the step as means over the stages, in the step with the least disturbance by the host."""
 
     measured: float
     ideal: float
@@ -27,7 +27,7 @@ class Bubble(NamedTuple):
 
 
 @contextmanager
-def sleepers() -> Iterator[Forker]:
+def sleeping_forker() -> Iterator[Forker]:
     forker = Forker(module="tests.engine.rank.sleepers")
     try:
         yield forker
@@ -35,7 +35,7 @@ def sleepers() -> Iterator[Forker]:
         forker.close()
 
 
-def bubble_of(forker: Forker, folder: Path, stages: int, micro_batches: int) -> Bubble:
+def measure_bubble(forker: Forker, folder: Path, stages: int, micro_batches: int) -> Bubble:
     spec = tiny(
         model={"layers": 4},
         parallel={"stages": stages, "zero_stage": 0},
@@ -46,15 +46,15 @@ def bubble_of(forker: Forker, folder: Path, stages: int, micro_batches: int) -> 
         write_attempt(folder / f"{stages}-{micro_batches}", spec, folder / "data")
     ).succeeded()
     ranks = [_shares(attempt, rank) for rank in range(stages)]
-    quiet = min(range(2, STEPS + 1), key=lambda step: ranks[0][step]["step_s"])
+    fastest = min(range(2, STEPS + 1), key=lambda step: ranks[0][step]["step_s"])
     bubble, communication = (
-        statistics.mean(rank[quiet][name] for rank in ranks) for name in ("bubble_s", "communication_s")
+        statistics.mean(rank[fastest][name] for rank in ranks) for name in ("bubble_s", "communication_s")
     )
     return Bubble(bubble, (stages - 1) / (micro_batches + stages - 1), communication)
 
 
 def _shares(attempt: Attempt, rank: int) -> dict[int, dict[str, float]]:
-    """step -> phase -> its share of the step; step_s in seconds."""
+    """Return step -> phase -> share of the step; step_s is in seconds."""
     found = {}
     for line in attempt.lines("step", f"rank{rank}", rank):
         seconds = {name: float(line.metrics[name]) for name in STEP_PHASES if name in line.metrics}

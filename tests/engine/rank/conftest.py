@@ -1,4 +1,4 @@
-"""One warm process that forks ranks, and one folder of prepared data, for all rank tests of a session."""
+"""Fixtures of rank tests: process that forks ranks, folder of prepared data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def forker() -> Iterator[Forker]:
 
 @pytest.fixture
 def start(forker: Forker, rank_data_dir: Path, tmp_path: Path) -> Callable[..., Attempt]:
-    """start(spec, name="attempt", resume_from=None, start_from=None): ranks that run."""
+    """start(spec, name="attempt", resume_from=None, start_from=None) starts ranks and returns the attempt."""
 
     def start_ranks(
         spec: Spec, name: str = "attempt", resume_from: Path | None = None, start_from: Path | None = None

@@ -1,4 +1,4 @@
-"""Model families and layouts as tests combine them, with small corpora for those that do not learn plain text."""
+"""Model families and layouts for tests, with small corpora for other objectives."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from engine.spec.spec import Spec
 from tests.engine.rank.attempts import Attempt, tiny
 
 STEPS = 30
-# The largest relative difference to one rank at any step. Tensor ranks and pairs add up in other orders.
+# Largest relative difference to one rank at any step. Tensor ranks and pairs sum in another order.
 TOLERANCE, WIDE_TOLERANCE = 1e-5, 1e-4
 LINES = 400
 
@@ -25,7 +25,7 @@ FAMILIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "Llama": (LLAMA | {"heads": 4, "kv_heads": 2, "tied_embeddings": True}, {}),
     "BERT": ({"family": "encoder"}, {"objective": "masked"}),
     "classifier": ({"family": "encoder", "classes": 26}, {"objective": "classes", "corpus": LABELS}),
-    # Two stages meet between decoder blocks: the finished source travels on beside the stream.
+    # With two stages the boundary is between decoder blocks, so the encoded source is also sent to the next stage.
     "T5": (
         {"family": "encoder-decoder", "encoder_layers": 1, "layers": 3, "tied_embeddings": True},
         {"objective": "pairs", "corpus": PAIRS},
@@ -46,7 +46,7 @@ LAYOUTS: dict[str, dict[str, int]] = {
 }
 
 
-def spec_of(family: str, layout: str, **parts: dict[str, Any]) -> Spec:
+def build_spec(family: str, layout: str, **parts: dict[str, Any]) -> Spec:
     model, data = FAMILIES[family]
     budget = {"steps": STEPS} | parts.pop("budget", {})
     return tiny(model=model, data=data, parallel=LAYOUTS[layout], budget=budget, **parts)
@@ -56,14 +56,15 @@ def tolerance(family: str, layout: str) -> float:
     return WIDE_TOLERANCE if family == "T5" or "tensor" in LAYOUTS[layout] else TOLERANCE
 
 
-def difference(ours: Attempt, reference: Attempt, metric: str) -> float:
-    """The largest relative difference over the steps that `ours` has taken."""
-    theirs = reference.series(metric)
-    return max(abs(value - theirs[step]) / abs(theirs[step]) for step, value in ours.series(metric).items())
+def difference(attempt: Attempt, reference: Attempt, metric: str) -> float:
+    """Return the largest relative difference over the steps of `attempt`."""
+    expected = reference.series(metric)
+    found = attempt.series(metric)
+    return max(abs(value - expected[step]) / abs(expected[step]) for step, value in found.items())
 
 
 def write_corpora(folder: Path) -> None:
-    """Pairs: a line of Python's documentation and its first words; labels: a line and its first letter."""
+    """Write pairs (a line of Python's documentation and its first words) and labels (a line and its first letter)."""
     lines = list(_lines())[:LINES]
     pairs = (f"{line}\t{' '.join(line.split()[:2])}\n" for line in lines)
     (folder / PAIRS).write_text("".join(pairs))

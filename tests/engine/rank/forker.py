@@ -1,6 +1,6 @@
-"""Forks the ranks of attempt directories named on stdin, as the fork server's supervisors do, but without one.
+"""Forks the ranks of attempt directories named on stdin, without a supervisor.
 
-For each directory: one line with the ranks' pids, then one with their exit codes, both as JSON.
+Prints for each directory one line with the pids of the ranks, then one line with their exit codes, both as JSON.
 """
 
 from __future__ import annotations
@@ -14,38 +14,38 @@ from pathlib import Path
 
 import msgspec
 
-from engine.directory import EXIT_STOPPED, AttemptDirectory, Seat
-from engine.rank.run.forkserver import _be_rank, preload
+from engine.directory import EXIT_STOPPED, AttemptDirectory, RankSeat
+from engine.rank.run.forkserver import _become_rank, preload
 from engine.supervisor.environment import free_port, rank_environment
-from engine.supervisor.spawn import Spawn, rank_log, start_child
+from engine.supervisor.spawn import Spawn, rank_log_path, start_child
 from tests.engine.rank import injection
 from tests.engine.rank.attempts import ATTEMPT_LIMIT_S
 
-LOST_PEER_S = 2.0  # what the others get once one has failed
+LOST_PEER_S = 2.0  # time for the other ranks to end after one has failed
 
 
 def main() -> None:
     preload("cpu")
-    _say("ready")
+    _print_json("ready")
     for line in sys.stdin:
         directory = AttemptDirectory(Path(line.rstrip("\n")))
         placement = directory.read_placement()
         placement = msgspec.structs.replace(placement, master_port=free_port(placement.master_addr))
         spawn, tag = _spawn(directory), str(directory.path)
         pids = [spawn(seat, rank_environment(tag, placement, seat)) for seat in placement.seats]
-        _say(pids)
-        _say(_wait(pids))
+        _print_json(pids)
+        _print_json(_wait(pids))
 
 
 def _spawn(directory: AttemptDirectory) -> Spawn:
-    """As the product's fork server forks a rank, with what a test wants it to be slow in."""
+    """Return a spawn function as in the fork server, with the injections of the test."""
 
-    def spawn(seat: Seat, environment: dict[str, str]) -> int:
+    def spawn(seat: RankSeat, environment: dict[str, str]) -> int:
         def body() -> None:
             injection.apply(directory.path, seat.rank)
-            _be_rank(directory, seat.rank, environment)
+            _become_rank(directory, seat.rank, environment)
 
-        return start_child(rank_log(directory, seat.rank), body)
+        return start_child(rank_log_path(directory, seat.rank), body)
 
     return spawn
 
@@ -67,7 +67,7 @@ def _wait(pids: list[int]) -> list[int]:
     return [codes[pid] for pid in pids]
 
 
-def _say(answer: object) -> None:
+def _print_json(answer: object) -> None:
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()
 

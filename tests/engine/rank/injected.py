@@ -1,4 +1,4 @@
-"""Runs of real ranks with a known bottleneck in them, and the facts that they leave."""
+"""Runs of real ranks with an injected bottleneck, and their facts for the verdict."""
 
 from __future__ import annotations
 
@@ -20,16 +20,19 @@ from engine.verdict.whatif import predict_gain
 from tests.engine.rank import injection
 from tests.engine.rank.attempts import Attempt, Forker, tiny, write_attempt
 
-STEPS = 21  # of which five warm up
-BLOCK_S = 0.010  # a sequence and block: 160 ms a step of two blocks and eight sequences
+STEPS = 21  # of which five are warm-up
+BLOCK_S = 0.010  # per sequence and block: 160 ms per step of two blocks and eight sequences
 CAPACITY_BYTES = 1200 * 2**20
 
 
 @dataclass(frozen=True)
 class Case:
-    """`expected`: the names of the winners; `state`: how severe the state of memory beside them is. Then the cause is
-    taken away (`without`: what is injected then) or the spec is altered (`alter`), and what that saves is compared
-    with what was claimed: the winner's share, `removed_s` of each step, or what the planned change should save."""
+    """An injected bottleneck with its expected verdict.
+
+    `expected` has the rules that the verdict names, `state` the severity of the memory state. A second run has the
+    cause removed (`without` is then injected) or the spec changed (`alter`). The time that it saves is compared with
+    the claim of the verdict: the share of the rules, `removed_s` of each step, or the gain of the change.
+    """
 
     name: str
     expected: frozenset[str]
@@ -58,7 +61,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Bench:
-    """Where cases are run: one process that forks ranks, and the folder of their data."""
+    """Runs cases with one process that forks ranks and one folder of data."""
 
     forker: Forker
     data_dir: Path
@@ -66,11 +69,11 @@ class Bench:
     steps: int = STEPS
 
     def run(self, case: Case) -> Facts:
-        """The facts of one attempt with the case's cause in it."""
+        """Return the facts of an attempt with the cause of the case."""
         return self._run(case, case.spec, case.inject, "with")
 
     def run_without(self, case: Case) -> Facts:
-        """The same with the cause gone, or the spec altered."""
+        """Return the facts of an attempt with the cause removed, or the spec apply_changes."""
         spec = apply_changes(case.spec.model_dump(), case.alter or {})
         return self._run(case, spec, case.inject if case.without is None else case.without, "without")
 
@@ -83,13 +86,13 @@ class Bench:
 
 
 def is_named(case: Case, verdict: Verdict) -> bool:
-    """Whether the verdict says what the case is made of, and of its memory how full it is."""
+    """Whether the verdict names the expected rules and memory state."""
     states = [state.severity for state in verdict.states if state.rule == "memory_full"]
     return set(verdict.rules) == case.expected and states == ([case.state] if case.state else [])
 
 
 def claimed(case: Case, facts: Facts, verdict: Verdict) -> float:
-    """Which share of the time a token the verdict of the case says will be saved."""
+    """Return the share of the time per token that the verdict claims to save."""
     if case.alter is not None:
         share = predict_gain(facts, apply_changes(facts.spec, case.alter)).share
         assert share is not None
@@ -100,7 +103,7 @@ def claimed(case: Case, facts: Facts, verdict: Verdict) -> float:
 
 
 def saved(before: Facts, after: Facts) -> float:
-    """Which share of the time a token was saved."""
+    """Return the share of the time per token that was saved."""
 
     def token_s(facts: Facts) -> float:
         return float(facts.step_s.mean()) / facts.spec["batch"]["global_batch_size"]

@@ -1,6 +1,6 @@
-"""Makes a rank slow in one known way, from within its process: sleeps in its data, blocks, collectives or loop.
+"""Injected slowness of a rank: sleeps in data, blocks, collectives, loop.
 
-Sleeps, not work: they last as long on a busy host as on an idle one. Nothing of this is in the product.
+Sleeps take the same time on a busy and an idle host. The product does not use this module.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from pathlib import Path
 from typing import Any
 
 FILE = "inject.json"  # in the attempt's directory
-SMALL_BYTES = 4096  # collectives of so little carry the loop's own words
+SMALL_BYTES = 4096  # smaller collectives belong to the loop itself
 PAGE = 4096
 
 
 def put(directory: Path, **seconds: Any) -> None:
-    """What `apply` is to do, with `ranks` to limit it by name: {"data_s": 0.01, "ranks": {"data_s": [0]}}."""
+    """Write the injections for `apply`; `ranks` limits them by name: {"data_s": 0.01, "ranks": {"data_s": [0]}}."""
     (directory / FILE).write_text(json.dumps(seconds))
 
 
 def apply(directory: Path, rank: int) -> None:
-    """Called in the forked rank before it begins."""
+    """Apply the injections in a forked rank before it starts."""
     path = directory / FILE
     if not path.exists():
         return
-    # Where it is allowed, before all else on this host: what is measured is then what was injected, and not that others
-    # are busy. The ranks sleep nearly all the time.
+    # Real-time priority, if allowed: other processes then do not change the measurement. The ranks sleep nearly all
+    # the time.
     with contextlib.suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     wanted = json.loads(path.read_text())
@@ -39,7 +39,7 @@ def apply(directory: Path, rank: int) -> None:
 
 
 def _data(seconds: float) -> None:
-    """Seconds per sequence, in the iterator of micro-batches."""
+    """Sleep per sequence in the iterator of micro-batches."""
     from engine.rank.train import trainers
 
     original = trainers.MicroBatches.load
@@ -53,7 +53,7 @@ def _data(seconds: float) -> None:
 
 
 def _block(seconds: float) -> None:
-    """So long a sequence and block, a third of it forward and the rest backward."""
+    """Sleep per sequence and block, a third in the forward pass and the rest in the backward pass."""
     import torch
 
     from engine.rank.run import start
@@ -85,10 +85,10 @@ def _block(seconds: float) -> None:
 
 
 def _link(bytes_per_s: float) -> None:
-    """What collectives carry takes so long, on every rank that takes part."""
+    """Sleep in collectives by their bytes, on every rank of the collective."""
     from deepspeed.comm.torch import TorchBackend
 
-    from engine.rank.parallel.collectives import PAYLOADS
+    from engine.rank.parallel.collectives import COLLECTIVES
 
     def slowed(original: Any) -> Any:
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -99,7 +99,7 @@ def _link(bytes_per_s: float) -> None:
 
         return call
 
-    for name in PAYLOADS:
+    for name in COLLECTIVES:
         if hasattr(TorchBackend, name) and name not in ("send", "recv", "isend", "irecv", "barrier"):
             setattr(TorchBackend, name, slowed(getattr(TorchBackend, name)))
 
@@ -111,7 +111,7 @@ def _bytes(value: Any) -> int:
 
 
 def _host(seconds: float) -> None:
-    """So long a step, between the phases."""
+    """Sleep per step, between the phases."""
     from engine.rank.run import loop
 
     original = loop.learning_rate
@@ -124,7 +124,7 @@ def _host(seconds: float) -> None:
 
 
 def _memory(resident_bytes: int) -> None:
-    """Resident memory of this size, held to the end."""
+    """Allocate resident memory up to this size and keep it to the end."""
     own = int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
     ballast = bytearray(max(0, resident_bytes - own))
     ballast[::PAGE] = b"1" * len(ballast[::PAGE])

@@ -1,4 +1,4 @@
-"""Small models of every shape, and inputs for them, for tests of one process."""
+"""Small models of every family with inputs, for tests in one process."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ FAMILIES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def of_family(name: str, **parts: dict[str, Any]) -> Spec:
+def spec_for_family(name: str, **parts: dict[str, Any]) -> Spec:
     model = dict(FAMILIES[name])
     data = {"objective": model.pop("objective", "next_token")}
     return tiny(model=model | parts.pop("model", {}), data=data, **parts)
 
 
-def inputs_of(spec: Spec, batch: int = 2) -> Any:
-    """Random ids; the second sequence of a padded family is half as long as the first."""
+def random_inputs(spec: Spec, batch: int = 2) -> Any:
+    """Return random ids; in families with padding the second sequence is half as long as the first."""
     random = torch.Generator().manual_seed(4)
     ids_BS = torch.randint(0, 256, (batch, 16), generator=random)
     if spec.model.family == "decoder":

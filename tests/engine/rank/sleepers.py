@@ -1,6 +1,6 @@
-"""Forks ranks whose pipeline stages sleep for a known time in every pass: their bubble is known before it is measured.
+"""Fork server for ranks whose pipeline stages sleep for a known time.
 
-Everything else of them is real: DeepSpeed's schedule, gloo, the layers, the optimiser.
+So the bubble is known in advance. Everything else is real: DeepSpeed's schedule, gloo, the layers, the optimiser.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 from engine.rank.run.forkserver import preload
 from tests.engine.rank import forker
 
-FORWARD_S, BACKWARD_S = 0.03, 0.06  # long beside the real work of the tiny layers, also on a busy host
+FORWARD_S, BACKWARD_S = 0.03, 0.06  # much longer than the work of the tiny layers, also on a busy host
 
 
 def main() -> None:
-    # Others' work on a busy host would make stages wait that are meant to be even. They sleep nearly all the time.
+    # Other processes on a busy host would delay single stages. The ranks sleep nearly all the time.
     with contextlib.suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     preload("cpu")

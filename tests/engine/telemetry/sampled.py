@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from engine import procfs
-from engine.directory import AttemptDirectory, Placement, RankExit, Seat, State
+from engine.directory import AttemptDirectory, Placement, RankExit, RankSeat, SupervisorState
 from engine.spec.spec import parse
 from engine.telemetry import wire
 from engine.telemetry.attempts import LocalAttempts
@@ -45,7 +45,7 @@ def attempt(
 ) -> AttemptDirectory:
     """An attempt directory as written by a supervisor with this pid (default: this process)."""
     directory = AttemptDirectory(node_dir / "attempts" / name)
-    seats = tuple(Seat(r, r, device, "cpu", r, r, 0) for r, device in enumerate(devices))
+    seats = tuple(RankSeat(r, r, device, "cpu", r, r, 0) for r, device in enumerate(devices))
     placement = Placement("j", "r", 1, "n", len(seats), "127.0.0.1", 0, seats, 1, "locks", "data", "corpora")
     directory.create(parse({}), placement, {}, time.time() + 60)
     report(directory, state, pid or os.getpid(), age_s, len(seats))
@@ -56,7 +56,7 @@ def report(directory: AttemptDirectory, state: str, pid: int, age_s: float = 0.0
     found, now = procfs.stat(pid), time.time()
     ticks_ = found.started_ticks if found else 1.0
     exits = tuple(RankExit(rank, 1000 + rank) for rank in range(ranks))
-    directory.write_state(State(state, pid, ticks_, now - age_s, now, exits))  # type: ignore[arg-type]
+    directory.write_state(SupervisorState(state, pid, ticks_, now - age_s, now, exits))  # type: ignore[arg-type]
 
 
 def lines(directory: AttemptDirectory) -> list[wire.SpoolLine]:

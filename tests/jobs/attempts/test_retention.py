@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from engine.directory import AttemptDirectory
-from engine.supervisor.locks import hold_folder
+from engine.supervisor.locks import lock_folder
 from jobs.attempts.retention import clean_up
 from jobs.lifecycle.transitions import move_attempt, move_job
 from jobs.models import Attempt, AttemptNode, Job
@@ -76,7 +76,7 @@ def test_the_folders_of_live_attempts_stay(node_dir, make_job):
 def test_a_folder_that_a_supervisor_still_holds_stays_for_the_next_time(node_dir, make_job):
     job = make_job()
     first, _ = ended(job, node_dir), ended(job, node_dir)
-    lock = hold_folder(first.path)
+    lock = lock_folder(first.path)
     assert not clean_up(node_dir, keep=1).removed
     assert left(first) == [True] and lock
 
@@ -162,7 +162,7 @@ class TestSeveralNodes:
         def hold_late(path: Path) -> int | None:
             if path == gone:
                 gone.rename(shared / ".elsewhere")
-            return hold_folder(path)
+            return lock_folder(path)
 
-        monkeypatch.setattr("jobs.attempts.retention.hold_folder", hold_late)
+        monkeypatch.setattr("jobs.attempts.retention.lock_folder", hold_late)
         assert list(clean_up(node_dir, keep=1).removed) == [f"{job.id}/1"]

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from engine.supervisor.locks import hold_devices, release
+from engine.supervisor.locks import lock_devices, release
 from jobs.lifecycle.ending import end_attempt
 from jobs.models import Device, Job, Lease, NodeEvent
 from jobs.nodes import admin, device_faults
@@ -154,7 +154,7 @@ class TestLocks:
     @pytest.fixture
     def holder(self, monitor):
         """A process left behind by an attempt, which holds the lock of its device."""
-        (descriptor,) = hold_devices(monitor.lock_dir, ["a-0"], 0)
+        (descriptor,) = lock_devices(monitor.lock_dir, ["a-0"], 0)
         process = subprocess.Popen(
             [sys.executable, "-c", "import time; time.sleep(60)"], pass_fds=[descriptor]
         )
@@ -176,7 +176,7 @@ class TestLocks:
 
     def test_a_lock_that_was_free_in_between_belongs_to_another_process(self, monitor):
         monitor.poll(0.0)
-        locks = hold_devices(monitor.lock_dir, ["a-0"], 0)
+        locks = lock_devices(monitor.lock_dir, ["a-0"], 0)
         self.ended(61)
         monitor.poll(10.0)
         release(locks)

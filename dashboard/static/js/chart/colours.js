@@ -1,21 +1,46 @@
-// Colours of lines as every canvas and file understands them; they change with the theme.
-const known = new Map();
+// Colours as every canvas and file understands them; they change with the theme.
+import { context2d } from "../shared/dom.js";
+
+const NUM_SERIES_COLOURS = 8; // --series-1 to --series-8 of css/tokens.css
+
+/** @type {Map<string, string>} */
+const hexColours = new Map();
 const canvas = document.createElement("canvas");
 canvas.width = canvas.height = 1;
-const context = canvas.getContext("2d", { willReadFrequently: true });
+const context = context2d(canvas, { willReadFrequently: true });
 
-// A token of css/tokens.css as the theme that is shown has it.
-export const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-
-// A CSS colour, variables and all, as #rrggbb of the theme that is shown.
-export function resolved(colour) {
-  const key = `${document.documentElement.dataset.bsTheme} ${colour}`;
-  if (!known.has(key)) known.set(key, hexOf(colour));
-  return known.get(key);
+/**
+ * The value of a CSS variable in the theme that is shown.
+ * @param {string} name such as `--ink`
+ * @returns {string}
+ */
+export function cssVariable(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
-export const ofSeries = (index) => resolved(`var(--series-${(index % 8) + 1})`);
+/**
+ * A CSS colour, variables included, as #rrggbb of the theme that is shown.
+ * @param {string} colour
+ * @returns {string}
+ */
+export function resolveColour(colour) {
+  const key = `${document.documentElement.dataset.bsTheme} ${colour}`;
+  let hex = hexColours.get(key);
+  if (hex === undefined) {
+    hex = hexOf(colour);
+    hexColours.set(key, hex);
+  }
+  return hex;
+}
 
+/**
+ * The colour of the series with this index; the colours repeat.
+ * @param {number} index
+ * @returns {string}
+ */
+export const seriesColour = (index) => resolveColour(`var(--series-${(index % NUM_SERIES_COLOURS) + 1})`);
+
+/** @param {string} colour */
 function hexOf(colour) {
   const probe = document.createElement("i");
   probe.style.color = colour;
@@ -23,5 +48,6 @@ function hexOf(colour) {
   context.fillStyle = getComputedStyle(probe).color;
   probe.remove();
   context.fillRect(0, 0, 1, 1);
-  return `#${[...context.getImageData(0, 0, 1, 1).data.slice(0, 3)].map((part) => part.toString(16).padStart(2, "0")).join("")}`;
+  const [red, green, blue] = context.getImageData(0, 0, 1, 1).data;
+  return `#${[red, green, blue].map((part) => part.toString(16).padStart(2, "0")).join("")}`;
 }

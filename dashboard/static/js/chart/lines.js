@@ -1,26 +1,58 @@
-// From series as the server sends them to lines as they are drawn: smoothed, grouped or stacked, each with its looks.
-import { grouped } from "./groups.js";
+// From series as the server sends them to lines as they are drawn: smoothed, grouped or stacked.
+/** @import { Column, Line, LineOptions, Series } from "./types.d.ts" */
+import { groupLines } from "./groups.js";
 
-// A line: {key, owner, label, colour, dash, x, y, faint, low, high, odd, borders, attempts, isRaw, count, series};
-// y is drawn, faint lies behind it, low and high are the edges of its band (null: none). `look` comes from the page:
-// {smoothing, group(series) or null, spread, style(series, index), label(series)}.
-export function linesOf(list, look) {
+/**
+ * @param {Series[]} list
+ * @param {LineOptions} options
+ * @returns {Line[]}
+ */
+export function linesFromSeries(list, options) {
+  /** @type {Line[]} */
   const lines = list.map((series, index) => ({
-    ...look.style(series, index), key: `${series.run}/${series.metric}/${series.source}`, owner: series.run, label: look.label(series),
-    x: series.x, y: series.mean, faint: null, low: series.is_raw ? null : series.min, high: series.is_raw ? null : series.max,
-    odd: series.non_finite, borders: series.borders, attempts: series.border_attempts, isRaw: series.is_raw, count: series.count, series,
+    ...options.style(series, index),
+    ...ofSeries(series),
+    key: `${series.run}/${series.metric}/${series.source}`,
+    label: options.label(series),
+    x: series.x,
+    y: series.mean,
+    unsmoothed: null,
+    low: series.is_raw ? null : series.min,
+    high: series.is_raw ? null : series.max,
   }));
-  const shown = look.group ? grouped(lines, look) : lines;
-  return look.smoothing ? shown.map((line) => ({ ...line, y: smoothed(line.y, look.smoothing), faint: line.y })) : shown;
+  const shown = options.group ? groupLines(lines, options.group, options.spread) : lines;
+  if (!options.smoothing) return shown;
+  return shown.map((line) => ({ ...line, y: smooth(line.y, options.smoothing), unsmoothed: line.y }));
 }
 
-// Exponential mean with the start corrected, so that it does not begin at zero; gaps stay gaps.
-export function smoothed(values, weight) {
+/** @param {Series} series What a line takes over from it as it is. */
+function ofSeries(series) {
+  return {
+    owner: series.run,
+    nonFinite: series.non_finite,
+    attemptStarts: series.borders,
+    attempts: series.border_attempts,
+    isRaw: series.is_raw,
+    count: series.count,
+    series,
+  };
+}
+
+/**
+ * Exponential mean with the start corrected, so that it does not begin at zero; gaps stay gaps.
+ * @param {Column} values
+ * @param {number} weight
+ * @returns {Float64Array}
+ */
+export function smooth(values, weight) {
   const out = new Float64Array(values.length);
   let mean = 0;
   let share = 0;
   for (let i = 0; i < values.length; i += 1) {
-    if (!Number.isFinite(values[i])) { out[i] = NaN; continue; }
+    if (!Number.isFinite(values[i])) {
+      out[i] = NaN;
+      continue;
+    }
     mean = mean * weight + values[i] * (1 - weight);
     share = share * weight + (1 - weight);
     out[i] = mean / share;
@@ -28,37 +60,68 @@ export function smoothed(values, weight) {
   return out;
 }
 
-// Areas on top of each other, the first metric at the bottom. Points that not all parts have are left out. With
-// `isShare` each part is its share of the whole at that point.
-export function stackOf(list, look) {
+/**
+ * Areas on top of each other, the first metric at the bottom. Positions that not all series have are left out.
+ * @param {Series[]} list
+ * @param {Pick<LineOptions, "style" | "label"> & { isShare: boolean }} options isShare: parts of the whole, not amounts
+ * @returns {Line[]}
+ */
+export function stackLines(list, options) {
   if (!list.length) return [];
-  const places = list.slice(1).map((series) => new Map(Array.from(series.x, (at, row) => [at, row])));
-  const rows = [...list[0].x.keys()].map((row) => [row, ...places.map((place) => place.get(list[0].x[row]))])
-    .filter((all) => all.every((row, part) => row !== undefined && Number.isFinite(list[part].mean[row])));
-  const x = Float64Array.from(rows, (all) => list[0].x[all[0]]);
-  const wholes = rows.map((all) => (look.isShare ? list.reduce((sum, series, part) => sum + series.mean[all[part]], 0) || 1 : 1));
+  const rows = commonRows(list);
+  const x = Float64Array.from(rows, (row) => list[0].x[row[0]]);
+  const totals = rows.map((row) => (options.isShare ? total(list, row) || 1 : 1));
   let below = new Float64Array(x.length);
   return list.map((series, index) => {
-    const part = Float64Array.from(rows, (all, row) => series.mean[all[index]] / wholes[row]);
+    const own = Float64Array.from(rows, (row, at) => series.mean[row[index]] / totals[at]);
     const low = below;
-    const high = part.map((value, row) => value + low[row]);
+    const high = own.map((value, at) => value + low[at]);
     below = high;
     return {
-      ...look.style(series, index), key: series.metric, owner: series.run, label: look.label(series), x, y: high, faint: null, low, high, part,
-      odd: series.non_finite, borders: series.borders, attempts: series.border_attempts, isRaw: series.is_raw, count: series.count, series, isArea: true,
+      ...options.style(series, index),
+      ...ofSeries(series),
+      key: series.metric,
+      label: options.label(series),
+      x,
+      y: high,
+      unsmoothed: null,
+      low,
+      high,
+      ownValues: own,
+      isArea: true,
     };
   });
 }
 
-// What is said beside the title: how closely the lines were read, and what of them is odd.
-export function note(list) {
+/**
+ * For each position at which every series has a finite value, the row of that position in each series.
+ * @param {Series[]} list
+ * @returns {number[][]}
+ */
+function commonRows(list) {
+  const rowsOf = list.slice(1).map((series) => new Map(Array.from(series.x, (at, row) => [at, row])));
+  return [...list[0].x.keys()].flatMap((row) => {
+    const all = [row, ...rowsOf.map((rows) => rows.get(list[0].x[row]) ?? -1)];
+    return all.every((one, index) => one >= 0 && Number.isFinite(list[index].mean[one])) ? [all] : [];
+  });
+}
+
+/** @param {Series[]} list @param {number[]} row */
+const total = (list, row) => list.reduce((sum, series, index) => sum + series.mean[row[index]], 0);
+
+/**
+ * The note beside a panel's title: how closely its series were read, and what of them cannot be seen in the lines.
+ * @param {Series[]} list
+ * @returns {string}
+ */
+export function samplingNote(list) {
   if (!list.length) return "";
-  const parts = [];
-  const most = Math.max(0, ...list.filter((series) => !series.is_raw).map((series) => series.count / Math.max(1, series.x.length)));
-  parts.push(most ? `${Math.max(1, Math.round(most)).toLocaleString("en")} points a bucket` : "every point");
-  const odd = list.reduce((sum, series) => sum + series.non_finite.length, 0);
-  const old = list.reduce((sum, series) => sum + series.superseded, 0);
-  if (odd) parts.push(`${odd} not finite`);
-  if (old) parts.push(`${old.toLocaleString("en")} superseded`);
+  const buckets = list.filter((series) => !series.is_raw);
+  const most = Math.max(0, ...buckets.map((series) => series.count / Math.max(1, series.x.length)));
+  const parts = [most ? `${Math.max(1, Math.round(most)).toLocaleString("en")} points a bucket` : "every point"];
+  const nonFinite = list.reduce((sum, series) => sum + series.non_finite.length, 0);
+  const superseded = list.reduce((sum, series) => sum + series.superseded, 0);
+  if (nonFinite) parts.push(`${nonFinite} not finite`);
+  if (superseded) parts.push(`${superseded.toLocaleString("en")} superseded`);
   return parts.join(" · ");
 }

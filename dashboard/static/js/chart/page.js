@@ -1,148 +1,149 @@
-// All charts of a page: which are seen, when each is read, and what a change of the view means for them.
-import { makePanel } from "./panel.js";
-import { read } from "./series.js";
-import { makeView } from "./view.js";
+// All charts of a page: which are in view, when each is read, and what a change of the view means for them.
+/** @import { ChartNames, ViewState, XAxis } from "./types.d.ts" */
+import { find, findAll, readJson } from "../shared/dom.js";
+import { Panel } from "./panel.js";
+import { SeriesReader } from "./reader.js";
+import { View } from "./view.js";
 
-const LIVE_GAP_MS = 500; // at the least between two looks for what is new; at the most LIVE_SHARE of the time is spent
-const LIVE_SHARE = 0.25;
-const GATHER_MS = 50; // what has grown at the same time is read at the same time
-const LINES_AT_ONCE = 40; // of one request: a page draws its first chart while the server reads the next
-const REQUESTS_AT_ONCE = 3;
+const MIN_LIVE_GAP_MS = 500; // between two reads of what is new
+const LIVE_SHARE = 0.25; // of the time that may be spent on reading what is new
+const GATHER_MS = 50; // runs that grow within this time are read together
+const SIGHT_MARGIN = "200px 0px"; // panels this near to the window count as in view
 
-export function startCharts(root) {
-  const names = JSON.parse(document.getElementById("chart-names").textContent);
-  const runs = root.dataset.runs?.split(" ") ?? Object.keys(names.runs);
-  giveDashes(names.runs);
-  const view = makeView(root, { changed, extent: (kind) => panels.find((panel) => panel.axis() === kind && panel.plot.extent())?.plot.extent() });
-  const panels = [...root.querySelectorAll("[data-metrics]")].map((element) => Object.assign(makePanel(element, view, names, (panel) => markStale((one) => one === panel)), { isInView: false }));
-  const inView = new Set();
-  const underWay = new Set(); // of AbortControllers
-  let spentMs = 0;
+export class ChartPage {
+  /** @param {HTMLElement} root */
+  constructor(root) {
+    this.root = root;
+    /** @type {ChartNames} */
+    this.names = readJson("chart-names");
+    assignDashes(this.names.runs);
+    this.runs = root.dataset.runs?.split(" ") ?? Object.keys(this.names.runs);
+    this.view = new View(root, {
+      onFields: (names) => this.onFields(names),
+      onSpan: (axis) => this.onSpan(axis),
+      extentOf: (axis) => this.extentOf(axis),
+    });
+    this.reader = new SeriesReader(this.runs, this.view);
+    this.panels = this.reader.panels = findAll(root, "[data-metrics]").map((element) =>
+      new Panel(element, this.view, this.names, (panel) => this.reader.markStale((one) => one === panel)));
+    /** @type {Set<string>} */
+    this.grownRuns = new Set();
+    /** @type {ReturnType<typeof setTimeout> | null} */
+    this.liveTimer = null;
+    this.lastLiveRead = 0;
+  }
 
-  const sight = new IntersectionObserver((entries) => {
-    for (const { target, isIntersecting } of entries) {
-      const panel = panels.find((one) => one.element === target);
-      isIntersecting ? inView.add(panel) : inView.delete(panel);
-      panel.isInView = isIntersecting;
-      if (isIntersecting) panel.redraw(); // what has changed meanwhile
+  start() {
+    this.watchSight();
+    this.watchSizes();
+    document.addEventListener("live:run", ({ detail }) => this.onGrowth(detail.id ?? detail.run));
+    document.addEventListener("theme", () => this.panels.forEach((panel) => panel.redraw()));
+    document.addEventListener("keydown", (event) => this.onKey(event));
+    if (this.view.state.open) this.arrange();
+  }
+
+  watchSight() {
+    const sight = new IntersectionObserver((entries) => {
+      for (const { target, isIntersecting } of entries) {
+        const panel = this.panels.find((one) => one.element === target);
+        if (!panel) continue;
+        panel.isInView = isIntersecting;
+        if (isIntersecting) panel.redraw(); // it may have changed out of view
+      }
+      this.reader.readStale();
+    }, { rootMargin: SIGHT_MARGIN });
+    for (const panel of this.panels) sight.observe(panel.element);
+  }
+
+  watchSizes() {
+    const sizes = new ResizeObserver((entries) => {
+      for (const { target } of entries) this.panels.find((panel) => panel.holder === target)?.plot.resize();
+    });
+    for (const panel of this.panels) sizes.observe(panel.holder);
+  }
+
+  /** @param {XAxis} axis */
+  extentOf(axis) {
+    return this.panels.find((panel) => panel.axis() === axis && panel.plot.extent())?.plot.extent();
+  }
+
+  /** @param {(keyof ViewState)[]} names Fields of the view that have changed. */
+  onFields(names) {
+    if (names.includes("x")) {
+      this.reader.abortAll();
+      this.reader.markStale(() => true);
+    } else if (names.includes("open")) this.arrange();
+    else for (const panel of this.panels) if (panel.isInView) panel.redraw();
+    this.root.dispatchEvent(new CustomEvent("view", { detail: { fields: names } }));
+  }
+
+  /** @param {XAxis | null} axis The axis whose span has changed, or null for all. */
+  onSpan(axis) {
+    this.reader.abortAll();
+    this.reader.markStale((panel) => !axis || panel.axis() === axis);
+  }
+
+  /**
+   * Only the runs that have grown are read again, soon and together.
+   * @param {string | undefined} run undefined: any of them
+   */
+  onGrowth(run) {
+    if (run && !this.runs.includes(run)) return;
+    for (const one of run ? [run] : this.runs) this.grownRuns.add(one);
+    const due = this.lastLiveRead + Math.max(MIN_LIVE_GAP_MS, this.reader.lastRequestMs / LIVE_SHARE);
+    this.liveTimer ??= setTimeout(() => this.readGrown(), Math.max(GATHER_MS, due - performance.now()));
+  }
+
+  readGrown() {
+    this.liveTimer = null;
+    this.lastLiveRead = performance.now();
+    for (const panel of this.panels) {
+      // A zoomed axis shows a span of the past: nothing new comes into it.
+      if (panel.stale === "all" || this.view.span(panel.axis())) continue;
+      panel.stale = new Set([...(panel.stale ?? []), ...this.grownRuns]);
     }
-    readStale();
-  }, { rootMargin: "200px 0px" });
-  for (const panel of panels) sight.observe(panel.element);
-
-  // A change of the axis or the span makes what is under way useless; all else is drawn from what is there.
-  function changed(fields, kind) {
-    if (fields === null || fields.includes("x")) {
-      stopAll();
-      markStale((panel) => fields !== null || !kind || panel.axis() === kind);
-    } else if (fields.includes("open")) arrange();
-    else for (const panel of inView) panel.redraw();
-    if (fields) root.dispatchEvent(new CustomEvent("view", { detail: { fields } }));
+    this.grownRuns.clear();
+    this.reader.readStale();
   }
 
-  function stopAll() {
-    for (const stop of underWay) stop.abort();
-    underWay.clear();
-  }
-
-  function markStale(some = () => true) {
-    for (const panel of panels) if (some(panel)) panel.need = "all";
-    readStale();
-  }
-
-  function readStale() {
-    while (runs.length && !document.hidden && underWay.size < REQUESTS_AT_ONCE) {
-      const batch = nextBatch(panels.filter((panel) => panel.need && (inView.has(panel) || isWaitingUnseen(panel))));
-      if (!batch.length) return;
-      readBatch(batch);
+  /** Lets one panel fill the window, or none; it is then read as finely as it is wide. */
+  arrange() {
+    for (const panel of this.panels) {
+      const isOpen = panel.key === this.view.state.open;
+      panel.element.classList.toggle("is-open", isOpen);
+      if (isOpen) panel.stale = "all";
+      find(panel.element, "[data-act=open]")?.setAttribute("aria-pressed", String(isOpen));
     }
+    document.documentElement.toggleAttribute("data-covered", Boolean(this.view.state.open));
+    this.reader.readStale();
   }
 
-  // Panels that one request serves: the same axis, source, width and runs. A stack asks for its one rank by itself.
-  function nextBatch(stale) {
-    const sameAs = (panel) => [panel.isInView, panel.axis(), panel.source(), panel.points(), panel.need === "all" ? "all" : [...panel.need].join()].join(" ");
-    const batch = [];
-    let lines = 0;
-    for (const panel of [...stale.filter((one) => one.isInView), ...stale.filter((one) => !one.isInView)]) {
-      if (batch.length && sameAs(panel) !== sameAs(batch[0])) continue;
-      // Those that wait unseen have most likely no line at all: one request asks for all of them.
-      lines += panel.isInView ? panel.metrics.length * (panel.need === "all" ? runs.length : panel.need.size) : 0;
-      if (batch.length && lines > LINES_AT_ONCE) break;
-      batch.push(panel);
-    }
-    return batch;
+  /** @param {KeyboardEvent} event */
+  onKey(event) {
+    if (event.key !== "Escape" || !this.view.state.open || document.querySelector("dialog[open]")) return;
+    this.view.set({ open: "" });
   }
-
-  async function readBatch(batch) {
-    const [first] = batch;
-    const kind = first.axis();
-    const some = first.need === "all" ? null : [...first.need];
-    const wish = { runs: some ?? runs, metrics: [...new Set(batch.flatMap((panel) => panel.metrics))], source: first.source(), x: kind, points: first.points(), ...view.span(kind) };
-    for (const panel of batch) panel.need = null;
-    const stop = new AbortController();
-    underWay.add(stop);
-    const began = performance.now();
-    try {
-      const answer = await read({ ...wish, signal: stop.signal });
-      for (const panel of batch) panel.take(answer, kind, some);
-    } catch (error) {
-      if (error.name !== "AbortError") for (const panel of batch) panel.fail(error);
-    }
-    spentMs = performance.now() - began;
-    underWay.delete(stop);
-    readStale();
-  }
-
-  // Only the runs that have grown are read again. A zoomed axis shows a span that has passed: nothing new comes into it.
-  const grown = new Set();
-  let timer = null;
-  let lookedAt = 0;
-  document.addEventListener("live:run", ({ detail }) => {
-    const id = detail.id ?? detail.run;
-    if (id && !runs.includes(id)) return;
-    for (const run of id ? [id] : runs) grown.add(run);
-    const due = lookedAt + Math.max(LIVE_GAP_MS, spentMs / LIVE_SHARE);
-    timer ??= setTimeout(readGrown, Math.max(GATHER_MS, due - performance.now()));
-  });
-
-  function readGrown() {
-    timer = null;
-    lookedAt = performance.now();
-    for (const panel of panels) {
-      if (panel.need === "all" || view.isZoomed(panel.axis())) continue;
-      panel.need = new Set([...(panel.need ?? []), ...grown]);
-    }
-    grown.clear();
-    readStale();
-  }
-
-  // One panel may fill the window; it is then read as finely as it is wide.
-  function arrange() {
-    for (const panel of panels) {
-      const isOpen = panel.key === view.open;
-      if (panel.element.classList.toggle("is-open", isOpen) !== isOpen || isOpen) panel.need = "all";
-      panel.element.querySelector("[data-act=open]")?.setAttribute("aria-pressed", String(isOpen));
-    }
-    document.documentElement.toggleAttribute("data-covered", Boolean(view.open));
-    readStale();
-  }
-
-  document.addEventListener("theme", () => panels.forEach((panel) => panel.redraw()));
-  document.addEventListener("keydown", (event) => { if (event.key === "Escape" && view.open && !document.querySelector("dialog[open]")) view.set({ open: "" }); });
-  const sizes = new ResizeObserver((entries) => entries.forEach(({ target }) => panels.find((panel) => panel.holder === target)?.plot.resize()));
-  for (const panel of panels) sizes.observe(panel.holder);
-  if (view.open) arrange();
-  return { view, panels, names };
 }
 
-// A panel that shows itself only once there is a value cannot come into sight before.
-const isWaitingUnseen = (panel) => panel.element.offsetParent === null && panel.element.classList.contains("is-optional") && !panel.element.closest("details:not([open]), [hidden]");
+/**
+ * Starts the charts within an element.
+ * @param {HTMLElement} root
+ * @returns {ChartPage}
+ */
+export function startCharts(root) {
+  const page = new ChartPage(root);
+  page.start();
+  return page;
+}
 
-// Runs whose colours are the same are told apart by their dashes.
-function giveDashes(runs) {
-  const seen = new Map();
+/**
+ * Gives runs of one colour different dashes.
+ * @param {ChartNames["runs"]} runs
+ */
+function assignDashes(runs) {
+  const numOfColour = new Map();
   for (const run of Object.values(runs)) {
-    run.dash = seen.get(run.colour) ?? 0;
-    seen.set(run.colour, run.dash + 1);
+    run.dash = numOfColour.get(run.colour) ?? 0;
+    numOfColour.set(run.colour, run.dash + 1);
   }
 }

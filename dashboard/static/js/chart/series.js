@@ -1,48 +1,73 @@
-// Reads series from the server, as columns of numbers that need no parsing (dashboard/api/packed.py says how they lie).
-const POINTS_LEAST = 300; // a narrow chart still reaches every point a few zooms earlier
-const POINTS_MOST = 1500;
+// Reads series from the server as columns of numbers that need no parsing (dashboard/api/packed.py is the other end).
+/** @import { Series, SeriesAnswer, SeriesRequest } from "./types.d.ts" */
+const MIN_POINTS = 300; // a narrow chart still reaches every point a few zooms earlier
+const MAX_POINTS = 1500;
+const HEAD_AT = 8; // bytes before the JSON head
 
-// One bucket a pixel column: more could not be seen, and zooming asks again.
-export const pointsFor = (widthPx) => Math.min(POINTS_MOST, Math.max(POINTS_LEAST, Math.ceil(widthPx / 100) * 100));
+/**
+ * How many buckets a chart of this width asks for: one a pixel column, as more cannot be seen, and zooming asks again.
+ * @param {number} widthPx
+ * @returns {number}
+ */
+export function pointsForWidth(widthPx) {
+  return Math.min(MAX_POINTS, Math.max(MIN_POINTS, Math.ceil(widthPx / 100) * 100));
+}
 
-// Lines of these runs and metrics: {run, metric, source, unit, label, is_raw, count, non_finite, borders, border_attempts,
-// superseded} with the columns x, mean, min and max (NaN where a bucket holds no finite value).
-export async function read({ runs, metrics, source, x, lo, hi, points, signal }) {
-  const query = new URLSearchParams({ points, x, format: "packed" });
+/**
+ * The series of these runs and metrics. Throws an Error with the server's sentence where it refuses.
+ * @param {SeriesRequest} request
+ * @returns {Promise<SeriesAnswer>}
+ */
+export async function fetchSeries({ runs, metrics, source, x, lo, hi, points, signal }) {
+  const query = new URLSearchParams({ points: String(points), x, format: "packed" });
   for (const metric of metrics) query.append("metric", metric);
   if (source) query.set("source", source);
-  if (lo !== undefined) { query.set("lo", lo); query.set("hi", hi); }
+  if (lo !== undefined && hi !== undefined) {
+    query.set("lo", String(lo));
+    query.set("hi", String(hi));
+  }
   if (runs.length > 1) for (const run of runs) query.append("run", run);
   const address = runs.length > 1 ? "/api/v1/series" : `/api/v1/runs/${runs[0]}/series`;
-  const answer = await fetch(`${address}?${query}`, { signal });
-  if (!answer.ok) throw new Error(await reason(answer));
-  return unpack(await answer.arrayBuffer());
+  const response = await fetch(`${address}?${query}`, { signal });
+  if (!response.ok) throw new Error(await refusal(response));
+  return unpack(await response.arrayBuffer());
 }
 
-async function reason(answer) {
-  const said = await answer.json().catch(() => ({}));
-  return said.detail ?? `The server answered ${answer.status}.`;
+/** @param {Response} response */
+async function refusal(response) {
+  const answer = await response.json().catch(() => ({}));
+  return answer.detail ?? `The server answered ${response.status}.`;
 }
 
+/**
+ * @param {ArrayBuffer} buffer
+ * @returns {SeriesAnswer}
+ */
 export function unpack(buffer) {
   const size = new DataView(buffer).getUint32(4, true);
-  const head = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 8, size)));
-  let offset = 8 + size;
-  for (const line of head.series) {
-    const { length, width } = line;
+  const answer = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, HEAD_AT, size)));
+  let offset = HEAD_AT + size;
+  for (const series of answer.series) {
+    const { length, width } = series;
     const Values = width === 4 ? Float32Array : Float64Array;
-    line.x = new Float64Array(buffer, offset, length);
+    series.x = new Float64Array(buffer, offset, length);
     offset += 8 * length;
-    const names = line.is_raw ? ["mean"] : ["mean", "min", "max"];
-    for (const name of names) {
-      line[name] = new Values(buffer, offset, length);
+    for (const name of series.is_raw ? ["mean"] : ["mean", "min", "max"]) {
+      series[name] = new Values(buffer, offset, length);
       offset += width * length;
     }
     offset += (8 - (offset % 8)) % 8;
-    if (line.is_raw) line.min = line.max = line.mean;
+    if (series.is_raw) series.min = series.max = series.mean;
   }
-  return head;
+  return answer;
 }
 
-// What changed is told by the number and place of the last points; equal answers need no new drawing.
-export const version = (list) => list.map((one) => `${one.run}/${one.metric}/${one.source}/${one.count}/${one.x[0]}/${one.x.at(-1)}/${one.x.length}/${one.mean.at(-1)}/${one.non_finite.length}`).join("|");
+/**
+ * Differs wherever the series differ, as far as their number and their last points tell; equal ones need no redraw.
+ * @param {Series[]} list
+ * @returns {string}
+ */
+export const fingerprint = (list) => list.map((one) => [
+  one.run, one.metric, one.source, one.count, one.x[0], one.x.at(-1), one.x.length, one.mean.at(-1),
+  one.non_finite.length,
+].join("/")).join("|");

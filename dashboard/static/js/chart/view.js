@@ -1,130 +1,152 @@
-// What all charts of a page show of their runs, as the address says it: a link or a reload shows the same. Charts within
-// a text bring an address of their own (data-query) and leave that of the page alone.
-const KINDS = ["step", "relative", "time", "tokens", "energy"];
-const OWN = { lo: "lo", hi: "hi" };
+// What all charts of a page show of their runs, as the address says it: a link or a reload shows the same. Charts
+// within a text bring an address of their own (data-query) and leave that of the page alone.
+/** @import { Span, ViewListener, ViewState, XAxis } from "./types.d.ts" */
+import { closest, findAll } from "../shared/dom.js";
+import { X_AXES, changeFromText, initialState, readSpans, readState, writeSpans, writeState } from "./view-fields.js";
 
-const flag = (otherwise) => ({ otherwise, read: ([text]) => text === "1", write: (value) => [value ? "1" : "0"] });
-const among = (...choices) => ({ otherwise: choices[0], read: ([text]) => (choices.includes(text) ? text : choices[0]), write: (value) => [value] });
-const text = { otherwise: "", read: ([value]) => value.slice(0, 200), write: (value) => [value] };
-const list = { otherwise: [], read: (values) => values, write: (values) => values };
-const share = { otherwise: 0, read: ([value]) => Math.min(0.999, Math.max(0, Number(value) || 0)), write: (value) => [String(value)] };
-
-// name in the address -> what it is when it is not there, and how it is read and written
-const FIELDS = {
-  x: among(...KINDS),
-  smooth: share, // weight of the exponential mean
-  logx: flag(false),
-  logy: flag(false),
-  flip: list, // panels whose y axis is the other kind
-  range: flag(true), // bands of least and greatest
-  cut: flag(true), // y reaches only as far as all but a few points
-  all: list, // panels that show these few too
-  group: text, // a parameter or tag whose values make groups
-  spread: among("range", "sd", "se"),
-  hide: list, // runs or groups that are not drawn
-  only: list, // or the only ones that are
-  find: text,
-  closed: list, // sections
-  open: text, // the panel that fills the window
-};
-
-// changed(names) is told which fields changed, changed(null, kind) whose span did (undefined: of all kinds).
-export function makeView(root, { changed, extent }) {
-  const isOwn = root.dataset.query === undefined;
-  const asked = new URLSearchParams(isOwn ? location.search : root.dataset.query);
-  const view = {};
-  const usual = (name) => (name === "x" ? root.dataset.x : undefined) ?? FIELDS[name].otherwise;
-  for (const [name, field] of Object.entries(FIELDS)) view[name] = asked.has(name) ? field.read(asked.getAll(name)) : usual(name);
-  // Charts that cannot follow the chosen axis keep a span of their own.
-  const names = (kind) => (kind === view.x ? OWN : { lo: `${kind}_lo`, hi: `${kind}_hi` });
-  const spans = new Map();
-  for (const kind of KINDS) {
-    const { lo, hi } = names(kind);
-    const span = { lo: number(asked.get(lo)), hi: number(asked.get(hi)) };
-    if (span.lo < span.hi) spans.set(kind, span);
+export class View {
+  /**
+   * @param {HTMLElement} root
+   * @param {ViewListener} listener
+   */
+  constructor(root, listener) {
+    this.root = root;
+    this.listener = listener;
+    this.ownsAddress = root.dataset.query === undefined;
+    this.initial = initialState(root.dataset.x);
+    const query = new URLSearchParams(this.ownsAddress ? location.search : root.dataset.query);
+    this.state = readState(query, this.initial);
+    this.spans = readSpans(query, this.state.x);
+    root.addEventListener("click", (event) => this.onClick(event));
+    root.addEventListener("input", (event) => this.onInput(event));
+    this.showControls();
   }
 
-  function write() {
-    if (!isOwn) return show();
-    const url = new URL(location.href);
-    for (const name of [...Object.keys(FIELDS), "lo", "hi", ...KINDS.flatMap((kind) => [`${kind}_lo`, `${kind}_hi`])]) url.searchParams.delete(name);
-    for (const [name, field] of Object.entries(FIELDS)) {
-      const values = field.write(view[name]);
-      if (String(values) !== String(field.write(usual(name)))) for (const value of values) url.searchParams.append(name, value);
-    }
-    for (const [kind, span] of spans) {
-      url.searchParams.set(names(kind).lo, short(span.lo, span));
-      url.searchParams.set(names(kind).hi, short(span.hi, span));
-    }
-    history.replaceState(null, "", url);
-    show();
+  /** @param {Partial<ViewState>} changes */
+  set(changes) {
+    Object.assign(this.state, changes);
+    this.save();
+    this.listener.onFields(/** @type {(keyof ViewState)[]} */ (Object.keys(changes)));
   }
 
-  // Controls name the field they set: data-flag, data-pick (with its value), data-field (inputs and selects).
-  function show() {
-    for (const button of root.querySelectorAll("[data-flag]")) button.setAttribute("aria-pressed", String(view[button.dataset.flag]));
-    for (const button of root.querySelectorAll("[data-axis]")) button.setAttribute("aria-pressed", String(button.dataset.axis === view.x));
-    for (const input of root.querySelectorAll("[data-field]")) if (input !== document.activeElement) input.value = view[input.dataset.field];
-    for (const said of root.querySelectorAll("[data-said]")) said.textContent = view[said.dataset.said];
-    for (const button of root.querySelectorAll("[data-reset], [data-zoom=out]")) button.hidden = !spans.size;
-    for (const part of root.querySelectorAll("[data-with]")) part.hidden = !view[part.dataset.with];
-    root.toggleAttribute("data-zoomed", spans.size > 0);
+  /**
+   * Adds a text to a list of the view, or takes it out.
+   * @param {"flip" | "all" | "hide" | "closed"} name
+   * @param {string} item
+   */
+  toggle(name, item) {
+    const items = this.state[name];
+    this.set({ [name]: items.includes(item) ? items.filter((other) => other !== item) : [...items, item] });
   }
 
-  view.set = (changes) => {
-    Object.assign(view, changes);
-    write();
-    changed(Object.keys(changes));
-  };
-  view.toggleIn = (name, one) => view.set({ [name]: view[name].includes(one) ? view[name].filter((other) => other !== one) : [...view[name], one] });
-  view.isShown = (owner) => (view.only.length ? view.only.includes(owner) : !view.hide.includes(owner));
-  view.span = (kind) => spans.get(kind);
-  view.isZoomed = (kind) => spans.has(kind);
-  view.zoom = (kind, lo, hi) => {
-    const span = kind === "step" ? { lo: Math.floor(lo), hi: Math.ceil(hi) } : { lo, hi };
+  /**
+   * Whether a run or group is drawn.
+   * @param {string} owner
+   */
+  isShown(owner) {
+    const { only, hide } = this.state;
+    return only.length ? only.includes(owner) : !hide.includes(owner);
+  }
+
+  /**
+   * The part of an axis that is shown; undefined where all of it is.
+   * @param {XAxis} axis
+   * @returns {Span | undefined}
+   */
+  span(axis) {
+    return this.spans.get(axis);
+  }
+
+  /** @param {XAxis} axis @param {number} lo @param {number} hi */
+  zoom(axis, lo, hi) {
+    const span = axis === "step" ? { lo: Math.floor(lo), hi: Math.ceil(hi) } : { lo, hi };
     if (!(span.lo < span.hi)) return;
-    spans.set(kind, span);
-    write();
-    changed(null, kind);
-  };
-  view.reset = () => {
-    if (!spans.size) return;
-    spans.clear();
-    write();
-    changed(null);
-  };
-  // Around a place, or around the middle: half of what is seen, or twice as much.
-  view.zoomBy = (kind, factor, at) => {
-    const seen = extent(kind);
-    if (!seen || (factor > 1 && !spans.has(kind))) return;
+    this.spans.set(axis, span);
+    this.save();
+    this.listener.onSpan(axis);
+  }
+
+  /** Shows the whole of every axis again. */
+  reset() {
+    if (!this.spans.size) return;
+    this.spans.clear();
+    this.save();
+    this.listener.onSpan(null);
+  }
+
+  /**
+   * Shows `factor` times as much of an axis, around a position or else its middle.
+   * @param {XAxis} axis
+   * @param {number} factor
+   * @param {number} [at]
+   */
+  zoomBy(axis, factor, at) {
+    const seen = this.listener.extentOf(axis);
+    if (!seen || (factor > 1 && !this.spans.has(axis))) return;
     const middle = at ?? (seen.lo + seen.hi) / 2;
-    view.zoom(kind, middle - (middle - seen.lo) * factor, middle + (seen.hi - middle) * factor);
-  };
-  view.panBy = (kind, share) => {
-    const seen = extent(kind);
-    if (seen && spans.has(kind)) view.zoom(kind, seen.lo + (seen.hi - seen.lo) * share, seen.hi + (seen.hi - seen.lo) * share);
-  };
+    this.zoom(axis, middle - (middle - seen.lo) * factor, middle + (seen.hi - middle) * factor);
+  }
 
-  root.addEventListener("click", ({ target }) => {
-    const button = target.closest("[data-axis], [data-reset], [data-zoom], [data-flag]");
+  /**
+   * Moves a zoomed axis by a share of what is shown.
+   * @param {XAxis} axis
+   * @param {number} share
+   */
+  panBy(axis, share) {
+    const seen = this.listener.extentOf(axis);
+    if (!seen || !this.spans.has(axis)) return;
+    const distance = (seen.hi - seen.lo) * share;
+    this.zoom(axis, seen.lo + distance, seen.hi + distance);
+  }
+
+  save() {
+    if (this.ownsAddress) {
+      const url = new URL(location.href);
+      writeState(url.searchParams, this.state, this.initial);
+      writeSpans(url.searchParams, this.spans, this.state.x);
+      history.replaceState(null, "", url);
+    }
+    this.showControls();
+  }
+
+  /** Controls name their field: data-flag and data-axis (buttons), data-field (inputs and selects), data-output. */
+  showControls() {
+    const { root } = this;
+    /** @type {Record<string, unknown>} */
+    const values = { ...this.state };
+    for (const button of findAll(root, "[data-flag]")) {
+      button.setAttribute("aria-pressed", String(values[button.dataset.flag ?? ""]));
+    }
+    for (const button of findAll(root, "[data-axis]")) {
+      button.setAttribute("aria-pressed", String(button.dataset.axis === this.state.x));
+    }
+    for (const control of findAll(root, "[data-field]")) {
+      const isControl = control instanceof HTMLInputElement || control instanceof HTMLSelectElement;
+      if (isControl && control !== document.activeElement) control.value = String(values[control.dataset.field ?? ""]);
+    }
+    for (const output of findAll(root, "[data-output]")) {
+      output.textContent = String(values[output.dataset.output ?? ""]);
+    }
+    for (const button of findAll(root, "[data-reset], [data-zoom=out]")) button.hidden = !this.spans.size;
+    for (const part of findAll(root, "[data-with]")) part.hidden = !values[part.dataset.with ?? ""];
+    root.toggleAttribute("data-zoomed", this.spans.size > 0);
+  }
+
+  /** @param {Event} event */
+  onClick(event) {
+    const button = closest(event, "[data-axis], [data-reset], [data-zoom], [data-flag]");
     if (!button) return;
-    if ("reset" in button.dataset) view.reset();
-    else if (button.dataset.zoom) for (const kind of KINDS) view.zoomBy(kind, button.dataset.zoom === "in" ? 0.5 : 2);
-    else if (button.dataset.flag) view.set({ [button.dataset.flag]: !view[button.dataset.flag] });
-    else view.set({ x: button.dataset.axis });
-  });
-  root.addEventListener("input", ({ target }) => {
-    const name = target.dataset.field;
-    if (name) view.set({ [name]: FIELDS[name].read([target.value]) });
-  });
-  show();
-  return view;
-}
+    const { reset, zoom, flag, axis } = button.dataset;
+    if (reset !== undefined) this.reset();
+    else if (zoom) for (const one of X_AXES) this.zoomBy(one, zoom === "in" ? 0.5 : 2);
+    else if (flag) this.set({ [flag]: !this.state[/** @type {keyof ViewState} */ (flag)] });
+    else this.set({ x: /** @type {XAxis} */ (axis) });
+  }
 
-const number = (said) => (said === null || said === "" ? NaN : Number(said));
-
-// As many digits as tell the ends of the span apart, not seventeen.
-function short(value, { lo, hi }) {
-  const digits = Math.max(0, 3 - Math.floor(Math.log10(hi - lo)));
-  return String(Number(value.toFixed(Math.min(12, digits))));
+  /** @param {Event} event */
+  onInput({ target }) {
+    const isControl = target instanceof HTMLInputElement || target instanceof HTMLSelectElement;
+    const name = isControl ? target.dataset.field : undefined;
+    if (isControl && name) this.set(changeFromText(name, target.value));
+  }
 }

@@ -14,12 +14,12 @@ from django.core.management import CommandError, call_command
 from django.urls import reverse
 from django.utils import timezone
 
-from engine.checkpoints.huggingface.shapes import GPT2
+from engine.checkpoints.huggingface.architectures import GPT2
 from engine.spec.spec import parse
 from jobs.models import Checkpoint, Job
 from jobs.states.jobs import JobState
 from tests.dashboard.conftest import set_state
-from tests.engine.checkpoints.made import write_checkpoint
+from tests.engine.checkpoints.sample_checkpoints import write_checkpoint
 
 SMALL = (
     "model.layers=1", "model.width=8", "model.heads=2", "model.ffn_width=8", "model.context=8", "data.tokenizer=bytes",
@@ -32,7 +32,7 @@ def parent(make_job, tmp_path, node) -> Job:
     job = set_state(make_job(*SMALL, name="parent"), JobState.FAILED, attempt_number=1)
     attempt = job.attempts.create(number=1, node=node, state="failed", directory=str(tmp_path))
     spec = parse(job.spec)
-    weights = {entry.ours: np.zeros((1, 1), np.float32) for entry in GPT2.entries(spec.model)}
+    weights = {mapping.name: np.zeros((1, 1), np.float32) for mapping in GPT2.mappings(spec.model)}
     for step, loss in ((10, 1.5), (20, 1.75)):
         path = write_checkpoint(tmp_path / "checkpoints", spec, weights, step)
         Checkpoint.objects.create(
@@ -105,7 +105,7 @@ def test_a_model_that_cannot_be_exported_shows_the_reason(owner_browser, parent)
     parent.run.save()
     text = page(owner_browser, parent)
     assert ">Hugging Face<" not in text
-    assert "This model has neither the shape of GPT-2 nor that of Llama" in text
+    assert "The model matches neither GPT-2 nor Llama" in text
 
 
 def test_a_failed_job_resumes_in_another_layout(owner_browser, parent):
@@ -122,7 +122,7 @@ def test_a_failed_job_resumes_in_another_layout(owner_browser, parent):
     assert job.run.params.get(key="parallel.data").value == "1"
     said = job.events.get(kind="job.layout")
     assert said.actor == "olga"
-    assert said.text == "Another layout: parallel.data 2 -> 1, parallel.zero_stage 1 -> 3."
+    assert said.text == "Layout changed: parallel.data 2 -> 1, parallel.zero_stage 1 -> 3."
 
 
 def test_an_impossible_layout_is_refused_with_the_reason(owner_browser, parent):
@@ -170,15 +170,15 @@ def test_the_api_changes_the_layout_and_refuses_other_fields(owner_browser, pare
     assert ask({"parallel": {"data": 1}}).json()["num_devices"] == 1
     refused = ask({"optimiser": {"learning_rate": 1.0}})
     assert refused.status_code == 422
-    assert "A job that has begun keeps its optimiser.learning_rate" in refused.text
+    assert "A started job cannot change optimiser.learning_rate" in refused.text
 
 
 def test_the_command_exports_a_checkpoint_and_lists_the_steps(parent, tmp_path):
     said = io.StringIO()
     call_command("checkpoint", "export", parent.run.id, str(tmp_path / "out"), "--step", "10", stdout=said)
     assert (tmp_path / "out" / "model.safetensors").is_file()
-    assert "step 10, is in" in said.getvalue() and "shape of GPT-2" in said.getvalue()
-    with pytest.raises(CommandError, match="there are steps: 20, 10"):
+    assert "step 10, is exported to" in said.getvalue() and "layout of GPT-2" in said.getvalue()
+    with pytest.raises(CommandError, match="it has steps: 20, 10"):
         call_command("checkpoint", "export", parent.run.id, str(tmp_path / "other"), "--step", "11")
     with pytest.raises(CommandError, match="is not empty"):
         call_command("checkpoint", "export", parent.run.id, str(tmp_path / "out"), "--best")

@@ -75,11 +75,11 @@ def test_the_preview_shows_rungs_and_the_largest_number_of_steps(browser):
 @pytest.mark.parametrize(
     ("rows", "options", "said"),
     [
-        ([], {}, "Nothing varies"),
-        ([(LR, "")], {}, "Nothing varies"),
+        ([], {}, "No field varies"),
+        ([(LR, "")], {}, "No field varies"),
         ([("model.layers", "many")], {}, "None of 1 runs could run"),
         ([(LR, "1..2 log")], {"strategy": "random", "count": "lots"}, "is not a whole number"),
-        ([("model.heads", "3, 5")], {}, "None of 2 runs could run"),
+        ([("model.heads", "3, 5")], {}, "None of 2 runs can run"),
     ],
 )
 def test_an_invalid_sweep_is_refused_with_the_typed_texts(browser, rows, options, said):

@@ -1,4 +1,4 @@
-"""The fabric test over real ranks: every collective gives the right sums and sends the bytes that it should."""
+"""Fabric test over real ranks: correct sums, expected numbers of bytes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from torch import distributed as dist
 
 from engine.hardware.fabric_test import ALGORITHMS, BY_NAME
 from engine.rank.bench import fabric_test
-from engine.rank.bench.fabric_algorithms import Wire
-from engine.rank.bench.fabric_test import Fabric, WrongResult
+from engine.rank.bench.fabric_algorithms import PeerLinks
+from engine.rank.bench.fabric_test import FabricBenchmark, WrongResult
 from engine.spec.spec import parse
 
 pytestmark = pytest.mark.ranks
@@ -30,18 +30,18 @@ def test_real_ranks_measure_every_collective(start, num_ranks):
             assert row[f"{one.name}_bus_bytes_per_s"] > 0
             if one.sent is None:
                 assert f"{one.name}_sent_bytes" not in row
-            else:  # pieces differ by one number at the most where the ranks do not divide them evenly
+            else:  # chunks differ by at most one number if the ranks do not divide the message evenly
                 planned = one.sent(num_ranks) * row["message_bytes"]
                 assert row[f"{one.name}_sent_bytes"] == pytest.approx(planned, abs=2 * 4 * num_ranks)
-    assert "every result was right" in ran.lines("result")[0].text
+    assert "every result was correct" in ran.lines("result")[0].text
 
 
-def test_a_wrong_sum_is_not_passed_over(monkeypatch, tmp_path):
+def test_a_wrong_sum_is_an_error(monkeypatch, tmp_path):
     dist.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
     try:
-        alone = Fabric(Wire(0, 1), torch.device("cpu"), 0, None)
+        alone = FabricBenchmark(PeerLinks(0, 1), torch.device("cpu"), 0, None)
         assert alone.measure(BY_NAME["ring"], 1024)["ring_s"] > 0
-        monkeypatch.setitem(fabric_test.OWN, "ring", lambda wire, x: x.add_(1))
+        monkeypatch.setitem(fabric_test.OWN_ALGORITHMS, "ring", lambda links, x: x.add_(1))
         with pytest.raises(
             WrongResult, match="All-reduce, ring of 1,024 bytes gave a wrong result on rank 0"
         ):

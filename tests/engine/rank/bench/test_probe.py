@@ -1,4 +1,4 @@
-"""The probe of a device as its agent runs it: real figures of this machine's CPU, and it gives way to attempts."""
+"""Device probe on this machine's CPU, and its yielding to attempts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.hardware.probe_results import EXIT_YIELDED, PROBE_FIGURES, decode
-from engine.supervisor.locks import hold_devices, is_free, release
+from engine.supervisor.locks import is_free, lock_devices, release
 from tests.engine.rank.attempts import ROOT
 
 pytestmark = pytest.mark.ranks
@@ -23,7 +23,7 @@ def probe(locks: Path, limit_s: float = 150) -> subprocess.CompletedProcess[str]
     )
 
 
-def test_every_figure_is_measured_or_says_why_not(tmp_path):
+def test_every_figure_is_measured_or_has_a_reason(tmp_path):
     done = probe(tmp_path)
     assert done.returncode == 0, done.stderr
     probed = decode(done.stdout.encode())
@@ -38,8 +38,8 @@ def test_every_figure_is_measured_or_says_why_not(tmp_path):
     assert is_free(tmp_path, "cpu-0")
 
 
-def test_it_takes_no_device_that_an_attempt_holds(tmp_path):
-    held = hold_devices(tmp_path, ("cpu-0",), wait_s=0)
+def test_the_probe_yields_if_an_attempt_holds_the_device(tmp_path):
+    held = lock_devices(tmp_path, ("cpu-0",), wait_s=0)
     try:
         done = probe(tmp_path)
     finally:

@@ -1,4 +1,4 @@
-"""A run that was stopped and resumed has the curve of one that never stopped."""
+"""Resumed runs continue the loss series of an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ LAYOUTS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_stopped_and_resumed_equals_undisturbed(name: str, start: Start) -> None:
+def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(name: str, start: Start) -> None:
     steps = 120 if name == "one rank, ZeRO 0" else 60
     spec = tiny(parallel=LAYOUTS[name], model={"dropout": 0.1}, budget={"steps": steps})
-    undisturbed = start(spec, "undisturbed").succeeded()
+    uninterrupted = start(spec, "uninterrupted").succeeded()
 
     first = start(spec, "first")
     first.wait_for_step(3)
@@ -39,15 +39,15 @@ def test_stopped_and_resumed_equals_undisturbed(name: str, start: Start) -> None
     assert checkpoint
     stopped_at = max(first.series("loss"))
     assert checkpoint.name == f"step-{stopped_at:08d}"
-    assert 3 <= stopped_at < steps, "the stop must fall inside the run for this test to say anything"
+    assert 3 <= stopped_at < steps, "the run must stop before its end for this test to show anything"
 
     second = start(spec, "second", resume_from=checkpoint).succeeded()
-    assert first.series("loss") | second.series("loss") == undisturbed.series("loss")
+    assert first.series("loss") | second.series("loss") == uninterrupted.series("loss")
     assert min(second.series("loss")) == stopped_at + 1
-    assert second.series("grad_norm")[steps] == undisturbed.series("grad_norm")[steps]
+    assert second.series("grad_norm")[steps] == uninterrupted.series("grad_norm")[steps]
 
 
-# Whose steps are slow: they save by themselves and nobody stops them.
+# Layouts with slow steps: these runs save at a fixed step and are not stopped.
 SLOW_LAYOUTS: dict[str, dict[str, Any]] = {
     "ZeRO 3": {"zero_stage": 3},
     "ZeRO 2, optimiser on the host": {"zero_stage": 2, "offload_optimiser": "host"},
@@ -56,7 +56,7 @@ SLOW_LAYOUTS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", SLOW_LAYOUTS)
-def test_what_is_shared_out_or_lies_on_the_host_goes_on_bit_by_bit(name: str, start: Start) -> None:
+def test_partitioned_and_offloaded_state_resumes_bit_by_bit(name: str, start: Start) -> None:
     spec = tiny(
         parallel={"data": 2} | SLOW_LAYOUTS[name],
         model={"dropout": 0.1},
@@ -99,12 +99,10 @@ def test_another_model_is_refused_with_the_reason(checkpointed: Attempt, start: 
     other = tiny(parallel={"data": 2, "zero_stage": 1}, model={"ffn_width": 96}, budget={"steps": 8})
     refused = start(other, "other", resume_from=checkpointed.directory.newest_checkpoint())
     assert set(refused.exit_codes) == {1}
-    assert "has model.ffn_width 64 instead of 96: its state fits no other model" in refused.log()
+    assert "has model.ffn_width 64 instead of 96. A resumed run may change only the layout" in refused.log()
 
 
-def test_the_number_format_of_the_checkpoint_is_kept_whatever_this_node_would_choose(
-    checkpointed: Attempt, start: Start
-) -> None:
+def test_a_resumed_run_keeps_the_number_format_of_its_checkpoint(checkpointed: Attempt, start: Start) -> None:
     spec = checkpointed.directory.read_spec()
     values = spec.model_dump() | {
         "precision": {"dtype": "auto"},
@@ -115,7 +113,7 @@ def test_the_number_format_of_the_checkpoint_is_kept_whatever_this_node_would_ch
     assert list(again.series("loss")) == [6]
 
 
-def test_a_checkpoint_with_a_cut_file_is_refused(checkpointed: Attempt, start: Start) -> None:
+def test_a_checkpoint_with_a_truncated_file_is_refused(checkpointed: Attempt, start: Start) -> None:
     damaged = checkpointed.directory.path / "damaged"
     newest = checkpointed.directory.newest_checkpoint()
     assert newest
@@ -136,9 +134,9 @@ def test_a_folder_without_a_manifest_is_refused(checkpointed: Attempt, start: St
     assert "is not complete: it has no manifest" in refused.log() if refused.exit_codes else ""
 
 
-def test_resuming_a_finished_run_does_nothing_and_says_so(checkpointed: Attempt, start: Start) -> None:
+def test_resuming_a_finished_run_records_that_all_steps_are_done(checkpointed: Attempt, start: Start) -> None:
     again = start(
         checkpointed.directory.read_spec(), "again", resume_from=checkpointed.directory.newest_checkpoint()
     ).succeeded()
     assert again.series("loss") == {}
-    assert [line.text for line in again.lines("result")] == ["All 5 steps had been done already."]
+    assert [line.text for line in again.lines("result")] == ["All 5 steps were already done."]

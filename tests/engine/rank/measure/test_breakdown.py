@@ -1,4 +1,4 @@
-"""The split of a step's time, with a clock that the test moves."""
+"""Breakdown of a step's time, with a fake clock."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ import torch
 
 from engine.rank.measure import breakdown, timers
 from engine.rank.measure.breakdown import Breakdown
-from engine.rank.measure.timers import HostMarks
+from engine.rank.measure.timers import HostTimers
 from engine.rank.parallel import collectives
 from engine.rank.parallel.collectives import Payload
-from engine.rank.parallel.transfers import Transfers
+from engine.rank.parallel.transfers import TransferTimes
 from engine.telemetry.metrics import STEP_PHASES
 
 
 class Clock:
+    """A clock that only the test advances."""
+
     def __init__(self) -> None:
         self.now = 100.0
 
@@ -47,24 +49,24 @@ def backend(clock: Clock) -> Any:
             return SimpleNamespace(wait=lambda: clock.pass_(1.0), is_completed=lambda: False)
         return clock.pass_(1.0)
 
-    return SimpleNamespace(**dict.fromkeys(collectives.PAYLOADS, collective))
+    return SimpleNamespace(**dict.fromkeys(collectives.COLLECTIVES, collective))
 
 
-def watched(backend: Any, transfers: Transfers | None = None) -> Breakdown:
-    times = Breakdown(HostMarks(), transfers)
-    collectives.watch(backend, times)
+def instrumented(backend: Any, transfers: TransferTimes | None = None) -> Breakdown:
+    times = Breakdown(HostTimers(), transfers)
+    collectives.instrument(backend, times)
     times.begin()
     return times
 
 
-def ended(times: Breakdown) -> tuple[float, dict[str, float]]:
+def end_step(times: Breakdown) -> tuple[float, dict[str, float]]:
     step_s = times.end(1)
-    [(_, spent)] = times.finished()
+    [(_, spent)] = times.pop_completed()
     return step_s, spent
 
 
-def test_a_phase_is_counted_without_its_communication_and_all_adds_up(clock: Clock, backend: Any) -> None:
-    times = watched(backend)
+def test_phases_exclude_their_communication_and_add_up_to_the_step(clock: Clock, backend: Any) -> None:
+    times = instrumented(backend)
     clock.pass_(0.5)
     with times.phase("backward_s"):
         clock.pass_(3.0)
@@ -75,25 +77,25 @@ def test_a_phase_is_counted_without_its_communication_and_all_adds_up(clock: Clo
         clock.pass_(0.25)
         work.wait()
     backend.barrier()
-    step_s, spent = ended(times)
+    step_s, spent = end_step(times)
     assert step_s == 7.0
     assert {name: spent[name] for name in STEP_PHASES if name in spent} == {
         "data_wait_s": 0, "forward_s": 0, "backward_s": 3.0, "communication_s": 3.0, "optimiser_s": 0.5, "other_s": 0.5,
     }  # fmt: skip
     assert spent["collective_bytes"] == 80
     assert (spent["all_reduce_bytes"], spent["all_gather_bytes"]) == (40, 40)
-    assert "send_receive_bytes" not in spent, "a kind that the step did not use is left out"
+    assert "send_receive_bytes" not in spent, "an unused collective is left out"
     assert spent["collective_bytes_per_s"] == pytest.approx(80 / 7)
 
 
-def test_what_lies_between_steps_belongs_to_none(clock: Clock, backend: Any) -> None:
-    times = watched(backend)
+def test_time_between_steps_counts_for_no_step(clock: Clock, backend: Any) -> None:
+    times = instrumented(backend)
     with times.phase("forward_s"):  # validation
         clock.pass_(5.0)
         backend.all_reduce(torch.zeros(10))
     times.begin()
     clock.pass_(1.0)
-    step_s, spent = ended(times)
+    step_s, spent = end_step(times)
     assert (step_s, spent["forward_s"], spent["collective_bytes"]) == (1.0, 0, 0)
 
 
@@ -116,7 +118,7 @@ def test_what_lies_between_steps_belongs_to_none(clock: Clock, backend: Any) -> 
         ("barrier", (), {}, "collective_bytes", 0),
     ],
 )  # fmt: skip
-def test_the_payload_is_what_the_rank_hands_in(
+def test_the_payload_is_the_input_of_the_collective(
     name: str,
     arguments: tuple[Any, ...],
     keywords: dict[str, Any],
@@ -124,63 +126,63 @@ def test_the_payload_is_what_the_rank_hands_in(
     expected_bytes: int,
     backend: Any,
 ) -> None:
-    times = watched(backend)
+    times = instrumented(backend)
     getattr(backend, name)(*arguments, **keywords)
-    spent = ended(times)[1]
+    spent = end_step(times)[1]
     assert spent["collective_bytes"] == spent[metric] == expected_bytes
 
 
-def test_every_watched_collective_exists_in_deepspeed() -> None:
+def test_every_collective_of_the_table_exists_in_deepspeed() -> None:
     from deepspeed.comm.torch import TorchBackend
 
-    assert [name for name in collectives.PAYLOADS if not hasattr(TorchBackend, name)] == []
+    assert [name for name in collectives.COLLECTIVES if not hasattr(TorchBackend, name)] == []
 
 
-class Known(Transfers):
+class KnownTimes(TransferTimes):
     """20 bytes take 0.25 s, a small collective takes 0.1 s."""
 
     def __init__(self) -> None:
         super().__init__(0)
-        self._seconds, self._small_s = {20: 0.25}, 0.1
+        self._seconds_by_size, self._small_s = {20: 0.25}, 0.1
 
 
 def test_waiting_for_another_stage_is_bubble_and_the_transfer_is_not(clock: Clock, backend: Any) -> None:
-    times = watched(backend, Known())
+    times = instrumented(backend, KnownTimes())
     with times.phase("communication_s", "receive_activation"):
         backend.recv(torch.zeros(5), 1)
     with times.phase("backward_s"):
         clock.pass_(2.0)
-        backend.all_reduce(torch.zeros(1))  # of a layer that is split: no wait for another stage
-    step_s, spent = ended(times)
+        backend.all_reduce(torch.zeros(1))  # of a tensor-parallel layer: no wait for another stage
+    step_s, spent = end_step(times)
     assert (spent["bubble_s"], spent["communication_s"], spent["backward_s"]) == (0.75, 0.25 + 1.0, 2.0)
     assert sum(spent[name] for name in STEP_PHASES if name in spent) == step_s
 
 
 def test_after_its_last_backward_a_stage_waits_for_the_others(clock: Clock, backend: Any) -> None:
-    times = watched(backend, Known())
+    times = instrumented(backend, KnownTimes())
     with times.phase("backward_s"):
         clock.pass_(2.0)
     with times.phase("backward_s", "reduce"):
         backend.all_reduce(torch.zeros(1))  # waits for other data ranks
     with times.phase("optimiser_s"):
         backend.all_reduce(torch.zeros(1))  # the norm: waits for the other stages
-        backend.all_gather(None, torch.zeros(10_000))  # ZeRO: carries something
+        backend.all_gather(None, torch.zeros(10_000))  # ZeRO: a transfer
     backend.all_reduce(torch.zeros(4))  # the loss
-    step_s, spent = ended(times)
+    step_s, spent = end_step(times)
     assert spent["bubble_s"] == pytest.approx(1.8)
     assert spent["communication_s"] == pytest.approx(2.2)
     assert sum(spent[name] for name in STEP_PHASES if name in spent) == pytest.approx(step_s)
 
 
 def test_a_payload_that_was_never_measured_counts_as_communication(backend: Any) -> None:
-    times = watched(backend, Known())
+    times = instrumented(backend, KnownTimes())
     backend.recv(torch.zeros(77), 1)
-    spent = ended(times)[1]
+    spent = end_step(times)[1]
     assert (spent["bubble_s"], spent["communication_s"]) == (0.0, 1.0)
 
 
 class Device:
-    """Work in the order of one stream, which the host may run ahead of."""
+    """A device with one stream; the host may be ahead of it."""
 
     def __init__(self) -> None:
         self.now = self.done_until = 0.0
@@ -208,15 +210,15 @@ class Device:
                 return self.at <= device.done_until
 
             def elapsed_time(self, stop: Any) -> float:
-                assert self.query() and stop.query(), "CUDA raises for an event that is not past"
+                assert self.query() and stop.query(), "CUDA raises for an incomplete event"
                 return 1000 * (stop.at - self.at)
 
         return Event()
 
 
-def test_on_a_stream_a_step_is_read_when_it_is_past_without_waiting_for_it(clock: Clock) -> None:
+def test_on_a_gpu_a_step_is_read_once_it_is_complete_without_waiting(clock: Clock) -> None:
     device = Device()
-    times = Breakdown(timers.StreamMarks(device.event, lambda: device.current))
+    times = Breakdown(timers.StreamTimers(device.event, lambda: device.current))
 
     def step(number: int) -> None:
         times.begin()
@@ -235,30 +237,30 @@ def test_on_a_stream_a_step_is_read_when_it_is_past_without_waiting_for_it(clock
         times.end(number, {"rss_bytes": float(number)})
 
     step(1)
-    assert list(times.finished()) == []
+    assert list(times.pop_completed()) == []
     done = device.now
     step(2)
     device.done_until = done
-    [(first, spent)] = times.finished()
+    [(first, spent)] = times.pop_completed()
     assert (first.number, spent["rss_bytes"]) == (1, 1.0)
     assert {name: spent[name] for name in STEP_PHASES if name in spent} == {
         "data_wait_s": 0, "forward_s": 2.0, "backward_s": 3.0, "communication_s": 1.0, "optimiser_s": 0,
         "host_gap_s": 0.5, "other_s": 0.5,
     }  # fmt: skip
-    assert spent["all_reduce_bytes"] == 24, "what runs beside the computation is counted, and not waited for"
+    assert spent["all_reduce_bytes"] == 24, "overlapped collectives count their bytes and no time"
     assert device.synchronised == 0
-    times.settle()
-    assert [step.number for step, _ in times.finished()] == [2]
+    times.synchronize()
+    assert [step.number for step, _ in times.pop_completed()] == [2]
 
 
-def test_events_are_used_again(clock: Clock) -> None:
+def test_events_are_reused(clock: Clock) -> None:
     device = Device()
-    times = Breakdown(timers.StreamMarks(device.event, lambda: device.current))
+    times = Breakdown(timers.StreamTimers(device.event, lambda: device.current))
     for number in range(100):
         times.begin()
         with times.phase("forward_s"):
             clock.pass_(1.0)
         times.end(number)
         device.catch_up()
-        assert len(list(times.finished())) == 1
+        assert len(list(times.pop_completed())) == 1
     assert device.made < 10

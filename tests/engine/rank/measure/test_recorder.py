@@ -1,4 +1,4 @@
-"""The spool writer: whole lines at once, and a full disk that stops nothing."""
+"""Spool writer of a rank: whole lines, full disks."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from engine.telemetry import wire
 
 
 class Disk:
-    """Stands in for os.write; takes `room` bytes, then refuses."""
+    """Replaces os.write; accepts `free_bytes` bytes, then raises."""
 
     def __init__(self) -> None:
-        self.room = 10**9
+        self.free_bytes = 10**9
         self._write = os.write
 
     def write(self, file: int, content: bytes) -> int:
-        if self.room == 0 and content:
+        if self.free_bytes == 0 and content:
             raise OSError(errno.ENOSPC, "No space left on device")
-        written = self._write(file, content[: self.room])
-        self.room -= written
+        written = self._write(file, content[: self.free_bytes])
+        self.free_bytes -= written
         return written
 
 
@@ -55,7 +55,7 @@ def test_a_step_is_on_disk_when_the_call_returns(spool: tuple[Recorder, Path]) -
     ]  # fmt: skip
 
 
-def test_a_rank_that_does_not_speak_for_the_run_writes_its_own_line_only(
+def test_a_rank_that_does_not_report_the_run_writes_only_its_own_line(
     spool: tuple[Recorder, Path],
 ) -> None:
     writer, path = spool
@@ -63,21 +63,21 @@ def test_a_rank_that_does_not_speak_for_the_run_writes_its_own_line_only(
     assert [line.source for line in read(path)] == ["rank3"]
 
 
-def test_a_loss_that_is_not_a_number_arrives_as_such(spool: tuple[Recorder, Path]) -> None:
+def test_a_loss_that_is_not_a_number_is_written_as_nan(spool: tuple[Recorder, Path]) -> None:
     writer, path = spool
     writer.step(1, {"loss": float("nan")}, [], {})
     assert read(path)[0].metrics == {"loss": "NaN"}
 
 
-def test_what_a_step_could_not_tell_comes_with_a_later_one_and_so_do_its_absences(
+def test_rank_metrics_and_missing_reasons_may_come_with_a_later_step(
     spool: tuple[Recorder, Path],
 ) -> None:
     writer, path = spool
-    why = ("unsupported", "no allocator")
-    writer.step(1, {"loss": 2.5}, [], {"rank": {"memory_peak_bytes": why}})
+    reason = ("unsupported", "no allocator")
+    writer.step(1, {"loss": 2.5}, [], {"rank": {"memory_peak_bytes": reason}})
     writer.step(2, {"loss": 2.0}, [(1, {"forward_s": 0.1}), (2, {"forward_s": 0.2})], {})
     own = [line for line in read(path) if line.source == "rank3"]
-    assert [(line.step, line.missing) for line in own] == [(1, {"memory_peak_bytes": why}), (2, {})]
+    assert [(line.step, line.missing) for line in own] == [(1, {"memory_peak_bytes": reason}), (2, {})]
 
 
 def test_a_second_attempt_appends(spool: tuple[Recorder, Path], tmp_path: Path) -> None:
@@ -88,16 +88,16 @@ def test_a_second_attempt_appends(spool: tuple[Recorder, Path], tmp_path: Path) 
     assert [line.text for line in read(spool[1])] == ["first", "second"]
 
 
-def test_a_full_disk_drops_lines_counts_them_and_says_so_later(
+def test_a_full_disk_drops_lines_and_a_later_note_has_their_count(
     spool: tuple[Recorder, Path], disk: Disk
 ) -> None:
     writer, path = spool
     writer.step(1, {"loss": 1.0}, [(1, {})], {})
-    disk.room = 0
+    disk.free_bytes = 0
     writer.step(2, {"loss": 1.0}, [(2, {})], {})
     writer.step(3, None, [(3, {})], {})
     assert writer.dropped_lines == 3
-    disk.room = 10**9
+    disk.free_bytes = 10**9
     writer.step(4, {"loss": 1.0}, [(4, {})], {})
     lines = read(path)
     assert [line.step for line in lines if line.source == "run"] == [1, 4]
@@ -107,16 +107,16 @@ def test_a_full_disk_drops_lines_counts_them_and_says_so_later(
     assert writer.dropped_lines == 0
 
 
-def test_a_line_cut_by_a_full_disk_is_finished_before_the_next(
+def test_a_line_truncated_by_a_full_disk_is_finished_before_the_next(
     spool: tuple[Recorder, Path], disk: Disk
 ) -> None:
     writer, path = spool
-    disk.room = 50
+    disk.free_bytes = 50
     writer.note("a sentence that is longer than the room there is")
     writer.note("lost")
-    disk.room = 30
+    disk.free_bytes = 30
     writer.note("lost as well")
-    disk.room = 10**9
+    disk.free_bytes = 10**9
     writer.note("back")
     texts = [line.text for line in read(path)]
     assert texts[0] == "a sentence that is longer than the room there is"

@@ -1,4 +1,4 @@
-"""Attention against the formula, and what tells it positions."""
+"""Attention compared with its formula, and positional encodings."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from engine.rank.model.attention import Attention, CrossAttention
-from engine.rank.model.positions import rotated, sinusoidal
-from engine.rank.model.shard import WHOLE
-from tests.engine.rank.shapes import of_family
+from engine.rank.model.positions import apply_rotary, sinusoidal
+from engine.rank.model.tensor_parallel import UNSHARDED
+from tests.engine.rank.shapes import spec_for_family
 
 
 def _reference(q: Tensor, k: Tensor, v: Tensor, may_look: Tensor) -> Tensor:
-    """softmax(Q K^T / sqrt(D)) V, written out; key/value heads repeated for their groups."""
+    """Compute softmax(Q K^T / sqrt(D)) V with key/value heads repeated for their groups."""
     groups = q.shape[1] // k.shape[1]
     k, v = (t.repeat_interleave(groups, 1) for t in (k, v))
     scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
@@ -30,16 +30,16 @@ def _heads(t: Tensor, heads: int) -> Tensor:
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("name", ["GPT", "Llama", "sinusoidal"])
 def test_attention_is_softmax_of_scaled_products_times_values(name: str, causal: bool) -> None:
-    spec = of_family(name)
+    spec = spec_for_family(name)
     torch.manual_seed(3)
-    attention = Attention(spec, WHOLE, causal).eval()
+    attention = Attention(spec, UNSHARDED, causal).eval()
     x_BSH = torch.randn(2, 16, 32)
     heads, kv_heads = spec.model.heads, spec.model.num_kv_heads
     keys = kv_heads * 32 // heads
     q, k, v = attention.query_key_value(x_BSH).split((32, keys, keys), dim=-1)
     q, k, v = _heads(q, heads), _heads(k, kv_heads), _heads(v, kv_heads)
     if name == "Llama":
-        q, k = rotated(q), rotated(k)
+        q, k = apply_rotary(q), apply_rotary(k)
     if causal:
         mask, may_look = None, torch.ones(16, 16, dtype=torch.bool).tril()
     else:
@@ -50,9 +50,9 @@ def test_attention_is_softmax_of_scaled_products_times_values(name: str, causal:
 
 
 def test_cross_attention_reads_keys_and_values_from_the_source() -> None:
-    spec = of_family("modern pairs")
+    spec = spec_for_family("modern pairs")
     torch.manual_seed(3)
-    attention = CrossAttention(spec, WHOLE).eval()
+    attention = CrossAttention(spec, UNSHARDED).eval()
     x_BSH, source_BSH = torch.randn(2, 12, 32), torch.randn(2, 16, 32)
     mask = torch.ones(2, 1, 1, 16, dtype=torch.bool)
     mask[1, ..., 9:] = False
@@ -62,13 +62,17 @@ def test_cross_attention_reads_keys_and_values_from_the_source() -> None:
     torch.testing.assert_close(attention(x_BSH, source_BSH, mask), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_rotated_products_depend_on_the_distance_alone() -> None:
+def test_products_of_rotary_queries_and_keys_depend_on_the_distance_alone() -> None:
     random = torch.Generator().manual_seed(1)
     q, k = torch.randn(8, generator=random), torch.randn(8, generator=random)
-    turned_q, turned_k = (rotated(t.expand(1, 1, 12, 8))[0, 0] for t in (q, k))
-    assert (turned_q[5] @ turned_k[2]).item() == pytest.approx((turned_q[10] @ turned_k[7]).item(), abs=1e-5)
-    assert (turned_q[5] @ turned_k[2]).item() != pytest.approx((turned_q[10] @ turned_k[2]).item(), abs=1e-2)
-    torch.testing.assert_close(turned_q[0], q)
+    rotated_q, rotated_k = (apply_rotary(t.expand(1, 1, 12, 8))[0, 0] for t in (q, k))
+    assert (rotated_q[5] @ rotated_k[2]).item() == pytest.approx(
+        (rotated_q[10] @ rotated_k[7]).item(), abs=1e-5
+    )
+    assert (rotated_q[5] @ rotated_k[2]).item() != pytest.approx(
+        (rotated_q[10] @ rotated_k[2]).item(), abs=1e-2
+    )
+    torch.testing.assert_close(rotated_q[0], q)
 
 
 def test_sine_waves_are_those_of_the_paper() -> None:

@@ -1,5 +1,7 @@
-"""Every family has the curve of one rank in the layouts that treat it otherwise than a decoder; the whole matrix is a
-bench."""
+"""Loss series of each model family in the layouts with code of its own.
+
+All combinations are measured in tests/perf.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.rank.attempts import Attempt, Forker, tiny, write_attempt
-from tests.engine.rank.families import STEPS, difference, spec_of, tolerance, write_corpora
+from tests.engine.rank.families import STEPS, build_spec, difference, tolerance, write_corpora
 
 pytestmark = pytest.mark.ranks
 
@@ -27,14 +29,14 @@ CASES = [
 def reference(
     forker: Forker, rank_data_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Attempt]:
-    """reference(family): one rank, run once a family."""
+    """reference(family): the attempt of one rank, run once per family."""
     write_corpora(rank_data_dir)
     done: dict[str, Attempt] = {}
 
     def run(family: str) -> Attempt:
         if family not in done:
             folder = tmp_path_factory.mktemp("reference")
-            directory = write_attempt(folder, spec_of(family, "1 rank"), rank_data_dir)
+            directory = write_attempt(folder, build_spec(family, "1 rank"), rank_data_dir)
             done[family] = forker.start(directory).succeeded()
         return done[family]
 
@@ -42,23 +44,23 @@ def reference(
 
 
 @pytest.mark.parametrize(("family", "layout"), CASES)
-def test_a_family_has_the_curve_of_one_rank(
+def test_a_family_has_the_loss_series_of_one_rank(
     family: str, layout: str, reference: Callable[[str], Attempt], start: Callable[..., Attempt]
 ) -> None:
-    expected, attempt = reference(family), start(spec_of(family, layout)).succeeded()
+    expected, attempt = reference(family), start(build_spec(family, layout)).succeeded()
     assert list(attempt.series("loss")) == list(attempt.series("grad_norm")) == list(range(1, STEPS + 1))
     assert difference(attempt, expected, "loss") < tolerance(family, layout)
     assert difference(attempt, expected, "grad_norm") < 1e-4
-    held_out, theirs = (
+    losses, expected_losses = (
         [line.metrics["validation_loss"] for line in run.lines("validation")] for run in (attempt, expected)
     )
-    assert held_out == pytest.approx(theirs, rel=tolerance(family, layout))
+    assert losses == pytest.approx(expected_losses, rel=tolerance(family, layout))
     assert expected.series("loss")[STEPS] < expected.series("loss")[1]
 
 
-def test_tensor_ranks_drop_the_same_of_what_they_both_hold(start: Callable[..., Attempt]) -> None:
-    """A checkpoint holds the first tensor rank's copy of what all have. Had the copies drifted apart, a resumed run
-    would not go on as the undisturbed one did."""
+def test_tensor_ranks_use_the_same_dropout_on_replicated_tensors(start: Callable[..., Attempt]) -> None:
+    """A checkpoint has the first tensor rank's copy of replicated state. If the copies differed, the resumed run would
+    differ from the uninterrupted one."""
     spec = tiny(model={"dropout": 0.3}, parallel={"tensor": 2}, budget={"steps": 8, "checkpoint_every": 4})
     whole = start(spec, "whole").succeeded()
     again = start(spec, "again", resume_from=whole.directory.checkpoints / "step-00000004").succeeded()

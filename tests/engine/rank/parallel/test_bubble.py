@@ -1,4 +1,7 @@
-"""The bubble of a real pipeline whose stages sleep: two small cases; the others are in tests/perf/test_bubble.py."""
+"""Measured bubble of a real pipeline with sleeping stages.
+
+Two small cases; the others are in tests/perf/test_bubble.py.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.rank.bubbles import bubble_of, sleepers
+from tests.engine.rank.bubbles import measure_bubble, sleeping_forker
 
 pytestmark = pytest.mark.ranks
 
 
 def test_the_measured_bubble_is_that_of_the_schedule(tmp_path: Path) -> None:
-    with sleepers() as forker:
+    with sleeping_forker() as forker:
         for stages, micro_batches in ((2, 1), (2, 2)):
-            bubble = bubble_of(forker, tmp_path, stages, micro_batches)
+            bubble = measure_bubble(forker, tmp_path, stages, micro_batches)
             assert bubble.error < 0.1, bubble
-            assert bubble.communication < 0.1, "waiting for a stage is no communication"
+            assert bubble.communication < 0.1, "waiting for a stage must not count as communication"

@@ -1,4 +1,4 @@
-"""Same seed and same global batch give the same loss curve, whatever the layout (fp32, relative 1e-5)."""
+"""Equal loss series in every layout for one seed and global batch (fp32, 1e-5)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ LAYOUTS: dict[str, dict[str, dict[str, Any]]] = {
 
 @pytest.fixture(scope="module")
 def reference(forker: Forker, rank_data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Attempt:
-    """One rank, ZeRO 0, four micro-batches a step."""
+    """Return the attempt of one rank, ZeRO 0, four micro-batches per step."""
     return forker.start(
         write_attempt(tmp_path_factory.mktemp("reference"), _spec({}), rank_data_dir)
     ).succeeded()
@@ -58,13 +58,13 @@ def _spec(layout: dict[str, dict[str, Any]]) -> Spec:
     return tiny(**layout, budget={"steps": STEPS, "validate_every": 15})
 
 
-def _difference(ours: dict[int, float], reference: dict[int, float]) -> float:
-    assert list(ours) == list(range(1, STEPS + 1)) == list(reference)
-    return max(abs(ours[step] - reference[step]) / abs(reference[step]) for step in reference)
+def _difference(series: dict[int, float], reference: dict[int, float]) -> float:
+    assert list(series) == list(range(1, STEPS + 1)) == list(reference)
+    return max(abs(series[step] - reference[step]) / abs(reference[step]) for step in reference)
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_a_layout_has_the_curve_of_one_rank(
+def test_a_layout_has_the_loss_series_of_one_rank(
     name: str, start: Callable[..., Attempt], reference: Attempt, capsys: pytest.CaptureFixture[str]
 ) -> None:
     attempt = start(_spec(LAYOUTS[name])).succeeded()
@@ -84,7 +84,7 @@ def test_a_layout_has_the_curve_of_one_rank(
     assert attempt.series("tokens")[STEPS] == STEPS * 8 * 16
 
 
-def test_the_curve_falls(reference: Attempt) -> None:
+def test_the_loss_decreases(reference: Attempt) -> None:
     losses = reference.series("loss")
     assert losses[1] == pytest.approx(5.545, abs=0.05), "an untrained model guesses: ln 256"
     assert losses[STEPS] < losses[1] - 1

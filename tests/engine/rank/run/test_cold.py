@@ -1,4 +1,4 @@
-"""A rank from a cold start, and a warm one that has nothing left to import."""
+"""Cold start of a rank, and imports of a rank after preloading."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from tests.engine.rank.attempts import ROOT, tiny, write_attempt
 pytestmark = pytest.mark.ranks
 
 
-def test_one_rank_runs_from_the_command_line_and_leaves_numbers(tmp_path: Path, rank_data_dir: Path) -> None:
+def test_one_rank_runs_from_the_command_line_and_writes_its_spool(
+    tmp_path: Path, rank_data_dir: Path
+) -> None:
     directory = write_attempt(tmp_path / "attempt", tiny(budget={"steps": 3}), rank_data_dir)
     environment = os.environ | {"MASTER_PORT": str(free_port("127.0.0.1")), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "engine.rank", str(directory.path), "0"]
@@ -29,7 +31,7 @@ def test_one_rank_runs_from_the_command_line_and_leaves_numbers(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("arguments", [[], ["dir"], ["dir", "x"], ["dir", "0", "more"]])
-def test_wrong_arguments_get_a_usage_line(arguments: list[str]) -> None:
+def test_wrong_arguments_print_the_usage(arguments: list[str]) -> None:
     command = [sys.executable, "-m", "engine.rank", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
@@ -48,7 +50,7 @@ sys.stderr.write("LATE " + json.dumps(sorted(set(sys.modules) - before)) + "\\n"
 """
 
 
-def test_after_preloading_a_rank_imports_next_to_nothing(tmp_path: Path, rank_data_dir: Path) -> None:
+def test_after_preloading_a_rank_imports_at_most_five_modules(tmp_path: Path, rank_data_dir: Path) -> None:
     spec = tiny(parallel={"zero_stage": 3, "activation_checkpointing": "full"}, budget={"steps": 2})
     directory = write_attempt(tmp_path / "attempt", spec, rank_data_dir)
     environment = os.environ | {"MASTER_PORT": str(free_port("127.0.0.1"))}

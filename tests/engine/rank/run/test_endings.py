@@ -1,4 +1,4 @@
-"""How a run ends: finished, stopped, out of time, diverged; and what it leaves behind."""
+"""Ends of a run: finished, stopped, out of time, diverged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from engine.directory import EXIT_STOPPED
 from engine.model_math import counts, flops
-from engine.rank.parallel.collectives import PAYLOADS
+from engine.rank.parallel.collectives import COLLECTIVES
 from engine.rank.run.exit_codes import EXIT_DIVERGED
 from engine.rank.run.step_metrics import ALLOCATOR_METRICS
 from engine.telemetry.metrics import BY_NAME, STEP_PHASES
@@ -40,7 +40,7 @@ def test_no_op_is_compiled(start: Start, rank_data_dir: Path) -> None:
     assert not [path for path in rank_data_dir.glob("extensions-*/**/*") if path.is_file()]
 
 
-def test_the_start_is_told_by_phase_from_rank_0_only(start: Start) -> None:
+def test_only_rank_0_records_the_phases_of_the_start(start: Start) -> None:
     attempt = start(tiny(parallel=TWO_RANKS, budget={"steps": 2})).succeeded()
     phases = attempt.lines("phase", "rank0")
     assert [line.text for line in phases] == ["imports", "data", "build", "first_step"]
@@ -54,39 +54,41 @@ def test_every_metric_is_in_the_table_with_its_scope(start: Start) -> None:
     assert {BY_NAME[name].scope for name in run.metrics} == {"run"}
     assert {BY_NAME[name].scope for name in rank.metrics} == {"rank"}
     assert set(STEP_PHASES) - set(rank.metrics) == {"bubble_s", "host_gap_s"}, "no pipeline, no GPU"
-    assert not {"mfu_share", "loss_scale"} & set(run.metrics), "unknown on a CPU in fp32, so absent"
+    assert not {"mfu_share", "loss_scale"} & set(run.metrics), "unknown on a CPU in fp32, so missing"
     assert not [name for name in rank.metrics if name.startswith("memory_")]
     assert rank.metrics["rss_bytes"] > 50e6
     assert run.metrics["flops_per_s"] * run.metrics["step_s"] == pytest.approx(flops.model_per_step(tiny()))
     moments = 2 * 4 * counts.parameters(tiny())
-    assert rank.metrics["optimiser_state_bytes"] == pytest.approx(moments / 2, rel=0.02), "ZeRO 1 shares it"
-    assert attempt.lines("step", "run", rank=1) == [], "one rank speaks for the run"
+    assert rank.metrics["optimiser_state_bytes"] == pytest.approx(moments / 2, rel=0.02), (
+        "ZeRO 1 partitions it"
+    )
+    assert attempt.lines("step", "run", rank=1) == [], "one rank reports the run"
 
 
-def test_what_cannot_be_had_is_said_once_with_its_reason(start: Start) -> None:
+def test_missing_metrics_are_recorded_once_with_their_reason(start: Start) -> None:
     attempt = start(tiny(parallel=TWO_RANKS, budget={"steps": 2})).succeeded()
     first, second = attempt.lines("step")
     assert first.missing["mfu_share"] == ("unsupported", "no peak is known for a CPU, and none is guessed")
-    assert set(first.missing) == {"mfu_share"}, "a loss scale is not missing in fp32: there is none"
+    assert set(first.missing) == {"mfu_share"}, "fp32 has no loss scale, so it is not missing"
     assert not second.missing
     [rank, _] = attempt.lines("step", "rank1", rank=1)
     assert set(rank.missing) == {*ALLOCATOR_METRICS, "host_gap_s"}
 
 
-def test_the_log_tells_people_who_trains_and_how_it_goes(start: Start) -> None:
+def test_the_log_has_the_rank_and_the_progress(start: Start) -> None:
     attempt = start(tiny(parallel=TWO_RANKS, budget={"steps": 6, "validate_every": 3})).succeeded()
     log = (attempt.directory.log / "rank0.log").read_text()
-    for said in (
+    for text in (
         "rank 0 of 2 on cpu #0",
         "step 6/6  loss",
         "validation loss",
         "checkpoint step-00000006 saved",
     ):
-        assert said in log
+        assert text in log
 
 
 @pytest.mark.parametrize("layout", [TWO_RANKS, {"data": 2, "zero_stage": 3}, {"stages": 2, "zero_stage": 1}])
-def test_the_times_of_a_step_add_up_to_it(layout: dict[str, int], start: Start) -> None:
+def test_the_phases_of_a_step_add_up_to_its_time(layout: dict[str, int], start: Start) -> None:
     attempt = start(tiny(parallel=layout, budget={"steps": 5})).succeeded()
     step_s = attempt.series("step_s")
     sums = {
@@ -97,12 +99,12 @@ def test_the_times_of_a_step_add_up_to_it(layout: dict[str, int], start: Start) 
     for name in ("data_wait_s", "forward_s", "backward_s", "communication_s", "optimiser_s"):
         assert min(attempt.series(name, "rank0").values()) > 0
     payload = attempt.series("collective_bytes", "rank0")
-    kinds = {row.metric: attempt.series(row.metric, "rank0") for row in PAYLOADS.values() if row}
+    kinds = {row.metric: attempt.series(row.metric, "rank0") for row in COLLECTIVES.values() if row}
     assert payload == {step: sum(one.get(step, 0.0) for one in kinds.values()) for step in payload}
     assert ("bubble_s" in attempt.lines("step", "rank0")[-1].metrics) == ("stages" in layout)
 
 
-def test_zero_3_gathers_parameters_that_zero_2_does_not(start: Start) -> None:
+def test_zero_3_sends_more_bytes_than_zero_2(start: Start) -> None:
     payload = {
         stage: start(tiny(parallel={"data": 2, "zero_stage": stage}, budget={"steps": 3}), f"zero{stage}")
         .succeeded()
@@ -126,10 +128,10 @@ def test_a_stop_request_to_one_rank_stops_both_at_the_same_step(start: Start) ->
 
 
 @pytest.mark.parametrize("layout", [{}, TWO_RANKS, {"stages": 2, "zero_stage": 1}])
-def test_a_run_that_diverges_ends_with_the_point_recorded(layout: dict[str, int], start: Start) -> None:
+def test_a_diverged_run_ends_with_its_last_step_recorded(layout: dict[str, int], start: Start) -> None:
     spec = tiny(
         parallel=layout,
-        # Decay of 10 x 10 a step multiplies every weight by -99, until they overflow.
+        # A weight decay of 10 at a learning rate of 10 multiplies every weight by -99 per step until they overflow.
         optimiser={"learning_rate": 10.0, "weight_decay": 10.0, "schedule": "constant", "warmup_steps": 0},
         budget={"steps": 500},
     )
@@ -142,5 +144,5 @@ def test_a_run_that_diverges_ends_with_the_point_recorded(layout: dict[str, int]
     }
     assert finite == {step: step < last for step in range(1, last + 1)}
     assert f"at step {last}: training has diverged" in attempt.log()
-    assert attempt.directory.newest_checkpoint() is None, "weights that are not numbers are not worth keeping"
+    assert attempt.directory.newest_checkpoint() is None, "weights that are not finite must not be saved"
     assert [line.level for line in attempt.lines("note", "rank0")][-1] == "error"

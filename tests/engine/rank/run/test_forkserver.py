@@ -1,4 +1,4 @@
-"""The fork server: forks supervisors, survives bad requests, and goes without taking them along."""
+"""Fork server: start of supervisors, bad requests, end with its parent."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from tests.engine.rank.attempts import ROOT, tiny, until, write_attempt
 pytestmark = pytest.mark.ranks
 
 
-class Warm:
+class RunningForkServer:
+    """A fork server process with its socket."""
+
     def __init__(self, folder: Path) -> None:
-        self.socket = folder / "run" / "warm.sock"
+        self.socket = folder / "run" / "forkserver.sock"
         self.process = subprocess.Popen(
             [sys.executable, "-m", "engine.rank.run.forkserver", str(self.socket)], cwd=ROOT
         )
@@ -36,11 +38,11 @@ class Warm:
 
 
 @pytest.fixture(scope="module")
-def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
-    warm = Warm(tmp_path_factory.mktemp("warm"))
-    yield warm
-    warm.process.kill()
-    warm.process.wait()
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningForkServer]:
+    server = RunningForkServer(tmp_path_factory.mktemp("server"))
+    yield server
+    server.process.kill()
+    server.process.wait()
 
 
 @pytest.fixture
@@ -49,13 +51,13 @@ def attempt(tmp_path: Path, rank_data_dir: Path) -> AttemptDirectory:
     return write_attempt(tmp_path / "attempt", spec, rank_data_dir)
 
 
-def test_only_this_user_can_reach_it(warm: Warm) -> None:
-    assert warm.socket.stat().st_mode & 0o777 == 0o600
-    assert warm.socket.parent.stat().st_mode & 0o777 == 0o700
+def test_only_this_user_can_access_the_socket(server: RunningForkServer) -> None:
+    assert server.socket.stat().st_mode & 0o777 == 0o600
+    assert server.socket.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_request_trains_an_attempt_in_a_session_of_its_own(warm: Warm, attempt: AttemptDirectory) -> None:
-    word, pid = warm.ask(f"{attempt.path}\n".encode()).split()
+def test_a_request_trains_an_attempt_to_its_end(server: RunningForkServer, attempt: AttemptDirectory) -> None:
+    word, pid = server.ask(f"{attempt.path}\n".encode()).split()
     assert word == "ok"
     until(lambda: (state := attempt.read_state()) and state.is_terminal, "the end of the attempt")
     state = attempt.read_state()
@@ -74,41 +76,45 @@ def test_a_request_trains_an_attempt_in_a_session_of_its_own(warm: Warm, attempt
         (b"x" * 5000 + b"\n", "error a request is one line of at most 4096 bytes"),
     ],
 )
-def test_bad_requests_are_answered_and_survived(request_line: bytes, sentence: str, warm: Warm) -> None:
-    assert sentence in warm.ask(request_line)
-    assert warm.process.poll() is None
+def test_bad_requests_are_answered_with_an_error(
+    request_line: bytes, sentence: str, server: RunningForkServer
+) -> None:
+    assert sentence in server.ask(request_line)
+    assert server.process.poll() is None
 
 
-def test_a_placement_that_cannot_be_read_is_answered_and_survived(warm: Warm, tmp_path: Path) -> None:
+def test_an_unreadable_placement_is_answered_with_an_error(server: RunningForkServer, tmp_path: Path) -> None:
     (tmp_path / "placement.json").write_text('{"job": 3}')
-    assert warm.ask(f"{tmp_path}\n".encode()).startswith("error ")
-    assert warm.process.poll() is None
+    assert server.ask(f"{tmp_path}\n".encode()).startswith("error ")
+    assert server.process.poll() is None
 
 
-def test_an_asker_that_leaves_without_a_word_is_survived(warm: Warm) -> None:
+def test_a_client_that_disconnects_without_a_request_does_no_harm(server: RunningForkServer) -> None:
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(str(warm.socket))
-    assert warm.ask(b"/nowhere\n").startswith("error")
+        connection.connect(str(server.socket))
+    assert server.ask(b"/nowhere\n").startswith("error")
 
 
-def test_ranks_for_other_devices_are_refused(warm: Warm, tmp_path: Path) -> None:
+def test_ranks_for_other_devices_are_refused(server: RunningForkServer, tmp_path: Path) -> None:
     directory = write_attempt(tmp_path / "gpu", tiny(), tmp_path, kind="cuda")
-    assert "forks cpu ranks, not cuda" in warm.ask(f"{directory.path}\n".encode())
+    assert "forks cpu ranks, not cuda" in server.ask(f"{directory.path}\n".encode())
 
 
-def test_it_leaves_no_zombies(warm: Warm) -> None:
-    children = Path(f"/proc/{warm.process.pid}/task/{warm.process.pid}/children").read_text().split()
+def test_the_fork_server_leaves_no_zombies(server: RunningForkServer) -> None:
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
     assert children == []
 
 
-def test_when_its_parent_dies_it_goes_and_its_supervisors_stay(tmp_path: Path, rank_data_dir: Path) -> None:
+def test_the_fork_server_ends_with_its_parent_and_its_supervisors_continue(
+    tmp_path: Path, rank_data_dir: Path
+) -> None:
     spec = tiny(budget={"steps": 1_000_000})
     attempt = write_attempt(tmp_path / "attempt", spec, rank_data_dir)
-    path = tmp_path / "warm.sock"
+    path = tmp_path / "forkserver.sock"
     script = f"{sys.executable} -m engine.rank.run.forkserver {path} & echo $!; wait"
     parent = subprocess.Popen(["/bin/sh", "-c", script], cwd=ROOT, stdout=subprocess.PIPE)
     assert parent.stdout
-    warm_pid = int(parent.stdout.readline())
+    server_pid = int(parent.stdout.readline())
     until(path.exists, "the fork server")
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(path))
@@ -120,7 +126,7 @@ def test_when_its_parent_dies_it_goes_and_its_supervisors_stay(tmp_path: Path, r
 
     parent.kill()
     parent.wait()
-    until(lambda: not Path(f"/proc/{warm_pid}").exists(), "the end of the fork server")
+    until(lambda: not Path(f"/proc/{server_pid}").exists(), "the end of the fork server")
     assert not path.exists()
     os.kill(supervisor, signal.SIGTERM)
     until(lambda: (state := attempt.read_state()) and state.is_terminal, "the end of the attempt")

@@ -1,4 +1,4 @@
-"""A real rank is stopped in the middle of training: its gang is found hung, tells where it stands, and is ended."""
+"""Hang detection with real ranks that are stopped by a signal."""
 
 from __future__ import annotations
 
@@ -26,9 +26,7 @@ def seconds_of_steps(spool: Path) -> float:
     return times[-1] - times[0] if times else 0.0
 
 
-def test_a_stopped_rank_hangs_the_gang_which_is_ended_with_its_stacks_in_the_log(
-    tmp_path: Path, rank_data_dir: Path
-) -> None:
+def test_a_stopped_rank_ends_the_attempt_with_stacks_in_the_log(tmp_path: Path, rank_data_dir: Path) -> None:
     spec = tiny(parallel={"data": 2}, budget={"steps": 1_000_000})
     directory: AttemptDirectory = write_attempt(tmp_path / "attempt", spec, rank_data_dir)
     environment = os.environ | {"FOURWALLS_HUNG_AFTER_S": "3", "OMP_NUM_THREADS": "1"}
@@ -36,7 +34,7 @@ def test_a_stopped_rank_hangs_the_gang_which_is_ended_with_its_stacks_in_the_log
         [sys.executable, "-m", "engine.supervisor", str(directory.path)], cwd=ROOT, env=environment
     )
     try:
-        # Two looks of the supervisor, which is how it learns how long a step takes.
+        # The supervisor needs two polls to learn the time of a step.
         until(lambda: seconds_of_steps(directory.spool / "rank1.jsonl") > 2.5, "steps for 2.5 s", 90)
         state = directory.read_state()
         assert state is not None
@@ -51,12 +49,12 @@ def test_a_stopped_rank_hangs_the_gang_which_is_ended_with_its_stacks_in_the_log
     assert state.reason.startswith("hung: no progress for ")
     assert state.reason.endswith("rank 1 is stopped by a signal")
     assert "Current thread" in (directory.log / "rank0.log").read_text(), (
-        "the stacks of the rank that can answer"
+        "the stacks of the rank that still runs"
     )
     assert {rank.exit_code for rank in state.ranks} == {-signal.SIGKILL}
 
 
-def test_a_rank_stopped_while_the_gang_is_built_is_found_as_well(tmp_path: Path, rank_data_dir: Path) -> None:
+def test_a_rank_stopped_during_the_build_is_detected(tmp_path: Path, rank_data_dir: Path) -> None:
     spec = tiny(parallel={"data": 2}, budget={"steps": 1_000_000})
     directory: AttemptDirectory = write_attempt(tmp_path / "attempt", spec, rank_data_dir)
     environment = os.environ | {"FOURWALLS_BUILD_LIMIT_S": "4", "OMP_NUM_THREADS": "1"}
@@ -79,4 +77,7 @@ def test_a_rank_stopped_while_the_gang_is_built_is_found_as_well(tmp_path: Path,
         supervisor.wait()
     state = directory.read_state()
     assert state is not None and state.cause == "hung"
-    assert "s while meeting the others and building the engine; rank 1 is stopped by a signal" in state.reason
+    assert (
+        "s while joining the other ranks and building the engine; rank 1 is stopped by a signal"
+        in state.reason
+    )

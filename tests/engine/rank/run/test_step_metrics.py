@@ -1,4 +1,4 @@
-"""What a rank reads of torch's allocator; the allocator is a stand-in, shaped as torch documents it."""
+"""Metrics of torch's allocator, with a fake allocator."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from engine.rank.run.step_metrics import ALLOCATOR_METRICS, allocator_metrics
 
 
 class Allocator:
-    """torch.cuda, as far as its memory statistics go."""
+    """Fake of torch.cuda with its documented memory statistics."""
 
     def __init__(self) -> None:
         self.peak = 900
@@ -32,11 +32,11 @@ def test_the_allocator_is_read_once_and_its_peak_is_that_of_the_step() -> None:
     assert allocator_metrics(allocator)["memory_peak_bytes"] == 500
 
 
-def test_the_names_are_those_that_torch_gives() -> None:
+def test_torch_documents_the_names_of_the_statistics() -> None:
     import inspect
 
     from torch.cuda import memory
 
-    said = inspect.getdoc(memory.memory_stats) or ""
+    documentation = inspect.getdoc(memory.memory_stats) or ""
     for name in ("allocated_bytes", "reserved_bytes", "num_alloc_retries", "num_ooms"):
-        assert name in said
+        assert name in documentation

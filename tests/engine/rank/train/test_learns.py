@@ -25,6 +25,6 @@ def test_languages_are_classified_after_eighty_steps(start: Callable[..., Attemp
         )
     ).succeeded()
     last = attempt.lines("validation")[-1].metrics
-    [note] = [line.text for line in attempt.lines("note", "rank0") if line.text.startswith("To beat")]
+    [note] = [line.text for line in attempt.lines("note", "rank0") if line.text.startswith("Baselines")]
     trivial = float(note.rpartition("accuracy_share ")[2].rstrip("."))
     assert wire.number(last["accuracy_share"]) > 2 * trivial

@@ -54,7 +54,7 @@ class TwoNodes:
         state = self.started[name].read_state()
         self.started[name].write_state(
             msgspec.structs.replace(
-                state, state="failed", reason="rank 0: connection closed", is_witness=True
+                state, state="failed", reason="rank 0: connection closed", is_secondary_failure=True
             )
         )
 

@@ -1,4 +1,0 @@
-// The charts of the page of a run or a node.
-import { startCharts } from "./chart/page.js";
-
-for (const root of document.querySelectorAll("[data-charts]")) startCharts(root);

@@ -1,0 +1,137 @@
+// Numbers with their units as text, as dashboard/templatetags/units.py writes them on the server.
+
+/** @typedef {[size: number, prefix: string][]} Prefixes Greatest first. */
+
+/** @type {Prefixes} */
+export const COUNT_PREFIXES = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
+/** @type {Prefixes} */
+export const BYTE_PREFIXES = [[2 ** 40, "TiB"], [2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"]];
+/** @type {Prefixes} */
+const TIME_UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+/** @type {Record<string, string>} */
+const SUFFIXES = {
+  bytes: "", bytes_per_s: "/s", w: "W", j: "J", hz: "Hz", flops_per_s: "FLOP/s", tokens: "", tokens_per_s: "/s",
+};
+
+/** @param {number} value @returns {string | null} Null for a finite number. */
+function nonFiniteText(value) {
+  if (Number.isNaN(value)) return "NaN";
+  if (Number.isFinite(value)) return null;
+  return value > 0 ? "∞" : "−∞";
+}
+
+/** @param {number} value */
+function threeDigits(value) {
+  const size = Math.abs(value);
+  if (size >= 100 || Number.isInteger(value)) return Math.round(value).toLocaleString("en");
+  return value.toFixed(size >= 10 ? 1 : 2);
+}
+
+/** @param {number} value @param {Prefixes} prefixes @param {string} suffix */
+function withPrefix(value, prefixes, suffix) {
+  const row = prefixes.find(([size]) => Math.abs(value) >= size);
+  if (row) return `${threeDigits(value / row[0])} ${row[1]}${suffix}`;
+  return suffix.startsWith("/") ? `${threeDigits(value)}${suffix}` : `${threeDigits(value)} ${suffix}`.trim();
+}
+
+/**
+ * Seconds in at most two units, such as `1 h 5 min`.
+ * @param {number} seconds
+ * @returns {string}
+ */
+export function formatDuration(seconds) {
+  if (seconds === 0) return "0 s";
+  if (Math.abs(seconds) < 1) return `${threeDigits(seconds * 1000)} ms`;
+  if (Math.abs(seconds) < 59.95) return `${Number(seconds.toFixed(1))} s`;
+  let rest = Math.round(seconds);
+  /** @type {[count: number, name: string][]} */
+  const parts = [];
+  for (const [size, name] of TIME_UNITS) {
+    if (rest >= size || parts.length) {
+      parts.push([Math.floor(rest / size), name]);
+      rest %= size;
+    }
+  }
+  return parts.slice(0, 2).filter(([count]) => count).map(([count, name]) => `${count} ${name}`).join(" ");
+}
+
+/** @param {number} value */
+function formatNumber(value) {
+  if (value && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e6)) return value.toExponential(2);
+  return Number(value.toPrecision(4)).toLocaleString("en", { maximumFractionDigits: 8 });
+}
+
+/**
+ * A value with its unit, short enough for a legend or an axis.
+ * @param {number | null | undefined} value
+ * @param {string} unit one of engine/telemetry/metrics.py, or "" for a plain number
+ * @returns {string}
+ */
+export function formatMetric(value, unit) {
+  if (value === null || value === undefined) return "–";
+  const text = nonFiniteText(value);
+  if (text) return text;
+  if (unit === "share") return `${Number((value * 100).toPrecision(3))} %`;
+  if (unit === "pct") return `${Number(value.toPrecision(3))} %`;
+  if (unit === "s") return formatDuration(value);
+  if (unit === "celsius") return `${formatNumber(value)} °C`;
+  if (unit === "bytes" || unit === "bytes_per_s") return formatBytes(value, SUFFIXES[unit]);
+  return unit in SUFFIXES ? withPrefix(value, COUNT_PREFIXES, SUFFIXES[unit]) : formatNumber(value);
+}
+
+/** @param {number} value @param {string} suffix */
+function formatBytes(value, suffix) {
+  if (Math.abs(value) < 1024) return `${threeDigits(value)} B${suffix}`;
+  return withPrefix(value, BYTE_PREFIXES, suffix);
+}
+
+/**
+ * A value with all digits that were recorded, for tooltips and tables.
+ * @param {number | null | undefined} value
+ * @param {string} unit
+ * @returns {string}
+ */
+export function formatExact(value, unit) {
+  if (value === null || value === undefined) return "–";
+  const text = nonFiniteText(value);
+  if (text) return text;
+  const digits = Number(value.toPrecision(9)).toLocaleString("en", { maximumFractionDigits: 12 });
+  if (!unit) return digits;
+  const short = formatMetric(value, unit);
+  return short.startsWith(digits) ? short : `${short} (${digits})`;
+}
+
+/**
+ * A position on the x axis of a chart.
+ * @param {number} value
+ * @param {string} axis
+ * @returns {string}
+ */
+export function formatPosition(value, axis) {
+  if (axis === "time") {
+    return new Date(value * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "medium" });
+  }
+  if (axis === "relative") return formatDuration(value);
+  return `${axis} ${Number(value.toFixed(2)).toLocaleString("en")}`;
+}
+
+/**
+ * @param {Date} date in the past
+ * @param {number} [now] milliseconds
+ * @returns {string}
+ */
+export function formatAgo(date, now = Date.now()) {
+  const seconds = Math.max(0, (now - date.getTime()) / 1000);
+  const row = seconds < 10 ? undefined : TIME_UNITS.find(([size]) => seconds >= size);
+  return row ? `${Math.floor(seconds / row[0])} ${row[1]} ago` : "just now";
+}
+
+/**
+ * @param {Date} date in the future
+ * @param {number} [now] milliseconds
+ * @returns {string}
+ */
+export function formatUntil(date, now = Date.now()) {
+  const seconds = (date.getTime() - now) / 1000;
+  return seconds >= 1 ? `in ${formatDuration(Math.round(seconds))}` : "any moment";
+}

@@ -1,0 +1,32 @@
+"""Sample checkpoints for tests, written from weights without a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from engine.checkpoints import tensors
+from engine.checkpoints.folder import complete_checkpoint
+from engine.checkpoints.sharded_checkpoint import WEIGHT, rank_file_name, shard_key
+from engine.spec.spec import Spec, parse
+
+
+def small(**model: Any) -> Spec:
+    """Return the spec of a small model; `model` overrides its fields."""
+    sizes = {"layers": 2, "width": 32, "heads": 4, "ffn_width": 48, "context": 16}
+    return parse({"model": sizes | model, "data": {"tokenizer": "bytes"}, "parallel": {"data": 1}})
+
+
+def write_checkpoint(folder: Path, spec: Spec, weights: dict[str, Any], step: int = 1) -> Path:
+    """Write a complete checkpoint of one rank. `weights` maps parameter names to arrays."""
+    temporary = folder / f".saving-step-{step:08d}"
+    temporary.mkdir(parents=True)
+    table = {name: {"shape": values.shape, "cut": None} for name, values in weights.items()}
+    flat = {shard_key(WEIGHT, name, 0, 0): values.reshape(-1) for name, values in weights.items()}
+    tensors.write_tensors(temporary / rank_file_name(0), flat, {"own": json.dumps({"parameters": table})})
+    final = folder / f"step-{step:08d}"
+    complete_checkpoint(
+        temporary, final, {"step": step, "spec": spec.model_dump(), "layout": {}, "validation_loss": None}
+    )
+    return final
