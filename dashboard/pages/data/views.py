@@ -90,8 +90,10 @@ def act(request: UserRequest, dataset_id: str, name: str) -> HttpResponse:
 
 
 ACTIONS: dict[str, tuple[Callable[..., None], str]] = {
-    "keep": (datasets.accept_draft, "dataset"), "discard": (datasets.discard_draft, "data"), "delete": (datasets.delete_content, "data"),
-}  # fmt: skip
+    "keep": (datasets.accept_draft, "dataset"),
+    "discard": (datasets.discard_draft, "data"),
+    "delete": (datasets.delete_content, "data"),
+}
 DONE = {
     "keep": "{name} is ready: runs can train on it.",
     "discard": "The draft {name} is discarded.",
