@@ -26,6 +26,6 @@ NAVIGATION = (
     NavigationItem("data", "Data", "collection", ("dataset", "data-upload", "dataset-change")),
     NavigationItem("accounting", "Accounting", "table"),
     NavigationItem(
-        "pools", "Pools", "hdd-stack", ("pool-settings", "node", "node-ask", "pool-tokens"), is_main=True
+        "pools", "Pools", "hdd-stack", ("pool-settings", "node", "node-action", "pool-tokens"), is_main=True
     ),
 )

@@ -49,7 +49,7 @@ def test_a_refused_drain_stays_open_with_the_typed_text_and_reason(here: Page):
     expect(dialog.get_by_label("Deadline, in hours")).to_have_value("soon")
     here.wait_for_timeout(2500)  # heartbeats redraw the page behind it
     expect(dialog.get_by_label("Deadline, in hours")).to_have_value("soon")
-    dialog.get_by_role("link", name="Leave it").click()
+    dialog.get_by_role("link", name="Cancel").click()
     expect(dialog).to_be_hidden()
     expect(here.locator(".node-head")).to_contain_text("ready")
 

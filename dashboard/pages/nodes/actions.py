@@ -40,7 +40,7 @@ class ActionText:
     title: str
     icon: str
     effect: str
-    done: str  # follows the node's name once it is done
+    done: str  # the message after the action; follows the node's name
     tone: str = "plain"
 
     @property
@@ -62,7 +62,7 @@ TEXTS = {
         ActionText(ACTIONS["cordon"], "Cordon", "slash-circle",
                    "No new work; running jobs continue. A cordon ends a drain.", "takes no new work."),
         ActionText(ACTIONS["drain"], "Drain", "box-arrow-right",
-                   "No new work, and running jobs are brought to an end.", "is being drained."),
+                   "No new work, and running jobs are ended.", "is being drained."),
         ActionText(ACTIONS["maintenance"], "Maintenance", "tools",
                    "Nothing may run during maintenance, so drain the node first.", "is in maintenance."),
         ActionText(ACTIONS["uncordon"], "Open again", "play-fill",
@@ -70,13 +70,13 @@ TEXTS = {
         ActionText(ACTIONS["readmit"], "Readmit", "check-circle-fill",
                    "The node and its suspect devices are trusted again.", "is trusted again."),
         ActionText(ACTIONS["retire"], "Retire", "x-lg",
-                   "Permanent: this node's key is not accepted again. The machine may join again from an empty folder.",
+                   "Permanent: this node's key is not accepted again. The machine may join again with an empty folder.",
                    "is retired.", tone="bad"),
     )
 }  # fmt: skip
 
 
-def open_actions(node: Node, has_suspects: bool) -> list[ActionText]:
+def list_open_actions(node: Node, has_suspects: bool) -> list[ActionText]:
     return [text for text in TEXTS.values() if text.action.is_open_to(node, has_suspects)]
 
 

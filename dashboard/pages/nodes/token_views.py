@@ -1,4 +1,4 @@
-"""Join tokens of a pool: made and shown once, listed, revoked. For admins."""
+"""Page of a pool's join tokens, for admins."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from jobs.models import NodeToken, Pool
 from jobs.nodes import joining
 from jobs.states.jobs import StateError
 
-SHOWN = 50
-LIFE_HOURS = "24"
+TOKENS_SHOWN = 50
+DEFAULT_HOURS = "24"
 
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def listing(request: HttpRequest, name: str) -> HttpResponse:
-    """The list; a POST makes one more, and its answer is the only one with the token's text."""
+    """List the tokens. A POST creates one, and only its response holds the token's text."""
     access.admin_only(request.user)
     pool = get_object_or_404(Pool, name=name)
-    hours = request.POST.get("hours", LIFE_HOURS).strip()
+    hours = request.POST.get("hours", DEFAULT_HOURS).strip()
     made = problem = ""
     if request.method == "POST":
-        if life := _read_life(hours):
-            made = joining.make_token(pool.name, request.user.get_username(), life)
+        if ttl := _parse_hours(hours):
+            made = joining.make_token(pool.name, request.user.get_username(), ttl)
         else:
             limits = f"{joining.LEAST_TTL_HOURS:g} and {joining.MAX_TTL_HOURS:,}"
             problem = f"'{hours}' is not between {limits} hours; try 24."
-    tokens = pool.node_tokens.select_related("node").order_by("-id")[:SHOWN]
+    tokens = pool.node_tokens.select_related("node").order_by("-id")[:TOKENS_SHOWN]
     context = {
         "pool": pool,
         "tokens": tokens,
@@ -56,10 +56,10 @@ def revoke(request: HttpRequest, name: str, token_id: int) -> HttpResponse:
         joining.revoke(token, request.user.get_username())
     except StateError as error:
         return answer(request, str(error), page, is_refused=True)
-    return answer(request, f"Token {token.prefix}... lets nobody in any more.", page)
+    return answer(request, f"Token {token.prefix}... is revoked.", page)
 
 
-def _read_life(text: str) -> timedelta | None:
+def _parse_hours(text: str) -> timedelta | None:
     try:
         return joining.token_ttl(float(text))
     except (ValueError, StateError):

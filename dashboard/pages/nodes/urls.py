@@ -10,5 +10,5 @@ urlpatterns = [
     path("nodes/<str:node_id>/", views.detail, name="node"),
     path("nodes/<str:node_id>/probe/", views.probe, name="node-probe"),
     path("nodes/<str:node_id>/devices/<str:device_id>/", views.mark, name="device-mark"),
-    path("nodes/<str:node_id>/<str:verb>/", views.ask, name="node-ask"),
+    path("nodes/<str:node_id>/<str:verb>/", views.act, name="node-action"),
 ]

@@ -16,7 +16,7 @@ from dashboard import access
 from dashboard.charts import panels, run_labels
 from dashboard.html.responses import answer
 from dashboard.pages.nodes import devices, profiles
-from dashboard.pages.nodes.actions import POLICIES, TEXTS, ActionForm, ActionText, open_actions
+from dashboard.pages.nodes.actions import POLICIES, TEXTS, ActionForm, ActionText, list_open_actions
 from jobs.models import Device, Node
 from jobs.nodes import admin
 from jobs.nodes.occupants import devices_with_leases, get_ended_attempts, get_occupants
@@ -24,21 +24,21 @@ from jobs.planning import device_profiles as probes
 from jobs.states.jobs import StateError
 from jobs.states.nodes import DeviceHealth
 
-EVENTS_A_PAGE = 30
+EVENTS_PER_PAGE = 30
 ENDED_SHOWN = 8
-CHARTED = 8  # runs whose devices are drawn; more lines than colours cannot be told apart
+CHARTED = 8  # runs whose devices are drawn; there are not more distinct colours
 PANELS = ("utilisation_pct", "memory_used_bytes", "memory_bandwidth_share", "power_w", "temperature_celsius")
 
 
 @require_safe
 def detail(request: HttpRequest, node_id: str) -> HttpResponse:
     node = get_object_or_404(Node.objects.select_related("pool"), id=node_id)
-    context = _standing(request, node)
+    context = _build_context(request, node)
     if request.headers.get("HX-Request"):
-        return render(request, "nodes/_standing.html", context)
+        return render(request, "nodes/_status.html", context)
     drawn = [occupant for occupant in context["occupants"] if occupant.can_see_details][:CHARTED]
     context |= {
-        "facts": devices.facts_of(node.facts),
+        "facts": devices.list_facts(node.facts),
         "panels": [panel for _, row in panels.SECTIONS for panel in row if panel.key in PANELS]
         if drawn
         else [],
@@ -51,7 +51,7 @@ def detail(request: HttpRequest, node_id: str) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def ask(request: HttpRequest, node_id: str, verb: str) -> HttpResponse:
+def act(request: HttpRequest, node_id: str, verb: str) -> HttpResponse:
     """Show the dialog of an action with the jobs it would affect, or perform it."""
     access.admin_only(request.user)
     text = TEXTS.get(verb)
@@ -59,10 +59,10 @@ def ask(request: HttpRequest, node_id: str, verb: str) -> HttpResponse:
         raise Http404
     node = get_object_or_404(Node.objects.select_related("pool"), id=node_id)
     if request.method != "POST":
-        return _dialog(request, node, text, ActionForm(text.action))
+        return _render_dialog(request, node, text, ActionForm(text.action))
     form = ActionForm(text.action, request.POST)
     if not form.is_valid():
-        return _dialog(request, node, text, form, status=422)
+        return _render_dialog(request, node, text, form, status=422)
     page = reverse("node", args=[node.id])
     try:
         form.perform(node, request.user.get_username())
@@ -100,11 +100,12 @@ def probe(request: HttpRequest, node_id: str) -> HttpResponse:
     return answer(request, f"The devices of {node.name} are probed as soon as it is idle.", page)
 
 
-def _standing(request: HttpRequest, node: Node) -> dict[str, Any]:
-    """The part of the page that refreshes."""
+def _build_context(request: HttpRequest, node: Node) -> dict[str, Any]:
+    """The context of nodes/_status.html, the part of the page that refreshes."""
     now, can_see = timezone.now(), access.told_of(request.user)
     cards = [
-        devices.card(one, can_see, now) for one in devices_with_leases().filter(node=node).order_by("index")
+        devices.build_card(device, can_see, now)
+        for device in devices_with_leases().filter(node=node).order_by("index")
     ]
     num_held = sum(card.is_held for card in cards)
     events = node.events.select_related("device").order_by("-id")
@@ -112,32 +113,34 @@ def _standing(request: HttpRequest, node: Node) -> dict[str, Any]:
         "node": node,
         "cards": cards,
         "occupants": get_occupants(node, can_see),
-        "host": devices.host_figures(node, now),
+        "host": devices.list_host_readings(node, now),
         "num_held": num_held,
         "allocation": admin.get_allocation(len(cards) - num_held, num_held),
-        "verbs": open_actions(node, any(card.device.health == DeviceHealth.SUSPECT for card in cards)),
-        "events": Paginator(events, EVENTS_A_PAGE).get_page(request.GET.get("page")),
-        "ended": [(one, can_see(one.job.team_id)) for one in get_ended_attempts(node, ENDED_SHOWN)],
-        "profiles": profiles.cards(node),
+        "actions": list_open_actions(node, any(card.device.health == DeviceHealth.SUSPECT for card in cards)),
+        "events": Paginator(events, EVENTS_PER_PAGE).get_page(request.GET.get("page")),
+        "ended": [
+            (attempt, can_see(attempt.job.team_id)) for attempt in get_ended_attempts(node, ENDED_SHOWN)
+        ],
+        "profiles": profiles.build_cards(node),
         "may_probe": access.is_admin(request.user) and node.admin_state not in probes.CLOSED_STATES,
         "healths": DeviceHealth.values,
         "is_admin": access.is_admin(request.user),
     }
 
 
-def _dialog(
+def _render_dialog(
     request: HttpRequest, node: Node, text: ActionText, form: ActionForm, status: int = 200
 ) -> HttpResponse:
     occupants = get_occupants(node, access.told_of(request.user))
     context = {
         "node": node,
-        "verb": text,
+        "action": text,
         "form": form,
         "policies": [(key, *texts) for key, texts in POLICIES.items()],
         "occupants": occupants,
         "last_end": max((occupant.ends_by for occupant in occupants), default=None),
         "soon": timezone.now() + timedelta(seconds=60),
     }
-    if request.headers.get("HX-Request"):  # which swaps in only what is called good
-        return render(request, "nodes/_ask.html", context)
-    return render(request, "nodes/ask.html", context, status=status)
+    if request.headers.get("HX-Request"):  # HTMX swaps in answers of status 200 only
+        return render(request, "nodes/_action.html", context)
+    return render(request, "nodes/action.html", context, status=status)

@@ -22,7 +22,7 @@ def page(request: HttpRequest) -> HttpResponse:
     query = texts.read_query(request.GET)
     rows = accuracy.get_judged(query, access.told_of(request.user))
     context = {
-        "chosen": query,
+        "selected": query,
         "groups": texts.GROUP_TITLES,
         "fields": forecasts.FIELDS,
         "devices": accuracy.judged_devices(),

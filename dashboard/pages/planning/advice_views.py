@@ -22,18 +22,20 @@ def page(request: HttpRequest) -> HttpResponse:
     form = advice.read_form(request.GET)
     options = get_device_options(access.teams_of(request.user), form.devices)
     by_key = {f"pool:{option.pool}" if option.pool else option.title: option for option in options}
-    chosen = request.GET.get("on", "") if request.GET.get("on") in by_key else ""
+    selected = request.GET.get("on", "") if request.GET.get("on") in by_key else ""
     context: dict[str, Any] = {
         "form": form,
         "presets": presets.PRESETS,
         "fields": [(spec_fields.FIELDS[path], form.texts[path]) for path in advice.SPEC_FIELDS],
         "options": by_key,
-        "chosen": chosen,
+        "selected": selected,
         "goals": advice.GOALS,
     }
     if form.spec is not None:
-        wanted = [by_key[chosen]] if chosen else options
-        listed, drawn = (LAYOUTS_PER_DEVICE, LAYOUTS_PER_DEVICE) if chosen else (1, 2)  # plans of each option
+        wanted = [by_key[selected]] if selected else options
+        listed, drawn = (
+            (LAYOUTS_PER_DEVICE, LAYOUTS_PER_DEVICE) if selected else (1, 2)
+        )  # plans of each option
         rows = advice.build_rows(form, rank_choices(form.spec, wanted, form.goal, form.budget, listed))
         drawn_rows = advice.build_rows(form, rank_choices(form.spec, wanted, form.goal, form.budget, drawn))
         context |= {

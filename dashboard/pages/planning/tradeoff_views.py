@@ -17,7 +17,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "shown": selection,
         "data": tradeoffs.build_data(selection),
         "choices": [(str(field), get_title(field)) for field in selection.fields],
-        "chosen": request.GET.getlist("run"),
+        "selected": request.GET.getlist("run"),
         "axes": [(str(field), get_title(field)) for field in selection.axes],
         "runs_limit": tradeoffs.MAX_RUNS,
     }

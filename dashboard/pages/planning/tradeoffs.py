@@ -45,8 +45,8 @@ def read_selection(request: HttpRequest) -> TradeoffSelection:
     """Read runs and fields from the address; the runs decide what it leaves out."""
     found = access.runs_of(request.user).select_related("job", "owner")
     text, problem = request.GET.get("filter", ""), ""
-    if chosen := request.GET.getlist("run"):
-        found = found.filter(id__in=chosen[:MAX_RUNS])
+    if selected := request.GET.getlist("run"):
+        found = found.filter(id__in=selected[:MAX_RUNS])
     try:
         found = runs.filtered(found, text, runs.Asker(found, request.user.get_username(), timezone.now()))
     except runs.FilterError as error:

@@ -114,8 +114,8 @@ def _add_cards(summaries: dict[int, PoolSummary], can_see: Callable[[int], bool]
 
 
 def _build_card(node: Node, can_see: Callable[[int], bool], now: datetime) -> NodeCard:
-    cards = [devices.card(device, can_see, now) for device in node.devices.all()]
-    return NodeCard(node, cards, devices.facts_of(node.facts))
+    cards = [devices.build_card(device, can_see, now) for device in node.devices.all()]
+    return NodeCard(node, cards, devices.list_facts(node.facts))
 
 
 def _add_unavailable_nodes(summaries: dict[int, PoolSummary]) -> None:

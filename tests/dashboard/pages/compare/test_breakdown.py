@@ -45,7 +45,7 @@ def test_the_page_loads_it_when_it_scrolls_into_view(owner_browser, two, strange
     query = "&".join(f"run={run.id}" for run in two)
     assert "/compare/why/" in owner_browser.get(f"/compare/?{query}").content.decode()
     text = owner_browser.get(f"/compare/why/?{query}").content.decode()
-    assert "Is 32 % faster" in text and "a token" in text
+    assert "Is 32 % faster" in text and "per token" in text
     assert '--spent: var(--series-2)"></i>exposed communication</li>' in text  # the legend
     assert two[0].name not in stranger_browser.get(f"/compare/why/?{query}").content.decode()
 

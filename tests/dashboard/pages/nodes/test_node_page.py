@@ -1,4 +1,4 @@
-"""A node's page: how it stands, what it holds and until when, and what only an admin may ask of it."""
+"""Page of a node: state, running jobs, events and the actions of admins."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from jobs.scheduler import loop
 
 NODE = "/nodes/node-a/"
 HTMX = {"HX-Request": "true"}
-VERBS = ["cordon", "drain", "maintenance", "uncordon", "readmit", "retire"]
+ACTIONS = ["cordon", "drain", "maintenance", "uncordon", "readmit", "retire"]
 
 
 @pytest.fixture
@@ -37,14 +37,14 @@ def node_now() -> Node:
     return Node.objects.get(id="node-a")
 
 
-def test_it_says_what_runs_there_for_whom_and_until_when(owner_browser, running):
+def test_running_jobs_are_listed_with_owner_and_end(owner_browser, running):
     Attempt.objects.update(checkpoint_step=40, checkpoint_at=timezone.now())
     text = owner_browser.get(NODE).text
-    for said in ("occupant", "olga", "#0, #1", "full: 2 of 2 devices held", "step 40", "at the latest"):
-        assert said in text
+    for shown in ("occupant", "olga", "#0, #1", "full: 2 of 2 devices held", "step 40", "at the latest"):
+        assert shown in text
 
 
-def test_the_machine_tells_how_it_is_until_it_falls_silent(owner_browser, node):
+def test_host_readings_are_hidden_once_the_heartbeat_is_late(owner_browser, node):
     Node.objects.update(host={"cpu_pct": 41.25, "load_1min": 3.5, "cpu_pressure_share": None})
     text = owner_browser.get(NODE).text
     assert "CPU busy <b>41.2 %</b>" in text
@@ -53,33 +53,33 @@ def test_the_machine_tells_how_it_is_until_it_falls_silent(owner_browser, node):
     assert "CPU busy" not in owner_browser.get(NODE).text
 
 
-def test_it_tells_what_sampling_costs_and_how_a_gpu_is_linked(owner_browser, node):
+def test_sampling_cost_and_links_of_gpus_are_shown(owner_browser, node):
     Node.objects.update(host={"sampling_tick_ms": 2.5, "sampling_core_share": 0.0026})
     facts = {"PCIe": "generation 5 x16 of 5 x16", "NVLinks": 18}
     Device.objects.filter(node=node, index=0).update(latest={"metrics": {}, "facts": facts})
     text = owner_browser.get(NODE).text
-    assert "Sampling, a tick <b>2.5 ms</b>" in text and "Sampling, of a core <b>0.3 %</b>" in text
+    assert "Sampling per tick <b>2.5 ms</b>" in text and "Sampling share of a core <b>0.3 %</b>" in text
     assert "PCIe generation 5 x16 of 5 x16 · NVLinks 18" in text
 
 
-def test_a_stranger_sees_the_node_and_not_whose_job_it_is(stranger_browser, running):
+def test_a_stranger_sees_the_node_without_details_of_its_job(stranger_browser, running):
     text = stranger_browser.get(NODE).text
     assert "Another team" in text
     for secret in ("occupant", "olga", running.id, running.run.id):
         assert secret not in text
 
 
-def test_a_gang_names_its_other_nodes(owner_browser, running, make_node):
+def test_a_multi_node_job_links_its_other_nodes(owner_browser, running, make_node):
     other = make_node("b")
     attempt = Attempt.objects.get()
     for part in (node_now(), other):
         AttemptNode.objects.create(attempt=attempt, node=part, state="running")
     text = owner_browser.get(NODE).text
     assert f'href="/nodes/{other.id}/"' in text
-    assert "in a gang" in text
+    assert "multi-node" in text
 
 
-def test_its_story_names_who_why_and_until_when(owner_browser, node):
+def test_events_show_actor_reason_and_end(owner_browser, node):
     admin.cordon(node, "tom", "odd noises", timezone.now() + timedelta(hours=2))
     text = owner_browser.get(NODE).text
     assert "odd noises" in text
@@ -87,7 +87,7 @@ def test_its_story_names_who_why_and_until_when(owner_browser, node):
     assert "It opens by itself" in text
 
 
-def test_a_suspect_device_says_why(owner_browser, node):
+def test_a_suspect_device_shows_the_reason(owner_browser, node):
     Device.objects.filter(id="a-1").update(
         health="suspect", health_reason="two attempts in a row failed on it"
     )
@@ -95,31 +95,31 @@ def test_a_suspect_device_says_why(owner_browser, node):
     assert "two attempts in a row failed on it" in text
 
 
-def test_a_simulated_node_says_so_wherever_it_appears(owner_browser, make_node):
+def test_a_simulated_node_is_marked_on_every_page(owner_browser, make_node):
     make_node("s", facts={"simulated": True})
     assert "simulated" in owner_browser.get("/nodes/node-s/").text
     assert "simulated" in owner_browser.get("/pools/").text
 
 
-def test_a_node_that_there_is_not_is_not_found(owner_browser, node):
+def test_an_unknown_node_is_not_found(owner_browser, node):
     assert owner_browser.get("/nodes/nothere/").status_code == 404
 
 
 @pytest.mark.parametrize("who", ["owner", "viewer", "stranger"])
-@pytest.mark.parametrize("verb", VERBS)
-def test_only_an_admin_finds_a_verb(request, browser_of, node, who, verb):
+@pytest.mark.parametrize("action", ACTIONS)
+def test_only_an_admin_sees_an_action(request, browser_of, node, who, action):
     browser = browser_of(request.getfixturevalue(who))
-    assert f"/nodes/node-a/{verb}/" not in browser.get(NODE).text
-    assert browser.get(f"{NODE}{verb}/").status_code == 404
-    assert browser.post(f"{NODE}{verb}/", {"reason": "x"}).status_code == 404
+    assert f"/nodes/node-a/{action}/" not in browser.get(NODE).text
+    assert browser.get(f"{NODE}{action}/").status_code == 404
+    assert browser.post(f"{NODE}{action}/", {"reason": "x"}).status_code == 404
     assert browser.post(f"{NODE}devices/a-0/", {"health": "failed", "reason": "x"}).status_code == 404
     assert (node_now().admin_state, node_now().health) == ("open", "ok")
 
 
-def test_verbs_are_offered_where_the_state_allows_them(admin_browser, node):
+def test_actions_are_offered_where_the_state_allows_them(admin_browser, node):
     def offered() -> set[str]:
         text = admin_browser.get(NODE).text
-        return {verb for verb in VERBS if f"/nodes/node-a/{verb}/" in text}
+        return {action for action in ACTIONS if f"/nodes/node-a/{action}/" in text}
 
     assert offered() == {"cordon", "drain", "maintenance", "retire"}
     admin.drain(node, "ada", "BIOS", "finish")
@@ -128,35 +128,35 @@ def test_verbs_are_offered_where_the_state_allows_them(admin_browser, node):
     assert offered() == {"cordon", "uncordon", "readmit"}
 
 
-def test_the_drain_dialog_shows_whom_it_touches_and_when_they_would_end(admin_browser, running):
+def test_the_drain_dialog_lists_the_affected_jobs_and_their_ends(admin_browser, running):
     for headers in (HTMX, {}):
         text = admin_browser.get(f"{NODE}drain/", headers=headers).text
-        for said in (
+        for shown in (
             "occupant",
             "The last one ends",
             "at the latest",
             "no checkpoint yet",
             "Checkpoint and requeue",
         ):
-            assert said in text
+            assert shown in text
         assert ("<html" in text) == (not headers)
 
 
-def test_a_refused_drain_keeps_what_was_typed(admin_browser, node):
+def test_a_refused_drain_keeps_the_typed_values(admin_browser, node):
     values = {"reason": "new BIOS", "policy": "deadline", "hours": "soon"}
     assert admin_browser.post(f"{NODE}drain/", values).status_code == 422
     answer = admin_browser.post(f"{NODE}drain/", values, headers=HTMX)
-    for said in (
+    for shown in (
         'value="new BIOS"',
         'value="soon"',
         "&#x27;soon&#x27; is not between 0.01 and 8,760 hours",
         "checked",
     ):
-        assert said in answer.text
+        assert shown in answer.text
     assert node_now().admin_state == "open"
 
 
-def test_draining_by_deadline_is_carried_out_and_told(admin_browser, running):
+def test_draining_by_deadline_starts_and_is_recorded(admin_browser, running):
     values = {"reason": "new BIOS", "policy": "deadline", "hours": "2"}
     answer = admin_browser.post(f"{NODE}drain/", values, headers=HTMX)
     assert answer.status_code == 204
@@ -168,20 +168,20 @@ def test_draining_by_deadline_is_carried_out_and_told(admin_browser, running):
     assert (event.actor, event.kind, event.text) == ("ada", "node.draining", "new BIOS")
 
 
-def test_maintenance_of_a_busy_node_is_refused_with_the_way_out(admin_browser, running):
+def test_maintenance_of_a_busy_node_is_refused_with_a_hint(admin_browser, running):
     assert "Drain the node first" in admin_browser.get(f"{NODE}maintenance/").text
     answer = admin_browser.post(f"{NODE}maintenance/", {"reason": "fan"}, headers=HTMX)
     assert answer.status_code == 409
     assert "drain it first" in answer.headers["HX-Trigger"]
 
 
-def test_without_a_script_one_lands_on_the_node_with_the_sentence(admin_browser, node):
+def test_without_javascript_an_action_redirects_to_the_node_with_a_message(admin_browser, node):
     answer = admin_browser.post(f"{NODE}cordon/", {"reason": "odd noises"}, follow=True)
     assert "a takes no new work." in answer.text
     assert "odd noises" in answer.text
 
 
-def test_a_device_is_marked_with_a_reason_and_not_without(admin_browser, node):
+def test_marking_a_device_needs_a_reason(admin_browser, node):
     mark = f"{NODE}devices/a-0/"
     assert admin_browser.post(mark, {"health": "failed"}, headers=HTMX).status_code == 409
     assert admin_browser.post(mark, {"health": "dead", "reason": "x"}, headers=HTMX).status_code == 409
@@ -191,7 +191,7 @@ def test_a_device_is_marked_with_a_reason_and_not_without(admin_browser, node):
     assert admin_browser.post("/nodes/other/devices/a-0/", {"health": "ok"}, headers=HTMX).status_code == 404
 
 
-def test_a_fuller_node_with_a_longer_story_asks_no_more(owner_browser, make_node, make_job, make_attempt):
+def test_more_jobs_and_events_need_no_more_queries(owner_browser, make_node, make_job, make_attempt):
     node = make_node("w", devices=8)
 
     def add(index: int) -> None:
@@ -213,7 +213,7 @@ def test_a_fuller_node_with_a_longer_story_asks_no_more(owner_browser, make_node
     assert queries() == few
 
 
-def test_what_its_devices_can_do_stands_there_with_standing_and_date(owner_browser, admin_browser, node):
+def test_measured_speeds_are_shown_with_sample_size_and_version(owner_browser, admin_browser, node):
     assert "Not measured yet" in owner_browser.get(NODE).text
     figures = {
         "copy_bytes_per_s": MeasuredFigure(12 * 1024**3, 11e9, 13e9, 9),
@@ -223,7 +223,7 @@ def test_what_its_devices_can_do_stands_there_with_standing_and_date(owner_brows
     found = ProbeReport(1, "2.13.0+cpu", "cpu", 1, 8.0, figures, missing, {})
     device_profiles.store_probe(Device.objects.get(id="a-0"), found)
     text = owner_browser.get(NODE).text
-    for said in (
+    for shown in (
         "12 GiB/s",
         "2.5 µs",
         "measured, n = 9",
@@ -231,12 +231,12 @@ def test_what_its_devices_can_do_stands_there_with_standing_and_date(owner_brows
         "torch 2.13.0+cpu",
         "#0, #1",
     ):
-        assert said in text
+        assert shown in text
     assert "Probe again" not in text
     assert "Probe again" in admin_browser.get(NODE).text
 
 
-def test_only_an_admin_has_it_probed_again(owner_browser, admin_browser, node):
+def test_only_an_admin_requests_a_new_probe(owner_browser, admin_browser, node):
     assert owner_browser.post(f"{NODE}probe/").status_code == 404
     answer = admin_browser.post(f"{NODE}probe/", headers=HTMX)
     assert answer.status_code == 204

@@ -53,7 +53,7 @@ def test_errors_are_shown_with_and_without_corrections(owner_browser, two_runs):
     assert "n = 1" in step
     assert text.count('class="plot"') == 3  # memory, step time, throughput; no energy was measured
     assert f'href="/runs/{two_runs[0].id}/"' in text
-    assert "Corrections</h2>" in text
+    assert "Calibration</h2>" in text
     assert Correction.objects.get(phase="forward_s").n == 2
 
 

@@ -66,13 +66,13 @@ def test_plans_over_the_budget_come_last_with_the_reason(owner_browser, node):
     assert not message[0]
     assert message == sorted(message)
     none = owner_browser.get(PAGE, {"preset": "1.3b", "tokens": "26e9", "deadline_h": "0.01"}).text
-    assert "None does it within the budget." in none
+    assert "No option is within the budget." in none
 
 
 def test_one_device_is_listed_by_its_layouts(owner_browser, node):
     text = owner_browser.get(PAGE, {"preset": "1.3b", "on": "H100 SXM", "devices": "8"}).text
     rows = rows_of(text)
-    assert "Which parallel scheme" in text
+    assert "Parallel layouts" in text
     assert len(rows) > 1
     assert all("H100 SXM" in row for row in rows)
     assert len({address_in(row) for row in rows}) == len(rows)
