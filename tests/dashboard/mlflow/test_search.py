@@ -38,7 +38,7 @@ def logged(api):
     return api
 
 
-def names(api, description="", **more):
+def names(api, said="", **more):
     answer = api.post(
         "runs/search", **{"experiment_ids": ["0"], "filter": said, "order_by": ["start_time"], **more}
     )
