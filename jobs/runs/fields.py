@@ -80,7 +80,8 @@ ATTRIBUTES: dict[str, Attribute] = {
         ),
         Attribute("share", "Limit costs", "share", _verdict_column("share"), "Share of each step"),
         Attribute(
-            "severity", "Severity", "text", _verdict_column("severity"), "notable from 10 % of the step, strong above 20 %",
+            "severity", "Severity", "text", _verdict_column("severity"),
+            "notable from 10 % of the step, strong above 20 %",
             is_exact=True,
         ),
         Attribute("note", "Note", "text", F("note")),
