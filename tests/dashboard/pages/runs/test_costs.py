@@ -19,7 +19,8 @@ HOUR = timedelta(hours=1)
 @pytest.fixture
 def page(owner_browser):
     def page(job) -> str:
-        return " ".join(owner_browser.get(f"/runs/{job.run.id}/").text.split())
+        text = " ".join(owner_browser.get(f"/runs/{job.run.id}/").text.split())
+        return text.replace("<dd> ", "<dd>").replace(" </dd>", "</dd>")
 
     return page
 

@@ -215,7 +215,7 @@ def test_a_waiting_job_shows_its_position_and_latest_start_or_the_reason(owner_b
     )  # fmt: skip
     text = page(owner_browser, job.run)
     assert "Behind 2 jobs." in text
-    assert "Position 3 in the queue; starts no later than 2026-11-23 14:05 UTC" in text
+    assert "Position 3 in the queue; starts no later than 2026-11-23 14:05 UTC" in " ".join(text.split())
     unknown = {"code": "QUOTA", "values": {}, "unknown_start": "It depends on the quota."}
     set_state(job, JobState.QUEUED, expected_start_at=None, waiting_for=unknown)
     text = page(owner_browser, job.run)
