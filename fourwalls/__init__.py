@@ -1,6 +1,7 @@
-"""The client: `run = fourwalls.init(...)`, `run.log({...})`, `run.finish()`. It never holds up or ends training.
+"""Client: `run = fourwalls.init(...)`, `run.log({...})`, `run.finish()`.
 
-Needs msgspec and the standard library; the machine's own figures come from `engine.telemetry` where that is installed.
+The client never blocks or ends training. It needs msgspec and the standard library; host metrics come from
+`engine.telemetry` if that is installed.
 """
 
 from fourwalls.run import Run, init

@@ -1,4 +1,4 @@
-"""`python -m fourwalls sync [DIR]`: ship what runs have left on disk, offline ones and those that were killed."""
+"""Command line of the client: `sync` ships spools that runs have left on disk."""
 
 from __future__ import annotations
 
@@ -8,31 +8,29 @@ import sys
 from collections import Counter
 
 from fourwalls import options
-from fourwalls.server import Away, Server
+from fourwalls.server import Server, ServerUnavailable
 from fourwalls.sync import sync
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m fourwalls", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser(
-        "sync", help="ship what runs have left on disk; again and again does no harm"
-    )
+    command = commands.add_parser("sync", help="ship the spools that runs have left on disk; may be repeated")
     command.add_argument(
-        "folder", nargs="?", help=f"where they have (FOURWALLS_DIR, else ./{options.FOLDER})"
+        "folder", nargs="?", help=f"folder of the spools (FOURWALLS_DIR, else ./{options.DEFAULT_FOLDER})"
     )
-    command.add_argument("--url", help="the server (FOURWALLS_URL)")
-    asked = parser.parse_args(arguments)
+    command.add_argument("--url", help="URL of the server (FOURWALLS_URL)")
+    parsed = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
-        chosen = options.read(folder=asked.folder, url=asked.url)
-        outcomes = sync(chosen.folder, Server(chosen.url, chosen.token))
-    except (Away, options.OptionError) as error:
-        sys.stderr.write(f"{error}\nWhat is not shipped stays where it is.\n")
+        settings = options.read_options(folder=parsed.folder, url=parsed.url)
+        outcomes = sync(settings.folder, Server(settings.url, settings.token))
+    except (ServerUnavailable, options.OptionError) as error:
+        sys.stderr.write(f"{error}\nSpools that were not shipped stay in place.\n")
         return 1
     for outcome in outcomes:
-        sys.stdout.write(f"{outcome.what:10} {outcome.folder} {outcome.why}\n")
-    counts = Counter(outcome.what for outcome in outcomes)
+        sys.stdout.write(f"{outcome.status:10} {outcome.folder} {outcome.reason}\n")
+    counts = Counter(outcome.status for outcome in outcomes)
     sys.stdout.write(f"{len(outcomes)} spools: {dict(counts) or 'nothing to do'}\n")
     return 0 if counts.keys() <= {"shipped", "busy"} else 1
 

@@ -1,4 +1,4 @@
-"""What stands in a frame: rows of points as they were logged, or something to tell the server; and rows as columns."""
+"""Content of spool frames: rows of points, or a message to the server."""
 
 from __future__ import annotations
 
@@ -11,55 +11,55 @@ import msgspec
 
 NO_STEP = -(2**63)
 NAME_LIMIT = 250
-ROWS, TOLD = b"R", b"T"
+ROWS_FRAME, MESSAGE_FRAME = b"R", b"T"
 
-# step, microseconds since 1970, values by metric, source
-Row = tuple[int | None, int, dict[str, float], str]
+# step, microseconds since 1970, metric -> value, source
+LogRow = tuple[int | None, int, dict[str, float], str]
 
 _encode = msgspec.msgpack.Encoder().encode
-_rows = msgspec.msgpack.Decoder(list[Row])
-_told = msgspec.msgpack.Decoder(tuple[str, dict[str, Any]])
+_rows_decoder = msgspec.msgpack.Decoder(list[LogRow])
+_message_decoder = msgspec.msgpack.Decoder(tuple[str, dict[str, Any]])
 
 
-def of_rows(rows: list[Row]) -> bytes:
-    """Raises TypeError, OverflowError or UnicodeEncodeError for what is no point."""
-    return ROWS + _encode(rows)
+def encode_rows(rows: list[LogRow]) -> bytes:
+    """Encode rows. Raises TypeError, OverflowError or UnicodeEncodeError for an invalid row."""
+    return ROWS_FRAME + _encode(rows)
 
 
-def of_told(what: str, values: dict[str, Any]) -> bytes:
-    return TOLD + _encode((what, values))
+def encode_message(kind: str, values: dict[str, Any]) -> bytes:
+    return MESSAGE_FRAME + _encode((kind, values))
 
 
-def rows_of(content: bytes) -> list[Row] | None:
-    """None for a frame that tells something."""
-    return _rows.decode(memoryview(content)[1:]) if content[:1] == ROWS else None
+def decode_rows(content: bytes) -> list[LogRow] | None:
+    """The rows of a frame; None if it holds a message."""
+    return _rows_decoder.decode(memoryview(content)[1:]) if content[:1] == ROWS_FRAME else None
 
 
-def told_of(content: bytes) -> tuple[str, dict[str, Any]]:
-    return _told.decode(memoryview(content)[1:])
+def decode_message(content: bytes) -> tuple[str, dict[str, Any]]:
+    return _message_decoder.decode(memoryview(content)[1:])
 
 
-def batch_of(seq: int, rows: Iterable[Row]) -> dict[str, Any]:
-    """The rows in columns, as the server takes them; steps and times that all series share stand once."""
+def build_batch(seq: int, rows: Iterable[LogRow]) -> dict[str, Any]:
+    """The rows as columns, in the form of the server's API; steps and times that all series share are sent once."""
     columns: dict[tuple[str, str], tuple[array[int], array[int], array[float]]] = {}
     for step, at_us, values, source in rows:
-        place = NO_STEP if step is None else step
+        packed_step = NO_STEP if step is None else step
         for metric, value in values.items():
-            found = columns.get((metric, source))
-            if found is None:
-                found = columns[metric, source] = (array("q"), array("q"), array("d"))
-            found[0].append(place)
-            found[1].append(at_us)
-            found[2].append(value)
+            arrays = columns.get((metric, source))
+            if arrays is None:
+                arrays = columns[metric, source] = (array("q"), array("q"), array("d"))
+            arrays[0].append(packed_step)
+            arrays[1].append(at_us)
+            arrays[2].append(value)
     series = [
         {
             "metric": key[0],
             "source": key[1],
-            "steps": _packed(steps),
-            "times": _packed(at),
-            "values": _packed(some),
+            "steps": _pack(steps),
+            "times": _pack(times),
+            "values": _pack(values),
         }
-        for key, (steps, at, some) in columns.items()
+        for key, (steps, times, values) in columns.items()
     ]
     batch: dict[str, Any] = {"seq": seq, "series": series}
     for name in ("steps", "times"):
@@ -70,8 +70,8 @@ def batch_of(seq: int, rows: Iterable[Row]) -> dict[str, Any]:
     return batch
 
 
-def _packed(column: array[Any]) -> bytes:
-    """Little-endian, whatever this machine is."""
+def _pack(column: array[Any]) -> bytes:
+    """The bytes of a column, little-endian on every machine."""
     if sys.byteorder == "big":
         column.byteswap()
     return column.tobytes()

@@ -1,4 +1,7 @@
-"""A run as the training script sees it. Nothing here waits for a disk or a network but init() and finish()."""
+"""Run object of a training script.
+
+Only init() and finish() wait for a network, and only init(), save(), flush() and finish() for a disk.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +16,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from fourwalls import ending, host, launch, options, sync, values
-from fourwalls.files import Keeper
+from fourwalls import exit_hooks, launch, options, sync, values
+from fourwalls.artefacts import ArtefactUploader
+from fourwalls.host_sampler import HostSampler
 from fourwalls.launch import Launch
 from fourwalls.options import Options
-from fourwalls.sending import Sender
 from fourwalls.server import Server
-from fourwalls.shipping import Shipper
-from fourwalls.spool import Held, Spool, write_atomically
-from fourwalls.writing import QUEUE_LIMIT, Writer
+from fourwalls.shipper import Shipper
+from fourwalls.shipper_thread import ShipperThread
+from fourwalls.spool import FrameSpool, SpoolLocked, write_atomically
+from fourwalls.writer import QUEUE_LIMIT, SpoolWriter
 
-BEGIN_S = 2.0  # how long init() waits for the server to say at which step a resumed run goes on
+START_WAIT_S = 2.0  # how long init() waits for the next step of a resumed run
 LATEST_AT_S = 253_402_300_799
 
 log = logging.getLogger("fourwalls")
@@ -44,81 +48,83 @@ def init(
     token: str | None = None,
     folder: str | os.PathLike[str] | None = None,
 ) -> Run:
-    """Begin a run. `config` becomes its parameters. `id`: go on with that run, whose steps made again replace the
-    old ones; with `join`, write beside its other writers. Of several ranks each calls this; rank 0 speaks for the
-    run, the others as rank<N>. Raises OptionError for a setting that cannot be understood, and nothing else: what
-    goes wrong later is said by the logger 'fourwalls'."""
-    chosen = options.read(mode=mode, url=url, token=token, folder=folder)
-    place = launch.read()
-    run_id = id or os.environ.get("FOURWALLS_RUN_ID") or _shared_run_id(place, project, name)
+    """Start a run; `config` becomes its parameters.
+
+    With `id`, continue that run: repeated steps replace the old ones, or with `join` this is one more writer.
+    Every rank of a launch calls this; rank 0 logs as the run, the others as rank<N>. Raises only OptionError,
+    for an invalid option; later failures are reported by the logger 'fourwalls'.
+    """
+    settings = options.read_options(mode=mode, url=url, token=token, folder=folder)
+    process = launch.read_launch()
+    run_id = id or os.environ.get("FOURWALLS_RUN_ID") or _shared_run_id(process, project, name)
     if run_id is None:
-        log.error("Ranks on several nodes cannot find each other: set FOURWALLS_RUN_ID to one id for all. "
+        log.error("Ranks on several nodes share no launch id: set FOURWALLS_RUN_ID to the same id on all. "
                   "This rank logs nothing.")  # fmt: skip
-        chosen = options.read(mode="disabled")
-    run = Run(run_id or launch.draw_id(), place, chosen)
+        settings = options.read_options(mode="disabled")
+    run = Run(run_id or launch.random_id(), process, settings)
     labels = tags if isinstance(tags, Mapping) else dict.fromkeys(tags or [], "")
-    about: dict[str, Any] = {"id": run.id, "name": name, "project": project, "origin": "fourwalls"}
-    if place.rank == 0:
-        about |= {
-            "params": values.params_of(config),
+    description: dict[str, Any] = {"id": run.id, "name": name, "project": project, "origin": "fourwalls"}
+    if process.rank == 0:
+        description |= {
+            "params": values.to_params(config),
             "tags": {key: str(value) for key, value in labels.items()},
             "note": note,
             "parent": parent,
         }
-    run._begin({"run": about, "joins": join, "is_first": place.rank == 0}, is_resumed=id is not None)
+    run._start({"run": description, "joins": join, "is_first": process.rank == 0}, is_resumed=id is not None)
     return run
 
 
-def _shared_run_id(place: Launch, project: str, name: str) -> str | None:
-    """All ranks of a launch come to the same one."""
-    if place.size <= 1:
-        return launch.draw_id()
-    return launch.id_from(f"{place.id} {project} {name}") if place.id else None
+def _shared_run_id(process: Launch, project: str, name: str) -> str | None:
+    """The same run id on all ranks of a launch."""
+    if process.size <= 1:
+        return launch.random_id()
+    return launch.hash_id(f"{process.id} {project} {name}") if process.id else None
 
 
 class Run:
-    """One writer of one run, in one process; a forked child gets a writer of its own when it first logs."""
+    """One writer of one run in one process; a forked child gets a writer of its own when it first logs."""
 
-    def __init__(self, run_id: str, place: Launch, chosen: Options) -> None:
+    def __init__(self, run_id: str, process: Launch, settings: Options) -> None:
         self.id = run_id
-        self.source = place.source
-        self._place, self._options = place, chosen
-        self._launch = place.id or launch.draw_id()
-        self._suffix = str(place.rank)
+        self.source = process.source
+        self._launch, self._options = process, settings
+        self._launch_id = process.id or launch.random_id()
+        self._suffix = str(process.rank)
         self._step = 0
-        self._writer: Writer | None = None
-        self._sender: Sender | None = None
-        self._spool: Spool | None = None
-        self._sampler: host.Sampler | None = None
-        self._keeper: Keeper | None = None
-        self._begun: dict[str, Any] = {}
+        self._writer: SpoolWriter | None = None
+        self._thread: ShipperThread | None = None
+        self._spool: FrameSpool | None = None
+        self._sampler: HostSampler | None = None
+        self._artefacts: ArtefactUploader | None = None
+        self._start_message: dict[str, Any] = {}
         self._has_ended = False
         self._is_child = False
         self._lock = threading.Lock()
-        ending.watch(self)
+        exit_hooks.finish_at_exit(self)
 
     @property
     def url(self) -> str:
-        """Where people look at the run."""
+        """URL of the run's page."""
         return f"{self._options.url.rstrip('/')}/runs/{self.id}/"
 
     @property
     def step(self) -> int:
-        """The step that a log() without one has next."""
+        """The step of the next log() without one."""
         return self._step
 
     @property
     def _stream(self) -> str:
-        return f"{self._launch}.{self._suffix}"
+        return f"{self._launch_id}.{self._suffix}"
 
     @property
-    def _speaks(self) -> bool:
-        """Whether its end is the run's."""
-        return self._place.rank == 0 and not self._is_child and not self._begun.get("joins")
+    def _owns_run_state(self) -> bool:
+        """Whether the end of this writer ends the run."""
+        return self._launch.rank == 0 and not self._is_child and not self._start_message.get("joins")
 
     def log(self, metrics: Mapping[str, Any], step: int | None = None, *, at: float | None = None) -> None:
-        """Numbers of one step (None: the one after the last), nested or not. `at`: unix seconds, now if left out.
-        Never waits and never raises; what cannot be logged is said once."""
+        """Log numbers of one step, nested or not; without `step`, of the step after the last. `at` is in unix
+        seconds, by default now. Never waits or raises; what cannot be logged is reported once."""
         try:
             now_us = time.time_ns() // 1000
             if step is None:
@@ -128,11 +134,11 @@ class Run:
             self._step = step + 1
             row = {**metrics}
             for value in row.values():
-                if value.__class__ not in values.PLAIN:
-                    row = self._plain(row)
+                if value.__class__ not in values.PLAIN_TYPES:
+                    row = self._to_numbers(row)
                     break
             writer = self._writer
-            if writer is None and (writer := self._writer_of_child()) is None:
+            if writer is None and (writer := self._child_writer()) is None:
                 return
             if at is not None:
                 now_us = int(at * 1e6) if 0 <= at <= LATEST_AT_S else now_us
@@ -140,38 +146,38 @@ class Run:
                 writer.num_dropped += 1
             elif row:
                 writer.queue.append((step, now_us, row, self.source))
-        except Exception as error:  # noqa: BLE001 - a log must not end what it is a log of
+        except Exception as error:  # noqa: BLE001 - logging must not end training
             log.warning("Not logged: %r", error)
 
     def tag(self, **tags: Any) -> None:
-        """Put on tags; the newest value of each holds."""
-        self._tell("tags", {key: str(value) for key, value in tags.items()})
+        """Set tags; the newest value of each is kept."""
+        self._queue_message("tags", {key: str(value) for key, value in tags.items()})
 
     def params(self, config: Any) -> None:
-        """More of what was chosen. A parameter that is there keeps its value."""
-        self._tell("params", values.params_of(config))
+        """Add parameters; existing ones keep their values."""
+        self._queue_message("params", values.to_params(config))
 
     def note(self, text: str) -> None:
-        self._tell("change", {"note": str(text)})
+        self._queue_message("change", {"note": str(text)})
 
     def save(self, path: str | os.PathLike[str], name: str = "") -> None:
-        """Keep a file, or a folder with all that is in it, with the run: under `name`, else its own. It is copied
-        before this returns, so this waits for the disk, never for the network, and the original may change or go.
-        Never raises; what cannot be read is said."""
+        """Save a file, or a folder with all its files, with the run, under `name` or its own name. The copy is
+        complete when this returns, so the original may change. Waits for the disk, never for the network. Never
+        raises; a file that cannot be read is reported."""
         try:
-            if (self._writer or self._writer_of_child()) and self._keeper:
-                self.flush()  # a file without its run, which a kill would leave, is of no use
-                self._keeper.save(Path(path), name)
-        except Exception as error:  # noqa: BLE001 - a file that cannot be kept must not end training
+            if (self._writer or self._child_writer()) and self._artefacts:
+                self.flush()  # a kill must not leave a file without its run
+                self._artefacts.save(Path(path), name)
+        except Exception as error:  # noqa: BLE001 - a file that cannot be saved must not end training
             log.error("Not saved: %s: %r", path, error)
 
     def flush(self, limit_s: float = 10.0) -> bool:
-        """Whether all that was logged is on disk now, where a kill -9 leaves it."""
+        """Whether everything logged so far is on disk, where it survives kill -9."""
         return self._writer is not None and self._writer.flush(limit_s)
 
     def finish(self, state: str = "succeeded") -> None:
-        """The end: everything to disk, and to the server as far as it answers within FOURWALLS_FINISH_S. What is left
-        is shipped by the next init() here, or by `python -m fourwalls sync`."""
+        """End the run: write everything to disk and wait up to FOURWALLS_FINISH_S for the server. The rest is
+        shipped by the next init() in the same folder, or by `python -m fourwalls sync`."""
         with self._lock:
             if self._has_ended:
                 return
@@ -183,17 +189,17 @@ class Run:
             return
         if writer.num_dropped:
             writer.queue.append(("tags", {"fourwalls.dropped_log_calls": str(writer.num_dropped)}))
-            log.error("%d log calls were dropped: the disk was too slow for them.", writer.num_dropped)
+            log.error("%d log calls were dropped because the disk was too slow.", writer.num_dropped)
         ended = {"state": state, "ended_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
         ended["stream"] = self._stream
-        writer.queue.append(("end", ended) if self._speaks else ("leave", {}))
+        writer.queue.append(("end", ended) if self._owns_run_state else ("leave", {}))
         if not writer.close():
-            log.error("The disk does not answer; the end of the log may be missing.")
-        elif self._sender:
+            log.error("The disk does not respond; the end of the log may be missing.")
+        elif self._thread:
             until = time.monotonic() + self._options.finish_s
-            if self._keeper:
-                self._keeper.close(self._options.finish_s)
-            self._sender.close(max(0.0, until - time.monotonic()), self._put_away)
+            if self._artefacts:
+                self._artefacts.close(self._options.finish_s)
+            self._thread.close(max(0.0, until - time.monotonic()), self._close_spool)
         elif self._spool:
             self._spool.close()
 
@@ -206,38 +212,39 @@ class Run:
         is_good = kind is None or (isinstance(error, SystemExit) and not error.code)
         self.finish("succeeded" if is_good else "failed")
 
-    def _begin(self, begun: dict[str, Any], *, is_resumed: bool) -> None:
-        self._begun = begun
+    def _start(self, message: dict[str, Any], *, is_resumed: bool) -> None:
+        self._start_message = message
         if self._options.mode == "disabled" or not self._open():
             return
-        if self._sender and is_resumed:
-            self._sender.begun.wait(BEGIN_S)
+        if self._thread and is_resumed:
+            self._thread.registered.wait(START_WAIT_S)
             self._step = self._shipper_step()
-        if self._place.local_rank == 0 and self._options.system_s > 0:
-            self._sampler = host.Sampler(self._tell, self._writer, self._options.system_s)  # type: ignore[arg-type]
-        if self._sender and self._place.rank == 0:
-            sync.in_background(self._options)
+        if self._launch.local_rank == 0 and self._options.system_s > 0:
+            self._sampler = HostSampler(self._queue_message, self._writer, self._options.system_s)  # type: ignore[arg-type]
+        if self._thread and self._launch.rank == 0:
+            sync.sync_in_background(self._options)
 
     def _open(self) -> bool:
-        """A spool, and the threads that fill and empty it; False where the disk refuses."""
+        """Open a spool and start its threads; return False if the disk fails."""
         stream = self._stream
         try:
-            self._spool = Spool(self._options.folder / self.id / stream)
-            about = {"run": self.id, "stream": stream, "launch": self._launch, "speaks": self._speaks,
-                     "host": socket.gethostname(), "is_locked": self._spool.is_locked}  # fmt: skip
-            write_atomically(self._spool.folder / "about.json", about, durably=True)
-        except (OSError, Held) as error:
+            self._spool = FrameSpool(self._options.folder / self.id / stream)
+            description = {"run": self.id, "stream": stream, "launch": self._launch_id, "speaks": self._owns_run_state,
+                           "host": socket.gethostname(), "is_locked": self._spool.is_locked}  # fmt: skip
+            write_atomically(self._spool.folder / "about.json", description, durably=True)
+        except (OSError, SpoolLocked) as error:
             log.error("Nothing will be logged: %s cannot be written (%r).", self._options.folder, error)
             return False
-        writer = Writer(self._spool, self._options.spool_s, self._options.fsync_s)
-        writer.queue.append(("begin", self._begun))
+        writer = SpoolWriter(self._spool, self._options.spool_s, self._options.fsync_s)
+        writer.queue.append(("begin", self._start_message))
         if self._options.mode == "online":
-            self._shipper = Shipper(self._spool, self._server(), self.id, stream, self._launch)
-            self._sender = Sender(
-                self._shipper, writer.has_news, self._options.ship_s, first=self._ship_earlier
+            self._shipper = Shipper(self._spool, self._server(), self.id, stream, self._launch_id)
+            self._thread = ShipperThread(
+                self._shipper, writer.has_data, self._options.ship_s, self._ship_earlier
             )
-        begun = self._sender.begun if self._sender else None
-        self._keeper = Keeper(self._spool.folder, self._server() if begun else None, self.id, begun)
+        registered = self._thread.registered if self._thread else None
+        server = self._server() if registered else None
+        self._artefacts = ArtefactUploader(self._spool.folder, server, self.id, registered)
         self._writer = writer
         return True
 
@@ -249,45 +256,45 @@ class Run:
         return Server(self._options.url, self._options.token)
 
     def _ship_earlier(self) -> None:
-        """What an earlier process of this run has left comes first: it is an earlier attempt."""
+        """Ship what an earlier process of this run has left: it is an earlier attempt."""
         sync.sync(self._options.folder, self._server(), only=self.id, is_automatic=True)
 
-    def _put_away(self) -> None:
-        if not self._spool or not self._sender:
+    def _close_spool(self) -> None:
+        if not self._spool or not self._thread:
             return
-        is_left = self._shipper.num_refused or (self._keeper and self._keeper.files.are_left())
-        if self._sender.is_shipped and not is_left:
+        is_left = self._shipper.num_refused or (self._artefacts and self._artefacts.files.has_any())
+        if self._thread.is_shipped and not is_left:
             self._spool.delete()
         else:
             self._spool.close()
 
-    def _plain(self, metrics: dict[str, Any]) -> dict[str, Any]:
-        numbers, refused = values.plain(metrics)
+    def _to_numbers(self, metrics: dict[str, Any]) -> dict[str, Any]:
+        numbers, refused = values.to_numbers(metrics)
         if refused and self._writer:
-            self._writer.refuse(refused)
+            self._writer.warn_refused(refused)
         return numbers
 
-    def _tell(self, what: str, told: dict[str, Any]) -> None:
-        writer = self._writer or self._writer_of_child()
-        if writer is not None and told:
-            writer.queue.append((what, told))
+    def _queue_message(self, kind: str, values: dict[str, Any]) -> None:
+        writer = self._writer or self._child_writer()
+        if writer is not None and values:
+            writer.queue.append((kind, values))
 
-    def _writer_of_child(self) -> Writer | None:
-        """In a forked child the threads are gone, and the spool is the parent's."""
+    def _child_writer(self) -> SpoolWriter | None:
+        """The writer of a forked child, which has neither the parent's threads nor its spool."""
         if not self._is_child or self._has_ended:
             return None
         with self._lock:
             if self._writer is None and self._options.mode != "disabled":
-                run = {key: self._begun["run"][key] for key in ("id", "name", "project", "origin")}
-                self._begun = {"run": run, "joins": True, "is_first": False}
+                run = {key: self._start_message["run"][key] for key in ("id", "name", "project", "origin")}
+                self._start_message = {"run": run, "joins": True, "is_first": False}
                 self._open()
                 if util := sys.modules.get("multiprocessing.util"):
-                    util.Finalize(self, self.finish, exitpriority=10)  # its children end without atexit
+                    util.Finalize(self, self.finish, exitpriority=10)  # its children exit without atexit
         return self._writer
 
     def after_fork(self) -> None:
         if self._spool:
-            self._spool.close()  # this process's copies: the spool and its lock stay the parent's
-        self._is_child, self._suffix = True, launch.draw_id()
-        self._writer = self._sender = self._spool = self._sampler = self._keeper = None
+            self._spool.close()  # only this process's descriptors; the parent keeps the spool and its lock
+        self._is_child, self._suffix = True, launch.random_id()
+        self._writer = self._thread = self._spool = self._sampler = self._artefacts = None
         self._lock = threading.Lock()

@@ -1,4 +1,7 @@
-"""The server over HTTP: one kept connection, and answers told apart by what is to be done about them."""
+"""HTTP client of the server with one persistent connection.
+
+Errors are divided by what the caller has to do: retry later, or give up.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,16 @@ from urllib.parse import urlsplit
 import msgspec
 
 TIMEOUT_S = 15.0
-AGAIN = {408, 425, 429, 500, 502, 503, 504}
+RETRY_STATUSES = {408, 425, 429, 500, 502, 503, 504}
 JSON, MSGPACK = "application/json", "application/msgpack"
 
 
-class Away(Exception):
-    """The server does not answer, or not now: the same again later."""
+class ServerUnavailable(Exception):
+    """The server does not answer now; the same request may succeed later."""
 
 
-class Refused(Exception):
-    """The server has answered, and will answer the same again; `status` is what HTTP calls the reason."""
+class RequestRefused(Exception):
+    """The server refused the request and would refuse it again; `status` is the HTTP status."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -27,7 +30,7 @@ class Refused(Exception):
 
 
 class Server:
-    """Used by one thread."""
+    """A connection for one thread."""
 
     def __init__(self, url: str, token: str) -> None:
         self.url = url.rstrip("/")
@@ -35,28 +38,33 @@ class Server:
         self._connection: http.client.HTTPConnection | None = None
 
     def post(self, path: str, values: Any, *, is_msgpack: bool = False, method: str = "POST") -> Any:
-        """The decoded answer. Raises Away, Refused."""
+        """Send values and return the decoded response. Raises ServerUnavailable, RequestRefused."""
         encoder = msgspec.msgpack if is_msgpack else msgspec.json
         headers = {"Content-Type": MSGPACK if is_msgpack else JSON, "Authorization": f"Bearer {self._token}"}
-        return self._said(*self._ask(method, f"/api/v1{path}", encoder.encode(values), headers))
+        return self._decode_response(
+            *self._request(method, f"/api/v1{path}", encoder.encode(values), headers)
+        )
 
     def put_file(self, path: str, file: Path) -> Any:
-        """Send a file as it is, in pieces; the decoded answer. Raises Away, Refused; OSError for one that is gone."""
+        """Stream a file and return the decoded response.
+
+        Raises ServerUnavailable, RequestRefused, and OSError if the file is gone.
+        """
         size = str(file.stat().st_size)
         headers = {"Content-Type": "application/octet-stream", "Content-Length": size}
         headers["Authorization"] = f"Bearer {self._token}"
-        return self._said(*self._ask("PUT", f"/api/v1{path}", file, headers))
+        return self._decode_response(*self._request("PUT", f"/api/v1{path}", file, headers))
 
-    def _said(self, status: int, content: bytes) -> Any:
-        if status in AGAIN:
-            raise Away(f"{self.url} answered {status}")
+    def _decode_response(self, status: int, content: bytes) -> Any:
+        if status in RETRY_STATUSES:
+            raise ServerUnavailable(f"{self.url} answered {status}")
         try:
             answer = msgspec.json.decode(content)
         except msgspec.DecodeError:
-            raise Away(f"{self.url} answered {status} with something that is no JSON") from None
+            raise ServerUnavailable(f"{self.url} answered {status} with invalid JSON") from None
         if status >= 300:
-            said = answer.get("detail") if isinstance(answer, dict) else None
-            raise Refused(status, str(said or f"status {status}"))
+            detail = answer.get("detail") if isinstance(answer, dict) else None
+            raise RequestRefused(status, str(detail or f"status {status}"))
         return answer
 
     def close(self) -> None:
@@ -64,13 +72,15 @@ class Server:
             self._connection.close()
         self._connection = None
 
-    def _ask(self, method: str, path: str, body: bytes | Path, headers: dict[str, str]) -> tuple[int, bytes]:
-        """Everything that is said may be said twice, so a kept connection that has died is simply opened anew."""
+    def _request(
+        self, method: str, path: str, body: bytes | Path, headers: dict[str, str]
+    ) -> tuple[int, bytes]:
+        """Send a request, again over a new connection if the old one is dead; every request is idempotent."""
         for is_last in (self._connection is None, True):
             try:
-                connection = self._connection = self._connection or self._open()
+                connection = self._connection = self._connection or self._connect()
                 if isinstance(body, Path):
-                    with body.open("rb") as file:  # from its beginning, at each try
+                    with body.open("rb") as file:  # each attempt sends it from the start
                         connection.request(method, self._prefix + path, file, headers)
                 else:
                     connection.request(method, self._prefix + path, body, headers)
@@ -79,16 +89,16 @@ class Server:
             except (OSError, http.client.HTTPException) as error:
                 self.close()
                 if is_last:
-                    raise Away(f"{self.url}: {error or type(error).__name__}") from None
+                    raise ServerUnavailable(f"{self.url}: {error or type(error).__name__}") from None
         raise AssertionError
 
-    def _open(self) -> http.client.HTTPConnection:
+    def _connect(self) -> http.client.HTTPConnection:
         parts = urlsplit(self.url)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         try:
             return kind(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
         except (ValueError, http.client.HTTPException) as error:
-            raise Away(f"{self.url}: {error}") from None
+            raise ServerUnavailable(f"{self.url}: {error}") from None
 
     @property
     def _prefix(self) -> str:

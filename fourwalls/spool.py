@@ -1,9 +1,9 @@
-"""The spool of one writer: frames appended to files of its own folder, where they stay until the server has them.
+"""Spool of one writer: frames in files, kept until the server has them.
 
     FOLDER/<run>/<stream>/  lock  about.json  frames-000000 frames-000001 ...  position.json
 
-A frame is its length, its CRC-32 and its content. What a killed process left half written is not a frame, and is cut
-off by the next one that opens the spool. One process holds the lock; the kernel frees it when that process dies.
+A frame is its length, its CRC-32 and its content. A frame that a killed process left incomplete is cut off
+when the spool is opened again. One process holds the lock; the kernel releases it when that process dies.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-HEAD = struct.Struct("<II")
-SEGMENT_BYTES = 16 * 1024 * 1024  # after which a new file begins, so that what is sent can be deleted
+HEADER = struct.Struct("<II")
+SEGMENT_BYTES = 16 * 1024 * 1024  # size at which a new file starts, so that sent files can be deleted
 FRAME_LIMIT_BYTES = 64 * 1024 * 1024
 
 
-class Place(NamedTuple):
-    """Between two frames."""
+class SpoolPosition(NamedTuple):
+    """A position between two frames."""
 
     segment: int
     offset: int
 
 
-class Held(Exception):
+class SpoolLocked(Exception):
     """Another process holds the spool."""
 
 
-class Spool:
-    """Opened by one process at a time. Raises Held, OSError."""
+class FrameSpool:
+    """A spool, open in one process at a time. Raises SpoolLocked, OSError."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -46,21 +46,21 @@ class Spool:
             self.is_locked = True
         except BlockingIOError:
             os.close(self._lock)
-            raise Held(str(folder)) from None
+            raise SpoolLocked(str(folder)) from None
         except (
             OSError
-        ):  # some shared file systems have no locks: nobody but its writer takes such a spool by itself
+        ):  # some shared file systems have no locks: only its writer opens such a spool automatically
             self.is_locked = False
-        self.end = self._mended_end()
+        self.end = self._recover_end()
         self._file = os.open(
             self._path(self.end.segment), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
         )
 
     def append(self, content: bytes) -> None:
-        """In the file when this returns. Raises OSError, and then nothing was appended."""
+        """Append one frame; it is in the file when this returns. Raises OSError, and then nothing was appended."""
         if self.end.offset >= SEGMENT_BYTES:
             self._next_segment()
-        frame = HEAD.pack(len(content), zlib.crc32(content)) + content
+        frame = HEADER.pack(len(content), zlib.crc32(content)) + content
         try:
             written = os.write(self._file, frame)
             if written < len(frame):
@@ -68,39 +68,39 @@ class Spool:
         except OSError:
             os.ftruncate(self._file, self.end.offset)
             raise
-        self.end = Place(self.end.segment, self.end.offset + len(frame))
+        self.end = SpoolPosition(self.end.segment, self.end.offset + len(frame))
 
     def sync(self) -> None:
         os.fsync(self._file)
 
-    def read(self, start: Place, limit_bytes: int) -> Iterator[tuple[Place, bytes]]:
-        """Whole frames from `start`, each with the place behind it, until `limit_bytes` are passed."""
-        place, read_bytes = start, 0
+    def read(self, start: SpoolPosition, limit_bytes: int) -> Iterator[tuple[SpoolPosition, bytes]]:
+        """Complete frames from `start`, each with the position behind it, until `limit_bytes` are exceeded."""
+        position, read_bytes = start, 0
         while read_bytes < limit_bytes:
-            found = self._frame(place)
-            if found is None:
-                if not self._path(place.segment + 1).exists():
+            content = self._read_frame(position)
+            if content is None:
+                if not self._path(position.segment + 1).exists():
                     return
-                place = Place(place.segment + 1, 0)
+                position = SpoolPosition(position.segment + 1, 0)
                 continue
-            place = Place(place.segment, place.offset + HEAD.size + len(found))
-            read_bytes += len(found)
-            yield place, found
+            position = SpoolPosition(position.segment, position.offset + HEADER.size + len(content))
+            read_bytes += len(content)
+            yield position, content
 
-    def position(self) -> dict[str, Any]:
-        """What `keep_position` last kept; {} at the beginning."""
+    def read_position(self) -> dict[str, Any]:
+        """What `write_position` last stored; {} at first."""
         try:
             return json.loads((self.folder / "position.json").read_bytes())
         except (FileNotFoundError, ValueError):
             return {}
 
-    def keep_position(self, position: dict[str, Any], *, durably: bool) -> None:
+    def write_position(self, position: dict[str, Any], *, durably: bool) -> None:
         write_atomically(self.folder / "position.json", position, durably=durably)
 
-    def forget_before(self, place: Place) -> None:
+    def delete_segments_before(self, position: SpoolPosition) -> None:
         """Delete the files that lie wholly before `place`."""
         for path in self.segments():
-            if int(path.name[-6:]) < place.segment:
+            if int(path.name[-6:]) < position.segment:
                 path.unlink(missing_ok=True)
 
     def segments(self) -> list[Path]:
@@ -111,53 +111,53 @@ class Spool:
         os.close(self._lock)
 
     def delete(self) -> None:
-        """Everything is where it belongs: the folder goes, and its run's if it was the last."""
+        """Delete the folder, and the run's folder if it is empty then."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.close()
         try:
             self.folder.parent.rmdir()
         except OSError:
-            return  # another writer's folder lies beside it
+            return  # the run's folder has another writer's folder
 
     def _path(self, segment: int) -> Path:
         return self.folder / f"frames-{segment:06d}"
 
     def _next_segment(self) -> None:
-        following = os.open(
+        descriptor = os.open(
             self._path(self.end.segment + 1), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
         )
         os.fsync(self._file)
         os.close(self._file)
-        self._file, self.end = following, Place(self.end.segment + 1, 0)
+        self._file, self.end = descriptor, SpoolPosition(self.end.segment + 1, 0)
 
-    def _frame(self, place: Place) -> bytes | None:
-        """None where no whole frame stands, be it yet or for ever."""
+    def _read_frame(self, position: SpoolPosition) -> bytes | None:
+        """The frame at a position; None if it is incomplete or missing."""
         try:
-            with self._path(place.segment).open("rb", buffering=0) as file:
-                file.seek(place.offset)
-                head = file.read(HEAD.size)
-                if len(head) < HEAD.size:
+            with self._path(position.segment).open("rb", buffering=0) as file:
+                file.seek(position.offset)
+                head = file.read(HEADER.size)
+                if len(head) < HEADER.size:
                     return None
-                length, checksum = HEAD.unpack(head)
+                length, checksum = HEADER.unpack(head)
                 content = file.read(length) if length <= FRAME_LIMIT_BYTES else b""
         except FileNotFoundError:
             return None
         return content if len(content) == length and zlib.crc32(content) == checksum else None
 
-    def _mended_end(self) -> Place:
-        """Behind the last whole frame of the last file; what stands there is cut off."""
+    def _recover_end(self) -> SpoolPosition:
+        """Cut off what follows the last complete frame of the last file, and return that position."""
         paths = self.segments()
         segment = int(paths[-1].name[-6:]) if paths else 0
-        place = Place(segment, 0)
-        while (content := self._frame(place)) is not None:
-            place = Place(segment, place.offset + HEAD.size + len(content))
-        if paths and paths[-1].stat().st_size > place.offset:
-            os.truncate(paths[-1], place.offset)
-        return place
+        position = SpoolPosition(segment, 0)
+        while (content := self._read_frame(position)) is not None:
+            position = SpoolPosition(segment, position.offset + HEADER.size + len(content))
+        if paths and paths[-1].stat().st_size > position.offset:
+            os.truncate(paths[-1], position.offset)
+        return position
 
 
 def write_atomically(path: Path, value: dict[str, Any], *, durably: bool) -> None:
-    """Readers see the old content or the new; `durably`: so does a machine that lost its power."""
+    """Write JSON so that readers see the old or the new content; with `durably`, also after a power failure."""
     scratch = path.with_suffix(f".{os.getpid()}.tmp")
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:

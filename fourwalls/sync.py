@@ -1,4 +1,7 @@
-"""Spools that a process has left behind: shipped to the server, by hand or by the next run that begins beside them."""
+"""Shipping of spools that earlier processes have left behind.
+
+It runs by hand or when the next run starts beside them.
+"""
 
 from __future__ import annotations
 
@@ -10,92 +13,98 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from fourwalls.files import Files
+from fourwalls.artefacts import ArtefactSpool
 from fourwalls.options import Options
-from fourwalls.server import Away, Refused, Server
-from fourwalls.shipping import Shipper
-from fourwalls.spool import Held, Spool
+from fourwalls.server import RequestRefused, Server, ServerUnavailable
+from fourwalls.shipper import Shipper
+from fourwalls.spool import FrameSpool, SpoolLocked
 
-STRAY_S = 60.0  # from making a folder to describing it takes a moment
+STRAY_S = 60.0  # a younger folder may still get its description
 
 log = logging.getLogger("fourwalls")
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of one spool."""
+class SyncOutcome:
+    """Result for one spool."""
 
     folder: Path
-    what: str  # shipped, busy, refused, unreadable
-    why: str = ""
+    status: str  # shipped, busy, refused, unreadable
+    reason: str = ""
 
 
-def sync(folder: Path, server: Server, *, only: str = "", is_automatic: bool = False) -> list[Outcome]:
-    """Ship every spool under `folder`, or `only` those of one run, that no living process holds; what is shipped is
-    deleted. It goes on where it stopped, as often as it is called. `is_automatic`: leave alone what another machine
-    wrote, or lies where there are no locks, for there a spool may look abandoned that is not. Raises Away."""
+def sync(folder: Path, server: Server, *, only: str = "", is_automatic: bool = False) -> list[SyncOutcome]:
+    """Ship every spool under `folder`, or of the run `only`, that no live process holds; delete what is shipped.
+
+    A repeated call continues where the last one stopped. With `is_automatic`, spools of another machine or of
+    a file system without locks are skipped, since they may only look abandoned. Raises ServerUnavailable.
+    """
     for stray in folder.glob(f"{only or '*'}/*/lock"):
-        _clear(stray.parent)
+        _delete_stray(stray.parent)
     runs: dict[str, list[Path]] = {}
-    for about in sorted(folder.glob(f"{only or '*'}/*/about.json")):
-        if not is_automatic or _is_surely_ours(about):
-            runs.setdefault(about.parent.parent.name, []).append(about.parent)
+    for path in sorted(folder.glob(f"{only or '*'}/*/about.json")):
+        if not is_automatic or _is_from_this_host(path):
+            runs.setdefault(path.parent.parent.name, []).append(path.parent)
     return [outcome for run_id, spools in runs.items() for outcome in _sync_run(run_id, spools, server)]
 
 
-def in_background(options: Options) -> None:
-    """What earlier runs have left in the folder, without holding up anybody."""
-    if len(list(options.folder.glob("*/*/about.json"))) < 2:  # one is the caller's own
+def sync_in_background(options: Options) -> None:
+    """Ship spools of earlier runs in the folder, in a thread."""
+    if len(list(options.folder.glob("*/*/about.json"))) < 2:  # one belongs to the caller
         return
 
     def work() -> None:
         try:
             sync(options.folder, Server(options.url, options.token), is_automatic=True)
-        except Away as error:
+        except ServerUnavailable as error:
             log.debug("Spools of earlier runs stay: %s", error)
-        except Exception as error:  # noqa: BLE001 - the run that begins must not mind
+        except Exception as error:  # noqa: BLE001 - must not disturb the run that starts
             log.warning("Spools of earlier runs stay in %s: %r", options.folder, error)
 
     threading.Thread(target=work, name="fourwalls-sync", daemon=True).start()
 
 
-def _is_surely_ours(about: Path) -> bool:
+def _is_from_this_host(path: Path) -> bool:
     try:
-        told = json.loads(about.read_bytes())
+        description = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return False
-    return told.get("host") == socket.gethostname() and told.get("is_locked", False)
+    return description.get("host") == socket.gethostname() and description.get("is_locked", False)
 
 
-def _clear(folder: Path) -> None:
-    """What a process left that was killed before its spool was one: no description, and so no frame."""
+def _delete_stray(folder: Path) -> None:
+    """Delete the folder of a process that was killed before it described its spool; it holds no frame."""
     try:
         if (folder / "about.json").exists() or time.time() - folder.stat().st_mtime < STRAY_S:
             return
-        Spool(folder).delete()
-    except (Held, OSError):
+        FrameSpool(folder).delete()
+    except (SpoolLocked, OSError):
         return
 
 
-def _sync_run(run_id: str, folders: list[Path], server: Server) -> list[Outcome]:
-    """A run whose processes have all gone without a word has failed, when it was last heard of."""
-    outcomes, ships = [], []
+def _sync_run(run_id: str, folders: list[Path], server: Server) -> list[SyncOutcome]:
+    """Ship the spools of one run; mark it failed if all its processes died without ending it."""
+    outcomes, shippers = [], []
     for folder in folders:
         try:
-            ships.append(_ship(folder, server))
-            outcomes.append(Outcome(folder, "shipped"))
-        except Held:
-            outcomes.append(Outcome(folder, "busy", "its process lives"))
-        except Refused as error:
-            outcomes.append(Outcome(folder, "refused", str(error)))
+            shippers.append(_ship(folder, server))
+            outcomes.append(SyncOutcome(folder, "shipped"))
+        except SpoolLocked:
+            outcomes.append(SyncOutcome(folder, "busy", "its process is alive"))
+        except RequestRefused as error:
+            outcomes.append(SyncOutcome(folder, "refused", str(error)))
         except (OSError, ValueError, KeyError) as error:
-            if isinstance(error, Away):
+            if isinstance(error, ServerUnavailable):
                 raise
-            outcomes.append(Outcome(folder, "unreadable", repr(error)))
-    for shipper in ships:
-        if shipper.speaks and not shipper.has_ended and not any(one.what == "busy" for one in outcomes):
-            _fail(run_id, shipper, server)
-        if shipper.num_refused or Files(shipper.spool.folder).are_left():
+            outcomes.append(SyncOutcome(folder, "unreadable", repr(error)))
+    for shipper in shippers:
+        if (
+            shipper.owns_run_state
+            and not shipper.has_ended
+            and not any(one.status == "busy" for one in outcomes)
+        ):
+            _mark_failed(run_id, shipper, server)
+        if shipper.num_refused or ArtefactSpool(shipper.spool.folder).has_any():
             shipper.spool.close()
         else:
             shipper.spool.delete()
@@ -103,25 +112,30 @@ def _sync_run(run_id: str, folders: list[Path], server: Server) -> list[Outcome]
 
 
 def _ship(folder: Path, server: Server) -> Shipper:
-    spool = Spool(folder)
+    spool = FrameSpool(folder)
     try:
-        about = json.loads((folder / "about.json").read_bytes())
+        description = json.loads((folder / "about.json").read_bytes())
         shipper = Shipper(
-            spool, server, about["run"], about["stream"], about["launch"], speaks=about["speaks"]
+            spool,
+            server,
+            description["run"],
+            description["stream"],
+            description["launch"],
+            owns_run_state=description["speaks"],
         )
         while shipper.ship():
             pass
-        Files(folder).ship(server, about["run"])
+        ArtefactSpool(folder).ship(server, description["run"])
         return shipper
     except BaseException:
         spool.close()
         raise
 
 
-def _fail(run_id: str, shipper: Shipper, server: Server) -> None:
+def _mark_failed(run_id: str, shipper: Shipper, server: Server) -> None:
     ended_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(shipper.last_at_us / 1e6 or time.time()))
-    said = {"state": "failed", "ended_at": ended_at, "stream": shipper.stream}
+    body = {"state": "failed", "ended_at": ended_at, "stream": shipper.stream}
     try:
-        server.post(f"/runs/{run_id}/finish", said)
-    except Refused as error:
+        server.post(f"/runs/{run_id}/finish", body)
+    except RequestRefused as error:
         log.warning("Run %s could not be marked as failed: %s", run_id, error)

@@ -1,4 +1,4 @@
-"""What people hand to log(): numbers of every library, nested or not, as plain numbers by name."""
+"""Conversion of logged values and parameters to plain numbers and texts."""
 
 from __future__ import annotations
 
@@ -8,25 +8,27 @@ from typing import Any
 
 from fourwalls.frames import NAME_LIMIT
 
-PLAIN = frozenset({float, int})  # what a row may hold as it is
+PLAIN_TYPES = frozenset({float, int})  # need no conversion
 PARAM_LIMIT = 6000
 
 
-def plain(metrics: Mapping[str, Any]) -> tuple[dict[str, float], list[str]]:
-    """The numbers, nested ones as 'outer/inner', and the names of what is none. A tensor on a GPU makes the GPU
-    finish its work first."""
-    found: dict[str, float] = {}
+def to_numbers(metrics: Mapping[str, Any]) -> tuple[dict[str, float], list[str]]:
+    """Return numbers by name (nested ones as 'outer/inner') and the names of values that are not numbers.
+
+    Reading a tensor on a GPU waits for the GPU.
+    """
+    numbers: dict[str, float] = {}
     refused: list[str] = []
-    for name, value in _leaves(metrics, ""):
-        number = _number(value)
-        if number is None or not is_name(name):
+    for name, value in _flatten(metrics, ""):
+        number = _to_number(value)
+        if number is None or not is_metric_name(name):
             refused.append(name[:NAME_LIMIT])
         else:
-            found[name] = number
-    return found, refused
+            numbers[name] = number
+    return numbers, refused
 
 
-def is_name(name: str) -> bool:
+def is_metric_name(name: str) -> bool:
     if not 0 < len(name) <= NAME_LIMIT or "\0" in name or not name.strip():
         return False
     try:
@@ -35,34 +37,34 @@ def is_name(name: str) -> bool:
         return False
 
 
-def params_of(chosen: Any) -> dict[str, Any]:
-    """A mapping, dataclass, argparse namespace or anything with attributes, as nested plain values and texts."""
-    if not isinstance(chosen, Mapping):
-        chosen = getattr(chosen, "__dict__", None) or {}
-    return {str(key): _param(value) for key, value in chosen.items() if value is not None}
+def to_params(config: Any) -> dict[str, Any]:
+    """Nested plain values and texts from a mapping, dataclass, argparse namespace or any object with attributes."""
+    if not isinstance(config, Mapping):
+        config = getattr(config, "__dict__", None) or {}
+    return {str(key): _to_param(value) for key, value in config.items() if value is not None}
 
 
-def _param(value: Any) -> Any:
+def _to_param(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return params_of(value)
+        return to_params(value)
     if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return value if abs(value) < 2**63 else str(value)
     return str(value).replace("\0", "")[:PARAM_LIMIT]
 
 
-def _leaves(values: Mapping[Any, Any], path: str) -> Iterator[tuple[str, Any]]:
+def _flatten(values: Mapping[Any, Any], path: str) -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
         name = f"{path}/{key}" if path else str(key)
         if isinstance(value, Mapping):
-            yield from _leaves(value, name)
+            yield from _flatten(value, name)
         else:
             yield name, value
 
 
-def _number(value: Any) -> float | None:
+def _to_number(value: Any) -> float | None:
     if isinstance(value, str | bytes):
         return None
     try:
-        return float(value)  # tensors and arrays of one element too
+        return float(value)  # also tensors and arrays of one element
     except (TypeError, ValueError, OverflowError, RuntimeError):
         return None

@@ -1,4 +1,4 @@
-"""The cast of every test (owner, team mate, stranger), a place of its own on disk, and factories."""
+"""Shared fixtures: the users of a team, isolated folders and settings, and factories of rows."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ SLOW = ("services", "ranks", "browser", "chaos", "slow")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow files and files that start processes come first: at the end the quick ones fill every tester alike."""
+    """Run slow files first: the quick ones then balance the test processes at the end."""
     slow = {item.path for item in items if any(item.get_closest_marker(name) for name in SLOW)}
     items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """SQLite tests use a file in WAL mode, as a running Fourwalls does: threads and processes see real locks."""
+    """Use an SQLite file in WAL mode, like a running Fourwalls, so that threads and processes see real locks."""
     database = django_settings.DATABASES["default"]
     if "sqlite" in database["ENGINE"]:
         database["TEST"] = {
@@ -39,8 +39,8 @@ def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> No
 
 
 @pytest.fixture(autouse=True)
-def own_folders(settings: Any, tmp_path: Path) -> None:
-    """No test writes where a Fourwalls of this checkout keeps its things."""
+def isolated_folders(settings: Any, tmp_path: Path) -> None:
+    """Keep tests from writing to the folders of a Fourwalls of this checkout."""
     settings.NODE_DIR = tmp_path / "node"
     settings.DATA_DIR = tmp_path / "data"
     settings.ARTEFACT_ROOT = tmp_path / "artefacts"
@@ -53,9 +53,9 @@ def static_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def quick_pages(settings: Any, static_root: Path) -> None:
+def fast_settings(settings: Any, static_root: Path) -> None:
     settings.STATIC_ROOT = static_root
-    # The real hasher takes a second a password on purpose.
+    # The real hasher deliberately takes a second per password.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
@@ -81,7 +81,7 @@ def team_mate(team: Team) -> User:
 
 @pytest.fixture
 def viewer(team: Team) -> User:
-    """May look at everything of the team, and change nothing."""
+    """Member of the team who may read everything and change nothing."""
     return _person("vera", team, Role.VIEWER)
 
 
@@ -97,7 +97,7 @@ def pool(db: None) -> Pool:
 
 @pytest.fixture
 def make_node(db: None) -> Callable[..., Node]:
-    """make_node('a', devices=4, pool='default'): a node that has just given a sign of life."""
+    """make_node('a', devices=4, pool='default'): a node with a recent heartbeat."""
 
     def make(
         name: str = "a", devices: int = 2, pool: str = "default", kind: str = "cpu", **fields: Any
@@ -124,7 +124,7 @@ def node(make_node: Callable[..., Node]) -> Node:
 
 @pytest.fixture
 def make_spec() -> Callable[..., Spec]:
-    """make_spec('model.layers=2', devices=4): the defaults with changes; `devices` sets data parallel."""
+    """make_spec('model.layers=2', devices=4): the default spec with changes; `devices` sets data parallelism."""
 
     def make(*changes: str, devices: int | None = None, **values: Any) -> Spec:
         layout = []
@@ -137,7 +137,7 @@ def make_spec() -> Callable[..., Spec]:
 
 @pytest.fixture
 def make_job(owner: User, team: Team, node: Node, make_spec: Callable[..., Spec]) -> Callable[..., Job]:
-    """make_job(devices=2): a submitted job, through the real door, on a pool that has the node `node`."""
+    """make_job(devices=2): a job submitted through job_actions.submit, in a pool that has the node `node`."""
 
     def make(*changes: str, devices: int = 2, **values: Any) -> Job:
         return job_actions.submit(spec=make_spec(*changes, devices=devices, **values), team=team, owner=owner)
@@ -147,7 +147,7 @@ def make_job(owner: User, team: Team, node: Node, make_spec: Callable[..., Spec]
 
 @pytest.fixture
 def fabric_job(make_job: Callable[..., Job]) -> Callable[..., Job]:
-    """fabric_job(budget__steps=4): a fabric test of two devices in the queue; model and batch as they happen to be."""
+    """fabric_job(budget__steps=4): a queued fabric test on two devices."""
 
     def make(**changes: Any) -> Job:
         more = [f"{path.replace('__', '.')}={value}" for path, value in changes.items()]
@@ -158,7 +158,7 @@ def fabric_job(make_job: Callable[..., Job]) -> Callable[..., Job]:
 
 @pytest.fixture
 def give_metrics(db: None) -> Callable[..., None]:
-    """give_metrics(run, loss=2.5): rows as the store writes them, without points behind them. NaN is NULL."""
+    """give_metrics(run, loss=2.5): metric rows as the store writes them, without points. NaN is stored as NULL."""
 
     def give(run: Run, **values: float) -> None:
         for key, value in values.items():

@@ -1,4 +1,4 @@
-"""Imports between the modules of a tree: circles and pairs of packages that import each other."""
+"""Imports between the modules of a tree: circles, and packages that import each other."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Import:
 
 @cache
 def imports(modules: Modules) -> tuple[Import, ...]:
-    """Imports between these modules, deferred ones included; the implicit ones of parent packages are not."""
+    """Imports between these modules, including deferred ones but not the implicit ones of parent packages."""
     known = {module.name for module in modules}
     found: list[Import] = []
     for module in modules:
@@ -93,7 +93,7 @@ def _reachable(start: str, targets: dict[str, set[str]]) -> set[str]:
 
 
 def two_way_pairs(modules: Modules) -> dict[str, list[Import]]:
-    """Sibling packages that import each other -> the imports of the smaller direction."""
+    """Sibling packages that import each other -> the imports of the less common direction."""
     packages = {module.name for module in modules if module.is_package}
     directions: dict[tuple[str, str], list[Import]] = defaultdict(list)
     for each in imports(modules):
@@ -109,7 +109,7 @@ def two_way_pairs(modules: Modules) -> dict[str, list[Import]]:
 
 
 def _siblings(each: Import, packages: set[str]) -> tuple[str, str] | None:
-    """The two packages below the innermost package that holds both ends; None where an end is a loose module."""
+    """The two packages below the innermost common package of both ends; None if an end is a loose module."""
     source, target = each.source.split("."), each.target.split(".")
     shared = 0
     while shared < min(len(source), len(target)) and source[shared] == target[shared]:

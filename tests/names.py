@@ -1,4 +1,4 @@
-"""Names defined in Python modules and texts written in templates, each with its place."""
+"""Names defined in Python modules, and visible texts in templates, with their positions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.source_tree import DEFINITIONS, Module, Modules
 CAMEL_CASE = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 TEXT_ATTRIBUTE = re.compile(r"""\b(?:title|placeholder|aria-label|alt)=(?:"([^"]*)"|'([^']*)')""")
 QUOTED = re.compile(r""""([^"]*)"|'([^']*)'""")
-# Templates: what is no text, in the order in which it is taken out
+# Templates: patterns of what is not text, in the order of removal
 COMMENT = re.compile(
     r"\{#.*?#\}|\{% comment.*?endcomment %\}|<!--.*?-->|<(script|style)\b.*?</\1>", re.DOTALL
 )
@@ -95,7 +95,7 @@ def _targets(statements: list[ast.stmt] | Iterator[ast.stmt]) -> Iterator[ast.ex
 
 
 def page_texts(template: str) -> str:
-    """The words of a template that reach a reader, each on its line: text, tooltips, labels and quoted defaults."""
+    """Visible words of a template, each on its line: text, tooltips, labels and quoted defaults."""
     text = COMMENT.sub(_blank, template)
     text = VARIABLE.sub(lambda match: _keep(match, QUOTED.findall(match.group(1))), text)
     text = TAG.sub(lambda match: _keep(match, _sentences(match.group(1))), text)
@@ -103,7 +103,7 @@ def page_texts(template: str) -> str:
 
 
 def _sentences(code: str) -> list[tuple[str, ...]]:
-    """Quoted strings of several words: a single word in a template tag is a path or a value."""
+    """Quoted strings of several words; a single word in a template tag is a path or a value."""
     return [pair for pair in QUOTED.findall(code) if " " in "".join(pair)]
 
 

@@ -1,4 +1,4 @@
-"""Several nodes on one machine: agents with an identity, a folder and devices of their own, beside one Fourwalls."""
+"""Several nodes on one machine: extra agents with their own identity, folder and devices."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from tests.running import ROOT, Fourwalls
 
 
 @dataclass
-class NodeOf:
-    """One more node of a running Fourwalls: `manage.py agent`, what it keeps alive, and what it started."""
+class ExtraNode:
+    """One more node of a running Fourwalls: `manage.py agent` and all processes below it."""
 
     fourwalls: Fourwalls
     name: str
     environment: dict[str, str] = field(default_factory=dict)
-    prefix: tuple[str, ...] = ()  # a command that runs another one elsewhere, such as in a network namespace
+    prefix: tuple[str, ...] = ()  # a command that runs another one, for example in a network namespace
     process: subprocess.Popen[bytes] | None = None
 
     @property
     def folder(self) -> Path:
         return self.fourwalls.home / f"node-{self.name}"
 
-    def start(self) -> NodeOf:
+    def start(self) -> ExtraNode:
         own = {
             "FOURWALLS_NODE_DIR": str(self.folder),
             "FOURWALLS_NODE_NAME": self.name,
@@ -44,8 +44,8 @@ class NodeOf:
 
     @property
     def pids(self) -> list[int]:
-        """Agent, sampler and fork server by their environment; supervisors and ranks by what they wrote down."""
-        found = [p.pid for p in psutil.process_iter() if self._is_here(p)]
+        """Agent, sampler and fork server by their environment; supervisors and ranks by the files they wrote."""
+        found = [p.pid for p in psutil.process_iter() if self._belongs_to_node(p)]
         for path in (self.folder / "attempts").glob("*"):
             state = AttemptDirectory(path).read_state()
             if state and not state.is_terminal:
@@ -53,14 +53,14 @@ class NodeOf:
         return list(dict.fromkeys(found))
 
     def restart_agent(self) -> None:
-        """kill -9 of the agent alone: its supervisors and ranks live on, and the next one finds them."""
+        """kill -9 of the agent alone: its supervisors and ranks survive, and the next agent finds them."""
         assert self.process is not None
         self.process.kill()
         self.process.wait()
         self.start()
 
     def kill(self) -> None:
-        """As when the power goes: everything at once, without a word."""
+        """Kill everything at once, as in a power failure."""
         processes = []
         for pid in self.pids:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -74,7 +74,7 @@ class NodeOf:
         if self.process:
             self.process.wait()
 
-    def _is_here(self, process: psutil.Process) -> bool:
+    def _belongs_to_node(self, process: psutil.Process) -> bool:
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             is_alive = process.status() != psutil.STATUS_ZOMBIE
             return is_alive and process.environ().get("FOURWALLS_NODE_DIR") == str(self.folder)

@@ -1,4 +1,4 @@
-"""A real Fourwalls in processes of its own, for tests that look from outside."""
+"""A real Fourwalls in its own processes, for tests from outside."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# The smallest spec that really trains: a second or two on any machine.
+# The smallest spec that really trains: one or two seconds on any machine.
 TINY = [
     "model.layers=2", "model.width=32", "model.heads=2", "model.ffn_width=64", "model.context=32",
     "data.tokenizer=bytes", "budget.steps=20", "budget.validate_every=10", "budget.checkpoint_every=10",
@@ -43,26 +43,28 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def wait_until(what: Callable[[], T], limit_s: float = 60.0, said: str = "condition") -> T:
-    """The first truthy answer; looks often, and fails with the last answer at the limit."""
+def wait_until(condition: Callable[[], T], limit_s: float = 60.0, description: str = "condition") -> T:
+    """Return the first truthy result of `condition`; fail with the last result at the limit."""
     deadline = time.monotonic() + limit_s
     while True:
-        answer = what()
+        answer = condition()
         if answer:
             return answer
-        assert time.monotonic() < deadline, f"{said} did not hold within {limit_s:.0f} s; last: {answer!r}"
+        assert time.monotonic() < deadline, (
+            f"{description} did not hold within {limit_s:.0f} s; last: {answer!r}"
+        )
         time.sleep(0.05)
 
 
 @dataclass
 class Fourwalls:
-    """`manage.py up` in a home of its own."""
+    """`manage.py up` with its own home."""
 
     home: Path
     port: int
     environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[str] | None = None
-    printed: list[str] = field(default_factory=list)
+    output: list[str] = field(default_factory=list)
     token: str = ""
 
     @property
@@ -75,7 +77,7 @@ class Fourwalls:
             "FOURWALLS_HOME": str(self.home),
             "BASE_URL": self.url,
             "DJANGO_SETTINGS_MODULE": "dashboard.settings",
-            "FOURWALLS_PROBE_AFTER_IDLE_S": "0",  # ten seconds of a core that a test has better use for
+            "FOURWALLS_PROBE_AFTER_IDLE_S": "0",  # a probe would use a core for ten seconds
         }
         outside = {
             k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "BROKER_URL", "PORT", "HOST")
@@ -91,13 +93,13 @@ class Fourwalls:
         return self
 
     def wait_for_link(self) -> str:
-        """The login link that `up` prints once a page answers."""
+        """The login link, which `up` prints once the pages respond."""
         assert self.process and self.process.stdout
         for line in self.process.stdout:
-            self.printed.append(line)
+            self.output.append(line)
             if found := re.search(r"http://\S+/login/\S+", line):
                 return found.group()
-        raise AssertionError("up ended without a login link:\n" + "".join(self.printed) + self.logs())
+        raise AssertionError("up ended without a login link:\n" + "".join(self.output) + self.logs())
 
     def manage(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
@@ -107,8 +109,8 @@ class Fourwalls:
         assert not check or done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}{self.logs()}"
         return done
 
-    def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        """The API's answer, many times quicker than a command; a body makes it a POST."""
+    def request(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """Response of the API, which is much faster than a command; with a body, it is a POST."""
         if not self.token:
             self.token = self.manage("token", "asked").stdout.strip()
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
@@ -122,15 +124,15 @@ class Fourwalls:
         return "".join(f"\n--- {p.name}\n{p.read_text()[-3000:]}" for p in sorted(folder.glob("*.log")))
 
     def interrupt(self, limit_s: float = 60.0) -> int:
-        """Ctrl-C, and the exit code."""
+        """Send Ctrl-C and return the exit code."""
         assert self.process
         self.process.send_signal(signal.SIGINT)
-        self.printed.append(self.process.communicate(timeout=limit_s)[0])
+        self.output.append(self.process.communicate(timeout=limit_s)[0])
         return self.process.returncode
 
-    def alive(self) -> list[psutil.Process]:
-        """Every process of this home: by its environment, or (forked ranks show their parent's) by state.json."""
-        found = {process.pid: process for process in _of_home(self.home)}
+    def live_processes(self) -> list[psutil.Process]:
+        """Every process of this home, by its environment or (for forked ranks) by state.json."""
+        found = {process.pid: process for process in _processes_of_home(self.home)}
         for path in (self.home / "node" / "attempts").glob("*"):
             state = AttemptDirectory(path).read_state()
             for pid in (
@@ -141,12 +143,12 @@ class Fourwalls:
         return list(found.values())
 
     def kill(self) -> None:
-        for process in self.alive():
+        for process in self.live_processes():
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
 
 
-def _of_home(home: Path) -> Iterator[psutil.Process]:
+def _processes_of_home(home: Path) -> Iterator[psutil.Process]:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             if process.status() != psutil.STATUS_ZOMBIE and process.environ().get("FOURWALLS_HOME") == str(

@@ -1,4 +1,4 @@
-"""Real PostgreSQL and Redis servers of their own, in temporary folders, for the tests marked `services`."""
+"""Real PostgreSQL and Redis servers in temporary folders, for tests marked `services`."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ import pytest
 from tests.running import free_port
 
 
-def program(name: str) -> str:
-    """The newest one under /usr/lib/postgresql, else the one on the path. Skips the test where there is none, unless
-    FOURWALLS_REQUIRE_ALL is set."""
+def find_program(name: str) -> str:
+    """The newest program under /usr/lib/postgresql, else the one on the path.
+
+    Skips the test if there is none, or fails it if FOURWALLS_REQUIRE_ALL is set.
+    """
     installed = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[4]))
     found = str(installed[-1]) if installed else shutil.which(name)
     if not found:
@@ -27,8 +29,8 @@ def program(name: str) -> str:
     return found
 
 
-def unprivileged() -> dict[str, object]:
-    """PostgreSQL refuses to run as root: arguments for subprocess that make it run as somebody else."""
+def unprivileged_user() -> dict[str, object]:
+    """Arguments of subprocess that run it as an unprivileged user, since PostgreSQL refuses to run as root."""
     if os.getuid():
         return {}
     user = next((name for name in ("postgres", "nobody") if _exists(name)), "nobody")
@@ -43,17 +45,27 @@ def _exists(user: str) -> bool:
 
 
 class Postgresql:
-    """A server whose data and socket lie in a folder of its own; it listens nowhere else."""
+    """A server with data and socket in its own folder; it listens nowhere else."""
 
     def __init__(self) -> None:
-        someone = unprivileged()
+        run_as = unprivileged_user()
         self.folder = Path(tempfile.mkdtemp(prefix="fourwalls-postgresql-"))
-        if "user" in someone:
-            shutil.chown(self.folder, str(someone["user"]))
+        if "user" in run_as:
+            shutil.chown(self.folder, str(run_as["user"]))
         self._data = self.folder / "data"
-        self._run: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **someone}
-        self._at = ["-h", str(self.folder), "-U", "fourwalls"]
-        initdb = [program("initdb"), "-D", str(self._data), "-U", "fourwalls", "-A", "trust", "-E", "UTF8"]
+        self._run: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **run_as}
+        self._connection_options = ["-h", str(self.folder), "-U", "fourwalls"]
+        initdb = [
+            find_program("initdb"),
+            "-D",
+            str(self._data),
+            "-U",
+            "fourwalls",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+        ]
         subprocess.run([*initdb, "--no-sync"], check=True, **self._run)
 
     @property
@@ -62,14 +74,14 @@ class Postgresql:
 
     @property
     def pid(self) -> int | None:
-        """Of the postmaster, as it wrote it; None while there is none."""
+        """Pid of the postmaster from its file; None if there is none."""
         try:
             return int((self._data / "postmaster.pid").read_text().splitlines()[0])
         except (FileNotFoundError, IndexError):
             return None
 
     def start(self) -> bool:
-        """False when it does not come up, as just after kill -9 while its children are still leaving."""
+        """Return False if the server does not start, for example while children of a killed one are still ending."""
         options = f"-c listen_addresses= -c unix_socket_directories={self.folder} -c fsync=off"
         log = self.folder / "log"
         return not subprocess.run(
@@ -77,30 +89,36 @@ class Postgresql:
         ).returncode
 
     def cpu_s(self) -> float:
-        """CPU seconds of the postmaster and of all its children, also of those that have ended by now."""
+        """CPU seconds of the postmaster and all its children, including ended ones."""
         postmaster = psutil.Process(self.pid)
-        own = postmaster.cpu_times()
-        there = (process.cpu_times() for process in (postmaster, *postmaster.children()))
-        return own.children_user + own.children_system + sum(times.user + times.system for times in there)
+        postmaster_times = postmaster.cpu_times()
+        process_times = (process.cpu_times() for process in (postmaster, *postmaster.children()))
+        return (
+            postmaster_times.children_user
+            + postmaster_times.children_system
+            + sum(times.user + times.system for times in process_times)
+        )
 
-    def create(self) -> None:
-        subprocess.run([program("createdb"), *self._at, "fourwalls"], check=True, **self._run)
+    def create_database(self) -> None:
+        subprocess.run(
+            [find_program("createdb"), *self._connection_options, "fourwalls"], check=True, **self._run
+        )
 
     def close(self) -> None:
         subprocess.run([*self._pg_ctl("stop"), "-m", "immediate"], check=False, **self._run)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _pg_ctl(self, verb: str) -> list[str]:
-        return [program("pg_ctl"), "-D", str(self._data), "-w", verb]
+        return [find_program("pg_ctl"), "-D", str(self._data), "-w", verb]
 
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
-    """The URL of an empty database in a server of its own."""
+    """URL of an empty database in a server of its own."""
     server = Postgresql()
     try:
         assert server.start(), (server.folder / "log").read_text()
-        server.create()
+        server.create_database()
         yield server.url
     finally:
         server.close()
@@ -108,11 +126,11 @@ def postgresql() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """A Redis (or Valkey) of its own on a free loopback port."""
+    """URL of a Redis or Valkey server on a free loopback port."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="fourwalls-redis-") as folder:
         command = [
-            program("redis-server"),
+            find_program("redis-server"),
             "--port",
             str(port),
             "--bind",

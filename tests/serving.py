@@ -1,4 +1,4 @@
-"""`manage.py web` on a database of its own, for tests of what talks to it from outside."""
+"""`manage.py web` on its own database, for tests from outside."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from tests.running import ROOT, free_port, wait_until
 
 
 class Server:
-    """Can be killed and started again on the same port. `url`: of a PostgreSQL; '': SQLite in `home`."""
+    """A web server that can be killed and restarted on the same port.
+
+    `database` is the URL of a PostgreSQL database; '' means SQLite in `home`.
+    """
 
     def __init__(self, home: Path, database: str = "") -> None:
         self.home, self.port = home, free_port()
@@ -37,15 +40,16 @@ class Server:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self, *, waits: bool = True) -> Server:
+    def start(self, *, wait: bool = True) -> Server:
         command = [sys.executable, "manage.py", "web", "--port", str(self.port)]
         with (self.home / "web.log").open("ab") as log:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
-        if waits:
+        if wait:
             wait_until(
-                self.answers, said=f"the server answers; {(self.home / 'web.log').read_text()[-2000:]}"
+                self.is_ready,
+                description=f"the server answers; {(self.home / 'web.log').read_text()[-2000:]}",
             )
         return self
 
@@ -61,7 +65,7 @@ class Server:
             self.process.wait()
         self.process = None
 
-    def answers(self) -> bool:
+    def is_ready(self) -> bool:
         try:
             probe = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
             probe.request("GET", "/login/")
@@ -81,11 +85,11 @@ class Server:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         connection.request("GET", f"/api/v1{path}", headers={"Authorization": f"Bearer {self.token}"})
         answer = connection.getresponse()
-        said = msgspec.json.decode(answer.read())
-        assert answer.status == 200, said
-        return said
+        body = msgspec.json.decode(answer.read())
+        assert answer.status == 200, body
+        return body
 
     def points(self, run_id: str, metric: str = "loss") -> list[tuple[float, float]]:
-        """Every point of a series that a chart of 10,000 shows."""
+        """Every point of a series, up to 10,000."""
         lines = self.get(f"/runs/{run_id}/series?metric={metric}&points=10000")["series"]
         return [pair for line in lines for pair in zip(line["x"], line["mean"], strict=True)]

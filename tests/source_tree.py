@@ -1,4 +1,4 @@
-"""Parsed Python sources of a tree."""
+"""Parsed Python modules of a source tree."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Modules = tuple[Module, ...]
 
 @cache
 def source_modules(root: Path = REPOSITORY) -> Modules:
-    """The modules of every top-level package except tests; generated migrations are left out."""
+    """The modules of every top-level package except tests, without generated migrations."""
     packages = [p.parent for p in sorted(root.glob("*/__init__.py")) if p.parent.name != "tests"]
     paths = [path for package in packages for path in sorted(package.rglob("*.py"))]
     return tuple(_parse(path, root) for path in paths if "migrations" not in path.parts)
@@ -49,5 +49,5 @@ def _parse(path: Path, root: Path) -> Module:
 
 
 def statements_below(node: ast.AST) -> Iterator[ast.AST]:
-    """Child nodes that may hold statements: no expression does."""
+    """Child nodes that may contain statements; expressions do not."""
     return (child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.expr))

@@ -70,7 +70,7 @@ def _functions_below(node: ast.AST, prefix: str) -> Iterator[Function]:
 
 
 def nesting(node: ast.AST, depth: int = 0) -> int:
-    """Compound statements around the deepest statement; `elif` adds none, inner functions count on their own."""
+    """Depth of compound statements; `elif` adds none, and inner functions are measured separately."""
     deepest = depth
     for child in statements_below(node):
         if not isinstance(child, ast.ClassDef | DEFINITIONS):
@@ -97,7 +97,7 @@ def _is_typed(node: ast.FunctionDef | ast.AsyncFunctionDef, is_method: bool) -> 
 
 
 def line_kinds(module: Module) -> Counter[str]:
-    """Lines that hold code, a comment (tool directives do not count) or a docstring."""
+    """Count lines of code, comments (without tool directives) and docstrings."""
     docstring: set[int] = set()
     for node in ast.walk(module.tree):
         documented = isinstance(node, ast.Module | ast.ClassDef | DEFINITIONS)
@@ -123,7 +123,7 @@ def long_functions(modules: Modules) -> dict[str, int]:
 
 
 def figures(root: Path) -> dict[str, str]:
-    """The rows of the table for one tree."""
+    """The table rows for one tree."""
     modules = source_modules(root)
     every = functions(modules)
     kinds = sum((line_kinds(module) for module in modules), Counter[str]())
@@ -153,7 +153,7 @@ def figures(root: Path) -> dict[str, str]:
 
 
 def details(root: Path) -> Iterator[str]:
-    """What stands behind the figures that should be zero."""
+    """The findings behind the figures that should be zero."""
     modules = source_modules(root)
     for group in circles(modules):
         yield f"import circle of {len(group)}: {', '.join(group)}"

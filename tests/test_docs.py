@@ -27,12 +27,12 @@ each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: 
 
 
 def prose(document: Path) -> str:
-    """The text without fenced blocks, which hold commands and examples."""
+    """The text without fenced blocks, which contain commands and examples."""
     return re.sub(r"^```.*?^```", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
 def anchor(heading: str) -> str:
-    """The anchor that a heading gets where the repository is browsed."""
+    """The anchor of a heading on the repository's web pages."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
@@ -69,7 +69,7 @@ def decisions() -> dict[int, tuple[str, str]]:
 
 
 @each_document
-def test_every_relative_link_leads_somewhere(document: Path):
+def test_every_relative_link_has_a_target(document: Path):
     assert list(broken_links(document)) == []
 
 
@@ -83,13 +83,13 @@ def test_every_make_command_exists(document: Path):
     assert set(COMMAND.findall(document.read_text())) <= set(TARGET.findall((ROOT / "Makefile").read_text()))
 
 
-def test_the_newest_version_of_the_changelog_is_that_of_the_package():
+def test_the_changelog_has_the_version_of_the_package():
     versions = re.findall(r"^## \[(\d[^\]]*)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     package = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert versions[0] == package["version"]
 
 
-def test_the_licence_is_the_one_that_the_package_names():
+def test_the_licence_file_matches_the_package():
     package = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     text = (ROOT / "LICENSE").read_text()
     assert package["license"] == "Apache-2.0"
@@ -129,7 +129,7 @@ def test_the_glossary_is_in_alphabetical_order():
     assert words == sorted(words)
 
 
-def test_the_former_name_is_on_one_line_of_the_decisions_only():
+def test_only_one_decision_mentions_the_former_name():
     former = "head" + "room"
     lines = [
         f"{document.relative_to(ROOT)}: {line}"

@@ -1,4 +1,4 @@
-"""One direction: dashboard -> jobs -> engine, and torch only inside engine/rank."""
+"""Import directions: dashboard -> jobs -> engine, and torch only in engine/rank."""
 
 from __future__ import annotations
 
@@ -28,21 +28,25 @@ DJANGO = "os.environ['DJANGO_SETTINGS_MODULE'] = 'dashboard.settings'; import dj
 
 
 def loaded_by(packages: list[str], *, setup: str = "", skip: tuple[str, ...] = ("-",)) -> set[str]:
-    """Top-level packages that a fresh interpreter holds after importing every module of these."""
+    """Top-level packages in a fresh interpreter after it imports every module of `packages`."""
     code = LOADED.format(setup=setup, packages=packages, skip=skip)
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-def test_the_light_half_of_the_engine_loads_neither_torch_nor_django_nor_celery():
+def test_the_engine_without_ranks_loads_neither_torch_nor_django_nor_celery():
     loaded = loaded_by(["engine"], skip=("engine.rank",))
     assert not loaded & (HEAVY | WEB)
     assert not loaded & {"jobs", "dashboard"}
 
 
-def test_the_client_loads_msgspec_and_the_standard_library_alone():
-    own = {"fourwalls", "msgspec", "typing_extensions"}  # msgspec takes the last one where it is
+def test_the_client_loads_only_msgspec_and_the_standard_library():
+    own = {
+        "fourwalls",
+        "msgspec",
+        "typing_extensions",
+    }  # msgspec imports typing_extensions if it is installed
     assert not {n for n in loaded_by(["fourwalls"]) - set(sys.stdlib_module_names) - own if n[0] != "_"}
 
 
@@ -51,7 +55,7 @@ def test_jobs_and_dashboard_start_without_torch():
 
 
 def imports_of(path: Path) -> set[str]:
-    """Top-level packages that a file imports anywhere, deferred imports included."""
+    """Top-level packages that a file imports, including deferred imports."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -70,10 +74,10 @@ def imports_of(path: Path) -> set[str]:
         (
             "fourwalls",
             HEAVY | WEB | {"jobs", "dashboard"},
-        ),  # and of engine, what reads the machine, if it is there
+        ),  # of engine, only the readers of host metrics are imported, if installed
     ],
 )
-def test_no_import_goes_against_the_direction(package: str, forbidden: set[str]):
+def test_no_import_violates_the_direction(package: str, forbidden: set[str]):
     wrong = {
         str(path.relative_to(ROOT)): sorted(found)
         for path in (ROOT / package).rglob("*.py")

@@ -1,4 +1,4 @@
-"""Names and page texts found in small sources."""
+"""Names and visible texts in small sources."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_package_is_named_after_its_folder():
     assert [str(name) for name in defined_names((module,))] == ["jobs/story/__init__.py:1 module story"]
 
 
-def test_only_texts_of_a_template_are_kept_and_each_on_its_line():
+def test_page_texts_keep_only_visible_text_on_its_line():
     template = (
         "{% comment %}a\nremark{% endcomment %}\n"
         '<p class="story" title="A tooltip">Text {{ value.said|default:"no value" }}</p>\n'

@@ -1,4 +1,4 @@
-"""The README's promises that a machine can check: its tree, its commands, its pictures."""
+"""Statements of the README that a machine can check: tree, commands and pictures."""
 
 from __future__ import annotations
 

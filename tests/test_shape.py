@@ -45,14 +45,14 @@ def test_packages_that_import_each_other_have_a_reason():
     assert set(TWO_WAY_PAIRS) <= set(found), "an exception is no longer needed"
 
 
-def test_what_is_too_long_has_a_reason():
+def test_every_long_file_and_function_has_a_reason():
     over = too_long()
     for name, reason in EXCEPTIONS.items():
         print(f"{name}: {over.get(name, 0)} lines: {reason}")
     assert {name: lines for name, lines in over.items() if name not in EXCEPTIONS} == {}
 
 
-def test_no_exception_is_kept_that_is_not_needed():
+def test_every_exception_is_still_needed():
     assert set(EXCEPTIONS) <= set(too_long())
 
 
@@ -62,7 +62,7 @@ def test_every_module_has_a_docstring():
 
 
 def docstring_problem(docstring: str) -> str:
-    """What is wrong with the first line of a module docstring; empty where nothing is."""
+    """The problem of the first line of a module docstring; empty if there is none."""
     line, _, rest = docstring.partition("\n")
     if len(line) > DOCSTRING_CHARACTERS:
         return f"{len(line)} characters"
@@ -105,8 +105,8 @@ def test_docstring_problems_are_recognised(docstring: str, problem: str):
     assert docstring_problem(docstring) == problem
 
 
-def test_broad_excepts_stand_only_in_loops_that_must_live():
-    """Each carries `noqa: BLE001` with its reason; ruff refuses the others."""
+def test_every_broad_except_has_a_reason():
+    """Each `noqa: BLE001` states its reason; ruff refuses broad excepts without it."""
     marked = [
         f"{module.path}: {line.strip()}"
         for module in source_modules()

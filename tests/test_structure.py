@@ -1,4 +1,4 @@
-"""Structure measurements on small trees whose figures are known."""
+"""Structure measurements of small trees with known figures."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def targets(modules: Modules) -> list[tuple[str, str]]:
     return [(each.source, each.target) for each in imports(modules)]
 
 
-def test_tests_and_migrations_are_no_source(make_tree: MakeTree):
+def test_tests_and_migrations_are_not_source(make_tree: MakeTree):
     modules = make_tree({"jobs/a.py": "", "jobs/migrations/0001.py": "", "tests/test_a.py": ""})
     assert [module.name for module in modules] == ["jobs", "jobs.a"]
 
 
-def test_loose_modules_lie_directly_in_a_top_folder(make_tree: MakeTree):
+def test_loose_modules_are_directly_in_a_top_folder(make_tree: MakeTree):
     files = {"jobs/a.py": "", "jobs/b/c.py": "", "engine/rank/d.py": "", "engine/__main__.py": ""}
     loose = loose_modules(make_tree(files))
     assert loose == {"jobs": ["a"], "dashboard": [], "engine": [], "engine/rank": ["d"]}
@@ -53,7 +53,7 @@ def test_loose_modules_lie_directly_in_a_top_folder(make_tree: MakeTree):
     ["import jobs.b.c", "from jobs.b import c", "from jobs.b.c import name", "from .b import c", "from .b.c import *",
      "def f():\n    from jobs.b import c"],
 )  # fmt: skip
-def test_every_way_to_import_a_module_is_seen(make_tree: MakeTree, statement: str):
+def test_every_form_of_import_is_found(make_tree: MakeTree, statement: str):
     modules = make_tree({"jobs/a.py": statement, "jobs/b/c.py": "name = 1"})
     assert targets(modules) == [("jobs.a", "jobs.b.c")]
 

@@ -1,4 +1,4 @@
-"""Vocabulary of names and page texts: one word per thing, the word of the field."""
+"""Vocabulary of names and page texts: one word per thing, and the field's word."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.names import Name, defined_names, page_texts, words_of
 from tests.source_tree import source_modules
 
 ROOT = Path(__file__).resolve().parent.parent
-# word -> what to say instead
+# word -> replacement
 FORBIDDEN = {
     "task": "job",
     "trial": "run",
@@ -32,7 +32,7 @@ FORBIDDEN = {
     "config": "spec",
     "hyperparameter": "spec",
 }
-# word -> the field's word; also in its other forms (says, saying)
+# word -> the field's word; also refused in its regular forms (says, saying)
 BANNED = {
     "told": "serialize, record_event or message",
     "said": "text, label or message",
@@ -60,9 +60,10 @@ BANNED = {
     "arming": "prepare",
     "lean": "name what is left out",
 }
-# name -> why it stays
+# name -> reason to keep it
 KEPT_NAMES = {
     "is_witness": "a column of an attempt's nodes and a field of state.json",
+    "tell": "the method of a file object that returns its position",
 }
 # class name -> why several classes may have it
 SHARED_CLASS_NAMES = {
@@ -86,7 +87,7 @@ def routes(resolver: URLResolver | None = None, prefix: str = "") -> list[str]:
     found: list[str] = []
     for entry in (resolver or get_resolver()).url_patterns:
         path = prefix + str(entry.pattern)
-        if path.startswith("admin/") or "/mlflow" in path:  # its words are MLflow's
+        if path.startswith("admin/") or "/mlflow" in path:  # MLflow's own words
             continue
         found += routes(entry, path) if isinstance(entry, URLResolver) else [f"{path} {entry.name or ''}"]
         assert isinstance(entry, URLPattern | URLResolver)
@@ -119,7 +120,7 @@ def test_pages_use_no_forbidden_synonym_in_their_text():
     assert not wrong
 
 
-def test_every_metric_with_a_unit_says_it_in_its_name():
+def test_every_metric_with_a_unit_has_it_in_its_name():
     wrong = [m.name for m in METRICS if m.unit in UNIT_OF and not m.name.endswith(UNIT_OF[m.unit])]
     assert not wrong
 
@@ -132,7 +133,7 @@ def test_zero_stage_is_always_written_in_full():
 
 
 def forms_of(word: str) -> set[str]:
-    """A word with its regular endings: story, stories; narrate, narrating, narrator."""
+    """A word with its regular forms: story, stories; narrate, narrating, narrator."""
     stem = word.removesuffix("e")
     plural = f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
     return {word, plural, f"{word}es", f"{stem}ed", f"{stem}ing", f"{stem}or"}
@@ -169,7 +170,7 @@ def broken_rules(name: Name) -> list[str]:
         ("function", "clean_header_essay", "jobs/a.py", []),
     ],
 )
-def test_rules_look_at_whole_words_and_kinds(kind: str, text: str, path: str, rules: list[str]):
+def test_rules_match_whole_words_and_kinds(kind: str, text: str, path: str, rules: list[str]):
     found = broken_rules(Name(kind, text, Path(path), 1))
     assert [rule.partition(":")[0] for rule in found] == rules
 
@@ -186,7 +187,7 @@ def test_names_in_the_source_are_the_words_of_the_field(kind: str):
     assert not wrong, listed(wrong)
 
 
-def test_names_that_are_kept_still_exist():
+def test_every_kept_name_still_exists():
     assert set(KEPT_NAMES) <= {name.text for name in defined_names(source_modules())}
 
 
@@ -214,8 +215,8 @@ def test_pages_use_the_words_of_the_field():
     assert not wrong, listed(wrong)
 
 
-def test_the_old_product_name_stands_in_one_decision_only():
-    """Among the tracked files; the word is put together here so that this file is none of its places."""
+def test_only_one_decision_mentions_the_former_product_name():
+    """The word is assembled here, so that this file does not contain it."""
     old = "head" + "room"
     tracked = subprocess.run(
         ["git", "grep", "-I", "-i", "-n", old], cwd=ROOT, capture_output=True, text=True, check=False

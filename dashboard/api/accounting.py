@@ -25,14 +25,14 @@ def lines(
     """Of the caller's teams; of all teams for an admin's session. `by` names some of month, day, pool, team, person
     and attempt."""
     names = [name.strip() for name in by.split(",")]
-    if unknown := sorted(set(names) - totals.BY.keys()):
-        known = ", ".join(totals.BY)
+    if unknown := sorted(set(names) - totals.GROUP_COLUMNS.keys()):
+        known = ", ".join(totals.GROUP_COLUMNS)
         raise SpecError([Problem("by", f"'{unknown[0]}' is none of {known}.")])
-    found = totals.lines(totals.charges(month, _teams(request)), list(dict.fromkeys(names)))
+    found = totals.usage_rows(totals.charges(month, _teams(request)), list(dict.fromkeys(names)))
     return {"lines": [{"keys": line.keys, **_figures(line)} for line in found]}
 
 
-def _figures(line: totals.Line) -> dict[str, Any]:
+def _figures(line: totals.UsageRow) -> dict[str, Any]:
     figures = {name: value for name, value in line.to_json().items() if name not in line.keys}
     return figures | {"energy_j": line.energy_j, "unused_device_s": line.unused_device_s}
 

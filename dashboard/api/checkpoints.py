@@ -68,4 +68,4 @@ def layout(request: HttpRequest, job_id: str) -> dict[str, Any]:
     values = values_of(request)
     if not isinstance(values, dict):
         raise SpecError([Problem("", 'Send the fields that change, such as {"parallel": {"data": 1}}.')])
-    return detailed(relayout.change(who.writable_job(job_id), values, actor=who.user.get_username()))
+    return detailed(relayout.change_layout(who.writable_job(job_id), values, actor=who.user.get_username()))

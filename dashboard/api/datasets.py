@@ -67,9 +67,9 @@ def upload(
 ) -> Status:
     """Ready when every line is good; else a draft, of which `refused` says why."""
     who = caller(request)
-    made = datasets.take(
+    made = datasets.store_upload(
         team=who.writable_team(team), owner=who.user, name=name, file_name=file_name, licence=licence,
-        pieces=read_chunks(request),
+        chunks=read_chunks(request),
     )  # fmt: skip
     return Status(201, made)
 
@@ -83,7 +83,7 @@ def one(request: HttpRequest, dataset_id: str) -> Dataset:
 def refused(request: HttpRequest, dataset_id: str) -> StreamingHttpResponse:
     """Every refused line as CSV: its number, why, and how it begins."""
     found = caller(request).dataset(dataset_id)
-    return StreamingHttpResponse(datasets.as_csv(found), content_type="text/csv; charset=utf-8")
+    return StreamingHttpResponse(datasets.refused_csv(found), content_type="text/csv; charset=utf-8")
 
 
 @router.post("/datasets/{dataset_id}/keep", response={200: DatasetOut, 404: Refusal, 422: Refusal})
@@ -91,7 +91,7 @@ def keep(request: HttpRequest, dataset_id: str) -> Dataset:
     """A draft becomes ready with its good lines."""
     who = caller(request)
     found = who.writable_dataset(dataset_id)
-    datasets.keep(found, who.user)
+    datasets.accept_draft(found, who.user)
     found.refresh_from_db()
     return found
 

@@ -21,10 +21,10 @@ def points(request: HttpRequest, run_id: str, format: exports.Format = "csv") ->
     """Every point of the run as it was written, also those that a later attempt made again: run, metric, source,
     attempt, step, time in microseconds since 1970, value. `format`: csv, json, jsonl or parquet."""
     run = caller(request).run(run_id)
-    pieces = exports.write(exports.points([run.id]), format)
+    pieces = exports.write_table(exports.points_table([run.id]), format)
     try:
         first = next(pieces, b"")
-    except exports.NoParquet as error:
+    except exports.ParquetUnavailable as error:
         raise HttpError(501, str(error)) from None
     response = StreamingHttpResponse(
         _served(request, first, pieces), content_type=exports.CONTENT_TYPES[format]

@@ -50,7 +50,7 @@ def listing(request: HttpRequest, requires: str = "") -> dict[str, Any]:
 
 def _labels(text: str) -> dict[str, str]:
     try:
-        return setting_types.labels(text)
+        return setting_types.parse_labels(text)
     except ValueError as error:
         raise SpecError([Problem("requires", str(error))]) from None
 

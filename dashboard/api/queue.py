@@ -14,7 +14,7 @@ from dashboard.api.shapes import Chosen, JobDetail, Place, Refusal
 from engine.spec.spec import Problem, SpecError
 from jobs.models import Job
 from jobs.queue import ordering
-from jobs.queue.ordering import Rights, UnknownChoice
+from jobs.queue.ordering import QueueRights, UnknownChoice
 
 router = Router(tags=["jobs"])
 Parsed = TypeVar("Parsed")
@@ -28,7 +28,7 @@ def move(request: HttpRequest, job_id: str, body: Place) -> dict[str, Any]:
     job = who.writable_job(job_id)
     where = _checked(ordering.parse_where, body.where)
     other = Job.objects.filter(id=body.other).first() if body.other else None
-    reach = Rights.of(who.user).must_reach(job)
+    reach = QueueRights.from_user(who.user).require_scope(job)
     moved = ordering.reorder(job, who.user.get_username(), where, other, reach)
     return detailed(who.job(moved.job.id))
 
@@ -39,8 +39,8 @@ def prioritise(request: HttpRequest, job_id: str, body: Chosen) -> dict[str, Any
     who = caller(request)
     job = who.writable_job(job_id)
     priority = _checked(ordering.parse_priority, body.priority)
-    reach = Rights.of(who.user).must_reach(job)
-    ordering.prioritise(job, who.user.get_username(), priority, reach)
+    reach = QueueRights.from_user(who.user).require_scope(job)
+    ordering.set_priority(job, who.user.get_username(), priority, reach)
     return detailed(who.job(job.id))
 
 

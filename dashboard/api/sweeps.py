@@ -101,7 +101,7 @@ def plain(sweep: Sweep) -> dict[str, Any]:
 
 
 def detailed(sweep: Sweep) -> dict[str, Any]:
-    return {**ranking.to_json(sweep, ranking.of(sweep)), **plain(sweep), "refused": sweep.refused}
+    return {**ranking.to_json(sweep, ranking.build_ranking(sweep)), **plain(sweep), "refused": sweep.refused}
 
 
 def _parts(request: HttpRequest) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def change(request: HttpRequest, template_id: str, body: TemplateChange) -> dict
         description=found.description if body.description is None else body.description,
         spec=parse(found.spec if body.spec is None else body.spec),
         actor=who.user.get_username(),
-        seen=body.version,
+        base_version=body.version,
     )
     return plain(changed)
 

@@ -34,6 +34,6 @@ def saved_views(context: Any, page: str) -> dict[str, Any]:
         "views": views,
         "current": current,
         "may_change": current is not None
-        and (current.owner_id == request.user.pk or sharing.answers_for(request.user, current.team)),
+        and (current.owner_id == request.user.pk or sharing.is_lead_or_admin(request.user, current.team)),
         "teams": list(access.teams_written_by(request.user)),
     }

@@ -1,12 +1,12 @@
-"""What a team may still spend of a pool."""
+"""Remaining budget of a team in a pool."""
 
 from __future__ import annotations
 
 import msgspec
 
 
-class Budget(msgspec.Struct, frozen=True):
-    """What a month (UTC) gives a team: device-seconds, joules or money."""
+class MonthlyBudget(msgspec.Struct, frozen=True):
+    """Budget of a team for one month (UTC), in device-seconds, joules or money."""
 
-    whole: float
-    left: float  # of this month; device-seconds and money before what runs now is counted, joules after
+    total: float
+    remaining: float  # of this month, less the measured energy but not the device time of running attempts

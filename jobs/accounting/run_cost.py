@@ -10,14 +10,14 @@ from django.utils import timezone
 
 from jobs import series
 from jobs.accounting import totals
-from jobs.accounting.totals import Line
+from jobs.accounting.totals import UsageRow
 from jobs.models import Attempt, Charge, Run
 from jobs.states.jobs import ATTEMPT_LIVE
 
 
 @dataclass(frozen=True)
 class RunCost:
-    booked: Line
+    booked: UsageRow
     held_device_s: float | None  # by the live attempt, not booked yet; None: no attempt is live
     held_money: float | None  # at today's price; None: no price
     currency: str
@@ -47,6 +47,6 @@ def held_by_live_attempts(attempts: QuerySet[Attempt], now: datetime) -> tuple[i
     return len(held), sum(held)
 
 
-def _per_million_tokens(run: Run, booked: Line) -> dict[str, float]:
+def _per_million_tokens(run: Run, booked: UsageRow) -> dict[str, float]:
     tokens = series.newest([run.id], ("tokens",)).get(run.id, {}).get("tokens")
     return {currency: amount / tokens * 1e6 for currency, amount in booked.money.items()} if tokens else {}

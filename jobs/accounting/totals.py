@@ -1,5 +1,4 @@
-"""What attempts have cost, per attempt or added up by person, team, pool, month or day: device-hours, waste, energy,
-money."""
+"""Sums of charges by month, day, pool, team, person or attempt."""
 
 from __future__ import annotations
 
@@ -13,9 +12,9 @@ from django.db.models import Count, Q, QuerySet, Sum
 from jobs.models import Attempt, Charge, Pool, Team
 
 NOT_MEASURED = "not measured"
-# What lines can be added up by -> the column that tells them apart. Names are looked up afterwards: grouped by joined
-# names, 100,000 charges took 0.9 s of CPU, by the charge's own columns 0.3 s.
-BY: dict[str, str] = {
+# Name of a grouping -> its column. Names of teams and people are looked up afterwards: grouping 100,000 charges by
+# joined names took 0.9 s of CPU, grouping by the charge's own columns 0.3 s.
+GROUP_COLUMNS: dict[str, str] = {
     "month": "month",
     "day": "day",
     "pool": "pool_id",
@@ -28,9 +27,12 @@ SUMS = ("device_s", "wasted_device_s", "energy_j", "energy_device_s", "unused_de
 
 
 @dataclass
-class Line:
-    """One group of charges. `energy_j` is the sum of what was measured and None where nothing was;
-    `energy_device_s` of `device_s` is what it covers. Money is never added up over currencies."""
+class UsageRow:
+    """One group of charges.
+
+    `energy_j` is the sum of what was measured, and None if nothing was; it covers `energy_device_s` of
+    `device_s`. Money is never added up over currencies.
+    """
 
     keys: dict[str, str]
     attempts: int = 0
@@ -38,20 +40,20 @@ class Line:
     wasted_device_s: float = 0.0
     energy_j: float | None = None
     energy_device_s: float = 0.0
-    unused_device_s: float | None = None  # held and measured as not used; None: not measured
-    use_device_s: float = 0.0  # of device_s, what that covers
+    unused_device_s: float | None = None  # held and measured as unused; None: not measured
+    use_device_s: float = 0.0  # the part of device_s that `unused_device_s` covers
     money: dict[str, float] = field(default_factory=dict)
-    carbon_g: float | None = None  # estimated, of energy that was measured; None: of none of it
-    unpriced_device_s: float = 0.0  # while their pool had no price of a device-hour
+    carbon_g: float | None = None  # estimated from measured energy; None: no estimate
+    unpriced_device_s: float = 0.0  # booked while the pool had no price per device-hour
 
     @property
     def energy_share(self) -> float:
-        """Of the device-time, how much the energy covers."""
+        """Share of the device time that the energy covers."""
         return min(1.0, self.energy_device_s / self.device_s) if self.device_s else 0.0
 
     @property
     def use_share(self) -> float:
-        """Of the device-time, how much of it was measured whether it was used."""
+        """Share of the device time for which utilisation was measured."""
         return min(1.0, self.use_device_s / self.device_s) if self.device_s else 0.0
 
     @property
@@ -79,7 +81,7 @@ class Line:
 def charges(
     month: str | None = None, teams: Collection[int] | None = None, pool: str | None = None
 ) -> QuerySet[Charge]:
-    """Of one month (2026-11), of some teams, of one pool; None leaves none out."""
+    """Charges of one month (2026-11), of some teams and of one pool; None does not filter."""
     found = Charge.objects.all()
     if month is not None:
         found = found.filter(month=month)
@@ -88,64 +90,71 @@ def charges(
     return found if pool is None else found.filter(pool__name=pool)
 
 
-def lines(
+def usage_rows(
     charges: QuerySet[Charge], by: Sequence[str] = ("month", "pool", "team"), window: slice | None = None
-) -> list[Line]:
-    """`by` names some of BY; ordered by those, or with a `window` of attempts only these, most device-time first. One
-    query, and one for each kind of name."""
-    rows = _rows(charges, by)
+) -> list[UsageRow]:
+    """Group charges by some names of GROUP_COLUMNS, and order the rows by those names.
+
+    With a `window` of attempts, return only those, most device time first. Runs one query, and one for each
+    kind of name.
+    """
+    rows = _grouped_sums(charges, by)
     shown = rows if window is None else rows.order_by("-sum_device_s", "attempt_id")[window]
-    found: dict[tuple[Any, ...], Line] = {}
-    for row in shown:
-        _add(found.setdefault(tuple(row[column] for column in _columns(by)), Line({})), row)
+    found: dict[tuple[Any, ...], UsageRow] = {}
+    for sums in shown:
+        _add_sums(found.setdefault(tuple(sums[column] for column in _columns(by)), UsageRow({})), sums)
     ids = {key[_columns(by).index("attempt_id")] for key in found} if window and "attempt" in by else None
-    names = _names(charges if ids is None else charges.filter(attempt__in=ids), by)
-    for key, line in found.items():
-        known = dict(zip(_columns(by), key, strict=True))
-        line.keys = {name: names[name](known) if name in names else str(known[BY[name]]) for name in by}
-    lines = list(found.values())
-    return lines if window else sorted(lines, key=lambda line: tuple(line.keys.values()))
+    names = _name_lookups(charges if ids is None else charges.filter(attempt__in=ids), by)
+    for key, row in found.items():
+        key_ids = dict(zip(_columns(by), key, strict=True))
+        row.keys = {
+            name: names[name](key_ids) if name in names else str(key_ids[GROUP_COLUMNS[name]]) for name in by
+        }
+    rows_shown = list(found.values())
+    return rows_shown if window else sorted(rows_shown, key=lambda row: tuple(row.keys.values()))
 
 
-def total(charges: QuerySet[Charge]) -> Line:
-    """All of them as one line; an attempt over several days or months is counted once."""
-    return next(iter(lines(charges, ())), Line({}))
+def total(charges: QuerySet[Charge]) -> UsageRow:
+    """All charges as one row; an attempt over several days or months is counted once."""
+    return next(iter(usage_rows(charges, ())), UsageRow({}))
 
 
 def months(teams: Collection[int] | None = None) -> list[str]:
-    """Those in which something was booked, newest first."""
+    """Months with a charge, newest first."""
     return list(charges(teams=teams).order_by("-month").values_list("month", flat=True).distinct())
 
 
 def _columns(by: Sequence[str]) -> list[str]:
-    """An attempt decides who the person is, who is then looked up with it."""
-    return [BY[name] for name in by if name != "person" or "attempt" not in by]
+    """Columns to group by; an attempt implies its person, whose name is looked up with it."""
+    return [GROUP_COLUMNS[name] for name in by if name != "person" or "attempt" not in by]
 
 
-def _names(charges: QuerySet[Charge], by: Sequence[str]) -> dict[str, Callable[[Mapping[str, Any]], str]]:
-    """How the ids of a line are called."""
+def _name_lookups(
+    charges: QuerySet[Charge], by: Sequence[str]
+) -> dict[str, Callable[[Mapping[str, Any]], str]]:
+    """Functions from the ids of a row to a name, by grouping."""
     found: dict[str, Callable[[Mapping[str, Any]], str]] = {}
     if "pool" in by:
         pools = dict(Pool.objects.values_list("id", "name"))
-        found["pool"] = lambda known: pools[known["pool_id"]]
+        found["pool"] = lambda ids: pools[ids["pool_id"]]
     if "team" in by:
         teams = dict(Team.objects.values_list("id", "name"))
-        found["team"] = lambda known: teams[known["team_id"]]
+        found["team"] = lambda ids: teams[ids["team_id"]]
     if "attempt" in by:
         rows = Attempt.objects.filter(id__in=charges.values("attempt_id")).order_by()
         attempts = {
-            row[0]: (f"{row[1]}/{row[2]}", row[3])
-            for row in rows.values_list("id", "job_id", "number", "job__owner__username")
+            columns[0]: (f"{columns[1]}/{columns[2]}", columns[3])
+            for columns in rows.values_list("id", "job_id", "number", "job__owner__username")
         }
-        found["attempt"] = lambda known: attempts[known["attempt_id"]][0]
-        found["person"] = lambda known: attempts[known["attempt_id"]][1]
+        found["attempt"] = lambda ids: attempts[ids["attempt_id"]][0]
+        found["person"] = lambda ids: attempts[ids["attempt_id"]][1]
     elif "person" in by:
         people = dict(get_user_model().objects.values_list("id", "username"))
-        found["person"] = lambda known: people[known[BY["person"]]]
+        found["person"] = lambda ids: people[ids[GROUP_COLUMNS["person"]]]
     return found
 
 
-def _rows(charges: QuerySet[Charge], by: Sequence[str]) -> Any:
+def _grouped_sums(charges: QuerySet[Charge], by: Sequence[str]) -> Any:
     unpriced = Sum("device_s", filter=Q(device_money=None))
     sums = {f"sum_{column}": Sum(column) for column in SUMS}
     return (
@@ -156,24 +165,24 @@ def _rows(charges: QuerySet[Charge], by: Sequence[str]) -> Any:
     )
 
 
-def _add(line: Line, row: dict[str, Any]) -> None:
-    line.attempts += row["attempts"]  # an attempt is booked in one currency
-    line.device_s += row["sum_device_s"]
-    line.wasted_device_s += row["sum_wasted_device_s"]
-    line.energy_device_s += row["sum_energy_device_s"]
-    line.use_device_s += row["sum_use_device_s"]
-    line.unpriced_device_s += row["unpriced"] or 0.0
-    _add_measured(line, row["sum_energy_j"], row["sum_unused_device_s"])
-    if row["sum_carbon_g"] is not None:
-        line.carbon_g = (line.carbon_g or 0.0) + row["sum_carbon_g"]
-    parts = [row[name] for name in ("sum_device_money", "sum_energy_money") if row[name] is not None]
+def _add_sums(row: UsageRow, sums: dict[str, Any]) -> None:
+    row.attempts += sums["attempts"]  # an attempt is booked in one currency
+    row.device_s += sums["sum_device_s"]
+    row.wasted_device_s += sums["sum_wasted_device_s"]
+    row.energy_device_s += sums["sum_energy_device_s"]
+    row.use_device_s += sums["sum_use_device_s"]
+    row.unpriced_device_s += sums["unpriced"] or 0.0
+    _add_measured(row, sums["sum_energy_j"], sums["sum_unused_device_s"])
+    if sums["sum_carbon_g"] is not None:
+        row.carbon_g = (row.carbon_g or 0.0) + sums["sum_carbon_g"]
+    parts = [sums[name] for name in ("sum_device_money", "sum_energy_money") if sums[name] is not None]
     if parts:
-        line.money[row["currency"]] = line.money.get(row["currency"], 0.0) + sum(parts)
+        row.money[sums["currency"]] = row.money.get(sums["currency"], 0.0) + sum(parts)
 
 
-def _add_measured(line: Line, energy_j: float | None, unused_device_s: float | None) -> None:
-    """What was not measured adds nothing, and is not nought."""
+def _add_measured(row: UsageRow, energy_j: float | None, unused_device_s: float | None) -> None:
+    """Add measured values; a value that was not measured adds nothing and is not zero."""
     if energy_j is not None:
-        line.energy_j = (line.energy_j or 0.0) + energy_j
+        row.energy_j = (row.energy_j or 0.0) + energy_j
     if unused_device_s is not None:
-        line.unused_device_s = (line.unused_device_s or 0.0) + unused_device_s
+        row.unused_device_s = (row.unused_device_s or 0.0) + unused_device_s

@@ -1,4 +1,4 @@
-"""Whether devices that are held are used: seconds that were measured, and seconds unused, of each lease and day."""
+"""Measured and unused seconds of leased devices per day."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from jobs.models import Attempt, Lease, Pool
 METRIC = "utilisation_pct"
 # A reading stands for the time since the one before it, up to twice the slowest cadence of the sampler.
 GAP_LIMIT_S = 120.0
-UNUSED_SHOWN_S = 300.0  # a device that is unused for less is nobody's news
+UNUSED_AFTER_S = 300.0  # a shorter idle time is not reported
 
-Reading = tuple[float, float]  # unix time, percent
+UtilisationReading = tuple[float, float]  # unix time, percent
 
 
-def count(attempt: Attempt, readings: Mapping[str, Sequence[Reading]]) -> None:
-    """Add what devices (by id) have said since the last call; call it in the transaction that stores it."""
+def record_readings(attempt: Attempt, readings: Mapping[str, Sequence[UtilisationReading]]) -> None:
+    """Add the readings of devices (by id) since the last call; call it in the transaction that stores them."""
     below_pct = Pool.objects.values_list("idle_below_pct", flat=True).get(jobs=attempt.job_id)
     for lease in Lease.objects.filter(attempt=attempt, device__in=list(readings)):
         for at, pct in sorted(readings[lease.device_id]):
             _add(lease, datetime.fromtimestamp(at, UTC), pct >= below_pct)
-        # Row by row: bulk_update took twice as long for eight devices, to build its statement.
+        # One UPDATE per row: bulk_update took twice as long for eight devices, to build its statement.
         Lease.objects.filter(id=lease.id).update(use=lease.use, read_at=lease.read_at, used_at=lease.used_at)
 
 
-def of_days(attempt: Attempt) -> dict[date, tuple[float, float]]:
-    """Day -> device-seconds measured, and of these unused; over all devices of an attempt."""
+def seconds_by_day(attempt: Attempt) -> dict[date, tuple[float, float]]:
+    """Day -> (device-seconds measured, device-seconds unused), summed over all devices of an attempt."""
     found: defaultdict[date, list[float]] = defaultdict(lambda: [0.0, 0.0])
     for use in Lease.objects.filter(attempt=attempt).values_list("use", flat=True):
         for day, (measured_s, unused_s) in use.items():
@@ -40,16 +40,16 @@ def of_days(attempt: Attempt) -> dict[date, tuple[float, float]]:
 
 
 def unused_since(lease: Lease, now: datetime) -> datetime | None:
-    """Since when the device has been held without being used; None: it is used, or nobody measures it."""
+    """Start of the time for which the device has been held unused; None if it is used or not measured."""
     if lease.read_at is None or (now - lease.read_at).total_seconds() > GAP_LIMIT_S:
         return None
     since = lease.used_at or lease.began_at
-    return since if now - since >= timedelta(seconds=UNUSED_SHOWN_S) else None
+    return since if now - since >= timedelta(seconds=UNUSED_AFTER_S) else None
 
 
-def unused(now: datetime) -> QuerySet[Lease]:
-    """Leases on devices that are measured, and have been held for a while without being used."""
-    before = now - timedelta(seconds=UNUSED_SHOWN_S)
+def unused_leases(now: datetime) -> QuerySet[Lease]:
+    """Active leases on measured devices that have been unused for at least UNUSED_AFTER_S."""
+    before = now - timedelta(seconds=UNUSED_AFTER_S)
     never = Q(used_at=None, began_at__lte=before)
     read_since = now - timedelta(seconds=GAP_LIMIT_S)
     return Lease.objects.filter(never | Q(used_at__lte=before), is_active=True, read_at__gte=read_since)

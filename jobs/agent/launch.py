@@ -105,8 +105,8 @@ def prepare_attempt_node(
 def fetch_data(spec: Spec) -> None:
     """Copy the data set that the spec names to this node's disk. Raises LaunchError."""
     try:
-        datasets.bring(spec.data.corpus, Path(settings.DATA_DIR))
-    except datasets.NotBrought as error:
+        datasets.fetch_dataset(spec.data.corpus, Path(settings.DATA_DIR))
+    except datasets.FetchError as error:
         raise LaunchError(str(error)) from None
 
 
@@ -172,17 +172,17 @@ def build_placement(attempt: Attempt, spec: Spec, node_dir: Path, resume_from: P
         corpus_root=str(settings.CORPUS_ROOT),
         resume_from=str(resume_from) if resume_from else None,
         halt_at_step=attempt.job.halt_at_step,
-        start_from=str(initial_weights.path_of(attempt.job) or "") or None,
-        start_title=initial_weights.titled(attempt.job),
+        start_from=str(initial_weights.path_for_job(attempt.job) or "") or None,
+        start_title=initial_weights.title_for_job(attempt.job),
     )
 
 
 def _check_initial_weights(job: Job) -> None:
     """Raise LaunchError if this node cannot read the job's initial weights."""
-    path = initial_weights.path_of(job)
+    path = initial_weights.path_for_job(job)
     if path is not None and not path.is_dir():
         raise LaunchError(
-            f"{initial_weights.titled(job)} cannot be started from here: there is no folder {path}."
+            f"{initial_weights.title_for_job(job)} cannot be started from here: there is no folder {path}."
         )
 
 

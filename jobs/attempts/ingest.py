@@ -61,7 +61,7 @@ class SpoolUpdate:
     step: int | None = None
     first_step_at: float | None = None
     last_step_at: float = 0.0
-    utilisation: dict[str, list[utilisation.Reading]] = field(default_factory=dict)  # by device
+    utilisation: dict[str, list[utilisation.UtilisationReading]] = field(default_factory=dict)  # by device
     checkpoints: list[checkpoints.SavedCheckpoint] = field(default_factory=list)
     ending: str = ""
     timelines: list[StepTimeline] = field(default_factory=list)
@@ -279,7 +279,7 @@ def _apply_update(attempt: Attempt, update: SpoolUpdate, changes: dict[str, Any]
     if update.outputs:
         outputs.store(attempt, update.outputs)
     if update.utilisation:
-        utilisation.count(attempt, update.utilisation)
+        utilisation.record_readings(attempt, update.utilisation)
     if update.timelines:
         timelines.store(attempt, update.timelines)
     for event in update.events:

@@ -1,27 +1,34 @@
-"""Data sets that teams upload: taken in, kept, found by runs, brought to nodes."""
+"""Data sets uploaded by teams: storage, lookup, lifecycle and delivery to nodes."""
 
-from jobs.datasets.bring import NotBrought, bring
-from jobs.datasets.find import Row, choices, dataset_named, refuse_unusable, rows, runs_of
-from jobs.datasets.keep import DatasetError, change, delete, discard, keep, remove
-from jobs.datasets.report import as_csv, refused
-from jobs.datasets.take import take
+from jobs.datasets.fetch import FetchError, fetch_dataset
+from jobs.datasets.find import DatasetRow, corpus_choices, first_rows, get_dataset, refuse_unusable, runs_of
+from jobs.datasets.lifecycle import (
+    DatasetError,
+    accept_draft,
+    change_details,
+    delete_content,
+    discard_draft,
+    remove,
+)
+from jobs.datasets.report import refused_csv, refused_lines
+from jobs.datasets.store import store_upload
 
 __all__ = [
     "DatasetError",
-    "NotBrought",
-    "Row",
-    "as_csv",
-    "bring",
-    "change",
-    "choices",
-    "dataset_named",
-    "delete",
-    "discard",
-    "keep",
+    "DatasetRow",
+    "FetchError",
+    "accept_draft",
+    "change_details",
+    "corpus_choices",
+    "delete_content",
+    "discard_draft",
+    "fetch_dataset",
+    "first_rows",
+    "get_dataset",
     "refuse_unusable",
-    "refused",
+    "refused_csv",
+    "refused_lines",
     "remove",
-    "rows",
     "runs_of",
-    "take",
+    "store_upload",
 ]

@@ -1,4 +1,4 @@
-"""Which data sets a team has, whether a spec may use one, and what stands in it."""
+"""Data sets of a team: lookup, checks against a spec, and first rows."""
 
 from __future__ import annotations
 
@@ -18,60 +18,59 @@ from jobs.models import Dataset, Run, Team
 KIND_WORDS = {"text": "texts", "pairs": "pairs", "classes": "labelled texts"}
 
 
-class Row(NamedTuple):
-    """One line of a data set; a text has no target."""
+class DatasetRow(NamedTuple):
+    """One row of a data set; a text has no target."""
 
     source: str
     target: str
 
 
-def usable(teams: Iterable[Team]) -> QuerySet[Dataset]:
-    return Dataset.objects.filter(team__in=teams, state=Dataset.State.READY, archived_at=None)
+def usable_datasets(teams: Iterable[Team]) -> QuerySet[Dataset]:
+    return Dataset.objects.filter(team__in=teams, state=Dataset.UploadState.READY, archived_at=None)
 
 
-def choices(teams: Iterable[Team]) -> list[CorpusChoice]:
-    """What a form offers beside the built-in corpora."""
+def corpus_choices(teams: Iterable[Team]) -> list[CorpusChoice]:
+    """Usable data sets as choices of a form, to follow the built-in corpora."""
     return [
         CorpusChoice(
             f"{DATASET_PREFIX}{one.id}", f"{one.name} (uploaded, {one.num_good:,} {KIND_WORDS[one.kind]})"
         )
-        for one in usable(teams).order_by("name")
+        for one in usable_datasets(teams).order_by("name")
     ]
 
 
-def dataset_named(corpus: str) -> Dataset | None:
-    """The data set that a spec's corpus names; None for a corpus that is none."""
+def get_dataset(corpus: str) -> Dataset | None:
+    """The data set that a spec's corpus names; None for another kind of corpus."""
     if not corpus.startswith(DATASET_PREFIX):
         return None
     return Dataset.objects.filter(id=corpus.removeprefix(DATASET_PREFIX)).first()
 
 
 def refuse_unusable(spec: Spec, team: Team) -> None:
-    """Raises SpecError unless the spec's corpus is no data set, or one of the team's that suits the objective."""
+    """Raise SpecError unless the corpus is built in, or a data set of the team that suits the objective."""
     if not spec.data.corpus.startswith(DATASET_PREFIX):
         return
-    found = dataset_named(spec.data.corpus)
+    found = get_dataset(spec.data.corpus)
     if found is None or found.team_id != team.id:
-        raise corpus_error(f"Team {team.name} has no data set '{spec.data.corpus}'. See the page Data.")
+        raise corpus_error(f"Team {team.name} has no data set '{spec.data.corpus}'. See the Data page.")
     if found.archived_at is not None:
-        raise corpus_error(f"The content of data set '{found.name}' was deleted. Choose another.")
-    if found.state != Dataset.State.READY:
-        raise corpus_error(
-            f"Data set '{found.name}' is a draft: say on its page whether its good lines are kept."
-        )
+        raise corpus_error(f"The content of data set '{found.name}' was deleted. Choose another data set.")
+    if found.state != Dataset.UploadState.READY:
+        raise corpus_error(f"Data set '{found.name}' is a draft. Keep its good lines on its page first.")
     refuse_other_kind(found.name, found.kind, spec.data.objective)  # type: ignore[arg-type]
     refuse_more_classes(found.name, len(found.statistics.get("classes", ())), spec.model.classes)
 
 
-def rows(dataset: Dataset, limit: int) -> list[Row]:
-    """The first so many lines."""
-    found = (json.loads(line) for line in itertools.islice(content.lines(dataset), limit))
+def first_rows(dataset: Dataset, limit: int) -> list[DatasetRow]:
+    """The first `limit` rows."""
+    found = (json.loads(line) for line in itertools.islice(content.read_lines(dataset), limit))
     return [
-        Row(one.get("source", one.get("text", "")), one.get("target", one.get("label", ""))) for one in found
+        DatasetRow(one.get("source", one.get("text", "")), one.get("target", one.get("label", "")))
+        for one in found
     ]
 
 
 def runs_of(dataset: Dataset) -> QuerySet[Run]:
-    """The team's runs that have read it, newest first."""
+    """Runs of the team that have read the data set, newest first."""
     named = Run.objects.filter(team=dataset.team, spec__data__corpus=f"{DATASET_PREFIX}{dataset.id}")
     return named.select_related("owner", "job").order_by("-created_at")

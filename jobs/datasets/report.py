@@ -1,4 +1,4 @@
-"""The lines of an upload that were refused: to be shown, and to be saved whole."""
+"""Refused lines of an upload, for display and as a CSV file."""
 
 from __future__ import annotations
 
@@ -14,20 +14,28 @@ from jobs.datasets import content
 from jobs.models import Dataset
 
 
-def refused(dataset: Dataset, limit: int | None = None) -> list[dict[str, Any]]:
-    """`number`, `reason` and `beginning` of the first so many, in the order of the file."""
-    return [json.loads(line) for line in itertools.islice(content.lines(dataset, content.REFUSED), limit)]
+def refused_lines(dataset: Dataset, limit: int | None = None) -> list[dict[str, Any]]:
+    """`number`, `reason` and `beginning` of the first `limit` refused lines, in file order."""
+    return [
+        json.loads(line) for line in itertools.islice(content.read_lines(dataset, content.REFUSED), limit)
+    ]
 
 
-def as_csv(dataset: Dataset) -> Iterator[str]:
-    """All of them, line by line. Whatever a spreadsheet would run as a formula stands as text."""
-    yield _row(["line", "reason", "beginning"])
-    for line in content.lines(dataset, content.REFUSED):
-        told = json.loads(line)
-        yield _row([told["number"], table.harmless(told["reason"]), table.harmless(told["beginning"])])
+def refused_csv(dataset: Dataset) -> Iterator[str]:
+    """All refused lines as CSV, row by row, with formulas escaped."""
+    yield _csv_row(["line", "reason", "beginning"])
+    for line in content.read_lines(dataset, content.REFUSED):
+        refused = json.loads(line)
+        yield _csv_row(
+            [
+                refused["number"],
+                table.escape_formula(refused["reason"]),
+                table.escape_formula(refused["beginning"]),
+            ]
+        )
 
 
-def _row(cells: list[Any]) -> str:
+def _csv_row(cells: list[Any]) -> str:
     out = io.StringIO()
     csv.writer(out).writerow(cells)
     return out.getvalue()

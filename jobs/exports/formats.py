@@ -1,4 +1,7 @@
-"""Tables as files, piece by piece: CSV, JSON, JSON lines, Parquet. Figures are exact; what is not finite is named."""
+"""Tables as CSV, JSON, JSON Lines and Parquet files, in chunks.
+
+Numbers are exact; values that are not finite are written by name.
+"""
 
 from __future__ import annotations
 
@@ -24,29 +27,29 @@ Block = Sequence[Sequence[Any]]  # columns of equal length
 
 
 @dataclass(frozen=True)
-class Table:
-    """A name, its columns with their types (text, int, float, time), and its rows, some at a time."""
+class ExportTable:
+    """A name, columns with their types (text, int, float, time), and rows in blocks."""
 
     name: str
     columns: dict[str, str]
     blocks: Iterable[Block]
 
 
-class NoParquet(RuntimeError):
-    """pyarrow is not installed; the message says how it would be."""
+class ParquetUnavailable(RuntimeError):
+    """pyarrow is not installed; the message says how to install it."""
 
 
-def write(table: Table, form: Format) -> Iterator[bytes]:
-    """The file, piece by piece. Raises NoParquet, at the first piece, where that cannot be written here."""
+def write_table(table: ExportTable, form: Format) -> Iterator[bytes]:
+    """The file in chunks. Raises ParquetUnavailable at the first chunk if pyarrow is not installed."""
     return WRITERS[form](table)
 
 
-def _csv(table: Table) -> Iterator[bytes]:
+def _write_csv(table: ExportTable) -> Iterator[bytes]:
     yield _csv_lines([list(table.columns)])
     is_text = [kind == "text" for kind in table.columns.values()]
     for block in table.blocks:
         cells = [
-            [_harmless(value) for value in column] if text else [_plain(value) for value in column]
+            [_escape_formula(value) for value in column] if text else [_to_plain(value) for value in column]
             for column, text in zip(block, is_text, strict=True)
         ]
         yield _csv_lines(zip(*cells, strict=True))
@@ -58,8 +61,8 @@ def _csv_lines(rows: Iterable[Iterable[Any]]) -> bytes:
     return text.getvalue().encode()
 
 
-def _harmless(value: Any) -> Any:
-    """A spreadsheet takes what begins so for a formula, and would run it."""
+def _escape_formula(value: Any) -> Any:
+    """Prefix an apostrophe to a text that a spreadsheet would run as a formula."""
     return (
         f"'{value}"
         if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
@@ -67,7 +70,7 @@ def _harmless(value: Any) -> Any:
     )
 
 
-def _plain(value: Any) -> Any:
+def _to_plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, float) and not math.isfinite(value):
@@ -75,32 +78,32 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _json(table: Table) -> Iterator[bytes]:
-    """One list, a row a line."""
+def _write_json(table: ExportTable) -> Iterator[bytes]:
+    """One list, with one row per line."""
     before = "[\n"
     for block in table.blocks:
-        if rows := _objects(table, block):
+        if rows := _json_rows(table, block):
             yield (before + ",\n".join(rows)).encode()
             before = ",\n"
     yield b"[]\n" if before == "[\n" else b"\n]\n"
 
 
-def _jsonl(table: Table) -> Iterator[bytes]:
+def _write_jsonl(table: ExportTable) -> Iterator[bytes]:
     for block in table.blocks:
-        yield "".join(f"{row}\n" for row in _objects(table, block)).encode()
+        yield "".join(f"{row}\n" for row in _json_rows(table, block)).encode()
 
 
-def _objects(table: Table, block: Block) -> list[str]:
-    cells = [[_plain(value) for value in column] for column in block]
+def _json_rows(table: ExportTable, block: Block) -> list[str]:
+    cells = [[_to_plain(value) for value in column] for column in block]
     return [json.dumps(dict(zip(table.columns, row, strict=True))) for row in zip(*cells, strict=True)]
 
 
-def _parquet(table: Table) -> Iterator[bytes]:
+def _write_parquet(table: ExportTable) -> Iterator[bytes]:
     try:
         import pyarrow as pa
         from pyarrow import parquet
     except ImportError:
-        raise NoParquet(
+        raise ParquetUnavailable(
             "Parquet needs pyarrow, which is not installed here: pip install 'fourwalls[parquet]'."
         ) from None
     types = {
@@ -110,44 +113,44 @@ def _parquet(table: Table) -> Iterator[bytes]:
         "time": pa.timestamp("us", tz="UTC"),
     }
     schema = pa.schema([(name, types[kind]) for name, kind in table.columns.items()])
-    sink = _Sink()
+    sink = _ChunkSink()
     with parquet.ParquetWriter(sink, schema, compression="zstd") as writer:
         for block in table.blocks:
             arrays = [pa.array(column, field.type) for column, field in zip(block, schema, strict=True)]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
-            if data := sink.taken():
+            if data := sink.take_chunks():
                 yield data
-    yield sink.taken()
+    yield sink.take_chunks()
 
 
-class _Sink(io.RawIOBase):
-    """Gives away what was written into it, and still knows how much that was: Parquet's footer names places."""
+class _ChunkSink(io.RawIOBase):
+    """A write-only file whose content is taken in chunks; it still knows its position, for Parquet's footer."""
 
     def __init__(self) -> None:
-        self.pieces: list[bytes] = []
+        self.chunks: list[bytes] = []
         self.size = 0
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
-        self.pieces.append(bytes(data))
-        self.size += len(self.pieces[-1])
-        return len(self.pieces[-1])
+        self.chunks.append(bytes(data))
+        self.size += len(self.chunks[-1])
+        return len(self.chunks[-1])
 
     def tell(self) -> int:
         return self.size
 
-    def taken(self) -> bytes:
-        data = b"".join(self.pieces)
-        self.pieces.clear()
+    def take_chunks(self) -> bytes:
+        data = b"".join(self.chunks)
+        self.chunks.clear()
         return data
 
 
-WRITERS: dict[Format, Callable[[Table], Iterator[bytes]]] = {
-    "csv": _csv,
-    "json": _json,
-    "jsonl": _jsonl,
-    "parquet": _parquet,
+WRITERS: dict[Format, Callable[[ExportTable], Iterator[bytes]]] = {
+    "csv": _write_csv,
+    "json": _write_json,
+    "jsonl": _write_jsonl,
+    "parquet": _write_parquet,
 }
 FORMATS = tuple(WRITERS)

@@ -1,4 +1,4 @@
-"""What is stored, as tables: runs, their parameters, tags and metrics in short, and every point."""
+"""Tables of stored data: runs, parameters, tags, metric summaries and points."""
 
 from __future__ import annotations
 
@@ -10,35 +10,37 @@ from django.db.models import QuerySet
 from django.db.models.functions import Coalesce
 
 from jobs import series
-from jobs.exports.formats import Block, Table
+from jobs.exports.formats import Block, ExportTable
 from jobs.models import Run, RunMetric, RunParam, RunTag
 from jobs.series.codec import NO_STEP
 
 BLOCK_ROWS = 10_000
 
 
-def tables(runs: QuerySet[Run]) -> Iterator[Table]:
-    """Everything of these runs but their points."""
+def run_tables(runs: QuerySet[Run]) -> Iterator[ExportTable]:
+    """All data of the runs except their points."""
     found = runs.order_by("created_at", "id")
-    about = found.annotate(
-        stands=Coalesce("job__state", "state"),
-        began=Coalesce("job__started_at", "started_at"),
-        over=Coalesce("job__ended_at", "ended_at"),
+    annotated = found.annotate(
+        current_state=Coalesce("job__state", "state"),
+        began_at=Coalesce("job__started_at", "started_at"),
+        over_at=Coalesce("job__ended_at", "ended_at"),
     )
-    yield Table("runs", RUN_COLUMNS, _rows(about, (*RUN_FIELDS, *STAND_FIELDS)))
+    yield ExportTable("runs", RUN_COLUMNS, _row_blocks(annotated, (*RUN_FIELDS, *TIME_FIELDS)))
     for name, model, fields in (
         ("params", RunParam, ("run_id", "key", "value")),
         ("tags", RunTag, ("run_id", "key", "value")),
     ):
         rows = model.objects.filter(run__in=found.order_by()).order_by("run_id", "key")
-        yield Table(name, dict.fromkeys(("run", "key", "value"), "text"), _rows(rows, fields))
+        yield ExportTable(name, dict.fromkeys(("run", "key", "value"), "text"), _row_blocks(rows, fields))
     metrics = RunMetric.objects.filter(run__in=found.order_by()).order_by("run_id", "key")
-    yield Table("metrics", METRIC_COLUMNS, _rows(metrics, METRIC_FIELDS))
+    yield ExportTable("metrics", METRIC_COLUMNS, _row_blocks(metrics, METRIC_FIELDS))
 
 
-def points(run_ids: Iterable[str]) -> Table:
-    """Every point as it was written; `attempt` tells those apart that a later one made again."""
-    return Table("points", POINT_COLUMNS, chain.from_iterable(_points(run_id) for run_id in run_ids))
+def points_table(run_ids: Iterable[str]) -> ExportTable:
+    """Every point as written; `attempt` distinguishes points of a step that a later attempt repeated."""
+    return ExportTable(
+        "points", POINT_COLUMNS, chain.from_iterable(_point_blocks(run_id) for run_id in run_ids)
+    )
 
 
 RUN_FIELDS = (
@@ -47,12 +49,12 @@ RUN_FIELDS = (
     "team__slug",
     "project__name",
     "owner__username",
-    "stands",
+    "current_state",
     "origin",
     "job_id",
     "note",
 )
-STAND_FIELDS = ("created_at", "began", "over", "archived_at")
+TIME_FIELDS = ("created_at", "began_at", "over_at", "archived_at")
 RUN_COLUMNS = dict.fromkeys(
     ("run", "name", "team", "project", "owner", "state", "origin", "job", "note"), "text"
 )
@@ -75,18 +77,18 @@ POINT_COLUMNS = {"run": "text", "metric": "text", "source": "text", "attempt": "
 POINT_COLUMNS |= {"step": "int", "time_us": "int", "value": "float"}
 
 
-def _rows(rows: QuerySet[Any], fields: Sequence[str]) -> Iterator[Block]:
-    left = rows.values_list(*fields).iterator(chunk_size=BLOCK_ROWS)
-    while some := list(islice(left, BLOCK_ROWS)):
-        yield list(zip(*some, strict=True))
+def _row_blocks(rows: QuerySet[Any], fields: Sequence[str]) -> Iterator[Block]:
+    remaining = rows.values_list(*fields).iterator(chunk_size=BLOCK_ROWS)
+    while block := list(islice(remaining, BLOCK_ROWS)):
+        yield list(zip(*block, strict=True))
 
 
-def _points(run_id: str) -> Iterator[Block]:
-    for one in series.raw(run_id):
-        steps, times_us, values = one.columns
+def _point_blocks(run_id: str) -> Iterator[Block]:
+    for raw in series.raw(run_id):
+        steps, times_us, values = raw.columns
         for first in range(0, len(steps), BLOCK_ROWS):
-            part = slice(first, first + BLOCK_ROWS)
-            count = len(steps[part])
-            same = [[value] * count for value in (run_id, one.metric, one.source, one.attempt)]
-            whole = [None if step == NO_STEP else step for step in steps[part].tolist()]
-            yield [*same, whole, times_us[part].tolist(), values[part].tolist()]
+            rows = slice(first, first + BLOCK_ROWS)
+            count = len(steps[rows])
+            constant_columns = [[value] * count for value in (run_id, raw.metric, raw.source, raw.attempt)]
+            step_column = [None if step == NO_STEP else step for step in steps[rows].tolist()]
+            yield [*constant_columns, step_column, times_us[rows].tolist(), values[rows].tolist()]

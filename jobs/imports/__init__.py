@@ -1,6 +1,14 @@
-"""Runs of other trackers brought in: readers of their files, and the one function that stores what they read."""
+"""Import of runs from other trackers: file readers and storage."""
 
-from jobs.imports.foreign import ForeignRun, ImportRefused, Part
-from jobs.imports.take import Taken, left_out_in_words, link, take
+from jobs.imports.foreign import ForeignRun, ForeignStream, ImportRefused
+from jobs.imports.store import ImportResult, format_left_out, import_run, link_parents
 
-__all__ = ["ForeignRun", "ImportRefused", "Part", "Taken", "left_out_in_words", "link", "take"]
+__all__ = [
+    "ForeignRun",
+    "ForeignStream",
+    "ImportRefused",
+    "ImportResult",
+    "format_left_out",
+    "import_run",
+    "link_parents",
+]

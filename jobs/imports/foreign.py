@@ -1,4 +1,4 @@
-"""A run as another tracker left it, in our words."""
+"""Runs of other trackers, in our terms."""
 
 from __future__ import annotations
 
@@ -21,21 +21,25 @@ NOT_FINITE = {
 
 
 class ImportRefused(ValueError):
-    """A file or folder that cannot be read as what it was called; the message names it and says why."""
+    """A file or folder is not in the expected format; the message names it and the reason."""
 
 
 @dataclass
-class Part:
-    """Points in the order in which their file holds them; what was stored before is a prefix of them."""
+class ForeignStream:
+    """Points in file order. Points that an earlier import stored are a prefix of them."""
 
     attempt: int
-    stream: str
+    name: str
     points: Iterable[Point]
 
 
 @dataclass
 class ForeignRun:
-    """`key` names the run for ever, so that a second import finds it; `left_out` counts what has no place here."""
+    """A run of another tracker.
+
+    `key` identifies the run permanently, so that a second import finds it. `left_out` counts data that has no
+    place here.
+    """
 
     key: str
     origin: str  # tensorboard, wandb, mlflow
@@ -48,17 +52,17 @@ class ForeignRun:
     note: str = ""
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
-    parts: list[Part] = field(default_factory=list)
+    streams: list[ForeignStream] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
 
 
 def metric_name(name: str) -> str:
-    """As it was, without what no column can hold."""
+    """The metric's name, without NUL and cut to the length of its column."""
     return name.replace("\0", "")[:KEY_LIMIT] or "unnamed"
 
 
 def as_value(value: object) -> float | None:
-    """A number, also where JSON had to spell it; None for anything else."""
+    """A number, also from the spelling JSON uses for non-finite ones; None for anything else."""
     if isinstance(value, bool):
         return float(value)
     if isinstance(value, int | float):
@@ -70,7 +74,7 @@ def as_value(value: object) -> float | None:
 
 
 def as_time(seconds: float | None) -> datetime | None:
-    """None for what is no time between 1970 and 9999."""
+    """None for a time outside 1970 to 9999."""
     if seconds is None or not 0 <= seconds < 253_402_300_800:
         return None
     return datetime.fromtimestamp(seconds, UTC)

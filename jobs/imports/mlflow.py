@@ -1,4 +1,4 @@
-"""MLflow's own stores: a folder mlruns/ of plain files, or an SQLite file."""
+"""MLflow stores: a folder mlruns/ of text files, or an SQLite file."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 import yaml
 
-from jobs.imports.foreign import ForeignRun, ImportRefused, Part, as_time, metric_name
+from jobs.imports.foreign import ForeignRun, ForeignStream, ImportRefused, as_time, metric_name
 from jobs.models.runs import PARAM_LIMIT, TAG_LIMIT
 from jobs.series import Point
 
-# RunStatus by number in files and by name in databases -> our words.
+# RunStatus (a number in files, a name in databases) -> our state.
 STATES = {
     "RUNNING": "running",
     "SCHEDULED": "queued",
@@ -23,43 +23,47 @@ STATES = {
     "KILLED": "cancelled",
 }
 STATES |= dict(zip("12345", ["running", "queued", "succeeded", "failed", "cancelled"], strict=True))
-NOTE, NAME, PARENT = "mlflow.note.content", "mlflow.runName", "mlflow.parentRunId"
-DEFAULT = "Default"
+NOTE_TAG, NAME_TAG, PARENT_TAG = "mlflow.note.content", "mlflow.runName", "mlflow.parentRunId"
+DEFAULT_PROJECT = "Default"
 
 
 def runs(root: Path) -> Iterator[ForeignRun]:
-    """Raises ImportRefused for what is neither a folder of experiments nor an SQLite file of MLflow."""
+    """Read all runs of a store, which is a folder of experiments or MLflow's SQLite file. Raises ImportRefused."""
     if root.is_file():
-        yield from _of_sqlite(root)
+        yield from _runs_from_sqlite(root)
         return
     experiments = sorted(
         path.parent for path in [*root.glob("*/meta.yaml"), *root.glob(".trash/*/meta.yaml")]
     )
     if not experiments:
-        raise ImportRefused(f"{root} is no store of MLflow: it has no */meta.yaml, and is no SQLite file.")
+        raise ImportRefused(
+            f"{root} is not an MLflow store: it has no */meta.yaml and is not an SQLite file."
+        )
     for experiment in experiments:
-        about = _meta(experiment / "meta.yaml")
+        meta = _read_meta(experiment / "meta.yaml")
         for path in sorted(experiment.glob("*/meta.yaml")):
-            yield _of_folder(path.parent, _meta(path), str(about.get("name", "")))
+            yield _run_from_folder(path.parent, _read_meta(path), str(meta.get("name", "")))
 
 
-def _meta(path: Path) -> dict[str, Any]:
+def _read_meta(path: Path) -> dict[str, Any]:
     try:
         return dict(yaml.safe_load(path.read_text()) or {})
     except (yaml.YAMLError, ValueError, OSError) as error:
         raise ImportRefused(f"{path} cannot be read: {error}") from None
 
 
-def _of_folder(folder: Path, about: dict[str, Any], project: str) -> ForeignRun:
-    tags = {name: path.read_text()[:TAG_LIMIT] for name, path in _files(folder / "tags")}
-    run = _run(
-        about | {"run_uuid": about.get("run_id", folder.name), "name": about.get("run_name")}, project, tags
+def _run_from_folder(folder: Path, meta: dict[str, Any], project: str) -> ForeignRun:
+    tags = {name: path.read_text()[:TAG_LIMIT] for name, path in _list_files(folder / "tags")}
+    run = _build_run(
+        meta | {"run_uuid": meta.get("run_id", folder.name), "name": meta.get("run_name")}, project, tags
     )
     run.params = {
-        name: path.read_text().strip("\n")[:PARAM_LIMIT] for name, path in _files(folder / "params")
+        name: path.read_text().strip("\n")[:PARAM_LIMIT] for name, path in _list_files(folder / "params")
     }
-    for name, path in _files(folder / "metrics"):
-        run.parts.append(Part(1, metric_name(name)[:100], list(_lines(path, metric_name(name)))))
+    for name, path in _list_files(folder / "metrics"):
+        run.streams.append(
+            ForeignStream(1, metric_name(name)[:100], list(_read_points(path, metric_name(name))))
+        )
     _count_artefacts(run, folder / "artifacts")
     return run
 
@@ -69,24 +73,24 @@ def _count_artefacts(run: ForeignRun, folder: Path) -> None:
         run.left_out["artefacts"] += count
 
 
-def _files(folder: Path) -> list[tuple[str, Path]]:
-    """Names may hold slashes: they are folders then."""
+def _list_files(folder: Path) -> list[tuple[str, Path]]:
+    """(name, path) of all files below a folder; a slash in a name makes it a folder on disk."""
     found = (path for path in folder.rglob("*") if path.is_file())
     return sorted((str(path.relative_to(folder)), path) for path in found)
 
 
-def _lines(path: Path, name: str) -> Iterator[Point]:
-    """`timestamp value [step]`, one a line."""
+def _read_points(path: Path, name: str) -> Iterator[Point]:
+    """One point per line: `timestamp value [step]`."""
     for number, line in enumerate(path.read_text().splitlines(), 1):
-        words = line.split(" ")
+        fields = line.split(" ")
         try:
-            step = int(words[2]) if len(words) > 2 else 0
-            yield Point(name, "run", step, int(words[0]) / 1000, float(words[1]))
+            step = int(fields[2]) if len(fields) > 2 else 0
+            yield Point(name, "run", step, int(fields[0]) / 1000, float(fields[1]))
         except (ValueError, IndexError):
-            raise ImportRefused(f"{path}, line {number}: '{line[:80]}' is no metric of MLflow.") from None
+            raise ImportRefused(f"{path}, line {number}: '{line[:80]}' is not an MLflow metric.") from None
 
 
-def _of_sqlite(path: Path) -> Iterator[ForeignRun]:
+def _runs_from_sqlite(path: Path) -> Iterator[ForeignRun]:
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
             database.row_factory = sqlite3.Row
@@ -94,17 +98,17 @@ def _of_sqlite(path: Path) -> Iterator[ForeignRun]:
                 "SELECT r.*, e.name AS project FROM runs r JOIN experiments e USING (experiment_id) ORDER BY r.run_uuid"
             ).fetchall()
             for row in rows:
-                yield _of_row(database, dict(row))
+                yield _run_from_row(database, dict(row))
     except sqlite3.DatabaseError as error:
-        raise ImportRefused(f"{path} is no SQLite store of MLflow: {error}.") from None
+        raise ImportRefused(f"{path} is not an SQLite store of MLflow: {error}.") from None
 
 
-def _of_row(database: sqlite3.Connection, row: dict[str, Any]) -> ForeignRun:
+def _run_from_row(database: sqlite3.Connection, row: dict[str, Any]) -> ForeignRun:
     def pairs(table: str) -> dict[str, str]:
         rows = database.execute(f"SELECT key, value FROM {table} WHERE run_uuid = ?", [row["run_uuid"]])
         return {key: value or "" for key, value in rows}
 
-    run = _run(row, row["project"], pairs("tags"))
+    run = _build_run(row, row["project"], pairs("tags"))
     run.params = {key: value[:PARAM_LIMIT] for key, value in pairs("params").items()}
     metrics = database.execute(
         "SELECT key, value, timestamp, step, is_nan FROM metrics WHERE run_uuid = ? ORDER BY rowid",
@@ -114,26 +118,26 @@ def _of_row(database: sqlite3.Connection, row: dict[str, Any]) -> ForeignRun:
         Point(metric_name(key), "run", step, at / 1000, float("nan") if is_nan else value)
         for key, value, at, step, is_nan in metrics
     ]
-    run.parts = [Part(1, "import", points)]
+    run.streams = [ForeignStream(1, "import", points)]
     return run
 
 
-def _run(about: dict[str, Any], project: str, tags: dict[str, str]) -> ForeignRun:
-    uuid = str(about["run_uuid"])
-    name = about.get("name") or tags.get(NAME) or uuid
+def _build_run(meta: dict[str, Any], project: str, tags: dict[str, str]) -> ForeignRun:
+    uuid = str(meta["run_uuid"])
+    name = meta.get("name") or tags.get(NAME_TAG) or uuid
     run = ForeignRun(
         key=f"mlflow:{uuid}",
         origin="mlflow",
         name=str(name),
-        project="" if project == DEFAULT else project,
-        state=STATES.get(str(about.get("status")), "succeeded"),
-        started_at=as_time(_seconds(about.get("start_time"))),
-        ended_at=as_time(_seconds(about.get("end_time"))),
-        note=tags.get(NOTE, ""),
-        parent_key=f"mlflow:{tags[PARENT]}" if PARENT in tags else "",
-        tags={key: value for key, value in tags.items() if key not in (NOTE, NAME)},
+        project="" if project == DEFAULT_PROJECT else project,
+        state=STATES.get(str(meta.get("status")), "succeeded"),
+        started_at=as_time(_seconds(meta.get("start_time"))),
+        ended_at=as_time(_seconds(meta.get("end_time"))),
+        note=tags.get(NOTE_TAG, ""),
+        parent_key=f"mlflow:{tags[PARENT_TAG]}" if PARENT_TAG in tags else "",
+        tags={key: value for key, value in tags.items() if key not in (NOTE_TAG, NAME_TAG)},
     )
-    if about.get("lifecycle_stage") == "deleted":
+    if meta.get("lifecycle_stage") == "deleted":
         run.tags["mlflow.lifecycle_stage"] = "deleted"
     return run
 

@@ -1,4 +1,7 @@
-"""The wire format of protocol buffers: fields by number, without anybody's schema (protobuf.dev, "Encoding")."""
+"""Protocol buffer wire format, decoded without a schema.
+
+Source: protobuf.dev, "Encoding".
+"""
 
 from __future__ import annotations
 
@@ -9,34 +12,34 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 Value = int | bytes
 
 
-def fields(data: bytes) -> Iterator[tuple[int, Value]]:
-    """(number, value): an int for varints, the raw bytes for everything else. Raises ValueError where it is cut."""
-    at = 0
-    while at < len(data):
-        tag, at = _varint(data, at)
+def iter_fields(data: bytes) -> Iterator[tuple[int, Value]]:
+    """(number, value) of each field: an int for varints, else the raw bytes. Raises ValueError for cut data."""
+    offset = 0
+    while offset < len(data):
+        tag, offset = _read_varint(data, offset)
         number, kind = tag >> 3, tag & 7
         if kind == VARINT:
-            value, at = _varint(data, at)
+            value, offset = _read_varint(data, offset)
             yield number, value
             continue
         if kind == BYTES:
-            size, at = _varint(data, at)
+            size, offset = _read_varint(data, offset)
         elif kind in (FIXED64, FIXED32):
             size = 8 if kind == FIXED64 else 4
         else:
             raise ValueError(f"field {number} has wire type {kind}")
-        if at + size > len(data):
+        if offset + size > len(data):
             raise ValueError(f"field {number} is cut short")
-        yield number, data[at : at + size]
-        at += size
+        yield number, data[offset : offset + size]
+        offset += size
 
 
-def message(data: Value) -> dict[int, list[Value]]:
-    """All fields of a message, each with its values in order."""
-    found: dict[int, list[Value]] = {}
-    for number, value in fields(as_bytes(data)):
-        found.setdefault(number, []).append(value)
-    return found
+def parse_message(data: Value) -> dict[int, list[Value]]:
+    """All fields of a message: number -> values in order."""
+    fields: dict[int, list[Value]] = {}
+    for number, value in iter_fields(as_bytes(data)):
+        fields.setdefault(number, []).append(value)
+    return fields
 
 
 def as_bytes(value: Value) -> bytes:
@@ -63,14 +66,14 @@ def as_int64(value: Value) -> int:
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
+def _read_varint(data: bytes, offset: int) -> tuple[int, int]:
     value = shift = 0
     while True:
-        if at >= len(data) or shift > 63:
+        if offset >= len(data) or shift > 63:
             raise ValueError("a number is cut short")
-        byte = data[at]
-        at += 1
+        byte = data[offset]
+        offset += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value, at
+            return value, offset
         shift += 7

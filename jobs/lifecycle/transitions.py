@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from jobs.accounting.charges import charge
+from jobs.accounting.charges import book_charges
 from jobs.models import Attempt, AttemptNode, Event, Job, Lease
 from jobs.states.jobs import (
     ATTEMPT_LIVE,
@@ -92,7 +92,7 @@ def move_attempt(
             )
         attempt = Attempt.objects.select_related("job").get(id=attempt_id)
         if to not in ATTEMPT_LIVE:
-            charge(attempt)
+            book_charges(attempt)
         _record_event(attempt.job_id, attempt.number, actor, f"attempt.{to}", reason)
     return True
 

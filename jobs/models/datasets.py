@@ -16,7 +16,7 @@ FILE_NAME_LIMIT = 255
 class Dataset(models.Model):
     """One upload, from its first bytes to a data set that runs can use. Written only by jobs.datasets."""
 
-    class State(models.TextChoices):
+    class UploadState(models.TextChoices):
         RECEIVING = "receiving"  # the upload has not finished
         DRAFT = "draft"  # some lines are bad; a person decides whether to keep the good ones
         READY = "ready"
@@ -31,7 +31,7 @@ class Dataset(models.Model):
     suffix = models.CharField(max_length=10)
     licence = models.CharField(max_length=LICENCE_LIMIT, blank=True)
     note = models.TextField(blank=True)
-    state = models.CharField(max_length=10, choices=State, default=State.RECEIVING)
+    state = models.CharField(max_length=10, choices=UploadState, default=UploadState.RECEIVING)
     kind = models.CharField(max_length=10, blank=True)  # text, pairs or classes
     sha256 = models.CharField(max_length=64, blank=True)  # of the normalised good lines
     size_bytes = models.BigIntegerField(default=0)  # of the normalised good lines

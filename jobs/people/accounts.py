@@ -1,4 +1,7 @@
-"""People's keys: the first team and user, one-time login links, API tokens. Only hashes are stored."""
+"""Accounts: the first team and user, one-time login links and API tokens.
+
+The database holds only hashes of links and tokens.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,13 @@ from jobs.models import ApiToken, LoginLink, Membership, Team
 from jobs.models.people import Role
 
 LOGIN_LINK_LIFE = timedelta(minutes=15)
-TOKEN_MARK = "fw_"  # makes a leaked token findable by secret scanners
-LAST_USED_RESOLUTION = timedelta(minutes=1)  # a busy script costs one write a minute, not one a request
+TOKEN_PREFIX = "fw_"  # secret scanners find a leaked token by it
+LAST_USED_RESOLUTION = timedelta(minutes=1)  # a busy script costs one write per minute, not one per request
 
 
 @transaction.atomic
 def ensure_first_team_and_user() -> User:
-    """The user 'admin', lead of team 'default', who has no password until one is set; made once."""
+    """Create the user 'admin', lead of team 'default', unless it exists; it has no password until one is set."""
     team, _ = Team.objects.get_or_create(slug="default", defaults={"name": "default"})
     user, is_new = User.objects.get_or_create(
         username="admin", defaults={"is_staff": True, "is_superuser": True}
@@ -34,36 +37,36 @@ def ensure_first_team_and_user() -> User:
 
 
 def first_writable_team(user: User) -> Team | None:
-    """The team a user submits for when none is named; None for somebody who may only look."""
+    """The default team of a user who submits; None for a user who is a viewer everywhere."""
     writers = Membership.objects.filter(user=user).exclude(role=Role.VIEWER).select_related("team")
     membership = writers.order_by("id").first()
     return membership.team if membership else None
 
 
 def make_login_link(user: User) -> str:
-    """A token that logs `user` in once within 15 minutes."""
+    """Create a token that logs `user` in once within 15 minutes."""
     token = secrets.token_urlsafe(32)
     LoginLink.objects.create(user=user, sha256=_hash(token), expires_at=timezone.now() + LOGIN_LINK_LIFE)
     return token
 
 
 def redeem_login_link(token: str) -> User | None:
-    """The user whom the token logs in, or None: unknown, used, expired, or the account is switched off."""
+    """Return the user of a login token, or None if it is unknown, used or expired, or the account is inactive."""
     now = timezone.now()
     links = LoginLink.objects.filter(
         sha256=_hash(token), used_at=None, expires_at__gt=now, user__is_active=True
     )
     with transaction.atomic():
         link = links.select_related("user").first()
-        # The conditional UPDATE decides between two browsers that come at the same moment.
+        # The conditional UPDATE lets only one of two simultaneous requests win.
         if link is None or not LoginLink.objects.filter(id=link.id, used_at=None).update(used_at=now):
             return None
     return link.user
 
 
 def make_api_token(user: User, team: Team, name: str, expires_at: datetime | None = None) -> str:
-    """A new key; this is the only time its text is seen."""
-    token = TOKEN_MARK + secrets.token_urlsafe(32)
+    """Create an API token; its text is available only here."""
+    token = TOKEN_PREFIX + secrets.token_urlsafe(32)
     ApiToken.objects.create(
         user=user, team=team, name=name, prefix=token[:8], sha256=_hash(token), expires_at=expires_at
     )
@@ -71,7 +74,10 @@ def make_api_token(user: User, team: Team, name: str, expires_at: datetime | Non
 
 
 def user_of_token(raw: str) -> tuple[User, Team] | None:
-    """Who speaks and for which team; None for an unknown or expired key, or a person who has left the team."""
+    """Return the user and team of an API token.
+
+    None for an unknown or expired token, an inactive account, or a user who has left the team.
+    """
     now = timezone.now()
     token = (
         ApiToken.objects.filter(Q(expires_at=None) | Q(expires_at__gt=now), sha256=_hash(raw))

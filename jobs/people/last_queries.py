@@ -1,4 +1,4 @@
-"""How people left a page: its query, to which the page comes back when they open it again."""
+"""Last query of each page and user, restored when the page is opened again."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from django.contrib.auth.models import User
 from jobs.models import LastQuery
 
 
-def read(user: User, page: str) -> str:
-    """The query with which the person last looked at a page; '' is the page as it comes."""
+def get_last_query(user: User, page: str) -> str:
+    """The query with which the user last opened a page; '' for none."""
     return LastQuery.objects.filter(user=user, page=page).values_list("query", flat=True).first() or ""
 
 
-def remember(user: User, page: str, query: str) -> None:
-    """Writes only what has changed; a look at the same table again costs a read."""
-    if read(user, page) != query:
+def store_last_query(user: User, page: str, query: str) -> None:
+    """Store the query if it has changed; viewing the same table again costs one read."""
+    if get_last_query(user, page) != query:
         LastQuery.objects.update_or_create(user=user, page=page, defaults={"query": query})

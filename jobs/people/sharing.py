@@ -1,4 +1,7 @@
-"""The only door for comments, saved views and reports. A mistake is a SharingError with the sentence to show."""
+"""Comments, saved views and reports.
+
+Every change goes through this module. A user's mistake raises SharingError with the sentence to show.
+"""
 
 from __future__ import annotations
 
@@ -22,43 +25,46 @@ NUL = "\0"
 
 
 class SharingError(ValueError):
-    """`field` says where the form shows the message."""
+    """A change that is not allowed; `field` names the form field that shows the message."""
 
     def __init__(self, message: str, field: str = "") -> None:
         super().__init__(message)
         self.field = field
 
 
-def comment(run: Run, author: User, text: str) -> Comment:
+def add_comment(run: Run, author: User, text: str) -> Comment:
+    """Add a comment to a run and record the event. Raises SharingError."""
     with transaction.atomic():
-        made = Comment.objects.create(run=run, author=author, text=_text(text, COMMENT_LIMIT, "The comment"))
+        comment = Comment.objects.create(
+            run=run, author=author, text=_text(text, COMMENT_LIMIT, "The comment")
+        )
         RunEvent.objects.create(run=run, actor=author.get_username(), kind="run.commented")
-    return made
+    return comment
 
 
-def change_comment(found: Comment, author: User, text: str) -> None:
-    """Raises SharingError unless `author` wrote it."""
-    if found.author_id != author.pk:
-        raise SharingError(f"Only {found.author.get_username()} can change this comment.")
-    Comment.objects.filter(id=found.id).update(
+def change_comment(comment: Comment, author: User, text: str) -> None:
+    """Change the text of a comment. Raises SharingError unless `author` wrote it."""
+    if comment.author_id != author.pk:
+        raise SharingError(f"Only {comment.author.get_username()} can change this comment.")
+    Comment.objects.filter(id=comment.id).update(
         text=_text(text, COMMENT_LIMIT, "The comment"), changed_at=timezone.now()
     )
 
 
-def delete_comment(found: Comment, actor: User) -> None:
-    """By its author, a lead of the team or an admin; the run's events keep that there was one."""
-    if found.author_id != actor.pk and not answers_for(actor, found.run.team):
+def delete_comment(comment: Comment, actor: User) -> None:
+    """Delete a comment; its author, a lead of the team or an admin may. The run keeps an event of it."""
+    if comment.author_id != actor.pk and not is_lead_or_admin(actor, comment.run.team):
         raise SharingError("Only its author or a lead of the team can delete a comment.")
     with transaction.atomic():
-        Comment.objects.filter(id=found.id).delete()
-        said = f"A comment of {found.author.get_username()}."
+        Comment.objects.filter(id=comment.id).delete()
+        text = f"A comment of {comment.author.get_username()}."
         RunEvent.objects.create(
-            run=found.run, actor=actor.get_username(), kind="run.comment_deleted", text=said
+            run=comment.run, actor=actor.get_username(), kind="run.comment_deleted", text=text
         )
 
 
 def save_view(*, team: Team, owner: User, page: str, name: str, query: str) -> SavedView:
-    """A new view; under a name that is taken it says so, and nothing is replaced."""
+    """Create a view. Raises SharingError if the name is taken; nothing is replaced."""
     if page not in SavedPage.values:
         raise SharingError(f"Views of '{page}' cannot be saved.", "page")
     fields = {"name": _name(name), "query": _query(query)}
@@ -66,22 +72,24 @@ def save_view(*, team: Team, owner: User, page: str, name: str, query: str) -> S
         with transaction.atomic():
             return SavedView.objects.create(team=team, owner=owner, page=page, **fields)
     except IntegrityError:
-        said = f"Your team has a view '{fields['name']}' of this page already. Choose another name, or change that one."
-        raise SharingError(said, "name") from None
+        message = (
+            f"Your team already has a view '{fields['name']}' of this page. Choose another name or change it."
+        )
+        raise SharingError(message, "name") from None
 
 
 def change_view(view: SavedView, *, actor: User, query: str) -> None:
-    """The view shows what `query` says from now on, for everybody. By its owner or a lead."""
-    _refuse_others(view.owner, view.team, actor, "view")
+    """Set the query of a view for everyone. Only its owner or a lead may."""
+    _refuse_non_owner(view.owner, view.team, actor, "view")
     SavedView.objects.filter(id=view.id).update(query=_query(query), changed_at=timezone.now())
 
 
 def delete_view(view: SavedView, *, actor: User) -> None:
-    _refuse_others(view.owner, view.team, actor, "view")
+    _refuse_non_owner(view.owner, view.team, actor, "view")
     SavedView.objects.filter(id=view.id).delete()
 
 
-def write_report(*, team: Team, owner: User, title: str, text: str) -> Report:
+def create_report(*, team: Team, owner: User, title: str, text: str) -> Report:
     return Report.objects.create(
         team=team,
         owner=owner,
@@ -91,33 +99,33 @@ def write_report(*, team: Team, owner: User, title: str, text: str) -> Report:
     )
 
 
-def change_report(report: Report, *, actor: User, title: str, text: str, seen: int) -> None:
-    """`seen` is the version that the writer started from: a change that came between is never overwritten."""
-    rows = Report.objects.filter(id=report.id, version=seen)
+def change_report(report: Report, *, actor: User, title: str, text: str, base_version: int) -> None:
+    """Change a report. Raises SharingError if its version is not `base_version`: no edit is overwritten."""
+    rows = Report.objects.filter(id=report.id, version=base_version)
     changes = {"title": _title(title), "text": _text(text, REPORT_LIMIT, "The report", may_be_empty=True)}
-    who = actor.get_username()
-    if not rows.update(**changes, changed_by=who, changed_at=timezone.now(), version=F("version") + 1):
+    username = actor.get_username()
+    if not rows.update(**changes, changed_by=username, changed_at=timezone.now(), version=F("version") + 1):
         current = Report.objects.get(id=report.id)
         raise SharingError(
-            f"{current.changed_by} changed this report while you wrote. Your text is still below; open the report in "
-            "another tab, take over what you need, and save again."
+            f"{current.changed_by} changed this report while you were editing. Your text is still below: open the "
+            "report in another tab, copy what you need, then save again."
         )
 
 
 def delete_report(report: Report, *, actor: User) -> None:
-    _refuse_others(report.owner, report.team, actor, "report")
+    _refuse_non_owner(report.owner, report.team, actor, "report")
     Report.objects.filter(id=report.id).delete()
 
 
-def answers_for(user: User, team: Team) -> bool:
-    """A lead of the team, or an admin."""
+def is_lead_or_admin(user: User, team: Team) -> bool:
+    """Whether the user is a lead of the team or an admin."""
     return user.is_staff or Membership.objects.filter(user=user, team=team, role=Role.LEAD).exists()
 
 
-def _refuse_others(owner: User, team: Team, actor: User, what: str) -> None:
-    if owner.pk != actor.pk and not answers_for(actor, team):
+def _refuse_non_owner(owner: User, team: Team, actor: User, kind: str) -> None:
+    if owner.pk != actor.pk and not is_lead_or_admin(actor, team):
         raise SharingError(
-            f"Only {owner.get_username()} or a lead of team {team.name} can do that to this {what}."
+            f"Only {owner.get_username()} or a lead of team {team.name} can change or delete this {kind}."
         )
 
 
@@ -135,22 +143,20 @@ def _title(title: str) -> str:
     return title
 
 
-def _text(text: str, limit: int, what: str, *, may_be_empty: bool = False) -> str:
+def _text(text: str, limit: int, subject: str, *, may_be_empty: bool = False) -> str:
     text = text.replace("\r\n", "\n").replace(NUL, "").strip()
     if not text and not may_be_empty:
-        raise SharingError(f"{what} is empty.", "text")
+        raise SharingError(f"{subject} is empty.", "text")
     if len(text) > limit:
-        raise SharingError(f"{what} has {len(text)} characters; at most {limit} are kept.", "text")
+        raise SharingError(f"{subject} has {len(text)} characters; the limit is {limit}.", "text")
     return text
 
 
 def _query(query: str) -> str:
-    """In one spelling, whatever the browser's was."""
+    """Normalise the spelling of a query."""
     pairs = parse_qsl(query.replace(NUL, "").lstrip("?"), keep_blank_values=True)
     text = urlencode([(name, value) for name, value in pairs if name not in ("page", "view")])
     if len(text) > QUERY_LIMIT:
-        said = (
-            f"The address of this view has {len(text)} characters; {QUERY_LIMIT} are kept. Choose fewer runs."
-        )
-        raise SharingError(said, "query")
+        message = f"The address of this view has {len(text)} characters; the limit is {QUERY_LIMIT}. Choose fewer runs."
+        raise SharingError(message, "query")
     return text

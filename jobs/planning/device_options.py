@@ -18,7 +18,7 @@ def get_device_options(teams: Collection[Team], max_devices: int) -> list[Device
     of the table of peaks. Without teams every open pool counts."""
     pools = [
         pool
-        for pool in pool_settings.open_to(None)
+        for pool in pool_settings.pools_open_to(None)
         if not teams or any(pool_settings.is_allowed(pool, team) for team in teams)
     ]
     return [_pool_option(pool, max_devices) for pool in pools] + advice.options_from_peaks(max_devices)

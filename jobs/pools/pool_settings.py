@@ -1,4 +1,4 @@
-"""What a pool allows: its settings as one table, who may change them, and which specs it refuses."""
+"""Settings of a pool: table, changes, and checks of specs."""
 
 from __future__ import annotations
 
@@ -10,67 +10,85 @@ from django.db import transaction
 from engine.spec.parts import DEFAULT_TIME_LIMIT_S
 from engine.spec.spec import Problem, Spec
 from jobs.models import Pool, PoolEvent, Team
-from jobs.pools import setting_types
-from jobs.pools.setting_types import Setting, SettingsError
+from jobs.pools.setting_types import (
+    Setting,
+    SettingsError,
+    duration_parser,
+    format_duration,
+    format_labels,
+    format_number,
+    integer_parser,
+    number_parser,
+    parse_all,
+    parse_currency,
+    parse_labels,
+    parse_switch,
+    required_parser,
+)
 
-LONGEST_S = 60 * 60 * 24 * 60  # as engine.spec.parts.Budget
+MAX_TIME_LIMIT_S = 60 * 60 * 24 * 60  # as in engine.spec.parts.Budget
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("is_open", "Open", "A closed pool starts nothing new and takes no new job",
-            setting_types.switch, lambda value: str(value).lower(), kind="switch"),
-    Setting("allows_several_nodes", "Gangs over nodes", "A job that no node can hold alone may have ranks on several",
-            setting_types.switch, lambda value: str(value).lower(), kind="switch"),
-    Setting("labels", "Labels", "key=value, what a spec may require: gpu=h200, site=north",
-            setting_types.labels, setting_types.said_labels, absent="none"),
-    Setting("allowed_teams", "Teams", "Who may submit here; none ticked: every team",
-            lambda text: sorted(set(text.split())), " ".join, absent="every team", kind="teams"),
-    Setting("default_time_limit_s", "Default time limit", "Of a spec that names none: 90 s, 15 min, 2 h, 3 d",
-            setting_types.span_s(10, LONGEST_S), setting_types.said_span, absent="1 h"),
-    Setting("max_time_limit_s", "Longest time limit", "Of one attempt; a spec that asks for more is refused",
-            setting_types.span_s(10, LONGEST_S), setting_types.said_span),
+    Setting("is_open", "Open", "A closed pool accepts no new jobs and starts none",
+            parse_switch, lambda value: str(value).lower(), kind="switch"),
+    Setting("allows_several_nodes", "Multi-node jobs", "A job that is too large for one node may run on several",
+            parse_switch, lambda value: str(value).lower(), kind="switch"),
+    Setting("labels", "Labels", "key=value pairs that a spec may require: gpu=h200, site=north",
+            parse_labels, format_labels, empty_label="none"),
+    Setting("allowed_teams", "Teams", "Teams that may submit here; none selected: every team",
+            lambda text: sorted(set(text.split())), " ".join, empty_label="every team", kind="teams"),
+    Setting("default_time_limit_s", "Default time limit", "For specs that set none: 90 s, 15 min, 2 h, 3 d",
+            duration_parser(10, MAX_TIME_LIMIT_S), format_duration, empty_label="1 h"),
+    Setting("max_time_limit_s", "Longest time limit", "Per attempt; a spec that asks for more is refused",
+            duration_parser(10, MAX_TIME_LIMIT_S), format_duration),
     Setting("max_gang", "Largest gang", "Devices that one job may hold at once",
-            setting_types.whole(1, 65536), lambda value: setting_types.said_number(value), "devices"),
-    Setting("price_per_device_hour", "Price of a device-hour", "Booked with each attempt as it ends",
-            setting_types.number(0, 1e6), setting_types.said_number, absent="no price"),
-    Setting("tariff_per_kwh", "Tariff of a kWh", "For energy that was measured, on top of the device-hours",
-            setting_types.number(0, 1e6), setting_types.said_number, absent="no tariff"),
-    Setting("currency", "Currency", "ISO code of both prices; what is booked keeps its own",
-            setting_types.currency, str),
-    Setting("carbon_g_per_kwh", "Carbon of a kWh", "Grams of CO2e a kWh emits; always shown as estimated",
-            setting_types.number(0, 5000), setting_types.said_number, absent="not said"),
-    Setting("pue", "PUE", "Energy of the whole site over that of its computers; empty: computers only",
-            setting_types.number(1, 10), setting_types.said_number, absent="1 (computers only)"),
-    Setting("idle_after_s", "Idle after", "Without a step and with all devices unused for so long; empty: nobody looks",
-            setting_types.span_s(60, LONGEST_S), setting_types.said_span, absent="never"),
-    Setting("idle_below_pct", "Unused below", "Mean utilisation of a device in percent",
-            setting_types.required(setting_types.number(0.1, 100)), setting_types.said_number, "%"),
-    Setting("idle_warn_s", "Warned before", "From the warning to the stop at a checkpoint",
-            setting_types.required(setting_types.span_s(60, LONGEST_S)), setting_types.said_span),
-    Setting("idle_extension_s", "Extension", "That a person may add to that, once",
-            setting_types.required(setting_types.span_s(60, LONGEST_S)), setting_types.said_span),
+            integer_parser(1, 65536), lambda value: format_number(value), "devices"),
+    Setting("price_per_device_hour", "Price per device-hour", "Booked when an attempt ends",
+            number_parser(0, 1e6), format_number, empty_label="no price"),
+    Setting("tariff_per_kwh", "Tariff per kWh", "For measured energy, in addition to the device-hours",
+            number_parser(0, 1e6), format_number, empty_label="no tariff"),
+    Setting("currency", "Currency", "ISO code of both prices; booked charges keep theirs",
+            parse_currency, str),
+    Setting("carbon_g_per_kwh", "Carbon per kWh", "Grams of CO2e emitted per kWh; always shown as an estimate",
+            number_parser(0, 5000), format_number, empty_label="not set"),
+    Setting("pue", "PUE", "Energy of the site divided by that of its computers; empty: computers only",
+            number_parser(1, 10), format_number, empty_label="1 (computers only)"),
+    Setting("idle_after_s", "Idle after", "Time without a step while all devices are unused; empty: no limit",
+            duration_parser(60, MAX_TIME_LIMIT_S), format_duration, empty_label="never"),
+    Setting("idle_below_pct", "Unused below", "Mean utilisation of a device, in percent",
+            required_parser(number_parser(0.1, 100)), format_number, "%"),
+    Setting("idle_warn_s", "Warning period", "Time from the warning to the stop at a checkpoint",
+            required_parser(duration_parser(60, MAX_TIME_LIMIT_S)), format_duration),
+    Setting("idle_extension_s", "Extension", "Time that a person may add to the warning period, once",
+            required_parser(duration_parser(60, MAX_TIME_LIMIT_S)), format_duration),
 )  # fmt: skip
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 
-class Stale(Exception):
-    """Somebody else has changed the pool since the page was read; the message says who."""
+class StaleSettings(Exception):
+    """Someone else changed the settings after the page was read; the message names them."""
 
 
-def texts_of(pool: Pool) -> dict[str, str]:
-    """Each setting as a field shows it."""
-    return {setting.name: setting.write(_value(pool, setting.name)) for setting in SETTINGS}
+def setting_texts(pool: Pool) -> dict[str, str]:
+    """Setting name -> text as its form field shows it."""
+    return {setting.name: setting.format(_value(pool, setting.name)) for setting in SETTINGS}
 
 
-def change(pool: Pool, actor: str, texts: Mapping[str, str], seen: int | None = None) -> PoolEvent | None:
-    """Write the settings that `texts` names and the event that says what changed; None where nothing did. `seen` is
-    the newest event that the person has read. Raises SettingsError with every problem, and Stale."""
-    values = setting_types.read_all(SETTINGS, texts)
+def change(
+    pool: Pool, actor: str, texts: Mapping[str, str], seen_event_id: int | None = None
+) -> PoolEvent | None:
+    """Write the settings in `texts` and one event that describes the change; return None if nothing changed.
+
+    `seen_event_id` is the newest event the person has read. Raises SettingsError with every problem, and
+    StaleSettings.
+    """
+    values = parse_all(SETTINGS, texts)
     with transaction.atomic():
         current = Pool.objects.select_for_update(no_key=True).get(id=pool.id)
-        refuse_stale(current, seen)
+        refuse_stale(current, seen_event_id)
         before = {name: _value(current, name) for name in values}
         changed = {name: value for name, value in values.items() if value != before[name]}
-        _refuse(current, changed)
+        _refuse_conflicts(current, changed)
         teams = changed.pop("allowed_teams", None)
         if changed:
             Pool.objects.filter(id=pool.id).update(**changed)
@@ -79,33 +97,37 @@ def change(pool: Pool, actor: str, texts: Mapping[str, str], seen: int | None = 
             changed["allowed_teams"] = teams
         if not changed:
             return None
-        text = said_changes([(BY_NAME[name], before[name], value) for name, value in changed.items()])
+        text = describe_changes([(BY_NAME[name], before[name], value) for name, value in changed.items()])
         return PoolEvent.objects.create(pool=current, actor=actor, text=text)
 
 
-def refuse_stale(pool: Pool, seen: int | None, team: Team | None = None) -> None:
-    """Of the pool's own settings, or of one team's share. Call it with the pool's row locked. Raises Stale."""
+def refuse_stale(pool: Pool, seen_event_id: int | None, team: Team | None = None) -> None:
+    """Raise StaleSettings if a newer event exists for the pool, or for one team's share.
+
+    Call it with the pool's row locked.
+    """
     newest = PoolEvent.objects.filter(pool=pool, team=team).order_by("-id").first()
-    if seen is not None and newest is not None and newest.id > seen:
-        raise Stale(
-            f"{newest.actor} has changed this meanwhile ({newest.at:%H:%M} UTC). What you typed is still here and "
-            "nothing of it was saved: look at the history, then save again."
+    if seen_event_id is not None and newest is not None and newest.id > seen_event_id:
+        raise StaleSettings(
+            f"{newest.actor} changed these settings at {newest.at:%H:%M} UTC. Your input is still here but not saved: "
+            "check the history, then save again."
         )
 
 
-def said_changes(changes: Iterable[tuple[Setting, Any, Any]]) -> str:
-    return "\n".join(f"{s.title}: {s.said(before)} → {s.said(after)}" for s, before, after in changes)
+def describe_changes(changes: Iterable[tuple[Setting, Any, Any]]) -> str:
+    """One line per changed setting: 'Largest gang: no limit → 8 devices'."""
+    return "\n".join(f"{s.title}: {s.describe(before)} → {s.describe(after)}" for s, before, after in changes)
 
 
 def time_limit_s(pool: Pool) -> int:
-    """Of a spec that names none."""
+    """The time limit of a spec that sets none."""
     if pool.default_time_limit_s is not None:
         return pool.default_time_limit_s
     return min(DEFAULT_TIME_LIMIT_S, pool.max_time_limit_s or DEFAULT_TIME_LIMIT_S)
 
 
-def complete(spec: Spec, pool: Pool) -> Spec:
-    """The spec with what the pool decides where it says nothing."""
+def with_pool_defaults(spec: Spec, pool: Pool) -> Spec:
+    """The spec with the pool's defaults for fields it does not set."""
     if spec.budget.time_limit_s is not None:
         return spec
     return spec.model_copy(
@@ -114,25 +136,25 @@ def complete(spec: Spec, pool: Pool) -> Spec:
 
 
 def problems(spec: Spec, pool: Pool, team: Team | None) -> Iterator[Problem]:
-    """What the pool's settings have against a spec. Without a team, only what holds for every team."""
+    """Problems of a spec with the pool's settings; without a team, only those that hold for every team."""
     if team is not None:
         yield from _team_problems(pool, team)
     yield from _label_problems(spec, pool, team)
-    most_s, asked_s = pool.max_time_limit_s, spec.budget.time_limit_s
-    if most_s is not None and asked_s is not None and asked_s > most_s:
+    max_s, asked_s = pool.max_time_limit_s, spec.budget.time_limit_s
+    if max_s is not None and asked_s is not None and asked_s > max_s:
         yield Problem(
             "budget.time_limit_s",
-            f"{asked_s} s are more than pool '{pool.name}' allows: {most_s} s "
-            f"({setting_types.said_span(most_s)}). Ask for less and resume from a checkpoint, or choose another pool.",
-            {"budget.time_limit_s": most_s},
+            f"{asked_s} s exceed the limit of pool '{pool.name}', {max_s} s "
+            f"({format_duration(max_s)}). Lower it and resume from a checkpoint, or choose another pool.",
+            {"budget.time_limit_s": max_s},
         )
     need, stages = spec.parallel.world_size, spec.parallel.stages
     if pool.max_gang is not None and need > pool.max_gang:
         fits = stages <= pool.max_gang
         yield Problem(
             "parallel.data" if fits else "parallel.stages",
-            f"{spec.parallel.data} x {stages} = {need} ranks need {need} devices; pool '{pool.name}' gives one job "
-            f"{pool.max_gang} at the most.",
+            f"{spec.parallel.data} x {stages} = {need} ranks need {need} devices; pool '{pool.name}' allows at most "
+            f"{pool.max_gang} per job.",
             {"parallel.data": pool.max_gang // stages} if fits else
             {"parallel.data": 1, "parallel.stages": min(pool.max_gang, spec.model.layers)},
         )  # fmt: skip
@@ -143,8 +165,8 @@ def is_allowed(pool: Pool, team: Team) -> bool:
     return not allowed or team.id in allowed
 
 
-def open_to(team: Team | None) -> Iterator[Pool]:
-    """Pools that take the team's jobs, by name. Two queries."""
+def pools_open_to(team: Team | None) -> Iterator[Pool]:
+    """Open pools that accept jobs of the team, by name. Runs two queries."""
     for pool in Pool.objects.filter(is_open=True).order_by("name").prefetch_related("allowed_teams"):
         if team is None or is_allowed(pool, team):
             yield pool
@@ -153,28 +175,30 @@ def open_to(team: Team | None) -> Iterator[Pool]:
 def _team_problems(pool: Pool, team: Team) -> Iterator[Problem]:
     if is_allowed(pool, team):
         return
-    others = [one.name for one in open_to(team)]
-    hint = f"Open to it: {', '.join(others[:5])}." if others else "No pool is open to it: ask an admin."
-    said = f"Pool '{pool.name}' takes no jobs of team {team.name}. {hint}"
-    yield Problem("pool", said, {"pool": others[0]} if others else {})
+    others = [one.name for one in pools_open_to(team)]
+    hint = (
+        f"Open pools: {', '.join(others[:5])}." if others else "No pool is open to this team: ask an admin."
+    )
+    message = f"Pool '{pool.name}' does not accept jobs of team {team.name}. {hint}"
+    yield Problem("pool", message, {"pool": others[0]} if others else {})
 
 
 def _label_problems(spec: Spec, pool: Pool, team: Team | None) -> Iterator[Problem]:
     try:
-        wanted = setting_types.labels(spec.requires)
+        wanted = parse_labels(spec.requires)
     except ValueError as error:
         yield Problem("requires", str(error))
         return
     if missing := _missing(wanted, pool):
-        fitting = next((one.name for one in open_to(team) if not _missing(wanted, one)), None)
-        has = setting_types.said_labels(pool.labels) or "none"
+        fitting = next((one.name for one in pools_open_to(team) if not _missing(wanted, one)), None)
+        has = format_labels(pool.labels) or "none"
         yield Problem(
             "requires",
-            f"Pool '{pool.name}' has not {setting_types.said_labels(missing)} (its labels: {has}). "
+            f"Pool '{pool.name}' does not have {format_labels(missing)} (its labels: {has}). "
             + (
-                f"Pool '{fitting}' has all that is required."
+                f"Pool '{fitting}' has all required labels."
                 if fitting
-                else "No pool has all that is required."
+                else "No pool has all required labels."
             ),
             {"pool": fitting} if fitting else {"requires": ""},
         )
@@ -190,23 +214,25 @@ def _value(pool: Pool, name: str) -> Any:
     return getattr(pool, name)
 
 
-def _refuse(pool: Pool, changed: Mapping[str, Any]) -> None:
-    """What values have against each other, once they would all be written. Raises SettingsError."""
-    found = []
+def _refuse_conflicts(pool: Pool, changed: Mapping[str, Any]) -> None:
+    """Raise SettingsError if values conflict with each other once the change is written."""
+    problems = []
     default_s = changed.get("default_time_limit_s", pool.default_time_limit_s)
-    most_s = changed.get("max_time_limit_s", pool.max_time_limit_s)
-    if default_s is not None and most_s is not None and default_s > most_s:
-        default, most = setting_types.said_span(default_s), setting_types.said_span(most_s)
-        text = f"{default} is longer than the longest time limit, {most}. Lower it, or raise that one."
-        found.append(Problem("default_time_limit_s", text))
-    if wanted := changed.get("allowed_teams"):
-        known = set(Team.objects.filter(slug__in=wanted).values_list("slug", flat=True))
-        if unknown := sorted(set(wanted) - known):
-            found.append(
-                Problem("allowed_teams", f"There is no team '{unknown[0]}'. Teams are named by their slug.")
+    max_s = changed.get("max_time_limit_s", pool.max_time_limit_s)
+    if default_s is not None and max_s is not None and default_s > max_s:
+        default, longest = format_duration(default_s), format_duration(max_s)
+        text = f"{default} exceeds the longest time limit, {longest}. Lower the default or raise the limit."
+        problems.append(Problem("default_time_limit_s", text))
+    if slugs := changed.get("allowed_teams"):
+        known = set(Team.objects.filter(slug__in=slugs).values_list("slug", flat=True))
+        if unknown := sorted(set(slugs) - known):
+            problems.append(
+                Problem("allowed_teams", f"Team '{unknown[0]}' does not exist. Name teams by their slug.")
             )
     if "currency" in changed and pool.shares.filter(monthly_budget_money__isnull=False).exists():
-        said = f"Teams have budgets in {pool.currency}. Take those away first; what is booked keeps its currency."
-        found.append(Problem("currency", said))
-    if found:
-        raise SettingsError(found)
+        message = (
+            f"Teams have budgets in {pool.currency}. Remove them first; booked charges keep their currency."
+        )
+        problems.append(Problem("currency", message))
+    if problems:
+        raise SettingsError(problems)

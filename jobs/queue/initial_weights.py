@@ -1,4 +1,4 @@
-"""Where a job's weights come from (`start_from`): found, checked against its spec, and put where its ranks read it."""
+"""Initial weights of a job (`start_from`): lookup, checks and path."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from jobs.ids import ALPHABET
 from jobs.models import Checkpoint, Job, Node, Pool, Run, Team
 from jobs.states.jobs import StateError
 
-FORMS = "a run's id, run@step, run@best, or the name of a Hugging Face folder inside the data folder"
+ACCEPTED_FORMS = "a run's id, run@step, run@best, or the name of a Hugging Face folder in the data folder"
 
 
 @dataclass(frozen=True)
-class Found:
-    """What `start_from` means: a checkpoint, or else a folder."""
+class InitialWeights:
+    """The meaning of `start_from`: a checkpoint, or else a folder."""
 
-    text: str  # with the step, whatever was typed
+    text: str  # names the step, even if the spec does not
     checkpoint: Checkpoint | None = None
     folder: Path | None = None
 
 
-def find(spec: Spec, team: Team, pool: Pool | None) -> Found | None:
-    """None where a spec starts from nothing. Raises SpecError with what stands against it."""
+def find(spec: Spec, team: Team, pool: Pool | None) -> InitialWeights | None:
+    """Find the weights that a spec starts from; None for new ones. Raises SpecError with every problem."""
     if not spec.start_from:
         return None
-    run = _run(spec.start_from, team)
+    run = _find_run(spec.start_from, team)
     if run is None:
-        return Found(spec.start_from, folder=_folder(spec))
-    checkpoint = _checkpoint(run, spec.start_from.partition("@")[2])
-    problems = [*WeightsOrigin.from_spec(title_of(checkpoint), parse(run.spec)).problems(spec)]
-    problems += _out_of_reach(checkpoint, pool) + _unreadable(checkpoint)
+        return InitialWeights(spec.start_from, folder=_find_folder(spec))
+    checkpoint = _find_checkpoint(run, spec.start_from.partition("@")[2])
+    problems = [*WeightsOrigin.from_spec(checkpoint_title(checkpoint), parse(run.spec)).problems(spec)]
+    problems += _reach_problems(checkpoint, pool) + _manifest_problems(checkpoint)
     if problems:
         raise SpecError(problems)
-    return Found(f"{run.id}@{checkpoint.step}", checkpoint)
+    return InitialWeights(f"{run.id}@{checkpoint.step}", checkpoint)
 
 
 def problems(spec: Spec, team: Team, pool: Pool | None) -> tuple[Problem, ...]:
@@ -51,20 +51,20 @@ def problems(spec: Spec, team: Team, pool: Pool | None) -> tuple[Problem, ...]:
     return ()
 
 
-def title_of(checkpoint: Checkpoint) -> str:
+def checkpoint_title(checkpoint: Checkpoint) -> str:
     return f"run {checkpoint.run.name} ({checkpoint.run_id}) at step {checkpoint.step}"
 
 
-def hold(job: Job) -> None:
-    """Keep what a new job starts from until it has ended. Raises SpecError where it has just gone."""
+def hold_checkpoint(job: Job) -> None:
+    """Protect the checkpoint of a new job from deletion until the job ends. Raises SpecError if it is gone."""
     try:
         checkpoints.hold(job)
     except (ResumeError, OSError) as error:
         raise SpecError([Problem("start_from", f"{error}")]) from None
 
 
-def refuse_gone(job: Job) -> None:
-    """Raises StateError if a job must begin with weights that nobody has any more."""
+def refuse_deleted(job: Job) -> None:
+    """Raise StateError if a job must start from a checkpoint that has been deleted."""
     start = job.start_checkpoint
     if (
         start is not None
@@ -72,81 +72,88 @@ def refuse_gone(job: Job) -> None:
         and not Checkpoint.objects.filter(run__job=job, gone_at=None).exists()
     ):
         raise StateError(
-            f"Job {job.id} would start from {title_of(start)}, and that checkpoint has been deleted."
+            f"Job {job.id} starts from {checkpoint_title(start)}, but that checkpoint has been deleted."
         )
 
 
-def path_of(job: Job) -> Path | None:
-    """Where the ranks of a job read their first weights; None: they begin with new ones."""
+def path_for_job(job: Job) -> Path | None:
+    """Path of the job's initial weights; None if it starts from new ones."""
     if job.start_checkpoint is not None:
         return Path(job.start_checkpoint.path)
     text = str(job.spec.get("start_from", ""))
     return Path(settings.CORPUS_ROOT) / text if text else None
 
 
-def titled(job: Job) -> str:
-    """What people call it."""
-    return title_of(job.start_checkpoint) if job.start_checkpoint else str(job.spec.get("start_from", ""))
+def title_for_job(job: Job) -> str:
+    """Title of the job's initial weights for people."""
+    return (
+        checkpoint_title(job.start_checkpoint)
+        if job.start_checkpoint
+        else str(job.spec.get("start_from", ""))
+    )
 
 
-def _run(text: str, team: Team) -> Run | None:
-    """Raises SpecError where a run is meant and the team has none of that id."""
+def _find_run(text: str, team: Team) -> Run | None:
+    """The run that `text` names; None if it names a folder. Raises SpecError if the team has no run of that id."""
     name, at, _ = text.partition("@")
     run = Run.objects.filter(id=name, team=team).first()
     if run is None and (at or (len(name) == 12 and set(name) <= set(ALPHABET))):
-        raise SpecError([Problem("start_from", f"Team {team.name} has no run '{name}'. Say {FORMS}.")])
+        raise SpecError(
+            [Problem("start_from", f"Team {team.name} has no run '{name}'. Use {ACCEPTED_FORMS}.")]
+        )
     return run
 
 
-def _checkpoint(run: Run, which: str) -> Checkpoint:
-    found = {"": checkpoints.newest, "best": checkpoints.best}.get(which)
+def _find_checkpoint(run: Run, which: str) -> Checkpoint:
+    finder = {"": checkpoints.newest, "best": checkpoints.best}.get(which)
     step = int(which) if which.isascii() and which.isdigit() and len(which) < 10 else None
-    row = found(run) if found else checkpoints.at_step(run, step) if step is not None else None
+    row = finder(run) if finder else checkpoints.at_step(run, step) if step is not None else None
     if row is not None:
         return row
     steps = sorted({str(one.step) for one in checkpoints.list_checkpoints(run)[:50]}, key=int)
     if not steps:
-        raise SpecError([Problem("start_from", f"Run {run.name} ({run.id}) has no checkpoint any more.")])
-    said = f"Run {run.name} ({run.id}) has no checkpoint '{which}'; there are steps {', '.join(steps)}."
-    raise SpecError([Problem("start_from", said, {"start_from": f"{run.id}@{steps[-1]}"})])
+        raise SpecError([Problem("start_from", f"Run {run.name} ({run.id}) has no checkpoint left.")])
+    message = f"Run {run.name} ({run.id}) has no checkpoint '{which}'; it has steps {', '.join(steps)}."
+    raise SpecError([Problem("start_from", message, {"start_from": f"{run.id}@{steps[-1]}"})])
 
 
-def _folder(spec: Spec) -> Path:
+def _find_folder(spec: Spec) -> Path:
     root = Path(settings.CORPUS_ROOT)
     path = (root / spec.start_from).resolve()
     if not path.is_relative_to(root) or not path.is_dir():
-        said = f"'{spec.start_from}' is neither a run of this team nor a folder inside the data folder. Say {FORMS}."
-        raise SpecError([Problem("start_from", said)])
+        message = f"'{spec.start_from}' is neither a run of this team nor a folder in the data folder."
+        message += f" Use {ACCEPTED_FORMS}."
+        raise SpecError([Problem("start_from", message)])
     open_initial_weights(path, f"the folder {spec.start_from}").refuse_misfit(spec)
     return path
 
 
-def _out_of_reach(checkpoint: Checkpoint, pool: Pool | None) -> list[Problem]:
-    """What lies on one node can be read by jobs of that node alone."""
+def _reach_problems(checkpoint: Checkpoint, pool: Pool | None) -> list[Problem]:
+    """A checkpoint on the disk of one node is available only to jobs of that node."""
     if checkpoint.is_shared or pool is None:
         return []
-    home = checkpoint.attempt.node
+    node = checkpoint.attempt.node
     others = (
-        Node.objects.filter(pool=pool).exclude(id=home.id).order_by("name").values_list("name", flat=True)
+        Node.objects.filter(pool=pool).exclude(id=node.id).order_by("name").values_list("name", flat=True)
     )
-    if home.pool_id == pool.id and not others:
+    if node.pool_id == pool.id and not others:
         return []
     where = (
-        f"pool '{pool.name}' has {', '.join(others[:5])} too"
-        if home.pool_id == pool.id
-        else "that is another pool"
+        f"pool '{pool.name}' also has {', '.join(others[:5])}"
+        if node.pool_id == pool.id
+        else f"pool '{pool.name}' does not have that node"
     )
-    said = (
-        f"The checkpoint of {title_of(checkpoint)} lies on node {home.name}, and {where}. With a folder that all nodes "
-        "share (FOURWALLS_CHECKPOINT_ROOT) any of them could read it."
+    message = (
+        f"The checkpoint of {checkpoint_title(checkpoint)} is on node {node.name}, but {where}. Set "
+        "FOURWALLS_CHECKPOINT_ROOT to a folder that all nodes share."
     )
-    return [Problem("start_from", said)]
+    return [Problem("start_from", message)]
 
 
-def _unreadable(checkpoint: Checkpoint) -> list[Problem]:
+def _manifest_problems(checkpoint: Checkpoint) -> list[Problem]:
     path = checkpoints.get_local_path(checkpoint)
     if path is None:
-        return []  # on another machine: its agent says so, if it must
+        return []  # on another machine: its agent reports the problem
     try:
         read_manifest(path)
     except ResumeError as error:

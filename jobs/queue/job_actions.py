@@ -23,7 +23,7 @@ from jobs.queue import initial_weights
 from jobs.states.jobs import FINAL, JobState, StateError
 from jobs.tracking import params
 
-RACES_LIMIT = 5  # a job that moves more often than this while one request looks at it is not worth chasing
+CONFLICTS_LIMIT = 5  # an action gives up after so many concurrent state changes
 
 
 def submit(
@@ -38,14 +38,17 @@ def submit(
     sweep_number: int | None = None,
     halt_at_step: int | None = None,
 ) -> Job:
-    """A new job in its pool's queue, with its run; `cloned_from`, `template` and `sweep` say where its spec comes
-    from. After `halt_at_step` it is paused until somebody resumes it. Raises SpecError with every reason against it."""
+    """Create a queued job and its run in the spec's pool.
+
+    `cloned_from`, `template` and `sweep` record where the spec comes from. After `halt_at_step` the job is
+    paused until it is resumed. Raises SpecError with every problem of the spec.
+    """
     pool = check(spec, team)
     refuse_priority(spec, team, owner)
-    spec = pool_settings.complete(spec, pool)
-    begun = initial_weights.find(spec, team, pool)
-    if begun is not None:
-        spec = spec.model_copy(update={"start_from": begun.text})
+    spec = pool_settings.with_pool_defaults(spec, pool)
+    initial = initial_weights.find(spec, team, pool)
+    if initial is not None:
+        spec = spec.model_copy(update={"start_from": initial.text})
     plan = plans.build_plan(spec, pool)
     values = spec.model_dump()
     with transaction.atomic():
@@ -62,7 +65,7 @@ def submit(
             priority=Priority[spec.priority.upper()],
             is_preemptible=spec.preemptible,
             cloned_from=cloned_from,
-            start_checkpoint=begun.checkpoint if begun else None,
+            start_checkpoint=initial.checkpoint if initial else None,
             template=template,
             sweep=sweep,
             sweep_number=sweep_number,
@@ -71,14 +74,17 @@ def submit(
         run = Run.objects.create(job=job, team=team, owner=owner, name=spec.name, spec=values, plan=plan)
         params.store(run, params.of_spec(values))
         Event.objects.create(job=job, actor=actor or owner.get_username(), kind=f"job.{JobState.QUEUED}")
-        initial_weights.hold(job)
+        initial_weights.hold_checkpoint(job)
     return job
 
 
-def check(spec: Spec, team: Team | None = None, *, is_begun: bool = False) -> Pool:
-    """The pool that would run `spec` for `team`. Raises SpecError with all that stands against it, each with its
-    field; without a team, all that holds for every team. A job that has begun has its first weights behind it."""
-    from engine.data import corpora  # imports the tokeniser's library, which readers of the queue do not need
+def check(spec: Spec, team: Team | None = None, *, has_started: bool = False) -> Pool:
+    """Return the pool that would run `spec` for `team`.
+
+    Raises SpecError with every problem, each at its field. Without a team, only problems that hold for every
+    team are found. A job that `has_started` no longer needs its initial weights.
+    """
+    from engine.data import corpora  # imports the tokeniser library, which readers of the queue do not need
 
     problems: list[Problem] = []
     pool: Pool | None = None
@@ -99,7 +105,7 @@ def check(spec: Spec, team: Team | None = None, *, is_begun: bool = False) -> Po
         corpora.check_corpus(spec.data.corpus, settings.CORPUS_ROOT, spec.data.objective, spec.model.classes)
     except SpecError as error:
         problems += error.problems
-    if team is not None and not is_begun:
+    if team is not None and not has_started:
         problems += initial_weights.problems(spec, team, pool)
     if problems or pool is None:
         raise SpecError(problems)
@@ -107,8 +113,11 @@ def check(spec: Spec, team: Team | None = None, *, is_begun: bool = False) -> Po
 
 
 def hardware_of(pool: Pool) -> Hardware:
-    """What the rules may count on: the weakest kind of device in the pool (a job may land on any node) and the
-    largest gang it can hold. Raises SpecError while the pool has no device."""
+    """The hardware that every job of the pool can count on.
+
+    This is the weakest kind of device, since a job may land on any node, and the largest gang the pool can
+    hold. Raises SpecError if the pool has no device.
+    """
     rows = list(
         Device.objects.filter(node__pool=pool, is_present=True)
         .order_by()
@@ -131,50 +140,57 @@ def hardware_of(pool: Pool) -> Hardware:
 
 
 def refuse_priority(spec: Spec, team: Team, owner: User) -> None:
-    """High goes before everybody's normal jobs, so a team's lead or an admin answers for it. Raises SpecError."""
+    """Raise SpecError for priority high unless `owner` is a lead or an admin: high goes before other teams."""
     if spec.priority != "high" or owner.is_staff:
         return
     if not Membership.objects.filter(user=owner, team=team, role=Role.LEAD).exists():
-        said = f"'high' is for leads of team {team.name} and admins. Ask one of them, or choose normal."
-        raise SpecError([Problem("priority", said, {"priority": "normal"})])
+        message = f"Priority 'high' is for leads of team {team.name} and admins. Ask one of them or choose 'normal'."
+        raise SpecError([Problem("priority", message, {"priority": "normal"})])
 
 
 def cancel(job: Job, actor: str, reason: str = "") -> Job:
-    """Cancelled at once while nothing runs, else asked to stop at a step border. Raises StateError when the job has
-    ended. Returns the job as it is now."""
-    said = reason or f"Cancelled by {actor}."
+    """Cancel a job at once if it does not run, else request a stop at a step boundary.
 
-    def attempt(current: Job) -> bool:
+    Returns the current job. Raises StateError if the job has ended.
+    """
+    text = reason or f"Cancelled by {actor}."
+
+    def try_cancel(current: Job) -> bool:
         _refuse_ended(current, "cancel")
         return current.wanted_state == JobState.CANCELLED or stopping.stop(
-            current, JobState.CANCELLED, actor, said
+            current, JobState.CANCELLED, actor, text
         )
 
-    return _settled(job, attempt, "cancelled")
+    return _retry_on_conflict(job, try_cancel, "cancelled")
 
 
 def pause(job: Job, actor: str, reason: str = "") -> Job:
-    """Set aside until somebody resumes it: at once while it waits, else at a step border, with a checkpoint; its
-    devices are given back and no retry is counted. Raises StateError when it has ended or is being cancelled."""
-    said = reason or f"Paused by {actor}."
+    """Pause a job at once if it waits, else at a step boundary with a checkpoint, until it is resumed.
 
-    def attempt(current: Job) -> bool:
+    Its devices are released and no retry is counted. Raises StateError if the job has ended or is being
+    cancelled.
+    """
+    text = reason or f"Paused by {actor}."
+
+    def try_pause(current: Job) -> bool:
         _refuse_ended(current, "pause")
         if current.wanted_state == JobState.CANCELLED:
             raise StateError(f"Job {job.id} is being cancelled; there is nothing to pause.")
         return JobState.PAUSED in (current.state, current.wanted_state) or stopping.stop(
-            current, JobState.PAUSED, actor, said
+            current, JobState.PAUSED, actor, text
         )
 
-    return _settled(job, attempt, "paused")
+    return _retry_on_conflict(job, try_pause, "paused")
 
 
 def resume(job: Job, actor: str) -> Job:
-    """A paused job waits again, behind those that waited meanwhile, and goes on from its newest checkpoint; one that
-    still stops will wait instead of being paused. Where it was to halt it does not halt again. Raises StateError for
-    any other."""
+    """Queue a paused job again, behind the jobs that already wait; it continues from its newest checkpoint.
 
-    def attempt(current: Job) -> bool:
+    A job that is still stopping waits instead of being paused. A job that halted at a step does not halt
+    there again. Raises StateError for any other state.
+    """
+
+    def try_resume(current: Job) -> bool:
         if current.state == JobState.STOPPING and current.wanted_state == JobState.PAUSED:
             return stopping.set_target_state(current, "", actor, f"Resumed by {actor} before it had stopped.")
         if current.state != JobState.PAUSED:
@@ -185,13 +201,16 @@ def resume(job: Job, actor: str) -> Job:
             **({"halt_at_step": None} if current.has_halted else {}),
         )  # fmt: skip
 
-    return _settled(job, attempt, "resumed")
+    return _retry_on_conflict(job, try_resume, "resumed")
 
 
 def retry(job: Job, actor: str) -> Job:
-    """A failed or cancelled job waits again, and goes on from the newest checkpoint of its attempts. Raises StateError
-    for any other, and where it never began and what it starts from has gone."""
-    initial_weights.refuse_gone(job)
+    """Queue a failed or cancelled job again; it continues from the newest checkpoint of its attempts.
+
+    Raises StateError for any other state, and if the job never started and its initial checkpoint has been
+    deleted.
+    """
+    initial_weights.refuse_deleted(job)
     moved = move_job(
         job.id,
         JobState.QUEUED,
@@ -209,31 +228,31 @@ def retry(job: Job, actor: str) -> Job:
     return current
 
 
-def _settled(job: Job, attempt: Callable[[Job], bool], wish: str) -> Job:
-    """Tries from what the job is now until nobody else has changed it in between; returns it as it is then."""
-    for _ in range(RACES_LIMIT):
-        if attempt(Job.objects.get(id=job.id)):
+def _retry_on_conflict(job: Job, action: Callable[[Job], bool], participle: str) -> Job:
+    """Repeat the action on the current job until no one else changes the job in between; return the current job."""
+    for _ in range(CONFLICTS_LIMIT):
+        if action(Job.objects.get(id=job.id)):
             return Job.objects.get(id=job.id)
-    raise StateError(f"Job {job.id} changes its state too fast to be {wish} just now. Try again.")
+    raise StateError(f"Job {job.id} was not {participle}: its state kept changing. Try again.")
 
 
 def _open_pool(name: str) -> Pool:
     pool = Pool.objects.filter(name=name).first()
     if pool is None:
         known = list(Pool.objects.order_by("name").values_list("name", flat=True)[:20])
-        hint = f"Known: {', '.join(known)}." if known else "There is none yet: start an agent first."
+        hint = f"Known pools: {', '.join(known)}." if known else "No pool exists yet: start an agent first."
         raise SpecError(
-            [Problem("pool", f"There is no pool '{name}'. {hint}", {"pool": known[0]} if known else {})]
+            [Problem("pool", f"Pool '{name}' does not exist. {hint}", {"pool": known[0]} if known else {})]
         )
     if not pool.is_open:
         raise SpecError(
-            [Problem("pool", f"Pool '{name}' is closed: it takes no new jobs. Choose another one.")]
+            [Problem("pool", f"Pool '{name}' is closed and accepts no new jobs. Choose another pool.")]
         )
     return pool
 
 
-def _refuse_ended(job: Job, wish: str) -> None:
+def _refuse_ended(job: Job, verb: str) -> None:
     if job.state not in FINAL:
         return
     ended = {JobState.CANCELLED: "been cancelled"}.get(JobState(job.state), job.state)
-    raise StateError(f"Job {job.id} has already {ended}; there is nothing to {wish}.")
+    raise StateError(f"Job {job.id} has already {ended}; there is nothing to {verb}.")

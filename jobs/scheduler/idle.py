@@ -121,7 +121,7 @@ def _mean(one: series.Series, lo: float, hi: float) -> float | None:
 def _warn(pool: Pool, job: Job, most_pct: float, now: datetime) -> None:
     stop_at = now + timedelta(seconds=pool.idle_warn_s)
     if _unchanged(job).update(idle_stop_at=stop_at):
-        extension = setting_types.said_span(pool.idle_extension_s)
+        extension = setting_types.format_duration(pool.idle_extension_s)
         text = (
             f"{_describe(pool, job, most_pct)} It is stopped at {_format_time(stop_at)}, with a checkpoint, unless it "
             f"uses them again; this can be extended once, by {extension}."
@@ -150,7 +150,7 @@ def _unchanged(job: Job) -> QuerySet[Job]:
 
 
 def _describe(pool: Pool, job: Job, most_pct: float) -> str:
-    span = setting_types.said_span(pool.idle_after_s)
+    span = setting_types.format_duration(pool.idle_after_s)
     held = format_devices(job.num_devices)
     return f"Holds {held} without using them: at most {most_pct:.1f} % over {span}, and no step."
 

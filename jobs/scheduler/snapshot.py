@@ -12,7 +12,7 @@ from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRe
 from django.utils import timezone
 
 from jobs.accounting import charges
-from jobs.accounting.budget import Budget
+from jobs.accounting.budget import MonthlyBudget
 from jobs.epoch import Epoch
 from jobs.models import Attempt, Device, Job, Lease, Node, Pool, Share
 from jobs.nodes.heartbeat import alive_since
@@ -217,7 +217,7 @@ def _shares(pool: Pool, now: datetime, running: Iterable[RunningAttempt]) -> dic
             rows[team],
             period_end,
             holding[team],
-            charges.budgets(rows[team], now, running_j[team], tariff_per_j),
+            charges.monthly_budgets(rows[team], now, running_j[team], tariff_per_j),
         )
         if team in rows
         else TeamShare(used_device_s=holding[team])
@@ -226,12 +226,12 @@ def _shares(pool: Pool, now: datetime, running: Iterable[RunningAttempt]) -> dic
 
 
 def _share(
-    share: Share, period_end: datetime, held_device_s: float, budgets: Mapping[str, Budget]
+    share: Share, period_end: datetime, held_device_s: float, budgets: Mapping[str, MonthlyBudget]
 ) -> TeamShare:
     return TeamShare(
         name=share.team.name,
         weight=share.weight,
-        used_device_s=charges.decayed(share, period_end) + held_device_s,
+        used_device_s=charges.decayed_device_s(share, period_end) + held_device_s,
         guaranteed=share.guaranteed,
         borrowable=share.borrowable,
         budgets=budgets,

@@ -1,7 +1,7 @@
-"""Moves sweeps on: submits their next jobs, compares those that have reached a rung, ends what is done.
+"""Progress of sweeps: submits jobs, decides rungs and finishes sweeps.
 
-The rows are the truth: every look works out anew what is to be done, so it may be made by any number of schedulers, at
-any time, and be killed anywhere. Whoever acts holds the sweep's row locked and has looked again.
+Every call derives the pending actions from the rows, so any number of schedulers may call it at any time, and
+any of them may be killed. A caller that acts locks the sweep's row and derives the actions again.
 """
 
 from __future__ import annotations
@@ -27,80 +27,82 @@ from jobs.states.jobs import ACTIVE, FINAL, JobState
 
 log = logging.getLogger(__name__)
 
-UNDER_WAY = (JobState.QUEUED, *ACTIVE)
+IN_PROGRESS_STATES = (JobState.QUEUED, *ACTIVE)
 POINTS_READ = 10_000
-SUBMITTED_AT_ONCE = (
-    32  # in one transaction: 7 ms of CPU each, and SQLite has one writer, for which agents wait
-)
+SUBMIT_BATCH = 32  # in one transaction: 7 ms of CPU each, while agents wait for the single writer of SQLite
 
 
 @dataclass(frozen=True)
-class Todo:
-    """What one look finds to be done."""
+class PendingActions:
+    """Actions that a sweep needs now."""
 
     submit: tuple[int, ...] = ()  # numbers of points
-    resume: tuple[Job, ...] = ()  # promoted, and waiting for a place
-    stop: tuple[Job, ...] = ()  # came to a rung that has been decided without them
-    is_settled: bool = False  # the rung can be compared, or the sweep is done
+    resume: tuple[Job, ...] = ()  # promoted, and waiting for a free slot
+    stop: tuple[Job, ...] = ()  # reached a rung that was decided without them
+    is_rung_complete: bool = False  # the rung can be decided; after the last rung, the sweep has finished
 
     def __bool__(self) -> bool:
-        return bool(self.submit or self.resume or self.stop or self.is_settled)
+        return bool(self.submit or self.resume or self.stop or self.is_rung_complete)
 
 
 def advance_all() -> int:
-    """One look at every sweep that runs; returns how many were moved. One that cannot be moved holds up no other."""
-    moved = 0
+    """Advance every running sweep; return how many changed. A sweep that fails does not stop the others."""
+    num_advanced = 0
     for sweep_id in Sweep.objects.filter(state=SweepState.RUNNING).values_list("id", flat=True):
         try:
-            moved += advance(sweep_id)
+            num_advanced += advance(sweep_id)
         except DatabaseError:
             raise
         except Exception:
-            log.exception("Sweep %s cannot be moved on", sweep_id)
-    return moved
+            log.exception("Sweep %s cannot be advanced", sweep_id)
+    return num_advanced
 
 
 def advance(sweep_id: str) -> bool:
-    """False: there was nothing to do, or somebody else did it."""
-    if not todo(Sweep.objects.get(id=sweep_id)):
+    """Advance one sweep; return False if nothing was pending or another scheduler did it."""
+    if not pending_actions(Sweep.objects.get(id=sweep_id)):
         return False
     with transaction.atomic():
         sweep = Sweep.objects.select_for_update(no_key=True).get(id=sweep_id)
-        found = todo(sweep)
-        if sweep.state != SweepState.RUNNING or not found:
+        actions = pending_actions(sweep)
+        if sweep.state != SweepState.RUNNING or not actions:
             return False
-        for job in found.stop:
-            _stop(job, "The rung that it came to has been decided without it.")
-        for job in found.resume:
-            said = f"Promoted to rung {len(sweep.decisions) + 1} of its sweep: on to step {_goal(job)}."
+        for job in actions.stop:
+            _stop_at_rung(job, "The rung it reached was already decided.")
+        for job in actions.resume:
+            reason = f"Promoted to rung {len(sweep.decisions) + 1} of its sweep; continues to step {_target_step(job)}."
             move_job(
-                job.id, JobState.QUEUED, actor=actor_of(sweep), reason=said, only_from=(JobState.PAUSED,)
+                job.id, JobState.QUEUED, actor=actor_of(sweep), reason=reason, only_from=(JobState.PAUSED,)
             )
-        for number in found.submit:
+        for number in actions.submit:
             _submit(sweep, number)
-        if found.is_settled:
-            _settle(sweep)
+        if actions.is_rung_complete:
+            _decide_rung(sweep)
     return True
 
 
-def todo(sweep: Sweep) -> Todo:
-    """Two queries, however many jobs."""
+def pending_actions(sweep: Sweep) -> PendingActions:
+    """The actions a sweep needs now. Runs two queries for any number of jobs."""
     jobs = {job.sweep_number: job for job in _jobs(sweep)}
-    members, rung = members_of(sweep), len(sweep.decisions)
+    members, rung = rung_members(sweep), len(sweep.decisions)
     is_last = rung + 1 >= len(sweep.rungs)
-    here = [jobs[number] for number in members if number in jobs]
-    places = max(0, definition_of(sweep).parallel - sum(job.state in UNDER_WAY for job in here))
-    promoted = [job for job in here if job.is_halted and not job.has_halted]
-    unborn = [number for number in members if number not in jobs]
-    resume = promoted[:places]
+    in_rung = [jobs[number] for number in members if number in jobs]
+    free_slots = max(
+        0, definition_of(sweep).parallel - sum(job.state in IN_PROGRESS_STATES for job in in_rung)
+    )
+    promoted = [job for job in in_rung if job.is_halted and not job.has_halted]
+    unsubmitted = [number for number in members if number not in jobs]
+    resume = promoted[:free_slots]
     late = [j for n, j in jobs.items() if j.is_halted and j.has_halted and n not in members]
-    is_settled = not unborn and all(_is_settled(job, sweep.rungs[rung], is_last) for job in here)
-    born = unborn[: min(places - len(resume), SUBMITTED_AT_ONCE)]
-    return Todo(tuple(born), tuple(resume), tuple(late), is_settled)
+    is_rung_complete = not unsubmitted and all(
+        _has_reached_rung(job, sweep.rungs[rung], is_last) for job in in_rung
+    )
+    to_submit = unsubmitted[: min(free_slots - len(resume), SUBMIT_BATCH)]
+    return PendingActions(tuple(to_submit), tuple(resume), tuple(late), is_rung_complete)
 
 
-def members_of(sweep: Sweep) -> list[int]:
-    """Numbers of the points in the present rung."""
+def rung_members(sweep: Sweep) -> list[int]:
+    """Numbers of the points in the current rung."""
     if sweep.decisions:
         return list(sweep.decisions[-1]["promoted"])
     return [number for number in range(1, len(sweep.points) + 1) if str(number) not in sweep.refused]
@@ -114,17 +116,17 @@ def actor_of(sweep: Sweep) -> str:
     return f"sweep:{sweep.id}"
 
 
-def values_at(runs: Mapping[int, str], metric: str, step: int | None) -> dict[int, float]:
-    """Number of a point -> the newest value of the metric of its run up to that step; of runs that have one."""
+def values_at_step(runs: Mapping[int, str], metric: str, step: int | None) -> dict[int, float]:
+    """Number of a point -> the newest value of its run's metric up to a step, for runs that have one."""
     numbers = {run: number for number, run in runs.items()}
-    lines = (
+    all_series = (
         series.read(list(numbers), [metric], hi=step, points=POINTS_READ, sources={"run"}) if numbers else []
     )
     found: dict[int, float] = {}
-    for line in lines:
-        odd = [place for place, _ in line.non_finite]
-        if len(line.x) and not (odd and max(odd) >= line.x[-1]):
-            found[numbers[line.run]] = float(line.mean[-1])
+    for one in all_series:
+        non_finite_steps = [x for x, _ in one.non_finite]
+        if len(one.x) and not (non_finite_steps and max(non_finite_steps) >= one.x[-1]):
+            found[numbers[one.run]] = float(one.mean[-1])
     return found
 
 
@@ -142,15 +144,15 @@ def _jobs(sweep: Sweep) -> Iterable[Job]:
     return Job.objects.filter(sweep=sweep).only(*columns).order_by("sweep_number")
 
 
-def _is_settled(job: Job, steps: int, is_last: bool) -> bool:
-    """Whether the rung need not wait for it: it has ended, or stands at the rung, or a person has let it run past."""
+def _has_reached_rung(job: Job, steps: int, is_last: bool) -> bool:
+    """Whether the rung does not wait for this job: it ended, stopped at the rung, or was released to run past it."""
     if job.state in FINAL:
         return True
-    came_here = job.state == JobState.PAUSED or job.halt_at_step is None
-    return not is_last and job.step >= steps and came_here
+    is_halted_or_released = job.state == JobState.PAUSED or job.halt_at_step is None
+    return not is_last and job.step >= steps and is_halted_or_released
 
 
-def _goal(job: Job) -> int:
+def _target_step(job: Job) -> int:
     return job.halt_at_step or job.num_steps
 
 
@@ -165,17 +167,17 @@ def _submit(sweep: Sweep, number: int) -> None:
     except SpecError as error:  # the pool has changed since the sweep was submitted
         sweep.refused[str(number)] = str(error)
         sweep.save(update_fields=["refused"])
-        _tell(sweep, f"Run #{number} was left out: {error}")
+        _record_event(sweep, f"Run #{number} was left out: {error}")
 
 
-def _settle(sweep: Sweep) -> None:
-    """All that were compared have come to the rung, or ended."""
+def _decide_rung(sweep: Sweep) -> None:
+    """Decide the current rung, whose runs have all reached it or ended."""
     definition, rung = definition_of(sweep), len(sweep.decisions)
     is_last = rung + 1 >= len(sweep.rungs)
-    members = members_of(sweep)
+    members = rung_members(sweep)
     runs = Run.objects.filter(job__sweep=sweep, job__sweep_number__in=members)
     ids = {number: run for number, run in runs.values_list("job__sweep_number", "id") if number is not None}
-    values = values_at(ids, definition.metric, None if is_last else sweep.rungs[rung])
+    values = values_at_step(ids, definition.metric, None if is_last else sweep.rungs[rung])
     if is_last:
         _finish(sweep, definitions.rank_runs(values, definition.goal), values)
         return
@@ -195,30 +197,35 @@ def _settle(sweep: Sweep) -> None:
     )
     for number, job in jobs.items():
         if number not in promoted and job.state not in FINAL:
-            _stop(job, _why_stopped(definition, sweep.rungs[rung], number, order, alive, len(promoted)))
-    went = ", ".join(f"#{n}" for n in promoted) or "nobody"
-    _tell(sweep, f"Rung {rung + 1}, step {sweep.rungs[rung]}: of {len(members)} runs {went} went on.")
+            _stop_at_rung(
+                job, _stop_reason(definition, sweep.rungs[rung], number, order, alive, len(promoted))
+            )
+    continuing = ", ".join(f"#{n}" for n in promoted) or "none"
+    _record_event(
+        sweep, f"Rung {rung + 1}, step {sweep.rungs[rung]}: {continuing} of {len(members)} runs continue."
+    )
     if not promoted:
         _finish(sweep, [], {})
 
 
-def _why_stopped(
+def _stop_reason(
     definition: definitions.SweepDefinition,
     step: int,
     number: int,
     order: list[int],
     values: Mapping[int, float],
-    kept: int,
+    num_promoted: int,
 ) -> str:
     label = BY_NAME[definition.metric].label.lower()
     if number not in order:
         return f"Stopped at step {step}: it has no {label} to compare."
-    place = order.index(number) + 1
-    return f"Stopped at step {step}: {label} {values[number]:.4g} is place {place} of {len(order)}, and {kept} went on."
+    position = order.index(number) + 1
+    value, rank = f"{label} {values[number]:.4g}", f"{position} of {len(order)}"
+    return f"Stopped at step {step}: {value} ranks {rank}, and {num_promoted} continue."
 
 
-def _stop(job: Job, reason: str) -> None:
-    """Only while it stands at a rung: one that a person has let run on is left alone."""
+def _stop_at_rung(job: Job, reason: str) -> None:
+    """Stop a job that is paused at a rung; a job that a person has resumed is left alone."""
     if job.is_halted:
         sweep_id = Job.objects.values_list("sweep_id", flat=True).get(id=job.id)
         move_job(
@@ -230,13 +237,11 @@ def _stop(job: Job, reason: str) -> None:
 def _finish(sweep: Sweep, order: list[int], values: Mapping[int, float]) -> None:
     definition = definition_of(sweep)
     label = BY_NAME[definition.metric].label.lower()
-    said = (
-        f"Best: #{order[0]} with {label} {values[order[0]]:.4g}." if order else f"No run came to a {label}."
-    )
-    fields: dict[str, Any] = {"state": SweepState.FINISHED, "reason": said, "ended_at": timezone.now()}
+    reason = f"Best: #{order[0]} with {label} {values[order[0]]:.4g}." if order else f"No run has a {label}."
+    fields: dict[str, Any] = {"state": SweepState.FINISHED, "reason": reason, "ended_at": timezone.now()}
     Sweep.objects.filter(id=sweep.id, state=SweepState.RUNNING).update(**fields)
-    _tell(sweep, said)
+    _record_event(sweep, reason)
 
 
-def _tell(sweep: Sweep, text: str) -> None:
+def _record_event(sweep: Sweep, text: str) -> None:
     SweepEvent.objects.create(sweep=sweep, actor="scheduler", text=text)

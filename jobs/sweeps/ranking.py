@@ -1,4 +1,4 @@
-"""How the runs of a sweep stand against each other, for pages, scripts and the command line."""
+"""Runs of a sweep, ranked by its metric."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from jobs import series
 from jobs.models import Job, Run, Sweep
 from jobs.sweeps import advance
 
-UNBORN, REFUSED = "not submitted", "refused"
+UNSUBMITTED, REFUSED = "not submitted", "refused"
 
 
 @dataclass(frozen=True)
-class Row:
-    """One point of a sweep with the run that tries it."""
+class RankedRun:
+    """One point of a sweep with its run."""
 
     number: int
     values: dict[str, Any]
     run: Run | None
     job: Job | None
-    state: str  # of the job; or why there is none
+    state: str  # of the job, or UNSUBMITTED or REFUSED
     step: int
-    value: float | None  # newest of the sweep's metric; None: none yet, or not a number
-    place: int | None  # 1 is best
-    why: str  # how it ended, or why it waits
+    value: float | None  # newest value of the sweep's metric; None: none yet, or not finite
+    position: int | None  # 1 is best
+    reason: str  # why it ended or waits
 
     @property
     def num_steps(self) -> int:
         return self.job.num_steps if self.job else 0
 
 
-def of(sweep: Sweep) -> list[Row]:
-    """Best first, then those without a value by number. Three queries."""
+def build_ranking(sweep: Sweep) -> list[RankedRun]:
+    """Rank the runs: the best first, then runs without a value by number. Runs three queries."""
     definition = advance.definition_of(sweep)
     runs = {
         run.job.sweep_number: run
@@ -44,7 +44,10 @@ def of(sweep: Sweep) -> list[Row]:
     }
     newest = series.newest([run.id for run in runs.values()], [definition.metric])
     values = {n: _finite(newest.get(run.id, {}).get(definition.metric)) for n, run in runs.items() if n}
-    places = {number: at for at, number in enumerate(definitions.rank_runs(values, definition.goal), start=1)}
+    positions = {
+        number: position
+        for position, number in enumerate(definitions.rank_runs(values, definition.goal), start=1)
+    }
     rows = [
         _row(
             sweep,
@@ -52,14 +55,14 @@ def of(sweep: Sweep) -> list[Row]:
             {path: point[path] for path in definition.vary},
             runs.get(number),
             values.get(number),
-            places.get(number),
+            positions.get(number),
         )
         for number, point in enumerate(sweep.points, start=1)
     ]
-    return sorted(rows, key=lambda row: (row.place is None, row.place or 0, row.number))
+    return sorted(rows, key=lambda row: (row.position is None, row.position or 0, row.number))
 
 
-def to_json(sweep: Sweep, rows: list[Row]) -> dict[str, Any]:
+def to_json(sweep: Sweep, rows: list[RankedRun]) -> dict[str, Any]:
     return {
         **summary(sweep),
         "definition": sweep.definition,
@@ -87,16 +90,25 @@ def metric_label(sweep: Sweep) -> str:
 
 
 def _row(
-    sweep: Sweep, number: int, values: dict[str, Any], run: Run | None, value: float | None, place: int | None
-) -> Row:
+    sweep: Sweep,
+    number: int,
+    values: dict[str, Any],
+    run: Run | None,
+    value: float | None,
+    position: int | None,
+) -> RankedRun:
     if run is None or run.job is None:
         refused = sweep.refused.get(str(number), "")
-        return Row(number, values, None, None, REFUSED if refused else UNBORN, 0, None, None, refused)
+        return RankedRun(
+            number, values, None, None, REFUSED if refused else UNSUBMITTED, 0, None, None, refused
+        )
     job = run.job
-    return Row(number, values, run, job, job.state, job.step, value, place, job.reason or job.waiting_reason)
+    return RankedRun(
+        number, values, run, job, job.state, job.step, value, position, job.reason or job.waiting_reason
+    )
 
 
-def _row_json(row: Row) -> dict[str, Any]:
+def _row_json(row: RankedRun) -> dict[str, Any]:
     return {
         "number": row.number,
         "values": row.values,
@@ -105,8 +117,8 @@ def _row_json(row: Row) -> dict[str, Any]:
         "state": row.state,
         "step": row.step,
         "value": row.value,
-        "place": row.place,
-        "why": row.why,
+        "place": row.position,
+        "why": row.reason,
     }
 
 

@@ -1,4 +1,4 @@
-"""What people do with sweeps: look at one before it starts, submit, pause, resume and cancel it."""
+"""Actions on sweeps: preview, submit, pause, resume and cancel."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from jobs.queue import job_actions
 from jobs.states.jobs import FINAL, JobState, StateError
 from jobs.sweeps import advance
 
-OVER = (SweepState.FINISHED, SweepState.CANCELLED)
+ENDED_STATES = (SweepState.FINISHED, SweepState.CANCELLED)
 
 
 @dataclass(frozen=True)
 class Preview:
-    """What a definition would start."""
+    """The runs that a definition would start."""
 
     definition: definitions.SweepDefinition
     points: list[dict[str, Any]]
-    refused: dict[int, str]  # number of a point -> every reason
+    refused: dict[int, str]  # number of a point -> all reasons
     rungs: list[int]
-    num_steps: int  # at the most, over all runs and rungs
+    num_steps: int  # upper limit over all runs and rungs
 
     @property
     def num_runs(self) -> int:
@@ -39,8 +39,10 @@ class Preview:
 
 
 def preview(*, spec: Spec, values: Any, team: Team, owner: User) -> Preview:
-    """Raises SpecError for a definition, or a priority, that cannot be; a single point that no pool could run is named
-    in `refused`. 1,000 points cost about 1.5 s of CPU."""
+    """Check a definition and list its points; points that no pool can run are in `refused`.
+
+    Raises SpecError for an invalid definition or priority. 1,000 points cost about 1.5 s of CPU.
+    """
     definition = definitions.parse_sweep(values, spec)
     job_actions.refuse_priority(spec, team, owner)
     points = definitions.list_points(definition)
@@ -54,17 +56,19 @@ def preview(*, spec: Spec, values: Any, team: Team, owner: User) -> Preview:
         except SpecError as error:
             refused[number] = str(error)
     rungs = definitions.list_rungs(definition, spec.budget.steps)
-    most = sum(steps) if len(rungs) == 1 else _steps_of_halving(len(steps), rungs, definition.eta)
-    return Preview(definition, points, refused, rungs, most)
+    num_steps = sum(steps) if len(rungs) == 1 else _steps_of_halving(len(steps), rungs, definition.eta)
+    return Preview(definition, points, refused, rungs, num_steps)
 
 
 def submit(*, spec: Spec, values: Any, team: Team, owner: User) -> Sweep:
-    """Its first jobs are in the queue at once, the others follow as `parallel` allows. Points that no pool could run
-    are left out. Raises SpecError where there is no other, and as `preview` does."""
-    seen = preview(spec=spec, values=values, team=team, owner=owner)
-    if not seen.num_runs:
-        said = f"None of {len(seen.points)} runs could run. The first: {seen.refused[1]}"
-        raise SpecError([Problem("sweep.vary", said)])
+    """Start a sweep: its first jobs are queued at once, the others follow as `parallel` allows.
+
+    Points that no pool can run are left out. Raises SpecError if no point is left, and like `preview`.
+    """
+    planned = preview(spec=spec, values=values, team=team, owner=owner)
+    if not planned.num_runs:
+        message = f"None of {len(planned.points)} runs can run. Run #1: {planned.refused[1]}"
+        raise SpecError([Problem("sweep.vary", message)])
     actor = owner.get_username()
     with transaction.atomic():
         sweep = Sweep.objects.create(
@@ -72,80 +76,89 @@ def submit(*, spec: Spec, values: Any, team: Team, owner: User) -> Sweep:
             owner=owner,
             name=spec.name,
             spec=spec.model_dump(),
-            definition=seen.definition.model_dump(by_alias=True),
-            points=seen.points,
-            refused={str(number): why for number, why in seen.refused.items()},
-            rungs=seen.rungs,
+            definition=planned.definition.model_dump(by_alias=True),
+            points=planned.points,
+            refused={str(number): why for number, why in planned.refused.items()},
+            rungs=planned.rungs,
         )
-        left_out = f"; {len(seen.refused)} left out, since no pool could run them" if seen.refused else ""
-        _tell(sweep, actor, f"Submitted: {seen.num_runs} runs{left_out}.")
+        left_out = (
+            f"; {len(planned.refused)} left out because no pool can run them" if planned.refused else ""
+        )
+        _record_event(sweep, actor, f"Submitted: {planned.num_runs} runs{left_out}.")
     advance.advance(sweep.id)
     return sweep
 
 
 def pause(sweep: Sweep, actor: str) -> Sweep:
-    """All its jobs pause at their next step border and keep a checkpoint. Raises StateError."""
+    """Pause all jobs of a sweep at their next step boundary, with a checkpoint. Raises StateError."""
 
-    def each(job: Job) -> None:
+    def pause_job(job: Job) -> None:
         if job.state != JobState.PAUSED:
             job_actions.pause(job, actor, f"Paused with its sweep by {actor}.")
 
-    return _move(sweep, (SweepState.RUNNING,), SweepState.PAUSED, actor, f"Paused by {actor}.", each)
+    return _change_state(
+        sweep, (SweepState.RUNNING,), SweepState.PAUSED, actor, f"Paused by {actor}.", pause_job
+    )
 
 
 def resume(sweep: Sweep, actor: str) -> Sweep:
-    """Its paused jobs wait again; those that stand at a rung are compared as before. Raises StateError."""
+    """Queue the paused jobs of a sweep again; jobs that halted at a rung wait for its decision. Raises StateError."""
 
-    def each(job: Job) -> None:
+    def resume_job(job: Job) -> None:
         is_pausing = job.state == JobState.STOPPING and job.wanted_state == JobState.PAUSED
         if is_pausing or (job.state == JobState.PAUSED and not job.is_halted):
             job_actions.resume(job, actor)
 
-    return _move(sweep, (SweepState.PAUSED,), SweepState.RUNNING, actor, f"Resumed by {actor}.", each)
+    return _change_state(
+        sweep, (SweepState.PAUSED,), SweepState.RUNNING, actor, f"Resumed by {actor}.", resume_job
+    )
 
 
 def cancel(sweep: Sweep, actor: str, reason: str = "") -> Sweep:
-    """All its jobs that have not ended are cancelled; running ones stop at a step border. Raises StateError."""
-    said = reason or f"Cancelled by {actor}."
+    """Cancel all jobs of a sweep that have not ended; running ones stop at a step boundary. Raises StateError."""
+    text = reason or f"Cancelled by {actor}."
 
-    def each(job: Job) -> None:
-        job_actions.cancel(job, actor, f"Cancelled with its sweep: {said}")
+    def cancel_job(job: Job) -> None:
+        job_actions.cancel(job, actor, f"Cancelled with its sweep: {text}")
 
-    froms = (SweepState.RUNNING, SweepState.PAUSED)
-    return _move(sweep, froms, SweepState.CANCELLED, actor, said, each)
+    from_states = (SweepState.RUNNING, SweepState.PAUSED)
+    return _change_state(sweep, from_states, SweepState.CANCELLED, actor, text, cancel_job)
 
 
 ACTIONS: dict[str, Callable[[Sweep, str], Sweep]] = {"pause": pause, "resume": resume, "cancel": cancel}
 
 
 @transaction.atomic
-def _move(
-    sweep: Sweep, froms: tuple[str, ...], to: str, actor: str, said: str, each: Callable[[Job], None]
+def _change_state(
+    sweep: Sweep, from_states: tuple[str, ...], to: str, actor: str, reason: str, act: Callable[[Job], None]
 ) -> Sweep:
-    """The sweep and all its living jobs together, under its lock: no look of the scheduler comes in between."""
+    """Change the state of a sweep and of its live jobs in one transaction.
+
+    The lock of the sweep's row keeps scheduler ticks out.
+    """
     current = Sweep.objects.select_for_update(no_key=True).get(id=sweep.id)
-    if current.state not in froms:
+    if current.state not in from_states:
         raise StateError(
-            f"Sweep {sweep.id} is {current.state}; this can be done only while it is {froms[0]}."
+            f"Sweep {sweep.id} is {current.state}; this action needs a sweep that is {' or '.join(from_states)}."
         )
     changes: dict[str, Any] = {"state": to}
-    if to in OVER:
-        changes |= {"ended_at": timezone.now(), "reason": said}
+    if to in ENDED_STATES:
+        changes |= {"ended_at": timezone.now(), "reason": reason}
     Sweep.objects.filter(id=sweep.id).update(**changes)
-    _tell(current, actor, said)
+    _record_event(current, actor, reason)
     for job in Job.objects.filter(sweep=sweep).exclude(state__in=FINAL).order_by("sweep_number"):
-        with contextlib.suppress(StateError):  # it has ended meanwhile
-            each(job)
+        with contextlib.suppress(StateError):  # the job has just ended
+            act(job)
     return Sweep.objects.get(id=sweep.id)
 
 
 def _steps_of_halving(num_runs: int, rungs: list[int], eta: int) -> int:
-    total, done = 0, 0
+    total, done_steps = 0, 0
     for steps in rungs:
-        total += num_runs * (steps - done)
-        num_runs, done = min(num_runs, definitions.count_promoted(num_runs, eta)), steps
+        total += num_runs * (steps - done_steps)
+        num_runs, done_steps = min(num_runs, definitions.count_promoted(num_runs, eta)), steps
     return total
 
 
-def _tell(sweep: Sweep, actor: str, text: str) -> None:
+def _record_event(sweep: Sweep, actor: str, text: str) -> None:
     SweepEvent.objects.create(sweep=sweep, actor=actor, text=text)

@@ -1,4 +1,4 @@
-"""An admin who empties nodes and opens them again, whatever happens meanwhile."""
+"""Admin thread that drains and reopens nodes during the chaos tests."""
 
 from __future__ import annotations
 
@@ -15,26 +15,28 @@ COMMAND_LIMIT_S = 30.0
 
 
 class Admin(threading.Thread):
-    """Drains one node at a time, by checkpoint and requeue. Goes home only once every node takes work again."""
+    """Drains one node at a time, by checkpoint and requeue; ends only once every node accepts work again."""
 
-    def __init__(self, cluster: Cluster, pick: random.Random) -> None:
+    def __init__(self, cluster: Cluster, rng: random.Random) -> None:
         super().__init__(daemon=True)
-        self.cluster, self.pick = cluster, pick
+        self.cluster, self.rng = cluster, rng
         self.counts: Counter[str] = Counter()
-        self.go_home = threading.Event()
+        self.stop_requested = threading.Event()
 
     def run(self) -> None:
-        while not self.go_home.wait(PAUSE_S):
-            node = self.pick.choice(list(self.cluster.nodes))
-            self.counts["node drained"] += self._told("drain", node, "--policy=checkpoint", "--reason=storm")
-            self.go_home.wait(self.pick.uniform(*DRAINED_S))
-            while not self._told("uncordon", node) and not self._is_open(node):
-                self.go_home.wait(1.0)
+        while not self.stop_requested.wait(PAUSE_S):
+            node = self.rng.choice(list(self.cluster.nodes))
+            self.counts["node drained"] += self._run_node_command(
+                "drain", node, "--policy=checkpoint", "--reason=chaos"
+            )
+            self.stop_requested.wait(self.rng.uniform(*DRAINED_S))
+            while not self._run_node_command("uncordon", node) and not self._is_open(node):
+                self.stop_requested.wait(1.0)
 
-    def _told(self, verb: str, node: str, *more: str) -> bool:
-        """False: it was refused, or the database is away; the drain may have happened all the same."""
+    def _run_node_command(self, verb: str, node: str, *options: str) -> bool:
+        """Return False if the command failed or timed out; the drain may still have happened."""
         try:
-            self.cluster.manage("node", verb, node, *more, limit_s=COMMAND_LIMIT_S)
+            self.cluster.manage("node", verb, node, *options, limit_s=COMMAND_LIMIT_S)
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
             return False
         return True

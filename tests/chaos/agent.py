@@ -1,6 +1,6 @@
-"""`manage.py agent` with as many devices as CHAOS_DEVICES says, all under this node's own name.
+"""`manage.py agent` with CHAOS_DEVICES simulated devices, named after the node.
 
-Everything else is the real agent. Eight devices on a small machine are only names: these ranks sleep.
+Everything else is the real agent. Eight devices on a small machine are possible because these ranks sleep.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A whole Fourwalls of eight devices in real processes: broker, web, two schedulers, four agents, database."""
+"""A complete Fourwalls of eight devices in real processes: broker, web, two schedulers, four agents, database."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.services import Postgresql
 
 HERE = Path(__file__).resolve().parent
 MANAGE = [sys.executable, str(ROOT / "manage.py")]
-NODES = {"a": 3, "b": 2, "c": 2, "d": 1}  # node -> devices: a gang of four needs several
+NODES = {"a": 3, "b": 2, "c": 2, "d": 1}  # node -> devices; a gang of four needs several nodes
 SCHEDULERS = 2
 UNREACHABLE_AFTER_S, REASSIGN_AFTER_S, STOP_GRACE_S = 6, 14, 2
 PREPARE_LIMIT_S, PREEMPT_AFTER_S = 10, 2
@@ -39,14 +39,14 @@ SPREAD = "from jobs.models import Pool; Pool.objects.update(allows_several_nodes
 
 @dataclass
 class Cluster:
-    """Everything in `home`; `server` None means SQLite."""
+    """All processes and files of one Fourwalls in `home`; without `server`, the database is SQLite."""
 
     home: Path
     server: Postgresql | None = None
     nodes: dict[str, int] = field(default_factory=lambda: dict(NODES))
     port: int = field(default_factory=free_port)
     token: str = ""
-    groups: dict[str, SubprocessGroup] = field(default_factory=dict)  # "" is all but the agents
+    groups: dict[str, SubprocessGroup] = field(default_factory=dict)  # "" holds everything except the agents
     _database_at: float = 0.0
 
     def start(self) -> Cluster:
@@ -64,7 +64,7 @@ class Cluster:
                    "FOURWALLS_NODE_DIR": str(self.node_dir(name))}  # fmt: skip
             group = self.groups[name] = SubprocessGroup(self.home / "log", {**self.environment, **own})
             group.start(Subprocess(f"agent-{name}", [sys.executable, str(HERE / "agent.py")]))
-        wait_until(lambda: len(self.nodes_now()) == len(self.nodes), said="all nodes")
+        wait_until(lambda: len(self.nodes_now()) == len(self.nodes), description="all nodes")
         self.manage("shell", "-v0", "-c", SPREAD)
         return self
 
@@ -81,28 +81,25 @@ class Cluster:
         outside = {
             k: v for k, v in os.environ.items() if not k.startswith(("FOURWALLS_", "DATABASE_", "BROKER_"))
         }
-        return (
-            outside
-            | {
-                "FOURWALLS_HOME": str(self.home),
-                "DATABASE_URL": self.server.url if self.server else "",
-                "BASE_URL": f"http://127.0.0.1:{self.port}",
-                "DJANGO_SETTINGS_MODULE": "dashboard.settings",
-                "PYTHONPATH": str(ROOT),
-                "TRAINER_PYTHON": str(self.home / "trainer"),
-                "FOURWALLS_FORK_SERVER": "0",
-                "FOURWALLS_RETRY_LIMIT": "1000",  # a killed rank is a failure like any other; here it is our own doing
-                "FOURWALLS_UNREACHABLE_AFTER_S": str(UNREACHABLE_AFTER_S),
-                "FOURWALLS_REASSIGN_AFTER_S": str(REASSIGN_AFTER_S),
-                "FOURWALLS_STOP_GRACE_S": str(STOP_GRACE_S),
-                "FOURWALLS_PREPARE_LIMIT_S": str(PREPARE_LIMIT_S),
-                "FOURWALLS_PREEMPT_AFTER_S": str(PREEMPT_AFTER_S),
-                "FOURWALLS_SUSPECT_PAUSE_S": "5",
-                "FOURWALLS_CHECKPOINT_ROOT": str(self.home / "shared"),
-                "FOURWALLS_NODE_ADDRESS": "127.0.0.1",
-                "LOG_LEVEL": "WARNING",
-            }
-        )
+        return outside | {
+            "FOURWALLS_HOME": str(self.home),
+            "DATABASE_URL": self.server.url if self.server else "",
+            "BASE_URL": f"http://127.0.0.1:{self.port}",
+            "DJANGO_SETTINGS_MODULE": "dashboard.settings",
+            "PYTHONPATH": str(ROOT),
+            "TRAINER_PYTHON": str(self.home / "trainer"),
+            "FOURWALLS_FORK_SERVER": "0",
+            "FOURWALLS_RETRY_LIMIT": "1000",  # a killed rank counts as a failure
+            "FOURWALLS_UNREACHABLE_AFTER_S": str(UNREACHABLE_AFTER_S),
+            "FOURWALLS_REASSIGN_AFTER_S": str(REASSIGN_AFTER_S),
+            "FOURWALLS_STOP_GRACE_S": str(STOP_GRACE_S),
+            "FOURWALLS_PREPARE_LIMIT_S": str(PREPARE_LIMIT_S),
+            "FOURWALLS_PREEMPT_AFTER_S": str(PREEMPT_AFTER_S),
+            "FOURWALLS_SUSPECT_PAUSE_S": "5",
+            "FOURWALLS_CHECKPOINT_ROOT": str(self.home / "shared"),
+            "FOURWALLS_NODE_ADDRESS": "127.0.0.1",
+            "LOG_LEVEL": "WARNING",
+        }
 
     def node_dir(self, name: str) -> Path:
         return self.home / "nodes" / name
@@ -114,19 +111,19 @@ class Cluster:
         )  # fmt: skip
 
     def get(self, path: str) -> Any:
-        return self._ask(urllib.request.Request(self._url(path)))
+        return self._request(urllib.request.Request(self._url(path)))
 
     def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
         request = urllib.request.Request(self._url(path), data=json.dumps(body or {}).encode(), method="POST")
         request.add_header("Content-Type", "application/json")
-        return self._ask(request)
+        return self._request(request)
 
     def nodes_now(self) -> list[dict[str, Any]]:
         answer = self.get("/pools")
         return [node for pool in answer["pools"] for node in pool["nodes"]] if answer else []
 
-    def _ask(self, request: urllib.request.Request) -> Any:
-        """None when the answer does not come: the web server or the database is away, or stopped."""
+    def _request(self, request: urllib.request.Request) -> Any:
+        """The response; None if the web server or the database is down or stopped."""
         request.add_header("Authorization", f"Bearer {self.token}")
         try:
             with urllib.request.urlopen(request, timeout=5) as answer:
@@ -140,8 +137,9 @@ class Cluster:
     def _url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}/api/v1{path}"
 
-    def keep(self) -> None:
-        """What `up` does a few times a second, and what a service manager does for a database."""
+    def restart_dead(self) -> None:
+        """Restart ended processes, as `up` does several times a second, and the database, as a service
+        manager would."""
         for group in self.groups.values():
             group.watch()
         if self.server and time.monotonic() > self._database_at and not _is_running(self.server.pid):
@@ -149,7 +147,7 @@ class Cluster:
             threading.Thread(target=self.server.start, daemon=True).start()
 
     def pids(self, kind: str) -> list[int]:
-        """Living processes of a kind: web, scheduler, agent, broker, supervisor, rank, database."""
+        """Live processes of a kind: web, scheduler, agent, broker, supervisor, rank, database."""
         if kind == "database":
             return [self.server.pid] if self.server and _is_running(self.server.pid) else []
         if kind in ("supervisor", "rank"):
@@ -162,7 +160,7 @@ class Cluster:
         return child.pid if child and child.poll() is None else None
 
     def pids_on(self, node: str) -> list[int]:
-        """Living supervisors and ranks of one node."""
+        """Live supervisors and ranks of one node."""
         return [
             pid
             for _, state in self.live_states(node)
@@ -178,7 +176,7 @@ class Cluster:
 
     @contextlib.contextmanager
     def write_lock(self) -> Iterator[None]:
-        """SQLite has no process to kill: somebody else holds its one write lock."""
+        """Hold the single write lock of SQLite, which has no process to kill."""
         connection = sqlite3.connect(self.home / "fourwalls.sqlite3", timeout=60, isolation_level=None)
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -188,19 +186,23 @@ class Cluster:
             connection.close()
 
     def wipe_broker(self) -> None:
-        """kill -9, and every file of its data gone before the keeper starts it again."""
+        """kill -9 the broker and delete its data before it is restarted."""
         for pid in self.pids("broker"):
             os.kill(pid, signal.SIGKILL)
         shutil.rmtree(self.socket.parent / "appendonlydir", ignore_errors=True)
 
     def stop(self) -> None:
-        """Agents first: each stops its sampler."""
+        """Stop the agents first: each stops its sampler."""
         for name in reversed(list(self.groups)):
             self.groups[name].stop(is_impatient=lambda: False)
 
-    def processes(self) -> list[psutil.Subprocess]:
-        """Every living process that says this home in its environment or on its command line."""
-        return [p for p in psutil.process_iter() if p.pid != os.getpid() and str(self.home) in _traces(p)]
+    def processes(self) -> list[psutil.Process]:
+        """Every live process with this home in its environment or command line."""
+        return [
+            p
+            for p in psutil.process_iter()
+            if p.pid != os.getpid() and str(self.home) in _identifying_text(p)
+        ]
 
     def kill(self) -> None:
         for process in self.processes():
@@ -215,7 +217,7 @@ class Cluster:
     def _write_trainer(self) -> None:
         trainer = self.home / "trainer"
         trainer.write_text(
-            f'#!/bin/sh\nexec "{sys.executable}" -ISE "{HERE / "rank.py"}" "{self.journal}" "$3" "$4"\n'
+            f'#!/bin/sh\nexec "{sys.executable}" -ISE "{HERE / "fake_rank.py"}" "{self.journal}" "$3" "$4"\n'
         )
         trainer.chmod(0o700)
 
@@ -228,7 +230,7 @@ def _is_running(pid: int | None) -> bool:
     return pid is not None and procfs.stat(pid) is not None
 
 
-def _traces(process: psutil.Subprocess) -> str:
+def _identifying_text(process: psutil.Process) -> str:
     try:
         if process.status() == psutil.STATUS_ZOMBIE:
             return ""

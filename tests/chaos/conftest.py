@@ -1,4 +1,4 @@
-"""The long storm runs only when it is asked for by its mark: `make chaos`."""
+"""Deselects tests marked `chaos` unless the mark is requested, as by `make chaos`."""
 
 from __future__ import annotations
 

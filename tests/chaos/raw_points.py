@@ -1,6 +1,8 @@
-"""Prints, as JSON, what is stored of two runs, from every raw point: `python raw_points.py CLIENT_RUN JOB_RUN`.
+"""Prints as JSON a summary of all raw points of two runs.
 
-Of each metric: how many points, which spans of steps, and what is wrong: a step twice, out of order, another value.
+    python raw_points.py CLIENT_RUN JOB_RUN
+
+For each metric: the number of points, the spans of steps, and errors (repeated steps, wrong order, wrong values).
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import django
 import numpy as np
 
 
-def told(run_id: str, names: list[str]) -> dict[str, Any]:
+def summarize(run_id: str, names: list[str]) -> dict[str, Any]:
     from jobs import series
 
     found: dict[str, Any] = {}
@@ -46,7 +48,7 @@ def _spans(steps: np.ndarray) -> list[tuple[int, int]]:
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.settings")
     django.setup()
-    from tests.chaos import logger, scribe
+    from tests.chaos import logging_script, spool_rank
 
-    client = told(sys.argv[1], [f"m{number}" for number in range(logger.METRICS)])
-    json.dump({"client": client, "job": told(sys.argv[2], list(scribe.METRICS))}, sys.stdout)
+    client = summarize(sys.argv[1], [f"m{number}" for number in range(logging_script.METRICS)])
+    json.dump({"client": client, "job": summarize(sys.argv[2], list(spool_rank.METRICS))}, sys.stdout)

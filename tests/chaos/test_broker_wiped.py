@@ -1,4 +1,4 @@
-"""The broker's data deleted while fifty jobs wait: rows are the truth, so nothing is lost and nothing runs twice."""
+"""Deletion of the broker's data while fifty jobs wait: no job is lost and none runs twice."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.cluster import Cluster
-from tests.chaos.crowd import spec
-from tests.chaos.proof import assert_each_ended_once, assert_no_device_was_shared, read_journal
-from tests.chaos.test_chaos import read_ledger
+from tests.chaos.invariants import assert_each_ended_once, assert_no_device_was_shared, read_journal
+from tests.chaos.test_chaos import read_job_records
+from tests.chaos.user_load import spec
 from tests.running import wait_until
 
 WAITING = 50
@@ -29,9 +29,9 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 
 @pytest.mark.services
-def test_all_fifty_run(cluster: Cluster):
+def test_all_fifty_jobs_run_once(cluster: Cluster):
     agents = cluster.pids("agent")
-    for pid in agents:  # nobody may answer a doorbell before it is lost
+    for pid in agents:  # no agent may receive its message before the broker is wiped
         os.kill(pid, signal.SIGSTOP)
     jobs = {
         cluster.post("/jobs", spec(f"waits {number}", devices=1, steps=1))["id"] for number in range(WAITING)
@@ -41,12 +41,12 @@ def test_all_fifty_run(cluster: Cluster):
         os.kill(pid, signal.SIGCONT)
 
     def states() -> Counter[str]:
-        cluster.keep()
+        cluster.restart_dead()
         answer = cluster.get("/jobs?limit=100")
         return Counter(job["state"] for job in answer["items"]) if answer else Counter()
 
-    wait_until(lambda: states()["succeeded"] == WAITING, limit_s=120, said="fifty successes")
-    ledger = read_ledger(cluster)
-    assert_each_ended_once(ledger, jobs)
-    assert len(ledger["attempts"]) == WAITING, "once each"
+    wait_until(lambda: states()["succeeded"] == WAITING, limit_s=120, description="fifty successes")
+    records = read_job_records(cluster)
+    assert_each_ended_once(records, jobs)
+    assert len(records["attempts"]) == WAITING, "one attempt per job"
     assert_no_device_was_shared(read_journal(cluster.journal))

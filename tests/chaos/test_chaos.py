@@ -1,6 +1,6 @@
-"""kill -9 and SIGSTOP of everything, every second: every job ends once, no device is shared, nothing is left behind.
+"""Random kill -9 and SIGSTOP of all processes: every job ends once and no device is shared.
 
-CHAOS_S sets how long the storm blows (120), CHAOS_SEED makes one happen again, as far as processes can.
+CHAOS_S sets the duration of the faults (120 s); CHAOS_SEED repeats them, as far as processes are deterministic.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ import pytest
 from jobs.states.jobs import Cause
 from tests.chaos.admin import Admin
 from tests.chaos.cluster import HERE, Cluster
-from tests.chaos.crowd import Crowd
-from tests.chaos.proof import (
+from tests.chaos.fault_injector import FaultInjector
+from tests.chaos.invariants import (
     assert_each_ended_once,
-    assert_every_success_was_worked_for,
+    assert_every_success_reached_the_end,
     assert_no_device_was_shared,
     read_journal,
 )
-from tests.chaos.storm import Storm
+from tests.chaos.user_load import UserLoad
 from tests.running import ROOT, wait_until
 from tests.services import Postgresql
 
-STORM_S = float(os.environ.get("CHAOS_S", "120"))
-SHORT_STORM_S = 15.0
-CALM_LIMIT_S = 240.0
+FAULTS_S = float(os.environ.get("CHAOS_S", "120"))
+SHORT_FAULTS_S = 15.0
+SETTLE_LIMIT_S = 240.0
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -42,7 +42,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]
     server = Postgresql() if request.param == "postgresql" else None
     if server:
         assert server.start()
-        server.create()
+        server.create_database()
     cluster = Cluster(tmp_path, server)
     try:
         yield cluster.start()
@@ -50,61 +50,66 @@ def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]
         cluster.kill()
 
 
-def blow(cluster: Cluster, seconds: float, waiting: int, seed: int) -> tuple[Crowd, Storm]:
-    crowd, storm = Crowd(cluster, random.Random(seed + 1), waiting), Storm(cluster, random.Random(seed))
-    people = (crowd, admin := Admin(cluster, random.Random(seed + 2)))
+def inject_faults(
+    cluster: Cluster, seconds: float, waiting: int, seed: int
+) -> tuple[UserLoad, FaultInjector]:
+    users, injector = (
+        UserLoad(cluster, random.Random(seed + 1), waiting),
+        FaultInjector(cluster, random.Random(seed)),
+    )
+    people = (users, admin := Admin(cluster, random.Random(seed + 2)))
     for person in people:
         person.start()
     began, is_wiped = time.monotonic(), False
     while time.monotonic() < began + seconds:
-        assert all(person.is_alive() for person in people), "somebody must submit, and drain"
-        storm.blow()
+        assert all(person.is_alive() for person in people), "the threads that submit and drain must run"
+        injector.inject()
         if not is_wiped and time.monotonic() > began + seconds / 2:
-            storm.wipe_broker()
+            injector.wipe_broker()
             is_wiped = True
-        cluster.keep()
+        cluster.restart_dead()
         time.sleep(0.05)
-    storm.calm()
+    injector.resume_processes()
     for person in people:
-        person.go_home.set()
+        person.stop_requested.set()
     while any(person.is_alive() for person in people):
-        cluster.keep()
+        cluster.restart_dead()
         time.sleep(0.05)
-    storm.counts += admin.counts + Counter({"job paused": crowd.num_pauses})
-    return crowd, storm
+    injector.counts += admin.counts + Counter({"job paused": users.num_pauses})
+    return users, injector
 
 
-def weather(cluster: Cluster, seconds: float, waiting: int) -> None:
+def run_fault_test(cluster: Cluster, seconds: float, waiting: int) -> None:
     seed = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(10**6))
-    crowd, storm = blow(cluster, seconds, waiting, seed)
+    users, injector = inject_faults(cluster, seconds, waiting, seed)
     database = "PostgreSQL" if cluster.server else "SQLite"
-    print(f"\n{database}, {seconds:.0f} s, CHAOS_SEED={seed}: {dict(sorted(storm.counts.items()))}")
+    print(f"\n{database}, {seconds:.0f} s, CHAOS_SEED={seed}: {dict(sorted(injector.counts.items()))}")
     began = time.monotonic()
-    wait_until(lambda: (cluster.keep(), crowd.is_done())[1], CALM_LIMIT_S, "the end of every job")
-    calm_s = time.monotonic() - began
-    ledger = read_ledger(cluster)
+    wait_until(lambda: (cluster.restart_dead(), users.is_done())[1], SETTLE_LIMIT_S, "the end of every job")
+    settle_s = time.monotonic() - began
+    records = read_job_records(cluster)
     cluster.stop()
     journal = read_journal(cluster.journal)
     spans = assert_no_device_was_shared(journal)
-    tell(ledger, spans, calm_s)
-    assert_each_ended_once(ledger, crowd.acknowledged)
-    assert_every_success_was_worked_for(ledger, journal)
+    print_summary(records, spans, settle_s)
+    assert_each_ended_once(records, users.submitted)
+    assert_every_success_reached_the_end(records, journal)
     wait_until(lambda: not cluster.processes(), 10.0, f"nothing left behind: {cluster.processes()}")
 
 
-def read_ledger(cluster: Cluster) -> dict[str, Any]:
-    command = [sys.executable, str(HERE / "ledger.py")]
+def read_job_records(cluster: Cluster) -> dict[str, Any]:
+    command = [sys.executable, str(HERE / "job_records.py")]
     done = subprocess.run(
         command, cwd=ROOT, env=cluster.environment, capture_output=True, text=True, check=True
     )
     return json.loads(done.stdout)
 
 
-def tell(ledger: dict[str, Any], spans: int, calm_s: float) -> None:
-    attempts = ledger["attempts"]
+def print_summary(records: dict[str, Any], spans: int, settle_s: float) -> None:
+    attempts = records["attempts"]
     causes = Counter(attempt["cause"] for attempt in attempts)
     print(
-        f"  jobs {dict(Counter(job['state'] for job in ledger['jobs']))}, all ended {calm_s:.0f} s after the storm"
+        f"  jobs {dict(Counter(job['state'] for job in records['jobs']))}, all ended {settle_s:.0f} s after the faults"
     )
     print(f"  attempts {dict(Counter(attempt['state'] for attempt in attempts))} by cause {dict(causes)}")
     spread = [attempt for attempt in attempts if attempt["num_nodes"] > 1]
@@ -113,16 +118,16 @@ def tell(ledger: dict[str, Any], spans: int, calm_s: float) -> None:
     print(f"  requeues {sum(attempt['number'] > 1 for attempt in attempts)}, "
           f"of them resumed {sum(bool(attempt['resumed_from']) for attempt in attempts)}; "
           f"rank processes on devices {spans}; overlaps stopped by the lock: "
-          f"{causes[Cause.DEVICE_HELD]} refused, {ledger['lock_waits']} made to wait")  # fmt: skip
+          f"{causes[Cause.DEVICE_HELD]} refused, {records['lock_waits']} made to wait")  # fmt: skip
 
 
 @pytest.mark.chaos
 @pytest.mark.timeout(1200)
-def test_a_storm_loses_no_job_and_shares_no_device(cluster: Cluster):
-    weather(cluster, STORM_S, waiting=20)  # enough to be busy while the web server is away
+def test_random_faults_lose_no_job_and_share_no_device(cluster: Cluster):
+    run_fault_test(cluster, FAULTS_S, waiting=20)  # enough to be busy while the web server is away
 
 
 @pytest.mark.services
 @pytest.mark.timeout(400)
-def test_a_short_storm_loses_no_job_and_shares_no_device(cluster: Cluster):
-    weather(cluster, SHORT_STORM_S, waiting=5)
+def test_a_few_random_faults_lose_no_job_and_share_no_device(cluster: Cluster):
+    run_fault_test(cluster, SHORT_FAULTS_S, waiting=5)

@@ -61,7 +61,7 @@ def test_a_server_error_page_has_no_details(owner, monkeypatch):
     def broken(*arguments):
         raise RuntimeError("a secret detail")
 
-    monkeypatch.setattr(views, "_found", broken)
+    monkeypatch.setattr(views, "_search", broken)
     browser = Client(raise_request_exception=False)
     browser.force_login(owner)
     answer = browser.get("/jobs/")

@@ -1,7 +1,7 @@
-"""docker-compose.yml: valid, and its processes really train against a real PostgreSQL and a real Redis.
+"""docker-compose.yml: valid, and its services train against a real PostgreSQL and a real Redis.
 
-There need be no Docker engine: each service's own command is started with its own environment, only the names of
-hosts and folders are those of this machine.
+No Docker engine is needed: each service's command starts with its own environment, and only host names and
+folders are those of this machine.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ VARIABLES = {"POSTGRES_PASSWORD": "unused", "SECRET_KEY": "s" * 50}
 
 
 def services() -> dict[str, dict]:
-    """The services with ${VARIABLE:-default} and ${VARIABLE:?message} filled in as compose does."""
+    """The services, with ${VARIABLE:-default} and ${VARIABLE:?message} filled in like compose does."""
 
     def fill(match: re.Match[str]) -> str:
         name, _, default = match.group(1).partition(":")
@@ -50,13 +50,13 @@ def test_compose_accepts_the_file():
     assert set(done.stdout.split()) == set(services())
 
 
-def test_every_part_of_a_team_is_there():
+def test_the_file_defines_every_service():
     assert set(services()) == {"database", "broker", "migrate", "web", "scheduler", "agent", "agent-gpu"}
     assert services()["agent-gpu"]["profiles"] == ["gpu"]
 
 
 class Team:
-    """The services of the compose file as processes of this machine."""
+    """The services of the compose file as local processes."""
 
     def __init__(self, home: Path, database_url: str, redis_url: str) -> None:
         self.home, self.port = home, free_port()
@@ -113,7 +113,7 @@ def test_a_job_trains_on_postgresql_and_redis(composed: Team):
     for name in ("web", "scheduler", "agent"):
         composed.start(name)
     wait_until(
-        lambda: "cpu" in composed.run("web", [sys.executable, "-c", NODES]), said="the node has joined"
+        lambda: "cpu" in composed.run("web", [sys.executable, "-c", NODES]), description="the node joins"
     )
     submit = [sys.executable, "manage.py", "submit", "demo", *changes(TINY), "--wait", "--json"]
     last = json.loads(composed.run("web", submit).splitlines()[-1])

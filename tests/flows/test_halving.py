@@ -1,4 +1,4 @@
-"""A sweep by successive halving with real ranks: the promoted run's curve is that of a run that was never halted."""
+"""Successive halving with real ranks: the promoted run's curve equals that of an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def fourwalls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fourwalls]:
 
 
 def state(running: Fourwalls) -> str:
-    """Of the only sweep. A command each look would take the processor from the ranks."""
+    """State of the only sweep, read from the database: commands would take CPU time from the ranks."""
     with contextlib.closing(
         sqlite3.connect(f"file:{running.home}/fourwalls.sqlite3?mode=ro", uri=True)
     ) as database:
@@ -67,10 +67,10 @@ def losses(running: Fourwalls, run: str) -> list:
 def test_halving_with_real_ranks(fourwalls: Fourwalls, tmp_path: Path):
     path = tmp_path / "sweep.yaml"
     path.write_text(SWEEP)
-    begun = json.loads(fourwalls.manage("sweep", "submit", str(path), "--json").stdout.splitlines()[-1])
+    submitted = json.loads(fourwalls.manage("sweep", "submit", str(path), "--json").stdout.splitlines()[-1])
 
     wait_until(lambda: state(fourwalls) == "finished", 200, "the end of the sweep")
-    end = json.loads(fourwalls.manage("sweep", "show", begun["id"], "--json").stdout)
+    end = json.loads(fourwalls.manage("sweep", "show", submitted["id"], "--json").stdout)
     assert [decision["steps"] for decision in end["decisions"]] == [10, 20]
     assert [len(decision["promoted"]) for decision in end["decisions"]] == [2, 1]
     runs = {run["number"]: run for run in end["runs"]}

@@ -1,1 +1,1 @@
-"""The client: what a training script sees of it, against a real server in a process of its own."""
+"""Tests of the client against a real server in its own process."""

@@ -1,4 +1,4 @@
-"""One real server for the tests of this folder, and scripts that log to it from processes of their own."""
+"""Fixtures: one real server for this folder, and scripts that log to it from their own processes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def server(shared_server: Server) -> Server:
-    """Running, whatever the test before has done to it."""
+    """The running server, started again if a test has killed it."""
     return shared_server if shared_server.process else shared_server.start()
 
 
@@ -62,7 +62,7 @@ def script(server: Server, spools: Path) -> Iterator[Script]:
 
 @pytest.fixture
 def finished(script: Script) -> Callable[..., str]:
-    """What the script printed; it must have ended well."""
+    """Run a script to its end and return what it printed; its exit code is checked."""
 
     def run(code: str, *, code_expected: int = 0, **environment: str) -> str:
         process = script(code, **environment)

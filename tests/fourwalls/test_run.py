@@ -1,4 +1,4 @@
-"""A run logged from a script: what arrives, in which state it ends, and that nothing it does can end the script."""
+"""Runs logged from a script: the arriving data, the final state, and failures that must not end the script."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ for step in range(100):
 """
 
 
-def test_what_is_logged_arrives_with_what_was_chosen(finished, server, spools):
+def test_logged_points_arrive_with_the_parameters(finished, server, spools):
     run_id = finished(LOGS + "run.finish()")
     run = server.get(f"/runs/{run_id}")
     assert (run["name"], run["state"]) == ("first", "succeeded")
     assert server.points(run_id) == [(step, 1 / (step + 1)) for step in range(100)]
     assert len(server.points(run_id, "train/accuracy")) == 100
-    assert not list(spools.glob("*/*"))  # what the server has is kept nowhere else
+    assert not list(spools.glob("*/*"))  # shipped spools are deleted
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_a_run_ends_as_its_script_does(ending, code, state, finished, server):
     assert len(server.points(run_id)) == 100
 
 
-def test_numbers_of_every_kind_are_taken_and_what_is_none_is_said_once(script, server):
+def test_numbers_of_every_kind_are_logged_and_others_reported_once(script, server):
     process = script("""
         import numpy as np
         from decimal import Decimal
@@ -80,7 +80,7 @@ def test_exact_bits_arrive(finished, server):
     assert [value for _, value in server.points(run_id)] == values
 
 
-def test_a_resumed_run_goes_on_behind_its_last_step_and_replaces_what_it_makes_again(finished, server):
+def test_a_resumed_run_continues_after_its_last_step_and_replaces_repeated_steps(finished, server):
     run_id = finished(LOGS)
     out = finished(f"""
         run = fourwalls.init(id={run_id!r}, config={{"lr": 1, "new": 2}})
@@ -110,7 +110,7 @@ def test_ranks_of_one_launch_share_a_run(script, server):
     assert server.get(f"/runs/{run_id}")["state"] == "succeeded"
 
 
-def test_a_forked_child_logs_too_and_leaves_its_parents_spool_alone(finished, server):
+def test_a_forked_child_logs_without_touching_the_spool_of_its_parent(finished, server):
     run_id = finished("""
         import multiprocessing
         run = fourwalls.init()
@@ -128,7 +128,7 @@ def test_a_forked_child_logs_too_and_leaves_its_parents_spool_alone(finished, se
     assert server.points(run_id, "child") == [(1, 2.0)]
 
 
-def test_the_machine_is_read_and_what_it_lacks_has_a_reason(finished, server):
+def test_host_metrics_are_logged_and_missing_ones_have_a_reason(finished, server):
     run_id = finished(
         """
         run = fourwalls.init()
@@ -152,14 +152,15 @@ def test_a_disabled_run_does_nothing(finished, spools):
     assert not spools.exists()
 
 
-def test_a_setting_that_cannot_be_understood_is_said_at_once(script):
+def test_an_invalid_option_is_reported_at_once(script):
     process = script("fourwalls.init()", MODE="onlin")
     assert (
-        "FOURWALLS_MODE='onlin': say one of online, offline, disabled" in process.communicate(timeout=60)[1]
+        "FOURWALLS_MODE='onlin' is not a mode; use one of online, offline, disabled"
+        in process.communicate(timeout=60)[1]
     )
 
 
-def test_a_folder_that_cannot_be_written_ends_nothing(script, tmp_path):
+def test_an_unwritable_folder_does_not_end_the_script(script, tmp_path):
     (tmp_path / "file").write_text("")
     process = script(LOGS, DIR=str(tmp_path / "file" / "below"))
     _, err = process.communicate(timeout=60)
@@ -167,7 +168,7 @@ def test_a_folder_that_cannot_be_written_ends_nothing(script, tmp_path):
     assert "Nothing will be logged" in err
 
 
-def test_a_token_of_nobody_ends_nothing_and_keeps_the_spool(script, spools):
+def test_an_unknown_token_does_not_end_the_script_and_keeps_the_spool(script, spools):
     process = script(LOGS, TOKEN="fw_nothing", FINISH_S="5")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0
@@ -175,7 +176,7 @@ def test_a_token_of_nobody_ends_nothing_and_keeps_the_spool(script, spools):
     assert list(spools.glob("*/*/frames-*"))
 
 
-def test_a_point_is_at_the_server_within_a_second(script, server):
+def test_a_point_reaches_the_server_within_a_second(script, server):
     process = script("run = fourwalls.init(); print(run.id, flush=True); run.log({'loss': 1.0}); input()")
     run_id = process.stdout.readline().strip()
     wait_until(lambda: _has_points(server, run_id))

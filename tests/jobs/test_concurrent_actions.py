@@ -13,7 +13,7 @@ from jobs.lifecycle.transitions import move_attempt, move_job
 from jobs.models import Attempt, Event, Job, Lease, NodeEvent
 from jobs.nodes import admin
 from jobs.queue import job_actions
-from jobs.queue.ordering import Where, reorder
+from jobs.queue.ordering import MoveTarget, reorder
 from jobs.scheduler import loop
 from jobs.states.jobs import AttemptState, Cause, JobState, StateError
 from tests.jobs.placed_jobs import assign
@@ -197,7 +197,7 @@ def test_many_moves_at_once_lose_and_duplicate_no_position(make_job):
     loop.schedule(make_job(devices=2).pool)
     waiting = [make_job(devices=2, name=f"job {n}") for n in range(6)]
     places = sorted(job.queue_key for job in waiting)
-    moves = list(zip(waiting, 3 * [Where.FRONT, Where.BACK], strict=True))
+    moves = list(zip(waiting, 3 * [MoveTarget.FRONT, MoveTarget.BACK], strict=True))
     for _ in range(ROUNDS):
         run_at_once(*[is_allowed(partial(reorder, job, "tom", where)) for job, where in moves])
         now = Job.objects.filter(id__in=[job.id for job in waiting]).values_list("queue_key", flat=True)
@@ -210,7 +210,7 @@ def test_a_job_cancelled_during_a_move_keeps_no_position(make_job):
         first, second = (make_job(devices=2) for _ in range(2))
         loop.schedule(first.pool)
         run_at_once(
-            is_allowed(partial(reorder, second, "tom", Where.FRONT)),
+            is_allowed(partial(reorder, second, "tom", MoveTarget.FRONT)),
             job_action(job_actions.cancel, first, "lena"),
         )
         cancelled = Job.objects.get(id=first.id)

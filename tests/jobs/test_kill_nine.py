@@ -23,7 +23,7 @@ def fourwalls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fourwalls]:
     running = Fourwalls(tmp_path_factory.mktemp("kill"), free_port()).start("--no-demo")
     try:
         running.wait_for_link()
-        running.ask("/jobs")  # creates the token before a job trains
+        running.request("/jobs")  # creates the token before a job trains
         yield running
     finally:
         running.interrupt()
@@ -35,7 +35,7 @@ def processes(running: Fourwalls, kind: str) -> list[psutil.Process]:
     if kind == "broker":
         return [p for p in psutil.process_iter(["name", "cmdline"])
                 if p.info["name"] == "valkey-server" and str(running.home) in " ".join(p.info["cmdline"])]  # fmt: skip
-    return [p for p in running.alive() if p.cmdline()[1:3] == [str(ROOT / "manage.py"), kind]]
+    return [p for p in running.live_processes() if p.cmdline()[1:3] == [str(ROOT / "manage.py"), kind]]
 
 
 @pytest.mark.parametrize("victim", ["agent", "scheduler", "broker"])
@@ -45,13 +45,13 @@ def test_training_goes_on(fourwalls: Fourwalls, victim: str):
         fourwalls.manage("submit", "demo", *changes(spec), "--json").stdout.splitlines()[0]
     )
     job = submitted["job"]
-    wait_until(lambda: fourwalls.ask(f"/jobs/{job}")["step"] > 20, said="20 steps")
+    wait_until(lambda: fourwalls.request(f"/jobs/{job}")["step"] > 20, description="20 steps")
     (found,) = processes(fourwalls, victim)
     found.kill()
     ended = wait_until(
-        lambda: (now := fourwalls.ask(f"/jobs/{job}"))["state"] in ("succeeded", "failed") and now,
+        lambda: (now := fourwalls.request(f"/jobs/{job}"))["state"] in ("succeeded", "failed") and now,
         limit_s=120,
-        said="the end",
+        description="the end",
     )
     assert (ended["state"], ended["attempt"], ended["step"]) == ("succeeded", 1, STEPS), ended["reason"]
     assert points(fourwalls, submitted["run"]) == STEPS

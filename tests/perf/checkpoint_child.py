@@ -1,4 +1,4 @@
-"""Saves of one rank in turns: DeepSpeed's own, which training waits for, and ours, of which it waits for a copy."""
+"""Alternate saves of one rank: DeepSpeed's own, which blocks training, and ours, which blocks for a copy."""
 
 from __future__ import annotations
 

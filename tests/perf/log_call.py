@@ -1,6 +1,8 @@
-"""What one log call of ten metrics costs the thread that makes it: `python log_call.py PEER CALLS`, run by the bench.
+"""Cost of a log call of ten metrics to the calling thread.
 
-Prints JSON: microseconds at the median, the 99th of a hundred, and the mean, of calls a few milliseconds apart.
+    python log_call.py PEER CALLS
+
+Run by the bench. Prints JSON: median, 99th percentile and mean in microseconds, of calls a few milliseconds apart.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import time
 from collections.abc import Callable
 
 METRICS = {f"train/m{number}": number / 7 for number in range(10)}
-PAUSE_S = 0.002  # a quick training step: nothing is warm any more when the next call comes
+PAUSE_S = 0.002  # a quick training step, after which caches are cold
 
 
 def ours() -> Callable[[int], None]:
@@ -68,17 +70,21 @@ PEERS = {
 def main(peer: str, calls: int) -> None:
     log = PEERS[peer]()
     log(0)
-    took = []
+    durations_us = []
     for step in range(1, calls + 1):
         began = time.perf_counter_ns()
         log(step)
-        took.append((time.perf_counter_ns() - began) / 1000)
+        durations_us.append((time.perf_counter_ns() - began) / 1000)
         time.sleep(PAUSE_S)
-    took.sort()
-    figures = {"p50": took[calls // 2], "p99": took[calls * 99 // 100], "mean": sum(took) / calls}
+    durations_us.sort()
+    figures = {
+        "p50": durations_us[calls // 2],
+        "p99": durations_us[calls * 99 // 100],
+        "mean": sum(durations_us) / calls,
+    }
     sys.stdout.write(json.dumps(figures) + "\n")
     sys.stdout.flush()
-    os._exit(0)  # what waits in queues is not part of the call
+    os._exit(0)  # queued work is not part of the call
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Forks ranks as tests.engine.rank.forker does, and has each write down how much memory its steps took at most.
+"""Ranks that record the peak memory of their steps, forked like those of tests.engine.rank.forker.
 
-What the kernel counts as resident is made to follow what is alive: with a fixed threshold of malloc every tensor has
-pages of its own, which go back when it is released, and `clear_refs` starts the kernel's high-water mark anew. The
-profiler's memory events would be finer, but miss what gloo's threads release (2 of 5 model sizes on one rank).
+The resident memory follows live memory: with a fixed malloc threshold every tensor has pages of its own,
+which are returned on release, and `clear_refs` resets the kernel's high-water mark. The profiler's memory
+events would be finer, but miss what gloo's threads release (2 of 5 model sizes on one rank).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from tests.engine.rank import forker
 
 M_MMAP_THRESHOLD = -3
 OWN_PAGES_BYTES = 16 * 1024
-ATTEMPT_LIMIT_S = 300  # a busy machine may take its time
-FIRST_STEP = 2  # the optimiser's state is there
+ATTEMPT_LIMIT_S = 300  # for a busy machine
+FIRST_STEP = 2  # the optimiser's state exists from here on
 
 
 def main() -> None:
@@ -83,7 +83,7 @@ def _measure_ranks() -> None:
             engine.rank.run.start.build_engine = built
             engine.rank.run.loop.take_step = measured_step
             engine.rank.measure.breakdown.Breakdown.phase = measured_phase
-        engine.rank.run.loop._validate = lambda *_, **__: 0.0  # only steps are looked at
+        engine.rank.run.loop._validate = lambda *_, **__: 0.0  # only steps are measured
         engine.rank.run.loop._save = lambda *_, **__: None
         code = run_rank(directory, rank, began)
         (directory.path / f"memory{rank}.json").write_text(json.dumps(found | {"phases": highest}))

@@ -1,4 +1,4 @@
-"""MLflow's own server from PyPI, started as its documentation says in the virtual environment of tests.perf.peers."""
+"""MLflow's own server from PyPI, started as documented."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from typing import Any
 import psutil
 import psycopg
 
-from tests.perf import peers
-from tests.perf.peer import Peer
+from tests.perf import peer_environment
+from tests.perf.peer_server import PeerServer
 from tests.running import free_port, wait_until
 from tests.services import Postgresql
 
 MLFLOW = "3.17.2"
-START_LIMIT_S = 300  # it starts four workers; on two busy cores that took minutes
+START_LIMIT_S = 300  # it starts four workers, which took minutes on two busy cores
 EPOCH_MS = 1_700_000_000_000
 
 
 @contextlib.contextmanager
-def mlflow_server(folder: Path, postgresql: Postgresql | None = None) -> Iterator[Peer]:
-    """`mlflow server` with its files in `folder`, on its default store, SQLite, or on this PostgreSQL."""
+def mlflow_server(folder: Path, postgresql: Postgresql | None = None) -> Iterator[PeerServer]:
+    """`mlflow server` with its files in `folder`, on SQLite (its default) or on this PostgreSQL."""
     port, database = free_port(), postgresql or folder / "mlflow.db"
     store = (
         f"postgresql://fourwalls@/fourwalls?host={postgresql.folder}"
         if postgresql
         else f"sqlite:///{database}"
     )
-    programs = peers.python().parent
+    programs = peer_environment.peer_python().parent
     command = [
         str(programs / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(port),
         "--backend-store-uri", store, "--artifacts-destination", str(folder / "artifacts"),
@@ -47,14 +47,14 @@ def mlflow_server(folder: Path, postgresql: Postgresql | None = None) -> Iterato
         )
     try:
         wait_until(lambda: _is_healthy(port), START_LIMIT_S, "mlflow server")
-        yield Peer(port, psutil.Process(process.pid), database)
+        yield PeerServer(port, psutil.Process(process.pid), database)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
-def fill_series(peer: Peer, key: str, series: Iterable[Iterable[float]]) -> list[str]:
-    """A run for each, with one metric, by SQL into its own tables: through its API that would take an hour."""
+def fill_series(peer: PeerServer, key: str, series: Iterable[Iterable[float]]) -> list[str]:
+    """Create one run with one metric per series by SQL; MLflow's API would take an hour."""
     runs = {f"series{number:026d}": values for number, values in enumerate(series)}
     columns = "key, value, timestamp, run_uuid, step, is_nan"
     with contextlib.closing(_connect(peer)) as database, database:
@@ -63,11 +63,11 @@ def fill_series(peer: Peer, key: str, series: Iterable[Iterable[float]]) -> list
             rows = ((key, value, EPOCH_MS + step, run, step, 0) for step, value in enumerate(values))
             _insert(database, "metrics", columns, rows)
         if isinstance(peer.database, Postgresql):
-            database.execute("ANALYZE")  # as its autovacuum does a minute later; nothing does so in SQLite
+            database.execute("ANALYZE")  # autovacuum would do it a minute later; SQLite has no such process
     return list(runs)
 
 
-def fill_table(peer: Peer, num_runs: int, params: list[str], metrics: list[str]) -> None:
+def fill_table(peer: PeerServer, num_runs: int, params: list[str], metrics: list[str]) -> None:
     runs = [f"table{number:027d}" for number in range(num_runs)]
     values = ((key, str((n * 7 + k) % 3), run) for n, run in enumerate(runs) for k, key in enumerate(params))
     last = (
@@ -107,7 +107,7 @@ def _add_runs(database: Any, runs: Iterable[str]) -> None:
     _insert(database, "runs", columns, rows)
 
 
-def _connect(peer: Peer) -> Any:
+def _connect(peer: PeerServer) -> Any:
     if isinstance(peer.database, Postgresql):
         return psycopg.connect(peer.database.url)
     assert peer.database
@@ -125,7 +125,7 @@ def _insert(database: Any, table: str, columns: str, rows: Iterable[tuple[object
 
 
 def _is_healthy(port: int) -> bool:
-    """Once it reads its store; a worker that imports for too long is ended by its own supervisor and begins again."""
+    """Whether the server reads its store; a worker that imports for too long is restarted by its own supervisor."""
     with contextlib.suppress(OSError, http.client.HTTPException):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.request("GET", "/api/2.0/mlflow/experiments/get?experiment_id=0")

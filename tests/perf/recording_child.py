@@ -1,4 +1,4 @@
-"""Steps of our loop, and what its telemetry alone takes, in one process."""
+"""Time of training steps, and of their telemetry alone, in one process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TensorBoard from PyPI over event files, started as its documentation says: `tensorboard --logdir FOLDER`."""
+"""TensorBoard from PyPI over event files, started as documented: `tensorboard --logdir FOLDER`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import numpy as np
 import psutil
 
 from jobs.imports.tensorboard import CRC32C
-from tests.perf import peers
-from tests.perf.peer import Peer
+from tests.perf import peer_environment
+from tests.perf.peer_server import PeerServer
 from tests.running import free_port, wait_until
 
 TENSORBOARD = "2.21.0"
@@ -25,21 +25,27 @@ FORM = "application/x-www-form-urlencoded"
 
 
 @contextlib.contextmanager
-def tensorboard_server(folder: Path) -> Iterator[Peer]:
+def tensorboard_server(folder: Path) -> Iterator[PeerServer]:
     port = free_port()
-    command = [str(peers.python().with_name("tensorboard")), "--logdir", str(folder), "--port", str(port)]
+    command = [
+        str(peer_environment.peer_python().with_name("tensorboard")),
+        "--logdir",
+        str(folder),
+        "--port",
+        str(port),
+    ]
     with open(folder / "server.log", "wb") as output:
         process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output, start_new_session=True)
     try:
         wait_until(lambda: _answers(port), START_LIMIT_S, "tensorboard")
-        yield Peer(port, psutil.Process(process.pid))
+        yield PeerServer(port, psutil.Process(process.pid))
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
 def fill_series(folder: Path, tag: str, series: Iterable[np.ndarray]) -> list[str]:
-    """An event file for each, in a folder of its own, which is a run."""
+    """Write one event file per series, each in a folder of its own, which is a run."""
     runs = []
     for number, values in enumerate(series):
         runs.append(f"run{number}")
@@ -51,8 +57,10 @@ def fill_series(folder: Path, tag: str, series: Iterable[np.ndarray]) -> list[st
 
 
 def _events(tag: bytes, values: np.ndarray) -> np.ndarray:
-    """Event(wall_time, step, summary=[value(tag, simple_value)]) of each step, steps as varints of three bytes: all are
-    equally long, so that they can be made, and summed, in columns."""
+    """Event(wall_time, step, summary=[value(tag, simple_value)]) of each step.
+
+    Steps are varints of three bytes, so that all events have the same length and can be built and summed by column.
+    """
     steps = np.arange(len(values))
     value = b"\x0a" + bytes([len(tag)]) + tag + b"\x15"
     heads = [b"\x09", None, b"\x10", None, bytes([0x2A, len(value) + 6, 0x0A, len(value) + 4]) + value, None]
@@ -69,7 +77,7 @@ def _events(tag: bytes, values: np.ndarray) -> np.ndarray:
 
 
 def _records(bodies: np.ndarray) -> bytes:
-    """The frames of equally long records: length, its checksum, the body, its checksum."""
+    """Frames of records of the same length: length, its checksum, the body, its checksum."""
     number, size = bodies.shape
     lengths = _bytes(np.full(number, size, "<u8"))
     return np.concatenate([lengths, _checksums(lengths), bodies, _checksums(bodies)], axis=1).tobytes()

@@ -1,4 +1,4 @@
-"""The measured bubble beside (p-1)/(m+p-1), over stages p and micro-batches m, with stages that sleep."""
+"""Measured pipeline bubble against (p-1)/(m+p-1), for stages p and micro-batches m that sleep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a checkpoint costs training against DeepSpeed's own, kills in the middle of saves, and all pairs of layouts."""
+"""Checkpoints: cost against DeepSpeed's own, kills during saves, and resumes between all layouts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., At
     forker.close()
 
 
-def test_training_waits_for_a_copy_and_not_for_the_disk(tmp_path: Path) -> None:
+def test_training_waits_for_a_copy_but_not_for_the_disk(tmp_path: Path) -> None:
     spec: Spec = parse(
         {
             "name": "saves",
@@ -71,7 +71,7 @@ def test_killed_twenty_times_the_newest_checkpoint_loads(start: Callable[..., At
     )
 
 
-def test_every_layout_goes_on_from_every_other(start: Callable[..., Attempt]) -> None:
+def test_every_layout_resumes_from_every_other(start: Callable[..., Attempt]) -> None:
     givers = {
         name: start(tiny(parallel=layout, budget=BUDGET), name).succeeded()
         for name, layout in LAYOUTS.items()

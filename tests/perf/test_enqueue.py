@@ -1,4 +1,4 @@
-"""Enqueue -> rank process started, over the embedded broker, and where the time goes between the two."""
+"""Time from enqueue to the start of rank processes, by part, over the embedded broker."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from tests.running import ROOT, TINY, Fourwalls, free_port, wait_until
 pytestmark = [pytest.mark.perf, pytest.mark.timeout(600)]
 
 ROUNDS = {"cold": 40, "warm": 20}
-LIMIT_P50_S = 0.5  # for our own part: scheduler, doorbell and launch
+LIMIT_P50_S = 0.5  # of our own part: scheduler, wake-up and launch
 SHARES = ("scheduler", "doorbell", "launch", "supervisor")
 
-# Unix times of one job: enqueued, leased, taken by the agent, supervisor begun, ranks forked.
+# Unix times of one job: enqueued, leased, taken by the agent, supervisor started, ranks forked.
 TIMES = """
 import json
 from engine.directory import AttemptDirectory
@@ -40,7 +40,7 @@ for a in Attempt.objects.filter(state="succeeded").select_related("job").order_b
 
 @pytest.fixture(params=["cold", "warm"])
 def fourwalls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Fourwalls]]:
-    """cold: a supervisor as a new process, and a rank that ends at once. warm: both forked from the fork server."""
+    """cold: a new supervisor process, and a rank that ends at once. warm: both forked from the fork server."""
     trainer = tmp_path / "trainer"
     trainer.write_text("#!/bin/sh\nexit 0\n")
     trainer.chmod(0o700)
@@ -49,7 +49,7 @@ def fourwalls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[
     try:
         running.start("--no-demo").wait_for_link()
         if request.param == "warm":
-            wait_until(lambda: (running.home / "node" / "fork.sock").exists(), said="the fork server")
+            wait_until(lambda: (running.home / "node" / "fork.sock").exists(), description="the fork server")
         yield request.param, running
     finally:
         running.interrupt()
@@ -65,33 +65,35 @@ def submit_and_wait(running: Fourwalls, token: str) -> None:
             return json.load(answer)
 
     job = ask("/api/v1/jobs", json.dumps(spec.model_dump()).encode())["id"]
-    wait_until(lambda: ask(f"/api/v1/jobs/{job}")["state"] == "succeeded", said="success")
+    wait_until(lambda: ask(f"/api/v1/jobs/{job}")["state"] == "succeeded", description="success")
 
 
 def test_enqueue_to_rank_process_started(fourwalls: tuple[str, Fourwalls]):
     kind, running = fourwalls
     token = running.manage("token", "perf").stdout.strip()
-    for _ in range(ROUNDS[kind] + 1):  # the first one is thrown away: it prepares the corpus
+    for _ in range(ROUNDS[kind] + 1):  # the first one is discarded: it prepares the corpus
         submit_and_wait(running, token)
     rows = [json.loads(line) for line in running.manage("shell", "-v0", "-c", TIMES).stdout.splitlines()][1:]
     assert len(rows) == ROUNDS[kind]
     print(f"\n{kind}: enqueue -> rank process started, {len(rows)} jobs, load {os.getloadavg()[0]:.1f}")
-    medians = [tell(name, [row[i + 1] - row[i] for row in rows]) for i, name in enumerate(SHARES)]
-    tell("total", [row[-1] - row[0] for row in rows])
+    medians = [
+        print_percentiles(name, [row[i + 1] - row[i] for row in rows]) for i, name in enumerate(SHARES)
+    ]
+    print_percentiles("total", [row[-1] - row[0] for row in rows])
     if kind == "cold":
-        tell("(bare start)", [bare_start_s() for _ in range(10)])
+        print_percentiles("(bare start)", [bare_start_s() for _ in range(10)])
     assert sum(medians[:3]) < LIMIT_P50_S
 
 
 def bare_start_s() -> float:
-    """An interpreter that imports what a supervisor imports, and ends: the limit for the supervisor's share."""
+    """Seconds of an interpreter that only imports a supervisor's modules: the limit of the supervisor's part."""
     began = time.monotonic()
     subprocess.run([sys.executable, "-c", "import engine.supervisor.supervise"], cwd=ROOT, check=True)
     return time.monotonic() - began
 
 
-def tell(name: str, seconds: list[float]) -> float:
-    """Prints p50 and p95; returns p50."""
+def print_percentiles(name: str, seconds: list[float]) -> float:
+    """Print p50 and p95; return p50."""
     cuts = quantiles(seconds, n=20)
     print(f"  {name:<12} p50 {1000 * cuts[9]:7.0f} ms   p95 {1000 * cuts[18]:7.0f} ms")
     return cuts[9]

@@ -1,4 +1,4 @@
-"""Families x layouts on real ranks: the curve of one rank, and the same curve again after a resume half-way."""
+"""Loss curves of all families x layouts on real ranks: equal to one rank, also after a resume."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         f"torch {torch.__version__}, deepspeed {deepspeed.__version__}, Python {platform.python_version()}"
     )
     machine = f"{os.cpu_count()} cores at load {os.getloadavg()[0]:.0f}"
-    _say(f"\n{time.strftime('%Y-%m-%d')}, {machine}, {versions}, gloo, fp32")
-    _say("Largest relative difference to one rank; and resumed half-way, to the same layout undisturbed.")
-    _say(f"{'family':11} {'layout':17} {'loss':>8} {'norm':>8} {'resumed':>8}")
+    _print(f"\n{time.strftime('%Y-%m-%d')}, {machine}, {versions}, gloo, fp32")
+    _print("Largest relative difference to one rank; and resumed half-way, to the same layout undisturbed.")
+    _print(f"{'family':11} {'layout':17} {'loss':>8} {'norm':>8} {'resumed':>8}")
     return folder
 
 
-class Runs:
+class FamilyRuns:
     """Attempts of one family."""
 
     def __init__(self, forker: Forker, folder: Path, family: str) -> None:
@@ -66,13 +66,13 @@ class Runs:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_layout_has_the_curve_of_one_rank(family: str, forker: Forker, folder: Path) -> None:
-    runs, wrong = Runs(forker, folder, family), []
-    reference = runs.of("1 rank")
+    runs, wrong = FamilyRuns(forker, folder, family), []
+    reference = runs.run_layout("1 rank")
     assert list(reference.series("loss")) == list(range(1, STEPS + 1))
     assert reference.series("loss")[STEPS] < reference.series("loss")[1]
     for layout in LAYOUTS:
-        whole = reference if layout == "1 rank" else runs.of(layout)
-        resumed = runs.of(layout, whole.directory.checkpoints / f"step-{HALF:08d}")
+        whole = reference if layout == "1 rank" else runs.run_layout(layout)
+        resumed = runs.run_layout(layout, whole.directory.checkpoints / f"step-{HALF:08d}")
         found = (
             difference(whole, reference, "loss"),
             difference(whole, reference, "grad_norm"),
@@ -80,12 +80,12 @@ def test_every_layout_has_the_curve_of_one_rank(family: str, forker: Forker, fol
         )
         assert list(resumed.series("loss")) == list(range(HALF + 1, STEPS + 1))
         assert list(whole.series("grad_norm")) == list(range(1, STEPS + 1))
-        _say(f"{family:11} {layout:17} {found[0]:8.1e} {found[1]:8.1e} {found[2]:8.1e}")
+        _print(f"{family:11} {layout:17} {found[0]:8.1e} {found[1]:8.1e} {found[2]:8.1e}")
         limits = (tolerance(family, layout), 1e-4, 1e-6)
         if any(difference > limit for difference, limit in zip(found, limits, strict=True)):
             wrong.append((layout, found))
     assert not wrong
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stderr.write(f"{text}\n")

@@ -1,7 +1,7 @@
-"""Injected bottlenecks: what real ranks are made slow in is what the verdict names, and what it costs is what is saved.
+"""Verdicts on real ranks with injected bottlenecks: the named cause, and the claimed saving.
 
-Targets: 95 % of at least 30 cases named right, no 'strong' on clean runs, and a median error of at most 5 points of the
-step between what a verdict says would be saved and what is saved once the cause is gone.
+Targets: at least 95 % of at least 30 cases are named correctly, no clean run gets a 'strong' verdict, and the
+median error between claimed and real saving is at most 5 points of the step.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.engine.rank.injected import Bench, claimed, is_named, saved
 pytestmark = [pytest.mark.perf, pytest.mark.ranks, pytest.mark.timeout(3600)]
 
 
-def test_injected_bottlenecks_are_named_and_cost_what_is_claimed(
+def test_injected_bottlenecks_are_named_with_their_cost(
     forker: Forker,  # noqa: F811
     rank_data_dir: Path,  # noqa: F811
     tmp_path: Path,

@@ -1,7 +1,7 @@
-"""What a log call of ten metrics costs the training thread: ours, and the same call of other trackers.
+"""Cost of a log call of ten metrics to the training thread: our client and other trackers.
 
-Each against a server or file as its documentation has it: ours and mlflow's with a server on this machine (mlflow's is
-stock, on its default SQLite), trackio's and tensorboard's with their files.
+Each logs to a server or file as documented: ours and mlflow's to a local server (mlflow's is stock, on
+SQLite), trackio's and tensorboard's to files.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.perf import peers
+from tests.perf import peer_environment
 from tests.perf.log_call import METRICS
 from tests.running import ROOT, free_port, wait_until
 from tests.serving import Server
@@ -44,7 +44,7 @@ def test_cost_of_a_log_call_on_the_training_thread(tmp_path, capsys):
            "PYTHONPATH": str(ROOT)}  # fmt: skip
     found = {"ours": cost("ours", Path(sys.executable), folder, **own)}
     server.stop()
-    interpreter = peers.python()
+    interpreter = peer_environment.peer_python()
     for peer in ("tensorboard", "trackio"):
         found[peer] = cost(peer, interpreter, folder)
     port = free_port()

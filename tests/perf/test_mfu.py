@@ -1,8 +1,10 @@
-"""MFU of a 124 M and a 1.3 B decoder in bf16 on one GPU: `make bench ARGS=tests/perf/test_mfu.py` on a host with one.
+"""MFU of a 124 M and a 1.3 B decoder in bf16 on one GPU.
 
-Never run on a GPU so far: none was to be had (2026-11). Without one the files are checked as far as a CPU can: they
-parse, nothing refuses them for a GPU, the plan fits them on an H100, and the way from a file to its figures is gone
-once with a tiny model.
+    make bench ARGS=tests/perf/test_mfu.py
+
+Not run on a GPU so far, since none was available (2026-11). Without a GPU the files are checked as far as a
+CPU allows: they parse, no check refuses them for a GPU, the plan fits an H100, and the path from a file to
+its figures works with a tiny model.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ TINY = {
 
 
 def trained(name: str, folder: Path, *changes: str) -> dict[str, float]:
-    """The medians of a run's metrics, its first steps left out."""
+    """Medians of a run's metrics, without its first steps."""
     more = [part for change in changes for part in ("--set", change)]
     command = [
         sys.executable,
@@ -88,7 +90,7 @@ def test_its_file_is_fit_for_a_gpu(name: str, capsys: pytest.CaptureFixture[str]
     assert planned.peak.total_bytes < 0.9 * profile.memory_bytes
 
 
-def test_the_way_from_file_to_figures_on_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_spec_file_yields_figures_on_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOURWALLS_HOME", str(tmp_path / "home"))
     found = trained("124m", tmp_path / "run", *(f"{field}={value}" for field, value in TINY.items()))
     assert found["tokens_per_s"] > 0 and found["flops_per_s"] > 0

@@ -1,6 +1,6 @@
-"""Pages of a large place, in the real tables: 10,000 waiting jobs, 1,000 nodes of 8 devices, all held.
+"""Pages at large scale: 10,000 waiting jobs, and 1,000 nodes with 8 held devices each.
 
-Simulated nodes and jobs; the figures are of views, templates and the database, without the network.
+Nodes and jobs are simulated; the figures cover views, templates and the database, without the network.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ READINGS = {
 
 
 def best(browser: Client, address: str) -> tuple[float, float, int]:
-    """Least wall and CPU seconds of some tries, and the number of queries."""
+    """Least wall and CPU seconds of several calls, and the number of queries."""
     assert browser.get(address).status_code == 200
     walls, cpus = [], []
     for _ in range(TIMES):
@@ -75,12 +75,12 @@ def test_the_queue_page_takes_less_than_200_ms():
     print(f"{connection.vendor}: 10,000 waiting jobs more, 1,000 nodes x 8 devices")
     for address in ("/queue/?pool=crowd", "/queue/?pool=crowd&page=95", "/queue/"):
         _, cpu, many = best(browser, address)
-        assert cpu < QUEUE_S  # wall too where nothing else runs
+        assert cpu < QUEUE_S  # also the wall time, if nothing else runs
         assert many == few
 
 
 def test_the_map_of_8000_devices_is_small_and_quick():
-    """Page and data: less than 200 kB gzipped, as many queries as with 4 nodes."""
+    """Page and data are smaller than 200 kB gzipped and need as many queries as with 4 nodes."""
     browser = browser_of("admin")
     add_runs(make_busy_pool(User.objects.create_user("few"), num_nodes=4, num_jobs=0, name="small"))
     print(f"\n{connection.vendor}: 4 nodes x 8 devices")

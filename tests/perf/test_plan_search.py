@@ -1,4 +1,4 @@
-"""How long a search over parallel plans takes: target below a second of CPU for thousands."""
+"""Time of a search over parallel plans; the target is a second of CPU for thousands."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The planner's memory against what real ranks hold at most, over layouts, optimisers and ways of recomputing.
+"""Predicted memory against the peak of real ranks, over layouts, optimisers and recomputation.
 
-Measured is what the kernel counted as resident at the highest moment of three steps. `own_pages` makes that follow what
-is alive (memory_ranks.py); with malloc's own ways freed pieces stay with the process, which no formula knows. That is
-what the calibration of a device learns: here the median of all other configurations.
+The measurement is the kernel's peak resident memory over three steps. `own_pages` makes it follow live memory
+(memory_ranks.py); with malloc's defaults, freed blocks stay with the process, which no formula predicts. The
+calibration of a device learns that difference; here it is the median of all other configurations.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from engine.planner import HardwareProfile, plan
 from engine.spec.spec import Spec, parse
 from tests.engine.rank import attempts
 from tests.engine.rank.attempts import write_attempt
-from tests.perf.measuring import MeasuringForker
+from tests.perf.measuring_forker import MeasuringForker
 from tests.perf.memory_ranks import ATTEMPT_LIMIT_S
 
 pytestmark = [pytest.mark.perf, pytest.mark.ranks, pytest.mark.timeout(1500)]
@@ -31,7 +31,7 @@ MIDDLE = {"layers": 6, "width": 256, "heads": 8, "ffn_width": 1024, "context": 1
 LARGE = {"layers": 8, "width": 384, "heads": 6, "ffn_width": 1536, "context": 256}
 LLAMA = {"norm": "rmsnorm", "feed_forward": "swiglu", "positions": "rotary", "kv_heads": 2, "biases": False}
 FULL, SELECTIVE = {"activation_checkpointing": "full"}, {"activation_checkpointing": "selective"}
-# Name -> model, layout, micro-batch, micro-batches of each data rank, and what else differs.
+# Name -> model, layout, micro-batch, micro-batches of each data rank, and other differences.
 CONFIGURATIONS: dict[str, tuple[dict[str, Any], dict[str, Any], int, int, dict[str, Any]]] = {
     "small, 1 rank, ZeRO 0": (SMALL, {"zero_stage": 0}, 8, 1, {}),
     "small, 1 rank, ZeRO 0, SGD": (SMALL, {"zero_stage": 0}, 8, 2, {"optimiser": {"name": "sgd"}}),
@@ -91,20 +91,21 @@ def test_predicted_memory_against_what_ranks_held(tmp_path: Path, monkeypatch: p
     growths, alive, resident = [], {}, {}
     print(f"\nwith pages of their own: MB of the fullest rank; load {os.getloadavg()[0]:.1f}")
     for name, ranks in measured(tmp_path, own_pages=True):
-        whole, predicted = fullest(ranks), plan(spec_of(name), CPU).peak.total_bytes
+        whole, predicted = fullest_rank(ranks), plan(spec_of(name), CPU).peak.total_bytes
         before = statistics.median(rank["baseline_bytes"] for rank in ranks)
         growths.append(abs((predicted - before) / (whole - before) - 1))
         alive[name] = predicted / whole - 1
         print(
-            said(name, predicted, whole), f"growth alone {(predicted - before) / (whole - before) - 1:+.1%}"
+            format_error(name, predicted, whole),
+            f"growth alone {(predicted - before) / (whole - before) - 1:+.1%}",
         )
     print("with malloc as it is")
     for name, ranks in measured(tmp_path, own_pages=False):
-        whole, predicted = fullest(ranks), plan(spec_of(name), CPU).peak.total_bytes
+        whole, predicted = fullest_rank(ranks), plan(spec_of(name), CPU).peak.total_bytes
         resident[name] = whole / predicted
-        print(said(name, predicted, whole))
+        print(format_error(name, predicted, whole))
     uncorrected = [abs(1 / ratio - 1) for ratio in resident.values()]
-    corrected = [abs(learnt_from_others(resident, name) / ratio - 1) for name, ratio in resident.items()]
+    corrected = [abs(calibrated_by_others(resident, name) / ratio - 1) for name, ratio in resident.items()]
     print_errors("own pages", [abs(error) for error in alive.values()])
     print_errors("own pages, growth alone", growths)
     print_errors("malloc as it is, uncorrected", uncorrected)
@@ -115,15 +116,15 @@ def test_predicted_memory_against_what_ranks_held(tmp_path: Path, monkeypatch: p
         assert statistics.quantiles(errors, n=10)[-1] <= 0.1
 
 
-def fullest(ranks: list[dict[str, Any]]) -> float:
+def fullest_rank(ranks: list[dict[str, Any]]) -> float:
     return float(max(max(rank["phases"].values()) for rank in ranks))
 
 
-def learnt_from_others(ratios: dict[str, float], name: str) -> float:
+def calibrated_by_others(ratios: dict[str, float], name: str) -> float:
     return statistics.median(ratio for other, ratio in ratios.items() if other != name)
 
 
-def said(name: str, predicted: float, whole: float) -> str:
+def format_error(name: str, predicted: float, whole: float) -> str:
     binds = plan(spec_of(name), CPU).peak.binds
     return (
         f"  {name:40} {counts.parameters(spec_of(name)) / 1e6:5.1f} M  predicted {predicted / 1e6:6.0f} ({binds}), "

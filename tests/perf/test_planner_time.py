@@ -1,4 +1,7 @@
-"""Step time on this CPU: predicted from a probe, and after one calibrating run, on configurations it has not seen."""
+"""Predicted step time on this CPU from a probe, and after one calibrating run.
+
+The calibrated predictions are of configurations that the calibration has not seen.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,13 @@ from engine.planner import PHASES, PROBED_REACH, Calibration, HardwareProfile, P
 from engine.spec.spec import Spec, parse
 from tests.engine.rank import attempts
 from tests.engine.rank.attempts import ROOT, write_attempt
-from tests.perf.measuring import MeasuringForker
+from tests.perf.measuring_forker import MeasuringForker
 from tests.perf.memory_ranks import ATTEMPT_LIMIT_S
 
 pytestmark = [pytest.mark.perf, pytest.mark.ranks, pytest.mark.timeout(1200)]
 
 STEPS, WARM_UP = 14, 4
-TEACHING_STEPS = 44  # of the run that calibrates: what it saw of other work all predictions repeat
+TEACHING_STEPS = 44  # of the calibrating run, whose disturbances all predictions repeat
 # Name -> layers, width, context, ranks, ZeRO stage, micro-batch, stages; the first one calibrates.
 RUNS: dict[str, tuple[int, int, int, int, int, int, int]] = {
     "calibrating": (4, 192, 128, 1, 1, 4, 1),
@@ -62,7 +65,7 @@ def profile_of_this_machine(folder: Path) -> HardwareProfile:
 
 
 def measured_phases(attempt: Any, ranks: int) -> dict[str, float]:
-    """Mean over the ranks of the medians, as the accuracy page has it."""
+    """Mean over the ranks of the medians, as on the accuracy page."""
     found = {}
     for phase in PHASES:
         series = [

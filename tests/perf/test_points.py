@@ -1,6 +1,7 @@
-"""Points through HTTP into a real server: CPU of the server a point, points a second, bytes on disk.
+"""Points over HTTP to a real server: CPU time per point, points per second, bytes on disk.
 
-mlflow 3.17.2's log-batch of 1,000 took its server 227 us a point on the default SQLite (two busy cores, 2026-11-22).
+MLflow 3.17.2's log-batch of 1,000 took its server 227 us a point on SQLite, its default (two busy cores,
+2026-11-22).
 """
 
 from __future__ import annotations
@@ -29,22 +30,22 @@ TARGET_BYTES = 6.0
 
 
 class Bench(Server):
-    """Keeps one connection, and knows what its processes and its database cost."""
+    """A server with a persistent connection, and the cost of its processes and database."""
 
     def post(self, path: str, body: bytes, kind: str = "application/json") -> dict:
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": kind}
         self.connection.request("POST", f"/api/v1{path}", body, headers)
         answer = self.connection.getresponse()
-        said = msgspec.json.decode(answer.read())
-        assert answer.status < 300, said
-        return said
+        decoded = msgspec.json.decode(answer.read())
+        assert answer.status < 300, decoded
+        return decoded
 
     @cached_property
     def connection(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port)
 
     def cpu_s(self) -> float:
-        """Of the web server, and of PostgreSQL where there is one: also of what has ended by now."""
+        """CPU seconds of the web server and of PostgreSQL if there is one, including ended processes."""
         assert self.process
         web = psutil.Process(self.process.pid).cpu_times()
         return web.user + web.system + (self.postgresql.cpu_s() if self.postgresql else 0.0)
@@ -73,7 +74,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     database = Postgresql() if request.param == "postgresql" else None
     if database:
         assert database.start()
-        database.create()
+        database.create_database()
     server = Bench(tmp_path, database.url if database else "")
     server.postgresql = database
     try:
@@ -85,7 +86,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
 
 
 def batch(seq: int, dice: np.random.Generator) -> dict:
-    """As a training loop makes them: a noisy loss, a ramp, a rounded figure, each step with a jittered clock."""
+    """A batch like that of a training loop: a noisy loss, a ramp, a rounded figure, and a jittered clock."""
     first = seq * POINTS_EACH
     steps = np.arange(first, first + POINTS_EACH)
     times = 1_700_000_000_000_000 + steps * 250_000 + dice.integers(0, 5_000, POINTS_EACH)
@@ -138,6 +139,6 @@ def test_server_cpu_of_a_point_in_batches_of_a_thousand(kind, server, capsys):
             f"log-batch), {num_points / wall_s:,.0f} points/s, {size:.2f} bytes a point on disk; "
             f"load {os.getloadavg()[0]:.1f}"
         )
-    if not server.postgresql:  # mlflow's figure is of its default, SQLite; on PostgreSQL its server took 293
+    if not server.postgresql:  # MLflow's figure is for SQLite, its default; on PostgreSQL its server took 293
         assert us <= TARGET_US * (1 if kind == "msgpack" else 2)
         assert size <= TARGET_BYTES

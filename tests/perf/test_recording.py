@@ -1,4 +1,4 @@
-"""What recording costs a step."""
+"""Cost of telemetry per training step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from engine.spec.presets import PRESETS
 from engine.spec.spec import parse
 from tests.engine.rank.attempts import ROOT, write_attempt
-from tests.perf.turns import ENVIRONMENT
+from tests.perf.alternation import ENVIRONMENT
 
 pytestmark = [pytest.mark.perf, pytest.mark.timeout(600)]
 

@@ -1,6 +1,6 @@
-"""The table of 10,000 runs with 20 parameters and 20 metrics each: CPU of a whole page, and its plans.
+"""CPU time and query plans of a page of the run table, with 10,000 runs x 20 parameters x 20 metrics.
 
-CPU of this process and of the database's own (PostgreSQL's backend), without the time that either waits.
+The CPU time covers this process and the database's (PostgreSQL's backend), without waits.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ pytestmark = [pytest.mark.perf, pytest.mark.django_db(transaction=True), pytest.
 
 
 def of_database() -> float:
-    """CPU seconds that the server of this connection has used; SQLite's are this process's own."""
+    """CPU seconds used by the server of this connection; SQLite runs in this process."""
     if connection.vendor != "postgresql":
         return 0.0
     with connection.cursor() as cursor:
@@ -55,8 +55,10 @@ def of_database() -> float:
 
 
 def cpu_s(work: Callable[[], object]) -> float:
-    """The least of several looks, because another process on the same core makes each dearer; of PostgreSQL's backend
-    the mean, because its time is counted in hundredths."""
+    """The least of several measurements, since other processes on the core make each one higher.
+
+    For PostgreSQL's backend it is the mean, since its time is counted in hundredths.
+    """
     work()
     least, before = math.inf, of_database()
     for _ in range(AGAIN):
@@ -68,7 +70,7 @@ def cpu_s(work: Callable[[], object]) -> float:
 
 @pytest.fixture
 def plain_templates(monkeypatch):
-    """As they are drawn outside of tests, where nobody keeps a copy of every context."""
+    """Render templates as outside of tests, without a stored copy of every context."""
     monkeypatch.setattr(Template, "_render", _TestState.saved_data.template_render)
 
 

@@ -1,5 +1,8 @@
-"""What the node's sampler costs: with eight (fake) GPUs, where only our own code is measured, and with this machine's
-cores, where everything is real. The driver's own time on a GPU has not been measured yet."""
+"""Cost of the node's sampler.
+
+With eight fake GPUs only our own code is measured; with this machine's cores everything is real. The driver's
+own time on a GPU has not been measured yet.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +28,13 @@ TICKS = 120
 
 
 class Cost(NamedTuple):
-    tick_ms: float  # wall time, median: others' work on a busy host is no cost of ours
-    cpu_ms: float  # mean, with the slow polls in it
+    tick_ms: float  # median wall time, so that other load on the host does not count
+    cpu_ms: float  # mean, including slow polls
     num_devices: int
 
 
 def cost_of(node_dir: Path, source: DeviceSource) -> Cost:
-    """Of ticks of a second each, with one live attempt on all devices."""
+    """Cost of ticks of one second each, with one live attempt on all devices."""
     devices = [device.id for device in source.devices()]
     attempt(node_dir, "one", *devices)
     sampler = DeviceSampler(node_dir / "devices.json", LocalAttempts(node_dir / "attempts").live, source, 1.0)
@@ -48,7 +51,9 @@ def cost_of(node_dir: Path, source: DeviceSource) -> Cost:
     ("name", "make"),
     [("8 fake GPUs", lambda: Nvml(FakeNvml(count=8))), ("this machine's cores", lambda: Cpu())],
 )
-def test_sampling_costs_little(name: str, make: Callable[[], DeviceSource], tmp_path: Path) -> None:
+def test_sampling_stays_below_its_targets(
+    name: str, make: Callable[[], DeviceSource], tmp_path: Path
+) -> None:
     source = make()
     cost = cost_of(tmp_path, source)
     source.close()

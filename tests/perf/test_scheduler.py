@@ -1,6 +1,6 @@
-"""A tick of the scheduler with 10,000 waiting jobs and 1,000 nodes of 8 devices, in the real tables.
+"""Scheduler tick with 10,000 waiting jobs and 1,000 nodes of 8 devices.
 
-Simulated nodes and jobs; the figures are of the scheduler and the database alone.
+Nodes and jobs are simulated; the figures cover the scheduler and the database only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TARGET_S = 1.0
 
 
 def timed(name: str, body):
-    """The answer, and CPU seconds of this process; prints wall seconds too, which depend on what else runs here."""
+    """Return the result and the CPU seconds of this process; print wall seconds too, which depend on other load."""
     wall, cpu = time.perf_counter(), time.process_time()
     answer = body()
     took, used = time.perf_counter() - wall, time.process_time() - cpu

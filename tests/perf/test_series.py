@@ -1,6 +1,6 @@
-"""The series store against a table with a row a point, in the same database and the same process.
+"""Series store against a table with one row per point, in the same database and process.
 
-CPU time, not wall time: on a shared machine only that can be compared.
+CPU time is compared, since wall time on a shared machine cannot be.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ INGEST_BATCHES = 300  # of 20 series x 50 points
 READ_STEPS = 100_000
 BUCKETS = 1000
 BULK_TARGET = 1_000_000
-INGEST_TARGET, READ_TARGET = 5.0, 5.0  # times a row a point; measured 9 and 65 on 2026-11-22
+INGEST_TARGET, READ_TARGET = (
+    5.0,
+    5.0,
+)  # how many times faster than a row per point; measured 9 and 65 on 2026-11-22
 
 pytestmark = [pytest.mark.perf, pytest.mark.timeout(900)]
 
@@ -36,7 +39,7 @@ def run(db) -> Run:
 
 
 class NaivePoint(models.Model):
-    """The table that everybody makes first."""
+    """The obvious table, with one row per point."""
 
     series = models.IntegerField()
     step = models.BigIntegerField()
@@ -103,7 +106,7 @@ def test_ingest_per_cpu_second(run, naive, capsys):
 
 
 def test_bulk_ingest_per_cpu_second(run, capsys):
-    """As an agent brings a spool in: large pieces, here of 5,000 points; and the same in columns."""
+    """Ingest of a spool as an agent does it, in chunks of 5,000 points, against the same points in columns."""
     dice = np.random.default_rng(0)
     pieces = [
         [p for n in range(5) for p in batch(5 * number + n, dice.normal(size=(NUM_SERIES, 50)))]
@@ -177,7 +180,7 @@ def test_reading_twenty_long_series_for_a_chart(run, naive, capsys):
 
 
 def _fill(run: Run, steps: np.ndarray, values: list[np.ndarray]) -> None:
-    """As an ended attempt leaves it: sealed chunks and a short tail."""
+    """Store points as an ended attempt leaves them: sealed chunks and a short tail."""
     size = 5_000
     for seq, start in enumerate(range(0, READ_STEPS, size)):
         part = slice(start, start + size)

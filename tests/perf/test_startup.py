@@ -1,4 +1,4 @@
-"""How long a start takes: of a Fourwalls until a page answers, and of the demo until its first step, by phase."""
+"""Startup time: of a Fourwalls until a page responds, and of the demo until its first step, by phase."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def first_step_of(running: Fourwalls) -> dict[str, float]:
 
 def test_submit_to_first_step(started: tuple[str, Fourwalls]):
     kind, running = started
-    first_step_of(running)  # prepares the corpus; its time is told apart, not hidden
+    first_step_of(running)  # prepares the corpus; its time is printed separately
     if kind == "warm":
-        wait_until(lambda: (running.home / "node" / "fork.sock").exists(), said="the fork server")
+        wait_until(lambda: (running.home / "node" / "fork.sock").exists(), description="the fork server")
     rounds = [first_step_of(running) for _ in range(ROUNDS[kind])]
     total = statistics.median(sum(phases.values()) for phases in rounds)
     print(f"\n{kind}: submit -> first step, median of {len(rounds)}, load {os.getloadavg()[0]:.1f}")
@@ -62,7 +62,7 @@ def test_submit_to_first_step(started: tuple[str, Fourwalls]):
 
 
 def until_a_page_answers(home: Path) -> float:
-    """Seconds from the command to the login link, which `up` prints once a page has answered it."""
+    """Seconds from the command to the login link, which `up` prints once a page responds."""
     running = Fourwalls(home, free_port())
     began = time.monotonic()
     try:

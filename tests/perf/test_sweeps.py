@@ -1,4 +1,4 @@
-"""What a sweep of 1,000 points costs: counted, looked at by the scheduler, shown."""
+"""Cost of a sweep of 1,000 points: preview, submission, scheduler ticks and page."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_thousand_points(team, owner, make_spec, make_node, client, settings):
     counted = cpu_s(lambda: sweep_actions.preview(spec=spec, values=values, team=team, owner=owner))
     submitted = cpu_s(lambda: sweep_actions.submit(spec=spec, values=values, team=team, owner=owner))
     sweep = Sweep.objects.get()
-    looks = [cpu_s(lambda: advance.advance(sweep.id)) for _ in range(POINTS // advance.SUBMITTED_AT_ONCE + 1)]
+    looks = [cpu_s(lambda: advance.advance(sweep.id)) for _ in range(POINTS // advance.SUBMIT_BATCH + 1)]
     assert Job.objects.count() == POINTS == Run.objects.count()
     RunMetric.objects.bulk_create(
         RunMetric(run=run, key="loss", last=float(at), last_step=1, last_at_us=1)

@@ -1,4 +1,4 @@
-"""Tokens a second of the engine against a plain loop, torch's DDP and Hugging Face's Trainer; and what ZeRO costs."""
+"""Tokens per second against a plain loop, torch's DDP and Hugging Face's Trainer, and the cost of ZeRO."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from engine.data.prepare import prepare
 from engine.model_math import counts
 from engine.spec.spec import Spec, parse
 from tests.engine.rank.attempts import write_attempt
-from tests.perf import peers
-from tests.perf.turns import Contender, by_turns, ratio, table
+from tests.perf import peer_environment
+from tests.perf.alternation import Competitor, ratio, run_alternating, table
 from tests.running import ROOT
 
 pytestmark = [pytest.mark.perf, pytest.mark.timeout(900)]
@@ -42,27 +42,31 @@ def spec_of(model: dict[str, Any] = GPT2, **parallel: int) -> Spec:
     return parse(SETTINGS | {"model": model, "parallel": {"data": 1, "zero_stage": 1} | parallel})
 
 
-Make = Callable[[str, str, Spec], Contender]
+Make = Callable[[str, str, Spec], Competitor]
 
 
 @pytest.fixture
-def contender(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Make:
-    """Its name, what it is, and its spec, which says how many ranks."""
+def make_competitor(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Make:
+    """make_competitor(name, kind, spec): a competitor with as many ranks as the spec names."""
     data_dir = tmp_path_factory.getbasetemp() / "data"
 
-    def make(name: str, kind: str, spec: Spec) -> Contender:
+    def make(name: str, kind: str, spec: Spec) -> Competitor:
         if kind == "trainer":
-            folder = _for_the_trainer(tmp_path / name, spec, data_dir)
-            command = [str(peers.python()), str(ROOT / "tests/perf/trainer_child.py"), str(folder)]
+            folder = _write_trainer_files(tmp_path / name, spec, data_dir)
+            command = [
+                str(peer_environment.peer_python()),
+                str(ROOT / "tests/perf/trainer_child.py"),
+                str(folder),
+            ]
         else:
             path = write_attempt(tmp_path / name, spec, data_dir).path
-            command = [sys.executable, "-m", "tests.perf.contenders", kind, str(path)]
-        return Contender(name, [command] * spec.parallel.data, tmp_path)
+            command = [sys.executable, "-m", "tests.perf.training_loops", kind, str(path)]
+        return Competitor(name, [command] * spec.parallel.data, tmp_path)
 
     return make
 
 
-def _for_the_trainer(folder: Path, spec: Spec, data_dir: Path) -> Path:
+def _write_trainer_files(folder: Path, spec: Spec, data_dir: Path) -> Path:
     """The same model, rows and settings, in its words."""
     shape, batch, optimiser = find_architecture(spec.model), spec.batch, spec.optimiser
     folder.mkdir()
@@ -80,41 +84,45 @@ def _for_the_trainer(folder: Path, spec: Spec, data_dir: Path) -> Path:
     return folder
 
 
-def test_one_rank_against_a_plain_loop(contender: Make) -> None:
+def test_one_rank_against_a_plain_loop(make_competitor: Make) -> None:
     spec = spec_of()
-    found = by_turns([contender("plain", "plain", spec), contender("ours", "ours", spec)], ROUNDS)
+    found = run_alternating(
+        [make_competitor("plain", "plain", spec), make_competitor("ours", "ours", spec)], ROUNDS
+    )
     share = ratio(found["plain"], found["ours"])
     print(f"\n{table(found, counts.tokens_per_step(spec))}\nours / plain loop {share:.3f} (target 0.98)")
     assert share >= 0.98
 
 
-def test_two_ranks_against_torchs_ddp(contender: Make) -> None:
+def test_two_ranks_against_torchs_ddp(make_competitor: Make) -> None:
     spec = spec_of(data=2, zero_stage=0)
-    found = by_turns([contender("ddp", "ddp", spec), contender("ours", "ours", spec)], ROUNDS)
+    found = run_alternating(
+        [make_competitor("ddp", "ddp", spec), make_competitor("ours", "ours", spec)], ROUNDS
+    )
     share = ratio(found["ddp"], found["ours"])
     print(f"\n{table(found, counts.tokens_per_step(spec))}\nours / DDP {share:.3f} (target 0.95)")
     assert share >= 0.95
 
 
 @pytest.mark.parametrize("model", [GPT2, LLAMA], ids=["gpt2", "llama"])
-def test_one_rank_against_hugging_faces_trainer(contender: Make, model: dict[str, Any]) -> None:
+def test_one_rank_against_hugging_faces_trainer(make_competitor: Make, model: dict[str, Any]) -> None:
     spec = spec_of(model)
-    trainer = contender("trainer", "trainer", spec)
-    found = by_turns([trainer, contender("ours", "ours", spec)], ROUNDS)
+    trainer = make_competitor("trainer", "trainer", spec)
+    found = run_alternating([trainer, make_competitor("ours", "ours", spec)], ROUNDS)
     assert f"{counts.parameters(spec):,} parameters" in trainer.log.read_text()
     share = ratio(found["trainer"], found["ours"])
     print(f"\n{table(found, counts.tokens_per_step(spec))}\nours / Trainer {share:.3f} (target 1.1)")
     assert share >= 1.1
 
 
-def test_cpu_seconds_of_zero_1_on_two_ranks_at_equal_work(contender: Make) -> None:
+def test_cpu_seconds_of_zero_1_on_two_ranks_at_equal_work(make_competitor: Make) -> None:
     alone, two, unshared = spec_of(), spec_of(data=2), spec_of(data=2, zero_stage=0)
-    found = by_turns(
-        [contender("plain", "plain", alone), contender("ZeRO 1", "ours", two),
-         contender("ZeRO 0", "ours", unshared), contender("DDP", "ddp", two)],
+    found = run_alternating(
+        [make_competitor("plain", "plain", alone), make_competitor("ZeRO 1", "ours", two),
+         make_competitor("ZeRO 0", "ours", unshared), make_competitor("DDP", "ddp", two)],
         ROUNDS,
     )  # fmt: skip
     shares = {name: ratio(turns, found["plain"], "cpu_s") for name, turns in found.items()}
-    told = ", ".join(f"{name} {share:.3f}" for name, share in shares.items())
-    print(f"\n{table(found, counts.tokens_per_step(alone))}\nCPU s / plain: {told} (target 1.10)")
+    shares_text = ", ".join(f"{name} {share:.3f}" for name, share in shares.items())
+    print(f"\n{table(found, counts.tokens_per_step(alone))}\nCPU s / plain: {shares_text} (target 1.10)")
     assert shares["ZeRO 1"] <= 1.10

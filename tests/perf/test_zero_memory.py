@@ -1,9 +1,10 @@
-"""Peak memory of a rank by ZeRO stage, as a ratio to stage 0, against the formula of the paper and our own plan's.
+"""Peak memory of a rank by ZeRO stage, relative to stage 0, against the paper's formula and our plan.
 
-Rajbhandari et al., arXiv 1910.02054, sec. 3: parameters, gradients and optimiser state are 4 + 4 + 8 bytes in 32 bits
-with Adam, and stage 1, 2, 3 divides the last, two, all of them by the ranks. DeepSpeed keeps more than that: a flat
-copy of its share of the parameters, what ZeRO 3 has gathered, and a bucket in which gradients travel. The bucket is
-made as small beside this model as it is beside one of 500 M parameters: at its full size it holds a small one whole.
+Rajbhandari et al., arXiv 1910.02054, sec. 3: parameters, gradients and optimiser state are 4 + 4 + 8 bytes in
+32 bits with Adam, and stage 1, 2, 3 divides the last, two, all of them by the number of ranks. DeepSpeed
+holds more: a flat copy of its shard of the parameters, the parameters gathered by ZeRO 3, and a bucket for
+gradients. The bucket is scaled so that its share of this model is that of the default bucket in a model of
+500 M parameters; at its full size it would hold a small model as a whole.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from engine.planner import HardwareProfile, memory, plan
 from engine.spec.spec import Spec, parse
 from tests.engine.rank import attempts
 from tests.engine.rank.attempts import write_attempt
-from tests.perf.measuring import MeasuringForker
+from tests.perf.measuring_forker import MeasuringForker
 from tests.perf.memory_ranks import ATTEMPT_LIMIT_S
 
 pytestmark = [pytest.mark.perf, pytest.mark.ranks, pytest.mark.timeout(1500)]
@@ -28,11 +29,11 @@ pytestmark = [pytest.mark.perf, pytest.mark.ranks, pytest.mark.timeout(1500)]
 MODEL = {"layers": 6, "width": 384, "heads": 6, "ffn_width": 1536, "context": 32}
 CPU = HardwareProfile("this machine", "cpu", "measured", "a test", {"fp32": 1e10})
 BUCKET_ELEMENTS = 1_000_000
-WITHIN = 0.15  # of the ratio that the plan says
+WITHIN = 0.15  # of the planned ratio
 
 
 def paper_bytes(stage: int, ranks: int) -> float:
-    """Of a parameter on a rank."""
+    """Bytes of one parameter on a rank."""
     parameters, gradients, state = 4.0, 4.0, 8.0
     shared = {0: 0.0, 1: state, 2: state + gradients, 3: state + gradients + parameters}[stage]
     return parameters + gradients + state - shared + shared / ranks

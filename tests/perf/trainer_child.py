@@ -1,6 +1,8 @@
-"""Hugging Face's Trainer as a contender: `python trainer_child.py FOLDER`, in the peers' virtual environment.
+"""Hugging Face's Trainer as a competitor, in the peers' environment.
 
-FOLDER holds config.json of the model, rows.npy [N, S] and arguments.json.
+    python trainer_child.py FOLDER
+
+FOLDER contains config.json of the model, rows.npy [N, S] and arguments.json.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import Any
 
 import numpy
 import torch
-from taking_turns import Turns
+from alternation_child import AlternationClient
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -23,12 +25,12 @@ from transformers import (
 )
 
 
-class ByTurns(TrainerCallback):
-    def __init__(self, turns: Turns) -> None:
-        self._turns = turns
+class AlternationCallback(TrainerCallback):
+    def __init__(self, alternation: AlternationClient) -> None:
+        self._alternation = alternation
 
     def on_step_begin(self, args: Any, state: Any, control: TrainerControl, **_: Any) -> None:
-        control.should_training_stop = self._turns.before_step()
+        control.should_training_stop = self._alternation.before_step()
 
 
 class Rows(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
@@ -43,7 +45,7 @@ class Rows(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
 
 
 def main() -> None:
-    turns, folder = Turns(), Path(sys.argv[1])
+    alternation, folder = AlternationClient(), Path(sys.argv[1])
     model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
     sys.stderr.write(f"{model.num_parameters():,} parameters\n")
     arguments = TrainingArguments(
@@ -52,7 +54,7 @@ def main() -> None:
         **json.loads((folder / "arguments.json").read_text()),
     )  # fmt: skip
     rows = Rows(numpy.load(folder / "rows.npy"))
-    Trainer(model, arguments, train_dataset=rows, callbacks=[ByTurns(turns)]).train()
+    Trainer(model, arguments, train_dataset=rows, callbacks=[AlternationCallback(alternation)]).train()
 
 
 if __name__ == "__main__":

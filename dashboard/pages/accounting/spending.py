@@ -17,7 +17,7 @@ from django.utils import timezone
 from dashboard import access
 from jobs.accounting import charges, table, totals
 from jobs.accounting.run_cost import held_by_live_attempts
-from jobs.accounting.totals import Line
+from jobs.accounting.totals import UsageRow
 from jobs.models import Attempt, Charge, Pool, Run, Team
 
 # Grouping -> name columns of its rows
@@ -50,15 +50,15 @@ class UsageSelection:
         ids = None if teams is None else [team.id for team in teams]
         return totals.charges(None if self.month == ALL else self.month, ids, self.pool or None)
 
-    def lines(self, window: slice | None = None) -> list[Line]:
+    def lines(self, window: slice | None = None) -> list[UsageRow]:
         """Return the rows: days in order, other groupings by device-seconds, most first."""
         if self.group == "attempt":
-            return totals.lines(self.charges(), GROUPS[self.group], window or slice(None))
-        found = totals.lines(self.charges(), GROUPS[self.group])
+            return totals.usage_rows(self.charges(), GROUPS[self.group], window or slice(None))
+        found = totals.usage_rows(self.charges(), GROUPS[self.group])
         return found if self.group == "day" else sorted(found, key=lambda line: -line.device_s)
 
 
-class AttemptRows(Sequence[Line]):
+class AttemptRows(Sequence[UsageRow]):
     """Rows of a selection by attempt, read one page at a time: a month may have 100,000."""
 
     def __init__(self, selection: UsageSelection, num_attempts: int) -> None:
@@ -102,7 +102,7 @@ def sum_running(selection: UsageSelection) -> tuple[int, float]:
     return held_by_live_attempts(attempts, timezone.now())
 
 
-def run_by_attempt(lines: Sequence[Line]) -> dict[str, str]:
+def run_by_attempt(lines: Sequence[UsageRow]) -> dict[str, str]:
     """Return attempt -> id of its run, for links."""
     jobs = {attempt: attempt.split("/")[0] for line in lines if (attempt := line.keys.get("attempt"))}
     runs = dict(Run.objects.filter(job__in=set(jobs.values())).values_list("job_id", "id"))
@@ -116,7 +116,7 @@ def build_charts(selection: UsageSelection) -> dict[str, Any]:
     """
     step = "month" if selection.month == ALL else "day"
     by = "pool" if selection.team or len(selection.teams) < 2 else "team"
-    lines = totals.lines(selection.charges(), (step, by))
+    lines = totals.usage_rows(selection.charges(), (step, by))
     dates = _months_between(lines) if step == "month" else _days_of_month(selection.month)
     held: dict[str, dict[str, float]] = {}
     total, wasted = dict.fromkeys(dates, 0.0), dict.fromkeys(dates, 0.0)
@@ -136,9 +136,11 @@ def build_charts(selection: UsageSelection) -> dict[str, Any]:
     }
 
 
-def build_table(selection: UsageSelection, lines: Sequence[Line], total: Line) -> table.Table:
+def build_table(
+    selection: UsageSelection, lines: Sequence[UsageRow], total: UsageRow
+) -> table.AccountingTable:
     """Return the table of one page of rows; every page has the same columns."""
-    return table.of(lines, GROUPS[selection.group], total)
+    return table.build_table(lines, GROUPS[selection.group], total)
 
 
 def _limit_areas(held: Mapping[str, dict[str, float]], by: str) -> list[tuple[str, dict[str, float]]]:
@@ -163,7 +165,7 @@ def _days_of_month(month: str) -> list[str]:
     return [date(year, number, day).isoformat() for day in range(1, until + 1)]
 
 
-def _months_between(lines: Sequence[Line]) -> list[str]:
+def _months_between(lines: Sequence[UsageRow]) -> list[str]:
     found = [line.keys["month"] for line in lines]
     if not found:
         return []

@@ -25,7 +25,7 @@ def page(request: HttpRequest) -> HttpResponse:
     part = Paginator(rows, ROWS_A_PAGE).get_page(request.GET.get("page"))
     lines = list(part)
     shown = spending.build_table(selection, lines, total)
-    num_names = len(shown.heads) - shown.num_figures
+    num_names = len(shown.headers) - shown.num_value_columns
     context = {
         "selection": selection,
         "groups": spending.GROUPS,
@@ -38,8 +38,8 @@ def page(request: HttpRequest) -> HttpResponse:
         "rows": [
             (line, row[:num_names], row[num_names:]) for line, row in zip(lines, shown.rows, strict=True)
         ],
-        "names": shown.heads[:num_names],
-        "figures": shown.heads[num_names:],
+        "names": shown.headers[:num_names],
+        "figures": shown.headers[num_names:],
         "runs": spending.run_by_attempt(lines),
     }
     is_part = request.headers.get("HX-Request")
@@ -56,5 +56,5 @@ def save(request: HttpRequest) -> HttpResponse:
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
-    csv.writer(answer).writerows([shown.heads, *table.for_csv(shown)])
+    csv.writer(answer).writerows([shown.headers, *table.csv_rows(shown)])
     return answer

@@ -51,7 +51,7 @@ def upload(request: UserRequest) -> HttpResponse:
         return render(request, "data/upload.html", context)
     details = {name: request.GET.get(name, "") for name in ("name", "file_name", "licence")}
     try:
-        made = datasets.take(team=team, owner=request.user, pieces=read_chunks(request), **details)
+        made = datasets.store_upload(team=team, owner=request.user, chunks=read_chunks(request), **details)
     except datasets.DatasetError as error:
         return JsonResponse({"problem": str(error), "field": error.field}, status=422)
     return JsonResponse({"url": reverse("dataset", args=[made.id])})
@@ -68,7 +68,7 @@ def change(request: UserRequest, dataset_id: str) -> HttpResponse:
     found = access.writable_dataset(request.user, dataset_id)
     details = {name: request.POST.get(name, "") for name in ("name", "licence", "note")}
     try:
-        datasets.change(found, request.user, **details)
+        datasets.change_details(found, request.user, **details)
     except datasets.DatasetError as error:
         context = _build_context(request, found) | {"problem": error, "details": details}
         return render(request, "data/detail.html", context, status=422)
@@ -90,8 +90,10 @@ def act(request: UserRequest, dataset_id: str, name: str) -> HttpResponse:
 
 
 ACTIONS: dict[str, tuple[Callable[..., None], str]] = {
-    "keep": (datasets.keep, "dataset"), "discard": (datasets.discard, "data"), "delete": (datasets.delete, "data"),
-}  # fmt: skip
+    "keep": (datasets.accept_draft, "dataset"),
+    "discard": (datasets.discard_draft, "data"),
+    "delete": (datasets.delete_content, "data"),
+}
 DONE = {
     "keep": "{name} is ready: runs can train on it.",
     "discard": "The draft {name} is discarded.",
@@ -103,7 +105,7 @@ DONE = {
 def refused(request: UserRequest, dataset_id: str) -> StreamingHttpResponse:
     """Export all refused lines as CSV."""
     found = access.dataset_for(request.user, dataset_id)
-    response = StreamingHttpResponse(datasets.as_csv(found), content_type="text/csv; charset=utf-8")
+    response = StreamingHttpResponse(datasets.refused_csv(found), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="refused-{found.id}.csv"'
     return response
 
@@ -126,8 +128,8 @@ def _build_context(request: UserRequest, found: Dataset) -> dict[str, Any]:
         "corpus": f"{corpora.DATASET_PREFIX}{found.id}",
         "train_address": _train_address(found),
         "objectives": [one for one, kind in corpora.KIND_BY_OBJECTIVE.items() if kind == found.kind],
-        "rows": datasets.rows(found, ROWS_SHOWN),
-        "refused": datasets.refused(found, REFUSED_SHOWN) if found.num_bad else [],
+        "rows": datasets.first_rows(found, ROWS_SHOWN),
+        "refused": datasets.refused_lines(found, REFUSED_SHOWN) if found.num_bad else [],
         "refused_left": max(0, found.num_bad - REFUSED_SHOWN),
         "classes": [(name, count, 100 * count / most) for name, count in classes[:CLASSES_SHOWN]],
         "classes_left": max(0, len(classes) - CLASSES_SHOWN),

@@ -22,7 +22,7 @@ from jobs.accounting import utilisation
 from jobs.lifecycle.deadlines import LATEST_END_S, ends_by
 from jobs.models import Attempt, Job, Pool, Priority
 from jobs.queue import ordering
-from jobs.queue.ordering import Reach, Rights
+from jobs.queue.ordering import QueueRights, ReorderScope
 from jobs.states.jobs import ATTEMPT_LIVE, JobState, StateError
 
 PAGE = "queue"
@@ -65,12 +65,12 @@ def listing(request: UserRequest) -> HttpResponse:
     pools = _list_pools()
     pool_name = request.GET.get("pool", "") or (pools[0].pool.name if len(pools) == 1 else "")
     page = Paginator(_list_waiting(request, pool_name), ROWS_A_PAGE).get_page(request.GET.get("page"))
-    rights = Rights.of(request.user)
+    rights = QueueRights.from_user(request.user)
     written = access.writes_in(request.user)
     running = Attempt.objects.filter(
         state__in=ATTEMPT_LIVE, **({"job__pool__name": pool_name} if pool_name else {})
     )
-    unused = utilisation.unused(timezone.now()).filter(
+    unused = utilisation.unused_leases(timezone.now()).filter(
         **({"device__node__pool__name": pool_name} if pool_name else {})
     )
     context = {
@@ -96,7 +96,7 @@ def move(request: UserRequest, job_id: str) -> HttpResponse:
     """Move a job in its line: before or after `other`, or up, down, to the front or to the back."""
     job = access.writable_job(request.user, job_id)
     try:
-        reach = Rights.of(request.user).must_reach(job)
+        reach = QueueRights.from_user(request.user).require_scope(job)
         where = ordering.parse_where(request.POST.get("where", ""))
         other = Job.objects.filter(id=request.POST["other"]).first() if request.POST.get("other") else None
         moved = ordering.reorder(job, request.user.get_username(), where, other, reach)
@@ -114,9 +114,9 @@ def prioritise(request: UserRequest, job_id: str) -> HttpResponse:
     """Change the priority of a waiting job."""
     job = access.writable_job(request.user, job_id)
     try:
-        reach = Rights.of(request.user).must_reach(job)
+        reach = QueueRights.from_user(request.user).require_scope(job)
         priority = ordering.parse_priority(request.POST.get("priority", ""))
-        ordering.prioritise(job, request.user.get_username(), priority, reach)
+        ordering.set_priority(job, request.user.get_username(), priority, reach)
     except StateError as error:
         return answer(request, str(error), PAGE, is_refused=True)
     undo = {"path": request.path, "values": {"priority": job.get_priority_display()}}
@@ -169,9 +169,9 @@ def _list_running(attempts: QuerySet[Attempt], can_see: Callable[[int], bool]) -
 
 
 def _build_row(
-    job: Job, can_see: Callable[[int], bool], rights: Rights, written: Callable[[int], bool]
+    job: Job, can_see: Callable[[int], bool], rights: QueueRights, written: Callable[[int], bool]
 ) -> QueueRow:
-    reach = rights.reach(job)
-    whose = f"-{job.owner_id}" if reach is Reach.OWN else ""
-    line = f"{job.pool_id}-{job.team_id}-{job.priority}{whose}" if reach else ""
+    scope = rights.scope_for(job)
+    whose = f"-{job.owner_id}" if scope is ReorderScope.OWN else ""
+    line = f"{job.pool_id}-{job.team_id}-{job.priority}{whose}" if scope else ""
     return QueueRow(job, can_see(job.team_id), line, written(job.team_id))

@@ -103,7 +103,7 @@ def build_row(
     problems: Iterable[Problem] = (),
     stale: str = "",
 ) -> QuotaRow:
-    shown = build_fields(quotas.SETTINGS, texts or quotas.texts_of(share), problems)
+    shown = build_fields(quotas.SETTINGS, texts or quotas.setting_texts(share), problems)
     return QuotaRow(share.team, shown, seen, _compute_use(share), stale)
 
 
@@ -118,7 +118,7 @@ def build_changes(user: User, pool: Pool) -> dict[str, Any]:
         events = events.filter(Q(team=None) | Q(team__in=access.teams_of(user)))
     return {
         "events": list(events[:EVENTS_SHOWN]),
-        "guaranteed": quotas.guaranteed_in_all(pool),
+        "guaranteed": quotas.total_guaranteed(pool),
         "num_devices": quotas.num_devices(pool),
     }
 
@@ -135,9 +135,9 @@ def _compute_use(share: Share) -> dict[str, BudgetUse]:
     for name, value in booked.items():
         whole, value = getattr(share, name), value if is_now else 0.0
         if whole is not None:
-            text = quotas.BY_NAME[name].write(value)
+            text = quotas.BY_NAME[name].format(value)
             found[name] = BudgetUse(
-                setting_types.said_number(float(f"{float(text):.4g}")),
+                setting_types.format_number(float(f"{float(text):.4g}")),
                 value / whole if whole else float(value > 0),
             )
     return found

@@ -31,14 +31,14 @@ SAVED, UNCHANGED = "Saved.", "Nothing was changed."
 def settings(request: HttpRequest, name: str) -> HttpResponse:
     pool = get_object_or_404(Pool, name=name)
     if request.method != "POST":
-        return _render_page(request, pool, pools.texts_of(pool))
+        return _render_page(request, pool, pools.setting_texts(pool))
     access.admin_only(request.user)
     texts = settings_page.read_posted_texts(request.POST)
     try:
         event = pools.change(pool, request.user.get_username(), texts, _read_seen(request))
     except SettingsError as error:
         return _render_page(request, pool, texts, error.problems, status=422)
-    except pools.Stale as error:
+    except pools.StaleSettings as error:
         return _render_page(request, pool, texts, stale=str(error), status=409)
     messages.success(request, SAVED if event else UNCHANGED)
     return redirect("pool-settings", pool.name)
@@ -54,7 +54,7 @@ def quota(request: HttpRequest, name: str, slug: str) -> HttpResponse:
         event = quotas.change(team, pool, request.user.get_username(), texts, _read_seen(request))
     except SettingsError as error:
         return _render_row(request, pool, team, texts, error.problems)
-    except pools.Stale as error:
+    except pools.StaleSettings as error:
         return _render_row(request, pool, team, texts, stale=str(error))
     if not request.headers.get("HX-Request"):
         messages.success(request, SAVED if event else UNCHANGED)
@@ -101,7 +101,7 @@ def _render_row(
     problems: Iterable[Problem] = (), stale: str = "",
 ) -> HttpResponse:  # fmt: skip
     seen = settings_page.newest_event_id(pool, team)
-    row = settings_page.build_row(quotas.of(team, pool), seen, texts, problems, stale)
+    row = settings_page.build_row(quotas.get_share(team, pool), seen, texts, problems, stale)
     context = {"row": row, "pool": pool, "is_admin": True}
     # 200 for a refusal too: htmx swaps no other status into the row.
     return render(request, "pools/settings/_quota.html", context)

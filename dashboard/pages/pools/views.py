@@ -91,7 +91,7 @@ def _summarise_pools() -> dict[int, PoolSummary]:
     nodes = _count_by(Node.objects.exclude(admin_state=AdminState.RETIRED), "pool")
     devices_by_pool = _count_by(Device.objects.filter(is_present=True), "node__pool")
     held = _count_by(Lease.objects.filter(is_active=True), "device__node__pool")
-    unused = _count_by(utilisation.unused(timezone.now()), "device__node__pool")
+    unused = _count_by(utilisation.unused_leases(timezone.now()), "device__node__pool")
     for pool, summary in summaries.items():
         summary.num_unused = unused[pool]
         summary.num_nodes, summary.num_devices, summary.num_held = (

@@ -31,7 +31,8 @@ def show(request: UserRequest, report_id: str) -> HttpResponse:
     context = _build_context(request, report.text) | {
         "report": report,
         "may_write": access.writes_in(request.user)(report.team_id),
-        "may_delete": report.owner_id == request.user.pk or sharing.answers_for(request.user, report.team),
+        "may_delete": report.owner_id == request.user.pk
+        or sharing.is_lead_or_admin(request.user, report.team),
     }
     return render(request, "reports/show.html", context)
 
@@ -44,7 +45,7 @@ def write(request: UserRequest) -> HttpResponse:
         return render(request, "reports/edit.html", {"teams": teams})
     title, text = request.POST.get("title", ""), request.POST.get("text", "")
     try:
-        report = sharing.write_report(team=team, owner=request.user, title=title, text=text)
+        report = sharing.create_report(team=team, owner=request.user, title=title, text=text)
     except sharing.SharingError as error:
         context = {"teams": teams, "title": title, "text": text, "problem": error}
         return render(request, "reports/edit.html", context, status=422)
@@ -60,7 +61,9 @@ def change(request: UserRequest, report_id: str) -> HttpResponse:
     seen = request.POST.get("seen", "")
     try:
         version = int(seen) if seen.isdecimal() and len(seen) < 10 else 0
-        sharing.change_report(report, actor=request.user, seen=version, **texts)
+        sharing.change_report(
+            report, actor=request.user, base_version=version, title=texts["title"], text=texts["text"]
+        )
     except sharing.SharingError as error:
         return render(
             request, "reports/edit.html", context | texts | {"seen": seen, "problem": error}, status=422

@@ -39,10 +39,12 @@ def layout(request: HttpRequest, run_id: str) -> HttpResponse:
     job, page = access.writable_job(request.user, run.job.id), reverse("run", args=[run.id])
     posted, actor = request.POST, request.user.get_username()
     values = {
-        path: spec_fields.FIELDS[path].value_of(posted[path]) for path in relayout.FIELDS if path in posted
+        path: spec_fields.FIELDS[path].value_of(posted[path])
+        for path in relayout.LAYOUT_FIELDS
+        if path in posted
     }
     try:
-        job = relayout.change(job, nested(values), actor)
+        job = relayout.change_layout(job, nested(values), actor)
         job = (job_actions.resume if job.state == JobState.PAUSED else job_actions.retry)(job, actor)
     except (SpecError, StateError) as error:
         message = error.problems[0].message if isinstance(error, SpecError) else str(error)

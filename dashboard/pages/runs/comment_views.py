@@ -23,7 +23,7 @@ def write(request: UserRequest, run_id: str) -> HttpResponse:
     run = access.writable_run(request.user, run_id)
     text = request.POST.get("text", "")
     try:
-        sharing.comment(run, request.user, text)
+        sharing.add_comment(run, request.user, text)
     except sharing.SharingError as error:
         return _render(request, run, problem=str(error), draft=text)
     return _render(request, run)
@@ -74,5 +74,5 @@ def build_context(request: UserRequest, run: Run) -> dict[str, object]:
         "run": run,
         "comments": run.comments.select_related("author"),
         "may_write": access.writes_in(request.user)(run.team_id),
-        "may_delete": sharing.answers_for(request.user, run.team),
+        "may_delete": sharing.is_lead_or_admin(request.user, run.team),
     }

@@ -67,7 +67,9 @@ def _build_checkpoints(run: Run, user: User) -> dict[str, Any]:
     """Return the existing checkpoints, the lineage, and the layout fields if the layout may be changed."""
     shown = list_checkpoints(run)
     may_change = (
-        run.job is not None and run.job.state in relayout.OPEN and access.writes_in(user)(run.team_id)
+        run.job is not None
+        and run.job.state in relayout.CHANGEABLE_STATES
+        and access.writes_in(user)(run.team_id)
     )
     flat = flatten(run.job.spec) if run.job is not None and may_change else {}
     return {

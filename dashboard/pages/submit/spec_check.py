@@ -114,7 +114,7 @@ def get_cost_limit(spec: Spec) -> CostLimit | None:
     price = pool.price_per_device_hour if pool else None
     if pool is None or price is None:
         return None
-    limit_s = pool_settings.complete(spec, pool).budget.limit_s
+    limit_s = pool_settings.with_pool_defaults(spec, pool).budget.limit_s
     return CostLimit(price * spec.parallel.world_size * limit_s / 3600, pool.currency, price, limit_s)
 
 

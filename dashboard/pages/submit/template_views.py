@@ -34,7 +34,7 @@ def change(request: UserRequest, template_id: str) -> HttpResponse:
     return _store(
         request,
         found.team,
-        lambda spec: templates.change(found, spec=spec, seen=version, **_read_details(request)),
+        lambda spec: templates.change(found, spec=spec, base_version=version, **_read_details(request)),
     )
 
 

@@ -93,7 +93,7 @@ def render_page(request: UserRequest, draft: Draft, origin: SpecOrigin, status: 
         "source": request.POST.get("source", "fields"),
         "pools": Pool.objects.filter(is_open=True).order_by("name").values_list("name", flat=True),
         "corpora": corpora.list_corpora(settings.CORPUS_ROOT)
-        + datasets.choices(access.teams_of(request.user)),
+        + datasets.corpus_choices(access.teams_of(request.user)),
         "teams": access.teams_written_by(request.user),
         "sweep": sweep_form.build_form(request.POST),
         "template": {

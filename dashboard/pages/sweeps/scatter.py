@@ -12,7 +12,7 @@ from dashboard.charts import plots
 from dashboard.charts.plots import SMALL, CategoryAxis, Dot, Plot
 from dashboard.html.badges import JOB_BADGES
 from engine.sweep import SweepDefinition, SweepRange
-from jobs.sweeps.ranking import Row
+from jobs.sweeps.ranking import RankedRun
 
 LOG_RATIO = 50.0  # values with a larger ratio of highest to lowest are drawn on a logarithmic axis
 
@@ -27,13 +27,13 @@ class Scatter:
         return self.plot.y.base is not None
 
 
-def build_scatters(definition: SweepDefinition, rows: Iterable[Row]) -> list[Scatter]:
+def build_scatters(definition: SweepDefinition, rows: Iterable[RankedRun]) -> list[Scatter]:
     """Return a plot per field; runs without a value have no dot."""
     shown = [row for row in rows if row.value is not None and row.run is not None]
     return [Scatter(path, _build_plot(definition, path, shown)) for path in definition.vary] if shown else []
 
 
-def _build_plot(definition: SweepDefinition, path: str, rows: list[Row]) -> Plot:
+def _build_plot(definition: SweepDefinition, path: str, rows: list[RankedRun]) -> Plot:
     metric = [row.value for row in rows if row.value is not None]
     x = _build_x_axis(definition.vary[path], [row.values[path] for row in rows])
     y = plots.axis(metric, _format_value, is_x=False, base=_base(_has_wide_range(metric)), frame=SMALL)
@@ -59,8 +59,8 @@ def _format_value(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _build_dot(row: Row, path: str, x: plots.PlotAxis | CategoryAxis, y: plots.PlotAxis) -> Dot:
+def _build_dot(row: RankedRun, path: str, x: plots.PlotAxis | CategoryAxis, y: plots.PlotAxis) -> Dot:
     assert row.run is not None and row.value is not None
-    tone = f"is-{JOB_BADGES[row.state].tone}" + (" is-best" if row.place == 1 else "")
+    tone = f"is-{JOB_BADGES[row.state].tone}" + (" is-best" if row.position == 1 else "")
     title = f"#{row.number}, {row.state}: {path} {row.values[path]}, {row.value:.4g}"
     return Dot(x.at(row.values[path]), y.at(row.value), title, tone, reverse("run", args=[row.run.id]))

@@ -26,7 +26,7 @@ from engine.telemetry.metrics import BY_NAME
 from jobs.models import Sweep
 from jobs.states.jobs import FINAL, StateError
 from jobs.sweeps import advance, progress, ranking, sweep_actions
-from jobs.sweeps.ranking import Row
+from jobs.sweeps.ranking import RankedRun
 
 SWEEPS_A_PAGE, ROWS_A_PAGE = 50, 100
 COMPARED = 20  # limit of the compare page
@@ -95,7 +95,7 @@ def act(request: UserRequest, sweep_id: str, name: str) -> HttpResponse:
 
 
 def _build_context(request: UserRequest, sweep: Sweep) -> dict[str, Any]:
-    rows, definition = ranking.of(sweep), advance.definition_of(sweep)
+    rows, definition = ranking.build_ranking(sweep), advance.definition_of(sweep)
     num_steps = sum(row.step for row in rows)
     page = Paginator(rows, ROWS_A_PAGE).get_page(request.GET.get("page"))
     metric = BY_NAME[definition.metric]
@@ -106,19 +106,19 @@ def _build_context(request: UserRequest, sweep: Sweep) -> dict[str, Any]:
         "rows": rows,
         "page": page,
         "paths": list(definition.vary),
-        "best": rows[0] if rows and rows[0].place == 1 else None,
+        "best": rows[0] if rows and rows[0].position == 1 else None,
         "counts": _count_states(rows),
         "num_steps": num_steps,
         "share": progress.completed_share(sweep, rows),
         "scatters": scatter.build_scatters(definition, rows),
         "rungs": progress.decided_rungs(sweep, rows),
-        "compared": [row.run.id for row in rows if row.run and row.place][:COMPARED],
+        "compared": [row.run.id for row in rows if row.run and row.position][:COMPARED],
         "history": sweep.events.order_by("-id")[:50],
         "may_write": access.writes_in(request.user)(sweep.team_id),
     }
 
 
-def _count_states(rows: list[Row]) -> list[tuple[str, int]]:
+def _count_states(rows: list[RankedRun]) -> list[tuple[str, int]]:
     """Return (state, number of runs), the most first."""
     states = [row.state for row in rows]
     return sorted(

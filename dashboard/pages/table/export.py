@@ -30,7 +30,7 @@ class TooManyRuns(ValueError):
 
 def build_table(
     found: QuerySet[Run], state: TableState, all_runs: QuerySet[Run], now: datetime
-) -> exports.Table:
+) -> exports.ExportTable:
     """Return a row per run that the filter has `found`, pinned runs first as on screen, or a row per group.
 
     Numbers are exact, not rounded as on screen. Raises TooManyRuns.
@@ -54,10 +54,10 @@ def build_table(
     typed = [_convert_values(column, values) for column, values in zip(columns, by_column[3:], strict=True)]
     kinds = dict.fromkeys(("run", "name", "tags"), "text")
     kinds |= {str(column.field): kind for column, (kind, _) in zip(columns, typed, strict=True)}
-    return exports.Table("runs", kinds, [[*by_column[:3], *(values for _, values in typed)]])
+    return exports.ExportTable("runs", kinds, [[*by_column[:3], *(values for _, values in typed)]])
 
 
-def _build_group_table(found: groups.RunGroups, state: TableState) -> exports.Table:
+def _build_group_table(found: groups.RunGroups, state: TableState) -> exports.ExportTable:
     kinds = {str(field): "text" for field in state.groups} | {"runs": "int"}
     for column in found.columns:
         kinds |= {f"{column.field} {name}": "int" if name == "count" else "float" for name in STATISTICS}
@@ -69,7 +69,7 @@ def _build_group_table(found: groups.RunGroups, state: TableState) -> exports.Ta
         ]
         for group in found.groups
     ]
-    return exports.Table("groups", kinds, [list(zip(*lines, strict=True))] if lines else [])
+    return exports.ExportTable("groups", kinds, [list(zip(*lines, strict=True))] if lines else [])
 
 
 def _format_tags(tags: list[tuple[str, str]]) -> str:

@@ -23,7 +23,7 @@ PAGE = "runs"
 @require_safe
 def listing(request: UserRequest) -> HttpResponse:
     """Show the table; without a query, in the user's last state."""
-    if not request.GET and (last := last_queries.read(request.user, PAGE)):
+    if not request.GET and (last := last_queries.get_last_query(request.user, PAGE)):
         return redirect(f"{request.path}?{last}")
     state, asker = parse_state(request.GET), _build_asker(request)
     context: dict[str, Any] = {
@@ -41,7 +41,7 @@ def listing(request: UserRequest) -> HttpResponse:
     else:
         context |= _build_content(request, found, state, asker)
         if "only" not in request.GET and "part" not in request.GET:
-            last_queries.remember(request.user, PAGE, state.changed_query)
+            last_queries.store_last_query(request.user, PAGE, state.changed_query)
     context["written"] = access.writes_runs_in(request.user)
     return render(request, _choose_template(request), context)
 
@@ -71,8 +71,8 @@ def save(request: UserRequest) -> HttpResponse:
     try:
         found = runs.filtered(asker.runs, state.filter, asker)
         table = export.build_table(found, state, asker.runs, asker.now)
-        data = b"".join(exports.write(table, form))
-    except (runs.FilterError, export.TooManyRuns, exports.NoParquet) as error:
+        data = b"".join(exports.write_table(table, form))
+    except (runs.FilterError, export.TooManyRuns, exports.ParquetUnavailable) as error:
         return HttpResponse(str(error), status=422, content_type="text/plain; charset=utf-8")
     response = HttpResponse(data, content_type=exports.CONTENT_TYPES[form])
     response["Content-Disposition"] = f'attachment; filename="{table.name}.{form}"'

@@ -1,4 +1,4 @@
-"""`manage.py accounting`: device-hours, waste, energy and money by month, day, pool, team, person or attempt."""
+"""`manage.py accounting`: cost of attempts by month, pool, team or person."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from jobs.accounting import table, totals
 
 
 class Command(BaseCommand):
-    help = "What attempts have cost. Energy is 'not measured' where devices have no counter; it is never guessed."
+    help = "Show the cost of attempts. Energy of devices without a counter is 'not measured'; it is never estimated."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--by",
             default="month,pool,team",
-            help=f"some of {','.join(totals.BY)} (default: %(default)s)",
+            help=f"some of {','.join(totals.GROUP_COLUMNS)} (default: %(default)s)",
         )
         parser.add_argument("--month", help="only this one, such as 2026-11 (UTC)")
         form = parser.add_mutually_exclusive_group()
@@ -28,27 +28,29 @@ class Command(BaseCommand):
 
     def handle(self, *, by: str, month: str | None, as_json: bool, as_csv: bool, **options: Any) -> None:
         names = [name.strip() for name in by.split(",")]
-        if unknown := set(names) - set(totals.BY):
-            raise CommandError(f"'{min(unknown)}' is none of {', '.join(totals.BY)}.")
+        if unknown := set(names) - set(totals.GROUP_COLUMNS):
+            raise CommandError(
+                f"--by '{min(unknown)}' is unknown; use some of {', '.join(totals.GROUP_COLUMNS)}."
+            )
         charges = totals.charges(month)
-        lines = totals.lines(charges, names)
+        rows = totals.usage_rows(charges, names)
         if as_json:
-            for line in lines:
-                self.stdout.write(json.dumps(line.to_json()))
+            for row in rows:
+                self.stdout.write(json.dumps(row.to_json()))
             return
-        found = table.of(lines, names, totals.total(charges))
+        found = table.build_table(rows, names, totals.total(charges))
         if as_csv:
-            csv.writer(self.stdout, lineterminator="\n").writerows([found.heads, *table.for_csv(found)])
-        elif not lines:
+            csv.writer(self.stdout, lineterminator="\n").writerows([found.headers, *table.csv_rows(found)])
+        elif not rows:
             self.stdout.write("No attempt has ended yet.")
         else:
             self.stdout.write("\n".join(_aligned(found)))
 
 
-def _aligned(found: table.Table) -> list[str]:
-    rows = [found.heads, *[list(row) for row in found.rows]]
-    widths = [max(len(row[index]) for row in rows) for index in range(len(found.heads))]
-    left = len(found.heads) - found.num_figures
+def _aligned(found: table.AccountingTable) -> list[str]:
+    rows = [found.headers, *[list(row) for row in found.rows]]
+    widths = [max(len(row[index]) for row in rows) for index in range(len(found.headers))]
+    left = len(found.headers) - found.num_value_columns
     return [
         "  ".join(
             text.ljust(width) if index < left else text.rjust(width)

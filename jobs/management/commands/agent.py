@@ -1,4 +1,4 @@
-"""`manage.py agent`: register this machine as a node and run the attempts assigned to it."""
+"""`manage.py agent`: register this machine as a node and run its attempts."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Command(BaseCommand):
         parser.add_argument(
             "--stop-attempts",
             action="store_true",
-            help="on SIGTERM, stop running attempts at a checkpoint and give their jobs back to the queue",
+            help="on SIGTERM, stop running attempts at a checkpoint and return their jobs to the queue",
         )
 
     def handle(self, *, stop_attempts: bool, **options: Any) -> None:
         node_dir: Path = settings.NODE_DIR
         try:
-            lock = _only_one(node_dir)
+            lock = _acquire_lock(node_dir)
             node = inventory.register(node_dir)
         except OSError as error:
             raise CommandError(f"The node's folder {node_dir} cannot be used: {error}.") from None
@@ -44,10 +44,10 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: _leave(stop))
+            signal.signal(number, lambda *_: _stop_agent(stop))
         sampler, parent = _sampler(node_dir), _fork_server(node, node_dir)
         agent = Agent(node, node_dir, wakeup, [sampler, parent] if parent else [sampler], parent)
-        # The loop starts the children: their death signal is tied to the thread that forked them.
+        # The loop's thread starts the subprocesses: their death signal is bound to the thread that forked them.
         loop = threading.Thread(target=agent.run, args=(stop, stop_attempts), name="agent")
         loop.start()
         doorbell.listen(node.id, stop)
@@ -55,7 +55,7 @@ class Command(BaseCommand):
         lock.close()
 
 
-def _leave(stop: threading.Event) -> None:
+def _stop_agent(stop: threading.Event) -> None:
     doorbell.request_stop(stop)
     wakeup.set()
 
@@ -74,8 +74,8 @@ def _fork_server(node: Node, node_dir: Path) -> ProcessSupervisor | None:
     return forkserver.build_supervisor(node_dir, kind)
 
 
-def _only_one(node_dir: Path) -> Any:
-    """The lock that a second agent of the same folder finds taken."""
+def _acquire_lock(node_dir: Path) -> Any:
+    """Acquire the lock of the node's folder. Raises CommandError if another agent holds it."""
     node_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = open(node_dir / "agent.lock", "a")  # noqa: SIM115  (held until the end of the process)
     try:

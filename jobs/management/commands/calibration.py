@@ -1,4 +1,4 @@
-"""`manage.py calibration`: the corrections that ended runs have taught, shown or learnt anew."""
+"""`manage.py calibration`: show or recompute the corrections from ended runs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from jobs.planning import calibration
 
 
 class Command(BaseCommand):
-    help = "Measured over predicted by device, number format and phase: the median, the spread and of how many runs."
+    help = "Show measured over predicted time by device, number format and phase: median, spread, number of runs."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--recompute", action="store_true", help="learn them anew from all runs that have ended"
+            "--recompute", action="store_true", help="recompute the corrections from all ended runs"
         )
         parser.add_argument("--json", dest="as_json", action="store_true")
 
@@ -30,7 +30,7 @@ class Command(BaseCommand):
         for row in rows:
             self.stdout.write(json.dumps(row) if as_json else _line(row))
         if not rows and not as_json:
-            self.stdout.write("Nothing is learnt yet: no run that this planner had planned has ended.")
+            self.stdout.write("No corrections yet: no run planned by this planner version has ended.")
 
 
 def _line(row: dict[str, Any]) -> str:

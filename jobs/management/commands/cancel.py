@@ -1,14 +1,14 @@
-"""`manage.py cancel JOB`: stop a job at a step border, or take it out of the queue."""
+"""`manage.py cancel JOB`: cancel a queued or running job."""
 
 from __future__ import annotations
 
-from jobs.management.wish import WishCommand
+from jobs.management.job_action_command import JobActionCommand
 from jobs.models import Job
 from jobs.queue import job_actions
 
 
-class Command(WishCommand):
+class Command(JobActionCommand):
     help = "Cancel a job."
 
-    def ask(self, job: Job, actor: str) -> Job:
+    def act(self, job: Job, actor: str) -> Job:
         return job_actions.cancel(job, actor)

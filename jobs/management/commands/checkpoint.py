@@ -1,4 +1,4 @@
-"""`manage.py checkpoint list RUN`, `checkpoint export RUN DIR`: what is kept, or a Hugging Face folder of it."""
+"""`manage.py checkpoint list RUN` and `checkpoint export RUN DIR`."""
 
 from __future__ import annotations
 
@@ -15,23 +15,25 @@ from jobs.models import Checkpoint, Run
 
 
 class Command(BaseCommand):
-    help = "List a run's checkpoints, or export one as a folder that Hugging Face's transformers loads."
+    help = "List a run's checkpoints, or export one as a folder for Hugging Face transformers."
 
     def add_arguments(self, parser: CommandParser) -> None:
         commands = parser.add_subparsers(dest="verb", required=True)
-        listing = commands.add_parser("list", help="the checkpoints that a run still has")
+        listing = commands.add_parser("list", help="list the checkpoints of a run")
         listing.add_argument("run", help="the run's id")
         exporting = commands.add_parser("export", help="config.json, tokenizer.json and model.safetensors")
         exporting.add_argument("run", help="the run's id")
         exporting.add_argument("folder", type=Path, metavar="DIR", help="a new or empty folder")
         which = exporting.add_mutually_exclusive_group()
-        which.add_argument("--step", type=int, help="of the checkpoint; without it, the newest")
-        which.add_argument("--best", action="store_true", help="the one with the lowest validation loss")
+        which.add_argument("--step", type=int, help="step of the checkpoint (default: the newest)")
+        which.add_argument(
+            "--best", action="store_true", help="the checkpoint with the lowest validation loss"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         run = Run.objects.filter(id=options["run"]).first()
         if run is None:
-            raise CommandError(f"There is no run '{options['run']}'.")
+            raise CommandError(f"Run '{options['run']}' does not exist.")
         if options["verb"] == "list":
             for row in checkpoints.list_checkpoints(run):
                 loss = "" if row.validation_loss is None else f"  validation loss {row.validation_loss:.4g}"
@@ -47,17 +49,21 @@ class Command(BaseCommand):
             row = checkpoints.newest(run) if step is None else checkpoints.at_step(run, step)
         if row is None:
             steps = ", ".join(str(one.step) for one in checkpoints.list_checkpoints(run)) or "none"
-            raise CommandError(f"Run {run.id} has no such checkpoint; there are steps: {steps}.")
+            raise CommandError(f"Run {run.id} does not have that checkpoint; it has steps: {steps}.")
         return row
 
     def _export(self, run: Run, row: Checkpoint, folder: Path) -> None:
         path = checkpoints.get_local_path(row)
         if path is None:
-            raise CommandError(f"It lies on node {row.attempt.node.name}, in {row.path}; export it there.")
+            raise CommandError(
+                f"The checkpoint is on node {row.attempt.node.name}, in {row.path}; export it there."
+            )
         if folder.exists() and any(folder.iterdir()):
             raise CommandError(f"{folder} is not empty; name a new folder.")
         try:
             shape = export(path, folder)
         except (ArchitectureError, ResumeError, OSError) as error:
             raise CommandError(str(error)) from None
-        self.stdout.write(f"Run {run.id}, step {row.step}, is in {folder} in the shape of {shape.name}.")
+        self.stdout.write(
+            f"Run {run.id}, step {row.step}, is exported to {folder} in the layout of {shape.name}."
+        )

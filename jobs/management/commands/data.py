@@ -11,34 +11,32 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from engine.data.corpora import CORPORA, DATASET_PREFIX
 from jobs import datasets
-from jobs.management.owner import team_of, user_called
+from jobs.management.lookup import get_team, get_user
 from jobs.models import Dataset, Team
 
-PIECE_BYTES = 1024 * 1024
+CHUNK_BYTES = 1024 * 1024
 REFUSED_SHOWN = 20
 
 
 class Command(BaseCommand):
-    help = (
-        "List what runs can train on, add a file of text, JSONL or TSV, keep a draft's good lines, or delete."
-    )
+    help = "List data sets and corpora, add a text, JSONL or TSV file, keep the good lines of a draft, or delete."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--user", help="in whose name (default: admin)")
+        parser.add_argument("--user", help="user who acts (default: admin)")
         verbs = parser.add_subparsers(dest="verb", required=True)
         verbs.add_parser("list")
-        add = verbs.add_parser("add", help="a text, a JSONL or a TSV file")
+        add = verbs.add_parser("add", help="a text, JSONL or TSV file")
         add.add_argument("file")
-        add.add_argument("--name", default="", help="default: as the file is called")
+        add.add_argument("--name", default="", help="default: the name of the file")
         add.add_argument("--licence", default="")
-        add.add_argument("--keep", action="store_true", help="keep the good lines even if some are refused")
+        add.add_argument("--keep", action="store_true", help="keep the good lines even if others are refused")
         for verb in ("keep", "delete"):
             verbs.add_parser(verb).add_argument("dataset", help="its id")
 
     def handle(self, *, verb: str, user: str | None, **options: Any) -> None:
-        person = user_called(user)
-        team = team_of(person)
+        person = get_user(user)
+        team = get_team(person)
         try:
             if verb == "list":
                 self._list(team)
@@ -61,37 +59,37 @@ class Command(BaseCommand):
         self, team: Team, person: User, *, file: str, name: str, licence: str, keep: bool, **_: Any
     ) -> None:
         try:
-            made = datasets.take(
+            dataset = datasets.store_upload(
                 team=team,
                 owner=person,
                 name=name,
                 file_name=Path(file).name,
                 licence=licence,
-                pieces=_pieces(file),
+                chunks=_read_chunks(file),
             )
         except OSError as error:
             raise CommandError(f"{file} cannot be read: {error.strerror}.") from None
-        for told in datasets.refused(made, REFUSED_SHOWN):
-            self.stderr.write(f"line {told['number']}: {told['reason']}")
-        if made.num_bad > REFUSED_SHOWN:
-            self.stderr.write(f"and {made.num_bad - REFUSED_SHOWN:,} more lines")
-        if made.state == Dataset.State.DRAFT and keep:
-            datasets.keep(made, person)
-        elif made.state == Dataset.State.DRAFT:
+        for refused in datasets.refused_lines(dataset, REFUSED_SHOWN):
+            self.stderr.write(f"line {refused['number']}: {refused['reason']}")
+        if dataset.num_bad > REFUSED_SHOWN:
+            self.stderr.write(f"and {dataset.num_bad - REFUSED_SHOWN:,} more lines")
+        if dataset.state == Dataset.UploadState.DRAFT and keep:
+            datasets.accept_draft(dataset, person)
+        elif dataset.state == Dataset.UploadState.DRAFT:
             self.stderr.write(
-                f"{made.num_good:,} lines are good. To train on them: manage.py data keep {made.id}"
+                f"{dataset.num_good:,} lines are good. To train on them, run: manage.py data keep {dataset.id}"
             )
-        self.stdout.write(f"{DATASET_PREFIX}{made.id}")
+        self.stdout.write(f"{DATASET_PREFIX}{dataset.id}")
 
     def _change(self, team: Team, person: User, verb: str, dataset_id: str) -> None:
         found = team.datasets.filter(id=dataset_id.removeprefix(DATASET_PREFIX)).first()
         if found is None:
             raise CommandError(f"Team {team.name} has no data set '{dataset_id}'.")
-        (datasets.keep if verb == "keep" else datasets.remove)(found, person)
+        (datasets.accept_draft if verb == "keep" else datasets.remove)(found, person)
         self.stdout.write(f"'{found.name}' is {'ready' if verb == 'keep' else 'deleted'}.")
 
 
-def _pieces(file: str) -> Iterator[bytes]:
+def _read_chunks(file: str) -> Iterator[bytes]:
     with open(file, "rb") as opened:
-        while piece := opened.read(PIECE_BYTES):
-            yield piece
+        while chunk := opened.read(CHUNK_BYTES):
+            yield chunk

@@ -1,4 +1,4 @@
-"""`manage.py export`: runs with everything that is stored of them, as files in a folder."""
+"""`manage.py export`: write runs and their data to files in a folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jobs.models import Run
 
 
 class Command(BaseCommand):
-    help = "Write runs, params, tags, metrics and every point into a folder: runs.csv, ..., points/<run>.csv."
+    help = "Write runs, params, tags, metrics and all points into a folder: runs.csv, ..., points/<run>.csv."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -31,20 +31,20 @@ class Command(BaseCommand):
         runs = Run.objects.filter(**{name: value for name, value in wanted.items() if value})
         ids = list(runs.order_by("created_at", "id").values_list("id", flat=True))
         if not ids:
-            raise CommandError("No run is like that; nothing was written.")
+            raise CommandError("No run matches; nothing was written.")
         (folder / "points").mkdir(parents=True, exist_ok=True)
         try:
-            for table in exports.tables(runs):
+            for table in exports.run_tables(runs):
                 self._save(folder / f"{table.name}.{form}", table, form)
             for run_id in ids:
-                self._save(folder / "points" / f"{run_id}.{form}", exports.points([run_id]), form)
-        except exports.NoParquet as error:
+                self._save(folder / "points" / f"{run_id}.{form}", exports.points_table([run_id]), form)
+        except exports.ParquetUnavailable as error:
             raise CommandError(str(error)) from None
         self.stdout.write(f"{len(ids)} run{'s' if len(ids) > 1 else ''} in {folder}")
 
-    def _save(self, path: Path, table: exports.Table, form: exports.Format) -> None:
-        """Whole or not at all: a reader never meets half a file under its name."""
+    def _save(self, path: Path, table: exports.ExportTable, form: exports.Format) -> None:
+        """Write a file completely or not at all: no reader sees a partial file under its name."""
         part = path.with_name(path.name + ".part")
         with part.open("wb") as file:
-            file.writelines(exports.write(table, form))
+            file.writelines(exports.write_table(table, form))
         part.replace(path)

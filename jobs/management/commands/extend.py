@@ -1,14 +1,14 @@
-"""`manage.py extend JOB`: let a job that stands idle keep its devices for longer, once."""
+"""`manage.py extend JOB`: postpone, once, the stop of an idle job."""
 
 from __future__ import annotations
 
-from jobs.management.wish import WishCommand
+from jobs.management.job_action_command import JobActionCommand
 from jobs.models import Job
 from jobs.scheduler import idle
 
 
-class Command(WishCommand):
-    help = "Put off, once, the stop of a job that was warned because its devices stand idle."
+class Command(JobActionCommand):
+    help = "Postpone, once, the stop of a job that was warned because its devices are unused."
 
-    def ask(self, job: Job, actor: str) -> Job:
+    def act(self, job: Job, actor: str) -> Job:
         return idle.extend(job, actor)

@@ -1,4 +1,4 @@
-"""`manage.py node ...`: list the nodes; let them join; cordon, drain, repair and retire them."""
+"""`manage.py node ...`: list, join, cordon, drain, repair and retire nodes."""
 
 from __future__ import annotations
 
@@ -23,28 +23,32 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)
-        verbs.add_parser("list", help="one line a node").add_argument(
+        verbs.add_parser("list", help="print one line per node").add_argument(
             "--json", dest="as_json", action="store_true"
         )
-        token = verbs.add_parser("token", help="a token that lets one node join a pool, shown once")
+        token = verbs.add_parser(
+            "token", help="create a token with which one node joins a pool; it is printed once"
+        )
         token.add_argument("pool")
-        token.add_argument("--hours", type=float, default=24.0, help="how long it may be used (default: 24)")
-        token.add_argument("--user", default="admin", help="in whose name (default: admin)")
+        token.add_argument("--hours", type=float, default=24.0, help="lifetime of the token (default: 24)")
+        token.add_argument("--user", default="admin", help="user who acts (default: admin)")
         for name, help_text in (
             ("cordon", "no new work"),
-            ("uncordon", "take work again; cancels a drain"),
-            ("drain", "no new work, and empty it"),
-            ("maintenance", "somebody works on it; nothing may run"),
-            ("retire", "for good"),
+            ("uncordon", "accept work again; cancels a drain"),
+            ("drain", "no new work, and end what runs"),
+            ("maintenance", "repair; nothing may run"),
+            ("retire", "remove permanently"),
             ("readmit", "trust a suspect node and its suspect devices again"),
         ):
             verb = verbs.add_parser(name, help=help_text)
             verb.add_argument("node", help="its name or id")
-            verb.add_argument("--reason", default="", help="what people read who ask why")
-            verb.add_argument("--user", default="admin", help="in whose name (default: admin)")
+            verb.add_argument("--reason", default="", help="shown to people who ask why")
+            verb.add_argument("--user", default="admin", help="user who acts (default: admin)")
             if name in ("cordon", "drain", "maintenance"):
                 verb.add_argument(
-                    "--hours", type=float, help="until when: a drain's deadline, else its own end"
+                    "--hours",
+                    type=float,
+                    help="duration: the deadline of a drain, else the time until it ends",
                 )
             if name == "drain":
                 verb.add_argument(
@@ -69,7 +73,7 @@ class Command(BaseCommand):
     def _act(self, verb: str, node: Node, options: dict[str, Any]) -> None:
         action, reason, until = ACTIONS[verb], options["reason"], _until(options.get("hours"))
         if action.needs_reason and not reason:
-            raise StateError(f"A reason is needed: manage.py node {verb} {node.name} --reason '...'")
+            raise StateError(f"A reason is required: manage.py node {verb} {node.name} --reason '...'")
         policy = options.get("policy") or (DrainPolicy.DEADLINE if until else DrainPolicy.FINISH)
         perform(action, node, options["user"], reason, policy=policy, until=until)
         now = Node.objects.get(id=node.id)
@@ -88,13 +92,13 @@ class Command(BaseCommand):
             .order_by("pool__name", "name")
         )
         for node in rows:
-            line = _line(node)
+            summary = _summary(node)
             self.stdout.write(
-                json.dumps(line) if as_json else "  ".join(str(v) for v in line.values() if v != "")
+                json.dumps(summary) if as_json else "  ".join(str(v) for v in summary.values() if v != "")
             )
 
 
-def _line(node: Any) -> dict[str, Any]:
+def _summary(node: Any) -> dict[str, Any]:
     return {
         "node": node.id,
         "name": node.name,

@@ -1,14 +1,14 @@
-"""`manage.py pause JOB`: set a job aside, at a step border and with a checkpoint, until it is resumed."""
+"""`manage.py pause JOB`: pause a job at a step boundary, with a checkpoint."""
 
 from __future__ import annotations
 
-from jobs.management.wish import WishCommand
+from jobs.management.job_action_command import JobActionCommand
 from jobs.models import Job
 from jobs.queue import job_actions
 
 
-class Command(WishCommand):
-    help = "Pause a job: it gives its devices back, with a checkpoint, and waits for 'resume'."
+class Command(JobActionCommand):
+    help = "Pause a job: it saves a checkpoint, releases its devices and waits for 'resume'."
 
-    def ask(self, job: Job, actor: str) -> Job:
+    def act(self, job: Job, actor: str) -> Job:
         return job_actions.pause(job, actor)

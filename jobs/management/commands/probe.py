@@ -1,4 +1,4 @@
-"""`manage.py probe [NODE]`: what devices can do as measured, or have a node's devices measured anew."""
+"""`manage.py probe [NODE]`: list device profiles or probe a node's devices."""
 
 from __future__ import annotations
 
@@ -14,23 +14,25 @@ from jobs.states.jobs import StateError
 
 
 class Command(BaseCommand):
-    help = "Without a node: every device profile. With one: have its devices probed as soon as it is idle."
+    help = "Without a node: list all device profiles. With one: probe its devices as soon as it is idle."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("node", nargs="?", help="its name or id")
-        parser.add_argument("--user", default="admin", help="in whose name (default: admin)")
+        parser.add_argument("--user", default="admin", help="user who acts (default: admin)")
         parser.add_argument("--json", dest="as_json", action="store_true")
 
     def handle(self, *, node: str | None, user: str, as_json: bool, **options: Any) -> None:
         if node is None:
             return self._list(as_json)
         try:
-            asked = device_profiles.request_probe(admin.get_node(node), user)
+            devices = device_profiles.request_probe(admin.get_node(node), user)
         except StateError as error:
             raise CommandError(str(error)) from None
-        for device in asked:
-            self.stdout.write(f"Device {device.index} ({device.name}) is probed as soon as the node is idle.")
+        for device in devices:
+            self.stdout.write(
+                f"Device {device.index} ({device.name}) will be probed as soon as the node is idle."
+            )
         return None
 
     def _list(self, as_json: bool) -> None:

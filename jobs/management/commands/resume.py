@@ -1,14 +1,14 @@
-"""`manage.py resume JOB`: let a paused job wait in the queue again; it goes on from its checkpoint."""
+"""`manage.py resume JOB`: queue a paused job again, from its newest checkpoint."""
 
 from __future__ import annotations
 
-from jobs.management.wish import WishCommand
+from jobs.management.job_action_command import JobActionCommand
 from jobs.models import Job
 from jobs.queue import job_actions
 
 
-class Command(WishCommand):
+class Command(JobActionCommand):
     help = "Resume a paused job from its newest checkpoint."
 
-    def ask(self, job: Job, actor: str) -> Job:
+    def act(self, job: Job, actor: str) -> Job:
         return job_actions.resume(job, actor)

@@ -1,4 +1,4 @@
-"""`manage.py scheduler`: give devices to waiting jobs until stopped."""
+"""`manage.py scheduler`: assign devices to waiting jobs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from jobs.verdicts import JudgeLoop
 
 
 class Command(BaseCommand):
-    help = "Give free devices to waiting jobs and ring the agents' doorbells, until SIGTERM."
+    help = "Assign free devices to waiting jobs and wake the agents, until SIGTERM."
     requires_system_checks: list[str] = []
 
     def handle(self, **options: Any) -> None:
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        # Verdicts are made beside the scheduler's ticks, in a thread of their own.
+        # Verdicts are computed in a thread of their own, so that they do not delay the scheduler's ticks.
         judge = threading.Thread(target=JudgeLoop().run, args=[stop], name="judge", daemon=True)
         judge.start()
         Scheduler().run(stop)

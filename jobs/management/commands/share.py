@@ -1,4 +1,4 @@
-"""`manage.py share TEAM POOL`: what a team may have of a pool, shown or changed."""
+"""`manage.py share TEAM POOL`: show or change the share of a team in a pool."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from jobs.pools import quotas
 from jobs.pools.setting_types import SettingsError
 
 NONE = "none"
-# option -> the column it sets, and what stands beside it
+# option -> its column and help text
 OPTIONS = {
-    "weight": ("weight", "of its use against the other teams' (default 1)"),
-    "guaranteed": ("guaranteed", "devices it gets before all who borrow"),
-    "borrowable": ("borrowable", "devices beyond those, or 'none' for no limit"),
+    "weight": ("weight", "share relative to other teams (default 1)"),
+    "guaranteed": ("guaranteed", "devices it gets before teams that borrow"),
+    "borrowable": ("borrowable", "devices beyond the guaranteed ones, or 'none' for no limit"),
     "budget": ("monthly_budget_device_s", "device-hours a month, or 'none' for no budget"),
     "budget_kwh": ("monthly_budget_j", "kWh a month, or 'none'"),
     "budget_money": ("monthly_budget_money", "a month, in the pool's currency, or 'none'"),
@@ -31,9 +31,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("team", help="its slug")
         parser.add_argument("pool")
-        for option, (_, said) in OPTIONS.items():
-            parser.add_argument(f"--{option.replace('_', '-')}", help=said)
-        parser.add_argument("--user", default="admin", help="in whose name (default: admin)")
+        for option, (_, help_text) in OPTIONS.items():
+            parser.add_argument(f"--{option.replace('_', '-')}", help=help_text)
+        parser.add_argument("--user", default="admin", help="user who acts (default: admin)")
 
     def handle(self, *, team: str, pool: str, user: str, **options: Any) -> None:
         try:
@@ -50,13 +50,13 @@ class Command(BaseCommand):
                 quotas.change(*key, user, texts)
         except SettingsError as error:
             raise CommandError(str(error)) from None
-        self.stdout.write(_sentence(quotas.of(*key)))
+        self.stdout.write(_sentence(quotas.get_share(*key)))
 
 
 def _sentence(share: Share) -> str:
     borrowable = "any number" if share.borrowable is None else share.borrowable
-    found = [
-        f"{quotas.BY_NAME[name].write(value)} {unit}"
+    budgets = [
+        f"{quotas.BY_NAME[name].format(value)} {unit}"
         for name, unit in (
             ("monthly_budget_device_s", "device-hours"),
             ("monthly_budget_j", "kWh"),
@@ -64,8 +64,8 @@ def _sentence(share: Share) -> str:
         )
         if (value := getattr(share, name)) is not None
     ]
-    said = f"{', '.join(found)} a month" if found else "no monthly budget"
+    text = f"{', '.join(budgets)} a month" if budgets else "no monthly budget"
     return (
         f"Team {share.team.slug} in pool {share.pool.name}: weight {share.weight:g}, {share.guaranteed} devices "
-        f"guaranteed, {borrowable} more to borrow, {said}."
+        f"guaranteed, {borrowable} more to borrow, {text}."
     )

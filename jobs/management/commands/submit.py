@@ -1,4 +1,4 @@
-"""`manage.py submit FILE.yaml|PRESET`: put a job into its pool's queue, and follow it if asked."""
+"""`manage.py submit FILE.yaml|PRESET`: submit a job and optionally follow it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from engine.spec.presets import PRESETS
 from engine.spec.spec import Spec, SpecError, parse, with_changes, yaml_values
-from jobs.management import lines
-from jobs.management.owner import team_of, template_called, user_called
+from jobs.management import job_output
+from jobs.management.lookup import get_team, get_template, get_user
 from jobs.models import Job, Node, Run, Team
 from jobs.queue import job_actions
 from jobs.states.jobs import FINAL, JobState
 
 POLL_S = 0.3
-FIRST_NODE_LIMIT_S = 20.0  # on a first start the agent registers while the first job is being submitted
+FIRST_NODE_LIMIT_S = 20.0  # on a first start the agent registers while the first job is submitted
 FIT_ROUNDS = 3
 EXIT_REFUSED = 2
 
@@ -32,39 +32,41 @@ class Command(BaseCommand):
         parser.add_argument(
             "spec", nargs="?", metavar="FILE.yaml|PRESET", help=f"presets: {', '.join(PRESETS)}"
         )
-        parser.add_argument("--template", metavar="NAME", help="start from a template of the team instead")
-        parser.add_argument("--clone", metavar="RUN", help="start from the spec of a run of the team instead")
-        parser.add_argument("--pool", help="instead of the spec's pool")
+        parser.add_argument("--template", metavar="NAME", help="use the spec of a template of the team")
+        parser.add_argument("--clone", metavar="RUN", help="use the spec of a run of the team")
+        parser.add_argument("--pool", help="override the spec's pool")
         parser.add_argument("--set", dest="changes", action="append", default=[], metavar="a.b=1")
-        parser.add_argument("--user", help="who submits (default: admin)")
+        parser.add_argument("--user", help="user who submits (default: admin)")
         parser.add_argument(
             "--fit",
             action="store_true",
-            help="change an impossible spec to the nearest that works, and say so",
+            help="change an impossible spec to the nearest possible one, and print the changes",
         )
-        parser.add_argument("--wait", action="store_true", help="follow the run; exit 0 only if it succeeds")
+        parser.add_argument(
+            "--wait", action="store_true", help="follow the run; exit with 0 only if it succeeds"
+        )
         parser.add_argument("--json", dest="as_json", action="store_true", help="one JSON object a line")
 
     def handle(self, *, spec: str | None, pool: str | None, changes: list[str], **options: Any) -> None:
         self.as_json: bool = options["as_json"]
-        owner = user_called(options["user"])
-        team = team_of(owner)
+        owner = get_user(options["user"])
+        team = get_team(owner)
         try:
-            base, made_from = _start(spec, team, options["template"], options["clone"])
+            base, made_from = _base_values(spec, team, options["template"], options["clone"])
             values = with_changes(base, [*changes, *([f"pool={pool}"] if pool else [])])
             self._wait_for_first_node()
-            parsed = self._fitted(values, team) if options["fit"] else parse(values)
+            parsed = self._fit(values, team) if options["fit"] else parse(values)
             job = job_actions.submit(spec=parsed, team=team, owner=owner, **made_from)
         except SpecError as error:
             for problem in error.problems:
                 self.stderr.write(f"{problem.field}: {problem.message}" if problem.field else problem.message)
             raise SystemExit(EXIT_REFUSED) from None
-        self._tell(job)
+        self._print_job(job)
         if options["wait"] and self._follow(job) != JobState.SUCCEEDED:
             raise SystemExit(1)
 
-    def _fitted(self, values: Mapping[str, Any], team: Team) -> Spec:
-        """The spec with the proposed changes applied where it would be refused. Raises SpecError without any."""
+    def _fit(self, values: Mapping[str, Any], team: Team) -> Spec:
+        """Apply proposed fixes until the spec is possible. Raises SpecError for a problem without a fix."""
         for _ in range(FIT_ROUNDS):
             spec = parse(values)
             try:
@@ -79,58 +81,63 @@ class Command(BaseCommand):
         return parse(values)
 
     def _wait_for_first_node(self) -> None:
-        """Only while this Fourwalls has no node at all."""
+        """Wait only while the database has no node at all."""
         deadline = time.monotonic() + FIRST_NODE_LIMIT_S
         while not Node.objects.exists() and time.monotonic() < deadline:
-            self._show("waiting for the first node to register")
+            self._show_status("waiting for the first node to register")
             time.sleep(POLL_S)
 
     def _follow(self, job: Job) -> str:
-        said: str = job.state
+        printed_state: str = job.state
         while True:
             job = Job.objects.select_related("run").get(id=job.id)
             if job.state in FINAL:
-                self._tell_end(job)
+                self._print_end(job)
                 return job.state
-            if job.state != said and self.as_json:
-                self._tell(job)
-            said = job.state
-            self._show(lines.progress(job))
+            if job.state != printed_state and self.as_json:
+                self._print_job(job)
+            printed_state = job.state
+            self._show_status(job_output.progress_line(job))
             time.sleep(POLL_S)
 
-    def _tell(self, job: Job) -> None:
-        said = lines.short(job)
+    def _print_job(self, job: Job) -> None:
+        summary = job_output.job_summary(job)
         self.stdout.write(
-            json.dumps(said) if self.as_json else f"Job {job.id} ({job.name}) is {job.state}: {said['url']}"
+            json.dumps(summary)
+            if self.as_json
+            else f"Job {job.id} ({job.name}) is {job.state}: {summary['url']}"
         )
         self.stdout.flush()
 
-    def _tell_end(self, job: Job) -> None:
-        self._show("")
+    def _print_end(self, job: Job) -> None:
+        self._show_status("")
         if self.as_json:
             self.stdout.write(
-                json.dumps(lines.short(job) | {"reason": job.reason, "metrics": lines.metrics(job.run)})
+                json.dumps(
+                    job_output.job_summary(job)
+                    | {"reason": job.reason, "metrics": job_output.newest_metrics(job.run)}
+                )
             )
         else:
             self.stdout.write(
-                "  ".join([f"Job {job.id} {job.state}: {job.reason}", *lines.metrics_of(job.run)])
+                "  ".join([f"Job {job.id} {job.state}: {job.reason}", *job_output.metric_texts(job.run)])
             )
 
-    def _show(self, text: str) -> None:
-        """A line that is overwritten; nothing where nobody looks."""
+    def _show_status(self, text: str) -> None:
+        """Overwrite the status line, if stderr is a terminal."""
         if self.stderr.isatty():
             self.stderr.write(f"\r\033[K{text}", ending="")
             self.stderr.flush()
 
 
-def _start(
+def _base_values(
     spec: str | None, team: Team, template: str | None, clone: str | None
 ) -> tuple[Mapping[str, Any], dict[str, Any]]:
-    """The values to begin with, and what the job remembers of where they come from."""
+    """Initial values of the spec, and the source that the job records."""
     if sum(source is not None for source in (spec, template, clone)) != 1:
         raise CommandError("Name one of: a file or preset, --template NAME, --clone RUN.")
     if template is not None:
-        found = template_called(team, template)
+        found = get_template(team, template)
         return found.spec, {"template": found}
     if clone is not None:
         run = Run.objects.filter(team=team, id=clone).first()
@@ -138,11 +145,11 @@ def _start(
             raise CommandError(f"Team {team.name} has no run '{clone}'.")
         return run.spec, {"cloned_from": run}
     assert spec is not None
-    return _values(spec), {}
+    return _load_values(spec), {}
 
 
-def _values(spec: str) -> Mapping[str, Any]:
-    """The plain values of a preset or a YAML file."""
+def _load_values(spec: str) -> Mapping[str, Any]:
+    """Plain values of a preset or a YAML file."""
     if spec in PRESETS:
         return {"name": spec} | PRESETS[spec][1]
     path = Path(spec)
@@ -153,5 +160,5 @@ def _values(spec: str) -> Mapping[str, Any]:
     except OSError as error:
         raise CommandError(f"{spec} cannot be read: {error}.") from None
     if not isinstance(values, Mapping):
-        parse(values)  # says what a spec is
+        parse(values)  # raises SpecError with the expected form
     return values

@@ -1,4 +1,4 @@
-"""`manage.py tidy`: delete the folders of old attempts on this machine, but never a job's newest checkpoint."""
+"""`manage.py tidy`: delete the folders of old attempts on this machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jobs.attempts.retention import KEEP_ATTEMPTS, clean_up
 class Command(BaseCommand):
     help = (
         "Delete the folders (logs, checkpoints) of attempts that have ended on this machine. The newest attempts of "
-        "each job and the one with its newest checkpoint stay, and so does everything in the database."
+        "each job, the attempt with its newest checkpoint and all database rows are kept."
     )
     requires_system_checks: list[str] = []
 
@@ -24,11 +24,13 @@ class Command(BaseCommand):
             default=KEEP_ATTEMPTS,
             help=f"newest attempts of each job (default {KEEP_ATTEMPTS})",
         )
-        parser.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
+        parser.add_argument("--dry-run", action="store_true", help="only print what would be deleted")
 
     def handle(self, *, keep: int, dry_run: bool, **options: Any) -> None:
         if keep < 1:
-            raise CommandError("--keep: at least 1, or nobody could see why a job ended.")
+            raise CommandError(
+                "--keep must be at least 1, so that the reason why a job ended stays available."
+            )
         try:
             done = clean_up(settings.NODE_DIR, keep, dry_run)
         except OSError as error:

@@ -93,10 +93,10 @@ class AdmissionControl:
         share = self._snapshot.share(job.team)
         for kind, budget in share.budgets.items():
             price = {"device_s": 1.0, "money": self._snapshot.price_per_device_s}.get(kind, 0.0)
-            free = (budget.whole if is_next_month else budget.left) - price * committed[job.team]
+            free = (budget.total if is_next_month else budget.remaining) - price * committed[job.team]
             need = price * cost_device_s(job)
             if need > free or free <= 0:
-                values = {"team": share.name, "budget": kind, "left": free, "need": need, "whole": budget.whole,
+                values = {"team": share.name, "budget": kind, "left": free, "need": need, "whole": budget.total,
                           "currency": self._snapshot.currency}  # fmt: skip
                 return WaitingReason("BUDGET", values)
         return None

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from jobs.accounting.budget import Budget
+from jobs.accounting.budget import MonthlyBudget
 
 
 class NodeView(msgspec.Struct, frozen=True):
@@ -68,7 +68,7 @@ class TeamShare(msgspec.Struct, frozen=True):
     used_device_s: float = 0.0  # decayed
     guaranteed: int = 0
     borrowable: int | None = None  # devices beyond the guaranteed ones; None: no limit
-    budgets: Mapping[str, Budget] = {}  # device_s, j, money: those that are set
+    budgets: Mapping[str, MonthlyBudget] = {}  # device_s, j, money: those that are set
 
     @property
     def limit(self) -> int | None:

@@ -101,8 +101,8 @@ def _artefact_of(run):
 
 def _dataset_of(job):
     found = Dataset.objects.filter(team=job.team).first()
-    given = {"name": "words", "file_name": "words.txt", "licence": "", "pieces": [b"one\ntwo\n"]}
-    return (found or datasets.take(team=job.team, owner=job.owner, **given)).id
+    given = {"name": "words", "file_name": "words.txt", "licence": "", "chunks": [b"one\ntwo\n"]}
+    return (found or datasets.store_upload(team=job.team, owner=job.owner, **given)).id
 
 
 def _checkpoint_of(job):

@@ -112,7 +112,7 @@ def test_a_job_is_moved_and_given_a_priority_over_http(admin, client_of, job):
     owner = client_of("owner")
     answer = post(owner, f"/api/v1/jobs/{job.id}/move", where="front")
     assert answer.status_code == 409
-    assert "stands there already" in answer.json()["detail"]
+    assert "is already at that position" in answer.json()["detail"]
     assert post(owner, f"/api/v1/jobs/{job.id}/priority", priority="low").json()["priority"] == "low"
     assert post(owner, f"/api/v1/jobs/{job.id}/priority", priority="high").status_code == 409
     assert post(owner, f"/api/v1/jobs/{job.id}/priority", priority="urgent").status_code == 422

@@ -40,7 +40,7 @@ def server(transactional_db: None) -> Iterator[str]:
     running = uvicorn.Server(config)
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()
-    wait_until(lambda: running.started, said="server")
+    wait_until(lambda: running.started, description="server")
     yield f"http://127.0.0.1:{config.port}"
     running.should_exit = True
     thread.join(10)

@@ -1,4 +1,4 @@
-"""Held but unused: measured second by second as it is read, once each, and never where nothing was measured."""
+"""Unused time of held devices: counted once per reading, and only if it was measured."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def taken(make_job, settings):
 
 
 def sums(attempt: Attempt) -> dict[str, tuple[float, float]]:
-    return {day.isoformat(): seconds for day, seconds in utilisation.of_days(attempt).items()}
+    return {day.isoformat(): seconds for day, seconds in utilisation.seconds_by_day(attempt).items()}
 
 
 def test_time_below_the_pools_threshold_is_unused(taken, pool):
@@ -47,7 +47,7 @@ def test_time_below_the_pools_threshold_is_unused(taken, pool):
     assert Lease.objects.get().used_at == NOON + timedelta(seconds=2)
 
 
-def test_what_is_read_in_pieces_is_counted_once(taken):
+def test_readings_ingested_in_pieces_are_counted_once(taken):
     attempt, directory = taken
     for second in range(4):
         write_spool(directory, reading(second, 0.0), file="device.jsonl")
@@ -64,7 +64,7 @@ def test_a_gap_and_a_missing_reading_are_not_measured(taken):
     assert sums(attempt) == {"2026-11-10": (1.0, 1.0)}
 
 
-def test_a_device_of_somebody_else_counts_for_nobody(taken):
+def test_a_device_without_a_lease_of_the_attempt_is_not_counted(taken):
     attempt, directory = taken
     write_spool(directory, reading(0, 0.0, "zz-9"), reading(1, 0.0, "zz-9"), file="device.jsonl")
     ingest(attempt)
@@ -79,25 +79,25 @@ def test_each_day_has_its_own_sum(taken):
     assert {day: round(seconds[1]) for day, seconds in sums(attempt).items()} == {"2026-11-11": 72}
 
 
-def test_what_was_unused_is_booked_with_how_much_was_measured(taken):
+def test_unused_time_is_booked_with_the_time_that_was_measured(taken):
     attempt, directory = taken
     write_spool(directory, *[reading(second, 0.0) for second in range(31)], file="device.jsonl")
     ingest(attempt)
     Attempt.objects.update(assigned_at=NOON)
     move_attempt(attempt.id, AttemptState.FAILED, actor="test", ended_at=NOON + timedelta(seconds=60))
-    (line,) = totals.lines(totals.charges(), ("team",))
+    (line,) = totals.usage_rows(totals.charges(), ("team",))
     assert (line.unused_device_s, line.use_share) == (30.0, 0.5)
 
 
-def test_without_a_reading_nothing_is_called_unused(taken):
+def test_without_a_reading_no_time_is_unused(taken):
     attempt, _ = taken
     Attempt.objects.update(assigned_at=NOON)
     move_attempt(attempt.id, AttemptState.FAILED, actor="test", ended_at=NOON + timedelta(seconds=60))
-    (line,) = totals.lines(totals.charges(), ("team",))
+    (line,) = totals.usage_rows(totals.charges(), ("team",))
     assert (line.unused_device_s, line.to_json()["unused_device_s"]) == (None, "not measured")
 
 
-def test_since_when_a_device_is_unused_is_known_only_while_it_is_measured(taken):
+def test_a_device_is_unused_since_a_moment_only_while_it_is_measured(taken):
     attempt, _ = taken
     lease = Lease.objects.get(attempt=attempt)
     assert utilisation.unused_since(lease, NOON) is None
@@ -114,7 +114,7 @@ def test_since_when_a_device_is_unused_is_known_only_while_it_is_measured(taken)
     assert utilisation.unused_since(lease, NOON + timedelta(minutes=5)) is None
 
 
-def test_the_moment_of_the_newest_step_is_kept(taken):
+def test_the_time_of_the_newest_step_is_stored(taken):
     attempt, directory = taken
     write_spool(directory, step_line(1), step_line(2, at=2000.0))
     ingest(attempt)

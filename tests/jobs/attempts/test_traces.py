@@ -239,5 +239,5 @@ def test_a_trace_is_asked_for_and_fetched_from_a_shell(claimed, tmp_path):
     traces.upload(attempt.node)
     assert manage(job, "--fetch", str(tmp_path / "out")).strip().endswith("rank0-step7-1.json.gz")
     assert (tmp_path / "out" / "rank0-step7-1.json.gz").read_bytes() == b"0123"
-    with pytest.raises(CommandError, match="no job 'nothing'"):
+    with pytest.raises(CommandError, match="Job 'nothing' does not exist"):
         manage("nothing")

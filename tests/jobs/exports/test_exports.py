@@ -1,4 +1,4 @@
-"""Files of everything that is stored: what was written comes back, in every format."""
+"""Exported files: every stored value comes back exactly, in every format."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ READERS = {"csv": read_csv, "json": read_json, "jsonl": read_jsonl, "parquet": r
 
 
 @pytest.mark.parametrize("form", exports.FORMATS)
-def test_every_format_gives_back_every_point_exactly(run, form, tmp_path):
+def test_every_format_returns_every_point_exactly(run, form, tmp_path):
     call_command("export", str(tmp_path), "--format", form)
     rows = READERS[form](tmp_path / "points" / f"{run.id}.{form}")
     loss = [row for row in rows if row["metric"] == "loss"]
@@ -68,7 +68,7 @@ def test_every_format_gives_back_every_point_exactly(run, form, tmp_path):
 
 
 @pytest.mark.parametrize("form", exports.FORMATS)
-def test_runs_params_tags_and_metrics_are_there(run, form, tmp_path):
+def test_runs_params_tags_and_metrics_are_exported(run, form, tmp_path):
     call_command("export", str(tmp_path), "--format", form)
     (about,) = READERS[form](tmp_path / f"runs.{form}")
     assert (about["run"], about["state"], about["team"], about["owner"]) == (
@@ -83,13 +83,13 @@ def test_runs_params_tags_and_metrics_are_there(run, form, tmp_path):
     assert (float(metric["min"]), float(metric["max"]), int(metric["count"])) == (1e-300, 3.0, 6)
 
 
-def test_a_spreadsheet_finds_no_formula(run, tmp_path):
+def test_formulas_are_escaped(run, tmp_path):
     call_command("export", str(tmp_path))
     assert read_csv(tmp_path / "runs.csv")[0]["name"] == "'=mine"
     assert "'=1+1" in [row["value"] for row in read_csv(tmp_path / "params.csv")]
 
 
-def test_many_blocks_make_one_parquet_file(run, tmp_path, monkeypatch):
+def test_several_blocks_make_one_parquet_file(run, tmp_path, monkeypatch):
     monkeypatch.setattr("jobs.exports.stored.BLOCK_ROWS", 2)
     call_command("export", str(tmp_path), "--format", "parquet")
     file = parquet.ParquetFile(tmp_path / "points" / f"{run.id}.parquet")
@@ -97,13 +97,13 @@ def test_many_blocks_make_one_parquet_file(run, tmp_path, monkeypatch):
     assert file.read().column("value").to_pylist()[0] == 0.1
 
 
-def test_without_pyarrow_the_reason_is_said(run, tmp_path, monkeypatch):
+def test_without_pyarrow_the_error_names_the_package(run, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(CommandError, match=r"pip install 'fourwalls\[parquet\]'"):
         call_command("export", str(tmp_path), "--format", "parquet")
 
 
-def test_only_the_runs_asked_for_are_written(run, tmp_path):
+def test_only_the_selected_runs_are_written(run, tmp_path):
     other = external_runs.create(team=run.team, owner=run.owner, name="other", origin="fourwalls")
     call_command("export", str(tmp_path), "--run", other.id)
     assert [path.name for path in (tmp_path / "points").iterdir()] == [f"{other.id}.csv"]

@@ -1,4 +1,4 @@
-"""Files that TensorBoard 2.21.0, W&B 0.31.0 and MLflow 3.17.2 wrote themselves (2026-11-22), brought in."""
+"""Import of files written by TensorBoard 2.21.0, W&B 0.31.0 and MLflow 3.17.2 (2026-11-22)."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def admin():
 
 
 @pytest.fixture
-def bring(capsys):
-    def bring(tracker, path, *options):
+def import_files(capsys):
+    def run_import(tracker, path, *options):
         call_command("import", tracker, str(path), *options)
         return capsys.readouterr().out.splitlines()
 
-    return bring
+    return run_import
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def line(run, metric, x="step"):
 
 
 def shape():
-    """Everything that must not change when the same files come again."""
+    """Everything that a second import of the same files must not change."""
     return sorted(
         (run.name, run.state, name.metric, name.count, str(name.last_value))
         for run in Run.objects.all()
@@ -57,30 +57,30 @@ def shape():
     )
 
 
-def test_tensorboard_runs_are_folders_and_both_forms_of_scalars_count(bring):
-    bring("tensorboard", RECORDED / "tensorboard")
+def test_tensorboard_folders_are_runs_with_scalars_of_both_forms(import_files):
+    import_files("tensorboard", RECORDED / "tensorboard")
     assert sorted(Run.objects.values_list("name", "origin")) == [("a", "tensorboard"), ("b/c", "tensorboard")]
     eval_loss = line(run_named("a"), "eval/loss")
     assert eval_loss.x.tolist() == list(range(0, 60, 10))
     assert eval_loss.mean.tolist() == pytest.approx([5 - 0.01 * step for step in range(0, 60, 10)])
 
 
-def test_a_restart_in_tensorboard_supersedes_what_it_makes_again(bring, tmp_path):
+def test_a_tensorboard_restart_supersedes_the_steps_it_repeats(import_files, tmp_path):
     shutil.copytree(RECORDED / "tensorboard", tmp_path / "logs")
     next((tmp_path / "logs").rglob("*.2")).unlink()
-    bring("tensorboard", tmp_path / "logs")
+    import_files("tensorboard", tmp_path / "logs")
     loss = line(run_named("a"), "loss")
     assert loss.x.tolist() == list(range(60))
     assert (loss.borders, loss.superseded) == ([30], 20)
 
 
-def test_a_restart_of_one_writer_hides_nothing_of_another(bring):
-    bring("tensorboard", RECORDED / "tensorboard")
+def test_a_restart_of_one_writer_does_not_hide_points_of_another(import_files):
+    import_files("tensorboard", RECORDED / "tensorboard")
     assert (line(run_named("a"), "loss").count, line(run_named("a"), "eval/loss").count) == (80, 6)
 
 
-def test_a_wandb_run_keeps_its_config_tags_note_and_what_is_not_finite(bring):
-    (said,) = bring("wandb", RECORDED / "recorded.wandb")
+def test_a_wandb_run_keeps_its_config_tags_note_and_non_finite_values(import_files):
+    (output,) = import_files("wandb", RECORDED / "recorded.wandb")
     run = run_named("first light")
     assert (run.project.name, run.state, run.note) == ("tiny", "succeeded", "A note.")
     params = dict(run.params.values_list("key", "value"))
@@ -93,27 +93,27 @@ def test_a_wandb_run_keeps_its_config_tags_note_and_what_is_not_finite(bring):
     assert loss.non_finite == [(30, "NaN")]
     assert line(run, "odd").non_finite == [(30, "Infinity")]
     assert len(line(run, "eval/acc").x) == 10
-    assert "text (no scalar)" in said and "hist (no scalar)" in said
+    assert "text (no scalar)" in output and "hist (no scalar)" in output
 
 
-def test_a_killed_wandb_run_gives_what_it_wrote_and_goes_on_later(bring, tmp_path):
+def test_a_truncated_wandb_file_is_imported_and_completed_later(import_files, tmp_path):
     whole = (RECORDED / "recorded.wandb").read_bytes()
     path = tmp_path / "run.wandb"
     path.write_bytes(whole[: len(whole) // 2])
-    bring("wandb", path)
+    import_files("wandb", path)
     run = run_named("first light")
     before = len(line(run, "loss").x)
     assert 0 < before < 32 and run.state == "failed"
     path.write_bytes(whole)
-    (said,) = bring("wandb", path)
-    assert "known" in said
+    (output,) = import_files("wandb", path)
+    assert "known" in output
     assert line(run, "loss").x.tolist() == [*range(31), 40]
     assert run_named("first light").state == "succeeded"
 
 
 @pytest.mark.parametrize("store", ["folder", "sqlite"])
-def test_both_stores_of_mlflow_give_the_same_runs(bring, store, mlflow_sqlite):
-    bring("mlflow", RECORDED / "mlruns" if store == "folder" else mlflow_sqlite)
+def test_both_stores_of_mlflow_give_the_same_runs(import_files, store, mlflow_sqlite):
+    import_files("mlflow", RECORDED / "mlruns" if store == "folder" else mlflow_sqlite)
     parent, child, bad = run_named("parent"), run_named("child"), run_named("bad")
     assert (parent.project.name, parent.note, bad.state) == ("tiny", "A note.", "failed")
     assert child.parent == parent
@@ -126,66 +126,66 @@ def test_both_stores_of_mlflow_give_the_same_runs(bring, store, mlflow_sqlite):
 
 
 @pytest.mark.parametrize("source", ["tensorboard", "wandb", "mlflow", "mlflow_sqlite"])
-def test_the_same_files_again_change_nothing(bring, source, mlflow_sqlite):
+def test_importing_the_same_files_again_changes_nothing(import_files, source, mlflow_sqlite):
     path = {"tensorboard": RECORDED / "tensorboard", "wandb": RECORDED, "mlflow": RECORDED / "mlruns"}
     arguments = (source.split("_")[0], path.get(source, mlflow_sqlite))
-    bring(*arguments)
+    import_files(*arguments)
     before = shape()
     assert before
-    assert all(" 0 points" in said for said in bring(*arguments))
+    assert all(" 0 points" in output for output in import_files(*arguments))
     assert shape() == before
 
 
-def test_what_a_writer_has_added_is_brought_in_the_next_time(bring, tmp_path):
+def test_points_added_later_are_imported_the_next_time(import_files, tmp_path):
     shutil.copytree(RECORDED / "mlruns", tmp_path / "mlruns")
-    bring("mlflow", tmp_path / "mlruns")
+    import_files("mlflow", tmp_path / "mlruns")
     (file,) = (tmp_path / "mlruns").rglob("train/loss")
     with file.open("a") as more:
         more.write("1790000000000 -3.5 20\n")
-    said = [text for text in bring("mlflow", tmp_path / "mlruns") if "parent" in text]
-    assert " 1 points" in said[0]
+    parent_lines = [text for text in import_files("mlflow", tmp_path / "mlruns") if "parent" in text]
+    assert " 1 points" in parent_lines[0]
     assert line(run_named("parent"), "train/loss").mean.tolist()[-1] == -3.5
 
 
 @pytest.mark.parametrize(
     ("tracker", "content", "reason"),
     [
-        ("tensorboard", b"not an event file at all", "is no event file"),
-        ("wandb", b"neither is this", "is no file of W&B"),
-        ("mlflow", b"nor this", "is no SQLite store of MLflow"),
+        ("tensorboard", b"not an event file at all", "is not an event file"),
+        ("wandb", b"neither is this", "is not a file of a W&B"),
+        ("mlflow", b"nor this", "is not an SQLite store of MLflow"),
     ],
 )
-def test_what_is_something_else_is_refused_by_its_name(bring, tmp_path, tracker, content, reason):
+def test_a_file_of_another_format_is_refused_with_its_name(import_files, tmp_path, tracker, content, reason):
     name = {"tensorboard": "events.out.tfevents.1", "wandb": "x.wandb", "mlflow": "x.db"}[tracker]
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(CommandError, match=reason) as refused:
-        bring(tracker, tmp_path if tracker == "tensorboard" else path)
+        import_files(tracker, tmp_path if tracker == "tensorboard" else path)
     assert name in str(refused.value)
 
 
-def test_a_damaged_wandb_file_says_where(bring, tmp_path):
+def test_a_damaged_wandb_file_is_refused_with_the_offset(import_files, tmp_path):
     content = bytearray((RECORDED / "recorded.wandb").read_bytes())
     content[2000] ^= 0xFF
     path = tmp_path / "x.wandb"
     path.write_bytes(content)
     with pytest.raises(CommandError, match="is damaged at byte"):
-        bring("wandb", path)
+        import_files("wandb", path)
 
 
 @pytest.mark.parametrize("tracker", ["tensorboard", "wandb", "mlflow"])
-def test_an_empty_folder_is_refused(bring, tmp_path, tracker):
-    with pytest.raises(CommandError, match=r"holds no|is no store"):
-        bring(tracker, tmp_path)
+def test_an_empty_folder_is_refused(import_files, tmp_path, tracker):
+    with pytest.raises(CommandError, match=r"contains no|is not an MLflow store"):
+        import_files(tracker, tmp_path)
 
 
-def test_a_stranger_cannot_bring_runs_into_a_team(bring, tmp_path, django_user_model):
+def test_a_stranger_cannot_import_runs_into_a_team(import_files, tmp_path, django_user_model):
     django_user_model.objects.create(username="stranger")
     with pytest.raises(CommandError, match="not a member of team 'default'"):
-        bring("wandb", RECORDED, "--user", "stranger", "--team", "default")
+        import_files("wandb", RECORDED, "--user", "stranger", "--team", "default")
     assert not Run.objects.exists()
 
 
-def test_a_named_project_takes_all_runs(bring):
-    bring("wandb", RECORDED, "--project", "gathered")
+def test_a_named_project_gets_all_runs(import_files):
+    import_files("wandb", RECORDED, "--project", "gathered")
     assert Run.objects.get().project.name == "gathered"

@@ -43,7 +43,7 @@ def fourwalls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fourwalls]:
     running = Fourwalls(tmp_path_factory.mktemp("preempt"), free_port(), environment).start("--no-demo")
     try:
         running.wait_for_link()
-        running.ask("/jobs")  # creates the token before a job trains
+        running.request("/jobs")  # creates the token before a job trains
         yield running
         running.interrupt()
     finally:
@@ -56,7 +56,7 @@ def submit(running: Fourwalls, *more: str) -> dict:
 
 
 def now(running: Fourwalls, job: dict) -> dict:
-    return running.ask(f"/jobs/{job['job']}")
+    return running.request(f"/jobs/{job['job']}")
 
 
 def ended(running: Fourwalls, job: dict) -> dict:
@@ -71,8 +71,8 @@ def asked(running: Fourwalls, code: str) -> list:
 
 def test_preempted_and_resumed_equals_undisturbed(fourwalls: Fourwalls):
     low = submit(fourwalls, "priority=low")
-    wait_until(lambda: now(fourwalls, low)["step"] > 10, said="10 steps")
-    cloned = fourwalls.ask(f"/jobs?clone={low['run']}", {"priority": "high"})
+    wait_until(lambda: now(fourwalls, low)["step"] > 10, description="10 steps")
+    cloned = fourwalls.request(f"/jobs?clone={low['run']}", {"priority": "high"})
     high = {"job": cloned["id"], "run": cloned["run"]}
     last_high, last_low = ended(fourwalls, high), ended(fourwalls, low)
     assert (last_high["state"], last_high["attempt"]) == ("succeeded", 1), last_high
@@ -99,14 +99,14 @@ def test_preempted_and_resumed_equals_undisturbed(fourwalls: Fourwalls):
 
 def test_paused_and_resumed_equals_undisturbed(fourwalls: Fourwalls):
     job = submit(fourwalls, "priority=low")
-    wait_until(lambda: now(fourwalls, job)["step"] > 10, said="10 steps")
-    fourwalls.ask(f"/jobs/{job['job']}/pause", {})
-    wait_until(lambda: now(fourwalls, job)["state"] == "paused", said="the pause")
+    wait_until(lambda: now(fourwalls, job)["step"] > 10, description="10 steps")
+    fourwalls.request(f"/jobs/{job['job']}/pause", {})
+    wait_until(lambda: now(fourwalls, job)["state"] == "paused", description="the pause")
     paused = now(fourwalls, job)
     undisturbed = submit(fourwalls)
     assert ended(fourwalls, undisturbed)["state"] == "succeeded"
     assert now(fourwalls, job)["state"] == "paused", "free devices do not resume a paused job"
-    fourwalls.ask(f"/jobs/{job['job']}/resume", {})
+    fourwalls.request(f"/jobs/{job['job']}/resume", {})
     last = ended(fourwalls, job)
     assert (last["state"], last["attempt"], last["resumed_from_step"]) == ("succeeded", 2, paused["step"])
     curves = [asked(fourwalls, LOSSES.format(run=one["run"])) for one in (job, undisturbed)]

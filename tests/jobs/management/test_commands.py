@@ -1,4 +1,4 @@
-"""The command line: submit, runs, cancel, retry; for people and for scripts."""
+"""Commands for people and scripts: submit, runs, cancel, retry and others."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_preset_is_submitted_for_admin(node, settings):
     assert (job.name, job.owner.username, job.team.slug) == ("demo", "admin", "default")
 
 
-def test_a_file_and_changes_are_submitted_for_somebody(node, owner, make_node, tmp_path):
+def test_a_file_with_changes_is_submitted_for_a_user(node, owner, make_node, tmp_path):
     make_node("g", pool="gpus")
     path = tmp_path / "spec.yaml"
     path.write_text("name: from file\nmodel: {layers: 3}\n")
@@ -69,7 +69,7 @@ def test_a_file_and_changes_are_submitted_for_somebody(node, owner, make_node, t
     assert (job.spec["model"]["layers"], job.spec["model"]["width"], job.num_steps) == (3, 64, 50)
 
 
-def test_each_problem_stands_in_a_line_with_its_field(node):
+def test_each_problem_is_printed_on_a_line_with_its_field(node):
     code, out, err = manage("submit", "demo", "--set", "model.heads=3", "--set", "parallel.stages=9")
     assert code == 2 and not out
     fields = [line.split(":")[0] for line in err.splitlines()]
@@ -78,7 +78,7 @@ def test_each_problem_stands_in_a_line_with_its_field(node):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "sentence"),
     [
         (b"model: [", "not readable YAML"),
         (b"modle: {layers: 2}", "Did you mean 'model'"),
@@ -88,20 +88,20 @@ def test_each_problem_stands_in_a_line_with_its_field(node):
         (b"budget: {steps: .nan}", "steps"),
     ],
 )
-def test_an_unreadable_spec_is_one_clear_sentence(node, tmp_path, content, said):
+def test_an_unreadable_spec_is_reported_in_one_sentence(node, tmp_path, content, sentence):
     path = tmp_path / "bad.yaml"
     path.write_bytes(content)
     code, _, err = manage("submit", str(path))
-    assert code == 2 and said in err
+    assert code == 2 and sentence in err
     assert not Job.objects.exists()
 
 
-def test_neither_a_file_nor_a_preset_lists_the_presets(node):
+def test_an_unknown_spec_name_lists_the_presets(node):
     with pytest.raises(CommandError, match=r"neither a file nor a preset.*demo"):
         manage("submit", "dmeo")
 
 
-def test_fit_changes_what_the_pool_cannot_hold_and_says_so(make_node):
+def test_fit_adapts_the_spec_to_the_pool_and_prints_the_changes(make_node):
     make_node("one", devices=1)
     assert manage("submit", "demo")[0] == 2
     code, _, err = manage("submit", "demo", "--fit")
@@ -109,14 +109,14 @@ def test_fit_changes_what_the_pool_cannot_hold_and_says_so(make_node):
     assert Job.objects.get().spec["parallel"]["data"] == 1
 
 
-def test_somebody_who_may_only_look_cannot_submit(node, viewer):
-    with pytest.raises(CommandError, match="no team"):
+def test_a_viewer_cannot_submit(node, viewer):
+    with pytest.raises(CommandError, match="may not submit in any team"):
         manage("submit", "demo", "--user", "vera")
-    with pytest.raises(CommandError, match="no active user"):
-        manage("submit", "demo", "--user", "nobody")
+    with pytest.raises(CommandError, match="does not exist or is inactive"):
+        manage("submit", "demo", "--user", "stranger")
 
 
-def test_runs_tells_all_that_a_script_needs(make_job, settings, give_metrics):
+def test_runs_prints_all_values_that_a_script_needs(make_job, settings, give_metrics):
     attempt, _ = claim(make_job(), settings.NODE_DIR)
     attempt.phases = {"imports": 1.0, "queued": 0.5}
     attempt.resumed_from = "/somewhere/step-00000040"
@@ -129,7 +129,7 @@ def test_runs_tells_all_that_a_script_needs(make_job, settings, give_metrics):
     assert list(row["phases"].items()) == [("queued", 0.5), ("imports", 1.0)]
 
 
-def test_runs_are_found_and_put_in_order(make_job, owner, team, give_metrics):
+def test_runs_are_filtered_and_sorted(make_job, owner, team, give_metrics):
     low, high = make_job(name="low"), make_job(name="high")
     give_metrics(low.run, loss=1.0)
     give_metrics(high.run, loss=2.0)
@@ -143,14 +143,14 @@ def test_runs_are_found_and_put_in_order(make_job, owner, team, give_metrics):
         manage("runs", "--filter", "loss < x")
 
 
-def test_runs_for_people_is_one_line_each(make_job):
+def test_runs_prints_one_line_per_run(make_job):
     first, second = make_job(name="first"), make_job(name="second")
     lines = manage("runs")[1].splitlines()
     assert [line.split()[0] for line in lines] == [second.id, first.id]
     assert "queued" in lines[0]
 
 
-def test_cancel_and_retry_say_how_the_job_stands(make_job):
+def test_cancel_and_retry_print_the_state_of_the_job(make_job):
     job = make_job()
     assert manage("cancel", job.id)[1] == f"Job {job.id} is cancelled.\n"
     with pytest.raises(CommandError, match="already been cancelled"):
@@ -158,11 +158,11 @@ def test_cancel_and_retry_say_how_the_job_stands(make_job):
     assert manage("retry", job.id)[1] == f"Job {job.id} is queued.\n"
     with pytest.raises(CommandError, match="only a failed or cancelled"):
         manage("retry", job.id)
-    with pytest.raises(CommandError, match="no job"):
+    with pytest.raises(CommandError, match="does not exist"):
         manage("cancel", "nothing")
 
 
-def test_pause_and_resume_say_how_the_job_stands(make_job, team_mate):
+def test_pause_and_resume_print_the_state_of_the_job(make_job, team_mate):
     job = make_job()
     assert manage("pause", job.id, "--user", "tom")[1] == f"Job {job.id} is paused.\n"
     assert job.events.last().actor == "tom"
@@ -185,7 +185,7 @@ def test_a_template_is_saved_listed_submitted_and_deleted(node, tmp_path):
     job = Job.objects.get()
     assert (job.template.name, job.spec["model"]["layers"], job.spec["seed"]) == ("small", 3, 5)
     manage("template", "delete", "small")
-    with pytest.raises(CommandError, match=r"has no template 'small'\. Known: none"):
+    with pytest.raises(CommandError, match=r"has no template 'small'\. Known templates: none"):
         manage("submit", "--template", "small")
 
 
@@ -203,7 +203,7 @@ class TestWait:
     pytestmark = pytest.mark.django_db(transaction=True)
 
     def outcome(self, node, to: str, *arguments: str) -> tuple[int, list[str]]:
-        """Submit with --wait while another thread leads the job to its end."""
+        """Submit with --wait while another thread takes the job to its end."""
 
         def lead() -> None:
             try:
@@ -237,13 +237,13 @@ class TestWait:
         last = json.loads(lines[-1])
         assert (last["state"], last["reason"], last["metrics"]) == ("succeeded", "The end.", {"loss": 1.25})
 
-    def test_nothing_but_results_is_printed_where_nobody_looks(self, node):
+    def test_only_results_are_printed_without_a_terminal(self, node):
         _, lines = self.outcome(node, JobState.SUCCEEDED)
         assert len(lines) == 2
         assert lines[1].startswith("Job ") and "succeeded: The end." in lines[1]
 
 
-def test_a_step_shows_as_progress_in_runs(make_job, settings):
+def test_runs_prints_the_progress_of_a_job(make_job, settings):
     attempt, directory = claim(make_job("budget.steps=40"), settings.NODE_DIR)
     write_spool(directory, step_line(10, 3.25))
     ingest(attempt)

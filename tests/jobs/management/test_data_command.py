@@ -25,23 +25,23 @@ def run(owner):
 def test_a_file_is_added_and_its_bad_lines_are_named(run, tmp_path):
     file = tmp_path / "pairs.tsv"
     file.write_text("one\tun\nbroken\ntwo\tdeux\n")
-    said, told = run("add", str(file), "--licence", "CC0")
-    made = Dataset.objects.get()
-    assert said.strip() == f"dataset:{made.id}"
-    assert "line 2: it has 1 columns" in told and f"manage.py data keep {made.id}" in told
-    assert "ready" in run("keep", made.id)[0]
+    out, err = run("add", str(file), "--licence", "CC0")
+    dataset = Dataset.objects.get()
+    assert out.strip() == f"dataset:{dataset.id}"
+    assert "line 2: it has 1 columns" in err and f"manage.py data keep {dataset.id}" in err
+    assert "ready" in run("keep", dataset.id)[0]
     assert "pairs" in run("list")[0] and "python-docs" in run("list")[0]
-    assert "deleted" in run("delete", f"dataset:{made.id}")[0]
+    assert "deleted" in run("delete", f"dataset:{dataset.id}")[0]
 
 
-def test_good_lines_are_kept_at_once_where_that_is_asked_for(run, tmp_path):
+def test_good_lines_are_kept_at_once_with_keep(run, tmp_path):
     file = tmp_path / "pairs.tsv"
     file.write_text("one\tun\nbroken\n")
     run("add", str(file), "--keep")
     assert Dataset.objects.get().state == "ready"
 
 
-def test_what_is_not_there_is_said(run, tmp_path):
+def test_a_missing_file_or_data_set_is_reported(run, tmp_path):
     with pytest.raises(CommandError, match="cannot be read"):
         run("add", str(tmp_path / "none.txt"))
     with pytest.raises(CommandError, match="has no data set"):

@@ -252,7 +252,7 @@ class TestCommand:
         assert node_now().admin_state == AdminState.OPEN
 
     def test_needs_a_reason_and_an_existing_node(self, node):
-        with pytest.raises(CommandError, match="A reason is needed"):
+        with pytest.raises(CommandError, match="A reason is required"):
             call_command("node", "cordon", "a")
         with pytest.raises(CommandError, match=r"no node 'z'. Known: a"):
             call_command("node", "cordon", "z", "--reason", "x")

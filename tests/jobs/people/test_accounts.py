@@ -1,4 +1,4 @@
-"""Login links and API tokens: hashed, and worth nothing once used, expired, or the person has left."""
+"""Login links and API tokens: stored as hashes, invalid once used, expired or revoked."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_the_first_user_leads_the_first_team_and_has_no_password():
     assert accounts.first_writable_team(user).slug == "default"
 
 
-def test_it_is_made_once_and_a_password_set_later_stays():
+def test_it_is_created_once_and_a_later_password_stays():
     user = accounts.ensure_first_team_and_user()
     user.set_password("correct horse battery")
     user.save()
@@ -44,37 +44,37 @@ def test_a_login_link_expires_after_fifteen_minutes(owner):
     assert accounts.redeem_login_link(token) is None
 
 
-def test_a_switched_off_account_cannot_redeem(owner):
+def test_an_inactive_account_cannot_redeem_a_link(owner):
     token = accounts.make_login_link(owner)
     User.objects.update(is_active=False)
     assert accounts.redeem_login_link(token) is None
 
 
 @pytest.mark.parametrize("token", ["", "guess", "\ud800", "x" * 10_000])
-def test_a_guessed_link_logs_nobody_in(owner, token):
+def test_a_guessed_link_is_refused(owner, token):
     accounts.make_login_link(owner)
     assert accounts.redeem_login_link(token) is None
 
 
-def test_a_token_speaks_for_its_owner_in_its_team(owner, team):
+def test_a_token_identifies_its_owner_and_team(owner, team):
     raw = accounts.make_api_token(owner, team, "ci")
     assert accounts.user_of_token(raw) == (owner, team)
     assert ApiToken.objects.get().last_used_at is not None
 
 
-def test_no_secret_stands_in_the_database(owner, team):
+def test_the_database_holds_no_secret(owner, team):
     raw, link = accounts.make_api_token(owner, team, "ci"), accounts.make_login_link(owner)
     stored = str(ApiToken.objects.values().get()) + str(LoginLink.objects.values().get())
     assert raw not in stored and link not in stored
     assert ApiToken.objects.get().prefix == raw[:8]
 
 
-def test_an_expired_token_is_nobody(owner, team):
+def test_an_expired_token_is_refused(owner, team):
     raw = accounts.make_api_token(owner, team, "ci", expires_at=timezone.now() - timedelta(seconds=1))
     assert accounts.user_of_token(raw) is None
 
 
-def test_a_token_dies_with_the_membership_and_with_the_account(owner, team):
+def test_a_token_ends_with_the_membership_and_with_the_account(owner, team):
     raw = accounts.make_api_token(owner, team, "ci")
     User.objects.update(is_active=False)
     assert accounts.user_of_token(raw) is None
@@ -83,12 +83,12 @@ def test_a_token_dies_with_the_membership_and_with_the_account(owner, team):
     assert accounts.user_of_token(raw) is None
 
 
-def test_a_busy_script_costs_one_write_a_minute(owner, team, django_assert_num_queries):
+def test_a_busy_script_costs_one_write_per_minute(owner, team, django_assert_num_queries):
     raw = accounts.make_api_token(owner, team, "ci")
     accounts.user_of_token(raw)
     with django_assert_num_queries(2):
         accounts.user_of_token(raw)
 
 
-def test_somebody_who_may_only_look_has_no_team_to_submit_for(viewer):
+def test_a_viewer_has_no_team_to_submit_for(viewer):
     assert accounts.first_writable_team(viewer) is None

@@ -1,4 +1,4 @@
-"""What a pool's settings refuse, and what they give by themselves."""
+"""Limits and defaults of a pool's settings."""
 
 from __future__ import annotations
 
@@ -37,52 +37,50 @@ def test_a_spec_that_names_no_time_limit_gets_the_pools(make_job, node, pool):
     assert job.run.spec == job.spec
 
 
-def test_a_longer_time_limit_is_refused_at_its_field_with_the_longest(refused, node, pool):
+def test_a_time_limit_over_the_maximum_is_refused_at_its_field(refused, node, pool):
     change(pool, max_time_limit_s="1.5 h")
     problem = refused("budget.time_limit_s=7200")["budget.time_limit_s"]
-    assert "7200 s are more than pool 'default' allows: 5400 s (90 min)" in problem.message
+    assert "7200 s exceed the limit of pool 'default', 5400 s (90 min)" in problem.message
     assert problem.fix == {"budget.time_limit_s": 5400}
 
 
-def test_a_larger_gang_is_refused_at_its_field_with_the_largest(refused, make_node, pool):
+def test_a_gang_over_the_maximum_is_refused_at_its_field(refused, make_node, pool):
     make_node("wide", devices=8)
     change(pool, max_gang="4")
     assert refused(devices=8)["parallel.data"].fix == {"parallel.data": 4}
     deep = refused("parallel.stages=6", "model.layers=8", devices=1)["parallel.stages"]
     assert deep.fix == {"parallel.data": 1, "parallel.stages": 4}
-    assert "gives one job 4 at the most" in deep.message
+    assert "allows at most 4 per job" in deep.message
 
 
-def test_a_team_that_is_not_allowed_is_sent_to_a_pool_that_takes_it(
-    refused, make_node, node, pool, other_team
-):
+def test_a_team_that_is_not_allowed_gets_the_name_of_an_open_pool(refused, make_node, node, pool, other_team):
     change(pool, allowed_teams="others")
     assert "ask an admin" in refused()["pool"].message
     make_node("b", pool="open")
     problem = refused()["pool"]
-    assert problem.message == "Pool 'default' takes no jobs of team Research. Open to it: open."
+    assert problem.message == "Pool 'default' does not accept jobs of team Research. Open pools: open."
     assert problem.fix == {"pool": "open"}
 
 
-def test_allowed_teams_get_in_and_none_named_means_everybody(make_job, node, pool):
+def test_allowed_teams_may_submit_and_an_empty_list_allows_all(make_job, node, pool):
     change(pool, allowed_teams="research")
     make_job()
     change(pool, allowed_teams="")
     make_job()
 
 
-def test_required_labels_decide_which_pool_will_do(refused, make_job, make_node, node, pool):
+def test_required_labels_select_the_pool(refused, make_job, make_node, node, pool):
     make_node("b", pool="fast")
     change(Pool.objects.get(name="fast"), labels="gpu=h200, site=north")
     problem = refused(requires="gpu=h200")["requires"]
-    assert "Pool 'default' has not gpu=h200 (its labels: none). Pool 'fast' has all" in problem.message
+    assert "Pool 'default' does not have gpu=h200 (its labels: none). Pool 'fast' has all" in problem.message
     assert problem.fix == {"pool": "fast"}
     assert "No pool has all" in refused(requires="gpu=b300")["requires"].message
-    assert "'gpu' is no label" in refused(requires="gpu")["requires"].message
+    assert "'gpu' is not a label" in refused(requires="gpu")["requires"].message
     assert make_job(requires="gpu=h200 site=north", pool="fast").pool.name == "fast"
 
 
-def test_a_change_is_written_with_who_made_it_and_only_what_differs(pool):
+def test_a_change_event_names_the_actor_and_only_what_differs(pool):
     event = change(pool, max_gang="8", labels="b=2, a=1", currency="EUR")
     assert (event.actor, event.pool, event.text) == (
         "ann", pool, "Labels: none → a=1, b=2\nLargest gang: no limit → 8 devices",
@@ -96,18 +94,18 @@ def test_a_change_is_written_with_who_made_it_and_only_what_differs(pool):
     [
         ("max_gang", "0", "0 is out of range: it must be at least 1."),
         ("max_gang", "many", "'many' is not a whole number."),
-        ("max_time_limit_s", "soon", "'soon' is no length of time. Say 90 s, 15 min, 1.5 h or 2 d."),
+        ("max_time_limit_s", "soon", "'soon' is not a duration. Use 90 s, 15 min, 1.5 h or 2 d."),
         ("max_time_limit_s", "3 s", "'3 s' is out of range: 10 s to 60 d."),
         ("price_per_device_hour", "-1", "-1 is out of range: it must be at least 0."),
         ("tariff_per_kwh", "nan", "'nan' is not a finite number."),
-        ("currency", "euro", "'euro' is no currency code."),
-        ("labels", "gpu", "'gpu' is no label."),
-        ("labels", "a=1 a=2", "'a' stands here twice."),
-        ("allowed_teams", "nobody", "There is no team 'nobody'."),
-        ("default_time_limit_s", "2 h", "2 h is longer than the longest time limit, 1 h."),
+        ("currency", "euro", "'euro' is not a currency code."),
+        ("labels", "gpu", "'gpu' is not a label."),
+        ("labels", "a=1 a=2", "Label 'a' is given twice."),
+        ("allowed_teams", "nowhere", "Team 'nowhere' does not exist."),
+        ("default_time_limit_s", "2 h", "2 h exceeds the longest time limit, 1 h."),
     ],
 )
-def test_what_makes_no_sense_is_refused_and_nothing_changes(pool, name, text, sentence):
+def test_invalid_values_are_refused_and_nothing_changes(pool, name, text, sentence):
     change(pool, max_time_limit_s="1 h")
     with pytest.raises(SettingsError) as error:
         change(pool, is_open="false", **{name: text})
@@ -115,15 +113,15 @@ def test_what_makes_no_sense_is_refused_and_nothing_changes(pool, name, text, se
     assert Pool.objects.get().is_open and PoolEvent.objects.count() == 1
 
 
-def test_who_has_not_seen_another_persons_change_does_not_undo_it(pool):
+def test_a_change_based_on_old_settings_is_refused(pool):
     change(pool, max_gang="8")
-    with pytest.raises(pool_settings.Stale, match="ann has changed this meanwhile"):
-        pool_settings.change(pool, "bea", {"max_gang": "2"}, seen=0)
-    assert pool_settings.change(pool, "bea", {"max_gang": "2"}, seen=PoolEvent.objects.get().id)
+    with pytest.raises(pool_settings.StaleSettings, match="ann changed these settings"):
+        pool_settings.change(pool, "bea", {"max_gang": "2"}, seen_event_id=0)
+    assert pool_settings.change(pool, "bea", {"max_gang": "2"}, seen_event_id=PoolEvent.objects.get().id)
 
 
 @pytest.mark.parametrize("text", ["90 s", "15 min", "2 h", "3 d", "5401 s", ""])
-def test_a_length_of_time_is_shown_as_it_can_be_typed(pool, text):
+def test_a_duration_is_shown_as_it_can_be_typed(pool, text):
     change(pool, max_time_limit_s=text)
     pool.refresh_from_db()
-    assert pool_settings.texts_of(pool)["max_time_limit_s"] == text
+    assert pool_settings.setting_texts(pool)["max_time_limit_s"] == text

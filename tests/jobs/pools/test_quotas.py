@@ -1,4 +1,4 @@
-"""What a team may hold of a pool, and spend in a month: never more, whoever asks at once."""
+"""Quotas and budgets of a team in a pool hold under concurrent requests."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def held(team) -> int:
     return Lease.objects.filter(is_active=True, attempt__job__team=team).count()
 
 
-def test_a_team_holds_what_it_is_guaranteed_and_may_borrow_and_no_more(make_job, wide, team):
+def test_a_team_holds_at_most_its_guaranteed_and_borrowable_devices(make_job, wide, team):
     share(team, guaranteed=2, borrowable=1)
     jobs = [make_job(devices=1) for _ in range(5)]
     schedule()
@@ -50,7 +50,7 @@ def test_a_team_holds_what_it_is_guaranteed_and_may_borrow_and_no_more(make_job,
     assert schedule() == 1 and held(team) == 3
 
 
-def test_a_quota_of_one_team_holds_no_other_up(make_job, make_spec, wide, team, other_team, stranger):
+def test_the_quota_of_one_team_does_not_delay_another(make_job, make_spec, wide, team, other_team, stranger):
     share(team, borrowable=0)
     make_job(devices=1)
     other = job_actions.submit(spec=make_spec(devices=1), team=other_team, owner=stranger)
@@ -60,7 +60,7 @@ def test_a_quota_of_one_team_holds_no_other_up(make_job, make_spec, wide, team, 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_schedulers_and_submits_at_the_limit_never_exceed_it(make_job, make_node, team):
+def test_concurrent_schedulers_and_submits_never_exceed_the_quota(make_job, make_node, team):
     make_node("wide", devices=16)
     share(team, guaranteed=3, borrowable=2)
     pool = Pool.objects.get(name="default")
@@ -77,7 +77,7 @@ def test_many_schedulers_and_submits_at_the_limit_never_exceed_it(make_job, make
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_schedulers_never_overdraw_a_budget(make_job, make_node, team):
+def test_concurrent_schedulers_never_overspend_a_budget_of_device_time(make_job, make_node, team):
     make_node("wide", devices=16)
     for _ in range(12):
         make_job("budget.time_limit_s=940", devices=1)
@@ -89,7 +89,7 @@ def test_many_schedulers_never_overdraw_a_budget(make_job, make_node, team):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_schedulers_never_overspend_a_budget_of_money(make_job, make_node, team, pool):
+def test_concurrent_schedulers_never_overspend_a_budget_of_money(make_job, make_node, team, pool):
     make_node("wide", devices=16)
     pool_settings.change(pool, "ann", {"price_per_device_hour": "3.6"})
     for _ in range(12):
@@ -102,7 +102,7 @@ def test_many_schedulers_never_overspend_a_budget_of_money(make_job, make_node, 
     assert "0.50 EUR of this month's budget left" in waiting[0].waiting_reason
 
 
-def test_energy_that_runs_and_is_measured_counts_against_the_budget(make_job, make_node, wide, team):
+def test_measured_energy_of_running_attempts_counts_against_the_budget(make_job, make_node, wide, team):
     share(team, monthly_budget_j=1000)
     make_job(devices=1)
     assert schedule() == 1
@@ -119,7 +119,7 @@ def test_energy_that_runs_and_is_measured_counts_against_the_budget(make_job, ma
     assert job.expected_start_at.day == 1  # of the next month
 
 
-def test_budgets_are_read_with_the_same_number_of_queries_however_much_runs(make_job, wide, team):
+def test_budgets_need_a_constant_number_of_queries(make_job, wide, team):
     share(team, monthly_budget_j=1e9, monthly_budget_money=1e9)
     make_job(devices=1)
     schedule()
@@ -161,7 +161,7 @@ class TestCharges:
             (AttemptState.LOST, None, 200),
         ],
     )
-    def test_devices_are_paid_from_lease_to_release_and_lost_work_is_waste(
+    def test_devices_are_charged_from_lease_to_release_and_lost_work_is_waste(
         self, make_job, to, saved_s, wasted
     ):
         job = make_job(devices=2)
@@ -171,7 +171,7 @@ class TestCharges:
         saved = None if saved_s is None else timedelta(seconds=saved_s)
         assert self.sums(self.end(job, to, timedelta(seconds=100), saved)) == (200, wasted)
 
-    def test_an_attempt_over_the_end_of_a_month_is_split(self, make_job, team):
+    def test_an_attempt_across_months_is_split(self, make_job, team):
         job = make_job(devices=1)
         schedule()
         attempt = self.end(job, AttemptState.FAILED, timedelta(days=40))
@@ -184,7 +184,7 @@ class TestCharges:
         assert len(months) in (2, 3) and months == sorted(set(months))
         assert self.sums(attempt)[0] == 40 * 86400
 
-    def test_use_counts_half_after_a_half_life_and_decides_who_goes_first(
+    def test_use_decays_by_half_life_and_sets_the_order_of_teams(
         self, make_job, make_spec, team, other_team, stranger, settings
     ):
         settings.SHARE_HALF_LIFE_S = 1000
@@ -196,7 +196,7 @@ class TestCharges:
         schedule()
         assert Job.objects.get(id=mine.id).state == JobState.SCHEDULED
 
-    def test_the_month_of_the_budget_begins_anew(self, make_job, team):
+    def test_a_monthly_budget_starts_again_each_month(self, make_job, team):
         share(team, monthly_budget_device_s=10_000, month="2001-01", month_device_s=10_000)
         make_job(devices=1)
         assert schedule() == 1

@@ -1,4 +1,4 @@
-"""Cancelling and retrying, in every state a job can be in."""
+"""Cancelling and retrying a job in every state."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db
 
 
 def to_state(job: Job, state: str) -> Job:
-    """Walk the job there along allowed moves."""
+    """Move the job to the state along allowed transitions."""
     path = {
         JobState.QUEUED: [],
         JobState.SCHEDULED: [],
@@ -41,7 +41,7 @@ def test_a_queued_job_is_cancelled_at_once(make_job):
     assert [(e.kind, e.actor) for e in job.events.all()] == [("job.queued", "olga"), ("job.cancelled", "tom")]
 
 
-def test_a_scheduled_job_that_no_agent_has_begun_is_taken_back(make_job):
+def test_a_scheduled_job_that_no_agent_has_started_is_cancelled_at_once(make_job):
     job = to_state(make_job(), JobState.SCHEDULED)
     assert job_actions.cancel(job, actor="tom").state == JobState.CANCELLED
     assert job.attempts.get().state == AttemptState.STOPPED
@@ -49,7 +49,7 @@ def test_a_scheduled_job_that_no_agent_has_begun_is_taken_back(make_job):
 
 
 @pytest.mark.parametrize("state", [JobState.STARTING, JobState.RUNNING])
-def test_a_job_that_runs_is_asked_to_stop(make_job, state):
+def test_a_running_job_is_stopped(make_job, state):
     job = job_actions.cancel(to_state(make_job(), state), actor="tom", reason="Enough.")
     assert (job.state, job.wanted_state) == (JobState.STOPPING, "cancelled")
     assert job.attempts.get().state == AttemptState.STARTING
@@ -57,7 +57,7 @@ def test_a_job_that_runs_is_asked_to_stop(make_job, state):
     assert (job.events.last().kind, job.events.last().text) == ("job.stopping", "Enough.")
 
 
-def test_cancelling_twice_is_one_wish(make_job):
+def test_cancelling_twice_is_one_action(make_job):
     job = job_actions.cancel(to_state(make_job(), JobState.RUNNING), actor="tom")
     events = job.events.count()
     assert job_actions.cancel(job, actor="olga").state == JobState.STOPPING
@@ -65,17 +65,17 @@ def test_cancelling_twice_is_one_wish(make_job):
 
 
 @pytest.mark.parametrize(
-    ("state", "word"),
+    ("state", "participle"),
     [(JobState.SUCCEEDED, "succeeded"), (JobState.FAILED, "failed"), (JobState.CANCELLED, "been cancelled")],
 )
-def test_a_job_that_has_ended_cannot_be_cancelled(make_job, state, word):
+def test_a_job_that_has_ended_cannot_be_cancelled(make_job, state, participle):
     job = to_state(make_job(), state)
-    with pytest.raises(StateError, match=f"already {word}"):
+    with pytest.raises(StateError, match=f"already {participle}"):
         job_actions.cancel(job, actor="tom")
     assert Job.objects.get(id=job.id).state == state
 
 
-def test_a_job_seen_as_queued_and_scheduled_meanwhile_is_still_cancelled_cleanly(make_job):
+def test_a_job_that_was_scheduled_meanwhile_is_still_cancelled(make_job):
     stale = make_job()
     to_state(stale, JobState.SCHEDULED)
     assert job_actions.cancel(stale, actor="tom").state == JobState.CANCELLED

@@ -1,4 +1,4 @@
-"""Jobs that begin with another run's weights: found, checked at submit, kept from deletion, handed to the ranks."""
+"""Initial weights from another run: lookup, checks at submit, protection from deletion, hand-over to the ranks."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def parent(make_job, node_dir) -> Job:
         line = make_checkpoint(directory, step)
         manifest = {"format": 2, "step": step, "files": {}, "spec": job.spec, "layout": {}}
         (directory.checkpoints / line.text / "manifest.json").write_text(json.dumps(manifest))
-        write_spool(directory, judged(line, loss))
+        write_spool(directory, with_validation_loss(line, loss))
     ingest(attempt)
     end_attempt(attempt, AttemptState.SUCCEEDED, "Finished.", Cause.DONE)
     return Job.objects.get(id=job.id)
 
 
-def judged(line: Any, loss: float) -> Any:
+def with_validation_loss(line: Any, loss: float) -> Any:
     return type(line)(
         line.k, line.at, line.source, step=line.step, text=line.text, seconds=line.seconds,
         metrics={"validation_loss": loss, "checkpoint_block_s": 0.01},
@@ -67,14 +67,14 @@ def refused(make_job, *changes: str) -> tuple[Problem, ...]:
 
 
 @pytest.mark.parametrize(("text", "step"), [("{}", 60), ("{}@best", 20), ("{}@40", 40)])
-def test_a_run_its_best_and_a_step_are_found_and_pinned(parent, make_job, text, step):
+def test_a_run_its_best_and_a_step_resolve_to_a_step(parent, make_job, text, step):
     job = make_job(f"start_from={text.format(parent.run.id)}")
     assert job.spec["start_from"] == f"{parent.run.id}@{step}"
     assert job.start_checkpoint.step == step
     assert job.start_checkpoint.run == parent.run
 
 
-def test_ranks_are_told_the_folder_and_what_it_is(parent, make_job, node_dir):
+def test_the_placement_names_the_folder_and_its_title(parent, make_job, node_dir):
     job = make_job(f"start_from={parent.run.id}@40")
     _, directory = claim(job, node_dir)
     placement = directory.read_placement()
@@ -83,7 +83,7 @@ def test_ranks_are_told_the_folder_and_what_it_is(parent, make_job, node_dir):
     assert placement.resume_from is None
 
 
-def test_weights_of_another_shape_are_refused_at_each_field_with_what_fits(parent, make_job):
+def test_weights_of_another_shape_are_refused_at_each_field_with_a_fix(parent, make_job):
     problems = refused(make_job, f"start_from={parent.run.id}", "model.width=64", "data.vocab_size=512")
     assert [(one.field, dict(one.fix)) for one in problems] == [
         ("model.width", {"model.width": 128}),
@@ -94,26 +94,26 @@ def test_weights_of_another_shape_are_refused_at_each_field_with_what_fits(paren
     assert make_job(f"start_from={parent.run.id}", *fixed).start_checkpoint
 
 
-def test_a_step_that_is_not_there_is_refused_with_those_that_are(parent, make_job):
+def test_a_missing_step_is_refused_with_the_existing_ones(parent, make_job):
     [problem] = refused(make_job, f"start_from={parent.run.id}@50")
-    assert problem.message.endswith("has no checkpoint '50'; there are steps 20, 40, 60.")
+    assert problem.message.endswith("has no checkpoint '50'; it has steps 20, 40, 60.")
     assert make_job(f"start_from={problem.fix['start_from']}").start_checkpoint.step == 60
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "sentence"),
     [
         ("0123456789ab", "Team Research has no run '0123456789ab'."),
-        ("nowhere", "'nowhere' is neither a run of this team nor a folder inside the data folder."),
-        ("../secret", "is neither a run of this team nor a folder inside the data folder."),
+        ("nowhere", "'nowhere' is neither a run of this team nor a folder in the data folder."),
+        ("../secret", "is neither a run of this team nor a folder in the data folder."),
     ],
 )
-def test_what_is_nothing_is_refused_with_what_may_stand_there(parent, make_job, text, said):
+def test_an_unknown_source_is_refused_with_the_accepted_forms(parent, make_job, text, sentence):
     [problem] = refused(make_job, f"start_from={text}")
-    assert said in problem.message and problem.field == "start_from"
+    assert sentence in problem.message and problem.field == "start_from"
 
 
-def test_another_teams_run_is_as_good_as_none(parent, stranger, other_team, make_spec):
+def test_a_run_of_another_team_is_refused(parent, stranger, other_team, make_spec):
     with pytest.raises(SpecError, match="Team Others has no run"):
         job_actions.submit(spec=make_spec(f"start_from={parent.run.id}"), team=other_team, owner=stranger)
 
@@ -123,12 +123,12 @@ def test_a_checkpoint_of_one_node_of_several_is_refused_unless_nodes_share_a_fol
 ):
     make_node("b", devices=2)
     [problem] = refused(make_job, f"start_from={parent.run.id}")
-    assert "lies on node a, and pool 'default' has b too." in problem.message
+    assert "is on node a, but pool 'default' also has b." in problem.message
     Checkpoint.objects.update(is_shared=True)
     assert make_job(f"start_from={parent.run.id}").start_checkpoint.step == 60
 
 
-def test_it_is_held_until_the_job_has_ended(parent, make_job, node, node_dir):
+def test_the_checkpoint_is_held_until_the_job_has_ended(parent, make_job, node, node_dir):
     job = make_job(f"start_from={parent.run.id}@20")
     path = Path(job.start_checkpoint.path)
     assert is_held(path), "at once, where this machine can reach it"
@@ -140,7 +140,7 @@ def test_it_is_held_until_the_job_has_ended(parent, make_job, node, node_dir):
     assert not is_held(path)
 
 
-def test_tidying_leaves_what_a_job_starts_from(parent, make_job, node_dir):
+def test_tidy_keeps_the_checkpoint_that_a_job_starts_from(parent, make_job, node_dir):
     job = make_job(f"start_from={parent.run.id}@20")
     for number in (2, 3):
         move_job(parent.id, JobState.FAILED, actor="test")
@@ -152,17 +152,17 @@ def test_tidying_leaves_what_a_job_starts_from(parent, make_job, node_dir):
     assert Path(job.start_checkpoint.path).is_dir()
 
 
-def test_one_that_has_gone_is_seen_and_a_retry_that_needs_it_is_refused(parent, make_job, node):
+def test_a_deleted_checkpoint_is_noticed_and_a_retry_that_needs_it_is_refused(parent, make_job, node):
     job = make_job(f"start_from={parent.run.id}@20")
     (Path(job.start_checkpoint.path) / "manifest.json").unlink()
     checkpoints.reconcile(node)
     assert [one.step for one in checkpoints.list_checkpoints(parent.run)] == [60, 40]
     move_job(job.id, JobState.CANCELLED, actor="tom")
-    with pytest.raises(StateError, match="at step 20, and that checkpoint has been deleted"):
+    with pytest.raises(StateError, match="at step 20, but that checkpoint has been deleted"):
         job_actions.retry(Job.objects.get(id=job.id), actor="tom")
 
 
-def test_a_hugging_face_folder_inside_the_data_folder_will_do(make_job, settings, node_dir, tmp_path):
+def test_a_hugging_face_folder_in_the_data_folder_is_accepted(make_job, settings, node_dir, tmp_path):
     spec = small()
     mappings = GPT2.mappings(spec.model)
     weights = {mapping.name: np.zeros((1, 1), np.float32) for mapping in mappings}
@@ -178,14 +178,14 @@ def test_a_hugging_face_folder_inside_the_data_folder_will_do(make_job, settings
     assert "The weights of the folder gpt have model.layers 2; the spec has 3." in problems[0].message
 
 
-def test_a_folder_that_this_node_lacks_ends_the_attempt_with_the_reason(parent, make_job, node_dir):
+def test_a_missing_folder_on_the_node_fails_the_launch_with_the_reason(parent, make_job, node_dir):
     job = make_job(f"start_from={parent.run.id}@20")
     Checkpoint.objects.filter(step=20).update(path="/gone")
     with pytest.raises(LaunchError, match="there is no folder /gone"):
         claim(job, node_dir)
 
 
-def test_the_rows_tell_size_loss_and_place(parent):
+def test_checkpoint_rows_have_size_loss_and_path(parent):
     rows = list(checkpoints.list_checkpoints(parent.run))
     assert [(one.step, one.validation_loss) for one in rows] == [(60, 1.7), (40, 1.9), (20, 1.5)]
     assert all(one.size_bytes > 0 and Path(one.path).is_dir() for one in rows)

@@ -1,4 +1,4 @@
-"""Pausing and resuming: what becomes of a job in every state, what it costs, and what the events tell."""
+"""Pausing and resuming a job in every state, and the recorded events."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ def now(job: Job) -> Job:
     return Job.objects.get(id=job.id)
 
 
-def told(job: Job) -> list[tuple[str, str, str]]:
+def events(job: Job) -> list[tuple[str, str, str]]:
     return list(Event.objects.filter(job=job).order_by("id").values_list("kind", "actor", "text"))
 
 
-def test_a_queued_job_is_parked_and_the_scheduler_passes_it_by(make_job):
+def test_a_queued_job_is_paused_and_the_scheduler_skips_it(make_job):
     job = job_actions.pause(make_job(), actor="tom")
     assert (job.state, job.reason, job.position) == (JobState.PAUSED, "Paused by tom.", None)
     assert loop.schedule(job.pool) == 0
-    assert told(job)[-1] == ("job.paused", "tom", "Paused by tom.")
+    assert events(job)[-1] == ("job.paused", "tom", "Paused by tom.")
 
 
-def test_a_resumed_job_waits_behind_those_that_came_meanwhile(make_job):
+def test_a_resumed_job_waits_behind_jobs_submitted_meanwhile(make_job):
     job = job_actions.pause(make_job(), actor="tom")
     other = make_job()
     again = job_actions.resume(job, actor="olga")
     assert (again.state, again.reason, again.wanted_state) == (JobState.QUEUED, "", "")
     assert again.queue_key > other.queue_key
-    assert told(job)[-1] == ("job.queued", "olga", "Resumed by olga.")
+    assert events(job)[-1] == ("job.queued", "olga", "Resumed by olga.")
 
 
-def test_a_job_that_no_agent_has_begun_gives_its_devices_back_at_once(make_job):
+def test_a_job_that_no_agent_has_started_releases_its_devices_at_once(make_job):
     job = make_job()
     assign(job)
     assert job_actions.pause(job, actor="tom").state == JobState.PAUSED
@@ -57,7 +57,7 @@ def test_a_job_that_no_agent_has_begun_gives_its_devices_back_at_once(make_job):
     assert not Lease.objects.filter(is_active=True).exists()
 
 
-def test_a_running_job_stops_at_a_checkpoint_and_goes_on_from_there(agent, make_job, settings):
+def test_a_running_job_stops_at_a_checkpoint_and_resumes_from_it(agent, make_job, settings):
     settings.RETRY_LIMIT = 0
     job = make_job()
     _, directory = claim(job, settings.NODE_DIR)
@@ -79,7 +79,7 @@ def test_a_running_job_stops_at_a_checkpoint_and_goes_on_from_there(agent, make_
     assert again.read_placement().resume_from == str(directory.checkpoints / "step-00000040")
 
 
-def test_pausing_twice_is_one_wish(make_job):
+def test_pausing_twice_is_one_action(make_job):
     job = make_job()
     running(job)
     job_actions.pause(job, actor="tom")
@@ -90,7 +90,7 @@ def test_pausing_twice_is_one_wish(make_job):
     assert kinds(job).count("job.paused") == 1
 
 
-def test_a_failure_while_it_stops_counts_as_ever_but_a_retry_waits_for_resume(make_job, settings):
+def test_a_failure_while_stopping_counts_but_the_retry_waits_for_resume(make_job, settings):
     settings.RETRY_LIMIT = 1
     job = make_job()
     for expected in (JobState.PAUSED, JobState.FAILED):
@@ -102,7 +102,7 @@ def test_a_failure_while_it_stops_counts_as_ever_but_a_retry_waits_for_resume(ma
             job_actions.resume(job, actor="tom")
 
 
-def test_a_job_that_finishes_while_it_stops_has_succeeded(make_job):
+def test_a_job_that_finishes_while_stopping_has_succeeded(make_job):
     job = make_job()
     attempt = running(job)
     job_actions.pause(job, actor="tom")
@@ -110,7 +110,7 @@ def test_a_job_that_finishes_while_it_stops_has_succeeded(make_job):
     assert now(job).state == JobState.SUCCEEDED
 
 
-def test_resuming_a_job_that_still_stops_lets_it_wait_instead(make_job):
+def test_resuming_a_stopping_job_queues_it_instead(make_job):
     job = make_job()
     attempt = running(job)
     job_actions.pause(job, actor="tom")
@@ -127,7 +127,7 @@ def test_a_paused_job_can_be_cancelled_and_then_retried(make_job):
     assert job_actions.retry(job, actor="olga").state == JobState.QUEUED
 
 
-def test_cancelling_a_job_that_stops_for_a_pause_ends_it(make_job):
+def test_cancelling_a_job_that_is_being_paused_cancels_it(make_job):
     job = make_job()
     attempt = running(job)
     job_actions.pause(job, actor="tom")
@@ -138,7 +138,7 @@ def test_cancelling_a_job_that_stops_for_a_pause_ends_it(make_job):
     assert (now(job).state, now(job).reason) == (JobState.CANCELLED, "No use.")
 
 
-def test_a_job_that_is_preempted_can_be_paused_meanwhile(make_job):
+def test_a_job_that_is_being_preempted_can_be_paused(make_job):
     job = make_job()
     attempt = running(job)
     preemption.request_yield(attempt.id, actor="scheduler", reason="Preempted by job x")
@@ -150,7 +150,7 @@ def test_a_job_that_is_preempted_can_be_paused_meanwhile(make_job):
     )
 
 
-def test_a_lost_node_pauses_what_was_to_be_paused(make_job, node, settings):
+def test_a_job_being_paused_is_paused_when_its_node_is_lost(make_job, node, settings):
     job = make_job()
     attempt = running(job)
     job_actions.pause(job, actor="tom")
@@ -158,14 +158,14 @@ def test_a_lost_node_pauses_what_was_to_be_paused(make_job, node, settings):
     assert now(job).state == JobState.PAUSED
 
 
-@pytest.mark.parametrize("wish", [job_actions.pause, job_actions.resume])
-def test_a_job_that_has_ended_is_neither_paused_nor_resumed(make_job, wish):
+@pytest.mark.parametrize("action", [job_actions.pause, job_actions.resume])
+def test_a_job_that_has_ended_is_neither_paused_nor_resumed(make_job, action):
     job = job_actions.cancel(make_job(), actor="tom")
     with pytest.raises(StateError, match=r"already been cancelled|only a paused job"):
-        wish(job, actor="tom")
+        action(job, actor="tom")
 
 
-def test_a_job_that_waits_cannot_be_resumed(make_job):
+def test_a_queued_job_cannot_be_resumed(make_job):
     with pytest.raises(StateError, match="is queued; only a paused job can be resumed"):
         job_actions.resume(make_job(), actor="tom")
 
@@ -185,7 +185,7 @@ def test_two_resumes_queue_the_job_once(make_job):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_pause_and_a_scheduler_leave_no_device_held(make_job):
+def test_a_pause_during_scheduling_leaves_no_device_held(make_job):
     for _ in range(ROUNDS):
         job = make_job(devices=2)
         _, paused = run_at_once(
@@ -197,7 +197,7 @@ def test_a_pause_and_a_scheduler_leave_no_device_held(make_job):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_pause_and_a_cancel_end_it_whoever_comes_first(make_job):
+def test_a_concurrent_pause_and_cancel_cancel_the_job(make_job):
     for _ in range(ROUNDS):
         job = make_job(devices=1)
         attempt = running(job)

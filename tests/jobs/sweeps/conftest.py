@@ -1,4 +1,4 @@
-"""Sweeps in a pool with room for all of their runs."""
+"""Fixtures: sweeps in a pool with room for all of their runs."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import pytest
 
 from jobs.models import Sweep
 from jobs.sweeps import sweep_actions
-from tests.jobs.sweeps.swept import LR, VALUES
+from tests.jobs.sweeps.helpers import LR, VALUES
 
 
 @pytest.fixture
 def submit(make_spec, make_node, team, owner):
-    """submit(strategy='halving', ...): a sweep over four learning rates, in a pool with room for all of its runs."""
+    """submit(strategy='halving', ...): a sweep over four learning rates in a pool with room for all of its runs."""
     make_node("big", devices=16)
 
     def make(*changes: str, **values: Any) -> Sweep:

@@ -1,4 +1,4 @@
-"""Who goes on at a rung, and why the others end."""
+"""Successive halving: which runs are promoted at a rung, and why the others end."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from jobs.models import Attempt, Job
 from jobs.queue import job_actions
 from jobs.states.jobs import AttemptState, Cause, JobState
 from jobs.sweeps import advance
-from tests.jobs.sweeps.swept import job_of, now, numbers, train
+from tests.jobs.sweeps.helpers import job_of, now, numbers, train
 from tests.jobs.test_concurrent_actions import running
 
 pytestmark = pytest.mark.django_db
 
 
-def test_jobs_halt_at_the_rung_and_give_their_devices_back(halving):
+def test_jobs_halt_at_the_rung_and_release_their_devices(halving):
     train(halving, 1, 3.0)
     job = job_of(halving, 1)
     assert (job.state, job.is_halted, job.reason) == (
@@ -25,24 +25,27 @@ def test_jobs_halt_at_the_rung_and_give_their_devices_back(halving):
     assert now(halving).decisions == [], "the rung waits for the others"
 
 
-def test_the_better_half_goes_on_in_the_same_jobs_and_the_others_end_with_the_reason(halving):
+def test_the_better_half_continues_in_the_same_jobs_and_the_others_stop(halving):
     for number, loss in enumerate((3.0, 1.0, 4.0, 2.0), start=1):
         train(halving, number, loss)
     advance.advance_all()
     advance.advance_all()
-    assert numbers(halving, *advance.UNDER_WAY) == [2, 4]
+    assert numbers(halving, *advance.IN_PROGRESS_STATES) == [2, 4]
     assert [job_of(halving, number).halt_at_step for number in (2, 4)] == [100, 100]
     (decision,) = now(halving).decisions
     assert (decision["steps"], decision["members"], decision["promoted"]) == (50, [1, 2, 3, 4], [2, 4])
     stopped = job_of(halving, 3)
     assert stopped.state == JobState.CANCELLED
-    assert stopped.reason == "Stopped at step 50: training loss 4 is place 4 of 4, and 2 went on."
+    assert stopped.reason == "Stopped at step 50: training loss 4 ranks 4 of 4, and 2 continue."
     assert stopped.events.last().actor == f"sweep:{halving.id}"
-    said = job_of(halving, 2).events.last()
-    assert (said.kind, said.text) == ("job.queued", "Promoted to rung 2 of its sweep: on to step 100.")
+    event = job_of(halving, 2).events.last()
+    assert (event.kind, event.text) == (
+        "job.queued",
+        "Promoted to rung 2 of its sweep; continues to step 100.",
+    )
 
 
-def test_it_goes_on_to_the_last_rung_where_the_best_is_named(halving):
+def test_the_last_rung_names_the_best_run(halving):
     for number, loss in enumerate((3.0, 1.0, 4.0, 2.0), start=1):
         train(halving, number, loss)
     advance.advance_all()
@@ -51,7 +54,7 @@ def test_it_goes_on_to_the_last_rung_where_the_best_is_named(halving):
     train(halving, 4, 0.8)
     advance.advance_all()
     advance.advance_all()
-    assert numbers(halving, *advance.UNDER_WAY) == [4] and job_of(halving, 4).halt_at_step is None
+    assert numbers(halving, *advance.IN_PROGRESS_STATES) == [4] and job_of(halving, 4).halt_at_step is None
     assert now(halving).decisions[1]["promoted"] == [4]
     train(halving, 4, 0.5)
     advance.advance_all()
@@ -59,16 +62,16 @@ def test_it_goes_on_to_the_last_rung_where_the_best_is_named(halving):
     assert job_of(halving, 4).attempt_number == 3, "one attempt a rung"
 
 
-def test_those_promoted_wait_for_a_place_too(submit):
+def test_promoted_runs_wait_for_a_free_slot(submit):
     sweep = submit(strategy="halving", count=4, first_steps=100, eta=2, parallel=1)
     for number in (1, 2, 3, 4):
         train(sweep, number, float(number))
         advance.advance_all()
     advance.advance_all()
-    assert numbers(sweep, *advance.UNDER_WAY) == [1] and numbers(sweep, JobState.PAUSED) == [2]
+    assert numbers(sweep, *advance.IN_PROGRESS_STATES) == [1] and numbers(sweep, JobState.PAUSED) == [2]
 
 
-def test_a_failed_job_is_not_waited_for_and_not_promoted(halving, settings):
+def test_a_failed_job_neither_delays_the_rung_nor_is_promoted(halving, settings):
     settings.RETRY_LIMIT = 0
     train(halving, 1, 0.1, AttemptState.FAILED, Cause.WORKLOAD)
     for number in (2, 3, 4):
@@ -77,7 +80,7 @@ def test_a_failed_job_is_not_waited_for_and_not_promoted(halving, settings):
     assert now(halving).decisions[0]["promoted"] == [2, 3]
 
 
-def test_a_value_that_is_no_number_never_goes_on(halving):
+def test_a_nan_value_is_never_promoted(halving):
     for number, loss in enumerate((float("nan"), 5.0, 6.0, 7.0), start=1):
         train(halving, number, loss)
     advance.advance_all()
@@ -85,14 +88,14 @@ def test_a_value_that_is_no_number_never_goes_on(halving):
     assert job_of(halving, 1).reason == "Stopped at step 50: it has no training loss to compare."
 
 
-def test_where_nobody_comes_to_a_rung_it_ends(halving):
+def test_a_sweep_without_a_run_at_its_rung_finishes(halving):
     for number in (1, 2, 3, 4):
         job_actions.cancel(job_of(halving, number), actor="tom")
     advance.advance_all()
-    assert (now(halving).state, now(halving).reason) == ("finished", "No run came to a training loss.")
+    assert (now(halving).state, now(halving).reason) == ("finished", "No run has a training loss.")
 
 
-def test_a_person_may_let_a_stopped_run_go_on_to_its_end(halving):
+def test_a_halted_run_that_a_person_resumes_runs_to_its_end(halving):
     train(halving, 3, 9.0)
     job_actions.resume(job_of(halving, 3), actor="tom")
     assert job_of(halving, 3).halt_at_step is None
@@ -100,10 +103,10 @@ def test_a_person_may_let_a_stopped_run_go_on_to_its_end(halving):
         train(halving, number, float(number))
     advance.advance_all()
     assert now(halving).decisions[0]["promoted"] == [1, 2]
-    assert job_of(halving, 3).state in advance.UNDER_WAY, "it is left alone"
+    assert job_of(halving, 3).state in advance.IN_PROGRESS_STATES, "it is left alone"
 
 
-def test_a_job_that_was_paused_by_a_person_holds_its_rung_up_until_it_is_resumed(halving):
+def test_a_job_that_a_person_paused_delays_its_rung_until_it_is_resumed(halving):
     job_actions.pause(job_of(halving, 1), actor="tom")
     for number in (2, 3, 4):
         train(halving, number, float(number))
@@ -116,7 +119,7 @@ def test_a_job_that_was_paused_by_a_person_holds_its_rung_up_until_it_is_resumed
     assert now(halving).decisions[0]["promoted"] == [1, 2]
 
 
-def test_a_job_that_is_retried_after_its_rung_was_decided_ends_when_it_comes_there(halving, settings):
+def test_a_job_retried_after_the_decision_stops_at_its_rung(halving, settings):
     settings.RETRY_LIMIT = 0
     train(halving, 1, 0.1, AttemptState.FAILED, Cause.WORKLOAD)
     for number in (2, 3, 4):
@@ -125,10 +128,10 @@ def test_a_job_that_is_retried_after_its_rung_was_decided_ends_when_it_comes_the
     job_actions.retry(job_of(halving, 1), actor="tom")
     train(halving, 1, 0.1)
     advance.advance_all()
-    assert job_of(halving, 1).reason == "The rung that it came to has been decided without it."
+    assert job_of(halving, 1).reason == "The rung it reached was already decided."
 
 
-def test_a_preemption_at_the_rung_itself_is_a_halt(halving):
+def test_a_preemption_at_the_rung_counts_as_a_halt(halving):
     job = job_of(halving, 1)
     attempt = running(job)
     Attempt.objects.filter(id=attempt.id).update(yield_reason="Preempted by job x")

@@ -6,13 +6,13 @@ import pytest
 
 from jobs.sweeps import advance, ranking, sweep_actions
 from jobs.sweeps.progress import completed_share, decided_rungs
-from tests.jobs.sweeps.swept import now, train
+from tests.jobs.sweeps.helpers import now, train
 
 pytestmark = pytest.mark.django_db
 
 
 def share(sweep) -> float:
-    return completed_share(now(sweep), ranking.of(now(sweep)))
+    return completed_share(now(sweep), ranking.build_ranking(now(sweep)))
 
 
 def test_the_share_counts_rungs_and_within_one_the_runs_that_reached_it(halving):
@@ -33,9 +33,9 @@ def test_a_sweep_that_is_over_is_complete(halving):
 def test_a_decided_rung_lists_promoted_runs_first_with_their_values(halving):
     for number, loss in enumerate((3.0, 1.0, 4.0, 2.0), start=1):
         train(halving, number, loss)
-    assert decided_rungs(now(halving), ranking.of(now(halving))) == []
+    assert decided_rungs(now(halving), ranking.build_ranking(now(halving))) == []
     advance.advance_all()
-    [rung] = decided_rungs(now(halving), ranking.of(now(halving)))
+    [rung] = decided_rungs(now(halving), ranking.build_ranking(now(halving)))
     assert (rung.steps, rung.num_promoted) == (50, 2)
     found = [(member.row.number, member.value, member.is_promoted) for member in rung.members]
     assert found == [(2, 1.0, True), (4, 2.0, True), (1, 3.0, False), (3, 4.0, False)]

@@ -1,4 +1,4 @@
-"""Schedulers and people who move the same sweep at the same moment."""
+"""Concurrent schedulers and people acting on one sweep."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.db.models import Max
 from jobs.queue import job_actions
 from jobs.states.jobs import FINAL
 from jobs.sweeps import advance, sweep_actions
-from tests.jobs.sweeps.swept import LR, job_of, now, train
+from tests.jobs.sweeps.helpers import LR, job_of, now, train
 from tests.jobs.test_races import run_at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -26,7 +26,7 @@ def test_two_schedulers_submit_each_point_once_and_decide_each_rung_once(halving
         assert promoted.count() == 1
 
 
-def test_points_are_submitted_once_by_many(submit):
+def test_concurrent_schedulers_submit_each_point_once(submit):
     sweep = submit(vary={LR: {"from": 0.1, "to": 1, "points": 12}}, parallel=3)
     for _ in range(4):
         run_at_once(*[advance.advance_all] * 3)
@@ -35,7 +35,7 @@ def test_points_are_submitted_once_by_many(submit):
     assert sweep.jobs.count() == 12 == sweep.jobs.aggregate(last=Max("sweep_number"))["last"]
 
 
-def test_a_cancel_beside_a_look_leaves_nothing_under_way(submit):
+def test_a_cancel_during_an_advance_leaves_no_job_live(submit):
     for _ in range(5):
         sweep = submit(parallel=1)
         job_actions.cancel(job_of(sweep, 1), actor="test")

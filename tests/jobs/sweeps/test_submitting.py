@@ -1,4 +1,4 @@
-"""Which jobs a sweep submits, and when it has finished."""
+"""Jobs that a sweep submits, and when a sweep finishes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from jobs.models import Sweep
 from jobs.queue import job_actions
 from jobs.states.jobs import AttemptState, Cause
 from jobs.sweeps import advance
-from tests.jobs.sweeps.swept import VALUES, job_of, now, numbers, train
+from tests.jobs.sweeps.helpers import VALUES, job_of, now, numbers, train
 
 pytestmark = pytest.mark.django_db
 
 
-def test_a_grid_submits_one_job_a_point_each_with_its_value_and_name(submit, owner):
+def test_a_grid_submits_one_job_per_point_with_its_value_and_name(submit, owner):
     sweep = submit()
     jobs = [job_of(sweep, number) for number in (1, 2, 3, 4)]
     assert [job.spec["optimiser"]["learning_rate"] for job in jobs] == VALUES
@@ -25,13 +25,13 @@ def test_a_grid_submits_one_job_a_point_each_with_its_value_and_name(submit, own
     assert sweep.events.get().actor == "olga"
 
 
-def test_no_more_jobs_than_allowed_wait_or_run_at_once(submit):
+def test_at_most_parallel_jobs_are_live_at_once(submit):
     sweep = submit(parallel=2)
     advance.advance_all()
-    assert numbers(sweep, *advance.UNDER_WAY) == [1, 2]
+    assert numbers(sweep, *advance.IN_PROGRESS_STATES) == [1, 2]
     train(sweep, 1, 3.0)
     advance.advance_all()
-    assert numbers(sweep, *advance.UNDER_WAY) == [2, 3]
+    assert numbers(sweep, *advance.IN_PROGRESS_STATES) == [2, 3]
 
 
 def test_a_grid_finishes_with_its_last_job_and_names_the_best(submit):
@@ -44,7 +44,7 @@ def test_a_grid_finishes_with_its_last_job_and_names_the_best(submit):
     assert (now(sweep).state, now(sweep).reason) == ("finished", "Best: #2 with training loss 1.")
 
 
-def test_a_job_that_fails_or_is_cancelled_stalls_nothing(submit, settings):
+def test_a_failed_or_cancelled_job_does_not_stall_the_sweep(submit, settings):
     settings.RETRY_LIMIT = 0
     sweep = submit(parallel=1)
     train(sweep, 1, 3.0, AttemptState.FAILED, Cause.WORKLOAD)
@@ -58,17 +58,17 @@ def test_a_job_that_fails_or_is_cancelled_stalls_nothing(submit, settings):
     assert now(sweep).reason == "Best: #3 with training loss 2."
 
 
-def test_points_that_no_pool_could_run_are_left_out_with_the_reason(submit):
+def test_points_that_no_pool_can_run_are_left_out_with_the_reason(submit):
     sweep = submit(vary={"model.heads": [2, 3, 4]})
     assert list(sweep.refused) == ["2"] and "heads" in sweep.refused["2"]
-    assert numbers(sweep, *advance.UNDER_WAY) == [1, 3]
+    assert numbers(sweep, *advance.IN_PROGRESS_STATES) == [1, 3]
     for number in (1, 3):
         train(sweep, number, 1.0)
     advance.advance_all()
     assert now(sweep).state == "finished"
 
 
-def test_a_sweep_of_which_no_run_could_run_is_refused(submit):
-    with pytest.raises(SpecError, match=r"None of 2 runs could run.*heads"):
+def test_a_sweep_without_a_runnable_point_is_refused(submit):
+    with pytest.raises(SpecError, match=r"None of 2 runs can run.*heads"):
         submit(vary={"model.heads": [3, 5]})
     assert not Sweep.objects.exists()

@@ -154,7 +154,7 @@ def test_a_run_that_was_retried_is_judged_by_its_last_end(known, make_job):
 
 def test_the_command_shows_and_recomputes(known, make_job, capsys):
     call_command("calibration")
-    assert "Nothing is learnt yet" in capsys.readouterr().out
+    assert "No corrections yet" in capsys.readouterr().out
     _judged(finish_job(make_job("precision.dtype=fp32")))
     Correction.objects.all().delete()
     call_command("calibration", "--recompute")

@@ -135,7 +135,7 @@ def test_old_runs_keep_verdicts_of_older_rules_and_can_be_judged_again(trained, 
 
 
 def test_rejudge_names_unknown_runs(db):
-    with pytest.raises(CommandError, match="no run absent"):
+    with pytest.raises(CommandError, match="Unknown runs: absent"):
         call_command("rejudge", "absent")
     with pytest.raises(CommandError, match="Name runs"):
         call_command("rejudge")

@@ -26,12 +26,12 @@ def upload(browser, content=PAIRS, **said):
 
 @pytest.fixture
 def draft(team, owner):
-    return datasets.take(
+    return datasets.store_upload(
         team=team,
         owner=owner,
         name="cats",
         file_name="cats.jsonl",
-        pieces=[PAIRS, b"<script>alert(1)</script>\n"],
+        chunks=[PAIRS, b"<script>alert(1)</script>\n"],
     )
 
 
@@ -56,7 +56,7 @@ def test_a_valid_file_opens_its_page(owner_browser):
 
 def test_training_on_a_data_set_starts_with_a_suitable_model(team, owner, owner_browser, node):
     rows = "".join(f"{json.dumps({'text': str(n), 'label': str(n % 3)})}\n" for n in range(30)).encode()
-    made = datasets.take(team=team, owner=owner, name="", file_name="a.jsonl", pieces=[rows])
+    made = datasets.store_upload(team=team, owner=owner, name="", file_name="a.jsonl", chunks=[rows])
     address = re.search(r'href="(/submit/[^"]+)"', owner_browser.get(f"/data/{made.id}/").text).group(1)
     page = owner_browser.get(html.unescape(address))
     assert f"corpus: dataset:{made.id}" in page.text
@@ -104,7 +104,7 @@ def test_name_licence_and_note_can_be_changed(draft, owner_browser):
 
 
 def test_content_is_deleted_and_the_page_shows_it(team, owner, owner_browser):
-    made = datasets.take(team=team, owner=owner, name="", file_name="a.jsonl", pieces=[PAIRS])
+    made = datasets.store_upload(team=team, owner=owner, name="", file_name="a.jsonl", chunks=[PAIRS])
     owner_browser.post(f"/data/{made.id}/delete/")
     page = owner_browser.get(f"/data/{made.id}/").text
     assert "Its content was deleted" in page and "the cat 0" not in page
@@ -149,8 +149,8 @@ def test_more_data_sets_take_the_same_number_of_queries(
     team, owner, owner_browser, django_assert_max_num_queries
 ):
     for number in range(8):
-        datasets.take(
-            team=team, owner=owner, name=str(number), file_name="a.txt", pieces=[f"text {number}".encode()]
+        datasets.store_upload(
+            team=team, owner=owner, name=str(number), file_name="a.txt", chunks=[f"text {number}".encode()]
         )
     with django_assert_max_num_queries(12):
         assert owner_browser.get("/data/").text.count("by olga") == 8

@@ -168,7 +168,7 @@ def test_a_job_that_left_the_queue_cannot_be_moved(owner_browser, waiting):
     job_actions.cancel(waiting[2], actor="olga")
     answer = move(owner_browser, waiting[2], "front")
     assert answer.status_code == 409
-    assert "does not wait any more" in answer.headers["HX-Trigger"]
+    assert "is no longer waiting" in answer.headers["HX-Trigger"]
 
 
 def test_a_page_has_a_hundred_rows_and_a_next_page(owner_browser, waiting, team, owner):

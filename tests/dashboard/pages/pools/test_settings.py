@@ -24,7 +24,7 @@ def save(admin_browser, pool):
     """save(max_gang='4'): what a browser posts for the pool's form with some fields changed."""
 
     def save(**changes: str | list[str]):
-        texts: dict = pool_settings.texts_of(Pool.objects.get(name="default"))
+        texts: dict = pool_settings.setting_texts(Pool.objects.get(name="default"))
         texts = {
             name: text
             for name, text in texts.items()
@@ -39,7 +39,7 @@ def save(admin_browser, pool):
 def save_quota(admin_browser, team, pool):
     def save_quota(browser=admin_browser, whose=team, seen=None, **changes: str):
         texts = (
-            quotas.texts_of(quotas.of(whose, pool))
+            quotas.setting_texts(quotas.get_share(whose, pool))
             | {"seen": _newest(whose) if seen is None else seen}
             | changes
         )
@@ -71,14 +71,14 @@ def test_an_admin_changes_limits_and_prices_and_the_event_names_the_admin(save, 
 def test_an_unticked_box_is_off_and_saving_twice_changes_nothing(save):
     assert save(is_open="true").status_code == 302
     save()
-    texts = {name: text for name, text in pool_settings.texts_of(Pool.objects.get()).items()}
+    texts = {name: text for name, text in pool_settings.setting_texts(Pool.objects.get()).items()}
     assert texts["is_open"] == "true" and not PoolEvent.objects.exists()
 
 
 def test_a_pool_is_closed_by_unticking_it(admin_browser, pool, node):
     texts = {
         name: text
-        for name, text in pool_settings.texts_of(pool).items()
+        for name, text in pool_settings.setting_texts(pool).items()
         if pool_settings.BY_NAME[name].kind == "text"
     }
     admin_browser.post(SETTINGS, texts | {"seen": "0"})
@@ -91,7 +91,7 @@ def test_a_refused_setting_is_shown_at_its_field_with_the_typed_text(save):
     assert answer.status_code == 422 and not PoolEvent.objects.exists()
     for said in (
         "&#x27;lots&#x27; is not a whole number.",
-        "is no length of time",
+        "is not a duration",
         'value="lots"',
         'value="gpu=h200"',
         'value="soon"',
@@ -103,7 +103,7 @@ def test_an_outdated_form_is_refused_with_the_typed_texts(save, admin_browser, p
     pool_settings.change(pool, "bea", {"max_gang": "8"})
     answer = save(seen="0", max_gang="3")
     assert answer.status_code == 409
-    assert "bea has changed this meanwhile" in answer.text and 'value="3"' in answer.text
+    assert "bea changed these settings" in answer.text and 'value="3"' in answer.text
     assert Pool.objects.get().max_gang == 8
     assert save(max_gang="3").status_code == 302
 
@@ -127,8 +127,8 @@ def test_a_quota_is_changed_in_its_row_and_the_history_is_refreshed(save_quota, 
 def test_guarantees_beyond_the_devices_of_a_pool_are_refused_with_the_rest(save_quota, other_team, pool):
     Share.objects.create(team=other_team, pool=pool, guaranteed=1)
     answer = save_quota(guaranteed="2")
-    assert "2 and the 1 guaranteed to other teams are more than the 2 devices" in answer.text
-    assert "At the most 1" in answer.text and 'value="2"' in answer.text
+    assert "2 plus the 1 guaranteed to other teams exceed the 2 devices" in answer.text
+    assert "Guarantee at most 1" in answer.text and 'value="2"' in answer.text
     assert not Share.objects.filter(guaranteed=2).exists()
 
 
@@ -150,7 +150,7 @@ def test_an_invalid_quota_is_refused_in_its_row(save_quota, field, text, said):
 
 def test_two_admins_cannot_overwrite_each_other(save_quota, team, pool):
     quotas.change(team, pool, "bea", {"weight": "3"})
-    assert "bea has changed this meanwhile" in save_quota(seen="0", weight="9").text
+    assert "bea changed these settings" in save_quota(seen="0", weight="9").text
     assert Share.objects.get().weight == 3
 
 
@@ -173,7 +173,7 @@ def test_a_member_sees_the_quotas_of_their_team_only(
     quotas.change(other_team, pool, "ann", {"borrowable": "9"})
     pool_settings.change(pool, "ann", {"max_gang": "2"})
     mine, theirs = owner_browser.get(SETTINGS).text, stranger_browser.get(SETTINGS).text
-    assert "To borrow: any number → 7 devices" in mine and "9 devices" not in mine and "Others" not in mine
+    assert "Borrowable: any number → 7 devices" in mine and "9 devices" not in mine and "Others" not in mine
     assert "9 devices" in theirs and "7 devices" not in theirs and "Research" not in theirs
     assert "Largest gang: no limit → 2 devices" in mine
     assert "<input" not in re.sub(

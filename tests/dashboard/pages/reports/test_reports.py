@@ -31,7 +31,7 @@ def make_run(owner, team):
 @pytest.fixture
 def make_report(owner, team):
     def make(text, title="Findings"):
-        return sharing.write_report(team=team, owner=owner, title=title, text=text)
+        return sharing.create_report(team=team, owner=owner, title=title, text=text)
 
     return make
 
@@ -107,7 +107,9 @@ def test_two_writers_cannot_overwrite_each_other(owner_browser, browser_of, team
     browser_of(team_mate).post(f"/reports/{report.id}/change/", {"title": "T", "text": "mate's", "seen": "1"})
     answer = owner_browser.post(f"/reports/{report.id}/change/", {"title": "T", "text": "mine", "seen": "1"})
     assert answer.status_code == 422
-    assert "tom changed this report while you wrote" in answer.text and ">mine</textarea>" in answer.text
+    assert (
+        "tom changed this report while you were editing" in answer.text and ">mine</textarea>" in answer.text
+    )
     report.refresh_from_db()
     assert report.text == "mate's"
 

@@ -122,7 +122,7 @@ def test_a_failed_job_resumes_in_another_layout(owner_browser, parent):
     assert job.run.params.get(key="parallel.data").value == "1"
     said = job.events.get(kind="job.layout")
     assert said.actor == "olga"
-    assert said.text == "Another layout: parallel.data 2 -> 1, parallel.zero_stage 1 -> 3."
+    assert said.text == "Layout changed: parallel.data 2 -> 1, parallel.zero_stage 1 -> 3."
 
 
 def test_an_impossible_layout_is_refused_with_the_reason(owner_browser, parent):
@@ -170,15 +170,15 @@ def test_the_api_changes_the_layout_and_refuses_other_fields(owner_browser, pare
     assert ask({"parallel": {"data": 1}}).json()["num_devices"] == 1
     refused = ask({"optimiser": {"learning_rate": 1.0}})
     assert refused.status_code == 422
-    assert "A job that has begun keeps its optimiser.learning_rate" in refused.text
+    assert "A started job cannot change optimiser.learning_rate" in refused.text
 
 
 def test_the_command_exports_a_checkpoint_and_lists_the_steps(parent, tmp_path):
     said = io.StringIO()
     call_command("checkpoint", "export", parent.run.id, str(tmp_path / "out"), "--step", "10", stdout=said)
     assert (tmp_path / "out" / "model.safetensors").is_file()
-    assert "step 10, is in" in said.getvalue() and "shape of GPT-2" in said.getvalue()
-    with pytest.raises(CommandError, match="there are steps: 20, 10"):
+    assert "step 10, is exported to" in said.getvalue() and "layout of GPT-2" in said.getvalue()
+    with pytest.raises(CommandError, match="it has steps: 20, 10"):
         call_command("checkpoint", "export", parent.run.id, str(tmp_path / "other"), "--step", "11")
     with pytest.raises(CommandError, match="is not empty"):
         call_command("checkpoint", "export", parent.run.id, str(tmp_path / "out"), "--best")

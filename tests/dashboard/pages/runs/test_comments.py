@@ -49,7 +49,7 @@ def test_a_refused_text_stays_in_its_field(owner_browser, run, text, said):
 
 
 def test_only_its_author_changes_a_comment(owner_browser, browser_of, team_mate, owner, run):
-    comment = sharing.comment(run, owner, "first")
+    comment = sharing.add_comment(run, owner, "first")
     assert (
         "Only olga can change" in post(browser_of(team_mate), run, f"{comment.id}/change/", "mine now").text
     )
@@ -61,7 +61,7 @@ def test_only_its_author_changes_a_comment(owner_browser, browser_of, team_mate,
 def test_a_comment_is_deleted_by_its_author_and_leaves_an_event(
     owner_browser, browser_of, team_mate, owner, run
 ):
-    comment = sharing.comment(run, owner, "first")
+    comment = sharing.add_comment(run, owner, "first")
     post(browser_of(team_mate), run, f"{comment.id}/delete/")
     assert Comment.objects.exists()
     post(owner_browser, run, f"{comment.id}/delete/")
@@ -70,7 +70,7 @@ def test_a_comment_is_deleted_by_its_author_and_leaves_an_event(
 
 
 def test_viewers_can_read_and_strangers_get_404(viewer_browser, stranger_browser, owner, run):
-    comment = sharing.comment(run, owner, "for the team")
+    comment = sharing.add_comment(run, owner, "for the team")
     page = viewer_browser.get(f"/runs/{run.id}/").text
     assert "for the team" in page and "comments/write/" not in page
     for path in ("write/", f"{comment.id}/change/", f"{comment.id}/delete/"):
@@ -80,7 +80,7 @@ def test_viewers_can_read_and_strangers_get_404(viewer_browser, stranger_browser
 
 
 def test_a_comment_of_another_run_is_not_found(owner_browser, owner, run, make_job):
-    comment = sharing.comment(make_job(name="other").run, owner, "there")
+    comment = sharing.add_comment(make_job(name="other").run, owner, "there")
     assert post(owner_browser, run, f"{comment.id}/delete/").status_code == 404
 
 
@@ -98,8 +98,8 @@ def test_more_comments_take_the_same_number_of_queries(owner_browser, owner, run
             owner_browser.get(f"/runs/{run.id}/comments/", headers={"HX-Request": "true"})
         return len(seen)
 
-    sharing.comment(run, owner, "one")
+    sharing.add_comment(run, owner, "one")
     few = queries()
     for number in range(10):
-        sharing.comment(run, owner, f"number {number}")
+        sharing.add_comment(run, owner, f"number {number}")
     assert queries() == few

@@ -97,7 +97,7 @@ def test_yaml_that_was_edited_last_becomes_the_spec(browser):
         ("optimiser.learning_rate", "1e999", "'1e999': Input should be a finite number"),
         ("precision.dtype", "fp16", "does not support fp16 on CPU devices"),
         ("data.corpus", "../../etc/passwd", "etc/passwd"),
-        ("pool", "nonsense", "There is no pool"),
+        ("pool", "nonsense", "does not exist"),
     ],
 )
 def test_an_invalid_field_is_refused_at_the_field(browser, field, text, sentence):
@@ -202,9 +202,9 @@ def test_a_refusal_of_the_pool_is_shown_at_its_field_with_the_typed_text(browser
     answer = browser.post(SUBMIT, posted)
     assert answer.status_code == 422 and not Job.objects.exists()
     said = problems_in(answer)
-    assert "7200 s are more than pool" in said["budget.time_limit_s"]
-    assert "gives one job 1 at the most" in said["parallel.data"]
-    assert "has not gpu=h200" in said["requires"]
+    assert "7200 s exceed the limit of pool" in said["budget.time_limit_s"]
+    assert "allows at most 1 per job" in said["parallel.data"]
+    assert "does not have gpu=h200" in said["requires"]
     assert 'value="keep me"' in answer.text and 'value="7200"' in answer.text
 
 

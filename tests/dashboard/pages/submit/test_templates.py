@@ -76,7 +76,7 @@ def test_a_change_of_an_outdated_template_is_refused_and_the_text_is_kept(
     change(browser_of(team_mate), template)
     answer = change(browser, template, seed="99")
     assert answer.status_code == 409
-    assert "tom has changed template" in answer.text and 'value="99"' in answer.text
+    assert "tom changed template" in answer.text and 'value="99"' in answer.text
     template.refresh_from_db()
     assert template.version == 2
 
@@ -84,7 +84,7 @@ def test_a_change_of_an_outdated_template_is_refused_and_the_text_is_kept(
 def test_a_used_name_is_refused_with_a_way_out(browser, template):
     answer = browser.post(reverse("template-save"), posted(preset("demo"), template_name="small", seed="77"))
     assert answer.status_code == 422
-    assert "has a template" in answer.text and 'value="77"' in answer.text
+    assert "already has a template" in answer.text and 'value="77"' in answer.text
     assert Template.objects.count() == 1
 
 

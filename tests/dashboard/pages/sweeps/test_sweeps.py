@@ -79,7 +79,7 @@ def test_the_preview_shows_rungs_and_the_largest_number_of_steps(browser):
         ([(LR, "")], {}, "No field varies"),
         ([("model.layers", "many")], {}, "None of 1 runs could run"),
         ([(LR, "1..2 log")], {"strategy": "random", "count": "lots"}, "is not a whole number"),
-        ([("model.heads", "3, 5")], {}, "None of 2 runs could run"),
+        ([("model.heads", "3, 5")], {}, "None of 2 runs can run"),
     ],
 )
 def test_an_invalid_sweep_is_refused_with_the_typed_texts(browser, rows, options, said):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.jobs.scheduler.gangs.test_several_nodes import STEPS, ended, lose_a_node, loss, shell, submit
-from tests.nodes import NodeOf
+from tests.nodes import ExtraNode
 from tests.running import Fourwalls, free_port, wait_until
 
 pytestmark = [pytest.mark.ranks, pytest.mark.timeout(420)]
@@ -75,7 +75,7 @@ def fourwalls(switch: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     }  # fmt: skip
     running = Fourwalls(home, free_port(), environment).start("--no-demo")
     nodes = [
-        NodeOf(
+        ExtraNode(
             running, name,
             {"FOURWALLS_NODE_ADDRESS": address, "FOURWALLS_POOL": "default", "FOURWALLS_FORK_SERVER": "1"},
             ("ip", "netns", "exec", namespace(name)),
@@ -93,7 +93,7 @@ def fourwalls(switch: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             running, "from jobs.models import Pool; Pool.objects.update(allows_several_nodes=True); print(1)"
         )
         for node in nodes:
-            wait_until((node.folder / "fork.sock").exists, limit_s=180, said="the fork server")
+            wait_until((node.folder / "fork.sock").exists, limit_s=180, description="the fork server")
         running.others = {node.name: node for node in nodes}  # type: ignore[attr-defined]
         yield running
     finally:

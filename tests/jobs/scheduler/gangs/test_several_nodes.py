@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.nodes import NodeOf
+from tests.nodes import ExtraNode
 from tests.running import TINY, Fourwalls, changes, free_port, wait_until
 
 pytestmark = [pytest.mark.ranks, pytest.mark.timeout(420)]
@@ -47,7 +47,7 @@ def fourwalls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fourwalls]:
         "FOURWALLS_UNREACHABLE_AFTER_S": "8", "FOURWALLS_NODE_ADDRESS": "127.0.0.1", "FOURWALLS_NODE_NAME": "a",
     }  # fmt: skip
     running = Fourwalls(home, free_port(), environment).start("--no-demo")
-    others = [NodeOf(running, name) for name in ("b", "c")]
+    others = [ExtraNode(running, name) for name in ("b", "c")]
     try:
         running.wait_for_link()  # the tables exist now
         for node in others:
@@ -59,7 +59,7 @@ def fourwalls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fourwalls]:
             lambda: shell(running, "from jobs.models import Device; print(Device.objects.count())") == 6
         )
         for folder in (home / "node", *(node.folder for node in others)):
-            wait_until((folder / "fork.sock").exists, limit_s=90, said=f"the fork server in {folder}")
+            wait_until((folder / "fork.sock").exists, limit_s=90, description=f"the fork server in {folder}")
         running.others = {node.name: node for node in others}  # type: ignore[attr-defined]
         yield running
     finally:
@@ -93,7 +93,7 @@ def ended(running: Fourwalls, job: str):
     return wait_until(
         lambda: (now := read_state(running, job))[0] in ("succeeded", "failed", "cancelled") and now,
         limit_s=150,
-        said="the end",
+        description="the end",
     )
 
 
@@ -131,7 +131,7 @@ def test_a_run_on_two_nodes_begins_with_the_weights_that_another_has_learnt(
 
 def test_an_agent_killed_while_its_ranks_train_finds_them_again(fourwalls: Fourwalls, undisturbed):
     found = submit(fourwalls)
-    wait_until(lambda: read_step(fourwalls, found["job"]) > 75, said="75 steps", limit_s=90)
+    wait_until(lambda: read_step(fourwalls, found["job"]) > 75, description="75 steps", limit_s=90)
     nodes = read_state(fourwalls, found["job"])[4][0][-1]
     victim = next(name for name in ("b", "c") if name in nodes)
     fourwalls.others[victim].restart_agent()  # type: ignore[attr-defined]
@@ -144,10 +144,10 @@ def test_a_killed_node_costs_only_the_steps_since_the_last_checkpoint(fourwalls:
     lose_a_node(fourwalls, fourwalls.others, undisturbed)  # type: ignore[attr-defined]
 
 
-def lose_a_node(fourwalls: Fourwalls, nodes: dict[str, NodeOf], undisturbed: dict[int, float]) -> None:
+def lose_a_node(fourwalls: Fourwalls, nodes: dict[str, ExtraNode], undisturbed: dict[int, float]) -> None:
     """Kill one of two nodes during a run. It resumes from its checkpoint on another node with the same loss curve."""
     found = submit(fourwalls)
-    wait_until(lambda: read_step(fourwalls, found["job"]) > 75, said="75 steps", limit_s=90)
+    wait_until(lambda: read_step(fourwalls, found["job"]) > 75, description="75 steps", limit_s=90)
     held = read_state(fourwalls, found["job"])[4][0][-1]
     victim = next(name for name in nodes if name in held)
     nodes[victim].kill()

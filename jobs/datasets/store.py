@@ -1,0 +1,161 @@
+"""Storage of an uploaded file as a data set.
+
+Every good line is stored in normal form, every bad line with its number and reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+
+from engine.data import upload
+from engine.data.lines import Record
+from jobs.datasets import content
+from jobs.datasets.lifecycle import DatasetError, clean_name
+from jobs.models import Dataset, DatasetEvent, Team
+from jobs.models.datasets import FILE_NAME_LIMIT, LICENCE_LIMIT
+
+MEMORY_BYTES = 8 * 1024 * 1024  # of a file being read; a larger one is buffered on disk
+CLASSES_LIMIT = 10_000  # also the limit of a model
+
+
+@dataclass
+class UploadStatistics:
+    """Counts over the lines read so far."""
+
+    kind: str = ""
+    good: int = 0
+    bad: int = 0
+    size_bytes: int = 0
+    received_bytes: int = 0
+    chars: Counter[str] = field(default_factory=Counter)  # of sources and targets
+    longest: Counter[str] = field(default_factory=Counter)
+    classes: Counter[str] = field(default_factory=Counter)
+    digest: Any = field(default_factory=hashlib.sha256)
+
+    @property
+    def statistics(self) -> dict[str, Any]:
+        result: dict[str, Any] = {"chars": dict(self.chars), "longest": dict(self.longest)}
+        return result | ({"classes": dict(self.classes.most_common())} if self.kind == "classes" else {})
+
+
+def store_upload(
+    *, team: Team, owner: User, name: str, file_name: str, chunks: Iterable[bytes], licence: str = ""
+) -> Dataset:
+    """Store a file as a data set: ready if all lines are good, else a draft until it is accepted or discarded.
+
+    The same content is stored once per team: an existing data set with it is returned. Raises DatasetError.
+    """
+    file_name = _clean_file_name(file_name)
+    name = clean_name(name or file_name.rpartition(".")[0] or file_name)
+    stats = UploadStatistics()
+    with (
+        tempfile.SpooledTemporaryFile(MEMORY_BYTES) as good,
+        tempfile.SpooledTemporaryFile(MEMORY_BYTES) as bad,
+    ):
+        try:
+            suffix = upload.check_suffix(file_name)
+            for record in upload.parse_records(_limit_size(chunks, stats), suffix):
+                _store_record(record, stats, good, bad)  # type: ignore[arg-type]
+        except upload.UnsupportedFile as error:
+            raise DatasetError(str(error), "file") from None
+        if not stats.good and not stats.bad:
+            raise DatasetError(f"'{file_name}' holds no text.", "file")
+        duplicate = _find_duplicate(team, stats)
+        if duplicate is not None:
+            return duplicate
+        dataset = Dataset.objects.create(
+            team=team, owner=owner, name=name, file_name=file_name, suffix=suffix,
+            licence=_printable(licence)[:LICENCE_LIMIT],
+            kind=stats.kind, sha256=stats.digest.hexdigest(), size_bytes=stats.size_bytes,
+            received_bytes=stats.received_bytes, num_good=stats.good, num_bad=stats.bad,
+            statistics=stats.statistics,
+        )  # fmt: skip
+        content.write_parts(dataset, content.LINES, good)  # type: ignore[arg-type]
+        content.write_parts(dataset, content.REFUSED, bad)  # type: ignore[arg-type]
+    _finish(dataset, owner)
+    return dataset
+
+
+def _finish(dataset: Dataset, owner: User) -> None:
+    """Set the final state, after all content is stored; until then the data set is shown as being received."""
+    with transaction.atomic():
+        is_whole = not dataset.num_bad
+        dataset.state = Dataset.UploadState.READY if is_whole else Dataset.UploadState.DRAFT
+        dataset.ready_at = timezone.now() if is_whole else None
+        dataset.save(update_fields=["state", "ready_at"])
+        text = f"Stored '{dataset.file_name}': {dataset.num_good:,} good lines, {dataset.num_bad:,} refused."
+        DatasetEvent.objects.create(dataset=dataset, team=dataset.team, actor=owner.get_username(), text=text)
+
+
+def _store_record(
+    record: Record | upload.BadLine, stats: UploadStatistics, good: BinaryIO, bad: BinaryIO
+) -> None:
+    if isinstance(record, upload.BadLine):
+        stats.bad += 1
+        refused = {"number": record.number, "reason": record.reason, "beginning": record.beginning}
+        bad.write(json.dumps(refused, ensure_ascii=False).encode() + b"\n")
+        return
+    stats.kind, stats.good = record.kind, stats.good + 1
+    line = json.dumps(_record_fields(record), ensure_ascii=False, sort_keys=True).encode() + b"\n"
+    stats.size_bytes += len(line)
+    stats.digest.update(line)
+    good.write(line)
+    for side in ("source", "target"):
+        length = len(getattr(record.example, side))
+        stats.chars[side] += length
+        stats.longest[side] = max(stats.longest[side], length)
+    if record.kind == "classes":
+        stats.classes[record.example.target] += 1
+        if len(stats.classes) > CLASSES_LIMIT:
+            raise DatasetError(
+                f"The file has more than {CLASSES_LIMIT:,} labels, the limit of a model.", "file"
+            )
+
+
+def _record_fields(record: Record) -> dict[str, str]:
+    if record.kind == "text":
+        return {"text": record.example.source}
+    names = ("source", "target") if record.kind == "pairs" else ("text", "label")
+    return dict(zip(names, (record.example.source, record.example.target), strict=True))
+
+
+def _limit_size(chunks: Iterable[bytes], stats: UploadStatistics) -> Iterator[bytes]:
+    limit = settings.DATASET_LIMIT_BYTES
+    for chunk in chunks:
+        stats.received_bytes += len(chunk)
+        if stats.received_bytes > limit:
+            raise DatasetError(f"The file is larger than the limit of {limit:,} bytes.", "file")
+        yield chunk
+
+
+def _find_duplicate(team: Team, stats: UploadStatistics) -> Dataset | None:
+    """The team's data set in use that has the same content."""
+    if stats.bad:
+        return None
+    same = team.datasets.filter(sha256=stats.digest.hexdigest(), kind=stats.kind, archived_at=None)
+    return same.filter(state=Dataset.UploadState.READY).first()
+
+
+def _printable(text: str) -> str:
+    return "".join(character for character in text if character.isprintable()).strip()
+
+
+def _clean_file_name(name: str) -> str:
+    """The last component of a file name, printable characters only. Raises DatasetError."""
+    last = unicodedata.normalize("NFC", name).replace("\\", "/").rpartition("/")[2]
+    clean = _printable(last)
+    if not clean or clean.startswith("."):
+        raise DatasetError("The file has no printable name.", "file")
+    return clean[-FILE_NAME_LIMIT:]
