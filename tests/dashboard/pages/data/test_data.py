@@ -104,7 +104,7 @@ def test_name_licence_and_note_can_be_changed(draft, owner_browser):
 
 
 def test_content_is_deleted_and_the_page_shows_it(team, owner, owner_browser):
-    made = datasets.store_upload(team=team, owner=owner, name="", file_name="a.jsonl", pieces=[PAIRS])
+    made = datasets.store_upload(team=team, owner=owner, name="", file_name="a.jsonl", chunks=[PAIRS])
     owner_browser.post(f"/data/{made.id}/delete/")
     page = owner_browser.get(f"/data/{made.id}/").text
     assert "Its content was deleted" in page and "the cat 0" not in page

@@ -85,7 +85,7 @@ def test_limits_and_prices_are_shown_beside_the_name_of_a_pool(owner_browser, no
 
 @pytest.mark.django_db
 def test_a_link_opens_the_form_of_a_fabric_test_for_the_pool(owner_browser, node, pool):
-    found = re.search(r'href="([^"]+)"[^>]*>Benchmark interconnect', owner_browser.get(POOLS).text)
+    found = re.search(r'href="([^"]+)"[^>]*>\s*Benchmark interconnect', owner_browser.get(POOLS).text)
     assert "Measures the links between 2 devices" in owner_browser.get(html.unescape(found[1])).text
     pool_settings.change(pool, "ann", {"max_gang": "1"})
     assert "Benchmark interconnect" not in owner_browser.get(POOLS).text

@@ -116,7 +116,7 @@ def test_two_writers_cannot_overwrite_each_other(owner_browser, browser_of, team
 
 @pytest.mark.parametrize(
     ("fields", "message"),
-    [({"title": " "}, "1 to 200 characters"), ({"text": "x" * 100_001}, "at most 100000 are kept")],
+    [({"title": " "}, "1 to 200 characters"), ({"text": "x" * 100_001}, "the limit is 100000")],
 )
 def test_a_refused_text_stays_in_its_field(owner_browser, team, fields, message):
     answer = owner_browser.post("/reports/write/", {"title": "T", "text": "kept text"} | fields)

@@ -40,7 +40,7 @@ def test_a_comment_is_sanitised(owner_browser, run, attack):
     assert not any(harm in shown for harm in ("<script", "<img", 'href="javascript', 'href="data'))
 
 
-@pytest.mark.parametrize(("text", "said"), [("  ", "is empty"), ("x" * 10_001, "at most 10000")])
+@pytest.mark.parametrize(("text", "said"), [("  ", "is empty"), ("x" * 10_001, "the limit is 10000")])
 def test_a_refused_text_stays_in_its_field(owner_browser, run, text, said):
     answer = post(owner_browser, run, text=text)
     assert said in answer.text

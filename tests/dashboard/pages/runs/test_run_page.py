@@ -16,6 +16,7 @@ from jobs.models import Attempt, Event, Lease, Node, Run, UploadedLog
 from jobs.series import Point
 from jobs.states.jobs import AttemptState, JobState
 from tests.dashboard.conftest import set_state
+from tests.dashboard.page_text import collapse
 
 
 @pytest.fixture
@@ -215,7 +216,7 @@ def test_a_waiting_job_shows_its_position_and_latest_start_or_the_reason(owner_b
     )  # fmt: skip
     text = page(owner_browser, job.run)
     assert "Behind 2 jobs." in text
-    assert "Position 3 in the queue; starts no later than 2026-11-23 14:05 UTC" in text
+    assert "Position 3 in the queue; starts no later than 2026-11-23 14:05 UTC" in collapse(text)
     unknown = {"code": "QUOTA", "values": {}, "unknown_start": "It depends on the quota."}
     set_state(job, JobState.QUEUED, expected_start_at=None, waiting_for=unknown)
     text = page(owner_browser, job.run)

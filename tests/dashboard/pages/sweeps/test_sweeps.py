@@ -13,6 +13,7 @@ from jobs.models import Job, Run, RunMetric, Sweep
 from jobs.states.jobs import JobState
 from jobs.sweeps import advance, sweep_actions
 from tests.dashboard.conftest import fields_of
+from tests.dashboard.page_text import collapse
 
 LR = "optimiser.learning_rate"
 HTMX = {"HX-Request": "true"}
@@ -60,7 +61,7 @@ def test_the_typed_values_become_a_sweep(browser):
 
 def test_the_preview_counts_runs_and_refused_points(browser):
     said = browser.post(reverse("submit-check"), posted(("model.heads", "2, 3, 4"))).json()["sweep"]
-    assert "2 runs</b> of 3; 1 left out" in said
+    assert "2 runs</b> of 3; 1 left out" in collapse(said)
     assert "#2" in said and "do not divide the width" in said
     assert not Sweep.objects.exists()
 
@@ -69,7 +70,7 @@ def test_the_preview_shows_rungs_and_the_largest_number_of_steps(browser):
     data = posted((LR, "1e-4..1e-2 log"), strategy="halving", count=8, eta=2, first_steps=50, budget="")
     said = browser.post(reverse("submit-check"), data | {"budget.steps": "200"}).json()["sweep"]
     # 8 x 50 to the first rung, 4 x 50 to the second, 2 x 100 to the end
-    assert "8 runs" in said and "800 steps at most" in said and "compared after 50, 100" in said
+    assert "8 runs" in said and "800 steps at most" in said and "compared after 50, 100" in collapse(said)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_the_preview_shows_rungs_and_the_largest_number_of_steps(browser):
     [
         ([], {}, "No field varies"),
         ([(LR, "")], {}, "No field varies"),
-        ([("model.layers", "many")], {}, "None of 1 runs could run"),
+        ([("model.layers", "many")], {}, "None of 1 runs can run"),
         ([(LR, "1..2 log")], {"strategy": "random", "count": "lots"}, "is not a whole number"),
         ([("model.heads", "3, 5")], {}, "None of 2 runs can run"),
     ],
