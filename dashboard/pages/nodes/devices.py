@@ -19,7 +19,7 @@ CARD_METRICS = ("utilisation_pct", "memory_used_bytes", "power_w", "temperature_
 
 
 @dataclass(frozen=True)
-class DeviceReading:
+class CardReading:
     name: str
     value: float | str | None
     status: str
@@ -30,7 +30,7 @@ class DeviceReading:
 @dataclass(frozen=True)
 class DeviceCard:
     device: Device
-    readings: list[DeviceReading]
+    readings: list[CardReading]
     is_stale: bool
     job: Job | None
     is_held: bool  # also true for a job of a team that the user does not belong to
@@ -48,15 +48,15 @@ def build_card(device: Device, can_see: Callable[[int], bool], now: datetime) ->
     )
 
 
-def _build_reading(name: str, device: Device) -> DeviceReading:
+def _build_reading(name: str, device: Device) -> CardReading:
     value = device.latest.get("metrics", {}).get(name)
     if value is None:
         status, reason = device.latest.get("missing", {}).get(
             name, ("absent", "The node has sent no reading yet.")
         )
-        return DeviceReading(name, None, status, reason)
+        return CardReading(name, None, status, reason)
     whole = {"utilisation_pct": 100, "memory_used_bytes": device.memory_bytes}.get(name)
-    return DeviceReading(
+    return CardReading(
         name, value, "measured", "", 100 * value / whole if whole and isinstance(value, int | float) else None
     )
 
