@@ -40,7 +40,7 @@ def admin_only(user: User) -> None:
         raise Http404
 
 
-def told_of(user: User) -> Callable[[int], bool]:
+def can_see_details(user: User) -> Callable[[int], bool]:
     """Whether the user may be told whose a job is, by its team's id."""
     return set(known_teams(user).values_list("id", flat=True)).__contains__
 

@@ -1,1 +1,1 @@
-"""The training engine: spec, plan, supervision, telemetry and, in engine/rank, the training itself."""
+"""The training engine, without Django."""

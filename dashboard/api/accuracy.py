@@ -66,7 +66,7 @@ class ProfilesOut(Schema):
 def errors(request: HttpRequest, by: str = "field", field: str = "", device: str = "") -> dict[str, Any]:
     """Over all judged runs. `by` names some of field, device, dtype and planner_version."""
     query = _build_query(field, by, device)
-    found = accuracy.summarise(accuracy.get_judged(query, caller(request).is_told_of), query.by)
+    found = accuracy.summarise(accuracy.get_judged(query, caller(request).can_see_details), query.by)
     return {"lines": [{"keys": one.keys, **accuracy.serialize_summary(one)} for one in found]}
 
 
@@ -76,7 +76,7 @@ def figures(
     offset: int = Query(0, ge=0),
 ) -> dict[str, Any]:  # fmt: skip
     """The judged figures behind the errors, newest first."""
-    rows = accuracy.get_judged(_build_query(field, "field", device), caller(request).is_told_of)
+    rows = accuracy.get_judged(_build_query(field, "field", device), caller(request).can_see_details)
     shown, end = rows[offset : offset + limit], offset + limit
     return {
         "items": [accuracy.serialize_judged(row) for row in shown],

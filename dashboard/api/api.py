@@ -1,4 +1,4 @@
-"""The API itself: its routers, who may call it, and how it says no. Every error is JSON with a sentence."""
+"""API object: routers, authentication, and replies to errors."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def urls() -> tuple[list[Any], str, str]:
 
 @api.exception_handler(Http404)
 def not_found(request: HttpRequest, error: Http404) -> HttpResponse:
-    return _say(request, 404, "There is no such thing here, or not for you.")
+    return _reply(request, 404, "There is no such thing here, or not for you.")
 
 
 @api.exception_handler(AuthenticationError)
@@ -129,32 +129,32 @@ def not_known(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
         if error.message != "Unauthorized"
         else "Log in, or send a token: Authorization: Bearer ..."
     )
-    return _say(request, 401, said)
+    return _reply(request, 401, said)
 
 
 @api.exception_handler(HttpError)
 def refused(request: HttpRequest, error: HttpError) -> HttpResponse:
-    return _say(request, error.status_code, error.message)
+    return _reply(request, error.status_code, error.message)
 
 
 @api.exception_handler(StateError)
 def not_now(request: HttpRequest, error: StateError) -> HttpResponse:
-    return _say(request, 409, str(error))
+    return _reply(request, 409, str(error))
 
 
 @api.exception_handler(TooMuch)
 def too_much(request: HttpRequest, error: TooMuch) -> HttpResponse:
-    return _say(request, 422, str(error), [{"field": "points", "message": str(error), "fix": {}}])
+    return _reply(request, 422, str(error), [{"field": "points", "message": str(error), "fix": {}}])
 
 
 @api.exception_handler(NotTracked)
 def not_yours_to_write(request: HttpRequest, error: NotTracked) -> HttpResponse:
-    return _say(request, 409, str(error))
+    return _reply(request, 409, str(error))
 
 
 @api.exception_handler(TooBig)
 def too_big(request: HttpRequest, error: TooBig) -> HttpResponse:
-    return _say(request, 413, str(error))
+    return _reply(request, 413, str(error))
 
 
 @api.exception_handler(ArtefactError)
@@ -162,29 +162,29 @@ def too_big(request: HttpRequest, error: TooBig) -> HttpResponse:
 @api.exception_handler(TrackingError)
 @api.exception_handler(DatasetError)
 def not_a_run(request: HttpRequest, error: ValueError) -> HttpResponse:
-    return _say(request, 422, str(error))
+    return _reply(request, 422, str(error))
 
 
 @api.exception_handler(ParamError)
 def not_a_param(request: HttpRequest, error: ParamError) -> HttpResponse:
-    return _say(request, 409, str(error))
+    return _reply(request, 409, str(error))
 
 
 @api.exception_handler(SpecError)
 def not_a_spec(request: HttpRequest, error: SpecError) -> HttpResponse:
     problems = [{"field": p.field, "message": p.message, "fix": dict(p.fix)} for p in error.problems]
-    return _say(request, 422, str(error), problems)
+    return _reply(request, 422, str(error), problems)
 
 
 @api.exception_handler(FilterError)
 def not_a_filter(request: HttpRequest, error: FilterError) -> HttpResponse:
     said = f"filter, character {error.start + 1}: {error}"
-    return _say(request, 422, said, [{"field": "filter", "message": str(error), "fix": {}}])
+    return _reply(request, 422, said, [{"field": "filter", "message": str(error), "fix": {}}])
 
 
 @api.exception_handler(FieldError)
 def not_a_column(request: HttpRequest, error: FieldError) -> HttpResponse:
-    return _say(request, 422, f"sort: {error}", [{"field": "sort", "message": str(error), "fix": {}}])
+    return _reply(request, 422, f"sort: {error}", [{"field": "sort", "message": str(error), "fix": {}}])
 
 
 @api.exception_handler(ValidationError)
@@ -194,10 +194,10 @@ def not_a_request(request: HttpRequest, error: ValidationError) -> HttpResponse:
         for one in error.errors
     ]
     said = "; ".join(f"{one['field']}: {one['message']}" for one in problems)
-    return _say(request, 422, said, problems)
+    return _reply(request, 422, said, problems)
 
 
-def _say(
+def _reply(
     request: HttpRequest, status: int, detail: str, problems: list[dict[str, Any]] | None = None
 ) -> HttpResponse:
     return api.create_response(request, {"detail": detail, "problems": problems or []}, status=status)

@@ -52,7 +52,7 @@ def save(request: HttpRequest, run_id: str, path: str) -> Any:
     if said.isdigit():
         artefacts.refuse_too_big(path, int(said))
     made = artefacts.save(run, path, read_chunks(request), actor=who.user.get_username())
-    external_runs.hear(run)
+    external_runs.touch(run)
     return made
 
 

@@ -1,4 +1,4 @@
-"""Who calls the API: a browser session (with its CSRF token) or a token, which acts in one team only."""
+"""Callers of the API: a browser session with its CSRF token, or a team's token."""
 
 from __future__ import annotations
 
@@ -76,9 +76,9 @@ class Caller:
         return {self.team.id} if self.team else set(access.teams_of(self.user).values_list("id", flat=True))
 
     @cached_property
-    def is_told_of(self) -> Callable[[int], bool]:
+    def can_see_details(self) -> Callable[[int], bool]:
         """Whether it may be told whose a job is, by its team's id."""
-        return {self.team.id}.__contains__ if self.team else access.told_of(self.user)
+        return {self.team.id}.__contains__ if self.team else access.can_see_details(self.user)
 
     def must_be_admin(self) -> str:
         """The name under which an admin acts; 404 for everybody else."""

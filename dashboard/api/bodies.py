@@ -1,4 +1,4 @@
-"""Bodies that may be large or compressed, within a limit that holds for what they unfold to."""
+"""Large or compressed request bodies, limited in decompressed size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shapes of checkpoints and of a run's lineage, as openapi.json describes them."""
+"""Schemas of checkpoints and of a run's lineage."""
 
 from __future__ import annotations
 

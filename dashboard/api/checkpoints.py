@@ -1,4 +1,4 @@
-"""Checkpoints over HTTP: which a run has, their files, where its weights come from, and another layout for its job."""
+"""Checkpoints: list, files, lineage, and a new layout for a job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the API answers with of nodes, their devices and join tokens, and what it is asked with."""
+"""Schemas of nodes, devices and join tokens."""
 
 from __future__ import annotations
 

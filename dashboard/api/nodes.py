@@ -1,4 +1,4 @@
-"""Nodes over HTTP: how they stand, what an admin asks of them, their devices, and the tokens by which they join."""
+"""Nodes: state, actions of admins, devices, join tokens."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def listing(
     offset: int = Query(0, ge=0),
 ) -> dict[str, Any]:
     """By name."""
-    now, told = timezone.now(), caller(request).is_told_of
+    now, told = timezone.now(), caller(request).can_see_details
     found = nodes_with_devices()
     if pool is not None:
         found = found.filter(pool__name=pool)
@@ -107,7 +107,7 @@ def revoke(request: HttpRequest, name: str, token_id: int) -> dict[str, Any]:
 
 def _detail(request: HttpRequest, node_id: str) -> dict[str, Any]:
     node = get_object_or_404(nodes_with_devices().select_related("pool"), id=node_id)
-    out = node_out(node, caller(request).is_told_of, timezone.now())
+    out = node_out(node, caller(request).can_see_details, timezone.now())
     held = sum(device["is_held"] for device in out["devices"])
     columns = ("at", "actor", "kind", "text", "until")
     return {

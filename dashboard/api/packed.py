@@ -1,8 +1,8 @@
-"""Series as bytes that a browser need not parse: a JSON head, then each line's columns as little-endian floats.
+"""Binary format of series: a JSON head, then columns of little-endian floats.
 
     bytes 0-3   "HRS1"
     bytes 4-7   length of the head in bytes, uint32; the head is padded with spaces so that what follows is aligned
-    head        {"x", "missing", "series": [{..., "length", "width"}]}, what JSON says without x, mean, min and max
+    head        {"x", "missing", "series": [{..., "length", "width"}]}, as in JSON, without x, mean, min and max
     then        of each line in turn: x as float64; where is_raw one column of values, else mean, min and max, each of
                 `width` bytes a value (4 or 8); zeros up to the next multiple of 8
 

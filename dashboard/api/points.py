@@ -1,4 +1,7 @@
-"""Points over HTTP. A plain view with msgspec: typed serialisation of every number would cost ten times the write."""
+"""Points over HTTP.
+
+A plain view with msgspec: typed serialisation of each number would cost ten times the write.
+"""
 
 from __future__ import annotations
 
@@ -42,11 +45,11 @@ def take(request: HttpRequest, run_id: str) -> HttpResponse:
     try:
         who = known(request)
     except AuthenticationError as error:
-        return _answer((401, _said(error.message)))
+        return _answer((401, _message(error.message)))
     except HttpError as error:
-        return _answer((error.status_code, _said(error.message)))
+        return _answer((error.status_code, _message(error.message)))
     if who is None:
-        return _answer((401, _said(NOT_KNOWN)))
+        return _answer((401, _message(NOT_KNOWN)))
     body = request.read(bodies.LIMIT_BYTES + 1)
     headers = request.headers
     return _answer(
@@ -67,19 +70,19 @@ def taken(find_run: Callable[[], Run], body: bytes, content_type: str, encoding:
         delivery = points.decode(bodies.unfolded(body, encoding), is_msgpack=is_msgpack)
         batches = points.checked(delivery)
         points.take(run, delivery.stream, batches)
-        external_runs.hear(run)
+        external_runs.touch(run)
     except bodies.BodyError as error:
-        return error.status, _said(str(error))
+        return error.status, _message(str(error))
     except points.PointsError as error:
-        return 422, _said(str(error))
+        return 422, _message(str(error))
     except points.NotTracked as error:
-        return 409, _said(str(error))
+        return 409, _message(str(error))
     except (Http404, IntegrityError):
-        return 404, _said(NOT_HERE)
+        return 404, _message(NOT_HERE)
     return 200, {"stream": delivery.stream, "taken": sorted(batches)}
 
 
-def _said(sentence: str) -> dict[str, Any]:
+def _message(sentence: str) -> dict[str, Any]:
     return {"detail": sentence, "problems": []}
 
 

@@ -28,7 +28,7 @@ def listing(request: HttpRequest, requires: str = "") -> dict[str, Any]:
     """Every pool, or those with all labels that `requires` names (gpu=h200, site=north); a device held by a job of
     another team says only that it is held."""
     wanted = _labels(requires)
-    now, told = timezone.now(), caller(request).is_told_of
+    now, told = timezone.now(), caller(request).can_see_details
     waiting = Count("jobs", filter=Q(jobs__state=JobState.QUEUED))
     found = (
         Pool.objects.order_by("name")

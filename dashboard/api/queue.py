@@ -1,4 +1,4 @@
-"""The order of waiting jobs over HTTP: another place in its line, another class of priority."""
+"""Queue order: position and priority of waiting jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs over HTTP: the list, one of them, what it has series of, and what its ranks printed."""
+"""Runs: list, details, metrics, logs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def listing(
     ordered = runs.ordered(found, field, is_descending=is_descending)
     ids, total = runs.page_of(ordered, offset, limit, is_narrowed=bool(filter.strip() or state))
     next_offset = offset + limit if offset + len(ids) < total else None
-    page = {"items": told(ids), "total": total, "next_offset": next_offset}
+    page = {"items": serialize_runs(ids), "total": total, "next_offset": next_offset}
     # As RunPage has it; checking and writing a hundred rows by the schema took a quarter of the whole answer.
     return HttpResponse(msgspec.json.encode(page), content_type="application/json; charset=utf-8")
 
@@ -55,7 +55,7 @@ def listing(
 @router.get("/runs/{run_id}", response={200: RunDetail, 404: Refusal})
 def one(request: HttpRequest, run_id: str) -> dict[str, Any]:
     run = caller(request).run(run_id)
-    return told([run.id])[0] | {"spec": run.spec, "plan": run.plan, "missing": run.missing}
+    return serialize_runs([run.id])[0] | {"spec": run.spec, "plan": run.plan, "missing": run.missing}
 
 
 @router.get("/runs/{run_id}/metrics", response={200: MetricsOut, 404: Refusal})
@@ -80,7 +80,7 @@ def log(
     return dataclasses.asdict(logs.tail(run.job, rank, tail, attempt))
 
 
-def told(ids: list[str]) -> list[dict[str, Any]]:
+def serialize_runs(ids: list[str]) -> list[dict[str, Any]]:
     """These runs, which the caller may see, in this order and as RunOut has them; of each its newest values."""
     newest, url = series.newest(ids), page_url(PLACE)
     rows = {

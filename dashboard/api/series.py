@@ -1,4 +1,4 @@
-"""Series over HTTP, column by column: as JSON for scripts, as packed numbers (dashboard/api/packed.py) for charts."""
+"""Series by column: as JSON for scripts, packed for charts."""
 
 from __future__ import annotations
 

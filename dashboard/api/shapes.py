@@ -1,4 +1,4 @@
-"""What the API answers with: the shape of each JSON object, as openapi.json describes it."""
+"""Schemas of the API's JSON objects."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
-"""The short way for series: what charts ask for again and again, answered without Django's middleware, and shared.
+"""Fast path for series, with replies shared between pages.
 
-Through the middleware a chart costs 6 to 11 ms before anything is read (session, user, then a new thread and connection
-too), so that a hundred pages which follow one run cost the server more than a core (measured 2026-11-22: 1.29). Here
-two threads remember for a few seconds who may see which runs, and give all pages the same answer
-until one of its runs has grown. What is not plain (nobody known, a run that is not there, a query that is wrong or
-asks for too much) goes Django's way, which says why.
+Django's middleware costs a chart 6 to 11 ms before anything is read (session, user, a new thread and connection), so
+that a hundred pages that follow one run cost the server more than a core (measured 2026-11-22: 1.29). Here two threads
+cache for a few seconds who may see which runs, and send all pages the same reply until one of its runs has grown.
+Requests that are refused (unknown caller or run, invalid query, too many points) go to Django, which gives the reason.
 """
 
 from __future__ import annotations

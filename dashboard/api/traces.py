@@ -1,4 +1,4 @@
-"""Single steps over HTTP: ask for a profile, fetch it, and read the timelines that are kept."""
+"""Profiles of single steps, and timelines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs that are logged from outside: made, resumed, described and ended by whoever writes them."""
+"""Runs logged by external writers: create, resume, describe, finish."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ninja import Schema, Status
 from pydantic import Field
 
 from dashboard.api.auth import Caller, caller
-from dashboard.api.runs import router, told
+from dashboard.api.runs import router, serialize_runs
 from dashboard.api.shapes import Refusal, RunOut
 from jobs import series
 from jobs.ids import ALPHABET
@@ -99,7 +99,9 @@ def create(request: HttpRequest, asked: NewRun) -> Status:
     if asked.id is not None and (run := Run.objects.filter(id=_id(asked.id)).first()):
         run = who.runs().filter(id=run.id, team=team).first()
         if run is None:
-            return Status(409, _said(f"The id {asked.id} cannot be had; draw another one, or leave it out."))
+            return Status(
+                409, _message(f"The id {asked.id} cannot be had; draw another one, or leave it out.")
+            )
         points.refuse_jobs(run)
         return Status(200, _now(run))
     run = external_runs.begin(
@@ -160,7 +162,7 @@ def describe(request: HttpRequest, run_id: str, asked: Description) -> dict[str,
 def heartbeat(request: HttpRequest, run_id: str) -> dict[str, Any]:
     """The writer lives, though it has no points to send."""
     run = _own(caller(request), run_id)
-    external_runs.hear(run)
+    external_runs.touch(run)
     return _now(run)
 
 
@@ -196,7 +198,7 @@ def finish(request: HttpRequest, run_id: str, asked: End) -> dict[str, Any]:
 
 
 def _now(run: Run) -> dict[str, Any]:
-    return told([run.id])[0]
+    return serialize_runs([run.id])[0]
 
 
 def _own(who: Caller, run_id: str) -> Run:
@@ -220,5 +222,5 @@ def _words(values: Words) -> dict[str, str]:
     return {key: params.as_text(value) for key, value in values.items()}
 
 
-def _said(sentence: str) -> dict[str, Any]:
+def _message(sentence: str) -> dict[str, Any]:
     return {"detail": sentence, "problems": []}

@@ -1,4 +1,4 @@
-"""Verdicts over HTTP: which limit a run hits, on which evidence, and the check by a twin."""
+"""Verdicts: the limit that a run hits, its evidence, and the check by a twin."""
 
 from __future__ import annotations
 

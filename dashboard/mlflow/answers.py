@@ -1,4 +1,4 @@
-"""Runs and experiments as MLflow's clients read them; a constant number of queries for any number of runs."""
+"""Runs and experiments in MLflow's format, in a constant number of queries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Artifacts through the proxy endpoints: uploads and downloads in pieces, whatever their size."""
+"""Artifacts through the proxy endpoints, in pieces of any total size."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def upload(caller: Caller, request: HttpRequest, path: str) -> None:
     if said.isdigit():
         artefacts.refuse_too_big(spot.path, int(said))
     artefacts.save(spot.run, spot.path, read_chunks(request), actor=caller.name)
-    external_runs.hear(spot.run)
+    external_runs.touch(spot.run)
 
 
 @endpoint("GET")

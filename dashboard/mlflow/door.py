@@ -1,4 +1,4 @@
-"""The one way in: who calls, is it well formed, and what goes back; every refusal in MLflow's words."""
+"""Endpoints: authentication, checked requests, replies and MLflow's errors."""
 
 from __future__ import annotations
 
@@ -162,14 +162,14 @@ def _reader(method: str, shape: type | None) -> Callable[[HttpRequest], Any]:
             for field in msgspec.structs.fields(shape)
             if typing.get_origin(field.type) is list
         ]
-        return lambda request: _of_query(request, shape, lists)
+        return lambda request: _parse_query(request, shape, lists)
     decoder = msgspec.json.Decoder(
         shape, strict=False
     )  # numbers may come as strings, as protobuf's JSON has them
     return lambda request: _checked(lambda: decoder.decode(_body(request) or b"{}"))
 
 
-def _of_query(request: HttpRequest, shape: type, lists: list[str]) -> Any:
+def _parse_query(request: HttpRequest, shape: type, lists: list[str]) -> Any:
     values = {key: request.GET.getlist(key) if key in lists else request.GET[key] for key in request.GET}
     return _checked(lambda: msgspec.convert(values, shape, strict=False))
 

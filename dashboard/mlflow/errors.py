@@ -1,4 +1,4 @@
-"""How the API says no: MLflow's error codes, each with the HTTP status that its clients expect."""
+"""MLflow's error codes with the HTTP statuses that its clients expect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Histories of metrics: every point of one run, or enough points of many runs to draw them."""
+"""Metric histories of one run or of many."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Logged models, as far as saving and loading one needs them: what `log_model` and autologging ask for."""
+"""Logged models, as far as `log_model` and autologging need them."""
 
 from __future__ import annotations
 

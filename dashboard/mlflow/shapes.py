@@ -1,4 +1,7 @@
-"""What requests look like: one struct an endpoint family. Unknown fields are ignored, as MLflow does."""
+"""Request bodies, one struct per endpoint family.
+
+Unknown fields are ignored, as MLflow does.
+"""
 
 from __future__ import annotations
 

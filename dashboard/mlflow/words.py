@@ -1,4 +1,4 @@
-"""What MLflow calls things that we call otherwise: states, view types, and the tags that are columns here."""
+"""MLflow's vocabulary: states, view types, tags that are columns, system metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What training code logs: metrics, parameters, data sets. A request that comes twice changes nothing the second time.
+"""Writes of training code: metrics, parameters, data sets.
+
+A request that arrives twice changes nothing the second time.
+
 
 Metrics of a job's run are refused: its ranks record them, and attempts decide which of its steps count.
 """
@@ -76,7 +79,7 @@ def log_inputs(caller: Caller, asked: shapes.LogInputs) -> None:
             if len(getattr(one.dataset, name)) > limit:
                 raise bad(f"'dataset.{name}' exceeds the maximum length of {limit} characters")
     external_runs.add_inputs(run, [_input(one) for one in asked.datasets])
-    external_runs.hear(run)
+    external_runs.touch(run)
 
 
 def _write(
@@ -101,7 +104,7 @@ def _write(
         if metrics:
             _deliver(run, metrics)
         set_tags(caller, run, answers.pairs(tags))
-        external_runs.hear(run)
+        external_runs.touch(run)
 
 
 def _params(pairs: Iterable[shapes.Pair]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The content security policy: scripts and styles of our own only, nothing inline that is not marked."""
+"""Middleware: the limits of an address, and the content security policy."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Verdicts of runs: facts, rules, findings and remedies; entry: `judge.judge`."""
+"""Verdicts of runs: facts, rules, findings and remedies."""

@@ -1,4 +1,4 @@
-"""Remedies that several rules share; a rule's own ones are in its file."""
+"""Remedies that several rules share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Thresholds that apply to every verdict; a rule's own ones are in its file.
+"""Thresholds that apply to every verdict.
 
 The 10 % and 20 % bands and the 20 steps are those of TraceML 0.5. The lead of 5 points is our own proposal;
 tests/perf/test_injected_bottlenecks.py checks what a CPU can show.

@@ -1,4 +1,4 @@
-"""Liveness of nodes by the age of their heartbeat; age of readings."""
+"""Liveness of nodes and their readings by age."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which runs, in which order, in which groups: the filter language and the columns of a table, as queries."""
+"""Filter language, order and columns of runs, compiled to queries."""
 
 from jobs.runs.compiling import Asker
 from jobs.runs.completing import Completion, Item, complete

@@ -77,10 +77,10 @@ def _word(text: str) -> Q:
 def _compare(found: Compare, asker: Asker) -> Q:
     field = resolved(found.name, asker)
     if field.kind == "attribute":
-        return _of_attribute(ATTRIBUTES[field.key], found, asker)
+        return _attribute_condition(ATTRIBUTES[field.key], found, asker)
     if field.kind == "metric":
-        return _of_metric(field, found)
-    return _of_text(RunParam if field.kind == "param" else RunTag, field, found)
+        return _metric_condition(field, found)
+    return _text_condition(RunParam if field.kind == "param" else RunTag, field, found)
 
 
 def resolved(name: Name, asker: Asker) -> Field:
@@ -97,7 +97,7 @@ def resolved(name: Name, asker: Asker) -> Field:
     return Field("metric", name.text, name.stat or "last") if kind == "metric" else Field("param", name.text)
 
 
-def _of_attribute(row: Attribute, found: Compare, asker: Asker) -> Q:
+def _attribute_condition(row: Attribute, found: Compare, asker: Asker) -> Q:
     if found.op == "in":
         return reduce(operator.or_, (_attribute_is(row, "=", value, asker) for value in found.values))
     if found.op in ("!=", "!~"):
@@ -130,7 +130,7 @@ def _attribute_is(row: Attribute, op: str, value: Value, asker: Asker) -> Q:
     return there & Q(**{f"{alias}__{LOOKUPS[op]}": right})
 
 
-def _of_metric(field: Field, found: Compare) -> Q:
+def _metric_condition(field: Field, found: Compare) -> Q:
     column = STATS[field.stat]
     rows = RunMetric.objects.filter(run=OuterRef("pk"), key=field.key)
     if found.op in ("~", "!~"):
@@ -152,7 +152,7 @@ def _metric_is(column: str, op: str, value: Value, field: Field) -> Q:
     return Q(**{f"{column}__{LOOKUPS[op]}": values.number(value, field.key)})
 
 
-def _of_text(model: type[RunParam] | type[RunTag], field: Field, found: Compare) -> Q:
+def _text_condition(model: type[RunParam] | type[RunTag], field: Field, found: Compare) -> Q:
     rows = model.objects.filter(run=OuterRef("pk"), key=field.key)
     if found.op in ("!=", "!~"):
         wanted = _text_is(model, "=" if found.op == "!=" else "~", found.values[0], field)

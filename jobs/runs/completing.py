@@ -1,4 +1,4 @@
-"""What may come next in a filter that is being typed: names, comparisons, values, each with how many runs have it."""
+"""Completion of a filter while it is typed."""
 
 from __future__ import annotations
 

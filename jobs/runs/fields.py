@@ -1,4 +1,4 @@
-"""What a run can be filtered, sorted and grouped by, and shown in a column: attributes, metrics, parameters, tags."""
+"""Fields of runs: attributes, metrics, parameters and tags."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _either(of_job: str, of_run: str) -> Coalesce:
     return Coalesce(of_job, of_run)
 
 
-def _of_verdict(column: str) -> Subquery:
+def _verdict_column(column: str) -> Subquery:
     """From the verdict by the newest rules that have judged the run."""
     rows = RunVerdict.objects.filter(run=OuterRef("pk")).order_by("-rules_version")
     return Subquery(rows.values(column)[:1])
@@ -73,14 +73,14 @@ ATTRIBUTES: dict[str, Attribute] = {
             Epoch(Coalesce(ENDED, Now())) - Epoch(STARTED),
             "From its first step to its end, or until now",
         ),
-        Attribute("verdict", "Verdict", "text", _of_verdict("name"), "Which limit it hits; two if mixed"),
+        Attribute("verdict", "Verdict", "text", _verdict_column("name"), "Which limit it hits; two if mixed"),
         Attribute(
-            "limit", "Limit", "text", _of_verdict("limit"), "compute, memory, bandwidth, power or mixed",
+            "limit", "Limit", "text", _verdict_column("limit"), "compute, memory, bandwidth, power or mixed",
             is_exact=True,
         ),
-        Attribute("share", "Limit costs", "share", _of_verdict("share"), "Share of each step"),
+        Attribute("share", "Limit costs", "share", _verdict_column("share"), "Share of each step"),
         Attribute(
-            "severity", "Severity", "text", _of_verdict("severity"), "notable from 10 % of the step, strong above 20 %",
+            "severity", "Severity", "text", _verdict_column("severity"), "notable from 10 % of the step, strong above 20 %",
             is_exact=True,
         ),
         Attribute("note", "Note", "text", F("note")),

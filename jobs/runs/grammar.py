@@ -1,4 +1,4 @@
-"""A filter's text as a tree of conditions: and, or, not, comparisons, words. Knows no database."""
+"""Grammar of the filter language: text to tree, without a database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The names that runs have: keys of metrics, parameters and tags with how many runs have each, and values of one."""
+"""Names and values that runs have, with the number of runs of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values of some fields for some runs, side by side: what a scatter plot or parallel coordinates draw."""
+"""Values of fields by run, for scatter plots and parallel coordinates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people write right of a comparison: numbers, times, spans of time."""
+"""Values in filters: numbers, times, durations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The series of runs: `append` adds points exactly once, `read` draws them, `names` says what there is."""
+"""Series of runs: exactly-once writes, reads for charts, and what exists."""
 
 from jobs.series.codec import Point, kind_of
 from jobs.series.counters import counted

@@ -1,4 +1,4 @@
-"""What stands along x: steps, unix time, seconds since the run began, tokens seen, or energy used."""
+"""X axes of charts: steps, unix time, time since the start, tokens, energy."""
 
 from __future__ import annotations
 

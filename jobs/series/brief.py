@@ -1,4 +1,4 @@
-"""A run's metrics in short (RunMetric): newest value, extremes, mean and count, for tables that sort and filter."""
+"""Summary row of each metric of a run (RunMetric), updated with every batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many points drawn as few: each bucket keeps its minimum, maximum and mean, so no spike is ever lost."""
+"""Buckets of points with minimum, maximum and mean, so that no spike is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a series is drawn: the points no later attempt made again, and how finely each chunk is read."""
+"""Read plan of a series: visible points, and how finely each chunk is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Points as bytes: the journal's batches, raw columns, and compressed columns. All exact to the bit."""
+"""Binary formats of points: journal batches, raw columns, compressed columns."""
 
 from __future__ import annotations
 

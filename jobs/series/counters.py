@@ -1,4 +1,4 @@
-"""How far a counter had come at given moments: its newest point up to each of them, by source."""
+"""Values of a counter at given moments, by source."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def counted(run_id: str, attempt: int, metric: str, moments: Sequence[float]) ->
         chunks = [chunk for chunk in snapshot.chunks.get(key, []) if chunk.attempt == attempt]
         if tail is None and not chunks:
             continue
-        wanted = {moment: _last_begun(chunks, moment) for moment in moments}
+        wanted = {moment: _last_started(chunks, moment) for moment in moments}
         points = points_of(chunk for chunk in wanted.values() if chunk is not None)
         found[key.source] = [_newest(_parts(tail, wanted[moment], points), moment) for moment in moments]
     return found
 
 
-def _last_begun(chunks: Sequence[Sealed], moment: float) -> Sealed | None:
+def _last_started(chunks: Sequence[Sealed], moment: float) -> Sealed | None:
     begun = [chunk for chunk in chunks if chunk.first_at_us <= moment * 1e6]
     return begun[-1] if begun else None
 

@@ -1,4 +1,4 @@
-"""Least, greatest and mean of whole series, and energy per token: a few numbers a run, without reading its points."""
+"""Extremes of whole series and energy per token, without reading all points."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The series of a stream as its points arrive: segments at their open end, sealed into chunks as they grow.
+"""Segments and chunks: storage of a stream's series behind the journal.
 
-All series of a fold share their statements: with one of each a series, the ORM cost more than everything else about a
-point (0.75 us of 1.8 through HTTP in batches of 1,000; 2026-11-27).
+All series of a fold share their statements: with separate statements for each series, the ORM took more time than
+everything else about a point (0.75 us of 1.8 through HTTP in batches of 1,000; 2026-11-27).
 """
 
 from __future__ import annotations

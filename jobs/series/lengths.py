@@ -1,4 +1,4 @@
-"""The axes that are themselves made of readings: tokens seen by a step, energy used by a moment."""
+"""Axes made of measured series: tokens by step, energy by time."""
 
 from __future__ import annotations
 

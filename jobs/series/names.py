@@ -1,4 +1,4 @@
-"""What a run has series of: every metric and source, how many points, and the newest value."""
+"""Series of a run: every metric and source with point count and newest value."""
 
 from __future__ import annotations
 

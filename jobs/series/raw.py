@@ -1,4 +1,4 @@
-"""Every point as it was written, also those that a later attempt made again: for exports, histories and proofs."""
+"""All points as written, including steps that a later attempt repeated."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def raw(run_id: str, metrics: Collection[str] | None = None) -> Iterator[Raw]:
     for first in range(0, len(wanted), METRICS_AT_ONCE):
         snapshot = take([run_id], wanted[first : first + METRICS_AT_ONCE])
         for key in sorted(snapshot.keys()):
-            yield from _of_series(key, snapshot.chunks.get(key, []), snapshot.tails.get(key, {}))
+            yield from _read_series(key, snapshot.chunks.get(key, []), snapshot.tails.get(key, {}))
 
 
 def raw_of_runs(run_ids: Collection[str], metric: str, source: str = "run") -> dict[str, Columns]:
@@ -49,7 +49,7 @@ def raw_of_runs(run_ids: Collection[str], metric: str, source: str = "run") -> d
     return found
 
 
-def _of_series(key: SeriesKey, chunks: list[Sealed], tails: dict[int, Columns]) -> Iterator[Raw]:
+def _read_series(key: SeriesKey, chunks: list[Sealed], tails: dict[int, Columns]) -> Iterator[Raw]:
     for attempt in sorted({*tails, *(chunk.attempt for chunk in chunks)}):
         sealed = [chunk for chunk in chunks if chunk.attempt == attempt]
         points = points_of(sealed)

@@ -1,4 +1,4 @@
-"""Reading series for charts: few enough buckets to draw, exact points where they fit, attempts told apart."""
+"""Series for charts: exact points if they fit, else buckets, by attempt."""
 
 from __future__ import annotations
 

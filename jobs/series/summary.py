@@ -1,4 +1,4 @@
-"""What is kept of each 64 points, so that a wide chart need not decode them: extremes are never lost."""
+"""Summaries of 64 points each, read by wide charts instead of the points."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Adding points of a writer that does not number its batches: a request that comes again changes nothing.
+"""Idempotent append for writers that do not number their batches.
 
-MLflow's clients repeat a request whose answer was lost. The digest of its body tells the second from the first; it is
-kept for the stream's newest KEPT requests and until the run has ended.
+MLflow's clients repeat a request whose reply was lost. The digest of the body identifies the repetition; digests are
+kept for the newest KEPT requests of a stream, until the run has ended.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Adding points: one journal row a batch, folded into segments and sealed into chunks as they grow.
+"""Writes of points: a journal row a batch, folded into segments and chunks.
 
-A batch may come twice, late or out of order: its number within its stream decides, and nothing is lost or doubled.
-A hole waits in the journal until it is filled. Every function runs inside the caller's transaction if there is one.
+A batch may arrive twice, late or out of order: its number within its stream decides, and nothing is lost or doubled.
+Batches behind a gap wait in the journal until it is filled. Every function joins the caller's transaction.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Files of runs: saved whole or not at all, found by the path their writer gave them, kept under names of our own."""
+"""Artefact files of runs, each saved whole or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The only door for what the writers of runs say that Fourwalls did not launch; each act an event."""
+"""Runs that Fourwalls did not launch, and the events of their writers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from jobs.tracking.params import store as store_params
 
 TRACKED_STATES = (JobState.QUEUED, JobState.RUNNING, *FINAL)  # what the writer of a run may say of it
 
-HEARD_EVERY = timedelta(seconds=2)
+TOUCH_EVERY = timedelta(seconds=2)
 LOST = "run.lost"  # the event of a run that was taken for killed
 LOST_AT_ONCE = 100
 SOURCES_LIMIT = 1000
@@ -61,7 +61,7 @@ def create(
             last_seen_at=now,
         )
         set_tags(run, tags or {})
-        _tell(run, owner.get_username(), "created", f"Logged by {origin}.")
+        _record_event(run, owner.get_username(), "created", f"Logged by {origin}.")
     return run
 
 
@@ -93,7 +93,7 @@ def set_state(run: Run, state: str, *, actor: str, ended_at: datetime | None = N
     with transaction.atomic():
         moved = Run.objects.filter(id=run.id).exclude(state=state)
         if moved.update(state=state, ended_at=ended, last_seen_at=timezone.now()):
-            _tell(run, actor, state)
+            _record_event(run, actor, state)
         elif ended_at is not None:
             Run.objects.filter(id=run.id).update(ended_at=ended_at)
         if state in FINAL:
@@ -110,14 +110,14 @@ def set_parent(run: Run, parent: Run, *, actor: str) -> None:
         above = above.parent
     with transaction.atomic():
         if Run.objects.filter(id=run.id).exclude(parent=parent).update(parent=parent):
-            _tell(run, actor, "parent", f"Under run {parent.id}.")
+            _record_event(run, actor, "parent", f"Under run {parent.id}.")
     run.parent = parent
 
 
-def hear(run: Run) -> None:
-    """Its writer has just said something; at most one write in HEARD_EVERY."""
+def touch(run: Run) -> None:
+    """Record that the writer is alive, with at most one write per TOUCH_EVERY."""
     now = timezone.now()
-    if run.last_seen_at is None or now - run.last_seen_at > HEARD_EVERY:
+    if run.last_seen_at is None or now - run.last_seen_at > TOUCH_EVERY:
         Run.objects.filter(id=run.id).update(last_seen_at=now)
         run.last_seen_at = now
         if run.state == JobState.FAILED:
@@ -141,7 +141,7 @@ def _lose(run: Run, limit_s: int) -> bool:
     if not unheard.update(state=JobState.FAILED, ended_at=run.last_seen_at):
         return False
     reason = f"Its writer said nothing for {limit_s / 3600:g} h and never said that it had ended: taken for killed."
-    _tell(run, "scheduler", LOST.removeprefix("run."), reason)
+    _record_event(run, "scheduler", LOST.removeprefix("run."), reason)
     _settle(run)
     return True
 
@@ -158,7 +158,7 @@ def _go_on_after_all(run: Run) -> None:
     with transaction.atomic():
         failed = Run.objects.filter(id=run.id, state=JobState.FAILED)
         if lost_because(run) and failed.update(state=JobState.RUNNING, ended_at=None):
-            _tell(run, run.origin, JobState.RUNNING, "Its writer has spoken again.")
+            _record_event(run, run.origin, JobState.RUNNING, "Its writer has spoken again.")
             run.state, run.ended_at = JobState.RUNNING, None
 
 
@@ -211,5 +211,5 @@ def _settle(run: Run) -> None:
     unnumbered.forget(run.id)
 
 
-def _tell(run: Run, actor: str, what: str, text: str = "") -> None:
+def _record_event(run: Run, actor: str, what: str, text: str = "") -> None:
     RunEvent.objects.create(run=run, actor=actor, kind=f"run.{what}", text=text)

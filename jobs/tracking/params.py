@@ -1,4 +1,4 @@
-"""A run's parameters: what was chosen for it, as text, and as a number where it is one."""
+"""Parameters of runs, as texts and, where possible, as numbers."""
 
 from __future__ import annotations
 

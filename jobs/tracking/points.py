@@ -1,4 +1,4 @@
-"""Points that come in from outside: the shape of a delivery, what makes one bad, and how it is taken once."""
+"""Deliveries of points: their format, validation and exactly-once storage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The only door for projects: what a team gathers its runs under; each change of one an event."""
+"""Projects and their events."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def create(team: Team, name: str, *, actor: str, tags: Mapping[str, str] | None 
     try:
         with transaction.atomic():
             project = Project.objects.create(team=team, name=name, tags=dict(tags or {}))
-            _tell(project, actor, "created")
+            _record_event(project, actor, "created")
     except IntegrityError:
         raise _taken(team, name) from None
     return project
@@ -42,7 +42,7 @@ def rename(project: Project, name: str, *, actor: str) -> None:
         with transaction.atomic():
             moved = Project.objects.filter(id=project.id).exclude(name=name)
             if moved.update(name=name, updated_at=timezone.now()):
-                _tell(project, actor, "renamed", f"{project.name[:200]!r} -> {name[:200]!r}")
+                _record_event(project, actor, "renamed", f"{project.name[:200]!r} -> {name[:200]!r}")
     except IntegrityError:
         raise _taken(project.team, name) from None
     project.name = name
@@ -89,7 +89,7 @@ def _set_archived(project: Project, actor: str, what: str) -> bool:
         others = Project.objects.filter(id=project.id, archived_at__isnull=at is not None)
         if not others.update(archived_at=at, updated_at=timezone.now()):
             return False
-        _tell(project, actor, what)
+        _record_event(project, actor, what)
     project.archived_at = at
     return True
 
@@ -102,7 +102,7 @@ def _change_tags(
         new = changed(current.tags)
         if new != current.tags:
             Project.objects.filter(id=project.id).update(tags=new, updated_at=timezone.now())
-            _tell(project, actor, "tags", said[:500])
+            _record_event(project, actor, "tags", said[:500])
     project.tags = new
 
 
@@ -112,5 +112,5 @@ def _taken(team: Team, name: str) -> NameTaken:
     return NameTaken(f"The team has a project {name!r} already. {way_out}")
 
 
-def _tell(project: Project, actor: str, what: str, text: str = "") -> None:
+def _record_event(project: Project, actor: str, what: str, text: str = "") -> None:
     ProjectEvent.objects.create(project=project, actor=actor, kind=f"project.{what}", text=text)

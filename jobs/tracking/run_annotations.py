@@ -1,4 +1,4 @@
-"""What people write on runs: names, notes, colours, and on many at once tags and the archive; each with its event."""
+"""Names, notes, colours, tags and archiving of runs, each with its event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models that runs saved whole: made, finished, described and archived, with events of the run that made them."""
+"""Models saved by runs: create, finish, describe, archive."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def finish(model: SavedModel, state: str, *, actor: str) -> None:
     with transaction.atomic():
         moved = SavedModel.objects.filter(id=model.id).exclude(state=state)
         if moved.update(state=state, updated_at=timezone.now()):
-            _tell(model, actor, f"Model {model.name} is {state.replace('_', ' ')}.")
+            _record_event(model, actor, f"Model {model.name} is {state.replace('_', ' ')}.")
     model.state = state
 
 
@@ -71,7 +71,7 @@ def archive(model: SavedModel, *, actor: str) -> None:
         if SavedModel.objects.filter(id=model.id, archived_at__isnull=True).update(
             archived_at=timezone.now()
         ):
-            _tell(model, actor, f"Model {model.name} archived.")
+            _record_event(model, actor, f"Model {model.name} archived.")
 
 
 def _refuse_bad(pairs: Mapping[str, str], limit: int) -> None:
@@ -82,5 +82,5 @@ def _refuse_bad(pairs: Mapping[str, str], limit: int) -> None:
             )
 
 
-def _tell(model: SavedModel, actor: str, text: str) -> None:
+def _record_event(model: SavedModel, actor: str, text: str) -> None:
     RunEvent.objects.create(run_id=model.run_id, actor=actor, kind="run.model", text=text)

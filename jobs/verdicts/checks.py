@@ -1,4 +1,4 @@
-"""Checks of a verdict by a twin: the spec for 30 steps, without and with one change.
+"""Checks of a verdict by a twin of 30 steps with one change.
 
 Both are ordinary jobs of the user who asks. They run one after the other, so that neither disturbs the other.
 """

@@ -59,7 +59,7 @@ def test_links_are_measured_and_drawn(page: Page):
     page.wait_for_url("**/runs/*/")
     expect(page.locator("#links polyline")).to_have_count(8, timeout=90_000)
     expect(page.locator("#links table")).to_contain_text("All-reduce, parameter server")
-    expect(page.locator("#run-history")).to_contain_text("every result was right", timeout=60_000)
+    expect(page.locator("#run-history")).to_contain_text("every result was correct", timeout=60_000)
 
 
 @pytest.mark.parametrize("width", [360, 1440])

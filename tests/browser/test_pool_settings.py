@@ -24,7 +24,7 @@ def test_a_quota_is_edited_in_its_row_and_the_history_is_refreshed(
     row.get_by_label("Weight of default").fill(weight)
     row.get_by_label("Guaranteed of default").fill("500")
     row.get_by_role("button", name="Save").click()
-    expect(row.get_by_role("alert")).to_contain_text("more than the")
+    expect(row.get_by_role("alert")).to_contain_text("exceed the")
     expect(row.get_by_label("Weight of default")).to_have_value(weight)
     row.get_by_label("Guaranteed of default").fill("1")
     row.get_by_role("button", name="Save").click()

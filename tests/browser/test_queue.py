@@ -90,7 +90,7 @@ def test_updates_in_flight_wait_during_a_drag(page: Page, rows: Locator):
     held: list[Route] = []
     page.route("**/queue/", lambda route: route.continue_() if held else held.append(route))
     page.evaluate("document.body.dispatchEvent(new Event('changed'))")
-    wait_until(lambda: page.wait_for_timeout(20) or held, said="the part is asked for")
+    wait_until(lambda: page.wait_for_timeout(20) or held, description="the part is asked for")
     press_grip(page, 2)
     drag_over(page, 0)
     page.locator("#queue").evaluate("part => { part.dataset.seen = 'yes' }")

@@ -52,7 +52,7 @@ def test_pages_forbid_scripts_of_other_hosts(owner_browser, node, address):
 def test_an_unknown_address_gets_our_404_page(owner_browser):
     answer = owner_browser.get("/nowhere/")
     assert answer.status_code == 404
-    assert "There is no such page" in answer.text
+    assert "Page not found, or no access" in answer.text
 
 
 def test_a_server_error_page_has_no_details(owner, monkeypatch):
@@ -61,10 +61,10 @@ def test_a_server_error_page_has_no_details(owner, monkeypatch):
     def broken(*arguments):
         raise RuntimeError("a secret detail")
 
-    monkeypatch.setattr(views, "_found", broken)
+    monkeypatch.setattr(views, "_search", broken)
     browser = Client(raise_request_exception=False)
     browser.force_login(owner)
     answer = browser.get("/jobs/")
     assert answer.status_code == 500
-    assert "Something broke" in answer.text
+    assert "Server error" in answer.text
     assert "a secret detail" not in answer.text

@@ -1,4 +1,7 @@
-"""Searches for experiments. The team's default has no row, so a filter is also asked of it here, in Python."""
+"""Search for experiments.
+
+The default experiment has no row, so its filter is evaluated here in Python.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The grammar of a search: clauses joined by AND, and of an order: a column and a direction."""
+"""Grammar of searches (clauses joined by AND) and of orders."""
 
 from __future__ import annotations
 
@@ -100,9 +100,9 @@ class Language(NamedTuple):
 
 
 class _Reader:
-    def __init__(self, language: Language, said: str) -> None:
-        self.language, self.said = language, said
-        self.tokens = _tokens(said)
+    def __init__(self, language: Language, text: str) -> None:
+        self.language, self.text = language, text
+        self.tokens = _tokens(text)
         self.position = 0
 
     def clauses(self) -> list[Clause]:

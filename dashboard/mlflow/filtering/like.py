@@ -1,4 +1,4 @@
-"""SQL's LIKE, with and without case, the same on SQLite and PostgreSQL: % stands for anything, _ for one character.
+"""Lookups LIKE and ILIKE, the same on SQLite and PostgreSQL.
 
 Django's own `contains` cannot: on SQLite it is never sensitive to case. GLOB is, and needs other wildcards.
 """

@@ -1,4 +1,4 @@
-"""Searches for runs: a clause becomes a condition, with EXISTS on the row of its metric, parameter, tag or data set."""
+"""Search for runs: clauses become conditions, most with EXISTS."""
 
 from __future__ import annotations
 

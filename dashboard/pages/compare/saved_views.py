@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from dashboard import access
+from dashboard.server.requests import UserRequest
 from jobs.models import SavedView
 from jobs.people import sharing
 
 
 @require_safe
-def show(request: HttpRequest, view_id: str) -> HttpResponse:
+def show(request: UserRequest, view_id: str) -> HttpResponse:
     """Redirect to the page in its saved state."""
     return redirect(address(access.view_for(request.user, view_id)))
 
 
 @require_POST
-def save(request: HttpRequest) -> HttpResponse:
+def save(request: UserRequest) -> HttpResponse:
     """Save a view of a page; return to the page when it is refused."""
     page, query = request.POST.get("page", ""), request.POST.get("query", "")
     team = access.writable_team(request.user, request.POST.get("team"))
@@ -37,7 +38,7 @@ def save(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-def change(request: HttpRequest, view_id: str) -> HttpResponse:
+def change(request: UserRequest, view_id: str) -> HttpResponse:
     view = access.writable_view(request.user, view_id)
     try:
         sharing.change_view(view, actor=request.user, query=request.POST.get("query", ""))
@@ -48,7 +49,7 @@ def change(request: HttpRequest, view_id: str) -> HttpResponse:
 
 
 @require_POST
-def delete(request: HttpRequest, view_id: str) -> HttpResponse:
+def delete(request: UserRequest, view_id: str) -> HttpResponse:
     view = access.writable_view(request.user, view_id)
     try:
         sharing.delete_view(view, actor=request.user)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from dashboard import access
 from dashboard.charts import chart_sections, run_labels, selection
 from dashboard.pages.compare import bars
+from dashboard.server.requests import UserRequest
 from jobs import series
 from jobs.models import Device, Run
 from jobs.runs.differences import find_differences
@@ -19,7 +20,7 @@ TABLE_RUNS = 8  # the table of differences has a column per run up to this numbe
 
 
 @require_safe
-def compare(request: HttpRequest) -> HttpResponse:
+def compare(request: UserRequest) -> HttpResponse:
     selected = _selected(request)
     runs = selected.runs
     metrics = [name for name in dict.fromkeys(request.GET.getlist("metric")) if name]
@@ -47,7 +48,7 @@ def compare(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-def figures(request: HttpRequest) -> HttpResponse:
+def figures(request: UserRequest) -> HttpResponse:
     """Return the bars of the compare page, loaded when they scroll into view."""
     runs = _selected(request).runs
     context = {
@@ -58,11 +59,11 @@ def figures(request: HttpRequest) -> HttpResponse:
     return render(request, "compare/_figures.html", context)
 
 
-def _selected(request: HttpRequest) -> selection.RunSelection:
+def _selected(request: UserRequest) -> selection.RunSelection:
     return selection.select_runs(request.user, request.GET.getlist("run"), request.GET.get("filter", ""))
 
 
-def _others(request: HttpRequest, runs: list[Run]) -> list[Run]:
+def _others(request: UserRequest, runs: list[Run]) -> list[Run]:
     """The newest other runs, offered for adding."""
     rest = access.runs_of(request.user).filter(archived_at=None).exclude(id__in=[run.id for run in runs])
     return list(rest.select_related("job", "owner")[:OTHERS_SHOWN])

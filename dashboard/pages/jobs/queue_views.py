@@ -61,7 +61,7 @@ class PoolOption:
 
 @require_safe
 def listing(request: UserRequest) -> HttpResponse:
-    can_see = access.told_of(request.user)
+    can_see = access.can_see_details(request.user)
     pools = _list_pools()
     pool_name = request.GET.get("pool", "") or (pools[0].pool.name if len(pools) == 1 else "")
     page = Paginator(_list_waiting(request, pool_name), ROWS_A_PAGE).get_page(request.GET.get("page"))

@@ -24,4 +24,4 @@ def metrics(request: HttpRequest) -> HttpResponse:
     if caller is None:
         message = "Send a token of the API: Authorization: Bearer ...\n"
         return HttpResponse(message, status=401, content_type="text/plain; charset=utf-8")
-    return HttpResponse(exposition.render_metrics(caller.is_told_of), content_type=CONTENT_TYPE)
+    return HttpResponse(exposition.render_metrics(caller.can_see_details), content_type=CONTENT_TYPE)

@@ -102,7 +102,7 @@ def probe(request: HttpRequest, node_id: str) -> HttpResponse:
 
 def _build_context(request: HttpRequest, node: Node) -> dict[str, Any]:
     """The context of nodes/_status.html, the part of the page that refreshes."""
-    now, can_see = timezone.now(), access.told_of(request.user)
+    now, can_see = timezone.now(), access.can_see_details(request.user)
     cards = [
         devices.build_card(device, can_see, now)
         for device in devices_with_leases().filter(node=node).order_by("index")
@@ -131,7 +131,7 @@ def _build_context(request: HttpRequest, node: Node) -> dict[str, Any]:
 def _render_dialog(
     request: HttpRequest, node: Node, text: ActionText, form: ActionForm, status: int = 200
 ) -> HttpResponse:
-    occupants = get_occupants(node, access.told_of(request.user))
+    occupants = get_occupants(node, access.can_see_details(request.user))
     context = {
         "node": node,
         "action": text,

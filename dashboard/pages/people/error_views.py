@@ -19,6 +19,12 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
         "Nothing was read and nothing was started."
     )
     if "application/json" in request.headers.get("Accept", ""):
-        problem = {"field": "", "message": sentence, "fix": {}, "fix_label": "", "line": None}
+        problem: dict[str, object] = {
+            "field": "",
+            "message": sentence,
+            "fix": {},
+            "fix_label": "",
+            "line": None,
+        }
         return JsonResponse({"problems": [problem]}, status=413)
     return render(request, "413.html", {"sentence": sentence}, status=413)

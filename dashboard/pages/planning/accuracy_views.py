@@ -20,7 +20,7 @@ RECENT = 50
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
     query = texts.read_query(request.GET)
-    rows = accuracy.get_judged(query, access.told_of(request.user))
+    rows = accuracy.get_judged(query, access.can_see_details(request.user))
     context = {
         "selected": query,
         "groups": texts.GROUP_TITLES,
@@ -42,7 +42,7 @@ def page(request: HttpRequest) -> HttpResponse:
 @require_safe
 def save(request: HttpRequest) -> HttpResponse:
     """Return every judged figure of the page with the same address as CSV."""
-    rows = accuracy.get_judged(texts.read_query(request.GET), access.told_of(request.user))
+    rows = accuracy.get_judged(texts.read_query(request.GET), access.can_see_details(request.user))
     answer = HttpResponse(
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": 'attachment; filename="accuracy.csv"'},

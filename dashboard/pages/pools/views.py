@@ -67,7 +67,7 @@ class PoolSummary:
 def listing(request: HttpRequest) -> HttpResponse:
     summaries = _summarise_pools()
     if sum(summary.num_nodes for summary in summaries.values()) <= CARDS_LIMIT:
-        _add_cards(summaries, access.told_of(request.user))
+        _add_cards(summaries, access.can_see_details(request.user))
     else:
         _add_unavailable_nodes(summaries)
     context = {"pools": list(summaries.values()), "is_admin": access.is_admin(request.user)}
@@ -80,7 +80,7 @@ def listing(request: HttpRequest) -> HttpResponse:
 @gzip_page  # safe from BREACH: the response mixes no secret with input of others
 def map_data(request: HttpRequest) -> HttpResponse:
     """Return the data of the map as JSON."""
-    found = pool_map.build_map(access.told_of(request.user))
+    found = pool_map.build_map(access.can_see_details(request.user))
     return HttpResponse(msgspec.json.encode(found), content_type="application/json")
 
 

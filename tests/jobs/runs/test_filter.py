@@ -135,7 +135,7 @@ def test_a_jobs_run_has_its_state_pool_and_spec_from_the_job(make_job, find):
     assert find("duration > 1h") == set()
 
 
-def test_duration_is_told_of_runs_that_have_ended(some, find):
+def test_duration_can_see_details_runs_that_have_ended(some, find):
     Run.objects.filter(name="low").update(started_at=NOW - timedelta(hours=3), ended_at=NOW)
     assert "low" in find("duration > 2h")
     assert "low" not in find("duration > 4h")

@@ -127,7 +127,7 @@ def test_a_run_that_was_taken_for_killed_goes_on_when_its_writer_speaks(run):
     silence(run, for_s=10**6)
     external_runs.end_silent()
     run.refresh_from_db()
-    external_runs.hear(run)
+    external_runs.touch(run)
     run.refresh_from_db()
     assert (run.state, run.ended_at, external_runs.lost_because(run)) == ("running", None, "")
     assert [kind for kind, _ in kinds(run)[-2:]] == ["run.lost", "run.running"]
@@ -136,6 +136,6 @@ def test_a_run_that_was_taken_for_killed_goes_on_when_its_writer_speaks(run):
 def test_a_late_word_does_not_revive_a_run_whose_writer_said_that_it_failed(run):
     external_runs.set_state(run, "failed", actor="olga")
     silence(run, for_s=100)
-    external_runs.hear(run)
+    external_runs.touch(run)
     run.refresh_from_db()
     assert run.state == "failed"

@@ -68,7 +68,7 @@ def test_a_run_without_metrics_is_explained(owner_browser, run):
 
 def test_the_newest_values_are_shown_with_their_range(owner_browser, run):
     log(run, "zeta", "val/loss")
-    external_runs.hear(run)
+    external_runs.touch(run)
     series.append(run.id, 1, "late", 0, [Point("val/loss", "run", 3, 2e9, float("nan"))])
     assert [row.key for row in external.get_key_metrics(run)] == ["val/loss", "zeta"]
     text = page(owner_browser, run)
