@@ -41,7 +41,7 @@ def test_ended_attempts_show_device_hours_waste_energy_and_cost_per_token(make_j
         "3.00 EUR per million tokens",
     ):  # fmt: skip
         assert expected.replace("2.00,", "2,") in text or expected in text
-    assert 'Idle allocation</dt> <dd><span class="absent"' in text
+    assert 'Idle allocation</dt> <dd> <span class="absent"' in text
 
 
 def test_a_running_attempt_is_shown_separately_and_is_not_booked(make_job, page, node, pool):
