@@ -125,12 +125,12 @@ def test_archiving_is_confirmed_and_can_be_undone(table: Page):
     table.locator("[data-tick-all]").check()
     table.keyboard.press("a")
     expect(table.locator("#confirm")).to_contain_text("Archive 4 runs?")
-    table.get_by_role("button", name="Go on").click()
+    table.locator("#confirm").get_by_role("button", name="Archive runs").click()
     expect(table.locator("#runs")).to_contain_text("No run matches")
     table.goto("/runs/?filter=is:archived")
     table.locator("[data-tick-all]").check()
     table.get_by_role("button", name="Restore").click()
-    table.get_by_role("button", name="Go on").click()
+    table.locator("#confirm").get_by_role("button", name="Restore runs").click()
     expect(table.locator("#runs")).to_contain_text("No run matches")
 
 

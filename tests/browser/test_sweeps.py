@@ -53,7 +53,7 @@ def test_a_sweep_from_the_form_to_its_page(page: Page):
     body = page.locator("#sweep-body")
     expect(body).to_contain_text("4 runs, 4 in parallel")
     body.get_by_role("button", name="Cancel sweep").click()
-    page.locator("#confirm").get_by_role("button", name="Go on").click()
+    page.locator("#confirm").get_by_role("button", name="Cancel sweep").click()
     expect(body).to_contain_text("Cancelled by admin.", timeout=30_000)
 
 

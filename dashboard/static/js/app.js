@@ -58,7 +58,8 @@ document.body.addEventListener("htmx:confirm", (event) => {
   if (!question) return;
   event.preventDefault();
   const values = elt instanceof HTMLFormElement ? Object.fromEntries(new FormData(elt)) : {};
-  confirmAndPost(question, path, /** @type {Record<string, string>} */ (values));
+  const { accept = "Confirm", decline } = elt instanceof HTMLElement ? elt.dataset : {};
+  confirmAndPost(question, path, /** @type {Record<string, string>} */ (values), accept, decline);
 });
 
 function updateAges() {

@@ -38,7 +38,7 @@ menu.addEventListener("close", () => {
   const { returnValue: choice } = menu;
   const { job = "", name } = menu.dataset;
   const question = `Cancel ${name}? It leaves the queue and keeps its run.`;
-  if (choice === "cancel") confirmAndPost(question, addressOf("cancel", job), {});
+  if (choice === "cancel") confirmAndPost(question, addressOf("cancel", job), {}, "Cancel job", "Keep job");
   else if (choice === "pause") post(addressOf("pause", job), {});
   else if (PRIORITIES.includes(choice)) post(addressOf("priority", job), { priority: choice });
   else if (choice) moveJob(job, choice);

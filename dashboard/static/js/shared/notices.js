@@ -29,11 +29,15 @@ export function showNotice(text, tone, undo) {
 /**
  * Asks a question in the dialog of the page; true once the answer is yes.
  * @param {string} question
+ * @param {string} accept text of the button that answers yes: the action, as in "Cancel job"
+ * @param {string} [decline] text of the other button
  * @returns {Promise<boolean>}
  */
-export function confirmed(question) {
+export function confirmed(question, accept, decline = "Cancel") {
   const dialog = byId("confirm", HTMLDialogElement);
   byId("confirm-text").textContent = question;
+  required(dialog, "[value=yes]").textContent = accept;
+  required(dialog, "[value=no]").textContent = decline;
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => {
@@ -46,7 +50,9 @@ export function confirmed(question) {
  * @param {string} question
  * @param {string} path
  * @param {Record<string, string>} values
+ * @param {string} accept
+ * @param {string} [decline]
  */
-export async function confirmAndPost(question, path, values) {
-  if (await confirmed(question)) post(path, values);
+export async function confirmAndPost(question, path, values, accept, decline) {
+  if (await confirmed(question, accept, decline)) post(path, values);
 }

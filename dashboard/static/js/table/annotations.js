@@ -101,7 +101,7 @@ async function archiveRuns() {
   const count = await countRuns(target);
   const verb = action === "archive" ? "Archive" : "Restore";
   const question = `${verb} ${formatRuns(count)}? Nothing is deleted: is:archived finds what is archived.`;
-  if (count > 1 && !(await confirmed(question))) return;
+  if (count > 1 && !(await confirmed(question, `${verb} runs`))) return;
   const { isDone, problem, notice } = await postForAnswer(`/runs/many/${action}/`, target.values);
   if (!isDone) {
     showNotice(problem, "bad");

@@ -11,6 +11,7 @@ from dashboard.pages.runs import timeline
 from jobs.models import StepTimeline, Trace, TraceChunk, TraceFile
 from jobs.states.jobs import JobState
 from tests.dashboard.conftest import set_state
+from tests.dashboard.page_text import collapse
 
 HTMX = {"HX-Request": "true"}
 

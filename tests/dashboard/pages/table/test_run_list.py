@@ -145,9 +145,10 @@ def test_only_parameters_that_differ_can_be_shown(owner_browser, make_job):
 
 
 def test_pinned_runs_come_first_and_hidden_runs_are_marked(owner_browser, make_job):
-    made = {name: make_job(name=name).run.id for name in ("a", "b", "c")}
-    answer = owner_browser.get(RUNS, {"sort": "name", "pin": made["c"], "hide": made["a"], "filter": "not c"})
-    assert names(answer) == ["c", "a", "b"]
+    made = {name: make_job(name=name).run.id for name in ("alpha", "beta", "gamma")}
+    query = {"sort": "name", "pin": made["gamma"], "hide": made["alpha"], "filter": "not gamma"}
+    answer = owner_browser.get(RUNS, query)
+    assert names(answer) == ["gamma", "alpha", "beta"]
     assert [row.is_hidden for row in answer.context["page"].rows] == [False, True, False]
 
 
