@@ -16,7 +16,6 @@ from jobs.models import Attempt, Event, Lease, Node, Run, UploadedLog
 from jobs.series import Point
 from jobs.states.jobs import AttemptState, JobState
 from tests.dashboard.conftest import set_state
-from tests.dashboard.page_text import collapse
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from dashboard.pages.runs import timeline
 from jobs.models import StepTimeline, Trace, TraceChunk, TraceFile
 from jobs.states.jobs import JobState
 from tests.dashboard.conftest import set_state
-from tests.dashboard.page_text import collapse
 
 HTMX = {"HX-Request": "true"}
 

@@ -9,7 +9,6 @@ from engine.spec.presets import preset
 from jobs.models import Job, Template, TemplateEvent
 from jobs.queue import templates
 from tests.dashboard.conftest import fields_of
-from tests.dashboard.page_text import collapse
 
 SUBMIT = "/submit/"
 

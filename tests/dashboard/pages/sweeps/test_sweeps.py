@@ -13,7 +13,6 @@ from jobs.models import Job, Run, RunMetric, Sweep
 from jobs.states.jobs import JobState
 from jobs.sweeps import advance, sweep_actions
 from tests.dashboard.conftest import fields_of
-from tests.dashboard.page_text import collapse
 
 LR = "optimiser.learning_rate"
 HTMX = {"HX-Request": "true"}
