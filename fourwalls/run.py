@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from fourwalls import ending, host, launch, options, sync, values
+from fourwalls import ending, host, launch, limits, options, sync, values
 from fourwalls.files import Keeper
 from fourwalls.launch import Launch
 from fourwalls.options import Options
@@ -24,7 +24,6 @@ from fourwalls.spool import Held, Spool, write_atomically
 from fourwalls.writing import QUEUE_LIMIT, Writer
 
 BEGIN_S = 2.0  # how long init() waits for the server to say at which step a resumed run goes on
-LATEST_AT_S = 253_402_300_799
 
 log = logging.getLogger("fourwalls")
 
@@ -135,7 +134,7 @@ class Run:
             if writer is None and (writer := self._writer_of_child()) is None:
                 return
             if at is not None:
-                now_us = int(at * 1e6) if 0 <= at <= LATEST_AT_S else now_us
+                now_us = int(at * 1e6) if 0 <= at < limits.END_S else now_us
             if len(writer.queue) >= QUEUE_LIMIT:
                 writer.num_dropped += 1
             elif row:

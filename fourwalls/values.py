@@ -6,10 +6,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fourwalls.frames import NAME_LIMIT
+from fourwalls.limits import METRIC_CHARS, PARAM_CHARS
 
 PLAIN = frozenset({float, int})  # what a row may hold as it is
-PARAM_LIMIT = 6000
 
 
 def plain(metrics: Mapping[str, Any]) -> tuple[dict[str, float], list[str]]:
@@ -20,14 +19,14 @@ def plain(metrics: Mapping[str, Any]) -> tuple[dict[str, float], list[str]]:
     for name, value in _leaves(metrics, ""):
         number = _number(value)
         if number is None or not is_name(name):
-            refused.append(name[:NAME_LIMIT])
+            refused.append(name[:METRIC_CHARS])
         else:
             found[name] = number
     return found, refused
 
 
 def is_name(name: str) -> bool:
-    if not 0 < len(name) <= NAME_LIMIT or "\0" in name or not name.strip():
+    if not 0 < len(name) <= METRIC_CHARS or "\0" in name or not name.strip():
         return False
     try:
         return bool(name.encode())
@@ -47,7 +46,7 @@ def _param(value: Any) -> Any:
         return params_of(value)
     if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return value if abs(value) < 2**63 else str(value)
-    return str(value).replace("\0", "")[:PARAM_LIMIT]
+    return str(value).replace("\0", "")[:PARAM_CHARS]
 
 
 def _leaves(values: Mapping[Any, Any], path: str) -> Iterator[tuple[str, Any]]:

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from typing import Any
 
-from fourwalls import frames, values
+from fourwalls import frames, limits, values
 from fourwalls.saying import Sayer
 from fourwalls.spool import Spool
 
@@ -111,11 +111,11 @@ class Writer:
             if not all(map(values.is_name, new)):
                 return False
             self._good_names |= new
-        return step is None or frames.NO_STEP < step < -frames.NO_STEP
+        return step is None or limits.FIRST_STEP <= step <= limits.LAST_STEP
 
     def _cleaned(self, row: frames.Row) -> frames.Row | None:
         step, at_us, metrics, source = row
         numbers, refused = values.plain(metrics)
-        is_step = step is None or (isinstance(step, int) and frames.NO_STEP < step < -frames.NO_STEP)
+        is_step = step is None or (isinstance(step, int) and limits.FIRST_STEP <= step <= limits.LAST_STEP)
         self.refuse([*refused, *([] if is_step else ["step"])])
         return (step, at_us, numbers, source) if is_step and numbers else None

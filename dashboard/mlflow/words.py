@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from dashboard.mlflow.errors import bad
+from engine.telemetry import point_limits
 from jobs.models import Run
 from jobs.states.jobs import JobState
 
@@ -69,7 +70,9 @@ def place_of(key: str) -> Place:
         return Place(key, "run")
     metric, scale = DEVICE_METRICS[found["what"]]
     node = f"{found['node']}:" if found["node"] else ""
-    return Place(metric, f"device:{node}gpu{found['index']}", scale)
+    source = f"device:{node}gpu{found['index']}"
+    # A node name too long for a source: a series of the run, under the name that its writer chose.
+    return Place(key, "run") if point_limits.source_error(source) else Place(metric, source, scale)
 
 
 def status_of(run: Run) -> str:

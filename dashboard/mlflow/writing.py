@@ -21,6 +21,7 @@ from dashboard.mlflow.words import (
     place_of,
     refuse_bad_name,
 )
+from engine.telemetry import point_limits
 from jobs import series
 from jobs.models import Run, RunInput
 from jobs.series import brief, codec, unnumbered
@@ -29,7 +30,6 @@ from jobs.tracking import external_runs, params
 STREAM = "mlflow"
 encode = msgspec.msgpack.Encoder().encode  # exact: JSON has no NaN
 CONTEXT = "mlflow.data.context"
-LATEST_MS = 253_402_300_799_000  # the end of the year 9999, the last that a calendar holds
 LIMITS = {"name": 500, "digest": 36, "source": 65_535, "schema": 1_048_575, "profile": 16_777_215}
 
 
@@ -118,12 +118,7 @@ def _params(pairs: Iterable[shapes.Pair]) -> dict[str, str]:
 
 
 def _deliver(run: Run, metrics: list[shapes.Metric]) -> None:
-    for key in {metric.key for metric in metrics}:
-        refuse_bad_name(key, "metrics[0].name" if len(metrics) == 1 else "metrics.name")
-    if max(metric.timestamp for metric in metrics) > LATEST_MS:
-        raise bad(
-            f"Invalid value for parameter 'timestamp' supplied: at most {LATEST_MS} milliseconds since 1970."
-        )
+    _refuse_bad_points(metrics)
     places = {key: place_of(key) for key in {metric.key for metric in metrics}}
     points = [
         series.Point(
@@ -131,11 +126,8 @@ def _deliver(run: Run, metrics: list[shapes.Metric]) -> None:
         )
         for metric, place in ((metric, places[metric.key]) for metric in metrics)
     ]
-    points = list(dict.fromkeys(points))  # as in MLflow's own table, a point is what it says
-    try:
-        is_new = unnumbered.deliver(run.id, STREAM, encode(metrics), points)
-    except ValueError as error:
-        raise bad(f"Invalid value for parameter 'metrics' supplied: {error}") from None
+    points = list(dict.fromkeys(points))  # MLflow keeps equal points once
+    is_new = unnumbered.deliver(run.id, STREAM, encode(metrics), points)
     device = [metric for metric in metrics if places[metric.key].source != brief.SOURCE]
     if (
         is_new and device
@@ -144,6 +136,18 @@ def _deliver(run: Run, metrics: list[shapes.Metric]) -> None:
             series.Point(one.key, brief.SOURCE, one.step, one.timestamp / 1000, one.value) for one in device
         ]
         brief.add(run.id, codec.columns_by_key(own))
+
+
+def _refuse_bad_points(metrics: list[shapes.Metric]) -> None:
+    """Any metric name that a column holds is taken, also one that MLflow's own server refuses as a path."""
+    names, times_ms, steps = zip(*((one.key, one.timestamp, one.step) for one in metrics), strict=True)
+    for parameter, broken in (
+        ("key", next(filter(None, map(point_limits.name_error, set(names))), "")),
+        ("timestamp", point_limits.time_error(max(times_ms) // 1000)),
+        ("step", point_limits.step_error(min(steps)) or point_limits.step_error(max(steps))),
+    ):
+        if broken:
+            raise bad(f"Invalid value for parameter '{parameter}' supplied: {broken}.")
 
 
 def _input(one: shapes.DatasetInput) -> RunInput:

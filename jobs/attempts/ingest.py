@@ -7,7 +7,6 @@ reader that was overtaken rolls back. A line that is not whole yet waits; one th
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from engine.directory import AttemptDirectory
+from engine.telemetry import point_limits
 from engine.telemetry.metrics import BY_NAME
 from engine.telemetry.wire import Line, decode, number
 from jobs import series
@@ -29,9 +29,12 @@ from jobs.states.jobs import JobState
 
 READ_BYTES = 1024 * 1024  # of one file in one transaction: some 5,000 lines
 TEXT_LIMIT = 2000  # of a note
-LATEST_AT = 253_402_300_799.0  # unix time at the end of the year 9999, the last that a datetime holds
-LARGEST_STEP = 2**31 - 1
-SOURCE = re.compile(r"run|rank\d{1,6}|device:[\w.:-]{1,80}")
+COLUMN_STEP = 2**31 - 1  # the largest step that the columns of jobs, checkpoints and timelines hold
+POINT_KINDS = (
+    "step",
+    "validation",
+    "device",
+)  # their metrics are points; other lines become rows with a step
 NUL = b"\\u0000"
 
 
@@ -137,17 +140,21 @@ def _understand(name: str, start: int, content: bytes, news: News) -> Piece:
 
 
 def _points(line: Line) -> list[series.Point]:
-    """Raises ValueError for what no column could hold: such a line must not stop those behind it."""
+    """Raises ValueError for values that no column holds: the lines after such a line are still read."""
     if line.k == "step" and line.step is None:
         raise ValueError("a step line without its step")
-    if not 0 <= line.at <= LATEST_AT or not math.isfinite(line.seconds or 0.0):
-        raise ValueError("a time that is none")
-    if not 0 <= (line.step or 0) <= LARGEST_STEP:
-        raise ValueError(f"step {line.step} is out of range")
-    if not SOURCE.fullmatch(line.source):
-        raise ValueError(f"unknown source {line.source[:50]!r}")
-    if unknown := line.metrics.keys() - BY_NAME.keys():
-        raise ValueError(f"unknown metric {min(unknown)}")
+    broken = point_limits.time_error(line.at) or point_limits.source_error(line.source)
+    if line.k in POINT_KINDS:
+        broken = broken or point_limits.step_error(line.step)
+    elif not 0 <= (line.step or 0) <= COLUMN_STEP:
+        broken = broken or f"step {line.step} of a {line.k} line is not within 0 and {COLUMN_STEP}"
+    # A metric that this version does not know, written by a newer one, is kept under its name.
+    for name in line.metrics.keys() - BY_NAME.keys():
+        broken = broken or point_limits.name_error(name)
+    if broken:
+        raise ValueError(broken)
+    if not math.isfinite(line.seconds or 0.0):
+        raise ValueError("seconds that are not finite")
     values = {name: number(value) for name, value in line.metrics.items()}
     if line.k in ("timeline", "trace") and (line.step is None or not line.source.startswith("rank")):
         raise ValueError(f"a {line.k} line without its step or rank")
@@ -155,13 +162,15 @@ def _points(line: Line) -> list[series.Point]:
         timelines.refuse_bad(line.timeline)
     if line.k == "checkpoint":
         values.pop("validation_loss", None)  # which its own line has brought
-    elif line.k not in ("step", "validation", "device"):
+    elif line.k not in POINT_KINDS:
         return []
     return [series.Point(name, line.source, line.step, line.at, value) for name, value in values.items()]
 
 
 def _step_news(line: Line, news: News) -> None:
-    news.step = max(news.step or 0, line.step or 0)  # a rank may tell of a step one step late
+    if not 0 <= (line.step or 0) <= COLUMN_STEP:  # a point, but no progress of a job
+        return
+    news.step = max(news.step or 0, line.step or 0)  # a rank may report a step one step late
     if news.first_step_at is None:
         news.first_step_at = line.at
     news.last_step_at = max(news.last_step_at, line.at)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -10,6 +11,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Max, Sum
 
+from engine.telemetry import point_limits
 from jobs import series
 from jobs.imports.foreign import ForeignRun, Part
 from jobs.models import Batch, Project, Run, RunTag, StoredSeries, Stream, Team
@@ -33,13 +35,13 @@ class Taken:
 def take(foreign: ForeignRun, *, team: Team, owner: User, project: str = "") -> Taken:
     """Bring a run in, or what it has gained since the last time. `project` overrides its own."""
     run, is_new = _run_of(foreign, team, owner, project or foreign.project)
-    added = 0
+    added, left_out = 0, Counter(foreign.left_out)
     for part in foreign.parts:
-        added += _store(run, part)
+        added += _store(run, part, left_out)
     for attempt in {part.attempt for part in foreign.parts}:
         series.close(run.id, attempt)
     external_runs.set_state(run, foreign.state, actor=owner.get_username(), ended_at=foreign.ended_at)
-    return Taken(run, is_new, added, dict(foreign.left_out))
+    return Taken(run, is_new, added, dict(left_out))
 
 
 @transaction.atomic
@@ -73,20 +75,29 @@ def _run_of(foreign: ForeignRun, team: Team, owner: User, project: str) -> tuple
     return run, True
 
 
-def _store(run: Run, part: Part) -> int:
-    """What the stream has are the first points of the part: they are passed by, the rest follows as new batches."""
+def _store(run: Run, part: Part, left_out: Counter[str]) -> int:
+    """Skips the points that the stream has, which are the first of the part, and adds the rest as new batches."""
     stream, _ = Stream.objects.get_or_create(run=run, attempt=part.attempt, name=part.stream)
     series.fold(stream.id)
     stream.refresh_from_db()
     known = StoredSeries.objects.filter(stream=stream).aggregate(count=Sum("count"))["count"] or 0
     waiting = Batch.objects.filter(stream=stream).aggregate(seq=Max("seq"))["seq"]
     assert waiting is None, "batches of an import have no holes"
-    rest = islice(part.points, known, None)
+    rest = islice(_valid(part.points, left_out), known, None)
     added, seq = 0, stream.last_seq + 1
     while points := list(islice(rest, BATCH_POINTS)):
         series.append(run.id, part.attempt, part.stream, seq, points)
         added, seq = added + len(points), seq + 1
     return added
+
+
+def _valid(points: Iterable[series.Point], left_out: Counter[str]) -> Iterator[series.Point]:
+    """The points that keep the rules; the others are counted by the rule that they break."""
+    for point in points:
+        if broken := point_limits.point_error(*point):
+            left_out[f"point ({broken})"] += 1
+        else:
+            yield point
 
 
 def link(team: Team, parents: Mapping[str, str]) -> None:

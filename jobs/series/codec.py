@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
+from engine.telemetry.point_limits import NO_STEP, STEP_RULE, TIME_RULE
+
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-NO_STEP = int(np.iinfo(np.int64).min)  # stands for a point without a step
 POINT_BYTES = 24
 IS_SHARED = 1 << 31  # in the length of a batch's header
 ZSTD_LEVEL = 3
@@ -66,11 +67,11 @@ def columns_by_key(points: Iterable[Point]) -> dict[Key, Columns]:
 def _columns(steps: list[int], times: list[float], values: list[float]) -> Columns:
     times_us = np.rint(np.array(times, dtype="<f8") * 1e6)
     if not np.all(np.abs(times_us) < 2**62):
-        raise ValueError("a point's time must be a finite number of seconds since 1970")
+        raise ValueError(TIME_RULE)
     try:
         whole = np.array(steps, dtype="<i8")
     except OverflowError:
-        raise ValueError("a step must fit into 64 bits") from None
+        raise ValueError(STEP_RULE) from None
     return Columns(whole, times_us.astype("<i8"), np.array(values, dtype="<f8"))
 
 

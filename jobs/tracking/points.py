@@ -11,13 +11,11 @@ from django.db import connection, transaction
 from django.db.models import Max
 from msgspec import UNSET, Meta, UnsetType
 
+from engine.telemetry import point_limits
 from jobs import series
 from jobs.models import Run, Stream
-from jobs.models.runs import KEY_LIMIT
 from jobs.series.codec import NO_STEP, Columns, Floats, Ints, Key, concatenate
 
-LATEST_AT_S = 253_402_300_799  # unix time at the end of the year 9999, the last that a datetime holds
-SOURCE = re.compile(r"run|rank\d{1,6}|device:[\w.:-]{1,80}|host:[\w.-]{1,80}")
 NAME = re.compile(r"[\w.-]{1,80}")  # of a writer
 PREFIX = "api:"  # keeps the writers of the API apart from others that write to a run, such as an importer
 FIND_WRITER = "SELECT attempt FROM jobs_stream WHERE run_id = %s AND name = %s"
@@ -34,7 +32,7 @@ class SeriesIn(msgspec.Struct, forbid_unknown_fields=True):
     one. Steps and times that are left out are those of the batch. In JSON a value may be "NaN", "Infinity" or
     "-Infinity". `source`: run, rank<N>, device:<id> or host:<name>."""
 
-    metric: Annotated[str, Meta(min_length=1, max_length=KEY_LIMIT)]
+    metric: Annotated[str, Meta(min_length=1, max_length=point_limits.METRIC_CHARS)]
     values: Values
     steps: Steps | UnsetType = UNSET
     times: Times | UnsetType = UNSET
@@ -187,14 +185,10 @@ def _groups(batch: BatchIn, where: str) -> dict[Key, Columns]:
 
 
 def _key(one: SeriesIn, place: str) -> Key:
-    if "\0" in one.metric or not one.metric.strip():
-        raise PointsError(
-            f"{place}.metric: {one.metric!r} is no name; it needs a letter, and no NUL character."
-        )
-    if not SOURCE.fullmatch(one.source):
-        raise PointsError(
-            f"{place}.source: '{one.source[:80]}' is none; use run, rank<N>, device:<id> or host:<name>."
-        )
+    if broken := point_limits.name_error(one.metric):
+        raise PointsError(f"{place}.metric: {one.metric!r}: {broken}.")
+    if broken := point_limits.source_error(one.source):
+        raise PointsError(f"{place}.source: '{one.source[:80]}': {broken}.")
     return one.metric, one.source
 
 
@@ -204,22 +198,24 @@ def _steps(given: Steps, place: str) -> Ints | None:
     if isinstance(given, bytes):
         return _packed(given, "<i8", place)
     try:
-        return np.array([NO_STEP if step is None else step for step in given], dtype="<i8")
+        steps = np.array([NO_STEP if step is None else step for step in given], dtype="<i8")
+        is_valid = steps.min(initial=0) > NO_STEP or NO_STEP not in given
     except OverflowError:
-        raise PointsError(f"{place}: a step must fit into 64 bits.") from None
+        is_valid = False
+    if not is_valid:
+        raise PointsError(f"{place}: {point_limits.STEP_RULE}.")
+    return steps
 
 
 def _times(given: Times, place: str) -> Ints:
-    if isinstance(given, bytes):
-        times_us = _packed(given, "<i8", place)
-    else:
-        seconds = np.array(given, dtype="<f8")
-        if not np.isfinite(seconds).all() or (len(seconds) and np.abs(seconds).max() > 1e12):
-            raise PointsError(f"{place}: a time is a finite number of seconds since 1970.")
-        times_us = np.rint(seconds * 1e6).astype("<i8")
-    if len(times_us) and (times_us.min() < 0 or times_us.max() > LATEST_AT_S * 1_000_000):
-        raise PointsError(f"{place}: a time lies outside of the years 1970 to 9999.")
-    return times_us
+    is_packed = isinstance(given, bytes)
+    times = _packed(given, "<i8", place) if isinstance(given, bytes) else np.array(given, dtype="<f8")
+    end = point_limits.END_US if is_packed else point_limits.END_S
+    if len(times) and not (
+        times.min() >= 0 and times.max() < end
+    ):  # the minimum of a column with a NaN is NaN
+        raise PointsError(f"{place}: {point_limits.TIME_RULE}.")
+    return times if is_packed else np.rint(times * 1e6).astype("<i8")
 
 
 def _values(given: Values, place: str) -> Floats:
