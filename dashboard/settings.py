@@ -7,6 +7,7 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 
 from dashboard.server import env
+from engine.request_limits import BODY_BYTES
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 # Everything a running Fourwalls writes: database, broker socket, nodes, attempts, prepared corpora.
@@ -45,6 +46,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "dashboard.server.middleware.ContentSecurityPolicy",
+    "dashboard.server.middleware.AddressLimits",
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -91,7 +93,7 @@ SESSION_COOKIE_NAME = f"fourwalls_{BASE_URL.rsplit(':', 1)[-1].strip('/')}"
 USE_TZ = True
 TIME_ZONE = "UTC"
 USE_I18N = False
-DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_BYTES
 
 STATIC_URL = "static/"
 STATIC_ROOT = HOME_DIR / "static"

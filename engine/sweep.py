@@ -11,15 +11,13 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from engine.request_limits import RANGE_CHARS, SWEEP_FIELDS, SWEEP_RUNS, SWEEP_VALUES
 from engine.spec.parts import Part, Real
-from engine.spec.problems import Problem, SpecError, problem_of
+from engine.spec.problems import Problem, SpecError, problems_from
 from engine.spec.spec import Spec, flatten, merged, nested, parse
 from engine.telemetry.metrics import BY_NAME
 
-RUNS_LIMIT = 1000
 NAME_LIMIT = 100  # as engine.spec.spec.Spec.name
-FIELDS_LIMIT = 8
-VALUES_LIMIT = 100
 TRIES = 50  # to draw something new from a small set of values
 SIGNIFICANT = 4  # digits of a drawn number: 0.0003162, not 0.00031622776601683794
 RANGE = re.compile(r"([^\s,]+?)\s*\.\.\s*([^\s,:]+)\s*:?\s*(\w+)?\s*(?:x\s*(\d+))?", re.IGNORECASE)
@@ -34,7 +32,7 @@ class Range(Part):
     low: Real = Field(alias="from")
     high: Real = Field(alias="to")
     scale: Scale = "linear"
-    points: int = Field(5, ge=2, le=VALUES_LIMIT)  # of a grid
+    points: int = Field(5, ge=2, le=SWEEP_VALUES)  # of a grid
 
 
 Vary = list[Any] | Range
@@ -45,9 +43,9 @@ class Sweep(Part):
 
     strategy: Literal["grid", "random", "halving"] = "grid"
     vary: dict[str, Any]  # field of the spec -> a list of values, or a Range
-    count: int = Field(8, ge=1, le=RUNS_LIMIT)  # runs to draw; a grid has as many as it has
+    count: int = Field(8, ge=1, le=SWEEP_RUNS)  # runs to draw; a grid has as many as it has
     seed: int = Field(1, ge=0, le=2**31 - 1)
-    parallel: int = Field(4, ge=1, le=RUNS_LIMIT)  # runs that wait or run at once
+    parallel: int = Field(4, ge=1, le=SWEEP_RUNS)  # runs that wait or run at once
     metric: str = "validation_loss"
     goal: Literal["min", "max"] = "min"
     eta: int = Field(2, ge=2, le=10)  # one in eta goes on at a rung
@@ -71,7 +69,7 @@ def parse_sweep(values: Any, base: Spec) -> Sweep:
 
 def vary_of(text: str) -> Any:
     """The plain value behind what a person types: '2, 4, 8' or '1e-4..1e-2 log' or '1..8 int x4'."""
-    found = RANGE.fullmatch(text.strip())
+    found = RANGE.fullmatch(text) if len(text := text.strip()) <= RANGE_CHARS else None
     if found is None:
         return [_plain(part) for part in text.split(",") if part.strip()]
     low, high, scale, points = found.groups()
@@ -142,6 +140,8 @@ def _read_vary(given: Any) -> tuple[dict[str, Vary], list[Problem]]:
     problems: list[Problem] = []
     if not isinstance(given, Mapping):
         return found, [] if given is None else [Problem("sweep.vary", "Name fields, each with its values.")]
+    if broken := SWEEP_FIELDS.error(len(given)):
+        return found, [Problem("sweep.vary", broken)]
     # In the order of the spec: a database may keep the keys of JSON in another one.
     for path, value in sorted(given.items(), key=lambda pair: (ORDER.get(pair[0], len(ORDER)), str(pair[0]))):
         value = vary_of(value) if isinstance(value, str) else value
@@ -162,7 +162,7 @@ def _read(values: Iterable[Any]) -> list[Any]:
 
 
 def _at(prefix: str, error: ValidationError, root: type[Part]) -> list[Problem]:
-    found = [problem_of(one, root) for one in error.errors()]
+    found = problems_from(error, root)
     return [Problem(f"{prefix}.{p.field}" if p.field else prefix, p.message, p.fix) for p in found]
 
 
@@ -170,8 +170,6 @@ def _problems(sweep: Sweep, base: Spec) -> Iterator[Problem]:
     fields = flatten(base.model_dump())
     if not sweep.vary:
         yield Problem("sweep.vary", "Nothing varies. Choose at least one field and give it values.")
-    if len(sweep.vary) > FIELDS_LIMIT:
-        yield Problem("sweep.vary", f"{len(sweep.vary)} fields are too many; the limit is {FIELDS_LIMIT}.")
     for path, vary in sweep.vary.items():
         yield from _field_problems(path, vary, fields)
     metric = BY_NAME.get(sweep.metric)
@@ -189,9 +187,8 @@ def _problems(sweep: Sweep, base: Spec) -> Iterator[Problem]:
 
 
 def _too_many(sweep: Sweep) -> Iterator[Problem]:
-    if (number := num_points(sweep)) > RUNS_LIMIT:
-        said = f"This grid has {number:,} runs; the limit is {RUNS_LIMIT:,}. Draw some of them: random."
-        yield Problem("sweep.vary", said)
+    if broken := SWEEP_RUNS.error(num_points(sweep)):
+        yield Problem("sweep.vary", broken)
 
 
 def _field_problems(path: str, vary: Vary, fields: Mapping[str, Any]) -> Iterator[Problem]:
@@ -204,8 +201,8 @@ def _field_problems(path: str, vary: Vary, fields: Mapping[str, Any]) -> Iterato
         yield from _one_range(path, vary, fields[path])
     elif not vary:
         yield Problem(at, "No value is given. Say 2, 4, 8 or 1e-4..1e-2 log.")
-    elif len(vary) > VALUES_LIMIT:
-        yield Problem(at, f"{len(vary)} values are too many; the limit is {VALUES_LIMIT}.")
+    elif broken := SWEEP_VALUES.error(len(vary)):
+        yield Problem(at, broken)
     elif any(value in vary[:index] for index, value in enumerate(vary)):
         yield Problem(at, "A value stands here twice; each would be run twice.")
 

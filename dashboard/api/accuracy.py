@@ -11,6 +11,7 @@ from ninja import Query, Router, Schema
 from dashboard.api.auth import caller
 from dashboard.api.shapes import Refusal
 from dashboard.pages.planning import accuracy
+from engine.request_limits import LONG_PAGE_ROWS, OFFSET
 from engine.spec.spec import Problem, SpecError
 from jobs.models import DeviceProfile
 from jobs.planning import device_profiles
@@ -74,8 +75,8 @@ def errors(request: HttpRequest, by: str = "field", field: str = "", device: str
 
 @router.get("/accuracy/figures", response={200: JudgedPage, 422: Refusal})
 def figures(
-    request: HttpRequest, field: str = "", device: str = "", limit: int = Query(100, ge=1, le=1000),
-    offset: int = Query(0, ge=0),
+    request: HttpRequest, field: str = "", device: str = "", limit: int = Query(100, ge=1, le=LONG_PAGE_ROWS),
+    offset: int = Query(0, ge=0, le=OFFSET),
 ) -> dict[str, Any]:  # fmt: skip
     """What the errors are made of, newest first."""
     chosen = _choice({"field": field, "device": device, "phases": "1"})

@@ -31,6 +31,9 @@ from dashboard.api import (
     verdicts,
 )
 from dashboard.api.auth import DOORS, known
+from dashboard.api.parser import BadBody, BoundedParser
+from dashboard.api.points import LOG_IN, NOT_FOUND
+from dashboard.server import replies
 from engine.spec.spec import SpecError
 from jobs.datasets import DatasetError
 from jobs.runs import FieldError, FilterError
@@ -75,6 +78,7 @@ api = Api(
     description="Jobs, runs, their series and logs, pools and accounting. Log in, or send a token as Bearer.",
     urls_namespace="api",
     auth=DOORS,
+    parser=BoundedParser(),
     docs_url=None,
     docs_decorator=_for_callers_only,
 )
@@ -119,42 +123,38 @@ def urls() -> tuple[list[Any], str, str]:
 
 @api.exception_handler(Http404)
 def not_found(request: HttpRequest, error: Http404) -> HttpResponse:
-    return _say(request, 404, "There is no such thing here, or not for you.")
+    return replies.refusal(404, NOT_FOUND)
 
 
 @api.exception_handler(AuthenticationError)
 def not_known(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
-    said = (
-        error.message
-        if error.message != "Unauthorized"
-        else "Log in, or send a token: Authorization: Bearer ..."
-    )
-    return _say(request, 401, said)
+    return replies.refusal(401, LOG_IN if error.message == "Unauthorized" else error.message)
 
 
 @api.exception_handler(HttpError)
 def refused(request: HttpRequest, error: HttpError) -> HttpResponse:
-    return _say(request, error.status_code, error.message)
+    cause = error.__cause__
+    return replies.refusal(error.status_code, str(cause) if isinstance(cause, BadBody) else error.message)
 
 
 @api.exception_handler(StateError)
 def not_now(request: HttpRequest, error: StateError) -> HttpResponse:
-    return _say(request, 409, str(error))
+    return replies.refusal(409, str(error))
 
 
 @api.exception_handler(TooMuch)
 def too_much(request: HttpRequest, error: TooMuch) -> HttpResponse:
-    return _say(request, 422, str(error), [{"field": "points", "message": str(error), "fix": {}}])
+    return replies.refusal(422, str(error), [{"field": "points", "message": str(error), "fix": {}}])
 
 
 @api.exception_handler(NotTracked)
 def not_yours_to_write(request: HttpRequest, error: NotTracked) -> HttpResponse:
-    return _say(request, 409, str(error))
+    return replies.refusal(409, str(error))
 
 
 @api.exception_handler(TooBig)
 def too_big(request: HttpRequest, error: TooBig) -> HttpResponse:
-    return _say(request, 413, str(error))
+    return replies.refusal(413, str(error))
 
 
 @api.exception_handler(ArtefactError)
@@ -162,29 +162,29 @@ def too_big(request: HttpRequest, error: TooBig) -> HttpResponse:
 @api.exception_handler(TrackingError)
 @api.exception_handler(DatasetError)
 def not_a_run(request: HttpRequest, error: ValueError) -> HttpResponse:
-    return _say(request, 422, str(error))
+    return replies.refusal(422, str(error))
 
 
 @api.exception_handler(ParamError)
 def not_a_param(request: HttpRequest, error: ParamError) -> HttpResponse:
-    return _say(request, 409, str(error))
+    return replies.refusal(409, str(error))
 
 
 @api.exception_handler(SpecError)
 def not_a_spec(request: HttpRequest, error: SpecError) -> HttpResponse:
     problems = [{"field": p.field, "message": p.message, "fix": dict(p.fix)} for p in error.problems]
-    return _say(request, 422, str(error), problems)
+    return replies.refusal(422, str(error), problems)
 
 
 @api.exception_handler(FilterError)
 def not_a_filter(request: HttpRequest, error: FilterError) -> HttpResponse:
     said = f"filter, character {error.start + 1}: {error}"
-    return _say(request, 422, said, [{"field": "filter", "message": str(error), "fix": {}}])
+    return replies.refusal(422, said, [{"field": "filter", "message": str(error), "fix": {}}])
 
 
 @api.exception_handler(FieldError)
 def not_a_column(request: HttpRequest, error: FieldError) -> HttpResponse:
-    return _say(request, 422, f"sort: {error}", [{"field": "sort", "message": str(error), "fix": {}}])
+    return replies.refusal(422, f"sort: {error}", [{"field": "sort", "message": str(error), "fix": {}}])
 
 
 @api.exception_handler(ValidationError)
@@ -194,10 +194,4 @@ def not_a_request(request: HttpRequest, error: ValidationError) -> HttpResponse:
         for one in error.errors
     ]
     said = "; ".join(f"{one['field']}: {one['message']}" for one in problems)
-    return _say(request, 422, said, problems)
-
-
-def _say(
-    request: HttpRequest, status: int, detail: str, problems: list[dict[str, Any]] | None = None
-) -> HttpResponse:
-    return api.create_response(request, {"detail": detail, "problems": problems or []}, status=status)
+    return replies.refusal(422, said, problems)

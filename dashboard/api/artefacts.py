@@ -12,6 +12,7 @@ from dashboard.api.auth import caller
 from dashboard.api.shapes import Refusal
 from dashboard.files.downloads import FileDownload
 from dashboard.files.uploads import pieces_of
+from engine.request_limits import FILE_PAGE_ROWS, OFFSET
 from jobs.tracking import artefacts, external_runs
 
 router = Router(tags=["runs"])
@@ -35,8 +36,8 @@ class ArtefactPage(Schema):
 def listing(
     request: HttpRequest,
     run_id: str,
-    limit: int = Query(1000, ge=1, le=10_000),
-    offset: int = Query(0, ge=0),
+    limit: int = Query(1000, ge=1, le=FILE_PAGE_ROWS),
+    offset: int = Query(0, ge=0, le=OFFSET),
 ) -> dict[str, Any]:
     """By path."""
     rows = list(caller(request).run(run_id).artefacts.all()[offset : offset + limit + 1])

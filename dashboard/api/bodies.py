@@ -6,7 +6,8 @@ import zlib
 
 import zstandard
 
-LIMIT_BYTES = 16 * 1024 * 1024  # some 700,000 points
+from engine.request_limits import POINTS_BODY_BYTES
+
 ENCODINGS = ("identity", "gzip", "zstd")
 MSGPACK = ("application/msgpack", "application/x-msgpack", "application/vnd.msgpack")
 
@@ -32,8 +33,8 @@ def is_msgpack(content_type: str) -> bool:
 
 
 def refuse_too_large(num_bytes: int) -> None:
-    if num_bytes > LIMIT_BYTES:
-        raise BodyError(413, f"The body is larger than {LIMIT_BYTES:,} bytes; send fewer batches at a time.")
+    if broken := POINTS_BODY_BYTES.error(num_bytes):
+        raise BodyError(413, broken)
 
 
 def unfolded(body: bytes, encoding: str) -> bytes:
@@ -56,12 +57,12 @@ def unfolded(body: bytes, encoding: str) -> bytes:
 
 def _gunzip(body: bytes) -> bytes:
     stream = zlib.decompressobj(wbits=31)
-    found = stream.decompress(body, LIMIT_BYTES + 1)
-    if not stream.eof and len(found) <= LIMIT_BYTES:
+    found = stream.decompress(body, POINTS_BODY_BYTES + 1)
+    if not stream.eof and len(found) <= POINTS_BODY_BYTES:
         raise zlib.error("it ends too early")
     return found
 
 
 def _unzstd(body: bytes) -> bytes:
-    with zstandard.ZstdDecompressor(max_window_size=LIMIT_BYTES).stream_reader(body) as stream:
-        return stream.read(LIMIT_BYTES + 1)
+    with zstandard.ZstdDecompressor(max_window_size=POINTS_BODY_BYTES).stream_reader(body) as stream:
+        return stream.read(POINTS_BODY_BYTES + 1)

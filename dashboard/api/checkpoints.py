@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
-from ninja import Router, Status
+from ninja import Router
+from ninja.errors import HttpError
 
 from dashboard.api.auth import caller
 from dashboard.api.checkpoint_shapes import CheckpointOut, LineageOut
@@ -33,7 +34,7 @@ def listing(request: HttpRequest, run_id: str) -> list[dict[str, Any]]:
 )
 def files(
     request: HttpRequest, run_id: str, step: int, form: Literal["checkpoint", "huggingface"] = "checkpoint"
-) -> HttpResponseBase | Status:
+) -> HttpResponseBase:
     """The files of one checkpoint as a tar: as it is, or as a folder that `transformers` loads. 409 with the reason
     where they lie on another machine, or the model has no shape of Hugging Face's."""
     row = checkpoints.at_step(caller(request).run(run_id), step)
@@ -42,7 +43,7 @@ def files(
     try:
         return checkpoint_files.download(row, form)
     except checkpoint_files.NotHere as error:
-        return Status(409, {"detail": str(error)})
+        raise HttpError(409, str(error)) from None
 
 
 @router.get("/runs/{run_id}/lineage", response={200: LineageOut, 404: Refusal})

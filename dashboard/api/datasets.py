@@ -11,7 +11,9 @@ from ninja import Query, Router, Schema, Status
 from dashboard.api.auth import caller
 from dashboard.api.shapes import Refusal
 from dashboard.files.uploads import pieces_of
+from dashboard.server import replies
 from engine.data.corpora import DATASET_PREFIX
+from engine.request_limits import LONG_PAGE_ROWS, OFFSET
 from jobs import datasets
 from jobs.models import Dataset
 
@@ -54,7 +56,9 @@ class DatasetPage(Schema):
 
 @router.get("/datasets", response=DatasetPage)
 def listing(
-    request: HttpRequest, limit: int = Query(100, ge=1, le=1000), offset: int = Query(0, ge=0)
+    request: HttpRequest,
+    limit: int = Query(100, ge=1, le=LONG_PAGE_ROWS),
+    offset: int = Query(0, ge=0, le=OFFSET),
 ) -> dict[str, Any]:
     """Newest first."""
     rows = list(caller(request).datasets()[offset : offset + limit + 1])
@@ -83,7 +87,7 @@ def one(request: HttpRequest, dataset_id: str) -> Dataset:
 def refused(request: HttpRequest, dataset_id: str) -> StreamingHttpResponse:
     """Every refused line as CSV: its number, why, and how it begins."""
     found = caller(request).dataset(dataset_id)
-    return StreamingHttpResponse(datasets.as_csv(found), content_type="text/csv; charset=utf-8")
+    return StreamingHttpResponse(datasets.as_csv(found), content_type=replies.CSV)
 
 
 @router.post("/datasets/{dataset_id}/keep", response={200: DatasetOut, 404: Refusal, 422: Refusal})

@@ -11,6 +11,7 @@ from ninja.errors import HttpError
 
 from dashboard.api.auth import caller
 from dashboard.api.shapes import Refusal
+from dashboard.server import replies
 from jobs import exports
 
 router = Router(tags=["runs"])
@@ -29,8 +30,7 @@ def points(request: HttpRequest, run_id: str, format: exports.Format = "csv") ->
     response = StreamingHttpResponse(
         _served(request, first, pieces), content_type=exports.CONTENT_TYPES[format]
     )
-    response["Content-Disposition"] = f'attachment; filename="{run.id}-points.{format}"'
-    return response
+    return replies.to_save(response, f"{run.id}-points.{format}")
 
 
 def _served(

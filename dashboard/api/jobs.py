@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from ninja import Query, Router, Status
+from ninja.errors import HttpError
 
 from dashboard.api.auth import caller
 from dashboard.api.paging import page
+from dashboard.api.parser import BadBody, read_json
 from dashboard.api.shapes import JobDetail, JobPage, Refusal
-from engine.spec.spec import SPEC_BYTES_LIMIT, Problem, Spec, SpecError, merged, parse, yaml_values
+from engine.request_limits import OFFSET, PAGE_ROWS, REASON_CHARS, SPEC_BYTES
+from engine.spec.spec import Problem, Spec, SpecError, merged, parse, yaml_values
 from jobs.models import Job
 from jobs.queue import job_actions
 from jobs.scheduler import idle
@@ -44,7 +46,7 @@ def submit(
     try:
         spec = spec_of(request, origin.spec if origin else None)
     except RequestDataTooBig:
-        return Status(413, {"detail": f"The spec is too large; the limit is {SPEC_BYTES_LIMIT:,} bytes."})
+        raise HttpError(413, f"The spec is too large; the limit is {SPEC_BYTES:,} bytes.") from None
     made_from = {"cloned_from" if clone else "template": origin} if origin else {}
     return Status(201, detailed(job_actions.submit(spec=spec, team=target, owner=who.user, **made_from)))
 
@@ -53,8 +55,8 @@ def submit(
 def listing(
     request: HttpRequest,
     state: str | None = None,
-    limit: int = Query(100, ge=1, le=500),
-    offset: int = Query(0, ge=0),
+    limit: int = Query(100, ge=1, le=PAGE_ROWS),
+    offset: int = Query(0, ge=0, le=OFFSET),
 ) -> dict[str, Any]:
     """Newest first."""
     found = caller(request).jobs()
@@ -69,7 +71,9 @@ def one(request: HttpRequest, job_id: str) -> dict[str, Any]:
 
 
 @router.post("/jobs/{job_id}/cancel", response={200: JobDetail, 404: Refusal, 409: Refusal})
-def cancel(request: HttpRequest, job_id: str, reason: str = Query("", max_length=500)) -> dict[str, Any]:
+def cancel(
+    request: HttpRequest, job_id: str, reason: str = Query("", max_length=REASON_CHARS)
+) -> dict[str, Any]:
     """Ends a waiting job at once; a running one stops at its next step border and keeps a checkpoint."""
     who = caller(request)
     return detailed(
@@ -78,7 +82,9 @@ def cancel(request: HttpRequest, job_id: str, reason: str = Query("", max_length
 
 
 @router.post("/jobs/{job_id}/pause", response={200: JobDetail, 404: Refusal, 409: Refusal})
-def pause(request: HttpRequest, job_id: str, reason: str = Query("", max_length=500)) -> dict[str, Any]:
+def pause(
+    request: HttpRequest, job_id: str, reason: str = Query("", max_length=REASON_CHARS)
+) -> dict[str, Any]:
     """Sets a waiting job aside at once; a running one stops at its next step border, with a checkpoint."""
     who = caller(request)
     return detailed(job_actions.pause(who.writable_job(job_id), actor=who.user.get_username(), reason=reason))
@@ -159,9 +165,9 @@ def spec_of(request: HttpRequest, base: Mapping[str, Any] | None = None) -> Spec
 
 def values_of(request: HttpRequest) -> Any:
     """The plain values of the body, JSON or YAML."""
-    if request.content_type != "application/json" or len(request.body) > SPEC_BYTES_LIMIT:
+    if request.content_type != "application/json" or len(request.body) > SPEC_BYTES:
         return yaml_values(request.body)
     try:
-        return msgspec.json.decode(request.body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise SpecError([Problem("", f"This is not readable JSON: {error}.")]) from None
+        return read_json(request.body)
+    except BadBody as error:
+        raise SpecError([Problem("", str(error))]) from None

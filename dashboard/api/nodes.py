@@ -16,6 +16,7 @@ from dashboard.api.paging import page
 from dashboard.api.pools import node_out, with_devices
 from dashboard.api.shapes import Refusal
 from dashboard.pages.nodes.actions import HOURS_LIMIT, VERBS, VerbForm
+from engine.request_limits import OFFSET, PAGE_ROWS
 from engine.spec.spec import Problem, SpecError
 from jobs.models import Device, Node, NodeToken, Pool
 from jobs.nodes import admin, joining
@@ -29,8 +30,8 @@ EVENTS_LIMIT = 100
 def listing(
     request: HttpRequest,
     pool: str | None = None,
-    limit: int = Query(100, ge=1, le=500),
-    offset: int = Query(0, ge=0),
+    limit: int = Query(100, ge=1, le=PAGE_ROWS),
+    offset: int = Query(0, ge=0, le=OFFSET),
 ) -> dict[str, Any]:
     """By name."""
     now, told = timezone.now(), caller(request).is_told_of

@@ -1,4 +1,4 @@
-"""A page of a list: what was asked for, and where the next page begins."""
+"""Pages of lists: the rows of one, and where the next begins."""
 
 from __future__ import annotations
 

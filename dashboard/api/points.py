@@ -15,12 +15,14 @@ from ninja.errors import AuthenticationError, HttpError
 
 from dashboard.api import bodies
 from dashboard.api.auth import known
+from dashboard.server import replies
+from engine.request_limits import POINTS_BODY_BYTES
 from jobs.models import Run
 from jobs.tracking import external_runs, points
 
 PATH = "/api/v1/runs/{run_id}/points"
-NOT_KNOWN = "Log in, or send a token: Authorization: Bearer ..."
-NOT_HERE = "There is no such thing here, or not for you."
+LOG_IN = "Log in, or send a token: Authorization: Bearer ..."
+NOT_FOUND = "There is no such thing here, or not for you."
 REFUSALS = {
     401: "No token, or none that is known",
     404: "No such run, or not for the caller to write to",
@@ -42,21 +44,16 @@ def take(request: HttpRequest, run_id: str) -> HttpResponse:
     try:
         who = known(request)
     except AuthenticationError as error:
-        return _answer((401, _said(error.message)))
+        return replies.refusal(401, error.message)
     except HttpError as error:
-        return _answer((error.status_code, _said(error.message)))
+        return replies.refusal(error.status_code, error.message)
     if who is None:
-        return _answer((401, _said(NOT_KNOWN)))
-    body = request.read(bodies.LIMIT_BYTES + 1)
+        return replies.refusal(401, LOG_IN)
+    body = request.read(POINTS_BODY_BYTES + 1)
     headers = request.headers
-    return _answer(
-        taken(
-            lambda: who.writable_run(run_id),
-            body,
-            headers.get("Content-Type", ""),
-            headers.get("Content-Encoding", ""),
-        )
-    )
+    kind, encoding = headers.get("Content-Type", ""), headers.get("Content-Encoding", "")
+    status, reply = taken(lambda: who.writable_run(run_id), body, kind, encoding)
+    return replies.json_reply(reply, status)
 
 
 def taken(find_run: Callable[[], Run], body: bytes, content_type: str, encoding: str) -> Reply:
@@ -69,22 +66,14 @@ def taken(find_run: Callable[[], Run], body: bytes, content_type: str, encoding:
         points.take(run, delivery.stream, batches)
         external_runs.hear(run)
     except bodies.BodyError as error:
-        return error.status, _said(str(error))
+        return error.status, replies.refusal_body(str(error))
     except points.PointsError as error:
-        return 422, _said(str(error))
+        return 422, replies.refusal_body(str(error))
     except points.NotTracked as error:
-        return 409, _said(str(error))
+        return 409, replies.refusal_body(str(error))
     except (Http404, IntegrityError):
-        return 404, _said(NOT_HERE)
+        return 404, replies.refusal_body(NOT_FOUND)
     return 200, {"stream": delivery.stream, "taken": sorted(batches)}
-
-
-def _said(sentence: str) -> dict[str, Any]:
-    return {"detail": sentence, "problems": []}
-
-
-def _answer(reply: Reply) -> HttpResponse:
-    return HttpResponse(msgspec.json.encode(reply[1]), status=reply[0], content_type="application/json")
 
 
 def described() -> tuple[dict[str, Any], dict[str, Any]]:

@@ -6,7 +6,6 @@ import dataclasses
 import math
 from typing import Any
 
-import msgspec
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
@@ -15,6 +14,8 @@ from ninja import Query, Router
 from dashboard.api.auth import caller
 from dashboard.api.jobs import page_url
 from dashboard.api.shapes import LogOut, MetricsOut, Refusal, RunDetail, RunPage
+from dashboard.server import replies
+from engine.request_limits import OFFSET, PAGE_ROWS
 from engine.telemetry.metrics import BY_NAME
 from jobs import runs, series
 from jobs.attempts import logs
@@ -33,8 +34,8 @@ def listing(
     state: str | None = None,
     filter: str = "",
     sort: str = "",
-    limit: int = Query(100, ge=1, le=500),
-    offset: int = Query(0, ge=0),
+    limit: int = Query(100, ge=1, le=PAGE_ROWS),
+    offset: int = Query(0, ge=0, le=OFFSET),
 ) -> HttpResponse:
     """Newest first, or in the order of `sort` (loss, -last(loss), param:model.layers); runs without a value come last.
     `filter` is what the page of runs takes: loss < 2.1 and model.layers >= 8 and tag:baseline."""
@@ -49,7 +50,7 @@ def listing(
     next_offset = offset + limit if offset + len(ids) < total else None
     page = {"items": told(ids), "total": total, "next_offset": next_offset}
     # As RunPage has it; checking and writing a hundred rows by the schema took a quarter of the whole answer.
-    return HttpResponse(msgspec.json.encode(page), content_type="application/json; charset=utf-8")
+    return replies.json_reply(page)
 
 
 @router.get("/runs/{run_id}", response={200: RunDetail, 404: Refusal})

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-import msgspec
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import Query, Router, Schema
@@ -14,16 +13,16 @@ from pydantic import Field
 from dashboard.api import packed
 from dashboard.api.auth import caller
 from dashboard.api.shapes import Drawn, Refusal
+from dashboard.server import replies
+from engine.request_limits import SERIES_CELLS, SERIES_NAMES, SERIES_POINTS, SERIES_SOURCES
 from engine.telemetry.metrics import BY_NAME
 from jobs import series
 from jobs.models import Run
 
 router = Router(tags=["series"])
-encoder = msgspec.json.Encoder()  # writes NaN as null; typed serialisation costs several times the read
 
 X = Literal["step", "time", "relative", "tokens", "energy"]
-Names = Annotated[list[str], Field(min_length=1, max_length=200)]
-CELLS_LIMIT = 4_000_000  # lines x buckets of one answer: 80 MB packed, half a second to draw
+Names = Annotated[list[str], Field(min_length=1, max_length=SERIES_NAMES)]
 Place = Annotated[float, Field(allow_inf_nan=False)]
 NOTHING_YET = ("absent", "No value has been recorded.")
 NO_ENERGY = ("absent", "No device of this run has told the energy it used.")
@@ -41,9 +40,9 @@ class Window(Schema):
     """
 
     metric: Names
-    source: list[str] = []
+    source: Annotated[list[str], Field(max_length=SERIES_SOURCES)] = []
     x: X = "step"
-    points: int = Field(1000, ge=1, le=10_000)
+    points: int = Field(1000, ge=1, le=SERIES_POINTS)
     lo: Place | None = None
     hi: Place | None = None
     format: Literal["json", "packed"] = "json"
@@ -86,14 +85,14 @@ def drawn(runs: Sequence[Run], window: Window) -> HttpResponse:
         lo=window.lo,
         hi=window.hi,
         sources=set(window.source) or None,
-        limit=CELLS_LIMIT,
+        limit=SERIES_CELLS,
     )
     head = {"x": window.x, "missing": _missing(runs, metrics, lines, window.x)}
     if window.format == "packed":
         response = HttpResponse(packed.pack(head, lines, _words), content_type=packed.CONTENT_TYPE)
     else:
         body = head | {"series": [_words(line) | _columns(line) for line in lines]}
-        response = HttpResponse(encoder.encode(body), content_type="application/json")
+        response = replies.json_reply(body)
     response["Cache-Control"] = "no-store"
     return response
 

@@ -19,6 +19,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any, NamedTuple
 
 from django.conf import settings
+from django.core.exceptions import SuspiciousOperation
 from django.db import DatabaseError, InterfaceError, connection
 from django.http import QueryDict
 from pydantic import ValidationError
@@ -26,6 +27,7 @@ from pydantic import ValidationError
 from dashboard.api import series as drawing
 from dashboard.api.auth import Caller
 from dashboard.live import sessions
+from engine.request_limits import QUERY_CHARS
 from jobs import series
 from jobs.people import accounts
 
@@ -94,15 +96,18 @@ def _answer(credential: str, run_id: str | None, query: bytes) -> Answer | None:
 @lru_cache(maxsize=1000)
 def _asked(run_id: str | None, query: bytes) -> Asked | None:
     """None: it is not what the API takes."""
-    fields = QueryDict(query)
-    given = {
-        name: fields.getlist(name) if name in ("metric", "source", "run") else fields[name] for name in fields
-    }
+    if len(query) > QUERY_CHARS:
+        return None
     try:
+        fields = QueryDict(query)
+        given = {
+            name: fields.getlist(name) if name in ("metric", "source", "run") else fields[name]
+            for name in fields
+        }
         if run_id is not None:
             return Asked((run_id,), drawing.Window(**given))
         window = drawing.Comparison(**given)
-    except ValidationError:
+    except (ValidationError, SuspiciousOperation):
         return None
     return Asked(tuple(dict.fromkeys(window.run)), window)
 

@@ -13,12 +13,13 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-import msgspec
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
-from dashboard.api import bodies, points, short_series
+from dashboard.api import points, short_series
 from dashboard.api.auth import Caller
+from dashboard.server import replies
 from dashboard.server.threads import App, Message, Receive, Send
+from engine.request_limits import POINTS_BODY_BYTES
 from jobs.models import Run
 from jobs.people import accounts
 
@@ -28,9 +29,9 @@ REMEMBERED = 10_000
 
 _thread = ThreadPoolExecutor(1, "points")
 _doors: dict[tuple[str, str], tuple[float, Run]] = {}
-UNKNOWN = (401, {"detail": "This token is not known, or it has expired.", "problems": []})
+UNKNOWN = (401, replies.refusal_body("This token is not known, or it has expired."))
 SERIES_HEADERS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
-AWAY = (503, {"detail": "The database does not answer now. Send it again in a second.", "problems": []})
+AWAY = (503, replies.refusal_body("The database does not answer now. Send it again in a second."))
 
 
 class NotKnown(Exception):
@@ -69,7 +70,7 @@ async def _serve(run_id: str, token: str, headers: dict[bytes, bytes], receive: 
     loop = asyncio.get_running_loop()
     status, said = await loop.run_in_executor(_thread, _taken, run_id, token, body, kind, encoding)
     more = [(b"connection", b"close")] if is_too_large else []  # what is left of the body is not read
-    await _send(send, status, msgspec.json.encode(said), "application/json", more)
+    await _send(send, status, replies.encode(said), replies.JSON, more)
 
 
 async def _send(
@@ -89,7 +90,7 @@ async def _body(receive: Receive) -> tuple[bytes | None, bool]:
             return None, False
         parts.append(message.get("body", b""))
         size += len(parts[-1])
-        if size > bodies.LIMIT_BYTES:
+        if size > POINTS_BODY_BYTES:
             return b"".join(parts), True
         if not message.get("more_body"):
             return b"".join(parts), False

@@ -7,12 +7,14 @@ from typing import Any
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
 from ninja import Query, Router, Status
+from ninja.errors import HttpError
 
 from dashboard.api.auth import caller
 from dashboard.api.jobs import values_of
 from dashboard.api.shapes import Refusal, SweepDetail, SweepPage, SweepPreview
+from engine.request_limits import OFFSET, PAGE_ROWS, REASON_CHARS, SPEC_BYTES
 from engine.spec.problems import Problem, SpecError
-from engine.spec.spec import SPEC_BYTES_LIMIT, parse
+from engine.spec.spec import parse
 from jobs.models import Sweep
 from jobs.sweeps import ranking, sweep_actions
 
@@ -37,7 +39,7 @@ def submit(request: HttpRequest, team: str | None = None) -> Status:
     try:
         parts = _parts(request)
     except RequestDataTooBig:
-        return Status(413, {"detail": f"The sweep is too large; the limit is {SPEC_BYTES_LIMIT:,} bytes."})
+        raise HttpError(413, f"The sweep is too large; the limit is {SPEC_BYTES:,} bytes.") from None
     return Status(201, detailed(sweep_actions.submit(**parts, team=target, owner=who.user)))
 
 
@@ -60,8 +62,8 @@ def preview(request: HttpRequest, team: str | None = None) -> dict[str, Any]:
 def listing(
     request: HttpRequest,
     state: str | None = None,
-    limit: int = Query(100, ge=1, le=500),
-    offset: int = Query(0, ge=0),
+    limit: int = Query(100, ge=1, le=PAGE_ROWS),
+    offset: int = Query(0, ge=0, le=OFFSET),
 ) -> dict[str, Any]:
     """Newest first."""
     found = caller(request).sweeps()
@@ -94,7 +96,9 @@ def resume(request: HttpRequest, sweep_id: str) -> dict[str, Any]:
 
 
 @router.post("/sweeps/{sweep_id}/cancel", response={200: SweepDetail, 404: Refusal, 409: Refusal})
-def cancel(request: HttpRequest, sweep_id: str, reason: str = Query("", max_length=500)) -> dict[str, Any]:
+def cancel(
+    request: HttpRequest, sweep_id: str, reason: str = Query("", max_length=REASON_CHARS)
+) -> dict[str, Any]:
     """All of its jobs that have not ended are cancelled."""
     who = caller(request)
     return detailed(sweep_actions.cancel(who.writable_sweep(sweep_id), who.user.get_username(), reason))

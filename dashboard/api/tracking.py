@@ -9,22 +9,32 @@ from typing import Annotated, Any, Literal
 import msgspec
 from django.http import HttpRequest
 from ninja import Schema, Status
+from ninja.errors import HttpError
 from pydantic import Field
 
 from dashboard.api.auth import Caller, caller
 from dashboard.api.runs import router, told
 from dashboard.api.shapes import Refusal, RunOut
+from engine.request_limits import (
+    KEY_CHARS,
+    MISSING_METRICS,
+    NOTE_CHARS,
+    REASON_CHARS,
+    REQUEST_PARAMS,
+    REQUEST_TAGS,
+)
 from jobs import series
 from jobs.ids import ALPHABET
 from jobs.models import Run, Stream
-from jobs.models.runs import KEY_LIMIT
 from jobs.tracking import external_runs, params, points, run_annotations
 
 # They are operations of the router of runs: one path has one router.
 TAGS = ["tracking"]
 ID = re.compile(f"[{ALPHABET}]{{12}}")
-Name = Annotated[str, Field(max_length=KEY_LIMIT)]
-Words = dict[str, str | int | float | bool]
+Name = Annotated[str, Field(max_length=KEY_CHARS)]
+ReadingStatus = Annotated[str, Field(max_length=20)]
+Reason = Annotated[str, Field(max_length=REASON_CHARS)]
+Words = Annotated[dict[str, str | int | float | bool], Field(max_length=REQUEST_TAGS)]
 
 
 class NewRun(Schema):
@@ -37,7 +47,7 @@ class NewRun(Schema):
     project: Name = ""
     params: dict[str, Any] = {}
     tags: Words = {}
-    note: Annotated[str, Field(max_length=20_000)] = ""
+    note: Annotated[str, Field(max_length=NOTE_CHARS)] = ""
     parent: str | None = None
     started_at: datetime | None = None
     origin: Annotated[str, Field(min_length=1, max_length=40)] = "api"
@@ -50,12 +60,12 @@ class ParamsIn(Schema):
 
 class TagsIn(Schema):
     tags: Words = {}
-    drop: list[str] = []
+    drop: Annotated[list[str], Field(max_length=REQUEST_TAGS)] = []
 
 
 class Description(Schema):
-    name: Annotated[str, Field(min_length=1, max_length=KEY_LIMIT)] | None = None
-    note: Annotated[str, Field(max_length=20_000)] | None = None
+    name: Annotated[str, Field(min_length=1, max_length=KEY_CHARS)] | None = None
+    note: Annotated[str, Field(max_length=NOTE_CHARS)] | None = None
 
 
 class End(Schema):
@@ -70,8 +80,7 @@ class MissingIn(Schema):
     """Of one source, all readings that cannot be had: the status (absent, denied, ...) and the reason of each."""
 
     source: Annotated[str, Field(min_length=1, max_length=100)]
-    missing: Annotated[dict[Name, tuple[Annotated[str, Field(max_length=20)], Annotated[str, Field(max_length=500)]]],
-                       Field(max_length=200)]  # fmt: skip
+    missing: Annotated[dict[Name, tuple[ReadingStatus, Reason]], Field(max_length=MISSING_METRICS)]
 
 
 class WriterIn(Schema):
@@ -99,7 +108,7 @@ def create(request: HttpRequest, asked: NewRun) -> Status:
     if asked.id is not None and (run := Run.objects.filter(id=_id(asked.id)).first()):
         run = who.runs().filter(id=run.id, team=team).first()
         if run is None:
-            return Status(409, _said(f"The id {asked.id} cannot be had; draw another one, or leave it out."))
+            raise HttpError(409, f"The id {asked.id} cannot be had; draw another one, or leave it out.")
         points.refuse_jobs(run)
         return Status(200, _now(run))
     run = external_runs.begin(
@@ -112,7 +121,7 @@ def create(request: HttpRequest, asked: NewRun) -> Status:
         parent=who.run(asked.parent) if asked.parent else None,
         started_at=asked.started_at,
         note=asked.note,
-        params=params.of_spec(asked.params),
+        params=_params(asked.params),
         tags=_words(asked.tags),
     )
     return Status(201, _now(run))
@@ -133,7 +142,7 @@ def writer(request: HttpRequest, run_id: str, asked: WriterIn) -> dict[str, Any]
 def add_params(request: HttpRequest, run_id: str, asked: ParamsIn) -> dict[str, Any]:
     """What was chosen for the run, nested or not. 409 for another value of one that is there, and none is taken."""
     run = _own(caller(request), run_id)
-    params.store(run, params.of_spec(asked.params))
+    params.store(run, _params(asked.params))
     return _now(run)
 
 
@@ -216,9 +225,12 @@ def _name_of(asked: NewRun) -> str:
     return f"{asked.project or 'run'}-{(asked.id or '')[:4]}".strip("-")
 
 
+def _params(nested: dict[str, Any]) -> dict[str, str]:
+    found = params.of_spec(nested)
+    if broken := REQUEST_PARAMS.error(len(found)):
+        raise external_runs.TrackingError(broken)
+    return found
+
+
 def _words(values: Words) -> dict[str, str]:
     return {key: params.as_text(value) for key, value in values.items()}
-
-
-def _said(sentence: str) -> dict[str, Any]:
-    return {"detail": sentence, "problems": []}

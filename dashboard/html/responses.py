@@ -21,8 +21,21 @@ def answer(
     """A toast for htmx, which then refreshes what changed; else a message on the page `to`. `undo` is the address and
     the values that take it back: {"path": ..., "values": {...}}."""
     if request.headers.get("HX-Request"):
-        said = {"text": sentence, "tone": "warn" if is_refused else "good"} | ({"undo": undo} if undo else {})
-        headers = {"HX-Trigger": json.dumps({"said": said, "changed": {}})}
-        return HttpResponse(status=409 if is_refused else 204, headers=headers)
+        reply = HttpResponse(status=409 if is_refused else 204)
+        return with_toast(reply, sentence, "warn" if is_refused else "good", undo, is_change=True)
     (messages.error if is_refused else messages.success)(request, sentence)
     return redirect(to)
+
+
+def with_toast(
+    reply: HttpResponse,
+    sentence: str,
+    tone: str,
+    undo: dict[str, Any] | None = None,
+    *,
+    is_change: bool = False,
+) -> HttpResponse:
+    """The reply with the event that shows the sentence, and where something changed, the one that refreshes it."""
+    toast = {"text": sentence, "tone": tone} | ({"undo": undo} if undo else {})
+    reply["HX-Trigger"] = json.dumps({"said": toast} | ({"changed": {}} if is_change else {}))
+    return reply

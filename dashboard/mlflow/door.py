@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import logging
 import typing
 from collections.abc import Callable
@@ -22,6 +21,8 @@ from django.views.decorators.csrf import csrf_exempt
 
 from dashboard import access
 from dashboard.mlflow.errors import Refused, bad, nothing
+from dashboard.server.replies import json_reply
+from engine.request_limits import BODY_BYTES, values_error, whole_number
 from jobs.models import Project, Run, Team
 from jobs.people import accounts
 from jobs.tracking.artefacts import ArtefactError
@@ -31,8 +32,8 @@ from jobs.tracking.projects import NameTaken, ProjectError
 from jobs.tracking.saved_models import SavedModelError
 
 log = logging.getLogger(__name__)
-encode = msgspec.json.Encoder().encode
 DEFAULT = "0"  # the id of the team's default experiment
+NUL = b"\\u0000"  # in JSON
 REFUSALS = (ParamError, ProjectError, TrackingError, ArtefactError, SavedModelError)
 
 
@@ -67,9 +68,8 @@ class Caller:
         """None: the team's default."""
         if experiment_id == DEFAULT:
             return None
-        found = None
-        if experiment_id.isascii() and experiment_id.isdigit() and len(experiment_id) < 19:
-            found = Project.objects.filter(team=self.team, id=int(experiment_id)).first()
+        number = whole_number(experiment_id)
+        found = None if number is None else Project.objects.filter(team=self.team, id=number).first()
         if found is None:
             raise nothing(f"No Experiment with id={experiment_id} exists")
         return found
@@ -141,7 +141,7 @@ def _caller(request: HttpRequest) -> Caller:
     if kind.lower() == "basic":
         try:
             token = base64.b64decode(token, validate=True).decode().partition(":")[2]
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # no base64, or no UTF-8 in it
             token = ""
     elif kind.lower() != "bearer":
         raise Refused(
@@ -166,11 +166,20 @@ def _reader(method: str, shape: type | None) -> Callable[[HttpRequest], Any]:
     decoder = msgspec.json.Decoder(
         shape, strict=False
     )  # numbers may come as strings, as protobuf's JSON has them
-    return lambda request: _checked(lambda: decoder.decode(_body(request) or b"{}"))
+
+    def read(request: HttpRequest) -> Any:
+        body = _body(request) or b"{}"
+        if NUL in body and (broken := values_error(_checked(lambda: msgspec.json.decode(body)))):
+            raise bad(broken)
+        return _checked(lambda: decoder.decode(body))
+
+    return read
 
 
 def _of_query(request: HttpRequest, shape: type, lists: list[str]) -> Any:
     values = {key: request.GET.getlist(key) if key in lists else request.GET[key] for key in request.GET}
+    if broken := values_error(values):
+        raise bad(broken)
     return _checked(lambda: msgspec.convert(values, shape, strict=False))
 
 
@@ -178,7 +187,7 @@ def _body(request: HttpRequest) -> bytes:
     try:
         return request.body
     except RequestDataTooBig:
-        raise bad("A request has at most 1,000,000 bytes. Please split it up and try again.") from None
+        raise bad(f"A request has at most {BODY_BYTES:,} bytes. Please split it up and try again.") from None
 
 
 def _checked(read: Callable[[], Any]) -> Any:
@@ -189,11 +198,11 @@ def _checked(read: Callable[[], Any]) -> Any:
         raise bad(
             f"Invalid value for parameter '{path.strip('.`') or 'request'}' supplied: {reason}"
         ) from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refused("BAD_REQUEST", f"The body is not JSON: {error}") from None
 
 
 def _answer(given: Any) -> HttpResponse:
     if isinstance(given, HttpResponse | StreamingHttpResponse):
         return given
-    return HttpResponse(encode(given if given is not None else {}), content_type="application/json")
+    return json_reply({} if given is None else given)

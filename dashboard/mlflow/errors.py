@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import msgspec
 from django.http import HttpResponse
+
+from dashboard.server.replies import json_reply
 
 STATUS = {
     "INVALID_PARAMETER_VALUE": 400,
@@ -27,8 +28,8 @@ class Refused(Exception):
         self.code = code
 
     def response(self) -> HttpResponse:
-        body = msgspec.json.encode({"error_code": self.code, "message": str(self)})
-        response = HttpResponse(body, content_type="application/json", status=STATUS[self.code])
+        body = {"error_code": self.code, "message": str(self)}
+        response = json_reply(body, STATUS[self.code])
         if self.code == "UNAUTHENTICATED":
             response["WWW-Authenticate"] = 'Basic realm="Fourwalls"'
         return response

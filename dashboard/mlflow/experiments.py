@@ -9,11 +9,11 @@ from dashboard.mlflow.door import Caller, endpoint
 from dashboard.mlflow.errors import bad, nothing
 from dashboard.mlflow.filtering import experiments as search_terms
 from dashboard.mlflow.words import refuse_bad_name, view_of
+from engine.request_limits import SEARCH_PAGE_ROWS
 from jobs.models import Project
 from jobs.tracking import projects
 
 DEFAULT_NAME = "Default"
-MOST = 50_000
 
 
 @endpoint("POST", shapes.CreateExperiment, writes=True)
@@ -90,7 +90,7 @@ def search_by_query(caller: Caller, asked: shapes.SearchExperiments) -> dict[str
 
 def _found(caller: Caller, asked: shapes.SearchExperiments) -> dict[str, Any]:
     """The default among them: as MLflow has it, the oldest of all."""
-    paging.refuse_bad_size(asked.max_results, MOST)
+    paging.refuse_bad_size(asked.max_results, SEARCH_PAGE_ROWS)
     chosen = Project.objects.filter(team=caller.team, **view_of(asked.view_type))
     ordered, has_default = search_terms.apply(chosen, asked.filter, asked.order_by, caller.team)
     start = paging.start_of(asked.page_token)

@@ -11,12 +11,11 @@ from dashboard.mlflow import answers, paging, shapes
 from dashboard.mlflow.door import Caller, endpoint
 from dashboard.mlflow.errors import bad, nothing
 from dashboard.mlflow.words import Place, place_of
+from engine.request_limits import HISTORY_POINTS, HISTORY_RUNS
 from jobs import series
 from jobs.models import Run
 from jobs.series.codec import NO_STEP, Columns
 
-MOST = 25_000  # points an answer
-RUNS_A_REQUEST = 100
 NOTHING = Columns(np.empty(0, "<i8"), np.empty(0, "<i8"), np.empty(0, "<f8"))
 
 
@@ -25,7 +24,7 @@ def get_history(caller: Caller, asked: shapes.History) -> dict[str, Any]:
     run = caller.run(asked.id)
     place = place_of(_key(asked.metric_key))
     columns = series.raw_of_runs([run.id], place.metric, place.source).get(run.id, NOTHING)
-    start, size = paging.start_of(asked.page_token), min(asked.max_results, MOST)
+    start, size = paging.start_of(asked.page_token), min(asked.max_results, HISTORY_POINTS)
     page = columns.only(slice(start, start + size))
     answer: dict[str, Any] = {"metrics": list(_rows(asked.metric_key, place, page))}
     return paging.with_token(answer, start, size, is_more=len(columns.steps) > start + size)
@@ -37,7 +36,7 @@ def get_history_bulk(caller: Caller, asked: shapes.HistoryOfMany) -> dict[str, A
     place = place_of(_key(asked.metric_key))
     found = series.raw_of_runs(sorted(_ids(caller, asked.run_id)), place.metric, place.source)
     rows: list[dict[str, Any]] = []
-    size = min(asked.max_results, MOST)
+    size = min(asked.max_results, HISTORY_POINTS)
     for run_id, columns in found.items():
         page = columns.only(slice(size - len(rows)))
         rows += [{**row, "run_id": run_id} for row in _rows(asked.metric_key, place, page)]
@@ -74,10 +73,8 @@ def _key(key: str) -> str:
 def _ids(caller: Caller, asked: list[str]) -> list[str]:
     if not asked:
         raise bad("The request must specify at least one run_id.")
-    if len(asked) > RUNS_A_REQUEST:
-        raise bad(
-            f"The request cannot specify more than {RUNS_A_REQUEST} run_ids. Received {len(asked)} run_ids."
-        )
+    if broken := HISTORY_RUNS.error(len(asked)):
+        raise bad(broken)
     known = set(Run.objects.filter(team=caller.team, id__in=asked).values_list("id", flat=True))
     for run_id in asked:
         if run_id not in known:

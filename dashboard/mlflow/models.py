@@ -13,6 +13,7 @@ from dashboard.mlflow.door import DEFAULT, Caller, endpoint, one_of
 from dashboard.mlflow.errors import bad, nothing
 from dashboard.mlflow.shapes import Pair, RunId
 from dashboard.mlflow.words import millis
+from engine.request_limits import FILTER_CHARS, REQUEST_IDS
 from jobs.models import SavedModel
 from jobs.tracking import saved_models
 
@@ -97,6 +98,8 @@ def add_params(caller: Caller, asked: Change, model_id: str) -> None:
 @endpoint("POST", Search)
 def search(caller: Caller, asked: Search) -> dict[str, Any]:
     """Of experiments, by run, name or id: what every download of an artifact asks."""
+    if broken := FILTER_CHARS.error(len(asked.filter)) or REQUEST_IDS.error(len(asked.experiment_ids)):
+        raise bad(broken)
     found = _of(caller).filter(archived_at__isnull=True)
     for said in re.split(r"\s+and\s+", asked.filter, flags=re.IGNORECASE) if asked.filter.strip() else ():
         if (clause := CLAUSE.fullmatch(said)) is None:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import Any
 
 from dashboard.mlflow.errors import bad
+from engine.request_limits import OFFSET, whole_number
 
 
 def start_of(token: str) -> int:
     if not token:
         return 0
     try:
-        return max(0, int(base64.urlsafe_b64decode(token).decode("ascii")))
-    except (ValueError, binascii.Error):
-        raise bad(
-            f"Invalid page token '{token[:50]}': send the next_page_token of the page before."
-        ) from None
+        start = whole_number(base64.urlsafe_b64decode(token).decode("ascii"), OFFSET)
+    except ValueError:  # binascii.Error is one
+        start = None
+    if start is None:
+        raise bad(f"Invalid page token '{token[:50]}': send the next_page_token of the page before.")
+    return start
 
 
 def with_token(answer: dict[str, Any], start: int, size: int, *, is_more: bool) -> dict[str, Any]:
@@ -29,5 +30,6 @@ def with_token(answer: dict[str, Any], start: int, size: int, *, is_more: bool) 
 def refuse_bad_size(size: int, most: int) -> None:
     if not 1 <= size <= most:
         raise bad(
-            f"Invalid value {size} for parameter 'max_results' supplied: It must be at least 1 and at most {most}."
+            f"Invalid value {str(size)[:50]} for parameter 'max_results' supplied: "
+            f"It must be at least 1 and at most {most}."
         )

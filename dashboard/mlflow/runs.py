@@ -10,12 +10,11 @@ from dashboard.mlflow.errors import bad
 from dashboard.mlflow.filtering import runs as search_terms
 from dashboard.mlflow.tags import refuse_bad_tags, set_tags
 from dashboard.mlflow.words import NAME, NOTE, PARENT, TAG_COLUMNS, moment, state_of, view_of
+from engine.request_limits import REQUEST_IDS, SEARCH_PAGE_ROWS, whole_number
 from jobs.ids import new_id
 from jobs.models import Project, Run
 from jobs.states.jobs import FINAL
 from jobs.tracking import external_runs, run_annotations
-
-MOST = 50_000
 
 
 @endpoint("POST", shapes.CreateRun, writes=True)
@@ -70,7 +69,7 @@ def restore(caller: Caller, asked: shapes.RunId) -> None:
 
 @endpoint("POST", shapes.SearchRuns)
 def search(caller: Caller, asked: shapes.SearchRuns) -> dict[str, Any]:
-    paging.refuse_bad_size(asked.max_results, MOST)
+    paging.refuse_bad_size(asked.max_results, SEARCH_PAGE_ROWS)
     chosen = search_terms.of_experiments(
         caller.runs().filter(**view_of(asked.run_view_type)), _projects(caller, asked.experiment_ids)
     )
@@ -83,7 +82,9 @@ def search(caller: Caller, asked: shapes.SearchRuns) -> dict[str, Any]:
 
 def _projects(caller: Caller, experiment_ids: list[str]) -> set[int | None]:
     """Of the caller's team; ids that it has not are left out, as MLflow does. None stands for the default."""
-    numbers = [int(one) for one in experiment_ids if one.isascii() and one.isdigit() and len(one) < 19]
+    if broken := REQUEST_IDS.error(len(experiment_ids)):
+        raise bad(broken)
+    numbers = [number for one in experiment_ids if (number := whole_number(one)) is not None]
     found: set[int | None] = set(
         Project.objects.filter(team=caller.team, id__in=numbers).values_list("id", flat=True)
     )

@@ -8,8 +8,8 @@ from dashboard.mlflow import shapes
 from dashboard.mlflow.door import Caller, endpoint
 from dashboard.mlflow.errors import bad, nothing
 from dashboard.mlflow.words import NAME, NOTE, PARENT, TAG_COLUMNS, refuse_bad_name
+from engine.request_limits import RUN_NAME_CHARS, TAG_CHARS
 from jobs.models import Run
-from jobs.models.runs import TAG_LIMIT
 from jobs.tracking import external_runs, run_annotations
 
 
@@ -39,8 +39,8 @@ def set_tags(caller: Caller, run: Run, tags: dict[str, str]) -> None:
     if plain:
         external_runs.set_tags(run, plain)
     if tags.get(NAME):
-        if len(tags[NAME]) > 250:
-            raise bad("'run_name' exceeds the maximum length of 250 characters")
+        if len(tags[NAME]) > RUN_NAME_CHARS:
+            raise bad(f"'run_name' exceeds the maximum length of {RUN_NAME_CHARS} characters")
         run_annotations.change(run, actor=caller.name, name=tags[NAME])
     if NOTE in tags:
         run_annotations.change(run, actor=caller.name, note=tags[NOTE])
@@ -51,5 +51,5 @@ def set_tags(caller: Caller, run: Run, tags: dict[str, str]) -> None:
 def refuse_bad_tags(tags: Iterable[shapes.Pair]) -> None:
     for number, pair in enumerate(tags):
         refuse_bad_name(pair.key, f"tags[{number}].key")
-        if len(pair.value) > TAG_LIMIT:
-            raise bad(f"'tags[{number}].value' exceeds the maximum length of {TAG_LIMIT} characters")
+        if len(pair.value) > TAG_CHARS:
+            raise bad(f"'tags[{number}].value' exceeds the maximum length of {TAG_CHARS} characters")

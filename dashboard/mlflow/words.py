@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from dashboard.mlflow.errors import bad
+from engine.request_limits import KEY_CHARS, whole_number
 from engine.telemetry import point_limits
 from jobs.models import Run
 from jobs.states.jobs import JobState
@@ -40,7 +41,6 @@ VIEWS = {
 NAME, NOTE, PARENT = "mlflow.runName", "mlflow.note.content", "mlflow.parentRunId"
 TAG_COLUMNS = {NAME: "name", NOTE: "note", PARENT: "parent_id"}
 
-METRICS_A_BATCH, PAIRS_A_BATCH, ENTITIES_A_BATCH = 1000, 100, 1000
 NAME_PATTERN = re.compile(r"[/\w.\- :]*")
 
 
@@ -82,10 +82,11 @@ def status_of(run: Run) -> str:
 def state_of(status: str | int) -> str:
     """Raises Refused for a status that there is not."""
     text = str(status)
-    name = STATUS_NUMBERS[int(text)] if text.isdigit() and int(text) < len(STATUS_NUMBERS) else text
+    number = whole_number(text, len(STATUS_NUMBERS) - 1)
+    name = text if number is None else STATUS_NUMBERS[number]
     if name not in STATE_OF_STATUS:
         raise bad(
-            f"Invalid value '{text}' for parameter 'status' supplied: one of {', '.join(STATE_OF_STATUS)}."
+            f"Invalid value '{text[:50]}' for parameter 'status' supplied: one of {', '.join(STATE_OF_STATUS)}."
         )
     return STATE_OF_STATUS[name]
 
@@ -102,8 +103,8 @@ def refuse_bad_name(name: str, where: str) -> None:
     """MLflow's own rules: a name may be taken for a path, and must then mean itself."""
     if not name:
         raise bad(f"Missing value for required parameter '{where}'. A key name must be provided.")
-    if len(name) > 250:
-        raise bad(f"'{where}' exceeds the maximum length of 250 characters")
+    if len(name) > KEY_CHARS:
+        raise bad(f"'{where}' exceeds the maximum length of {KEY_CHARS} characters")
     parts = name.split("/")
     if not NAME_PATTERN.fullmatch(name):
         raise bad(
@@ -121,12 +122,13 @@ def millis(at: datetime | None) -> int | None:
     return None if at is None else round(at.timestamp() * 1000)
 
 
-def moment(ms: int | None, where: str) -> datetime | None:
+def moment(ms: float | None, where: str) -> datetime | None:
+    """The time of so many milliseconds since 1970, an integer of any size or a float. Raises Refused."""
     if ms is None:
         return None
     try:
         return datetime.fromtimestamp(ms / 1000, UTC)
     except (OverflowError, ValueError, OSError):
         raise bad(
-            f"Invalid value {ms} for parameter '{where}' supplied: no time that a calendar has."
+            f"Invalid value for parameter '{where}' supplied: these milliseconds since 1970 lie in no year."
         ) from None

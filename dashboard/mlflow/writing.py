@@ -15,12 +15,10 @@ from dashboard.mlflow.door import Caller, endpoint
 from dashboard.mlflow.errors import bad
 from dashboard.mlflow.tags import refuse_bad_tags, set_tags
 from dashboard.mlflow.words import (
-    ENTITIES_A_BATCH,
-    METRICS_A_BATCH,
-    PAIRS_A_BATCH,
     place_of,
     refuse_bad_name,
 )
+from engine.request_limits import LOGGED_DATASETS, LOGGED_ENTITIES, LOGGED_METRICS, LOGGED_PAIRS
 from engine.telemetry import point_limits
 from jobs import series
 from jobs.models import Run, RunInput
@@ -49,13 +47,13 @@ def log_parameter(caller: Caller, asked: shapes.LogParam) -> None:
 @endpoint("POST", shapes.LogBatch, writes=True)
 def log_batch(caller: Caller, asked: shapes.LogBatch) -> None:
     for name, count, limit in (
-        ("metrics", len(asked.metrics), METRICS_A_BATCH),
-        ("params", len(asked.params), PAIRS_A_BATCH),
-        ("tags", len(asked.tags), PAIRS_A_BATCH),
+        ("metrics", len(asked.metrics), LOGGED_METRICS),
+        ("params", len(asked.params), LOGGED_PAIRS),
+        ("tags", len(asked.tags), LOGGED_PAIRS),
         (
             "metrics, params, and tags",
             len(asked.metrics) + len(asked.params) + len(asked.tags),
-            ENTITIES_A_BATCH,
+            LOGGED_ENTITIES,
         ),
     ):
         if count > limit:
@@ -69,8 +67,8 @@ def log_batch(caller: Caller, asked: shapes.LogBatch) -> None:
 @endpoint("POST", shapes.LogInputs, writes=True)
 def log_inputs(caller: Caller, asked: shapes.LogInputs) -> None:
     run = caller.active_run(asked.id)
-    if len(asked.datasets) > 1000:
-        raise bad(f"A run's inputs take at most 1000 datasets a request, not {len(asked.datasets)}.")
+    if broken := LOGGED_DATASETS.error(len(asked.datasets)):
+        raise bad(broken)
     for one in asked.datasets:
         for name, limit in LIMITS.items():
             if len(getattr(one.dataset, name)) > limit:

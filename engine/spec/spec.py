@@ -8,12 +8,10 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError
 
+from engine import request_limits
 from engine.hardware.fabric_test import MOST_SIZES
 from engine.spec.parts import Batch, Budget, Data, Guard, Model, Optimiser, Parallel, Part, Precision
-from engine.spec.problems import Problem, SpecError, kind_of, problem_of
-
-SPEC_BYTES_LIMIT = 64 * 1024
-SPEC_DEPTH_LIMIT = 6
+from engine.spec.problems import Problem, SpecError, kind_of, problems_from
 
 
 class Spec(Part):
@@ -81,7 +79,7 @@ def parse(values: Any) -> Spec:
     try:
         return Spec.model_validate(values)
     except ValidationError as error:
-        raise SpecError(problem_of(e, Spec) for e in error.errors()) from None
+        raise SpecError(problems_from(error, Spec)) from None
 
 
 def from_yaml(text: str | bytes) -> Spec:
@@ -92,14 +90,16 @@ def from_yaml(text: str | bytes) -> Spec:
 def yaml_values(text: str | bytes) -> Any:
     """The plain values of a YAML text, before any field is looked at."""
     size = len(text.encode("utf-8", "surrogatepass")) if isinstance(text, str) else len(text)
-    if size > SPEC_BYTES_LIMIT:
-        raise SpecError([Problem("", f"The spec is {size:,} bytes; the limit is {SPEC_BYTES_LIMIT:,}.")])
+    if broken := request_limits.SPEC_BYTES.error(size):
+        raise SpecError([Problem("", broken)])
     try:
-        _refuse_yaml_bombs(text)
+        refuse_yaml_bombs(text)
         values = yaml.safe_load(text)
+    except SpecError:
+        raise
     except yaml.YAMLError as error:
         raise SpecError([Problem("", _yaml_sentence(error))]) from None
-    except (ValueError, UnicodeDecodeError, RecursionError) as error:  # e.g. the date 2024-99-99
+    except (ValueError, OverflowError, RecursionError) as error:  # the date 2024-99-99, the float 1:1:1...1.5
         raise SpecError([Problem("", f"This is not readable YAML: {error}.")]) from None
     return {} if values is None else values
 
@@ -118,6 +118,8 @@ def with_changes(values: Mapping[str, Any], changes: Iterable[str]) -> dict[str,
                 [Problem("", f"'{change}' is not of the form field=value, such as model.layers=4.")]
             )
         *parents, leaf = path.strip().split(".")
+        if len(parents) >= request_limits.SPEC_DEPTH:
+            raise SpecError([Problem("", f"'{path[:100]}' is not a field of a spec.")])
         target = changed
         for parent in parents:
             target = target.setdefault(parent, {})
@@ -163,14 +165,15 @@ def _deep_copy(values: Mapping[str, Any]) -> dict[str, Any]:
     return {k: _deep_copy(v) if isinstance(v, Mapping) else v for k, v in values.items()}
 
 
-def _refuse_yaml_bombs(text: str | bytes) -> None:
+def refuse_yaml_bombs(text: str | bytes) -> None:
+    """Raises SpecError for aliases and deep nesting, at the first event that breaks the rule, and yaml.YAMLError."""
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             raise SpecError([Problem("", "YAML aliases (*name) are not allowed in a spec.")])
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > SPEC_DEPTH_LIMIT:
-            raise SpecError([Problem("", f"The spec is nested deeper than {SPEC_DEPTH_LIMIT} levels.")])
+        if broken := request_limits.SPEC_DEPTH.error(depth):
+            raise SpecError([Problem("", broken)])
 
 
 def _yaml_sentence(error: yaml.YAMLError) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
+from engine.request_limits import PARAM_CHARS, TAG_CHARS
 from jobs.imports.foreign import ForeignRun, ImportRefused, Part, as_time, metric_name
-from jobs.models.runs import PARAM_LIMIT, TAG_LIMIT
 from jobs.series import Point
 
 # RunStatus by number in files and by name in databases -> our words.
@@ -51,12 +51,12 @@ def _meta(path: Path) -> dict[str, Any]:
 
 
 def _of_folder(folder: Path, about: dict[str, Any], project: str) -> ForeignRun:
-    tags = {name: path.read_text()[:TAG_LIMIT] for name, path in _files(folder / "tags")}
+    tags = {name: path.read_text()[:TAG_CHARS] for name, path in _files(folder / "tags")}
     run = _run(
         about | {"run_uuid": about.get("run_id", folder.name), "name": about.get("run_name")}, project, tags
     )
     run.params = {
-        name: path.read_text().strip("\n")[:PARAM_LIMIT] for name, path in _files(folder / "params")
+        name: path.read_text().strip("\n")[:PARAM_CHARS] for name, path in _files(folder / "params")
     }
     for name, path in _files(folder / "metrics"):
         run.parts.append(Part(1, metric_name(name)[:100], list(_lines(path, metric_name(name)))))
@@ -105,7 +105,7 @@ def _of_row(database: sqlite3.Connection, row: dict[str, Any]) -> ForeignRun:
         return {key: value or "" for key, value in rows}
 
     run = _run(row, row["project"], pairs("tags"))
-    run.params = {key: value[:PARAM_LIMIT] for key, value in pairs("params").items()}
+    run.params = {key: value[:PARAM_CHARS] for key, value in pairs("params").items()}
     metrics = database.execute(
         "SELECT key, value, timestamp, step, is_nan FROM metrics WHERE run_uuid = ? ORDER BY rowid",
         [row["run_uuid"]],

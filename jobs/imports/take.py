@@ -11,11 +11,11 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Max, Sum
 
+from engine.request_limits import KEY_CHARS, NOTE_CHARS, TAG_CHARS
 from engine.telemetry import point_limits
 from jobs import series
 from jobs.imports.foreign import ForeignRun, Part
 from jobs.models import Batch, Project, Run, RunTag, StoredSeries, Stream, Team
-from jobs.models.runs import KEY_LIMIT, TAG_LIMIT
 from jobs.tracking import external_runs, params, run_annotations
 
 KEY_TAG = "fourwalls.imported_from"
@@ -54,7 +54,7 @@ def _run_of(foreign: ForeignRun, team: Team, owner: User, project: str) -> tuple
     if known:
         return known.run, False
     kept = {
-        key.replace("\0", "")[:KEY_LIMIT]: value.replace("\0", "")[:TAG_LIMIT]
+        key.replace("\0", "")[:KEY_CHARS]: value.replace("\0", "")[:TAG_CHARS]
         for key, value in foreign.tags.items()
     }
     run = external_runs.create(
@@ -67,10 +67,10 @@ def _run_of(foreign: ForeignRun, team: Team, owner: User, project: str) -> tuple
         tags={key: value for key, value in kept.items() if key} | {KEY_TAG: foreign.key},
     )
     if foreign.note:
-        note = foreign.note.replace("\0", "")[: run_annotations.NOTE_LIMIT]
+        note = foreign.note.replace("\0", "")[:NOTE_CHARS]
         run_annotations.change(run, actor=owner.get_username(), note=note)
     params.store(
-        run, {key[:KEY_LIMIT]: value.replace("\0", "") for key, value in foreign.params.items() if key}
+        run, {key[:KEY_CHARS]: value.replace("\0", "") for key, value in foreign.params.items() if key}
     )
     return run, True
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from engine.request_limits import PARAM_CHARS
 from jobs.imports import protobuf as pb
 from jobs.imports.foreign import ForeignRun, ImportRefused, Part, as_time, as_value, metric_name
-from jobs.models.runs import PARAM_LIMIT
 from jobs.series import Point
 from jobs.tracking.params import as_text
 
@@ -62,7 +62,7 @@ def _run(path: Path) -> ForeignRun:
     if points:
         ended = max(point.at for point in points)
     run.ended_at = as_time(ended)
-    run.params = {key: as_text(value)[:PARAM_LIMIT] for key, value in _flat(config)}
+    run.params = {key: as_text(value)[:PARAM_CHARS] for key, value in _flat(config)}
     run.parts = [Part(1, "import", points)]
     return run
 

@@ -7,13 +7,10 @@ import math
 from django.conf import settings
 from django.db import models
 
+from engine.request_limits import KEY_CHARS
 from jobs.ids import new_id
 from jobs.models.people import Team
 from jobs.models.work import Job
-
-PARAM_LIMIT = 6000  # characters, as MLflow's clients know it
-TAG_LIMIT = 8000
-KEY_LIMIT = 250
 
 
 class Project(models.Model):
@@ -90,8 +87,8 @@ class RunParam(models.Model):
     """One thing that was chosen for a run. A job's spec stands here by its paths: model.layers."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="params")
-    key = models.CharField(max_length=KEY_LIMIT)
-    value = models.TextField()  # at most PARAM_LIMIT
+    key = models.CharField(max_length=KEY_CHARS)
+    value = models.TextField()  # at most PARAM_CHARS
     number = models.FloatField(null=True)  # the value where it is a finite number
 
     class Meta:
@@ -103,8 +100,8 @@ class RunTag(models.Model):
     """A word that people or programs put on a run; with '' as value it is just a label."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="tags")
-    key = models.CharField(max_length=KEY_LIMIT)
-    value = models.TextField(blank=True)  # at most TAG_LIMIT
+    key = models.CharField(max_length=KEY_CHARS)
+    value = models.TextField(blank=True)  # at most TAG_CHARS
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["run", "key"], name="one_value_per_run_and_tag")]
@@ -115,7 +112,7 @@ class RunMetric(models.Model):
     """A series of the run itself (source 'run') in short, over all that was ever recorded. Written by jobs.series."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="metrics")
-    key = models.CharField(max_length=KEY_LIMIT)
+    key = models.CharField(max_length=KEY_CHARS)
     last = models.FloatField(null=True)  # newest by time, then by step; NULL is NaN, which SQLite cannot hold
     last_step = models.BigIntegerField(null=True)
     last_at_us = models.BigIntegerField()

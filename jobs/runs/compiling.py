@@ -125,6 +125,8 @@ def _attribute_is(row: Attribute, op: str, value: Value, asker: Asker) -> Q:
         if row.type == "time"
         else values.seconds(value, row.name)
         if row.type == "seconds"
+        else values.whole(value, row.name)
+        if row.type == "number"
         else values.number(value, row.name)
     )
     return there & Q(**{f"{alias}__{LOOKUPS[op]}": right})

@@ -10,6 +10,7 @@ from django.db.models import F, OuterRef, Subquery
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce, Now
 
+from engine.request_limits import KEY_CHARS
 from jobs.epoch import Epoch
 from jobs.models import RunVerdict
 
@@ -20,7 +21,6 @@ STATS = {"last": "last", "min": "low", "max": "high", "mean": "mean"}
 PLAIN = re.compile(r"[^\s()<>=!~,\"':]+")
 CALL = re.compile(r"(last|min|max|mean)\((.*)\)", re.DOTALL)
 OWN_WORDS = ("and", "or", "not", "in", "none", "nan", "me")
-KEY_LIMIT = 250
 
 
 class FieldError(ValueError):
@@ -143,6 +143,6 @@ def unquoted(text: str) -> str:
 
 
 def _checked(field: Field) -> Field:
-    if not 0 < len(field.key) <= KEY_LIMIT or "\0" in field.key:
-        raise FieldError(f"A name has 1 to {KEY_LIMIT} characters; this one has {len(field.key)}.")
+    if not 0 < len(field.key) <= KEY_CHARS or "\0" in field.key:
+        raise FieldError(f"A name has 1 to {KEY_CHARS} characters; this one has {len(field.key)}.")
     return field

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from engine.request_limits import FILTER_CHARS, FILTER_CLAUSES, FILTER_DEPTH, FILTER_VALUES
 from jobs.runs.fields import STATS
 from jobs.runs.tokens import FilterError, Token, tokens
 
@@ -21,8 +22,6 @@ __all__ = [
     "Word",
     "parse",
 ]
-DEPTH_LIMIT = 50
-LENGTH_LIMIT = 4000
 ORDERED = ("<", "<=", ">", ">=")
 
 
@@ -92,12 +91,8 @@ Condition = All | Any | Not | Compare | Prefixed | Word
 
 def parse(text: str) -> Condition | None:
     """None for an empty filter. Raises FilterError, which points into the text."""
-    if len(text) > LENGTH_LIMIT:
-        raise FilterError(
-            f"A filter has at most {LENGTH_LIMIT} characters; this one has {len(text)}.",
-            LENGTH_LIMIT,
-            len(text),
-        )
+    if broken := FILTER_CHARS.error(len(text)):
+        raise FilterError(broken, FILTER_CHARS, len(text))
     parser = Parser(list(tokens(text)))
     if parser.here.kind == "end":
         return None
@@ -117,6 +112,7 @@ class Parser:
     def __init__(self, found: list[Token]) -> None:
         self.tokens = found
         self.at = 0
+        self.num_conditions = 0
 
     @property
     def here(self) -> Token:
@@ -159,8 +155,8 @@ class Parser:
         return parts[0] if len(parts) == 1 else All(tuple(parts))
 
     def one(self, depth: int) -> Condition:
-        if depth > DEPTH_LIMIT:
-            raise self.error(f"More than {DEPTH_LIMIT} parentheses stand in each other here.")
+        if broken := FILTER_DEPTH.error(depth):
+            raise self.error(broken)
         if self.is_word("not"):
             self.take()
             return Not(self.one(depth + 1))
@@ -184,6 +180,9 @@ class Parser:
 
     def condition(self) -> Condition:
         token = self.here
+        self.num_conditions += 1
+        if broken := FILTER_CLAUSES.error(self.num_conditions):
+            raise self.error(broken)
         if not token.prefix and token.text.lower() in STATS and self.next.kind == "open":
             return self.comparison(self.function())
         self.take()
@@ -232,6 +231,8 @@ class Parser:
         while self.here.kind == "comma":
             self.take()
             values.append(self.value("After this ',' a value is missing."))
+            if broken := FILTER_VALUES.error(len(values)):
+                raise self.error(broken)
         if self.here.kind != "close":
             raise self.error("This list of values has no ')'.", opened)
         self.take()

@@ -11,7 +11,13 @@ from jobs.runs.tokens import FilterError
 
 SPANS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 SPAN = re.compile(r"(-?)(\d+(?:\.\d+)?)(s|m|min|h|d|w)")
+FARTHEST = 1e18  # beyond every column of whole numbers, and a 64-bit integer still
 SCALES = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+
+
+def whole(value: Value, of_what: str) -> float:
+    """A number to compare with a column of whole numbers, which no infinity can be put to. Raises FilterError."""
+    return min(max(number(value, of_what), -FARTHEST), FARTHEST)
 
 
 def number(value: Value, of_what: str) -> float:
@@ -52,12 +58,12 @@ def instant(value: Value, now: datetime) -> datetime:
         if found:
             return now - timedelta(seconds=float(found[2]) * SPANS[found[3]])
         at = datetime.fromisoformat(value.text)
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         sentence = (
             f"'{value.text}' is no time. Write -7d for seven days ago, or 2026-11-22 or 2026-11-22T14:30."
         )
         raise _error(sentence, value) from None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _error(message: str, value: Value) -> FilterError:

@@ -63,6 +63,6 @@ def energy(lo: float | None, hi: float | None, known_us: Floats, known_j: Floats
 
 
 def _whole(lo: float | None, hi: float | None, scale: int) -> tuple[int, int]:
-    low = -FURTHEST if lo is None or lo == -math.inf else math.ceil(round(lo * scale, 6))
-    high = FURTHEST if hi is None or hi == math.inf else math.floor(round(hi * scale, 6))
-    return max(low, -FURTHEST), min(high, FURTHEST)
+    ends = (-math.inf if lo is None else lo, math.inf if hi is None else hi)
+    low, high = (min(max(end * scale, -FURTHEST), FURTHEST) for end in ends)
+    return math.ceil(round(low, 6)), math.floor(round(high, 6))

@@ -70,10 +70,10 @@ def fold(stream_id: int, *, is_closing: bool = False) -> None:
     """Move the stream's batches, up to the first hole, from the journal into its series: all or nothing."""
     with transaction.atomic(savepoint=False):
         stream = Stream.objects.select_for_update().get(id=stream_id)
-        waiting = list(Batch.objects.filter(stream=stream, seq__gt=stream.last_seq).order_by("seq"))
-        last_seq = _contiguous_end(stream.last_seq, [batch.seq for batch in waiting])
-        folded = [batch for batch in waiting if batch.seq <= last_seq]
-        if folded:
+        waiting = Batch.objects.filter(stream=stream, seq__gt=stream.last_seq).order_by("seq")
+        # Batches behind a hole wait for it, however many: their numbers are read, their points are not.
+        last_seq = _contiguous_end(stream.last_seq, waiting.values_list("seq", flat=True).iterator())
+        if folded := list(waiting.filter(seq__lte=last_seq)):
             stream.last_seq = last_seq
             stream.first_step = _lowest([stream.first_step, *(batch.first_step for batch in folded)])
             stream.first_at_us = _lowest([stream.first_at_us, *(batch.first_at_us for batch in folded)])

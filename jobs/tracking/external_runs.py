@@ -11,10 +11,10 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
+from engine.request_limits import KEY_CHARS, MISSING_SOURCES, RUN_NAME_CHARS, TAG_CHARS
 from jobs import series
 from jobs.ids import new_id
 from jobs.models import Project, Run, RunEvent, RunInput, RunTag, Stream, Team
-from jobs.models.runs import KEY_LIMIT, TAG_LIMIT
 from jobs.series import unnumbered
 from jobs.states.jobs import FINAL, JobState
 from jobs.tracking.params import store as store_params
@@ -24,7 +24,6 @@ TRACKED_STATES = (JobState.QUEUED, JobState.RUNNING, *FINAL)  # what the writer 
 HEARD_EVERY = timedelta(seconds=2)
 LOST = "run.lost"  # the event of a run that was taken for killed
 LOST_AT_ONCE = 100
-SOURCES_LIMIT = 1000
 
 
 class TrackingError(ValueError):
@@ -45,6 +44,8 @@ def create(
     note: str = "",
 ) -> Run:
     """A run without a job, running from now on unless told otherwise. `run_id`: one that its writer has chosen."""
+    if any("\0" in text for text in (name, note, origin)):
+        raise TrackingError("A NUL character cannot be kept. Leave it out.")
     with transaction.atomic():
         now = timezone.now()
         run = Run.objects.create(
@@ -52,7 +53,7 @@ def create(
             note=note,
             team=team,
             owner=owner,
-            name=name[:250],
+            name=name[:RUN_NAME_CHARS],
             project=project,
             parent=parent,
             origin=origin,
@@ -175,10 +176,8 @@ def set_missing(run: Run, source: str, missing: Mapping[str, list[str]]) -> None
     with transaction.atomic():
         current = Run.objects.select_for_update().get(id=run.id)
         current.missing[source] = dict(missing)
-        if len(current.missing) > SOURCES_LIMIT:
-            raise TrackingError(
-                f"Run {run.id} has {SOURCES_LIMIT} sources with missing readings; no more are kept."
-            )
+        if broken := MISSING_SOURCES.error(len(current.missing)):
+            raise TrackingError(broken)
         current.save(update_fields=["missing"])
 
 
@@ -194,9 +193,9 @@ def set_tags(run: Run, tags: Mapping[str, str]) -> None:
 
 def check_tag(key: str, value: str) -> None:
     """Raises TrackingError for what no row could hold."""
-    if not key or len(key) > KEY_LIMIT or len(value) > TAG_LIMIT or "\0" in key + value:
+    if not key or len(key) > KEY_CHARS or len(value) > TAG_CHARS or "\0" in key + value:
         raise TrackingError(
-            f"'{key[:50]}' is no tag: a name has 1 to {KEY_LIMIT} characters, a value at most {TAG_LIMIT}, no NUL."
+            f"'{key[:50]}' is no tag: a name has 1 to {KEY_CHARS} characters, a value at most {TAG_CHARS}, no NUL."
         )
 
 

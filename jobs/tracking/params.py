@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from engine.request_limits import KEY_CHARS, PARAM_CHARS
 from jobs.models import Run, RunParam
-from jobs.models.runs import KEY_LIMIT, PARAM_LIMIT
 
 
 class ParamError(ValueError):
@@ -41,10 +41,10 @@ def store(run: Run, values: Mapping[str, str]) -> None:
 
 def refuse_bad(key: str, value: str) -> None:
     """Raises ParamError for a key or value that no row could hold."""
-    if not key or len(key) > KEY_LIMIT:
-        raise ParamError(f"A parameter's name has 1 to {KEY_LIMIT} characters; this one has {len(key)}.")
-    if len(value) > PARAM_LIMIT:
-        raise ParamError(f"Parameter '{key}' has {len(value)} characters; at most {PARAM_LIMIT} are kept.")
+    if not key or len(key) > KEY_CHARS:
+        raise ParamError(f"A parameter's name has 1 to {KEY_CHARS} characters; this one has {len(key)}.")
+    if len(value) > PARAM_CHARS:
+        raise ParamError(f"Parameter '{key}' has {len(value)} characters; at most {PARAM_CHARS} are kept.")
     if "\0" in key or "\0" in value:
         raise ParamError(f"Parameter {key!r} holds a NUL character.")
 

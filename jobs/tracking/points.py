@@ -11,6 +11,7 @@ from django.db import connection, transaction
 from django.db.models import Max
 from msgspec import UNSET, Meta, UnsetType
 
+from engine.request_limits import DELIVERY_BATCHES, DELIVERY_SERIES
 from engine.telemetry import point_limits
 from jobs import series
 from jobs.models import Run, Stream
@@ -88,6 +89,10 @@ def decode(body: bytes, *, is_msgpack: bool) -> PointsIn:
 
 def checked(delivery: PointsIn) -> Checked:
     """The columns of each batch. Raises PointsError for what no series could hold."""
+    if broken := DELIVERY_BATCHES.error(len(delivery.batches)):
+        raise PointsError(broken)
+    if broken := DELIVERY_SERIES.error(sum(len(batch.series) for batch in delivery.batches)):
+        raise PointsError(broken)
     found: Checked = {}
     for number, batch in enumerate(delivery.batches):
         where = f"batches[{number}]"

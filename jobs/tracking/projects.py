@@ -7,11 +7,8 @@ from collections.abc import Callable, Mapping
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from engine.request_limits import KEY_CHARS, PROJECT_NAME_CHARS, PROJECT_TAG_CHARS
 from jobs.models import Project, ProjectEvent, Team
-
-NAME_LIMIT = 500
-TAG_KEY_LIMIT = 250
-TAG_LIMIT = 20_000
 
 
 class ProjectError(ValueError):
@@ -69,17 +66,18 @@ def drop_tag(project: Project, key: str, *, actor: str) -> None:
 
 
 def refuse_bad_name(name: str) -> None:
-    if not name or len(name) > NAME_LIMIT or "\0" in name:
+    if not name or len(name) > PROJECT_NAME_CHARS or "\0" in name:
         raise ProjectError(
-            f"A project's name has 1 to {NAME_LIMIT} characters, no NUL; this one has {len(name)}."
+            f"A project's name has 1 to {PROJECT_NAME_CHARS} characters, no NUL; this one has {len(name)}."
         )
 
 
 def _refuse_bad_tags(tags: Mapping[str, str]) -> None:
     for key, value in tags.items():
-        if not key or len(key) > TAG_KEY_LIMIT or len(value) > TAG_LIMIT or "\0" in key + value:
+        if not key or len(key) > KEY_CHARS or len(value) > PROJECT_TAG_CHARS or "\0" in key + value:
             raise ProjectError(
-                f"Tag {key[:50]!r}: a name has 1 to {TAG_KEY_LIMIT} characters, a value at most {TAG_LIMIT}, no NUL."
+                f"Tag {key[:50]!r}: a name has 1 to {KEY_CHARS} characters, a value at most {PROJECT_TAG_CHARS}; "
+                "neither holds a NUL character."
             )
 
 

@@ -9,12 +9,10 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from engine.request_limits import BULK_RUNS, NOTE_CHARS, RUN_NAME_CHARS
 from jobs.models import Run, RunEvent, RunTag
 from jobs.tracking.external_runs import TrackingError, check_tag
 
-NAME_LIMIT = 250
-NOTE_LIMIT = 20_000
-RUNS_LIMIT = 20_000
 AT_A_TIME = 500  # rows a statement: SQLite takes 32,766 values
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
@@ -40,10 +38,10 @@ def change(run: Run, *, actor: str, **fields: str) -> None:
 def _complaint(field: str, value: str) -> str:
     if "\0" in value:
         return "A NUL character cannot be kept. Leave it out."
-    if field == "name" and not 0 < len(value.strip()) <= NAME_LIMIT:
-        return f"A name has 1 to {NAME_LIMIT} characters; this one has {len(value.strip())}."
-    if field == "note" and len(value) > NOTE_LIMIT:
-        return f"A note has at most {NOTE_LIMIT:,} characters; this one has {len(value):,}. Cut it."
+    if field == "name" and not 0 < len(value.strip()) <= RUN_NAME_CHARS:
+        return f"A name has 1 to {RUN_NAME_CHARS} characters; this one has {len(value.strip())}."
+    if field == "note" and (broken := NOTE_CHARS.error(len(value))):
+        return broken
     if field == "colour" and value and not COLOUR.fullmatch(value):
         return f"'{value[:20]}' is no colour. Write one as #2f5bd7, or nothing for the derived one."
     return ""
@@ -111,9 +109,9 @@ def _each_some(
 ) -> int:
     """All or nothing; `write` says which runs it has changed. Raises TrackingError for too many."""
     with transaction.atomic():
-        ids = sorted(runs.order_by().values_list("id", flat=True)[: RUNS_LIMIT + 1])
-        if len(ids) > RUNS_LIMIT:
-            raise TrackingError(f"More than {RUNS_LIMIT:,} runs at once are too many. Narrow the filter.")
+        ids = sorted(runs.order_by().values_list("id", flat=True)[: BULK_RUNS + 1])
+        if broken := BULK_RUNS.error(len(ids)):
+            raise TrackingError(broken)
         changed = [
             one for first in range(0, len(ids), AT_A_TIME) for one in write(ids[first : first + AT_A_TIME])
         ]

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from django.db import transaction
 from django.utils import timezone
 
+from engine.request_limits import KEY_CHARS, PARAM_CHARS, TAG_CHARS
 from jobs.models import Run, RunEvent, SavedModel
-from jobs.models.runs import KEY_LIMIT, PARAM_LIMIT, TAG_LIMIT
 
 STATES = ("pending", "ready", "upload_failed")
 
@@ -25,8 +25,8 @@ def create(
         raise SavedModelError(
             f"{name[:50]!r} is no name of a model: 1 to 250 characters without / : . % and quotes."
         )
-    _refuse_bad(params, PARAM_LIMIT)
-    _refuse_bad(tags, TAG_LIMIT)
+    _refuse_bad(params, PARAM_CHARS)
+    _refuse_bad(tags, TAG_CHARS)
     return SavedModel.objects.create(
         run=run,
         name=name,
@@ -56,8 +56,8 @@ def describe(
     tags: Mapping[str, str | None] | None = None,
 ) -> None:
     """Add parameters and tags; a tag of None goes away. Raises SavedModelError."""
-    _refuse_bad(params or {}, PARAM_LIMIT)
-    _refuse_bad({key: value or "" for key, value in (tags or {}).items()}, TAG_LIMIT)
+    _refuse_bad(params or {}, PARAM_CHARS)
+    _refuse_bad({key: value or "" for key, value in (tags or {}).items()}, TAG_CHARS)
     with transaction.atomic():
         current = SavedModel.objects.select_for_update().get(id=model.id)
         merged = {**current.tags, **(tags or {})}
@@ -76,9 +76,9 @@ def archive(model: SavedModel, *, actor: str) -> None:
 
 def _refuse_bad(pairs: Mapping[str, str], limit: int) -> None:
     for key, value in pairs.items():
-        if not key or len(key) > KEY_LIMIT or len(value) > limit or "\0" in key + value:
+        if not key or len(key) > KEY_CHARS or len(value) > limit or "\0" in key + value:
             raise SavedModelError(
-                f"{key[:50]!r}: a name has 1 to {KEY_LIMIT} characters, a value at most {limit}, no NUL."
+                f"{key[:50]!r}: a name has 1 to {KEY_CHARS} characters, a value at most {limit}, no NUL."
             )
 
 

@@ -6,11 +6,12 @@ import math
 
 import pytest
 
+from engine.request_limits import SWEEP_FIELDS
 from engine.spec.spec import Spec, SpecError, flatten
-from engine.sweep import FIELDS_LIMIT, num_points, num_promoted, parse_sweep, points, ranked, rungs, vary_of
+from engine.sweep import num_points, num_promoted, parse_sweep, points, ranked, rungs, vary_of
 
 LR = "optimiser.learning_rate"
-MANY = list(flatten(Spec().model_dump()))[: FIELDS_LIMIT + 1]
+MANY = list(flatten(Spec().model_dump()))[: SWEEP_FIELDS + 1]
 
 
 def sweep(**values):

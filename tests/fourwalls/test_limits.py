@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 
+from engine.request_limits import PARAM_CHARS
 from engine.telemetry import point_limits
 from fourwalls import limits, values
-from jobs.models.runs import PARAM_LIMIT
 
 
 def test_the_client_has_the_same_constants_as_the_server():
@@ -15,7 +15,7 @@ def test_the_client_has_the_same_constants_as_the_server():
     assert {name: getattr(limits, name) for name in shared} == {
         name: getattr(point_limits, name) for name in shared
     }
-    assert limits.PARAM_CHARS == PARAM_LIMIT
+    assert limits.PARAM_CHARS == PARAM_CHARS
 
 
 def test_the_client_takes_the_metric_names_that_the_server_takes():

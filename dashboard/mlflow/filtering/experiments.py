@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import operator
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.db.models import F, Q, QuerySet, TextField
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 
+from dashboard.mlflow.filtering import like
 from dashboard.mlflow.filtering.grammar import Clause, Language
 from dashboard.mlflow.filtering.runs import LOOKUPS
 from dashboard.mlflow.words import millis, moment
@@ -26,24 +26,15 @@ LANGUAGE = Language(
 )  # fmt: skip
 
 
-def _like(flags: int) -> Callable[[str, str], bool]:
-    def matches(text: str, pattern: str) -> bool:
-        parts = (re.escape(part) for part in re.split("([%_])", pattern))
-        wild = "".join({"%": ".*", "_": "."}.get(part, part) for part in parts)
-        return re.fullmatch(wild, text, flags | re.DOTALL) is not None
-
-    return matches
-
-
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
-    "LIKE": _like(0), "ILIKE": _like(re.IGNORECASE), "IN": lambda one, all: one in all,
+    "LIKE": like.is_like, "ILIKE": like.is_ilike, "IN": lambda one, all: one in all,
     "NOT IN": lambda one, all: one not in all,
 }  # fmt: skip
 
 
 def apply(
-    found: QuerySet[Project], said: str, order_by: Iterable[str], team: Team
+    found: QuerySet[Project], said: str, order_by: Sequence[str], team: Team
 ) -> tuple[QuerySet[Project], bool]:
     """The projects in order, and whether the default experiment is one of those that were asked for."""
     clauses = LANGUAGE.clauses(said)
@@ -51,8 +42,7 @@ def apply(
     for clause in clauses:
         found = _filtered(found, clause)
     terms = []
-    for wish in order_by:
-        column, rises = LANGUAGE.order(wish)
+    for column, rises in LANGUAGE.orders(order_by).items():
         field = F("id" if column.key == ID else column.key)
         terms.append(field.asc() if rises else field.desc())
     return found.order_by(*terms, "-created_at", "id"), all(
@@ -69,7 +59,7 @@ def _filtered(found: QuerySet[Project], clause: Clause) -> QuerySet[Project]:
         found, field = found.alias(search_tag=_tag(field)), "search_tag"
         found = found.filter(search_tag__isnull=False)
     elif field in LANGUAGE.numeric and isinstance(value, float):
-        value = moment(int(value), field)  # type: ignore[assignment]
+        value = moment(value, field)  # type: ignore[assignment]
     if clause.operator in ("!=", "NOT IN"):
         return found.exclude(**{f"{field}__{'exact' if clause.operator == '!=' else 'in'}": value})
     return found.filter(**{f"{field}__{LOOKUPS[clause.operator]}": value})

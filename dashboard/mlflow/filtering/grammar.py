@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from dashboard.mlflow.errors import Refused, bad
+from engine.request_limits import FILTER_CLAUSES, ORDER_COLUMNS, PATTERN_CHARS, SEARCH_CHARS, SEARCH_VALUES
 
 Value = str | float | tuple[str, ...] | None
 
@@ -28,7 +29,7 @@ OPERATORS = {
 TOKEN = re.compile(
     r"""\s*(?:
       (?P<text>'(?:[^']|'')*'|"[^"]*")
-    | (?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w.]))
+    | (?P<number>[-+]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d++)?(?![\w.]))
     | (?P<operator><=|>=|!=|<|>|==|=)
     | (?P<mark>[(),])
     | (?P<word>(?:`[^`]+`|[A-Za-z_]\w*)(?:\.(?:`[^`]*`|"[^"]*"|'[^']*'|[\w./:\-]+))?)
@@ -95,7 +96,21 @@ class Language(NamedTuple):
             raise bad(f"Invalid ordering key in order_by clause '{said}'.")
         return self.column(found["column"]), way == "asc"
 
+    def orders(self, texts: Sequence[str]) -> dict[Column, bool]:
+        """Each column of an `order_by`, and whether it rises."""
+        if broken := ORDER_COLUMNS.error(len(texts)):
+            raise bad(broken)
+        columns: dict[Column, bool] = {}
+        for text in texts:
+            column, rises = self.order(text)
+            if column in columns:
+                raise bad(f"`order_by` contains duplicate fields: {list(texts)}")
+            columns[column] = rises
+        return columns
+
     def clauses(self, said: str) -> list[Clause]:
+        if broken := SEARCH_CHARS.error(len(said)):
+            raise bad(broken)
         return _Reader(self, said).clauses() if said.strip() else []
 
 
@@ -112,6 +127,8 @@ class _Reader:
             if not joint.is_word("AND"):
                 raise self._wrong(joint, "clauses are joined by AND")
             found.append(self._clause())
+            if broken := FILTER_CLAUSES.error(len(found)):
+                raise bad(broken)
         return found
 
     def _clause(self) -> Clause:
@@ -130,7 +147,12 @@ class _Reader:
             return Clause(column, operator, None)
         if operator.endswith("IN"):
             return Clause(column, operator, self._list())
-        return Clause(column, operator, self._number(column) if is_number else self._text(column))
+        if is_number:
+            return Clause(column, operator, self._number(column))
+        text = self._text(column)
+        if operator.endswith("LIKE") and (broken := PATTERN_CHARS.error(len(text))):
+            raise bad(broken)
+        return Clause(column, operator, text)
 
     def _operator(self) -> str:
         first = self._next()
@@ -169,6 +191,8 @@ class _Reader:
             if token.kind != "text":
                 raise self._wrong(token, "a quoted string was expected in the list")
             values.append(_bare(token.text))
+            if broken := SEARCH_VALUES.error(len(values)):
+                raise bad(broken)
             mark = self._next()
         if mark.text != ")":
             raise self._wrong(mark, "a list in round brackets was expected")
@@ -194,8 +218,8 @@ class _Reader:
 
 
 def _tokens(said: str) -> list[Token]:
-    found, at = [], 0
-    while at < len(said.rstrip()):
+    found, at, end = [], 0, len(said.rstrip())
+    while at < end:
         match = TOKEN.match(said, at)
         if match is None:
             place = len(said) - len(said[at:].lstrip())

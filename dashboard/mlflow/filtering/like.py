@@ -31,6 +31,29 @@ class ILike(Like):
     postgresql, sqlite = "ILIKE", "LIKE"
 
 
+def is_like(text: str, pattern: str) -> bool:
+    """The same for one text. Each % takes as little as it can, and only the last one is tried again: its work is at
+    most the product of the two lengths, where a regular expression's grows with the number of wildcards."""
+    at = place = 0
+    star, mark = -1, 0  # the last % in the pattern, and where in the text what follows it was last tried
+    while at < len(text):
+        letter = pattern[place] if place < len(pattern) else ""
+        if letter == "%":
+            star, mark, place = place, at, place + 1
+        elif letter and letter in ("_", text[at]):
+            at, place = at + 1, place + 1
+        elif star >= 0:
+            mark, place = mark + 1, star + 1
+            at = mark
+        else:
+            return False
+    return not pattern[place:].strip("%")
+
+
+def is_ilike(text: str, pattern: str) -> bool:
+    return is_like(text.lower(), pattern.lower())
+
+
 for kind in (CharField, TextField):
     kind.register_lookup(Like)
     kind.register_lookup(ILike)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db.models import Case, Exists, F, FilteredRelation, OuterRef, Q, QuerySet, TextField, Value, When
@@ -66,16 +66,10 @@ def filtered(found: QuerySet[Run], said: str) -> QuerySet[Run]:
     return found
 
 
-def ordered(found: QuerySet[Run], order_by: Iterable[str]) -> QuerySet[Run]:
+def ordered(found: QuerySet[Run], order_by: Sequence[str]) -> QuerySet[Run]:
     """What has no value stands last, NaN before it; then the newest first. Raises Refused."""
-    columns: dict[Column, bool] = {}
-    for said in order_by:
-        column, rises = LANGUAGE.order(said)
-        if column in columns:
-            raise bad(f"`order_by` contains duplicate fields: {list(order_by)}")
-        columns[column] = rises
     terms: list[Any] = []
-    for number, (column, rises) in enumerate(columns.items()):
+    for number, (column, rises) in enumerate(LANGUAGE.orders(order_by).items()):
         found = _needed(found, column)
         if column.kind == "attribute" or (column.key in TAG_COLUMNS and column.kind == "tag"):
             value = F(TAG_COLUMNS.get(column.key, column.key))
@@ -124,7 +118,7 @@ def _compared(field: str, clause: Clause) -> Q:
     """NaN, which is NULL here, differs from every number and is neither more nor less."""
     value: Any = clause.value
     if field in (START, END) and isinstance(value, float):
-        value = moment(int(value), field.removeprefix("search_") + "_time")
+        value = moment(value, field.removeprefix("search_") + "_time")
     if clause.operator in ("IS NULL", "IS NOT NULL"):
         return Q()
     if clause.operator in ("!=", "NOT IN"):

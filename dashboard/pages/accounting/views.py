@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from dashboard.pages.accounting import spending
+from dashboard.server.replies import csv_reply
 from jobs.accounting import table, totals
 from jobs.models import Pool
 
@@ -51,9 +50,4 @@ def save(request: HttpRequest) -> HttpResponse:
     chosen = spending.choice(request.user, request.GET)
     shown = spending.shown(chosen, chosen.lines(), totals.total(chosen.charges()))
     name = f"accounting-{chosen.month}-by-{chosen.group}.csv"
-    answer = HttpResponse(
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
-    csv.writer(answer).writerows([shown.heads, *table.for_csv(shown)])
-    return answer
+    return csv_reply(name, [shown.heads, *table.for_csv(shown)])

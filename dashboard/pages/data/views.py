@@ -8,13 +8,14 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from dashboard import access
 from dashboard.files.uploads import pieces_of
+from dashboard.server.replies import CSV, json_reply, to_save
 from engine.data import corpora, files
 from jobs import datasets
 from jobs.models import Dataset
@@ -52,8 +53,8 @@ def upload(request: HttpRequest) -> HttpResponse:
     try:
         made = datasets.take(team=team, owner=request.user, pieces=pieces_of(request), **said)
     except datasets.DatasetError as error:
-        return JsonResponse({"problem": str(error), "field": error.field}, status=422)
-    return JsonResponse({"url": reverse("dataset", args=[made.id])})
+        return json_reply({"problem": str(error), "field": error.field}, 422)
+    return json_reply({"url": reverse("dataset", args=[made.id])})
 
 
 @require_safe
@@ -101,9 +102,8 @@ DONE = {
 def refused(request: HttpRequest, dataset_id: str) -> HttpResponse:
     """Every refused line, to save."""
     found = access.dataset_for(request.user, dataset_id)
-    answer = StreamingHttpResponse(datasets.as_csv(found), content_type="text/csv; charset=utf-8")
-    answer["Content-Disposition"] = f'attachment; filename="refused-{found.id}.csv"'
-    return answer
+    reply = StreamingHttpResponse(datasets.as_csv(found), content_type=CSV)
+    return to_save(reply, f"refused-{found.id}.csv")
 
 
 def _train_address(found: Dataset) -> str:

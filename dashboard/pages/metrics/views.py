@@ -9,6 +9,7 @@ from ninja.errors import AuthenticationError, HttpError
 
 from dashboard.api.auth import known
 from dashboard.pages.metrics import exposition
+from dashboard.server.replies import text_reply
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -23,5 +24,5 @@ def metrics(request: HttpRequest) -> HttpResponse:
         who = None
     if who is None:
         sentence = "Send a token of the API: Authorization: Bearer ...\n"
-        return HttpResponse(sentence, status=401, content_type="text/plain; charset=utf-8")
-    return HttpResponse(exposition.text(who.is_told_of), content_type=TEXT)
+        return text_reply(sentence, 401)
+    return text_reply(exposition.text(who.is_told_of), content_type=TEXT)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from dashboard import access
 from dashboard.pages.planning import accuracy
+from dashboard.server.replies import csv_reply
 from engine.planner import PLANNER_VERSION
 from jobs.models import Correction
 from jobs.verdicts import forecasts
@@ -43,10 +42,7 @@ def page(request: HttpRequest) -> HttpResponse:
 def save(request: HttpRequest) -> HttpResponse:
     """Every judged figure of the page with the same address, one a line."""
     rows = accuracy.judged(access.told_of(request.user), accuracy.choice(request.GET))
-    answer = HttpResponse(
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": 'attachment; filename="accuracy.csv"'},
-    )
     heads = list(accuracy.FIGURES)
-    csv.writer(answer).writerows([heads, *([accuracy.to_json(row)[name] for name in heads] for row in rows)])
-    return answer
+    return csv_reply(
+        "accuracy.csv", [heads, *([accuracy.to_json(row)[name] for name in heads] for row in rows)]
+    )

@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-import msgspec
 from django.db.models import Count, Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -21,6 +20,7 @@ from django.views.decorators.http import require_safe
 from dashboard import access
 from dashboard.pages.nodes import devices
 from dashboard.pages.pools import pool_map
+from dashboard.server.replies import json_reply
 from jobs.accounting import utilisation
 from jobs.models import Device, Lease, Node, Pool
 from jobs.nodes.heartbeat import alive_since
@@ -81,7 +81,7 @@ def listing(request: HttpRequest) -> HttpResponse:
 def map_data(request: HttpRequest) -> HttpResponse:
     """What the map draws."""
     found = pool_map.of(access.told_of(request.user))
-    return HttpResponse(msgspec.json.encode(found), content_type="application/json")
+    return json_reply(found)
 
 
 def _parts() -> dict[int, PoolPart]:

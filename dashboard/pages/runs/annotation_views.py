@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
-
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from dashboard import access
-from dashboard.html.responses import answer
+from dashboard.html.responses import answer, with_toast
+from dashboard.server.replies import json_reply, text_reply
+from engine.request_limits import BULK_RUNS
 from jobs import runs
 from jobs.models import Run
 from jobs.tracking import run_annotations
@@ -59,9 +59,9 @@ def many(request: HttpRequest, act: str) -> HttpResponse:
     )
 
 
-def count(request: HttpRequest) -> JsonResponse:
+def count(request: HttpRequest) -> HttpResponse:
     """How many runs an act upon all that match would change: only those that the person may write."""
-    return JsonResponse({"count": _chosen(request).count()})
+    return json_reply({"count": _chosen(request).count()})
 
 
 def _chosen(request: HttpRequest) -> QuerySet[Run]:
@@ -69,7 +69,7 @@ def _chosen(request: HttpRequest) -> QuerySet[Run]:
     mine = access.writable_runs(request.user)
     values = request.POST if request.method == "POST" else request.GET
     if not values.get("all"):
-        return mine.filter(id__in=values.getlist("run")[: run_annotations.RUNS_LIMIT])
+        return mine.filter(id__in=values.getlist("run")[:BULK_RUNS])
     asker = runs.Asker(access.runs_of(request.user), request.user.get_username(), timezone.now())
     found = runs.filtered(asker.runs, values.get("filter", ""), asker)
     return mine.filter(id__in=found.order_by().values("id"))
@@ -86,7 +86,4 @@ def _undo(request: HttpRequest, act: str) -> dict[str, object] | None:
 
 def _refused(request: HttpRequest, sentence: str) -> HttpResponse:
     """409 with the sentence: what was typed stays where it is."""
-    said = {"said": {"text": sentence, "tone": "bad"}}
-    return HttpResponse(
-        sentence, status=409, content_type="text/plain", headers={"HX-Trigger": json.dumps(said)}
-    )
+    return with_toast(text_reply(sentence, 409), sentence, "bad")

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 from dashboard import access
 from dashboard.html.responses import answer
 from dashboard.pages.runs import timeline
+from dashboard.server.replies import to_save
 from jobs.attempts import traces
 from jobs.models import Job, Run, TraceFile
 from jobs.states.jobs import StateError
@@ -57,9 +58,8 @@ def file(request: HttpRequest, run_id: str, file_id: int) -> HttpResponse:
 
 def download(run: Run, found: TraceFile) -> HttpResponse:
     reply = HttpResponse(b"".join(traces.content_of(found)), content_type="application/gzip")
-    reply["Content-Disposition"] = f'attachment; filename="{run.id}-{found.name}"'
     reply["X-Content-Type-Options"] = "nosniff"
-    return reply
+    return to_save(reply, f"{run.id}-{found.name}")
 
 
 def of(request: HttpRequest, run: Run) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class Place:
 
     profile: DeviceProfile | None
     calibration: Calibration | None
-    peaks: Hardware | None
+    hardware: Hardware | None
     devices: int
     what_if: str = ""
 

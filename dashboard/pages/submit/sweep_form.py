@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dashboard.pages.submit import spec_fields
-from engine.sweep import FIELDS_LIMIT, NEVER, Sweep, vary_of
+from engine.request_limits import SWEEP_FIELDS
+from engine.sweep import NEVER, Sweep, vary_of
 from engine.telemetry.metrics import FABRIC_METRICS, METRICS
 
 ROWS_SHOWN = 2
@@ -55,6 +56,6 @@ def values_of(post: Mapping[str, str]) -> dict[str, Any]:
 def _rows(post: Mapping[str, str]) -> list[tuple[str, str]]:
     return [
         (post.get(f"sweep.path.{at}", ""), post.get(f"sweep.values.{at}", ""))
-        for at in range(FIELDS_LIMIT)
+        for at in range(SWEEP_FIELDS)
         if f"sweep.path.{at}" in post
     ]

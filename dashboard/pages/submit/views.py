@@ -6,7 +6,7 @@ import dataclasses
 
 from django.conf import settings
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.views.decorators.http import require_http_methods, require_POST
@@ -15,6 +15,7 @@ from dashboard import access
 from dashboard.pages.submit import origins, plan_panel, spec_check, spec_fields, sweep_form
 from dashboard.pages.submit.origins import Origin
 from dashboard.pages.submit.spec_check import Draft
+from dashboard.server.replies import json_reply
 from engine.data import corpora
 from engine.hardware import fabric_test
 from engine.spec import presets
@@ -49,11 +50,11 @@ def submit(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-def check(request: HttpRequest) -> JsonResponse:
+def check(request: HttpRequest) -> HttpResponse:
     """What the page needs to follow an edit, as JSON: both notations, the problems and the estimate."""
     team = access.writable_team(request.user, request.POST.get("team"))
     draft = spec_check.draft_from(request.POST, team)
-    return JsonResponse(
+    return json_reply(
         {
             "yaml": draft.yaml,
             "values": None if draft.values is None else spec_fields.texts_of(draft.values),

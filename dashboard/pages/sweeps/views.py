@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import Any
 
 from django.contrib import messages
@@ -11,11 +10,13 @@ from django.core.paginator import Paginator
 from django.db.models import Count, Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from dashboard import access
 from dashboard.charts import run_labels
 from dashboard.charts.panels import Panel
+from dashboard.html.responses import answer
 from dashboard.pages.submit import spec_check, sweep_form
 from dashboard.pages.submit import views as submit_page
 from dashboard.pages.sweeps import scatter
@@ -82,13 +83,14 @@ def submit(request: HttpRequest) -> HttpResponse:
 @require_POST
 def wish(request: HttpRequest, sweep_id: str, name: str) -> HttpResponse:
     sweep = access.writable_sweep(request.user, sweep_id)
+    page = reverse("sweep", args=[sweep.id])
     if name not in WISHES:
         raise Http404
     try:
         now = WISHES[name](sweep, request.user.get_username())
     except StateError as error:
-        return _answer(request, sweep, str(error), is_refused=True)
-    return _answer(request, sweep, f"{sweep.name} is {now.state}.")
+        return answer(request, str(error), page, is_refused=True)
+    return answer(request, f"{sweep.name} is {now.state}.", page)
 
 
 def _standing(request: HttpRequest, sweep: Sweep) -> dict[str, Any]:
@@ -146,11 +148,3 @@ def _rungs(sweep: Sweep, rows: list[Row]) -> list[dict[str, Any]]:
         came = [(by_number[n], values.get(n), n in decision["promoted"]) for n in order]
         found.append({"steps": decision["steps"], "came": came, "num_promoted": len(decision["promoted"])})
     return found
-
-
-def _answer(request: HttpRequest, sweep: Sweep, sentence: str, *, is_refused: bool = False) -> HttpResponse:
-    if request.headers.get("HX-Request"):
-        said = {"said": {"text": sentence, "tone": "warn" if is_refused else "good"}, "changed": {}}
-        return HttpResponse(status=409 if is_refused else 204, headers={"HX-Trigger": json.dumps(said)})
-    (messages.error if is_refused else messages.success)(request, sentence)
-    return redirect("sweep", sweep.id)

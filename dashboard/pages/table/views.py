@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
@@ -13,6 +13,8 @@ from dashboard import access
 from dashboard.pages.table import columns, export, groups, rows
 from dashboard.pages.table.picker import Picker
 from dashboard.pages.table.query import State, state_of
+from dashboard.server.replies import json_reply, text_reply, to_save
+from engine.request_limits import FILTER_CHARS
 from jobs import exports, runs
 from jobs.people import last_queries
 
@@ -72,17 +74,16 @@ def save(request: HttpRequest) -> HttpResponse:
         table = export.of_state(found, state, asker.runs, asker.now)
         data = b"".join(exports.write(table, form))
     except (runs.FilterError, export.TooMany, exports.NoParquet) as error:
-        return HttpResponse(str(error), status=422, content_type="text/plain; charset=utf-8")
-    response = HttpResponse(data, content_type=exports.CONTENT_TYPES[form])
-    response["Content-Disposition"] = f'attachment; filename="{table.name}.{form}"'
-    return response
+        return text_reply(str(error), 422)
+    reply = HttpResponse(data, content_type=exports.CONTENT_TYPES[form])
+    return to_save(reply, f"{table.name}.{form}")
 
 
 @require_safe
-def complete(request: HttpRequest) -> JsonResponse:
+def complete(request: HttpRequest) -> HttpResponse:
     """What may come next in the filter `text`, which ends at the caret."""
-    found = runs.complete(request.GET.get("text", "")[:4000], _asker(request))
-    return JsonResponse({"start": found.start, "items": [item._asdict() for item in found.items]})
+    found = runs.complete(request.GET.get("text", "")[:FILTER_CHARS], _asker(request))
+    return json_reply({"start": found.start, "items": [item._asdict() for item in found.items]})
 
 
 @require_safe

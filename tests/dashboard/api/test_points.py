@@ -13,7 +13,7 @@ import pytest
 import zstandard
 from django.test import Client
 
-from dashboard.api import bodies
+from engine.request_limits import POINTS_BODY_BYTES
 from jobs import series
 from jobs.models import Run, RunMetric, Stream
 
@@ -167,9 +167,9 @@ def test_what_no_series_can_hold_is_refused_at_its_place(wrong, said, run, token
         (422, {"Content-Encoding": "gzip"}, b"{}"),
         (422, {"Content-Encoding": "gzip"}, gzip.compress(b"{}" * 1000, mtime=0)[:-20]),
         (422, {"Content-Encoding": "zstd"}, b"{}"),
-        (413, {"Content-Encoding": "gzip"}, gzip.compress(b" " * (bodies.LIMIT_BYTES + 1), mtime=0)),
-        (413, {"Content-Encoding": "zstd"}, zstandard.compress(b" " * (bodies.LIMIT_BYTES + 1))),
-        (413, {}, b" " * (bodies.LIMIT_BYTES + 1)),
+        (413, {"Content-Encoding": "gzip"}, gzip.compress(b" " * (POINTS_BODY_BYTES + 1), mtime=0)),
+        (413, {"Content-Encoding": "zstd"}, zstandard.compress(b" " * (POINTS_BODY_BYTES + 1))),
+        (413, {}, b" " * (POINTS_BODY_BYTES + 1)),
         (422, {}, b"{"),
         (422, {}, b""),
     ],

@@ -137,7 +137,7 @@ def test_what_is_not_plain_goes_djangos_way(run, owner_browser, path):
 
 
 def test_too_much_goes_djangos_way_which_says_how_much(run, owner_browser, monkeypatch):
-    monkeypatch.setattr(drawing, "CELLS_LIMIT", 10)
+    monkeypatch.setattr(drawing, "SERIES_CELLS", 10)
     path = f"/api/v1/runs/{run.id}/series?metric=loss&points=100"
     assert ask(path, cookie_of(owner_browser))[0] == 299
     assert owner_browser.get(path).status_code == 422

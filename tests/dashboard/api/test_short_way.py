@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.db import OperationalError
 
 from dashboard.api import bodies, short_way
+from engine.request_limits import POINTS_BODY_BYTES, Limit
 from jobs import series
 from jobs.models import ApiToken, Membership, Team
 from jobs.people import accounts
@@ -85,7 +86,9 @@ def test_everything_else_goes_djangos_way(where, token, method):
 
 
 def test_a_body_over_the_limit_is_not_read_to_its_end(run, token, monkeypatch):
-    monkeypatch.setattr(bodies, "LIMIT_BYTES", 100)
+    small = Limit(100, "bytes", POINTS_BODY_BYTES.sentence)
+    for module in (bodies, short_way):
+        monkeypatch.setattr(module, "POINTS_BODY_BYTES", small)
     assert call(path(run), token, body=b" " * 400)[0] == 413
 
 

@@ -112,7 +112,7 @@ def test_a_filter_finds(some, find, text, names):
         ("< 2", 0, 1, "a name is missing"),
         ("owner:me < 2", 9, 10, "Write owner < ... instead"),
         ("(" * 60, 51, 52, "parentheses"),
-        ("a " * 2001, 4000, 4002, "at most 4000 characters"),
+        ("a " * 2001, 4000, 4002, "at most 4,000 characters"),
     ],
 )
 def test_what_cannot_be_understood_points_at_the_place(some, find, text, start, end, said):
