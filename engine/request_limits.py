@@ -21,7 +21,7 @@ class Limit(int):
         limit.unit, limit.sentence = unit, sentence
         return limit
 
-    def __getnewargs__(self) -> tuple[int, str, str]:  # for copies
+    def __getnewargs__(self) -> tuple[int, str, str]:  # type: ignore[override]  # for copies
         return int(self), self.unit, self.sentence
 
     def error(self, given: int) -> str:

@@ -69,7 +69,10 @@ def parse_sweep(values: Any, base: Spec) -> Sweep:
 
 def vary_of(text: str) -> Any:
     """The plain value behind what a person types: '2, 4, 8' or '1e-4..1e-2 log' or '1..8 int x4'."""
-    found = RANGE.fullmatch(text) if len(text := text.strip()) <= RANGE_CHARS else None
+    text = text.strip()
+    if ".." in text and len(text) > RANGE_CHARS:
+        return text  # refused where it is read
+    found = RANGE.fullmatch(text)
     if found is None:
         return [_plain(part) for part in text.split(",") if part.strip()]
     low, high, scale, points = found.groups()
@@ -145,6 +148,9 @@ def _read_vary(given: Any) -> tuple[dict[str, Vary], list[Problem]]:
     # In the order of the spec: a database may keep the keys of JSON in another one.
     for path, value in sorted(given.items(), key=lambda pair: (ORDER.get(pair[0], len(ORDER)), str(pair[0]))):
         value = vary_of(value) if isinstance(value, str) else value
+        if isinstance(value, str):
+            problems.append(Problem(f"sweep.vary.{path}", RANGE_CHARS.error(len(value))))
+            continue
         try:
             found[str(path)] = Range.model_validate(value) if isinstance(value, Mapping) else _read(value)
         except ValidationError as error:

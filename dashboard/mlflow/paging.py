@@ -13,11 +13,13 @@ def start_of(token: str) -> int:
     if not token:
         return 0
     try:
-        start = whole_number(base64.urlsafe_b64decode(token).decode("ascii"), OFFSET)
+        start = whole_number(base64.urlsafe_b64decode(token).decode("ascii"))
     except ValueError:  # binascii.Error is one
         start = None
     if start is None:
         raise bad(f"Invalid page token '{token[:50]}': send the next_page_token of the page before.")
+    if broken := OFFSET.error(start):
+        raise bad(broken)
     return start
 
 

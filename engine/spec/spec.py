@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import yaml
@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from engine import request_limits
 from engine.hardware.fabric_test import MOST_SIZES
 from engine.spec.parts import Batch, Budget, Data, Guard, Model, Optimiser, Parallel, Part, Precision
-from engine.spec.problems import Problem, SpecError, kind_of, problems_from
+from engine.spec.problems import LONGEST_SHOWN_BITS, Problem, SpecError, kind_of, problems_from
 
 
 class Spec(Part):
@@ -101,6 +101,8 @@ def yaml_values(text: str | bytes) -> Any:
         raise SpecError([Problem("", _yaml_sentence(error))]) from None
     except (ValueError, OverflowError, RecursionError) as error:  # the date 2024-99-99, the float 1:1:1...1.5
         raise SpecError([Problem("", f"This is not readable YAML: {error}.")]) from None
+    if problems := list(_huge_numbers(values)):
+        raise SpecError(problems)
     return {} if values is None else values
 
 
@@ -163,6 +165,17 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 def _deep_copy(values: Mapping[str, Any]) -> dict[str, Any]:
     return {k: _deep_copy(v) if isinstance(v, Mapping) else v for k, v in values.items()}
+
+
+def _huge_numbers(values: Any, path: str = "") -> Iterator[Problem]:
+    """No field takes them, and Python does not print the longest of them."""
+    if isinstance(values, int) and values.bit_length() > LONGEST_SHOWN_BITS:
+        yield Problem(path, request_limits.INTEGER.sentence.format(limit=f"{request_limits.INTEGER:,}"))
+    below = (
+        values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list) else ()
+    )
+    for name, value in below:
+        yield from _huge_numbers(value, f"{path}.{name}" if path else str(name))
 
 
 def refuse_yaml_bombs(text: str | bytes) -> None:
