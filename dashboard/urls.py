@@ -5,11 +5,11 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from dashboard import errors
 from dashboard.api import points
 from dashboard.api.api import urls as api_urls
 from dashboard.live.stream import live
 from dashboard.mlflow import routes as mlflow
-from dashboard.pages.people import error_views
 
 # The run table stands before the run page: both begin with runs/.
 FAMILIES = (
@@ -42,4 +42,4 @@ urlpatterns = [
     path("api/3.0/mlflow/<path:rest>", mlflow.nothing_here),
     path("admin/", admin.site.urls),
 ]
-handler400 = error_views.bad_request
+handler400 = errors.bad_request

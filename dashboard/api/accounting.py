@@ -7,8 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Query, Router
 
-from dashboard import access
-from dashboard.api.auth import caller
+from dashboard.access import get_scope
 from dashboard.api.shapes import AccountingOut, Refusal
 from engine.spec.spec import Problem, SpecError
 from jobs.accounting import totals
@@ -38,8 +37,6 @@ def _figures(line: totals.Line) -> dict[str, Any]:
 
 
 def _teams(request: HttpRequest) -> set[int] | None:
-    """A token acts in its one team, whoever it belongs to."""
-    who = caller(request)
-    if who.team is None and access.is_admin(who.user):
-        return None
-    return who.team_ids()
+    """None: all teams."""
+    scope = get_scope(request)
+    return None if scope.opens_every_team else set(scope.teams().values_list("id", flat=True))

@@ -8,7 +8,7 @@ from typing import Any
 from django.http import Http404, HttpRequest
 from ninja import Query, Router, Schema
 
-from dashboard.api.auth import caller
+from dashboard.access import get_scope
 from dashboard.api.shapes import Refusal
 from dashboard.pages.planning import accuracy
 from engine.request_limits import LONG_PAGE_ROWS, OFFSET
@@ -68,7 +68,7 @@ class ProfilesOut(Schema):
 def errors(request: HttpRequest, by: str = "field", field: str = "", device: str = "") -> dict[str, Any]:
     """Over all judged runs. `by` names some of field, device, dtype and planner_version."""
     chosen = _choice({"by": by, "field": field, "device": device, "phases": "1"})
-    rows = accuracy.judged(caller(request).is_told_of, chosen)
+    rows = accuracy.judged(get_scope(request).can_see_details, chosen)
     found = accuracy.summaries(rows, chosen.by)
     return {"lines": [{"keys": one.keys, **one.to_json()} for one in found]}
 
@@ -80,7 +80,7 @@ def figures(
 ) -> dict[str, Any]:  # fmt: skip
     """What the errors are made of, newest first."""
     chosen = _choice({"field": field, "device": device, "phases": "1"})
-    rows = accuracy.judged(caller(request).is_told_of, chosen)
+    rows = accuracy.judged(get_scope(request).can_see_details, chosen)
     shown, end = rows[offset : offset + limit], offset + limit
     return {
         "items": [accuracy.to_json(row) for row in shown],

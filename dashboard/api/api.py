@@ -30,9 +30,9 @@ from dashboard.api import (
     tracking,
     verdicts,
 )
-from dashboard.api.auth import DOORS, known
 from dashboard.api.parser import BadBody, BoundedParser
 from dashboard.api.points import LOG_IN, NOT_FOUND
+from dashboard.callers import CREDENTIALS, identify
 from dashboard.server import replies
 from engine.spec.spec import SpecError
 from jobs.datasets import DatasetError
@@ -51,7 +51,7 @@ def _for_callers_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpRe
     @wraps(view.func if hasattr(view, "func") else view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
-            is_known = known(request) is not None
+            is_known = identify(request) is not None
         except (AuthenticationError, HttpError) as error:
             return api.on_exception(request, error)
         return (
@@ -77,7 +77,7 @@ api = Api(
     version="1",
     description="Jobs, runs, their series and logs, pools and accounting. Log in, or send a token as Bearer.",
     urls_namespace="api",
-    auth=DOORS,
+    auth=CREDENTIALS,
     parser=BoundedParser(),
     docs_url=None,
     docs_decorator=_for_callers_only,

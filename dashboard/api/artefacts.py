@@ -8,11 +8,12 @@ from typing import Any
 from django.http import Http404, HttpRequest
 from ninja import Query, Router, Schema
 
-from dashboard.api.auth import caller
+from dashboard.access import get_scope
 from dashboard.api.shapes import Refusal
 from dashboard.files.downloads import FileDownload
 from dashboard.files.uploads import pieces_of
 from engine.request_limits import FILE_PAGE_ROWS, OFFSET
+from jobs.models import Run
 from jobs.tracking import artefacts, external_runs
 
 router = Router(tags=["runs"])
@@ -40,19 +41,19 @@ def listing(
     offset: int = Query(0, ge=0, le=OFFSET),
 ) -> dict[str, Any]:
     """By path."""
-    rows = list(caller(request).run(run_id).artefacts.all()[offset : offset + limit + 1])
+    rows = list(get_scope(request).get(Run, run_id).artefacts.all()[offset : offset + limit + 1])
     return {"items": rows[:limit], "next_offset": offset + limit if len(rows) > limit else None}
 
 
 @router.put("/runs/{run_id}/artefacts", response={200: ArtefactOut, 404: Refusal, 413: Refusal, 422: Refusal})
 def save(request: HttpRequest, run_id: str, path: str) -> Any:
     """Keep the request's body, as it is, as the file `path` of the run; one that is there is replaced."""
-    who = caller(request)
-    run = who.writable_run(run_id)
+    scope = get_scope(request)
+    run = scope.get_writable(Run, run_id)
     said = request.headers.get("Content-Length", "")
     if said.isdigit():
         artefacts.refuse_too_big(path, int(said))
-    made = artefacts.save(run, path, pieces_of(request), actor=who.user.get_username())
+    made = artefacts.save(run, path, pieces_of(request), actor=scope.name)
     external_runs.hear(run)
     return made
 
@@ -60,7 +61,7 @@ def save(request: HttpRequest, run_id: str, path: str) -> Any:
 @router.get("/runs/{run_id}/artefacts/{artefact_id}", response={404: Refusal})
 def one(request: HttpRequest, run_id: str, artefact_id: str) -> FileDownload:
     """Its bytes."""
-    found = caller(request).run(run_id).artefacts.filter(id=artefact_id).first()
+    found = get_scope(request).get(Run, run_id).artefacts.filter(id=artefact_id).first()
     if found is None:
         raise Http404
     return FileDownload(artefacts.file_of(found), found.path.rpartition("/")[2], found.size_bytes)

@@ -9,13 +9,14 @@ from django.http.response import HttpResponseBase
 from ninja import Router
 from ninja.errors import HttpError
 
-from dashboard.api.auth import caller
+from dashboard.access import get_scope
 from dashboard.api.checkpoint_shapes import CheckpointOut, LineageOut
 from dashboard.api.jobs import detailed, values_of
 from dashboard.api.shapes import JobDetail, Refusal
 from dashboard.pages.runs import checkpoint_files, lineage
 from engine.spec.spec import Problem, SpecError
 from jobs.attempts import checkpoints
+from jobs.models import Job, Run
 from jobs.queue import relayout
 
 router = Router(tags=["checkpoints"])
@@ -24,7 +25,9 @@ router = Router(tags=["checkpoints"])
 @router.get("/runs/{run_id}/checkpoints", response={200: list[CheckpointOut], 404: Refusal})
 def listing(request: HttpRequest, run_id: str) -> list[dict[str, Any]]:
     """Those that are still there, newest first."""
-    return [checkpoint_files.plain(one) for one in checkpoint_files.listing(caller(request).run(run_id))]
+    return [
+        checkpoint_files.plain(one) for one in checkpoint_files.listing(get_scope(request).get(Run, run_id))
+    ]
 
 
 @router.get(
@@ -37,7 +40,7 @@ def files(
 ) -> HttpResponseBase:
     """The files of one checkpoint as a tar: as it is, or as a folder that `transformers` loads. 409 with the reason
     where they lie on another machine, or the model has no shape of Hugging Face's."""
-    row = checkpoints.at_step(caller(request).run(run_id), step)
+    row = checkpoints.at_step(get_scope(request).get(Run, run_id), step)
     if row is None:
         raise Http404
     try:
@@ -49,8 +52,8 @@ def files(
 @router.get("/runs/{run_id}/lineage", response={200: LineageOut, 404: Refusal})
 def family(request: HttpRequest, run_id: str) -> dict[str, Any]:
     """Whose weights the run began with, upwards, and which runs began with its own, each with the checkpoint's step."""
-    who = caller(request)
-    found = lineage.of(who.run(run_id), who.user)
+    scope = get_scope(request)
+    found = lineage.of(scope.get(Run, run_id), scope)
     return {
         "ancestors": [kin.plain() for kin in found.ancestors],
         "children": [kin.plain() for kin in found.children],
@@ -62,8 +65,8 @@ def family(request: HttpRequest, run_id: str) -> dict[str, Any]:
 def layout(request: HttpRequest, job_id: str) -> dict[str, Any]:
     """Another layout for a paused, failed or cancelled job: the body is the part of a spec that changes, such as
     {"parallel": {"data": 1}}. Resume or retry it then; it goes on from its newest checkpoint."""
-    who = caller(request)
+    scope = get_scope(request)
     values = values_of(request)
     if not isinstance(values, dict):
         raise SpecError([Problem("", 'Send the fields that change, such as {"parallel": {"data": 1}}.')])
-    return detailed(relayout.change(who.writable_job(job_id), values, actor=who.user.get_username()))
+    return detailed(relayout.change(scope.get_writable(Job, job_id), values, actor=scope.name))

@@ -8,7 +8,7 @@ from typing import Any
 from django.http import HttpRequest, StreamingHttpResponse
 from ninja import Query, Router, Schema, Status
 
-from dashboard.api.auth import caller
+from dashboard.access import get_scope
 from dashboard.api.shapes import Refusal
 from dashboard.files.uploads import pieces_of
 from dashboard.server import replies
@@ -61,7 +61,7 @@ def listing(
     offset: int = Query(0, ge=0, le=OFFSET),
 ) -> dict[str, Any]:
     """Newest first."""
-    rows = list(caller(request).datasets()[offset : offset + limit + 1])
+    rows = list(get_scope(request).listed(Dataset)[offset : offset + limit + 1])
     return {"items": rows[:limit], "next_offset": offset + limit if len(rows) > limit else None}
 
 
@@ -70,9 +70,9 @@ def upload(
     request: HttpRequest, file_name: str, name: str = "", licence: str = "", team: str | None = None
 ) -> Status:
     """Ready when every line is good; else a draft, of which `refused` says why."""
-    who = caller(request)
+    scope = get_scope(request)
     made = datasets.take(
-        team=who.writable_team(team), owner=who.user, name=name, file_name=file_name, licence=licence,
+        team=scope.get_writable_team(team), owner=scope.user, name=name, file_name=file_name, licence=licence,
         pieces=pieces_of(request),
     )  # fmt: skip
     return Status(201, made)
@@ -80,22 +80,22 @@ def upload(
 
 @router.get("/datasets/{dataset_id}", response={200: DatasetOut, 404: Refusal})
 def one(request: HttpRequest, dataset_id: str) -> Dataset:
-    return caller(request).dataset(dataset_id)
+    return get_scope(request).get(Dataset, dataset_id)
 
 
 @router.get("/datasets/{dataset_id}/refused", response={404: Refusal})
 def refused(request: HttpRequest, dataset_id: str) -> StreamingHttpResponse:
     """Every refused line as CSV: its number, why, and how it begins."""
-    found = caller(request).dataset(dataset_id)
+    found = get_scope(request).get(Dataset, dataset_id)
     return StreamingHttpResponse(datasets.as_csv(found), content_type=replies.CSV)
 
 
 @router.post("/datasets/{dataset_id}/keep", response={200: DatasetOut, 404: Refusal, 422: Refusal})
 def keep(request: HttpRequest, dataset_id: str) -> Dataset:
     """A draft becomes ready with its good lines."""
-    who = caller(request)
-    found = who.writable_dataset(dataset_id)
-    datasets.keep(found, who.user)
+    scope = get_scope(request)
+    found = scope.get_writable(Dataset, dataset_id)
+    datasets.keep(found, scope.user)
     found.refresh_from_db()
     return found
 
@@ -103,7 +103,7 @@ def keep(request: HttpRequest, dataset_id: str) -> Dataset:
 @router.delete("/datasets/{dataset_id}", response={204: None, 404: Refusal, 422: Refusal})
 def delete(request: HttpRequest, dataset_id: str) -> Status:
     """A draft goes altogether; of a data set that is ready the content goes, and runs still name it."""
-    who = caller(request)
-    found = who.writable_dataset(dataset_id)
-    (datasets.delete if found.state == Dataset.State.READY else datasets.discard)(found, who.user)
+    scope = get_scope(request)
+    found = scope.get_writable(Dataset, dataset_id)
+    (datasets.delete if found.state == Dataset.State.READY else datasets.discard)(found, scope.user)
     return Status(204, None)

@@ -9,10 +9,11 @@ from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from ninja import Router
 from ninja.errors import HttpError
 
-from dashboard.api.auth import caller
+from dashboard.access import get_scope
 from dashboard.api.shapes import Refusal
 from dashboard.server import replies
 from jobs import exports
+from jobs.models import Run
 
 router = Router(tags=["runs"])
 
@@ -21,7 +22,7 @@ router = Router(tags=["runs"])
 def points(request: HttpRequest, run_id: str, format: exports.Format = "csv") -> HttpResponseBase:
     """Every point of the run as it was written, also those that a later attempt made again: run, metric, source,
     attempt, step, time in microseconds since 1970, value. `format`: csv, json, jsonl or parquet."""
-    run = caller(request).run(run_id)
+    run = get_scope(request).get(Run, run_id)
     pieces = exports.write(exports.points([run.id]), format)
     try:
         first = next(pieces, b"")

@@ -11,13 +11,13 @@ from django.urls import NoReverseMatch, reverse
 from ninja import Query, Router, Status
 from ninja.errors import HttpError
 
-from dashboard.api.auth import caller
+from dashboard.access import get_scope
 from dashboard.api.paging import page
 from dashboard.api.parser import BadBody, read_json
 from dashboard.api.shapes import JobDetail, JobPage, Refusal
 from engine.request_limits import OFFSET, PAGE_ROWS, REASON_CHARS, SPEC_BYTES
 from engine.spec.spec import Problem, Spec, SpecError, merged, parse, yaml_values
-from jobs.models import Job
+from jobs.models import Job, Run, Template
 from jobs.queue import job_actions
 from jobs.scheduler import idle
 
@@ -40,15 +40,15 @@ def submit(
 ) -> Status:
     """Put a job into its pool's queue. With `clone` (a run's id) or `template` (an id) the body holds only what
     differs from there, and may be empty. 422 with every problem of the spec, each with its field."""
-    who = caller(request)
-    target = who.writable_team(team)
-    origin = who.run(clone) if clone else who.template(template) if template else None
+    scope = get_scope(request)
+    target = scope.get_writable_team(team)
+    origin = scope.get(Run, clone) if clone else scope.get(Template, template) if template else None
     try:
         spec = spec_of(request, origin.spec if origin else None)
     except RequestDataTooBig:
         raise HttpError(413, f"The spec is too large; the limit is {SPEC_BYTES:,} bytes.") from None
     made_from = {"cloned_from" if clone else "template": origin} if origin else {}
-    return Status(201, detailed(job_actions.submit(spec=spec, team=target, owner=who.user, **made_from)))
+    return Status(201, detailed(job_actions.submit(spec=spec, team=target, owner=scope.user, **made_from)))
 
 
 @router.get("/jobs", response=JobPage)
@@ -59,7 +59,7 @@ def listing(
     offset: int = Query(0, ge=0, le=OFFSET),
 ) -> dict[str, Any]:
     """Newest first."""
-    found = caller(request).jobs()
+    found = get_scope(request).listed(Job)
     if state:
         found = found.filter(state=state)
     return page(found, limit, offset, plain)
@@ -67,7 +67,7 @@ def listing(
 
 @router.get("/jobs/{job_id}", response={200: JobDetail, 404: Refusal})
 def one(request: HttpRequest, job_id: str) -> dict[str, Any]:
-    return detailed(caller(request).job(job_id))
+    return detailed(get_scope(request).get(Job, job_id))
 
 
 @router.post("/jobs/{job_id}/cancel", response={200: JobDetail, 404: Refusal, 409: Refusal})
@@ -75,10 +75,8 @@ def cancel(
     request: HttpRequest, job_id: str, reason: str = Query("", max_length=REASON_CHARS)
 ) -> dict[str, Any]:
     """Ends a waiting job at once; a running one stops at its next step border and keeps a checkpoint."""
-    who = caller(request)
-    return detailed(
-        job_actions.cancel(who.writable_job(job_id), actor=who.user.get_username(), reason=reason)
-    )
+    scope = get_scope(request)
+    return detailed(job_actions.cancel(scope.get_writable(Job, job_id), actor=scope.name, reason=reason))
 
 
 @router.post("/jobs/{job_id}/pause", response={200: JobDetail, 404: Refusal, 409: Refusal})
@@ -86,29 +84,29 @@ def pause(
     request: HttpRequest, job_id: str, reason: str = Query("", max_length=REASON_CHARS)
 ) -> dict[str, Any]:
     """Sets a waiting job aside at once; a running one stops at its next step border, with a checkpoint."""
-    who = caller(request)
-    return detailed(job_actions.pause(who.writable_job(job_id), actor=who.user.get_username(), reason=reason))
+    scope = get_scope(request)
+    return detailed(job_actions.pause(scope.get_writable(Job, job_id), actor=scope.name, reason=reason))
 
 
 @router.post("/jobs/{job_id}/resume", response={200: JobDetail, 404: Refusal, 409: Refusal})
 def resume(request: HttpRequest, job_id: str) -> dict[str, Any]:
     """A paused job waits again, and goes on from its newest checkpoint as if it had never stopped."""
-    who = caller(request)
-    return detailed(job_actions.resume(who.writable_job(job_id), actor=who.user.get_username()))
+    scope = get_scope(request)
+    return detailed(job_actions.resume(scope.get_writable(Job, job_id), actor=scope.name))
 
 
 @router.post("/jobs/{job_id}/extend", response={200: JobDetail, 404: Refusal, 409: Refusal})
 def extend(request: HttpRequest, job_id: str) -> dict[str, Any]:
     """Lets a job that was warned because its devices stand idle keep them for longer, once."""
-    who = caller(request)
-    return detailed(idle.extend(who.writable_job(job_id), actor=who.user.get_username()))
+    scope = get_scope(request)
+    return detailed(idle.extend(scope.get_writable(Job, job_id), actor=scope.name))
 
 
 @router.post("/jobs/{job_id}/retry", response={200: JobDetail, 404: Refusal, 409: Refusal})
 def retry(request: HttpRequest, job_id: str) -> dict[str, Any]:
     """A failed or cancelled job waits again; it resumes from its newest checkpoint."""
-    who = caller(request)
-    return detailed(job_actions.retry(who.writable_job(job_id), actor=who.user.get_username()))
+    scope = get_scope(request)
+    return detailed(job_actions.retry(scope.get_writable(Job, job_id), actor=scope.name))
 
 
 def plain(job: Job) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from ninja import Query, Router, Status
 
-from dashboard.api.auth import caller
+from dashboard.access import get_scope
 from dashboard.api.node_shapes import Asked, Life, Marked, NodeDetail, NodePage, TokenMade, TokenOut, Tokens
 from dashboard.api.paging import page
 from dashboard.api.pools import node_out, with_devices
@@ -34,7 +34,7 @@ def listing(
     offset: int = Query(0, ge=0, le=OFFSET),
 ) -> dict[str, Any]:
     """By name."""
-    now, told = timezone.now(), caller(request).is_told_of
+    now, told = timezone.now(), get_scope(request).can_see_details
     found = with_devices()
     if pool is not None:
         found = found.filter(pool__name=pool)
@@ -50,7 +50,7 @@ def one(request: HttpRequest, node_id: str) -> dict[str, Any]:
 def ask(request: HttpRequest, node_id: str, verb: str, body: Asked) -> dict[str, Any]:
     """cordon, drain, maintenance, uncordon, readmit or retire; for admins. Drain policies: finish, checkpoint,
     deadline. 422 with every problem of what goes with it, 409 where the node's state does not allow it."""
-    actor = caller(request).must_be_admin()
+    actor = get_scope(request).must_be_admin()
     if verb not in VERBS:
         raise Http404
     node = get_object_or_404(Node, id=node_id)
@@ -68,7 +68,7 @@ def ask(request: HttpRequest, node_id: str, verb: str, body: Asked) -> dict[str,
 )
 def mark(request: HttpRequest, node_id: str, device_id: str, body: Marked) -> dict[str, Any]:
     """Call a device suspect or failed, which keeps new work from it, or ok again; for admins."""
-    actor = caller(request).must_be_admin()
+    actor = get_scope(request).must_be_admin()
     device = get_object_or_404(Device.objects.select_related("node"), id=device_id, node=node_id)
     if body.health not in DeviceHealth.values:
         said = f"'{body.health}' is no state of a device; say one of {', '.join(DeviceHealth.values)}."
@@ -82,7 +82,7 @@ def mark(request: HttpRequest, node_id: str, device_id: str, body: Marked) -> di
 @router.get("/pools/{name}/tokens", response={200: Tokens, 404: Refusal})
 def tokens(request: HttpRequest, name: str) -> dict[str, Any]:
     """The join tokens of a pool, newest first, at most 100; for admins. Their texts are not kept."""
-    caller(request).must_be_admin()
+    get_scope(request).must_be_admin()
     found = get_object_or_404(Pool, name=name).node_tokens.select_related("pool").order_by("-id")
     return {"items": [_token(token) for token in found[:EVENTS_LIMIT]]}
 
@@ -90,7 +90,7 @@ def tokens(request: HttpRequest, name: str) -> dict[str, Any]:
 @router.post("/pools/{name}/tokens", response={201: TokenMade, 404: Refusal, 422: Refusal})
 def make_token(request: HttpRequest, name: str, body: Life) -> Status:
     """A token that lets one node join, once; this answer is the only time its text is seen. For admins."""
-    actor = caller(request).must_be_admin()
+    actor = get_scope(request).must_be_admin()
     pool = get_object_or_404(Pool, name=name)
     if not 0 < body.hours <= HOURS_LIMIT:
         said = f"{body.hours:g} hours are not between 0 and {HOURS_LIMIT:,}; say 24."
@@ -101,7 +101,7 @@ def make_token(request: HttpRequest, name: str, body: Life) -> Status:
 
 @router.delete("/pools/{name}/tokens/{token_id}", response={200: TokenOut, 404: Refusal, 409: Refusal})
 def revoke(request: HttpRequest, name: str, token_id: int) -> dict[str, Any]:
-    actor = caller(request).must_be_admin()
+    actor = get_scope(request).must_be_admin()
     token = get_object_or_404(NodeToken.objects.select_related("pool"), id=token_id, pool__name=name)
     joining.revoke(token, actor)
     return _token(NodeToken.objects.select_related("pool").get(id=token.id))
@@ -109,7 +109,7 @@ def revoke(request: HttpRequest, name: str, token_id: int) -> dict[str, Any]:
 
 def _detail(request: HttpRequest, node_id: str) -> dict[str, Any]:
     node = get_object_or_404(with_devices().select_related("pool"), id=node_id)
-    out = node_out(node, caller(request).is_told_of, timezone.now())
+    out = node_out(node, get_scope(request).can_see_details, timezone.now())
     held = sum(device["is_held"] for device in out["devices"])
     columns = ("at", "actor", "kind", "text", "until")
     return {

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST
 from ninja.errors import AuthenticationError, HttpError
 
 from dashboard.api import bodies
-from dashboard.api.auth import known
+from dashboard.callers import identify
 from dashboard.server import replies
 from engine.request_limits import POINTS_BODY_BYTES
 from jobs.models import Run
@@ -42,17 +42,17 @@ Reply = tuple[int, dict[str, Any]]
 def take(request: HttpRequest, run_id: str) -> HttpResponse:
     """Add points to a run, each batch exactly once."""
     try:
-        who = known(request)
+        scope = identify(request)
     except AuthenticationError as error:
         return replies.refusal(401, error.message)
     except HttpError as error:
         return replies.refusal(error.status_code, error.message)
-    if who is None:
+    if scope is None:
         return replies.refusal(401, LOG_IN)
     body = request.read(POINTS_BODY_BYTES + 1)
     headers = request.headers
     kind, encoding = headers.get("Content-Type", ""), headers.get("Content-Encoding", "")
-    status, reply = taken(lambda: who.writable_run(run_id), body, kind, encoding)
+    status, reply = taken(lambda: scope.get_writable(Run, run_id), body, kind, encoding)
     return replies.json_reply(reply, status)
 
 

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Router
 
-from dashboard.api.auth import caller
+from dashboard.access import get_scope
 from dashboard.api.shapes import Pools
 from dashboard.pages.nodes.devices import is_fresh
 from engine.spec.spec import Problem, SpecError
@@ -27,7 +27,7 @@ def listing(request: HttpRequest, requires: str = "") -> dict[str, Any]:
     """Every pool, or those with all labels that `requires` names (gpu=h200, site=north); a device held by a job of
     another team says only that it is held."""
     wanted = _labels(requires)
-    now, told = timezone.now(), caller(request).is_told_of
+    now, told = timezone.now(), get_scope(request).can_see_details
     waiting = Count("jobs", filter=Q(jobs__state=JobState.QUEUED))
     found = (
         Pool.objects.order_by("name")

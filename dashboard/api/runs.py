@@ -11,7 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from ninja import Query, Router
 
-from dashboard.api.auth import caller
+from dashboard.access import get_scope
 from dashboard.api.jobs import page_url
 from dashboard.api.shapes import LogOut, MetricsOut, Refusal, RunDetail, RunPage
 from dashboard.server import replies
@@ -39,8 +39,8 @@ def listing(
 ) -> HttpResponse:
     """Newest first, or in the order of `sort` (loss, -last(loss), param:model.layers); runs without a value come last.
     `filter` is what the page of runs takes: loss < 2.1 and model.layers >= 8 and tag:baseline."""
-    asked = caller(request)
-    asker = runs.Asker(asked.runs(), asked.user.get_username(), timezone.now())
+    scope = get_scope(request)
+    asker = runs.Asker(scope.seen(Run), scope.name, timezone.now())
     field, is_descending = runs.order_of(sort, asker)
     found = runs.filtered(asker.runs, filter, asker)
     if state:
@@ -55,14 +55,14 @@ def listing(
 
 @router.get("/runs/{run_id}", response={200: RunDetail, 404: Refusal})
 def one(request: HttpRequest, run_id: str) -> dict[str, Any]:
-    run = caller(request).run(run_id)
+    run = get_scope(request).get(Run, run_id)
     return told([run.id])[0] | {"spec": run.spec, "plan": run.plan, "missing": run.missing}
 
 
 @router.get("/runs/{run_id}/metrics", response={200: MetricsOut, 404: Refusal})
 def metrics(request: HttpRequest, run_id: str) -> dict[str, Any]:
     """Every series of the run with its newest value, and every reading that cannot be had with its reason."""
-    run = caller(request).run(run_id)
+    run = get_scope(request).get(Run, run_id)
     return {"metrics": [_metric(name) for name in series.names(run.id)], "missing": run.missing}
 
 
@@ -75,7 +75,7 @@ def log(
     attempt: int | None = Query(None, ge=1),
 ) -> dict[str, Any]:
     """The last lines that a rank printed, of the newest attempt unless another one is named."""
-    run = caller(request).run(run_id)
+    run = get_scope(request).get(Run, run_id)
     if run.job is None:
         raise Http404
     return dataclasses.asdict(logs.tail(run.job, rank, tail, attempt))

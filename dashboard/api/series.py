@@ -10,8 +10,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from ninja import Query, Router, Schema
 from pydantic import Field
 
+from dashboard.access import get_scope
 from dashboard.api import packed
-from dashboard.api.auth import caller
 from dashboard.api.shapes import Drawn, Refusal
 from dashboard.server import replies
 from engine.request_limits import SERIES_CELLS, SERIES_NAMES, SERIES_POINTS, SERIES_SOURCES
@@ -55,14 +55,14 @@ class Comparison(Window):
 @router.get("/runs/{run_id}/series", response={200: Drawn, 404: Refusal})
 def of_run(request: HttpRequest, run_id: str, window: Query[Window]) -> HttpResponse:
     """Series of one run: every bucket has its minimum, maximum and mean; every point where they fit."""
-    return drawn([caller(request).run(run_id)], window)
+    return drawn([get_scope(request).get(Run, run_id)], window)
 
 
 @router.get("/series", response={200: Drawn, 404: Refusal})
 def of_runs(request: HttpRequest, window: Query[Comparison]) -> HttpResponse:
     """The same for several runs, on one grid of buckets that they share."""
     wanted = list(dict.fromkeys(window.run))
-    if len(rows := found(wanted, caller(request).runs_open())) != len(wanted):
+    if len(rows := found(wanted, get_scope(request).opened(Run))) != len(wanted):
         raise Http404
     return drawn(rows, window)
 

@@ -24,12 +24,12 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.http import QueryDict
 from pydantic import ValidationError
 
+from dashboard.access import Scope
 from dashboard.api import series as drawing
-from dashboard.api.auth import Caller
-from dashboard.live import sessions
+from dashboard.callers import scope_from_session, scope_from_token
 from engine.request_limits import QUERY_CHARS
 from jobs import series
-from jobs.people import accounts
+from jobs.models import Run
 
 PATH = re.compile(r"/api/v1/(?:runs/([0-9a-z]{1,12})/)?series")
 REMEMBERED_S = 5.0  # so long who has logged out still sees charts
@@ -116,8 +116,8 @@ def _may_see(credential: str, runs: tuple[str, ...]) -> bool:
     now, key = time.monotonic(), (credential, runs)
     if _doors.get(key, 0.0) > now:
         return True
-    who = _caller(credential)
-    if who is None or who.runs_open().filter(id__in=runs).count() != len(runs):
+    scope = _scope(credential)
+    if scope is None or scope.opened(Run).filter(id__in=runs).count() != len(runs):
         return False
     if len(_doors) >= 10 * KEPT:
         _doors.clear()
@@ -125,13 +125,9 @@ def _may_see(credential: str, runs: tuple[str, ...]) -> bool:
     return True
 
 
-def _caller(credential: str) -> Caller | None:
+def _scope(credential: str) -> Scope | None:
     kind, _, token = credential.rpartition(" ")
-    if kind:
-        found = accounts.user_of_token(token)
-        return Caller(*found) if found else None
-    user = sessions.user_of(credential)
-    return Caller(user) if user else None
+    return scope_from_token(token) if kind else scope_from_session(credential)
 
 
 def _shared(run_id: str | None, query: bytes, asked: Asked) -> Answer:

@@ -16,12 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
 from dashboard.api import points, short_series
-from dashboard.api.auth import Caller
+from dashboard.callers import UNKNOWN_TOKEN, scope_from_token
 from dashboard.server import replies
 from dashboard.server.threads import App, Message, Receive, Send
 from engine.request_limits import POINTS_BODY_BYTES
 from jobs.models import Run
-from jobs.people import accounts
 
 PATH = re.compile(r"/api/v1/runs/([0-9a-z]{1,12})/points")
 REMEMBERED_S = 5.0  # so long a token that was taken away still writes
@@ -29,7 +28,7 @@ REMEMBERED = 10_000
 
 _thread = ThreadPoolExecutor(1, "points")
 _doors: dict[tuple[str, str], tuple[float, Run]] = {}
-UNKNOWN = (401, replies.refusal_body("This token is not known, or it has expired."))
+UNKNOWN = (401, replies.refusal_body(UNKNOWN_TOKEN))
 SERIES_HEADERS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 AWAY = (503, replies.refusal_body("The database does not answer now. Send it again in a second."))
 
@@ -126,7 +125,7 @@ def _run(token: str, run_id: str) -> Run:
 
 
 def _found(token: str, run_id: str) -> Run:
-    found = accounts.user_of_token(token)
-    if found is None:
+    scope = scope_from_token(token)
+    if scope is None:
         raise NotKnown
-    return Caller(*found).writable_run(run_id)
+    return scope.get_writable(Run, run_id)

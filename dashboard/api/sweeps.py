@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from ninja import Query, Router, Status
 from ninja.errors import HttpError
 
-from dashboard.api.auth import caller
+from dashboard.access import get_scope
 from dashboard.api.jobs import values_of
 from dashboard.api.shapes import Refusal, SweepDetail, SweepPage, SweepPreview
 from engine.request_limits import OFFSET, PAGE_ROWS, REASON_CHARS, SPEC_BYTES
@@ -34,21 +34,21 @@ BODY = {
 @router.post("/sweeps", response={201: SweepDetail, 413: Refusal, 422: Refusal}, openapi_extra=BODY)
 def submit(request: HttpRequest, team: str | None = None) -> Status:
     """Start a sweep. Points that no pool could run are left out, with the reason in `refused`."""
-    who = caller(request)
-    target = who.writable_team(team)
+    scope = get_scope(request)
+    target = scope.get_writable_team(team)
     try:
         parts = _parts(request)
     except RequestDataTooBig:
         raise HttpError(413, f"The sweep is too large; the limit is {SPEC_BYTES:,} bytes.") from None
-    return Status(201, detailed(sweep_actions.submit(**parts, team=target, owner=who.user)))
+    return Status(201, detailed(sweep_actions.submit(**parts, team=target, owner=scope.user)))
 
 
 @router.post("/sweeps/preview", response={200: SweepPreview, 422: Refusal}, openapi_extra=BODY)
 def preview(request: HttpRequest, team: str | None = None) -> dict[str, Any]:
     """What a sweep would start; nothing is."""
-    who = caller(request)
-    target = who.writable_team(team)
-    seen = sweep_actions.preview(**_parts(request), team=target, owner=who.user)
+    scope = get_scope(request)
+    target = scope.get_writable_team(team)
+    seen = sweep_actions.preview(**_parts(request), team=target, owner=scope.user)
     return {
         "num_runs": seen.num_runs,
         "num_steps": seen.num_steps,
@@ -66,7 +66,7 @@ def listing(
     offset: int = Query(0, ge=0, le=OFFSET),
 ) -> dict[str, Any]:
     """Newest first."""
-    found = caller(request).sweeps()
+    found = get_scope(request).listed(Sweep)
     if state:
         found = found.filter(state=state)
     rows = list(found.order_by("-created_at", "id")[offset : offset + limit + 1])
@@ -79,20 +79,20 @@ def listing(
 @router.get("/sweeps/{sweep_id}", response={200: SweepDetail, 404: Refusal})
 def one(request: HttpRequest, sweep_id: str) -> dict[str, Any]:
     """With its runs, best first."""
-    return detailed(caller(request).sweep(sweep_id))
+    return detailed(get_scope(request).get(Sweep, sweep_id))
 
 
 @router.post("/sweeps/{sweep_id}/pause", response={200: SweepDetail, 404: Refusal, 409: Refusal})
 def pause(request: HttpRequest, sweep_id: str) -> dict[str, Any]:
     """All of its jobs pause at their next step border, with a checkpoint."""
-    who = caller(request)
-    return detailed(sweep_actions.pause(who.writable_sweep(sweep_id), who.user.get_username()))
+    scope = get_scope(request)
+    return detailed(sweep_actions.pause(scope.get_writable(Sweep, sweep_id), scope.name))
 
 
 @router.post("/sweeps/{sweep_id}/resume", response={200: SweepDetail, 404: Refusal, 409: Refusal})
 def resume(request: HttpRequest, sweep_id: str) -> dict[str, Any]:
-    who = caller(request)
-    return detailed(sweep_actions.resume(who.writable_sweep(sweep_id), who.user.get_username()))
+    scope = get_scope(request)
+    return detailed(sweep_actions.resume(scope.get_writable(Sweep, sweep_id), scope.name))
 
 
 @router.post("/sweeps/{sweep_id}/cancel", response={200: SweepDetail, 404: Refusal, 409: Refusal})
@@ -100,8 +100,8 @@ def cancel(
     request: HttpRequest, sweep_id: str, reason: str = Query("", max_length=REASON_CHARS)
 ) -> dict[str, Any]:
     """All of its jobs that have not ended are cancelled."""
-    who = caller(request)
-    return detailed(sweep_actions.cancel(who.writable_sweep(sweep_id), who.user.get_username(), reason))
+    scope = get_scope(request)
+    return detailed(sweep_actions.cancel(scope.get_writable(Sweep, sweep_id), scope.name, reason))
 
 
 def plain(sweep: Sweep) -> dict[str, Any]:

@@ -8,13 +8,13 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import Query, Router, Schema, Status
 
-from dashboard.api.auth import caller
+from dashboard.access import get_scope
 from dashboard.api.shapes import Refusal
 from dashboard.pages.runs.trace_views import download
 from engine.directory import TRACE_STEPS
 from jobs.attempts import timelines, traces
 from jobs.attempts.timelines import Place
-from jobs.models import TraceFile
+from jobs.models import Job, Run, TraceFile
 
 router = Router(tags=["runs"])
 
@@ -62,22 +62,22 @@ def ask(
     rank: list[int] = Query([0]),  # noqa: B008
 ) -> Status:
     """Profile the next steps of a running job by the given ranks."""
-    who = caller(request)
-    made = traces.ask(who.writable_job(job_id), num_steps=steps, ranks=rank, actor=who.user.get_username())
+    scope = get_scope(request)
+    made = traces.ask(scope.get_writable(Job, job_id), num_steps=steps, ranks=rank, actor=scope.name)
     return Status(201, {"number": made.number, "steps": made.num_steps, "ranks": made.ranks})
 
 
 @router.get("/runs/{run_id}/traces", response={200: list[TraceOut], 404: Refusal})
 def listing(request: HttpRequest, run_id: str) -> list[dict[str, Any]]:
     """Newest first."""
-    run = caller(request).run(run_id)
+    run = get_scope(request).get(Run, run_id)
     return [_plain(file) for file in traces.files_of(run.job)] if run.job else []
 
 
 @router.get("/runs/{run_id}/traces/{trace_id}", response={404: Refusal})
 def one(request: HttpRequest, run_id: str, trace_id: int) -> HttpResponse:
     """Its bytes: Chrome's trace format, packed with gzip."""
-    run = caller(request).run(run_id)
+    run = get_scope(request).get(Run, run_id)
     found = TraceFile.objects.filter(id=trace_id, trace__attempt__job=run.job_id).first()
     if found is None or found.size_bytes is None:
         raise Http404
@@ -89,7 +89,7 @@ def drawn(
     request: HttpRequest, run_id: str, attempt: int | None = None, step: int | None = None
 ) -> list[dict[str, Any]]:
     """All ranks of one recorded step: the given one, else the newest attempt's last."""
-    run = caller(request).run(run_id)
+    run = get_scope(request).get(Run, run_id)
     there = [
         place for place in timelines.places(run)
         if attempt in (None, place.attempt) and step in (None, place.step)

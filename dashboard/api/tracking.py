@@ -12,7 +12,7 @@ from ninja import Schema, Status
 from ninja.errors import HttpError
 from pydantic import Field
 
-from dashboard.api.auth import Caller, caller
+from dashboard.access import Scope, get_scope
 from dashboard.api.runs import router, told
 from dashboard.api.shapes import Refusal, RunOut
 from engine.request_limits import (
@@ -103,22 +103,22 @@ class WriterOut(Schema):
 )
 def create(request: HttpRequest, asked: NewRun) -> Status:
     """A new run without a job (201), or the one that has this id already (200), as it was made."""
-    who = caller(request)
-    team = who.writable_team(asked.team)
+    scope = get_scope(request)
+    team = scope.get_writable_team(asked.team)
     if asked.id is not None and (run := Run.objects.filter(id=_id(asked.id)).first()):
-        run = who.runs().filter(id=run.id, team=team).first()
+        run = scope.seen(Run).filter(id=run.id, team=team).first()
         if run is None:
             raise HttpError(409, f"The id {asked.id} cannot be had; draw another one, or leave it out.")
         points.refuse_jobs(run)
         return Status(200, _now(run))
     run = external_runs.begin(
         team=team,
-        owner=who.user,
+        owner=scope.user,
         run_id=asked.id,
         name=asked.name or _name_of(asked),
         origin=asked.origin,
         project=asked.project,
-        parent=who.run(asked.parent) if asked.parent else None,
+        parent=scope.get(Run, asked.parent) if asked.parent else None,
         started_at=asked.started_at,
         note=asked.note,
         params=_params(asked.params),
@@ -132,7 +132,7 @@ def create(request: HttpRequest, asked: NewRun) -> Status:
 )
 def writer(request: HttpRequest, run_id: str, asked: WriterIn) -> dict[str, Any]:
     """Before a writer's first batch, and after a crash: where it stands. The same answer however often it asks."""
-    run = caller(request).writable_run(run_id)
+    run = get_scope(request).get_writable(Run, run_id)
     return msgspec.structs.asdict(
         points.open_writer(run, asked.stream, launch=asked.launch, joins=asked.joins)
     )
@@ -141,7 +141,7 @@ def writer(request: HttpRequest, run_id: str, asked: WriterIn) -> dict[str, Any]
 @router.post("/runs/{run_id}/params", tags=TAGS, response={200: RunOut, 404: Refusal, 409: Refusal})
 def add_params(request: HttpRequest, run_id: str, asked: ParamsIn) -> dict[str, Any]:
     """What was chosen for the run, nested or not. 409 for another value of one that is there, and none is taken."""
-    run = _own(caller(request), run_id)
+    run = _own(get_scope(request), run_id)
     params.store(run, _params(asked.params))
     return _now(run)
 
@@ -149,7 +149,7 @@ def add_params(request: HttpRequest, run_id: str, asked: ParamsIn) -> dict[str, 
 @router.post("/runs/{run_id}/tags", tags=TAGS, response={200: RunOut, 404: Refusal, 422: Refusal})
 def change_tags(request: HttpRequest, run_id: str, asked: TagsIn) -> dict[str, Any]:
     """Put on tags, the new value in place of the old one, and take off those of `drop`."""
-    run = caller(request).writable_run(run_id)
+    run = get_scope(request).get_writable(Run, run_id)
     external_runs.set_tags(run, _words(asked.tags))
     external_runs.drop_tags(run, asked.drop)
     return _now(run)
@@ -158,17 +158,17 @@ def change_tags(request: HttpRequest, run_id: str, asked: TagsIn) -> dict[str, A
 @router.patch("/runs/{run_id}", tags=TAGS, response={200: RunOut, 404: Refusal, 422: Refusal})
 def describe(request: HttpRequest, run_id: str, asked: Description) -> dict[str, Any]:
     """Give a run another name or note."""
-    who = caller(request)
-    run = who.writable_run(run_id)
+    scope = get_scope(request)
+    run = scope.get_writable(Run, run_id)
     fields = {key: value for key, value in asked.dict(exclude_unset=True).items() if value is not None}
-    run_annotations.change(run, actor=who.user.get_username(), **fields)
+    run_annotations.change(run, actor=scope.name, **fields)
     return _now(run)
 
 
 @router.post("/runs/{run_id}/heartbeat", tags=TAGS, response={200: RunOut, 404: Refusal, 409: Refusal})
 def heartbeat(request: HttpRequest, run_id: str) -> dict[str, Any]:
     """The writer lives, though it has no points to send."""
-    run = _own(caller(request), run_id)
+    run = _own(get_scope(request), run_id)
     external_runs.hear(run)
     return _now(run)
 
@@ -178,7 +178,7 @@ def heartbeat(request: HttpRequest, run_id: str) -> dict[str, Any]:
 )
 def lack(request: HttpRequest, run_id: str, asked: MissingIn) -> dict[str, Any]:
     """What a source of the run cannot read, and why, in the place of what it has said of that before."""
-    run = _own(caller(request), run_id)
+    run = _own(get_scope(request), run_id)
     external_runs.set_missing(run, asked.source, {name: list(why) for name, why in asked.missing.items()})
     return _now(run)
 
@@ -186,19 +186,19 @@ def lack(request: HttpRequest, run_id: str, asked: MissingIn) -> dict[str, Any]:
 @router.post("/runs/{run_id}/start", tags=TAGS, response={200: RunOut, 404: Refusal, 409: Refusal})
 def start(request: HttpRequest, run_id: str) -> dict[str, Any]:
     """A run that had ended goes on."""
-    who = caller(request)
-    run = _own(who, run_id)
-    external_runs.set_state(run, "running", actor=who.user.get_username())
+    scope = get_scope(request)
+    run = _own(scope, run_id)
+    external_runs.set_state(run, "running", actor=scope.name)
     return _now(run)
 
 
 @router.post("/runs/{run_id}/finish", tags=TAGS, response={200: RunOut, 404: Refusal, 409: Refusal})
 def finish(request: HttpRequest, run_id: str, asked: End) -> dict[str, Any]:
     """The run has ended. Points that come later are still taken."""
-    who = caller(request)
-    run = _own(who, run_id)
+    scope = get_scope(request)
+    run = _own(scope, run_id)
     if not (asked.stream and points.is_overtaken(run, asked.stream)):
-        external_runs.set_state(run, asked.state, actor=who.user.get_username(), ended_at=asked.ended_at)
+        external_runs.set_state(run, asked.state, actor=scope.name, ended_at=asked.ended_at)
     for attempt in Stream.objects.filter(run=run).values_list("attempt", flat=True).distinct():
         series.close(run.id, attempt)
     return _now(run)
@@ -208,9 +208,9 @@ def _now(run: Run) -> dict[str, Any]:
     return told([run.id])[0]
 
 
-def _own(who: Caller, run_id: str) -> Run:
+def _own(scope: Scope, run_id: str) -> Run:
     """A run whose standing is its writer's to tell."""
-    run = who.writable_run(run_id)
+    run = scope.get_writable(Run, run_id)
     points.refuse_jobs(run)
     return run
 

@@ -8,10 +8,10 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Router, Schema, Status
 
-from dashboard.api.auth import caller
+from dashboard.access import get_scope
 from dashboard.api.shapes import Refusal
 from jobs import verdicts
-from jobs.models import RunVerdict, VerdictCheck
+from jobs.models import Run, RunVerdict, VerdictCheck
 
 router = Router(tags=["runs"])
 
@@ -52,7 +52,7 @@ class VerdictOut(Schema):
 @router.get("/runs/{run_id}/verdict", response={200: VerdictOut, 404: Refusal})
 def one(request: HttpRequest, run_id: str) -> dict[str, Any]:
     """As the run's page shows it; of a run that goes on, at most five seconds old."""
-    run = caller(request).run(run_id)
+    run = get_scope(request).get(Run, run_id)
     return _plain(verdicts.current(run), verdicts.newest_check(run))
 
 
@@ -61,8 +61,8 @@ def one(request: HttpRequest, run_id: str) -> dict[str, Any]:
 )
 def check(request: HttpRequest, run_id: str) -> Status:
     """Queue a twin with one change, and where needed a baseline; refused where no change can test the verdict."""
-    who = caller(request)
-    return Status(201, _check(verdicts.check_verdict(who.writable_run(run_id), who.user)))
+    scope = get_scope(request)
+    return Status(201, _check(verdicts.check_verdict(scope.get_writable(Run, run_id), scope.user)))
 
 
 def _plain(kept: RunVerdict, newest: VerdictCheck | None) -> dict[str, Any]:

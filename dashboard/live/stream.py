@@ -19,8 +19,8 @@ from django.db import DatabaseError, InterfaceError, connection, connections
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.views.decorators.http import require_GET
 
-from dashboard import access
-from dashboard.live import sessions
+from dashboard.access import get_scope
+from dashboard.callers import scope_from_session
 from dashboard.live.watcher import LOOK_BACK, Change, Watch
 
 LOOK_S = 0.25
@@ -224,7 +224,7 @@ def _wishes(request: HttpRequest) -> Wishes:
 def _teams_of_request(request: HttpRequest) -> frozenset[int]:
     """Lets go of the database connection, which would else stay open as long as the stream."""
     try:
-        return frozenset(access.teams_of(request.user).values_list("id", flat=True))
+        return frozenset(get_scope(request).teams().values_list("id", flat=True))
     finally:
         for one in connections.all(initialized_only=True):
             if not one.in_atomic_block:
@@ -233,8 +233,8 @@ def _teams_of_request(request: HttpRequest) -> frozenset[int]:
 
 def _teams_of_session(session_key: str) -> frozenset[int] | None:
     """None once nobody is logged in by this session any more."""
-    user = sessions.user_of(session_key)
-    return None if user is None else frozenset(access.teams_of(user).values_list("id", flat=True))
+    scope = scope_from_session(session_key)
+    return None if scope is None else frozenset(scope.teams().values_list("id", flat=True))
 
 
 def _in_loop_of(listener: Listener, call, *arguments) -> None:

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
 import msgspec
 from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.models import User
 from django.core.exceptions import RequestDataTooBig
 from django.db import OperationalError, connection
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
-from dashboard import access
+from dashboard.access import Scope
+from dashboard.callers import UNKNOWN_TOKEN, scope_from_token, token_from_header
 from dashboard.mlflow.errors import Refused, bad, nothing
 from dashboard.server.replies import json_reply
 from engine.request_limits import BODY_BYTES, values_error, whole_number
-from jobs.models import Project, Run, Team
-from jobs.people import accounts
+from jobs.models import Project, Run
 from jobs.tracking.artefacts import ArtefactError
 from jobs.tracking.external_runs import TrackingError
 from jobs.tracking.params import ParamError
@@ -37,52 +33,38 @@ NUL = b"\\u0000"  # in JSON
 REFUSALS = (ParamError, ProjectError, TrackingError, ArtefactError, SavedModelError)
 
 
-@dataclass(frozen=True)
-class Caller:
-    """A token speaks for one person in one team, and sees only that team."""
+def get_run(scope: Scope, run_id: str) -> Run:
+    """Raises Refused."""
+    run = scope.find(Run, run_id)
+    if run is None:
+        raise nothing(f"Run with id={run_id} not found")
+    return run
 
-    user: User
-    team: Team
 
-    @property
-    def name(self) -> str:
-        return self.user.get_username()
+def get_active_run(scope: Scope, run_id: str) -> Run:
+    """A run that may be written on. Raises Refused for an archived one as well."""
+    run = get_run(scope, run_id)
+    if run.archived_at:
+        raise bad(f"The run {run_id} must be in the 'active' state. Current state is deleted.")
+    return run
 
-    def runs(self) -> QuerySet[Run]:
-        return Run.objects.filter(team=self.team).select_related("job", "owner", "project")
 
-    def run(self, run_id: str) -> Run:
-        run = self.runs().filter(id=run_id).first()
-        if run is None:
-            raise nothing(f"Run with id={run_id} not found")
-        return run
-
-    def active_run(self, run_id: str) -> Run:
-        """One that may be written on."""
-        run = self.run(run_id)
-        if run.archived_at:
-            raise bad(f"The run {run_id} must be in the 'active' state. Current state is deleted.")
-        return run
-
-    def project(self, experiment_id: str) -> Project | None:
-        """None: the team's default."""
-        if experiment_id == DEFAULT:
-            return None
-        number = whole_number(experiment_id)
-        found = None if number is None else Project.objects.filter(team=self.team, id=number).first()
-        if found is None:
-            raise nothing(f"No Experiment with id={experiment_id} exists")
-        return found
-
-    def may_write(self) -> bool:
-        return access.teams_written_by(self.user).filter(id=self.team.id).exists()
+def get_project(scope: Scope, experiment_id: str) -> Project | None:
+    """The project behind an experiment; None for the team's default. Raises Refused."""
+    if experiment_id == DEFAULT:
+        return None
+    number = whole_number(experiment_id)
+    found = None if number is None else scope.find(Project, number)
+    if found is None:
+        raise nothing(f"No Experiment with id={experiment_id} exists")
+    return found
 
 
 def endpoint(
     method: str, shape: type | None = None, *, writes: bool = False
 ) -> Callable[..., Callable[..., Any]]:
-    """A view of the function below it, which takes the caller, the checked request and the parts of the path, and
-    gives what is sent back: an object, or a response of its own (with shape=None it gets the raw request)."""
+    """A view of the function below it. The function takes the caller's scope, the checked request (with shape=None the
+    raw one) and the parts of the path; it returns an object for the JSON reply, or a reply of its own."""
 
     def made(function: Callable[..., Any]) -> Callable[..., HttpResponse]:
         read = _reader(method, shape)
@@ -92,16 +74,16 @@ def endpoint(
         @wraps(function)
         def view(request: HttpRequest, **parts: str) -> HttpResponse:
             try:
-                caller = _caller(request)
+                scope = _scope(request)
                 if request.method != method:
                     raise Refused(
                         "METHOD_NOT_ALLOWED", f"{request.path} takes {method}, not {request.method}."
                     )
-                if writes and not caller.may_write():
+                if writes and not scope.member_team_ids:
                     raise Refused(
-                        "PERMISSION_DENIED", f"{caller.name} may look at team {caller.team}, not write."
+                        "PERMISSION_DENIED", f"{scope.name} may look at team {scope.team}, not write."
                     )
-                return _answer(function(caller, read(request), **parts))
+                return _answer(function(scope, read(request), **parts))
             except Refused as refused:
                 return refused.response()
             except NameTaken as taken:
@@ -134,23 +116,17 @@ def one_of(*views: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     return view
 
 
-def _caller(request: HttpRequest) -> Caller:
-    """By a Bearer token, or by Basic with the token as password, as MLflow's clients send either."""
-    kind, _, said = request.headers.get("Authorization", "").partition(" ")
-    token = said.strip()
-    if kind.lower() == "basic":
-        try:
-            token = base64.b64decode(token, validate=True).decode().partition(":")[2]
-        except ValueError:  # no base64, or no UTF-8 in it
-            token = ""
-    elif kind.lower() != "bearer":
+def _scope(request: HttpRequest) -> Scope:
+    """By a Bearer token, or by Basic with the token as the password: MLflow's clients send either. Raises Refused."""
+    token = token_from_header(request.headers.get("Authorization", ""))
+    if token is None:
         raise Refused(
             "UNAUTHENTICATED", "Set MLFLOW_TRACKING_TOKEN to a token: manage.py token NAME makes one."
         )
-    found = accounts.user_of_token(token)
-    if found is None:
-        raise Refused("UNAUTHENTICATED", "This token is not known, or it has expired.")
-    return Caller(*found)
+    scope = scope_from_token(token)
+    if scope is None:
+        raise Refused("UNAUTHENTICATED", UNKNOWN_TOKEN)
+    return scope
 
 
 def _reader(method: str, shape: type | None) -> Callable[[HttpRequest], Any]:

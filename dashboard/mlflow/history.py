@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from dashboard.access import Scope
 from dashboard.mlflow import answers, paging, shapes
-from dashboard.mlflow.door import Caller, endpoint
+from dashboard.mlflow.door import endpoint, get_run
 from dashboard.mlflow.errors import bad, nothing
 from dashboard.mlflow.words import Place, place_of
 from engine.request_limits import HISTORY_POINTS, HISTORY_RUNS
@@ -20,8 +21,8 @@ NOTHING = Columns(np.empty(0, "<i8"), np.empty(0, "<i8"), np.empty(0, "<f8"))
 
 
 @endpoint("GET", shapes.History)
-def get_history(caller: Caller, asked: shapes.History) -> dict[str, Any]:
-    run = caller.run(asked.id)
+def get_history(scope: Scope, asked: shapes.History) -> dict[str, Any]:
+    run = get_run(scope, asked.id)
     place = place_of(_key(asked.metric_key))
     columns = series.raw_of_runs([run.id], place.metric, place.source).get(run.id, NOTHING)
     start, size = paging.start_of(asked.page_token), min(asked.max_results, HISTORY_POINTS)
@@ -31,10 +32,10 @@ def get_history(caller: Caller, asked: shapes.History) -> dict[str, Any]:
 
 
 @endpoint("GET", shapes.HistoryOfMany)
-def get_history_bulk(caller: Caller, asked: shapes.HistoryOfMany) -> dict[str, Any]:
+def get_history_bulk(scope: Scope, asked: shapes.HistoryOfMany) -> dict[str, Any]:
     """The first points of all runs together, by run and time."""
     place = place_of(_key(asked.metric_key))
-    found = series.raw_of_runs(sorted(_ids(caller, asked.run_id)), place.metric, place.source)
+    found = series.raw_of_runs(sorted(_ids(scope, asked.run_id)), place.metric, place.source)
     rows: list[dict[str, Any]] = []
     size = min(asked.max_results, HISTORY_POINTS)
     for run_id, columns in found.items():
@@ -44,7 +45,7 @@ def get_history_bulk(caller: Caller, asked: shapes.HistoryOfMany) -> dict[str, A
 
 
 @endpoint("GET", shapes.Interval)
-def get_history_bulk_interval(caller: Caller, asked: shapes.Interval) -> dict[str, Any]:
+def get_history_bulk_interval(scope: Scope, asked: shapes.Interval) -> dict[str, Any]:
     """At most max_results points a run between two steps: the extremes are among them, whatever is left out."""
     if (asked.start_step is None) != (asked.end_step is None):
         raise bad("If either start step or end step are specified, both must be specified.")
@@ -54,7 +55,7 @@ def get_history_bulk_interval(caller: Caller, asked: shapes.Interval) -> dict[st
             f"Found start_step={asked.start_step} and end_step={asked.end_step}."
         )
     place = place_of(_key(asked.metric_key))
-    found = series.raw_of_runs(_ids(caller, asked.run_ids), place.metric, place.source)
+    found = series.raw_of_runs(_ids(scope, asked.run_ids), place.metric, place.source)
     rows: list[dict[str, Any]] = []
     for run_id, columns in found.items():
         if asked.start_step is not None:
@@ -70,12 +71,12 @@ def _key(key: str) -> str:
     return key
 
 
-def _ids(caller: Caller, asked: list[str]) -> list[str]:
+def _ids(scope: Scope, asked: list[str]) -> list[str]:
     if not asked:
         raise bad("The request must specify at least one run_id.")
     if broken := HISTORY_RUNS.error(len(asked)):
         raise bad(broken)
-    known = set(Run.objects.filter(team=caller.team, id__in=asked).values_list("id", flat=True))
+    known = set(scope.seen(Run).filter(id__in=asked).values_list("id", flat=True))
     for run_id in asked:
         if run_id not in known:
             raise nothing(f"Run with id={run_id} not found")

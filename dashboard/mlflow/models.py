@@ -8,8 +8,9 @@ from typing import Any
 from django.http import HttpRequest
 from msgspec import Struct
 
+from dashboard.access import Scope
 from dashboard.mlflow import answers
-from dashboard.mlflow.door import DEFAULT, Caller, endpoint, one_of
+from dashboard.mlflow.door import DEFAULT, endpoint, get_active_run, one_of
 from dashboard.mlflow.errors import bad, nothing
 from dashboard.mlflow.shapes import Pair, RunId
 from dashboard.mlflow.words import millis
@@ -46,61 +47,61 @@ class Search(Struct):
 
 
 @endpoint("POST", Create, writes=True)
-def create(caller: Caller, asked: Create) -> dict[str, Any]:
+def create(scope: Scope, asked: Create) -> dict[str, Any]:
     if not asked.source_run_id:
         raise bad("A model belongs to a run here: log it inside of one (source_run_id).")
-    run = caller.active_run(asked.source_run_id)
+    run = get_active_run(scope, asked.source_run_id)
     made = saved_models.create(
         run,
         asked.name or "model",
         kind=asked.model_type,
         params=answers.pairs(asked.params),
         tags=answers.pairs(asked.tags),
-        actor=caller.name,
+        actor=scope.name,
     )
     return {"model": _plain(made)}
 
 
 @endpoint("GET")
-def get(caller: Caller, request: HttpRequest, model_id: str) -> dict[str, Any]:
-    return {"model": _plain(find(caller, model_id))}
+def get(scope: Scope, request: HttpRequest, model_id: str) -> dict[str, Any]:
+    return {"model": _plain(find(scope, model_id))}
 
 
 @endpoint("PATCH", Change, writes=True)
-def finalize(caller: Caller, asked: Change, model_id: str) -> dict[str, Any]:
-    model = find(caller, model_id)
-    saved_models.finish(model, asked.status.removeprefix(PREFIX).lower(), actor=caller.name)
+def finalize(scope: Scope, asked: Change, model_id: str) -> dict[str, Any]:
+    model = find(scope, model_id)
+    saved_models.finish(model, asked.status.removeprefix(PREFIX).lower(), actor=scope.name)
     return {"model": _plain(model)}
 
 
 @endpoint("DELETE", writes=True)
-def delete(caller: Caller, request: HttpRequest, model_id: str) -> None:
-    saved_models.archive(find(caller, model_id), actor=caller.name)
+def delete(scope: Scope, request: HttpRequest, model_id: str) -> None:
+    saved_models.archive(find(scope, model_id), actor=scope.name)
 
 
 @endpoint("PATCH", Change, writes=True)
-def set_tags(caller: Caller, asked: Change, model_id: str) -> dict[str, Any]:
-    model = find(caller, model_id)
+def set_tags(scope: Scope, asked: Change, model_id: str) -> dict[str, Any]:
+    model = find(scope, model_id)
     saved_models.describe(model, tags=answers.pairs(asked.tags))
     return {"model": _plain(model)}
 
 
 @endpoint("DELETE", writes=True)
-def delete_tag(caller: Caller, request: HttpRequest, model_id: str, key: str) -> None:
-    saved_models.describe(find(caller, model_id), tags={key: None})
+def delete_tag(scope: Scope, request: HttpRequest, model_id: str, key: str) -> None:
+    saved_models.describe(find(scope, model_id), tags={key: None})
 
 
 @endpoint("POST", Change, writes=True)
-def add_params(caller: Caller, asked: Change, model_id: str) -> None:
-    saved_models.describe(find(caller, model_id), params=answers.pairs(asked.params))
+def add_params(scope: Scope, asked: Change, model_id: str) -> None:
+    saved_models.describe(find(scope, model_id), params=answers.pairs(asked.params))
 
 
 @endpoint("POST", Search)
-def search(caller: Caller, asked: Search) -> dict[str, Any]:
+def search(scope: Scope, asked: Search) -> dict[str, Any]:
     """Of experiments, by run, name or id: what every download of an artifact asks."""
     if broken := FILTER_CHARS.error(len(asked.filter)) or REQUEST_IDS.error(len(asked.experiment_ids)):
         raise bad(broken)
-    found = _of(caller).filter(archived_at__isnull=True)
+    found = scope.listed(SavedModel).filter(archived_at__isnull=True)
     for said in re.split(r"\s+and\s+", asked.filter, flags=re.IGNORECASE) if asked.filter.strip() else ():
         if (clause := CLAUSE.fullmatch(said)) is None:
             raise bad(
@@ -113,16 +114,16 @@ def search(caller: Caller, asked: Search) -> dict[str, Any]:
 
 
 @endpoint("POST", RunId, writes=True)
-def outputs(caller: Caller, asked: RunId) -> None:
+def outputs(scope: Scope, asked: RunId) -> None:
     """Which models a run made: each model says that itself."""
-    caller.active_run(asked.id)
+    get_active_run(scope, asked.id)
 
 
 one = one_of(get, finalize, delete)
 
 
-def find(caller: Caller, model_id: str) -> SavedModel:
-    model = _of(caller).filter(id=model_id).first()
+def find(scope: Scope, model_id: str) -> SavedModel:
+    model = scope.find(SavedModel, model_id)
     if model is None:
         raise nothing(f"Logged model with ID '{model_id}' not found.")
     return model
@@ -131,10 +132,6 @@ def find(caller: Caller, model_id: str) -> SavedModel:
 def folder_of(model: SavedModel) -> str:
     """Where its files lie among the run's artefacts."""
     return f"models/{model.id}"
-
-
-def _of(caller: Caller) -> Any:
-    return SavedModel.objects.filter(run__team=caller.team).select_related("run")
 
 
 def _plain(model: SavedModel) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import path
 
+from dashboard.access import Scope
 from dashboard.mlflow import artifacts, experiments, history, models, runs, tags, writing
-from dashboard.mlflow.door import Caller, endpoint, one_of
+from dashboard.mlflow.door import endpoint, one_of
 from dashboard.mlflow.errors import Refused
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -50,7 +51,7 @@ TRACKING = {
 }
 
 
-def _not_offered(caller: Caller, request: HttpRequest, **parts: str) -> Any:
+def _not_offered(scope: Scope, request: HttpRequest, **parts: str) -> Any:
     raise Refused("ENDPOINT_NOT_FOUND", f"Fourwalls does not offer {request.method} {request.path}.")
 
 

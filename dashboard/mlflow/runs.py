@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from dashboard.access import Scope
 from dashboard.mlflow import answers, paging, shapes
-from dashboard.mlflow.door import DEFAULT, Caller, endpoint
+from dashboard.mlflow.door import DEFAULT, endpoint, get_active_run, get_project, get_run
 from dashboard.mlflow.errors import bad
 from dashboard.mlflow.filtering import runs as search_terms
 from dashboard.mlflow.tags import refuse_bad_tags, set_tags
@@ -18,16 +19,16 @@ from jobs.tracking import external_runs, run_annotations
 
 
 @endpoint("POST", shapes.CreateRun, writes=True)
-def create(caller: Caller, asked: shapes.CreateRun) -> dict[str, Any]:
-    project = caller.project(asked.experiment_id)
+def create(scope: Scope, asked: shapes.CreateRun) -> dict[str, Any]:
+    project = get_project(scope, asked.experiment_id)
     if project is not None and project.archived_at:
         raise bad(f"The experiment {project.id} must be in the 'active' state. Current state is deleted.")
     refuse_bad_tags(asked.tags)
     tags = answers.pairs(asked.tags)
-    parent = caller.run(tags[PARENT]) if PARENT in tags else None
+    parent = get_run(scope, tags[PARENT]) if PARENT in tags else None
     run = external_runs.create(
-        team=caller.team,
-        owner=caller.user,
+        team=scope.team,
+        owner=scope.user,
         name=_name(asked.run_name, tags.get(NAME, "")),
         origin="mlflow",
         project=project,
@@ -36,42 +37,43 @@ def create(caller: Caller, asked: shapes.CreateRun) -> dict[str, Any]:
         tags={key: value for key, value in tags.items() if key not in TAG_COLUMNS},
     )
     if tags.get(NOTE):
-        run_annotations.change(run, actor=caller.name, note=tags[NOTE])
-    return {"run": answers.run(caller.run(run.id))}
+        run_annotations.change(run, actor=scope.name, note=tags[NOTE])
+    return {"run": answers.run(get_run(scope, run.id))}
 
 
 @endpoint("GET", shapes.RunId)
-def get(caller: Caller, asked: shapes.RunId) -> dict[str, Any]:
-    return {"run": answers.run(caller.run(asked.id))}
+def get(scope: Scope, asked: shapes.RunId) -> dict[str, Any]:
+    return {"run": answers.run(get_run(scope, asked.id))}
 
 
 @endpoint("POST", shapes.UpdateRun, writes=True)
-def update(caller: Caller, asked: shapes.UpdateRun) -> dict[str, Any]:
-    run = caller.active_run(asked.id)
+def update(scope: Scope, asked: shapes.UpdateRun) -> dict[str, Any]:
+    run = get_active_run(scope, asked.id)
     if asked.run_name:
-        set_tags(caller, run, {NAME: asked.run_name})
+        set_tags(scope, run, {NAME: asked.run_name})
     if asked.status is not None:
         ended_at = moment(asked.end_time or None, "end_time")
         state = state_of(asked.status)
-        external_runs.set_state(run, state, actor=caller.name, ended_at=ended_at if state in FINAL else None)
-    return {"run_info": answers.info(caller.run(run.id))}
+        external_runs.set_state(run, state, actor=scope.name, ended_at=ended_at if state in FINAL else None)
+    return {"run_info": answers.info(get_run(scope, run.id))}
 
 
 @endpoint("POST", shapes.RunId, writes=True)
-def delete(caller: Caller, asked: shapes.RunId) -> None:
-    run_annotations.archive(Run.objects.filter(id=caller.run(asked.id).id), actor=caller.name)
+def delete(scope: Scope, asked: shapes.RunId) -> None:
+    run_annotations.archive(Run.objects.filter(id=get_run(scope, asked.id).id), actor=scope.name)
 
 
 @endpoint("POST", shapes.RunId, writes=True)
-def restore(caller: Caller, asked: shapes.RunId) -> None:
-    run_annotations.restore(Run.objects.filter(id=caller.run(asked.id).id), actor=caller.name)
+def restore(scope: Scope, asked: shapes.RunId) -> None:
+    run_annotations.restore(Run.objects.filter(id=get_run(scope, asked.id).id), actor=scope.name)
 
 
 @endpoint("POST", shapes.SearchRuns)
-def search(caller: Caller, asked: shapes.SearchRuns) -> dict[str, Any]:
+def search(scope: Scope, asked: shapes.SearchRuns) -> dict[str, Any]:
     paging.refuse_bad_size(asked.max_results, SEARCH_PAGE_ROWS)
     chosen = search_terms.of_experiments(
-        caller.runs().filter(**view_of(asked.run_view_type)), _projects(caller, asked.experiment_ids)
+        scope.seen(Run).select_related("job", "owner", "project").filter(**view_of(asked.run_view_type)),
+        _projects(scope, asked.experiment_ids),
     )
     ordered = search_terms.ordered(search_terms.filtered(chosen, asked.filter), asked.order_by)
     start = paging.start_of(asked.page_token)
@@ -80,14 +82,12 @@ def search(caller: Caller, asked: shapes.SearchRuns) -> dict[str, Any]:
     return paging.with_token(answer, start, asked.max_results, is_more=len(rows) > asked.max_results)
 
 
-def _projects(caller: Caller, experiment_ids: list[str]) -> set[int | None]:
-    """Of the caller's team; ids that it has not are left out, as MLflow does. None stands for the default."""
+def _projects(scope: Scope, experiment_ids: list[str]) -> set[int | None]:
+    """Of the scope's team; ids that it has not are left out, as MLflow does. None stands for the default."""
     if broken := REQUEST_IDS.error(len(experiment_ids)):
         raise bad(broken)
     numbers = [number for one in experiment_ids if (number := whole_number(one)) is not None]
-    found: set[int | None] = set(
-        Project.objects.filter(team=caller.team, id__in=numbers).values_list("id", flat=True)
-    )
+    found: set[int | None] = set(scope.seen(Project).filter(id__in=numbers).values_list("id", flat=True))
     return found | {None} if DEFAULT in experiment_ids else found
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from dashboard.access import Scope
 from dashboard.mlflow import shapes
-from dashboard.mlflow.door import Caller, endpoint
+from dashboard.mlflow.door import endpoint, get_active_run, get_run
 from dashboard.mlflow.errors import bad, nothing
 from dashboard.mlflow.words import NAME, NOTE, PARENT, TAG_COLUMNS, refuse_bad_name
 from engine.request_limits import RUN_NAME_CHARS, TAG_CHARS
@@ -19,33 +20,33 @@ class SetTag(shapes.RunId):
 
 
 @endpoint("POST", SetTag, writes=True)
-def set_tag(caller: Caller, asked: SetTag) -> None:
-    run = caller.active_run(asked.id)
+def set_tag(scope: Scope, asked: SetTag) -> None:
+    run = get_active_run(scope, asked.id)
     refuse_bad_tags([shapes.Pair(asked.key, asked.value)])
-    set_tags(caller, run, {asked.key: asked.value})
+    set_tags(scope, run, {asked.key: asked.value})
 
 
 @endpoint("POST", SetTag, writes=True)
-def delete_tag(caller: Caller, asked: SetTag) -> None:
-    run = caller.active_run(asked.id)
+def delete_tag(scope: Scope, asked: SetTag) -> None:
+    run = get_active_run(scope, asked.id)
     if asked.key == NOTE and run.note:
-        run_annotations.change(run, actor=caller.name, note="")
+        run_annotations.change(run, actor=scope.name, note="")
     elif asked.key in TAG_COLUMNS or not external_runs.drop_tags(run, [asked.key]):
         raise nothing(f"No tag with name: {asked.key} in run with id {run.id}")
 
 
-def set_tags(caller: Caller, run: Run, tags: dict[str, str]) -> None:
+def set_tags(scope: Scope, run: Run, tags: dict[str, str]) -> None:
     plain = {key: value for key, value in tags.items() if key not in TAG_COLUMNS}
     if plain:
         external_runs.set_tags(run, plain)
     if tags.get(NAME):
         if len(tags[NAME]) > RUN_NAME_CHARS:
             raise bad(f"'run_name' exceeds the maximum length of {RUN_NAME_CHARS} characters")
-        run_annotations.change(run, actor=caller.name, name=tags[NAME])
+        run_annotations.change(run, actor=scope.name, name=tags[NAME])
     if NOTE in tags:
-        run_annotations.change(run, actor=caller.name, note=tags[NOTE])
+        run_annotations.change(run, actor=scope.name, note=tags[NOTE])
     if tags.get(PARENT):
-        external_runs.set_parent(run, caller.run(tags[PARENT]), actor=caller.name)
+        external_runs.set_parent(run, get_run(scope, tags[PARENT]), actor=scope.name)
 
 
 def refuse_bad_tags(tags: Iterable[shapes.Pair]) -> None:

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 import msgspec
 from django.db import transaction
 
+from dashboard.access import Scope
 from dashboard.mlflow import answers, shapes
-from dashboard.mlflow.door import Caller, endpoint
+from dashboard.mlflow.door import endpoint, get_active_run
 from dashboard.mlflow.errors import bad
 from dashboard.mlflow.tags import refuse_bad_tags, set_tags
 from dashboard.mlflow.words import (
@@ -32,20 +33,20 @@ LIMITS = {"name": 500, "digest": 36, "source": 65_535, "schema": 1_048_575, "pro
 
 
 @endpoint("POST", shapes.LogMetric, writes=True)
-def log_metric(caller: Caller, asked: shapes.LogMetric) -> None:
+def log_metric(scope: Scope, asked: shapes.LogMetric) -> None:
     for name in ("value", "timestamp"):
         if getattr(asked, name) is None:
             raise bad(f"Missing value for required parameter '{name}'.")
-    _write(caller, asked.id, [shapes.Metric(asked.key, asked.value or 0.0, asked.timestamp or 0, asked.step)])
+    _write(scope, asked.id, [shapes.Metric(asked.key, asked.value or 0.0, asked.timestamp or 0, asked.step)])
 
 
 @endpoint("POST", shapes.LogParam, writes=True)
-def log_parameter(caller: Caller, asked: shapes.LogParam) -> None:
-    _write(caller, asked.id, pairs=[shapes.Pair(asked.key, asked.value)])
+def log_parameter(scope: Scope, asked: shapes.LogParam) -> None:
+    _write(scope, asked.id, pairs=[shapes.Pair(asked.key, asked.value)])
 
 
 @endpoint("POST", shapes.LogBatch, writes=True)
-def log_batch(caller: Caller, asked: shapes.LogBatch) -> None:
+def log_batch(scope: Scope, asked: shapes.LogBatch) -> None:
     for name, count, limit in (
         ("metrics", len(asked.metrics), LOGGED_METRICS),
         ("params", len(asked.params), LOGGED_PAIRS),
@@ -61,12 +62,12 @@ def log_batch(caller: Caller, asked: shapes.LogBatch) -> None:
                 f"A batch logging request can contain at most {limit} {name}. Got {count} {name}. "
                 f"Please split up {name} across multiple requests and try again."
             )
-    _write(caller, asked.id, asked.metrics, asked.params, asked.tags)
+    _write(scope, asked.id, asked.metrics, asked.params, asked.tags)
 
 
 @endpoint("POST", shapes.LogInputs, writes=True)
-def log_inputs(caller: Caller, asked: shapes.LogInputs) -> None:
-    run = caller.active_run(asked.id)
+def log_inputs(scope: Scope, asked: shapes.LogInputs) -> None:
+    run = get_active_run(scope, asked.id)
     if broken := LOGGED_DATASETS.error(len(asked.datasets)):
         raise bad(broken)
     for one in asked.datasets:
@@ -78,14 +79,14 @@ def log_inputs(caller: Caller, asked: shapes.LogInputs) -> None:
 
 
 def _write(
-    caller: Caller,
+    scope: Scope,
     run_id: str,
     metrics: list[shapes.Metric] = [],  # noqa: B006 (never changed)
     pairs: Iterable[shapes.Pair] = (),
     tags: Iterable[shapes.Pair] = (),
 ) -> None:
     """All of a request or nothing of it."""
-    run = caller.active_run(run_id)
+    run = get_active_run(scope, run_id)
     refuse_bad_tags(tags)
     if run.job_id is not None and (metrics or pairs):
         raise bad(
@@ -98,7 +99,7 @@ def _write(
             params.store(run, chosen)
         if metrics:
             _deliver(run, metrics)
-        set_tags(caller, run, answers.pairs(tags))
+        set_tags(scope, run, answers.pairs(tags))
         external_runs.hear(run)
 
 

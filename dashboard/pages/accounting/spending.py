@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import QuerySet
 from django.http import Http404
 from django.utils import timezone
 
-from dashboard import access
+from dashboard.access import Scope
 from jobs.accounting import charges, table, totals
 from jobs.accounting.totals import Line
 from jobs.models import Attempt, Charge, Pool, Run, Team
@@ -71,8 +70,8 @@ class Attempts:
         return self.chosen.lines(window)
 
 
-def choice(user: AbstractBaseUser | AnonymousUser, asked: Mapping[str, str]) -> Choice:
-    teams = list(access.known_teams(user))
+def choice(scope: Scope, asked: Mapping[str, str]) -> Choice:
+    teams = list(scope.known_teams())
     month = asked.get("month") or charges.month_of(timezone.now())
     chosen = next((team for team in teams if team.slug == asked.get("team")), None)
     pool, group = asked.get("pool", ""), asked.get("by") or "team"
@@ -81,7 +80,7 @@ def choice(user: AbstractBaseUser | AnonymousUser, asked: Mapping[str, str]) -> 
         raise Http404
     if pool and not Pool.objects.filter(name=pool).exists():
         raise Http404
-    return Choice(group, month, pool, chosen, teams, access.is_admin(user))
+    return Choice(group, month, pool, chosen, teams, scope.is_admin)
 
 
 def months(chosen: Choice) -> list[str]:

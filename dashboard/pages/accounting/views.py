@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from dashboard.access import get_scope
 from dashboard.pages.accounting import spending
 from dashboard.server.replies import csv_reply
 from jobs.accounting import table, totals
@@ -17,7 +18,7 @@ ROWS_A_PAGE = 100
 
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
-    chosen = spending.choice(request.user, request.GET)
+    chosen = spending.choice(get_scope(request), request.GET)
     total = totals.total(chosen.charges())
     found = spending.Attempts(chosen, total.attempts) if chosen.group == "attempt" else chosen.lines()
     part = Paginator(found, ROWS_A_PAGE).get_page(request.GET.get("page"))
@@ -47,7 +48,7 @@ def page(request: HttpRequest) -> HttpResponse:
 @require_safe
 def save(request: HttpRequest) -> HttpResponse:
     """The table of the page with the same address, all of its rows."""
-    chosen = spending.choice(request.user, request.GET)
+    chosen = spending.choice(get_scope(request), request.GET)
     shown = spending.shown(chosen, chosen.lines(), totals.total(chosen.charges()))
     name = f"accounting-{chosen.month}-by-{chosen.group}.csv"
     return csv_reply(name, [shown.heads, *table.for_csv(shown)])

@@ -8,7 +8,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from dashboard import access
+from dashboard.access import get_scope
 from jobs.models import SavedView
 from jobs.people import sharing
 
@@ -16,14 +16,14 @@ from jobs.people import sharing
 @require_safe
 def show(request: HttpRequest, view_id: str) -> HttpResponse:
     """To the page, as it was saved."""
-    return redirect(address(access.view_for(request.user, view_id)))
+    return redirect(address(get_scope(request).get(SavedView, view_id)))
 
 
 @require_POST
 def save(request: HttpRequest) -> HttpResponse:
     """A new view of the page that the request names; back to where it came from when it is refused."""
     page, query = request.POST.get("page", ""), request.POST.get("query", "")
-    team = access.writable_team(request.user, request.POST.get("team"))
+    team = get_scope(request).get_writable_team(request.POST.get("team"))
     try:
         name = request.POST.get("name", "")
         view = sharing.save_view(team=team, owner=request.user, page=page, name=name, query=query)
@@ -38,7 +38,7 @@ def save(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def change(request: HttpRequest, view_id: str) -> HttpResponse:
-    view = access.writable_view(request.user, view_id)
+    view = get_scope(request).get_writable(SavedView, view_id)
     try:
         sharing.change_view(view, actor=request.user, query=request.POST.get("query", ""))
         messages.success(request, f"View {view.name} now shows this.")
@@ -49,7 +49,7 @@ def change(request: HttpRequest, view_id: str) -> HttpResponse:
 
 @require_POST
 def delete(request: HttpRequest, view_id: str) -> HttpResponse:
-    view = access.writable_view(request.user, view_id)
+    view = get_scope(request).get_writable(SavedView, view_id)
     try:
         sharing.delete_view(view, actor=request.user)
         messages.success(request, f"View {view.name} is deleted. What it showed is untouched.")

@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.charts import chart_sections, run_labels, selection
 from dashboard.pages.compare import bars, differences
 from jobs import series
@@ -58,12 +58,12 @@ def figures(request: HttpRequest) -> HttpResponse:
 
 
 def _choice(request: HttpRequest) -> selection.Choice:
-    return selection.chosen(request.user, request.GET.getlist("run"), request.GET.get("filter", ""))
+    return selection.chosen(get_scope(request), request.GET.getlist("run"), request.GET.get("filter", ""))
 
 
 def _others(request: HttpRequest, runs: list[Run]) -> list[Run]:
     """The newest that could be added."""
-    rest = access.runs_of(request.user).filter(archived_at=None).exclude(id__in=[run.id for run in runs])
+    rest = get_scope(request).seen(Run).filter(archived_at=None).exclude(id__in=[run.id for run in runs])
     return list(rest.select_related("job", "owner")[:OTHERS_SHOWN])
 
 

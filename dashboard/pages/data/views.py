@@ -13,7 +13,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.files.uploads import pieces_of
 from dashboard.server.replies import CSV, json_reply, to_save
 from engine.data import corpora, files
@@ -29,11 +29,11 @@ PRESET_OF = {"text": "demo", "pairs": "translation", "classes": "classification"
 
 @require_safe
 def listing(request: HttpRequest) -> HttpResponse:
-    found = access.datasets_of(request.user).filter(archived_at=None)
+    found = get_scope(request).seen(Dataset).filter(archived_at=None)
     context = {
         "datasets": found.select_related("team", "owner")[:DATASETS_LIMIT],
         "corpora": [(corpus, corpus.absent()) for corpus in corpora.CORPORA],
-        "may_write": access.teams_written_by(request.user).exists(),
+        "may_write": get_scope(request).writable_teams().exists(),
     }
     return render(request, "data/list.html", context)
 
@@ -41,10 +41,10 @@ def listing(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def upload(request: HttpRequest) -> HttpResponse:
     """GET: the form. POST: the file's bytes as the body, all else in the address; answers where to go on."""
-    team = access.writable_team(request.user, request.GET.get("team"))
+    team = get_scope(request).get_writable_team(request.GET.get("team"))
     if request.method != "POST":
         context = {
-            "teams": access.teams_written_by(request.user),
+            "teams": get_scope(request).writable_teams(),
             "suffixes": files.SUFFIXES,
             "limit_bytes": settings.DATASET_LIMIT_BYTES,
         }
@@ -59,12 +59,12 @@ def upload(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def detail(request: HttpRequest, dataset_id: str) -> HttpResponse:
-    return render(request, "data/detail.html", _of(request, access.dataset_for(request.user, dataset_id)))
+    return render(request, "data/detail.html", _of(request, get_scope(request).get(Dataset, dataset_id)))
 
 
 @require_POST
 def change(request: HttpRequest, dataset_id: str) -> HttpResponse:
-    found = access.writable_dataset(request.user, dataset_id)
+    found = get_scope(request).get_writable(Dataset, dataset_id)
     said = {name: request.POST.get(name, "") for name in ("name", "licence", "note")}
     try:
         datasets.change(found, request.user, **said)
@@ -77,7 +77,7 @@ def change(request: HttpRequest, dataset_id: str) -> HttpResponse:
 @require_POST
 def wish(request: HttpRequest, dataset_id: str, name: str) -> HttpResponse:
     """Keep a draft, throw it away, or delete what is there."""
-    found = access.writable_dataset(request.user, dataset_id)
+    found = get_scope(request).get_writable(Dataset, dataset_id)
     ask, goes_to = WISHES[name]
     try:
         ask(found, request.user)
@@ -101,7 +101,7 @@ DONE = {
 @require_safe
 def refused(request: HttpRequest, dataset_id: str) -> HttpResponse:
     """Every refused line, to save."""
-    found = access.dataset_for(request.user, dataset_id)
+    found = get_scope(request).get(Dataset, dataset_id)
     reply = StreamingHttpResponse(datasets.as_csv(found), content_type=CSV)
     return to_save(reply, f"refused-{found.id}.csv")
 
@@ -132,6 +132,6 @@ def _of(request: HttpRequest, found: Dataset) -> dict[str, Any]:
         "runs": runs[:RUNS_SHOWN],
         "num_runs": runs.count(),
         "events": found.events.order_by("-id")[:RUNS_SHOWN],
-        "may_write": access.writes_in(request.user)(found.team_id),
+        "may_write": get_scope(request).can_write(found),
         "said": {name: getattr(found, name) for name in ("name", "licence", "note")},
     }

@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.html.responses import answer
 from jobs.accounting import utilisation
 from jobs.models import Attempt, Job, Pool, Priority
@@ -60,12 +60,12 @@ class PoolLine:
 
 @require_safe
 def listing(request: HttpRequest) -> HttpResponse:
-    told = access.told_of(request.user)
+    told = get_scope(request).can_see_details
     pools = _pools()
     here = request.GET.get("pool", "") or (pools[0].pool.name if len(pools) == 1 else "")
     page = Paginator(_waiting(request, here), ROWS_A_PAGE).get_page(request.GET.get("page"))
     rights = Rights.of(request.user)
-    written = access.writes_in(request.user)
+    written = get_scope(request).written_team_ids.__contains__
     running = Attempt.objects.filter(state__in=ATTEMPT_LIVE, **({"job__pool__name": here} if here else {}))
     unused = utilisation.unused(timezone.now()).filter(**({"device__node__pool__name": here} if here else {}))
     context = {
@@ -74,7 +74,7 @@ def listing(request: HttpRequest) -> HttpResponse:
         "rows": [_row(job, told, rights, written) for job in _jobs(list(page))],
         "pools": pools,
         "here": here,
-        "teams": access.known_teams(request.user),
+        "teams": get_scope(request).known_teams(),
         "team": request.GET.get("team", ""),
         "is_mine": request.GET.get("mine") == "1",
         "running": _running(running, told),
@@ -89,7 +89,7 @@ def listing(request: HttpRequest) -> HttpResponse:
 @require_POST
 def move(request: HttpRequest, job_id: str) -> HttpResponse:
     """Another place in its line: before or after `other`, or up, down, to the front or back."""
-    job = access.writable_job(request.user, job_id)
+    job = get_scope(request).get_writable(Job, job_id)
     try:
         reach = Rights.of(request.user).must_reach(job)
         where, other = _place(request)
@@ -105,7 +105,7 @@ def move(request: HttpRequest, job_id: str) -> HttpResponse:
 
 @require_POST
 def prioritise(request: HttpRequest, job_id: str) -> HttpResponse:
-    job = access.writable_job(request.user, job_id)
+    job = get_scope(request).get_writable(Job, job_id)
     try:
         reach = Rights.of(request.user).must_reach(job)
         ordering.prioritise(job, request.user.get_username(), _priority(request), reach)
@@ -121,7 +121,7 @@ def _waiting(request: HttpRequest, pool: str) -> QuerySet[Job, str]:
     if pool:
         found = found.filter(pool__name=pool)
     if team := request.GET.get("team"):
-        found = found.filter(team__in=access.known_teams(request.user).filter(slug=team))
+        found = found.filter(team__in=get_scope(request).known_teams().filter(slug=team))
     if request.GET.get("mine") == "1":
         found = found.filter(owner=request.user)
     place = F("position").asc(nulls_last=True)

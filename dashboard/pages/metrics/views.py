@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 from ninja.errors import AuthenticationError, HttpError
 
-from dashboard.api.auth import known
+from dashboard.callers import identify
 from dashboard.pages.metrics import exposition
 from dashboard.server.replies import text_reply
 
@@ -19,10 +19,10 @@ TEXT = "text/plain; version=0.0.4; charset=utf-8"
 def metrics(request: HttpRequest) -> HttpResponse:
     """A job is named on its devices' lines only to those who may see it."""
     try:
-        who = known(request)
+        scope = identify(request)
     except (AuthenticationError, HttpError):
-        who = None
-    if who is None:
+        scope = None
+    if scope is None:
         sentence = "Send a token of the API: Authorization: Bearer ...\n"
         return text_reply(sentence, 401)
-    return text_reply(exposition.text(who.is_told_of), content_type=TEXT)
+    return text_reply(exposition.text(scope.can_see_details), content_type=TEXT)

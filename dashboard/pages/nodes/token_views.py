@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.html.responses import answer
 from dashboard.pages.nodes.actions import HOURS_LIMIT
 from jobs.models import NodeToken, Pool
@@ -26,7 +26,7 @@ LIFE_HOURS = "24"
 @require_http_methods(["GET", "HEAD", "POST"])
 def listing(request: HttpRequest, name: str) -> HttpResponse:
     """The list; a POST makes one more, and its answer is the only one with the token's text."""
-    access.admin_only(request.user)
+    get_scope(request).must_be_admin()
     pool = get_object_or_404(Pool, name=name)
     hours = request.POST.get("hours", LIFE_HOURS).strip()
     made = problem = ""
@@ -50,7 +50,7 @@ def listing(request: HttpRequest, name: str) -> HttpResponse:
 
 @require_POST
 def revoke(request: HttpRequest, name: str, token_id: int) -> HttpResponse:
-    access.admin_only(request.user)
+    get_scope(request).must_be_admin()
     token = get_object_or_404(NodeToken, id=token_id, pool__name=name)
     page = reverse("pool-tokens", args=[name])
     try:

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.charts import panels, run_labels
 from dashboard.html.responses import answer
 from dashboard.pages.nodes import devices, occupants, profiles
@@ -52,7 +52,7 @@ def detail(request: HttpRequest, node_id: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def ask(request: HttpRequest, node_id: str, verb: str) -> HttpResponse:
     """The dialog of a verb with what it would touch, and carrying it out."""
-    access.admin_only(request.user)
+    get_scope(request).must_be_admin()
     row = VERBS.get(verb)
     if row is None:
         raise Http404
@@ -73,7 +73,7 @@ def ask(request: HttpRequest, node_id: str, verb: str) -> HttpResponse:
 @require_POST
 def mark(request: HttpRequest, node_id: str, device_id: str) -> HttpResponse:
     """Call a device suspect, failed or ok, with the reason."""
-    access.admin_only(request.user)
+    get_scope(request).must_be_admin()
     device = get_object_or_404(Device.objects.select_related("node"), id=device_id, node=node_id)
     health, reason = request.POST.get("health", ""), request.POST.get("reason", "").strip()[:300]
     page = reverse("node", args=[node_id])
@@ -93,7 +93,7 @@ def mark(request: HttpRequest, node_id: str, device_id: str) -> HttpResponse:
 @require_POST
 def probe(request: HttpRequest, node_id: str) -> HttpResponse:
     """Have the node's devices measured anew."""
-    access.admin_only(request.user)
+    get_scope(request).must_be_admin()
     node = get_object_or_404(Node, id=node_id)
     page = reverse("node", args=[node_id])
     try:
@@ -105,7 +105,7 @@ def probe(request: HttpRequest, node_id: str) -> HttpResponse:
 
 def _standing(request: HttpRequest, node: Node) -> dict[str, Any]:
     """What changes while one looks."""
-    now, told = timezone.now(), access.told_of(request.user)
+    now, told = timezone.now(), get_scope(request).can_see_details
     cards = [
         devices.card(one, told, now) for one in devices.with_holders().filter(node=node).order_by("index")
     ]
@@ -122,9 +122,9 @@ def _standing(request: HttpRequest, node: Node) -> dict[str, Any]:
         "events": Paginator(events, EVENTS_A_PAGE).get_page(request.GET.get("page")),
         "ended": _ended(node, told),
         "profiles": profiles.cards(node),
-        "may_probe": access.is_admin(request.user) and node.admin_state not in probes.CLOSED,
+        "may_probe": get_scope(request).is_admin and node.admin_state not in probes.CLOSED,
         "healths": DeviceHealth.values,
-        "is_admin": access.is_admin(request.user),
+        "is_admin": get_scope(request).is_admin,
     }
 
 
@@ -138,7 +138,7 @@ def _ended(node: Node, told: Any) -> list[tuple[Attempt, bool]]:
 
 
 def _dialog(request: HttpRequest, node: Node, verb: Verb, form: VerbForm, status: int = 200) -> HttpResponse:
-    found = occupants.on_node(node, access.told_of(request.user))
+    found = occupants.on_node(node, get_scope(request).can_see_details)
     context = {
         "node": node,
         "verb": verb,

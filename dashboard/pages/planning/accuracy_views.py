@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.pages.planning import accuracy
 from dashboard.server.replies import csv_reply
 from engine.planner import PLANNER_VERSION
@@ -19,7 +19,7 @@ RECENT = 50
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
     chosen = accuracy.choice(request.GET)
-    rows = accuracy.judged(access.told_of(request.user), chosen)
+    rows = accuracy.judged(get_scope(request).can_see_details, chosen)
     context = {
         "chosen": chosen,
         "groups": accuracy.GROUPS_SHOWN,
@@ -41,7 +41,7 @@ def page(request: HttpRequest) -> HttpResponse:
 @require_safe
 def save(request: HttpRequest) -> HttpResponse:
     """Every judged figure of the page with the same address, one a line."""
-    rows = accuracy.judged(access.told_of(request.user), accuracy.choice(request.GET))
+    rows = accuracy.judged(get_scope(request).can_see_details, accuracy.choice(request.GET))
     heads = list(accuracy.FIGURES)
     return csv_reply(
         "accuracy.csv", [heads, *([accuracy.to_json(row)[name] for name in heads] for row in rows)]

@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.http import Http404
 from django.urls import reverse
 
-from dashboard import access
+from dashboard.access import Scope
 from dashboard.charts import plots
 from dashboard.charts.plots import Dot, Plot
 from dashboard.html.format import as_duration, as_kwh, as_money
@@ -115,9 +114,9 @@ def asked(query: Mapping[str, str]) -> Asked:
     )  # fmt: skip
 
 
-def places(user: AbstractBaseUser | AnonymousUser, most: int) -> list[Place]:
-    """The pools that take jobs of the person's teams, then every row of the table."""
-    teams = list(access.teams_of(user))
+def places(scope: Scope, most: int) -> list[Place]:
+    """The pools that take jobs of the scope's teams, then every row of the table."""
+    teams = list(scope.teams())
     found = []
     for pool in pool_settings.open_to(None):
         if teams and not any(pool_settings.is_allowed(pool, team) for team in teams):

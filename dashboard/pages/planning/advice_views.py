@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from dashboard.access import get_scope
 from dashboard.pages.planning import advice
 from dashboard.pages.submit import spec_fields
 from engine.model_math import counts
@@ -17,7 +18,7 @@ from engine.spec import presets
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
     asked = advice.asked(request.GET)
-    over = advice.places(request.user, asked.devices)
+    over = advice.places(get_scope(request), asked.devices)
     keys = [f"pool:{place.pool}" if place.pool else place.title for place in over]
     chosen = request.GET.get("on", "") if request.GET.get("on") in keys else ""
     context: dict[str, Any] = {

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.charts import colours
 from dashboard.pages.table.columns import best_of, title_of
 from engine.telemetry.metrics import BY_NAME
@@ -44,7 +44,7 @@ class Shown:
 
 def asked_for(request: HttpRequest) -> Shown:
     """The page that an address asks for; what it leaves open is chosen by what the runs have."""
-    found = access.runs_of(request.user).select_related("job", "owner")
+    found = get_scope(request).seen(Run).select_related("job", "owner")
     text, problem = request.GET.get("filter", ""), ""
     if chosen := request.GET.getlist("run"):
         found = found.filter(id__in=chosen[:RUNS_LIMIT])

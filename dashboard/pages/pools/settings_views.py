@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.pages.pools import settings_page
 from engine.spec.spec import Problem
 from jobs.models import Pool, Team
@@ -29,7 +29,7 @@ def settings(request: HttpRequest, name: str) -> HttpResponse:
     pool = get_object_or_404(Pool, name=name)
     if request.method != "POST":
         return _page(request, pool, pools.texts_of(pool))
-    access.admin_only(request.user)
+    get_scope(request).must_be_admin()
     texts = settings_page.texts_of(request.POST)
     try:
         event = pools.change(pool, request.user.get_username(), texts, _seen(request))
@@ -44,7 +44,7 @@ def settings(request: HttpRequest, name: str) -> HttpResponse:
 @require_POST
 def quota(request: HttpRequest, name: str, team: str) -> HttpResponse:
     """One team's row. It comes back with what was typed where that is refused."""
-    access.admin_only(request.user)
+    get_scope(request).must_be_admin()
     pool, whose = get_object_or_404(Pool, name=name), get_object_or_404(Team, slug=team)
     texts = {setting.name: request.POST.get(setting.name, "") for setting in quotas.SETTINGS}
     try:
@@ -65,7 +65,7 @@ def quota(request: HttpRequest, name: str, team: str) -> HttpResponse:
 @require_safe
 def changes(request: HttpRequest, name: str) -> HttpResponse:
     pool = get_object_or_404(Pool, name=name)
-    context = {"pool": pool, **settings_page.changes(request.user, pool)}
+    context = {"pool": pool, **settings_page.changes(get_scope(request), pool)}
     return render(request, "pools/settings/_changes.html", context)
 
 
@@ -74,7 +74,7 @@ def _page(
     stale: str = "", status: int = 200,
 ) -> HttpResponse:  # fmt: skip
     text = request.GET.get("q", "")
-    page = Paginator(settings_page.teams_shown(request.user, text), ROWS_A_PAGE).get_page(
+    page = Paginator(settings_page.teams_shown(get_scope(request), text), ROWS_A_PAGE).get_page(
         request.GET.get("page")
     )
     context: dict[str, Any] = {
@@ -87,8 +87,8 @@ def _page(
         "q": text,
         "rows": settings_page.rows(pool, list(page)),
         "teams": Team.objects.order_by("name"),
-        "is_admin": access.is_admin(request.user),
-        **settings_page.changes(request.user, pool),
+        "is_admin": get_scope(request).is_admin,
+        **settings_page.changes(get_scope(request), pool),
     }
     return render(request, "pools/settings/page.html", context, status=status)
 

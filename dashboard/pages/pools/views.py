@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.pages.nodes import devices
 from dashboard.pages.pools import pool_map
 from dashboard.server.replies import json_reply
@@ -67,10 +67,10 @@ class PoolPart:
 def listing(request: HttpRequest) -> HttpResponse:
     parts = _parts()
     if sum(part.num_nodes for part in parts.values()) <= CARDS_LIMIT:
-        _add_cards(parts, access.told_of(request.user))
+        _add_cards(parts, get_scope(request).can_see_details)
     else:
         _add_troubled(parts)
-    context = {"parts": list(parts.values()), "is_admin": access.is_admin(request.user)}
+    context = {"parts": list(parts.values()), "is_admin": get_scope(request).is_admin}
     return render(
         request, "pools/_list.html" if request.headers.get("HX-Request") else "pools/page.html", context
     )
@@ -80,7 +80,7 @@ def listing(request: HttpRequest) -> HttpResponse:
 @gzip_page  # nothing in it is secret and chosen by somebody else at once
 def map_data(request: HttpRequest) -> HttpResponse:
     """What the map draws."""
-    found = pool_map.of(access.told_of(request.user))
+    found = pool_map.of(get_scope(request).can_see_details)
     return json_reply(found)
 
 

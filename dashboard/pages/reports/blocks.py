@@ -6,11 +6,10 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from django.contrib.auth.models import User
 from django.urls import reverse
 from markdown_it.token import Token
 
-from dashboard import access
+from dashboard.access import Scope
 from dashboard.charts import chart_sections, run_labels, selection
 from dashboard.charts.panels import Panel
 from dashboard.html import markdown
@@ -41,8 +40,8 @@ class Piece:
     block: Block | None = None
 
 
-def pieces(text: str, reader: User) -> list[Piece]:
-    """What the reader sees, from top to bottom: only runs of the reader's own teams are drawn."""
+def pieces(text: str, scope: Scope) -> list[Piece]:
+    """The parts of a report from top to bottom; only runs that the scope sees are drawn."""
     found: list[Piece] = []
     plain: list[Token] = []
     tokens = markdown.PARSER.parse(text)
@@ -54,7 +53,7 @@ def pieces(text: str, reader: User) -> list[Piece]:
             continue
         num_blocks += 1
         plain.pop()  # the paragraph that held nothing else
-        found += [Piece(html=markdown.render(plain)), Piece(block=_block(address, reader))]
+        found += [Piece(html=markdown.render(plain)), Piece(block=_block(address, scope))]
         plain = []
         tokens[index + 1].hidden = True
     found.append(Piece(html=markdown.render([token for token in plain if not _is_rest(token)])))
@@ -87,16 +86,16 @@ def _address(token: Token) -> str | None:
     return text if path == reverse("compare") or SAVED.match(path) else None
 
 
-def _block(address: str, reader: User) -> Block:
+def _block(address: str, scope: Scope) -> Block:
     parts = urlsplit(address)
     query = parts.query
     if saved := SAVED.match(parts.path):
-        view = SavedView.objects.filter(id=saved[1], team__in=access.teams_of(reader)).first()
+        view = scope.seen(SavedView).filter(id=saved[1]).first()
         if view is None or view.page != SavedPage.COMPARE:
             return Block(address, problem="This view of a compare page is gone, or not for you.")
         query = view.query
     asked = parse_qs(query)
-    choice = selection.chosen(reader, asked.get("run", []), asked.get("filter", [""])[0])
+    choice = selection.chosen(scope, asked.get("run", []), asked.get("filter", [""])[0])
     asked.pop("open", None)  # a chart that fills the window would cover the text
     block = Block(address, urlencode(asked, doseq=True), choice.runs, problem=choice.problem)
     if not block.runs:

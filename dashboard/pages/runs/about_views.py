@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_http_methods
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.charts.colours import colour_of
 from jobs.models import Run
 from jobs.tracking import run_annotations
@@ -24,8 +24,8 @@ FIELDS = ("name", "note", "colour")
 def about(request: HttpRequest, run_id: str) -> HttpResponse:
     """GET: the part as it stands; POST: with what was written, or with the reason why it could not be."""
     if request.method != "POST":
-        return _shown(request, access.run_for(request.user, run_id))
-    run = access.writable_run(request.user, run_id)
+        return _shown(request, get_scope(request).get(Run, run_id))
+    run = get_scope(request).get_writable(Run, run_id)
     try:
         _write(request, run)
     except TrackingError as error:
@@ -59,7 +59,7 @@ def of(request: HttpRequest, run: Run) -> dict[str, Any]:
         "about_params": params[:PARAMS_LIMIT],
         "has_more_params": len(params) > PARAMS_LIMIT,
         "colour": colour_of(run),
-        "may_write": access.writes_in(request.user)(run.team_id),
+        "may_write": get_scope(request).can_write(run),
     }
 
 

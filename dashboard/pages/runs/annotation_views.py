@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.html.responses import answer, with_toast
 from dashboard.server.replies import json_reply, text_reply
 from engine.request_limits import BULK_RUNS
@@ -23,7 +23,7 @@ ACTS = ("tag", "archive", "restore")
 @require_POST
 def change(request: HttpRequest, run_id: str) -> HttpResponse:
     """Rename a run, write its note, choose its colour."""
-    run = access.writable_run(request.user, run_id)
+    run = get_scope(request).get_writable(Run, run_id)
     values = {field: request.POST[field] for field in FIELDS if field in request.POST}
     try:
         run_annotations.change(run, actor=request.user.get_username(), **values)
@@ -66,11 +66,11 @@ def count(request: HttpRequest) -> HttpResponse:
 
 def _chosen(request: HttpRequest) -> QuerySet[Run]:
     """Raises FilterError. Runs of others, and of teams in which the person may only look, are left out."""
-    mine = access.writable_runs(request.user)
+    mine = get_scope(request).writable(Run)
     values = request.POST if request.method == "POST" else request.GET
     if not values.get("all"):
         return mine.filter(id__in=values.getlist("run")[:BULK_RUNS])
-    asker = runs.Asker(access.runs_of(request.user), request.user.get_username(), timezone.now())
+    asker = runs.Asker(get_scope(request).seen(Run), request.user.get_username(), timezone.now())
     found = runs.filtered(asker.runs, values.get("filter", ""), asker)
     return mine.filter(id__in=found.order_by().values("id"))
 

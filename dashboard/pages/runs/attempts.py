@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.db.models import Sum
 
-from dashboard import access
+from dashboard.access import Scope
 from engine.directory import step_of_checkpoint
 from jobs import series
 from jobs.models import Attempt, Charge, Event, Job, Run
@@ -92,7 +91,7 @@ class Chapter:
         return (self.resumed.at - self.paused.at).total_seconds()
 
 
-def of(run: Run, job: Job, user: User) -> list[Chapter]:
+def of(run: Run, job: Job, scope: Scope) -> list[Chapter]:
     """Newest first. A constant number of queries."""
     attempts = list(job.attempts.select_related("node").order_by("number"))
     events = list(job.events.filter(kind__startswith="job.").order_by("id"))
@@ -101,7 +100,7 @@ def of(run: Run, job: Job, user: User) -> list[Chapter]:
         Charge.objects.filter(attempt__job=job).values_list("attempt").annotate(Sum("wasted_device_s"))
     )
     victims = list(job.preemptions.order_by("id"))
-    parties = _parties([a.preempted_by_id for a in attempts] + [a.job_id for a in victims], user)
+    parties = _parties([a.preempted_by_id for a in attempts] + [a.job_id for a in victims], scope)
     return [
         Chapter(
             attempt=attempt,
@@ -190,7 +189,7 @@ def _between(events: Sequence[Event], before: Attempt | None, attempt: Attempt) 
     }
 
 
-def _parties(jobs: Iterable[str | None], user: User) -> dict[str, Party]:
+def _parties(jobs: Iterable[str | None], scope: Scope) -> dict[str, Party]:
     wanted = {job for job in jobs if job}
-    seen = {run.job_id: run for run in access.runs_of(user).filter(job__in=wanted)} if wanted else {}
+    seen = {run.job_id: run for run in scope.seen(Run).filter(job__in=wanted)} if wanted else {}
     return {job: Party(job, seen.get(job)) for job in wanted}

@@ -7,19 +7,19 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from dashboard import access
+from dashboard.access import get_scope
 from jobs.models import Comment, Run
 from jobs.people import sharing
 
 
 @require_safe
 def listing(request: HttpRequest, run_id: str) -> HttpResponse:
-    return _shown(request, access.run_for(request.user, run_id))
+    return _shown(request, get_scope(request).get(Run, run_id))
 
 
 @require_POST
 def write(request: HttpRequest, run_id: str) -> HttpResponse:
-    run = access.writable_run(request.user, run_id)
+    run = get_scope(request).get_writable(Run, run_id)
     text = request.POST.get("text", "")
     try:
         sharing.comment(run, request.user, text)
@@ -30,7 +30,7 @@ def write(request: HttpRequest, run_id: str) -> HttpResponse:
 
 @require_POST
 def change(request: HttpRequest, run_id: str, comment_id: int) -> HttpResponse:
-    run = access.writable_run(request.user, run_id)
+    run = get_scope(request).get_writable(Run, run_id)
     comment, text = _comment(run, comment_id), request.POST.get("text", "")
     try:
         sharing.change_comment(comment, request.user, text)
@@ -42,7 +42,7 @@ def change(request: HttpRequest, run_id: str, comment_id: int) -> HttpResponse:
 
 @require_POST
 def delete(request: HttpRequest, run_id: str, comment_id: int) -> HttpResponse:
-    run = access.writable_run(request.user, run_id)
+    run = get_scope(request).get_writable(Run, run_id)
     try:
         sharing.delete_comment(_comment(run, comment_id), request.user)
     except sharing.SharingError as error:
@@ -72,6 +72,6 @@ def of(request: HttpRequest, run: Run) -> dict[str, object]:
     return {
         "run": run,
         "comments": run.comments.select_related("author"),
-        "may_write": access.writes_in(request.user)(run.team_id),
+        "may_write": get_scope(request).can_write(run),
         "may_delete": sharing.answers_for(request.user, run.team),
     }

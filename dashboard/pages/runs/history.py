@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib.auth.models import User
-
-from dashboard import access
+from dashboard.access import Scope
 from dashboard.pages.runs import attempts, checkpoint_files, costs, lineage
 from dashboard.pages.submit import spec_fields
 from engine.spec.spec import flatten
@@ -38,11 +36,11 @@ class Seat:
     device_id: str
 
 
-def of(run: Run, user: User) -> dict[str, Any]:
+def of(run: Run, scope: Scope) -> dict[str, Any]:
     """The template's context; a run without a job has no story."""
     if run.job is None:
         return {"cost": None, "chapters": [], "events": [], "phases": [], "seats": [], "checkpoints": []}
-    told = attempts.of(run, run.job, user)
+    told = attempts.of(run, run.job, scope)
     events = list(run.job.events.order_by("-id")[:EVENTS_SHOWN])
     newest = told[0].attempt if told else None
     return {
@@ -51,7 +49,7 @@ def of(run: Run, user: User) -> dict[str, Any]:
         "lost_steps": sum(chapter.lost_steps or 0 for chapter in told),
         "events": _without_echoes([event for event in events if event.kind != "checkpoint"]),
         "checkpoint_events": [event for event in events if event.kind == "checkpoint"],
-        **_checkpoints(run, user),
+        **_checkpoints(run, scope),
         "phases": phases(newest) if newest else [],
         "phases_total_s": sum(newest.phases.values()) if newest else None,
         "seats": _seats(newest) if newest else [],
@@ -59,17 +57,15 @@ def of(run: Run, user: User) -> dict[str, Any]:
     }
 
 
-def _checkpoints(run: Run, user: User) -> dict[str, Any]:
+def _checkpoints(run: Run, scope: Scope) -> dict[str, Any]:
     """Those that are kept, who begins with them, and the layout to go on in, where that may change."""
     shown = checkpoint_files.listing(run)
-    may_change = (
-        run.job is not None and run.job.state in relayout.OPEN and access.writes_in(user)(run.team_id)
-    )
+    may_change = run.job is not None and run.job.state in relayout.OPEN and scope.can_write(run)
     flat = flatten(run.job.spec) if run.job is not None and may_change else {}
     return {
         "checkpoints": shown,
         "unfit": shown[0].unfit if shown else "",
-        "lineage": lineage.of(run, user),
+        "lineage": lineage.of(run, scope),
         "layout_fields": [(spec_fields.FIELDS[path], flat[path]) for path in LAYOUT_SHOWN if path in flat],
     }
 

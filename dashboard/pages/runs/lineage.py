@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from dashboard import access
-from dashboard.access import User
+from dashboard.access import Scope
 from jobs.models import Job, Run
 
 DEPTH = 8  # generations that are followed upwards
@@ -36,8 +35,8 @@ class Lineage:
         return bool(self.ancestors or self.num_children)
 
 
-def of(run: Run, user: User) -> Lineage:
-    seen = access.runs_open_to(user)
+def of(run: Run, scope: Scope) -> Lineage:
+    seen = scope.opened(Run)
     begun = Job.objects.filter(start_checkpoint__run=run, run__in=seen).select_related(
         "run", "start_checkpoint"
     )

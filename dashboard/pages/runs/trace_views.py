@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.html.responses import answer
 from dashboard.pages.runs import timeline
 from dashboard.server.replies import to_save
@@ -23,7 +23,7 @@ STEPS_OFFERED = (1, 2, 3, 5, 10)
 @require_safe
 def part(request: HttpRequest, run_id: str) -> HttpResponse:
     """The picture of the step that `at` names, and the traces."""
-    run = access.run_for(request.user, run_id)
+    run = get_scope(request).get(Run, run_id)
     if run.job is None:
         raise Http404
     return render(request, "runs/_timeline.html", of(request, run))
@@ -31,7 +31,7 @@ def part(request: HttpRequest, run_id: str) -> HttpResponse:
 
 @require_POST
 def ask(request: HttpRequest, run_id: str) -> HttpResponse:
-    run = access.writable_run(request.user, run_id)
+    run = get_scope(request).get_writable(Run, run_id)
     if run.job is None:
         raise Http404
     page = reverse("run", args=[run.id])
@@ -49,7 +49,7 @@ def ask(request: HttpRequest, run_id: str) -> HttpResponse:
 @require_safe
 def file(request: HttpRequest, run_id: str, file_id: int) -> HttpResponse:
     """A profile as Chrome's trace format, packed; Perfetto opens it as it is."""
-    run = access.run_for(request.user, run_id)
+    run = get_scope(request).get(Run, run_id)
     found = TraceFile.objects.filter(id=file_id, trace__attempt__job=run.job_id).first()
     if found is None or found.size_bytes is None:
         raise Http404
@@ -74,7 +74,7 @@ def of(request: HttpRequest, run: Run) -> dict[str, Any]:
         "trace_files": traces.files_of(job),
         "open_trace": traces.open_of(job),
         "is_running": job.state in traces.TRACED,
-        "may_trace": job.state in traces.TRACED and job.team_id in access.written_ids(request.user),
+        "may_trace": job.state in traces.TRACED and job.team_id in get_scope(request).written_team_ids,
         "trace_ranks": range(job.num_devices),
         "steps_offered": STEPS_OFFERED,
     }

@@ -8,8 +8,7 @@ from urllib.parse import urlencode
 
 from django.urls import reverse
 
-from dashboard import access
-from dashboard.access import User
+from dashboard.access import Scope
 from dashboard.html.badges import Badge
 from engine.verdict import results
 from engine.verdict.results import Remedy, Verdict
@@ -43,7 +42,7 @@ class CheckShown:
     off_points: float | None
 
 
-def of(run: Run, user: User) -> dict[str, Any]:
+def of(run: Run, scope: Scope) -> dict[str, Any]:
     """The context of runs/_verdict.html."""
     kept = verdicts.current(run)
     verdict, check = results.from_json(kept.body), verdicts.newest_check(run)
@@ -54,7 +53,7 @@ def of(run: Run, user: User) -> dict[str, Any]:
         "verdict_badge": SEVERITIES[verdict.severity],
         "advice": [Advice(remedy, _form(run, remedy)) for remedy in verdict.remedies],
         "check": _check(check) if check else None,
-        "may_check": access.writes_in(user)(run.team_id) and run.job is not None,
+        "may_check": scope.can_write(run) and run.job is not None,
         "heard_for": _heard_for(run, check),
     }
 

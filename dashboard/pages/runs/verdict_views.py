@@ -7,17 +7,18 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.charts import run_labels, selection
 from dashboard.html.responses import answer
 from dashboard.pages.compare import breakdown
 from engine.spec.spec import SpecError
 from jobs import verdicts
+from jobs.models import Run
 
 
 @require_POST
 def check(request: HttpRequest, run_id: str) -> HttpResponse:
-    run = access.writable_run(request.user, run_id)
+    run = get_scope(request).get_writable(Run, run_id)
     page = f"{reverse('run', args=[run.id])}#run-verdict"
     try:
         verdicts.check_verdict(run, request.user)
@@ -29,6 +30,8 @@ def check(request: HttpRequest, run_id: str) -> HttpResponse:
 @require_safe
 def why(request: HttpRequest) -> HttpResponse:
     """The bars of steps on the compare page, and in one sentence a run why it is faster or slower than the first."""
-    runs = selection.chosen(request.user, request.GET.getlist("run"), request.GET.get("filter", "")).runs
+    runs = selection.chosen(
+        get_scope(request), request.GET.getlist("run"), request.GET.get("filter", "")
+    ).runs
     context = {"why": breakdown.of_runs(runs), "names": run_labels.of_runs(runs)}
     return render(request, "compare/_breakdown.html", context)

@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.charts import panels, run_labels
 from dashboard.files.downloads import FileDownload
 from dashboard.pages.jobs import progress
@@ -47,8 +47,8 @@ PARTS = {
 
 @require_safe
 def detail(request: HttpRequest, run_id: str) -> HttpResponse:
-    run = access.run_for(request.user, run_id)
-    context = _head(request, run) | history.of(run, request.user) | external.brought(run)
+    run = get_scope(request).get(Run, run_id)
+    context = _head(request, run) | history.of(run, get_scope(request)) | external.brought(run)
     there, origin = series.names(run.id), context["origin"]
     measured = {name.metric for name in there}
     is_over = run.job is not None and run.job.state in FINAL
@@ -62,7 +62,7 @@ def detail(request: HttpRequest, run_id: str) -> HttpResponse:
         **trace_views.of(request, run),
         "outputs": outputs.of(run) if run.job else [],
         **about_views.of(request, run),
-        **verdict_panel.of(run, request.user),
+        **verdict_panel.of(run, get_scope(request)),
         "spec_yaml": _spec_yaml(run),
         "differences": origins.differences(origin.values, run.spec) if origin else [],
         "ranks": _ranks(run),
@@ -80,11 +80,11 @@ def part(request: HttpRequest, run_id: str, name: str) -> HttpResponse:
     """One partial of the run page, as the page itself shows it."""
     if name not in PARTS:
         raise Http404
-    run = access.run_for(request.user, run_id)
+    run = get_scope(request).get(Run, run_id)
     contexts: dict[str, Callable[[], dict[str, Any]]] = {
         "head": lambda: _head(request, run),
-        "story": lambda: history.of(run, request.user) | external.brought(run),
-        "verdict": lambda: verdict_panel.of(run, request.user),
+        "story": lambda: history.of(run, get_scope(request)) | external.brought(run),
+        "verdict": lambda: verdict_panel.of(run, get_scope(request)),
         "links": lambda: fabric.of(run),
         "outputs": lambda: {"outputs": outputs.of(run)},
     }
@@ -96,7 +96,7 @@ def part(request: HttpRequest, run_id: str, name: str) -> HttpResponse:
 @require_safe
 def log(request: HttpRequest, run_id: str) -> HttpResponse:
     """The last lines of one rank."""
-    run = access.run_for(request.user, run_id)
+    run = get_scope(request).get(Run, run_id)
     if run.job is None:
         raise Http404
     rank = _whole(request.GET.get("rank")) or 0
@@ -107,7 +107,7 @@ def log(request: HttpRequest, run_id: str) -> HttpResponse:
 @require_safe
 def artefact(request: HttpRequest, run_id: str, artefact_id: str) -> FileDownload:
     """One file of the run, as it was saved."""
-    found = access.run_for(request.user, run_id).artefacts.filter(id=artefact_id).first()
+    found = get_scope(request).get(Run, run_id).artefacts.filter(id=artefact_id).first()
     if found is None:
         raise Http404
     return FileDownload(artefacts.file_of(found), found.path.rpartition("/")[2], found.size_bytes)
@@ -123,13 +123,13 @@ def _head(request: HttpRequest, run: Run) -> dict[str, Any]:
     return {
         "run": run,
         "job": job,
-        "origin": origins.of_job(request.user, job) if job else None,
+        "origin": origins.of_job(get_scope(request), job) if job else None,
         "progress": progress.progress(job, timezone.now(), newest.get("step_s")) if job else None,
         "figures": progress.key_figures(run, newest) if job else [],
         "own_figures": [] if job else external.figures(run),
         "num_metrics": 0 if job else run.metrics.count(),
         "standing": None if job else external.standing(run, timezone.now()),
-        "written": access.written_ids(request.user),
+        "written": get_scope(request).written_team_ids,
     }
 
 

@@ -9,8 +9,7 @@ from typing import Any
 from django.http import Http404, QueryDict
 from django.urls import reverse
 
-from dashboard import access
-from dashboard.access import User
+from dashboard.access import Scope
 from dashboard.pages.submit import spec_fields
 from engine.spec import presets
 from engine.spec.spec import SpecError, flatten, parse, with_changes
@@ -43,13 +42,13 @@ class Difference:
     now: str
 
 
-def asked(user: User, query: QueryDict) -> Origin:
+def asked(scope: Scope, query: QueryDict) -> Origin:
     """By the address of the submit page. Raises Http404 for what is not there, or not for this person."""
     if run_id := query.get("from"):
-        return of(user, f"run:{run_id}")
+        return of(scope, f"run:{run_id}")
     if template_id := query.get("template"):
-        return of(user, f"template:{template_id}")
-    return of(user, f"preset:{query.get('preset', DEFAULT_PRESET)}")
+        return of(scope, f"template:{template_id}")
+    return of(scope, f"preset:{query.get('preset', DEFAULT_PRESET)}")
 
 
 def changed(origin: Origin, changes: Sequence[str]) -> dict[str, Any]:
@@ -64,31 +63,31 @@ def changed(origin: Origin, changes: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def of(user: User, key: str) -> Origin:
+def of(scope: Scope, key: str) -> Origin:
     """Raises Http404."""
     kind, _, name = key.partition(":")
     submit = reverse("submit")
     if kind == "run":
-        run = access.run_for(user, name)
+        run = scope.get(Run, name)
         try:
             parse(run.spec)
         except SpecError:
             raise Http404 from None  # a run that was logged from outside has no spec of ours
         return Origin(kind, run.id, run.name, run.spec, f"{submit}?from={run.id}", run=run)
     if kind == "template":
-        found = access.template_for(user, name)
+        found = scope.get(Template, name)
         return Origin(kind, found.id, found.name, found.spec, f"{submit}?template={found.id}", template=found)
     if kind != "preset" or name not in presets.PRESETS:
         raise Http404
     return Origin(kind, name, name, presets.preset(name).model_dump(), f"{submit}?preset={name}")
 
 
-def of_job(user: User, job: Job) -> Origin | None:
+def of_job(scope: Scope, job: Job) -> Origin | None:
     """What a job was made from, if this person may see it."""
     if not (job.cloned_from_id or job.template_id):
         return None
     try:
-        return of(user, f"run:{job.cloned_from_id}" if job.cloned_from_id else f"template:{job.template_id}")
+        return of(scope, f"run:{job.cloned_from_id}" if job.cloned_from_id else f"template:{job.template_id}")
     except Http404:
         return None
 

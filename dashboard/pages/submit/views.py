@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.views.decorators.http import require_http_methods, require_POST
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.pages.submit import origins, plan_panel, spec_check, spec_fields, sweep_form
 from dashboard.pages.submit.origins import Origin
 from dashboard.pages.submit.spec_check import Draft
@@ -21,7 +21,7 @@ from engine.hardware import fabric_test
 from engine.spec import presets
 from engine.spec.spec import SpecError, nested
 from jobs import datasets
-from jobs.models import Pool, Team
+from jobs.models import Pool, Team, Template
 from jobs.queue import job_actions
 from jobs.sweeps import sweep_actions
 
@@ -31,9 +31,9 @@ SHOWN = 50  # points of a sweep
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def submit(request: HttpRequest) -> HttpResponse:
-    team = access.writable_team(request.user, request.POST.get("team"))
+    team = get_scope(request).get_writable_team(request.POST.get("team"))
     if request.method != "POST":
-        origin = origins.asked(request.user, request.GET)
+        origin = origins.asked(get_scope(request), request.GET)
         values = origins.changed(origin, request.GET.getlist("set"))
         return page(request, spec_check.draft_of(values, team), origin)
     draft, origin = spec_check.draft_from(request.POST, team), posted_origin(request)
@@ -52,7 +52,7 @@ def submit(request: HttpRequest) -> HttpResponse:
 @require_POST
 def check(request: HttpRequest) -> HttpResponse:
     """What the page needs to follow an edit, as JSON: both notations, the problems and the estimate."""
-    team = access.writable_team(request.user, request.POST.get("team"))
+    team = get_scope(request).get_writable_team(request.POST.get("team"))
     draft = spec_check.draft_from(request.POST, team)
     return json_reply(
         {
@@ -70,9 +70,9 @@ def check(request: HttpRequest) -> HttpResponse:
 def posted_origin(request: HttpRequest) -> Origin:
     """Where the posted spec began; what is gone since (a deleted template) counts as the default preset."""
     try:
-        return origins.of(request.user, request.POST.get("origin", ""))
+        return origins.of(get_scope(request), request.POST.get("origin", ""))
     except Http404:
-        return origins.of(request.user, f"preset:{origins.DEFAULT_PRESET}")
+        return origins.of(get_scope(request), f"preset:{origins.DEFAULT_PRESET}")
 
 
 def page(request: HttpRequest, draft: Draft, origin: Origin, status: int = 200) -> HttpResponse:
@@ -84,19 +84,19 @@ def page(request: HttpRequest, draft: Draft, origin: Origin, status: int = 200) 
             (group, [(field, texts[field.path]) for field in group.fields]) for group in spec_fields.GROUPS
         ],
         "presets": presets.PRESETS,
-        "templates": access.templates_of(request.user).select_related("team"),
+        "templates": get_scope(request).seen(Template).select_related("team"),
         "history": origin.template.events.order_by("-id")[:HISTORY_SHOWN] if origin.template else [],
         "source": request.POST.get("source", "fields"),
         "pools": Pool.objects.filter(is_open=True).order_by("name").values_list("name", flat=True),
-        "corpora": corpora.listing(settings.CORPUS_ROOT) + datasets.choices(access.teams_of(request.user)),
-        "teams": access.teams_written_by(request.user),
+        "corpora": corpora.listing(settings.CORPUS_ROOT) + datasets.choices(get_scope(request).teams()),
+        "teams": get_scope(request).writable_teams(),
         "sweep": sweep_form.of(request.POST),
         "template": {
             name: request.POST.get(f"template_{name}", getattr(origin.template, name, ""))
             for name in ("name", "description")
         },
     }
-    team = access.writable_team(request.user, request.POST.get("team"))
+    team = get_scope(request).get_writable_team(request.POST.get("team"))
     context |= _plan(request, draft) | _differs(draft, origin) | _preview(request, draft, team)
     return render(request, "submit/page.html", context, status=status)
 

@@ -13,7 +13,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.charts import run_labels
 from dashboard.charts.panels import Panel
 from dashboard.html.responses import answer
@@ -37,7 +37,7 @@ WISHES = {"pause": sweep_actions.pause, "resume": sweep_actions.resume, "cancel"
 @require_safe
 def listing(request: HttpRequest) -> HttpResponse:
     over = Count("jobs", filter=Q(jobs__state__in=FINAL))
-    found = access.sweeps_of(request.user).select_related("owner", "team")
+    found = get_scope(request).seen(Sweep).select_related("owner", "team")
     page = Paginator(found.annotate(num_over=over).order_by("-created_at", "id"), SWEEPS_A_PAGE).get_page(
         request.GET.get("page")
     )
@@ -50,7 +50,7 @@ def listing(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def detail(request: HttpRequest, sweep_id: str) -> HttpResponse:
-    sweep = access.sweep_for(request.user, sweep_id)
+    sweep = get_scope(request).get(Sweep, sweep_id)
     context = _standing(request, sweep)
     if request.headers.get("HX-Request"):
         return render(request, "sweeps/_body.html", context)
@@ -66,7 +66,7 @@ def detail(request: HttpRequest, sweep_id: str) -> HttpResponse:
 
 @require_POST
 def submit(request: HttpRequest) -> HttpResponse:
-    team = access.writable_team(request.user, request.POST.get("team"))
+    team = get_scope(request).get_writable_team(request.POST.get("team"))
     draft = spec_check.draft_from(request.POST, team)
     try:
         if draft.spec is None:
@@ -82,7 +82,7 @@ def submit(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def wish(request: HttpRequest, sweep_id: str, name: str) -> HttpResponse:
-    sweep = access.writable_sweep(request.user, sweep_id)
+    sweep = get_scope(request).get_writable(Sweep, sweep_id)
     page = reverse("sweep", args=[sweep.id])
     if name not in WISHES:
         raise Http404
@@ -113,7 +113,7 @@ def _standing(request: HttpRequest, sweep: Sweep) -> dict[str, Any]:
         "rungs": _rungs(sweep, rows),
         "compared": [row.run.id for row in rows if row.run and row.place][:COMPARED],
         "history": sweep.events.order_by("-id")[:50],
-        "may_write": access.writes_in(request.user)(sweep.team_id),
+        "may_write": get_scope(request).can_write(sweep),
     }
 
 

@@ -9,13 +9,14 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.pages.table import columns, export, groups, rows
 from dashboard.pages.table.picker import Picker
 from dashboard.pages.table.query import State, state_of
 from dashboard.server.replies import json_reply, text_reply, to_save
 from engine.request_limits import FILTER_CHARS
 from jobs import exports, runs
+from jobs.models import Run
 from jobs.people import last_queries
 
 PAGE = "runs"
@@ -43,7 +44,7 @@ def listing(request: HttpRequest) -> HttpResponse:
         context |= _content(request, found, state, asker)
         if "only" not in request.GET and "part" not in request.GET:
             last_queries.remember(request.user, PAGE, state.own_query)
-    context["written"] = access.writes_runs_in(request.user)
+    context["written"] = get_scope(request).written_team_ids
     return render(request, _template(request), context)
 
 
@@ -94,4 +95,4 @@ def picker(request: HttpRequest) -> HttpResponse:
 
 
 def _asker(request: HttpRequest) -> runs.Asker:
-    return runs.Asker(access.runs_of(request.user), request.user.get_username(), timezone.now())
+    return runs.Asker(get_scope(request).seen(Run), request.user.get_username(), timezone.now())

@@ -6,6 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from dashboard.access import Scope
 from dashboard.pages.submit import origins
 from jobs import verdicts
 from jobs.models import Job, Run, VerdictCheck
@@ -138,6 +139,6 @@ def test_verdicts_stand_in_the_table_of_runs(owner_browser, trained):  # noqa: F
 
 
 def test_the_origin_keeps_its_own_values(owner, trained):  # noqa: F811
-    origin = origins.of(owner, f"run:{trained({}).run.id}")
+    origin = origins.of(Scope(owner), f"run:{trained({}).run.id}")
     values = origins.changed(origin, ["model.layers=8"])
     assert values["model"]["layers"] == 8 and origin.values["model"]["layers"] != 8
