@@ -105,7 +105,7 @@ def told(ids: list[str]) -> list[dict[str, Any]]:
     return [rows[run_id] for run_id in ids if run_id in rows]
 
 
-def _metric(name: series.Name) -> dict[str, Any]:
+def _metric(name: series.SeriesName) -> dict[str, Any]:
     row = BY_NAME.get(name.metric)
     is_finite = math.isfinite(name.last_value)
     return {
@@ -115,7 +115,7 @@ def _metric(name: series.Name) -> dict[str, Any]:
         "label": row.label if row else name.metric,
         "count": name.count,
         "last": name.last_value if is_finite else None,
-        "last_kind": None if is_finite else series.kind_of(name.last_value),
+        "last_kind": None if is_finite else series.non_finite_name(name.last_value),
         "last_step": name.last_step,
         "last_at": name.last_at,
     }

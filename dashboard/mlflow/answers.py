@@ -11,7 +11,7 @@ from typing import Any
 from dashboard.mlflow.door import DEFAULT
 from dashboard.mlflow.words import NAME, NOTE, PARENT, TAG_COLUMNS, millis, status_of
 from jobs.models import Project, Run, RunInput, RunMetric, RunParam, RunTag, Team
-from jobs.series import kind_of
+from jobs.series import non_finite_name
 
 RUNS_A_QUERY = 500  # ids in one IN
 
@@ -82,7 +82,7 @@ def info(one: Run) -> dict[str, Any]:
 
 def number(value: float) -> float | str:
     """As protobuf's JSON has it."""
-    return value if math.isfinite(value) else kind_of(value)
+    return value if math.isfinite(value) else non_finite_name(value)
 
 
 def _tags(one: Run, rows: list[dict[str, str]]) -> list[dict[str, str]]:

@@ -60,8 +60,8 @@ def get_history_bulk_interval(scope: Scope, asked: shapes.Interval) -> dict[str,
     for run_id, columns in found.items():
         if asked.start_step is not None:
             columns = columns.only((columns.steps >= asked.start_step) & (columns.steps <= asked.end_step))
-        thin = series.thinned(columns, asked.max_results)
-        rows += [{**row, "run_id": run_id} for row in _rows(asked.metric_key, place, thin)]
+        thinned = series.thin(columns, asked.max_results)
+        rows += [{**row, "run_id": run_id} for row in _rows(asked.metric_key, place, thinned)]
     return {"metrics": rows}
 
 

@@ -23,7 +23,7 @@ from engine.request_limits import LOGGED_DATASETS, LOGGED_ENTITIES, LOGGED_METRI
 from engine.telemetry import point_limits
 from jobs import series
 from jobs.models import Run, RunInput
-from jobs.series import brief, codec, unnumbered
+from jobs.series import codec, idempotent_append, metric_summary
 from jobs.tracking import external_runs, params
 
 STREAM = "mlflow"
@@ -126,15 +126,16 @@ def _deliver(run: Run, metrics: list[shapes.Metric]) -> None:
         for metric, place in ((metric, places[metric.key]) for metric in metrics)
     ]
     points = list(dict.fromkeys(points))  # MLflow keeps equal points once
-    is_new = unnumbered.deliver(run.id, STREAM, encode(metrics), points)
-    device = [metric for metric in metrics if places[metric.key].source != brief.SOURCE]
+    is_new = idempotent_append.deliver(run.id, STREAM, encode(metrics), points)
+    device = [metric for metric in metrics if places[metric.key].source != metric_summary.SOURCE]
     if (
         is_new and device
     ):  # its series is the device's; in short it is also the run's, under the name its writer knows
         own = [
-            series.Point(one.key, brief.SOURCE, one.step, one.timestamp / 1000, one.value) for one in device
+            series.Point(one.key, metric_summary.SOURCE, one.step, one.timestamp / 1000, one.value)
+            for one in device
         ]
-        brief.add(run.id, codec.columns_by_key(own))
+        metric_summary.add(run.id, codec.columns_by_key(own))
 
 
 def _refuse_bad_points(metrics: list[shapes.Metric]) -> None:

@@ -151,7 +151,7 @@ def _energy(attempt: Attempt, on: list[date]) -> dict[date, Used]:
         return {}
     ends = [min(_begin_of(day + timedelta(days=1)), attempt.ended_at).timestamp() for day in on]
     used: dict[date, Used] = {}
-    for source, readings in series.counted(run_id, attempt.number, ENERGY, ends).items():
+    for source, readings in series.counter_values(run_id, attempt.number, ENERGY, ends).items():
         if not source.startswith("device:"):
             continue
         since, before_j = attempt.started_at.timestamp(), 0.0

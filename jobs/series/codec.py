@@ -1,4 +1,4 @@
-"""Points as bytes: the journal's batches, raw columns, and compressed columns. All exact to the bit."""
+"""Binary formats of points: journal batches, raw columns, compressed columns."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class Columns(NamedTuple):
 Key = tuple[str, str]  # metric, source
 
 
-def kind_of(value: float) -> str:
-    """What a value that is not finite is called wherever it cannot travel as a number."""
+def non_finite_name(value: float) -> str:
+    """The text that stands for a non-finite value in JSON and exports."""
     return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
 
 
@@ -76,9 +76,9 @@ def _columns(steps: list[int], times: list[float], values: list[float]) -> Colum
 
 
 def encode_batch(groups: Mapping[Key, Columns]) -> bytes:
-    """Header length, header [[metric, source, count], ...], then each group's raw columns. Where all groups have the
-    very same steps and times, as one loop that logs many metrics makes them, the length is marked with IS_SHARED and
-    these two stand once, before the columns of values: a third of the bytes."""
+    """Header length, header [[metric, source, count], ...], then the raw columns of each group. If all groups share the
+    same steps and times, as when one loop logs many metrics, the length is marked with IS_SHARED and these two columns
+    are written once, before the columns of values: a third of the bytes."""
     header = msgspec.msgpack.encode([(m, s, len(columns.steps)) for (m, s), columns in groups.items()])
     all_columns = list(groups.values())
     if not _is_shared(all_columns):
@@ -137,7 +137,7 @@ def unpack(data: bytes, count: int, offset: int = 0) -> Columns:
 
 
 def compress(columns: Columns) -> bytes:
-    """4.2 bytes a point where raw columns take 24 (loss, tokens/s, GPU %, watts; 4,096-point chunks)."""
+    """4.2 bytes a point instead of 24 for raw columns (loss, tokens/s, GPU %, watts; 4,096-point chunks)."""
     shuffled = b"".join(_shuffle(column.view("<i8")) for column in columns)
     return zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(shuffled)
 
@@ -155,7 +155,7 @@ def concatenate(parts: list[Columns]) -> Columns:
 
 
 def _shuffle(column: Ints) -> bytes:
-    """Differences (wrapping, so exact for any bits), then all first bytes, all second bytes, and so on."""
+    """Wrapping differences, exact for any bits, then byte-shuffled: all first bytes, all second bytes, and so on."""
     deltas = column.copy()
     deltas[1:] -= column[:-1]
     return deltas.view(np.uint8).reshape(-1, 8).T.tobytes()

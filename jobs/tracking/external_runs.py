@@ -15,7 +15,7 @@ from engine.request_limits import KEY_CHARS, MISSING_SOURCES, RUN_NAME_CHARS, TA
 from jobs import series
 from jobs.ids import new_id
 from jobs.models import Project, Run, RunEvent, RunInput, RunTag, Stream, Team
-from jobs.series import unnumbered
+from jobs.series import idempotent_append
 from jobs.states.jobs import FINAL, JobState
 from jobs.tracking.params import store as store_params
 
@@ -207,7 +207,7 @@ def _settle(run: Run) -> None:
     """The series of a run that has ended, as small and as quick to read as they get. Later points are still taken."""
     for attempt in set(Stream.objects.filter(run=run).values_list("attempt", flat=True)):
         series.close(run.id, attempt)
-    unnumbered.forget(run.id)
+    idempotent_append.forget(run.id)
 
 
 def _tell(run: Run, actor: str, what: str, text: str = "") -> None:

@@ -17,7 +17,7 @@ from jobs import imports, series
 from jobs.attempts import ingest
 from jobs.models import StoredSeries
 from jobs.people.accounts import make_api_token
-from jobs.series.codec import kind_of
+from jobs.series.codec import non_finite_name
 from jobs.tracking import external_runs
 
 NUM_POINTS = 500
@@ -67,7 +67,7 @@ def draw_points(of_run: bool) -> list[Drawn]:
 
 
 def in_json(value: Any) -> Any:
-    return kind_of(value) if isinstance(value, float) and not math.isfinite(value) else value
+    return non_finite_name(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @pytest.fixture

@@ -133,7 +133,7 @@ def _head(request: HttpRequest, run: Run) -> dict[str, Any]:
     }
 
 
-def _sources(there: Iterable[series.Name]) -> list[tuple[str, str]]:
+def _sources(there: Iterable[series.SeriesName]) -> list[tuple[str, str]]:
     """The ranks that have reported the parts of a step, with what their choice is called."""
     ranks = {name.source.removeprefix("rank") for name in there if name.metric in STEP_PHASES}
     return [(f"rank{rank}", f"rank {rank}") for rank in sorted(ranks, key=lambda rank: (len(rank), rank))]

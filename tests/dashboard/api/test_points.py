@@ -91,7 +91,7 @@ def test_batches_of_one_delivery_are_all_taken_or_none(run, token_of):
 
 
 def in_json(values):
-    said = [series.kind_of(value) if not math.isfinite(value) else value for value in values]
+    said = [series.non_finite_name(value) if not math.isfinite(value) else value for value in values]
     return msgspec.json.encode({"stream": "w", "batches": [batch(values=said)]}), "application/json"
 
 
@@ -127,7 +127,7 @@ def test_every_value_comes_back_bit_for_bit(encoded, folded, run, token_of):
         f"/api/v1/runs/{run.id}/points", fold(body), content_type=kind, headers={"Content-Encoding": folded}
     )
     assert answer.status_code == 200, answer.content
-    (columns,) = series.snapshot.take([run.id], ["loss"]).tails.values()
+    (columns,) = series.snapshot.read_snapshot([run.id], ["loss"]).tails.values()
     assert columns[1].values.tobytes() == np.array(ODD).tobytes()
 
 
