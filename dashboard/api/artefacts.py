@@ -54,7 +54,7 @@ def save(request: HttpRequest, run_id: str, path: str) -> Any:
     if said.isdigit():
         artefacts.refuse_too_big(path, int(said))
     made = artefacts.save(run, path, pieces_of(request), actor=scope.name)
-    external_runs.hear(run)
+    external_runs.touch(run)
     return made
 
 

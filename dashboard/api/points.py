@@ -62,9 +62,9 @@ def taken(find_run: Callable[[], Run], body: bytes, content_type: str, encoding:
         run = find_run()  # first: a stranger learns nothing
         is_msgpack = bodies.is_msgpack(content_type)
         delivery = points.decode(bodies.unfolded(body, encoding), is_msgpack=is_msgpack)
-        batches = points.checked(delivery)
-        points.take(run, delivery.stream, batches)
-        external_runs.hear(run)
+        batches = points.check(delivery)
+        points.store(run, delivery.stream, batches)
+        external_runs.touch(run)
     except bodies.BodyError as error:
         return error.status, replies.refusal_body(str(error))
     except points.PointsError as error:

@@ -41,7 +41,7 @@ def listing(
     `filter` is what the page of runs takes: loss < 2.1 and model.layers >= 8 and tag:baseline."""
     scope = get_scope(request)
     asker = runs.Asker(scope.seen(Run), scope.name, timezone.now())
-    field, is_descending = runs.order_of(sort, asker)
+    field, is_descending = runs.order_from_text(sort, asker)
     found = runs.filtered(asker.runs, filter, asker)
     if state:
         found = found.filter(Q(job__state=state) | Q(job__isnull=True, state=state))

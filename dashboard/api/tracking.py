@@ -109,7 +109,7 @@ def create(request: HttpRequest, asked: NewRun) -> Status:
         run = scope.seen(Run).filter(id=run.id, team=team).first()
         if run is None:
             raise HttpError(409, f"The id {asked.id} cannot be had; draw another one, or leave it out.")
-        points.refuse_jobs(run)
+        points.refuse_job_run(run)
         return Status(200, _now(run))
     run = external_runs.begin(
         team=team,
@@ -169,7 +169,7 @@ def describe(request: HttpRequest, run_id: str, asked: Description) -> dict[str,
 def heartbeat(request: HttpRequest, run_id: str) -> dict[str, Any]:
     """The writer lives, though it has no points to send."""
     run = _own(get_scope(request), run_id)
-    external_runs.hear(run)
+    external_runs.touch(run)
     return _now(run)
 
 
@@ -197,7 +197,7 @@ def finish(request: HttpRequest, run_id: str, asked: End) -> dict[str, Any]:
     """The run has ended. Points that come later are still taken."""
     scope = get_scope(request)
     run = _own(scope, run_id)
-    if not (asked.stream and points.is_overtaken(run, asked.stream)):
+    if not (asked.stream and points.is_superseded(run, asked.stream)):
         external_runs.set_state(run, asked.state, actor=scope.name, ended_at=asked.ended_at)
     for attempt in Stream.objects.filter(run=run).values_list("attempt", flat=True).distinct():
         series.close(run.id, attempt)
@@ -211,7 +211,7 @@ def _now(run: Run) -> dict[str, Any]:
 def _own(scope: Scope, run_id: str) -> Run:
     """A run whose standing is its writer's to tell."""
     run = scope.get_writable(Run, run_id)
-    points.refuse_jobs(run)
+    points.refuse_job_run(run)
     return run
 
 
@@ -226,7 +226,7 @@ def _name_of(asked: NewRun) -> str:
 
 
 def _params(nested: dict[str, Any]) -> dict[str, str]:
-    found = params.of_spec(nested)
+    found = params.from_spec(nested)
     if broken := REQUEST_PARAMS.error(len(found)):
         raise external_runs.TrackingError(broken)
     return found

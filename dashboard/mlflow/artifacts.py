@@ -31,7 +31,7 @@ def upload(scope: Scope, request: HttpRequest, path: str) -> None:
     if said.isdigit():
         artefacts.refuse_too_big(spot.path, int(said))
     artefacts.save(spot.run, spot.path, pieces_of(request), actor=scope.name)
-    external_runs.hear(spot.run)
+    external_runs.touch(spot.run)
 
 
 @endpoint("GET")
@@ -98,7 +98,7 @@ def _spot(scope: Scope, path: str) -> Spot:
     return Spot(run, name)
 
 
-def _file(entry: artefacts.Entry, path: str) -> dict[str, Any]:
+def _file(entry: artefacts.FolderEntry, path: str) -> dict[str, Any]:
     if entry.artefact is None:
         return {"path": path, "is_dir": True}
     return {"path": path, "is_dir": False, "file_size": entry.artefact.size_bytes}

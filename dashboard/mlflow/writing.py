@@ -75,7 +75,7 @@ def log_inputs(scope: Scope, asked: shapes.LogInputs) -> None:
             if len(getattr(one.dataset, name)) > limit:
                 raise bad(f"'dataset.{name}' exceeds the maximum length of {limit} characters")
     external_runs.add_inputs(run, [_input(one) for one in asked.datasets])
-    external_runs.hear(run)
+    external_runs.touch(run)
 
 
 def _write(
@@ -100,7 +100,7 @@ def _write(
         if metrics:
             _deliver(run, metrics)
         set_tags(scope, run, answers.pairs(tags))
-        external_runs.hear(run)
+        external_runs.touch(run)
 
 
 def _params(pairs: Iterable[shapes.Pair]) -> dict[str, str]:

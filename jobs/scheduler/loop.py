@@ -103,7 +103,7 @@ class Scheduler:
             if now >= self._patient_until:
                 note_silence()
                 take_back_lost_attempts()
-                external_runs.end_silent()
+                external_runs.fail_silent_runs()
         if now >= self._idle_at:
             self._idle_at = now + IDLE_EVERY_S
             idle.look_after_all()

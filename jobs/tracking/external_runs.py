@@ -1,4 +1,4 @@
-"""The only door for what the writers of runs say that Fourwalls did not launch; each act an event."""
+"""Writes to runs that Fourwalls did not launch; each change is an event."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from jobs.series import idempotent_append
 from jobs.states.jobs import FINAL, JobState
 from jobs.tracking.params import store as store_params
 
-TRACKED_STATES = (JobState.QUEUED, JobState.RUNNING, *FINAL)  # what the writer of a run may say of it
+TRACKED_STATES = (JobState.QUEUED, JobState.RUNNING, *FINAL)  # states that the writer of a run may set
 
-HEARD_EVERY = timedelta(seconds=2)
-LOST = "run.lost"  # the event of a run that was taken for killed
-LOST_AT_ONCE = 100
+TOUCH_EVERY = timedelta(seconds=2)
+LOST = "run.lost"  # the event of a run whose writer stopped sending
+LOST_A_CALL = 100
 
 
 class TrackingError(ValueError):
-    """A wish that cannot be met; the message says which and why."""
+    """A change that is refused; the message names it and the reason."""
 
 
 def create(
@@ -43,7 +43,7 @@ def create(
     run_id: str | None = None,
     note: str = "",
 ) -> Run:
-    """A run without a job, running from now on unless told otherwise. `run_id`: one that its writer has chosen."""
+    """A running run without a job. `run_id`: an id chosen by its writer."""
     if any("\0" in text for text in (name, note, origin)):
         raise TrackingError("A NUL character cannot be kept. Leave it out.")
     with transaction.atomic():
@@ -62,7 +62,7 @@ def create(
             heard_at=now,
         )
         set_tags(run, tags or {})
-        _tell(run, owner.get_username(), "created", f"Logged by {origin}.")
+        _record_event(run, owner.get_username(), "created", f"Logged by {origin}.")
     return run
 
 
@@ -75,7 +75,7 @@ def begin(
     run_id: str | None = None,
     **fields: Any,
 ) -> Run:
-    """A run with its parameters, in the project of that name, which is made where the team has none; '': in none.
+    """A run with its parameters in the named project, which is created if the team has none; '': without a project.
     Raises TrackingError, ParamError."""
     with transaction.atomic():
         home = Project.objects.get_or_create(team=team, name=project)[0] if project else None
@@ -85,86 +85,90 @@ def begin(
 
 
 def set_state(run: Run, state: str, *, actor: str, ended_at: datetime | None = None) -> None:
-    """What its writer says of a run. Raises TrackingError for a job's run: its job tells how that stands."""
+    """Set the state that the writer reports. Raises TrackingError for a job's run, which has the state of its job."""
     if run.job_id is not None:
-        raise TrackingError(f"Run {run.id} belongs to a job, whose state the queue alone changes.")
+        raise TrackingError(f"Run {run.id} belongs to a job; only the queue changes its state.")
     if state not in TRACKED_STATES:
-        raise TrackingError(f"'{state}' is no state of a run. Use one of {', '.join(TRACKED_STATES)}.")
+        raise TrackingError(f"'{state}' is not a state of a run. Use one of {', '.join(TRACKED_STATES)}.")
     ended = (ended_at or timezone.now()) if state in FINAL else None
     with transaction.atomic():
         moved = Run.objects.filter(id=run.id).exclude(state=state)
         if moved.update(state=state, ended_at=ended, heard_at=timezone.now()):
-            _tell(run, actor, state)
+            _record_event(run, actor, state)
         elif ended_at is not None:
             Run.objects.filter(id=run.id).update(ended_at=ended_at)
         if state in FINAL:
-            _settle(run)
+            _close_series(run)
     run.state, run.ended_at = state, ended
 
 
 def set_parent(run: Run, parent: Run, *, actor: str) -> None:
-    """Hang a run under another of its team. Raises TrackingError where that would be a circle."""
+    """Nest a run under another one of its team. Raises TrackingError for a cycle."""
     above: Run | None = parent
     while above is not None:
         if above.id == run.id:
-            raise TrackingError(f"Run {parent.id} is itself under run {run.id}, which cannot be under it.")
+            raise TrackingError(
+                f"Run {parent.id} is nested under run {run.id}, which therefore cannot be nested under it."
+            )
         above = above.parent
     with transaction.atomic():
         if Run.objects.filter(id=run.id).exclude(parent=parent).update(parent=parent):
-            _tell(run, actor, "parent", f"Under run {parent.id}.")
+            _record_event(run, actor, "parent", f"Under run {parent.id}.")
     run.parent = parent
 
 
-def hear(run: Run) -> None:
-    """Its writer has just said something; at most one write in HEARD_EVERY."""
+def touch(run: Run) -> None:
+    """Record that the writer is alive, with at most one write in TOUCH_EVERY."""
     now = timezone.now()
-    if run.heard_at is None or now - run.heard_at > HEARD_EVERY:
+    if run.heard_at is None or now - run.heard_at > TOUCH_EVERY:
         Run.objects.filter(id=run.id).update(heard_at=now)
         run.heard_at = now
         if run.state == JobState.FAILED:
-            _go_on_after_all(run)
+            _reopen(run)
 
 
-def end_silent() -> int:
-    """Take for killed who says that it runs and has said nothing for FOURWALLS_SILENT_RUN_LIMIT_S; 0: nobody. Such a
-    run has failed when it was last heard, for the reason that its event tells. Returns how many that were."""
+def fail_silent_runs() -> int:
+    """Fail running runs whose writers have sent nothing for FOURWALLS_SILENT_RUN_LIMIT_S (0: never). Such a run ends at
+    its last sign of life, with an event that gives the reason. Returns the number of runs."""
     limit_s = settings.SILENT_RUN_LIMIT_S
     if limit_s == 0:
         return 0
     since = timezone.now() - timedelta(seconds=limit_s)
     silent = Run.objects.filter(job=None, state=JobState.RUNNING, heard_at__lt=since)
-    return sum(_lose(run, limit_s) for run in silent[:LOST_AT_ONCE])
+    return sum(_fail_silent(run, limit_s) for run in silent[:LOST_A_CALL])
 
 
 @transaction.atomic
-def _lose(run: Run, limit_s: int) -> bool:
+def _fail_silent(run: Run, limit_s: int) -> bool:
     unheard = Run.objects.filter(id=run.id, state=JobState.RUNNING, heard_at=run.heard_at)
     if not unheard.update(state=JobState.FAILED, ended_at=run.heard_at):
         return False
-    reason = f"Its writer said nothing for {limit_s / 3600:g} h and never said that it had ended: taken for killed."
-    _tell(run, "scheduler", LOST.removeprefix("run."), reason)
-    _settle(run)
+    reason = (
+        f"Its writer sent nothing for {limit_s / 3600:g} h and did not report an end, so it counts as killed."
+    )
+    _record_event(run, "scheduler", LOST.removeprefix("run."), reason)
+    _close_series(run)
     return True
 
 
-def lost_because(run: Run) -> str:
-    """Why a run that has failed was taken for killed; '' where its writer has said that it failed."""
-    said = RunEvent.objects.filter(run=run, kind__in=[LOST, *(f"run.{state}" for state in TRACKED_STATES)])
-    newest = said.order_by("-id").first()
+def loss_reason(run: Run) -> str:
+    """Why a failed run counts as killed; '' if its writer reported the failure."""
+    events = RunEvent.objects.filter(run=run, kind__in=[LOST, *(f"run.{state}" for state in TRACKED_STATES)])
+    newest = events.order_by("-id").first()
     return newest.text if newest and newest.kind == LOST else ""
 
 
-def _go_on_after_all(run: Run) -> None:
-    """It was taken for killed, and its writer speaks."""
+def _reopen(run: Run) -> None:
+    """Set a run that counted as killed back to running, because its writer has sent something."""
     with transaction.atomic():
         failed = Run.objects.filter(id=run.id, state=JobState.FAILED)
-        if lost_because(run) and failed.update(state=JobState.RUNNING, ended_at=None):
-            _tell(run, run.origin, JobState.RUNNING, "Its writer has spoken again.")
+        if loss_reason(run) and failed.update(state=JobState.RUNNING, ended_at=None):
+            _record_event(run, run.origin, JobState.RUNNING, "Its writer is sending again.")
             run.state, run.ended_at = JobState.RUNNING, None
 
 
 def add_inputs(run: Run, inputs: Iterable[RunInput]) -> None:
-    """Data sets that the run read; one that is known by name and digest stays as it is."""
+    """Add data sets that the run reads; a known one (same name and digest) stays as it is."""
     rows = list(inputs)
     for row in rows:
         row.run = run
@@ -172,7 +176,7 @@ def add_inputs(run: Run, inputs: Iterable[RunInput]) -> None:
 
 
 def set_missing(run: Run, source: str, missing: Mapping[str, list[str]]) -> None:
-    """The readings that a source cannot have: {metric: [status, reason]}. Raises TrackingError for too many sources."""
+    """Set the readings that a source lacks: {metric: [status, reason]}. Raises TrackingError for too many sources."""
     with transaction.atomic():
         current = Run.objects.select_for_update().get(id=run.id)
         current.missing[source] = dict(missing)
@@ -182,7 +186,7 @@ def set_missing(run: Run, source: str, missing: Mapping[str, list[str]]) -> None
 
 
 def set_tags(run: Run, tags: Mapping[str, str]) -> None:
-    """Put tags on a run; a tag that is there takes the new value. Raises TrackingError for what no row could hold."""
+    """Add tags to a run, replacing the values of existing ones. Raises TrackingError for an invalid tag."""
     for key, value in tags.items():
         check_tag(key, value)
     rows = [RunTag(run=run, key=key, value=value) for key, value in tags.items()]
@@ -192,10 +196,10 @@ def set_tags(run: Run, tags: Mapping[str, str]) -> None:
 
 
 def check_tag(key: str, value: str) -> None:
-    """Raises TrackingError for what no row could hold."""
+    """Raises TrackingError for a tag that no row can hold."""
     if not key or len(key) > KEY_CHARS or len(value) > TAG_CHARS or "\0" in key + value:
         raise TrackingError(
-            f"'{key[:50]}' is no tag: a name has 1 to {KEY_CHARS} characters, a value at most {TAG_CHARS}, no NUL."
+            f"'{key[:50]}' is not a tag: a name has 1 to {KEY_CHARS} characters, a value at most {TAG_CHARS}, no NUL."
         )
 
 
@@ -203,12 +207,12 @@ def drop_tags(run: Run, keys: Iterable[str]) -> int:
     return RunTag.objects.filter(run=run, key__in=list(keys)).delete()[0]
 
 
-def _settle(run: Run) -> None:
-    """The series of a run that has ended, as small and as quick to read as they get. Later points are still taken."""
+def _close_series(run: Run) -> None:
+    """Seal the series of a run that has ended. Later points are still accepted."""
     for attempt in set(Stream.objects.filter(run=run).values_list("attempt", flat=True)):
         series.close(run.id, attempt)
     idempotent_append.forget(run.id)
 
 
-def _tell(run: Run, actor: str, what: str, text: str = "") -> None:
+def _record_event(run: Run, actor: str, what: str, text: str = "") -> None:
     RunEvent.objects.create(run=run, actor=actor, kind=f"run.{what}", text=text)

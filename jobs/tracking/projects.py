@@ -1,4 +1,4 @@
-"""The only door for projects: what a team gathers its runs under; each change of one an event."""
+"""Projects of a team, which group its runs; each change is an event."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jobs.models import Project, ProjectEvent, Team
 
 
 class ProjectError(ValueError):
-    """A wish that cannot be met; the message says which and why."""
+    """A change that is refused; the message names it and the reason."""
 
 
 class NameTaken(ProjectError):
@@ -20,43 +20,43 @@ class NameTaken(ProjectError):
 
 
 def create(team: Team, name: str, *, actor: str, tags: Mapping[str, str] | None = None) -> Project:
-    """Raises NameTaken, and ProjectError for a name or tag that no row could hold."""
+    """Raises NameTaken, and ProjectError for a name or tag that no row can hold."""
     refuse_bad_name(name)
     _refuse_bad_tags(tags or {})
     try:
         with transaction.atomic():
             project = Project.objects.create(team=team, name=name, tags=dict(tags or {}))
-            _tell(project, actor, "created")
+            _record_event(project, actor, "created")
     except IntegrityError:
-        raise _taken(team, name) from None
+        raise _name_taken(team, name) from None
     return project
 
 
 def rename(project: Project, name: str, *, actor: str) -> None:
-    """Raises NameTaken, and ProjectError for a name that no row could hold."""
+    """Raises NameTaken, and ProjectError for a name that no row can hold."""
     refuse_bad_name(name)
     try:
         with transaction.atomic():
             moved = Project.objects.filter(id=project.id).exclude(name=name)
             if moved.update(name=name, updated_at=timezone.now()):
-                _tell(project, actor, "renamed", f"{project.name[:200]!r} -> {name[:200]!r}")
+                _record_event(project, actor, "renamed", f"{project.name[:200]!r} -> {name[:200]!r}")
     except IntegrityError:
-        raise _taken(project.team, name) from None
+        raise _name_taken(project.team, name) from None
     project.name = name
 
 
 def archive(project: Project, *, actor: str) -> bool:
-    """Hide a project; nothing is deleted. False: it was hidden."""
+    """Hide a project; nothing is deleted. False if it was archived already."""
     return _set_archived(project, actor, "archived")
 
 
 def restore(project: Project, *, actor: str) -> bool:
-    """Show an archived project again. False: it was not archived."""
+    """Show an archived project again. False if it was not archived."""
     return _set_archived(project, actor, "restored")
 
 
 def set_tags(project: Project, tags: Mapping[str, str], *, actor: str) -> None:
-    """Raises ProjectError for a tag that no row could hold."""
+    """Raises ProjectError for a tag that no row can hold."""
     _refuse_bad_tags(tags)
     _change_tags(project, actor, lambda old: old | dict(tags), ", ".join(tags))
 
@@ -87,28 +87,28 @@ def _set_archived(project: Project, actor: str, what: str) -> bool:
         others = Project.objects.filter(id=project.id, archived_at__isnull=at is not None)
         if not others.update(archived_at=at, updated_at=timezone.now()):
             return False
-        _tell(project, actor, what)
+        _record_event(project, actor, what)
     project.archived_at = at
     return True
 
 
 def _change_tags(
-    project: Project, actor: str, changed: Callable[[dict[str, str]], dict[str, str]], said: str
+    project: Project, actor: str, changed: Callable[[dict[str, str]], dict[str, str]], text: str
 ) -> None:
     with transaction.atomic():
         current = Project.objects.select_for_update().get(id=project.id)
         new = changed(current.tags)
         if new != current.tags:
             Project.objects.filter(id=project.id).update(tags=new, updated_at=timezone.now())
-            _tell(project, actor, "tags", said[:500])
+            _record_event(project, actor, "tags", text[:500])
     project.tags = new
 
 
-def _taken(team: Team, name: str) -> NameTaken:
+def _name_taken(team: Team, name: str) -> NameTaken:
     is_archived = Project.objects.filter(team=team, name=name, archived_at__isnull=False).exists()
     way_out = "It is archived: restore it, or take another name." if is_archived else "Take another name."
-    return NameTaken(f"The team has a project {name!r} already. {way_out}")
+    return NameTaken(f"The team already has a project {name!r}. {way_out}")
 
 
-def _tell(project: Project, actor: str, what: str, text: str = "") -> None:
+def _record_event(project: Project, actor: str, what: str, text: str = "") -> None:
     ProjectEvent.objects.create(project=project, actor=actor, kind=f"project.{what}", text=text)

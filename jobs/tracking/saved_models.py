@@ -1,4 +1,4 @@
-"""Models that runs saved whole: made, finished, described and archived, with events of the run that made them."""
+"""Models saved by runs: create, finish, describe, archive."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ STATES = ("pending", "ready", "upload_failed")
 
 
 class SavedModelError(ValueError):
-    """A wish that cannot be met; the message says which and why."""
+    """A change that is refused; the message names it and the reason."""
 
 
 def create(
     run: Run, name: str, *, kind: str, params: Mapping[str, str], tags: Mapping[str, str], actor: str
 ) -> SavedModel:
-    """Its files may come from now on. Raises SavedModelError."""
+    """A pending model, to which files may be added. Raises SavedModelError."""
     if not name or len(name) > 250 or any(mark in name for mark in "/:.%\"'\0"):
         raise SavedModelError(
-            f"{name[:50]!r} is no name of a model: 1 to 250 characters without / : . % and quotes."
+            f"{name[:50]!r} is not a model name: 1 to 250 characters without / : . % and quotes."
         )
     _refuse_bad(params, PARAM_CHARS)
     _refuse_bad(tags, TAG_CHARS)
@@ -39,13 +39,13 @@ def create(
 
 
 def finish(model: SavedModel, state: str, *, actor: str) -> None:
-    """What its writer says of it. Raises SavedModelError."""
+    """Set the state that its writer reports. Raises SavedModelError."""
     if state not in STATES:
-        raise SavedModelError(f"'{state}' is no state of a model. Use one of {', '.join(STATES)}.")
+        raise SavedModelError(f"'{state}' is not a state of a model. Use one of {', '.join(STATES)}.")
     with transaction.atomic():
         moved = SavedModel.objects.filter(id=model.id).exclude(state=state)
         if moved.update(state=state, updated_at=timezone.now()):
-            _tell(model, actor, f"Model {model.name} is {state.replace('_', ' ')}.")
+            _record_event(model, actor, f"Model {model.name} is {state.replace('_', ' ')}.")
     model.state = state
 
 
@@ -55,7 +55,7 @@ def describe(
     params: Mapping[str, str] | None = None,
     tags: Mapping[str, str | None] | None = None,
 ) -> None:
-    """Add parameters and tags; a tag of None goes away. Raises SavedModelError."""
+    """Add parameters and tags; a tag of None is removed. Raises SavedModelError."""
     _refuse_bad(params or {}, PARAM_CHARS)
     _refuse_bad({key: value or "" for key, value in (tags or {}).items()}, TAG_CHARS)
     with transaction.atomic():
@@ -71,7 +71,7 @@ def archive(model: SavedModel, *, actor: str) -> None:
         if SavedModel.objects.filter(id=model.id, archived_at__isnull=True).update(
             archived_at=timezone.now()
         ):
-            _tell(model, actor, f"Model {model.name} archived.")
+            _record_event(model, actor, f"Model {model.name} archived.")
 
 
 def _refuse_bad(pairs: Mapping[str, str], limit: int) -> None:
@@ -82,5 +82,5 @@ def _refuse_bad(pairs: Mapping[str, str], limit: int) -> None:
             )
 
 
-def _tell(model: SavedModel, actor: str, text: str) -> None:
+def _record_event(model: SavedModel, actor: str, text: str) -> None:
     RunEvent.objects.create(run_id=model.run_id, actor=actor, kind="run.model", text=text)

@@ -110,7 +110,7 @@ def page_cost(browser: Client, name: str, query: dict) -> float:
 
 def explained(owner: User) -> str:
     asker = runs.Asker(Scope(owner).seen(Run), owner.get_username(), timezone.now())
-    field, is_descending = runs.order_of(BY_BOTH["sort"], asker)
+    field, is_descending = runs.order_from_text(BY_BOTH["sort"], asker)
     found = runs.ordered(
         runs.filtered(asker.runs, BY_BOTH["filter"], asker), field, is_descending=is_descending
     )

@@ -119,7 +119,7 @@ def _field(text: str, refused: list[str]) -> runs.Field | None:
     if not text:
         return None
     try:
-        return runs.field_of(text)
+        return runs.field_from_text(text)
     except runs.FieldError as error:
         refused.append(str(error))
         return None

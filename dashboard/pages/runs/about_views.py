@@ -43,7 +43,7 @@ def _write(request: HttpRequest, run: Run) -> None:
     if values:
         run_annotations.change(run, actor=actor, **values)
     one = Run.objects.filter(id=run.id)
-    add, drop = run_annotations.tags_of(request.POST.get("add", "")), request.POST.getlist("drop")
+    add, drop = run_annotations.tags_from_text(request.POST.get("add", "")), request.POST.getlist("drop")
     if add or drop:
         run_annotations.tag(one, add, drop, actor=actor)
     if "archive" in request.POST:

@@ -40,8 +40,8 @@ def many(request: HttpRequest, act: str) -> HttpResponse:
     try:
         found = _chosen(request)
         add, drop = (
-            run_annotations.tags_of(request.POST.get("add", "")),
-            run_annotations.tags_of(request.POST.get("drop", "")),
+            run_annotations.tags_from_text(request.POST.get("add", "")),
+            run_annotations.tags_from_text(request.POST.get("drop", "")),
         )
         actor = request.user.get_username()
         number = (

@@ -39,7 +39,7 @@ def standing(run: Run, now: datetime) -> Standing:
     is_silent = run.state == JobState.RUNNING and now - heard_at > SILENT_AFTER
     end = run.ended_at if is_over else heard_at if is_silent else now
     took_s = (end - run.started_at).total_seconds() if run.started_at and end else None
-    lost_because = external_runs.lost_because(run) if run.state == JobState.FAILED else ""
+    lost_because = external_runs.loss_reason(run) if run.state == JobState.FAILED else ""
     took_s = None if took_s is None else max(0.0, took_s)
     return Standing(run.state, heard_at if is_silent else None, took_s, lost_because)
 

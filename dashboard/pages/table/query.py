@@ -89,7 +89,7 @@ def _fields(texts: list[str] | tuple[str, ...], problems: list[str], limit: int)
     found: dict[runs.Field, None] = {}
     for text in texts:
         try:
-            found[runs.field_of(text)] = None
+            found[runs.field_from_text(text)] = None
         except runs.FieldError as error:
             problems.append(str(error))
     if len(found) > limit:

@@ -149,7 +149,7 @@ def test_a_series_may_have_no_steps_and_another_source(run, token_of):
         (batch() | {"times": [1e9, 1e18]}, "a number of seconds since 1970"),
         (batch() | {"times": [1e9, -5.0]}, "in the years 1970 to 9999"),
         (batch() | {"steps": [1, 2**63]}, "64"),
-        (batch() | {"steps": "AAAA"}, "3 bytes are no column of 8-byte numbers"),
+        (batch() | {"steps": "AAAA"}, "3 bytes are not a column of 8-byte numbers"),
         (batch() | {"colour": 1}, "colour"),
         ({"seq": 0, "series": [{"metric": "loss", "values": [1.0]}]}, "send unix seconds"),
     ],

@@ -98,14 +98,14 @@ def test_a_caller_who_hangs_up_halfway_has_sent_nothing(run, token):
 
 
 def test_a_broken_connection_is_opened_again_and_one_that_stays_broken_is_said(run, token, monkeypatch):
-    broken, take = [OperationalError("gone")], points.take
+    broken, store = [OperationalError("gone")], points.store
 
     def once_broken(*arguments):
         if broken:
             raise broken.pop()
-        take(*arguments)
+        store(*arguments)
 
-    monkeypatch.setattr(points, "take", once_broken)
+    monkeypatch.setattr(points, "store", once_broken)
     assert call(path(run), token)[0] == 200
     broken[:] = [OperationalError("gone")] * 2
     status, said = call(path(run), token)

@@ -49,7 +49,7 @@ def test_a_stranger_has_no_model_and_a_viewer_changes_none(api, api_of, stranger
 
 @pytest.mark.parametrize(
     ("body", "said"),
-    [({"name": "m"}, "source_run_id"), ({"name": "a/b", "source_run_id": "{run}"}, "is no name of a model")],
+    [({"name": "m"}, "source_run_id"), ({"name": "a/b", "source_run_id": "{run}"}, "is not a model name")],
 )
 def test_a_model_that_cannot_be_is_refused_in_words(api, body, said):
     run = api.new_run()

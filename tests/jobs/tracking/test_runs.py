@@ -45,7 +45,7 @@ def test_a_run_that_runs_again_has_no_end(run):
 
 
 def test_an_unknown_state_is_refused(run):
-    with pytest.raises(external_runs.TrackingError, match="'zombie' is no state"):
+    with pytest.raises(external_runs.TrackingError, match="'zombie' is not a state"):
         external_runs.set_state(run, "zombie", actor="owner")
 
 
@@ -93,7 +93,7 @@ def test_text_that_reads_as_no_finite_number_has_none():
 
 
 def test_a_spec_is_flattened_by_its_paths():
-    assert params.of_spec({"model": {"layers": 8, "tied": True}, "corpus": None, "name": "x"}) == {
+    assert params.from_spec({"model": {"layers": 8, "tied": True}, "corpus": None, "name": "x"}) == {
         "model.layers": "8",
         "model.tied": "true",
         "name": "x",
@@ -108,34 +108,34 @@ def silence(run, *, for_s):
 def test_a_run_whose_writer_is_gone_has_failed_when_it_was_last_heard_and_says_why(run, settings):
     settings.SILENT_RUN_LIMIT_S = 7200
     silence(run, for_s=7000)
-    assert external_runs.end_silent() == 0
+    assert external_runs.fail_silent_runs() == 0
     silence(run, for_s=7300)
-    assert (external_runs.end_silent(), external_runs.end_silent()) == (1, 0)
+    assert (external_runs.fail_silent_runs(), external_runs.fail_silent_runs()) == (1, 0)
     heard_at = run.heard_at
     run.refresh_from_db()
     assert (run.state, run.ended_at) == ("failed", heard_at)
-    assert "said nothing for 2 h" in external_runs.lost_because(run)
+    assert "sent nothing for 2 h" in external_runs.loss_reason(run)
 
 
 def test_nobody_is_taken_for_killed_where_the_limit_is_0(run, settings):
     settings.SILENT_RUN_LIMIT_S = 0
     silence(run, for_s=10**7)
-    assert external_runs.end_silent() == 0
+    assert external_runs.fail_silent_runs() == 0
 
 
 def test_a_run_that_was_taken_for_killed_goes_on_when_its_writer_speaks(run):
     silence(run, for_s=10**6)
-    external_runs.end_silent()
+    external_runs.fail_silent_runs()
     run.refresh_from_db()
-    external_runs.hear(run)
+    external_runs.touch(run)
     run.refresh_from_db()
-    assert (run.state, run.ended_at, external_runs.lost_because(run)) == ("running", None, "")
+    assert (run.state, run.ended_at, external_runs.loss_reason(run)) == ("running", None, "")
     assert [kind for kind, _ in kinds(run)[-2:]] == ["run.lost", "run.running"]
 
 
 def test_a_late_word_does_not_revive_a_run_whose_writer_said_that_it_failed(run):
     external_runs.set_state(run, "failed", actor="olga")
     silence(run, for_s=100)
-    external_runs.hear(run)
+    external_runs.touch(run)
     run.refresh_from_db()
     assert run.state == "failed"

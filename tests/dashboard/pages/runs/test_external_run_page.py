@@ -65,7 +65,7 @@ def test_a_run_that_has_nothing_yet_says_so(owner_browser, run):
 
 def test_the_newest_values_stand_at_the_head_with_their_range(owner_browser, run):
     log(run, "zeta", "val/loss")
-    external_runs.hear(run)
+    external_runs.touch(run)
     series.append(run.id, 1, "late", 0, [Point("val/loss", "run", 3, 2e9, float("nan"))])
     assert [row.key for row in external.figures(run)] == ["val/loss", "zeta"]
     text = page(owner_browser, run)
@@ -138,6 +138,6 @@ def test_events_of_a_logged_run_are_told_to_who_listens(run):
 
 def test_a_run_that_was_taken_for_killed_says_so_and_why(owner_browser, run):
     Run.objects.filter(id=run.id).update(heard_at=timezone.now() - timedelta(days=1))
-    external_runs.end_silent()
+    external_runs.fail_silent_runs()
     text = page(owner_browser, run)
-    assert "said nothing for 6 h" in text and "taken for killed" in text and "running, silent" not in text
+    assert "sent nothing for 6 h" in text and "taken for killed" in text and "running, silent" not in text

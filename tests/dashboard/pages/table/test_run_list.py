@@ -54,7 +54,7 @@ def test_a_filter_that_cannot_be_understood_points_at_the_character(owner_browse
 def test_an_address_that_names_no_column_leaves_it_out_and_says_so(owner_browser, make_job):
     make_job(name="there")
     answer = owner_browser.get(RUNS, {"col": ["state", "nonsense"], "sort": "drop table"})
-    assert "&#x27;nonsense&#x27; is no column" in answer.text
+    assert "&#x27;nonsense&#x27; is not a column" in answer.text
     assert names(answer) == ["there"]
 
 
