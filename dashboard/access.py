@@ -35,7 +35,7 @@ User = AbstractBaseUser | AnonymousUser
 Owned = TypeVar("Owned", bound=Model)
 
 
-class Rule(NamedTuple):
+class AccessRule(NamedTuple):
     """How rows of a model belong to a team."""
 
     related: tuple[str, ...]  # read together with a row that is opened
@@ -43,16 +43,16 @@ class Rule(NamedTuple):
     team: str = "team"  # the lookup of the team
 
 
-RULES: dict[type[Model], Rule] = {
-    Job: Rule(("team", "owner", "pool", "run"), True),
-    Run: Rule(("team", "owner", "job", "job__pool", "project", "parent"), True),
-    Sweep: Rule(("team", "owner"), True),
-    SavedView: Rule(("team", "owner"), True),
-    Report: Rule(("team", "owner"), True),
-    Template: Rule(("team",)),
-    Dataset: Rule(("team", "owner")),
-    Project: Rule(("team",)),
-    SavedModel: Rule(("run",), team="run__team"),
+RULES: dict[type[Model], AccessRule] = {
+    Job: AccessRule(("team", "owner", "pool", "run"), True),
+    Run: AccessRule(("team", "owner", "job", "job__pool", "project", "parent"), True),
+    Sweep: AccessRule(("team", "owner"), True),
+    SavedView: AccessRule(("team", "owner"), True),
+    Report: AccessRule(("team", "owner"), True),
+    Template: AccessRule(("team",)),
+    Dataset: AccessRule(("team", "owner")),
+    Project: AccessRule(("team",)),
+    SavedModel: AccessRule(("run",), team="run__team"),
 }
 
 

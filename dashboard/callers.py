@@ -19,7 +19,7 @@ from jobs.people import accounts
 UNKNOWN_TOKEN = "This token is not known, or it has expired."
 
 
-class Token(HttpBearer):
+class BearerToken(HttpBearer):
     """Stands before the session: a token that is not valid ends the request, whatever cookies come with it."""
 
     def authenticate(self, request: HttpRequest, token: str) -> Scope:
@@ -36,7 +36,7 @@ class Csrf(CsrfViewMiddleware):
         return reason
 
 
-class Session(SessionAuth):
+class BrowserSession(SessionAuth):
     def _get_key(self, request: HttpRequest) -> str | None:
         check = Csrf(lambda request: HttpResponse())
         check.process_request(request)
@@ -48,7 +48,7 @@ class Session(SessionAuth):
         return Scope(request.user) if request.user.is_authenticated else None
 
 
-CREDENTIALS = (Token(), Session())
+CREDENTIALS = (BearerToken(), BrowserSession())
 
 
 def identify(request: HttpRequest) -> Scope | None:

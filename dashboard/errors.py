@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.core.exceptions import BadRequest, RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 
-from dashboard.mlflow.errors import bad
+from dashboard.mlflow.errors import invalid
 from dashboard.pages.people import error_views
 from dashboard.server.replies import refusal
 from engine.request_limits import BODY_BYTES
@@ -19,7 +19,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     is_large = isinstance(exception, RequestDataTooBig)
     sentence = str(exception) if isinstance(exception, BadRequest) else NOT_UNDERSTOOD
     if "/mlflow" in request.path:
-        return bad(BODY_BYTES.error(size) if is_large else sentence).response()
+        return invalid(BODY_BYTES.error(size) if is_large else sentence).response()
     if request.path.startswith("/api/"):
         return refusal(413, BODY_BYTES.error(size)) if is_large else refusal(400, sentence)
     return error_views.too_large(request, size) if is_large else error_views.bad_request(request, sentence)

@@ -35,7 +35,7 @@ urlpatterns = [
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("live", live, name="live"),
-    path("api/v1/runs/<str:run_id>/points", points.take, name="points"),
+    path("api/v1/runs/<str:run_id>/points", points.add_points, name="points"),
     path("api/v1/", api_urls()),
     *[path(f"{prefix}/2.0/mlflow/", include(mlflow.tracking)) for prefix in ("api", "ajax-api")],
     path("api/2.0/mlflow-artifacts/", include(mlflow.files)),

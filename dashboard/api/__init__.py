@@ -1,1 +1,1 @@
-"""The HTTP API at /api/v1/: JSON for scripts and charts, described by its own openapi.json."""
+"""HTTP API at /api/v1/: JSON for scripts and charts, with an openapi.json."""

@@ -1,4 +1,4 @@
-"""Predicted against measured over HTTP: errors summed up, the figures behind them, and what devices can do."""
+"""Accuracy of predictions, the figures behind it, and device profiles."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ router = Router(tags=["accuracy"])
 class ErrorsOut(Schema):
     keys: dict[str, Any]
     n: int
-    median_error: float  # of |predicted / measured - 1|, as the next
+    median_error: float  # of |predicted / measured - 1|; p90_error likewise
     p90_error: float
-    bias: float  # median with its sign
-    within_span: float  # share that was measured between the predicted low and high
-    median_error_calibrated: float | None  # of plans that earlier runs had corrected
+    bias: float  # signed median
+    within_span: float  # share of figures between the predicted low and high
+    median_error_calibrated: float | None  # of plans corrected by earlier runs
     n_calibrated: int
-    median_error_uncalibrated: float  # of all, had nothing been corrected
+    median_error_uncalibrated: float  # of all plans, without corrections
 
 
 class AccuracyOut(Schema):
@@ -37,7 +37,7 @@ class AccuracyOut(Schema):
 
 
 class JudgedOut(Schema):
-    run: str  # '' for a run of a team that the caller is not in
+    run: str  # '' for a run of a team outside the caller's scope
     field: str
     unit: str
     device: str
@@ -46,7 +46,7 @@ class JudgedOut(Schema):
     low: float
     point: float
     high: float
-    raw: float  # the point without any correction
+    raw: float  # the point without corrections
     learnt_from: int
     measured: float
     num_steps: int
@@ -66,7 +66,7 @@ class ProfilesOut(Schema):
 
 @router.get("/accuracy", response={200: AccuracyOut, 422: Refusal})
 def errors(request: HttpRequest, by: str = "field", field: str = "", device: str = "") -> dict[str, Any]:
-    """Over all judged runs. `by` names some of field, device, dtype and planner_version."""
+    """Prediction errors over all judged runs. `by`: some of field, device, dtype and planner_version."""
     chosen = _choice({"by": by, "field": field, "device": device, "phases": "1"})
     rows = accuracy.judged(get_scope(request).can_see_details, chosen)
     found = accuracy.summaries(rows, chosen.by)
@@ -78,7 +78,7 @@ def figures(
     request: HttpRequest, field: str = "", device: str = "", limit: int = Query(100, ge=1, le=LONG_PAGE_ROWS),
     offset: int = Query(0, ge=0, le=OFFSET),
 ) -> dict[str, Any]:  # fmt: skip
-    """What the errors are made of, newest first."""
+    """The single figures behind the errors, newest first."""
     chosen = _choice({"field": field, "device": device, "phases": "1"})
     rows = accuracy.judged(get_scope(request).can_see_details, chosen)
     shown, end = rows[offset : offset + limit], offset + limit
@@ -90,7 +90,7 @@ def figures(
 
 @router.get("/profiles", response=ProfilesOut)
 def measured_profiles(request: HttpRequest) -> dict[str, Any]:
-    """What devices can do, as their probes have measured it."""
+    """Device speeds as measured by probes."""
     found = DeviceProfile.objects.order_by("name", "cores", "torch")
     return {"items": [device_profiles.to_json(profile) for profile in found]}
 

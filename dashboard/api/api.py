@@ -1,4 +1,4 @@
-"""The API itself: its routers, who may call it, and how it says no. Every error is JSON with a sentence."""
+"""API object: routers, authentication, and replies to errors."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from jobs.tracking.points import NotTracked, PointsError
 
 
 def _for_callers_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """The door of pages that are not operations (openapi.json), which django-ninja leaves open."""
+    """Authentication for openapi.json, which django-ninja leaves open."""
 
     @wraps(view.func if hasattr(view, "func") else view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -62,7 +62,7 @@ def _for_callers_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpRe
 
 
 class Api(NinjaAPI):
-    """Describes what is served beside it too."""
+    """Adds the plain view of points to openapi.json."""
 
     def get_openapi_schema(self, **how: Any) -> Any:
         schema = super().get_openapi_schema(**how)
@@ -82,7 +82,7 @@ api = Api(
     docs_url=None,
     docs_decorator=_for_callers_only,
 )
-# Stands behind all routes, so that a mistyped one is answered in JSON too.
+# The last route, so that an unknown path gets a reply in JSON too.
 unknown = Router()
 
 
@@ -114,7 +114,7 @@ for router in (*(module.router for module in MODULES), unknown):
 
 
 def urls() -> tuple[list[Any], str, str]:
-    """The routes, let through by the middleware that would send callers to the login page: they answer 401."""
+    """The routes, exempt from the redirect to the login page: they reply 401."""
     patterns, app_name, namespace = api.urls
     for pattern in patterns:
         pattern.callback = login_not_required(pattern.callback)
@@ -178,8 +178,8 @@ def not_a_spec(request: HttpRequest, error: SpecError) -> HttpResponse:
 
 @api.exception_handler(FilterError)
 def not_a_filter(request: HttpRequest, error: FilterError) -> HttpResponse:
-    said = f"filter, character {error.start + 1}: {error}"
-    return replies.refusal(422, said, [{"field": "filter", "message": str(error), "fix": {}}])
+    message = f"filter, character {error.start + 1}: {error}"
+    return replies.refusal(422, message, [{"field": "filter", "message": str(error), "fix": {}}])
 
 
 @api.exception_handler(FieldError)
@@ -193,5 +193,5 @@ def not_a_request(request: HttpRequest, error: ValidationError) -> HttpResponse:
         {"field": ".".join(str(part) for part in one["loc"][1:]), "message": one["msg"], "fix": {}}
         for one in error.errors
     ]
-    said = "; ".join(f"{one['field']}: {one['message']}" for one in problems)
-    return replies.refusal(422, said, problems)
+    message = "; ".join(f"{one['field']}: {one['message']}" for one in problems)
+    return replies.refusal(422, message, problems)

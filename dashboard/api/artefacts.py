@@ -1,4 +1,4 @@
-"""Files of runs over HTTP: what there is, and each as it was saved."""
+"""Artefact files of runs: list, save, download."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ninja import Query, Router, Schema
 from dashboard.access import get_scope
 from dashboard.api.shapes import Refusal
 from dashboard.files.downloads import FileDownload
-from dashboard.files.uploads import pieces_of
+from dashboard.files.uploads import declared_bytes, pieces_of
 from engine.request_limits import FILE_PAGE_ROWS, OFFSET
 from jobs.models import Run
 from jobs.tracking import artefacts, external_runs
@@ -40,19 +40,17 @@ def listing(
     limit: int = Query(1000, ge=1, le=FILE_PAGE_ROWS),
     offset: int = Query(0, ge=0, le=OFFSET),
 ) -> dict[str, Any]:
-    """By path."""
+    """The files of a run, sorted by path."""
     rows = list(get_scope(request).get(Run, run_id).artefacts.all()[offset : offset + limit + 1])
     return {"items": rows[:limit], "next_offset": offset + limit if len(rows) > limit else None}
 
 
 @router.put("/runs/{run_id}/artefacts", response={200: ArtefactOut, 404: Refusal, 413: Refusal, 422: Refusal})
 def save(request: HttpRequest, run_id: str, path: str) -> Any:
-    """Keep the request's body, as it is, as the file `path` of the run; one that is there is replaced."""
+    """Save the request's body as the file `path` of the run, replacing an existing one."""
     scope = get_scope(request)
     run = scope.get_writable(Run, run_id)
-    said = request.headers.get("Content-Length", "")
-    if said.isdigit():
-        artefacts.refuse_too_big(path, int(said))
+    artefacts.refuse_too_big(path, declared_bytes(request))
     made = artefacts.save(run, path, pieces_of(request), actor=scope.name)
     external_runs.touch(run)
     return made
@@ -60,7 +58,7 @@ def save(request: HttpRequest, run_id: str, path: str) -> Any:
 
 @router.get("/runs/{run_id}/artefacts/{artefact_id}", response={404: Refusal})
 def one(request: HttpRequest, run_id: str, artefact_id: str) -> FileDownload:
-    """Its bytes."""
+    """The content of one file."""
     found = get_scope(request).get(Run, run_id).artefacts.filter(id=artefact_id).first()
     if found is None:
         raise Http404

@@ -1,4 +1,4 @@
-"""Checkpoints over HTTP: which a run has, their files, where its weights come from, and another layout for its job."""
+"""Checkpoints: list, files, lineage, and a new layout for a job."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ninja.errors import HttpError
 
 from dashboard.access import get_scope
 from dashboard.api.checkpoint_shapes import CheckpointOut, LineageOut
-from dashboard.api.jobs import detailed, values_of
+from dashboard.api.jobs import serialize_detail, values_of
 from dashboard.api.shapes import JobDetail, Refusal
 from dashboard.pages.runs import checkpoint_files, lineage
 from engine.spec.spec import Problem, SpecError
@@ -24,9 +24,10 @@ router = Router(tags=["checkpoints"])
 
 @router.get("/runs/{run_id}/checkpoints", response={200: list[CheckpointOut], 404: Refusal})
 def listing(request: HttpRequest, run_id: str) -> list[dict[str, Any]]:
-    """Those that are still there, newest first."""
+    """The checkpoints that still exist, newest first."""
     return [
-        checkpoint_files.plain(one) for one in checkpoint_files.listing(get_scope(request).get(Run, run_id))
+        checkpoint_files.serialize(one)
+        for one in checkpoint_files.listing(get_scope(request).get(Run, run_id))
     ]
 
 
@@ -38,8 +39,8 @@ def listing(request: HttpRequest, run_id: str) -> list[dict[str, Any]]:
 def files(
     request: HttpRequest, run_id: str, step: int, form: Literal["checkpoint", "huggingface"] = "checkpoint"
 ) -> HttpResponseBase:
-    """The files of one checkpoint as a tar: as it is, or as a folder that `transformers` loads. 409 with the reason
-    where they lie on another machine, or the model has no shape of Hugging Face's."""
+    """The files of one checkpoint as a tar: unchanged, or as a folder that `transformers` loads. 409 with the reason if
+    they are on another machine, or the model has no Hugging Face equivalent."""
     row = checkpoints.at_step(get_scope(request).get(Run, run_id), step)
     if row is None:
         raise Http404
@@ -51,22 +52,22 @@ def files(
 
 @router.get("/runs/{run_id}/lineage", response={200: LineageOut, 404: Refusal})
 def family(request: HttpRequest, run_id: str) -> dict[str, Any]:
-    """Whose weights the run began with, upwards, and which runs began with its own, each with the checkpoint's step."""
+    """The runs whose weights this run began with, and the runs that began with its weights, with checkpoint steps."""
     scope = get_scope(request)
     found = lineage.of(scope.get(Run, run_id), scope)
     return {
-        "ancestors": [kin.plain() for kin in found.ancestors],
-        "children": [kin.plain() for kin in found.children],
+        "ancestors": [kin.serialize() for kin in found.ancestors],
+        "children": [kin.serialize() for kin in found.children],
         "num_children": found.num_children,
     }
 
 
 @router.post("/jobs/{job_id}/layout", response={200: JobDetail, 404: Refusal, 409: Refusal, 422: Refusal})
 def layout(request: HttpRequest, job_id: str) -> dict[str, Any]:
-    """Another layout for a paused, failed or cancelled job: the body is the part of a spec that changes, such as
-    {"parallel": {"data": 1}}. Resume or retry it then; it goes on from its newest checkpoint."""
+    """A new layout for a paused, failed or cancelled job: the body is the changed part of the spec, such as
+    {"parallel": {"data": 1}}. Then resume or retry the job; it continues from its newest checkpoint."""
     scope = get_scope(request)
     values = values_of(request)
     if not isinstance(values, dict):
         raise SpecError([Problem("", 'Send the fields that change, such as {"parallel": {"data": 1}}.')])
-    return detailed(relayout.change(scope.get_writable(Job, job_id), values, actor=scope.name))
+    return serialize_detail(relayout.change(scope.get_writable(Job, job_id), values, actor=scope.name))

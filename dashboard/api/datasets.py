@@ -1,4 +1,4 @@
-"""Data sets over HTTP: list, upload, look at, keep, delete."""
+"""Data sets: list, upload, read, keep, delete."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BODY = {
 
 class DatasetOut(Schema):
     id: str
-    corpus: str  # what a spec says in data.corpus
+    corpus: str  # the value of data.corpus in a spec
     name: str
     state: str
     kind: str
@@ -69,7 +69,7 @@ def listing(
 def upload(
     request: HttpRequest, file_name: str, name: str = "", licence: str = "", team: str | None = None
 ) -> Status:
-    """Ready when every line is good; else a draft, of which `refused` says why."""
+    """Upload a file. Ready if every line is valid; else a draft, whose invalid lines `refused` lists."""
     scope = get_scope(request)
     made = datasets.take(
         team=scope.get_writable_team(team), owner=scope.user, name=name, file_name=file_name, licence=licence,
@@ -85,14 +85,14 @@ def one(request: HttpRequest, dataset_id: str) -> Dataset:
 
 @router.get("/datasets/{dataset_id}/refused", response={404: Refusal})
 def refused(request: HttpRequest, dataset_id: str) -> StreamingHttpResponse:
-    """Every refused line as CSV: its number, why, and how it begins."""
+    """Every refused line as CSV: its number, the reason, and its beginning."""
     found = get_scope(request).get(Dataset, dataset_id)
     return StreamingHttpResponse(datasets.as_csv(found), content_type=replies.CSV)
 
 
 @router.post("/datasets/{dataset_id}/keep", response={200: DatasetOut, 404: Refusal, 422: Refusal})
 def keep(request: HttpRequest, dataset_id: str) -> Dataset:
-    """A draft becomes ready with its good lines."""
+    """Make a draft ready with its valid lines."""
     scope = get_scope(request)
     found = scope.get_writable(Dataset, dataset_id)
     datasets.keep(found, scope.user)
@@ -102,7 +102,7 @@ def keep(request: HttpRequest, dataset_id: str) -> Dataset:
 
 @router.delete("/datasets/{dataset_id}", response={204: None, 404: Refusal, 422: Refusal})
 def delete(request: HttpRequest, dataset_id: str) -> Status:
-    """A draft goes altogether; of a data set that is ready the content goes, and runs still name it."""
+    """Delete a draft, or the content of a ready data set; runs still name it."""
     scope = get_scope(request)
     found = scope.get_writable(Dataset, dataset_id)
     (datasets.delete if found.state == Dataset.State.READY else datasets.discard)(found, scope.user)

@@ -1,4 +1,4 @@
-"""Everything of one run as a file, for other programs."""
+"""Export of all points of a run."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ router = Router(tags=["runs"])
 
 @router.get("/runs/{run_id}/export", response={200: None, 404: Refusal, 501: Refusal})
 def points(request: HttpRequest, run_id: str, format: exports.Format = "csv") -> HttpResponseBase:
-    """Every point of the run as it was written, also those that a later attempt made again: run, metric, source,
-    attempt, step, time in microseconds since 1970, value. `format`: csv, json, jsonl or parquet."""
+    """Every point of the run as written, including steps that a later attempt repeated: run, metric, source, attempt,
+    step, time in microseconds since 1970, value. `format`: csv, json, jsonl or parquet."""
     run = get_scope(request).get(Run, run_id)
     pieces = exports.write(exports.points([run.id]), format)
     try:
@@ -37,7 +37,7 @@ def points(request: HttpRequest, run_id: str, format: exports.Format = "csv") ->
 def _served(
     request: HttpRequest, first: bytes, rest: Iterator[bytes]
 ) -> Iterator[bytes] | AsyncIterator[bytes]:
-    """As the server that asks wants it: Django would gather the other kind in memory before it sent a byte."""
+    """An iterator of the kind that the server sends piece by piece: Django reads the other kind into memory first."""
     return _awaited(first, rest) if hasattr(request, "scope") else _plain(first, rest)
 
 

@@ -1,4 +1,4 @@
-"""Jobs over HTTP: submit, list, look at, cancel, pause, resume, retry."""
+"""Jobs: submit, list, read, cancel, pause, resume, retry."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ BODY = {
 def submit(
     request: HttpRequest, team: str | None = None, clone: str | None = None, template: str | None = None
 ) -> Status:
-    """Put a job into its pool's queue. With `clone` (a run's id) or `template` (an id) the body holds only what
-    differs from there, and may be empty. 422 with every problem of the spec, each with its field."""
+    """Submit a job to the queue of its pool. With `clone` (a run's id) or `template` (an id) the body holds only the
+    differences and may be empty. 422 with every problem of the spec, each with its field."""
     scope = get_scope(request)
     target = scope.get_writable_team(team)
     origin = scope.get(Run, clone) if clone else scope.get(Template, template) if template else None
@@ -48,7 +48,9 @@ def submit(
     except RequestDataTooBig:
         raise HttpError(413, f"The spec is too large; the limit is {SPEC_BYTES:,} bytes.") from None
     made_from = {"cloned_from" if clone else "template": origin} if origin else {}
-    return Status(201, detailed(job_actions.submit(spec=spec, team=target, owner=scope.user, **made_from)))
+    return Status(
+        201, serialize_detail(job_actions.submit(spec=spec, team=target, owner=scope.user, **made_from))
+    )
 
 
 @router.get("/jobs", response=JobPage)
@@ -62,54 +64,58 @@ def listing(
     found = get_scope(request).listed(Job)
     if state:
         found = found.filter(state=state)
-    return page(found, limit, offset, plain)
+    return page(found, limit, offset, serialize)
 
 
 @router.get("/jobs/{job_id}", response={200: JobDetail, 404: Refusal})
 def one(request: HttpRequest, job_id: str) -> dict[str, Any]:
-    return detailed(get_scope(request).get(Job, job_id))
+    return serialize_detail(get_scope(request).get(Job, job_id))
 
 
 @router.post("/jobs/{job_id}/cancel", response={200: JobDetail, 404: Refusal, 409: Refusal})
 def cancel(
     request: HttpRequest, job_id: str, reason: str = Query("", max_length=REASON_CHARS)
 ) -> dict[str, Any]:
-    """Ends a waiting job at once; a running one stops at its next step border and keeps a checkpoint."""
+    """Cancel a job. A waiting job ends at once; a running one stops after its current step, with a checkpoint."""
     scope = get_scope(request)
-    return detailed(job_actions.cancel(scope.get_writable(Job, job_id), actor=scope.name, reason=reason))
+    return serialize_detail(
+        job_actions.cancel(scope.get_writable(Job, job_id), actor=scope.name, reason=reason)
+    )
 
 
 @router.post("/jobs/{job_id}/pause", response={200: JobDetail, 404: Refusal, 409: Refusal})
 def pause(
     request: HttpRequest, job_id: str, reason: str = Query("", max_length=REASON_CHARS)
 ) -> dict[str, Any]:
-    """Sets a waiting job aside at once; a running one stops at its next step border, with a checkpoint."""
+    """Pause a job. A waiting job pauses at once; a running one stops after its current step, with a checkpoint."""
     scope = get_scope(request)
-    return detailed(job_actions.pause(scope.get_writable(Job, job_id), actor=scope.name, reason=reason))
+    return serialize_detail(
+        job_actions.pause(scope.get_writable(Job, job_id), actor=scope.name, reason=reason)
+    )
 
 
 @router.post("/jobs/{job_id}/resume", response={200: JobDetail, 404: Refusal, 409: Refusal})
 def resume(request: HttpRequest, job_id: str) -> dict[str, Any]:
-    """A paused job waits again, and goes on from its newest checkpoint as if it had never stopped."""
+    """Resume a paused job: it waits again, and continues from its newest checkpoint."""
     scope = get_scope(request)
-    return detailed(job_actions.resume(scope.get_writable(Job, job_id), actor=scope.name))
+    return serialize_detail(job_actions.resume(scope.get_writable(Job, job_id), actor=scope.name))
 
 
 @router.post("/jobs/{job_id}/extend", response={200: JobDetail, 404: Refusal, 409: Refusal})
 def extend(request: HttpRequest, job_id: str) -> dict[str, Any]:
-    """Lets a job that was warned because its devices stand idle keep them for longer, once."""
+    """Keep the idle devices of a warned job for longer, once."""
     scope = get_scope(request)
-    return detailed(idle.extend(scope.get_writable(Job, job_id), actor=scope.name))
+    return serialize_detail(idle.extend(scope.get_writable(Job, job_id), actor=scope.name))
 
 
 @router.post("/jobs/{job_id}/retry", response={200: JobDetail, 404: Refusal, 409: Refusal})
 def retry(request: HttpRequest, job_id: str) -> dict[str, Any]:
-    """A failed or cancelled job waits again; it resumes from its newest checkpoint."""
+    """Retry a failed or cancelled job: it waits again, and continues from its newest checkpoint."""
     scope = get_scope(request)
-    return detailed(job_actions.retry(scope.get_writable(Job, job_id), actor=scope.name))
+    return serialize_detail(job_actions.retry(scope.get_writable(Job, job_id), actor=scope.name))
 
 
-def plain(job: Job) -> dict[str, Any]:
+def serialize(job: Job) -> dict[str, Any]:
     run_id = job.run.id if hasattr(job, "run") else None
     return {
         "id": job.id,
@@ -141,12 +147,12 @@ def plain(job: Job) -> dict[str, Any]:
     }
 
 
-def detailed(job: Job) -> dict[str, Any]:
-    return {**plain(job), "spec": job.spec, "plan": job.plan}
+def serialize_detail(job: Job) -> dict[str, Any]:
+    return {**serialize(job), "spec": job.spec, "plan": job.plan}
 
 
 def page_url(run_id: str | None) -> str:
-    """Where a person looks at the run."""
+    """The address of the run's page; '' without one."""
     try:
         return reverse("run", args=[run_id]) if run_id else ""
     except NoReverseMatch:
@@ -154,7 +160,7 @@ def page_url(run_id: str | None) -> str:
 
 
 def spec_of(request: HttpRequest, base: Mapping[str, Any] | None = None) -> Spec:
-    """The spec in the body; with a base, that with the body's values in their place."""
+    """The spec in the body, merged into the base if there is one."""
     if base is None and not request.body:
         raise SpecError([Problem("", "The request has no body; send a spec as a JSON object or as YAML.")])
     values = values_of(request) if request.body else {}

@@ -1,4 +1,4 @@
-"""Nodes over HTTP: how they stand, what an admin asks of them, their devices, and the tokens by which they join."""
+"""Nodes: state, actions of admins, devices, join tokens."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ from django.utils import timezone
 from ninja import Query, Router, Status
 
 from dashboard.access import get_scope
-from dashboard.api.node_shapes import Asked, Life, Marked, NodeDetail, NodePage, TokenMade, TokenOut, Tokens
+from dashboard.api.node_shapes import (
+    DeviceHealthIn,
+    NodeActionIn,
+    NodeDetail,
+    NodePage,
+    TokenCreated,
+    TokenLifetimeIn,
+    TokenOut,
+    Tokens,
+)
 from dashboard.api.paging import page
 from dashboard.api.pools import node_out, with_devices
 from dashboard.api.shapes import Refusal
@@ -33,12 +42,12 @@ def listing(
     limit: int = Query(100, ge=1, le=PAGE_ROWS),
     offset: int = Query(0, ge=0, le=OFFSET),
 ) -> dict[str, Any]:
-    """By name."""
-    now, told = timezone.now(), get_scope(request).can_see_details
+    """Nodes, sorted by name."""
+    now, can_see = timezone.now(), get_scope(request).can_see_details
     found = with_devices()
     if pool is not None:
         found = found.filter(pool__name=pool)
-    return page(found.order_by("name", "id"), limit, offset, lambda node: node_out(node, told, now))
+    return page(found.order_by("name", "id"), limit, offset, lambda node: node_out(node, can_see, now))
 
 
 @router.get("/nodes/{node_id}", response={200: NodeDetail, 404: Refusal})
@@ -47,9 +56,9 @@ def one(request: HttpRequest, node_id: str) -> dict[str, Any]:
 
 
 @router.post("/nodes/{node_id}/{verb}", response={200: NodeDetail, 404: Refusal, 409: Refusal, 422: Refusal})
-def ask(request: HttpRequest, node_id: str, verb: str, body: Asked) -> dict[str, Any]:
+def ask(request: HttpRequest, node_id: str, verb: str, body: NodeActionIn) -> dict[str, Any]:
     """cordon, drain, maintenance, uncordon, readmit or retire; for admins. Drain policies: finish, checkpoint,
-    deadline. 422 with every problem of what goes with it, 409 where the node's state does not allow it."""
+    deadline. 422 with every problem of the options, 409 if the node's state does not allow the action."""
     actor = get_scope(request).must_be_admin()
     if verb not in VERBS:
         raise Http404
@@ -57,7 +66,9 @@ def ask(request: HttpRequest, node_id: str, verb: str, body: Asked) -> dict[str,
     values = {name: value for name, value in body.dict().items() if value is not None}
     form = VerbForm(VERBS[verb], values)
     if not form.is_valid():
-        raise SpecError([Problem(name, str(said)) for name, all_ in form.errors.items() for said in all_])
+        raise SpecError(
+            [Problem(name, str(message)) for name, all_ in form.errors.items() for message in all_]
+        )
     form.ask(node, actor)
     return _detail(request, node_id)
 
@@ -66,35 +77,35 @@ def ask(request: HttpRequest, node_id: str, verb: str, body: Asked) -> dict[str,
     "/nodes/{node_id}/devices/{device_id}",
     response={200: NodeDetail, 404: Refusal, 409: Refusal, 422: Refusal},
 )
-def mark(request: HttpRequest, node_id: str, device_id: str, body: Marked) -> dict[str, Any]:
-    """Call a device suspect or failed, which keeps new work from it, or ok again; for admins."""
+def mark(request: HttpRequest, node_id: str, device_id: str, body: DeviceHealthIn) -> dict[str, Any]:
+    """Mark a device as suspect or failed, so that it gets no new work, or as ok again; for admins."""
     actor = get_scope(request).must_be_admin()
     device = get_object_or_404(Device.objects.select_related("node"), id=device_id, node=node_id)
     if body.health not in DeviceHealth.values:
-        said = f"'{body.health}' is no state of a device; say one of {', '.join(DeviceHealth.values)}."
-        raise SpecError([Problem("health", said)])
+        message = f"'{body.health}' is not a state of a device; use one of {', '.join(DeviceHealth.values)}."
+        raise SpecError([Problem("health", message)])
     if body.health != DeviceHealth.OK and not body.reason.strip():
-        raise SpecError([Problem("reason", "Say why: whoever wonders where the device went reads it.")])
+        raise SpecError([Problem("reason", "Give a reason; it is shown where people look for the device.")])
     admin.mark(device, body.health, actor, body.reason.strip()[:300])
     return _detail(request, node_id)
 
 
 @router.get("/pools/{name}/tokens", response={200: Tokens, 404: Refusal})
 def tokens(request: HttpRequest, name: str) -> dict[str, Any]:
-    """The join tokens of a pool, newest first, at most 100; for admins. Their texts are not kept."""
+    """The join tokens of a pool, newest first, at most 100; for admins. Their texts are not stored."""
     get_scope(request).must_be_admin()
     found = get_object_or_404(Pool, name=name).node_tokens.select_related("pool").order_by("-id")
     return {"items": [_token(token) for token in found[:EVENTS_LIMIT]]}
 
 
-@router.post("/pools/{name}/tokens", response={201: TokenMade, 404: Refusal, 422: Refusal})
-def make_token(request: HttpRequest, name: str, body: Life) -> Status:
-    """A token that lets one node join, once; this answer is the only time its text is seen. For admins."""
+@router.post("/pools/{name}/tokens", response={201: TokenCreated, 404: Refusal, 422: Refusal})
+def make_token(request: HttpRequest, name: str, body: TokenLifetimeIn) -> Status:
+    """A token with which one node can join, once; only this reply shows its text. For admins."""
     actor = get_scope(request).must_be_admin()
     pool = get_object_or_404(Pool, name=name)
     if not 0 < body.hours <= HOURS_LIMIT:
-        said = f"{body.hours:g} hours are not between 0 and {HOURS_LIMIT:,}; say 24."
-        raise SpecError([Problem("hours", said)])
+        message = f"{body.hours:g} hours are not between 0 and {HOURS_LIMIT:,}; use 24."
+        raise SpecError([Problem("hours", message)])
     text = joining.make_token(pool.name, actor, timedelta(hours=body.hours))
     return Status(201, {**_token(pool.node_tokens.select_related("pool").latest("id")), "token": text})
 

@@ -9,11 +9,11 @@ from django.db.models import QuerySet
 
 
 def page(
-    rows: QuerySet[Any], limit: int, offset: int, plain: Callable[[Any], dict[str, Any]]
+    rows: QuerySet[Any], limit: int, offset: int, serialize: Callable[[Any], dict[str, Any]]
 ) -> dict[str, Any]:
-    """One row more than asked for is read instead of counting them all."""
+    """The rows of one page and the offset of the next; reads one more row instead of counting all rows."""
     found = list(rows[offset : offset + limit + 1])
     return {
-        "items": [plain(row) for row in found[:limit]],
+        "items": [serialize(row) for row in found[:limit]],
         "next_offset": offset + limit if len(found) > limit else None,
     }

@@ -1,4 +1,4 @@
-"""JSON bodies of the API, read within the limits of a request."""
+"""Bounded parser of JSON bodies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from engine.request_limits import values_error
 
 
 class BadBody(ValueError):
-    """A body that is not read; the message is the sentence of the reply."""
+    """An unreadable body; the message is the sentence of the reply."""
 
 
 class BoundedParser(Parser):
@@ -22,7 +22,7 @@ class BoundedParser(Parser):
 
 
 def read_json(body: bytes) -> Any:
-    """The plain values of a JSON text; NaN and infinities may stand in it as Python writes them. Raises BadBody."""
+    """The plain values of a JSON text, in which NaN and infinities may be written as Python does. Raises BadBody."""
     try:
         values = json.loads(body)
     except (ValueError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""Pools over HTTP: nodes, devices, their newest readings, and who holds them."""
+"""Pools: nodes, devices, newest readings, holding jobs."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ router = Router(tags=["pools"])
 
 @router.get("/pools", response=Pools)
 def listing(request: HttpRequest, requires: str = "") -> dict[str, Any]:
-    """Every pool, or those with all labels that `requires` names (gpu=h200, site=north); a device held by a job of
-    another team says only that it is held."""
+    """Every pool, or those with all labels in `requires` (gpu=h200, site=north). The job that holds a device is named
+    only to callers who may see it."""
     wanted = _labels(requires)
-    now, told = timezone.now(), get_scope(request).can_see_details
+    now, can_see = timezone.now(), get_scope(request).can_see_details
     waiting = Count("jobs", filter=Q(jobs__state=JobState.QUEUED))
     found = (
         Pool.objects.order_by("name")
@@ -39,7 +39,7 @@ def listing(request: HttpRequest, requires: str = "") -> dict[str, Any]:
             {
                 **_settings(pool),
                 "num_waiting": pool.num_waiting,
-                "nodes": [node_out(node, told, now) for node in pool.nodes.all()],
+                "nodes": [node_out(node, can_see, now) for node in pool.nodes.all()],
             }
             for pool in found
             if wanted.items() <= pool.labels.items()
@@ -48,7 +48,7 @@ def listing(request: HttpRequest, requires: str = "") -> dict[str, Any]:
 
 
 def with_devices() -> QuerySet[Node]:
-    """Nodes by name, each with its present devices and what holds them: three queries, however many there are."""
+    """Nodes by name, each with its present devices and their leases, in three queries."""
     held = Lease.objects.filter(is_active=True).select_related("attempt__job")
     devices = Device.objects.filter(is_present=True).prefetch_related(
         Prefetch("leases", queryset=held, to_attr="held_by")
@@ -73,7 +73,7 @@ def _settings(pool: Pool) -> dict[str, Any]:
     }
 
 
-def node_out(node: Node, told: Callable[[int], bool], now: datetime) -> dict[str, Any]:
+def node_out(node: Node, can_see: Callable[[int], bool], now: datetime) -> dict[str, Any]:
     return {
         "id": node.id,
         "name": node.name,
@@ -89,11 +89,11 @@ def node_out(node: Node, told: Callable[[int], bool], now: datetime) -> dict[str
         "heartbeat_at": node.heartbeat_at,
         "facts": node.facts,
         "host": node.host,
-        "devices": [_device(device, told, now) for device in node.devices.all()],
+        "devices": [_device(device, can_see, now) for device in node.devices.all()],
     }
 
 
-def _device(device: Device, told: Callable[[int], bool], now: datetime) -> dict[str, Any]:
+def _device(device: Device, can_see: Callable[[int], bool], now: datetime) -> dict[str, Any]:
     job = device.held_by[0].attempt.job if device.held_by else None  # type: ignore[attr-defined]
     return {
         "id": device.id,
@@ -105,7 +105,7 @@ def _device(device: Device, told: Callable[[int], bool], now: datetime) -> dict[
         "health": device.health,
         "health_reason": device.health_reason,
         "is_held": job is not None,
-        "job": job.id if job and told(job.team_id) else None,
+        "job": job.id if job and can_see(job.team_id) else None,
         "metrics": device.latest.get("metrics", {}),
         "missing": device.latest.get("missing", {}),
         "latest_at": device.latest_at,

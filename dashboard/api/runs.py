@@ -1,4 +1,4 @@
-"""Runs over HTTP: the list, one of them, what it has series of, and what its ranks printed."""
+"""Runs: list, details, metrics, logs."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from jobs.attempts import logs
 from jobs.models import Run
 
 router = Router(tags=["runs"])
-# What a row of the list is made of, in its order; the specs and plans of a hundred jobs are megabytes.
-OF_ROW = ("id", "job_id", "name", "job__state", "state", "job__step", "team__slug", "owner__username", "created_at",
-          "project__name")  # fmt: skip
-PLACE = "0" * 12  # stands for an id in an address
+# Columns of a row of the list; the specs and plans of a hundred jobs are megabytes.
+ROW_COLUMNS = ("id", "job_id", "name", "job__state", "state", "job__step", "team__slug", "owner__username",
+               "created_at", "project__name")  # fmt: skip
+ID_PLACEHOLDER = "0" * 12  # replaced by the ids in addresses
 
 
 @router.get("/runs", response=RunPage)
@@ -37,8 +37,8 @@ def listing(
     limit: int = Query(100, ge=1, le=PAGE_ROWS),
     offset: int = Query(0, ge=0, le=OFFSET),
 ) -> HttpResponse:
-    """Newest first, or in the order of `sort` (loss, -last(loss), param:model.layers); runs without a value come last.
-    `filter` is what the page of runs takes: loss < 2.1 and model.layers >= 8 and tag:baseline."""
+    """Newest first, or sorted by `sort` (loss, -last(loss), param:model.layers); runs without a value come last.
+    `filter`: as on the page of runs, such as loss < 2.1 and model.layers >= 8 and tag:baseline."""
     scope = get_scope(request)
     asker = runs.Asker(scope.seen(Run), scope.name, timezone.now())
     field, is_descending = runs.order_from_text(sort, asker)
@@ -48,20 +48,20 @@ def listing(
     ordered = runs.ordered(found, field, is_descending=is_descending)
     ids, total = runs.page_of(ordered, offset, limit, is_narrowed=bool(filter.strip() or state))
     next_offset = offset + limit if offset + len(ids) < total else None
-    page = {"items": told(ids), "total": total, "next_offset": next_offset}
-    # As RunPage has it; checking and writing a hundred rows by the schema took a quarter of the whole answer.
+    page = {"items": serialize_runs(ids), "total": total, "next_offset": next_offset}
+    # Has the form of RunPage; validating a hundred rows against the schema took a quarter of the request.
     return replies.json_reply(page)
 
 
 @router.get("/runs/{run_id}", response={200: RunDetail, 404: Refusal})
 def one(request: HttpRequest, run_id: str) -> dict[str, Any]:
     run = get_scope(request).get(Run, run_id)
-    return told([run.id])[0] | {"spec": run.spec, "plan": run.plan, "missing": run.missing}
+    return serialize_runs([run.id])[0] | {"spec": run.spec, "plan": run.plan, "missing": run.missing}
 
 
 @router.get("/runs/{run_id}/metrics", response={200: MetricsOut, 404: Refusal})
 def metrics(request: HttpRequest, run_id: str) -> dict[str, Any]:
-    """Every series of the run with its newest value, and every reading that cannot be had with its reason."""
+    """Every series of the run with its newest value, and every missing reading with its reason."""
     run = get_scope(request).get(Run, run_id)
     return {"metrics": [_metric(name) for name in series.names(run.id)], "missing": run.missing}
 
@@ -74,16 +74,16 @@ def log(
     tail: int = Query(200, ge=1, le=logs.LINES_LIMIT),
     attempt: int | None = Query(None, ge=1),
 ) -> dict[str, Any]:
-    """The last lines that a rank printed, of the newest attempt unless another one is named."""
+    """The last lines that a rank printed, by default in the newest attempt."""
     run = get_scope(request).get(Run, run_id)
     if run.job is None:
         raise Http404
     return dataclasses.asdict(logs.tail(run.job, rank, tail, attempt))
 
 
-def told(ids: list[str]) -> list[dict[str, Any]]:
-    """These runs, which the caller may see, in this order and as RunOut has them; of each its newest values."""
-    newest, url = series.newest(ids), page_url(PLACE)
+def serialize_runs(ids: list[str]) -> list[dict[str, Any]]:
+    """The runs as RunOut, in this order, with their newest values. The caller has checked access."""
+    newest, url = series.newest(ids), page_url(ID_PLACEHOLDER)
     rows = {
         run_id: {
             "id": run_id,
@@ -96,11 +96,11 @@ def told(ids: list[str]) -> list[dict[str, Any]]:
             "created_at": created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "project": project,
             "metrics": series.plain(newest.get(run_id, {})),
-            "url": url.replace(PLACE, run_id),
+            "url": url.replace(ID_PLACEHOLDER, run_id),
         }
         for run_id, job, name, job_state, state, step, team, owner, created_at, project in Run.objects.filter(
             id__in=ids
-        ).values_list(*OF_ROW)
+        ).values_list(*ROW_COLUMNS)
     }
     return [rows[run_id] for run_id in ids if run_id in rows]
 

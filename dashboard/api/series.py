@@ -1,4 +1,4 @@
-"""Series over HTTP, column by column: as JSON for scripts, as packed numbers (dashboard/api/packed.py) for charts."""
+"""Series by column: as JSON for scripts, packed for charts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import Field
 
 from dashboard.access import get_scope
 from dashboard.api import packed
-from dashboard.api.shapes import Drawn, Refusal
+from dashboard.api.shapes import Refusal, SeriesReply
 from dashboard.server import replies
 from engine.request_limits import SERIES_CELLS, SERIES_NAMES, SERIES_POINTS, SERIES_SOURCES
 from engine.telemetry.metrics import BY_NAME
@@ -25,15 +25,15 @@ X = Literal["step", "time", "relative", "tokens", "energy"]
 Names = Annotated[list[str], Field(min_length=1, max_length=SERIES_NAMES)]
 Place = Annotated[float, Field(allow_inf_nan=False)]
 NOTHING_YET = ("absent", "No value has been recorded.")
-NO_ENERGY = ("absent", "No device of this run has told the energy it used.")
-PART_OF_ENERGY = ("absent", "Not all devices of this run tell the energy they used.")
-NO_TOKENS = ("absent", "This run has not told how many tokens it has seen.")
-NO_STEPS = ("absent", "Its readings have no step: they are taken by the clock. Choose time.")
+NO_ENERGY = ("absent", "No device of this run reports its energy.")
+PART_OF_ENERGY = ("absent", "Some devices of this run do not report their energy.")
+NO_TOKENS = ("absent", "This run does not report its tokens.")
+NO_STEPS = ("absent", "Its readings have times but no steps. Choose time.")
 WITHOUT = {"energy": NO_ENERGY, "tokens": NO_TOKENS}
 
 
-class Window(Schema):
-    """Metrics (and sources; none named: all) between `lo` and `hi` on x, each as at most `points` buckets.
+class SeriesQuery(Schema):
+    """Metrics and sources (all by default) between `lo` and `hi` on x, each as at most `points` buckets.
 
     x: step; time (unix seconds); relative (seconds since the run's first point); tokens (seen so far); energy
     (joules that all devices of the run had used by then). Runs x metrics x points is at most 4,000,000.
@@ -48,33 +48,33 @@ class Window(Schema):
     format: Literal["json", "packed"] = "json"
 
 
-class Comparison(Window):
+class ComparisonQuery(SeriesQuery):
     run: Names
 
 
-@router.get("/runs/{run_id}/series", response={200: Drawn, 404: Refusal})
-def of_run(request: HttpRequest, run_id: str, window: Query[Window]) -> HttpResponse:
-    """Series of one run: every bucket has its minimum, maximum and mean; every point where they fit."""
-    return drawn([get_scope(request).get(Run, run_id)], window)
+@router.get("/runs/{run_id}/series", response={200: SeriesReply, 404: Refusal})
+def of_run(request: HttpRequest, run_id: str, window: Query[SeriesQuery]) -> HttpResponse:
+    """Series of one run: all points if they fit, else buckets with minimum, maximum and mean."""
+    return series_reply([get_scope(request).get(Run, run_id)], window)
 
 
-@router.get("/series", response={200: Drawn, 404: Refusal})
-def of_runs(request: HttpRequest, window: Query[Comparison]) -> HttpResponse:
-    """The same for several runs, on one grid of buckets that they share."""
+@router.get("/series", response={200: SeriesReply, 404: Refusal})
+def of_runs(request: HttpRequest, window: Query[ComparisonQuery]) -> HttpResponse:
+    """Series of several runs, on one shared grid of buckets."""
     wanted = list(dict.fromkeys(window.run))
-    if len(rows := found(wanted, get_scope(request).opened(Run))) != len(wanted):
+    if len(rows := find_runs(wanted, get_scope(request).opened(Run))) != len(wanted):
         raise Http404
-    return drawn(rows, window)
+    return series_reply(rows, window)
 
 
-def found(run_ids: Sequence[str], among: QuerySet[Run] | None = None) -> list[Run]:
-    """Those of these runs that are there, in this order, with what drawing them takes. `among`: whose they must be."""
+def find_runs(run_ids: Sequence[str], among: QuerySet[Run] | None = None) -> list[Run]:
+    """The existing runs of these ids, in this order, with the columns for a chart. `among`: the allowed runs."""
     rows = (Run.objects.all() if among is None else among).select_related(None).only("id", "missing")
     there = {run.id: run for run in rows.filter(id__in=run_ids)}
     return [there[run_id] for run_id in run_ids if run_id in there]
 
 
-def drawn(runs: Sequence[Run], window: Window) -> HttpResponse:
+def series_reply(runs: Sequence[Run], window: SeriesQuery) -> HttpResponse:
     """Raises series.TooMuch."""
     metrics = list(dict.fromkeys(window.metric))
     lines = series.read(
@@ -89,17 +89,17 @@ def drawn(runs: Sequence[Run], window: Window) -> HttpResponse:
     )
     head = {"x": window.x, "missing": _missing(runs, metrics, lines, window.x)}
     if window.format == "packed":
-        response = HttpResponse(packed.pack(head, lines, _words), content_type=packed.CONTENT_TYPE)
+        response = HttpResponse(packed.pack(head, lines, _describe), content_type=packed.CONTENT_TYPE)
     else:
-        body = head | {"series": [_words(line) | _columns(line) for line in lines]}
+        body = head | {"series": [_describe(line) | _columns(line) for line in lines]}
         response = replies.json_reply(body)
     response["Cache-Control"] = "no-store"
     return response
 
 
 def _lacks_energy(run: Run) -> bool:
-    """What only some of its devices used is not what the run used."""
-    return any("energy_j" in said for said in run.missing.values())
+    """Whether some devices of the run do not report energy, so that the total is unknown."""
+    return any("energy_j" in missing for missing in run.missing.values())
 
 
 def _columns(line: series.Series) -> dict[str, Any]:
@@ -111,8 +111,8 @@ def _columns(line: series.Series) -> dict[str, Any]:
     }
 
 
-def _words(line: series.Series) -> dict[str, Any]:
-    """What is said of a line beside its columns."""
+def _describe(line: series.Series) -> dict[str, Any]:
+    """A line without its columns."""
     row = BY_NAME.get(line.metric)
     return {
         "run": line.run,
@@ -132,12 +132,14 @@ def _words(line: series.Series) -> dict[str, Any]:
 def _missing(
     runs: Sequence[Run], metrics: list[str], drawn: list[series.Series], x: X
 ) -> dict[str, dict[str, dict[str, tuple[str, str]]]]:
-    """Why each thing that was asked for has no line."""
+    """Why requested metrics have no line."""
     there = {(line.run, line.metric) for line in drawn}
     found: dict[str, dict[str, dict[str, tuple[str, str]]]] = {}
     for run in runs:
         for metric in metrics:
-            reasons = {source: said[metric] for source, said in run.missing.items() if metric in said}
+            reasons = {
+                source: missing[metric] for source, missing in run.missing.items() if metric in missing
+            }
             if not reasons and (run.id, metric) not in there:
                 reasons = {
                     "": PART_OF_ENERGY if x == "energy" and _lacks_energy(run) else _why_not(metric, x)

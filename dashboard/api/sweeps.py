@@ -1,4 +1,4 @@
-"""Sweeps over HTTP: count one, submit it, look at it, pause, resume, cancel."""
+"""Sweeps: preview, submit, read, pause, resume, cancel."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ BODY = {
 
 @router.post("/sweeps", response={201: SweepDetail, 413: Refusal, 422: Refusal}, openapi_extra=BODY)
 def submit(request: HttpRequest, team: str | None = None) -> Status:
-    """Start a sweep. Points that no pool could run are left out, with the reason in `refused`."""
+    """Start a sweep. Points that no pool can run are left out, with the reason in `refused`."""
     scope = get_scope(request)
     target = scope.get_writable_team(team)
     try:
         parts = _parts(request)
     except RequestDataTooBig:
         raise HttpError(413, f"The sweep is too large; the limit is {SPEC_BYTES:,} bytes.") from None
-    return Status(201, detailed(sweep_actions.submit(**parts, team=target, owner=scope.user)))
+    return Status(201, serialize_detail(sweep_actions.submit(**parts, team=target, owner=scope.user)))
 
 
 @router.post("/sweeps/preview", response={200: SweepPreview, 422: Refusal}, openapi_extra=BODY)
 def preview(request: HttpRequest, team: str | None = None) -> dict[str, Any]:
-    """What a sweep would start; nothing is."""
+    """The runs that a sweep would start, without starting any."""
     scope = get_scope(request)
     target = scope.get_writable_team(team)
     seen = sweep_actions.preview(**_parts(request), team=target, owner=scope.user)
@@ -71,40 +71,40 @@ def listing(
         found = found.filter(state=state)
     rows = list(found.order_by("-created_at", "id")[offset : offset + limit + 1])
     return {
-        "items": [plain(sweep) for sweep in rows[:limit]],
+        "items": [serialize(sweep) for sweep in rows[:limit]],
         "next_offset": offset + limit if len(rows) > limit else None,
     }
 
 
 @router.get("/sweeps/{sweep_id}", response={200: SweepDetail, 404: Refusal})
 def one(request: HttpRequest, sweep_id: str) -> dict[str, Any]:
-    """With its runs, best first."""
-    return detailed(get_scope(request).get(Sweep, sweep_id))
+    """A sweep with its runs, best first."""
+    return serialize_detail(get_scope(request).get(Sweep, sweep_id))
 
 
 @router.post("/sweeps/{sweep_id}/pause", response={200: SweepDetail, 404: Refusal, 409: Refusal})
 def pause(request: HttpRequest, sweep_id: str) -> dict[str, Any]:
-    """All of its jobs pause at their next step border, with a checkpoint."""
+    """Pause all jobs of the sweep after their current steps, with a checkpoint."""
     scope = get_scope(request)
-    return detailed(sweep_actions.pause(scope.get_writable(Sweep, sweep_id), scope.name))
+    return serialize_detail(sweep_actions.pause(scope.get_writable(Sweep, sweep_id), scope.name))
 
 
 @router.post("/sweeps/{sweep_id}/resume", response={200: SweepDetail, 404: Refusal, 409: Refusal})
 def resume(request: HttpRequest, sweep_id: str) -> dict[str, Any]:
     scope = get_scope(request)
-    return detailed(sweep_actions.resume(scope.get_writable(Sweep, sweep_id), scope.name))
+    return serialize_detail(sweep_actions.resume(scope.get_writable(Sweep, sweep_id), scope.name))
 
 
 @router.post("/sweeps/{sweep_id}/cancel", response={200: SweepDetail, 404: Refusal, 409: Refusal})
 def cancel(
     request: HttpRequest, sweep_id: str, reason: str = Query("", max_length=REASON_CHARS)
 ) -> dict[str, Any]:
-    """All of its jobs that have not ended are cancelled."""
+    """Cancel all jobs of the sweep that have not ended."""
     scope = get_scope(request)
-    return detailed(sweep_actions.cancel(scope.get_writable(Sweep, sweep_id), scope.name, reason))
+    return serialize_detail(sweep_actions.cancel(scope.get_writable(Sweep, sweep_id), scope.name, reason))
 
 
-def plain(sweep: Sweep) -> dict[str, Any]:
+def serialize(sweep: Sweep) -> dict[str, Any]:
     return {
         "id": sweep.id,
         "name": sweep.name,
@@ -118,8 +118,8 @@ def plain(sweep: Sweep) -> dict[str, Any]:
     }
 
 
-def detailed(sweep: Sweep) -> dict[str, Any]:
-    return {**ranking.to_json(sweep, ranking.of(sweep)), **plain(sweep), "refused": sweep.refused}
+def serialize_detail(sweep: Sweep) -> dict[str, Any]:
+    return {**ranking.to_json(sweep, ranking.of(sweep)), **serialize(sweep), "refused": sweep.refused}
 
 
 def _parts(request: HttpRequest) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Templates over HTTP: list, save, look at, change, delete."""
+"""Templates: list, save, read, change, delete."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ router = Router(tags=["templates"])
 
 @router.get("/templates", response=Templates)
 def listing(request: HttpRequest) -> dict[str, Any]:
-    """Of the caller's teams, by name."""
-    return {"items": [plain(template) for template in get_scope(request).listed(Template)]}
+    """Templates of the caller's teams, by name."""
+    return {"items": [serialize(template) for template in get_scope(request).listed(Template)]}
 
 
 @router.post("/templates", response={201: TemplateOut, 422: Refusal})
 def save(request: HttpRequest, body: TemplateIn, team: str | None = None) -> Status:
-    """Keep a spec under a name. Start a job from it with POST /jobs?template=ID."""
+    """Save a spec under a name. Start a job from it with POST /jobs?template=ID."""
     scope = get_scope(request)
-    said = {"name": body.name, "description": body.description, "actor": scope.name}
+    message = {"name": body.name, "description": body.description, "actor": scope.name}
     return Status(
-        201, plain(templates.save(team=scope.get_writable_team(team), spec=parse(body.spec), **said))
+        201, serialize(templates.save(team=scope.get_writable_team(team), spec=parse(body.spec), **message))
     )
 
 
 @router.get("/templates/{template_id}", response={200: TemplateOut, 404: Refusal})
 def one(request: HttpRequest, template_id: str) -> dict[str, Any]:
-    return plain(get_scope(request).get(Template, template_id))
+    return serialize(get_scope(request).get(Template, template_id))
 
 
 @router.patch(
@@ -51,18 +51,18 @@ def change(request: HttpRequest, template_id: str, body: TemplateChange) -> dict
         actor=scope.name,
         seen=body.version,
     )
-    return plain(changed)
+    return serialize(changed)
 
 
 @router.delete("/templates/{template_id}", response={204: None, 404: Refusal})
 def delete(request: HttpRequest, template_id: str) -> Status:
-    """Jobs that were made from it keep their spec."""
+    """Delete a template. Jobs that were made from it keep their spec."""
     scope = get_scope(request)
     templates.delete(scope.get_writable(Template, template_id), scope.name)
     return Status(204, None)
 
 
-def plain(template: Template) -> dict[str, Any]:
+def serialize(template: Template) -> dict[str, Any]:
     return {
         "id": template.id,
         "name": template.name,

@@ -1,4 +1,4 @@
-"""Single steps over HTTP: ask for a profile, fetch it, and read the timelines that are kept."""
+"""Profiles of single steps, and timelines."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from jobs.models import Job, Run, TraceFile
 router = Router(tags=["runs"])
 
 
-class Asked(Schema):
+class TraceRequested(Schema):
     number: int
     steps: int
     ranks: list[int]
 
 
 class TraceOut(Schema):
-    """`size_bytes` is null until the file has been brought; `reason` says why it never will be."""
+    """`size_bytes` is null until the file has been copied; `reason` says why it cannot be."""
 
     id: int
     attempt: int
@@ -40,8 +40,8 @@ class TraceOut(Schema):
 
 
 class TimelineOut(Schema):
-    """`events`: kind, number (of a pass: the micro-batch), begin, length and waiting time in microseconds, from
-    `began_at` (unix seconds) on."""
+    """`events`: kind, number (for a pass, the micro-batch), begin, length and waiting time, in microseconds after
+    `began_at` (unix seconds)."""
 
     attempt: int
     step: int
@@ -54,7 +54,7 @@ class TimelineOut(Schema):
     events: list[tuple[str, int, int, int, int]]
 
 
-@router.post("/jobs/{job_id}/trace", response={201: Asked, 404: Refusal, 409: Refusal})
+@router.post("/jobs/{job_id}/trace", response={201: TraceRequested, 404: Refusal, 409: Refusal})
 def ask(
     request: HttpRequest,
     job_id: str,
@@ -71,12 +71,12 @@ def ask(
 def listing(request: HttpRequest, run_id: str) -> list[dict[str, Any]]:
     """Newest first."""
     run = get_scope(request).get(Run, run_id)
-    return [_plain(file) for file in traces.files_of(run.job)] if run.job else []
+    return [_serialize(file) for file in traces.files_of(run.job)] if run.job else []
 
 
 @router.get("/runs/{run_id}/traces/{trace_id}", response={404: Refusal})
 def one(request: HttpRequest, run_id: str, trace_id: int) -> HttpResponse:
-    """Its bytes: Chrome's trace format, packed with gzip."""
+    """The content of one profile: Chrome's trace format, compressed with gzip."""
     run = get_scope(request).get(Run, run_id)
     found = TraceFile.objects.filter(id=trace_id, trace__attempt__job=run.job_id).first()
     if found is None or found.size_bytes is None:
@@ -88,7 +88,7 @@ def one(request: HttpRequest, run_id: str, trace_id: int) -> HttpResponse:
 def drawn(
     request: HttpRequest, run_id: str, attempt: int | None = None, step: int | None = None
 ) -> list[dict[str, Any]]:
-    """All ranks of one recorded step: the given one, else the newest attempt's last."""
+    """All ranks of one recorded step, by default the last one of the newest attempt."""
     run = get_scope(request).get(Run, run_id)
     there = [
         place for place in timelines.places(run)
@@ -102,7 +102,7 @@ def drawn(
     ]
 
 
-def _plain(file: TraceFile) -> dict[str, Any]:
+def _serialize(file: TraceFile) -> dict[str, Any]:
     return {
         "id": file.id,
         "attempt": file.trace.attempt.number,

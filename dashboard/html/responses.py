@@ -1,4 +1,4 @@
-"""What a page is told after a person did something: a sentence, and the way back where there is one."""
+"""Responses to actions on pages: a toast or message, with an optional undo."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def answer(
     is_refused: bool = False,
     undo: dict[str, Any] | None = None,
 ) -> HttpResponse:
-    """A toast for htmx, which then refreshes what changed; else a message on the page `to`. `undo` is the address and
-    the values that take it back: {"path": ..., "values": {...}}."""
+    """A toast for htmx, which then refreshes the changed parts; else a message on the page `to`. `undo` holds the
+    address and the values that undo the action: {"path": ..., "values": {...}}."""
     if request.headers.get("HX-Request"):
         reply = HttpResponse(status=409 if is_refused else 204)
         return with_toast(reply, sentence, "warn" if is_refused else "good", undo, is_change=True)

@@ -1,4 +1,4 @@
-"""How the API says no: MLflow's error codes, each with the HTTP status that its clients expect."""
+"""MLflow's error codes with the HTTP statuses that its clients expect."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ STATUS = {
 }
 
 
-class Refused(Exception):
-    """A request that is not met; `code` is one of STATUS."""
+class MlflowError(Exception):
+    """A refused request; `code` is one of STATUS."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -35,9 +35,9 @@ class Refused(Exception):
         return response
 
 
-def bad(message: str) -> Refused:
-    return Refused("INVALID_PARAMETER_VALUE", message)
+def invalid(message: str) -> MlflowError:
+    return MlflowError("INVALID_PARAMETER_VALUE", message)
 
 
-def nothing(message: str) -> Refused:
-    return Refused("RESOURCE_DOES_NOT_EXIST", message)
+def not_found(message: str) -> MlflowError:
+    return MlflowError("RESOURCE_DOES_NOT_EXIST", message)

@@ -1,15 +1,15 @@
-"""Pages of answers: a token says where the next one begins."""
+"""Paging of replies by tokens."""
 
 from __future__ import annotations
 
 import base64
 from typing import Any
 
-from dashboard.mlflow.errors import bad
+from dashboard.mlflow.errors import invalid
 from engine.request_limits import OFFSET, whole_number
 
 
-def start_of(token: str) -> int:
+def start_from_token(token: str) -> int:
     if not token:
         return 0
     try:
@@ -17,9 +17,9 @@ def start_of(token: str) -> int:
     except ValueError:  # binascii.Error is one
         start = None
     if start is None:
-        raise bad(f"Invalid page token '{token[:50]}': send the next_page_token of the page before.")
+        raise invalid(f"Invalid page token '{token[:50]}': send the next_page_token of the page before.")
     if broken := OFFSET.error(start):
-        raise bad(broken)
+        raise invalid(broken)
     return start
 
 
@@ -31,7 +31,7 @@ def with_token(answer: dict[str, Any], start: int, size: int, *, is_more: bool) 
 
 def refuse_bad_size(size: int, most: int) -> None:
     if not 1 <= size <= most:
-        raise bad(
+        raise invalid(
             f"Invalid value {str(size)[:50]} for parameter 'max_results' supplied: "
             f"It must be at least 1 and at most {most}."
         )

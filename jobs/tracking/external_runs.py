@@ -108,7 +108,7 @@ def set_parent(run: Run, parent: Run, *, actor: str) -> None:
     while above is not None:
         if above.id == run.id:
             raise TrackingError(
-                f"Run {parent.id} is nested under run {run.id}, which therefore cannot be nested under it."
+                f"Run {parent.id} is nested under run {run.id}; the reverse would be a cycle."
             )
         above = above.parent
     with transaction.atomic():

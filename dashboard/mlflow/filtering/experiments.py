@@ -1,4 +1,4 @@
-"""Searches for experiments. The team's default has no row, so a filter is also asked of it here, in Python."""
+"""Search for experiments; filters are applied to the default in Python."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 
 from dashboard.mlflow.filtering import like
-from dashboard.mlflow.filtering.grammar import Clause, Language
+from dashboard.mlflow.filtering.grammar import Language, SearchClause
 from dashboard.mlflow.filtering.runs import LOOKUPS
-from dashboard.mlflow.words import millis, moment
+from dashboard.mlflow.vocabulary import millis, moment
 from jobs.models import Project, Team
 
 ID = "search_id"
@@ -34,10 +34,10 @@ COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def apply(
-    found: QuerySet[Project], said: str, order_by: Sequence[str], team: Team
+    found: QuerySet[Project], text: str, order_by: Sequence[str], team: Team
 ) -> tuple[QuerySet[Project], bool]:
-    """The projects in order, and whether the default experiment is one of those that were asked for."""
-    clauses = LANGUAGE.clauses(said)
+    """The projects in order, and whether the default experiment matches."""
+    clauses = LANGUAGE.clauses(text)
     found = found.alias(**{ID: Cast("id", TextField())})
     for clause in clauses:
         found = _filtered(found, clause)
@@ -46,11 +46,11 @@ def apply(
         field = F("id" if column.key == ID else column.key)
         terms.append(field.asc() if rises else field.desc())
     return found.order_by(*terms, "-created_at", "id"), all(
-        _is_of_default(clause, team) for clause in clauses
+        _matches_default(clause, team) for clause in clauses
     )
 
 
-def _filtered(found: QuerySet[Project], clause: Clause) -> QuerySet[Project]:
+def _filtered(found: QuerySet[Project], clause: SearchClause) -> QuerySet[Project]:
     field, value = clause.column.key, clause.value
     if clause.column.kind == "tag":
         if clause.operator.startswith("IS"):
@@ -66,11 +66,11 @@ def _filtered(found: QuerySet[Project], clause: Clause) -> QuerySet[Project]:
 
 
 def _tag(key: str) -> Cast:
-    """As text: the lookups of a JSON key would take the value asked for as JSON."""
+    """A tag as a text: lookups of a JSON key would parse the compared value as JSON."""
     return Cast(KeyTextTransform(key, "tags"), TextField())
 
 
-def _is_of_default(clause: Clause, team: Team) -> bool:
+def _matches_default(clause: SearchClause, team: Team) -> bool:
     if clause.column.kind == "tag":
         return clause.operator == "IS NULL"
     made = millis(team.created_at)

@@ -1,4 +1,4 @@
-"""SQL's LIKE, with and without case, the same on SQLite and PostgreSQL: % stands for anything, _ for one character.
+"""Lookups LIKE and ILIKE, the same on SQLite and PostgreSQL.
 
 Django's own `contains` cannot: on SQLite it is never sensitive to case. GLOB is, and needs other wildcards.
 """
@@ -22,7 +22,7 @@ class Like(Lookup):
         if connection.vendor == "sqlite":
             pattern = self.rhs.translate(GLOBS) if self.sqlite == "GLOB" else self.rhs
             return f"{column} {self.sqlite} %s", [*values, pattern]
-        # Without an escape character, as SQLite has it.
+        # Without an escape character, as on SQLite.
         return f"{column} {self.postgresql} %s ESCAPE ''", [*values, self.rhs]
 
 
@@ -32,10 +32,10 @@ class ILike(Like):
 
 
 def is_like(text: str, pattern: str) -> bool:
-    """The same for one text. Each % takes as little as it can, and only the last one is tried again: its work is at
-    most the product of the two lengths, where a regular expression's grows with the number of wildcards."""
+    """LIKE for one text. Each % matches as little as possible, and only the last one is retried: the work is at most
+    the product of the two lengths, while that of a regular expression grows exponentially with the wildcards."""
     at = place = 0
-    star, mark = -1, 0  # the last % in the pattern, and where in the text what follows it was last tried
+    star, mark = -1, 0  # the last % in the pattern, and the position in the text at which it was last retried
     while at < len(text):
         letter = pattern[place] if place < len(pattern) else ""
         if letter == "%":

@@ -144,7 +144,8 @@ def write(client, method, path, job):
     bodies = {"templates": {"name": "x", "spec": {}}, "writers": {"stream": "x"}, "params": {"params": {}},
               "missing": {"source": "run", "missing": {}}}  # fmt: skip
     body = next(
-        (body for word, body in bodies.items() if word in path), {"where": "front", "priority": "low"}
+        (body for word, body in bodies.items() if word in path),
+        {"where": "front", "priority": "low"},
     )
     return getattr(client, method)(at(path, job), json.dumps(body), content_type="application/json")
 

@@ -105,7 +105,7 @@ def test_more_than_a_browser_could_hold_is_refused_with_a_way_out(run, client_of
     answer = client_of("mate").get(f"/api/v1/series?{same}&" + "&".join(f"run={one}" for one in runs))
     assert answer.status_code == 422
     assert answer.json()["detail"] == (
-        "800 lines of 10,000 points are 8,000,000; one answer has at most 4,000,000. "
+        "800 lines of 10,000 points are 8,000,000; one reply has at most 4,000,000. "
         "Ask for points=5,000 or fewer, or fewer runs, metrics or sources at a time."
     )
 
@@ -146,9 +146,7 @@ def test_a_run_without_energy_has_no_place_on_that_axis_and_says_why(run, client
     write(run, "loss", [5, 4])
     said = both(client_of("mate"), run, "metric=loss&x=energy")[1]
     assert said["series"] == []
-    assert said["missing"][run.id]["loss"] == {
-        "": ["absent", "No device of this run has told the energy it used."]
-    }
+    assert said["missing"][run.id]["loss"] == {"": ["absent", "No device of this run reports its energy."]}
 
 
 def test_energy_of_only_some_devices_is_not_the_energy_of_the_run(run, client_of):
@@ -157,7 +155,7 @@ def test_energy_of_only_some_devices_is_not_the_energy_of_the_run(run, client_of
     Run.objects.filter(id=run.id).update(missing={"device:b": {"energy_j": ["unsupported", "No counter."]}})
     said = both(client_of("mate"), run, "metric=loss&x=energy")[1]
     assert said["series"] == []
-    assert "Not all devices" in said["missing"][run.id]["loss"][""][1]
+    assert "Some devices" in said["missing"][run.id]["loss"][""][1]
 
 
 def test_points_long_after_the_last_reading_of_energy_have_no_place(run, client_of):

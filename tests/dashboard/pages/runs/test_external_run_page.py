@@ -140,4 +140,4 @@ def test_a_run_that_was_taken_for_killed_says_so_and_why(owner_browser, run):
     Run.objects.filter(id=run.id).update(heard_at=timezone.now() - timedelta(days=1))
     external_runs.fail_silent_runs()
     text = page(owner_browser, run)
-    assert "sent nothing for 6 h" in text and "taken for killed" in text and "running, silent" not in text
+    assert "sent nothing for 6 h" in text and "counts as killed" in text and "running, silent" not in text

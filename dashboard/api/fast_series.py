@@ -1,10 +1,9 @@
-"""The short way for series: what charts ask for again and again, answered without Django's middleware, and shared.
+"""Fast path for series, with replies shared between pages.
 
-Through the middleware a chart costs 6 to 11 ms before anything is read (session, user, then a new thread and connection
-too), so that a hundred pages which follow one run cost the server more than a core (measured 2026-11-22: 1.29). Here
-two threads remember for a few seconds who may see which runs, and give all pages the same answer
-until one of its runs has grown. What is not plain (nobody known, a run that is not there, a query that is wrong or
-asks for too much) goes Django's way, which says why.
+Django's middleware costs a chart 6 to 11 ms before anything is read (session, user, a new thread and connection), so
+that a hundred pages that follow one run cost the server more than a core (measured 2026-11-22: 1.29). Here two threads
+cache for a few seconds who may see which runs, and send all pages the same reply until one of its runs has grown.
+Requests that are refused (unknown caller or run, invalid query, too many points) go to Django, which gives the reason.
 """
 
 from __future__ import annotations
@@ -32,42 +31,41 @@ from jobs import series
 from jobs.models import Run
 
 PATH = re.compile(r"/api/v1/(?:runs/([0-9a-z]{1,12})/)?series")
-REMEMBERED_S = 5.0  # so long who has logged out still sees charts
-KEPT_S = 10.0  # so long a roll-up of old points, which nobody waits for, may stay unseen
-KEPT, KEPT_BYTES = 500, 1024 * 1024
-# What an answer is made of: which batches of a run are here, folded or not (a late one may fill a hole), and which
-# readings it cannot have.
+ACCESS_CACHED_S = 5.0  # a user who has logged out still sees charts for this long
+CACHED_S = 10.0  # the fold of old points may stay invisible for this long
+CACHED, CACHED_BYTES = 500, 1024 * 1024
+# The version of a reply: the batches of its runs, folded or not (a late one may fill a gap), and missing readings.
 VERSION = """
 SELECT s.id, s.last_seq, COUNT(b.seq), MAX(b.seq) FROM jobs_stream s LEFT JOIN jobs_batch b ON b.stream_id = s.id
 WHERE s.run_id IN ({marks}) GROUP BY s.id, s.last_seq ORDER BY s.id"""
 MISSING = "SELECT id, CAST(missing AS text) FROM jobs_run WHERE id IN ({marks}) ORDER BY id"
 
 
-class Asked(NamedTuple):
+class SeriesRequest(NamedTuple):
     runs: tuple[str, ...]
-    window: drawing.Window
+    window: drawing.SeriesQuery
 
 
-class Answer(NamedTuple):
+class CachedReply(NamedTuple):
     body: bytes
     content_type: str
 
 
 _threads = ThreadPoolExecutor(2, "series")
-_doors: dict[tuple[str, tuple[str, ...]], float] = {}
-_kept: dict[tuple[str | None, bytes], tuple[float, Any, Answer]] = {}
+_allowed: dict[tuple[str, tuple[str, ...]], float] = {}
+_replies: dict[tuple[str | None, bytes], tuple[float, Any, CachedReply]] = {}
 
 
-async def answered(run_id: str | None, query: bytes, headers: Mapping[bytes, bytes]) -> Answer | None:
-    """None: Django has to answer."""
+async def get_reply(run_id: str | None, query: bytes, headers: Mapping[bytes, bytes]) -> CachedReply | None:
+    """The reply, or None if Django has to reply."""
     if (credential := _credential(headers)) is None:
         return None
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_threads, _answer, credential, run_id, query)
+    return await loop.run_in_executor(_threads, _get_reply, credential, run_id, query)
 
 
 def _credential(headers: Mapping[bytes, bytes]) -> str | None:
-    """A token with its word before it, or the key of a session."""
+    """'Bearer' and a token, or the key of a session."""
     if given := headers.get(b"authorization"):
         kind, _, token = given.decode("latin-1").partition(" ")
         return f"Bearer {token.strip()}" if kind.lower() == "bearer" else None
@@ -79,13 +77,13 @@ def _credential(headers: Mapping[bytes, bytes]) -> str | None:
     return found.value if found else None
 
 
-def _answer(credential: str, run_id: str | None, query: bytes) -> Answer | None:
-    """In a thread of series."""
+def _get_reply(credential: str, run_id: str | None, query: bytes) -> CachedReply | None:
+    """Runs in a thread of series."""
     try:
-        asked = _asked(run_id, query)
-        if asked is None or not _may_see(credential, asked.runs):
+        wanted = _parse_query(run_id, query)
+        if wanted is None or not _may_see(credential, wanted.runs):
             return None
-        return _shared(run_id, query, asked)
+        return _shared(run_id, query, wanted)
     except series.TooMuch:
         return None
     except (DatabaseError, InterfaceError):
@@ -94,8 +92,8 @@ def _answer(credential: str, run_id: str | None, query: bytes) -> Answer | None:
 
 
 @lru_cache(maxsize=1000)
-def _asked(run_id: str | None, query: bytes) -> Asked | None:
-    """None: it is not what the API takes."""
+def _parse_query(run_id: str | None, query: bytes) -> SeriesRequest | None:
+    """None for a query that the API refuses."""
     if len(query) > QUERY_CHARS:
         return None
     try:
@@ -105,23 +103,23 @@ def _asked(run_id: str | None, query: bytes) -> Asked | None:
             for name in fields
         }
         if run_id is not None:
-            return Asked((run_id,), drawing.Window(**given))
-        window = drawing.Comparison(**given)
+            return SeriesRequest((run_id,), drawing.SeriesQuery(**given))
+        window = drawing.ComparisonQuery(**given)
     except (ValidationError, SuspiciousOperation):
         return None
-    return Asked(tuple(dict.fromkeys(window.run)), window)
+    return SeriesRequest(tuple(dict.fromkeys(window.run)), window)
 
 
 def _may_see(credential: str, runs: tuple[str, ...]) -> bool:
     now, key = time.monotonic(), (credential, runs)
-    if _doors.get(key, 0.0) > now:
+    if _allowed.get(key, 0.0) > now:
         return True
     scope = _scope(credential)
     if scope is None or scope.opened(Run).filter(id__in=runs).count() != len(runs):
         return False
-    if len(_doors) >= 10 * KEPT:
-        _doors.clear()
-    _doors[key] = now + REMEMBERED_S
+    if len(_allowed) >= 10 * CACHED:
+        _allowed.clear()
+    _allowed[key] = now + ACCESS_CACHED_S
     return True
 
 
@@ -130,19 +128,20 @@ def _scope(credential: str) -> Scope | None:
     return scope_from_token(token) if kind else scope_from_session(credential)
 
 
-def _shared(run_id: str | None, query: bytes, asked: Asked) -> Answer:
-    """The version is read before the points: an answer is never older than it says."""
-    now, key, version = time.monotonic(), (run_id, query), _version(asked.runs)
-    kept = _kept.get(key)
-    if kept is not None and kept[0] > now and kept[1] == version:
-        return kept[2]
-    response = drawing.drawn(drawing.found(asked.runs), asked.window)
-    answer = Answer(response.content, response["Content-Type"])
-    if len(answer.body) <= KEPT_BYTES:
-        if len(_kept) >= KEPT:
-            _kept.clear()
-        _kept[key] = (now + KEPT_S, version, answer)
-    return answer
+def _shared(run_id: str | None, query: bytes, wanted: SeriesRequest) -> CachedReply:
+    """The reply from the cache, or a new one. The version is read before the points, so that a reply is never older
+    than its version."""
+    now, key, version = time.monotonic(), (run_id, query), _version(wanted.runs)
+    cached = _replies.get(key)
+    if cached is not None and cached[0] > now and cached[1] == version:
+        return cached[2]
+    response = drawing.series_reply(drawing.find_runs(wanted.runs), wanted.window)
+    reply = CachedReply(response.content, response["Content-Type"])
+    if len(reply.body) <= CACHED_BYTES:
+        if len(_replies) >= CACHED:
+            _replies.clear()
+        _replies[key] = (now + CACHED_S, version, reply)
+    return reply
 
 
 def _version(runs: tuple[str, ...]) -> list[tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""Bodies that may be large or compressed, within a limit that holds for what they unfold to."""
+"""Large or compressed request bodies, limited in decompressed size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MSGPACK = ("application/msgpack", "application/x-msgpack", "application/vnd.msgp
 
 
 class BodyError(Exception):
-    """A body that is not taken; `status` is what HTTP calls the reason."""
+    """A body that is refused; `status` is the HTTP status."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -21,14 +21,14 @@ class BodyError(Exception):
 
 
 def is_msgpack(content_type: str) -> bool:
-    """Raises BodyError for what is neither msgpack nor JSON."""
+    """Raises BodyError for a type other than msgpack and JSON."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind in MSGPACK:
         return True
     if kind in ("", "application/json"):
         return False
     raise BodyError(
-        415, f"Content-Type '{kind[:80]}' is not read here; send application/json or {MSGPACK[0]}."
+        415, f"Content-Type '{kind[:80]}' is not supported; send application/json or {MSGPACK[0]}."
     )
 
 
@@ -37,8 +37,9 @@ def refuse_too_large(num_bytes: int) -> None:
         raise BodyError(413, broken)
 
 
-def unfolded(body: bytes, encoding: str) -> bytes:
-    """Raises BodyError: 413 beyond the limit, however small it came, 415 and 422 for what cannot be unfolded."""
+def decompress(body: bytes, encoding: str) -> bytes:
+    """Raises BodyError: 413 beyond the limit of the decompressed size, 415 and 422 for a body that cannot be
+    decompressed."""
     encoding = encoding.strip().lower() or "identity"
     if encoding not in ENCODINGS:
         raise BodyError(
@@ -50,7 +51,7 @@ def unfolded(body: bytes, encoding: str) -> bytes:
     try:
         found = _gunzip(body) if encoding == "gzip" else _unzstd(body)
     except (zlib.error, zstandard.ZstdError) as error:
-        raise BodyError(422, f"The body is no {encoding}: {error}.") from None
+        raise BodyError(422, f"The body is not valid {encoding}: {error}.") from None
     refuse_too_large(len(found))
     return found
 

@@ -8,13 +8,13 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import OperationalError
 
-from dashboard.api import bodies, short_way
+from dashboard.api import compressed_bodies, fast_path
 from engine.request_limits import POINTS_BODY_BYTES, Limit
 from jobs import series
 from jobs.models import ApiToken, Membership, Team
 from jobs.people import accounts
 from jobs.tracking import external_runs, points
-from tests.dashboard.api.beside import ask
+from tests.dashboard.api.asgi_calls import ask
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -25,7 +25,7 @@ BODY = json.dumps({"stream": "w", "batches": [{"seq": 0, "series": [SERIES]}]}).
 @pytest.fixture
 def run(team, owner):
     yield external_runs.create(team=team, owner=owner, name="mine", origin="api")
-    short_way._thread.submit(lambda: short_way.connection.close()).result()
+    fast_path._thread.submit(lambda: fast_path.connection.close()).result()
 
 
 @pytest.fixture
@@ -69,10 +69,10 @@ def test_a_stranger_and_a_viewer_find_nothing(run, team, owner):
 
 def test_a_token_that_is_taken_away_writes_a_few_seconds_longer_at_most(run, token, monkeypatch):
     now = [1000.0]
-    monkeypatch.setattr(short_way.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(fast_path.time, "monotonic", lambda: now[0])
     assert call(path(run), token)[0] == 200
     ApiToken.objects.all().delete()
-    now[0] += short_way.REMEMBERED_S + 0.1
+    now[0] += fast_path.ACCESS_CACHED_S + 0.1
     assert call(path(run), token)[0] == 401
 
 
@@ -87,7 +87,7 @@ def test_everything_else_goes_djangos_way(where, token, method):
 
 def test_a_body_over_the_limit_is_not_read_to_its_end(run, token, monkeypatch):
     small = Limit(100, "bytes", POINTS_BODY_BYTES.sentence)
-    for module in (bodies, short_way):
+    for module in (compressed_bodies, fast_path):
         monkeypatch.setattr(module, "POINTS_BODY_BYTES", small)
     assert call(path(run), token, body=b" " * 400)[0] == 413
 

@@ -1,4 +1,4 @@
-"""The one way in: who calls, is it well formed, and what goes back; every refusal in MLflow's words."""
+"""Endpoints: authentication, checked requests, replies and MLflow's errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from dashboard.access import Scope
 from dashboard.callers import UNKNOWN_TOKEN, scope_from_token, token_from_header
-from dashboard.mlflow.errors import Refused, bad, nothing
+from dashboard.mlflow.errors import MlflowError, invalid, not_found
 from dashboard.server.replies import json_reply
 from engine.request_limits import BODY_BYTES, values_error, whole_number
 from jobs.models import Project, Run
@@ -34,29 +34,29 @@ REFUSALS = (ParamError, ProjectError, TrackingError, ArtefactError, SavedModelEr
 
 
 def get_run(scope: Scope, run_id: str) -> Run:
-    """Raises Refused."""
+    """Raises MlflowError."""
     run = scope.find(Run, run_id)
     if run is None:
-        raise nothing(f"Run with id={run_id} not found")
+        raise not_found(f"Run with id={run_id} not found")
     return run
 
 
 def get_active_run(scope: Scope, run_id: str) -> Run:
-    """A run that may be written on. Raises Refused for an archived one as well."""
+    """A run that can be written. Raises MlflowError for an archived run too."""
     run = get_run(scope, run_id)
     if run.archived_at:
-        raise bad(f"The run {run_id} must be in the 'active' state. Current state is deleted.")
+        raise invalid(f"The run {run_id} must be in the 'active' state. Current state is deleted.")
     return run
 
 
 def get_project(scope: Scope, experiment_id: str) -> Project | None:
-    """The project behind an experiment; None for the team's default. Raises Refused."""
+    """The project behind an experiment; None for the team's default. Raises MlflowError."""
     if experiment_id == DEFAULT:
         return None
     number = whole_number(experiment_id)
     found = None if number is None else scope.find(Project, number)
     if found is None:
-        raise nothing(f"No Experiment with id={experiment_id} exists")
+        raise not_found(f"No Experiment with id={experiment_id} exists")
     return found
 
 
@@ -76,27 +76,27 @@ def endpoint(
             try:
                 scope = _scope(request)
                 if request.method != method:
-                    raise Refused(
+                    raise MlflowError(
                         "METHOD_NOT_ALLOWED", f"{request.path} takes {method}, not {request.method}."
                     )
                 if writes and not scope.member_team_ids:
-                    raise Refused(
-                        "PERMISSION_DENIED", f"{scope.name} may look at team {scope.team}, not write."
+                    raise MlflowError(
+                        "PERMISSION_DENIED", f"{scope.name} may read team {scope.team} but not write."
                     )
                 return _answer(function(scope, read(request), **parts))
-            except Refused as refused:
+            except MlflowError as refused:
                 return refused.response()
             except NameTaken as taken:
-                return Refused("RESOURCE_ALREADY_EXISTS", str(taken)).response()
+                return MlflowError("RESOURCE_ALREADY_EXISTS", str(taken)).response()
             except REFUSALS as error:
-                return bad(str(error)).response()
+                return invalid(str(error)).response()
             except OperationalError as error:
                 if connection.vendor == "sqlite" and "locked" not in str(error):
                     raise
                 log.exception(
-                    "The database did not answer %s; the client is asked to try again.", request.path
+                    "The database did not respond to %s; the client is asked to try again.", request.path
                 )
-                return Refused("TEMPORARILY_UNAVAILABLE", "The database is busy. Try again.").response()
+                return MlflowError("TEMPORARILY_UNAVAILABLE", "The database is busy. Try again.").response()
 
         view.method = method  # type: ignore[attr-defined]
         return view
@@ -104,8 +104,8 @@ def endpoint(
     return made
 
 
-def one_of(*views: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Several endpoints at one address, told apart by their methods."""
+def by_method(*views: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """One view for several endpoints of the same path, chosen by method."""
     by_method = {view.method: view for view in views}  # type: ignore[attr-defined]
 
     @csrf_exempt
@@ -117,15 +117,15 @@ def one_of(*views: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
 
 
 def _scope(request: HttpRequest) -> Scope:
-    """By a Bearer token, or by Basic with the token as the password: MLflow's clients send either. Raises Refused."""
+    """MLflow's clients send a Bearer token, or Basic with the token as the password. Raises MlflowError."""
     token = token_from_header(request.headers.get("Authorization", ""))
     if token is None:
-        raise Refused(
+        raise MlflowError(
             "UNAUTHENTICATED", "Set MLFLOW_TRACKING_TOKEN to a token: manage.py token NAME makes one."
         )
     scope = scope_from_token(token)
     if scope is None:
-        raise Refused("UNAUTHENTICATED", UNKNOWN_TOKEN)
+        raise MlflowError("UNAUTHENTICATED", UNKNOWN_TOKEN)
     return scope
 
 
@@ -138,24 +138,22 @@ def _reader(method: str, shape: type | None) -> Callable[[HttpRequest], Any]:
             for field in msgspec.structs.fields(shape)
             if typing.get_origin(field.type) is list
         ]
-        return lambda request: _of_query(request, shape, lists)
-    decoder = msgspec.json.Decoder(
-        shape, strict=False
-    )  # numbers may come as strings, as protobuf's JSON has them
+        return lambda request: _read_query(request, shape, lists)
+    decoder = msgspec.json.Decoder(shape, strict=False)  # numbers may be strings, as in protobuf's JSON
 
     def read(request: HttpRequest) -> Any:
         body = _body(request) or b"{}"
         if NUL in body and (broken := values_error(_checked(lambda: msgspec.json.decode(body)))):
-            raise bad(broken)
+            raise invalid(broken)
         return _checked(lambda: decoder.decode(body))
 
     return read
 
 
-def _of_query(request: HttpRequest, shape: type, lists: list[str]) -> Any:
+def _read_query(request: HttpRequest, shape: type, lists: list[str]) -> Any:
     values = {key: request.GET.getlist(key) if key in lists else request.GET[key] for key in request.GET}
     if broken := values_error(values):
-        raise bad(broken)
+        raise invalid(broken)
     return _checked(lambda: msgspec.convert(values, shape, strict=False))
 
 
@@ -163,7 +161,9 @@ def _body(request: HttpRequest) -> bytes:
     try:
         return request.body
     except RequestDataTooBig:
-        raise bad(f"A request has at most {BODY_BYTES:,} bytes. Please split it up and try again.") from None
+        raise invalid(
+            f"A request has at most {BODY_BYTES:,} bytes. Please split it up and try again."
+        ) from None
 
 
 def _checked(read: Callable[[], Any]) -> Any:
@@ -171,11 +171,11 @@ def _checked(read: Callable[[], Any]) -> Any:
         return read()
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at `$")
-        raise bad(
+        raise invalid(
             f"Invalid value for parameter '{path.strip('.`') or 'request'}' supplied: {reason}"
         ) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Refused("BAD_REQUEST", f"The body is not JSON: {error}") from None
+        raise MlflowError("BAD_REQUEST", f"The body is not JSON: {error}") from None
 
 
 def _answer(given: Any) -> HttpResponse:

@@ -7,27 +7,27 @@ from django.contrib.auth.models import User
 from django.http import HttpResponse
 from django.test import Client
 
+from dashboard.api import fast_series
 from dashboard.api import series as drawing
-from dashboard.api import short_series
 from jobs import series
 from jobs.models import Stream, Team
 from jobs.people import accounts
 from jobs.series import Point
 from jobs.tracking import external_runs
-from tests.dashboard.api.beside import ask
+from tests.dashboard.api.asgi_calls import ask
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
 def run(team, owner):
-    short_series._doors.clear()
-    short_series._kept.clear()
+    fast_series._allowed.clear()
+    fast_series._replies.clear()
     made = external_runs.create(team=team, owner=owner, name="mine", origin="api")
     log(made, 0)
     yield made
     for _ in range(8):  # each of the two threads closes its own
-        short_series._threads.submit(lambda: short_series.connection.close()).result()
+        fast_series._threads.submit(lambda: fast_series.connection.close()).result()
 
 
 def log(run, seq, metric="loss"):
@@ -35,7 +35,7 @@ def log(run, seq, metric="loss"):
 
 
 def cookie_of(browser):
-    name = short_series.settings.SESSION_COOKIE_NAME
+    name = fast_series.settings.SESSION_COOKIE_NAME
     return {"cookie": f"other=1; {name}={browser.cookies[name].value}"}
 
 
@@ -43,13 +43,13 @@ def cookie_of(browser):
 def drawings(monkeypatch):
     """How often something was drawn."""
     made = []
-    plain = drawing.drawn
+    plain = drawing.series_reply
 
     def counted(*arguments) -> HttpResponse:
         made.append(1)
         return plain(*arguments)
 
-    monkeypatch.setattr(drawing, "drawn", counted)
+    monkeypatch.setattr(drawing, "series_reply", counted)
     return made
 
 
@@ -116,8 +116,8 @@ def test_who_has_logged_out_is_forgotten_within_seconds(run, owner_browser, monk
     path, cookie = f"/api/v1/runs/{run.id}/series?metric=loss", cookie_of(owner_browser)
     assert ask(path, cookie)[0] == 200
     owner_browser.logout()
-    monkeypatch.setattr(short_series, "REMEMBERED_S", 0.0)
-    short_series._doors.clear()
+    monkeypatch.setattr(fast_series, "ACCESS_CACHED_S", 0.0)
+    fast_series._allowed.clear()
     assert ask(path, cookie)[0] == 299
 
 
