@@ -1,8 +1,8 @@
-"""What a person or a token may see, open and write: one `Scope` for pages, the API and MLflow's API.
+"""Scope of a person or token: the objects to see, open and write.
 
-An object that is not there and one of a team outside the scope look the same: 404. An admin answers for the hardware
-and for every team's jobs on it: an admin's session opens and writes what RULES marks, of every team, while lists stay
-those of the admin's own teams. A token acts in its one team, whoever it belongs to.
+Pages, the API and MLflow's API share it. Unknown objects and objects outside the scope are both 404. Admins are
+responsible for the hardware and the jobs on it: an admin's session opens and writes the rows of every team for the
+models marked in RULES, while its lists show the admin's own teams. A token acts in its own team only.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Owned = TypeVar("Owned", bound=Model)
 class AccessRule(NamedTuple):
     """How rows of a model belong to a team."""
 
-    related: tuple[str, ...]  # read together with a row that is opened
+    related: tuple[str, ...]  # read together with a row
     is_open_to_admins: bool = False  # an admin's session opens and writes the rows of every team
     team: str = "team"  # the lookup of the team
 
@@ -86,13 +86,13 @@ class Scope:
     # Teams
 
     def teams(self) -> QuerySet[Team]:
-        """The teams whose objects stand in lists, by name."""
+        """The teams whose objects are listed, by name."""
         if self.team:
             return Team.objects.filter(id=self.team.id)
         return Team.objects.filter(memberships__user_id=self.user.pk).order_by("name")
 
     def known_teams(self) -> QuerySet[Team]:
-        """The teams whose jobs may be named, by name."""
+        """The teams whose jobs may be named to the caller, by name."""
         return Team.objects.order_by("name") if self.opens_every_team else self.teams()
 
     def writable_teams(self) -> QuerySet[Team]:
@@ -101,7 +101,7 @@ class Scope:
         return self.teams().filter(id__in=members.values("team_id"))
 
     def get_writable_team(self, slug: str | None = None) -> Team:
-        """The named team, or the one that the user joined first. Raises Http404 for one that may not be written."""
+        """The team of this slug, by default the one that the user joined first. Raises Http404 for a viewer."""
         if self.team and slug not in (None, self.team.slug):
             raise Http404
         slug = self.team.slug if self.team else slug
@@ -135,25 +135,25 @@ class Scope:
     # Objects
 
     def seen(self, model: type[Owned]) -> QuerySet[Owned]:
-        """The rows that stand in lists."""
+        """The rows that are listed."""
         team = RULES[model].team
         if self.team:
             return model._default_manager.filter(**{team: self.team})
         return model._default_manager.filter(**{f"{team}__memberships__user_id": self.user.pk})
 
     def listed(self, model: type[Owned]) -> QuerySet[Owned]:
-        """The same rows, each with what a page or reply reads beside it."""
+        """The listed rows with their related rows."""
         return self.seen(model).select_related(*RULES[model].related)
 
     def opened(self, model: type[Owned]) -> QuerySet[Owned]:
-        """The rows that can be opened by their ids, each with what a page or reply reads beside it."""
+        """The rows that can be opened by id, with their related rows."""
         rule = RULES[model]
         if self.opens_every_team and rule.is_open_to_admins:
             return model._default_manager.select_related(*rule.related)
         return self.listed(model)
 
     def writable(self, model: type[Owned]) -> QuerySet[Owned]:
-        """The rows of lists that the caller may change."""
+        """The listed rows that the caller may change."""
         ids = self.written_team_ids if RULES[model].is_open_to_admins else self.member_team_ids
         return self.seen(model).filter(**{f"{RULES[model].team}__in": ids})
 
@@ -178,7 +178,7 @@ class Scope:
         return found
 
     def get_writable(self, model: type[Owned], row_id: str | int) -> Owned:
-        """Raises Http404 for a row that the caller may only look at as well."""
+        """Raises Http404 for an unknown row, and for one that the caller may not change."""
         found = self.get(model, row_id)
         if not self.can_write(found):
             raise Http404
@@ -186,7 +186,7 @@ class Scope:
 
 
 def get_scope(request: HttpRequest) -> Scope:
-    """The scope of a request: that of the API's caller, else that of the session; made once a request."""
+    """The scope of the API's caller, else of the session; created once a request."""
     caller = getattr(request, "auth", None)
     if isinstance(caller, Scope):
         return caller

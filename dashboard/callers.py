@@ -1,4 +1,4 @@
-"""Callers of requests: who a session or a token belongs to, as the scope of what they may reach."""
+"""Authentication: the scope of a request's token or session."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNKNOWN_TOKEN = "This token is not known, or it has expired."
 
 
 class BearerToken(HttpBearer):
-    """Stands before the session: a token that is not valid ends the request, whatever cookies come with it."""
+    """Comes before the session: an invalid token ends the request, even with a valid session cookie."""
 
     def authenticate(self, request: HttpRequest, token: str) -> Scope:
         scope = scope_from_token(token)
@@ -63,7 +63,7 @@ def scope_from_token(token: str) -> Scope | None:
 
 
 def scope_from_session(session_key: str) -> Scope | None:
-    """Without a request that Django's middleware has seen. None for a session that nobody is logged in by."""
+    """The scope of a session key, outside of Django's middleware. None for an expired or anonymous session."""
     request = HttpRequest()
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
     user = get_user(request)

@@ -1,4 +1,4 @@
-"""Replies to requests that Django refuses, in the form of the part they were sent to."""
+"""Django's 400 and 413 in the form of pages, the API or MLflow's API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limits of one request: sizes, depths and counts, each with its unit and a sentence.
+"""Limits of one request, each with its unit and a sentence.
 
 Pages, the API, MLflow's API, the filter languages, sweep definitions and specs read their limits here, so that a
 request costs a bounded amount of work whichever way it comes in. A limit is an integer; `error` gives the sentence.
@@ -63,7 +63,7 @@ OFFSET = Limit(10_000_000, "rows", "A page begins at row {limit} at the latest."
 
 # Filters and orders
 FILTER_CHARS = characters(4_000, "A filter")
-FILTER_DEPTH = Limit(50, "levels", "More than {limit} parentheses stand in each other here.")
+FILTER_DEPTH = Limit(50, "levels", "More than {limit} nested parentheses.")
 FILTER_CLAUSES = Limit(100, "conditions", "A filter has at most {limit} conditions.")
 FILTER_VALUES = Limit(300, "values", "A list of values has at most {limit} of them.")
 SEARCH_CHARS = characters(100_000, "A search filter")  # room for SEARCH_VALUES ids
@@ -157,7 +157,7 @@ def text_error(text: str) -> str:
 
 
 def whole_number(text: str, most: int = INTEGER) -> int | None:
-    """The number that ASCII digits stand for; None for any other text and for more than `most`."""
+    """The number in ASCII digits; None for any other text and for more than `most`."""
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(int(INTEGER)))):
         return None
     number = int(text)

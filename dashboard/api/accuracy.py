@@ -100,6 +100,4 @@ def _choice(asked: dict[str, str]) -> accuracy.Choice:
         return accuracy.choice(asked)
     except Http404:
         known = f"by: {', '.join(accuracy.GROUPS)}; field: {', '.join(forecasts.BY_NAME)}"
-        raise SpecError(
-            [Problem("by", f"No such field, or nothing to tell them apart by. Known: {known}.")]
-        ) from None
+        raise SpecError([Problem("by", f"Unknown field or grouping. Known: {known}.")]) from None

@@ -1,4 +1,4 @@
-"""Points endpoint: a plain view, because typed serialisation costs ten times the write."""
+"""Points endpoint: a plain view; typed serialisation costs ten times the write."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from jobs.tracking import external_runs, points
 
 PATH = "/api/v1/runs/{run_id}/points"
 LOG_IN = "Log in, or send a token: Authorization: Bearer ..."
-NOT_FOUND = "There is no such thing here, or not for you."
+NOT_FOUND = "Not found, or not accessible to you."
 REFUSALS = {
     401: "No token, or an unknown one",
     404: "No such run, or none that the caller may write",

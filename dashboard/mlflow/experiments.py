@@ -99,8 +99,8 @@ def _found(scope: Scope, body: shapes.SearchExperiments) -> dict[str, Any]:
     if has_default and body.view_type != "DELETED_ONLY" and len(rows) <= body.max_results:
         rows.append(None)
     shown = rows[: body.max_results]
-    answer: dict[str, Any] = {"experiments": [responses.experiment(one, scope.team) for one in shown]}
-    return paging.with_token(answer, start, body.max_results, is_more=len(rows) > body.max_results)
+    reply: dict[str, Any] = {"experiments": [responses.experiment(one, scope.team) for one in shown]}
+    return paging.with_token(reply, start, body.max_results, is_more=len(rows) > body.max_results)
 
 
 def _own(scope: Scope, experiment_id: str) -> Project:

@@ -27,8 +27,8 @@ def get_history(scope: Scope, body: shapes.History) -> dict[str, Any]:
     columns = series.raw_of_runs([run.id], place.metric, place.source).get(run.id, NOTHING)
     start, size = paging.start_from_token(body.page_token), min(body.max_results, HISTORY_POINTS)
     page = columns.only(slice(start, start + size))
-    answer: dict[str, Any] = {"metrics": list(_rows(body.metric_key, place, page))}
-    return paging.with_token(answer, start, size, is_more=len(columns.steps) > start + size)
+    reply: dict[str, Any] = {"metrics": list(_rows(body.metric_key, place, page))}
+    return paging.with_token(reply, start, size, is_more=len(columns.steps) > start + size)
 
 
 @endpoint("GET", shapes.HistoryOfMany)

@@ -23,10 +23,10 @@ def start_from_token(token: str) -> int:
     return start
 
 
-def with_token(answer: dict[str, Any], start: int, size: int, *, is_more: bool) -> dict[str, Any]:
+def with_token(reply: dict[str, Any], start: int, size: int, *, is_more: bool) -> dict[str, Any]:
     if is_more:
-        answer["next_page_token"] = base64.urlsafe_b64encode(str(start + size).encode()).decode()
-    return answer
+        reply["next_page_token"] = base64.urlsafe_b64encode(str(start + size).encode()).decode()
+    return reply
 
 
 def refuse_bad_size(size: int, most: int) -> None:

@@ -86,8 +86,8 @@ def search(scope: Scope, body: shapes.SearchRuns) -> dict[str, Any]:
     ordered = search_terms.ordered(search_terms.filtered(chosen, body.filter), body.order_by)
     start = paging.start_from_token(body.page_token)
     rows: list[Run] = list(ordered[start : start + body.max_results + 1])
-    answer: dict[str, Any] = {"runs": responses.runs(rows[: body.max_results])}
-    return paging.with_token(answer, start, body.max_results, is_more=len(rows) > body.max_results)
+    reply: dict[str, Any] = {"runs": responses.runs(rows[: body.max_results])}
+    return paging.with_token(reply, start, body.max_results, is_more=len(rows) > body.max_results)
 
 
 def _projects(scope: Scope, experiment_ids: list[str]) -> set[int | None]:

@@ -1,4 +1,4 @@
-"""Replies of all views, one function a kind: JSON, a refusal of the API, plain text, CSV, a file to save."""
+"""Replies by kind: JSON, refusals of the API, text, CSV, files to save."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Reply = TypeVar("Reply", bound=HttpResponseBase)
 
 
 def _plain(value: Any) -> Any:
-    """Django's SafeString as the text that it is."""
+    """A SafeString as a plain text."""
     if isinstance(value, str):
         return str.__str__(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")

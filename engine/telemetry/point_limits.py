@@ -17,13 +17,13 @@ SOURCE = re.compile(
 )
 NO_STEP = -(2**63)  # the lowest signed 64-bit integer marks a point without a step
 FIRST_STEP, LAST_STEP = NO_STEP + 1, 2**63 - 1
-END_S = 253_402_300_800  # unix time at which the year 10000 begins; a time lies in [0, END_S)
+END_S = 253_402_300_800  # unix time at which the year 10000 begins; times are in [0, END_S)
 END_US = END_S * 1_000_000
 
 NAME_RULE = f"a metric name has 1 to {METRIC_CHARS} characters, not all of them spaces, and no NUL character"
 SOURCE_RULE = "a source is run, rank<N>, device:<id> or host:<name>"
 STEP_RULE = "a step is a signed 64-bit integer"
-TIME_RULE = "a time is a number of seconds since 1970 and lies in the years 1970 to 9999"
+TIME_RULE = "a time is a number of seconds since 1970, in the years 1970 to 9999"
 VALUE_RULE = "a value is a 64-bit floating-point number, NaN, Infinity or -Infinity"
 
 

@@ -11,11 +11,8 @@ from jobs import series
 from jobs.attempts import timelines
 
 COLUMN_STEP = 2**31 - 1  # the largest step that the columns of jobs, checkpoints and timelines hold
-POINT_KINDS = (
-    "step",
-    "validation",
-    "device",
-)  # their metrics are points; other lines become rows with a step
+# The metrics of these lines are points; other lines become rows with a step.
+POINT_KINDS = ("step", "validation", "device")
 
 
 def points_from_line(line: Line) -> list[series.Point]:
@@ -40,7 +37,7 @@ def points_from_line(line: Line) -> list[series.Point]:
     if line.k == "timeline":
         timelines.refuse_bad(line.timeline)
     if line.k == "checkpoint":
-        values.pop("validation_loss", None)  # which its own line has brought
+        values.pop("validation_loss", None)  # recorded by the validation line
     elif line.k not in POINT_KINDS:
         return []
     return [series.Point(name, line.source, line.step, line.at, value) for name, value in values.items()]

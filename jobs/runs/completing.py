@@ -37,20 +37,20 @@ def complete(text: str, asker: Asker) -> Completion:
     """`text` is the filter up to the caret."""
     before, part = _split(text)
     start = part.start if part else len(text)
-    said = part.text if part else ""
+    typed = part.text if part else ""
     if part and part.prefix:
-        return Completion(start, _prefixed(part.prefix, said, asker)[:ITEMS_LIMIT])
+        return Completion(start, _prefixed(part.prefix, typed, asker)[:ITEMS_LIMIT])
     name = _compared(before)
     if name is not None:
-        return Completion(start, _values(name, said, asker)[:ITEMS_LIMIT])
-    if before and before[-1].kind == "word" and not said and _is_name(before):
+        return Completion(start, _values(name, typed, asker)[:ITEMS_LIMIT])
+    if before and before[-1].kind == "word" and not typed and _is_name(before):
         return Completion(start, _comparisons(before[-1], asker))
     if _is_complete(before):
         return Completion(
             start,
-            [Item(word, "joins", None, meaning) for word, meaning in JOINS if word.startswith(said.lower())],
+            [Item(word, "joins", None, meaning) for word, meaning in JOINS if word.startswith(typed.lower())],
         )
-    return Completion(start, _names(said, asker)[:ITEMS_LIMIT])
+    return Completion(start, _names(typed, asker)[:ITEMS_LIMIT])
 
 
 def _split(text: str) -> tuple[list[FilterToken], FilterToken | None]:

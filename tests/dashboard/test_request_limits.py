@@ -212,8 +212,8 @@ def sentence_of(reply: Any) -> str:
     if "json" not in reply["Content-Type"]:
         (sentence,) = re.findall(r"<h1>.*?</h1>\s*<p>(.*?)</p>", reply.text, re.DOTALL)
         return sentence
-    said = reply.json()
-    return said.get("detail") or said.get("message") or said["problems"][0]["message"]
+    body = reply.json()
+    return body.get("detail") or body.get("message") or body["problems"][0]["message"]
 
 
 def check(doors: Doors, yaml: str) -> Any:

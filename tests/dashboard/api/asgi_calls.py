@@ -1,4 +1,4 @@
-"""Requests put to the short way without a server; where Django would be asked, somebody answers 299."""
+"""Requests to the fast path without a server; Django is replaced by a 299."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The short way for points says what the plain view says, and leaves everything else to Django."""
+"""The fast path for points replies like the plain view."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def call(path, token=None, *, body=BODY, method="POST", hangs_up=False):
     pieces = [body[start : start + size] for start in range(0, len(body), size)]
     messages = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
     messages.append({"type": "http.disconnect"} if hangs_up else {"type": "http.request", "body": b""})
-    status, _, said = ask(path, headers, method, messages)
-    return status, json.loads(said) if said else None
+    status, _, reply = ask(path, headers, method, messages)
+    return status, json.loads(reply) if reply else None
 
 
 def path(run):
@@ -54,7 +54,7 @@ def test_a_delivery_with_a_token_is_stored(run, token):
     assert [name.count for name in series.names(run.id)] == [1]
 
 
-def test_a_token_of_nobody_is_told_so(run):
+def test_an_unknown_token_is_refused_with_the_reason(run):
     assert call(path(run), "fw_nothing")[0] == 401
 
 
@@ -97,7 +97,7 @@ def test_a_caller_who_hangs_up_halfway_has_sent_nothing(run, token):
     assert series.names(run.id) == []
 
 
-def test_a_broken_connection_is_opened_again_and_one_that_stays_broken_is_said(run, token, monkeypatch):
+def test_a_broken_connection_is_opened_again_and_one_that_stays_broken_is_reported(run, token, monkeypatch):
     broken, store = [OperationalError("gone")], points.store
 
     def once_broken(*arguments):
@@ -108,9 +108,9 @@ def test_a_broken_connection_is_opened_again_and_one_that_stays_broken_is_said(r
     monkeypatch.setattr(points, "store", once_broken)
     assert call(path(run), token)[0] == 200
     broken[:] = [OperationalError("gone")] * 2
-    status, said = call(path(run), token)
+    status, body = call(path(run), token)
     assert status == 503
-    assert "Send it again" in said["detail"]
+    assert "Send it again" in body["detail"]
 
 
 def test_a_run_that_is_deleted_meanwhile_is_not_found(run, token):

@@ -1,4 +1,4 @@
-"""Charts by the short way say what Django's way says, share their answer while it is true, and keep out strangers."""
+"""The fast path for series: equal to Django's, cached, closed to strangers."""
 
 from __future__ import annotations
 
@@ -87,11 +87,11 @@ def test_a_batch_that_fills_a_hole_is_seen_at_once(run, owner_browser):
     assert ask(path, cookie_of(owner_browser))[2] == owner_browser.get(path).content != before
 
 
-def test_a_reading_that_cannot_be_had_is_told_at_once(run, owner_browser):
+def test_a_missing_reading_is_shown_at_once(run, owner_browser):
     path = f"/api/v1/runs/{run.id}/series?metric=power_w"
     ask(path, cookie_of(owner_browser))
-    external_runs.set_missing(run, "device:0", {"power_w": ["denied", "The driver says no."]})
-    assert b"The driver says no." in ask(path, cookie_of(owner_browser))[2]
+    external_runs.set_missing(run, "device:0", {"power_w": ["denied", "The driver refuses."]})
+    assert b"The driver refuses." in ask(path, cookie_of(owner_browser))[2]
 
 
 def test_a_stranger_is_sent_to_django_even_where_an_answer_is_kept(run, owner_browser):
@@ -136,7 +136,7 @@ def test_what_is_not_plain_goes_djangos_way(run, owner_browser, path):
     assert ask(path.format(run.id), cookie_of(owner_browser))[0] == 299
 
 
-def test_too_much_goes_djangos_way_which_says_how_much(run, owner_browser, monkeypatch):
+def test_a_request_for_too_much_goes_to_django_for_the_reason(run, owner_browser, monkeypatch):
     monkeypatch.setattr(drawing, "SERIES_CELLS", 10)
     path = f"/api/v1/runs/{run.id}/series?metric=loss&points=100"
     assert ask(path, cookie_of(owner_browser))[0] == 299

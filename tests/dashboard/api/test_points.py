@@ -1,4 +1,4 @@
-"""Points over HTTP: in columns, exact, each batch once whatever happens on the way, or refused with a sentence."""
+"""Points over HTTP: exact, each batch once, or refused with a sentence."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_who_may_not_write_finds_no_run(name, run, token_of, client_of):
     assert not Stream.objects.exists()
 
 
-def test_a_token_of_nobody_is_told_so(run):
+def test_an_unknown_token_is_refused_with_the_reason(run):
     client = Client(headers={"Authorization": "Bearer fw_nothing"})
     assert send(client, run, batch()).status_code == 401
     assert "Log in" in send(Client(), run, batch()).json()["detail"]
@@ -91,8 +91,8 @@ def test_batches_of_one_delivery_are_all_taken_or_none(run, token_of):
 
 
 def in_json(values):
-    said = [series.non_finite_name(value) if not math.isfinite(value) else value for value in values]
-    return msgspec.json.encode({"stream": "w", "batches": [batch(values=said)]}), "application/json"
+    body = [series.non_finite_name(value) if not math.isfinite(value) else value for value in values]
+    return msgspec.json.encode({"stream": "w", "batches": [batch(values=body)]}), "application/json"
 
 
 def in_json_packed(values):
@@ -139,7 +139,7 @@ def test_a_series_may_have_no_steps_and_another_source(run, token_of):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "expected"),
     [
         (batch(-1), "`$.batches[0].seq`"),
         (batch(values=["many", 1]), "Expected `float`, got `str` - at `$.batches[0].series[0].values[0]`"),
@@ -154,10 +154,10 @@ def test_a_series_may_have_no_steps_and_another_source(run, token_of):
         ({"seq": 0, "series": [{"metric": "loss", "values": [1.0]}]}, "send unix seconds"),
     ],
 )
-def test_what_no_series_can_hold_is_refused_at_its_place(wrong, said, run, token_of):
+def test_what_no_series_can_hold_is_refused_at_its_place(wrong, expected, run, token_of):
     answer = send(token_of("owner"), run, wrong)
     assert answer.status_code == 422
-    assert said in answer.json()["detail"]
+    assert expected in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(

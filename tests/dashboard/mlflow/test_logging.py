@@ -85,7 +85,7 @@ def test_numbers_may_come_as_texts_as_protobuf_writes_them(api):
 
 
 @pytest.mark.parametrize(
-    ("address", "body", "said"),
+    ("address", "body", "expected"),
     [
         ("runs/log-metric", {"key": "a", "value": "x", "timestamp": 1}, "parameter 'value'"),
         ("runs/log-metric", {"key": "a", "value": True, "timestamp": 1}, "parameter 'value'"),
@@ -107,11 +107,11 @@ def test_numbers_may_come_as_texts_as_protobuf_writes_them(api):
         ("runs/log-batch", {"metrics": [{"key": "a", "value": "x", "timestamp": 1}]}, "metrics[0].value"),
     ],
 )  # fmt: skip
-def test_mlflows_own_limits_hold_and_the_refusal_names_the_place(api, address, body, said):
+def test_mlflows_own_limits_hold_and_the_refusal_names_the_place(api, address, body, expected):
     answer = api.post(address, run_id=api.new_run(), **body)
     assert answer.status_code == 400, answer.content
     assert answer.json()["error_code"] == "INVALID_PARAMETER_VALUE"
-    assert said in answer.json()["message"]
+    assert expected in answer.json()["message"]
 
 
 def test_a_metric_may_have_any_name_that_the_points_api_takes(api):
@@ -196,8 +196,8 @@ def test_readings_of_a_gpu_are_series_of_the_device_in_our_units(api):
     key = "system/gpu_1_memory_usage_megabytes"
     [point] = api.get("metrics/get-history", run_id=run_id, metric_key=key).json()["metrics"]
     assert point["value"] == 1234.6
-    said = api.get("runs/get", run_id=run_id).json()["run"]["data"]["metrics"]
-    assert {metric["key"]: metric["value"] for metric in said}[key] == 1234.6
+    body = api.get("runs/get", run_id=run_id).json()["run"]["data"]["metrics"]
+    assert {metric["key"]: metric["value"] for metric in body}[key] == 1234.6
 
 
 def test_the_writers_newest_word_is_noted(api):

@@ -1,4 +1,4 @@
-"""Runs through MLflow's own client: made, nested, ended, renamed, archived; and how they look to us."""
+"""Runs through MLflow's own client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The filter language: which runs a sentence finds, and where it points when it cannot be understood."""
+"""The filter language: matching runs, and positions of errors."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_filter_finds(some, find, text, names):
 
 
 @pytest.mark.parametrize(
-    ("text", "start", "end", "said"),
+    ("text", "start", "end", "expected"),
     [
         ("loss <", 5, 6, "value is missing"),
         ("loss < low", 7, 10, "'low' is not a number"),
@@ -115,11 +115,11 @@ def test_a_filter_finds(some, find, text, names):
         ("a " * 2001, 4000, 4002, "at most 4,000 characters"),
     ],
 )
-def test_what_cannot_be_understood_points_at_the_place(some, find, text, start, end, said):
+def test_what_cannot_be_understood_points_at_the_place(some, find, text, start, end, expected):
     with pytest.raises(runs.FilterError) as refused:
         find(text)
     assert (refused.value.start, refused.value.end) == (start, end)
-    assert said in str(refused.value)
+    assert expected in str(refused.value)
 
 
 def test_archived_runs_are_shown_to_those_who_ask(some, find):
@@ -135,7 +135,7 @@ def test_a_jobs_run_has_its_state_pool_and_spec_from_the_job(make_job, find):
     assert find("duration > 1h") == set()
 
 
-def test_duration_is_told_of_runs_that_have_ended(some, find):
+def test_duration_of_runs_that_have_ended(some, find):
     Run.objects.filter(name="low").update(started_at=NOW - timedelta(hours=3), ended_at=NOW)
     assert "low" in find("duration > 2h")
     assert "low" not in find("duration > 4h")

@@ -1,4 +1,4 @@
-"""Writing: each point exactly once, whatever is sent again, comes late, or is cut short between two writes."""
+"""Writing: each point exactly once, despite repetition, delay and crashes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs without a job: who made them, how they stand, what people write on them; each act with its event."""
+"""Runs without a job: states, tags, notes, each change with its event."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def kinds(run):
     return list(RunEvent.objects.filter(run=run).values_list("kind", "actor"))
 
 
-def test_a_new_run_runs_and_says_who_logs_it(run):
+def test_a_new_run_is_running_and_names_its_writer(run):
     assert (run.state, run.origin, run.started_at is not None) == ("running", "mlflow", True)
     assert kinds(run) == [("run.created", "owner")]
     assert dict(run.tags.values_list("key", "value")) == {"baseline": ""}
 
 
-def test_a_state_said_twice_is_told_once(run):
+def test_a_repeated_state_is_recorded_once(run):
     external_runs.set_state(run, "succeeded", actor="owner")
     external_runs.set_state(run, "succeeded", actor="owner")
     assert [kind for kind, _ in kinds(run)] == ["run.created", "run.succeeded"]
@@ -61,7 +61,7 @@ def test_a_tag_that_no_row_could_hold_is_refused(run):
             external_runs.set_tags(run, bad)
 
 
-def test_archive_and_restore_are_each_told_once(run):
+def test_archive_and_restore_are_each_recorded_once(run):
     one = Run.objects.filter(id=run.id)
     assert (run_annotations.archive(one, actor="mate"), run_annotations.archive(one, actor="mate")) == (1, 0)
     assert (run_annotations.restore(one, actor="mate"), run_annotations.restore(one, actor="mate")) == (1, 0)
@@ -105,7 +105,7 @@ def silence(run, *, for_s):
     run.refresh_from_db()
 
 
-def test_a_run_whose_writer_is_gone_has_failed_when_it_was_last_heard_and_says_why(run, settings):
+def test_a_run_without_signs_of_life_fails_at_the_last_one_with_the_reason(run, settings):
     settings.SILENT_RUN_LIMIT_S = 7200
     silence(run, for_s=7000)
     assert external_runs.fail_silent_runs() == 0
@@ -117,7 +117,7 @@ def test_a_run_whose_writer_is_gone_has_failed_when_it_was_last_heard_and_says_w
     assert "sent nothing for 2 h" in external_runs.loss_reason(run)
 
 
-def test_nobody_is_taken_for_killed_where_the_limit_is_0(run, settings):
+def test_no_run_is_failed_with_a_limit_of_0(run, settings):
     settings.SILENT_RUN_LIMIT_S = 0
     silence(run, for_s=10**7)
     assert external_runs.fail_silent_runs() == 0
