@@ -26,8 +26,7 @@ router = Router(tags=["checkpoints"])
 def listing(request: HttpRequest, run_id: str) -> list[dict[str, Any]]:
     """The checkpoints that still exist, newest first."""
     return [
-        checkpoint_files.serialize(one)
-        for one in checkpoint_files.listing(get_scope(request).get(Run, run_id))
+        checkpoint_files.plain(one) for one in checkpoint_files.listing(get_scope(request).get(Run, run_id))
     ]
 
 
@@ -56,8 +55,8 @@ def family(request: HttpRequest, run_id: str) -> dict[str, Any]:
     scope = get_scope(request)
     found = lineage.of(scope.get(Run, run_id), scope)
     return {
-        "ancestors": [kin.serialize() for kin in found.ancestors],
-        "children": [kin.serialize() for kin in found.children],
+        "ancestors": [kin.plain() for kin in found.ancestors],
+        "children": [kin.plain() for kin in found.children],
         "num_children": found.num_children,
     }
 

@@ -81,7 +81,7 @@ def test_an_address_within_a_text_stays_text(owner_browser, make_report, line):
     ("address", "said"),
     [
         ("/compare/?run=nonsense", "None of its runs is there"),
-        ("/compare/?filter=loss+<", "a value is missing"),
+        ("/compare/?filter=loss+<", "value is missing"),
         ("/v/nonsense/", "is gone, or not for you"),
     ],
 )
