@@ -79,7 +79,7 @@ def test_running_jobs_are_shown_live(here: Page, node: str, fourwalls: tuple[Fou
     expect(panel.locator("canvas").first).to_be_visible()
     here.get_by_role("link", name="Drain").click()
     dialog = here.locator("#ask")
-    expect(dialog.locator(".touched")).to_contain_text("drawn")
+    expect(dialog.locator(".affected")).to_contain_text("drawn")
     dialog.get_by_role("radio", name="Checkpoint and requeue").check()
     dialog.get_by_label("Reason").fill("new BIOS")
     dialog.get_by_role("button", name="Drain").click()

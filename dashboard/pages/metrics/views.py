@@ -16,7 +16,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 @login_not_required
 @require_GET
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Return all metrics. Samples of a device name its job only to users caller may see it."""
+    """Return all metrics. A sample names the job of its device only if the caller may see the job."""
     try:
         caller = known(request)
     except (AuthenticationError, HttpError):

@@ -15,24 +15,24 @@ CHECK = "/submit/check/"
 
 @pytest.fixture
 def check(owner_browser, node):
-    def ask(source: str, text: str, **changes: str) -> dict:
+    def post(source: str, text: str, **changes: str) -> dict:
         return owner_browser.post(
             CHECK, fields_of(preset("demo"), **changes) | {"source": source, "yaml": text}
         ).json()
 
-    return ask
+    return post
 
 
 def test_a_changed_field_is_written_into_the_yaml_and_comments_stay(check):
     text = "# my notes\n" + to_yaml(preset("demo")).replace("width: 128", "width: 128  # narrow")
-    said = check("fields", text, model__layers="6")["yaml"]
-    assert said == text.replace("layers: 4", "layers: 6")
+    result = check("fields", text, model__layers="6")["yaml"]
+    assert result == text.replace("layers: 4", "layers: 6")
 
 
 def test_a_field_that_the_yaml_leaves_out_is_added_to_its_block(check):
-    said = check("fields", "name: demo\nmodel:\n  layers: 4\nseed: 1\n", model__width="256")["yaml"]
-    assert yaml.safe_load(said)["model"]["width"] == 256
-    assert said.startswith("name: demo\nmodel:\n  layers: 4\n")
+    result = check("fields", "name: demo\nmodel:\n  layers: 4\nseed: 1\n", model__width="256")["yaml"]
+    assert yaml.safe_load(result)["model"]["width"] == 256
+    assert result.startswith("name: demo\nmodel:\n  layers: 4\n")
 
 
 def test_changed_yaml_fills_the_fields(check):
@@ -42,7 +42,7 @@ def test_changed_yaml_fills_the_fields(check):
         "3",
         "3e-4",
     )
-    assert values["model.width"] == "128"  # not said: the default
+    assert values["model.width"] == "128"  # left out, so the default
 
 
 def test_a_learning_rate_keeps_its_typed_notation(check):
@@ -53,23 +53,23 @@ def test_a_learning_rate_keeps_its_typed_notation(check):
 
 
 def test_invalid_yaml_is_kept_when_a_field_changes(check):
-    said = check("fields", "model: [1,\nname: {", model__layers="6")
-    assert said["yaml"] == "model: [1,\nname: {"
-    assert "cannot be read" in said["note"]
-    assert said["problems"] == []
-    assert said["values"]["model.layers"] == "6"
+    result = check("fields", "model: [1,\nname: {", model__layers="6")
+    assert result["yaml"] == "model: [1,\nname: {"
+    assert "cannot be read" in result["note"]
+    assert result["problems"] == []
+    assert result["values"]["model.layers"] == "6"
 
 
 def test_invalid_yaml_does_not_change_the_fields(check):
-    said = check("yaml", "model: [1,\nname: {")
-    assert said["values"] is None
-    assert said["problems"][0]["line"] == 2
+    result = check("yaml", "model: [1,\nname: {")
+    assert result["values"] is None
+    assert result["problems"][0]["line"] == 2
 
 
 def test_a_wrong_value_in_yaml_is_shown_in_its_field(check):
-    said = check("yaml", "model:\n  layers: many\n")
-    assert said["values"]["model.layers"] == "many"
-    assert said["problems"][0] | {"field": "model.layers", "line": 2} == said["problems"][0]
+    result = check("yaml", "model:\n  layers: many\n")
+    assert result["values"]["model.layers"] == "many"
+    assert result["problems"][0] | {"field": "model.layers", "line": 2} == result["problems"][0]
 
 
 def test_empty_yaml_is_written_from_the_fields(check):
