@@ -125,8 +125,10 @@ def touch(run: Run) -> None:
 
 
 def end_silent() -> int:
-    """Take for killed who says that it runs and has said nothing for FOURWALLS_SILENT_RUN_LIMIT_S; 0: nobody. Such a
-    run has failed when it was last heard, for the reason that its event tells. Returns how many that were."""
+    """Fail runs that claim to run but have been silent for FOURWALLS_SILENT_RUN_LIMIT_S (0: never).
+
+    Such a run ended when it was last seen; its event gives the reason. Returns the number of runs.
+    """
     limit_s = settings.SILENT_RUN_LIMIT_S
     if limit_s == 0:
         return 0

@@ -63,7 +63,7 @@ def test_drafts_other_objectives_and_too_many_labels_are_refused_at_their_field(
     draft = store(team, owner, PAIRS + b"nonsense\n")
     assert "is a draft" in refusal(spec_for(make_spec, draft), team, owner)["data.corpus"]
     labels = store(team, owner, LABELS)
-    assert "holds texts with labels" in refusal(spec_for(make_spec, labels), team, owner)["data.objective"]
+    assert "contains texts with labels" in refusal(spec_for(make_spec, labels), team, owner)["data.objective"]
     spec = make_spec(f"data.corpus=dataset:{labels.id}", "data.objective=classes", "model.family=encoder")
     assert "has 5 classes" in refusal(spec, team, owner)["model.classes"]
 

@@ -125,7 +125,7 @@ byId("plan").addEventListener("click", (event) => {
   if (use) applyValues(JSON.parse(use.dataset.fill ?? "{}"));
 });
 byId("sweep-more").addEventListener("click", addSweepRow);
-byId("yaml-anew").addEventListener("click", () => {
+byId("yaml-overwrite").addEventListener("click", () => {
   yaml.value = "";
   checkSoon("fields");
 });
