@@ -1,195 +1,202 @@
-"""The only doors to a team's objects: a stranger gets 404, never 403.
+"""Scope of a person or token: the objects to see, open and write.
 
-An admin answers for the hardware and for every team's jobs on it: opens each of them, while lists stay those of their
-own teams.
+Pages, the API and MLflow's API share it. Unknown objects and objects outside the scope are both 404. Admins are
+responsible for the hardware and the jobs on it: an admin's session opens and writes the rows of every team for the
+models marked in RULES, while its lists show the admin's own teams. A token acts in its own team only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, TypeVar, cast
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db.models import QuerySet
-from django.http import Http404
+from django.contrib.auth.models import User
+from django.db.models import Model, QuerySet
+from django.http import Http404, HttpRequest
 
-from jobs.models import Dataset, Job, Membership, Report, Run, SavedView, Sweep, Team, Template
+from jobs.models import (
+    Dataset,
+    Job,
+    Membership,
+    Project,
+    Report,
+    Run,
+    SavedModel,
+    SavedView,
+    Sweep,
+    Team,
+    Template,
+)
 from jobs.models.people import Role
 
-User = AbstractBaseUser | AnonymousUser
-Owned = TypeVar("Owned", Run, SavedView, Report, Sweep)
-
-
-def teams_of(user: User) -> QuerySet[Team]:
-    return Team.objects.filter(memberships__user_id=user.pk).order_by("name")
-
-
-def teams_written_by(user: User) -> QuerySet[Team]:
-    """Teams in which the user may submit, cancel and retry."""
-    writers = Membership.objects.filter(user_id=user.pk).exclude(role=Role.VIEWER)
-    return Team.objects.filter(id__in=writers.values("team_id")).order_by("name")
-
-
-def is_admin(user: User) -> bool:
-    return bool(getattr(user, "is_staff", False))
-
-
-def admin_only(user: User) -> None:
-    """404 for everybody else, as for a stranger."""
-    if not is_admin(user):
-        raise Http404
-
-
-def can_see_details(user: User) -> Callable[[int], bool]:
-    """Whether the user may be told whose a job is, by its team's id."""
-    return set(known_teams(user).values_list("id", flat=True)).__contains__
-
-
-def writes_in(user: User) -> Callable[[int], bool]:
-    """Whether the user may cancel and retry a job, by its team's id."""
-    return written_ids(user).__contains__
-
-
-def written_ids(user: User) -> set[int]:
-    """The teams on whose jobs the user may act."""
-    found = Team.objects.all() if is_admin(user) else teams_written_by(user)
-    return set(found.values_list("id", flat=True))
-
-
-def known_teams(user: User) -> QuerySet[Team]:
-    """The teams whose jobs the user may be told of."""
-    return Team.objects.order_by("name") if is_admin(user) else teams_of(user)
-
-
-def jobs_open_to(user: User) -> QuerySet[Job]:
-    """Which may be opened by their address."""
-    return Job.objects.all() if is_admin(user) else jobs_of(user)
-
-
-def runs_open_to(user: User) -> QuerySet[Run]:
-    return Run.objects.all() if is_admin(user) else runs_of(user)
-
-
-def jobs_of(user: User) -> QuerySet[Job]:
-    return Job.objects.filter(team__memberships__user_id=user.pk)
-
-
-def runs_of(user: User) -> QuerySet[Run]:
-    return Run.objects.filter(team__memberships__user_id=user.pk)
-
-
-def sweeps_of(user: User) -> QuerySet[Sweep]:
-    return Sweep.objects.filter(team__memberships__user_id=user.pk)
-
-
-def sweep_for(user: User, sweep_id: str) -> Sweep:
-    found = Sweep.objects.all() if is_admin(user) else sweeps_of(user)
-    return _one(found.select_related("team", "owner"), sweep_id)
-
-
-def writable_sweep(user: User, sweep_id: str) -> Sweep:
-    return _writable(user, sweep_for(user, sweep_id))
-
-
-def templates_of(user: User) -> QuerySet[Template]:
-    return Template.objects.filter(team__memberships__user_id=user.pk)
-
-
-def template_for(user: User, template_id: str) -> Template:
-    return _one(templates_of(user).select_related("team"), template_id)
-
-
-def writable_template(user: User, template_id: str) -> Template:
-    found = template_for(user, template_id)
-    writable_team(user, found.team.slug)
-    return found
-
-
-def datasets_of(user: User) -> QuerySet[Dataset]:
-    return Dataset.objects.filter(team__memberships__user_id=user.pk)
-
-
-def dataset_for(user: User, dataset_id: str) -> Dataset:
-    return _one(datasets_of(user).select_related("team", "owner"), dataset_id)
-
-
-def writable_dataset(user: User, dataset_id: str) -> Dataset:
-    found = dataset_for(user, dataset_id)
-    writable_team(user, found.team.slug)
-    return found
-
-
-def job_for(user: User, job_id: str) -> Job:
-    return _one(jobs_open_to(user).select_related("team", "owner", "pool", "run"), job_id)
-
-
-def run_for(user: User, run_id: str) -> Run:
-    return _one(
-        runs_open_to(user).select_related("team", "owner", "job", "job__pool", "project", "parent"), run_id
-    )
-
-
-def writable_team(user: User, slug: str | None = None) -> Team:
-    """The team a user submits for: the named one, else the first. 404 where the user may only look."""
-    writers = Membership.objects.filter(user_id=user.pk).exclude(role=Role.VIEWER).select_related("team")
-    if slug:
-        writers = writers.filter(team__slug=slug)
-    membership = writers.order_by("id").first()
-    if membership is None:
-        raise Http404
-    return membership.team
-
-
-def writable_job(user: User, job_id: str) -> Job:
-    job = job_for(user, job_id)
-    if not is_admin(user):
-        writable_team(user, job.team.slug)
-    return job
-
-
-def writable_run(user: User, run_id: str) -> Run:
-    return _writable(user, run_for(user, run_id))
-
-
-def view_for(user: User, view_id: str) -> SavedView:
-    return _one(SavedView.objects.filter(team__in=known_teams(user)).select_related("team", "owner"), view_id)
-
-
-def writable_view(user: User, view_id: str) -> SavedView:
-    return _writable(user, view_for(user, view_id))
-
-
-def reports_of(user: User) -> QuerySet[Report]:
-    return Report.objects.filter(team__memberships__user_id=user.pk).select_related("team", "owner")
-
-
-def report_for(user: User, report_id: str) -> Report:
-    return _one(Report.objects.filter(team__in=known_teams(user)).select_related("team", "owner"), report_id)
-
-
-def writable_report(user: User, report_id: str) -> Report:
-    return _writable(user, report_for(user, report_id))
-
-
-def _writable(user: User, found: Owned) -> Owned:
-    """404 where the user may only look."""
-    if not writes_in(user)(found.team_id):
-        raise Http404
-    return found
-
-
-def writes_runs_in(user: User) -> set[int]:
-    """Ids of the teams on whose runs the user may write."""
-    return set(teams_written_by(user).values_list("id", flat=True))
-
-
-def writable_runs(user: User) -> QuerySet[Run]:
-    """The runs whose names, tags and notes the user may write."""
-    return runs_of(user).filter(team__in=teams_written_by(user))
-
-
-def _one(rows, object_id: str):
-    found = rows.filter(id=object_id).first()
-    if found is None:
-        raise Http404
+Owned = TypeVar("Owned", bound=Model)
+
+
+class AccessRule(NamedTuple):
+    """How rows of a model belong to a team."""
+
+    related: tuple[str, ...]  # read together with a row
+    is_open_to_admins: bool = False  # an admin's session opens and writes the rows of every team
+    team: str = "team"  # the lookup of the team
+
+
+RULES: dict[type[Model], AccessRule] = {
+    Job: AccessRule(("team", "owner", "pool", "run"), True),
+    Run: AccessRule(("team", "owner", "job", "job__pool", "project", "parent"), True),
+    Sweep: AccessRule(("team", "owner"), True),
+    SavedView: AccessRule(("team", "owner"), True),
+    Report: AccessRule(("team", "owner"), True),
+    Template: AccessRule(("team",)),
+    Dataset: AccessRule(("team", "owner")),
+    Project: AccessRule(("team",)),
+    SavedModel: AccessRule(("run",), team="run__team"),
+}
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The objects that a person reaches through a session, or through a token of one team."""
+
+    user: User
+    team: Team | None = None  # of the token; None for a session, which acts in all teams of its user
+
+    @property
+    def name(self) -> str:
+        """The user name, as events record it."""
+        return self.user.get_username()
+
+    @property
+    def is_admin(self) -> bool:
+        return bool(getattr(self.user, "is_staff", False))
+
+    @property
+    def opens_every_team(self) -> bool:
+        """Of the models that RULES marks."""
+        return self.is_admin and self.team is None
+
+    @property
+    def token_team(self) -> Team:
+        """The one team of a token. Raises Http404 for a session, which has none of its own."""
+        if self.team is None:
+            raise Http404
+        return self.team
+
+    def must_be_admin(self) -> str:
+        """The name under which an admin acts. Raises Http404 for everybody else."""
+        if not self.is_admin:
+            raise Http404
+        return self.name
+
+    # Teams
+
+    def teams(self) -> QuerySet[Team]:
+        """The teams whose objects are listed, by name."""
+        if self.team:
+            return Team.objects.filter(id=self.team.id)
+        return Team.objects.filter(memberships__user_id=self.user.pk).order_by("name")
+
+    def known_teams(self) -> QuerySet[Team]:
+        """The teams whose jobs may be named to the caller, by name."""
+        return Team.objects.order_by("name") if self.opens_every_team else self.teams()
+
+    def writable_teams(self) -> QuerySet[Team]:
+        """The teams for which jobs may be submitted, by name."""
+        members = Membership.objects.filter(user_id=self.user.pk).exclude(role=Role.VIEWER)
+        return self.teams().filter(id__in=members.values("team_id"))
+
+    def get_writable_team(self, slug: str | None = None) -> Team:
+        """The team of this slug, by default the one that the user joined first. Raises Http404 for a viewer."""
+        if self.team and slug not in (None, self.team.slug):
+            raise Http404
+        slug = self.team.slug if self.team else slug
+        members = Membership.objects.filter(user_id=self.user.pk).exclude(role=Role.VIEWER)
+        if slug:
+            members = members.filter(team__slug=slug)
+        membership = members.select_related("team").order_by("id").first()
+        if membership is None:
+            raise Http404
+        return membership.team
+
+    @cached_property
+    def can_see_details(self) -> Callable[[int], bool]:
+        """Whether a job may be named to the caller, by the id of its team."""
+        if self.team:
+            return {self.team.id}.__contains__
+        return set(self.known_teams().values_list("id", flat=True)).__contains__
+
+    @cached_property
+    def member_team_ids(self) -> frozenset[int]:
+        """The teams in which the caller is more than a viewer."""
+        return frozenset(self.writable_teams().values_list("id", flat=True))
+
+    @cached_property
+    def written_team_ids(self) -> frozenset[int]:
+        """The teams whose jobs and runs the caller may change."""
+        if self.opens_every_team:
+            return frozenset(Team.objects.values_list("id", flat=True))
+        return self.member_team_ids
+
+    # Objects
+
+    def seen(self, model: type[Owned]) -> QuerySet[Owned]:
+        """The rows that are listed."""
+        team = RULES[model].team
+        if self.team:
+            return model._default_manager.filter(**{team: self.team})
+        return model._default_manager.filter(**{f"{team}__memberships__user_id": self.user.pk})
+
+    def listed(self, model: type[Owned]) -> QuerySet[Owned]:
+        """The listed rows with their related rows."""
+        return self.seen(model).select_related(*RULES[model].related)
+
+    def opened(self, model: type[Owned]) -> QuerySet[Owned]:
+        """The rows that can be opened by id, with their related rows."""
+        rule = RULES[model]
+        if self.opens_every_team and rule.is_open_to_admins:
+            return model._default_manager.select_related(*rule.related)
+        return self.listed(model)
+
+    def writable(self, model: type[Owned]) -> QuerySet[Owned]:
+        """The listed rows that the caller may change."""
+        ids = self.written_team_ids if RULES[model].is_open_to_admins else self.member_team_ids
+        return self.seen(model).filter(**{f"{RULES[model].team}__in": ids})
+
+    def can_write(self, row: Model) -> bool:
+        """Whether the caller may change a row that it can open."""
+        rule = RULES[type(row)]
+        if self.opens_every_team and rule.is_open_to_admins:
+            return True
+        *path, _ = rule.team.split("__")
+        for name in path:
+            row = getattr(row, name)
+        return row.team_id in self.member_team_ids  # type: ignore[attr-defined]
+
+    def find(self, model: type[Owned], row_id: str | int) -> Owned | None:
+        return self.opened(model).filter(id=row_id).first()
+
+    def get(self, model: type[Owned], row_id: str | int) -> Owned:
+        """Raises Http404."""
+        found = self.find(model, row_id)
+        if found is None:
+            raise Http404
+        return found
+
+    def get_writable(self, model: type[Owned], row_id: str | int) -> Owned:
+        """Raises Http404 for an unknown row, and for one that the caller may not change."""
+        found = self.get(model, row_id)
+        if not self.can_write(found):
+            raise Http404
+        return found
+
+
+def get_scope(request: HttpRequest) -> Scope:
+    """The scope of the API's caller, else of the session; created once a request."""
+    caller = getattr(request, "auth", None)
+    if isinstance(caller, Scope):
+        return caller
+    found: Scope | None = getattr(request, "_scope", None)
+    if found is None or found.user != request.user:
+        found = request._scope = Scope(cast(User, request.user))  # type: ignore[attr-defined]
     return found

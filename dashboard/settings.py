@@ -10,6 +10,7 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 
 from dashboard.server import env
+from engine.request_limits import BODY_BYTES
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 HOME_DIR = env.folder(
@@ -66,6 +67,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "dashboard.server.middleware.ContentSecurityPolicy",
+    "dashboard.server.middleware.AddressLimits",
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -119,7 +121,7 @@ SESSION_COOKIE_NAME = f"fourwalls_{BASE_URL.rsplit(':', 1)[-1].strip('/')}"
 USE_TZ = True
 TIME_ZONE = "UTC"
 USE_I18N = False
-DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_BYTES
 
 STATIC_URL = "static/"
 STATIC_ROOT = HOME_DIR / "static"

@@ -5,11 +5,11 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from dashboard import errors
 from dashboard.api import points
 from dashboard.api.api import urls as api_urls
 from dashboard.live.stream import live
 from dashboard.mlflow import routes as mlflow
-from dashboard.pages.people import error_views
 
 # The run table comes before the run page: both routes begin with runs/.
 FAMILIES = (
@@ -35,11 +35,11 @@ urlpatterns = [
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("live", live, name="live"),
-    path("api/v1/runs/<str:run_id>/points", points.take, name="points"),
+    path("api/v1/runs/<str:run_id>/points", points.add_points, name="points"),
     path("api/v1/", api_urls()),
     *[path(f"{prefix}/2.0/mlflow/", include(mlflow.tracking)) for prefix in ("api", "ajax-api")],
     path("api/2.0/mlflow-artifacts/", include(mlflow.files)),
     path("api/3.0/mlflow/<path:rest>", mlflow.nothing_here),
     path("admin/", admin.site.urls),
 ]
-handler400 = error_views.bad_request
+handler400 = errors.bad_request

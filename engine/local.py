@@ -13,10 +13,11 @@ from engine import procfs
 from engine.checkpoints.initial_weights import open_initial_weights
 from engine.directory import AttemptDirectory, Placement, RankSeat
 from engine.planner import plan
+from engine.request_limits import SPEC_BYTES
 from engine.spec import grid
 from engine.spec.checks import Hardware, refuse_impossible
 from engine.spec.presets import PRESETS
-from engine.spec.spec import SPEC_BYTES_LIMIT, Problem, Spec, SpecError, parse, with_changes, yaml_values
+from engine.spec.spec import Problem, Spec, SpecError, parse, with_changes, yaml_values
 from engine.supervisor.environment import ROOT
 from engine.supervisor.locks import is_free
 from engine.telemetry import host
@@ -103,7 +104,7 @@ def build_seats(spec: Spec, devices: Sequence[DeviceInfo]) -> tuple[RankSeat, ..
 def _read_source(source: str) -> bytes:
     try:
         with open(source, "rb") as file:
-            return file.read(SPEC_BYTES_LIMIT + 1)
+            return file.read(SPEC_BYTES + 1)
     except OSError as error:
         names = ", ".join(PRESETS)
         message = f"'{source}' is neither a preset ({names}) nor a readable file: {error.strerror}."

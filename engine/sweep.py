@@ -11,15 +11,13 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from engine.request_limits import RANGE_CHARS, SWEEP_FIELDS, SWEEP_RUNS, SWEEP_VALUES
 from engine.spec.parts import Real, SpecPart
-from engine.spec.problems import Problem, SpecError, problem_from_error
+from engine.spec.problems import Problem, SpecError, problems_from
 from engine.spec.spec import Spec, flatten, merged, nested, parse
 from engine.telemetry.metrics import BY_NAME
 
-RUNS_LIMIT = 1000
 NAME_LIMIT = 100  # as engine.spec.spec.Spec.name
-FIELDS_LIMIT = 8
-VALUES_LIMIT = 100
 DRAW_TRIES = 50  # attempts to draw a new point from a small set of values
 SIGNIFICANT_DIGITS = 4  # of a drawn number: 0.0003162, not 0.00031622776601683794
 RANGE_PATTERN = re.compile(r"([^\s,]+?)\s*\.\.\s*([^\s,:]+)\s*:?\s*(\w+)?\s*(?:x\s*(\d+))?", re.IGNORECASE)
@@ -34,7 +32,7 @@ class SweepRange(SpecPart):
     low: Real = Field(alias="from")
     high: Real = Field(alias="to")
     scale: Scale = "linear"
-    points: int = Field(5, ge=2, le=VALUES_LIMIT)  # number of values in a grid
+    points: int = Field(5, ge=2, le=SWEEP_VALUES)  # number of values in a grid
 
 
 Vary = list[Any] | SweepRange
@@ -45,9 +43,9 @@ class SweepDefinition(SpecPart):
 
     strategy: Literal["grid", "random", "halving"] = "grid"
     vary: dict[str, Any]  # field of the spec -> list of values or SweepRange
-    count: int = Field(8, ge=1, le=RUNS_LIMIT)  # number of runs to draw; unused for a grid
+    count: int = Field(8, ge=1, le=SWEEP_RUNS)  # number of runs to draw; unused for a grid
     seed: int = Field(1, ge=0, le=2**31 - 1)
-    parallel: int = Field(4, ge=1, le=RUNS_LIMIT)  # number of runs that wait or run at the same time
+    parallel: int = Field(4, ge=1, le=SWEEP_RUNS)  # number of runs that wait or run at the same time
     metric: str = "validation_loss"
     goal: Literal["min", "max"] = "min"
     eta: int = Field(2, ge=2, le=10)  # one of eta runs is promoted at a rung
@@ -71,7 +69,10 @@ def parse_sweep(values: Any, base: Spec) -> SweepDefinition:
 
 def parse_vary(text: str) -> Any:
     """Parse the text form of varied values: '2, 4, 8' or '1e-4..1e-2 log' or '1..8 int x4'."""
-    found = RANGE_PATTERN.fullmatch(text.strip())
+    text = text.strip()
+    if ".." in text and len(text) > RANGE_CHARS:
+        return text  # refused where it is read
+    found = RANGE_PATTERN.fullmatch(text)
     if found is None:
         return [_parse_value(part) for part in text.split(",") if part.strip()]
     low, high, scale, points = found.groups()
@@ -152,9 +153,14 @@ def _read_vary(given: Any) -> tuple[dict[str, Vary], list[Problem]]:
     problems: list[Problem] = []
     if not isinstance(given, Mapping):
         return found, [] if given is None else [Problem("sweep.vary", "Name fields, each with its values.")]
+    if broken := SWEEP_FIELDS.error(len(given)):
+        return found, [Problem("sweep.vary", broken)]
     # In the order of the spec, since a database may change the order of JSON keys.
     for path, value in sorted(given.items(), key=lambda pair: (ORDER.get(pair[0], len(ORDER)), str(pair[0]))):
         value = parse_vary(value) if isinstance(value, str) else value
+        if isinstance(value, str):
+            problems.append(Problem(f"sweep.vary.{path}", RANGE_CHARS.error(len(value))))
+            continue
         try:
             found[str(path)] = (
                 SweepRange.model_validate(value) if isinstance(value, Mapping) else _read_values(value)
@@ -174,7 +180,7 @@ def _read_values(values: Iterable[Any]) -> list[Any]:
 
 
 def _problems_at(prefix: str, error: ValidationError, root: type[SpecPart]) -> list[Problem]:
-    found = [problem_from_error(one, root) for one in error.errors()]
+    found = problems_from(error, root)
     return [Problem(f"{prefix}.{p.field}" if p.field else prefix, p.message, p.fix) for p in found]
 
 
@@ -182,8 +188,6 @@ def _problems(sweep: SweepDefinition, base: Spec) -> Iterator[Problem]:
     fields = flatten(base.model_dump())
     if not sweep.vary:
         yield Problem("sweep.vary", "No field varies. Choose at least one field and give it values.")
-    if len(sweep.vary) > FIELDS_LIMIT:
-        yield Problem("sweep.vary", f"{len(sweep.vary)} fields are too many; the limit is {FIELDS_LIMIT}.")
     for path, vary in sweep.vary.items():
         yield from _field_problems(path, vary, fields)
     metric = BY_NAME.get(sweep.metric)
@@ -205,9 +209,8 @@ def _problems(sweep: SweepDefinition, base: Spec) -> Iterator[Problem]:
 
 
 def _size_problems(sweep: SweepDefinition) -> Iterator[Problem]:
-    if (number := count_points(sweep)) > RUNS_LIMIT:
-        message = f"The grid has {number:,} runs; the limit is {RUNS_LIMIT:,}. Use the strategy random."
-        yield Problem("sweep.vary", message)
+    if broken := SWEEP_RUNS.error(count_points(sweep)):
+        yield Problem("sweep.vary", broken)
 
 
 def _field_problems(path: str, vary: Vary, fields: Mapping[str, Any]) -> Iterator[Problem]:
@@ -220,8 +223,8 @@ def _field_problems(path: str, vary: Vary, fields: Mapping[str, Any]) -> Iterato
         yield from _range_problems(path, vary, fields[path])
     elif not vary:
         yield Problem(at, "The field has no values. Give values such as 2, 4, 8 or 1e-4..1e-2 log.")
-    elif len(vary) > VALUES_LIMIT:
-        yield Problem(at, f"{len(vary)} values are too many; the limit is {VALUES_LIMIT}.")
+    elif broken := SWEEP_VALUES.error(len(vary)):
+        yield Problem(at, broken)
     elif any(value in vary[:index] for index, value in enumerate(vary)):
         yield Problem(at, "A value occurs twice. Remove it, or it would be run twice.")
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-NO_STEP = -(2**63)
-NAME_LIMIT = 250
+from fourwalls.limits import NO_STEP
+
 ROWS_FRAME, MESSAGE_FRAME = b"R", b"T"
 
 # step, microseconds since 1970, metric -> value, source

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from fourwalls import limits
 from fourwalls.frames import LogRow
 from fourwalls.writer import SpoolWriter
 
@@ -28,7 +29,7 @@ class HostSampler:
         self._send_message, self._writer, self._every_s = send_message, writer, every_s
         self._reported: dict[str, dict[str, Any]] = {}
         self._is_closing = threading.Event()
-        self._name = f"host:{re.sub(r'[^A-Za-z0-9_.-]', '-', socket.gethostname())[:80] or 'unnamed'}"
+        self._name = f"host:{re.sub(r'[^A-Za-z0-9_.-]', '-', socket.gethostname())[: limits.SOURCE_CHARS] or 'unnamed'}"
         self._thread = threading.Thread(target=self._work, name="fourwalls-host", daemon=True)
         self._thread.start()
 

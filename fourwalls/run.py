@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from fourwalls import exit_hooks, launch, options, sync, values
+from fourwalls import exit_hooks, launch, limits, options, sync, values
 from fourwalls.artefacts import ArtefactUploader
 from fourwalls.host_sampler import HostSampler
 from fourwalls.launch import Launch
@@ -28,7 +28,6 @@ from fourwalls.spool import FrameSpool, SpoolLocked, write_atomically
 from fourwalls.writer import QUEUE_LIMIT, SpoolWriter
 
 START_WAIT_S = 2.0  # how long init() waits for the next step of a resumed run
-LATEST_AT_S = 253_402_300_799
 
 log = logging.getLogger("fourwalls")
 
@@ -141,7 +140,7 @@ class Run:
             if writer is None and (writer := self._child_writer()) is None:
                 return
             if at is not None:
-                now_us = int(at * 1e6) if 0 <= at <= LATEST_AT_S else now_us
+                now_us = int(at * 1e6) if 0 <= at < limits.END_S else now_us
             if len(writer.queue) >= QUEUE_LIMIT:
                 writer.num_dropped += 1
             elif row:

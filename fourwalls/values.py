@@ -6,10 +6,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fourwalls.frames import NAME_LIMIT
+from fourwalls.limits import METRIC_CHARS, PARAM_CHARS
 
 PLAIN_TYPES = frozenset({float, int})  # need no conversion
-PARAM_LIMIT = 6000
 
 
 def to_numbers(metrics: Mapping[str, Any]) -> tuple[dict[str, float], list[str]]:
@@ -22,14 +21,14 @@ def to_numbers(metrics: Mapping[str, Any]) -> tuple[dict[str, float], list[str]]
     for name, value in _flatten(metrics, ""):
         number = _to_number(value)
         if number is None or not is_metric_name(name):
-            refused.append(name[:NAME_LIMIT])
+            refused.append(name[:METRIC_CHARS])
         else:
             numbers[name] = number
     return numbers, refused
 
 
 def is_metric_name(name: str) -> bool:
-    if not 0 < len(name) <= NAME_LIMIT or "\0" in name or not name.strip():
+    if not 0 < len(name) <= METRIC_CHARS or "\0" in name or not name.strip():
         return False
     try:
         return bool(name.encode())
@@ -49,7 +48,7 @@ def _to_param(value: Any) -> Any:
         return to_params(value)
     if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return value if abs(value) < 2**63 else str(value)
-    return str(value).replace("\0", "")[:PARAM_LIMIT]
+    return str(value).replace("\0", "")[:PARAM_CHARS]
 
 
 def _flatten(values: Mapping[Any, Any], path: str) -> Iterator[tuple[str, Any]]:

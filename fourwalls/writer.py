@@ -8,7 +8,7 @@ import time
 from collections import deque
 from typing import Any
 
-from fourwalls import frames, values
+from fourwalls import frames, limits, values
 from fourwalls.spool import FrameSpool
 from fourwalls.throttled_log import ThrottledLog
 
@@ -109,11 +109,11 @@ class SpoolWriter:
             if not all(map(values.is_metric_name, new)):
                 return False
             self._good_names |= new
-        return step is None or frames.NO_STEP < step < -frames.NO_STEP
+        return step is None or limits.FIRST_STEP <= step <= limits.LAST_STEP
 
     def _clean_row(self, row: frames.LogRow) -> frames.LogRow | None:
         step, at_us, metrics, source = row
         numbers, refused = values.to_numbers(metrics)
-        is_step = step is None or (isinstance(step, int) and frames.NO_STEP < step < -frames.NO_STEP)
+        is_step = step is None or (isinstance(step, int) and limits.FIRST_STEP <= step <= limits.LAST_STEP)
         self.warn_refused([*refused, *([] if is_step else ["step"])])
         return (step, at_us, numbers, source) if is_step and numbers else None

@@ -1,4 +1,4 @@
-"""Accounting over HTTP: what attempts have cost, added up as asked."""
+"""Accounting: costs of attempts, grouped as requested."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Query, Router
 
-from dashboard import access
-from dashboard.api.auth import caller
+from dashboard.access import get_scope
 from dashboard.api.shapes import AccountingOut, Refusal
 from engine.spec.spec import Problem, SpecError
 from jobs.accounting import totals
@@ -22,7 +21,7 @@ def lines(
     by: str = "month,pool,team",
     month: str | None = Query(None, pattern=r"^\d{4}-(0[1-9]|1[0-2])$"),
 ) -> dict[str, Any]:
-    """Of the caller's teams; of all teams for an admin's session. `by` names some of month, day, pool, team, person
+    """Costs of the caller's teams; of all teams for an admin's session. `by`: some of month, day, pool, team, person
     and attempt."""
     names = [name.strip() for name in by.split(",")]
     if unknown := sorted(set(names) - totals.GROUP_COLUMNS.keys()):
@@ -38,8 +37,6 @@ def _figures(line: totals.UsageRow) -> dict[str, Any]:
 
 
 def _teams(request: HttpRequest) -> set[int] | None:
-    """A token acts in its one team, whoever it belongs to."""
-    who = caller(request)
-    if who.team is None and access.is_admin(who.user):
-        return None
-    return who.team_ids()
+    """The teams whose costs are shown; None for all teams."""
+    scope = get_scope(request)
+    return None if scope.opens_every_team else set(scope.teams().values_list("id", flat=True))

@@ -1,4 +1,4 @@
-"""Accuracy of predictions and device profiles over HTTP."""
+"""Accuracy of predictions, the figures behind it, and device profiles."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Query, Router, Schema
 
-from dashboard.api.auth import caller
+from dashboard.access import get_scope
 from dashboard.api.shapes import Refusal
+from engine.request_limits import LONG_PAGE_ROWS, OFFSET
 from engine.spec.spec import Problem, SpecError
 from jobs.models import DeviceProfile
 from jobs.planning import device_profiles
@@ -21,13 +22,13 @@ router = Router(tags=["accuracy"])
 class ErrorsOut(Schema):
     keys: dict[str, Any]
     n: int
-    median_error: float  # of |predicted / measured - 1|, as the next
+    median_error: float  # of |predicted / measured - 1|; p90_error likewise
     p90_error: float
-    bias: float  # median with its sign
-    within_span: float  # share that was measured between the predicted low and high
-    median_error_calibrated: float | None  # of plans that earlier runs had corrected
+    bias: float  # signed median
+    within_span: float  # share of figures between the predicted low and high
+    median_error_calibrated: float | None  # of plans corrected by earlier runs
     n_calibrated: int
-    median_error_uncalibrated: float  # of all, had nothing been corrected
+    median_error_uncalibrated: float  # of all plans, without corrections
 
 
 class AccuracyOut(Schema):
@@ -35,7 +36,7 @@ class AccuracyOut(Schema):
 
 
 class JudgedOut(Schema):
-    run: str  # '' for a run of another team
+    run: str  # '' for a run of a team outside the caller's scope
     field: str
     unit: str
     device: str
@@ -44,7 +45,7 @@ class JudgedOut(Schema):
     low: float
     point: float
     high: float
-    raw: float  # the point without any correction
+    raw: float  # the point without corrections
     learnt_from: int
     measured: float
     num_steps: int
@@ -66,17 +67,17 @@ class ProfilesOut(Schema):
 def errors(request: HttpRequest, by: str = "field", field: str = "", device: str = "") -> dict[str, Any]:
     """Over all judged runs. `by` names some of field, device, dtype and planner_version."""
     query = _build_query(field, by, device)
-    found = accuracy.summarise(accuracy.get_judged(query, caller(request).can_see_details), query.by)
+    found = accuracy.summarise(accuracy.get_judged(query, get_scope(request).can_see_details), query.by)
     return {"lines": [{"keys": one.keys, **accuracy.serialize_summary(one)} for one in found]}
 
 
 @router.get("/accuracy/figures", response={200: JudgedPage, 422: Refusal})
 def figures(
-    request: HttpRequest, field: str = "", device: str = "", limit: int = Query(100, ge=1, le=1000),
-    offset: int = Query(0, ge=0),
+    request: HttpRequest, field: str = "", device: str = "", limit: int = Query(100, ge=1, le=LONG_PAGE_ROWS),
+    offset: int = Query(0, ge=0, le=OFFSET),
 ) -> dict[str, Any]:  # fmt: skip
     """The judged figures behind the errors, newest first."""
-    rows = accuracy.get_judged(_build_query(field, "field", device), caller(request).can_see_details)
+    rows = accuracy.get_judged(_build_query(field, "field", device), get_scope(request).can_see_details)
     shown, end = rows[offset : offset + limit], offset + limit
     return {
         "items": [accuracy.serialize_judged(row) for row in shown],
@@ -86,7 +87,7 @@ def figures(
 
 @router.get("/profiles", response=ProfilesOut)
 def measured_profiles(request: HttpRequest) -> dict[str, Any]:
-    """Speeds of devices as measured by probes."""
+    """Device speeds as measured by probes."""
     found = DeviceProfile.objects.order_by("name", "cores", "torch")
     return {"items": [device_profiles.serialize(profile) for profile in found]}
 

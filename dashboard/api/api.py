@@ -30,7 +30,10 @@ from dashboard.api import (
     tracking,
     verdicts,
 )
-from dashboard.api.auth import DOORS, known
+from dashboard.api.parser import BadBody, BoundedParser
+from dashboard.api.points import LOG_IN, NOT_FOUND
+from dashboard.callers import CREDENTIALS, identify
+from dashboard.server import replies
 from engine.spec.spec import SpecError
 from jobs.datasets import DatasetError
 from jobs.runs import FieldError, FilterError
@@ -43,12 +46,12 @@ from jobs.tracking.points import NotTracked, PointsError
 
 
 def _for_callers_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """The door of pages that are not operations (openapi.json), which django-ninja leaves open."""
+    """Authentication for openapi.json, which django-ninja leaves open."""
 
     @wraps(view.func if hasattr(view, "func") else view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
-            is_known = known(request) is not None
+            is_known = identify(request) is not None
         except (AuthenticationError, HttpError) as error:
             return api.on_exception(request, error)
         return (
@@ -59,7 +62,7 @@ def _for_callers_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpRe
 
 
 class Api(NinjaAPI):
-    """Describes what is served beside it too."""
+    """Adds the plain view of points to openapi.json."""
 
     def get_openapi_schema(self, **how: Any) -> Any:
         schema = super().get_openapi_schema(**how)
@@ -74,11 +77,12 @@ api = Api(
     version="1",
     description="Jobs, runs, their series and logs, pools and accounting. Log in, or send a token as Bearer.",
     urls_namespace="api",
-    auth=DOORS,
+    auth=CREDENTIALS,
+    parser=BoundedParser(),
     docs_url=None,
     docs_decorator=_for_callers_only,
 )
-# Stands behind all routes, so that a mistyped one is answered in JSON too.
+# The last route, so that an unknown path gets a reply in JSON too.
 unknown = Router()
 
 
@@ -110,51 +114,48 @@ for router in (*(module.router for module in MODULES), unknown):
 
 
 def urls() -> tuple[list[Any], str, str]:
-    """The routes, let through by the middleware that would send callers to the login page: they answer 401."""
+    """The routes, exempt from the redirect to the login page: they reply 401."""
     patterns, app_name, namespace = api.urls
     for pattern in patterns:
+        assert pattern.callback is not None  # ninja gives every pattern a view
         pattern.callback = login_not_required(pattern.callback)
     return patterns, app_name, namespace
 
 
 @api.exception_handler(Http404)
 def not_found(request: HttpRequest, error: Http404) -> HttpResponse:
-    return _reply(request, 404, "There is no such thing here, or not for you.")
+    return replies.refusal(404, NOT_FOUND)
 
 
 @api.exception_handler(AuthenticationError)
 def not_known(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
-    said = (
-        error.message
-        if error.message != "Unauthorized"
-        else "Log in, or send a token: Authorization: Bearer ..."
-    )
-    return _reply(request, 401, said)
+    return replies.refusal(401, LOG_IN if error.message == "Unauthorized" else error.message)
 
 
 @api.exception_handler(HttpError)
 def refused(request: HttpRequest, error: HttpError) -> HttpResponse:
-    return _reply(request, error.status_code, error.message)
+    cause = error.__cause__
+    return replies.refusal(error.status_code, str(cause) if isinstance(cause, BadBody) else error.message)
 
 
 @api.exception_handler(StateError)
 def not_now(request: HttpRequest, error: StateError) -> HttpResponse:
-    return _reply(request, 409, str(error))
+    return replies.refusal(409, str(error))
 
 
 @api.exception_handler(TooMuch)
 def too_much(request: HttpRequest, error: TooMuch) -> HttpResponse:
-    return _reply(request, 422, str(error), [{"field": "points", "message": str(error), "fix": {}}])
+    return replies.refusal(422, str(error), [{"field": "points", "message": str(error), "fix": {}}])
 
 
 @api.exception_handler(NotTracked)
 def not_yours_to_write(request: HttpRequest, error: NotTracked) -> HttpResponse:
-    return _reply(request, 409, str(error))
+    return replies.refusal(409, str(error))
 
 
 @api.exception_handler(TooBig)
 def too_big(request: HttpRequest, error: TooBig) -> HttpResponse:
-    return _reply(request, 413, str(error))
+    return replies.refusal(413, str(error))
 
 
 @api.exception_handler(ArtefactError)
@@ -162,29 +163,29 @@ def too_big(request: HttpRequest, error: TooBig) -> HttpResponse:
 @api.exception_handler(TrackingError)
 @api.exception_handler(DatasetError)
 def not_a_run(request: HttpRequest, error: ValueError) -> HttpResponse:
-    return _reply(request, 422, str(error))
+    return replies.refusal(422, str(error))
 
 
 @api.exception_handler(ParamError)
 def not_a_param(request: HttpRequest, error: ParamError) -> HttpResponse:
-    return _reply(request, 409, str(error))
+    return replies.refusal(409, str(error))
 
 
 @api.exception_handler(SpecError)
 def not_a_spec(request: HttpRequest, error: SpecError) -> HttpResponse:
     problems = [{"field": p.field, "message": p.message, "fix": dict(p.fix)} for p in error.problems]
-    return _reply(request, 422, str(error), problems)
+    return replies.refusal(422, str(error), problems)
 
 
 @api.exception_handler(FilterError)
 def not_a_filter(request: HttpRequest, error: FilterError) -> HttpResponse:
-    said = f"filter, character {error.start + 1}: {error}"
-    return _reply(request, 422, said, [{"field": "filter", "message": str(error), "fix": {}}])
+    message = f"filter, character {error.start + 1}: {error}"
+    return replies.refusal(422, message, [{"field": "filter", "message": str(error), "fix": {}}])
 
 
 @api.exception_handler(FieldError)
 def not_a_column(request: HttpRequest, error: FieldError) -> HttpResponse:
-    return _reply(request, 422, f"sort: {error}", [{"field": "sort", "message": str(error), "fix": {}}])
+    return replies.refusal(422, f"sort: {error}", [{"field": "sort", "message": str(error), "fix": {}}])
 
 
 @api.exception_handler(ValidationError)
@@ -193,11 +194,5 @@ def not_a_request(request: HttpRequest, error: ValidationError) -> HttpResponse:
         {"field": ".".join(str(part) for part in one["loc"][1:]), "message": one["msg"], "fix": {}}
         for one in error.errors
     ]
-    said = "; ".join(f"{one['field']}: {one['message']}" for one in problems)
-    return _reply(request, 422, said, problems)
-
-
-def _reply(
-    request: HttpRequest, status: int, detail: str, problems: list[dict[str, Any]] | None = None
-) -> HttpResponse:
-    return api.create_response(request, {"detail": detail, "problems": problems or []}, status=status)
+    message = "; ".join(f"{one['field']}: {one['message']}" for one in problems)
+    return replies.refusal(422, message, problems)

@@ -11,19 +11,19 @@ class CheckpointOut(Schema):
     step: int
     attempt: int
     node: str
-    path: str  # on that node, or in the folder that nodes share
+    path: str  # on that node, or in the shared folder
     size_bytes: int | None
-    validation_loss: float | None  # at this very step; null: it was not validated there
+    validation_loss: float | None  # at this step; null: not validated there
     saved_at: datetime
     is_best: bool
-    start_from: str  # what a spec says to begin with its weights
-    forms: list[str]  # in which its files can be had from here: checkpoint, huggingface
+    start_from: str  # the value of start_from in a spec that begins with its weights
+    forms: list[str]  # available downloads: checkpoint, huggingface
 
 
 class KinOut(Schema):
     run: str | None  # null: a folder, or another team's run
     name: str
-    step: int | None  # of the checkpoint that was begun with
+    step: int | None  # of the checkpoint that the next run began with
 
 
 class LineageOut(Schema):

@@ -1,4 +1,4 @@
-"""Data sets over HTTP: list, upload, look at, keep, delete."""
+"""Data sets: list, upload, read, keep, delete."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 from django.http import HttpRequest, StreamingHttpResponse
 from ninja import Query, Router, Schema, Status
 
-from dashboard.api.auth import caller
+from dashboard.access import get_scope
 from dashboard.api.paging import page
 from dashboard.api.shapes import Refusal
 from dashboard.files.uploads import read_chunks
+from dashboard.server import replies
 from engine.data.corpora import DATASET_PREFIX
+from engine.request_limits import LONG_PAGE_ROWS, OFFSET
 from jobs import datasets
 from jobs.models import Dataset
 
@@ -28,7 +30,7 @@ BODY = {
 
 class DatasetOut(Schema):
     id: str
-    corpus: str  # what a spec says in data.corpus
+    corpus: str  # the value of data.corpus in a spec
     name: str
     state: str
     kind: str
@@ -55,20 +57,22 @@ class DatasetPage(Schema):
 
 @router.get("/datasets", response=DatasetPage)
 def listing(
-    request: HttpRequest, limit: int = Query(100, ge=1, le=1000), offset: int = Query(0, ge=0)
+    request: HttpRequest,
+    limit: int = Query(100, ge=1, le=LONG_PAGE_ROWS),
+    offset: int = Query(0, ge=0, le=OFFSET),
 ) -> dict[str, Any]:
     """Newest first."""
-    return page(caller(request).datasets(), limit, offset)
+    return page(get_scope(request).listed(Dataset), limit, offset)
 
 
 @router.post("/datasets", response={201: DatasetOut, 422: Refusal}, openapi_extra=BODY)
 def upload(
     request: HttpRequest, file_name: str, name: str = "", licence: str = "", team: str | None = None
 ) -> Status:
-    """Ready when every line is good; else a draft, of which `refused` says why."""
-    who = caller(request)
+    """Upload a file. Ready if every line is valid; else a draft, whose invalid lines `refused` lists."""
+    scope = get_scope(request)
     made = datasets.store_upload(
-        team=who.writable_team(team), owner=who.user, name=name, file_name=file_name, licence=licence,
+        team=scope.get_writable_team(team), owner=scope.user, name=name, file_name=file_name, licence=licence,
         chunks=read_chunks(request),
     )  # fmt: skip
     return Status(201, made)
@@ -76,29 +80,29 @@ def upload(
 
 @router.get("/datasets/{dataset_id}", response={200: DatasetOut, 404: Refusal})
 def one(request: HttpRequest, dataset_id: str) -> Dataset:
-    return caller(request).dataset(dataset_id)
+    return get_scope(request).get(Dataset, dataset_id)
 
 
 @router.get("/datasets/{dataset_id}/refused", response={404: Refusal})
 def refused(request: HttpRequest, dataset_id: str) -> StreamingHttpResponse:
-    """Every refused line as CSV: its number, why, and how it begins."""
-    found = caller(request).dataset(dataset_id)
-    return StreamingHttpResponse(datasets.refused_csv(found), content_type="text/csv; charset=utf-8")
+    """Every refused line as CSV: its number, the reason, and its beginning."""
+    found = get_scope(request).get(Dataset, dataset_id)
+    return StreamingHttpResponse(datasets.refused_csv(found), content_type=replies.CSV)
 
 
 @router.post("/datasets/{dataset_id}/keep", response={200: DatasetOut, 404: Refusal, 422: Refusal})
 def keep(request: HttpRequest, dataset_id: str) -> Dataset:
-    """A draft becomes ready with its good lines."""
-    who = caller(request)
-    found = who.writable_dataset(dataset_id)
-    datasets.accept_draft(found, who.user)
+    """Make a draft ready with its valid lines."""
+    scope = get_scope(request)
+    found = scope.get_writable(Dataset, dataset_id)
+    datasets.accept_draft(found, scope.user)
     found.refresh_from_db()
     return found
 
 
 @router.delete("/datasets/{dataset_id}", response={204: None, 404: Refusal, 422: Refusal})
 def delete(request: HttpRequest, dataset_id: str) -> Status:
-    """A draft goes altogether; of a data set that is ready the content goes, and runs still name it."""
-    who = caller(request)
-    datasets.remove(who.writable_dataset(dataset_id), who.user)
+    """Delete a draft, or the content of a ready data set; runs still name it."""
+    scope = get_scope(request)
+    datasets.remove(scope.get_writable(Dataset, dataset_id), scope.user)
     return Status(204, None)

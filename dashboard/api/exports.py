@@ -1,4 +1,4 @@
-"""Everything of one run as a file, for other programs."""
+"""Export of all points of a run."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from ninja import Router
 from ninja.errors import HttpError
 
-from dashboard.api.auth import caller
+from dashboard.access import get_scope
 from dashboard.api.shapes import Refusal
+from dashboard.server import replies
 from jobs import exports
+from jobs.models import Run
 
 router = Router(tags=["runs"])
 
 
 @router.get("/runs/{run_id}/export", response={200: None, 404: Refusal, 501: Refusal})
 def points(request: HttpRequest, run_id: str, format: exports.Format = "csv") -> HttpResponseBase:
-    """Every point of the run as it was written, also those that a later attempt made again: run, metric, source,
-    attempt, step, time in microseconds since 1970, value. `format`: csv, json, jsonl or parquet."""
-    run = caller(request).run(run_id)
+    """Every point of the run as written, including steps that a later attempt repeated: run, metric, source, attempt,
+    step, time in microseconds since 1970, value. `format`: csv, json, jsonl or parquet."""
+    run = get_scope(request).get(Run, run_id)
     pieces = exports.write_table(exports.points_table([run.id]), format)
     try:
         first = next(pieces, b"")
@@ -29,14 +31,13 @@ def points(request: HttpRequest, run_id: str, format: exports.Format = "csv") ->
     response = StreamingHttpResponse(
         _served(request, first, pieces), content_type=exports.CONTENT_TYPES[format]
     )
-    response["Content-Disposition"] = f'attachment; filename="{run.id}-points.{format}"'
-    return response
+    return replies.to_save(response, f"{run.id}-points.{format}")
 
 
 def _served(
     request: HttpRequest, first: bytes, rest: Iterator[bytes]
 ) -> Iterator[bytes] | AsyncIterator[bytes]:
-    """As the server that asks wants it: Django would gather the other kind in memory before it sent a byte."""
+    """An iterator of the kind that the server sends piece by piece: Django reads the other kind into memory first."""
     return _awaited(first, rest) if hasattr(request, "scope") else _plain(first, rest)
 
 
@@ -47,5 +48,6 @@ def _plain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
 
 async def _awaited(first: bytes, rest: Iterator[bytes]) -> AsyncIterator[bytes]:
     yield first
-    while piece := await sync_to_async(next)(rest, b""):
+    read_next = sync_to_async(lambda: next(rest, b""))
+    while piece := await read_next():
         yield piece

@@ -1,22 +1,24 @@
-"""Jobs over HTTP: submit, list, look at, cancel, pause, resume, retry."""
+"""Jobs: submit, list, read, cancel, pause, resume, retry."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from ninja import Query, Router, Status
+from ninja.errors import HttpError
 
-from dashboard.api.auth import caller
-from dashboard.api.bodies import json_or_yaml_body
+from dashboard.access import get_scope
+from dashboard.api.compressed_bodies import json_or_yaml_body
 from dashboard.api.paging import page
+from dashboard.api.parser import BadBody, read_json
 from dashboard.api.shapes import JobDetail, JobPage, Refusal
-from engine.spec.spec import SPEC_BYTES_LIMIT, Problem, Spec, SpecError, merged, parse, yaml_values
-from jobs.models import Job
+from engine.request_limits import OFFSET, PAGE_ROWS, REASON_CHARS, SPEC_BYTES
+from engine.spec.spec import Problem, Spec, SpecError, merged, parse, yaml_values
+from jobs.models import Job, Run, Template
 from jobs.queue import job_actions
 from jobs.scheduler import idle
 
@@ -28,76 +30,86 @@ BODY = json_or_yaml_body("A spec, as a JSON object or as YAML text")
 def submit(
     request: HttpRequest, team: str | None = None, clone: str | None = None, template: str | None = None
 ) -> Status:
-    """Put a job into its pool's queue. With `clone` (a run's id) or `template` (an id) the body holds only what
-    differs from there, and may be empty. 422 with every problem of the spec, each with its field."""
-    who = caller(request)
-    target = who.writable_team(team)
-    origin = who.run(clone) if clone else who.template(template) if template else None
+    """Submit a job to the queue of its pool. With `clone` (a run's id) or `template` (an id) the body holds only the
+    differences and may be empty. 422 with every problem of the spec, each with its field."""
+    scope = get_scope(request)
+    target = scope.get_writable_team(team)
+    cloned_from = scope.get(Run, clone) if clone else None
+    made_from = scope.get(Template, template) if template and not clone else None
+    origin = cloned_from or made_from
     try:
         spec = spec_of(request, origin.spec if origin else None)
     except RequestDataTooBig:
-        return Status(413, {"detail": f"The spec is too large; the limit is {SPEC_BYTES_LIMIT:,} bytes."})
-    made_from = {"cloned_from" if clone else "template": origin} if origin else {}
-    return Status(201, detailed(job_actions.submit(spec=spec, team=target, owner=who.user, **made_from)))
+        raise HttpError(413, f"The spec is too large; the limit is {SPEC_BYTES:,} bytes.") from None
+    job = job_actions.submit(
+        spec=spec, team=target, owner=scope.user, cloned_from=cloned_from, template=made_from
+    )
+    return Status(201, serialize_detail(job))
 
 
 @router.get("/jobs", response=JobPage)
 def listing(
     request: HttpRequest,
     state: str | None = None,
-    limit: int = Query(100, ge=1, le=500),
-    offset: int = Query(0, ge=0),
+    limit: int = Query(100, ge=1, le=PAGE_ROWS),
+    offset: int = Query(0, ge=0, le=OFFSET),
 ) -> dict[str, Any]:
     """Newest first."""
-    found = caller(request).jobs()
+    found = get_scope(request).listed(Job)
     if state:
         found = found.filter(state=state)
-    return page(found, limit, offset, plain)
+    return page(found, limit, offset, serialize)
 
 
 @router.get("/jobs/{job_id}", response={200: JobDetail, 404: Refusal})
 def one(request: HttpRequest, job_id: str) -> dict[str, Any]:
-    return detailed(caller(request).job(job_id))
+    return serialize_detail(get_scope(request).get(Job, job_id))
 
 
 @router.post("/jobs/{job_id}/cancel", response={200: JobDetail, 404: Refusal, 409: Refusal})
-def cancel(request: HttpRequest, job_id: str, reason: str = Query("", max_length=500)) -> dict[str, Any]:
-    """Ends a waiting job at once; a running one stops at its next step border and keeps a checkpoint."""
-    who = caller(request)
-    return detailed(
-        job_actions.cancel(who.writable_job(job_id), actor=who.user.get_username(), reason=reason)
+def cancel(
+    request: HttpRequest, job_id: str, reason: str = Query("", max_length=REASON_CHARS)
+) -> dict[str, Any]:
+    """Cancel a job. A waiting job ends at once; a running one stops after its current step, with a checkpoint."""
+    scope = get_scope(request)
+    return serialize_detail(
+        job_actions.cancel(scope.get_writable(Job, job_id), actor=scope.name, reason=reason)
     )
 
 
 @router.post("/jobs/{job_id}/pause", response={200: JobDetail, 404: Refusal, 409: Refusal})
-def pause(request: HttpRequest, job_id: str, reason: str = Query("", max_length=500)) -> dict[str, Any]:
-    """Sets a waiting job aside at once; a running one stops at its next step border, with a checkpoint."""
-    who = caller(request)
-    return detailed(job_actions.pause(who.writable_job(job_id), actor=who.user.get_username(), reason=reason))
+def pause(
+    request: HttpRequest, job_id: str, reason: str = Query("", max_length=REASON_CHARS)
+) -> dict[str, Any]:
+    """Pause a job. A waiting job pauses at once; a running one stops after its current step, with a checkpoint."""
+    scope = get_scope(request)
+    return serialize_detail(
+        job_actions.pause(scope.get_writable(Job, job_id), actor=scope.name, reason=reason)
+    )
 
 
 @router.post("/jobs/{job_id}/resume", response={200: JobDetail, 404: Refusal, 409: Refusal})
 def resume(request: HttpRequest, job_id: str) -> dict[str, Any]:
-    """A paused job waits again, and goes on from its newest checkpoint as if it had never stopped."""
-    who = caller(request)
-    return detailed(job_actions.resume(who.writable_job(job_id), actor=who.user.get_username()))
+    """Resume a paused job: it waits again, and continues from its newest checkpoint."""
+    scope = get_scope(request)
+    return serialize_detail(job_actions.resume(scope.get_writable(Job, job_id), actor=scope.name))
 
 
 @router.post("/jobs/{job_id}/extend", response={200: JobDetail, 404: Refusal, 409: Refusal})
 def extend(request: HttpRequest, job_id: str) -> dict[str, Any]:
-    """Lets a job that was warned because its devices stand idle keep them for longer, once."""
-    who = caller(request)
-    return detailed(idle.extend(who.writable_job(job_id), actor=who.user.get_username()))
+    """Keep the idle devices of a warned job for longer, once."""
+    scope = get_scope(request)
+    return serialize_detail(idle.extend(scope.get_writable(Job, job_id), actor=scope.name))
 
 
 @router.post("/jobs/{job_id}/retry", response={200: JobDetail, 404: Refusal, 409: Refusal})
 def retry(request: HttpRequest, job_id: str) -> dict[str, Any]:
-    """A failed or cancelled job waits again; it resumes from its newest checkpoint."""
-    who = caller(request)
-    return detailed(job_actions.retry(who.writable_job(job_id), actor=who.user.get_username()))
+    """Retry a failed or cancelled job: it waits again, and continues from its newest checkpoint."""
+    scope = get_scope(request)
+    return serialize_detail(job_actions.retry(scope.get_writable(Job, job_id), actor=scope.name))
 
 
-def plain(job: Job) -> dict[str, Any]:
+def serialize(job: Job) -> dict[str, Any]:
     run_id = job.run.id if hasattr(job, "run") else None
     return {
         "id": job.id,
@@ -129,12 +141,12 @@ def plain(job: Job) -> dict[str, Any]:
     }
 
 
-def detailed(job: Job) -> dict[str, Any]:
-    return {**plain(job), "spec": job.spec, "plan": job.plan}
+def serialize_detail(job: Job) -> dict[str, Any]:
+    return {**serialize(job), "spec": job.spec, "plan": job.plan}
 
 
 def page_url(run_id: str | None) -> str:
-    """Where a person looks at the run."""
+    """The address of the run's page; '' without one."""
     try:
         return reverse("run", args=[run_id]) if run_id else ""
     except NoReverseMatch:
@@ -142,7 +154,7 @@ def page_url(run_id: str | None) -> str:
 
 
 def spec_of(request: HttpRequest, base: Mapping[str, Any] | None = None) -> Spec:
-    """The spec in the body; with a base, that with the body's values in their place."""
+    """The spec in the body, merged into the base if there is one."""
     if base is None and not request.body:
         raise SpecError([Problem("", "The request has no body; send a spec as a JSON object or as YAML.")])
     values = values_of(request) if request.body else {}
@@ -151,9 +163,9 @@ def spec_of(request: HttpRequest, base: Mapping[str, Any] | None = None) -> Spec
 
 def values_of(request: HttpRequest) -> Any:
     """The plain values of the body, JSON or YAML."""
-    if request.content_type != "application/json" or len(request.body) > SPEC_BYTES_LIMIT:
+    if request.content_type != "application/json" or len(request.body) > SPEC_BYTES:
         return yaml_values(request.body)
     try:
-        return msgspec.json.decode(request.body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise SpecError([Problem("", f"This is not readable JSON: {error}.")]) from None
+        return read_json(request.body)
+    except BadBody as error:
+        raise SpecError([Problem("", str(error))]) from None

@@ -16,7 +16,7 @@ class DeviceOut(Schema):
     cores: float | None
     memory_bytes: int | None
     is_held: bool
-    job: str | None  # who holds it, if the caller's team may see the job
+    job: str | None  # that holds it, if the caller may see the job
     health: str
     health_reason: str
     metrics: dict[str, float | None]
@@ -31,9 +31,9 @@ class NodeOut(Schema):
     is_cordoned: bool
     is_reachable: bool
     is_simulated: bool
-    admin_state: str  # what an admin wants of it
+    admin_state: str  # the state requested by an admin
     admin_reason: str
-    admin_until: datetime | None  # of a drain: the deadline; else when it opens by itself
+    admin_until: datetime | None  # the deadline of a drain, else the time at which it opens by itself
     drain_policy: str
     health: str
     health_reason: str
@@ -63,15 +63,15 @@ class NodePage(Schema):
     next_offset: int | None
 
 
-class Asked(Schema):
-    """What goes with a verb: a drain needs a policy, and by deadline the hours until then."""
+class NodeActionIn(Schema):
+    """The options of an action: a drain needs a policy, and with `deadline` the hours until then."""
 
     reason: str = ""
     policy: str = ""
     hours: float | None = None
 
 
-class Marked(Schema):
+class DeviceHealthIn(Schema):
     health: str
     reason: str = ""
 
@@ -84,17 +84,17 @@ class TokenOut(Schema):
     created_at: datetime
     expires_at: datetime
     used_at: datetime | None
-    node: str | None  # that has joined with it
+    node: str | None  # that joined with it
     revoked_by: str
 
 
-class TokenMade(TokenOut):
-    token: str  # shown this once
+class TokenCreated(TokenOut):
+    token: str  # shown only in this reply
 
 
 class Tokens(Schema):
     items: list[TokenOut]
 
 
-class Life(Schema):
+class TokenLifetimeIn(Schema):
     hours: float = 24.0

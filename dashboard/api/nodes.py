@@ -9,12 +9,22 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from ninja import Query, Router, Status
 
-from dashboard.api.auth import caller
-from dashboard.api.node_shapes import Asked, Life, Marked, NodeDetail, NodePage, TokenMade, TokenOut, Tokens
+from dashboard.access import get_scope
+from dashboard.api.node_shapes import (
+    DeviceHealthIn,
+    NodeActionIn,
+    NodeDetail,
+    NodePage,
+    TokenCreated,
+    TokenLifetimeIn,
+    TokenOut,
+    Tokens,
+)
 from dashboard.api.paging import page
 from dashboard.api.pools import node_out
 from dashboard.api.shapes import Refusal
 from dashboard.pages.nodes.actions import ActionForm
+from engine.request_limits import OFFSET, PAGE_ROWS
 from engine.spec.spec import Problem, SpecError
 from jobs.models import Device, Node, NodeToken, Pool
 from jobs.nodes import admin, joining
@@ -30,15 +40,15 @@ EVENTS_LIMIT = 100
 def listing(
     request: HttpRequest,
     pool: str | None = None,
-    limit: int = Query(100, ge=1, le=500),
-    offset: int = Query(0, ge=0),
+    limit: int = Query(100, ge=1, le=PAGE_ROWS),
+    offset: int = Query(0, ge=0, le=OFFSET),
 ) -> dict[str, Any]:
-    """By name."""
-    now, told = timezone.now(), caller(request).can_see_details
+    """Nodes, sorted by name."""
+    now, can_see = timezone.now(), get_scope(request).can_see_details
     found = nodes_with_devices()
     if pool is not None:
         found = found.filter(pool__name=pool)
-    return page(found.order_by("name", "id"), limit, offset, lambda node: node_out(node, told, now))
+    return page(found.order_by("name", "id"), limit, offset, lambda node: node_out(node, can_see, now))
 
 
 @router.get("/nodes/{node_id}", response={200: NodeDetail, 404: Refusal})
@@ -47,10 +57,10 @@ def one(request: HttpRequest, node_id: str) -> dict[str, Any]:
 
 
 @router.post("/nodes/{node_id}/{verb}", response={200: NodeDetail, 404: Refusal, 409: Refusal, 422: Refusal})
-def ask(request: HttpRequest, node_id: str, verb: str, body: Asked) -> dict[str, Any]:
+def ask(request: HttpRequest, node_id: str, verb: str, body: NodeActionIn) -> dict[str, Any]:
     """cordon, drain, maintenance, uncordon, readmit or retire; for admins. Drain policies: finish, checkpoint,
-    deadline. 422 with every problem of what goes with it, 409 where the node's state does not allow it."""
-    actor = caller(request).must_be_admin()
+    deadline. 422 with every problem of the options, 409 if the node's state does not allow the action."""
+    actor = get_scope(request).must_be_admin()
     if verb not in ACTIONS:
         raise Http404
     node = get_object_or_404(Node, id=node_id)
@@ -66,9 +76,9 @@ def ask(request: HttpRequest, node_id: str, verb: str, body: Asked) -> dict[str,
     "/nodes/{node_id}/devices/{device_id}",
     response={200: NodeDetail, 404: Refusal, 409: Refusal, 422: Refusal},
 )
-def mark(request: HttpRequest, node_id: str, device_id: str, body: Marked) -> dict[str, Any]:
-    """Call a device suspect or failed, which keeps new work from it, or ok again; for admins."""
-    actor = caller(request).must_be_admin()
+def mark(request: HttpRequest, node_id: str, device_id: str, body: DeviceHealthIn) -> dict[str, Any]:
+    """Mark a device as suspect or failed, so that it gets no new work, or as ok again; for admins."""
+    actor = get_scope(request).must_be_admin()
     device = get_object_or_404(Device.objects.select_related("node"), id=device_id, node=node_id)
     if problems := admin.mark_problems(body.health, body.reason):
         raise SpecError(problems)
@@ -78,16 +88,16 @@ def mark(request: HttpRequest, node_id: str, device_id: str, body: Marked) -> di
 
 @router.get("/pools/{name}/tokens", response={200: Tokens, 404: Refusal})
 def tokens(request: HttpRequest, name: str) -> dict[str, Any]:
-    """The join tokens of a pool, newest first, at most 100; for admins. Their texts are not kept."""
-    caller(request).must_be_admin()
+    """The join tokens of a pool, newest first, at most 100; for admins. Their texts are not stored."""
+    get_scope(request).must_be_admin()
     found = get_object_or_404(Pool, name=name).node_tokens.select_related("pool").order_by("-id")
     return {"items": [_token(token) for token in found[:EVENTS_LIMIT]]}
 
 
-@router.post("/pools/{name}/tokens", response={201: TokenMade, 404: Refusal, 422: Refusal})
-def make_token(request: HttpRequest, name: str, body: Life) -> Status:
-    """A token that lets one node join, once; this answer is the only time its text is seen. For admins."""
-    actor = caller(request).must_be_admin()
+@router.post("/pools/{name}/tokens", response={201: TokenCreated, 404: Refusal, 422: Refusal})
+def make_token(request: HttpRequest, name: str, body: TokenLifetimeIn) -> Status:
+    """A token with which one node can join, once; only this reply shows its text. For admins."""
+    actor = get_scope(request).must_be_admin()
     pool = get_object_or_404(Pool, name=name)
     try:
         life = joining.token_ttl(body.hours)
@@ -99,7 +109,7 @@ def make_token(request: HttpRequest, name: str, body: Life) -> Status:
 
 @router.delete("/pools/{name}/tokens/{token_id}", response={200: TokenOut, 404: Refusal, 409: Refusal})
 def revoke(request: HttpRequest, name: str, token_id: int) -> dict[str, Any]:
-    actor = caller(request).must_be_admin()
+    actor = get_scope(request).must_be_admin()
     token = get_object_or_404(NodeToken.objects.select_related("pool"), id=token_id, pool__name=name)
     joining.revoke(token, actor)
     return _token(NodeToken.objects.select_related("pool").get(id=token.id))
@@ -107,7 +117,7 @@ def revoke(request: HttpRequest, name: str, token_id: int) -> dict[str, Any]:
 
 def _detail(request: HttpRequest, node_id: str) -> dict[str, Any]:
     node = get_object_or_404(nodes_with_devices().select_related("pool"), id=node_id)
-    out = node_out(node, caller(request).can_see_details, timezone.now())
+    out = node_out(node, get_scope(request).can_see_details, timezone.now())
     held = sum(device["is_held"] for device in out["devices"])
     columns = ("at", "actor", "kind", "text", "until")
     return {

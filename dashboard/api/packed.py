@@ -23,7 +23,7 @@ from jobs.series import Series
 
 CONTENT_TYPE = "application/vnd.fourwalls.series"
 MAGIC = b"HRS1"
-# Within these float32 keeps seven digits: more than a picture of a bucket can show. Raw points stay float64.
+# Within these limits float32 keeps seven digits, more than a chart of buckets shows. Raw points stay float64.
 LEAST, MOST = 1e-30, 1e30
 ALIGNMENT = 8
 
@@ -31,13 +31,13 @@ encode = msgspec.json.Encoder().encode
 
 
 def pack(head: dict[str, Any], lines: Sequence[Series], words: Callable[[Series], dict[str, Any]]) -> bytes:
-    """`words` says what stands in the head of each line."""
+    """`words` returns the entry of a line in the head."""
     widths = [_width(line) for line in lines]
-    said = [
+    series = [
         words(line) | {"length": len(line.x), "width": width}
         for line, width in zip(lines, widths, strict=True)
     ]
-    text = encode(head | {"series": said})
+    text = encode(head | {"series": series})
     text += b" " * (-len(text) % ALIGNMENT)
     parts = [MAGIC, struct.pack("<I", len(text)), text]
     for line, width in zip(lines, widths, strict=True):
@@ -57,5 +57,5 @@ def _width(line: Series) -> int:
     if line.is_raw:
         return 8
     ends = np.abs(np.concatenate([line.min, line.max]))
-    ends = ends[ends > 0]  # neither nought nor NaN
+    ends = ends[ends > 0]  # neither 0 nor NaN
     return 4 if not len(ends) or (ends.min() > LEAST and ends.max() < MOST) else 8

@@ -1,4 +1,4 @@
-"""One page of a list, with the offset of the next."""
+"""Pages of lists: the rows of one, and where the next begins."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from django.db.models import QuerySet
 
 
 def page(
-    rows: QuerySet[Any], limit: int, offset: int, plain: Callable[[Any], Any] = lambda row: row
+    rows: QuerySet[Any], limit: int, offset: int, serialize: Callable[[Any], Any] = lambda row: row
 ) -> dict[str, Any]:
-    """Read one row more than asked for, instead of counting them all."""
+    """The rows of one page and the offset of the next; reads one more row instead of counting all rows."""
     found = list(rows[offset : offset + limit + 1])
     return {
-        "items": [plain(row) for row in found[:limit]],
+        "items": [serialize(row) for row in found[:limit]],
         "next_offset": offset + limit if len(found) > limit else None,
     }

@@ -1,7 +1,4 @@
-"""Points over HTTP.
-
-A plain view with msgspec: typed serialisation of each number would cost ten times the write.
-"""
+"""Points endpoint: a plain view; typed serialisation costs ten times the write."""
 
 from __future__ import annotations
 
@@ -16,95 +13,84 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 from ninja.errors import AuthenticationError, HttpError
 
-from dashboard.api import bodies
-from dashboard.api.auth import known
+from dashboard.api import compressed_bodies
+from dashboard.callers import identify
+from dashboard.server import replies
+from engine.request_limits import POINTS_BODY_BYTES
 from jobs.models import Run
 from jobs.tracking import external_runs, points
 
 PATH = "/api/v1/runs/{run_id}/points"
-NOT_KNOWN = "Log in, or send a token: Authorization: Bearer ..."
-NOT_HERE = "There is no such thing here, or not for you."
+LOG_IN = "Log in, or send a token: Authorization: Bearer ..."
+NOT_FOUND = "Not found, or not accessible to you."
 REFUSALS = {
-    401: "No token, or none that is known",
-    404: "No such run, or not for the caller to write to",
-    409: "The run is a job's",
-    413: "More than 16 MiB, folded or unfolded",
+    401: "No token, or an unknown one",
+    404: "No such run, or none that the caller may write",
+    409: "The run belongs to a job",
+    413: "More than 16 MiB, compressed or decompressed",
     415: "Neither JSON nor msgpack, or an unknown encoding",
-    422: "Not a delivery; the sentence names the place",
-    503: "The database is away; send it again",
+    422: "An invalid delivery; the sentence names the place",
+    503: "The database does not respond; send it again",
 }
 
 Reply = tuple[int, dict[str, Any]]
 
 
-@csrf_exempt  # a session's token is checked by its own door, as in the rest of the API
+@csrf_exempt  # identify() checks the CSRF token of a session
 @login_not_required
 @require_POST
-def take(request: HttpRequest, run_id: str) -> HttpResponse:
+def add_points(request: HttpRequest, run_id: str) -> HttpResponse:
     """Add points to a run, each batch exactly once."""
     try:
-        who = known(request)
+        scope = identify(request)
     except AuthenticationError as error:
-        return _answer((401, _message(error.message)))
+        return replies.refusal(401, error.message)
     except HttpError as error:
-        return _answer((error.status_code, _message(error.message)))
-    if who is None:
-        return _answer((401, _message(NOT_KNOWN)))
-    body = request.read(bodies.LIMIT_BYTES + 1)
+        return replies.refusal(error.status_code, error.message)
+    if scope is None:
+        return replies.refusal(401, LOG_IN)
+    body = request.read(POINTS_BODY_BYTES + 1)
     headers = request.headers
-    return _answer(
-        taken(
-            lambda: who.writable_run(run_id),
-            body,
-            headers.get("Content-Type", ""),
-            headers.get("Content-Encoding", ""),
-        )
-    )
+    kind, encoding = headers.get("Content-Type", ""), headers.get("Content-Encoding", "")
+    status, reply = store_delivery(lambda: scope.get_writable(Run, run_id), body, kind, encoding)
+    return replies.json_reply(reply, status)
 
 
-def taken(find_run: Callable[[], Run], body: bytes, content_type: str, encoding: str) -> Reply:
-    """Read, check and store one delivery; `find_run` raises Http404. The same for both doors."""
+def store_delivery(find_run: Callable[[], Run], body: bytes, content_type: str, encoding: str) -> Reply:
+    """Read, check and store one delivery, for Django and for the fast path; `find_run` raises Http404."""
     try:
-        run = find_run()  # first: a stranger learns nothing
-        is_msgpack = bodies.is_msgpack(content_type)
-        delivery = points.decode(bodies.unfolded(body, encoding), is_msgpack=is_msgpack)
-        batches = points.checked(delivery)
-        points.take(run, delivery.stream, batches)
+        run = find_run()  # first, so that a stranger learns nothing from other errors
+        is_msgpack = compressed_bodies.is_msgpack(content_type)
+        delivery = points.decode(compressed_bodies.decompress(body, encoding), is_msgpack=is_msgpack)
+        batches = points.check(delivery)
+        points.store(run, delivery.stream, batches)
         external_runs.touch(run)
-    except bodies.BodyError as error:
-        return error.status, _message(str(error))
+    except compressed_bodies.BodyError as error:
+        return error.status, replies.refusal_body(str(error))
     except points.PointsError as error:
-        return 422, _message(str(error))
+        return 422, replies.refusal_body(str(error))
     except points.NotTracked as error:
-        return 409, _message(str(error))
+        return 409, replies.refusal_body(str(error))
     except (Http404, IntegrityError):
-        return 404, _message(NOT_HERE)
+        return 404, replies.refusal_body(NOT_FOUND)
     return 200, {"stream": delivery.stream, "taken": sorted(batches)}
 
 
-def _message(sentence: str) -> dict[str, Any]:
-    return {"detail": sentence, "problems": []}
-
-
-def _answer(reply: Reply) -> HttpResponse:
-    return HttpResponse(msgspec.json.encode(reply[1]), status=reply[0], content_type="application/json")
-
-
 def described() -> tuple[dict[str, Any], dict[str, Any]]:
-    """For openapi.json: the operation, and the shapes it names."""
+    """The operation and its schemas for openapi.json."""
     (shape,), shapes = msgspec.json.schema_components(
         [points.PointsIn], ref_template="#/components/schemas/{name}"
     )
     refusal = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
-    said = {"stream": {"type": "string"}, "taken": {"type": "array", "items": {"type": "integer"}}}
+    properties = {"stream": {"type": "string"}, "taken": {"type": "array", "items": {"type": "integer"}}}
     return {
         "post": {
             "operationId": "points",
             "summary": "Add points to a run",
-            "description": "Each batch is taken exactly once, in whatever order and however often it comes. "
-            "The answer comes when they are on disk. The body may be folded (Content-Encoding: gzip or zstd).",
+            "description": "Each batch is stored exactly once, in any order and however often it is sent. "
+            "The reply comes when all are on disk. The body may be compressed (Content-Encoding: gzip or zstd).",
             "tags": ["tracking"],
-            "security": [{"Token": []}, {"Session": []}],
+            "security": [{"BearerToken": []}, {"BrowserSession": []}],
             "parameters": [
                 {
                     "in": "path",
@@ -115,12 +101,14 @@ def described() -> tuple[dict[str, Any], dict[str, Any]]:
             ],
             "requestBody": {
                 "required": True,
-                "content": {kind: {"schema": shape} for kind in ("application/json", bodies.MSGPACK[0])},
+                "content": {
+                    kind: {"schema": shape} for kind in ("application/json", compressed_bodies.MSGPACK[0])
+                },
             },
             "responses": {
                 "200": {
-                    "description": "Taken",
-                    "content": {"application/json": {"schema": {"type": "object", "properties": said}}},
+                    "description": "Stored",
+                    "content": {"application/json": {"schema": {"type": "object", "properties": properties}}},
                 },
                 **{str(code): {"description": why, "content": refusal} for code, why in REFUSALS.items()},
             },

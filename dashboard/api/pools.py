@@ -1,4 +1,4 @@
-"""Pools over HTTP: nodes, devices, their newest readings, and who holds them."""
+"""Pools: nodes, devices, newest readings, holding jobs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Router
 
-from dashboard.api.auth import caller
+from dashboard.access import get_scope
 from dashboard.api.shapes import Pools
 from engine.spec.spec import Problem, SpecError
 from jobs.models import Device, Node, Pool
@@ -25,10 +25,10 @@ router = Router(tags=["pools"])
 
 @router.get("/pools", response=Pools)
 def listing(request: HttpRequest, requires: str = "") -> dict[str, Any]:
-    """Every pool, or those with all labels that `requires` names (gpu=h200, site=north); a device held by a job of
-    another team says only that it is held."""
+    """Every pool, or those with all labels in `requires` (gpu=h200, site=north). The job that holds a device is named
+    only to callers who may see it."""
     wanted = _labels(requires)
-    now, told = timezone.now(), caller(request).can_see_details
+    now, can_see = timezone.now(), get_scope(request).can_see_details
     waiting = Count("jobs", filter=Q(jobs__state=JobState.QUEUED))
     found = (
         Pool.objects.order_by("name")
@@ -40,7 +40,7 @@ def listing(request: HttpRequest, requires: str = "") -> dict[str, Any]:
             {
                 **_settings(pool),
                 "num_waiting": pool.num_waiting,
-                "nodes": [node_out(node, told, now) for node in pool.nodes.all()],
+                "nodes": [node_out(node, can_see, now) for node in pool.nodes.all()],
             }
             for pool in found
             if wanted.items() <= pool.labels.items()
@@ -65,7 +65,7 @@ def _settings(pool: Pool) -> dict[str, Any]:
     }
 
 
-def node_out(node: Node, told: Callable[[int], bool], now: datetime) -> dict[str, Any]:
+def node_out(node: Node, can_see: Callable[[int], bool], now: datetime) -> dict[str, Any]:
     return {
         "id": node.id,
         "name": node.name,
@@ -81,11 +81,11 @@ def node_out(node: Node, told: Callable[[int], bool], now: datetime) -> dict[str
         "heartbeat_at": node.heartbeat_at,
         "facts": node.facts,
         "host": node.host,
-        "devices": [_device(device, told, now) for device in node.devices.all()],
+        "devices": [_device(device, can_see, now) for device in node.devices.all()],
     }
 
 
-def _device(device: Device, told: Callable[[int], bool], now: datetime) -> dict[str, Any]:
+def _device(device: Device, can_see: Callable[[int], bool], now: datetime) -> dict[str, Any]:
     lease = get_lease(device)
     job = lease.attempt.job if lease else None
     return {
@@ -98,7 +98,7 @@ def _device(device: Device, told: Callable[[int], bool], now: datetime) -> dict[
         "health": device.health,
         "health_reason": device.health_reason,
         "is_held": job is not None,
-        "job": job.id if job and told(job.team_id) else None,
+        "job": job.id if job and can_see(job.team_id) else None,
         "metrics": device.latest.get("metrics", {}),
         "missing": device.latest.get("missing", {}),
         "latest_at": device.latest_at,

@@ -6,25 +6,26 @@ import dataclasses
 import math
 from typing import Any
 
-import msgspec
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from ninja import Query, Router
 
-from dashboard.api.auth import caller
+from dashboard.access import get_scope
 from dashboard.api.jobs import page_url
 from dashboard.api.shapes import LogOut, MetricsOut, Refusal, RunDetail, RunPage
+from dashboard.server import replies
+from engine.request_limits import OFFSET, PAGE_ROWS
 from engine.telemetry.metrics import BY_NAME
 from jobs import runs, series
 from jobs.attempts import logs
 from jobs.models import Run
 
 router = Router(tags=["runs"])
-# What a row of the list is made of, in its order; the specs and plans of a hundred jobs are megabytes.
-OF_ROW = ("id", "job_id", "name", "job__state", "state", "job__step", "team__slug", "owner__username", "created_at",
-          "project__name")  # fmt: skip
-PLACE = "0" * 12  # stands for an id in an address
+# Columns of a row of the list; the specs and plans of a hundred jobs are megabytes.
+ROW_COLUMNS = ("id", "job_id", "name", "job__state", "state", "job__step", "team__slug", "owner__username",
+               "created_at", "project__name")  # fmt: skip
+ID_PLACEHOLDER = "0" * 12  # replaced by the ids in addresses
 
 
 @router.get("/runs", response=RunPage)
@@ -33,14 +34,14 @@ def listing(
     state: str | None = None,
     filter: str = "",
     sort: str = "",
-    limit: int = Query(100, ge=1, le=500),
-    offset: int = Query(0, ge=0),
+    limit: int = Query(100, ge=1, le=PAGE_ROWS),
+    offset: int = Query(0, ge=0, le=OFFSET),
 ) -> HttpResponse:
-    """Newest first, or in the order of `sort` (loss, -last(loss), param:model.layers); runs without a value come last.
-    `filter` is what the page of runs takes: loss < 2.1 and model.layers >= 8 and tag:baseline."""
-    asked = caller(request)
-    asker = runs.Asker(asked.runs(), asked.user.get_username(), timezone.now())
-    field, is_descending = runs.order_of(sort, asker)
+    """Newest first, or sorted by `sort` (loss, -last(loss), param:model.layers); runs without a value come last.
+    `filter`: as on the page of runs, such as loss < 2.1 and model.layers >= 8 and tag:baseline."""
+    scope = get_scope(request)
+    asker = runs.Asker(scope.seen(Run), scope.name, timezone.now())
+    field, is_descending = runs.order_from_text(sort, asker)
     found = runs.filtered(asker.runs, filter, asker)
     if state:
         found = found.filter(Q(job__state=state) | Q(job__isnull=True, state=state))
@@ -48,20 +49,20 @@ def listing(
     ids, total = runs.page_of(ordered, offset, limit, is_narrowed=bool(filter.strip() or state))
     next_offset = offset + limit if offset + len(ids) < total else None
     page = {"items": serialize_runs(ids), "total": total, "next_offset": next_offset}
-    # As RunPage has it; checking and writing a hundred rows by the schema took a quarter of the whole answer.
-    return HttpResponse(msgspec.json.encode(page), content_type="application/json; charset=utf-8")
+    # Has the form of RunPage; validating a hundred rows against the schema took a quarter of the request.
+    return replies.json_reply(page)
 
 
 @router.get("/runs/{run_id}", response={200: RunDetail, 404: Refusal})
 def one(request: HttpRequest, run_id: str) -> dict[str, Any]:
-    run = caller(request).run(run_id)
+    run = get_scope(request).get(Run, run_id)
     return serialize_runs([run.id])[0] | {"spec": run.spec, "plan": run.plan, "missing": run.missing}
 
 
 @router.get("/runs/{run_id}/metrics", response={200: MetricsOut, 404: Refusal})
 def metrics(request: HttpRequest, run_id: str) -> dict[str, Any]:
-    """Every series of the run with its newest value, and every reading that cannot be had with its reason."""
-    run = caller(request).run(run_id)
+    """Every series of the run with its newest value, and every missing reading with its reason."""
+    run = get_scope(request).get(Run, run_id)
     return {"metrics": [_metric(name) for name in series.names(run.id)], "missing": run.missing}
 
 
@@ -73,16 +74,16 @@ def log(
     tail: int = Query(200, ge=1, le=logs.LINES_LIMIT),
     attempt: int | None = Query(None, ge=1),
 ) -> dict[str, Any]:
-    """The last lines that a rank printed, of the newest attempt unless another one is named."""
-    run = caller(request).run(run_id)
+    """The last lines that a rank printed, by default in the newest attempt."""
+    run = get_scope(request).get(Run, run_id)
     if run.job is None:
         raise Http404
     return dataclasses.asdict(logs.tail(run.job, rank, tail, attempt))
 
 
 def serialize_runs(ids: list[str]) -> list[dict[str, Any]]:
-    """These runs, which the caller may see, in this order and as RunOut has them; of each its newest values."""
-    newest, url = series.newest(ids), page_url(PLACE)
+    """The runs as RunOut, in this order, with their newest values. The caller has checked access."""
+    newest, url = series.newest(ids), page_url(ID_PLACEHOLDER)
     rows = {
         run_id: {
             "id": run_id,
@@ -95,16 +96,16 @@ def serialize_runs(ids: list[str]) -> list[dict[str, Any]]:
             "created_at": created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "project": project,
             "metrics": series.plain(newest.get(run_id, {})),
-            "url": url.replace(PLACE, run_id),
+            "url": url.replace(ID_PLACEHOLDER, run_id),
         }
         for run_id, job, name, job_state, state, step, team, owner, created_at, project in Run.objects.filter(
             id__in=ids
-        ).values_list(*OF_ROW)
+        ).values_list(*ROW_COLUMNS)
     }
     return [rows[run_id] for run_id in ids if run_id in rows]
 
 
-def _metric(name: series.Name) -> dict[str, Any]:
+def _metric(name: series.SeriesName) -> dict[str, Any]:
     row = BY_NAME.get(name.metric)
     is_finite = math.isfinite(name.last_value)
     return {
@@ -114,7 +115,7 @@ def _metric(name: series.Name) -> dict[str, Any]:
         "label": row.label if row else name.metric,
         "count": name.count,
         "last": name.last_value if is_finite else None,
-        "last_kind": None if is_finite else series.kind_of(name.last_value),
+        "last_kind": None if is_finite else series.non_finite_name(name.last_value),
         "last_step": name.last_step,
         "last_at": name.last_at,
     }

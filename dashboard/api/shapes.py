@@ -10,17 +10,17 @@ from ninja import Schema
 from dashboard.api.node_shapes import NodeOut
 
 
-class Problem(Schema):
+class ProblemOut(Schema):
     field: str
     message: str
-    fix: dict[str, Any]  # changes of fields that would cure it
+    fix: dict[str, Any]  # changes of fields that fix it
 
 
 class Refusal(Schema):
-    """Every error: a sentence, and for a spec each problem with its field."""
+    """The form of every error: a sentence, and for a spec each problem with its field."""
 
     detail: str
-    problems: list[Problem] = []
+    problems: list[ProblemOut] = []
 
 
 class JobOut(Schema):
@@ -40,11 +40,11 @@ class JobOut(Schema):
     waiting_reason: str
     waiting_for: dict[
         str, Any
-    ]  # {"code", "values"} behind that sentence; "unknown_start" where none is expected
+    ]  # {"code", "values"} behind that sentence; "unknown_start" without an expected start
     position: int | None  # in the queue; 1 is served next
-    expected_start_at: datetime | None  # at the latest, if nobody comes in ahead
-    idle_stop_at: datetime | None  # when it is stopped because its devices stand idle
-    idle_extended_by: str  # who has put that off, which goes once
+    expected_start_at: datetime | None  # at the latest, unless other jobs get ahead
+    idle_stop_at: datetime | None  # when it is stopped because its devices are idle
+    idle_extended_by: str  # who postponed that, which is possible once
     reason: str
     cloned_from: str | None  # a run
     template: str | None
@@ -65,7 +65,7 @@ class JobPage(Schema):
 
 
 class SweepRow(Schema):
-    """One point of a sweep; without a job while it is not submitted, or where no pool could run it."""
+    """One point of a sweep; without a job before it is submitted, or if no pool can run it."""
 
     number: int
     values: dict[str, Any]
@@ -93,7 +93,7 @@ class SweepOut(Schema):
 class SweepDetail(SweepOut):
     definition: dict[str, Any]
     rungs: list[int]
-    decisions: list[dict[str, Any]]  # one a decided rung: steps, members, promoted, values by number
+    decisions: list[dict[str, Any]]  # one for each decided rung: steps, members, promoted, values by number
     refused: dict[str, str]
     runs: list[SweepRow]  # best first
 
@@ -105,10 +105,10 @@ class SweepPage(Schema):
 
 class SweepPreview(Schema):
     num_runs: int
-    num_steps: int  # at the most
+    num_steps: int  # at most
     rungs: list[int]
     points: list[dict[str, Any]]
-    refused: dict[str, str]  # number of a point -> why
+    refused: dict[str, str]  # number of a point -> reason
 
 
 class TemplateIn(Schema):
@@ -118,7 +118,7 @@ class TemplateIn(Schema):
 
 
 class TemplateChange(Schema):
-    """What is not given stays. With `version`, the change is refused where somebody has made one since."""
+    """Omitted fields stay. With `version`, the change is refused if the template has changed since that version."""
 
     name: str | None = None
     description: str | None = None
@@ -170,7 +170,7 @@ class RunPage(Schema):
 
 
 class MetricOut(Schema):
-    """`last` is null with `last_kind` NaN, Infinity or -Infinity where the newest value is not finite."""
+    """`last` is null and `last_kind` NaN, Infinity or -Infinity if the newest value is not finite."""
 
     metric: str
     source: str
@@ -189,7 +189,7 @@ class MetricsOut(Schema):
 
 
 class SeriesOut(Schema):
-    """One line with its band, column by column; null where a bucket holds no finite value."""
+    """One line with its band, by column; null for a bucket without finite values."""
 
     run: str
     metric: str
@@ -201,17 +201,17 @@ class SeriesOut(Schema):
     min: list[float | None]
     max: list[float | None]
     is_raw: bool  # every point is shown: mean = min = max
-    count: int  # points that the line stands for
+    count: int  # points in the line
     non_finite: list[tuple[float, str]]  # x and NaN, Infinity or -Infinity
     borders: list[float]  # x where each later attempt begins
     border_attempts: list[int]  # the numbers of those attempts
-    superseded: int  # points left out because a later attempt made their steps again
+    superseded: int  # points left out because a later attempt repeated their steps
 
 
-class Drawn(Schema):
+class SeriesReply(Schema):
     x: str
     series: list[SeriesOut]
-    # run -> metric -> source ('' where it is not known which) -> status, reason; for what was asked and has no line
+    # run -> metric -> source ('' if unknown) -> status, reason; for requested metrics without a line
     missing: dict[str, dict[str, dict[str, tuple[str, str]]]]
 
 
@@ -222,9 +222,9 @@ class LogOut(Schema):
     is_cut: bool  # the log is longer than this
     size_bytes: int | None
     reason: str  # why there are no lines
-    node: str  # the machine it was brought from; '': the web server's own
-    read_at: datetime | None  # of a log that was brought: when its lines were new
-    is_coming: bool  # ask again in two seconds: the agent of its node brings what is new
+    node: str  # the machine it was copied from; '': the web server's own
+    read_at: datetime | None  # when a copied log was current
+    is_coming: bool  # ask again in two seconds: the agent of its node is copying new lines
 
 
 class AccountingLine(Schema):
@@ -233,10 +233,10 @@ class AccountingLine(Schema):
     device_s: float
     wasted_device_s: float
     energy_j: float | None  # null: not measured
-    energy_measured_share: float  # of the device-seconds, what energy_j covers
+    energy_measured_share: float  # share of the device-seconds that energy_j covers
     unused_device_s: float | None  # held and measured as not used; null: not measured
     use_measured_share: float
-    carbon_g: float | None  # estimated, of the energy that was measured; null: no pool says what a kWh emits
+    carbon_g: float | None  # estimated from the measured energy; null: no pool has its emissions per kWh
     money: dict[str, float]  # by currency
     unpriced_device_s: float
 
@@ -246,7 +246,7 @@ class AccountingOut(Schema):
 
 
 class PoolOut(Schema):
-    """A limit that is null is none; without a price or tariff no money is booked."""
+    """Null: no limit. Without a price or tariff no money is booked."""
 
     name: str
     is_open: bool
@@ -266,12 +266,12 @@ class Pools(Schema):
     pools: list[PoolOut]
 
 
-class Place(Schema):
-    """`before` and `after` another job of its line; up, down, front and back without one."""
+class QueueMoveIn(Schema):
+    """`before` and `after` name another job of the same line; up, down, front and back do not."""
 
     where: str
     other: str = ""
 
 
-class Chosen(Schema):
+class PriorityIn(Schema):
     priority: str

@@ -1,4 +1,4 @@
-"""Templates over HTTP: list, save, look at, change, delete."""
+"""Templates: list, save, read, change, delete."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Router, Status
 
-from dashboard.api.auth import caller
+from dashboard.access import get_scope
 from dashboard.api.shapes import Refusal, TemplateChange, TemplateIn, TemplateOut, Templates
 from engine.spec.spec import parse
 from jobs.models import Template
@@ -18,49 +18,51 @@ router = Router(tags=["templates"])
 
 @router.get("/templates", response=Templates)
 def listing(request: HttpRequest) -> dict[str, Any]:
-    """Of the caller's teams, by name."""
-    return {"items": [plain(template) for template in caller(request).templates()]}
+    """Templates of the caller's teams, by name."""
+    return {"items": [serialize(template) for template in get_scope(request).listed(Template)]}
 
 
 @router.post("/templates", response={201: TemplateOut, 422: Refusal})
 def save(request: HttpRequest, body: TemplateIn, team: str | None = None) -> Status:
-    """Keep a spec under a name. Start a job from it with POST /jobs?template=ID."""
-    who = caller(request)
-    said = {"name": body.name, "description": body.description, "actor": who.user.get_username()}
-    return Status(201, plain(templates.save(team=who.writable_team(team), spec=parse(body.spec), **said)))
+    """Save a spec under a name. Start a job from it with POST /jobs?template=ID."""
+    scope = get_scope(request)
+    message = {"name": body.name, "description": body.description, "actor": scope.name}
+    return Status(
+        201, serialize(templates.save(team=scope.get_writable_team(team), spec=parse(body.spec), **message))
+    )
 
 
 @router.get("/templates/{template_id}", response={200: TemplateOut, 404: Refusal})
 def one(request: HttpRequest, template_id: str) -> dict[str, Any]:
-    return plain(caller(request).template(template_id))
+    return serialize(get_scope(request).get(Template, template_id))
 
 
 @router.patch(
     "/templates/{template_id}", response={200: TemplateOut, 404: Refusal, 409: Refusal, 422: Refusal}
 )
 def change(request: HttpRequest, template_id: str, body: TemplateChange) -> dict[str, Any]:
-    who = caller(request)
-    found = who.writable_template(template_id)
+    scope = get_scope(request)
+    found = scope.get_writable(Template, template_id)
     changed = templates.change(
         found,
         name=found.name if body.name is None else body.name,
         description=found.description if body.description is None else body.description,
         spec=parse(found.spec if body.spec is None else body.spec),
-        actor=who.user.get_username(),
+        actor=scope.name,
         base_version=body.version,
     )
-    return plain(changed)
+    return serialize(changed)
 
 
 @router.delete("/templates/{template_id}", response={204: None, 404: Refusal})
 def delete(request: HttpRequest, template_id: str) -> Status:
-    """Jobs that were made from it keep their spec."""
-    who = caller(request)
-    templates.delete(who.writable_template(template_id), who.user.get_username())
+    """Delete a template. Jobs that were made from it keep their spec."""
+    scope = get_scope(request)
+    templates.delete(scope.get_writable(Template, template_id), scope.name)
     return Status(204, None)
 
 
-def plain(template: Template) -> dict[str, Any]:
+def serialize(template: Template) -> dict[str, Any]:
     return {
         "id": template.id,
         "name": template.name,

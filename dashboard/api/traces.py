@@ -8,24 +8,24 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import Query, Router, Schema, Status
 
-from dashboard.api.auth import caller
+from dashboard.access import get_scope
 from dashboard.api.shapes import Refusal
 from dashboard.pages.runs.trace_views import download
 from engine.directory import TRACE_STEPS
 from jobs.attempts import timelines, traces
-from jobs.models import TraceFile
+from jobs.models import Job, Run, TraceFile
 
 router = Router(tags=["runs"])
 
 
-class Asked(Schema):
+class TraceRequested(Schema):
     number: int
     steps: int
     ranks: list[int]
 
 
 class TraceOut(Schema):
-    """`size_bytes` is null until the file has been brought; `reason` says why it never will be."""
+    """`size_bytes` is null until the file has been copied; `reason` says why it cannot be."""
 
     id: int
     attempt: int
@@ -39,8 +39,8 @@ class TraceOut(Schema):
 
 
 class TimelineOut(Schema):
-    """`events`: kind, number (of a pass: the micro-batch), begin, length and waiting time in microseconds, from
-    `began_at` (unix seconds) on."""
+    """`events`: kind, number (for a pass, the micro-batch), begin, length and waiting time, in microseconds after
+    `began_at` (unix seconds)."""
 
     attempt: int
     step: int
@@ -53,7 +53,7 @@ class TimelineOut(Schema):
     events: list[tuple[str, int, int, int, int]]
 
 
-@router.post("/jobs/{job_id}/trace", response={201: Asked, 404: Refusal, 409: Refusal})
+@router.post("/jobs/{job_id}/trace", response={201: TraceRequested, 404: Refusal, 409: Refusal})
 def ask(
     request: HttpRequest,
     job_id: str,
@@ -61,9 +61,9 @@ def ask(
     rank: list[int] = Query([0]),  # noqa: B008
 ) -> Status:
     """Profile the next steps of a running job by the given ranks."""
-    who = caller(request)
+    scope = get_scope(request)
     made = traces.request_trace(
-        who.writable_job(job_id), num_steps=steps, ranks=rank, actor=who.user.get_username()
+        scope.get_writable(Job, job_id), num_steps=steps, ranks=rank, actor=scope.name
     )
     return Status(201, {"number": made.number, "steps": made.num_steps, "ranks": made.ranks})
 
@@ -71,14 +71,14 @@ def ask(
 @router.get("/runs/{run_id}/traces", response={200: list[TraceOut], 404: Refusal})
 def listing(request: HttpRequest, run_id: str) -> list[dict[str, Any]]:
     """Newest first."""
-    run = caller(request).run(run_id)
-    return [_plain(file) for file in traces.list_files(run.job)] if run.job else []
+    run = get_scope(request).get(Run, run_id)
+    return [_serialize(file) for file in traces.list_files(run.job)] if run.job else []
 
 
 @router.get("/runs/{run_id}/traces/{trace_id}", response={404: Refusal})
 def one(request: HttpRequest, run_id: str, trace_id: int) -> HttpResponse:
-    """Its bytes: Chrome's trace format, packed with gzip."""
-    run = caller(request).run(run_id)
+    """The content of one profile: Chrome's trace format, compressed with gzip."""
+    run = get_scope(request).get(Run, run_id)
     found = TraceFile.objects.filter(id=trace_id, trace__attempt__job=run.job_id).first()
     if found is None or found.size_bytes is None:
         raise Http404
@@ -89,8 +89,8 @@ def one(request: HttpRequest, run_id: str, trace_id: int) -> HttpResponse:
 def drawn(
     request: HttpRequest, run_id: str, attempt: int | None = None, step: int | None = None
 ) -> list[dict[str, Any]]:
-    """All ranks of one recorded step: the given one, else the newest attempt's last."""
-    run = caller(request).run(run_id)
+    """All ranks of one recorded step, by default the last one of the newest attempt."""
+    run = get_scope(request).get(Run, run_id)
     place = timelines.find_newest(run, attempt, step)
     rows = timelines.list_ranks(run, place) if place else []
     return [
@@ -100,7 +100,7 @@ def drawn(
     ]
 
 
-def _plain(file: TraceFile) -> dict[str, Any]:
+def _serialize(file: TraceFile) -> dict[str, Any]:
     return {
         "id": file.id,
         "attempt": file.trace.attempt.number,

@@ -9,35 +9,45 @@ from typing import Annotated, Any, Literal
 import msgspec
 from django.http import HttpRequest
 from ninja import Schema, Status
+from ninja.errors import HttpError
 from pydantic import Field
 
-from dashboard.api.auth import Caller, caller
+from dashboard.access import Scope, get_scope
 from dashboard.api.runs import router, serialize_runs
 from dashboard.api.shapes import Refusal, RunOut
+from engine.request_limits import (
+    KEY_CHARS,
+    MISSING_METRICS,
+    NOTE_CHARS,
+    REASON_CHARS,
+    REQUEST_PARAMS,
+    REQUEST_TAGS,
+)
 from jobs import series
 from jobs.ids import ALPHABET
 from jobs.models import Run, Stream
-from jobs.models.runs import KEY_LIMIT
 from jobs.tracking import external_runs, params, points, run_annotations
 
-# They are operations of the router of runs: one path has one router.
+# Operations of the router of runs, because one path has one router.
 TAGS = ["tracking"]
 ID = re.compile(f"[{ALPHABET}]{{12}}")
-Name = Annotated[str, Field(max_length=KEY_LIMIT)]
-Words = dict[str, str | int | float | bool]
+Name = Annotated[str, Field(max_length=KEY_CHARS)]
+ReadingStatus = Annotated[str, Field(max_length=20)]
+Reason = Annotated[str, Field(max_length=REASON_CHARS)]
+TextValues = Annotated[dict[str, str | int | float | bool], Field(max_length=REQUEST_TAGS)]
 
 
-class NewRun(Schema):
-    """`id`: 12 characters of 0-9 and a-z without i, l, o and u that the writer has drawn by lot, so that it can begin
-    before anybody answers; asking again with it gives the same run. `project` is made where the team has none of
-    that name. `params` may be nested; what is left open (null) is left out."""
+class RunIn(Schema):
+    """`id`: 12 random characters of 0-9 and a-z without i, l, o and u, chosen by the writer, so that it can begin
+    before the server replies; sending the same id again returns the same run. `project` is created if the team has
+    none of that name. `params` may be nested; null values are left out."""
 
     id: str | None = None
     name: Name = ""
     project: Name = ""
     params: dict[str, Any] = {}
-    tags: Words = {}
-    note: Annotated[str, Field(max_length=20_000)] = ""
+    tags: TextValues = {}
+    note: Annotated[str, Field(max_length=NOTE_CHARS)] = ""
     parent: str | None = None
     started_at: datetime | None = None
     origin: Annotated[str, Field(min_length=1, max_length=40)] = "api"
@@ -49,17 +59,17 @@ class ParamsIn(Schema):
 
 
 class TagsIn(Schema):
-    tags: Words = {}
-    drop: list[str] = []
+    tags: TextValues = {}
+    drop: Annotated[list[str], Field(max_length=REQUEST_TAGS)] = []
 
 
-class Description(Schema):
-    name: Annotated[str, Field(min_length=1, max_length=KEY_LIMIT)] | None = None
-    note: Annotated[str, Field(max_length=20_000)] | None = None
+class RunChange(Schema):
+    name: Annotated[str, Field(min_length=1, max_length=KEY_CHARS)] | None = None
+    note: Annotated[str, Field(max_length=NOTE_CHARS)] | None = None
 
 
-class End(Schema):
-    """`stream`: the writer who says so; where a newer attempt has begun, nothing changes."""
+class FinishIn(Schema):
+    """`stream`: the writer that reports the end; without effect if a newer attempt has begun."""
 
     state: Literal["succeeded", "failed", "cancelled"] = "succeeded"
     ended_at: datetime | None = None
@@ -67,16 +77,15 @@ class End(Schema):
 
 
 class MissingIn(Schema):
-    """Of one source, all readings that cannot be had: the status (absent, denied, ...) and the reason of each."""
+    """All missing readings of one source: the status (absent, denied, ...) and the reason of each."""
 
     source: Annotated[str, Field(min_length=1, max_length=100)]
-    missing: Annotated[dict[Name, tuple[Annotated[str, Field(max_length=20)], Annotated[str, Field(max_length=500)]]],
-                       Field(max_length=200)]  # fmt: skip
+    missing: Annotated[dict[Name, tuple[ReadingStatus, Reason]], Field(max_length=MISSING_METRICS)]
 
 
 class WriterIn(Schema):
-    """`launch`: what the names of all writers of one launch begin with, before a dot; they share an attempt. `joins`:
-    write into the newest attempt, whoever began it."""
+    """`launch`: the common beginning, before a dot, of the names of all writers of one launch; they share an attempt.
+    `joins`: write into the newest attempt, even of another launch."""
 
     stream: str
     launch: str = ""
@@ -85,142 +94,143 @@ class WriterIn(Schema):
 
 class WriterOut(Schema):
     attempt: int
-    last_seq: int  # every batch up to this one is here
+    last_seq: int  # every batch up to this one is stored
     next_step: int  # the step after the highest of the run
 
 
 @router.post(
     "/runs", tags=TAGS, response={200: RunOut, 201: RunOut, 404: Refusal, 409: Refusal, 422: Refusal}
 )
-def create(request: HttpRequest, asked: NewRun) -> Status:
-    """A new run without a job (201), or the one that has this id already (200), as it was made."""
-    who = caller(request)
-    team = who.writable_team(asked.team)
-    if asked.id is not None and (run := Run.objects.filter(id=_id(asked.id)).first()):
-        run = who.runs().filter(id=run.id, team=team).first()
+def create(request: HttpRequest, body: RunIn) -> Status:
+    """Create a run without a job (201), or return the existing run with this id unchanged (200)."""
+    scope = get_scope(request)
+    team = scope.get_writable_team(body.team)
+    if body.id is not None and (run := Run.objects.filter(id=_id(body.id)).first()):
+        run = scope.seen(Run).filter(id=run.id, team=team).first()
         if run is None:
-            return Status(
-                409, _message(f"The id {asked.id} cannot be had; draw another one, or leave it out.")
-            )
-        points.refuse_jobs(run)
-        return Status(200, _now(run))
+            raise HttpError(409, f"The id {body.id} is taken; choose another one, or leave it out.")
+        points.refuse_job_run(run)
+        return Status(200, _serialize(run))
     run = external_runs.begin(
         team=team,
-        owner=who.user,
-        run_id=asked.id,
-        name=asked.name or _name_of(asked),
-        origin=asked.origin,
-        project=asked.project,
-        parent=who.run(asked.parent) if asked.parent else None,
-        started_at=asked.started_at,
-        note=asked.note,
-        params=params.of_spec(asked.params),
-        tags=_words(asked.tags),
+        owner=scope.user,
+        run_id=body.id,
+        name=body.name or _default_name(body),
+        origin=body.origin,
+        project=body.project,
+        parent=scope.get(Run, body.parent) if body.parent else None,
+        started_at=body.started_at,
+        note=body.note,
+        params=_params(body.params),
+        tags=_texts(body.tags),
     )
-    return Status(201, _now(run))
+    return Status(201, _serialize(run))
 
 
 @router.post(
     "/runs/{run_id}/writers", tags=TAGS, response={200: WriterOut, 404: Refusal, 409: Refusal, 422: Refusal}
 )
-def writer(request: HttpRequest, run_id: str, asked: WriterIn) -> dict[str, Any]:
-    """Before a writer's first batch, and after a crash: where it stands. The same answer however often it asks."""
-    run = caller(request).writable_run(run_id)
-    return msgspec.structs.asdict(
-        points.open_writer(run, asked.stream, launch=asked.launch, joins=asked.joins)
-    )
+def writer(request: HttpRequest, run_id: str, body: WriterIn) -> dict[str, Any]:
+    """The position of a writer, before its first batch and after a crash; idempotent."""
+    run = get_scope(request).get_writable(Run, run_id)
+    return msgspec.structs.asdict(points.open_writer(run, body.stream, launch=body.launch, joins=body.joins))
 
 
 @router.post("/runs/{run_id}/params", tags=TAGS, response={200: RunOut, 404: Refusal, 409: Refusal})
-def add_params(request: HttpRequest, run_id: str, asked: ParamsIn) -> dict[str, Any]:
-    """What was chosen for the run, nested or not. 409 for another value of one that is there, and none is taken."""
-    run = _own(caller(request), run_id)
-    params.store(run, params.of_spec(asked.params))
-    return _now(run)
+def add_params(request: HttpRequest, run_id: str, body: ParamsIn) -> dict[str, Any]:
+    """Add parameters, nested or not. 409 if an existing one has another value; none is added then."""
+    run = _get_external_run(get_scope(request), run_id)
+    params.store(run, _params(body.params))
+    return _serialize(run)
 
 
 @router.post("/runs/{run_id}/tags", tags=TAGS, response={200: RunOut, 404: Refusal, 422: Refusal})
-def change_tags(request: HttpRequest, run_id: str, asked: TagsIn) -> dict[str, Any]:
-    """Put on tags, the new value in place of the old one, and take off those of `drop`."""
-    run = caller(request).writable_run(run_id)
-    external_runs.set_tags(run, _words(asked.tags))
-    external_runs.drop_tags(run, asked.drop)
-    return _now(run)
+def change_tags(request: HttpRequest, run_id: str, body: TagsIn) -> dict[str, Any]:
+    """Add tags, replacing existing values, and remove those in `drop`."""
+    run = get_scope(request).get_writable(Run, run_id)
+    external_runs.set_tags(run, _texts(body.tags))
+    external_runs.drop_tags(run, body.drop)
+    return _serialize(run)
 
 
 @router.patch("/runs/{run_id}", tags=TAGS, response={200: RunOut, 404: Refusal, 422: Refusal})
-def describe(request: HttpRequest, run_id: str, asked: Description) -> dict[str, Any]:
-    """Give a run another name or note."""
-    who = caller(request)
-    run = who.writable_run(run_id)
-    fields = {key: value for key, value in asked.dict(exclude_unset=True).items() if value is not None}
-    run_annotations.change(run, actor=who.user.get_username(), **fields)
-    return _now(run)
+def describe(request: HttpRequest, run_id: str, body: RunChange) -> dict[str, Any]:
+    """Change the name or note of a run."""
+    scope = get_scope(request)
+    run = scope.get_writable(Run, run_id)
+    fields = {key: value for key, value in body.dict(exclude_unset=True).items() if value is not None}
+    run_annotations.change(run, actor=scope.name, **fields)
+    return _serialize(run)
 
 
 @router.post("/runs/{run_id}/heartbeat", tags=TAGS, response={200: RunOut, 404: Refusal, 409: Refusal})
 def heartbeat(request: HttpRequest, run_id: str) -> dict[str, Any]:
-    """The writer lives, though it has no points to send."""
-    run = _own(caller(request), run_id)
+    """Report that the writer is alive without sending points."""
+    run = _get_external_run(get_scope(request), run_id)
     external_runs.touch(run)
-    return _now(run)
+    return _serialize(run)
 
 
 @router.post(
     "/runs/{run_id}/missing", tags=TAGS, response={200: RunOut, 404: Refusal, 409: Refusal, 422: Refusal}
 )
-def lack(request: HttpRequest, run_id: str, asked: MissingIn) -> dict[str, Any]:
-    """What a source of the run cannot read, and why, in the place of what it has said of that before."""
-    run = _own(caller(request), run_id)
-    external_runs.set_missing(run, asked.source, {name: list(why) for name, why in asked.missing.items()})
-    return _now(run)
+def lack(request: HttpRequest, run_id: str, body: MissingIn) -> dict[str, Any]:
+    """Set the missing readings of a source, replacing its earlier ones."""
+    run = _get_external_run(get_scope(request), run_id)
+    external_runs.set_missing(run, body.source, {name: list(why) for name, why in body.missing.items()})
+    return _serialize(run)
 
 
 @router.post("/runs/{run_id}/start", tags=TAGS, response={200: RunOut, 404: Refusal, 409: Refusal})
 def start(request: HttpRequest, run_id: str) -> dict[str, Any]:
-    """A run that had ended goes on."""
-    who = caller(request)
-    run = _own(who, run_id)
-    external_runs.set_state(run, "running", actor=who.user.get_username())
-    return _now(run)
+    """Set an ended run to running."""
+    scope = get_scope(request)
+    run = _get_external_run(scope, run_id)
+    external_runs.set_state(run, "running", actor=scope.name)
+    return _serialize(run)
 
 
 @router.post("/runs/{run_id}/finish", tags=TAGS, response={200: RunOut, 404: Refusal, 409: Refusal})
-def finish(request: HttpRequest, run_id: str, asked: End) -> dict[str, Any]:
-    """The run has ended. Points that come later are still taken."""
-    who = caller(request)
-    run = _own(who, run_id)
-    if not (asked.stream and points.is_overtaken(run, asked.stream)):
-        external_runs.set_state(run, asked.state, actor=who.user.get_username(), ended_at=asked.ended_at)
+def finish(request: HttpRequest, run_id: str, body: FinishIn) -> dict[str, Any]:
+    """End a run. Later points are still accepted."""
+    scope = get_scope(request)
+    run = _get_external_run(scope, run_id)
+    if not (body.stream and points.is_superseded(run, body.stream)):
+        external_runs.set_state(run, body.state, actor=scope.name, ended_at=body.ended_at)
     for attempt in Stream.objects.filter(run=run).values_list("attempt", flat=True).distinct():
         series.close(run.id, attempt)
-    return _now(run)
+    return _serialize(run)
 
 
-def _now(run: Run) -> dict[str, Any]:
+def _serialize(run: Run) -> dict[str, Any]:
     return serialize_runs([run.id])[0]
 
 
-def _own(who: Caller, run_id: str) -> Run:
-    """A run whose standing is its writer's to tell."""
-    run = who.writable_run(run_id)
-    points.refuse_jobs(run)
+def _get_external_run(scope: Scope, run_id: str) -> Run:
+    """A writable run without a job."""
+    run = scope.get_writable(Run, run_id)
+    points.refuse_job_run(run)
     return run
 
 
 def _id(text: str) -> str:
     if not ID.fullmatch(text):
-        raise external_runs.TrackingError(f"'{text[:50]}' is no id of a run: 12 characters of {ALPHABET}.")
+        raise external_runs.TrackingError(
+            f"'{text[:50]}' is not the id of a run: 12 characters of {ALPHABET}."
+        )
     return text
 
 
-def _name_of(asked: NewRun) -> str:
-    return f"{asked.project or 'run'}-{(asked.id or '')[:4]}".strip("-")
+def _default_name(body: RunIn) -> str:
+    return f"{body.project or 'run'}-{(body.id or '')[:4]}".strip("-")
 
 
-def _words(values: Words) -> dict[str, str]:
+def _params(nested: dict[str, Any]) -> dict[str, str]:
+    found = params.from_spec(nested)
+    if broken := REQUEST_PARAMS.error(len(found)):
+        raise external_runs.TrackingError(broken)
+    return found
+
+
+def _texts(values: TextValues) -> dict[str, str]:
     return {key: params.as_text(value) for key, value in values.items()}
-
-
-def _message(sentence: str) -> dict[str, Any]:
-    return {"detail": sentence, "problems": []}

@@ -8,16 +8,16 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Router, Schema, Status
 
-from dashboard.api.auth import caller
+from dashboard.access import get_scope
 from dashboard.api.shapes import Refusal
 from jobs import verdicts
-from jobs.models import RunVerdict, VerdictCheck
+from jobs.models import Run, RunVerdict, VerdictCheck
 
 router = Router(tags=["runs"])
 
 
 class CheckOut(Schema):
-    """Shares are of the time a token that the change saves; `observed_share` is null until both runs have ended."""
+    """Shares are the saved part of the time a token; `observed_share` is null until both runs have ended."""
 
     state: str
     rule: str
@@ -32,7 +32,7 @@ class CheckOut(Schema):
 
 
 class VerdictOut(Schema):
-    """`name` is empty where there is no verdict, and `body.nothing` says why. `body` holds bars, findings with their
+    """`name` is empty without a verdict, with the reason in `body.nothing`. `body` holds bars, findings with their
     evidence, states and remedies."""
 
     run: str
@@ -51,21 +51,21 @@ class VerdictOut(Schema):
 
 @router.get("/runs/{run_id}/verdict", response={200: VerdictOut, 404: Refusal})
 def one(request: HttpRequest, run_id: str) -> dict[str, Any]:
-    """As the run's page shows it; of a run that goes on, at most five seconds old."""
-    run = caller(request).run(run_id)
-    return _plain(verdicts.get_current(run), verdicts.get_newest_check(run))
+    """The verdict as on the run's page; at most five seconds old for a running run."""
+    run = get_scope(request).get(Run, run_id)
+    return _serialize(verdicts.get_current(run), verdicts.get_newest_check(run))
 
 
 @router.post(
     "/runs/{run_id}/verdict/check", response={201: CheckOut, 404: Refusal, 409: Refusal, 422: Refusal}
 )
 def check(request: HttpRequest, run_id: str) -> Status:
-    """Queue a twin with one change, and where needed a baseline; refused where no change can test the verdict."""
-    who = caller(request)
-    return Status(201, _check(verdicts.check_verdict(who.writable_run(run_id), who.user)))
+    """Queue a twin with one change, and a baseline if needed; refused if no change can test the verdict."""
+    scope = get_scope(request)
+    return Status(201, _check(verdicts.check_verdict(scope.get_writable(Run, run_id), scope.user)))
 
 
-def _plain(kept: RunVerdict, newest: VerdictCheck | None) -> dict[str, Any]:
+def _serialize(kept: RunVerdict, newest: VerdictCheck | None) -> dict[str, Any]:
     return {
         "run": kept.run_id,
         "name": kept.name,

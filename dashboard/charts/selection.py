@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from django.contrib.auth.models import User
 from django.utils import timezone
 
-from dashboard import access
+from dashboard.access import Scope
 from jobs import runs as filters
 from jobs.models import Run
 
@@ -23,10 +22,10 @@ class RunSelection:
     num_left_out: int = 0  # unknown, of other teams, or beyond MAX_RUNS
 
 
-def select_runs(reader: User, wanted: Sequence[str], text: str) -> RunSelection:
-    """Return at most MAX_RUNS runs of the reader's teams: named ones in the given order, found ones newest first."""
+def select_runs(scope: Scope, wanted: Sequence[str], text: str) -> RunSelection:
+    """Return at most MAX_RUNS runs that the scope sees: named ones in the given order, found ones newest first."""
     text = text.strip()
-    mine = access.runs_of(reader)
+    mine = scope.seen(Run)
     rows = mine.select_related("job", "owner")
     wanted = list(dict.fromkeys(wanted))
     if wanted:
@@ -36,7 +35,7 @@ def select_runs(reader: User, wanted: Sequence[str], text: str) -> RunSelection:
     if not text:
         return RunSelection(text)
     try:
-        asker = filters.Asker(mine, reader.get_username(), timezone.now())
+        asker = filters.Asker(mine, scope.name, timezone.now())
         matching = filters.filtered(rows, text, asker).order_by("-created_at", "id")
     except filters.FilterError as error:
         return RunSelection(text, problem=str(error))

@@ -1,4 +1,4 @@
-"""Responses to actions: a message, with undo where it is possible."""
+"""Responses to actions on pages: a toast or message, with an optional undo."""
 
 from __future__ import annotations
 
@@ -24,8 +24,21 @@ def answer(
     `undo` is the request that reverts the action: {"path": ..., "values": {...}}.
     """
     if request.headers.get("HX-Request"):
-        said = {"text": sentence, "tone": "warn" if is_refused else "good"} | ({"undo": undo} if undo else {})
-        headers = {"HX-Trigger": json.dumps({"said": said, "changed": {}})}
-        return HttpResponse(status=409 if is_refused else 204, headers=headers)
+        reply = HttpResponse(status=409 if is_refused else 204)
+        return with_toast(reply, sentence, "warn" if is_refused else "good", undo, is_change=True)
     (messages.error if is_refused else messages.success)(request, sentence)
     return redirect(to)
+
+
+def with_toast(
+    reply: HttpResponse,
+    sentence: str,
+    tone: str,
+    undo: dict[str, Any] | None = None,
+    *,
+    is_change: bool = False,
+) -> HttpResponse:
+    """The reply with the event that shows the sentence, and where something changed, the one that refreshes it."""
+    toast = {"text": sentence, "tone": tone} | ({"undo": undo} if undo else {})
+    reply["HX-Trigger"] = json.dumps({"said": toast} | ({"changed": {}} if is_change else {}))
+    return reply

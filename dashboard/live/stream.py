@@ -20,8 +20,8 @@ from django.db import DatabaseError, InterfaceError, connection, connections
 from django.http import HttpRequest, StreamingHttpResponse
 from django.views.decorators.http import require_GET
 
-from dashboard import access
-from dashboard.live import sessions
+from dashboard.access import get_scope
+from dashboard.callers import scope_from_session
 from dashboard.live.watcher import LOOK_BACK, DatabaseWatcher, LiveChange
 
 POLL_S = 0.25
@@ -230,7 +230,7 @@ def _get_subscription(request: HttpRequest) -> Subscription:
 def _teams_of_request(request: HttpRequest) -> frozenset[int]:
     """Return the ids of the user's teams. Closes the database connection, which would stay open with the stream."""
     try:
-        return frozenset(access.teams_of(request.user).values_list("id", flat=True))
+        return frozenset(get_scope(request).teams().values_list("id", flat=True))
     finally:
         for one in connections.all(initialized_only=True):
             if not one.in_atomic_block:
@@ -239,8 +239,8 @@ def _teams_of_request(request: HttpRequest) -> frozenset[int]:
 
 def _teams_of_session(session_key: str) -> frozenset[int] | None:
     """Return the ids of the teams of a session's user; None if the session is over."""
-    user = sessions.get_user_of_session(session_key)
-    return None if user is None else frozenset(access.teams_of(user).values_list("id", flat=True))
+    scope = scope_from_session(session_key)
+    return None if scope is None else frozenset(scope.teams().values_list("id", flat=True))
 
 
 def _call_in_loop(listener: Listener, call: Callable[..., None], *arguments: Any) -> None:

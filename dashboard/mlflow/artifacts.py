@@ -6,98 +6,101 @@ from typing import Any, NamedTuple
 
 from django.http import Http404, HttpRequest
 
+from dashboard.access import Scope
 from dashboard.files.downloads import FileDownload
-from dashboard.files.uploads import read_chunks
+from dashboard.files.uploads import declared_bytes, read_chunks
 from dashboard.mlflow import models, shapes
-from dashboard.mlflow.answers import info
-from dashboard.mlflow.door import DEFAULT, Caller, endpoint, one_of
-from dashboard.mlflow.errors import Refused, bad, nothing
+from dashboard.mlflow.endpoints import DEFAULT, by_method, endpoint, get_run
+from dashboard.mlflow.errors import MlflowError, invalid, not_found
+from dashboard.mlflow.responses import info
 from jobs.models import Run
 from jobs.tracking import artefacts, external_runs
 
 
-class Spot(NamedTuple):
+class ArtifactLocation(NamedTuple):
     run: Run
     path: str  # '' is the run's own folder
 
 
 @endpoint("PUT", writes=True)
-def upload(caller: Caller, request: HttpRequest, path: str) -> None:
-    spot = _spot(caller, path)
-    if spot.run.archived_at:
-        raise bad(f"The run {spot.run.id} must be in the 'active' state. Current state is deleted.")
-    said = request.headers.get("Content-Length", "")
-    if said.isdigit():
-        artefacts.refuse_too_big(spot.path, int(said))
-    artefacts.save(spot.run, spot.path, read_chunks(request), actor=caller.name)
-    external_runs.touch(spot.run)
+def upload(scope: Scope, request: HttpRequest, path: str) -> None:
+    location = _locate(scope, path)
+    if location.run.archived_at:
+        raise invalid(f"The run {location.run.id} must be in the 'active' state. Current state is deleted.")
+    artefacts.refuse_too_big(location.path, declared_bytes(request))
+    artefacts.save(location.run, location.path, read_chunks(request), actor=scope.name)
+    external_runs.touch(location.run)
 
 
 @endpoint("GET")
-def download(caller: Caller, request: HttpRequest, path: str) -> FileDownload:
-    spot = _spot(caller, path)
-    found = artefacts.find(spot.run, spot.path)
+def download(scope: Scope, request: HttpRequest, path: str) -> FileDownload:
+    location = _locate(scope, path)
+    found = artefacts.find(location.run, location.path)
     if found is None:
-        raise nothing(f"Run {spot.run.id} has no artifact '{spot.path}'")
+        raise not_found(f"Run {location.run.id} has no artifact '{location.path}'")
     try:
         return FileDownload(artefacts.file_of(found), found.path.rpartition("/")[2], found.size_bytes)
     except Http404:
-        raise Refused(
-            "INTERNAL_ERROR", f"The file of artifact '{spot.path}' is not on this server's disk."
+        raise MlflowError(
+            "INTERNAL_ERROR", f"The file of artifact '{location.path}' is not on this server's disk."
         ) from None
 
 
 @endpoint("DELETE", writes=True)
-def delete(caller: Caller, request: HttpRequest, path: str) -> None:
-    spot = _spot(caller, path)
-    if not artefacts.delete(spot.run, spot.path, actor=caller.name):
-        raise nothing(f"Run {spot.run.id} has no artifact '{spot.path}'")
+def delete(scope: Scope, request: HttpRequest, path: str) -> None:
+    location = _locate(scope, path)
+    if not artefacts.delete(location.run, location.path, actor=scope.name):
+        raise not_found(f"Run {location.run.id} has no artifact '{location.path}'")
 
 
 @endpoint("GET", shapes.ArtifactPath)
-def listing(caller: Caller, asked: shapes.ArtifactPath) -> dict[str, Any]:
-    """Paths relative to the folder that was asked for."""
-    spot = _spot(caller, asked.path)
-    above = len(spot.path) + 1 if spot.path else 0
-    return {"files": [_file(entry, entry.path[above:]) for entry in artefacts.listing(spot.run, spot.path)]}
+def listing(scope: Scope, body: shapes.ArtifactPath) -> dict[str, Any]:
+    """The files of a folder, with paths relative to it."""
+    location = _locate(scope, body.path)
+    above = len(location.path) + 1 if location.path else 0
+    return {
+        "files": [
+            _file(entry, entry.path[above:]) for entry in artefacts.listing(location.run, location.path)
+        ]
+    }
 
 
 @endpoint("GET", shapes.ListArtifacts)
-def listing_of_run(caller: Caller, asked: shapes.ListArtifacts) -> dict[str, Any]:
-    """The same for a run: paths from its root."""
-    run = caller.run(asked.id)
-    if asked.path:
-        artefacts.refuse_bad_path(asked.path)
-    files = [_file(entry, entry.path) for entry in artefacts.listing(run, asked.path)]
+def listing_of_run(scope: Scope, body: shapes.ListArtifacts) -> dict[str, Any]:
+    """The files of a folder of a run, with paths from the run's root."""
+    run = get_run(scope, body.id)
+    if body.path:
+        artefacts.refuse_bad_path(body.path)
+    files = [_file(entry, entry.path) for entry in artefacts.listing(run, body.path)]
     return {"root_uri": info(run)["artifact_uri"], "files": files}
 
 
-file = one_of(upload, download, delete)
+file = by_method(upload, download, delete)
 
 
-def _spot(caller: Caller, path: str) -> Spot:
-    """`path` is <experiment>/<run>/artifacts/<path>, or <experiment>/models/<model>/artifacts/<path>.
-    One of another experiment than the run's is none."""
+def _locate(scope: Scope, path: str) -> ArtifactLocation:
+    """`path`: <experiment>/<run>/artifacts/<path>, or <experiment>/models/<model>/artifacts/<path>, with the run's own
+    experiment."""
     experiment_id, _, rest = path.strip("/").partition("/")
     run_id, _, rest = rest.partition("/")
     folder, _, name = rest.partition("/")
     if run_id == "models":
         model_id, _, rest = rest.partition("/")
         folder, _, name = rest.partition("/")
-        model = models.find(caller, model_id)
-        run, name = model.run, "/".join([models.folder_of(model), *([name] if name else [])])
+        model = models.find(scope, model_id)
+        run, name = model.run, "/".join([models.folder_from_model(model), *([name] if name else [])])
     else:
-        run = caller.run(run_id)
+        run = get_run(scope, run_id)
     if folder != "artifacts":
-        raise bad(f"Invalid path '{path[:200]}': <experiment>/<run>/artifacts/<path> was expected.")
+        raise invalid(f"Invalid path '{path[:200]}': <experiment>/<run>/artifacts/<path> was expected.")
     if str(run.project_id or DEFAULT) != experiment_id:
-        raise nothing(f"Experiment {experiment_id} has no run {run_id}")
+        raise not_found(f"Experiment {experiment_id} has no run {run_id}")
     if name:
         artefacts.refuse_bad_path(name)
-    return Spot(run, name)
+    return ArtifactLocation(run, name)
 
 
-def _file(entry: artefacts.Entry, path: str) -> dict[str, Any]:
+def _file(entry: artefacts.FolderEntry, path: str) -> dict[str, Any]:
     if entry.artefact is None:
         return {"path": path, "is_dir": True}
     return {"path": path, "is_dir": False, "file_size": entry.artefact.size_bytes}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import msgspec
 from django.http import HttpResponse
+
+from dashboard.server.replies import json_reply
 
 STATUS = {
     "INVALID_PARAMETER_VALUE": 400,
@@ -19,24 +20,24 @@ STATUS = {
 }
 
 
-class Refused(Exception):
-    """A request that is not met; `code` is one of STATUS."""
+class MlflowError(Exception):
+    """A refused request; `code` is one of STATUS."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
 
     def response(self) -> HttpResponse:
-        body = msgspec.json.encode({"error_code": self.code, "message": str(self)})
-        response = HttpResponse(body, content_type="application/json", status=STATUS[self.code])
+        body = {"error_code": self.code, "message": str(self)}
+        response = json_reply(body, STATUS[self.code])
         if self.code == "UNAUTHENTICATED":
             response["WWW-Authenticate"] = 'Basic realm="Fourwalls"'
         return response
 
 
-def bad(message: str) -> Refused:
-    return Refused("INVALID_PARAMETER_VALUE", message)
+def invalid(message: str) -> MlflowError:
+    return MlflowError("INVALID_PARAMETER_VALUE", message)
 
 
-def nothing(message: str) -> Refused:
-    return Refused("RESOURCE_DOES_NOT_EXIST", message)
+def not_found(message: str) -> MlflowError:
+    return MlflowError("RESOURCE_DOES_NOT_EXIST", message)

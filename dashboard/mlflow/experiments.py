@@ -1,112 +1,111 @@
-"""Experiments: the team's projects, and "0", its default."""
+"""Experiments: the projects of the team, and "0", its default."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from dashboard.mlflow import answers, paging, shapes
-from dashboard.mlflow.door import Caller, endpoint
-from dashboard.mlflow.errors import bad, nothing
+from dashboard.access import Scope
+from dashboard.mlflow import paging, responses, shapes
+from dashboard.mlflow.endpoints import endpoint, get_project
+from dashboard.mlflow.errors import invalid, not_found
 from dashboard.mlflow.filtering import experiments as search_terms
-from dashboard.mlflow.words import refuse_bad_name, view_of
+from dashboard.mlflow.vocabulary import refuse_bad_name, view_filter
+from engine.request_limits import SEARCH_PAGE_ROWS
 from jobs.models import Project
 from jobs.tracking import projects
 
 DEFAULT_NAME = "Default"
-MOST = 50_000
 
 
 @endpoint("POST", shapes.CreateExperiment, writes=True)
-def create(caller: Caller, asked: shapes.CreateExperiment) -> dict[str, str]:
-    if asked.name == DEFAULT_NAME:
+def create(scope: Scope, body: shapes.CreateExperiment) -> dict[str, str]:
+    if body.name == DEFAULT_NAME:
         raise projects.NameTaken(
-            f"Experiment '{DEFAULT_NAME}' already exists: it is every team's own, with id 0."
+            f"Experiment '{DEFAULT_NAME}' already exists: it is the default of every team, with id 0."
         )
-    for pair in asked.tags:
+    for pair in body.tags:
         refuse_bad_name(pair.key, "key")
-    project = projects.create(caller.team, asked.name, actor=caller.name, tags=answers.pairs(asked.tags))
+    project = projects.create(scope.token_team, body.name, actor=scope.name, tags=responses.pairs(body.tags))
     return {"experiment_id": str(project.id)}
 
 
 @endpoint("GET", shapes.ExperimentId)
-def get(caller: Caller, asked: shapes.ExperimentId) -> dict[str, Any]:
-    return {"experiment": answers.experiment(caller.project(asked.experiment_id), caller.team)}
+def get(scope: Scope, body: shapes.ExperimentId) -> dict[str, Any]:
+    return {"experiment": responses.experiment(get_project(scope, body.experiment_id), scope.token_team)}
 
 
 @endpoint("GET", shapes.ExperimentName)
-def get_by_name(caller: Caller, asked: shapes.ExperimentName) -> dict[str, Any]:
-    project = Project.objects.filter(team=caller.team, name=asked.experiment_name).first()
-    if project is None and asked.experiment_name != DEFAULT_NAME:
-        raise nothing(f"Could not find experiment with name '{asked.experiment_name}'")
-    return {"experiment": answers.experiment(project, caller.team)}
+def get_by_name(scope: Scope, body: shapes.ExperimentName) -> dict[str, Any]:
+    project = scope.seen(Project).filter(name=body.experiment_name).first()
+    if project is None and body.experiment_name != DEFAULT_NAME:
+        raise not_found(f"Could not find experiment with name '{body.experiment_name}'")
+    return {"experiment": responses.experiment(project, scope.token_team)}
 
 
 @endpoint("POST", shapes.UpdateExperiment, writes=True)
-def update(caller: Caller, asked: shapes.UpdateExperiment) -> None:
-    project = _own(caller, asked.experiment_id)
+def update(scope: Scope, body: shapes.UpdateExperiment) -> None:
+    project = _own(scope, body.experiment_id)
     if project.archived_at:
-        raise bad(
-            f"The experiment {asked.experiment_id} must be in the 'active' state. Current state is deleted."
+        raise invalid(
+            f"The experiment {body.experiment_id} must be in the 'active' state. Current state is deleted."
         )
-    if asked.new_name is not None:
-        projects.rename(project, asked.new_name, actor=caller.name)
+    if body.new_name is not None:
+        projects.rename(project, body.new_name, actor=scope.name)
 
 
 @endpoint("POST", shapes.ExperimentId, writes=True)
-def delete(caller: Caller, asked: shapes.ExperimentId) -> None:
-    if not projects.archive(_own(caller, asked.experiment_id), actor=caller.name):
-        raise nothing(f"No active Experiment with id={asked.experiment_id} exists")
+def delete(scope: Scope, body: shapes.ExperimentId) -> None:
+    if not projects.archive(_own(scope, body.experiment_id), actor=scope.name):
+        raise not_found(f"No active Experiment with id={body.experiment_id} exists")
 
 
 @endpoint("POST", shapes.ExperimentId, writes=True)
-def restore(caller: Caller, asked: shapes.ExperimentId) -> None:
-    if not projects.restore(_own(caller, asked.experiment_id), actor=caller.name):
-        raise nothing(f"No deleted Experiment with id={asked.experiment_id} exists")
+def restore(scope: Scope, body: shapes.ExperimentId) -> None:
+    if not projects.restore(_own(scope, body.experiment_id), actor=scope.name):
+        raise not_found(f"No deleted Experiment with id={body.experiment_id} exists")
 
 
 @endpoint("POST", shapes.ExperimentTag, writes=True)
-def set_tag(caller: Caller, asked: shapes.ExperimentTag) -> None:
-    refuse_bad_name(asked.key, "key")
-    projects.set_tags(_own(caller, asked.experiment_id), {asked.key: asked.value}, actor=caller.name)
+def set_tag(scope: Scope, body: shapes.ExperimentTag) -> None:
+    refuse_bad_name(body.key, "key")
+    projects.set_tags(_own(scope, body.experiment_id), {body.key: body.value}, actor=scope.name)
 
 
 @endpoint("POST", shapes.ExperimentTag, writes=True)
-def delete_tag(caller: Caller, asked: shapes.ExperimentTag) -> None:
-    project = _own(caller, asked.experiment_id)
-    if asked.key not in project.tags:
-        raise nothing(f"No tag with name: {asked.key} in experiment with id {asked.experiment_id}")
-    projects.drop_tag(project, asked.key, actor=caller.name)
+def delete_tag(scope: Scope, body: shapes.ExperimentTag) -> None:
+    project = _own(scope, body.experiment_id)
+    if body.key not in project.tags:
+        raise not_found(f"No tag with name: {body.key} in experiment with id {body.experiment_id}")
+    projects.drop_tag(project, body.key, actor=scope.name)
 
 
 @endpoint("POST", shapes.SearchExperiments)
-def search(caller: Caller, asked: shapes.SearchExperiments) -> dict[str, Any]:
-    return _found(caller, asked)
+def search(scope: Scope, body: shapes.SearchExperiments) -> dict[str, Any]:
+    return _found(scope, body)
 
 
 @endpoint("GET", shapes.SearchExperiments)
-def search_by_query(caller: Caller, asked: shapes.SearchExperiments) -> dict[str, Any]:
-    return _found(caller, asked)
+def search_by_query(scope: Scope, body: shapes.SearchExperiments) -> dict[str, Any]:
+    return _found(scope, body)
 
 
-def _found(caller: Caller, asked: shapes.SearchExperiments) -> dict[str, Any]:
-    """The default among them: as MLflow has it, the oldest of all."""
-    paging.refuse_bad_size(asked.max_results, MOST)
-    chosen = Project.objects.filter(team=caller.team, **view_of(asked.view_type))
-    ordered, has_default = search_terms.apply(chosen, asked.filter, asked.order_by, caller.team)
-    start = paging.start_of(asked.page_token)
-    rows: list[Project | None] = list(ordered[start : start + asked.max_results + 1])
-    if has_default and asked.view_type != "DELETED_ONLY" and len(rows) <= asked.max_results:
+def _found(scope: Scope, body: shapes.SearchExperiments) -> dict[str, Any]:
+    """A page of experiments. The default is the oldest, as in MLflow."""
+    paging.refuse_bad_size(body.max_results, SEARCH_PAGE_ROWS)
+    chosen = scope.seen(Project).filter(**view_filter(body.view_type))
+    ordered, has_default = search_terms.apply(chosen, body.filter, body.order_by, scope.token_team)
+    start = paging.start_from_token(body.page_token)
+    rows: list[Project | None] = list(ordered[start : start + body.max_results + 1])
+    if has_default and body.view_type != "DELETED_ONLY" and len(rows) <= body.max_results:
         rows.append(None)
-    shown = rows[: asked.max_results]
-    answer: dict[str, Any] = {"experiments": [answers.experiment(one, caller.team) for one in shown]}
-    return paging.with_token(answer, start, asked.max_results, is_more=len(rows) > asked.max_results)
+    shown = rows[: body.max_results]
+    reply: dict[str, Any] = {"experiments": [responses.experiment(one, scope.token_team) for one in shown]}
+    return paging.with_token(reply, start, body.max_results, is_more=len(rows) > body.max_results)
 
 
-def _own(caller: Caller, experiment_id: str) -> Project:
-    """A project that can be changed: the default has no row."""
-    project = caller.project(experiment_id)
+def _own(scope: Scope, experiment_id: str) -> Project:
+    """The project of an experiment. Raises MlflowError for the default, which has no row."""
+    project = get_project(scope, experiment_id)
     if project is None:
-        raise bad(
-            "The default experiment (id 0) is the team's own and cannot be changed. Create one of your own."
-        )
+        raise invalid("The default experiment (id 0) cannot be changed. Create another one.")
     return project

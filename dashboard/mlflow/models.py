@@ -8,11 +8,13 @@ from typing import Any
 from django.http import HttpRequest
 from msgspec import Struct
 
-from dashboard.mlflow import answers
-from dashboard.mlflow.door import DEFAULT, Caller, endpoint, one_of
-from dashboard.mlflow.errors import bad, nothing
+from dashboard.access import Scope
+from dashboard.mlflow import responses
+from dashboard.mlflow.endpoints import DEFAULT, by_method, endpoint, get_active_run
+from dashboard.mlflow.errors import invalid, not_found
 from dashboard.mlflow.shapes import Pair, RunId
-from dashboard.mlflow.words import millis
+from dashboard.mlflow.vocabulary import millis
+from engine.request_limits import FILTER_CHARS, REQUEST_IDS
 from jobs.models import SavedModel
 from jobs.tracking import saved_models
 
@@ -24,7 +26,7 @@ FIELDS = {"source_run_id": "run_id", "name": "name", "model_id": "id"}
 MOST = 100
 
 
-class Create(Struct):
+class CreateModel(Struct):
     experiment_id: str
     name: str = ""
     model_type: str = ""
@@ -33,108 +35,106 @@ class Create(Struct):
     tags: list[Pair] = []
 
 
-class Change(Struct):
+class ChangeModel(Struct):
     status: str = ""
     params: list[Pair] = []
     tags: list[Pair] = []
 
 
-class Search(Struct):
+class SearchModels(Struct):
     experiment_ids: list[str] = []
     filter: str = ""
 
 
-@endpoint("POST", Create, writes=True)
-def create(caller: Caller, asked: Create) -> dict[str, Any]:
-    if not asked.source_run_id:
-        raise bad("A model belongs to a run here: log it inside of one (source_run_id).")
-    run = caller.active_run(asked.source_run_id)
+@endpoint("POST", CreateModel, writes=True)
+def create(scope: Scope, body: CreateModel) -> dict[str, Any]:
+    if not body.source_run_id:
+        raise invalid("A model belongs to a run: log it within one (source_run_id).")
+    run = get_active_run(scope, body.source_run_id)
     made = saved_models.create(
         run,
-        asked.name or "model",
-        kind=asked.model_type,
-        params=answers.pairs(asked.params),
-        tags=answers.pairs(asked.tags),
-        actor=caller.name,
+        body.name or "model",
+        kind=body.model_type,
+        params=responses.pairs(body.params),
+        tags=responses.pairs(body.tags),
+        actor=scope.name,
     )
-    return {"model": _plain(made)}
+    return {"model": _serialize(made)}
 
 
 @endpoint("GET")
-def get(caller: Caller, request: HttpRequest, model_id: str) -> dict[str, Any]:
-    return {"model": _plain(find(caller, model_id))}
+def get(scope: Scope, request: HttpRequest, model_id: str) -> dict[str, Any]:
+    return {"model": _serialize(find(scope, model_id))}
 
 
-@endpoint("PATCH", Change, writes=True)
-def finalize(caller: Caller, asked: Change, model_id: str) -> dict[str, Any]:
-    model = find(caller, model_id)
-    saved_models.finish(model, asked.status.removeprefix(PREFIX).lower(), actor=caller.name)
-    return {"model": _plain(model)}
-
-
-@endpoint("DELETE", writes=True)
-def delete(caller: Caller, request: HttpRequest, model_id: str) -> None:
-    saved_models.archive(find(caller, model_id), actor=caller.name)
-
-
-@endpoint("PATCH", Change, writes=True)
-def set_tags(caller: Caller, asked: Change, model_id: str) -> dict[str, Any]:
-    model = find(caller, model_id)
-    saved_models.describe(model, tags=answers.pairs(asked.tags))
-    return {"model": _plain(model)}
+@endpoint("PATCH", ChangeModel, writes=True)
+def finalize(scope: Scope, body: ChangeModel, model_id: str) -> dict[str, Any]:
+    model = find(scope, model_id)
+    saved_models.finish(model, body.status.removeprefix(PREFIX).lower(), actor=scope.name)
+    return {"model": _serialize(model)}
 
 
 @endpoint("DELETE", writes=True)
-def delete_tag(caller: Caller, request: HttpRequest, model_id: str, key: str) -> None:
-    saved_models.describe(find(caller, model_id), tags={key: None})
+def delete(scope: Scope, request: HttpRequest, model_id: str) -> None:
+    saved_models.archive(find(scope, model_id), actor=scope.name)
 
 
-@endpoint("POST", Change, writes=True)
-def add_params(caller: Caller, asked: Change, model_id: str) -> None:
-    saved_models.describe(find(caller, model_id), params=answers.pairs(asked.params))
+@endpoint("PATCH", ChangeModel, writes=True)
+def set_tags(scope: Scope, body: ChangeModel, model_id: str) -> dict[str, Any]:
+    model = find(scope, model_id)
+    saved_models.describe(model, tags=responses.pairs(body.tags))
+    return {"model": _serialize(model)}
 
 
-@endpoint("POST", Search)
-def search(caller: Caller, asked: Search) -> dict[str, Any]:
-    """Of experiments, by run, name or id: what every download of an artifact asks."""
-    found = _of(caller).filter(archived_at__isnull=True)
-    for said in re.split(r"\s+and\s+", asked.filter, flags=re.IGNORECASE) if asked.filter.strip() else ():
-        if (clause := CLAUSE.fullmatch(said)) is None:
-            raise bad(
-                f"Invalid filter '{said[:200]}': models are found by source_run_id, name or model_id = '...'."
+@endpoint("DELETE", writes=True)
+def delete_tag(scope: Scope, request: HttpRequest, model_id: str, key: str) -> None:
+    saved_models.describe(find(scope, model_id), tags={key: None})
+
+
+@endpoint("POST", ChangeModel, writes=True)
+def add_params(scope: Scope, body: ChangeModel, model_id: str) -> None:
+    saved_models.describe(find(scope, model_id), params=responses.pairs(body.params))
+
+
+@endpoint("POST", SearchModels)
+def search(scope: Scope, body: SearchModels) -> dict[str, Any]:
+    """Models of experiments by run, name or id, as clients search before downloading an artifact."""
+    if broken := FILTER_CHARS.error(len(body.filter)) or REQUEST_IDS.error(len(body.experiment_ids)):
+        raise invalid(broken)
+    found = scope.listed(SavedModel).filter(archived_at__isnull=True)
+    for text in re.split(r"\s+and\s+", body.filter, flags=re.IGNORECASE) if body.filter.strip() else ():
+        if (clause := CLAUSE.fullmatch(text)) is None:
+            raise invalid(
+                f"Invalid filter '{text[:200]}': models are found by source_run_id, name or model_id = '...'."
             )
         found = found.filter(**{FIELDS[clause[1].lower()]: clause[2] or clause[3] or ""})
-    wanted = set(asked.experiment_ids)
+    wanted = set(body.experiment_ids)
     shown = [model for model in found[:1000] if str(model.run.project_id or DEFAULT) in wanted]
-    return {"models": [_plain(model) for model in shown[:MOST]]}
+    return {"models": [_serialize(model) for model in shown[:MOST]]}
 
 
 @endpoint("POST", RunId, writes=True)
-def outputs(caller: Caller, asked: RunId) -> None:
-    """Which models a run made: each model says that itself."""
-    caller.active_run(asked.id)
+def outputs(scope: Scope, body: RunId) -> None:
+    """The models that a run made; ignored, because each model names its run."""
+    get_active_run(scope, body.id)
 
 
-one = one_of(get, finalize, delete)
+one = by_method(get, finalize, delete)
 
 
-def find(caller: Caller, model_id: str) -> SavedModel:
-    model = _of(caller).filter(id=model_id).first()
+def find(scope: Scope, model_id: str) -> SavedModel:
+    model = scope.find(SavedModel, model_id)
     if model is None:
-        raise nothing(f"Logged model with ID '{model_id}' not found.")
+        raise not_found(f"Logged model with ID '{model_id}' not found.")
     return model
 
 
-def folder_of(model: SavedModel) -> str:
-    """Where its files lie among the run's artefacts."""
+def folder_from_model(model: SavedModel) -> str:
+    """The folder of the model's files among the run's artefacts."""
     return f"models/{model.id}"
 
 
-def _of(caller: Caller) -> Any:
-    return SavedModel.objects.filter(run__team=caller.team).select_related("run")
-
-
-def _plain(model: SavedModel) -> dict[str, Any]:
+def _serialize(model: SavedModel) -> dict[str, Any]:
     experiment_id = str(model.run.project_id or DEFAULT)
     return {
         "info": {

@@ -1,4 +1,4 @@
-"""Every address of the API, below /api/2.0/mlflow/ and /api/2.0/mlflow-artifacts/."""
+"""Routes below /api/2.0/mlflow/ and /api/2.0/mlflow-artifacts/."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import path
 
+from dashboard.access import Scope
 from dashboard.mlflow import artifacts, experiments, history, models, runs, tags, writing
-from dashboard.mlflow.door import Caller, endpoint, one_of
-from dashboard.mlflow.errors import Refused
+from dashboard.mlflow.endpoints import by_method, endpoint
+from dashboard.mlflow.errors import MlflowError
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -18,7 +19,7 @@ TRACKING = {
     "experiments/create": experiments.create,
     "experiments/get": experiments.get,
     "experiments/get-by-name": experiments.get_by_name,
-    "experiments/search": one_of(experiments.search, experiments.search_by_query),
+    "experiments/search": by_method(experiments.search, experiments.search_by_query),
     "experiments/update": experiments.update,
     "experiments/delete": experiments.delete,
     "experiments/restore": experiments.restore,
@@ -50,11 +51,11 @@ TRACKING = {
 }
 
 
-def _not_offered(caller: Caller, request: HttpRequest, **parts: str) -> Any:
-    raise Refused("ENDPOINT_NOT_FOUND", f"Fourwalls does not offer {request.method} {request.path}.")
+def _not_offered(scope: Scope, request: HttpRequest, **parts: str) -> Any:
+    raise MlflowError("ENDPOINT_NOT_FOUND", f"Fourwalls does not offer {request.method} {request.path}.")
 
 
-nothing_here = one_of(*(endpoint(method)(_not_offered) for method in METHODS))
+nothing_here = by_method(*(endpoint(method)(_not_offered) for method in METHODS))
 tracking = [
     *(path(address, view) for address, view in TRACKING.items()),
     path("<path:rest>", nothing_here),

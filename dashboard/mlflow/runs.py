@@ -1,99 +1,108 @@
-"""Runs: made, read, renamed, ended, archived and found."""
+"""Runs: create, read, update, archive, search."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from dashboard.mlflow import answers, paging, shapes
-from dashboard.mlflow.door import DEFAULT, Caller, endpoint
-from dashboard.mlflow.errors import bad
+from dashboard.access import Scope
+from dashboard.mlflow import paging, responses, shapes
+from dashboard.mlflow.endpoints import DEFAULT, endpoint, get_active_run, get_project, get_run
+from dashboard.mlflow.errors import invalid
 from dashboard.mlflow.filtering import runs as search_terms
 from dashboard.mlflow.tags import refuse_bad_tags, set_tags
-from dashboard.mlflow.words import NAME, NOTE, PARENT, TAG_COLUMNS, moment, state_of, view_of
+from dashboard.mlflow.vocabulary import (
+    NAME,
+    NOTE,
+    PARENT,
+    TAG_COLUMNS,
+    moment,
+    state_from_status,
+    view_filter,
+)
+from engine.request_limits import REQUEST_IDS, SEARCH_PAGE_ROWS, whole_number
 from jobs.ids import new_id
 from jobs.models import Project, Run
 from jobs.states.jobs import FINAL
 from jobs.tracking import external_runs, run_annotations
 
-MOST = 50_000
-
 
 @endpoint("POST", shapes.CreateRun, writes=True)
-def create(caller: Caller, asked: shapes.CreateRun) -> dict[str, Any]:
-    project = caller.project(asked.experiment_id)
+def create(scope: Scope, body: shapes.CreateRun) -> dict[str, Any]:
+    project = get_project(scope, body.experiment_id)
     if project is not None and project.archived_at:
-        raise bad(f"The experiment {project.id} must be in the 'active' state. Current state is deleted.")
-    refuse_bad_tags(asked.tags)
-    tags = answers.pairs(asked.tags)
-    parent = caller.run(tags[PARENT]) if PARENT in tags else None
+        raise invalid(f"The experiment {project.id} must be in the 'active' state. Current state is deleted.")
+    refuse_bad_tags(body.tags)
+    tags = responses.pairs(body.tags)
+    parent = get_run(scope, tags[PARENT]) if PARENT in tags else None
     run = external_runs.create(
-        team=caller.team,
-        owner=caller.user,
-        name=_name(asked.run_name, tags.get(NAME, "")),
+        team=scope.token_team,
+        owner=scope.user,
+        name=_name(body.run_name, tags.get(NAME, "")),
         origin="mlflow",
         project=project,
         parent=parent,
-        started_at=moment(asked.start_time or None, "start_time"),
+        started_at=moment(body.start_time or None, "start_time"),
         tags={key: value for key, value in tags.items() if key not in TAG_COLUMNS},
     )
     if tags.get(NOTE):
-        run_annotations.change(run, actor=caller.name, note=tags[NOTE])
-    return {"run": answers.run(caller.run(run.id))}
+        run_annotations.change(run, actor=scope.name, note=tags[NOTE])
+    return {"run": responses.run(get_run(scope, run.id))}
 
 
 @endpoint("GET", shapes.RunId)
-def get(caller: Caller, asked: shapes.RunId) -> dict[str, Any]:
-    return {"run": answers.run(caller.run(asked.id))}
+def get(scope: Scope, body: shapes.RunId) -> dict[str, Any]:
+    return {"run": responses.run(get_run(scope, body.id))}
 
 
 @endpoint("POST", shapes.UpdateRun, writes=True)
-def update(caller: Caller, asked: shapes.UpdateRun) -> dict[str, Any]:
-    run = caller.active_run(asked.id)
-    if asked.run_name:
-        set_tags(caller, run, {NAME: asked.run_name})
-    if asked.status is not None:
-        ended_at = moment(asked.end_time or None, "end_time")
-        state = state_of(asked.status)
-        external_runs.set_state(run, state, actor=caller.name, ended_at=ended_at if state in FINAL else None)
-    return {"run_info": answers.info(caller.run(run.id))}
+def update(scope: Scope, body: shapes.UpdateRun) -> dict[str, Any]:
+    run = get_active_run(scope, body.id)
+    if body.run_name:
+        set_tags(scope, run, {NAME: body.run_name})
+    if body.status is not None:
+        ended_at = moment(body.end_time or None, "end_time")
+        state = state_from_status(body.status)
+        external_runs.set_state(run, state, actor=scope.name, ended_at=ended_at if state in FINAL else None)
+    return {"run_info": responses.info(get_run(scope, run.id))}
 
 
 @endpoint("POST", shapes.RunId, writes=True)
-def delete(caller: Caller, asked: shapes.RunId) -> None:
-    run_annotations.archive(Run.objects.filter(id=caller.run(asked.id).id), actor=caller.name)
+def delete(scope: Scope, body: shapes.RunId) -> None:
+    run_annotations.archive(Run.objects.filter(id=get_run(scope, body.id).id), actor=scope.name)
 
 
 @endpoint("POST", shapes.RunId, writes=True)
-def restore(caller: Caller, asked: shapes.RunId) -> None:
-    run_annotations.restore(Run.objects.filter(id=caller.run(asked.id).id), actor=caller.name)
+def restore(scope: Scope, body: shapes.RunId) -> None:
+    run_annotations.restore(Run.objects.filter(id=get_run(scope, body.id).id), actor=scope.name)
 
 
 @endpoint("POST", shapes.SearchRuns)
-def search(caller: Caller, asked: shapes.SearchRuns) -> dict[str, Any]:
-    paging.refuse_bad_size(asked.max_results, MOST)
-    chosen = search_terms.of_experiments(
-        caller.runs().filter(**view_of(asked.run_view_type)), _projects(caller, asked.experiment_ids)
+def search(scope: Scope, body: shapes.SearchRuns) -> dict[str, Any]:
+    paging.refuse_bad_size(body.max_results, SEARCH_PAGE_ROWS)
+    chosen = search_terms.in_experiments(
+        scope.seen(Run).select_related("job", "owner", "project").filter(**view_filter(body.run_view_type)),
+        _projects(scope, body.experiment_ids),
     )
-    ordered = search_terms.ordered(search_terms.filtered(chosen, asked.filter), asked.order_by)
-    start = paging.start_of(asked.page_token)
-    rows: list[Run] = list(ordered[start : start + asked.max_results + 1])
-    answer: dict[str, Any] = {"runs": answers.runs(rows[: asked.max_results])}
-    return paging.with_token(answer, start, asked.max_results, is_more=len(rows) > asked.max_results)
+    ordered = search_terms.ordered(search_terms.filtered(chosen, body.filter), body.order_by)
+    start = paging.start_from_token(body.page_token)
+    rows: list[Run] = list(ordered[start : start + body.max_results + 1])
+    reply: dict[str, Any] = {"runs": responses.runs(rows[: body.max_results])}
+    return paging.with_token(reply, start, body.max_results, is_more=len(rows) > body.max_results)
 
 
-def _projects(caller: Caller, experiment_ids: list[str]) -> set[int | None]:
-    """Of the caller's team; ids that it has not are left out, as MLflow does. None stands for the default."""
-    numbers = [int(one) for one in experiment_ids if one.isascii() and one.isdigit() and len(one) < 19]
-    found: set[int | None] = set(
-        Project.objects.filter(team=caller.team, id__in=numbers).values_list("id", flat=True)
-    )
+def _projects(scope: Scope, experiment_ids: list[str]) -> set[int | None]:
+    """The team's projects of these experiments, None for the default. Unknown ids are ignored, as in MLflow."""
+    if broken := REQUEST_IDS.error(len(experiment_ids)):
+        raise invalid(broken)
+    numbers = [number for one in experiment_ids if (number := whole_number(one)) is not None]
+    found: set[int | None] = set(scope.seen(Project).filter(id__in=numbers).values_list("id", flat=True))
     return found | {None} if DEFAULT in experiment_ids else found
 
 
-def _name(asked: str, tag: str) -> str:
-    if asked and tag and asked != tag:
-        raise bad(
+def _name(name: str, tag: str) -> str:
+    if name and tag and name != tag:
+        raise invalid(
             "Both 'run_name' argument and 'mlflow.runName' tag are specified, but with different values "
-            f"(run_name='{asked}', mlflow.runName='{tag}')."
+            f"(run_name='{name}', mlflow.runName='{tag}')."
         )
-    return asked or tag or f"run {new_id()[:5]}"
+    return name or tag or f"run {new_id()[:5]}"

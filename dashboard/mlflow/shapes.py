@@ -1,7 +1,4 @@
-"""Request bodies, one struct per endpoint family.
-
-Unknown fields are ignored, as MLflow does.
-"""
+"""Structs of request bodies; unknown fields are ignored, as in MLflow."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ class Pair(Struct):
     value: str = ""
 
 
-class Metric(Struct):
+class MetricIn(Struct):
     key: str
     value: float  # also "NaN", "Infinity", "-Infinity"
     timestamp: Millis
@@ -64,7 +61,7 @@ class CreateRun(Struct):
 
 
 class RunId(Struct):
-    """Old clients say run_uuid."""
+    """Old clients send run_uuid."""
 
     run_id: str = ""
     run_uuid: str = ""
@@ -93,12 +90,12 @@ class LogParam(RunId):
 
 
 class LogBatch(RunId):
-    metrics: list[Metric] = []
+    metrics: list[MetricIn] = []
     params: list[Pair] = []
     tags: list[Pair] = []
 
 
-class Dataset(Struct):
+class DatasetIn(Struct):
     name: str
     digest: str
     source_type: str = ""
@@ -108,7 +105,7 @@ class Dataset(Struct):
 
 
 class DatasetInput(Struct):
-    dataset: Dataset
+    dataset: DatasetIn
     tags: list[Pair] = []
 
 

@@ -1,7 +1,4 @@
-"""Writes of training code: metrics, parameters, data sets.
-
-A request that arrives twice changes nothing the second time.
-
+"""Logging of metrics, parameters and data sets; repeated requests change nothing.
 
 Metrics of a job's run are refused: its ranks record them, and attempts decide which of its steps count.
 """
@@ -13,87 +10,86 @@ from collections.abc import Iterable
 import msgspec
 from django.db import transaction
 
-from dashboard.mlflow import answers, shapes
-from dashboard.mlflow.door import Caller, endpoint
-from dashboard.mlflow.errors import bad
+from dashboard.access import Scope
+from dashboard.mlflow import responses, shapes
+from dashboard.mlflow.endpoints import endpoint, get_active_run
+from dashboard.mlflow.errors import invalid
 from dashboard.mlflow.tags import refuse_bad_tags, set_tags
-from dashboard.mlflow.words import (
-    ENTITIES_A_BATCH,
-    METRICS_A_BATCH,
-    PAIRS_A_BATCH,
-    place_of,
+from dashboard.mlflow.vocabulary import (
     refuse_bad_name,
+    series_location,
 )
+from engine.request_limits import LOGGED_DATASETS, LOGGED_ENTITIES, LOGGED_METRICS, LOGGED_PAIRS
+from engine.telemetry import point_limits
 from jobs import series
 from jobs.models import Run, RunInput
-from jobs.series import brief, codec, unnumbered
+from jobs.series import codec, idempotent_append, metric_summary
 from jobs.tracking import external_runs, params
 
 STREAM = "mlflow"
 encode = msgspec.msgpack.Encoder().encode  # exact: JSON has no NaN
 CONTEXT = "mlflow.data.context"
-LATEST_MS = 253_402_300_799_000  # the end of the year 9999, the last that a calendar holds
 LIMITS = {"name": 500, "digest": 36, "source": 65_535, "schema": 1_048_575, "profile": 16_777_215}
 
 
 @endpoint("POST", shapes.LogMetric, writes=True)
-def log_metric(caller: Caller, asked: shapes.LogMetric) -> None:
+def log_metric(scope: Scope, body: shapes.LogMetric) -> None:
     for name in ("value", "timestamp"):
-        if getattr(asked, name) is None:
-            raise bad(f"Missing value for required parameter '{name}'.")
-    _write(caller, asked.id, [shapes.Metric(asked.key, asked.value or 0.0, asked.timestamp or 0, asked.step)])
+        if getattr(body, name) is None:
+            raise invalid(f"Missing value for required parameter '{name}'.")
+    _write(scope, body.id, [shapes.MetricIn(body.key, body.value or 0.0, body.timestamp or 0, body.step)])
 
 
 @endpoint("POST", shapes.LogParam, writes=True)
-def log_parameter(caller: Caller, asked: shapes.LogParam) -> None:
-    _write(caller, asked.id, pairs=[shapes.Pair(asked.key, asked.value)])
+def log_parameter(scope: Scope, body: shapes.LogParam) -> None:
+    _write(scope, body.id, pairs=[shapes.Pair(body.key, body.value)])
 
 
 @endpoint("POST", shapes.LogBatch, writes=True)
-def log_batch(caller: Caller, asked: shapes.LogBatch) -> None:
+def log_batch(scope: Scope, body: shapes.LogBatch) -> None:
     for name, count, limit in (
-        ("metrics", len(asked.metrics), METRICS_A_BATCH),
-        ("params", len(asked.params), PAIRS_A_BATCH),
-        ("tags", len(asked.tags), PAIRS_A_BATCH),
+        ("metrics", len(body.metrics), LOGGED_METRICS),
+        ("params", len(body.params), LOGGED_PAIRS),
+        ("tags", len(body.tags), LOGGED_PAIRS),
         (
             "metrics, params, and tags",
-            len(asked.metrics) + len(asked.params) + len(asked.tags),
-            ENTITIES_A_BATCH,
+            len(body.metrics) + len(body.params) + len(body.tags),
+            LOGGED_ENTITIES,
         ),
     ):
         if count > limit:
-            raise bad(
+            raise invalid(
                 f"A batch logging request can contain at most {limit} {name}. Got {count} {name}. "
                 f"Please split up {name} across multiple requests and try again."
             )
-    _write(caller, asked.id, asked.metrics, asked.params, asked.tags)
+    _write(scope, body.id, body.metrics, body.params, body.tags)
 
 
 @endpoint("POST", shapes.LogInputs, writes=True)
-def log_inputs(caller: Caller, asked: shapes.LogInputs) -> None:
-    run = caller.active_run(asked.id)
-    if len(asked.datasets) > 1000:
-        raise bad(f"A run's inputs take at most 1000 datasets a request, not {len(asked.datasets)}.")
-    for one in asked.datasets:
+def log_inputs(scope: Scope, body: shapes.LogInputs) -> None:
+    run = get_active_run(scope, body.id)
+    if broken := LOGGED_DATASETS.error(len(body.datasets)):
+        raise invalid(broken)
+    for one in body.datasets:
         for name, limit in LIMITS.items():
             if len(getattr(one.dataset, name)) > limit:
-                raise bad(f"'dataset.{name}' exceeds the maximum length of {limit} characters")
-    external_runs.add_inputs(run, [_input(one) for one in asked.datasets])
+                raise invalid(f"'dataset.{name}' exceeds the maximum length of {limit} characters")
+    external_runs.add_inputs(run, [_input(one) for one in body.datasets])
     external_runs.touch(run)
 
 
 def _write(
-    caller: Caller,
+    scope: Scope,
     run_id: str,
-    metrics: list[shapes.Metric] = [],  # noqa: B006 (never changed)
+    metrics: list[shapes.MetricIn] = [],  # noqa: B006 (never changed)
     pairs: Iterable[shapes.Pair] = (),
     tags: Iterable[shapes.Pair] = (),
 ) -> None:
-    """All of a request or nothing of it."""
-    run = caller.active_run(run_id)
+    """Store all of a request or nothing."""
+    run = get_active_run(scope, run_id)
     refuse_bad_tags(tags)
     if run.job_id is not None and (metrics or pairs):
-        raise bad(
+        raise invalid(
             f"Run {run.id} belongs to job {run.job_id}: its ranks record its metrics, its spec is its parameters. "
             f"Log into a run of your own, nested under it by the tag mlflow.parentRunId={run.id}."
         )
@@ -103,7 +99,7 @@ def _write(
             params.store(run, chosen)
         if metrics:
             _deliver(run, metrics)
-        set_tags(caller, run, answers.pairs(tags))
+        set_tags(scope, run, responses.pairs(tags))
         external_runs.touch(run)
 
 
@@ -112,7 +108,7 @@ def _params(pairs: Iterable[shapes.Pair]) -> dict[str, str]:
     for number, pair in enumerate(pairs):
         refuse_bad_name(pair.key, f"params[{number}].key")
         if pair.key in found:
-            raise bad(
+            raise invalid(
                 f"Duplicate parameter keys have been submitted: {[pair.key]}. Please ensure the request contains only "
                 "one param value per param key."
             )
@@ -120,45 +116,48 @@ def _params(pairs: Iterable[shapes.Pair]) -> dict[str, str]:
     return found
 
 
-def _deliver(run: Run, metrics: list[shapes.Metric]) -> None:
-    for key in {metric.key for metric in metrics}:
-        refuse_bad_name(key, "metrics[0].name" if len(metrics) == 1 else "metrics.name")
-    if max(metric.timestamp for metric in metrics) > LATEST_MS:
-        raise bad(
-            f"Invalid value for parameter 'timestamp' supplied: at most {LATEST_MS} milliseconds since 1970."
-        )
-    places = {key: place_of(key) for key in {metric.key for metric in metrics}}
+def _deliver(run: Run, metrics: list[shapes.MetricIn]) -> None:
+    _refuse_bad_points(metrics)
+    places = {key: series_location(key) for key in {metric.key for metric in metrics}}
     points = [
         series.Point(
             place.metric, place.source, metric.step, metric.timestamp / 1000, metric.value * place.scale
         )
         for metric, place in ((metric, places[metric.key]) for metric in metrics)
     ]
-    points = list(dict.fromkeys(points))  # as in MLflow's own table, a point is what it says
-    try:
-        is_new = unnumbered.deliver(run.id, STREAM, encode(metrics), points)
-    except ValueError as error:
-        raise bad(f"Invalid value for parameter 'metrics' supplied: {error}") from None
-    device = [metric for metric in metrics if places[metric.key].source != brief.SOURCE]
-    if (
-        is_new and device
-    ):  # its series is the device's; in short it is also the run's, under the name its writer knows
+    points = list(dict.fromkeys(points))  # MLflow keeps equal points once
+    is_new = idempotent_append.deliver(run.id, STREAM, encode(metrics), points)
+    device = [metric for metric in metrics if places[metric.key].source != metric_summary.SOURCE]
+    if is_new and device:  # stored as series of the device; summarised for the run under MLflow's name
         own = [
-            series.Point(one.key, brief.SOURCE, one.step, one.timestamp / 1000, one.value) for one in device
+            series.Point(one.key, metric_summary.SOURCE, one.step, one.timestamp / 1000, one.value)
+            for one in device
         ]
-        brief.add(run.id, codec.columns_by_key(own))
+        metric_summary.add(run.id, codec.columns_by_key(own))
+
+
+def _refuse_bad_points(metrics: list[shapes.MetricIn]) -> None:
+    """Raises MlflowError. Accepts every metric name that a column holds, even those that MLflow's server refuses."""
+    names, times_ms, steps = zip(*((one.key, one.timestamp, one.step) for one in metrics), strict=True)
+    for parameter, broken in (
+        ("key", next(filter(None, map(point_limits.name_error, set(names))), "")),
+        ("timestamp", point_limits.time_error(max(times_ms) // 1000)),
+        ("step", point_limits.step_error(min(steps)) or point_limits.step_error(max(steps))),
+    ):
+        if broken:
+            raise invalid(f"Invalid value for parameter '{parameter}' supplied: {broken}.")
 
 
 def _input(one: shapes.DatasetInput) -> RunInput:
-    tags = answers.pairs(one.tags)
-    said = one.dataset
+    tags = responses.pairs(one.tags)
+    dataset = one.dataset
     return RunInput(
-        name=said.name,
-        digest=said.digest,
+        name=dataset.name,
+        digest=dataset.digest,
         context=tags.get(CONTEXT, "")[:500],
-        source_type=said.source_type,
-        source=said.source,
-        schema=said.schema,
-        profile=said.profile,
+        source_type=dataset.source_type,
+        source=dataset.source,
+        schema=dataset.schema,
+        profile=dataset.profile,
         tags=tags,
     )

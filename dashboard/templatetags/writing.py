@@ -7,7 +7,7 @@ from typing import Any
 from django import template
 from django.utils.safestring import SafeString, mark_safe
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.html import markdown
 from jobs.models import SavedView
 from jobs.people import sharing
@@ -24,8 +24,8 @@ def as_markdown(text: str) -> SafeString:
 def saved_views(context: Any, page: str) -> dict[str, Any]:
     """Show a page's saved views, and the form that saves a new one."""
     request = context["request"]
-    teams = access.teams_of(request.user)
-    views = list(SavedView.objects.filter(page=page, team__in=teams).select_related("team", "owner"))
+    scope = get_scope(request)
+    views = list(scope.listed(SavedView).filter(page=page))
     current = next((view for view in views if view.id == request.GET.get("view")), None)
     return {
         "request": request,
@@ -35,5 +35,5 @@ def saved_views(context: Any, page: str) -> dict[str, Any]:
         "current": current,
         "may_change": current is not None
         and (current.owner_id == request.user.pk or sharing.is_lead_or_admin(request.user, current.team)),
-        "teams": list(access.teams_written_by(request.user)),
+        "teams": list(scope.writable_teams()),
     }

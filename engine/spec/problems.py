@@ -9,7 +9,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
+
+from engine.request_limits import SPEC_PROBLEMS
+
+LONGEST_SHOWN_BITS = 256
+NAME_CHARS = 100  # of a field that no spec has; the rest is cut
 
 
 @dataclass(frozen=True)
@@ -36,14 +41,25 @@ def describe_type(value: Any) -> str:
     return names.get(type(value), type(value).__name__)
 
 
+def problems_from(error: ValidationError, root: type[BaseModel]) -> list[Problem]:
+    """The problems that pydantic found in a `root`, at most SPEC_PROBLEMS of them and a line that says so."""
+    found = error.errors(include_url=False)
+    problems = [problem_from_error(one, root) for one in found[:SPEC_PROBLEMS]]
+    return [*problems, Problem("", broken)] if (broken := SPEC_PROBLEMS.error(len(found))) else problems
+
+
 def _shown(value: Any) -> str:
+    if (
+        isinstance(value, int) and value.bit_length() > LONGEST_SHOWN_BITS
+    ):  # Python prints at most 4,300 digits
+        return f"A number of {round(value.bit_length() * math.log10(2)):,} digits"
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def problem_from_error(error: Mapping[str, Any], root: type[BaseModel]) -> Problem:
     """The problem of one pydantic error in a model of class `root`, with value, limit and alternative."""
-    location = tuple(str(part) for part in error["loc"])
+    location = tuple(str(part)[:NAME_CHARS] for part in error["loc"])
     path, value, context = ".".join(location), error["input"], error.get("ctx", {})
     kind = str(error["type"])
     if kind == "extra_forbidden":

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError
 
+from engine import request_limits
 from engine.hardware.fabric_test import MAX_SIZES
 from engine.spec.parts import Batch, Budget, Data, Guard, Model, Optimiser, Parallel, Precision, SpecPart
-from engine.spec.problems import Problem, SpecError, describe_type, problem_from_error
-
-SPEC_BYTES_LIMIT = 64 * 1024
-SPEC_DEPTH_LIMIT = 6
+from engine.spec.problems import LONGEST_SHOWN_BITS, Problem, SpecError, describe_type, problems_from
 
 
 class Spec(SpecPart):
@@ -79,7 +77,7 @@ def parse(values: Any) -> Spec:
     try:
         return Spec.model_validate(values)
     except ValidationError as error:
-        raise SpecError(problem_from_error(e, Spec) for e in error.errors()) from None
+        raise SpecError(problems_from(error, Spec)) from None
 
 
 def from_yaml(text: str | bytes) -> Spec:
@@ -90,15 +88,19 @@ def from_yaml(text: str | bytes) -> Spec:
 def yaml_values(text: str | bytes) -> Any:
     """The plain values of a YAML text, before any field is checked."""
     size = len(text.encode("utf-8", "surrogatepass")) if isinstance(text, str) else len(text)
-    if size > SPEC_BYTES_LIMIT:
-        raise SpecError([Problem("", f"The spec is {size:,} bytes; the limit is {SPEC_BYTES_LIMIT:,}.")])
+    if broken := request_limits.SPEC_BYTES.error(size):
+        raise SpecError([Problem("", broken)])
     try:
-        _refuse_yaml_bombs(text)
+        refuse_yaml_bombs(text)
         values = yaml.safe_load(text)
+    except SpecError:
+        raise
     except yaml.YAMLError as error:
         raise SpecError([Problem("", _yaml_sentence(error))]) from None
-    except (ValueError, UnicodeDecodeError, RecursionError) as error:  # e.g. the date 2024-99-99
+    except (ValueError, OverflowError, RecursionError) as error:  # the date 2024-99-99, the float 1:1:1...1.5
         raise SpecError([Problem("", f"This is not readable YAML: {error}.")]) from None
+    if problems := list(_huge_numbers(values)):
+        raise SpecError(problems)
     return {} if values is None else values
 
 
@@ -116,6 +118,8 @@ def with_changes(values: Mapping[str, Any], changes: Iterable[str]) -> dict[str,
                 [Problem("", f"'{change}' does not have the form field=value, as in model.layers=4.")]
             )
         *parents, leaf = path.strip().split(".")
+        if len(parents) >= request_limits.SPEC_DEPTH:
+            raise SpecError([Problem("", f"'{path[:100]}' is not a field of a spec.")])
         target = changed
         for parent in parents:
             target = target.setdefault(parent, {})
@@ -161,14 +165,26 @@ def _deep_copy(values: Mapping[str, Any]) -> dict[str, Any]:
     return {k: _deep_copy(v) if isinstance(v, Mapping) else v for k, v in values.items()}
 
 
-def _refuse_yaml_bombs(text: str | bytes) -> None:
+def _huge_numbers(values: Any, path: str = "") -> Iterator[Problem]:
+    """No field takes them, and Python does not print the longest of them."""
+    if isinstance(values, int) and values.bit_length() > LONGEST_SHOWN_BITS:
+        yield Problem(path, request_limits.INTEGER.sentence.format(limit=f"{request_limits.INTEGER:,}"))
+    below = (
+        values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list) else ()
+    )
+    for name, value in below:
+        yield from _huge_numbers(value, f"{path}.{name}" if path else str(name))
+
+
+def refuse_yaml_bombs(text: str | bytes) -> None:
+    """Raises SpecError for aliases and deep nesting, at the first event that breaks the rule, and yaml.YAMLError."""
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             raise SpecError([Problem("", "YAML aliases (*name) are not allowed in a spec.")])
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > SPEC_DEPTH_LIMIT:
-            raise SpecError([Problem("", f"The spec is nested deeper than {SPEC_DEPTH_LIMIT} levels.")])
+        if broken := request_limits.SPEC_DEPTH.error(depth):
+            raise SpecError([Problem("", broken)])
 
 
 def _yaml_sentence(error: yaml.YAMLError) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 WIRE_VERSION = 1
+NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 TIMELINE_EVENTS = 4096  # of one rank and step
 
@@ -94,8 +95,12 @@ def decode(text: bytes) -> SpoolLine:
 
 
 def number(value: float | str) -> float:
-    """The value of a metric as a float. Raises ValueError for any other text."""
-    return float(value)
+    """The value of a metric as a float. Raises ValueError for a text other than those of NON_FINITE."""
+    if not isinstance(value, str):
+        return value
+    if value not in NON_FINITE:
+        raise ValueError(f"the value {value[:50]!r} is neither a number nor one of {', '.join(NON_FINITE)}")
+    return NON_FINITE[value]
 
 
 def _named(value: Any) -> Any:

@@ -163,7 +163,7 @@ def _energy_by_day(attempt: Attempt, days: list[date]) -> dict[date, DailyEnergy
         return {}
     ends = [min(_start_of_day(day + timedelta(days=1)), attempt.ended_at).timestamp() for day in days]
     used: dict[date, DailyEnergy] = {}
-    for source, readings in series.counted(run_id, attempt.number, ENERGY, ends).items():
+    for source, readings in series.counter_values(run_id, attempt.number, ENERGY, ends).items():
         if not source.startswith("device:"):
             continue
         since, before_j = attempt.started_at.timestamp(), 0.0

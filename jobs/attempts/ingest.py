@@ -8,7 +8,6 @@ waits for its end; a line that cannot be read is counted and skipped.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,20 +18,17 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from engine.directory import AttemptDirectory
-from engine.telemetry.metrics import BY_NAME
 from engine.telemetry.wire import SpoolLine, decode, number
 from jobs import series
 from jobs.accounting import utilisation
 from jobs.attempts import checkpoints, outputs, timelines, traces
+from jobs.attempts.spool_points import COLUMN_STEP, points_from_line
 from jobs.lifecycle.transitions import move_job
 from jobs.models import Attempt, AttemptNode, Event, Job, Run, RunOutput, SpoolOffset, StepTimeline
 from jobs.states.jobs import JobState
 
 READ_BYTES = 1024 * 1024  # of one file per transaction: about 5,000 lines
 TEXT_LIMIT = 2000  # of a note
-LATEST_AT = 253_402_300_799.0  # unix time of the end of the year 9999, the limit of datetime
-LARGEST_STEP = 2**31 - 1
-SOURCE = re.compile(r"run|rank\d{1,6}|device:[\w.:-]{1,80}")
 NUL = b"\\u0000"
 
 
@@ -129,7 +125,7 @@ def _parse_chunk(name: str, start: int, content: bytes, update: SpoolUpdate) -> 
             if NUL in text:
                 raise ValueError("a NUL character")  # PostgreSQL cannot store it
             line = decode(text)
-            points = _parse_points(line)
+            points = points_from_line(line)
         except ValueError as error:
             chunk.errors.append(str(error))
             continue
@@ -140,31 +136,9 @@ def _parse_chunk(name: str, start: int, content: bytes, update: SpoolUpdate) -> 
     return chunk
 
 
-def _parse_points(line: SpoolLine) -> list[series.Point]:
-    """Return the points of a line. Raises ValueError for values that no column can store: the line is skipped."""
-    if line.k == "step" and line.step is None:
-        raise ValueError("a step line without its step")
-    if not 0 <= line.at <= LATEST_AT or not math.isfinite(line.seconds or 0.0):
-        raise ValueError("an invalid time")
-    if not 0 <= (line.step or 0) <= LARGEST_STEP:
-        raise ValueError(f"step {line.step} is out of range")
-    if not SOURCE.fullmatch(line.source):
-        raise ValueError(f"unknown source {line.source[:50]!r}")
-    if unknown := line.metrics.keys() - BY_NAME.keys():
-        raise ValueError(f"unknown metric {min(unknown)}")
-    values = {name: number(value) for name, value in line.metrics.items()}
-    if line.k in ("timeline", "trace") and (line.step is None or not line.source.startswith("rank")):
-        raise ValueError(f"a {line.k} line without its step or rank")
-    if line.k == "timeline":
-        timelines.validate(line.timeline)
-    if line.k == "checkpoint":
-        values.pop("validation_loss", None)  # the validation line has stored it
-    elif line.k not in ("step", "validation", "device"):
-        return []
-    return [series.Point(name, line.source, line.step, line.at, value) for name, value in values.items()]
-
-
 def _add_step(line: SpoolLine, update: SpoolUpdate) -> None:
+    if not 0 <= (line.step or 0) <= COLUMN_STEP:  # a point, but no progress of a job
+        return
     update.step = max(update.step or 0, line.step or 0)  # a rank may report a step one step late
     if update.first_step_at is None:
         update.first_step_at = line.at

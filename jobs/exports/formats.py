@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from jobs.series import kind_of
+from jobs.series import non_finite_name
 
 Format = Literal["csv", "json", "jsonl", "parquet"]
 CONTENT_TYPES: dict[Format, str] = {
@@ -74,7 +74,7 @@ def _to_plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, float) and not math.isfinite(value):
-        return kind_of(value)
+        return non_finite_name(value)
     return value
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from jobs.models.runs import KEY_LIMIT
+from engine.telemetry import point_limits
 from jobs.series import Point
 
 NOT_FINITE = {
@@ -57,8 +57,9 @@ class ForeignRun:
 
 
 def metric_name(name: str) -> str:
-    """The metric's name, without NUL and cut to the length of its column."""
-    return name.replace("\0", "")[:KEY_LIMIT] or "unnamed"
+    """The name without the characters that no column holds, cut to the length of one."""
+    name = name.encode("utf-8", "replace").decode().replace("\0", "")[: point_limits.METRIC_CHARS]
+    return name if name.strip() else "unnamed"
 
 
 def as_value(value: object) -> float | None:
@@ -74,7 +75,7 @@ def as_value(value: object) -> float | None:
 
 
 def as_time(seconds: float | None) -> datetime | None:
-    """None for a time outside 1970 to 9999."""
-    if seconds is None or not 0 <= seconds < 253_402_300_800:
+    """None for a time outside the years 1970 to 9999."""
+    if seconds is None or point_limits.time_error(seconds):
         return None
     return datetime.fromtimestamp(seconds, UTC)

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
+from engine.request_limits import PARAM_CHARS, TAG_CHARS
 from jobs.imports.foreign import ForeignRun, ForeignStream, ImportRefused, as_time, metric_name
-from jobs.models.runs import PARAM_LIMIT, TAG_LIMIT
 from jobs.series import Point
 
 # RunStatus (a number in files, a name in databases) -> our state.
@@ -53,12 +53,12 @@ def _read_meta(path: Path) -> dict[str, Any]:
 
 
 def _run_from_folder(folder: Path, meta: dict[str, Any], project: str) -> ForeignRun:
-    tags = {name: path.read_text()[:TAG_LIMIT] for name, path in _list_files(folder / "tags")}
+    tags = {name: path.read_text()[:TAG_CHARS] for name, path in _list_files(folder / "tags")}
     run = _build_run(
         meta | {"run_uuid": meta.get("run_id", folder.name), "name": meta.get("run_name")}, project, tags
     )
     run.params = {
-        name: path.read_text().strip("\n")[:PARAM_LIMIT] for name, path in _list_files(folder / "params")
+        name: path.read_text().strip("\n")[:PARAM_CHARS] for name, path in _list_files(folder / "params")
     }
     for name, path in _list_files(folder / "metrics"):
         run.streams.append(
@@ -109,7 +109,7 @@ def _run_from_row(database: sqlite3.Connection, row: dict[str, Any]) -> ForeignR
         return {key: value or "" for key, value in rows}
 
     run = _build_run(row, row["project"], pairs("tags"))
-    run.params = {key: value[:PARAM_LIMIT] for key, value in pairs("params").items()}
+    run.params = {key: value[:PARAM_CHARS] for key, value in pairs("params").items()}
     metrics = database.execute(
         "SELECT key, value, timestamp, step, is_nan FROM metrics WHERE run_uuid = ? ORDER BY rowid",
         [row["run_uuid"]],

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from engine.request_limits import PARAM_CHARS
 from jobs.imports import protobuf as pb
 from jobs.imports.foreign import ForeignRun, ForeignStream, ImportRefused, as_time, as_value, metric_name
-from jobs.models.runs import PARAM_LIMIT
 from jobs.series import Point
 from jobs.tracking.params import as_text
 
@@ -67,7 +67,7 @@ def _read_run(path: Path) -> ForeignRun:
     if points:
         ended = max(point.at for point in points)
     run.ended_at = as_time(ended)
-    run.params = {key: as_text(value)[:PARAM_LIMIT] for key, value in _flatten(config)}
+    run.params = {key: as_text(value)[:PARAM_CHARS] for key, value in _flatten(config)}
     run.streams = [ForeignStream(1, "import", points)]
     return run
 

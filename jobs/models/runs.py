@@ -7,13 +7,10 @@ import math
 from django.conf import settings
 from django.db import models
 
+from engine.request_limits import KEY_CHARS
 from jobs.ids import new_id
 from jobs.models.people import Team
 from jobs.models.work import Job
-
-PARAM_LIMIT = 6000  # characters, the limit of MLflow's clients
-TAG_LIMIT = 8000
-KEY_LIMIT = 250
 
 
 class Project(models.Model):
@@ -92,8 +89,8 @@ class RunParam(models.Model):
     """One parameter of a run. A job's spec is stored with its paths as keys, as in `model.layers`."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="params")
-    key = models.CharField(max_length=KEY_LIMIT)
-    value = models.TextField()  # at most PARAM_LIMIT
+    key = models.CharField(max_length=KEY_CHARS)
+    value = models.TextField()  # at most PARAM_CHARS
     number = models.FloatField(null=True)  # the value, if it is a finite number
 
     class Meta:
@@ -105,8 +102,8 @@ class RunTag(models.Model):
     """One tag of a run. With the value '' it is a label."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="tags")
-    key = models.CharField(max_length=KEY_LIMIT)
-    value = models.TextField(blank=True)  # at most TAG_LIMIT
+    key = models.CharField(max_length=KEY_CHARS)
+    value = models.TextField(blank=True)  # at most TAG_CHARS
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["run", "key"], name="one_value_per_run_and_tag")]
@@ -117,7 +114,7 @@ class RunMetric(models.Model):
     """Summary of one series of the run itself (source 'run') over all recorded points. Written by jobs.series."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="metrics")
-    key = models.CharField(max_length=KEY_LIMIT)
+    key = models.CharField(max_length=KEY_CHARS)
     last = models.FloatField(null=True)  # newest by time, then by step; NULL: NaN, which SQLite cannot store
     last_step = models.BigIntegerField(null=True)
     last_at_us = models.BigIntegerField()

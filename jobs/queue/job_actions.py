@@ -72,7 +72,7 @@ def submit(
             halt_at_step=halt_at_step,
         )
         run = Run.objects.create(job=job, team=team, owner=owner, name=spec.name, spec=values, plan=plan)
-        params.store(run, params.of_spec(values))
+        params.store(run, params.from_spec(values))
         Event.objects.create(job=job, actor=actor or owner.get_username(), kind=f"job.{JobState.QUEUED}")
         initial_weights.hold_checkpoint(job)
     return job

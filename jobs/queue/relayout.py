@@ -71,7 +71,7 @@ def _store(job: Job, spec: Spec, plan: dict[str, Any], changes: str, actor: str)
     if not rows.update(spec=values, plan=plan, num_devices=spec.parallel.world_size):
         raise StateError(f"Job {job.id} has started again; its layout was not changed.")
     Run.objects.filter(job=job).update(spec=values, plan=plan)
-    texts = params.of_spec(values)
+    texts = params.from_spec(values)
     for path in LAYOUT_FIELDS:
         row = RunParam.objects.filter(run__job=job, key=path)
         row.update(value=texts.get(path, ""), number=params.as_number(texts.get(path, "")))

@@ -2,8 +2,8 @@
 
 from jobs.runs.compiling import Asker
 from jobs.runs.completing import Completion, Item, complete
-from jobs.runs.fields import ATTRIBUTES, STATS, Field, FieldError, field_of, quoted
-from jobs.runs.filtering import filtered, joined, order_of, ordered, page_of
+from jobs.runs.fields import ATTRIBUTES, STATS, Field, FieldError, field_from_text, quoted
+from jobs.runs.filtering import filtered, joined, order_from_text, ordered, page_of
 from jobs.runs.known import keys
 from jobs.runs.tokens import FilterError
 
@@ -17,11 +17,11 @@ __all__ = [
     "FilterError",
     "Item",
     "complete",
-    "field_of",
+    "field_from_text",
     "filtered",
     "joined",
     "keys",
-    "order_of",
+    "order_from_text",
     "ordered",
     "page_of",
     "quoted",

@@ -1,20 +1,21 @@
-"""A filter's tree as a condition on rows of Run."""
+"""Compiler from filter trees to conditions on Run."""
 
 from __future__ import annotations
 
 import difflib
 import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
-from typing import Any as Anything
+from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from jobs.models import Run, RunMetric, RunParam, RunTag
 from jobs.runs import known, values
 from jobs.runs.fields import ATTRIBUTES, STATS, Attribute, Field
-from jobs.runs.grammar import All, Any, Compare, Condition, Name, Not, Prefixed, Value, Word
+from jobs.runs.grammar import AllOf, AnyOf, Compare, ComparedName, Condition, Not, Prefixed, Value, Word
 from jobs.runs.tokens import FilterError
 from jobs.states.jobs import FINAL
 
@@ -32,7 +33,7 @@ EMPTY = "none"
 
 @dataclass(frozen=True)
 class Asker:
-    """Who asks, when, and among which runs: names are looked up there."""
+    """The user, the time, and the runs in which names are looked up."""
 
     runs: QuerySet[Run]
     username: str
@@ -40,9 +41,9 @@ class Asker:
 
 
 def attributes_in(condition: Condition) -> set[str]:
-    """The attributes that a tree compares; runs get them as `_name` before it can be put to them."""
+    """The attributes that a tree compares; the queryset needs each as an alias `_name`."""
     match condition:
-        case All(parts) | Any(parts):
+        case AllOf(parts) | AnyOf(parts):
             return set().union(*map(attributes_in, parts))
         case Not(part):
             return attributes_in(part)
@@ -54,11 +55,11 @@ def attributes_in(condition: Condition) -> set[str]:
 
 
 def compiled(condition: Condition, asker: Asker) -> Q:
-    """Raises FilterError for a name that no run has, or a value that does not fit."""
+    """Raises FilterError for an unknown name or an unsuitable value."""
     match condition:
-        case All(parts):
+        case AllOf(parts):
             return reduce(operator.and_, (compiled(part, asker) for part in parts))
-        case Any(parts):
+        case AnyOf(parts):
             return reduce(operator.or_, (compiled(part, asker) for part in parts))
         case Not(part):
             return ~compiled(part, asker)
@@ -83,13 +84,13 @@ def _compare(found: Compare, asker: Asker) -> Q:
     return _text_condition(RunParam if field.kind == "param" else RunTag, field, found)
 
 
-def resolved(name: Name, asker: Asker) -> Field:
-    """What a name stands for: an attribute, else a metric, else a parameter. Raises FilterError with the nearest."""
+def resolved(name: ComparedName, asker: Asker) -> Field:
+    """The field of a name: an attribute, else a metric, else a parameter. Raises FilterError with the nearest name."""
     if name.prefix in ("param", "tag"):
         return Field("param" if name.prefix == "param" else "tag", name.text)
     if not name.prefix and name.text in ATTRIBUTES:
         return Field("attribute", name.text)
-    kind = "metric" if name.prefix == "metric" else known.kind_of(asker.runs, name.text)
+    kind = "metric" if name.prefix == "metric" else known.find_kind(asker.runs, name.text)
     if kind is None:
         near = known.nearest(asker.runs, name.text)
         hint = f" The nearest is {near}." if near else " For a tag write tag:name."
@@ -108,23 +109,25 @@ def _attribute_condition(row: Attribute, found: Compare, asker: Asker) -> Q:
 
 def _attribute_is(row: Attribute, op: str, value: Value, asker: Asker) -> Q:
     alias = f"_{row.name}"
-    there = Q(**{f"{alias}__isnull": False})  # never NULL, so that `not` is true of what is absent
+    there = Q(**{f"{alias}__isnull": False})  # never NULL, so that `not` matches absent values
     if value.means(EMPTY) and op == "=":
         return ~there | (Q(**{alias: ""}) if row.type == "text" else Q())
     if row.type == "text":
         if op in ORDERED:
-            sentence = f"{row.name} is text, which {op} cannot compare. Use = or ~ (contains)."
+            sentence = f"{row.name} is a text; {op} compares numbers. Use = or ~ (contains)."
             raise FilterError(sentence, value.start, value.end)
         text = asker.username if row.name == "owner" and value.means("me") else value.text
         return there & Q(**{f"{alias}__{'iexact' if op == '=' else 'icontains'}": text})
     if op == "~":
-        sentence = f"{row.name} is no text to search in. Use =, <, <=, > or >=."
+        sentence = f"{row.name} is not a text. Use =, <, <=, > or >=."
         raise FilterError(sentence, value.start, value.end)
-    right: Anything = (
+    right: Any = (
         values.instant(value, asker.now)
         if row.type == "time"
         else values.seconds(value, row.name)
         if row.type == "seconds"
+        else values.whole(value, row.name)
+        if row.type == "number"
         else values.number(value, row.name)
     )
     return there & Q(**{f"{alias}__{LOOKUPS[op]}": right})
@@ -136,14 +139,18 @@ def _metric_condition(field: Field, found: Compare) -> Q:
     if found.op in ("~", "!~"):
         first = found.values[0]
         raise FilterError(
-            f"{field.key} is a number, which holds no text. Use =, <, <=, > or >=.", first.start, first.end
+            f"{field.key} is a number, not a text. Use =, <, <=, > or >=.", first.start, first.end
         )
-    parts = [
-        _metric_is(column, "=" if found.op in ("in", "!=") else found.op, value, field)
-        for value in found.values
-    ]
-    wanted = reduce(operator.or_, parts)
+    if found.op == "in":
+        return Q(Exists(rows.filter(_metric_in(column, found.values, field))))
+    wanted = _metric_is(column, "=" if found.op == "!=" else found.op, found.values[0], field)
     return Q(Exists(rows.exclude(wanted) if found.op == "!=" else rows.filter(wanted)))
+
+
+def _metric_in(column: str, choices: Sequence[Value], field: Field) -> Q:
+    numbers = [values.number(value, field.key) for value in choices if not values.is_nan(value)]
+    wanted = Q(**{f"{column}__in": numbers})
+    return wanted | Q(**{f"{column}__isnull": True}) if len(numbers) < len(choices) else wanted
 
 
 def _metric_is(column: str, op: str, value: Value, field: Field) -> Q:
@@ -159,8 +166,24 @@ def _text_condition(model: type[RunParam] | type[RunTag], field: Field, found: C
         return Q(Exists(rows.exclude(wanted)))
     if found.op == "=" and found.values[0].means(EMPTY):
         return ~Q(Exists(rows))
-    parts = (_text_is(model, "=" if found.op == "in" else found.op, value, field) for value in found.values)
-    return Q(Exists(rows.filter(reduce(operator.or_, parts))))
+    if found.op == "in":
+        return Q(Exists(rows.filter(_text_in(model, found.values))))
+    return Q(Exists(rows.filter(_text_is(model, found.op, found.values[0], field))))
+
+
+def _text_in(model: type[RunParam] | type[RunTag], choices: Sequence[Value]) -> Q:
+    """One IN each for texts and numbers: hundreds of ORs are deeper than SQLite reads."""
+    wanted = Q(value__in=[value.text for value in choices])
+    numbers = [number for value in choices if (number := _number_of(value)) is not None]
+    return wanted | Q(number__in=numbers) if model is RunParam and numbers else wanted
+
+
+def _number_of(value: Value) -> float | None:
+    """3e-4 finds 0.0003; None for a text and for NaN."""
+    try:
+        return None if values.is_nan(value) else float(value.text)
+    except ValueError:
+        return None
 
 
 def _text_is(model: type[RunParam] | type[RunTag], op: str, value: Value, field: Field) -> Q:
@@ -168,20 +191,17 @@ def _text_is(model: type[RunParam] | type[RunTag], op: str, value: Value, field:
         return Q(value__icontains=value.text)
     if op in ORDERED:
         if model is RunTag:
-            sentence = f"The tag {field.key} is text, which {op} cannot compare. Use = or ~ (contains)."
+            sentence = f"The tag {field.key} is a text; {op} compares numbers. Use = or ~ (contains)."
             raise FilterError(sentence, value.start, value.end)
         return Q(**{f"number__{LOOKUPS[op]}": values.number(value, field.key)})
-    same = Q(value=value.text)
-    try:  # 3e-4 finds 0.0003
-        return same | Q(number=float(value.text)) if model is RunParam and not values.is_nan(value) else same
-    except ValueError:
-        return same
+    same, number = Q(value=value.text), _number_of(value) if model is RunParam else None
+    return same if number is None else same | Q(number=number)
 
 
 def _prefixed(found: Prefixed, asker: Asker) -> Q:
     prefix, value = found.prefix, found.value
     if not value.text:
-        raise FilterError(f"After '{prefix}:' a value is missing.", found.start, value.end)
+        raise FilterError(f"A value is missing after '{prefix}:'.", found.start, value.end)
     if prefix == "tag":
         return Q(Exists(RunTag.objects.filter(run=OuterRef("pk"), key=value.text)))
     if prefix in ("has", "metric", "param"):
@@ -193,8 +213,8 @@ def _prefixed(found: Prefixed, asker: Asker) -> Q:
         op = "=" if row.is_exact or row.type != "text" else "~"
         return _attribute_is(row, op, value, asker)
     near = difflib.get_close_matches(prefix, PREFIXES, 1, 0.5)
-    hint = f"The nearest is {near[0]}:." if near else "Quote the words to look for them in names."
-    raise FilterError(f"'{prefix}:' is no prefix. {hint}", found.start, found.start + len(prefix) + 1)
+    hint = f"The nearest is {near[0]}:." if near else "Quote the words to search for them in names."
+    raise FilterError(f"'{prefix}:' is not a prefix. {hint}", found.start, found.start + len(prefix) + 1)
 
 
 def _has(prefix: str, value: Value) -> Q:
@@ -206,6 +226,6 @@ def _has(prefix: str, value: Value) -> Q:
 def _is(value: Value) -> Q:
     if value.text not in IS:
         raise FilterError(
-            f"'is:{value.text}' is unknown. There is is:{', is:'.join(IS)}.", value.start, value.end
+            f"'is:{value.text}' is unknown. Known: is:{', is:'.join(IS)}.", value.start, value.end
         )
     return IS[value.text]

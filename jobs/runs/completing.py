@@ -7,8 +7,8 @@ from typing import NamedTuple
 from jobs.runs import known
 from jobs.runs.compiling import IS, Asker, resolved
 from jobs.runs.fields import ATTRIBUTES, STATS, Field, quoted
-from jobs.runs.grammar import Name
-from jobs.runs.tokens import FilterError, Token, tokens
+from jobs.runs.grammar import ComparedName
+from jobs.runs.tokens import FilterError, FilterToken, tokens
 
 ITEMS_LIMIT = 40
 JOINS = (("and", "both"), ("or", "either"))
@@ -20,7 +20,7 @@ COMPARISONS = {
 
 
 class Item(NamedTuple):
-    """`text` goes in at the place of what is typed; `kind` and `num_runs` stand beside it."""
+    """`text` replaces what is typed; `kind` and `num_runs` are shown beside it."""
 
     text: str
     kind: str
@@ -37,35 +37,35 @@ def complete(text: str, asker: Asker) -> Completion:
     """`text` is the filter up to the caret."""
     before, part = _split(text)
     start = part.start if part else len(text)
-    said = part.text if part else ""
+    typed = part.text if part else ""
     if part and part.prefix:
-        return Completion(start, _prefixed(part.prefix, said, asker)[:ITEMS_LIMIT])
+        return Completion(start, _prefixed(part.prefix, typed, asker)[:ITEMS_LIMIT])
     name = _compared(before)
     if name is not None:
-        return Completion(start, _values(name, said, asker)[:ITEMS_LIMIT])
-    if before and before[-1].kind == "word" and not said and _is_name(before):
+        return Completion(start, _values(name, typed, asker)[:ITEMS_LIMIT])
+    if before and before[-1].kind == "word" and not typed and _is_name(before):
         return Completion(start, _comparisons(before[-1], asker))
     if _is_complete(before):
         return Completion(
             start,
-            [Item(word, "joins", None, meaning) for word, meaning in JOINS if word.startswith(said.lower())],
+            [Item(word, "joins", None, meaning) for word, meaning in JOINS if word.startswith(typed.lower())],
         )
-    return Completion(start, _names(said, asker)[:ITEMS_LIMIT])
+    return Completion(start, _names(typed, asker)[:ITEMS_LIMIT])
 
 
-def _split(text: str) -> tuple[list[Token], Token | None]:
-    """The tokens before the one at the end of the text, and that one if it is a word still being typed."""
+def _split(text: str) -> tuple[list[FilterToken], FilterToken | None]:
+    """The complete tokens, and the word at the end of the text that is still being typed."""
     try:
         found = list(tokens(text))[:-1]
     except FilterError as error:  # within quotes
         found = list(tokens(text[: error.start]))[:-1]
-        return found, Token("word", text[error.start + 1 :], error.start, len(text), is_quoted=True)
+        return found, FilterToken("word", text[error.start + 1 :], error.start, len(text), is_quoted=True)
     if found and found[-1].kind == "word" and found[-1].end == len(text):
         return found[:-1], found[-1]
     return found, None
 
 
-def _compared(before: list[Token]) -> Name | None:
+def _compared(before: list[FilterToken]) -> ComparedName | None:
     """The name whose value is being typed: after `loss <`, or inside `state in (a,`."""
     at = len(before) - 1
     if at >= 0 and before[at].kind == "op":
@@ -77,20 +77,20 @@ def _compared(before: list[Token]) -> Name | None:
     return None
 
 
-def _name_before(before: list[Token], at: int) -> Name | None:
+def _name_before(before: list[FilterToken], at: int) -> ComparedName | None:
     if at < 1:
         return None
     last = before[at - 1]
     if last.kind == "word":
-        return Name(last.text, last.start, last.end, last.prefix)
+        return ComparedName(last.text, last.start, last.end, last.prefix)
     if last.kind == "close" and at >= 4:
         inner = before[at - 2]
-        return Name(inner.text, inner.start, inner.end, "metric", before[at - 4].text.lower())
+        return ComparedName(inner.text, inner.start, inner.end, "metric", before[at - 4].text.lower())
     return None
 
 
-def _is_name(before: list[Token]) -> bool:
-    """Whether the last word stands where a name may stand, rather than a value or a word to look for."""
+def _is_name(before: list[FilterToken]) -> bool:
+    """Whether the last word is in the position of a name rather than of a value or search word."""
     last = before[-1]
     if last.text.lower() in ("and", "or", "not") and not last.prefix:
         return False
@@ -99,7 +99,7 @@ def _is_name(before: list[Token]) -> bool:
     )
 
 
-def _is_complete(before: list[Token]) -> bool:
+def _is_complete(before: list[FilterToken]) -> bool:
     if not before:
         return False
     last = before[-1]
@@ -126,9 +126,9 @@ def _names(part: str, asker: Asker) -> list[Item]:
     return sorted(found, key=lambda item: not item.text.removeprefix("tag:").lower().startswith(lowered))
 
 
-def _comparisons(token: Token, asker: Asker) -> list[Item]:
+def _comparisons(token: FilterToken, asker: Asker) -> list[Item]:
     try:
-        field = resolved(Name(token.text, token.start, token.end, token.prefix), asker)
+        field = resolved(ComparedName(token.text, token.start, token.end, token.prefix), asker)
     except FilterError:
         return []
     if field.kind == "attribute":
@@ -138,7 +138,7 @@ def _comparisons(token: Token, asker: Asker) -> list[Item]:
     return [Item(op, "compares") for op in COMPARISONS[kind]]
 
 
-def _values(name: Name, part: str, asker: Asker) -> list[Item]:
+def _values(name: ComparedName, part: str, asker: Asker) -> list[Item]:
     try:
         field = resolved(name, asker)
     except FilterError:
@@ -150,7 +150,7 @@ def _values(name: Name, part: str, asker: Asker) -> list[Item]:
 
 
 def _prefixed(prefix: str, part: str, asker: Asker) -> list[Item]:
-    """After `tag:` the tags there are, after `state:` the states."""
+    """The tags after `tag:`, the states after `state:`, and so on."""
     if prefix == "is":
         return [Item(f"is:{word}", "value") for word in IS if word.startswith(part.lower())]
     kinds = {"has": ("metric", "param"), "tag": ("tag",), "metric": ("metric",), "param": ("param",)}.get(

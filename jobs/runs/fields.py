@@ -10,6 +10,7 @@ from django.db.models import F, OuterRef, Subquery
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce, Now
 
+from engine.request_limits import KEY_CHARS
 from jobs.epoch import Epoch
 from jobs.models import RunVerdict
 
@@ -20,16 +21,15 @@ STATS = {"last": "last", "min": "low", "max": "high", "mean": "mean"}
 PLAIN = re.compile(r"[^\s()<>=!~,\"':]+")
 CALL = re.compile(r"(last|min|max|mean)\((.*)\)", re.DOTALL)
 OWN_WORDS = ("and", "or", "not", "in", "none", "nan", "me")
-KEY_LIMIT = 250
 
 
 class FieldError(ValueError):
-    """A name of a column that is none; the message says which."""
+    """An unknown column; the message names it."""
 
 
 @dataclass(frozen=True)
 class Attribute:
-    """Something every run has a place for."""
+    """A property of every run, possibly empty."""
 
     name: str
     title: str
@@ -40,12 +40,12 @@ class Attribute:
 
 
 def _either(of_job: str, of_run: str) -> Coalesce:
-    """A job's run has it from its job, any other run from its own row."""
+    """The job's column for a job's run, the run's own column for others."""
     return Coalesce(of_job, of_run)
 
 
 def _verdict_column(column: str) -> Subquery:
-    """From the verdict by the newest rules that have judged the run."""
+    """A column of the run's verdict with the newest rules."""
     rows = RunVerdict.objects.filter(run=OuterRef("pk")).order_by("-rules_version")
     return Subquery(rows.values(column)[:1])
 
@@ -64,7 +64,7 @@ ATTRIBUTES: dict[str, Attribute] = {
         Attribute("steps", "Steps", "number", F("job__step"), "Steps done"),
         Attribute("devices", "Devices", "number", F("job__num_devices"), "Devices of its job"),
         Attribute("created", "Created", "time", F("created_at"), "When it was submitted or first logged"),
-        Attribute("started", "Started", "time", STARTED, "When its first step was made"),
+        Attribute("started", "Started", "time", STARTED, "Time of its first step"),
         Attribute("ended", "Ended", "time", ENDED),
         Attribute(
             "duration",
@@ -95,7 +95,7 @@ ATTRIBUTES: dict[str, Attribute] = {
 
 @dataclass(frozen=True)
 class Field:
-    """One of them. Its text is what stands in an address: name, last(loss), param:model.layers, tag:stage."""
+    """One field. Its text is used in addresses: name, last(loss), param:model.layers, tag:stage."""
 
     kind: Kind
     key: str
@@ -108,13 +108,13 @@ class Field:
 
     @property
     def is_number(self) -> bool:
-        """Whether every value of it is a number."""
+        """Whether every value is a number."""
         return self.kind == "metric" or (
             self.kind == "attribute" and ATTRIBUTES[self.key].type in ("number", "share", "seconds")
         )
 
 
-def field_of(text: str) -> Field:
+def field_from_text(text: str) -> Field:
     """The field that a text of an address names. Raises FieldError."""
     called = CALL.fullmatch(text)
     if called:
@@ -124,13 +124,13 @@ def field_of(text: str) -> Field:
         return _checked(Field("param" if prefix == "param" else "tag", unquoted(rest)))
     if text not in ATTRIBUTES:
         raise FieldError(
-            f"'{text[:80]}' is no column. Write one as state, last(loss), param:model.layers or tag:stage."
+            f"'{text[:80]}' is not a column. Write one as state, last(loss), param:model.layers or tag:stage."
         )
     return Field("attribute", text)
 
 
 def quoted(key: str) -> str:
-    """As it can stand in a filter; words that mean something there get quotes."""
+    """The key as a filter takes it; words of the language are quoted."""
     if PLAIN.fullmatch(key) and key.lower() not in OWN_WORDS:
         return key
     escaped = key.replace("\\", "\\\\").replace('"', '\\"')
@@ -144,6 +144,6 @@ def unquoted(text: str) -> str:
 
 
 def _checked(field: Field) -> Field:
-    if not 0 < len(field.key) <= KEY_LIMIT or "\0" in field.key:
-        raise FieldError(f"A name has 1 to {KEY_LIMIT} characters; this one has {len(field.key)}.")
+    if not 0 < len(field.key) <= KEY_CHARS or "\0" in field.key:
+        raise FieldError(f"A name has 1 to {KEY_CHARS} characters; this one has {len(field.key)}.")
     return field

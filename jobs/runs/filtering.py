@@ -1,4 +1,4 @@
-"""A filter's text put to a set of runs, and runs put in the order of a field."""
+"""Filtering, ordering and paging of runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.db.models import Case, Count, F, FilteredRelation, FloatField, Q, Qu
 from jobs.models import Run
 from jobs.runs import known
 from jobs.runs.compiling import Asker, attributes_in, compiled
-from jobs.runs.fields import ATTRIBUTES, STATS, Field, FieldError, field_of
+from jobs.runs.fields import ATTRIBUTES, STATS, Field, FieldError, field_from_text
 from jobs.runs.grammar import parse
 
 NEWEST_FIRST = ("-created_at", "id")
@@ -17,7 +17,7 @@ LARGEST = 1.7976931348623157e308
 
 
 def filtered(runs: QuerySet[Run], text: str, asker: Asker) -> QuerySet[Run]:
-    """Raises FilterError. Without a word of archived runs in the filter there are none."""
+    """The runs that match. Archived runs are left out unless the filter has is:archived. Raises FilterError."""
     condition = parse(text)
     if "is:archived" not in text.lower():
         runs = runs.filter(archived_at__isnull=True)
@@ -28,8 +28,8 @@ def filtered(runs: QuerySet[Run], text: str, asker: Asker) -> QuerySet[Run]:
 
 
 def ordered(runs: QuerySet[Run], field: Field | None, *, is_descending: bool = False) -> QuerySet[Run]:
-    """In the order of one field, newest first among equals. Runs without a value come last in either direction,
-    before them those whose value is infinite. None: newest first."""
+    """Sorted by one field, newest first among equals; None: newest first. Runs without a value come last in either
+    direction, after runs with an infinite value."""
     if field is None:
         return runs.order_by(*NEWEST_FIRST)
     if field.kind == "attribute":
@@ -52,15 +52,15 @@ def ordered(runs: QuerySet[Run], field: Field | None, *, is_descending: bool = F
     )
 
 
-def order_of(text: str, asker: Asker) -> tuple[Field | None, bool]:
-    """`loss`, `-last(loss)`, `-created`: a field and whether the greatest comes first. Raises FieldError."""
+def order_from_text(text: str, asker: Asker) -> tuple[Field | None, bool]:
+    """The field of `loss`, `-last(loss)` or `-created`, and whether it descends. Raises FieldError."""
     name = text.removeprefix("-")
     if not name:
         return None, False
     try:
-        return field_of(name), text.startswith("-")
+        return field_from_text(name), text.startswith("-")
     except FieldError:
-        kind = known.kind_of(asker.runs, name)
+        kind = known.find_kind(asker.runs, name)
         if kind is None:
             raise
         return Field("metric", name, "last") if kind == "metric" else Field("param", name), text.startswith(
@@ -69,9 +69,9 @@ def order_of(text: str, asker: Asker) -> tuple[Field | None, bool]:
 
 
 def page_of(runs: QuerySet[Run], first: int, count: int, *, is_narrowed: bool) -> tuple[list[str], int]:
-    """Ids of some runs in their order, and how many runs there are. Where a filter has narrowed them, one statement
-    counts them too, which is cheaper than to ask the filter twice: all have to be looked at anyway in the order of a
-    field. Of 10,000 runs without a filter the window takes 4 of 20 ms (SQLite), counting by itself 0.6."""
+    """The ids of one page in order, and the number of all runs. With a filter, one statement also counts the runs: it
+    is cheaper than running the filter twice, because sorting by a field reads all of them anyway. Without a filter the
+    window takes 4 of 20 ms for 10,000 runs (SQLite), a separate count 0.6."""
     if not is_narrowed or runs.query.order_by == NEWEST_FIRST:
         return list(runs.values_list("id", flat=True)[first : first + count]), runs.count()
     rows = list(runs.values_list("id", Window(Count("*")))[first : first + count])
@@ -81,7 +81,7 @@ def page_of(runs: QuerySet[Run], first: int, count: int, *, is_narrowed: bool) -
 
 
 def joined(runs: QuerySet[Run], alias: str, field: Field) -> QuerySet[Run]:
-    """With the row of a metric, parameter or tag beside each run that has one."""
+    """Runs joined with their row of a metric, parameter or tag."""
     relation = {"metric": "metrics", "param": "params", "tag": "tags"}[field.kind]
     return runs.alias(**{alias: FilteredRelation(relation, condition=Q(**{f"{relation}__key": field.key}))})
 

@@ -5,24 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from engine.request_limits import FILTER_CHARS, FILTER_CLAUSES, FILTER_DEPTH, FILTER_VALUES
 from jobs.runs.fields import STATS
-from jobs.runs.tokens import FilterError, Token, tokens
+from jobs.runs.tokens import FilterError, FilterToken, tokens
 
 __all__ = [
-    "All",
-    "Any",
+    "AllOf",
+    "AnyOf",
     "Compare",
+    "ComparedName",
     "Condition",
     "FilterError",
-    "Name",
     "Not",
     "Prefixed",
     "Value",
     "Word",
     "parse",
 ]
-DEPTH_LIMIT = 50
-LENGTH_LIMIT = 4000
 ORDERED = ("<", "<=", ">", ">=")
 
 
@@ -33,12 +32,12 @@ class Value(NamedTuple):
     is_quoted: bool = False
 
     def means(self, word: str) -> bool:
-        """Whether it is a word of the language, such as none; in quotes it is only itself."""
+        """Whether it is this word of the language, such as none; a quoted value is only a text."""
         return not self.is_quoted and self.text.lower() == word
 
 
-class Name(NamedTuple):
-    """What stands left of a comparison: `loss`, `param:lr`, `min(loss)`."""
+class ComparedName(NamedTuple):
+    """The left side of a comparison: `loss`, `param:lr`, `min(loss)`."""
 
     text: str
     start: int
@@ -48,12 +47,12 @@ class Name(NamedTuple):
 
 
 @dataclass(frozen=True)
-class All:
+class AllOf:
     parts: tuple[Condition, ...]
 
 
 @dataclass(frozen=True)
-class Any:
+class AnyOf:
     parts: tuple[Condition, ...]
 
 
@@ -64,9 +63,9 @@ class Not:
 
 @dataclass(frozen=True)
 class Compare:
-    """`name op value`; with op 'in' several values."""
+    """`name op value`; several values with op 'in'."""
 
-    name: Name
+    name: ComparedName
     op: str
     values: tuple[Value, ...]
 
@@ -82,31 +81,27 @@ class Prefixed:
 
 @dataclass(frozen=True)
 class Word:
-    """A bare word, looked for in names."""
+    """A bare word, searched for in names."""
 
     value: Value
 
 
-Condition = All | Any | Not | Compare | Prefixed | Word
+Condition = AllOf | AnyOf | Not | Compare | Prefixed | Word
 
 
 def parse(text: str) -> Condition | None:
     """None for an empty filter. Raises FilterError, which points into the text."""
-    if len(text) > LENGTH_LIMIT:
-        raise FilterError(
-            f"A filter has at most {LENGTH_LIMIT} characters; this one has {len(text)}.",
-            LENGTH_LIMIT,
-            len(text),
-        )
+    if broken := FILTER_CHARS.error(len(text)):
+        raise FilterError(broken, FILTER_CHARS, len(text))
     parser = Parser(list(tokens(text)))
     if parser.here.kind == "end":
         return None
     found = parser.either(0)
     if parser.here.kind == "close":
-        raise parser.error("There is no '(' for this ')'.")
+        raise parser.error("This ')' has no '('.")
     if parser.here.kind != "end":
         raise parser.error(
-            f"'{parser.here.text}' is not expected here. Between two conditions stands and, or or a space."
+            f"'{parser.here.text}' is not expected here. Join two conditions by and, or, or a space."
         )
     return found
 
@@ -114,29 +109,30 @@ def parse(text: str) -> Condition | None:
 class Parser:
     """Recursive descent: or < and < not < condition."""
 
-    def __init__(self, found: list[Token]) -> None:
+    def __init__(self, found: list[FilterToken]) -> None:
         self.tokens = found
         self.at = 0
+        self.num_conditions = 0
 
     @property
-    def here(self) -> Token:
+    def here(self) -> FilterToken:
         return self.tokens[self.at]
 
     @property
-    def next(self) -> Token:
+    def next(self) -> FilterToken:
         return self.tokens[min(self.at + 1, len(self.tokens) - 1)]
 
-    def take(self) -> Token:
+    def take(self) -> FilterToken:
         token = self.here
         self.at = min(self.at + 1, len(self.tokens) - 1)
         return token
 
-    def error(self, message: str, token: Token | None = None) -> FilterError:
+    def error(self, message: str, token: FilterToken | None = None) -> FilterError:
         token = token or self.here
         return FilterError(message, token.start, token.end)
 
     def is_word(self, *words: str) -> bool:
-        """One of the language's own words; followed by a comparison it is a name like any other."""
+        """Whether the token is one of these keywords; before a comparison it is an ordinary name."""
         token = self.here
         is_own = (
             token.kind == "word" and not token.is_quoted and not token.prefix and token.text.lower() in words
@@ -148,7 +144,7 @@ class Parser:
         while self.is_word("or"):
             self.take()
             parts.append(self.every(depth))
-        return parts[0] if len(parts) == 1 else Any(tuple(parts))
+        return parts[0] if len(parts) == 1 else AnyOf(tuple(parts))
 
     def every(self, depth: int) -> Condition:
         parts = [self.one(depth)]
@@ -156,40 +152,43 @@ class Parser:
             if self.is_word("and"):
                 self.take()
             parts.append(self.one(depth))
-        return parts[0] if len(parts) == 1 else All(tuple(parts))
+        return parts[0] if len(parts) == 1 else AllOf(tuple(parts))
 
     def one(self, depth: int) -> Condition:
-        if depth > DEPTH_LIMIT:
-            raise self.error(f"More than {DEPTH_LIMIT} parentheses stand in each other here.")
+        if broken := FILTER_DEPTH.error(depth):
+            raise self.error(broken)
         if self.is_word("not"):
             self.take()
             return Not(self.one(depth + 1))
         if self.here.kind == "open":
             return self.inside(depth)
         if self.is_word("and", "or"):
-            raise self.error(f"Before this '{self.here.text}' a condition is missing.")
+            raise self.error(f"A condition is missing before this '{self.here.text}'.")
         if self.here.kind == "end":
-            raise self.error("Here a condition is missing, such as loss < 2.")
+            raise self.error("A condition is missing here, such as loss < 2.")
         if self.here.kind != "word":
-            raise self.error(f"Before this '{self.here.text}' a name is missing, such as loss.")
+            raise self.error(f"A name is missing before this '{self.here.text}', such as loss.")
         return self.condition()
 
     def inside(self, depth: int) -> Condition:
         opened = self.take()
         found = self.either(depth + 1)
         if self.here.kind != "close":
-            raise self.error("There is no ')' for this '('.", opened)
+            raise self.error("This '(' has no ')'.", opened)
         self.take()
         return found
 
     def condition(self) -> Condition:
         token = self.here
+        self.num_conditions += 1
+        if broken := FILTER_CLAUSES.error(self.num_conditions):
+            raise self.error(broken)
         if not token.prefix and token.text.lower() in STATS and self.next.kind == "open":
             return self.comparison(self.function())
         self.take()
         is_compared = self.here.kind == "op" or self.is_in()
         if is_compared and token.prefix in ("", "metric", "param", "tag"):
-            return self.comparison(Name(token.text, token.start, token.end, token.prefix))
+            return self.comparison(ComparedName(token.text, token.start, token.end, token.prefix))
         value = Value(
             token.text,
             token.start + (len(token.prefix) + 1 if token.prefix else 0),
@@ -198,7 +197,7 @@ class Parser:
         )
         if is_compared:
             raise self.error(
-                f"After '{token.prefix}:' stands one value. Write {token.prefix} {self.here.text} ... instead."
+                f"'{token.prefix}:' takes one value. Write {token.prefix} {self.here.text} ... instead."
             )
         return Prefixed(token.prefix, value, token.start) if token.prefix else Word(value)
 
@@ -207,42 +206,42 @@ class Parser:
         after = self.tokens[min(self.at + (2 if is_negated else 1), len(self.tokens) - 1)]
         return (is_negated or self.is_word("in")) and after.kind == "open"
 
-    def function(self) -> Name:
+    def function(self) -> ComparedName:
         stat, _, inner = self.take(), self.take(), self.take()
         if inner.kind != "word" or inner.prefix not in ("", "metric"):
-            raise self.error(
-                f"In {stat.text}() stands the name of a metric, such as {stat.text}(loss).", inner
-            )
+            raise self.error(f"{stat.text}() takes the name of a metric, such as {stat.text}(loss).", inner)
         if self.here.kind != "close":
-            raise self.error(f"After {stat.text}({inner.text} a ')' is missing.")
+            raise self.error(f"A ')' is missing after {stat.text}({inner.text}.")
         closed = self.take()
         if self.here.kind != "op" and not self.is_in():
-            raise self.error(f"After {stat.text}({inner.text}) comes a comparison, such as < 2.")
-        return Name(inner.text, stat.start, closed.end, "metric", stat.text.lower())
+            raise self.error(f"{stat.text}({inner.text}) needs a comparison, such as < 2.")
+        return ComparedName(inner.text, stat.start, closed.end, "metric", stat.text.lower())
 
-    def comparison(self, name: Name) -> Condition:
+    def comparison(self, name: ComparedName) -> Condition:
         if self.here.kind == "op":
             op = self.take().text
-            return Compare(name, op, (self.value(f"After this '{op}' a value is missing."),))
+            return Compare(name, op, (self.value(f"A value is missing after this '{op}'."),))
         is_negated = self.is_word("not")
         for _ in range(2 if is_negated else 1):
             self.take()
         opened = self.take()
-        values = [self.value("Here a value is missing.")]
+        values = [self.value("A value is missing here.")]
         while self.here.kind == "comma":
             self.take()
-            values.append(self.value("After this ',' a value is missing."))
+            values.append(self.value("A value is missing after this ','."))
+            if broken := FILTER_VALUES.error(len(values)):
+                raise self.error(broken)
         if self.here.kind != "close":
             raise self.error("This list of values has no ')'.", opened)
         self.take()
         found = Compare(name, "in", tuple(values))
         return Not(found) if is_negated else found
 
-    def value(self, complaint: str) -> Value:
+    def value(self, message: str) -> Value:
         token = self.here
         if token.kind != "word":
             before = self.tokens[self.at - 1]
-            raise self.error(complaint, before if token.kind == "end" else token)
+            raise self.error(message, before if token.kind == "end" else token)
         self.take()
         text = f"{token.prefix}:{token.text}" if token.prefix else token.text
         return Value(text, token.start, token.end, token.is_quoted)

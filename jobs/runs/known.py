@@ -19,13 +19,13 @@ ROWS: dict[str, type[RunMetric] | type[RunParam] | type[RunTag]] = {
     "param": RunParam,
     "tag": RunTag,
 }
-KEYS_LIMIT = 2000  # of one kind; the most used ones
+KEYS_LIMIT = 2000  # of one kind, the most used first
 VALUES_LIMIT = 50
 
 
 @cache
-def of_engine() -> dict[str, frozenset[str]]:
-    """The names that the engine gives, which need no look into the database."""
+def engine_names() -> dict[str, frozenset[str]]:
+    """The names that the engine defines, known without a query."""
     return {
         "metric": frozenset(metric.name for metric in METRICS if metric.scope == "run"),
         "param": frozenset(flatten(Spec().model_dump())),
@@ -33,7 +33,7 @@ def of_engine() -> dict[str, frozenset[str]]:
 
 
 def keys(runs: QuerySet[Run], kind: str, part: str = "") -> list[tuple[str, int]]:
-    """(key, number of these runs that have it), the most used first. With `part`: keys that contain it."""
+    """(key, number of these runs that have it), the most used first. `part`: only keys that contain it."""
     rows: Any = ROWS[kind].objects.filter(run__in=plain(runs))
     if part:
         rows = rows.filter(key__icontains=part)
@@ -41,7 +41,7 @@ def keys(runs: QuerySet[Run], kind: str, part: str = "") -> list[tuple[str, int]
 
 
 def values(runs: QuerySet[Run], field: Field, part: str = "") -> list[tuple[str, int]]:
-    """(value, number of these runs that have it), the most used first; of metrics there are none to choose from."""
+    """(value, number of these runs that have it) of an attribute, parameter or tag, the most used first."""
     if field.kind == "attribute":
         rows: Any = plain(runs).annotate(_value=ATTRIBUTES[field.key].read)
         rows = rows.filter(_value__isnull=False)
@@ -54,11 +54,11 @@ def values(runs: QuerySet[Run], field: Field, part: str = "") -> list[tuple[str,
     return [(str(value), n) for value, n in found[:VALUES_LIMIT] if value != ""]
 
 
-def kind_of(runs: QuerySet[Run], key: str) -> str | None:
-    """Whether an unqualified name is a metric's or a parameter's; a metric goes first. None: no run has it. Looked up
-    by the key, and of its rows whether one is of these runs: a list of all runs first took 5 ms of CPU a look."""
+def find_kind(runs: QuerySet[Run], key: str) -> str | None:
+    """Whether an unqualified name is that of a metric or, if no metric, of a parameter; None if no run has it. Looks up
+    the key first, then whether one of its rows belongs to these runs: listing the runs first took 5 ms of CPU."""
     for kind in ("metric", "param"):
-        if key in of_engine()[kind]:
+        if key in engine_names()[kind]:
             return kind
     for kind in ("metric", "param"):
         rows: Any = ROWS[kind].objects.filter(key=key)
@@ -68,9 +68,9 @@ def kind_of(runs: QuerySet[Run], key: str) -> str | None:
 
 
 def nearest(runs: QuerySet[Run], key: str, kinds: Iterable[str] = ("metric", "param")) -> str | None:
-    """The name most like one that nobody has."""
+    """The known name that is most similar to an unknown one."""
     there = [name for kind in kinds for name, _ in keys(runs, kind)]
-    there += [name for kind in kinds for name in of_engine().get(kind, ())]
+    there += [name for kind in kinds for name in engine_names().get(kind, ())]
     if "metric" in kinds:
         there += ATTRIBUTES
     lowered = {name.lower(): name for name in there}
@@ -80,5 +80,5 @@ def nearest(runs: QuerySet[Run], key: str, kinds: Iterable[str] = ("metric", "pa
 
 
 def plain(runs: QuerySet[Run]) -> QuerySet[Run]:
-    """Only which runs they are."""
+    """The same runs without order and related rows, for subqueries."""
     return runs.order_by().select_related(None)

@@ -16,8 +16,8 @@ Cell = float | str | None  # None: the run has no value
 
 
 def matrix(run_ids: Sequence[str], fields: Sequence[Field]) -> dict[str, list[Cell]]:
-    """Run -> its values, in the order of the fields. A diverged metric is NaN, a time seconds since 1970, a bare tag
-    'yes'. At most one query a kind of field."""
+    """Run -> its values, in the order of the fields. A diverged metric is NaN, a time is in seconds since 1970, a tag
+    without a value is 'yes'. At most one query for each kind of field."""
     found: dict[str, dict[Field, Cell]] = {run_id: {} for run_id in run_ids}
     kinds = {kind: [field for field in fields if field.kind == kind] for kind in READERS}
     for kind, some in kinds.items():
@@ -27,7 +27,7 @@ def matrix(run_ids: Sequence[str], fields: Sequence[Field]) -> dict[str, list[Ce
 
 
 def differing(runs: QuerySet[Run]) -> list[Field]:
-    """Parameters that have more than one value among these runs, those with the most values first."""
+    """Parameters with more than one value among these runs, those with the most values first."""
     rows = RunParam.objects.filter(run__in=plain(runs)).values_list("key")
     several = rows.annotate(n=Count("value", distinct=True)).filter(n__gt=1).order_by("-n", "key")
     return [Field("param", key) for key, _ in several]

@@ -1,4 +1,4 @@
-"""A filter's text as tokens that know where they stand."""
+"""Tokens of a filter with their positions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ESCAPE = re.compile(r"\\(.)")
 
 
 class FilterError(ValueError):
-    """A filter that cannot be understood: a sentence, and the part of the text that it is about."""
+    """An invalid filter: a sentence and the part of the text that it concerns."""
 
     def __init__(self, message: str, start: int, end: int) -> None:
         super().__init__(message)
@@ -26,7 +26,7 @@ class FilterError(ValueError):
         self.end = max(end, start + 1)
 
 
-class Token(NamedTuple):
+class FilterToken(NamedTuple):
     kind: str  # open, close, comma, op, word, end
     text: str  # without quotes
     start: int
@@ -35,8 +35,8 @@ class Token(NamedTuple):
     is_quoted: bool = False
 
 
-def tokens(text: str) -> Iterator[Token]:
-    """Ends with a token of kind 'end'. Raises FilterError at a quote that is not closed, or a lone '!'."""
+def tokens(text: str) -> Iterator[FilterToken]:
+    """Ends with a token of kind 'end'. Raises FilterError for an unclosed quote or a lone '!'."""
     at = 0
     while at < len(text):
         found = PATTERN.match(text, at)
@@ -48,27 +48,27 @@ def tokens(text: str) -> Iterator[Token]:
         elif kind == "quoted":
             yield _quoted(found.group(), at, found.end())
         elif kind != "space":
-            said = "=" if found.group() == "==" else found.group()
-            yield Token(kind, said, at, found.end())
+            operator = "=" if found.group() == "==" else found.group()
+            yield FilterToken(kind, operator, at, found.end())
         at = found.end()
-    yield Token("end", "", len(text), len(text))
+    yield FilterToken("end", "", len(text), len(text))
 
 
 def _complaint(character: str) -> str:
     if character == "!":
-        return "A '!' stands alone here. Write != or !~, or the word not."
-    return f"This {character} opens a quotation that is not closed."
+        return "This '!' is alone. Write != or !~, or the word not."
+    return f"This {character} opens a quotation that is never closed."
 
 
-def _word(said: str, start: int, end: int) -> Token:
-    prefix, colon, rest = said.partition(":")
+def _word(text: str, start: int, end: int) -> FilterToken:
+    prefix, colon, rest = text.partition(":")
     if colon and prefix.isalpha():
-        return Token("word", rest, start, end, prefix.lower())
-    return Token("word", said, start, end)
+        return FilterToken("word", rest, start, end, prefix.lower())
+    return FilterToken("word", text, start, end)
 
 
-def _quoted(said: str, start: int, end: int) -> Token:
-    quote = min(said.find(mark) for mark in "\"'" if mark in said)
-    return Token(
-        "word", ESCAPE.sub(r"\1", said[quote + 1 : -1]), start, end, said[:quote].rstrip(":").lower(), True
+def _quoted(text: str, start: int, end: int) -> FilterToken:
+    quote = min(text.find(mark) for mark in "\"'" if mark in text)
+    return FilterToken(
+        "word", ESCAPE.sub(r"\1", text[quote + 1 : -1]), start, end, text[:quote].rstrip(":").lower(), True
     )

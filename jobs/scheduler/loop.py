@@ -102,7 +102,7 @@ class Scheduler:
             if now >= self._grace_until:
                 admin.mark_silent_nodes()
                 reclaim_lost_attempts()
-                external_runs.end_silent()
+                external_runs.fail_silent_runs()
         if now >= self._idle_at:
             self._idle_at = now + IDLE_EVERY_S
             idle.reconcile()

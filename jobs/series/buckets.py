@@ -15,9 +15,9 @@ KINDS = ("NaN", "Infinity", "-Infinity")
 
 
 class Elements(NamedTuple):
-    """Things to draw: single points, or groups of points that were summarised at rest.
+    """Single points, or groups of points from stored summaries.
 
-    low, high and mean are of the finite values: +inf, -inf and 0 where there is none.
+    low, high and mean cover the finite values: +inf, -inf and 0 for a group without any.
     """
 
     position: Ints  # step or microseconds, where the element begins
@@ -45,7 +45,7 @@ class Drawing:
     non_finite: list[tuple[float, str]]
 
 
-def of_points(columns: Columns, *, by_step: bool) -> Elements:
+def elements_from_points(columns: Columns, *, by_step: bool) -> Elements:
     values, ones = columns.values, np.ones(len(columns.values), dtype=np.int64)
     finite = np.isfinite(values)
     position = columns.steps if by_step else columns.times_us
@@ -64,16 +64,16 @@ def of_points(columns: Columns, *, by_step: bool) -> Elements:
     )
 
 
-def of_rows(rows: Rows, *, by_step: bool) -> Elements:
+def elements_from_rows(rows: Rows, *, by_step: bool) -> Elements:
     numbers = (rows[name].astype(np.int64) for name in ("count", "num_finite", "num_nan", "num_plus"))
     position = rows["first_step" if by_step else "first_at_us"]
     return Elements(position, rows["low"], rows["high"], rows["mean"], *numbers)
 
 
 def in_order(parts: list[Elements]) -> Elements:
-    """All parts as one, by position; equal positions keep their order."""
+    """All parts joined and sorted by position; equal positions keep their order."""
     joined = parts[0]
-    if len(parts) > 1:  # joining one part alone was a tenth of a chart of fifty runs
+    if len(parts) > 1:  # joining a single part took a tenth of the time of a chart of fifty runs
         joined = Elements(*(np.concatenate(field) for field in zip(*parts, strict=True)))
     if np.all(joined.position[1:] >= joined.position[:-1]):
         return joined
@@ -82,12 +82,12 @@ def in_order(parts: list[Elements]) -> Elements:
 
 
 def draw_each(elements: Elements, x: Ints | Floats) -> Drawing:
-    """Every element by itself."""
+    """One bucket for each element."""
     return _drawing(elements, x)
 
 
 def draw_buckets(elements: Elements, x: Ints | Floats, first: float, width: float) -> Drawing:
-    """Elements grouped by floor((x - first) / width); a bucket stands where its first element does."""
+    """Elements grouped by floor((x - first) / width); a bucket is placed at its first element."""
     number = np.floor_divide(x - first, width)
     starts = np.flatnonzero(np.diff(number, prepend=number[0] - 1))
     finite = np.add.reduceat(elements.num_finite, starts)

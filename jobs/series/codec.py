@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
+from engine.telemetry.point_limits import NO_STEP, STEP_RULE, TIME_RULE
+
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-NO_STEP = int(np.iinfo(np.int64).min)  # stands for a point without a step
 POINT_BYTES = 24
 IS_SHARED = 1 << 31  # in the length of a batch's header
 ZSTD_LEVEL = 3
@@ -44,8 +45,8 @@ class Columns(NamedTuple):
 Key = tuple[str, str]  # metric, source
 
 
-def kind_of(value: float) -> str:
-    """What a value that is not finite is called wherever it cannot travel as a number."""
+def non_finite_name(value: float) -> str:
+    """The text that stands for a non-finite value in JSON and exports."""
     return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
 
 
@@ -66,18 +67,18 @@ def columns_by_key(points: Iterable[Point]) -> dict[Key, Columns]:
 def _columns(steps: list[int], times: list[float], values: list[float]) -> Columns:
     times_us = np.rint(np.array(times, dtype="<f8") * 1e6)
     if not np.all(np.abs(times_us) < 2**62):
-        raise ValueError("a point's time must be a finite number of seconds since 1970")
+        raise ValueError(TIME_RULE)
     try:
         whole = np.array(steps, dtype="<i8")
     except OverflowError:
-        raise ValueError("a step must fit into 64 bits") from None
+        raise ValueError(STEP_RULE) from None
     return Columns(whole, times_us.astype("<i8"), np.array(values, dtype="<f8"))
 
 
 def encode_batch(groups: Mapping[Key, Columns]) -> bytes:
-    """Header length, header [[metric, source, count], ...], then each group's raw columns. Where all groups have the
-    very same steps and times, as one loop that logs many metrics makes them, the length is marked with IS_SHARED and
-    these two stand once, before the columns of values: a third of the bytes."""
+    """Header length, header [[metric, source, count], ...], then the raw columns of each group. If all groups share the
+    same steps and times, as when one loop logs many metrics, the length is marked with IS_SHARED and these two columns
+    are written once, before the columns of values: a third of the bytes."""
     header = msgspec.msgpack.encode([(m, s, len(columns.steps)) for (m, s), columns in groups.items()])
     all_columns = list(groups.values())
     if not _is_shared(all_columns):
@@ -136,7 +137,7 @@ def unpack(data: bytes, count: int, offset: int = 0) -> Columns:
 
 
 def compress(columns: Columns) -> bytes:
-    """4.2 bytes a point where raw columns take 24 (loss, tokens/s, GPU %, watts; 4,096-point chunks)."""
+    """4.2 bytes a point instead of 24 for raw columns (loss, tokens/s, GPU %, watts; 4,096-point chunks)."""
     shuffled = b"".join(_shuffle(column.view("<i8")) for column in columns)
     return zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(shuffled)
 
@@ -154,7 +155,7 @@ def concatenate(parts: list[Columns]) -> Columns:
 
 
 def _shuffle(column: Ints) -> bytes:
-    """Differences (wrapping, so exact for any bits), then all first bytes, all second bytes, and so on."""
+    """Wrapping differences, exact for any bits, then byte-shuffled: all first bytes, all second bytes, and so on."""
     deltas = column.copy()
     deltas[1:] -= column[:-1]
     return deltas.view(np.uint8).reshape(-1, 8).T.tobytes()

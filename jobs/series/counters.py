@@ -7,15 +7,17 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from jobs.series.codec import Columns
-from jobs.series.snapshot import Sealed, points_of, take
+from jobs.series.snapshot import Sealed, points_of, read_snapshot
 
 At = tuple[float, float]  # unix time, value
 
 
-def counted(run_id: str, attempt: int, metric: str, moments: Sequence[float]) -> dict[str, list[At | None]]:
-    """Of one attempt, by source; None where nothing finite was said up to that moment (unix time). Decodes one chunk
-    a moment and source at the most, however long the attempt."""
-    snapshot = take([run_id], {metric})
+def counter_values(
+    run_id: str, attempt: int, metric: str, moments: Sequence[float]
+) -> dict[str, list[At | None]]:
+    """Of one attempt, by source: the newest finite point up to each moment (unix time), or None. Decodes at most one
+    chunk for each moment and source, however long the attempt is."""
+    snapshot = read_snapshot([run_id], {metric})
     found: dict[str, list[At | None]] = {}
     for key in sorted(snapshot.keys()):
         tail = snapshot.tails.get(key, {}).get(attempt)

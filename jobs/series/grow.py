@@ -24,7 +24,7 @@ NOTHING = Columns(np.empty(0, "<i8"), np.empty(0, "<i8"), np.empty(0, "<f8"))
 
 
 def extend(stream_id: int, seq: int, groups: Mapping[Key, Columns]) -> None:
-    """Add columns, none of them empty, behind what the stream has; `seq`: the newest batch in them."""
+    """Append columns, none of them empty; `seq`: the newest batch in them."""
     known = {
         (series.metric, series.source): series for series in StoredSeries.objects.filter(stream=stream_id)
     }
@@ -43,7 +43,7 @@ def extend(stream_id: int, seq: int, groups: Mapping[Key, Columns]) -> None:
 
 
 def close(stream_id: int, seq: int) -> None:
-    """Seal what is open of every series; a short tail stays one segment."""
+    """Seal the open tail of every series; a short tail stays one segment."""
     tails = [(series, NOTHING) for series in StoredSeries.objects.filter(stream=stream_id, pending__gt=0)]
     _seal(tails, seq, at_least=SEAL_AT_CLOSE)
     _save_counts([series for series, _ in tails])
@@ -74,8 +74,8 @@ def _add_segments(parts: Sequence[tuple[StoredSeries, Columns]], seq: int) -> No
 
 
 def _seal(grown: Sequence[tuple[StoredSeries, Columns]], seq: int, *, at_least: int) -> None:
-    """Turn open tails, with what has come to them, into chunks while they hold `at_least` points; what is left of
-    each becomes one segment. `pending` and `chunks` are counted; saving them is the caller's."""
+    """Turn open tails and their new points into chunks while they hold `at_least` points; the rest of each becomes
+    one segment. Updates `pending` and `chunks`, which the caller saves."""
     ids = [series.id for series, _ in grown]
     open_parts = _segments(ids)
     chunks: list[tuple[Chunk, Columns]] = []

@@ -25,8 +25,8 @@ FROM jobs_batch b JOIN jobs_stream s ON s.id = b.stream_id WHERE s.run_id = %s A
 
 
 @dataclass(frozen=True)
-class Name:
-    """One series of a run over all its attempts; `last_*` are of its newest point by time."""
+class SeriesName:
+    """One series of a run over all attempts; `last_*` describe its newest point by time."""
 
     metric: str
     source: str
@@ -36,18 +36,21 @@ class Name:
     last_value: float
 
 
-def names(run_id: str) -> list[Name]:
+def names(run_id: str) -> list[SeriesName]:
     """Sorted by metric and source."""
-    found: dict[Key, Name] = {}
+    found: dict[Key, SeriesName] = {}
     for _, _, _, metric, source, count, step, at_us, value, data in _rows(run_id):
         if data is None:
-            _add(found, Name(metric, source, count, step, at_us / 1e6, math.nan if value is None else value))
+            _add(
+                found,
+                SeriesName(metric, source, count, step, at_us / 1e6, math.nan if value is None else value),
+            )
             continue
         for key, columns in codec.decode_batch(bytes(data)):
             last = int(columns.steps[-1])
             _add(
                 found,
-                Name(
+                SeriesName(
                     *key,
                     count=len(columns.steps),
                     last_step=None if last == NO_STEP else last,
@@ -59,14 +62,14 @@ def names(run_id: str) -> list[Name]:
 
 
 def metrics_of(run_ids: Collection[str]) -> set[str]:
-    """Every metric that some of these runs have; of ranks and devices, those that have been folded."""
+    """Every metric that one of these runs has; for ranks and devices, only folded ones."""
     of_runs = RunMetric.objects.filter(run__in=run_ids).values_list("key", flat=True)
     folded = StoredSeries.objects.filter(stream__run__in=run_ids).values_list("metric", flat=True)
     return {*of_runs.distinct(), *folded.distinct()}
 
 
 def last_steps(run_id: str) -> dict[int, int]:
-    """Attempt -> the highest step that it has recorded, of those that have recorded one."""
+    """Attempt -> the highest step that it has recorded, for the attempts with steps."""
     found: dict[int, int] = {}
     for attempt, _, _, _, _, _, step, _, _, data in _rows(run_id):
         steps = [step or 0] if data is None else [
@@ -83,7 +86,7 @@ def _rows(run_id: str) -> list[tuple[Any, ...]]:
         return sorted(cursor.fetchall(), key=lambda row: row[:3])
 
 
-def _add(found: dict[Key, Name], new: Name) -> None:
+def _add(found: dict[Key, SeriesName], new: SeriesName) -> None:
     key = (new.metric, new.source)
     if (known := found.get(key)) is not None:
         newest = new if new.last_at >= known.last_at else known

@@ -1,4 +1,4 @@
-"""The newest value of each metric of some runs, as lists and the API tell them."""
+"""Newest value of each metric of runs, for lists and the API."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterable, Mapping
 
 from jobs.models import RunMetric
-from jobs.series.codec import kind_of
+from jobs.series.codec import non_finite_name
 
 
 def newest(run_ids: Iterable[str], keys: Iterable[str] | None = None) -> dict[str, dict[str, float]]:
-    """{run: {metric: its newest value}}, of all metrics or of some; NaN and infinities as they are."""
+    """{run: {metric: newest value}} for all metrics or the given keys; NaN and infinities stay as they are."""
     rows = RunMetric.objects.filter(run__in=list(run_ids))
     if keys is not None:
         rows = rows.filter(key__in=list(keys))
@@ -21,5 +21,5 @@ def newest(run_ids: Iterable[str], keys: Iterable[str] | None = None) -> dict[st
 
 
 def plain(values: Mapping[str, float]) -> dict[str, float | str]:
-    """For JSON, which knows no NaN and no infinity: those become texts."""
-    return {key: value if math.isfinite(value) else kind_of(value) for key, value in values.items()}
+    """The values for JSON, which has no NaN and no infinity: those become texts."""
+    return {key: value if math.isfinite(value) else non_finite_name(value) for key, value in values.items()}

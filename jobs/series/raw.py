@@ -10,13 +10,13 @@ import numpy as np
 from jobs.series import codec
 from jobs.series.codec import Columns
 from jobs.series.names import names
-from jobs.series.snapshot import Sealed, SeriesKey, points_of, take
+from jobs.series.snapshot import Sealed, SeriesKey, points_of, read_snapshot
 
-METRICS_AT_ONCE = 20  # of a run with thousands of metrics only so many are held in memory
+METRICS_AT_ONCE = 20  # metrics held in memory at a time
 
 
 class Raw(NamedTuple):
-    """The points of one metric and source in one attempt, in the order of their arrival; a step may be NO_STEP."""
+    """The points of one metric and source in one attempt, in order of arrival; a step may be NO_STEP."""
 
     metric: str
     source: str
@@ -25,18 +25,18 @@ class Raw(NamedTuple):
 
 
 def raw(run_id: str, metrics: Collection[str] | None = None) -> Iterator[Raw]:
-    """By metric, source and attempt. `metrics`: None for all."""
+    """Sorted by metric, source and attempt. `metrics`: None for all."""
     wanted = sorted({name.metric for name in names(run_id)} if metrics is None else set(metrics))
     for first in range(0, len(wanted), METRICS_AT_ONCE):
-        snapshot = take([run_id], wanted[first : first + METRICS_AT_ONCE])
+        snapshot = read_snapshot([run_id], wanted[first : first + METRICS_AT_ONCE])
         for key in sorted(snapshot.keys()):
             yield from _read_series(key, snapshot.chunks.get(key, []), snapshot.tails.get(key, {}))
 
 
 def raw_of_runs(run_ids: Collection[str], metric: str, source: str = "run") -> dict[str, Columns]:
-    """Run -> its points of one series over all attempts, in the order of their times, then steps; by one statement.
-    Runs without a point are left out."""
-    snapshot = take(run_ids, {metric}, {source})
+    """Run -> its points of one series over all attempts, sorted by time, then step; one statement. Runs without points
+    are left out."""
+    snapshot = read_snapshot(run_ids, {metric}, {source})
     points = points_of(chunk for chunks in snapshot.chunks.values() for chunk in chunks)
     found = {}
     for run_id in run_ids:

@@ -7,21 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jobs.series import buckets, lengths
-from jobs.series.axis import Axis, X
+from jobs.series import buckets, measured_axes
+from jobs.series.axis import X, XAxis
 from jobs.series.buckets import Elements
-from jobs.series.choice import Choice, choose, elements_of
 from jobs.series.codec import Floats, Ints
-from jobs.series.snapshot import Head, SeriesKey, Snapshot, take
+from jobs.series.read_plan import ReadPlan, elements_of, plan_read
+from jobs.series.snapshot import AttemptStart, SeriesKey, SeriesSnapshot, read_snapshot
 
 
 class TooMuch(ValueError):
-    """More lines and buckets than one answer may hold; the message says how many and what to do."""
+    """More lines and buckets than one reply may hold; the message gives the numbers and a way out."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """One line with its band. min = max = mean where is_raw; all three NaN where no value is finite."""
+    """One line with its band. min = max = mean if is_raw; all three are NaN in a bucket without finite values."""
 
     run: str
     metric: str
@@ -33,10 +33,10 @@ class Series:
     counts: Ints  # points in each bucket
     count: int  # points in all of them
     is_raw: bool  # every point is shown
-    non_finite: list[tuple[float, str]]  # x and NaN, Infinity or -Infinity; one of a kind a bucket
+    non_finite: list[tuple[float, str]]  # x and NaN, Infinity or -Infinity; each kind once a bucket
     borders: list[float]  # where each later attempt begins
     border_attempts: list[int]  # the numbers of those attempts
-    superseded: int  # points left out because a later attempt made their steps again
+    superseded: int  # points left out because a later attempt repeated their steps
 
 
 def read(
@@ -52,14 +52,14 @@ def read(
 ) -> list[Series]:
     """The series of these runs from `lo` to `hi` (in units of x), each drawn with at most `points` buckets.
 
-    Ordered by run, metric (as given) and source. A series without steps has no place on an axis of steps or tokens
-    and is left out there, as is one of a run without tokens or energy on an axis of these.
-    Raises TooMuch where the lines could have more than `limit` buckets in all.
+    Sorted by run, metric (as given) and source. An axis of steps or tokens leaves out series without steps; an axis of
+    tokens or energy leaves out runs without these readings. Raises TooMuch if the lines could have more than `limit`
+    buckets in all.
     """
     refuse_too_much(len(run_ids) * len(metrics), points, limit)
-    behind = lengths.BEHIND.get(x, frozenset())
-    snapshot = take(run_ids, {*metrics, *behind}, None if behind else sources)
-    axes = lengths.axes_of(snapshot, run_ids, x, lo, hi)
+    behind = measured_axes.BEHIND.get(x, frozenset())
+    snapshot = read_snapshot(run_ids, {*metrics, *behind}, None if behind else sources)
+    axes = measured_axes.axes_of(snapshot, run_ids, x, lo, hi)
     known = snapshot.keys()
     wanted = [
         key
@@ -67,7 +67,9 @@ def read(
         if key.run in axes and key.metric in metrics and (sources is None or key.source in sources)
     ]
     refuse_too_much(len(wanted), points, limit)
-    chosen = {key: choose(snapshot, key, axes[key.run], points) for key in _ordered(wanted, run_ids, metrics)}
+    chosen = {
+        key: plan_read(snapshot, key, axes[key.run], points) for key in _ordered(wanted, run_ids, metrics)
+    }
     found = zip(chosen.items(), elements_of(list(chosen.values())), strict=True)
     return _drawn(snapshot, [(key, choice, some) for (key, choice), some in found if some], points)
 
@@ -77,7 +79,7 @@ def refuse_too_much(num_lines: int, points: int, limit: int | None) -> None:
         fewer = limit // num_lines
         way_out = f"points={fewer:,} or fewer, or " if fewer else ""
         raise TooMuch(
-            f"{num_lines:,} lines of {points:,} points are {num_lines * points:,}; one answer has at most "
+            f"{num_lines:,} lines of {points:,} points are {num_lines * points:,}; one reply has at most "
             f"{limit:,}. Ask for {way_out}fewer runs, metrics or sources at a time."
         )
 
@@ -91,8 +93,10 @@ def _places(names: Sequence[str]) -> Mapping[str, int]:
     return {name: place for place, name in enumerate(names)}
 
 
-def _drawn(snapshot: Snapshot, pairs: list[tuple[SeriesKey, Choice, Elements]], points: int) -> list[Series]:
-    """Series with few points as they are, the others on one grid of buckets that they share."""
+def _drawn(
+    snapshot: SeriesSnapshot, pairs: list[tuple[SeriesKey, ReadPlan, Elements]], points: int
+) -> list[Series]:
+    """Series with few points as they are, the others on one shared grid of buckets."""
     xs = [choice.axis.to_x(some.position) for _, choice, some in pairs]
     is_raw = [
         len(found) <= points and not (choice.summarised or choice.whole)
@@ -102,7 +106,7 @@ def _drawn(snapshot: Snapshot, pairs: list[tuple[SeriesKey, Choice, Elements]], 
     first, width = _grid(wide, points) if wide else (0.0, 1.0)
     drawn = []
     for (key, choice, some), found, is_small in zip(pairs, xs, is_raw, strict=True):
-        borders = _borders(snapshot.heads.get(key.run, {}), choice.axis)
+        borders = _borders(snapshot.starts.get(key.run, {}), choice.axis)
         drawing = (
             buckets.draw_each(some, found) if is_small else buckets.draw_buckets(some, found, first, width)
         )
@@ -128,15 +132,15 @@ def _drawn(snapshot: Snapshot, pairs: list[tuple[SeriesKey, Choice, Elements]], 
 
 
 def _grid(xs: list[Ints | Floats], points: int) -> tuple[float, float]:
-    """First edge and width. Whole steps make whole widths, so that a bucket holds as many steps as the next."""
+    """First edge and width. Steps get whole widths, so that all buckets hold the same number of steps."""
     first, last = min(x[0] for x in xs), max(x[-1] for x in xs)
     if xs[0].dtype.kind == "i":
         return int(first), int(-((first - last - 1) // points))
-    # A hair more than the span over the points: the last point must not fall into a bucket of its own.
+    # Slightly more than the span over the points: the last point must not fall into a bucket of its own.
     return float(first), float(max((last - first) / points * (1 + 1e-9), np.finfo(np.float64).tiny))
 
 
-def _borders(heads: dict[int, Head], axis: Axis) -> dict[int, float]:
-    """Attempt -> where it begins, of those after the first."""
-    places = {attempt: axis.border(heads[attempt]) for attempt in sorted(heads)[1:]}
+def _borders(starts: dict[int, AttemptStart], axis: XAxis) -> dict[int, float]:
+    """Attempt -> the x at which it begins, for the attempts after the first."""
+    places = {attempt: axis.border(starts[attempt]) for attempt in sorted(starts)[1:]}
     return {attempt: place for attempt, place in places.items() if place is not None}

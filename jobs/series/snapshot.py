@@ -1,8 +1,8 @@
-"""Everything that is stored of some series at one moment, by ONE statement.
+"""Consistent snapshot of stored series, read by one statement.
 
-A fold moves points from the journal to segments to chunks. Three statements would see three moments, and points
-vanish between them (measured: curves went back in time); UNION ALL sees one. The blobs of chunks never change,
-so they are fetched later, and only those that the drawing needs.
+A fold moves points from the journal to segments to chunks. Three statements would see three moments, and points would
+be missing between them (measured: curves went back in time); one UNION ALL sees one moment. The blobs of chunks never
+change, so they are read later, and only those that are needed.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class SeriesKey(NamedTuple):
     source: str
 
 
-class Head(NamedTuple):
-    """Where an attempt begins."""
+class AttemptStart(NamedTuple):
+    """The first step and time of an attempt."""
 
     first_step: int | None
     first_at_us: int
@@ -53,9 +53,9 @@ class Sealed(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    heads: dict[str, dict[int, Head]]  # run -> attempt -> where it begins
-    tails: dict[SeriesKey, dict[int, Columns]]  # what is not sealed, by attempt
+class SeriesSnapshot:
+    starts: dict[str, dict[int, AttemptStart]]  # run -> attempt -> where it begins
+    tails: dict[SeriesKey, dict[int, Columns]]  # points that are not sealed, by attempt
     chunks: dict[SeriesKey, list[Sealed]]
 
     def keys(self) -> set[SeriesKey]:
@@ -64,7 +64,7 @@ class Snapshot:
 
 # kind, run, attempt, metric, source, position, first_step, first_at_us, last_step, last_at_us, count,
 # low, high, mean, num_finite, num_nan, num_plus, chunk, data
-HEADS = """
+STARTS = """
 SELECT 0, s.run_id, s.attempt, '', '', s.last_seq, s.first_step, s.first_at_us,
        CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint),
        CAST(NULL AS double precision), CAST(NULL AS double precision), CAST(NULL AS double precision),
@@ -87,22 +87,22 @@ FROM jobs_chunk c JOIN jobs_storedseries t ON t.id = c.series_id JOIN jobs_strea
 WHERE s.run_id IN {runs} AND t.metric IN {metrics}"""
 
 
-def take(
+def read_snapshot(
     run_ids: Collection[str], metrics: Collection[str], sources: Collection[str] | None = None
-) -> Snapshot:
-    """What is stored of these metrics (and sources; None: all of them) in these runs."""
+) -> SeriesSnapshot:
+    """The stored points of these metrics and sources (None: all sources) in these runs."""
 
     def is_wanted(metric: str, source: str) -> bool:
         return metric in metrics and (sources is None or source in sources)
 
-    heads: dict[str, dict[int, list[Head]]] = defaultdict(lambda: defaultdict(list))
+    starts: dict[str, dict[int, list[AttemptStart]]] = defaultdict(lambda: defaultdict(list))
     parts: dict[SeriesKey, dict[int, list[tuple[tuple[int, int, int], Columns]]]] = defaultdict(
         lambda: defaultdict(list)
     )
     chunks: dict[SeriesKey, list[tuple[int, Sealed]]] = defaultdict(list)
     for kind, run, attempt, metric, source, position, *rest in _rows(run_ids, metrics):
         if kind < 2 and rest[1] is not None:
-            heads[run][attempt].append(Head(rest[0], rest[1]))
+            starts[run][attempt].append(AttemptStart(rest[0], rest[1]))
         if kind == 1:
             for key, columns in codec.decode_batch(bytes(rest[12]), is_wanted):
                 parts[SeriesKey(run, *key)][attempt].append(((rest[11], 1, position), columns))
@@ -113,9 +113,9 @@ def take(
             first_step, first_at_us, last_step, *others, chunk_id, _ = rest
             sealed = Sealed(chunk_id, attempt, first_step, last_step, first_at_us, *others)
             chunks[SeriesKey(run, metric, source)].append((position, sealed))
-    return Snapshot(
-        heads={
-            run: {n: _earliest(some) for n, some in by_attempt.items()} for run, by_attempt in heads.items()
+    return SeriesSnapshot(
+        starts={
+            run: {n: _earliest(some) for n, some in by_attempt.items()} for run, by_attempt in starts.items()
         },
         tails={
             key: {n: _joined(some) for n, some in by_attempt.items()} for key, by_attempt in parts.items()
@@ -155,7 +155,7 @@ def _rows(run_ids: Collection[str], metrics: Collection[str]) -> list[tuple[Any,
         return []
     runs, names = list(run_ids), list(metrics)
     marks = {"runs": _marks(runs), "metrics": _marks(names)}
-    statement = " UNION ALL ".join(part.format(**marks) for part in (HEADS, JOURNAL, SEGMENTS, CHUNKS))
+    statement = " UNION ALL ".join(part.format(**marks) for part in (STARTS, JOURNAL, SEGMENTS, CHUNKS))
     with connection.cursor() as cursor:
         cursor.execute(statement, [*runs, *runs, *runs, *names, *runs, *names])
         return cursor.fetchall()
@@ -165,12 +165,12 @@ def _marks(values: list[str]) -> str:
     return f"({', '.join(['%s'] * len(values))})"
 
 
-def _earliest(heads: list[Head]) -> Head:
-    steps = [head.first_step for head in heads if head.first_step is not None]
-    return Head(min(steps, default=None), min(head.first_at_us for head in heads))
+def _earliest(starts: list[AttemptStart]) -> AttemptStart:
+    steps = [head.first_step for head in starts if head.first_step is not None]
+    return AttemptStart(min(steps, default=None), min(head.first_at_us for head in starts))
 
 
 def _joined(parts: list[tuple[tuple[int, int, int], Columns]]) -> Columns:
-    """In the order of arrival: of each stream segments first, then the journal."""
+    """In order of arrival: the segments of each stream, then its journal."""
     parts.sort(key=lambda part: part[0])
     return codec.concatenate([columns for _, columns in parts])

@@ -10,8 +10,8 @@ from jobs.series.codec import NO_STEP, Columns, Floats
 BUCKET = 64  # points a summary row stands for
 CHUNK = 4096  # points a chunk holds
 
-# 56 bytes a row. Steps are NO_STEP where no point has one; low, high and mean are of the finite values only,
-# +inf, -inf and 0 where there is none.
+# 56 bytes a row. Steps are NO_STEP if no point has one; low, high and mean cover the finite values only: +inf, -inf
+# and 0 without any.
 ROW = np.dtype(
     [
         ("first_step", "<i8"),
@@ -30,7 +30,7 @@ Rows = npt.NDArray[np.void]
 
 
 def summarise(columns: Columns, size: int = BUCKET) -> Rows:
-    """One ROW for each `size` points, the last one for what is left."""
+    """One ROW for each `size` points; the last row covers the rest."""
     starts = np.arange(0, len(columns.steps), size)
     has_step = columns.steps != NO_STEP
     finite = np.isfinite(columns.values)
@@ -52,7 +52,7 @@ def summarise(columns: Columns, size: int = BUCKET) -> Rows:
 
 
 def weighted_mean(values: Floats, weights: npt.NDArray[np.generic], starts: npt.NDArray[np.int64]) -> Floats:
-    """Means of the groups that begin at `starts`; divides before it adds, so that huge values cannot overflow."""
+    """Means of the groups that begin at `starts`; divides before adding, so that huge values do not overflow."""
     totals = np.add.reduceat(weights, starts, dtype=np.float64)
     lengths = np.concatenate([starts[1:], [len(values)]]) - starts
     return np.add.reduceat(values * (weights / np.maximum(totals, 1.0).repeat(lengths)), starts)

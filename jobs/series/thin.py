@@ -1,4 +1,4 @@
-"""Some points of many, exactly as they came: those that a line cannot do without."""
+"""Downsampling to original points, extremes included."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import numpy as np
 from jobs.series.codec import Columns, Floats, Ints
 
 
-def thinned(columns: Columns, most: int) -> Columns:
-    """At most `most` (4 or more) of the points in the order of their steps: of each stretch the lowest, the highest and
-    what is not finite first, and the last of all. No spike is lost."""
+def thin(columns: Columns, most: int) -> Columns:
+    """At most `most` (4 or more) of the points, sorted by step: the minimum, the maximum and a non-finite point of each
+    stretch, and the last point of all. No spike is lost."""
     columns = columns.only(np.argsort(columns.steps, kind="stable"))
     count = len(columns.steps)
     if count <= most:
@@ -24,6 +24,6 @@ def thinned(columns: Columns, most: int) -> Columns:
 
 
 def _lowest_of_each(values: Floats, first: Ints) -> Ints:
-    """Where the lowest value of each stretch stands; the stretches begin at `first`."""
+    """The index of the lowest value of each stretch; the stretches begin at `first`."""
     ends = [*first[1:], len(values)]
     return np.array([start + int(values[start:end].argmin()) for start, end in zip(first, ends, strict=True)])

@@ -1,1 +1,1 @@
-"""Runs that Fourwalls did not launch: points, parameters, artefacts."""
+"""Runs logged by external writers: points, parameters, tags, artefacts."""

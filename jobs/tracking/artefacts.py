@@ -21,7 +21,7 @@ from jobs.models.artefacts import PATH_LIMIT
 
 
 class ArtefactError(ValueError):
-    """A file that cannot be taken; the message says which and why."""
+    """A file that cannot be saved; the message names it and the reason."""
 
 
 class TooBig(ArtefactError):
@@ -29,8 +29,8 @@ class TooBig(ArtefactError):
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One line of a folder's list; a folder has no file behind it."""
+class FolderEntry:
+    """A file or subfolder in the listing of a folder."""
 
     path: str  # from the run's root
     artefact: Artefact | None
@@ -41,9 +41,9 @@ class Entry:
 
 
 def save(run: Run, path: str, parts: Iterable[bytes], *, actor: str) -> Artefact:
-    """Keep a file under `path`; one that is there is replaced in one step. Raises ArtefactError.
+    """Save a file under `path`, replacing an existing one in one step. Raises ArtefactError.
 
-    The bytes are on disk before the row says so: whoever sees the row can read the file.
+    The bytes are on disk before the row is committed: a row always has its file. Files are stored by the row's id.
     """
     refuse_bad_path(path)
     _refuse_overlap(run, path)
@@ -67,7 +67,7 @@ def save(run: Run, path: str, parts: Iterable[bytes], *, actor: str) -> Artefact
         Path(temporary).unlink(missing_ok=True)
         raise
     with transaction.atomic():
-        Run.objects.select_for_update().get(id=run.id)  # two writers of one path come one after the other
+        Run.objects.select_for_update().get(id=run.id)  # serialises two writers of one path
         old = list(Artefact.objects.filter(run=run, path=path))
         Artefact.objects.filter(id__in=[one.id for one in old]).delete()
         made.save(force_insert=True)
@@ -79,28 +79,28 @@ def find(run: Run, path: str) -> Artefact | None:
     return Artefact.objects.filter(run=run, path=path).first()
 
 
-def listing(run: Run, folder: str = "") -> list[Entry]:
-    """What lies directly in a folder of the run, folders among it, by name. Empty where there is no such folder."""
+def listing(run: Run, folder: str = "") -> list[FolderEntry]:
+    """Files and subfolders directly in a folder of the run, by name. Empty for a folder that does not exist."""
     within = f"{folder}/" if folder else ""
-    found: dict[str, Entry] = {}
+    found: dict[str, FolderEntry] = {}
     for artefact in Artefact.objects.filter(run=run, path__startswith=within).order_by("path"):
-        if not artefact.path.startswith(within):  # SQLite's LIKE takes upper and lower case for the same
+        if not artefact.path.startswith(within):  # SQLite's LIKE ignores case
             continue
         name, _, below = artefact.path[len(within) :].partition("/")
-        found.setdefault(name, Entry(within + name, None if below else artefact))
+        found.setdefault(name, FolderEntry(within + name, None if below else artefact))
     return [found[name] for name in sorted(found)]
 
 
 def delete(run: Run, path: str, *, actor: str) -> int:
-    """Delete a file, or a folder with all in it; how many files that were. Told as an event."""
+    """Delete a file, or a folder with its contents; recorded as an event. Returns the number of files."""
     rows = [
         one for one in Artefact.objects.filter(run=run, path__startswith=path) if _is_within(one.path, path)
     ]
     if rows:
         with transaction.atomic():
             Artefact.objects.filter(id__in=[one.id for one in rows]).delete()
-            said = f"{path}: {len(rows)} file{'s' if len(rows) > 1 else ''}"
-            RunEvent.objects.create(run=run, actor=actor, kind="run.artefacts deleted", text=said)
+            text = f"{path}: {len(rows)} file{'s' if len(rows) > 1 else ''}"
+            RunEvent.objects.create(run=run, actor=actor, kind="run.artefacts deleted", text=text)
             transaction.on_commit(lambda: _unlink(rows))
     return len(rows)
 
@@ -114,41 +114,41 @@ def file_of(artefact: Artefact) -> Path:
 
 
 def refuse_bad_path(path: str) -> None:
-    """Raises ArtefactError for what is no plain relative path."""
+    """Raises ArtefactError unless `path` is a plain relative path."""
     parts = path.split("/")
     if not path or len(path) > PATH_LIMIT:
         raise ArtefactError(f"An artefact's path has 1 to {PATH_LIMIT} characters; this one has {len(path)}.")
     if "" in parts or "." in parts or ".." in parts or "\\" in path or any(ord(c) < 32 for c in path):
         raise ArtefactError(
-            f"{path!r} is no path of an artefact: say names with / between them, and no '..'."
+            f"{path!r} is not the path of an artefact: use names separated by /, without '..'."
         )
 
 
 def refuse_too_big(path: str, size_bytes: int) -> None:
-    """Raises TooBig, before a byte is read."""
+    """Raises TooBig before any byte is read."""
     limit = settings.ARTEFACT_LIMIT_BYTES
     if size_bytes > limit:
-        raise TooBig(f"'{path}' has {size_bytes:,} bytes; at most {limit:,} are kept of one file.")
+        raise TooBig(f"'{path}' has {size_bytes:,} bytes; a file has at most {limit:,}.")
 
 
 def _refuse_overlap(run: Run, path: str) -> None:
-    """A name is a file or a folder, never both: a client could not download them into one folder."""
+    """A name is a file or a folder, never both: clients could not download both into one folder."""
     parts = path.split("/")
     above = ["/".join(parts[:count]) for count in range(1, len(parts))]
     taken = Artefact.objects.filter(run=run, path__in=above).values_list("path", flat=True).first()
     if taken is not None:
-        raise ArtefactError(f"'{taken}' is a file of run {run.id}, so '{path}' cannot lie in it.")
+        raise ArtefactError(f"'{taken}' is a file of run {run.id}, so it cannot contain '{path}'.")
     if listing(run, path):
         raise ArtefactError(f"'{path}' is a folder of run {run.id} and cannot become a file.")
 
 
 def _copy(parts: Iterable[bytes], file: BinaryIO, path: str) -> tuple[int, str]:
-    """Bytes written and their SHA-256, once they are on the disk itself."""
+    """Write and fsync the parts; returns the size and the SHA-256."""
     limit, size_bytes, digest = settings.ARTEFACT_LIMIT_BYTES, 0, hashlib.sha256()
     for part in parts:
         size_bytes += len(part)
         if size_bytes > limit:
-            raise TooBig(f"'{path}' is larger than {limit:,} bytes, the most that is kept of one file.")
+            raise TooBig(f"'{path}' is larger than {limit:,} bytes, the limit of a file.")
         digest.update(part)
         file.write(part)
     file.flush()

@@ -1,4 +1,4 @@
-"""Runs that Fourwalls did not launch, and the events of their writers."""
+"""Writes to runs that Fourwalls did not launch; each change is an event."""
 
 from __future__ import annotations
 
@@ -11,24 +11,23 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
+from engine.request_limits import KEY_CHARS, MISSING_SOURCES, RUN_NAME_CHARS, TAG_CHARS
 from jobs import series
 from jobs.ids import new_id
 from jobs.models import Project, Run, RunEvent, RunInput, RunTag, Stream, Team
-from jobs.models.runs import KEY_LIMIT, TAG_LIMIT
-from jobs.series import unnumbered
+from jobs.series import idempotent_append
 from jobs.states.jobs import FINAL, JobState
 from jobs.tracking.params import store as store_params
 
-TRACKED_STATES = (JobState.QUEUED, JobState.RUNNING, *FINAL)  # what the writer of a run may say of it
+TRACKED_STATES = (JobState.QUEUED, JobState.RUNNING, *FINAL)  # states that the writer of a run may set
 
 TOUCH_EVERY = timedelta(seconds=2)
-LOST = "run.lost"  # the event of a run that was taken for killed
-LOST_AT_ONCE = 100
-SOURCES_LIMIT = 1000
+LOST = "run.lost"  # the event of a run whose writer stopped sending
+LOST_A_CALL = 100
 
 
 class TrackingError(ValueError):
-    """A wish that cannot be met; the message says which and why."""
+    """A change that is refused; the message names it and the reason."""
 
 
 def create(
@@ -44,7 +43,9 @@ def create(
     run_id: str | None = None,
     note: str = "",
 ) -> Run:
-    """A run without a job, running from now on unless told otherwise. `run_id`: one that its writer has chosen."""
+    """A running run without a job. `run_id`: an id chosen by its writer."""
+    if any("\0" in text for text in (name, note, origin)):
+        raise TrackingError("A NUL character cannot be kept. Leave it out.")
     with transaction.atomic():
         now = timezone.now()
         run = Run.objects.create(
@@ -52,7 +53,7 @@ def create(
             note=note,
             team=team,
             owner=owner,
-            name=name[:250],
+            name=name[:RUN_NAME_CHARS],
             project=project,
             parent=parent,
             origin=origin,
@@ -74,7 +75,7 @@ def begin(
     run_id: str | None = None,
     **fields: Any,
 ) -> Run:
-    """A run with its parameters, in the project of that name, which is made where the team has none; '': in none.
+    """A run with its parameters in the named project, which is created if the team has none; '': without a project.
     Raises TrackingError, ParamError."""
     with transaction.atomic():
         home = Project.objects.get_or_create(team=team, name=project)[0] if project else None
@@ -84,11 +85,11 @@ def begin(
 
 
 def set_state(run: Run, state: str, *, actor: str, ended_at: datetime | None = None) -> None:
-    """What its writer says of a run. Raises TrackingError for a job's run: its job tells how that stands."""
+    """Set the state that the writer reports. Raises TrackingError for a job's run, which has the state of its job."""
     if run.job_id is not None:
-        raise TrackingError(f"Run {run.id} belongs to a job, whose state the queue alone changes.")
+        raise TrackingError(f"Run {run.id} belongs to a job; only the queue changes its state.")
     if state not in TRACKED_STATES:
-        raise TrackingError(f"'{state}' is no state of a run. Use one of {', '.join(TRACKED_STATES)}.")
+        raise TrackingError(f"'{state}' is not a state of a run. Use one of {', '.join(TRACKED_STATES)}.")
     ended = (ended_at or timezone.now()) if state in FINAL else None
     with transaction.atomic():
         moved = Run.objects.filter(id=run.id).exclude(state=state)
@@ -97,16 +98,18 @@ def set_state(run: Run, state: str, *, actor: str, ended_at: datetime | None = N
         elif ended_at is not None:
             Run.objects.filter(id=run.id).update(ended_at=ended_at)
         if state in FINAL:
-            _settle(run)
+            _close_series(run)
     run.state, run.ended_at = state, ended
 
 
 def set_parent(run: Run, parent: Run, *, actor: str) -> None:
-    """Hang a run under another of its team. Raises TrackingError where that would be a circle."""
+    """Nest a run under another one of its team. Raises TrackingError for a cycle."""
     above: Run | None = parent
     while above is not None:
         if above.id == run.id:
-            raise TrackingError(f"Run {parent.id} is itself under run {run.id}, which cannot be under it.")
+            raise TrackingError(
+                f"Run {parent.id} is nested under run {run.id}; the reverse would be a cycle."
+            )
         above = above.parent
     with transaction.atomic():
         if Run.objects.filter(id=run.id).exclude(parent=parent).update(parent=parent):
@@ -121,51 +124,51 @@ def touch(run: Run) -> None:
         Run.objects.filter(id=run.id).update(last_seen_at=now)
         run.last_seen_at = now
         if run.state == JobState.FAILED:
-            _go_on_after_all(run)
+            _reopen(run)
 
 
-def end_silent() -> int:
-    """Fail runs that claim to run but have been silent for FOURWALLS_SILENT_RUN_LIMIT_S (0: never).
-
-    Such a run ended when it was last seen; its event gives the reason. Returns the number of runs.
-    """
+def fail_silent_runs() -> int:
+    """Fail running runs whose writers have sent nothing for FOURWALLS_SILENT_RUN_LIMIT_S (0: never). Such a run ends at
+    its last sign of life, with an event that gives the reason. Returns the number of runs."""
     limit_s = settings.SILENT_RUN_LIMIT_S
     if limit_s == 0:
         return 0
     since = timezone.now() - timedelta(seconds=limit_s)
     silent = Run.objects.filter(job=None, state=JobState.RUNNING, last_seen_at__lt=since)
-    return sum(_lose(run, limit_s) for run in silent[:LOST_AT_ONCE])
+    return sum(_fail_silent(run, limit_s) for run in silent[:LOST_A_CALL])
 
 
 @transaction.atomic
-def _lose(run: Run, limit_s: int) -> bool:
+def _fail_silent(run: Run, limit_s: int) -> bool:
     unheard = Run.objects.filter(id=run.id, state=JobState.RUNNING, last_seen_at=run.last_seen_at)
     if not unheard.update(state=JobState.FAILED, ended_at=run.last_seen_at):
         return False
-    reason = f"Its writer said nothing for {limit_s / 3600:g} h and never said that it had ended: taken for killed."
+    reason = (
+        f"Its writer sent nothing for {limit_s / 3600:g} h and did not report an end, so it counts as killed."
+    )
     _record_event(run, "scheduler", LOST.removeprefix("run."), reason)
-    _settle(run)
+    _close_series(run)
     return True
 
 
-def lost_because(run: Run) -> str:
-    """Why a run that has failed was taken for killed; '' where its writer has said that it failed."""
-    said = RunEvent.objects.filter(run=run, kind__in=[LOST, *(f"run.{state}" for state in TRACKED_STATES)])
-    newest = said.order_by("-id").first()
+def loss_reason(run: Run) -> str:
+    """Why a failed run counts as killed; '' if its writer reported the failure."""
+    events = RunEvent.objects.filter(run=run, kind__in=[LOST, *(f"run.{state}" for state in TRACKED_STATES)])
+    newest = events.order_by("-id").first()
     return newest.text if newest and newest.kind == LOST else ""
 
 
-def _go_on_after_all(run: Run) -> None:
-    """It was taken for killed, and its writer speaks."""
+def _reopen(run: Run) -> None:
+    """Set a run that counted as killed back to running, because its writer has sent something."""
     with transaction.atomic():
         failed = Run.objects.filter(id=run.id, state=JobState.FAILED)
-        if lost_because(run) and failed.update(state=JobState.RUNNING, ended_at=None):
-            _record_event(run, run.origin, JobState.RUNNING, "Its writer has spoken again.")
+        if loss_reason(run) and failed.update(state=JobState.RUNNING, ended_at=None):
+            _record_event(run, run.origin, JobState.RUNNING, "Its writer is sending again.")
             run.state, run.ended_at = JobState.RUNNING, None
 
 
 def add_inputs(run: Run, inputs: Iterable[RunInput]) -> None:
-    """Data sets that the run read; one that is known by name and digest stays as it is."""
+    """Add data sets that the run reads; a known one (same name and digest) stays as it is."""
     rows = list(inputs)
     for row in rows:
         row.run = run
@@ -173,19 +176,17 @@ def add_inputs(run: Run, inputs: Iterable[RunInput]) -> None:
 
 
 def set_missing(run: Run, source: str, missing: Mapping[str, list[str]]) -> None:
-    """The readings that a source cannot have: {metric: [status, reason]}. Raises TrackingError for too many sources."""
+    """Set the readings that a source lacks: {metric: [status, reason]}. Raises TrackingError for too many sources."""
     with transaction.atomic():
         current = Run.objects.select_for_update().get(id=run.id)
         current.missing[source] = dict(missing)
-        if len(current.missing) > SOURCES_LIMIT:
-            raise TrackingError(
-                f"Run {run.id} has {SOURCES_LIMIT} sources with missing readings; no more are kept."
-            )
+        if broken := MISSING_SOURCES.error(len(current.missing)):
+            raise TrackingError(broken)
         current.save(update_fields=["missing"])
 
 
 def set_tags(run: Run, tags: Mapping[str, str]) -> None:
-    """Put tags on a run; a tag that is there takes the new value. Raises TrackingError for what no row could hold."""
+    """Add tags to a run, replacing the values of existing ones. Raises TrackingError for an invalid tag."""
     for key, value in tags.items():
         check_tag(key, value)
     rows = [RunTag(run=run, key=key, value=value) for key, value in tags.items()]
@@ -195,10 +196,10 @@ def set_tags(run: Run, tags: Mapping[str, str]) -> None:
 
 
 def check_tag(key: str, value: str) -> None:
-    """Raises TrackingError for what no row could hold."""
-    if not key or len(key) > KEY_LIMIT or len(value) > TAG_LIMIT or "\0" in key + value:
+    """Raises TrackingError for a tag that no row can hold."""
+    if not key or len(key) > KEY_CHARS or len(value) > TAG_CHARS or "\0" in key + value:
         raise TrackingError(
-            f"'{key[:50]}' is no tag: a name has 1 to {KEY_LIMIT} characters, a value at most {TAG_LIMIT}, no NUL."
+            f"'{key[:50]}' is not a tag: a name has 1 to {KEY_CHARS} characters, a value at most {TAG_CHARS}, no NUL."
         )
 
 
@@ -206,11 +207,11 @@ def drop_tags(run: Run, keys: Iterable[str]) -> int:
     return RunTag.objects.filter(run=run, key__in=list(keys)).delete()[0]
 
 
-def _settle(run: Run) -> None:
-    """The series of a run that has ended, as small and as quick to read as they get. Later points are still taken."""
+def _close_series(run: Run) -> None:
+    """Seal the series of a run that has ended. Later points are still accepted."""
     for attempt in set(Stream.objects.filter(run=run).values_list("attempt", flat=True)):
         series.close(run.id, attempt)
-    unnumbered.forget(run.id)
+    idempotent_append.forget(run.id)
 
 
 def _record_event(run: Run, actor: str, what: str, text: str = "") -> None:

@@ -6,22 +6,22 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from engine.request_limits import KEY_CHARS, PARAM_CHARS
 from jobs.models import Run, RunParam
-from jobs.models.runs import KEY_LIMIT, PARAM_LIMIT
 
 
 class ParamError(ValueError):
-    """A parameter that cannot be taken; the message says which and why."""
+    """A parameter that is refused; the message names it and the reason."""
 
 
-def of_spec(spec: Mapping[str, Any]) -> dict[str, str]:
-    """The leaves of a spec by their paths, {"model.layers": "8", ...}; what was left open (None) has no row."""
+def from_spec(spec: Mapping[str, Any]) -> dict[str, str]:
+    """The leaves of a spec by their paths, {"model.layers": "8", ...}, without those that are None."""
     return {path: as_text(value) for path, value in _leaves(spec, "")}
 
 
 def store(run: Run, values: Mapping[str, str]) -> None:
-    """Add parameters. One that is there with the same value stays; raises ParamError for another value: a parameter
-    tells how the run was made, and that does not change."""
+    """Add parameters. An existing one with the same value stays. Raises ParamError for another value: a parameter
+    describes how the run was started, which does not change."""
     for key, value in values.items():
         refuse_bad(key, value)
     known = dict(RunParam.objects.filter(run=run, key__in=values).values_list("key", "value"))
@@ -29,7 +29,7 @@ def store(run: Run, values: Mapping[str, str]) -> None:
         if known[key] != values[key]:
             raise ParamError(
                 f"Parameter '{key}' of run {run.id} is already {known[key]!r} and cannot become {values[key]!r}. "
-                "Log it under another name, or put it on a tag."
+                "Log it under another name, or as a tag."
             )
     rows = [
         RunParam(run=run, key=key, value=value, number=as_number(value))
@@ -40,11 +40,11 @@ def store(run: Run, values: Mapping[str, str]) -> None:
 
 
 def refuse_bad(key: str, value: str) -> None:
-    """Raises ParamError for a key or value that no row could hold."""
-    if not key or len(key) > KEY_LIMIT:
-        raise ParamError(f"A parameter's name has 1 to {KEY_LIMIT} characters; this one has {len(key)}.")
-    if len(value) > PARAM_LIMIT:
-        raise ParamError(f"Parameter '{key}' has {len(value)} characters; at most {PARAM_LIMIT} are kept.")
+    """Raises ParamError for a key or value that no row can hold."""
+    if not key or len(key) > KEY_CHARS:
+        raise ParamError(f"A parameter's name has 1 to {KEY_CHARS} characters; this one has {len(key)}.")
+    if len(value) > PARAM_CHARS:
+        raise ParamError(f"Parameter '{key}' has {len(value)} characters; the limit is {PARAM_CHARS}.")
     if "\0" in key or "\0" in value:
         raise ParamError(f"Parameter {key!r} holds a NUL character.")
 
@@ -55,7 +55,7 @@ def as_text(value: Any) -> str:
 
 
 def as_number(text: str) -> float | None:
-    """The finite number that a text stands for, or None."""
+    """The finite number that a text represents, or None."""
     try:
         number = float(text)
     except ValueError:

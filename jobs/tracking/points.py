@@ -11,15 +11,14 @@ from django.db import connection, transaction
 from django.db.models import Max
 from msgspec import UNSET, Meta, UnsetType
 
+from engine.request_limits import DELIVERY_BATCHES, DELIVERY_SERIES
+from engine.telemetry import point_limits
 from jobs import series
 from jobs.models import Run, Stream
-from jobs.models.runs import KEY_LIMIT
 from jobs.series.codec import NO_STEP, Columns, Floats, Ints, Key, concatenate
 
-LATEST_AT_S = 253_402_300_799  # unix time at the end of the year 9999, the last that a datetime holds
-SOURCE = re.compile(r"run|rank\d{1,6}|device:[\w.:-]{1,80}|host:[\w.-]{1,80}")
 NAME = re.compile(r"[\w.-]{1,80}")  # of a writer
-PREFIX = "api:"  # keeps the writers of the API apart from others that write to a run, such as an importer
+PREFIX = "api:"  # separates the writers of the API from others of a run, such as importers
 FIND_WRITER = "SELECT attempt FROM jobs_stream WHERE run_id = %s AND name = %s"
 
 Name = Annotated[str, Meta(min_length=1, max_length=80, pattern=r"^[\w.-]+$")]
@@ -29,12 +28,12 @@ Values = list[float] | bytes
 
 
 class SeriesIn(msgspec.Struct, forbid_unknown_fields=True):
-    """Some points of one series, column by column. A column is a list, or little-endian bytes (base64 in JSON):
-    int64 steps (the lowest int64: none), int64 microseconds since 1970, float64 values. `steps: null`: no point has
-    one. Steps and times that are left out are those of the batch. In JSON a value may be "NaN", "Infinity" or
-    "-Infinity". `source`: run, rank<N>, device:<id> or host:<name>."""
+    """Points of one series, column by column. A column is a list, or little-endian bytes (base64 in JSON): int64 steps
+    (the lowest int64: no step), int64 microseconds since 1970, float64 values. `steps: null`: no point has a step.
+    Omitted steps and times are those of the batch. In JSON a value may be "NaN", "Infinity" or "-Infinity". `source`:
+    run, rank<N>, device:<id> or host:<name>."""
 
-    metric: Annotated[str, Meta(min_length=1, max_length=KEY_LIMIT)]
+    metric: Annotated[str, Meta(min_length=1, max_length=point_limits.METRIC_CHARS)]
     values: Values
     steps: Steps | UnsetType = UNSET
     times: Times | UnsetType = UNSET
@@ -42,8 +41,8 @@ class SeriesIn(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class BatchIn(msgspec.Struct, forbid_unknown_fields=True):
-    """Batch `seq` of its stream, counted from 0. One that is here already changes nothing, so sending it again is
-    always right. `times`: unix seconds."""
+    """Batch `seq` of its stream, counted from 0. Sending a stored batch again changes nothing, so repeating is always
+    safe. `times`: unix seconds."""
 
     seq: Annotated[int, Meta(ge=0, le=2**62)]
     series: list[SeriesIn]
@@ -52,32 +51,32 @@ class BatchIn(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class PointsIn(msgspec.Struct, forbid_unknown_fields=True):
-    """What one writer of a run has to say; `stream` is the writer's name. All batches are taken, or none."""
+    """Batches of one writer of a run; `stream` is the name of the writer. All batches are stored, or none."""
 
     stream: Name
     batches: Annotated[list[BatchIn], Meta(min_length=1)]
 
 
 class PointsError(ValueError):
-    """What cannot be taken; the message names the place, the value and what would do."""
+    """An invalid delivery; the message names the place, the value and what is valid."""
 
 
 class NotTracked(Exception):
-    """The run is a job's: its ranks alone write its points."""
+    """The run belongs to a job, whose ranks write its points."""
 
 
-class Writer(msgspec.Struct, frozen=True):
-    """What a writer must know to begin, or to go on after a crash."""
+class WriterPosition(msgspec.Struct, frozen=True):
+    """Where a writer starts, or continues after a crash."""
 
     attempt: int
-    last_seq: int  # every batch up to this one is here
+    last_seq: int  # every batch up to this one is stored
     next_step: int  # the step after the highest of the run
 
 
 _json = msgspec.json.Decoder(PointsIn, strict=False)  # not strict: "NaN" is a number
 _msgpack = msgspec.msgpack.Decoder(PointsIn)
 
-Checked = dict[int, dict[Key, Columns]]  # by seq
+CheckedBatches = dict[int, dict[Key, Columns]]  # by seq
 
 
 def decode(body: bytes, *, is_msgpack: bool) -> PointsIn:
@@ -88,36 +87,40 @@ def decode(body: bytes, *, is_msgpack: bool) -> PointsIn:
         raise PointsError(f"{str(error).rstrip('.')}.") from None
 
 
-def checked(delivery: PointsIn) -> Checked:
-    """The columns of each batch. Raises PointsError for what no series could hold."""
-    found: Checked = {}
+def check(delivery: PointsIn) -> CheckedBatches:
+    """The columns of each batch. Raises PointsError for points that no series can hold."""
+    if broken := DELIVERY_BATCHES.error(len(delivery.batches)):
+        raise PointsError(broken)
+    if broken := DELIVERY_SERIES.error(sum(len(batch.series) for batch in delivery.batches)):
+        raise PointsError(broken)
+    found: CheckedBatches = {}
     for number, batch in enumerate(delivery.batches):
         where = f"batches[{number}]"
         if batch.seq in found:
-            raise PointsError(f"{where}.seq: batch {batch.seq} is in this delivery twice.")
+            raise PointsError(f"{where}.seq: this delivery holds batch {batch.seq} twice.")
         found[batch.seq] = _groups(batch, where)
     return found
 
 
-def take(run: Run, stream: str, batches: Checked) -> None:
-    """All or nothing, each batch exactly once. Raises NotTracked for a job's run, IntegrityError for one that is
-    gone."""
-    refuse_jobs(run)
+def store(run: Run, stream: str, batches: CheckedBatches) -> None:
+    """Store all batches or none, each exactly once. Raises NotTracked for a job's run, IntegrityError for a deleted
+    run."""
+    refuse_job_run(run)
     with transaction.atomic():
-        attempt = _attempt_of(run.id, PREFIX + stream)
+        attempt = _find_attempt(run.id, PREFIX + stream)
         for seq in sorted(batches):
             series.append_columns(run.id, attempt, PREFIX + stream, seq, batches[seq])
 
 
-def open_writer(run: Run, stream: str, *, launch: str = "", joins: bool = False) -> Writer:
-    """Where a writer stands; the same answer however often it asks. A new one opens a new attempt, in whose place the
-    steps of earlier ones are drawn no more. It shares one instead with the writers of its `launch`, whose names begin
-    with it and a dot, and when it `joins`: the newest. Raises NotTracked, PointsError."""
-    refuse_jobs(run)
+def open_writer(run: Run, stream: str, *, launch: str = "", joins: bool = False) -> WriterPosition:
+    """The position of a writer; idempotent. A new writer opens a new attempt, which supersedes the steps of earlier
+    ones. It shares the attempt of the other writers of its `launch`, whose names begin with it and a dot; with
+    `joins`, it shares the newest attempt. Raises NotTracked, PointsError."""
+    refuse_job_run(run)
     for name in (stream, *([launch] if launch else [])):
         if not NAME.fullmatch(name):
             raise PointsError(
-                f"'{name[:80]}' is no name of a writer: letters, digits, '.', '_', '-', at most 80."
+                f"'{name[:80]}' is not the name of a writer: letters, digits, '.', '_', '-', at most 80."
             )
     with transaction.atomic():
         Run.objects.select_for_update().get(id=run.id)  # two writers of one launch share an attempt
@@ -128,11 +131,11 @@ def open_writer(run: Run, stream: str, *, launch: str = "", joins: bool = False)
             mate = streams.filter(name__startswith=f"{PREFIX}{launch}.").first() if launch else None
             attempt = mate.attempt if mate else (newest or 1) if joins else (newest or 0) + 1
             own = Stream.objects.create(run=run, attempt=attempt, name=PREFIX + stream)
-        return Writer(own.attempt, series.contiguous_end(own.id), _last_step(run.id) + 1)
+        return WriterPosition(own.attempt, series.contiguous_end(own.id), _last_step(run.id) + 1)
 
 
-def is_overtaken(run: Run, stream: str) -> bool:
-    """Whether a newer attempt has begun than the one of this writer."""
+def is_superseded(run: Run, stream: str) -> bool:
+    """Whether a newer attempt than that of this writer exists."""
     streams = Stream.objects.filter(run=run)
     own = streams.filter(name=PREFIX + stream).first()
     return own is not None and streams.filter(attempt__gt=own.attempt).exists()
@@ -143,20 +146,20 @@ def _last_step(run_id: str) -> int:
     return max([*series.last_steps(run_id).values(), *ends], default=-1)
 
 
-def refuse_jobs(run: Run) -> None:
+def refuse_job_run(run: Run) -> None:
     """Raises NotTracked for a job's run."""
     if run.job_id is not None:
         raise NotTracked(
-            f"Run {run.id} belongs to a job, whose ranks alone write its points. "
+            f"Run {run.id} belongs to a job; only its ranks write its points. "
             f"Log into a run of its own, with {run.id} as its parent."
         )
 
 
-def _attempt_of(run_id: str, name: str) -> int:
+def _find_attempt(run_id: str, name: str) -> int:
     with connection.cursor() as cursor:
         cursor.execute(FIND_WRITER, [run_id, name])
         found = cursor.fetchone()
-    if found is None:  # it has not asked: it writes into the newest attempt
+    if found is None:  # a writer that was not opened joins the newest attempt
         return Stream.objects.filter(run_id=run_id).aggregate(newest=Max("attempt"))["newest"] or 1
     return found[0]
 
@@ -171,7 +174,7 @@ def _groups(batch: BatchIn, where: str) -> dict[Key, Columns]:
         times = shared_times if one.times is UNSET else _times(one.times, f"{place}.times")
         steps = shared_steps if one.steps is UNSET else _steps(one.steps, f"{place}.steps")
         if times is None:
-            raise PointsError(f"{place}: it has no times, and neither has its batch; send unix seconds.")
+            raise PointsError(f"{place}: neither the series nor its batch has times; send unix seconds.")
         if steps is None:
             steps = np.full(len(values), NO_STEP, dtype="<i8")
         if not len(values) == len(times) == len(steps):
@@ -187,14 +190,10 @@ def _groups(batch: BatchIn, where: str) -> dict[Key, Columns]:
 
 
 def _key(one: SeriesIn, place: str) -> Key:
-    if "\0" in one.metric or not one.metric.strip():
-        raise PointsError(
-            f"{place}.metric: {one.metric!r} is no name; it needs a letter, and no NUL character."
-        )
-    if not SOURCE.fullmatch(one.source):
-        raise PointsError(
-            f"{place}.source: '{one.source[:80]}' is none; use run, rank<N>, device:<id> or host:<name>."
-        )
+    if broken := point_limits.name_error(one.metric):
+        raise PointsError(f"{place}.metric: {one.metric!r}: {broken}.")
+    if broken := point_limits.source_error(one.source):
+        raise PointsError(f"{place}.source: '{one.source[:80]}': {broken}.")
     return one.metric, one.source
 
 
@@ -204,22 +203,24 @@ def _steps(given: Steps, place: str) -> Ints | None:
     if isinstance(given, bytes):
         return _packed(given, "<i8", place)
     try:
-        return np.array([NO_STEP if step is None else step for step in given], dtype="<i8")
+        steps = np.array([NO_STEP if step is None else step for step in given], dtype="<i8")
+        is_valid = steps.min(initial=0) > NO_STEP or NO_STEP not in given
     except OverflowError:
-        raise PointsError(f"{place}: a step must fit into 64 bits.") from None
+        is_valid = False
+    if not is_valid:
+        raise PointsError(f"{place}: {point_limits.STEP_RULE}.")
+    return steps
 
 
 def _times(given: Times, place: str) -> Ints:
-    if isinstance(given, bytes):
-        times_us = _packed(given, "<i8", place)
-    else:
-        seconds = np.array(given, dtype="<f8")
-        if not np.isfinite(seconds).all() or (len(seconds) and np.abs(seconds).max() > 1e12):
-            raise PointsError(f"{place}: a time is a finite number of seconds since 1970.")
-        times_us = np.rint(seconds * 1e6).astype("<i8")
-    if len(times_us) and (times_us.min() < 0 or times_us.max() > LATEST_AT_S * 1_000_000):
-        raise PointsError(f"{place}: a time lies outside of the years 1970 to 9999.")
-    return times_us
+    is_packed = isinstance(given, bytes)
+    times = _packed(given, "<i8", place) if isinstance(given, bytes) else np.array(given, dtype="<f8")
+    end = point_limits.END_US if is_packed else point_limits.END_S
+    if len(times) and not (
+        times.min() >= 0 and times.max() < end
+    ):  # the minimum of a column with a NaN is NaN
+        raise PointsError(f"{place}: {point_limits.TIME_RULE}.")
+    return times if is_packed else np.rint(times * 1e6).astype("<i8")
 
 
 def _values(given: Values, place: str) -> Floats:
@@ -228,5 +229,5 @@ def _values(given: Values, place: str) -> Floats:
 
 def _packed(given: bytes, kind: str, place: str) -> np.ndarray:
     if len(given) % 8:
-        raise PointsError(f"{place}: {len(given)} bytes are no column of 8-byte numbers.")
+        raise PointsError(f"{place}: {len(given)} bytes are not a column of 8-byte numbers.")
     return np.frombuffer(given, kind)

@@ -1,4 +1,4 @@
-"""Projects and their events."""
+"""Projects of a team, which group its runs; each change is an event."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ from collections.abc import Callable, Mapping
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from engine.request_limits import KEY_CHARS, PROJECT_NAME_CHARS, PROJECT_TAG_CHARS
 from jobs.models import Project, ProjectEvent, Team
-
-NAME_LIMIT = 500
-TAG_KEY_LIMIT = 250
-TAG_LIMIT = 20_000
 
 
 class ProjectError(ValueError):
-    """A wish that cannot be met; the message says which and why."""
+    """A change that is refused; the message names it and the reason."""
 
 
 class NameTaken(ProjectError):
@@ -23,7 +20,7 @@ class NameTaken(ProjectError):
 
 
 def create(team: Team, name: str, *, actor: str, tags: Mapping[str, str] | None = None) -> Project:
-    """Raises NameTaken, and ProjectError for a name or tag that no row could hold."""
+    """Raises NameTaken, and ProjectError for a name or tag that no row can hold."""
     refuse_bad_name(name)
     _refuse_bad_tags(tags or {})
     try:
@@ -31,12 +28,12 @@ def create(team: Team, name: str, *, actor: str, tags: Mapping[str, str] | None 
             project = Project.objects.create(team=team, name=name, tags=dict(tags or {}))
             _record_event(project, actor, "created")
     except IntegrityError:
-        raise _taken(team, name) from None
+        raise _name_taken(team, name) from None
     return project
 
 
 def rename(project: Project, name: str, *, actor: str) -> None:
-    """Raises NameTaken, and ProjectError for a name that no row could hold."""
+    """Raises NameTaken, and ProjectError for a name that no row can hold."""
     refuse_bad_name(name)
     try:
         with transaction.atomic():
@@ -44,22 +41,22 @@ def rename(project: Project, name: str, *, actor: str) -> None:
             if moved.update(name=name, updated_at=timezone.now()):
                 _record_event(project, actor, "renamed", f"{project.name[:200]!r} -> {name[:200]!r}")
     except IntegrityError:
-        raise _taken(project.team, name) from None
+        raise _name_taken(project.team, name) from None
     project.name = name
 
 
 def archive(project: Project, *, actor: str) -> bool:
-    """Hide a project; nothing is deleted. False: it was hidden."""
+    """Hide a project; nothing is deleted. False if it was archived already."""
     return _set_archived(project, actor, "archived")
 
 
 def restore(project: Project, *, actor: str) -> bool:
-    """Show an archived project again. False: it was not archived."""
+    """Show an archived project again. False if it was not archived."""
     return _set_archived(project, actor, "restored")
 
 
 def set_tags(project: Project, tags: Mapping[str, str], *, actor: str) -> None:
-    """Raises ProjectError for a tag that no row could hold."""
+    """Raises ProjectError for a tag that no row can hold."""
     _refuse_bad_tags(tags)
     _change_tags(project, actor, lambda old: old | dict(tags), ", ".join(tags))
 
@@ -69,17 +66,18 @@ def drop_tag(project: Project, key: str, *, actor: str) -> None:
 
 
 def refuse_bad_name(name: str) -> None:
-    if not name or len(name) > NAME_LIMIT or "\0" in name:
+    if not name or len(name) > PROJECT_NAME_CHARS or "\0" in name:
         raise ProjectError(
-            f"A project's name has 1 to {NAME_LIMIT} characters, no NUL; this one has {len(name)}."
+            f"A project's name has 1 to {PROJECT_NAME_CHARS} characters, no NUL; this one has {len(name)}."
         )
 
 
 def _refuse_bad_tags(tags: Mapping[str, str]) -> None:
     for key, value in tags.items():
-        if not key or len(key) > TAG_KEY_LIMIT or len(value) > TAG_LIMIT or "\0" in key + value:
+        if not key or len(key) > KEY_CHARS or len(value) > PROJECT_TAG_CHARS or "\0" in key + value:
             raise ProjectError(
-                f"Tag {key[:50]!r}: a name has 1 to {TAG_KEY_LIMIT} characters, a value at most {TAG_LIMIT}, no NUL."
+                f"Tag {key[:50]!r}: a name has 1 to {KEY_CHARS} characters, a value at most {PROJECT_TAG_CHARS}; "
+                "neither holds a NUL character."
             )
 
 
@@ -95,21 +93,21 @@ def _set_archived(project: Project, actor: str, what: str) -> bool:
 
 
 def _change_tags(
-    project: Project, actor: str, changed: Callable[[dict[str, str]], dict[str, str]], said: str
+    project: Project, actor: str, changed: Callable[[dict[str, str]], dict[str, str]], text: str
 ) -> None:
     with transaction.atomic():
         current = Project.objects.select_for_update().get(id=project.id)
         new = changed(current.tags)
         if new != current.tags:
             Project.objects.filter(id=project.id).update(tags=new, updated_at=timezone.now())
-            _record_event(project, actor, "tags", said[:500])
+            _record_event(project, actor, "tags", text[:500])
     project.tags = new
 
 
-def _taken(team: Team, name: str) -> NameTaken:
+def _name_taken(team: Team, name: str) -> NameTaken:
     is_archived = Project.objects.filter(team=team, name=name, archived_at__isnull=False).exists()
     way_out = "It is archived: restore it, or take another name." if is_archived else "Take another name."
-    return NameTaken(f"The team has a project {name!r} already. {way_out}")
+    return NameTaken(f"The team already has a project {name!r}. {way_out}")
 
 
 def _record_event(project: Project, actor: str, what: str, text: str = "") -> None:

@@ -26,5 +26,5 @@ def get_status(run: Run, now: datetime) -> ExternalRunStatus:
     is_silent = run.state == JobState.RUNNING and now - last_seen_at > SILENT_AFTER
     end = run.ended_at if is_over else last_seen_at if is_silent else now
     took_s = max(0.0, (end - run.started_at).total_seconds()) if run.started_at and end else None
-    lost_because = external_runs.lost_because(run) if run.state == JobState.FAILED else ""
+    lost_because = external_runs.loss_reason(run) if run.state == JobState.FAILED else ""
     return ExternalRunStatus(run.state, last_seen_at if is_silent else None, took_s, lost_because)

@@ -7,26 +7,26 @@ from collections.abc import Mapping
 from django.db import transaction
 from django.utils import timezone
 
+from engine.request_limits import KEY_CHARS, PARAM_CHARS, TAG_CHARS
 from jobs.models import Run, RunEvent, SavedModel
-from jobs.models.runs import KEY_LIMIT, PARAM_LIMIT, TAG_LIMIT
 
 STATES = ("pending", "ready", "upload_failed")
 
 
 class SavedModelError(ValueError):
-    """A wish that cannot be met; the message says which and why."""
+    """A change that is refused; the message names it and the reason."""
 
 
 def create(
     run: Run, name: str, *, kind: str, params: Mapping[str, str], tags: Mapping[str, str], actor: str
 ) -> SavedModel:
-    """Its files may come from now on. Raises SavedModelError."""
+    """A pending model, to which files may be added. Raises SavedModelError."""
     if not name or len(name) > 250 or any(mark in name for mark in "/:.%\"'\0"):
         raise SavedModelError(
-            f"{name[:50]!r} is no name of a model: 1 to 250 characters without / : . % and quotes."
+            f"{name[:50]!r} is not a model name: 1 to 250 characters without / : . % and quotes."
         )
-    _refuse_bad(params, PARAM_LIMIT)
-    _refuse_bad(tags, TAG_LIMIT)
+    _refuse_bad(params, PARAM_CHARS)
+    _refuse_bad(tags, TAG_CHARS)
     return SavedModel.objects.create(
         run=run,
         name=name,
@@ -39,9 +39,9 @@ def create(
 
 
 def finish(model: SavedModel, state: str, *, actor: str) -> None:
-    """What its writer says of it. Raises SavedModelError."""
+    """Set the state that its writer reports. Raises SavedModelError."""
     if state not in STATES:
-        raise SavedModelError(f"'{state}' is no state of a model. Use one of {', '.join(STATES)}.")
+        raise SavedModelError(f"'{state}' is not a state of a model. Use one of {', '.join(STATES)}.")
     with transaction.atomic():
         moved = SavedModel.objects.filter(id=model.id).exclude(state=state)
         if moved.update(state=state, updated_at=timezone.now()):
@@ -55,9 +55,9 @@ def describe(
     params: Mapping[str, str] | None = None,
     tags: Mapping[str, str | None] | None = None,
 ) -> None:
-    """Add parameters and tags; a tag of None goes away. Raises SavedModelError."""
-    _refuse_bad(params or {}, PARAM_LIMIT)
-    _refuse_bad({key: value or "" for key, value in (tags or {}).items()}, TAG_LIMIT)
+    """Add parameters and tags; a tag of None is removed. Raises SavedModelError."""
+    _refuse_bad(params or {}, PARAM_CHARS)
+    _refuse_bad({key: value or "" for key, value in (tags or {}).items()}, TAG_CHARS)
     with transaction.atomic():
         current = SavedModel.objects.select_for_update().get(id=model.id)
         merged = {**current.tags, **(tags or {})}
@@ -76,9 +76,9 @@ def archive(model: SavedModel, *, actor: str) -> None:
 
 def _refuse_bad(pairs: Mapping[str, str], limit: int) -> None:
     for key, value in pairs.items():
-        if not key or len(key) > KEY_LIMIT or len(value) > limit or "\0" in key + value:
+        if not key or len(key) > KEY_CHARS or len(value) > limit or "\0" in key + value:
             raise SavedModelError(
-                f"{key[:50]!r}: a name has 1 to {KEY_LIMIT} characters, a value at most {limit}, no NUL."
+                f"{key[:50]!r}: a name has 1 to {KEY_CHARS} characters, a value at most {limit}, no NUL."
             )
 
 

@@ -6,9 +6,9 @@ import math
 
 import pytest
 
+from engine.request_limits import SWEEP_FIELDS
 from engine.spec.spec import Spec, SpecError, flatten
 from engine.sweep import (
-    FIELDS_LIMIT,
     count_points,
     count_promoted,
     list_points,
@@ -19,7 +19,7 @@ from engine.sweep import (
 )
 
 LR = "optimiser.learning_rate"
-MANY = list(flatten(Spec().model_dump()))[: FIELDS_LIMIT + 1]
+MANY = list(flatten(Spec().model_dump()))[: SWEEP_FIELDS + 1]
 
 
 def sweep(**values):

@@ -18,9 +18,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext, _TestState
 from django.utils import timezone
 
-from dashboard import access
+from dashboard.access import Scope
 from jobs import runs
-from jobs.models import Membership, Team
+from jobs.models import Membership, Run, Team
 from tests.perf.many_runs import many_runs
 
 NUMBER = 10_000
@@ -111,8 +111,8 @@ def page_cost(browser: Client, name: str, query: dict) -> float:
 
 
 def explained(owner: User) -> str:
-    asker = runs.Asker(access.runs_of(owner), owner.get_username(), timezone.now())
-    field, is_descending = runs.order_of(BY_BOTH["sort"], asker)
+    asker = runs.Asker(Scope(owner).seen(Run), owner.get_username(), timezone.now())
+    field, is_descending = runs.order_from_text(BY_BOTH["sort"], asker)
     found = runs.ordered(
         runs.filtered(asker.runs, BY_BOTH["filter"], asker), field, is_descending=is_descending
     )

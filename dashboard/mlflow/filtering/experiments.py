@@ -1,22 +1,19 @@
-"""Search for experiments.
-
-The default experiment has no row, so its filter is evaluated here in Python.
-"""
+"""Search for experiments; filters are applied to the default in Python."""
 
 from __future__ import annotations
 
 import operator
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.db.models import F, Q, QuerySet, TextField
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 
-from dashboard.mlflow.filtering.grammar import Clause, Language
+from dashboard.mlflow.filtering import like
+from dashboard.mlflow.filtering.grammar import Language, SearchClause
 from dashboard.mlflow.filtering.runs import LOOKUPS
-from dashboard.mlflow.words import millis, moment
+from dashboard.mlflow.vocabulary import millis, moment
 from jobs.models import Project, Team
 
 ID = "search_id"
@@ -29,41 +26,31 @@ LANGUAGE = Language(
 )  # fmt: skip
 
 
-def _like(flags: int) -> Callable[[str, str], bool]:
-    def matches(text: str, pattern: str) -> bool:
-        parts = (re.escape(part) for part in re.split("([%_])", pattern))
-        wild = "".join({"%": ".*", "_": "."}.get(part, part) for part in parts)
-        return re.fullmatch(wild, text, flags | re.DOTALL) is not None
-
-    return matches
-
-
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
-    "LIKE": _like(0), "ILIKE": _like(re.IGNORECASE), "IN": lambda one, all: one in all,
+    "LIKE": like.is_like, "ILIKE": like.is_ilike, "IN": lambda one, all: one in all,
     "NOT IN": lambda one, all: one not in all,
 }  # fmt: skip
 
 
 def apply(
-    found: QuerySet[Project], said: str, order_by: Iterable[str], team: Team
+    found: QuerySet[Project], text: str, order_by: Sequence[str], team: Team
 ) -> tuple[QuerySet[Project], bool]:
-    """The projects in order, and whether the default experiment is one of those that were asked for."""
-    clauses = LANGUAGE.clauses(said)
+    """The projects in order, and whether the default experiment matches."""
+    clauses = LANGUAGE.clauses(text)
     found = found.alias(**{ID: Cast("id", TextField())})
     for clause in clauses:
         found = _filtered(found, clause)
     terms = []
-    for wish in order_by:
-        column, rises = LANGUAGE.order(wish)
+    for column, rises in LANGUAGE.orders(order_by).items():
         field = F("id" if column.key == ID else column.key)
         terms.append(field.asc() if rises else field.desc())
     return found.order_by(*terms, "-created_at", "id"), all(
-        _is_of_default(clause, team) for clause in clauses
+        _matches_default(clause, team) for clause in clauses
     )
 
 
-def _filtered(found: QuerySet[Project], clause: Clause) -> QuerySet[Project]:
+def _filtered(found: QuerySet[Project], clause: SearchClause) -> QuerySet[Project]:
     field, value = clause.column.key, clause.value
     if clause.column.kind == "tag":
         if clause.operator.startswith("IS"):
@@ -72,18 +59,18 @@ def _filtered(found: QuerySet[Project], clause: Clause) -> QuerySet[Project]:
         found, field = found.alias(search_tag=_tag(field)), "search_tag"
         found = found.filter(search_tag__isnull=False)
     elif field in LANGUAGE.numeric and isinstance(value, float):
-        value = moment(int(value), field)  # type: ignore[assignment]
+        value = moment(value, field)  # type: ignore[assignment]
     if clause.operator in ("!=", "NOT IN"):
         return found.exclude(**{f"{field}__{'exact' if clause.operator == '!=' else 'in'}": value})
     return found.filter(**{f"{field}__{LOOKUPS[clause.operator]}": value})
 
 
 def _tag(key: str) -> Cast:
-    """As text: the lookups of a JSON key would take the value asked for as JSON."""
+    """A tag as a text: lookups of a JSON key would parse the compared value as JSON."""
     return Cast(KeyTextTransform(key, "tags"), TextField())
 
 
-def _is_of_default(clause: Clause, team: Team) -> bool:
+def _matches_default(clause: SearchClause, team: Team) -> bool:
     if clause.column.kind == "tag":
         return clause.operator == "IS NULL"
     made = millis(team.created_at)

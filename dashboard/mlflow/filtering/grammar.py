@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from dashboard.mlflow.errors import Refused, bad
+from dashboard.mlflow.errors import MlflowError, invalid
+from engine.request_limits import FILTER_CLAUSES, ORDER_COLUMNS, PATTERN_CHARS, SEARCH_CHARS, SEARCH_VALUES
 
 Value = str | float | tuple[str, ...] | None
 
@@ -28,7 +29,7 @@ OPERATORS = {
 TOKEN = re.compile(
     r"""\s*(?:
       (?P<text>'(?:[^']|'')*'|"[^"]*")
-    | (?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w.]))
+    | (?P<number>[-+]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d++)?(?![\w.]))
     | (?P<operator><=|>=|!=|<|>|==|=)
     | (?P<mark>[(),])
     | (?P<word>(?:`[^`]+`|[A-Za-z_]\w*)(?:\.(?:`[^`]*`|"[^"]*"|'[^']*'|[\w./:\-]+))?)
@@ -41,18 +42,18 @@ ORDER = re.compile(
 )
 
 
-class Column(NamedTuple):
+class SearchColumn(NamedTuple):
     kind: str  # metric, param, tag, attribute, dataset
     key: str
 
 
-class Clause(NamedTuple):
-    column: Column
+class SearchClause(NamedTuple):
+    column: SearchColumn
     operator: str  # upper case
     value: Value
 
 
-class Token(NamedTuple):
+class SearchToken(NamedTuple):
     kind: str
     text: str
     at: int
@@ -62,41 +63,57 @@ class Token(NamedTuple):
 
 
 class Language(NamedTuple):
-    """What may be asked of one kind of thing."""
+    """The columns of one kind of object."""
 
-    attributes: dict[str, str]  # as asked -> as it is called here
+    attributes: dict[str, str]  # MLflow's name -> our name
     numeric: Collection[str]
     kinds: Collection[str]
 
-    def column(self, said: str) -> Column:
-        kind, dot, key = said.partition(".") if not said.startswith("`") else ("", "", said)
+    def column(self, text: str) -> SearchColumn:
+        kind, dot, key = text.partition(".") if not text.startswith("`") else ("", "", text)
         if not dot:
             kind, key = "attribute", kind + key
         key = _bare(key)
         if KINDS.get(kind) not in self.kinds:
-            raise bad(f"Invalid entity type '{kind}'. Valid values are {sorted(self.kinds)}")
+            raise invalid(f"Invalid entity type '{kind}'. Valid values are {sorted(self.kinds)}")
         if KINDS[kind] == "attribute":
             if key not in self.attributes:
-                raise bad(
+                raise invalid(
                     f"Invalid attribute key '{key}' specified. Valid keys are '{sorted(self.attributes)}'"
                 )
             key = self.attributes[key]
         if KINDS[kind] == "dataset" and key not in ("name", "digest", "context"):
-            raise bad(f"Invalid dataset key '{key}' specified. Valid keys are 'name', 'digest', 'context'")
-        return Column(KINDS[kind], key)
+            raise invalid(
+                f"Invalid dataset key '{key}' specified. Valid keys are 'name', 'digest', 'context'"
+            )
+        return SearchColumn(KINDS[kind], key)
 
-    def order(self, said: str) -> tuple[Column, bool]:
-        """The column, and whether it rises."""
-        found = ORDER.fullmatch(said)
+    def order(self, text: str) -> tuple[SearchColumn, bool]:
+        """The column, and whether the order is ascending."""
+        found = ORDER.fullmatch(text)
         if found is None:
-            raise bad(f"Invalid order_by clause '{said}'. Could not be parsed.")
+            raise invalid(f"Invalid order_by clause '{text}'. Could not be parsed.")
         way = (found["way"] or "asc").lower()
         if way not in ("asc", "desc"):
-            raise bad(f"Invalid ordering key in order_by clause '{said}'.")
+            raise invalid(f"Invalid ordering key in order_by clause '{text}'.")
         return self.column(found["column"]), way == "asc"
 
-    def clauses(self, said: str) -> list[Clause]:
-        return _Reader(self, said).clauses() if said.strip() else []
+    def orders(self, texts: Sequence[str]) -> dict[SearchColumn, bool]:
+        """Each column of an `order_by`, and whether its order is ascending."""
+        if broken := ORDER_COLUMNS.error(len(texts)):
+            raise invalid(broken)
+        columns: dict[SearchColumn, bool] = {}
+        for text in texts:
+            column, rises = self.order(text)
+            if column in columns:
+                raise invalid(f"`order_by` contains duplicate fields: {list(texts)}")
+            columns[column] = rises
+        return columns
+
+    def clauses(self, text: str) -> list[SearchClause]:
+        if broken := SEARCH_CHARS.error(len(text)):
+            raise invalid(broken)
+        return _Reader(self, text).clauses() if text.strip() else []
 
 
 class _Reader:
@@ -105,16 +122,18 @@ class _Reader:
         self.tokens = _tokens(text)
         self.position = 0
 
-    def clauses(self) -> list[Clause]:
+    def clauses(self) -> list[SearchClause]:
         found = [self._clause()]
         while self._peek().kind != "end":
             joint = self._next()
             if not joint.is_word("AND"):
                 raise self._wrong(joint, "clauses are joined by AND")
             found.append(self._clause())
+            if broken := FILTER_CLAUSES.error(len(found)):
+                raise invalid(broken)
         return found
 
-    def _clause(self) -> Clause:
+    def _clause(self) -> SearchClause:
         word = self._next()
         if word.kind != "word":
             raise self._wrong(word, "a column such as metrics.loss was expected")
@@ -125,12 +144,17 @@ class _Reader:
         )
         allowed = OPERATORS["number" if is_number else column.kind]
         if operator not in allowed:
-            raise bad(f"Invalid comparator '{operator}' not one of '{sorted(allowed)}'")
+            raise invalid(f"Invalid comparator '{operator}' not one of '{sorted(allowed)}'")
         if operator.startswith("IS"):
-            return Clause(column, operator, None)
+            return SearchClause(column, operator, None)
         if operator.endswith("IN"):
-            return Clause(column, operator, self._list())
-        return Clause(column, operator, self._number(column) if is_number else self._text(column))
+            return SearchClause(column, operator, self._list())
+        if is_number:
+            return SearchClause(column, operator, self._number(column))
+        text = self._text(column)
+        if operator.endswith("LIKE") and (broken := PATTERN_CHARS.error(len(text))):
+            raise invalid(broken)
+        return SearchClause(column, operator, text)
 
     def _operator(self) -> str:
         first = self._next()
@@ -146,16 +170,16 @@ class _Reader:
             return first.text.upper()
         raise self._wrong(first, "a comparison such as = or LIKE was expected")
 
-    def _number(self, column: Column) -> float:
+    def _number(self, column: SearchColumn) -> float:
         token = self._next()
         if token.kind != "number":
-            raise bad(f"Expected numeric value type for {column.kind} '{column.key}'. Found {token.text}")
+            raise invalid(f"Expected numeric value type for {column.kind} '{column.key}'. Found {token.text}")
         return float(token.text)
 
-    def _text(self, column: Column) -> str:
+    def _text(self, column: SearchColumn) -> str:
         token = self._next()
         if token.kind != "text":
-            raise bad(
+            raise invalid(
                 f"Expected a quoted string value for {column.kind} '{column.key}' (e.g. 'my-value'). "
                 f"Got value {token.text}"
             )
@@ -169,15 +193,17 @@ class _Reader:
             if token.kind != "text":
                 raise self._wrong(token, "a quoted string was expected in the list")
             values.append(_bare(token.text))
+            if broken := SEARCH_VALUES.error(len(values)):
+                raise invalid(broken)
             mark = self._next()
         if mark.text != ")":
             raise self._wrong(mark, "a list in round brackets was expected")
         return tuple(values)
 
-    def _peek(self) -> Token:
+    def _peek(self) -> SearchToken:
         return self.tokens[self.position]
 
-    def _next(self) -> Token:
+    def _next(self) -> SearchToken:
         token = self.tokens[self.position]
         self.position = min(self.position + 1, len(self.tokens) - 1)
         return token
@@ -188,24 +214,26 @@ class _Reader:
             return True
         return False
 
-    def _wrong(self, token: Token, expected: str) -> Refused:
+    def _wrong(self, token: SearchToken, expected: str) -> MlflowError:
         found = repr(token.text) if token.text else "the end"
-        return bad(f"Invalid clause(s) in filter string: {found} at character {token.at + 1}: {expected}.")
+        return invalid(
+            f"Invalid clause(s) in filter string: {found} at character {token.at + 1}: {expected}."
+        )
 
 
-def _tokens(said: str) -> list[Token]:
-    found, at = [], 0
-    while at < len(said.rstrip()):
-        match = TOKEN.match(said, at)
+def _tokens(text: str) -> list[SearchToken]:
+    found, at, end = [], 0, len(text.rstrip())
+    while at < end:
+        match = TOKEN.match(text, at)
         if match is None:
-            place = len(said) - len(said[at:].lstrip())
-            raise bad(
-                f"Invalid clause(s) in filter string: {said[place : place + 20]!r} at character {place + 1}."
+            place = len(text) - len(text[at:].lstrip())
+            raise invalid(
+                f"Invalid clause(s) in filter string: {text[place : place + 20]!r} at character {place + 1}."
             )
         kind = str(match.lastgroup)
-        found.append(Token(kind, match[kind], match.start(kind)))
+        found.append(SearchToken(kind, match[kind], match.start(kind)))
         at = match.end()
-    return [*found, Token("end", "", len(said))]
+    return [*found, SearchToken("end", "", len(text))]
 
 
 def _bare(text: str) -> str:

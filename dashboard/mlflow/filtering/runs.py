@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db.models import Case, Exists, F, FilteredRelation, OuterRef, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Cast, Coalesce, Concat
 
-from dashboard.mlflow.door import DEFAULT
-from dashboard.mlflow.errors import bad
+from dashboard.mlflow.endpoints import DEFAULT
+from dashboard.mlflow.errors import invalid
 from dashboard.mlflow.filtering import like
-from dashboard.mlflow.filtering.grammar import Clause, Column, Language
-from dashboard.mlflow.words import STATUS_OF_STATE, TAG_COLUMNS, moment
+from dashboard.mlflow.filtering.grammar import Language, SearchClause, SearchColumn
+from dashboard.mlflow.vocabulary import STATUSES, TAG_COLUMNS, moment
 from jobs.models import Run, RunInput, RunMetric, RunParam, RunTag
 
 START, END, STATUS, URI = "search_start", "search_end", "search_status", "search_uri"
@@ -36,7 +36,7 @@ EXPRESSIONS: dict[str, Any] = {
     STATUS: Case(
         *[
             When(Q(job__state=state) | Q(job__isnull=True, state=state), then=Value(status))
-            for state, status in STATUS_OF_STATE.items()
+            for state, status in STATUSES.items()
         ],
         output_field=TextField(),
     ),
@@ -52,30 +52,25 @@ EXPRESSIONS: dict[str, Any] = {
 ROWS = {"metric": ("metrics", "last"), "param": ("params", "value"), "tag": ("tags", "value")}
 
 
-def of_experiments(found: QuerySet[Run], projects: Iterable[int | None]) -> QuerySet[Run]:
-    """Runs of these projects; None is the team's default."""
+def in_experiments(found: QuerySet[Run], projects: Iterable[int | None]) -> QuerySet[Run]:
+    """Runs of these projects; None stands for the team's default."""
     numbers = set(projects)
     inside = Q(project_id__in=[number for number in numbers if number is not None])
     return found.filter(inside | Q(project__isnull=True) if None in numbers else inside)
 
 
-def filtered(found: QuerySet[Run], said: str) -> QuerySet[Run]:
-    """Raises Refused for a filter that is none."""
-    for clause in LANGUAGE.clauses(said):
+def filtered(found: QuerySet[Run], text: str) -> QuerySet[Run]:
+    """Raises MlflowError for an invalid filter."""
+    for clause in LANGUAGE.clauses(text):
         found = _needed(found, clause.column).filter(_condition(clause))
     return found
 
 
-def ordered(found: QuerySet[Run], order_by: Iterable[str]) -> QuerySet[Run]:
-    """What has no value stands last, NaN before it; then the newest first. Raises Refused."""
-    columns: dict[Column, bool] = {}
-    for said in order_by:
-        column, rises = LANGUAGE.order(said)
-        if column in columns:
-            raise bad(f"`order_by` contains duplicate fields: {list(order_by)}")
-        columns[column] = rises
+def ordered(found: QuerySet[Run], order_by: Sequence[str]) -> QuerySet[Run]:
+    """Sorted by these columns, then newest first. NaN comes after numbers, runs without a value last. Raises
+    MlflowError."""
     terms: list[Any] = []
-    for number, (column, rises) in enumerate(columns.items()):
+    for number, (column, rises) in enumerate(LANGUAGE.orders(order_by).items()):
         found = _needed(found, column)
         if column.kind == "attribute" or (column.key in TAG_COLUMNS and column.kind == "tag"):
             value = F(TAG_COLUMNS.get(column.key, column.key))
@@ -88,19 +83,19 @@ def ordered(found: QuerySet[Run], order_by: Iterable[str]) -> QuerySet[Run]:
             terms.append(Case(When(**{f"{name}__id__isnull": True}, then=1), default=0))
             value = F(f"{name}__{field}")
         else:
-            raise bad(f"Invalid identifier type '{column.kind}'")
+            raise invalid(f"Invalid identifier type '{column.kind}'")
         terms.append(value.asc(nulls_last=True) if rises else value.desc(nulls_last=True))
-    found = _needed(found, Column("attribute", START))
+    found = _needed(found, SearchColumn("attribute", START))
     return found.order_by(*terms, F(START).desc(), "id")
 
 
-def _needed(found: QuerySet[Run], column: Column) -> QuerySet[Run]:
-    """What must be computed before the column can be asked for."""
+def _needed(found: QuerySet[Run], column: SearchColumn) -> QuerySet[Run]:
+    """The queryset with the alias that the column needs."""
     expression = EXPRESSIONS.get(column.key) if column.kind == "attribute" else None
     return found.alias(**{column.key: expression}) if expression else found
 
 
-def _condition(clause: Clause) -> Q | Exists:
+def _condition(clause: SearchClause) -> Any:
     column = clause.column
     if column.kind == "metric":
         return Exists(RunMetric.objects.filter(_compared("last", clause), run=OuterRef("pk"), key=column.key))
@@ -120,11 +115,12 @@ def _condition(clause: Clause) -> Q | Exists:
     return _compared(column.key, clause)
 
 
-def _compared(field: str, clause: Clause) -> Q:
-    """NaN, which is NULL here, differs from every number and is neither more nor less."""
+def _compared(field: str, clause: SearchClause) -> Q:
+    """A comparison with the value. NaN, which is NULL here, differs from every number and is neither less nor
+    greater."""
     value: Any = clause.value
     if field in (START, END) and isinstance(value, float):
-        value = moment(int(value), field.removeprefix("search_") + "_time")
+        value = moment(value, field.removeprefix("search_") + "_time")
     if clause.operator in ("IS NULL", "IS NOT NULL"):
         return Q()
     if clause.operator in ("!=", "NOT IN"):

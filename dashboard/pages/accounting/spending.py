@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import QuerySet
 from django.http import Http404
 from django.utils import timezone
 
-from dashboard import access
+from dashboard.access import Scope
 from jobs.accounting import charges, table, totals
 from jobs.accounting.run_cost import held_by_live_attempts
 from jobs.accounting.totals import UsageRow
@@ -71,9 +70,9 @@ class AttemptRows(Sequence[UsageRow]):
         return self.selection.lines(window)
 
 
-def read_selection(user: AbstractBaseUser | AnonymousUser, query: Mapping[str, str]) -> UsageSelection:
+def read_selection(scope: Scope, query: Mapping[str, str]) -> UsageSelection:
     """Read a selection from the query. Raises Http404 for an unknown grouping, month, team or pool."""
-    teams = list(access.known_teams(user))
+    teams = list(scope.known_teams())
     month = query.get("month") or charges.month_of(timezone.now())
     selected = next((team for team in teams if team.slug == query.get("team")), None)
     pool, group = query.get("pool", ""), query.get("by") or "team"
@@ -82,7 +81,7 @@ def read_selection(user: AbstractBaseUser | AnonymousUser, query: Mapping[str, s
         raise Http404
     if pool and not Pool.objects.filter(name=pool).exists():
         raise Http404
-    return UsageSelection(group, month, pool, selected, teams, access.is_admin(user))
+    return UsageSelection(group, month, pool, selected, teams, scope.is_admin)
 
 
 def list_months(selection: UsageSelection) -> list[str]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from dashboard.access import get_scope
 from dashboard.pages.accounting import spending
+from dashboard.server.replies import csv_reply
 from jobs.accounting import table, totals
 from jobs.models import Pool
 
@@ -18,7 +18,7 @@ ROWS_A_PAGE = 100
 
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
-    selection = spending.read_selection(request.user, request.GET)
+    selection = spending.read_selection(get_scope(request), request.GET)
     total = totals.total(selection.charges())
     is_by_attempt = selection.group == "attempt"
     rows = spending.AttemptRows(selection, total.attempts) if is_by_attempt else selection.lines()
@@ -49,12 +49,7 @@ def page(request: HttpRequest) -> HttpResponse:
 @require_safe
 def save(request: HttpRequest) -> HttpResponse:
     """Export all rows of the page with the same query as CSV."""
-    selection = spending.read_selection(request.user, request.GET)
+    selection = spending.read_selection(get_scope(request), request.GET)
     shown = spending.build_table(selection, selection.lines(), totals.total(selection.charges()))
     name = f"accounting-{selection.month}-by-{selection.group}.csv"
-    answer = HttpResponse(
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
-    csv.writer(answer).writerows([shown.headers, *table.csv_rows(shown)])
-    return answer
+    return csv_reply(name, [shown.headers, *table.csv_rows(shown)])

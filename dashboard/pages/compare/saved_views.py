@@ -8,7 +8,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.server.requests import UserRequest
 from jobs.models import SavedView
 from jobs.people import sharing
@@ -17,14 +17,14 @@ from jobs.people import sharing
 @require_safe
 def show(request: UserRequest, view_id: str) -> HttpResponse:
     """Redirect to the page in its saved state."""
-    return redirect(address(access.view_for(request.user, view_id)))
+    return redirect(address(get_scope(request).get(SavedView, view_id)))
 
 
 @require_POST
 def save(request: UserRequest) -> HttpResponse:
     """Save a view of a page; return to the page when it is refused."""
     page, query = request.POST.get("page", ""), request.POST.get("query", "")
-    team = access.writable_team(request.user, request.POST.get("team"))
+    team = get_scope(request).get_writable_team(request.POST.get("team"))
     try:
         name = request.POST.get("name", "")
         view = sharing.save_view(team=team, owner=request.user, page=page, name=name, query=query)
@@ -39,7 +39,7 @@ def save(request: UserRequest) -> HttpResponse:
 
 @require_POST
 def change(request: UserRequest, view_id: str) -> HttpResponse:
-    view = access.writable_view(request.user, view_id)
+    view = get_scope(request).get_writable(SavedView, view_id)
     try:
         sharing.change_view(view, actor=request.user, query=request.POST.get("query", ""))
         messages.success(request, f"View {view.name} now shows this.")
@@ -50,7 +50,7 @@ def change(request: UserRequest, view_id: str) -> HttpResponse:
 
 @require_POST
 def delete(request: UserRequest, view_id: str) -> HttpResponse:
-    view = access.writable_view(request.user, view_id)
+    view = get_scope(request).get_writable(SavedView, view_id)
     try:
         sharing.delete_view(view, actor=request.user)
         messages.success(request, f"View {view.name} is deleted. What it showed is untouched.")

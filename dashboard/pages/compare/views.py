@@ -6,7 +6,7 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.charts import chart_sections, run_labels, selection
 from dashboard.pages.compare import bars
 from dashboard.server.requests import UserRequest
@@ -60,12 +60,14 @@ def figures(request: UserRequest) -> HttpResponse:
 
 
 def _selected(request: UserRequest) -> selection.RunSelection:
-    return selection.select_runs(request.user, request.GET.getlist("run"), request.GET.get("filter", ""))
+    return selection.select_runs(
+        get_scope(request), request.GET.getlist("run"), request.GET.get("filter", "")
+    )
 
 
 def _others(request: UserRequest, runs: list[Run]) -> list[Run]:
     """The newest other runs, offered for adding."""
-    rest = access.runs_of(request.user).filter(archived_at=None).exclude(id__in=[run.id for run in runs])
+    rest = get_scope(request).seen(Run).filter(archived_at=None).exclude(id__in=[run.id for run in runs])
     return list(rest.select_related("job", "owner")[:OTHERS_SHOWN])
 
 

@@ -8,13 +8,14 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import messages
-from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.files.uploads import read_chunks
+from dashboard.server.replies import CSV, json_reply, to_save
 from dashboard.server.requests import UserRequest
 from engine.data import corpora, files
 from jobs import datasets
@@ -29,11 +30,11 @@ PRESET_BY_KIND = {"text": "demo", "pairs": "translation", "classes": "classifica
 
 @require_safe
 def listing(request: UserRequest) -> HttpResponse:
-    found = access.datasets_of(request.user).filter(archived_at=None)
+    found = get_scope(request).seen(Dataset).filter(archived_at=None)
     context = {
         "datasets": found.select_related("team", "owner")[:DATASETS_LIMIT],
         "corpora": [(corpus, corpus.missing_reason()) for corpus in corpora.CORPORA],
-        "may_write": access.teams_written_by(request.user).exists(),
+        "may_write": get_scope(request).writable_teams().exists(),
     }
     return render(request, "data/list.html", context)
 
@@ -41,10 +42,10 @@ def listing(request: UserRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def upload(request: UserRequest) -> HttpResponse:
     """GET: show the form. POST: store the body as a file, with the details in the query; return the next page."""
-    team = access.writable_team(request.user, request.GET.get("team"))
+    team = get_scope(request).get_writable_team(request.GET.get("team"))
     if request.method != "POST":
         context = {
-            "teams": access.teams_written_by(request.user),
+            "teams": get_scope(request).writable_teams(),
             "suffixes": files.SUFFIXES,
             "limit_bytes": settings.DATASET_LIMIT_BYTES,
         }
@@ -53,19 +54,19 @@ def upload(request: UserRequest) -> HttpResponse:
     try:
         made = datasets.store_upload(team=team, owner=request.user, chunks=read_chunks(request), **details)
     except datasets.DatasetError as error:
-        return JsonResponse({"problem": str(error), "field": error.field}, status=422)
-    return JsonResponse({"url": reverse("dataset", args=[made.id])})
+        return json_reply({"problem": str(error), "field": error.field}, 422)
+    return json_reply({"url": reverse("dataset", args=[made.id])})
 
 
 @require_safe
 def detail(request: UserRequest, dataset_id: str) -> HttpResponse:
-    context = _build_context(request, access.dataset_for(request.user, dataset_id))
+    context = _build_context(request, get_scope(request).get(Dataset, dataset_id))
     return render(request, "data/detail.html", context)
 
 
 @require_POST
 def change(request: UserRequest, dataset_id: str) -> HttpResponse:
-    found = access.writable_dataset(request.user, dataset_id)
+    found = get_scope(request).get_writable(Dataset, dataset_id)
     details = {name: request.POST.get(name, "") for name in ("name", "licence", "note")}
     try:
         datasets.change_details(found, request.user, **details)
@@ -78,7 +79,7 @@ def change(request: UserRequest, dataset_id: str) -> HttpResponse:
 @require_POST
 def act(request: UserRequest, dataset_id: str, name: str) -> HttpResponse:
     """Accept or discard a draft, or delete the content of a data set."""
-    found = access.writable_dataset(request.user, dataset_id)
+    found = get_scope(request).get_writable(Dataset, dataset_id)
     action, next_page = ACTIONS[name]
     try:
         action(found, request.user)
@@ -104,10 +105,9 @@ DONE = {
 @require_safe
 def refused(request: UserRequest, dataset_id: str) -> StreamingHttpResponse:
     """Export all refused lines as CSV."""
-    found = access.dataset_for(request.user, dataset_id)
-    response = StreamingHttpResponse(datasets.refused_csv(found), content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="refused-{found.id}.csv"'
-    return response
+    found = get_scope(request).get(Dataset, dataset_id)
+    reply = StreamingHttpResponse(datasets.refused_csv(found), content_type=CSV)
+    return to_save(reply, f"refused-{found.id}.csv")
 
 
 def _train_address(found: Dataset) -> str:
@@ -136,6 +136,6 @@ def _build_context(request: UserRequest, found: Dataset) -> dict[str, Any]:
         "runs": runs[:RUNS_SHOWN],
         "num_runs": runs.count(),
         "events": found.events.order_by("-id")[:RUNS_SHOWN],
-        "may_write": access.writes_in(request.user)(found.team_id),
+        "may_write": get_scope(request).can_write(found),
         "details": {name: getattr(found, name) for name in ("name", "licence", "note")},
     }

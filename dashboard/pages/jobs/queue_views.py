@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.html.responses import answer
 from dashboard.server.requests import UserRequest
 from jobs.accounting import utilisation
@@ -61,12 +61,12 @@ class PoolOption:
 
 @require_safe
 def listing(request: UserRequest) -> HttpResponse:
-    can_see = access.can_see_details(request.user)
+    can_see = get_scope(request).can_see_details
     pools = _list_pools()
     pool_name = request.GET.get("pool", "") or (pools[0].pool.name if len(pools) == 1 else "")
     page = Paginator(_list_waiting(request, pool_name), ROWS_A_PAGE).get_page(request.GET.get("page"))
     rights = QueueRights.from_user(request.user)
-    written = access.writes_in(request.user)
+    written = get_scope(request).written_team_ids.__contains__
     running = Attempt.objects.filter(
         state__in=ATTEMPT_LIVE, **({"job__pool__name": pool_name} if pool_name else {})
     )
@@ -79,7 +79,7 @@ def listing(request: UserRequest) -> HttpResponse:
         "rows": [_build_row(job, can_see, rights, written) for job in _get_jobs(list(page))],
         "pools": pools,
         "pool_name": pool_name,
-        "teams": access.known_teams(request.user),
+        "teams": get_scope(request).known_teams(),
         "team": request.GET.get("team", ""),
         "is_mine": request.GET.get("mine") == "1",
         "running": _list_running(running, can_see),
@@ -94,7 +94,7 @@ def listing(request: UserRequest) -> HttpResponse:
 @require_POST
 def move(request: UserRequest, job_id: str) -> HttpResponse:
     """Move a job in its line: before or after `other`, or up, down, to the front or to the back."""
-    job = access.writable_job(request.user, job_id)
+    job = get_scope(request).get_writable(Job, job_id)
     try:
         reach = QueueRights.from_user(request.user).require_scope(job)
         where = ordering.parse_where(request.POST.get("where", ""))
@@ -112,7 +112,7 @@ def move(request: UserRequest, job_id: str) -> HttpResponse:
 @require_POST
 def prioritise(request: UserRequest, job_id: str) -> HttpResponse:
     """Change the priority of a waiting job."""
-    job = access.writable_job(request.user, job_id)
+    job = get_scope(request).get_writable(Job, job_id)
     try:
         reach = QueueRights.from_user(request.user).require_scope(job)
         priority = ordering.parse_priority(request.POST.get("priority", ""))
@@ -129,7 +129,7 @@ def _list_waiting(request: UserRequest, pool: str) -> QuerySet[Job, str]:
     if pool:
         found = found.filter(pool__name=pool)
     if team := request.GET.get("team"):
-        found = found.filter(team__in=access.known_teams(request.user).filter(slug=team))
+        found = found.filter(team__in=get_scope(request).known_teams().filter(slug=team))
     if request.GET.get("mine") == "1":
         found = found.filter(owner=request.user)
     position = F("position").asc(nulls_last=True)

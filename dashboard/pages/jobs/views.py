@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.html.responses import answer
 from dashboard.pages.jobs import progress
 from dashboard.pages.jobs.actions import ACTIONS, STOPS_LATER
@@ -36,7 +36,7 @@ FILTERS: dict[str, tuple[str, ...]] = {
 @require_safe
 def listing(request: HttpRequest) -> HttpResponse:
     state = request.GET.get("state", "all")
-    found = _search(access.jobs_of(request.user), request.GET.get("q", ""))
+    found = _search(get_scope(request).seen(Job), request.GET.get("q", ""))
     rows = found.filter(state__in=FILTERS.get(state, FILTERS["all"]))
     page = Paginator(rows.select_related("pool", "owner", "team", "run"), ROWS_A_PAGE).get_page(
         request.GET.get("page")
@@ -47,7 +47,7 @@ def listing(request: HttpRequest) -> HttpResponse:
         "state": state,
         "filters": _count_by_filter(found),
         "q": request.GET.get("q", ""),
-        "written": access.written_ids(request.user),
+        "written": get_scope(request).written_team_ids,
     }
     return render(
         request, "jobs/_list.html" if request.headers.get("HX-Request") else "jobs/list.html", context
@@ -58,7 +58,7 @@ def listing(request: HttpRequest) -> HttpResponse:
 def act(request: HttpRequest, job_id: str, name: str) -> HttpResponse:
     """Cancel, pause, resume or retry a job, or keep its devices."""
     action = ACTIONS[name]
-    job = access.writable_job(request.user, job_id)
+    job = get_scope(request).get_writable(Job, job_id)
     page = reverse("run", args=[job.run.id])
     try:
         state = action.act(job, actor=request.user.get_username()).state

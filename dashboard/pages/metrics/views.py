@@ -7,8 +7,9 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 from ninja.errors import AuthenticationError, HttpError
 
-from dashboard.api.auth import known
+from dashboard.callers import identify
 from dashboard.pages.metrics import exposition
+from dashboard.server.replies import text_reply
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -18,10 +19,9 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 def metrics(request: HttpRequest) -> HttpResponse:
     """Return all metrics. A sample names the job of its device only if the caller may see the job."""
     try:
-        caller = known(request)
+        scope = identify(request)
     except (AuthenticationError, HttpError):
-        caller = None
-    if caller is None:
-        message = "Send a token of the API: Authorization: Bearer ...\n"
-        return HttpResponse(message, status=401, content_type="text/plain; charset=utf-8")
-    return HttpResponse(exposition.render_metrics(caller.can_see_details), content_type=CONTENT_TYPE)
+        scope = None
+    if scope is None:
+        return text_reply("Send a token of the API: Authorization: Bearer ...\n", 401)
+    return text_reply(exposition.render_metrics(scope.can_see_details), content_type=CONTENT_TYPE)

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.html.responses import answer
 from jobs.models import NodeToken, Pool
 from jobs.nodes import joining
@@ -25,7 +25,7 @@ DEFAULT_HOURS = "24"
 @require_http_methods(["GET", "HEAD", "POST"])
 def listing(request: HttpRequest, name: str) -> HttpResponse:
     """List the tokens. A POST creates one, and only its response holds the token's text."""
-    access.admin_only(request.user)
+    get_scope(request).must_be_admin()
     pool = get_object_or_404(Pool, name=name)
     hours = request.POST.get("hours", DEFAULT_HOURS).strip()
     made = problem = ""
@@ -49,7 +49,7 @@ def listing(request: HttpRequest, name: str) -> HttpResponse:
 
 @require_POST
 def revoke(request: HttpRequest, name: str, token_id: int) -> HttpResponse:
-    access.admin_only(request.user)
+    get_scope(request).must_be_admin()
     token = get_object_or_404(NodeToken, id=token_id, pool__name=name)
     page = reverse("pool-tokens", args=[name])
     try:

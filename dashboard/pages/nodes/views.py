@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.charts import panels, run_labels
 from dashboard.html.responses import answer
 from dashboard.pages.nodes import devices, profiles
@@ -53,7 +53,7 @@ def detail(request: HttpRequest, node_id: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def act(request: HttpRequest, node_id: str, verb: str) -> HttpResponse:
     """Show the dialog of an action with the jobs it would affect, or perform it."""
-    access.admin_only(request.user)
+    get_scope(request).must_be_admin()
     text = TEXTS.get(verb)
     if text is None:
         raise Http404
@@ -74,7 +74,7 @@ def act(request: HttpRequest, node_id: str, verb: str) -> HttpResponse:
 @require_POST
 def mark(request: HttpRequest, node_id: str, device_id: str) -> HttpResponse:
     """Mark a device suspect, failed or ok, with the reason."""
-    access.admin_only(request.user)
+    get_scope(request).must_be_admin()
     device = get_object_or_404(Device.objects.select_related("node"), id=device_id, node=node_id)
     health, reason = request.POST.get("health", ""), request.POST.get("reason", "")
     page = reverse("node", args=[node_id])
@@ -90,7 +90,7 @@ def mark(request: HttpRequest, node_id: str, device_id: str) -> HttpResponse:
 @require_POST
 def probe(request: HttpRequest, node_id: str) -> HttpResponse:
     """Request a new probe of the node's devices."""
-    access.admin_only(request.user)
+    get_scope(request).must_be_admin()
     node = get_object_or_404(Node, id=node_id)
     page = reverse("node", args=[node_id])
     try:
@@ -102,7 +102,7 @@ def probe(request: HttpRequest, node_id: str) -> HttpResponse:
 
 def _build_context(request: HttpRequest, node: Node) -> dict[str, Any]:
     """The context of nodes/_status.html, the part of the page that refreshes."""
-    now, can_see = timezone.now(), access.can_see_details(request.user)
+    now, can_see = timezone.now(), get_scope(request).can_see_details
     cards = [
         devices.build_card(device, can_see, now)
         for device in devices_with_leases().filter(node=node).order_by("index")
@@ -122,16 +122,16 @@ def _build_context(request: HttpRequest, node: Node) -> dict[str, Any]:
             (attempt, can_see(attempt.job.team_id)) for attempt in get_ended_attempts(node, ENDED_SHOWN)
         ],
         "profiles": profiles.build_cards(node),
-        "may_probe": access.is_admin(request.user) and node.admin_state not in probes.CLOSED_STATES,
+        "may_probe": get_scope(request).is_admin and node.admin_state not in probes.CLOSED_STATES,
         "healths": DeviceHealth.values,
-        "is_admin": access.is_admin(request.user),
+        "is_admin": get_scope(request).is_admin,
     }
 
 
 def _render_dialog(
     request: HttpRequest, node: Node, text: ActionText, form: ActionForm, status: int = 200
 ) -> HttpResponse:
-    occupants = get_occupants(node, access.can_see_details(request.user))
+    occupants = get_occupants(node, get_scope(request).can_see_details)
     context = {
         "node": node,
         "action": text,

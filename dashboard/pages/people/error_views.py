@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from django.core.exceptions import RequestDataTooBig
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from engine.spec.spec import SPEC_BYTES_LIMIT
+from dashboard.server.replies import json_reply
+from engine.request_limits import SPEC_BYTES
 
 
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Django's 400, and 413 with a sentence for a body that was not even read."""
-    if not isinstance(exception, RequestDataTooBig):
-        return render(request, "400.html", status=400)
-    size = request.META.get("CONTENT_LENGTH") or "0"
+def bad_request(request: HttpRequest, sentence: str) -> HttpResponse:
+    return render(request, "400.html", {"sentence": sentence}, status=400)
+
+
+def too_large(request: HttpRequest, size_bytes: int) -> HttpResponse:
+    """For a body that was not even read; as a problem of the spec where the submit page asks."""
     sentence = (
-        f"What was sent is {int(size):,} bytes; a spec may have {SPEC_BYTES_LIMIT:,}. "
+        f"What was sent is {size_bytes:,} bytes; a spec may have {SPEC_BYTES:,}. "
         "Nothing was read and nothing was started."
     )
     if "application/json" in request.headers.get("Accept", ""):
@@ -26,5 +27,5 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
             "fix_label": "",
             "line": None,
         }
-        return JsonResponse({"problems": [problem]}, status=413)
+        return json_reply({"problems": [problem]}, 413)
     return render(request, "413.html", {"sentence": sentence}, status=413)

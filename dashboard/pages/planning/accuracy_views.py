@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.pages.planning import accuracy as texts
+from dashboard.server.replies import csv_reply
 from engine.planner import PLANNER_VERSION
 from jobs.models import Correction
 from jobs.verdicts import accuracy, forecasts
@@ -20,7 +19,7 @@ RECENT = 50
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
     query = texts.read_query(request.GET)
-    rows = accuracy.get_judged(query, access.can_see_details(request.user))
+    rows = accuracy.get_judged(query, get_scope(request).can_see_details)
     context = {
         "selected": query,
         "groups": texts.GROUP_TITLES,
@@ -42,12 +41,7 @@ def page(request: HttpRequest) -> HttpResponse:
 @require_safe
 def save(request: HttpRequest) -> HttpResponse:
     """Return every judged figure of the page with the same address as CSV."""
-    rows = accuracy.get_judged(texts.read_query(request.GET), access.can_see_details(request.user))
-    answer = HttpResponse(
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": 'attachment; filename="accuracy.csv"'},
-    )
+    rows = accuracy.get_judged(texts.read_query(request.GET), get_scope(request).can_see_details)
     heads = list(accuracy.FIGURES)
     lines = ([accuracy.serialize_judged(row)[name] for name in heads] for row in rows)
-    csv.writer(answer).writerows([heads, *lines])
-    return answer
+    return csv_reply("accuracy.csv", [heads, *lines])

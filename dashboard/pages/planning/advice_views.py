@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.pages.planning import advice
 from dashboard.pages.submit import spec_fields
 from engine.model_math import counts
@@ -20,7 +20,7 @@ from jobs.planning.device_options import get_device_options
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
     form = advice.read_form(request.GET)
-    options = get_device_options(access.teams_of(request.user), form.devices)
+    options = get_device_options(get_scope(request).teams(), form.devices)
     by_key = {f"pool:{option.pool}" if option.pool else option.title: option for option in options}
     selected = request.GET.get("on", "") if request.GET.get("on") in by_key else ""
     context: dict[str, Any] = {

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.charts import colours
 from dashboard.pages.table.columns import get_title
 from jobs import runs, series
@@ -43,7 +43,7 @@ class TradeoffSelection:
 
 def read_selection(request: HttpRequest) -> TradeoffSelection:
     """Read runs and fields from the address; the runs decide what it leaves out."""
-    found = access.runs_of(request.user).select_related("job", "owner")
+    found = get_scope(request).seen(Run).select_related("job", "owner")
     text, problem = request.GET.get("filter", ""), ""
     if selected := request.GET.getlist("run"):
         found = found.filter(id__in=selected[:MAX_RUNS])
@@ -107,11 +107,11 @@ def _read_field(text: str, refused: list[str]) -> Field | None:
     if not text:
         return None
     try:
-        return runs.field_of(text)
+        return runs.field_from_text(text)
     except runs.FieldError as error:
         refused.append(str(error))
         return None
 
 
 def _json_value(value: Cell) -> Cell:
-    return series.kind_of(value) if isinstance(value, float) and not math.isfinite(value) else value
+    return series.non_finite_name(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import Max, Q, QuerySet
 from django.http import QueryDict
 from django.utils import timezone
 
-from dashboard import access
+from dashboard.access import Scope
 from engine.spec.spec import Problem
 from jobs.accounting import charges
 from jobs.models import Pool, PoolEvent, Share, Team
@@ -19,7 +18,6 @@ from jobs.pools import pool_settings, quotas, setting_types
 from jobs.pools.setting_types import Setting
 
 EVENTS_SHOWN = 50
-User = AbstractBaseUser | AnonymousUser
 
 
 @dataclass(frozen=True)
@@ -76,8 +74,8 @@ def build_fields(
     ]
 
 
-def search_teams(user: User, text: str) -> QuerySet[Team]:
-    found = access.known_teams(user)
+def search_teams(scope: Scope, text: str) -> QuerySet[Team]:
+    found = scope.known_teams()
     return found.filter(Q(name__icontains=text) | Q(slug__icontains=text)) if text else found
 
 
@@ -111,11 +109,11 @@ def newest_event_id(pool: Pool, team: Team | None) -> int:
     return PoolEvent.objects.filter(pool=pool, team=team).aggregate(n=Max("id"))["n"] or 0
 
 
-def build_changes(user: User, pool: Pool) -> dict[str, Any]:
+def build_changes(scope: Scope, pool: Pool) -> dict[str, Any]:
     """Return the changes that the user may see, and the number of guaranteed devices."""
     events = PoolEvent.objects.filter(pool=pool).select_related("team").order_by("-id")
-    if not access.is_admin(user):
-        events = events.filter(Q(team=None) | Q(team__in=access.teams_of(user)))
+    if not scope.is_admin:
+        events = events.filter(Q(team=None) | Q(team__in=scope.teams()))
     return {
         "events": list(events[:EVENTS_SHOWN]),
         "guaranteed": quotas.total_guaranteed(pool),

@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.pages.pools import settings_page
 from engine.spec.spec import Problem
 from jobs.models import Pool, Team
@@ -32,7 +32,7 @@ def settings(request: HttpRequest, name: str) -> HttpResponse:
     pool = get_object_or_404(Pool, name=name)
     if request.method != "POST":
         return _render_page(request, pool, pools.setting_texts(pool))
-    access.admin_only(request.user)
+    get_scope(request).must_be_admin()
     texts = settings_page.read_posted_texts(request.POST)
     try:
         event = pools.change(pool, request.user.get_username(), texts, _read_seen(request))
@@ -47,7 +47,7 @@ def settings(request: HttpRequest, name: str) -> HttpResponse:
 @require_POST
 def quota(request: HttpRequest, name: str, slug: str) -> HttpResponse:
     """Change the quotas of one team. A refused change returns the row with the typed texts."""
-    access.admin_only(request.user)
+    get_scope(request).must_be_admin()
     pool, team = get_object_or_404(Pool, name=name), get_object_or_404(Team, slug=slug)
     texts = {setting.name: request.POST.get(setting.name, "") for setting in quotas.SETTINGS}
     try:
@@ -68,7 +68,7 @@ def quota(request: HttpRequest, name: str, slug: str) -> HttpResponse:
 @require_safe
 def changes(request: HttpRequest, name: str) -> HttpResponse:
     pool = get_object_or_404(Pool, name=name)
-    context = {"pool": pool, **settings_page.build_changes(request.user, pool)}
+    context = {"pool": pool, **settings_page.build_changes(get_scope(request), pool)}
     return render(request, "pools/settings/_changes.html", context)
 
 
@@ -77,7 +77,7 @@ def _render_page(
     stale: str = "", status: int = 200,
 ) -> HttpResponse:  # fmt: skip
     text = request.GET.get("q", "")
-    page = Paginator(settings_page.search_teams(request.user, text), ROWS_A_PAGE).get_page(
+    page = Paginator(settings_page.search_teams(get_scope(request), text), ROWS_A_PAGE).get_page(
         request.GET.get("page")
     )
     context: dict[str, Any] = {
@@ -90,8 +90,8 @@ def _render_page(
         "q": text,
         "rows": settings_page.build_rows(pool, list(page)),
         "teams": Team.objects.order_by("name"),
-        "is_admin": access.is_admin(request.user),
-        **settings_page.build_changes(request.user, pool),
+        "is_admin": get_scope(request).is_admin,
+        **settings_page.build_changes(get_scope(request), pool),
     }
     return render(request, "pools/settings/page.html", context, status=status)
 

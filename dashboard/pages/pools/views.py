@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-import msgspec
 from django.db.models import Count, Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -18,9 +17,10 @@ from django.utils import timezone
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.pages.nodes import devices
 from dashboard.pages.pools import pool_map
+from dashboard.server.replies import json_reply
 from jobs.accounting import utilisation
 from jobs.models import Device, Lease, Node, Pool
 from jobs.nodes.heartbeat import alive_since
@@ -67,10 +67,10 @@ class PoolSummary:
 def listing(request: HttpRequest) -> HttpResponse:
     summaries = _summarise_pools()
     if sum(summary.num_nodes for summary in summaries.values()) <= CARDS_LIMIT:
-        _add_cards(summaries, access.can_see_details(request.user))
+        _add_cards(summaries, get_scope(request).can_see_details)
     else:
         _add_unavailable_nodes(summaries)
-    context = {"pools": list(summaries.values()), "is_admin": access.is_admin(request.user)}
+    context = {"pools": list(summaries.values()), "is_admin": get_scope(request).is_admin}
     return render(
         request, "pools/_list.html" if request.headers.get("HX-Request") else "pools/page.html", context
     )
@@ -80,8 +80,7 @@ def listing(request: HttpRequest) -> HttpResponse:
 @gzip_page  # safe from BREACH: the response mixes no secret with input of others
 def map_data(request: HttpRequest) -> HttpResponse:
     """Return the data of the map as JSON."""
-    found = pool_map.build_map(access.can_see_details(request.user))
-    return HttpResponse(msgspec.json.encode(found), content_type="application/json")
+    return json_reply(pool_map.build_map(get_scope(request).can_see_details))
 
 
 def _summarise_pools() -> dict[int, PoolSummary]:

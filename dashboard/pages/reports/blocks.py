@@ -9,11 +9,10 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from django.contrib.auth.models import User
 from django.urls import reverse
 from markdown_it.token import Token
 
-from dashboard import access
+from dashboard.access import Scope
 from dashboard.charts import chart_sections, run_labels, selection
 from dashboard.charts.panels import Panel
 from dashboard.html import markdown
@@ -46,8 +45,8 @@ class ReportBlock:
     charts: ChartBlock | None = None
 
 
-def build_blocks(text: str, reader: User) -> list[ReportBlock]:
-    """Split a report into blocks. Charts show only runs of the reader's teams."""
+def build_blocks(text: str, scope: Scope) -> list[ReportBlock]:
+    """Split a report into blocks. Charts show only runs that the scope sees."""
     found: list[ReportBlock] = []
     plain: list[Token] = []
     tokens = markdown.PARSER.parse(text)
@@ -61,7 +60,7 @@ def build_blocks(text: str, reader: User) -> list[ReportBlock]:
         plain.pop()  # the opening of the paragraph that holds the address only
         found += [
             ReportBlock(html=markdown.render(plain)),
-            ReportBlock(charts=_build_chart_block(address, reader)),
+            ReportBlock(charts=_build_chart_block(address, scope)),
         ]
         plain = []
         tokens[index + 1].hidden = True
@@ -97,16 +96,16 @@ def _address(token: Token) -> str | None:
     return text if path == reverse("compare") or SAVED.match(path) else None
 
 
-def _build_chart_block(address: str, reader: User) -> ChartBlock:
+def _build_chart_block(address: str, scope: Scope) -> ChartBlock:
     parts = urlsplit(address)
     query = parts.query
     if saved := SAVED.match(parts.path):
-        view = SavedView.objects.filter(id=saved[1], team__in=access.teams_of(reader)).first()
+        view = scope.seen(SavedView).filter(id=saved[1]).first()
         if view is None or view.page != SavedPage.COMPARE:
             return ChartBlock(address, problem="This saved view does not exist, or you have no access.")
         query = view.query
     values = parse_qs(query)
-    selected = selection.select_runs(reader, values.get("run", []), values.get("filter", [""])[0])
+    selected = selection.select_runs(scope, values.get("run", []), values.get("filter", [""])[0])
     values.pop("open", None)  # a chart in full-window mode would cover the text
     block = ChartBlock(address, urlencode(values, doseq=True), selected.runs, problem=selected.problem)
     if not block.runs:

@@ -10,9 +10,10 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.pages.reports import blocks
 from dashboard.server.requests import UserRequest
+from jobs.models import Report
 from jobs.people import sharing
 
 ROWS_LIMIT = 200
@@ -20,17 +21,17 @@ ROWS_LIMIT = 200
 
 @require_safe
 def listing(request: UserRequest) -> HttpResponse:
-    found = access.reports_of(request.user)[:ROWS_LIMIT]
-    may_write = access.teams_written_by(request.user).exists()
+    found = get_scope(request).seen(Report).select_related("team", "owner")[:ROWS_LIMIT]
+    may_write = get_scope(request).writable_teams().exists()
     return render(request, "reports/list.html", {"reports": found, "may_write": may_write})
 
 
 @require_safe
 def show(request: UserRequest, report_id: str) -> HttpResponse:
-    report = access.report_for(request.user, report_id)
+    report = get_scope(request).get(Report, report_id)
     context = _build_context(request, report.text) | {
         "report": report,
-        "may_write": access.writes_in(request.user)(report.team_id),
+        "may_write": get_scope(request).can_write(report),
         "may_delete": report.owner_id == request.user.pk
         or sharing.is_lead_or_admin(request.user, report.team),
     }
@@ -39,8 +40,8 @@ def show(request: UserRequest, report_id: str) -> HttpResponse:
 
 def write(request: UserRequest) -> HttpResponse:
     """Write a new report."""
-    team = access.writable_team(request.user, request.POST.get("team"))
-    teams = access.teams_written_by(request.user)
+    team = get_scope(request).get_writable_team(request.POST.get("team"))
+    teams = get_scope(request).writable_teams()
     if request.method != "POST":
         return render(request, "reports/edit.html", {"teams": teams})
     title, text = request.POST.get("title", ""), request.POST.get("text", "")
@@ -53,7 +54,7 @@ def write(request: UserRequest) -> HttpResponse:
 
 
 def change(request: UserRequest, report_id: str) -> HttpResponse:
-    report = access.writable_report(request.user, report_id)
+    report = get_scope(request).get_writable(Report, report_id)
     context = {"report": report, "title": report.title, "text": report.text, "seen": report.version}
     if request.method != "POST":
         return render(request, "reports/edit.html", context)
@@ -80,7 +81,7 @@ def preview(request: UserRequest) -> HttpResponse:
 
 @require_POST
 def delete(request: UserRequest, report_id: str) -> HttpResponse:
-    report = access.writable_report(request.user, report_id)
+    report = get_scope(request).get_writable(Report, report_id)
     try:
         sharing.delete_report(report, actor=request.user)
     except sharing.SharingError as error:
@@ -91,5 +92,5 @@ def delete(request: UserRequest, report_id: str) -> HttpResponse:
 
 
 def _build_context(request: UserRequest, text: str) -> dict[str, Any]:
-    found = blocks.build_blocks(text, request.user)
+    found = blocks.build_blocks(text, get_scope(request))
     return {"blocks": found, "names": blocks.build_chart_names(found)}

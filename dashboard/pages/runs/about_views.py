@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_http_methods
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.charts.colours import get_colour
 from jobs.models import Run
 from jobs.tracking import run_annotations
@@ -24,8 +24,8 @@ FIELDS = ("name", "note", "colour")
 def about(request: HttpRequest, run_id: str) -> HttpResponse:
     """GET: show the section. POST: write the posted values, and show the section with them or with the problem."""
     if request.method != "POST":
-        return _render(request, access.run_for(request.user, run_id))
-    run = access.writable_run(request.user, run_id)
+        return _render(request, get_scope(request).get(Run, run_id))
+    run = get_scope(request).get_writable(Run, run_id)
     try:
         _write(request, run)
     except TrackingError as error:
@@ -43,7 +43,7 @@ def _write(request: HttpRequest, run: Run) -> None:
     if values:
         run_annotations.change(run, actor=actor, **values)
     queryset = Run.objects.filter(id=run.id)
-    add, drop = run_annotations.tags_of(request.POST.get("add", "")), request.POST.getlist("drop")
+    add, drop = run_annotations.tags_from_text(request.POST.get("add", "")), request.POST.getlist("drop")
     if add or drop:
         run_annotations.tag(queryset, add, drop, actor=actor)
     if "archive" in request.POST:
@@ -61,7 +61,7 @@ def build_context(request: HttpRequest, run: Run) -> dict[str, Any]:
         "about_params": params[:PARAMS_LIMIT],
         "has_more_params": len(params) > PARAMS_LIMIT,
         "colour": get_colour(run),
-        "may_write": access.writes_in(request.user)(run.team_id),
+        "may_write": get_scope(request).can_write(run),
     }
 
 

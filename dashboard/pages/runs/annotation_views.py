@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
-
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
-from dashboard import access
-from dashboard.html.responses import answer
+from dashboard.access import get_scope
+from dashboard.html.responses import answer, with_toast
+from dashboard.server.replies import json_reply, text_reply
+from engine.request_limits import BULK_RUNS
 from jobs import runs
 from jobs.models import Run
 from jobs.tracking import run_annotations
@@ -23,7 +23,7 @@ ACTIONS = ("tag", "archive", "restore")
 @require_POST
 def change(request: HttpRequest, run_id: str) -> HttpResponse:
     """Change the name, note or colour of a run."""
-    run = access.writable_run(request.user, run_id)
+    run = get_scope(request).get_writable(Run, run_id)
     values = {field: request.POST[field] for field in FIELDS if field in request.POST}
     try:
         run_annotations.change(run, actor=request.user.get_username(), **values)
@@ -40,8 +40,8 @@ def many(request: HttpRequest, act: str) -> HttpResponse:
     try:
         found = _select_runs(request)
         add, drop = (
-            run_annotations.tags_of(request.POST.get("add", "")),
-            run_annotations.tags_of(request.POST.get("drop", "")),
+            run_annotations.tags_from_text(request.POST.get("add", "")),
+            run_annotations.tags_from_text(request.POST.get("drop", "")),
         )
         actor = request.user.get_username()
         number = (
@@ -59,18 +59,18 @@ def many(request: HttpRequest, act: str) -> HttpResponse:
     )
 
 
-def count(request: HttpRequest) -> JsonResponse:
+def count(request: HttpRequest) -> HttpResponse:
     """Return the number of matching runs that the user may change."""
-    return JsonResponse({"count": _select_runs(request).count()})
+    return json_reply({"count": _select_runs(request).count()})
 
 
 def _select_runs(request: HttpRequest) -> QuerySet[Run]:
     """Return the selected runs that the user may change. Raises FilterError."""
-    writable = access.writable_runs(request.user)
+    writable = get_scope(request).writable(Run)
     values = request.POST if request.method == "POST" else request.GET
     if not values.get("all"):
-        return writable.filter(id__in=values.getlist("run")[: run_annotations.RUNS_LIMIT])
-    asker = runs.Asker(access.runs_of(request.user), request.user.get_username(), timezone.now())
+        return writable.filter(id__in=values.getlist("run")[:BULK_RUNS])
+    asker = runs.Asker(get_scope(request).seen(Run), request.user.get_username(), timezone.now())
     found = runs.filtered(asker.runs, values.get("filter", ""), asker)
     return writable.filter(id__in=found.order_by().values("id"))
 
@@ -86,7 +86,4 @@ def _undo(request: HttpRequest, act: str) -> dict[str, object] | None:
 
 def _refuse(request: HttpRequest, message: str) -> HttpResponse:
     """Return 409 with the message, so that the typed text stays in its field."""
-    events = {"said": {"text": message, "tone": "bad"}}
-    return HttpResponse(
-        message, status=409, content_type="text/plain", headers={"HX-Trigger": json.dumps(events)}
-    )
+    return with_toast(text_reply(message, 409), message, "bad")

@@ -7,12 +7,13 @@ from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.files.checkpoints import download_checkpoint
 from dashboard.html.responses import answer
 from dashboard.pages.submit import spec_fields
 from engine.spec.spec import SpecError, nested
 from jobs.attempts import checkpoint_files, checkpoints
+from jobs.models import Job, Run
 from jobs.queue import job_actions, relayout
 from jobs.states.jobs import JobState, StateError
 
@@ -20,7 +21,7 @@ from jobs.states.jobs import JobState, StateError
 @require_safe
 def files(request: HttpRequest, run_id: str, step: int, form: str) -> HttpResponseBase:
     """Download a checkpoint as a tar: as it is, or exported for Hugging Face."""
-    run = access.run_for(request.user, run_id)
+    run = get_scope(request).get(Run, run_id)
     row = checkpoints.at_step(run, step)
     if row is None or form not in checkpoint_files.FORMS:
         raise Http404
@@ -33,10 +34,10 @@ def files(request: HttpRequest, run_id: str, step: int, form: str) -> HttpRespon
 @require_POST
 def layout(request: HttpRequest, run_id: str) -> HttpResponse:
     """Change the layout of a paused or ended job and resume it from its newest checkpoint."""
-    run = access.run_for(request.user, run_id)
+    run = get_scope(request).get(Run, run_id)
     if run.job is None:
         raise Http404
-    job, page = access.writable_job(request.user, run.job.id), reverse("run", args=[run.id])
+    job, page = get_scope(request).get_writable(Job, run.job.id), reverse("run", args=[run.id])
     posted, actor = request.POST, request.user.get_username()
     values = {
         path: spec_fields.FIELDS[path].value_of(posted[path])

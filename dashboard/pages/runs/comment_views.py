@@ -7,7 +7,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.server.requests import UserRequest
 from jobs.models import Comment, Run
 from jobs.people import sharing
@@ -15,12 +15,12 @@ from jobs.people import sharing
 
 @require_safe
 def listing(request: UserRequest, run_id: str) -> HttpResponse:
-    return _render(request, access.run_for(request.user, run_id))
+    return _render(request, get_scope(request).get(Run, run_id))
 
 
 @require_POST
 def write(request: UserRequest, run_id: str) -> HttpResponse:
-    run = access.writable_run(request.user, run_id)
+    run = get_scope(request).get_writable(Run, run_id)
     text = request.POST.get("text", "")
     try:
         sharing.add_comment(run, request.user, text)
@@ -31,7 +31,7 @@ def write(request: UserRequest, run_id: str) -> HttpResponse:
 
 @require_POST
 def change(request: UserRequest, run_id: str, comment_id: int) -> HttpResponse:
-    run = access.writable_run(request.user, run_id)
+    run = get_scope(request).get_writable(Run, run_id)
     comment, text = _get_comment(run, comment_id), request.POST.get("text", "")
     try:
         sharing.change_comment(comment, request.user, text)
@@ -43,7 +43,7 @@ def change(request: UserRequest, run_id: str, comment_id: int) -> HttpResponse:
 
 @require_POST
 def delete(request: UserRequest, run_id: str, comment_id: int) -> HttpResponse:
-    run = access.writable_run(request.user, run_id)
+    run = get_scope(request).get_writable(Run, run_id)
     try:
         sharing.delete_comment(_get_comment(run, comment_id), request.user)
     except sharing.SharingError as error:
@@ -73,6 +73,6 @@ def build_context(request: UserRequest, run: Run) -> dict[str, object]:
     return {
         "run": run,
         "comments": run.comments.select_related("author"),
-        "may_write": access.writes_in(request.user)(run.team_id),
+        "may_write": get_scope(request).can_write(run),
         "may_delete": sharing.is_lead_or_admin(request.user, run.team),
     }

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib.auth.models import User
-
-from dashboard import access
+from dashboard.access import Scope
 from dashboard.pages.runs import attempts
 from dashboard.pages.submit import spec_fields
 from engine.spec.spec import flatten
@@ -42,11 +40,11 @@ class RankPlacement:
     device_id: str
 
 
-def build_context(run: Run, user: User) -> dict[str, Any]:
+def build_context(run: Run, scope: Scope) -> dict[str, Any]:
     """Return the context of runs/_history.html; empty for a run without a job."""
     if run.job is None:
         return {"cost": None, "attempts": [], "events": [], "phases": [], "placement": [], "checkpoints": []}
-    records = get_attempt_history(run, run.job, access.runs_of(user))
+    records = get_attempt_history(run, run.job, scope.seen(Run))
     events = list(run.job.events.order_by("-id")[:EVENTS_SHOWN])
     newest = records[0].attempt if records else None
     return {
@@ -55,7 +53,7 @@ def build_context(run: Run, user: User) -> dict[str, Any]:
         "lost_steps": sum(record.lost_steps or 0 for record in records),
         "events": _without_repetitions([event for event in events if event.kind != "checkpoint"]),
         "checkpoint_events": [event for event in events if event.kind == "checkpoint"],
-        **_build_checkpoints(run, user),
+        **_build_checkpoints(run, scope),
         "phases": build_phases(newest) if newest else [],
         "phases_total_s": sum(newest.phases.values()) if newest else None,
         "placement": _build_placement(newest) if newest else [],
@@ -63,19 +61,15 @@ def build_context(run: Run, user: User) -> dict[str, Any]:
     }
 
 
-def _build_checkpoints(run: Run, user: User) -> dict[str, Any]:
+def _build_checkpoints(run: Run, scope: Scope) -> dict[str, Any]:
     """Return the existing checkpoints, the lineage, and the layout fields if the layout may be changed."""
     shown = list_checkpoints(run)
-    may_change = (
-        run.job is not None
-        and run.job.state in relayout.CHANGEABLE_STATES
-        and access.writes_in(user)(run.team_id)
-    )
+    may_change = run.job is not None and run.job.state in relayout.CHANGEABLE_STATES and scope.can_write(run)
     flat = flatten(run.job.spec) if run.job is not None and may_change else {}
     return {
         "checkpoints": shown,
         "unfit": shown[0].unfit if shown else "",
-        "lineage": get_lineage(run, access.runs_open_to(user)),
+        "lineage": get_lineage(run, scope.opened(Run)),
         "layout_fields": [(spec_fields.FIELDS[path], flat[path]) for path in LAYOUT_SHOWN if path in flat],
     }
 

@@ -9,9 +9,10 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.html.responses import answer
 from dashboard.pages.runs import timeline
+from dashboard.server.replies import to_save
 from jobs.attempts import traces
 from jobs.models import Job, Run, TraceFile
 from jobs.states.jobs import StateError
@@ -22,7 +23,7 @@ STEPS_OFFERED = (1, 2, 3, 5, 10)
 @require_safe
 def part(request: HttpRequest, run_id: str) -> HttpResponse:
     """Show the timeline of the step that `at` names, and the traces."""
-    run = access.run_for(request.user, run_id)
+    run = get_scope(request).get(Run, run_id)
     if run.job is None:
         raise Http404
     return render(request, "runs/_timeline.html", build_context(request, run))
@@ -31,7 +32,7 @@ def part(request: HttpRequest, run_id: str) -> HttpResponse:
 @require_POST
 def request_trace(request: HttpRequest, run_id: str) -> HttpResponse:
     """Request a profiler trace of the next steps."""
-    run = access.writable_run(request.user, run_id)
+    run = get_scope(request).get_writable(Run, run_id)
     if run.job is None:
         raise Http404
     page = reverse("run", args=[run.id])
@@ -49,7 +50,7 @@ def request_trace(request: HttpRequest, run_id: str) -> HttpResponse:
 @require_safe
 def file(request: HttpRequest, run_id: str, file_id: int) -> HttpResponse:
     """Download a trace in Chrome's format, compressed with gzip; Perfetto opens it directly."""
-    run = access.run_for(request.user, run_id)
+    run = get_scope(request).get(Run, run_id)
     found = TraceFile.objects.filter(id=file_id, trace__attempt__job=run.job_id).first()
     if found is None or found.size_bytes is None:
         raise Http404
@@ -58,9 +59,8 @@ def file(request: HttpRequest, run_id: str, file_id: int) -> HttpResponse:
 
 def download(run: Run, found: TraceFile) -> HttpResponse:
     reply = HttpResponse(b"".join(traces.read_content(found)), content_type="application/gzip")
-    reply["Content-Disposition"] = f'attachment; filename="{run.id}-{found.name}"'
     reply["X-Content-Type-Options"] = "nosniff"
-    return reply
+    return to_save(reply, f"{run.id}-{found.name}")
 
 
 def build_context(request: HttpRequest, run: Run) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def build_context(request: HttpRequest, run: Run) -> dict[str, Any]:
         "trace_files": traces.list_files(job),
         "open_trace": traces.get_open_trace(job),
         "is_running": job.state in traces.TRACEABLE,
-        "may_trace": job.state in traces.TRACEABLE and job.team_id in access.written_ids(request.user),
+        "may_trace": job.state in traces.TRACEABLE and job.team_id in get_scope(request).written_team_ids,
         "trace_ranks": range(job.num_devices),
         "steps_offered": STEPS_OFFERED,
     }

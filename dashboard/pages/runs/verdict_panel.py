@@ -8,8 +8,7 @@ from urllib.parse import urlencode
 
 from django.urls import reverse
 
-from dashboard import access
-from dashboard.access import User
+from dashboard.access import Scope
 from dashboard.html.badges import Badge
 from engine.verdict import results
 from engine.verdict.results import ProposedRemedy, StateFinding, Verdict
@@ -42,7 +41,7 @@ class CheckShown:
     off_points: float | None
 
 
-def build_context(run: Run, user: User) -> dict[str, Any]:
+def build_context(run: Run, scope: Scope) -> dict[str, Any]:
     """The context of runs/_verdict.html."""
     stored = verdicts.get_current(run)
     verdict, check = results.from_json(stored.body), verdicts.get_newest_check(run)
@@ -54,7 +53,7 @@ def build_context(run: Run, user: User) -> dict[str, Any]:
         "notices": _get_notices(verdict),
         "remedies": [RemedyRow(remedy, _get_form_address(run, remedy)) for remedy in verdict.remedies],
         "check": _build_check(check) if check else None,
-        "may_check": access.writes_in(user)(run.team_id) and run.job is not None,
+        "may_check": scope.can_write(run) and run.job is not None,
         "live_topics": _get_live_topics(run, check),
     }
 

@@ -7,19 +7,20 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.charts import run_labels, selection
 from dashboard.html.responses import answer
 from dashboard.pages.compare import breakdown
 from dashboard.server.requests import UserRequest
 from engine.spec.spec import SpecError
 from jobs import verdicts
+from jobs.models import Run
 
 
 @require_POST
 def check(request: UserRequest, run_id: str) -> HttpResponse:
     """Submit the runs that check the verdict."""
-    run = access.writable_run(request.user, run_id)
+    run = get_scope(request).get_writable(Run, run_id)
     page = f"{reverse('run', args=[run.id])}#run-verdict"
     try:
         verdicts.check_verdict(run, request.user)
@@ -31,6 +32,8 @@ def check(request: UserRequest, run_id: str) -> HttpResponse:
 @require_safe
 def differences(request: UserRequest) -> HttpResponse:
     """Show the parts of each run's step time, and why each run is faster or slower than the first."""
-    runs = selection.select_runs(request.user, request.GET.getlist("run"), request.GET.get("filter", "")).runs
+    runs = selection.select_runs(
+        get_scope(request), request.GET.getlist("run"), request.GET.get("filter", "")
+    ).runs
     context = {"why": breakdown.build_breakdown(runs), "names": run_labels.label_runs(runs)}
     return render(request, "compare/_breakdown.html", context)

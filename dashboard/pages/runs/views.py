@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.charts import panels, run_labels
 from dashboard.files.downloads import FileDownload
 from dashboard.pages.jobs import progress
@@ -49,9 +49,11 @@ PARTS = {
 
 @require_safe
 def detail(request: UserRequest, run_id: str) -> HttpResponse:
-    run = access.run_for(request.user, run_id)
+    run = get_scope(request).get(Run, run_id)
     context = (
-        _build_head(request, run) | history.build_context(run, request.user) | external.build_uploads(run)
+        _build_head(request, run)
+        | history.build_context(run, get_scope(request))
+        | external.build_uploads(run)
     )
     recorded, origin = series.names(run.id), context["origin"]
     measured = {name.metric for name in recorded}
@@ -66,7 +68,7 @@ def detail(request: UserRequest, run_id: str) -> HttpResponse:
         **trace_views.build_context(request, run),
         "outputs": get_output_histories(run) if run.job else [],
         **about_views.build_context(request, run),
-        **verdict_panel.build_context(run, request.user),
+        **verdict_panel.build_context(run, get_scope(request)),
         "spec_yaml": _spec_yaml(run),
         "differences": origins.find_differences(origin.values, run.spec) if origin else [],
         "ranks": _rank_range(run),
@@ -85,11 +87,11 @@ def part(request: UserRequest, run_id: str, name: str) -> HttpResponse:
     """Show one part of the run page."""
     if name not in PARTS:
         raise Http404
-    run = access.run_for(request.user, run_id)
+    run = get_scope(request).get(Run, run_id)
     contexts: dict[str, Callable[[], dict[str, Any]]] = {
         "head": lambda: _build_head(request, run),
-        "history": lambda: history.build_context(run, request.user) | external.build_uploads(run),
-        "verdict": lambda: verdict_panel.build_context(run, request.user),
+        "history": lambda: history.build_context(run, get_scope(request)) | external.build_uploads(run),
+        "verdict": lambda: verdict_panel.build_context(run, get_scope(request)),
         "links": lambda: fabric.build_context(run),
         "outputs": lambda: {"outputs": get_output_histories(run)},
     }
@@ -101,7 +103,7 @@ def part(request: UserRequest, run_id: str, name: str) -> HttpResponse:
 @require_safe
 def log(request: UserRequest, run_id: str) -> HttpResponse:
     """Show the last lines of one rank's log."""
-    run = access.run_for(request.user, run_id)
+    run = get_scope(request).get(Run, run_id)
     if run.job is None:
         raise Http404
     rank = _parse_whole(request.GET.get("rank")) or 0
@@ -114,7 +116,7 @@ def log(request: UserRequest, run_id: str) -> HttpResponse:
 @require_safe
 def artefact(request: UserRequest, run_id: str, artefact_id: str) -> FileDownload:
     """Download one file of the run."""
-    found = access.run_for(request.user, run_id).artefacts.filter(id=artefact_id).first()
+    found = get_scope(request).get(Run, run_id).artefacts.filter(id=artefact_id).first()
     if found is None:
         raise Http404
     return FileDownload(artefacts.file_of(found), found.path.rpartition("/")[2], found.size_bytes)
@@ -132,17 +134,17 @@ def _build_head(request: UserRequest, run: Run) -> dict[str, Any]:
     return {
         "run": run,
         "job": job,
-        "origin": origins.get_job_origin(request.user, job) if job else None,
+        "origin": origins.get_job_origin(get_scope(request), job) if job else None,
         "progress": progress.build_progress(job, timezone.now(), newest.get("step_s")) if job else None,
         "figures": progress.build_key_figures(run, newest) if job else [],
         "logged_metrics": [] if job else external.get_key_metrics(run),
         "num_metrics": 0 if job else run.metrics.count(),
         "status": None if job else get_status(run, timezone.now()),
-        "written": access.written_ids(request.user),
+        "written": get_scope(request).written_team_ids,
     }
 
 
-def _list_sources(recorded: Iterable[series.Name]) -> list[tuple[str, str]]:
+def _list_sources(recorded: Iterable[series.SeriesName]) -> list[tuple[str, str]]:
     """Return the ranks that reported step phases, with the titles of their options."""
     ranks = {name.source.removeprefix("rank") for name in recorded if name.metric in STEP_PHASES}
     return [(f"rank{rank}", f"rank {rank}") for rank in sorted(ranks, key=lambda rank: (len(rank), rank))]

@@ -12,8 +12,7 @@ from typing import Any
 from django.http import Http404, QueryDict
 from django.urls import reverse
 
-from dashboard import access
-from dashboard.access import User
+from dashboard.access import Scope
 from dashboard.pages.submit import spec_fields
 from engine.spec import presets
 from engine.spec.spec import SpecError, flatten, parse, with_changes
@@ -46,13 +45,13 @@ class SpecDifference:
     now: str
 
 
-def origin_from_query(user: User, query: QueryDict) -> SpecOrigin:
+def origin_from_query(scope: Scope, query: QueryDict) -> SpecOrigin:
     """Return the origin named by the query. Raises Http404 if it does not exist or the user has no access."""
     if run_id := query.get("from"):
-        return get_origin(user, f"run:{run_id}")
+        return get_origin(scope, f"run:{run_id}")
     if template_id := query.get("template"):
-        return get_origin(user, f"template:{template_id}")
-    return get_origin(user, f"preset:{query.get('preset', DEFAULT_PRESET)}")
+        return get_origin(scope, f"template:{template_id}")
+    return get_origin(scope, f"preset:{query.get('preset', DEFAULT_PRESET)}")
 
 
 def apply_changes(origin: SpecOrigin, changes: Sequence[str]) -> dict[str, Any]:
@@ -66,19 +65,19 @@ def apply_changes(origin: SpecOrigin, changes: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def get_origin(user: User, key: str) -> SpecOrigin:
+def get_origin(scope: Scope, key: str) -> SpecOrigin:
     """Return the origin with this key. Raises Http404 if it does not exist or the user has no access."""
     kind, _, name = key.partition(":")
     submit = reverse("submit")
     if kind == "run":
-        run = access.run_for(user, name)
+        run = scope.get(Run, name)
         try:
             parse(run.spec)
         except SpecError:
             raise Http404 from None  # a logged run has no spec of ours
         return SpecOrigin(kind, run.id, run.name, run.spec, f"{submit}?from={run.id}", run=run)
     if kind == "template":
-        found = access.template_for(user, name)
+        found = scope.get(Template, name)
         return SpecOrigin(
             kind, found.id, found.name, found.spec, f"{submit}?template={found.id}", template=found
         )
@@ -87,13 +86,13 @@ def get_origin(user: User, key: str) -> SpecOrigin:
     return SpecOrigin(kind, name, name, presets.preset(name).model_dump(), f"{submit}?preset={name}")
 
 
-def get_job_origin(user: User, job: Job) -> SpecOrigin | None:
+def get_job_origin(scope: Scope, job: Job) -> SpecOrigin | None:
     """Return the origin of a job; None if it has none or the user has no access."""
     if not (job.cloned_from_id or job.template_id):
         return None
     try:
         return get_origin(
-            user, f"run:{job.cloned_from_id}" if job.cloned_from_id else f"template:{job.template_id}"
+            scope, f"run:{job.cloned_from_id}" if job.cloned_from_id else f"template:{job.template_id}"
         )
     except Http404:
         return None

@@ -10,8 +10,8 @@ import yaml
 from django.db.models import Count, Min
 
 from dashboard.pages.submit import spec_fields, yaml_text
+from engine.request_limits import YAML_EDIT_CHARS
 from engine.spec.spec import (
-    SPEC_BYTES_LIMIT,
     Problem,
     Spec,
     SpecError,
@@ -120,15 +120,14 @@ def get_cost_limit(spec: Spec) -> CostLimit | None:
 
 def list_problems(draft: Draft) -> list[dict[str, Any]]:
     """Return each problem with its field, its line in the YAML, and its fix."""
+    lines = yaml_text.lines_of(draft.yaml, [problem.field for problem in draft.problems])
     return [
         {
             "field": problem.field,
             "message": problem.message,
             "fix": {path: spec_fields.FIELDS[path].text_of(value) for path, value in problem.fix.items()},
             "fix_label": _fix_label(problem),
-            "line": yaml_text.line_of(draft.yaml, problem.field)
-            if len(draft.yaml) <= SPEC_BYTES_LIMIT
-            else None,
+            "line": lines[problem.field],
         }
         for problem in draft.problems
     ]
@@ -161,9 +160,14 @@ def _from_fields(fields: dict[str, Any], text: str, team: Team) -> Draft:
     except SpecError:
         return check_draft(Draft(text, values, note=f"This YAML cannot be read. {YAML_KEPT}"), team)
     known = flatten(known) if isinstance(known, Mapping) else {}
-    for path, value in fields.items():
-        if _is_same(spec_fields.FIELDS[path], known.get(path, spec_fields.FIELDS[path].default), value):
-            continue
+    differing = {
+        path: value
+        for path, value in fields.items()
+        if not _is_same(spec_fields.FIELDS[path], known.get(path, spec_fields.FIELDS[path].default), value)
+    }
+    if broken := YAML_EDIT_CHARS.error(len(differing) * len(text)):  # each edit reads the text again
+        return check_draft(Draft(text, values, note=f"{broken} {YAML_KEPT}"), team)
+    for path, value in differing.items():
         changed = yaml_text.with_value(text, path, value)
         if changed is None:
             note = f"'{path}' could not be written into this YAML. {YAML_KEPT}"

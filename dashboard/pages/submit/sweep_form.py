@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dashboard.pages.submit import spec_fields
-from engine.sweep import FIELDS_LIMIT, FIXED_FIELDS, SweepDefinition, parse_vary
+from engine.request_limits import SWEEP_FIELDS
+from engine.sweep import FIXED_FIELDS, SweepDefinition, parse_vary
 from engine.telemetry.metrics import FABRIC_METRICS, METRICS
 
 ROWS_SHOWN = 2
@@ -56,6 +57,6 @@ def values_from_post(post: Mapping[str, str]) -> dict[str, Any]:
 def _posted_rows(post: Mapping[str, str]) -> list[tuple[str, str]]:
     return [
         (post.get(f"sweep.path.{index}", ""), post.get(f"sweep.values.{index}", ""))
-        for index in range(FIELDS_LIMIT)
+        for index in range(SWEEP_FIELDS)
         if f"sweep.path.{index}" in post
     ]

@@ -11,7 +11,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.pages.submit import spec_check, views
 from dashboard.server.requests import UserRequest
 from engine.spec.spec import Problem, Spec, SpecError
@@ -22,13 +22,13 @@ from jobs.states.jobs import StateError
 
 @require_POST
 def save(request: UserRequest) -> HttpResponse:
-    team = access.writable_team(request.user, request.POST.get("team"))
+    team = get_scope(request).get_writable_team(request.POST.get("team"))
     return _store(request, team, lambda spec: templates.save(team=team, spec=spec, **_read_details(request)))
 
 
 @require_POST
 def change(request: UserRequest, template_id: str) -> HttpResponse:
-    found = access.writable_template(request.user, template_id)
+    found = get_scope(request).get_writable(Template, template_id)
     seen = request.POST.get("template_version", "")
     version = int(seen) if seen.isdecimal() and len(seen) < 9 else None
     return _store(
@@ -40,7 +40,7 @@ def change(request: UserRequest, template_id: str) -> HttpResponse:
 
 @require_POST
 def delete(request: UserRequest, template_id: str) -> HttpResponse:
-    found = access.writable_template(request.user, template_id)
+    found = get_scope(request).get_writable(Template, template_id)
     templates.delete(found, request.user.get_username())
     messages.success(request, f"Template {found.name} is deleted. Jobs made from it keep their spec.")
     return redirect("submit")

@@ -6,22 +6,23 @@ import dataclasses
 
 from django.conf import settings
 from django.contrib import messages
-from django.http import Http404, HttpResponse, JsonResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.views.decorators.http import require_http_methods, require_POST
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.pages.submit import origins, plan_panel, spec_check, spec_fields, sweep_form
 from dashboard.pages.submit.origins import SpecOrigin
 from dashboard.pages.submit.spec_check import Draft
+from dashboard.server.replies import json_reply
 from dashboard.server.requests import UserRequest
 from engine.data import corpora
 from engine.hardware import fabric_test
 from engine.spec import presets
 from engine.spec.spec import SpecError, nested
 from jobs import datasets
-from jobs.models import Pool, Team
+from jobs.models import Pool, Team, Template
 from jobs.queue import job_actions
 from jobs.sweeps import sweep_actions
 
@@ -31,9 +32,9 @@ POINTS_SHOWN = 50  # of a sweep
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def submit(request: UserRequest) -> HttpResponse:
-    team = access.writable_team(request.user, request.POST.get("team"))
+    team = get_scope(request).get_writable_team(request.POST.get("team"))
     if request.method != "POST":
-        origin = origins.origin_from_query(request.user, request.GET)
+        origin = origins.origin_from_query(get_scope(request), request.GET)
         values = origins.apply_changes(origin, request.GET.getlist("set"))
         return render_page(request, spec_check.draft_from_values(values, team), origin)
     draft, origin = spec_check.draft_from_post(request.POST, team), posted_origin(request)
@@ -50,11 +51,11 @@ def submit(request: UserRequest) -> HttpResponse:
 
 
 @require_POST
-def check(request: UserRequest) -> JsonResponse:
+def check(request: UserRequest) -> HttpResponse:
     """Return the updated page contents after an edit as JSON: both notations, problems and plan."""
-    team = access.writable_team(request.user, request.POST.get("team"))
+    team = get_scope(request).get_writable_team(request.POST.get("team"))
     draft = spec_check.draft_from_post(request.POST, team)
-    return JsonResponse(
+    return json_reply(
         {
             "yaml": draft.yaml,
             "values": None if draft.values is None else spec_fields.texts_from_values(draft.values),
@@ -72,9 +73,9 @@ def check(request: UserRequest) -> JsonResponse:
 def posted_origin(request: UserRequest) -> SpecOrigin:
     """Return the origin of the posted spec, or the default preset if it was deleted meanwhile."""
     try:
-        return origins.get_origin(request.user, request.POST.get("origin", ""))
+        return origins.get_origin(get_scope(request), request.POST.get("origin", ""))
     except Http404:
-        return origins.get_origin(request.user, f"preset:{origins.DEFAULT_PRESET}")
+        return origins.get_origin(get_scope(request), f"preset:{origins.DEFAULT_PRESET}")
 
 
 def render_page(request: UserRequest, draft: Draft, origin: SpecOrigin, status: int = 200) -> HttpResponse:
@@ -88,20 +89,20 @@ def render_page(request: UserRequest, draft: Draft, origin: SpecOrigin, status: 
             (group, [(field, texts[field.path]) for field in group.fields]) for group in spec_fields.GROUPS
         ],
         "presets": presets.PRESETS,
-        "templates": access.templates_of(request.user).select_related("team"),
+        "templates": get_scope(request).seen(Template).select_related("team"),
         "history": origin.template.events.order_by("-id")[:HISTORY_SHOWN] if origin.template else [],
         "source": request.POST.get("source", "fields"),
         "pools": Pool.objects.filter(is_open=True).order_by("name").values_list("name", flat=True),
         "corpora": corpora.list_corpora(settings.CORPUS_ROOT)
-        + datasets.corpus_choices(access.teams_of(request.user)),
-        "teams": access.teams_written_by(request.user),
+        + datasets.corpus_choices(get_scope(request).teams()),
+        "teams": get_scope(request).writable_teams(),
         "sweep": sweep_form.build_form(request.POST),
         "template": {
             name: request.POST.get(f"template_{name}", getattr(origin.template, name, ""))
             for name in ("name", "description")
         },
     }
-    team = access.writable_team(request.user, request.POST.get("team"))
+    team = get_scope(request).get_writable_team(request.POST.get("team"))
     context |= (
         _build_plan(request, draft) | _build_differences(draft, origin) | _build_preview(request, draft, team)
     )

@@ -5,9 +5,13 @@ The rest of the text, comments included, stays as it was typed.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import yaml
+
+from engine.request_limits import SPEC_BYTES
+from engine.spec.spec import SpecError, refuse_yaml_bombs
 
 
 def with_value(text: str, path: str, value: Any) -> str | None:
@@ -20,13 +24,24 @@ def with_value(text: str, path: str, value: Any) -> str | None:
         return None
 
 
-def line_of(text: str, path: str) -> int | None:
-    """Return the line (from 1) of the field at a dotted path, or of its nearest parent."""
+def lines_of(text: str, paths: Iterable[str]) -> dict[str, int | None]:
+    """The line (from 1) on which the field at each dotted path, or its nearest parent, stands; of a text that is no
+    YAML, the line of the mistake. The text is read once: a read of 64 KiB takes a fifth of a second."""
+    paths = set(paths)
+    if not paths or len(text) > SPEC_BYTES:
+        return dict.fromkeys(paths)
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        refuse_yaml_bombs(text)
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except SpecError:
+        return dict.fromkeys(paths)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        return mark.line + 1 if mark else None
+        return dict.fromkeys(paths, mark.line + 1 if mark else None)
+    return {path: _line(root, path) for path in paths}
+
+
+def _line(node: yaml.Node | None, path: str) -> int | None:
     line = None
     for name in path.split("."):
         pair = _pair(node, name)

@@ -13,7 +13,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.charts import run_labels
 from dashboard.charts.panels import Panel
 from dashboard.html.responses import answer
@@ -37,7 +37,7 @@ LEFT_OUT = ("refused", "not submitted")
 @require_safe
 def listing(request: UserRequest) -> HttpResponse:
     ended = Count("jobs", filter=Q(jobs__state__in=FINAL))
-    found = access.sweeps_of(request.user).select_related("owner", "team")
+    found = get_scope(request).seen(Sweep).select_related("owner", "team")
     page = Paginator(found.annotate(num_ended=ended).order_by("-created_at", "id"), SWEEPS_A_PAGE).get_page(
         request.GET.get("page")
     )
@@ -50,7 +50,7 @@ def listing(request: UserRequest) -> HttpResponse:
 
 @require_safe
 def detail(request: UserRequest, sweep_id: str) -> HttpResponse:
-    sweep = access.sweep_for(request.user, sweep_id)
+    sweep = get_scope(request).get(Sweep, sweep_id)
     context = _build_context(request, sweep)
     if request.headers.get("HX-Request"):
         return render(request, "sweeps/_body.html", context)
@@ -66,7 +66,7 @@ def detail(request: UserRequest, sweep_id: str) -> HttpResponse:
 
 @require_POST
 def submit(request: UserRequest) -> HttpResponse:
-    team = access.writable_team(request.user, request.POST.get("team"))
+    team = get_scope(request).get_writable_team(request.POST.get("team"))
     draft = spec_check.draft_from_post(request.POST, team)
     try:
         if draft.spec is None:
@@ -83,7 +83,7 @@ def submit(request: UserRequest) -> HttpResponse:
 @require_POST
 def act(request: UserRequest, sweep_id: str, name: str) -> HttpResponse:
     """Pause, resume or cancel a sweep."""
-    sweep = access.writable_sweep(request.user, sweep_id)
+    sweep = get_scope(request).get_writable(Sweep, sweep_id)
     page = reverse("sweep", args=[sweep.id])
     if name not in sweep_actions.ACTIONS:
         raise Http404
@@ -114,7 +114,7 @@ def _build_context(request: UserRequest, sweep: Sweep) -> dict[str, Any]:
         "rungs": progress.decided_rungs(sweep, rows),
         "compared": [row.run.id for row in rows if row.run and row.position][:COMPARED],
         "history": sweep.events.order_by("-id")[:50],
-        "may_write": access.writes_in(request.user)(sweep.team_id),
+        "may_write": get_scope(request).can_write(sweep),
     }
 
 

@@ -97,7 +97,7 @@ def _parse_fields(
     found: dict[runs.Field, None] = {}
     for text in texts:
         try:
-            found[runs.field_of(text)] = None
+            found[runs.field_from_text(text)] = None
         except runs.FieldError as error:
             problems.append(str(error))
     if len(found) > limit:

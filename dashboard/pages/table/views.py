@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import Http404, HttpResponse, JsonResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from dashboard import access
+from dashboard.access import get_scope
 from dashboard.pages.table import columns, export, groups, rows
 from dashboard.pages.table.picker import build_picker
 from dashboard.pages.table.query import TableState, parse_state
+from dashboard.server.replies import json_reply, text_reply, to_save
 from dashboard.server.requests import UserRequest
+from engine.request_limits import FILTER_CHARS
 from jobs import exports, runs
+from jobs.models import Run
 from jobs.people import last_queries
 
 PAGE = "runs"
@@ -42,7 +45,7 @@ def listing(request: UserRequest) -> HttpResponse:
         context |= _build_content(request, found, state, asker)
         if "only" not in request.GET and "part" not in request.GET:
             last_queries.store_last_query(request.user, PAGE, state.changed_query)
-    context["written"] = access.writes_runs_in(request.user)
+    context["written"] = get_scope(request).written_team_ids
     return render(request, _choose_template(request), context)
 
 
@@ -73,17 +76,16 @@ def save(request: UserRequest) -> HttpResponse:
         table = export.build_table(found, state, asker.runs, asker.now)
         data = b"".join(exports.write_table(table, form))
     except (runs.FilterError, export.TooManyRuns, exports.ParquetUnavailable) as error:
-        return HttpResponse(str(error), status=422, content_type="text/plain; charset=utf-8")
-    response = HttpResponse(data, content_type=exports.CONTENT_TYPES[form])
-    response["Content-Disposition"] = f'attachment; filename="{table.name}.{form}"'
-    return response
+        return text_reply(str(error), 422)
+    reply = HttpResponse(data, content_type=exports.CONTENT_TYPES[form])
+    return to_save(reply, f"{table.name}.{form}")
 
 
 @require_safe
-def complete(request: UserRequest) -> JsonResponse:
+def complete(request: UserRequest) -> HttpResponse:
     """Suggest what may come next in the filter `text`, which ends at the caret."""
-    found = runs.complete(request.GET.get("text", "")[:4000], _build_asker(request))
-    return JsonResponse({"start": found.start, "items": [item._asdict() for item in found.items]})
+    found = runs.complete(request.GET.get("text", "")[:FILTER_CHARS], _build_asker(request))
+    return json_reply({"start": found.start, "items": [item._asdict() for item in found.items]})
 
 
 @require_safe
@@ -94,4 +96,4 @@ def picker(request: UserRequest) -> HttpResponse:
 
 
 def _build_asker(request: UserRequest) -> runs.Asker:
-    return runs.Asker(access.runs_of(request.user), request.user.get_username(), timezone.now())
+    return runs.Asker(get_scope(request).seen(Run), request.user.get_username(), timezone.now())

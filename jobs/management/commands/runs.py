@@ -48,7 +48,7 @@ class Command(BaseCommand):
 def _find_runs(text: str, sort: str, limit: int) -> list[Run]:
     asker = runs.Asker(Run.objects.select_related("job__pool", "job__run", "owner"), "", timezone.now())
     try:
-        field, is_descending = runs.order_of(sort, asker)
+        field, is_descending = runs.order_from_text(sort, asker)
         filtered = runs.filtered(asker.runs, text, asker)
     except runs.FilterError as error:
         raise CommandError(

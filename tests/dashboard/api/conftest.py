@@ -1,4 +1,4 @@
-"""The cast: an owner, a team mate, somebody who may only look, and a stranger; a pool that can run things."""
+"""People of every role, a pool and a job."""
 
 from __future__ import annotations
 

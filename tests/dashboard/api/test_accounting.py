@@ -26,7 +26,7 @@ def lines(client: Client, query: str = "") -> list[dict]:
     return client.get(f"/api/v1/accounting{query}").json()["lines"]
 
 
-def test_a_line_says_what_was_held_and_that_nothing_was_measured(spent, client_of):
+def test_a_line_shows_held_time_and_that_nothing_was_measured(spent, client_of):
     (line,) = lines(client_of("mate"))
     assert line["keys"] == {"month": "2026-11", "pool": "default", "team": "blue"}
     assert (line["device_s"], line["wasted_device_s"], line["attempts"]) == (7200.0, 7200.0, 1)

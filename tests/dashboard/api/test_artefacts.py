@@ -34,7 +34,7 @@ def test_a_file_is_put_and_replaced(owner_browser, make_job):
 def test_what_is_no_path_and_what_is_too_big_are_refused_with_the_reason(owner_browser, make_job, settings):
     run = make_job().run
     bad = owner_browser.put(f"/api/v1/runs/{run.id}/artefacts?path=../x", b"1", content_type="x/y")
-    assert bad.status_code == 422 and "no path" in bad.json()["detail"]
+    assert bad.status_code == 422 and "not the path" in bad.json()["detail"]
     settings.ARTEFACT_LIMIT_BYTES = 3
     big = owner_browser.put(f"/api/v1/runs/{run.id}/artefacts?path=x", b"1234", content_type="x/y")
     assert big.status_code == 413 and "at most 3" in big.json()["detail"]

@@ -10,8 +10,8 @@ pytestmark = pytest.mark.django_db
 GOOD, BAD = b'{"text": "good", "label": "happy"}\n', b"nonsense\n"
 
 
-def upload(browser, content, **said):
-    query = "&".join(f"{name}={value}" for name, value in {"file_name": "moods.jsonl", **said}.items())
+def upload(browser, content, **body):
+    query = "&".join(f"{name}={value}" for name, value in {"file_name": "moods.jsonl", **body}.items())
     return browser.post(f"/api/v1/datasets?{query}", content, content_type="application/octet-stream")
 
 

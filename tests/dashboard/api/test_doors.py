@@ -64,21 +64,24 @@ READS = [
     "/api/v1/datasets/{dataset}",
     "/api/v1/datasets/{dataset}/refused",
 ]
-# What the writer of a run says of it
-TOLD = ("points", "writers", "params", "tags", "heartbeat", "start", "finish", "missing")
+# What the writer of a run reports
+REPORTED = ("points", "writers", "params", "tags", "heartbeat", "start", "finish", "missing")
 WRITES = [
     ("post", "/api/v1/jobs"),
-    *[("post", f"/api/v1/jobs/{{job}}/{wish}") for wish in ("cancel", "retry", "pause", "resume", "extend")],
-    *[("post", f"/api/v1/jobs/{{job}}/{wish}") for wish in ("move", "priority", "trace", "layout")],
+    *[
+        ("post", f"/api/v1/jobs/{{job}}/{action}")
+        for action in ("cancel", "retry", "pause", "resume", "extend")
+    ],
+    *[("post", f"/api/v1/jobs/{{job}}/{action}") for action in ("move", "priority", "trace", "layout")],
     *[("post", f"/api/v1/sweeps{rest}") for rest in ("", "/preview")],
-    *[("post", f"/api/v1/sweeps/{{sweep}}/{wish}") for wish in ("pause", "resume", "cancel")],
+    *[("post", f"/api/v1/sweeps/{{sweep}}/{action}") for action in ("pause", "resume", "cancel")],
     ("post", "/api/v1/templates"),
     ("patch", "/api/v1/templates/{template}"),
     ("delete", "/api/v1/templates/{template}"),
     ("post", "/api/v1/runs"),
     ("patch", "/api/v1/runs/{run}"),
     ("put", "/api/v1/runs/{run}/artefacts?path=x"),
-    *[("post", f"/api/v1/runs/{{run}}/{what}") for what in TOLD],
+    *[("post", f"/api/v1/runs/{{run}}/{what}") for what in REPORTED],
     ("post", "/api/v1/runs/{run}/verdict/check"),
     ("post", "/api/v1/datasets?file_name=x.txt"),
     ("post", "/api/v1/datasets/{dataset}/keep"),
@@ -144,13 +147,14 @@ def write(client, method, path, job):
     bodies = {"templates": {"name": "x", "spec": {}}, "writers": {"stream": "x"}, "params": {"params": {}},
               "missing": {"source": "run", "missing": {}}}  # fmt: skip
     body = next(
-        (body for word, body in bodies.items() if word in path), {"where": "front", "priority": "low"}
+        (body for word, body in bodies.items() if word in path),
+        {"where": "front", "priority": "low"},
     )
     return getattr(client, method)(at(path, job), json.dumps(body), content_type="application/json")
 
 
 @pytest.mark.parametrize("path", READS)
-def test_reading_needs_a_login_and_says_so_in_json(path, job):
+def test_reading_needs_a_login_and_refuses_in_json(path, job):
     answer = Client().get(at(path, job))
     assert answer.status_code == 401
     assert "Log in" in answer.json()["detail"]

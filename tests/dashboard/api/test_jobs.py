@@ -19,12 +19,12 @@ def submit(client, body, kind=JSON):
 def test_a_spec_as_json_becomes_a_job_with_a_run(pool, client_of):
     answer = submit(client_of("owner"), {"name": "hello", "budget": {"steps": 30}})
     assert answer.status_code == 201
-    said = answer.json()
+    body = answer.json()
     job = Job.objects.get()
-    assert (said["id"], said["run"], said["state"]) == (job.id, job.run.id, "queued")
-    assert (said["name"], said["num_steps"], said["team"], said["owner"]) == ("hello", 30, "blue", "owner")
-    assert said["spec"]["budget"]["steps"] == 30
-    assert said["url"] == f"/runs/{job.run.id}/"
+    assert (body["id"], body["run"], body["state"]) == (job.id, job.run.id, "queued")
+    assert (body["name"], body["num_steps"], body["team"], body["owner"]) == ("hello", 30, "blue", "owner")
+    assert body["spec"]["budget"]["steps"] == 30
+    assert body["url"] == f"/runs/{job.run.id}/"
 
 
 def test_a_spec_as_yaml_becomes_the_same_job(pool, token_of):

@@ -1,4 +1,4 @@
-"""Nodes over HTTP: how they stand, what an admin asks of them, and tokens that let machines in."""
+"""Nodes over HTTP: state, actions of admins, join tokens."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def running(job):
     return job
 
 
-def test_a_node_says_how_it_stands_and_what_has_happened(admin):
+def test_a_node_shows_its_state_and_its_events(admin):
     post(admin, f"{NODE}/cordon", reason="odd noises", hours=2)
     node = admin.get(NODE).json()
     assert (node["admin_state"], node["admin_reason"], node["pool"]) == ("cordoned", "odd noises", "default")
@@ -52,7 +52,7 @@ def test_nodes_come_by_name_and_in_pages(admin, pool):
 
 
 @pytest.mark.parametrize(
-    ("verb", "body", "field", "said"),
+    ("verb", "body", "field", "expected"),
     [
         ("drain", {"policy": "finish"}, "reason", "A reason is needed"),
         ("drain", {"reason": "x"}, "policy", "Choose"),
@@ -62,10 +62,10 @@ def test_nodes_come_by_name_and_in_pages(admin, pool):
         ("cordon", {"reason": "x" * 301}, "reason", "301 characters; the limit is 300"),
     ],
 )
-def test_what_does_not_go_with_a_verb_is_refused_at_its_field(admin, verb, body, field, said):
+def test_what_does_not_go_with_a_verb_is_refused_at_its_field(admin, verb, body, field, expected):
     answer = post(admin, f"{NODE}/{verb}", **body)
     assert answer.status_code == 422
-    assert any(p["field"] == field and said in p["message"] for p in answer.json()["problems"])
+    assert any(p["field"] == field and expected in p["message"] for p in answer.json()["problems"])
     assert Node.objects.get().admin_state == "open"
 
 

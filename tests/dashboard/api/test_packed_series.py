@@ -1,4 +1,4 @@
-"""Series as packed numbers: the same as the JSON twin says, without parsing; and axes of tokens and energy."""
+"""Packed series equal those in JSON; axes of tokens and energy."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def both(client, run, query):
     return unpack(client.get(f"{address}&format=packed").content), client.get(address).json()
 
 
-def test_packed_columns_hold_what_json_says(run, client_of):
+def test_packed_columns_equal_those_in_json(run, client_of):
     values = np.sin(np.arange(5000)) * 3
     values[77] = math.nan
     write(run, "loss", values)
@@ -105,7 +105,7 @@ def test_more_than_a_browser_could_hold_is_refused_with_a_way_out(run, client_of
     answer = client_of("mate").get(f"/api/v1/series?{same}&" + "&".join(f"run={one}" for one in runs))
     assert answer.status_code == 422
     assert answer.json()["detail"] == (
-        "800 lines of 10,000 points are 8,000,000; one answer has at most 4,000,000. "
+        "800 lines of 10,000 points are 8,000,000; one reply has at most 4,000,000. "
         "Ask for points=5,000 or fewer, or fewer runs, metrics or sources at a time."
     )
 
@@ -134,7 +134,7 @@ def test_energy_along_x_is_that_of_all_devices_over_all_attempts(run, client_of)
     assert line["x"] == [0, 15, 30, 45, 60]
     points = [Point("loss", "run", 5 + one, 1100.0 + one, 0.5) for one in range(3)]
     series.append(run.id, 2, "rank0b", 0, points)
-    energy(run, "a", 1100.0, [0, 100, 200], attempt=2)  # its counter begins anew
+    energy(run, "a", 1100.0, [0, 100, 200], attempt=2)  # its counter restarts
     (line,) = both(client, run, "metric=loss&x=energy")[1]["series"]
     assert line["x"] == [0, 15, 30, 45, 60, 60, 160, 260]
     assert line["borders"] == [60]
@@ -142,22 +142,20 @@ def test_energy_along_x_is_that_of_all_devices_over_all_attempts(run, client_of)
     assert part["x"][:3] == [30, 45, 60]
 
 
-def test_a_run_without_energy_has_no_place_on_that_axis_and_says_why(run, client_of):
+def test_a_run_without_energy_is_left_out_of_that_axis_with_the_reason(run, client_of):
     write(run, "loss", [5, 4])
-    said = both(client_of("mate"), run, "metric=loss&x=energy")[1]
-    assert said["series"] == []
-    assert said["missing"][run.id]["loss"] == {
-        "": ["absent", "No device of this run reported the energy it used."]
-    }
+    body = both(client_of("mate"), run, "metric=loss&x=energy")[1]
+    assert body["series"] == []
+    assert body["missing"][run.id]["loss"] == {"": ["absent", "No device of this run reports its energy."]}
 
 
 def test_energy_of_only_some_devices_is_not_the_energy_of_the_run(run, client_of):
     write(run, "loss", [5, 4])
     energy(run, "a", 1000.0, [0, 10])
     Run.objects.filter(id=run.id).update(missing={"device:b": {"energy_j": ["unsupported", "No counter."]}})
-    said = both(client_of("mate"), run, "metric=loss&x=energy")[1]
-    assert said["series"] == []
-    assert "Not all devices" in said["missing"][run.id]["loss"][""][1]
+    body = both(client_of("mate"), run, "metric=loss&x=energy")[1]
+    assert body["series"] == []
+    assert "Some devices" in body["missing"][run.id]["loss"][""][1]
 
 
 def test_points_long_after_the_last_reading_of_energy_have_no_place(run, client_of):

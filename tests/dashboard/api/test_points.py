@@ -1,4 +1,4 @@
-"""Points over HTTP: in columns, exact, each batch once whatever happens on the way, or refused with a sentence."""
+"""Points over HTTP: exact, each batch once, or refused with a sentence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 import zstandard
 from django.test import Client
 
-from dashboard.api import bodies
+from engine.request_limits import POINTS_BODY_BYTES
 from jobs import series
 from jobs.models import Run, RunMetric, Stream
 
@@ -68,7 +68,7 @@ def test_who_may_not_write_finds_no_run(name, run, token_of, client_of):
     assert not Stream.objects.exists()
 
 
-def test_a_token_of_nobody_is_told_so(run):
+def test_an_unknown_token_is_refused_with_the_reason(run):
     client = Client(headers={"Authorization": "Bearer fw_nothing"})
     assert send(client, run, batch()).status_code == 401
     assert "Log in" in send(Client(), run, batch()).json()["detail"]
@@ -91,8 +91,8 @@ def test_batches_of_one_delivery_are_all_taken_or_none(run, token_of):
 
 
 def in_json(values):
-    said = [series.kind_of(value) if not math.isfinite(value) else value for value in values]
-    return msgspec.json.encode({"stream": "w", "batches": [batch(values=said)]}), "application/json"
+    body = [series.non_finite_name(value) if not math.isfinite(value) else value for value in values]
+    return msgspec.json.encode({"stream": "w", "batches": [batch(values=body)]}), "application/json"
 
 
 def in_json_packed(values):
@@ -127,7 +127,7 @@ def test_every_value_comes_back_bit_for_bit(encoded, folded, run, token_of):
         f"/api/v1/runs/{run.id}/points", fold(body), content_type=kind, headers={"Content-Encoding": folded}
     )
     assert answer.status_code == 200, answer.content
-    (columns,) = series.snapshot.take([run.id], ["loss"]).tails.values()
+    (columns,) = series.snapshot.read_snapshot([run.id], ["loss"]).tails.values()
     assert columns[1].values.tobytes() == np.array(ODD).tobytes()
 
 
@@ -139,25 +139,25 @@ def test_a_series_may_have_no_steps_and_another_source(run, token_of):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "expected"),
     [
         (batch(-1), "`$.batches[0].seq`"),
         (batch(values=["many", 1]), "Expected `float`, got `str` - at `$.batches[0].series[0].values[0]`"),
-        (batch(source="gpu"), "use run, rank<N>, device:<id> or host:<name>"),
+        (batch(source="gpu"), "a source is run, rank<N>, device:<id> or host:<name>"),
         (batch(metric=""), "`$.batches[0].series[0].metric`"),
-        (batch(metric="a\0b"), "no NUL"),
-        (batch() | {"times": [1e9, 1e18]}, "a finite number of seconds since 1970"),
-        (batch() | {"times": [1e9, -5.0]}, "outside of the years 1970 to 9999"),
+        (batch(metric="a\0b"), "no NUL character"),
+        (batch() | {"times": [1e9, 1e18]}, "a number of seconds since 1970"),
+        (batch() | {"times": [1e9, -5.0]}, "in the years 1970 to 9999"),
         (batch() | {"steps": [1, 2**63]}, "64"),
-        (batch() | {"steps": "AAAA"}, "3 bytes are no column of 8-byte numbers"),
+        (batch() | {"steps": "AAAA"}, "3 bytes are not a column of 8-byte numbers"),
         (batch() | {"colour": 1}, "colour"),
         ({"seq": 0, "series": [{"metric": "loss", "values": [1.0]}]}, "send unix seconds"),
     ],
 )
-def test_what_no_series_can_hold_is_refused_at_its_place(wrong, said, run, token_of):
+def test_what_no_series_can_hold_is_refused_at_its_place(wrong, expected, run, token_of):
     answer = send(token_of("owner"), run, wrong)
     assert answer.status_code == 422
-    assert said in answer.json()["detail"]
+    assert expected in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(
@@ -167,9 +167,9 @@ def test_what_no_series_can_hold_is_refused_at_its_place(wrong, said, run, token
         (422, {"Content-Encoding": "gzip"}, b"{}"),
         (422, {"Content-Encoding": "gzip"}, gzip.compress(b"{}" * 1000, mtime=0)[:-20]),
         (422, {"Content-Encoding": "zstd"}, b"{}"),
-        (413, {"Content-Encoding": "gzip"}, gzip.compress(b" " * (bodies.LIMIT_BYTES + 1), mtime=0)),
-        (413, {"Content-Encoding": "zstd"}, zstandard.compress(b" " * (bodies.LIMIT_BYTES + 1))),
-        (413, {}, b" " * (bodies.LIMIT_BYTES + 1)),
+        (413, {"Content-Encoding": "gzip"}, gzip.compress(b" " * (POINTS_BODY_BYTES + 1), mtime=0)),
+        (413, {"Content-Encoding": "zstd"}, zstandard.compress(b" " * (POINTS_BODY_BYTES + 1))),
+        (413, {}, b" " * (POINTS_BODY_BYTES + 1)),
         (422, {}, b"{"),
         (422, {}, b""),
     ],

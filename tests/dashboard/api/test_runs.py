@@ -34,7 +34,7 @@ def drawn(client, run, query):
     return answer.json()
 
 
-def test_a_run_says_what_it_is(run, client_of):
+def test_a_run_describes_itself(run, client_of):
     client = client_of("mate")
     (row,) = client.get("/api/v1/runs").json()["items"]
     one = client.get(f"/api/v1/runs/{run.id}").json()
@@ -46,12 +46,12 @@ def test_a_run_says_what_it_is(run, client_of):
 
 
 def test_metrics_name_what_there_is_and_why_the_rest_is_not(run, client_of):
-    said = client_of("mate").get(f"/api/v1/runs/{run.id}/metrics").json()
-    loss, utilisation = said["metrics"]
+    body = client_of("mate").get(f"/api/v1/runs/{run.id}/metrics").json()
+    loss, utilisation = body["metrics"]
     assert (loss["metric"], loss["source"], loss["count"], loss["last"]) == ("loss", "run", 10, 3.0)
     assert (loss["label"], loss["last_step"], loss["last_at"]) == ("Training loss", 10, 1010.0)
     assert (utilisation["unit"], utilisation["last_step"]) == ("pct", None)
-    assert said["missing"] == run.missing
+    assert body["missing"] == run.missing
 
 
 def test_a_last_value_that_is_not_finite_is_named(run, client_of):
@@ -61,9 +61,9 @@ def test_a_last_value_that_is_not_finite_is_named(run, client_of):
 
 
 def test_series_come_column_by_column(run, client_of):
-    said = drawn(client_of("mate"), run, "metric=loss")
-    assert said["x"] == "step"
-    (line,) = said["series"]
+    body = drawn(client_of("mate"), run, "metric=loss")
+    assert body["x"] == "step"
+    (line,) = body["series"]
     assert (line["run"], line["metric"], line["source"], line["label"]) == (
         run.id,
         "loss",
@@ -75,7 +75,7 @@ def test_series_come_column_by_column(run, client_of):
     assert (line["is_raw"], line["count"], line["superseded"]) == (True, 10, 0)
     assert line["non_finite"] == [[7, "NaN"]]
     assert line["borders"] == []
-    assert said["missing"] == {}
+    assert body["missing"] == {}
 
 
 def test_series_can_be_narrowed(run, client_of):
@@ -90,8 +90,8 @@ def test_series_can_be_narrowed(run, client_of):
 
 
 def test_what_was_asked_for_and_is_not_there_has_its_reason(run, client_of):
-    said = drawn(client_of("mate"), run, "metric=power_w&metric=grad_norm&metric=utilisation_pct")
-    missing = said["missing"][run.id]
+    body = drawn(client_of("mate"), run, "metric=power_w&metric=grad_norm&metric=utilisation_pct")
+    missing = body["missing"][run.id]
     assert missing["power_w"] == {"device:cpu-0": ["unsupported", "This CPU has no counter."]}
     assert missing["grad_norm"][""][0] == "absent"
     assert "time" in missing["utilisation_pct"][""][1]
@@ -103,8 +103,8 @@ def test_what_was_asked_for_and_is_not_there_has_its_reason(run, client_of):
 def test_series_of_several_runs_are_compared_in_the_order_asked_for(run, cast, client_of):
     other = Run.objects.create(team=run.team, owner=cast["owner"], name="other")
     series.append(other.id, 1, "rank0", 0, [Point("loss", "run", 1, 1.0, 1.0)])
-    said = client_of("mate").get(f"/api/v1/series?run={other.id}&run={run.id}&metric=loss").json()
-    assert [line["run"] for line in said["series"]] == [other.id, run.id]
+    body = client_of("mate").get(f"/api/v1/series?run={other.id}&run={run.id}&metric=loss").json()
+    assert [line["run"] for line in body["series"]] == [other.id, run.id]
 
 
 def test_one_run_of_another_team_among_several_is_not_found(run, cast, client_of):
@@ -125,9 +125,14 @@ def test_a_question_that_makes_no_sense_is_refused_with_a_sentence(run, client_o
     assert answer.json()["detail"]
 
 
-@pytest.mark.parametrize("metric", ["", "%00", "x' OR 1=1 --", "é" * 300])
+@pytest.mark.parametrize("metric", ["", "x' OR 1=1 --", "é" * 300])
 def test_odd_names_of_metrics_are_simply_not_there(run, client_of, metric):
     assert drawn(client_of("mate"), run, f"metric={metric}")["series"] == []
+
+
+def test_a_nul_character_in_an_address_is_refused(run, client_of):
+    answer = client_of("mate").get(f"/api/v1/runs/{run.id}/series?metric=%00")
+    assert (answer.status_code, answer.json()["detail"]) == (400, "The address holds a NUL character.")
 
 
 @pytest.fixture
@@ -149,38 +154,38 @@ def log(client, job, query=""):
 def test_the_last_lines_of_a_rank(job, attempt, client_of):
     path = AttemptDirectory(attempt.directory).log / "rank1.log"
     path.write_bytes(b"".join(b"line %d\n" % number for number in range(1000)) + b"\xff odd\n")
-    said = log(client_of("mate"), job, "rank=1&tail=3")
-    assert said["lines"] == ["line 998", "line 999", "\ufffd odd"]
-    assert (said["attempt"], said["rank"], said["is_cut"], said["reason"]) == (1, 1, True, "")
+    body = log(client_of("mate"), job, "rank=1&tail=3")
+    assert body["lines"] == ["line 998", "line 999", "\ufffd odd"]
+    assert (body["attempt"], body["rank"], body["is_cut"], body["reason"]) == (1, 1, True, "")
 
 
 def test_a_huge_log_is_read_at_its_end_only(job, attempt, client_of):
     path = AttemptDirectory(attempt.directory).log / "rank0.log"
     path.write_bytes(b"x" * 5_000_000 + b"\nlast\n")
-    said = log(client_of("mate"), job)
-    assert said["lines"] == ["last"]
-    assert (said["is_cut"], said["size_bytes"]) == (True, 5_000_006)
+    body = log(client_of("mate"), job)
+    assert body["lines"] == ["last"]
+    assert (body["is_cut"], body["size_bytes"]) == (True, 5_000_006)
     path.write_bytes(b"x" * 5_000_000)
     assert len(log(client_of("mate"), job)["lines"][0]) == logs.TAIL_BYTES
 
 
-def test_a_log_that_is_not_there_says_why(job, client_of):
+def test_a_missing_log_gives_the_reason(job, client_of):
     assert "No attempt" in log(client_of("mate"), job)["reason"]
 
 
-def test_a_rank_that_has_not_written_says_so(job, attempt, client_of):
+def test_a_rank_without_a_log_gives_the_reason(job, attempt, client_of):
     assert "not written" in log(client_of("mate"), job, "rank=7")["reason"]
     assert "no attempt 9" in log(client_of("mate"), job, "attempt=9")["reason"]
 
 
-def test_a_directory_of_somebody_else_is_not_read(job, attempt, client_of):
+def test_a_directory_of_another_job_is_not_read(job, attempt, client_of):
     """The same path on this machine may belong to another attempt than the one on its node."""
     Attempt.objects.update(number=2)
     Lease.objects.create(attempt=attempt, device=attempt.node.devices.first(), rank=0)
     (AttemptDirectory(attempt.directory).log / "rank0.log").write_text("secret\n")
-    said = log(client_of("mate"), job)
-    assert said["lines"] == []
-    assert "node-1" in said["reason"]
+    body = log(client_of("mate"), job)
+    assert body["lines"] == []
+    assert "node-1" in body["reason"]
 
 
 @pytest.mark.parametrize("rank", ["../../etc/passwd", "-1", "1e3", "0/../0"])
@@ -205,8 +210,8 @@ def test_pools_show_devices_and_holders_to_their_team_only(job, attempt, client_
 def test_runs_are_filtered_and_ordered_as_on_the_page(run, client_of, job):
     client = client_of("mate")
     for query, number in (("loss < 4", 1), ("loss > 4", 0), ("model.layers >= 1 and owner:owner", 1)):
-        said = client.get("/api/v1/runs", {"filter": query, "sort": "-loss"}).json()
-        assert (len(said["items"]), said["total"]) == (number, number), query
+        body = client.get("/api/v1/runs", {"filter": query, "sort": "-loss"}).json()
+        assert (len(body["items"]), body["total"]) == (number, number), query
     whole = client.get("/api/v1/runs", {"sort": "-loss", "limit": 1, "offset": 1}).json()
     assert (whole["items"], whole["total"], whole["next_offset"]) == ([], 1, None)
 

@@ -22,9 +22,9 @@ def sweep(pool, client_of) -> dict:
 
 
 def test_it_is_counted_before_anything_starts(pool, client_of):
-    said = client_of("owner").post(f"{API}/preview", BODY, **JSON).json()
-    assert (said["num_runs"], len(said["points"]), list(said["refused"])) == (3, 6, ["2", "4", "6"])
-    assert said["num_steps"] == 600 and not Job.objects.exists()
+    body = client_of("owner").post(f"{API}/preview", BODY, **JSON).json()
+    assert (body["num_runs"], len(body["points"]), list(body["refused"])) == (3, 6, ["2", "4", "6"])
+    assert body["num_steps"] == 600 and not Job.objects.exists()
 
 
 def test_it_is_submitted_and_read_with_its_runs(sweep, client_of):
@@ -44,8 +44,8 @@ def test_yaml_does_as_well(pool, client_of):
 
 def test_it_is_paused_resumed_and_cancelled(sweep, client_of):
     mate = client_of("mate")
-    for wish, state in (("pause", "paused"), ("resume", "running"), ("cancel", "cancelled")):
-        assert mate.post(f"{API}/{sweep['id']}/{wish}").json()["state"] == state
+    for action, state in (("pause", "paused"), ("resume", "running"), ("cancel", "cancelled")):
+        assert mate.post(f"{API}/{sweep['id']}/{action}").json()["state"] == state
     assert mate.post(f"{API}/{sweep['id']}/pause").status_code == 409
     assert set(Job.objects.values_list("state", flat=True)) == {"cancelled"}
 

@@ -1,4 +1,4 @@
-"""Runs logged from outside: made once however often it is asked, described, resumed and ended over HTTP."""
+"""Runs logged by external writers over HTTP."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_jobs_run_is_not_its_callers_to_write(what, job, token_of):
     assert post(token_of("owner"), job.run, what, **asked).status_code == 409
 
 
-def test_a_param_keeps_its_first_value_and_says_so(made, token_of):
+def test_a_param_keeps_its_first_value_and_refuses_another(made, token_of):
     run = made(params={"lr": 1})
     answer = post(token_of("owner"), run, "params", params={"lr": 2, "new": 1})
     assert answer.status_code == 409
@@ -114,7 +114,7 @@ def test_tags_name_and_note_change(made, token_of):
     assert (run.name, run.note) == ("mine", "a good one")
 
 
-def test_a_run_ends_as_its_writer_says_and_may_go_on(made, token_of):
+def test_a_run_ends_as_its_writer_reports_and_may_start_again(made, token_of):
     run, client = made(), token_of("owner")
     log(client, run, 0, "a", 1)
     assert post(client, run, "finish", state="failed").json()["state"] == "failed"

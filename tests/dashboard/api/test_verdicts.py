@@ -27,7 +27,7 @@ def test_a_check_is_asked_for_and_read(owner_browser, run):
     assert owner_browser.get(f"/api/v1/runs/{run.id}/verdict").json()["check"]["state"] == "baseline"
 
 
-def test_a_run_without_a_verdict_says_why(owner_browser, make_job):
+def test_a_run_without_a_verdict_gives_the_reason(owner_browser, make_job):
     found = owner_browser.get(f"/api/v1/runs/{make_job().run.id}/verdict").json()
     assert (found["name"], found["share"], found["body"]["nothing"]) == (
         "",

@@ -1,4 +1,4 @@
-"""A real server in a thread, and MLflow's own client from PyPI, unmodified, pointed at it."""
+"""A server in a thread, and MLflow's unmodified client."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ class Api:
     def get(self, address: str, **query: Any) -> Any:
         return self.send("get", f"/api/2.0/mlflow/{address}", data=query)
 
-    def send(self, method: str, address: str, **said: Any) -> Any:
-        return getattr(self.browser, method)(address, HTTP_AUTHORIZATION=f"Bearer {self.token}", **said)
+    def send(self, method: str, address: str, **options: Any) -> Any:
+        return getattr(self.browser, method)(address, HTTP_AUTHORIZATION=f"Bearer {self.token}", **options)
 
     def new_run(self, **body: Any) -> str:
         return self.post("runs/create", **{"experiment_id": "0", **body}).json()["run"]["info"]["run_id"]

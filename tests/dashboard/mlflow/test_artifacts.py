@@ -1,4 +1,4 @@
-"""Files through the client's own proxy uploads and downloads; they are the run's artefacts."""
+"""Artifacts through MLflow's own client."""
 
 from __future__ import annotations
 

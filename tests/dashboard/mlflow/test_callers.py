@@ -1,4 +1,4 @@
-"""Who may do what: tokens as Bearer and Basic, teams kept apart, viewers who only look."""
+"""Access to MLflow's API by token and role."""
 
 from __future__ import annotations
 
@@ -95,20 +95,20 @@ def test_a_run_cannot_hang_under_a_strangers(api_of, stranger, ours):
 def test_a_token_may_come_as_the_password_of_basic_whatever_the_user(owner, team):
     token = make_api_token(owner, team, "test")
     for user, password, status in (("olga", token, 200), ("anything", token, 200), ("olga", "wrong", 401)):
-        said = base64.b64encode(f"{user}:{password}".encode()).decode()
+        body = base64.b64encode(f"{user}:{password}".encode()).decode()
         answer = Client().get(
-            "/api/2.0/mlflow/experiments/get?experiment_id=0", HTTP_AUTHORIZATION=f"Basic {said}"
+            "/api/2.0/mlflow/experiments/get?experiment_id=0", HTTP_AUTHORIZATION=f"Basic {body}"
         )
         assert answer.status_code == status
 
 
 @pytest.mark.parametrize(
-    "said", ["", "Bearer", "Bearer nonsense", "Basic", "Basic !", "Basic Zm9v", "Digest x"]
+    "expected", ["", "Bearer", "Bearer nonsense", "Basic", "Basic !", "Basic Zm9v", "Digest x"]
 )
 @pytest.mark.django_db
-def test_without_a_token_there_is_only_a_401_that_says_how_to_get_one(said):
+def test_without_a_token_there_is_only_a_401_that_explains_how_to_get_one(expected):
     answer = Client().post(
-        "/api/2.0/mlflow/runs/search", HTTP_AUTHORIZATION=said, content_type="application/json"
+        "/api/2.0/mlflow/runs/search", HTTP_AUTHORIZATION=expected, content_type="application/json"
     )
     assert (answer.status_code, answer.json()["error_code"]) == (401, "UNAUTHENTICATED")
 

@@ -24,7 +24,7 @@ def test_experiment_0_is_there_from_the_beginning_and_has_the_runs_without_a_pro
     assert [found.info.run_id for found in client.search_runs(["0"])] == [run.info.run_id]
 
 
-def test_an_experiment_is_renamed_tagged_deleted_and_restored_and_each_is_told(client):
+def test_an_experiment_is_renamed_tagged_deleted_and_restored_each_with_an_event(client):
     number = client.create_experiment("one", tags={"area": "vision"})
     client.rename_experiment(number, "two")
     client.set_experiment_tag(number, "area", "text")

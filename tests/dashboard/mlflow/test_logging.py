@@ -85,7 +85,7 @@ def test_numbers_may_come_as_texts_as_protobuf_writes_them(api):
 
 
 @pytest.mark.parametrize(
-    ("address", "body", "said"),
+    ("address", "body", "expected"),
     [
         ("runs/log-metric", {"key": "a", "value": "x", "timestamp": 1}, "parameter 'value'"),
         ("runs/log-metric", {"key": "a", "value": True, "timestamp": 1}, "parameter 'value'"),
@@ -93,9 +93,11 @@ def test_numbers_may_come_as_texts_as_protobuf_writes_them(api):
         ("runs/log-metric", {"key": "a", "value": 1, "timestamp": -1}, "parameter 'timestamp'"),
         ("runs/log-metric", {"key": "a", "value": 1, "timestamp": 10**17}, "parameter 'timestamp'"),
         ("runs/log-metric", {"key": "a", "value": 1, "timestamp": 1, "step": 2**63}, "step"),
-        ("runs/log-metric", {"key": "a//b", "value": 1, "timestamp": 1}, "must not resolve to other names"),
-        ("runs/log-metric", {"key": "a%", "value": 1, "timestamp": 1}, "Names may only contain"),
-        ("runs/log-metric", {"key": "k" * 251, "value": 1, "timestamp": 1}, "maximum length of 250"),
+        ("runs/log-parameter", {"key": "a//b", "value": "1"}, "must not resolve to other names"),
+        ("runs/log-parameter", {"key": "a%", "value": "1"}, "Names may only contain"),
+        ("runs/log-parameter", {"key": "k" * 251, "value": "1"}, "maximum length of 250"),
+        ("runs/log-metric", {"key": "k" * 251, "value": 1, "timestamp": 1}, "1 to 250 characters"),
+        ("runs/log-metric", {"key": " ", "value": 1, "timestamp": 1}, "parameter 'key'"),
         ("runs/log-parameter", {"key": "a", "value": "v" * 6001}, "6001 characters"),
         ("runs/set-tag", {"key": "a", "value": "v" * 8001}, "maximum length of 8000"),
         ("runs/log-batch", {"metrics": [{"key": "a", "value": 1, "timestamp": 1}] * 1001}, "at most 1000 metrics"),
@@ -105,11 +107,18 @@ def test_numbers_may_come_as_texts_as_protobuf_writes_them(api):
         ("runs/log-batch", {"metrics": [{"key": "a", "value": "x", "timestamp": 1}]}, "metrics[0].value"),
     ],
 )  # fmt: skip
-def test_mlflows_own_limits_hold_and_the_refusal_names_the_place(api, address, body, said):
+def test_mlflows_own_limits_hold_and_the_refusal_names_the_place(api, address, body, expected):
     answer = api.post(address, run_id=api.new_run(), **body)
     assert answer.status_code == 400, answer.content
     assert answer.json()["error_code"] == "INVALID_PARAMETER_VALUE"
-    assert said in answer.json()["message"]
+    assert expected in answer.json()["message"]
+
+
+def test_a_metric_may_have_any_name_that_the_points_api_takes(api):
+    run_id = api.new_run()
+    for key in ("a//b", "../a", "100%", "größe", "system/" + "n" * 200 + "/gpu_0_power_usage_watts"):
+        assert api.post("runs/log-metric", run_id=run_id, key=key, value=1, timestamp=1).status_code == 200
+        assert api.get("metrics/get-history", run_id=run_id, metric_key=key).json()["metrics"]
 
 
 def test_nothing_of_a_refused_batch_is_kept(api):
@@ -187,8 +196,8 @@ def test_readings_of_a_gpu_are_series_of_the_device_in_our_units(api):
     key = "system/gpu_1_memory_usage_megabytes"
     [point] = api.get("metrics/get-history", run_id=run_id, metric_key=key).json()["metrics"]
     assert point["value"] == 1234.6
-    said = api.get("runs/get", run_id=run_id).json()["run"]["data"]["metrics"]
-    assert {metric["key"]: metric["value"] for metric in said}[key] == 1234.6
+    body = api.get("runs/get", run_id=run_id).json()["run"]["data"]["metrics"]
+    assert {metric["key"]: metric["value"] for metric in body}[key] == 1234.6
 
 
 def test_the_writers_newest_word_is_noted(api):

@@ -1,4 +1,4 @@
-"""Logged models: what `log_model` and autologging ask for, through the real client where it needs no framework."""
+"""Logged models through MLflow's own client."""
 
 from __future__ import annotations
 
@@ -37,24 +37,24 @@ def test_a_model_is_made_filled_finished_found_and_read_back(tracked, client, tm
 def test_a_stranger_has_no_model_and_a_viewer_changes_none(api, api_of, stranger, viewer):
     made = api.post("logged-models", experiment_id="0", name="m", source_run_id=api.new_run())
     address = f"/api/2.0/mlflow/logged-models/{made.json()['model']['info']['model_id']}"
-    said = {"data": {"status": "LOGGED_MODEL_READY"}, "content_type": "application/json"}
-    for method, more in (("get", {}), ("patch", said), ("delete", {})):
+    body = {"data": {"status": "LOGGED_MODEL_READY"}, "content_type": "application/json"}
+    for method, more in (("get", {}), ("patch", body), ("delete", {})):
         assert api_of(stranger).send(method, address, **more).status_code == 404
     assert api_of(viewer).send("get", address).status_code == 200
-    for method, more in (("patch", said), ("delete", {})):
+    for method, more in (("patch", body), ("delete", {})):
         assert api_of(viewer).send(method, address, **more).status_code == 403
     files = address.replace("mlflow/logged-models", "mlflow-artifacts/artifacts/0/models") + "/artifacts/a"
     assert api_of(stranger).send("put", files).status_code == 404
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
-    [({"name": "m"}, "source_run_id"), ({"name": "a/b", "source_run_id": "{run}"}, "is no name of a model")],
+    ("body", "expected"),
+    [({"name": "m"}, "source_run_id"), ({"name": "a/b", "source_run_id": "{run}"}, "is not a model name")],
 )
-def test_a_model_that_cannot_be_is_refused_in_words(api, body, said):
+def test_a_model_that_cannot_be_is_refused_in_words(api, body, expected):
     run = api.new_run()
     answer = api.post("logged-models", experiment_id="0", **{k: v.format(run=run) for k, v in body.items()})
-    assert answer.status_code == 400 and said in answer.json()["message"]
+    assert answer.status_code == 400 and expected in answer.json()["message"]
 
 
 def test_a_model_that_is_not_there_is_said_in_the_clients_words(client):

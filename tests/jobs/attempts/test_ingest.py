@@ -168,12 +168,14 @@ def test_a_reader_with_a_stale_offset_changes_nothing(claimed, monkeypatch):
         b'{"k":"step"}\n',
         b'{"k":"step","at":1.0,"source":"run","v":2,"step":1}\n',
         b'{"k":"step","at":1.0,"source":"run","metrics":{"loss":1.0}}\n',
-        b'{"k":"step","at":1.0,"source":"run","step":1,"metrics":{"lossy":1.0}}\n',
+        b'{"k":"step","at":1.0,"source":"run","step":1,"metrics":{" ":1.0}}\n',
+        b'{"k":"step","at":1.0,"source":"run","step":1,"metrics":{"loss":"1.0"}}\n',
         b'{"k":"step","at":1.0,"source":"run","step":1,"metrics":{"loss":"a lot"}}\n',
         b"\xff\xfe\x00\n",
         b'{"k":"step","at":1e300,"source":"run","step":1,"metrics":{"loss":1.0}}\n',
-        b'{"k":"step","at":1.0,"source":"run","step":99999999999,"metrics":{"loss":1.0}}\n',
-        b'{"k":"step","at":1.0,"source":"run","step":-1,"metrics":{"loss":1.0}}\n',
+        b'{"k":"step","at":1.0,"source":"run","step":9223372036854775808,"metrics":{"loss":1.0}}\n',
+        b'{"k":"checkpoint","at":1.0,"source":"run","step":99999999999}\n',
+        b'{"k":"checkpoint","at":1.0,"source":"run","step":-1}\n',
         b'{"k":"step","at":1.0,"source":"somebody","step":1,"metrics":{"loss":1.0}}\n',
         b'{"k":"note","at":1.0,"source":"rank0","text":"a\\u0000b"}\n',
         b'{"k":"note","at":1.0,"source":"rank0","text":"\\ud800"}\n',
@@ -189,6 +191,24 @@ def test_an_unreadable_line_is_counted_and_reported_once(claimed, line):
     assert count(attempt) == 3
     assert SpoolOffset.objects.get().num_bad_lines == 3
     assert Event.objects.filter(kind="note.warning", text__contains="rank0.jsonl").count() == 1
+
+
+def test_a_step_that_no_job_can_reach_is_a_point_and_no_progress(claimed):
+    attempt, directory = claimed
+    lines = (SpoolLine("step", 2.0, "run", step=n, metrics={"loss": 1.0}) for n in (-1, 10**11))
+    write_spool(directory, step_line(3), *lines)
+    ingest(attempt)
+    assert count(attempt) == 3
+    assert Job.objects.get().step == 3
+    assert not SpoolOffset.objects.get().num_bad_lines
+
+
+def test_a_metric_of_a_newer_version_is_kept_under_its_name(claimed):
+    attempt, directory = claimed
+    line = SpoolLine("step", 2.0, "run", step=1, metrics={"loss": 1.0, "unheard_of": 2.0})
+    write_spool(directory, line)
+    ingest(attempt)
+    assert newest(attempt) == {"loss": 1.0, "unheard_of": 2.0}
 
 
 def test_a_megabyte_without_a_newline_is_skipped(claimed):

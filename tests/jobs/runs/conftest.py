@@ -1,4 +1,4 @@
-"""Four runs without jobs, and somebody who looks for them."""
+"""Four runs without jobs, and a user who filters them."""
 
 from __future__ import annotations
 

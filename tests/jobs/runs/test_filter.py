@@ -1,4 +1,4 @@
-"""The filter language: which runs a sentence finds, and where it points when it cannot be understood."""
+"""The filter language: matching runs, and positions of errors."""
 
 from __future__ import annotations
 
@@ -84,42 +84,42 @@ def test_a_filter_finds(some, find, text, names):
 
 
 @pytest.mark.parametrize(
-    ("text", "start", "end", "said"),
+    ("text", "start", "end", "expected"),
     [
-        ("loss <", 5, 6, "a value is missing"),
-        ("loss < low", 7, 10, "'low' is no number"),
+        ("loss <", 5, 6, "value is missing"),
+        ("loss < low", 7, 10, "'low' is not a number"),
         ("loss < nan", 7, 10, "NaN is neither above nor below"),
         ("los < 2", 0, 3, "The nearest is loss."),
         ("layers > 2", 0, 6, "The nearest is model.layers."),
-        ("loss < 2 and", 12, 13, "a condition is missing"),
-        ("and loss < 2", 0, 3, "Before this 'and' a condition is missing"),
-        ("(loss < 2", 0, 1, "no ')' for this '('"),
-        ("loss < 2)", 8, 9, "no '(' for this ')'"),
+        ("loss < 2 and", 12, 13, "condition is missing"),
+        ("and loss < 2", 0, 3, "missing before this 'and'"),
+        ("(loss < 2", 0, 1, "This '(' has no ')'"),
+        ("loss < 2)", 8, 9, "This ')' has no '('"),
         ("loss in (1, 2", 8, 9, "no ')'"),
-        ("loss in (1,)", 11, 12, "After this ',' a value is missing"),
-        ('name = "x', 7, 9, "not closed"),
-        ("loss ! 2", 5, 8, "'!' stands alone"),
+        ("loss in (1,)", 11, 12, "value is missing after this ','"),
+        ('name = "x', 7, 9, "never closed"),
+        ("loss ! 2", 5, 8, "'!' is alone"),
         ("stat:running", 0, 5, "The nearest is state:."),
-        ("tag:", 0, 4, "a value is missing"),
+        ("tag:", 0, 4, "value is missing"),
         ("is:odd", 3, 6, "is:archived, is:live"),
-        ("loss ~ 2", 7, 8, "holds no text"),
-        ("state < b", 8, 9, "state is text"),
-        ("tag:stage > 2", 12, 13, "is text"),
-        ("created > soon", 10, 14, "is no time"),
-        ("duration > soon", 11, 15, "is no span of time"),
-        ("min(loss)", 9, 10, "comes a comparison"),
+        ("loss ~ 2", 7, 8, "not a text"),
+        ("state < b", 8, 9, "state is a text"),
+        ("tag:stage > 2", 12, 13, "is a text"),
+        ("created > soon", 10, 14, "is not a time"),
+        ("duration > soon", 11, 15, "is not a duration"),
+        ("min(loss)", 9, 10, "needs a comparison"),
         ("min(tag:x) < 2", 4, 9, "the name of a metric"),
-        ("< 2", 0, 1, "a name is missing"),
+        ("< 2", 0, 1, "name is missing"),
         ("owner:me < 2", 9, 10, "Write owner < ... instead"),
         ("(" * 60, 51, 52, "parentheses"),
-        ("a " * 2001, 4000, 4002, "at most 4000 characters"),
+        ("a " * 2001, 4000, 4002, "at most 4,000 characters"),
     ],
 )
-def test_what_cannot_be_understood_points_at_the_place(some, find, text, start, end, said):
+def test_what_cannot_be_understood_points_at_the_place(some, find, text, start, end, expected):
     with pytest.raises(runs.FilterError) as refused:
         find(text)
     assert (refused.value.start, refused.value.end) == (start, end)
-    assert said in str(refused.value)
+    assert expected in str(refused.value)
 
 
 def test_archived_runs_are_shown_to_those_who_ask(some, find):
@@ -135,7 +135,7 @@ def test_a_jobs_run_has_its_state_pool_and_spec_from_the_job(make_job, find):
     assert find("duration > 1h") == set()
 
 
-def test_duration_can_see_details_runs_that_have_ended(some, find):
+def test_duration_of_runs_that_have_ended(some, find):
     Run.objects.filter(name="low").update(started_at=NOW - timedelta(hours=3), ended_at=NOW)
     assert "low" in find("duration > 2h")
     assert "low" not in find("duration > 4h")

@@ -11,7 +11,7 @@ from jobs.tracking import external_runs
 
 
 def names(asker, text: str, first: int = 0, count: int = 10) -> list[str]:
-    field, is_descending = runs.order_of(text, asker)
+    field, is_descending = runs.order_from_text(text, asker)
     ordered = runs.ordered(asker.runs, field, is_descending=is_descending)
     ids, total = runs.page_of(ordered, first, count, is_narrowed=True)
     assert (ids, total) == runs.page_of(ordered, first, count, is_narrowed=False)
@@ -58,11 +58,11 @@ def test_pages_follow_each_other(some, asker):
 @pytest.mark.parametrize("text", ["nothing", "-tag:", "last()", "max(" + "x" * 300 + ")"])
 def test_an_order_that_is_none_is_refused(some, asker, text):
     with pytest.raises(runs.FieldError):
-        runs.order_of(text, asker)
+        runs.order_from_text(text, asker)
 
 
 @pytest.mark.parametrize(
     "text", ["state", "last(loss)", 'min("train/loss a")', "param:model.layers", 'tag:"a \\"b\\" \\\\"']
 )
 def test_a_field_is_the_same_after_it_was_written_into_an_address(text):
-    assert str(runs.field_of(text)) == text
+    assert str(runs.field_from_text(text)) == text

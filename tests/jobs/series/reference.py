@@ -1,4 +1,4 @@
-"""The same reading done naively, over a plain list of points: what jobs.series must agree with."""
+"""A naive reference for reading series."""
 
 from __future__ import annotations
 

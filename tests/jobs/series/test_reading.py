@@ -1,4 +1,4 @@
-"""Reading: equal to the naive reference, spikes kept, zoom down to the points, attempts told apart."""
+"""Reading: equal to the naive reference, with spikes, zoom and attempts."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_random_attempts_with_replayed_steps_equal_the_reference(run, make_run):
         assert line.mean.tolist() == [point.value for point in expected]
 
 
-def test_a_later_attempt_replaces_the_steps_that_it_makes_again_and_says_so(run):
+def test_a_later_attempt_replaces_the_steps_that_it_repeats_and_counts_them(run):
     fill(run, 1, [[Point("loss", "run", step, 100.0 + step, 1.0) for step in range(1, 151)]])
     fill(run, 2, [[Point("loss", "run", step, 1000.0 + step, 2.0) for step in range(101, 121)]])
     (line,) = series.read([run.id], ["loss"])

@@ -1,4 +1,4 @@
-"""A reader beside a writer: what has been seen once is never missing again, whatever is folded meanwhile."""
+"""A concurrent reader never loses a point that it has seen."""
 
 from __future__ import annotations
 

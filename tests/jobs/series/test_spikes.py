@@ -1,4 +1,4 @@
-"""No zoom hides a spike: one step that stands out, planted anywhere, is seen at every zoom level."""
+"""A spike of one step is visible at every zoom level."""
 
 from __future__ import annotations
 

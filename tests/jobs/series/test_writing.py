@@ -1,4 +1,4 @@
-"""Writing: each point exactly once, whatever is sent again, comes late, or is cut short between two writes."""
+"""Writing: each point exactly once, despite repetition, delay and crashes."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_every_bit_of_a_value_survives_journal_segment_and_chunk(run, monkeypatc
 def series_columns(run):
     from jobs.series import snapshot
 
-    taken = snapshot.take([run.id], ["loss"])
+    taken = snapshot.read_snapshot([run.id], ["loss"])
     sealed = [snapshot.points_of(chunks) for chunks in taken.chunks.values()]
     return [columns for some in sealed for columns in some.values()] + [
         columns for by_attempt in taken.tails.values() for columns in by_attempt.values()

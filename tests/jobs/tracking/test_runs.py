@@ -1,4 +1,4 @@
-"""Runs without a job: who made them, how they stand, what people write on them; each act with its event."""
+"""Runs without a job: states, tags, notes, each change with its event."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def kinds(run):
     return list(RunEvent.objects.filter(run=run).values_list("kind", "actor"))
 
 
-def test_a_new_run_runs_and_says_who_logs_it(run):
+def test_a_new_run_is_running_and_names_its_writer(run):
     assert (run.state, run.origin, run.started_at is not None) == ("running", "mlflow", True)
     assert kinds(run) == [("run.created", "owner")]
     assert dict(run.tags.values_list("key", "value")) == {"baseline": ""}
 
 
-def test_a_state_said_twice_is_told_once(run):
+def test_a_repeated_state_is_recorded_once(run):
     external_runs.set_state(run, "succeeded", actor="owner")
     external_runs.set_state(run, "succeeded", actor="owner")
     assert [kind for kind, _ in kinds(run)] == ["run.created", "run.succeeded"]
@@ -45,7 +45,7 @@ def test_a_run_that_runs_again_has_no_end(run):
 
 
 def test_an_unknown_state_is_refused(run):
-    with pytest.raises(external_runs.TrackingError, match="'zombie' is no state"):
+    with pytest.raises(external_runs.TrackingError, match="'zombie' is not a state"):
         external_runs.set_state(run, "zombie", actor="owner")
 
 
@@ -61,7 +61,7 @@ def test_a_tag_that_no_row_could_hold_is_refused(run):
             external_runs.set_tags(run, bad)
 
 
-def test_archive_and_restore_are_each_told_once(run):
+def test_archive_and_restore_are_each_recorded_once(run):
     one = Run.objects.filter(id=run.id)
     assert (run_annotations.archive(one, actor="mate"), run_annotations.archive(one, actor="mate")) == (1, 0)
     assert (run_annotations.restore(one, actor="mate"), run_annotations.restore(one, actor="mate")) == (1, 0)
@@ -93,7 +93,7 @@ def test_text_that_reads_as_no_finite_number_has_none():
 
 
 def test_a_spec_is_flattened_by_its_paths():
-    assert params.of_spec({"model": {"layers": 8, "tied": True}, "corpus": None, "name": "x"}) == {
+    assert params.from_spec({"model": {"layers": 8, "tied": True}, "corpus": None, "name": "x"}) == {
         "model.layers": "8",
         "model.tied": "true",
         "name": "x",
@@ -105,31 +105,31 @@ def silence(run, *, for_s):
     run.refresh_from_db()
 
 
-def test_a_run_whose_writer_is_gone_has_failed_when_it_was_last_heard_and_says_why(run, settings):
+def test_a_run_without_signs_of_life_fails_at_the_last_one_with_the_reason(run, settings):
     settings.SILENT_RUN_LIMIT_S = 7200
     silence(run, for_s=7000)
-    assert external_runs.end_silent() == 0
+    assert external_runs.fail_silent_runs() == 0
     silence(run, for_s=7300)
-    assert (external_runs.end_silent(), external_runs.end_silent()) == (1, 0)
+    assert (external_runs.fail_silent_runs(), external_runs.fail_silent_runs()) == (1, 0)
     last_seen_at = run.last_seen_at
     run.refresh_from_db()
     assert (run.state, run.ended_at) == ("failed", last_seen_at)
-    assert "said nothing for 2 h" in external_runs.lost_because(run)
+    assert "sent nothing for 2 h" in external_runs.loss_reason(run)
 
 
-def test_nobody_is_taken_for_killed_where_the_limit_is_0(run, settings):
+def test_no_run_is_failed_with_a_limit_of_0(run, settings):
     settings.SILENT_RUN_LIMIT_S = 0
     silence(run, for_s=10**7)
-    assert external_runs.end_silent() == 0
+    assert external_runs.fail_silent_runs() == 0
 
 
 def test_a_run_that_was_taken_for_killed_goes_on_when_its_writer_speaks(run):
     silence(run, for_s=10**6)
-    external_runs.end_silent()
+    external_runs.fail_silent_runs()
     run.refresh_from_db()
     external_runs.touch(run)
     run.refresh_from_db()
-    assert (run.state, run.ended_at, external_runs.lost_because(run)) == ("running", None, "")
+    assert (run.state, run.ended_at, external_runs.loss_reason(run)) == ("running", None, "")
     assert [kind for kind, _ in kinds(run)[-2:]] == ["run.lost", "run.running"]
 
 

@@ -45,7 +45,7 @@ def test_runs_are_found_by_their_verdict(some, team, text, names):
 
 
 def test_runs_are_sorted_by_the_cost_of_their_limit(some, team):
-    found = runs.ordered(Run.objects.filter(team=team), runs.field_of("share"), is_descending=True)
+    found = runs.ordered(Run.objects.filter(team=team), runs.field_from_text("share"), is_descending=True)
     names = [run.name for run in found]
     assert (names[0], names[-1]) == ("clean", "empty")
 

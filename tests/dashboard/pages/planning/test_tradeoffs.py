@@ -80,7 +80,7 @@ def test_an_invalid_filter_or_field_is_refused_where_it_was_given(owner_browser,
     make_run("a")
     answer = owner_browser.get("/trade-offs/?filter=loss+<&axis=nonsense!")
     assert 'aria-invalid="true"' in answer.text and 'value="loss &lt;"' in answer.text
-    assert "is no column" in answer.text
+    assert "is not a column" in answer.text
 
 
 def test_there_is_a_page_without_runs(owner_browser):

@@ -81,7 +81,7 @@ def test_an_address_within_a_text_stays_text(owner_browser, make_report, line):
     ("address", "message"),
     [
         ("/compare/?run=nonsense", "No run of this page exists"),
-        ("/compare/?filter=loss+<", "a value is missing"),
+        ("/compare/?filter=loss+<", "value is missing"),
         ("/v/nonsense/", "does not exist, or you have no access"),
     ],
 )

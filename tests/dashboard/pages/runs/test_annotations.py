@@ -40,7 +40,7 @@ def test_a_run_is_renamed_and_the_event_names_the_user(owner_browser, run):
         ({"name": "x" * 251}, "this one has 251"),
         ({"note": "x" * 20_001}, "at most 20,000 characters"),
         ({"note": "a\0b"}, "NUL"),
-        ({"colour": "red"}, "'red' is no colour"),
+        ({"colour": "red"}, "'red' is not a colour"),
     ],
 )
 def test_an_invalid_value_is_refused_with_its_reason(owner_browser, run, values, sentence):
@@ -91,7 +91,7 @@ def test_archiving_twice_records_one_event(owner_browser, run):
 def test_an_invalid_filter_or_tag_is_refused_and_changes_nothing(owner_browser, run):
     assert many(owner_browser, "archive", all="1", filter="loss <").status_code == 409
     refused = many(owner_browser, "tag", run=[run.id], add="=x")
-    assert (refused.status_code, "is no tag" in refused.text) == (409, True)
+    assert (refused.status_code, "is not a tag" in refused.text) == (409, True)
     assert many(owner_browser, "delete", run=[run.id]).status_code == 404
     assert told(run) == []
 

@@ -139,6 +139,6 @@ def test_events_of_a_logged_run_reach_listeners(run):
 
 def test_a_run_that_counts_as_killed_shows_the_reason(owner_browser, run):
     Run.objects.filter(id=run.id).update(last_seen_at=timezone.now() - timedelta(days=1))
-    external_runs.end_silent()
+    external_runs.fail_silent_runs()
     text = page(owner_browser, run)
-    assert "said nothing for 6 h" in text and "taken for killed" in text and "running, silent" not in text
+    assert "sent nothing for 6 h" in text and "counts as killed" in text and "running, silent" not in text

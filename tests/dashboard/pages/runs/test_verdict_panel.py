@@ -6,6 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from dashboard.access import Scope
 from dashboard.pages.submit import origins
 from jobs import verdicts
 from jobs.models import Job, Run, VerdictCheck
@@ -148,6 +149,6 @@ def test_verdicts_are_columns_of_the_run_table(owner_browser, trained):  # noqa:
 
 
 def test_the_origin_keeps_its_own_values(owner, trained):  # noqa: F811
-    origin = origins.get_origin(owner, f"run:{trained({}).run.id}")
+    origin = origins.get_origin(Scope(owner), f"run:{trained({}).run.id}")
     values = origins.apply_changes(origin, ["model.layers=8"])
     assert values["model"]["layers"] == 8 and origin.values["model"]["layers"] != 8

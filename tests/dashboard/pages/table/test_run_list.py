@@ -54,7 +54,7 @@ def test_an_invalid_filter_points_at_the_character(owner_browser, make_job):
 def test_an_unknown_column_in_the_address_is_left_out_with_a_message(owner_browser, make_job):
     make_job(name="there")
     answer = owner_browser.get(RUNS, {"col": ["state", "nonsense"], "sort": "drop table"})
-    assert "&#x27;nonsense&#x27; is no column" in answer.text
+    assert "&#x27;nonsense&#x27; is not a column" in answer.text
     assert names(answer) == ["there"]
 
 

@@ -1,4 +1,4 @@
-"""Metrics in short: what the run table sorts by agrees with every point that was written."""
+"""Metric summaries agree with every point that was written."""
 
 from __future__ import annotations
 

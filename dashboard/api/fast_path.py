@@ -13,32 +13,32 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-import msgspec
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
-from dashboard.api import bodies, points, short_series
-from dashboard.api.auth import Caller
+from dashboard.api import fast_series, points
+from dashboard.callers import UNKNOWN_TOKEN, scope_from_token
+from dashboard.server import replies
 from dashboard.server.threads import App, Message, Receive, Send
+from engine.request_limits import POINTS_BODY_BYTES
 from jobs.models import Run
-from jobs.people import accounts
 
 PATH = re.compile(r"/api/v1/runs/([0-9a-z]{1,12})/points")
-REMEMBERED_S = 5.0  # so long a token that was taken away still writes
-REMEMBERED = 10_000
+ACCESS_CACHED_S = 5.0  # a revoked token still writes for this long
+ACCESS_CACHED = 10_000
 
 _thread = ThreadPoolExecutor(1, "points")
-_doors: dict[tuple[str, str], tuple[float, Run]] = {}
-UNKNOWN = (401, {"detail": "This token is not known, or it has expired.", "problems": []})
+_allowed: dict[tuple[str, str], tuple[float, Run]] = {}
+UNKNOWN = (401, replies.refusal_body(UNKNOWN_TOKEN))
 SERIES_HEADERS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
-AWAY = (503, {"detail": "The database does not answer now. Send it again in a second.", "problems": []})
+UNAVAILABLE = (503, replies.refusal_body("The database does not respond. Send it again in a second."))
 
 
-class NotKnown(Exception):
-    """A token of nobody."""
+class UnknownToken(Exception):
+    """The token is unknown or has expired."""
 
 
-def beside(django: App) -> App:
-    """`django` for everything but points that come with a token, and series."""
+def with_fast_paths(django: App) -> App:
+    """An application that serves points sent with a token, and series, and passes the rest to `django`."""
 
     async def application(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST" and (route := PATH.fullmatch(scope["path"])):
@@ -47,13 +47,13 @@ def beside(django: App) -> App:
             if kind.lower() == "bearer":
                 return await _serve(route.group(1), token.strip(), headers, receive, send)
         if scope["type"] == "http" and scope["method"] == "GET":
-            route = short_series.PATH.fullmatch(scope["path"])
+            route = fast_series.PATH.fullmatch(scope["path"])
             if route and (
-                answer := await short_series.answered(
+                reply := await fast_series.get_reply(
                     route.group(1), scope["query_string"], dict(scope["headers"])
                 )
             ):
-                return await _send(send, 200, answer.body, answer.content_type, SERIES_HEADERS)
+                return await _send(send, 200, reply.body, reply.content_type, SERIES_HEADERS)
         return await django(scope, receive, send)
 
     return application
@@ -65,11 +65,11 @@ async def _serve(run_id: str, token: str, headers: dict[bytes, bytes], receive: 
         headers.get(name, b"").decode("latin-1") for name in (b"content-type", b"content-encoding")
     )
     if body is None:
-        return  # the caller has hung up
+        return  # the client has disconnected
     loop = asyncio.get_running_loop()
-    status, said = await loop.run_in_executor(_thread, _taken, run_id, token, body, kind, encoding)
-    more = [(b"connection", b"close")] if is_too_large else []  # what is left of the body is not read
-    await _send(send, status, msgspec.json.encode(said), "application/json", more)
+    status, reply = await loop.run_in_executor(_thread, _store, run_id, token, body, kind, encoding)
+    more = [(b"connection", b"close")] if is_too_large else []  # the rest of the body is not read
+    await _send(send, status, replies.encode(reply), replies.JSON, more)
 
 
 async def _send(
@@ -81,7 +81,7 @@ async def _send(
 
 
 async def _body(receive: Receive) -> tuple[bytes | None, bool]:
-    """The body, cut once it is over the limit."""
+    """The body, and whether it is over the limit and cut; None if the client has disconnected."""
     parts, size = [], 0
     while True:
         message = await receive()
@@ -89,23 +89,23 @@ async def _body(receive: Receive) -> tuple[bytes | None, bool]:
             return None, False
         parts.append(message.get("body", b""))
         size += len(parts[-1])
-        if size > bodies.LIMIT_BYTES:
+        if size > POINTS_BODY_BYTES:
             return b"".join(parts), True
         if not message.get("more_body"):
             return b"".join(parts), False
 
 
-def _taken(run_id: str, token: str, body: bytes, kind: str, encoding: str) -> points.Reply:
-    """In the thread of points. A connection that has broken is opened again once: a delivery may come twice."""
+def _store(run_id: str, token: str, body: bytes, kind: str, encoding: str) -> points.Reply:
+    """Runs in the thread of points. A broken connection is reopened once: storing a delivery twice is harmless."""
     for is_last in (False, True):
         try:
-            return points.taken(lambda: _run(token, run_id), body, kind, encoding)
-        except NotKnown:
+            return points.store_delivery(lambda: _run(token, run_id), body, kind, encoding)
+        except UnknownToken:
             return UNKNOWN
         except (OperationalError, InterfaceError):
             connection.close()
             if is_last:
-                return AWAY
+                return UNAVAILABLE
         except DatabaseError:
             connection.close()
             raise
@@ -113,19 +113,19 @@ def _taken(run_id: str, token: str, body: bytes, kind: str, encoding: str) -> po
 
 
 def _run(token: str, run_id: str) -> Run:
-    """Raises NotKnown, Http404."""
+    """Raises UnknownToken, Http404."""
     now, key = time.monotonic(), (token, run_id)
-    until, run = _doors.get(key, (0.0, None))
+    until, run = _allowed.get(key, (0.0, None))
     if run is None or until < now:
         run = _found(token, run_id)
-        if len(_doors) >= REMEMBERED:
-            _doors.clear()
-        _doors[key] = (now + REMEMBERED_S, run)
+        if len(_allowed) >= ACCESS_CACHED:
+            _allowed.clear()
+        _allowed[key] = (now + ACCESS_CACHED_S, run)
     return run
 
 
 def _found(token: str, run_id: str) -> Run:
-    found = accounts.user_of_token(token)
-    if found is None:
-        raise NotKnown
-    return Caller(*found).writable_run(run_id)
+    scope = scope_from_token(token)
+    if scope is None:
+        raise UnknownToken
+    return scope.get_writable(Run, run_id)

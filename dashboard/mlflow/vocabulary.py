@@ -6,11 +6,13 @@ import re
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from dashboard.mlflow.errors import bad
+from dashboard.mlflow.errors import invalid
+from engine.request_limits import KEY_CHARS, whole_number
+from engine.telemetry import point_limits
 from jobs.models import Run
 from jobs.states.jobs import JobState
 
-STATE_OF_STATUS = {
+STATES = {
     "RUNNING": JobState.RUNNING,
     "SCHEDULED": JobState.QUEUED,
     "FINISHED": JobState.SUCCEEDED,
@@ -18,7 +20,7 @@ STATE_OF_STATUS = {
     "KILLED": JobState.CANCELLED,
 }
 STATUS_NUMBERS = ("", "RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")  # of the protobuf enum
-STATUS_OF_STATE = {
+STATUSES = {
     JobState.QUEUED: "SCHEDULED",
     JobState.PAUSED: "SCHEDULED",
     JobState.SCHEDULED: "SCHEDULED",
@@ -35,23 +37,22 @@ VIEWS = {
     "ALL": {},
 }
 
-# Tags that stand in a column of the run, so that a person who changes them here changes what MLflow's clients read.
+# Tags stored in columns of the run, so that changes on the run's page reach MLflow's clients.
 NAME, NOTE, PARENT = "mlflow.runName", "mlflow.note.content", "mlflow.parentRunId"
 TAG_COLUMNS = {NAME: "name", NOTE: "note", PARENT: "parent_id"}
 
-METRICS_A_BATCH, PAIRS_A_BATCH, ENTITIES_A_BATCH = 1000, 100, 1000
 NAME_PATTERN = re.compile(r"[/\w.\- :]*")
 
 
-class Place(NamedTuple):
-    """Where a series of MLflow's stands in our store, and by what its values are multiplied on the way in."""
+class SeriesLocation(NamedTuple):
+    """The metric and source under which a series of MLflow is stored, and the factor of its values."""
 
     metric: str
     source: str
     scale: float = 1.0
 
 
-# MLflow's names of what its client reads of the machine; all others are series of the run under their own names.
+# MLflow's system metrics of GPUs are stored as series of the device; all others as series of the run.
 SYSTEM = re.compile(
     r"system/(?:(?P<node>[\w.\-]+)/)?gpu_(?P<index>\d+)_"
     r"(?P<what>utilization_percentage|memory_usage_megabytes|power_usage_watts)"
@@ -63,52 +64,59 @@ DEVICE_METRICS = {
 }
 
 
-def place_of(key: str) -> Place:
+def series_location(key: str) -> SeriesLocation:
     found = SYSTEM.fullmatch(key)
     if found is None:
-        return Place(key, "run")
+        return SeriesLocation(key, "run")
     metric, scale = DEVICE_METRICS[found["what"]]
     node = f"{found['node']}:" if found["node"] else ""
-    return Place(metric, f"device:{node}gpu{found['index']}", scale)
+    source = f"device:{node}gpu{found['index']}"
+    # A node name that is too long for a source: stored as a series of the run, under MLflow's name.
+    return (
+        SeriesLocation(key, "run")
+        if point_limits.source_error(source)
+        else SeriesLocation(metric, source, scale)
+    )
 
 
-def status_of(run: Run) -> str:
-    return STATUS_OF_STATE[JobState(run.job.state if run.job else run.state)]
+def status_from_run(run: Run) -> str:
+    return STATUSES[JobState(run.job.state if run.job else run.state)]
 
 
-def state_of(status: str | int) -> str:
-    """Raises Refused for a status that there is not."""
+def state_from_status(status: str | int) -> str:
+    """Raises MlflowError for an unknown status."""
     text = str(status)
-    name = STATUS_NUMBERS[int(text)] if text.isdigit() and int(text) < len(STATUS_NUMBERS) else text
-    if name not in STATE_OF_STATUS:
-        raise bad(
-            f"Invalid value '{text}' for parameter 'status' supplied: one of {', '.join(STATE_OF_STATUS)}."
+    number = whole_number(text, len(STATUS_NUMBERS) - 1)
+    name = text if number is None else STATUS_NUMBERS[number]
+    if name not in STATES:
+        raise invalid(
+            f"Invalid value '{text[:50]}' for parameter 'status' supplied: one of {', '.join(STATES)}."
         )
-    return STATE_OF_STATUS[name]
+    return STATES[name]
 
 
-def view_of(name: str) -> dict[str, bool]:
+def view_filter(name: str) -> dict[str, bool]:
     if name not in VIEWS:
-        raise bad(
+        raise invalid(
             f"Invalid value '{name}' for parameter 'run_view_type' supplied: one of {', '.join(VIEWS)}."
         )
     return VIEWS[name]
 
 
 def refuse_bad_name(name: str, where: str) -> None:
-    """MLflow's own rules: a name may be taken for a path, and must then mean itself."""
+    """MLflow's rules for keys: a key may be used as a path and must then be canonical."""
     if not name:
-        raise bad(f"Missing value for required parameter '{where}'. A key name must be provided.")
-    if len(name) > 250:
-        raise bad(f"'{where}' exceeds the maximum length of 250 characters")
+        raise invalid(f"Missing value for required parameter '{where}'. A key name must be provided.")
+    if len(name) > KEY_CHARS:
+        raise invalid(f"'{where}' exceeds the maximum length of {KEY_CHARS} characters")
     parts = name.split("/")
     if not NAME_PATTERN.fullmatch(name):
-        raise bad(
+        raise invalid(
             f"Invalid value \"{name}\" for parameter '{where}' supplied: Names may only contain alphanumerics, "
             "underscores (_), dashes (-), periods (.), spaces ( ), colon(:) and slashes (/)."
         )
     if "" in parts or "." in parts or ".." in parts:
-        raise bad(
+        raise invalid(
             f"Invalid value \"{name}\" for parameter '{where}' supplied: Names may be treated as files in certain "
             "cases, and must not resolve to other names when treated as such."
         )
@@ -118,12 +126,13 @@ def millis(at: datetime | None) -> int | None:
     return None if at is None else round(at.timestamp() * 1000)
 
 
-def moment(ms: int | None, where: str) -> datetime | None:
+def moment(ms: float | None, where: str) -> datetime | None:
+    """The time of milliseconds since 1970, an integer of any size or a float. Raises MlflowError."""
     if ms is None:
         return None
     try:
         return datetime.fromtimestamp(ms / 1000, UTC)
     except (OverflowError, ValueError, OSError):
-        raise bad(
-            f"Invalid value {ms} for parameter '{where}' supplied: no time that a calendar has."
+        raise invalid(
+            f"Invalid value for parameter '{where}' supplied: these milliseconds since 1970 lie in no year."
         ) from None

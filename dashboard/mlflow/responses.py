@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from dashboard.mlflow.door import DEFAULT
-from dashboard.mlflow.words import NAME, NOTE, PARENT, TAG_COLUMNS, millis, status_of
+from dashboard.mlflow.endpoints import DEFAULT
+from dashboard.mlflow.vocabulary import NAME, NOTE, PARENT, TAG_COLUMNS, millis, status_from_run
 from jobs.models import Project, Run, RunInput, RunMetric, RunParam, RunTag, Team
-from jobs.series import kind_of
+from jobs.series import non_finite_name
 
 RUNS_A_QUERY = 500  # ids in one IN
 
@@ -65,24 +65,24 @@ def runs(some: Sequence[Run]) -> list[dict[str, Any]]:
 def info(one: Run) -> dict[str, Any]:
     experiment_id = str(one.project_id or DEFAULT)
     job = one.job
-    said = {
+    found = {
         "run_id": one.id,
         "run_uuid": one.id,
         "run_name": one.name,
         "experiment_id": experiment_id,
         "user_id": one.owner.get_username(),
-        "status": status_of(one),
+        "status": status_from_run(one),
         "start_time": millis((job.started_at if job else one.started_at) or one.created_at),
         "artifact_uri": f"mlflow-artifacts:/{experiment_id}/{one.id}/artifacts",
         "lifecycle_stage": "deleted" if one.archived_at else "active",
     }
     ended_at = job.ended_at if job else one.ended_at
-    return said if ended_at is None else {**said, "end_time": millis(ended_at)}
+    return found if ended_at is None else {**found, "end_time": millis(ended_at)}
 
 
 def number(value: float) -> float | str:
-    """As protobuf's JSON has it."""
-    return value if math.isfinite(value) else kind_of(value)
+    """A value as in protobuf's JSON."""
+    return value if math.isfinite(value) else non_finite_name(value)
 
 
 def _tags(one: Run, rows: list[dict[str, str]]) -> list[dict[str, str]]:

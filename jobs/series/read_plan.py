@@ -7,23 +7,23 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from jobs.series import buckets, codec
-from jobs.series.axis import Axis
+from jobs.series.axis import XAxis
 from jobs.series.buckets import Elements
 from jobs.series.codec import Columns
-from jobs.series.snapshot import Head, Sealed, SeriesKey, Snapshot, points_of, summaries_of
+from jobs.series.snapshot import AttemptStart, Sealed, SeriesKey, SeriesSnapshot, points_of, summaries_of
 from jobs.series.summary import ROW, Rows
 
-# Up to 64 stored points for each drawn one, decoding them all is the cheapest and exact.
+# Up to 64 stored points for each drawn point, decoding all of them is cheapest, and exact.
 DECODED_PER_POINT = 64
-SUMMARISED_POINTS = 4_000_000  # above this, a chunk's extremes are fine enough
+SUMMARISED_POINTS = 4_000_000  # above this, the extremes of whole chunks are fine enough
 
 
 @dataclass
-class Choice:
-    """What of one series is drawn, and how finely its chunks are read."""
+class ReadPlan:
+    """The parts of one series to read, sorted by how finely they are read."""
 
-    axis: Axis
-    cuts: dict[int, int]  # attempt -> first step that a later attempt made again
+    axis: XAxis
+    cuts: dict[int, int]  # attempt -> first step that a later attempt repeated
     tail: list[Columns] = field(default_factory=list)
     exact: list[Sealed] = field(default_factory=list)
     summarised: list[Sealed] = field(default_factory=list)
@@ -31,8 +31,8 @@ class Choice:
     superseded: int = 0
 
 
-def choose(snapshot: Snapshot, key: SeriesKey, axis: Axis, points: int) -> Choice:
-    choice = Choice(axis, _cuts(snapshot.heads.get(key.run, {})))
+def plan_read(snapshot: SeriesSnapshot, key: SeriesKey, axis: XAxis, points: int) -> ReadPlan:
+    choice = ReadPlan(axis, _cuts(snapshot.starts.get(key.run, {})))
     for attempt, columns in snapshot.tails.get(key, {}).items():
         visible = _visible(choice, attempt, columns)
         if len(visible.steps):
@@ -49,21 +49,21 @@ def choose(snapshot: Snapshot, key: SeriesKey, axis: Axis, points: int) -> Choic
     return choice
 
 
-def _cuts(heads: dict[int, Head]) -> dict[int, int]:
-    """For each attempt the lowest step that any later one made."""
+def _cuts(starts: dict[int, AttemptStart]) -> dict[int, int]:
+    """For each attempt, the lowest step that any later attempt recorded."""
     cuts = {}
     lowest: int | None = None
-    for attempt in sorted(heads, reverse=True):
+    for attempt in sorted(starts, reverse=True):
         if lowest is not None:
             cuts[attempt] = lowest
-        first = heads[attempt].first_step
+        first = starts[attempt].first_step
         if first is not None:
             lowest = first if lowest is None else min(lowest, first)
     return cuts
 
 
-def _visible(choice: Choice, attempt: int, columns: Columns) -> Columns:
-    """The points inside the axis that no later attempt made again; counts the others of those inside."""
+def _visible(choice: ReadPlan, attempt: int, columns: Columns) -> Columns:
+    """The points within the axis that no later attempt repeated; counts the repeated ones."""
     position = columns.steps if choice.axis.by_step else columns.times_us
     keep = (position >= choice.axis.lo) & (position <= choice.axis.hi)
     if (cut := choice.cuts.get(attempt)) is not None:
@@ -73,11 +73,11 @@ def _visible(choice: Choice, attempt: int, columns: Columns) -> Columns:
     return columns if keep.all() else columns.only(keep)
 
 
-def _ends(axis: Axis, chunk: Sealed) -> tuple[int | None, int | None]:
+def _ends(axis: XAxis, chunk: Sealed) -> tuple[int | None, int | None]:
     return (chunk.first_step, chunk.last_step) if axis.by_step else (chunk.first_at_us, chunk.last_at_us)
 
 
-def _is_inside(choice: Choice, chunk: Sealed) -> bool:
+def _is_inside(choice: ReadPlan, chunk: Sealed) -> bool:
     first, last = _ends(choice.axis, chunk)
     if first is None or last is None or last < choice.axis.lo or first > choice.axis.hi:
         return False
@@ -89,8 +89,8 @@ def _is_inside(choice: Choice, chunk: Sealed) -> bool:
     return True
 
 
-def _is_cut(choice: Choice, chunk: Sealed) -> bool:
-    """Only a part of the chunk is drawn: its points decide which."""
+def _is_cut(choice: ReadPlan, chunk: Sealed) -> bool:
+    """Whether only a part of the chunk is visible, so that its points must be read."""
     first, last = _ends(choice.axis, chunk)
     assert first is not None and last is not None
     if first < choice.axis.lo or last > choice.axis.hi:
@@ -99,24 +99,26 @@ def _is_cut(choice: Choice, chunk: Sealed) -> bool:
     return cut is not None and chunk.last_step is not None and chunk.last_step >= cut
 
 
-def elements_of(choices: list[Choice]) -> list[Elements | None]:
-    """Fetches the blobs of all series together; None where nothing is left to draw."""
+def elements_of(choices: list[ReadPlan]) -> list[Elements | None]:
+    """The elements of each series, read together; None for a series without visible points."""
     exact = points_of(chunk for choice in choices for chunk in choice.exact)
     rows = summaries_of(chunk for choice in choices for chunk in choice.summarised)
     return [_joined(choice, exact, rows) for choice in choices]
 
 
-def _joined(choice: Choice, exact: dict[int, Columns], rows: dict[int, bytes]) -> Elements | None:
+def _joined(choice: ReadPlan, exact: dict[int, Columns], rows: dict[int, bytes]) -> Elements | None:
     by_step = choice.axis.by_step
     summaries = [rows[chunk.id] for chunk in choice.summarised]
     if choice.whole:
         summaries.append(_rows_of(choice.whole).tobytes())
     raw = [_visible(choice, chunk.attempt, exact[chunk.id]) for chunk in choice.exact] + choice.tail
     parts = []
-    if summaries:  # joined as bytes: numpy looks at every field of every part, which was half of a wide read
-        parts.append(buckets.of_rows(np.frombuffer(b"".join(summaries), dtype=ROW), by_step=by_step))
+    if summaries:  # joined as bytes: numpy checks every field of every part, which took half of a wide read
+        parts.append(
+            buckets.elements_from_rows(np.frombuffer(b"".join(summaries), dtype=ROW), by_step=by_step)
+        )
     if raw:
-        parts.append(buckets.of_points(codec.concatenate(raw), by_step=by_step))
+        parts.append(buckets.elements_from_points(codec.concatenate(raw), by_step=by_step))
     if not parts:
         return None
     found = buckets.in_order(parts)

@@ -1,4 +1,4 @@
-"""Charts by the short way say what Django's way says, share their answer while it is true, and keep out strangers."""
+"""The fast path for series: equal to Django's, cached, closed to strangers."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from django.contrib.auth.models import User
 from django.http import HttpResponse
 from django.test import Client
 
+from dashboard.api import fast_series
 from dashboard.api import series as drawing
-from dashboard.api import short_series
 from jobs import series
 from jobs.models import Stream, Team
 from jobs.people import accounts
 from jobs.series import Point
 from jobs.tracking import external_runs
-from tests.dashboard.api.beside import ask
+from tests.dashboard.api.asgi_calls import ask
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
 def run(team, owner):
-    short_series._doors.clear()
-    short_series._kept.clear()
+    fast_series._allowed.clear()
+    fast_series._replies.clear()
     made = external_runs.create(team=team, owner=owner, name="mine", origin="api")
     log(made, 0)
     yield made
     for _ in range(8):  # each of the two threads closes its own
-        short_series._threads.submit(lambda: short_series.connection.close()).result()
+        fast_series._threads.submit(lambda: fast_series.connection.close()).result()
 
 
 def log(run, seq, metric="loss"):
@@ -35,7 +35,7 @@ def log(run, seq, metric="loss"):
 
 
 def cookie_of(browser):
-    name = short_series.settings.SESSION_COOKIE_NAME
+    name = fast_series.settings.SESSION_COOKIE_NAME
     return {"cookie": f"other=1; {name}={browser.cookies[name].value}"}
 
 
@@ -43,13 +43,13 @@ def cookie_of(browser):
 def drawings(monkeypatch):
     """How often something was drawn."""
     made = []
-    plain = drawing.drawn
+    plain = drawing.series_reply
 
     def counted(*arguments) -> HttpResponse:
         made.append(1)
         return plain(*arguments)
 
-    monkeypatch.setattr(drawing, "drawn", counted)
+    monkeypatch.setattr(drawing, "series_reply", counted)
     return made
 
 
@@ -87,11 +87,11 @@ def test_a_batch_that_fills_a_hole_is_seen_at_once(run, owner_browser):
     assert ask(path, cookie_of(owner_browser))[2] == owner_browser.get(path).content != before
 
 
-def test_a_reading_that_cannot_be_had_is_told_at_once(run, owner_browser):
+def test_a_missing_reading_is_shown_at_once(run, owner_browser):
     path = f"/api/v1/runs/{run.id}/series?metric=power_w"
     ask(path, cookie_of(owner_browser))
-    external_runs.set_missing(run, "device:0", {"power_w": ["denied", "The driver says no."]})
-    assert b"The driver says no." in ask(path, cookie_of(owner_browser))[2]
+    external_runs.set_missing(run, "device:0", {"power_w": ["denied", "The driver refuses."]})
+    assert b"The driver refuses." in ask(path, cookie_of(owner_browser))[2]
 
 
 def test_a_stranger_is_sent_to_django_even_where_an_answer_is_kept(run, owner_browser):
@@ -116,8 +116,8 @@ def test_who_has_logged_out_is_forgotten_within_seconds(run, owner_browser, monk
     path, cookie = f"/api/v1/runs/{run.id}/series?metric=loss", cookie_of(owner_browser)
     assert ask(path, cookie)[0] == 200
     owner_browser.logout()
-    monkeypatch.setattr(short_series, "REMEMBERED_S", 0.0)
-    short_series._doors.clear()
+    monkeypatch.setattr(fast_series, "ACCESS_CACHED_S", 0.0)
+    fast_series._allowed.clear()
     assert ask(path, cookie)[0] == 299
 
 
@@ -136,8 +136,8 @@ def test_what_is_not_plain_goes_djangos_way(run, owner_browser, path):
     assert ask(path.format(run.id), cookie_of(owner_browser))[0] == 299
 
 
-def test_too_much_goes_djangos_way_which_says_how_much(run, owner_browser, monkeypatch):
-    monkeypatch.setattr(drawing, "CELLS_LIMIT", 10)
+def test_a_request_for_too_much_goes_to_django_for_the_reason(run, owner_browser, monkeypatch):
+    monkeypatch.setattr(drawing, "SERIES_CELLS", 10)
     path = f"/api/v1/runs/{run.id}/series?metric=loss&points=100"
     assert ask(path, cookie_of(owner_browser))[0] == 299
     assert owner_browser.get(path).status_code == 422

@@ -7,13 +7,14 @@ from typing import Any
 
 import zstandard
 
-LIMIT_BYTES = 16 * 1024 * 1024  # some 700,000 points
+from engine.request_limits import POINTS_BODY_BYTES
+
 ENCODINGS = ("identity", "gzip", "zstd")
 MSGPACK = ("application/msgpack", "application/x-msgpack", "application/vnd.msgpack")
 
 
 class BodyError(Exception):
-    """A body that is not taken; `status` is what HTTP calls the reason."""
+    """A body that is refused; `status` is the HTTP status."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -30,24 +31,25 @@ def json_or_yaml_body(description: str) -> dict[str, Any]:
 
 
 def is_msgpack(content_type: str) -> bool:
-    """Raises BodyError for what is neither msgpack nor JSON."""
+    """Raises BodyError for a type other than msgpack and JSON."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind in MSGPACK:
         return True
     if kind in ("", "application/json"):
         return False
     raise BodyError(
-        415, f"Content-Type '{kind[:80]}' is not read here; send application/json or {MSGPACK[0]}."
+        415, f"Content-Type '{kind[:80]}' is not supported; send application/json or {MSGPACK[0]}."
     )
 
 
 def refuse_too_large(num_bytes: int) -> None:
-    if num_bytes > LIMIT_BYTES:
-        raise BodyError(413, f"The body is larger than {LIMIT_BYTES:,} bytes; send fewer batches at a time.")
+    if broken := POINTS_BODY_BYTES.error(num_bytes):
+        raise BodyError(413, broken)
 
 
-def unfolded(body: bytes, encoding: str) -> bytes:
-    """Raises BodyError: 413 beyond the limit, however small it came, 415 and 422 for what cannot be unfolded."""
+def decompress(body: bytes, encoding: str) -> bytes:
+    """Raises BodyError: 413 beyond the limit of the decompressed size, 415 and 422 for a body that cannot be
+    decompressed."""
     encoding = encoding.strip().lower() or "identity"
     if encoding not in ENCODINGS:
         raise BodyError(
@@ -59,19 +61,19 @@ def unfolded(body: bytes, encoding: str) -> bytes:
     try:
         found = _gunzip(body) if encoding == "gzip" else _unzstd(body)
     except (zlib.error, zstandard.ZstdError) as error:
-        raise BodyError(422, f"The body is no {encoding}: {error}.") from None
+        raise BodyError(422, f"The body is not valid {encoding}: {error}.") from None
     refuse_too_large(len(found))
     return found
 
 
 def _gunzip(body: bytes) -> bytes:
     stream = zlib.decompressobj(wbits=31)
-    found = stream.decompress(body, LIMIT_BYTES + 1)
-    if not stream.eof and len(found) <= LIMIT_BYTES:
+    found = stream.decompress(body, POINTS_BODY_BYTES + 1)
+    if not stream.eof and len(found) <= POINTS_BODY_BYTES:
         raise zlib.error("it ends too early")
     return found
 
 
 def _unzstd(body: bytes) -> bytes:
-    with zstandard.ZstdDecompressor(max_window_size=LIMIT_BYTES).stream_reader(body) as stream:
-        return stream.read(LIMIT_BYTES + 1)
+    with zstandard.ZstdDecompressor(max_window_size=POINTS_BODY_BYTES).stream_reader(body) as stream:
+        return stream.read(POINTS_BODY_BYTES + 1)

@@ -1,4 +1,4 @@
-"""Requests put to the short way without a server; where Django would be asked, somebody answers 299."""
+"""Requests to the fast path without a server; Django is replaced by a 299."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dashboard.api import short_way
+from dashboard.api import fast_path
 
 
 async def django(scope, receive, send):
@@ -34,5 +34,5 @@ def ask(
         "query_string": query.encode(),
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
     }
-    asyncio.run(short_way.beside(django)(scope, receive, send))
+    asyncio.run(fast_path.with_fast_paths(django)(scope, receive, send))
     return (sent[0]["status"], dict(sent[0]["headers"]), sent[1]["body"]) if sent else (None, {}, b"")

@@ -22,7 +22,7 @@ FIND = "SELECT id, attempt FROM jobs_stream WHERE run_id = %s AND name = %s"
 INSERT = """
 INSERT INTO jobs_delivery (stream_id, digest, seq) VALUES (%s, %s, %s)
 ON CONFLICT (stream_id, digest) DO NOTHING"""
-# The lock that gives numbers out one by one; on SQLite the transaction itself is one.
+# The lock under which numbers are assigned; on SQLite the transaction itself is the lock.
 LOCK = {"postgresql": "SELECT 1 FROM jobs_stream WHERE id = %s FOR UPDATE"}
 NEXT = """
 SELECT CASE WHEN newest > last_seq THEN newest ELSE last_seq END + 1
@@ -31,8 +31,8 @@ FROM (SELECT last_seq, COALESCE((SELECT MAX(seq) FROM jobs_batch WHERE stream_id
 
 
 def deliver(run_id: str, stream: str, body: bytes, points: Sequence[Point]) -> bool:
-    """Add the points that `body` brought, to the run's newest attempt where the stream is new. False: this body was
-    here before, and nothing has changed.
+    """Add the points of a request with this body; a new stream joins the run's newest attempt. False if the body was
+    added before; nothing changes then.
 
     Raises ValueError for a time that is not finite or a step outside int64.
     """
@@ -54,7 +54,7 @@ def deliver(run_id: str, stream: str, body: bytes, points: Sequence[Point]) -> b
 
 
 def _stream(run_id: str, name: str) -> tuple[int, int]:
-    """Its id and attempt."""
+    """The stream's id and attempt."""
     with connection.cursor() as cursor:
         cursor.execute(FIND, [run_id, name])
         found = cursor.fetchone()
@@ -66,5 +66,5 @@ def _stream(run_id: str, name: str) -> tuple[int, int]:
 
 
 def forget(run_id: str) -> None:
-    """Of a run that has ended: its client has no request on its way any more."""
+    """Delete the digests of a run that has ended, whose client repeats nothing any more."""
     Delivery.objects.filter(stream__run_id=run_id).delete()

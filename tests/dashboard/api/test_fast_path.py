@@ -1,4 +1,4 @@
-"""The short way for points says what the plain view says, and leaves everything else to Django."""
+"""The fast path for points replies like the plain view."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import OperationalError
 
-from dashboard.api import bodies, short_way
+from dashboard.api import compressed_bodies, fast_path
+from engine.request_limits import POINTS_BODY_BYTES, Limit
 from jobs import series
 from jobs.models import ApiToken, Membership, Team
 from jobs.people import accounts
 from jobs.tracking import external_runs, points
-from tests.dashboard.api.beside import ask
+from tests.dashboard.api.asgi_calls import ask
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -24,7 +25,7 @@ BODY = json.dumps({"stream": "w", "batches": [{"seq": 0, "series": [SERIES]}]}).
 @pytest.fixture
 def run(team, owner):
     yield external_runs.create(team=team, owner=owner, name="mine", origin="api")
-    short_way._thread.submit(lambda: short_way.connection.close()).result()
+    fast_path._thread.submit(lambda: fast_path.connection.close()).result()
 
 
 @pytest.fixture
@@ -39,8 +40,8 @@ def call(path, token=None, *, body=BODY, method="POST", hangs_up=False):
     pieces = [body[start : start + size] for start in range(0, len(body), size)]
     messages = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
     messages.append({"type": "http.disconnect"} if hangs_up else {"type": "http.request", "body": b""})
-    status, _, said = ask(path, headers, method, messages)
-    return status, json.loads(said) if said else None
+    status, _, reply = ask(path, headers, method, messages)
+    return status, json.loads(reply) if reply else None
 
 
 def path(run):
@@ -53,7 +54,7 @@ def test_a_delivery_with_a_token_is_stored(run, token):
     assert [name.count for name in series.names(run.id)] == [1]
 
 
-def test_a_token_of_nobody_is_told_so(run):
+def test_an_unknown_token_is_refused_with_the_reason(run):
     assert call(path(run), "fw_nothing")[0] == 401
 
 
@@ -68,10 +69,10 @@ def test_a_stranger_and_a_viewer_find_nothing(run, team, owner):
 
 def test_a_token_that_is_taken_away_writes_a_few_seconds_longer_at_most(run, token, monkeypatch):
     now = [1000.0]
-    monkeypatch.setattr(short_way.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(fast_path.time, "monotonic", lambda: now[0])
     assert call(path(run), token)[0] == 200
     ApiToken.objects.all().delete()
-    now[0] += short_way.REMEMBERED_S + 0.1
+    now[0] += fast_path.ACCESS_CACHED_S + 0.1
     assert call(path(run), token)[0] == 401
 
 
@@ -85,7 +86,9 @@ def test_everything_else_goes_djangos_way(where, token, method):
 
 
 def test_a_body_over_the_limit_is_not_read_to_its_end(run, token, monkeypatch):
-    monkeypatch.setattr(bodies, "LIMIT_BYTES", 100)
+    small = Limit(100, "bytes", POINTS_BODY_BYTES.sentence)
+    for module in (compressed_bodies, fast_path):
+        monkeypatch.setattr(module, "POINTS_BODY_BYTES", small)
     assert call(path(run), token, body=b" " * 400)[0] == 413
 
 
@@ -94,20 +97,20 @@ def test_a_caller_who_hangs_up_halfway_has_sent_nothing(run, token):
     assert series.names(run.id) == []
 
 
-def test_a_broken_connection_is_opened_again_and_one_that_stays_broken_is_said(run, token, monkeypatch):
-    broken, take = [OperationalError("gone")], points.take
+def test_a_broken_connection_is_opened_again_and_one_that_stays_broken_is_reported(run, token, monkeypatch):
+    broken, store = [OperationalError("gone")], points.store
 
     def once_broken(*arguments):
         if broken:
             raise broken.pop()
-        take(*arguments)
+        store(*arguments)
 
-    monkeypatch.setattr(points, "take", once_broken)
+    monkeypatch.setattr(points, "store", once_broken)
     assert call(path(run), token)[0] == 200
     broken[:] = [OperationalError("gone")] * 2
-    status, said = call(path(run), token)
+    status, body = call(path(run), token)
     assert status == 503
-    assert "Send it again" in said["detail"]
+    assert "Send it again" in body["detail"]
 
 
 def test_a_run_that_is_deleted_meanwhile_is_not_found(run, token):

@@ -12,7 +12,7 @@ from jobs.series import codec
 from jobs.series.codec import NO_STEP, Columns, Floats, Ints, Key
 from jobs.series.summary import weighted_mean
 
-SOURCE = "run"  # a table has one value a run; ranks and devices are for charts
+SOURCE = "run"  # tables show one value per run; series of ranks and devices are for charts only
 
 # Comparisons, because SQLite's min() of two and PostgreSQL's LEAST treat NULL differently; shares before sums, because
 # a sum of huge values is an error on PostgreSQL.
@@ -44,7 +44,7 @@ ROWS_A_STATEMENT = 500
 
 
 def add(run_id: str, groups: Mapping[Key, Columns]) -> None:
-    """Count points that have just become part of the journal; in the transaction that put them there."""
+    """Add the points of a batch to the summaries, in the transaction that journals the batch."""
     rows = _rows(run_id, groups)
     with connection.cursor() as cursor:
         for first in range(0, len(rows), ROWS_A_STATEMENT):
@@ -54,8 +54,8 @@ def add(run_id: str, groups: Mapping[Key, Columns]) -> None:
 
 
 def _rows(run_id: str, groups: Mapping[Key, Columns]) -> list[tuple[Any, ...]]:
-    """In the order of their keys, so that two writers of a run never wait for each other. All series at once:
-    one at a time, a batch of ten took a quarter longer (2026-11-22)."""
+    """Sorted by key, so that two writers of a run cannot deadlock. All series at once: one at a time, a batch of ten
+    took a quarter longer (2026-11-22)."""
     keys = sorted(key for key, columns in groups.items() if key[1] == SOURCE and len(columns.steps))
     if not keys:
         return []
@@ -87,7 +87,7 @@ def _rows(run_id: str, groups: Mapping[Key, Columns]) -> list[tuple[Any, ...]]:
 
 
 def _newest(steps: Ints, times_us: Ints, starts: Ints, ends: Ints) -> Ints:
-    """Where the newest point of each series stands: the last one, unless some came out of order."""
+    """The index of the newest point of each series: the last one unless points arrived out of order."""
     later, higher = np.diff(times_us), np.diff(steps)
     is_disordered = (later < 0) | ((later == 0) & (higher < 0))
     is_disordered[ends[:-1]] = False  # from one series to the next
