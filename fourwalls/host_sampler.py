@@ -13,7 +13,7 @@ from typing import Any
 
 from fourwalls import limits
 from fourwalls.frames import LogRow
-from fourwalls.writer import SpoolWriter
+from fourwalls.writer import RowWriter
 
 NOT_INSTALLED = "the package that reads host metrics (engine.telemetry) is not installed"
 
@@ -24,7 +24,7 @@ class HostSampler:
     """Reads metrics in a thread of its own. A missing metric is reported once with the reason, and never as 0."""
 
     def __init__(
-        self, send_message: Callable[[str, dict[str, Any]], None], writer: SpoolWriter, every_s: float
+        self, send_message: Callable[[str, dict[str, Any]], None], writer: RowWriter, every_s: float
     ) -> None:
         self._send_message, self._writer, self._every_s = send_message, writer, every_s
         self._reported: dict[str, dict[str, Any]] = {}

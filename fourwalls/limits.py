@@ -1,4 +1,4 @@
-"""Limits of points and parameters, copied from the server's engine.telemetry.point_limits.
+"""Limits of points and parameters, copied from the server.
 
 The client imports nothing of the server; tests/fourwalls/test_limits.py compares the two.
 """

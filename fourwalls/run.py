@@ -25,7 +25,7 @@ from fourwalls.server import Server
 from fourwalls.shipper import Shipper
 from fourwalls.shipper_thread import ShipperThread
 from fourwalls.spool import FrameSpool, SpoolLocked, write_atomically
-from fourwalls.writer import QUEUE_LIMIT, SpoolWriter
+from fourwalls.writer import QUEUE_LIMIT, RowWriter
 
 START_WAIT_S = 2.0  # how long init() waits for the next step of a resumed run
 
@@ -91,7 +91,7 @@ class Run:
         self._launch_id = process.id or launch.random_id()
         self._suffix = str(process.rank)
         self._step = 0
-        self._writer: SpoolWriter | None = None
+        self._writer: RowWriter | None = None
         self._thread: ShipperThread | None = None
         self._spool: FrameSpool | None = None
         self._sampler: HostSampler | None = None
@@ -234,7 +234,7 @@ class Run:
         except (OSError, SpoolLocked) as error:
             log.error("Nothing will be logged: %s cannot be written (%r).", self._options.folder, error)
             return False
-        writer = SpoolWriter(self._spool, self._options.spool_s, self._options.fsync_s)
+        writer = RowWriter(self._spool, self._options.spool_s, self._options.fsync_s)
         writer.queue.append(("begin", self._start_message))
         if self._options.mode == "online":
             self._shipper = Shipper(self._spool, self._server(), self.id, stream, self._launch_id)
@@ -278,7 +278,7 @@ class Run:
         if writer is not None and values:
             writer.queue.append((kind, values))
 
-    def _child_writer(self) -> SpoolWriter | None:
+    def _child_writer(self) -> RowWriter | None:
         """The writer of a forked child, which has neither the parent's threads nor its spool."""
         if not self._is_child or self._has_ended:
             return None

@@ -21,7 +21,7 @@ log = logging.getLogger("fourwalls")
 QueueItem = frames.LogRow | tuple[str, dict[str, Any]]
 
 
-class SpoolWriter:
+class RowWriter:
     """Writes `queue` (rows and messages, in order) to the spool; the caller counts dropped rows in `num_dropped`."""
 
     def __init__(self, spool: FrameSpool, every_s: float, fsync_s: float) -> None:

@@ -69,17 +69,6 @@ SHARED_CLASS_NAMES = {
     "Meta": "Django: options of a model or form",
     "Command": "Django: a management command has this name",
     "Migration": "Django: a migration has this name",
-    "Dataset": "MLflow: the body of a request has its name",
-    "Metric": "MLflow: the body of a request has its name",
-    "Token": "two languages have tokens, and the API a token of a caller",
-    "Batch": "rows of one step in a spec, points of one delivery in the tables",
-    "InitialWeights": "the engine's view of a folder, the queue's view of a request",
-    "SpoolWriter": "the client is a package of its own and imports nothing of the engine",
-    "Problem": "the API's shape of engine.spec.problems.Problem",
-    "Asked": "bodies of requests, until pages and APIs share one access scope",
-    "Caller": "the API's and MLflow's caller, until they share one access scope",
-    "Name": "two grammars, until their limits are in one module",
-    "Place": "shapes of the API and of MLflow, until they share one access scope",
     "Run": "fourwalls.Run is what a training script holds of a row of jobs.models.Run",
 }
 UNITS = ("_bytes", "_bytes_per_s", "_s", "_w", "_j", "_pct", "_share", "_hz", "_celsius", "_per_s")

@@ -1,4 +1,7 @@
-"""Structs of request bodies; unknown fields are ignored, as in MLflow."""
+"""Structs of request bodies.
+
+Unknown fields are ignored, as in MLflow.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Logging of metrics, parameters and data sets; repeated requests change nothing.
+"""Logging of metrics, parameters and data sets.
 
-Metrics of a job's run are refused: its ranks record them, and attempts decide which of its steps count.
+A repeated request changes nothing. Metrics of a job's run are refused: its ranks record them, and attempts decide
+which of its steps count.
 """
 
 from __future__ import annotations

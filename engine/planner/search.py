@@ -18,7 +18,7 @@ from engine.planner.predict import plan, resolve_dtype
 from engine.planner.profile import HardwareProfile
 from engine.planner.steptime import phase_times, step_energy, step_time, time_unavailable_reason
 from engine.spec.checks import Hardware, refuse_impossible
-from engine.spec.parts import Batch, Parallel
+from engine.spec.parts import BatchSizes, Parallel
 from engine.spec.spec import Spec, SpecError, flatten
 
 Goal = Literal["time", "energy", "money"]
@@ -207,7 +207,7 @@ def _with_layout(spec: Spec, parallel: Parallel, micro: int) -> Spec:
     return spec.model_copy(update={"parallel": parallel, "batch": _batch(spec, micro)})
 
 
-def _batch(spec: Spec, micro: int) -> Batch:
+def _batch(spec: Spec, micro: int) -> BatchSizes:
     return spec.batch.model_copy(update={"micro_batch_size": micro})
 
 

@@ -106,7 +106,7 @@ class Data(SpecPart):
     )
 
 
-class Batch(SpecPart):
+class BatchSizes(SpecPart):
     global_batch_size: int = Field(
         16, ge=1, le=65536, title="Global batch", description="Sequences per step, over all ranks"
     )

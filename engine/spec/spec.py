@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 
 from engine import request_limits
 from engine.hardware.fabric_test import MAX_SIZES
-from engine.spec.parts import Batch, Budget, Data, Guard, Model, Optimiser, Parallel, Precision, SpecPart
+from engine.spec.parts import BatchSizes, Budget, Data, Guard, Model, Optimiser, Parallel, Precision, SpecPart
 from engine.spec.problems import LONGEST_SHOWN_BITS, Problem, SpecError, describe_type, problems_from
 
 
@@ -40,7 +40,7 @@ class Spec(SpecPart):
     )
     model: Model = Model()
     data: Data = Data()
-    batch: Batch = Batch()
+    batch: BatchSizes = BatchSizes()
     parallel: Parallel = Parallel()
     precision: Precision = Precision()
     optimiser: Optimiser = Optimiser()

@@ -20,7 +20,7 @@ ACCEPTED_FORMS = "a run's id, run@step, run@best, or the name of a Hugging Face 
 
 
 @dataclass(frozen=True)
-class InitialWeights:
+class StartWeights:
     """The meaning of `start_from`: a checkpoint, or else a folder."""
 
     text: str  # names the step, even if the spec does not
@@ -28,19 +28,19 @@ class InitialWeights:
     folder: Path | None = None
 
 
-def find(spec: Spec, team: Team, pool: Pool | None) -> InitialWeights | None:
+def find(spec: Spec, team: Team, pool: Pool | None) -> StartWeights | None:
     """Find the weights that a spec starts from; None for new ones. Raises SpecError with every problem."""
     if not spec.start_from:
         return None
     run = _find_run(spec.start_from, team)
     if run is None:
-        return InitialWeights(spec.start_from, folder=_find_folder(spec))
+        return StartWeights(spec.start_from, folder=_find_folder(spec))
     checkpoint = _find_checkpoint(run, spec.start_from.partition("@")[2])
     problems = [*WeightsOrigin.from_spec(checkpoint_title(checkpoint), parse(run.spec)).problems(spec)]
     problems += _reach_problems(checkpoint, pool) + _manifest_problems(checkpoint)
     if problems:
         raise SpecError(problems)
-    return InitialWeights(f"{run.id}@{checkpoint.step}", checkpoint)
+    return StartWeights(f"{run.id}@{checkpoint.step}", checkpoint)
 
 
 def problems(spec: Spec, team: Team, pool: Pool | None) -> tuple[Problem, ...]:

@@ -12,8 +12,8 @@ from jobs.series.read import Series
 Reason = tuple[str, str]  # status and message
 
 NOT_RECORDED: Reason = ("absent", "No value has been recorded.")
-NO_ENERGY: Reason = ("absent", "No device of this run reported the energy it used.")
-PART_OF_ENERGY: Reason = ("absent", "Not all devices of this run report the energy they use.")
+NO_ENERGY: Reason = ("absent", "No device of this run reports its energy.")
+PART_OF_ENERGY: Reason = ("absent", "Some devices of this run do not report their energy.")
 NO_TOKENS: Reason = ("absent", "This run did not report how many tokens it has seen.")
 NO_STEPS: Reason = ("absent", "Its readings have no step: they are taken by the clock. Choose time.")
 WITHOUT_AXIS = {"energy": NO_ENERGY, "tokens": NO_TOKENS}

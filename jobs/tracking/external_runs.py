@@ -1,4 +1,4 @@
-"""Writes to runs that Fourwalls did not launch; each change is an event."""
+"""Changes of runs that Fourwalls did not launch, with their events."""
 
 from __future__ import annotations
 

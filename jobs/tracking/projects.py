@@ -1,4 +1,4 @@
-"""Projects of a team, which group its runs; each change is an event."""
+"""Projects of a team and the events of their changes."""
 
 from __future__ import annotations
 

@@ -109,15 +109,15 @@ def objects(team, owner, make_job) -> dict[type[Model], Any]:
         team=team, owner=owner, name="zebra", spec=spec.model_dump(), rungs=[200],
         definition={"vary": {"seed": [1]}}, points=[{"seed": 1}],
     )  # fmt: skip
-    content = {"name": "zebra", "file_name": "zebra.txt", "licence": "", "pieces": [b"one\ntwo\n"]}
+    content = {"name": "zebra", "file_name": "zebra.txt", "licence": "", "chunks": [b"one\ntwo\n"]}
     return {
         Job: job,
         Run: run,
         Sweep: sweep,
         Template: templates.save(team=team, name="zebra", description="", spec=spec, actor="olga"),
-        Dataset: datasets.take(team=team, owner=owner, **content),
+        Dataset: datasets.store_upload(team=team, owner=owner, **content),
         SavedView: sharing.save_view(team=team, owner=owner, page="runs", name="zebra", query="filter=a"),
-        Report: sharing.write_report(team=team, owner=owner, title="zebra", text="Text."),
+        Report: sharing.create_report(team=team, owner=owner, title="zebra", text="Text."),
         Project: projects.create(team, "zebra", actor="olga"),
         SavedModel: saved_models.create(run, "zebra", kind="", params={}, tags={}, actor="olga"),
     }

@@ -102,18 +102,20 @@ def through_a_spool_line(point: Drawn) -> bool:
     metric, source, step, at, value = point
     line = {"k": "validation", "at": at, "source": source, "step": step, "metrics": {metric: in_json(value)}}
     text = json.dumps(line).encode()
-    piece = ingest._understand("rank0.jsonl", 0, text + b"\n", ingest.News())
-    return bool(piece.points)
+    chunk = ingest._parse_chunk("rank0.jsonl", 0, text + b"\n", ingest.SpoolUpdate())
+    return bool(chunk.points)
 
 
 def through_an_import(points: list[Drawn], owner: Any, team: Any) -> list[bool]:
     """Each point as a stream of its own of one imported run."""
-    parts = [imports.Part(1, f"part{n}", [series.Point(*point)]) for n, point in enumerate(points)]
-    foreign = imports.ForeignRun(key="test:1", origin="test", name="imported", parts=parts)
-    taken = imports.take(foreign, team=team, owner=owner)
-    assert taken.num_points + sum(taken.left_out.values()) == len(points)
-    kept = set(StoredSeries.objects.filter(stream__run=taken.run).values_list("stream__name", flat=True))
-    return [part.stream in kept for part in parts]
+    streams = [
+        imports.ForeignStream(1, f"stream{n}", [series.Point(*point)]) for n, point in enumerate(points)
+    ]
+    foreign = imports.ForeignRun(key="test:1", origin="test", name="imported", streams=streams)
+    result = imports.import_run(foreign, team=team, owner=owner)
+    assert result.num_points + sum(result.left_out.values()) == len(points)
+    kept = set(StoredSeries.objects.filter(stream__run=result.run).values_list("stream__name", flat=True))
+    return [stream.name in kept for stream in streams]
 
 
 def test_every_door_makes_the_same_decision(bearer, logged, owner, team):

@@ -24,4 +24,4 @@ def test_the_client_takes_the_metric_names_that_the_server_takes():
     for _ in range(500):
         length = draw.choice([0, 1, 2, 249, 250, 251, 9_000])
         name = "".join(draw.choice(letters[: draw.choice([1, 5, 10, 12])]) for _ in range(length))
-        assert values.is_name(name) == (not point_limits.name_error(name)), ascii(name[:40])
+        assert values.is_metric_name(name) == (not point_limits.name_error(name)), ascii(name[:40])

@@ -1,4 +1,7 @@
-"""Search for experiments; filters are applied to the default in Python."""
+"""Search for experiments.
+
+The default experiment has no row, so its filter is evaluated here in Python.
+"""
 
 from __future__ import annotations
 
