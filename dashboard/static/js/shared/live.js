@@ -105,15 +105,25 @@ async function load(id) {
 }
 
 /**
- * Replaces a part by its newest version; open details stay open, and the focus stays where it is.
+ * Replaces a part by its newest version. What the person opened, closed or focused stays so, also when that happened
+ * while the answer was on its way: the state is read at the moment of the swap.
  * @param {HTMLElement} part
  */
 async function swap(part) {
-  const opened = findAll(part, "details[open][id]").map((details) => details.id);
-  const focused = part.contains(document.activeElement) ? document.activeElement?.id : null;
+  /** @type {Map<string, boolean>} */
+  const openById = new Map();
+  /** @type {string | undefined} */
+  let focused;
+  const remember = (/** @type {HTMLElementEventMap["htmx:beforeSwap"]} */ { detail }) => {
+    if (detail.target !== part) return;
+    for (const one of findAll(part, "details[id]")) openById.set(one.id, one.hasAttribute("open"));
+    focused = part.contains(document.activeElement) ? document.activeElement?.id : undefined;
+  };
+  document.addEventListener("htmx:beforeSwap", remember);
   const address = part.dataset.url || location.pathname + location.search;
   await htmx.ajax("GET", address, { source: part, target: part, swap: "outerHTML" }).catch(() => {});
-  for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
+  document.removeEventListener("htmx:beforeSwap", remember);
+  for (const [id, isOpen] of openById) document.getElementById(id)?.toggleAttribute("open", isOpen);
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
 }
 
