@@ -1,5 +1,7 @@
 """All routes: one line per page family, then the APIs."""
 
+from importlib import import_module
+
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
@@ -11,7 +13,7 @@ from dashboard.api.api import urls as api_urls
 from dashboard.live.stream import live
 from dashboard.mlflow import routes as mlflow
 
-# The run table comes before the run page: both routes begin with runs/.
+# In the order of the navigation bar. The run table comes before the run page: both routes begin with runs/.
 FAMILIES = (
     "people",
     "submit",
@@ -23,14 +25,17 @@ FAMILIES = (
     "planning",
     "reports",
     "data",
+    "accounting",
     "pools",
     "nodes",
-    "accounting",
     "metrics",
 )
 
+PAGES = [import_module(f"dashboard.pages.{family}.urls") for family in FAMILIES]
+NAVIGATION = tuple(item for pages in PAGES for item in getattr(pages, "NAVIGATION", ()))
+
 urlpatterns = [
-    *[path("", include(f"dashboard.pages.{family}.urls")) for family in FAMILIES],
+    *[path("", include(pages)) for pages in PAGES],
     path("", RedirectView.as_view(pattern_name="jobs"), name="home"),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 from django import template
+from django.conf import settings
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -21,7 +23,7 @@ from dashboard.html.badges import (
     Badge,
 )
 from dashboard.html.markup import ago, ahead, badge_markup, icon, job_badge, tone_badge
-from dashboard.html.navigation import NAVIGATION, NavigationItem
+from dashboard.html.navigation import NavigationItem
 from dashboard.pages.jobs.actions import JobAction, list_actions
 from dashboard.pages.submit.spec_fields import SpecField
 from engine.data.lines import KIND_TITLES
@@ -108,9 +110,10 @@ def query(context: dict[str, Any], **changes: Any) -> str:
 @register.simple_tag(takes_context=True)
 def navigation_items(context: dict[str, Any]) -> list[tuple[NavigationItem, bool]]:
     """Return the items of the navigation bar, each with whether it is the current page."""
+    urls = import_module(settings.ROOT_URLCONF)
     match = context["request"].resolver_match
     current = match.url_name if match else None
-    return [(item, current == item.route or current in item.child_routes) for item in NAVIGATION]
+    return [(item, current == item.route or current in item.child_routes) for item in urls.NAVIGATION]
 
 
 @register.filter

@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from dashboard.html.navigation import NavigationItem
 from dashboard.pages.compare import saved_views, views
 
 urlpatterns = [
@@ -12,3 +13,4 @@ urlpatterns = [
     path("v/<str:view_id>/change/", saved_views.change, name="saved-view-change"),
     path("v/<str:view_id>/delete/", saved_views.delete, name="saved-view-delete"),
 ]
+NAVIGATION = (NavigationItem("compare", "Compare", "layout-split"),)

@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from dashboard.html.navigation import NavigationItem
 from dashboard.pages.data import views
 
 urlpatterns = [
@@ -15,3 +16,4 @@ urlpatterns = [
         for name in views.ACTIONS
     ],
 ]
+NAVIGATION = (NavigationItem("data", "Data", "collection", ("dataset", "data-upload", "dataset-change")),)

@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from dashboard.html.navigation import NavigationItem
 from dashboard.pages.jobs import queue_views, views
 from dashboard.pages.jobs.actions import ACTIONS
 
@@ -12,3 +13,7 @@ urlpatterns = [
     path("queue/<str:job_id>/move/", queue_views.move, name="queue-move"),
     path("queue/<str:job_id>/priority/", queue_views.prioritise, name="queue-priority"),
 ]
+NAVIGATION = (
+    NavigationItem("jobs", "Jobs", "list-task", is_main=True),
+    NavigationItem("queue", "Queue", "hourglass-split", is_main=True),
+)

@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from dashboard.html.navigation import NavigationItem
 from dashboard.pages.pools import settings_views, views
 
 urlpatterns = [
@@ -11,3 +12,8 @@ urlpatterns = [
     path("pools/<str:name>/settings/changes/", settings_views.changes, name="pool-changes"),
     path("pools/<str:name>/settings/quotas/<str:slug>/", settings_views.quota, name="pool-quota"),
 ]
+NAVIGATION = (
+    NavigationItem(
+        "pools", "Pools", "hdd-stack", ("pool-settings", "node", "node-action", "pool-tokens"), is_main=True
+    ),
+)

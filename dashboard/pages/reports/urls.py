@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from dashboard.html.navigation import NavigationItem
 from dashboard.pages.reports import views
 
 urlpatterns = [
@@ -12,3 +13,4 @@ urlpatterns = [
     path("reports/<str:report_id>/change/", views.change, name="report-change"),
     path("reports/<str:report_id>/delete/", views.delete, name="report-delete"),
 ]
+NAVIGATION = (NavigationItem("reports", "Reports", "files", ("report", "report-write", "report-change")),)

@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from dashboard.html.navigation import NavigationItem
 from dashboard.pages.sweeps import views
 
 urlpatterns = [
@@ -10,3 +11,4 @@ urlpatterns = [
     path("sweeps/<str:sweep_id>/", views.detail, name="sweep"),
     path("sweeps/<str:sweep_id>/<str:name>/", views.act, name="sweep-action"),
 ]
+NAVIGATION = (NavigationItem("sweeps", "Sweeps", "grid-3x3-gap", ("sweep",)),)

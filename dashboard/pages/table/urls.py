@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from dashboard.html.navigation import NavigationItem
 from dashboard.pages.table import views
 
 urlpatterns = [
@@ -10,3 +11,4 @@ urlpatterns = [
     path("runs/columns/", views.picker, name="runs-columns"),
     path("runs/save/", views.save, name="runs-save"),
 ]
+NAVIGATION = (NavigationItem("runs", "Runs", "graph-down", ("run",), is_main=True),)

@@ -14,10 +14,10 @@ from django.core.management import call_command
 
 from dashboard.html import badges
 from dashboard.html.markup import SPRITE
-from dashboard.html.navigation import NAVIGATION
 from dashboard.pages.jobs.actions import ACTIONS
 from dashboard.pages.nodes.actions import TEXTS
 from dashboard.pages.runs.attempts import OUTCOMES
+from dashboard.urls import NAVIGATION
 
 ROOT = Path(__file__).resolve().parents[3]
 STATIC = ROOT / "dashboard" / "static"
