@@ -40,5 +40,5 @@ def with_toast(
 ) -> HttpResponse:
     """The reply with the event that shows the sentence, and where something changed, the one that refreshes it."""
     toast = {"text": sentence, "tone": tone} | ({"undo": undo} if undo else {})
-    reply["HX-Trigger"] = json.dumps({"said": toast} | ({"changed": {}} if is_change else {}))
+    reply["HX-Trigger"] = json.dumps({"notice": toast} | ({"changed": {}} if is_change else {}))
     return reply

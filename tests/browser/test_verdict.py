@@ -41,7 +41,7 @@ def test_a_check_shows_the_observed_saving(page: Page, trained: str):
     panel.locator("#check-verdict").click()
     # The bottleneck of a tiny run on a busy host is chance: the verdict either has a change to check or says why not.
     # Without a change only a toast appears; with one, the panel shows the check and later its result.
-    check, toast = panel.locator(".check-said"), page.locator(".toasts").locator("> *")
+    check, toast = panel.locator(".check-message"), page.locator(".toasts").locator("> *")
     expect(toast.first).to_be_visible(timeout=30_000)
     if "in the queue" in toast.first.inner_text():
         expect(check).to_be_visible(timeout=30_000)
@@ -58,7 +58,7 @@ def test_the_compare_page_explains_the_difference_of_two_runs(page: Page, traine
     ids = [re.findall(r"/runs/(\w+)/", address)[0] for address in (trained, page.url)]
     page.goto(f"/compare/?run={ids[0]}&run={ids[1]}")
     page.locator("#why").scroll_into_view_if_needed()
-    expect(page.locator("#why .why-said").last).to_contain_text(
+    expect(page.locator("#why .why-message").last).to_contain_text(
         re.compile("faster|slower|same time"), timeout=20_000
     )
     expect(page.locator("#why .why-bar")).to_have_count(2)

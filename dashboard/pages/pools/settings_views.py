@@ -60,7 +60,7 @@ def quota(request: HttpRequest, name: str, slug: str) -> HttpResponse:
         messages.success(request, SAVED if event else UNCHANGED)
         return redirect("pool-settings", pool.name)
     response = _render_row(request, pool, team)
-    events = {"said": {"text": SAVED if event else UNCHANGED, "tone": "good"}, "pool-changed": {}}
+    events = {"notice": {"text": SAVED if event else UNCHANGED, "tone": "good"}, "pool-changed": {}}
     response["HX-Trigger"] = json.dumps(events)
     return response
 

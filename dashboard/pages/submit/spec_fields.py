@@ -72,7 +72,7 @@ WHEN: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
 }
 # Section of the spec -> title of its group; others have the section's name
-GROUP_TITLES = {"Guard": "Loss spikes and NaN"}
+GROUP_TITLES = {"BatchSizes": "Batch", "Guard": "Loss spikes and NaN"}
 TRAINING_GROUPS = ("Model", "Data", "Batch", "Precision", "Optimiser", "Loss spikes and NaN")
 
 

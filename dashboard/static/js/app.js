@@ -45,7 +45,7 @@ async function copyText(id) {
   showNotice("Copied.", "good");
 }
 
-document.body.addEventListener("said", ({ detail }) => showNotice(detail.text, detail.tone, detail.undo));
+document.body.addEventListener("notice", ({ detail }) => showNotice(detail.text, detail.tone, detail.undo));
 document.body.addEventListener("htmx:sendError", () => {
   showNotice(NO_ANSWER, "bad");
 });

@@ -52,7 +52,7 @@ declare global {
   }
 
   interface HtmxEvents {
-    said: CustomEvent<Notice>; // the server's HX-Trigger
+    notice: CustomEvent<Notice>; // the server's HX-Trigger
     changed: Event; // the server's HX-Trigger: an action of this person has changed something
     "htmx:afterRequest": CustomEvent<{ elt: Element; xhr: XMLHttpRequest }>;
     "htmx:afterSettle": CustomEvent<{ elt?: Element; target?: Element } | null>;

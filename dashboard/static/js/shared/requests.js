@@ -47,7 +47,7 @@ export async function postForAnswer(path, values) {
   const body = new URLSearchParams(values);
   const response = await fetch(path, { method: "POST", headers, body }).catch(() => null);
   if (!response) return { isDone: false, problem: NO_ANSWER, notice: undefined };
-  const { said: notice } = parseJson(response.headers.get("HX-Trigger") ?? "{}");
+  const { notice } = parseJson(response.headers.get("HX-Trigger") ?? "{}");
   return { isDone: response.ok, problem: response.ok ? "" : await response.text(), notice };
 }
 

@@ -35,14 +35,14 @@ def test_a_running_job_is_stopping_until_its_current_step_ends(owner_browser, jo
     answer = cancel(owner_browser, job, headers=HTMX)
     job.refresh_from_db()
     assert (answer.status_code, job.state, job.wanted_state) == (204, JobState.STOPPING, "cancelled")
-    assert "after the current step" in json.loads(answer["HX-Trigger"])["said"]["text"]
+    assert "after the current step" in json.loads(answer["HX-Trigger"])["notice"]["text"]
 
 
 def test_an_ended_job_cannot_be_cancelled(owner_browser, job):
     set_state(job, JobState.SUCCEEDED)
     answer = cancel(owner_browser, job, headers=HTMX)
     assert answer.status_code == 409
-    assert "already succeeded" in json.loads(answer["HX-Trigger"])["said"]["text"]
+    assert "already succeeded" in json.loads(answer["HX-Trigger"])["notice"]["text"]
 
 
 def test_a_team_mate_may_cancel(browser_of, team_mate, job):

@@ -41,7 +41,7 @@ def test_the_run_page_and_the_list_show_when_it_stops(owner_browser, job, stop_a
 
 def test_a_team_mate_extends_it_once(browser_of, team_mate, job, stop_at):
     browser = browser_of(team_mate)
-    notice = json.loads(extend(browser, job, headers=HTMX)["HX-Trigger"])["said"]
+    notice = json.loads(extend(browser, job, headers=HTMX)["HX-Trigger"])["notice"]
     assert notice == {"text": f"{job.name} keeps its devices for longer.", "tone": "good"}
     job.refresh_from_db()
     assert job.idle_stop_at - stop_at == timedelta(hours=1)

@@ -35,7 +35,7 @@ def test_a_waiting_job_is_paused_and_resumed_and_the_events_name_who(
 def test_a_running_job_stops_first(owner_browser, job):
     set_state(job, JobState.RUNNING, attempt_number=1)
     answer = act(owner_browser, job, "pause", headers=HTMX)
-    assert "after the current step" in json.loads(answer["HX-Trigger"])["said"]["text"]
+    assert "after the current step" in json.loads(answer["HX-Trigger"])["notice"]["text"]
     page = owner_browser.get(reverse("run", args=[job.run.id]))
     assert "Stops after the current step, to be paused." in page.text
 

@@ -31,7 +31,7 @@ def test_a_job_that_succeeded_is_not_retried(owner_browser, failed):
     set_state(failed, JobState.SUCCEEDED)
     answer = retry(owner_browser, failed, headers={"HX-Request": "true"})
     assert answer.status_code == 409
-    assert "has succeeded" in json.loads(answer["HX-Trigger"])["said"]["text"]
+    assert "has succeeded" in json.loads(answer["HX-Trigger"])["notice"]["text"]
 
 
 @pytest.mark.parametrize("who", ["viewer", "stranger"])

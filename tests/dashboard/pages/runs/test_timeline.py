@@ -116,7 +116,7 @@ def request_trace(browser, job, steps="3", rank="0"):
 
 
 def message_of(answer) -> str:
-    return json.loads(answer["HX-Trigger"])["said"]["text"]
+    return json.loads(answer["HX-Trigger"])["notice"]["text"]
 
 
 def test_a_team_mate_requests_a_trace_and_the_page_shows_it(browser_of, team_mate, job):

@@ -164,7 +164,7 @@ def test_a_sweep_is_paused_resumed_and_cancelled_and_events_name_the_user(
     for who, action in ((browser, "pause"), (browser_of(team_mate), "resume"), (browser, "cancel")):
         assert act(who, action).status_code == 204
     answer = act(browser, "pause")
-    assert answer.status_code == 409 and "is cancelled" in json.loads(answer["HX-Trigger"])["said"]["text"]
+    assert answer.status_code == 409 and "is cancelled" in json.loads(answer["HX-Trigger"])["notice"]["text"]
     said = list(sweep.events.values_list("actor", "text"))[1:]
     assert said == [("olga", "Paused by olga."), ("tom", "Resumed by tom."), ("olga", "Cancelled by olga.")]
 
