@@ -174,7 +174,12 @@ class Scope:
         return row.team_id in self.member_team_ids  # type: ignore[attr-defined]
 
     def find(self, model: type[Owned], row_id: str | int) -> Owned | None:
-        return self.opened(model).filter(id=row_id).first()
+        """The row of this id; a run also by the id that its client chose."""
+        rows = self.opened(model)
+        found = rows.filter(id=row_id).first()
+        if found is None and model is Run and row_id:
+            found = rows.filter(external_id=row_id).first()
+        return found
 
     def get(self, model: type[Owned], row_id: str | int) -> Owned:
         """Raises Http404."""

@@ -53,6 +53,13 @@ def hash_id(text: str) -> str:
     return "".join(ALPHABET[byte % 32] for byte in digest[:12])
 
 
+def shared_run_id(process: Launch, project: str, name: str) -> str | None:
+    """The same run id on all ranks of a launch; None if nothing identifies the launch on all its nodes."""
+    if process.size <= 1:
+        return random_id()
+    return hash_id(f"{process.id} {project} {name}") if process.id else None
+
+
 def _shared_id(environment: Mapping[str, str], size: int) -> str | None:
     if job := environment.get("SLURM_JOB_ID"):
         parts = (job, environment.get("SLURM_STEP_ID", ""), environment.get("SLURM_RESTART_COUNT", "0"))

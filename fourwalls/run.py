@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from fourwalls import exit_hooks, launch, limits, options, sync, values
+from fourwalls import description, exit_hooks, launch, limits, options, sync, values
 from fourwalls.artefacts import ArtefactUploader
 from fourwalls.host_sampler import HostSampler
 from fourwalls.launch import Launch
@@ -25,6 +25,7 @@ from fourwalls.server import Server
 from fourwalls.shipper import Shipper
 from fourwalls.shipper_thread import ShipperThread
 from fourwalls.spool import FrameSpool, SpoolLocked, write_atomically
+from fourwalls.throttled_log import ThrottledLog
 from fourwalls.writer import QUEUE_LIMIT, RowWriter
 
 START_WAIT_S = 2.0  # how long init() waits for the next step of a resumed run
@@ -49,36 +50,28 @@ def init(
 ) -> Run:
     """Start a run; `config` becomes its parameters.
 
-    With `id`, continue that run: repeated steps replace the old ones, or with `join` this is one more writer.
-    Every rank of a launch calls this; rank 0 logs as the run, the others as rank<N>. Raises only OptionError,
-    for an invalid option; later failures are reported by the logger 'fourwalls'.
+    With `id` (1 to 64 letters, digits, '_', '.' and '-'), continue that run if there is one: repeated steps replace
+    the old ones, or with `join` this is one more writer. Every rank of a launch calls this; rank 0 logs as the run,
+    the others as rank<N>. Raises only OptionError, for an invalid option; later failures are reported by the logger
+    'fourwalls'.
     """
     settings = options.read_options(mode=mode, url=url, token=token, folder=folder)
     process = launch.read_launch()
-    run_id = id or os.environ.get("FOURWALLS_RUN_ID") or _shared_run_id(process, project, name)
+    chosen = os.environ.get("FOURWALLS_RUN_ID") if id is None else id
+    run_id = description.check_id(chosen) if chosen else launch.shared_run_id(process, project, name)
     if run_id is None:
         log.error("Ranks on several nodes share no launch id: set FOURWALLS_RUN_ID to the same id on all. "
                   "This rank logs nothing.")  # fmt: skip
         settings = options.read_options(mode="disabled")
     run = Run(run_id or launch.random_id(), process, settings)
-    labels = tags if isinstance(tags, Mapping) else dict.fromkeys(tags or [], "")
-    description: dict[str, Any] = {"id": run.id, "name": name, "project": project, "origin": "fourwalls"}
     if process.rank == 0:
-        description |= {
-            "params": values.to_params(config),
-            "tags": {key: str(value) for key, value in labels.items()},
-            "note": note,
-            "parent": parent,
-        }
-    run._start({"run": description, "joins": join, "is_first": process.rank == 0}, is_resumed=id is not None)
+        body = description.describe_run(
+            run.id, name, project, config=config, tags=tags, note=note, parent=parent
+        )
+    else:
+        body = description.describe_writer(run.id, name, project)
+    run._start({"run": body, "joins": join, "is_first": process.rank == 0}, is_resumed=id is not None)
     return run
-
-
-def _shared_run_id(process: Launch, project: str, name: str) -> str | None:
-    """The same run id on all ranks of a launch."""
-    if process.size <= 1:
-        return launch.random_id()
-    return launch.hash_id(f"{process.id} {project} {name}") if process.id else None
 
 
 class Run:
@@ -98,6 +91,7 @@ class Run:
         self._artefacts: ArtefactUploader | None = None
         self._start_message: dict[str, Any] = {}
         self._has_ended = False
+        self._log = ThrottledLog()
         self._is_child = False
         self._lock = threading.Lock()
         exit_hooks.finish_at_exit(self)
@@ -131,14 +125,15 @@ class Run:
             elif step.__class__ is not int:
                 step = int(step)
             self._step = step + 1
+            writer = self._writer
+            if writer is None and (writer := self._child_writer()) is None:
+                self._warn_ended("log()")
+                return
             row = {**metrics}
             for value in row.values():
                 if value.__class__ not in values.PLAIN_TYPES:
-                    row = self._to_numbers(row)
+                    row = writer.to_numbers(row)
                     break
-            writer = self._writer
-            if writer is None and (writer := self._child_writer()) is None:
-                return
             if at is not None:
                 now_us = int(at * 1e6) if 0 <= at < limits.END_S else now_us
             if len(writer.queue) >= QUEUE_LIMIT:
@@ -146,25 +141,27 @@ class Run:
             elif row:
                 writer.queue.append((step, now_us, row, self.source))
         except Exception as error:  # noqa: BLE001 - logging must not end training
-            log.warning("Not logged: %r", error)
+            self._log.warn("log", "Not logged: %r", error)
 
     def tag(self, **tags: Any) -> None:
         """Set tags; the newest value of each is kept."""
-        self._queue_message("tags", {key: str(value) for key, value in tags.items()})
+        self._queue_message("tags", description.texts(tags))
 
     def params(self, config: Any) -> None:
         """Add parameters; existing ones keep their values."""
-        self._queue_message("params", values.to_params(config))
+        self._queue_message("params", description.params(config))
 
     def note(self, text: str) -> None:
-        self._queue_message("change", {"note": str(text)})
+        self._queue_message("change", {"note": values.clean_text(text, limits.NOTE_CHARS)})
 
     def save(self, path: str | os.PathLike[str], name: str = "") -> None:
         """Save a file, or a folder with all its files, with the run, under `name` or its own name. The copy is
         complete when this returns, so the original may change. Waits for the disk, never for the network. Never
         raises; a file that cannot be read is reported."""
         try:
-            if (self._writer or self._child_writer()) and self._artefacts:
+            if not (self._writer or self._child_writer()):
+                self._warn_ended("save()")
+            elif self._artefacts:
                 self.flush()  # a kill must not leave a file without its run
                 self._artefacts.save(Path(path), name)
         except Exception as error:  # noqa: BLE001 - a file that cannot be saved must not end training
@@ -217,7 +214,7 @@ class Run:
             return
         if self._thread and is_resumed:
             self._thread.registered.wait(START_WAIT_S)
-            self._step = self._shipper_step()
+            self._step = max(self._step, self._shipper.next_step)
         if self._launch.local_rank == 0 and self._options.system_s > 0:
             self._sampler = HostSampler(self._queue_message, self._writer, self._options.system_s)  # type: ignore[arg-type]
         if self._thread and self._launch.rank == 0:
@@ -247,9 +244,6 @@ class Run:
         self._writer = writer
         return True
 
-    def _shipper_step(self) -> int:
-        return max(self._step, self._shipper.next_step)
-
     def _server(self) -> Server:
         """A connection for one thread."""
         return Server(self._options.url, self._options.token)
@@ -267,16 +261,22 @@ class Run:
         else:
             self._spool.close()
 
-    def _to_numbers(self, metrics: dict[str, Any]) -> dict[str, Any]:
-        numbers, refused = values.to_numbers(metrics)
-        if refused and self._writer:
-            self._writer.warn_refused(refused)
-        return numbers
-
     def _queue_message(self, kind: str, values: dict[str, Any]) -> None:
         writer = self._writer or self._child_writer()
-        if writer is not None and values:
+        if writer is None:
+            self._warn_ended(f"{kind} of a call")
+        elif values:
             writer.queue.append((kind, values))
+
+    def _warn_ended(self, what: str) -> None:
+        if self._has_ended and self._options.mode != "disabled":
+            self._log.warn(
+                "ended",
+                "Run %s has ended; %s is not logged. init(id=%r) continues it.",
+                self.id,
+                what,
+                self.id,
+            )
 
     def _child_writer(self) -> RowWriter | None:
         """The writer of a forked child, which has neither the parent's threads nor its spool."""

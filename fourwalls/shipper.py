@@ -10,13 +10,15 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from fourwalls import frames
+from fourwalls import frames, limits
 from fourwalls.server import RequestRefused, Server
 from fourwalls.spool import FrameSpool, SpoolPosition
 
 BATCH_BYTES = 1024 * 1024  # rows of one batch; as columns about 2 MiB
 CONFLICT = 409
-REJECTED_STATUSES = (413, 422)
+NOT_FOUND = 404  # of a parent that the caller does not see
+REJECTED_STATUSES = (400, 413, 415, 422)
+PART_ITEMS = min(limits.REQUEST_PARAMS, limits.REQUEST_TAGS)
 
 log = logging.getLogger("fourwalls")
 
@@ -116,7 +118,7 @@ class Shipper:
 
     def _start(self, values: dict[str, Any]) -> None:
         """Create or find the run, and register this writer."""
-        run = self._server.post("/runs", values["run"])
+        run = self._create(values["run"])
         for what in ("params", "tags"):
             if values["run"].get(what):  # an existing run has not stored them
                 self._describe(what, values["run"][what])
@@ -126,7 +128,32 @@ class Shipper:
         self.next_step = self._server.post(f"{self._run}/writers", request)["next_step"]
         self.is_open = True
 
+    def _create(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Create the run. If the server refuses its description, create it by its id alone and describe it item by
+        item: one bad item must not keep the run away."""
+        least = {"id": body["id"], "origin": body["origin"]}
+        for attempt in (body, {**least, "project": body.get("project", "")}):
+            try:
+                run = self._server.post("/runs", attempt)
+                break
+            except RequestRefused as refused:
+                if refused.status not in (NOT_FOUND, *REJECTED_STATUSES):
+                    raise
+                log.warning("The server refused the description of run %s: %s", body["id"], refused)
+        else:
+            attempt, run = least, self._server.post("/runs", least)
+        if attempt is not body:
+            for field in ("name", "note"):
+                if body.get(field):
+                    self._post_optional(self._run, {field: body[field]}, method="PATCH")
+        return run
+
     def _describe(self, what: str, values: dict[str, Any]) -> None:
+        if len(values) > PART_ITEMS:
+            items = list(values.items())
+            for start in range(0, len(items), PART_ITEMS):
+                self._describe(what, dict(items[start : start + PART_ITEMS]))
+            return
         try:
             self._server.post(f"{self._run}/{what}", {what: values})
         except RequestRefused as refused:

@@ -1,14 +1,17 @@
-"""Conversion of logged values and parameters to plain numbers and texts."""
+"""Conversion of logged values, parameters and tags to what the server stores."""
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fourwalls.limits import METRIC_CHARS, PARAM_CHARS
+from fourwalls.limits import KEY_CHARS, METRIC_CHARS, PARAM_CHARS, TAG_CHARS
 
 PLAIN_TYPES = frozenset({float, int})  # need no conversion
+DIGEST_CHARS = 8  # at the end of a name that was cut, so that two long names stay different
+DEPTH_LIMIT = 20  # levels of nested parameters; a deeper value, or one that holds itself, becomes a text
 
 
 def to_numbers(metrics: Mapping[str, Any]) -> tuple[dict[str, float], list[str]]:
@@ -18,7 +21,7 @@ def to_numbers(metrics: Mapping[str, Any]) -> tuple[dict[str, float], list[str]]
     """
     numbers: dict[str, float] = {}
     refused: list[str] = []
-    for name, value in _flatten(metrics, ""):
+    for name, value in _flatten(metrics, "", "/"):
         number = _to_number(value)
         if number is None or not is_metric_name(name):
             refused.append(name[:METRIC_CHARS])
@@ -36,28 +39,88 @@ def is_metric_name(name: str) -> bool:
         return False
 
 
-def to_params(config: Any) -> dict[str, Any]:
-    """Nested plain values and texts from a mapping, dataclass, argparse namespace or any object with attributes."""
+def to_params(config: Any) -> tuple[dict[str, Any], list[str]]:
+    """Plain values and texts by dotted path, from a mapping, dataclass, argparse namespace or any object with
+    attributes; and a sentence for each item that was changed or left out. None values are left out without one."""
     if not isinstance(config, Mapping):
         config = getattr(config, "__dict__", None) or {}
-    return {str(key): _to_param(value) for key, value in config.items() if value is not None}
+    return _clean_items(_flatten(config, "", "."), "parameter", PARAM_CHARS)
+
+
+def to_tags(tags: Mapping[Any, Any]) -> tuple[dict[str, str], list[str]]:
+    """Texts by name, and a sentence for each item that was changed or left out."""
+    texts = ((name, "" if value is None else _to_text(value)) for name, value in tags.items())
+    return _clean_items(texts, "tag", TAG_CHARS)
+
+
+def clean_text(text: Any, limit: int) -> str:
+    """The text without what no column holds (NUL characters, halves of surrogate pairs), cut to `limit`."""
+    return _to_text(text).encode("utf-8", "replace").decode().replace("\0", "")[:limit]
+
+
+def _clean_items(items: Iterator[tuple[Any, Any]], kind: str, limit: int) -> tuple[dict[str, Any], list[str]]:
+    found: dict[str, Any] = {}
+    problems: list[str] = []
+    for given, value in items:
+        if value is None:
+            continue
+        name = _clean_name(_to_text(given))
+        if not name:
+            problems.append(f"a {kind} without a name was left out")
+            continue
+        if isinstance(value, str):
+            cleaned = clean_text(value, limit)
+            if cleaned != value:
+                problems.append(
+                    f"the value of {kind} {name[:50]!r} was cut, or cleaned of invalid characters"
+                )
+            value = cleaned
+        if name != given:
+            problems.append(f"{kind} {str(name)[:50]!r} has a shortened or cleaned name")
+        found[name] = value
+    return found, problems
+
+
+def _clean_name(text: str) -> str:
+    """A name that the server takes; '' for one without a visible character."""
+    name = clean_text(text, len(text))
+    if not name.strip():
+        return ""
+    if len(name) <= KEY_CHARS:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:DIGEST_CHARS]
+    return f"{name[: KEY_CHARS - DIGEST_CHARS - 1]}~{digest}"
+
+
+def _to_text(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - a value that cannot be printed must not end training
+        return f"<{type(value).__name__}>"
+
+
+def _flatten(values: Mapping[Any, Any], path: str, joint: str, depth: int = 1) -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        name = f"{path}{joint}{_to_text(key)}" if path else _to_text(key)
+        if isinstance(value, Mapping) and depth < DEPTH_LIMIT:
+            yield from _flatten(value, name, joint, depth + 1)
+        elif joint == ".":
+            yield name, _to_param(value)
+        else:
+            yield name, value
 
 
 def _to_param(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return to_params(value)
-    if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
-        return value if abs(value) < 2**63 else str(value)
-    return str(value).replace("\0", "")[:PARAM_CHARS]
-
-
-def _flatten(values: Mapping[Any, Any], path: str) -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        name = f"{path}/{key}" if path else str(key)
-        if isinstance(value, Mapping):
-            yield from _flatten(value, name)
-        else:
-            yield name, value
+    """A number or truth value as it is if JSON and a 64-bit column hold it, else a text; None stays None."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int) and abs(value) < 2**63:
+        return int(value)  # a plain one: subclasses, such as enumerations, have encodings of their own
+    if isinstance(value, float) and math.isfinite(value):
+        return float(value)
+    return _to_text(value)
 
 
 def _to_number(value: Any) -> float | None:

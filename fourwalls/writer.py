@@ -49,6 +49,12 @@ class RowWriter:
         self._thread.join(CLOSE_S)
         return not self._thread.is_alive()
 
+    def to_numbers(self, metrics: dict[str, Any]) -> dict[str, float]:
+        """The numbers of one log() call; the names of other values are warned of."""
+        numbers, refused = values.to_numbers(metrics)
+        self.warn_refused(refused)
+        return numbers
+
     def warn_refused(self, names: list[str]) -> None:
         """Warn once per name that its value is not logged."""
         if new := set(names) - self._refused_names:
@@ -87,10 +93,15 @@ class RowWriter:
             self._synced_at = time.monotonic()
 
     def _append_message(self, kind: str, values: dict[str, Any]) -> None:
-        if kind:
-            self._spool.append(frames.encode_message(kind, values))
-        else:
+        if not kind:
             values["mark"].set()
+            return
+        try:
+            content = frames.encode_message(kind, values)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:  # must not block what follows
+            self._log.warn(kind, "Not logged: %s that cannot be encoded: %r", kind, error)
+            return
+        self._spool.append(content)
 
     def _append_rows(self, rows: list[frames.LogRow]) -> None:
         """Append rows, without those that cannot be decoded again, which would block everything behind them."""

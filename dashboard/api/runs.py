@@ -23,8 +23,8 @@ from jobs.models import Run
 
 router = Router(tags=["runs"])
 # Columns of a row of the list; the specs and plans of a hundred jobs are megabytes.
-ROW_COLUMNS = ("id", "job_id", "name", "job__state", "state", "job__step", "team__slug", "owner__username",
-               "created_at", "project__name")  # fmt: skip
+ROW_COLUMNS = ("id", "external_id", "job_id", "name", "job__state", "state", "job__step", "team__slug",
+               "owner__username", "created_at", "project__name")  # fmt: skip
 ID_PLACEHOLDER = "0" * 12  # replaced by the ids in addresses
 
 
@@ -84,24 +84,23 @@ def log(
 def serialize_runs(ids: list[str]) -> list[dict[str, Any]]:
     """The runs as RunOut, in this order, with their newest values. The caller has checked access."""
     newest, url = series.newest(ids), page_url(ID_PLACEHOLDER)
-    rows = {
-        run_id: {
+    rows = {}
+    for row in Run.objects.filter(id__in=ids).values(*ROW_COLUMNS):
+        run_id = row["id"]
+        rows[run_id] = {
             "id": run_id,
-            "job": job,
-            "name": name,
-            "state": job_state or state or None,
-            "step": step,
-            "team": team,
-            "owner": owner,
-            "created_at": created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "project": project,
+            "external_id": row["external_id"],
+            "job": row["job_id"],
+            "name": row["name"],
+            "state": row["job__state"] or row["state"] or None,
+            "step": row["job__step"],
+            "team": row["team__slug"],
+            "owner": row["owner__username"],
+            "created_at": row["created_at"].isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "project": row["project__name"],
             "metrics": series.plain(newest.get(run_id, {})),
             "url": url.replace(ID_PLACEHOLDER, run_id),
         }
-        for run_id, job, name, job_state, state, step, team, owner, created_at, project in Run.objects.filter(
-            id__in=ids
-        ).values_list(*ROW_COLUMNS)
-    }
     return [rows[run_id] for run_id in ids if run_id in rows]
 
 

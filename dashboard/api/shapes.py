@@ -145,6 +145,7 @@ class Templates(Schema):
 
 class RunOut(Schema):
     id: str
+    external_id: str  # the id that the run's client chose, '' for most; paths accept either
     job: str | None
     name: str
     state: str | None

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
+from django.db import IntegrityError
 from django.http import HttpRequest
 from ninja import Schema, Status
-from ninja.errors import HttpError
 from pydantic import Field
 
 from dashboard.access import Scope, get_scope
@@ -25,12 +25,13 @@ from engine.request_limits import (
 )
 from jobs import series
 from jobs.ids import ALPHABET
-from jobs.models import Run, Stream
+from jobs.models import Run, Stream, Team
 from jobs.tracking import external_runs, params, points, run_annotations
 
 # Operations of the router of runs, because one path has one router.
 TAGS = ["tracking"]
 ID = re.compile(f"[{ALPHABET}]{{12}}")
+EXTERNAL_ID = re.compile(r"(?!\.+$)[A-Za-z0-9_.-]{1,64}")
 Name = Annotated[str, Field(max_length=KEY_CHARS)]
 ReadingStatus = Annotated[str, Field(max_length=20)]
 Reason = Annotated[str, Field(max_length=REASON_CHARS)]
@@ -38,9 +39,10 @@ TextValues = Annotated[dict[str, str | int | float | bool], Field(max_length=REQ
 
 
 class RunIn(Schema):
-    """`id`: 12 random characters of 0-9 and a-z without i, l, o and u, chosen by the writer, so that it can begin
-    before the server replies; sending the same id again returns the same run. `project` is created if the team has
-    none of that name. `params` may be nested; null values are left out."""
+    """`id`: 1 to 64 letters, digits, '_', '.' and '-', chosen by the writer, so that it can begin before the server
+    replies; sending the same id again returns the same run. 12 random characters of 0-9 and a-z without i, l, o and u
+    become the run's id; any other id is unique in its team, and paths accept it beside the run's. `project` is created
+    if the team has none of that name. `params` may be nested; null values are left out."""
 
     id: str | None = None
     name: Name = ""
@@ -105,25 +107,28 @@ def create(request: HttpRequest, body: RunIn) -> Status:
     """Create a run without a job (201), or return the existing run with this id unchanged (200)."""
     scope = get_scope(request)
     team = scope.get_writable_team(body.team)
-    if body.id is not None and (run := Run.objects.filter(id=_id(body.id)).first()):
-        run = scope.seen(Run).filter(id=run.id, team=team).first()
-        if run is None:
-            raise HttpError(409, f"The id {body.id} is taken; choose another one, or leave it out.")
+    if body.id is not None and (run := _find_run(team, body.id)):
         points.refuse_job_run(run)
         return Status(200, _serialize(run))
-    run = external_runs.begin(
-        team=team,
-        owner=scope.user,
-        run_id=body.id,
-        name=body.name or _default_name(body),
-        origin=body.origin,
-        project=body.project,
-        parent=scope.get(Run, body.parent) if body.parent else None,
-        started_at=body.started_at,
-        note=body.note,
-        params=_params(body.params),
-        tags=_texts(body.tags),
-    )
+    try:
+        run = external_runs.begin(
+            team=team,
+            owner=scope.user,
+            **_ids(body.id),
+            name=body.name or _default_name(body),
+            origin=body.origin,
+            project=body.project,
+            parent=scope.get(Run, body.parent) if body.parent else None,
+            started_at=body.started_at,
+            note=body.note,
+            params=_params(body.params),
+            tags=_texts(body.tags),
+        )
+    except IntegrityError:  # another rank has created it meanwhile
+        run = _find_run(team, body.id) if body.id else None
+        if run is None:
+            raise
+        return Status(200, _serialize(run))
     return Status(201, _serialize(run))
 
 
@@ -213,16 +218,27 @@ def _get_external_run(scope: Scope, run_id: str) -> Run:
     return run
 
 
-def _id(text: str) -> str:
-    if not ID.fullmatch(text):
+def _find_run(team: Team, text: str) -> Run | None:
+    """The team's run of this id. Raises TrackingError for a text that is none."""
+    if not EXTERNAL_ID.fullmatch(text):
         raise external_runs.TrackingError(
-            f"'{text[:50]}' is not the id of a run: 12 characters of {ALPHABET}."
+            f"'{text[:50]}' is not the id of a run: 1 to 64 letters, digits, '_', '.' and '-', not only dots."
         )
-    return text
+    rows = Run.objects.filter(team=team)
+    return rows.filter(id=text).first() or rows.filter(external_id=text).first()
+
+
+def _ids(text: str | None) -> dict[str, str]:
+    """The columns of a new run's id. An id that another team has already becomes the external id of this one."""
+    if text is None:
+        return {}
+    is_ours = ID.fullmatch(text) and not Run.objects.filter(id=text).exists()
+    return {"run_id": text} if is_ours else {"external_id": text}
 
 
 def _default_name(body: RunIn) -> str:
-    return f"{body.project or 'run'}-{(body.id or '')[:4]}".strip("-")
+    given = body.id or ""
+    return f"{body.project or 'run'}-{given[:4]}".strip("-") if ID.fullmatch(given) or not given else given
 
 
 def _params(nested: dict[str, Any]) -> dict[str, str]:

@@ -67,6 +67,9 @@ class Run(models.Model):
     archived_at = models.DateTimeField(null=True)  # hidden from lists; nothing is deleted
     # For a run without a job: the client that logs it ('mlflow', 'fourwalls', ...) and the state that it last sent.
     origin = models.CharField(max_length=40, blank=True)
+    external_id = models.CharField(
+        max_length=64, blank=True
+    )  # the id that its client chose, if it is not `id`
     state = models.CharField(max_length=10, blank=True)  # one of jobs.tracking.external_runs.TRACKED_STATES
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
@@ -79,6 +82,13 @@ class Run(models.Model):
         indexes = [
             models.Index(fields=["team", "-created_at"]),
             models.Index(fields=["project", "-created_at"]),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["team", "external_id"],
+                condition=~models.Q(external_id=""),
+                name="one_run_per_team_and_external_id",
+            )
         ]
 
     def __str__(self) -> str:

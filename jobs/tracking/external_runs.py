@@ -41,15 +41,17 @@ def create(
     started_at: datetime | None = None,
     tags: Mapping[str, str] | None = None,
     run_id: str | None = None,
+    external_id: str = "",
     note: str = "",
 ) -> Run:
-    """A running run without a job. `run_id`: an id chosen by its writer."""
+    """A running run without a job. `run_id`: an id that its writer has drawn; `external_id`: one that it made up."""
     if any("\0" in text for text in (name, note, origin)):
         raise TrackingError("A NUL character cannot be kept. Leave it out.")
     with transaction.atomic():
         now = timezone.now()
         run = Run.objects.create(
             id=run_id or new_id(),
+            external_id=external_id,
             note=note,
             team=team,
             owner=owner,

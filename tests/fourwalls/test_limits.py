@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import random
 
-from engine.request_limits import PARAM_CHARS
+from dashboard.api.tracking import EXTERNAL_ID
+from engine import request_limits
 from engine.telemetry import point_limits
 from fourwalls import limits, values
 
 
 def test_the_client_has_the_same_constants_as_the_server():
-    shared = [name for name in vars(limits) if name.isupper() and name != "PARAM_CHARS"]
-    assert len(shared) == 6
-    assert {name: getattr(limits, name) for name in shared} == {
-        name: getattr(point_limits, name) for name in shared
-    }
-    assert limits.PARAM_CHARS == PARAM_CHARS
+    shared = [name for name in vars(limits) if name.isupper() and name != "RUN_ID"]
+    of_points = [name for name in shared if hasattr(point_limits, name)]
+    assert (len(shared), len(of_points)) == (12, 6)
+    for name in shared:
+        source = point_limits if name in of_points else request_limits
+        assert getattr(limits, name) == getattr(source, name), name
+    assert limits.RUN_ID.pattern == EXTERNAL_ID.pattern
 
 
 def test_the_client_takes_the_metric_names_that_the_server_takes():

@@ -52,18 +52,26 @@ def test_asking_again_with_the_same_id_gives_the_same_run(made, token_of):
     assert list(Run.objects.all()) == [run]
 
 
-def test_an_id_of_another_team_cannot_be_had(made, token_of):
-    run = made(id=new_id())
-    answer = token_of("stranger").post("/api/v1/runs", {"id": run.id}, content_type=JSON)
-    assert answer.status_code == 409
+@pytest.mark.parametrize("chosen", ["exp1-seed3", "seed00000001"])
+def test_two_teams_use_the_same_id_without_meeting(chosen, made, token_of):
+    run = made(id=chosen)
+    stranger = token_of("stranger")
+    answer = stranger.post("/api/v1/runs", {"id": chosen}, content_type=JSON)
+    assert answer.status_code == 201
+    theirs = Run.objects.get(id=answer.json()["id"])
+    assert theirs != run and theirs.team != run.team and theirs.external_id == chosen
     assert run.name not in answer.content.decode()
+    for client, own in ((stranger, theirs), (token_of("mate"), run)):
+        assert client.get(f"/api/v1/runs/{chosen}").json()["id"] == own.id
+        assert client.post("/api/v1/runs", {"id": chosen}, content_type=JSON).status_code == 200
+    assert Run.objects.count() == 2
 
 
-@pytest.mark.parametrize("chosen", ["short", "ABCDEFGHIJKL", "../../../etc"])
+@pytest.mark.parametrize("chosen", ["../../../etc", "..", "a b", "a" * 65])
 def test_an_id_that_is_none_is_refused(chosen, token_of):
     answer = token_of("owner").post("/api/v1/runs", {"id": chosen}, content_type=JSON)
     assert answer.status_code == 422
-    assert chosen in answer.json()["detail"]
+    assert chosen[:50] in answer.json()["detail"]
 
 
 def test_a_viewer_makes_no_runs(token_of):

@@ -1,0 +1,60 @@
+"""Description of a run for the server, with every item checked at once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from fourwalls import limits, values
+from fourwalls.options import OptionError
+
+log = logging.getLogger("fourwalls")
+
+
+def check_id(given: object) -> str:
+    """The id that the user chose, as a text. Raises OptionError."""
+    text = str(given)
+    if not limits.RUN_ID.fullmatch(text):
+        raise OptionError(
+            f"id={text[:70]!r} cannot name a run: use 1 to 64 letters, digits, '_', '.' and '-', not only dots."
+        )
+    return text
+
+
+def describe_run(
+    run_id: str, name: str, project: str, *, config: Any, tags: Any, note: str, parent: str | None
+) -> dict[str, Any]:
+    """The body that creates the run. What the server would refuse is cut or left out, with a warning."""
+    labels = tags if isinstance(tags, Mapping) else dict.fromkeys(tags or [], "")
+    return describe_writer(run_id, name, project) | {
+        "params": params(config),
+        "tags": texts(labels),
+        "note": values.clean_text(note, limits.NOTE_CHARS),
+        "parent": None if parent is None else values.clean_text(parent, limits.KEY_CHARS),
+    }
+
+
+def describe_writer(run_id: str, name: str, project: str) -> dict[str, Any]:
+    """The part of the description that every rank sends."""
+    return {
+        "id": run_id,
+        "name": values.clean_text(name, limits.KEY_CHARS),
+        "project": values.clean_text(project, limits.KEY_CHARS),
+        "origin": "fourwalls",
+    }
+
+
+def params(config: Any) -> dict[str, Any]:
+    return _warn(*values.to_params(config))
+
+
+def texts(tags: Mapping[Any, Any]) -> dict[str, str]:
+    return _warn(*values.to_tags(tags))
+
+
+def _warn(cleaned: dict[str, Any], problems: list[str]) -> dict[str, Any]:
+    if problems:
+        more = f", and {len(problems) - 3} more" if len(problems) > 3 else ""
+        log.warning("Not logged as given: %s%s.", "; ".join(problems[:3]), more)
+    return cleaned
