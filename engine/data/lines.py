@@ -11,16 +11,24 @@ from engine.data.examples import Example
 
 Kind = Literal["text", "pairs", "classes"]
 KIND_TITLES: dict[str, str] = {"text": "text", "pairs": "pairs of texts", "classes": "texts with labels"}
-SUFFIXES = (".jsonl", ".tsv")
+SUFFIXES = (".jsonl", ".ndjson", ".tsv")
 LINE_BYTES_LIMIT = 1024**2
 LABEL_CHARS_LIMIT = 100
-# Fields of a JSONL line -> kind of record.
-FIELDS: dict[frozenset[str], Kind] = {
-    frozenset(("text",)): "text",
-    frozenset(("source", "target")): "pairs",
-    frozenset(("text", "label")): "classes",
+# Required fields of a JSONL line -> kind of record, the most specific first. Further fields are not read.
+FIELDS: dict[tuple[str, ...], Kind] = {
+    ("text", "label"): "classes",
+    ("source", "target"): "pairs",
+    ("prompt", "completion"): "pairs",
+    ("instruction", "output"): "pairs",
+    ("text",): "text",
 }
-KNOWN_FIELDS = '{"text"}, {"source", "target"} or {"text", "label"}'
+INPUT = "input"  # beside an instruction: what it is about
+TRANSLATION = "translation"  # {"en": ..., "fr": ...}
+CHATS = ("messages", "conversations")
+KNOWN_FIELDS = (
+    '{"text"}, {"text", "label"}, {"source", "target"}, {"prompt", "completion"}, {"instruction", "input", "output"} '
+    'or {"translation": {two languages}}'
+)
 
 
 class LineError(ValueError):
@@ -33,6 +41,7 @@ class Record:
 
     kind: Kind
     example: Example
+    unread: tuple[str, ...] = ()  # names of further fields
 
 
 def parse_line(line: bytes, suffix: str) -> Record:
@@ -61,9 +70,10 @@ def normalise(text: str) -> str:
 
 def _parse_tsv(text: str) -> Record:
     columns = text.rstrip("\r").split("\t")
-    if len(columns) != 2:
-        raise LineError(f"it has {len(columns)} columns, not 2: source, tab, target")
-    return Record("pairs", _build_example(*columns))
+    if len(columns) < 2:
+        raise LineError("it has no tab: source, tab, target")
+    unread = tuple(f"column {number}" for number in range(3, len(columns) + 1))
+    return Record("pairs", _build_example(*columns[:2]), unread)
 
 
 def _parse_json(text: str) -> Record:
@@ -74,22 +84,49 @@ def _parse_json(text: str) -> Record:
         raise LineError(f"it is not JSON: {reason}") from None
     if not isinstance(values, dict):
         raise LineError(f"it is not an object with the fields {KNOWN_FIELDS}")
-    kind = FIELDS.get(frozenset(values))
-    if kind is None:
-        names = ", ".join(sorted(values))[:100] or "no fields"
-        raise LineError(f"it has the fields {names}; the allowed fields are {KNOWN_FIELDS}")
-    if kind == "classes" and isinstance(values["label"], int) and not isinstance(values["label"], bool):
-        values["label"] = str(values["label"])
-    for name, value in values.items():
-        if not isinstance(value, str):
-            raise LineError(f"its field {name} is not a text")
-    if kind == "text":
-        return Record(kind, Example(_required_text(values["text"], "text"), ""))
-    source, target = ("source", "target") if kind == "pairs" else ("text", "label")
-    example = _build_example(values[source], values[target], source, target)
-    if kind == "classes" and len(example.target) > LABEL_CHARS_LIMIT:
+    if isinstance(values.get(TRANSLATION), dict):
+        return _parse_translation(values)
+    names = next((names for names in FIELDS if all(name in values for name in names)), None)
+    if names is None:
+        raise LineError(_unknown_fields(values))
+    used = (*names, INPUT) if names[0] == "instruction" and isinstance(values.get(INPUT), str) else names
+    texts = {name: _text_field(name, values[name]) for name in used}
+    unread = tuple(name for name in values if name not in used)
+    if FIELDS[names] == "text":
+        return Record("text", Example(_required_text(texts["text"], "text"), ""), unread)
+    source, target = names
+    if texts.get(INPUT):
+        texts[source] = f"{texts[source]}\n\n{texts[INPUT]}"
+    example = _build_example(texts[source], texts[target], source, target)
+    if FIELDS[names] == "classes" and len(example.target) > LABEL_CHARS_LIMIT:
         raise LineError(f"its label has {len(example.target):,} characters; the limit is {LABEL_CHARS_LIMIT}")
-    return Record(kind, example)
+    return Record(FIELDS[names], example, unread)
+
+
+def _parse_translation(values: dict[str, Any]) -> Record:
+    languages = values[TRANSLATION]
+    if len(languages) != 2:
+        raise LineError(f"its translation has {len(languages)} languages, not 2")
+    (source, source_text), (target, target_text) = languages.items()
+    example = _build_example(
+        _text_field(source, source_text), _text_field(target, target_text), source, target
+    )
+    return Record("pairs", example, tuple(name for name in values if name != TRANSLATION))
+
+
+def _text_field(name: str, value: Any) -> str:
+    if name == "label" and isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise LineError(f"its field {name[:50]} is not a text")
+    return value
+
+
+def _unknown_fields(values: dict[str, Any]) -> str:
+    if chat := next((name for name in CHATS if name in values), None):
+        return f"it is a chat ({chat}), which cannot be trained on yet; the known forms are {KNOWN_FIELDS}"
+    names = ", ".join(sorted(values))[:100] or "no fields"
+    return f"it has the fields {names}; the known forms are {KNOWN_FIELDS}"
 
 
 def _unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

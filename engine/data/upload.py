@@ -17,6 +17,14 @@ BINARY_SIGNATURES = {
     b"PK\x03\x04": "a ZIP archive", b"\x1f\x8b": "a gzip file", b"BZh": "a bzip2 file", b"\xfd7zXZ": "an xz file",
     b"\x28\xb5\x2f\xfd": "a zstd file", b"7z\xbc\xaf": "a 7z archive", b"Rar!": "a RAR archive", b"%PDF": "a PDF",
 }  # fmt: skip
+ARCHIVE = "Unpack the archive and upload the file inside it."
+SUFFIX_HINTS = {
+    ".json": "A JSON file is read as a whole; write one object on each line and name the file .jsonl.",
+    ".csv": "Commas are not read; write .jsonl with one object on each line, or .tsv with tabs.",
+    ".parquet": "Convert the table to .jsonl, one object on each line.",
+    ".arrow": "Convert the table to .jsonl, one object on each line.",
+    **dict.fromkeys((".zip", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".tgz"), ARCHIVE),
+}  # fmt: skip
 LONGEST_SIGNATURE = max(len(mark) for mark in BINARY_SIGNATURES)
 
 
@@ -37,8 +45,9 @@ def check_suffix(file_name: str) -> str:
     """Return the suffix of a supported file, in lower case. Raises UnsupportedFile."""
     suffix = f".{file_name.rpartition('.')[2].lower()}"
     if suffix not in SUFFIXES or "." not in file_name:
+        reason = SUFFIX_HINTS.get(suffix, "")
         raise UnsupportedFile(
-            f"'{file_name[-60:]}' has none of the suffixes {', '.join(SUFFIXES)}. Unpack archives before uploading."
+            f"'{file_name[-60:]}' has none of the suffixes {', '.join(SUFFIXES)}. {reason}".strip()
         )
     return suffix
 

@@ -27,6 +27,8 @@ from jobs.models import Dataset, DatasetEvent, Team
 from jobs.models.datasets import FILE_NAME_LIMIT, LICENCE_LIMIT
 
 MEMORY_BYTES = 8 * 1024 * 1024  # of a file being read; a larger one is buffered on disk
+UNREAD_CHARS, UNREAD_SHOWN = 60, 5
+UNREAD_NAMES = 50  # names of fields that are counted one by one
 CLASSES_LIMIT = 10_000  # also the limit of a model
 
 
@@ -42,11 +44,14 @@ class UploadStatistics:
     chars: Counter[str] = field(default_factory=Counter)  # of sources and targets
     longest: Counter[str] = field(default_factory=Counter)
     classes: Counter[str] = field(default_factory=Counter)
+    unread: Counter[str] = field(default_factory=Counter)  # lines by the name of a field that is not read
     digest: Any = field(default_factory=hashlib.sha256)
 
     @property
     def statistics(self) -> dict[str, Any]:
         result: dict[str, Any] = {"chars": dict(self.chars), "longest": dict(self.longest)}
+        if self.unread:
+            result["unread"] = dict(self.unread.most_common())
         return result | ({"classes": dict(self.classes.most_common())} if self.kind == "classes" else {})
 
 
@@ -96,6 +101,9 @@ def _finish(dataset: Dataset, owner: User) -> None:
         dataset.ready_at = timezone.now() if is_whole else None
         dataset.save(update_fields=["state", "ready_at"])
         text = f"Stored '{dataset.file_name}': {dataset.num_good:,} good lines, {dataset.num_bad:,} refused."
+        if unread := dataset.statistics.get("unread"):
+            names = ", ".join(f"{name} ({count:,})" for name, count in list(unread.items())[:UNREAD_SHOWN])
+            text += f" Fields that are not read, with their lines: {names}."
         DatasetEvent.objects.create(dataset=dataset, team=dataset.team, actor=owner.get_username(), text=text)
 
 
@@ -116,6 +124,9 @@ def _store_record(
         length = len(getattr(record.example, side))
         stats.chars[side] += length
         stats.longest[side] = max(stats.longest[side], length)
+    for name in record.unread:
+        name = _printable(name)[:UNREAD_CHARS]
+        stats.unread[name if name in stats.unread or len(stats.unread) < UNREAD_NAMES else "others"] += 1
     if record.kind == "classes":
         stats.classes[record.example.target] += 1
         if len(stats.classes) > CLASSES_LIMIT:

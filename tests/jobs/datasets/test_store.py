@@ -109,7 +109,7 @@ def test_no_file_name_becomes_a_path(store, name):
     [
         (b"PK\x03\x04bomb", "x.txt", "a ZIP archive"),
         (b"", "x.txt", "holds no text"),
-        (b"text", "x.zip", "Unpack archives before uploading"),
+        (b"text", "x.zip", "Unpack the archive"),
         (b"text", "GPL-3", "has none of the suffixes .txt"),
         (b"text", ".jsonl", "no printable name"),
         (b"", "\0", "no printable name"),
@@ -143,3 +143,27 @@ def test_an_unreadable_name_is_refused(store):
     for name in ("x" * 101, "a\0b", "\u202eevil"):
         with pytest.raises(DatasetError, match="A name has"):
             store(pairs(2), name=name)
+
+
+def test_fields_that_are_not_read_are_counted(store):
+    rows = [{"text": f"t {n}", "url": "x"} | ({"meta": {"a": 1}} if n % 2 else {}) for n in range(200)]
+    made = store("".join(f"{json.dumps(row)}\n" for row in rows).encode())
+    assert (made.num_good, made.num_bad, made.statistics["unread"]) == (200, 0, {"url": 200, "meta": 100})
+    assert "url (200), meta (100)" in made.events.get().text
+
+
+def test_names_of_unread_fields_are_bounded(store):
+    rows = [{"text": "t", f"name {n}\0\u202e": n} for n in range(500)]
+    made = store("".join(f"{json.dumps(row)}\n" for row in rows).encode())
+    assert made.num_good == 500
+    assert len(made.statistics["unread"]) == 51 and made.statistics["unread"]["others"] == 450
+
+
+@pytest.mark.parametrize(
+    ("file_name", "reason"),
+    [("a.json", "one object on each line"), ("a.csv", "Commas are not read"), ("a.parquet", "Convert the table"),
+     ("a.tar.gz", "Unpack the archive"), ("a.docx", "has none of the suffixes")],
+)  # fmt: skip
+def test_a_suffix_is_refused_for_its_own_reason(file_name, reason, store):
+    with pytest.raises(DatasetError, match=reason):
+        store(b"x", file_name)
