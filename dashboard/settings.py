@@ -9,7 +9,7 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
-from dashboard.server import env
+from dashboard.server import env, private_home
 from engine.request_limits import BODY_BYTES
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -19,6 +19,7 @@ HOME_DIR = env.folder(
     "All files that a running Fourwalls writes: database, broker socket, nodes, attempts, corpora.",
     shown=".fourwalls in the checkout",
 )
+private_home.close_home(HOME_DIR)
 
 DEBUG = env.flag("DEBUG", False, "Django's debug mode. Never on a server that others reach.")
 SECRET_KEY = env.secret(
