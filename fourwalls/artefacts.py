@@ -9,21 +9,25 @@ it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
 
+from fourwalls.limits import PATH_CHARS
 from fourwalls.server import RequestRefused, Server, ServerUnavailable
 from fourwalls.shipper_thread import PAUSES_S, REFUSED_PAUSE_S
 from fourwalls.spool import write_atomically
 from fourwalls.throttled_log import ThrottledLog
 
-REJECTED_STATUSES = (413, 422)
+REJECTED_STATUSES = (400, 413, 422)
+REFUSED_CHARACTERS = re.compile(r"[\x00-\x1f\\\u202a-\u202e\u2066-\u2069]")
 
 log = logging.getLogger("fourwalls")
 
@@ -144,8 +148,21 @@ def _list_files(source: Path, name: str) -> Iterator[tuple[Path, str]]:
     """(path, name) of a file, or of all files of a folder, named below the folder's name."""
     name = name.strip("/") or source.resolve().name
     if not source.is_dir():
-        yield source, name
+        yield source, clean_path(name)
         return
     for path in sorted(source.rglob("*")):
         if path.is_file():
-            yield path, f"{name}/{path.relative_to(source).as_posix()}"
+            yield path, clean_path(f"{name}/{path.relative_to(source).as_posix()}")
+
+
+def clean_path(name: str) -> str:
+    """A name that the server takes; what it would refuse becomes '_', with a warning."""
+    text = REFUSED_CHARACTERS.sub("_", name.encode("utf-8", "replace").decode())
+    parts = ["_" if part in ("", ".", "..") else part for part in text.split("/")]
+    cleaned = "/".join(parts)
+    if len(cleaned) > PATH_CHARS:
+        digest = hashlib.sha256(cleaned.encode()).hexdigest()[:8]
+        cleaned = f"{digest}~{cleaned[len(digest) + 1 - PATH_CHARS :].lstrip('/')}"
+    if cleaned != name:
+        log.warning("The file %a is saved as %s.", name, cleaned)
+    return cleaned

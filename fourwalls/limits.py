@@ -14,6 +14,7 @@ KEY_CHARS = 250  # characters of the name of a run, project, parameter or tag; l
 PARAM_CHARS = 6000  # characters of a parameter's value; longer ones are cut
 TAG_CHARS = 8000  # characters of a tag's value; longer ones are cut
 NOTE_CHARS = 20_000
+PATH_CHARS = 500  # characters of the name of a saved file
 REQUEST_PARAMS = 10_000  # parameters of one request
 REQUEST_TAGS = 1_000
 RUN_ID = re.compile(r"(?!\.+$)[A-Za-z0-9_.-]{1,64}")  # an id that the user chooses

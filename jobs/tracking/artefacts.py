@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from django.utils import timezone
 from jobs.ids import new_id
 from jobs.models import Artefact, Run, RunEvent
 from jobs.models.artefacts import PATH_LIMIT
+
+# Embeddings, overrides and isolates; the marks of single letters (U+200E, U+200F, U+061C) reorder no other text.
+DIRECTION_MARKS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
 class ArtefactError(ValueError):
@@ -121,6 +125,11 @@ def refuse_bad_path(path: str) -> None:
     if "" in parts or "." in parts or ".." in parts or "\\" in path or any(ord(c) < 32 for c in path):
         raise ArtefactError(
             f"{path!r} is not the path of an artefact: use names separated by /, without '..'."
+        )
+    if found := DIRECTION_MARKS.search(path):
+        raise ArtefactError(
+            f"{path.encode('ascii', 'backslashreplace').decode()!r} holds the mark U+{ord(found[0]):04X}, which turns "
+            "the direction of a text, so that a name reads as another one. Rename the file."
         )
 
 

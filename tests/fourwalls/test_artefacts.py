@@ -70,7 +70,7 @@ def test_a_killed_script_loses_no_file_that_was_saved(script, server, spools, tm
 
 def test_a_file_that_the_server_refuses_is_kept_and_delays_no_other(finished, server, spools, tmp_path):
     code = SAVES.format(folder=str(tmp_path / "made"))
-    code = code.replace('"figures")', '"a//b")') + "run.finish()"
+    code = code.replace('"figures")', '"model.bin")')  # a file cannot become a folder + "run.finish()"
     run_id = finished(code)
     assert digests(server, run_id).keys() == {"model.bin", "later.bin"}
     (kept,) = spools.glob("*/*/files/*.refused")
