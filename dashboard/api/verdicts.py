@@ -1,4 +1,4 @@
-"""Verdicts: the limit that a run hits, its evidence, and the check by a twin."""
+"""Verdicts on hardware and health of training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ninja import Router, Schema, Status
 
 from dashboard.access import get_scope
 from dashboard.api.shapes import Refusal
-from jobs import verdicts
+from jobs import health, verdicts
 from jobs.models import Run, RunVerdict, VerdictCheck
 
 router = Router(tags=["runs"])
@@ -94,4 +94,38 @@ def _check(found: VerdictCheck) -> dict[str, Any]:
         "actor": found.actor.get_username(),
         "at": found.at,
         "reason": found.reason,
+    }
+
+
+class HealthFindingOut(Schema):
+    name: str
+    severity: str
+    sentence: str
+    step: int | None  # where it began
+
+
+class HealthOut(Schema):
+    """`name`: improving, unknown, or the gravest finding: nan, diverged, overfitting, validation rises, not learning,
+    plateau, gaps, spikes. `severity`: bad, warn, note or ''."""
+
+    run: str
+    name: str
+    severity: str
+    sentence: str
+    findings: list[HealthFindingOut]
+    version: int
+
+
+@router.get("/runs/{run_id}/health", response={200: HealthOut, 404: Refusal})
+def read_health(request: HttpRequest, run_id: str) -> dict[str, Any]:
+    """What the loss curves of the run show."""
+    run = get_scope(request).get(Run, run_id)
+    found = health.get_current(run)
+    return {
+        "run": run.id,
+        "name": found.name,
+        "severity": found.severity,
+        "sentence": found.sentence,
+        "findings": [finding._asdict() for finding in found.findings],
+        "version": found.version,
     }

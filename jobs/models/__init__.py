@@ -6,6 +6,7 @@ from jobs.models.cluster import Device, Node, Pool
 from jobs.models.component_heartbeats import ComponentHeartbeat
 from jobs.models.datasets import Dataset, DatasetEvent, DatasetPart
 from jobs.models.forecasts import Correction, Forecast
+from jobs.models.health import RunHealth
 from jobs.models.logs import UploadedLog
 from jobs.models.nodes import NodeEvent, NodeToken
 from jobs.models.outputs import RunOutput
@@ -61,6 +62,7 @@ __all__ = [
     "Report",
     "Run",
     "RunEvent",
+    "RunHealth",
     "RunInput",
     "RunMetric",
     "RunOutput",

@@ -84,6 +84,7 @@ ATTRIBUTES: dict[str, Attribute] = {
             "notable from 10 % of the step, strong above 20 %",
             is_exact=True,
         ),
+        Attribute("health", "Health", "text", F("health__name"), "What its loss curves show"),
         Attribute("note", "Note", "text", F("note")),
         Attribute("origin", "Logged by", "text", F("origin"), "The program, of a run without a job", is_exact=True),
         Attribute("parent", "Parent", "text", F("parent_id"), "The id of the run it belongs to", is_exact=True),

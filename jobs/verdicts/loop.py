@@ -1,4 +1,4 @@
-"""Loop of the judge: verdicts of ended and running runs, and their checks.
+"""Loop of the judge: verdicts, checks and health of ended and running runs.
 
 It runs in a thread beside the scheduler, so that verdicts never delay a tick.
 """
@@ -13,6 +13,7 @@ from django.db import DatabaseError, close_old_connections
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
+from jobs import health
 from jobs.models import Run, RunVerdict
 from jobs.states.jobs import FINAL, JobState
 from jobs.verdicts.checks import advance_checks
@@ -51,7 +52,7 @@ class JudgeLoop:
             stop.wait(pause)
 
     def poll(self) -> int:
-        """Judge the runs that are due and advance the checks; returns the number of runs judged."""
+        """Judge hardware and training of the runs that are due; advance the checks. Returns the number of verdicts."""
         judged, now = 0, timezone.now()
         search_all = self._all_searched_at is None or now - self._all_searched_at > ALL_EVERY
         since = None if search_all else now - RECENT
@@ -61,6 +62,8 @@ class JudgeLoop:
         for run in (*ended, *_find_live()[:BATCH_RUNS]):
             judge_run(run)
             judged += 1
+        for run in health.find_due()[:BATCH_RUNS]:
+            health.assess_run(run)
         advance_checks()
         return judged
 

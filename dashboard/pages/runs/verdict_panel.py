@@ -10,10 +10,11 @@ from django.urls import reverse
 
 from dashboard.access import Scope
 from dashboard.html.badges import Badge
+from engine.health.assess import TrainingHealth
 from engine.verdict import results
 from engine.verdict.results import ProposedRemedy, StateFinding, Verdict
 from engine.verdict.rules import BY_ID, STATES
-from jobs import verdicts
+from jobs import health, verdicts
 from jobs.models import Run, VerdictCheck
 
 # Severity -> badge; '' is the good case.
@@ -22,6 +23,13 @@ SEVERITIES = {
     "notable": Badge("warn", "exclamation-triangle"),
     "strong": Badge("bad", "exclamation-circle-fill"),
 }
+HEALTH_BADGES = {
+    "": Badge("good", "check-circle-fill"),
+    "note": Badge("calm", "info-circle"),
+    "warn": Badge("warn", "exclamation-triangle"),
+    "bad": Badge("bad", "exclamation-circle-fill"),
+}
+UNKNOWN_HEALTH = Badge("calm", "hourglass-split")
 
 
 @dataclass(frozen=True)
@@ -45,17 +53,27 @@ def build_context(run: Run, scope: Scope) -> dict[str, Any]:
     """The context of runs/_verdict.html."""
     stored = verdicts.get_current(run)
     verdict, check = results.from_json(stored.body), verdicts.get_newest_check(run)
+    trained = health.get_current(run)
     return {
         "verdict": verdict,
         "verdict_row": stored,
         "verdict_title": _get_title(verdict),
-        "verdict_badge": SEVERITIES[verdict.severity],
+        "verdict_badge": _get_badge(verdict, trained),
+        "health": trained,
+        "health_badge": HEALTH_BADGES[trained.severity] if trained.name != "unknown" else UNKNOWN_HEALTH,
         "notices": _get_notices(verdict),
         "remedies": [RemedyRow(remedy, _get_form_address(run, remedy)) for remedy in verdict.remedies],
         "check": _build_check(check) if check else None,
         "may_check": scope.can_write(run) and run.job is not None,
         "live_topics": _get_live_topics(run, check),
     }
+
+
+def _get_badge(verdict: Verdict, trained: TrainingHealth) -> Badge:
+    """Hardware that is used well is no good news beside a loss that is not."""
+    if not verdict.severity and trained.severity in ("warn", "bad"):
+        return Badge("calm", "check-circle-fill")
+    return SEVERITIES[verdict.severity]
 
 
 def _get_title(verdict: Verdict) -> str:

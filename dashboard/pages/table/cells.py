@@ -82,6 +82,7 @@ ATTRIBUTE_CELLS: dict[str, Any] = {
     "limit": lambda run, now: ("text", run.verdict_limit),
     "share": lambda run, now: ("number", run.verdict_share),
     "severity": lambda run, now: ("text", run.verdict_severity),
+    "health": lambda run, now: ("text", run.health_text),
     "note": lambda run, now: ("text", run.note.split("\n", 1)[0][:120]),
     "origin": lambda run, now: ("text", run.origin),
     "parent": lambda run, now: ("text", run.parent.name if run.parent else ""),

@@ -41,6 +41,7 @@ VERDICT_ANNOTATIONS = {
     "limit": "verdict_limit",
     "share": "verdict_share",
     "severity": "verdict_severity",
+    "health": "health_text",
 }
 
 

@@ -1,0 +1,1 @@
+"""Health of training: what the loss curves of a run show."""
