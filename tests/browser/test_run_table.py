@@ -62,7 +62,7 @@ def test_a_filter_has_completion_and_points_at_errors(table: Page):
     table.keyboard.press("ControlOrMeta+a")
     table.keyboard.type("loss < abc")
     problem = table.locator("#filter-problem")
-    expect(problem).to_contain_text("'abc' is no number")
+    expect(problem).to_contain_text("'abc' is not a number")
     assert problem.locator("mark").text_content() == "abc"
     expect(table.locator("#runs .title")).to_have_text(["run-09", "run-06"])  # the last good table stays
 
