@@ -5,12 +5,31 @@ from __future__ import annotations
 import math
 from collections import deque
 
+from engine.checkpoints.origin import ResumeOrigin
 from engine.spec.spec import Spec
 
 WINDOW_LOSSES = 50  # in the running mean
 MIN_LOSSES = 10  # in the running mean before a loss can be a spike
 CONSECUTIVE_LIMIT = 10  # consecutive broken steps that end the run under any policy
 ADVICE = "A lower learning rate, a longer warm-up or gradient clipping may help."
+RESUMED_STEPS = (
+    3  # steps after a resume in which the restored state is a likelier cause than the learning rate
+)
+
+
+def advise(done: int, first_step: int, origin: ResumeOrigin | None) -> str:
+    """Return what may help after a divergence at step `done`. `origin` is the checkpoint of `first_step`, if any."""
+    if origin is None or done > first_step + RESUMED_STEPS:
+        return ADVICE
+    name, number = origin.path.name, done - first_step
+    text = f"This is step {number} after the resume from {name}, so the restored state is the likelier cause"
+    if origin.changes:
+        return (
+            f"{text}, or what the resume changed ({'; '.join(origin.changes)}). Resume without the change, or from an "
+            "earlier checkpoint."
+        )
+    checked = "its files are as they were saved" if origin.has_checksums else "its files have no checksums"
+    return f"{text} than the learning rate ({checked}). Resume from an earlier checkpoint."
 
 
 class DivergenceGuard:
