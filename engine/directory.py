@@ -199,9 +199,12 @@ class AttemptDirectory:
             return "run"
         return next((control for control in CONTROLS if control == text), "run")
 
-    def write_lease(self, until: float) -> None:
-        """Renew the lease, on a full disk too. Raises OSError (read-only, folder removed)."""
-        write_small(self.path / "lease", f"{until:.3f}".encode())
+    def write_lease(self, until: float) -> OSError | None:
+        """Renew the lease, on a full disk too; return the error of a full disk.
+
+        Raises OSError if the file cannot be overwritten either (read-only, folder removed).
+        """
+        return write_small(self.path / "lease", f"{until:.3f}".encode())
 
     def read_lease(self) -> float | None:
         try:
@@ -271,9 +274,10 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
-def write_small(path: Path, content: bytes) -> None:
+def write_small(path: Path, content: bytes) -> OSError | None:
     """Replace a file of a few bytes, on a full disk too: then its content is overwritten in the block that it has.
 
+    Returns the error of the full disk, None without one.
     One write() is seen by readers as a whole, so spaces fill up a shorter content. Raises OSError if the file cannot be
     overwritten either.
     """
@@ -288,3 +292,5 @@ def write_small(path: Path, content: bytes) -> None:
             os.pwrite(descriptor, content.ljust(os.fstat(descriptor).st_size), 0)
         finally:
             os.close(descriptor)
+        return error
+    return None
