@@ -25,10 +25,11 @@ Array = np.ndarray[Any, Any]
 HEADER_BYTES_LIMIT = 100_000_000  # limit of the format
 # Name in the format -> numpy type that is read; bf16 is the upper half of fp32.
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "U8": "|u1"}
-# Bits per value of all types of the format, for the check of a header; other types are refused only when read.
+# Bits per value of all types of the format (safetensors 0.8). Those not in DTYPES are refused only when read.
 BITS = {
-    "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
-    "I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64, "C64": 64, "F4": 4,
+    "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8,
+    "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64,
+    "C64": 64, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
 }  # fmt: skip
 LENGTH_BYTES = 8
 MAX_DIMENSIONS = 64  # as in torch; bounds the cost of a size
@@ -67,7 +68,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Array], metadata: Mapping[st
     return crc
 
 
-class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Entry(msgspec.Struct, frozen=True):
     """Header entry of one tensor."""
 
     dtype: str
@@ -94,7 +95,6 @@ def _read_header(path: Path, size_bytes: int) -> tuple[_Header, int]:
         values = json.loads(text.decode(), object_pairs_hook=_unique_names)
         return _parse_header(values), LENGTH_BYTES + length
     except (ValueError, RecursionError) as error:
-        # A UnicodeDecodeError quotes all of the header.
         reasons = {UnicodeDecodeError: "it is not UTF-8", RecursionError: "it is nested too deeply"}
         reason = reasons.get(type(error)) or _printable(str(error))
         raise TensorFileError(f"{path.name} has an invalid header: {reason}.") from None
@@ -117,7 +117,11 @@ def _parse_header(values: Any) -> _Header:
         if begin != at or end < begin:
             raise ValueError(f"the bytes of {_printable(name)} do not follow those of the tensor before it")
         bits = BITS.get(entry.dtype)
-        if bits is not None and math.prod(entry.shape) * bits != 8 * (end - begin):
+        if bits is None:
+            raise ValueError(
+                f"{_printable(name)} has the number type {_printable(entry.dtype)}, which is none"
+            )
+        if math.prod(entry.shape) * bits != 8 * (end - begin):
             sizes = " x ".join(map(str, entry.shape[:SHOWN_SIZES])) or "one value"
             raise ValueError(
                 f"{_printable(name)} has {end - begin:,} bytes, which do not fit {sizes} in {entry.dtype}"
