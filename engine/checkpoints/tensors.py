@@ -68,12 +68,15 @@ def write_tensors(path: Path, tensors: Mapping[str, Array], metadata: Mapping[st
     return crc
 
 
+Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
 class _Entry(msgspec.Struct, frozen=True):
     """Header entry of one tensor."""
 
     dtype: str
-    shape: Annotated[tuple[Annotated[int, msgspec.Meta(ge=0)], ...], msgspec.Meta(max_length=MAX_DIMENSIONS)]
-    data_offsets: tuple[Annotated[int, msgspec.Meta(ge=0)], Annotated[int, msgspec.Meta(ge=0)]]
+    shape: Annotated[tuple[Size, ...], msgspec.Meta(max_length=MAX_DIMENSIONS)]
+    data_offsets: tuple[Size, Size]
 
 
 @dataclass(frozen=True)
@@ -104,10 +107,11 @@ def _parse_header(values: Any) -> _Header:
     """Check types and ranges of all entries: the tensors fill the data without gaps and overlaps. Raises ValueError."""
     if not isinstance(values, dict):
         raise ValueError("it is not a JSON object")
-    metadata = msgspec.convert(values.pop("__metadata__", {}), dict[str, str])
+    metadata = msgspec.convert(values.pop("__metadata__", None), dict[str, str] | None) or {}
     entries: dict[str, _Entry] = {}
     for name, value in values.items():
         try:
+            name.encode()  # half a surrogate pair is no text
             entries[name] = msgspec.convert(value, _Entry)
         except msgspec.ValidationError as error:
             raise ValueError(f"{_printable(name)}: {error}") from None
