@@ -125,9 +125,9 @@ def resume(
         load_weights(engine, shards.part, position)
         _load_optimiser(engine, shards, own.scalars, position)
         restore_random_states(engine, shards, position, own, spec, step, is_same)
-    except torch.OutOfMemoryError:
-        raise
-    except (TensorFileError, KeyError, RuntimeError, OSError) as error:
+    except (TensorFileError, KeyError, RuntimeError) as error:
+        if checkpoint.has_checksums and isinstance(error, RuntimeError):  # its values are right: out of memory
+            raise
         reason = f"{type(error).__name__}: {error}".rstrip(".")
         raise DamagedCheckpointError(
             f"The checkpoint {checkpoint.path.name} is damaged: its state cannot be loaded ({reason})."
@@ -145,8 +145,9 @@ def resume(
         "" if is_same else describe_layout_change(before, now, spec.model.dropout > 0),
         describe_changes(changes, counters, spec),
     )
-    origin = ResumeOrigin(checkpoint.path, checkpoint.has_checksums, tuple(map(str, changes)))
-    level = "info" if all(change.is_harmless for change in changes) else "warning"
+    learned = tuple(str(change) for change in changes if not change.is_harmless)
+    origin = ResumeOrigin(checkpoint.path, checkpoint.has_checksums, learned)
+    level = "warning" if learned else "info"
     return RestoredState(step, manifest.get("best_loss"), tuple(filter(None, notes)), counters, origin, level)
 
 

@@ -12,24 +12,27 @@ WINDOW_LOSSES = 50  # in the running mean
 MIN_LOSSES = 10  # in the running mean before a loss can be a spike
 CONSECUTIVE_LIMIT = 10  # consecutive broken steps that end the run under any policy
 ADVICE = "A lower learning rate, a longer warm-up or gradient clipping may help."
-RESUMED_STEPS = (
-    3  # steps after a resume in which the restored state is a likelier cause than the learning rate
-)
+# Steps after a resume in which something else is a likelier cause than the learning rate as such.
+RESUMED_STEPS = 3  # the restored state
+CHANGED_STEPS = 50  # a changed spec
 
 
 def advise(done: int, first_step: int, origin: ResumeOrigin | None) -> str:
     """Return what may help after a divergence at step `done`. `origin` is the checkpoint of `first_step`, if any."""
-    if origin is None or done > first_step + RESUMED_STEPS:
+    number = done - first_step
+    if origin is None or number > (CHANGED_STEPS if origin.changes else RESUMED_STEPS):
         return ADVICE
-    name, number = origin.path.name, done - first_step
-    text = f"This is step {number} after the resume from {name}, so the restored state is the likelier cause"
+    text = f"This is step {number} after the resume from {origin.path.name}"
     if origin.changes:
         return (
-            f"{text}, or what the resume changed ({'; '.join(origin.changes)}). Resume without the change, or from an "
-            "earlier checkpoint."
+            f"{text}, which changed {'; '.join(origin.changes)}. Resume without this change, or from an earlier "
+            f"checkpoint. {ADVICE}"
         )
     checked = "its files are as they were saved" if origin.has_checksums else "its files have no checksums"
-    return f"{text} than the learning rate ({checked}). Resume from an earlier checkpoint."
+    return (
+        f"{text}, so the restored state is a likelier cause than the learning rate ({checked}). Resume from an earlier "
+        "checkpoint."
+    )
 
 
 class DivergenceGuard:
