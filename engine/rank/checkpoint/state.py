@@ -126,7 +126,9 @@ def resume(
         _load_optimiser(engine, shards, own.scalars, position)
         restore_random_states(engine, shards, position, own, spec, step, is_same)
     except (TensorFileError, KeyError, RuntimeError) as error:
-        if checkpoint.has_checksums and isinstance(error, RuntimeError):  # its values are right: out of memory
+        if checkpoint.has_checksums and isinstance(
+            error, RuntimeError
+        ):  # its values are right: out of memory
             raise
         reason = f"{type(error).__name__}: {error}".rstrip(".")
         raise DamagedCheckpointError(
