@@ -10,6 +10,8 @@ import numpy as np
 
 from engine.checkpoints import tensors
 from engine.checkpoints.folder import complete_checkpoint
+from engine.checkpoints.huggingface.architectures import GPT2
+from engine.checkpoints.huggingface.shapes import get_shape
 from engine.checkpoints.sharded_checkpoint import CPU_RANDOM_STATE, WEIGHT, rank_file_name, shard_key
 from engine.spec.spec import Spec, parse
 
@@ -18,6 +20,15 @@ def small(**model: Any) -> Spec:
     """Return the spec of a small model; `model` overrides its fields."""
     sizes = {"layers": 2, "width": 32, "heads": 4, "ffn_width": 48, "context": 16}
     return parse({"model": sizes | model, "data": {"tokenizer": "bytes"}, "parallel": {"data": 1}})
+
+
+def build_zero_weights(spec: Spec) -> dict[str, Any]:
+    """Return weights of a model of GPT-2's shape by the parameter names here."""
+    found = {}
+    for mapping in GPT2.mappings(spec.model):
+        shape = get_shape(mapping.hf_names[0], spec.model, spec.vocab_size)
+        found[mapping.name] = np.zeros(shape[::-1] if mapping.is_transposed else shape, np.float32)
+    return found
 
 
 def write_checkpoint(folder: Path, spec: Spec, weights: dict[str, Any], step: int = 1) -> Path:
@@ -32,7 +43,7 @@ def write_checkpoint(folder: Path, spec: Spec, weights: dict[str, Any], step: in
     final = folder / f"step-{step:08d}"
     layout = {
         "model": {},
-        "parallel": spec.parallel.model_dump(),
+        "parallel": spec.parallel.model_dump() | {"data": 1, "tensor": 1, "stages": 1},
         "dtype": "fp32",
         "optimiser": spec.optimiser.name,
     }
