@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pty
@@ -17,7 +18,7 @@ import pytest
 
 from engine import __main__ as command
 from engine import follow, procfs
-from engine.directory import AttemptDirectory, TraceRequest
+from engine.directory import CONTROLS, AttemptDirectory, Control, TraceRequest
 from engine.telemetry.wire import SpoolLine, decode, encode
 from tests.engine.supervised import ROOT, STEP_UNTIL_STOPPED, until
 
@@ -201,6 +202,23 @@ def test_a_folder_that_cannot_be_written_at_all_does_not_end_the_command(tmp_pat
     assert len(printed) == 2 and "stops at a step boundary in 300 s" in printed[0]
     assert printed[1] == f"{tmp_path} can be written again."
     assert [path.name for path in tmp_path.iterdir()] == ["lease"]
+
+
+@pytest.mark.parametrize("before", CONTROLS)
+@pytest.mark.parametrize("after", CONTROLS)
+def test_a_control_word_is_written_over_any_other_on_a_full_disk(
+    before: Control, after: Control, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = AttemptDirectory(tmp_path)
+    directory.write_control(before)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    directory.write_control(after)
+    assert directory.read_control() == after
+    assert [path.name for path in tmp_path.iterdir()] == ["control"]
 
 
 def test_a_running_attempt_is_not_resumed(machine: Machine) -> None:
