@@ -51,12 +51,39 @@ class StopHandler:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._num_requests += 1
         if self._num_requests == 1:
-            self._directory.write_control("stop")
+            try:
+                self._directory.write_control("stop")
+            except OSError:
+                self._supervisor.terminate()  # it stops its ranks in the same way
             _print_message(
                 "\nStopping at a step boundary with a checkpoint. Press Ctrl-C again to kill the ranks."
             )
         else:
             self._supervisor.kill()  # its ranks die with it
+
+
+class LeaseRenewal:
+    """Renews the lease of an attempt. A disk that cannot be written does not end the training."""
+
+    def __init__(self, directory: AttemptDirectory) -> None:
+        self._directory, self._reason = directory, ""
+
+    def renew(self) -> None:
+        """Renew the lease and print once why the folder cannot be written, and once when it can be again."""
+        try:
+            error, after = self._directory.write_lease(time.time() + LEASE_S), "Training goes on"
+        except OSError as raised:
+            error = raised
+            after = (
+                f"Training goes on, and stops at a step boundary in {LEASE_S:.0f} s if this does not change"
+            )
+        reason = "" if error is None else error.strerror or str(error)
+        if reason and not self._reason:
+            lost = "curves, logs and checkpoints have gaps until there is space"
+            _print_message(f"{self._directory.path} cannot be written: {reason}. {after}; {lost}.")
+        elif self._reason and not reason:
+            _print_message(f"{self._directory.path} can be written again.")
+        self._reason = reason
 
 
 def main(arguments: list[str]) -> int:
@@ -123,11 +150,11 @@ def _follow(
     source, _ = open_source()
     attempt = local_attempt(directory.path)
     sampler = DeviceSampler(directory.path / "devices.json", lambda: _if_live(attempt), source, SAMPLE_S)
-    sample_at_s = time.monotonic()
+    lease, sample_at_s = LeaseRenewal(directory), time.monotonic()
     while supervisor.poll() is None:
         if time.monotonic() >= sample_at_s:
             sampler.guarded_tick(time.monotonic())
-            directory.write_lease(time.time() + LEASE_S)
+            lease.renew()
             sample_at_s += SAMPLE_S
         _show(follower.poll())
         time.sleep(POLL_S)

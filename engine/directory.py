@@ -17,6 +17,7 @@ Every file except spool and log is replaced by rename, so a reader never sees a 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -88,6 +89,9 @@ class Placement(msgspec.Struct, frozen=True):
     address: str = "127.0.0.1"  # address of this node for the other nodes of the attempt
     start_from: str | None = None  # a checkpoint or a Hugging Face folder with the initial weights
     start_title: str = ""  # name of start_from in messages
+    # Complete checkpoints of earlier attempts, newest first: tried in turn if resume_from is damaged, after the older
+    # ones in its own folder.
+    older_checkpoints: tuple[str, ...] = ()
 
     @property
     def has_other_nodes(self) -> bool:
@@ -185,7 +189,7 @@ class AttemptDirectory:
         write_atomically(self.path / "placement.json", msgspec.json.encode(placement))
 
     def write_control(self, wanted: Control) -> None:
-        write_atomically(self.path / "control", wanted.encode())
+        write_small(self.path / "control", wanted.encode())
 
     def read_control(self) -> Control:
         """Return the control word; 'run' if the file is missing or has another content."""
@@ -195,8 +199,12 @@ class AttemptDirectory:
             return "run"
         return next((control for control in CONTROLS if control == text), "run")
 
-    def write_lease(self, until: float) -> None:
-        write_atomically(self.path / "lease", f"{until:.3f}".encode())
+    def write_lease(self, until: float) -> OSError | None:
+        """Renew the lease, on a full disk too; return the error of a full disk.
+
+        Raises OSError if the file cannot be overwritten either (read-only, folder removed).
+        """
+        return write_small(self.path / "lease", f"{until:.3f}".encode())
 
     def read_lease(self) -> float | None:
         try:
@@ -231,8 +239,17 @@ class AttemptDirectory:
 
 def find_newest_checkpoint(checkpoints: Path) -> Path | None:
     """Return the complete checkpoint of the highest step in a folder of checkpoints, or None."""
-    complete = [manifest.parent for manifest in checkpoints.glob("step-*/manifest.json")]
-    return max(complete, key=lambda path: path.name, default=None)
+    return next(iter(find_checkpoints(checkpoints)), None)
+
+
+def find_checkpoints(checkpoints: Path) -> list[Path]:
+    """Return the complete checkpoints in a folder, the highest step first. Whether they are sound is not read."""
+    found = {
+        manifest.parent: step
+        for manifest in checkpoints.glob("step-*/manifest.json")
+        if (step := checkpoint_step(manifest.parent.name)) is not None
+    }
+    return sorted(found, key=lambda path: found[path], reverse=True)
 
 
 def checkpoint_name(step: int) -> str:
@@ -241,11 +258,39 @@ def checkpoint_name(step: int) -> str:
 
 def checkpoint_step(path: str) -> int | None:
     """Return the step in the name or path of a checkpoint; None for any other text."""
-    found = re.search(r"step-(\d+)/?$", path)
+    found = re.search(r"(?:^|/)step-(\d+)/?$", path)
     return int(found.group(1)) if found else None
 
 
 def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file by rename. Raises OSError and leaves the old content (disk full)."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_small(path: Path, content: bytes) -> OSError | None:
+    """Replace a file of a few bytes, on a full disk too: then its content is overwritten in the block that it has.
+
+    Returns the error of the full disk, None without one.
+    One write() is seen by readers as a whole, so spaces fill up a shorter content. Raises OSError if the file cannot be
+    overwritten either.
+    """
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        except OSError:
+            raise error from None
+        try:
+            os.pwrite(descriptor, content.ljust(os.fstat(descriptor).st_size), 0)
+        finally:
+            os.close(descriptor)
+        return error
+    return None

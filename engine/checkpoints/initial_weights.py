@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from engine.checkpoints.folder import MANIFEST, TOKENIZER, ResumeError, read_manifest
+from engine.checkpoints.folder import MANIFEST, TOKENIZER, ResumeError
 from engine.checkpoints.huggingface.architectures import ArchitectureError
 from engine.checkpoints.huggingface.read import HuggingFaceFolder
-from engine.checkpoints.sharded_checkpoint import WEIGHT, ShardedCheckpoint
+from engine.checkpoints.sharded_checkpoint import WEIGHT
+from engine.checkpoints.soundness import open_checkpoint
 from engine.model_math import counts
 from engine.spec.parts import Model
 from engine.spec.problems import Problem, SpecError
@@ -90,10 +91,10 @@ def open_initial_weights(path: Path, title: str) -> InitialWeights:
     """Open a checkpoint or a Hugging Face folder. Raises SpecError on field start_from with the reason."""
     try:
         if (path / MANIFEST).is_file():
-            spec = parse(read_manifest(path)["spec"])
-            checkpoint = ShardedCheckpoint(path)
+            checkpoint = open_checkpoint(path)
+            spec, shards = parse(checkpoint.manifest["spec"]), checkpoint.shards
             return InitialWeights(
-                WeightsOrigin.from_spec(title, spec), lambda name: checkpoint.whole(WEIGHT, name)
+                WeightsOrigin.from_spec(title, spec), lambda name: shards.whole(WEIGHT, name)
             )
         if not path.is_dir():
             raise ArchitectureError("the folder does not exist")

@@ -82,8 +82,9 @@ def rank_environment(tag: str, placement: Placement, seat: RankSeat) -> dict[str
         "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), environment.get("PYTHONPATH", "")))),
     }
     # Rendezvous ports have no authentication, so ranks listen only on the interface of their address or on loopback.
+    # The store of rank 0 does the same by its own socket (engine.rank.parallel.rendezvous).
     if placement.address.startswith("127."):
-        environment["GLOO_SOCKET_IFNAME"] = "lo"
+        environment = {"NCCL_SOCKET_IFNAME": "lo"} | environment | {"GLOO_SOCKET_IFNAME": "lo"}
     elif interface := find_interface(placement.address):
         environment = {"GLOO_SOCKET_IFNAME": interface, "NCCL_SOCKET_IFNAME": interface} | environment
     return environment

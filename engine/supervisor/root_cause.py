@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,6 @@ _EXCEPTION = re.compile(
     r"^(?:\[rank\d+\]:\s*)?((?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning)\b.*)$"
 )
 _SIGNAL_HINTS: dict[int, str] = {
-    signal.SIGKILL: " (out of memory or by hand)",
     signal.SIGSEGV: " (a crash in native code)",
     signal.SIGBUS: " (often a full /dev/shm)",
 }
@@ -48,10 +47,15 @@ def find_root_cause(
     )
 
 
-def describe_failure(failure: UnexpectedExit, tail: tuple[str, ...]) -> str:
+def describe_failure(
+    failure: UnexpectedExit, tail: tuple[str, ...], explain_kill: Callable[[int], str]
+) -> str:
+    """Return the failure as a sentence. `explain_kill` tells what is known about the SIGKILL of a rank."""
     if failure.exit_code < 0:
         number = -failure.exit_code
-        return f"rank {failure.rank} was killed by {_signal_name(number)}{_SIGNAL_HINTS.get(number, '')}"
+        is_kill = number == signal.SIGKILL
+        hint = explain_kill(failure.rank) if is_kill else _SIGNAL_HINTS.get(number, "")
+        return f"rank {failure.rank} was killed by {_signal_name(number)}{hint}"
     exception = last_exception(tail)
     return f"rank {failure.rank} ended with exit code {failure.exit_code}" + (
         f": {exception}" if exception else ""

@@ -23,6 +23,7 @@ from engine.supervisor.cleanup import kill_strays, remove_shared_memory
 from engine.supervisor.environment import ROOT, filter_environment, free_port, rank_environment
 from engine.supervisor.hang_detection import Hang
 from engine.supervisor.locks import DeviceHeld, lock_devices, lock_folder, release
+from engine.supervisor.oom_kills import OomWatch
 from engine.supervisor.prepare import wait_for_commit
 from engine.supervisor.rank_processes import RankProcesses
 from engine.supervisor.root_cause import describe_failure, find_root_cause, is_secondary_failure, read_tail
@@ -145,7 +146,7 @@ def _run(
         return AttemptEnd("failed", str(error), "device_held")
     if (waited_s := time.monotonic() - began) > LOCK_WAIT_NOTE_S:
         writer.note(f"Waited {waited_s:.1f} s for devices that an earlier attempt still held.")
-    processes, tag = RankProcesses(), str(directory.path.resolve())
+    processes, tag, oom = RankProcesses(), str(directory.path.resolve()), OomWatch()
     try:
         if directory.read_control() == "prepare":
             placement = wait_for_commit(directory, placement, stop_signal.reason, writer.set_prepared)
@@ -156,20 +157,22 @@ def _run(
                 "stopped", f"{reason}, before the ranks were started", _cause_from_reason(reason)
             )
         processes.start(placement, spawn, lambda seat: rank_environment(tag, placement, seat))
+        oom.update(processes.alive)
         writer.update_ranks(processes.exits)
         writer.set_running()
-        stop_reason, hang = _wait_for_ranks(directory, processes, stop_signal, writer)
+        stop_reason, hang = _wait_for_ranks(directory, processes, stop_signal, writer, oom)
         if hang:
             return _end_from_hang(directory, hang, placement)
-        return _end_from_exits(directory, processes, writer, stop_reason)
+        return _end_from_exits(directory, processes, writer, stop_reason, oom)
     finally:
         _clean_up(tag, placement, writer)
         release(locks)
 
 
 def _wait_for_ranks(
-    directory: AttemptDirectory, processes: RankProcesses, stop_signal: StopSignal, writer: StateWriter
-) -> tuple[str, Hang | None]:
+    directory: AttemptDirectory, processes: RankProcesses, stop_signal: StopSignal, writer: StateWriter,
+    oom: OomWatch,
+) -> tuple[str, Hang | None]:  # fmt: skip
     """Wait until every rank has ended; return why they were asked to stop (empty if not) and the hang, if any."""
     stop_reason, terminate_at, kill_at = "", float("inf"), float("inf")
     detector, hang = hang_detection.HangDetector(directory.path), None
@@ -195,6 +198,7 @@ def _wait_for_ranks(
             processes.terminate()
         writer.update_ranks(processes.exits)
         if writer.refresh():
+            oom.update(processes.alive)
             _truncate_logs(directory, processes, writer)
     return stop_reason, hang
 
@@ -206,7 +210,11 @@ def _end_from_hang(directory: AttemptDirectory, hang: Hang, placement: Placement
 
 
 def _end_from_exits(
-    directory: AttemptDirectory, processes: RankProcesses, writer: StateWriter, stop_reason: str
+    directory: AttemptDirectory,
+    processes: RankProcesses,
+    writer: StateWriter,
+    stop_reason: str,
+    oom: OomWatch,
 ) -> AttemptEnd:
     if processes.exit_codes == {0}:
         result = last_result_text(directory, writer.state.started_at)
@@ -219,7 +227,9 @@ def _end_from_exits(
         first = find_root_cause(failures, tails)
         tail = tails[first.rank]
         is_secondary = is_secondary_failure(first, tail)
-        return AttemptEnd("failed", describe_failure(first, tail), "workload", tail, is_secondary)
+        return AttemptEnd(
+            "failed", describe_failure(first, tail, oom.explain_kill), "workload", tail, is_secondary
+        )
     result = stop_reason or last_result_text(directory, writer.state.started_at)
     reason = result or "the ranks ended by themselves"
     if processes.was_killed:

@@ -58,9 +58,11 @@ class DeviceSampler:
         try:
             self.tick(now_s, time.time())
         except Exception as error:
-            log.exception("A tick failed")
+            text = f"{type(error).__name__}: {error}"
+            if text != self._cost.last_error:  # a full disk fails every tick; devices.json has the count
+                log.exception("A tick failed")
             self._cost.errors += 1
-            self._cost.last_error = f"{type(error).__name__}: {error}"
+            self._cost.last_error = text
         self._cost.add(time.monotonic() - now_s)
 
     def tick(self, now_s: float, at: float) -> None:

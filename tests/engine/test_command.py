@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pty
@@ -15,8 +16,9 @@ from typing import Any
 
 import pytest
 
+from engine import __main__ as command
 from engine import follow, procfs
-from engine.directory import AttemptDirectory, TraceRequest
+from engine.directory import CONTROLS, AttemptDirectory, Control, TraceRequest
 from engine.telemetry.wire import SpoolLine, decode, encode
 from tests.engine.supervised import ROOT, STEP_UNTIL_STOPPED, until
 
@@ -153,6 +155,70 @@ def test_resume_starts_the_next_attempt_from_the_newest_checkpoint(machine: Mach
     placement = AttemptDirectory(machine.run_dir).read_placement()
     assert (code, placement.attempt) == (0, 2)
     assert placement.resume_from == str(machine.run_dir / "checkpoints/step-00000007")
+
+
+FILL_THE_DISK = """
+dd if=/dev/zero of="$DIR/fill" bs=1k count=99999 2>/dev/null
+first=$(cat "$DIR/lease")
+for i in $(seq 200); do [ "$(cat "$DIR/lease")" != "$first" ] && break; sleep 0.05; done
+[ "$(cat "$DIR/lease")" != "$first" ] || exit 7
+sleep 1.5; rm "$DIR/fill"; sleep 2.5; exit 0
+"""
+
+
+def test_a_full_disk_does_not_end_the_training(machine: Machine) -> None:
+    """The lease is renewed in its place on the disk, so the supervisor does not stop the ranks either."""
+    disk = machine.folder / "disk"
+    disk.mkdir()
+    mount = f"mount -t tmpfs -o size=400k tmpfs {disk}"
+    if subprocess.run(["unshare", "-m", "sh", "-c", mount], capture_output=True).returncode:
+        pytest.skip("this machine does not allow a small file system")
+    machine.trainer(FILL_THE_DISK)
+    train = f"{sys.executable} -m engine train demo {' '.join(ONE_RANK)} --dir {disk}/run"
+    found = subprocess.run(
+        ["unshare", "-m", "sh", "-c", f"{mount} && exec {train}"],
+        cwd=ROOT, env=machine.environment, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert (found.returncode, json.loads(found.stdout)["state"]) == (0, "succeeded"), found.stderr
+    assert found.stderr.count("No space left on device. Training goes on;") == 1
+    assert f"{disk}/run can be written again." in found.stderr
+    assert found.stderr.count("Traceback") <= 1, (
+        "a repeated failure of the sampler is counted and not printed"
+    )
+
+
+def test_a_folder_that_cannot_be_written_at_all_does_not_end_the_command(tmp_path: Path) -> None:
+    directory, printed = AttemptDirectory(tmp_path), list[str]()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(command, "_print_message", printed.append)
+        lease = command.LeaseRenewal(directory)
+        lease.renew()
+        (tmp_path / "lease").unlink()
+        (tmp_path / "lease").mkdir()  # neither a rename over it nor a write works
+        lease.renew()
+        lease.renew()
+        (tmp_path / "lease").rmdir()
+        lease.renew()
+    assert len(printed) == 2 and "stops at a step boundary in 300 s" in printed[0]
+    assert printed[1] == f"{tmp_path} can be written again."
+    assert [path.name for path in tmp_path.iterdir()] == ["lease"]
+
+
+@pytest.mark.parametrize("before", CONTROLS)
+@pytest.mark.parametrize("after", CONTROLS)
+def test_a_control_word_is_written_over_any_other_on_a_full_disk(
+    before: Control, after: Control, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = AttemptDirectory(tmp_path)
+    directory.write_control(before)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    directory.write_control(after)
+    assert directory.read_control() == after
+    assert [path.name for path in tmp_path.iterdir()] == ["control"]
 
 
 def test_a_running_attempt_is_not_resumed(machine: Machine) -> None:

@@ -10,6 +10,12 @@ from engine.spec.parts import Model
 
 EPSILON = 1e-5  # of every norm in the models here
 ROTARY_BASE = 10_000.0
+SIZE_FIELDS = (
+    "n_layer", "n_embd", "n_head", "n_positions", "n_inner", "hidden_size", "num_hidden_layers", "num_attention_heads",
+    "num_key_value_heads", "intermediate_size", "max_position_embeddings", "head_dim",
+)  # fmt: skip
+LARGEST_SIZE = 2**31 - 1
+FLAGS = ("tie_word_embeddings", "attention_bias", "mlp_bias")
 
 
 class ArchitectureError(ValueError):
@@ -178,11 +184,30 @@ def read_config(config: Mapping[str, Any]) -> tuple[Architecture, dict[str, Any]
         raise ArchitectureError(
             f"its model type is {config.get('model_type')!r}; the supported types are {' and '.join(known)}"
         )
-    values = {**config, **(config.get("rope_parameters") or {})}
+    rotary = config.get("rope_parameters") or {}
+    if not isinstance(rotary, Mapping):
+        raise ArchitectureError("its rope_parameters are not a JSON object")
+    values = {**config, **rotary}
     for field, allowed in architecture.allowed_values.items():
         if field in values and values[field] not in allowed:
             raise ArchitectureError(f"its {field} is {values[field]}; the supported value is {allowed[0]}")
+    for field in SIZE_FIELDS:
+        if config.get(field) is not None:
+            read_size(config, field)
+    for field in FLAGS:
+        if not isinstance(config.get(field, False), bool):
+            raise ArchitectureError(f"its {field} is {config[field]!r}; it must be true or false")
     try:
         return architecture, dict(architecture.required) | architecture.model(config)
-    except KeyError as error:
-        raise ArchitectureError(f"its config.json has no field {error}") from None
+    except (KeyError, TypeError) as error:  # a field is missing or null
+        raise ArchitectureError(f"its config.json has no usable field {error}") from None
+
+
+def read_size(config: Mapping[str, Any], field: str) -> int:
+    """Return a size in a config.json. Raises ArchitectureError unless it is a positive number of 32 bits."""
+    value = config.get(field)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= LARGEST_SIZE:
+        raise ArchitectureError(
+            f"its {field} is {value!r}; it must be a whole number from 1 to {LARGEST_SIZE:,}"
+        )
+    return value

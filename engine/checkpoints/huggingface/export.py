@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from engine.checkpoints import tensors
-from engine.checkpoints.folder import TOKENIZER, read_manifest
+from engine.checkpoints.folder import TOKENIZER
 from engine.checkpoints.huggingface.architectures import Architecture, find_architecture
 from engine.checkpoints.sharded_checkpoint import WEIGHT, ShardedCheckpoint
+from engine.checkpoints.soundness import open_checkpoint
 from engine.data.special_tokens import special_tokens
 from engine.spec.spec import Spec, parse
 
@@ -28,14 +29,16 @@ def check_exportable(spec: Spec) -> Architecture:
 def export(checkpoint: Path, folder: Path) -> Architecture:
     """Write config, tokenizer and fp32 weights of a checkpoint into an empty or new folder.
 
-    Raises ArchitectureError, ResumeError (incomplete checkpoint), OSError.
+    Verifies the checkpoint first. Raises ArchitectureError, ResumeError (damaged checkpoint), OSError.
     """
-    spec = parse(read_manifest(checkpoint)["spec"])
+    opened = open_checkpoint(checkpoint)
+    opened.verify()
+    spec = parse(opened.manifest["spec"])
     architecture = check_exportable(spec)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(_build_config(architecture, spec), indent=1))
     _write_tokenizer(checkpoint, folder, spec)
-    exported = _ExportedTensors(architecture, spec, ShardedCheckpoint(checkpoint))
+    exported = _ExportedTensors(architecture, spec, opened.shards)
     tensors.write_tensors(folder / "model.safetensors", exported, {"format": "pt"})
     return architecture
 

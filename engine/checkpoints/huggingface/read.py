@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
+from pydantic import ValidationError
 
 from engine.checkpoints.folder import TOKENIZER
 from engine.checkpoints.huggingface.architectures import (
@@ -14,7 +16,9 @@ from engine.checkpoints.huggingface.architectures import (
     ArchitectureError,
     WeightMapping,
     read_config,
+    read_size,
 )
+from engine.checkpoints.huggingface.shapes import get_shape
 from engine.checkpoints.tensors import TensorFile, TensorFileError
 from engine.spec.parts import Model
 
@@ -22,6 +26,7 @@ Array = np.ndarray[Any, Any]
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
+FLOATS = ("F32", "BF16", "F16", "F64")
 
 
 class HuggingFaceFolder:
@@ -34,17 +39,18 @@ class HuggingFaceFolder:
         self.architecture: Architecture
         self.architecture, fields = read_config(config)
         self.fields: dict[str, Any] = fields
-        self.vocab_size = int(config["vocab_size"])
+        self.vocab_size = read_size(config, "vocab_size")
+        model = _build_model(fields)
         if not (path / TOKENIZER).is_file():
             raise ArchitectureError(f"it has no {TOKENIZER}")
         tokenizer_config = path / "tokenizer_config.json"
         values = _read_json(tokenizer_config) if tokenizer_config.is_file() else {}
         self.tokenizer = values.get("fourwalls_tokenizer", "bpe")
         self._files = self._open(path)
-        self._mappings = {mapping.name: mapping for mapping in self.architecture.mappings(Model(**fields))}
+        self._mappings = {mapping.name: mapping for mapping in self.architecture.mappings(model)}
         for mapping in self._mappings.values():
             for name in mapping.hf_names:
-                self._file_with(name)
+                self._check_tensor(name, get_shape(name, model, self.vocab_size))
 
     def names(self) -> list[str]:
         return list(self._mappings)
@@ -60,15 +66,32 @@ class HuggingFaceFolder:
         """Return tensor name -> file that contains it."""
         try:
             if (path / INDEX).is_file():
-                weight_map = _read_json(path / INDEX)["weight_map"]
-                files = {name: TensorFile(path / name) for name in set(weight_map.values())}
+                weight_map = _read_weight_map(path / INDEX)
+                files = {name: TensorFile(path / name) for name in sorted(set(weight_map.values()))}
                 return {name: files[file_name] for name, file_name in weight_map.items()}
             if not (path / SINGLE).is_file():
                 raise ArchitectureError(f"it has no {SINGLE}, the only supported format of weights")
             file = TensorFile(path / SINGLE)
             return dict.fromkeys(file.keys(), file)
-        except (TensorFileError, OSError, KeyError) as error:
+        except (TensorFileError, OSError) as error:
             raise ArchitectureError(f"its weights cannot be read: {error}") from None
+
+    def _check_tensor(self, hf_name: str, shape: tuple[int, ...]) -> None:
+        """Raise ArchitectureError unless the folder has the tensor, as floating-point numbers in this shape."""
+        file, name = self._file_with(hf_name), self._tensor_name(hf_name)
+        if name not in file.keys():  # noqa: SIM118 - not a dictionary
+            raise ArchitectureError(
+                f"its {INDEX} has {hf_name} in {file.path.name}, which does not contain it"
+            )
+        if file.shape(name) != shape:
+            found, wanted = (" x ".join(map(str, one)) or "one value" for one in (file.shape(name), shape))
+            raise ArchitectureError(
+                f"its tensor {hf_name} is {found} instead of {wanted}, the sizes in config.json"
+            )
+        if file.dtype(name) not in FLOATS:
+            raise ArchitectureError(
+                f"its tensor {hf_name} is in {file.dtype(name)[:20]!a}; the supported types are {', '.join(FLOATS)}"
+            )
 
     def _tensor_name(self, hf_name: str) -> str:
         """Return the tensor's name in the folder; a folder of the bare model leaves the prefix out."""
@@ -81,13 +104,43 @@ class HuggingFaceFolder:
             raise ArchitectureError(f"it has no tensor {hf_name}") from None
 
 
+def _build_model(fields: dict[str, Any]) -> Model:
+    try:
+        return Model(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"])) or "model"
+        raise ArchitectureError(f"its config.json gives {name} {first['input']!r}: {first['msg']}") from None
+
+
+def _read_weight_map(path: Path) -> dict[str, str]:
+    """Return tensor name -> name of its file, which lies in the same folder. Raises ArchitectureError."""
+    try:
+        weight_map = msgspec.convert(_read_json(path).get("weight_map"), dict[str, str])
+    except msgspec.ValidationError as error:
+        raise ArchitectureError(f"its {path.name} has no usable weight_map: {error}") from None
+    for name in weight_map.values():
+        if Path(name).name != name or not name or "\0" in name:
+            raise ArchitectureError(
+                f"its {path.name} names the file {name[:100]!a}, which is not in the folder"
+            )
+    return weight_map
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_bytes())
+        values = json.loads(path.read_bytes(), object_pairs_hook=_unique_fields)
     except FileNotFoundError:
         raise ArchitectureError(f"it has no {path.name}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ArchitectureError(f"its {path.name} cannot be read: {error}") from None
     if not isinstance(values, dict):
         raise ArchitectureError(f"its {path.name} is not a JSON object")
+    return values
+
+
+def _unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError("a field occurs twice")
     return values

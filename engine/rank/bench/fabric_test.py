@@ -6,7 +6,6 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 
 import torch
 from torch import Tensor
@@ -17,8 +16,8 @@ from engine.hardware.fabric_test import ALGORITHMS, BY_NAME, Algorithm, bus_byte
 from engine.rank.bench.fabric_algorithms import OWN_ALGORITHMS, PeerLinks, ping
 from engine.rank.measure import progress_log
 from engine.rank.measure.recorder import Recorder
+from engine.rank.parallel.rendezvous import open_process_group
 from engine.spec.spec import Spec
-from engine.supervisor.hang_detection import PEER_TIMEOUT_S
 from engine.telemetry.heartbeat import Heartbeat, Stage
 
 SECONDS_PER_SIZE = 0.12  # for one size of one algorithm, without warm-up
@@ -142,9 +141,7 @@ def run(
         recorder.phase("imports", time.perf_counter() - process_start_s)
     begin = time.perf_counter()
     device = set_up(placement, seat)
-    dist.init_process_group(
-        "nccl" if seat.device_kind == "cuda" else "gloo", timeout=timedelta(seconds=PEER_TIMEOUT_S)
-    )
+    open_process_group(placement, seat)
     dist.barrier()
     if rank == 0:
         recorder.phase("build", time.perf_counter() - begin)

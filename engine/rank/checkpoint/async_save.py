@@ -22,11 +22,14 @@ from deepspeed import comm
 from torch import Tensor
 
 from engine.checkpoints import tensors
+from engine.checkpoints.checksums import write_sidecar
+from engine.checkpoints.counters import NO_COUNTERS
 from engine.checkpoints.folder import TOKENIZER, complete_checkpoint, fsync_path, prune_checkpoints
 from engine.checkpoints.sharded_checkpoint import rank_file_name
 from engine.directory import AttemptDirectory, checkpoint_name
+from engine.rank.checkpoint.layout import describe_layout
 from engine.rank.checkpoint.position import RankPosition
-from engine.rank.checkpoint.state import RankSnapshot, describe_layout, take_snapshot
+from engine.rank.checkpoint.state import RankSnapshot, RestoredState, take_snapshot
 from engine.rank.measure.recorder import Recorder
 from engine.spec.spec import Spec
 
@@ -68,11 +71,13 @@ class CheckpointSaver:
 
     def __init__(
         self, directory: AttemptDirectory, engine: Any, spec: Spec, dtype: str, position: RankPosition,
-        recorder: Recorder, tokenizer: Path | None = None, best_loss: float | None = None,
+        recorder: Recorder, tokenizer: Path | None = None, restored: RestoredState | None = None,
     ) -> None:  # fmt: skip
         self._folder, self._engine, self._spec, self._dtype = directory.checkpoints, engine, spec, dtype
-        self._position, self._recorder, self._tokenizer = position, recorder, tokenizer
-        self._best_loss = best_loss
+        self._position, self._recorder = position, recorder
+        self._tokenizer = tokenizer if tokenizer and tokenizer.exists() else None
+        self._best_loss = restored.best_loss if restored else None
+        self._counters = restored.counters if restored else NO_COUNTERS
         self._writing: PendingSave | None = None  # some rank still writes its file
         self._completing: PendingSave | None = (
             None  # rank 0 only: all files exist, the folder is being completed
@@ -189,9 +194,8 @@ class CheckpointSaver:
         arrays: dict[str, np.ndarray[Any, Any]] = {
             key: values.numpy() for key, values in snapshot.tensors.items()
         }
-        tensors.write_tensors(
-            temporary / rank_file_name(self._position.rank), arrays, {"own": json.dumps(snapshot.own)}
-        )
+        path = temporary / rank_file_name(self._position.rank)
+        write_sidecar(path, tensors.write_tensors(path, arrays, {"own": json.dumps(snapshot.own)}))
 
     def _complete(self, pending: PendingSave) -> None:
         temporary, budget = self._temporary_folder(pending.step), self._spec.budget
@@ -201,10 +205,11 @@ class CheckpointSaver:
         description = {
             "step": pending.step, "layout": describe_layout(self._spec, self._dtype), "spec": self._spec.model_dump(),
             "validation_loss": pending.validation_loss, "best_loss": self._best_loss,
+            "counters": self._counters.after(pending.step, self._spec).to_json(),
         }  # fmt: skip
         complete_checkpoint(temporary, self._folder / checkpoint_name(pending.step), description)
         with contextlib.suppress(OSError):  # the new checkpoint exists; the next save deletes what is left
-            prune_checkpoints(self._folder, budget.keep_checkpoints, budget.keep_best)
+            prune_checkpoints(self._folder, budget.keep_checkpoints, budget.keep_best, pending.step)
 
 
 def _error_text(error: OSError) -> str:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from engine.checkpoints.sharded_checkpoint import RANDOM_STATE, ShardedCheckpoint, rank_file_name
+from engine.checkpoints.sharded_checkpoint import (
+    CPU_RANDOM_STATE,
+    RANDOM_STATE,
+    RankOwnState,
+    ShardedCheckpoint,
+    rank_file_name,
+)
 from engine.rank.checkpoint.position import RankPosition
 from engine.spec.spec import Spec
 
@@ -26,7 +31,7 @@ def restore_random_states(
     engine: Any,
     checkpoint: ShardedCheckpoint,
     position: RankPosition,
-    own: Mapping[str, Any],
+    own: RankOwnState,
     spec: Spec,
     step: int,
     is_same: bool,
@@ -37,7 +42,7 @@ def restore_random_states(
     """
     if is_same:
         file = checkpoint.files[rank_file_name(position.rank)]
-        torch.set_rng_state(torch.from_numpy(file.read(f"{RANDOM_STATE}|cpu")))
+        torch.set_rng_state(torch.from_numpy(file.read(CPU_RANDOM_STATE)))
         if engine.device.type == "cuda" and f"{RANDOM_STATE}|cuda" in file.keys():  # noqa: SIM118
             torch.cuda.set_rng_state(torch.from_numpy(file.read(f"{RANDOM_STATE}|cuda")))
     else:
@@ -46,4 +51,5 @@ def restore_random_states(
         )
         torch.manual_seed(int(mixed[0] >> np.uint64(1)))
     if hasattr(engine.module, "micro_offset"):
-        engine.module.micro_offset = own["micro_offset"] if is_same else step * spec.accumulation
+        is_saved = is_same and own.micro_offset is not None
+        engine.module.micro_offset = own.micro_offset if is_saved else step * spec.accumulation

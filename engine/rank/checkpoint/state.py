@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from deepspeed.runtime.zero.partition_parameters import ZeroParamStatus
 from torch import Tensor
 
-from engine.checkpoints.folder import ResumeError, read_manifest
+from engine.checkpoints.counters import NO_COUNTERS, Counters
+from engine.checkpoints.folder import DamagedCheckpointError
 from engine.checkpoints.initial_weights import InitialWeights
+from engine.checkpoints.origin import ResumeOrigin
 from engine.checkpoints.sharded_checkpoint import (
     RANDOM_STATE,
     WEIGHT,
@@ -21,7 +22,16 @@ from engine.checkpoints.sharded_checkpoint import (
     rank_file_name,
     shard_key,
 )
+from engine.checkpoints.soundness import OpenCheckpoint
+from engine.checkpoints.spec_changes import describe_changes, find_changes
 from engine.checkpoints.tensor_split import Array, extract_part, join_shape
+from engine.checkpoints.tensors import TensorFileError
+from engine.rank.checkpoint.layout import (
+    RANDOM_STATE_FIELDS,
+    describe_layout,
+    describe_layout_change,
+    refuse_other_model,
+)
 from engine.rank.checkpoint.position import RankPosition
 from engine.rank.checkpoint.random_states import read_random_states, restore_random_states
 from engine.rank.checkpoint.shards import (
@@ -34,10 +44,7 @@ from engine.rank.checkpoint.shards import (
     named_parameters,
 )
 from engine.rank.train.loss_scale import loss_scale, scale_holders
-from engine.spec.spec import Spec, flatten
-
-# Fields of the layout that the random states of ranks depend on.
-RANDOM_STATE_FIELDS = ("parallel", "micro_batch_size", "dtype")
+from engine.spec.spec import Spec
 
 
 @dataclass(frozen=True)
@@ -55,16 +62,9 @@ class RestoredState:
     step: int
     best_loss: float | None
     notes: tuple[str, ...]
-
-
-def describe_layout(spec: Spec, dtype: str) -> dict[str, Any]:
-    """Return the part of a spec that decides whether a checkpoint fits."""
-    model = spec.model.model_dump(exclude={"dropout"}) | {"vocab_size": spec.vocab_size}
-    parallel = spec.parallel.model_dump(exclude={"activation_checkpointing"})
-    return {
-        "model": model, "parallel": parallel, "dtype": dtype, "optimiser": spec.optimiser.name,
-        "micro_batch_size": spec.batch.micro_batch_size,
-    }  # fmt: skip
+    counters: Counters = NO_COUNTERS
+    origin: ResumeOrigin | None = None
+    level: str = "info"  # of the notes
 
 
 def take_snapshot(
@@ -108,30 +108,49 @@ def take_snapshot(
     return RankSnapshot(found, own)
 
 
-def resume(path: Path, engine: Any, spec: Spec, dtype: str, position: RankPosition) -> RestoredState:
+def resume(
+    checkpoint: OpenCheckpoint, engine: Any, spec: Spec, dtype: str, position: RankPosition
+) -> RestoredState:
     """Load a checkpoint of any layout into the engine of this rank.
 
-    Raises ResumeError if the checkpoint is incomplete or of another model or optimiser.
+    Raises ResumeError if it is of another model or optimiser, or has values that cannot be loaded.
     """
-    manifest = read_manifest(path)
+    manifest, shards, step = checkpoint.manifest, checkpoint.shards, checkpoint.step
     before, now = manifest["layout"], describe_layout(spec, dtype)
-    refuse_other_model(before, now, path.name)
-    checkpoint = ShardedCheckpoint(path)
-    own = checkpoint.own.get(rank_file_name(position.rank)) or checkpoint.own[rank_file_name(0)]
-    load_weights(engine, checkpoint.part, position)
-    _load_optimiser(engine, checkpoint, own["scalars"], position)
-    engine.global_steps = step = int(manifest["step"])
+    refuse_other_model(before, now, checkpoint.path.name)
+    own = shards.own.get(rank_file_name(position.rank)) or shards.own[rank_file_name(0)]
+    counters = Counters.from_manifest(manifest) or NO_COUNTERS.after(step, spec)
+    is_same = all(before.get(key) == now[key] for key in RANDOM_STATE_FIELDS)
+    try:
+        load_weights(engine, shards.part, position)
+        _load_optimiser(engine, shards, own.scalars, position)
+        restore_random_states(engine, shards, position, own, spec, step, is_same)
+    except (TensorFileError, KeyError, RuntimeError) as error:
+        if checkpoint.has_checksums and isinstance(
+            error, RuntimeError
+        ):  # its values are right: out of memory
+            raise
+        reason = f"{type(error).__name__}: {error}".rstrip(".")
+        raise DamagedCheckpointError(
+            f"The checkpoint {checkpoint.path.name} is damaged: its state cannot be loaded ({reason})."
+        ) from error
+    engine.global_steps = step
     engine.micro_steps = step * spec.accumulation
-    engine.global_samples = step * spec.batch.global_batch_size
-    engine.skipped_steps = own["skipped_steps"]
+    engine.global_samples = counters.samples
+    engine.skipped_steps = own.skipped_steps
     for holder in scale_holders(engine):
-        for name, value in own["loss_scale"].items():
+        for name, value in own.loss_scale.items():
             if hasattr(holder, name):
                 setattr(holder, name, value)
-    is_same = all(before[key] == now[key] for key in RANDOM_STATE_FIELDS)
-    restore_random_states(engine, checkpoint, position, own, spec, step, is_same)
-    notes = () if is_same else (_layout_change_note(before, now, spec.model.dropout > 0),)
-    return RestoredState(step, manifest.get("best_loss"), notes)
+    changes = find_changes(manifest["spec"], spec)
+    notes = (
+        "" if is_same else describe_layout_change(before, now, spec.model.dropout > 0),
+        describe_changes(changes, counters, spec),
+    )
+    learned = tuple(str(change) for change in changes if not change.is_harmless)
+    origin = ResumeOrigin(checkpoint.path, checkpoint.has_checksums, learned)
+    level = "warning" if learned else "info"
+    return RestoredState(step, manifest.get("best_loss"), tuple(filter(None, notes)), counters, origin, level)
 
 
 def load_initial_weights(
@@ -176,20 +195,6 @@ def load_weights(engine: Any, read: ReadValues, position: RankPosition) -> None:
     _copy_masters_to_partitions(engine)
 
 
-def refuse_other_model(saved: Mapping[str, Any], wanted: Mapping[str, Any], name: str) -> None:
-    """Raise ResumeError if the layouts differ in the model or the optimiser. `name` is that of the checkpoint."""
-    before, now = flatten(saved), flatten(wanted)
-    fields = [key for key in now if key.startswith("model.") or key == "optimiser"]
-    differing = [
-        f"{key} {before[key]} instead of {now[key]}" for key in fields if before.get(key) != now[key]
-    ]
-    if differing:
-        raise ResumeError(
-            f"The checkpoint {name} has {', '.join(differing)}. A resumed run may change only the layout (data, "
-            "tensor, stages, ZeRO stage). To load weights alone, use start_from."
-        )
-
-
 def _share_of_range(length: int, position: RankPosition) -> tuple[int, int]:
     return length * position.data_rank // position.data, length * (position.data_rank + 1) // position.data
 
@@ -229,7 +234,7 @@ def _load_optimiser(
     engine: Any, checkpoint: ShardedCheckpoint, scalars: Mapping[str, float], position: RankPosition
 ) -> None:
     states = get_base_optimiser(engine).state
-    shapes = {key: shape for own in checkpoint.own.values() for key, shape in own.get("shapes", {}).items()}
+    shapes = {key: shape for own in checkpoint.own.values() for key, shape in own.shapes.items()}
     for shard in iterate_shards(engine):
         state = states[shard.holder]
         for kind in checkpoint.kinds(shard.name):
@@ -262,12 +267,3 @@ def _copy_masters_to_partitions(engine: Any) -> None:
         strict=True,
     ):
         share.copy_(master)
-
-
-def _layout_change_note(before: Mapping[str, Any], now: Mapping[str, Any], has_dropout: bool) -> str:
-    old, new = (
-        {k: v for k, v in flatten(x).items() if k.split(".")[0] in RANDOM_STATE_FIELDS} for x in (before, now)
-    )
-    changed = [f"{key} {old.get(key)} -> {new[key]}" for key in new if old.get(key) != new[key]]
-    dropout = " Dropout continues with new random numbers." if has_dropout else ""
-    return f"Resumed in another layout than that of the checkpoint: {', '.join(changed)}.{dropout}"

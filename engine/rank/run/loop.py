@@ -22,7 +22,7 @@ from engine.rank.run.exit_codes import EXIT_DIVERGED, EXIT_DONE
 from engine.rank.run.recovery import recover
 from engine.rank.run.session import TrainingSession
 from engine.rank.run.step_metrics import StepMetrics
-from engine.rank.train.divergence import ADVICE
+from engine.rank.train.divergence import ADVICE, advise
 from engine.rank.train.schedule import learning_rate
 from engine.telemetry.heartbeat import Stage
 
@@ -65,7 +65,8 @@ def train(session: TrainingSession, is_stop_requested: Callable[[], bool]) -> Tr
         done = step + 1
         if step == session.first_step:
             session.first_step_done()
-        end = find_training_end(steps, done, sync, last_step, recover(session, done, divergence))
+        advice = advise(done, session.first_step, session.restored.origin)
+        end = find_training_end(steps, done, sync, last_step, recover(session, done, divergence), advice)
         if end and end.exit_code == EXIT_DIVERGED:
             break
         validation_loss, is_best = None, False
@@ -155,14 +156,14 @@ def _sync_step(
 
 
 def find_training_end(
-    steps: int, done: int, sync: StepSync, last_step: int, divergence: str = ""
+    steps: int, done: int, sync: StepSync, last_step: int, divergence: str = "", advice: str = ADVICE
 ) -> TrainingEnd | None:
-    """Return status the attempt ends after step `done`, or None; the same on every rank.
+    """Return whether and why the attempt ends after step `done`, or None; the same on every rank.
 
     `divergence` describes a divergence from which the run has not recovered.
     """
     if divergence:
-        return TrainingEnd(EXIT_DIVERGED, f"{divergence} at step {done}: training has diverged. {ADVICE}")
+        return TrainingEnd(EXIT_DIVERGED, f"{divergence} at step {done}: training has diverged. {advice}")
     if done >= steps:
         return TrainingEnd(EXIT_DONE, f"Finished all {steps} steps.")
     if done >= last_step:

@@ -12,6 +12,7 @@ import torch
 from engine.data.prepare import PreparedData
 from engine.directory import AttemptDirectory, RankSeat
 from engine.rank.checkpoint.async_save import CheckpointSaver
+from engine.rank.checkpoint.state import RestoredState
 from engine.rank.measure.breakdown import Breakdown
 from engine.rank.measure.progress_log import ProgressLog
 from engine.rank.measure.recorder import Recorder
@@ -32,7 +33,7 @@ class TrainingSession:
     dtype: str
     device: torch.device
     started_at: float  # time.monotonic() at the start of the rank
-    first_step: int  # number of steps done by the resumed checkpoint
+    restored: RestoredState
     tokens: PreparedData
     engine: Any
     optimiser: torch.optim.Optimizer
@@ -48,6 +49,11 @@ class TrainingSession:
     tracer: Tracer
     halt_at_step: int | None = None
     built_at: float = field(default_factory=time.perf_counter)
+
+    @property
+    def first_step(self) -> int:
+        """Number of steps done by the resumed checkpoint."""
+        return self.restored.step
 
     @property
     def last_step(self) -> int:

@@ -13,21 +13,18 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import deepspeed
 import torch
 from deepspeed import comm
 from deepspeed.comm import comm as backends
 
-from engine.checkpoints.folder import TOKENIZER, read_manifest
-from engine.checkpoints.initial_weights import open_initial_weights
+from engine.checkpoints.folder import TOKENIZER
 from engine.data import objectives
 from engine.data.full_batch import use_full_batch
 from engine.data.prepare import PreparedData, prepare
 from engine.directory import AttemptDirectory, Placement, RankSeat
 from engine.rank.bench import fabric_test
-from engine.rank.checkpoint import state
 from engine.rank.checkpoint.async_save import CheckpointSaver
 from engine.rank.checkpoint.position import RankPosition
 from engine.rank.measure import progress_log
@@ -40,13 +37,14 @@ from engine.rank.measure.tracer import Tracer
 from engine.rank.model.loss import Loss
 from engine.rank.parallel import collectives
 from engine.rank.parallel.gloo_gather import replace_all_gather
+from engine.rank.parallel.rendezvous import get_backend, open_process_group
 from engine.rank.parallel.transfers import TransferTimes
+from engine.rank.run.initial_state import choose_dtype, choose_source, find_tokenizer, load_state
 from engine.rank.run.loop import train
 from engine.rank.run.session import TrainingSession
 from engine.rank.train.closure import ClosureTrainer
 from engine.rank.train.divergence import DivergenceGuard
 from engine.rank.train.engine import build_engine
-from engine.rank.train.precision import resolve_dtype
 from engine.rank.train.trainers import MicroBatches, PipelineTrainer, PlainTrainer
 from engine.rank.train.update import Update
 from engine.spec import checks
@@ -56,8 +54,6 @@ from engine.telemetry.heartbeat import Heartbeat, Stage
 
 # DeepSpeed 0.19.8 uses names that torch 2.13 has renamed; this code can change neither.
 warnings.filterwarnings("ignore", r"`torch\.distributed\.", FutureWarning)
-
-DTYPES = ("fp32", "bf16", "fp16", "tf32")
 
 
 class StopFlag:
@@ -113,12 +109,9 @@ def open_session(directory: AttemptDirectory, rank: int, process_start_s: float)
         heartbeat.beat(0, Stage.BUILD)
         transfers = TransferTimes(rank, device) if spec.parallel.stages > 1 else None
         breakdown = Breakdown(build_timers(seat.device_kind), transfers)
-        dtype = _choose_dtype(spec, seat, placement, recorder)
-        if dtype == "tf32":
-            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-        _join_process_group(seat, breakdown)
-        if placement.has_other_nodes:
-            dtype = _broadcast_dtype(dtype, device)
+        _join_process_group(placement, seat, breakdown)
+        source = choose_source(placement, recorder, heartbeat)
+        dtype = choose_dtype(spec, seat, placement, source, recorder)
         # Dropout differs by stage and data rank. It is the same on tensor ranks, which replicate the residual stream.
         # Weights are initialised from their own seeds.
         torch.manual_seed(spec.seed * 1_000_003 + seat.stage * spec.parallel.data + seat.data_rank)
@@ -129,19 +122,27 @@ def open_session(directory: AttemptDirectory, rank: int, process_start_s: float)
         micro_batches = MicroBatches(spec, seat.data_rank, device, heartbeat)
         trainer = _trainer_class(spec)(spec, engine, loss, micro_batches, breakdown, update)
         heartbeat.beat(0, Stage.LONG)
-        saver, first_step = _build_saver(directory, engine, spec, dtype, seat, placement, recorder, tokens)
+        position = RankPosition.from_seat(seat, spec)
+        restored = load_state(source, engine, spec, dtype, position, placement, recorder)
+        saver = CheckpointSaver(
+            directory, engine, spec, dtype, position, recorder, tokens.folder / TOKENIZER, restored
+        )
     progress = ProgressLog(rank, spec.budget.steps)
-    device_text = f"{seat.device_kind} #{seat.device_index}, stage {seat.stage}, data rank {seat.data_rank}"
-    device_text += f", tensor rank {seat.tensor_rank}" if spec.parallel.tensor > 1 else ""
-    progress_log.log.info("rank %d of %d on %s; %s, %d threads", rank, placement.world_size, device_text, dtype,
-                     placement.threads_per_rank)  # fmt: skip
+    _log_position(seat, spec, placement, dtype)
     last_step = min(placement.halt_at_step or spec.budget.steps, spec.budget.steps)
-    early = choose_early_step(first_step, last_step)
+    early = choose_early_step(restored.step, last_step)
     tracer = Tracer(directory, placement.world_size, recorder, breakdown, heartbeat, early)
     return TrainingSession(
-        directory, spec, dtype, device, started_at, first_step, tokens, engine, optimiser, trainer, update, guard,
+        directory, spec, dtype, device, started_at, restored, tokens, engine, optimiser, trainer, update, guard,
         breakdown, recorder, saver, heartbeat, progress, seat, tracer, placement.halt_at_step,
     )  # fmt: skip
+
+
+def _log_position(seat: RankSeat, spec: Spec, placement: Placement, dtype: str) -> None:
+    device_text = f"{seat.device_kind} #{seat.device_index}, stage {seat.stage}, data rank {seat.data_rank}"
+    device_text += f", tensor rank {seat.tensor_rank}" if spec.parallel.tensor > 1 else ""
+    progress_log.log.info("rank %d of %d on %s; %s, %d threads", seat.rank, placement.world_size, device_text, dtype,
+                     placement.threads_per_rank)  # fmt: skip
 
 
 def _trainer_class(spec: Spec) -> type[PlainTrainer | PipelineTrainer]:
@@ -175,7 +176,7 @@ def _load_tokens(spec: Spec, placement: Placement, recorder: Recorder) -> Prepar
         progress_log.log.info(text)
 
     roots = Path(placement.corpus_root), Path(placement.data_dir)
-    tokens = prepare(spec.data, *roots, report_progress, tokenizer=_find_tokenizer(spec, placement))
+    tokens = prepare(spec.data, *roots, report_progress, tokenizer=find_tokenizer(spec, placement))
     objectives.refuse_unfit(spec, tokens)
     if recorder.rank == 0:
         recorder.note(
@@ -185,75 +186,21 @@ def _load_tokens(spec: Spec, placement: Placement, recorder: Recorder) -> Prepar
     return tokens
 
 
-def _find_tokenizer(spec: Spec, placement: Placement) -> Path | None:
-    """Return the tokenizer of the initial weights, if they may come from another corpus; checkpoints contain it."""
-    source = placement.resume_from or placement.start_from
-    if not spec.start_from or not source or spec.data.tokenizer != "bpe":
-        return None
-    return Path(source) / TOKENIZER
-
-
-def _build_saver(
-    directory: AttemptDirectory, engine: Any, spec: Spec, dtype: str, seat: RankSeat, placement: Placement,
-    recorder: Recorder, tokens: PreparedData,
-) -> tuple[CheckpointSaver, int]:  # fmt: skip
-    """Build the checkpoint saver and load the initial state; also return the number of steps already done."""
-    position = RankPosition.from_seat(seat, spec)
-    resumed = state.RestoredState(0, None, ())
-    if placement.resume_from:
-        resumed = state.resume(Path(placement.resume_from), engine, spec, dtype, position)
-    elif placement.start_from:
-        initial_weights = open_initial_weights(
-            Path(placement.start_from), placement.start_title or placement.start_from
-        )
-        resumed = state.RestoredState(
-            0, None, (state.load_initial_weights(initial_weights, engine, spec, position),)
-        )
-    if recorder.rank == 0:
-        for note in resumed.notes:
-            recorder.note(note)
-    tokenizer = tokens.folder / "tokenizer.json"
-    saver = CheckpointSaver(directory, engine, spec, dtype, position, recorder,
-                  tokenizer if tokenizer.exists() else None, resumed.best_loss)  # fmt: skip
-    return saver, resumed.step
-
-
-def _choose_dtype(spec: Spec, seat: RankSeat, placement: Placement, recorder: Recorder) -> str:
-    if spec.precision.dtype == "auto" and placement.resume_from:
-        # Another node may choose differently; a resumed run keeps its number format.
-        dtype = str(read_manifest(Path(placement.resume_from))["layout"]["dtype"])
-        reason, level = f"Number format {dtype}, as in the checkpoint.", "info"
-    else:
-        dtype, reason, level = resolve_dtype(spec, seat.device_kind, Path(placement.data_dir))
-    if recorder.rank == 0:
-        recorder.note(reason, level)
-    return dtype
-
-
-def _join_process_group(seat: RankSeat, breakdown: Breakdown) -> None:
-    """Join the process group. Collective.
+def _join_process_group(placement: Placement, seat: RankSeat, breakdown: Breakdown) -> None:
+    """Join the process group and let DeepSpeed use it. Collective.
 
     Disables DeepSpeed's shared-memory op: its compilation takes minutes, a killed build hangs every later one, and
     training never uses it (measured 2026-11).
     """
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    open_process_group(placement, seat)
     deepspeed.init_distributed(
-        "nccl" if seat.device_kind == "cuda" else "gloo",
-        auto_mpi_discovery=False,
-        verbose=False,
-        timeout=timedelta(seconds=PEER_TIMEOUT_S),
+        get_backend(seat), auto_mpi_discovery=False, verbose=False, timeout=timedelta(seconds=PEER_TIMEOUT_S)
     )
     if seat.device_kind == "cpu":
         replace_all_gather(backends.cdb)
     collectives.instrument(backends.cdb, breakdown)
     comm.barrier()
-
-
-def _broadcast_dtype(dtype: str, device: torch.device) -> str:
-    """Return the number format that rank 0 has chosen, since each node measures by itself. Collective."""
-    chosen = torch.tensor(DTYPES.index(dtype), device=device)
-    comm.broadcast(chosen, 0)
-    return DTYPES[int(chosen)]
 
 
 @contextmanager

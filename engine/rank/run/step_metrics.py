@@ -67,7 +67,7 @@ class StepMetrics:
         metrics = {
             "loss": loss,
             "learning_rate": rate,
-            "tokens": float(done * self._tokens_per_step),
+            "tokens": float(self._session.restored.counters.after(done, self._session.spec).tokens),
             "step_s": step_s,
             "tokens_per_s": self._tokens_per_step / step_s,
             "flops_per_s": flops_per_s,

@@ -5,12 +5,34 @@ from __future__ import annotations
 import math
 from collections import deque
 
+from engine.checkpoints.origin import ResumeOrigin
 from engine.spec.spec import Spec
 
 WINDOW_LOSSES = 50  # in the running mean
 MIN_LOSSES = 10  # in the running mean before a loss can be a spike
 CONSECUTIVE_LIMIT = 10  # consecutive broken steps that end the run under any policy
 ADVICE = "A lower learning rate, a longer warm-up or gradient clipping may help."
+# Steps after a resume in which something else is a likelier cause than the learning rate as such.
+RESUMED_STEPS = 3  # the restored state
+CHANGED_STEPS = 50  # a changed spec
+
+
+def advise(done: int, first_step: int, origin: ResumeOrigin | None) -> str:
+    """Return what may help after a divergence at step `done`. `origin` is the checkpoint of `first_step`, if any."""
+    number = done - first_step
+    if origin is None or number > (CHANGED_STEPS if origin.changes else RESUMED_STEPS):
+        return ADVICE
+    text = f"This is step {number} after the resume from {origin.path.name}"
+    if origin.changes:
+        return (
+            f"{text}, which changed {'; '.join(origin.changes)}. Resume without this change, or from an earlier "
+            f"checkpoint. {ADVICE}"
+        )
+    checked = "its files are as they were saved" if origin.has_checksums else "its files have no checksums"
+    return (
+        f"{text}, so the restored state is a likelier cause than the learning rate ({checked}). Resume from an earlier "
+        "checkpoint."
+    )
 
 
 class DivergenceGuard:

@@ -6,9 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from engine.checkpoints import tensors
 from engine.checkpoints.folder import complete_checkpoint
-from engine.checkpoints.sharded_checkpoint import WEIGHT, rank_file_name, shard_key
+from engine.checkpoints.huggingface.architectures import GPT2
+from engine.checkpoints.huggingface.shapes import get_shape
+from engine.checkpoints.sharded_checkpoint import CPU_RANDOM_STATE, WEIGHT, rank_file_name, shard_key
 from engine.spec.spec import Spec, parse
 
 
@@ -18,15 +22,32 @@ def small(**model: Any) -> Spec:
     return parse({"model": sizes | model, "data": {"tokenizer": "bytes"}, "parallel": {"data": 1}})
 
 
+def build_zero_weights(spec: Spec) -> dict[str, Any]:
+    """Return weights of a model of GPT-2's shape by the parameter names here."""
+    found = {}
+    for mapping in GPT2.mappings(spec.model):
+        shape = get_shape(mapping.hf_names[0], spec.model, spec.vocab_size)
+        found[mapping.name] = np.zeros(shape[::-1] if mapping.is_transposed else shape, np.float32)
+    return found
+
+
 def write_checkpoint(folder: Path, spec: Spec, weights: dict[str, Any], step: int = 1) -> Path:
     """Write a complete checkpoint of one rank. `weights` maps parameter names to arrays."""
     temporary = folder / f".saving-step-{step:08d}"
     temporary.mkdir(parents=True)
     table = {name: {"shape": values.shape, "cut": None} for name, values in weights.items()}
     flat = {shard_key(WEIGHT, name, 0, 0): values.reshape(-1) for name, values in weights.items()}
-    tensors.write_tensors(temporary / rank_file_name(0), flat, {"own": json.dumps({"parameters": table})})
+    flat[CPU_RANDOM_STATE] = np.zeros(8, np.uint8)
+    own = {"parameters": table, "scalars": {}, "loss_scale": {}, "skipped_steps": 0}
+    tensors.write_tensors(temporary / rank_file_name(0), flat, {"own": json.dumps(own)})
     final = folder / f"step-{step:08d}"
-    complete_checkpoint(
-        temporary, final, {"step": step, "spec": spec.model_dump(), "layout": {}, "validation_loss": None}
-    )
+    layout = {
+        "model": {},
+        "parallel": spec.parallel.model_dump() | {"data": 1, "tensor": 1, "stages": 1},
+        "dtype": "fp32",
+        "optimiser": spec.optimiser.name,
+    }
+    layout["micro_batch_size"] = spec.batch.micro_batch_size
+    description = {"step": step, "spec": spec.model_dump(), "layout": layout, "validation_loss": None}
+    complete_checkpoint(temporary, final, description)
     return final

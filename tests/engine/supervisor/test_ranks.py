@@ -64,6 +64,8 @@ def test_ranks_on_gpus_have_all_devices_of_the_attempt_visible_in_local_order(tm
     run.start().end()
     assert {environment_of(run, r)["CUDA_VISIBLE_DEVICES"] for r in (0, 1)} == {"GPU-aa,GPU-bb"}
     assert environment_of(run, 0)["DS_ACCELERATOR"] == "cuda"
+    names = {environment_of(run, 0)[f"{library}_SOCKET_IFNAME"] for library in ("GLOO", "NCCL")}
+    assert names == {"lo"}, "without other nodes, ranks meet on loopback"
 
 
 def test_all_ranks_have_the_same_free_port(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_a_rank_killed_by_hand_is_named_with_its_signal(attempt: Attempt) -> Non
     run = attempt(STEP_UNTIL_STOPPED).start().ready()
     os.kill(run.pids[1], signal.SIGKILL)
     state = run.end()
-    assert state.reason == "rank 1 was killed by SIGKILL (out of memory or by hand)"
+    assert state.reason.startswith("rank 1 was killed by SIGKILL (") and "by hand" in state.reason
     assert state.cause == "workload"
     assert (state.state, run.are_gone()) == ("failed", True)
 

@@ -116,47 +116,12 @@ def test_expensive_metrics_are_read_every_ten_seconds(worker: int) -> None:
     assert all(0 < reading.metrics["sampling_s"] < 10 for reading in readings)
 
 
-def cgroups(root: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
-    return root
-
-
 def test_ranks_with_much_memory_are_not_walked(worker: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PSS_LIMIT_BYTES", 1000)
     cpu = Cpu(1)
     (device,) = cpu.devices()
     reading = cpu.read(1.0, {device.id: [worker]})[device.id]
     assert reading.missing["memory_pss_bytes"][0] == "unsupported" and "memory_pss_bytes" not in reading.slow
-
-
-VERSION_2 = {
-    "cpu.max": "150000 100000\n", "memory.max": "1073741824\n",
-    "cpu.stat": "usage_usec 9\nnr_throttled 2\nthrottled_usec 2500000\n",
-}  # fmt: skip
-UNLIMITED = {"cpu.max": "max 100000\n", "memory.max": "max\n", "cpu.stat": "usage_usec 9\n"}
-VERSION_1 = {
-    "cpu/cpu.cfs_quota_us": "200000", "cpu/cpu.cfs_period_us": "100000",
-    "cpu/cpu.stat": "nr_periods 5\nthrottled_time 1500000000\n", "memory/memory.limit_in_bytes": "9223372036854771712",
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("files", "cores", "limit", "throttled_s"),
-    [
-        (VERSION_2, 1.5, 2**30, 2.5),
-        (UNLIMITED, None, None, None),
-        (VERSION_1, 2.0, None, 1.5),
-        ({}, None, None, None),
-    ],
-)
-def test_both_versions_of_control_groups_are_read(
-    tmp_path: Path, files: dict[str, str], cores: float | None, limit: int | None, throttled_s: float | None
-) -> None:
-    root = cgroups(tmp_path, files)
-    assert (cgroup.cores(root), cgroup.memory_limit_bytes(root)) == (cores, limit)
-    assert cgroup.throttled_s(root) == pytest.approx(throttled_s)
 
 
 def test_pressure_and_network_are_read_as_the_kernel_writes_them(tmp_path: Path) -> None:

@@ -6,11 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from engine.checkpoints.folder import is_held
-from engine.checkpoints.huggingface.architectures import GPT2
 from engine.checkpoints.huggingface.export import export
 from engine.spec.problems import Problem, SpecError
 from jobs.agent.launch import LaunchError
@@ -23,7 +21,7 @@ from jobs.models import Checkpoint, Job
 from jobs.nodes import inventory
 from jobs.queue import job_actions
 from jobs.states.jobs import AttemptState, Cause, JobState, StateError
-from tests.engine.checkpoints.sample_checkpoints import small, write_checkpoint
+from tests.engine.checkpoints.sample_checkpoints import build_zero_weights, small, write_checkpoint
 from tests.jobs.fake_supervisor import make_checkpoint, write_spool
 from tests.jobs.placed_jobs import claim
 
@@ -164,9 +162,7 @@ def test_a_deleted_checkpoint_is_noticed_and_a_retry_that_needs_it_is_refused(pa
 
 def test_a_hugging_face_folder_in_the_data_folder_is_accepted(make_job, settings, node_dir, tmp_path):
     spec = small()
-    mappings = GPT2.mappings(spec.model)
-    weights = {mapping.name: np.zeros((1, 1), np.float32) for mapping in mappings}
-    export(write_checkpoint(tmp_path, spec, weights), settings.CORPUS_ROOT / "gpt")
+    export(write_checkpoint(tmp_path, spec, build_zero_weights(spec)), settings.CORPUS_ROOT / "gpt")
     changes = [
         f"model.{name}={value}" for name, value in small().model.model_dump().items() if value is not None
     ]

@@ -125,13 +125,17 @@ def test_a_checkpoint_with_a_truncated_file_is_refused(checkpointed: Attempt, st
     assert "is damaged: rank0.safetensors is missing or not" in refused.log()
 
 
-def test_a_folder_without_a_manifest_is_refused(checkpointed: Attempt, start: Start) -> None:
+def test_a_folder_without_a_manifest_is_refused_and_the_one_before_is_loaded(
+    checkpointed: Attempt, start: Start
+) -> None:
     newest = checkpointed.directory.newest_checkpoint()
     assert newest
     (newest / "manifest.json").unlink()
     assert checkpointed.directory.newest_checkpoint() != newest
-    refused = start(checkpointed.directory.read_spec(), "again", resume_from=newest)
-    assert "is not complete: it has no manifest" in refused.log() if refused.exit_codes else ""
+    again = start(checkpointed.directory.read_spec(), "again", resume_from=newest).succeeded()
+    (warning,) = [line.text for line in again.lines("note", "rank0") if line.level == "warning"]
+    assert "step-00000005 is not complete: it has no manifest. Continuing from step-00000004" in warning
+    assert again.series("loss") == {5: checkpointed.series("loss")[5]}
 
 
 def test_resuming_a_finished_run_records_that_all_steps_are_done(checkpointed: Attempt, start: Start) -> None:
