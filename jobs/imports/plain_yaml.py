@@ -1,0 +1,30 @@
+"""YAML without aliases and of bounded depth, so that a small file cannot become a large value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+DEPTH = 20
+
+
+class PlainYamlError(ValueError):
+    """A text is no YAML, or uses what may not be used; the message gives the reason."""
+
+
+def load_plain_yaml(text: str) -> Any:
+    """The value of a text; None for an empty one. Raises PlainYamlError."""
+    depth = 0
+    try:
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise PlainYamlError("it uses an alias (*), which is not accepted")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEPTH:
+                raise PlainYamlError(f"it is nested deeper than {DEPTH} levels")
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise PlainYamlError(" ".join(str(error).split())[:200]) from None
+    except (ValueError, OverflowError, RecursionError, TypeError) as error:
+        raise PlainYamlError(str(error)[:200]) from None
