@@ -1,9 +1,9 @@
-"""Attempts of an imported run: which points were made again, and by which later ones.
+"""Attempts of an imported run: points made again, and the later ones.
 
 The rule is that of our own client, for every tracker: a step made again supersedes. It is applied to each metric for
 itself, because a metric that was not repeated must not lose its points.
 
-1. The points of a writer form passes: a new one begins where a step lies below the highest before it.
+1. The points of a writer form passes: a new one begins where a step lies below the one before it.
 2. A pass that repeats most of the steps in its range is a restart: it supersedes everything from its first step on. One
    that repeats a few supersedes these few. One that repeats none (several processes that write by turns) supersedes
    nothing.
@@ -138,11 +138,7 @@ def _repeats(steps: Ints) -> bool:
 
 
 def _pass_starts(steps: Ints) -> Ints:
-    return (
-        np.flatnonzero(steps[1:] < np.maximum.accumulate(steps)[:-1]) + 1
-        if len(steps) > 1
-        else np.empty(0, "<i8")
-    )
+    return np.flatnonzero(steps[1:] < steps[:-1]) + 1
 
 
 def _compare(history: _MetricHistory, before: Flags, own: slice, *, is_new_writer: bool) -> None:

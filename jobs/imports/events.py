@@ -1,4 +1,4 @@
-"""Records of a TensorBoard event file: scalars of both forms, parameters, and restarts."""
+"""Records of a TensorBoard event file: scalars, parameters and restarts."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class ImportProblem(NamedTuple):
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.place} {self.reason}".rstrip(".") + "."
+        return f"{self.place} {self.reason}".rstrip(". ") + "."
 
 
 class ImportProblems:

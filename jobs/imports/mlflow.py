@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.imports.files import StoreFiles
-from jobs.imports.foreign import ForeignRun, ForeignWriter, ImportProblems, ImportRefused
+from jobs.imports.foreign import ForeignRun, ForeignWriter, ImportProblems, ImportRefused, as_time
 from jobs.imports.mlflow_run import build_run
 from jobs.imports.mlflow_sqlite import read_sqlite
 from jobs.imports.plain_yaml import PlainYamlError, load_plain_yaml
@@ -90,6 +90,7 @@ def _read_run(
     run = build_run(fields, project, tags, in_deleted=in_deleted)
     if wrong:
         run.unknown_state = f"{META} {wrong}."
+        run.started_at = as_time((folder / META).stat().st_mtime)
     run.params = {
         name: text.strip("\n") for name, text in _read_texts(folder / "params", files, problems).items()
     }

@@ -24,7 +24,7 @@ class _RowsByRun:
         self._cursor = cursor
         self._next = cursor.fetchone()
 
-    def of(self, uuid: str) -> Iterator[tuple[Any, ...]]:
+    def take(self, uuid: str) -> Iterator[tuple[Any, ...]]:
         while self._next is not None and str(self._next[0]) < uuid:
             self._next = self._cursor.fetchone()
         while self._next is not None and str(self._next[0]) == uuid:
@@ -72,10 +72,10 @@ def _read_database(
         row = dict(zip(runs, values, strict=True))
         uuid = str(row["run_uuid"])
         project, is_deleted = projects.get(row.get("experiment_id"), ("", False))
-        run = build_run(row, project, _texts(tags.of(uuid)), in_deleted=is_deleted)
-        run.params = _texts(params.of(uuid))
-        run.writers.append(_read_points(points.of(uuid), path, uuid, problems))
-        if count := sum(1 for _ in inputs.of(uuid)):
+        run = build_run(row, project, _texts(tags.take(uuid)), in_deleted=is_deleted)
+        run.params = _texts(params.take(uuid))
+        run.writers.append(_read_points(points.take(uuid), path, uuid, problems))
+        if count := sum(1 for _ in inputs.take(uuid)):
             run.left_out["data sets and models"] += count
         yield run
 

@@ -1,4 +1,7 @@
-"""YAML without aliases and of bounded depth, so that a small file cannot become a large value."""
+"""YAML without aliases and of bounded depth.
+
+With aliases, a file of a few lines can become a value of gigabytes.
+"""
 
 from __future__ import annotations
 

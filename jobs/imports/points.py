@@ -1,4 +1,4 @@
-"""Points of an imported run: comparison with those that are stored, and storage of what is new.
+"""Points of an imported run, compared with those that are stored.
 
 Known means compared, not counted: a point is known if one with the same metric, step, time and value is stored.
 """

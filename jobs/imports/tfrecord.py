@@ -13,7 +13,7 @@ import numpy.typing as npt
 from jobs.imports.foreign import ImportProblems
 
 RECORD_BYTES = 64 * 1024 * 1024  # larger ones hold graphs or media, never scalars
-SHORT_BYTES = 512  # below this, one byte after the other is faster
+SHORT_BYTES = 32 * 1024  # below this, one byte after the other is faster
 LANE_BYTES = 256
 
 
@@ -68,7 +68,7 @@ def crc32c(data: bytes) -> int:
 
 def _crc32c_in_lanes(data: bytes) -> int:
     """Lanes of LANE_BYTES side by side, joined afterwards: a CRC is linear, so the register behind two parts is that of
-    the first, moved on by the length of the second, XOR that of the second. 20 times as fast for an image."""
+    the first, moved on by the length of the second, XOR that of the second. 5 times as fast for an image."""
     lanes = -(-len(data) // LANE_BYTES)
     padded = np.zeros(lanes * LANE_BYTES, dtype=np.uint8)  # zeros in front leave an empty register as it is
     start = len(padded) - len(data)
@@ -89,7 +89,7 @@ def _crc32c_in_lanes(data: bytes) -> int:
 
 
 def _move_on(registers: npt.NDArray[np.uint32], rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
-    table = np.array(CRC32C, dtype=np.uint32)
+    table = _table()
     for column in np.ascontiguousarray(rows.T):
         registers = table[(registers ^ column) & 0xFF] ^ (registers >> 8)
     return registers
@@ -102,6 +102,11 @@ def _lane_tables() -> list[list[int]]:
     return [
         _move_on(np.arange(256, dtype=np.uint32) << np.uint32(8 * byte), zeros).tolist() for byte in range(4)
     ]
+
+
+@cache
+def _table() -> npt.NDArray[np.uint32]:
+    return np.array(CRC32C, dtype=np.uint32)
 
 
 def _crc32c_table() -> list[int]:

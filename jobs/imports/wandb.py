@@ -20,7 +20,7 @@ from jobs.imports.foreign import (
     metric_name,
 )
 from jobs.imports.wandb_file import WandbFile, identify
-from jobs.imports.wandb_items import MEDIA_TYPE, TOO_LARGE, flatten, flatten_params
+from jobs.imports.wandb_items import TOO_LARGE, flatten, flatten_params, split_media
 from jobs.tracking.params import as_text
 
 SUFFIX = ".wandb"
@@ -128,6 +128,9 @@ def _add_summary(run: ForeignRun, files: list[WandbFile]) -> None:
     steps = [file.next_step - 1 for file in files if file.num_rows]
     writer = ForeignWriter("summary")
     taken = {key for other in run.writers for key in other.series}
+    summary, media = split_media(summary)
+    for name in sorted(media - logged.keys()):
+        run.left_out[f"summary of {name} (no scalar)"] += 1
     for key, value in summary.items():
         if key.startswith("_"):
             continue
@@ -141,7 +144,7 @@ def _add_summary(run: ForeignRun, files: list[WandbFile]) -> None:
                 writer.add(f"summary/{name}" if is_taken else name, max(steps, default=0), at, number)
             elif isinstance(leaf, str):
                 run.tags[f"summary.{name}"] = leaf
-            elif not (isinstance(leaf, dict) and MEDIA_TYPE in leaf and name in logged):
+            elif name not in logged:
                 run.left_out[f"summary of {name} (no scalar)"] += 1
     if writer.series:
         run.writers.append(writer)

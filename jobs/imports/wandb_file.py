@@ -13,7 +13,7 @@ from typing import Any
 
 from jobs.imports import protobuf as pb
 from jobs.imports.foreign import ForeignWriter, ImportProblems, as_value
-from jobs.imports.wandb_items import apply_update, decode_items, flatten
+from jobs.imports.wandb_items import apply_update, decode_items, flatten, split_media
 from jobs.imports.wandb_log import read_records
 
 # Record
@@ -59,7 +59,7 @@ class WandbFile:
         self.started_at: float | None = None
         self.next_step = 0
         self.last_at: float | None = None
-        self.last_values: dict[str, Any] = {}  # metric -> its newest logged value
+        self.last_values: dict[str, Any] = {}  # key -> its newest logged value, None for media
         self.left_out: Counter[str] = Counter()
         self.num_records = self.num_rows = 0
         self._metrics: list[str] = []
@@ -135,20 +135,27 @@ class WandbFile:
             self.axes[name] = axis
 
     def _add_row(self, history: pb.Message) -> None:
-        row = dict(decode_items(history.get(1, [])))
+        row, media = split_media(dict(decode_items(history.get(1, []))))
         step, at = self._step(row, history), self._time(row)
         self.num_rows += 1
+        for name in media:
+            self._leave_out(name)
         for key in sorted(row):
             if key.startswith("_"):
                 continue
             for name, leaf in flatten(row[key], key):
-                self.last_values[name] = leaf
                 if (value := as_value(leaf)) is not None:
+                    self.last_values[name] = leaf
                     self.writer.add(name, step, at, value)
                 else:
-                    counted = f"{name.split('.')[0]} (no scalar)"
-                    known = counted in self.left_out or len(self.left_out) < LEFT_OUT_NAMES
-                    self.left_out[counted if known else "other keys (no scalar)"] += 1
+                    self._leave_out(name)
+                    self.last_values[name] = leaf if isinstance(leaf, str) else None
+
+    def _leave_out(self, name: str) -> None:
+        self.last_values[name] = None
+        counted = f"{name.split('.')[0]} (no scalar)"
+        known = counted in self.left_out or len(self.left_out) < LEFT_OUT_NAMES
+        self.left_out[counted if known else "other keys (no scalar)"] += 1
 
     def _step(self, row: Mapping[str, Any], history: pb.Message) -> int | None:
         """The step of a row. A row without one gets the number behind the row before it."""

@@ -18,6 +18,7 @@ TYPED_READERS = {
 JSON_BYTES = 4 * 1024 * 1024
 DEPTH = 50
 PRIVATE = "_wandb"
+MEDIA_SUFFIX = "._type"
 MEDIA_TYPE = "_type"  # marks a dict that stands for a histogram, an image, a table
 
 
@@ -68,6 +69,18 @@ def flatten(value: Any, path: str) -> Iterator[tuple[str, Any]]:
             waiting += [(key, value, depth + 1) for key, value in reversed(below)]
         else:
             yield name, current
+
+
+def split_media(values: dict[str, Any]) -> tuple[dict[str, Any], set[str]]:
+    """(values, names of media). Newer clients write the parts of a histogram or image as nested keys, such as
+    `image.width`, which are no metrics."""
+    names = {key.removesuffix(MEDIA_SUFFIX) for key in values if key.endswith(MEDIA_SUFFIX)}
+    if not names:
+        return values, names
+    kept = {
+        key: value for key, value in values.items() if not any(key.startswith(f"{name}.") for name in names)
+    }
+    return kept, names
 
 
 def flatten_params(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
