@@ -60,7 +60,9 @@ def lay_out(writers: Sequence[ForeignWriter]) -> Layout:
     """The points of all writers, which are ordered by their start, with attempts counted from 1."""
     metrics = sorted({name for writer in writers for name, points in writer.series.items() if points})
     is_earlier = _earlier(writers)
-    histories = [_replay(metric, writers, is_earlier) for metric in metrics]
+    histories = [_replay(metric, writers, is_earlier, []) for metric in metrics]
+    if found := [restart for history in histories for restart in history.restarts]:
+        histories = [_replay(metric, writers, is_earlier, found) for metric in metrics]
     groups = _grouped([restart for history in histories for restart in history.restarts])
     first_steps = [min(restart.step for restart in group) for group in groups]
     hidden = [history.columns.steps[history.is_hidden] for history in histories if history.is_hidden.any()]
@@ -93,8 +95,11 @@ def _earlier(writers: Sequence[ForeignWriter]) -> Flags:
     return found | np.eye(len(spans), dtype=bool)
 
 
-def _replay(metric: str, writers: Sequence[ForeignWriter], is_earlier: Flags) -> _MetricHistory:
-    """Go through the points of a metric in the order of writing."""
+def _replay(
+    metric: str, writers: Sequence[ForeignWriter], is_earlier: Flags, known: list[Restart]
+) -> _MetricHistory:
+    """Go through the points of a metric in the order of writing. `known`: restarts of all metrics; between two points
+    of one step, the restart of another metric shows that the step was made again."""
     lengths = [len(writer.series.get(metric, ())) for writer in writers]
     columns = concatenate(
         [writer.series[metric].columns() for writer in writers if writer.series.get(metric)]
@@ -104,20 +109,25 @@ def _replay(metric: str, writers: Sequence[ForeignWriter], is_earlier: Flags) ->
     offset = 0
     for place, (writer, length) in enumerate(zip(writers, lengths, strict=True)):
         if length or writer.purges:
-            _replay_writer(history, writer, slice(offset, offset + length), is_earlier[place][owner])
+            own = slice(offset, offset + length)
+            _replay_writer(history, writer, own, is_earlier[place][owner], known)
         offset += length
     return history
 
 
-def _replay_writer(history: _MetricHistory, writer: ForeignWriter, own: slice, is_comparable: Flags) -> None:
+def _replay_writer(
+    history: _MetricHistory, writer: ForeignWriter, own: slice, is_comparable: Flags, known: list[Restart]
+) -> None:
     steps = history.columns.steps[own]
     purges: dict[int, int] = {}
     for purge in writer.purges:
         place = own.start + purge.lengths.get(history.metric, 0)
         purges[place] = min(purge.step, purges.get(place, purge.step))
     starts = {own.start, *purges}
-    if _repeats(steps):
+    earlier = history.columns.steps[: own.start][is_comparable[: own.start]]
+    if _repeats(steps) or np.isin(steps, earlier).any():
         starts |= {own.start + int(place) for place in _pass_starts(steps)}
+    starts |= {own.start + int(place) for place in _made_again(history.columns.only(own), known)}
     if len(starts) > MAX_PASSES:
         _hide_repeated(history, own)
         return
@@ -139,6 +149,18 @@ def _repeats(steps: Ints) -> bool:
 
 def _pass_starts(steps: Ints) -> Ints:
     return np.flatnonzero(steps[1:] < steps[:-1]) + 1
+
+
+def _made_again(columns: Columns, known: list[Restart]) -> Ints:
+    """The points at the step of the point before them, with a restart at or below this step in between."""
+    places = np.flatnonzero(columns.steps[1:] == columns.steps[:-1]) + 1
+    is_again = np.zeros(len(places), dtype=bool)
+    if len(places):
+        for restart in known[:MAX_PASSES]:
+            is_between = columns.times_us[places - 1] <= restart.at_us
+            is_between &= restart.at_us <= columns.times_us[places]
+            is_again |= is_between & (columns.steps[places] >= restart.step)
+    return places[is_again]
 
 
 def _compare(history: _MetricHistory, before: Flags, own: slice, *, is_new_writer: bool) -> None:

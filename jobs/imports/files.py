@@ -19,7 +19,7 @@ class StoreFiles:
         self.root, self.problems = root, problems
         self._inside = root.resolve()
 
-    def list(self, folder: Path) -> tuple[list[Path], list[Path]]:
+    def scan(self, folder: Path) -> tuple[list[Path], list[Path]]:
         """(folders, files) of a folder, sorted; both empty for a folder that is not there."""
         folders, files = [], []
         try:
@@ -45,7 +45,7 @@ class StoreFiles:
         waiting = [folder]
         while waiting:
             current = waiting.pop()
-            folders, files = self.list(current)
+            folders, files = self.scan(current)
             yield current, files
             waiting += reversed(folders)
 

@@ -33,8 +33,8 @@ def runs(root: Path, problems: ImportProblems) -> Iterator[ForeignRun]:
         found = [
             (folder, in_trash)
             for parent, in_trash in parents
-            for folder in files.list(parent)[0]
-            if folder.name != TRASH and any(path.name == META for path in files.list(folder)[1])
+            for folder in files.scan(parent)[0]
+            if folder.name != TRASH and any(path.name == META for path in files.scan(folder)[1])
         ]
     if not found:
         raise ImportRefused(
@@ -54,8 +54,8 @@ def _runs_of(
     """The runs of one experiment."""
     meta, _ = _read_meta(folder / META, files, problems)
     is_deleted = in_trash or meta.get("lifecycle_stage") == "deleted"
-    for path in files.list(folder)[0]:
-        if any(file.name == META for file in files.list(path)[1]):
+    for path in files.scan(folder)[0]:
+        if any(file.name == META for file in files.scan(path)[1]):
             yield _read_run(path, str(meta.get("name") or ""), is_deleted, files, problems)
         elif _is_run(path):
             problems.add(path, "has no meta.yaml; its run is not read")
@@ -110,7 +110,7 @@ def _read_run(
 def _list_named(folder: Path, files: StoreFiles) -> list[tuple[str, Path]]:
     """(name, path) of all files below a folder; a slash in a name makes it a folder on disk."""
     if folder.is_symlink():
-        files.list(folder.parent)  # a problem if it leads outside
+        files.scan(folder.parent)  # a problem if it leads outside
         return []
     return sorted((path.relative_to(folder).as_posix(), path) for path in files.below(folder))
 
