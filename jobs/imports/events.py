@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.telemetry.point_limits import time_error
 from jobs.imports import hparams
 from jobs.imports import protobuf as pb
 from jobs.imports.foreign import ForeignWriter, ImportProblems
@@ -52,8 +53,9 @@ class _EventReader:
     def add(self, record: bytes) -> None:
         """Raises ValueError."""
         event = pb.parse_message(record)
-        if EVENT_WALL_TIME in event:
-            self.last_at = pb.as_double(event[EVENT_WALL_TIME][-1])
+        at = pb.as_double(event[EVENT_WALL_TIME][-1]) if EVENT_WALL_TIME in event else self.last_at
+        if not time_error(at):
+            self.last_at = at
         step = pb.as_int64(event[EVENT_STEP][-1]) if EVENT_STEP in event else 0
         for number, name in NOT_READ.items():
             if number in event:
@@ -63,9 +65,9 @@ class _EventReader:
                 self.writer.purge(step)
         for summary in event.get(EVENT_SUMMARY, []):
             for value in pb.parse_message(summary).get(SUMMARY_VALUE, []):
-                self._add_value(pb.parse_message(value), step)
+                self._add_value(pb.parse_message(value), step, at)
 
-    def _add_value(self, value: pb.Message, step: int) -> None:
+    def _add_value(self, value: pb.Message, step: int, at: float) -> None:
         tag = pb.last_text(value, VALUE_TAG)
         if VALUE_METADATA in value:
             metadata = pb.parse_message(value[VALUE_METADATA][-1])
@@ -84,7 +86,7 @@ class _EventReader:
             name = tag if len(self.left_out) < LEFT_OUT_NAMES else "other tags"
             self.left_out[f"{name} (no scalar)"] += 1
         else:
-            self.writer.add(tag, step, self.last_at, number)
+            self.writer.add(tag, step, at, number)
 
 
 def read_events(

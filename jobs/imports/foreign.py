@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from engine.telemetry import point_limits
 from engine.telemetry.point_limits import NO_STEP
@@ -123,6 +124,18 @@ class ForeignWriter:
         points.steps.extend(columns.steps.tolist())
         points.times_us.extend(columns.times_us.tolist())
         points.values.extend(columns.values.tolist())
+
+    def only(self, kept: dict[str, npt.NDArray[np.bool_]]) -> ForeignWriter:
+        """The writer with these points of each metric."""
+        found = ForeignWriter(self.name, self.started_at)
+        for metric, chosen in kept.items():
+            if chosen.any():
+                found.add_columns(metric, self.series[metric].columns().only(chosen))
+        found.purges = [
+            Purge(step, {metric: int(kept[metric][:length].sum()) for metric, length in lengths.items()})
+            for step, lengths in self.purges
+        ]
+        return found
 
     def purge(self, step: int) -> None:
         self.purges.append(Purge(step, {name: len(points) for name, points in self.series.items()}))

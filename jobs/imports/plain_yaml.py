@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 DEPTH = 20
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML is built with it
 
 
 class PlainYamlError(ValueError):
@@ -20,13 +21,13 @@ def load_plain_yaml(text: str) -> Any:
     """The value of a text; None for an empty one. Raises PlainYamlError."""
     depth = 0
     try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        for event in yaml.parse(text, Loader=LOADER):
             if isinstance(event, yaml.AliasEvent):
                 raise PlainYamlError("it uses an alias (*), which is not accepted")
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > DEPTH:
                 raise PlainYamlError(f"it is nested deeper than {DEPTH} levels")
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader=LOADER)
     except yaml.YAMLError as error:
         raise PlainYamlError(" ".join(str(error).split())[:200]) from None
     except (ValueError, OverflowError, RecursionError, TypeError) as error:

@@ -37,10 +37,13 @@ def store_points(run: Run, writers: Sequence[ForeignWriter]) -> StoredPoints:
     """Add the points that are not stored yet. Points that an earlier import stored under other attempts, or without
     the step and time that they are given now, are laid out again; none is dropped."""
     stored = stored_points(run)
+    writers = _without_copies(writers)
     only_here = _only_stored(stored, writers)
     num_only_here = sum(len(points) for writer in only_here for points in writer.series.values())
-    ordered = _by_start([*only_here, *writers]) if only_here else writers
-    wanted = lay_out(ordered).points
+    num_here = sum(len(points) for writer in writers for points in writer.series.values())
+    if only_here and num_shared(joined(stored), writers) == num_here:
+        return StoredPoints(0, num_only_here)
+    wanted = lay_out(_by_start([*only_here, *writers]) if only_here else writers).points
     missing = _missing(stored, wanted)
     streams = Stream.objects.filter(run=run)
     if missing is not None:
@@ -94,19 +97,37 @@ def _joined(writers: Sequence[ForeignWriter]) -> dict[str, Columns]:
     )
 
 
+def _without_copies(writers: Sequence[ForeignWriter]) -> list[ForeignWriter]:
+    """The writers without the points that an earlier one holds too, as in a copied file."""
+    known: dict[str, Columns] = {}
+    found = []
+    for writer in writers:
+        kept = {}
+        for metric, points in writer.series.items():
+            columns = points.columns()
+            is_new = _not_in(columns, known[metric]) if metric in known else np.ones(len(points), dtype=bool)
+            kept[metric] = is_new
+            new = columns.only(is_new)
+            known[metric] = concatenate([known[metric], new]) if metric in known else new
+        found.append(writer if all(is_new.all() for is_new in kept.values()) else writer.only(kept))
+    return found
+
+
 def _only_stored(stored: ByAttempt, writers: Sequence[ForeignWriter]) -> list[ForeignWriter]:
-    """The stored points that these files do not hold, as one earlier writer."""
+    """The stored points that these files do not hold, as writers before, between and behind these."""
     present = _joined(writers)
-    writer = ForeignWriter(STORED)
+    ends = sorted({end for writer in writers for end in writer.span_us() or ()})
+    found = [ForeignWriter(STORED) for _ in range(len(ends) + 1)]
     for metric, columns in joined(stored).items():
         left = columns
         if metric in present:
             left = left.only(_not_in(left, present[metric]))
             for lacks_step, lacks_time in ((True, False), (False, True), (True, True)):
                 left = left.only(_has_no_fuller(left, present[metric], lacks_step, lacks_time))
-        if len(left.steps):
-            writer.add_columns(metric, left)
-    return [writer] if writer.series else []
+        places = np.searchsorted(ends, left.times_us, side="left")
+        for place in np.unique(places).tolist():
+            found[place].add_columns(metric, left.only(places == place))
+    return [writer for writer in found if writer.series]
 
 
 def _has_no_fuller(columns: Columns, others: Columns, lacks_step: bool, lacks_time: bool) -> Flags:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from engine.telemetry.point_limits import time_error
 from jobs.imports import protobuf as pb
 from jobs.imports.foreign import ForeignWriter, ImportProblems, as_value
 from jobs.imports.wandb_items import apply_update, decode_items, flatten, split_media
@@ -173,12 +174,14 @@ class WandbFile:
     def _time(self, row: Mapping[str, Any]) -> float:
         """The time of a row. One without it has the run's start plus its `_runtime`, else the time before it."""
         at, runtime = as_value(row.get("_timestamp")), as_value(row.get("_runtime"))
-        if at is None and runtime is not None and self.started_at is not None:
-            at = self.started_at + runtime
-        if at is None:
-            at = self.started_at if self.last_at is None else self.last_at
-        self.last_at = self.path.stat().st_mtime if at is None else at
-        return self.last_at
+        if at is not None and time_error(at):
+            self._refuse(f"holds a row whose `_timestamp` is {at:g}; it gets the time before it")
+        elapsed = None if runtime is None or self.started_at is None else self.started_at + runtime
+        for known in (at, elapsed, self.last_at, self.started_at):
+            if known is not None and not time_error(known):
+                self.last_at = known
+                return known
+        return self.path.stat().st_mtime
 
     def _add_stats(self, message: pb.Message) -> None:
         """Host metrics under W&B's names, below system/; they have a time and no step."""
