@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
@@ -189,9 +190,16 @@ def clean_text(text: str) -> str:
 
 
 def metric_name(name: str) -> str:
-    """The name without the characters that no column holds, cut to the length of one."""
-    name = clean_text(name)[: point_limits.METRIC_CHARS]
+    """The name without the characters that no column holds, shortened to the length of one."""
+    name = shorten_name(clean_text(name), point_limits.METRIC_CHARS)
     return name if name.strip() else "unnamed"
+
+
+def shorten_name(name: str, limit: int) -> str:
+    """Two long names that begin alike stay different: the end is a digest of the whole."""
+    if len(name) <= limit:
+        return name
+    return f"{name[: limit - 9]}~{blake2b(name.encode(), digest_size=4).hexdigest()}"
 
 
 def as_value(value: object) -> float | None:

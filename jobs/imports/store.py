@@ -14,10 +14,18 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from engine.request_limits import KEY_CHARS, NOTE_CHARS, PARAM_CHARS, REQUEST_PARAMS, REQUEST_TAGS, TAG_CHARS
-from jobs.imports.foreign import UNKNOWN_TAG, ForeignRun, clean_text, earliest
+from engine.request_limits import (
+    KEY_CHARS,
+    NOTE_CHARS,
+    PARAM_CHARS,
+    PROJECT_NAME_CHARS,
+    REQUEST_PARAMS,
+    REQUEST_TAGS,
+    TAG_CHARS,
+)
+from jobs.imports.foreign import UNKNOWN_TAG, ForeignRun, clean_text, earliest, shorten_name
 from jobs.imports.points import StoredPoints, joined, num_shared, store_points, stored_points
-from jobs.models import Project, Run, RunParam, RunTag, Team
+from jobs.models import Project, Run, RunEvent, RunParam, RunTag, Team
 from jobs.tracking import external_runs, params, run_annotations
 
 KEY_TAG = "fourwalls.imported_from"
@@ -63,9 +71,9 @@ def _set_state(run: Run, foreign: ForeignRun, owner: User) -> None:
         Run.objects.filter(id=run.id).update(started_at=started)
     ended = foreign.ended_at or last or started
     external_runs.set_state(run, foreign.state, actor=owner.get_username(), ended_at=ended)
-    runs = Run.objects.filter(id=run.id)
-    if foreign.is_archived:
-        run_annotations.archive(runs, actor=owner.get_username())
+    was_archived = RunEvent.objects.filter(run=run, kind="run.archived").exists()
+    if foreign.is_archived and not was_archived:  # a person may have restored it since
+        run_annotations.archive(Run.objects.filter(id=run.id), actor=owner.get_username())
 
 
 @transaction.atomic
@@ -86,11 +94,16 @@ def _get_or_create_run(
         owner=owner,
         name=clean_text(foreign.name).strip() or foreign.key,
         origin=foreign.origin,
-        project=Project.objects.get_or_create(team=team, name=project[:250])[0] if project else None,
+        project=_project(team, project),
         started_at=started,
         tags={KEY_TAG: key},
     )
     return run, True
+
+
+def _project(team: Team, name: str) -> Project | None:
+    name = shorten_name(clean_text(name), PROJECT_NAME_CHARS).strip()
+    return Project.objects.get_or_create(team=team, name=name)[0] if name else None
 
 
 def _find_run(foreign: ForeignRun, team: Team, claimed: set[str]) -> tuple[str, Run | None]:
@@ -130,10 +143,10 @@ def _former(foreign: ForeignRun, tags: QuerySet[RunTag]) -> list[RunTag]:
     """Stored runs that may be this one under another key; those of the same name first."""
     matches = Q(value__in=foreign.former_keys)
     if foreign.is_by_content:
-        last = foreign.key.rpartition("/")[2].rpartition(":")[2]
-        prefix = foreign.key.partition(":")[0] + ":"
+        prefix = ":".join(foreign.key.split(":")[:2]) + ":"
+        last = foreign.key.removeprefix(prefix).rpartition("/")[2]
         matches |= Q(value__startswith=prefix, value__endswith=f"/{last}")
-        matches |= Q(value__startswith=prefix, value__endswith=f":{last}")
+        matches |= Q(value=f"{prefix}{last}")
     found = list(tags.filter(matches).order_by("id")[:SAME_NAMED])
     return sorted(found, key=lambda tag: tag.run.name != foreign.name)
 
@@ -144,8 +157,9 @@ def _is_former(tag: RunTag, foreign: ForeignRun) -> bool:
     if not foreign.is_by_content:
         return True
     num_stored, num_here, shared = _compare(tag.run, foreign)
-    most = num_stored if tag.value in foreign.former_keys else min(num_stored, num_here)
-    return 0 < most == shared
+    if tag.value in foreign.former_keys:
+        return num_stored == shared
+    return 0 < min(num_stored, num_here) == shared
 
 
 def _shares_points(run: Run, foreign: ForeignRun) -> bool:
@@ -164,7 +178,10 @@ def _compare(run: Run, foreign: ForeignRun) -> tuple[int, int, int]:
 
 def _update_texts(run: Run, foreign: ForeignRun, owner: User) -> None:
     """Store note, tags and parameters that the run has gained. Tags and notes that people may have written stay."""
-    tags = {clean_text(key)[:KEY_CHARS]: clean_text(value)[:TAG_CHARS] for key, value in foreign.tags.items()}
+    tags = {
+        shorten_name(clean_text(key), KEY_CHARS): clean_text(value)[:TAG_CHARS]
+        for key, value in foreign.tags.items()
+    }
     if foreign.unknown_state:
         tags[UNKNOWN_TAG] = foreign.unknown_state[:TAG_CHARS]
     else:
@@ -182,7 +199,7 @@ def _store_params(run: Run, foreign: ForeignRun) -> None:
     """Add parameters. The files are the truth, so a changed value replaces the stored one."""
     values = {}
     for key, value in foreign.params.items():
-        if name := clean_text(key)[:KEY_CHARS]:
+        if name := shorten_name(clean_text(key), KEY_CHARS):
             text = clean_text(value)
             if len(text) > PARAM_CHARS:
                 foreign.left_out["ends of long parameters"] += 1

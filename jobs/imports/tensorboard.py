@@ -70,7 +70,7 @@ def _read_run(root: Path, folder: Path, paths: list[Path], problems: ImportProbl
     ordered = sorted(paths, key=_order)
     run = ForeignRun(key="", origin="tensorboard", name=clean_text(name), is_by_content=True)
     run.key = f"tensorboard:{_fingerprint(ordered[0])}:{run.name}"
-    run.former_keys = tuple(f"tensorboard:{path.name}" for path in sorted(paths)[:1])
+    run.former_keys = (f"tensorboard:{min(paths).name}", f"tensorboard:{_digest(b'')}:{run.name}")
     session = Session()
     for path in ordered:
         writer = ForeignWriter(path.name, _second(path))
@@ -117,5 +117,11 @@ def _second(path: Path) -> float | None:
 
 def _fingerprint(path: Path) -> str:
     """A digest of the first record, which holds the time of the file's creation in microseconds."""
-    first = next(read_records(path, ImportProblems()), b"")
-    return blake2b(first, digest_size=8).hexdigest()
+    try:
+        return _digest(next(read_records(path, ImportProblems()), b""))
+    except OSError:
+        return _digest(b"")
+
+
+def _digest(record: bytes) -> str:
+    return blake2b(record, digest_size=8).hexdigest()

@@ -72,7 +72,7 @@ class WandbFile:
             self.num_records += 1
             try:
                 self._add(pb.parse_message(record))
-            except (ValueError, struct.error, OverflowError, RecursionError) as error:
+            except (ValueError, struct.error, OverflowError, RecursionError, OSError) as error:
                 self._refuse(f"holds record {number}, which cannot be read: {error}")
         if self._refused > PROBLEMS_A_FILE:
             more = self._refused - PROBLEMS_A_FILE

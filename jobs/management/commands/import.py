@@ -27,7 +27,7 @@ from jobs.tracking.external_runs import TrackingError
 from jobs.tracking.params import ParamError
 
 READERS = {"tensorboard": tensorboard.runs, "wandb": wandb.runs, "mlflow": mlflow.runs}
-REFUSALS = (ImportRefused, ParamError, TrackingError, DataError, ValueError, OverflowError, RecursionError)
+REFUSALS = (OSError, ParamError, TrackingError, DataError, ValueError, OverflowError, RecursionError)
 
 
 class Command(BaseCommand):
@@ -68,7 +68,7 @@ class Command(BaseCommand):
                 if foreign.parent_key:
                     parents[result.run.id] = foreign.parent_key
                 self._print(result, foreign)
-        except ImportRefused as error:
+        except (ImportRefused, OSError) as error:
             problems.add(str(error), "")
         finally:
             link_parents(into, parents)

@@ -68,6 +68,34 @@ def test_each_folder_of_event_files_stays_one_run(attempt_import, stored_points,
         assert stored_points(Run.objects.get(name=folder)).get("loss", Counter()) == counted(points), folder
 
 
+def test_an_event_file_that_was_empty_at_first_stays_one_run(attempt_import, stored_points, tmp_path):
+    points = [(step, 1_700_000_000 + step, step) for step in range(10)]
+    write_events(tmp_path, {"a": points})
+    whole = (tmp_path / "a" / NAME).read_bytes()
+    for size in (0, 5, 60, len(whole) // 2, len(whole)):
+        (tmp_path / "a" / NAME).write_bytes(whole[:size])
+        attempt_import("tensorboard", tmp_path)
+    assert stored_points(Run.objects.get())["loss"] == counted(points)
+
+
+def test_long_names_that_begin_alike_stay_apart(attempt_import, tmp_path):
+    values = {"x" * 300 + end: 1.0 for end in "abc"}
+    config = {"k" * 300 + end: end for end in "abc"}
+    path = tmp_path / "x.wandb"
+    path.write_bytes(wandb_file(wandb_run("x", config=config), wandb_row(values, 0), wandb_exit()))
+    attempt_import("wandb", path)
+    run = Run.objects.get()
+    assert (run.metrics.count(), run.params.count()) == (3, 3)
+
+
+def test_a_copied_folder_of_one_wandb_run_adds_nothing(attempt_import, stored_points, tmp_path):
+    data = wandb_file(wandb_run("x"), *(wandb_row({"a": 1.0}, step) for step in range(9)), wandb_exit())
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.wandb").write_bytes(data)
+    attempt_import("wandb", tmp_path)
+    assert sum(stored_points(Run.objects.get())["a"].values()) == 9
+
+
 def test_two_trainings_with_one_folder_name_are_two_runs(attempt_import, stored_points, tmp_path):
     for place, value in (("one", 1), ("two", 50)):
         points = [(step, 1_700_000_000 + step, value + step) for step in range(10)]
