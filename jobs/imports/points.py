@@ -99,18 +99,20 @@ def _joined(writers: Sequence[ForeignWriter]) -> dict[str, Columns]:
 
 def _without_copies(writers: Sequence[ForeignWriter]) -> list[ForeignWriter]:
     """The writers without the points that an earlier one holds too, as in a copied file."""
-    known: dict[str, Columns] = {}
-    found = []
-    for writer in writers:
-        kept = {}
-        for metric, points in writer.series.items():
-            columns = points.columns()
-            is_new = _not_in(columns, known[metric]) if metric in known else np.ones(len(points), dtype=bool)
-            kept[metric] = is_new
-            new = columns.only(is_new)
-            known[metric] = concatenate([known[metric], new]) if metric in known else new
-        found.append(writer if all(is_new.all() for is_new in kept.values()) else writer.only(kept))
-    return found
+    kept: list[dict[str, Flags]] = [{} for _ in writers]
+    for metric in {metric for writer in writers for metric in writer.series}:
+        holders = [place for place, writer in enumerate(writers) if metric in writer.series]
+        parts = [writers[place].series[metric].columns() for place in holders]
+        is_first = np.ones(sum(len(part.steps) for part in parts), dtype=bool)
+        if len(parts) > 1:
+            is_first = _first_of_equal(np.concatenate([_ranked(part) for part in parts]))
+        ends = np.cumsum([len(part.steps) for part in parts])[:-1]
+        for place, chosen in zip(holders, np.split(is_first, ends), strict=True):
+            kept[place][metric] = chosen
+    return [
+        writer if all(chosen.all() for chosen in flags.values()) else writer.only(flags)
+        for writer, flags in zip(writers, kept, strict=True)
+    ]
 
 
 def _only_stored(stored: ByAttempt, writers: Sequence[ForeignWriter]) -> list[ForeignWriter]:
@@ -175,11 +177,16 @@ def _not_in(columns: Columns, others: Columns) -> Flags:
         for mine, their in zip(columns, others, strict=True)
     ):
         return np.arange(len(columns.steps)) >= count
-    mine, theirs = _ranked(columns), _ranked(others)
-    rows = np.concatenate([theirs, mine])
-    _, inverse = np.unique(rows, axis=0, return_inverse=True)
-    inverse = inverse.reshape(-1)
-    return ~np.isin(inverse[count:], inverse[:count])
+    return _first_of_equal(np.concatenate([_ranked(others), _ranked(columns)]))[count:]
+
+
+def _first_of_equal(rows: Ints) -> Flags:
+    """Whether a row is the first of those that are equal."""
+    order = np.lexsort(rows.T[::-1])
+    ordered = rows[order]
+    is_first = np.ones(len(rows), dtype=bool)
+    is_first[order[1:]] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    return is_first
 
 
 def _ranked(columns: Columns) -> Ints:
