@@ -6,7 +6,7 @@ Known means compared, not counted: a point is known if one with the same metric,
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,14 @@ from jobs.imports.attempts import lay_out
 from jobs.imports.foreign import ForeignWriter
 from jobs.models import Run, RunMetric, Stream
 from jobs.series.codec import NO_STEP, Columns, Ints, Key, concatenate
+from jobs.series.version import series_version
 from jobs.tracking.points import PREFIX
 
 SOURCE, STREAM, STORED = "run", "import", "stored"
 BATCH_POINTS = 10_000
+TRIES = 5
 
+Version = list[tuple[Any, ...]]
 Flags = npt.NDArray[np.bool_]
 ByAttempt = dict[int, dict[str, Columns]]
 
@@ -35,27 +38,40 @@ class StoredPoints(NamedTuple):
 
 def store_points(run: Run, writers: Sequence[ForeignWriter]) -> StoredPoints:
     """Add the points that are not stored yet. Points that an earlier import stored under other attempts, or without
-    the step and time that they are given now, are laid out again; none is dropped."""
-    stored = stored_points(run)
+    the step and time that they are given now, are laid out again; none is dropped. Raises ValueError if other writers
+    do not leave the run alone."""
     writers = _without_copies(writers)
-    only_here = _only_stored(stored, writers)
-    num_only_here = sum(len(points) for writer in only_here for points in writer.series.values())
     num_here = sum(len(points) for writer in writers for points in writer.series.values())
-    if only_here and num_shared(joined(stored), writers) == num_here:
-        return StoredPoints(0, num_only_here)
-    wanted = lay_out(_by_start([*only_here, *writers]) if only_here else writers).points
+    for _ in range(TRIES):
+        version = series_version([run.id])
+        stored = stored_points(run)
+        only_here = _only_stored(stored, writers)
+        num_only_here = sum(len(points) for writer in only_here for points in writer.series.values())
+        if only_here and num_shared(joined(stored), writers) == num_here:
+            return StoredPoints(0, num_only_here)
+        wanted = lay_out(_by_start([*only_here, *writers]) if only_here else writers).points
+        if _write(run, version, stored, wanted):
+            return StoredPoints(max(_num_points(wanted) - _num_points(stored), 0), num_only_here)
+    raise ValueError(f"run {run.id} is being written by another process; import it again")
+
+
+@transaction.atomic
+def _write(run: Run, version: Version, stored: ByAttempt, wanted: ByAttempt) -> bool:
+    """Store what is wanted; False if the run has changed since `version`, as by another import."""
+    Run.objects.select_for_update().get(id=run.id)
+    if series_version([run.id]) != version:
+        return False
     missing = _missing(stored, wanted)
     streams = Stream.objects.filter(run=run)
     if missing is not None:
         _append(run, missing)
-    elif streams.filter(name__startswith=PREFIX).exists():  # someone logs into the run: nothing is moved
+    elif streams.filter(name__startswith=PREFIX).exists():  # a client logs into the run: nothing is moved
         _append(run, _new_points(stored, wanted))
     else:
-        with transaction.atomic():
-            streams.delete()
-            RunMetric.objects.filter(run=run).delete()
-            _append(run, wanted)
-    return StoredPoints(max(_num_points(wanted) - _num_points(stored), 0), num_only_here)
+        streams.delete()
+        RunMetric.objects.filter(run=run).delete()
+        _append(run, wanted)
+    return True
 
 
 def _num_points(points: ByAttempt) -> int:

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
-MESSAGE_FIELDS = 200_000  # fields of one message: bounds the memory of a hostile one
+MESSAGE_FIELDS = 100_000  # fields of one message: bounds the memory of a hostile one
 Value = int | bytes
 Message = dict[int, list[Value]]
 

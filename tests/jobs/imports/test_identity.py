@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 
 from jobs import series
+from jobs.imports import points as imported_points
 from jobs.models import Run, RunTag, Team
 from jobs.people import accounts
 from jobs.tracking import external_runs
@@ -51,7 +52,7 @@ def write_events(root, trainings, share=1.0):
         (root / folder / NAME).write_bytes(event_file(rows))
 
 
-@pytest.mark.parametrize("number", range(40))
+@pytest.mark.parametrize("number", range(25))
 def test_each_folder_of_event_files_stays_one_run(attempt_import, stored_points, tmp_path, number):
     draw = random.Random(f"{SEED} folders {number}")
     trainings = draw_trainings(draw)
@@ -105,7 +106,7 @@ def test_two_trainings_with_one_folder_name_are_two_runs(attempt_import, stored_
     assert {sum(sum(c.values()) for c in stored_points(run).values()) for run in Run.objects.all()} == {10}
 
 
-@pytest.mark.parametrize("number", range(40))
+@pytest.mark.parametrize("number", range(25))
 def test_the_files_of_one_wandb_id_are_one_run(attempt_import, stored_points, tmp_path, number):
     draw = random.Random(f"{SEED} resumed {number}")
     expected, paths, step, at = Counter(), [], 0, 1_700_000_000
@@ -214,3 +215,21 @@ def test_a_wandb_run_stored_without_steps_and_times_gets_them(attempt_import, st
     attempt_import("wandb", tmp_path)
     assert stored_points(run)["loss"] == counted(rows)
     assert run.metrics.get(key="loss").count == 5
+
+
+def test_two_imports_at_once_store_each_point_once(attempt_import, stored_points, tmp_path, monkeypatch):
+    points = [(step % 30, 1_700_000_000 + step, step) for step in range(50)]
+    write_events(tmp_path, {"a": points[:20]})
+    attempt_import("tensorboard", tmp_path)
+    write_events(tmp_path, {"a": points})
+    lay_out, nested = imported_points.lay_out, []
+
+    def interrupted(writers):
+        if not nested:
+            nested.append(True)
+            attempt_import("tensorboard", tmp_path)
+        return lay_out(writers)
+
+    monkeypatch.setattr(imported_points, "lay_out", interrupted)
+    attempt_import("tensorboard", tmp_path)
+    assert nested and stored_points(Run.objects.get())["loss"] == counted(points)
