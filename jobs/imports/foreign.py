@@ -56,7 +56,7 @@ class ImportProblems:
     def add(self, place: Path | str, reason: str) -> None:
         self.count += 1
         if len(self.listed) < LISTED_PROBLEMS:
-            self.listed.append(ImportProblem(clean_text(str(place)), clean_text(reason)[:500]))
+            self.listed.append(ImportProblem(printable(str(place)), printable(reason)[:500]))
 
 
 class PointColumns:
@@ -187,6 +187,11 @@ class ForeignRun:
 def clean_text(text: str) -> str:
     """The text without the characters that no column holds."""
     return text.encode("utf-8", "replace").decode().replace("\0", "")
+
+
+def printable(text: str) -> str:
+    """The text for a terminal, without control characters and changes of direction."""
+    return "".join(letter if letter.isprintable() else "?" for letter in clean_text(text))
 
 
 def metric_name(name: str) -> str:

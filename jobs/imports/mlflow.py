@@ -127,13 +127,15 @@ def _read_texts(folder: Path, files: StoreFiles, problems: ImportProblems) -> di
 
 def _read_points(path: Path, name: str, writer: ForeignWriter, problems: ImportProblems) -> None:
     """One point per line: `timestamp value [step [name and digest of a data set]]`."""
-    refused = 0
+    refused = width = 0
     try:
         with path.open("rb") as file:
             for number, line in enumerate(iter(lambda: file.readline(4096), b""), 1):
                 fields = line.decode("utf-8", "replace").rstrip("\r\n").split(" ")
+                is_cut = not line.endswith(b"\n") and len(fields) < width
+                width = max(width, len(fields))
                 try:
-                    if len(fields) not in (2, 3, 5) or not line.endswith(b"\n"):
+                    if len(fields) not in (2, 3, 5) or is_cut:
                         raise ValueError
                     step = int(fields[2]) if len(fields) > 2 else 0
                     writer.add(name, step, int(fields[0]) / 1000, float(fields[1]))

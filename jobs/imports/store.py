@@ -23,12 +23,13 @@ from engine.request_limits import (
     REQUEST_TAGS,
     TAG_CHARS,
 )
-from jobs.imports.foreign import UNKNOWN_TAG, ForeignRun, clean_text, earliest, shorten_name
+from jobs.imports.foreign import UNKNOWN_TAG, ForeignRun, clean_text, earliest, printable, shorten_name
 from jobs.imports.points import StoredPoints, joined, num_shared, store_points, stored_points
 from jobs.models import Project, Run, RunEvent, RunParam, RunTag, Team
 from jobs.tracking import external_runs, params, run_annotations
 
 KEY_TAG = "fourwalls.imported_from"
+LISTED_NAMES = 30
 SAME_NAMED = 50  # stored runs with the same folder name whose points are compared
 
 
@@ -179,9 +180,11 @@ def _compare(run: Run, foreign: ForeignRun) -> tuple[int, int, int]:
 def _update_texts(run: Run, foreign: ForeignRun, owner: User) -> None:
     """Store note, tags and parameters that the run has gained. Tags and notes that people may have written stay."""
     tags = {
-        shorten_name(clean_text(key), KEY_CHARS): clean_text(value)[:TAG_CHARS]
-        for key, value in foreign.tags.items()
+        shorten_name(clean_text(key), KEY_CHARS): clean_text(value) for key, value in foreign.tags.items()
     }
+    if num_long := sum(len(value) > TAG_CHARS for value in tags.values()):
+        foreign.left_out["ends of long tags"] += num_long
+    tags = {key: value[:TAG_CHARS] for key, value in tags.items()}
     if foreign.unknown_state:
         tags[UNKNOWN_TAG] = foreign.unknown_state[:TAG_CHARS]
     else:
@@ -189,9 +192,11 @@ def _update_texts(run: Run, foreign: ForeignRun, owner: User) -> None:
     known = set(RunTag.objects.filter(run=run).values_list("key", flat=True))
     new = {key: value for key, value in tags.items() if key and key not in known}
     external_runs.set_tags(run, _first(new, REQUEST_TAGS, foreign, "tags over the limit"))
-    note = clean_text(foreign.note)[:NOTE_CHARS]
+    note = clean_text(foreign.note)
+    if len(note) > NOTE_CHARS:
+        foreign.left_out["ends of long notes"] += 1
     if note and not run.note:
-        run_annotations.change(run, actor=owner.get_username(), note=note)
+        run_annotations.change(run, actor=owner.get_username(), note=note[:NOTE_CHARS])
     _store_params(run, foreign)
 
 
@@ -229,5 +234,9 @@ def link_parents(team: Team, parents: Mapping[str, str]) -> None:
 
 
 def format_left_out(left_out: Iterable[tuple[str, int]]) -> str:
-    """'3 x hist (no scalar), 2 x artefacts'."""
-    return ", ".join(f"{count} x {name}" for name, count in left_out)
+    """'3 x hist (no scalar), 2 x artefacts', the most frequent first."""
+    counted = sorted(left_out, key=lambda one: -one[1])
+    texts = [f"{count} x {printable(name)}" for name, count in counted[:LISTED_NAMES]]
+    if more := sum(count for _, count in counted[LISTED_NAMES:]):
+        texts.append(f"{more} x others")
+    return ", ".join(texts)

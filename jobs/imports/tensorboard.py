@@ -22,8 +22,8 @@ from jobs.imports.tfrecord import read_records
 
 MARK = "tfevents"  # in the name of every event file
 EMPTY_SUFFIX = ".profile-empty"  # a marker of the profiler, without data
+SESSION_TAG, HEAD_BYTES = b"_hparams_/session_start_info", 64 * 1024
 NAME = re.compile(r"tfevents\.(\d{9,11})\.")
-SESSION_FOLDER = re.compile(r"\d{9,11}\.\d+")  # add_hparams() writes into a folder named after the time
 
 
 def runs(root: Path, problems: ImportProblems) -> Iterator[ForeignRun]:
@@ -32,13 +32,25 @@ def runs(root: Path, problems: ImportProblems) -> Iterator[ForeignRun]:
     found = {root.parent: [root]} if root.is_file() else _folders(files, root)
     if not found:
         raise ImportRefused(f"{root} contains no TensorBoard event file (*tfevents*).")
-    sessions = _sessions(found)
-    for folder, paths in found.items():
-        if folder in sessions.values():
+    sessions = _session_folders(found)
+    read: dict[Path, ForeignRun] = {}  # sessions that turned out to be runs of their own
+    keys: dict[Path, str] = {}
+    merged: set[Path] = set()
+    for folder in found:
+        if folder in merged:
             continue
-        run = _read_run(root, folder, paths, problems)
-        if (session := sessions.get(folder)) is not None:
-            _add_session(run, _read_run(root, session, found[session], problems))
+        run = read.pop(folder, None) or _read_run(root, folder, found[folder], problems)
+        if len(below := sessions.get(folder, [])) == 1:
+            session = _read_run(root, below[0], found[below[0]], problems)
+            if _belongs_to(run, session):
+                merged.add(below[0])
+                _add_session(run, session)
+            else:
+                read[below[0]] = session
+        if sessions.get(folder):
+            keys[folder] = run.key
+        if run.params and folder.parent in keys:
+            run.parent_key = keys[folder.parent]
         yield run
 
 
@@ -51,13 +63,28 @@ def _folders(files: StoreFiles, root: Path) -> dict[Path, list[Path]]:
     return found
 
 
-def _sessions(found: dict[Path, list[Path]]) -> dict[Path, Path]:
-    """Folder -> the folder below it that holds its parameters: the only one that is named after a time."""
+def _session_folders(found: dict[Path, list[Path]]) -> dict[Path, list[Path]]:
+    """Folder -> the folders directly below it that add_hparams() made."""
     below: dict[Path, list[Path]] = {}
-    for folder in found:
-        if SESSION_FOLDER.fullmatch(folder.name) and folder.parent in found:
+    for folder, paths in found.items():
+        if folder.parent in found and any(_begins_with_session(path) for path in paths):
             below.setdefault(folder.parent, []).append(folder)
-    return {parent: folders[0] for parent, folders in below.items() if len(folders) == 1}
+    return below
+
+
+def _begins_with_session(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return SESSION_TAG in file.read(HEAD_BYTES)
+    except OSError:
+        return False
+
+
+def _belongs_to(run: ForeignRun, session: ForeignRun) -> bool:
+    """Whether the only session below a run was made for it: it adds the parameters and at most one point of a metric.
+    Several sessions are runs of their own."""
+    is_single = all(len(points) == 1 for writer in session.writers for points in writer.series.values())
+    return bool(session.params) and not run.params and is_single
 
 
 def _read_run(root: Path, folder: Path, paths: list[Path], problems: ImportProblems) -> ForeignRun:

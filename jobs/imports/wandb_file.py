@@ -132,7 +132,7 @@ class WandbFile:
         place = pb.as_int64(message.get(METRIC_X_INDEX, [0])[-1])
         if not axis and 0 < place <= len(self._metrics):
             axis = self._metrics[place - 1]
-        if name and axis and axis != "_step":
+        if name and axis and axis != "_step" and len(self.axes) < LEFT_OUT_NAMES:
             self.axes[name] = axis
 
     def _add_row(self, history: pb.Message) -> None:

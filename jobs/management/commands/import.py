@@ -21,6 +21,7 @@ from jobs.imports import (
     tensorboard,
     wandb,
 )
+from jobs.imports.foreign import printable
 from jobs.models import Team
 from jobs.people import accounts
 from jobs.tracking.external_runs import TrackingError
@@ -77,12 +78,14 @@ class Command(BaseCommand):
 
     def _print(self, result: ImportResult, foreign: ForeignRun) -> None:
         status = "new" if result.is_new else "known"
-        line = f"{result.run.id}  {status:<5}  {result.num_points:>9} points  {result.run.name}"
+        line = f"{result.run.id}  {status:<5}  {result.num_points:>9} points  {printable(result.run.name)}"
         remarks = list(foreign.notes)
         if result.left_out:
             remarks.append(f"left out: {format_left_out(result.left_out.items())}")
         if foreign.unknown_state:
-            remarks.append(f"state unknown, stored as {foreign.state}: {foreign.unknown_state.rstrip('.')}")
+            remarks.append(
+                f"state unknown, stored as {foreign.state}: {printable(foreign.unknown_state).rstrip('.')}"
+            )
         if foreign.is_archived:
             remarks.append("archived, because it is deleted there")
         if result.num_only_here:

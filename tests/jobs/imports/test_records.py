@@ -307,3 +307,22 @@ def test_deleted_runs_are_archived_and_not_running(attempt_import, tmp_path, sta
     attempt_import("mlflow", root)
     run = Run.objects.get()
     assert run.archived_at is not None and run.state == "cancelled"
+
+
+@pytest.mark.parametrize("end", ["\n", ""])
+def test_the_last_line_of_a_metric_needs_no_line_end_unless_it_is_cut(attempt_import, tmp_path, end):
+    home = mlflow_store(tmp_path / "mlruns")
+    mlflow_run(home / "a", "a")
+    (home / "a" / "metrics" / "whole").write_text("1700000000000 1.0 0\n1700000001000 2.0 1" + end)
+    (home / "a" / "metrics" / "cut").write_text("1700000000000 1.0 0\n1700000001000 2.0")
+    _, error = attempt_import("mlflow", tmp_path / "mlruns")
+    run = Run.objects.get()
+    assert run.metrics.get(key="whole").count == 2 and run.metrics.get(key="cut").count == 1
+    assert error.count("is not an MLflow metric") == 1 and "cut, line 2:" in error
+
+
+def test_names_cannot_control_the_terminal(attempt_import, tmp_path):
+    head = wandb_run("x", name="\x1b[2Jred\u202e\n2 x", config={"a": 1})
+    (tmp_path / "x.wandb").write_bytes(wandb_file(head, wandb_row({"\x1b[31m": "text"}, 0)))
+    lines, _ = attempt_import("wandb", tmp_path)
+    assert len(lines) == 1 and lines[0].isprintable()
