@@ -9,7 +9,9 @@ import struct
 from collections.abc import Iterator
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+MESSAGE_FIELDS = 100_000  # fields of one message: bounds the memory of a hostile one
 Value = int | bytes
+Message = dict[int, list[Value]]
 
 
 def iter_fields(data: bytes) -> Iterator[tuple[int, Value]]:
@@ -34,10 +36,12 @@ def iter_fields(data: bytes) -> Iterator[tuple[int, Value]]:
         offset += size
 
 
-def parse_message(data: Value) -> dict[int, list[Value]]:
-    """All fields of a message: number -> values in order."""
-    fields: dict[int, list[Value]] = {}
-    for number, value in iter_fields(as_bytes(data)):
+def parse_message(data: Value) -> Message:
+    """All fields of a message: number -> values in order. Raises ValueError."""
+    fields: Message = {}
+    for count, (number, value) in enumerate(iter_fields(as_bytes(data))):
+        if count >= MESSAGE_FIELDS:
+            raise ValueError(f"a message has more than {MESSAGE_FIELDS:,} fields")
         fields.setdefault(number, []).append(value)
     return fields
 
@@ -53,17 +57,40 @@ def as_text(value: Value) -> str:
 
 
 def as_double(value: Value) -> float:
-    return struct.unpack("<d", as_bytes(value))[0]
+    return _unpack("<d", value)
 
 
 def as_float(value: Value) -> float:
-    return struct.unpack("<f", as_bytes(value))[0]
+    return _unpack("<f", value)
 
 
 def as_int64(value: Value) -> int:
     if isinstance(value, bytes):
         raise ValueError("bytes where a number belongs")
+    value &= (1 << 64) - 1
     return value - (1 << 64) if value >= 1 << 63 else value
+
+
+def as_sint64(value: Value) -> int:
+    """A number in zigzag encoding."""
+    whole = as_int64(value) & ((1 << 64) - 1)
+    return (whole >> 1) ^ -(whole & 1)
+
+
+def first_packed(value: Value) -> int:
+    """The first number of a repeated field of varints, packed or not. Raises ValueError."""
+    return as_int64(value if isinstance(value, int) else _read_varint(value, 0)[0])
+
+
+def last_text(message: Message, number: int) -> str:
+    return as_text(message[number][-1]) if number in message else ""
+
+
+def _unpack(form: str, value: Value) -> float:
+    raw = as_bytes(value)
+    if len(raw) != struct.calcsize(form):
+        raise ValueError(f"{len(raw)} bytes where {struct.calcsize(form)} belong")
+    return struct.unpack(form, raw)[0]
 
 
 def _read_varint(data: bytes, offset: int) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from jobs.imports.tensorboard import CRC32C
+from jobs.imports.tfrecord import CRC32C
 from tests.perf import peer_environment
 from tests.perf.peer_server import PeerServer
 from tests.running import free_port, wait_until

@@ -7,8 +7,11 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DataError
 
 from jobs.imports import (
+    ForeignRun,
+    ImportProblems,
     ImportRefused,
     ImportResult,
     format_left_out,
@@ -18,14 +21,21 @@ from jobs.imports import (
     tensorboard,
     wandb,
 )
+from jobs.imports.foreign import printable
 from jobs.models import Team
 from jobs.people import accounts
+from jobs.tracking.external_runs import TrackingError
+from jobs.tracking.params import ParamError
 
 READERS = {"tensorboard": tensorboard.runs, "wandb": wandb.runs, "mlflow": mlflow.runs}
+REFUSALS = (OSError, ParamError, TrackingError, DataError, ValueError, OverflowError, RecursionError)
 
 
 class Command(BaseCommand):
-    help = "Import event files, offline runs, a folder mlruns/ or MLflow's SQLite file; repeats add only new points."
+    help = (
+        "Import event files, offline runs, a folder mlruns/ or MLflow's SQLite file; repeats add only new points. What "
+        "cannot be read is listed at the end, with exit code 1; everything else is imported."
+    )
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -46,25 +56,53 @@ class Command(BaseCommand):
         into = _team_of(owner, team)
         if not path.exists():
             raise CommandError(f"{path} does not exist.")
+        problems = ImportProblems()
         parents: dict[str, str] = {}
+        claimed: set[str] = set()
         try:
-            for foreign in READERS[tracker](path):
-                result = import_run(foreign, team=into, owner=owner, project=project)
+            for foreign in READERS[tracker](path, problems):
+                try:
+                    result = import_run(foreign, team=into, owner=owner, project=project, claimed=claimed)
+                except REFUSALS as error:
+                    problems.add(f"run '{foreign.name}'", f"cannot be stored: {error}")
+                    continue
                 if foreign.parent_key:
                     parents[result.run.id] = foreign.parent_key
-                self.stdout.write(_line(result))
-        except ImportRefused as error:
-            raise CommandError(
-                f"{error} The runs above are stored; the same command continues from there."
-            ) from None
+                self._print(result, foreign)
+        except (ImportRefused, OSError) as error:
+            problems.add(str(error), "")
         finally:
             link_parents(into, parents)
+        if problems.count:
+            raise CommandError(_list(problems))
+
+    def _print(self, result: ImportResult, foreign: ForeignRun) -> None:
+        status = "new" if result.is_new else "known"
+        line = f"{result.run.id}  {status:<5}  {result.num_points:>9} points  {printable(result.run.name)}"
+        remarks = list(foreign.notes)
+        if result.left_out:
+            remarks.append(f"left out: {format_left_out(result.left_out.items())}")
+        if foreign.unknown_state:
+            remarks.append(
+                f"state unknown, stored as {foreign.state}: {printable(foreign.unknown_state).rstrip('.')}"
+            )
+        if foreign.is_archived:
+            remarks.append("archived, because it is deleted there")
+        if result.num_only_here:
+            remarks.append(f"{result.num_only_here:,} points of earlier imports are not in these files")
+        self.stdout.write(f"{line}  ({'; '.join(remarks)})" if remarks else line)
 
 
-def _line(result: ImportResult) -> str:
-    status = "new" if result.is_new else "known"
-    line = f"{result.run.id}  {status:<5}  {result.num_points:>9} points  {result.run.name}"
-    return f"{line}  (left out: {format_left_out(result.left_out.items())})" if result.left_out else line
+def _list(problems: ImportProblems) -> str:
+    places = "1 thing" if problems.count == 1 else f"{problems.count:,} things"
+    lines = [f"  {problem}" for problem in problems.listed]
+    if more := problems.count - len(problems.listed):
+        lines.append(f"  and {more:,} more")
+    listed = "\n".join(lines)
+    return (
+        f"{places} could not be read:\n{listed}\n"
+        "Everything else is imported. The same command tries these again and adds only what is new."
+    )
 
 
 def _team_of(owner: User, slug: str | None) -> Team:
