@@ -19,10 +19,12 @@ from dashboard.mlflow.vocabulary import (
     state_from_status,
     view_filter,
 )
+from dashboard.mlflow.writing import STREAM
 from engine.request_limits import REQUEST_IDS, SEARCH_PAGE_ROWS, whole_number
 from jobs.ids import new_id
 from jobs.models import Project, Run
-from jobs.states.jobs import FINAL
+from jobs.series import idempotent_append
+from jobs.states.jobs import FINAL, JobState
 from jobs.tracking import external_runs, run_annotations
 
 
@@ -63,6 +65,8 @@ def update(scope: Scope, body: shapes.UpdateRun) -> dict[str, Any]:
         ended_at = moment(body.end_time or None, "end_time")
         state = state_from_status(body.status)
         external_runs.set_state(run, state, actor=scope.name, ended_at=ended_at if state in FINAL else None)
+        if state == JobState.RUNNING:  # what start_run(run_id=...) sends: a script goes on with the run
+            idempotent_append.start_session(run.id, STREAM)
     return {"run_info": responses.info(get_run(scope, run.id))}
 
 

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from django.db import connection, transaction
 from django.db.models import Max
 
-from jobs.models import Delivery, Stream
+from jobs.models import Delivery, Run, Stream
 from jobs.series.codec import Point
 from jobs.series.write import append
 
 KEPT = 16_384  # requests of a stream; a client gives up after some minutes
 FORGET_EVERY = 1024
-FIND = "SELECT id, attempt FROM jobs_stream WHERE run_id = %s AND name = %s"
+FIND = "SELECT id, attempt FROM jobs_stream WHERE run_id = %s AND name = %s ORDER BY attempt DESC LIMIT 1"
 INSERT = """
 INSERT INTO jobs_delivery (stream_id, digest, seq) VALUES (%s, %s, %s)
 ON CONFLICT (stream_id, digest) DO NOTHING"""
@@ -51,6 +51,18 @@ def deliver(run_id: str, stream: str, body: bytes, points: Sequence[Point]) -> b
         if seq % FORGET_EVERY == FORGET_EVERY - 1:
             Delivery.objects.filter(stream_id=stream_id, seq__lt=seq - KEPT).delete()
     return True
+
+
+def start_session(run_id: str, stream: str) -> None:
+    """Begin a new attempt: where it makes a step again, charts show the new value. Nothing changes while the stream has
+    no points."""
+    with transaction.atomic():
+        Run.objects.select_for_update().get(id=run_id)  # serialises two sessions that start at once
+        own = Stream.objects.filter(run_id=run_id, name=stream).order_by("-attempt").first()
+        if own is None or (own.last_seq < 0 and not own.batches.exists()):
+            return
+        newest = Stream.objects.filter(run_id=run_id).aggregate(newest=Max("attempt"))["newest"]
+        Stream.objects.create(run_id=run_id, attempt=newest + 1, name=stream)
 
 
 def _stream(run_id: str, name: str) -> tuple[int, int]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException, RestException
 
+from jobs import series
 from jobs.models import Run, RunEvent
 from jobs.states.jobs import JobState
 
@@ -102,6 +105,27 @@ def test_a_run_goes_on_where_it_was_left(tracked):
         assert Run.objects.get().state == JobState.RUNNING and Run.objects.get().ended_at is None
         tracked.log_metric("loss", 1.0, step=2)
     assert tracked.get_run(run.info.run_id).data.metrics == {"loss": 1.0}
+
+
+def test_steps_made_again_by_a_resumed_script_supersede_the_earlier_ones(tracked):
+    """Sessions of one run, each from a drawn checkpoint; charts show each from where the next one began."""
+    draw = random.Random(20261201)
+    with tracked.start_run() as run:
+        run_id = run.info.run_id
+    shown: dict[int, float] = {}
+    begin = 0
+    for session in range(5):
+        end = begin + draw.randint(2, 8)
+        with tracked.start_run(run_id=run_id):
+            for step in range(begin, end):
+                tracked.log_metric("loss", session + step / 100, step=step)
+            tracked.log_metric("validated", float(session), step=end)  # never made again
+        shown = {step: value for step, value in shown.items() if step < begin}
+        shown |= {step: session + step / 100 for step in range(begin, end)}
+        begin = draw.randint(0, end)
+    (line,) = series.read([run_id], ["loss"])
+    assert list(zip(line.x, line.mean, strict=True)) == sorted(shown.items())
+    assert len(tracked.MlflowClient().get_metric_history(run_id, "loss")) > len(shown)  # nothing is deleted
 
 
 def test_a_tag_takes_a_new_value_and_goes(client):
