@@ -1,7 +1,7 @@
 """All routes: one line per page family, then the APIs."""
 
 from django.contrib import admin
-from django.contrib.auth.views import LoginView, LogoutView
+from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 from django.views.generic import RedirectView
 
@@ -10,6 +10,7 @@ from dashboard.api import points
 from dashboard.api.api import urls as api_urls
 from dashboard.live.stream import live
 from dashboard.mlflow import routes as mlflow
+from dashboard.pages.people.views import SignIn
 
 # The run table comes before the run page: both routes begin with runs/.
 FAMILIES = (
@@ -32,7 +33,7 @@ FAMILIES = (
 urlpatterns = [
     *[path("", include(f"dashboard.pages.{family}.urls")) for family in FAMILIES],
     path("", RedirectView.as_view(pattern_name="jobs"), name="home"),
-    path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("login/", SignIn.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("live", live, name="live"),
     path("api/v1/runs/<str:run_id>/points", points.add_points, name="points"),
@@ -43,3 +44,6 @@ urlpatterns = [
     path("admin/", admin.site.urls),
 ]
 handler400 = errors.bad_request
+handler403 = errors.forbidden
+handler404 = errors.not_found
+handler500 = errors.server_error
