@@ -15,7 +15,14 @@ class MembershipInline(admin.TabularInline):
 
 @admin.register(Team)
 class TeamAdmin(admin.ModelAdmin):
-    list_display = ("name", "slug", "created_at")
+    list_display = (
+        "name",
+        "slug",
+        "created_at",
+        "artefact_limit_bytes",
+        "dataset_limit_bytes",
+        "points_limit",
+    )
     search_fields = ("name", "slug")
     prepopulated_fields = {"slug": ("name",)}
     inlines = (MembershipInline,)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
+from http.cookies import CookieError, SimpleCookie
 from importlib import import_module
 
 from django.conf import settings
 from django.contrib.auth import get_user
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
-from django.middleware.csrf import CsrfViewMiddleware
+from django.middleware.csrf import REASON_NO_CSRF_COOKIE, CsrfViewMiddleware
 from ninja.errors import AuthenticationError, HttpError
 from ninja.security import HttpBearer, SessionAuth
 
 from dashboard.access import Scope
+from dashboard.server import csrf_reasons
 from jobs.people import accounts
 
 UNKNOWN_TOKEN = "This token is not known, or it has expired."
@@ -36,6 +39,12 @@ class Csrf(CsrfViewMiddleware):
         return reason
 
 
+def _csrf_sentence(request: HttpRequest, reason: str) -> str:
+    if "token" in reason or reason == REASON_NO_CSRF_COOKIE:
+        return f"{reason} Send it as the header X-CSRFToken, or use a token of the API."
+    return f"CSRF: {csrf_reasons.explain(request, reason)[1]} Or use a token of the API."
+
+
 def _no_view(request: HttpRequest) -> HttpResponse:
     """Stands where a middleware expects the view, which is never called."""
     return HttpResponse()
@@ -46,7 +55,7 @@ class BrowserSession(SessionAuth):
         check = Csrf(_no_view)
         check.process_request(request)
         if reason := check.process_view(request, _no_view, (), {}):
-            raise HttpError(403, f"{reason} Send it as the header X-CSRFToken, or use a token of the API.")
+            raise HttpError(403, _csrf_sentence(request, str(reason)))
         return request.COOKIES.get(self.param_name)
 
     def authenticate(self, request: HttpRequest, key: str | None) -> Scope | None:
@@ -86,3 +95,21 @@ def token_from_header(header: str) -> str | None:
         return base64.b64decode(credentials.strip(), validate=True).decode().partition(":")[2]
     except ValueError:  # no base64, or no UTF-8 in it
         return ""
+
+
+def is_known(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether the headers of a request name a valid token or session."""
+    if token := token_from_header(headers.get(b"authorization", b"").decode("latin-1")):
+        return scope_from_token(token) is not None
+    key = session_key(headers)
+    return key is not None and scope_from_session(key) is not None
+
+
+def session_key(headers: Mapping[bytes, bytes]) -> str | None:
+    """The key of the session in the cookies of a request."""
+    try:
+        cookies = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1"))
+    except CookieError:
+        return None
+    found = cookies.get(settings.SESSION_COOKIE_NAME)
+    return found.value if found else None

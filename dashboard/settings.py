@@ -34,6 +34,12 @@ ALLOWED_HOSTS = env.words(
 CSRF_TRUSTED_ORIGINS = env.words(
     "CSRF_TRUSTED_ORIGINS", [], "Origins behind a TLS proxy, each with its scheme, e.g. https://lab.example."
 )
+CSRF_FAILURE_VIEW = "dashboard.errors.csrf_failure"
+TRUSTED_PROXIES = env.words(
+    "FOURWALLS_TRUSTED_PROXIES",
+    [],
+    "Addresses or networks of proxies in front of the web side: only their X-Forwarded-For and -Proto count.",
+)
 # `up` writes its address here, so that commands in another shell print working links.
 URL_FILE = HOME_DIR / "url"
 PREPARING_FILE = HOME_DIR / "preparing.lock"  # held while migrations run
@@ -58,6 +64,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "dashboard.errors.ErrorForm",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -69,6 +76,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "dashboard.server.middleware.ContentSecurityPolicy",
     "dashboard.server.middleware.AddressLimits",
+    "dashboard.errors.RateLimits",
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -100,6 +108,14 @@ DATABASES = {
     )
 }
 
+WEB_THREADS = env.whole(
+    "FOURWALLS_WEB_THREADS",
+    20,
+    "",
+    "Requests that a web process serves at a time, each with a database connection; others wait, then get 503.",
+    least=1,
+)
+
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
@@ -113,6 +129,18 @@ AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_TEMPLATE = "registration/locked.html"
 AXES_VERBOSE = False
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+_IN_MEMORY = "django.core.cache.backends.locmem.LocMemCache"
+CACHES = {"default": {"BACKEND": _IN_MEMORY, "OPTIONS": {"MAX_ENTRIES": 50_000}}}
+# Limits of one caller and one team: docs/serving.md
+LOGINS_PER_MIN = env.whole("FOURWALLS_LOGINS_PER_MIN", 60, "1/min", "Logins from one address; 0: any.")
+SUBMITS_PER_MIN = env.whole("FOURWALLS_SUBMITS_PER_MIN", 600, "1/min", "Jobs and sweeps of a caller; 0: any.")
+INGESTS_PER_MIN = env.whole("FOURWALLS_INGESTS_PER_MIN", 60_000, "1/min", "Deliveries of a token; 0: any.")
+EXPORTS_PER_MIN = env.whole("FOURWALLS_EXPORTS_PER_MIN", 300, "1/min", "Exports of a caller; 0: any.")
+TEAM_ARTEFACT_BYTES = env.whole(
+    "FOURWALLS_TEAM_ARTEFACT_BYTES", 2**40, "bytes", "A team's artefacts; 0: any."
+)
+TEAM_DATASET_BYTES = env.whole("FOURWALLS_TEAM_DATASET_BYTES", 10**11, "bytes", "A team's data sets; 0: any.")
+TEAM_POINTS = env.whole("FOURWALLS_TEAM_POINTS", 10**11, "points", "A team's points; 0: any.")
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 30
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BASE_URL.startswith("https://")
@@ -123,6 +151,9 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 USE_I18N = False
 DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_BYTES
+FILE_UPLOAD_MAX_MEMORY_SIZE = (
+    256 * 1024
+)  # a longer body waits in a file, so that many at a time fit into memory
 
 STATIC_URL = "static/"
 STATIC_ROOT = HOME_DIR / "static"
@@ -246,10 +277,14 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {"stderr": {"class": "dashboard.server.log_limits.BoundedHandler", "formatter": "line"}},
     "root": {
         "handlers": ["stderr"],
         "level": env.text("LOG_LEVEL", "INFO", "Lowest level written to stderr."),
     },
-    "loggers": {"axes": {"level": "WARNING"}, "celery": {"level": "WARNING"}},
+    "loggers": {
+        "axes": {"level": "WARNING"},
+        "celery": {"level": "WARNING"},
+        "uvicorn": {"level": "WARNING"},
+    },
 }

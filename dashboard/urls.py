@@ -3,7 +3,7 @@
 from importlib import import_module
 
 from django.contrib import admin
-from django.contrib.auth.views import LoginView, LogoutView
+from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 from django.views.generic import RedirectView
 
@@ -12,6 +12,7 @@ from dashboard.api import points
 from dashboard.api.api import urls as api_urls
 from dashboard.live.stream import live
 from dashboard.mlflow import routes as mlflow
+from dashboard.pages.people.views import SignIn
 
 # In the order of the navigation bar. The run table comes before the run page: both routes begin with runs/.
 FAMILIES = (
@@ -37,7 +38,7 @@ NAVIGATION = tuple(item for pages in PAGES for item in getattr(pages, "NAVIGATIO
 urlpatterns = [
     *[path("", include(pages)) for pages in PAGES],
     path("", RedirectView.as_view(pattern_name="jobs"), name="home"),
-    path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("login/", SignIn.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("live", live, name="live"),
     path("api/v1/runs/<str:run_id>/points", points.add_points, name="points"),
@@ -48,3 +49,6 @@ urlpatterns = [
     path("admin/", admin.site.urls),
 ]
 handler400 = errors.bad_request
+handler403 = errors.forbidden
+handler404 = errors.not_found
+handler500 = errors.server_error

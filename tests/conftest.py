@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth.models import User
+from django.core.cache import cache
 from django.utils import timezone
 
 from engine.spec.spec import Spec, parse, with_changes
@@ -57,6 +58,12 @@ def fast_settings(settings: Any, static_root: Path) -> None:
     settings.STATIC_ROOT = static_root
     # The real hasher deliberately takes a second per password.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
+def empty_cache() -> None:
+    """Requests of other tests count for no rate limit."""
+    cache.clear()
 
 
 @pytest.fixture

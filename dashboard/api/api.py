@@ -30,12 +30,14 @@ from dashboard.api import (
     tracking,
     verdicts,
 )
-from dashboard.api.parser import BadBody, BoundedParser
+from dashboard.api.parser import BoundedParser
 from dashboard.api.points import LOG_IN, NOT_FOUND
 from dashboard.callers import CREDENTIALS, identify
 from dashboard.server import replies
+from dashboard.server.json_bodies import BadBody
 from engine.spec.spec import SpecError
 from jobs.datasets import DatasetError
+from jobs.people.storage import QuotaReached
 from jobs.runs import FieldError, FilterError
 from jobs.series import TooMuch
 from jobs.states.jobs import StateError
@@ -156,6 +158,13 @@ def not_yours_to_write(request: HttpRequest, error: NotTracked) -> HttpResponse:
 @api.exception_handler(TooBig)
 def too_big(request: HttpRequest, error: TooBig) -> HttpResponse:
     return replies.refusal(413, str(error))
+
+
+@api.exception_handler(QuotaReached)
+def no_room(request: HttpRequest, error: QuotaReached) -> HttpResponse:
+    response = replies.refusal(429, str(error))
+    response["Retry-After"] = "60"
+    return response
 
 
 @api.exception_handler(ArtefactError)

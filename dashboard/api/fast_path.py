@@ -17,7 +17,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 
 from dashboard.api import fast_series, points
 from dashboard.callers import UNKNOWN_TOKEN, scope_from_token
-from dashboard.server import replies
+from dashboard.server import rate_limits, replies
 from dashboard.server.threads import App, Message, Receive, Send
 from engine.request_limits import POINTS_BODY_BYTES
 from jobs.models import Run
@@ -27,10 +27,18 @@ ACCESS_CACHED_S = 5.0  # a revoked token still writes for this long
 ACCESS_CACHED = 10_000
 
 _thread = ThreadPoolExecutor(1, "points")
+_buffered_bytes = 0  # changed in the event loop only
 _allowed: dict[tuple[str, str], tuple[float, Run]] = {}
 UNKNOWN = (401, replies.refusal_body(UNKNOWN_TOKEN))
 SERIES_HEADERS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+BUFFERED_BYTES = 256 * 1024**2  # of all deliveries that come in or wait
+BUSY = replies.refusal_body("Too many deliveries come in at once. Send it again in some seconds.")
+RETRY = [(b"retry-after", b"2")]
 UNAVAILABLE = (503, replies.refusal_body("The database does not respond. Send it again in a second."))
+
+
+class BufferFull(Exception):
+    """Too many bytes of deliveries are in memory already."""
 
 
 class UnknownToken(Exception):
@@ -60,7 +68,28 @@ def with_fast_paths(django: App) -> App:
 
 
 async def _serve(run_id: str, token: str, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
-    body, is_too_large = await _body(receive)
+    global _buffered_bytes
+    try:
+        rate_limits.check(
+            "POST", f"/api/v1/runs/{run_id}/points", headers[b"authorization"].decode("latin-1"), ""
+        )
+    except rate_limits.TooManyRequests as refused:
+        retry = (b"retry-after", str(refused.retry_after_s).encode())
+        reply = replies.encode(replies.refusal_body(str(refused)))
+        return await _send(send, 429, reply, replies.JSON, [retry, (b"connection", b"close")])
+    try:
+        body, is_too_large = await _body(receive)
+    except BufferFull:
+        return await _send(send, 503, replies.encode(BUSY), replies.JSON, [*RETRY, (b"connection", b"close")])
+    try:
+        await _serve_body(run_id, token, headers, body, is_too_large, send)
+    finally:
+        _buffered_bytes -= len(body or b"")
+
+
+async def _serve_body(
+    run_id: str, token: str, headers: dict[bytes, bytes], body: bytes | None, is_too_large: bool, send: Send
+) -> None:
     kind, encoding = (
         headers.get(name, b"").decode("latin-1") for name in (b"content-type", b"content-encoding")
     )
@@ -69,6 +98,7 @@ async def _serve(run_id: str, token: str, headers: dict[bytes, bytes], receive: 
     loop = asyncio.get_running_loop()
     status, reply = await loop.run_in_executor(_thread, _store, run_id, token, body, kind, encoding)
     more = [(b"connection", b"close")] if is_too_large else []  # the rest of the body is not read
+    more += RETRY if status in (429, 503) else []
     await _send(send, status, replies.encode(reply), replies.JSON, more)
 
 
@@ -81,18 +111,26 @@ async def _send(
 
 
 async def _body(receive: Receive) -> tuple[bytes | None, bool]:
-    """The body, and whether it is over the limit and cut; None if the client has disconnected."""
-    parts, size = [], 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None, False
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > POINTS_BODY_BYTES:
-            return b"".join(parts), True
-        if not message.get("more_body"):
-            return b"".join(parts), False
+    """The body, and whether it is over the limit and cut; None if the client has disconnected. Its bytes count as
+    buffered until the delivery is stored. Raises BufferFull."""
+    global _buffered_bytes
+    parts, size, is_kept = [], 0, False
+    try:
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None, False
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            _buffered_bytes += len(parts[-1])
+            if size > POINTS_BODY_BYTES or not message.get("more_body"):
+                is_kept = True
+                return b"".join(parts), size > POINTS_BODY_BYTES
+            if _buffered_bytes > BUFFERED_BYTES:
+                raise BufferFull
+    finally:
+        if not is_kept:
+            _buffered_bytes -= size
 
 
 def _store(run_id: str, token: str, body: bytes, kind: str, encoding: str) -> points.Reply:

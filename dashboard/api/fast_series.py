@@ -14,10 +14,8 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from http.cookies import CookieError, SimpleCookie
 from typing import Any, NamedTuple
 
-from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
 from django.db import DatabaseError, InterfaceError, connection
 from django.http import QueryDict
@@ -25,7 +23,7 @@ from pydantic import ValidationError
 
 from dashboard.access import Scope
 from dashboard.api import series as drawing
-from dashboard.callers import scope_from_session, scope_from_token
+from dashboard.callers import scope_from_session, scope_from_token, session_key
 from engine.request_limits import QUERY_CHARS
 from jobs import series
 from jobs.models import Run
@@ -69,12 +67,7 @@ def _credential(headers: Mapping[bytes, bytes]) -> str | None:
     if given := headers.get(b"authorization"):
         kind, _, token = given.decode("latin-1").partition(" ")
         return f"Bearer {token.strip()}" if kind.lower() == "bearer" else None
-    try:
-        cookies = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1"))
-    except CookieError:
-        return None
-    found = cookies.get(settings.SESSION_COOKIE_NAME)
-    return found.value if found else None
+    return session_key(headers)
 
 
 def _get_reply(credential: str, run_id: str | None, query: bytes) -> CachedReply | None:

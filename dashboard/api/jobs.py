@@ -14,8 +14,8 @@ from ninja.errors import HttpError
 from dashboard.access import get_scope
 from dashboard.api.compressed_bodies import json_or_yaml_body
 from dashboard.api.paging import page
-from dashboard.api.parser import BadBody, read_json
 from dashboard.api.shapes import JobDetail, JobPage, Refusal
+from dashboard.server.json_bodies import BadBody, read_json
 from engine.request_limits import OFFSET, PAGE_ROWS, REASON_CHARS, SPEC_BYTES
 from engine.spec.spec import Problem, Spec, SpecError, merged, parse, yaml_values
 from jobs.models import Job, Run, Template

@@ -19,8 +19,10 @@ from ninja.errors import AuthenticationError, HttpError
 from dashboard.api import compressed_bodies
 from dashboard.callers import identify
 from dashboard.server import replies
+from dashboard.server.json_bodies import BadBody, refuse_repeated_keys
 from engine.request_limits import POINTS_BODY_BYTES
 from jobs.models import Run
+from jobs.people.storage import QuotaReached
 from jobs.tracking import external_runs, points
 
 PATH = "/api/v1/runs/{run_id}/points"
@@ -32,6 +34,7 @@ REFUSALS = {
     409: "The run belongs to a job",
     413: "More than 16 MiB, compressed or decompressed",
     415: "Neither JSON nor msgpack, or an unknown encoding",
+    429: "Too many deliveries in a minute, or no room left for the team; send it again later",
     422: "An invalid delivery; the sentence names the place",
     503: "The database does not respond; send it again",
 }
@@ -64,19 +67,25 @@ def store_delivery(find_run: Callable[[], Run], body: bytes, content_type: str, 
     try:
         run = find_run()  # first, so that a stranger learns nothing from other errors
         is_msgpack = compressed_bodies.is_msgpack(content_type)
-        delivery = points.decode(compressed_bodies.decompress(body, encoding), is_msgpack=is_msgpack)
+        body = compressed_bodies.decompress(body, encoding)
+        delivery = points.decode(body, is_msgpack=is_msgpack)
+        if not is_msgpack:
+            refuse_repeated_keys(body)
         batches = points.check(delivery)
-        points.store(run, delivery.stream, batches)
+        left_out = points.store(run, delivery.stream, batches)
         external_runs.touch(run)
     except compressed_bodies.BodyError as error:
         return error.status, replies.refusal_body(str(error))
-    except points.PointsError as error:
+    except (points.PointsError, BadBody) as error:
         return 422, replies.refusal_body(str(error))
     except points.NotTracked as error:
         return 409, replies.refusal_body(str(error))
+    except QuotaReached as full:
+        return 429, replies.refusal_body(str(full))
     except (Http404, IntegrityError):
         return 404, replies.refusal_body(NOT_FOUND)
-    return 200, {"stream": delivery.stream, "taken": sorted(batches)}
+    reply = {"stream": delivery.stream, "taken": sorted(batches)}
+    return 200, reply | ({"detail": left_out} if left_out else {})
 
 
 def described() -> tuple[dict[str, Any], dict[str, Any]]:
@@ -86,6 +95,7 @@ def described() -> tuple[dict[str, Any], dict[str, Any]]:
     )
     refusal = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
     properties = {"stream": {"type": "string"}, "taken": {"type": "array", "items": {"type": "integer"}}}
+    properties["detail"] = {"type": "string", "description": "Why some series were left out"}
     return {
         "post": {
             "operationId": "points",

@@ -18,9 +18,11 @@ from django.views.decorators.csrf import csrf_exempt
 from dashboard.access import Scope
 from dashboard.callers import UNKNOWN_TOKEN, scope_from_token, token_from_header
 from dashboard.mlflow.errors import MlflowError, invalid, not_found
+from dashboard.server.json_bodies import BadBody, refuse_repeated_keys
 from dashboard.server.replies import json_reply
 from engine.request_limits import BODY_BYTES, values_error, whole_number
 from jobs.models import Project, Run
+from jobs.people.storage import QuotaReached
 from jobs.tracking.artefacts import ArtefactError
 from jobs.tracking.external_runs import TrackingError
 from jobs.tracking.params import ParamError
@@ -88,6 +90,8 @@ def endpoint(
                 return refused.response()
             except NameTaken as taken:
                 return MlflowError("RESOURCE_ALREADY_EXISTS", str(taken)).response()
+            except QuotaReached as full:
+                return MlflowError("REQUEST_LIMIT_EXCEEDED", str(full)).response()
             except REFUSALS as error:
                 return invalid(str(error)).response()
             except OperationalError as error:
@@ -144,9 +148,11 @@ def _reader(method: str, shape: type | None) -> Callable[[HttpRequest], Any]:
 
     def read(request: HttpRequest) -> Any:
         body = _body(request) or b"{}"
+        found = _checked(lambda: decoder.decode(body))
         if NUL in body and (broken := values_error(_checked(lambda: msgspec.json.decode(body)))):
             raise invalid(broken)
-        return _checked(lambda: decoder.decode(body))
+        _checked(lambda: refuse_repeated_keys(body))  # as protobuf's JSON reader does
+        return found
 
     return read
 
@@ -175,6 +181,8 @@ def _checked(read: Callable[[], Any]) -> Any:
         raise invalid(
             f"Invalid value for parameter '{path.strip('.`') or 'request'}' supplied: {reason}"
         ) from None
+    except BadBody as error:
+        raise MlflowError("BAD_REQUEST", str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MlflowError("BAD_REQUEST", f"The body is not JSON: {error}") from None
 

@@ -15,6 +15,8 @@ STATUS = {
     "RESOURCE_DOES_NOT_EXIST": 404,
     "ENDPOINT_NOT_FOUND": 404,
     "METHOD_NOT_ALLOWED": 405,
+    "RESOURCE_EXHAUSTED": 413,
+    "REQUEST_LIMIT_EXCEEDED": 429,
     "INTERNAL_ERROR": 500,
     "TEMPORARILY_UNAVAILABLE": 503,  # clients try again
 }
@@ -33,6 +35,12 @@ class MlflowError(Exception):
         if self.code == "UNAUTHENTICATED":
             response["WWW-Authenticate"] = 'Basic realm="Fourwalls"'
         return response
+
+
+def code_of_status(status: int) -> str:
+    """The code of a plain HTTP status."""
+    codes = {404: "ENDPOINT_NOT_FOUND"} | {status: code for code, status in reversed(STATUS.items())}
+    return codes.get(status, "INTERNAL_ERROR" if status >= 500 else "BAD_REQUEST")
 
 
 def invalid(message: str) -> MlflowError:

@@ -22,6 +22,7 @@ PREFIX = "LOGGED_MODEL_"
 CLAUSE = re.compile(
     r"\s*(?:attributes\.)?(source_run_id|name|model_id)\s*=\s*(?:'([^']*)'|\"([^\"]*)\")\s*", re.IGNORECASE
 )
+JOINT = re.compile(r"(?<!\s)\s+and\s+", re.IGNORECASE)  # begins at the first of many spaces only: linear
 FIELDS = {"source_run_id": "run_id", "name": "name", "model_id": "id"}
 MOST = 100
 
@@ -102,7 +103,7 @@ def search(scope: Scope, body: SearchModels) -> dict[str, Any]:
     if broken := FILTER_CHARS.error(len(body.filter)) or REQUEST_IDS.error(len(body.experiment_ids)):
         raise invalid(broken)
     found = scope.listed(SavedModel).filter(archived_at__isnull=True)
-    for text in re.split(r"\s+and\s+", body.filter, flags=re.IGNORECASE) if body.filter.strip() else ():
+    for text in JOINT.split(body.filter) if body.filter.strip() else ():
         if (clause := CLAUSE.fullmatch(text)) is None:
             raise invalid(
                 f"Invalid filter '{text[:200]}': models are found by source_run_id, name or model_id = '...'."

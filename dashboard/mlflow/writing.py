@@ -24,8 +24,9 @@ from engine.request_limits import LOGGED_DATASETS, LOGGED_ENTITIES, LOGGED_METRI
 from engine.telemetry import point_limits
 from jobs import series
 from jobs.models import Run, RunInput
+from jobs.people import storage
 from jobs.series import codec, idempotent_append, metric_summary
-from jobs.tracking import external_runs, params
+from jobs.tracking import external_runs, metric_names, params
 
 STREAM = "mlflow"
 encode = msgspec.msgpack.Encoder().encode  # exact: JSON has no NaN
@@ -119,6 +120,7 @@ def _params(pairs: Iterable[shapes.Pair]) -> dict[str, str]:
 
 def _deliver(run: Run, metrics: list[shapes.MetricIn]) -> None:
     _refuse_bad_points(metrics)
+    storage.refuse_points(run.team)
     places = {key: series_location(key) for key in {metric.key for metric in metrics}}
     points = [
         series.Point(
@@ -126,6 +128,9 @@ def _deliver(run: Run, metrics: list[shapes.MetricIn]) -> None:
         )
         for metric, place in ((metric, places[metric.key]) for metric in metrics)
     ]
+    left_out = metric_names.find_too_many(run, {(point.metric, point.source) for point in points})
+    if left_out:
+        raise invalid(metric_names.describe(left_out))
     points = list(dict.fromkeys(points))  # MLflow keeps equal points once
     is_new = idempotent_append.deliver(run.id, STREAM, encode(metrics), points)
     device = [metric for metric in metrics if places[metric.key].source != metric_summary.SOURCE]

@@ -59,16 +59,19 @@ def flag(name: str, default: bool, meaning: str) -> bool:
     return value.lower() in ("1", "true")
 
 
-def whole(name: str, default: int, unit: str, meaning: str) -> int:
-    """A whole number in `unit` (s, bytes or empty)."""
+def whole(name: str, default: int, unit: str, meaning: str, *, least: int = 0) -> int:
+    """A whole number of at least `least` in `unit` (s, bytes or empty)."""
     _record(name, "whole number", default, meaning, unit)
     value = os.environ.get(name)
     if not value:
         return default
     try:
-        return int(value)
+        number = int(value)
     except ValueError:
-        raise ImproperlyConfigured(f"{name}={value!r} is not a whole number.") from None
+        raise ImproperlyConfigured(f"{name}={value[:80]!r} is not a whole number.") from None
+    if number < least:
+        raise ImproperlyConfigured(f"{name}={number} is too small; use at least {least}.")
+    return number
 
 
 def words(name: str, default: list[str], meaning: str) -> list[str]:
@@ -123,7 +126,11 @@ def database(url: str, sqlite_file: Path) -> dict[str, object]:
                 "PRAGMA cache_size=-65536; PRAGMA mmap_size=268435456",
             },
         }
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port or ""
+    except ValueError as error:  # such as http://[ or a port that is no number
+        raise ImproperlyConfigured(f"DATABASE_URL cannot be read: {error}.") from None
     if parts.scheme not in ("postgres", "postgresql"):
         raise ImproperlyConfigured(
             f"DATABASE_URL: '{parts.scheme}' is not supported; use postgresql://user:password@host/name."
@@ -134,7 +141,7 @@ def database(url: str, sqlite_file: Path) -> dict[str, object]:
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
         "HOST": unquote(parts.hostname or ""),
-        "PORT": parts.port or "",
+        "PORT": port,
         "CONN_MAX_AGE": CONNECTION_AGE_S,
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {

@@ -29,18 +29,19 @@ class Middleware:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        self.check(request)
+        refused = self.check(request)
         if self.is_async:
-            return self._later(request)  # type: ignore[return-value]
-        return self.change(self.get_response(request))
+            return self._later(request, refused)  # type: ignore[return-value]
+        return refused or self.adapt(request, self.get_response(request))
 
-    async def _later(self, request: HttpRequest) -> HttpResponse:
-        return self.change(await self.get_response(request))  # type: ignore[misc]
+    async def _later(self, request: HttpRequest, refused: HttpResponse | None) -> HttpResponse:
+        return refused or self.adapt(request, await self.get_response(request))  # type: ignore[misc]
 
-    def check(self, request: HttpRequest) -> None:
-        """Raises what refuses the request."""
+    def check(self, request: HttpRequest) -> HttpResponse | None:
+        """Returns a refusal, or raises what refuses the request."""
+        return None
 
-    def change(self, response: HttpResponse) -> HttpResponse:
+    def adapt(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         return response
 
 
@@ -56,7 +57,7 @@ class AddressLimits(Middleware):
 
 
 class ContentSecurityPolicy(Middleware):
-    def change(self, response: HttpResponse) -> HttpResponse:
+    def adapt(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         response.headers.setdefault("Content-Security-Policy", POLICY)
         response.headers.setdefault("Referrer-Policy", "same-origin")
         return response

@@ -5,9 +5,11 @@ They start together, are restarted when they exit, and stop together.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -17,6 +19,9 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
+ROTATE_EVERY_S = 10.0
+LOG_BYTES = 10 * 1024**2  # of a log before it is rotated
+LOGS_KEPT = 3  # older logs of a process
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -41,6 +46,7 @@ class SubprocessGroup:
     log_dir: Path
     environment: Mapping[str, str]
     processes: list[Subprocess] = field(default_factory=list)
+    rotate_at: float = 0.0
 
     def start(self, process: Subprocess) -> None:
         self.processes.append(process)
@@ -49,6 +55,10 @@ class SubprocessGroup:
     def watch(self) -> None:
         """Restart subprocesses that exited, after a growing pause. Call it a few times a second."""
         now = time.monotonic()
+        if now >= self.rotate_at:
+            self.rotate_at = now + ROTATE_EVERY_S
+            for process in self.processes:
+                rotate(self.log_dir / f"{process.name}.log")
         for process in self.processes:
             if process.popen is None:
                 if now >= process.restart_at:
@@ -89,6 +99,25 @@ class SubprocessGroup:
                 env=dict(self.environment), start_new_session=True, preexec_fn=lambda: _stop_with_parent(parent),
             )  # fmt: skip
         process.started_at = time.monotonic()
+
+
+def rotate(log_file: Path) -> None:
+    """Copy a long log away and empty it. The process keeps its descriptor, which appends: so the broker's log and what
+    an interpreter writes as it crashes are covered too. A full disk loses the copy, not the space."""
+    try:
+        if log_file.stat().st_size <= LOG_BYTES:
+            return
+        for number in range(LOGS_KEPT - 1, 0, -1):
+            older = log_file.with_name(f"{log_file.name}.{number}")
+            if older.exists():
+                older.rename(log_file.with_name(f"{log_file.name}.{number + 1}"))
+        with contextlib.suppress(OSError):
+            shutil.copyfile(log_file, log_file.with_name(f"{log_file.name}.1"))
+        os.truncate(log_file, 0)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        log.warning("The log %s cannot be shortened: %s", log_file, error.strerror)
 
 
 def _stop_with_parent(parent: int) -> None:

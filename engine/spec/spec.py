@@ -12,6 +12,7 @@ from engine import request_limits
 from engine.hardware.fabric_test import MAX_SIZES
 from engine.spec.parts import BatchSizes, Budget, Data, Guard, Model, Optimiser, Parallel, Precision, SpecPart
 from engine.spec.problems import LONGEST_SHOWN_BITS, Problem, SpecError, describe_type, problems_from
+from engine.spec.yaml_events import refuse_bad_yaml
 
 
 class Spec(SpecPart):
@@ -91,7 +92,7 @@ def yaml_values(text: str | bytes) -> Any:
     if broken := request_limits.SPEC_BYTES.error(size):
         raise SpecError([Problem("", broken)])
     try:
-        refuse_yaml_bombs(text)
+        refuse_bad_yaml(text)
         values = yaml.safe_load(text)
     except SpecError:
         raise
@@ -174,17 +175,6 @@ def _huge_numbers(values: Any, path: str = "") -> Iterator[Problem]:
     )
     for name, value in below:
         yield from _huge_numbers(value, f"{path}.{name}" if path else str(name))
-
-
-def refuse_yaml_bombs(text: str | bytes) -> None:
-    """Raises SpecError for aliases and deep nesting, at the first event that breaks the rule, and yaml.YAMLError."""
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        if isinstance(event, yaml.AliasEvent):
-            raise SpecError([Problem("", "YAML aliases (*name) are not allowed in a spec.")])
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if broken := request_limits.SPEC_DEPTH.error(depth):
-            raise SpecError([Problem("", broken)])
 
 
 def _yaml_sentence(error: yaml.YAMLError) -> str:

@@ -25,6 +25,7 @@ from jobs.datasets import content
 from jobs.datasets.lifecycle import DatasetError, clean_name
 from jobs.models import Dataset, DatasetEvent, Team
 from jobs.models.datasets import FILE_NAME_LIMIT, LICENCE_LIMIT
+from jobs.people import storage
 
 MEMORY_BYTES = 8 * 1024 * 1024  # of a file being read; a larger one is buffered on disk
 UNREAD_CHARS, UNREAD_SHOWN = 60, 5
@@ -80,6 +81,10 @@ def store_upload(
         duplicate = _find_duplicate(team, stats)
         if duplicate is not None:
             return duplicate
+        try:
+            storage.refuse_dataset(team, stats.size_bytes)
+        except storage.QuotaReached as full:
+            raise DatasetError(str(full), "file") from None
         dataset = Dataset.objects.create(
             team=team, owner=owner, name=name, file_name=file_name, suffix=suffix,
             licence=_printable(licence)[:LICENCE_LIMIT],

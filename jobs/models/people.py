@@ -10,6 +10,10 @@ class Team(models.Model):
     name = models.CharField(max_length=100, unique=True)
     slug = models.SlugField(max_length=50, unique=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    # Limits of storage; empty: those of the settings, 0: none
+    artefact_limit_bytes = models.PositiveBigIntegerField(null=True, blank=True)
+    dataset_limit_bytes = models.PositiveBigIntegerField(null=True, blank=True)
+    points_limit = models.PositiveBigIntegerField(null=True, blank=True)
 
     def __str__(self) -> str:
         return self.name

@@ -36,6 +36,11 @@ def ensure_first_team_and_user() -> User:
     return user
 
 
+def check_database() -> None:
+    """Raise OperationalError while accounts cannot be read."""
+    User.objects.exists()
+
+
 def first_writable_team(user: User) -> Team | None:
     """The default team of a user who submits; None for a user who is a viewer everywhere."""
     writers = Membership.objects.filter(user=user).exclude(role=Role.VIEWER).select_related("team")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,11 +11,11 @@ from django.db import connection, transaction
 
 from jobs.epoch import Epoch
 from jobs.models import Job, Pool
+from jobs.scheduler import position_ranges
 from jobs.scheduler.policy.decide import QueuePosition
 from jobs.states.jobs import JobState
 
 SENTENCE_LIMIT = 300
-START_TOLERANCE_S = 1.0  # an expected start that moves by less is not written
 
 # One started job may change thousands of rows, for which bulk_update takes seconds. SQLite is fastest row by row with
 # one prepared statement: joined with json_each, its planner compared all pairs (minutes for 10,000 jobs).
@@ -34,40 +35,39 @@ COLUMNS = ("sentence", "waiting_for", "position", "start", "id")
 
 
 def update_positions(pool: Pool, positions: Mapping[str, QueuePosition]) -> int:
-    """Write the changed queue positions. Returns how many jobs changed. Jobs that have left the queue are skipped."""
+    """Write the queue positions that changed for people, at most WRITES of them behind the exact ones. Returns how many
+    jobs were written. Jobs that have left the queue are skipped."""
     queued = Job.objects.filter(pool=pool, state=JobState.QUEUED).order_by()
+    columns = ("id", "waiting_reason", "position", Epoch("expected_start_at"))
+    now = time.time()
     changes = [
-        _build_row(job, queue_position)
-        for job, sentence, position, start in queued.values_list(
-            "id", "waiting_reason", "position", Epoch("expected_start_at")
-        )
-        if (queue_position := positions.get(job)) is not None
-        and _has_changed(queue_position, sentence, position, start)
+        row
+        for written in queued.values_list(*columns)
+        if (exact := positions.get(written[0])) is not None and (row := _changed_row(exact, written, now))
     ]
+    chosen = position_ranges.first_writes([row[2] for row in changes])
+    changes = [row for index, row in enumerate(changes) if index in chosen]
     if changes:
         _write(changes)
     return len(changes)
 
 
-def _has_changed(
-    queue_position: QueuePosition, sentence: str, position: int | None, start: float | None
-) -> bool:
-    if queue_position.position != position or queue_position.reason.sentence[:SENTENCE_LIMIT] != sentence:
-        return True
-    if start is None or queue_position.expected_start is None:
-        return (start is None) != (queue_position.expected_start is None)
-    return abs(start - queue_position.expected_start) >= START_TOLERANCE_S
-
-
-def _build_row(job: str, queue_position: QueuePosition) -> PositionRow:
-    start = queue_position.expected_start
-    waiting_for: dict[str, Any] = {
-        "code": queue_position.reason.code,
-        "values": dict(queue_position.reason.values),
-    }
+def _changed_row(
+    exact: QueuePosition, written: tuple[str, str, int | None, float | None], now: float
+) -> PositionRow | None:
+    """The row to write; None if what people see is the same."""
+    job, written_sentence, written_position, written_start = written
+    shown = position_ranges.as_shown(exact)
+    sentence = shown.reason.sentence[:SENTENCE_LIMIT]
+    start = position_ranges.start_to_write(exact.expected_start, written_start, exact.position, now)
+    if (sentence, shown.position, start) == (written_sentence, written_position, written_start):
+        return None
+    waiting_for: dict[str, Any] = {"code": shown.reason.code, "values": dict(shown.reason.values)}
+    if found := position_ranges.range_of(exact.position):
+        waiting_for["range"] = found
     if start is None:
-        waiting_for["unknown_start"] = queue_position.unknown_start
-    return queue_position.reason.sentence[:SENTENCE_LIMIT], waiting_for, queue_position.position, start, job
+        waiting_for["unknown_start"] = shown.unknown_start
+    return sentence, waiting_for, shown.position, start, job
 
 
 def _write(changes: Sequence[PositionRow]) -> None:

@@ -19,6 +19,7 @@ from django.utils import timezone
 from jobs.ids import new_id
 from jobs.models import Artefact, Run, RunEvent
 from jobs.models.artefacts import PATH_LIMIT
+from jobs.people import storage
 
 # Embeddings, overrides and isolates; the marks of single letters (U+200E, U+200F, U+061C) reorder no other text.
 DIRECTION_MARKS = re.compile("[\u202a-\u202e\u2066-\u2069]")
@@ -45,18 +46,20 @@ class FolderEntry:
 
 
 def save(run: Run, path: str, parts: Iterable[bytes], *, actor: str) -> Artefact:
-    """Save a file under `path`, replacing an existing one in one step. Raises ArtefactError.
+    """Save a file under `path`, replacing an existing one in one step. Raises ArtefactError, QuotaReached.
 
     The bytes are on disk before the row is committed: a row always has its file. Files are stored by the row's id.
     """
     refuse_bad_path(path)
     _refuse_overlap(run, path)
+    storage.refuse_artefact(run.team)
     folder = folder_of(run)
     folder.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=folder, prefix="new-")
     try:
         with os.fdopen(handle, "wb") as file:
             size_bytes, sha256 = _copy(parts, file, path)
+        storage.refuse_artefact(run.team, size_bytes)
         made = Artefact(
             id=new_id(),
             run=run,

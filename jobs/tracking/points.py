@@ -15,7 +15,9 @@ from engine.request_limits import DELIVERY_BATCHES, DELIVERY_SERIES
 from engine.telemetry import point_limits
 from jobs import series
 from jobs.models import Run, Stream
+from jobs.people import storage
 from jobs.series.codec import NO_STEP, Columns, Floats, Ints, Key, concatenate
+from jobs.tracking import metric_names
 
 NAME = re.compile(r"[\w.-]{1,80}")  # of a writer
 PREFIX = "api:"  # separates the writers of the API from others of a run, such as importers
@@ -102,14 +104,21 @@ def check(delivery: PointsIn) -> CheckedBatches:
     return found
 
 
-def store(run: Run, stream: str, batches: CheckedBatches) -> None:
-    """Store all batches or none, each exactly once. Raises NotTracked for a job's run, IntegrityError for a deleted
-    run."""
+def store(run: Run, stream: str, batches: CheckedBatches) -> str:
+    """Store all batches or none, each exactly once. Returns the sentence for series that the run has no room for, which
+    are left out; else ''. Raises NotTracked for a job's run, IntegrityError for a deleted
+    run, QuotaReached."""
     refuse_job_run(run)
+    storage.refuse_points(run.team)
+    left_out = metric_names.find_too_many(run, {key for groups in batches.values() for key in groups})
     with transaction.atomic():
         attempt = _find_attempt(run.id, PREFIX + stream)
         for seq in sorted(batches):
-            series.append_columns(run.id, attempt, PREFIX + stream, seq, batches[seq])
+            groups = batches[seq]
+            if left_out:
+                groups = {key: columns for key, columns in groups.items() if key not in left_out}
+            series.append_columns(run.id, attempt, PREFIX + stream, seq, groups)
+    return metric_names.describe(left_out) if left_out else ""
 
 
 def open_writer(run: Run, stream: str, *, launch: str = "", joins: bool = False) -> WriterPosition:

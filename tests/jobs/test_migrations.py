@@ -50,7 +50,7 @@ def test_a_database_that_recorded_the_replaced_migrations_runs_only_later_ones()
 
 @pytest.mark.django_db(transaction=True)
 def test_renamed_tables_and_columns_keep_their_rows(node, make_job, owner):
-    before, after = ("jobs", "0037_contended_forecasts"), ("jobs", "0038_words")
+    before = ("jobs", "0037_contended_forecasts")
     attempt = assign(make_job())
     now = timezone.now()
     Run.objects.update(last_seen_at=now)
@@ -72,7 +72,8 @@ def test_renamed_tables_and_columns_keep_their_rows(node, make_job, owner):
         assert old.get_model("jobs", "BroughtLog").objects.get().text == "a line"
         assert old.get_model("jobs", "Run").objects.get().heard_at == now
     finally:
-        MigrationExecutor(connection).migrate([after])
+        executor = MigrationExecutor(connection)
+        executor.migrate(executor.loader.graph.leaf_nodes("jobs"))  # as later tests of this process expect
 
     assert Run.objects.get().last_seen_at == now
     row = attempt.attempt_nodes.get()

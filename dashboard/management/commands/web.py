@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from dashboard.server import migration_lock, static_files
+from dashboard.server.http_protocol import BoundedProtocol, raise_connections_limit
 
 
 class Command(BaseCommand):
@@ -24,8 +25,11 @@ class Command(BaseCommand):
         static_files.collect_changed()
         import_module(settings.ROOT_URLCONF)  # imports all pages and the API now, not in the first request
         migration_lock.wait_for_migrations(settings.PREPARING_FILE)
+        raise_connections_limit()
         uvicorn.run(
-            "dashboard.asgi:application", host=host, port=port, lifespan="off", access_log=False, log_level="warning",
+            "dashboard.asgi:application", host=host, port=port, lifespan="off", access_log=False, log_config=None,
+            http=BoundedProtocol, ws="none",
+            proxy_headers=bool(settings.TRUSTED_PROXIES), forwarded_allow_ips=settings.TRUSTED_PROXIES,
             timeout_graceful_shutdown=2,  # live streams do not end by themselves
             server_header=False,
         )  # fmt: skip

@@ -5,10 +5,13 @@ Sign-in by password and sign-out are Django's own.
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
@@ -17,6 +20,16 @@ from django.views.decorators.http import require_GET
 from jobs.people import accounts
 
 LINK_INVALID = "This link is not valid: it was used, is older than 15 minutes, or was never issued."
+
+
+class SignIn(LoginView):
+    """Django's, which shows its form even while no password can be checked."""
+
+    redirect_authenticated_user = True
+
+    def get(self, request: HttpRequest, *arguments: Any, **options: Any) -> HttpResponse:
+        accounts.check_database()
+        return super().get(request, *arguments, **options)
 
 
 @login_not_required

@@ -92,7 +92,10 @@ def _address(token: Token) -> str | None:
     text = text[1:-1] if text.startswith("<") and text.endswith(">") else text
     if not text or any(character.isspace() for character in text):
         return None
-    path = urlsplit(text).path
+    try:
+        path = urlsplit(text).path
+    except ValueError:  # such as //[, which is text like any other
+        return None
     return text if path == reverse("compare") or SAVED.match(path) else None
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 from engine.request_limits import SPEC_BYTES
-from engine.spec.spec import SpecError, refuse_yaml_bombs
+from engine.spec.problems import SpecError
+from engine.spec.yaml_events import refuse_bad_yaml
 
 
 def with_value(text: str, path: str, value: Any) -> str | None:
@@ -31,7 +32,7 @@ def lines_of(text: str, paths: Iterable[str]) -> dict[str, int | None]:
     if not paths or len(text) > SPEC_BYTES:
         return dict.fromkeys(paths)
     try:
-        refuse_yaml_bombs(text)
+        refuse_bad_yaml(text)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except SpecError:
         return dict.fromkeys(paths)

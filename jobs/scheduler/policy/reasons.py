@@ -19,6 +19,11 @@ class WaitingReason(msgspec.Struct, frozen=True):
     def sentence(self) -> str:
         return SENTENCES[self.code](self.values)
 
+    def without_counts(self) -> WaitingReason:
+        """The reason without the figures that change with every job that starts or ends."""
+        changing = CHANGING_VALUES.get(self.code, ())
+        return WaitingReason(self.code, {k: v for k, v in self.values.items() if k not in changing})
+
     @property
     def unknown_start(self) -> str:
         """Why the start is not known."""
@@ -60,12 +65,16 @@ def _quota(v: ReasonValues) -> str:
     if v["need"] > v["limit"]:
         return f"Team {v['team']} may hold {format_devices(v['limit'])} in this pool; this job needs {v['need']}."
     allowed = format_devices(v["limit"])
+    if "held" not in v:
+        return f"Team {v['team']} may hold {allowed} in this pool, and its jobs ahead take them."
     return f"Team {v['team']} holds {v['held']} of the {allowed} allowed; this job needs {v['need']}."
 
 
 def _budget(v: ReasonValues) -> str:
     if v["budget"] == "j":
         return f"Team {v['team']} has used up this month's energy budget of {v['whole'] / 3.6e6:.4g} kWh."
+    if "left" not in v:
+        return f"Team {v['team']} has not enough of this month's budget left for this job and those ahead."
     size, unit = (3600, "device-hours") if v["budget"] == "device_s" else (1, v["currency"])
     digits = 1 if v["budget"] == "device_s" else 2
     return (
@@ -91,8 +100,13 @@ SENTENCES: dict[str, Callable[[ReasonValues], str]] = {
     "BUDGET": _budget,
     "GANG_FIT": _gang_fit,
     "RESERVED": _reserved,
-    "AHEAD": lambda v: f"Behind {v['n']} {'job' if v['n'] == 1 else 'jobs'}.",
+    "AHEAD": lambda v: (
+        f"Behind {v['n']:,} to {v['to']:,} jobs."
+        if "to" in v
+        else f"Behind {v['n']} {'job' if v['n'] == 1 else 'jobs'}."
+    ),
 }
+CHANGING_VALUES: dict[str, tuple[str, ...]] = {"QUOTA": ("held",), "BUDGET": ("left",)}
 UNKNOWN_START: dict[str, str] = {
     "POOL_CLOSED": "It depends on when the pool is opened.",
     "NO_NODE": "It depends on when a larger node joins.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.http import HttpResponse
 from django.test import Client
@@ -35,7 +36,7 @@ def log(run, seq, metric="loss"):
 
 
 def cookie_of(browser):
-    name = fast_series.settings.SESSION_COOKIE_NAME
+    name = settings.SESSION_COOKIE_NAME
     return {"cookie": f"other=1; {name}={browser.cookies[name].value}"}
 
 

@@ -197,7 +197,7 @@ def test_a_jobs_run_is_its_ranks_to_write(job, token_of):
 def test_points_are_described_in_the_openapi_document(client_of):
     schema = client_of("owner").get("/api/v1/openapi.json").json()
     operation = schema["paths"]["/api/v1/runs/{run_id}/points"]["post"]
-    assert set(operation["responses"]) == {"200", "401", "404", "409", "413", "415", "422", "503"}
+    assert set(operation["responses"]) == {"200", "401", "404", "409", "413", "415", "422", "429", "503"}
     body = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
     assert schema["components"]["schemas"][body.rpartition("/")[2]]["required"] == ["stream", "batches"]
 

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -14,7 +15,6 @@ from django.contrib.auth.models import User
 from django.db import connections
 from django.test import Client
 
-from dashboard.server import threads
 from jobs.models import Team
 from jobs.people.accounts import make_api_token
 from tests.running import free_port, wait_until
@@ -44,8 +44,9 @@ def server(transactional_db: None) -> Iterator[str]:
     yield f"http://127.0.0.1:{config.port}"
     running.should_exit = True
     thread.join(10)
-    while threads._idle:  # they would keep the test database open
-        threads._idle.pop().submit(connections.close_all).result()
+    idle = import_module("dashboard.asgi").request_threads.idle
+    while idle:  # they would keep the test database open
+        idle.pop().submit(connections.close_all).result()
 
 
 @pytest.fixture

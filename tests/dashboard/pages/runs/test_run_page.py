@@ -222,6 +222,15 @@ def test_a_waiting_job_shows_its_position_and_latest_start_or_the_reason(owner_b
     assert "Its start time is not known: It depends on the quota." in text and "no later than" not in text
 
 
+def test_a_job_far_behind_shows_the_range_of_its_position(owner_browser, make_job):
+    behind = {"code": "AHEAD", "values": {"n": 1000, "to": 1999}, "range": [1001, 2000]}
+    job = set_state(
+        make_job(), JobState.QUEUED, position=1001, waiting_reason="Behind 1,000 to 1,999 jobs.", waiting_for=behind,
+    )  # fmt: skip
+    assert "Position 1001–2000 in the queue" in " ".join(page(owner_browser, job.run).split())
+    assert ">1001–2000</td>" in owner_browser.get("/queue/").text
+
+
 def test_a_log_from_another_machine_shows_node_and_time(owner_browser, make_job):
     job = make_job()
     node = Node.objects.get()

@@ -1,0 +1,1 @@
+"""Seeded hostile requests to every part that takes requests."""
