@@ -19,7 +19,7 @@ from django.db.models.functions import Now
 from engine import procfs
 from engine.directory import AttemptDirectory, Control
 from engine.supervisor.cleanup import kill_tagged
-from jobs.agent import attempt_nodes, forkserver, launch
+from jobs.agent import attempt_nodes, forkserver, launch, returning
 from jobs.agent.follow import follow
 from jobs.agent.launch import Launched, LaunchError
 from jobs.agent.probing import Prober
@@ -233,6 +233,8 @@ class Agent:
     def _record_heartbeat(self) -> None:
         if self.stop_reason or time.monotonic() < self._heartbeat_at:
             return
+        if returning.is_returning(self.node):
+            returning.catch_up(self.node.id, self.node_dir)
         lease_until = time.time() + lease_s()  # before the UPDATE: a slow database must not extend it
         if not Node.objects.filter(id=self.node.id).update(heartbeat_at=Now()):
             self.node = inventory.register(self.node_dir)

@@ -124,7 +124,9 @@ def _places(rows: Iterable[Checkpoint]) -> tuple[dict[int, list[Holder]], dict[i
                 found |= {n["id"]: _holder(n) for n in nodes.values() if n["root"] == root_id}
             if node_id not in found:
                 is_unseen = is_shared and bool(root_id)
-                found[node_id] = _holder(nodes[node_id], "does not see the shared folder" if is_unseen else "")
+                found[node_id] = _holder(
+                    nodes[node_id], "does not see the shared folder" if is_unseen else ""
+                )
         places[row.id] = list(found.values())
         recent = [c for c in copies[row.id] if c.state == FAILED and _is_recent(c)]
         if recent:

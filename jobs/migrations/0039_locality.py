@@ -49,6 +49,7 @@ class Migration(migrations.Migration):
 
     operations = [
         AtOnce([
+            migrations.AddField(model_name='artefact', name='missing_since', field=models.DateTimeField(null=True)),
             migrations.AddField(model_name='checkpoint', name='damage', field=models.CharField(blank=True, max_length=300)),
             migrations.AddField(
                 model_name='job',
