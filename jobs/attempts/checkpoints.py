@@ -15,6 +15,7 @@ from django.db.models import F, QuerySet
 from engine.checkpoints import folder
 from engine.checkpoints.folder import MANIFEST, ResumeError
 from engine.directory import AttemptDirectory, checkpoint_step
+from jobs.lifecycle.resumption import is_given_up
 from jobs.models import Attempt, Checkpoint, Job, Node, Run
 from jobs.nodes import folders
 from jobs.states.jobs import FINAL
@@ -31,6 +32,7 @@ def record(attempt: Attempt, directory: AttemptDirectory, found: Iterable[SavedC
             "run": attempt.job.run, "path": f"{place['path']}/{name}", "validation_loss": loss,
             "size_bytes": _size_bytes(directory.checkpoints / name),
             "saved_at": datetime.fromtimestamp(at, UTC), "gone_at": None, "damage": "",
+            "is_given_up": is_given_up(attempt.job, attempt.number, step),
         }  # fmt: skip
         Checkpoint.objects.update_or_create(attempt=attempt, step=step, defaults=values)
 
@@ -49,6 +51,7 @@ def register(attempt: Attempt, path: Path, place: dict[str, Any]) -> Checkpoint 
     values: dict[str, Any] = place | {
         "run": attempt.job.run, "path": f"{place['path']}/{path.name}", "size_bytes": _size_bytes(path),
         "validation_loss": loss if isinstance(loss, float) else None, "saved_at": saved_at,
+        "is_given_up": is_given_up(attempt.job, attempt.number, step),
     }  # fmt: skip
     row, is_new = Checkpoint.objects.get_or_create(attempt=attempt, step=step, defaults=values)
     if is_new and (attempt.checkpoint_step or -1) < step:

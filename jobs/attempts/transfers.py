@@ -236,7 +236,7 @@ def _fail(copy: CheckpointCopy, reason: str) -> None:
     with transaction.atomic():
         copy.parts.all().delete()
         CheckpointCopy.objects.filter(id=copy.id, state=COPYING).update(
-            state=FAILED, reason=reason[:300], ended_at=timezone.now()
+            state=FAILED, reason=reason[:300], ended_at=timezone.now(), num_tries=copy.num_tries
         )
     copy.state, copy.reason = FAILED, reason[:300]
 

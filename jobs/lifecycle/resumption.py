@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q, QuerySet
 
 from jobs.models import Checkpoint, Job
 
-# Without those that a person has given up (jobs.queue.restart).
-COUNTED = Q(attempt__number__gt=F("attempt__job__restart_attempt")) | Q(
-    step__lte=F("attempt__job__restart_step")
-)
+COUNTED = Q(is_given_up=False)  # jobs.queue.restart
 USABLE = COUNTED & Q(gone_at=None, damage="")
 NEWEST_FIRST = ("-step", "-attempt__number")
 
@@ -22,6 +19,11 @@ def list_counted(job_id: str) -> QuerySet[Checkpoint]:
 def list_usable(job_id: str) -> QuerySet[Checkpoint]:
     """Return the checkpoints from which the job may continue, newest first."""
     return list_counted(job_id).filter(USABLE)
+
+
+def is_given_up(job: Job, number: int, step: int) -> bool:
+    """Whether people have decided against a checkpoint of attempt `number`, also one that is found only now."""
+    return any(number <= last and step > limit for last, limit in job.restarts)
 
 
 def newest_step(job_id: str) -> int | None:

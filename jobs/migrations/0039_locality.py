@@ -60,12 +60,12 @@ class Migration(migrations.Migration):
         ]),
         AtOnce([
             migrations.AddField(model_name='checkpoint', name='root_id', field=models.CharField(blank=True, max_length=32)),
-            migrations.AddField(model_name='job', name='restart_attempt', field=models.PositiveIntegerField(default=0)),
+            migrations.AddField(model_name='job', name='restarts', field=models.JSONField(default=list)),
             migrations.AlterField(
                 model_name='node', name='health', field=models.CharField(choices=HEALTH, default='ok', max_length=12),
             ),
         ]),
-        migrations.AddField(model_name='job', name='restart_step', field=models.PositiveIntegerField(default=0)),
+        migrations.AddField(model_name='checkpoint', name='is_given_up', field=models.BooleanField(default=False)),
         migrations.CreateModel(
             name='CheckpointCopy',
             fields=[

@@ -27,6 +27,7 @@ class Checkpoint(models.Model):
     validation_loss = models.FloatField(null=True)  # at this step; NULL: not validated at this step
     saved_at = models.DateTimeField()
     gone_at = models.DateTimeField(null=True)  # not seen since, although its root was there; NULL: seen
+    is_given_up = models.BooleanField(default=False)  # a person started the job from an earlier step instead
     damage = models.CharField(max_length=300, blank=True)  # why it cannot be read; '': nothing is known
 
     class Meta:

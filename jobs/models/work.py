@@ -67,9 +67,8 @@ class Job(models.Model):
     sweep_number = models.PositiveIntegerField(null=True)  # number of its point in the sweep, from 1
     halt_at_step = models.PositiveIntegerField(null=True)  # the job pauses after this step
     is_halted = models.BooleanField(default=False)  # paused because it reached halt_at_step
-    # A person's decision to give up checkpoints: those of attempts up to this number, above this step
-    restart_attempt = models.PositiveIntegerField(default=0)
-    restart_step = models.PositiveIntegerField(default=0)
+    # Decisions of people to give up checkpoints: [[attempt, step], ...], those of attempts up to it, above the step
+    restarts = models.JSONField(default=list)
     preferred_node = models.ForeignKey(
         Node, on_delete=models.SET_NULL, related_name="+", null=True
     )  # where a drain said that it continues

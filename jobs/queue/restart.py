@@ -6,7 +6,7 @@ from django.db import transaction
 
 from jobs.attempts import locations
 from jobs.lifecycle.resumption import list_counted, list_usable
-from jobs.models import Event, Job
+from jobs.models import Checkpoint, Event, Job
 from jobs.queue import job_actions
 from jobs.states.jobs import JobState, StateError
 
@@ -55,8 +55,9 @@ def restart(job: Job, actor: str, step: int = 0) -> Job:
     text = f"Starts from step {step}, by decision of {actor}. {describe_loss(current, step)}"
     with transaction.atomic():
         rows = Job.objects.filter(id=job.id, state=current.state, attempt_number=current.attempt_number)
-        if not rows.update(restart_attempt=current.attempt_number, restart_step=step):
+        if not rows.update(restarts=[*current.restarts, [current.attempt_number, step]]):
             raise StateError(f"Job {job.id} has changed meanwhile. Look again, and repeat.")
+        Checkpoint.objects.filter(attempt__job_id=job.id, step__gt=step).update(is_given_up=True)
         Event.objects.create(
             job_id=job.id,
             attempt_number=current.attempt_number or None,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from django.conf import settings
 from django.db.models import BooleanField, ExpressionWrapper, F, Q
 from django.utils import timezone
@@ -34,7 +35,9 @@ USAGE_PERIOD_S = 300.0  # period after which the usage of running attempts is co
 def take_snapshot(pool: Pool) -> PoolSnapshot:
     now = timezone.now()
     held_devices = _held_devices(pool)
-    nodes = _nodes(pool, {device for held in held_devices.values() for device in held})
+    nodes = _without_promised(
+        pool, _nodes(pool, {device for held in held_devices.values() for device in held})
+    )
     waiting = _waiting(pool, nodes)
     # Read before the shares: an attempt that ends in between is counted twice, never missed.
     running = _running(pool, now, held_devices)
@@ -91,6 +94,20 @@ def _nodes(pool: Pool, held: set[str]) -> list[NodeView]:
             group=_group(pool, node, kinds.get(node.id, "")),
         )
         for node in rows.only(*columns)
+    ]
+
+
+def _without_promised(pool: Pool, nodes: list[NodeView]) -> list[NodeView]:
+    """Keep the devices that a drain has promised to jobs that are still stopping from all others."""
+    if all(node.closed_reason != AdminState.DRAINING for node in nodes):
+        return nodes
+    stopping = Job.objects.filter(pool=pool, state=JobState.STOPPING, preferred_node__isnull=False)
+    promised: Counter[str] = Counter()
+    for node, num_devices in stopping.values_list("preferred_node", "num_devices"):
+        promised[node] += num_devices
+    return [
+        msgspec.structs.replace(node, free=node.free[: max(0, len(node.free) - promised[node.id])])
+        for node in nodes
     ]
 
 
