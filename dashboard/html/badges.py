@@ -53,7 +53,7 @@ WAITING_BADGES: dict[str, tuple[Badge, str]] = {
     "POOL_CLOSED": (Badge("warn", "slash-circle"), "pool closed"),
     "NODE_DRAINED": (Badge("warn", "slash-circle"), "node drained"),
     "CHECKPOINT_AWAY": (Badge("bad", "eye-slash"), "checkpoint away"),
-    "CHECKPOINT_FAILED": (Badge("warn", "exclamation-triangle"), "checkpoint not brought"),
+    "CHECKPOINT_FAILED": (Badge("warn", "exclamation-triangle"), "checkpoint not copied"),
     "CHECKPOINT_LOST": (Badge("bad", "exclamation-circle-fill"), "checkpoint lost"),
     "NO_NODE": (Badge("bad", "exclamation-circle-fill"), "no node"),
 }

@@ -11,15 +11,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 from django.db.models.functions import Now
 
-from engine import procfs
 from engine.directory import AttemptDirectory, Control
-from engine.supervisor.cleanup import kill_tagged
-from jobs.agent import attempt_nodes, forkserver, launch, returning
+from jobs.agent import attempt_nodes, forkserver, launch, returning, supervisors
 from jobs.agent.follow import follow
 from jobs.agent.launch import Launched, LaunchError
 from jobs.agent.probing import Prober
@@ -29,7 +26,7 @@ from jobs.agent.transferring import TransferThread
 from jobs.attempts import checkpoints, logs, observations, traces, transfers
 from jobs.lifecycle.ending import end_attempt
 from jobs.models import Attempt, AttemptNode, Node
-from jobs.nodes import admin, device_faults, folders, inventory, node_faults
+from jobs.nodes import admin, device_faults, inventory, node_faults
 from jobs.scheduler import gangs
 from jobs.states.jobs import ATTEMPT_LIVE, ATTEMPT_NODE_LIVE, AttemptNodeState, AttemptState, Cause
 
@@ -256,24 +253,7 @@ class Agent:
         checkpoints.update_holds(self.node, self.node_dir)
         self._device_monitor.poll(time.monotonic())
         self._node_monitor.poll(time.monotonic())
-        for path in set((self.node_dir / "attempts").glob("*")) - self._ended:
-            directory = AttemptDirectory(path)
-            try:
-                state = directory.read_state()
-            except (OSError, msgspec.MsgspecError) as error:
-                log.warning("The state in %s cannot be read: %s", path, error)
-                continue
-            if state is None:
-                continue
-            if state.is_terminal:
-                self._ended.add(path)
-            elif not procfs.is_alive(state.pid, state.pid_started):
-                self._ended.add(path)
-                if killed := kill_tagged(str(path.resolve())):
-                    log.warning("Killed processes left by the dead supervisor in %s: %s", path, killed)
-            elif not self._has_live_attempt(folders.relative_path(path, self.node_dir)):
-                log.warning("The supervisor in %s belongs to no live attempt and is stopped", path)
-                directory.write_control("stop")
+        self._ended |= supervisors.stop_strays(self.node, self.node_dir, self._ended)
 
     def _upload(self) -> None:
         if time.monotonic() >= self._upload_at:
@@ -281,15 +261,6 @@ class Agent:
             logs.upload(self.node, self.node_dir)
             traces.write_requests(self._live)
             traces.upload(self.node, self.node_dir)
-
-    def _has_live_attempt(self, directory: str) -> bool:
-        alone = Attempt.objects.filter(
-            node=self.node, directory=directory, state__in=ATTEMPT_LIVE, num_nodes=1
-        )
-        gang_nodes = AttemptNode.objects.filter(
-            node=self.node, directory=directory, state__in=ATTEMPT_NODE_LIVE
-        )
-        return alone.exists() or gang_nodes.exists()
 
     def _stop_attempts(self) -> None:
         """Stop all attempts at a step boundary with a checkpoint; their jobs return to the queue."""

@@ -1,4 +1,4 @@
-"""Checkpoint from which an attempt starts on this node, brought from another node where needed."""
+"""Checkpoint from which an attempt starts, copied from another node where needed."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def find_sources(attempt: Attempt, node: Node, node_dir: Path, *, is_gang: bool 
             return Sources()  # the node of rank 0 finds the checkpoint for all
         path = _find_here(location.checkpoint, node, node_dir, is_gang and not location.is_start)
         if path is None:
-            _bring(location, node)
+            _request_copy(location, node)
         elif not (path / MANIFEST).is_file():
             _mark_unseen(location.checkpoint, node, node_dir)
         elif damage := checkpoints.find_damage(path):
@@ -66,7 +66,7 @@ def find_sources(attempt: Attempt, node: Node, node_dir: Path, *, is_gang: bool 
 
 
 def _find_here(row: Checkpoint, node: Node, node_dir: Path, needs_shared: bool) -> Path | None:
-    """Return where the checkpoint lies for this node; None if it must be brought."""
+    """Return where the checkpoint lies for this node; None if it must be copied."""
     root_id = node.facts.get(folders.ROOT_NOW) or folders.read_root_id()
     if row.is_shared:
         path = checkpoints.path_on_node(row.path, True, node_dir)
@@ -81,7 +81,7 @@ def _find_here(row: Checkpoint, node: Node, node_dir: Path, needs_shared: bool) 
     return None
 
 
-def _bring(location: Location, node: Node) -> None:
+def _request_copy(location: Location, node: Node) -> None:
     """Request the checkpoint from a node that holds it. Always raises."""
     assert location.checkpoint is not None
     if not location.reachable:
@@ -92,7 +92,7 @@ def _bring(location: Location, node: Node) -> None:
     copy = transfers.request(location.checkpoint, location.reachable[0], node)
     if copy.state == FAILED:
         raise CheckpointAway(
-            f"its checkpoint at step {location.step} could not be brought to node {node.name}: {copy.reason}"
+            f"its checkpoint at step {location.step} could not be copied to node {node.name}: {copy.reason}"
         )
     raise CheckpointPending
 

@@ -1,6 +1,7 @@
-"""Return of a node that was silent: what its disk holds is recorded before it counts as alive again.
+"""Return of a node that was silent.
 
-Otherwise the scheduler could start a job elsewhere from an older checkpoint than the newest one on this disk.
+What its disk holds is recorded before the node counts as alive again. Otherwise the scheduler could start a job
+elsewhere from an older checkpoint than the newest one on this disk.
 """
 
 from __future__ import annotations

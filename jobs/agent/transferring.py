@@ -1,4 +1,7 @@
-"""Thread of the agent that sends and receives checkpoints, so that a large one holds up nothing else."""
+"""Thread of the agent that sends and receives checkpoints.
+
+A large checkpoint holds up nothing else of the agent.
+"""
 
 from __future__ import annotations
 

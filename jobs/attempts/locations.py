@@ -1,4 +1,4 @@
-"""Location of the checkpoints from which jobs continue: which nodes hold them, and which of these answer."""
+"""Locations of the checkpoints from which jobs continue."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Location:
     checkpoint: Checkpoint | None = None  # None: all are lost
     holders: tuple[Holder, ...] = ()  # the node that saved it first
     is_start: bool = False  # the initial weights of another run, since the job has no checkpoint of its own
-    failure: str = field(default="")  # why bringing it to another node has just failed
+    failure: str = field(default="")  # why copying it to another node has just failed
 
     @property
     def step(self) -> int:

@@ -1,4 +1,4 @@
-"""Transfer of checkpoints between nodes that share no folder, in parts through the database.
+"""Transfer of checkpoints between nodes, in parts through the database.
 
 The node that needs a checkpoint requests a copy. The agent of a node that holds it reads the files, hashes them and
 writes parts, a few at a time; the receiving agent writes each part to its disk, deletes it from the database, and
@@ -11,8 +11,9 @@ import contextlib
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import zstandard
 from django.db import transaction
@@ -28,6 +29,7 @@ from jobs.nodes import folders
 from jobs.states.jobs import FINAL, JobState
 
 PART_BYTES = 1024 * 1024  # before compression
+Files = Sequence[Sequence[Any]]  # (name, size, SHA-256), as in CheckpointCopy.files
 WINDOW = 16  # parts of a copy in the database at once
 TRIES = 3
 
@@ -114,7 +116,7 @@ def _describe(copy: CheckpointCopy, path: Path) -> bool:
             Checkpoint.objects.filter(id=copy.checkpoint_id).update(damage=damage)
         _fail(copy, damage)
         return False
-    files = []
+    files: list[list[Any]] = []
     try:
         for file in sorted(path.rglob("*")):
             if file.is_file() and not file.name.startswith(HOLD_PREFIX):
@@ -127,7 +129,7 @@ def _describe(copy: CheckpointCopy, path: Path) -> bool:
     return bool(rows.update(files=files, size_bytes=copy.size_bytes))
 
 
-def _read(path: Path, files: list[list[str | int]], start: int, count: int) -> Iterator[bytes]:
+def _read(path: Path, files: Files, start: int, count: int) -> Iterator[bytes]:
     """Yield `count` bytes of the files one after the other, from `start` on. Raises OSError if one has shrunk."""
     for name, begin, length in _spans(files, start, count):
         with (path / name).open("rb") as file:
@@ -138,7 +140,7 @@ def _read(path: Path, files: list[list[str | int]], start: int, count: int) -> I
         yield content
 
 
-def _spans(files: list[list[str | int]], start: int, count: int) -> Iterator[tuple[str, int, int]]:
+def _spans(files: Files, start: int, count: int) -> Iterator[tuple[str, int, int]]:
     """Yield (file, offset in it, bytes) of a range of the files one after the other."""
     at = 0
     for name, size, _ in files:
@@ -174,7 +176,7 @@ def _receive(copy: CheckpointCopy, node_dir: Path) -> int:
     return received
 
 
-def _write(scratch: Path, files: list[list[str | int]], start: int, content: bytes) -> None:
+def _write(scratch: Path, files: Files, start: int, content: bytes) -> None:
     at = 0
     for name, begin, length in _spans(files, start, len(content)):
         file = scratch / name
@@ -208,7 +210,7 @@ def _finish(copy: CheckpointCopy, scratch: Path, target: Path) -> None:
     if CheckpointCopy.objects.filter(id=copy.id, state=COPYING).update(state=READY, ended_at=now):
         took_s = (now - copy.requested_at).total_seconds()
         text = (
-            f"Checkpoint at step {copy.checkpoint.step} brought from node {copy.source.name} to node "
+            f"Checkpoint at step {copy.checkpoint.step} copied from node {copy.source.name} to node "
             f"{copy.node.name}: {copy.size_bytes:,} bytes in {took_s:.1f} s, with matching hashes."
         )
         for job in {copy.checkpoint.attempt.job_id}:

@@ -1,4 +1,4 @@
-"""Checkpoints that a run can be resumed, started or exported from, and their copies on other nodes."""
+"""Checkpoints of runs, and their copies on other nodes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Checkpoint(models.Model):
 
 
 class CheckpointCopy(models.Model):
-    """A checkpoint that is brought to another node, or is there. Written only by jobs.attempts.transfers."""
+    """A checkpoint that is copied to another node, or is there. Written only by jobs.attempts.transfers."""
 
     class CopyState(models.TextChoices):
         COPYING = "copying"

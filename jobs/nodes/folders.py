@@ -18,7 +18,7 @@ from django.conf import settings
 from jobs.models import Attempt, Node
 
 ATTEMPTS = "attempts"
-COPIES = "copies"  # checkpoints brought from other nodes
+COPIES = "copies"  # checkpoints copied from other nodes
 ROOT_ID = ".root-id"
 # Facts of a node: its folder, the path of the shared root, the root's id ('': away), and the last id seen at that path
 FOLDER, ROOT, ROOT_NOW, ROOT_SEEN = "folder", "checkpoint_root", "checkpoint_root_id", "checkpoint_root_seen"

@@ -1,4 +1,4 @@
-"""A person's decision to start a job from an earlier step than its newest checkpoint."""
+"""Decisions to start a job from an earlier step than its newest checkpoint."""
 
 from __future__ import annotations
 

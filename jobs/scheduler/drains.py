@@ -1,4 +1,4 @@
-"""Drain of a node: what it will cost its jobs, and the drain itself, which keeps what was shown."""
+"""Drain of a node, with a forecast of what it costs each job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the location of a job's checkpoint means for its place in the queue."""
+"""Preferred nodes and waiting reasons that follow from a checkpoint's location."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from jobs.models import Node
 from jobs.nodes import admin, joining
+from jobs.nodes.heartbeat import current_health
 from jobs.scheduler import drains
 from jobs.scheduler.node_actions import ACTIONS, perform
 from jobs.states.jobs import StateError
@@ -113,11 +114,11 @@ def _summary(node: Any) -> dict[str, Any]:
         "name": node.name,
         "pool": node.pool.name,
         "admin_state": node.admin_state,
-        "health": node.health,
+        "health": current_health(node, timezone.now()),
         "allocation": admin.get_allocation(node.num_devices - node.num_held, node.num_held),
         "devices": f"{node.num_held}/{node.num_devices} held",
         "suspect": f"{node.num_suspect} suspect" if node.num_suspect else "",
-        "reason": node.admin_reason or node.health_reason,
+        "reason": node.admin_reason or node.storage_problem or node.health_reason,
         "until": node.admin_until.isoformat() if node.admin_until else "",
     }
 

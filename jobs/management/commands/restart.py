@@ -1,4 +1,4 @@
-"""`manage.py restart JOB --step N --yes`: start a job from an earlier step, which gives up later checkpoints."""
+"""`manage.py restart JOB --step N --yes`: start a job from an earlier step."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Command(JobActionCommand):
         )
         parser.add_argument("--yes", action="store_true", help="give up the later checkpoints")
 
-    def handle(self, *, step: int, yes: bool, **options: Any) -> None:
-        self._step, self._is_confirmed = step, yes
+    def handle(self, **options: Any) -> None:
+        self._step, self._is_confirmed = options["step"], options["yes"]
         super().handle(**options)
 
     def act(self, job: Job, actor: str) -> Job:

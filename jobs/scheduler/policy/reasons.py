@@ -95,7 +95,9 @@ def _checkpoint_away(v: ReasonValues) -> str:
 
 
 def _checkpoint_failed(v: ReasonValues) -> str:
-    return f"{_checkpoint(v)} could not be brought to another node: {v['why']} It is tried again within a minute."
+    return (
+        f"{_checkpoint(v)} could not be copied to another node: {v['why']} It is tried again within a minute."
+    )
 
 
 def _checkpoint_lost(v: ReasonValues) -> str:
@@ -122,7 +124,7 @@ UNKNOWN_START: dict[str, str] = {
     "NO_NODE": "It depends on when a larger node joins.",
     "NODE_DRAINED": "It depends on when a node takes work again.",
     "CHECKPOINT_AWAY": "It depends on when the node with its checkpoint answers.",
-    "CHECKPOINT_FAILED": "It depends on when its checkpoint can be brought.",
+    "CHECKPOINT_FAILED": "It depends on when its checkpoint can be copied.",
     "CHECKPOINT_LOST": "It depends on when a person decides.",
     "QUOTA": "It depends on when the team's own jobs end, or its quota is raised.",
     "BUDGET": "It needs more than a whole month's budget, or devices with no known end.",
