@@ -20,6 +20,7 @@ from typing import Any
 STEP_S = 0.05
 CHECKPOINT_EVERY = 8
 EXIT_STOPPED = 75
+MODEL_BYTES = 2 * 1024**2 + 1
 FIRST = b"step 0"
 
 
@@ -34,17 +35,17 @@ def loss_of(state: bytes) -> float:
 def read_checkpoint(folder: Path) -> bytes:
     """Return the state in a checkpoint; every byte of its files counts."""
     state = (folder / "state.bin").read_bytes()
+    assert len(state) == 32
     for name, content in build_files(state).items():
         assert (folder / name).read_bytes() == content, name
     return state
 
 
 def build_files(state: bytes) -> dict[str, bytes]:
-    """Return the files of a checkpoint: up to several parts of a transfer, some empty, some in a folder."""
-    rng = random.Random(state)
+    """Return the files of a checkpoint: several parts of a transfer, one empty, some in a folder."""
     return {
-        "state.bin": state,
-        "shards/model.bin": rng.randbytes(rng.choice([0, 1, 1024**2, 1024**2 + 1, 3 * 1024**2 - 7])),
+        "state.bin": state.ljust(32, b"."),
+        "shards/model.bin": random.Random(state).randbytes(MODEL_BYTES),
         "shards/empty.bin": b"",
     }
 
