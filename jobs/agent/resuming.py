@@ -89,7 +89,9 @@ def _request_copy(location: Location, node: Node) -> None:
         raise CheckpointAway(
             f"its checkpoint at step {location.step} lies on node {holder.name}, which {holder.away}"
         )
-    copy = transfers.request(location.checkpoint, location.reachable[0], node)
+    before = CheckpointCopy.objects.filter(checkpoint=location.checkpoint, node=node).first()
+    same = [holder for holder in location.reachable if before and holder.id == before.source_id]
+    copy = transfers.request(location.checkpoint, (same or location.reachable)[0], node)
     if copy.state == FAILED:
         raise CheckpointAway(
             f"its checkpoint at step {location.step} could not be copied to node {node.name}: {copy.reason}"

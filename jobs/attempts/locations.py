@@ -96,6 +96,13 @@ def locate_checkpoint(row: Checkpoint) -> Location:
     return _location(row, False, places, failures)
 
 
+def list_reachable(rows: Iterable[Checkpoint]) -> list[Checkpoint]:
+    """Return those checkpoints that some node can read now. A constant number of queries."""
+    rows = list(rows)
+    places, _ = _places(rows)
+    return [row for row in rows if any(not holder.away for holder in places[row.id])]
+
+
 def _location(
     row: Checkpoint | None, is_start: bool, places: dict[int, list[Holder]], failures: dict[int, str]
 ) -> Location:
@@ -155,7 +162,7 @@ def _holder(node: dict[str, Any], away: str = "") -> Holder:
     """Return the node as a holder. A cordoned or drained node can be read: its agent answers."""
     if node["admin_state"] == AdminState.RETIRED:
         away = RETIRED
-    elif not node["is_alive"]:
+    elif not node["is_alive"] or node["health"] == Health.STOPPED:
         away = f"is {Health.STOPPED if node['health'] == Health.STOPPED else Health.UNREACHABLE}"
     elif node["storage_problem"]:
         away = "does not see its files"

@@ -64,7 +64,7 @@ def hold_checkpoint(job: Job) -> None:
 
 
 def refuse_deleted(job: Job) -> None:
-    """Raise StateError if a job must start from a checkpoint that has been deleted."""
+    """Raise StateError if a job must start from a checkpoint whose files are missing now."""
     start = job.start_checkpoint
     if (
         start is not None
@@ -72,7 +72,8 @@ def refuse_deleted(job: Job) -> None:
         and not Checkpoint.objects.filter(run__job=job, gone_at=None).exists()
     ):
         raise StateError(
-            f"Job {job.id} starts from {checkpoint_title(start)}, but that checkpoint has been deleted."
+            f"Job {job.id} starts from {checkpoint_title(start)}, but the files of that checkpoint are missing since "
+            f"{start.gone_at:%Y-%m-%d %H:%M} UTC."
         )
 
 

@@ -15,8 +15,8 @@ STATES = (JobState.QUEUED, JobState.PAUSED, JobState.FAILED, JobState.CANCELLED)
 
 def list_steps(job: Job) -> list[int]:
     """Return the steps from which the job can be started now, highest first; the last is always 0."""
-    rows = list_usable(job.id).select_related("attempt__node")
-    return [*dict.fromkeys(row.step for row in rows if locations.locate_checkpoint(row).is_reachable), 0]
+    rows = locations.list_reachable(list_usable(job.id).select_related("attempt__node"))
+    return [*dict.fromkeys(row.step for row in rows), 0]
 
 
 def describe_loss(job: Job, step: int) -> str:

@@ -18,7 +18,7 @@ from jobs.scheduler import snapshot
 from jobs.scheduler.policy import decide
 from jobs.scheduler.policy.decide import Decisions
 from jobs.scheduler.policy.snapshot import NodeView, PoolSnapshot, WaitingJob
-from jobs.states.jobs import ATTEMPT_LIVE, AttemptState
+from jobs.states.jobs import ATTEMPT_LIVE, AttemptState, JobState
 from jobs.states.nodes import DrainPolicy
 
 
@@ -106,13 +106,15 @@ def drain(node: Node, actor: str, reason: str, policy: str, until: datetime | No
 
 def list_stranded(node: Node) -> list[tuple[Job, Checkpoint]]:
     """Return jobs that have not ended and whose newest checkpoint lies on this node only."""
-    jobs = Job.objects.exclude(state__in=("succeeded", "cancelled")).filter(attempts__node=node).distinct()
-    found = []
-    for job in jobs.select_related("run").order_by("id"):
-        location = locations.locate_job(job.id)
-        if location and location.checkpoint and {holder.id for holder in location.holders} == {node.id}:
-            found.append((job, location.checkpoint))
-    return found
+    jobs = Job.objects.exclude(state__in=(JobState.SUCCEEDED, JobState.CANCELLED)).filter(
+        id__in=Attempt.objects.filter(node=node).values("job")
+    )
+    located = locations.locate(jobs)
+    return [
+        (job, row)
+        for job in jobs.filter(id__in=located).order_by("id")
+        if (row := located[job.id].checkpoint) and {one.id for one in located[job.id].holders} == {node.id}
+    ]
 
 
 def _without(view: PoolSnapshot, node: Node, moving: Sequence[Attempt]) -> PoolSnapshot:

@@ -177,7 +177,7 @@ def _list_available(pool: Pool, assignments: Sequence[Assignment]) -> set[str]:
     found = Device.objects.filter(
         id__in=wanted, is_present=True, health=DeviceHealth.OK,
         node__pool=pool, node__is_cordoned=False, node__heartbeat_at__gt=alive_since(),
-    ).exclude(node__health=Health.SUSPECT)  # fmt: skip
+    ).exclude(node__health__in=(Health.SUSPECT, Health.STOPPED))  # fmt: skip
     return set(found.values_list("id", flat=True))
 
 

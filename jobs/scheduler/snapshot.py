@@ -120,8 +120,10 @@ def _group(pool: Pool, node: Node, kind: str) -> str:
 def _closed_reason(node: Node, is_alive: bool) -> str:
     if node.admin_state != AdminState.OPEN:
         return str(node.admin_state)
+    if node.health == Health.STOPPED:
+        return str(Health.STOPPED)
     if not is_alive:
-        return str(Health.STOPPED if node.health == Health.STOPPED else Health.UNREACHABLE)
+        return str(Health.UNREACHABLE)
     return "suspect" if node.health == Health.SUSPECT else ""
 
 

@@ -162,7 +162,7 @@ def test_a_deleted_checkpoint_is_noticed_and_a_retry_that_needs_it_is_refused(
     observations.observe(node, node_dir)
     assert [one.step for one in checkpoints.list_checkpoints(parent.run)] == [60, 40]
     move_job(job.id, JobState.CANCELLED, actor="tom")
-    with pytest.raises(StateError, match="at step 20, but that checkpoint has been deleted"):
+    with pytest.raises(StateError, match="at step 20, but the files of that checkpoint are missing since"):
         job_actions.retry(Job.objects.get(id=job.id), actor="tom")
 
 
