@@ -88,6 +88,14 @@ def test_the_page_offers_it_with_a_question_and_to_writers_only(stuck, browser_o
     assert Job.objects.get(id=stuck.id).restarts == [[2, 40]]
 
 
+def test_the_api_needs_the_step_by_name(stuck, browser_of, owner):
+    address = f"/api/v1/jobs/{stuck.id}/restart"
+    assert browser_of(owner).post(address).status_code == 422
+    assert browser_of(owner).post(f"{address}?step=70").status_code == 409
+    assert browser_of(owner).post(f"{address}?step=0").status_code == 200
+    assert Job.objects.get(id=stuck.id).restarts == [[2, 0]]
+
+
 @pytest.mark.parametrize("case", range(CASES))
 def test_what_was_given_up_never_counts_again(make_job, node, case, tmp_path):
     """Generated histories: attempts with checkpoints, decisions, and disks that return with unknown checkpoints."""

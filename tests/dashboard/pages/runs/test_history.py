@@ -178,6 +178,6 @@ def test_a_longer_history_takes_the_same_number_of_queries(
         record_steps(attempt, 1, 10, 5)
         preemption.preempt(attempt.id, by=other.id, actor="scheduler")
         end(attempt)
-        with django_assert_max_num_queries(24):
+        with django_assert_max_num_queries(28):
             history(owner_browser, job)
         assert number < 4
