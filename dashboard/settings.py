@@ -219,7 +219,7 @@ DATASET_LIMIT_BYTES = env.whole(
 CHECKPOINT_ROOT = env.text(
     "FOURWALLS_CHECKPOINT_ROOT",
     "",
-    "Folder for checkpoints that several nodes see: a job then resumes on any of them.",
+    "Folder for checkpoints that several nodes see: nothing is copied between them, and a job may span them.",
     shown="the node's own disk",
 )
 NODE_ADDRESS = env.text(

@@ -41,7 +41,7 @@ from jobs.people.storage import QuotaReached
 from jobs.runs import FieldError, FilterError
 from jobs.series import TooMuch
 from jobs.states.jobs import StateError
-from jobs.tracking.artefacts import ArtefactError, TooBig
+from jobs.tracking.artefacts import ArtefactError, ArtefactMissing, TooBig
 from jobs.tracking.external_runs import TrackingError
 from jobs.tracking.params import ParamError
 from jobs.tracking.points import NotTracked, PointsError
@@ -153,6 +153,11 @@ def too_much(request: HttpRequest, error: TooMuch) -> HttpResponse:
 @api.exception_handler(NotTracked)
 def not_yours_to_write(request: HttpRequest, error: NotTracked) -> HttpResponse:
     return replies.refusal(409, str(error))
+
+
+@api.exception_handler(ArtefactMissing)
+def artefact_missing(request: HttpRequest, error: ArtefactMissing) -> HttpResponse:
+    return replies.refusal(410, str(error))
 
 
 @api.exception_handler(TooBig)

@@ -56,10 +56,10 @@ def save(request: HttpRequest, run_id: str, path: str) -> Any:
     return made
 
 
-@router.get("/runs/{run_id}/artefacts/{artefact_id}", response={404: Refusal})
+@router.get("/runs/{run_id}/artefacts/{artefact_id}", response={404: Refusal, 410: Refusal})
 def one(request: HttpRequest, run_id: str, artefact_id: str) -> FileDownload:
-    """The content of one file."""
+    """The content of one file. 410: the file is missing on disk."""
     found = get_scope(request).get(Run, run_id).artefacts.filter(id=artefact_id).first()
     if found is None:
         raise Http404
-    return FileDownload(artefacts.file_of(found), found.path.rpartition("/")[2], found.size_bytes)
+    return FileDownload(artefacts.find_file(found), found.path.rpartition("/")[2], found.size_bytes)

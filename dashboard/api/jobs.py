@@ -19,7 +19,7 @@ from dashboard.server.json_bodies import BadBody, read_json
 from engine.request_limits import OFFSET, PAGE_ROWS, REASON_CHARS, SPEC_BYTES
 from engine.spec.spec import Problem, Spec, SpecError, merged, parse, yaml_values
 from jobs.models import Job, Run, Template
-from jobs.queue import job_actions
+from jobs.queue import job_actions, restart
 from jobs.scheduler import idle
 
 router = Router(tags=["jobs"])
@@ -107,6 +107,19 @@ def retry(request: HttpRequest, job_id: str) -> dict[str, Any]:
     """Retry a failed or cancelled job: it waits again, and continues from its newest checkpoint."""
     scope = get_scope(request)
     return serialize_detail(job_actions.retry(scope.get_writable(Job, job_id), actor=scope.name))
+
+
+@router.post("/jobs/{job_id}/restart", response={200: JobDetail, 404: Refusal, 409: Refusal, 422: Refusal})
+def start_again(request: HttpRequest, job_id: str, step: int | None = Query(None, ge=0)) -> dict[str, Any]:
+    """Start a job from step 0 or from an earlier checkpoint. Later checkpoints are given up for good, so the step has
+    to be named."""
+    scope = get_scope(request)
+    job = scope.get_writable(Job, job_id)
+    if step is None:
+        raise SpecError(
+            [Problem("step", "Name the step: 0, or that of a checkpoint. Later ones are given up.")]
+        )
+    return serialize_detail(restart.restart(job, scope.name, step))
 
 
 def serialize(job: Job) -> dict[str, Any]:

@@ -28,8 +28,8 @@ from engine.request_limits import OFFSET, PAGE_ROWS
 from engine.spec.spec import Problem, SpecError
 from jobs.models import Device, Node, NodeToken, Pool
 from jobs.nodes import admin, joining
-from jobs.nodes.actions import ACTIONS
 from jobs.nodes.occupants import nodes_with_devices
+from jobs.scheduler.node_actions import ACTIONS
 from jobs.states.jobs import StateError
 
 router = Router(tags=["nodes"])

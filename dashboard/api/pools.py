@@ -15,7 +15,7 @@ from dashboard.access import get_scope
 from dashboard.api.shapes import Pools
 from engine.spec.spec import Problem, SpecError
 from jobs.models import Device, Node, Pool
-from jobs.nodes.heartbeat import is_fresh
+from jobs.nodes.heartbeat import current_health, is_fresh
 from jobs.nodes.occupants import get_lease, nodes_with_devices
 from jobs.pools import pool_settings, setting_types
 from jobs.states.jobs import JobState
@@ -76,7 +76,7 @@ def node_out(node: Node, can_see: Callable[[int], bool], now: datetime) -> dict[
         "admin_reason": node.admin_reason,
         "admin_until": node.admin_until,
         "drain_policy": node.drain_policy,
-        "health": node.health,
+        "health": current_health(node, now),
         "health_reason": node.health_reason,
         "heartbeat_at": node.heartbeat_at,
         "facts": node.facts,

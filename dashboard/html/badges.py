@@ -52,6 +52,9 @@ WAITING_BADGES: dict[str, tuple[Badge, str]] = {
     "BUDGET": (Badge("warn", "slash-circle"), "budget"),
     "POOL_CLOSED": (Badge("warn", "slash-circle"), "pool closed"),
     "NODE_DRAINED": (Badge("warn", "slash-circle"), "node drained"),
+    "CHECKPOINT_AWAY": (Badge("bad", "eye-slash"), "checkpoint away"),
+    "CHECKPOINT_FAILED": (Badge("warn", "exclamation-triangle"), "checkpoint not copied"),
+    "CHECKPOINT_LOST": (Badge("bad", "exclamation-circle-fill"), "checkpoint lost"),
     "NO_NODE": (Badge("bad", "exclamation-circle-fill"), "no node"),
 }
 NODE_BADGES: dict[str, Badge] = {
@@ -67,6 +70,7 @@ HEALTH_BADGES: dict[str, Badge] = {
     Health.SUSPECT: Badge("warn", "exclamation-triangle"),
     Health.UNREACHABLE: Badge("bad", "eye-slash"),
     Health.FAILED: Badge("bad", "exclamation-circle-fill"),
+    Health.STOPPED: Badge("calm", "stop-circle"),
 }
 DEVICE_BADGES: dict[str, Badge] = {
     DeviceHealth.OK: Badge("good", "check-circle-fill"),

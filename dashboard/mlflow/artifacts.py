@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from django.http import Http404, HttpRequest
+from django.http import HttpRequest
 
 from dashboard.access import Scope
 from dashboard.files.downloads import FileDownload
@@ -39,11 +39,9 @@ def download(scope: Scope, request: HttpRequest, path: str) -> FileDownload:
     if found is None:
         raise not_found(f"Run {location.run.id} has no artifact '{location.path}'")
     try:
-        return FileDownload(artefacts.file_of(found), found.path.rpartition("/")[2], found.size_bytes)
-    except Http404:
-        raise MlflowError(
-            "INTERNAL_ERROR", f"The file of artifact '{location.path}' is not on this server's disk."
-        ) from None
+        return FileDownload(artefacts.find_file(found), found.path.rpartition("/")[2], found.size_bytes)
+    except artefacts.ArtefactMissing as error:
+        raise MlflowError("INTERNAL_ERROR", str(error)) from None
 
 
 @endpoint("DELETE", writes=True)

@@ -29,7 +29,7 @@ from dashboard.pages.submit.spec_fields import SpecField
 from engine.data.lines import KIND_TITLES
 from engine.telemetry.metrics import BY_NAME
 from jobs.models import Job, Node
-from jobs.nodes.heartbeat import is_fresh
+from jobs.nodes.heartbeat import current_health
 from jobs.planning.calibration import FIELD_BY_PHASE
 from jobs.verdicts.forecasts import BY_NAME as FORECAST_FIELDS
 
@@ -66,13 +66,7 @@ def node_badges(node: Node) -> SafeString:
 
     A silent node is 'unreachable' at once, whether or not a scheduler has recorded it.
     """
-    health = node.health
-    if (
-        health in ("ok", "suspect")
-        and node.admin_state != "retired"
-        and not is_fresh(node.heartbeat_at, timezone.now())
-    ):
-        health = "unreachable"
+    health = current_health(node, timezone.now())
     if node.admin_state == "open" and health == "ok":
         return badge_markup("ready", NODE_BADGES["open"])
     admin = (

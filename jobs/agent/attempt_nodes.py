@@ -5,6 +5,7 @@ The agent prepares it, hands over the rank map and follows it to its end.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,9 +15,11 @@ from engine.spec.spec import parse
 from jobs.agent import launch
 from jobs.agent.follow import mirror_start, observe
 from jobs.agent.launch import Launched
+from jobs.agent.resuming import CheckpointAway, CheckpointPending
 from jobs.attempts.ingest import ingest
 from jobs.lifecycle.transitions import move_attempt_node
 from jobs.models import AttemptNode
+from jobs.nodes import folders
 from jobs.scheduler import gangs
 from jobs.states.jobs import ATTEMPT_LIVE, AttemptNodeState, AttemptState, Cause
 
@@ -56,16 +59,17 @@ def write_control(attempt_node: AttemptNode, directory: AttemptDirectory, contro
     directory.write_control(control)
 
 
-def follow(attempt_node: AttemptNode, launched: Launched | None, stop_reason: str) -> bool:
+def follow(attempt_node: AttemptNode, launched: Launched | None, stop_reason: str, node_dir: Path) -> bool:
     """Read the spool and the supervisor's state once. Returns False when this node's supervisor has ended."""
     attempt = attempt_node.attempt
-    ingest(attempt, attempt_node)
-    state, ending = observe(AttemptDirectory(attempt_node.directory), launched, attempt_node.began_at)
+    ingest(attempt, attempt_node, node_dir=node_dir)
+    directory = AttemptDirectory(node_dir / attempt_node.directory)
+    state, ending = observe(directory, launched, attempt_node.began_at)
     if ending is None:
         if state is not None:
-            _mirror(attempt_node, state)
+            _mirror(attempt_node, state, node_dir)
         return True
-    while ingest(attempt, attempt_node):
+    while ingest(attempt, attempt_node, node_dir=node_dir):
         pass
     reason = f"{stop_reason}." if stop_reason and ending.to == AttemptNodeState.STOPPED else ending.reason
     gangs.end_attempt_node(
@@ -79,7 +83,7 @@ def withdraw(attempt_node: AttemptNode, reason: str) -> None:
     gangs.end_attempt_node(attempt_node, AttemptNodeState.STOPPED, reason, Cause.STOPPED)
 
 
-def _mirror(attempt_node: AttemptNode, state: SupervisorState) -> None:
+def _mirror(attempt_node: AttemptNode, state: SupervisorState, node_dir: Path) -> None:
     actor, is_first = f"agent:{attempt_node.node.name}", attempt_node.node_id == attempt_node.attempt.node_id
     is_prepared = attempt_node.state == AttemptNodeState.PREPARING and state.state in ("armed", "running")
     if is_prepared and move_attempt_node(
@@ -91,29 +95,33 @@ def _mirror(attempt_node: AttemptNode, state: SupervisorState) -> None:
         and attempt_node.attempt.state == AttemptState.ASSIGNED
         and is_first
     ):
-        _commit_gang(attempt_node)
+        _commit_gang(attempt_node, node_dir)
     if attempt_node.state == AttemptNodeState.PREPARED and state.state == "running":
         move_attempt_node(attempt_node.id, AttemptNodeState.RUNNING, actor=actor)
     if is_first and attempt_node.attempt.state != AttemptState.ASSIGNED:
         mirror_start(attempt_node.attempt, state)
 
 
-def _commit_gang(attempt_node: AttemptNode) -> None:
+def _commit_gang(attempt_node: AttemptNode, node_dir: Path) -> None:
     attempt = attempt_node.attempt
     if attempt.attempt_nodes.exclude(state=AttemptNodeState.PREPARED).exists():
         return
-    resume_from = launch.newest_checkpoint(attempt)
-    directory = AttemptDirectory(attempt_node.directory)
-    placement = launch.build_placement(
-        attempt, parse(attempt.job.spec), directory.path.parents[1], resume_from
-    )
+    try:
+        sources = launch.find_sources(attempt, attempt_node.node, node_dir, is_gang=True)
+    except CheckpointPending:
+        return
+    except (CheckpointAway, launch.LaunchError) as error:
+        gangs.break_up(attempt, str(error), f"agent:{attempt_node.node.name}")
+        return
+    placement = launch.build_placement(attempt, parse(attempt.job.spec), node_dir, sources)
     rank_map = msgspec.structs.replace(
         placement,
         address=attempt_node.address,
         master_addr=attempt_node.address,
         master_port=attempt_node.port,
     )
-    fields: dict[str, Any] = {"directory": attempt_node.directory, "resumed_from": str(resume_from or "")}
+    resumed_from = folders.relative_path(sources.resume_from, node_dir) if sources.resume_from else ""
+    fields: dict[str, Any] = {"directory": attempt_node.directory, "resumed_from": resumed_from}
     if gangs.commit(attempt, msgspec.to_builtins(rank_map), fields):
         attempt.refresh_from_db(fields=["state", "placement", "directory", "started_at", "resumed_from"])
-        write_control(attempt_node, directory, "run")
+        write_control(attempt_node, AttemptDirectory(node_dir / attempt_node.directory), "run")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from django.conf import settings
 from django.utils import timezone
 
 from engine import procfs
@@ -36,18 +37,22 @@ class AttemptEnding:
     is_secondary_failure: bool = False
 
 
-def follow(attempt: Attempt, launched: Launched | None, stop_reason: str = "") -> bool:
+def follow(
+    attempt: Attempt, launched: Launched | None, stop_reason: str = "", node_dir: Path | None = None
+) -> bool:
     """Read the spool and the supervisor's state once. Returns False when the attempt has ended.
 
-    `stop_reason`: why the agent stops the attempt on its own account; '' otherwise.
+    `stop_reason`: why the agent stops the attempt on its own account; '' otherwise. `node_dir`: FOURWALLS_NODE_DIR
+    by default.
     """
-    ingest(attempt)
-    state, ending = observe(AttemptDirectory(attempt.directory), launched, attempt.started_at)
+    node_dir = node_dir or Path(settings.NODE_DIR)
+    ingest(attempt, node_dir=node_dir)
+    state, ending = observe(AttemptDirectory(node_dir / attempt.directory), launched, attempt.started_at)
     if state is not None and (ending is None or state.is_terminal):
         mirror_start(attempt, state)
     if ending is None:
         return True
-    while ingest(attempt):
+    while ingest(attempt, node_dir=node_dir):
         pass
     end_attempt(attempt, ending.to, ending.reason, ending.cause, ending.stderr_tail, stop_reason)
     return False

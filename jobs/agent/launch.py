@@ -18,15 +18,17 @@ from django.db import transaction
 from django.utils import timezone
 
 from engine import procfs
-from engine.directory import AttemptDirectory, Control, Placement, RankSeat, find_newest_checkpoint
+from engine.directory import AttemptDirectory, Control, Placement, RankSeat
 from engine.spec import grid
 from engine.spec.spec import Spec, parse
 from engine.supervisor.supervise import start_cold
 from jobs import datasets
-from jobs.agent import address
+from jobs.agent import address, resuming
+from jobs.agent.resuming import Sources
 from jobs.attempts.shared import shared_checkpoints
 from jobs.lifecycle.transitions import move_attempt, move_attempt_node, move_job
-from jobs.models import Attempt, AttemptNode, Device, Event, Job, Node
+from jobs.models import Attempt, AttemptNode, Device, Node
+from jobs.nodes import folders
 from jobs.queue import initial_weights
 from jobs.states.jobs import AttemptNodeState, AttemptState, JobState
 
@@ -58,15 +60,27 @@ def prepare(attempt: Attempt, node_dir: Path, lease_until: float) -> AttemptDire
     """Write the attempt's directory and claim the attempt (assigned -> starting).
 
     Returns None if another process moved the attempt first. Raises LaunchError if the initial weights or the data are
-    not available here, or if the folder cannot be written.
+    not available here, or if the folder cannot be written; CheckpointPending and CheckpointAway as `find_sources`.
     """
-    spec, resume_from = parse(attempt.job.spec), newest_checkpoint(attempt)
-    if resume_from is None:
-        _check_initial_weights(attempt.job)
+    sources = find_sources(attempt, attempt.node, node_dir)
+    spec = parse(attempt.job.spec)
     fetch_data(spec)
-    placement = build_placement(attempt, spec, node_dir, resume_from)
+    placement = build_placement(attempt, spec, node_dir, sources)
     directory = write_directory(attempt, spec, placement, node_dir, lease_until, "run")
-    return directory if _claim(attempt, directory, placement, resume_from) else None
+    return directory if _claim(attempt, directory, placement, node_dir) else None
+
+
+def find_sources(attempt: Attempt, node: Node, node_dir: Path, *, is_gang: bool = False) -> Sources:
+    """Return what the attempt starts from, as resuming.find_sources. Raises LaunchError for missing initial weights."""
+    try:
+        sources = resuming.find_sources(attempt, node, node_dir, is_gang=is_gang)
+    except resuming.UnusableWeights as error:
+        raise LaunchError(str(error)) from None
+    path = sources.start_from
+    if path is not None and not path.is_dir():
+        title = initial_weights.title_for_job(attempt.job)
+        raise LaunchError(f"{title} cannot be started from here: there is no folder {path}.")
+    return sources
 
 
 def prepare_attempt_node(
@@ -77,9 +91,10 @@ def prepare_attempt_node(
     The supervisor will lock the devices and wait for the other nodes.
     """
     attempt = attempt_node.attempt
+    sources = find_sources(attempt, attempt_node.node, node_dir, is_gang=True)
     spec = parse(attempt.job.spec)
     fetch_data(spec)
-    full_placement = build_placement(attempt, spec, node_dir, None)
+    full_placement = build_placement(attempt, spec, node_dir, Sources(start_from=sources.start_from))
     own_ranks = set(
         attempt.leases.filter(device__node_id=attempt_node.node_id).values_list("rank", flat=True)
     )
@@ -91,7 +106,7 @@ def prepare_attempt_node(
     )  # fmt: skip
     directory = write_directory(attempt, spec, placement, node_dir, lease_until, "prepare")
     fields: dict[str, Any] = {
-        "directory": str(directory.path),
+        "directory": folders.relative_path(directory.path, node_dir),
         "address": placement.address,
         "began_at": timezone.now(),
     }
@@ -114,7 +129,7 @@ def write_directory(
     attempt: Attempt, spec: Spec, placement: Placement, node_dir: Path, lease_until: float, control: Control
 ) -> AttemptDirectory:
     """Create and return the attempt's directory. Raises LaunchError if it cannot be written."""
-    directory = AttemptDirectory(node_dir / "attempts" / f"{attempt.job_id}-{attempt.number}")
+    directory = AttemptDirectory(node_dir / folders.attempt_path(attempt))
     shared = shared_checkpoints(attempt)
     try:
         directory.create(
@@ -139,7 +154,7 @@ def start(directory: AttemptDirectory, fork_supervisor: ForkSupervisor) -> Launc
     return Launched(child.pid, found.started_ticks if found else 0.0, child)
 
 
-def build_placement(attempt: Attempt, spec: Spec, node_dir: Path, resume_from: Path | None) -> Placement:
+def build_placement(attempt: Attempt, spec: Spec, node_dir: Path, sources: Sources) -> Placement:
     """Place the ranks on the leased devices, each with its position in the parallel grid."""
     leases = list(attempt.leases.filter(is_active=True).select_related("device").order_by("rank"))
     counts, positions = Counter[str](), grid.rank_coordinates(spec.parallel)
@@ -170,20 +185,11 @@ def build_placement(attempt: Attempt, spec: Spec, node_dir: Path, resume_from: P
         lock_dir=str(node_dir / "locks"),
         data_dir=str(settings.DATA_DIR),
         corpus_root=str(settings.CORPUS_ROOT),
-        resume_from=str(resume_from) if resume_from else None,
+        resume_from=str(sources.resume_from) if sources.resume_from else None,
         halt_at_step=attempt.job.halt_at_step,
-        start_from=str(initial_weights.path_for_job(attempt.job) or "") or None,
+        start_from=str(sources.start_from) if sources.start_from else None,
         start_title=initial_weights.title_for_job(attempt.job),
     )
-
-
-def _check_initial_weights(job: Job) -> None:
-    """Raise LaunchError if this node cannot read the job's initial weights."""
-    path = initial_weights.path_for_job(job)
-    if path is not None and not path.is_dir():
-        raise LaunchError(
-            f"{initial_weights.title_for_job(job)} cannot be started from here: there is no folder {path}."
-        )
 
 
 def _next_local_rank(counts: Counter[str], node_id: str) -> int:
@@ -200,36 +206,13 @@ def threads_per_rank(node: Node, devices: list[Device]) -> int:
     return max(1, int(cores) // max(1, node.devices.filter(is_present=True).count())) if cores else 1
 
 
-def newest_checkpoint(attempt: Attempt) -> Path | None:
-    """Return the complete checkpoint of the highest step among the job's earlier attempts.
-
-    Looks on this node and in the folder shared by the nodes. A checkpoint on another node cannot be read; a warning
-    event records it, because its steps are lost.
-    """
-    found: list[Path] = []
-    for earlier in Attempt.objects.filter(job_id=attempt.job_id, number__lt=attempt.number).exclude(
-        directory=""
-    ):
-        shared = shared_checkpoints(earlier)
-        if shared is not None and shared.is_dir():
-            newest = find_newest_checkpoint(shared)
-            found += [newest] if newest else []
-        elif earlier.node_id == attempt.node_id:
-            newest = AttemptDirectory(earlier.directory).newest_checkpoint()
-            found += [newest] if newest else []
-        elif earlier.checkpoint:
-            _record_unreachable(attempt, earlier)
-    return max(found, key=lambda path: path.name, default=None)
-
-
 @transaction.atomic
-def _claim(
-    attempt: Attempt, directory: AttemptDirectory, placement: Placement, resume_from: Path | None
-) -> bool:
+def _claim(attempt: Attempt, directory: AttemptDirectory, placement: Placement, node_dir: Path) -> bool:
+    source = placement.resume_from
     fields: dict[str, Any] = {
-        "directory": str(directory.path),
+        "directory": folders.relative_path(directory.path, node_dir),
         "placement": msgspec.to_builtins(placement),
-        "resumed_from": str(resume_from or ""),
+        "resumed_from": folders.relative_path(Path(source), node_dir) if source else "",
         "started_at": timezone.now(),
     }
     actor = f"agent:{attempt.node.name}"
@@ -242,12 +225,3 @@ def _claim(
         setattr(attempt, name, value)
     attempt.state = AttemptState.STARTING
     return True
-
-
-def _record_unreachable(attempt: Attempt, earlier: Attempt) -> None:
-    text = (
-        f"The checkpoint at step {earlier.checkpoint_step} of attempt {earlier.number} lies on another node."
-    )
-    Event.objects.create(
-        job_id=attempt.job_id, attempt_number=attempt.number, actor="agent", kind="note.warning", text=text
-    )

@@ -11,20 +11,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 from django.db.models.functions import Now
 
-from engine import procfs
 from engine.directory import AttemptDirectory, Control
-from engine.supervisor.cleanup import kill_tagged
-from jobs.agent import attempt_nodes, forkserver, launch
+from jobs.agent import attempt_nodes, forkserver, launch, returning, supervisors
 from jobs.agent.follow import follow
 from jobs.agent.launch import Launched, LaunchError
 from jobs.agent.probing import Prober
+from jobs.agent.resuming import CheckpointAway, CheckpointPending
 from jobs.agent.subprocesses import ProcessSupervisor
-from jobs.attempts import checkpoints, logs, traces
+from jobs.agent.transferring import TransferThread
+from jobs.attempts import checkpoints, logs, observations, traces, transfers
 from jobs.lifecycle.ending import end_attempt
 from jobs.models import Attempt, AttemptNode, Node
 from jobs.nodes import admin, device_faults, inventory, node_faults
@@ -81,12 +80,16 @@ class Agent:
 
     def run(self, stop: threading.Event, stops_attempts: bool) -> None:
         """Tick until `stop` is set, then shut down. To stop at once, set `wakeup` as well. Survives any error."""
+        transfer_thread = TransferThread(self.node, self.node_dir)
+        transfer_thread.start()
         while not stop.is_set():
             self.wakeup.wait(self._guarded_tick())
             self.wakeup.clear()
         self._prober.cancel()
         if stops_attempts:
             self._stop_attempts()
+        transfer_thread.stop()
+        self._record_stop()
         for subprocess in self.subprocesses:
             subprocess.stop()
 
@@ -141,12 +144,12 @@ class Agent:
     def _poll_attempt(self, attempt: Attempt) -> bool:
         if attempt.state == AttemptState.ASSIGNED:
             return self._start_attempt(attempt)
-        directory = self._live[attempt.id] = AttemptDirectory(attempt.directory)
+        directory = self._live[attempt.id] = AttemptDirectory(self.node_dir / attempt.directory)
         self._renew_lease(attempt.id, directory)
         must_stop = attempt.job.wanted_state or attempt.yield_reason or self.stop_reason
         if must_stop and directory.read_control() != "stop":
             directory.write_control("stop")
-        is_alive = follow(attempt, self._launched.get(attempt.id), self.stop_reason)
+        is_alive = follow(attempt, self._launched.get(attempt.id), self.stop_reason, self.node_dir)
         return is_alive or self._forget(attempt.id)
 
     def _poll_attempt_node(self, attempt_node: AttemptNode) -> bool:
@@ -154,10 +157,11 @@ class Agent:
         control = attempt_nodes.get_target_control(attempt_node, self.stop_reason)
         if attempt_node.state == AttemptNodeState.ASSIGNED:
             return self._prepare_attempt_node(attempt_node, control)
-        directory = self._live[attempt.id] = AttemptDirectory(attempt_node.directory)
+        directory = self._live[attempt.id] = AttemptDirectory(self.node_dir / attempt_node.directory)
         self._renew_lease(attempt.id, directory)
         attempt_nodes.write_control(attempt_node, directory, control)
-        is_alive = attempt_nodes.follow(attempt_node, self._launched.get(attempt.id), self.stop_reason)
+        launched = self._launched.get(attempt.id)
+        is_alive = attempt_nodes.follow(attempt_node, launched, self.stop_reason, self.node_dir)
         return is_alive or self._forget(attempt.id)
 
     def _renew_lease(self, attempt_id: int, directory: AttemptDirectory) -> None:
@@ -188,6 +192,11 @@ class Agent:
             self._launched[attempt_node.attempt_id] = launch.start(
                 directory, lambda path: forkserver.fork_supervisor(self.node_dir, path)
             )
+        except CheckpointPending:
+            return True  # the next tick tries again
+        except CheckpointAway as error:
+            gangs.end_attempt_node(attempt_node, AttemptNodeState.STOPPED, str(error), Cause.STOPPED)
+            return False
         except LaunchError as error:
             gangs.end_attempt_node(attempt_node, AttemptNodeState.FAILED, str(error), Cause.LAUNCH)
             return False
@@ -208,6 +217,11 @@ class Agent:
             self._launched[attempt.id] = launch.start(
                 directory, lambda path: forkserver.fork_supervisor(self.node_dir, path)
             )
+        except CheckpointPending:
+            return True  # the next tick tries again
+        except CheckpointAway as error:
+            end_attempt(attempt, AttemptState.STOPPED, str(error), Cause.STOPPED)
+            return False
         except LaunchError as error:
             end_attempt(attempt, AttemptState.FAILED, str(error), Cause.LAUNCH)
             return False
@@ -216,6 +230,8 @@ class Agent:
     def _record_heartbeat(self) -> None:
         if self.stop_reason or time.monotonic() < self._heartbeat_at:
             return
+        if returning.is_returning(self.node):
+            returning.catch_up(self.node.id, self.node_dir)
         lease_until = time.time() + lease_s()  # before the UPDATE: a slow database must not extend it
         if not Node.objects.filter(id=self.node.id).update(heartbeat_at=Now()):
             self.node = inventory.register(self.node_dir)
@@ -232,43 +248,19 @@ class Agent:
         if time.monotonic() < self._reconcile_at:
             return
         self._reconcile_at = time.monotonic() + RECONCILE_EVERY_S
-        checkpoints.reconcile(self.node)
+        observations.observe(self.node, self.node_dir)
+        transfers.clean_up(self.node, self.node_dir)
+        checkpoints.update_holds(self.node, self.node_dir)
         self._device_monitor.poll(time.monotonic())
         self._node_monitor.poll(time.monotonic())
-        for path in set((self.node_dir / "attempts").glob("*")) - self._ended:
-            directory = AttemptDirectory(path)
-            try:
-                state = directory.read_state()
-            except (OSError, msgspec.MsgspecError) as error:
-                log.warning("The state in %s cannot be read: %s", path, error)
-                continue
-            if state is None:
-                continue
-            if state.is_terminal:
-                self._ended.add(path)
-            elif not procfs.is_alive(state.pid, state.pid_started):
-                self._ended.add(path)
-                if killed := kill_tagged(str(path.resolve())):
-                    log.warning("Killed processes left by the dead supervisor in %s: %s", path, killed)
-            elif not self._has_live_attempt(str(path)):
-                log.warning("The supervisor in %s belongs to no live attempt and is stopped", path)
-                directory.write_control("stop")
+        self._ended |= supervisors.stop_strays(self.node, self.node_dir, self._ended)
 
     def _upload(self) -> None:
         if time.monotonic() >= self._upload_at:
             self._upload_at = time.monotonic() + UPLOAD_EVERY_S
-            logs.upload(self.node)
+            logs.upload(self.node, self.node_dir)
             traces.write_requests(self._live)
-            traces.upload(self.node)
-
-    def _has_live_attempt(self, directory: str) -> bool:
-        alone = Attempt.objects.filter(
-            node=self.node, directory=directory, state__in=ATTEMPT_LIVE, num_nodes=1
-        )
-        gang_nodes = AttemptNode.objects.filter(
-            node=self.node, directory=directory, state__in=ATTEMPT_NODE_LIVE
-        )
-        return alone.exists() or gang_nodes.exists()
+            traces.upload(self.node, self.node_dir)
 
     def _stop_attempts(self) -> None:
         """Stop all attempts at a step boundary with a checkpoint; their jobs return to the queue."""
@@ -284,6 +276,12 @@ class Agent:
         log.warning(
             "Some attempts did not stop within %.0f s; they finish without the agent", SHUTDOWN_LIMIT_S
         )
+
+    def _record_stop(self) -> None:
+        try:
+            admin.record_stop(self.node)
+        except DatabaseError as error:
+            log.warning("The database does not answer: %s", error)
 
     def _set_heartbeat(self, seconds_ago: int | None) -> None:
         value = None if seconds_ago is None else Now() - timedelta(seconds=seconds_ago)

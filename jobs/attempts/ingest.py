@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F
 
@@ -65,13 +66,15 @@ class SpoolUpdate:
     outputs: list[RunOutput] = field(default_factory=list)
 
 
-def ingest(attempt: Attempt, attempt_node: AttemptNode | None = None) -> int:
+def ingest(attempt: Attempt, attempt_node: AttemptNode | None = None, *, node_dir: Path | None = None) -> int:
     """Store the new lines of an attempt's spool, at most READ_BYTES of each file. Returns the number of bytes read.
 
     Updates `attempt` in place, but not its job and run. `attempt_node`: the node, in a multi-node attempt, to read.
+    `node_dir`: the folder of the node, FOURWALLS_NODE_DIR by default.
     """
     is_first = attempt_node is None or attempt_node.node_id == attempt.node_id
-    directory = AttemptDirectory(attempt_node.directory if attempt_node else attempt.directory)
+    own_path = attempt_node.directory if attempt_node else attempt.directory
+    directory = AttemptDirectory((node_dir or Path(settings.NODE_DIR)) / own_path)
     offsets = {row.file: row for row in SpoolOffset.objects.filter(attempt=attempt)}
     update, chunks = SpoolUpdate(), []
     for path in sorted(directory.spool.glob("*.jsonl")):
@@ -232,7 +235,7 @@ def _attempt_changes(attempt: Attempt, directory: AttemptDirectory, update: Spoo
         changes["phases"] = attempt.phases | update.phases
     if update.checkpoints:
         folder, step, at, _ = update.checkpoints[-1]
-        changes["checkpoint"] = str(directory.checkpoints.resolve() / Path(folder).name)
+        changes["checkpoint"] = f"{checkpoints.place_of(attempt, directory)['path']}/{Path(folder).name}"
         changes["checkpoint_step"] = step
         changes["checkpoint_at"] = datetime.fromtimestamp(at, UTC)
     if update.ending:

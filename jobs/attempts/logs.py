@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import msgspec
+from django.conf import settings
 from django.utils import timezone
 
 from engine.directory import AttemptDirectory
 from jobs.models import Attempt, AttemptNode, Job, Lease, Node, UploadedLog
+from jobs.nodes import folders
 from jobs.states.jobs import ATTEMPT_LIVE
 from jobs.states.nodes import Health
 
@@ -52,13 +55,14 @@ def tail(job: Job, rank: int, lines: int = 200, attempt: int | None = None) -> L
         reason = "No attempt has begun yet." if attempt is None else f"There is no attempt {attempt}."
         return LogTail(attempt or 0, rank, [], reason=reason)
     node, directory = _locate(found, rank)
-    if not directory or not _belongs_to(found, rank, directory):
+    path = folders.find_here(node, directory)
+    if not directory or not _belongs_to(found, rank, path):
         return _read_uploaded(found, rank, lines, node, directory)
-    return read(directory, found.number, rank, max(1, min(lines, LINES_LIMIT)))
+    return read(path, found.number, rank, max(1, min(lines, LINES_LIMIT)))
 
 
 def read(
-    directory: str, attempt: int, rank: int, lines: int = UPLOAD_LINES, limit_bytes: int = TAIL_BYTES
+    directory: Path, attempt: int, rank: int, lines: int = UPLOAD_LINES, limit_bytes: int = TAIL_BYTES
 ) -> LogTail:
     """Return the end of a log file on this machine."""
     try:
@@ -87,7 +91,7 @@ def _locate(attempt: Attempt, rank: int) -> tuple[Node, str]:
     return node, part or ""
 
 
-def _belongs_to(attempt: Attempt, rank: int, directory: str) -> bool:
+def _belongs_to(attempt: Attempt, rank: int, directory: Path) -> bool:
     """Whether `directory` on this machine belongs to the attempt: two machines may use one path for two attempts."""
     try:
         placement = AttemptDirectory(directory).read_placement()
@@ -138,18 +142,24 @@ def _request(attempt: Attempt, rank: int, node: Node) -> UploadedLog:
     return row
 
 
-def upload(node: Node) -> int:
+def upload(node: Node, node_dir: Path | None = None) -> int:
     """Upload the requested logs of `node` that have grown. Called by its agent. Returns how many were uploaded."""
     wanted = UploadedLog.objects.filter(node=node, wanted_until__gt=timezone.now()).select_related("attempt")
-    return sum(_upload(row) for row in wanted.defer("text"))
+    return sum(_upload(row, node_dir or Path(settings.NODE_DIR)) for row in wanted.defer("text"))
 
 
-def _upload(row: UploadedLog) -> bool:
-    _, directory = _locate(row.attempt, row.rank)
+def _missing_reason(node_dir: Path) -> str:
+    if not (node_dir / folders.ATTEMPTS).is_dir():
+        return f"The folder {node_dir / folders.ATTEMPTS} of the node is away now."[:200]
+    return "The attempt's folder is not on the node's disk any more."
+
+
+def _upload(row: UploadedLog, node_dir: Path) -> bool:
+    directory = node_dir / _locate(row.attempt, row.rank)[1]
     if _belongs_to(row.attempt, row.rank, directory):
         found = read(directory, row.attempt.number, row.rank, limit_bytes=UPLOAD_BYTES)
     else:
-        found = LogTail(row.attempt.number, row.rank, [], reason="The attempt's folder has been deleted.")
+        found = LogTail(row.attempt.number, row.rank, [], reason=_missing_reason(node_dir))
     if row.read_at is not None and (found.size_bytes, found.reason) == (row.size_bytes, row.reason):
         return False
     UploadedLog.objects.filter(id=row.id).update(

@@ -81,7 +81,7 @@ def _list_local(node_dir: Path) -> Iterator[AttemptFolder]:
     rows = [(attempt, attempt.directory) for attempt in alone]
     rows += [(attempt_node.attempt, attempt_node.directory) for attempt_node in gang_nodes]
     for attempt, directory in rows:
-        path = Path(directory).resolve()
+        path = (node_dir / directory).resolve()
         if path.parent == home and path.is_dir():
             newest = AttemptDirectory(path).newest_checkpoint()
             needed = _is_needed(attempt, path / "checkpoints")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Max, Q
 from django.utils import timezone
@@ -15,6 +16,7 @@ from django.utils import timezone
 from engine.directory import TRACE_BYTES, TRACE_STEPS, AttemptDirectory, TraceRequest
 from engine.telemetry.wire import SpoolLine
 from jobs.models import Attempt, AttemptNode, Event, Job, Node, Trace, TraceChunk, TraceFile
+from jobs.nodes import folders
 from jobs.states.jobs import ATTEMPT_LIVE, JobState, StateError
 
 CHUNK_BYTES = 512 * 1024
@@ -95,10 +97,10 @@ def record_files(attempt: Attempt, node: Node, lines: Iterable[SpoolLine]) -> No
         _end_if_complete(trace)
 
 
-def upload(node: Node) -> int:
+def upload(node: Node, node_dir: Path | None = None) -> int:
     """Upload the trace files of `node` into the database. Called by its agent. Returns how many were uploaded."""
     waiting = TraceFile.objects.filter(node=node, size_bytes=None, reason="").select_related("trace__attempt")
-    return sum(_upload(file) for file in waiting)
+    return sum(_upload(file, node_dir or Path(settings.NODE_DIR)) for file in waiting)
 
 
 def list_files(job: Job) -> list[TraceFile]:
@@ -119,14 +121,16 @@ def read_content(file: TraceFile) -> Iterator[bytes]:
         yield bytes(TraceChunk.objects.values_list("content", flat=True).get(id=number))
 
 
-def _upload(file: TraceFile) -> bool:
-    path = _folder(file) / Path(file.name).name
+def _upload(file: TraceFile, node_dir: Path) -> bool:
+    path = _folder(file, node_dir) / Path(file.name).name
     try:
         size = path.stat().st_size
         if size > TRACE_BYTES:
             raise OSError(f"it has {size:,} bytes, the limit is {TRACE_BYTES:,}")
         content = path.read_bytes()
     except OSError as error:
+        if not (node_dir / folders.ATTEMPTS).is_dir():
+            return False  # the whole folder is away now; it is looked at again
         reason = f"The file cannot be read: {error.strerror or error}."[:200]
         TraceFile.objects.filter(id=file.id).update(reason=reason)
         return False
@@ -151,13 +155,12 @@ def _upload(file: TraceFile) -> bool:
     return True
 
 
-def _folder(file: TraceFile) -> Path:
+def _folder(file: TraceFile, node_dir: Path) -> Path:
     """Return the folder trace/ of the attempt's directory on the file's node."""
     attempt = file.trace.attempt
     attempt_node = AttemptNode.objects.filter(attempt=attempt, node_id=file.node_id).first()
-    return AttemptDirectory(
-        attempt_node.directory if attempt_node and attempt_node.directory else attempt.directory
-    ).trace
+    path = attempt_node.directory if attempt_node and attempt_node.directory else attempt.directory
+    return AttemptDirectory(node_dir / path).trace
 
 
 def _requested_number(directory: AttemptDirectory) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db.models import Max
 
+from jobs.lifecycle.resumption import resume_note
 from jobs.models import Attempt, Event, Job
 from jobs.states.jobs import INFRASTRUCTURE_CAUSES, AttemptState, Cause, JobState
 
@@ -24,7 +25,7 @@ def decide_outcome(job: Job, to: str, reason: str, cause: str, stop_reason: str)
         return JobState.PAUSED, f"Reached step {job.halt_at_step}, its halt step."
     state, message = _unrequested_outcome(job, to, reason, cause, stop_reason)
     if state == JobState.QUEUED and job.wanted_state == JobState.PAUSED:
-        return JobState.PAUSED, f"{_stop_reason(job)} It {_resume_note(job)}"
+        return JobState.PAUSED, f"{_stop_reason(job)} It {resume_note(job)}"
     return state, message
 
 
@@ -44,15 +45,15 @@ def _unrequested_outcome(job: Job, to: str, reason: str, cause: str, stop_reason
     if cause == Cause.TIME_LIMIT:
         return JobState.SUCCEEDED, reason  # the time budget is used up; the trained model is kept
     if to in (AttemptState.STOPPED, AttemptState.LOST):
-        return JobState.QUEUED, f"{stop_reason or f'Interrupted: {reason}'}; {_resume_note(job)}"
+        return JobState.QUEUED, f"{stop_reason or f'Interrupted: {reason}'}; {resume_note(job)}"
     if cause in INFRASTRUCTURE_CAUSES:
         if cause in NO_PROGRESS_CAUSES and _makes_no_progress(job):
             return JobState.FAILED, f"{reason} {NO_PROGRESS_LIMIT} attempts in a row ended like this."
-        return JobState.QUEUED, f"Retried without using up a retry ({reason}); {_resume_note(job)}"
+        return JobState.QUEUED, f"Retried without using up a retry ({reason}); {resume_note(job)}"
     failures = _count_failures(job)
     if failures <= settings.RETRY_LIMIT:
         tries = f"Retry {failures} of {settings.RETRY_LIMIT}"
-        return JobState.QUEUED, f"{tries} after a failure ({reason}); {_resume_note(job)}"
+        return JobState.QUEUED, f"{tries} after a failure ({reason}); {resume_note(job)}"
     return JobState.FAILED, reason
 
 
@@ -70,9 +71,3 @@ def _makes_no_progress(job: Job) -> bool:
     return len(last) == NO_PROGRESS_LIMIT and all(
         cause in NO_PROGRESS_CAUSES and step is None for cause, step in last
     )
-
-
-def _resume_note(job: Job) -> str:
-    earlier = Attempt.objects.filter(job=job).exclude(checkpoint_step=None)
-    newest = earlier.order_by("-checkpoint_step").values_list("checkpoint_step", flat=True).first()
-    return "starts again from step 0." if newest is None else f"resumes from step {newest}."

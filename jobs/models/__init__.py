@@ -1,7 +1,7 @@
 """Database tables, one file per noun."""
 
 from jobs.models.artefacts import Artefact, RunInput, SavedModel
-from jobs.models.checkpoints import Checkpoint
+from jobs.models.checkpoints import Checkpoint, CheckpointCopy, CheckpointPart
 from jobs.models.cluster import Device, Node, Pool
 from jobs.models.component_heartbeats import ComponentHeartbeat
 from jobs.models.datasets import Dataset, DatasetEvent, DatasetPart
@@ -32,6 +32,8 @@ __all__ = [
     "Charge",
     "CheckState",
     "Checkpoint",
+    "CheckpointCopy",
+    "CheckpointPart",
     "Chunk",
     "ChunkData",
     "Comment",

@@ -20,6 +20,7 @@ class Artefact(models.Model):
     sha256 = models.CharField(max_length=64)
     saved_at = models.DateTimeField()
     actor = models.CharField(max_length=150)
+    missing_since = models.DateTimeField(null=True)  # when its file was first not seen; NULL: seen
 
     class Meta:
         ordering = ["path"]

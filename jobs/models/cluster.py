@@ -68,6 +68,8 @@ class Node(models.Model):
         default=dict
     )  # hostname, cores, memory, versions: engine.telemetry.inventory.node_facts
     host = models.JSONField(default=dict)  # newest readings of the host
+    # Why the files of attempts or checkpoints cannot be seen now; '': they can. Written by jobs.attempts.checkpoints
+    storage_problem = models.CharField(max_length=300, blank=True)
     joined_at = models.DateTimeField(auto_now_add=True)
     heartbeat_at = models.DateTimeField(null=True)
 

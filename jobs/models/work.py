@@ -67,6 +67,11 @@ class Job(models.Model):
     sweep_number = models.PositiveIntegerField(null=True)  # number of its point in the sweep, from 1
     halt_at_step = models.PositiveIntegerField(null=True)  # the job pauses after this step
     is_halted = models.BooleanField(default=False)  # paused because it reached halt_at_step
+    # Decisions of people to give up checkpoints: [[attempt, step], ...], those of attempts up to it, above the step
+    restarts = models.JSONField(default=list)
+    preferred_node = models.ForeignKey(
+        Node, on_delete=models.SET_NULL, related_name="+", null=True
+    )  # where a drain said that it continues
     submitted_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True)  # of the first step
     ended_at = models.DateTimeField(null=True)
@@ -117,10 +122,11 @@ class Attempt(models.Model):
         max_length=300, blank=True
     )  # why it must give up its devices; '': it need not
     preempted_by = models.ForeignKey(Job, on_delete=models.SET_NULL, related_name="preemptions", null=True)
-    directory = models.CharField(max_length=500, blank=True)  # on its node
+    # Paths are relative to the folder of the node (jobs.nodes.folders) or, for shared checkpoints, to the shared root.
+    directory = models.CharField(max_length=500, blank=True)
     placement = models.JSONField(default=dict)
     resumed_from = models.CharField(max_length=500, blank=True)
-    checkpoint = models.CharField(max_length=500, blank=True)  # newest complete one, on its node
+    checkpoint = models.CharField(max_length=500, blank=True)  # newest complete one
     checkpoint_step = models.PositiveIntegerField(null=True)
     checkpoint_at = models.DateTimeField(null=True)
     phases = models.JSONField(default=dict)  # START_PHASES -> seconds
@@ -151,7 +157,7 @@ class AttemptNode(models.Model):
     is_secondary_failure = models.BooleanField(
         default=False
     )  # failed only because ranks on another node failed
-    directory = models.CharField(max_length=500, blank=True)  # on its node
+    directory = models.CharField(max_length=500, blank=True)  # relative to the folder of its node
     address = models.CharField(max_length=100, blank=True)  # at which other nodes reach it
     port = models.PositiveIntegerField(default=0)  # rendezvous port, on the node of rank 0
     began_at = models.DateTimeField(null=True)

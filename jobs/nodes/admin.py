@@ -138,11 +138,18 @@ def mark_silent_nodes() -> None:
 
 
 def record_heartbeat(node: Node) -> None:
-    """Make a node that was unreachable or failed ok again, after a heartbeat of its agent."""
+    """Make a node that was unreachable, failed or stopped ok again, after a heartbeat of its agent."""
     move_health(
         node.id, Health.OK, actor=f"agent:{node.name}", reason="The node sends heartbeats again.",
-        only_from=(Health.UNREACHABLE, Health.FAILED),
+        only_from=(Health.UNREACHABLE, Health.FAILED, Health.STOPPED),
     )  # fmt: skip
+
+
+def record_stop(node: Node) -> None:
+    """Mark a node whose agent ends properly as stopped, until it starts again."""
+    move_health(
+        node.id, Health.STOPPED, actor=f"agent:{node.name}", reason="The agent of this node was stopped."
+    )
 
 
 def _mark_silent(to: str, seconds: int, sources: tuple[str, ...]) -> None:

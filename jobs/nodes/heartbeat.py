@@ -8,6 +8,9 @@ from django.conf import settings
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 
+from jobs.models import Node
+from jobs.states.nodes import AdminState, Health
+
 
 def alive_since() -> CombinedExpression:
     """Return the oldest heartbeat time of a node that counts as alive.
@@ -20,3 +23,14 @@ def alive_since() -> CombinedExpression:
 def is_fresh(at: datetime | None, now: datetime) -> bool:
     """Whether a heartbeat or a reading is young enough to count."""
     return at is not None and now - at < timedelta(seconds=settings.UNREACHABLE_AFTER_S)
+
+
+def current_health(node: Node, now: datetime) -> str:
+    """Return the health of a node; one without a recent heartbeat is unreachable, whether or not it is recorded yet.
+
+    A retired node does not count as silent.
+    """
+    is_expected = node.health in (Health.OK, Health.SUSPECT) and node.admin_state != AdminState.RETIRED
+    return (
+        str(Health.UNREACHABLE) if is_expected and not is_fresh(node.heartbeat_at, now) else str(node.health)
+    )

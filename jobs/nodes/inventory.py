@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 
 from engine.telemetry.inventory import DeviceInfo, devices, node_facts
 from jobs.models import Device, Node
-from jobs.nodes import joining
+from jobs.nodes import folders, joining
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +29,10 @@ def register(node_dir: Path) -> Node:
     Raises OSError if the node's folder cannot be written, JoinError if this node may not join.
     """
     node_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    facts, found = node_facts() | {"checkpoint_root": settings.CHECKPOINT_ROOT}, devices()
+    found = devices()
     own_id, secret = node_id(node_dir), _read_or_create(node_dir / "node_secret", 32)
+    before = Node.objects.filter(id=own_id).values_list("facts", flat=True).first() or {}
+    facts = node_facts() | folders.list_facts(node_dir, before)
     with transaction.atomic():
         pool = joining.admit(own_id, secret, facts)
         name = settings.NODE_NAME or str(facts.get("hostname") or "node")

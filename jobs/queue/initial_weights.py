@@ -11,9 +11,9 @@ from engine.checkpoints.folder import ResumeError, read_manifest
 from engine.checkpoints.initial_weights import WeightsOrigin, open_initial_weights
 from engine.spec.problems import Problem, SpecError
 from engine.spec.spec import Spec, parse
-from jobs.attempts import checkpoints
+from jobs.attempts import checkpoints, locations
 from jobs.ids import ALPHABET
-from jobs.models import Checkpoint, Job, Node, Pool, Run, Team
+from jobs.models import Checkpoint, Job, Run, Team
 from jobs.states.jobs import StateError
 
 ACCEPTED_FORMS = "a run's id, run@step, run@best, or the name of a Hugging Face folder in the data folder"
@@ -28,7 +28,7 @@ class StartWeights:
     folder: Path | None = None
 
 
-def find(spec: Spec, team: Team, pool: Pool | None) -> StartWeights | None:
+def find(spec: Spec, team: Team) -> StartWeights | None:
     """Find the weights that a spec starts from; None for new ones. Raises SpecError with every problem."""
     if not spec.start_from:
         return None
@@ -37,15 +37,15 @@ def find(spec: Spec, team: Team, pool: Pool | None) -> StartWeights | None:
         return StartWeights(spec.start_from, folder=_find_folder(spec))
     checkpoint = _find_checkpoint(run, spec.start_from.partition("@")[2])
     problems = [*WeightsOrigin.from_spec(checkpoint_title(checkpoint), parse(run.spec)).problems(spec)]
-    problems += _reach_problems(checkpoint, pool) + _manifest_problems(checkpoint)
+    problems += _reach_problems(checkpoint) + _manifest_problems(checkpoint)
     if problems:
         raise SpecError(problems)
     return StartWeights(f"{run.id}@{checkpoint.step}", checkpoint)
 
 
-def problems(spec: Spec, team: Team, pool: Pool | None) -> tuple[Problem, ...]:
+def problems(spec: Spec, team: Team) -> tuple[Problem, ...]:
     try:
-        find(spec, team, pool)
+        find(spec, team)
     except SpecError as error:
         return error.problems
     return ()
@@ -64,7 +64,7 @@ def hold_checkpoint(job: Job) -> None:
 
 
 def refuse_deleted(job: Job) -> None:
-    """Raise StateError if a job must start from a checkpoint that has been deleted."""
+    """Raise StateError if a job must start from a checkpoint whose files are missing now."""
     start = job.start_checkpoint
     if (
         start is not None
@@ -72,15 +72,14 @@ def refuse_deleted(job: Job) -> None:
         and not Checkpoint.objects.filter(run__job=job, gone_at=None).exists()
     ):
         raise StateError(
-            f"Job {job.id} starts from {checkpoint_title(start)}, but that checkpoint has been deleted."
+            f"Job {job.id} starts from {checkpoint_title(start)}, but the files of that checkpoint are missing since "
+            f"{start.gone_at:%Y-%m-%d %H:%M} UTC."
         )
 
 
-def path_for_job(job: Job) -> Path | None:
-    """Path of the job's initial weights; None if it starts from new ones."""
-    if job.start_checkpoint is not None:
-        return Path(job.start_checkpoint.path)
-    text = str(job.spec.get("start_from", ""))
+def folder_for_job(job: Job) -> Path | None:
+    """Path of the folder with the job's initial weights; None if it starts from a checkpoint or from new ones."""
+    text = str(job.spec.get("start_from", "")) if job.start_checkpoint is None else ""
     return Path(settings.CORPUS_ROOT) / text if text else None
 
 
@@ -128,24 +127,15 @@ def _find_folder(spec: Spec) -> Path:
     return path
 
 
-def _reach_problems(checkpoint: Checkpoint, pool: Pool | None) -> list[Problem]:
-    """A checkpoint on the disk of one node is available only to jobs of that node."""
-    if checkpoint.is_shared or pool is None:
+def _reach_problems(checkpoint: Checkpoint) -> list[Problem]:
+    """A checkpoint travels to the node of the job, unless no node that holds it can come back."""
+    location = locations.locate_checkpoint(checkpoint)
+    lost = [holder for holder in location.holders if holder.away == locations.RETIRED]
+    if not location.holders or len(lost) < len(location.holders):
         return []
-    node = checkpoint.attempt.node
-    others = (
-        Node.objects.filter(pool=pool).exclude(id=node.id).order_by("name").values_list("name", flat=True)
-    )
-    if node.pool_id == pool.id and not others:
-        return []
-    where = (
-        f"pool '{pool.name}' also has {', '.join(others[:5])}"
-        if node.pool_id == pool.id
-        else f"pool '{pool.name}' does not have that node"
-    )
     message = (
-        f"The checkpoint of {checkpoint_title(checkpoint)} is on node {node.name}, but {where}. Set "
-        "FOURWALLS_CHECKPOINT_ROOT to a folder that all nodes share."
+        f"The checkpoint of {checkpoint_title(checkpoint)} is on node {lost[0].name}, which is retired, and nowhere "
+        "else. Choose another checkpoint."
     )
     return [Problem("start_from", message)]
 

@@ -46,7 +46,7 @@ def submit(
     pool = check(spec, team)
     refuse_priority(spec, team, owner)
     spec = pool_settings.with_pool_defaults(spec, pool)
-    initial = initial_weights.find(spec, team, pool)
+    initial = initial_weights.find(spec, team)
     if initial is not None:
         spec = spec.model_copy(update={"start_from": initial.text})
     plan = plans.build_plan(spec, pool)
@@ -106,7 +106,7 @@ def check(spec: Spec, team: Team | None = None, *, has_started: bool = False) ->
     except SpecError as error:
         problems += error.problems
     if team is not None and not has_started:
-        problems += initial_weights.problems(spec, team, pool)
+        problems += initial_weights.problems(spec, team)
     if problems or pool is None:
         raise SpecError(problems)
     return pool

@@ -33,6 +33,7 @@ def assign(job: Job, node_id: str, devices: Sequence[str], actor: str) -> Attemp
                 reason=f"Attempt {number} on {names}.",
                 attempt=job.attempt_number,
                 attempt_number=number,
+                preferred_node=None,
             ):
                 return None
             attempt = Attempt.objects.create(job=job, number=number, node_id=node_id, num_nodes=len(nodes))

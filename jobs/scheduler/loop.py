@@ -23,6 +23,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from jobs.lifecycle import preemption
+from jobs.lifecycle.resumption import resume_note
 from jobs.lifecycle.transitions import move_attempt, move_job
 from jobs.models import Attempt, ComponentHeartbeat, Device, Job, Pool
 from jobs.nodes import admin
@@ -176,7 +177,7 @@ def _list_available(pool: Pool, assignments: Sequence[Assignment]) -> set[str]:
     found = Device.objects.filter(
         id__in=wanted, is_present=True, health=DeviceHealth.OK,
         node__pool=pool, node__is_cordoned=False, node__heartbeat_at__gt=alive_since(),
-    ).exclude(node__health=Health.SUSPECT)  # fmt: skip
+    ).exclude(node__health__in=(Health.SUSPECT, Health.STOPPED))  # fmt: skip
     return set(found.values_list("id", flat=True))
 
 
@@ -200,4 +201,6 @@ def _reclaim(attempt: Attempt) -> bool:
         return False
     job = Job.objects.select_for_update().get(id=attempt.job_id)
     to = job.wanted_state or JobState.QUEUED
+    if to == JobState.QUEUED:
+        reason = f"{reason[:-1]}; {resume_note(job)}"
     return move_job(job.id, to, actor=ACTOR, reason=reason, attempt=attempt.number)

@@ -7,15 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from django.conf import settings
-from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Q
+from django.db.models import BooleanField, ExpressionWrapper, F, Q
 from django.utils import timezone
 
 from jobs.accounting import charges
 from jobs.accounting.budget import MonthlyBudget
 from jobs.epoch import Epoch
 from jobs.models import Attempt, Device, Job, Lease, Node, Pool, Share
+from jobs.nodes import folders
 from jobs.nodes.heartbeat import alive_since
+from jobs.scheduler import locality
 from jobs.scheduler.policy.snapshot import NodeView, PoolSnapshot, RunningAttempt, TeamShare, WaitingJob
 from jobs.states.jobs import ATTEMPT_LIVE, JobState
 from jobs.states.nodes import AdminState, DeviceHealth, Health
@@ -32,7 +35,9 @@ USAGE_PERIOD_S = 300.0  # period after which the usage of running attempts is co
 def take_snapshot(pool: Pool) -> PoolSnapshot:
     now = timezone.now()
     held_devices = _held_devices(pool)
-    nodes = _nodes(pool, {device for held in held_devices.values() for device in held})
+    nodes = _without_promised(
+        pool, _nodes(pool, {device for held in held_devices.values() for device in held})
+    )
     waiting = _waiting(pool, nodes)
     # Read before the shares: an attempt that ends in between is counted twice, never missed.
     running = _running(pool, now, held_devices)
@@ -92,17 +97,33 @@ def _nodes(pool: Pool, held: set[str]) -> list[NodeView]:
     ]
 
 
+def _without_promised(pool: Pool, nodes: list[NodeView]) -> list[NodeView]:
+    """Keep the devices that a drain has promised to jobs that are still stopping from all others."""
+    if all(node.closed_reason != AdminState.DRAINING for node in nodes):
+        return nodes
+    stopping = Job.objects.filter(pool=pool, state=JobState.STOPPING, preferred_node__isnull=False)
+    promised: Counter[str] = Counter()
+    for node, num_devices in stopping.values_list("preferred_node", "num_devices"):
+        promised[node] += num_devices
+    return [
+        msgspec.structs.replace(node, free=node.free[: max(0, len(node.free) - promised[node.id])])
+        for node in nodes
+    ]
+
+
 def _group(pool: Pool, node: Node, kind: str) -> str:
     """Return the gang group of a node: nodes can share a gang if device kind and checkpoint folder are the same."""
-    root = node.facts.get("checkpoint_root") if pool.allows_several_nodes else ""
+    root = folders.root_of(node.facts) if pool.allows_several_nodes else ""
     return f"{kind} {root}" if root else ""
 
 
 def _closed_reason(node: Node, is_alive: bool) -> str:
     if node.admin_state != AdminState.OPEN:
         return str(node.admin_state)
+    if node.health == Health.STOPPED:
+        return str(Health.STOPPED)
     if not is_alive:
-        return "unreachable"
+        return str(Health.UNREACHABLE)
     return "suspect" if node.health == Health.SUSPECT else ""
 
 
@@ -170,9 +191,9 @@ def build_waiting_job(job: Job) -> WaitingJob:
 
 def _waiting(pool: Pool, nodes: Sequence[NodeView]) -> list[WaitingJob]:
     """Return the waiting jobs. Only a gang larger than every open node may span nodes."""
-    homes = _home_nodes(pool)
-    largest = max((node.devices for node in nodes if not node.closed_reason), default=0)
     rows = Job.objects.filter(pool=pool, state=JobState.QUEUED).order_by()
+    located = locality.find_localities(rows)
+    largest = max((node.devices for node in nodes if not node.closed_reason), default=0)
     return [
         WaitingJob(
             job,
@@ -181,20 +202,14 @@ def _waiting(pool: Pool, nodes: Sequence[NodeView]) -> list[WaitingJob]:
             num_devices,
             max_duration_s(limit_s),
             since,
-            homes.get(job),
+            locality.list_homes(located.get(job), preferred),
             pool.allows_several_nodes and num_devices > largest,
+            locality.waiting_reason(located.get(job)),
         )
-        for job, team, priority, num_devices, limit_s, since in rows.values_list(
-            "id", "team_id", "priority", "num_devices", "time_limit_s", Epoch("queue_key")
+        for job, team, priority, num_devices, limit_s, since, preferred in rows.values_list(
+            "id", "team_id", "priority", "num_devices", "time_limit_s", Epoch("queue_key"), "preferred_node"
         )
     ]
-
-
-def _home_nodes(pool: Pool) -> dict[str, str]:
-    """Return job -> node of its last attempt, where its checkpoints are, for waiting jobs that have run before."""
-    later = Attempt.objects.filter(job=OuterRef("job"), number__gt=OuterRef("number"))
-    last = Attempt.objects.filter(job__pool=pool, job__state=JobState.QUEUED).filter(~Exists(later))
-    return dict(last.order_by().values_list("job_id", "node_id"))
 
 
 def _shares(pool: Pool, now: datetime, running: Iterable[RunningAttempt]) -> dict[int, TeamShare]:

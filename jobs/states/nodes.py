@@ -23,6 +23,7 @@ class Health(TextChoices):
     SUSPECT = "suspect"  # repeated faults: no new work for a while (jobs.nodes.node_faults)
     UNREACHABLE = "unreachable"  # no heartbeat: no new work; running attempts are left alone
     FAILED = "failed"  # no heartbeat for so long that its attempts are lost
+    STOPPED = "stopped"  # its agent was stopped by a person or a shutdown: no new work until it starts again
 
 
 class DrainPolicy(TextChoices):
@@ -60,10 +61,11 @@ ADMIN_MOVES: dict[str, tuple[str, ...]] = {
 NEEDS_NO_LEASE = (AdminState.DRAINED, AdminState.MAINTENANCE, AdminState.RETIRED)
 
 HEALTH_MOVES: dict[str, tuple[str, ...]] = {
-    Health.OK: (Health.SUSPECT, Health.UNREACHABLE, Health.FAILED),
+    Health.OK: (Health.SUSPECT, Health.UNREACHABLE, Health.FAILED, Health.STOPPED),
     Health.SUSPECT: (Health.OK, Health.UNREACHABLE),
     Health.UNREACHABLE: (Health.OK, Health.SUSPECT),
     Health.FAILED: (Health.UNREACHABLE,),
+    Health.STOPPED: (Health.OK, Health.SUSPECT, Health.UNREACHABLE, Health.FAILED),
 }
 
 DEVICE_MOVES: dict[str, tuple[str, ...]] = {

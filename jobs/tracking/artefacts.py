@@ -33,6 +33,10 @@ class TooBig(ArtefactError):
     """More bytes than FOURWALLS_ARTEFACT_LIMIT_BYTES."""
 
 
+class ArtefactMissing(Exception):
+    """The row is there and its file is not; the message says since when."""
+
+
 @dataclass(frozen=True)
 class FolderEntry:
     """A file or subfolder in the listing of a folder."""
@@ -118,6 +122,30 @@ def folder_of(run: Run) -> Path:
 
 def file_of(artefact: Artefact) -> Path:
     return Path(settings.ARTEFACT_ROOT) / artefact.run_id / artefact.id
+
+
+def find_file(artefact: Artefact) -> Path:
+    """Return the file of an artefact. Raises ArtefactMissing if it is not on this machine's disk.
+
+    Every look counts: the row says since when the file is missing, and forgets it when the file is there again.
+    """
+    path = file_of(artefact)
+    rows = Artefact.objects.filter(id=artefact.id)
+    if path.is_file():
+        if artefact.missing_since is not None:
+            rows.update(missing_since=None)
+        return path
+    root = Path(settings.ARTEFACT_ROOT)
+    if not root.is_dir():  # away as a whole: says nothing on this file
+        raise ArtefactMissing(
+            f"The folder of artefacts, {root}, is away now, so '{artefact.path}' cannot be read."
+        )
+    since = artefact.missing_since or timezone.now()
+    rows.filter(missing_since=None).update(missing_since=since)
+    raise ArtefactMissing(
+        f"The file of this artefact, '{artefact.path}', is missing on disk since {since:%Y-%m-%d %H:%M} UTC, "
+        "if not longer."
+    )
 
 
 def refuse_bad_path(path: str) -> None:

@@ -5,6 +5,7 @@ It needs no Django, so that a subprocess can use it too.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 
@@ -60,5 +61,5 @@ def make_checkpoint(directory: AttemptDirectory, number: int) -> SpoolLine:
     """Create a complete checkpoint on disk; returns its spool line."""
     folder = directory.checkpoints / f"step-{number:08d}"
     folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text("{}")
+    (folder / "manifest.json").write_text(json.dumps({"format": 2, "step": number, "files": {}}))
     return SpoolLine("checkpoint", 1000.0 + number, "run", step=number, text=folder.name, seconds=0.5)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from jobs.models import Job
-from jobs.queue import job_actions
+from jobs.queue import job_actions, restart
 from jobs.scheduler import idle
 from jobs.states.jobs import JobState
 
@@ -44,6 +44,11 @@ ACTIONS = {
         JobAction("retry", "Retry job", "arrow-clockwise", job_actions.retry, QUEUED_AGAIN,
                   (JobState.FAILED, JobState.CANCELLED)),
         JobAction("resume", "Resume job", "play-fill", job_actions.resume, QUEUED_AGAIN, (JobState.PAUSED,)),
+        JobAction("restart", "Start from step 0", "arrow-clockwise", restart.restart, "starts from step 0.",
+                  (JobState.QUEUED,), "bad",
+                  "Its checkpoints are given up for good, also if their node comes back. To wait for the node costs "
+                  "nothing; to start from an earlier checkpoint, use the list of checkpoints.",
+                  condition=restart.is_stuck),
         JobAction("pause", "Pause job", "pause-fill", job_actions.pause, "is paused.", ACTIVE),
         JobAction(
             "cancel", "Cancel job", "x-lg", job_actions.cancel, "is cancelled.", (*ACTIVE, JobState.PAUSED), "bad",

@@ -18,6 +18,7 @@ from jobs.models import Batch, ComponentHeartbeat, Device, Job, Node, Run, Spool
 from jobs.nodes.heartbeat import is_fresh
 from jobs.nodes.occupants import devices_with_leases, get_lease
 from jobs.states.jobs import FINAL, JobState
+from jobs.states.nodes import AdminState, Health
 
 Labels = dict[str, str]
 MEGA, MIB = 1e-6, 1 / 2**20
@@ -170,13 +171,14 @@ def _point_metrics() -> Iterator[MetricFamily]:
 
 
 def _component_metrics(now: datetime) -> Iterator[MetricFamily]:
-    nodes = Node.objects.values_list("pool__name", "heartbeat_at")
+    nodes = Node.objects.exclude(admin_state=AdminState.RETIRED)
     counts: dict[tuple[str, str], int] = {}
-    for pool, at in nodes:
-        key = (pool, "alive" if is_fresh(at, now) else "silent")
+    for pool, at, health in nodes.values_list("pool__name", "heartbeat_at", "health"):
+        absent = "stopped" if health == Health.STOPPED else "silent"
+        key = (pool, "alive" if is_fresh(at, now) else absent)
         counts[key] = counts.get(key, 0) + 1
     yield MetricFamily(
-        "fourwalls_agents", "Agents, by whether their heartbeat is recent.",
+        "fourwalls_agents", "Agents by heartbeat: alive, silent, or stopped properly. Without retired nodes.",
         [Sample({"pool": pool, "state": state}, count) for (pool, state), count in sorted(counts.items())],
     )  # fmt: skip
     heartbeats = ComponentHeartbeat.objects.filter(component="scheduler")

@@ -11,8 +11,8 @@ from django import forms
 from django.utils import timezone
 
 from jobs.models import Node
-from jobs.nodes.actions import ACTIONS, NodeAction, perform
 from jobs.nodes.admin import REASON_LIMIT
+from jobs.scheduler.node_actions import ACTIONS, NodeAction, perform
 from jobs.states.nodes import DrainPolicy
 
 HOURS_LIMIT = 24 * 365
@@ -23,7 +23,7 @@ POLICIES = {
     ),
     DrainPolicy.CHECKPOINT: (
         "Checkpoint and requeue",
-        "Every job stops at its next step boundary, keeps a checkpoint, and resumes on another node.",
+        "Every job stops at its next step boundary, keeps a checkpoint, and continues as listed below.",
     ),
     DrainPolicy.DEADLINE: (
         "By a deadline",

@@ -21,6 +21,7 @@ from jobs.models import Device, Node
 from jobs.nodes import admin
 from jobs.nodes.occupants import devices_with_leases, get_ended_attempts, get_occupants
 from jobs.planning import device_profiles as probes
+from jobs.scheduler import drains
 from jobs.states.jobs import StateError
 from jobs.states.nodes import DeviceHealth
 
@@ -131,13 +132,19 @@ def _build_context(request: HttpRequest, node: Node) -> dict[str, Any]:
 def _render_dialog(
     request: HttpRequest, node: Node, text: ActionText, form: ActionForm, status: int = 200
 ) -> HttpResponse:
-    occupants = get_occupants(node, get_scope(request).can_see_details)
+    can_see = get_scope(request).can_see_details
+    occupants = get_occupants(node, can_see)
+    plans = {one.job.id: one for one in drains.plan_drain(node)} if text.takes == "policy" else {}
     context = {
         "node": node,
         "action": text,
         "form": form,
         "policies": [(key, *texts) for key, texts in POLICIES.items()],
         "occupants": occupants,
+        "affected": [(occupant, plans.get(occupant.job.id)) for occupant in occupants],
+        "stranded": [(job, row, can_see(job.team_id)) for job, row in drains.list_stranded(node)]
+        if text.name in ("retire", "maintenance")
+        else [],
         "last_end": max((occupant.ends_by for occupant in occupants), default=None),
         "soon": timezone.now() + timedelta(seconds=60),
     }

@@ -14,7 +14,7 @@ from dashboard.pages.submit import spec_fields
 from engine.spec.spec import SpecError, nested
 from jobs.attempts import checkpoint_files, checkpoints
 from jobs.models import Job, Run
-from jobs.queue import job_actions, relayout
+from jobs.queue import job_actions, relayout, restart
 from jobs.states.jobs import JobState, StateError
 
 
@@ -51,3 +51,17 @@ def layout(request: HttpRequest, run_id: str) -> HttpResponse:
         message = error.problems[0].message if isinstance(error, SpecError) else str(error)
         return answer(request, message, page, is_refused=True)
     return answer(request, f"{job.name} waits in the queue again, for {job.num_devices} devices.", page)
+
+
+@require_POST
+def start_again(request: HttpRequest, run_id: str, step: int) -> HttpResponse:
+    """Start the job from an earlier checkpoint, or from step 0; later checkpoints are given up."""
+    run = get_scope(request).get(Run, run_id)
+    if run.job is None:
+        raise Http404
+    job, page = get_scope(request).get_writable(Job, run.job.id), reverse("run", args=[run.id])
+    try:
+        restart.restart(job, request.user.get_username(), step)
+    except StateError as error:
+        return answer(request, str(error), page, is_refused=True)
+    return answer(request, f"{job.name} starts from step {step}.", page)

@@ -11,10 +11,11 @@ from dashboard.pages.submit import spec_fields
 from engine.spec.spec import flatten
 from engine.telemetry.metrics import START_PHASES
 from jobs.accounting.run_cost import get_run_cost
+from jobs.attempts import locations, transfers
 from jobs.attempts.checkpoint_files import list_checkpoints
 from jobs.attempts.history import get_attempt_history
 from jobs.models import Attempt, Device, Event, Run
-from jobs.queue import relayout
+from jobs.queue import relayout, restart
 from jobs.runs.lineage import get_lineage
 
 EVENTS_SHOWN = 200
@@ -69,8 +70,22 @@ def _build_checkpoints(run: Run, scope: Scope) -> dict[str, Any]:
     return {
         "checkpoints": shown,
         "unfit": shown[0].unfit if shown else "",
+        **_build_location(run, scope),
         "lineage": get_lineage(run, scope.opened(Run)),
         "layout_fields": [(spec_fields.FIELDS[path], flat[path]) for path in LAYOUT_SHOWN if path in flat],
+    }
+
+
+def _build_location(run: Run, scope: Scope) -> dict[str, Any]:
+    """Return where the newest checkpoint lies, a copy on its way, and the steps from which a person may start."""
+    if run.job is None:
+        return {}
+    location = locations.locate_job(run.job.id)
+    may_restart = run.job.state in restart.STATES and scope.can_write(run)
+    return {
+        "location": location if location and not location.is_start else None,
+        "transfer": transfers.progress_of(run.job.id),
+        "restart_steps": restart.list_steps(run.job) if may_restart and location else [],
     }
 
 

@@ -33,6 +33,7 @@ urlpatterns = [
     path("runs/<str:run_id>/trace/", trace_views.request_trace, name="run-trace"),
     path("runs/<str:run_id>/traces/<int:file_id>/", trace_views.file, name="run-trace-file"),
     path("runs/<str:run_id>/layout/", checkpoint_views.layout, name="run-layout"),
+    path("runs/<str:run_id>/restart/<int:step>/", checkpoint_views.start_again, name="run-restart"),
     path(
         "runs/<str:run_id>/checkpoints/<int:step>/<str:form>/", checkpoint_views.files, name="run-checkpoint"
     ),

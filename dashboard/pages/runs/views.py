@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.http import Http404, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from dashboard.access import get_scope
 from dashboard.charts import panels, run_labels
 from dashboard.files.downloads import FileDownload
+from dashboard.html.responses import answer
 from dashboard.pages.jobs import progress
 from dashboard.pages.planning import accuracy
 from dashboard.pages.pools import fabric
@@ -114,12 +117,16 @@ def log(request: UserRequest, run_id: str) -> HttpResponse:
 
 
 @require_safe
-def artefact(request: UserRequest, run_id: str, artefact_id: str) -> FileDownload:
+def artefact(request: UserRequest, run_id: str, artefact_id: str) -> HttpResponseBase:
     """Download one file of the run."""
     found = get_scope(request).get(Run, run_id).artefacts.filter(id=artefact_id).first()
     if found is None:
         raise Http404
-    return FileDownload(artefacts.file_of(found), found.path.rpartition("/")[2], found.size_bytes)
+    try:
+        path = artefacts.find_file(found)
+    except artefacts.ArtefactMissing as error:
+        return answer(request, str(error), reverse("run", args=[run_id]), is_refused=True)
+    return FileDownload(path, found.path.rpartition("/")[2], found.size_bytes)
 
 
 def _parse_whole(text: str | None) -> int | None:

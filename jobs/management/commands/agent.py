@@ -13,7 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from jobs.agent import doorbell, forkserver
+from jobs.agent import doorbell, forkserver, returning
 from jobs.agent.loop import Agent
 from jobs.agent.subprocesses import ProcessSupervisor, terminate_orphan
 from jobs.models import Node
@@ -37,6 +37,7 @@ class Command(BaseCommand):
         node_dir: Path = settings.NODE_DIR
         try:
             lock = _acquire_lock(node_dir)
+            returning.catch_up(inventory.node_id(node_dir), node_dir)
             node = inventory.register(node_dir)
         except OSError as error:
             raise CommandError(f"The node's folder {node_dir} cannot be used: {error}.") from None

@@ -12,7 +12,9 @@ from django.utils import timezone
 
 from jobs.models import Node
 from jobs.nodes import admin, joining
-from jobs.nodes.actions import ACTIONS, perform
+from jobs.nodes.heartbeat import current_health
+from jobs.scheduler import drains
+from jobs.scheduler.node_actions import ACTIONS, perform
 from jobs.states.jobs import StateError
 from jobs.states.nodes import DrainPolicy
 
@@ -54,6 +56,9 @@ class Command(BaseCommand):
                 verb.add_argument(
                     "--policy", choices=DrainPolicy.values, help="default: finish; with --hours: deadline"
                 )
+                verb.add_argument(
+                    "--dry-run", action="store_true", help="only print what a drain by checkpoint would cost"
+                )
 
     def handle(self, *, verb: str, **options: Any) -> None:
         try:
@@ -72,6 +77,11 @@ class Command(BaseCommand):
 
     def _act(self, verb: str, node: Node, options: dict[str, Any]) -> None:
         action, reason, until = ACTIONS[verb], options["reason"], _until(options.get("hours"))
+        if verb == "drain":
+            for one in drains.plan_drain(node):
+                self.stdout.write(f"Job {one.job.id} ({one.job.name}) {one.sentence}")
+            if options["dry_run"]:
+                return
         if action.needs_reason and not reason:
             raise StateError(f"A reason is required: manage.py node {verb} {node.name} --reason '...'")
         policy = options.get("policy") or (DrainPolicy.DEADLINE if until else DrainPolicy.FINISH)
@@ -104,11 +114,11 @@ def _summary(node: Any) -> dict[str, Any]:
         "name": node.name,
         "pool": node.pool.name,
         "admin_state": node.admin_state,
-        "health": node.health,
+        "health": current_health(node, timezone.now()),
         "allocation": admin.get_allocation(node.num_devices - node.num_held, node.num_held),
         "devices": f"{node.num_held}/{node.num_devices} held",
         "suspect": f"{node.num_suspect} suspect" if node.num_suspect else "",
-        "reason": node.admin_reason or node.health_reason,
+        "reason": node.admin_reason or node.storage_problem or node.health_reason,
         "until": node.admin_until.isoformat() if node.admin_until else "",
     }
 

@@ -37,6 +37,8 @@ class AdmissionControl:
         pool = self._snapshot.pool
         if not self._snapshot.is_open:
             return WaitingReason("POOL_CLOSED", {"pool": pool})
+        if job.blocked is not None:
+            return job.blocked
         if job.num_devices > (self._largest_group if job.may_span_nodes else self._largest):
             return self._no_node_reason(job)
         return self.check_team(job)

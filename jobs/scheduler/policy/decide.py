@@ -81,7 +81,7 @@ class _SchedulingPass:
         return Decisions(self.assignments, preemptions, self._positions())
 
     def _place_or_reserve(self, job: WaitingJob) -> None:
-        allocation = self.free_devices.find(job.num_devices, job.home, job.may_span_nodes)
+        allocation = self.free_devices.find(job.num_devices, job.homes, job.may_span_nodes)
         if self.reservation is not None:
             allocation = self._find_without_delay(job, self.reservation, allocation)
         if allocation is not None:
@@ -101,7 +101,7 @@ class _SchedulingPass:
         if allocation is None or reservation.allows(allocation, self.snapshot.now + job.max_duration_s):
             return allocation
         removed = self.free_devices.remove(reservation.spare)
-        other = self.free_devices.find(job.num_devices, None, job.may_span_nodes)
+        other = self.free_devices.find(job.num_devices, (), job.may_span_nodes)
         self.free_devices.release(removed)
         if other is None:
             other = reservation.find_spare(job.num_devices, removed)

@@ -73,8 +73,8 @@ def reserve(head: WaitingJob, free_devices: FreeDevices, releases: Iterable[Rele
 
 def _choose_allocation(future: FreeDevices, now: FreeDevices, head: WaitingJob) -> Allocation | None:
     """Return an allocation for the gang, on the fitting node with most devices free now, so that fewest stay idle."""
-    allocation = future.find(head.num_devices, head.home, head.may_span_nodes)
-    if allocation is None or len(allocation) > 1 or head.home in allocation:
+    allocation = future.find(head.num_devices, head.homes, head.may_span_nodes)
+    if allocation is None or len(allocation) > 1 or set(head.homes) & allocation.keys():
         return allocation
     fitting = [node for node, free in future.by_node.items() if free >= head.num_devices]
     return {max(fitting, key=lambda node: now.by_node[node]): head.num_devices}
@@ -194,7 +194,7 @@ class _Simulation:
         self.next_month.clear()
 
     def _start(self, job: WaitingJob) -> bool:
-        allocation = self.free_devices.find(job.num_devices, job.home, job.may_span_nodes)
+        allocation = self.free_devices.find(job.num_devices, job.homes, job.may_span_nodes)
         if allocation is None:
             return False
         self.free_devices.allocate(allocation)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 Allocation = Mapping[str, int]  # node -> devices of it
 
@@ -28,15 +28,16 @@ class FreeDevices:
     def copy(self) -> FreeDevices:
         return FreeDevices(self.by_node, self.groups)
 
-    def find(self, count: int, home: str | None = None, may_span: bool = False) -> Allocation | None:
+    def find(self, count: int, homes: Sequence[str] = (), may_span: bool = False) -> Allocation | None:
         """Return an allocation of `count` free devices; None if there is none.
 
-        On `home` if they fit there, else on one node, else (only if `may_span`) on as few nodes as possible.
+        On the first of `homes` where they fit, else on one node, else (only if `may_span`) on as few nodes as possible.
         """
         if count > self.total:
             return None
-        if home is not None and self.by_node.get(home, 0) >= count:
-            return {home: count}
+        for home in homes:
+            if self.by_node.get(home, 0) >= count:
+                return {home: count}
         for free in self._counts:
             if free >= count and self._nodes_by_count[free]:
                 return {next(iter(self._nodes_by_count[free])): count}

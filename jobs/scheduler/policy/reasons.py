@@ -92,10 +92,36 @@ def _reserved(v: ReasonValues) -> str:
     )
 
 
+def _checkpoint(v: ReasonValues) -> str:
+    return (
+        "The checkpoint that it starts from" if v["is_start"] else f"Its newest checkpoint (step {v['step']})"
+    )
+
+
+def _checkpoint_away(v: ReasonValues) -> str:
+    way_out = "" if v["is_start"] else " A person may start it from an earlier step instead."
+    return f"{_checkpoint(v)} lies on node {v['node']}, which {v['why']}. It waits for that node.{way_out}"
+
+
+def _checkpoint_failed(v: ReasonValues) -> str:
+    return (
+        f"{_checkpoint(v)} could not be copied to another node: {v['why']} It is tried again within a minute."
+    )
+
+
+def _checkpoint_lost(v: ReasonValues) -> str:
+    if v["is_start"]:
+        return "The checkpoint that it starts from is lost or damaged. Cancel the job."
+    return "Its checkpoints are lost or damaged. It waits until a person starts it from step 0."
+
+
 SENTENCES: dict[str, Callable[[ReasonValues], str]] = {
     "POOL_CLOSED": lambda v: f"Pool '{v['pool']}' is closed.",
     "NO_NODE": _no_node,
     "NODE_DRAINED": _node_drained,
+    "CHECKPOINT_AWAY": _checkpoint_away,
+    "CHECKPOINT_FAILED": _checkpoint_failed,
+    "CHECKPOINT_LOST": _checkpoint_lost,
     "QUOTA": _quota,
     "BUDGET": _budget,
     "GANG_FIT": _gang_fit,
@@ -111,6 +137,9 @@ UNKNOWN_START: dict[str, str] = {
     "POOL_CLOSED": "It depends on when the pool is opened.",
     "NO_NODE": "It depends on when a larger node joins.",
     "NODE_DRAINED": "It depends on when a node takes work again.",
+    "CHECKPOINT_AWAY": "It depends on when the node with its checkpoint answers.",
+    "CHECKPOINT_FAILED": "It depends on when its checkpoint can be copied.",
+    "CHECKPOINT_LOST": "It depends on when a person decides.",
     "QUOTA": "It depends on when the team's own jobs end, or its quota is raised.",
     "BUDGET": "It needs more than a whole month's budget, or devices with no known end.",
     "GANG_FIT": "A job that holds the devices has run past its time limit.",

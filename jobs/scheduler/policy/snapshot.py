@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from jobs.accounting.budget import MonthlyBudget
+from jobs.scheduler.policy.reasons import WaitingReason
 
 
 class NodeView(msgspec.Struct, frozen=True):
@@ -56,8 +57,9 @@ class WaitingJob(msgspec.Struct, frozen=True):
     num_devices: int
     max_duration_s: float  # time limit plus the margin for its end
     since: float
-    home: str | None = None  # the node with its checkpoints
+    homes: tuple[str, ...] = ()  # nodes on which it should start, best first
     may_span_nodes: bool = False
+    blocked: WaitingReason | None = None  # why it can start on no node, for example a checkpoint that is away
 
 
 class TeamShare(msgspec.Struct, frozen=True):

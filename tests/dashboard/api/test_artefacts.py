@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import random
+
+import pytest
+from django.urls import reverse
+
+from jobs.models import Artefact
 from jobs.tracking import artefacts
 
 
@@ -44,3 +50,41 @@ def test_a_stranger_puts_nothing(stranger_browser, make_job):
     run = make_job().run
     answer = stranger_browser.put(f"/api/v1/runs/{run.id}/artefacts?path=x", b"1", content_type="x/y")
     assert answer.status_code == 404 and not artefacts.listing(run)
+
+
+@pytest.mark.parametrize("case", range(10))
+def test_a_lost_file_is_said_to_be_missing_since_it_was_first_not_seen(
+    owner_browser, stranger_browser, make_job, case, settings, tmp_path
+):
+    rng = random.Random(case)
+    run = make_job().run
+    saved = [artefacts.save(run, f"f{number}.bin", [b"content"], actor="olga") for number in range(4)]
+    lost = {one.id for one in saved if rng.random() < 0.5}
+    away = tmp_path / "kept"
+    away.mkdir()
+    for one in saved:
+        if one.id in lost:
+            artefacts.file_of(one).rename(away / one.id)
+    for _ in range(2):
+        for one in saved:
+            answer = owner_browser.get(f"/api/v1/runs/{run.id}/artefacts/{one.id}")
+            page = owner_browser.get(
+                reverse("run-artefact", args=[run.id, one.id]), headers={"HX-Request": "1"}
+            )
+            if one.id not in lost:
+                assert (answer.status_code, page.status_code) == (200, 200)
+                continue
+            since = Artefact.objects.get(id=one.id).missing_since
+            sentence = f"The file of this artefact, '{one.path}', is missing on disk since {since:%Y-%m-%d %H:%M} UTC"
+            assert answer.status_code == 410 and answer.json()["detail"].startswith(sentence)
+            assert page.status_code == 409 and "is missing on disk since" in page.headers["HX-Trigger"]
+            assert stranger_browser.get(f"/api/v1/runs/{run.id}/artefacts/{one.id}").status_code == 404
+    for one in saved:
+        if one.id in lost:
+            (away / one.id).rename(artefacts.file_of(one))
+        assert owner_browser.get(f"/api/v1/runs/{run.id}/artefacts/{one.id}").status_code == 200
+    assert not Artefact.objects.exclude(missing_since=None).exists(), "it is forgotten once the file is seen"
+    settings.ARTEFACT_ROOT.rename(tmp_path / "unmounted")
+    answer = owner_browser.get(f"/api/v1/runs/{run.id}/artefacts/{saved[0].id}")
+    assert "is away now" in answer.json()["detail"]
+    assert not Artefact.objects.exclude(missing_since=None).exists(), "a missing root marks nothing"

@@ -70,7 +70,7 @@ WRITES = [
     ("post", "/api/v1/jobs"),
     *[
         ("post", f"/api/v1/jobs/{{job}}/{action}")
-        for action in ("cancel", "retry", "pause", "resume", "extend")
+        for action in ("cancel", "retry", "pause", "resume", "extend", "restart")
     ],
     *[("post", f"/api/v1/jobs/{{job}}/{action}") for action in ("move", "priority", "trace", "layout")],
     *[("post", f"/api/v1/sweeps{rest}") for rest in ("", "/preview")],

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import timedelta
+from io import StringIO
 
 import pytest
+from django.core.management import call_command
 from django.utils import timezone
 
 from jobs.agent import launch
 from jobs.agent.loop import Agent, lease_s
 from jobs.models import Attempt, Job, Node
+from jobs.nodes import admin
 from jobs.scheduler import loop
 from jobs.states.jobs import AttemptState, JobState
+from jobs.states.nodes import Health
 from tests.jobs.fake_supervisor import make_checkpoint, step_line, write_spool, write_state
 from tests.jobs.placed_jobs import assign, newest_attempt, states
 
@@ -110,3 +115,39 @@ def test_no_new_work_is_placed_or_started_during_shutdown(agent, started, make_j
     assert not started
     assert loop.schedule(second.pool) == 0
     assert newest_attempt(first).state == AttemptState.ASSIGNED
+
+
+@pytest.mark.parametrize("stops_attempts", [True, False])
+def test_a_node_whose_agent_was_stopped_says_so_until_it_starts_again(
+    agent, settings, stops_attempts, make_job
+):
+    stop = threading.Event()
+    stop.set()
+    agent.run(stop, stops_attempts)
+    node = Node.objects.get()
+    assert (node.health, node.health_reason) == (Health.STOPPED, "The agent of this node was stopped.")
+    out = StringIO()
+    call_command("node", "list", stdout=out)
+    assert "open  stopped  idle" in out.getvalue()
+    Node.objects.update(heartbeat_at=timezone.now() - timedelta(days=9))
+    job = make_job()
+    assert loop.schedule(job.pool) == 0
+    assert "1 stopped" in Job.objects.get().waiting_reason
+    admin.mark_silent_nodes()
+    assert Node.objects.get().health == Health.STOPPED, "it is not silent"
+    restarted(agent).tick()
+    assert Node.objects.get().health == Health.OK
+
+
+@pytest.mark.parametrize(
+    ("state", "health", "shown"),
+    [
+        ("open", "ok", "unreachable"), ("open", "stopped", "stopped"), ("open", "failed", "failed"),
+        ("retired", "ok", "ok"), ("drained", "suspect", "unreachable"),
+    ],
+)  # fmt: skip
+def test_a_node_without_heartbeats_is_never_listed_as_ok_unless_it_is_retired(node, state, health, shown):
+    Node.objects.update(heartbeat_at=timezone.now() - timedelta(days=9), admin_state=state, health=health)
+    out = StringIO()
+    call_command("node", "list", stdout=out)
+    assert f"{state}  {shown}  idle" in out.getvalue()

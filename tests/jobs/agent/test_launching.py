@@ -7,11 +7,13 @@ import time
 
 import msgspec
 import pytest
+from django.utils import timezone
 
 from engine.spec.spec import parse
 from jobs.agent import launch
 from jobs.agent.launch import LaunchError
-from jobs.models import Attempt, Job, Node
+from jobs.agent.resuming import Sources
+from jobs.models import Checkpoint, Job, Node
 from jobs.queue import job_actions
 from jobs.scheduler import loop
 from jobs.states.jobs import AttemptState, JobState
@@ -55,7 +57,7 @@ def test_data_parallel_ranks_of_one_stage_are_adjacent(agent, started, make_node
     job = make_job("parallel.stages=2", devices=2)
     loop.schedule(job.pool)
     attempt = newest_attempt(job)
-    placement = launch.build_placement(attempt, parse(job.spec), agent.node_dir, None)
+    placement = launch.build_placement(attempt, parse(job.spec), agent.node_dir, Sources())
     assert [(s.stage, s.data_rank) for s in placement.seats] == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
 
@@ -78,27 +80,26 @@ def test_the_next_attempt_resumes_from_the_newest_complete_checkpoint(agent, sta
     agent.tick()
     newest = str(first.checkpoints / "step-00000020")
     assert started[1].read_placement().resume_from == newest
-    assert newest_attempt(job).resumed_from == newest
+    assert newest_attempt(job).resumed_from == f"attempts/{job.id}-1/checkpoints/step-00000020"
 
 
-def test_a_checkpoint_on_another_node_is_recorded_as_unreachable(agent, started, make_node, make_job):
+def test_a_job_waits_while_its_only_checkpoint_lies_on_a_node_that_does_not_answer(
+    agent, started, make_node, make_job
+):
     elsewhere, job = make_node("b", devices=2), make_job()
-    first = Attempt.objects.create(
-        job=job,
-        number=1,
-        node=elsewhere,
-        state="lost",
-        directory="/gone",
-        checkpoint="/gone/c",
-        checkpoint_step=50,
-    )
+    first = job.attempts.create(number=1, node=elsewhere, state="lost", directory=f"attempts/{job.id}-1")
+    Checkpoint.objects.create(
+        run=job.run, attempt=first, step=50, path=f"{first.directory}/checkpoints/step-00000050",
+        saved_at=timezone.now(),
+    )  # fmt: skip
     Job.objects.update(attempt_number=1)
     Node.objects.filter(id=elsewhere.id).update(heartbeat_at=None)
-    assign(job)
+    loop.schedule(job.pool)
     agent.tick()
-    assert started[0].read_placement().resume_from is None
-    assert "step 50 of attempt 1" in job.events.get(kind="note.warning").text
-    assert first.number == 1
+    waiting = Job.objects.get()
+    assert (started, waiting.state, waiting.attempt_number) == ([], JobState.QUEUED, 1)
+    assert waiting.waiting_for["code"] == "CHECKPOINT_AWAY"
+    assert "(step 50) lies on node b, which is unreachable" in waiting.waiting_reason
 
 
 def test_a_supervisor_that_cannot_be_started_fails_the_attempt_with_the_reason(agent, make_job, monkeypatch):

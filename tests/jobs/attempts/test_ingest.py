@@ -247,7 +247,10 @@ def test_phases_checkpoints_and_notes_are_stored_with_the_attempt(claimed):
     ingest(attempt)
     attempt = newest_attempt(attempt.job)
     assert attempt.phases == {"imports": 8.5}
-    assert (attempt.checkpoint_step, attempt.checkpoint) == (10, str(directory.checkpoints / "step-00000010"))
+    assert (attempt.checkpoint_step, attempt.checkpoint) == (
+        10,
+        f"{attempt.directory}/checkpoints/step-00000010",
+    )
     events = [
         (e.actor, e.kind, e.attempt_number)
         for e in Event.objects.filter(kind__in=["checkpoint", "note.warning"])
@@ -259,7 +262,7 @@ def test_a_checkpoint_line_cannot_point_outside_the_attempt(claimed):
     attempt, directory = claimed
     write_spool(directory, SpoolLine("checkpoint", 1.0, "run", step=1, text="../../../etc"))
     ingest(attempt)
-    assert newest_attempt(attempt.job).checkpoint == str(directory.checkpoints / "etc")
+    assert newest_attempt(attempt.job).checkpoint == f"{attempt.directory}/checkpoints/etc"
 
 
 def test_a_result_line_repeats_figures_and_adds_no_points(claimed):

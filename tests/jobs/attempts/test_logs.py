@@ -30,8 +30,9 @@ def job(make_job) -> Job:
 
 
 @pytest.fixture
-def log(job, tmp_path) -> Path:
+def log(job, tmp_path, settings) -> Path:
     """The log of rank 1 on its node."""
+    settings.NODE_DIR = tmp_path
     _, directory = claim(job, tmp_path)
     path = directory.log / "rank1.log"
     path.write_text("first\nsecond\n")
@@ -114,7 +115,17 @@ def test_a_deleted_folder_is_given_as_the_reason(job, node, log):
     view(job, log)
     with elsewhere(log):
         logs.upload(node)
-        assert "has been deleted" in logs.tail(job, 1).reason
+        assert "is not on the node's disk any more" in logs.tail(job, 1).reason
+
+
+def test_a_folder_that_is_away_is_not_called_deleted(job, node, log, tmp_path):
+    view(job, log)
+    away = (tmp_path / "attempts").rename(tmp_path / "unmounted")
+    logs.upload(node)
+    assert logs.tail(job, 1).reason.endswith("/attempts of the node is away now.")
+    away.rename(tmp_path / "attempts")
+    logs.upload(node)
+    assert view(job, log).lines == ["first", "second"]
 
 
 def test_a_missing_rank_is_not_requested(job, node, log):

@@ -11,19 +11,21 @@ import pytest
 from engine.checkpoints.folder import is_held
 from engine.checkpoints.huggingface.export import export
 from engine.spec.problems import Problem, SpecError
+from jobs.agent import launch
 from jobs.agent.launch import LaunchError
-from jobs.attempts import checkpoints
+from jobs.agent.resuming import CheckpointAway
+from jobs.attempts import checkpoints, observations
 from jobs.attempts.ingest import ingest
 from jobs.attempts.retention import clean_up
 from jobs.lifecycle.ending import end_attempt
 from jobs.lifecycle.transitions import move_job
-from jobs.models import Checkpoint, Job
+from jobs.models import Job, Node
 from jobs.nodes import inventory
 from jobs.queue import job_actions
 from jobs.states.jobs import AttemptState, Cause, JobState, StateError
 from tests.engine.checkpoints.sample_checkpoints import build_zero_weights, small, write_checkpoint
 from tests.jobs.fake_supervisor import make_checkpoint, write_spool
-from tests.jobs.placed_jobs import claim
+from tests.jobs.placed_jobs import assign, claim
 
 pytestmark = pytest.mark.django_db
 
@@ -76,7 +78,7 @@ def test_the_placement_names_the_folder_and_its_title(parent, make_job, node_dir
     job = make_job(f"start_from={parent.run.id}@40")
     _, directory = claim(job, node_dir)
     placement = directory.read_placement()
-    assert placement.start_from == parent.run.checkpoints.get(step=40).path
+    assert placement.start_from == str(node_dir / parent.run.checkpoints.get(step=40).path)
     assert placement.start_title == f"run parent ({parent.run.id}) at step 40"
     assert placement.resume_from is None
 
@@ -116,25 +118,25 @@ def test_a_run_of_another_team_is_refused(parent, stranger, other_team, make_spe
         job_actions.submit(spec=make_spec(f"start_from={parent.run.id}"), team=other_team, owner=stranger)
 
 
-def test_a_checkpoint_of_one_node_of_several_is_refused_unless_nodes_share_a_folder(
-    parent, make_node, make_job
+def test_a_checkpoint_of_another_node_is_accepted_unless_that_node_is_retired(
+    parent, make_node, make_job, node
 ):
     make_node("b", devices=2)
-    [problem] = refused(make_job, f"start_from={parent.run.id}")
-    assert "is on node a, but pool 'default' also has b." in problem.message
-    Checkpoint.objects.update(is_shared=True)
     assert make_job(f"start_from={parent.run.id}").start_checkpoint.step == 60
+    Node.objects.filter(id=node.id).update(admin_state="retired")
+    [problem] = refused(make_job, f"start_from={parent.run.id}")
+    assert "is on node a, which is retired, and nowhere else." in problem.message
 
 
 def test_the_checkpoint_is_held_until_the_job_has_ended(parent, make_job, node, node_dir):
     job = make_job(f"start_from={parent.run.id}@20")
-    path = Path(job.start_checkpoint.path)
+    path = node_dir / job.start_checkpoint.path
     assert is_held(path), "at once, where this machine can reach it"
     (path / f"held-{job.id}").unlink()
-    checkpoints.reconcile(node)
+    checkpoints.update_holds(node, node_dir)
     assert is_held(path), "and by the agent of its node elsewhere"
     move_job(job.id, JobState.CANCELLED, actor="tom")
-    checkpoints.reconcile(node)
+    checkpoints.update_holds(node, node_dir)
     assert not is_held(path)
 
 
@@ -147,16 +149,18 @@ def test_tidy_keeps_the_checkpoint_that_a_job_starts_from(parent, make_job, node
         write_spool(directory, make_checkpoint(directory, 60 + number))
         end_attempt(attempt, AttemptState.FAILED, "boom", Cause.WORKLOAD)
     clean_up(node_dir, keep=1)
-    assert Path(job.start_checkpoint.path).is_dir()
+    assert (node_dir / job.start_checkpoint.path).is_dir()
 
 
-def test_a_deleted_checkpoint_is_noticed_and_a_retry_that_needs_it_is_refused(parent, make_job, node):
+def test_a_deleted_checkpoint_is_noticed_and_a_retry_that_needs_it_is_refused(
+    parent, make_job, node, node_dir
+):
     job = make_job(f"start_from={parent.run.id}@20")
-    (Path(job.start_checkpoint.path) / "manifest.json").unlink()
-    checkpoints.reconcile(node)
+    (node_dir / job.start_checkpoint.path / "manifest.json").unlink()
+    observations.observe(node, node_dir)
     assert [one.step for one in checkpoints.list_checkpoints(parent.run)] == [60, 40]
     move_job(job.id, JobState.CANCELLED, actor="tom")
-    with pytest.raises(StateError, match="at step 20, but that checkpoint has been deleted"):
+    with pytest.raises(StateError, match="at step 20, but the files of that checkpoint are missing since"):
         job_actions.retry(Job.objects.get(id=job.id), actor="tom")
 
 
@@ -174,15 +178,25 @@ def test_a_hugging_face_folder_in_the_data_folder_is_accepted(make_job, settings
     assert "The weights of the folder gpt have model.layers 2; the spec has 3." in problems[0].message
 
 
-def test_a_missing_folder_on_the_node_fails_the_launch_with_the_reason(parent, make_job, node_dir):
+def test_a_job_waits_for_a_checkpoint_that_its_node_does_not_see(parent, make_job, node_dir):
     job = make_job(f"start_from={parent.run.id}@20")
-    Checkpoint.objects.filter(step=20).update(path="/gone")
-    with pytest.raises(LaunchError, match="there is no folder /gone"):
+    attempt = assign(job)
+    away = (node_dir / "attempts").rename(node_dir / "unmounted")
+    with pytest.raises(CheckpointAway, match="node a does not see the checkpoint at step 20"):
+        launch.prepare(attempt, node_dir, lease_until=0.0)
+    away.rename(node_dir / "attempts")
+    assert launch.prepare(attempt, node_dir, lease_until=0.0) is not None
+
+
+def test_a_damaged_checkpoint_fails_the_launch_with_the_reason(parent, make_job, node_dir):
+    job = make_job(f"start_from={parent.run.id}@20")
+    (node_dir / job.start_checkpoint.path / "manifest.json").write_text("not a manifest")
+    with pytest.raises(LaunchError, match="at step 20 cannot be started from: its files are lost or damaged"):
         claim(job, node_dir)
 
 
-def test_checkpoint_rows_have_size_loss_and_path(parent):
+def test_checkpoint_rows_have_size_loss_and_path(parent, node_dir):
     rows = list(checkpoints.list_checkpoints(parent.run))
     assert [(one.step, one.validation_loss) for one in rows] == [(60, 1.7), (40, 1.9), (20, 1.5)]
-    assert all(one.size_bytes > 0 and Path(one.path).is_dir() for one in rows)
+    assert all(one.size_bytes > 0 and (node_dir / one.path).is_dir() for one in rows)
     assert checkpoints.best(parent.run).step == 20

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from jobs.lifecycle.transitions import move_attempt
-from jobs.models import Attempt, Device, Job, Lease, Node, Pool
+from jobs.models import Attempt, Checkpoint, Device, Job, Lease, Node, Pool
 from jobs.scheduler import loop, snapshot
 from jobs.scheduler.dispatch import Dispatcher
 from jobs.scheduler.leases import assign
@@ -81,6 +81,9 @@ def test_a_job_goes_back_to_the_node_that_keeps_its_checkpoints(make_job, make_n
     job = make_job(devices=2)
     assign(job, "node-b", ["b-0", "b-1"], "test")
     end(job)
+    Checkpoint.objects.create(
+        run=job.run, attempt=job.attempts.get(), step=10, path="attempts/c", saved_at=timezone.now()
+    )
     Job.objects.filter(id=job.id).update(state=JobState.QUEUED)
     schedule()
     assert job.attempts.latest("number").node_id == "node-b"

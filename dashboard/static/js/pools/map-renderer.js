@@ -10,8 +10,8 @@ const HATCH_PX = 6;
 
 /** @type {Record<string, Tone | undefined>} Node states that keep work away. */
 const STATE_TONES = {
-  draining: "warn", cordoned: "warn", drained: "calm", maintenance: "calm", suspect: "warn", unreachable: "bad",
-  failed: "bad",
+  draining: "warn", cordoned: "warn", drained: "calm", maintenance: "calm", stopped: "calm", suspect: "warn",
+  unreachable: "bad", failed: "bad",
 };
 
 /**

@@ -149,11 +149,13 @@ def test_journal_batches_and_bad_lines_are_counted(scraper, make_job, node, owne
 def test_live_agents_are_distinguished_from_silent_ones(scraper, make_node):
     make_node("b", heartbeat_at=timezone.now() - timedelta(hours=1))
     make_node("a")
+    make_node("c", heartbeat_at=None, admin_state="retired")
+    make_node("d", heartbeat_at=None, health="stopped")
     assert "fourwalls_scheduler_tick_age_s" not in scraped(scraper)
     Scheduler().tick()
     found = scraped(scraper)
     assert sorted((labels["state"], count) for labels, count in found["fourwalls_agents"]) == [
-        ("alive", 1.0), ("silent", 1.0),
+        ("alive", 1.0), ("silent", 1.0), ("stopped", 1.0),
     ]  # fmt: skip
     assert 0 <= found["fourwalls_scheduler_tick_age_s"][0][1] < 60
 

@@ -147,10 +147,11 @@ def test_the_next_attempt_resumes_from_the_shared_checkpoint_on_other_nodes(
     facts = {"checkpoint_root": settings.CHECKPOINT_ROOT}
     two_nodes.agents["c"] = Agent(make_node("c", devices=2, facts=facts), tmp_path / "c")
     two_nodes.agents["c"].node_dir.mkdir()
+    two_nodes.agents["c"].tick()  # reports the id of the shared root
     del two_nodes.started["a"]
     loop.schedule(job.pool)
     two_nodes.prepare("b", "c")
     two_nodes.tick()
     expected = Path(settings.CHECKPOINT_ROOT) / f"{job.id}-1" / "step-00000020"
     assert two_nodes.started["c"].read_placement().resume_from == str(expected)
-    assert newest_attempt(job).resumed_from == str(expected)
+    assert newest_attempt(job).resumed_from == f"{job.id}-1/step-00000020"

@@ -40,7 +40,9 @@ def test_the_node_left_with_the_fewest_free_devices_is_taken():
 
 
 def test_a_job_goes_back_to_the_node_that_keeps_its_checkpoints():
-    assert placed(pool(node("a", 4), node("b", 2), waiting=waiting(2, home="a"))) == {"w0": ("a-0", "a-1")}
+    assert placed(pool(node("a", 4), node("b", 2), waiting=waiting(2, homes=("a",)))) == {
+        "w0": ("a-0", "a-1")
+    }
 
 
 def test_a_node_that_takes_no_work_is_not_used_and_is_named_in_the_reason():

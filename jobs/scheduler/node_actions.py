@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from jobs.models import Node
 from jobs.nodes import admin
+from jobs.scheduler import drains
 from jobs.states.nodes import ADMIN_MOVES, AdminState, Health
 
 
@@ -31,7 +32,7 @@ ACTIONS = {
     action.name: action
     for action in (
         NodeAction("cordon", admin.cordon, AdminState.CORDONED, takes="until"),
-        NodeAction("drain", admin.drain, AdminState.DRAINING, takes="policy"),
+        NodeAction("drain", drains.drain, AdminState.DRAINING, takes="policy"),
         NodeAction("maintenance", admin.begin_maintenance, AdminState.MAINTENANCE, takes="until"),
         NodeAction("uncordon", admin.uncordon, AdminState.OPEN, needs_reason=False),
         NodeAction("readmit", admin.readmit, needs_reason=False),

@@ -7,7 +7,7 @@ from django.core.management import CommandError, call_command
 
 from jobs.models import Node
 from jobs.nodes import admin, joining
-from jobs.nodes.actions import ACTIONS, perform
+from jobs.scheduler.node_actions import ACTIONS, perform
 from jobs.states.jobs import StateError
 from jobs.states.nodes import ADMIN_MOVES, AdminState, DrainPolicy, Health
 
