@@ -54,6 +54,7 @@ def write_control(attempt_node: AttemptNode, directory: AttemptDirectory, contro
                 master_addr=rank_map.master_addr,
                 master_port=rank_map.master_port,
                 resume_from=rank_map.resume_from,
+                older_checkpoints=rank_map.older_checkpoints,
             )
         )
     directory.write_control(control)

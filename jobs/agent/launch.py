@@ -186,6 +186,7 @@ def build_placement(attempt: Attempt, spec: Spec, node_dir: Path, sources: Sourc
         data_dir=str(settings.DATA_DIR),
         corpus_root=str(settings.CORPUS_ROOT),
         resume_from=str(sources.resume_from) if sources.resume_from else None,
+        older_checkpoints=tuple(map(str, sources.older)),
         halt_at_step=attempt.job.halt_at_step,
         start_from=str(sources.start_from) if sources.start_from else None,
         start_title=initial_weights.title_for_job(attempt.job),

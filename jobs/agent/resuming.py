@@ -8,10 +8,12 @@ from pathlib import Path
 from engine.checkpoints.folder import MANIFEST
 from jobs.attempts import checkpoints, locations, observations, transfers
 from jobs.attempts.locations import FAILED, READY, Location
+from jobs.lifecycle.resumption import NEWEST_FIRST, USABLE
 from jobs.models import Attempt, Checkpoint, CheckpointCopy, Event, Node
 from jobs.nodes import folders
 from jobs.queue import initial_weights
 
+OLDER_LIMIT = 10
 CHECKS_LIMIT = 50  # damaged or lost checkpoints that are passed by in one start
 
 
@@ -33,6 +35,7 @@ class Sources:
 
     resume_from: Path | None = None
     start_from: Path | None = None
+    older: tuple[Path, ...] = ()  # taken in turn if the ranks find resume_from damaged, newest first
 
 
 def find_sources(attempt: Attempt, node: Node, node_dir: Path, *, is_gang: bool = False) -> Sources:
@@ -61,8 +64,19 @@ def find_sources(attempt: Attempt, node: Node, node_dir: Path, *, is_gang: bool 
         elif damage := checkpoints.find_damage(path):
             _mark_damaged(attempt, location.checkpoint, node, damage)
         else:
-            return Sources(start_from=path) if location.is_start else Sources(resume_from=path)
+            if location.is_start:
+                return Sources(start_from=path)
+            return Sources(resume_from=path, older=_find_older(location.checkpoint, node, node_dir, is_gang))
     raise CheckpointAway(f"{CHECKS_LIMIT} checkpoints in a row are lost or damaged")
+
+
+def _find_older(row: Checkpoint, node: Node, node_dir: Path, needs_shared: bool) -> tuple[Path, ...]:
+    """Return the job's other usable checkpoints that lie here. Only ranks read every byte, so a flipped bit is found
+    when the attempt has begun."""
+    others = Checkpoint.objects.filter(USABLE, attempt__job_id=row.attempt.job_id).exclude(id=row.id)
+    rows = others.select_related("attempt__node").order_by(*NEWEST_FIRST)[:OLDER_LIMIT]
+    paths = (_find_here(one, node, node_dir, needs_shared) for one in rows)
+    return tuple(path for path in paths if path is not None and (path / MANIFEST).is_file())
 
 
 def _find_here(row: Checkpoint, node: Node, node_dir: Path, needs_shared: bool) -> Path | None:

@@ -137,7 +137,9 @@ class FakeRank:
             return
         scratch = folder.with_name(f".saving-{folder.name}")
         scratch.mkdir(parents=True, exist_ok=True)
-        (scratch / "manifest.json").write_text(json.dumps({"format": 2, "step": step, "files": {}}))
+        (scratch / "manifest.json").write_text(
+            json.dumps({"format": 2, "step": step, "files": {}, "spec": {}, "layout": {}})
+        )
         os.rename(scratch, folder)
         self.report("checkpoint", step=step, text=folder.name, seconds=0.0)
 

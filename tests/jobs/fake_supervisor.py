@@ -61,5 +61,7 @@ def make_checkpoint(directory: AttemptDirectory, number: int) -> SpoolLine:
     """Create a complete checkpoint on disk; returns its spool line."""
     folder = directory.checkpoints / f"step-{number:08d}"
     folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text(json.dumps({"format": 2, "step": number, "files": {}}))
+    (folder / "manifest.json").write_text(
+        json.dumps({"format": 2, "step": number, "files": {}, "spec": {}, "layout": {}})
+    )
     return SpoolLine("checkpoint", 1000.0 + number, "run", step=number, text=folder.name, seconds=0.5)

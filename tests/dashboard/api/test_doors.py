@@ -46,6 +46,7 @@ READS = [
     "/api/v1/runs/{run}/traces/{trace}",
     "/api/v1/runs/{run}/timelines",
     "/api/v1/runs/{run}/verdict",
+    "/api/v1/runs/{run}/health",
     "/api/v1/runs/{run}/checkpoints",
     "/api/v1/runs/{run}/checkpoints/{step}/files",
     "/api/v1/runs/{run}/lineage",

@@ -88,6 +88,8 @@ class CurveRank:
             "format": 2,
             "step": step,
             "files": {name: len(content) for name, content in files.items()},
+            "spec": {},
+            "layout": {},
         }
         (scratch / "manifest.json").write_text(json.dumps(manifest))
         os.rename(scratch, folder)

@@ -80,6 +80,7 @@ def test_the_next_attempt_resumes_from_the_newest_complete_checkpoint(agent, sta
     agent.tick()
     newest = str(first.checkpoints / "step-00000020")
     assert started[1].read_placement().resume_from == newest
+    assert started[1].read_placement().older_checkpoints == (str(first.checkpoints / "step-00000010"),)
     assert newest_attempt(job).resumed_from == f"attempts/{job.id}-1/checkpoints/step-00000020"
 
 

@@ -39,6 +39,7 @@ class TwoDisks:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         manifest = {"format": 2, "step": self.row.step, "files": {n: len(c) for n, c in files.items()}}
+        manifest |= {"spec": {}, "layout": {}}
         (self.source / "manifest.json").write_text(json.dumps(manifest))
 
     def request(self) -> CheckpointCopy:

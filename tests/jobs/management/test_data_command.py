@@ -28,7 +28,7 @@ def test_a_file_is_added_and_its_bad_lines_are_named(run, tmp_path):
     out, err = run("add", str(file), "--licence", "CC0")
     dataset = Dataset.objects.get()
     assert out.strip() == f"dataset:{dataset.id}"
-    assert "line 2: it has 1 columns" in err and f"manage.py data keep {dataset.id}" in err
+    assert "line 2: it has no tab" in err and f"manage.py data keep {dataset.id}" in err
     assert "ready" in run("keep", dataset.id)[0]
     assert "pairs" in run("list")[0] and "python-docs" in run("list")[0]
     assert "deleted" in run("delete", f"dataset:{dataset.id}")[0]
