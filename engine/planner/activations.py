@@ -40,6 +40,7 @@ class StageShape:
     forward: flops.Forward  # all layers, one sequence, all tensor ranks together
     num_tensors: int  # parameter tensors
     largest_tensor: int  # elements of the largest one on a tensor rank
+    vocabulary: int  # parameters in tables of tokens: embedding, head
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,18 @@ class ActivationMemory:
     operations: tuple[int, int]  # eager torch operations of a micro-batch: forward, backward
 
 
-def stage_shapes(spec: Spec) -> tuple[StageShape, ...]:
+def stage_shapes(spec: Spec, trainer: EngineTraits = OWN) -> tuple[StageShape, ...]:
     """Return the shape of every stage. Cached, because a search asks for the same few repeatedly."""
-    return _shapes(spec.model, spec.data, spec.parallel.stages, spec.parallel.tensor)
+    shapes, tensor = (
+        _shapes(spec.model, spec.data, spec.parallel.stages, spec.parallel.tensor),
+        spec.parallel.tensor,
+    )
+    if tensor == 1 or not trainer.splits_head:
+        return shapes
+    return tuple(
+        replace(shape, parameters=shape.parameters - shape.vocabulary + shape.vocabulary // tensor)
+        for shape in shapes
+    )
 
 
 @lru_cache(maxsize=512)
@@ -75,8 +85,13 @@ def _shapes(model: Model, data: Data, stages: int, tensor: int) -> tuple[StageSh
             sum(one.needed_scores for one in layers), sum(one.again for one in layers),
         )  # fmt: skip
         tensors = sum(8 * len(SUBLAYERS[kind]) // 2 * many for kind, many in blocks.items()) + 2 * len(ends)
-        largest = _largest_tensor(spec, bool(blocks), ends)
-        found.append(StageShape(stage, dict(blocks), ends, counts[stage], forward, tensors, largest))
+        largest, tables = _largest_tensor(spec, bool(blocks), ends), len({"embed", "head"} & set(ends))
+        if arithmetic.is_tied(spec) and stages == 1:
+            tables = 1
+        vocabulary = tables * spec.vocab_size * model.width
+        found.append(
+            StageShape(stage, dict(blocks), ends, counts[stage], forward, tensors, largest, vocabulary)
+        )
     return tuple(found)
 
 
@@ -118,6 +133,15 @@ def activation_memory(spec: Spec, dtype: str, shape: StageShape, device: DeviceT
         elif recompute == "selective" and device.trainer.recomputes_core:
             core = replace(device, trainer=replace(device.trainer, has_fused_attention=True))
             held, again = sum(bytes_per_token(spec, dtype, name, core) for name in each), max(whole.values())
+        elif recompute == "selective" and device.trainer.recomputes_operations:
+            products = (
+                4 * model.width + 2 * model.ffn_width
+            )  # of attention and feed-forward; every other one is kept
+            held, again = (
+                stream + width * (model.width + products / 2) / spec.parallel.tensor,
+                max(whole.values()),
+            )
+            back += ahead // 2
         elif recompute == "selective":
             attentions = [name for name in each if name != "feed_forward"]
             held = whole["feed_forward"] + stream * len(attentions)
@@ -193,6 +217,8 @@ def _logits_bytes(spec: Spec, shape: StageShape, trainer: EngineTraits) -> float
     if "head" not in shape.ends:
         return 0.0
     logits = spec.vocab_size / (spec.parallel.tensor if trainer.splits_head else 1)
+    if trainer.logit_bytes is not None:
+        return trainer.logit_bytes * logits
     if trainer.loss_chunk_tokens is not None:
         tokens = spec.batch.micro_batch_size * spec.model.context
         return LOGITS_BYTES * logits * min(1.0, trainer.loss_chunk_tokens / tokens)

@@ -159,11 +159,13 @@ def stage_memory(
 ) -> StageMemory:
     """Return the components of a stage at its peak."""
     on_cuda = profile is None or profile.kind == "cuda"
-    shape = stage_shapes(spec)[stage]
+    shape = stage_shapes(spec, trainer)[stage]
     states = model_states(spec, dtype, shape, on_cuda)
     states = offload_states(spec, dtype, shape, states, on_cuda)
     device = DeviceTraits(on_cuda, profile.architecture if profile else "", trainer)
     held = activation_memory(spec, dtype, shape, device)
+    if spec.parallel.activation_checkpointing == "none":
+        held = replace(held, micro_batch=held.micro_batch * trainer.saved_share)
     framework = float(profile.resident_bytes) if profile else 0.0
     copy = checkpoint_copy_bytes(spec, shape)
     moments = {

@@ -21,7 +21,7 @@ LOADING_S = 1e-4  # of a micro-batch: a slice of a memory-mapped file
 # Memory traffic of an update per owned parameter, beside reading and writing the state: gradient and parameter; with
 # ZeRO also flat copies of both; the norm reads gradients once and clipping scales them.
 UPDATE_BYTES, ZERO_BYTES, CLIP_BYTES = 12, 16, 12
-HIDDEN_SHARE = 0.7  # share of reductions hidden behind the backward pass (overlap_comm, CUDA only)
+HIDDEN_SHARE = 0.8  # share of reductions hidden behind the backward pass (overlap_comm, CUDA only)
 
 
 def time_unavailable_reason(spec: Spec, dtype: str, profile: HardwareProfile | None) -> str:
@@ -76,7 +76,7 @@ def phase_times(
 def uncalibrated_phase_times(
     spec: Spec, dtype: str, profile: HardwareProfile, trainer: EngineTraits = OWN
 ) -> dict[str, Estimate]:
-    shapes, micro = stage_shapes(spec), spec.accumulation
+    shapes, micro = stage_shapes(spec, trainer), spec.accumulation
     passes = [_pass(spec, dtype, profile, shape, trainer) for shape in shapes]
     tensor = _tensor_s(spec, dtype, profile, shapes)
     count = len(passes)

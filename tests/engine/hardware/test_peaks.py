@@ -97,7 +97,17 @@ MIG_PROFILES = {
     "NVIDIA H200": {"1g.18gb": (16 / 132, 1 / 8), "2g.35gb": (32 / 132, 2 / 8), "7g.141gb": (1, 1)},
     "NVIDIA B200": {"1g.23gb": (18 / 148, 1 / 8), "3g.90gb": (70 / 148, 4 / 8)},
 }  # fmt: skip
-VARIANTS = ("Laptop GPU", "with Max-Q Design", "Max-Q", "Ti", "SUPER", "D", "8Q", "Mobile", "Engineering Sample")
+VARIANTS = (
+    "Laptop GPU",
+    "with Max-Q Design",
+    "Max-Q",
+    "Ti",
+    "SUPER",
+    "D",
+    "8Q",
+    "Mobile",
+    "Engineering Sample",
+)
 
 
 @pytest.mark.parametrize(("name", "row"), DRIVER_NAMES.items())
