@@ -126,6 +126,8 @@ _PROFILE = TypeAdapter(HardwareProfile)
 def profile_from_peak(peak: peaks.Peak) -> HardwareProfile:
     """Build the estimated profile of a device from its row in the table of peaks."""
     within = Link(peaks.LATENCY_S[peak.link], peak.link_bytes_per_s) if peak.link != "none" else None
+    # NCCL joins no two instances of a board, so how instances exchange data is not known.
+    between = Link(peaks.LATENCY_S["network"], peak.network_bytes_per_s) if peak.slice is None else None
     limit_w = peak.power_limit_w
     return HardwareProfile(
         name=peak.name,
@@ -139,7 +141,7 @@ def profile_from_peak(peak: peaks.Peak) -> HardwareProfile:
         memory_bytes=peak.memory_bytes,
         memory_bytes_per_s=peak.memory_bytes_per_s,
         within_node=within,
-        between_nodes=Link(peaks.LATENCY_S["network"], peak.network_bytes_per_s),
+        between_nodes=between,
         devices_per_node=peak.devices_per_node,
         host_link=Link(peaks.LATENCY_S["pcie"], peak.host_bytes_per_s),
         disk_bytes_per_s=3e9,
