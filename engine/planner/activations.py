@@ -113,51 +113,66 @@ class DeviceTraits:
 
 def activation_memory(spec: Spec, dtype: str, shape: StageShape, device: DeviceTraits) -> ActivationMemory:
     """Compute the activation memory of one micro-batch on one device of the stage."""
-    model, recompute = spec.model, spec.parallel.activation_checkpointing
-    tokens = spec.batch.micro_batch_size * model.context
-    width = 2 if TABLE_DTYPE[dtype] == "bf16" else 4
-    stream = model.width * width // (spec.parallel.tensor if device.trainer.splits_sequence else 1)
-    micro = working = passing = 0.0
+    tokens = spec.batch.micro_batch_size * spec.model.context
+    stream = _stream_bytes(spec, dtype, device)
+    alive = _alive_bytes(spec, dtype)
+    micro = working = 0.0
     forward = backward = 0
     for kind, many in shape.blocks.items():
-        each = {name: table_row(spec, dtype, name) for name in SUBLAYERS[kind]}
-        whole = {name: bytes_per_token(spec, dtype, name, device) for name in each}
-        ahead = sum(row["forward"] for row in each.values())
-        back = sum(row["backward"] for row in each.values())
-        # A running block holds two tensors of feed-forward width and two of model width, or their gradients.
-        alive = width * (2 * model.ffn_width / spec.parallel.tensor + 2 * model.width)
-        if recompute == "full":
-            held, again = float(stream), sum(whole.values())
-            passing = max(passing, alive)
-            back += ahead
-        elif recompute == "selective" and device.trainer.recomputes_core:
-            core = replace(device, trainer=replace(device.trainer, has_fused_attention=True))
-            held, again = sum(bytes_per_token(spec, dtype, name, core) for name in each), max(whole.values())
-        elif recompute == "selective" and device.trainer.recomputes_operations:
-            products = (
-                4 * model.width + 2 * model.ffn_width
-            )  # of attention and feed-forward; every other one is kept
-            held, again = (
-                stream + width * (model.width + products / 2) / spec.parallel.tensor,
-                max(whole.values()),
-            )
-            back += ahead // 2
-        elif recompute == "selective":
-            attentions = [name for name in each if name != "feed_forward"]
-            held = whole["feed_forward"] + stream * len(attentions)
-            again = max(whole[name] for name in attentions)
-            back += sum(each[name]["forward"] for name in attentions)
-        else:
-            held, again = sum(whole.values()), 0.0
+        rows = [table_row(spec, dtype, name) for name in SUBLAYERS[kind]]
+        held, again, repeated = _recomputation(spec, dtype, kind, device)
         micro += many * held
-        forward, backward = forward + many * ahead, backward + many * back
+        forward += many * sum(row["forward"] for row in rows)
+        backward += many * (sum(row["backward"] for row in rows) + repeated)
         working = max(working, again + alive)
     micro += sum(_end_bytes(spec, kind, stream) for kind in shape.ends)
     forward, backward = forward + 6 * len(shape.ends), backward + 10 * len(shape.ends)
+    passing = alive if shape.blocks and spec.parallel.activation_checkpointing == "full" else 0.0
     return ActivationMemory(
         tokens * micro, tokens * passing, tokens * working, tokens * _pipe_bytes(spec, shape, stream),
         tokens * _logits_bytes(spec, shape, device.trainer), (forward, backward),
     )  # fmt: skip
+
+
+def _recomputation(spec: Spec, dtype: str, kind: LayerKind, device: DeviceTraits) -> tuple[float, float, int]:
+    """Bytes per token that a block keeps and that it computes again, beside what runs, and the repeated operations."""
+    recompute, trainer, tensor = spec.parallel.activation_checkpointing, device.trainer, spec.parallel.tensor
+    whole = {name: bytes_per_token(spec, dtype, name, device) for name in SUBLAYERS[kind]}
+    ahead = {name: table_row(spec, dtype, name)["forward"] for name in whole}
+    stream, value = _stream_bytes(spec, dtype, device), _value_bytes(dtype)
+    if recompute == "none":
+        return sum(whole.values()), 0.0, 0
+    if recompute == "full":
+        return stream, sum(whole.values()), sum(ahead.values())
+    if trainer.recomputes_core:
+        core = replace(device, trainer=replace(trainer, has_fused_attention=True))
+        held = sum(bytes_per_token(spec, dtype, name, core) for name in whole)
+        return held, max(whole.values()), 0
+    if trainer.recomputes_operations:  # the output of attention and of every other product is kept
+        products = 4 * spec.model.width + 2 * spec.model.ffn_width
+        held = stream + value * (spec.model.width + products / 2) / tensor
+        return held, max(whole.values()), sum(ahead.values()) // 2
+    attentions = [name for name in whole if name != "feed_forward"]
+    # Gradients of query, key, value and input; the feed-forward's activations are gone by then.
+    running = max(whole[name] for name in attentions) + value * (1 + 3 / tensor) * spec.model.width
+    again = max(0.0, running - whole["feed_forward"] - _alive_bytes(spec, dtype))
+    held = whole["feed_forward"] + stream * len(attentions)
+    return held, again, sum(ahead[name] for name in attentions)
+
+
+def _value_bytes(dtype: str) -> int:
+    return 2 if TABLE_DTYPE[dtype] == "bf16" else 4
+
+
+def _stream_bytes(spec: Spec, dtype: str, device: DeviceTraits) -> int:
+    whole = spec.parallel.tensor if device.trainer.splits_sequence else 1
+    return spec.model.width * _value_bytes(dtype) // whole
+
+
+def _alive_bytes(spec: Spec, dtype: str) -> float:
+    """Bytes per token of a running block: two tensors of feed-forward width and two of model width, or their
+    gradients."""
+    return _value_bytes(dtype) * (2 * spec.model.ffn_width / spec.parallel.tensor + 2 * spec.model.width)
 
 
 def table_row(spec: Spec, dtype: str, sublayer: str) -> dict[str, int]:

@@ -42,6 +42,9 @@ SUB_GROUP_ELEMENTS = 1_000_000_000  # ZeRO 3 updates this many at a time
 # Resident memory of CPU ranks with 5 M parameters between ZeRO 3 steps, as a share of the parameters; the cause is not
 # known. DeepSpeed partitions every parameter in an update, so nothing stays on a GPU, and no more than one gather here.
 LEFT_RESIDENT = 0.28
+# Resident memory of CPU ranks, measured on 23 random specs (2026-11-30): gloo's buffers of a group of ranks; and what a
+# first save and validation load.
+GROUP_BYTES, SAVING_BYTES = 5e6, 6.5e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,22 +169,17 @@ def stage_memory(
     held = activation_memory(spec, dtype, shape, device)
     if spec.parallel.activation_checkpointing == "none":
         held = replace(held, micro_batch=held.micro_batch * trainer.saved_share)
-    framework = float(profile.resident_bytes) if profile else 0.0
+    framework = _framework_bytes(spec, profile)
     copy = checkpoint_copy_bytes(spec, shape)
     moments = {
         name: (*parts, copy if not on_cuda and keeps_checkpoint_copy(spec) else 0.0)
         for name, parts in _moments(spec, dtype, shape, states, held).items()
     }
     if not on_cuda:
+        saved = copy + SAVING_BYTES
         moments["checkpoint"] = (
-            states.parameters,
-            0.0,
-            states.optimiser,
-            held.buffers,
-            0.0,
-            states.resting,
-            copy,
-        )
+            states.parameters, 0.0, states.optimiser, held.buffers, 0.0, states.resting, saved,
+        )  # fmt: skip
     totals = {name: sum(parts) + framework for name, parts in moments.items()}
     binds = max(totals, key=lambda name: totals[name])
     parameters, gradients, optimiser, activations, logits, buffers, copied = moments[binds]
@@ -192,6 +190,13 @@ def stage_memory(
         start_bytes=float(shape.parameters * BYTES[dtype]) if on_cuda else 0.0,
         start_host_bytes=4.0 * shape.parameters if on_cuda else 0.0,
     )  # fmt: skip
+
+
+def _framework_bytes(spec: Spec, profile: HardwareProfile | None) -> float:
+    if profile is None:
+        return 0.0
+    has_group = profile.kind == "cpu" and spec.parallel.data * spec.parallel.tensor > 1
+    return float(profile.resident_bytes) + (GROUP_BYTES if has_group else 0.0)
 
 
 def peak_bytes(spec: Spec, dtype: str, profile: HardwareProfile | None, trainer: EngineTraits = OWN) -> float:
@@ -206,7 +211,7 @@ def _moments(
 ) -> dict[str, tuple[float, float, float, float, float, float]]:
     """Moment -> bytes of parameters, gradients, optimiser state, activations, logits, buffers. A backward pass frees
     activations while gradients grow, so its peak is at its start (with gradients of earlier micro-batches only) or at
-    its end, the reduction."""
+    its end, where one block is still alive, or after it, in the reduction."""
     in_flight = min(spec.parallel.stages - shape.stage, spec.accumulation)
     kept = in_flight * held.micro_batch + held.buffers
     p, o, g = states.parameters, states.optimiser, states.gradients
@@ -214,6 +219,8 @@ def _moments(
         "forward": (p, g, o, kept + held.passing, 0.0, states.resting + states.forward),
         "loss": (p, g, o, kept, held.logits, states.resting + states.backward),
         "backward": (p, g, o, kept + held.working, 0.0, states.resting + states.backward),
+        # With recomputation the last block to be recomputed meets the gradients of all others.
+        "backward_end": (p, max(g, states.whole_gradients), o, held.working + held.buffers, 0.0, states.resting),
         "reduction": (p, states.whole_gradients, o, held.buffers, 0.0, states.resting + states.reduction),
         "update": (p, states.averaged_gradients, o, held.buffers, 0.0, states.resting + states.update),
     }  # fmt: skip

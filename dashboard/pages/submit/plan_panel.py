@@ -26,6 +26,7 @@ MOMENTS = {
     "forward": "at the end of the forward pass",
     "loss": "when the backward pass begins, at the logits",
     "backward": "in the backward pass",
+    "backward_end": "at the end of the backward pass",
     "reduction": "when gradients are reduced",
     "update": "in the optimiser's update",
     "checkpoint": "while a checkpoint is saved",
