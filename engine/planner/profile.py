@@ -77,7 +77,7 @@ class HardwareProfile:
     memory_bytes_per_s: float | None = None
     compute_share: Estimate = MATRICES_REACH  # of flops_per_s
     memory_share: Estimate = STREAMS_REACH  # of memory_bytes_per_s
-    attention_share: Estimate | None = None  # of flops_per_s, in fused attention; None: as other products
+    attention_flops_per_s: dict[str, Estimate] = field(default_factory=dict)  # fused; none: as other products
     # Square products by number format: (size, FLOP/s) from small to large, where a probe measured them.
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     optimiser_bytes_per_s: float | None = None  # of fused AdamW; None: as memory_bytes_per_s
@@ -136,7 +136,10 @@ def profile_from_peak(peak: peaks.Peak) -> HardwareProfile:
         source=f"{peak.source}, {peak.date}",
         flops_per_s={dtype: tflops * 1e12 for dtype, tflops in peak.tflops.items()},
         compute_share=PRODUCT_REACH.get(peak.architecture, MATRICES_REACH),
-        attention_share=ATTENTION_REACH_BY.get(peak.architecture, ATTENTION_REACH),
+        attention_flops_per_s={
+            dtype: ATTENTION_REACH_BY.get(peak.architecture, ATTENTION_REACH).scaled(tflops * 1e12)
+            for dtype, tflops in peak.tflops.items()
+        },
         architecture=peak.architecture,
         memory_bytes=peak.memory_bytes,
         memory_bytes_per_s=peak.memory_bytes_per_s,

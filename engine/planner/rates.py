@@ -58,14 +58,12 @@ def pass_time(
     repeated = crossing * (whole.micro_batch - held.micro_batch)
     calls = FUSED_CALLS if trainer.is_compiled else 1.0
     calls_s = [count * calls * profile.operation_s for count in held.operations]
-    attention = profile.attention_share
-    if attention is None or not trainer.has_fused_attention:
-        attention, growth = profile.compute_share, float(BACKWARD)
-    else:
-        growth = FUSED_BACKWARD
-    forward_s = profile.compute_share.divide(products / rate) + attention.divide(scores / rate)
+    attention, growth = profile.compute_share.scaled(rate), float(BACKWARD)
+    if trainer.has_fused_attention and dtype in profile.attention_flops_per_s:
+        attention, growth = profile.attention_flops_per_s[dtype], FUSED_BACKWARD
+    forward_s = profile.compute_share.divide(products / rate) + attention.divide(scores)
     backward_s = profile.compute_share.divide((BACKWARD * products + again.matrices) / rate)
-    backward_s += attention.divide((growth * scores + again.needed_scores) / rate)
+    backward_s += attention.divide(growth * scores + again.needed_scores)
     forward = _roofline(profile, forward_s, FORWARD_PASSES * streams, calls_s[0])
     backward = _roofline(
         profile, backward_s, BACKWARD_PASSES * streams + FORWARD_PASSES * repeated, calls_s[1]
