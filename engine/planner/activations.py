@@ -11,7 +11,7 @@ from engine.model_math import flops
 from engine.model_math.counts import LayerKind
 from engine.planner import constants
 from engine.planner.traits import OWN, EngineTraits
-from engine.spec.parts import Data, Model, Parallel
+from engine.spec.parts import Data, Model, Parallel, Recompute
 from engine.spec.spec import Spec
 
 SUBLAYERS: dict[str, tuple[str, ...]] = {
@@ -118,12 +118,14 @@ def activation_memory(spec: Spec, dtype: str, shape: StageShape, device: DeviceT
     alive = _alive_bytes(spec, dtype)
     micro = working = 0.0
     forward = backward = 0
+    parallel = spec.parallel
     for kind, many in shape.blocks.items():
-        rows = [table_row(spec, dtype, name) for name in SUBLAYERS[kind]]
-        held, again, repeated = _recomputation(spec, dtype, kind, device)
+        held, again, ahead, back = _block_activations(
+            spec.model, parallel.tensor, parallel.activation_checkpointing, dtype, kind, device
+        )
         micro += many * held
-        forward += many * sum(row["forward"] for row in rows)
-        backward += many * (sum(row["backward"] for row in rows) + repeated)
+        forward += many * ahead
+        backward += many * back
         working = max(working, again + alive)
     micro += sum(_end_bytes(spec, kind, stream) for kind in shape.ends)
     forward, backward = forward + 6 * len(shape.ends), backward + 10 * len(shape.ends)
@@ -132,6 +134,19 @@ def activation_memory(spec: Spec, dtype: str, shape: StageShape, device: DeviceT
         tokens * micro, tokens * passing, tokens * working, tokens * _pipe_bytes(spec, shape, stream),
         tokens * _logits_bytes(spec, shape, device.trainer), (forward, backward),
     )  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def _block_activations(
+    model: Model, tensor: int, recompute: Recompute, dtype: str, kind: LayerKind, device: DeviceTraits
+) -> tuple[float, float, int, int]:
+    """Bytes per token that a block keeps and computes again, and its operations forward and backward. Cached, because a
+    search asks for the same few in thousands of plans."""
+    spec = Spec(model=model, parallel=Parallel(tensor=tensor, activation_checkpointing=recompute))
+    rows = [table_row(spec, dtype, name) for name in SUBLAYERS[kind]]
+    held, again, repeated = _recomputation(spec, dtype, kind, device)
+    ahead = sum(row["forward"] for row in rows)
+    return held, again, ahead, sum(row["backward"] for row in rows) + repeated
 
 
 def _recomputation(spec: Spec, dtype: str, kind: LayerKind, device: DeviceTraits) -> tuple[float, float, int]:
