@@ -127,3 +127,4 @@ def test_every_row_of_the_table_of_peaks_is_an_option():
     options = advice.options_from_peaks(16)
     assert [one.title for one in options] == [peak.name for peak in PEAKS]
     assert all(isinstance(one.profile, HardwareProfile) and one.max_devices == 16 for one in options)
+    assert sorted(one.title for one in options if one.is_common) == sorted(advice.COMMON_DEVICES)
