@@ -92,7 +92,10 @@ def _build_parser() -> argparse.ArgumentParser:
     train.add_argument("--resume", action="store_true", help="resume from the newest checkpoint in --dir")
     planned.add_argument("--device", metavar="NAME", help="e.g. 'H100 SXM' (default: those of this machine)")
     planned.add_argument(
-        "--count", type=int, metavar="N", help="number of devices (default: those of a node)"
+        "--count",
+        type=int,
+        metavar="N",
+        help="number of devices (default: those of a node, at least one per rank)",
     )
     planned.add_argument("--host-gib", type=float, metavar="N", help="host memory of a node")
     planned.add_argument("--disk-gib", type=float, metavar="N", help="free disk for checkpoints")

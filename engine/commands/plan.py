@@ -52,12 +52,15 @@ def run_plan(options: PlanOptions) -> int:
     spec = load_spec(options.source, options.changes)
     if spec.kind == "fabric_test":
         raise SpecError([Problem("kind", "A fabric test trains no model, so it has no plan.")])
-    profile, count = _find_profile(options)
+    profile, count = _find_profile(options, spec.parallel.world_size)
     refuse_impossible(spec, Hardware(profile.kind))
     if spec.parallel.world_size > count:
-        message = (
-            f"{grid.product(spec.parallel)} need {spec.parallel.world_size} devices; --count is {count}."
+        have = (
+            f"--count is {count}"
+            if options.count
+            else f"this machine has {count} (plan others with --device)"
         )
+        message = f"{grid.product(spec.parallel)} need {spec.parallel.world_size} devices; {have}."
         raise SpecError([Problem("parallel.data", message)])
     found = plan(spec, profile)
     best = search(spec, profile, devices=count, limit=LAYOUTS) if found.time else None
@@ -68,8 +71,9 @@ def run_plan(options: PlanOptions) -> int:
     return EXIT_WILL_NOT_FIT if found.fits() == "will not fit" else EXIT_FITS
 
 
-def _find_profile(options: PlanOptions) -> tuple[HardwareProfile, int]:
-    """The profile of the named device, or of this machine's, and the number of devices."""
+def _find_profile(options: PlanOptions, num_ranks: int) -> tuple[HardwareProfile, int]:
+    """The profile of the named device, or of this machine's, and the number of devices: without a count those of this
+    machine, or of a node, or as many as there are ranks."""
     for flag, value in (("--host-gib", options.host_gib), ("--disk-gib", options.disk_gib)):
         if value is not None and not 0 < value <= 1e6:
             raise SpecError(
@@ -82,13 +86,14 @@ def _find_profile(options: PlanOptions) -> tuple[HardwareProfile, int]:
         profile, count = _local_profile(inventory.devices())
         count = options.count or count
     else:
-        profile, count = _named_profile(options.device), options.count or 0
+        profile = _named_profile(options.device)
+        count = options.count or max(profile.devices_per_node or 1, num_ranks)
     capacities: dict[str, Any] = {
         name: int(gib * GIB)
         for name, gib in (("node_memory_bytes", options.host_gib), ("node_disk_bytes", options.disk_gib))
         if gib is not None
     }
-    return dataclasses.replace(profile, **capacities), count or profile.devices_per_node or 1
+    return dataclasses.replace(profile, **capacities), count
 
 
 def _named_profile(name: str) -> HardwareProfile:

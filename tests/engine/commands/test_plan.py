@@ -89,6 +89,16 @@ def test_without_a_device_this_machine_is_planned_for(capsys: pytest.CaptureFixt
     assert places["host"]["capacity_bytes"] and places["disk"]["capacity_bytes"]
 
 
+def test_without_a_count_each_rank_has_a_device_and_this_machine_has_its_own(
+    capsys: pytest.CaptureFixture[str],
+):
+    sets = ("--set", "parallel.data=512", "--set", "batch.global_batch_size=4096")
+    code, found = as_json(capsys, "demo", "--device", "T4", *sets)
+    assert (code, found["layout"].split(",")[0]) == (0, "512 data")
+    code, _, err = planned(capsys, "demo", *sets)
+    assert code == 2 and "512 ranks need 512 devices; this machine has" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
