@@ -1,11 +1,13 @@
-"""Command `python -m engine`: training, traces, devices, without a dashboard.
+"""Command `python -m engine`: training, plans, verdicts, without a dashboard.
 
     python -m engine train FILE.yaml|PRESET --dir DIR [--set model.layers=4 ...] [--resume]
+    python -m engine plan FILE.yaml|PRESET [--device NAME] [--count N] [--host-gib N] [--disk-gib N] [--json]
+    python -m engine judge DIR [--json]
     python -m engine trace --dir DIR [--steps N] [--rank R ...]
     python -m engine devices
 
 `train` ends with one line of JSON on stdout. Exit codes: 0 succeeded, 1 failed, 2 not started, 75 stopped at a step
-boundary.
+boundary. `plan` ends with 1 if the plan will not fit, `judge` with 1 if there is nothing to judge yet.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from typing import Any
 
 import msgspec
 
+from engine.commands.judge import run_judge
+from engine.commands.plan import PlanOptions, run_plan
 from engine.directory import TRACE_STEPS, AttemptDirectory, SupervisorState, TraceRequest
 from engine.follow import RunProgress, SpoolFollower
 from engine.local import LEASE_S, LocalFolders, load_spec, prepare_attempt
@@ -33,6 +37,7 @@ from engine.telemetry import inventory
 from engine.telemetry.attempts import local_attempt
 from engine.telemetry.sampler import DeviceSampler
 from engine.telemetry.sources import open_source
+from engine.verdict.attempt_facts import NoAttempt
 
 EXIT_USAGE = 2
 POLL_S = 0.1
@@ -87,26 +92,76 @@ class LeaseRenewal:
 
 
 def main(arguments: list[str]) -> int:
+    options = _build_parser().parse_args(arguments)
+    if options.command == "devices":
+        return _list_devices()
+    if options.command == "plan":
+        return _plan(options)
+    if options.command == "judge":
+        return _judge(AttemptDirectory(options.folder.resolve()), options.json)
+    directory = AttemptDirectory(options.dir.resolve())
+    if options.command == "trace":
+        return _trace(directory, options.steps, tuple(options.rank or [0]))
+    return _train(options.spec, options.set, directory, options.resume)
+
+
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m engine", description="Train without a dashboard.")
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", help="train a spec on this machine's devices")
-    train.add_argument("spec", help="a YAML file, or the name of a preset")
+    planned = commands.add_parser("plan", help="predict memory and time of a spec before it runs")
+    for command in (train, planned):
+        command.add_argument("spec", help="a YAML file, or the name of a preset")
+        command.add_argument(
+            "--set", action="append", default=[], metavar="FIELD=VALUE", help="e.g. model.layers=4"
+        )
     train.add_argument("--dir", type=Path, required=True, help="the folder for logs, checkpoints and figures")
-    train.add_argument(
-        "--set", action="append", default=[], metavar="FIELD=VALUE", help="e.g. model.layers=4"
-    )
     train.add_argument("--resume", action="store_true", help="resume from the newest checkpoint in --dir")
+    planned.add_argument("--device", metavar="NAME", help="e.g. 'H100 SXM' (default: those of this machine)")
+    planned.add_argument(
+        "--count",
+        type=int,
+        metavar="N",
+        help="number of devices (default: those of a node, at least one per rank)",
+    )
+    planned.add_argument("--host-gib", type=float, metavar="N", help="host memory of a node")
+    planned.add_argument("--disk-gib", type=float, metavar="N", help="free disk for checkpoints")
+    judged = commands.add_parser("judge", help="name the hardware limit that an attempt meets")
+    judged.add_argument("folder", type=Path, metavar="DIR", help="the --dir of 'train'")
+    for command in (planned, judged):
+        command.add_argument("--json", action="store_true", help="print JSON")
     commands.add_parser("devices", help="list this machine's devices as JSON")
     trace = commands.add_parser("trace", help="trace the next steps of a running attempt")
     trace.add_argument("--dir", type=Path, required=True, help="the --dir of 'train'")
     trace.add_argument("--steps", type=int, default=3, choices=range(1, TRACE_STEPS + 1), metavar="STEPS")
     trace.add_argument("--rank", type=int, action="append", help="may be repeated (default: 0)")
-    options = parser.parse_args(arguments)
-    if options.command == "devices":
-        return _list_devices()
-    if options.command == "trace":
-        return _trace(AttemptDirectory(options.dir.resolve()), options.steps, tuple(options.rank or [0]))
-    return _train(options.spec, options.set, AttemptDirectory(options.dir.resolve()), options.resume)
+    return parser
+
+
+def _plan(options: argparse.Namespace) -> int:
+    try:
+        return run_plan(
+            PlanOptions(
+                options.spec, options.set, options.device, options.count, options.host_gib, options.disk_gib,
+                options.json,
+            )
+        )  # fmt: skip
+    except SpecError as error:
+        return _refuse(error)
+
+
+def _judge(directory: AttemptDirectory, is_json: bool) -> int:
+    try:
+        return run_judge(directory, is_json)
+    except NoAttempt as error:
+        _print_message(str(error))
+        return EXIT_USAGE
+
+
+def _refuse(error: SpecError) -> int:
+    for problem in error.problems:
+        _print_message(f"{problem.field}: {problem.message}" if problem.field else problem.message)
+    return EXIT_USAGE
 
 
 def _list_devices() -> int:
@@ -130,9 +185,7 @@ def _train(source: str, changes: list[str], directory: AttemptDirectory, is_resu
         spec = load_spec(source, changes)
         prepare_attempt(directory, spec, inventory.devices(), LocalFolders.from_environment(), is_resumed)
     except SpecError as error:
-        for problem in error.problems:
-            _print_message(f"{problem.field}: {problem.message}" if problem.field else problem.message)
-        return EXIT_USAGE
+        return _refuse(error)
     except OSError as error:
         _print_message(f"{directory.path} cannot be written: {error.strerror or error}.")
         return EXIT_USAGE

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 from engine.planner.calibration import PHASES, Calibration, PhaseCorrection, fit_correction, outer_deciles
 from engine.planner.estimate import Estimate
-from engine.planner.plan import PLANNER_VERSION, Plan, PlanChange, StageMemory, StepTime
+from engine.planner.places import PlaceUse, PlanWarning
+from engine.planner.plan import PLANNER_VERSION, Plan, PlanChange, StepTime
+from engine.planner.plan_parts import StageMemory
 from engine.planner.predict import plan, predict_change
 from engine.planner.profile import PROBED_REACH, HardwareProfile, Link, PowerLevels, profile_from_peak
 from engine.planner.search import Goal, PlanCandidate, SearchResult, layout_changes, nearest_fit, search
+from engine.planner.traits import OWN, EngineTraits
 
 __all__ = [
+    "OWN",
     "PHASES",
     "PLANNER_VERSION",
     "PROBED_REACH",
     "Calibration",
+    "EngineTraits",
     "Estimate",
     "Goal",
     "HardwareProfile",
     "Link",
     "PhaseCorrection",
+    "PlaceUse",
     "Plan",
     "PlanCandidate",
     "PlanChange",
+    "PlanWarning",
     "PowerLevels",
     "SearchResult",
     "StageMemory",

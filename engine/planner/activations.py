@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from engine.model_math import counts as arithmetic
 from engine.model_math import flops
 from engine.model_math.counts import LayerKind
 from engine.planner import constants
-from engine.spec.parts import Data, Model, Parallel
+from engine.planner.traits import OWN, EngineTraits
+from engine.spec.parts import Data, Model, Parallel, Recompute
 from engine.spec.spec import Spec
 
 SUBLAYERS: dict[str, tuple[str, ...]] = {
@@ -20,8 +21,12 @@ SUBLAYERS: dict[str, tuple[str, ...]] = {
 }
 TABLE_DTYPE = {"fp32": "fp32", "tf32": "fp32", "bf16": "bf16", "fp16": "bf16"}
 # For each logit its log-probability, the gradient of that, and its own gradient. All are fp32, as the loss is; two of
-# the three exist in the forward pass.
+# the three exist in the forward pass. Every tensor rank computes all logits (engine.rank.model.heads).
 LOGITS_BYTES = 12
+# Scores kept by torch's unfused attention: probabilities in fp32, and in the number format.
+MATH_SCORES_BYTES = {"fp32": 4, "bf16": 6}
+# Generations without a FlashAttention kernel in torch.
+NO_FLASH = ("volta", "turing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,8 @@ class StageShape:
     parameters: int
     forward: flops.Forward  # all layers, one sequence, all tensor ranks together
     num_tensors: int  # parameter tensors
+    largest_tensor: int  # elements of the largest one on a tensor rank
+    vocabulary: int  # parameters in tables of tokens: embedding, head
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +55,18 @@ class ActivationMemory:
     operations: tuple[int, int]  # eager torch operations of a micro-batch: forward, backward
 
 
-def stage_shapes(spec: Spec) -> tuple[StageShape, ...]:
+def stage_shapes(spec: Spec, trainer: EngineTraits = OWN) -> tuple[StageShape, ...]:
     """Return the shape of every stage. Cached, because a search asks for the same few repeatedly."""
-    return _shapes(spec.model, spec.data, spec.parallel.stages, spec.parallel.tensor)
+    shapes, tensor = (
+        _shapes(spec.model, spec.data, spec.parallel.stages, spec.parallel.tensor),
+        spec.parallel.tensor,
+    )
+    if tensor == 1 or not trainer.splits_head:
+        return shapes
+    return tuple(
+        replace(shape, parameters=shape.parameters - shape.vocabulary + shape.vocabulary // tensor)
+        for shape in shapes
+    )
 
 
 @lru_cache(maxsize=512)
@@ -69,45 +85,109 @@ def _shapes(model: Model, data: Data, stages: int, tensor: int) -> tuple[StageSh
             sum(one.needed_scores for one in layers), sum(one.again for one in layers),
         )  # fmt: skip
         tensors = sum(8 * len(SUBLAYERS[kind]) // 2 * many for kind, many in blocks.items()) + 2 * len(ends)
-        found.append(StageShape(stage, dict(blocks), ends, counts[stage], forward, tensors))
+        largest, tables = _largest_tensor(spec, bool(blocks), ends), len({"embed", "head"} & set(ends))
+        if arithmetic.is_tied(spec) and stages == 1:
+            tables = 1
+        vocabulary = tables * spec.vocab_size * model.width
+        found.append(
+            StageShape(stage, dict(blocks), ends, counts[stage], forward, tensors, largest, vocabulary)
+        )
     return tuple(found)
 
 
-def activation_memory(spec: Spec, dtype: str, shape: StageShape, on_cuda: bool) -> ActivationMemory:
+def _largest_tensor(spec: Spec, has_blocks: bool, ends: tuple[LayerKind, ...]) -> int:
+    model, tensor = spec.model, spec.parallel.tensor
+    keys = model.num_kv_heads * (model.width // model.heads)
+    block = model.width * max(model.ffn_width, model.width + 2 * keys) // tensor if has_blocks else 0
+    return max(block, spec.vocab_size * model.width if {"embed", "head"} & set(ends) else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceTraits:
+    """What activations depend on beside the spec: the device, and the trainer."""
+
+    on_cuda: bool
+    architecture: str = ""
+    trainer: EngineTraits = OWN
+
+
+def activation_memory(spec: Spec, dtype: str, shape: StageShape, device: DeviceTraits) -> ActivationMemory:
     """Compute the activation memory of one micro-batch on one device of the stage."""
-    model, recompute = spec.model, spec.parallel.activation_checkpointing
-    tokens = spec.batch.micro_batch_size * model.context
-    width = 2 if TABLE_DTYPE[dtype] == "bf16" else 4
-    stream = model.width * width
-    micro = working = passing = 0.0
+    tokens = spec.batch.micro_batch_size * spec.model.context
+    stream = _stream_bytes(spec, dtype, device)
+    alive = _alive_bytes(spec, dtype)
+    micro = working = 0.0
     forward = backward = 0
+    parallel = spec.parallel
     for kind, many in shape.blocks.items():
-        each = {name: table_row(spec, dtype, name) for name in SUBLAYERS[kind]}
-        whole = {name: bytes_per_token(spec, row, on_cuda) for name, row in each.items()}
-        ahead = sum(row["forward"] for row in each.values())
-        back = sum(row["backward"] for row in each.values())
-        # A running block holds two tensors of feed-forward width and two of model width, or their gradients.
-        alive = width * (2 * model.ffn_width / spec.parallel.tensor + 2 * model.width)
-        if recompute == "full":
-            held, again = float(stream), sum(whole.values())
-            passing = max(passing, alive)
-            back += ahead
-        elif recompute == "selective":
-            attentions = [name for name in each if name != "feed_forward"]
-            held = whole["feed_forward"] + stream * len(attentions)
-            again = max(whole[name] for name in attentions)
-            back += sum(each[name]["forward"] for name in attentions)
-        else:
-            held, again = sum(whole.values()), 0.0
+        held, again, ahead, back = _block_activations(
+            spec.model, parallel.tensor, parallel.activation_checkpointing, dtype, kind, device
+        )
         micro += many * held
-        forward, backward = forward + many * ahead, backward + many * back
+        forward += many * ahead
+        backward += many * back
         working = max(working, again + alive)
     micro += sum(_end_bytes(spec, kind, stream) for kind in shape.ends)
     forward, backward = forward + 6 * len(shape.ends), backward + 10 * len(shape.ends)
+    passing = alive if shape.blocks and spec.parallel.activation_checkpointing == "full" else 0.0
     return ActivationMemory(
         tokens * micro, tokens * passing, tokens * working, tokens * _pipe_bytes(spec, shape, stream),
-        tokens * _logits_bytes(spec, shape), (forward, backward),
+        tokens * _logits_bytes(spec, shape, device.trainer), (forward, backward),
     )  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def _block_activations(
+    model: Model, tensor: int, recompute: Recompute, dtype: str, kind: LayerKind, device: DeviceTraits
+) -> tuple[float, float, int, int]:
+    """Bytes per token that a block keeps and computes again, and its operations forward and backward. Cached, because a
+    search asks for the same few in thousands of plans."""
+    spec = Spec(model=model, parallel=Parallel(tensor=tensor, activation_checkpointing=recompute))
+    rows = [table_row(spec, dtype, name) for name in SUBLAYERS[kind]]
+    held, again, repeated = _recomputation(spec, dtype, kind, device)
+    ahead = sum(row["forward"] for row in rows)
+    return held, again, ahead, sum(row["backward"] for row in rows) + repeated
+
+
+def _recomputation(spec: Spec, dtype: str, kind: LayerKind, device: DeviceTraits) -> tuple[float, float, int]:
+    """Bytes per token that a block keeps and that it computes again, beside what runs, and the repeated operations."""
+    recompute, trainer, tensor = spec.parallel.activation_checkpointing, device.trainer, spec.parallel.tensor
+    whole = {name: bytes_per_token(spec, dtype, name, device) for name in SUBLAYERS[kind]}
+    ahead = {name: table_row(spec, dtype, name)["forward"] for name in whole}
+    stream, value = _stream_bytes(spec, dtype, device), _value_bytes(dtype)
+    if recompute == "none":
+        return sum(whole.values()), 0.0, 0
+    if recompute == "full":
+        return stream, sum(whole.values()), sum(ahead.values())
+    if trainer.recomputes_core:
+        core = replace(device, trainer=replace(trainer, has_fused_attention=True))
+        held = sum(bytes_per_token(spec, dtype, name, core) for name in whole)
+        return held, max(whole.values()), 0
+    if trainer.recomputes_operations:  # the output of attention and of every other product is kept
+        products = 4 * spec.model.width + 2 * spec.model.ffn_width
+        held = stream + value * (spec.model.width + products / 2) / tensor
+        return held, max(whole.values()), sum(ahead.values()) // 2
+    attentions = [name for name in whole if name != "feed_forward"]
+    # Gradients of query, key, value and input; the feed-forward's activations are gone by then.
+    running = max(whole[name] for name in attentions) + value * (1 + 3 / tensor) * spec.model.width
+    again = max(0.0, running - whole["feed_forward"] - _alive_bytes(spec, dtype))
+    held = whole["feed_forward"] + stream * len(attentions)
+    return held, again, sum(ahead[name] for name in attentions)
+
+
+def _value_bytes(dtype: str) -> int:
+    return 2 if TABLE_DTYPE[dtype] == "bf16" else 4
+
+
+def _stream_bytes(spec: Spec, dtype: str, device: DeviceTraits) -> int:
+    whole = spec.parallel.tensor if device.trainer.splits_sequence else 1
+    return spec.model.width * _value_bytes(dtype) // whole
+
+
+def _alive_bytes(spec: Spec, dtype: str) -> float:
+    """Bytes per token of a running block: two tensors of feed-forward width and two of model width, or their
+    gradients."""
+    return _value_bytes(dtype) * (2 * spec.model.ffn_width / spec.parallel.tensor + 2 * spec.model.width)
 
 
 def table_row(spec: Spec, dtype: str, sublayer: str) -> dict[str, int]:
@@ -119,19 +199,41 @@ def table_row(spec: Spec, dtype: str, sublayer: str) -> dict[str, int]:
     return constants.rows()[key]
 
 
-def bytes_per_token(spec: Spec, row: dict[str, int], on_cuda: bool) -> float:
-    """Bytes per token of one sublayer on one tensor rank. Fused attention on CUDA applies dropout in its kernel and
-    keeps one number per head and token; a CPU keeps all scores."""
+def bytes_per_token(spec: Spec, dtype: str, sublayer: str, device: DeviceTraits) -> float:
+    """Bytes per token of one sublayer on one tensor rank."""
     model, tensor = spec.model, spec.parallel.tensor
-    keys = model.num_kv_heads * (model.width // model.heads)
-    heads = model.heads / tensor
-    scores = row.get("scores", 0)
-    per_score = 4 * heads if on_cuda and scores else scores * heads * model.context
+    row, keys = table_row(spec, dtype, sublayer), model.num_kv_heads * (model.width // model.heads)
+    whole = tensor if device.trainer.splits_sequence else 1
     return (
-        row.get("width", 0) * model.width + row.get("queries", 0) * model.width / tensor
+        row.get("width", 0) * model.width / whole + row.get("queries", 0) * model.width / tensor
         + row.get("keys", 0) * keys / tensor + row.get("ffn", 0) * model.ffn_width / tensor
-        + row.get("heads", 0) * heads + row.get("token", 0) + per_score
+        + row.get("heads", 0) * model.heads / tensor + row.get("token", 0)
+        + _score_bytes(spec, dtype, sublayer, row.get("scores", 0), device)
     )  # fmt: skip
+
+
+def _score_bytes(spec: Spec, dtype: str, sublayer: str, traced: int, device: DeviceTraits) -> float:
+    """Bytes per token for attention scores. The table was traced on a CPU, whose kernel keeps all scores with dropout.
+    A fused kernel of CUDA applies dropout itself and keeps one number per head and token."""
+    heads, context = spec.model.heads / spec.parallel.tensor, spec.model.context
+    if sublayer == "feed_forward":
+        return 0.0
+    if not device.on_cuda:
+        return traced * heads * context
+    if keeps_scores(spec, dtype, sublayer, device):
+        dropped = 5 if spec.model.dropout else 0  # mask, and probabilities after it
+        return (MATH_SCORES_BYTES[TABLE_DTYPE[dtype]] + dropped) * heads * context
+    return 4 * heads if traced else 0.0
+
+
+def keeps_scores(spec: Spec, dtype: str, sublayer: str, device: DeviceTraits) -> bool:
+    """Whether torch's attention on CUDA falls back to its unfused kernel. Shared key/value heads (enable_gqa) exist
+    only there and in FlashAttention, which needs 16 bits, no mask and an Ampere or newer device."""
+    if not device.trainer.has_fused_attention:
+        return True
+    is_masked = sublayer in ("masked_attention", "cross_attention")
+    no_flash = TABLE_DTYPE[dtype] == "fp32" or is_masked or device.architecture in NO_FLASH
+    return no_flash and spec.model.num_kv_heads < spec.model.heads
 
 
 def _end_bytes(spec: Spec, kind: LayerKind, stream: int) -> float:
@@ -140,13 +242,20 @@ def _end_bytes(spec: Spec, kind: LayerKind, stream: int) -> float:
     return {"embed": 8 + dropped, "head": stream, "class_head": stream}.get(kind, stream + 8)
 
 
-def _logits_bytes(spec: Spec, shape: StageShape) -> float:
+def _logits_bytes(spec: Spec, shape: StageShape, trainer: EngineTraits) -> float:
+    """Bytes per token of the micro-batch."""
     if "head" not in shape.ends:
         return 0.0
+    logits = spec.vocab_size / (spec.parallel.tensor if trainer.splits_head else 1)
+    if trainer.logit_bytes is not None:
+        return trainer.logit_bytes * logits
+    if trainer.loss_chunk_tokens is not None:
+        tokens = spec.batch.micro_batch_size * spec.model.context
+        return LOGITS_BYTES * logits * min(1.0, trainer.loss_chunk_tokens / tokens)
     if spec.parallel.stages == 1:
-        return LOGITS_BYTES * spec.vocab_size
+        return LOGITS_BYTES * logits
     # DeepSpeed's pipeline also keeps the output of each micro-batch until its buffer is reused.
-    return (LOGITS_BYTES + 4 * min(2, spec.accumulation)) * spec.vocab_size
+    return (LOGITS_BYTES + 4 * min(2, spec.accumulation)) * logits
 
 
 def _pipe_bytes(spec: Spec, shape: StageShape, stream: int) -> float:

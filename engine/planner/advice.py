@@ -16,6 +16,10 @@ from engine.planner.profile import HardwareProfile, profile_from_peak
 from engine.planner.search import Goal, PlanCandidate, SearchResult, search
 from engine.spec.spec import Spec, parse
 
+COMMON_DEVICES = (  # searched where no device is chosen; a search over all rows takes three times as long
+    "B300 SXM", "B200 SXM", "H200 SXM", "H100 SXM", "H100 PCIe", "A100 SXM 80", "A100 PCIe 80", "A10G", "L40S", "L4",
+    "RTX 5090", "RTX 4090", "T4", "MI300X",
+)  # fmt: skip
 LAYOUTS_PER_DEVICE = 6  # each with another grid or ZeRO stage
 MAX_STEPS = 100_000_000
 
@@ -48,6 +52,10 @@ class DeviceOption:
     calibration: Calibration | None
     max_devices: int
     why_not: str = ""  # why nothing can be planned for it
+
+    @property
+    def is_common(self) -> bool:
+        return bool(self.pool) or self.title in COMMON_DEVICES
 
 
 @dataclass(frozen=True)

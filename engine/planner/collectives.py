@@ -36,3 +36,18 @@ def slowest_link(profile: HardwareProfile, ranks: int) -> Link | None:
     if profile.within_node is None and profile.kind == "cpu" and profile.memory_bytes_per_s:
         return Link(LOOPBACK_LATENCY_S, profile.memory_bytes_per_s / LOOPBACK_COPIES)
     return profile.within_node
+
+
+def group_link(profile: HardwareProfile, ranks: int, stride: int) -> Link | None:
+    """Link of a ring over every `stride`-th rank. Where it spans nodes, as many rings run as the group has members on a
+    node, each over the network share of its device, so the node's share of a message enters over all of them."""
+    per_node, outside = profile.devices_per_node, profile.between_nodes
+    inside = slowest_link(profile, min(stride * ranks, per_node or stride * ranks))
+    if per_node is None or stride * ranks <= per_node or outside is None:
+        return slowest_link(profile, stride * ranks)
+    members = max(1, min(ranks, per_node // stride))
+    if inside is None or members == 1:
+        return outside
+    hops = 1 / members  # share of hops that leave a node
+    latency_s = hops * outside.latency_s + (1 - hops) * inside.latency_s
+    return Link(latency_s, min(inside.bytes_per_s, outside.bytes_per_s * members))

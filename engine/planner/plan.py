@@ -9,37 +9,10 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from engine.planner.estimate import Estimate
+from engine.planner.places import PlaceUse, PlanWarning
+from engine.planner.plan_parts import StageMemory, fit_label
 
-PLANNER_VERSION = 3
-# Runs predicted below this share never ran out of memory in 454 measured runs (Fujii, arXiv 2411.06465).
-FITS_SHARE = 0.8
-TIGHT_SHARE = 0.95
-
-
-@dataclass(frozen=True)
-class StageMemory:
-    """Bytes by component on each device of one pipeline stage at its peak."""
-
-    stage: int
-    parameters_bytes: float
-    gradients_bytes: float
-    optimiser_bytes: float
-    activations_bytes: float
-    logits_bytes: float
-    buffers_bytes: float = 0.0  # communication buckets, gathered parameters, temporaries of the update
-    framework_bytes: float = 0.0  # CUDA context and NCCL, or the process after imports; 0 without a profile
-    host_bytes: float = 0.0  # offloaded to host memory, not on the device
-    binds: str = ""  # moment of the peak, a key of `moments`
-    moments: dict[str, float] = field(default_factory=dict)  # bytes on the device at each
-
-    @property
-    def total_bytes(self) -> float:
-        return sum(getattr(self, name) for name in COMPONENTS)
-
-
-COMPONENTS = tuple(
-    f.name for f in fields(StageMemory) if f.name.endswith("_bytes") and f.name != "host_bytes"
-)
+PLANNER_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -75,7 +48,10 @@ class Plan:
     flops_palm_per_step: float | None = None  # attention in full, as PaLM's appendix B counts
     flops_hardware_per_step: float | None = None  # model FLOPs and recomputation
     memory_bytes: int | None = None  # capacity of the device
-    memory_range: Estimate | None = None  # peak of the fullest device, corrected
+    # Peak of the fullest device, corrected; to the high end, what the allocator holds beside what is alive
+    memory_range: Estimate | None = None
+    places: tuple[PlaceUse, ...] = ()  # device, host memory of a node, disk of the checkpoints
+    warnings: tuple[PlanWarning, ...] = ()
     time: StepTime | None = None
     why_not: str = "Planned by a version that did not predict time."
 
@@ -84,8 +60,15 @@ class Plan:
         return max(self.stages, key=lambda stage: stage.total_bytes)
 
     def fits(self, memory_bytes: float | None = None) -> str:
-        """Return fits, tight or will not fit; unknown without a capacity."""
-        return fit_label(self.peak.total_bytes, memory_bytes or self.memory_bytes)
+        """Return fits, tight or will not fit; unknown without a capacity, also of the host where the plan offloads."""
+        device = fit_label(self.peak.total_bytes, memory_bytes or self.memory_bytes)
+        host = next((use for use in self.places if use.place == "host"), None)
+        offloads = any(stage.host_bytes for stage in self.stages)
+        if host is None or device == "will not fit":
+            return device
+        if host.label == "will not fit" or (offloads and host.label == "unknown"):
+            return host.label
+        return "tight" if offloads and host.label == "tight" else device
 
     def over_all_steps(self, amount: Estimate | None) -> Estimate | None:
         """Scale seconds, joules or money of one step to the whole budget, without validation and checkpoints."""
@@ -102,14 +85,6 @@ class Plan:
 
 
 _PLAN = TypeAdapter(Plan)
-
-
-def fit_label(peak_bytes: float, capacity_bytes: float | None) -> str:
-    """Return fits, tight or will not fit; unknown without a capacity."""
-    if not capacity_bytes:
-        return "unknown"
-    share = peak_bytes / capacity_bytes
-    return "fits" if share <= FITS_SHARE else "tight" if share <= TIGHT_SHARE else "will not fit"
 
 
 @dataclass(frozen=True)

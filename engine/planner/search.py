@@ -13,7 +13,9 @@ from typing import Any, Literal
 from engine.planner.calibration import Calibration
 from engine.planner.estimate import Estimate
 from engine.planner.memory import peak_bytes
-from engine.planner.plan import FITS_SHARE, Plan, fit_label
+from engine.planner.places import is_host_enough
+from engine.planner.plan import Plan
+from engine.planner.plan_parts import FITS_SHARE, fit_label
 from engine.planner.predict import plan, resolve_dtype
 from engine.planner.profile import HardwareProfile
 from engine.planner.steptime import phase_times, step_energy, step_time, time_unavailable_reason
@@ -62,7 +64,11 @@ def nearest_fit(
     dtype, limit = resolve_dtype(spec, profile), profile.memory_bytes * FITS_SHARE
     for parallel, micro in _cheapest_changes_first(spec, hardware.gang_limit if hardware else None):
         other = _with_layout(spec, parallel, micro)
-        if peak_bytes(other, dtype, profile) <= limit and _is_possible(other, hardware):
+        if (
+            peak_bytes(other, dtype, profile) <= limit
+            and is_host_enough(other, dtype, profile)
+            and _is_possible(other, hardware)
+        ):
             return other, plan(other, profile, dtype=dtype)
     return None
 
@@ -92,6 +98,8 @@ def search(
         tried += 1
         peak = peak_bytes(other, dtype, profile)
         if peak > room or time_unavailable_reason(other, dtype, profile):
+            continue
+        if not is_host_enough(other, dtype, profile):
             continue
         phases = phase_times(other, dtype, profile, calibration)
         price = _price(goal, phases, profile, other.parallel.world_size)

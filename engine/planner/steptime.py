@@ -6,13 +6,14 @@ import dataclasses
 
 from engine.model_math import counts, flops
 from engine.planner import collectives
-from engine.planner.activations import StageShape, activation_memory, stage_shapes
+from engine.planner.activations import DeviceTraits, StageShape, activation_memory, stage_shapes
 from engine.planner.calibration import PHASES, Calibration
 from engine.planner.estimate import ZERO, Estimate, total
 from engine.planner.memory import BYTES, FLAT_ELEMENTS
 from engine.planner.plan import StepTime
-from engine.planner.profile import HardwareProfile, Link
+from engine.planner.profile import HOST_OPTIMISER_BYTES_PER_S, HardwareProfile, Link
 from engine.planner.rates import PassTime, pass_time
+from engine.planner.traits import OWN, EngineTraits
 from engine.spec.spec import Spec
 
 NO_DEVICE = "Not available: this device has not been probed, and its speed is not guessed."
@@ -20,7 +21,7 @@ LOADING_S = 1e-4  # of a micro-batch: a slice of a memory-mapped file
 # Memory traffic of an update per owned parameter, beside reading and writing the state: gradient and parameter; with
 # ZeRO also flat copies of both; the norm reads gradients once and clipping scales them.
 UPDATE_BYTES, ZERO_BYTES, CLIP_BYTES = 12, 16, 12
-HIDDEN_SHARE = 0.7  # share of reductions hidden behind the backward pass (overlap_comm, CUDA only)
+HIDDEN_SHARE = 0.8  # share of reductions hidden behind the backward pass (overlap_comm, CUDA only)
 
 
 def time_unavailable_reason(spec: Spec, dtype: str, profile: HardwareProfile | None) -> str:
@@ -36,9 +37,12 @@ def time_unavailable_reason(spec: Spec, dtype: str, profile: HardwareProfile | N
     return ""
 
 
-def step_time(spec: Spec, dtype: str, profile: HardwareProfile, calibration: Calibration | None) -> StepTime:
+def step_time(
+    spec: Spec, dtype: str, profile: HardwareProfile, calibration: Calibration | None,
+    trainer: EngineTraits = OWN,
+) -> StepTime:  # fmt: skip
     """Predict one step. `time_unavailable_reason` must be empty for the spec."""
-    phases = phase_times(spec, dtype, profile, calibration)
+    phases = phase_times(spec, dtype, profile, calibration, trainer)
     learnt = {c.phase: c.n for c in calibration.corrections if c.dtype == dtype} if calibration else {}
     step_s = total(phases.values())
     devices = spec.parallel.world_size
@@ -60,17 +64,20 @@ def step_time(spec: Spec, dtype: str, profile: HardwareProfile, calibration: Cal
 
 
 def phase_times(
-    spec: Spec, dtype: str, profile: HardwareProfile, calibration: Calibration | None
-) -> dict[str, Estimate]:
-    raw = uncalibrated_phase_times(spec, dtype, profile)
+    spec: Spec, dtype: str, profile: HardwareProfile, calibration: Calibration | None,
+    trainer: EngineTraits = OWN,
+) -> dict[str, Estimate]:  # fmt: skip
+    raw = uncalibrated_phase_times(spec, dtype, profile, trainer)
     if calibration is None:
         return raw
     return {name: calibration.correct(dtype, name, span) for name, span in raw.items()}
 
 
-def uncalibrated_phase_times(spec: Spec, dtype: str, profile: HardwareProfile) -> dict[str, Estimate]:
-    shapes, micro = stage_shapes(spec), spec.accumulation
-    passes = [_pass(spec, dtype, profile, shape) for shape in shapes]
+def uncalibrated_phase_times(
+    spec: Spec, dtype: str, profile: HardwareProfile, trainer: EngineTraits = OWN
+) -> dict[str, Estimate]:
+    shapes, micro = stage_shapes(spec, trainer), spec.accumulation
+    passes = [_pass(spec, dtype, profile, shape, trainer) for shape in shapes]
     tensor = _tensor_s(spec, dtype, profile, shapes)
     count = len(passes)
     turns = [one.both + Estimate.exactly(cut) for one, cut in zip(passes, tensor, strict=True)]
@@ -79,13 +86,16 @@ def uncalibrated_phase_times(spec: Spec, dtype: str, profile: HardwareProfile) -
     whole = total(turns) + slowest.scaled(micro - 1)
     busy = total(turns).scaled(micro / count)
     bubble = Estimate(*(max(0.0, a - b) for a, b in zip(_three(whole), _three(busy), strict=True)))
+    bubble = bubble.scaled(1 / trainer.stage_chunks)
+    forward = total(one.forward for one in passes).scaled(micro / count)
     backward = total(one.backward for one in passes).scaled(micro / count)
-    exchange = _data_parallel_s(spec, dtype, profile, shapes, backward.point)
+    hiding_s = backward.point + (forward.point if spec.parallel.zero_stage == 3 else 0.0)
+    exchange = _data_parallel_s(spec, dtype, profile, shapes, hiding_s)
     sends = _send_s(spec, dtype, profile)
     cut = Estimate.exactly(micro * sum(tensor) / count + sends)
     return {
         "data_wait_s": Estimate(0.0, LOADING_S, 4 * LOADING_S).scaled(micro / count),
-        "forward_s": total(one.forward for one in passes).scaled(micro / count),
+        "forward_s": forward,
         "backward_s": backward,
         "communication_s": cut + exchange,
         "bubble_s": bubble if count > 1 else ZERO,
@@ -98,14 +108,16 @@ def _three(span: Estimate) -> tuple[float, float, float]:
     return span.low, span.point, span.high
 
 
-def _pass(spec: Spec, dtype: str, profile: HardwareProfile, shape: StageShape) -> PassTime:
-    on_cuda = profile.kind == "cuda"
-    held = activation_memory(spec, dtype, shape, on_cuda)
+def _pass(
+    spec: Spec, dtype: str, profile: HardwareProfile, shape: StageShape, trainer: EngineTraits
+) -> PassTime:
+    device = DeviceTraits(profile.kind == "cuda", profile.architecture, trainer)
+    held = activation_memory(spec, dtype, shape, device)
     whole = held
     if spec.parallel.activation_checkpointing != "none":
         plain = spec.parallel.model_copy(update={"activation_checkpointing": "none"})
-        whole = activation_memory(spec.model_copy(update={"parallel": plain}), dtype, shape, on_cuda)
-    found = pass_time(spec, dtype, profile, shape, held, whole)
+        whole = activation_memory(spec.model_copy(update={"parallel": plain}), dtype, shape, device)
+    found = pass_time(spec, dtype, profile, shape, held, whole, trainer)
     if spec.parallel.zero_stage != 3:
         return found
     # ZeRO 3 gathers every parameter before each use; on a CPU the Python hooks cost more than the transfer.
@@ -144,14 +156,16 @@ def _send_s(spec: Spec, dtype: str, profile: HardwareProfile) -> float:
 
 
 def _data_parallel_s(
-    spec: Spec, dtype: str, profile: HardwareProfile, shapes: tuple[StageShape, ...], backward_s: float
+    spec: Spec, dtype: str, profile: HardwareProfile, shapes: tuple[StageShape, ...], hiding_s: float
 ) -> Estimate:
     """Exposed time of data-parallel communication. ZeRO 0 and 1 reduce once a step, 2 and 3 in every micro-batch; 1 and
-    2 then gather parameters once, 3 gathers them twice in every micro-batch."""
+    2 then gather parameters once, 3 gathers them twice in every micro-batch. `hiding_s`: of the passes that it may
+    overlap."""
     ranks, zero, micro = spec.parallel.data, spec.parallel.zero_stage, spec.accumulation
     if ranks == 1:
         return ZERO
-    link = _link(profile, spec.parallel.tensor * ranks)
+    link = collectives.group_link(profile, ranks, spec.parallel.tensor)
+    assert link is not None, "time_unavailable_reason comes first"
     size = sum(shape.parameters for shape in shapes) / len(shapes) * BYTES[dtype]
     reductions = micro if zero >= 2 else 1
     gathers = {0: 0, 1: 1, 2: 1, 3: 2 * micro}[zero]
@@ -160,9 +174,9 @@ def _data_parallel_s(
     gather_s = gathers * collectives.gather_s(size, ranks, link) + pieces * link.latency_s
     if profile.kind == "cpu":
         return Estimate.exactly(reduce_s + gather_s)
-    hidden = min(HIDDEN_SHARE * (reduce_s + (gather_s if zero == 3 else 0.0)), backward_s)
-    high = reduce_s + gather_s
-    return Estimate(max(0.0, high - backward_s), high - hidden, high)
+    whole, overlaps = reduce_s + gather_s, reduce_s + (gather_s if zero == 3 else 0.0)
+    hidden = min(HIDDEN_SHARE * overlaps, hiding_s)
+    return Estimate(max(0.0, whole - min(overlaps, hiding_s)), whole - hidden, whole)
 
 
 def _link(profile: HardwareProfile, ranks: int) -> Link:
@@ -182,14 +196,27 @@ def _update(spec: Spec, dtype: str, profile: HardwareProfile, shapes: tuple[Stag
     size = owned * (each + clipping)
     tensors = max(shape.num_tensors for shape in shapes)
     calls_s = profile.operation_s * (20 + (0 if zero else 4 * tensors))
-    if spec.parallel.offload_optimiser != "none" and profile.host_link is not None:
-        moved = owned * 4 / profile.host_link.bytes_per_s
-        return Estimate.exactly(calls_s + 2 * moved).scaled(1.0, 1.5, 4.0)
+    if spec.parallel.offload_optimiser != "none" and profile.kind == "cuda":
+        return _offloaded_update(spec, dtype, profile, owned, size) + Estimate.exactly(calls_s)
     speed = profile.optimiser_bytes_per_s or profile.memory_bytes_per_s
     if not speed:
         return Estimate(calls_s, 2 * calls_s, 10 * calls_s)
     share = Estimate(0.6, 0.85, 1.0) if profile.optimiser_bytes_per_s else profile.memory_share
     return share.divide(size / speed) + Estimate.exactly(calls_s)
+
+
+def _offloaded_update(
+    spec: Spec, dtype: str, profile: HardwareProfile, owned: float, size: float
+) -> Estimate:
+    """Gradients to the host (ZeRO 2 and 3: in every micro-batch), the update there by all ranks of a node at once, and
+    parameters back."""
+    ranks = min(spec.parallel.world_size, profile.devices_per_node or 1)
+    update = HOST_OPTIMISER_BYTES_PER_S.divide(size * ranks)
+    if profile.host_link is None:
+        return update
+    copies = (spec.accumulation if spec.parallel.zero_stage >= 2 else 1) + 1
+    moved_s = copies * owned * BYTES[dtype] / profile.host_link.bytes_per_s
+    return update + Estimate(moved_s, moved_s, 2 * moved_s)
 
 
 def step_energy(phases: dict[str, Estimate], profile: HardwareProfile, devices: int) -> Estimate | None:

@@ -54,7 +54,7 @@ def get_profile(pool: Pool) -> HardwareProfile | None:
     rows = (
         Device.objects.filter(node__pool=pool, is_present=True)
         .order_by()
-        .values("name", "kind", "cores", "node_id")
+        .values("name", "kind", "cores", "node_id", "node__facts__memory_bytes")
         .annotate(memory=Min("memory_bytes"), count=Count("id"))
     )
     found = sorted(rows, key=lambda row: (row["memory"] or 0, row["name"], row["node_id"]))
@@ -67,6 +67,7 @@ def get_profile(pool: Pool) -> HardwareProfile | None:
     return dataclasses.replace(
         profile,
         devices_per_node=per_node,
+        node_memory_bytes=_smallest([row["node__facts__memory_bytes"] for row in found]),
         price_per_device_hour=pool.price_per_device_hour,
         currency=pool.currency,
         **links.get_links(pool, row["name"]),
@@ -78,14 +79,22 @@ def get_profile_or_capacity(pool: Pool) -> HardwareProfile | None:
     profile = get_profile(pool)
     if profile is not None:
         return profile
-    device = Device.objects.filter(node__pool=pool, is_present=True).order_by("memory_bytes", "id").first()
+    devices = Device.objects.filter(node__pool=pool, is_present=True).select_related("node")
+    device = devices.order_by("memory_bytes", "id").first()
     if device is None:
         return None
     return HardwareProfile(
         name=device.name, kind="cuda" if device.kind == "cuda" else "cpu", standing="estimated",
         source="what the node reports", flops_per_s={}, memory_bytes=device.memory_bytes,
+        node_memory_bytes=device.node.facts.get("memory_bytes"),
         price_per_device_hour=pool.price_per_device_hour, currency=pool.currency,
     )  # fmt: skip
+
+
+def _smallest(sizes: list[int | None]) -> int | None:
+    """Return the host memory of the smallest node; None where one does not report it."""
+    known = [size for size in sizes if size]
+    return min(known) if len(known) == len(sizes) else None
 
 
 def max_devices_per_job(pool: Pool) -> int:

@@ -44,6 +44,8 @@ def _measure_ranks() -> None:
 
     run_rank, take_step = engine.rank.run.start.run_rank, engine.rank.run.loop.take_step
     build, phase_of = engine.rank.run.start.build_engine, engine.rank.measure.breakdown.Breakdown.phase
+    # A rank clears its environment, so the settings are read before it is forked.
+    only_time, with_saves = ("ONLY_TIME" in os.environ, "WITH_SAVES" in os.environ)
     found: dict[str, int] = {}
     highest: dict[str, int] = {}
     steps = 0
@@ -79,13 +81,15 @@ def _measure_ranks() -> None:
         _reset()
 
     def measured(directory: AttemptDirectory, rank: int, began: float) -> int:
-        if not os.environ.get("ONLY_TIME"):
+        if not only_time:
             engine.rank.run.start.build_engine = built
             engine.rank.run.loop.take_step = measured_step
             engine.rank.measure.breakdown.Breakdown.phase = measured_phase
-        engine.rank.run.loop._validate = lambda *_, **__: 0.0  # only steps are measured
-        engine.rank.run.loop._save = lambda *_, **__: None
+        if not with_saves:  # only steps are measured
+            engine.rank.run.loop._save = lambda *_, **__: None
         code = run_rank(directory, rank, began)
+        if with_saves:
+            noted("last_save", _status("VmHWM"))
         (directory.path / f"memory{rank}.json").write_text(json.dumps(found | {"phases": highest}))
         return code
 

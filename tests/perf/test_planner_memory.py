@@ -74,7 +74,7 @@ def spec_of(name: str) -> Spec:
 
 
 def measured(folder: Path, own_pages: bool) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    forker = MeasuringForker({"OWN_PAGES": "1"} if own_pages else {})
+    forker = MeasuringForker({"WITH_SAVES": "1"} | ({"OWN_PAGES": "1"} if own_pages else {}))
     try:
         for number, name in enumerate(CONFIGURATIONS):
             spec = spec_of(name)

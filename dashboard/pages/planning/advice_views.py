@@ -32,7 +32,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "goals": advice.GOALS,
     }
     if form.spec is not None:
-        wanted = [by_key[selected]] if selected else options
+        wanted = [by_key[selected]] if selected else [one for one in options if one.is_common]
         listed, drawn = (
             (LAYOUTS_PER_DEVICE, LAYOUTS_PER_DEVICE) if selected else (1, 2)
         )  # plans of each option

@@ -19,13 +19,17 @@ from jobs.planning import calibration, plans
 from jobs.queue import job_actions
 
 # Components of a device's memory, named as in planner.StageMemory
-COMPONENTS = ("parameters", "gradients", "optimiser", "activations", "logits", "buffers", "framework")
+COMPONENTS = (
+    "parameters", "gradients", "optimiser", "activations", "logits", "buffers", "framework", "checkpoint",
+)  # fmt: skip
 MOMENTS = {
     "forward": "at the end of the forward pass",
     "loss": "when the backward pass begins, at the logits",
     "backward": "in the backward pass",
+    "backward_end": "at the end of the backward pass",
     "reduction": "when gradients are reduced",
     "update": "in the optimiser's update",
+    "checkpoint": "while a checkpoint is saved",
 }
 WHAT_IF_DEVICES = 8  # default number of devices of another type
 MOST_DEVICES = 64
@@ -62,6 +66,7 @@ def build_context(draft: Draft, post: Mapping[str, str]) -> dict[str, object]:
         "what_ifs": [peak.name for peak in peaks.PEAKS],
         "cost": spec_check.get_cost_limit(spec) if not target.what_if else None,
         "peak": list_sizes(plan.peak),
+        "places": [use for use in plan.places if use.place != "device"],
         "binds": MOMENTS.get(plan.peak.binds, ""),
         "tokens_total": plan.tokens_per_step * spec.budget.steps,
         "verdict": verdict,

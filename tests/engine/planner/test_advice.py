@@ -55,7 +55,7 @@ def test_choices_over_the_budget_come_last_with_the_limit_they_exceed():
     options = [option("L4"), option("H200 SXM")]
     fast, slow = advice.rank_choices(preset("350m"), options, "time", NO_LIMITS)
     limit_s = (fast.time_s.point + slow.time_s.point) / 2
-    found = advice.rank_choices(preset("350m"), options[::-1], "energy", BudgetLimits(time_s=limit_s))
+    found = advice.rank_choices(preset("350m"), options[::-1], "time", BudgetLimits(time_s=limit_s))
     assert [one.is_within_budget for one in found] == [True, False]
     exceeded = found[1].exceeded
     assert (exceeded.goal, exceeded.limit) == ("time", limit_s) and exceeded.needed > limit_s
@@ -127,3 +127,4 @@ def test_every_row_of_the_table_of_peaks_is_an_option():
     options = advice.options_from_peaks(16)
     assert [one.title for one in options] == [peak.name for peak in PEAKS]
     assert all(isinstance(one.profile, HardwareProfile) and one.max_devices == 16 for one in options)
+    assert sorted(one.title for one in options if one.is_common) == sorted(advice.COMMON_DEVICES)

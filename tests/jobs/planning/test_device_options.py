@@ -6,6 +6,7 @@ import pytest
 
 from engine.hardware.peaks import PEAKS
 from jobs.models import Device, Pool, Team
+from jobs.planning import plans
 from jobs.planning.device_options import get_device_options
 from tests.jobs.finished_jobs import add_profile
 
@@ -42,3 +43,20 @@ def test_a_pool_that_takes_no_jobs_of_the_teams_is_left_out(node, pool, team):
     assert len(pool_options()) == 1  # a person without a team sees every open pool
     Pool.objects.update(is_open=False)
     assert pool_options() == []
+
+
+def test_a_pool_has_the_host_memory_of_its_smallest_node_or_none(node, make_node, pool, make_spec):
+    add_profile(Device.objects.get(id="a-0"))
+    assert plans.get_profile(pool).node_memory_bytes is None  # the node does not report it
+    node.facts = {"memory_bytes": 64 * 2**30}
+    node.save()
+    assert plans.get_profile(pool).node_memory_bytes == 64 * 2**30
+    make_node("b", devices=1, facts={"memory_bytes": 32 * 2**30})
+    assert plans.get_profile(pool).node_memory_bytes == 32 * 2**30
+    [host] = [use for use in plans.build_plan(make_spec(devices=2), pool)["places"] if use["place"] == "host"]
+    assert host["capacity_bytes"] == 32 * 2**30 and host["label"] == "fits"
+
+
+def test_an_unprobed_device_has_the_host_memory_of_its_node(make_node, pool):
+    make_node("a", devices=1, facts={"memory_bytes": 8 * 2**30})
+    assert plans.get_profile_or_capacity(pool).node_memory_bytes == 8 * 2**30

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from django.urls import reverse
 
-from engine.hardware.peaks import PEAKS
+from engine.planner.advice import COMMON_DEVICES
 from jobs.models import Device, Pool
 from tests.jobs.finished_jobs import add_profile
 
@@ -30,10 +30,10 @@ def test_every_known_and_planned_device_is_a_row_with_its_standing(owner_browser
     add_profile(Device.objects.get(id="a-0"))
     text = owner_browser.get(PAGE, {"preset": "demo"}).text
     rows = rows_of(text)
-    assert len(rows) == len(PEAKS) + 1
+    assert len(rows) == len(COMMON_DEVICES) + 1
     ours = next(row for row in rows if "pool default" in row)
     assert re.search(r">\s*measured\s*</span>", ours)
-    assert sum(bool(re.search(r">\s*estimated\s*</span>", row)) for row in rows) == len(PEAKS)
+    assert sum(bool(re.search(r">\s*estimated\s*</span>", row)) for row in rows) == len(COMMON_DEVICES)
     assert "H200 SXM" in text
     assert '<svg class="plot"' in text
 
@@ -84,7 +84,7 @@ def test_money_counts_where_a_pool_has_a_price(owner_browser, node):
     text = owner_browser.get(PAGE, {"preset": "demo", "by": "money"}).text
     [ours] = [row for row in rows_of(text) if "pool default" in row]
     assert "EUR" in ours
-    assert text.count("no price is set for this device") == len(PEAKS)
+    assert text.count("no price is set for this device") == len(COMMON_DEVICES)
 
 
 @pytest.mark.parametrize(
