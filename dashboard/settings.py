@@ -246,6 +246,12 @@ SILENT_RUN_LIMIT_S = env.whole(
 PREEMPT_AFTER_S = env.whole(
     "FOURWALLS_PREEMPT_AFTER_S", 300, "s", "No attempt is preempted sooner after its start."
 )
+DISK_RESERVE_BYTES = env.whole(
+    "FOURWALLS_DISK_RESERVE_BYTES",
+    2 * 1024**3,
+    "bytes",
+    "A node with less free space gets no new work, and the server takes no more files; 0: no limit.",
+)
 SUSPECT_PAUSE_S = env.whole(
     "FOURWALLS_SUSPECT_PAUSE_S",
     600,

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from fourwalls import limits
@@ -41,7 +42,7 @@ class HostSampler:
             from engine.telemetry.host import Host
             from engine.telemetry.sources import open_source
 
-            source, machine = open_source()[0], Host()
+            source, machine = open_source()[0], Host(Path.cwd())
         except Exception as error:  # noqa: BLE001 - the run continues without host metrics
             reason = NOT_INSTALLED if isinstance(error, ImportError) else repr(error)
             self._report_missing(self._name, {"cpu_pct": ["absent", reason]})

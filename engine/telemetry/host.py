@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import shutil
 import socket
 import sys
 from pathlib import Path
@@ -53,7 +54,9 @@ def pressure_share(what: str, folder: Path = Path("/proc/pressure")) -> float | 
 class Host:
     """Readings of the machine that belong to no single device."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        """`folder`: whose disk is read."""
+        self._folder = folder
         self._busy, self._total = _cpu_ticks()
 
     def read(self) -> dict[str, Any]:
@@ -70,7 +73,16 @@ class Host:
             "memory_pressure_share": pressure_share("memory"),
             "io_pressure_share": pressure_share("io"),
             "load_1min": os.getloadavg()[0],
+            **_disk(self._folder),
         }
+
+
+def _disk(folder: Path) -> dict[str, int | None]:
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError:
+        return {"disk_free_bytes": None, "disk_total_bytes": None}
+    return {"disk_free_bytes": usage.free, "disk_total_bytes": usage.total}
 
 
 def _cpu_ticks() -> tuple[int, int]:

@@ -45,7 +45,7 @@ class DeviceSampler:
         self._file = file
         self._live = live
         self._source = source
-        self._host = Host()
+        self._host = Host(file.parent)
         self._energy = Energy(_read_bases(self._file))
         # Of each attempt and device: missing metrics and unix time of the newest fault in the lines so far
         self._sent_missing: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}

@@ -8,6 +8,7 @@ node, resets the count.
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections import deque
 from collections.abc import Callable
@@ -33,6 +34,7 @@ LONGEST_PAUSE = timedelta(hours=8)
 CLOCK_JUMP_S = 5.0  # slewing moves a clock by less
 CLOCK_JUMPS, CLOCK_WINDOW_S = 2, 3600.0  # one jump is normal, when a machine first reaches its time server
 
+RESERVE_REGAINED = 1.25  # of the reserve, before a full disk counts as usable again
 SILENT_SAMPLER_S = 180.0  # three times the longest period of a sampler
 POLL_GAP_LIMIT_S = 15.0  # longer gaps between two polls do not count as silence: this process was stopped too
 
@@ -54,6 +56,7 @@ class NodeMonitor:
     _polled_at_s: float | None = None
     _written_at: float | None = None
     _silent_s: float = 0.0
+    _full: set[Path] = field(default_factory=set)  # folders whose disk is nearly full
 
     def poll(self, now_s: float) -> str:
         """Make the node suspect or ok. Returns why it is suspect; '' if it is not. `now_s` is monotonic."""
@@ -61,6 +64,7 @@ class NodeMonitor:
             _launch_failure_evidence(self.node),
             self._clock_jump_evidence(now_s),
             self._silent_sampler_evidence(now_s),
+            self._full_disk_evidence(),
         ]
         why = " ".join(sentence for sentence in evidence if sentence)
         actor = f"agent:{self.node.name}"
@@ -81,6 +85,27 @@ class NodeMonitor:
             return ""
         return f"The clock was set by more than {CLOCK_JUMP_S:.0f} s, {CLOCK_JUMPS} times within an hour."
 
+    def _full_disk_evidence(self) -> str:
+        """Checkpoints, prepared data and logs of an attempt need space; ranks that fill a disk lose their work. A disk
+        counts as full until it has a quarter more than the reserve again."""
+        reserve = settings.DISK_RESERVE_BYTES
+        for folder in {
+            self.node_dir,
+            Path(settings.DATA_DIR),
+            Path(settings.CHECKPOINT_ROOT or self.node_dir),
+        }:
+            free = free_bytes(folder)
+            enough = RESERVE_REGAINED * reserve if folder in self._full else reserve
+            if free is None or free >= enough:
+                self._full.discard(folder)
+            else:
+                self._full.add(folder)
+        return " ".join(
+            f"The disk of {folder} is nearly full: {(free_bytes(folder) or 0) / 2**30:.1f} GiB are free, "
+            f"{reserve / 2**30:.1f} GiB are kept in reserve."
+            for folder in sorted(self._full)
+        )
+
     def _silent_sampler_evidence(self, now_s: float) -> str:
         """Return evidence if the sampler's file has not changed for SILENT_SAMPLER_S; '' if there is no sampler."""
         elapsed_s = 0.0 if self._polled_at_s is None else min(now_s - self._polled_at_s, POLL_GAP_LIMIT_S)
@@ -94,6 +119,18 @@ class NodeMonitor:
         if self._silent_s < SILENT_SAMPLER_S:
             return ""
         return f"The sampler has written no readings for {SILENT_SAMPLER_S:.0f} s."
+
+
+def free_bytes(folder: Path) -> int | None:
+    """Free space of the disk that holds a folder, or will hold it; None if that cannot be told."""
+    for place in (folder, *folder.parents):
+        try:
+            return shutil.disk_usage(place).free
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return None
+    return None
 
 
 def _launch_failure_evidence(node: Node) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -59,6 +60,11 @@ def save(run: Run, path: str, parts: Iterable[bytes], *, actor: str) -> Artefact
     storage.refuse_artefact(run.team)
     folder = folder_of(run)
     folder.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(folder).free < settings.DISK_RESERVE_BYTES:
+        raise storage.QuotaReached(
+            f"The server's disk for files is nearly full, so '{path}' was not saved. It can be sent again once an "
+            "admin has made room."
+        )
     handle, temporary = tempfile.mkstemp(dir=folder, prefix="new-")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import NamedTuple
 
+from django.conf import settings
 from django.db.models import Count, Min, Sum
 from django.utils import timezone
 
 from engine.telemetry.metrics import METRICS
 from jobs.models import Batch, ComponentHeartbeat, Device, Job, Node, Run, SpoolOffset
 from jobs.nodes.heartbeat import is_fresh
+from jobs.nodes.node_faults import free_bytes
 from jobs.nodes.occupants import devices_with_leases, get_lease
 from jobs.states.jobs import FINAL, JobState
 from jobs.states.nodes import AdminState, Health
@@ -67,6 +70,7 @@ def render_metrics(can_see: Callable[[int], bool]) -> str:
         *_queue_metrics(now),
         *_point_metrics(),
         *_component_metrics(now),
+        *_disk_metrics(now),
     ]
     return "".join(_render_family(family) for family in families if family.samples)
 
@@ -130,6 +134,28 @@ def _last_xids(gpus: Iterable[tuple[Device, Labels]]) -> list[Sample]:
         if "xid" not in device.latest.get("faults_missing", {"xid": ""}):
             samples.append(Sample(labels, numbers[-1] if numbers else 0))
     return samples
+
+
+def _disk_metrics(now: datetime) -> Iterator[MetricFamily]:
+    """Disks of nodes as their samplers read them, and those of this server."""
+    nodes = [node for node in Node.objects.select_related("pool") if is_fresh(node.heartbeat_at, now)]
+    for name, help_text in (
+        ("free", "Free space of the node's disk."),
+        ("total", "Size of the node's disk."),
+    ):
+        samples = [
+            Sample({"Hostname": node.name, "pool": node.pool.name}, node.host[f"disk_{name}_bytes"])
+            for node in nodes
+            if node.host.get(f"disk_{name}_bytes") is not None
+        ]
+        yield MetricFamily(f"fourwalls_node_disk_{name}_bytes", help_text, samples)
+    folders = {"home": settings.HOME_DIR, "artefacts": Path(settings.ARTEFACT_ROOT)}
+    free = {name: free_bytes(folder) for name, folder in folders.items()}
+    yield MetricFamily(
+        "fourwalls_server_disk_free_bytes",
+        "Free space of this server's disks, by what lies on them.",
+        [Sample({"folder": name}, value) for name, value in free.items() if value is not None],
+    )
 
 
 def _queue_metrics(now: datetime) -> Iterator[MetricFamily]:

@@ -70,6 +70,8 @@ HOST_METRICS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "cpu_pct": ("CPU busy", as_pct),
     "memory_used_bytes": ("Memory used", as_bytes),
     "memory_total_bytes": ("Memory", as_bytes),
+    "disk_free_bytes": ("Disk free", as_bytes),
+    "disk_total_bytes": ("Disk", as_bytes),
     "load_1min": ("Load, 1 min", as_figure),
     "cpu_pressure_share": ("CPU pressure", as_share),
     "memory_pressure_share": ("Memory pressure", as_share),

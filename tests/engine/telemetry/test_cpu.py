@@ -256,7 +256,7 @@ def test_clock_and_temperature_are_read_where_the_machine_exposes_them(tmp_path:
 
 
 def test_the_host_has_a_busy_share_and_its_memory() -> None:
-    machine = host.Host()
+    machine = host.Host(Path.cwd())
     begin = os.times().elapsed
     until(lambda: os.times().elapsed > begin + 0.05)
     figures = machine.read()

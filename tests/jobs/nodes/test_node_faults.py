@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from datetime import timedelta
 
 import pytest
@@ -174,3 +175,37 @@ class TestSampler:
         self.write(monitor, 1000.0)
         monitor.poll(10.0)
         assert monitor.poll(10_000.0) == ""
+
+
+class TestFullDisk:
+    def test_drawn_free_space_closes_and_opens_the_node_without_flapping(
+        self, monitor, monkeypatch, settings
+    ):
+        """The oracle keeps one bit: full below the reserve, usable again from a quarter more."""
+        reserve = settings.DISK_RESERVE_BYTES = 1_000_000
+        draw, is_full = random.Random(20261201), False
+        for second in range(300):
+            free = draw.choice([0, draw.randint(0, 2 * reserve), reserve, int(1.2 * reserve), 2 * reserve])
+            monkeypatch.setattr(node_faults, "free_bytes", lambda folder, free=free: free)
+            why = monitor.poll(second * 10.0)
+            is_full = free < (1.25 * reserve if is_full else reserve)
+            assert bool(why) == is_full == (health()[0] == Health.SUSPECT), free
+            assert ("nearly full" in why) == is_full
+
+    def test_the_shared_root_counts_and_an_unknown_disk_does_not(
+        self, monitor, monkeypatch, settings, tmp_path
+    ):
+        settings.CHECKPOINT_ROOT = str(tmp_path / "shared")
+        free = {tmp_path / "shared": 10}
+        monkeypatch.setattr(node_faults, "free_bytes", lambda folder: free.get(folder))
+        assert f"The disk of {tmp_path / 'shared'} is nearly full" in monitor.poll(0.0)
+        free.clear()
+        assert monitor.poll(10.0) == ""
+
+    def test_a_reserve_of_zero_never_closes_a_node(self, monitor, monkeypatch, settings):
+        settings.DISK_RESERVE_BYTES = 0
+        monkeypatch.setattr(node_faults, "free_bytes", lambda folder: 0)
+        assert monitor.poll(0.0) == ""
+
+    def test_free_space_of_a_folder_that_is_yet_to_be_made(self, tmp_path):
+        assert node_faults.free_bytes(tmp_path / "a" / "b") == node_faults.free_bytes(tmp_path)
