@@ -20,7 +20,7 @@ from engine import procfs
 from engine.directory import AttemptDirectory, Control
 from engine.supervisor.cleanup import kill_tagged
 from jobs.agent import attempt_nodes, forkserver, launch
-from jobs.agent.follow import follow
+from jobs.agent.follow import follow, stop_by_folder
 from jobs.agent.launch import Launched, LaunchError
 from jobs.agent.probing import Prober
 from jobs.agent.subprocesses import ProcessSupervisor
@@ -278,10 +278,13 @@ class Agent:
         limit_s = settings.STOP_GRACE_S + SHUTDOWN_MARGIN_S
         deadline = time.monotonic() + limit_s
         while time.monotonic() < deadline:
-            if self._guarded_tick() == IDLE_TICK_S:
+            pause_s = self._guarded_tick()
+            if pause_s == IDLE_TICK_S:
                 self._set_heartbeat(None)
                 return
-            time.sleep(BUSY_TICK_S)
+            if pause_s == ERROR_PAUSE_S and stop_by_folder(self.node_dir, self._ended):
+                return  # the next agent reports it
+            time.sleep(pause_s)
         log.warning("Some attempts did not stop within %.0f s; they finish without the agent", limit_s)
 
     def _set_heartbeat(self, seconds_ago: int | None) -> None:

@@ -145,6 +145,19 @@ def test_what_a_service_waits_for_can_be_reached(name):
         assert wanted["condition"] == ("service_completed_successfully" if ends else "service_healthy")
 
 
+def needs(name: str) -> set[str]:
+    """Everything that a service waits for, directly or through others."""
+    found = set(services()[name].get("depends_on", {}))
+    return found.union(*(needs(other) for other in found))
+
+
+@every_service
+def test_a_service_waits_itself_for_what_an_ended_service_needs(name):
+    """Else compose, which stops in reverse order, stops the database before those who need it to end in order."""
+    direct = set(services()[name].get("depends_on", {}))
+    assert needs(name) == direct
+
+
 @every_service
 def test_logs_are_bounded(name):
     assert set(services()[name]["logging"]["options"]) == {"max-size", "max-file"}

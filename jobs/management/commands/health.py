@@ -1,4 +1,4 @@
-"""`manage.py health`: whether a scheduler works, for the healthcheck of its container."""
+"""`manage.py health`: whether a scheduler works, for a container's healthcheck."""
 
 from __future__ import annotations
 
