@@ -104,7 +104,7 @@ class Containers:
 
     def series(self, run: str, *metrics: str) -> dict[str, Any]:
         """Points by metric and source, each with its x, its values, and the steps that were made again."""
-        query = urllib.parse.urlencode({"metric": metrics, "points": 5000}, doseq=True)
+        query = urllib.parse.urlencode({"metric": metrics, "points": 10_000}, doseq=True)
         found = self.get(f"/runs/{run}/series?{query}")["series"]
         return {
             f"{one['metric']}:{one['source']}": (one["x"], one["mean"], one["superseded"]) for one in found
