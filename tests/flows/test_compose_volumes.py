@@ -34,7 +34,7 @@ AGENTS = ("agent", "agent-gpu")
 USES = {
     "NODE_DIR": {"agent": "rw", "agent-gpu": "rw"},
     "DATA_DIR": {"agent": "rw", "agent-gpu": "rw"},
-    "CHECKPOINT_ROOT": {"agent": "rw", "agent-gpu": "rw", "web": "rw"},
+    "CHECKPOINT_ROOT": {"agent": "rw", "agent-gpu": "rw", "web": "rw", "scheduler": "rw"},
     "CORPUS_ROOT": {"agent": "ro", "agent-gpu": "ro", "web": "ro"},
     "ARTEFACT_ROOT": {"web": "rw"},
 }
