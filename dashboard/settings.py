@@ -174,6 +174,7 @@ BROKER_URL = env.text(
     "Redis >= 7 or Valkey, redis://host:port/0.",
     shown="the embedded Valkey on a unix socket",
 )
+env.refuse_unencoded_password("BROKER_URL", BROKER_URL)
 IS_BROKER_EMBEDDED = f"redis+socket://{BROKER_SOCKET}" == BROKER_URL
 
 # Nodes and attempts

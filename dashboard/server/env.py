@@ -111,6 +111,15 @@ def socket(path: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"fourwalls-{os.getuid()}-{digest}" / path.name
 
 
+def refuse_unencoded_password(name: str, url: str) -> None:
+    """Raise ImproperlyConfigured for a URL whose password ends the address of the server early."""
+    server = urlsplit(url).netloc
+    if server and "@" in url.partition(server)[2]:
+        raise ImproperlyConfigured(
+            f"{name}: its password holds / ? or #. Write %2F %3F or %23 instead, or choose one of letters and digits."
+        )
+
+
 def database(url: str, sqlite_file: Path) -> dict[str, object]:
     """Django's settings for a postgresql:// URL, or for the SQLite file if the URL is empty."""
     if not url:
@@ -126,6 +135,7 @@ def database(url: str, sqlite_file: Path) -> dict[str, object]:
                 "PRAGMA cache_size=-65536; PRAGMA mmap_size=268435456",
             },
         }
+    refuse_unencoded_password("DATABASE_URL", url)
     try:
         parts = urlsplit(url)
         port = parts.port or ""

@@ -35,13 +35,14 @@ def cpu_name() -> str:
 
 def machine_id() -> str:
     """Twelve hexadecimal digits that stay the same until the system is reinstalled."""
+    return hashlib.sha256((known_machine_id() or socket.gethostname()).encode()).hexdigest()[:12]
+
+
+def known_machine_id(file: Path = Path("/etc/machine-id")) -> str:
+    """The identity that the environment or the system gives; '' where there is none, as in most containers."""
     # FOURWALLS_MACHINE_ID distinguishes several nodes on one machine.
-    identity = (
-        os.environ.get("FOURWALLS_MACHINE_ID")
-        or _text(Path("/etc/machine-id")).strip()
-        or socket.gethostname()
-    )
-    return hashlib.sha256(identity.encode()).hexdigest()[:12]
+    written = _text(file).strip()
+    return os.environ.get("FOURWALLS_MACHINE_ID") or ("" if written == "uninitialized" else written)
 
 
 def pressure_share(what: str, folder: Path = Path("/proc/pressure")) -> float | None:

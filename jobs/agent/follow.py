@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 from django.conf import settings
 from django.utils import timezone
 
@@ -56,6 +57,23 @@ def follow(
         pass
     end_attempt(attempt, ending.to, ending.reason, ending.cause, ending.stderr_tail, stop_reason)
     return False
+
+
+def stop_by_folder(node_dir: Path, ended: set[Path]) -> bool:
+    """Ask all supervisors on this node to stop, without the database. Returns whether none is left."""
+    is_any_left = False
+    for path in set((node_dir / "attempts").glob("*")) - ended:
+        directory = AttemptDirectory(path)
+        try:
+            state = directory.read_state()
+        except (OSError, msgspec.MsgspecError):
+            continue
+        if state is not None and (state.is_terminal or not procfs.is_alive(state.pid, state.pid_started)):
+            continue
+        if directory.read_control() != "stop":
+            directory.write_control("stop")
+        is_any_left |= state is not None  # without a state nothing has been trained yet
+    return not is_any_left
 
 
 def observe(

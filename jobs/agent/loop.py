@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 
 from engine.directory import AttemptDirectory, Control
 from jobs.agent import attempt_nodes, forkserver, launch, returning, supervisors
-from jobs.agent.follow import follow
+from jobs.agent.follow import follow, stop_by_folder
 from jobs.agent.launch import Launched, LaunchError
 from jobs.agent.probing import Prober
 from jobs.agent.resuming import CheckpointAway, CheckpointPending
@@ -38,7 +38,7 @@ ERROR_PAUSE_S = 2.0
 HEARTBEAT_EVERY_S = 5.0
 RECONCILE_EVERY_S = 10.0
 UPLOAD_EVERY_S = 2.0
-SHUTDOWN_LIMIT_S = 30.0
+SHUTDOWN_MARGIN_S = 30.0  # after the grace of the ranks: final states, last points, logs
 MARGIN_SHARE = 0.1  # of the reassign time, reserved for slow machines
 
 
@@ -267,15 +267,17 @@ class Agent:
         self.stop_reason = "Interrupted by shutdown"
         # Old enough that no new work comes, young enough that no attempt counts as lost while it saves its checkpoint.
         self._set_heartbeat(settings.UNREACHABLE_AFTER_S)
-        deadline = time.monotonic() + SHUTDOWN_LIMIT_S
+        limit_s = settings.STOP_GRACE_S + SHUTDOWN_MARGIN_S
+        deadline = time.monotonic() + limit_s
         while time.monotonic() < deadline:
-            if self._guarded_tick() == IDLE_TICK_S:
+            pause_s = self._guarded_tick()
+            if pause_s == IDLE_TICK_S:
                 self._set_heartbeat(None)
                 return
-            time.sleep(BUSY_TICK_S)
-        log.warning(
-            "Some attempts did not stop within %.0f s; they finish without the agent", SHUTDOWN_LIMIT_S
-        )
+            if pause_s == ERROR_PAUSE_S and stop_by_folder(self.node_dir, self._ended):
+                return  # the next agent reports it
+            time.sleep(pause_s)
+        log.warning("Some attempts did not stop within %.0f s; they finish without the agent", limit_s)
 
     def _record_stop(self) -> None:
         try:

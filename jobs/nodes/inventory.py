@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
+from engine.telemetry import host
 from engine.telemetry.inventory import DeviceInfo, devices, node_facts
 from jobs.models import Device, Node
 from jobs.nodes import folders, joining
@@ -50,6 +51,17 @@ def register(node_dir: Path) -> Node:
 def node_id(node_dir: Path) -> str:
     """Return the node's id, created once and stored in its folder, so that a renamed machine stays the same node."""
     return _read_or_create(node_dir / "node_id", 8)
+
+
+def export_machine_id(node_dir: Path) -> None:
+    """Give this process and its children a machine id from the node's folder, where the system has none.
+
+    A container's host name changes with each recreation, its volume stays. The inode number tells a copied folder.
+    Raises OSError.
+    """
+    if not host.known_machine_id():
+        path = node_dir / "machine_id"
+        os.environ["FOURWALLS_MACHINE_ID"] = f"{_read_or_create(path, 16)}-{path.stat().st_ino}"
 
 
 def _read_or_create(path: Path, num_bytes: int) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -17,37 +16,38 @@ from pathlib import Path
 
 import psutil
 import pytest
-import yaml
 
+from tests.flows.compose_file import VARIABLES, services
 from tests.running import ROOT, TINY, changes, free_port, wait_until
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
-COMPOSE = ROOT / "docker-compose.yml"
-VARIABLES = {"POSTGRES_PASSWORD": "unused", "SECRET_KEY": "s" * 50}
 
 
-def services() -> dict[str, dict]:
-    """The services, with ${VARIABLE:-default} and ${VARIABLE:?message} filled in like compose does."""
-
-    def fill(match: re.Match[str]) -> str:
-        name, _, default = match.group(1).partition(":")
-        return VARIABLES.get(name) or (default[1:] if default.startswith("-") else "")
-
-    return yaml.safe_load(re.sub(r"\$\{([^}]+)\}", fill, COMPOSE.read_text()))["services"]
-
-
-def test_compose_accepts_the_file():
+def config(variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """`docker-compose config` with these variables only."""
     compose = shutil.which("docker-compose")
     if not compose:
         (pytest.fail if os.environ.get("FOURWALLS_REQUIRE_ALL") else pytest.skip)(
             "docker-compose is not installed"
         )
-    done = subprocess.run(
+    return subprocess.run(
         [compose, "--profile", "gpu", "config", "--services"],
-        cwd=ROOT, env=os.environ | VARIABLES, capture_output=True, text=True, check=False,
+        cwd=ROOT, env={"PATH": os.environ["PATH"]} | variables, capture_output=True, text=True, check=False,
     )  # fmt: skip
+
+
+def test_compose_accepts_the_file():
+    done = config(VARIABLES)
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.split()) == set(services())
+
+
+@pytest.mark.parametrize("secret", VARIABLES)
+@pytest.mark.parametrize("value", [None, ""])
+def test_compose_refuses_to_start_without_a_secret(secret, value):
+    variables = {name: text for name, text in VARIABLES.items() if name != secret}
+    done = config(variables if value is None else variables | {secret: value})
+    assert done.returncode != 0 and secret in done.stderr and "set it in .env" in done.stderr
 
 
 def test_the_file_defines_every_service():
@@ -64,7 +64,11 @@ class Team:
         self.children: list[subprocess.Popen[bytes]] = []
 
     def environment(self, name: str) -> dict[str, str]:
-        own = {key: str(value) for key, value in services()[name]["environment"].items()}
+        folder = services()[name]["environment"]["FOURWALLS_HOME"]
+        own = {
+            key: str(value).replace(folder, str(self.home))
+            for key, value in services()[name]["environment"].items()
+        }
         return os.environ | own | self.hosts | {"BASE_URL": f"http://127.0.0.1:{self.port}"}
 
     def command(self, name: str) -> list[str]:

@@ -84,9 +84,11 @@ class Command(BaseCommand):
         if settings.IS_BROKER_EMBEDDED:
             group.start(Subprocess("broker", broker.build_command(settings.BROKER_SOCKET)))
             broker.wait_until_ready(settings.BROKER_SOCKET)
-        # The agent's limit covers the checkpoints of the attempts that it stops.
+        # The agent waits for the checkpoints of the attempts that it stops: their grace and half a minute.
         group.start(Subprocess("scheduler", [*MANAGE, "scheduler"]))
-        group.start(Subprocess("agent", [*MANAGE, "agent", "--stop-attempts"], stop_s=60.0))
+        group.start(
+            Subprocess("agent", [*MANAGE, "agent", "--stop-attempts"], stop_s=settings.STOP_GRACE_S + 60)
+        )
 
     def _wait_for_page(self, group: SubprocessGroup, url: str) -> bool:
         self._print_progress("waiting for the first page")

@@ -37,6 +37,7 @@ class Command(BaseCommand):
         node_dir: Path = settings.NODE_DIR
         try:
             lock = _acquire_lock(node_dir)
+            inventory.export_machine_id(node_dir)
             returning.catch_up(inventory.node_id(node_dir), node_dir)
             node = inventory.register(node_dir)
         except OSError as error:

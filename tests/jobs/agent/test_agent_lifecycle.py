@@ -9,6 +9,7 @@ from io import StringIO
 
 import pytest
 from django.core.management import call_command
+from django.db import OperationalError
 from django.utils import timezone
 
 from jobs.agent import launch
@@ -106,6 +107,41 @@ def test_attempts_are_stopped_and_their_jobs_return_to_the_queue(agent, claimed,
     assert job.state == JobState.QUEUED
     assert job.waiting_reason == "Interrupted by shutdown; resumes from step 40."
     assert Node.objects.get().heartbeat_at is None
+
+
+@pytest.mark.parametrize("is_last_tick_whole", [True, False])
+def test_attempts_are_stopped_without_the_database_and_the_next_agent_reports_it(
+    agent, claimed, monkeypatch, is_last_tick_whole
+):
+    job, directory = claimed
+    write_state(directory, "running")
+    write_spool(directory, make_checkpoint(directory, 40))
+    agent.tick()
+    if not is_last_tick_whole:
+        agent._live.clear()  # the database went away in the middle of a tick
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        assert directory.read_control() == "stop"
+        if len(pauses) == 3:
+            write_state(directory, "stopped", "stopped on request")
+
+    def fail(*_: object, **__: object) -> None:
+        raise OperationalError("no route to host")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("jobs.agent.loop.time.sleep", pause)
+        patch.setattr(agent, "tick", fail)
+        patch.setattr(agent, "_set_heartbeat", lambda _: None)
+        patch.setattr("jobs.agent.loop.close_old_connections", lambda: None)
+        agent._stop_attempts()
+    assert len(pauses) == 3
+    assert states(job)[1] == AttemptState.RUNNING
+    restarted(agent).tick()
+    job.refresh_from_db()
+    assert job.state == JobState.QUEUED
+    assert job.waiting_reason.endswith("resumes from step 40.")
 
 
 def test_no_new_work_is_placed_or_started_during_shutdown(agent, started, make_job):
