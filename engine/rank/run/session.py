@@ -74,7 +74,7 @@ class TrainingSession:
         return time.monotonic() > self.started_at + self.spec.budget.limit_s
 
     def record_clock(self, done: int) -> None:
-        """Record the wall clock until its last lap, after `done` steps. The other ranks wait for rank 0 in each step."""
+        """Record the wall clock until its last lap, on rank 0: the other ranks wait for it in each step."""
         if self.recorder.rank == 0:
             self.recorder.clock(self.first_step, done, *self.clock.take())
 
