@@ -39,7 +39,7 @@ CLOCK_PARTS: tuple[ClockPart, ...] = (
     ClockPart("asleep", "Machine asleep", "between", "The machine was suspended, or its clock was set forward", "calm"),
     ClockPart("closing", "After the last step", "end", "Last validation, last checkpoint and the result", "series-5"),
     ClockPart("ending", "Ending", "end", "From the last record of rank 0 to the release of the devices", "calm"),
-    ClockPart("unexplained", "Unexplained", "unknown", "In no part: no rank recorded it", "ink-quiet"),
+    ClockPart("unexplained", "Unexplained", "unknown", "In no part: no rank recorded it", "ink-3"),
 )  # fmt: skip
 BY_NAME: dict[str, ClockPart] = {part.name: part for part in CLOCK_PARTS}
 # The training loop after the first step. Throughput by the clock is measured over these.
