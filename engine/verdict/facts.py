@@ -59,6 +59,11 @@ class ClockFacts:
     num_attempts: int = 1
     queued_s: float = 0.0  # before and between the attempts
 
+    @classmethod
+    def from_rank(cls, seconds: Mapping[str, float], first_step: int, step: int) -> ClockFacts:
+        """Return the clock of one attempt as its rank 0 recorded it, without launch and end."""
+        return cls(seconds, max(0, step - first_step - 1))
+
     @property
     def held_s(self) -> float:
         return sum(self.seconds.values())
