@@ -73,7 +73,7 @@ def _build(attempt: Attempt, kept_step: int | None, now: datetime) -> AttemptLed
     if not attempt.clock:
         return _build_without_clock(attempt, is_live, held_s)
     at, seconds = attempt.clock["at"], dict(attempt.clock["seconds"])
-    rank_s, note = sum(seconds.values()), ""
+    rank_s, note = float(sum(seconds.values())), ""
     if is_live:  # what came after the newest record is not known yet
         held_s = max(rank_s, at - assigned_at)
     if rank_s > held_s:

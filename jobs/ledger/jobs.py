@@ -1,4 +1,4 @@
-"""Ledger of a job: its attempts, and what it waited before, between and after them."""
+"""Ledger of a job: its attempts, and its time without devices."""
 
 from __future__ import annotations
 

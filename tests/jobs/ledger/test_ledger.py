@@ -140,6 +140,7 @@ def give_clock(job: Job, node, **fields) -> Attempt:
         ended_at=BEGAN + timedelta(seconds=100),
     )
     job.refresh_from_db()
+    attempt.refresh_from_db()
     return attempt
 
 

@@ -67,7 +67,9 @@ def check_clock(attempt: Attempt) -> None:
     clock, steps = clock_from(attempt), attempt.lines("step")
     assert set(clock.seconds) <= set(MEASURED_PARTS)
     by_lines_s = steps[-1].at - steps[0].at
-    assert clock.loop_s == pytest.approx(by_lines_s, rel=0.02, abs=0.02)
+    assert clock.loop_s == pytest.approx(
+        by_lines_s, rel=0.02, abs=0.3
+    )  # a line is written before its record ends
     assert clock.sum("step") == pytest.approx(sum(list(attempt.series("step_s").values())[1:]), rel=0.03)
     rate = list(attempt.series("clock_tokens_per_s").values())[-1]
     tokens = attempt.series("tokens")
