@@ -23,7 +23,7 @@ class ClockPart:
 # its devices before and after the rank, `lost_steps` is the part of the steps that a later attempt made again, and
 # `unexplained` is what is in no other part. Together they are the wall clock.
 CLOCK_PARTS: tuple[ClockPart, ...] = (
-    ClockPart("launch", "Launch", "start", "From the lease of the devices to the process of rank 0", "series-7"),
+    ClockPart("launch", "Launch", "start", "From the lease of the devices to the process of rank 0", "calm"),
     ClockPart("imports", "Imports", "start", "The process of the rank until its libraries are loaded", "series-7"),
     ClockPart("data", "Data preparation", "start", "Reading, tokenising and checking the data", "series-4"),
     ClockPart("build", "Build", "start", "Process group, model, optimiser and the state to resume from", "series-3"),
@@ -37,7 +37,7 @@ CLOCK_PARTS: tuple[ClockPart, ...] = (
     ClockPart("recovery", "Recovery", "between", "Returning to a checkpoint after a diverged step", "series-6"),
     ClockPart("between_steps", "Other between steps", "between", "The rest of the time between two steps", "series-3"),
     ClockPart("asleep", "Machine asleep", "between", "The machine was suspended, or its clock was set forward", "calm"),
-    ClockPart("closing", "After the last step", "end", "Last validation, last checkpoint and the result", "series-5"),
+    ClockPart("closing", "After the last step", "end", "Last validation, last checkpoint and the result", "series-6"),
     ClockPart("ending", "Ending", "end", "From the last record of rank 0 to the release of the devices", "calm"),
     ClockPart("unexplained", "Unexplained", "unknown", "In no part: no rank recorded it", "ink-3"),
 )  # fmt: skip
