@@ -72,10 +72,11 @@ SHARED: tuple[tuple[Section, tuple[Panel, ...]], ...] = (
         Panel("Broken steps", ("broken_steps",), floor=0, is_optional=True),
     )),
     ("Speed", (
-        Panel("Throughput", ("tokens_per_s",), floor=0),
+        Panel("Throughput", ("tokens_per_s", "clock_tokens_per_s"), floor=0),
         Panel("Step time by part", STEP_PHASES, kind="stack", floor=0),
         Panel("Step time", ("step_s",), floor=0),
         Panel("Waiting for checkpoints", ("checkpoint_block_s",), floor=0, is_optional=True),
+        Panel("Waiting for validations", ("validation_s",), floor=0, is_optional=True),
     )),
     ("Compute", (
         Panel("Device utilisation", ("utilisation_pct",), floor=0, ceiling=100),

@@ -66,8 +66,10 @@ METRICS: tuple[Metric, ...] = (
     Metric("tokens", "tokens", "run", "Tokens seen", "Training tokens up to and including this step", is_charted=False),
     Metric("step_s", "s", "run", "Step time", "Wall time of the step on rank 0"),
     Metric("tokens_per_s", "tokens_per_s", "run", "Throughput", "Tokens of the step divided by its wall time"),
+    Metric("clock_tokens_per_s", "tokens_per_s", "run", "Throughput by the clock", "Tokens since the first step of the attempt divided by the time since then, with validations, checkpoints and recording"),
     Metric("flops_per_s", "flops_per_s", "run", "Model FLOP/s", "Model FLOPs (causal attention halved, no recomputation) divided by wall time"),
     Metric("mfu_share", "share", "run", "MFU", "Model FLOP/s divided by the dense peak of all devices; only where the peak is known"),
+    Metric("validation_s", "s", "run", "Validation time", "Time in which training waited for a validation and its sample outputs"),
     Metric("checkpoint_block_s", "s", "run", "Checkpoint wait", "Time in which training waited for a checkpoint: for the copy of the state and the end of the previous save"),
     # Each rank, once per step; the times (STEP_PHASES) add up to step_s
     Metric("data_wait_s", "s", "rank", "Data wait", "Time in which the step waited for its batch"),

@@ -16,7 +16,8 @@ NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 TIMELINE_EVENTS = 4096  # of one rank and step
 
 Kind = Literal[
-    "step", "validation", "device", "phase", "checkpoint", "note", "result", "timeline", "trace", "output"
+    "step", "validation", "device", "phase", "checkpoint", "note", "result", "timeline", "trace", "output",
+    "clock",
 ]  # fmt: skip
 
 
@@ -51,6 +52,8 @@ class SpoolLine(msgspec.Struct, frozen=True, omit_defaults=True):
     checkpoint: `text` is the name of the folder, `step` its step, `seconds` the duration of saving beside training. Of
     `metrics`, checkpoint_block_s is a series, and validation_loss is that of the saved weights.
     output: `texts` holds prompt, reference and output of held-out example `number` at a step.
+    clock: `metrics` holds seconds by part of engine.telemetry.clock since the start of the process, until `at`, after
+    `step` steps; the attempt began after `number` steps.
     note: `text` is a message for the events of the run, `level` info, warning or error.
     timeline: `timeline` holds the activities of the rank in `step`.
     trace: `text` is a file in trace/ of the attempt, `step` its first step, `number` that of the request.

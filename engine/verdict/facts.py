@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.telemetry.clock import LOOP_PARTS
 from engine.telemetry.metrics import STEP_PHASES
 
 Floats = NDArray[np.float64]
@@ -49,6 +50,34 @@ class DeviceFacts:
 
 
 @dataclass(frozen=True)
+class ClockFacts:
+    """Where the time of all attempts went, by part of engine.telemetry.clock."""
+
+    seconds: Mapping[str, float]
+    num_steps: int = 0  # in the training loops, without the first of each attempt
+    num_lost_steps: int = 0  # of these; made again, or given up
+    num_attempts: int = 1
+    queued_s: float = 0.0  # before and between the attempts
+
+    @classmethod
+    def from_rank(cls, seconds: Mapping[str, float], first_step: int, step: int) -> ClockFacts:
+        """Return the clock of one attempt as its rank 0 recorded it, without launch and end."""
+        return cls(seconds, max(0, step - first_step - 1))
+
+    @property
+    def held_s(self) -> float:
+        return sum(self.seconds.values())
+
+    @property
+    def loop_s(self) -> float:
+        """The training loops, each after its first step."""
+        return self.sum(*LOOP_PARTS)
+
+    def sum(self, *parts: str) -> float:
+        return sum(self.seconds.get(part, 0.0) for part in parts)
+
+
+@dataclass(frozen=True)
 class Facts:
     """`step_s`: seconds of each steady step. `coverage`: share of the window's steps that every rank recorded
     completely. `nothing`: reason if there is nothing to judge."""
@@ -66,6 +95,7 @@ class Facts:
     faults: tuple[str, ...] = ()  # Xid, uncorrectable ECC, a lost device: sentences
     ran_out_of_memory: bool = False  # in an earlier attempt
     unlimited_gain_share: float | None = None  # saved by changes that only memory refuses, by the planner
+    clock: ClockFacts | None = None  # None: not recorded
     nothing: str = ""
 
     @property
@@ -104,6 +134,7 @@ def to_json(facts: Facts) -> dict[str, Any]:
     values["devices"] = [
         {f.name: getattr(device, f.name) for f in fields(DeviceFacts)} for device in facts.devices
     ]
+    values["clock"] = dataclasses.asdict(facts.clock) if facts.clock else None
     return values
 
 
@@ -119,6 +150,8 @@ def from_json(values: Mapping[str, Any]) -> Facts:
     )
     devices = tuple(DeviceFacts(**device) for device in values["devices"])
     kept |= {"ranks": ranks, "devices": devices, "step_s": np.array(values["step_s"], dtype=float)}
+    if kept.get("clock"):
+        kept["clock"] = ClockFacts(**kept["clock"])
     return Facts(**kept | {"faults": tuple(values["faults"])})
 
 

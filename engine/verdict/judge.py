@@ -1,8 +1,9 @@
 """Verdict of a run: the hardware limit it meets, the cost and the remedies.
 
 Losses (input, communication, bubble, imbalance, host) are time of a step that the model's arithmetic does not need;
-they compete with each other. The greatest is the verdict if it takes 10 % or more and leads the next by five points;
-two that are nearer make the verdict mixed. If none takes 10 %, compute is the verdict, with its bound. So the good case
+they compete with each other, and by their share of the clock with its parts outside the steps (validation, checkpoints,
+recording, start-up). The greatest is the verdict if it takes 10 % or more and leads the next by five points; two that
+are nearer make the verdict mixed. If none takes 10 %, compute is the verdict, with its bound. So the good case
 has a name too, and is never called strong. Conditions without a share are `states`.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import msgspec
 
 from engine.verdict.bars import build_bars
+from engine.verdict.clock_losses import find_clock_losses, get_weights
 from engine.verdict.compute_bound import find_compute_bound
 from engine.verdict.facts import Facts, from_json, to_json
 from engine.verdict.formatting import format_share
@@ -33,7 +35,8 @@ def judge(facts: Facts) -> Verdict:
         return Verdict(RULES_VERSION, nothing=reason, states=states)
     shares = compute_shares(facts)
     losses, compute_bound = find_losses(shares), find_compute_bound(shares)
-    winners = _choose_winners(losses, compute_bound)
+    clock_losses = find_clock_losses(facts.clock)
+    winners = _choose_winners(losses, compute_bound, clock_losses, facts)
     limits = {winner.limit for winner in winners}
     verdict = Verdict(
         RULES_VERSION,
@@ -48,29 +51,42 @@ def judge(facts: Facts) -> Verdict:
         num_steps=facts.num_steps,
         first_step=facts.first_step,
         last_step=facts.last_step,
-        findings=(*losses, compute_bound),
+        findings=_sort_findings(losses, compute_bound, clock_losses),
         states=states,
         bars=build_bars(facts, shares, losses),
     )
     return msgspec.structs.replace(verdict, remedies=propose_remedies(verdict, facts))
 
 
-def _choose_winners(losses: tuple[Finding, ...], compute_bound: Finding) -> tuple[Finding, ...]:
-    named = [loss for loss in losses if loss.share >= NOTABLE]
+def _choose_winners(
+    losses: tuple[Finding, ...], compute_bound: Finding, clock_losses: tuple[Finding, ...], facts: Facts
+) -> tuple[Finding, ...]:
+    """A part of the clock competes with what the losses of a step take of the clock."""
+    parts = [part for part in clock_losses if part.severity]
+    named = [*parts, *(loss for loss in losses if loss.share >= NOTABLE)]
     if not named:
         return (compute_bound,)
-    first, rest = named[0], losses[1:]
-    near = [loss for loss in rest if first.share - loss.share < LEAD]
+    weights = get_weights(tuple(parts), losses, facts.clock)
+    first, *rest = sorted((*parts, *losses), key=lambda one: -weights[one.rule])
+    near = [one for one in rest if weights[first.rule] - weights[one.rule] < LEAD]
     return (first, near[0]) if near else (first,)
+
+
+def _sort_findings(
+    losses: tuple[Finding, ...], compute_bound: Finding, clock_losses: tuple[Finding, ...]
+) -> tuple[Finding, ...]:
+    named = tuple(part for part in clock_losses if part.severity)
+    return (*named, *losses, compute_bound, *(part for part in clock_losses if not part.severity))
 
 
 def _build_sentence(winners: tuple[Finding, ...]) -> str:
     if len(winners) == 1:
         return winners[0].sentence
     first, second = winners
+    other = f" of {second.base}"
     return (
-        f"No single limit: {first.title.lower()} takes {format_share(first.share)} of each step and "
-        f"{second.title.lower()} {format_share(second.share)}."
+        f"No single limit: {first.title.lower()} takes {format_share(first.share)} of {first.base} and "
+        f"{second.title.lower()} {format_share(second.share)}{'' if first.base == second.base else other}."
     )
 
 

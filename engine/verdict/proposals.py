@@ -9,7 +9,7 @@ from engine.telemetry.metrics import Status
 from engine.verdict import spec_edits
 from engine.verdict.facts import Facts
 from engine.verdict.results import ProposedRemedy, Verdict
-from engine.verdict.rule import Rule
+from engine.verdict.rule import ClockRule, Rule
 from engine.verdict.rules import BY_ID
 from engine.verdict.spec_edits import SpecChanges
 from engine.verdict.whatif import Gain, predict_gain
@@ -43,6 +43,9 @@ def _propose_for(rule: Rule, verdict: Verdict, facts: Facts, spec: Spec) -> Iter
 
 
 def _get_gain(rule: Rule, changes: SpecChanges, verdict: Verdict, facts: Facts) -> Gain:
+    if changes and isinstance(rule, ClockRule):
+        new = spec_edits.apply_changes(facts.spec, changes)
+        return Gain(verdict.get_share(rule.id) * (1 - rule.predict(parse(facts.spec), new)))
     if changes:
         return predict_gain(facts, spec_edits.apply_changes(facts.spec, changes))
     if not rule.is_avoidable:

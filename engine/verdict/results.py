@@ -22,7 +22,7 @@ class Evidence(msgspec.Struct, frozen=True):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One limit, and the share of a step that its removal would save."""
+    """One limit, and the share of `base` that its removal would save."""
 
     rule: str
     limit: str
@@ -32,6 +32,7 @@ class Finding(msgspec.Struct, frozen=True):
     severity: str  # '', notable or strong
     sentence: str
     evidence: tuple[Evidence, ...] = ()
+    base: str = "each step"  # what the share is of
 
 
 class StateFinding(msgspec.Struct, frozen=True):
@@ -97,7 +98,8 @@ class Verdict(msgspec.Struct, frozen=True):
     num_steps: int = 0
     first_step: int = 0
     last_step: int = 0
-    findings: tuple[Finding, ...] = ()  # losses by descending share, then the bound on compute
+    # Parts of the clock that are named, losses by descending share, the bound on compute, other parts of the clock
+    findings: tuple[Finding, ...] = ()
     states: tuple[StateFinding, ...] = ()
     bars: tuple[LimitBar, ...] = ()
     remedies: tuple[ProposedRemedy, ...] = ()

@@ -1,4 +1,4 @@
-"""Types of verdict rules: losses, bounds on compute and states."""
+"""Types of verdict rules: losses, parts of the clock, bounds on compute, states."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from engine.verdict.facts import Facts
+from engine.spec.spec import Spec
+from engine.verdict.facts import ClockFacts, Facts
 from engine.verdict.remedies import Remedy
 from engine.verdict.results import Evidence
 from engine.verdict.spec_change import SpecChange
@@ -58,6 +59,14 @@ class Rule:
         return self.part_title or self.title
 
 
+def _no_clock_words(clock: ClockFacts) -> Mapping[str, object]:
+    return {}
+
+
+def _keep(old: Spec, new: Spec) -> float:
+    return 1.0
+
+
 def _no_words(model: StepModel) -> Mapping[str, object]:
     return {}
 
@@ -74,6 +83,23 @@ class LossRule(Rule):
     predict: Callable[[float, SpecChange], float]
     get_evidence: Callable[[StepModel, float], tuple[Evidence, ...]]
     describe: Callable[[StepModel], Mapping[str, object]] = _no_words
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClockRule(Rule):
+    """Time of the wall clock outside the steps. It competes with the losses, by its share of the clock.
+
+    `measure`: its seconds, of all attempts. `base`: what its share is of, the training loop or all the time in which
+    the devices were held. `least_s`: fewer seconds are never named. `predict`: the part of them that is left after a
+    change of the spec.
+    """
+
+    measure: Callable[[ClockFacts], float]
+    get_evidence: Callable[[ClockFacts], tuple[Evidence, ...]]
+    predict: Callable[[Spec, Spec], float] = _keep
+    describe: Callable[[ClockFacts], Mapping[str, object]] = _no_clock_words
+    base: Literal["loop", "held"] = "loop"
+    least_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from engine.spec.checks import refuse_impossible
 from engine.spec.spec import Spec, SpecError, merged, nested, parse
 
 SpecChanges = dict[str, Any]  # path of a field -> value
+LESS_OFTEN = 10  # times
 SpecEdit = Callable[[Spec], SpecChanges | None]  # None: the edit does not apply to this spec
 
 
@@ -92,6 +93,21 @@ def halve_layers(spec: Spec) -> SpecChanges | None:
     """Half the model: not a remedy, but a test of the cost of compute."""
     layers = spec.model.layers // 2
     return {"model.layers": layers} if layers >= spec.parallel.stages else None
+
+
+def validate_less_often(spec: Spec) -> SpecChanges | None:
+    every = spec.budget.validate_every
+    return {"budget.validate_every": min(LESS_OFTEN * every, spec.budget.steps)} if every else None
+
+
+def checkpoint_less_often(spec: Spec) -> SpecChanges | None:
+    every = spec.budget.checkpoint_every
+    return {"budget.checkpoint_every": min(LESS_OFTEN * every, spec.budget.steps)} if every else None
+
+
+def checkpoint_more_often(spec: Spec) -> SpecChanges | None:
+    every = spec.budget.checkpoint_every or spec.budget.steps
+    return {"budget.checkpoint_every": every // 2} if every >= 2 else None
 
 
 def recomputes_activations(spec: Spec) -> bool:

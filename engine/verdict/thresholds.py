@@ -9,6 +9,7 @@ from __future__ import annotations
 NOTABLE = 0.10  # share of the step from which a loss is named
 STRONG = 0.20
 LEAD = 0.05  # smallest distance to the next loss; below it the verdict is mixed
+LEAST_CLOCK_STEPS = 5  # in the training loop, before a part of the clock is named
 SURE_STEPS = 20
 SURE_COVERAGE = 0.80
 UNACCOUNTED = 0.10  # share of the step outside all phases from which no loss is strong

@@ -19,6 +19,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from engine.directory import AttemptDirectory
+from engine.telemetry import clock
 from engine.telemetry.wire import SpoolLine, decode, number
 from jobs import series
 from jobs.accounting import utilisation
@@ -61,6 +62,7 @@ class SpoolUpdate:
     utilisation: dict[str, list[utilisation.UtilisationReading]] = field(default_factory=dict)  # by device
     checkpoints: list[checkpoints.SavedCheckpoint] = field(default_factory=list)
     ending: str = ""
+    clock: dict[str, Any] = field(default_factory=dict)
     timelines: list[StepTimeline] = field(default_factory=list)
     traces: list[SpoolLine] = field(default_factory=list)
     outputs: list[RunOutput] = field(default_factory=list)
@@ -153,6 +155,17 @@ def _add_phase(line: SpoolLine, update: SpoolUpdate) -> None:
         update.phases[line.text] = line.seconds
 
 
+def _add_clock(line: SpoolLine, update: SpoolUpdate) -> None:
+    seconds = {name: number(value) for name, value in line.metrics.items() if name in clock.BY_NAME}
+    if line.source == "rank0" and all(0 <= value < math.inf for value in seconds.values()):
+        update.clock = {
+            "at": line.at,
+            "first_step": line.number or 0,
+            "step": line.step or 0,
+            "seconds": seconds,
+        }
+
+
 def _add_checkpoint(line: SpoolLine, update: SpoolUpdate) -> None:
     if line.step is None:
         return
@@ -207,6 +220,7 @@ LINE_HANDLERS: dict[str, Callable[[SpoolLine, SpoolUpdate], None]] = {
     "timeline": _add_timeline,
     "trace": _add_trace,
     "output": _add_outputs,
+    "clock": _add_clock,
 }
 
 
@@ -233,6 +247,8 @@ def _attempt_changes(attempt: Attempt, directory: AttemptDirectory, update: Spoo
     changes: dict[str, Any] = {}
     if update.phases:
         changes["phases"] = attempt.phases | update.phases
+    if update.clock:
+        changes["clock"] = update.clock
     if update.checkpoints:
         folder, step, at, _ = update.checkpoints[-1]
         changes["checkpoint"] = f"{checkpoints.place_of(attempt, directory)['path']}/{Path(folder).name}"

@@ -7,6 +7,7 @@ from jobs.models.component_heartbeats import ComponentHeartbeat
 from jobs.models.datasets import Dataset, DatasetEvent, DatasetPart
 from jobs.models.forecasts import Correction, Forecast
 from jobs.models.health import RunHealth
+from jobs.models.ledgers import RunLedger
 from jobs.models.logs import UploadedLog
 from jobs.models.nodes import NodeEvent, NodeToken
 from jobs.models.outputs import RunOutput
@@ -66,6 +67,7 @@ __all__ = [
     "RunEvent",
     "RunHealth",
     "RunInput",
+    "RunLedger",
     "RunMetric",
     "RunOutput",
     "RunParam",

@@ -130,6 +130,8 @@ class Attempt(models.Model):
     checkpoint_step = models.PositiveIntegerField(null=True)
     checkpoint_at = models.DateTimeField(null=True)
     phases = models.JSONField(default=dict)  # START_PHASES -> seconds
+    # The newest clock line of rank 0: at (unix time), first_step (steps done before it), step, seconds {part: s}
+    clock = models.JSONField(default=dict)
     assigned_at = models.DateTimeField(auto_now_add=True)
     rung_at = models.DateTimeField(null=True)  # when the last doorbell message was sent
     started_at = models.DateTimeField(null=True)

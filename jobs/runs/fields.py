@@ -78,13 +78,21 @@ ATTRIBUTES: dict[str, Attribute] = {
             "limit", "Limit", "text", _verdict_column("limit"), "compute, memory, bandwidth, power or mixed",
             is_exact=True,
         ),
-        Attribute("share", "Limit costs", "share", _verdict_column("share"), "Share of each step"),
+        Attribute("share", "Limit costs", "share", _verdict_column("share"), "Share of each step, or of the clock"),
         Attribute(
             "severity", "Severity", "text", _verdict_column("severity"),
             "notable from 10 % of the step, strong above 20 %",
             is_exact=True,
         ),
         Attribute("health", "Health", "text", F("health__name"), "What its loss curves show"),
+        Attribute(
+            "goodput", "Goodput", "share", F("ledger__goodput_share"),
+            "Share of the time on its devices that was spent in steps whose result is kept",
+        ),
+        Attribute(
+            "clock_rate", "Tokens/s by the clock", "number", F("ledger__clock_tokens_per_s"),
+            "Tokens of kept steps over the time since the first step of each attempt",
+        ),
         Attribute("note", "Note", "text", F("note")),
         Attribute("origin", "Logged by", "text", F("origin"), "The program, of a run without a job", is_exact=True),
         Attribute("parent", "Parent", "text", F("parent_id"), "The id of the run it belongs to", is_exact=True),

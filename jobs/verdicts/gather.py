@@ -11,10 +11,10 @@ import numpy as np
 
 from engine.spec.spec import SpecError, parse
 from engine.telemetry.metrics import STEP_PHASES
-from engine.verdict.facts import DeviceFacts, Facts, Floats
+from engine.verdict.facts import ClockFacts, DeviceFacts, Facts, Floats
 from engine.verdict.rules import DEVICE_METRICS
 from engine.verdict.steady import WINDOW_STEPS, Ints, RecordedSteps, build_facts
-from jobs import series
+from jobs import ledger, series
 from jobs.models import Attempt, Job, Lease, Run, RunMetric
 from jobs.series import Series
 
@@ -59,7 +59,22 @@ def collect_facts(run: Run) -> Facts:
         mfu_share=_get_mean(run, "mfu_share"),
         ofu_share=_get_mean(run, "ofu_share"),
         faults=_get_faults(attempt),
+        clock=_get_clock(run),
         ran_out_of_memory=_ran_out_of_memory(job) or _get_greatest(recorded, "alloc_failures") > 0,
+    )
+
+
+def _get_clock(run: Run) -> ClockFacts | None:
+    """The clocks of all attempts; None if the ranks recorded none."""
+    found = ledger.build_ledger(run)
+    if found is None or not found.is_recorded:
+        return None
+    return ClockFacts(
+        found.seconds,
+        found.num_steps,
+        found.num_lost_steps,
+        len(found.attempts),
+        found.waited_s.get("queued", 0.0),
     )
 
 

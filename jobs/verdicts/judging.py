@@ -11,6 +11,7 @@ from django.utils import timezone
 from engine.verdict import results
 from engine.verdict.facts import Facts
 from engine.verdict.judge import RULES_VERSION, Verdict, judge
+from jobs import ledger
 from jobs.models import Run, RunVerdict
 from jobs.states.jobs import FINAL
 from jobs.verdicts.gather import collect_facts
@@ -23,6 +24,8 @@ def judge_run(run: Run, facts: Facts | None = None) -> RunVerdict:
     """Judge by the current rules. Verdicts of older rules are kept."""
     facts = facts or collect_facts(run)
     facts = facts.replace(unlimited_gain_share=get_unlimited_gain(run, facts))
+    if (found := ledger.build_ledger(run)) is not None:
+        ledger.store_ledger(run, found)
     return _store(run, add_plans(run, judge(facts)))
 
 

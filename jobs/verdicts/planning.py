@@ -9,6 +9,8 @@ from engine.spec.spec import SpecError, parse
 from engine.verdict import spec_edits
 from engine.verdict.facts import Facts
 from engine.verdict.results import ProposedRemedy, Verdict
+from engine.verdict.rule import ClockRule
+from engine.verdict.rules import BY_ID
 from engine.verdict.rules.capacity import SPEED_EDITS
 from engine.verdict.whatif import predict_gain
 from jobs.models import Run
@@ -47,6 +49,8 @@ def add_plans(run: Run, verdict: Verdict) -> Verdict:
     def plan(remedy: ProposedRemedy) -> ProposedRemedy:
         if not remedy.changes:
             return remedy
+        if isinstance(BY_ID[remedy.rule], ClockRule):
+            return _mark_unplanned(remedy, "the planner predicts steps, not the time between them")
         try:
             other = spec_edits.apply_changes(run.spec, remedy.changes)
             change = planner.predict_change(spec, other, profile, learnt)

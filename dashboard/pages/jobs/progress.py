@@ -11,7 +11,15 @@ from jobs.models import Job, Run
 from jobs.states.jobs import JobState
 
 # Metrics of scope run that are shown beside the build_progress bar, in this order
-KEY_METRICS = ("loss", "validation_loss", "tokens_per_s", "step_s", "mfu_share", "tokens")
+KEY_METRICS = (
+    "loss",
+    "validation_loss",
+    "tokens_per_s",
+    "clock_tokens_per_s",
+    "step_s",
+    "mfu_share",
+    "tokens",
+)
 # The same for a fabric test
 LINK_METRICS = ("message_bytes", "backend_bus_bytes_per_s", "ring_bus_bytes_per_s", "send_bus_bytes_per_s")
 

@@ -25,6 +25,7 @@ from dashboard.pages.runs import (
     comment_views,
     external,
     history,
+    ledger_panel,
     trace_views,
     verdict_panel,
 )
@@ -45,6 +46,7 @@ PARTS = {
     "head": "runs/_head_part.html",
     "history": "runs/_history.html",
     "verdict": "runs/_verdict.html",
+    "ledger": "runs/_ledger.html",
     "links": "runs/_links.html",
     "outputs": "runs/_outputs.html",
 }
@@ -72,6 +74,7 @@ def detail(request: UserRequest, run_id: str) -> HttpResponse:
         "outputs": get_output_histories(run) if run.job else [],
         **about_views.build_context(request, run),
         **verdict_panel.build_context(run, get_scope(request)),
+        **ledger_panel.build_context(run),
         "spec_yaml": _spec_yaml(run),
         "differences": origins.find_differences(origin.values, run.spec) if origin else [],
         "ranks": _rank_range(run),
@@ -95,6 +98,7 @@ def part(request: UserRequest, run_id: str, name: str) -> HttpResponse:
         "head": lambda: _build_head(request, run),
         "history": lambda: history.build_context(run, get_scope(request)) | external.build_uploads(run),
         "verdict": lambda: verdict_panel.build_context(run, get_scope(request)),
+        "ledger": lambda: ledger_panel.build_context(run),
         "links": lambda: fabric.build_context(run),
         "outputs": lambda: {"outputs": get_output_histories(run)},
     }

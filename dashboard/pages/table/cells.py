@@ -83,6 +83,8 @@ ATTRIBUTE_CELLS: dict[str, Any] = {
     "share": lambda run, now: ("number", run.verdict_share),
     "severity": lambda run, now: ("text", run.verdict_severity),
     "health": lambda run, now: ("text", run.health_text),
+    "goodput": lambda run, now: ("number", run.ledger_goodput),
+    "clock_rate": lambda run, now: ("number", run.ledger_rate),
     "note": lambda run, now: ("text", run.note.split("\n", 1)[0][:120]),
     "origin": lambda run, now: ("text", run.origin),
     "parent": lambda run, now: ("text", run.parent.name if run.parent else ""),

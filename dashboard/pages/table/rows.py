@@ -42,6 +42,8 @@ VERDICT_ANNOTATIONS = {
     "share": "verdict_share",
     "severity": "verdict_severity",
     "health": "health_text",
+    "goodput": "ledger_goodput",
+    "clock_rate": "ledger_rate",
 }
 
 

@@ -72,6 +72,11 @@ class Recorder:
     def phase(self, name: str, seconds: float) -> None:
         self._record("phase", f"rank{self.rank}", text=name, seconds=seconds)
 
+    def clock(self, first_step: int, step: int, at: float, seconds: dict[str, float]) -> None:
+        """Record the wall clock of this rank until `at`, by part. It began after `first_step` steps of the run."""
+        line = wire.SpoolLine("clock", at, f"rank{self.rank}", step=step, metrics=seconds, number=first_step)
+        self._write(line)
+
     def checkpoint(
         self, step: int, folder: str, seconds: float, block_s: float, validation_loss: float | None
     ) -> None:

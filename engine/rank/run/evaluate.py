@@ -62,23 +62,26 @@ class Evaluation:
 
     def run(self, done: int, training_loss: float | None) -> dict[str, float]:
         """Evaluate after step `done`, record the results and return the metrics. Collective."""
-        session = self._session
+        session, start = self._session, time.perf_counter()
         session.heartbeat.beat(done, Stage.LONG)
         loss, accuracy = self._loss_and_accuracy()
         metrics = {"validation_loss": loss} | self._derive_metrics(loss, accuracy)
         if training_loss is not None and not self._spec.optimiser.label_smoothing:
             metrics["loss_gap"] = loss - training_loss
+        session.clock.lap("validation")
         shown: list[SampleOutput] = []
         if self._is_text_scored:
             found, shown = self._generate_and_score(done)
             metrics |= found
         elif self._spec.parallel.stages == 1:
             shown = self._sample_outputs()
+        session.clock.lap("outputs")
         if session.recorder.rank == 0:
-            session.recorder.validation(done, metrics)
+            session.recorder.validation(done, metrics | {"validation_s": time.perf_counter() - start})
             session.recorder.outputs(done, shown)
         session.progress_log.info("step %d  validation loss %.4f", done, loss)
         self._record_baselines()
+        session.clock.lap("validation")
         return metrics
 
     def _loss_and_accuracy(self) -> tuple[float, float | None]:

@@ -60,6 +60,8 @@ def train(session: TrainingSession, is_stop_requested: Callable[[], bool]) -> Tr
     source = build_training_batches(session)
     steps, last_step, end = spec.budget.steps, session.last_step, None
 
+    clock = session.clock
+    clock.lap("build")
     for step in range(session.first_step, last_step):
         sync, divergence = take_step(session, source, step_metrics, step, is_stop_requested())
         done = step + 1
@@ -67,6 +69,10 @@ def train(session: TrainingSession, is_stop_requested: Callable[[], bool]) -> Tr
             session.first_step_done()
         advice = advise(done, session.first_step, session.restored.origin)
         end = find_training_end(steps, done, sync, last_step, recover(session, done, divergence), advice)
+        if divergence:
+            clock.lap("recovery")
+        if end:
+            clock.close()
         if end and end.exit_code == EXIT_DIVERGED:
             break
         validation_loss, is_best = None, False
@@ -96,31 +102,37 @@ def take_step(
     session: TrainingSession, source: TrainingData, step_metrics: StepMetrics, step: int, stop: bool
 ) -> tuple[StepSync, str]:
     """Run, measure and record one step; also return the description of a divergence, empty without one."""
+    is_first = step == session.first_step
+    session.clock.lap("build" if is_first else "between_steps")
     session.tracer.begin_step(step + 1)
     session.breakdown.begin()
-    session.heartbeat.beat(step, Stage.FIRST_STEP if step == session.first_step else Stage.STEP)
+    session.heartbeat.beat(step, Stage.FIRST_STEP if is_first else Stage.STEP)
     rate = learning_rate(session.spec, step)
     for group in session.optimiser.param_groups:
         group["lr"] = rate
     loss_share = session.trainer.step(source, step)
     norm = session.update.gradient_norm()
     # Shows a rank that waits for the others in the all-reduce below as ahead of one that lags.
-    session.heartbeat.beat(step, Stage.FIRST_STEP if step == session.first_step else Stage.STEP)
+    session.heartbeat.beat(step, Stage.FIRST_STEP if is_first else Stage.STEP)
     counts = (*session.saver.flags(), session.tracer.poll_request())
     sync = _sync_step(loss_share, stop, session.is_late(), session.is_broken(norm), counts)
     session.saver.update(sync.num_written, sync.num_failed)
     session.heartbeat.beat(step + 1)
     step_s = session.breakdown.end(step + 1, step_metrics.rank_metrics())
-    if step == session.first_step:
+    if is_first:
         session.breakdown.measure_transfers(backends.cdb)
+    session.clock.lap("first_step" if is_first else "step")
 
     divergence = session.guard.detect_divergence(sync.loss, sync.is_broken)
     session.guard.record(sync.loss, divergence)
     run = step_metrics.run_metrics(step + 1, sync.loss, rate, norm, step_s)
-    _record(session, step + 1, run, step_metrics.missing_metrics() if step == session.first_step else {})
+    _record(session, step + 1, run, step_metrics.missing_metrics() if is_first else {})
     session.progress_log.step(step + 1, run)
     session.tracer.end_step(step + 1)
     session.tracer.agree(sync.trace_requests, step + 1)
+    if session.clock.is_due:
+        session.record_clock(step + 1)
+    session.clock.lap("recording")
     return sync, divergence
 
 
@@ -192,6 +204,7 @@ def _save(session: TrainingSession, done: int, validation_loss: float | None, is
     session.heartbeat.beat(done, Stage.LONG)
     save = session.saver.finish if is_last else session.saver.begin
     save(done, validation_loss)
+    session.clock.lap("checkpoint")
     name, waited_s = checkpoint_name(done), time.perf_counter() - start
     status = "saved" if is_last else "in progress"
     session.progress_log.info(
@@ -208,6 +221,9 @@ def _record_result(session: TrainingSession, end: TrainingEnd, step_metrics: Ste
         session.recorder.note(end.text, level, step=step_metrics.steps_done)
         session.recorder.result(step_metrics.steps_done, end.text, step_metrics.final_metrics())
     session.progress_log.info("%s", end.text)
+    session.clock.close()
+    session.clock.lap("closing")
+    session.record_clock(step_metrics.steps_done)
     if end.exit_code == EXIT_DIVERGED:
         # The supervisor searches the log for a line in this form.
         sys.stderr.write(f"DivergedError: {end.text}\n")

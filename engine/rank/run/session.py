@@ -17,6 +17,7 @@ from engine.rank.measure.breakdown import Breakdown
 from engine.rank.measure.progress_log import ProgressLog
 from engine.rank.measure.recorder import Recorder
 from engine.rank.measure.tracer import Tracer
+from engine.rank.measure.wall_clock import WallClock
 from engine.rank.train.divergence import DivergenceGuard
 from engine.rank.train.trainers import Trainer
 from engine.rank.train.update import Update
@@ -47,6 +48,7 @@ class TrainingSession:
     progress_log: ProgressLog
     seat: RankSeat
     tracer: Tracer
+    clock: WallClock
     halt_at_step: int | None = None
     built_at: float = field(default_factory=time.perf_counter)
 
@@ -70,6 +72,11 @@ class TrainingSession:
 
     def is_late(self) -> bool:
         return time.monotonic() > self.started_at + self.spec.budget.limit_s
+
+    def record_clock(self, done: int) -> None:
+        """Record the wall clock until its last lap, on rank 0: the other ranks wait for it in each step."""
+        if self.recorder.rank == 0:
+            self.recorder.clock(self.first_step, done, *self.clock.take())
 
     def first_step_done(self) -> None:
         if self.recorder.rank == 0:

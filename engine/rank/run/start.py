@@ -34,6 +34,7 @@ from engine.rank.measure.recorder import Recorder
 from engine.rank.measure.timeline import choose_early_step
 from engine.rank.measure.timers import build_timers
 from engine.rank.measure.tracer import Tracer
+from engine.rank.measure.wall_clock import WallClock
 from engine.rank.model.loss import Loss
 from engine.rank.parallel import collectives
 from engine.rank.parallel.gloo_gather import replace_all_gather
@@ -96,16 +97,18 @@ def open_session(directory: AttemptDirectory, rank: int, process_start_s: float)
     seat = next(seat for seat in placement.seats if seat.rank == rank)
     recorder, heartbeat = Recorder(directory.spool, rank), Heartbeat(directory.path, rank)
     heartbeat.beat(0, Stage.DATA)
+    clock = WallClock(process_start_s)
+    clock.lap("imports")
     if rank == 0:
         recorder.phase("imports", time.perf_counter() - process_start_s)
     checks.refuse_impossible(spec, checks.Hardware(seat.device_kind))
     device = _set_up_process(placement, seat)
 
-    with _record_phase(recorder, "data"):
+    with _record_phase(recorder, clock, "data"):
         tokens = _load_tokens(spec, placement, recorder)
         if spec.batch.full_batch:
             spec = use_full_batch(spec, tokens)
-    with _record_phase(recorder, "build"):
+    with _record_phase(recorder, clock, "build"):
         heartbeat.beat(0, Stage.BUILD)
         transfers = TransferTimes(rank, device) if spec.parallel.stages > 1 else None
         breakdown = Breakdown(build_timers(seat.device_kind), transfers)
@@ -134,7 +137,7 @@ def open_session(directory: AttemptDirectory, rank: int, process_start_s: float)
     tracer = Tracer(directory, placement.world_size, recorder, breakdown, heartbeat, early)
     return TrainingSession(
         directory, spec, dtype, device, started_at, restored, tokens, engine, optimiser, trainer, update, guard,
-        breakdown, recorder, saver, heartbeat, progress, seat, tracer, placement.halt_at_step,
+        breakdown, recorder, saver, heartbeat, progress, seat, tracer, clock, placement.halt_at_step,
     )  # fmt: skip
 
 
@@ -204,8 +207,10 @@ def _join_process_group(placement: Placement, seat: RankSeat, breakdown: Breakdo
 
 
 @contextmanager
-def _record_phase(recorder: Recorder, name: str) -> Iterator[None]:
+def _record_phase(recorder: Recorder, clock: WallClock, name: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
+    clock.lap(name)
     if recorder.rank == 0:
         recorder.phase(name, time.perf_counter() - start)
+        recorder.clock(0, 0, *clock.take())

@@ -72,6 +72,9 @@ class StepMetrics:
             "tokens_per_s": self._tokens_per_step / step_s,
             "flops_per_s": flops_per_s,
         }
+        loop_s, loop_steps = self._session.clock.loop_s, done - self._session.first_step - 1
+        if loop_steps > 0 and loop_s > 0:
+            metrics["clock_tokens_per_s"] = self._tokens_per_step * loop_steps / loop_s
         if norm is not None:
             metrics["grad_norm"] = norm
         if self._peak_flops_per_s is not None:

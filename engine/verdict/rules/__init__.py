@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from engine.verdict.rule import ComputeBoundRule, LossRule, Rule, StateRule
+from engine.verdict.rule import ClockRule, ComputeBoundRule, LossRule, Rule, StateRule
 from engine.verdict.rules import (
+    between_steps,
     bubble,
     capacity,
+    checkpoints,
     communication,
     compute,
     contended,
@@ -15,11 +17,16 @@ from engine.verdict.rules import (
     imbalance,
     input,
     kernels,
+    lost_work,
     memory_bandwidth,
     memory_full,
     power,
     power_held,
+    queue_wait,
+    recording,
+    start_up,
     unhealthy,
+    validation,
 )
 
 # Raised when the same facts can lead to another verdict. Old runs keep the verdict of the version that judged them.
@@ -38,15 +45,23 @@ RULES: tuple[Rule, ...] = (
     memory_bandwidth.RULE,
     kernels.RULE,
     compute.RULE,  # the last bound: always applies
+    validation.RULE,
+    checkpoints.RULE,
+    recording.RULE,
+    between_steps.RULE,
+    start_up.RULE,
+    lost_work.RULE,
     unhealthy.RULE,
     contended.RULE,
     power_held.RULE,
     heat_held.RULE,
     memory_full.RULE,
+    queue_wait.RULE,
 )
 BY_ID: dict[str, Rule] = {rule.id: rule for rule in RULES}
 LOSSES: tuple[LossRule, ...] = tuple(rule for rule in RULES if isinstance(rule, LossRule))
 COMPUTE_BOUNDS: tuple[ComputeBoundRule, ...] = tuple(r for r in RULES if isinstance(r, ComputeBoundRule))
+CLOCK_RULES: tuple[ClockRule, ...] = tuple(rule for rule in RULES if isinstance(rule, ClockRule))
 STATES: tuple[StateRule, ...] = tuple(rule for rule in RULES if isinstance(rule, StateRule))
 COMPUTE: ComputeBoundRule = compute.RULE
 DEVICE_METRICS: tuple[str, ...] = tuple(sorted({metric for rule in RULES for metric in rule.device_metrics}))

@@ -12,7 +12,8 @@ import numpy as np
 from engine.directory import AttemptDirectory
 from engine.spec.spec import Spec
 from engine.telemetry.metrics import STEP_PHASES
-from engine.verdict.facts import DeviceFacts, Facts
+from engine.telemetry.wire import number
+from engine.verdict.facts import ClockFacts, DeviceFacts, Facts
 from engine.verdict.results import Verdict
 from engine.verdict.spec_edits import apply_changes
 from engine.verdict.steady import RecordedSteps, build_facts
@@ -126,12 +127,20 @@ def facts_from(attempt: Attempt, directory: AttemptDirectory, spec: Spec, capaci
     devices = tuple(
         DeviceFacts(device, "cpu", {}, peaks[rank], capacity) for rank, (_, _, device) in seats.items()
     )
-    return build_facts(
+    facts = build_facts(
         RecordedSteps(
             spec=spec.model_dump(), first_step=1, last_step=spec.budget.steps, series=series,
             step_s=columns(attempt.series("step_s")), seats=seats, world_size=len(seats), devices=devices,
         )
     )  # fmt: skip
+    return facts.replace(clock=clock_from(attempt))
+
+
+def clock_from(attempt: Attempt) -> ClockFacts:
+    """Return the clock that rank 0 recorded last."""
+    line = attempt.lines("clock", "rank0")[-1]
+    seconds = {name: number(value) for name, value in line.metrics.items()}
+    return ClockFacts.from_rank(seconds, line.number or 0, line.step or 0)
 
 
 def columns(found: Mapping[int, float]) -> tuple[Any, Any]:

@@ -123,6 +123,44 @@ def _host(seconds: float) -> None:
     loop.learning_rate = learning_rate
 
 
+def _validation(seconds: float) -> None:
+    """Sleep in each validation."""
+    from engine.rank.run.evaluate import Evaluation
+
+    _sleep_before(Evaluation, "_loss_and_accuracy", seconds)
+
+
+def _snapshot(seconds: float) -> None:
+    """Sleep in each copy of the state for a checkpoint."""
+    from engine.rank.checkpoint import async_save
+
+    _sleep_before(async_save, "take_snapshot", seconds)
+
+
+def _record(seconds: float) -> None:
+    """Sleep in each write of the recorder, as a slow disk does."""
+    from engine.rank.measure.recorder import Recorder
+
+    _sleep_before(Recorder, "_append", seconds)
+
+
+def _between(seconds: float) -> None:
+    """Sleep between two steps, outside all that is known there."""
+    from engine.rank.run import loop
+
+    _sleep_before(loop, "_is_due", seconds / 2)  # called twice a step
+
+
+def _sleep_before(owner: Any, name: str, seconds: float) -> None:
+    original = getattr(owner, name)
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        time.sleep(seconds)
+        return original(*args, **kwargs)
+
+    setattr(owner, name, slow)
+
+
 def _memory(resident_bytes: int) -> None:
     """Allocate resident memory up to this size and keep it to the end."""
     own = int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
@@ -138,4 +176,8 @@ INJECTIONS = {
     "link_bytes_per_s": _link,
     "host_s": _host,
     "resident_bytes": _memory,
+    "validation_s": _validation,
+    "snapshot_s": _snapshot,
+    "record_s": _record,
+    "between_s": _between,
 }

@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.spec.spec import parse
 from engine.telemetry.metrics import STEP_PHASES
-from engine.verdict.facts import DeviceFacts, Facts, RankFacts
+from engine.verdict.facts import ClockFacts, DeviceFacts, Facts, RankFacts
 
 STEPS = 40
 WORK = {"forward_s": 0.03, "backward_s": 0.06, "optimiser_s": 0.01, "other_s": 0.002}
@@ -109,6 +109,11 @@ def on_gpu(found: Facts, **means: float) -> Facts:
     return found.replace(devices=devices)
 
 
+def clock(*, lost: int = 0, queued_s: float = 0.0, **seconds: float) -> ClockFacts:
+    """The clock of an attempt of 100 steps that take 10 s, with further seconds by part."""
+    return ClockFacts({"launch": 0.2, "first_step": 0.2, "step": 10.0} | seconds, 100, lost, 1, queued_s)
+
+
 # Each rule is in the verdict of one of these, or a state of one of STATE_CASES.
 CASES = {
     "clean": facts({}, {}),
@@ -129,11 +134,19 @@ CASES = {
     "heat": on_gpu(facts({}, {}), thermal_throttle_share=0.5, sm_clock_hz=1.2e9),
     "capacity": facts({}, {}, unlimited_gain_share=0.3,
                       spec=spec(batch={"global_batch_size": 16, "micro_batch_size": 1})),
+    "validation": facts({}, {}, clock=clock(validation=6.0), spec=spec(budget={"validate_every": 10})),
+    "sample outputs": facts({"communication_s": 0.05}, {}, clock=clock(validation=1.0, outputs=9.0)),
+    "checkpoints": facts({}, {}, clock=clock(checkpoint=3.0), spec=spec(budget={"checkpoint_every": 2})),
+    "slow log disk": facts({}, {}, clock=clock(recording=4.0)),
+    "between the steps": facts({}, {}, clock=clock(between_steps=4.0)),
+    "start-up": facts({}, {}, clock=clock(data=30.0, imports=4.0)),
+    "lost work": facts({}, {}, clock=clock(lost_steps=8.0, lost=32), spec=spec(budget={"checkpoint_every": 50})),
 }  # fmt: skip
 STATE_CASES = {
     "faulty device": facts({}, {}, faults=("Device cpu-0 is suspected: Xid 79",)),
     "busy host": facts({}, {}, devices=(DeviceFacts("cpu-0", "cpu", {"cpu_pressure_share": 0.4}, 2e9, 8e9),)),
     "full memory": facts({}, {}, devices=(DeviceFacts("cpu-0", "cpu", {}, 7.5e9, 8e9),)),
     "power limit": on_gpu(facts({}, {}), power_throttle_share=0.3, sm_clock_hz=1.95e9),
+    "long queue": facts({}, {}, clock=clock(queued_s=600.0)),
     "hot": on_gpu(facts({}, {}), thermal_throttle_share=0.05, sm_clock_hz=1.95e9),
 }  # fmt: skip

@@ -20,8 +20,8 @@ from engine.telemetry.metrics import BY_NAME as METRICS
 from engine.verdict import explain, rules
 from engine.verdict.facts import Facts, from_json
 from engine.verdict.judge import judge
-from engine.verdict.rule import ComputeBoundRule, Limit, LossRule, Rule, StateRule
-from engine.verdict.rules import BY_ID, COMPUTE_BOUNDS, LOSSES, RULES, STATES
+from engine.verdict.rule import ClockRule, ComputeBoundRule, Limit, LossRule, Rule, StateRule
+from engine.verdict.rules import BY_ID, CLOCK_RULES, COMPUTE_BOUNDS, LOSSES, RULES, STATES
 from engine.verdict.shares import compute_shares
 from tests.engine.verdict.cases import CASES, STATE_CASES
 
@@ -51,7 +51,7 @@ def test_no_two_rules_share_an_id_or_a_title():
 
 
 def test_each_rule_is_of_one_kind_and_the_last_bound_always_applies():
-    assert len(LOSSES) + len(COMPUTE_BOUNDS) + len(STATES) == len(RULES)
+    assert len(LOSSES) + len(CLOCK_RULES) + len(COMPUTE_BOUNDS) + len(STATES) == len(RULES)
     assert all(COMPUTE_BOUNDS[-1].detect(facts, 0.5) for facts in FACTS)
 
 
@@ -143,7 +143,7 @@ def test_a_rule_reads_only_the_device_metrics_that_it_declares(rule: Rule):
 
 
 def evaluate(rule: Rule, facts: Facts) -> object:
-    if isinstance(rule, LossRule):
+    if isinstance(rule, LossRule | ClockRule):
         return [(f.share, f.evidence) for f in judge(facts).findings if f.rule == rule.id]
     assert isinstance(rule, ComputeBoundRule | StateRule)
     claim = rule.detect(facts, 0.5) if isinstance(rule, ComputeBoundRule) else rule.detect(facts)

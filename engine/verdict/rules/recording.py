@@ -1,0 +1,43 @@
+"""Recording: writing metrics, logs and traces between the steps."""
+
+from __future__ import annotations
+
+from engine.verdict import remedies
+from engine.verdict.evidence import get_clock_evidence
+from engine.verdict.facts import ClockFacts
+from engine.verdict.remedies import Remedy
+from engine.verdict.results import Evidence
+from engine.verdict.rule import ClockRule
+
+
+def _measure(clock: ClockFacts) -> float:
+    return clock.sum("recording")
+
+
+def _describe(clock: ClockFacts) -> dict[str, object]:
+    return {"each": f"{1e3 * clock.sum('recording') / max(1, clock.num_steps):.3g} ms"}
+
+
+def _get_evidence(clock: ClockFacts) -> tuple[Evidence, ...]:
+    return get_clock_evidence(clock, "recording", "step")
+
+
+RULE = ClockRule(
+    id="recording",
+    limit="bandwidth",
+    title="Recording",
+    sentence="Writing metrics and logs takes {share} of {base}, {each} after each step.",
+    formula="recording / training loop after its first step",
+    measure=_measure,
+    describe=_describe,
+    get_evidence=_get_evidence,
+    remedies=(
+        Remedy(
+            "local_log_disk", "A local disk for the node's folder",
+            "A rank writes one line per step to the attempt directory. On a disk of the machine that takes some "
+            "microseconds; on a slow or full network file system it delays each step.",
+        ),
+        remedies.ACCUMULATE,
+    ),
+    no_twin_reason="no field of a spec changes how fast the disk takes a line",
+)  # fmt: skip

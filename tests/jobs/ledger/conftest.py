@@ -1,0 +1,5 @@
+"""Fixtures: jobs with recorded steps."""
+
+from tests.jobs.verdicts.conftest import trained
+
+__all__ = ["trained"]
