@@ -9,8 +9,9 @@ if none is free in time, the reply is 503 with Retry-After.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
@@ -23,9 +24,9 @@ WAITING_LIMIT = 1_000  # requests that wait for a thread
 LIVE_PATH = "/live"  # lasts for hours: needs a turn only until its first event
 
 Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Mapping[str, Any]], Awaitable[None]]
-App = Callable[[Message, Receive, Send], Awaitable[None]]
+Receive = Callable[[], Coroutine[Any, Any, Message]]
+Send = Callable[[Mapping[str, Any]], Coroutine[Any, Any, None]]
+App = Callable[[Message, Receive, Send], Coroutine[Any, Any, None]]
 
 
 class ServerBusy(Exception):
@@ -147,7 +148,11 @@ def _give_back(threads: RequestThreads, executor: _LateThread) -> None:
 async def _open_stream(
     threads: RequestThreads, django: App, scope: Message, receive: Receive, send: Send
 ) -> None:
-    """A live stream has a thread of its own, which it releases itself, and a turn until it has begun."""
+    """A live stream has a thread of its own, which it releases itself, and a turn until it has begun.
+
+    It runs in an empty context: where a former request of this connection has paused its reading, the server calls back
+    in that request's context, whose thread has gone.
+    """
     await threads.take_turn()
     has_turn = True
 
@@ -162,6 +167,6 @@ async def _open_stream(
         end_turn()
 
     try:
-        await django(scope, receive, send_and_return)
+        await asyncio.create_task(django(scope, receive, send_and_return), context=contextvars.Context())
     finally:
         end_turn()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
 
 from dashboard.server import threads
 
@@ -227,3 +229,20 @@ def test_a_live_stream_keeps_neither_a_thread_nor_a_turn():
 
     asyncio.run(stream_and_page())
     assert len(found) == 2
+
+
+def test_a_live_stream_works_in_the_context_of_a_former_request_of_its_connection(served):
+    """A paused connection is read on in the context of the request that resumed it."""
+    contexts, found = [], []
+
+    async def both():
+        await served.call(lambda: None)
+        executor = ThreadPoolExecutor(1)
+        async with ThreadSensitiveContext(executor=executor):
+            contexts.append(contextvars.copy_context())
+        executor.shutdown()
+        stream = served.call(record_thread(found), threads.LIVE_PATH)
+        await asyncio.get_running_loop().create_task(stream, context=contexts[0])
+
+    asyncio.run(both())
+    assert len(found) == 1
