@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.planner import HardwareProfile
 from engine.telemetry.metrics import STEP_PHASES
 
 Floats = NDArray[np.float64]
@@ -66,6 +67,7 @@ class Facts:
     faults: tuple[str, ...] = ()  # Xid, uncorrectable ECC, a lost device: sentences
     ran_out_of_memory: bool = False  # in an earlier attempt
     unlimited_gain_share: float | None = None  # saved by changes that only memory refuses, by the planner
+    profile: HardwareProfile | None = None  # of its kind of device; None: not probed and in no table
     nothing: str = ""
 
     @property
@@ -96,6 +98,7 @@ def to_json(facts: Facts) -> dict[str, Any]:
     """For fixtures and exports; times are rounded to a tenth of a microsecond."""
     values = {f.name: getattr(facts, f.name) for f in fields(Facts)}
     values |= {"version": FACTS_VERSION, "step_s": _round(facts.step_s), "faults": list(facts.faults)}
+    values["profile"] = facts.profile.to_json() if facts.profile else None
     values["ranks"] = [
         {f.name: getattr(rank, f.name) for f in fields(RankFacts)}
         | {"phases": {name: _round(seconds) for name, seconds in rank.phases.items()}}
@@ -119,6 +122,8 @@ def from_json(values: Mapping[str, Any]) -> Facts:
     )
     devices = tuple(DeviceFacts(**device) for device in values["devices"])
     kept |= {"ranks": ranks, "devices": devices, "step_s": np.array(values["step_s"], dtype=float)}
+    profile = values.get("profile")
+    kept["profile"] = HardwareProfile.from_json(profile) if profile else None
     return Facts(**kept | {"faults": tuple(values["faults"])})
 
 

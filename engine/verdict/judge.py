@@ -1,9 +1,10 @@
 """Verdict of a run: the hardware limit it meets, the cost and the remedies.
 
-Losses (input, communication, bubble, imbalance, host) are time of a step that the model's arithmetic does not need;
-they compete with each other. The greatest is the verdict if it takes 10 % or more and leads the next by five points;
-two that are nearer make the verdict mixed. If none takes 10 %, compute is the verdict, with its bound. So the good case
-has a name too, and is never called strong. Conditions without a share are `states`.
+Losses (pressures on the host, input, communication, imbalance, host work, update, small micro-batches, bubble) are time
+of a step that the model's arithmetic does not need; they compete with each other. The greatest is the verdict if it
+takes 10 % or more and leads the next by five points; two that are nearer make the verdict mixed. If none takes 10 %,
+compute is the verdict, with its bound. So the good case has a name too, and is never called strong. Conditions without
+a share are `states`.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ def judge(facts: Facts) -> Verdict:
     shares = compute_shares(facts)
     losses, compute_bound = find_losses(shares), find_compute_bound(shares)
     winners = _choose_winners(losses, compute_bound)
+    explained = shares.model.explained
     limits = {winner.limit for winner in winners}
     verdict = Verdict(
         RULES_VERSION,
@@ -45,6 +47,7 @@ def judge(facts: Facts) -> Verdict:
         provisional=(*_find_provisional_reasons(facts, states), *find_data_gaps(shares)),
         step_s=shares.model.step_s,
         compute_s=shares.model.compute_s,
+        explained_share=explained.share if explained else None,
         num_steps=facts.num_steps,
         first_step=facts.first_step,
         last_step=facts.last_step,
@@ -52,7 +55,7 @@ def judge(facts: Facts) -> Verdict:
         states=states,
         bars=build_bars(facts, shares, losses),
     )
-    return msgspec.structs.replace(verdict, remedies=propose_remedies(verdict, facts))
+    return msgspec.structs.replace(verdict, remedies=propose_remedies(verdict, shares))
 
 
 def _choose_winners(losses: tuple[Finding, ...], compute_bound: Finding) -> tuple[Finding, ...]:

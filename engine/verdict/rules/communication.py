@@ -19,7 +19,7 @@ def _measure(model: StepModel, taken_s: float) -> float:
 
 
 def _predict(seconds: float, change: SpecChange) -> float:
-    return seconds * change.payload_ratio
+    return change.new_transfer_s
 
 
 def _get_evidence(model: StepModel, seconds: float) -> tuple[Evidence, ...]:
@@ -51,6 +51,7 @@ RULE = LossRule(
         Remedy(
             "lower_zero", "Lower ZeRO stage",
             "Fewer gathers and reductions, for more memory on each device.", spec_edits.lower_zero_stage,
+            choices=spec_edits.list_lower_zero_stages,
         ),
         Remedy(
             "less_tensor", "Half the tensor parallel ranks",
@@ -69,6 +70,7 @@ RULE = LossRule(
     twin_edits=(
         spec_edits.double_global_batch, spec_edits.lower_zero_stage, spec_edits.halve_tensor_ranks,
     ),
+    is_stretched_by_others=True,
     colour="series-2",
     part_title="Exposed communication",
 )  # fmt: skip
