@@ -20,15 +20,20 @@ LOADING_S = 1e-4  # of a micro-batch: a slice of a memory-mapped file
 # Memory traffic of an update per owned parameter, beside reading and writing the state: gradient and parameter; with
 # ZeRO also flat copies of both; the norm reads gradients once and clipping scales them.
 UPDATE_BYTES, ZERO_BYTES, CLIP_BYTES = 12, 16, 12
-# Calls of DeepSpeed's ZeRO for each parameter tensor, in operations, by stage: in the backward pass of a micro-batch, a
-# share of them in the forward pass, and in an update. Measured on a CPU with two ranks: backward 0.56 ms a
-# micro-batch with ZeRO 0, 0.80 with 1, 1.24 with 2; forward 0.42, 0.48 and 0.57; update 0.8, 1.4 and 1.4.
-ZERO_HOOKS = {1: 5.0, 2: 14.0}
+# What a micro-batch costs on a CPU beside its arithmetic, measured on idle cores (2026-11-30; 1.85 microseconds an
+# operation; 22 and 38 parameter tensors). In operations for each tensor: Python modules and the recording of the
+# backward pass (0.31 ms a micro-batch where operations alone take 0.17); ZeRO's hooks by stage in the backward pass
+# (0.56 ms with ZeRO 0, 0.80 with 1, 1.24 with 2) and a share of them in the forward pass.
+MODULE_CALLS = 4.0
+TURN_CALLS = (75, 60)  # of a pipeline's schedule, forward and backward, in each turn of a stage
+ZERO_HOOKS = {1: 6.0, 2: 17.0}
 ZERO_FORWARD = 0.22
-ZERO_UPDATE_CALLS = 8
-# Memory traffic of a micro-batch in parameters: read in the forward pass; read in the backward pass, and gradients
-# added. Measured on a CPU with caches (3 million parameters): 1.5 ms forward and 1.7 ms backward for each micro-batch.
-FORWARD_WEIGHTS, BACKWARD_WEIGHTS = 1.0, 2.0
+# Memory traffic of a micro-batch in parameters: products read and reorder them, gradients are added. 3 million
+# parameters took 1.5 ms forward and 1.7 ms backward for each micro-batch of 16 tokens.
+FORWARD_WEIGHTS, BACKWARD_WEIGHTS = 2.5, 3.0
+# Operations of an update: once, and for each tensor (0.8 ms with ZeRO 0, 1.4 with 1 and 2)
+UPDATE_CALLS = {"cpu": 250, "cuda": 20}
+TENSOR_CALLS, ZERO_TENSOR_CALLS = 4, {"cpu": 23, "cuda": 0}
 HIDDEN_SHARE = 0.7  # share of reductions hidden behind the backward pass (overlap_comm, CUDA only)
 
 
@@ -129,16 +134,21 @@ def _pass(spec: Spec, dtype: str, profile: HardwareProfile, shape: StageShape) -
 def _with_micro_batch_costs(
     found: PassTime, spec: Spec, dtype: str, profile: HardwareProfile, shape: StageShape
 ) -> PassTime:
-    """Add what a micro-batch costs beside its arithmetic: parameters cross the memory, and ZeRO's hooks run."""
+    """Add what a micro-batch costs beside its arithmetic: Python modules, ZeRO's hooks, parameters that cross the
+    memory."""
     hooks = ZERO_HOOKS.get(spec.parallel.zero_stage, 0.0) if spec.parallel.data > 1 else 0.0
     hooks_s = hooks * shape.num_tensors * profile.operation_s
+    turn_s = [calls * profile.operation_s if spec.parallel.stages > 1 else 0.0 for calls in TURN_CALLS]
+    modules_s = MODULE_CALLS * shape.num_tensors * profile.operation_s
     speed = profile.memory_bytes_per_s
     weights = shape.parameters * BYTES[dtype] / speed if speed else 0.0
     weights_s = profile.memory_share.divide(weights) if weights else ZERO
     return dataclasses.replace(
         found,
-        forward=found.forward + Estimate.exactly(ZERO_FORWARD * hooks_s) + weights_s.scaled(FORWARD_WEIGHTS),
-        backward=found.backward + Estimate.exactly(hooks_s) + weights_s.scaled(BACKWARD_WEIGHTS),
+        forward=found.forward
+        + Estimate.exactly(ZERO_FORWARD * hooks_s + modules_s + turn_s[0])
+        + weights_s.scaled(FORWARD_WEIGHTS),
+        backward=found.backward + Estimate.exactly(hooks_s + turn_s[1]) + weights_s.scaled(BACKWARD_WEIGHTS),
     )
 
 
@@ -210,8 +220,8 @@ def _update(spec: Spec, dtype: str, profile: HardwareProfile, shapes: tuple[Stag
     clipping = CLIP_BYTES if spec.optimiser.gradient_clip > 0 else 4
     size = owned * (each + clipping)
     tensors = max(shape.num_tensors for shape in shapes)
-    of_zero = 0 if profile.kind == "cuda" else ZERO_UPDATE_CALLS
-    calls_s = profile.operation_s * (20 + (of_zero if zero else 4) * tensors)
+    each_call = ZERO_TENSOR_CALLS[profile.kind] if zero else TENSOR_CALLS
+    calls_s = profile.operation_s * (UPDATE_CALLS[profile.kind] + each_call * tensors)
     if spec.parallel.offload_optimiser != "none" and profile.host_link is not None:
         moved = owned * 4 / profile.host_link.bytes_per_s
         return Estimate.exactly(calls_s + 2 * moved).scaled(1.0, 1.5, 4.0)

@@ -13,6 +13,7 @@ from engine.verdict.facts import Facts
 # A rank may be slower than the probe of its device, in all phases alike. The phase that is nearest to its prediction
 # says by how much; beyond, a phase has work that the model does not know.
 MOST_SLOWDOWN = 4.0
+PROBE_REACH = 1.3  # of a prediction, within which a longer phase is the same work on a slower device
 LEAST_SHARE = 0.02  # of the step: a shorter phase says nothing about the device
 
 
@@ -31,11 +32,10 @@ class Explained:
 
     @property
     def share(self) -> float:
-        """Of the measured time, without what is measured and not predicted or the other way round. A device that was
-        not probed may be faster or slower as a whole: only the proportions of its phases count."""
-        scale = 1.0
-        if not self.is_probed:
-            scale = sum(self.measured.values()) / sum(map(self.get_predicted, self.measured))
+        """Of the measured time, without what is measured and not predicted or the other way round. Predictions rest on
+        ratios, so a run that is faster or slower as a whole is explained as well."""
+        predicted = sum(map(self.get_predicted, self.measured))
+        scale = sum(self.measured.values()) / predicted if predicted > 0 else 1.0
         both = [(value, scale * self.get_predicted(name)) for name, value in self.measured.items()]
         greater = sum(max(pair) for pair in both)
         return sum(min(pair) for pair in both) / greater if greater > 0 else 0.0
@@ -62,7 +62,7 @@ class Explained:
         before = self.get_predicted(phase)
         if before <= 0:
             return seconds * unexplained_ratio
-        explained = min(seconds, before)
+        explained = min(seconds, PROBE_REACH * before)
         ratio = after.phases[phase] / self.predicted.phases[phase]
         return explained * ratio + (seconds - explained) * unexplained_ratio
 

@@ -31,6 +31,11 @@ LARGER_MICRO_BATCH = Remedy(
     "Fewer, larger pieces: less host work, for more memory on each device. The updates stay the same.",
     spec_edits.double_micro_batch, choices=spec_edits.list_larger_micro_batches,
 )  # fmt: skip
+LOWER_ZERO = Remedy(
+    "lower_zero", "Lower ZeRO stage",
+    "Fewer gathers, reductions and hooks in each micro-batch, for more memory on each device.",
+    spec_edits.lower_zero_stage, choices=spec_edits.list_lower_zero_stages,
+)  # fmt: skip
 SMALLER_MICRO_BATCH = Remedy(
     "smaller_micro_batch", "Smaller micro-batch",
     "More pieces fill the pipeline better and need less memory. The updates stay the same.",

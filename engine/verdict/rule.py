@@ -87,7 +87,9 @@ class LossRule(Rule):
     predict: Callable[[float, SpecChange], float]
     get_evidence: Callable[[StepModel, float], tuple[Evidence, ...]]
     describe: Callable[[StepModel], Mapping[str, object]] = _no_words
-    removal_factor: Callable[[StepModel], float] = _same  # time that its cause's removal saves, over its share
+    removal_factor: Callable[[StepModel], float] = (
+        _same  # time that its cause's removal saves, over its share
+    )
     is_stretched_by_others: bool = (
         False  # other processes on the host stretch it, so it is never strong beside them
     )

@@ -51,8 +51,12 @@ class SpecChange:
 
     @property
     def new_optimiser_s(self) -> float:
+        seconds = self.model.get_mean("optimiser_s")
+        if self.model.is_offloaded and self.new.parallel.offload_optimiser == "none":
+            # All of it was the host's and its link's; nothing of it was measured on the device.
+            return min(seconds, self.after.phases["optimiser_s"] * self.explained.slowdown)
         ratio = _count_updated(self.new) / _count_updated(self.old)
-        return self.explained.predict("optimiser_s", self.model.get_mean("optimiser_s"), self.after, ratio)
+        return self.explained.predict("optimiser_s", seconds, self.after, ratio)
 
     @cached_property
     def new_forward_backward_s(self) -> float:

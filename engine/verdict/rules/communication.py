@@ -48,11 +48,7 @@ RULE = LossRule(
     predict=_predict,
     get_evidence=_get_evidence,
     remedies=(
-        Remedy(
-            "lower_zero", "Lower ZeRO stage",
-            "Fewer gathers and reductions, for more memory on each device.", spec_edits.lower_zero_stage,
-            choices=spec_edits.list_lower_zero_stages,
-        ),
+        remedies.LOWER_ZERO,
         Remedy(
             "less_tensor", "Half the tensor parallel ranks",
             "Fewer reductions inside each layer, with copies of the model on the freed ranks, for more memory on each "

@@ -10,7 +10,7 @@ from engine.verdict.readings import get_active_share, get_mean
 from engine.verdict.remedies import Remedy
 from engine.verdict.results import Evidence
 from engine.verdict.rule import Claim, ComputeBoundRule
-from engine.verdict.stolen import CORES_USED, UTILISATION, get_missing_cores_share
+from engine.verdict.stolen import CORES_USED, PRESSURES, UTILISATION, get_missing_cores_share
 from engine.verdict.thresholds import get_severity
 
 IDLE = 0.50  # share of the compute phases in which the device does nothing
@@ -26,7 +26,13 @@ def _detect(facts: Facts, compute_share: float) -> Claim | None:
         idle = None if active is None else max(0.0, compute_share - active)
     if idle is None or idle < IDLE * compute_share:
         return None
-    return Claim(idle, get_severity(idle))
+    severity = get_severity(idle)
+    return Claim(idle, "notable" if severity and _may_be_pressed(facts) else severity)
+
+
+def _may_be_pressed(facts: Facts) -> bool:
+    """A pressure that is not measured may be what a rank on a CPU waits for."""
+    return facts.on_cpu and not all(name in device.means for device in facts.devices for name in PRESSURES)
 
 
 def _get_evidence(facts: Facts) -> tuple[Evidence, ...]:
@@ -64,7 +70,7 @@ RULE = ComputeBoundRule(
     ),
     detect=_detect,
     get_evidence=_get_evidence,
-    device_metrics=(SM, UTILISATION, CORES_USED),
+    device_metrics=(SM, UTILISATION, CORES_USED, *PRESSURES),
     remedies=(
         remedies.LARGER_MICRO_BATCH,
         remedies.ACCUMULATE,

@@ -14,7 +14,11 @@ from engine.verdict.facts import DeviceFacts, Facts, RankFacts
 from tests.engine.verdict.simulator import STEPS, Cause, Layout, Machine, Played, play, true_shares
 
 Rng = np.random.Generator
-LEAST, CLEAR, CLEAN = 0.14, 0.07, 0.08  # share of a named cause, its lead, and the most of any cause of a clean run
+LEAST, CLEAR, CLEAN = (
+    0.14,
+    0.07,
+    0.08,
+)  # share of a named cause, its lead, and the most of any cause of a clean run
 PRESSURES = {
     "quota": "cpu_throttle_share", "memory": "memory_pressure_share", "disk": "io_pressure_share",
     "cores": "cpu_pressure_share",
@@ -40,6 +44,8 @@ class Kind:
     thing: str = ""
     allowed: frozenset[str] = frozenset()
     key_metrics: tuple[str, ...] = ()  # without one of these it cannot be told
+    least: float = LEAST
+    with_others: bool = False  # whether another cause may be as great
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ def _is_clear(kind: Kind, drawn: Drawn) -> bool:
     if not kind.thing:
         return max(shares.values()) < CLEAN
     own = shares.pop(kind.thing)
-    return own >= LEAST and max(shares.values()) < own - CLEAR
+    return own >= kind.least and (kind.with_others or max(shares.values()) < own - CLEAR)
 
 
 def spec_of(layout: Layout) -> dict[str, Any]:
@@ -118,12 +124,16 @@ def _observe(kind: Kind, drawn: Drawn, rng: Rng) -> Case:
     droppable = [*PRESSURES.values(), "cores_used"]
     if rng.random() < 0.3:
         lost = {str(name) for name in rng.choice(droppable, size=int(rng.integers(1, 3)), replace=False)}
+    if kind.key_metrics and rng.random() < 0.2:
+        lost.add(str(rng.choice(list(kind.key_metrics))))
     for rank in range(drawn.layout.ranks):
         means = _read_device(drawn, played, rank, rng)
         means = {name: value for name, value in means.items() if name not in lost}
         devices.append(DeviceFacts(f"dev-{rank}", drawn.machine.kind, means, None, None, None, 1.98e9))
     ranks = tuple(
-        RankFacts(n, n if drawn.layout.stages > 1 else 0, 0 if drawn.layout.stages > 1 else n, f"dev-{n}", phases)
+        RankFacts(
+            n, n if drawn.layout.stages > 1 else 0, 0 if drawn.layout.stages > 1 else n, f"dev-{n}", phases
+        )
         for n, phases in enumerate(played.phases)
     )
     found = Facts(
@@ -148,6 +158,8 @@ def _read_device(drawn: Drawn, played: Played, rank: int, rng: Rng) -> dict[str,
     stopped = own * local / played.mean_s
     if cause.stolen_by == "cores":
         means["cpu_pressure_share"] = float(min(0.99, 0.4 + max(cause.stolen)))  # the same host
+    elif cause.delayed_by_disk:
+        means["io_pressure_share"] = cause.get("data_s", rank) / played.mean_s
     elif cause.stolen_by:
         means[PRESSURES[cause.stolen_by]] = stopped * float(rng.uniform(0.95, 1.05))
         if cause.stolen_by == "memory":

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from tests.engine.verdict.generated_cases import Drawn, Kind, Rng
-from tests.engine.verdict.simulator import Cause, Layout, Machine
+from tests.engine.verdict.simulator import Cause, Layout, Machine, play
 
 SPEEDS = ("operation_s", "flops_per_s", "memory_bytes_per_s", "latency_s", "link_bytes_per_s", "host_s")
 
@@ -48,12 +48,12 @@ def _one_of(rng: Rng, ranks: int, normal: float, other: float) -> tuple[float, .
 
 
 def _seconds(layout: Layout, machine: Machine) -> float:
-    from tests.engine.verdict.simulator import play
-
     return play(layout, machine, Cause()).mean_s
 
 
-def _with(layout: Callable[[Rng], Layout], cause: Callable[[Rng, Layout, float], Cause], **machine: Any) -> Any:
+def _with(
+    layout: Callable[[Rng], Layout], cause: Callable[[Rng, Layout, float], Cause], **machine: Any
+) -> Any:
     """`cause` gets the seconds of a step without any."""
 
     def draw(rng: Rng) -> Drawn:
@@ -80,7 +80,9 @@ def _stolen(by: str, of_one: bool = False) -> Callable[[Rng, Layout, float], Cau
     return cause
 
 
-def _on_gpu(cause: Cause, layout: Callable[[Rng], Layout] = _large, **readings: float) -> Callable[[Rng], Drawn]:
+def _on_gpu(
+    cause: Cause, layout: Callable[[Rng], Layout] = _large, **readings: float
+) -> Callable[[Rng], Drawn]:
     def draw(rng: Rng) -> Drawn:
         drawn = {name: value * float(rng.uniform(0.97, 1.03)) for name, value in readings.items()}
         return Drawn(layout(rng), _machine(rng, kind="cuda"), cause, tuple(drawn.items()))
@@ -92,8 +94,10 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-def _kind(name: str, draw: Any, names: str, thing: str = "", allowed: str = "", keys: tuple[str, ...] = ()) -> Kind:
-    return Kind(name, draw, _names(names), thing, _names(allowed) | _names(names), keys)
+def _kind(
+    name: str, draw: Any, names: str, thing: str = "", allowed: str = "", keys: tuple[str, ...] = (), **more: Any
+) -> Kind:  # fmt: skip
+    return Kind(name, draw, _names(names), thing, _names(allowed) | _names(names), keys, **more)
 
 
 TINY = {"layers": 2, "width": 64, "context": 16, "micro": 1}
@@ -112,11 +116,13 @@ KINDS: tuple[Kind, ...] = (
     _kind("slow link, ZeRO 2 or 3", _with(
         lambda r: _on_several(r, zero=int(r.choice([2, 3])), turns=4, width=256),
         lambda r, la, s: Cause(link=float(r.uniform(0.02, 0.2)))), "communication", "link", "dispatch"),
-    _kind("slow rank", _with(_on_several, lambda r, la, s: Cause(slow=_one_of(r, la.data, 1.0, float(r.uniform(1.5, 3))))),
-          "imbalance", "slow"),
+    _kind("slow rank", _with(
+        _on_several, lambda r, la, s: Cause(slow=_one_of(r, la.data, 1.0, float(r.uniform(1.5, 3))))),
+        "imbalance", "slow"),
     _kind("slow stage", _with(
         lambda r: _layout(r, stages=int(r.choice([2, 4])), layers=8, turns=16),
-        lambda r, la, s: Cause(slow=_one_of(r, la.stages, 1.0, float(r.uniform(1.6, 3))))), "imbalance", "slow", "bubble"),
+        lambda r, la, s: Cause(slow=_one_of(r, la.stages, 1.0, float(r.uniform(1.6, 3))))),
+        "imbalance", "slow", "bubble"),
     _kind("bubble", _with(lambda r: _layout(r, stages=int(r.choice([2, 4])), layers=8, turns=int(r.choice([1, 2, 4]))),
                           _no_cause), "bubble", "bubble"),
     _kind("small micro-batches", _with(lambda r: _layout(r, **TINY, turns=int(r.choice([8, 16, 32]))), _no_cause),
@@ -126,21 +132,41 @@ KINDS: tuple[Kind, ...] = (
     _kind("pipeline of small micro-batches", _with(
         lambda r: _layout(r, **TINY | {"layers": 4}, stages=2, turns=int(r.choice([16, 32]))), _no_cause),
         "dispatch", "turns", "bubble"),
-    _kind("host work", _with(_on_several, lambda r, la, s: Cause(host_s=s * float(r.uniform(0.3, 1.0)))), "host", "host"),
+    _kind("host work", _with(_on_several, lambda r, la, s: Cause(host_s=s * float(r.uniform(0.3, 1.0)))),
+          "host", "host"),
     _kind("quota", _with(_on_several, _stolen("quota")), "quota", "stolen", "", ("cpu_throttle_share",)),
-    _kind("quota, one rank", _with(_on_several, _stolen("quota", True)), "quota", "stolen", "", ("cpu_throttle_share",)),
+    _kind("quota, one rank", _with(_on_several, _stolen("quota", True)), "quota", "stolen", "imbalance",
+          ("cpu_throttle_share",)),
     _kind("swapping", _with(_on_several, _stolen("memory")), "swapping", "stolen", "", ("memory_pressure_share",)),
     _kind("disk", _with(_layout, _stolen("disk")), "io_pressure", "stolen", "", ("io_pressure_share",)),
     _kind("neighbours", _with(_on_several, _stolen("cores")), "contention", "stolen", "imbalance",
           ("cpu_pressure_share", "cores_used")),
     _kind("neighbour of one rank", _with(_on_several, _stolen("cores", True)), "contention", "stolen", "imbalance",
           ("cpu_pressure_share", "cores_used")),
-    _kind("update", _with(_on_several, lambda r, la, s: Cause(update=float(r.uniform(20, 80)))), "optimiser", "update"),
+    _kind("update", _with(_on_several, lambda r, la, s: Cause(update=float(r.uniform(20, 80)))), "optimiser", "update",
+          least=0.3),
     _kind("offloaded update", lambda r: Drawn(_large(r, data=2, zero=1, offload=True, turns=1),
                                               _machine(r, kind="cuda"), Cause()), "optimiser", "update"),
-    _kind("idle GPU", lambda r: Drawn(_layout(r, turns=1), _machine(r, kind="cuda", operation_s=2e-5), Cause()), "idle"),
+    _kind("idle GPU", lambda r: Drawn(
+        _layout(r, turns=1), _machine(r, kind="cuda", operation_s=2e-5), Cause()), "idle"),
     _kind("idle GPU, many micro-batches", lambda r: Drawn(
-        _layout(r, turns=8), _machine(r, kind="cuda", operation_s=1.5e-5), Cause()), "dispatch idle"),
+        _layout(r, turns=8), _machine(r, kind="cuda", operation_s=2e-5), Cause()), "dispatch idle"),
+    _kind("own collective of one rank", _with(
+        _layout, lambda r, la, s: Cause(own_collective_s=s * float(r.uniform(0.25, 0.6)))), "host", "host"),
+    _kind("data and host work", _with(
+        _on_several, lambda r, la, s: Cause(
+            data_s=(s * float(r.uniform(0.3, 0.5)),), host_s=s * float(r.uniform(0.3, 0.5)))),
+        "input host", "data", with_others=True),
+    _kind("slow rank, ZeRO 2 or 3", _with(
+        lambda r: _on_several(r, zero=int(r.choice([2, 3])), turns=4, width=256),
+        lambda r, la, s: Cause(slow=_one_of(r, la.data, 1.0, float(r.uniform(2, 4)))), link_bytes_per_s=5e9),
+        "imbalance", "slow", "dispatch"),
+    _kind("data from a slow disk", _with(
+        _layout, lambda r, la, s: Cause(data_s=(s * float(r.uniform(0.3, 1.0)),), delayed_by_disk=True)),
+        "input", "data"),
+    _kind("small micro-batches on a machine of others", _with(
+        lambda r: _layout(r, **TINY, turns=int(r.choice([8, 16, 32]))),
+        lambda r, la, s: Cause(stolen=(float(r.uniform(0.02, 0.1)),), stolen_by="cores")), "dispatch", "turns"),
     _kind("power", _on_gpu(Cause(clock=0.7), power_throttle_share=0.8, sm_clock_hz=0.7 * 1.98e9), "power"),
     _kind("heat", _on_gpu(Cause(clock=0.6), thermal_throttle_share=0.5, sm_clock_hz=0.6 * 1.98e9), "heat"),
     _kind("memory bandwidth", _on_gpu(

@@ -73,6 +73,7 @@ class Cause:
     stolen: tuple[float, ...] = (0.0,)  # share of the local time, evenly
     stolen_by: str = ""  # quota, memory, disk or cores
     update: float = 1.0  # factor on the update
+    delayed_by_disk: bool = False  # the data
     own_collective_s: float = 0.0  # of one rank with itself
     clock: float = 1.0  # share of the clock that is left
 
@@ -131,12 +132,15 @@ def transfers_s(layout: Layout, machine: Machine, cause: Cause) -> list[float]:
     scatter = 1 if machine.kind == "cuda" else 2
     each = {0: 0.0, 1: 0.0, 2: ring(2), 3: ring(2 + scatter)}[layout.zero]
     once = {0: ring(2), 1: ring(3), 2: ring(1), 3: 0.0}[layout.zero]
-    return [*[each] * (m - 1), each + once]
+    crowded = 1 + 3 * max(cause.stolen) if cause.stolen_by == "cores" else 1.0  # transfers need cores too
+    return [crowded * one for one in (*[each] * (m - 1), each + once)]
 
 
 def update_s(layout: Layout, machine: Machine, cause: Cause) -> float:
     owned = layout.parameters / (layout.data if layout.zero else 1)
-    calls = (6 if layout.zero and machine.kind == "cpu" else 3) * 12 * layout.layers / layout.stages
+    calls = (6 if layout.zero else 3) * 12 * layout.layers / layout.stages
+    if machine.kind == "cuda":  # fused
+        calls = 20
     seconds = owned * 40 / machine.update_bytes_per_s + calls * machine.operation_s
     if layout.offload and machine.kind == "cuda":
         seconds = owned * 44 / 4e9 + 2 * owned * 2 / machine.host_link_bytes_per_s
@@ -156,13 +160,13 @@ def _stretch(share: float, by: str, rng: np.random.Generator, steps: int) -> Flo
     return np.asarray(1 / (1 - shares))
 
 
-def _play_data(layout: Layout, machine: Machine, cause: Cause, noise: float, rng: np.random.Generator) -> Played:
+def _play_data(
+    layout: Layout, machine: Machine, cause: Cause, noise: float, rng: np.random.Generator
+) -> Played:
     m, steps = layout.turns, STEPS
     forward, backward, kernels = passes_s(layout, machine)
     moved = transfers_s(layout, machine, cause)
     ranks = range(layout.data)
-    if cause.stolen_by == "cores":
-        moved = [one * (1 + 3 * max(cause.stolen)) for one in moved]
     names = ("data_wait_s", "forward_s", "backward_s", "optimiser_s", "other_s", "communication_s")
     phases = [{name: np.zeros(steps) for name in names} for _ in ranks]
     clock = np.zeros((layout.data, steps))
@@ -198,9 +202,12 @@ def _play_data(layout: Layout, machine: Machine, cause: Cause, noise: float, rng
             clock[rank] += cause.own_collective_s
     if layout.data > 1:
         meet(machine.latency_s)
-    if machine.kind == "cuda":
-        running[:] = kernels * m / cause.clock
-    return Played(clock.max(axis=0), phases, [float(one) for one in running])
+    busy = (
+        [kernels * m / cause.clock] * layout.data
+        if machine.kind == "cuda"
+        else [float(one) for one in running]
+    )
+    return Played(clock.max(axis=0), phases, busy)
 
 
 def _play_pipeline(
@@ -217,7 +224,9 @@ def _play_pipeline(
             before = np.zeros(steps)
             for stage in order:
                 start = np.maximum(clock[stage], before)
-                drawn = seconds * cause.get("slow", stage) * (1 + noise * rng.standard_normal(steps)).clip(0.2)
+                drawn = (
+                    seconds * cause.get("slow", stage) * (1 + noise * rng.standard_normal(steps)).clip(0.2)
+                )
                 drawn = drawn * _stretch(cause.get("stolen", stage), cause.stolen_by, rng, steps)
                 waits[stage] += start - clock[stage] + machine.turn_s
                 phases[stage][name] += drawn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -32,10 +33,11 @@ class Outcome:
 
     @property
     def is_right(self) -> bool:
-        """Names the cause and no other one. Where its metric is missing, nothing else is called strong."""
+        """Names the cause and no other one. Where its metric is missing, no other one is called
+        strong: a rank may be slow for an unknown reason."""
         rules, kind = set(self.verdict.rules), self.case.kind
         if self.case.is_key_missing:
-            return self.verdict.severity != "strong" or bool(rules & kind.names)
+            return self.verdict.severity != "strong" or rules <= kind.allowed
         return bool(rules & kind.names) and rules <= kind.allowed
 
     @property
@@ -67,7 +69,7 @@ def judge_all(seed: int) -> Iterator[Outcome]:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_generated_runs_are_named_with_the_saving_of_their_first_remedy(seed: int, record_property):
+def test_generated_runs_are_named_with_the_saving_of_their_first_remedy(seed: int):
     outcomes = list(judge_all(seed))
     wrong = [outcome for outcome in outcomes if not outcome.is_right]
     compared = [(outcome, pair) for outcome in outcomes if (pair := outcome.compare())]
@@ -82,14 +84,17 @@ def test_generated_runs_are_named_with_the_saving_of_their_first_remedy(seed: in
 
 
 def _report(seed, outcomes, wrong, compared, errors, signs) -> None:
-    print(
+    lines = [
         f"\nseed {seed}: named right {len(outcomes) - len(wrong)} of {len(outcomes)} in {len(KINDS)} kinds, "
         f"{sum(one.case.is_key_missing for one in outcomes)} without their metric; first remedy, {len(errors)} cases: "
         f"median {100 * np.median(errors):.1f} points, p90 {100 * np.quantile(errors, 0.9):.1f}, worst "
         f"{100 * errors.max():.1f}; sign right {sum(signs)} of {len(signs)}"
-    )
+    ]
     for (kind, name), count in Counter((one.case.kind.name, one.verdict.name) for one in wrong).items():
-        print(f"  wrong: {kind} -> {name} x {count}")
+        lines.append(f"  wrong: {kind} -> {name} x {count}")
     for outcome, (claim, true) in sorted(compared, key=lambda item: -abs(item[1][0] - item[1][1]))[:8]:
         first = outcome.verdict.remedies[0]
-        print(f"  {outcome.case.kind.name}: {first.id} {first.changes} claimed {claim:.2f}, simulated {true:.2f}")
+        lines.append(
+            f"  {outcome.case.kind.name}: {first.id} {first.changes} claimed {claim:.2f}, simulated {true:.2f}"
+        )
+    sys.stdout.write("\n".join(lines) + "\n")
