@@ -14,7 +14,7 @@ from engine.verdict.facts import Facts
 # says by how much; beyond, a phase has work that the model does not know.
 MOST_SLOWDOWN = 4.0
 PROBE_REACH = 1.3  # of a prediction, within which a longer phase is the same work on a slower device
-LEAST_SHARE = 0.02  # of the step: a shorter phase says nothing about the device
+COMPARED = ("forward_s", "backward_s", "optimiser_s")
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,9 @@ def explain_step(facts: Facts, measured: Mapping[str, float]) -> Explained | Non
     predicted = predict_costs(facts.spec, profile)
     if predicted is None:
         return None
-    total = sum(measured.values())
     ratios = [
-        measured[name] / predicted.phases[name]
-        for name in ("forward_s", "backward_s", "optimiser_s")
-        if predicted.phases[name] > 0 and measured[name] > LEAST_SHARE * total
-    ]
+        measured[name] / predicted.phases[name] for name in COMPARED if predicted.phases[name] > 0
+    ]  # an update that was not measured leaves nothing to tell a slow device from unknown work
     slowdown = min(MOST_SLOWDOWN, max(1.0, min(ratios, default=1.0)))
     return Explained(profile, predicted, measured, slowdown)
 

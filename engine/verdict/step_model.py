@@ -90,6 +90,8 @@ class StepModel:
     @cached_property
     def dispatch_s(self) -> float:
         """Fixed cost of all micro-batches but one: in forward and backward, between kernels, and between stages."""
+        if (self.facts.unlimited_gain_share or 0.0) >= NOTABLE:  # memory refuses the larger micro-batch
+            return 0.0
         seconds = self._repeated_dispatch_s + self.repeated_gaps_s + self.hand_over_s
         return seconds if seconds >= NOTABLE * self.step_s else 0.0
 

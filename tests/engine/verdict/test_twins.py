@@ -50,7 +50,7 @@ def test_waits_between_the_turns_of_a_pipeline_come_again_with_each_micro_batch(
     waiting = found.replace(ranks=ranks, step_s=found.step_s + waits)
     change = apply_changes(found.spec, {"batch.micro_batch_size": 1})
     without, with_waits = (predict_gain(one, change).share for one in (found, waiting))
-    assert without == pytest.approx(1 - (11 / 8) / (7 / 4), abs=0.06)
+    assert without is not None and 0.05 < without < 1 - (11 / 8) / (7 / 4)  # less what each turn costs a CPU
     assert with_waits is not None and with_waits < without - 0.15
 
 
