@@ -43,7 +43,11 @@ class HostReadings:
     def add_to(self, facts: Facts, attempt: Attempt) -> Facts:
         """The facts with means over the steady steps."""
         times = [line.at for line in attempt.lines("step") if line.step and line.step >= facts.first_step - 1]
-        inside = [sample for sample in self._samples if times[0] <= sample[0] <= times[-1]]
+        inside = [
+            (at, sample)
+            for at, sample in self._samples
+            if times[0] <= at <= times[-1] and all(("cores_used", pid) in sample for pid in self._pids)
+        ]
         if len(inside) < 2:  # ranks that run before everything else left no time for a sample
             return facts
         (start, first), (end, last) = inside[0], inside[-1]
