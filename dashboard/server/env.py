@@ -135,8 +135,8 @@ def database(url: str, sqlite_file: Path) -> dict[str, object]:
                 "PRAGMA cache_size=-65536; PRAGMA mmap_size=268435456",
             },
         }
-    refuse_unencoded_password("DATABASE_URL", url)
     try:
+        refuse_unencoded_password("DATABASE_URL", url)
         parts = urlsplit(url)
         port = parts.port or ""
     except ValueError as error:  # such as http://[ or a port that is no number

@@ -47,6 +47,7 @@ READS = [
     "/api/v1/runs/{run}/timelines",
     "/api/v1/runs/{run}/verdict",
     "/api/v1/runs/{run}/health",
+    "/api/v1/runs/{run}/ledger",
     "/api/v1/runs/{run}/checkpoints",
     "/api/v1/runs/{run}/checkpoints/{step}/files",
     "/api/v1/runs/{run}/lineage",
