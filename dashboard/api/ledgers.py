@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest
-from ninja import Router, Schema, Status
+from ninja import Router, Schema
+from ninja.errors import HttpError
 
 from dashboard.access import get_scope
 from dashboard.api.shapes import Refusal
@@ -51,7 +52,7 @@ def read_ledger(request: HttpRequest, run_id: str) -> Any:
     run = get_scope(request).get(Run, run_id)
     found = ledger.build_ledger(run)
     if found is None:
-        return Status(404, {"detail": "This run has held no device of Fourwalls, or trains no model."})
+        raise HttpError(404, "This run has held no device of Fourwalls, or trains no model.")
     return {
         "run": run.id,
         "held_s": found.held_s,

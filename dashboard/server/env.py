@@ -113,7 +113,10 @@ def socket(path: Path) -> Path:
 
 def refuse_unencoded_password(name: str, url: str) -> None:
     """Raise ImproperlyConfigured for a URL whose password ends the address of the server early."""
-    server = urlsplit(url).netloc
+    try:
+        server = urlsplit(url).netloc
+    except ValueError as error:  # such as http://[
+        raise ImproperlyConfigured(f"{name} cannot be read: {error}.") from None
     if server and "@" in url.partition(server)[2]:
         raise ImproperlyConfigured(
             f"{name}: its password holds / ? or #. Write %2F %3F or %23 instead, or choose one of letters and digits."

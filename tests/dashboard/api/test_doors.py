@@ -132,6 +132,10 @@ def _trace_of(job):
 
 def at(path, job):
     artefact = _artefact_of(job.run)
+    if "ledger" in path:  # is there once the job has held a device
+        _trace_of(job)
+        Attempt.objects.filter(job=job).update(assigned_at=timezone.now(), ended_at=timezone.now())
+        type(job).objects.filter(id=job.id).update(attempt_number=1)
     return path.format(
         job=job.id,
         run=job.run.id,
