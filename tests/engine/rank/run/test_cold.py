@@ -27,7 +27,7 @@ def test_one_rank_runs_from_the_command_line_and_writes_its_spool(
     lines = [json.loads(line) for line in (directory.spool / "rank0.jsonl").read_text().splitlines()]
     imports = next(line for line in lines if line["k"] == "phase" and line["text"] == "imports")
     assert imports["seconds"] > 0.3, "a cold start imports torch"
-    assert lines[-1]["k"] == "result"
+    assert [line["k"] for line in lines if line["k"] != "clock"][-1] == "result"
 
 
 @pytest.mark.parametrize("arguments", [[], ["dir"], ["dir", "x"], ["dir", "0", "more"]])
