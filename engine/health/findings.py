@@ -19,7 +19,7 @@ PLATEAU_SHARE = 0.4  # of the run without further improvement
 WORSE_VALIDATION = 0.02  # of the lowest validation loss
 SPIKE_SIGMAS, SPIKE_SHARE = 10.0, 0.2
 SPIKE_GAP = 3  # points between two spikes
-START_SHARE = 0.05  # of the points, where the loss falls so fast that spikes cannot be told
+START_SHARE = 0.05  # of the points, where the loss falls too fast to find spikes
 
 
 class HealthFinding(NamedTuple):
@@ -38,7 +38,7 @@ def find_missing_numbers(curve: Curve, what: str) -> HealthFinding | None:
     if is_bad[-1]:
         last_good = np.flatnonzero(~is_bad)
         start = int(curve.steps[last_good[-1] + 1 if len(last_good) else 0])
-        return HealthFinding("nan", "bad", f"The {what} is not a number since step {start:,}.", start)
+        return HealthFinding("nan", "bad", f"The {what} has not been a number since step {start:,}.", start)
     first = int(curve.steps[np.flatnonzero(is_bad)[0]])
     count = int(is_bad.sum())
     sentence = f"The {what} was not a number at {count:,} of {len(curve):,} steps, first at step {first:,}."
@@ -99,9 +99,7 @@ def find_overfitting(
     change = f"The {names[1]} was lowest at step {step:,} ({best:.4g}) and is {last:.4g} now"
     if training is None or not _falls_after(training, step):
         return HealthFinding("validation rises", "warn", f"{change}.", step)
-    sentence = (
-        f"{change}, while the {names[0]} falls on: overfitting. The checkpoint near step {step:,} is better."
-    )
+    sentence = f"{change}, while the {names[0]} still falls: overfitting. The checkpoint near step {step:,} is better."
     return HealthFinding("overfitting", "warn", sentence, step)
 
 

@@ -19,7 +19,8 @@ def find_due() -> QuerySet[Run]:
     """Runs that have ended since their last judgement, running ones that have gone on, and those of an older version;
     the newest first."""
     recent = timezone.now() - LIVE_EVERY
-    ended = Coalesce("job__ended_at", "ended_at", "created_at")
+    # The time of the last request, by the server's clock: a client's clock may be ahead.
+    ended = Coalesce("job__ended_at", "last_seen_at", "created_at")
     runs = Run.objects.annotate(end=ended, state_now=Coalesce("job__state", "state"))
     mine = RunHealth.objects.filter(run=OuterRef("pk"), version=HEALTH_VERSION)
     settled = mine.filter(is_final=True, at__gte=OuterRef("end"))

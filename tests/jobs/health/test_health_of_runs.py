@@ -124,3 +124,10 @@ def test_a_page_gets_the_newest_when_the_run_has_ended(log):
     assert health.get_current(run).name == "improving"  # judged a moment ago
     external_runs.set_state(run, "failed", actor="x")
     assert health.get_current(run).name == "nan"
+
+
+def test_a_run_whose_clock_is_ahead_is_judged_once_after_its_end(log):
+    run = log({"loss": FALL})
+    external_runs.set_state(run, "succeeded", actor="x", ended_at=timezone.now() + timedelta(hours=1))
+    health.assess_run(Run.objects.get(id=run.id))
+    assert not health.find_due().exists()
