@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.planner import HardwareProfile
 from engine.telemetry.clock import LOOP_PARTS
 from engine.telemetry.metrics import STEP_PHASES
 
@@ -96,6 +97,7 @@ class Facts:
     ran_out_of_memory: bool = False  # in an earlier attempt
     unlimited_gain_share: float | None = None  # saved by changes that only memory refuses, by the planner
     clock: ClockFacts | None = None  # None: not recorded
+    profile: HardwareProfile | None = None  # of its kind of device; None: not probed and in no table
     nothing: str = ""
 
     @property
@@ -126,6 +128,7 @@ def to_json(facts: Facts) -> dict[str, Any]:
     """For fixtures and exports; times are rounded to a tenth of a microsecond."""
     values = {f.name: getattr(facts, f.name) for f in fields(Facts)}
     values |= {"version": FACTS_VERSION, "step_s": _round(facts.step_s), "faults": list(facts.faults)}
+    values["profile"] = facts.profile.to_json() if facts.profile else None
     values["ranks"] = [
         {f.name: getattr(rank, f.name) for f in fields(RankFacts)}
         | {"phases": {name: _round(seconds) for name, seconds in rank.phases.items()}}
@@ -152,6 +155,8 @@ def from_json(values: Mapping[str, Any]) -> Facts:
     kept |= {"ranks": ranks, "devices": devices, "step_s": np.array(values["step_s"], dtype=float)}
     if kept.get("clock"):
         kept["clock"] = ClockFacts(**kept["clock"])
+    profile = values.get("profile")
+    kept["profile"] = HardwareProfile.from_json(profile) if profile else None
     return Facts(**kept | {"faults": tuple(values["faults"])})
 
 

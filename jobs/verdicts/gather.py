@@ -16,6 +16,7 @@ from engine.verdict.rules import DEVICE_METRICS
 from engine.verdict.steady import WINDOW_STEPS, Ints, RecordedSteps, build_facts
 from jobs import ledger, series
 from jobs.models import Attempt, Job, Lease, Run, RunMetric
+from jobs.planning import plans
 from jobs.series import Series
 
 Steps = Mapping[tuple[int, str], tuple[Ints, Floats]]  # (rank, metric) -> steps and values
@@ -60,6 +61,7 @@ def collect_facts(run: Run) -> Facts:
         ofu_share=_get_mean(run, "ofu_share"),
         faults=_get_faults(attempt),
         clock=_get_clock(run),
+        profile=plans.get_profile(job.pool),
         ran_out_of_memory=_ran_out_of_memory(job) or _get_greatest(recorded, "alloc_failures") > 0,
     )
 
