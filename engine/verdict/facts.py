@@ -38,7 +38,10 @@ class RankFacts:
 
 @dataclass(frozen=True)
 class DeviceFacts:
-    """One device during the steady steps: means by metric, and its peak memory."""
+    """One device during the steady steps: means by metric, and its peak memory.
+
+    `device`: its id, the one of its rank. `name`: what people call it, if that differs.
+    """
 
     device: str
     kind: str  # cpu or cuda
@@ -48,6 +51,11 @@ class DeviceFacts:
     alloc_retries: float | None = None
     clock_reference_hz: float | None = None  # highest clock seen
     missing: Mapping[str, str] = field(default_factory=dict)  # metric -> reason for having no value
+    name: str = ""
+
+    @property
+    def title(self) -> str:
+        return self.name or self.device
 
 
 @dataclass(frozen=True)

@@ -34,13 +34,13 @@ def get_pressure_evidence(model: StepModel, pressure: str, title: str, source: s
         value = device.means.get(pressure)
         if value is None:
             reason = device.missing.get(pressure, "the device does not report it")
-            rows.append(Evidence(f"{title}, {device.device}", None, "share", "absent", "", source, reason))
+            rows.append(Evidence(f"{title}, {device.title}", None, "share", "absent", "", source, reason))
         else:
-            rows.append(Evidence(f"{title}, {device.device}", value, "share", "measured", "", source))
+            rows.append(Evidence(f"{title}, {device.title}", value, "share", "measured", "", source))
         used = device.means.get(CORES_USED)
         if used is not None:
             row = Evidence(
-                f"Cores used, {device.device}", used, "", "measured", "", "process time / wall time"
+                f"Cores used, {device.title}", used, "", "measured", "", "process time / wall time"
             )
             rows.append(row)
     return tuple(rows)

@@ -152,7 +152,7 @@ def _collect_devices(
         missing = run.missing.get(source, {})
         found.append(
             DeviceFacts(
-                device=str(device), kind=device.kind, means=means.get(source, {}),
+                device=device.id, name=str(device), kind=device.kind, means=means.get(source, {}),
                 peak_bytes=maxima.get((source, PEAK)), capacity_bytes=device.memory_bytes,
                 alloc_retries=retries.get(rank),
                 clock_reference_hz=maxima.get((source, CLOCK)) if device.kind == "cuda" else None,
