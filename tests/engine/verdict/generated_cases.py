@@ -11,6 +11,7 @@ import numpy as np
 from engine.planner import HardwareProfile, Link
 from engine.spec.spec import SpecError, parse
 from engine.verdict.facts import DeviceFacts, Facts, RankFacts
+from tests.engine.verdict.generated_clocks import DrawnClock, draw_clock
 from tests.engine.verdict.simulator import STEPS, Cause, Layout, Machine, Played, play, true_shares
 
 Rng = np.random.Generator
@@ -46,6 +47,7 @@ class Kind:
     key_metrics: tuple[str, ...] = ()  # without one of these it cannot be told
     least: float = LEAST
     with_others: bool = False  # whether another cause may be as great
+    clock_part: str = ""  # the part of the wall clock that is the cause
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Case:
     drawn: Drawn
     facts: Facts
     is_key_missing: bool
+    clock: DrawnClock
 
 
 def generate(kinds: tuple[Kind, ...], count: int, seed: int) -> list[Case]:
@@ -89,7 +92,7 @@ def _is_clear(kind: Kind, drawn: Drawn) -> bool:
     return own >= kind.least and (kind.with_others or max(shares.values()) < own - CLEAR)
 
 
-def spec_of(layout: Layout) -> dict[str, Any]:
+def spec_of(layout: Layout, budget: dict[str, int] | None = None) -> dict[str, Any]:
     return parse({
         "model": {"layers": layout.layers, "width": layout.width, "heads": 4, "ffn_width": 4 * layout.width,
                   "context": layout.context},
@@ -99,6 +102,7 @@ def spec_of(layout: Layout) -> dict[str, Any]:
                      "activation_checkpointing": "full" if layout.recompute else "none",
                      "offload_optimiser": "host" if layout.offload else "none"},
         "precision": {"dtype": "fp32"},
+        "budget": budget or {},
     }).model_dump()  # fmt: skip
 
 
@@ -136,11 +140,13 @@ def _observe(kind: Kind, drawn: Drawn, rng: Rng) -> Case:
         )
         for n, phases in enumerate(played.phases)
     )
+    clock = draw_clock(kind.clock_part, played.mean_s, rng)
     found = Facts(
-        spec=spec_of(drawn.layout), ranks=ranks, devices=tuple(devices), step_s=played.step_s, first_step=6,
+        spec=spec_of(drawn.layout, clock.budget), clock=clock.facts, ranks=ranks,
+        devices=tuple(devices), step_s=played.step_s, first_step=6,
         last_step=5 + STEPS, world_size=len(ranks), coverage=1.0, profile=_probe(drawn.machine, rng),
     )  # fmt: skip
-    return Case(kind, drawn, found, bool(lost & set(kind.key_metrics)))
+    return Case(kind, drawn, found, bool(lost & set(kind.key_metrics)), clock)
 
 
 def _read_device(drawn: Drawn, played: Played, rank: int, rng: Rng) -> dict[str, float]:

@@ -168,6 +168,13 @@ KINDS: tuple[Kind, ...] = (
         lambda r: _layout(r, **TINY, turns=int(r.choice([8, 16, 32]))),
         lambda r, la, s: Cause(stolen=(float(r.uniform(0.02, 0.1)),), stolen_by="cores")), "dispatch", "turns"),
     _kind("power", _on_gpu(Cause(clock=0.7), power_throttle_share=0.8, sm_clock_hz=0.7 * 1.98e9), "power"),
+    _kind("validation", _with(_on_several, _no_cause), "validation", clock_part="validation"),
+    _kind("sample outputs", _with(_layout, _no_cause), "validation", clock_part="outputs"),
+    _kind("checkpoints", _with(_layout, _no_cause), "checkpoints", clock_part="checkpoint"),
+    _kind("slow log disk", _with(_on_several, _no_cause), "recording", clock_part="recording"),
+    _kind("pauses between steps", _with(_layout, _no_cause), "between_steps", clock_part="between_steps"),
+    _kind("long start", _with(_layout, _no_cause), "start_up", clock_part="data"),
+    _kind("lost work", _with(_on_several, _no_cause), "lost_work", clock_part="lost_steps"),
     _kind("heat", _on_gpu(Cause(clock=0.6), thermal_throttle_share=0.5, sm_clock_hz=0.6 * 1.98e9), "heat"),
     _kind("memory bandwidth", _on_gpu(
         Cause(), memory_bandwidth_share=0.8, tensor_active_share=0.15, sm_active_share=0.9), "memory_bandwidth"),
