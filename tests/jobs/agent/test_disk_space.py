@@ -61,6 +61,8 @@ def test_a_job_that_fits_nowhere_fails_with_its_reason(agent, started, make_job,
 
 
 def test_less_is_needed_near_the_end():
-    spec = parse({"budget": {"steps": 100, "checkpoint_every": 10, "keep_checkpoints": 5, "keep_best": False}})
+    spec = parse(
+        {"budget": {"steps": 100, "checkpoint_every": 10, "keep_checkpoints": 5, "keep_best": False}}
+    )
     sizes = [planner.get_checkpoint_disk_bytes(spec, first) for first in (0, 50, 70, 95)]
     assert sizes == sorted(sizes, reverse=True) and sizes[0] > 2 * sizes[-1]
