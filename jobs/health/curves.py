@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 import numpy as np
@@ -11,12 +10,7 @@ from engine.health.curves import Curve
 from jobs import series
 from jobs.models import Run
 from jobs.series.codec import NO_STEP
-
-LOSS = "loss"
-VALIDATION_WORDS = frozenset(("val", "valid", "validation", "eval", "evaluation", "test", "dev", "holdout"))
-# Words of a plain loss. Others make it a part of one, such as kl_loss, which counts where there is no plain one.
-PLAIN_WORDS = frozenset(("train", "training", LOSS, "total", "step", "epoch", "lm", "mean", "avg"))
-WORDS = re.compile(r"[a-z]+")
+from jobs.series.metric_roles import LOSS, PLAIN_WORDS, VALIDATION_WORDS, split_words
 
 
 def choose_losses(
@@ -26,7 +20,7 @@ def choose_losses(
     the run's own source and the plainest name win, then the one with the most points."""
     found: dict[bool, list[tuple[tuple[int, bool, int, int, str], series.SeriesName]]] = {False: [], True: []}
     for name in names:
-        words = WORDS.findall(name.metric.lower())
+        words = split_words(name.metric)
         if LOSS in words:
             further = set(words) - PLAIN_WORDS - VALIDATION_WORDS
             rank = (len(further), name.source != "run", len(words), -name.count, name.metric)

@@ -6,6 +6,7 @@ from jobs.runs.fields import ATTRIBUTES, STATS, Field, FieldError, field_from_te
 from jobs.runs.filtering import filtered, joined, order_from_text, ordered, page_of
 from jobs.runs.known import keys
 from jobs.runs.tokens import FilterError
+from jobs.runs.usual_metrics import choose_usual_metrics
 
 __all__ = [
     "ATTRIBUTES",
@@ -16,6 +17,7 @@ __all__ = [
     "FieldError",
     "FilterError",
     "Item",
+    "choose_usual_metrics",
     "complete",
     "field_from_text",
     "filtered",

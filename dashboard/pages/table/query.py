@@ -5,7 +5,8 @@ It holds filter, order, columns, groups, pinned and hidden runs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 from django.http import QueryDict
@@ -21,6 +22,7 @@ DEFAULT_COLUMNS = (
     "owner",
     "created",
 )
+DEFAULT_METRICS = ("loss", "validation_loss", "tokens_per_s")  # of these
 # Query of the default table: an address without a query opens the table in the user's last state.
 DEFAULT_QUERY = {"page": "1"}
 COLUMNS_LIMIT, GROUPS_LIMIT, MARKED_LIMIT = 40, 3, 200
@@ -38,10 +40,15 @@ class TableState:
     differs: bool
     page: int
     problems: tuple[str, ...]  # parts of the address that are invalid and left out
+    has_own_columns: bool  # the address names them; else they follow from the runs
 
-    @property
-    def has_own_columns(self) -> bool:
-        return tuple(map(str, self.columns)) != DEFAULT_COLUMNS
+    def with_usual_metrics(self, metrics: Sequence[str]) -> TableState:
+        """Return the table with these metrics in its default columns; unchanged if the address names its columns."""
+        if self.has_own_columns or not metrics or set(DEFAULT_METRICS) <= set(metrics):
+            return self
+        state, *others = (runs.Field("attribute", name) for name in ("state", "duration", "owner", "created"))
+        fields = (runs.Field("metric", name, "last") for name in metrics)
+        return replace(self, columns=(state, *fields, *others))
 
     @property
     def changed_query(self) -> str:
@@ -81,6 +88,7 @@ def parse_state(query: QueryDict) -> TableState:
         differs=bool(query.get("differs")),
         page=_parse_page(query.get("page", "")),
         problems=tuple(problems),
+        has_own_columns=bool(query.getlist("col")) and tuple(query.getlist("col")) != DEFAULT_COLUMNS,
     )
 
 

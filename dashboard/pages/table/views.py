@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
+from django.db.models import QuerySet
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -42,6 +44,7 @@ def listing(request: UserRequest) -> HttpResponse:
     except runs.FilterError as error:
         context["filter_error"] = error
     else:
+        state = context["state"] = _with_usual_metrics(state, found)
         context |= _build_content(request, found, state, asker)
         if "only" not in request.GET and "part" not in request.GET:
             last_queries.store_last_query(request.user, PAGE, state.changed_query)
@@ -73,7 +76,7 @@ def save(request: UserRequest) -> HttpResponse:
         raise Http404
     try:
         found = runs.filtered(asker.runs, state.filter, asker)
-        table = export.build_table(found, state, asker.runs, asker.now)
+        table = export.build_table(found, _with_usual_metrics(state, found), asker.runs, asker.now)
         data = b"".join(exports.write_table(table, form))
     except (runs.FilterError, export.TooManyRuns, exports.ParquetUnavailable) as error:
         return text_reply(str(error), 422)
@@ -92,7 +95,14 @@ def complete(request: UserRequest) -> HttpResponse:
 def picker(request: UserRequest) -> HttpResponse:
     """Show the picker of columns and groups, fetched when it is opened."""
     state, asker = parse_state(request.GET), _build_asker(request)
+    with contextlib.suppress(runs.FilterError):  # the table itself shows the error
+        state = _with_usual_metrics(state, runs.filtered(asker.runs, state.filter, asker))
     return render(request, "table/_picker.html", {"state": state, "picker": build_picker(state, asker.runs)})
+
+
+def _with_usual_metrics(state: TableState, found: QuerySet[Run]) -> TableState:
+    """Return the table with the default columns of these runs, unless the address names its own."""
+    return state if state.has_own_columns else state.with_usual_metrics(runs.choose_usual_metrics(found))
 
 
 def _build_asker(request: UserRequest) -> runs.Asker:
