@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from dashboard.charts.panels import SECTIONS, Panel, get_metric
 from engine.telemetry.metrics import BY_NAME
+from jobs.series.metric_roles import get_role
 
 Section = tuple[str, list[Panel]]
 
@@ -22,7 +23,15 @@ WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Compute", ("gpu", "cpu", "utilization", "utilisation", "flops", "mfu")),
 )  # fmt: skip
 OTHER = "Other"
-MAX_PANELS = 300  # further metrics can be chosen by name
+MAX_PANELS = 300  # of one page; the page says how many there are, and finds the others by name
+ROLE_ORDER = (
+    "loss",
+    "validation_loss",
+    "score",
+    "throughput",
+    "other",
+    "counter",
+)  # what people look for first
 
 
 def select_sections(chosen: Collection[str], recorded: Collection[str], *, may_grow: bool) -> list[Section]:
@@ -36,7 +45,7 @@ def build_sections(recorded: Collection[str], *, may_grow: bool) -> list[Section
     for title, row in SECTIONS:
         for panel in row:
             found[title].extend(_panels_of_metrics(panel, recorded, may_grow))
-    for name in sorted(set(recorded) - set(BY_NAME)):
+    for name in sorted(set(recorded) - set(BY_NAME), key=get_importance):
         found.setdefault(get_section(name), []).append(Panel(_title(name), (name,)))
     return [(title, row) for title, row in found.items() if row]
 
@@ -49,13 +58,13 @@ def build_chosen_section(names: Collection[str]) -> list[Section]:
 
 
 def limit_panels(found: list[Section]) -> tuple[list[Section], int]:
-    """Return at most MAX_PANELS panels, and the number left out."""
-    left, shown, dropped = MAX_PANELS, [], 0
-    for title, row in found:
-        shown.append((title, row[:left]))
-        dropped += len(row[left:])
-        left -= len(row[:left])
-    return [(title, row) for title, row in shown if row], dropped
+    """Return the MAX_PANELS most important panels in their order, and the number left out."""
+    every = [panel for _, row in found for panel in row]
+    if len(every) <= MAX_PANELS:
+        return found, 0
+    kept = {panel.key for panel in sorted(every, key=lambda panel: get_importance(panel.key))[:MAX_PANELS]}
+    shown = [(title, [panel for panel in row if panel.key in kept]) for title, row in found]
+    return [(title, row) for title, row in shown if row], len(every) - len(kept)
 
 
 def get_section(name: str) -> str:
@@ -78,6 +87,12 @@ def _split(panel: Panel) -> list[Panel]:
     return [
         replace(panel, title=get_metric(name).label, metrics=(name,), kind="lines") for name in panel.metrics
     ]
+
+
+def get_importance(name: str) -> tuple[int, tuple[int, int, str]]:
+    """Sort key of a metric: the engine's own, then by role, then plain names."""
+    role, rank = get_role(name)
+    return (-1 if name in BY_NAME else ROLE_ORDER.index(role)), rank
 
 
 def _title(name: str) -> str:

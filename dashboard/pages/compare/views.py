@@ -7,7 +7,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from dashboard.access import get_scope
-from dashboard.charts import chart_sections, run_labels, selection
+from dashboard.charts import chart_sections, metric_search, run_labels, selection
 from dashboard.pages.compare import bars
 from dashboard.server.requests import UserRequest
 from jobs import series
@@ -26,8 +26,9 @@ def compare(request: UserRequest) -> HttpResponse:
     metrics = [name for name in dict.fromkeys(request.GET.getlist("metric")) if name]
     recorded = series.metrics_of([run.id for run in runs])
     may_grow = any(_is_live(run) for run in runs)
-    found = chart_sections.select_sections(metrics, recorded, may_grow=may_grow)
-    sections, num_dropped = chart_sections.limit_panels(found)
+    names_found = metric_search.find_names(recorded, metric_search.read_text(request.GET))
+    found = chart_sections.select_sections(metrics, names_found, may_grow=may_grow)
+    sections, _ = chart_sections.limit_panels(found)
     differences = find_differences(runs)
     names = run_labels.label_runs(runs)
     context = {
@@ -37,7 +38,7 @@ def compare(request: UserRequest) -> HttpResponse:
         "runs": [(run, names[run.id]) for run in runs],
         "others": _others(request, runs),
         "sections": sections,
-        "num_dropped": num_dropped,
+        "search": metric_search.build_search(request.GET, recorded, names_found, sections),
         "is_chosen": bool(metrics),
         "differences": differences,
         "reads_down": len(runs) > TABLE_RUNS,

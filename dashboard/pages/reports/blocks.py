@@ -34,6 +34,7 @@ class ChartBlock:
     query: str = ""
     runs: list[Run] = field(default_factory=list)
     panels: list[Panel] = field(default_factory=list)
+    num_panels: int = 0  # of the page; more than `panels` holds where they would fill the report
     problem: str = ""
 
 
@@ -120,5 +121,6 @@ def _build_chart_block(address: str, scope: Scope) -> ChartBlock:
     recorded = series.metrics_of([run.id for run in block.runs])
     sections = chart_sections.select_sections(named, recorded, may_grow=False)
     panels = [panel for _, row in sections for panel in row if panel.kind == "lines"]
-    block.panels = panels if named else panels[:PANELS_LIMIT]
+    panels.sort(key=lambda panel: chart_sections.get_importance(panel.key)[0])
+    block.panels, block.num_panels = panels if named else panels[:PANELS_LIMIT], len(panels)
     return block

@@ -6,30 +6,35 @@ from collections.abc import Set
 from typing import Any
 
 from django.db.models import F, QuerySet
+from django.http import QueryDict
 
-from dashboard.charts import chart_sections, panels
-from dashboard.charts.panels import PanelState
+from dashboard.charts import chart_sections, metric_search, panels
 from jobs.models import Artefact, Run, RunMetric
 
 METRICS_SHOWN = 6
-FIRST = ("loss", "validation_loss", "val_loss", "accuracy")  # shown before others
+NAMES_READ = 20_000
 SHOWN = 1000  # rows of one kind on the page; the API returns all
 
 
 def get_key_metrics(run: Run) -> list[RunMetric]:
     """Return the newest values of the main metrics: loss and accuracy first, then by name, without system metrics."""
-    rows = list(run.metrics.exclude(key__startswith="system/").order_by("key")[:SHOWN])
-    return sorted(rows, key=lambda row: (_rank(row.key), row.key))[:METRICS_SHOWN]
+    names = run.metrics.exclude(key__startswith="system/").values_list("key", flat=True)[:NAMES_READ]
+    first = sorted(names, key=chart_sections.get_importance)[:METRICS_SHOWN]
+    rows = {row.key: row for row in run.metrics.filter(key__in=first)}
+    return [rows[name] for name in first]
 
 
-def build_sections(run: Run, recorded: Set[str]) -> list[tuple[str, list[PanelState]]]:
-    """Return a panel per logged metric, in the sections of the compare page, and the reasons of absent metrics."""
-    missing = {name for reasons in run.missing.values() for name in reasons}
-    found, _ = chart_sections.limit_panels(chart_sections.build_sections(recorded | missing, may_grow=False))
-    return [
+def build_sections(run: Run, recorded: Set[str], query: QueryDict) -> dict[str, Any]:
+    """Return the context of a page with a panel per logged metric, in the sections of the compare page, and the reasons
+    of absent metrics. It shows the most important ones; the query finds others by name."""
+    every = recorded | {name for reasons in run.missing.values() for name in reasons}
+    names = metric_search.find_names(every, metric_search.read_text(query))
+    found, _ = chart_sections.limit_panels(chart_sections.build_sections(names, may_grow=False))
+    sections = [
         (title, [panels.build_panel_state(panel, run.missing, recorded, is_over=False) for panel in row])
         for title, row in found
     ]
+    return {"sections": sections, "search": metric_search.build_search(query, every, names, found)}
 
 
 def build_uploads(run: Run) -> dict[str, Any]:
@@ -51,10 +56,3 @@ def group_artefacts(run: Run) -> list[tuple[str, list[Artefact]]]:
 
 def _with_state(runs: QuerySet[Run]) -> QuerySet[Run]:
     return runs.annotate(job_state=F("job__state"))
-
-
-def _rank(key: str) -> int:
-    name = key.rpartition("/")[2]
-    if name in FIRST:
-        return FIRST.index(name)
-    return len(FIRST) + (0 if "loss" in name or "acc" in name else 1)

@@ -65,9 +65,11 @@ def detail(request: UserRequest, run_id: str) -> HttpResponse:
     is_over = run.job is not None and run.job.state in FINAL
     predicted = accuracy.format_run_forecasts(run)
     context |= {
-        "sections": panels.build_panel_states(run.missing, measured, is_over=is_over)
-        if run.job
-        else external.build_sections(run, measured),
+        **(
+            {"sections": panels.build_panel_states(run.missing, measured, is_over=is_over)}
+            if run.job
+            else external.build_sections(run, measured, request.GET)
+        ),
         "sources": _list_sources(recorded),
         **comment_views.build_context(request, run),
         **trace_views.build_context(request, run),

@@ -26,6 +26,9 @@ def test_panels_of_devices_are_hidden_until_they_are_measured_while_a_run_is_liv
 
 
 def test_panels_beyond_the_limit_are_counted():
-    many = [Panel(str(number), (str(number),)) for number in range(MAX_PANELS + 2)]
-    shown, dropped = limit_panels([("first", many[:5]), ("second", many[5:]), ("third", many[:1])])
-    assert (sum(len(row) for _, row in shown), dropped, len(shown)) == (MAX_PANELS, 3, 2)
+    many = [Panel(str(number), (f"layer_{number}/norm",)) for number in range(MAX_PANELS + 2)]
+    shown, dropped = limit_panels(
+        [("first", many[:5]), ("second", many[5:]), ("third", [Panel("z", ("z/loss",))])]
+    )
+    assert (sum(len(row) for _, row in shown), dropped) == (MAX_PANELS, 3)
+    assert shown[-1][0] == "third", "the loss is drawn, wherever it stands"

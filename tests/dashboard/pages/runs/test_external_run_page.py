@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.http import QueryDict
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -40,13 +41,26 @@ def page(browser, run):
 
 def test_metrics_with_a_slash_make_sections_and_other_names_keep_their_charts(owner_browser, run):
     log(run, "train/loss", "train/acc", "eval/word error rate", "loss", "speed of light", "system/cpu")
-    titles = [
-        title for title, _ in external.build_sections(run, {name.metric for name in series.names(run.id)})
-    ]
+    recorded = {name.metric for name in series.names(run.id)}
+    titles = [title for title, _ in external.build_sections(run, recorded, QueryDict())["sections"]]
     assert {"Learning", "train", "eval", "system"} <= set(titles)
     text = page(owner_browser, run)
     assert 'data-metrics="eval/word%20error%20rate"' in text and 'data-metrics="train/loss"' in text
     assert 'data-metrics="tokens_per_s"' not in text
+
+
+def test_of_2023_metrics_the_losses_are_drawn_and_the_others_are_found_by_name(owner_browser, run):
+    names = [f"activations/layer_{number:04}/mean" for number in range(2019)]
+    log(run, *names, "train/loss", "train/kl_loss", "eval/accuracy", "zz/samples_per_second")
+    text = page(owner_browser, run)
+    assert "300 of 2,023" in text and "metrics drawn: losses, scores and throughput first" in text
+    for name in ("train/loss", "train/kl_loss", "eval/accuracy", "zz/samples_per_second"):
+        assert f'data-metrics="{name}"' in text
+    assert text.index("train/loss") < text.index("train/kl_loss")
+    found = owner_browser.get(f"/runs/{run.id}/?find=LAYER_2018").text
+    assert 'data-metrics="activations/layer_2018/mean"' in found and 'data-metrics="train/loss"' not in found
+    assert "All 2,023 metrics" in found
+    assert "No metric" in owner_browser.get(f"/runs/{run.id}/?find=nowhere").text
 
 
 def test_uploads_and_inputs_are_on_the_page(owner_browser, run):

@@ -1,0 +1,51 @@
+"""Search of the metrics of a page, and how many of them it draws."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from django.http import QueryDict
+
+from dashboard.charts.chart_sections import Section
+
+FIND_CHARS = 200
+
+
+@dataclass(frozen=True)
+class MetricSearch:
+    """`kept`: the other fields of the address."""
+
+    text: str
+    num_shown: int
+    num_found: int
+    num_metrics: int
+    kept: tuple[tuple[str, str], ...]
+
+    @property
+    def is_needed(self) -> bool:
+        return bool(self.text) or self.num_shown < self.num_found
+
+    @property
+    def address_of_all(self) -> str:
+        return f"?{urlencode(self.kept)}"
+
+
+def read_text(query: QueryDict) -> str:
+    return query.get("find", "").strip()[:FIND_CHARS]
+
+
+def build_search(
+    query: QueryDict, recorded: Collection[str], found: Collection[str], sections: list[Section]
+) -> MetricSearch:
+    """`found`: those of the `recorded` names that match; `sections`: what is drawn of them."""
+    kept = tuple((name, value) for name, values in query.lists() if name != "find" for value in values)
+    drawn = sum(len(row) for _, row in sections)
+    return MetricSearch(read_text(query), min(drawn, len(found)), len(found), len(recorded), kept)
+
+
+def find_names(recorded: Collection[str], text: str) -> set[str]:
+    """The metrics whose names contain each word of `text`, in any case."""
+    words = text.lower().split()
+    return {name for name in recorded if all(word in name.lower() for word in words)}
