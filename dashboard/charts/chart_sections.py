@@ -47,7 +47,8 @@ def build_sections(recorded: Collection[str], *, may_grow: bool) -> list[Section
             found[title].extend(_panels_of_metrics(panel, recorded, may_grow))
     for name in sorted(set(recorded) - set(BY_NAME), key=get_importance):
         found.setdefault(get_section(name), []).append(Panel(_title(name), (name,)))
-    return [(title, row) for title, row in found.items() if row]
+    shown = [(title, row) for title, row in found.items() if row]
+    return sorted(shown, key=lambda section: min(get_importance(panel.key)[0] for panel in section[1]))
 
 
 def build_chosen_section(names: Collection[str]) -> list[Section]:

@@ -13,6 +13,7 @@ from jobs.series.metric_roles import Role, get_role
 SAMPLE_RUNS = 24
 ROWS_READ = 20_000
 MOST, LEAST = 5, 3  # metrics
+LEAST_SHARE = 0.1  # of the runs, for a column
 NAMES_OF_ROLE: tuple[tuple[Role, int], ...] = (
     ("loss", 2), ("validation_loss", 2), ("score", 1), ("throughput", 1),
 )  # fmt: skip
@@ -31,24 +32,24 @@ def choose_usual_metrics(found: QuerySet[Run]) -> list[str]:
 def choose_by_coverage(holders: Mapping[str, set[str]]) -> list[str]:
     """`holders`: metric -> the runs that have it. Several names of one role where different runs have them."""
     roles = {name: get_role(name) for name in holders}
+    few = LEAST_SHARE * len(set[str]().union(*holders.values()))
     chosen: list[str] = []
     for role, limit in NAMES_OF_ROLE:
         named = [name for name in holders if roles[name].role == role]
-        chosen += _cover(sorted(named, key=lambda name: roles[name].rank), holders, limit)
+        chosen += _cover(sorted(named, key=lambda name: roles[name].rank), holders, limit, few)
     rest = [name for name in holders if name not in chosen and roles[name].role != "counter"]
     rest.sort(key=lambda name: (-len(holders[name]), roles[name].rank))
     return [*chosen, *rest[: max(0, LEAST - len(chosen))]][:MOST]
 
 
-def _cover(names: Sequence[str], holders: Mapping[str, set[str]], limit: int) -> list[str]:
-    """The plainest name, then those that add the most runs that have none yet; a few runs do not make a column."""
-    everyone = set[str]().union(*(holders[name] for name in names))
+def _cover(names: Sequence[str], holders: Mapping[str, set[str]], limit: int, few: float) -> list[str]:
+    """The plainest name, then those that add the most runs that have none yet; few runs do not make a column."""
     chosen: list[str] = []
     covered: set[str] = set()
     while len(chosen) < limit:
         gains = {name: len(holders[name] - covered) for name in names if name not in chosen}
         best = max(gains.values(), default=0)
-        if best <= 0.1 * len(everyone):
+        if best <= few:
             break
         name = next(name for name in names if gains.get(name, 0) >= 0.8 * best)
         chosen.append(name)
