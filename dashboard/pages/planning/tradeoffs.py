@@ -54,7 +54,7 @@ def read_selection(request: HttpRequest) -> TradeoffSelection:
     refused: list[str] = []
     fields = available_fields(found)
     x, y, colour = (_read_field(request.GET.get(name, ""), refused) for name in ("x", "y", "colour"))
-    x, y = choose_goals(fields, x, y)
+    x, y = choose_goals(fields, x, y, runs.choose_usual_metrics(found))
     axes = [field for text in request.GET.getlist("axis") if (field := _read_field(text, refused))]
     default_axes = [*varied_parameters(found)[:DEFAULT_AXES], *(field for field in (x, y) if field)]
     shown = list(found.order_by("-created_at", "id")[: MAX_RUNS + 1])

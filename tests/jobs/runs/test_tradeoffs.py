@@ -56,6 +56,9 @@ def test_goals_are_preferred_metrics_then_others_then_parameters():
 def test_a_goal_that_is_not_chosen_is_filled_in_and_differs_from_the_other():
     fields = [metric("step_s"), metric("loss")]
     assert choose_goals(fields, None, None) == (metric("step_s"), metric("loss"))
+    logged = [metric("validation_loss"), metric("eval/loss"), metric("samples_per_second")]
+    usual = ["eval/loss", "samples_per_second"]  # few runs have the other
+    assert choose_goals(logged, None, None, usual) == (metric("samples_per_second"), metric("eval/loss"))
     assert choose_goals(fields, None, metric("step_s")) == (metric("loss"), metric("step_s"))
     assert choose_goals([], None, None) == (None, None)
 
