@@ -19,7 +19,7 @@ from jobs.models import Device, Event, Job, Membership, Pool, Priority, Run, Swe
 from jobs.models.people import Role
 from jobs.planning import plans
 from jobs.pools import pool_settings
-from jobs.queue import initial_weights
+from jobs.queue import initial_weights, start_times
 from jobs.states.jobs import FINAL, JobState, StateError
 from jobs.tracking import params
 
@@ -50,6 +50,7 @@ def submit(
     if initial is not None:
         spec = spec.model_copy(update={"start_from": initial.text})
     plan = plans.build_plan(spec, pool)
+    duration = {} if sweep else start_times.duration_columns(spec, plan, pool)
     values = spec.model_dump()
     with transaction.atomic():
         job = Job.objects.create(
@@ -70,12 +71,19 @@ def submit(
             sweep=sweep,
             sweep_number=sweep_number,
             halt_at_step=halt_at_step,
+            **duration,
         )
         run = Run.objects.create(job=job, team=team, owner=owner, name=spec.name, spec=values, plan=plan)
         params.store(run, params.from_spec(values))
         Event.objects.create(job=job, actor=actor or owner.get_username(), kind=f"job.{JobState.QUEUED}")
+        _record_limit_warning(job)
         initial_weights.hold_checkpoint(job)
     return job
+
+
+def _record_limit_warning(job: Job) -> None:
+    if warning := start_times.check_job_limit(job, None):
+        Event.objects.create(job=job, actor="scheduler", kind="note.warning", text=warning.sentence)
 
 
 def check(spec: Spec, team: Team | None = None, *, has_started: bool = False) -> Pool:

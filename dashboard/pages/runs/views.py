@@ -26,6 +26,7 @@ from dashboard.pages.runs import (
     external,
     history,
     ledger_panel,
+    start_panel,
     trace_views,
     verdict_panel,
 )
@@ -139,14 +140,12 @@ def _parse_whole(text: str | None) -> int | None:
 
 def _build_head(request: UserRequest, run: Run) -> dict[str, Any]:
     job: Job | None = run.job
-    newest = series.newest([run.id], (*progress.KEY_METRICS, *progress.LINK_METRICS, "step_s")).get(
-        run.id, {}
-    )
+    newest = series.newest([run.id], (*progress.KEY_METRICS, *progress.LINK_METRICS)).get(run.id, {})
     return {
         "run": run,
         "job": job,
         "origin": origins.get_job_origin(get_scope(request), job) if job else None,
-        "progress": progress.build_progress(job, timezone.now(), newest.get("step_s")) if job else None,
+        **(start_panel.build_context(job) if job else {}),
         "figures": progress.build_key_figures(run, newest) if job else [],
         "logged_metrics": [] if job else external.get_key_metrics(run),
         "num_metrics": 0 if job else run.metrics.count(),

@@ -17,6 +17,7 @@ from engine.spec.spec import Spec, SpecError
 from jobs.models import Pool
 from jobs.planning import calibration, plans
 from jobs.queue import job_actions
+from jobs.queue.start_times import LimitWarning, check_spec_limit
 
 # Components of a device's memory, named as in planner.StageMemory
 COMPONENTS = (
@@ -75,6 +76,7 @@ def build_context(draft: Draft, post: Mapping[str, str]) -> dict[str, object]:
         ],
         "nearest": find_nearest(spec, target) if verdict in ("tight", "will not fit") else None,
         "phases": list_phases(plan),
+        "limit_warning": _check_limit(spec, plan, target),
         "run_s": plan.over_all_steps(plan.time.step_s) if plan.time else None,
         "run_energy_j": plan.over_all_steps(plan.time.energy_j) if plan.time else None,
         "run_money": plan.over_all_steps(plan.time.money) if plan.time else None,
@@ -100,6 +102,12 @@ def get_target(spec: Spec, post: Mapping[str, str]) -> PlanTarget:
         return PlanTarget(profile, None, None, spec.parallel.world_size)
     devices = min(limits.gang_limit or 1, MOST_DEVICES)
     return PlanTarget(profile, calibration.get_calibration(profile.name), limits, devices)
+
+
+def _check_limit(spec: Spec, plan: Plan, target: PlanTarget) -> LimitWarning | None:
+    """Warns for the pool that the job goes to; devices of another type run no job."""
+    pool = None if target.what_if else Pool.objects.filter(name=spec.pool).first()
+    return check_spec_limit(spec, plan.to_json(), pool) if pool else None
 
 
 def list_phases(plan: Plan) -> list[tuple[str, Estimate, float]]:
