@@ -49,9 +49,7 @@ def submit(
     initial = initial_weights.find(spec, team)
     if initial is not None:
         spec = spec.model_copy(update={"start_from": initial.text})
-    plan = plans.build_plan(spec, pool)
-    duration = {} if sweep else start_times.duration_columns(spec, plan, pool)
-    values = spec.model_dump()
+    plan, values = plans.build_plan(spec, pool), spec.model_dump()
     with transaction.atomic():
         job = Job.objects.create(
             team=team,
@@ -71,17 +69,17 @@ def submit(
             sweep=sweep,
             sweep_number=sweep_number,
             halt_at_step=halt_at_step,
-            **duration,
+            **({} if sweep else start_times.duration_columns(spec, plan, pool)),
         )
         run = Run.objects.create(job=job, team=team, owner=owner, name=spec.name, spec=values, plan=plan)
         params.store(run, params.from_spec(values))
-        Event.objects.create(job=job, actor=actor or owner.get_username(), kind=f"job.{JobState.QUEUED}")
-        _record_limit_warning(job)
+        _record_submit(job, actor or owner.get_username())
         initial_weights.hold_checkpoint(job)
     return job
 
 
-def _record_limit_warning(job: Job) -> None:
+def _record_submit(job: Job, actor: str) -> None:
+    Event.objects.create(job=job, actor=actor, kind=f"job.{JobState.QUEUED}")
     if warning := start_times.check_job_limit(job, None):
         Event.objects.create(job=job, actor="scheduler", kind="note.warning", text=warning.sentence)
 
