@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.data import full_batch, objectives, prepare
+from engine.data import objectives, prepare
 from engine.data.prepare import PreparedData
 from engine.data.special_tokens import IGNORED, PADDING, special_tokens
 from engine.data.tokenizers import ByteTokenizer
@@ -177,16 +177,6 @@ def test_a_part_without_an_example_is_refused(root: Path) -> None:
     spec, prepared = ready(root, "classes", "encoder")
     with pytest.raises(SpecError, match=r"part of the corpus has no example\. Add examples"):
         objectives.refuse_unfit(spec, prepared)
-
-
-def test_a_full_batch_of_less_than_a_micro_batch_is_refused(root: Path) -> None:
-    spec, prepared = ready(root, "classes", "encoder")
-    held = len(prepared.train)
-    large = parse(spec.model_dump() | {"batch": {"full_batch": True, "micro_batch_size": held}})
-    with pytest.raises(
-        SpecError, match=f"{held} sequences, fewer than micro-batch x data parallel = {2 * held}"
-    ):
-        full_batch.use_full_batch(large, prepared)
 
 
 def test_examples_with_one_source_go_to_one_part_and_duplicates_are_dropped(root: Path) -> None:
