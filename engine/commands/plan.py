@@ -19,6 +19,7 @@ from engine.commands.tables import (
     write,
     write_json,
 )
+from engine.data.epochs import Epochs, built_in_or_file_size, count_epochs
 from engine.hardware.peaks import PEAKS, find_named, find_peak
 from engine.local import load_spec
 from engine.planner import Estimate, HardwareProfile, Plan, SearchResult, plan, profile_from_peak, search
@@ -120,8 +121,10 @@ def _local_profile(devices: Sequence[DeviceInfo]) -> tuple[HardwareProfile, int]
 
 
 def _to_json(spec: Spec, profile: HardwareProfile, found: Plan, best: SearchResult | None) -> dict[str, Any]:
+    read = find_epochs(spec)
     return found.to_json() | {
         "fits": found.fits(),
+        "epochs": read.count if read else None,
         "layout": describe_layout(spec),
         "device": {"name": profile.name, "standing": profile.standing, "source": profile.source},
         "warnings": [dataclasses.asdict(one) | {"sentence": one.sentence} for one in found.warnings],
@@ -144,12 +147,19 @@ def _sections(
         f"Memory: {found.fits()}. Peak at '{found.peak.binds}', stage {found.peak.stage}. All figures are estimates."
     )
     sections = [head, _memory_table(found), *(warning.sentence for warning in found.warnings)]
+    if read := find_epochs(spec):
+        sections.append(" ".join(filter(None, (f"Data: {read.sentence}.", read.warning))))
     if found.time is None:
         return [*sections, f"Time: {found.why_not}"]
     sections.append(_time_table(found))
     if best is not None:
         sections.append(_layout_table(count, best))
     return sections
+
+
+def find_epochs(spec: Spec) -> Epochs | None:
+    """Of a built-in corpus, or of a file below this folder."""
+    return count_epochs(spec, built_in_or_file_size(spec.data.corpus, Path.cwd()))
 
 
 def _memory_table(found: Plan) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from engine.data import paired
 from engine.data.augment import TokenDropout
 from engine.data.batches import Rows, TrainingBatches, ValidationBatches
@@ -10,6 +12,7 @@ from engine.data.masked import MaskedTraining, MaskedValidation
 from engine.data.prepare import PreparedData
 from engine.data.sources import TrainingData, ValidationData
 from engine.data.special_tokens import special_tokens
+from engine.spec.fixes import is_accepted
 from engine.spec.spec import Problem, Spec, SpecError
 
 
@@ -52,11 +55,25 @@ def refuse_unfit(spec: Spec, prepared: PreparedData) -> None:
                 )
                 raise SpecError([Problem("data.corpus", message)])
         elif len(held) < context + 1:
+            fix = _fitting_context(spec, prepared)
+            way_out = (
+                "Shorten the context or add text." if fix else "Add text: no allowed context is that short."
+            )
             message = (
                 f"The {part} part of the corpus has {len(held):,} tokens; one sequence of context {context:,} "
-                f"needs {context + 1:,}. Shorten the context or add text."
+                f"needs {context + 1:,}. {way_out}"
             )
-            raise SpecError([Problem("model.context", message, {"model.context": max(8, len(held) - 1)})])
+            raise SpecError([Problem("model.context", message, fix)])
+
+
+def _fitting_context(spec: Spec, prepared: PreparedData) -> dict[str, Any]:
+    """The longest context that both parts have a sequence of, if the other checks accept it; else nothing."""
+    parts = (prepared.train, prepared.validation)
+    longest = min(len(part) - 1 for part in parts if not isinstance(part, Examples))
+    if longest < 1:
+        return {}
+    fix: dict[str, Any] = {"model.context": longest}
+    return fix if is_accepted(spec, fix) else {}
 
 
 def _build_batches(spec: Spec, prepared: PreparedData) -> TrainingData:

@@ -7,8 +7,10 @@ import json
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from django.conf import settings
 from django.db.models import QuerySet
 
+from engine.data import epochs
 from engine.data.corpora import DATASET_PREFIX, CorpusChoice, refuse_more_classes, refuse_other_kind
 from engine.data.files import corpus_error
 from engine.spec.spec import Spec
@@ -44,6 +46,18 @@ def get_dataset(corpus: str) -> Dataset | None:
     if not corpus.startswith(DATASET_PREFIX):
         return None
     return Dataset.objects.filter(id=corpus.removeprefix(DATASET_PREFIX)).first()
+
+
+def find_epochs(spec: Spec) -> epochs.Epochs | None:
+    """How often a run of the spec reads its corpus; None where the size of the corpus is not known."""
+    found = get_dataset(spec.data.corpus)
+    if found is None:
+        size = epochs.built_in_or_file_size(spec.data.corpus, settings.CORPUS_ROOT)
+    elif found.kind == "text":
+        size = epochs.CorpusSize(bytes=found.size_bytes)
+    else:
+        size = epochs.CorpusSize(num_examples=found.num_good)
+    return epochs.count_epochs(spec, size)
 
 
 def refuse_unusable(spec: Spec, team: Team) -> None:

@@ -11,6 +11,7 @@ from django.db.models import Count
 from django.utils import timezone
 
 from engine.spec.checks import Hardware, refuse_impossible
+from engine.spec.fixes import with_accepted_fixes
 from engine.spec.spec import Problem, Spec, SpecError
 from jobs import datasets
 from jobs.lifecycle import stopping
@@ -114,7 +115,7 @@ def check(spec: Spec, team: Team | None = None, *, has_started: bool = False) ->
     if team is not None and not has_started:
         problems += initial_weights.problems(spec, team)
     if problems or pool is None:
-        raise SpecError(problems)
+        raise SpecError(with_accepted_fixes(spec, problems, hardware))
     return pool
 
 

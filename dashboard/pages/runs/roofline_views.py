@@ -40,6 +40,7 @@ def build_context(runs: Sequence[Run]) -> dict[str, Any]:
         "roofline_rows": rows,
         "ceilings": drawings.build_ceilings(found),
         "is_overlay": len(found) > 1,
+        "is_above": any(row.point.share is not None and row.point.share > 1.02 for row in rows),
         "without": [one for one in found if one.why_not],
         "notes": list(dict.fromkeys(note for one in found for note in one.notes)),
     }

@@ -7,7 +7,10 @@ from typing import Any
 from django.utils import timezone
 
 from dashboard.pages.jobs import progress
-from jobs.models import Attempt, Job
+from engine.data.epochs import Epochs
+from engine.spec.spec import SpecError, parse
+from jobs.datasets.find import find_epochs
+from jobs.models import Attempt, Job, Run
 from jobs.queue import start_times
 from jobs.states.jobs import ATTEMPT_LIVE, JobState
 
@@ -27,3 +30,13 @@ def build_context(job: Job) -> dict[str, Any]:
         "ends": ends,
         "limit_warning": start_times.check_job_limit(job, attempt, now) if warns else None,
     }
+
+
+def find_run_epochs(run: Run) -> Epochs | None:
+    """How often the run reads its corpus; None for a run without a job or a known size."""
+    if run.job_id is None:
+        return None
+    try:
+        return find_epochs(parse(run.spec))
+    except SpecError:
+        return None

@@ -77,6 +77,7 @@ def detail(request: UserRequest, run_id: str) -> HttpResponse:
         **verdict_panel.build_context(run, get_scope(request)),
         **ledger_panel.build_context(run),
         "spec_yaml": _spec_yaml(run),
+        "epochs": start_panel.find_run_epochs(run),
         "differences": origins.find_differences(origin.values, run.spec) if origin else [],
         "ranks": _rank_range(run),
         "predicted": predicted,

@@ -14,6 +14,7 @@ from engine.hardware import peaks
 from engine.planner import Calibration, Estimate, HardwareProfile, Plan, PlanCandidate, StageMemory
 from engine.spec.checks import Hardware, refuse_impossible
 from engine.spec.spec import Spec, SpecError
+from jobs.datasets.find import find_epochs
 from jobs.models import Pool
 from jobs.planning import calibration, plans
 from jobs.queue import job_actions
@@ -77,6 +78,7 @@ def build_context(draft: Draft, post: Mapping[str, str]) -> dict[str, object]:
         "nearest": find_nearest(spec, target) if verdict in ("tight", "will not fit") else None,
         "phases": list_phases(plan),
         "limit_warning": _check_limit(spec, plan, target),
+        "epochs": find_epochs(spec),
         "run_s": plan.over_all_steps(plan.time.step_s) if plan.time else None,
         "run_energy_j": plan.over_all_steps(plan.time.energy_j) if plan.time else None,
         "run_money": plan.over_all_steps(plan.time.money) if plan.time else None,
