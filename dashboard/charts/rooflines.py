@@ -1,4 +1,4 @@
-"""Log-log drawing of rooflines: phases of runs under the ceilings of their devices."""
+"""Log-log drawing of rooflines, with the ceilings of the devices."""
 
 from __future__ import annotations
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.data import files
 from engine.data.corpora import BY_NAME, DATASET_PREFIX
+from engine.data.segments import UNIT_CHARS
 from engine.spec.spec import Spec, SpecError
 
 # Of a BPE on prose and source, from 2,048 tokens up; a byte is one token without it.
@@ -81,10 +83,13 @@ def count_epochs(spec: Spec, size: CorpusSize | None) -> Epochs | None:
     if spec.batch.full_batch:
         return Epochs(float(spec.budget.steps), size)
     sequences = spec.budget.steps * spec.batch.global_batch_size
-    trained = 1 - spec.data.validation_share
     if size.num_examples is not None:
-        return Epochs(sequences / (size.num_examples * trained), size) if size.num_examples else None
+        trained = size.num_examples * (1 - spec.data.validation_share)
+        return Epochs(sequences / trained, size) if trained else None
     if not size.bytes:
         return None
     per_token = BPE_BYTES_PER_TOKEN if spec.data.tokenizer == "bpe" else 1.0
-    return Epochs(sequences * spec.model.context / (size.bytes / per_token * trained), size)
+    # Text is held out in whole units, at least one is trained on
+    held = math.ceil(spec.data.validation_share * size.bytes / UNIT_CHARS) * UNIT_CHARS
+    read = max(size.bytes - held, min(size.bytes, UNIT_CHARS))
+    return Epochs(sequences * spec.model.context / (read / per_token), size)

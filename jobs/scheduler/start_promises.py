@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import Exists, F, Max, OuterRef, Q, Subquery
 
@@ -85,7 +86,7 @@ def settle(now: datetime) -> int:
 
 def summarise() -> list[StartAccuracy]:
     """Errors by the length of the wait, of the newest settled promises; ranges without one are left out."""
-    rows = list(
+    rows: list[Any] = list(
         StartPromise.objects.filter(started_at__isnull=False)
         .order_by("-promised_at")
         .values_list("promised_at", "likely_at", "latest_at", "started_at")[:READ]

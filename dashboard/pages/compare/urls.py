@@ -4,12 +4,10 @@ from django.urls import path
 
 from dashboard.html.navigation import NavigationItem
 from dashboard.pages.compare import saved_views, views
-from dashboard.pages.runs import roofline_views
 
 urlpatterns = [
     path("compare/", views.compare, name="compare"),
     path("compare/figures/", views.figures, name="compare-figures"),
-    path("compare/roofline/", roofline_views.compare, name="compare-roofline"),
     path("v/save/", saved_views.save, name="saved-view-save"),
     path("v/<str:view_id>/", saved_views.show, name="saved-view"),
     path("v/<str:view_id>/change/", saved_views.change, name="saved-view-change"),

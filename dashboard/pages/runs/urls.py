@@ -14,6 +14,7 @@ from dashboard.pages.runs import (
 )
 
 urlpatterns = [
+    path("compare/roofline/", roofline_views.compare, name="compare-roofline"),
     path("runs/count/", annotation_views.count, name="runs-count"),
     path("runs/many/<str:act>/", annotation_views.many, name="runs-many"),
     path("runs/<str:run_id>/", views.detail, name="run"),
