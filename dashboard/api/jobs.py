@@ -19,8 +19,9 @@ from dashboard.server.json_bodies import BadBody, read_json
 from engine.request_limits import OFFSET, PAGE_ROWS, REASON_CHARS, SPEC_BYTES
 from engine.spec.spec import Problem, Spec, SpecError, merged, parse, yaml_values
 from jobs.models import Job, Run, Template
-from jobs.queue import job_actions, restart
+from jobs.queue import job_actions, restart, start_times
 from jobs.scheduler import idle
+from jobs.states.jobs import JobState
 
 router = Router(tags=["jobs"])
 BODY = json_or_yaml_body("A spec, as a JSON object or as YAML text")
@@ -141,7 +142,7 @@ def serialize(job: Job) -> dict[str, Any]:
         "waiting_reason": job.waiting_reason,
         "waiting_for": job.waiting_for,
         "position": job.position,
-        "expected_start_at": job.expected_start_at,
+        **serialize_times(job),
         "idle_stop_at": job.idle_stop_at,
         "idle_extended_by": job.idle_extended_by,
         "reason": job.reason,
@@ -152,6 +153,22 @@ def serialize(job: Job) -> dict[str, Any]:
         "ended_at": job.ended_at,
         "url": page_url(run_id),
     }
+
+
+def serialize_times(job: Job) -> dict[str, Any]:
+    """Both times of start and the warning about the time limit; empty once it has left the queue."""
+    if job.state != JobState.QUEUED:
+        return {
+            "expected_start_at": None,
+            "likely_start_at": None,
+            "likely_start_unknown": "",
+            "limit_warning": "",
+        }
+    times, warning = start_times.get_start_times(job), start_times.check_job_limit(job, None)
+    return {
+        "expected_start_at": times.latest, "likely_start_at": times.likely, "likely_start_unknown": times.why_not,
+        "limit_warning": warning.sentence if warning else "",
+    }  # fmt: skip
 
 
 def serialize_detail(job: Job) -> dict[str, Any]:

@@ -43,6 +43,9 @@ class JobOut(Schema):
     ]  # {"code", "values"} behind that sentence; "unknown_start" without an expected start
     position: int | None  # in the queue; 1 is served next
     expected_start_at: datetime | None  # at the latest, unless other jobs get ahead
+    likely_start_at: datetime | None  # by pace, plans and ended jobs
+    likely_start_unknown: str  # why there is none; '' otherwise
+    limit_warning: str  # that it likely needs more than its time limit, and what would have to change
     idle_stop_at: datetime | None  # when it is stopped because its devices are idle
     idle_extended_by: str  # who postponed that, which is possible once
     reason: str

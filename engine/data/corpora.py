@@ -65,7 +65,7 @@ CORPORA: tuple[Corpus, ...] = (
         about_size=466_000,
     ),
     Corpus(
-        "python-source", "Source of Python's standard library (11 MB)", "PSF-2.0", 1, python.read_sources,
+        "python-source", "Source of Python's standard library (12 MB)", "PSF-2.0", 1, python.read_sources,
         about_size=12_100_000,
     ),
     Corpus(

@@ -2,52 +2,79 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
+
+import numpy as np
 
 from engine.data.batches import IGNORED, Rows
 from engine.data.examples import Examples
+from engine.data.objectives import build_training
 from engine.data.prepare import PreparedData
 from engine.data.sources import TrainingData
 from engine.spec.spec import Spec
 
-COUNTED_AT_ONCE = 256  # rows
-
 
 class FullBatch:
-    """Repeats the rows of the first step at every step: each sequence once, then rows with ignored targets, which fill
-    the last micro-batches of the layout."""
+    """Every sequence of the training part once in each step; positions behind the last one have no target.
 
-    def __init__(self, source: TrainingData, count: int, global_batch: int) -> None:
-        self._source, self._count, self._global_batch = source, count, global_batch
+    So the loss is the mean over the same targets in every layout, whatever the ranks and the micro-batch are.
+    """
+
+    def __init__(self, source: TrainingData, num_sequences: int, num_positions: int) -> None:
+        """`source` has global batches of `num_sequences`; all ranks together ask for `num_positions` of them."""
+        self._source = source
+        self._num_sequences = num_sequences
+        self._padding = num_positions / num_sequences
 
     def rows(self, step: int, start: int, stop: int) -> tuple[Any, Rows]:
-        inputs, targets = self._source.rows(0, start, stop)
-        targets[max(0, self._count - start) :] = IGNORED
-        return inputs, targets
+        last = self._num_sequences
+        real = min(max(stop, start), last) - min(start, last)
+        if real == stop - start:
+            return self._source.rows(0, start, stop)
+        first, (blank, ignored) = min(start, last), self._source.rows(0, 0, 1)
+        missing = stop - start - real
+        ignored = np.full_like(ignored, IGNORED)
+        if not real:
+            return _repeat(blank, missing), np.repeat(ignored, missing, axis=0)
+        inputs, targets = self._source.rows(0, first, last)
+        return _append(inputs, _repeat(blank, missing)), np.concatenate(
+            [targets, np.repeat(ignored, missing, axis=0)]
+        )
 
     def correction(self, step: int) -> float:
-        return self._correction
-
-    @cached_property
-    def _correction(self) -> float:
-        real, slots = 0, 1
-        for start in range(0, self._count, COUNTED_AT_ONCE):
-            _, targets = self._source.rows(0, start, min(self._count, start + COUNTED_AT_ONCE))
-            real += int((targets != IGNORED).sum())
-            slots = targets[0].size
-        return self._global_batch * slots / max(1, real)
+        return self._source.correction(0) * self._padding
 
 
 def use_full_batch(spec: Spec, prepared: PreparedData) -> Spec:
-    """Return the spec with a global batch that holds the whole training part in whole micro-batches of each rank."""
+    """Return the spec with the whole training part as global batch, rounded up to micro-batch x data parallel."""
     unit = spec.batch.micro_batch_size * spec.parallel.data
-    whole = -(-count_sequences(spec, prepared) // unit) * unit
-    return spec.model_copy(update={"batch": spec.batch.model_copy(update={"global_batch_size": whole})})
+    return _with_global_batch(spec, -(-count_sequences(spec, prepared) // unit) * unit)
+
+
+def build_full_batch(spec: Spec, prepared: PreparedData) -> FullBatch:
+    """Build the batches of a spec from `use_full_batch`."""
+    count = count_sequences(spec, prepared)
+    source = build_training(_with_global_batch(spec, count), prepared)
+    return FullBatch(source, count, spec.batch.global_batch_size)
 
 
 def count_sequences(spec: Spec, prepared: PreparedData) -> int:
-    """Count the sequences of the training part that an epoch uses."""
     if isinstance(prepared.train, Examples):
         return len(prepared.train)
     return max(1, (len(prepared.train) - spec.model.context) // spec.model.context)
+
+
+def _with_global_batch(spec: Spec, size: int) -> Spec:
+    return spec.model_copy(update={"batch": spec.batch.model_copy(update={"global_batch_size": size})})
+
+
+def _repeat(inputs: Any, times: int) -> Any:
+    if isinstance(inputs, tuple):
+        return tuple(_repeat(one, times) for one in inputs)
+    return np.repeat(inputs, times, axis=0)
+
+
+def _append(inputs: Any, more: Any) -> Any:
+    if isinstance(inputs, tuple):
+        return tuple(_append(one, other) for one, other in zip(inputs, more, strict=True))
+    return np.concatenate([inputs, more])

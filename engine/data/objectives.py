@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from engine.data import paired
 from engine.data.augment import TokenDropout
 from engine.data.batches import Rows, TrainingBatches, ValidationBatches
@@ -10,9 +12,8 @@ from engine.data.masked import MaskedTraining, MaskedValidation
 from engine.data.prepare import PreparedData
 from engine.data.sources import TrainingData, ValidationData
 from engine.data.special_tokens import special_tokens
+from engine.spec.fixes import is_accepted
 from engine.spec.spec import Problem, Spec, SpecError
-
-LEAST_CONTEXT = 8  # that a spec can have
 
 
 def build_training(spec: Spec, prepared: PreparedData) -> TrainingData:
@@ -46,8 +47,7 @@ def refuse_unfit(spec: Spec, prepared: PreparedData) -> None:
     if len(known) > spec.model.classes:
         message = f"The corpus has {len(known):,} classes; model.classes is {spec.model.classes:,}. Raise it."
         raise SpecError([Problem("model.classes", message, {"model.classes": len(known)})])
-    parts = (("training", prepared.train), ("validation", prepared.validation))
-    for part, held in parts:
+    for part, held in (("training", prepared.train), ("validation", prepared.validation)):
         if isinstance(held, Examples):
             if len(held) == 0:
                 message = (
@@ -55,20 +55,25 @@ def refuse_unfit(spec: Spec, prepared: PreparedData) -> None:
                 )
                 raise SpecError([Problem("data.corpus", message)])
         elif len(held) < context + 1:
-            raise SpecError([_too_long(context, part, len(held), min(len(every) for _, every in parts))])
+            fix = _fitting_context(spec, prepared)
+            way_out = (
+                "Shorten the context or add text." if fix else "Add text: no allowed context is that short."
+            )
+            message = (
+                f"The {part} part of the corpus has {len(held):,} tokens; one sequence of context {context:,} "
+                f"needs {context + 1:,}. {way_out}"
+            )
+            raise SpecError([Problem("model.context", message, fix)])
 
 
-def _too_long(context: int, part: str, held: int, least: int) -> Problem:
-    """`held`: tokens of the part; `least`: of the shorter part, which the proposed context fits too."""
-    message = (
-        f"The {part} part of the corpus has {held:,} tokens; one sequence of context {context:,} "
-        f"needs {context + 1:,}."
-    )
-    if least <= LEAST_CONTEXT:
-        return Problem("data.corpus", f"{message} Add text, or change validation_share.")
-    return Problem(
-        "model.context", f"{message} Shorten the context or add text.", {"model.context": least - 1}
-    )
+def _fitting_context(spec: Spec, prepared: PreparedData) -> dict[str, Any]:
+    """The longest context that both parts have a sequence of, if the other checks accept it; else nothing."""
+    parts = (prepared.train, prepared.validation)
+    longest = min(len(part) - 1 for part in parts if not isinstance(part, Examples))
+    if longest < 1:
+        return {}
+    fix: dict[str, Any] = {"model.context": longest}
+    return fix if is_accepted(spec, fix) else {}
 
 
 def _build_batches(spec: Spec, prepared: PreparedData) -> TrainingData:

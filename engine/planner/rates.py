@@ -31,6 +31,20 @@ CALL_RANGE = (0.6, 1.0, 2.0)  # of the time in which the host launches an operat
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """FLOPs, and bytes to and from the memory of a device."""
+
+    flops: float
+    bytes: float
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.flops + other.flops, self.bytes + other.bytes)
+
+    def scaled(self, factor: float) -> Work:
+        return Work(self.flops * factor, self.bytes * factor)
+
+
+@dataclass(frozen=True, slots=True)
 class PassTime:
     forward: Estimate
     backward: Estimate
@@ -52,10 +66,7 @@ def pass_time(
     """`held` leaves out what is recomputed, `whole` includes it: all of it crosses the memory once."""
     products, scores, again = _work(spec, shape, trainer)
     rate = product_rate(spec, dtype, profile)
-    # Scores in memory are most of the traffic where there are any, and are read and written as often when compiled.
-    crossing = FUSED_STREAMS if trainer.is_compiled and trainer.has_fused_attention else 1.0
-    streams = crossing * (whole.micro_batch + whole.logits)
-    repeated = crossing * (whole.micro_batch - held.micro_batch)
+    forward_bytes, backward_bytes = _traffic(held, whole, trainer)
     calls = FUSED_CALLS if trainer.is_compiled else 1.0
     calls_s = [count * calls * profile.operation_s for count in held.operations]
     attention, growth = profile.compute_share.scaled(rate), float(BACKWARD)
@@ -64,11 +75,34 @@ def pass_time(
     forward_s = profile.compute_share.divide(products / rate) + attention.divide(scores)
     backward_s = profile.compute_share.divide((BACKWARD * products + again.matrices) / rate)
     backward_s += attention.divide(growth * scores + again.needed_scores)
-    forward = _roofline(profile, forward_s, FORWARD_PASSES * streams, calls_s[0])
-    backward = _roofline(
-        profile, backward_s, BACKWARD_PASSES * streams + FORWARD_PASSES * repeated, calls_s[1]
-    )
+    forward = _roofline(profile, forward_s, forward_bytes, calls_s[0])
+    backward = _roofline(profile, backward_s, backward_bytes, calls_s[1])
     return PassTime(forward, backward)
+
+
+def pass_work(
+    spec: Spec,
+    shape: StageShape,
+    held: ActivationMemory,
+    whole: ActivationMemory,
+    trainer: EngineTraits = OWN,
+) -> tuple[Work, Work]:
+    """Work of one micro-batch forward and backward on one rank. Fused attention computes its scores
+    again in the backward pass, which counts."""
+    products, scores, again = _work(spec, shape, trainer)
+    growth = FUSED_BACKWARD if trainer.has_fused_attention else float(BACKWARD)
+    backward = BACKWARD * products + again.matrices + growth * scores + again.needed_scores
+    forward_bytes, backward_bytes = _traffic(held, whole, trainer)
+    return Work(products + scores, forward_bytes), Work(backward, backward_bytes)
+
+
+def _traffic(held: ActivationMemory, whole: ActivationMemory, trainer: EngineTraits) -> tuple[float, float]:
+    """Bytes that the forward and the backward pass of a micro-batch move."""
+    # Scores in memory are most of the traffic where there are any, and are read and written as often when compiled.
+    crossing = FUSED_STREAMS if trainer.is_compiled and trainer.has_fused_attention else 1.0
+    streams = crossing * (whole.micro_batch + whole.logits)
+    repeated = crossing * (whole.micro_batch - held.micro_batch)
+    return FORWARD_PASSES * streams, BACKWARD_PASSES * streams + FORWARD_PASSES * repeated
 
 
 def _work(spec: Spec, shape: StageShape, trainer: EngineTraits) -> tuple[float, float, Forward]:

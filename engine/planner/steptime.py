@@ -227,12 +227,7 @@ def _link(profile: HardwareProfile, ranks: int) -> Link:
 def _update(spec: Spec, dtype: str, profile: HardwareProfile, shapes: tuple[StageShape, ...]) -> Estimate:
     """Gradient clipping and optimiser update of the largest stage."""
     zero = spec.parallel.zero_stage
-    count = max(shape.parameters for shape in shapes)
-    owned = count / spec.parallel.data if zero else count
-    master = 4 if zero or BYTES[dtype] == 2 else 0
-    each = UPDATE_BYTES + 2 * spec.optimiser.row.state_bytes(spec) + (ZERO_BYTES if zero else 0) + 2 * master
-    clipping = CLIP_BYTES if spec.optimiser.gradient_clip > 0 else 4
-    size = owned * (each + clipping)
+    owned, size = update_traffic(spec, dtype, max(shape.parameters for shape in shapes))
     tensors = max(shape.num_tensors for shape in shapes)
     each_call = ZERO_TENSOR_CALLS[profile.kind] if zero else TENSOR_CALLS
     calls_s = profile.operation_s * (UPDATE_CALLS[profile.kind] + each_call * tensors)
@@ -243,6 +238,16 @@ def _update(spec: Spec, dtype: str, profile: HardwareProfile, shapes: tuple[Stag
         return Estimate(calls_s, 2 * calls_s, 10 * calls_s)
     share = Estimate(0.6, 0.85, 1.0) if profile.optimiser_bytes_per_s else profile.memory_share
     return share.divide(size / speed) + Estimate.exactly(calls_s)
+
+
+def update_traffic(spec: Spec, dtype: str, parameters: float) -> tuple[float, float]:
+    """Parameters that a rank of a stage with so many updates, and the bytes that this moves."""
+    zero = spec.parallel.zero_stage
+    owned = parameters / spec.parallel.data if zero else parameters
+    master = 4 if zero or BYTES[dtype] == 2 else 0
+    each = UPDATE_BYTES + 2 * spec.optimiser.row.state_bytes(spec) + (ZERO_BYTES if zero else 0) + 2 * master
+    clipping = CLIP_BYTES if spec.optimiser.gradient_clip > 0 else 4
+    return owned, owned * (each + clipping)
 
 
 def _offloaded_update(

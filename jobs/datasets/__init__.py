@@ -4,7 +4,6 @@ from jobs.datasets.fetch import FetchError, fetch_dataset
 from jobs.datasets.find import (
     DatasetRow,
     corpus_choices,
-    estimate_epochs,
     first_rows,
     get_dataset,
     refuse_unusable,
@@ -30,7 +29,6 @@ __all__ = [
     "corpus_choices",
     "delete_content",
     "discard_draft",
-    "estimate_epochs",
     "fetch_dataset",
     "first_rows",
     "get_dataset",

@@ -21,7 +21,13 @@ from jobs.states.jobs import (
     JobState,
 )
 
-CLEARED_QUEUE_COLUMNS: dict[str, Any] = {"waiting_for": {}, "position": None, "expected_start_at": None}
+CLEARED_QUEUE_COLUMNS: dict[str, Any] = {
+    "waiting_for": {},
+    "position": None,
+    "expected_start_at": None,
+    "likely_start_at": None,
+    "likely_start_from": {},
+}
 
 
 def move_job(
@@ -53,6 +59,8 @@ def move_job(
 def _state_columns(to: str, reason: str) -> dict[str, Any]:
     """Return the columns that change with the state. Clears the queue position when a job leaves the queue."""
     changes: dict[str, Any] = {"waiting_reason": "", **CLEARED_QUEUE_COLUMNS}
+    if to == JobState.QUEUED:  # fewer steps may be left than were estimated
+        changes |= {"duration_s": None, "duration_from": {}}
     if to not in (JobState.STARTING, JobState.RUNNING):
         changes |= {"idle_stop_at": None}
     if to == JobState.SCHEDULED:

@@ -60,6 +60,7 @@ def job_details(job: Job, attempt: Attempt | None) -> dict[str, Any]:
         "waiting_for": job.waiting_for,
         "position": job.position,
         "expected_start_at": job.expected_start_at.isoformat() if job.expected_start_at else None,
+        "likely_start_at": job.likely_start_at.isoformat() if job.likely_start_at else None,
         "reason": job.reason,
         "metrics": newest_metrics(job.run),
     }

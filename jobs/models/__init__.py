@@ -5,7 +5,7 @@ from jobs.models.checkpoints import Checkpoint, CheckpointCopy, CheckpointPart
 from jobs.models.cluster import Device, Node, Pool
 from jobs.models.component_heartbeats import ComponentHeartbeat
 from jobs.models.datasets import Dataset, DatasetEvent, DatasetPart
-from jobs.models.forecasts import Correction, Forecast
+from jobs.models.forecasts import Correction, Forecast, StartPromise
 from jobs.models.health import RunHealth
 from jobs.models.ledgers import RunLedger
 from jobs.models.logs import UploadedLog
@@ -78,6 +78,7 @@ __all__ = [
     "Segment",
     "Share",
     "SpoolOffset",
+    "StartPromise",
     "StepTimeline",
     "StoredSeries",
     "Stream",

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 from jobs.models.runs import Run
+from jobs.models.work import Job
 
 
 class Forecast(models.Model):
@@ -63,5 +64,29 @@ class Correction(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["device", "dtype", "phase", "planner_version"], name="one_correction_per_phase"
+            )
+        ]
+
+
+class StartPromise(models.Model):
+    """The two starts that people saw for a waiting job at one moment, and when it started. Written by
+    jobs.scheduler.start_promises."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="start_promises")
+    promised_at = models.DateTimeField()
+    likely_at = models.DateTimeField(null=True)  # NULL: nothing told it then
+    latest_at = models.DateTimeField(null=True)
+    started_at = models.DateTimeField(null=True)  # when its devices were assigned; NULL: it waits
+    is_void = models.BooleanField(default=False)  # it left the queue without a start
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["job", "promised_at"], name="one_start_promise_per_moment")
+        ]
+        indexes = [
+            models.Index(
+                fields=["job"],
+                condition=Q(started_at__isnull=True, is_void=False),
+                name="open_start_promises",
             )
         ]

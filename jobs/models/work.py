@@ -50,6 +50,11 @@ class Job(models.Model):
     expected_start_at = models.DateTimeField(
         null=True
     )  # latest start; NULL: see waiting_for["unknown_start"]
+    # Written by jobs.scheduler.likely_starts and read through jobs.queue.start_times
+    duration_s = models.FloatField(null=True)  # likely time on its devices; NULL: nothing tells it
+    duration_from = models.JSONField(default=dict)  # {"code": ..., "n": ...}, {} before it was estimated
+    likely_start_at = models.DateTimeField(null=True)
+    likely_start_from = models.JSONField(default=dict)  # {"before", "unknown", "latest"}
     queue_key = models.DateTimeField(
         default=timezone.now
     )  # order within the team's queue; changed by a reordering

@@ -11,6 +11,7 @@ from django.db.models import Count
 from django.utils import timezone
 
 from engine.spec.checks import Hardware, refuse_impossible
+from engine.spec.fixes import with_accepted_fixes
 from engine.spec.spec import Problem, Spec, SpecError
 from jobs import datasets
 from jobs.lifecycle import stopping
@@ -19,7 +20,7 @@ from jobs.models import Device, Event, Job, Membership, Pool, Priority, Run, Swe
 from jobs.models.people import Role
 from jobs.planning import plans
 from jobs.pools import pool_settings
-from jobs.queue import initial_weights
+from jobs.queue import initial_weights, start_times
 from jobs.states.jobs import FINAL, JobState, StateError
 from jobs.tracking import params
 
@@ -49,8 +50,7 @@ def submit(
     initial = initial_weights.find(spec, team)
     if initial is not None:
         spec = spec.model_copy(update={"start_from": initial.text})
-    plan = plans.build_plan(spec, pool)
-    values = spec.model_dump()
+    plan, values = plans.build_plan(spec, pool), spec.model_dump()
     with transaction.atomic():
         job = Job.objects.create(
             team=team,
@@ -70,12 +70,19 @@ def submit(
             sweep=sweep,
             sweep_number=sweep_number,
             halt_at_step=halt_at_step,
+            **({} if sweep else start_times.duration_columns(spec, plan, pool)),
         )
         run = Run.objects.create(job=job, team=team, owner=owner, name=spec.name, spec=values, plan=plan)
         params.store(run, params.from_spec(values))
-        Event.objects.create(job=job, actor=actor or owner.get_username(), kind=f"job.{JobState.QUEUED}")
+        _record_submit(job, actor or owner.get_username())
         initial_weights.hold_checkpoint(job)
     return job
+
+
+def _record_submit(job: Job, actor: str) -> None:
+    Event.objects.create(job=job, actor=actor, kind=f"job.{JobState.QUEUED}")
+    if warning := start_times.check_job_limit(job, None):
+        Event.objects.create(job=job, actor="scheduler", kind="note.warning", text=warning.sentence)
 
 
 def check(spec: Spec, team: Team | None = None, *, has_started: bool = False) -> Pool:
@@ -108,7 +115,7 @@ def check(spec: Spec, team: Team | None = None, *, has_started: bool = False) ->
     if team is not None and not has_started:
         problems += initial_weights.problems(spec, team)
     if problems or pool is None:
-        raise SpecError(problems)
+        raise SpecError(with_accepted_fixes(spec, problems, hardware))
     return pool
 
 

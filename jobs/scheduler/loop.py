@@ -21,6 +21,7 @@ from django.conf import settings
 from django.db import DatabaseError, close_old_connections, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from jobs.lifecycle import preemption
 from jobs.lifecycle.resumption import resume_note
@@ -28,9 +29,10 @@ from jobs.lifecycle.transitions import move_attempt, move_job
 from jobs.models import Attempt, ComponentHeartbeat, Device, Job, Pool
 from jobs.nodes import admin
 from jobs.nodes.heartbeat import alive_since
-from jobs.scheduler import gangs, idle, positions, snapshot
+from jobs.scheduler import gangs, idle, positions, snapshot, start_promises
 from jobs.scheduler.dispatch import Dispatcher
 from jobs.scheduler.leases import assign
+from jobs.scheduler.likely_starts import LikelyStarts
 from jobs.scheduler.policy import decide
 from jobs.scheduler.policy.admission import AdmissionControl
 from jobs.scheduler.policy.decide import Assignment
@@ -55,6 +57,7 @@ PLACING_LIMIT_S = 0.5  # per tick; jobs left over are decided again in the next 
 @dataclass
 class Scheduler:
     dispatcher: Dispatcher = field(default_factory=Dispatcher)
+    likely_starts: LikelyStarts = field(default_factory=LikelyStarts)
     _grace_until: float = 0.0
     _expire_at: float = 0.0
     _idle_at: float = 0.0
@@ -91,11 +94,14 @@ class Scheduler:
     def tick(self) -> None:
         for pool in Pool.objects.filter(jobs__state=JobState.QUEUED).distinct():
             schedule(pool)
+        with _no_garbage_collection():
+            self.likely_starts.refresh_due()
         now = time.monotonic()
         if now >= self._sweeps_at:
             self._sweeps_at = now + SWEEPS_EVERY_S
             advance.advance_all()
             forecasts.judge_all()
+            start_promises.settle(timezone.now())
         if now >= self._expire_at:
             self._expire_at = now + EXPIRY_EVERY_S
             ComponentHeartbeat.objects.update_or_create(component="scheduler", defaults={"at": Now()})

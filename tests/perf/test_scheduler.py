@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 
 from jobs.models import Job
 from jobs.scheduler import loop, positions, snapshot
+from jobs.scheduler.likely_starts import LikelyStarts
 from jobs.scheduler.policy import decide
 from tests.jobs.busy_pools import make_busy_pool
 
@@ -44,5 +45,7 @@ def test_a_tick_takes_less_than_a_second():
     seen, _ = timed("of this: read the snapshot", lambda: snapshot.take_snapshot(pool))
     decisions, _ = timed("of this: decide", lambda: decide(seen))
     timed("of this: compare what is told", lambda: positions.update_positions(pool, decisions.positions))
+    _, likely_s = timed("likely starts (at most 5 %)", lambda: LikelyStarts().refresh(pool))
+    assert likely_s < 5 * TARGET_S
     assert len(decisions.positions) > 9_900
     assert max(first_s, quiet_s) < TARGET_S

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from jobs.models import Job, Run
+from jobs.queue.start_times import EndTimes
 from jobs.states.jobs import JobState
 
 # Metrics of scope run that are shown beside the build_progress bar, in this order
@@ -39,15 +39,14 @@ class KeyFigure:
     reason: str = ""  # why the value is absent; empty while a value may still come
 
 
-def build_progress(job: Job, now: datetime, step_s: float | None) -> JobProgress:
-    """Return the share of the steps that are done, and the remaining time. `step_s`: time of the newest step."""
+def build_progress(job: Job, now: datetime, ends: EndTimes | None) -> JobProgress:
+    """Return the share of the steps that are done, and the remaining time. `ends`: of a running job."""
     if job.started_at is None:
         return JobProgress(job.progress_share, None, None)
     elapsed_s = max(0.0, ((job.ended_at or now) - job.started_at).total_seconds())
     eta_s = None
-    if job.state == JobState.RUNNING and 0 < job.step < job.num_steps:
-        pace_s = _pace_s(job, step_s, elapsed_s)
-        eta_s = None if pace_s is None else pace_s * (job.num_steps - job.step)
+    if ends is not None and job.state == JobState.RUNNING and 0 < job.step < job.num_steps:
+        eta_s = ends.left_s(now)
     return JobProgress(job.progress_share, eta_s, elapsed_s)
 
 
@@ -60,13 +59,3 @@ def build_key_figures(run: Run, newest: Mapping[str, float]) -> list[KeyFigure]:
         value = newest.get(name)
         figures.append(KeyFigure(name, value) if value is not None else KeyFigure(name, None, status, reason))
     return figures
-
-
-def _pace_s(job: Job, step_s: float | None, elapsed_s: float) -> float | None:
-    """Return the seconds per step.
-
-    A resumed job ran some steps before its current start, so the time of its newest step is used instead of the mean.
-    """
-    if job.attempt_number <= 1 and job.step > 1 and elapsed_s > 0:
-        return elapsed_s / (job.step - 1)
-    return step_s if step_s is not None and math.isfinite(step_s) else None

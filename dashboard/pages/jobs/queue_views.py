@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from django.core.paginator import Paginator
 from django.db.models import Count, F, QuerySet, Sum
@@ -19,10 +18,18 @@ from dashboard.access import get_scope
 from dashboard.html.responses import answer
 from dashboard.server.requests import UserRequest
 from jobs.accounting import utilisation
-from jobs.lifecycle.deadlines import LATEST_END_S, ends_by
+from jobs.lifecycle.deadlines import LATEST_END_S
 from jobs.models import Attempt, Job, Pool, Priority
 from jobs.queue import ordering
 from jobs.queue.ordering import QueueRights, ReorderScope
+from jobs.queue.start_times import (
+    EndTimes,
+    LimitWarning,
+    StartTimes,
+    check_job_limit,
+    get_end_times,
+    get_start_times,
+)
 from jobs.states.jobs import ATTEMPT_LIVE, JobState, StateError
 
 PAGE = "queue"
@@ -39,13 +46,15 @@ class QueueRow:
     can_see_details: bool  # False: another team's job, shown with its size and position only
     line: str  # jobs of one line can change positions; '' if the user may not move this job
     may_cancel: bool
+    starts: StartTimes
+    limit_warning: LimitWarning | None  # None too where the user may not see details
 
 
 @dataclass(frozen=True)
 class RunningRow:
     attempt: Attempt
     can_see_details: bool
-    ends_by: datetime
+    ends: EndTimes
     is_over: bool  # past its time limit
 
 
@@ -163,7 +172,9 @@ def _list_running(attempts: QuerySet[Attempt], can_see: Callable[[int], bool]) -
     rows = attempts.select_related(*related).defer(*large, "node__facts", "node__host")
     first = rows.order_by(LATEST_END_S, "id")[:RUNNING_SHOWN]
     return [
-        RunningRow(attempt, can_see(attempt.job.team_id), ends_by(attempt), ends_by(attempt) < now)
+        RunningRow(
+            attempt, can_see(attempt.job.team_id), ends := get_end_times(attempt, now), ends.latest < now
+        )
         for attempt in first
     ]
 
@@ -174,4 +185,5 @@ def _build_row(
     scope = rights.scope_for(job)
     whose = f"-{job.owner_id}" if scope is ReorderScope.OWN else ""
     line = f"{job.pool_id}-{job.team_id}-{job.priority}{whose}" if scope else ""
-    return QueueRow(job, can_see(job.team_id), line, written(job.team_id))
+    warning = check_job_limit(job, None) if can_see(job.team_id) else None
+    return QueueRow(job, can_see(job.team_id), line, written(job.team_id), get_start_times(job), warning)

@@ -16,8 +16,8 @@ from dashboard.access import get_scope
 from dashboard.html.responses import answer
 from dashboard.pages.jobs import progress
 from dashboard.pages.jobs.actions import ACTIONS, STOPS_LATER
-from jobs import series
 from jobs.models import Job
+from jobs.queue import start_times
 from jobs.states.jobs import ACTIVE, JobState, StateError
 
 ROWS_A_PAGE = 50
@@ -84,7 +84,6 @@ def _count_by_filter(jobs: QuerySet[Job]) -> list[tuple[str, int]]:
 
 
 def _with_progress(jobs: list[Job]) -> list[tuple[Job, progress.JobProgress]]:
-    newest, now = series.newest([job.run.id for job in jobs], ["step_s"]), timezone.now()
-    return [
-        (job, progress.build_progress(job, now, newest.get(job.run.id, {}).get("step_s"))) for job in jobs
-    ]
+    now = timezone.now()
+    ends = start_times.get_live_end_times(jobs, now)
+    return [(job, progress.build_progress(job, now, ends.get(job.id))) for job in jobs]

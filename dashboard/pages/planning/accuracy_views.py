@@ -11,6 +11,7 @@ from dashboard.pages.planning import accuracy as texts
 from dashboard.server.replies import csv_reply
 from engine.planner import PLANNER_VERSION
 from jobs.models import Correction
+from jobs.scheduler import start_promises
 from jobs.verdicts import accuracy, forecasts
 
 RECENT = 50
@@ -33,6 +34,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "drawn": texts.MAX_DOTS,
         "corrections": Correction.objects.filter(planner_version=PLANNER_VERSION),
         "version": PLANNER_VERSION,
+        "starts": start_promises.summarise(),
     }
     is_part = request.headers.get("HX-Request")
     return render(request, "planning/_accuracy.html" if is_part else "planning/accuracy.html", context)

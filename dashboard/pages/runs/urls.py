@@ -7,12 +7,14 @@ from dashboard.pages.runs import (
     annotation_views,
     checkpoint_views,
     comment_views,
+    roofline_views,
     trace_views,
     verdict_views,
     views,
 )
 
 urlpatterns = [
+    path("compare/roofline/", roofline_views.compare, name="compare-roofline"),
     path("runs/count/", annotation_views.count, name="runs-count"),
     path("runs/many/<str:act>/", annotation_views.many, name="runs-many"),
     path("runs/<str:run_id>/", views.detail, name="run"),
@@ -32,6 +34,7 @@ urlpatterns = [
     path("runs/<str:run_id>/timeline/", trace_views.part, name="run-timeline"),
     path("runs/<str:run_id>/trace/", trace_views.request_trace, name="run-trace"),
     path("runs/<str:run_id>/traces/<int:file_id>/", trace_views.file, name="run-trace-file"),
+    path("runs/<str:run_id>/roofline/", roofline_views.show, name="run-roofline"),
     path("runs/<str:run_id>/layout/", checkpoint_views.layout, name="run-layout"),
     path("runs/<str:run_id>/restart/<int:step>/", checkpoint_views.start_again, name="run-restart"),
     path(

@@ -26,6 +26,7 @@ from dashboard.pages.runs import (
     external,
     history,
     ledger_panel,
+    start_panel,
     trace_views,
     verdict_panel,
 )
@@ -78,6 +79,7 @@ def detail(request: UserRequest, run_id: str) -> HttpResponse:
         **verdict_panel.build_context(run, get_scope(request)),
         **ledger_panel.build_context(run),
         "spec_yaml": _spec_yaml(run),
+        "epochs": start_panel.find_run_epochs(run),
         "differences": origins.find_differences(origin.values, run.spec) if origin else [],
         "ranks": _rank_range(run),
         "predicted": predicted,
@@ -141,14 +143,12 @@ def _parse_whole(text: str | None) -> int | None:
 
 def _build_head(request: UserRequest, run: Run) -> dict[str, Any]:
     job: Job | None = run.job
-    newest = series.newest([run.id], (*progress.KEY_METRICS, *progress.LINK_METRICS, "step_s")).get(
-        run.id, {}
-    )
+    newest = series.newest([run.id], (*progress.KEY_METRICS, *progress.LINK_METRICS)).get(run.id, {})
     return {
         "run": run,
         "job": job,
         "origin": origins.get_job_origin(get_scope(request), job) if job else None,
-        "progress": progress.build_progress(job, timezone.now(), newest.get("step_s")) if job else None,
+        **(start_panel.build_context(job) if job else {}),
         "figures": progress.build_key_figures(run, newest) if job else [],
         "logged_metrics": [] if job else external.get_key_metrics(run),
         "num_metrics": 0 if job else run.metrics.count(),

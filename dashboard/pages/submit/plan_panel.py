@@ -10,15 +10,15 @@ from typing import Any, get_args
 from dashboard.pages.submit import spec_check, spec_fields
 from dashboard.pages.submit.spec_check import Draft
 from engine import planner
-from engine.data import epochs
 from engine.hardware import peaks
 from engine.planner import Calibration, Estimate, HardwareProfile, Plan, PlanCandidate, StageMemory
 from engine.spec.checks import Hardware, refuse_impossible
 from engine.spec.spec import Spec, SpecError
-from jobs import datasets
+from jobs.datasets.find import find_epochs
 from jobs.models import Pool
 from jobs.planning import calibration, plans
 from jobs.queue import job_actions
+from jobs.queue.start_times import LimitWarning, check_spec_limit
 
 # Components of a device's memory, named as in planner.StageMemory
 COMPONENTS = (
@@ -70,7 +70,6 @@ def build_context(draft: Draft, post: Mapping[str, str]) -> dict[str, object]:
         "peak": list_sizes(plan.peak),
         "places": [use for use in plan.places if use.place != "device"],
         "binds": MOMENTS.get(plan.peak.binds, ""),
-        "epochs": _build_epochs(spec),
         "tokens_total": plan.tokens_per_step * spec.budget.steps,
         "verdict": verdict,
         "stages": [
@@ -78,21 +77,14 @@ def build_context(draft: Draft, post: Mapping[str, str]) -> dict[str, object]:
         ],
         "nearest": find_nearest(spec, target) if verdict in ("tight", "will not fit") else None,
         "phases": list_phases(plan),
+        "limit_warning": _check_limit(spec, plan, target),
+        "epochs": find_epochs(spec),
         "run_s": plan.over_all_steps(plan.time.step_s) if plan.time else None,
         "run_energy_j": plan.over_all_steps(plan.time.energy_j) if plan.time else None,
         "run_money": plan.over_all_steps(plan.time.money) if plan.time else None,
         "by": by,
         "search": search_plans(spec, target, by) if "plan.search" in post else None,
     }
-
-
-def _build_epochs(spec: Spec) -> dict[str, object] | None:
-    """Passes over the corpus, about, and a warning if they are many."""
-    found = datasets.estimate_epochs(spec)
-    if found is None:
-        return None
-    warning = epochs.describe_epochs(found, "corpus") if found > epochs.MANY_EPOCHS else ""
-    return {"text": epochs.format_epochs(found), "warning": warning}
 
 
 def get_target(spec: Spec, post: Mapping[str, str]) -> PlanTarget:
@@ -112,6 +104,12 @@ def get_target(spec: Spec, post: Mapping[str, str]) -> PlanTarget:
         return PlanTarget(profile, None, None, spec.parallel.world_size)
     devices = min(limits.gang_limit or 1, MOST_DEVICES)
     return PlanTarget(profile, calibration.get_calibration(profile.name), limits, devices)
+
+
+def _check_limit(spec: Spec, plan: Plan, target: PlanTarget) -> LimitWarning | None:
+    """Warns for the pool that the job goes to; devices of another type run no job."""
+    pool = None if target.what_if else Pool.objects.filter(name=spec.pool).first()
+    return check_spec_limit(spec, plan.to_json(), pool) if pool else None
 
 
 def list_phases(plan: Plan) -> list[tuple[str, Estimate, float]]:

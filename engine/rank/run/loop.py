@@ -12,7 +12,7 @@ from deepspeed import comm
 from deepspeed.comm import comm as backends
 
 from engine.data import objectives
-from engine.data.full_batch import FullBatch, count_sequences
+from engine.data.full_batch import build_full_batch
 from engine.data.sources import TrainingData
 from engine.directory import EXIT_LATE, EXIT_STOPPED, STEP_BOUNDARY_EXITS, checkpoint_name
 from engine.rank.measure.recorder import MissingMetrics
@@ -94,11 +94,8 @@ def train(session: TrainingSession, is_stop_requested: Callable[[], bool]) -> Tr
 
 
 def build_training_batches(session: TrainingSession) -> TrainingData:
-    spec = session.spec
-    source = objectives.build_training(spec, session.tokens)
-    if not spec.batch.full_batch:
-        return source
-    return FullBatch(source, count_sequences(spec, session.tokens), spec.batch.global_batch_size)
+    build = build_full_batch if session.spec.batch.full_batch else objectives.build_training
+    return build(session.spec, session.tokens)
 
 
 def take_step(

@@ -186,9 +186,7 @@ def _load_tokens(spec: Spec, placement: Placement, recorder: Recorder) -> Prepar
             f"Corpus {spec.data.corpus}: {len(tokens.train):,} {tokens.unit} to train on, "
             f"{len(tokens.validation):,} held out; licence {tokens.meta['licence']}."
         )
-        passes = epochs.count_epochs(spec, tokens)
-        sentence = epochs.describe_epochs(passes, f"{len(tokens.train):,} {tokens.unit}")
-        recorder.note(sentence, "warning" if passes > epochs.MANY_EPOCHS else "info")
+        recorder.note(*epochs.describe_prepared(spec, tokens))
     return tokens
 
 

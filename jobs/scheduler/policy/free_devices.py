@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from jobs.scheduler.policy.snapshot import PoolSnapshot
+
 Allocation = Mapping[str, int]  # node -> devices of it
 
 
@@ -88,3 +90,9 @@ class FreeDevices:
             if not count:
                 break
         return allocation
+
+
+def build_free_devices(snapshot: PoolSnapshot) -> FreeDevices:
+    """Count the free devices of the nodes that take work."""
+    free = {node.id: len(node.free) for node in snapshot.nodes if not node.closed_reason}
+    return FreeDevices(free, {node.id: node.group for node in snapshot.nodes})

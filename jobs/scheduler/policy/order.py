@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 
 from jobs.scheduler.policy.snapshot import PoolSnapshot, WaitingJob
 
 
-def order_jobs(snapshot: PoolSnapshot) -> list[WaitingJob]:
-    """Return all waiting jobs in order, by weighted fair queueing within each priority class.
+def order_jobs(snapshot: PoolSnapshot, held_by_team: Mapping[int, int] | None = None) -> list[WaitingJob]:
+    """Return all waiting jobs in order, by weighted fair queueing within each priority class. `held_by_team`: devices;
+    None for those of the running attempts.
 
     Each ordered job is charged to its team at once, with devices x time limit, so that teams take turns: a team without
     usage does not get all its jobs before the first job of the next team. Jobs within their team's guarantee come
     before all that borrow.
     """
-    held = count_held_by_team(snapshot)
+    held = count_held_by_team(snapshot) if held_by_team is None else Counter(held_by_team)
     used = {team: snapshot.share(team).used_device_s for team in {job.team for job in snapshot.waiting}}
     ordered: list[WaitingJob] = []
     for queues in _by_priority(snapshot):

@@ -1,4 +1,4 @@
-"""Epochs of a budget: exact for prepared data, about right before, and a warning where they are many."""
+"""Epochs of a run, against the sequences that it reads: 40 random specs over generated files."""
 
 from __future__ import annotations
 
@@ -7,77 +7,68 @@ from pathlib import Path
 
 import pytest
 
-from engine.data import epochs, objectives, prepare
+from engine.data import prepare
 from engine.data.corpora import BY_NAME
-from engine.spec.spec import Spec, SpecError, parse
-from engine.verdict.spec_edits import apply_changes
+from engine.data.epochs import WARN_ABOVE, CorpusSize, built_in_or_file_size, count_epochs
+from engine.data.full_batch import count_sequences
+from engine.spec.spec import parse
 
-SEED, CASES = 20261201, 60
-
-
-def spec_of(**parts: dict) -> Spec:
-    return parse({"data": {"tokenizer": "bytes", "corpus": "text.txt"}} | parts)
+SEED = 8
 
 
-def test_estimates_of_random_texts_are_near_the_exact_number(tmp_path: Path):
-    rng = random.Random(SEED)
-    for number in range(20):
-        root = tmp_path / str(number)
-        root.mkdir()
-        (root / "text.txt").write_text(
-            "".join(rng.choice("abcdefg \n") for _ in range(rng.randint(50_000, 400_000)))
-        )
-        spec = spec_of(
-            model={"context": rng.choice([16, 64, 128])},
-            batch={"global_batch_size": rng.choice([8, 64]), "micro_batch_size": 2},
-            budget={"steps": rng.choice([1, 50, 3000])},
-        )
-        size = epochs.measure_corpus("text.txt", root)
-        assert size is not None
-        exact = epochs.count_epochs(spec, prepare.prepare(spec.data, root, root / "data"))
-        assert epochs.estimate_epochs(spec, *size) == pytest.approx(exact, rel=0.08)
+@pytest.mark.parametrize("number", range(40))
+def test_epochs_of_a_file_are_those_of_its_sequences(tmp_path: Path, number: int) -> None:
+    pick = random.Random(SEED * 1000 + number)
+    words = ("ink", "milk")
+    lines = [
+        f"{pick.randrange(10**9)} bottles of {pick.choice(words)}\n" for _ in range(pick.randint(300, 3000))
+    ]
+    text = "".join(lines)
+    (tmp_path / "text.txt").write_text(text)
+    spec = parse(
+        {
+            "model": {"context": pick.choice((16, 64, 128))},
+            "data": {
+                "corpus": "text.txt",
+                "tokenizer": "bytes",
+                "validation_share": pick.choice((0.05, 0.2)),
+            },
+            "batch": {"global_batch_size": pick.choice((2, 8, 32)), "micro_batch_size": 1},
+            "budget": {"steps": pick.randint(100, 50_000)},
+        }
+    )
+    read = count_epochs(spec, built_in_or_file_size("text.txt", tmp_path))
+    assert read is not None
+    held = count_sequences(spec, prepare.prepare(spec.data, tmp_path, tmp_path / "data"))
+    real = spec.budget.steps * spec.batch.global_batch_size / held
+    assert read.count == pytest.approx(real, rel=0.08)
+    assert bool(read.warning) == (read.count > WARN_ABOVE)
+
+
+def test_the_sentence_names_epochs_and_size() -> None:
+    spec = parse(
+        {
+            "data": {"corpus": "python-source"},
+            "budget": {"steps": 100_000},
+            "batch": {"global_batch_size": 512},
+        }
+    )
+    read = count_epochs(spec, built_in_or_file_size("python-source", None))
+    assert read is not None
+    assert read.sentence.endswith("epochs over 12.1 MB")
+    assert "fewer steps" in read.warning
+    assert CorpusSize(num_examples=1200).text == "1,200 examples"
+
+
+def test_an_unknown_size_gives_no_number(tmp_path: Path) -> None:
+    assert built_in_or_file_size("dataset:x", tmp_path) is None
+    assert built_in_or_file_size("../secret.txt", tmp_path) is None
+    assert count_epochs(parse({}), None) is None
 
 
 @pytest.mark.parametrize("name", ["python-docs", "messages-en-fr", "languages"])
-def test_sizes_of_built_in_corpora_are_about_right(name: str):
+def test_sizes_of_built_in_corpora_are_about_right(name: str) -> None:
     corpus = BY_NAME[name]
     found = list(corpus.read())
     size = sum(len(one.source.encode()) for one in found) if corpus.kind == "text" else len(found)
     assert corpus.about_size == pytest.approx(size, rel=0.35)
-
-
-def test_many_passes_warn():
-    large = spec_of(data={"corpus": "python-source", "tokenizer": "bytes"}, budget={"steps": 100_000})
-    found = epochs.estimate_epochs(large, *epochs.measure_corpus("python-source", "."))
-    assert found == pytest.approx(100_000 * 16 * 128 / (12.1e6 * (1 - large.data.validation_share)), rel=0.01)
-    assert "by heart" not in epochs.describe_epochs(epochs.MANY_EPOCHS, "corpus")
-    assert "passes over the corpus 1,600 times. Beyond about 40" in epochs.describe_epochs(1600, "corpus")
-
-
-def test_a_proposed_context_is_never_refused_again(tmp_path: Path):
-    """Random short texts, contexts and validation shares; what is proposed passes the check that refused."""
-    rng, proposed = random.Random(SEED), 0
-    for number in range(CASES):
-        root = tmp_path / str(number)
-        root.mkdir()
-        size = rng.choice([10, 40, 200, 1000, 4000, 20_000])
-        (root / "text.txt").write_text("".join(rng.choice("abcdef \n") for _ in range(size)))
-        spec = spec_of(
-            model={"context": rng.choice([8, 64, 256, 1024])},
-            data={
-                "corpus": "text.txt",
-                "tokenizer": "bytes",
-                "validation_share": rng.choice([0.001, 0.01, 0.1, 0.4]),
-            },
-        )
-        prepared = prepare.prepare(spec.data, root, root / "data")
-        try:
-            objectives.refuse_unfit(spec, prepared)
-        except SpecError as error:
-            (problem,) = error.problems
-            if problem.fix:
-                proposed += 1
-                objectives.refuse_unfit(apply_changes(spec.model_dump(), problem.fix), prepared)
-            else:
-                assert size <= 1000 and "change validation_share" in problem.message
-    assert proposed >= CASES // 4

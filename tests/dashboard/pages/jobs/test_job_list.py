@@ -8,7 +8,8 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from jobs.states.jobs import JobState
+from jobs.models import Attempt
+from jobs.states.jobs import AttemptState, JobState
 from tests.dashboard.conftest import set_state
 
 JOBS = "/jobs/"
@@ -26,12 +27,16 @@ def test_a_waiting_job_shows_its_waiting_reason(owner_browser, make_job):
     assert "Waits for 2 devices." in text
 
 
-def test_a_running_job_shows_its_remaining_time(owner_browser, make_job):
+def test_a_running_job_shows_its_remaining_time(owner_browser, make_job, node):
     started = timezone.now() - timedelta(seconds=100)
-    set_state(make_job("budget.steps=200"), JobState.RUNNING, step=101, started_at=started, attempt_number=1)
+    job = set_state(
+        make_job("budget.steps=200"), JobState.RUNNING, step=101, started_at=started, attempt_number=1,
+        stepped_at=timezone.now(),
+    )  # fmt: skip
+    Attempt.objects.create(job=job, number=1, node=node, state=AttemptState.RUNNING, started_at=started)
     text = owner_browser.get(JOBS).text
     assert "101 / 200 steps" in text
-    assert "about 1 min 39 s left" in text
+    assert "likely 1 min 39 s left" in text
 
 
 def test_before_the_second_step_no_remaining_time_is_shown(owner_browser, make_job):

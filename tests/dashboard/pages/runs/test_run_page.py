@@ -215,11 +215,13 @@ def test_a_waiting_job_shows_its_position_and_latest_start_or_the_reason(owner_b
     )  # fmt: skip
     text = page(owner_browser, job.run)
     assert "Behind 2 jobs." in text
-    assert "Position 3 in the queue; starts no later than 2026-11-23 14:05 UTC" in " ".join(text.split())
+    shown = " ".join(text.split())
+    assert "Position 3 in the queue." in shown
+    assert "(2026-11-23 14:05 UTC), unless other jobs get ahead" in shown and "at the latest" in shown
     unknown = {"code": "QUOTA", "values": {}, "unknown_start": "It depends on the quota."}
     set_state(job, JobState.QUEUED, expected_start_at=None, waiting_for=unknown)
     text = page(owner_browser, job.run)
-    assert "Its start time is not known: It depends on the quota." in text and "no later than" not in text
+    assert "latest start not known: It depends on the quota." in text and "unless other jobs" not in text
 
 
 def test_a_job_far_behind_shows_the_range_of_its_position(owner_browser, make_job):
