@@ -9,6 +9,7 @@ from django.db.models import F, QuerySet
 
 from dashboard.charts import chart_sections, panels
 from dashboard.charts.panels import PanelState
+from engine.telemetry.metrics import BY_NAME
 from jobs.models import Artefact, Run, RunMetric
 
 METRICS_SHOWN = 6
@@ -23,12 +24,20 @@ def get_key_metrics(run: Run) -> list[RunMetric]:
 
 
 def build_sections(run: Run, recorded: Set[str]) -> list[tuple[str, list[PanelState]]]:
-    """Return a panel per logged metric, in the sections of the compare page, and the reasons of absent metrics."""
+    """Return the panels of the run page for metrics that its client ships or gives a reason for, and a panel per metric
+    of the script's own in the sections of the compare page."""
     missing = {name for reasons in run.missing.values() for name in reasons}
-    found, _ = chart_sections.limit_panels(chart_sections.build_sections(recorded | missing, may_grow=False))
+    known = {
+        title: [p for p in row if not (recorded | missing).isdisjoint(p.metrics)]
+        for title, row in panels.SECTIONS
+    }
+    found = {title: list(row) for title, row in known.items()}
+    for title, row in chart_sections.build_sections((recorded | missing) - set(BY_NAME), may_grow=False):
+        found[title] = [*row, *found.get(title, [])] if title == "Learning" else [*found.get(title, []), *row]
+    limited, _ = chart_sections.limit_panels([(title, row) for title, row in found.items() if row])
     return [
         (title, [panels.build_panel_state(panel, run.missing, recorded, is_over=False) for panel in row])
-        for title, row in found
+        for title, row in limited
     ]
 
 
