@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from django.http import HttpRequest
-from ninja import Schema
+from ninja import Router, Schema
 from pydantic import Field
 
 from dashboard.access import get_scope
-from dashboard.api.runs import router
 from dashboard.api.shapes import Refusal
 from jobs.models import Run
 from jobs.tracking import clocks, external_runs, points
 
-TAGS = ["tracking"]
+router = Router(tags=["tracking"])
 Seconds = Annotated[float, Field(ge=0, le=1e12)]
 ShortName = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[\w.:-]+$")]
 Label = Annotated[str, Field(max_length=200)]
@@ -58,9 +57,7 @@ class ReportOut(Schema):
     run: str
 
 
-@router.post(
-    "/runs/{run_id}/clock", tags=TAGS, response={200: ReportOut, 404: Refusal, 409: Refusal, 422: Refusal}
-)
+@router.post("/runs/{run_id}/clock", response={200: ReportOut, 404: Refusal, 409: Refusal, 422: Refusal})
 def report_clock(request: HttpRequest, run_id: str, body: ClockIn) -> dict[str, str]:
     """Report where the time of a writer went so far, replacing its earlier report. 422 if the parts do not add up."""
     run = get_scope(request).get_writable(Run, run_id)
@@ -70,9 +67,7 @@ def report_clock(request: HttpRequest, run_id: str, body: ClockIn) -> dict[str, 
     return {"run": run.id}
 
 
-@router.post(
-    "/runs/{run_id}/hosts", tags=TAGS, response={200: ReportOut, 404: Refusal, 409: Refusal, 422: Refusal}
-)
+@router.post("/runs/{run_id}/hosts", response={200: ReportOut, 404: Refusal, 409: Refusal, 422: Refusal})
 def report_host(request: HttpRequest, run_id: str, body: HostIn) -> dict[str, str]:
     """Report a machine of a run and its devices, replacing its earlier report."""
     run = get_scope(request).get_writable(Run, run_id)
