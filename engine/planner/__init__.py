@@ -10,6 +10,7 @@ from engine.planner.plan_parts import StageMemory
 from engine.planner.predict import plan, predict_change
 from engine.planner.profile import PROBED_REACH, HardwareProfile, Link, PowerLevels, profile_from_peak
 from engine.planner.search import Goal, PlanCandidate, SearchResult, layout_changes, nearest_fit, search
+from engine.planner.step_costs import StepCosts, generic_profile, predict_costs
 from engine.planner.traits import OWN, EngineTraits
 
 __all__ = [
@@ -32,13 +33,16 @@ __all__ = [
     "PowerLevels",
     "SearchResult",
     "StageMemory",
+    "StepCosts",
     "StepTime",
     "fit_correction",
+    "generic_profile",
     "layout_changes",
     "nearest_fit",
     "outer_deciles",
     "plan",
     "predict_change",
+    "predict_costs",
     "profile_from_peak",
     "search",
 ]

@@ -22,6 +22,7 @@ FRAMEWORK_BYTES = {"cpu": PROCESS_BYTES, "cuda": CONTEXT_BYTES}
 # Python hooks of one ZeRO 3 parameter gather (323 ms a step for 150 uses against 71 ms with ZeRO 0 on a CPU), and loop
 # overhead of a step. The CUDA values assume the same work on a faster core.
 GATHER_S = {"cpu": 1e-3, "cuda": 2e-4}
+GATHER_CALLS = 110  # of one gather on a CPU, in operations: 0.2 ms at 1.85 microseconds (2026-11-30)
 STEP_S = {"cpu": 3e-3, "cuda": 2e-3}
 # Share of rates that a probe measured on products and copies of the right size.
 PROBED_REACH = Estimate(0.6, 0.85, 1.0)
@@ -101,7 +102,11 @@ class HardwareProfile:
 
     @property
     def one_gather_s(self) -> float:
-        return GATHER_S[self.kind] if self.gather_s is None else self.gather_s
+        if self.gather_s is not None:
+            return self.gather_s
+        # Python as operations are, so a probe of these knows how fast the core is.
+        is_probed = self.kind == "cpu" and self.standing == "measured"
+        return GATHER_CALLS * self.operation_s if is_probed else GATHER_S[self.kind]
 
     @property
     def one_step_s(self) -> float:

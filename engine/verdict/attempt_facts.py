@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from engine.directory import AttemptDirectory, Placement
+from engine.telemetry import clock
 from engine.telemetry.wire import SpoolLine, decode, number
-from engine.verdict.facts import DeviceFacts, Facts, Floats
+from engine.verdict.facts import ClockFacts, DeviceFacts, Facts, Floats
 from engine.verdict.rules import DEVICE_METRICS
 from engine.verdict.steady import WINDOW_STEPS, Ints, RecordedSteps, build_facts
 
@@ -36,6 +38,7 @@ class SpoolSeries:
         )  # time, value
         self.missing: defaultdict[str, dict[str, str]] = defaultdict(dict)
         self.step_at: dict[int, float] = {}
+        self.clock: ClockFacts | None = None  # None: not recorded
         self.starts, self.last_step, self.num_unreadable = {1}, 0, 0
         for file in sorted(spool.glob("*.jsonl")):
             for line in self._lines(file):
@@ -66,6 +69,10 @@ class SpoolSeries:
                 self.last_step, self.step_at[line.step] = line.step, line.at
             for name, value in values.items():
                 self.by_step[line.source, name][line.step] = value
+        elif line.k == "clock" and line.source == "rank0":
+            seconds = {name: value for name, value in values.items() if name in clock.BY_NAME}
+            if all(0 <= value < math.inf for value in seconds.values()):
+                self.clock = ClockFacts.from_rank(seconds, line.number or 0, line.step or 0)
 
     def columns(self, source: str, metric: str) -> tuple[Ints, Floats]:
         points = self.by_step.get((source, metric), {})
@@ -105,6 +112,7 @@ def read_attempt_facts(directory: AttemptDirectory) -> Facts:
     return facts.replace(
         mfu_share=_mean(found, "mfu_share"),
         ofu_share=_mean(found, "ofu_share"),
+        clock=found.clock,
         ran_out_of_memory=any(max(points.values(), default=0) > 0 for points in failures),
     )
 

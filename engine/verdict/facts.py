@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.planner import HardwareProfile
 from engine.telemetry.clock import LOOP_PARTS
 from engine.telemetry.metrics import STEP_PHASES
 
@@ -37,7 +38,10 @@ class RankFacts:
 
 @dataclass(frozen=True)
 class DeviceFacts:
-    """One device during the steady steps: means by metric, and its peak memory."""
+    """One device during the steady steps: means by metric, and its peak memory.
+
+    `device`: its id, the one of its rank. `name`: what people call it, if that differs.
+    """
 
     device: str
     kind: str  # cpu or cuda
@@ -47,6 +51,11 @@ class DeviceFacts:
     alloc_retries: float | None = None
     clock_reference_hz: float | None = None  # highest clock seen
     missing: Mapping[str, str] = field(default_factory=dict)  # metric -> reason for having no value
+    name: str = ""
+
+    @property
+    def title(self) -> str:
+        return self.name or self.device
 
 
 @dataclass(frozen=True)
@@ -96,6 +105,7 @@ class Facts:
     ran_out_of_memory: bool = False  # in an earlier attempt
     unlimited_gain_share: float | None = None  # saved by changes that only memory refuses, by the planner
     clock: ClockFacts | None = None  # None: not recorded
+    profile: HardwareProfile | None = None  # of its kind of device; None: not probed and in no table
     nothing: str = ""
 
     @property
@@ -126,6 +136,7 @@ def to_json(facts: Facts) -> dict[str, Any]:
     """For fixtures and exports; times are rounded to a tenth of a microsecond."""
     values = {f.name: getattr(facts, f.name) for f in fields(Facts)}
     values |= {"version": FACTS_VERSION, "step_s": _round(facts.step_s), "faults": list(facts.faults)}
+    values["profile"] = facts.profile.to_json() if facts.profile else None
     values["ranks"] = [
         {f.name: getattr(rank, f.name) for f in fields(RankFacts)}
         | {"phases": {name: _round(seconds) for name, seconds in rank.phases.items()}}
@@ -152,6 +163,8 @@ def from_json(values: Mapping[str, Any]) -> Facts:
     kept |= {"ranks": ranks, "devices": devices, "step_s": np.array(values["step_s"], dtype=float)}
     if kept.get("clock"):
         kept["clock"] = ClockFacts(**kept["clock"])
+    profile = values.get("profile")
+    kept["profile"] = HardwareProfile.from_json(profile) if profile else None
     return Facts(**kept | {"faults": tuple(values["faults"])})
 
 

@@ -1,10 +1,11 @@
 """Verdict of a run: the hardware limit it meets, the cost and the remedies.
 
-Losses (input, communication, bubble, imbalance, host) are time of a step that the model's arithmetic does not need;
-they compete with each other, and by their share of the clock with its parts outside the steps (validation, checkpoints,
-recording, start-up). The greatest is the verdict if it takes 10 % or more and leads the next by five points; two that
-are nearer make the verdict mixed. If none takes 10 %, compute is the verdict, with its bound. So the good case
-has a name too, and is never called strong. Conditions without a share are `states`.
+Losses (pressures on the host, input, communication, imbalance, host work, update, small micro-batches, bubble) are time
+of a step that the model's arithmetic does not need; they compete with each other, and by their share of the clock with
+its parts outside the steps (validation, checkpoints, recording, start-up). The greatest is the verdict if it takes 10 %
+or more and leads the next by five points; two that are nearer make the verdict mixed. If none takes 10 %, compute is
+the verdict, with its bound. So the good case has a name too, and is never called strong. Conditions without a share are
+`states`.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ def judge(facts: Facts) -> Verdict:
     losses, compute_bound = find_losses(shares), find_compute_bound(shares)
     clock_losses = find_clock_losses(facts.clock)
     winners = _choose_winners(losses, compute_bound, clock_losses, facts)
+    explained = shares.model.explained
     limits = {winner.limit for winner in winners}
     verdict = Verdict(
         RULES_VERSION,
@@ -48,6 +50,7 @@ def judge(facts: Facts) -> Verdict:
         provisional=(*_find_provisional_reasons(facts, states), *find_data_gaps(shares)),
         step_s=shares.model.step_s,
         compute_s=shares.model.compute_s,
+        explained_share=explained.share if explained else None,
         num_steps=facts.num_steps,
         first_step=facts.first_step,
         last_step=facts.last_step,
@@ -55,7 +58,7 @@ def judge(facts: Facts) -> Verdict:
         states=states,
         bars=build_bars(facts, shares, losses),
     )
-    return msgspec.structs.replace(verdict, remedies=propose_remedies(verdict, facts))
+    return msgspec.structs.replace(verdict, remedies=propose_remedies(verdict, shares))
 
 
 def _choose_winners(

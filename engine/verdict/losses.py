@@ -38,7 +38,10 @@ def _build_finding(rule: LossRule, shares: Shares, has_gaps: bool) -> Finding:
     model, seconds = shares.model, shares.loss_s[rule.id]
     share = seconds / model.step_s
     severity = get_severity(share)
-    if severity == "strong" and has_gaps:
+    is_uncertain = (
+        has_gaps or rule.is_estimated(model) or (model.is_contended and rule.is_stretched_by_others)
+    )
+    if severity == "strong" and is_uncertain:
         severity = "notable"
     sentence = rule.sentence.format(share=format_share(share), **rule.describe(model))
     evidence = (

@@ -28,3 +28,9 @@ def get_fullest_device(facts: Facts) -> tuple[DeviceFacts, float] | None:
         if device.peak_bytes is not None and device.capacity_bytes
     ]
     return max(found, key=lambda pair: pair[1], default=None)
+
+
+def get_active_share(facts: Facts) -> float | None:
+    """Share of SMs with work; else the share of the time with a kernel, which a single small kernel fills too."""
+    active, utilisation = get_mean(facts, "sm_active_share"), get_mean(facts, "utilisation_pct")
+    return active if active is not None else None if utilisation is None else utilisation / 100

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.verdict import spec_edits
-from engine.verdict.spec_edits import SpecEdit
+from engine.verdict.spec_edits import SpecEdit, SpecEdits
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,7 @@ class Remedy:
     sentence: str
     spec_edit: SpecEdit | None = None
     needs_gpu: bool = False
+    choices: SpecEdits | None = None  # several edits, of which the best predicted one is proposed
 
 
 ACCUMULATE = Remedy(
@@ -28,12 +29,17 @@ ACCUMULATE = Remedy(
 LARGER_MICRO_BATCH = Remedy(
     "larger_micro_batch", "Larger micro-batch",
     "Fewer, larger pieces: less host work, for more memory on each device. The updates stay the same.",
-    spec_edits.double_micro_batch,
+    spec_edits.double_micro_batch, choices=spec_edits.list_larger_micro_batches,
+)  # fmt: skip
+LOWER_ZERO = Remedy(
+    "lower_zero", "Lower ZeRO stage",
+    "Fewer gathers, reductions and hooks in each micro-batch, for more memory on each device.",
+    spec_edits.lower_zero_stage, choices=spec_edits.list_lower_zero_stages,
 )  # fmt: skip
 SMALLER_MICRO_BATCH = Remedy(
     "smaller_micro_batch", "Smaller micro-batch",
     "More pieces fill the pipeline better and need less memory. The updates stay the same.",
-    spec_edits.halve_micro_batch,
+    spec_edits.halve_micro_batch, choices=spec_edits.list_smaller_micro_batches,
 )  # fmt: skip
 FEWER_STAGES = Remedy(
     "fewer_stages", "Half the stages",

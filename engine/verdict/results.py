@@ -95,6 +95,7 @@ class Verdict(msgspec.Struct, frozen=True):
     nothing: str = ""
     step_s: float | None = None
     compute_s: float | None = None  # of a step, whatever bounds it
+    explained_share: float | None = None  # of the step, by the planner's model; predictions rest on it
     num_steps: int = 0
     first_step: int = 0
     last_step: int = 0

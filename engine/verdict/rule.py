@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from engine.spec.spec import Spec
+from engine.verdict import stolen
 from engine.verdict.facts import ClockFacts, Facts
 from engine.verdict.remedies import Remedy
 from engine.verdict.results import Evidence
 from engine.verdict.spec_change import SpecChange
 from engine.verdict.spec_edits import SpecEdit
 from engine.verdict.step_model import StepModel
+
+# Every loss is what pressures on the host leave of it, and launching operations costs what a GPU idles.
+LOSS_METRICS = (*stolen.METRICS, "sm_active_share")
 
 Limit = Literal["compute", "memory", "bandwidth", "power"]
 
@@ -67,6 +71,14 @@ def _keep(old: Spec, new: Spec) -> float:
     return 1.0
 
 
+def _same(model: StepModel) -> float:
+    return 1.0
+
+
+def _never(model: StepModel) -> bool:
+    return False
+
+
 def _no_words(model: StepModel) -> Mapping[str, object]:
     return {}
 
@@ -79,10 +91,18 @@ class LossRule(Rule):
     rule does not apply. `predict`: these seconds after a change of the spec. `describe`: values for its sentence.
     """
 
+    device_metrics: tuple[str, ...] = LOSS_METRICS
     measure: Callable[[StepModel, float], float | None]
     predict: Callable[[float, SpecChange], float]
     get_evidence: Callable[[StepModel, float], tuple[Evidence, ...]]
     describe: Callable[[StepModel], Mapping[str, object]] = _no_words
+    removal_factor: Callable[[StepModel], float] = (
+        _same  # time that its cause's removal saves, over its share
+    )
+    is_stretched_by_others: bool = (
+        False  # other processes on the host stretch it, so it is never strong beside them
+    )
+    is_estimated: Callable[[StepModel], bool] = _never  # an estimate is never strong
 
 
 @dataclass(frozen=True, kw_only=True)

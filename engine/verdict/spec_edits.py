@@ -11,6 +11,7 @@ from engine.spec.spec import Spec, SpecError, merged, nested, parse
 SpecChanges = dict[str, Any]  # path of a field -> value
 LESS_OFTEN = 10  # times
 SpecEdit = Callable[[Spec], SpecChanges | None]  # None: the edit does not apply to this spec
+SpecEdits = Callable[[Spec], list[SpecChanges]]  # from the smallest change to the greatest
 
 
 def apply_changes(values: Mapping[str, Any], changes: Mapping[str, Any]) -> Spec:
@@ -29,9 +30,14 @@ def is_possible(values: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
 
 
 def lower_zero_stage(spec: Spec) -> SpecChanges | None:
-    """ZeRO 3 gathers parameters twice per micro-batch, 2 reduces gradients per micro-batch, 1 once per step."""
-    stage = spec.parallel.zero_stage
-    return {"parallel.zero_stage": stage - 1} if stage >= 2 and spec.parallel.data > 1 else None
+    """ZeRO 3 gathers parameters twice per micro-batch, 2 reduces gradients per micro-batch, 1 once per step and gathers
+    parameters, 0 only reduces."""
+    return next(iter(list_lower_zero_stages(spec)), None)
+
+
+def list_lower_zero_stages(spec: Spec) -> list[SpecChanges]:
+    stages = range(spec.parallel.zero_stage - 1, -1, -1) if spec.parallel.data > 1 else ()
+    return [{"parallel.zero_stage": stage} for stage in stages]
 
 
 def raise_zero_stage(spec: Spec) -> SpecChanges | None:
@@ -49,6 +55,25 @@ def double_micro_batch(spec: Spec) -> SpecChanges | None:
     doubled = 2 * spec.batch.micro_batch_size
     is_divisible = spec.batch.global_batch_size % (doubled * spec.parallel.data) == 0
     return {"batch.micro_batch_size": doubled} if is_divisible else None
+
+
+def list_larger_micro_batches(spec: Spec) -> list[SpecChanges]:
+    """Multiples by powers of two that divide the batch of a rank, and all of it."""
+    size, whole = spec.batch.micro_batch_size, spec.batch.global_batch_size // spec.parallel.data
+    sizes = {size << power for power in range(1, 13)} | {whole}
+    return [
+        {"batch.micro_batch_size": larger}
+        for larger in sorted(sizes)
+        if size < larger <= whole and whole % larger == 0
+    ]
+
+
+def list_smaller_micro_batches(spec: Spec) -> list[SpecChanges]:
+    size, found = spec.batch.micro_batch_size, []
+    while size % 2 == 0:
+        size //= 2
+        found.append({"batch.micro_batch_size": size})
+    return found
 
 
 def halve_micro_batch(spec: Spec) -> SpecChanges | None:
@@ -83,6 +108,15 @@ def recompute(spec: Spec) -> SpecChanges | None:
 def offload_optimiser(spec: Spec) -> SpecChanges | None:
     is_sharded = spec.parallel.zero_stage >= 1 and spec.parallel.offload_optimiser == "none"
     return {"parallel.offload_optimiser": "host"} if is_sharded else None
+
+
+def keep_optimiser_on_device(spec: Spec) -> SpecChanges | None:
+    if spec.parallel.offload_optimiser == "none":
+        return None
+    changes: SpecChanges = {"parallel.offload_optimiser": "none"}
+    return changes | (
+        {"parallel.offload_parameters": "none"} if spec.parallel.offload_parameters != "none" else {}
+    )
 
 
 def use_bf16(spec: Spec) -> SpecChanges | None:

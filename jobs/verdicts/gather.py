@@ -16,6 +16,7 @@ from engine.verdict.rules import DEVICE_METRICS
 from engine.verdict.steady import WINDOW_STEPS, Ints, RecordedSteps, build_facts
 from jobs import ledger, series
 from jobs.models import Attempt, Job, Lease, Run, RunMetric
+from jobs.planning import plans
 from jobs.series import Series
 from jobs.verdicts.foreign import collect_logged_facts
 
@@ -62,6 +63,7 @@ def collect_facts(run: Run) -> Facts:
         ofu_share=_get_mean(run, "ofu_share"),
         faults=_get_faults(attempt),
         clock=_get_clock(run),
+        profile=plans.get_profile(job.pool),
         ran_out_of_memory=_ran_out_of_memory(job) or _get_greatest(recorded, "alloc_failures") > 0,
     )
 
@@ -150,7 +152,7 @@ def _collect_devices(
         missing = run.missing.get(source, {})
         found.append(
             DeviceFacts(
-                device=str(device), kind=device.kind, means=means.get(source, {}),
+                device=device.id, name=str(device), kind=device.kind, means=means.get(source, {}),
                 peak_bytes=maxima.get((source, PEAK)), capacity_bytes=device.memory_bytes,
                 alloc_retries=retries.get(rank),
                 clock_reference_hz=maxima.get((source, CLOCK)) if device.kind == "cuda" else None,

@@ -12,6 +12,8 @@ from django.test import Client
 from dashboard import errors
 from jobs.people.accounts import make_api_token
 
+pytestmark = pytest.mark.slow
+
 SEED = 20261130
 PARTS = {
     "page": ["/", "/login/", "/runs/", "/jobs/", "/reports/", "/nowhere/", "/compare/"],

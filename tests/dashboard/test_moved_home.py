@@ -26,7 +26,7 @@ from jobs.tracking import artefacts
 from tests.jobs.fake_supervisor import make_checkpoint, step_line, write_spool
 from tests.jobs.placed_jobs import assign, claim
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 CASES, SEED = 12, 39
 

@@ -21,6 +21,8 @@ from jobs.people.accounts import make_api_token
 from jobs.series.codec import non_finite_name
 from jobs.tracking import external_runs
 
+pytestmark = pytest.mark.slow
+
 NUM_POINTS = 500
 NAMES = (
     "loss", "train/loss", "a//b", "../up", "100%", "größe", "a b", "a" * 249, "ü" * 250, "/" * 250,

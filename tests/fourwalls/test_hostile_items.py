@@ -10,6 +10,8 @@ import pytest
 
 from fourwalls import limits
 
+pytestmark = pytest.mark.slow
+
 SEED, NUM_ITEMS = 20261201, 150
 # The texts are made in the script and in the test from the same source.
 MAKE = """

@@ -8,6 +8,8 @@ import pytest
 
 from tests.running import wait_until
 
+pytestmark = pytest.mark.slow
+
 LOGS = """
 config = {"lr": 3e-4, "model": {"layers": 8}}
 run = fourwalls.init(project="bert", name="first", config=config, tags=["baseline"], note="try")

@@ -35,7 +35,8 @@ CPU_S, MEMORY_BYTES = 1.0, 100 * 1024**2
 SENTENCE = re.compile(r"<h1>.*?</h1>\s*<p>(.{10,}?)</p>", re.DOTALL)
 
 
-pytestmark = pytest.mark.django_db(transaction=True)  # the fast paths have connections of their own
+# A real transaction, since the fast paths have connections of their own.
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 
 @pytest.fixture

@@ -11,38 +11,52 @@ from engine.verdict.rules import (
     communication,
     compute,
     contended,
+    contention,
+    dispatch,
     heat,
     heat_held,
     host,
+    idle,
     imbalance,
     input,
+    io_pressure,
     kernels,
     lost_work,
     memory_bandwidth,
     memory_full,
+    optimiser,
     power,
     power_held,
     queue_wait,
+    quota,
     recording,
     start_up,
+    swapping,
     unhealthy,
     validation,
 )
 
 # Raised when the same facts can lead to another verdict. Old runs keep the verdict of the version that judged them.
-RULES_VERSION = 1
+RULES_VERSION = 3
 
 # In order of evaluation: a loss takes what the losses before it left, the first bound on compute that applies counts.
 RULES: tuple[Rule, ...] = (
+    quota.RULE,  # pressures first: they stretch everything else
+    swapping.RULE,
+    io_pressure.RULE,
+    contention.RULE,
     input.RULE,
     communication.RULE,
     imbalance.RULE,
     host.RULE,
+    optimiser.RULE,
+    dispatch.RULE,
     bubble.RULE,  # the last loss: measured as the rest of the step
     power.RULE,
     heat.RULE,
     capacity.RULE,
     memory_bandwidth.RULE,
+    idle.RULE,
     kernels.RULE,
     compute.RULE,  # the last bound: always applies
     validation.RULE,

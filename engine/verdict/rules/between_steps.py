@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.spec.spec import Spec
 from engine.verdict import remedies
 from engine.verdict.evidence import get_clock_evidence
 from engine.verdict.facts import ClockFacts
@@ -15,6 +16,11 @@ def _measure(clock: ClockFacts) -> float:
     return clock.sum(*PARTS)
 
 
+def _predict(old: Spec, new: Spec) -> float:
+    """A part that each step has is paid once per global batch."""
+    return old.batch.global_batch_size / new.batch.global_batch_size
+
+
 def _get_evidence(clock: ClockFacts) -> tuple[Evidence, ...]:
     return get_clock_evidence(clock, *PARTS, "step")
 
@@ -26,6 +32,7 @@ RULE = ClockRule(
     sentence="{share} of {base} is between the steps, in neither validation, checkpoints nor recording.",
     formula="(between_steps + recovery + asleep) / training loop after its first step",
     measure=_measure,
+    predict=_predict,
     get_evidence=_get_evidence,
     remedies=(remedies.ACCUMULATE,),
     no_twin_reason="a twin is too short to show it",

@@ -8,9 +8,7 @@ from engine.verdict import remedies, spec_edits
 from engine.verdict.results import Evidence
 from engine.verdict.rule import LossRule
 from engine.verdict.spec_change import SpecChange
-from engine.verdict.step_model import StepModel
-
-IMBALANCED = 1.3  # measured idle time over (p - 1) / (m + p - 1) from which the rest is imbalance
+from engine.verdict.step_model import IDLE_REACH, StepModel
 
 
 def _measure(model: StepModel, taken_s: float) -> float | None:
@@ -18,18 +16,16 @@ def _measure(model: StepModel, taken_s: float) -> float | None:
         return None
     if model.has_bubble_phase:
         return max(0.0, model.step_s - model.unaccounted_s - taken_s)
-    updates = model.sum("optimiser_s")
-    idle = model.balanced_time - model.fed.mean(axis=0) - updates.max(axis=0) + updates.mean(axis=0)
-    return float(idle.mean())
+    return model.formula_idle_s
 
 
 def _predict(seconds: float, change: SpecChange) -> float:
     """(p - 1) / m of a stage's busy time, scaled by the measured bubble over the expected one."""
-    model, p, m = change.model, change.old.parallel.stages, change.old_load.micro_batches
-    expected = (model.get_mean("forward_s") + model.get_mean("backward_s") + model.host_s) / m * (p - 1)
-    ratio = seconds / expected if expected > 0 else 1.0
-    busy_s = change.new_forward_backward_s + change.new_host_s
-    return ratio * busy_s / change.new_load.micro_batches * (change.new.parallel.stages - 1)
+    model, p, m = change.model, change.old.parallel.stages, change.old.accumulation
+    old_s = (model.get_mean("forward_s", "backward_s") + model.host_s) / m * (p - 1)
+    new_s = (change.new_forward_backward_s + model.host_s) / change.new.accumulation
+    ratio = seconds / old_s if old_s > 0 else 1.0
+    return ratio * new_s * (change.new.parallel.stages - 1)
 
 
 def _describe(model: StepModel) -> Mapping[str, object]:
@@ -46,7 +42,8 @@ def _get_evidence(model: StepModel, seconds: float) -> tuple[Evidence, ...]:
         Evidence(
             "Idle in the pipeline", model.get_mean("bubble_s") / model.step_s if is_measured else None, "share",
             "measured" if is_measured else "absent",
-            f"within {IMBALANCED} x of the line above; more is imbalance", "bubble_s, mean over the ranks",
+            f"more than {IDLE_REACH} x the line above: waits between micro-batches, or imbalance",
+            "bubble_s, mean over the ranks",
             "" if is_measured else "its ranks did not record bubble_s; derived from stage times",
         ),
     )  # fmt: skip
@@ -67,5 +64,6 @@ RULE = LossRule(
     describe=_describe,
     remedies=(remedies.SMALLER_MICRO_BATCH, remedies.ACCUMULATE, remedies.FEWER_STAGES),
     twin_edits=(spec_edits.halve_micro_batch, spec_edits.double_global_batch, spec_edits.halve_stages),
+    is_stretched_by_others=True,
     colour="series-3",
 )

@@ -19,7 +19,7 @@ def _measure(model: StepModel, taken_s: float) -> float:
 
 
 def _predict(seconds: float, change: SpecChange) -> float:
-    return seconds * change.payload_ratio
+    return change.new_transfer_s
 
 
 def _get_evidence(model: StepModel, seconds: float) -> tuple[Evidence, ...]:
@@ -48,10 +48,7 @@ RULE = LossRule(
     predict=_predict,
     get_evidence=_get_evidence,
     remedies=(
-        Remedy(
-            "lower_zero", "Lower ZeRO stage",
-            "Fewer gathers and reductions, for more memory on each device.", spec_edits.lower_zero_stage,
-        ),
+        remedies.LOWER_ZERO,
         Remedy(
             "less_tensor", "Half the tensor parallel ranks",
             "Fewer reductions inside each layer, with copies of the model on the freed ranks, for more memory on each "
@@ -69,6 +66,7 @@ RULE = LossRule(
     twin_edits=(
         spec_edits.double_global_batch, spec_edits.lower_zero_stage, spec_edits.halve_tensor_ranks,
     ),
+    is_stretched_by_others=True,
     colour="series-2",
     part_title="Exposed communication",
 )  # fmt: skip

@@ -7,9 +7,9 @@ from engine.verdict.formatting import format_share
 from engine.verdict.readings import get_greatest
 from engine.verdict.results import Evidence
 from engine.verdict.rule import Observation, StateRule
+from engine.verdict.stolen import CONTENDED, CORES
 
-PRESSURE_METRIC = "cpu_pressure_share"
-PRESSURE = 0.20  # PSI cpu "some", our own proposal
+PRESSURE_METRIC, PRESSURE = CORES, CONTENDED
 
 
 def is_contended(facts: Facts) -> bool:

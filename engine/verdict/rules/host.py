@@ -15,7 +15,9 @@ def _measure(model: StepModel, taken_s: float) -> float:
 
 
 def _predict(seconds: float, change: SpecChange) -> float:
-    return change.new_host_s
+    """Once a step, whatever its size; gaps between phases with each micro-batch."""
+    gaps = min(seconds, change.model.get_mean("host_gap_s"))
+    return seconds - gaps + gaps * change.micro_batches_ratio
 
 
 def _get_evidence(model: StepModel, seconds: float) -> tuple[Evidence, ...]:
@@ -31,7 +33,8 @@ RULE = LossRule(
     measure=_measure,
     predict=_predict,
     get_evidence=_get_evidence,
-    remedies=(remedies.LARGER_MICRO_BATCH,),
-    twin_edits=(spec_edits.double_micro_batch,),
+    remedies=(remedies.ACCUMULATE, remedies.LARGER_MICRO_BATCH),
+    twin_edits=(spec_edits.double_global_batch,),
+    is_stretched_by_others=True,
     colour="series-8",
 )

@@ -24,7 +24,16 @@ def _predict(seconds: float, change: SpecChange) -> float:
     """Stages cannot differ once there is only one."""
     if change.old.parallel.stages > 1 and change.new.parallel.stages == 1:
         return 0.0
-    return seconds * change.flops_ratio
+    return seconds * change.local_ratio
+
+
+def _get_removal_factor(model: StepModel) -> float:
+    """The share is that of evenly shared work. A slow rank that becomes as fast as the others saves more."""
+    slowest = model.slowest
+    if slowest is None or slowest.steps_share < PERSISTENT:
+        return 1.0
+    n = model.facts.stages if model.is_pipeline else len(model.facts.ranks)
+    return n / (n - 1)
 
 
 def _describe(model: StepModel) -> Mapping[str, object]:
@@ -60,6 +69,7 @@ RULE = LossRule(
     predict=_predict,
     get_evidence=_get_evidence,
     describe=_describe,
+    removal_factor=_get_removal_factor,
     remedies=(
         Remedy(
             "other_devices", "Look at the slow rank's device",
@@ -73,5 +83,6 @@ RULE = LossRule(
         remedies.FEWER_STAGES,
     ),
     no_twin_reason="no field of a spec changes how fast one rank is",
+    is_stretched_by_others=True,
     colour="series-6",
 )  # fmt: skip

@@ -12,7 +12,7 @@ from engine.verdict.step_model import StepModel
 
 def _measure(model: StepModel, taken_s: float) -> float:
     """One waiting rank delays all others, so the mean over the ranks would be too low."""
-    return float((model.recorded_time - model.fed_time).mean())
+    return float((model.waiting_time - model.fed_time).mean())
 
 
 def _predict(seconds: float, change: SpecChange) -> float:

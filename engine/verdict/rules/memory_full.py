@@ -20,7 +20,7 @@ def _detect(facts: Facts) -> Observation | None:
     sentences = []
     if device is not None and share >= FULL:
         sentences.append(
-            f"Device {device.device} had {format_bytes(device.peak_bytes or 0)} of "
+            f"Device {device.title} had {format_bytes(device.peak_bytes or 0)} of "
             f"{format_bytes(device.capacity_bytes or 0)} in use ({format_share(share)})."
         )
     retries = _count_retries(facts)

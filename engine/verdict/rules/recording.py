@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.spec.spec import Spec
 from engine.verdict import remedies
 from engine.verdict.evidence import get_clock_evidence
 from engine.verdict.facts import ClockFacts
@@ -18,6 +19,11 @@ def _describe(clock: ClockFacts) -> dict[str, object]:
     return {"each": f"{1e3 * clock.sum('recording') / max(1, clock.num_steps):.3g} ms"}
 
 
+def _predict(old: Spec, new: Spec) -> float:
+    """A part that each step has is paid once per global batch."""
+    return old.batch.global_batch_size / new.batch.global_batch_size
+
+
 def _get_evidence(clock: ClockFacts) -> tuple[Evidence, ...]:
     return get_clock_evidence(clock, "recording", "step")
 
@@ -29,6 +35,7 @@ RULE = ClockRule(
     sentence="Writing metrics and logs takes {share} of {base}, {each} after each step.",
     formula="recording / training loop after its first step",
     measure=_measure,
+    predict=_predict,
     describe=_describe,
     get_evidence=_get_evidence,
     remedies=(

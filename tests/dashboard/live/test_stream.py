@@ -13,6 +13,8 @@ from dashboard.live import stream
 from tests.dashboard.streams import LIMIT_S, Browser, Server
 from tests.running import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory) -> Iterator[Server]:

@@ -12,6 +12,8 @@ from mlflow.exceptions import MlflowException
 from jobs import series
 from jobs.models import Run, RunMetric
 
+pytestmark = pytest.mark.slow
+
 
 def values(history):
     return [(point.step, point.value) for point in history]

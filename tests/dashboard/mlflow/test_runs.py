@@ -12,6 +12,8 @@ from jobs import series
 from jobs.models import Run, RunEvent
 from jobs.states.jobs import JobState
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_run_is_there_while_its_block_runs_and_has_succeeded_after_it(tracked, owner, team):
     with tracked.start_run(run_name="first", description="what it is for", tags={"seed": "3"}) as active:

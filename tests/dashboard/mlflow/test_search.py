@@ -9,6 +9,8 @@ from mlflow.entities import Metric, Param, RunTag
 
 from jobs.models import Run
 
+pytestmark = pytest.mark.slow
+
 RUNS = (
     ("gpt-small", {"loss": 2.5, "val/loss": 2.7}, {"lr": "0.1", "model": "GPT"}, {"kind": "base"}),
     ("gpt-large", {"loss": 1.5, "val/loss": 1.9}, {"lr": "0.01", "model": "gpt"}, {"kind": "base", "keep": ""}),

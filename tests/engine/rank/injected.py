@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from engine.directory import AttemptDirectory
+from engine.planner import HardwareProfile
 from engine.spec.spec import Spec
 from engine.telemetry.metrics import STEP_PHASES
 from engine.telemetry.wire import number
@@ -20,6 +21,7 @@ from engine.verdict.steady import RecordedSteps, build_facts
 from engine.verdict.whatif import predict_gain
 from tests.engine.rank import injection
 from tests.engine.rank.attempts import Attempt, Forker, tiny, write_attempt
+from tests.engine.rank.host_readings import HostReadings
 
 STEPS = 21  # of which five are warm-up
 BLOCK_S = 0.010  # per sequence and block: 160 ms per step of two blocks and eight sequences
@@ -40,6 +42,7 @@ class Case:
     inject: Mapping[str, Any]
     layout: Mapping[str, Any] = field(default_factory=dict)
     batch: Mapping[str, Any] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
     without: Mapping[str, Any] | None = None
     alter: Mapping[str, Any] | None = None
     removed_s: float | None = None
@@ -55,7 +58,7 @@ class Case:
         return tiny(
             parallel={"data": 2, **self.layout},
             batch={"global_batch_size": 16, "micro_batch_size": 8, **self.batch},
-            model={"layers": max(2, int(self.layout.get("stages", 1)))},
+            model={"layers": max(2, int(self.layout.get("stages", 1))), **self.model},
             budget={"steps": STEPS},
         )
 
@@ -68,6 +71,8 @@ class Bench:
     data_dir: Path
     folder: Path
     steps: int = STEPS
+    profile: HardwareProfile | None = None
+    reads_host: bool = False  # whether the facts have the pressures of this host
 
     def run(self, case: Case) -> Facts:
         """Return the facts of an attempt with the cause of the case."""
@@ -82,8 +87,11 @@ class Bench:
         spec = apply_changes(spec.model_dump(), {"budget.steps": self.steps})
         directory = write_attempt(self.folder / f"{case.name} {name}", spec, self.data_dir)
         injection.put(directory.path, **inject)
-        attempt = self.forker.start(directory).succeeded()
-        return facts_from(attempt, directory, spec, case.capacity_bytes)
+        attempt = self.forker.start(directory)
+        with HostReadings(attempt.pids) as readings:
+            attempt.succeeded()
+        facts = facts_from(attempt, directory, spec, case.capacity_bytes).replace(profile=self.profile)
+        return readings.add_to(facts, attempt) if self.reads_host else facts
 
 
 def is_named(case: Case, verdict: Verdict) -> bool:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -29,9 +31,10 @@ def apply(directory: Path, rank: int) -> None:
         return
     # Real-time priority, if allowed: other processes then do not change the measurement. The ranks sleep nearly all
     # the time.
-    with contextlib.suppress(PermissionError):
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     wanted = json.loads(path.read_text())
+    if wanted.pop("runs_first", True):
+        with contextlib.suppress(PermissionError):
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     only = wanted.pop("ranks", {})
     for name, value in wanted.items():
         if rank in only.get(name, [rank]):
@@ -169,6 +172,25 @@ def _memory(resident_bytes: int) -> None:
     HELD.append(ballast)
 
 
+def _quota(share: float) -> None:
+    """Move the rank to a control group that may use this share of a core; the test removes the group."""
+    group = QUOTA_GROUPS / f"{QUOTA_PREFIX}{os.getpid()}"
+    group.mkdir()
+    (group / "cpu.cfs_quota_us").write_text(str(int(100_000 * share)))
+    (group / "cgroup.procs").write_text(str(os.getpid()))
+
+
+def _neighbour(num_processes: int) -> None:
+    """Bind the rank to one core, and keep that core busy with other processes until the rank ends."""
+    core = min(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {core})
+    for _ in range(num_processes):
+        code = "import os, sys\nwhile os.getppid() == int(sys.argv[1]):\n    sum(range(100_000))"
+        subprocess.Popen([sys.executable, "-c", code, str(os.getpid())])
+
+
+QUOTA_GROUPS = Path("/sys/fs/cgroup/cpu")  # version 1
+QUOTA_PREFIX = "injected-quota-"
 HELD: list[bytearray] = []
 INJECTIONS = {
     "data_s": _data,
@@ -180,4 +202,6 @@ INJECTIONS = {
     "snapshot_s": _snapshot,
     "record_s": _record,
     "between_s": _between,
+    "quota_share": _quota,
+    "neighbours": _neighbour,
 }

@@ -13,6 +13,8 @@ from engine.supervisor import locks
 from fourwalls.system import procfs
 from tests.engine.supervised import STEP_UNTIL_STOPPED, Supervised, until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def first(tmp_path: Path) -> Iterator[Supervised]:

@@ -7,7 +7,11 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+import pytest
+
 from engine.telemetry.metrics import FABRIC_METRICS, METRICS, Metric
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[3]
 # Fabric tests form the names of their metrics from a table of algorithms.

@@ -114,6 +114,21 @@ def clock(*, lost: int = 0, queued_s: float = 0.0, **seconds: float) -> ClockFac
     return ClockFacts({"launch": 0.2, "first_step": 0.2, "step": 10.0} | seconds, 100, lost, 1, queued_s)
 
 
+def pressed(found: Facts, **means: float) -> Facts:
+    """The same facts on CPU devices with these readings."""
+    devices = tuple(DeviceFacts(f"cpu-{n}", "cpu", means, 2e9, 8e9) for n in range(len(found.ranks)))
+    return found.replace(devices=devices)
+
+
+def small_micro_batches(ranks: int = 1) -> Facts:
+    """32 micro-batches of one sequence with 16 tokens: nearly all of forward and backward is launching operations."""
+    work = {"forward_s": 0.040, "backward_s": 0.055, "optimiser_s": 0.002, "communication_s": 0.0002}
+    return facts(*[work] * ranks, spec=spec(
+        model={"layers": 2, "width": 32, "heads": 2, "ffn_width": 64, "context": 16},
+        batch={"global_batch_size": 32 * ranks, "micro_batch_size": 1}, parallel={"data": ranks},
+    ))  # fmt: skip
+
+
 # Each rule is in the verdict of one of these, or a state of one of STATE_CASES.
 CASES = {
     "clean": facts({}, {}),
@@ -132,6 +147,18 @@ CASES = {
                                 thermal_throttle_share=0.5, sm_clock_hz=1.0e9),
     "kernels": on_gpu(facts({}, {}), memory_bandwidth_share=0.3, tensor_active_share=0.1, sm_active_share=0.9),
     "heat": on_gpu(facts({}, {}), thermal_throttle_share=0.5, sm_clock_hz=1.2e9),
+    "small micro-batches": small_micro_batches(),
+    "quota": pressed(facts({}, {}), cpu_throttle_share=0.4, cores_used=0.6),
+    "swapping": pressed(facts({}, {}), memory_pressure_share=0.35, io_pressure_share=0.4, cores_used=0.6),
+    "disk": pressed(facts({}, {}), io_pressure_share=0.3, cores_used=0.65),
+    "neighbours": pressed(facts({}, {}), cpu_pressure_share=0.9, cores_used=0.6),
+    "update": facts({"optimiser_s": 0.2}, {"optimiser_s": 0.2}),
+    "offloaded update": on_gpu(facts({"optimiser_s": 0.2}, {"optimiser_s": 0.2}, spec=spec(
+        parallel={"data": 2, "zero_stage": 1, "offload_optimiser": "host"}))),
+    "idle GPU": on_gpu(
+        facts({}, {}, spec=spec(batch={"global_batch_size": 16, "micro_batch_size": 8})),
+        sm_active_share=0.2, tensor_active_share=0.03, memory_bandwidth_share=0.05),
+    "idle core": pressed(facts({}, {}), cores_used=0.2, utilisation_pct=20.0),
     "capacity": facts({}, {}, unlimited_gain_share=0.3,
                       spec=spec(batch={"global_batch_size": 16, "micro_batch_size": 1})),
     "validation": facts({}, {}, clock=clock(validation=6.0), spec=spec(budget={"validate_every": 10})),

@@ -12,6 +12,10 @@ from engine.verdict.facts import Facts
 from engine.verdict.judge import judge
 from tests.engine.verdict.cases import CASES, on_gpu
 
+# The fixed cost of an operation and the rate of a link are those of a device: a step of the same spec that takes a
+# thousand times longer is another one.
+ABSOLUTE = ("small micro-batches", "neighbours")
+
 
 @pytest.fixture(params=CASES, name="found")
 def _found(request) -> Facts:
@@ -27,7 +31,9 @@ def scale_times(found: Facts, factor: float) -> Facts:
 
 
 @pytest.mark.parametrize("factor", [1e-3, 0.5, 7.0, 1e3])
-def test_scaling_all_times_keeps_the_verdict(found, factor):
+@pytest.mark.parametrize("name", [name for name in CASES if name not in ABSOLUTE])
+def test_scaling_all_times_keeps_the_verdict(name, factor):
+    found = CASES[name]
     before, after = judge(found), judge(scale_times(found, factor))
     assert (after.name, after.severity, after.share) == (
         before.name,
@@ -89,7 +95,8 @@ def test_more_steps_of_the_same_kind_make_the_verdict_sure(found):
         ranks=tuple(replace(r, phases={k: v[:8] for k, v in r.phases.items()}) for r in found.ranks),
     )
     before, after = judge(few), judge(found)
-    assert before.provisional and not after.provisional
+    assert set(before.provisional) - set(after.provisional) == {before.provisional[0]}
+    assert not after.provisional or after.states
     assert before.name == after.name
 
 

@@ -31,6 +31,8 @@ from tests.jobs.imports.encode import (
     wandb_run,
 )
 
+pytestmark = pytest.mark.slow
+
 SEED = 20261130
 INPUTS_A_KIND = 1000
 CPU_S, MEMORY_BYTES = 1.0, 100 * 1024 * 1024

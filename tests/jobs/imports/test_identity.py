@@ -23,6 +23,8 @@ from tests.jobs.imports.encode import (
     wandb_run,
 )
 
+pytestmark = pytest.mark.slow
+
 SEED = 20261130
 NAME = "events.out.tfevents.1700000000.host"
 

@@ -20,7 +20,7 @@ from jobs.people import accounts
 from jobs.series.codec import NO_STEP
 from jobs.tracking.params import as_text
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 PEERS = Path(__file__).parent / "peers"
 EXPECTED = json.loads((PEERS / "expected.json").read_text())
 ALL = [(writer, store) for writer, by_store in EXPECTED.items() for store in by_store]

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from engine import planner
 from engine.hardware import peaks
+from engine.verdict.rules import RULES_VERSION
 from jobs import verdicts
 from jobs.models import Attempt, Job, Run, RunVerdict
 from jobs.states.jobs import JobState
@@ -125,13 +126,16 @@ def test_a_verdict_names_unread_ranks(trained, monkeypatch):
 def test_old_runs_keep_verdicts_of_older_rules_and_can_be_judged_again(trained, capsys, monkeypatch):
     job = trained(*SLOW_DATA, state=JobState.SUCCEEDED)
     old = verdicts.judge_run(job.run)
-    monkeypatch.setattr("engine.verdict.judge.RULES_VERSION", 2)
+    monkeypatch.setattr("engine.verdict.judge.RULES_VERSION", RULES_VERSION + 1)
     assert verdicts.JudgeLoop().poll() == 0
     assert verdicts.get_current(job.run).id == old.id
     call_command("rejudge", job.run.id)
     assert f"{job.run.id}  input 37 %  strong" in capsys.readouterr().out
-    assert sorted(job.run.verdicts.values_list("rules_version", flat=True)) == [1, 2]
-    assert verdicts.get_current(job.run).rules_version == 2
+    assert sorted(job.run.verdicts.values_list("rules_version", flat=True)) == [
+        RULES_VERSION,
+        RULES_VERSION + 1,
+    ]
+    assert verdicts.get_current(job.run).rules_version == RULES_VERSION + 1
 
 
 def test_rejudge_names_unknown_runs(db):
