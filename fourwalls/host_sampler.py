@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -91,7 +92,12 @@ class HostSampler:
             "host",
             {
                 "name": self._name,
-                "facts": {"cpu": host.cpu_name(), "cores": host.cores(), **driver},
+                "facts": {
+                    "cpu": host.cpu_name(),
+                    "cores": host.cores(),
+                    "threads": count_threads(),
+                    **driver,
+                },
                 "devices": [
                     {
                         "id": device.id,
@@ -170,3 +176,12 @@ def select_visible(devices: Sequence[DeviceInfo], visible: str | None) -> list[D
             break  # as CUDA does: what follows an invalid entry is not visible
         found += [one for one in match if one not in found]
     return found
+
+
+def count_threads() -> int | None:
+    """The threads that compute in this process, as torch or OMP_NUM_THREADS say; None if neither does."""
+    torch = sys.modules.get("torch")  # never imported here
+    if torch is not None and hasattr(torch, "get_num_threads"):
+        return int(torch.get_num_threads())
+    text = os.environ.get("OMP_NUM_THREADS", "")
+    return int(text) if text.isdigit() else None

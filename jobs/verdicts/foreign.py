@@ -6,6 +6,7 @@ claimed: its time is in no phase. Such a run has no spec, so no remedy is predic
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
@@ -19,6 +20,7 @@ from engine.verdict.results import ProposedRemedy, Verdict
 from engine.verdict.rule import ComputeBoundRule
 from engine.verdict.rules import BY_ID, DEVICE_METRICS
 from engine.verdict.steady import WINDOW_STEPS, Ints, RecordedSteps, build_facts
+from engine.verdict.stolen import PRESSURES
 from engine.verdict.thresholds import UNACCOUNTED
 from jobs import ledger, series
 from jobs.models import Run, RunMetric
@@ -66,7 +68,7 @@ def collect_logged_facts(run: Run) -> Facts:
                 key: (ordinals, values) for key, values in _complete(phases, durations, ranks).items()
             },
             step_s=(ordinals, durations),
-            seats={rank: (0, rank, "") for rank in ranks},
+            seats={rank: (0, rank, _get_host_device(devices)) for rank in ranks},
             world_size=len(ranks),
             starts={1, *(int(ordinals[np.searchsorted(numbers, border)]) for border in step_s.borders
                          if numbers[0] < border <= numbers[-1])},
@@ -179,6 +181,13 @@ def _cap_hidden_waits(
             phases[rank, "forward_s"] = hidden + waits - counted
 
 
+def _get_host_device(devices: Collection[DeviceFacts]) -> str:
+    """The CPU device, whose pressures stop the script, on a machine with GPUs too. With several hosts it is not known
+    which of them a rank is on."""
+    found = [device.device for device in devices if device.kind == "cpu"]
+    return found[0] if len(found) == 1 else ""
+
+
 def _get_clock(run: Run) -> ClockFacts | None:
     found = ledger.build_ledger(run)
     if found is None or not found.is_recorded:
@@ -207,8 +216,20 @@ def _collect_devices(run: Run, window_s: float) -> tuple[DeviceFacts, ...]:
         if inside.any():
             mean = float(np.average(one.mean[inside], weights=one.counts[inside]))
             means.setdefault(one.source, {})[one.metric] = mean
-    return tuple(
+    found = [
         _build_device(run, source, known.get(source, {}), means.get(source, {}), maxima) for source in sources
+    ]
+    threads = {
+        f"device:{one['id']}": host.facts.get("threads") for host in run.hosts.all() for one in host.devices
+    }
+    has_gpu = any(device.kind == "cuda" for device in found)
+    return tuple(
+        device
+        if device.kind == "cuda"
+        else _as_host(device)
+        if has_gpu
+        else _as_one_core(device, threads.get(source))
+        for source, device in zip(sources, found, strict=True)
     )
 
 
@@ -223,7 +244,8 @@ def _build_device(
     kind = str(known.get("kind") or ("cuda" if "gpu" in name.lower() else "cpu"))
     capacity = known.get("memory_bytes")
     return DeviceFacts(
-        device=str(known.get("name") or name),
+        device=name,
+        name=str(known.get("name") or name),
         kind=kind,
         means=means,
         peak_bytes=maxima.get((source, "memory_used_bytes")),
@@ -231,3 +253,17 @@ def _build_device(
         clock_reference_hz=maxima.get((source, "sm_clock_hz")) if kind == "cuda" else None,
         missing={metric: why for metric, (_, why) in run.missing.get(source, {}).items()},
     )
+
+
+def _as_host(device: DeviceFacts) -> DeviceFacts:
+    """The CPU beside GPUs: only its pressures are of the run's devices, not how busy it is."""
+    means = {name: value for name, value in device.means.items() if name in PRESSURES}
+    return dataclasses.replace(device, means=means, peak_bytes=None)
+
+
+def _as_one_core(device: DeviceFacts, threads: object) -> DeviceFacts:
+    """A CPU device that the script uses with one thread: it is alone on one core of it."""
+    used = device.means.get("cores_used")
+    if threads != 1 or used is None:
+        return device
+    return dataclasses.replace(device, means={**device.means, "utilisation_pct": 100 * used})

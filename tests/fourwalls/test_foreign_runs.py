@@ -35,10 +35,7 @@ def test_a_plain_script_with_three_lines_has_hardware_ledger_and_verdict(finishe
     } <= sources
     ledger = server.get(f"/runs/{run_id}/ledger")
     assert ledger["steps"] == 199 and add_up(ledger)
-    run = server.get(f"/runs/{run_id}")
-    assert ledger["held_s"] == pytest.approx(run["took_s"], rel=0.01) if "took_s" in run else True
     verdict = server.get(f"/runs/{run_id}/verdict")
-    print(verdict)
     assert verdict["name"]
 
 
@@ -107,7 +104,6 @@ def test_a_script_that_only_uses_mlflow_has_hardware_and_says_what_is_not_known(
     assert done.returncode == 0, done.stderr
     run_id = done.stdout.split()[0]
     found = {(one["metric"], one["source"]) for one in server.get(f"/runs/{run_id}/metrics")["metrics"]}
-    print(found)
     assert ("utilisation_pct", "device:cpu") in found
     ledger = server.get(f"/runs/{run_id}/ledger")
     assert set(ledger["seconds"]) == {"unmarked"} and add_up(ledger)
