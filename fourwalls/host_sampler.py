@@ -24,6 +24,12 @@ from fourwalls.writer import RowWriter
 FIRST_PAUSE_S = 0.5  # rates need two readings
 COST_SHARE = 0.001  # of one core, at most: expensive readings are made less often
 RUN = "run"
+HOST_METRICS = (
+    "cpu_pct",
+    "memory_used_bytes",
+    "load_1min",
+    "disk_free_bytes",
+)  # pressures are of its CPU device
 
 log = logging.getLogger("fourwalls")
 Missing = dict[str, list[str]]
@@ -124,7 +130,8 @@ class HostSampler:
     def _read(self, sources: Sequence[DeviceSource], host: Any) -> None:
         at_us, now_s = time.time_ns() // 1000, time.monotonic()
         if host is not None:
-            self._queue_metrics(f"host:{self._name}", host.read(), at_us)
+            read = host.read()
+            self._queue_metrics(f"host:{self._name}", {name: read[name] for name in HOST_METRICS}, at_us)
         if own := procfs.stat(os.getpid()):
             self._queue_metrics(f"rank{self._process.rank}", {"rss_bytes": float(own.rss_bytes)}, at_us)
         pids = self._find_processes()

@@ -6,9 +6,9 @@ with its time and are not counted.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
+from threading import get_ident
 from types import TracebackType
 from typing import Any
 
@@ -52,16 +52,16 @@ class StepClock:
 
     def enter(self, name: str) -> _Entry | None:
         """Begin a phase; with '' a step. None if the mark does not count."""
-        if self._is_closed or not self._may_mark(is_step=not name):
+        if self._is_closed or (get_ident() != self._owner and not self._take_over(is_step=not name)):
             return None
-        if not name and self._step is not None:
-            return None  # a step within a step is a part of it
-        around = next((one.name for one in reversed(self._open) if one.name in BETWEEN_PARTS), "")
-        if not name and around:
-            return None  # nor does the loop of a validation make steps
+        around = self._open[-1].around if self._open else ""
+        if not name and (around or self._step is not None):
+            return None  # a step within a step is a part of it, and the loop of a validation makes no steps
         self._turn()
         name = SPELLINGS.get(name, name)
-        entry = _Entry(around if around and name not in BETWEEN_PARTS else name)
+        entry = _Entry(around or name, around)
+        if name in BETWEEN_PARTS:
+            entry.name = entry.around = name
         self._open.append(entry)
         if not name:
             self._begin_step()
@@ -69,7 +69,7 @@ class StepClock:
 
     def leave(self, entry: _Entry, *, outcome: str = "") -> None:
         """End a mark, and those that were begun inside it and not ended. `outcome`: failed or empty, of a step."""
-        if self._owner != threading.get_ident() or entry not in self._open:
+        if self._owner != get_ident() or entry not in self._open:
             return
         self._turn()
         while True:
@@ -109,16 +109,15 @@ class StepClock:
                 self._add(found, "data" if metric == "data_wait_s" else "step", seconds)
         return {part: seconds for part, seconds in found.items() if seconds > 0}
 
-    def _may_mark(self, *, is_step: bool) -> bool:
-        thread = threading.get_ident()
-        if thread == self._owner:
-            return True
+    def _take_over(self, *, is_step: bool) -> bool:
+        """Make the calling thread the one that drives the clock, if none does, or if it opens a step and no other is
+        open."""
         if self._owner and (self._step is not None or not is_step):
             return False
         if self._owner:
             self._turn()
             self._open.clear()
-        self._owner = thread
+        self._owner = get_ident()
         return True
 
     def _turn(self) -> None:
@@ -218,12 +217,12 @@ class StepClock:
 
 
 class _Entry:
-    """One open mark; '' is a step."""
+    """One open mark; '' is a step. `around`: the phase beside the steps that it is in."""
 
-    __slots__ = ("name",)
+    __slots__ = ("around", "name")
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, around: str) -> None:
+        self.name, self.around = name, around
 
 
 class Mark:

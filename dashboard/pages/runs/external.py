@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Set
 from typing import Any
 
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from dashboard.charts import chart_sections, panels
 from dashboard.charts.panels import PanelState
@@ -18,8 +18,10 @@ SHOWN = 1000  # rows of one kind on the page; the API returns all
 
 
 def get_key_metrics(run: Run) -> list[RunMetric]:
-    """Return the newest values of the main metrics: loss and accuracy first, then by name, without system metrics."""
-    rows = list(run.metrics.exclude(key__startswith="system/").order_by("key")[:SHOWN])
+    """Return the newest values of the main metrics: loss and accuracy first, then by name. Those of the machine and of
+    marks are left out."""
+    marks = Q(key__startswith="system/") | Q(key__startswith="phase/") | Q(key="step_s")
+    rows = list(run.metrics.exclude(marks).order_by("key")[:SHOWN])
     return sorted(rows, key=lambda row: (_rank(row.key), row.key))[:METRICS_SHOWN]
 
 
@@ -67,3 +69,14 @@ def _rank(key: str) -> int:
     if name in FIRST:
         return FIRST.index(name)
     return len(FIRST) + (0 if "loss" in name or "acc" in name else 1)
+
+
+def build_device_names(run: Run) -> dict[str, str]:
+    """Device -> its name in charts, for runs that Fourwalls did not launch."""
+    hosts = list(run.hosts.order_by("name")[:SHOWN])
+    found = {}
+    for host in hosts:
+        for device in host.devices:
+            name = "CPU" if device["kind"] == "cpu" else f"GPU {device['index']}"
+            found[device["id"]] = f"{host.name} {name}" if len(hosts) > 1 else name
+    return found
