@@ -46,8 +46,8 @@ def get_verdicts(run_ids: Collection[str]) -> dict[str, Verdict]:
 def _is_stale(run: Run, stored: RunVerdict) -> bool:
     job = run.job
     if job is None:
-        is_fresh = timezone.now() - stored.at < FRESH and not stored.is_final
-        return not is_fresh and foreign.is_stale(run, stored.at, stored.is_final)
+        is_due = run.state in FINAL or timezone.now() - stored.at >= FRESH
+        return is_due and foreign.is_stale(run, stored.at, stored.is_final)
     if stored.is_final:  # unless the job was resumed
         return job.state not in FINAL and job.step != stored.step
     has_moved = job.state in FINAL or job.step != stored.step or job.attempt_number != stored.attempt
