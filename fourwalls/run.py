@@ -20,7 +20,7 @@ from fourwalls import description, exit_hooks, launch, limits, options, sync, va
 from fourwalls.artefacts import ArtefactUploader
 from fourwalls.host_sampler import HostSampler
 from fourwalls.launch import Launch
-from fourwalls.marks import MarkedRun
+from fourwalls.marked_run import MarkedRun
 from fourwalls.options import Options
 from fourwalls.server import Server
 from fourwalls.shipper import Shipper

@@ -1,7 +1,7 @@
-"""Clock of a training script: every second belongs to one part, from the marks that the script makes.
+"""Clock of a training script: every second belongs to one part.
 
-A mark costs some microseconds. One thread drives the clock: the one that opens steps. Marks of other threads overlap
-with its time and are not counted.
+The script marks its steps and phases. A mark costs some microseconds. One thread drives the clock: the one that opens
+steps. Marks of other threads overlap with its time and are not counted.
 """
 
 from __future__ import annotations

@@ -23,7 +23,9 @@ def open_gpus(binding: Any = None) -> tuple[Nvml | None, dict[str, str]]:
     """The GPUs and the versions of their driver; (None, reason) without a driver. `binding`: pynvml, or a fake."""
     if binding is None:
         try:
-            import pynvml as binding
+            import pynvml
+
+            binding = pynvml
         except ImportError:
             return None, {"driver_absent": NOT_INSTALLED}
     try:

@@ -1,4 +1,4 @@
-"""What writers report of themselves for runs that Fourwalls did not launch: clocks and hosts."""
+"""Clocks and hosts that the writers of logged runs report."""
 
 from __future__ import annotations
 

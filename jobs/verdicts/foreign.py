@@ -106,7 +106,7 @@ def is_stale(run: Run, judged_at: object, was_final: bool) -> bool:
 
 def _list_remedies(verdict: Verdict) -> tuple[ProposedRemedy, ...]:
     """What the winners suggest beside changes of a spec, unranked: nothing is predicted."""
-    found = {}
+    found: dict[str, ProposedRemedy] = {}
     for rule in (*verdict.rules, *(state.rule for state in verdict.states)):
         for remedy in BY_ID[rule].remedies:
             if remedy.spec_edit is None and not remedy.needs_gpu:
@@ -119,10 +119,10 @@ def _list_remedies(verdict: Verdict) -> tuple[ProposedRemedy, ...]:
 
 def _read_steps(run: Run) -> list[Series]:
     """The newest marked steps; a step of the series may stand for several of the script."""
-    newest = RunMetric.objects.filter(run=run, key="step_s").values_list("last_step", "count").first()
-    if newest is None or newest[0] is None:
+    newest = RunMetric.objects.filter(run=run, key="step_s").first()
+    if newest is None or newest.last_step is None:
         return []
-    last, count = newest
+    last, count = newest.last_step, newest.count
     first = last - int(np.ceil(WINDOW_STEPS * max(1.0, (last + 1) / max(1, count)))) + 1
     sources = {"run", *(f"rank{rank}" for rank in range(RANKS_READ))}
     return series.read(

@@ -67,7 +67,18 @@ READS = [
     "/api/v1/datasets/{dataset}/refused",
 ]
 # What the writer of a run reports
-REPORTED = ("points", "writers", "params", "tags", "heartbeat", "start", "finish", "missing")
+REPORTED = (
+    "points",
+    "writers",
+    "params",
+    "tags",
+    "heartbeat",
+    "start",
+    "finish",
+    "missing",
+    "clock",
+    "hosts",
+)
 WRITES = [
     ("post", "/api/v1/jobs"),
     *[

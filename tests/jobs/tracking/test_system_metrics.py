@@ -24,7 +24,8 @@ NAMES = {
     "system/cpu": ("utilisation_pct", "device:cpu", 1),
 }
 PLAIN = ("loss", "gpu.0.gpu", "system/disk_usage_percentage", "system/network_receive_megabytes", "system/gpu_x",
-         "system/gpu.process.0.gpu", "system/gpu.0.memoryAllocated", f"system/{'n' * 90}/cpu_utilization_percentage")  # fmt: skip
+         "system/gpu.process.0.gpu", "system/gpu.0.memoryAllocated",
+         f"system/{'n' * 90}/cpu_utilization_percentage")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)

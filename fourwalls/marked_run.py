@@ -28,8 +28,14 @@ class MarkedRun:
     _clock: StepClock | None = None
     _last_marked = -1
     _rank = 0
-    _stream: str
-    _owns_run_state: bool
+
+    @property
+    def _stream(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def _owns_run_state(self) -> bool:
+        raise NotImplementedError
 
     @property
     def step(self) -> StepNumber:
