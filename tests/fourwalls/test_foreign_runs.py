@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from tests.fourwalls.foreign import MLFLOW, torch_script
+from tests.running import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -109,3 +110,83 @@ def test_a_script_that_only_uses_mlflow_has_hardware_and_says_what_is_not_known(
     assert set(ledger["seconds"]) == {"unmarked"} and add_up(ledger)
     verdict = server.get(f"/runs/{run_id}/verdict")
     assert not verdict["name"] and "neither steps nor" in verdict["body"]["nothing"]
+
+
+MARKED = """
+run = fourwalls.init(name="short")
+print(run.id, flush=True)
+for step in range(30):
+    with run.step(), run.phase("forward"):
+        time.sleep(0.01)
+"""
+
+
+def test_an_offline_run_brings_its_clock_and_host_later(finished, server, spools):
+    run_id = finished(MARKED + "time.sleep(1)\nrun.finish()", MODE="offline", **SYSTEM)
+    finished(f"from fourwalls.sync import sync; from fourwalls.server import Server; from pathlib import Path\n"
+             f"print(sync(Path({str(spools)!r}), Server({server.url!r}, {server.token!r})))")  # fmt: skip
+    ledger = server.get(f"/runs/{run_id}/ledger")
+    assert ledger["steps"] == 29 and add_up(ledger) and 1.2 < ledger["held_s"] < 20
+    assert any(
+        one["source"].startswith("device:cpu") for one in server.get(f"/runs/{run_id}/metrics")["metrics"]
+    )
+
+
+def test_a_forked_child_does_not_move_the_clock(finished, server):
+    run_id = finished(
+        MARKED
+        + """
+child = os.fork()
+if child == 0:
+    with run.step():
+        time.sleep(0.2)
+    run.log({"from_child": 1.0})
+    run.finish()
+    os._exit(0)
+os.waitpid(child, 0)
+run.finish()
+""",
+        **SYSTEM,
+    )
+    ledger = server.get(f"/runs/{run_id}/ledger")
+    assert ledger["steps"] == 29 and len(ledger["attempts"]) == 1 and add_up(ledger)
+
+
+def test_each_rank_is_read_once(script, server):
+    ranks = [
+        script(MARKED + "time.sleep(2)\nrun.finish()", RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2",
+               LOCAL_WORLD_SIZE="2", RUN_ID="twin", **SYSTEM)
+        for rank in range(2)
+    ]  # fmt: skip
+    for process in ranks:
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+    metrics = server.get("/runs/twin/metrics")["metrics"]
+    found = {(one["metric"], one["source"].split(":")[0]) for one in metrics}
+    assert {
+        ("forward_s", "rank0"),
+        ("forward_s", "rank1"),
+        ("rss_bytes", "rank1"),
+        ("step_s", "run"),
+    } <= found
+    assert len({one["source"] for one in metrics if one["source"].startswith("device:")}) == 1
+    assert len(server.get("/runs/twin/ledger")["attempts"]) == 1
+
+
+def test_a_continued_run_has_a_second_attempt(finished, server):
+    run_id = finished(MARKED + "run.finish()")
+    finished(MARKED.replace("init(", f"init(id={run_id!r}, ") + "run.finish()")
+    ledger = server.get(f"/runs/{run_id}/ledger")
+    assert [one["steps"] for one in ledger["attempts"]] == [29, 29] and ledger["waited_s"]["over"] > 0
+
+
+def test_a_killed_script_keeps_what_it_reported(script, server, finished):
+    known = MARKED.replace("print(", "run._thread.registered.wait(30)\nprint(")
+    process = script(known + "time.sleep(60)", **SYSTEM)
+    run_id = process.stdout.readline().strip()
+    wait_until(lambda: len(server.points(run_id, "step_s")) > 20)
+    process.kill()
+    process.wait()
+    finished("run = fourwalls.init(name='next')\ntime.sleep(2)\nrun.finish()")
+    wait_until(lambda: server.get(f"/runs/{run_id}")["state"] == "failed")
+    assert add_up(server.get(f"/runs/{run_id}/ledger"))
