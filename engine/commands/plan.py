@@ -19,6 +19,7 @@ from engine.commands.tables import (
     write,
     write_json,
 )
+from engine.data import epochs
 from engine.hardware.peaks import PEAKS, find_named, find_peak
 from engine.local import load_spec
 from engine.planner import Estimate, HardwareProfile, Plan, SearchResult, plan, profile_from_peak, search
@@ -121,8 +122,10 @@ def _local_profile(devices: Sequence[DeviceInfo]) -> tuple[HardwareProfile, int]
 
 
 def _to_json(spec: Spec, profile: HardwareProfile, found: Plan, best: SearchResult | None) -> dict[str, Any]:
+    size = epochs.measure_corpus(spec.data.corpus, Path.cwd())
     return found.to_json() | {
         "fits": found.fits(),
+        "epochs": epochs.estimate_epochs(spec, *size) if size else None,
         "layout": describe_layout(spec),
         "device": {"name": profile.name, "standing": profile.standing, "source": profile.source},
         "warnings": [dataclasses.asdict(one) | {"sentence": one.sentence} for one in found.warnings],
@@ -144,13 +147,26 @@ def _sections(
         f"{spec.name}: {found.num_parameters:,} parameters, {describe_layout(spec)}, {found.dtype}, on {devices}\n"
         f"Memory: {found.fits()}. Peak at '{found.peak.binds}', stage {found.peak.stage}. All figures are estimates."
     )
-    sections = [head, _memory_table(found), *(warning.sentence for warning in found.warnings)]
+    sections = [
+        head,
+        *_list_epochs(spec),
+        _memory_table(found),
+        *(warning.sentence for warning in found.warnings),
+    ]
     if found.time is None:
         return [*sections, f"Time: {found.why_not}"]
     sections.append(_time_table(found))
     if best is not None:
         sections.append(_layout_table(count, best))
     return sections
+
+
+def _list_epochs(spec: Spec) -> list[str]:
+    size = epochs.measure_corpus(spec.data.corpus, Path.cwd())
+    if size is None:
+        return []
+    passes = epochs.estimate_epochs(spec, *size)
+    return [f"Data, about: {epochs.describe_epochs(passes, 'corpus')}"]
 
 
 def _memory_table(found: Plan) -> str:

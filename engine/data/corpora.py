@@ -42,6 +42,7 @@ class Corpus:
     # Why it is not on this machine and how to install it; empty if it is available.
     missing_reason: Callable[[], str] = lambda: ""
     num_classes: int = 0  # of a corpus with labels
+    about_size: int = 0  # bytes of a text, else examples; measured with Python 3.11; 0: not measured
 
     @property
     def identity(self) -> str:
@@ -59,31 +60,42 @@ class CorpusChoice:
 
 
 CORPORA: tuple[Corpus, ...] = (
-    Corpus("python-docs", "Python's documentation topics (0.5 MB)", "PSF-2.0", 1, python.read_topics),
-    Corpus("python-source", "Source of Python's standard library (11 MB)", "PSF-2.0", 1, python.read_sources),
+    Corpus(
+        "python-docs", "Python's documentation topics (0.5 MB)", "PSF-2.0", 1, python.read_topics,
+        about_size=466_000,
+    ),
+    Corpus(
+        "python-source", "Source of Python's standard library (11 MB)", "PSF-2.0", 1, python.read_sources,
+        about_size=12_100_000,
+    ),
     Corpus(
         "messages-en-fr", "English to French: messages of this machine's programs (pairs)",
         "each program's own: BSD-3-Clause (Django), GPL, LGPL and others", 2,
         partial(catalogues.read_translations, "fr"), "pairs", partial(catalogues.describe_versions, "fr"),
+        about_size=20_100,
     ),
     Corpus(
         "docstring-summaries", "Documentation of Python functions and its first line (pairs)",
         "PSF-2.0 and BSD-3-Clause", 1,
         docstrings.read_summaries, "pairs", docstrings.describe_versions, docstrings.missing_reason,
+        about_size=5_600,
     ),
     Corpus(
         "code-summaries", "Code of Python functions and the first line of their documentation (pairs)",
         "PSF-2.0 and BSD-3-Clause", 1,
         docstrings.read_code_summaries, "pairs", docstrings.describe_versions, docstrings.missing_reason,
+        about_size=19_600,
     ),
     Corpus(
         "docstring-questions", "What is this parameter? Answered by its documentation (pairs)",
         "PSF-2.0 and BSD-3-Clause", 1,
         docstrings.read_questions, "pairs", docstrings.describe_versions, docstrings.missing_reason,
+        about_size=5_400,
     ),
     Corpus(
         "languages", "Short texts in 16 languages (labels)", "BSD-3-Clause", 1,
         catalogues.read_languages, "classes", partial(importlib.metadata.version, "django"), num_classes=16,
+        about_size=7_600,
     ),
     Corpus(
         "debian-en-fr", "English to French: descriptions of Debian's packages (pairs)",

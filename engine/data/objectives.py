@@ -12,6 +12,8 @@ from engine.data.sources import TrainingData, ValidationData
 from engine.data.special_tokens import special_tokens
 from engine.spec.spec import Problem, Spec, SpecError
 
+LEAST_CONTEXT = 8  # that a spec can have
+
 
 def build_training(spec: Spec, prepared: PreparedData) -> TrainingData:
     """Build the training batches of a run."""
@@ -44,7 +46,8 @@ def refuse_unfit(spec: Spec, prepared: PreparedData) -> None:
     if len(known) > spec.model.classes:
         message = f"The corpus has {len(known):,} classes; model.classes is {spec.model.classes:,}. Raise it."
         raise SpecError([Problem("model.classes", message, {"model.classes": len(known)})])
-    for part, held in (("training", prepared.train), ("validation", prepared.validation)):
+    parts = (("training", prepared.train), ("validation", prepared.validation))
+    for part, held in parts:
         if isinstance(held, Examples):
             if len(held) == 0:
                 message = (
@@ -52,11 +55,20 @@ def refuse_unfit(spec: Spec, prepared: PreparedData) -> None:
                 )
                 raise SpecError([Problem("data.corpus", message)])
         elif len(held) < context + 1:
-            message = (
-                f"The {part} part of the corpus has {len(held):,} tokens; one sequence of context {context:,} "
-                f"needs {context + 1:,}. Shorten the context or add text."
-            )
-            raise SpecError([Problem("model.context", message, {"model.context": max(8, len(held) - 1)})])
+            raise SpecError([_too_long(context, part, len(held), min(len(every) for _, every in parts))])
+
+
+def _too_long(context: int, part: str, held: int, least: int) -> Problem:
+    """`held`: tokens of the part; `least`: of the shorter part, which the proposed context fits too."""
+    message = (
+        f"The {part} part of the corpus has {held:,} tokens; one sequence of context {context:,} "
+        f"needs {context + 1:,}."
+    )
+    if least <= LEAST_CONTEXT:
+        return Problem("data.corpus", f"{message} Add text, or change validation_share.")
+    return Problem(
+        "model.context", f"{message} Shorten the context or add text.", {"model.context": least - 1}
+    )
 
 
 def _build_batches(spec: Spec, prepared: PreparedData) -> TrainingData:

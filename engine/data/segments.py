@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
-UNIT_CHARS = 4096  # approximate size of the units that the split assigns, cut at line ends
+# Approximate size of the units that the split assigns, cut at line ends. A short text has smaller ones, so that there
+# are several to hold out.
+UNIT_CHARS, LEAST_UNIT_CHARS = 4096, 32
+LEAST_UNITS = 50
 
 
 def split(texts: Sequence[str], validation_share: float) -> tuple[list[str], list[str]]:
@@ -14,22 +18,23 @@ def split(texts: Sequence[str], validation_share: float) -> tuple[list[str], lis
     Units are held out in the order of their hash, so the choice depends on the text alone and equal units (such as
     licence headers) go to the same part. Adjacent units of one part form one segment.
     """
-    units = [list(_units(text)) for text in texts]
+    size = min(UNIT_CHARS, max(LEAST_UNIT_CHARS, sum(map(len, texts)) // LEAST_UNITS))
+    units = [list(_units(text, size)) for text in texts]
+    keys = _unit_keys(units)
     size_of: dict[str, int] = {}
-    for unit in (unit for group in units for unit in group):
-        digest = _unit_hash(unit)
-        size_of[digest] = size_of.get(digest, 0) + len(unit)
+    for key, unit in zip(chain(*keys), chain(*units), strict=True):
+        size_of[key] = size_of.get(key, 0) + len(unit)
     wanted, held_out = validation_share * sum(size_of.values()), set[str]()
-    for digest in sorted(size_of):
+    for key in sorted(size_of):
         if wanted <= 0 or len(held_out) + 1 == len(size_of):
             break
-        held_out.add(digest)
-        wanted -= size_of[digest]
+        held_out.add(key)
+        wanted -= size_of[key]
     parts: tuple[list[str], list[str]] = ([], [])
-    for group in units:
+    for group, own in zip(units, keys, strict=True):
         side: bool | None = None
-        for unit in group:
-            previous, side = side, _unit_hash(unit) in held_out
+        for unit, key in zip(group, own, strict=True):
+            previous, side = side, key in held_out
             if side is previous:
                 parts[side][-1] += unit
             else:
@@ -37,16 +42,20 @@ def split(texts: Sequence[str], validation_share: float) -> tuple[list[str], lis
     return parts
 
 
-def _unit_hash(unit: str) -> str:
-    return hashlib.sha256(unit.encode()).hexdigest()
+def _unit_keys(units: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return the hash of each unit; where all units are equal, with its position, so that one can be held out."""
+    keys = [[hashlib.sha256(unit.encode()).hexdigest() for unit in group] for group in units]
+    if len(set(chain(*keys))) > 1:
+        return keys
+    return [[f"{n} {at} {key}" for at, key in enumerate(group)] for n, group in enumerate(keys)]
 
 
-def _units(text: str) -> Iterator[str]:
-    """Cut the text at line ends into units of about UNIT_CHARS; a longer line is cut in the middle."""
+def _units(text: str, size: int) -> Iterator[str]:
+    """Cut the text at line ends into units of about `size` characters; a longer line is cut in the middle."""
     start = 0
     while start < len(text):
-        end = min(start + UNIT_CHARS, len(text))
+        end = min(start + size, len(text))
         if end < len(text):
-            end = text.rfind("\n", start + UNIT_CHARS // 2, end) + 1 or end
+            end = text.rfind("\n", start + size // 2, end) + 1 or end
         yield text[start:end]
         start = end

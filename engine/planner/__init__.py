@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.planner.calibration import PHASES, Calibration, PhaseCorrection, fit_correction, outer_deciles
 from engine.planner.estimate import Estimate
-from engine.planner.places import PlaceUse, PlanWarning
+from engine.planner.places import PlaceUse, PlanWarning, get_checkpoint_disk_bytes
 from engine.planner.plan import PLANNER_VERSION, Plan, PlanChange, StepTime
 from engine.planner.plan_parts import StageMemory
 from engine.planner.predict import plan, predict_change
@@ -37,6 +37,7 @@ __all__ = [
     "StepTime",
     "fit_correction",
     "generic_profile",
+    "get_checkpoint_disk_bytes",
     "layout_changes",
     "nearest_fit",
     "outer_deciles",

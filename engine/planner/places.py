@@ -97,15 +97,19 @@ def _host_use(spec: Spec, stages: Sequence[StageMemory], profile: HardwareProfil
     return PlaceUse("host", needed, capacity, fit_label(needed, capacity), parts)
 
 
-def _disk_use(spec: Spec, profile: HardwareProfile | None) -> PlaceUse:
+def get_checkpoint_disk_bytes(spec: Spec, first_step: int = 0) -> float:
+    """Disk that the checkpoints of an attempt after `first_step` steps need at most, with one that is being written."""
     budget, row = spec.budget, spec.optimiser.row
     each = counts.parameters(spec) * (4 + (row.state_bytes(spec) if row.is_state_saved else 0.0))
-    saves = budget.steps // budget.checkpoint_every if budget.checkpoint_every else 0
+    left = max(0, budget.steps - first_step)
+    saves = left // budget.checkpoint_every if budget.checkpoint_every else 0
     kept = min(budget.keep_checkpoints + CHECKPOINT_BEING_WRITTEN, max(1, saves + 1)) + budget.keep_best
-    capacity = profile.node_disk_bytes if profile else None
-    return PlaceUse(
-        "disk", kept * each, capacity, fit_label(kept * each, capacity), {"checkpoints": kept * each}
-    )
+    return kept * each
+
+
+def _disk_use(spec: Spec, profile: HardwareProfile | None) -> PlaceUse:
+    needed, capacity = get_checkpoint_disk_bytes(spec), profile.node_disk_bytes if profile else None
+    return PlaceUse("disk", needed, capacity, fit_label(needed, capacity), {"checkpoints": needed})
 
 
 def is_host_enough(spec: Spec, dtype: str, profile: HardwareProfile, trainer: EngineTraits = OWN) -> bool:

@@ -23,18 +23,22 @@ from engine.spec.spec import Spec, parse
 from engine.supervisor.supervise import start_cold
 from fourwalls.system import procfs
 from jobs import datasets
-from jobs.agent import address, resuming
+from jobs.agent import address, disk_space, resuming
 from jobs.agent.resuming import Sources
 from jobs.attempts.shared import shared_checkpoints
 from jobs.lifecycle.transitions import move_attempt, move_attempt_node, move_job
 from jobs.models import Attempt, AttemptNode, Device, Node
 from jobs.nodes import folders
 from jobs.queue import initial_weights
-from jobs.states.jobs import AttemptNodeState, AttemptState, JobState
+from jobs.states.jobs import AttemptNodeState, AttemptState, Cause, JobState
 
 
 class LaunchError(Exception):
-    """The supervisor cannot be started. The message gives the reason."""
+    """The supervisor cannot be started. The message gives the reason, `cause` whose fault it is."""
+
+    def __init__(self, message: str, cause: Cause = Cause.LAUNCH) -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
 @dataclass
@@ -64,6 +68,7 @@ def prepare(attempt: Attempt, node_dir: Path, lease_until: float) -> AttemptDire
     """
     sources = find_sources(attempt, attempt.node, node_dir)
     spec = parse(attempt.job.spec)
+    _check_disk(spec, node_dir, sources)
     fetch_data(spec)
     placement = build_placement(attempt, spec, node_dir, sources)
     directory = write_directory(attempt, spec, placement, node_dir, lease_until, "run")
@@ -93,6 +98,7 @@ def prepare_attempt_node(
     attempt = attempt_node.attempt
     sources = find_sources(attempt, attempt_node.node, node_dir, is_gang=True)
     spec = parse(attempt.job.spec)
+    _check_disk(spec, node_dir, sources)
     fetch_data(spec)
     full_placement = build_placement(attempt, spec, node_dir, Sources(start_from=sources.start_from))
     own_ranks = set(
@@ -123,6 +129,14 @@ def fetch_data(spec: Spec) -> None:
         datasets.fetch_dataset(spec.data.corpus, Path(settings.DATA_DIR))
     except datasets.FetchError as error:
         raise LaunchError(str(error)) from None
+
+
+def _check_disk(spec: Spec, node_dir: Path, sources: Sources) -> None:
+    """Raise LaunchError if the checkpoints will not fit: the job asks for too much, the node is well."""
+    try:
+        disk_space.refuse_full_disk(spec, node_dir, sources.resume_from)
+    except disk_space.DiskTooSmall as error:
+        raise LaunchError(str(error), Cause.WORKLOAD) from None
 
 
 def write_directory(

@@ -198,7 +198,7 @@ class Agent:
             gangs.end_attempt_node(attempt_node, AttemptNodeState.STOPPED, str(error), Cause.STOPPED)
             return False
         except LaunchError as error:
-            gangs.end_attempt_node(attempt_node, AttemptNodeState.FAILED, str(error), Cause.LAUNCH)
+            gangs.end_attempt_node(attempt_node, AttemptNodeState.FAILED, str(error), error.cause)
             return False
         return True
 
@@ -223,7 +223,7 @@ class Agent:
             end_attempt(attempt, AttemptState.STOPPED, str(error), Cause.STOPPED)
             return False
         except LaunchError as error:
-            end_attempt(attempt, AttemptState.FAILED, str(error), Cause.LAUNCH)
+            end_attempt(attempt, AttemptState.FAILED, str(error), error.cause)
             return False
         return True
 

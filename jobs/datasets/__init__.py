@@ -1,7 +1,15 @@
 """Data sets uploaded by teams: storage, lookup, lifecycle and delivery to nodes."""
 
 from jobs.datasets.fetch import FetchError, fetch_dataset
-from jobs.datasets.find import DatasetRow, corpus_choices, first_rows, get_dataset, refuse_unusable, runs_of
+from jobs.datasets.find import (
+    DatasetRow,
+    corpus_choices,
+    estimate_epochs,
+    first_rows,
+    get_dataset,
+    refuse_unusable,
+    runs_of,
+)
 from jobs.datasets.lifecycle import (
     DatasetError,
     accept_draft,
@@ -22,6 +30,7 @@ __all__ = [
     "corpus_choices",
     "delete_content",
     "discard_draft",
+    "estimate_epochs",
     "fetch_dataset",
     "first_rows",
     "get_dataset",

@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
+from django.conf import settings
 from django.db.models import QuerySet
 
+from engine.data import epochs
 from engine.data.corpora import DATASET_PREFIX, CorpusChoice, refuse_more_classes, refuse_other_kind
 from engine.data.files import corpus_error
+from engine.data.lines import Kind
 from engine.spec.spec import Spec
 from jobs.datasets import content
 from jobs.models import Dataset, Run, Team
@@ -44,6 +47,17 @@ def get_dataset(corpus: str) -> Dataset | None:
     if not corpus.startswith(DATASET_PREFIX):
         return None
     return Dataset.objects.filter(id=corpus.removeprefix(DATASET_PREFIX)).first()
+
+
+def estimate_epochs(spec: Spec) -> float | None:
+    """Passes of the budget over the corpus, about; None if its size is not known before it is prepared."""
+    found = get_dataset(spec.data.corpus)
+    size: tuple[Kind, float] | None
+    if found is not None and found.kind:
+        size = (cast(Kind, found.kind), found.size_bytes if found.kind == "text" else found.num_good)
+    else:
+        size = epochs.measure_corpus(spec.data.corpus, settings.CORPUS_ROOT)
+    return epochs.estimate_epochs(spec, *size) if size and size[1] else None
 
 
 def refuse_unusable(spec: Spec, team: Team) -> None:

@@ -120,18 +120,18 @@ def test_absent_metrics_of_a_run_are_shown_in_their_charts(page: Page, trained: 
 def test_dragging_zooms_to_raw_points_and_the_address_restores_it(page: Page, long: str):
     page.goto(long)
     loss = chart(page, "loss")
-    expect(loss.locator("[data-note]")).to_contain_text("points a bucket")
+    expect(loss.locator("[data-note]")).to_contain_text("averaged by")
     drag(page, loss.locator(".u-over"), 0.45, 0.5)
-    expect(loss.locator("[data-note]")).to_contain_text("every point")
+    expect(loss.locator("[data-note]")).not_to_contain_text("averaged")
     page.wait_for_url(re.compile(r"lo=\d+&hi=\d+"))
     shared = page.url
     page.goto("/jobs/")
     page.goto(shared)
     loss = chart(page, "loss")
-    expect(loss.locator("[data-note]")).to_contain_text("every point")
+    expect(loss.locator("[data-note]")).not_to_contain_text("averaged")
     expect(page.locator("[data-reset]")).to_be_visible()
     page.locator("[data-reset]").click()
-    expect(loss.locator("[data-note]")).to_contain_text("points a bucket")
+    expect(loss.locator("[data-note]")).to_contain_text("averaged by")
     assert "lo=" not in page.url
 
 

@@ -43,7 +43,7 @@ def brush_last_axis(page: Page) -> None:
 
 def test_a_brush_selects_runs_in_table_and_address(page: Page) -> None:
     page.goto("/trade-offs/?y=last(loss)&x=last(tokens_per_s)&axis=param:lr&axis=last(loss)")
-    expect(page.locator("[data-scatter-note]")).to_contain_text("20 of 20 on the front")
+    expect(page.locator("[data-scatter-note]")).to_contain_text("20 of 20 Pareto-optimal")
     brush_last_axis(page)
     expect(page.locator("[data-kept]")).to_contain_text("of 20 runs kept")
     text = page.locator("[data-kept]").inner_text()
@@ -60,7 +60,7 @@ def test_goals_are_reversed_and_the_pareto_front_follows(page: Page) -> None:
     page.goto("/trade-offs/?y=last(loss)&x=last(tokens_per_s)")
     page.locator("[data-best=y]").click()
     expect(page.locator("[data-best=y]")).to_have_text("more is better")
-    expect(page.locator("[data-scatter-note]")).to_contain_text("1 of 20 on the front")
+    expect(page.locator("[data-scatter-note]")).to_contain_text("1 of 20 Pareto-optimal")
     expect(page.locator("[data-table] tbody tr").first).to_contain_text("trial 19")
 
 

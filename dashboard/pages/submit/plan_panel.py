@@ -10,10 +10,12 @@ from typing import Any, get_args
 from dashboard.pages.submit import spec_check, spec_fields
 from dashboard.pages.submit.spec_check import Draft
 from engine import planner
+from engine.data import epochs
 from engine.hardware import peaks
 from engine.planner import Calibration, Estimate, HardwareProfile, Plan, PlanCandidate, StageMemory
 from engine.spec.checks import Hardware, refuse_impossible
 from engine.spec.spec import Spec, SpecError
+from jobs import datasets
 from jobs.models import Pool
 from jobs.planning import calibration, plans
 from jobs.queue import job_actions
@@ -68,6 +70,7 @@ def build_context(draft: Draft, post: Mapping[str, str]) -> dict[str, object]:
         "peak": list_sizes(plan.peak),
         "places": [use for use in plan.places if use.place != "device"],
         "binds": MOMENTS.get(plan.peak.binds, ""),
+        "epochs": _build_epochs(spec),
         "tokens_total": plan.tokens_per_step * spec.budget.steps,
         "verdict": verdict,
         "stages": [
@@ -81,6 +84,15 @@ def build_context(draft: Draft, post: Mapping[str, str]) -> dict[str, object]:
         "by": by,
         "search": search_plans(spec, target, by) if "plan.search" in post else None,
     }
+
+
+def _build_epochs(spec: Spec) -> dict[str, object] | None:
+    """Passes over the corpus, about, and a warning if they are many."""
+    found = datasets.estimate_epochs(spec)
+    if found is None:
+        return None
+    warning = epochs.describe_epochs(found, "corpus") if found > epochs.MANY_EPOCHS else ""
+    return {"text": epochs.format_epochs(found), "warning": warning}
 
 
 def get_target(spec: Spec, post: Mapping[str, str]) -> PlanTarget:

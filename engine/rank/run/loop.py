@@ -12,7 +12,7 @@ from deepspeed import comm
 from deepspeed.comm import comm as backends
 
 from engine.data import objectives
-from engine.data.full_batch import FullBatch
+from engine.data.full_batch import FullBatch, count_sequences
 from engine.data.sources import TrainingData
 from engine.directory import EXIT_LATE, EXIT_STOPPED, STEP_BOUNDARY_EXITS, checkpoint_name
 from engine.rank.measure.recorder import MissingMetrics
@@ -94,8 +94,11 @@ def train(session: TrainingSession, is_stop_requested: Callable[[], bool]) -> Tr
 
 
 def build_training_batches(session: TrainingSession) -> TrainingData:
-    source = objectives.build_training(session.spec, session.tokens)
-    return FullBatch(source) if session.spec.batch.full_batch else source
+    spec = session.spec
+    source = objectives.build_training(spec, session.tokens)
+    if not spec.batch.full_batch:
+        return source
+    return FullBatch(source, count_sequences(spec, session.tokens), spec.batch.global_batch_size)
 
 
 def take_step(

@@ -20,7 +20,7 @@ from deepspeed import comm
 from deepspeed.comm import comm as backends
 
 from engine.checkpoints.folder import TOKENIZER
-from engine.data import objectives
+from engine.data import epochs, objectives
 from engine.data.full_batch import use_full_batch
 from engine.data.prepare import PreparedData, prepare
 from engine.directory import AttemptDirectory, Placement, RankSeat
@@ -186,6 +186,9 @@ def _load_tokens(spec: Spec, placement: Placement, recorder: Recorder) -> Prepar
             f"Corpus {spec.data.corpus}: {len(tokens.train):,} {tokens.unit} to train on, "
             f"{len(tokens.validation):,} held out; licence {tokens.meta['licence']}."
         )
+        passes = epochs.count_epochs(spec, tokens)
+        sentence = epochs.describe_epochs(passes, f"{len(tokens.train):,} {tokens.unit}")
+        recorder.note(sentence, "warning" if passes > epochs.MANY_EPOCHS else "info")
     return tokens
 
 

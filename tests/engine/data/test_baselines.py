@@ -35,7 +35,7 @@ def test_the_baseline_of_classes_is_their_entropy_and_the_share_of_the_most_freq
 
 def test_the_baseline_of_tokens_is_the_entropy_of_single_tokens(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("ab\nba\naa\nbb\n" * 4000)
-    spec = parse({"data": {"corpus": "text.txt", "tokenizer": "bytes"}})
+    spec = parse({"data": {"corpus": "text.txt", "tokenizer": "bytes", "validation_share": 0.1}})
     prepared = prepare.prepare(spec.data, tmp_path, tmp_path / "data")
     assert baselines.compute_baselines(spec, prepared)["validation_loss"] == pytest.approx(
         math.log(3), abs=0.01

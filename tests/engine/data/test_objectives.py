@@ -179,14 +179,38 @@ def test_a_part_without_an_example_is_refused(root: Path) -> None:
         objectives.refuse_unfit(spec, prepared)
 
 
-def test_a_full_batch_of_less_than_a_micro_batch_is_refused(root: Path) -> None:
-    spec, prepared = ready(root, "classes", "encoder")
-    held = len(prepared.train)
-    large = parse(spec.model_dump() | {"batch": {"full_batch": True, "micro_batch_size": held}})
-    with pytest.raises(
-        SpecError, match=f"{held} sequences, fewer than micro-batch x data parallel = {2 * held}"
-    ):
-        full_batch.use_full_batch(large, prepared)
+@pytest.mark.parametrize(("objective", "family"), EVERY)
+def test_a_full_batch_has_each_sequence_once_in_any_layout(root: Path, objective: str, family: str) -> None:
+    """Twelve random layouts: micro-batches up to twice the whole part, one to five data ranks."""
+    rng = np.random.default_rng(31)
+    spec, prepared = ready(root, objective, family)
+    count = full_batch.count_sequences(spec, prepared)
+    expected, weight = None, rng.random(2**20)
+    for _ in range(12):
+        batch = {
+            "full_batch": True,
+            "micro_batch_size": min(4096, int(rng.choice([1, 2, 7, 16, count, 2 * count]))),
+        }
+        ranks = int(rng.integers(1, 6))
+        layout = parse(spec.model_dump() | {"batch": batch, "parallel": {"data": ranks}})
+        whole = full_batch.use_full_batch(layout, prepared)
+        size = whole.batch.global_batch_size
+        assert size % (batch["micro_batch_size"] * ranks) == 0 and 0 <= size - count < size
+        source = full_batch.FullBatch(objectives.build_training(whole, prepared), count, size)
+        targets = np.concatenate(
+            [
+                source.rows(3, at, at + size // ranks)[1].reshape(size // ranks, -1)
+                for at in range(0, size, size // ranks)
+            ]
+        )
+        real = targets != IGNORED
+        assert not real[count:].any() and real[:count].any(axis=1).all()
+        kept = sorted(map(tuple, targets[:count].tolist()))
+        # Any value of a target, as its mean over all slots times the correction: what the loss computes.
+        mean = np.where(real, weight[targets], 0.0).mean() * source.correction(3)
+        expected = expected or (kept, mean)
+        assert kept == expected[0]
+        assert mean == pytest.approx(expected[1], rel=1e-12)
 
 
 def test_examples_with_one_source_go_to_one_part_and_duplicates_are_dropped(root: Path) -> None:

@@ -118,7 +118,7 @@ export function samplingNote(list) {
   if (!list.length) return "";
   const buckets = list.filter((series) => !series.is_raw);
   const most = Math.max(0, ...buckets.map((series) => series.count / Math.max(1, series.x.length)));
-  const parts = [most ? `${Math.max(1, Math.round(most)).toLocaleString("en")} points a bucket` : "every point"];
+  const parts = most > 1.5 ? [`averaged by ${Math.round(most).toLocaleString("en")}`] : [];
   const nonFinite = list.reduce((sum, series) => sum + series.non_finite.length, 0);
   const superseded = list.reduce((sum, series) => sum + series.superseded, 0);
   if (nonFinite) parts.push(`${nonFinite} not finite`);

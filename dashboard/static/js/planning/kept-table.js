@@ -84,7 +84,7 @@ function keptBestFirst({ rows, kept, y, best }) {
 /** @param {RunRow} row @param {TradeoffState} state @param {boolean} isOnFront */
 function nameCell(row, state, isOnFront) {
   const link = create("a", { className: "title", href: row.url }, row.name);
-  const badge = isOnFront ? [" ", create("span", { className: "badge-state is-busy" }, "on the front")] : [];
+  const badge = isOnFront ? [" ", create("span", { className: "badge-state is-busy" }, "Pareto-optimal")] : [];
   return create("td", {}, swatch(state.stroke(row)), " ", link, ...badge);
 }
 

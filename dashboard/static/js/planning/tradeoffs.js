@@ -161,7 +161,7 @@ function frontNote({ rows, kept }, { front, points }) {
   const numMissing = rows.length - points.length;
   const missing = `${numMissing} run${numMissing === 1 ? " has" : "s have"}`;
   return [
-    front.size ? `${front.size} of ${kept.size} on the front: no other run is better in both.` : "",
+    front.size ? `${front.size} of ${kept.size} Pareto-optimal: no other run is better in both.` : "",
     numMissing ? `${missing} no finite value for one of the two and cannot be placed.` : "",
   ].filter(Boolean).join(" ");
 }
