@@ -36,8 +36,8 @@ from engine.supervisor.supervise import EXIT_CODES, start_cold
 from engine.telemetry import inventory
 from engine.telemetry.attempts import local_attempt
 from engine.telemetry.sampler import DeviceSampler
-from engine.telemetry.sources import open_source
 from engine.verdict.attempt_facts import NoAttempt
+from fourwalls.system.sources import open_source
 
 EXIT_USAGE = 2
 POLL_S = 0.1

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine import procfs
 from engine.checkpoints.initial_weights import open_initial_weights
 from engine.directory import AttemptDirectory, Placement, RankSeat
 from engine.planner import plan
@@ -20,8 +19,8 @@ from engine.spec.presets import PRESETS
 from engine.spec.spec import Problem, Spec, SpecError, parse, with_changes, yaml_values
 from engine.supervisor.environment import ROOT
 from engine.supervisor.locks import is_free
-from engine.telemetry import host
-from engine.telemetry.readings import DeviceInfo
+from fourwalls.system import host, procfs
+from fourwalls.system.readings import DeviceInfo
 
 LEASE_S = 300.0
 

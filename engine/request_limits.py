@@ -82,6 +82,7 @@ DELIVERY_SERIES = Limit(
     "series",
     "A delivery has at most {limit} series; this one has {given}. Send them in several deliveries.",
 )
+RUN_HOSTS = Limit(1_000, "hosts", "A run has at most {limit} hosts; this one would have {given}.")
 RUN_SERIES = Limit(20_000, "series", "A run has at most {limit} series; this one would have {given}.")
 LOGGED_METRICS = Limit(1_000, "metrics", "A batch has at most {limit} metrics.")
 LOGGED_PAIRS = Limit(100, "parameters or tags", "A batch has at most {limit} of them.")

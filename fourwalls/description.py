@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,7 +43,14 @@ def describe_writer(run_id: str, name: str, project: str) -> dict[str, Any]:
         "name": values.clean_text(name, limits.KEY_CHARS),
         "project": values.clean_text(project, limits.KEY_CHARS),
         "origin": "fourwalls",
+        "started_at": format_time(time.time()),
     }
+
+
+def format_time(at: float) -> str:
+    """Unix seconds as ISO 8601 in UTC, to the millisecond."""
+    whole = int(at)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{int((at - whole) * 1000):03d}Z"
 
 
 def params(config: Any) -> dict[str, Any]:

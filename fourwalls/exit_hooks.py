@@ -11,10 +11,12 @@ from typing import Any
 
 _live: weakref.WeakSet[Any] = weakref.WeakSet()  # of Runs
 _has_crashed = False
+_is_installed = False
 
 
 def finish_at_exit(run: Any) -> None:
     """Finish the run when this process exits, unless it has finished before."""
+    _install()
     _live.add(run)
 
 
@@ -34,6 +36,16 @@ def _after_fork_in_child() -> None:
         run.after_fork()
 
 
-_previous_excepthook, sys.excepthook = sys.excepthook, _record_crash
-atexit.register(_finish_all)
-os.register_at_fork(after_in_child=_after_fork_in_child)
+def _install() -> None:
+    """Install the hooks with the first run, so that a program that only imports the package keeps its own."""
+    global _is_installed, _previous_excepthook
+    if _is_installed:
+        return
+    _is_installed = True
+    _previous_excepthook, sys.excepthook = sys.excepthook, _record_crash
+    atexit.register(_finish_all)
+    if hasattr(os, "register_at_fork"):  # not on Windows
+        os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+_previous_excepthook = sys.__excepthook__

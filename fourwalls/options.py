@@ -9,6 +9,7 @@ from typing import Literal
 
 Mode = Literal["online", "offline", "disabled"]
 MODES = ("online", "offline", "disabled")
+OFF = ("0", "false", "no", "off")
 DEFAULT_FOLDER = "fourwalls-runs"
 
 
@@ -29,16 +30,16 @@ class Options:
     mode: Mode = "online"
     folder: Path = Path(DEFAULT_FOLDER)
     finish_s: float = 30.0
-    system_s: float = 5.0
+    system_s: float = 2.0
     fsync_s: float = 5.0
     spool_s: float = 0.05
     ship_s: float = 0.4
 
 
 def read_options(**overrides: object) -> Options:
-    """Read options from FOURWALLS_URL, _TOKEN, _MODE, _DIR, _FINISH_S, _SYSTEM_S and _FSYNC_S.
+    """Read options from FOURWALLS_URL, _TOKEN, _MODE, _DIR, _FINISH_S, _SYSTEM_S, _SYSTEM_METRICS and _FSYNC_S.
 
-    `overrides` take precedence. Raises OptionError.
+    `overrides` take precedence; `system_metrics` False means `system_s` 0. Raises OptionError.
     """
     values = {name: value for name, value in overrides.items() if value is not None}
     for name, variable in (("url", "URL"), ("token", "TOKEN"), ("mode", "MODE"), ("folder", "DIR")):
@@ -48,6 +49,11 @@ def read_options(**overrides: object) -> Options:
         variable = f"FOURWALLS_{name.upper()}"
         if name not in values and (text := os.environ.get(variable)):
             values[name] = _parse_seconds(variable, text)
+    has_metrics = values.pop("system_metrics", None)
+    if has_metrics is None:
+        has_metrics = os.environ.get("FOURWALLS_SYSTEM_METRICS", "").lower() not in OFF
+    if not has_metrics:
+        values["system_s"] = 0.0
     if values.get("mode", "online") not in MODES:
         raise OptionError(f"FOURWALLS_MODE={values['mode']!r} is not a mode; use one of {', '.join(MODES)}.")
     values["folder"] = Path(str(values.get("folder", DEFAULT_FOLDER))).resolve()

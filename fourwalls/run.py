@@ -20,6 +20,7 @@ from fourwalls import description, exit_hooks, launch, limits, options, sync, va
 from fourwalls.artefacts import ArtefactUploader
 from fourwalls.host_sampler import HostSampler
 from fourwalls.launch import Launch
+from fourwalls.marked_run import MarkedRun
 from fourwalls.options import Options
 from fourwalls.server import Server
 from fourwalls.shipper import Shipper
@@ -47,15 +48,18 @@ def init(
     url: str | None = None,
     token: str | None = None,
     folder: str | os.PathLike[str] | None = None,
+    system_metrics: bool | None = None,
 ) -> Run:
     """Start a run; `config` becomes its parameters.
 
     With `id` (1 to 64 letters, digits, '_', '.' and '-'), continue that run if there is one: repeated steps replace
     the old ones, or with `join` this is one more writer. Every rank of a launch calls this; rank 0 logs as the run,
-    the others as rank<N>. Raises only OptionError, for an invalid option; later failures are reported by the logger
-    'fourwalls'.
+    the others as rank<N>. With `system_metrics` False the machine is not read. Raises only OptionError, for an invalid
+    option; later failures are reported by the logger 'fourwalls'.
     """
-    settings = options.read_options(mode=mode, url=url, token=token, folder=folder)
+    settings = options.read_options(
+        mode=mode, url=url, token=token, folder=folder, system_metrics=system_metrics
+    )
     process = launch.read_launch()
     chosen = os.environ.get("FOURWALLS_RUN_ID") if id is None else id
     run_id = description.check_id(chosen) if chosen else launch.shared_run_id(process, project, name)
@@ -74,7 +78,7 @@ def init(
     return run
 
 
-class Run:
+class Run(MarkedRun):
     """One writer of one run in one process; a forked child gets a writer of its own when it first logs."""
 
     def __init__(self, run_id: str, process: Launch, settings: Options) -> None:
@@ -82,7 +86,7 @@ class Run:
         self.source = process.source
         self._launch, self._options = process, settings
         self._launch_id = process.id or launch.random_id()
-        self._suffix = str(process.rank)
+        self._suffix, self._rank = str(process.rank), process.rank
         self._step = 0
         self._writer: RowWriter | None = None
         self._thread: ShipperThread | None = None
@@ -100,11 +104,6 @@ class Run:
     def url(self) -> str:
         """URL of the run's page."""
         return f"{self._options.url.rstrip('/')}/runs/{self.id}/"
-
-    @property
-    def step(self) -> int:
-        """The step of the next log() without one."""
-        return self._step
 
     @property
     def _stream(self) -> str:
@@ -180,13 +179,15 @@ class Run:
             self._has_ended = True
         if self._sampler:
             self._sampler.close()
+        if self._clock:
+            self._clock.close()
         writer, self._writer = self._writer, None
         if writer is None:
             return
         if writer.num_dropped:
             writer.queue.append(("tags", {"fourwalls.dropped_log_calls": str(writer.num_dropped)}))
             log.error("%d log calls were dropped because the disk was too slow.", writer.num_dropped)
-        ended = {"state": state, "ended_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+        ended = {"state": state, "ended_at": description.format_time(time.time())}
         ended["stream"] = self._stream
         writer.queue.append(("end", ended) if self._owns_run_state else ("leave", {}))
         if not writer.close():
@@ -215,8 +216,11 @@ class Run:
         if self._thread and is_resumed:
             self._thread.registered.wait(START_WAIT_S)
             self._step = max(self._step, self._shipper.next_step)
-        if self._launch.local_rank == 0 and self._options.system_s > 0:
-            self._sampler = HostSampler(self._queue_message, self._writer, self._options.system_s)  # type: ignore[arg-type]
+        self._start_clock()
+        if self._writer and self._options.system_s > 0:
+            self._sampler = HostSampler(
+                self._queue_message, self._writer, self._options.system_s, self._launch
+            )
         if self._thread and self._launch.rank == 0:
             sync.sync_in_background(self._options)
 
@@ -270,13 +274,8 @@ class Run:
 
     def _warn_ended(self, what: str) -> None:
         if self._has_ended and self._options.mode != "disabled":
-            self._log.warn(
-                "ended",
-                "Run %s has ended; %s is not logged. init(id=%r) continues it.",
-                self.id,
-                what,
-                self.id,
-            )
+            text = "Run %s has ended; %s is not logged. init(id=%r) continues it."
+            self._log.warn("ended", text, self.id, what, self.id)
 
     def _child_writer(self) -> RowWriter | None:
         """The writer of a forked child, which has neither the parent's threads nor its spool."""
@@ -295,5 +294,5 @@ class Run:
         if self._spool:
             self._spool.close()  # only this process's descriptors; the parent keeps the spool and its lock
         self._is_child, self._suffix = True, launch.random_id()
-        self._writer = self._thread = self._spool = self._sampler = self._artefacts = None
+        self._writer = self._thread = self._spool = self._sampler = self._artefacts = self._clock = None
         self._lock = threading.Lock()

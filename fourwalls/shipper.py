@@ -16,6 +16,8 @@ from fourwalls.spool import FrameSpool, SpoolPosition
 
 BATCH_BYTES = 1024 * 1024  # rows of one batch; as columns about 2 MiB
 CONFLICT = 409
+NOT_ALLOWED = 405
+NEW_PATHS = ("/clock", "/hosts")  # which older servers do not have
 NOT_FOUND = 404  # of a parent that the caller does not see
 REJECTED_STATUSES = (400, 413, 415, 422)
 PART_ITEMS = min(limits.REQUEST_PARAMS, limits.REQUEST_TAGS)
@@ -167,6 +169,12 @@ class Shipper:
     def _send_missing(self, values: dict[str, Any]) -> None:
         self._post_optional(f"{self._run}/missing", values)
 
+    def _send_clock(self, values: dict[str, Any]) -> None:
+        self._post_optional(f"{self._run}/clock", values)
+
+    def _send_host(self, values: dict[str, Any]) -> None:
+        self._post_optional(f"{self._run}/hosts", values)
+
     def _update_run(self, values: dict[str, Any]) -> None:
         self._post_optional(self._run, values, method="PATCH")
 
@@ -183,9 +191,13 @@ class Shipper:
         try:
             self._server.post(path, values, method=method)
         except RequestRefused as refused:
-            if refused.status not in REJECTED_STATUSES:
+            if refused.status not in (*REJECTED_STATUSES, CONFLICT) and not self._is_unknown(path, refused):
                 raise
             log.warning("The server refused %s: %s", path, refused)
+
+    def _is_unknown(self, path: str, refused: RequestRefused) -> bool:
+        """Whether an older server has no such address."""
+        return refused.status in (NOT_FOUND, NOT_ALLOWED) and path.endswith(NEW_PATHS)
 
 
 HANDLERS: dict[str, Callable[[Shipper, dict[str, Any]], None]] = {
@@ -193,6 +205,8 @@ HANDLERS: dict[str, Callable[[Shipper, dict[str, Any]], None]] = {
     "params": lambda shipper, values: shipper._describe("params", values),
     "tags": lambda shipper, values: shipper._describe("tags", values),
     "missing": Shipper._send_missing,
+    "clock": Shipper._send_clock,
+    "host": Shipper._send_host,
     "change": Shipper._update_run,
     "end": Shipper._end,
     "leave": Shipper._leave,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 from fourwalls.server import RequestRefused, ServerUnavailable
@@ -10,6 +11,7 @@ from fourwalls.shipper import Shipper
 from fourwalls.throttled_log import ThrottledLog
 
 PAUSES_S = (0.5, 30.0)  # between two tries while the server is away
+COST_SHARE, SLOWEST_S = 0.002, 5.0  # of one core, by collecting more rows into one batch
 REFUSED_PAUSE_S = 60.0  # a token may become valid while the run continues
 
 
@@ -51,12 +53,14 @@ class ShipperThread:
         while True:
             is_last = self._is_closing.is_set()
             self._has_data.clear()
+            began_s = time.thread_time()
             wait_s = self._try_ship()
+            cost_s = time.thread_time() - began_s
             if wait_s is None:
                 pause_s = PAUSES_S[0]
                 if is_last:
                     return self._finish()
-                self._is_closing.wait(self._every_s)
+                self._is_closing.wait(max(self._every_s, min(cost_s / COST_SHARE, SLOWEST_S)))
                 self._has_data.wait()
                 continue
             if is_last and wait_s:

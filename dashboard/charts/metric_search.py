@@ -8,8 +8,6 @@ from urllib.parse import urlencode
 
 from django.http import QueryDict
 
-from dashboard.charts.chart_sections import Section
-
 FIND_CHARS = 200
 
 
@@ -37,12 +35,11 @@ def read_text(query: QueryDict) -> str:
 
 
 def build_search(
-    query: QueryDict, recorded: Collection[str], found: Collection[str], sections: list[Section]
+    query: QueryDict, recorded: Collection[str], found: Collection[str], num_dropped: int
 ) -> MetricSearch:
-    """`found`: those of the `recorded` names that match; `sections`: what is drawn of them."""
+    """`found`: those of the `recorded` names that match; `num_dropped` of them are not drawn."""
     kept = tuple((name, value) for name, values in query.lists() if name != "find" for value in values)
-    drawn = sum(len(row) for _, row in sections)
-    return MetricSearch(read_text(query), min(drawn, len(found)), len(found), len(recorded), kept)
+    return MetricSearch(read_text(query), len(found) - num_dropped, len(found), len(recorded), kept)
 
 
 def find_names(recorded: Collection[str], text: str) -> set[str]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from dashboard.mlflow.errors import invalid
 from engine.request_limits import KEY_CHARS, whole_number
-from engine.telemetry import point_limits
 from jobs.models import Run
 from jobs.states.jobs import JobState
+from jobs.tracking import system_metrics
+from jobs.tracking.system_metrics import SeriesLocation
 
 STATES = {
     "RUNNING": JobState.RUNNING,
@@ -44,39 +44,9 @@ TAG_COLUMNS = {NAME: "name", NOTE: "note", PARENT: "parent_id"}
 NAME_PATTERN = re.compile(r"[/\w.\- :]*")
 
 
-class SeriesLocation(NamedTuple):
-    """The metric and source under which a series of MLflow is stored, and the factor of its values."""
-
-    metric: str
-    source: str
-    scale: float = 1.0
-
-
-# MLflow's system metrics of GPUs are stored as series of the device; all others as series of the run.
-SYSTEM = re.compile(
-    r"system/(?:(?P<node>[\w.\-]+)/)?gpu_(?P<index>\d+)_"
-    r"(?P<what>utilization_percentage|memory_usage_megabytes|power_usage_watts)"
-)
-DEVICE_METRICS = {
-    "utilization_percentage": ("utilisation_pct", 1.0),
-    "memory_usage_megabytes": ("memory_used_bytes", 1e6),
-    "power_usage_watts": ("power_w", 1.0),
-}
-
-
 def series_location(key: str) -> SeriesLocation:
-    found = SYSTEM.fullmatch(key)
-    if found is None:
-        return SeriesLocation(key, "run")
-    metric, scale = DEVICE_METRICS[found["what"]]
-    node = f"{found['node']}:" if found["node"] else ""
-    source = f"device:{node}gpu{found['index']}"
-    # A node name that is too long for a source: stored as a series of the run, under MLflow's name.
-    return (
-        SeriesLocation(key, "run")
-        if point_limits.source_error(source)
-        else SeriesLocation(metric, source, scale)
-    )
+    """MLflow's system metrics of devices are stored as series of the device; all others as series of the run."""
+    return system_metrics.locate(key, system_metrics.ROWS_OF_MLFLOW)
 
 
 def status_from_run(run: Run) -> str:

@@ -27,8 +27,9 @@ from engine.planner.advice import describe_layout
 from engine.spec import grid
 from engine.spec.checks import Hardware, refuse_impossible
 from engine.spec.spec import Problem, Spec, SpecError
-from engine.telemetry import host, inventory
-from engine.telemetry.readings import DeviceInfo
+from engine.telemetry import inventory
+from fourwalls.system import host
+from fourwalls.system.readings import DeviceInfo
 
 EXIT_FITS, EXIT_WILL_NOT_FIT = 0, 1
 LAYOUTS = 5

@@ -8,8 +8,8 @@ import signal
 import time
 from pathlib import Path
 
-from engine import procfs
 from engine.supervisor.environment import TAG
+from fourwalls.system import procfs
 
 WAIT_S = 2.0
 POLL_S = 0.02

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine import procfs
 from engine.directory import RankExit
 from engine.telemetry import heartbeat
 from engine.telemetry.heartbeat import Beat, Stage
+from fourwalls.system import procfs
 
 POLL_S = 1.0
 # A longer gap between two polls is not counted: this process was stopped too, or the machine slept.

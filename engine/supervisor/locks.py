@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from engine import procfs
+from fourwalls.system import procfs
 
 RETRY_S = 0.1
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.directory import RankExit
-from engine.telemetry import cgroup
-from engine.telemetry.cgroup import Group
+from fourwalls.system import cgroup
+from fourwalls.system.cgroup import Group
 
 NOT_KNOWN = " (out of memory or by hand)"
 GIB = 2**30

@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from engine import procfs
 from engine.directory import AttemptDirectory, AttemptState, Cause, RankExit, SupervisorState
 from engine.supervisor.root_cause import read_tail
 from engine.telemetry.spool import SpoolWriter
 from engine.telemetry.wire import SpoolLine, decode
+from fourwalls.system import procfs
 
 REFRESH_S = 2.0
 END_RETRIES = 30

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import msgspec
 
-from engine import procfs
 from engine.directory import AttemptDirectory, Placement, SupervisorState
 from engine.telemetry.spool import SpoolWriter
+from fourwalls.system import procfs
 
 RECENT_S = 2.0  # a folder that changed within this time may change again with the same time stamp
 

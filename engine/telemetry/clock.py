@@ -19,9 +19,10 @@ class ClockPart:
     colour: str  # token of tokens.css
 
 
-# In the order in which they are shown. Rank 0 measures all but four: `launch` and `ending` are what the attempt held
-# its devices before and after the rank, `lost_steps` is the part of the steps that a later attempt made again, and
-# `unexplained` is what is in no other part. Together they are the wall clock.
+# In the order in which they are shown. Rank 0 measures all but five: `launch` and `ending` are what the attempt held
+# its devices before and after the rank, `lost_steps` is the part of the steps that a later attempt made again,
+# `unmarked` is the time of a script that Fourwalls did not launch, and `unexplained` is what is in no other part.
+# Together they are the wall clock.
 CLOCK_PARTS: tuple[ClockPart, ...] = (
     ClockPart("launch", "Launch", "start", "From the lease of the devices to the process of rank 0", "calm"),
     ClockPart("imports", "Imports", "start", "The process of the rank until its libraries are loaded", "series-7"),
@@ -39,15 +40,15 @@ CLOCK_PARTS: tuple[ClockPart, ...] = (
     ClockPart("asleep", "Machine asleep", "between", "The machine was suspended, or its clock was set forward", "calm"),
     ClockPart("closing", "After the last step", "end", "Last validation, last checkpoint and the result", "series-6"),
     ClockPart("ending", "Ending", "end", "From the last record of rank 0 to the release of the devices", "calm"),
+    ClockPart("unmarked", "Not marked", "unknown", "Inside the script of a logged run, which marks no steps", "calm"),
     ClockPart("unexplained", "Unexplained", "unknown", "In no part: no rank recorded it", "ink-3"),
 )  # fmt: skip
 BY_NAME: dict[str, ClockPart] = {part.name: part for part in CLOCK_PARTS}
 # The training loop after the first step. Throughput by the clock is measured over these.
 LOOP_PARTS: tuple[str, ...] = tuple(part.name for part in CLOCK_PARTS if part.group in ("steps", "between"))
 START_PARTS: tuple[str, ...] = tuple(part.name for part in CLOCK_PARTS if part.group == "start")
-MEASURED_PARTS: tuple[str, ...] = tuple(
-    part.name for part in CLOCK_PARTS if part.name not in ("launch", "lost_steps", "ending", "unexplained")
-)
+UNMEASURED = ("launch", "lost_steps", "ending", "unmarked", "unexplained")
+MEASURED_PARTS: tuple[str, ...] = tuple(part.name for part in CLOCK_PARTS if part.name not in UNMEASURED)
 
 
 def get_loop_s(seconds: dict[str, float]) -> float:

@@ -8,9 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from engine.telemetry import host
-from engine.telemetry.readings import DeviceInfo
-from engine.telemetry.sources import open_source
+from fourwalls.system import host
+from fourwalls.system.readings import DeviceInfo
+from fourwalls.system.sources import open_source
 
 __all__ = ["DeviceInfo", "devices", "node_facts"]
 

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.hardware.fabric_test import ALGORITHMS
+from fourwalls.system.device_metrics import Status
+
+__all__ = ["BY_NAME", "METRICS", "START_PHASES", "STEP_PHASES", "Metric", "Scope", "Section", "Status"]
 
 Scope = Literal["run", "rank", "device"]
 Section = Literal["Learning", "Speed", "Compute", "Memory", "Bandwidth", "Power"]
@@ -136,6 +139,3 @@ STEP_PHASES = (
     "data_wait_s", "forward_s", "backward_s", "communication_s", "bubble_s", "optimiser_s", "host_gap_s", "other_s",
 )  # fmt: skip
 START_PHASES = ("queued", "starting", "imports", "data", "build", "first_step")
-
-# Status of a figure; only the first three have a value.
-Status = Literal["measured", "derived", "estimated", "unsupported", "denied", "absent", "stale", "error"]

@@ -138,7 +138,7 @@ def record(
     binding: Any, path: Path, about: dict[str, Any], ticks: int, wait: Callable[[float], None]
 ) -> None:
     """Read all GPUs `ticks` times, one second apart, and record every call."""
-    from engine.telemetry.nvml import Nvml
+    from fourwalls.system.nvml import Nvml
 
     with path.open("w") as file:
 

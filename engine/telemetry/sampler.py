@@ -24,11 +24,11 @@ import msgspec
 
 from engine.directory import write_atomically
 from engine.telemetry.attempts import LocalAttempt, LocalAttempts
-from engine.telemetry.energy import Energy
-from engine.telemetry.host import Host
-from engine.telemetry.readings import DeviceReading, DeviceSource
-from engine.telemetry.sources import open_source
 from engine.telemetry.wire import SpoolLine
+from fourwalls.system.energy import Energy
+from fourwalls.system.host import Host
+from fourwalls.system.readings import DeviceReading, DeviceSource
+from fourwalls.system.sources import open_source
 
 PERIOD_LIMITS_S = (0.2, 60.0)
 ABANDONED_S = 15 * 60.0

@@ -11,8 +11,8 @@ import msgspec
 from django.conf import settings
 from django.utils import timezone
 
-from engine import procfs
 from engine.directory import AttemptDirectory, SupervisorState
+from fourwalls.system import procfs
 from jobs.agent.launch import Launched
 from jobs.attempts.ingest import ingest
 from jobs.lifecycle.ending import end_attempt

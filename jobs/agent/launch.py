@@ -17,11 +17,11 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from engine import procfs
 from engine.directory import AttemptDirectory, Control, Placement, RankSeat
 from engine.spec import grid
 from engine.spec.spec import Spec, parse
 from engine.supervisor.supervise import start_cold
+from fourwalls.system import procfs
 from jobs import datasets
 from jobs.agent import address, disk_space, resuming
 from jobs.agent.resuming import Sources

@@ -12,8 +12,8 @@ from pathlib import Path
 from django.db.models import F
 from django.utils import timezone
 
-from engine import procfs
 from engine.directory import AttemptDirectory
+from fourwalls.system import procfs
 from jobs import series
 from jobs.attempts import observations
 from jobs.attempts.ingest import ingest

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import msgspec
 
-from engine import procfs
 from engine.directory import AttemptDirectory
 from engine.supervisor.cleanup import kill_tagged
+from fourwalls.system import procfs
 from jobs.models import Attempt, AttemptNode, Node
 from jobs.nodes import folders
 from jobs.states.jobs import ATTEMPT_LIVE, ATTEMPT_NODE_LIVE

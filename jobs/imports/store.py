@@ -23,6 +23,7 @@ from engine.request_limits import (
     REQUEST_TAGS,
     TAG_CHARS,
 )
+from jobs.imports.device_series import has_device_series, store_device_series
 from jobs.imports.foreign import UNKNOWN_TAG, ForeignRun, clean_text, earliest, printable, shorten_name
 from jobs.imports.points import StoredPoints, joined, num_shared, store_points, stored_points
 from jobs.models import Project, Run, RunEvent, RunParam, RunTag, Team
@@ -54,6 +55,8 @@ def import_run(
     claimed.add(run.id)
     _update_texts(run, foreign, owner)
     points = store_points(run, foreign.writers)
+    if points.num_added or not has_device_series(run):
+        store_device_series(run)
     _set_state(run, foreign, owner)
     return _result(run, is_new, points, foreign)
 

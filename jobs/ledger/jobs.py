@@ -25,7 +25,8 @@ class JobLedger:
 
     attempts: tuple[AttemptLedger, ...]
     waited_s: dict[str, float]
-    tokens_per_step: int | None  # None: the spec is of another version
+    tokens_per_step: int | None  # None: the spec is of another version, or the run was only logged
+    is_logged: bool = False  # Fourwalls did not launch it: its time is that of its script
 
     @property
     def held_s(self) -> float:
@@ -80,8 +81,8 @@ class JobLedger:
         return self.tokens_per_step * self.num_steps / within_s
 
 
-def build_ledger(run: Run, now: datetime | None = None) -> JobLedger | None:
-    """Return the ledger of a run; None for one that was logged, held no device, or trains nothing."""
+def build_job_ledger(run: Run, now: datetime | None = None) -> JobLedger | None:
+    """Return the ledger of a job's run; None for one that held no device, or trains nothing."""
     job = run.job
     if job is None or not job.attempt_number or run.spec.get("kind", "training") != "training":
         return None

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0043_ledger'),
+        ('jobs', '0044_run_clocks'),
     ]
 
     operations = [

@@ -2,6 +2,7 @@
 
 from jobs.models.artefacts import Artefact, RunInput, SavedModel
 from jobs.models.checkpoints import Checkpoint, CheckpointCopy, CheckpointPart
+from jobs.models.clocks import RunClock, RunHost
 from jobs.models.cluster import Device, Node, Pool
 from jobs.models.component_heartbeats import ComponentHeartbeat
 from jobs.models.datasets import Dataset, DatasetEvent, DatasetPart
@@ -64,8 +65,10 @@ __all__ = [
     "ProjectEvent",
     "Report",
     "Run",
+    "RunClock",
     "RunEvent",
     "RunHealth",
+    "RunHost",
     "RunInput",
     "RunLedger",
     "RunMetric",

@@ -14,8 +14,8 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
-from engine.telemetry import host
 from engine.telemetry.inventory import DeviceInfo, devices, node_facts
+from fourwalls.system import host
 from jobs.models import Device, Node
 from jobs.nodes import folders, joining
 

@@ -18,6 +18,7 @@ from jobs import ledger, series
 from jobs.models import Attempt, Job, Lease, Run, RunMetric
 from jobs.planning import plans
 from jobs.series import Series
+from jobs.verdicts.foreign import collect_logged_facts
 
 Steps = Mapping[tuple[int, str], tuple[Ints, Floats]]  # (rank, metric) -> steps and values
 RANKS_READ = 64  # of a larger run, spread evenly; its verdict says that ranks are missing
@@ -28,7 +29,6 @@ PEAK, CLOCK = (
     "sm_clock_hz",
 )  # maxima over the whole run; other readings are means of the window
 
-LOGGED = "Fourwalls did not launch this run, so the time of its steps was not measured."
 FABRIC = "A fabric test trains no model: its result is its figures of the links."
 NO_STEP = "No step has been made yet."
 NO_STEP_MADE = "It ended before its first step."
@@ -37,8 +37,10 @@ NO_STEP_MADE = "It ended before its first step."
 def collect_facts(run: Run) -> Facts:
     """The facts of the run's newest steps, or the reason why there is nothing to judge."""
     job = run.job
+    if job is None:
+        return collect_logged_facts(run)
     reason = _get_absence_reason(run, job)
-    if reason or job is None:
+    if reason:
         return Facts(spec=run.spec or {}, nothing=reason)
     attempt = job.attempts.order_by("-number").first()
     first = max(1, job.step - WINDOW_STEPS + 1)
@@ -83,9 +85,7 @@ def _get_clock(run: Run) -> ClockFacts | None:
 _NO_STEPS: Ints = np.empty(0, dtype=np.int64)
 
 
-def _get_absence_reason(run: Run, job: Job | None) -> str:
-    if job is None:
-        return LOGGED
+def _get_absence_reason(run: Run, job: Job) -> str:
     if run.spec.get("kind", "training") != "training":
         return FABRIC
     try:

@@ -14,6 +14,7 @@ from engine.verdict.judge import RULES_VERSION, Verdict, judge
 from jobs import ledger
 from jobs.models import Run, RunVerdict
 from jobs.states.jobs import FINAL
+from jobs.verdicts import foreign
 from jobs.verdicts.gather import collect_facts
 from jobs.verdicts.planning import add_plans, get_unlimited_gain
 
@@ -26,7 +27,8 @@ def judge_run(run: Run, facts: Facts | None = None) -> RunVerdict:
     facts = facts.replace(unlimited_gain_share=get_unlimited_gain(run, facts))
     if (found := ledger.build_ledger(run)) is not None:
         ledger.store_ledger(run, found)
-    return _store(run, add_plans(run, judge(facts)))
+    verdict = judge(facts) if run.job else foreign.judge_logged(facts)
+    return _store(run, add_plans(run, verdict))
 
 
 def get_current(run: Run) -> RunVerdict:
@@ -44,7 +46,8 @@ def get_verdicts(run_ids: Collection[str]) -> dict[str, Verdict]:
 def _is_stale(run: Run, stored: RunVerdict) -> bool:
     job = run.job
     if job is None:
-        return False
+        is_due = run.state in FINAL or timezone.now() - stored.at >= FRESH
+        return is_due and foreign.is_stale(run, stored.at, stored.is_final)
     if stored.is_final:  # unless the job was resumed
         return job.state not in FINAL and job.step != stored.step
     has_moved = job.state in FINAL or job.step != stored.step or job.attempt_number != stored.attempt
@@ -57,7 +60,7 @@ def _store(run: Run, verdict: Verdict) -> RunVerdict:
         "at": timezone.now(),
         "step": job.step if job else 0,
         "attempt": job.attempt_number if job else 0,
-        "is_final": job is None or job.state in FINAL,
+        "is_final": (job.state if job else run.state) in FINAL,
         "name": verdict.name,
         "limit": verdict.limit,
         "share": verdict.share,

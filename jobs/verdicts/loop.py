@@ -59,7 +59,7 @@ class JudgeLoop:
         ended = list(_find_ended(since)[:BATCH_RUNS])
         if search_all and len(ended) < BATCH_RUNS:
             self._all_searched_at = now
-        for run in (*ended, *_find_live()[:BATCH_RUNS]):
+        for run in (*ended, *_find_live()[:BATCH_RUNS], *_find_logged(since)[:BATCH_RUNS]):
             judge_run(run)
             judged += 1
         for run in health.find_due()[:BATCH_RUNS]:
@@ -75,6 +75,18 @@ def _find_ended(since: datetime | None) -> QuerySet[Run]:
         ended = ended.filter(job__ended_at__gte=since)
     judged = RunVerdict.objects.filter(run=OuterRef("pk"), is_final=True, at__gte=OuterRef("job__ended_at"))
     return ended.filter(~Exists(judged)).select_related("job").order_by("-job__ended_at")
+
+
+def _find_logged(since: datetime | None) -> QuerySet[Run]:
+    """Runs without a job that have sent something since they were judged, at most every LIVE_EVERY."""
+    now = timezone.now()
+    sent = Run.objects.filter(job=None, last_seen_at__lt=now - SETTLED)
+    if since is not None:
+        sent = sent.filter(last_seen_at__gte=since)
+    fresh = RunVerdict.objects.filter(run=OuterRef("pk")).filter(
+        Q(at__gte=OuterRef("last_seen_at")) | Q(at__gte=now - LIVE_EVERY, is_final=False)
+    )
+    return sent.filter(~Exists(fresh)).order_by("-last_seen_at")
 
 
 def _find_live() -> QuerySet[Run]:

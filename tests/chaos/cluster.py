@@ -22,8 +22,8 @@ from typing import Any
 import psutil
 
 from dashboard.server.processes import Subprocess, SubprocessGroup
-from engine import procfs
 from engine.directory import AttemptDirectory, SupervisorState
+from fourwalls.system import procfs
 from jobs import broker
 from tests.running import ROOT, free_port, wait_until
 from tests.services import Postgresql

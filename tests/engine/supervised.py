@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from engine import procfs
 from engine.directory import AttemptDirectory, Placement, RankSeat, SupervisorState
 from engine.spec.spec import parse
 from engine.telemetry import wire
+from fourwalls.system import procfs
 
 ROOT = Path(__file__).resolve().parents[2]
 STEP_UNTIL_STOPPED = 'trap "exit 75" TERM; touch "$DIR/ready$RANK"; while :; do sleep 0.02; done'

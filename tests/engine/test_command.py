@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 
 from engine import __main__ as command
-from engine import follow, procfs
+from engine import follow
 from engine.directory import CONTROLS, AttemptDirectory, Control, TraceRequest
 from engine.telemetry.wire import SpoolLine, decode, encode
+from fourwalls.system import procfs
 from tests.engine.supervised import ROOT, STEP_UNTIL_STOPPED, until
 
 pytestmark = pytest.mark.slow

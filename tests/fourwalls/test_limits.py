@@ -7,8 +7,12 @@ import random
 from dashboard.api.tracking import EXTERNAL_ID
 from engine import request_limits
 from engine.telemetry import point_limits
+from engine.telemetry.clock import BY_NAME
+from engine.telemetry.metrics import METRICS, STEP_PHASES
 from fourwalls import limits, values
 from fourwalls.artefacts import clean_path
+from fourwalls.step_clock import BETWEEN_PARTS, STEP_METRICS
+from fourwalls.system.device_metrics import DEVICE_METRICS
 from jobs.models.artefacts import PATH_LIMIT
 from jobs.tracking.artefacts import refuse_bad_path
 
@@ -22,6 +26,12 @@ def test_the_client_has_the_same_constants_as_the_server():
         assert getattr(limits, name) == getattr(source, name), name
     assert limits.RUN_ID.pattern == EXTERNAL_ID.pattern
     assert limits.PATH_CHARS == PATH_LIMIT
+
+
+def test_the_client_names_the_readings_of_a_device_as_the_table_of_metrics_does():
+    assert tuple(metric.name for metric in METRICS if metric.scope == "device") == DEVICE_METRICS
+    assert set(STEP_METRICS.values()) <= set(STEP_PHASES)
+    assert set(BETWEEN_PARTS.values()) <= set(BY_NAME)
 
 
 def test_the_client_takes_the_metric_names_that_the_server_takes():

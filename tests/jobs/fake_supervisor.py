@@ -9,9 +9,9 @@ import json
 import os
 import time
 
-from engine import procfs
 from engine.directory import AttemptDirectory, AttemptState, Cause, SupervisorState
 from engine.telemetry.wire import SpoolLine, encode
+from fourwalls.system import procfs
 
 DEAD_PID = 2**22 + 1  # above the largest pid Linux gives out
 

@@ -16,10 +16,10 @@ from typing import NamedTuple
 import pytest
 
 from engine.telemetry.attempts import LocalAttempts
-from engine.telemetry.cpu import Cpu
-from engine.telemetry.nvml import Nvml
-from engine.telemetry.readings import DeviceSource
 from engine.telemetry.sampler import DeviceSampler
+from fourwalls.system.cpu import Cpu
+from fourwalls.system.nvml import Nvml
+from fourwalls.system.readings import DeviceSource
 from tests.engine.telemetry.fake_nvml import FakeNvml
 from tests.engine.telemetry.sampled import attempt
 

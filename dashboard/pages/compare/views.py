@@ -28,7 +28,7 @@ def compare(request: UserRequest) -> HttpResponse:
     may_grow = any(_is_live(run) for run in runs)
     names_found = metric_search.find_names(recorded, metric_search.read_text(request.GET))
     found = chart_sections.select_sections(metrics, names_found, may_grow=may_grow)
-    sections, _ = chart_sections.limit_panels(found)
+    sections, num_dropped = chart_sections.limit_panels(found)
     differences = find_differences(runs)
     names = run_labels.label_runs(runs)
     context = {
@@ -38,7 +38,7 @@ def compare(request: UserRequest) -> HttpResponse:
         "runs": [(run, names[run.id]) for run in runs],
         "others": _others(request, runs),
         "sections": sections,
-        "search": metric_search.build_search(request.GET, recorded, names_found, sections),
+        "search": metric_search.build_search(request.GET, recorded, names_found, num_dropped),
         "is_chosen": bool(metrics),
         "differences": differences,
         "reads_down": len(runs) > TABLE_RUNS,

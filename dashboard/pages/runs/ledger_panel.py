@@ -14,7 +14,7 @@ from jobs.models import Run
 WAITING = {
     "queued": ("Waiting for devices", "In the queue, before and between the attempts"),
     "paused": ("Paused", "Held by a person, without devices"),
-    "over": ("Ended", "Failed or cancelled, before it was queued again"),
+    "over": ("Ended", "Ended, before it was queued or begun again"),
 }
 
 

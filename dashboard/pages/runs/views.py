@@ -176,6 +176,8 @@ def _build_chart_names(run: Run, placement: list[history.RankPlacement]) -> dict
     found = [rank.device for rank in placement if rank.device]
     is_one_type = len({device.name for device in found}) == 1
     devices = {device.id: f"#{device.index}" if is_one_type else str(device) for device in found}
+    if run.job is None:
+        devices = external.build_device_names(run)
     return {"runs": run_labels.label_runs([run]), "devices": devices}
 
 

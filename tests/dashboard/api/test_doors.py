@@ -67,7 +67,18 @@ READS = [
     "/api/v1/datasets/{dataset}/refused",
 ]
 # What the writer of a run reports
-REPORTED = ("points", "writers", "params", "tags", "heartbeat", "start", "finish", "missing")
+REPORTED = (
+    "points",
+    "writers",
+    "params",
+    "tags",
+    "heartbeat",
+    "start",
+    "finish",
+    "missing",
+    "clock",
+    "hosts",
+)
 WRITES = [
     ("post", "/api/v1/jobs"),
     *[
@@ -151,6 +162,7 @@ def at(path, job):
 def write(client, method, path, job):
     """The smallest body that each takes."""
     bodies = {"templates": {"name": "x", "spec": {}}, "writers": {"stream": "x"}, "params": {"params": {}},
+              "clock": {"stream": "x", "began_at": 1, "at": 2, "seconds": {"step": 1}}, "hosts": {"name": "box"},
               "missing": {"source": "run", "missing": {}}}  # fmt: skip
     body = next(
         (body for word, body in bodies.items() if word in path),

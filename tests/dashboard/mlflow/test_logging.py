@@ -177,7 +177,7 @@ def test_many_histories_in_one_request_keep_their_spikes(api):
     assert len(whole) == 2000 and whole[0]["run_id"] == min(runs)
 
 
-def test_readings_of_a_gpu_are_series_of_the_device_in_our_units(api):
+def test_readings_of_a_device_are_series_of_the_device_in_our_units(api):
     run_id = api.new_run()
     for name, value in (("gpu_0_utilization_percentage", 97.5), ("gpu_1_memory_usage_megabytes", 1234.6)):
         api.post("runs/log-metric", run_id=run_id, key=f"system/{name}", value=value, timestamp=1000, step=4)
@@ -193,7 +193,7 @@ def test_readings_of_a_gpu_are_series_of_the_device_in_our_units(api):
     assert found == {
         ("utilisation_pct", "device:gpu0"): 97.5,
         ("memory_used_bytes", "device:gpu1"): 1234.6e6,
-        ("system/cpu_utilization_percentage", "run"): 5.0,
+        ("utilisation_pct", "device:cpu"): 5.0,
     }
     key = "system/gpu_1_memory_usage_megabytes"
     [point] = api.get("metrics/get-history", run_id=run_id, metric_key=key).json()["metrics"]

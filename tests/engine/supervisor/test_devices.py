@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from engine import procfs
 from engine.supervisor import locks
+from fourwalls.system import procfs
 from tests.engine.supervised import STEP_UNTIL_STOPPED, Supervised, until
 
 pytestmark = pytest.mark.slow

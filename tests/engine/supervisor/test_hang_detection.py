@@ -147,7 +147,7 @@ def stopped():
 
 
 def test_a_rank_stopped_by_a_signal_is_the_one_that_lags(stopped):
-    from engine import procfs
+    from fourwalls.system import procfs
 
     until(lambda: procfs.is_stopped(stopped.pid), "the stop")
     fake = FakeRanks().steps(20)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from engine import procfs
 from engine.directory import RankSeat
 from engine.supervisor import cleanup, root_cause, state_writer
 from engine.supervisor import supervise as supervisor
 from engine.supervisor.spawn import rank_log_path, start_child
+from fourwalls.system import procfs
 from tests.engine.supervised import STEP_UNTIL_STOPPED, Supervised, until
 
 WRITE_ENVIRONMENT = 'env > "$DIR/env$RANK"; cat > "$DIR/stdin$RANK"; exit 0'

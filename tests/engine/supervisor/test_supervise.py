@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import procfs
+from fourwalls.system import procfs
 from tests.engine.supervised import STEP_UNTIL_STOPPED, Supervised, until
 
 pytestmark = pytest.mark.slow

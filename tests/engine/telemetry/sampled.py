@@ -11,13 +11,13 @@ from typing import Any
 
 import msgspec
 
-from engine import procfs
 from engine.directory import AttemptDirectory, Placement, RankExit, RankSeat, SupervisorState
 from engine.spec.spec import parse
 from engine.telemetry import wire
 from engine.telemetry.attempts import LocalAttempts
-from engine.telemetry.readings import DeviceInfo, DeviceReading
 from engine.telemetry.sampler import DeviceSampler
+from fourwalls.system import procfs
+from fourwalls.system.readings import DeviceInfo, DeviceReading
 
 
 class Meter:

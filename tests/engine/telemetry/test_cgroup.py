@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.telemetry import cgroup, host
+from fourwalls.system import cgroup, host
 from tests.engine.telemetry.fake_cgroups import MIB, generate, mount_line, write_files, write_process
 
 CASES = 300

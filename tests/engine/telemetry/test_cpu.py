@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from engine import procfs
-from engine.telemetry import cgroup, host
-from engine.telemetry import cpu as module
-from engine.telemetry.cpu import Cpu, Rapl, cpu_devices
-from engine.telemetry.readings import DEVICE_METRICS
+from fourwalls.system import cgroup, host, procfs
+from fourwalls.system import cpu as module
+from fourwalls.system.cpu import Cpu, Rapl, cpu_devices
+from fourwalls.system.readings import DEVICE_METRICS
 from tests.engine.supervised import until
 
 

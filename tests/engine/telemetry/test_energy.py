@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from engine.telemetry.energy import Energy
-from engine.telemetry.readings import DeviceReading
 from engine.telemetry.sampler import DeviceSampler
+from fourwalls.system.energy import Energy
+from fourwalls.system.readings import DeviceReading
 from tests.engine.telemetry.sampled import Meter, attempt, lines, sampler_of
 
 

@@ -29,9 +29,10 @@ def strings_in(paths: Iterable[Path]) -> set[str]:
 
 
 def modules_that_measure(metric: Metric) -> list[Path]:
-    folder = ROOT / "engine" / ("telemetry" if metric.scope == "device" else "rank")
+    folder = ROOT / ("fourwalls/system" if metric.scope == "device" else "engine/rank")
     table = ROOT / "engine/telemetry/metrics.py"
-    return [path for path in [*folder.rglob("*.py"), ROOT / "engine/scores.py"] if path != table]
+    names = ROOT / "fourwalls/system/device_metrics.py"
+    return [path for path in [*folder.rglob("*.py"), ROOT / "engine/scores.py"] if path not in (table, names)]
 
 
 def test_every_metric_of_the_table_is_measured():

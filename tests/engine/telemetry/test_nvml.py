@@ -7,10 +7,10 @@ import ctypes
 import pynvml
 import pytest
 
-from engine.telemetry import sources
-from engine.telemetry.nvml import FIELDS, NOT_A_CPU, Nvml
-from engine.telemetry.nvml_gpm import SHARES
-from engine.telemetry.readings import DEVICE_METRICS, DeviceReading
+from fourwalls.system import sources
+from fourwalls.system.nvml import FIELDS, NOT_A_CPU, Nvml
+from fourwalls.system.nvml_gpm import SHARES
+from fourwalls.system.readings import DEVICE_METRICS, DeviceReading
 from tests.engine.telemetry.fake_nvml import GPU_IS_LOST, NO_PERMISSION, NOT_SUPPORTED, FakeNvml
 
 GPU = "GPU-handle0"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pynvml
 import pytest
 
-from engine.telemetry import faults
-from engine.telemetry.nvml import Nvml
-from engine.telemetry.nvml_faults import EVERY_S, FIELDS, KEPT
-from engine.telemetry.readings import DeviceReading
+from fourwalls.system import faults
+from fourwalls.system.nvml import Nvml
+from fourwalls.system.nvml_faults import EVERY_S, FIELDS, KEPT
+from fourwalls.system.readings import DeviceReading
 from tests.engine.telemetry.fake_nvml import GPU_IS_LOST, NO_PERMISSION, NOT_SUPPORTED, FakeNvml
 
 GPU = "GPU-handle0"

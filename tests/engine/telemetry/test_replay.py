@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.telemetry.nvml import Nvml
 from engine.telemetry.nvml_record import Replay, record
-from engine.telemetry.readings import DEVICE_METRICS, DeviceReading
+from fourwalls.system.nvml import Nvml
+from fourwalls.system.readings import DEVICE_METRICS, DeviceReading
 from tests.engine.telemetry.fake_nvml import NO_PERMISSION, FakeNvml
 
 FILES = sorted((Path(__file__).parent / "recorded").glob("*.jsonl"))

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from engine.telemetry import wire
-from engine.telemetry.faults import fault_from_xid
 from engine.telemetry.sampler import DeviceSampler, ticks
+from fourwalls.system.faults import fault_from_xid
 from tests.engine.telemetry.sampled import Meter, attempt, devices_json, lines, report
 
 

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from engine import procfs
 from engine.directory import AttemptDirectory
+from fourwalls.system import procfs
 from jobs.agent import launch
 from jobs.agent.launch import Launched
 from jobs.agent.loop import Agent

@@ -21,7 +21,7 @@ from django.db import connection
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from engine import procfs
+from fourwalls.system import procfs
 from jobs import broker
 from jobs.agent import doorbell, launch
 from jobs.agent.launch import Launched

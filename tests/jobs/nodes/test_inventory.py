@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from engine.telemetry.readings import DeviceInfo
+from fourwalls.system.readings import DeviceInfo
 from jobs.models import Device, Node
 from jobs.nodes import inventory
 

@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from engine.telemetry.readings import DeviceInfo
+from fourwalls.system.readings import DeviceInfo
 from jobs.models import Node, NodeEvent, NodeToken, Pool
 from jobs.nodes import inventory, joining
 from jobs.nodes.joining import JoinError

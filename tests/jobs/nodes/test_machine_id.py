@@ -9,7 +9,7 @@ import socket
 
 import pytest
 
-from engine.telemetry import cpu, host
+from fourwalls.system import cpu, host
 from jobs.nodes import inventory
 
 SEED = 12

@@ -101,7 +101,7 @@ def test_devices_report_readings_and_reasons_for_missing_ones(trained):
 
 def test_a_run_without_a_verdict_has_a_reason(trained, make_job, team, owner):
     logged = external_runs.create(team=team, owner=owner, name="logged", origin="mlflow")
-    assert "did not launch" in verdicts.get_current(logged).body["nothing"]
+    assert "reports neither steps" in verdicts.get_current(logged).body["nothing"]
     waiting = make_job()
     assert verdicts.get_current(waiting.run).body["nothing"] == "No step has been made yet."
     Job.objects.filter(id=waiting.id).update(state=JobState.CANCELLED, ended_at=timezone.now())

@@ -40,7 +40,7 @@ def test_a_run_without_judged_steps_is_passed_over_and_has_the_reason(judged, ma
     found = compare_times([logged, unjudged, *judged])
     assert found.first == judged[0]
     assert [row.spent for row in found.rows[:2]] == [None, None]
-    assert "did not launch" in found.rows[0].message and found.rows[1].message == ""
+    assert "reports neither steps" in found.rows[0].message and found.rows[1].message == ""
     assert compare_times([logged, unjudged]).first is None
 
 

@@ -81,7 +81,7 @@ def test_a_remedy_without_a_spec_field_has_no_button(owner_browser, trained):  #
 
 def test_a_run_without_a_verdict_shows_the_reason(owner_browser, make_job, team, owner):
     logged = external_runs.create(team=team, owner=owner, name="logged", origin="mlflow")
-    assert "did not launch this run" in panel(owner_browser, logged)
+    assert "reports neither steps" in panel(owner_browser, logged)
     assert "No step has been made yet." in panel(owner_browser, make_job().run)
     assert "Check this verdict" not in panel(owner_browser, logged)
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from engine import procfs
+from fourwalls.system import procfs
 from jobs.agent import launch
 from jobs.agent.launch import Launched
 from jobs.models import Job, Pool

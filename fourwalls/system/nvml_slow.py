@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from engine.telemetry.metrics import Status
+from fourwalls.system.device_metrics import Status
 
 EVERY_S = 10.0
 LINKS_LIMIT = 18  # NVLinks of one GPU, at most
@@ -54,7 +54,7 @@ class SlowPoll:
     def _read_fields(self, slow: Slow, handle: Any) -> None:
         answer = self._ask(lambda: self._nvml.nvmlDeviceGetFieldValues(handle, list(FIELDS.values())))
         values = [answer] * len(FIELDS) if isinstance(answer, tuple) else [self._value_of(e) for e in answer]
-        for name, value in zip(FIELDS, values, strict=True):
+        for name, value in zip(FIELDS, values):
             _put(slow, name, value)
 
     def _read_pcie(self, slow: Slow, handle: Any) -> None:

@@ -11,18 +11,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from engine.telemetry import cgroup
+from fourwalls.system import cgroup
 
 
 def cores() -> float:
     """Cores this process may use: its affinity, or the quota of the control group if that is less."""
-    allowed = float(len(os.sched_getaffinity(0)))
+    has_affinity = hasattr(os, "sched_getaffinity")  # not on macOS and Windows
+    allowed = float(len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1)
     quota = cgroup.cores()
     return min(allowed, quota) if quota else allowed
 
 
 def memory_bytes() -> int:
-    """Memory of the machine, or the limit of the control group if that is less."""
+    """Memory of the machine, or the limit of the control group if that is less. Raises KeyError without /proc."""
     return min(_meminfo()["MemTotal"], cgroup.memory_limit_bytes() or sys.maxsize)
 
 

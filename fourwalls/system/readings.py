@@ -7,10 +7,8 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from engine.telemetry.faults import Fault
-from engine.telemetry.metrics import METRICS, Status
-
-DEVICE_METRICS = tuple(metric.name for metric in METRICS if metric.scope == "device")
+from fourwalls.system.device_metrics import DEVICE_METRICS, Status
+from fourwalls.system.faults import Fault
 
 FIRST = "a rate needs two readings, and this is the first"
 BACKWARDS = "the counter went backwards: the driver was reset, or the counter wrapped"

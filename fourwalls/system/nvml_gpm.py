@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Union
 
-from engine.telemetry.metrics import Status
+from fourwalls.system.device_metrics import Status
 
-Answer = float | tuple[Status, str]
+Answer = Union[float, tuple[Status, str]]
 
 SHARES = {
     2: "sm_active_share",
@@ -97,7 +97,7 @@ class Gpm:
         answer = self._ask(lambda: self._nvml.nvmlGpmMetricsGet(request))
         if isinstance(answer, tuple):
             return dict.fromkeys(NAMES.values(), answer)
-        entries = zip(NAMES.items(), answer.metrics, strict=False)
+        entries = zip(NAMES.items(), answer.metrics)
         return {
             name: self._refusal(entry.nvmlReturn) if entry.nvmlReturn else entry.value * SCALES[number]
             for (number, name), entry in entries

@@ -10,15 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Union
 
-import pynvml
-
-from engine.telemetry.metrics import Status
-from engine.telemetry.nvml_faults import NvmlFaults
-from engine.telemetry.nvml_gpm import ID_OF, SHARES, Gpm
-from engine.telemetry.nvml_slow import SlowPoll
-from engine.telemetry.readings import DeviceInfo, DeviceReading, Rates
+from fourwalls.system.device_metrics import Status
+from fourwalls.system.nvml_faults import NvmlFaults
+from fourwalls.system.nvml_gpm import ID_OF, SHARES, Gpm
+from fourwalls.system.nvml_slow import SlowPoll
+from fourwalls.system.readings import DeviceInfo, DeviceReading, Rates
 
 NOT_A_CPU = "a GPU has no such counter"
 
@@ -55,7 +53,7 @@ CALLS = {  # metric -> the call that reads it
 STATUS_OF_CODE: dict[int, Status] = {3: "unsupported", 13: "unsupported", 25: "unsupported", 26: "unsupported",
                                4: "denied", 9: "absent", 12: "absent", 21: "absent"}  # fmt: skip
 
-Answer = float | tuple[Status, str]
+Answer = Union[float, tuple[Status, str]]
 
 
 @dataclass
@@ -67,7 +65,7 @@ class Gpu:
 class Nvml:
     """Fetches handles once, because that takes longer than most readings. Raises NVMLError without a driver."""
 
-    def __init__(self, binding: Any = pynvml) -> None:
+    def __init__(self, binding: Any) -> None:
         self._nvml = binding
         self._rates = Rates()
         binding.nvmlInit()
@@ -157,7 +155,7 @@ class Nvml:
         answer = self._ask(lambda: self._nvml.nvmlDeviceGetFieldValues(gpu.handle, FIELDS))
         if isinstance(answer, tuple):
             return dict.fromkeys(FIELDS, answer)
-        return {asked: self._entry(entry) for asked, entry in zip(FIELDS, answer, strict=True)}
+        return {asked: self._entry(entry) for asked, entry in zip(FIELDS, answer)}
 
     def _entry(self, entry: Any) -> Answer:
         return self._refusal(entry.nvmlReturn) if entry.nvmlReturn else _value(entry)

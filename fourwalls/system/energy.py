@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.telemetry.readings import BACKWARDS, DeviceReading
+from fourwalls.system.readings import BACKWARDS, DeviceReading
 
 LATE_S = 10.0
 TOO_LATE = "the sampler was not running when the attempt started"

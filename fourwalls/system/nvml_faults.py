@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from engine.telemetry import faults
-from engine.telemetry.faults import Fault
-from engine.telemetry.metrics import Status
+from fourwalls.system import faults
+from fourwalls.system.device_metrics import Status
+from fourwalls.system.faults import Fault
 
 EVERY_S = 10.0
 KEPT = 8  # newest faults per device; a reader that polls once a second misses none
@@ -83,7 +83,7 @@ class NvmlFaults:
         if _is_refusal(answer):
             self.missing[gpu]["ecc"] = answer
             return
-        for (field, _), entry in zip(FIELDS, answer, strict=True):
+        for (field, _), entry in zip(FIELDS, answer):
             name = "ecc" if field == UNCORRECTED[0] else "row remap"
             if entry.nvmlReturn:
                 self.missing[gpu][name] = self._refusal(entry.nvmlReturn)

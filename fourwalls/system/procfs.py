@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+HAS_PROC = os.path.isdir("/proc/self")
+TICKS_PER_S = os.sysconf("SC_CLK_TCK") if HAS_PROC else 100
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if HAS_PROC else 4096
 
 
 class ProcessStat(NamedTuple):
@@ -77,6 +78,30 @@ def descendants(ancestor: int) -> list[int]:
     while new := {pid for pid, parent in parents.items() if parent in below} - below:
         below |= new
     return sorted(below - {ancestor})
+
+
+def children(pid: int) -> list[int]:
+    """Return the pids of the children of a process, without a walk over all processes.
+
+    Empty if the process has ended, or if the kernel does not list children (CONFIG_PROC_CHILDREN).
+    """
+    found: list[int] = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            found += map(int, Path(f"/proc/{pid}/task/{thread}/children").read_text().split())
+    except OSError:  # it has ended, or one of its threads has
+        pass
+    return found
+
+
+def tree(pid: int, limit: int = 256) -> list[int]:
+    """Return a process and its descendants, at most `limit` of them."""
+    found = [pid]
+    for each in found:
+        if len(found) >= limit:
+            break
+        found += (child for child in children(each) if child not in found)
+    return found[:limit]
 
 
 def is_below(pid: int, ancestor: int) -> bool:

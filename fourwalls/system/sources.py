@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import pynvml
+from fourwalls.system.cpu import Cpu
+from fourwalls.system.nvml import Nvml
+from fourwalls.system.readings import DeviceSource
 
-from engine.telemetry.cpu import Cpu
-from engine.telemetry.nvml import Nvml
-from engine.telemetry.readings import DeviceSource
+NOT_INSTALLED = "nvidia-ml-py is not installed"
 
 
 def open_source() -> tuple[DeviceSource, dict[str, str]]:
@@ -19,8 +19,15 @@ def open_source() -> tuple[DeviceSource, dict[str, str]]:
     return Cpu(), driver
 
 
-def open_gpus(binding: Any = pynvml) -> tuple[Nvml | None, dict[str, str]]:
-    """The GPUs and the versions of their driver; (None, reason) without a driver."""
+def open_gpus(binding: Any = None) -> tuple[Nvml | None, dict[str, str]]:
+    """The GPUs and the versions of their driver; (None, reason) without a driver. `binding`: pynvml, or a fake."""
+    if binding is None:
+        try:
+            import pynvml
+
+            binding = pynvml
+        except ImportError:
+            return None, {"driver_absent": NOT_INSTALLED}
     try:
         gpus = Nvml(binding)
         return gpus, gpus.versions()

@@ -7,11 +7,11 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from engine import procfs
-from engine.telemetry import cgroup, host
-from engine.telemetry.readings import FIRST, DeviceInfo, DeviceReading, Rates
+from fourwalls.system import cgroup, host, procfs
+from fourwalls.system.readings import FIRST, DeviceInfo, DeviceReading, Rates
 
 NO_RANK = "no rank on this device"
+PSS_COSTS = "PSS is not read beside a script: it would delay the memory of its process"
 NOT_A_GPU = "a CPU device has no such counter"
 CLOCK_CORES = 8  # whose clock is read: reading it can interrupt a core
 SLOW_EVERY_S = 10.0  # for expensive readings: for PSS the kernel walks all pages of a process
@@ -30,7 +30,10 @@ SOURCES = {
 class Cpu:
     """Reads the processes of the ranks, but not their children: walking a process tree takes 14 ms per tick."""
 
-    def __init__(self, count: int | None = None, system: Path = Path("/sys")) -> None:
+    def __init__(
+        self, count: int | None = None, system: Path = Path("/sys"), *, reads_pss: bool = True
+    ) -> None:
+        self._reads_pss = reads_pss
         self._devices = cpu_devices(count)
         self._rapl = Rapl(system / "class/powercap")
         self._thermometers = _thermometers(system)
@@ -92,6 +95,10 @@ class Cpu:
 
     def _read_slow(self, pids: Sequence[int]) -> DeviceReading:
         reading = DeviceReading()
+        if not self._reads_pss:
+            reading.set_missing("unsupported", PSS_COSTS, "memory_pss_bytes")
+            self._read_limit(reading)
+            return reading
         resident = [stat.rss_bytes for pid in pids if (stat := procfs.stat(pid))]
         is_too_large = sum(resident) > PSS_LIMIT_BYTES
         parts = [] if is_too_large else [pss for pid in pids if (pss := procfs.pss_bytes(pid)) is not None]
@@ -103,11 +110,15 @@ class Cpu:
             reading.metrics["memory_pss_bytes"] = float(sum(parts))
         else:
             reading.set_missing("absent", NO_RANK, "memory_pss_bytes")
+        self._read_limit(reading)
+        return reading
+
+    @staticmethod
+    def _read_limit(reading: DeviceReading) -> None:
         if (limit := cgroup.memory_limit_bytes()) is not None:
             reading.metrics["memory_limit_bytes"] = float(limit)
         else:
             reading.set_missing("absent", "no control group limits memory", "memory_limit_bytes")
-        return reading
 
     def _read_shared(self, now_s: float) -> DeviceReading:
         """Readings of the whole machine, which apply to each of its CPU devices."""
@@ -193,7 +204,7 @@ class Rapl:
 
 def cpu_devices(count: int | None = None) -> list[DeviceInfo]:
     """The machine in `count` equal shares (default FOURWALLS_CPU_DEVICES, else 2), each of at least one core."""
-    cores, memory_bytes = host.cores(), host.memory_bytes()
+    cores, memory_bytes = host.cores(), _read_memory_bytes()
     wanted = count if count is not None else int(os.environ.get("FOURWALLS_CPU_DEVICES", "2"))
     shares = max(1, min(wanted, int(cores)))
     return [
@@ -202,11 +213,18 @@ def cpu_devices(count: int | None = None) -> list[DeviceInfo]:
             kind="cpu",
             index=index,
             name=host.cpu_name(),
-            memory_bytes=memory_bytes // shares,
+            memory_bytes=None if memory_bytes is None else memory_bytes // shares,
             cores=cores / shares,
         )
         for index in range(shares)
     ]
+
+
+def _read_memory_bytes() -> int | None:
+    try:
+        return host.memory_bytes()
+    except KeyError:  # no /proc
+        return None
 
 
 def _thermometers(system: Path) -> list[Path]:
