@@ -57,7 +57,7 @@ def test_runs_that_were_never_judged_have_the_reason(owner_browser, make_job, te
     why = breakdown.build_breakdown(runs)
     assert (
         not why.is_known
-        and "did not launch" in why.lines[0].message
+        and "reports neither steps nor their phases" in why.lines[0].message
         and "Not judged yet" in why.lines[1].message
     )
     query = "&".join(f"run={run.id}" for run in runs)
