@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from jobs.models import Run, RunMetric
 from jobs.series.metric_roles import Role, get_role
@@ -24,8 +24,14 @@ def choose_usual_metrics(found: QuerySet[Run]) -> list[str]:
     newest = list(found.order_by("-created_at").values_list("id", flat=True)[:SAMPLE_RUNS])
     rows = RunMetric.objects.filter(run__in=newest, num_finite__gt=0).values_list("key", "run_id")
     holders: defaultdict[str, set[str]] = defaultdict(set)
-    for key, run in rows[:ROWS_READ]:
+    for key, run in rows.order_by("run_id", "key")[:ROWS_READ]:
         holders[key].add(run)
+    if (
+        sum(map(len, holders.values())) == ROWS_READ
+    ):  # runs of very many metrics: their losses and scores in any case
+        named = Q(key__icontains="loss") | Q(key__icontains="acc") | Q(key__icontains="per_s")
+        for key, run in rows.filter(named).order_by("run_id", "key")[:ROWS_READ]:
+            holders[key].add(run)
     return choose_by_coverage(holders)
 
 

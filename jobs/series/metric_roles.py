@@ -22,6 +22,8 @@ COUNTER_WORDS = frozenset((
 ))  # fmt: skip
 SYSTEM_PREFIXES = ("system/", "system.", "_")
 THROUGHPUT = re.compile(r"per_?s(ec(ond)?)?s?$|throughput|it/s|fps")
+LOSS_WORDS = frozenset(("losses", "nll", "xent", "crossentropy"))
+GLUED_WORDS = VALIDATION_WORDS | PLAIN_WORDS
 WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
@@ -33,13 +35,22 @@ class MetricRole(NamedTuple):
 
 
 def split_words(name: str) -> list[str]:
-    """The words of a name in lower case: trainLoss, train_loss and train/loss have the same."""
-    return [word.lower() for word in WORDS.findall(name)]
+    """The words of a name in lower case: trainLoss, train_loss, trainloss and train/loss have the same."""
+    found: list[str] = []
+    for word in (word.lower() for word in WORDS.findall(name)):
+        first, loss, rest = word.partition(LOSS)
+        if loss and not rest and first in GLUED_WORDS:
+            found += [first, LOSS]
+        else:
+            found.append(LOSS if word in LOSS_WORDS else word)
+    return found
 
 
 def get_role(name: str) -> MetricRole:
     words = split_words(name)
     distinct = set(words)
+    if {"cross", "entropy"} <= distinct:
+        distinct = distinct - {"cross", "entropy"} | {LOSS}
     is_validation = bool(distinct & VALIDATION_WORDS)
     further = len(distinct - PLAIN_WORDS - VALIDATION_WORDS - SCORE_WORDS)
     rank = (further, len(words), name)

@@ -23,10 +23,11 @@ def get_key_metrics(run: Run) -> list[RunMetric]:
     """Return the newest values of the main metrics: losses and scores first. Those of the machine and of marks are left
     out."""
     marks = Q(key__startswith="system/") | Q(key__startswith="phase/") | Q(key="step_s")
-    names = run.metrics.exclude(marks).values_list("key", flat=True)[:NAMES_READ]
+    rows = run.metrics.exclude(marks).values_list("key", flat=True)
+    names = {*rows.order_by("key")[:NAMES_READ], *rows.filter(key__icontains="loss").order_by("key")[:SHOWN]}
     first = sorted(names, key=chart_sections.get_importance)[:METRICS_SHOWN]
-    rows = {row.key: row for row in run.metrics.filter(key__in=first)}
-    return [rows[name] for name in first]
+    found = {row.key: row for row in run.metrics.filter(key__in=first)}
+    return [found[name] for name in first]
 
 
 def build_sections(run: Run, recorded: Set[str], query: QueryDict) -> dict[str, Any]:

@@ -23,6 +23,10 @@ DEFAULT_COLUMNS = (
     "created",
 )
 DEFAULT_METRICS = ("loss", "validation_loss", "tokens_per_s")  # of these
+OWN_METRICS = (
+    "validation_loss",
+    "tokens_per_s",
+)  # by which runs of the engine are known; only these have steps
 # Query of the default table: an address without a query opens the table in the user's last state.
 DEFAULT_QUERY = {"page": "1"}
 COLUMNS_LIMIT, GROUPS_LIMIT, MARKED_LIMIT = 40, 3, 200
@@ -46,7 +50,8 @@ class TableState:
         """Return the table with these metrics in its default columns; unchanged if the address names its columns."""
         if self.has_own_columns or not metrics or set(DEFAULT_METRICS) <= set(metrics):
             return self
-        state, *others = (runs.Field("attribute", name) for name in ("state", "duration", "owner", "created"))
+        progress = "steps" if set(OWN_METRICS) & set(metrics) else "duration"
+        state, *others = (runs.Field("attribute", name) for name in ("state", progress, "owner", "created"))
         fields = (runs.Field("metric", name, "last") for name in metrics)
         return replace(self, columns=(state, *fields, *others))
 

@@ -21,6 +21,7 @@ CLIENTS = {
     "yolo": ["train/box_loss", "val/box_loss", "metrics/mAP50(B)", "metrics/precision(B)", "lr/pg0"],
     "camel": ["trainLoss", "valLoss", "testAcc"],
     "fourwalls": ["loss", "validation_loss", "tokens_per_s", "grad_norm", "mfu_share"],
+    "glued": ["trainloss", "valloss"], "names of losses": ["nll", "val/cross_entropy", "gloss"],
     "no loss": [None, None, "reward", "episode_length"],
 }  # fmt: skip
 SEED, CASES = 20261201, 300
