@@ -56,7 +56,7 @@ declare global {
     changed: Event; // the server's HX-Trigger: an action of this person has changed something
     "htmx:afterRequest": CustomEvent<{ elt: Element; xhr: XMLHttpRequest }>;
     "htmx:afterSettle": CustomEvent<{ elt?: Element; target?: Element } | null>;
-    "htmx:beforeSwap": CustomEvent<{ target: HTMLElement; shouldSwap: boolean }>;
+    "htmx:beforeSwap": CustomEvent<{ target: HTMLElement; shouldSwap: boolean; requestConfig: { elt: Element } }>;
     "htmx:confirm": CustomEvent<{ question: string | null; path: string; elt: Element }>;
     "htmx:responseError": CustomEvent<{ xhr: XMLHttpRequest }>;
     "htmx:sendError": CustomEvent;

@@ -55,8 +55,11 @@ const timers = new Map();
 const loading = new Map();
 /** @type {Map<string, number>} When a part may be refreshed again. */
 const dueTimes = new Map();
-/** @type {Set<string>} Parts whose refresh waits until a drag has ended. */
+/** @type {Set<string>} Parts whose refresh waits until a drag, or the request of a form in them, has ended. */
 const postponed = new Set();
+
+/** @param {HTMLElement} part Whether it must stay: the answer to a form that has left the page would be lost. */
+const isInUse = (part) => "held" in part.dataset || part.querySelector(".htmx-request") !== null;
 
 /**
  * Refreshes one part: at once after an action of this person, else when the part is due.
@@ -74,14 +77,18 @@ export function refresh(id, isOwn = false) {
   timers.set(id, setTimeout(() => load(id), wait));
 }
 
-// During a drag (data-held) a part stays as it is, also when its answer is already on the way. The end of the drag
+// During a drag (data-held) or a request a part stays as it is, also when its answer is already on the way. The end
 // refreshes it.
-document.addEventListener("released", () => {
-  for (const id of postponed) refresh(id, true);
+function refreshPostponed() {
+  const waiting = [...postponed];
   postponed.clear();
-});
+  for (const id of waiting) refresh(id, true);
+}
+document.addEventListener("released", refreshPostponed);
+document.addEventListener("htmx:afterRequest", refreshPostponed);
 document.addEventListener("htmx:beforeSwap", ({ detail }) => {
-  if (!("held" in detail.target.dataset)) return;
+  const isRefresh = detail.requestConfig.elt === detail.target; // and not the answer to a form in it
+  if (!("held" in detail.target.dataset) && !(isRefresh && isInUse(detail.target))) return;
   detail.shouldSwap = false;
   postponed.add(detail.target.id);
 });
@@ -91,7 +98,7 @@ async function load(id) {
   timers.delete(id);
   const part = document.getElementById(id);
   if (!part || document.hidden) return;
-  if ("held" in part.dataset) {
+  if (isInUse(part)) {
     postponed.add(id);
     return;
   }
