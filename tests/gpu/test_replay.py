@@ -1,4 +1,4 @@
-"""Replay of measured folders: errors, sums, tables and driver calls from what is stored.
+"""Replay of measured folders: errors, sums, tables and driver calls as stored.
 
 Every folder in recorded/ is replayed. A folder of a dry run has the right form and says nothing about a GPU.
 """
