@@ -8,7 +8,7 @@ export PORT
 TESTERS ?= 3
 TEST = $(BIN)/python -m pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: run test quick check js node shape bench chaos format clean
+.PHONY: run test quick check js node shape bench chaos gpu format clean
 
 run: $(VENV)/.engine
 	@exec $(BIN)/python manage.py up
@@ -48,6 +48,11 @@ bench: $(VENV)/.dev
 
 chaos: $(VENV)/.dev
 	@$(BIN)/python -m pytest -q -s -m chaos tests/chaos $(ARGS)
+
+# Truth from one NVIDIA GPU in at most ten minutes, as a folder that tests replay. On a CPU: make gpu ARGS="--dry-run".
+GPU_OUT ?= build/gpu-$(shell date +%Y%m%d-%H%M%S)
+gpu: $(VENV)/.dev
+	@$(BIN)/python -m tests.gpu $(GPU_OUT) $(ARGS)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

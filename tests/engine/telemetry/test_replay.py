@@ -1,7 +1,8 @@
 """Replay of recorded NVML calls, whose readings must not change.
 
-Every file in recorded/ is replayed. A file with "constructed" in its first line comes from no driver: it checks the
-code from recording to readings, and nothing about a GPU. engine.telemetry.nvml_record makes a real recording.
+Every file in recorded/ and in the folders of `make gpu` is replayed. A file with "constructed" in its first line comes
+from no driver: it checks the code from recording to readings, and nothing about a GPU. engine.telemetry.nvml_record
+makes a real recording.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from fourwalls.system.nvml import Nvml
 from fourwalls.system.readings import DEVICE_METRICS, DeviceReading
 from tests.engine.telemetry.fake_nvml import NO_PERMISSION, FakeNvml
 
-FILES = sorted((Path(__file__).parent / "recorded").glob("*.jsonl"))
+MEASURED_FOLDERS = Path(__file__).parents[2] / "gpu" / "recorded"  # of `make gpu`
+FILES = sorted(
+    [*(Path(__file__).parent / "recorded").glob("*.jsonl"), *MEASURED_FOLDERS.glob("*/*nvml.jsonl")]
+)
 
 
 def replayed(path: Path) -> list[dict[str, DeviceReading]]:
