@@ -14,9 +14,9 @@ from engine.hardware import probe_results
 from engine.hardware.peaks import find_peak
 from engine.hardware.probe_results import PROBE_FIGURES, ProbeReport
 from engine.planner import PROBED_REACH, HardwareProfile, profile_from_peak
-from engine.telemetry.nvml import Nvml
 from engine.telemetry.nvml_record import Replay, record
-from engine.telemetry.readings import DEVICE_METRICS
+from fourwalls.system.device_metrics import DEVICE_METRICS
+from fourwalls.system.nvml import Nvml
 from tests.engine.rank.attempts import ROOT
 from tests.engine.telemetry.fake_nvml import FakeNvml
 from tests.gpu.mfu import load

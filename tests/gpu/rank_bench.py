@@ -15,17 +15,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine import procfs
 from engine.directory import AttemptDirectory, RankExit, SupervisorState
 from engine.local import LocalFolders, prepare_attempt
 from engine.planner import HardwareProfile
 from engine.spec.spec import Spec
 from engine.telemetry.attempts import local_attempt
-from engine.telemetry.readings import DeviceInfo
 from engine.telemetry.sampler import DeviceSampler
-from engine.telemetry.sources import open_source
 from engine.verdict.attempt_facts import read_attempt_facts
 from engine.verdict.facts import Facts
+from fourwalls.system import procfs
+from fourwalls.system.readings import DeviceInfo
+from fourwalls.system.sources import open_source
 from tests.engine.rank import injection
 from tests.engine.rank.attempts import ROOT, Attempt, Forker
 from tests.gpu.forker import KIND
