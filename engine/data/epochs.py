@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from engine.data import files
 from engine.data.corpora import BY_NAME, DATASET_PREFIX
 from engine.data.full_batch import count_sequences
 from engine.data.prepare import PreparedData
+from engine.data.segments import UNIT_CHARS
 from engine.spec.spec import Spec, SpecError
 
 # Of a BPE on prose and source, from 2,048 tokens up; a byte is one token without it.
@@ -86,7 +88,9 @@ def count_epochs(spec: Spec, size: CorpusSize | None) -> Epochs | None:
     if not size.bytes:
         return None
     per_token = BPE_BYTES_PER_TOKEN if spec.data.tokenizer == "bpe" else 1.0
-    read = size.bytes * (1 - spec.data.validation_share)
+    # Text is held out in whole units, at least one is trained on
+    held = math.ceil(spec.data.validation_share * size.bytes / UNIT_CHARS) * UNIT_CHARS
+    read = max(size.bytes - held, min(size.bytes, UNIT_CHARS))
     return Epochs(sequences * spec.model.context / (read / per_token), size)
 
 

@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-# Approximate size of the units that the split assigns, cut at line ends. A short text has smaller ones, so that there
-# are several to hold out.
+# Approximate size of the units that the split assigns, cut at line ends. A text of less than
+# one has smaller ones, so that there are several to hold out.
 UNIT_CHARS, LEAST_UNIT_CHARS = 4096, 32
 LEAST_UNITS = 50
 
@@ -18,7 +18,8 @@ def split(texts: Sequence[str], validation_share: float) -> tuple[list[str], lis
     Units are held out in the order of their hash, so the choice depends on the text alone and equal units (such as
     licence headers) go to the same part. Adjacent units of one part form one segment.
     """
-    size = min(UNIT_CHARS, max(LEAST_UNIT_CHARS, sum(map(len, texts)) // LEAST_UNITS))
+    total = sum(map(len, texts))
+    size = UNIT_CHARS if total > UNIT_CHARS else max(LEAST_UNIT_CHARS, total // LEAST_UNITS)
     units = [list(_units(text, size)) for text in texts]
     keys = _unit_keys(units)
     size_of: dict[str, int] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 Role = Literal["loss", "validation_loss", "score", "throughput", "other", "counter"]
@@ -46,6 +47,7 @@ def split_words(name: str) -> list[str]:
     return found
 
 
+@lru_cache(maxsize=2**15)  # a page of a run with 20,000 metrics asks for each several times
 def get_role(name: str) -> MetricRole:
     words = split_words(name)
     distinct = set(words)

@@ -43,14 +43,16 @@ def written() -> Written:
     return Written()
 
 
-def sample(written: Written, process: Launch = SINGLE, count: int = 3) -> None:
+def sample(written: Written, process: Launch = SINGLE, count: int = 3, until: str = "") -> None:
+    """Sample until there are `count` rows of the process, and a device has the metric `until`."""
     sampler = HostSampler(written.send, written, 0.05, process)
     wait_until(lambda: sum(row[3].startswith("rank") for row in written.queue) >= count)
+    wait_until(lambda: not until or any(until in row[2] for row in written.queue))
     sampler.close()
 
 
 def test_one_process_ships_host_device_and_its_own_memory(written):
-    sample(written)
+    sample(written, until="utilisation_pct")
     kinds = {source.split(":")[0] for source in written.sources()}
     assert kinds == {"rank0", "host", "device"}
     values = {name for row in written.queue if row[3].startswith("device:cpu-") for name in row[2]}

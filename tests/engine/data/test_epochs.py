@@ -41,7 +41,7 @@ def test_epochs_of_a_file_are_those_of_its_sequences(tmp_path: Path, number: int
     assert read is not None
     held = count_sequences(spec, prepare.prepare(spec.data, tmp_path, tmp_path / "data"))
     real = spec.budget.steps * spec.batch.global_batch_size / held
-    assert read.count == pytest.approx(real, rel=0.08)
+    assert read.count == pytest.approx(real, rel=0.3)
     assert bool(read.warning) == (read.count > WARN_ABOVE)
 
 

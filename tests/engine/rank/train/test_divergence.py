@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,10 +54,15 @@ def test_a_spike_is_skipped_at_the_same_steps_in_every_layout(start: Start) -> N
     assert alone.series("broken_steps")[60] == len(warnings)
     for name, parallel in {"ZeRO 2": {"data": 2, "zero_stage": 2}, "stages": {"stages": 2}}.items():
         other = start(of_policy("skip", parallel=parallel), name).succeeded()
-        assert warnings_of(other) == warnings
+        assert without_losses(warnings_of(other)) == without_losses(warnings)
         assert list(other.series("loss").values()) == pytest.approx(
             list(alone.series("loss").values()), rel=1e-4
         )
+
+
+def without_losses(texts: list[str]) -> list[str]:
+    """The last digit differs where layouts round alike sums apart; the curves are compared by themselves."""
+    return [re.sub(r"the loss [\d.]+ is [\d.]+", "the loss is", text) for text in texts]
 
 
 @pytest.mark.ranks
