@@ -19,6 +19,8 @@ from engine.request_limits import Limit
 from jobs.people.accounts import make_api_token
 from jobs.tracking import external_runs
 
+pytestmark = pytest.mark.slow
+
 CPU_S = 1.0
 HUGE = "1" + "0" * 30
 ML = "/api/2.0/mlflow"

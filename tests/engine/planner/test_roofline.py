@@ -13,6 +13,8 @@ from engine.planner.rates import Work
 from engine.planner.roofline import get_ceilings, step_work
 from engine.spec.spec import Spec, SpecError, parse
 
+pytestmark = pytest.mark.slow
+
 SEED = 13
 
 

@@ -12,6 +12,8 @@ from tests.jobs.scheduler.policy import queue_simulator
 from tests.jobs.scheduler.policy.queue_simulator import NOW
 from tests.jobs.scheduler.policy.snapshots import node, pool, running, waiting
 
+pytestmark = pytest.mark.slow
+
 SEEDS = range(200)
 
 
