@@ -20,7 +20,7 @@ STEP_METRICS = {
 # Phases beside the steps, wherever they are marked -> the part of the clock
 BETWEEN_PARTS = {"validation": "validation", "checkpoint": "checkpoint", "logging": "recording"}
 SPELLINGS = {"optimizer": "optimiser"}
-MAX_NAMES = 32  # phases with names of the script's own; further ones are not told apart
+MAX_NAMES = 32  # phases with names of their own; further ones count as one
 ROW_EVERY_S = 0.005  # shorter steps are recorded as the mean of several, so that the cost stays bounded
 SEND_EVERY_S = 5.0
 ASLEEP_S = 1.0  # smaller differences of the two clocks are corrections of the time

@@ -74,7 +74,7 @@ class StartPromise(models.Model):
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="start_promises")
     promised_at = models.DateTimeField()
-    likely_at = models.DateTimeField(null=True)  # NULL: nothing told it then
+    likely_at = models.DateTimeField(null=True)  # NULL: it was not known then
     latest_at = models.DateTimeField(null=True)
     started_at = models.DateTimeField(null=True)  # when its devices were assigned; NULL: it waits
     is_void = models.BooleanField(default=False)  # it left the queue without a start

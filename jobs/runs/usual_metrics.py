@@ -26,9 +26,8 @@ def choose_usual_metrics(found: QuerySet[Run]) -> list[str]:
     holders: defaultdict[str, set[str]] = defaultdict(set)
     for key, run in rows.order_by("run_id", "key")[:ROWS_READ]:
         holders[key].add(run)
-    if (
-        sum(map(len, holders.values())) == ROWS_READ
-    ):  # runs of very many metrics: their losses and scores in any case
+    # Losses and scores of runs with very many metrics are read in any case.
+    if sum(map(len, holders.values())) == ROWS_READ:
         named = Q(key__icontains="loss") | Q(key__icontains="acc") | Q(key__icontains="per_s")
         for key, run in rows.filter(named).order_by("run_id", "key")[:ROWS_READ]:
             holders[key].add(run)
