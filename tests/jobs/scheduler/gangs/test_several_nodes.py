@@ -52,12 +52,14 @@ def fourwalls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fourwalls]:
         running.wait_for_link()  # the tables exist now
         for node in others:
             node.start()
-        shell(
-            running, "from jobs.models import Pool; Pool.objects.update(allows_several_nodes=True); print(1)"
-        )
         wait_until(
             lambda: shell(running, "from jobs.models import Device; print(Device.objects.count())") == 6
         )
+        # The first node that joins creates the pool.
+        changed = shell(
+            running, "from jobs.models import Pool; print(Pool.objects.update(allows_several_nodes=True))"
+        )
+        assert changed == 1
         for folder in (home / "node", *(node.folder for node in others)):
             wait_until((folder / "fork.sock").exists, limit_s=90, description=f"the fork server in {folder}")
         running.others = {node.name: node for node in others}  # type: ignore[attr-defined]
