@@ -50,6 +50,8 @@ def find_misfits(model: Model, family: Family) -> Iterator[str]:
         yield f"another model, since {error}"
         return
     required = back.identity()
+    if back.positions != model.positions:  # the context is part of learned positions alone
+        required["context"] = model.identity()["context"]
     for field, value in model.identity().items():
         if not _is_equal(value, required[field]):
             yield f"{field} {_shown(required[field])} instead of {_shown(value)}"

@@ -49,20 +49,28 @@ def _names(body: str, head: Mapping[str, str]) -> Names:
     }
 
 
-_BERT_NAMES = _names("bert", {
-    "transform": "cls.predictions.transform.dense", "transform_norm": "cls.predictions.transform.LayerNorm",
-    "weight": "cls.predictions.decoder.weight", "bias": "cls.predictions.bias",
-})  # fmt: skip
-_ROBERTA_NAMES = _names("roberta", {
-    "transform": "lm_head.dense", "transform_norm": "lm_head.layer_norm",
-    "weight": "lm_head.decoder.weight", "bias": "lm_head.bias",
-})  # fmt: skip
+def _bert_names(model: Model) -> Names:
+    head = "cls.predictions"
+    transform = {"transform": f"{head}.transform.dense", "transform_norm": f"{head}.transform.LayerNorm"}
+    return _names("bert", transform | _decoder_names(model, head))
+
+
+def _roberta_names(model: Model) -> Names:
+    transform = {"transform": "lm_head.dense", "transform_norm": "lm_head.layer_norm"}
+    return _names("roberta", transform | _decoder_names(model, "lm_head"))
+
+
+def _decoder_names(model: Model, head: str) -> dict[str, str]:
+    """A tied head has its bias beside the decoder, and an untied one inside of it."""
+    bias = f"{head}.bias" if model.tied_embeddings else f"{head}.decoder.bias"
+    return {"weight": f"{head}.decoder.weight", "bias": bias}
+
 
 BERT = Family(
     "BERT", "bert", "BertForMaskedLM",
     fields=(*SIZES, *_FIELDS),
     fixed=_FIXED,
-    names=lambda model: _BERT_NAMES,
+    names=_bert_names,
     parts=(activation("hidden_act", "gelu", is_gated=False),),
     allowed=_ALLOWED,
     constants={"pad_token_id": None},
@@ -87,7 +95,7 @@ ROBERTA = Family(
     "RoBERTa", "roberta", "RobertaForMaskedLM",
     fields=(*(one for one in SIZES if one.name != "context"), *_FIELDS),
     fixed=_FIXED,
-    names=lambda model: _ROBERTA_NAMES,
+    names=_roberta_names,
     # The transform before the head has GELU in any case.
     parts=(activation("hidden_act", "gelu", is_gated=False), (_read_context, _write_context)),
     allowed=_ALLOWED | {"hidden_act": ("gelu",), "pad_token_id": (PADDING_ID,)},

@@ -88,6 +88,10 @@ def _read_tie(config: Mapping[str, Any]) -> dict[str, Any]:
     return {"tied_embeddings": tied, "logit_scale": read_size(config, "d_model") ** -0.5 if tied else 1.0}
 
 
+def _read_unscaled_tie(config: Mapping[str, Any]) -> dict[str, Any]:
+    return _read_tie(config) | {"logit_scale": 1.0}
+
+
 def _write_tie(model: Model) -> dict[str, Any]:
     return {"tie_word_embeddings": model.tied_embeddings}
 
@@ -124,4 +128,12 @@ T5 = Family(
     prefix="",
 )  # fmt: skip
 
-MT5 = replace(T5, title="mT5", model_type="mt5", class_name="MT5ForConditionalGeneration")
+MT5 = replace(
+    T5,
+    title="mT5",
+    model_type="mt5",
+    class_name="MT5ForConditionalGeneration",
+    parts=tuple(
+        (_read_unscaled_tie, write) if read is _read_tie else (read, write) for read, write in T5.parts
+    ),
+)
