@@ -9,7 +9,7 @@ from functools import lru_cache
 from engine.model_math import counts as arithmetic
 from engine.model_math import flops
 from engine.model_math.counts import LayerKind
-from engine.planner import constants
+from engine.planner import block_fields, constants
 from engine.planner.traits import OWN, EngineTraits
 from engine.spec.parts import Data, Model, Parallel, Recompute
 from engine.spec.spec import Spec
@@ -213,18 +213,8 @@ def bytes_per_token(spec: Spec, dtype: str, sublayer: str, device: DeviceTraits)
         + row.get("keys", 0) * model.kv_width / tensor + row.get("ffn", 0) * model.ffn_width / tensor
         + row.get("heads", 0) * model.heads / tensor + row.get("token", 0)
         + _score_bytes(spec, dtype, sublayer, row.get("scores", 0), device)
-        + _norm_bytes(spec, dtype, sublayer, whole)
+        + block_fields.extra_bytes(spec, _value_bytes(dtype), sublayer, device.on_cuda, whole)
     )  # fmt: skip
-
-
-def _norm_bytes(spec: Spec, dtype: str, sublayer: str, whole: int) -> float:
-    """Bytes per token of norms that the traced blocks do not have: each keeps its input and two numbers a row."""
-    model, tensor, value = spec.model, spec.parallel.tensor, _value_bytes(dtype)
-    found = value * model.width / whole + 8 if model.norm_position == "sandwich" else 0.0
-    if sublayer in ("feed_forward", "cross_attention") or model.qk_norm == "none":
-        return found
-    rows = 1 if model.qk_norm == "full" else (model.heads + model.num_kv_heads) / tensor
-    return found + value * (model.query_width + model.kv_width) / tensor + 8 * rows
 
 
 def _score_bytes(spec: Spec, dtype: str, sublayer: str, traced: int, device: DeviceTraits) -> float:
@@ -233,7 +223,10 @@ def _score_bytes(spec: Spec, dtype: str, sublayer: str, traced: int, device: Dev
     heads, context = spec.model.heads / spec.parallel.tensor, spec.model.context
     if sublayer == "feed_forward":
         return 0.0
-    if sublayer != "cross_attention" and (kept := _kept_scores(spec, dtype)) is not None:
+    if (
+        sublayer != "cross_attention"
+        and (kept := block_fields.score_bytes(spec, _value_bytes(dtype))) is not None
+    ):
         return kept * heads * context
     if not device.on_cuda:
         return traced * heads * context
@@ -241,17 +234,6 @@ def _score_bytes(spec: Spec, dtype: str, sublayer: str, traced: int, device: Dev
         dropped = 5 if spec.model.dropout else 0  # mask, and probabilities after it
         return (MATH_SCORES_BYTES[TABLE_DTYPE[dtype]] + dropped) * heads * context
     return 4 * heads if traced else 0.0
-
-
-def _kept_scores(spec: Spec, dtype: str) -> float | None:
-    """Bytes for each score that self-attention keeps because of a field of the model; None: it keeps no scores.
-
-    A soft-cap: the results of tanh and softmax (traced: 8 bytes in both formats). Relative positions: the bias.
-    """
-    model, value = spec.model, _value_bytes(dtype)
-    if model.attention_softcap:
-        return 8 + (value + 1 if model.dropout else 0)
-    return value if model.positions == "relative" else None
 
 
 def keeps_scores(spec: Spec, dtype: str, sublayer: str, device: DeviceTraits) -> bool:
