@@ -25,9 +25,9 @@ def run_model(path: Path) -> int:
     try:
         text = describe_config(read_json(file))
     except ArchitectureError as error:
-        print(f"{path} is not supported: {error}.", file=sys.stderr)
+        sys.stderr.write(f"{path} is not supported: {error}.\n")
         return 1
-    print(text, end="")
+    sys.stdout.write(text)
     return 0
 
 
