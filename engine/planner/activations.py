@@ -24,8 +24,6 @@ TABLE_DTYPE = {"fp32": "fp32", "tf32": "fp32", "bf16": "bf16", "fp16": "bf16"}
 # For each logit its log-probability, the gradient of that, and its own gradient. All are fp32, as the loss is; two of
 # the three exist in the forward pass. Every tensor rank computes all logits (engine.rank.model.heads).
 LOGITS_BYTES = 12
-# Scores kept by torch's unfused attention: probabilities in fp32, and in the number format.
-MATH_SCORES_BYTES = {"fp32": 4, "bf16": 6}
 # Generations without a FlashAttention kernel in torch.
 NO_FLASH = ("volta", "turing")
 
@@ -232,7 +230,7 @@ def _score_bytes(spec: Spec, dtype: str, sublayer: str, traced: int, device: Dev
         return traced * heads * context
     if keeps_scores(spec, dtype, sublayer, device):
         dropped = 5 if spec.model.dropout else 0  # mask, and probabilities after it
-        return (MATH_SCORES_BYTES[TABLE_DTYPE[dtype]] + dropped) * heads * context
+        return (block_fields.MATH_SCORES_BYTES[_value_bytes(dtype)] + dropped) * heads * context
     return 4 * heads if traced else 0.0
 
 

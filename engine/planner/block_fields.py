@@ -10,6 +10,13 @@ from engine.spec.spec import Spec
 
 RMS_BYTES = {4: 8, 2: 10}  # value size -> bytes per feature of a composite RMSNorm and its result
 STREAM_RMS_BYTES = 8
+# Scores kept by torch's unfused attention, by value size: probabilities in fp32, and in the number format.
+MATH_SCORES_BYTES = {4: 4, 2: 6}
+# Value size, grouped heads, query/key norm -> copies of queries and of keys beside those of fused attention
+RELATIVE_COPIES = {
+    (4, False, False): (-1, -1), (4, False, True): (1, 1), (4, True, False): (1, 0), (4, True, True): (1, 1),
+    (2, False, False): (-1, 0), (2, False, True): (-1, -2), (2, True, False): (0, 0), (2, True, True): (-1, -1),
+}  # fmt: skip
 
 
 def extra_bytes(spec: Spec, value: int, sublayer: str, on_cuda: bool, whole: int) -> float:
@@ -28,23 +35,38 @@ def extra_bytes(spec: Spec, value: int, sublayer: str, on_cuda: bool, whole: int
         found += _query_key_norm(spec, value, on_cuda, is_rotary and not keeps_both) / tensor
         if is_rotary and model.rotary_share < 1 and not model.attention_softcap:  # queries are copied
             found += value * model.query_width / tensor
-        if (
-            is_rotary and model.attention_softcap and not keeps_both
-        ):  # rotated queries and keys are saved once
-            found -= 2 * value * (model.query_width + model.kv_width) / tensor
+        queries, keys = _saved_again(spec, value, keeps_both)
+        found += value * (queries * model.query_width + keys * model.kv_width) / tensor
     return found
 
 
 def score_bytes(spec: Spec, value: int) -> float | None:
     """Bytes for each score that self-attention keeps because of a field of the model; None: it keeps no scores.
 
-    With a soft-cap those are the results of tanh and softmax (8 bytes in both formats), with relative positions the
-    biases.
+    With a soft-cap those are the results of tanh and softmax (8 bytes in both formats). Biases of relative positions
+    have gradients, so torch computes attention without its fused kernel.
     """
     model = spec.model
     if model.attention_softcap:
         return 8 + (value + 1 if model.dropout else 0)
-    return value if model.positions == "relative" else None
+    if model.positions == "relative":
+        return MATH_SCORES_BYTES[value] + (value + 1 if model.dropout else 0)
+    return None
+
+
+def _saved_again(spec: Spec, value: int, keeps_both: bool) -> tuple[int, int]:
+    """How often more than in the table queries and keys (with values) are saved where scores are kept."""
+    model = spec.model
+    is_grouped = model.num_kv_heads < model.heads
+    if model.positions == "relative":
+        return RELATIVE_COPIES[value, is_grouped, model.qk_norm != "none"]
+    if not model.attention_softcap or keeps_both:
+        return 0, 0
+    if model.positions == "rotary" and is_grouped:
+        return 0, -1
+    if model.positions == "rotary" or (model.qk_norm != "none" and value == 2):
+        return -2, -2
+    return 0, 0
 
 
 def _second_norm(spec: Spec, value: int, on_cuda: bool) -> float:

@@ -14,7 +14,7 @@ from tests.engine.rank.attempts import tiny
 from tests.engine.rank.random_models import draw_model, objective_of
 
 CONTEXT = 64
-TOLERANCE = 0.04  # of the bytes of a block
+TOLERANCE = 0.06  # of the bytes of a block
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 SIZES = {"width": 64, "head_dim": 16, "ffn_width": 192, "context": CONTEXT}
 
@@ -24,7 +24,7 @@ def saved_bytes(spec: Spec, kind: str, dtype: torch.dtype, sequences: int) -> in
     shape, size = (sequences, CONTEXT, spec.model.width), (1, spec.model.heads, CONTEXT, CONTEXT)
     x, source = (torch.randn(shape, dtype=dtype, requires_grad=True) for _ in range(2))
     keys = torch.ones(sequences, 1, 1, CONTEXT, dtype=torch.bool)
-    bias = torch.randn(size, dtype=dtype) if spec.model.positions == "relative" else None
+    bias = torch.randn(size, dtype=dtype, requires_grad=True) if spec.model.positions == "relative" else None
     context = {"cross_block": (None, bias, source, keys), "encoder_block": (keys, bias)}.get(kind, ())
     weights = {one.untyped_storage().data_ptr() for one in block.parameters()}
     with _record_saved_tensors(weights) as held:
@@ -33,7 +33,7 @@ def saved_bytes(spec: Spec, kind: str, dtype: torch.dtype, sequences: int) -> in
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(40))
 def test_a_random_block_keeps_the_expected_bytes(seed: int, dtype: str) -> None:
     fields = draw_model(seed, ("decoder", "decoder", "encoder", "encoder-decoder")) | SIZES
     spec = tiny(model=fields, data={"objective": objective_of(fields)})

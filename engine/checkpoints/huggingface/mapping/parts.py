@@ -1,4 +1,4 @@
-"""Parts of config.json that take several fields: rotary positions, windows, activations, biases."""
+"""Parts of config.json that take several fields."""
 
 from __future__ import annotations
 
