@@ -131,7 +131,7 @@ def activation_memory(spec: Spec, dtype: str, shape: StageShape, device: DeviceT
     passing = alive if shape.blocks and spec.parallel.activation_checkpointing == "full" else 0.0
     return ActivationMemory(
         tokens * micro, tokens * passing, tokens * working, tokens * _pipe_bytes(spec, shape, stream),
-        tokens * _logits_bytes(spec, shape, device.trainer), (forward, backward),
+        tokens * _logits_bytes(spec, dtype, shape, device.trainer), (forward, backward),
     )  # fmt: skip
 
 
@@ -255,20 +255,21 @@ def _end_bytes(spec: Spec, kind: LayerKind, stream: int) -> float:
     return {"embed": embed, "head": head, "class_head": stream}.get(kind, stream + 8)
 
 
-def _logits_bytes(spec: Spec, shape: StageShape, trainer: EngineTraits) -> float:
+def _logits_bytes(spec: Spec, dtype: str, shape: StageShape, trainer: EngineTraits) -> float:
     """Bytes per token of the micro-batch."""
     if "head" not in shape.ends:
         return 0.0
     logits = spec.vocab_size / (spec.parallel.tensor if trainer.splits_head else 1)
     if trainer.logit_bytes is not None:
         return trainer.logit_bytes * logits
+    each = LOGITS_BYTES + (_value_bytes(dtype) if spec.model.logit_softcap else 0)  # the result of tanh
     if trainer.loss_chunk_tokens is not None:
         tokens = spec.batch.micro_batch_size * spec.model.context
-        return LOGITS_BYTES * logits * min(1.0, trainer.loss_chunk_tokens / tokens)
+        return each * logits * min(1.0, trainer.loss_chunk_tokens / tokens)
     if spec.parallel.stages == 1:
-        return LOGITS_BYTES * logits
+        return each * logits
     # DeepSpeed's pipeline also keeps the output of each micro-batch until its buffer is reused.
-    return (LOGITS_BYTES + 4 * min(2, spec.accumulation)) * logits
+    return (each + 4 * min(2, spec.accumulation)) * logits
 
 
 def _pipe_bytes(spec: Spec, shape: StageShape, stream: int) -> float:
