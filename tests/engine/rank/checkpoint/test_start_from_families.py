@@ -26,7 +26,7 @@ CASES = [("qwen3", "TP2"), ("gemma2", "PP2"), ("gpt_neox", "DP2 ZeRO 3"), ("phi3
 @pytest.fixture
 def tokenizer(start: Start) -> Path:
     """Return the tokenizer that a run has made of the corpus."""
-    newest = start(tiny(data=BPE, budget={"steps": 1}), "tokenizer").succeeded().directory.newest_checkpoint()
+    newest = start(tiny(data=BPE, budget={"steps": 2}), "tokenizer").succeeded().directory.newest_checkpoint()
     assert newest
     return newest / "tokenizer.json"
 
