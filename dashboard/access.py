@@ -29,7 +29,8 @@ from jobs.models import (
     Team,
     Template,
 )
-from jobs.models.people import Role
+from jobs.models.people import Role, TokenScope
+from jobs.people.audit import Source
 
 Owned = TypeVar("Owned", bound=Model)
 
@@ -61,6 +62,7 @@ class Scope:
 
     user: User
     team: Team | None = None  # of the token; None for a session, which acts in all teams of its user
+    token_scope: str = TokenScope.ADMIN  # of the token; a session may do everything that its user may
 
     @property
     def name(self) -> str:
@@ -194,6 +196,11 @@ class Scope:
         if not self.can_write(found):
             raise Http404
         return found
+
+
+def get_source(request: HttpRequest) -> Source:
+    """Who sends this request, and from where, for the audit log."""
+    return Source(get_scope(request).name, request.META.get("REMOTE_ADDR", ""))
 
 
 def get_scope(request: HttpRequest) -> Scope:

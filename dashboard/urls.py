@@ -29,6 +29,8 @@ FAMILIES = (
     "accounting",
     "pools",
     "nodes",
+    "account",
+    "teams",
     "metrics",
 )
 

@@ -12,7 +12,16 @@ from jobs.models.ledgers import RunLedger
 from jobs.models.logs import UploadedLog
 from jobs.models.nodes import NodeEvent, NodeToken
 from jobs.models.outputs import RunOutput
-from jobs.models.people import ApiToken, LastQuery, LoginLink, Membership, Team
+from jobs.models.people import (
+    ApiToken,
+    AuditEntry,
+    Invitation,
+    LastQuery,
+    LoginLink,
+    Membership,
+    Team,
+    UserSession,
+)
 from jobs.models.pools import PoolEvent
 from jobs.models.profiles import DeviceProfile, LinkProfile
 from jobs.models.runs import Project, ProjectEvent, Run, RunEvent, RunMetric, RunParam, RunTag
@@ -30,6 +39,7 @@ __all__ = [
     "Artefact",
     "Attempt",
     "AttemptNode",
+    "AuditEntry",
     "Batch",
     "Charge",
     "CheckState",
@@ -49,6 +59,7 @@ __all__ = [
     "DeviceProfile",
     "Event",
     "Forecast",
+    "Invitation",
     "Job",
     "LastQuery",
     "Lease",
@@ -94,5 +105,6 @@ __all__ = [
     "TraceChunk",
     "TraceFile",
     "UploadedLog",
+    "UserSession",
     "VerdictCheck",
 ]

@@ -33,7 +33,7 @@ from jobs.models import (
 )
 from jobs.models.people import Role
 from jobs.people import sharing
-from jobs.people.accounts import make_api_token
+from jobs.people.api_tokens import create_token
 from jobs.queue import templates
 from jobs.tracking import external_runs, projects, saved_models
 
@@ -83,7 +83,7 @@ class Cast:
             client = Client()
             client.force_login(person)
             return client
-        token = make_api_token(person, self.team_of_token(role), "test")
+        token = create_token(person, self.team_of_token(role), "test")
         return Client(headers={"Authorization": f"Bearer {token}"})
 
 

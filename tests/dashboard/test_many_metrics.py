@@ -9,7 +9,7 @@ from django.test import Client
 
 from engine.request_limits import RUN_SERIES
 from jobs.models import RunEvent, RunMetric
-from jobs.people.accounts import make_api_token
+from jobs.people.api_tokens import create_token
 from jobs.tracking import external_runs, metric_names
 
 CPU_S, PARTS = 1.0, 10
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def bearer(owner, team):
-    return Client(headers={"Authorization": f"Bearer {make_api_token(owner, team, 'test')}"})
+    return Client(headers={"Authorization": f"Bearer {create_token(owner, team, 'test')}"})
 
 
 @pytest.fixture
