@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -11,10 +12,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from dashboard.access import get_scope, get_source
-from dashboard.html.responses import answer
+from dashboard.html.responses import answer_with_page
 from jobs.models import Team
 from jobs.models.people import TokenScope
-from jobs.people import api_tokens
+from jobs.people import accounts, api_tokens
 from jobs.people.accounts import PeopleError
 
 DEFAULTS = {"name": "my script", "scope": TokenScope.SUBMIT.value, "days": "90", "team": ""}
@@ -30,7 +31,7 @@ def tokens(request: HttpRequest) -> HttpResponse:
     created, problem = "", None
     if request.method == "POST":
         try:
-            team = _find_team(teams, typed["team"])
+            team = _find_team(scope.user, teams, typed["team"])
             expires_at = api_tokens.expiry(typed["days"])
             created = api_tokens.create_token(
                 scope.user, team, typed["name"], typed["scope"], expires_at, get_source(request)
@@ -56,12 +57,14 @@ def revoke(request: HttpRequest, token_id: int) -> HttpResponse:
     try:
         token = api_tokens.revoke(get_scope(request).user, token_id, get_source(request))
     except PeopleError as error:
-        return answer(request, str(error), page, is_refused=True)
-    return answer(request, f"Token {token} is revoked. Scripts that use it are refused from now on.", page)
+        return answer_with_page(request, str(error), page, is_refused=True)
+    return answer_with_page(
+        request, f"Token {token} is revoked. Scripts that use it are refused from now on.", page
+    )
 
 
-def _find_team(teams: list[Team], slug: str) -> Team:
-    """The team of this slug, else the first. Raises PeopleError."""
+def _find_team(user: User, teams: list[Team], slug: str) -> Team:
+    """The team of this slug, by default where the person works. Raises PeopleError."""
     if not teams:
         raise PeopleError(
             "You are in no team yet, and a token works in one team. Ask a lead to add you.", "team"
@@ -69,4 +72,4 @@ def _find_team(teams: list[Team], slug: str) -> Team:
     found = next((team for team in teams if team.slug == slug), None)
     if slug and found is None:
         raise PeopleError(f"You are in no team '{slug}'.", "team")
-    return found or teams[0]
+    return found or accounts.first_writable_team(user) or teams[0]
