@@ -30,14 +30,6 @@ def answer(
     return redirect(to)
 
 
-def answer_with_page(
-    request: HttpRequest, sentence: str, to: str, *, is_refused: bool = False
-) -> HttpResponse:
-    """Answer an action with the page `to` and a message on it, for htmx too."""
-    (messages.error if is_refused else messages.success)(request, sentence)
-    return redirect(to)
-
-
 def with_toast(
     reply: HttpResponse,
     sentence: str,

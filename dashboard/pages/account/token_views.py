@@ -12,7 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from dashboard.access import get_scope, get_source
-from dashboard.html.responses import answer_with_page
+from dashboard.html.responses import answer
 from jobs.models import Team
 from jobs.models.people import TokenScope
 from jobs.people import accounts, api_tokens
@@ -57,10 +57,8 @@ def revoke(request: HttpRequest, token_id: int) -> HttpResponse:
     try:
         token = api_tokens.revoke(get_scope(request).user, token_id, get_source(request))
     except PeopleError as error:
-        return answer_with_page(request, str(error), page, is_refused=True)
-    return answer_with_page(
-        request, f"Token {token} is revoked. Scripts that use it are refused from now on.", page
-    )
+        return answer(request, str(error), page, is_refused=True)
+    return answer(request, f"Token {token} is revoked. Scripts that use it are refused from now on.", page)
 
 
 def _find_team(user: User, teams: list[Team], slug: str) -> Team:

@@ -12,7 +12,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST, require_safe
 
 from dashboard.access import get_scope, get_source
-from dashboard.html.responses import answer_with_page
+from dashboard.html.responses import answer
 from jobs.models import Membership
 from jobs.people import persons, sessions
 from jobs.people.accounts import PeopleError
@@ -60,7 +60,7 @@ def end_sessions(request: HttpRequest) -> HttpResponse:
         if number
         else "There is no other session."
     )
-    return answer_with_page(request, done, "account")
+    return answer(request, done, "account")
 
 
 def _password_form(request: HttpRequest) -> SetPasswordForm:

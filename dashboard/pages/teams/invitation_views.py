@@ -16,7 +16,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from dashboard.access import get_source
-from dashboard.html.responses import answer_with_page
+from dashboard.html.responses import answer
 from dashboard.pages.people.views import record_sign_in
 from dashboard.pages.teams.views import find_led_team, render_team
 from jobs.models import Invitation
@@ -50,8 +50,8 @@ def revoke(request: HttpRequest, slug: str, invitation_id: int) -> HttpResponse:
     try:
         members.revoke_invitation(row, get_source(request))
     except PeopleError as error:
-        return answer_with_page(request, str(error), page, is_refused=True)
-    return answer_with_page(request, "The invitation is revoked; its link no longer works.", page)
+        return answer(request, str(error), page, is_refused=True)
+    return answer(request, "The invitation is revoked; its link no longer works.", page)
 
 
 @login_not_required

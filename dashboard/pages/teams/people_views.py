@@ -13,7 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from dashboard.access import get_scope, get_source
-from dashboard.html.responses import answer_with_page
+from dashboard.html.responses import answer
 from jobs.people import accounts, persons
 from jobs.people.accounts import PeopleError
 
@@ -41,8 +41,8 @@ def act(request: HttpRequest, user_id: int) -> HttpResponse:
     try:
         persons.act(user, action, get_source(request))
     except PeopleError as error:
-        return answer_with_page(request, str(error), reverse("people"), is_refused=True)
-    return answer_with_page(request, f"{user.get_username()}: done.", reverse("people"))
+        return answer(request, str(error), reverse("people"), is_refused=True)
+    return answer(request, f"{user.get_username()}: done.", reverse("people"))
 
 
 def _render(request: HttpRequest, link: str = "", linked: User | None = None) -> HttpResponse:

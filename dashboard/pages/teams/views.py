@@ -14,7 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from dashboard.access import get_scope, get_source
-from dashboard.html.responses import answer_with_page
+from dashboard.html.responses import answer
 from jobs.models import Membership, Pool, Share, Team
 from jobs.models.people import Role
 from jobs.people import members, storage
@@ -89,8 +89,8 @@ def change_member(request: HttpRequest, slug: str, member_id: int) -> HttpRespon
     try:
         members.set_role(row, role, get_source(request))
     except PeopleError as error:
-        return answer_with_page(request, str(error), _page(found), is_refused=True)
-    return answer_with_page(request, f"{row.user.get_username()} is now {role}.", _page(found))
+        return answer(request, str(error), _page(found), is_refused=True)
+    return answer(request, f"{row.user.get_username()} is now {role}.", _page(found))
 
 
 @require_POST
@@ -104,9 +104,9 @@ def remove_member(request: HttpRequest, slug: str, member_id: int) -> HttpRespon
     try:
         members.remove(row, get_source(request))
     except PeopleError as error:
-        return answer_with_page(request, str(error), _page(found), is_refused=True)
+        return answer(request, str(error), _page(found), is_refused=True)
     done = f"{row.user.get_username()} is no longer in team {found.name}."
-    return answer_with_page(request, done, reverse("teams") if is_self else _page(found))
+    return answer(request, done, reverse("teams") if is_self else _page(found))
 
 
 def find_team(request: HttpRequest, slug: str) -> Team:

@@ -3,7 +3,7 @@ import { byId, closest, find, findAll } from "./shared/dom.js";
 import { formatAgo, formatUntil } from "./shared/format.js";
 import { startKeyboard } from "./shared/keyboard.js";
 import { startLive } from "./shared/live.js";
-import { confirmAndPost, showNotice } from "./shared/notices.js";
+import { confirmAndPost, confirmed, showNotice } from "./shared/notices.js";
 import { NO_ANSWER } from "./shared/requests.js";
 
 const AGES_MS = 10_000;
@@ -60,6 +60,22 @@ document.body.addEventListener("htmx:confirm", (event) => {
   const values = elt instanceof HTMLFormElement ? Object.fromEntries(new FormData(elt)) : {};
   const { accept = "Confirm", decline } = elt instanceof HTMLElement ? elt.dataset : {};
   confirmAndPost(question, path, /** @type {Record<string, string>} */ (values), accept, decline);
+});
+
+/** @type {WeakSet<HTMLFormElement>} */
+const agreed = new WeakSet();
+
+// A form or a button with data-confirm asks before the form is sent.
+document.addEventListener("submit", async (event) => {
+  const { target: form, submitter } = event;
+  if (!(form instanceof HTMLFormElement) || agreed.delete(form)) return;
+  const asking = submitter?.dataset.confirm ? submitter : form;
+  const { confirm: question, accept = "Confirm", decline } = asking.dataset;
+  if (!question) return;
+  event.preventDefault();
+  if (!(await confirmed(question, accept, decline))) return;
+  agreed.add(form);
+  form.requestSubmit(submitter);
 });
 
 function updateAges() {
