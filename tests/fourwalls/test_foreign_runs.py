@@ -41,11 +41,11 @@ def test_a_plain_script_with_three_lines_has_hardware_ledger_and_verdict(finishe
 
 
 CAUSES = {
-    "data": ({"in_data": "time.sleep(0.06)"}, "input"),
-    "validation": ({"between": "\n    with run.phase('validation'): time.sleep(0.06)"}, "validation"),
-    "checkpoint": ({"between": "\n    with run.phase('checkpoint'): time.sleep(0.06)"}, "checkpoints"),
-    "logging": ({"between": "\n    with run.phase('logging'): time.sleep(0.06)"}, "recording"),
-    "unmarked": ({"between": "time.sleep(0.06)"}, "between_steps"),
+    "data": ({"in_data": "time.sleep(0.04)"}, "input"),
+    "validation": ({"between": "\n    with run.phase('validation'): time.sleep(0.04)"}, "validation"),
+    "checkpoint": ({"between": "\n    with run.phase('checkpoint'): time.sleep(0.04)"}, "checkpoints"),
+    "logging": ({"between": "\n    with run.phase('logging'): time.sleep(0.04)"}, "recording"),
+    "unmarked": ({"between": "time.sleep(0.04)"}, "between_steps"),
 }
 
 
