@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from dashboard.access import get_scope
 from dashboard.html.badges import (
     ATTEMPT_BADGES,
     DEVICE_BADGES,
@@ -25,6 +26,7 @@ from dashboard.html.badges import (
 from dashboard.html.markup import ago, ahead, badge_markup, icon, job_badge, tone_badge
 from dashboard.html.navigation import NavigationItem
 from dashboard.pages.jobs.actions import JobAction, list_actions
+from dashboard.pages.people import roles
 from dashboard.pages.submit.spec_fields import SpecField
 from engine.data.lines import KIND_TITLES
 from engine.telemetry.metrics import BY_NAME
@@ -108,6 +110,18 @@ def navigation_items(context: dict[str, Any]) -> list[tuple[NavigationItem, bool
     match = context["request"].resolver_match
     current = match.url_name if match else None
     return [(item, current == item.route or current in item.child_routes) for item in urls.NAVIGATION]
+
+
+@register.simple_tag(takes_context=True)
+def may_submit(context: dict[str, Any]) -> bool:
+    """Whether the person may submit jobs for some team."""
+    return bool(get_scope(context["request"]).member_team_ids)
+
+
+@register.simple_tag(takes_context=True)
+def role_note(context: dict[str, Any]) -> roles.RoleNote | None:
+    """Return what a viewer, or a person in no team, may do and whom to ask; None for a member."""
+    return roles.build_note(get_scope(context["request"]))
 
 
 @register.filter
