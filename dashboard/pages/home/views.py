@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Q, QuerySet, Sum
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -15,11 +15,11 @@ from dashboard.pages.home import alerts
 from dashboard.pages.jobs import progress
 from dashboard.server.replies import json_reply
 from dashboard.server.requests import UserRequest
-from jobs.models import Device, Job, Lease, Pool, Run
+from jobs.models import Device, Job, Pool, Run
 from jobs.nodes.heartbeat import alive_since
 from jobs.queue import start_times
 from jobs.states.jobs import FINAL, JobState
-from jobs.states.nodes import AdminState, DeviceHealth
+from jobs.states.nodes import AdminState, DeviceHealth, Health
 
 ALERTS_SHOWN = 8
 JOBS_SHOWN = 6
@@ -95,39 +95,32 @@ def _build_runs(request: UserRequest, scope: Scope) -> dict[str, Any]:
 
 def _summarise_pools() -> list[dict[str, Any]]:
     """Each pool with its devices by what they do, and its queue."""
-    ready = Q(node__admin_state=AdminState.OPEN, node__heartbeat_at__gte=alive_since())
-    takes_work = ready & Q(node__health="ok", health=DeviceHealth.OK)
+    is_able = Q(
+        health=DeviceHealth.OK,
+        node__health=Health.OK,
+        node__admin_state=AdminState.OPEN,
+        node__heartbeat_at__gte=alive_since(),
+    )
     devices = Device.objects.filter(is_present=True).exclude(node__admin_state=AdminState.RETIRED)
-    held = dict(
-        Lease.objects.filter(is_active=True)
-        .order_by()
-        .values_list("device__node__pool")
-        .annotate(Count("id"))
-    )
-    by_pool = {
-        pool: (total, able)
-        for pool, total, able in devices.order_by()
-        .values_list("node__pool")
-        .annotate(Count("id"), Count("id", filter=takes_work))
-    }
-    free = dict(
-        devices.filter(takes_work)
-        .exclude(leases__is_active=True)
-        .order_by()
-        .values_list("node__pool")
-        .annotate(Count("id", distinct=True))
-    )
-    waiting = Count("jobs", filter=Q(jobs__state=JobState.QUEUED))
-    wanted = Sum("jobs__num_devices", filter=Q(jobs__state=JobState.QUEUED))
+    held = _count_by_pool(devices.filter(leases__is_active=True))
+    free = _count_by_pool(devices.filter(is_able).exclude(leases__is_active=True))
+    total = _count_by_pool(devices)
+    is_waiting = Q(jobs__state=JobState.QUEUED)
+    waiting = Count("jobs", filter=is_waiting)
+    wanted = Sum("jobs__num_devices", filter=is_waiting)
     return [
         {
             "pool": pool,
-            "total": by_pool.get(pool.id, (0, 0))[0],
+            "total": total.get(pool.id, 0),
             "held": held.get(pool.id, 0),
             "free": free.get(pool.id, 0),
-            "away": max(0, by_pool.get(pool.id, (0, 0))[0] - held.get(pool.id, 0) - free.get(pool.id, 0)),
+            "away": max(0, total.get(pool.id, 0) - held.get(pool.id, 0) - free.get(pool.id, 0)),
             "waiting": pool.num_waiting,
             "wanted": pool.num_wanted or 0,
         }
         for pool in Pool.objects.order_by("name").annotate(num_waiting=waiting, num_wanted=wanted)
     ]
+
+
+def _count_by_pool(devices: QuerySet[Device]) -> dict[int, int]:
+    return dict(devices.order_by().values_list("node__pool").annotate(n=Count("id", distinct=True)))
