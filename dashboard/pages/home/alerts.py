@@ -12,11 +12,12 @@ from django.utils import timezone
 
 from dashboard.access import Scope
 from dashboard.html.badges import WAITING_BADGES
-from jobs.models import Attempt, Device, Node, Run
-from jobs.nodes.heartbeat import current_health
+from jobs.models import Attempt, Device, Node, Run, RunEvent
+from jobs.nodes.heartbeat import current_state
 from jobs.queue.start_times import check_job_limit
 from jobs.states.jobs import ATTEMPT_LIVE, JobState
 from jobs.states.nodes import AdminState, DeviceHealth, Health
+from jobs.tracking.external_runs import LOST
 
 RECENT = timedelta(hours=24)
 OF_A_KIND = 20  # rows that one kind of alert reads
@@ -57,8 +58,12 @@ def _list_failures(scope: Scope, now: datetime) -> Iterator[Alert]:
         Q(job__state=JobState.FAILED, job__ended_at__gte=now - RECENT)
         | Q(job=None, state=JobState.FAILED, ended_at__gte=now - RECENT)
     )
-    for run in runs.order_by("-created_at")[:OF_A_KIND]:
-        reason = run.job.reason if run.job else "Its script reported a failure, or sent nothing any more."
+    found = list(runs.order_by("-created_at")[:OF_A_KIND])
+    lost = dict(
+        RunEvent.objects.filter(run__in=found, kind=LOST).order_by("id").values_list("run_id", "text")
+    )
+    for run in found:
+        reason = run.job.reason if run.job else lost.get(run.id, "Its script reported a failure.")
         at = run.job.ended_at if run.job else run.ended_at
         yield _of_run("bad", "Failed", run, reason or "No reason recorded.", at)
 
@@ -102,12 +107,12 @@ def _list_late(scope: Scope, now: datetime) -> Iterator[Alert]:
 
 def _list_nodes(now: datetime) -> Iterator[Alert]:
     for node in Node.objects.exclude(admin_state=AdminState.RETIRED).defer("facts", "host")[:2000]:
-        health = current_health(node, now)
+        state = current_state(node, now)
         address = reverse("node", args=[node.id])
-        if health in (Health.UNREACHABLE, Health.FAILED, Health.SUSPECT):
-            tone = "warn" if health == Health.SUSPECT else "bad"
+        if state in (Health.UNREACHABLE, Health.FAILED, Health.SUSPECT):
+            tone = "warn" if state == Health.SUSPECT else "bad"
             text = node.health_reason or "It sends no heartbeat."
-            yield Alert(tone, f"Node {health}", node.name, address, text, node.heartbeat_at)
+            yield Alert(tone, f"Node {state}", node.name, address, text, node.heartbeat_at)
         elif node.storage_problem:
             yield Alert("bad", "Node storage", node.name, address, node.storage_problem, None)
 

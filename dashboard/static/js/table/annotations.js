@@ -117,7 +117,7 @@ async function deleteRuns() {
   const target = annotationTarget(focusedRow());
   if (!target.count) return;
   const text = formatRuns(await countRuns(target));
-  const question = `Delete ${text}? They stay in the bin for some days, then points, files and checkpoints go for good.`;
+  const question = `Delete ${text}? They stay in the bin for some days; then points, files and checkpoints go.`;
   if (!(await confirmed(question, "Delete runs", "Keep runs"))) return;
   const { isDone, problem, notice } = await postForAnswer("/runs/many/delete/", target.values);
   if (!isDone) {
