@@ -6,6 +6,7 @@ from jobs.models.clocks import RunClock, RunHost
 from jobs.models.cluster import Device, Node, Pool
 from jobs.models.component_heartbeats import ComponentHeartbeat
 from jobs.models.datasets import Dataset, DatasetEvent, DatasetPart
+from jobs.models.deletions import Deletion, DeletionState, FolderRemoval
 from jobs.models.forecasts import Correction, Forecast, StartPromise
 from jobs.models.health import RunHealth
 from jobs.models.ledgers import RunLedger
@@ -54,10 +55,13 @@ __all__ = [
     "Dataset",
     "DatasetEvent",
     "DatasetPart",
+    "Deletion",
+    "DeletionState",
     "Delivery",
     "Device",
     "DeviceProfile",
     "Event",
+    "FolderRemoval",
     "Forecast",
     "Invitation",
     "Job",

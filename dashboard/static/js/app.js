@@ -3,8 +3,10 @@ import { byId, closest, find, findAll } from "./shared/dom.js";
 import { formatAgo, formatUntil } from "./shared/format.js";
 import { startKeyboard } from "./shared/keyboard.js";
 import { startLive } from "./shared/live.js";
+import { startNavigation } from "./shared/navigation.js";
 import { confirmAndPost, confirmed, showNotice } from "./shared/notices.js";
 import { NO_ANSWER } from "./shared/requests.js";
+import { startSearch } from "./shared/search.js";
 
 const AGES_MS = 10_000;
 
@@ -90,4 +92,6 @@ setInterval(updateAges, AGES_MS);
 document.body.addEventListener("htmx:afterSettle", updateAges);
 
 startKeyboard();
+startNavigation();
+startSearch();
 startLive();
