@@ -7,6 +7,7 @@ from dashboard.pages.runs import (
     annotation_views,
     checkpoint_views,
     comment_views,
+    media_views,
     roofline_views,
     trace_views,
     verdict_views,
@@ -40,6 +41,11 @@ urlpatterns = [
     path(
         "runs/<str:run_id>/checkpoints/<int:step>/<str:form>/", checkpoint_views.files, name="run-checkpoint"
     ),
+    path("runs/<str:run_id>/media/", media_views.media, name="run-media"),
+    path("runs/<str:run_id>/media/entry/", media_views.entry, name="run-media-entry"),
+    path("runs/<str:run_id>/media/<str:artefact_id>/", media_views.file, name="run-media-file"),
+    path("runs/<str:run_id>/environment/", media_views.environment, name="run-environment"),
+    path("runs/<str:run_id>/console/", media_views.output, name="run-console"),
     path("runs/<str:run_id>/<str:name>/", views.part, name="run-part"),
     path("compare/why/", verdict_views.differences, name="compare-why"),
 ]
