@@ -29,6 +29,7 @@ FAMILIES = (
     "accounting",
     "pools",
     "nodes",
+    "client",
     "metrics",
 )
 
