@@ -32,6 +32,7 @@ FAMILIES = (
     "nodes",
     "account",
     "teams",
+    "client",
     "metrics",
 )
 

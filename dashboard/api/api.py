@@ -21,6 +21,7 @@ from dashboard.api import (
     exports,
     jobs,
     ledgers,
+    media,
     nodes,
     points,
     pools,
@@ -32,6 +33,7 @@ from dashboard.api import (
     traces,
     tracking,
     verdicts,
+    versions,
 )
 from dashboard.api.parser import BoundedParser
 from dashboard.api.points import LOG_IN, NOT_FOUND
@@ -67,7 +69,7 @@ def _for_callers_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpRe
     return guarded
 
 
-class Api(NinjaAPI):
+class DescribedApi(NinjaAPI):
     """Adds the plain view of points to openapi.json."""
 
     def get_openapi_schema(self, **how: Any) -> Any:
@@ -78,7 +80,7 @@ class Api(NinjaAPI):
         return schema
 
 
-api = Api(
+api = DescribedApi(
     title="Fourwalls",
     version="1",
     description="Jobs, runs, their series and logs, pools and accounting. Log in, or send a token as Bearer.",
@@ -104,6 +106,8 @@ MODULES = (
     projects,
     tracking,
     clocks,
+    media,
+    versions,
     series,
     artefacts,
     traces,

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0045_start_estimates'),
+        ('jobs', '0046_people_and_tokens'),
     ]
 
     operations = [

@@ -11,6 +11,7 @@ from jobs.models.forecasts import Correction, Forecast, StartPromise
 from jobs.models.health import RunHealth
 from jobs.models.ledgers import RunLedger
 from jobs.models.logs import UploadedLog
+from jobs.models.media import ConsolePart, MediaEntry, RunEnvironment
 from jobs.models.nodes import NodeEvent, NodeToken
 from jobs.models.outputs import RunOutput
 from jobs.models.people import (
@@ -33,11 +34,13 @@ from jobs.models.sweeps import Sweep, SweepEvent
 from jobs.models.templates import Template, TemplateEvent
 from jobs.models.traces import StepTimeline, Trace, TraceChunk, TraceFile
 from jobs.models.verdicts import CheckState, RunVerdict, VerdictCheck
+from jobs.models.versions import ArtefactVersion
 from jobs.models.work import Attempt, AttemptNode, Event, Job, Lease, Priority, SpoolOffset
 
 __all__ = [
     "ApiToken",
     "Artefact",
+    "ArtefactVersion",
     "Attempt",
     "AttemptNode",
     "AuditEntry",
@@ -51,6 +54,7 @@ __all__ = [
     "ChunkData",
     "Comment",
     "ComponentHeartbeat",
+    "ConsolePart",
     "Correction",
     "Dataset",
     "DatasetEvent",
@@ -69,6 +73,7 @@ __all__ = [
     "Lease",
     "LinkProfile",
     "LoginLink",
+    "MediaEntry",
     "Membership",
     "Node",
     "NodeEvent",
@@ -81,6 +86,7 @@ __all__ = [
     "Report",
     "Run",
     "RunClock",
+    "RunEnvironment",
     "RunEvent",
     "RunHealth",
     "RunHost",

@@ -158,17 +158,13 @@ def _build_chart_names(run: Run, placement: Sequence[history.RankPlacement]) -> 
     return {"runs": run_labels.label_runs([run]), "devices": devices}
 
 
-def _has_job(run: Run) -> bool:
-    return run.job_id is not None
-
-
 TABS = {
     tab.name: tab
     for tab in (
         Tab("overview", "Overview", _build_overview, "run"),
         Tab("charts", "Charts", _build_charts, "run-charts"),
         Tab("performance", "Performance", _build_performance, "run-performance"),
-        Tab("logs", "Logs", _build_logs, "run-logs", _has_job),
+        Tab("logs", "Logs", _build_logs, "run-logs"),
         Tab("files", "Files", _build_files, "run-files"),
         Tab("spec", "Spec", _build_spec, "run-spec"),
     )

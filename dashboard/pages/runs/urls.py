@@ -8,6 +8,7 @@ from dashboard.pages.runs import (
     checkpoint_views,
     comment_views,
     log_views,
+    media_views,
     roofline_views,
     tabs,
     trace_views,
@@ -48,6 +49,11 @@ urlpatterns = [
     path(
         "runs/<str:run_id>/checkpoints/<int:step>/<str:form>/", checkpoint_views.files, name="run-checkpoint"
     ),
+    path("runs/<str:run_id>/media/", media_views.media, name="run-media"),
+    path("runs/<str:run_id>/media/entry/", media_views.entry, name="run-media-entry"),
+    path("runs/<str:run_id>/media/<str:artefact_id>/", media_views.file, name="run-media-file"),
+    path("runs/<str:run_id>/environment/", media_views.environment, name="run-environment"),
+    path("runs/<str:run_id>/console/", media_views.output, name="run-console"),
     path("runs/<str:run_id>/<str:name>/", views.part, name="run-part"),
     path("compare/why/", verdict_views.differences, name="compare-why"),
 ]
