@@ -27,6 +27,11 @@ class Panel:
         return self.metrics[0]
 
     @property
+    def prefix(self) -> str:
+        """What a title within its section leaves out of the name: 'train/' of train/loss."""
+        return self.key.removesuffix(self.title) if self.key.endswith(f"/{self.title}") else ""
+
+    @property
     def joined_metrics(self) -> str:
         """Metrics for a script, separated by spaces; spaces within a name are written as %20."""
         return " ".join(name.replace("%", "%25").replace(" ", "%20") for name in self.metrics)

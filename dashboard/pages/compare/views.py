@@ -7,7 +7,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from dashboard.access import get_scope
-from dashboard.charts import chart_sections, metric_search, run_labels, selection
+from dashboard.charts import chart_sections, metric_search, selection
 from dashboard.pages.compare import bars
 from dashboard.server.requests import UserRequest
 from jobs import series
@@ -30,7 +30,7 @@ def compare(request: UserRequest) -> HttpResponse:
     found = chart_sections.select_sections(metrics, names_found, may_grow=may_grow)
     sections, num_dropped = chart_sections.limit_panels(found)
     differences = find_differences(runs)
-    names = run_labels.label_runs(runs)
+    names = selected.label_runs()
     context = {
         "filter": selected.text,
         "problem": selected.problem,
@@ -51,11 +51,11 @@ def compare(request: UserRequest) -> HttpResponse:
 @require_safe
 def figures(request: UserRequest) -> HttpResponse:
     """Return the bars of the compare page, loaded when they scroll into view."""
-    runs = _selected(request).runs
+    selected = _selected(request)
     context = {
-        "rows": bars.build_bars(runs),
+        "rows": bars.build_bars(selected.runs),
         "figures": list(bars.COLUMNS.values()),
-        "names": run_labels.label_runs(runs),
+        "names": selected.label_runs(),
     }
     return render(request, "compare/_figures.html", context)
 
