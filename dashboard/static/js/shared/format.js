@@ -14,6 +14,12 @@ const SMALL_TIMES = [[1, "s"], [1e-3, "ms"], [1e-6, "µs"], [1e-9, "ns"]];
 /** @type {Record<string, string>} */
 const SUFFIXES = {
   bytes: "", bytes_per_s: "/s", w: "W", j: "J", hz: "Hz", flops_per_s: "FLOP/s", tokens: "", tokens_per_s: "/s",
+  per_s: "/s",
+};
+/** @type {Record<string, string>} Units that people log in, shown as they are; dashboard/html/format.py has the same. */
+export const PLAIN_SUFFIXES = {
+  ms: "ms", us: "µs", ns: "ns", h: "h", kb: "kB", mb: "MB", gb: "GB", kib: "KiB", mib: "MiB", gib: "GiB",
+  kwh: "kWh", wh: "Wh", mhz: "MHz", ghz: "GHz", celsius: "°C",
 };
 
 /** @param {number} value @returns {string | null} Null for a finite number. */
@@ -77,7 +83,7 @@ export function formatMetric(value, unit) {
   if (unit === "share") return `${Number((value * 100).toPrecision(3))} %`;
   if (unit === "pct") return `${Number(value.toPrecision(3))} %`;
   if (unit === "s") return formatDuration(value);
-  if (unit === "celsius") return `${formatNumber(value)} °C`;
+  if (unit in PLAIN_SUFFIXES) return `${formatNumber(value)} ${PLAIN_SUFFIXES[unit]}`;
   if (unit === "bytes" || unit === "bytes_per_s") return formatBytes(value, SUFFIXES[unit]);
   return unit in SUFFIXES ? withPrefix(value, COUNT_PREFIXES, SUFFIXES[unit]) : formatNumber(value);
 }
@@ -132,6 +138,7 @@ export function formatReading(value, unit, decimals = null) {
   if (unit === "share") return `${trimmed(value * 100, 5)} %`;
   if (unit === "pct") return `${trimmed(value, 5)} %`;
   if (!unit) return trimmed(value, READING_DIGITS);
+  if (unit in PLAIN_SUFFIXES) return `${trimmed(value, 5)} ${PLAIN_SUFFIXES[unit]}`;
   if (unit === "s" && Math.abs(value) < 60) return prefixed(value, SMALL_TIMES, "", "s");
   if (unit.startsWith("bytes")) return prefixed(value, BYTE_PREFIXES, SUFFIXES[unit], "B");
   return unit in SUFFIXES ? prefixed(value, COUNT_PREFIXES, SUFFIXES[unit], "") : formatMetric(value, unit);
