@@ -9,6 +9,7 @@ from typing import Any
 from django import template
 from django.conf import settings
 from django.utils import timezone
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from dashboard.access import get_scope
@@ -33,6 +34,7 @@ from jobs.nodes.heartbeat import current_state
 from jobs.planning.calibration import FIELD_BY_PHASE
 from jobs.verdicts.forecasts import BY_NAME as FORECAST_FIELDS
 
+CUT_LONG, CUT_TAIL = 24, 12  # characters; shared/names.js has the same
 register = template.Library()
 for _tag in (icon, tone_badge, job_badge, ahead, ago):
     register.simple_tag(_tag)
@@ -146,6 +148,15 @@ def human_kind(kind: str) -> str:
 @register.filter
 def nth(values: Sequence[Any], index: int) -> Any:
     return values[index]
+
+
+@register.filter
+def cut_middle(name: str) -> SafeString:
+    """Render a name that is cut in the middle where there is too little room: its ends tell it apart."""
+    text = str(name)
+    at = len(text) - CUT_TAIL if len(text) > CUT_LONG else len(text)
+    parts = format_html_join("", "<span>{}</span>", ((part,) for part in (text[:at], text[at:]) if part))
+    return format_html('<span class="cut">{}</span>', parts)
 
 
 @register.filter

@@ -41,16 +41,10 @@ class Tab(NamedTuple):
     title: str
     build_context: Callable[[UserRequest, Run], Context]
     route: str
-    is_shown: Callable[[Run], bool] = lambda run: True
 
     @property
     def template(self) -> str:
         return f"runs/tabs/{self.name}.html"
-
-
-def list_tabs(run: Run) -> list[Tab]:
-    """The tabs that this run has something for."""
-    return [tab for tab in TABS.values() if tab.is_shown(run)]
 
 
 def _build_overview(request: UserRequest, run: Run) -> Context:
