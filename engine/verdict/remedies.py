@@ -67,3 +67,8 @@ RAISE_POWER = Remedy(
     "If cooling allows. A lower limit is often better per joule, so compare tokens per joule first.",
 )  # fmt: skip
 COOL = Remedy("cooling", "Cool the device", "Check inlet temperature, fans and other load in the rack.")
+LEAVE_SYNC_BOOST = Remedy(
+    "leave_sync_boost", "Take the slow GPU out of the sync boost group",
+    "One GPU of the group is hotter, has a lower power limit or is faulty, and all others follow its clock. An admin "
+    "finds it by its clock and temperature, or ends sync boost with `dcgmi config --set -s 0`.",
+)  # fmt: skip

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from engine.verdict import remedies, spec_edits
-from engine.verdict.evidence import get_rank_evidence
+from engine.verdict.evidence import get_device_evidence, get_rank_evidence
 from engine.verdict.remedies import Remedy
 from engine.verdict.results import Evidence
-from engine.verdict.rule import LossRule
+from engine.verdict.rule import LOSS_METRICS, LossRule
 from engine.verdict.spec_change import SpecChange
 from engine.verdict.step_model import StepModel
+
+LINKS = {
+    "nvlink_tx_bytes_per_s": "NVLink sent", "nvlink_rx_bytes_per_s": "NVLink received",
+    "network_tx_bytes_per_s": "Network sent", "network_rx_bytes_per_s": "Network received",
+}  # fmt: skip
 
 
 def _measure(model: StepModel, taken_s: float) -> float:
@@ -33,6 +38,8 @@ def _get_evidence(model: StepModel, seconds: float) -> tuple[Evidence, ...]:
             rows.append(
                 Evidence("Payload over exposed time", rate, "bytes_per_s", "derived", "", "payload / exposed")
             )
+    for metric, title in LINKS.items():
+        rows += get_device_evidence(model.facts.devices, title, metric, "bytes_per_s")
     return tuple(rows)
 
 
@@ -47,6 +54,7 @@ RULE = LossRule(
     measure=_measure,
     predict=_predict,
     get_evidence=_get_evidence,
+    device_metrics=(*LOSS_METRICS, *LINKS),
     remedies=(
         remedies.LOWER_ZERO,
         Remedy(

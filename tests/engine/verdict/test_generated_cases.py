@@ -22,7 +22,7 @@ SURE_SIGN = 0.03  # a saving or a loss below it has no sign
 REMOVED = {
     "faster_data": {"data_s": (0.0,)}, "other_devices": {"slow": (1.0,)}, "raise_quota": {"stolen": (0.0,)},
     "more_memory": {"stolen": (0.0,)}, "faster_disk": {"stolen": (0.0,)}, "raise_power": {"clock": 1.0},
-    "pin_cores": {"stolen": (0.0,), "stolen_by": ""}, "cooling": {"clock": 1.0},
+    "pin_cores": {"stolen": (0.0,), "stolen_by": ""}, "cooling": {"clock": 1.0}, "leave_sync_boost": {"clock": 1.0},
 }  # fmt: skip
 
 
