@@ -113,7 +113,7 @@ def _list_remedies(verdict: Verdict) -> tuple[ProposedRemedy, ...]:
     found: dict[str, ProposedRemedy] = {}
     for rule in (*verdict.rules, *(state.rule for state in verdict.states)):
         for remedy in BY_ID[rule].remedies:
-            if remedy.spec_edit is None and not remedy.needs_gpu:
+            if remedy.spec_edit is None and not remedy.needs_gpu and remedy.audience != "jobs":
                 found.setdefault(
                     remedy.id,
                     ProposedRemedy(remedy.id, rule, remedy.title, remedy.sentence, {}, message=NO_REMEDY),

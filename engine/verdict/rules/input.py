@@ -41,6 +41,7 @@ RULE = LossRule(
         Remedy(
             "faster_data", "Feed it faster",
             "Faster storage, more readers, or text that is tokenised before the run.",
+            removes=1.0,
         ),
     ),
     no_twin_reason="no field of a spec changes how fast batches come",

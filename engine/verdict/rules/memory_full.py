@@ -82,5 +82,6 @@ RULE = StateRule(
     peak_metrics=(PSS, RESIDENT, LIMIT),
     remedies=(
         remedies.RECOMPUTE, remedies.HIGHER_ZERO, remedies.SMALLER_MICRO_BATCH, remedies.OFFLOAD,
+        remedies.TIE_EMBEDDINGS,
     ),
 )  # fmt: skip

@@ -60,6 +60,7 @@ RULE = LossRule(
         ),
         remedies.ACCUMULATE,
         remedies.HIGHER_ZERO,
+        remedies.TIE_EMBEDDINGS,
     ),
     twin_edits=(spec_edits.double_global_batch, spec_edits.keep_optimiser_on_device),
     colour="series-5",
