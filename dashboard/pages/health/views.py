@@ -43,5 +43,5 @@ def readyz(request: HttpRequest) -> HttpResponse:
 
 
 def _describe(check: readiness.Check, shows_problem: bool) -> dict[str, object]:
-    problem = {"problem": check.problem} if check.problem and shows_problem else {}
-    return {"ok": not check.problem} | problem
+    problem: dict[str, object] = {"problem": check.problem} if check.problem and shows_problem else {}
+    return {"ok": not check.problem, **problem}
