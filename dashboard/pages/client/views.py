@@ -21,7 +21,9 @@ TOKEN_NAME = "script"
 def archive(request: HttpRequest) -> HttpResponse:
     """Send what `pip install URL/client` installs: an archive with the wheel. It needs no token."""
     package = client_package.build()
-    return replies.to_save(HttpResponse(package.archive, content_type="application/zip"), package.archive_name)
+    return replies.to_save(
+        HttpResponse(package.archive, content_type="application/zip"), package.archive_name
+    )
 
 
 @login_not_required
