@@ -25,6 +25,7 @@ from dashboard.api import (
     nodes,
     points,
     pools,
+    projects,
     queue,
     series,
     sweeps,
@@ -49,6 +50,7 @@ from jobs.tracking.artefacts import ArtefactError, ArtefactMissing, TooBig
 from jobs.tracking.external_runs import TrackingError
 from jobs.tracking.params import ParamError
 from jobs.tracking.points import NotTracked, PointsError
+from jobs.tracking.projects import ProjectError
 
 
 def _for_callers_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -101,6 +103,7 @@ MODULES = (
     jobs,
     checkpoints,
     queue,
+    projects,
     tracking,
     clocks,
     media,
@@ -183,6 +186,7 @@ def no_room(request: HttpRequest, error: QuotaReached) -> HttpResponse:
 @api.exception_handler(ArtefactError)
 @api.exception_handler(PointsError)
 @api.exception_handler(TrackingError)
+@api.exception_handler(ProjectError)
 @api.exception_handler(DatasetError)
 def not_a_run(request: HttpRequest, error: ValueError) -> HttpResponse:
     return replies.refusal(422, str(error))

@@ -56,6 +56,7 @@ class NodeEventOut(Schema):
 
 class NodeDetail(NodeOut):
     pool: str
+    state: str  # in one word: unreachable, failed, stopped, an admin state, suspect, or ready
     allocation: str  # idle, mixed or full
     events: list[NodeEventOut]  # newest first, at most 100
 

@@ -230,7 +230,12 @@ def _find_run(team: Team, text: str) -> Run | None:
             f"'{text[:50]}' is not the id of a run: 1 to 64 letters, digits, '_', '.' and '-', not only dots."
         )
     rows = Run.objects.filter(team=team)
-    return rows.filter(id=text).first() or rows.filter(external_id=text).first()
+    found = rows.filter(id=text).first() or rows.filter(external_id=text).first()
+    if found is not None and found.deletion_id is not None:
+        raise external_runs.TrackingError(
+            f"Run {text} is in the bin. Restore it on the page of projects, or take another id."
+        )
+    return found
 
 
 def _ids(text: str | None) -> dict[str, str]:

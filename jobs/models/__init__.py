@@ -6,6 +6,7 @@ from jobs.models.clocks import RunClock, RunHost
 from jobs.models.cluster import Device, Node, Pool
 from jobs.models.component_heartbeats import ComponentHeartbeat
 from jobs.models.datasets import Dataset, DatasetEvent, DatasetPart
+from jobs.models.deletions import Deletion, DeletionState, FolderRemoval
 from jobs.models.forecasts import Correction, Forecast, StartPromise
 from jobs.models.health import RunHealth
 from jobs.models.ledgers import RunLedger
@@ -13,7 +14,16 @@ from jobs.models.logs import UploadedLog
 from jobs.models.media import ConsolePart, MediaEntry, RunEnvironment
 from jobs.models.nodes import NodeEvent, NodeToken
 from jobs.models.outputs import RunOutput
-from jobs.models.people import ApiToken, LastQuery, LoginLink, Membership, Team
+from jobs.models.people import (
+    ApiToken,
+    AuditEntry,
+    Invitation,
+    LastQuery,
+    LoginLink,
+    Membership,
+    Team,
+    UserSession,
+)
 from jobs.models.pools import PoolEvent
 from jobs.models.profiles import DeviceProfile, LinkProfile
 from jobs.models.runs import Project, ProjectEvent, Run, RunEvent, RunMetric, RunParam, RunTag
@@ -33,6 +43,7 @@ __all__ = [
     "ArtefactVersion",
     "Attempt",
     "AttemptNode",
+    "AuditEntry",
     "Batch",
     "Charge",
     "CheckState",
@@ -48,11 +59,15 @@ __all__ = [
     "Dataset",
     "DatasetEvent",
     "DatasetPart",
+    "Deletion",
+    "DeletionState",
     "Delivery",
     "Device",
     "DeviceProfile",
     "Event",
+    "FolderRemoval",
     "Forecast",
+    "Invitation",
     "Job",
     "LastQuery",
     "Lease",
@@ -100,5 +115,6 @@ __all__ = [
     "TraceChunk",
     "TraceFile",
     "UploadedLog",
+    "UserSession",
     "VerdictCheck",
 ]

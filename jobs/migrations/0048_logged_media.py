@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0045_start_estimates'),
+        ('jobs', "0047_bin"),
     ]
 
     operations = [
