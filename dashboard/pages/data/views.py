@@ -127,7 +127,7 @@ def _build_context(request: UserRequest, found: Dataset) -> dict[str, Any]:
         "dataset": found,
         "corpus": f"{corpora.DATASET_PREFIX}{found.id}",
         "train_address": _train_address(found),
-        "objectives": [one for one, kind in corpora.KIND_BY_OBJECTIVE.items() if kind == found.kind],
+        "objectives": corpora.list_objectives(found.kind),
         "rows": datasets.first_rows(found, ROWS_SHOWN),
         "refused": datasets.refused_lines(found, REFUSED_SHOWN) if found.num_bad else [],
         "refused_left": max(0, found.num_bad - REFUSED_SHOWN),

@@ -50,7 +50,9 @@ def _optimiser_fields() -> dict[str, tuple[str, tuple[str, ...]]]:
 WHEN: dict[str, tuple[str, tuple[str, ...]]] = {
     "model.encoder_layers": ("model.family", ("encoder-decoder",)),
     "model.classes": ("data.objective", ("classes",)),
-    "data.vocab_size": ("data.tokenizer", ("bpe",)),
+    "data.vocab_size": ("data.tokenizer", ("bpe", "pretrained")),
+    "data.tokenizer_path": ("data.tokenizer", ("pretrained",)),
+    "data.packing": ("data.objective", ("next_token", "pairs", "chat")),
     **_optimiser_fields(),
     "parallel.offload_parameters": ("parallel.zero_stage", ("3",)),
     "parallel.offload_optimiser": ("parallel.zero_stage", ("1", "2", "3")),

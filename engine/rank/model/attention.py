@@ -15,7 +15,10 @@ from engine.spec.spec import Spec
 
 
 class Attention(nn.Module):
-    """Self-attention; if `causal`, each position attends to itself and earlier ones, else to all without padding."""
+    """Self-attention; if `causal`, each position attends to itself and earlier ones, else to all without padding.
+
+    A mask given to a causal layer is that of documents (engine.rank.model.documents) and is causal itself.
+    """
 
     def __init__(self, spec: Spec, shard: TensorShard, causal: bool) -> None:
         super().__init__()
@@ -37,7 +40,8 @@ class Attention(nn.Module):
         if self.rotary:
             q_BASD, k_BKSD = apply_rotary(q_BASD), apply_rotary(k_BKSD)
         dropout = self.dropout if self.training else 0.0
-        return self.output(_attend(q_BASD, k_BKSD, v_BKSD, keys_B11S, self.causal, dropout))
+        causal = self.causal and keys_B11S is None
+        return self.output(_attend(q_BASD, k_BKSD, v_BKSD, keys_B11S, causal, dropout))
 
 
 class CrossAttention(nn.Module):
