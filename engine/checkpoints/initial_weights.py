@@ -104,7 +104,9 @@ def open_initial_weights(path: Path, title: str) -> InitialWeights:
             raise ArchitectureError("the folder does not exist")
         folder = HuggingFaceFolder(path)
         fields: Mapping[str, Any] = folder.fields
-        tokenizer = "pretrained" if folder.tokenizer == "bpe" and not _has_byte_order(path) else folder.tokenizer
+        tokenizer = (
+            "pretrained" if folder.tokenizer == "bpe" and not _has_byte_order(path) else folder.tokenizer
+        )
         origin = WeightsOrigin(title, Model(**fields), folder.vocab_size, tokenizer)
     except (ArchitectureError, ResumeError, OSError, ValueError) as error:
         message = f"A run cannot start from {title}: {error}".rstrip(".") + "."

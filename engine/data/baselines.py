@@ -20,7 +20,9 @@ def compute_baselines(spec: Spec, prepared: PreparedData) -> dict[str, float]:
     """
     is_classes = spec.data.objective == "classes"
     size = spec.model.classes if is_classes else spec.vocab_size
-    train, held_out = (_all_targets(part, prepared.specials.end) for part in (prepared.train, prepared.validation))
+    train, held_out = (
+        _all_targets(part, prepared.specials.end) for part in (prepared.train, prepared.validation)
+    )
     counts = np.bincount(train, minlength=size) + 1.0  # Laplace smoothing: no probability is 0
     loss = float(-np.log(counts / counts.sum())[held_out].mean())
     share = float((held_out == counts.argmax()).mean())

@@ -115,7 +115,10 @@ class Build:
                 f"{part}_examples": len(encoded),
                 f"{part}_tokens": sum(int(one.trained.sum()) for one in encoded),
                 f"{part}_bytes": _count_bytes(
-                    message["content"] for chat in chosen for message in chat["messages"] if is_trained(message)
+                    message["content"]
+                    for chat in chosen
+                    for message in chat["messages"]
+                    if is_trained(message)
                 ),
             }
         self._report_refused(refused, sum(map(len, parts)))

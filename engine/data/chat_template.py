@@ -95,7 +95,12 @@ class ChatTemplate:
         content = messages[number]["content"]
         changed = messages[number] | {"content": f"{MARKS[0]}{content}{MARKS[1]}"}
         marked = self._try([*messages[:number], changed, *messages[number + 1 :]], tools, False)
-        if not content or marked.count(MARKS[0]) != 1 or marked.count(MARKS[1]) != 1 or _unmark(marked) != text:
+        if (
+            not content
+            or marked.count(MARKS[0]) != 1
+            or marked.count(MARKS[1]) != 1
+            or _unmark(marked) != text
+        ):
             return None
         return marked.index(MARKS[0]), marked.index(MARKS[1]) - 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,9 +45,9 @@ class ChatEncoder:
         source = template or (own and own.chat_template) or CHATML
         self.template = ChatTemplate(source, {"turn_begin": TURN_BEGIN, "turn_end": turn_end} | tokens)
 
-    def encode(self, chat: dict[str, object]) -> ChatTokens:
+    def encode(self, chat: dict[str, Any]) -> ChatTokens:
         """Raises TemplateError if the template refuses the chat."""
-        for message in chat["messages"]:  # type: ignore[attr-defined]
+        for message in chat["messages"]:
             if GENERATION_BEGIN in message["content"] or GENERATION_END in message["content"]:
                 raise TemplateError("it contains U+FDD0 or U+FDD1, which are not characters")
         text, answers = self.template.render_answers(chat)
@@ -66,12 +67,12 @@ def mark_answers(found: Encoding, answers: Sequence[Span]) -> Trained:
     return trained
 
 
-def chat_from_example(example: Example, kind: Kind) -> dict[str, object]:
+def chat_from_example(example: Example, kind: Kind) -> dict[str, Any]:
     """Return the chat of an example of any kind that the objective chat reads."""
     if kind == "pairs":
         turns = {"user": example.source, "assistant": example.target}
         return {"messages": [{"role": role, "content": text} for role, text in turns.items()]}
-    chat: dict[str, object] = json.loads(example.source)
+    chat: dict[str, Any] = json.loads(example.source)
     if kind == "preference":
-        chat["messages"] = [*chat["messages"], *json.loads(example.target)[CHOSEN]]  # type: ignore[misc]
+        chat["messages"] = [*chat["messages"], *json.loads(example.target)[CHOSEN]]
     return chat

@@ -57,7 +57,9 @@ def parse_preference(values: dict[str, Any]) -> tuple[str, str, tuple[str, ...]]
     """
     chosen, rejected = (_preferred(values[side], side) for side in (CHOSEN, REJECTED))
     used = [CHOSEN, REJECTED]
-    asked = next((name for name in PROMPTS if isinstance(values.get(name), str | list)), None) or chat_field(values)
+    asked = next((name for name in PROMPTS if isinstance(values.get(name), str | list)), None) or chat_field(
+        values
+    )
     prompt: list[Message] = []
     if asked is not None:
         used.append(asked)
@@ -120,7 +122,9 @@ def _parse_message(found: Any, number: int) -> Message:
     role = found.get("role", found.get("from"))
     if not isinstance(role, str) or role.lower() not in ROLES:
         shown = repr(role)[:50] if role is not None else "no role"
-        raise LineError(f"its message {number} has {shown}; known are {', '.join(dict.fromkeys(ROLES.values()))}")
+        raise LineError(
+            f"its message {number} has {shown}; known are {', '.join(dict.fromkeys(ROLES.values()))}"
+        )
     kept = {name: found[name] for name in KEPT_FIELDS if found.get(name) is not None}
     if not isinstance(kept.get("weight", 1), int | float):
         raise LineError(f"the weight of its message {number} is not a number")

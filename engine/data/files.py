@@ -11,7 +11,14 @@ from pathlib import Path
 
 from engine.data import upload
 from engine.data.examples import Example
-from engine.data.formats import COMPRESSIONS, RECORD_SUFFIXES, SUFFIXES, UnsupportedFile, decompress, split_suffix
+from engine.data.formats import (
+    COMPRESSIONS,
+    RECORD_SUFFIXES,
+    SUFFIXES,
+    UnsupportedFile,
+    decompress,
+    split_suffix,
+)
 from engine.data.lines import Kind, Record
 from engine.spec.problems import Problem, SpecError
 
@@ -77,7 +84,9 @@ def _records(name: str, root: Path) -> Iterator[Record]:
 def _read(name: str, root: Path) -> Iterator[bytes]:
     """Yield the content of the file in chunks, decompressed. Raises SpecError and UnsupportedFile."""
     with os.fdopen(_open_inside(name, root), "rb") as file:
-        yield from decompress(iter(lambda: file.read(CHUNK_BYTES), b""), split_suffix(name)[1], FILE_BYTES_LIMIT)
+        yield from decompress(
+            iter(lambda: file.read(CHUNK_BYTES), b""), split_suffix(name)[1], FILE_BYTES_LIMIT
+        )
 
 
 def corpus_error(message: str, **fix: str) -> SpecError:

@@ -64,7 +64,9 @@ def decompress(chunks: Iterable[bytes], compression: str, limit: int | None = No
         file: Any = (
             gzip.GzipFile(fileobj=source)
             if compression == ".gz"
-            else zstandard.ZstdDecompressor(max_window_size=2**27).stream_reader(source, read_across_frames=True)
+            else zstandard.ZstdDecompressor(max_window_size=2**27).stream_reader(
+                source, read_across_frames=True
+            )
         )
         while chunk := file.read(CHUNK_BYTES):
             total += len(chunk)
@@ -186,7 +188,9 @@ def _csv_rows(chunks: Iterable[bytes]) -> Iterator[RawRecord]:
         if names:
             yield _csv_record(start, names, cells, error or damage, content)
         elif error or damage:
-            raise UnsupportedFile(f"Line {start}, which names the columns, cannot be read: {error or damage}.")
+            raise UnsupportedFile(
+                f"Line {start}, which names the columns, cannot be read: {error or damage}."
+            )
         else:
             names = _column_names(cells)
 
@@ -220,7 +224,9 @@ def _parquet_rows(chunks: Iterable[bytes]) -> Iterator[RawRecord]:
     try:
         from pyarrow import ArrowException, parquet
     except ImportError:
-        raise UnsupportedFile("Parquet files need the package pyarrow on this server; upload .jsonl instead.") from None
+        raise UnsupportedFile(
+            "Parquet files need the package pyarrow on this server; upload .jsonl instead."
+        ) from None
     with tempfile.TemporaryFile() as file:
         for chunk in chunks:
             file.write(chunk)

@@ -1,4 +1,4 @@
-"""Values of a JSON file, one at a time: a list of records, or records one after the other."""
+"""Values of a JSON file, one at a time."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ class _Scanner:
             self.depth += 1
             self._keep(mark)
         elif mark in _CLOSE:
-            if self.is_list and self.depth == 1:
+            if self.is_list and self.depth == 1 and not self.has_ended:
                 yield from self._take()
                 self.depth, self.has_ended = 0, True
                 return
             self._keep(mark)
-            self.depth = max(floor if not self.has_ended else 0, self.depth - 1)
+            self.depth = max(0 if self.has_ended else floor, self.depth - 1)
             if not self.depth and not self.is_list:
                 yield from self._take()
         elif self.depth == floor and not self.has_ended:

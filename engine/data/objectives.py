@@ -38,7 +38,9 @@ def build_validation(spec: Spec, prepared: PreparedData) -> ValidationData:
     if isinstance(prepared.validation, Examples):
         if spec.data.packing:
             documents = build_documents(prepared.validation, spec.model.context, special)
-            return PackedValidation(documents, spec.model.context, special.end, global_batch, _spread_sequences)
+            return PackedValidation(
+                documents, spec.model.context, special.end, global_batch, _spread_sequences
+            )
         return paired.ExampleValidation(*_build_collate(spec, prepared.validation, special), global_batch)
     batches = ValidationBatches(prepared.validation, spec.model.context, global_batch)
     if spec.data.packing:
@@ -101,9 +103,7 @@ def _build_batches(spec: Spec, prepared: PreparedData) -> TrainingData:
         if spec.data.packing:
             documents = build_documents(prepared.train, spec.model.context, special)
             return PackedTraining(documents, spec.model.context, special.end, global_batch, spec.seed)
-        return paired.ExampleTraining(
-            *_build_collate(spec, prepared.train, special), global_batch, spec.seed
-        )
+        return paired.ExampleTraining(*_build_collate(spec, prepared.train, special), global_batch, spec.seed)
     batches = TrainingBatches(prepared.train, spec.model.context, global_batch, spec.seed)
     if spec.data.packing:
         return WindowTraining(batches, special.end, global_batch)

@@ -67,7 +67,9 @@ class _Sequences:
     def __init__(self, documents: Documents, context: int, filler: int) -> None:
         self._documents, self._context, self._filler = documents, context, filler
         self._packed = pack(documents.lengths, context)
-        self.real_targets = np.array([int(documents.real_targets[one].sum()) for one in self._packed], np.int64)
+        self.real_targets = np.array(
+            [int(documents.real_targets[one].sum()) for one in self._packed], np.int64
+        )
 
     def __len__(self) -> int:
         return len(self._packed)
@@ -112,7 +114,12 @@ class PackedValidation:
     """A fixed set of packed sequences in whole global batches."""
 
     def __init__(
-        self, documents: Documents, context: int, filler: int, global_batch: int, choose: Callable[[int], list[int]]
+        self,
+        documents: Documents,
+        context: int,
+        filler: int,
+        global_batch: int,
+        choose: Callable[[int], list[int]],
     ) -> None:
         self._sequences, self._global_batch = _Sequences(documents, context, filler), global_batch
         self._numbers = choose(len(self._sequences))

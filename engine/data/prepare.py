@@ -135,7 +135,11 @@ def _load(folder: Path) -> PreparedData:
     meta = json.loads((folder / "meta.json").read_bytes())
     kind = token_type(meta["vocab_size"])
     is_examples = (folder / "train.source.bin").exists()
-    read = partial(read_examples, folder, kind) if is_examples else lambda part: map_array(folder / f"{part}.bin", kind)
+    read = (
+        partial(read_examples, folder, kind)
+        if is_examples
+        else lambda part: map_array(folder / f"{part}.bin", kind)
+    )
     train, validation = (read(part) for part in builders.PARTS)
     return PreparedData(folder, train, validation, meta)
 

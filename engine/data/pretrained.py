@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -129,7 +129,9 @@ class _SentencePiece:
         try:
             from sentencepiece import SentencePieceProcessor
         except ImportError:
-            raise TokenizerError("SentencePiece models need the package sentencepiece, or a tokenizer.json") from None
+            raise TokenizerError(
+                "SentencePiece models need the package sentencepiece, or a tokenizer.json"
+            ) from None
         try:
             self._model = SentencePieceProcessor(model_proto=files.vocabulary.read_bytes())
         except (RuntimeError, OSError):

@@ -1,4 +1,4 @@
-"""Sandbox for chat templates: Jinja without access to Python, with limits on time and memory."""
+"""Sandbox for chat templates: Jinja without Python, with limits on time and memory."""
 
 from __future__ import annotations
 
@@ -74,7 +74,8 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
 
     def _generate(self, source: nodes.Template, *args: Any, **kwargs: Any) -> str:
         """Count each turn of a loop and each call of a macro, and join texts within the limit."""
-        for found in list(source.find_all((nodes.For, nodes.Macro))):
+        counted: list[nodes.For | nodes.Macro] = [*source.find_all(nodes.For), *source.find_all(nodes.Macro)]
+        for found in counted:
             call = nodes.Call(nodes.EnvironmentAttribute("count_step"), [], [], None, None)
             found.body.insert(0, nodes.ExprStmt(call, lineno=found.lineno))
         for joined in list(source.find_all(nodes.Concat)):

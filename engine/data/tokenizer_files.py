@@ -16,7 +16,10 @@ SENTENCEPIECE_NAMES = (SENTENCEPIECE, "spiece.model", "spm.model", "sentencepiec
 SHIFTED_NAMES = ("sentencepiece.bpe.model",)
 # Files beside the vocabulary that are read, and kept in prepared data and checkpoints.
 DETAILS = (CONFIG, "special_tokens_map.json", "added_tokens.json", TEMPLATE, "chat_template.json")
-MODEL_DETAILS = ("generation_config.json", "config.json")  # ids of special tokens, where no other file has them
+MODEL_DETAILS = (
+    "generation_config.json",
+    "config.json",
+)  # ids of special tokens, where no other file has them
 KEPT = (TOKENIZER_JSON, SENTENCEPIECE, *DETAILS)
 FILE_BYTES_LIMIT = 64 * 1024**2  # the largest published tokenizer.json has 34 MB
 ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -73,7 +76,9 @@ class TokenizerFiles:
 
     def copy_to(self, folder: Path) -> None:
         """Write the vocabulary and its details into the folder, under the names in KEPT."""
-        shutil.copyfile(self.vocabulary, folder / (SENTENCEPIECE if self.is_sentencepiece else TOKENIZER_JSON))
+        shutil.copyfile(
+            self.vocabulary, folder / (SENTENCEPIECE if self.is_sentencepiece else TOKENIZER_JSON)
+        )
         (folder / CONFIG).write_text(json.dumps(self.config, indent=1, ensure_ascii=False))
 
 

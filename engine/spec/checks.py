@@ -30,7 +30,15 @@ def refuse_impossible(spec: Spec, hardware: Hardware | None = None) -> None:
 
 
 def _training(spec: Spec) -> Iterator[Problem]:
-    for rules in (_shape, _layout, _budget, data_problems, optimiser_problems, guard_problems, offload_problems):
+    for rules in (
+        _shape,
+        _layout,
+        _budget,
+        data_problems,
+        optimiser_problems,
+        guard_problems,
+        offload_problems,
+    ):
         yield from rules(spec)
 
 

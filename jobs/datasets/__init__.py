@@ -2,9 +2,7 @@
 
 from jobs.datasets.fetch import FetchError, fetch_dataset
 from jobs.datasets.find import (
-    DatasetRow,
     corpus_choices,
-    first_rows,
     get_dataset,
     refuse_unusable,
     runs_of,
@@ -18,7 +16,8 @@ from jobs.datasets.lifecycle import (
     remove,
 )
 from jobs.datasets.report import refused_csv, refused_lines
-from jobs.datasets.store import store_upload
+from jobs.datasets.rows import DatasetRow, first_rows
+from jobs.datasets.store import parse_columns, store_upload
 
 __all__ = [
     "DatasetError",
@@ -32,6 +31,7 @@ __all__ = [
     "fetch_dataset",
     "first_rows",
     "get_dataset",
+    "parse_columns",
     "refuse_unusable",
     "refused_csv",
     "refused_lines",

@@ -47,10 +47,11 @@ def upload(request: UserRequest) -> HttpResponse:
         context = {
             "teams": get_scope(request).writable_teams(),
             "suffixes": files.SUFFIXES,
+            "compressions": files.COMPRESSIONS,
             "limit_bytes": settings.DATASET_LIMIT_BYTES,
         }
         return render(request, "data/upload.html", context)
-    details = {name: request.GET.get(name, "") for name in ("name", "file_name", "licence")}
+    details = {name: request.GET.get(name, "") for name in ("name", "file_name", "licence", "fields")}
     try:
         made = datasets.store_upload(team=team, owner=request.user, chunks=read_chunks(request), **details)
     except datasets.DatasetError as error:
@@ -113,6 +114,8 @@ def refused(request: UserRequest, dataset_id: str) -> StreamingHttpResponse:
 def _train_address(found: Dataset) -> str:
     """Return the address of the submit page with a model for this data set."""
     changes = [f"data.corpus={corpora.DATASET_PREFIX}{found.id}"]
+    if found.kind in ("chats", "preference"):
+        changes += ["data.objective=chat", "data.packing=true"]
     if found.kind == "classes":
         changes.append(f"model.classes={max(2, len(found.statistics['classes']))}")
     preset = PRESET_BY_KIND.get(found.kind, "demo")

@@ -26,6 +26,7 @@ from engine.checkpoints.checksums import write_sidecar
 from engine.checkpoints.counters import NO_COUNTERS
 from engine.checkpoints.folder import complete_checkpoint, fsync_path, prune_checkpoints
 from engine.checkpoints.sharded_checkpoint import rank_file_name
+from engine.data.tokenizer_files import KEPT
 from engine.directory import AttemptDirectory, checkpoint_name
 from engine.rank.checkpoint.layout import describe_layout
 from engine.rank.checkpoint.position import RankPosition

@@ -209,7 +209,11 @@ class Evaluation:
             references.append(ids[first : first + length])
         room = context - max(len(prompt) for prompt in prompts) + 1
         outputs = generate.generate_continuations(
-            self._session.engine, prompts, min(room, CONTINUATION_TOKENS), self._tokenizer.specials, self._session.device
+            self._session.engine,
+            prompts,
+            min(room, CONTINUATION_TOKENS),
+            self._tokenizer.specials,
+            self._session.device,
         )
         decode = self._tokenizer.decode
         for prompt, reference, output in zip(prompts, references, outputs, strict=True):
