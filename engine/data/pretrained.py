@@ -29,7 +29,7 @@ class _Engine(Protocol):
 
     def token_id(self, text: str) -> int | None: ...
 
-    def decode(self, ids: list[int]) -> str: ...
+    def decode(self, ids: list[int], with_special: bool = False) -> str: ...
 
 
 class PretrainedTokenizer:
@@ -67,6 +67,10 @@ class PretrainedTokenizer:
             if 0 <= token < self.size:
                 kept.append(token)
         return self._engine.decode(kept)
+
+    def show(self, ids: Sequence[int]) -> str:
+        """Return the text of ids with special tokens in it."""
+        return self._engine.decode([number for number in ids if 0 <= number < self.size], with_special=True)
 
     def token_id(self, text: str) -> int | None:
         return self._engine.token_id(text)
@@ -118,8 +122,8 @@ class _FastTokenizer:
         number: int | None = self._tokenizer.token_to_id(text)
         return number
 
-    def decode(self, ids: list[int]) -> str:
-        return str(self._tokenizer.decode(ids, skip_special_tokens=True))
+    def decode(self, ids: list[int], with_special: bool = False) -> str:
+        return str(self._tokenizer.decode(ids, skip_special_tokens=not with_special))
 
 
 class _SentencePiece:
@@ -159,9 +163,18 @@ class _SentencePiece:
         number = self._model.piece_to_id(text)
         return number if self._model.id_to_piece(number) == text else None
 
-    def decode(self, ids: list[int]) -> str:
-        kept = [number for number in ids if number not in self._texts]
-        return str(self._model.decode(kept))
+    def decode(self, ids: list[int], with_special: bool = False) -> str:
+        if not with_special:
+            return str(self._model.decode([number for number in ids if number not in self._texts]))
+        names, shown, part = {number: text for text, number in self._added.items()}, list[str](), list[int]()
+        for number in [*ids, None]:
+            if number is not None and number not in names:
+                part.append(number)
+                continue
+            shown.append(str(self._model.decode(part)) if part else "")
+            shown.append("" if number is None else names[number])
+            part = []
+        return "".join(shown)
 
 
 def _first(*numbers: int | None) -> int | None:

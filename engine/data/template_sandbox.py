@@ -1,4 +1,4 @@
-"""Sandbox for chat templates: Jinja without Python, with limits on time and memory."""
+"""Sandbox for chat templates: Jinja with limits on access, time and memory."""
 
 from __future__ import annotations
 

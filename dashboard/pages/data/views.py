@@ -65,6 +65,28 @@ def detail(request: UserRequest, dataset_id: str) -> HttpResponse:
     return render(request, "data/detail.html", context)
 
 
+@require_safe
+def packing(request: UserRequest, dataset_id: str) -> HttpResponse:
+    """Show the first packed sequences with the documents and the trained tokens of each."""
+    found = get_scope(request).get(Dataset, dataset_id)
+    path, context = request.GET.get("tokenizer", "").strip(), request.GET.get("context", "1024").strip()
+    shown: dict[str, Any] = {
+        "dataset": found,
+        "path": path,
+        "tokens": context,
+        "preview": None,
+        "problem": None,
+    }
+    try:
+        if found.kind not in datasets.PACKED_KINDS:
+            raise datasets.DatasetError("Texts with labels are not packed: a sequence holds one of them.")
+        length = int(context) if context.isascii() and context.isdigit() and len(context) < 9 else 0
+        shown["preview"] = datasets.preview(found, datasets.PackingQuestion(path, length))
+    except datasets.DatasetError as error:
+        shown["problem"] = error
+    return render(request, "data/packing.html", shown, status=422 if shown["problem"] else 200)
+
+
 @require_POST
 def change(request: UserRequest, dataset_id: str) -> HttpResponse:
     found = get_scope(request).get_writable(Dataset, dataset_id)
