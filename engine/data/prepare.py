@@ -20,7 +20,7 @@ from engine.data.lines import Kind
 from engine.data.pretrained import PretrainedTokenizer
 from engine.data.special_tokens import SpecialTokens, special_tokens
 from engine.data.tokenizer_files import TokenizerError, TokenizerFiles, find_files
-from engine.directory import write_atomically
+from engine.small_files import write_atomically
 from engine.spec.parts import Data
 from engine.spec.problems import Problem, SpecError
 
