@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +110,7 @@ def find_tokenizer(data: Data, corpus_root: Path, given: Path | None = None) -> 
         found = find_files(path)
         if data.tokenizer == "bpe":
             return found
-        size = PretrainedTokenizer(found).size
+        size = _count_tokens(found.vocabulary, found.hash())
     except (TokenizerError, OSError) as error:
         title = f"The tokenizer {data.tokenizer_path or 'of the initial weights'} cannot be used"
         reason = getattr(error, "strerror", None) or error
@@ -119,6 +119,18 @@ def find_tokenizer(data: Data, corpus_root: Path, given: Path | None = None) -> 
         message = f"The tokenizer has {size:,} tokens; data.vocab_size is {data.vocab_size:,}. Raise it."
         raise SpecError([Problem("data.vocab_size", message, {"data.vocab_size": size})])
     return found
+
+
+@lru_cache(maxsize=16)
+def _count_tokens(vocabulary: Path, content: str) -> int:
+    """Return the number of tokens; `content` is the hash of the files, so that each content is loaded once."""
+    return PretrainedTokenizer(find_files(vocabulary)).size
+
+
+def check_tokenizer(data: Data, corpus_root: Path) -> None:
+    """Raise SpecError unless the tokenizer that a spec names can be used; that of initial weights is not known here."""
+    if data.tokenizer == "pretrained" and data.tokenizer_path:
+        find_tokenizer(data, corpus_root)
 
 
 def _resolve(name: str, root: Path) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,12 @@ from engine.rank.model.documents import document_mask
 from engine.spec.spec import Spec
 from tests.engine.rank.shapes import spec_for_family
 
-NAMES = ("GPT", "Llama", "sinusoidal")
+NAMES = ("GPT", "Llama", "sinusoidal", "window", "Gemma 2")
+WINDOWS = {"heads": 4, "positions": "rotary", "norm": "rmsnorm", "window": 5, "window_layers": "SF"}
+# Fields of models beside those of tests.engine.rank.shapes
+MODELS: dict[str, dict[str, Any]] = {
+    "window": WINDOWS, "Gemma 2": WINDOWS | {"attention_softcap": 20.0, "norm_position": "sandwich"},
+}  # fmt: skip
 CONTEXT, DOCUMENTS, SEED = 64, 30, 20261201
 
 
@@ -24,7 +31,8 @@ def drawn_documents() -> list[np.ndarray]:
 
 
 def spec_of(name: str) -> Spec:
-    return spec_for_family(name, model={"context": CONTEXT})
+    model = MODELS.get(name, {})
+    return spec_for_family("GPT" if model else name, model=model | {"context": CONTEXT})
 
 
 def packed_rows(documents: list[np.ndarray]) -> tuple[PackedInputs, np.ndarray]:

@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 
+from engine.checkpoints.huggingface.export import export
+from engine.checkpoints.huggingface.read import HuggingFaceFolder
+from engine.checkpoints.initial_weights import open_initial_weights
 from engine.data.tokenizer_files import KEPT
 from engine.directory import find_checkpoints
 from engine.spec.spec import Spec
-from tests.engine.data.published_tokenizers import make_folder
-from tests.engine.data.templates import CHATML, without_tags
+from tests.engine.data.published_tokenizers import draw_texts, make_folder
+from tests.engine.data.templates import CHATML, TEMPLATES, without_tags
 from tests.engine.rank.attempts import Attempt, Forker, tiny, write_attempt
 
 pytestmark = pytest.mark.ranks
@@ -84,3 +87,33 @@ def test_a_checkpoint_holds_the_tokenizer_and_resumes_without_its_folder(
         (rank_data_dir / "away").rename(rank_data_dir / "own")
     expected = reference.series("loss")
     assert again.series("loss") == {step: loss for step, loss in expected.items() if step > 6}
+
+
+def test_an_imported_folder_trains_with_its_own_tokenizer_and_is_exported_with_it(
+    start: Callable[..., Attempt], tmp_path: Path
+) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    source, target = tmp_path / "llama", tmp_path / "exported"
+    config = LlamaConfig(
+        vocab_size=1280, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        max_position_embeddings=128, bos_token_id=1, eos_token_id=2,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(source)
+    make_folder(source, "byte_fallback", chat_template=without_tags(TEMPLATES["Llama 2"]))
+    spec = tiny(
+        model=HuggingFaceFolder(source).fields | {"context": 128},
+        data={"corpus": "chats.jsonl", "objective": "chat", "tokenizer": "pretrained", "vocab_size": 1280,
+              "packing": True, "validation_share": 0.1},
+        budget={"steps": 3},
+    )  # fmt: skip
+    assert open_initial_weights(source, "it").origin.tokenizer == "pretrained"
+    open_initial_weights(source, "it").refuse_misfit(spec)
+    attempt = start(spec.model_copy(update={"start_from": "llama"}), start_from=source).succeeded()
+    export(attempt.directory.newest_checkpoint(), target)
+    before, after = (AutoTokenizer.from_pretrained(path) for path in (source, target))
+    texts = draw_texts(100, seed=5)
+    assert before(texts)["input_ids"] == after(texts)["input_ids"]
+    chat = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    assert before.apply_chat_template(chat) == after.apply_chat_template(chat)
+    assert AutoModelForCausalLM.from_pretrained(target).config.eos_token_id == 2
