@@ -15,7 +15,9 @@ from engine.checkpoints.folder import TOKENIZER
 from engine.checkpoints.huggingface.architectures import Family, find_family
 from engine.checkpoints.sharded_checkpoint import WEIGHT, ShardedCheckpoint
 from engine.checkpoints.soundness import open_checkpoint
-from engine.data.special_tokens import special_tokens
+from engine.data.pretrained import PretrainedTokenizer
+from engine.data.special_tokens import SpecialTokens, special_tokens
+from engine.data.tokenizer_files import find_files
 from engine.spec.spec import Spec, parse
 
 Array = np.ndarray[Any, Any]
@@ -37,7 +39,8 @@ def export(checkpoint: Path, folder: Path, family: Family | None = None) -> Fami
     spec = parse(opened.manifest["spec"])
     family = family or check_exportable(spec)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(_build_config(family, spec), indent=1))
+    config = _build_config(family, spec, _special_tokens(checkpoint, spec))
+    (folder / "config.json").write_text(json.dumps(config, indent=1))
     _write_tokenizer(checkpoint, folder, spec)
     exported = _ExportedTensors(family, spec, opened.shards)
     tensors.write_tensors(folder / "model.safetensors", exported, {"format": "pt"})
@@ -66,8 +69,12 @@ class _ExportedTensors(Mapping[str, Array]):
         return len(self._mappings)
 
 
-def _build_config(family: Family, spec: Spec) -> dict[str, Any]:
-    special = special_tokens(spec.data.tokenizer)
+def _special_tokens(checkpoint: Path, spec: Spec) -> SpecialTokens:
+    kind = spec.data.tokenizer
+    return PretrainedTokenizer.load(checkpoint).specials if kind == "pretrained" else special_tokens(kind)
+
+
+def _build_config(family: Family, spec: Spec, special: SpecialTokens) -> dict[str, Any]:
     common = {
         "architectures": [family.class_name], "model_type": family.model_type, "torch_dtype": "float32",
         "tie_word_embeddings": spec.model.tied_embeddings, "bos_token_id": special.end,
@@ -79,6 +86,9 @@ def _build_config(family: Family, spec: Spec) -> dict[str, Any]:
 
 
 def _write_tokenizer(checkpoint: Path, folder: Path, spec: Spec) -> None:
+    if spec.data.tokenizer == "pretrained":  # as it was published, with its special tokens and chat template
+        find_files(checkpoint).copy_to(folder)
+        return
     if spec.data.tokenizer == "bpe":
         shutil.copyfile(checkpoint / TOKENIZER, folder / TOKENIZER)
     else:

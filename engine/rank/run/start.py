@@ -19,7 +19,6 @@ import torch
 from deepspeed import comm
 from deepspeed.comm import comm as backends
 
-from engine.checkpoints.folder import TOKENIZER
 from engine.data import epochs, objectives
 from engine.data.full_batch import use_full_batch
 from engine.data.prepare import PreparedData, prepare
@@ -127,9 +126,7 @@ def open_session(directory: AttemptDirectory, rank: int, process_start_s: float)
         heartbeat.beat(0, Stage.LONG)
         position = RankPosition.from_seat(seat, spec)
         restored = load_state(source, engine, spec, dtype, position, placement, recorder)
-        saver = CheckpointSaver(
-            directory, engine, spec, dtype, position, recorder, tokens.folder / TOKENIZER, restored
-        )
+        saver = CheckpointSaver(directory, engine, spec, dtype, position, recorder, tokens.folder, restored)
     progress = ProgressLog(rank, spec.budget.steps)
     _log_position(seat, spec, placement, dtype)
     last_step = min(placement.halt_at_step or spec.budget.steps, spec.budget.steps)

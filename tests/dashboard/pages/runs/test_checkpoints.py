@@ -18,6 +18,7 @@ from engine.spec.spec import parse
 from jobs.models import Checkpoint, Job
 from jobs.states.jobs import JobState
 from tests.dashboard.conftest import set_state
+from tests.dashboard.page_text import read_run_page
 from tests.engine.checkpoints.sample_checkpoints import build_zero_weights, write_checkpoint
 
 SMALL = (
@@ -42,9 +43,7 @@ def parent(make_job, tmp_path, node) -> Job:
 
 
 def page(browser: Any, job: Job) -> str:
-    answer = browser.get(reverse("run", args=[job.run.id]))
-    assert answer.status_code == 200
-    return answer.text
+    return read_run_page(browser, job.run.id)
 
 
 def names_in(answer: Any) -> list[str]:
@@ -56,7 +55,7 @@ def names_in(answer: Any) -> list[str]:
 
 def test_the_page_lists_checkpoints_with_loss_size_and_actions(owner_browser, parent):
     text = page(owner_browser, parent)
-    section = text[text.index('id="checkpoints-title"') : text.index('id="events-title"')]
+    section = text[text.index('id="checkpoints-title"') :].partition("</section>")[0]
     assert section.index("Step 20") < section.index("Step 10")
     assert "validation loss 1.5" in section and "attempt 1 on a" in section
     assert (
