@@ -35,7 +35,8 @@ def tokenizer(start: Start) -> Path:
 def test_a_folder_of_transformers_trains_the_same_in_every_layout(
     kind: str, layout: str, tokenizer: Path, start: Start, tmp_path: Path
 ) -> None:
-    config = draw_config(kind, 11)
+    drawn = (draw_config(kind, seed) for seed in range(11, 50))
+    config = next(one for one in drawn if getattr(one, "num_key_value_heads", 2) % 2 == 0)
     config.vocab_size = BPE["vocab_size"]
     folder = tmp_path / "folder"
     write_folder(config, folder, 11)
