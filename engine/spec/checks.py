@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from engine.spec import grid
+from engine.spec.adapters import adapter_problems
 from engine.spec.spec import Problem, Spec, SpecError, flatten
 from engine.spec.training_rules import guard_problems, offload_problems, optimiser_problems
 
@@ -29,7 +30,15 @@ def refuse_impossible(spec: Spec, hardware: Hardware | None = None) -> None:
 
 
 def _training(spec: Spec) -> Iterator[Problem]:
-    for rules in (_shape, _layout, _budget, optimiser_problems, guard_problems, offload_problems):
+    for rules in (
+        _shape,
+        _layout,
+        _budget,
+        optimiser_problems,
+        guard_problems,
+        offload_problems,
+        adapter_problems,
+    ):
         yield from rules(spec)
 
 

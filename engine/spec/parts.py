@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from engine.spec.adapters import DEFAULT_TARGETS
 from engine.spec.optimisers import DEFAULT_NAME, OPTIMISERS, OptimiserName, OptimiserRow
 
 DEFAULT_TIME_LIMIT_S = 3600  # without a limit in the spec or its pool
@@ -203,6 +204,29 @@ class Optimiser(SpecPart):
     @property
     def row(self) -> OptimiserRow:
         return OPTIMISERS[self.name]
+
+
+class Adapter(SpecPart):
+    """Trains small matrices beside the frozen weights that the run starts from (LoRA)."""
+
+    rank: int = Field(
+        0, ge=0, le=4096, title="Adapter rank",
+        description="LoRA: columns of the added matrices; 0 trains all weights. Needs 'start from'",
+    )  # fmt: skip
+    alpha: Real = Field(
+        16.0, gt=0, le=65536, title="Adapter alpha", description="The adapter counts alpha / rank times"
+    )
+    dropout: Real = Field(
+        0.0, ge=0, lt=1, title="Adapter dropout", description="Share of an adapter's inputs that is dropped"
+    )
+    targets: str = Field(
+        DEFAULT_TARGETS, min_length=1, max_length=500, title="Adapted matrices",
+        description="Patterns separated by commas: attention.query, feed_forward.*, 3.*, head",
+    )  # fmt: skip
+
+    @property
+    def is_on(self) -> bool:
+        return self.rank > 0
 
 
 class Guard(SpecPart):

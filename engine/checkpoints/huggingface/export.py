@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from engine.checkpoints import tensors
+from engine.checkpoints.adapters import adapters_of_checkpoint
 from engine.checkpoints.folder import TOKENIZER
-from engine.checkpoints.huggingface.architectures import Architecture, find_architecture
-from engine.checkpoints.sharded_checkpoint import WEIGHT, ShardedCheckpoint
+from engine.checkpoints.huggingface.architectures import Architecture, ArchitectureError, find_architecture
+from engine.checkpoints.huggingface.peft import write_adapters
+from engine.checkpoints.initial_weights import open_weights
 from engine.checkpoints.soundness import open_checkpoint
 from engine.data.special_tokens import special_tokens
 from engine.spec.spec import Spec, parse
@@ -27,7 +29,7 @@ def check_exportable(spec: Spec) -> Architecture:
 
 
 def export(checkpoint: Path, folder: Path) -> Architecture:
-    """Write config, tokenizer and fp32 weights of a checkpoint into an empty or new folder.
+    """Write config, tokenizer and fp32 weights of a checkpoint into an empty or new folder. Adapters are merged.
 
     Verifies the checkpoint first. Raises ArchitectureError, ResumeError (damaged checkpoint), OSError.
     """
@@ -35,20 +37,41 @@ def export(checkpoint: Path, folder: Path) -> Architecture:
     opened.verify()
     spec = parse(opened.manifest["spec"])
     architecture = check_exportable(spec)
+    whole = open_weights(opened, checkpoint.name).whole
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(_build_config(architecture, spec), indent=1))
     _write_tokenizer(checkpoint, folder, spec)
-    exported = _ExportedTensors(architecture, spec, opened.shards)
+    exported = _ExportedTensors(architecture, spec, whole)
     tensors.write_tensors(folder / "model.safetensors", exported, {"format": "pt"})
+    return architecture
+
+
+def export_adapters(checkpoint: Path, folder: Path) -> Architecture:
+    """Write the adapters of a checkpoint alone, in peft's format, into an empty or new folder.
+
+    Verifies the checkpoint first; its base need not be there. Raises ArchitectureError, ResumeError, OSError.
+    """
+    opened = open_checkpoint(checkpoint)
+    opened.verify()
+    spec = parse(opened.manifest["spec"])
+    if not spec.adapter.is_on:
+        raise ArchitectureError(
+            f"The checkpoint {checkpoint.name} has no adapters: its run trained all weights."
+        )
+    architecture = check_exportable(spec)
+    base = str(opened.manifest.get("base", {}).get("path", ""))
+    adapters = adapters_of_checkpoint(spec, opened.shards)
+    write_adapters(adapters, spec.adapter, architecture, spec.model, folder, base)
+    _write_tokenizer(checkpoint, folder, spec)
     return architecture
 
 
 class _ExportedTensors(Mapping[str, Array]):
     """The exported tensors by their Hugging Face name, each built on request: the model is never in memory twice."""
 
-    def __init__(self, architecture: Architecture, spec: Spec, sharded: ShardedCheckpoint) -> None:
+    def __init__(self, architecture: Architecture, spec: Spec, whole: Callable[[str], Array]) -> None:
         model = spec.model
-        self._sharded = sharded
+        self._whole = whole
         self._mappings = {
             hf_name: (mapping, index)
             for mapping in architecture.mappings(model)
@@ -59,7 +82,7 @@ class _ExportedTensors(Mapping[str, Array]):
 
     def __getitem__(self, name: str) -> Array:
         mapping, part = self._mappings[name]
-        whole = self._sharded.whole(WEIGHT, mapping.name)
+        whole = self._whole(mapping.name)
         if len(mapping.hf_names) > 1:
             whole = np.split(whole, self._sections)[part]
         return np.ascontiguousarray(whole.T if mapping.is_transposed else whole)
