@@ -17,7 +17,7 @@ from engine.data.builders import ReportProgress
 from engine.data.corpora import BY_NAME, DATASET_PREFIX, refuse_other_kind
 from engine.data.examples import Example, Examples, read_examples
 from engine.data.lines import Kind
-from engine.directory import write_atomically
+from engine.small_files import write_atomically
 from engine.spec.parts import Data
 
 PREPARE_VERSION = 1  # increase it when the same text would become other tokens

@@ -73,15 +73,15 @@ def _tables(spec: Spec) -> int:
 
 def _shapes_of(spec: Spec, matrix: AdaptedMatrix) -> list[AdapterShape]:
     model = spec.model
-    keys = model.num_kv_heads * (model.width // model.heads)
-    rows = {"query": model.width, "key": keys, "value": keys, "gate": model.ffn_width, "up": model.ffn_width}
+    rows = {"query": model.query_width, "key": model.kv_width, "value": model.kv_width}
+    rows |= {"gate": model.ffn_width, "up": model.ffn_width}
     sublayer, _, leaf = matrix.name.rpartition(".")
     outputs = {part: rows.get(part, model.width) for part in matrix.parts}
     if leaf in FUSED and leaf in matrix.parts:
         outputs = {leaf: sum(rows[part] for part in FUSED[leaf])}
     if matrix.name == HEAD:
         outputs = {HEAD: spec.vocab_size}
-    inputs = model.ffn_width if leaf == "down" else model.width
+    inputs = {"down": model.ffn_width, "output": model.query_width}.get(leaf, model.width)
     return [
         AdapterShape(matrix.layer, sublayer or HEAD, part, inputs, size) for part, size in outputs.items()
     ]

@@ -33,7 +33,7 @@ def count_adapters(spec: Spec, start: int, end: int) -> int:
 
 def changed_bytes(spec: Spec, layer: int, sublayer: str, value: int, on_cuda: bool) -> float:
     """Return the bytes per token by which a sublayer of a frozen layer differs; negative if it keeps less."""
-    name = "attention" if sublayer == "masked_attention" else sublayer
+    name = "attention" if sublayer in ("masked_attention", "window_attention") else sublayer
     own = [shape for shape in adapters_by_layer(spec).get(layer, ()) if shape.sublayer == name]
     return sum(_kept_by_adapters(spec, own, value, on_cuda).values()) - _dropped_bytes(spec, sublayer, value)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from engine.spec.problems import Problem
 
 if TYPE_CHECKING:
-    from engine.spec.parts import Model
+    from engine.spec.model import Model
     from engine.spec.spec import Spec
 
 DEFAULT_TARGETS = "*attention.*, feed_forward.*"
@@ -50,10 +50,18 @@ def find_parts(targets: str, layer: int, name: str) -> tuple[str, ...]:
     )
 
 
+def has_plain_head(model: Model) -> bool:
+    """Whether an adapter of the head can be merged. The matrix of a tied head is the embedding's too, and the adapter
+    is added to the logits before nothing else changes them."""
+    return not (
+        model.tied_embeddings or model.head_transform or model.logit_softcap or model.logit_scale != 1
+    )
+
+
 def list_matrices(model: Model) -> Iterator[tuple[int, str]]:
     """Yield layer and name of every matrix product of the blocks, and the head."""
     feed_forward = [f"feed_forward.{leaf}" for leaf in ("gate", "up", "down")]
-    if model.feed_forward != "swiglu":
+    if not model.is_gated:
         feed_forward.pop(0)
     own = ["attention.query_key_value", "attention.output"]
     cross = ["cross_attention.query", "cross_attention.key_value", "cross_attention.output"]
@@ -132,5 +140,8 @@ def _unmatched(pattern: str, matrices: list[tuple[int, str]]) -> str:
     near = difflib.get_close_matches(pattern, names, n=1)
     hint = f"Did you mean '{near[0]}'?" if near else f"It has {', '.join(names)}."
     if pattern == HEAD:
-        hint = "Its head is tied to the token embedding, so an adapter of the head could not be merged."
+        hint = (
+            "Its head is tied to the token embedding, or scales, limits or transforms logits, so an adapter of it could "
+            "not be merged."
+        )
     return f"No matrix of the model matches '{pattern[:100]}'. {hint}"

@@ -13,7 +13,7 @@ import numpy as np
 from engine.checkpoints import tensors
 from engine.checkpoints.adapters import adapters_of_checkpoint
 from engine.checkpoints.folder import TOKENIZER
-from engine.checkpoints.huggingface.architectures import Architecture, ArchitectureError, find_architecture
+from engine.checkpoints.huggingface.architectures import ArchitectureError, Family, find_family
 from engine.checkpoints.huggingface.peft import write_adapters
 from engine.checkpoints.initial_weights import open_weights
 from engine.checkpoints.soundness import open_checkpoint
@@ -23,30 +23,31 @@ from engine.spec.spec import Spec, parse
 Array = np.ndarray[Any, Any]
 
 
-def check_exportable(spec: Spec) -> Architecture:
-    """Return the architecture of the export. Raises ArchitectureError if the model cannot be exported."""
-    return find_architecture(spec.model)
+def check_exportable(spec: Spec) -> Family:
+    """Return the family of the export. Raises ArchitectureError if the model cannot be exported."""
+    return find_family(spec.model)
 
 
-def export(checkpoint: Path, folder: Path) -> Architecture:
-    """Write config, tokenizer and fp32 weights of a checkpoint into an empty or new folder. Adapters are merged.
+def export(checkpoint: Path, folder: Path, family: Family | None = None) -> Family:
+    """Write config, tokenizer and fp32 weights of a checkpoint into an empty or new folder; `family`: None for the
+    first that describes the model. Adapters are merged.
 
     Verifies the checkpoint first. Raises ArchitectureError, ResumeError (damaged checkpoint), OSError.
     """
     opened = open_checkpoint(checkpoint)
     opened.verify()
     spec = parse(opened.manifest["spec"])
-    architecture = check_exportable(spec)
+    family = family or check_exportable(spec)
     whole = open_weights(opened, checkpoint.name).whole
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(_build_config(architecture, spec), indent=1))
+    (folder / "config.json").write_text(json.dumps(_build_config(family, spec), indent=1))
     _write_tokenizer(checkpoint, folder, spec)
-    exported = _ExportedTensors(architecture, spec, whole)
+    exported = _ExportedTensors(family, spec, whole)
     tensors.write_tensors(folder / "model.safetensors", exported, {"format": "pt"})
-    return architecture
+    return family
 
 
-def export_adapters(checkpoint: Path, folder: Path) -> Architecture:
+def export_adapters(checkpoint: Path, folder: Path) -> Family:
     """Write the adapters of a checkpoint alone, in peft's format, into an empty or new folder.
 
     Verifies the checkpoint first; its base need not be there. Raises ArchitectureError, ResumeError, OSError.
@@ -58,34 +59,28 @@ def export_adapters(checkpoint: Path, folder: Path) -> Architecture:
         raise ArchitectureError(
             f"The checkpoint {checkpoint.name} has no adapters: its run trained all weights."
         )
-    architecture = check_exportable(spec)
+    family = check_exportable(spec)
     base = str(opened.manifest.get("base", {}).get("path", ""))
     adapters = adapters_of_checkpoint(spec, opened.shards)
-    write_adapters(adapters, spec.adapter, architecture, spec.model, folder, base)
+    write_adapters(adapters, spec, family, folder, base)
     _write_tokenizer(checkpoint, folder, spec)
-    return architecture
+    return family
 
 
 class _ExportedTensors(Mapping[str, Array]):
     """The exported tensors by their Hugging Face name, each built on request: the model is never in memory twice."""
 
-    def __init__(self, architecture: Architecture, spec: Spec, whole: Callable[[str], Array]) -> None:
-        model = spec.model
+    def __init__(self, family: Family, spec: Spec, whole: Callable[[str], Array]) -> None:
         self._whole = whole
         self._mappings = {
             hf_name: (mapping, index)
-            for mapping in architecture.mappings(model)
+            for mapping in family.mappings(spec.model, spec.vocab_size)
             for index, hf_name in enumerate(mapping.hf_names)
         }
-        keys = model.width // model.heads * model.num_kv_heads
-        self._sections = np.cumsum([model.width, keys])
 
     def __getitem__(self, name: str) -> Array:
-        mapping, part = self._mappings[name]
-        whole = self._whole(mapping.name)
-        if len(mapping.hf_names) > 1:
-            whole = np.split(whole, self._sections)[part]
-        return np.ascontiguousarray(whole.T if mapping.is_transposed else whole)
+        mapping, index = self._mappings[name]
+        return mapping.to_hf([self._whole(one) for one in mapping.names], index)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._mappings)
@@ -94,13 +89,16 @@ class _ExportedTensors(Mapping[str, Array]):
         return len(self._mappings)
 
 
-def _build_config(architecture: Architecture, spec: Spec) -> dict[str, Any]:
-    end = special_tokens(spec.data.tokenizer).end
+def _build_config(family: Family, spec: Spec) -> dict[str, Any]:
+    special = special_tokens(spec.data.tokenizer)
     common = {
-        "architectures": [architecture.class_name], "model_type": architecture.model_type, "torch_dtype": "float32",
-        "tie_word_embeddings": spec.model.tied_embeddings, "bos_token_id": end, "eos_token_id": end,
+        "architectures": [family.class_name], "model_type": family.model_type, "torch_dtype": "float32",
+        "tie_word_embeddings": spec.model.tied_embeddings, "bos_token_id": special.end,
+        "eos_token_id": special.end, "vocab_size": spec.vocab_size,
     }  # fmt: skip
-    return common | architecture.config(spec.model, spec.vocab_size)
+    if spec.model.family == "encoder-decoder":
+        common["decoder_start_token_id"] = special.begin
+    return common | family.write(spec.model)
 
 
 def _write_tokenizer(checkpoint: Path, folder: Path, spec: Spec) -> None:

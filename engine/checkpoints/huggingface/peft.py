@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import numpy as np
 
 from engine.checkpoints import tensors
 from engine.checkpoints.adapters import AdapterKey, AdapterSet, LowRankPair
-from engine.checkpoints.huggingface.architectures import Architecture, ArchitectureError
+from engine.checkpoints.huggingface.mapping.family import ArchitectureError, Family
+from engine.checkpoints.huggingface.mapping.transforms import INTERLEAVED, PLAIN, TRANSPOSED, Array, Transform
 from engine.checkpoints.tensors import TensorFile, TensorFileError
 from engine.spec.adapters import FUSED, HEAD, list_matrices
-from engine.spec.parts import Adapter, Model
+from engine.spec.model import Model
+from engine.spec.spec import Spec
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -59,34 +62,37 @@ class PeftFolder:
             f"its {CONFIG} names {self.base_name[:200]!r} as the base model; there is no such folder beside it"
         )
 
-    def adapters(self, architecture: Architecture, model: Model) -> AdapterSet:
+    def adapters(self, family: Family, model: Model, vocab_size: int) -> AdapterSet:
         """Return the adapters by their names here. Raises ArchitectureError for those that have no place here."""
-        known = list_modules(architecture, model)
-        names: dict[AdapterKey, str] = {}
+        known = list_modules(family, model, vocab_size)
+        names: dict[AdapterKey, tuple[str, PeftModule]] = {}
         for key in self._file.keys():  # noqa: SIM118 - not a dictionary
             match = TENSOR.fullmatch(key.removeprefix(PREFIX))
             module = match[1] if match else ""
-            found = known.get(module) or known.get(architecture.prefix + module)
+            found = _find_module(module, family, known)
             if found is None:
                 raise ArchitectureError(
-                    f"its {WEIGHTS} has {key[:200]!a}, which is no adapter of a matrix of {architecture.name}"
+                    f"its {WEIGHTS} has {key[:200]!a}, which is no adapter of a matrix of {family.title}"
                 )
-            names[found] = module
-        scales = {key: self._scale(module, key, model) for key, module in names.items()}
+            names |= dict.fromkeys(found.rows, (module, found))
+        scales = {key: self._scale(*place) for key, place in names.items()}
         if not scales:
             raise ArchitectureError(f"its {WEIGHTS} has no adapter")
-        return AdapterSet(
-            scales,
-            lambda key: LowRankPair(*(self._read(names[key], letter) for letter in "AB"), scales[key][1]),
-        )
 
-    def _scale(self, module: str, key: AdapterKey, model: Model) -> tuple[int, float]:
+        def read(key: AdapterKey) -> LowRankPair:
+            module, place = names[key]
+            a, b = (self._read(module, letter) for letter in "AB")
+            return LowRankPair(a, place.rows_of(key, b, model), scales[key][1])
+
+        return AdapterSet(scales, read)
+
+    def _scale(self, module: str, place: PeftModule) -> tuple[int, float]:
         a, b = (self._shape(module, letter) for letter in "AB")
         if len(a) != 2 or len(b) != 2 or a[0] != b[1] or a[0] == 0:
             raise ArchitectureError(
                 f"its adapter of {module} has matrices {a} and {b}, which do not fit together"
             )
-        if key.matrix != HEAD and (wanted := matrix_shape(key, model)) != (b[0], a[1]):
+        if (b[0], a[1]) != (wanted := (sum(place.rows.values()), place.inputs)):
             raise ArchitectureError(
                 f"its adapter of {module} changes a matrix {(b[0], a[1])}; the model's is {wanted}"
             )
@@ -109,50 +115,85 @@ class PeftFolder:
         except KeyError:
             raise ArchitectureError(f"its adapter of {module} has no lora_{letter}") from None
 
-    def _read(self, module: str, letter: str) -> np.ndarray[Any, Any]:
+    def _read(self, module: str, letter: str) -> Array:
         return np.ascontiguousarray(self._file.read(self._key(module, letter)), dtype=np.float32)
 
 
-def list_modules(architecture: Architecture, model: Model) -> dict[str, AdapterKey]:
-    """Return the linear modules of an architecture and the adapters here that they may have."""
+@dataclass(frozen=True)
+class PeftModule:
+    """One linear module of a family: the adapters here that make up its output, each with its rows."""
+
+    rows: dict[AdapterKey, int]
+    inputs: int
+    transform: Transform  # of its rows
+
+    def rows_of(self, key: AdapterKey, b: Array, model: Model) -> Array:
+        """Return the rows of B of one adapter here."""
+        whole, first = self.transform.from_hf(b, model), 0
+        for own, size in self.rows.items():
+            if own == key:
+                return np.ascontiguousarray(whole[first : first + size])
+            first += size
+        raise KeyError(key)
+
+
+def list_modules(family: Family, model: Model, vocab_size: int) -> dict[str, PeftModule]:
+    """Return the linear modules of a family that may have adapters."""
     matrices, found = set(list_matrices(model)), {}
-    for mapping in architecture.mappings(model):
-        layer, _, rest = mapping.name.partition(".")
-        name = HEAD if rest == "weight" else rest.removesuffix(".weight")
-        if not rest.endswith("weight") or (int(layer), name) not in matrices:
+    for mapping in family.mappings(model, vocab_size):
+        places = [_place_of(name) for name in mapping.names]
+        if not set(places) <= matrices:
             continue
-        leaf = name.rpartition(".")[2]
-        parts = FUSED[leaf] if leaf in FUSED and len(mapping.hf_names) > 1 else (leaf,)
-        for hf_name, part in zip(mapping.hf_names, parts, strict=True):
-            found[hf_name.removesuffix(".weight")] = AdapterKey(int(layer), name, part)
+        # Only an interleaved matrix has its rows in another order; a transposed one is no matter of A and B.
+        transform = INTERLEAVED if mapping.transform is INTERLEAVED else PLAIN
+        inputs, keys = mapping.shapes[0][1], {}
+        for (layer, name), shape in zip(places, mapping.shapes, strict=True):
+            leaf = name.rpartition(".")[2]
+            if leaf in FUSED and len(mapping.hf_names) == len(FUSED[leaf]):
+                keys |= {AdapterKey(layer, name, part): part_rows(part, model) for part in FUSED[leaf]}
+            else:
+                keys[AdapterKey(layer, name, leaf)] = shape[0]
+        groups = [keys] if len(mapping.hf_names) == 1 else [{key: size} for key, size in keys.items()]
+        for hf_name, rows in zip(mapping.hf_names, groups, strict=True):
+            found[hf_name.removesuffix(".weight")] = PeftModule(rows, inputs, transform)
     return found
 
 
-def matrix_shape(key: AdapterKey, model: Model) -> tuple[int, int]:
-    """Return the outputs and inputs of the part of a matrix that an adapter changes. The head's outputs: any."""
-    keys = model.width // model.heads * model.num_kv_heads
-    rows = {"key": keys, "value": keys, "query_key_value": model.width + 2 * keys, "key_value": 2 * keys}
-    rows |= {"gate": model.ffn_width, "up": model.ffn_width}
-    return rows.get(key.part, model.width), model.ffn_width if key.part == "down" else model.width
+def part_rows(part: str, model: Model) -> int:
+    return model.query_width if part == "query" else model.kv_width
 
 
-def write_adapters(
-    adapters: AdapterSet, chosen: Adapter, architecture: Architecture, model: Model, folder: Path, base: str
-) -> None:
-    """Write the adapters so that peft loads them beside `base`. Raises ArchitectureError, OSError."""
-    found: dict[str, LowRankPair] = {}
-    modules = list_modules(architecture, model)
-    for module, key in modules.items():
-        pair = _find_pair(adapters, key, model)
-        if pair is not None:
-            found[module] = pair
-    arrays = {}
-    for module, pair in found.items():
-        arrays[f"{PREFIX}{module}.lora_A.weight"] = np.ascontiguousarray(pair.a)
-        arrays[f"{PREFIX}{module}.lora_B.weight"] = np.ascontiguousarray(pair.b)
+def _place_of(name: str) -> tuple[int, str]:
+    """Return layer and matrix of a weight; no matrix has the name of a bias."""
+    layer, _, rest = name.partition(".")
+    return int(layer), HEAD if rest == "weight" else rest.removesuffix(".weight")
+
+
+def _find_module(name: str, family: Family, known: Mapping[str, PeftModule]) -> PeftModule | None:
+    """Return a module by its name, which has no prefix in a bare model and another name in older folders."""
+    for new, old in (("", ""), *family.renamed):
+        wanted = name.replace(old, new) if old else name
+        if found := known.get(wanted) or known.get(family.prefix + wanted):
+            return found
+    return None
+
+
+def write_adapters(adapters: AdapterSet, spec: Spec, family: Family, folder: Path, base: str) -> None:
+    """Write the adapters so that peft loads them beside `base`. Raises OSError."""
+    chosen, model = spec.adapter, spec.model
+    found = {
+        module: pair
+        for module, place in list_modules(family, model, spec.vocab_size).items()
+        if (pair := _find_pair(adapters, place, model)) is not None
+    }
+    arrays = {
+        f"{PREFIX}{module}.lora_{letter}.weight": np.ascontiguousarray(values)
+        for module, pair in found.items()
+        for letter, values in (("A", pair.a), ("B", pair.b))
+    }
     folder.mkdir(parents=True, exist_ok=True)
     tensors.write_tensors(folder / WEIGHTS, arrays, {"format": "pt"})
-    is_transposed = any(mapping.is_transposed for mapping in architecture.mappings(model))
+    is_transposed = any(one.transform is TRANSPOSED for one in family.mappings(model, spec.vocab_size))
     others = {module: pair for module, pair in found.items() if len(pair.a) != chosen.rank}
     config = {
         "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base, "inference_mode": True,
@@ -165,29 +206,36 @@ def write_adapters(
     (folder / CONFIG).write_text(json.dumps(config, indent=1))
 
 
-def _find_pair(adapters: AdapterSet, key: AdapterKey, model: Model) -> LowRankPair | None:
-    """Return the adapter of a module of the architecture: as it is, a part of a whole one, or parts side by side."""
-    if key in adapters.scales:
-        return adapters.read(key)
-    leaf = key.matrix.rpartition(".")[2]
-    if leaf not in FUSED:
+def _find_pair(adapters: AdapterSet, place: PeftModule, model: Model) -> LowRankPair | None:
+    """Return one adapter of a module: as it is here, a part of a whole one, or several side by side."""
+    rows: dict[AdapterKey, int] = {}
+    for key, size in place.rows.items():
+        leaf = key.matrix.rpartition(".")[2]
+        whole = key._replace(part=leaf)
+        if key not in adapters.scales and whole in adapters.scales:
+            return _cut(adapters.read(whole), key.part, leaf, model)
+        if key in adapters.scales or leaf not in FUSED or key.part != leaf:
+            rows[key] = size
+        else:
+            rows |= {key._replace(part=part): part_rows(part, model) for part in FUSED[leaf]}
+    pairs = {key: adapters.read(key) for key in rows if key in adapters.scales}
+    if not pairs:
         return None
-    sizes = {part: matrix_shape(key._replace(part=part), model)[0] for part in FUSED[leaf]}
-    if key.part != leaf:  # the architecture has the parts apart, and the adapter is one
-        fused = key._replace(part=leaf)
-        if fused not in adapters.scales:
-            return None
-        pair, first = adapters.read(fused), 0
-        for part, size in sizes.items():
-            if part == key.part:
-                return pair._replace(b=pair.b[first : first + size])
-            first += size
-    own = {part: key._replace(part=part) for part in sizes}
-    pairs = {part: adapters.read(one) for part, one in own.items() if one in adapters.scales}
-    return _side_by_side(pairs, sizes) if pairs else None
+    found = next(iter(pairs.values())) if len(rows) == 1 else _side_by_side(pairs, rows)
+    return found._replace(b=place.transform.to_hf(found.b, model))
 
 
-def _side_by_side(pairs: Mapping[str, LowRankPair], sizes: Mapping[str, int]) -> LowRankPair:
+def _cut(pair: LowRankPair, wanted: str, leaf: str, model: Model) -> LowRankPair:
+    """Return the part of an adapter of a whole matrix that one module of the family has."""
+    first = 0
+    for part in FUSED[leaf]:
+        if part == wanted:
+            break
+        first += part_rows(part, model)
+    return pair._replace(b=pair.b[first : first + part_rows(wanted, model)])
+
+
+def _side_by_side(pairs: Mapping[AdapterKey, LowRankPair], sizes: Mapping[AdapterKey, int]) -> LowRankPair:
     """Return one adapter of the whole matrix with the ranks of all parts: B has a block for each."""
     rank = sum(len(pair.a) for pair in pairs.values())
     b, row, column = np.zeros((sum(sizes.values()), rank), np.float32), 0, 0

@@ -23,7 +23,7 @@ from engine.rank.model.tensor_parallel import (
     copy_to_shards,
     reduce_from_shards,
 )
-from engine.spec.adapters import FUSED, HEAD, find_parts
+from engine.spec.adapters import FUSED, HEAD, find_parts, list_matrices
 from engine.spec.parts import Adapter
 from engine.spec.spec import Spec
 
@@ -98,15 +98,13 @@ def attach_adapters(spec: Spec, index: int, layer: nn.Module, shard: TensorShard
     if not spec.adapter.is_on or (isinstance(layer, nn.Linear) and spec.data.objective == "classes"):
         return
     layer.requires_grad_(False)
+    known = {name for number, name in list_matrices(spec.model) if number == index}
     for name, linear in list(layer.named_modules()):
-        if not isinstance(linear, nn.Linear):
-            continue
         name = name or HEAD
-        if name == HEAD and spec.model.tied_embeddings:
-            continue
-        parts = find_parts(spec.adapter.targets, index, name)
+        parts = find_parts(spec.adapter.targets, index, name) if name in known else ()
         if not parts:
             continue
+        assert isinstance(linear, nn.Linear)
         adapters = MatrixAdapters(spec.adapter, linear, parts, name.rpartition(".")[2], shard)
         for part, adapter in adapters.items():
             assert isinstance(adapter, LowRankAdapter)

@@ -86,7 +86,13 @@ def collect_splits(layer: nn.Module) -> dict[str, ParameterSplit]:
 
 
 def copy_to_shards(x: Tensor, shard: TensorShard) -> Tensor:
+    """Return a tensor that every rank holds, whose gradient is the sum of those of all ranks."""
     return x if shard.count == 1 else _CopyToShards.apply(x, shard.group)
+
+
+def sum_over_shards(x: Tensor, shard: TensorShard) -> Tensor:
+    """Return the sum over the ranks, for a use that is different on each rank."""
+    return copy_to_shards(reduce_from_shards(x, shard), shard)
 
 
 def reduce_from_shards(x: Tensor, shard: TensorShard) -> Tensor:

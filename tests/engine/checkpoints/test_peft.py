@@ -21,12 +21,18 @@ from engine.rank.model.build import WholeModel
 from engine.spec.parts import Adapter
 from engine.spec.spec import Spec, SpecError, parse
 from tests.engine.checkpoints.sample_checkpoints import small, write_checkpoint
-from tests.engine.checkpoints.test_huggingface import MODELS, arrays, load_transformers_model, logits
+from tests.engine.checkpoints.test_huggingface import LLAMA, arrays, load_transformers_model, logits
 
 peft = pytest.importorskip("peft")
 pytestmark = pytest.mark.filterwarnings("ignore")  # of peft and transformers about each other
 
-SEED, CASES, TOLERANCE = 20261202, 12, 1e-5
+MODELS: dict[str, dict[str, Any]] = {
+    "GPT-2": {}, "GPT-2, tied": {"tied_embeddings": True}, "Llama, grouped heads": LLAMA | {"kv_heads": 2},
+    "Llama, tied, with biases": LLAMA | {"tied_embeddings": True, "biases": True},
+    "Qwen 2": LLAMA | {"biases": True, "bias_in": "qkv"}, "Llama, wide heads": LLAMA | {"head_dim": 16, "kv_heads": 1},
+    "GPT-NeoX": {"positions": "rotary", "rotary_share": 0.5, "parallel_residual": True, "feed_forward": "gelu_exact"},
+}  # fmt: skip
+SEED, CASES, TOLERANCE = 20261202, 24, 1e-5
 TARGETS = [
     "*attention.*, feed_forward.*", "attention.query, attention.value", "attention.query_key_value, feed_forward.up",
     "attention.key", "*", "1.*", "2.attention.output, 1.feed_forward.down",
@@ -41,6 +47,7 @@ PEFT_TARGETS = {
         "model\\.layers\\.1\\..*proj",
     ],
 }
+PEFT_TARGETS["gpt_neox"] = ["all-linear", ["query_key_value"], ["dense_4h_to_h", "attention.dense"]]
 
 
 def randomise(model: nn.Module, seed: int) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from engine.checkpoints.huggingface.architectures import find_architecture
+from engine.checkpoints.huggingface.architectures import find_family
 from engine.checkpoints.huggingface.export import export
 from engine.checkpoints.huggingface.peft import list_modules
 from engine.data import objectives
@@ -74,12 +74,13 @@ def train_with_peft(spec: Spec, base: Path, targets: Any, rank_data_dir: Path) -
 
 def _copy_initial_values(spec: Spec, adapted: Any) -> None:
     here = dict(WholeModel(spec).named_parameters())
-    known = list_modules(find_architecture(spec.model), spec.model)
+    known = list_modules(find_family(spec.model), spec.model, spec.vocab_size)
     copied = 0
     with torch.no_grad():
         for name, module in adapted.named_modules():
-            key = known.get(name.removeprefix("base_model.model."))
-            if key is not None and hasattr(module, "lora_A"):
+            place = known.get(name.removeprefix("base_model.model."))
+            if place is not None and hasattr(module, "lora_A"):
+                (key,) = place.rows
                 module.lora_A["default"].weight.copy_(here[key.parameter("A")])
                 copied += 1
     assert 2 * copied == sum("lora" in name for name in here), "both have the same adapters"
