@@ -16,10 +16,8 @@ QUEUE_LIMIT = 200_000  # log calls that wait for the disk, about 200 MB; further
 ROWS_PER_FRAME = 2_000
 MESSAGE = 2  # items of a message in the queue; a row has four
 CLOSE_S = 5.0
-COST_SHARE, SLOWEST_S = (
-    0.0005,
-    0.3,
-)  # of one core, by writing more rows at a time; a killed process loses them
+# Of one core, by collecting rows for up to SLOWEST_S, which is what a killed process loses then.
+COST_SHARE, SLOWEST_S = 0.0005, 0.2
 
 log = logging.getLogger("fourwalls")
 
