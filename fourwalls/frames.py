@@ -6,7 +6,7 @@ import sys
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Optional
 
 import msgspec
 
@@ -16,7 +16,7 @@ ROWS_FRAME, MESSAGE_FRAME = b"R", b"T"
 
 Column = tuple[bytes, bytes, bytes]  # steps, times, values
 # step, microseconds since 1970, metric -> value, source
-LogRow = tuple[int | None, int, dict[str, float], str]
+LogRow = tuple[Optional[int], int, dict[str, float], str]
 
 _encode = msgspec.msgpack.Encoder().encode
 _rows_decoder = msgspec.msgpack.Decoder(list[LogRow])

@@ -92,8 +92,11 @@ def _split(panel: Panel) -> list[Panel]:
 
 def get_importance(name: str) -> tuple[int, tuple[int, int, str]]:
     """Sort key of a metric: the engine's own, then by role, then plain names."""
-    role, rank = get_role(name)
-    return (-1 if name in BY_NAME else ROLE_ORDER.index(role)), rank
+    return (-1 if name in BY_NAME else get_role_order(name)), get_role(name).rank
+
+
+def get_role_order(name: str) -> int:
+    return ROLE_ORDER.index(get_role(name).role)
 
 
 def _title(name: str) -> str:

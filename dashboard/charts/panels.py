@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.telemetry.metrics import BY_NAME, METRICS, STEP_PHASES, Metric, Scope, Section
+from jobs.series.metric_units import get_unit
 
 MissingMetrics = dict[str, dict[str, list[str]]]  # source -> metric -> status and reason
 
@@ -25,6 +26,11 @@ class Panel:
     @property
     def key(self) -> str:
         return self.metrics[0]
+
+    @property
+    def prefix(self) -> str:
+        """What a title within its section leaves out of the name: 'train/' of train/loss."""
+        return self.key.removesuffix(self.title) if self.key.endswith(f"/{self.title}") else ""
 
     @property
     def joined_metrics(self) -> str:
@@ -46,8 +52,8 @@ class Panel:
 
 
 def get_metric(name: str) -> Metric:
-    """Return the row of a metric; for a user's own metric one without unit and meaning."""
-    return BY_NAME.get(name) or Metric(name, "", "run", name, "")
+    """Return the row of a metric; for a user's own metric one with the unit of its name and without meaning."""
+    return BY_NAME.get(name) or Metric(name, get_unit(name), "run", name, "")
 
 
 PAYLOADS = (

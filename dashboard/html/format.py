@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
-from engine.telemetry.metrics import BY_NAME
+from jobs.series.metric_units import get_unit
 
 ABSENT = "–"
+COLUMN_DIGITS = 5
 _COUNT = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _BYTES = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 DURATION_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
@@ -79,6 +81,28 @@ def as_figure(value: Any) -> str:
     if number and (abs(number) < 1e-3 or abs(number) >= 1e6):
         return f"{number:.3g}"
     return f"{number:,.4g}" if abs(number) < 1e4 else f"{number:,.0f}"
+
+
+def as_column(values: Sequence[Any], unit: str = "") -> list[str]:
+    """Format the values of one column: those of similar size have the same prefix and decimals, five digits in all, or
+    four with a unit."""
+    numbers = [_number(value) for value in values]
+    sizes = [abs(number) for number in numbers if number and math.isfinite(number)]
+    family = _COLUMN_UNITS.get(unit)
+    is_far = not sizes or min(sizes) < max(1e-4, max(sizes) / 1e3)
+    if family is None or is_far or (not unit and max(sizes) >= 1e6):
+        return [as_unit(value, unit) for value in values]
+    table, plain, suffix = family
+    size, prefix = next(((size, name) for size, name in table if max(sizes) >= size), (1, plain))
+    is_whole = size == 1 and all(number == int(number) for number in sizes)
+    digits = COLUMN_DIGITS - bool(unit)
+    decimals = 0 if is_whole else max(0, digits - 1 - math.floor(math.log10(max(sizes) / size)))
+    end = f"{prefix}{suffix}"
+    gap = " " if end and not end.startswith("/") else ""
+    return [
+        ABSENT if number is None else _format_non_finite(number) or f"{number / size:,.{decimals}f}{gap}{end}"
+        for number in numbers
+    ]
 
 
 def as_share(value: Any) -> str:
@@ -185,6 +209,28 @@ _BY_UNIT = {
     "tokens": as_count,
     "tokens_per_s": lambda value: f"{as_count(value)}/s",
     "flops_per_s": lambda value: as_count(value, "FLOP/s"),
+    "per_s": lambda value: f"{as_count(value)}/s",
+}
+# Units that people log in, shown as they are; shared/format.js has the same
+_PLAIN_SUFFIXES = {
+    "ms": "ms", "us": "µs", "ns": "ns", "h": "h", "kb": "kB", "mb": "MB", "gb": "GB", "kib": "KiB", "mib": "MiB",
+    "gib": "GiB", "kwh": "kWh", "wh": "Wh", "mhz": "MHz", "ghz": "GHz",
+}  # fmt: skip
+
+
+# Unit of a column -> prefixes, the unit without a prefix, what follows
+_COLUMN_UNITS: dict[str, tuple[tuple[tuple[float, str], ...], str, str]] = {
+    "": ((), "", ""),
+    "bytes": (_BYTES, "B", ""),
+    "bytes_per_s": (_BYTES, "B", "/s"),
+    "tokens": (_COUNT, "", ""),
+    "tokens_per_s": (_COUNT, "", "/s"),
+    "per_s": (_COUNT, "", "/s"),
+    "flops_per_s": (_COUNT, "", "FLOP/s"),
+    "w": (_COUNT, "", "W"),
+    "j": (_COUNT, "", "J"),
+    "hz": (_COUNT, "", "Hz"),
+    **{unit: ((), "", suffix) for unit, suffix in _PLAIN_SUFFIXES.items()},
 }
 
 
@@ -192,11 +238,13 @@ def as_unit(value: Any, unit: str) -> str:
     """Format a value in a unit of the metrics table. Less than 1 J is shown in mJ, not as '0.00 J'."""
     if unit == "j" and _number(value) is not None and abs(float(value)) < 1:
         return f"{float(value) * 1e3:.3g} mJ"
-    return ABSENT if _number(value) is None else _BY_UNIT.get(unit, as_figure)(value)
+    if _number(value) is None:
+        return ABSENT
+    if suffix := _PLAIN_SUFFIXES.get(unit):
+        return f"{as_figure(value)} {suffix}"
+    return _BY_UNIT.get(unit, as_figure)(value)
 
 
 def as_metric(value: Any, name: str) -> str:
-    """Format a metric's value in the unit that the metrics table gives it."""
-    if _number(value) is None:
-        return ABSENT
-    return _BY_UNIT.get(BY_NAME[name].unit, as_figure)(value)
+    """Format a metric's value in the unit of the metrics table, or of its name."""
+    return as_unit(value, get_unit(name))

@@ -9,13 +9,13 @@ from typing import Any
 from django import template
 from django.conf import settings
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from dashboard.access import get_scope
 from dashboard.html.badges import (
     ATTEMPT_BADGES,
     DEVICE_BADGES,
-    HEALTH_BADGES,
     JOB_BADGES,
     NODE_BADGES,
     SWEEP_BADGES,
@@ -25,14 +25,16 @@ from dashboard.html.badges import (
 from dashboard.html.markup import ago, ahead, badge_markup, icon, job_badge, tone_badge
 from dashboard.html.navigation import NavigationItem
 from dashboard.pages.jobs.actions import JobAction, list_actions
+from dashboard.pages.people import roles
 from dashboard.pages.submit.spec_fields import SpecField
 from engine.data.lines import KIND_TITLES
 from engine.telemetry.metrics import BY_NAME
 from jobs.models import Job, Node
-from jobs.nodes.heartbeat import current_health
+from jobs.nodes.heartbeat import current_state
 from jobs.planning.calibration import FIELD_BY_PHASE
 from jobs.verdicts.forecasts import BY_NAME as FORECAST_FIELDS
 
+CUT_LONG, CUT_TAIL = 24, 12  # characters; shared/names.js has the same
 register = template.Library()
 for _tag in (icon, tone_badge, job_badge, ahead, ago):
     register.simple_tag(_tag)
@@ -61,18 +63,10 @@ def attempt_badge(state: str) -> SafeString:
 
 
 @register.simple_tag
-def node_badges(node: Node) -> SafeString:
-    """Render the admin state and the health of a node; a healthy open node is 'ready'.
-
-    A silent node is 'unreachable' at once, whether or not a scheduler has recorded it.
-    """
-    health = current_health(node, timezone.now())
-    if node.admin_state == "open" and health == "ok":
-        return badge_markup("ready", NODE_BADGES["open"])
-    admin = (
-        badge_markup(node.admin_state, NODE_BADGES[node.admin_state]) if node.admin_state != "open" else ""
-    )
-    return format_html("{} {}", admin, badge_markup(health, HEALTH_BADGES[health]) if health != "ok" else "")
+def node_badge(node: Node) -> SafeString:
+    """Render the state of a node in one word."""
+    state = current_state(node, timezone.now())
+    return badge_markup(state, NODE_BADGES[state])
 
 
 @register.simple_tag
@@ -110,6 +104,18 @@ def navigation_items(context: dict[str, Any]) -> list[tuple[NavigationItem, bool
     return [(item, current == item.route or current in item.child_routes) for item in urls.NAVIGATION]
 
 
+@register.simple_tag(takes_context=True)
+def may_submit(context: dict[str, Any]) -> bool:
+    """Whether the person may submit jobs for some team."""
+    return bool(get_scope(context["request"]).member_team_ids)
+
+
+@register.simple_tag(takes_context=True)
+def role_note(context: dict[str, Any]) -> roles.RoleNote | None:
+    """Return what a viewer, or a person in no team, may do and whom to ask; None for a member."""
+    return roles.build_note(get_scope(context["request"]))
+
+
 @register.filter
 def actions(job: Job) -> list[JobAction]:
     """Return the actions that a job's state allows."""
@@ -142,6 +148,15 @@ def human_kind(kind: str) -> str:
 @register.filter
 def nth(values: Sequence[Any], index: int) -> Any:
     return values[index]
+
+
+@register.filter
+def cut_middle(name: str) -> SafeString:
+    """Render a name that is cut in the middle where there is too little room: its ends tell it apart."""
+    text = str(name)
+    at = len(text) - CUT_TAIL if len(text) > CUT_LONG else len(text)
+    parts = format_html_join("", "<span>{}</span>", ((part,) for part in (text[:at], text[at:]) if part))
+    return format_html('<span class="cut">{}</span>', parts)
 
 
 @register.filter

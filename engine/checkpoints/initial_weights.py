@@ -15,16 +15,15 @@ from engine.checkpoints.huggingface.read import HuggingFaceFolder
 from engine.checkpoints.sharded_checkpoint import WEIGHT
 from engine.checkpoints.soundness import open_checkpoint
 from engine.model_math import counts
-from engine.spec.parts import Model
+from engine.spec.model import SCALING_FIELDS, Model
 from engine.spec.problems import Problem, SpecError
 from engine.spec.spec import Spec, parse
 
 Array = np.ndarray[Any, Any]
 
-# Fields of spec.model that determine the shape or the meaning of weights.
-SHAPE_FIELDS = (
-    "family", "layers", "width", "heads", "ffn_width", "positions", "norm", "feed_forward", "biases", "tied_embeddings",
-)  # fmt: skip
+
+# Fields of spec.model that only the language model head reads.
+HEAD_FIELDS = ("tied_embeddings", "head_transform", "logit_scale", "logit_softcap")
 
 
 @dataclass(frozen=True)
@@ -55,15 +54,19 @@ class WeightsOrigin:
         before, now = self.objective == "classes", spec.data.objective == "classes"
         return before != now or (now and self.model.classes != spec.model.classes)
 
+    def _free_fields(self, spec: Spec) -> set[str]:
+        """Fields of the model that may differ: those of a head that is new, and a scaling that extends the context."""
+        free = set(HEAD_FIELDS) if self.has_other_head(spec) else set()
+        if self.model.rope_scaling == "none":
+            free |= {"rope_scaling"}.union(*SCALING_FIELDS.values())
+        return free
+
     def _compare(self, spec: Spec) -> Iterator[tuple[str, Any, Any]]:
-        saved, wanted = self.model, spec.model
-        for name in SHAPE_FIELDS:
-            yield f"model.{name}", getattr(saved, name), getattr(wanted, name)
-        yield "model.kv_heads", saved.num_kv_heads, wanted.num_kv_heads
-        if saved.family == "encoder-decoder":
-            yield "model.encoder_layers", saved.num_encoder_layers, wanted.num_encoder_layers
-        if saved.positions == "learned":
-            yield "model.context", saved.context, wanted.context
+        saved, wanted = self.model.identity(), spec.model.identity()
+        free = self._free_fields(spec)
+        for name, value in saved.items():
+            if name not in free:
+                yield f"model.{name}", value, wanted[name]
         yield "data.tokenizer", self.tokenizer, spec.data.tokenizer
         if spec.data.tokenizer == "bpe" == self.tokenizer:
             yield "data.vocab_size", self.vocab_size, spec.data.vocab_size

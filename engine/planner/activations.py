@@ -16,6 +16,7 @@ from engine.spec.spec import Spec
 
 SUBLAYERS: dict[str, tuple[str, ...]] = {
     "decoder_block": ("attention", "feed_forward"),
+    "window_block": ("window_attention", "feed_forward"),
     "encoder_block": ("masked_attention", "feed_forward"),
     "cross_block": ("attention", "cross_attention", "feed_forward"),
 }
@@ -97,8 +98,8 @@ def _shapes(model: Model, data: Data, stages: int, tensor: int) -> tuple[StageSh
 
 def _largest_tensor(spec: Spec, has_blocks: bool, ends: tuple[LayerKind, ...]) -> int:
     model, tensor = spec.model, spec.parallel.tensor
-    keys = model.num_kv_heads * (model.width // model.heads)
-    block = model.width * max(model.ffn_width, model.width + 2 * keys) // tensor if has_blocks else 0
+    queries = model.query_width + 2 * model.kv_width
+    block = model.width * max(model.ffn_width, queries) // tensor if has_blocks else 0
     return max(block, spec.vocab_size * model.width if {"embed", "head"} & set(ends) else 0)
 
 
@@ -169,7 +170,9 @@ def _recomputation(spec: Spec, dtype: str, kind: LayerKind, device: DeviceTraits
         return held, max(whole.values()), sum(ahead.values()) // 2
     attentions = [name for name in whole if name != "feed_forward"]
     # Gradients of query, key, value and input; the feed-forward's activations are gone by then.
-    running = max(whole[name] for name in attentions) + value * (1 + 3 / tensor) * spec.model.width
+    running = max(whole[name] for name in attentions) + value * (
+        spec.model.width + 3 * spec.model.query_width / tensor
+    )
     again = max(0.0, running - whole["feed_forward"] - _alive_bytes(spec, dtype))
     held = whole["feed_forward"] + stream * len(attentions)
     return held, again, sum(ahead[name] for name in attentions)
@@ -192,9 +195,10 @@ def _alive_bytes(spec: Spec, dtype: str) -> float:
 
 def table_row(spec: Spec, dtype: str, sublayer: str) -> dict[str, int]:
     model = spec.model
-    special = model.feed_forward == "swiglu" if sublayer == "feed_forward" else model.positions == "rotary"
+    special = model.is_gated if sublayer == "feed_forward" else model.positions == "rotary"
+    row = "attention" if sublayer == "window_attention" else sublayer
     key = constants.row_key(
-        sublayer, TABLE_DTYPE[dtype], model.norm, special, model.dropout > 0, model.num_kv_heads < model.heads
+        row, TABLE_DTYPE[dtype], model.norm, special, model.dropout > 0, model.num_kv_heads < model.heads
     )
     return constants.rows()[key]
 
@@ -202,14 +206,25 @@ def table_row(spec: Spec, dtype: str, sublayer: str) -> dict[str, int]:
 def bytes_per_token(spec: Spec, dtype: str, sublayer: str, device: DeviceTraits) -> float:
     """Bytes per token of one sublayer on one tensor rank."""
     model, tensor = spec.model, spec.parallel.tensor
-    row, keys = table_row(spec, dtype, sublayer), model.num_kv_heads * (model.width // model.heads)
+    row = table_row(spec, dtype, sublayer)
     whole = tensor if device.trainer.splits_sequence else 1
     return (
-        row.get("width", 0) * model.width / whole + row.get("queries", 0) * model.width / tensor
-        + row.get("keys", 0) * keys / tensor + row.get("ffn", 0) * model.ffn_width / tensor
+        row.get("width", 0) * model.width / whole + row.get("queries", 0) * model.query_width / tensor
+        + row.get("keys", 0) * model.kv_width / tensor + row.get("ffn", 0) * model.ffn_width / tensor
         + row.get("heads", 0) * model.heads / tensor + row.get("token", 0)
         + _score_bytes(spec, dtype, sublayer, row.get("scores", 0), device)
+        + _norm_bytes(spec, dtype, sublayer, whole)
     )  # fmt: skip
+
+
+def _norm_bytes(spec: Spec, dtype: str, sublayer: str, whole: int) -> float:
+    """Bytes per token of norms that the traced blocks do not have: each keeps its input and two numbers a row."""
+    model, tensor, value = spec.model, spec.parallel.tensor, _value_bytes(dtype)
+    found = value * model.width / whole + 8 if model.norm_position == "sandwich" else 0.0
+    if sublayer in ("feed_forward", "cross_attention") or model.qk_norm == "none":
+        return found
+    rows = 1 if model.qk_norm == "full" else (model.heads + model.num_kv_heads) / tensor
+    return found + value * (model.query_width + model.kv_width) / tensor + 8 * rows
 
 
 def _score_bytes(spec: Spec, dtype: str, sublayer: str, traced: int, device: DeviceTraits) -> float:
@@ -218,6 +233,8 @@ def _score_bytes(spec: Spec, dtype: str, sublayer: str, traced: int, device: Dev
     heads, context = spec.model.heads / spec.parallel.tensor, spec.model.context
     if sublayer == "feed_forward":
         return 0.0
+    if sublayer != "cross_attention" and (kept := _kept_scores(spec, dtype)) is not None:
+        return kept * heads * context
     if not device.on_cuda:
         return traced * heads * context
     if keeps_scores(spec, dtype, sublayer, device):
@@ -226,12 +243,25 @@ def _score_bytes(spec: Spec, dtype: str, sublayer: str, traced: int, device: Dev
     return 4 * heads if traced else 0.0
 
 
+def _kept_scores(spec: Spec, dtype: str) -> float | None:
+    """Bytes for each score that self-attention keeps because of a field of the model; None: it keeps no scores.
+
+    A soft-cap: the results of tanh and softmax (traced: 8 bytes in both formats). Relative positions: the bias.
+    """
+    model, value = spec.model, _value_bytes(dtype)
+    if model.attention_softcap:
+        return 8 + (value + 1 if model.dropout else 0)
+    return value if model.positions == "relative" else None
+
+
 def keeps_scores(spec: Spec, dtype: str, sublayer: str, device: DeviceTraits) -> bool:
     """Whether torch's attention on CUDA falls back to its unfused kernel. Shared key/value heads (enable_gqa) exist
     only there and in FlashAttention, which needs 16 bits, no mask and an Ampere or newer device."""
     if not device.trainer.has_fused_attention:
         return True
-    is_masked = sublayer in ("masked_attention", "cross_attention")
+    window = spec.model.window
+    is_windowed = sublayer == "window_attention" and window is not None and window < spec.model.context
+    is_masked = sublayer in ("masked_attention", "cross_attention") or is_windowed
     no_flash = TABLE_DTYPE[dtype] == "fp32" or is_masked or device.architecture in NO_FLASH
     return no_flash and spec.model.num_kv_heads < spec.model.heads
 
@@ -239,7 +269,10 @@ def keeps_scores(spec: Spec, dtype: str, sublayer: str, device: DeviceTraits) ->
 def _end_bytes(spec: Spec, kind: LayerKind, stream: int) -> float:
     """Embedding: token ids. Norm: input, mean and deviation. Head: input."""
     dropped = spec.model.width if spec.model.dropout else 0
-    return {"embed": 8 + dropped, "head": stream, "class_head": stream}.get(kind, stream + 8)
+    embed = 8 + dropped + (stream + 8 if spec.model.embedding_norm else 0)
+    # The transform keeps its input, that of the activation, and that of the norm.
+    head = 4 * stream if spec.model.head_transform else stream
+    return {"embed": embed, "head": head, "class_head": stream}.get(kind, stream + 8)
 
 
 def _logits_bytes(spec: Spec, shape: StageShape, trainer: EngineTraits) -> float:

@@ -142,7 +142,7 @@ def product_rate(spec: Spec, dtype: str, profile: HardwareProfile) -> float:
 def _is_unaligned(spec: Spec) -> bool:
     model, tensor = spec.model, spec.parallel.tensor
     sizes = (model.width // tensor, model.ffn_width // tensor)
-    return any(size % TILE for size in sizes) or bool(model.width // model.heads % HEAD_TILE)
+    return any(size % TILE for size in sizes) or bool(model.head_size % HEAD_TILE)
 
 
 def _interpolate(curve: list[tuple[int, float]], size: float) -> float:

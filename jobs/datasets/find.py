@@ -86,5 +86,7 @@ def first_rows(dataset: Dataset, limit: int) -> list[DatasetRow]:
 
 def runs_of(dataset: Dataset) -> QuerySet[Run]:
     """Runs of the team that have read the data set, newest first."""
-    named = Run.objects.filter(team=dataset.team, spec__data__corpus=f"{DATASET_PREFIX}{dataset.id}")
+    named = Run.objects.filter(
+        team=dataset.team, deletion=None, spec__data__corpus=f"{DATASET_PREFIX}{dataset.id}"
+    )
     return named.select_related("owner", "job").order_by("-created_at")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from jobs.models import Run, RunParam, RunTag
 
 DifferenceRow = tuple[str, list[str | None]]  # parameter or tag, and its value in each run; None: not set
-MAX_FACETS = 200
+MAX_FACET_VALUES = 20_000  # of all runs together
 TAG_PREFIX = "tag:"
 
 
@@ -17,12 +17,13 @@ TAG_PREFIX = "tag:"
 class RunDifferences:
     differ: list[DifferenceRow]
     same: list[tuple[str, str]]
-    facets: dict[str, dict[str, str]]  # parameter or tag -> run -> value, of those that make groups
+    facets: dict[str, dict[str, str]]  # parameter or tag that differs -> run -> value
+    groupable: list[str]  # the facets that make groups
 
 
 def find_differences(runs: Sequence[Run]) -> RunDifferences:
-    """Compare parameters and tags of the runs. Facets are those with fewer values than runs, or all that differ where
-    there are none. Two queries for any number of runs."""
+    """Compare parameters and tags of the runs. Facets with fewer values than runs make groups, or all that differ where
+    there are none; they come first where not all facets are returned. Two queries for any number of runs."""
     ids = [run.id for run in runs]
     values: dict[str, dict[str, str]] = defaultdict(dict)
     for model, prefix in ((RunParam, ""), (RunTag, TAG_PREFIX)):
@@ -33,5 +34,7 @@ def find_differences(runs: Sequence[Run]) -> RunDifferences:
     differ = [row for row in rows if len(set(row[1])) > 1]
     same = [(key, some[0]) for key, some in rows if len(set(some)) == 1 and some[0] is not None]
     groups = [key for key, some in differ if 1 < len(set(some)) <= max(2, len(runs) - 1)]
-    facets = (groups or [key for key, _ in differ])[:MAX_FACETS]
-    return RunDifferences(differ, same, {key: values[key] for key in facets})
+    keys = [*groups, *(key for key, _ in differ if key not in set(groups))]
+    facets = keys[: MAX_FACET_VALUES // max(1, len(runs))]
+    groupable = [key for key in groups or keys if key in set(facets)]
+    return RunDifferences(differ, same, {key: values[key] for key in facets}, groupable)

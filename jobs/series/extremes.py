@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from jobs.series import axis as axes
-from jobs.series import measured_axes
-from jobs.series.snapshot import SeriesKey, SeriesSnapshot, read_snapshot
+from jobs.series import codec, measured_axes
+from jobs.series.codec import Columns
+from jobs.series.snapshot import Sealed, SeriesKey, SeriesSnapshot, points_of, read_snapshot
 
 SLICES = 10  # equal parts of the time in which a run processed tokens; the spread is taken over them
 
@@ -37,6 +38,49 @@ def _high(snapshot: SeriesSnapshot, key: SeriesKey) -> float | None:
     sealed = [chunk.high for chunk in snapshot.chunks.get(key, []) if chunk.high is not None]
     tails = [columns.values[np.isfinite(columns.values)] for columns in snapshot.tails.get(key, {}).values()]
     return max([*sealed, *(float(values.max()) for values in tails if len(values))], default=None)
+
+
+class Extreme(NamedTuple):
+    """A finite value and the first step at which it was recorded; None if that point has no step."""
+
+    value: float
+    step: int | None
+
+
+def extremes_of_runs(
+    run_ids: Collection[str], metrics: Collection[str], source: str = "run"
+) -> dict[tuple[str, str], tuple[Extreme, Extreme]]:
+    """(run, metric) -> the lowest and the highest value over all attempts, for series with a finite value. One
+    statement, and the chunks that hold an extreme."""
+    snapshot = read_snapshot(run_ids, metrics, {source})
+    holders: dict[SeriesKey, list[Sealed]] = {}
+    for key, chunks in snapshot.chunks.items():
+        finite = [chunk for chunk in chunks if chunk.low is not None and chunk.high is not None]
+        if finite:
+            ends = (min(chunk.low for chunk in finite), max(chunk.high for chunk in finite))
+            first = [
+                next(chunk for chunk in finite if ends[0] == chunk.low),
+                next(chunk for chunk in finite if ends[1] == chunk.high),
+            ]
+            holders[key] = list({chunk.id: chunk for chunk in first}.values())
+    points = points_of(chunk for chunks in holders.values() for chunk in chunks)
+    found = {}
+    for key in snapshot.keys():  # noqa: SIM118  (a snapshot is no dict)
+        parts = [points[chunk.id] for chunk in holders.get(key, [])]
+        parts += snapshot.tails.get(key, {}).values()
+        columns = codec.concatenate(parts) if parts else None
+        if columns is not None and np.isfinite(columns.values).any():
+            found[key.run, key.metric] = (_extreme(columns, 1.0), _extreme(columns, -1.0))
+    return found
+
+
+def _extreme(columns: Columns, sign: float) -> Extreme:
+    """The lowest value for a sign of 1, the highest for -1."""
+    signed = np.where(np.isfinite(columns.values), sign * columns.values, np.inf)
+    rows = np.flatnonzero(signed == signed.min())
+    row = rows[np.argmin(columns.steps[rows])]
+    step = int(columns.steps[row])
+    return Extreme(columns.values[row].item(), None if step == codec.NO_STEP else step)
 
 
 def joules_per_token(run_ids: Sequence[str]) -> dict[str, Spread]:

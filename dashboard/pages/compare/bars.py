@@ -45,6 +45,31 @@ class FigureBar:
     high: float = 0.0
 
 
+@dataclass(frozen=True)
+class BarTable:
+    """`columns` are those that some run has a figure of; `absent` the titles of the others, by reason."""
+
+    columns: list[BarColumn]
+    rows: list[tuple[Run, list[FigureBar]]]
+    absent: list[tuple[str, list[str]]]
+
+
+def build_bar_table(runs: Sequence[Run]) -> BarTable:
+    rows = build_bars(runs)
+    names = list(COLUMNS)
+    shown = [index for index in range(len(names)) if any(bars[index].spread for _, bars in rows)]
+    absent: dict[str, list[str]] = {}
+    for index, name in enumerate(names):
+        if index not in shown and rows:
+            reasons = dict.fromkeys(bars[index].label for _, bars in rows)
+            absent.setdefault("; ".join(reasons), []).append(COLUMNS[name].title)
+    return BarTable(
+        [COLUMNS[names[index]] for index in shown],
+        [(run, [bars[index] for index in shown]) for run, bars in rows] if shown else [],
+        list(absent.items()),
+    )
+
+
 def build_bars(runs: Sequence[Run]) -> list[tuple[Run, list[FigureBar]]]:
     """Return a bar per column for each run."""
     found = get_hardware_figures(runs)

@@ -7,6 +7,7 @@ from dashboard.pages.compare import saved_views, views
 
 urlpatterns = [
     path("compare/", views.compare, name="compare"),
+    path("compare/metrics/", views.metrics, name="compare-metrics"),
     path("compare/figures/", views.figures, name="compare-figures"),
     path("v/save/", saved_views.save, name="saved-view-save"),
     path("v/<str:view_id>/", saved_views.show, name="saved-view"),

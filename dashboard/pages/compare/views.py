@@ -7,8 +7,8 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from dashboard.access import get_scope
-from dashboard.charts import chart_sections, metric_search, run_labels, selection
-from dashboard.pages.compare import bars
+from dashboard.charts import chart_sections, metric_search, selection
+from dashboard.pages.compare import bars, metric_table
 from dashboard.server.requests import UserRequest
 from jobs import series
 from jobs.models import Device, Run
@@ -30,7 +30,7 @@ def compare(request: UserRequest) -> HttpResponse:
     found = chart_sections.select_sections(metrics, names_found, may_grow=may_grow)
     sections, num_dropped = chart_sections.limit_panels(found)
     differences = find_differences(runs)
-    names = run_labels.label_runs(runs)
+    names = selected.label_runs()
     context = {
         "filter": selected.text,
         "problem": selected.problem,
@@ -49,13 +49,35 @@ def compare(request: UserRequest) -> HttpResponse:
 
 
 @require_safe
+def metrics(request: UserRequest) -> HttpResponse:
+    """Return the metrics of the runs as a table, loaded when it scrolls into view, and again when a control changes."""
+    selected = _selected(request)
+    query = metric_table.apply_changes(request.GET)
+    names = selected.label_runs()
+    context = {
+        "table": metric_table.build_table(
+            selected.runs, series.metrics_of([run.id for run in selected.runs]), query
+        ),
+        "runs": [(run, names[run.id]) for run in selected.runs],
+        "names": names,
+        "query": metric_table.build_selection(query),
+        "titles": ("Last", "Best", "Best step", "Lowest", "Highest", "Mean"),
+    }
+    answer = render(request, "compare/_metrics.html", context)
+    if "changed" in query:
+        answer["HX-Replace-Url"] = metric_table.build_address(
+            request.headers.get("HX-Current-URL", ""), query
+        )
+    return answer
+
+
+@require_safe
 def figures(request: UserRequest) -> HttpResponse:
     """Return the bars of the compare page, loaded when they scroll into view."""
-    runs = _selected(request).runs
+    selected = _selected(request)
     context = {
-        "rows": bars.build_bars(runs),
-        "figures": list(bars.COLUMNS.values()),
-        "names": run_labels.label_runs(runs),
+        "table": bars.build_bar_table(selected.runs),
+        "names": selected.label_runs(),
     }
     return render(request, "compare/_figures.html", context)
 

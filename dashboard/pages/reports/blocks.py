@@ -22,7 +22,7 @@ from jobs.models.sharing import SavedPage
 from jobs.runs.differences import find_differences
 
 CHART_BLOCKS_LIMIT = 12  # per report
-PANELS_LIMIT = 4  # charts per block, unless the address names its metrics
+PANELS_SHOWN = 6  # charts per block at first, unless the address names its metrics
 SAVED = re.compile(r"^/v/(\w{1,12})/$")
 
 
@@ -34,7 +34,8 @@ class ChartBlock:
     query: str = ""
     runs: list[Run] = field(default_factory=list)
     panels: list[Panel] = field(default_factory=list)
-    num_panels: int = 0  # of the page; more than `panels` holds where they would fill the report
+    more_panels: list[Panel] = field(default_factory=list)  # folded, because they would fill the report
+    num_panels: int = 0  # of the page; more than both where they are very many
     problem: str = ""
 
 
@@ -122,5 +123,7 @@ def _build_chart_block(address: str, scope: Scope) -> ChartBlock:
     sections = chart_sections.select_sections(named, recorded, may_grow=False)
     panels = [panel for _, row in sections for panel in row if panel.kind == "lines"]
     panels.sort(key=lambda panel: chart_sections.get_importance(panel.key)[0])
-    block.panels, block.num_panels = panels if named else panels[:PANELS_LIMIT], len(panels)
+    num_shown = len(panels) if named else PANELS_SHOWN
+    block.panels, block.num_panels = panels[:num_shown], len(panels)
+    block.more_panels = panels[num_shown : chart_sections.MAX_PANELS]
     return block

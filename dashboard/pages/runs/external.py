@@ -53,7 +53,9 @@ def build_uploads(run: Run) -> dict[str, Any]:
     return {
         "inputs": run.inputs.all()[:SHOWN],
         "artefacts": group_artefacts(run),
-        "children": _with_state(run.children.filter(team=run.team)).order_by("-created_at")[:SHOWN],
+        "children": _with_state(run.children.filter(team=run.team, deletion=None)).order_by("-created_at")[
+            :SHOWN
+        ],
     }
 
 

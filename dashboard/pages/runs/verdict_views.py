@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from dashboard.access import get_scope
-from dashboard.charts import run_labels, selection
+from dashboard.charts import selection
 from dashboard.html.responses import answer
 from dashboard.pages.compare import breakdown
 from dashboard.server.requests import UserRequest
@@ -32,8 +32,8 @@ def check(request: UserRequest, run_id: str) -> HttpResponse:
 @require_safe
 def differences(request: UserRequest) -> HttpResponse:
     """Show the parts of each run's step time, and why each run is faster or slower than the first."""
-    runs = selection.select_runs(
+    selected = selection.select_runs(
         get_scope(request), request.GET.getlist("run"), request.GET.get("filter", "")
-    ).runs
-    context = {"why": breakdown.build_breakdown(runs), "names": run_labels.label_runs(runs)}
+    )
+    context = {"why": breakdown.build_breakdown(selected.runs), "names": selected.label_runs()}
     return render(request, "compare/_breakdown.html", context)

@@ -58,7 +58,7 @@ def format_value(field: runs.Field, value: Any) -> str:
     if value is None:
         return units.ABSENT
     if field.kind == "metric":
-        return units.as_metric(value, field.key) if field.key in BY_NAME else units.as_figure(value)
+        return units.as_metric(value, field.key)
     if field.kind == "attribute":
         kind = runs.ATTRIBUTES[field.key].type
         if kind == "seconds":

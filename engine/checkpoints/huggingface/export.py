@@ -12,7 +12,7 @@ import numpy as np
 
 from engine.checkpoints import tensors
 from engine.checkpoints.folder import TOKENIZER
-from engine.checkpoints.huggingface.architectures import Architecture, find_architecture
+from engine.checkpoints.huggingface.architectures import Family, find_family
 from engine.checkpoints.sharded_checkpoint import WEIGHT, ShardedCheckpoint
 from engine.checkpoints.soundness import open_checkpoint
 from engine.data.special_tokens import special_tokens
@@ -21,48 +21,43 @@ from engine.spec.spec import Spec, parse
 Array = np.ndarray[Any, Any]
 
 
-def check_exportable(spec: Spec) -> Architecture:
-    """Return the architecture of the export. Raises ArchitectureError if the model cannot be exported."""
-    return find_architecture(spec.model)
+def check_exportable(spec: Spec) -> Family:
+    """Return the family of the export. Raises ArchitectureError if the model cannot be exported."""
+    return find_family(spec.model)
 
 
-def export(checkpoint: Path, folder: Path) -> Architecture:
-    """Write config, tokenizer and fp32 weights of a checkpoint into an empty or new folder.
+def export(checkpoint: Path, folder: Path, family: Family | None = None) -> Family:
+    """Write config, tokenizer and fp32 weights of a checkpoint into an empty or new folder; `family`: None for the
+    first that describes the model.
 
     Verifies the checkpoint first. Raises ArchitectureError, ResumeError (damaged checkpoint), OSError.
     """
     opened = open_checkpoint(checkpoint)
     opened.verify()
     spec = parse(opened.manifest["spec"])
-    architecture = check_exportable(spec)
+    family = family or check_exportable(spec)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(_build_config(architecture, spec), indent=1))
+    (folder / "config.json").write_text(json.dumps(_build_config(family, spec), indent=1))
     _write_tokenizer(checkpoint, folder, spec)
-    exported = _ExportedTensors(architecture, spec, opened.shards)
+    exported = _ExportedTensors(family, spec, opened.shards)
     tensors.write_tensors(folder / "model.safetensors", exported, {"format": "pt"})
-    return architecture
+    return family
 
 
 class _ExportedTensors(Mapping[str, Array]):
     """The exported tensors by their Hugging Face name, each built on request: the model is never in memory twice."""
 
-    def __init__(self, architecture: Architecture, spec: Spec, sharded: ShardedCheckpoint) -> None:
-        model = spec.model
+    def __init__(self, family: Family, spec: Spec, sharded: ShardedCheckpoint) -> None:
         self._sharded = sharded
         self._mappings = {
             hf_name: (mapping, index)
-            for mapping in architecture.mappings(model)
+            for mapping in family.mappings(spec.model, spec.vocab_size)
             for index, hf_name in enumerate(mapping.hf_names)
         }
-        keys = model.width // model.heads * model.num_kv_heads
-        self._sections = np.cumsum([model.width, keys])
 
     def __getitem__(self, name: str) -> Array:
-        mapping, part = self._mappings[name]
-        whole = self._sharded.whole(WEIGHT, mapping.name)
-        if len(mapping.hf_names) > 1:
-            whole = np.split(whole, self._sections)[part]
-        return np.ascontiguousarray(whole.T if mapping.is_transposed else whole)
+        mapping, index = self._mappings[name]
+        return mapping.to_hf([self._sharded.whole(WEIGHT, one) for one in mapping.names], index)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._mappings)
@@ -71,13 +66,16 @@ class _ExportedTensors(Mapping[str, Array]):
         return len(self._mappings)
 
 
-def _build_config(architecture: Architecture, spec: Spec) -> dict[str, Any]:
-    end = special_tokens(spec.data.tokenizer).end
+def _build_config(family: Family, spec: Spec) -> dict[str, Any]:
+    special = special_tokens(spec.data.tokenizer)
     common = {
-        "architectures": [architecture.class_name], "model_type": architecture.model_type, "torch_dtype": "float32",
-        "tie_word_embeddings": spec.model.tied_embeddings, "bos_token_id": end, "eos_token_id": end,
+        "architectures": [family.class_name], "model_type": family.model_type, "torch_dtype": "float32",
+        "tie_word_embeddings": spec.model.tied_embeddings, "bos_token_id": special.end,
+        "eos_token_id": special.end, "vocab_size": spec.vocab_size,
     }  # fmt: skip
-    return common | architecture.config(spec.model, spec.vocab_size)
+    if spec.model.family == "encoder-decoder":
+        common["decoder_start_token_id"] = special.begin
+    return common | family.write(spec.model)
 
 
 def _write_tokenizer(checkpoint: Path, folder: Path, spec: Spec) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.checkpoints.folder import ResumeError
+from engine.spec.model import Model
 from engine.spec.spec import Spec, flatten
 
 # Fields of the layout that the random states of ranks depend on.
@@ -24,7 +25,9 @@ def describe_layout(spec: Spec, dtype: str) -> dict[str, Any]:
 
 def refuse_other_model(saved: Mapping[str, Any], wanted: Mapping[str, Any], name: str) -> None:
     """Raise ResumeError if the layouts differ in the model or the optimiser. `name` is that of the checkpoint."""
-    before, now = flatten(saved), flatten(wanted)
+    # A checkpoint of an earlier version has no values of later fields; its model is that of their defaults.
+    defaults = {f"model.{name}": field.default for name, field in Model.model_fields.items()}
+    before, now = defaults | flatten(saved), flatten(wanted)
     fields = [key for key in now if key.startswith("model.") or key == "optimiser"]
     differing = [
         f"{key} {before[key]} instead of {now[key]}" for key in fields if before.get(key) != now[key]

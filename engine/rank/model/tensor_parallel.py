@@ -57,7 +57,7 @@ class ColumnLinear(nn.Linear):
         self.splits = {"weight": ParameterSplit(0, sections), "bias": ParameterSplit(0, sections)}
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(_copy_to_shards(x, self.shard), self.weight, self.bias)
+        return F.linear(copy_to_shards(x, self.shard), self.weight, self.bias)
 
 
 class RowLinear(nn.Linear):
@@ -85,8 +85,14 @@ def collect_splits(layer: nn.Module) -> dict[str, ParameterSplit]:
     }
 
 
-def _copy_to_shards(x: Tensor, shard: TensorShard) -> Tensor:
+def copy_to_shards(x: Tensor, shard: TensorShard) -> Tensor:
+    """Return a tensor that every rank holds, whose gradient is the sum of those of all ranks."""
     return x if shard.count == 1 else _CopyToShards.apply(x, shard.group)
+
+
+def sum_over_shards(x: Tensor, shard: TensorShard) -> Tensor:
+    """Return the sum over the ranks, for a use that is different on each rank."""
+    return copy_to_shards(_reduce_from_shards(x, shard), shard)
 
 
 def _reduce_from_shards(x: Tensor, shard: TensorShard) -> Tensor:

@@ -26,7 +26,7 @@ from jobs.models import (
     Trace,
     TraceFile,
 )
-from jobs.people import accounts
+from jobs.people import api_tokens
 from jobs.tracking import artefacts
 
 READS = [
@@ -241,7 +241,7 @@ def test_a_session_must_show_its_csrf_token(method, path, job, client_of):
 
 
 def test_a_token_needs_no_csrf_token(job, cast):
-    raw = accounts.make_api_token(cast["owner"], Team.objects.get(slug="blue"), "script")
+    raw = api_tokens.create_token(cast["owner"], Team.objects.get(slug="blue"), "script")
     caller = Client(enforce_csrf_checks=True, headers={"Authorization": f"Bearer {raw}"})
     assert caller.post(f"/api/v1/jobs/{job.id}/cancel").status_code == 200
 

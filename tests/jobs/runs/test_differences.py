@@ -39,9 +39,11 @@ def test_tags_come_last_under_a_prefix(make_run):
 def test_facets_make_groups_where_any_can(make_run):
     runs = [make_run(size=size, seed=seed) for size, seed in (("s", "1"), ("s", "2"), ("l", "3"))]
     found = find_differences(runs)
-    assert found.facets == {"size": {runs[0].id: "s", runs[1].id: "s", runs[2].id: "l"}}
+    assert found.facets["size"] == {runs[0].id: "s", runs[1].id: "s", runs[2].id: "l"}
+    assert list(found.facets) == ["size", "seed"]
+    assert found.groupable == ["size"]
     unique = [make_run(seed=str(number)) for number in range(3)]
-    assert list(find_differences(unique).facets) == ["seed"]
+    assert find_differences(unique).groupable == ["seed"]
 
 
 def test_no_run_has_no_difference_and_more_runs_take_the_same_queries(make_run):

@@ -3,6 +3,7 @@
 /** @import { Plot } from "./plot.js" */
 import { context2d, create } from "../shared/dom.js";
 import { formatExact, formatPosition } from "../shared/format.js";
+import { cutMiddle } from "../shared/names.js";
 import { cssVariable } from "./colours.js";
 import { visibleRows } from "./extents.js";
 import { DASHES } from "./paint.js";
@@ -12,8 +13,12 @@ const MAX_TABLE_ROWS = 1000;
 const TITLE_HEIGHT = 34;
 const LEGEND_ROW = 18;
 const LEGEND_LEFT = 68;
-const LEGEND_COLUMN = 190;
-const NAME_WIDTH = 160;
+const SWATCH_WIDTH = 22;
+const COLUMN_GAP = 14;
+const NAME_WIDTH = 260; // at most
+const NAME_SIZE = 11;
+const AXIS_TITLE = 18; // height of the row below the x axis, and what the y axis is moved by
+const MIN_RATIO = 2; // pixels of a picture in one of the screen
 const REVOKE_MS = 10_000; // until a saved file has surely been read
 
 /** @typedef {{ line: Line, x: number, value: number, smoothed: number | null, low: number, high: number }} Row */
@@ -133,67 +138,100 @@ export function toJson(plot, x) {
 }
 
 /**
- * Title, axes, lines and their names, for a renderer of this size.
- * @param {Plot} plot
- * @param {string} title
+ * @typedef {object} Caption
+ * @property {string} title
+ * @property {string} x title of the x axis
+ * @property {string} y title of the y axis
  */
-function pictureOf(plot, title) {
-  const { width, height } = plot.size();
-  const columns = Math.max(1, Math.floor((width - LEGEND_LEFT) / LEGEND_COLUMN));
-  const total = TITLE_HEIGHT + height + Math.ceil(plot.lines.length / columns) * LEGEND_ROW + 12;
+
+/**
+ * Title, axes with their titles, lines and their names, for a renderer of this size.
+ * @param {Plot} plot
+ * @param {Caption} caption
+ */
+function pictureOf(plot, caption) {
+  const size = plot.size();
+  const [width, height] = [size.width + AXIS_TITLE, size.height + AXIS_TITLE];
+  const legend = legendOf(plot.lines, width - LEGEND_LEFT);
+  const total = TITLE_HEIGHT + height + legend.numRows * LEGEND_ROW + 12;
   return {
     width,
     height: total,
     /** @param {Renderer} renderer */
     paint(renderer) {
       renderer.rect(0, 0, width, total, cssVariable("--surface"));
-      renderer.text(title, 14, 22, { colour: cssVariable("--ink"), size: 13, weight: 600 });
-      renderer.moveDown(TITLE_HEIGHT);
+      renderer.text(caption.title, 14, 22, { colour: cssVariable("--ink"), size: 13, weight: 600 });
+      renderer.move(AXIS_TITLE, TITLE_HEIGHT);
       plot.copyTo(renderer);
       renderer.moveBack();
+      paintAxisTitles(renderer, plot, caption);
+      renderer.move(LEGEND_LEFT, TITLE_HEIGHT + height + 14);
       plot.lines.forEach((line, index) => {
-        const left = LEGEND_LEFT + (index % columns) * LEGEND_COLUMN;
-        const top = TITLE_HEIGHT + height + 14 + Math.floor(index / columns) * LEGEND_ROW;
-        paintName(renderer, line, left, top);
+        const [column, row] = [index % legend.numColumns, Math.floor(index / legend.numColumns)];
+        paintName(renderer, line, legend.names[index], column * legend.columnWidth, row * LEGEND_ROW);
       });
+      renderer.moveBack();
     },
   };
 }
 
-/** @param {Renderer} renderer @param {Line} line @param {number} left @param {number} top */
-function paintName(renderer, line, left, top) {
+/** @param {Renderer} renderer @param {Plot} plot @param {Caption} caption */
+function paintAxisTitles(renderer, plot, { x, y }) {
+  const { left, top, width, height } = plot.box();
+  const style = { colour: cssVariable("--ink-2"), size: NAME_SIZE, align: /** @type {const} */ ("center") };
+  renderer.text(x, AXIS_TITLE + left + width / 2, TITLE_HEIGHT + plot.size().height + 12, style);
+  renderer.text(y, 14, TITLE_HEIGHT + top + height / 2, { ...style, isUpright: true });
+}
+
+/**
+ * Names as wide as the longest, in as many columns as fit.
+ * @param {Line[]} lines
+ * @param {number} width
+ */
+function legendOf(lines, width) {
+  const measure = context2d(create("canvas"));
+  measure.font = `${NAME_SIZE}px Inter, sans-serif`;
+  const most = Math.min(NAME_WIDTH, width - SWATCH_WIDTH);
+  const fits = (/** @type {string} */ text) => measure.measureText(text).width <= most;
+  const names = lines.map((line) => cutMiddle(line.short, fits));
+  const widest = Math.max(0, ...names.map((name) => measure.measureText(name).width));
+  const columnWidth = Math.ceil(widest) + SWATCH_WIDTH + COLUMN_GAP;
+  const numColumns = Math.max(1, Math.floor((width + COLUMN_GAP) / columnWidth));
+  return { names, columnWidth, numColumns, numRows: Math.ceil(lines.length / numColumns) };
+}
+
+/** @param {Renderer} renderer @param {Line} line @param {string} name @param {number} left @param {number} top */
+function paintName(renderer, line, name, left, top) {
   const path = renderer.path();
   path.moveTo(left, top - 4);
   path.lineTo(left + 16, top - 4);
   renderer.stroke(path, { colour: line.colour, alpha: 1, width: 2.4, dash: DASHES[line.dash % DASHES.length] });
-  let name = line.label;
-  while (name.length > 4 && renderer.textWidth(name, 11) > NAME_WIDTH) name = `${name.slice(0, -2)}…`;
-  renderer.text(name, left + 22, top, { colour: cssVariable("--ink-2"), size: 11 });
+  renderer.text(name, left + SWATCH_WIDTH, top, { colour: cssVariable("--ink-2"), size: NAME_SIZE });
 }
 
 /**
- * Saves a chart as a PNG file.
+ * Saves a chart as a PNG file with at least two pixels for one of the screen, so that it is sharp in print.
  * @param {Plot} plot
- * @param {string} title
+ * @param {Caption} caption
  * @param {string} fileName
  */
-export function savePng(plot, title, fileName) {
-  const picture = pictureOf(plot, title);
-  const size = { width: picture.width * devicePixelRatio, height: picture.height * devicePixelRatio };
-  const canvas = create("canvas", size);
+export function savePng(plot, caption, fileName) {
+  const picture = pictureOf(plot, caption);
+  const ratio = Math.max(MIN_RATIO, devicePixelRatio);
+  const canvas = create("canvas", { width: picture.width * ratio, height: picture.height * ratio });
   const context = context2d(canvas);
-  context.scale(devicePixelRatio, devicePixelRatio);
+  context.scale(ratio, ratio);
   picture.paint(new CanvasRenderer(context));
   canvas.toBlob((blob) => blob && saveBlob(blob, fileName));
 }
 
 /**
  * @param {Plot} plot
- * @param {string} title
+ * @param {Caption} caption
  * @returns {string}
  */
-export function toSvg(plot, title) {
-  const picture = pictureOf(plot, title);
+export function toSvg(plot, caption) {
+  const picture = pictureOf(plot, caption);
   const renderer = new SvgRenderer(picture.width, picture.height);
   picture.paint(renderer);
   return renderer.file();

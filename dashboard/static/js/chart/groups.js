@@ -29,6 +29,7 @@ function groupLine(members, group, spread) {
     key: `${group.key}/${members[0].series.metric}`,
     owner: group.key,
     label: `${group.label} (${members.length})`,
+    short: `${group.label} (${members.length})`,
     x,
     y: statistics.mean,
     unsmoothed: null,

@@ -1,9 +1,7 @@
 // What the lines of one panel are called, and the colours and dashes they have.
 /** @import { ChartNames, Group, LineStyle, Series } from "./types.d.ts" */
+import { NOT_SET, colourBy, compareValues, valueColour } from "./colour-by.js";
 import { resolveColour, seriesColour } from "./colours.js";
-
-const NUM_COLOURS = 8;
-const NOT_SET = "not set"; // the group of runs without the parameter or tag
 
 export class LineNames {
   /**
@@ -21,11 +19,12 @@ export class LineNames {
   /**
    * Only what tells the lines of the panel apart: run, metric, device or rank.
    * @param {Series} series
+   * @param {"name" | "short"} [ofRun] how the run is called
    * @returns {string}
    */
-  label(series) {
+  label(series, ofRun = "name") {
     const parts = [];
-    if (this.runs.length > 1) parts.push(this.names.runs[series.run].name);
+    if (this.runs.length > 1) parts.push(this.names.runs[series.run][ofRun]);
     if (this.metrics.length > 1) parts.push(series.label);
     if (this.scope === "device") {
       const device = series.source.replace(/^device:/, "");
@@ -40,13 +39,14 @@ export class LineNames {
    * @param {Series} series
    * @param {number} index
    * @param {Series[]} all the series of the panel
+   * @param {string} facet the parameter or tag that gives the runs their colours, or ""
    * @returns {LineStyle}
    */
-  style(series, index, all) {
+  style(series, index, all, facet) {
     if (this.runs.length === 1) return { colour: seriesColour(index), dash: this.isStack ? 0 : index };
     const ofRun = all.filter((one) => one.run === series.run);
     const own = ofRun.findIndex((one) => one.metric === series.metric && one.source === series.source);
-    const { colour, dash } = this.names.runs[series.run];
+    const { colour, dash } = (facet && colourBy(this.names, facet)?.styles[series.run]) || this.names.runs[series.run];
     return { colour: resolveColour(colour), dash: dash + Math.max(0, own) };
   }
 
@@ -59,16 +59,15 @@ export class LineNames {
     const values = this.names.facets?.[facet];
     if (!values) return null;
     const valueOf = (/** @type {string} */ run) => values[run] ?? NOT_SET;
-    const compare = (/** @type {string} */ a, /** @type {string} */ b) => a.localeCompare(b, "en", { numeric: true });
-    const order = [...new Set(this.runs.map(valueOf))].sort(compare);
+    const order = [...new Set(this.runs.map(valueOf))].sort(compareValues);
     return ({ run, metric }) => {
       const value = valueOf(run);
       const index = order.indexOf(value);
       return {
         key: `${facet}=${value}`,
         label: this.metrics.length > 1 ? `${value} · ${metric}` : value,
-        colour: seriesColour(index),
-        dash: Math.floor(index / NUM_COLOURS) + this.metrics.indexOf(metric),
+        colour: valueColour(index).colour,
+        dash: valueColour(index).dash + this.metrics.indexOf(metric),
       };
     };
   }

@@ -14,6 +14,7 @@ export function linesFromSeries(list, options) {
     ...ofSeries(series),
     key: `${series.run}/${series.metric}/${series.source}`,
     label: options.label(series),
+    short: options.short(series),
     x: series.x,
     y: series.mean,
     unsmoothed: null,
@@ -63,7 +64,7 @@ export function smooth(values, weight) {
 /**
  * Areas on top of each other, the first metric at the bottom. Positions that not all series have are left out.
  * @param {Series[]} list
- * @param {Pick<LineOptions, "style" | "label"> & { isShare: boolean }} options isShare: parts of the whole, not amounts
+ * @param {Pick<LineOptions, "style" | "label" | "short"> & { isShare: boolean }} options isShare: parts of the whole
  * @returns {Line[]}
  */
 export function stackLines(list, options) {
@@ -82,6 +83,7 @@ export function stackLines(list, options) {
       ...ofSeries(series),
       key: series.metric,
       label: options.label(series),
+      short: options.short(series),
       x,
       y: high,
       unsmoothed: null,

@@ -3,6 +3,7 @@
 import { find, findAll, readJson } from "../shared/dom.js";
 import { Panel } from "./panel.js";
 import { SeriesReader } from "./reader.js";
+import { showRunLegend } from "./run-legend.js";
 import { View } from "./view.js";
 
 const MIN_LIVE_GAP_MS = 500; // between two reads of what is new
@@ -16,7 +17,6 @@ export class ChartPage {
     this.root = root;
     /** @type {ChartNames} */
     this.names = readJson("chart-names");
-    assignDashes(this.names.runs);
     this.runs = root.dataset.runs?.split(" ") ?? Object.keys(this.names.runs);
     this.view = new View(root, {
       onFields: (names) => this.onFields(names),
@@ -37,9 +37,19 @@ export class ChartPage {
     this.watchSight();
     this.watchSizes();
     document.addEventListener("live:run", ({ detail }) => this.onGrowth(detail.id ?? detail.run));
-    document.addEventListener("theme", () => this.panels.forEach((panel) => panel.redraw()));
+    document.addEventListener("theme", () => {
+      this.panels.forEach((panel) => panel.redraw());
+      this.showLegend();
+    });
     document.addEventListener("keydown", (event) => this.onKey(event));
     if (this.view.state.open) this.arrange();
+    this.showLegend();
+  }
+
+  /** The legend that the charts of a block share, where the page has no list of runs. */
+  showLegend() {
+    const legend = find(this.root, "[data-run-legend]");
+    if (legend) showRunLegend(legend, this.view, this.names, this.runs);
   }
 
   watchSight() {
@@ -74,6 +84,7 @@ export class ChartPage {
       this.reader.markStale(() => true);
     } else if (names.includes("open")) this.arrange();
     else for (const panel of this.panels) if (panel.isInView) panel.redraw();
+    this.showLegend();
     this.root.dispatchEvent(new CustomEvent("view", { detail: { fields: names } }));
   }
 
@@ -112,6 +123,7 @@ export class ChartPage {
       const isOpen = panel.key === this.view.state.open;
       panel.element.classList.toggle("is-open", isOpen);
       if (isOpen) panel.stale = "all";
+      panel.readout.showLegend(null);
       find(panel.element, "[data-act=open]")?.setAttribute("aria-pressed", String(isOpen));
     }
     document.documentElement.toggleAttribute("data-covered", Boolean(this.view.state.open));
@@ -136,14 +148,3 @@ export function startCharts(root) {
   return page;
 }
 
-/**
- * Gives runs of one colour different dashes.
- * @param {ChartNames["runs"]} runs
- */
-function assignDashes(runs) {
-  const numOfColour = new Map();
-  for (const run of Object.values(runs)) {
-    run.dash = numOfColour.get(run.colour) ?? 0;
-    numOfColour.set(run.colour, run.dash + 1);
-  }
-}

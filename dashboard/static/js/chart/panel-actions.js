@@ -1,6 +1,6 @@
 // What the buttons of a panel do: its scales, the whole window, and taking the chart elsewhere.
 /** @import { Panel } from "./panel.js" */
-import { around, closest } from "../shared/dom.js";
+import { around, closest, required } from "../shared/dom.js";
 import { savePng, saveText, showTable, toCsv, toJson, toSvg } from "./export.js";
 
 /** @type {Record<string, (panel: Panel) => void>} data-act of the button -> what it does */
@@ -12,9 +12,19 @@ const ACTIONS = {
   table: (panel) => showTable(panel.plot, { title: panel.title, unit: panel.shownUnit(), x: panel.shownAxis() }),
   csv: (panel) => saveText(toCsv(panel.plot, panel.shownAxis()), "text/csv", `${fileName(panel)}.csv`),
   json: (panel) => saveText(toJson(panel.plot, panel.shownAxis()), "application/json", `${fileName(panel)}.json`),
-  png: (panel) => savePng(panel.plot, panel.title, `${fileName(panel)}.png`),
-  svg: (panel) => saveText(toSvg(panel.plot, panel.title), "image/svg+xml", `${fileName(panel)}.svg`),
+  png: (panel) => savePng(panel.plot, caption(panel), `${fileName(panel)}.png`),
+  svg: (panel) => saveText(toSvg(panel.plot, caption(panel)), "image/svg+xml", `${fileName(panel)}.svg`),
 };
+const X_TITLES = {
+  step: "Step", relative: "Time since the start", time: "Wall time", tokens: "Tokens", energy: "Energy",
+};
+
+/** @param {Panel} panel */
+function caption(panel) {
+  const isLog = panel.plot.display.logY ? " (logarithmic)" : "";
+  const title = `${required(panel.element, "h3").dataset.prefix ?? ""}${panel.title}`;
+  return { title, x: X_TITLES[panel.shownAxis()], y: `${title}${isLog}` };
+}
 
 /** @param {Panel} panel */
 function fileName({ runs, key }) {

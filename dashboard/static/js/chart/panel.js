@@ -100,7 +100,7 @@ export class Panel {
 
   /** How many buckets the width of the chart can show. */
   points() {
-    const width = this.element.classList.contains("is-open") ? innerWidth : this.holder.clientWidth;
+    const width = this.isOpen() ? innerWidth : this.holder.clientWidth;
     return pointsForWidth(width - PLOT_MARGIN);
   }
 
@@ -111,6 +111,10 @@ export class Panel {
   toggleShare() {
     this.isShare = !this.isShare;
     this.redraw();
+  }
+
+  isOpen() {
+    return this.element.classList.contains("is-open");
   }
 
   toggleOpen() {
@@ -143,9 +147,9 @@ export class Panel {
     find(this.element, "[data-act=share]")?.setAttribute("aria-pressed", String(this.isShare));
     if (!series.length) return;
     const display = this.display(this.answer.x);
-    const { group, spread, hide, only } = this.view.state;
+    const { colour, group, spread, hide, only } = this.view.state;
     const theme = document.documentElement.dataset.bsTheme;
-    const drawn = fingerprint(series) + JSON.stringify([display, group, spread, hide, only, theme]);
+    const drawn = fingerprint(series) + JSON.stringify([display, colour, group, spread, hide, only, theme]);
     if (drawn === this.drawn) return;
     this.drawn = drawn;
     this.lines = this.linesOf(series, display.smoothing);
@@ -158,8 +162,10 @@ export class Panel {
   linesOf(list, smoothing) {
     const all = this.answer?.series ?? [];
     const options = {
-      style: (/** @type {Series} */ series, /** @type {number} */ index) => this.lineNames.style(series, index, all),
+      style: (/** @type {Series} */ series, /** @type {number} */ index) =>
+        this.lineNames.style(series, index, all, this.view.state.colour),
       label: (/** @type {Series} */ series) => this.lineNames.label(series),
+      short: (/** @type {Series} */ series) => this.lineNames.label(series, "short"),
     };
     if (this.isStack) return stackLines(list, { ...options, isShare: this.isShare });
     const { group, spread } = this.view.state;
@@ -231,11 +237,12 @@ export class Panel {
   }
 
   /**
-   * Hides a line of this panel or shows it again; of a group, in all panels.
+   * Hides a line of this panel or shows it again; a run of several or a group, in all panels.
    * @param {Line} line
    */
   toggleLine({ owner, key }) {
-    if (this.view.state.group) {
+    const isWhole = this.runs.length > 1 && this.lines.filter((line) => line.owner === owner).length === 1;
+    if (this.view.state.group || isWhole) {
       this.view.toggle("hide", owner);
       return;
     }

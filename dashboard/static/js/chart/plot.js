@@ -211,11 +211,16 @@ export class Plot {
    */
   copyTo(renderer) {
     if (!this.uplot) return;
-    const { left = 0, top = 0, width = 0, height = 0 } = this.uplot.bbox;
-    const [x, y] = [left / devicePixelRatio, top / devicePixelRatio];
-    const box = { left: x, top: y, width: width / devicePixelRatio, height: height / devicePixelRatio };
+    const box = this.box();
     copyAxes(renderer, this.uplot, box);
     this.paint(renderer, this.frame(1, box));
+  }
+
+  /** The area that is drawn on, in CSS pixels. @returns {uPlot.BBox} */
+  box() {
+    const { left = 0, top = 0, width = 0, height = 0 } = this.uplot?.bbox ?? {};
+    const [x, y] = [left / devicePixelRatio, top / devicePixelRatio];
+    return { left: x, top: y, width: width / devicePixelRatio, height: height / devicePixelRatio };
   }
 
   size() {

@@ -5,7 +5,7 @@ import { required } from "../shared/dom.js";
 import { formatMetric } from "../shared/format.js";
 import { announcement, nearestPosition, renderLegend, renderTooltip, valuesAt } from "./tooltip.js";
 
-const MAX_LEGEND = 12;
+const MAX_LEGEND = 12; // of a small panel, which counts the others; a panel in the full window has all
 
 export class Readout {
   /** @param {Panel} panel */
@@ -20,23 +20,41 @@ export class Readout {
   }
 
   /**
-   * Where the page has a list of its runs, the legend does not repeat it.
+   * Where the page has a list of its runs, the legend of a small panel does not repeat it.
    * @param {CursorEntry[] | null} entries the values under the cursor; null: the last ones
    */
   showLegend(entries) {
-    const { lines, runs, view } = this.panel;
-    const isPerRun = runs.length > 1 && !view.state.group;
-    const items = isPerRun ? dashItems(lines) : lines.slice(0, MAX_LEGEND).map((line) => this.item(line, entries));
-    renderLegend(this.legend, items, (key) => {
+    const { lines, view } = this.panel;
+    const isOpen = this.panel.isOpen();
+    const isListed = this.isListed() && !isOpen;
+    const shown = isOpen ? lines : lines.slice(0, MAX_LEGEND);
+    const items = isListed ? dashItems(lines) : shown.map((line) => this.item(line, entries));
+    const more = isListed || shown.length === lines.length ? [] : [moreItem(shown.length, lines.length)];
+    renderLegend(this.legend, [...items, ...more], (key) => {
       const line = this.panel.lines.find((one) => one.key === key);
-      if (!isPerRun && line) this.panel.toggleLine(line);
+      if (key === MORE) view.set({ open: this.panel.key });
+      else if (!isListed && line) this.panel.toggleLine(line);
     });
+  }
+
+  /** Whether the page lists what the lines of the panel are: its runs have one colour in all charts. */
+  isListed() {
+    const { runs, view } = this.panel;
+    return runs.length > 1 && !view.state.group && view.hasRunList;
   }
 
   /** @param {Line} line @param {CursorEntry[] | null} entries @returns {LegendItem} */
   item(line, entries) {
     const value = entries ? entries.find((entry) => entry.line.key === line.key)?.value : lastValue(line);
-    return { ...line, isShown: this.panel.isShown(line), value: formatMetric(value, this.panel.shownUnit()) };
+    return {
+      key: line.key,
+      colour: line.colour,
+      dash: line.dash,
+      label: line.short,
+      title: line.label,
+      isShown: this.panel.isShown(line),
+      value: formatMetric(value, this.panel.shownUnit()),
+    };
   }
 
   /**
@@ -45,7 +63,7 @@ export class Readout {
    * @param {boolean} isHere
    */
   showCursor(x, isHere) {
-    const { plot, runs, view } = this.panel;
+    const { plot } = this.panel;
     const extent = plot.extent();
     if (x === null || !this.panel.lines.length || !extent) {
       this.tooltip.hidden = true;
@@ -53,7 +71,7 @@ export class Readout {
       return;
     }
     const entries = valuesAt(plot.lines, x, extent);
-    if (runs.length === 1 || view.state.group) this.showLegend(entries);
+    if (!this.isListed() || this.panel.isOpen()) this.showLegend(entries);
     this.tooltip.hidden = !isHere || !entries.length;
     if (this.tooltip.hidden) return;
     renderTooltip(this.tooltip, entries, { ...this.place(nearestPosition(entries, x)), ...plot.cursorPlace() });
@@ -82,6 +100,14 @@ export class Readout {
   place(x) {
     return { x, axis: this.panel.shownAxis(), unit: this.panel.shownUnit() };
   }
+}
+
+const MORE = "more"; // key of the item that leads to all lines
+
+/** @param {number} shown @param {number} all @returns {LegendItem} */
+function moreItem(shown, all) {
+  const label = `${shown} of ${all.toLocaleString("en")} · all`;
+  return { key: MORE, label, title: "All lines, in the full window", colour: "transparent", dash: 0, isShown: true };
 }
 
 /**

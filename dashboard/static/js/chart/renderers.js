@@ -55,10 +55,10 @@ export class CanvasRenderer {
     this.context.restore();
   }
 
-  /** @param {number} distance */
-  moveDown(distance) {
+  /** @param {number} right @param {number} down */
+  move(right, down) {
     this.context.save();
-    this.context.translate(0, distance);
+    this.context.translate(right, down);
   }
 
   moveBack() {
@@ -66,12 +66,15 @@ export class CanvasRenderer {
   }
 
   /** @param {string} text @param {number} x @param {number} y @param {TextStyle} style */
-  text(text, x, y, { colour, size, align = "left", weight = 400 }) {
+  text(text, x, y, { colour, size, align = "left", weight = 400, isUpright = false }) {
+    this.move(x, y);
+    if (isUpright) this.context.rotate(-Math.PI / 2);
     this.context.font = `${weight} ${size}px ${FONT}`;
     this.context.fillStyle = colour;
     this.context.textAlign = align;
     this.context.textBaseline = "alphabetic";
-    this.context.fillText(text, x, y);
+    this.context.fillText(text, 0, 0);
+    this.moveBack();
   }
 
   /** @param {string} text @param {number} size */
@@ -152,9 +155,9 @@ export class SvgRenderer {
     this.parts.push("</g>");
   }
 
-  /** @param {number} distance */
-  moveDown(distance) {
-    this.parts.push(`<g transform="translate(0 ${distance})">`);
+  /** @param {number} right @param {number} down */
+  move(right, down) {
+    this.parts.push(`<g transform="translate(${right} ${down})">`);
   }
 
   moveBack() {
@@ -162,10 +165,11 @@ export class SvgRenderer {
   }
 
   /** @param {string} text @param {number} x @param {number} y @param {TextStyle} style */
-  text(text, x, y, { colour, size, align = "left", weight }) {
+  text(text, x, y, { colour, size, align = "left", weight, isUpright }) {
     const values = {
       x: round(x), y: round(y), fill: colour, "font-size": size, "font-weight": weight,
       "text-anchor": TEXT_ANCHORS[align],
+      transform: isUpright ? `rotate(-90 ${round(x)} ${round(y)})` : undefined,
     };
     this.parts.push(`<text ${attributes(values)}>${escapeText(text)}</text>`);
   }

@@ -1,5 +1,5 @@
 // Where an axis has its ticks and what stands at them: one unit and one number of decimals for the whole axis.
-import { BYTE_PREFIXES, COUNT_PREFIXES, formatDuration, formatMetric } from "../shared/format.js";
+import { BYTE_PREFIXES, COUNT_PREFIXES, PLAIN_SUFFIXES, formatDuration, formatMetric } from "../shared/format.js";
 
 /** @import { Extent } from "./types.d.ts" */
 /** @import { Prefixes } from "../shared/format.js" */
@@ -21,7 +21,7 @@ const SECONDS = [
 /** @type {Prefixes} */
 const SMALL_TIMES = [[1, "s"], [1e-3, "ms"], [1e-6, "µs"]];
 /** @type {Record<string, string>} */
-const PREFIXED_UNITS = { w: "W", j: "J", hz: "Hz", flops_per_s: "", tokens: "", tokens_per_s: "" };
+const PREFIXED_UNITS = { w: "W", j: "J", hz: "Hz", flops_per_s: "", tokens: "", tokens_per_s: "", per_s: "" };
 
 /** @param {number} base @param {number} first @param {number} last @param {number[]} factors */
 function multiplesOfPowers(base, first, last, factors) {
@@ -95,7 +95,7 @@ function writerFor(unit, most, step) {
   if (unit === "bytes_per_s") return prefixWriter(BYTE_PREFIXES, "B", "/s", most, step);
   if (unit === "share") return (value) => `${withDigits(value * 100, decimals(step * 100))} %`;
   if (unit === "pct") return (value) => `${withDigits(value, decimals(step))} %`;
-  if (unit === "celsius") return (value) => `${withDigits(value, decimals(step))} °C`;
+  if (unit in PLAIN_SUFFIXES) return (value) => `${withDigits(value, decimals(step))} ${PLAIN_SUFFIXES[unit]}`;
   if (unit === "step" && most < 1e6) return (value) => withDigits(value, 0);
   if (unit === "step") return prefixWriter(COUNT_PREFIXES, "", "", most, step);
   if (unit in PREFIXED_UNITS) return prefixWriter(COUNT_PREFIXES, PREFIXED_UNITS[unit], "", most, step);

@@ -1,13 +1,20 @@
 // What lies under the cursor of a chart: as a tooltip, in its legend, and as a sentence for screen readers.
 /** @import { Column, CursorEntry, LegendItem, Line, LineStyle, Span, XAxis } from "./types.d.ts" */
-import { create } from "../shared/dom.js";
-import { formatExact, formatMetric, formatPosition } from "../shared/format.js";
+import { around, create } from "../shared/dom.js";
+import { commonDecimals, formatMetric, formatPosition, formatReading } from "../shared/format.js";
+import { cutName } from "../shared/names.js";
 import { lowerBound } from "./extents.js";
 import { DASHES } from "./paint.js";
 
-const MAX_ROWS = 14;
+const MAX_ROWS = 14; // of a sentence
+const MAX_TIP_ROWS = 24; // of a tooltip, where its panel has room for them
+const ROW_PX = 20;
+const HEAD_PX = 76; // position, counts of further rows and the padding
+const RANGES_PX = 520; // from this width on there is room for ranges of many lines
 const NEAR = 0.03; // of the width: a line that ended further away has no value under the cursor
 const GAP_PX = 14; // between the cursor and the tooltip
+const EDGE_PX = 4; // between the tooltip and the edge of its panel
+const MAX_WIDTH_PX = 420;
 
 /**
  * One entry a line that has a point near x, greatest value first.
@@ -75,38 +82,63 @@ export function renderTooltip(tooltip, entries, { x, axis, unit, y, left, width 
   const isNearer = (/** @type {number} */ one, /** @type {number} */ other) =>
     Math.abs(entries[one].value - y) < Math.abs(entries[other].value - y);
   const nearest = entries.reduce((best, _, index) => (isNearer(index, best) ? index : best), 0);
-  const first = Math.max(0, Math.min(nearest - MAX_ROWS / 2, entries.length - MAX_ROWS));
-  const shown = entries.slice(first, first + MAX_ROWS);
+  const box = boxOf(tooltip);
+  const room = Math.max(3, Math.min(MAX_TIP_ROWS, Math.floor((box.height - HEAD_PX) / ROW_PX)));
+  const hasRanges = entries.length < 4 || box.width > RANGES_PX;
+  const first = Math.max(0, Math.min(nearest - Math.floor(room / 2), entries.length - room));
+  const shown = entries.slice(first, first + room);
   const numBelow = entries.length - first - shown.length;
+  const decimals = commonDecimals(entries.map(({ value }) => value), unit);
+  const write = (/** @type {number | undefined} */ value) => formatReading(value, unit, decimals);
+  const isMarked = (/** @type {number} */ index) => entries.length > 1 && first + index === nearest;
   tooltip.replaceChildren(
     span("tip-x", formatPosition(x, axis)),
     ...(first ? [span("tip-more", `${first} above`)] : []),
-    ...shown.map((entry, index) => tooltipRow(entry, unit, entries.length > 1 && first + index === nearest)),
+    ...shown.map((entry, index) => tooltipRow(entry, write, hasRanges, isMarked(index))),
     ...(numBelow > 0 ? [span("tip-more", `${numBelow} below`)] : []),
   );
   placeTooltip(tooltip, left, width);
 }
 
 /**
- * Puts a tooltip beside the cursor, on the side with more room.
+ * What a tooltip may cover: its panel, in pixels from the upper left corner of the plot.
+ * @param {HTMLElement} tooltip
+ */
+function boxOf(tooltip) {
+  const plot = tooltip.parentElement;
+  const panel = around(tooltip, ".panel") ?? around(tooltip, ".card-plain") ?? document.documentElement;
+  const [inner, outer] = [(plot ?? panel).getBoundingClientRect(), panel.getBoundingClientRect()];
+  const left = outer.left - inner.left + EDGE_PX;
+  return { left, width: outer.width - 2 * EDGE_PX, height: outer.bottom - inner.top - EDGE_PX };
+}
+
+/**
+ * Puts a tooltip beside the cursor, on the side with more room, within its panel.
  * @param {HTMLElement} tooltip
  * @param {number} left of the cursor
  * @param {number} width of the plot
  */
 export function placeTooltip(tooltip, left, width) {
-  const isRight = left > width / 2;
-  tooltip.style.left = isRight ? "" : `${left + GAP_PX}px`;
-  tooltip.style.right = isRight ? `${width - left + GAP_PX}px` : "";
+  const box = boxOf(tooltip);
+  tooltip.style.maxWidth = `${Math.min(MAX_WIDTH_PX, box.width)}px`;
+  const own = tooltip.offsetWidth;
+  const wanted = left > width / 2 ? left - GAP_PX - own : left + GAP_PX;
+  tooltip.style.left = `${Math.max(box.left, Math.min(wanted, box.left + box.width - own))}px`;
 }
 
-/** @param {CursorEntry} entry @param {string} unit @param {boolean} isNearest */
-function tooltipRow({ line, value, nonFinite, low, high }, unit, isNearest) {
+/**
+ * @param {CursorEntry} entry
+ * @param {(value: number | undefined) => string} write
+ * @param {boolean} hasRange
+ * @param {boolean} isNearest
+ */
+function tooltipRow({ line, value, nonFinite, low, high }, write, hasRange, isNearest) {
   const row = span(nonFinite ? "tip-row tip-odd" : "tip-row", "");
   row.toggleAttribute("data-near", isNearest);
-  const hasRange = low !== undefined && !nonFinite;
-  const range = hasRange ? ` (${formatMetric(low, unit)} to ${formatMetric(high, unit)})` : "";
-  const text = nonFinite ?? `${formatExact(value, unit)}${range}`;
-  row.append(dashSwatch(line), span("tip-name", line.label), span("tip-value", text));
+  const isRange = hasRange && low !== undefined && !nonFinite;
+  const range = isRange ? ` (${write(low)} to ${write(high)})` : "";
+  const text = nonFinite ?? `${write(value)}${range}`;
+  row.append(dashSwatch(line), cutName(line.short, "tip-name"), span("tip-value", text));
   return row;
 }
 
@@ -144,8 +176,9 @@ export function renderLegend(legend, items, onToggle) {
 
 /** @param {LegendItem} item @param {(key: string) => void} onToggle */
 function legendButton(item, onToggle) {
-  const parts = [dashSwatch(item), span("legend-name", item.label), span("legend-value", "")];
-  const button = create("button", { type: "button", className: "legend-item" }, ...parts);
+  const parts = [dashSwatch(item), cutName(item.label, "legend-name"), span("legend-value", "")];
+  const title = item.title ?? item.label;
+  const button = create("button", { type: "button", className: "legend-item", title }, ...parts);
   button.setAttribute("aria-pressed", String(item.isShown));
   button.addEventListener("click", () => onToggle(item.key));
   return button;

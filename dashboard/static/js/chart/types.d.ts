@@ -58,6 +58,7 @@ export interface ChartNames {
 
 export interface RunName {
   name: string;
+  short: string; // what tells it from the other runs of the page
   colour: string;
   dash: number; // tells runs of one colour apart
 }
@@ -78,6 +79,7 @@ export interface Line extends LineStyle {
   key: string;
   owner: string; // run or group
   label: string;
+  short: string; // the label with short names of runs
   x: Column;
   y: Column; // what is drawn
   unsmoothed: Column | null; // drawn faintly behind it
@@ -99,6 +101,7 @@ export interface Line extends LineStyle {
 export interface LineOptions {
   style(series: Series, index: number): LineStyle;
   label(series: Series): string;
+  short(series: Series): string;
   smoothing: number;
   group: ((series: Series) => Group) | null;
   spread: Spread;
@@ -160,6 +163,7 @@ export interface TextStyle {
   size: number;
   align?: "left" | "right" | "center";
   weight?: number;
+  isUpright?: boolean; // reads upwards
 }
 
 /** What lines are drawn with: a canvas of the page, or the text of an SVG file. */
@@ -169,7 +173,7 @@ export interface Renderer {
   fill(path: Path, style: PaintStyle): void;
   clip(left: number, top: number, width: number, height: number): void;
   unclip(): void;
-  moveDown(distance: number): void;
+  move(right: number, down: number): void;
   moveBack(): void;
   text(text: string, x: number, y: number, style: TextStyle): void;
   textWidth(text: string, size: number): number;
@@ -189,6 +193,7 @@ export interface CursorEntry {
 export interface LegendItem extends LineStyle {
   key: string;
   label: string;
+  title?: string; // the whole name
   isShown: boolean;
   value?: string;
 }
@@ -203,6 +208,7 @@ export interface ViewState {
   range: boolean; // bands of least and greatest
   cut: boolean; // the y axis leaves out a few outliers
   all: string[]; // panels that show their outliers too
+  colour: string; // a parameter or tag whose values give the runs their colours
   group: string; // a parameter or tag whose values make groups
   spread: Spread;
   hide: string[]; // runs or groups that are not drawn

@@ -50,6 +50,7 @@ const FIELDS = {
   range: flag(true),
   cut: flag(true),
   all: list,
+  colour: text,
   group: text,
   spread: oneOf("range", "sd", "se"),
   hide: list,

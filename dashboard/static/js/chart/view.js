@@ -1,7 +1,7 @@
 // What all charts of a page show of their runs, as the address says it: a link or a reload shows the same. Charts
 // within a text bring an address of their own (data-query) and leave that of the page alone.
 /** @import { Span, ViewListener, ViewState, XAxis } from "./types.d.ts" */
-import { closest, findAll } from "../shared/dom.js";
+import { closest, find, findAll } from "../shared/dom.js";
 import { X_AXES, changeFromText, initialState, readSpans, readState, writeSpans, writeState } from "./view-fields.js";
 
 export class View {
@@ -13,6 +13,7 @@ export class View {
     this.root = root;
     this.listener = listener;
     this.ownsAddress = root.dataset.query === undefined;
+    this.hasRunList = Boolean(find(document, "[data-run-list]") ?? find(root, "[data-run-legend]"));
     this.initial = initialState(root.dataset.x);
     const query = new URLSearchParams(this.ownsAddress ? location.search : root.dataset.query);
     this.state = readState(query, this.initial);

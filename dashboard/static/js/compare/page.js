@@ -1,7 +1,10 @@
 // The compare page: the list of its runs is the legend of all its charts.
 /** @import { ChartPage } from "../chart/page.js" */
+/** @import { Colouring } from "../chart/colour-by.js" */
+import { colourBy } from "../chart/colour-by.js";
 import { startCharts } from "../chart/page.js";
-import { closest, find, findAll, required } from "../shared/dom.js";
+import { closest, create, find, findAll, required } from "../shared/dom.js";
+import { cutName } from "../shared/names.js";
 
 const NUM_DASHES = 6; // that a swatch of the list can show (css/charts.css)
 
@@ -12,15 +15,21 @@ const root = find(document, "[data-charts]");
 /** @param {Event} event @returns {string | undefined} The run of the row that an event is about. */
 const runOf = (event) => closest(event, "[data-run]")?.dataset.run;
 
+/** Runs of the address; an empty text keeps the place of a run that was taken out: the others keep their colours. */
+function placesOfRuns() {
+  const named = new URLSearchParams(location.search).getAll("run");
+  return named.some(Boolean) ? named : rows.map((row) => row.dataset.run ?? "");
+}
+
 /**
  * Shows other runs, which is another page; what else the address says goes along.
- * @param {string[]} runs
+ * @param {string[]} places
  */
-function goToRuns(runs) {
+function goToRuns(places) {
   const query = new URLSearchParams(location.search);
   query.delete("filter");
   query.delete("run");
-  for (const run of runs) query.append("run", run);
+  for (const run of places.slice(0, places.findLastIndex(Boolean) + 1)) query.append("run", run);
   location.search = query.toString();
 }
 
@@ -41,7 +50,7 @@ class RunList {
     if (!button) return;
     const run = runOf(event) ?? "";
     const isAlt = event instanceof MouseEvent && event.altKey;
-    if ("runDrop" in button.dataset) goToRuns(this.runs.filter((one) => one !== run));
+    if ("runDrop" in button.dataset) goToRuns(placesOfRuns().map((one) => (one === run ? "" : one)));
     else if ("showAll" in button.dataset) this.view.set({ hide: [], only: [] });
     else if ("showNone" in button.dataset) this.view.set({ hide: this.runs, only: [] });
     else if (button.dataset.runAdd === undefined) {
@@ -81,12 +90,31 @@ class RunList {
 
   /** Shows in the list what the view says, and only the charts that are searched for. */
   showView() {
+    const colouring = colourBy(this.names, this.view.state.colour);
     for (const row of rows) {
       const run = row.dataset.run ?? "";
       required(row, "[data-run-toggle]").setAttribute("aria-pressed", String(this.view.isShown(run)));
-      required(row, ".swatch").dataset.dash = String(this.names.runs[run].dash % NUM_DASHES);
+      const { colour, dash } = colouring?.styles[run] ?? this.names.runs[run];
+      const swatch = required(row, ".swatch");
+      swatch.dataset.dash = String(dash % NUM_DASHES);
+      swatch.style.setProperty("--stroke", colour);
     }
     list.classList.toggle("is-grouped", Boolean(this.view.state.group));
+    this.showColours(colouring);
+  }
+
+  /** @param {Colouring | null} colouring What the colours mean, where they follow a parameter or tag. */
+  showColours(colouring) {
+    const key = find(document, "[data-colour-key]");
+    if (!key) return;
+    key.hidden = !colouring || Boolean(this.view.state.group);
+    key.replaceChildren(...(colouring?.keys ?? []).map(({ colour, dash, label }) => {
+      const swatch = create("i", { className: "swatch" });
+      swatch.style.setProperty("--stroke", colour);
+      swatch.dataset.dash = String(dash % NUM_DASHES);
+      return create("li", {}, swatch, cutName(label));
+    }));
+    key.classList.toggle("is-scale", Boolean(colouring?.isScale));
   }
 }
 
@@ -141,12 +169,16 @@ function start(root) {
   list.addEventListener("focusout", () => runList.emphasize(null));
   listenToSections(root, charts);
   root.addEventListener("view", showView);
+  document.addEventListener("theme", showView);
   showView();
 }
 
 list.addEventListener("click", (event) => {
   const added = closest(event, "[data-run-add]")?.dataset.runAdd;
-  if (added) goToRuns([...rows.map((row) => row.dataset.run ?? ""), added]);
+  if (!added) return;
+  const places = placesOfRuns();
+  const free = places.indexOf("");
+  goToRuns(free < 0 ? [...places, added] : places.with(free, added));
 });
 find(list, "[data-find-runs]")?.addEventListener("input", ({ target }) => {
   const words = target instanceof HTMLInputElement ? target.value.toLowerCase().split(/\s+/) : [];

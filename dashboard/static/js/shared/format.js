@@ -8,9 +8,18 @@ export const COUNT_PREFIXES = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
 export const BYTE_PREFIXES = [[2 ** 40, "TiB"], [2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"]];
 /** @type {Prefixes} */
 const TIME_UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+const READING_DIGITS = 6;
+/** @type {Prefixes} */
+const SMALL_TIMES = [[1, "s"], [1e-3, "ms"], [1e-6, "µs"], [1e-9, "ns"]];
 /** @type {Record<string, string>} */
 const SUFFIXES = {
   bytes: "", bytes_per_s: "/s", w: "W", j: "J", hz: "Hz", flops_per_s: "FLOP/s", tokens: "", tokens_per_s: "/s",
+  per_s: "/s",
+};
+/** @type {Record<string, string>} Units that people log in, shown as they are; dashboard/html/format.py has the same. */
+export const PLAIN_SUFFIXES = {
+  ms: "ms", us: "µs", ns: "ns", h: "h", kb: "kB", mb: "MB", gb: "GB", kib: "KiB", mib: "MiB", gib: "GiB",
+  kwh: "kWh", wh: "Wh", mhz: "MHz", ghz: "GHz", celsius: "°C",
 };
 
 /** @param {number} value @returns {string | null} Null for a finite number. */
@@ -74,7 +83,7 @@ export function formatMetric(value, unit) {
   if (unit === "share") return `${Number((value * 100).toPrecision(3))} %`;
   if (unit === "pct") return `${Number(value.toPrecision(3))} %`;
   if (unit === "s") return formatDuration(value);
-  if (unit === "celsius") return `${formatNumber(value)} °C`;
+  if (unit in PLAIN_SUFFIXES) return `${formatNumber(value)} ${PLAIN_SUFFIXES[unit]}`;
   if (unit === "bytes" || unit === "bytes_per_s") return formatBytes(value, SUFFIXES[unit]);
   return unit in SUFFIXES ? withPrefix(value, COUNT_PREFIXES, SUFFIXES[unit]) : formatNumber(value);
 }
@@ -100,6 +109,57 @@ export function formatExact(value, unit) {
   const short = formatMetric(value, unit);
   return short.startsWith(digits) ? short : `${short} (${digits})`;
 }
+
+/**
+ * How many decimals plain numbers in one column have, so that they are aligned; null where their sizes differ too much.
+ * @param {number[]} values
+ * @param {string} unit
+ * @returns {number | null}
+ */
+export function commonDecimals(values, unit) {
+  const sizes = values.map(Math.abs).filter((size) => size && Number.isFinite(size));
+  const most = Math.max(...sizes);
+  if (unit || !sizes.length || most >= 1e6 || Math.min(...sizes) < Math.max(1e-4, most / 1e3)) return null;
+  return values.every(Number.isInteger) ? 0 : Math.max(0, READING_DIGITS - 1 - Math.floor(Math.log10(most)));
+}
+
+/**
+ * A value for a tooltip: six digits, or five with a unit.
+ * @param {number | null | undefined} value
+ * @param {string} unit
+ * @param {number | null} [decimals] of a plain number
+ * @returns {string}
+ */
+export function formatReading(value, unit, decimals = null) {
+  if (decimals !== null && Number.isFinite(value)) {
+    return Number(value).toLocaleString("en", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+  }
+  if (value === null || value === undefined || !Number.isFinite(value)) return formatMetric(value, unit);
+  if (unit === "share") return `${trimmed(value * 100, 5)} %`;
+  if (unit === "pct") return `${trimmed(value, 5)} %`;
+  if (!unit) return trimmed(value, READING_DIGITS);
+  if (unit in PLAIN_SUFFIXES) return `${trimmed(value, 5)} ${PLAIN_SUFFIXES[unit]}`;
+  if (unit === "s" && Math.abs(value) < 60) return prefixed(value, SMALL_TIMES, "", "s");
+  if (unit.startsWith("bytes")) return prefixed(value, BYTE_PREFIXES, SUFFIXES[unit], "B");
+  return unit in SUFFIXES ? prefixed(value, COUNT_PREFIXES, SUFFIXES[unit], "") : formatMetric(value, unit);
+}
+
+/** @param {number} value @param {Prefixes} prefixes @param {string} suffix @param {string} plain below all prefixes */
+function prefixed(value, prefixes, suffix, plain) {
+  const [size, prefix] = prefixes.find(([one]) => Math.abs(value) >= one) ?? [1, plain];
+  return joined(trimmed(value / size, 5), `${prefix}${suffix}`);
+}
+
+/** @param {number} value @param {number} digits */
+function trimmed(value, digits) {
+  if (value && (Math.abs(value) < 1e-4 || Math.abs(value) >= 1e9)) {
+    return Number(value.toPrecision(digits)).toExponential();
+  }
+  return Number(value.toPrecision(digits)).toLocaleString("en", { maximumFractionDigits: 12 });
+}
+
+/** @param {string} number @param {string} unit */
+const joined = (number, unit) => (unit.startsWith("/") ? number + unit : `${number} ${unit}`.trim());
 
 /**
  * A position on the x axis of a chart.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from dashboard.charts import chart_sections
-from dashboard.charts.colours import get_colour
 from jobs import series
 from jobs.models import Run
 from jobs.series import Point
@@ -110,15 +111,49 @@ def test_the_table_of_differences_names_every_run_and_value(owner_browser, make_
     runs = [make_run(f"r{number}", seed=str(900 + number)) for number in range(num_runs)]
     text = owner_browser.get(COMPARE, {"run": [run.id for run in runs]}).text
     for number in range(num_runs):
-        assert f">r{number}</a>" in text
+        assert f"<span>r{number}</span></span></a>" in text
         assert f'title="{900 + number}"' in text
 
 
-def test_runs_of_one_name_have_different_labels_and_their_usual_colours(owner_browser, make_run):
+def test_runs_of_one_name_have_different_labels_and_colours(owner_browser, make_run):
     runs = [make_run("same"), make_run("same")]
     names = owner_browser.get(COMPARE, {"run": [run.id for run in runs]}).context["names"]["runs"]
     assert len({said["name"] for said in names.values()}) == 2
-    assert [label["colour"] for label in names.values()] == [get_colour(run) for run in runs]
+    assert [label["colour"] for label in names.values()] == ["var(--run-1)", "var(--run-2)"]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_run_keeps_its_colour_while_others_are_taken_out_and_added(owner_browser, make_run, seed):
+    rng = random.Random(seed)
+    every = [make_run().id for _ in range(10)]
+    places = every[:6]
+    colours: dict[str, str] = {}
+    for _ in range(12):  # as js/compare/page.js writes the address
+        shown = [run for run in places if run]
+        if len(shown) > 1 and rng.random() < 0.5:
+            gone = rng.choice(shown)
+            places[places.index(gone)] = ""
+            colours.pop(gone, None)
+        elif added := [run for run in every if run not in places]:
+            free = places.index("") if "" in places else len(places)
+            places[free : free + 1] = [rng.choice(added)]
+        labels = owner_browser.get(COMPARE, {"run": places}).context["names"]["runs"]
+        assert len({label["colour"] for label in labels.values()}) == len(labels)
+        now = {run: label["colour"] for run, label in labels.items()}
+        assert colours.items() <= now.items()
+        colours = now
+
+
+def test_a_new_run_changes_no_colour_of_a_filter(owner_browser, make_run):
+    runs = [make_run(lr="1").id for _ in range(3)]
+    query = {"filter": "lr = 1"}
+    before = owner_browser.get(COMPARE, query).context["names"]["runs"]
+    new = make_run(lr="1").id
+    after = owner_browser.get(COMPARE, query).context["names"]["runs"]
+    assert {run: label["colour"] for run, label in before.items()} == {
+        run: after[run]["colour"] for run in runs
+    }
+    assert after[new]["colour"] not in {label["colour"] for label in before.values()}
 
 
 def test_two_hundred_runs_are_overlaid_and_more_are_counted(owner_browser, make_run):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from dashboard.pages.compare.bars import FigureBar
 from jobs import series
 from jobs.models import Run
 from jobs.series import Point
 from jobs.tracking import external_runs
 
 FIGURES = "/compare/figures/"
-COLUMNS = ("throughput", "mfu", "memory", "energy")
+TITLES = {"throughput": "Throughput", "mfu": "MFU", "memory": "Peak memory", "energy": "Energy per token"}
 
 
 @pytest.fixture
@@ -36,7 +37,12 @@ def device_points(metric: str, source: str, *values: float) -> list[Point]:
 def bars(browser, *runs: Run) -> list[dict]:
     answer = browser.get(FIGURES, {"run": [run.id for run in runs]})
     assert answer.status_code == 200
-    return [dict(zip(COLUMNS, row, strict=True)) for _, row in answer.context["rows"]]
+    table = answer.context["table"]
+    columns = [list(TITLES)[list(TITLES.values()).index(column.title)] for column in table.columns]
+    absent = {title: FigureBar(None, reason) for reason, titles in table.absent for title in titles}
+    hidden = {name: absent[title] for name, title in TITLES.items() if title in absent}
+    rows = [bars for _, bars in table.rows] or [[] for _ in runs if hidden]
+    return [hidden | dict(zip(columns, row, strict=True)) for row in rows]
 
 
 def test_throughput_is_a_mean_with_minimum_and_maximum(owner_browser, make_run):

@@ -6,79 +6,35 @@ Only init() and finish() wait for a network, and only init(), save(), flush() an
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping
-from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Optional
 
-from fourwalls import description, exit_hooks, launch, limits, options, sync, values
+from fourwalls import current, description, environment, exit_hooks, launch, sync
 from fourwalls.artefacts import ArtefactUploader
+from fourwalls.console import ConsoleCapture
 from fourwalls.host_sampler import HostSampler
 from fourwalls.launch import Launch
-from fourwalls.marked_run import MarkedRun
+from fourwalls.logging_run import LoggingRun
 from fourwalls.options import Options
 from fourwalls.server import Server
 from fourwalls.shipper import Shipper
 from fourwalls.shipper_thread import ShipperThread
 from fourwalls.spool import FrameSpool, SpoolLocked, write_atomically
+from fourwalls.terminal_messages import print_line
 from fourwalls.throttled_log import ThrottledLog
-from fourwalls.writer import QUEUE_LIMIT, RowWriter
+from fourwalls.writer import RowWriter
 
+ENVIRONMENT_WAIT_S = 5.0
 START_WAIT_S = 2.0  # how long init() waits for the next step of a resumed run
 
 log = logging.getLogger("fourwalls")
 
 
-def init(
-    project: str = "",
-    name: str = "",
-    config: Any = None,
-    *,
-    id: str | None = None,
-    join: bool = False,
-    tags: Mapping[str, Any] | list[str] | None = None,
-    note: str = "",
-    parent: str | None = None,
-    mode: options.Mode | None = None,
-    url: str | None = None,
-    token: str | None = None,
-    folder: str | os.PathLike[str] | None = None,
-    system_metrics: bool | None = None,
-) -> Run:
-    """Start a run; `config` becomes its parameters.
-
-    With `id` (1 to 64 letters, digits, '_', '.' and '-'), continue that run if there is one: repeated steps replace
-    the old ones, or with `join` this is one more writer. Every rank of a launch calls this; rank 0 logs as the run,
-    the others as rank<N>. With `system_metrics` False the machine is not read. Raises only OptionError, for an invalid
-    option; later failures are reported by the logger 'fourwalls'.
-    """
-    settings = options.read_options(
-        mode=mode, url=url, token=token, folder=folder, system_metrics=system_metrics
-    )
-    process = launch.read_launch()
-    chosen = os.environ.get("FOURWALLS_RUN_ID") if id is None else id
-    run_id = description.check_id(chosen) if chosen else launch.shared_run_id(process, project, name)
-    if run_id is None:
-        log.error("Ranks on several nodes share no launch id: set FOURWALLS_RUN_ID to the same id on all. "
-                  "This rank logs nothing.")  # fmt: skip
-        settings = options.read_options(mode="disabled")
-    run = Run(run_id or launch.random_id(), process, settings)
-    if process.rank == 0:
-        body = description.describe_run(
-            run.id, name, project, config=config, tags=tags, note=note, parent=parent
-        )
-    else:
-        body = description.describe_writer(run.id, name, project)
-    run._start({"run": body, "joins": join, "is_first": process.rank == 0}, is_resumed=id is not None)
-    return run
-
-
-class Run(MarkedRun):
+class Run(LoggingRun):
     """One writer of one run in one process; a forked child gets a writer of its own when it first logs."""
 
     def __init__(self, run_id: str, process: Launch, settings: Options) -> None:
@@ -88,7 +44,7 @@ class Run(MarkedRun):
         self._launch_id = process.id or launch.random_id()
         self._suffix, self._rank = str(process.rank), process.rank
         self._step = 0
-        self._writer: RowWriter | None = None
+        self._writer: Optional[RowWriter] = None
         self._thread: ShipperThread | None = None
         self._spool: FrameSpool | None = None
         self._sampler: HostSampler | None = None
@@ -98,6 +54,9 @@ class Run(MarkedRun):
         self._log = ThrottledLog()
         self._is_child = False
         self._lock = threading.Lock()
+        self._last_texts = {}
+        self._console: Optional[ConsoleCapture] = None
+        self._environment: Optional[threading.Thread] = None
         exit_hooks.finish_at_exit(self)
 
     @property
@@ -114,73 +73,22 @@ class Run(MarkedRun):
         """Whether the end of this writer ends the run."""
         return self._launch.rank == 0 and not self._is_child and not self._start_message.get("joins")
 
-    def log(self, metrics: Mapping[str, Any], step: int | None = None, *, at: float | None = None) -> None:
-        """Log numbers of one step, nested or not; without `step`, of the step after the last. `at` is in unix
-        seconds, by default now. Never waits or raises; what cannot be logged is reported once."""
-        try:
-            now_us = time.time_ns() // 1000
-            if step is None:
-                step = self._step
-            elif step.__class__ is not int:
-                step = int(step)
-            self._step = step + 1
-            writer = self._writer
-            if writer is None and (writer := self._child_writer()) is None:
-                self._warn_ended("log()")
-                return
-            row = {**metrics}
-            for value in row.values():
-                if value.__class__ not in values.PLAIN_TYPES:
-                    row = writer.to_numbers(row)
-                    break
-            if at is not None:
-                now_us = int(at * 1e6) if 0 <= at < limits.END_S else now_us
-            if len(writer.queue) >= QUEUE_LIMIT:
-                writer.num_dropped += 1
-            elif row:
-                writer.put((step, now_us, row, self.source))
-        except Exception as error:  # noqa: BLE001 - logging must not end training
-            self._log.warn("log", "Not logged: %r", error)
-
-    def tag(self, **tags: Any) -> None:
-        """Set tags; the newest value of each is kept."""
-        self._queue_message("tags", description.texts(tags))
-
-    def params(self, config: Any) -> None:
-        """Add parameters; existing ones keep their values."""
-        self._queue_message("params", description.params(config))
-
-    def note(self, text: str) -> None:
-        self._queue_message("change", {"note": values.clean_text(text, limits.NOTE_CHARS)})
-
-    def save(self, path: str | os.PathLike[str], name: str = "") -> None:
-        """Save a file, or a folder with all its files, with the run, under `name` or its own name. The copy is
-        complete when this returns, so the original may change. Waits for the disk, never for the network. Never
-        raises; a file that cannot be read is reported."""
-        try:
-            if not (self._writer or self._child_writer()):
-                self._warn_ended("save()")
-            elif self._artefacts:
-                self.flush()  # a kill must not leave a file without its run
-                self._artefacts.save(Path(path), name)
-        except Exception as error:  # noqa: BLE001 - a file that cannot be saved must not end training
-            log.error("Not saved: %s: %r", path, error)
-
     def flush(self, limit_s: float = 10.0) -> bool:
         """Whether everything logged so far is on disk, where it survives kill -9."""
         return self._writer is not None and self._writer.flush(limit_s)
 
-    def finish(self, state: str = "succeeded") -> None:
-        """End the run: write everything to disk and wait up to FOURWALLS_FINISH_S for the server. The rest is
-        shipped by the next init() in the same folder, or by `python -m fourwalls sync`."""
+    def finish(self, state: Any = "succeeded", quiet: Any = None) -> None:
+        """End the run: write everything to disk and wait up to FOURWALLS_FINISH_S for the server. The rest is shipped
+        by the next init() in the same folder, or by `python -m fourwalls sync`. `state`: a state, or an exit code."""
+        del quiet
         with self._lock:
             if self._has_ended:
                 return
             self._has_ended = True
-        if self._sampler:
-            self._sampler.close()
-        if self._clock:
-            self._clock.close()
+        current.remove(self)
+        if not isinstance(state, str):
+            state = "failed" if state else "succeeded"
+        self._close_records()
         writer, self._writer = self._writer, None
         if writer is None:
             return
@@ -199,6 +107,33 @@ class Run(MarkedRun):
             self._thread.close(max(0.0, until - time.monotonic()), self._close_spool)
         elif self._spool:
             self._spool.close()
+        if self._owns_run_state:
+            self._print_end(state)
+
+    def _close_records(self) -> None:
+        self._save_at_end()
+        for part in (self._sampler, self._clock, self._console):
+            if part:
+                part.close()
+        if self._environment:
+            self._environment.join(ENVIRONMENT_WAIT_S)
+
+    def _print_end(self, state: str) -> None:
+        if self._thread is None:
+            print_line(f"Run {self.name} is in {self._options.folder}; `python -m fourwalls sync` ships it.")
+        elif self._thread.is_shipped:
+            print_line(f"Run {self.name} has {state}: {self.url}")
+        else:
+            where = f"{self._options.folder} holds the rest; `python -m fourwalls sync` ships it"
+            print_line(
+                f"Run {self.name} has {state}: {self.url} ({where}; {self._thread.failure or 'still sending'})"
+            )
+
+    def remember_id(self) -> None:
+        """Keep the id for init(resume="auto") in the same folder; a run that ends well is forgotten."""
+        if self._options.mode != "disabled":
+            self._options.folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(self._options.folder / "resume.json", {"id": self.id}, durably=False)
 
     def __enter__(self) -> Run:
         return self
@@ -217,12 +152,29 @@ class Run(MarkedRun):
             self._thread.registered.wait(START_WAIT_S)
             self._step = max(self._step, self._shipper.next_step)
         self._start_clock()
+        self._start_records()
         if self._writer and self._options.system_s > 0:
             self._sampler = HostSampler(
                 self._queue_message, self._writer, self._options.system_s, self._launch
             )
         if self._thread and self._launch.rank == 0:
             sync.sync_in_background(self._options)
+
+    def _start_records(self) -> None:
+        """Record the environment and the output; print the run's address."""
+        if self._launch.rank == 0 and not self._start_message.get("joins"):
+            if self._options.environment:
+                self._environment = environment.record_in_background(self._queue_message, self._save_content)
+            print_line(f"Run {self.name}: {self.url}" if self._thread else f"Run {self.name} is offline.")
+        if self._options.console:
+            self._console = ConsoleCapture(self._queue_message, self.source)
+
+    def _save_content(self, name: str, content: bytes) -> None:
+        if self._artefacts:
+            self._artefacts.save_content(name, content)
+
+    def _is_open(self) -> bool:
+        return (self._writer or self._child_writer()) is not None
 
     def _open(self) -> bool:
         """Open a spool and start its threads; return False if the disk fails."""
@@ -245,6 +197,7 @@ class Run(MarkedRun):
         registered = self._thread.registered if self._thread else None
         server = self._server() if registered else None
         self._artefacts = ArtefactUploader(self._spool.folder, server, self.id, registered)
+        writer.store_file = self._artefacts.save_content
         self._writer = writer
         return True
 
@@ -277,7 +230,7 @@ class Run(MarkedRun):
             text = "Run %s has ended; %s is not logged. init(id=%r) continues it."
             self._log.warn("ended", text, self.id, what, self.id)
 
-    def _child_writer(self) -> RowWriter | None:
+    def _child_writer(self) -> Optional[RowWriter]:
         """The writer of a forked child, which has neither the parent's threads nor its spool."""
         if not self._is_child or self._has_ended:
             return None
@@ -295,4 +248,5 @@ class Run(MarkedRun):
             self._spool.close()  # only this process's descriptors; the parent keeps the spool and its lock
         self._is_child, self._suffix = True, launch.random_id()
         self._writer = self._thread = self._spool = self._sampler = self._artefacts = self._clock = None
+        self._console = self._environment = None
         self._lock = threading.Lock()
