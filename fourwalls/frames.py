@@ -71,13 +71,13 @@ def _build_columns(rows: list[LogRow]) -> dict[tuple[str, str], Column]:
     """
     shapes: defaultdict[tuple[str, ...], list[LogRow]] = defaultdict(list)
     for row in rows:
-        shapes[row[3], *row[2]].append(row)
+        shapes[(row[3], *row[2])].append(row)
     found: dict[tuple[str, str], Column] = {}
     for (source, *metrics), alike in shapes.items():
         steps = _pack(array("q", [NO_STEP if row[0] is None else row[0] for row in alike]))
         times = _pack(array("q", [row[1] for row in alike]))
-        columns = zip(*[row[2].values() for row in alike], strict=True)
-        for metric, column in zip(metrics, columns, strict=True):
+        columns = zip(*[row[2].values() for row in alike])
+        for metric, column in zip(metrics, columns):
             if (metric, source) in found:
                 return _build_mixed_columns(rows)
             found[metric, source] = (steps, times, _pack(array("d", column)))
