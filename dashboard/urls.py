@@ -34,6 +34,7 @@ FAMILIES = (
     "teams",
     "client",
     "metrics",
+    "health",
 )
 
 PAGES = [import_module(f"dashboard.pages.{family}.urls") for family in FAMILIES]
