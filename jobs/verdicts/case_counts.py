@@ -1,4 +1,4 @@
-"""Cases that predictions and verdicts were held against: in tests, and in this database.
+"""Cases that predictions and verdicts were held against, in tests and here.
 
 Unseen cases are those that nobody had before the thing was built: set aside before constants were tuned, drawn anew by
 a seed, or configurations that no earlier run had. tests/jobs/verdicts/test_case_counts.py compares the numbers of the
