@@ -80,7 +80,7 @@ def test_pages_with_both_times_and_the_roofline(page_like: Callable[..., Page], 
     fits(page)
     page.goto(f"/runs/{ended[0]}/#roofline")
     page.locator("#roofline").evaluate("part => part.scrollIntoView()")
-    expect(page.locator("#roofline .plot-dot")).to_have_count(4)
+    expect(page.locator("#roofline .plot-dot:visible")).to_have_count(4)
     expect(page.locator("#roofline tbody tr")).to_have_count(4)
     fits(page)
     page.locator("#roofline a").first.focus()
@@ -90,7 +90,7 @@ def test_pages_with_both_times_and_the_roofline(page_like: Callable[..., Page], 
     for part in ("#why", "#figures", "#roofline"):  # each loads when it is seen, and moves those below
         page.locator(part).evaluate("part => part.scrollIntoView()")
         expect(page.locator(f"{part}[hx-get]")).to_have_count(0)
-    expect(page.locator("#roofline .plot-dot")).to_have_count(8)
+    expect(page.locator("#roofline .plot-dot:visible")).to_have_count(8)
     fits(page)
     page.goto("/accuracy/")
     expect(page.locator("#starts")).to_contain_text("1 hour to 1 day")
