@@ -21,7 +21,7 @@ NO_STEP = "No step has been made yet."
 NO_STEP_MADE = "It ended before its first step."
 PEAK, CLOCK = "memory_used_bytes", "sm_clock_hz"
 
-Points = dict[int, float]  # step -> value; a step that was made again has its newest value
+Points = dict[int, float]  # step -> value; a step that was repeated has its newest value
 
 
 class NoAttempt(ValueError):

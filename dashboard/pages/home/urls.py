@@ -1,4 +1,4 @@
-"""Routes of the overview, of the counts in the bar, and of the search over everything."""
+"""Routes of the overview, the counts of the bar, and the search."""
 
 from django.urls import path
 

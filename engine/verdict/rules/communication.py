@@ -60,7 +60,7 @@ RULE = LossRule(
         remedies.FEWER_STAGES,
         Remedy(
             "faster_link", "Faster link",
-            "Put the ranks of a gang on one node, or use a faster network between nodes.",
+            "Put all ranks of the job on one node, or use a faster network between nodes.",
         ),
     ),
     twin_edits=(
