@@ -102,13 +102,13 @@ def test_a_missing_page_has_a_way_out(person: BrowserContext):
     page = person.new_page()  # the console names the 404 itself, and should
     answer = page.goto("/runs/nothere/")
     assert answer and answer.status == 404
-    page.get_by_role("link", name="Back to the jobs").click()
-    page.wait_for_url("**/jobs/")
+    page.get_by_role("link", name="Back to the overview").click()
+    page.wait_for_url(lambda address: address.endswith("/"))
     page.close()
 
 
 def test_absent_metrics_of_a_run_are_shown_in_their_charts(page: Page, trained: str):
-    page.goto(trained)
+    page.goto(f"{trained}charts/")
     chart(page, "tokens_per_s")
     absent = page.locator(".panel[data-state='absent']").first
     expect(absent).to_contain_text("not measured")
@@ -118,7 +118,7 @@ def test_absent_metrics_of_a_run_are_shown_in_their_charts(page: Page, trained: 
 
 
 def test_dragging_zooms_to_raw_points_and_the_address_restores_it(page: Page, long: str):
-    page.goto(long)
+    page.goto(f"{long}charts/")
     loss = chart(page, "loss")
     expect(loss.locator("[data-note]")).to_contain_text("averaged by")
     drag(page, loss.locator(".u-over"), 0.45, 0.5)
@@ -136,7 +136,7 @@ def test_dragging_zooms_to_raw_points_and_the_address_restores_it(page: Page, lo
 
 
 def test_keys_move_the_cursor_and_zoom_around_it(page: Page, long: str):
-    page.goto(long)
+    page.goto(f"{long}charts/")
     loss = chart(page, "loss")
     loss.locator(".chart").focus()
     page.keyboard.press("Home")
@@ -149,7 +149,7 @@ def test_keys_move_the_cursor_and_zoom_around_it(page: Page, long: str):
 
 
 def test_every_switch_of_a_chart_works(page: Page, long: str):
-    page.goto(long)
+    page.goto(f"{long}charts/")
     loss = chart(page, "loss")
     loss.locator("[data-act=log]").click()
     for axis in ("relative", "time", "tokens", "step"):
@@ -195,7 +195,7 @@ def test_no_page_with_rows_scrolls_sideways(
 def test_ticks_of_an_axis_share_a_unit_and_differ(
     page: Page, long: str, unit: str, start: float, step: float, texts: list[str]
 ):
-    page.goto(long)
+    page.goto(f"{long}charts/")
     found = page.evaluate(
         """async ([address, unit, start, step]) => {
             const { tickLabels } = await import(address);
@@ -209,7 +209,7 @@ def test_ticks_of_an_axis_share_a_unit_and_differ(
 @pytest.mark.parametrize(("values", "is_cut"), [([5.0] * 100 + [1e9], True), ([], False)])
 def test_a_logarithmic_axis_never_reaches_zero(page: Page, long: str, values: list[float], is_cut: bool):
     """Its ticks down to 0 are without end: the page would freeze, with a floor of 0 as with no line at all."""
-    page.goto(long)
+    page.goto(f"{long}charts/")
     ends = page.evaluate(
         """async ([address, values, cut]) => {
             const { Plot } = await import(address);
@@ -232,7 +232,7 @@ def loaded_module(page: Page, name: str) -> str:
 
 def test_two_fingers_zoom_and_one_reads(page_like: Callable[..., Page], long: str):
     page = page_like(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    page.goto(long)
+    page.goto(f"{long}charts/")
     loss = chart(page, "loss")
     over = loss.locator(".u-over")
     over.scroll_into_view_if_needed()
@@ -277,15 +277,118 @@ def test_a_question_mark_shows_the_keyboard_shortcuts(page: Page, trained: str):
     expect(page.locator("#keys")).to_be_hidden()
 
 
-def test_on_a_phone_a_strip_links_to_each_part_of_the_run(page_like: Callable[..., Page], trained: str):
-    page = page_like(viewport={"width": 390, "height": 844})
+@pytest.mark.parametrize("width", [1440, 390])
+def test_the_tabs_of_a_run_are_addresses_and_have_keys(
+    page_like: Callable[..., Page], trained: str, width: int
+):
+    page = page_like(viewport={"width": width, "height": 844})
     page.goto(trained)
-    for name, part in {"History": "#history", "Log": "#logs", "Spec": "#spec"}.items():
-        page.locator(".run-strip").get_by_role("link", name=name).click()
-        expect(page.locator(part)).to_be_in_viewport()
-        expect(page.locator(".run-strip")).to_be_in_viewport()
-        expect(page.locator("#run-now")).to_contain_text("trained")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for name, part in {"Charts": "#charts", "Logs": "#log", "Files": "#run-files", "Spec": "#spec"}.items():
+        page.locator(".run-tabs").get_by_role("link", name=name).click()
+        page.wait_for_url(f"**{trained}{name.lower()}/")
+        expect(page.locator(part)).to_be_visible()
+        expect(page.locator(".run-tabs [aria-current=page]")).to_have_text(name)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.keyboard.press("1")
+    page.wait_for_url(f"**{trained}")
+    page.keyboard.press("]")
+    page.wait_for_url(f"**{trained}charts/")
+    page.go_back()
+    page.wait_for_url(f"**{trained}")
+
+
+def test_the_tabs_work_without_a_script(page_like: Callable[..., Page], trained: str):
+    page = page_like(java_script_enabled=False)
+    page.goto(trained)
+    page.locator(".run-tabs").get_by_role("link", name="Spec").click()
+    expect(page.locator("#spec-yaml")).to_contain_text("name: trained")
+    expect(page.locator(".nav-more")).to_be_visible()
+
+
+def test_a_log_is_searched_wrapped_and_saved(page: Page, trained: str):
+    page.goto(f"{trained}logs/")
+    expect(page.locator("#log pre")).to_contain_text("step")
+    page.locator("#log-text").fill("VALIDATION loss")
+    expect(page.locator("#log-state")).to_contain_text(" of ")
+    expect(page.locator("#log pre")).to_contain_text("validation loss")
+    expect(page.locator("#log .log-number").first).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#log .log-number")).to_have_count(0)
+    page.locator("#log-wrap").check()
+    expect(page.locator("#log")).to_have_attribute("data-wrap", "")
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Download").click()
+    assert "step" in saved.value.path().read_text()
+
+
+def test_everything_is_found_by_ctrl_k(page: Page, trained: str):
+    page.goto("/queue/")
+    page.keyboard.press("Control+k")
+    expect(page.locator("#search")).to_be_visible()
+    page.keyboard.type("trained")
+    expect(page.locator("#search .found").first).to_contain_text("trained")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("#search .found").first).to_be_focused()
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**{trained}")
+    page.keyboard.press("Control+k")
+    page.keyboard.press("Escape")
+    expect(page.locator("#search")).to_be_hidden()
+
+
+@pytest.mark.parametrize("width", [900, 1200, 1440, 1920])
+def test_the_bar_shows_what_fits_and_the_rest_under_more(page_like: Callable[..., Page], width: int):
+    page = page_like(viewport={"width": width, "height": 900})
+    page.goto("/jobs/")
+    expect(page.locator("[data-link-state]")).to_have_attribute("data-state", "live")
+    bar, rest = (
+        page.locator(".nav-pages > a:visible"),
+        page.locator(".nav-more .menu-panel > a:not([hidden])"),
+    )
+    total = page.locator(".nav-pages > a").count()
+    assert bar.count() + rest.count() == total
+    if width >= 1440:
+        assert bar.count() == total
+        expect(page.locator(".nav-more")).to_be_hidden()
+    else:
+        expect(page.locator(".nav-more")).to_be_visible()
+    tops = {round(link.bounding_box()["y"]) for link in bar.all()}
+    assert len(tops) == 1
+
+
+def test_a_run_goes_to_the_bin_and_comes_back(page: Page, long: str):
+    page.goto(long)
+    page.get_by_text("Move or delete").click()
+    page.get_by_role("link", name="Delete run").click()
+    expect(page.locator(".delete-card")).to_contain_text("7 days")
+    page.get_by_role("button", name="Delete run").click()
+    page.wait_for_url("**/projects/bin/")
+    page.get_by_role("button", name=re.compile("Restore")).first.click()
+    expect(page.locator(".messages")).to_contain_text("is back")
+    page.goto(long)
+    expect(page.locator("#run-head")).to_be_visible()
+
+
+def test_a_draft_of_the_form_is_kept_and_offered(page_like: Callable[..., Page]):
+    page = page_like()
+    page.goto("/submit/")
+    page.locator("#spec-form [name='name']").fill("my draft")
+    expect(page.locator("#draft-state")).to_contain_text("Draft kept")
+    expect(page.locator("#go")).to_be_in_viewport()
+    page.locator(".brand").click()
+    page.get_by_role("button", name="Keep editing").click()
+    expect(page.locator("#spec-form [name='name']")).to_have_value("my draft")
+    page.locator(".brand").click()
+    page.get_by_role("button", name="Leave page").click()
+    page.wait_for_url(lambda address: not address.endswith("/submit/"))
+    page.goto("/submit/?preset=code")
+    page.get_by_role("button", name="Open draft").click()
+    page.wait_for_url("**/submit/")
+    expect(page.locator("#spec-form [name='name']")).to_have_value("my draft")
+    page.reload()
+    page.get_by_role("button", name="Discard draft").click()
+    page.reload()
+    expect(page.locator("#draft-notice")).to_be_hidden()
 
 
 LOG_WITHOUT_POWER = """
@@ -306,7 +409,7 @@ series.append("{run}", 0, "test", 0, points)
 def test_an_absent_metric_becomes_a_chart_when_a_value_arrives(page: Page, fourwalls: tuple[Fourwalls, str]):
     printed = fourwalls[0].manage("shell", "-c", LOG_WITHOUT_POWER).stdout
     run = re.search(r"run:(\w+)", printed)[1]
-    page.goto(f"/runs/{run}/")
+    page.goto(f"/runs/{run}/charts/")
     power = page.locator("[data-metrics=power_w]")
     expect(power).to_have_attribute("data-state", "absent")
     expect(power).to_contain_text("denied: Only root may read it.")

@@ -127,7 +127,7 @@ def test_delete_asks_with_what_is_lost_and_the_bin_restores(
 
 def test_a_whole_project_is_archived_deleted_and_restored(owner_browser, project, log):
     log("a")
-    owner_browser.post(f"/projects/{project.id}/change/", {"archive": "1"})
+    owner_browser.post(f"/projects/{project.id}/change/", {"archive": "1"}, follow=True)
     assert "alpha" not in owner_browser.get("/projects/").text
     assert "alpha" in owner_browser.get("/projects/?archived=1").text
     owner_browser.post(f"/projects/{project.id}/change/", {"archive": ""})
