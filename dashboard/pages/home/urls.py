@@ -10,4 +10,4 @@ urlpatterns = [
     path("counts/", views.counts, name="counts"),
     path("search/", search_views.search, name="search"),
 ]
-NAVIGATION = (NavigationItem("home", "Overview", "inbox", count="alerts"),)
+NAVIGATION = (NavigationItem("home", "Overview", "inbox", figure="alerts"),)
