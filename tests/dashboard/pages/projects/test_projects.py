@@ -153,6 +153,9 @@ def test_the_api_lists_moves_deletes_and_restores(owner_browser, stranger_browse
     assert [one["name"] for one in owner_browser.get("/api/v1/projects").json()["items"]] == ["alpha"]
     moved = owner_browser.post("/api/v1/projects/move", {"runs": [run.id], "project": "new"}, **send)
     assert moved.json() == {"moved": 1}
+    for archived in (True, False):
+        owner_browser.patch(f"/api/v1/runs/{run.id}", {"archived": archived}, **send)
+        assert (Run.objects.get().archived_at is not None) == archived
     assert stranger_browser.delete(f"/api/v1/runs/{run.id}").status_code == 404
     made = owner_browser.delete(f"/api/v1/runs/{run.id}").json()
     assert (made["state"], made["runs"], made["actor"]) == ("in_bin", ["a"], "olga")
@@ -180,6 +183,7 @@ def test_the_command_does_the_same(owner, team, log):
     number = str(Deletion.objects.get().id)
     assert number in project("bin")
     assert "restored" in project("undelete", number)
+    assert "1 archived" in project("archive-runs", run.id) and "1 restored" in project("restore-runs", run.id)
     assert "in the bin" in project("delete-runs", run.id)
     for words in (["undelete", "999"], ["archive", "nowhere"], ["move", "nothere", "--to", "x"]):
         with pytest.raises(CommandError):
