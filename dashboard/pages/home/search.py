@@ -72,9 +72,12 @@ def search(scope: Scope, text: str) -> list[SearchGroup]:
         SearchGroup("Reports", "files", _find_named(scope, Report, words, _build_report_hit, "title")),
         SearchGroup("Sweeps", "grid-3x3-gap", _find_named(scope, Sweep, words, _build_sweep_hit)),
         SearchGroup("Data", "collection", _find_named(scope, Dataset, words, _build_dataset_hit)),
-        SearchGroup("Templates", "files", _find_named(scope, Template, words, _build_template_hit)),
         SearchGroup("Saved views", "bookmark-check", _find_named(scope, SavedView, words, _build_view_hit)),
     ]
+    if scope.member_team_ids:  # a template opens the submit form
+        groups.append(
+            SearchGroup("Templates", "files", _find_named(scope, Template, words, _build_template_hit))
+        )
     return [group for group in groups if group.hits]
 
 
@@ -160,7 +163,7 @@ def _build_dataset_hit(row: Dataset) -> SearchHit:
 
 
 def _build_template_hit(row: Template) -> SearchHit:
-    return SearchHit(row.name, f"{reverse('submit')}?from=template:{row.id}", row.team.name)
+    return SearchHit(row.name, f"{reverse('submit')}?template={row.id}", row.team.name)
 
 
 def _build_view_hit(row: SavedView) -> SearchHit:

@@ -10,8 +10,10 @@ from django.test.utils import CaptureQueriesContext
 
 from dashboard.access import Scope
 from dashboard.pages.home import search
+from engine.spec.spec import Spec
 from jobs.models import Run, RunMetric, Team
 from jobs.people import sharing
+from jobs.queue import templates
 from jobs.tracking import deletion, external_runs, projects
 
 pytestmark = pytest.mark.django_db
@@ -100,6 +102,26 @@ def test_the_cost_is_bounded(owner, content, monkeypatch):
         groups = search.search(Scope(owner), "e")
     assert len(queries) <= QUERIES_LIMIT
     assert all(len(group.hits) <= search.SHOWN for group in groups)
+
+
+@pytest.mark.parametrize("role", ["owner", "viewer"])
+def test_every_hit_opens(role, request, browser_of, content, team, owner, node):
+    templates.save(team=team, name="zebra base", description="", spec=Spec(name="base"), actor="olga")
+    sharing.save_view(team=team, owner=owner, page="runs", name="zebra view", query="filter=a")
+    person = request.getfixturevalue(role)
+    groups = [*search.search(Scope(person), "zebra"), *search.search(Scope(person), "a")]
+    assert {group.title for group in groups} >= {
+        "Runs",
+        "Jobs",
+        "Projects",
+        "Metrics",
+        "Reports",
+        "Saved views",
+    }
+    assert ("Templates" in {group.title for group in groups}) == (role == "owner")
+    for group in groups:
+        for address in [*(hit.address for hit in group.hits), *filter(None, [group.more])]:
+            assert browser_of(person).get(address, follow=True).status_code == 200, address
 
 
 def test_it_works_as_a_page_without_a_script(owner_browser, content):
