@@ -80,7 +80,7 @@ def choose_dtype(
     if spec.precision.dtype == "auto" and source is not None:
         # Another node may choose differently; a resumed run keeps its number format.
         dtype = str(source.manifest["layout"]["dtype"])
-        reason, level = f"Number format {dtype}, as in the checkpoint.", "info"
+        reason, level = f"Precision {dtype}, as in the checkpoint.", "info"
     else:
         dtype, reason, level = resolve_dtype(spec, seat.device_kind, Path(placement.data_dir))
     if recorder.rank == 0:
