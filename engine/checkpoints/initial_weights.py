@@ -59,8 +59,11 @@ class WeightsOrigin:
         return before != now or (now and self.model.classes != spec.model.classes)
 
     def _free_fields(self, spec: Spec) -> set[str]:
-        """Fields of the model that may differ: those of a head that is new, and a scaling that extends the context."""
+        """Return the fields of the model that may differ: those of a head that is new, what follows from others, and a
+        scaling that extends the context."""
         free = set(HEAD_FIELDS) if self.has_other_head(spec) else set()
+        if self.model.head_dim is spec.model.head_dim is None:
+            free.add("head_dim")  # follows from width and heads
         if self.model.rope_scaling == "none":
             free |= {"rope_scaling"}.union(*SCALING_FIELDS.values())
         return free
