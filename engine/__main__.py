@@ -79,11 +79,11 @@ class LeaseRenewal:
     def renew(self) -> None:
         """Renew the lease and print once why the folder cannot be written, and once when it can be again."""
         try:
-            error, after = self._directory.write_lease(time.time() + LEASE_S), "Training goes on"
+            error, after = self._directory.write_lease(time.time() + LEASE_S), "Training continues"
         except OSError as raised:
             error = raised
             after = (
-                f"Training goes on, and stops at a step boundary in {LEASE_S:.0f} s if this does not change"
+                f"Training continues, and stops at a step boundary in {LEASE_S:.0f} s if this does not change"
             )
         reason = "" if error is None else error.strerror or str(error)
         if reason and not self._reason:

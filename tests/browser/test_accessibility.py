@@ -63,7 +63,11 @@ def addresses(person: BrowserContext, fourwalls: tuple[Fourwalls, str]) -> list[
     page.goto(rows[0])
     tabs = [link.get_attribute("href") or "" for link in page.locator("[data-tabs] a").all()]
     page.close()
-    return [address for address in sorted({*PLAIN, *rows, *tabs}) if address[0] == "/" and _is_page(person, address)]
+    return [
+        address
+        for address in sorted({*PLAIN, *rows, *tabs})
+        if address[0] == "/" and _is_page(person, address)
+    ]
 
 
 def _is_page(person: BrowserContext, address: str) -> bool:
