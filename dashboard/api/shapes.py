@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from ninja import Schema
 
 from dashboard.api.node_shapes import NodeOut
 from dashboard.api.strict import RequestBody
+
+# As jobs.states.jobs.JobState; literals, because the list of runs is serialized without this schema.
+State = Literal[
+    "queued", "scheduled", "starting", "running", "stopping", "paused", "succeeded", "failed", "cancelled"
+]
 
 
 class ProblemOut(Schema):
@@ -28,7 +33,7 @@ class JobOut(Schema):
     id: str
     run: str | None
     name: str
-    state: str
+    state: State
     team: str
     owner: str
     pool: str
@@ -152,7 +157,7 @@ class RunOut(Schema):
     external_id: str  # the id that the run's client chose, '' for most; paths accept either
     job: str | None
     name: str
-    state: str | None
+    state: State | None
     step: int | None
     team: str
     owner: str
