@@ -1,4 +1,4 @@
-"""Names of W&B's client that scripts use beside a run, where Fourwalls needs nothing to be done."""
+"""Names of W&B's client for which Fourwalls needs nothing to be done."""
 
 from __future__ import annotations
 

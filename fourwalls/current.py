@@ -1,4 +1,4 @@
-"""Current run of this process: the one that init() has started last and that has not ended."""
+"""Current run of this process: the newest one that has not ended."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from fourwalls.run_summary import Summary
 
 if TYPE_CHECKING:
     from fourwalls.run_object import Run
+
+KNOWN_WAIT_S = 5.0
 
 _active: list[Run] = []
 _early_config = Config()  # set before init(), which takes it
@@ -36,6 +38,13 @@ def set_current(started: Run) -> None:
 def remove(ended: Any) -> None:
     if ended in _active:
         _active.remove(ended)
+
+
+def wait_until_known(run_id: Any) -> None:
+    """Wait shortly until the server knows a run of this process, so that another one can refer to it."""
+    for active in _active:
+        if active.id == run_id and active._thread:
+            active._thread.registered.wait(KNOWN_WAIT_S)
 
 
 def take_early_config() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Part of a run that describes it: names, configuration, summary, tags, definitions and alerts."""
+"""Part of a run that describes it: names, configuration, summary, tags, alerts."""
 
 from __future__ import annotations
 

@@ -107,6 +107,7 @@ def _init(given: dict[str, Any]) -> Run:
     current.set_current(run)
     describe = description.describe_run if process.rank == 0 else description.describe_writer
     body = describe(run.id, given)
+    current.wait_until_known(given["parent"])
     message = {"run": body, "joins": given["join"], "is_first": process.rank == 0}
     run._start(message, is_resumed=chosen is not None)
     _start_helpers(run, given)

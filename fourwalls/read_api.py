@@ -1,4 +1,4 @@
-"""Read API: runs, their histories, files and versions, as objects and as frames of pandas."""
+"""Read API: runs, histories, files and versions."""
 
 from __future__ import annotations
 

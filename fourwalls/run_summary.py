@@ -1,4 +1,4 @@
-"""Summary of a run: the newest value of each metric, and values that the script sets."""
+"""Summary of a run: newest values of metrics, and values that the script sets."""
 
 from __future__ import annotations
 

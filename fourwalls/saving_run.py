@@ -1,4 +1,4 @@
-"""Part of a run that saves files: single ones, patterns, a folder of its own, and versions."""
+"""Part of a run that saves files, patterns and versions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Optional, Union
 from fourwalls.artefacts import ArtefactUploader
 from fourwalls.marked_run import MarkedRun
 from fourwalls.options import Options
-from fourwalls.versions import Artifact, log_version, use_version
+from fourwalls.versions import Artifact, log_version
 
 POLICIES = ("now", "live", "end")
 
@@ -92,7 +92,10 @@ class SavingRun(MarkedRun):
         del type
         if isinstance(artifact_or_name, Artifact):
             return artifact_or_name
-        return use_version(self, str(artifact_or_name))
+        from fourwalls.read_api import Api
+
+        api = Api(url=self._options.url, token=self._options.token)
+        return api.artifact(str(artifact_or_name), project=getattr(self, "project", None))
 
     def use_model(self, name: str) -> str:
         return str(self.use_artifact(name).download())

@@ -1,4 +1,4 @@
-"""Scalars that a script writes with TensorBoard's writers, logged with the current run too."""
+"""Scalars written with TensorBoard's writers, logged with the current run too."""
 
 from __future__ import annotations
 

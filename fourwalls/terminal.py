@@ -1,4 +1,4 @@
-"""Lines that a terminal shows after a stream of text with carriage returns and escape sequences."""
+"""Lines that a terminal shows after carriage returns and escape sequences."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from fourwalls.artefacts import clean_path
 from fourwalls.media.base import Media
 
 if TYPE_CHECKING:
-    from fourwalls.read_api import VersionRecord
+    from fourwalls.read_records import VersionRecord
     from fourwalls.saving_run import SavingRun
 
 FILES = 10_000
@@ -160,14 +160,6 @@ def log_version(run: SavingRun, artifact: Artifact, aliases: list[str]) -> None:
         "facts": _plain(artifact.metadata),
     }
     run._queue_message("version", version)
-
-
-def use_version(run: SavingRun, name: str) -> Artifact:
-    """The version that a name means for a run. Raises ApiError."""
-    from fourwalls.read_api import Api
-
-    settings = run._options
-    return Api(url=settings.url, token=settings.token).artifact(name, project=getattr(run, "project", None))
 
 
 def _hash_file(path: Path) -> str:

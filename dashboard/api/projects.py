@@ -14,6 +14,7 @@ from dashboard.access import Scope, get_scope
 from dashboard.api.paging import page
 from dashboard.api.runs import router as runs_router
 from dashboard.api.shapes import Refusal
+from dashboard.api.strict import RequestBody
 from engine.request_limits import BULK_RUNS, NOTE_CHARS, PROJECT_NAME_CHARS
 from jobs.models import Deletion, Project, Run
 from jobs.tracking import deletion, projects
@@ -24,12 +25,12 @@ Name = Annotated[str, Field(min_length=1, max_length=PROJECT_NAME_CHARS)]
 Ids = Annotated[list[str], Field(min_length=1, max_length=BULK_RUNS)]
 
 
-class ProjectIn(Schema):
+class ProjectIn(RequestBody):
     name: Name
     note: Annotated[str, Field(max_length=NOTE_CHARS)] = ""
 
 
-class ProjectChange(Schema):
+class ProjectChange(RequestBody):
     """Omitted fields stay."""
 
     name: Name | None = None
@@ -53,14 +54,14 @@ class Projects(Schema):
     next_offset: int | None
 
 
-class MoveIn(Schema):
+class MoveIn(RequestBody):
     """`project`: a name, created if the team has none; null takes the runs out of their project."""
 
     runs: Ids
     project: Name | None = None
 
 
-class RunIds(Schema):
+class RunIds(RequestBody):
     runs: Ids
 
 

@@ -17,7 +17,8 @@ from ninja.errors import HttpError
 from dashboard.access import get_scope
 from dashboard.api.jobs import page_url
 from dashboard.api.paging import page
-from dashboard.api.shapes import LogOut, MetricsOut, Refusal, RunDetail, RunPage, SummaryOut
+from dashboard.api.run_shapes import MetricsOut, RunDetail, RunPage, SummaryOut
+from dashboard.api.shapes import LogOut, Refusal
 from dashboard.server import replies
 from engine.request_limits import FILE_PAGE_ROWS, OFFSET, PAGE_ROWS
 from engine.telemetry.metrics import BY_NAME

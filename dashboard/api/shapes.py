@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from ninja import Schema
 
 from dashboard.api.node_shapes import NodeOut
 from dashboard.api.strict import RequestBody
+
+# As jobs.states.jobs.JobState; literals, because the list of runs is serialized without this schema.
+State = Literal[
+    "queued", "scheduled", "starting", "running", "stopping", "paused", "succeeded", "failed", "cancelled"
+]
 
 
 class ProblemOut(Schema):
@@ -28,7 +33,7 @@ class JobOut(Schema):
     id: str
     run: str | None
     name: str
-    state: str
+    state: State
     team: str
     owner: str
     pool: str
@@ -145,81 +150,6 @@ class TemplateOut(Schema):
 
 class Templates(Schema):
     items: list[TemplateOut]
-
-
-class RunOut(Schema):
-    id: str
-    external_id: str  # the id that the run's client chose, '' for most; paths accept either
-    job: str | None
-    name: str
-    state: str | None
-    step: int | None
-    team: str
-    owner: str
-    created_at: datetime
-    started_at: datetime | None
-    ended_at: datetime | None
-    last_seen_at: datetime | None  # last request of its writer, of a run without a job
-    archived_at: datetime | None
-    origin: str  # the program that logged it; '' for the run of a job
-    project: str | None
-    parent: str | None  # id of the run that it belongs to
-    note: str
-    metrics: dict[str, float | str]  # newest values; NaN, Infinity and -Infinity as texts
-    params: dict[str, str] | None = None  # in a list only if `include` names them
-    tags: dict[str, str] | None = None  # likewise
-    url: str
-
-
-class RunDetail(RunOut):
-    spec: dict[str, Any]
-    plan: dict[str, Any]
-    missing: dict[str, dict[str, tuple[str, str]]]  # source -> metric -> status, reason
-
-
-class MetricSummaryOut(Schema):
-    """Of all points of the run itself; null: no finite value. `last_kind`: NaN, Infinity or -Infinity if the newest
-    value is not finite."""
-
-    metric: str
-    last: float | None
-    last_kind: str | None
-    last_step: int | None
-    min: float | None
-    max: float | None
-    mean: float | None
-    num_finite: int
-    count: int
-
-
-class SummaryOut(Schema):
-    metrics: list[MetricSummaryOut]
-    next_offset: int | None
-
-
-class RunPage(Schema):
-    items: list[RunOut]
-    total: int  # of all pages
-    next_offset: int | None
-
-
-class MetricOut(Schema):
-    """`last` is null and `last_kind` NaN, Infinity or -Infinity if the newest value is not finite."""
-
-    metric: str
-    source: str
-    unit: str
-    label: str
-    count: int
-    last: float | None
-    last_kind: str | None
-    last_step: int | None
-    last_at: float
-
-
-class MetricsOut(Schema):
-    metrics: list[MetricOut]
-    missing: dict[str, dict[str, tuple[str, str]]]  # source -> metric -> status, reason
 
 
 class SeriesOut(Schema):

@@ -13,8 +13,9 @@ from ninja import Schema, Status
 from pydantic import Field
 
 from dashboard.access import Scope, get_scope
+from dashboard.api.run_shapes import RunOut
 from dashboard.api.runs import router, serialize_runs
-from dashboard.api.shapes import Refusal, RunOut
+from dashboard.api.shapes import Refusal
 from dashboard.api.strict import RequestBody
 from engine.request_limits import (
     KEY_CHARS,

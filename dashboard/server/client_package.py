@@ -1,4 +1,4 @@
-"""Package of the client: a wheel, and an archive that holds it for installers of an address without a name.
+"""Package of the client: a wheel, and an archive that holds it.
 
 Both are built from the files beside this server, and their bytes depend on these files alone.
 """

@@ -1,4 +1,4 @@
-"""Media in one call of log(), as entries for the server and files for the uploader."""
+"""Media in one call of log(), as entries and files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Media of runs: images, tables, histograms, texts, audio and video, by name and step."""
+"""Media of runs, by name and step."""
 
 from __future__ import annotations
 

@@ -30,6 +30,7 @@ class Command(BaseCommand):
             "dashboard.asgi:application", host=host, port=port, lifespan="off", access_log=False, log_config=None,
             http=BoundedProtocol, ws="none",
             proxy_headers=bool(settings.TRUSTED_PROXIES), forwarded_allow_ips=settings.TRUSTED_PROXIES,
+            timeout_keep_alive=75,  # longer than the pause between two requests of most clients
             timeout_graceful_shutdown=2,  # live streams do not end by themselves
             server_header=False,
         )  # fmt: skip
