@@ -78,7 +78,7 @@ def test_pages_with_both_times_and_the_roofline(page_like: Callable[..., Page], 
     expect(page.locator("#run-head")).to_contain_text("Raise the limit to")
     expect(page.locator("#run-head")).to_contain_text("Likely starts")
     fits(page)
-    page.goto(f"/runs/{ended[0]}/#roofline")
+    page.goto(f"/runs/{ended[0]}/performance/#roofline")
     page.locator("#roofline").evaluate("part => part.scrollIntoView()")
     expect(page.locator("#roofline .plot-dot:visible")).to_have_count(4)
     expect(page.locator("#roofline tbody tr")).to_have_count(4)

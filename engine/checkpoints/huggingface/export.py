@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from engine.checkpoints import tensors
+from engine.checkpoints.adapters import adapters_of_checkpoint
 from engine.checkpoints.folder import TOKENIZER
-from engine.checkpoints.huggingface.architectures import Family, find_family
-from engine.checkpoints.sharded_checkpoint import WEIGHT, ShardedCheckpoint
+from engine.checkpoints.huggingface.architectures import ArchitectureError, Family, find_family
+from engine.checkpoints.huggingface.peft import write_adapters
+from engine.checkpoints.initial_weights import open_weights
 from engine.checkpoints.soundness import open_checkpoint
-from engine.data.special_tokens import special_tokens
+from engine.data.pretrained import PretrainedTokenizer
+from engine.data.special_tokens import SpecialTokens, special_tokens
+from engine.data.tokenizer_files import find_files
 from engine.spec.spec import Spec, parse
 
 Array = np.ndarray[Any, Any]
@@ -28,7 +32,7 @@ def check_exportable(spec: Spec) -> Family:
 
 def export(checkpoint: Path, folder: Path, family: Family | None = None) -> Family:
     """Write config, tokenizer and fp32 weights of a checkpoint into an empty or new folder; `family`: None for the
-    first that describes the model.
+    first that describes the model. Adapters are merged.
 
     Verifies the checkpoint first. Raises ArchitectureError, ResumeError (damaged checkpoint), OSError.
     """
@@ -36,19 +40,41 @@ def export(checkpoint: Path, folder: Path, family: Family | None = None) -> Fami
     opened.verify()
     spec = parse(opened.manifest["spec"])
     family = family or check_exportable(spec)
+    whole = open_weights(opened, checkpoint.name).whole
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(_build_config(family, spec), indent=1))
+    config = _build_config(family, spec, _special_tokens(checkpoint, spec))
+    (folder / "config.json").write_text(json.dumps(config, indent=1))
     _write_tokenizer(checkpoint, folder, spec)
-    exported = _ExportedTensors(family, spec, opened.shards)
+    exported = _ExportedTensors(family, spec, whole)
     tensors.write_tensors(folder / "model.safetensors", exported, {"format": "pt"})
+    return family
+
+
+def export_adapters(checkpoint: Path, folder: Path) -> Family:
+    """Write the adapters of a checkpoint alone, in peft's format, into an empty or new folder.
+
+    Verifies the checkpoint first; its base need not be there. Raises ArchitectureError, ResumeError, OSError.
+    """
+    opened = open_checkpoint(checkpoint)
+    opened.verify()
+    spec = parse(opened.manifest["spec"])
+    if not spec.adapter.is_on:
+        raise ArchitectureError(
+            f"The checkpoint {checkpoint.name} has no adapters: its run trained all weights."
+        )
+    family = check_exportable(spec)
+    base = str(opened.manifest.get("base", {}).get("path", ""))
+    adapters = adapters_of_checkpoint(spec, opened.shards)
+    write_adapters(adapters, spec, family, folder, base)
+    _write_tokenizer(checkpoint, folder, spec)
     return family
 
 
 class _ExportedTensors(Mapping[str, Array]):
     """The exported tensors by their Hugging Face name, each built on request: the model is never in memory twice."""
 
-    def __init__(self, family: Family, spec: Spec, sharded: ShardedCheckpoint) -> None:
-        self._sharded = sharded
+    def __init__(self, family: Family, spec: Spec, whole: Callable[[str], Array]) -> None:
+        self._whole = whole
         self._mappings = {
             hf_name: (mapping, index)
             for mapping in family.mappings(spec.model, spec.vocab_size)
@@ -57,7 +83,7 @@ class _ExportedTensors(Mapping[str, Array]):
 
     def __getitem__(self, name: str) -> Array:
         mapping, index = self._mappings[name]
-        return mapping.to_hf([self._sharded.whole(WEIGHT, one) for one in mapping.names], index)
+        return mapping.to_hf([self._whole(one) for one in mapping.names], index)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._mappings)
@@ -66,8 +92,12 @@ class _ExportedTensors(Mapping[str, Array]):
         return len(self._mappings)
 
 
-def _build_config(family: Family, spec: Spec) -> dict[str, Any]:
-    special = special_tokens(spec.data.tokenizer)
+def _special_tokens(checkpoint: Path, spec: Spec) -> SpecialTokens:
+    kind = spec.data.tokenizer
+    return PretrainedTokenizer.load(checkpoint).specials if kind == "pretrained" else special_tokens(kind)
+
+
+def _build_config(family: Family, spec: Spec, special: SpecialTokens) -> dict[str, Any]:
     common = {
         "architectures": [family.class_name], "model_type": family.model_type, "torch_dtype": "float32",
         "tie_word_embeddings": spec.model.tied_embeddings, "bos_token_id": special.end,
@@ -79,6 +109,9 @@ def _build_config(family: Family, spec: Spec) -> dict[str, Any]:
 
 
 def _write_tokenizer(checkpoint: Path, folder: Path, spec: Spec) -> None:
+    if spec.data.tokenizer == "pretrained":  # as it was published, with its special tokens and chat template
+        find_files(checkpoint).copy_to(folder)
+        return
     if spec.data.tokenizer == "bpe":
         shutil.copyfile(checkpoint / TOKENIZER, folder / TOKENIZER)
     else:
