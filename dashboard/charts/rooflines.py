@@ -94,8 +94,9 @@ def build_drawing(rows: Sequence[RooflineRow], frame: Frame = plots.WIDE) -> Plo
         for ceilings, _ in devices
         for name, rate in _drawn(ceilings).items()
     ]
-    titles = {"x_title": "FLOPs per byte moved", "y_title": "FLOP/s of one device"}
-    return Plot(x, y, dots, lines, **titles, frame=frame)
+    return Plot(
+        x, y, dots, lines, x_title="FLOPs per byte moved", y_title="FLOP/s of one device", frame=frame
+    )
 
 
 def write_rate(value: float) -> str:

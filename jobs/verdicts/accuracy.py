@@ -133,7 +133,8 @@ def get_judged(query: AccuracyQuery, can_see: Callable[[int], bool]) -> list[Jud
     found, unseen = [], find_unseen_runs()
     for run, name, *figures, team in rows.order_by("-judged_at", "-id").values_list(*COLUMNS):
         shown = (run, name) if can_see(team) else ("", HIDDEN_NAME)
-        found.append(JudgedForecast(*shown, *figures, is_unseen=run in unseen))
+        values: tuple[Any, ...] = (*shown, *figures, run in unseen)
+        found.append(JudgedForecast(*values))
     return found
 
 

@@ -30,9 +30,9 @@ def _detect(facts: Facts) -> Observation | None:
     found = [(device, part) for device in uncounted if (part := find_hot_part(device)) is not None]
     if not found:
         return None
-    device, (part, celsius) = max(found, key=lambda pair: pair[1][1])
+    device, (hot, celsius) = max(found, key=lambda pair: pair[1][1])
     text = (
-        f"The {part} of device {device.title} reached {celsius:.0f} degrees Celsius; whether its clocks were "
+        f"The {hot} of device {device.title} reached {celsius:.0f} degrees Celsius; whether its clocks were "
         "held back is not known, since it does not count that."
     )
     return Observation(text, "notable")
