@@ -15,6 +15,8 @@ STARTS = {
     "/api/v1/sweeps": TokenScope.SUBMIT,
     "/api/v1/templates": TokenScope.SUBMIT,
     "/api/v1/datasets": TokenScope.SUBMIT,
+    "/api/v1/projects": TokenScope.SUBMIT,
+    "/api/v1/bin": TokenScope.SUBMIT,
     "/api/2.0/mlflow": TokenScope.LOG,
     "/ajax-api/2.0/mlflow": TokenScope.LOG,
 }

@@ -20,8 +20,8 @@ FAMILIES = (
     "submit",
     "jobs",
     "table",
-    "projects",
     "runs",
+    "projects",
     "sweeps",
     "compare",
     "planning",
@@ -34,6 +34,7 @@ FAMILIES = (
     "teams",
     "client",
     "metrics",
+    "health",
 )
 
 PAGES = [import_module(f"dashboard.pages.{family}.urls") for family in FAMILIES]

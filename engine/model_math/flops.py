@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.model_math import counts
+from engine.model_math.adapters import flops_saved
 from engine.model_math.counts import LayerKind
 from engine.spec.spec import Spec
 
@@ -69,12 +70,13 @@ def layers(spec: Spec) -> list[Forward]:
 
 
 def model_per_step(spec: Spec) -> float:
-    return spec.batch.global_batch_size * (1 + BACKWARD) * sum(layer.model for layer in layers(spec))
+    whole = spec.batch.global_batch_size * (1 + BACKWARD) * sum(layer.model for layer in layers(spec))
+    return whole - flops_saved(spec)
 
 
 def palm_per_step(spec: Spec) -> float:
     each = sum(layer.matrices + layer.scores for layer in layers(spec))
-    return spec.batch.global_batch_size * (1 + BACKWARD) * each
+    return spec.batch.global_batch_size * (1 + BACKWARD) * each - flops_saved(spec)
 
 
 def hardware_per_step(spec: Spec) -> float:

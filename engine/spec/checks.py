@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from engine.spec import grid
+from engine.spec.adapters import adapter_problems
 from engine.spec.data_rules import data_problems
 from engine.spec.model_rules import model_problems
 from engine.spec.spec import Problem, Spec, SpecError, flatten
@@ -40,6 +41,7 @@ def _training(spec: Spec) -> Iterator[Problem]:
         optimiser_problems,
         guard_problems,
         offload_problems,
+        adapter_problems,
     ):
         yield from rules(spec)
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from engine.spec.adapters import DEFAULT_TARGETS
 from engine.spec.model import Model as Model
 from engine.spec.optimisers import DEFAULT_NAME, OPTIMISERS, OptimiserName, OptimiserRow
 from engine.spec.part import Real as Real
@@ -155,6 +156,29 @@ class Optimiser(SpecPart):
     @property
     def row(self) -> OptimiserRow:
         return OPTIMISERS[self.name]
+
+
+class Adapter(SpecPart):
+    """Trains small matrices beside the frozen weights that the run starts from (LoRA)."""
+
+    rank: int = Field(
+        0, ge=0, le=4096, title="Adapter rank",
+        description="LoRA: columns of the added matrices; 0 trains all weights. Needs 'start from'",
+    )  # fmt: skip
+    alpha: Real = Field(
+        16.0, gt=0, le=65536, title="Adapter alpha", description="The adapter counts alpha / rank times"
+    )
+    dropout: Real = Field(
+        0.0, ge=0, lt=1, title="Adapter dropout", description="Share of an adapter's inputs that is dropped"
+    )
+    targets: str = Field(
+        DEFAULT_TARGETS, min_length=1, max_length=500, title="Adapted matrices",
+        description="Patterns separated by commas: attention.query, feed_forward.*, 3.*, head",
+    )  # fmt: skip
+
+    @property
+    def is_on(self) -> bool:
+        return self.rank > 0
 
 
 class Guard(SpecPart):

@@ -15,10 +15,13 @@ from jobs.models.people import TokenScope
 from jobs.people import api_tokens
 
 # What changes something, by hand: an operation that is on no line here fails the test below.
-REPORTED = "writers|params|tags|heartbeat|missing|start|finish|clock|hosts|artefacts|points"
+REPORTED = (
+    "writers|params|tags|heartbeat|missing|start|finish|clock|hosts|artefacts|points|media|console|environment"
+    "|alerts|versions"
+)
 LOGGING = re.compile(rf"/api/v1/runs(/\{{run_id\}}(/({REPORTED}))?)?")
 SUBMITTING = re.compile(
-    r"/api/v1/(jobs|sweeps|templates|datasets)(/.*)?|/api/v1/runs/\{run_id\}/verdict/check"
+    r"/api/v1/(jobs|sweeps|templates|datasets|projects|bin)(/.*)?|/api/v1/runs/\{run_id\}/verdict/check"
 )
 ADMINISTERING = re.compile(r"/api/v1/(nodes|pools)/.*")
 

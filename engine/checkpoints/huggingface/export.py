@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from engine.checkpoints import tensors
+from engine.checkpoints.adapters import adapters_of_checkpoint
 from engine.checkpoints.folder import TOKENIZER
-from engine.checkpoints.huggingface.architectures import Family, find_family
-from engine.checkpoints.sharded_checkpoint import WEIGHT, ShardedCheckpoint
+from engine.checkpoints.huggingface.architectures import ArchitectureError, Family, find_family
+from engine.checkpoints.huggingface.peft import write_adapters
+from engine.checkpoints.initial_weights import open_weights
 from engine.checkpoints.soundness import open_checkpoint
 from engine.data.pretrained import PretrainedTokenizer
 from engine.data.special_tokens import SpecialTokens, special_tokens
@@ -30,7 +32,7 @@ def check_exportable(spec: Spec) -> Family:
 
 def export(checkpoint: Path, folder: Path, family: Family | None = None) -> Family:
     """Write config, tokenizer and fp32 weights of a checkpoint into an empty or new folder; `family`: None for the
-    first that describes the model.
+    first that describes the model. Adapters are merged.
 
     Verifies the checkpoint first. Raises ArchitectureError, ResumeError (damaged checkpoint), OSError.
     """
@@ -38,20 +40,41 @@ def export(checkpoint: Path, folder: Path, family: Family | None = None) -> Fami
     opened.verify()
     spec = parse(opened.manifest["spec"])
     family = family or check_exportable(spec)
+    whole = open_weights(opened, checkpoint.name).whole
     folder.mkdir(parents=True, exist_ok=True)
     config = _build_config(family, spec, _special_tokens(checkpoint, spec))
     (folder / "config.json").write_text(json.dumps(config, indent=1))
     _write_tokenizer(checkpoint, folder, spec)
-    exported = _ExportedTensors(family, spec, opened.shards)
+    exported = _ExportedTensors(family, spec, whole)
     tensors.write_tensors(folder / "model.safetensors", exported, {"format": "pt"})
+    return family
+
+
+def export_adapters(checkpoint: Path, folder: Path) -> Family:
+    """Write the adapters of a checkpoint alone, in peft's format, into an empty or new folder.
+
+    Verifies the checkpoint first; its base need not be there. Raises ArchitectureError, ResumeError, OSError.
+    """
+    opened = open_checkpoint(checkpoint)
+    opened.verify()
+    spec = parse(opened.manifest["spec"])
+    if not spec.adapter.is_on:
+        raise ArchitectureError(
+            f"The checkpoint {checkpoint.name} has no adapters: its run trained all weights."
+        )
+    family = check_exportable(spec)
+    base = str(opened.manifest.get("base", {}).get("path", ""))
+    adapters = adapters_of_checkpoint(spec, opened.shards)
+    write_adapters(adapters, spec, family, folder, base)
+    _write_tokenizer(checkpoint, folder, spec)
     return family
 
 
 class _ExportedTensors(Mapping[str, Array]):
     """The exported tensors by their Hugging Face name, each built on request: the model is never in memory twice."""
 
-    def __init__(self, family: Family, spec: Spec, sharded: ShardedCheckpoint) -> None:
-        self._sharded = sharded
+    def __init__(self, family: Family, spec: Spec, whole: Callable[[str], Array]) -> None:
+        self._whole = whole
         self._mappings = {
             hf_name: (mapping, index)
             for mapping in family.mappings(spec.model, spec.vocab_size)
@@ -60,7 +83,7 @@ class _ExportedTensors(Mapping[str, Array]):
 
     def __getitem__(self, name: str) -> Array:
         mapping, index = self._mappings[name]
-        return mapping.to_hf([self._sharded.whole(WEIGHT, one) for one in mapping.names], index)
+        return mapping.to_hf([self._whole(one) for one in mapping.names], index)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._mappings)

@@ -73,11 +73,13 @@ class CheckpointSaver:
     def __init__(
         self, directory: AttemptDirectory, engine: Any, spec: Spec, dtype: str, position: RankPosition,
         recorder: Recorder, tokenizer: Path | None = None, restored: RestoredState | None = None,
+        base: dict[str, str] | None = None,
     ) -> None:  # fmt: skip
         self._folder, self._engine, self._spec, self._dtype = directory.checkpoints, engine, spec, dtype
         self._position, self._recorder = position, recorder
         files = [tokenizer / name for name in KEPT] if tokenizer else []  # of the tokenizer in this folder
         self._tokenizer_files = [path for path in files if path.exists()]
+        self._base = base  # of adapters
         self._best_loss = restored.best_loss if restored else None
         self._counters = restored.counters if restored else NO_COUNTERS
         self._writing: PendingSave | None = None  # some rank still writes its file
@@ -209,6 +211,8 @@ class CheckpointSaver:
             "validation_loss": pending.validation_loss, "best_loss": self._best_loss,
             "counters": self._counters.after(pending.step, self._spec).to_json(),
         }  # fmt: skip
+        if self._base is not None:
+            description["base"] = self._base
         complete_checkpoint(temporary, self._folder / checkpoint_name(pending.step), description)
         with contextlib.suppress(OSError):  # the new checkpoint exists; the next save deletes what is left
             prune_checkpoints(self._folder, budget.keep_checkpoints, budget.keep_best, pending.step)

@@ -50,9 +50,12 @@ class Attention(nn.Module):
         q_BSX, k_BSX, v_BSX = self.query_key_value(x_BSH).split(self.widths, -1)
         if self.qk_norm == "full":
             q_BSX, k_BSX = self.query_norm(q_BSX), self.key_norm(k_BSX)
+        elif self.qk_norm == "head":  # before the transposition, so that results keep the order of queries
+            q_BSX, k_BSX = (
+                norm(part.unflatten(-1, (-1, self.size))).flatten(2)
+                for norm, part in ((self.query_norm, q_BSX), (self.key_norm, k_BSX))
+            )
         q_BASD, k_BKSD, v_BKSD = (_heads(part, self.size) for part in (q_BSX, k_BSX, v_BSX))
-        if self.qk_norm == "head":
-            q_BASD, k_BKSD = self.query_norm(q_BASD), self.key_norm(k_BKSD)
         if self.rotary:
             q_BASD, k_BKSD = apply_rotary(q_BASD, self.rotary), apply_rotary(k_BKSD, self.rotary)
         mask, causal = keys_B11S, self.causal and keys_B11S is None

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.model_math import counts
+from engine.rank.model.adapters import attach_adapters
 from engine.rank.model.blocks import CrossBlock, DecoderBlock, EncoderBlock, WindowBlock
 from engine.rank.model.embed import Embed, Stream
 from engine.rank.model.heads import ClassHead, FinalNorm, LanguageModelHead, SourceNorm
@@ -39,7 +40,9 @@ def build_layer(spec: Spec, index: int, shard: TensorShard = UNSHARDED) -> nn.Mo
     """
     whole = _build_empty(spec, index, UNSHARDED)
     _initialise(spec, index, whole)
-    return whole if shard.count == 1 else _shard_layer(spec, index, whole, shard)
+    layer = whole if shard.count == 1 else _shard_layer(spec, index, whole, shard)
+    attach_adapters(spec, index, layer, shard)
+    return layer
 
 
 class WholeModel(nn.Module):

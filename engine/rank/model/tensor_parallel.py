@@ -71,7 +71,7 @@ class RowLinear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         if self.shard.count == 1:
             return F.linear(x, self.weight, self.bias)
-        whole = _reduce_from_shards(F.linear(x, self.weight), self.shard)
+        whole = reduce_from_shards(F.linear(x, self.weight), self.shard)
         return whole if self.bias is None else whole + self.bias
 
 
@@ -92,10 +92,10 @@ def copy_to_shards(x: Tensor, shard: TensorShard) -> Tensor:
 
 def sum_over_shards(x: Tensor, shard: TensorShard) -> Tensor:
     """Return the sum over the ranks, for a use that is different on each rank."""
-    return copy_to_shards(_reduce_from_shards(x, shard), shard)
+    return copy_to_shards(reduce_from_shards(x, shard), shard)
 
 
-def _reduce_from_shards(x: Tensor, shard: TensorShard) -> Tensor:
+def reduce_from_shards(x: Tensor, shard: TensorShard) -> Tensor:
     return x if shard.count == 1 else _ReduceFromShards.apply(x, shard.group)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from deepspeed import comm
 
-from engine.checkpoints.folder import MANIFEST, TOKENIZER, DamagedCheckpointError
-from engine.checkpoints.initial_weights import open_initial_weights
+from engine.checkpoints.adapters import fingerprint
+from engine.checkpoints.folder import MANIFEST, TOKENIZER, DamagedCheckpointError, ResumeError
+from engine.checkpoints.initial_weights import InitialWeights, open_base, open_initial_weights
 from engine.checkpoints.soundness import OpenCheckpoint, list_resume_points, open_checkpoint
 from engine.data.tokenizer_files import KEPT
 from engine.directory import Placement, RankSeat
@@ -78,7 +80,7 @@ def choose_dtype(
     if spec.precision.dtype == "auto" and source is not None:
         # Another node may choose differently; a resumed run keeps its number format.
         dtype = str(source.manifest["layout"]["dtype"])
-        reason, level = f"Number format {dtype}, as in the checkpoint.", "info"
+        reason, level = f"Precision {dtype}, as in the checkpoint.", "info"
     else:
         dtype, reason, level = resolve_dtype(spec, seat.device_kind, Path(placement.data_dir))
     if recorder.rank == 0:
@@ -88,6 +90,43 @@ def choose_dtype(
     if dtype == "tf32":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     return dtype
+
+
+@dataclass(frozen=True)
+class FrozenBase:
+    """The frozen weights of a run with adapters, and how its checkpoints refer to them."""
+
+    weights: InitialWeights
+    reference: dict[str, str]  # path, title, checksum
+
+
+def open_frozen_base(
+    source: OpenCheckpoint | None, spec: Spec, placement: Placement, heartbeat: Heartbeat, is_first: bool
+) -> FrozenBase | None:
+    """Open the frozen weights; None without adapters. The first rank computes their checksum and, on a resume,
+    compares it with that of the checkpoint. Raises SpecError, ResumeError."""
+    if not spec.adapter.is_on:
+        return None
+    if source is None:
+        assert placement.start_from is not None, "the rules refuse adapters without initial weights"
+    if placement.start_from:
+        title = placement.start_title or placement.start_from
+        weights = open_initial_weights(Path(placement.start_from), title).frozen_under(spec)
+    else:
+        assert source is not None
+        weights = open_base(source)
+    weights.refuse_misfit(spec)
+    assert weights.folder is not None
+    reference = {"path": str(weights.folder.resolve()), "title": weights.origin.title}
+    if is_first:
+        reference["checksum"] = fingerprint(weights.folder, lambda: heartbeat.beat(0, Stage.LONG))
+        saved = source.manifest.get("base", {}).get("checksum") if source else None
+        if saved is not None and saved != reference["checksum"]:
+            raise ResumeError(
+                f"The weights of {weights.origin.title} have changed since the adapters of {source.path.name} were "
+                f"trained beside them: their checksum is {reference['checksum']}, not {saved}."
+            )
+    return FrozenBase(weights, reference)
 
 
 def load_state(
