@@ -9,6 +9,7 @@ from pathlib import Path
 
 from engine.data import files
 from engine.data.corpora import BY_NAME, DATASET_PREFIX
+from engine.data.formats import split_suffix
 from engine.data.objectives import count_sequences
 from engine.data.prepare import PreparedData
 from engine.data.segments import UNIT_CHARS
@@ -65,7 +66,7 @@ def built_in_or_file_size(corpus: str, root: str | os.PathLike[str] | None) -> C
         return (
             CorpusSize(bytes=found.about_size) if found.kind == "text" else CorpusSize(None, found.about_size)
         )
-    if corpus.startswith(DATASET_PREFIX) or root is None:
+    if corpus.startswith(DATASET_PREFIX) or root is None or split_suffix(corpus)[1]:
         return None
     try:
         if files.detect_kind(corpus, Path(root)) != "text":

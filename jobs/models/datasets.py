@@ -32,7 +32,7 @@ class Dataset(models.Model):
     licence = models.CharField(max_length=LICENCE_LIMIT, blank=True)
     note = models.TextField(blank=True)
     state = models.CharField(max_length=10, choices=UploadState, default=UploadState.RECEIVING)
-    kind = models.CharField(max_length=10, blank=True)  # text, pairs or classes
+    kind = models.CharField(max_length=10, blank=True)  # of engine.data.lines.Kind
     sha256 = models.CharField(max_length=64, blank=True)  # of the normalised good lines
     size_bytes = models.BigIntegerField(default=0)  # of the normalised good lines
     received_bytes = models.BigIntegerField(default=0)  # of the uploaded file
