@@ -33,6 +33,7 @@ RARE = {
     "parallel.offload_optimiser", "parallel.offload_parameters",
     "optimiser.weight_decay", "optimiser.gradient_clip", "optimiser.label_smoothing",
     "guard.on_broken_step", "guard.spike_factor", "guard.patience",
+    "adapter.alpha", "adapter.dropout", "adapter.targets",
     "budget.keep_checkpoints", "budget.keep_best", "budget.time_limit_s",
 }  # fmt: skip
 
@@ -95,8 +96,16 @@ WHEN: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
 }
 # Section of the spec -> title of its group; others have the section's name
-GROUP_TITLES = {"BatchSizes": "Batch", "Guard": "Loss spikes and NaN"}
-TRAINING_GROUPS = ("Model", "Data", "Batch", "Precision", "Optimiser", "Loss spikes and NaN")
+GROUP_TITLES = {"BatchSizes": "Batch", "Guard": "Loss spikes and NaN", "Adapter": "Adapter (LoRA)"}
+TRAINING_GROUPS = (
+    "Model",
+    "Data",
+    "Batch",
+    "Precision",
+    "Optimiser",
+    "Adapter (LoRA)",
+    "Loss spikes and NaN",
+)
 
 
 @dataclass(frozen=True)
