@@ -141,7 +141,7 @@ def _unmatched(pattern: str, matrices: list[tuple[int, str]]) -> str:
     hint = f"Did you mean '{near[0]}'?" if near else f"It has {', '.join(names)}."
     if pattern == HEAD:
         hint = (
-            "Its head is tied to the token embedding, or scales, limits or transforms logits, so an adapter of it could "
-            "not be merged."
+            "Its head is tied to the token embedding, or scales, limits or transforms logits, so an adapter of it "
+            "could not be merged."
         )
     return f"No matrix of the model matches '{pattern[:100]}'. {hint}"

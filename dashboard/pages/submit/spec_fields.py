@@ -31,6 +31,7 @@ RARE = {
     *(f"model.{name}" for name in Model.model_fields if name not in COMMON_MODEL_FIELDS),
     "data.validation_share", "data.token_dropout",
     "parallel.offload_optimiser", "parallel.offload_parameters",
+    "optimiser.warmup_share", "optimiser.floor", "optimiser.beta1", "optimiser.beta2", "optimiser.epsilon",
     "optimiser.weight_decay", "optimiser.gradient_clip", "optimiser.label_smoothing",
     "guard.on_broken_step", "guard.spike_factor", "guard.patience",
     "adapter.alpha", "adapter.dropout", "adapter.targets",
