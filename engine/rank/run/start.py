@@ -135,16 +135,8 @@ def open_session(directory: AttemptDirectory, rank: int, process_start_s: float)
         heartbeat.beat(0, Stage.LONG)
         restored = load_state(source, engine, spec, dtype, position, placement, recorder)
         saver = CheckpointSaver(
-            directory,
-            engine,
-            spec,
-            dtype,
-            position,
-            recorder,
-            tokens.folder / TOKENIZER,
-            restored,
-            base.reference,
-        )
+            directory, engine, spec, dtype, position, recorder, tokens.folder / TOKENIZER, restored, base.reference
+        )  # fmt: skip
     progress = ProgressLog(rank, spec.budget.steps)
     _log_position(seat, spec, placement, dtype)
     last_step = min(placement.halt_at_step or spec.budget.steps, spec.budget.steps)
